@@ -1,0 +1,2 @@
+//! ddes
+fn main() {}
