@@ -1,1 +1,3 @@
-//! Client.
+//! The D-DDES client library: sessions over tokio sockets.
+
+pub mod classic;

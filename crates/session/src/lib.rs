@@ -1,1 +1,40 @@
-//! Session.
+//! The D-DDES protocol as state machines without I/O.
+//!
+//! A session takes bytes, the time and randomness as arguments and says what to send, when to
+//! wake and what happened. Whoever drives one does, in any order and until [`Phase::Done`]:
+//!
+//! - `handle_bytes`, `handle_eof`: what the peer sent, while `wants_bytes` says so;
+//! - `pending`, `sent`: what to send, and how much of it went;
+//! - `poll_timeout`, `handle_timeout`: when to wake;
+//! - `poll_work`, `handle_done`: the exponentiations, to be run wherever they hurt nobody;
+//! - `poll_event`: what happened; a submission among them is answered through its [`Ticket`].
+//!
+//! A session never panics, whatever the peer sends, and holds bounded memory.
+
+pub mod classic;
+mod inbound;
+mod outbound;
+
+pub use outbound::{STALL_MAX, UNSENT_BYTES_MAX};
+
+use std::time::Duration;
+
+/// How long a finished session waits for the peer to close, so that a reset does not eat its
+/// last frame.
+pub const DRAIN_MAX: Duration = Duration::from_secs(5);
+
+/// Right to one answer for one submission: not `Clone`, so none is answered twice.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a submission is answered through its ticket"]
+pub struct Ticket(u64);
+
+/// How far a connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The session goes on.
+    Live,
+    /// Everything is said: once `pending` is empty, shut down the sending direction and read on.
+    Draining,
+    /// Close the connection.
+    Done,
+}

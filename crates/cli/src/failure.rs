@@ -1,0 +1,156 @@
+//! Every error a user sees: what happened, the likely cause, the next command; and its exit code.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use ddes_client::classic::ConnectError;
+use ddes_session::classic::{ClientEnd, ClientFault};
+use serde_json::json;
+
+use crate::screen::SCHEMA_VERSION;
+
+/// The exit codes scripts rely on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Code {
+    /// The answer was no.
+    No = 1,
+    Usage = 2,
+    Connect = 3,
+    Identity = 4,
+    Integrity = 5,
+    Timeout = 6,
+    Interrupted = 130,
+}
+
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: Code,
+    what: String,
+    cause: Option<String>,
+    next: Option<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(code: Code, what: impl Into<String>) -> Self {
+        Self { code, what: what.into(), cause: None, next: None }
+    }
+
+    pub(crate) fn cause(self, cause: impl Into<String>) -> Self {
+        Self { cause: Some(cause.into()), ..self }
+    }
+
+    pub(crate) fn next(self, next: impl Into<String>) -> Self {
+        Self { next: Some(next.into()), ..self }
+    }
+
+    /// Something the operating system refused.
+    pub(crate) fn system(what: &str, error: &dyn fmt::Display) -> Self {
+        Self::new(Code::No, format!("{what}: {error}"))
+    }
+
+    pub(crate) fn interrupted() -> Self {
+        Self::new(Code::Interrupted, "interrupted")
+    }
+
+    /// D-DDES/2 is asked for, which this version does not speak.
+    pub(crate) fn classic_only(command: &str) -> Self {
+        Self::new(Code::Usage, format!("`ddes {command}` speaks only the classic profile so far"))
+            .cause("the secure profile, D-DDES/2, is not part of this version")
+            .next(format!("ddes {command} --classic     (not secure: for study, on a network you trust)"))
+    }
+
+    /// Prefixes what happened: how far the work had come, say.
+    pub(crate) fn after(self, context: &str) -> Self {
+        Self { what: format!("{context}: {}", self.what), ..self }
+    }
+
+    pub(crate) fn code(&self) -> Code {
+        self.code
+    }
+
+    /// Tells the user, and gives the exit code.
+    pub(crate) fn report(&self, json: bool) -> ExitCode {
+        if json {
+            let error = json!({
+                "schema_version": SCHEMA_VERSION, "event": "error", "exit_code": self.code as u8,
+                "what": self.what, "cause": self.cause, "next": self.next,
+            });
+            println!("{error}");
+        } else {
+            eprintln!("error: {}", self.what);
+            if let Some(cause) = &self.cause {
+                eprintln!("  cause: {cause}");
+            }
+            if let Some(next) = &self.next {
+                eprintln!("  try:   {next}");
+            }
+        }
+        ExitCode::from(self.code as u8)
+    }
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        let failure = |code| Self::new(code, error.to_string());
+        match &error {
+            ConnectError::Resolve { .. } => failure(Code::Connect)
+                .cause("the name does not resolve, or HOST:PORT is misspelt")
+                .next("--server HOST:PORT, for example --server 127.0.0.1:5566"),
+            ConnectError::Refused { .. } => failure(Code::Connect)
+                .cause("no server runs there, or it listens on another port")
+                .next("ddes serve --classic     (in another terminal)"),
+            ConnectError::TimedOut { .. } => failure(Code::Timeout)
+                .cause("the host is down, or a firewall drops the packets")
+                .next("--timeout SECS to wait longer"),
+            ConnectError::Failed { .. } => failure(Code::Connect).next("check --server HOST:PORT and the network"),
+            ConnectError::Randomness(_) => failure(Code::No),
+        }
+    }
+}
+
+/// A session that ended before the user wanted it to.
+impl From<ClientEnd> for Failure {
+    fn from(end: ClientEnd) -> Self {
+        match end {
+            ClientEnd::Fault(fault) => fault.into(),
+            ClientEnd::Idle => Self::new(Code::Timeout, "the server ended the session: its idle timer ran out")
+                .next("connect again; the server's --idle-secs sets the time"),
+            ClientEnd::Disconnected { text, .. } => {
+                Self::new(Code::Connect, format!("the server ended the session: {}", said(&text)))
+                    .next("connect again")
+            }
+        }
+    }
+}
+
+impl From<ClientFault> for Failure {
+    fn from(fault: ClientFault) -> Self {
+        let failure = |code| Self::new(code, fault.to_string());
+        match &fault {
+            ClientFault::NotClassic { .. } => failure(Code::Connect)
+                .cause("another kind of server listens on that port")
+                .next("check --server HOST:PORT"),
+            ClientFault::TooLong(_)
+            | ClientFault::Unexpected { .. }
+            | ClientFault::Key(_) => failure(Code::Connect).cause("what answers does not keep to the classic protocol"),
+            ClientFault::Truncated => failure(Code::Connect)
+                .cause("the server stopped, or somebody cut the connection")
+                .next("connect again"),
+            ClientFault::Join(_) => failure(Code::Identity)
+                .cause("the server's Diffie-Hellman key is weak or forged: nothing was sent"),
+            ClientFault::Token | ClientFault::Hmac | ClientFault::Result => failure(Code::Integrity)
+                .cause("the message was changed on its way, or the two sides hold different keys"),
+            ClientFault::HandshakeTimeout { silent: true, .. } => failure(Code::Timeout)
+                .cause("what listens there waits for the client to speak first, or is busy: a classic server speaks first")
+                .next("check --server HOST:PORT, or --timeout SECS to wait longer"),
+            ClientFault::HandshakeTimeout { .. } | ClientFault::ReplyTimeout { .. } | ClientFault::TakesNothing => {
+                failure(Code::Timeout).next("--timeout SECS to wait longer")
+            }
+        }
+    }
+}
+
+fn said(text: &str) -> &str {
+    if text.is_empty() { "it gave no reason" } else { text }
+}

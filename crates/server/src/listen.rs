@@ -1,0 +1,300 @@
+//! The listening socket, and the thread that drives an endpoint.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ddes_ledger::Ledger;
+use ddes_session::classic::{ENTROPY_BYTES_MAX, Reason, ServerEntropy};
+use ddes_wire::Token;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::LocalSet;
+use zeroize::Zeroizing;
+
+use crate::clerk::{Clerk, Desk};
+use crate::drive::{READ_BYTES_MAX, drive};
+use crate::endpoint::{Config, ConnectionId, Endpoint, Full, Notice, SessionView};
+
+const COMMANDS_MAX: usize = 64;
+const BACKLOG: i32 = 1024;
+/// After a failed accept (no more open files, say) the next one waits this long.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How a server is set up.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// What bounds it.
+    pub endpoint: Config,
+    /// How long stopping may take.
+    pub drain: Duration,
+}
+
+/// A bound server, not yet running.
+pub struct Server {
+    listener: TcpListener,
+    options: Options,
+    commands: mpsc::Receiver<Command>,
+    handle: Handle,
+}
+
+/// Steers a running server from any thread.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    commands: mpsc::Sender<Command>,
+}
+
+/// How a server stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped {
+    /// Connections that were cut because stopping took too long.
+    pub cut: usize,
+}
+
+#[derive(Debug)]
+enum Command {
+    Stop,
+    End { serial: Option<u64>, ended: oneshot::Sender<usize> },
+    Sessions(oneshot::Sender<Vec<SessionView>>),
+}
+
+impl Handle {
+    /// Ends every session and stops. A second call stops at once.
+    pub fn stop(&self) {
+        // A full queue or a server that is gone is stopping already.
+        drop(self.commands.try_send(Command::Stop));
+    }
+
+    /// Ends the session numbered `serial`, or all; how many there were.
+    pub async fn end(&self, serial: Option<u64>) -> usize {
+        let (ended, answer) = oneshot::channel();
+        if self.commands.send(Command::End { serial, ended }).await.is_err() {
+            return 0;
+        }
+        answer.await.unwrap_or(0)
+    }
+
+    /// All sessions, in no particular order.
+    pub async fn sessions(&self) -> Vec<SessionView> {
+        let (sessions, answer) = oneshot::channel();
+        if self.commands.send(Command::Sessions(sessions)).await.is_err() {
+            return Vec::new();
+        }
+        answer.await.unwrap_or(Vec::new())
+    }
+}
+
+impl Server {
+    /// Takes the address.
+    pub fn bind(options: Options) -> io::Result<Self> {
+        let socket = socket2::Socket::new(
+            socket2::Domain::for_address(options.listen),
+            socket2::Type::STREAM,
+            Some(socket2::Protocol::TCP),
+        )?;
+        socket.set_reuse_address(true)?;
+        socket.bind(&options.listen.into())?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        let (sender, commands) = mpsc::channel(COMMANDS_MAX);
+        Ok(Self { listener: socket.into(), options, commands, handle: Handle { commands: sender } })
+    }
+
+    /// The address taken.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Steers this server once it runs.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Serves on this thread until stopped. `observe` is called for every notice and must not
+    /// block.
+    pub fn run(self, observe: impl FnMut(Notice) + 'static) -> io::Result<Stopped> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            // The handshake pool: work beyond it queues, bounded by the connections.
+            .max_blocking_threads(std::thread::available_parallelism().map_or(1, usize::from))
+            .build()?;
+        let clerk = Clerk::start(Ledger::in_memory())?;
+        let shard = Rc::new(Shard {
+            endpoint: RefCell::new(Endpoint::new(self.options.endpoint.clone())),
+            buffer: RefCell::new(vec![0; READ_BYTES_MAX].into()),
+            wakes: RefCell::default(),
+            emptied: Notify::new(),
+            desk: clerk.desk(),
+            observe: RefCell::new(Box::new(observe)),
+            refusals: Cell::new(0),
+        });
+        let local = LocalSet::new();
+        let stopped = local.block_on(&runtime, self.serve(Rc::clone(&shard)));
+        clerk.stop();
+        stopped
+    }
+
+    async fn serve(mut self, shard: Rc<Shard>) -> io::Result<Stopped> {
+        let listener = tokio::net::TcpListener::from_std(self.listener)?;
+        tokio::task::spawn_local(answer(Rc::clone(&shard)));
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, peer)) => accept(&shard, stream, peer),
+                    Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+                },
+                command = self.commands.recv() => match command {
+                    Some(Command::Stop) | None => break,
+                    Some(command) => shard.obey(command),
+                },
+            }
+        }
+        drop(listener);
+        shard.act(|endpoint, now| endpoint.end_all(now, Reason::Shutdown));
+        let drained = async {
+            while !shard.endpoint.borrow().is_empty() {
+                tokio::select! {
+                    () = shard.emptied.notified() => {}
+                    command = self.commands.recv() => match command {
+                        Some(Command::Stop) | None => return,
+                        Some(command) => shard.obey(command),
+                    },
+                }
+            }
+        };
+        // Late or not: what is left is counted and cut.
+        drop(tokio::time::timeout(self.options.drain, drained).await);
+        Ok(Stopped { cut: shard.endpoint.borrow().len() })
+    }
+}
+
+/// One thread's endpoint with what its drivers share.
+pub(crate) struct Shard {
+    pub(crate) endpoint: RefCell<Endpoint>,
+    pub(crate) buffer: RefCell<Box<[u8]>>,
+    wakes: RefCell<HashMap<ConnectionId, Rc<Notify>>>,
+    emptied: Notify,
+    desk: Arc<Desk>,
+    observe: RefCell<Box<dyn FnMut(Notice)>>,
+    /// Connections being told that there are too many.
+    refusals: Cell<usize>,
+}
+
+impl Shard {
+    /// Acts on the endpoint, then hands on the consequences.
+    pub(crate) fn act<T>(self: &Rc<Self>, act: impl FnOnce(&mut Endpoint, Instant) -> T) -> T {
+        let mut endpoint = self.endpoint.borrow_mut();
+        let result = act(&mut endpoint, Instant::now());
+        while let Some((id, work)) = endpoint.poll_work() {
+            let shard = Rc::clone(self);
+            tokio::task::spawn_local(async move {
+                let done = tokio::task::spawn_blocking(|| work.run()).await;
+                shard.act(|endpoint, now| match done {
+                    Ok(done) => endpoint.handle_done(now, id, done),
+                    // The runtime is stopping.
+                    Err(_) => endpoint.handle_reset(now, id),
+                });
+            });
+        }
+        self.desk.submit(std::iter::from_fn(|| endpoint.poll_request()));
+        while let Some(id) = endpoint.poll_wake() {
+            if let Some(wake) = self.wakes.borrow().get(&id) {
+                wake.notify_one();
+            }
+        }
+        while let Some(notice) = endpoint.poll_notice() {
+            (self.observe.borrow_mut())(notice);
+        }
+        result
+    }
+
+    pub(crate) fn wake_of(&self, id: ConnectionId) -> Rc<Notify> {
+        Rc::clone(self.wakes.borrow_mut().entry(id).or_default())
+    }
+
+    /// The socket of `id` is closed.
+    pub(crate) fn close(self: &Rc<Self>, id: ConnectionId) {
+        self.wakes.borrow_mut().remove(&id);
+        self.act(|endpoint, now| endpoint.remove(now, id));
+        if self.endpoint.borrow().is_empty() {
+            self.emptied.notify_one();
+        }
+    }
+
+    fn obey(self: &Rc<Self>, command: Command) {
+        // Who asked may be gone; nothing is owed then.
+        match command {
+            Command::Stop => {}
+            Command::Sessions(sessions) => {
+                drop(sessions.send(self.endpoint.borrow().sessions().collect()));
+            }
+            Command::End { serial, ended } => {
+                let of_interest = |view: &SessionView| serial.is_none_or(|serial| view.connection.serial() == serial);
+                let ids: Vec<_> = self.endpoint.borrow().sessions().filter(of_interest).collect();
+                self.act(|endpoint, now| {
+                    for view in &ids {
+                        endpoint.end(now, view.connection, Reason::Operator);
+                    }
+                });
+                drop(ended.send(ids.len()));
+            }
+        }
+    }
+}
+
+/// Gives the ledger's answers to their sessions.
+async fn answer(shard: Rc<Shard>) {
+    loop {
+        let answers = shard.desk.answers().await;
+        shard.act(|endpoint, now| {
+            for answer in answers {
+                endpoint.handle_verdict(now, answer.connection, answer.ticket, answer.verdict);
+            }
+        });
+    }
+}
+
+fn accept(shard: &Rc<Shard>, stream: TcpStream, peer: SocketAddr) {
+    let Ok(entropy) = entropy() else { return };
+    // Without it each answer waits for the client's delayed acknowledgement: 44 ms.
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    match shard.act(|endpoint, now| endpoint.accept(now, peer, entropy)) {
+        Ok(id) => drop(tokio::task::spawn_local(drive(Rc::clone(shard), stream, id))),
+        Err(full) => refuse(shard, stream, full),
+    }
+}
+
+/// Tells a client that there are too many; at most [`COMMANDS_MAX`] are being told at a time.
+fn refuse(shard: &Rc<Shard>, mut stream: TcpStream, full: Full) {
+    if shard.refusals.get() >= COMMANDS_MAX {
+        return;
+    }
+    shard.refusals.set(shard.refusals.get() + 1);
+    let shard = Rc::clone(shard);
+    tokio::task::spawn_local(async move {
+        let farewell = async {
+            stream.write_all(&full.farewell()).await?;
+            stream.shutdown().await
+        };
+        // The client may be gone already; it is only being told why.
+        drop(tokio::time::timeout(ddes_session::DRAIN_MAX, farewell).await);
+        shard.refusals.set(shard.refusals.get() - 1);
+    });
+}
+
+fn entropy() -> Result<ServerEntropy, getrandom::Error> {
+    let mut exponent = Zeroizing::new([0; ENTROPY_BYTES_MAX]);
+    let mut token = [0; Token::BYTES];
+    getrandom::fill(exponent.as_mut())?;
+    getrandom::fill(&mut token)?;
+    Ok(ServerEntropy { exponent, token })
+}

@@ -1,0 +1,487 @@
+//! The client's side of one classic session.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use ddes_wire::classic::{BODY_MAX, DhPublicKey, KeyError, text};
+use ddes_wire::frame::{Frame, HEADER_BYTES, Header, Opcode, TooLong};
+use ddes_wire::{ClientId, Token, Total};
+use zeroize::Zeroizing;
+
+use super::crypto::{BodyError, Keys};
+use super::{Done, Entropy, Job, Join, JoinError, Outcome, Work};
+use crate::Phase;
+use crate::inbound::Inbound;
+use crate::outbound::Outbound;
+
+/// The longest text of a 50 or a 30 that is shown.
+const TEXT_CHARS_MAX: usize = 256;
+
+/// What a client decides.
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    /// The UUID sent with each integer.
+    pub id: ClientId,
+    /// The longest wait for the server's key, and for the token after ours. The original computes
+    /// fresh parameters for each connection, which takes it 1 s to 60 s.
+    pub handshake: Duration,
+    /// The longest wait for both answers to an integer.
+    pub reply: Duration,
+}
+
+/// The randomness of one session, drawn by the caller.
+pub struct ClientEntropy {
+    /// For the private exponent; the server's group takes as many bytes as it needs.
+    pub exponent: Zeroizing<[u8; super::ENTROPY_BYTES_MAX]>,
+}
+
+/// What happened in a session.
+#[derive(Debug)]
+pub enum ClientEvent {
+    /// The server's key came; its group is being checked and the shared value computed.
+    KeyReceived {
+        /// Length of the prime in bits.
+        bits: usize,
+    },
+    /// Our key is on its way.
+    KeySent,
+    /// The session token came: integers can be sent.
+    Ready {
+        /// The token; classic shows it, as the original does.
+        token: Token,
+    },
+    /// The server has the integer (the first of its two answers).
+    Acknowledged,
+    /// The server's sum, in answer to an integer.
+    Result {
+        /// The sum with that integer.
+        sum: Total,
+    },
+    /// The server discarded the integer; nothing was counted.
+    Discarded {
+        /// Its text, without control characters.
+        text: String,
+    },
+    /// A sum that answers nothing: the server's last word before the end.
+    LastSum {
+        /// The sum.
+        sum: Total,
+    },
+    /// The session is over.
+    Ended(ClientEnd),
+}
+
+/// How a session ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientEnd {
+    /// The server's 50, or the end of the stream after our own.
+    Disconnected {
+        /// Whether we had asked for it.
+        asked: bool,
+        /// The server's text, without control characters; empty if none came.
+        text: String,
+    },
+    /// The server's idle timer: with its text, or with a last sum.
+    Idle,
+    /// The server, or whoever answered, broke a rule.
+    Fault(ClientFault),
+}
+
+/// The rule a server broke, or what kept it from answering.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClientFault {
+    /// C-01: the first bytes are no frame of this protocol.
+    #[error("what answers does not speak the classic protocol (it began with {first:02x?})")]
+    NotClassic {
+        /// The first bytes.
+        first: [u8; HEADER_BYTES],
+    },
+    /// C-02.
+    #[error(transparent)]
+    TooLong(#[from] TooLong),
+    /// C-24: the stream ended without a 50 or a last sum.
+    #[error("the connection ended without a word (truncated)")]
+    Truncated,
+    /// C-23.
+    #[error("opcode {opcode} came where {expected} was expected")]
+    Unexpected {
+        /// What came.
+        opcode: u32,
+        /// What could have come.
+        expected: &'static str,
+    },
+    /// C-06.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// C-07, C-08.
+    #[error(transparent)]
+    Join(#[from] JoinError),
+    /// C-10.
+    #[error("the session token does not decrypt")]
+    Token,
+    /// C-15: the HMAC of a 40.
+    #[error("the HMAC of the sum is wrong")]
+    Hmac,
+    /// C-15: what a 40 decrypts to.
+    #[error("the sum does not decrypt to a decimal number")]
+    Result,
+    /// C-19.
+    #[error("nothing came within {} s", .waited.as_secs())]
+    HandshakeTimeout {
+        /// The longest wait.
+        waited: Duration,
+        /// Whether the server had said anything.
+        silent: bool,
+    },
+    /// C-19.
+    #[error("no answer to the integer came within {} s", .waited.as_secs())]
+    ReplyTimeout {
+        /// The longest wait.
+        waited: Duration,
+    },
+    /// C-20.
+    #[error("the server took nothing for {} s", crate::STALL_MAX.as_secs())]
+    TakesNothing,
+}
+
+/// Why an integer was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    /// The session is not ready yet, or over.
+    #[error("the session is not open")]
+    NotOpen,
+    /// The answers to the integer before are still to come: classic sends one at a time.
+    #[error("an integer still waits for its answer")]
+    Busy,
+}
+
+/// One classic session, seen from the client.
+#[derive(Debug)]
+pub struct ClientSession {
+    config: ClientConfig,
+    state: State,
+    inbound: Inbound,
+    outbound: Outbound,
+    events: VecDeque<ClientEvent>,
+    work: Option<Job>,
+    heard: bool,
+}
+
+#[derive(Debug)]
+enum State {
+    AwaitKey { entropy: Box<Entropy>, deadline: Instant },
+    /// The server's group is checked and the exponentiations run.
+    Joining { deadline: Instant },
+    AwaitToken { keys: Keys, deadline: Instant },
+    Open(Open),
+    Done,
+}
+
+#[derive(Debug)]
+struct Open {
+    keys: Keys,
+    token: Token,
+    waits_for: WaitsFor,
+    /// Our own 50 is sent.
+    asked: bool,
+    /// A sum that answered nothing has come: the end follows.
+    last_sum: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum WaitsFor {
+    Nothing,
+    Acknowledgement { deadline: Instant },
+    Result { deadline: Instant },
+}
+
+impl ClientSession {
+    /// A connection was made; the server speaks first.
+    pub fn new(config: ClientConfig, now: Instant, entropy: ClientEntropy) -> Self {
+        let deadline = now + config.handshake;
+        Self {
+            config,
+            state: State::AwaitKey { entropy: Box::new(entropy.exponent), deadline },
+            inbound: Inbound::default(),
+            outbound: Outbound::default(),
+            events: VecDeque::new(),
+            work: None,
+            heard: false,
+        }
+    }
+
+    /// Whether the session can take bytes just now.
+    pub fn wants_bytes(&self) -> bool {
+        !matches!(self.state, State::Done) && self.inbound.has_room()
+    }
+
+    /// Bytes from the server, in pieces of any size.
+    pub fn handle_bytes(&mut self, now: Instant, bytes: &[u8]) {
+        if !matches!(self.state, State::Done) {
+            self.heard |= !bytes.is_empty();
+            self.inbound.push(bytes);
+            self.advance(now);
+        }
+    }
+
+    /// The server closed the connection, or it was reset.
+    pub fn handle_eof(&mut self) {
+        let end = match &self.state {
+            State::Done => return,
+            State::Open(open) if open.asked => ClientEnd::Disconnected { asked: true, text: String::new() },
+            State::Open(open) if open.last_sum => ClientEnd::Idle,
+            State::AwaitKey { .. } | State::Joining { .. } | State::AwaitToken { .. } | State::Open(_) => {
+                ClientEnd::Fault(ClientFault::Truncated)
+            }
+        };
+        self.end(end);
+    }
+
+    /// The clock reached [`Self::poll_timeout`].
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.outbound.poll_timeout().is_some_and(|at| at <= now) {
+            return self.end(ClientEnd::Fault(ClientFault::TakesNothing));
+        }
+        if self.state_deadline().is_none_or(|at| at > now) {
+            return;
+        }
+        let silent = !self.heard;
+        let end = match &self.state {
+            State::Open(open) if open.asked => ClientEnd::Disconnected { asked: true, text: String::new() },
+            State::Open(_) => ClientEnd::Fault(ClientFault::ReplyTimeout { waited: self.config.reply }),
+            State::AwaitKey { .. } | State::Joining { .. } | State::AwaitToken { .. } | State::Done => {
+                ClientEnd::Fault(ClientFault::HandshakeTimeout { waited: self.config.handshake, silent })
+            }
+        };
+        self.end(end);
+    }
+
+    /// When to call [`Self::handle_timeout`].
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.state_deadline().into_iter().chain(self.outbound.poll_timeout()).min()
+    }
+
+    /// The exponentiations to run; give their result to [`Self::handle_done`].
+    pub fn poll_work(&mut self) -> Option<Work> {
+        self.work.take().map(Work)
+    }
+
+    /// The result of [`Self::poll_work`]: sends our 10.
+    pub fn handle_done(&mut self, now: Instant, done: Done) {
+        let (State::Joining { .. }, Outcome::Joined(joined)) = (&self.state, done.0) else { return };
+        match *joined {
+            Ok(joined) => {
+                self.outbound.push(now, Opcode::KeyVerification, joined.key.as_bytes());
+                self.events.push_back(ClientEvent::KeySent);
+                let deadline = now + self.config.handshake;
+                self.state = State::AwaitToken { keys: Keys::derive(&joined.secret), deadline };
+            }
+            Err(error) => return self.end(ClientEnd::Fault(error.into())),
+        }
+        self.advance(now);
+    }
+
+    /// What to send next; empty if nothing. Write it whole where you can: the original reads each
+    /// field with a single `recv`.
+    pub fn pending(&self) -> &[u8] {
+        self.outbound.pending()
+    }
+
+    /// `count` bytes of [`Self::pending`] went out.
+    pub fn sent(&mut self, now: Instant, count: usize) {
+        self.outbound.sent(now, count);
+    }
+
+    /// The connection takes no more bytes: what is pending will not go out.
+    pub fn give_up_sending(&mut self) {
+        self.outbound.clear();
+    }
+
+    /// What happened, oldest first.
+    pub fn poll_event(&mut self) -> Option<ClientEvent> {
+        self.events.pop_front()
+    }
+
+    /// How far the connection has come. A client never drains: the server has the last word.
+    pub fn phase(&self) -> Phase {
+        if matches!(self.state, State::Done) { Phase::Done } else { Phase::Live }
+    }
+
+    /// Sends 30 with one integer. Its answers are [`ClientEvent::Acknowledged`] and
+    /// [`ClientEvent::Result`], or [`ClientEvent::Discarded`].
+    pub fn submit(&mut self, now: Instant, value: u64) -> Result<(), SubmitError> {
+        let State::Open(open) = &mut self.state else { return Err(SubmitError::NotOpen) };
+        if open.asked {
+            return Err(SubmitError::NotOpen);
+        }
+        if !matches!(open.waits_for, WaitsFor::Nothing) {
+            return Err(SubmitError::Busy);
+        }
+        open.waits_for = WaitsFor::Acknowledgement { deadline: now + self.config.reply };
+        let body = open.keys.seal_data(&open.token, value, &self.config.id);
+        self.outbound.push(now, Opcode::EncryptedData, &body);
+        Ok(())
+    }
+
+    /// Sends 50, twice as the original does, and waits for the server's.
+    pub fn disconnect(&mut self, now: Instant) -> Result<(), SubmitError> {
+        let State::Open(open) = &mut self.state else { return Err(SubmitError::NotOpen) };
+        if !open.asked {
+            open.asked = true;
+            open.waits_for = WaitsFor::Result { deadline: now + self.config.reply };
+            self.outbound.push(now, Opcode::Disconnect, &[]);
+            self.outbound.push(now, Opcode::Disconnect, &[]);
+        }
+        Ok(())
+    }
+
+    fn state_deadline(&self) -> Option<Instant> {
+        match &self.state {
+            State::AwaitKey { deadline, .. } | State::Joining { deadline } | State::AwaitToken { deadline, .. } => {
+                Some(*deadline)
+            }
+            State::Open(open) => match open.waits_for {
+                WaitsFor::Nothing => None,
+                WaitsFor::Acknowledgement { deadline } | WaitsFor::Result { deadline } => Some(deadline),
+            },
+            State::Done => None,
+        }
+    }
+
+    fn advance(&mut self, now: Instant) {
+        while !matches!(self.state, State::Joining { .. } | State::Done) {
+            if let Some(fault) = self.foreign() {
+                return self.end(ClientEnd::Fault(fault));
+            }
+            let frame = match self.inbound.frame(BODY_MAX) {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return,
+                Err(too_long) => return self.end(ClientEnd::Fault(too_long.into())),
+            };
+            let length = frame.len();
+            let state = std::mem::replace(&mut self.state, State::Done);
+            let outcome = if frame.header.opcode == Opcode::Disconnect.number() {
+                Err(disconnected(&state, frame.body))
+            } else {
+                state.handle_frame(now, &self.config, frame, &mut self.events, &mut self.work)
+            };
+            self.inbound.consume(length);
+            match outcome {
+                Ok(state) => self.state = state,
+                Err(end) => self.end(end),
+            }
+        }
+    }
+
+    /// Whether what came first can be no frame of a classic server: told before a length that
+    /// is really text makes us wait for a body that never comes.
+    fn foreign(&self) -> Option<ClientFault> {
+        let State::AwaitKey { .. } = self.state else { return None };
+        let first = *self.inbound.waiting().first_chunk()?;
+        let opcode = Opcode::from_number(Header::decode(first).opcode);
+        opcode.is_none().then_some(ClientFault::NotClassic { first })
+    }
+
+    fn end(&mut self, end: ClientEnd) {
+        self.state = State::Done;
+        self.work = None;
+        self.inbound.clear();
+        self.outbound.clear();
+        self.events.push_back(ClientEvent::Ended(end));
+    }
+}
+
+impl State {
+    /// Any frame but a 50.
+    fn handle_frame(
+        self,
+        now: Instant,
+        config: &ClientConfig,
+        frame: Frame<'_>,
+        events: &mut VecDeque<ClientEvent>,
+        work: &mut Option<Job>,
+    ) -> Result<Self, ClientEnd> {
+        let opcode = frame.header.opcode;
+        let unexpected = |expected| ClientEnd::Fault(ClientFault::Unexpected { opcode, expected });
+        match self {
+            Self::AwaitKey { entropy, .. } if opcode == Opcode::KeyVerification.number() => {
+                let server = DhPublicKey::from_pem(frame.body).map_err(|error| ClientEnd::Fault(error.into()))?;
+                events.push_back(ClientEvent::KeyReceived { bits: server.prime.len() * 8 });
+                *work = Some(Job::Join(Box::new(Join { server, entropy: *entropy })));
+                Ok(Self::Joining { deadline: now + config.handshake })
+            }
+            Self::AwaitToken { keys, .. } if opcode == Opcode::SessionToken.number() => {
+                let token = keys.open_token(frame.body).ok_or(ClientEnd::Fault(ClientFault::Token))?;
+                events.push_back(ClientEvent::Ready { token: token.clone() });
+                let waits_for = WaitsFor::Nothing;
+                Ok(Self::Open(Open { keys, token, waits_for, asked: false, last_sum: false }))
+            }
+            Self::Open(open) => open.handle_frame(frame, events).map(Self::Open),
+            Self::AwaitKey { .. } => Err(unexpected("10, the server's key,")),
+            Self::AwaitToken { .. } => Err(unexpected("20, the session token,")),
+            Self::Joining { .. } | Self::Done => Err(unexpected("nothing")),
+        }
+    }
+}
+
+impl Open {
+    /// 30 and 40 (rule C-15).
+    fn handle_frame(mut self, frame: Frame<'_>, events: &mut VecDeque<ClientEvent>) -> Result<Self, ClientEnd> {
+        let opcode = frame.header.opcode;
+        match (Opcode::from_number(opcode), self.waits_for) {
+            (Some(Opcode::EncryptedData), WaitsFor::Acknowledgement { deadline }) => {
+                if frame.body == text::RECEIVED.as_bytes() {
+                    self.waits_for = WaitsFor::Result { deadline };
+                    events.push_back(ClientEvent::Acknowledged);
+                } else {
+                    self.waits_for = WaitsFor::Nothing;
+                    events.push_back(ClientEvent::Discarded { text: printable(frame.body) });
+                }
+            }
+            (Some(Opcode::EncryptedResult), waits_for) => {
+                let sum = self.keys.open_total(frame.body).map_err(|error| {
+                    ClientEnd::Fault(match error {
+                        BodyError::Hmac => ClientFault::Hmac,
+                        BodyError::Tampered => ClientFault::Result,
+                    })
+                })?;
+                if !self.asked && matches!(waits_for, WaitsFor::Result { .. }) {
+                    self.waits_for = WaitsFor::Nothing;
+                    events.push_back(ClientEvent::Result { sum });
+                } else {
+                    self.last_sum = true;
+                    events.push_back(ClientEvent::LastSum { sum });
+                }
+            }
+            (
+                Some(
+                    Opcode::KeyVerification
+                    | Opcode::SessionToken
+                    | Opcode::EncryptedData
+                    | Opcode::Disconnect,
+                )
+                | None,
+                _,
+            ) => {
+                let expected = "30, 40 or 50";
+                return Err(ClientEnd::Fault(ClientFault::Unexpected { opcode, expected }));
+            }
+        }
+        Ok(self)
+    }
+}
+
+/// A 50 can come in any state.
+fn disconnected(state: &State, body: &[u8]) -> ClientEnd {
+    if body == text::IDLE.as_bytes() {
+        return ClientEnd::Idle;
+    }
+    let asked = matches!(state, State::Open(open) if open.asked);
+    ClientEnd::Disconnected { asked, text: printable(body) }
+}
+
+/// The server's text, safe to show: no control characters, bounded.
+fn printable(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    text.chars().filter(|c| !c.is_control()).take(TEXT_CHARS_MAX).collect()
+}

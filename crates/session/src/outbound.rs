@@ -1,0 +1,62 @@
+//! Bytes to send, and the bound on a peer that does not take them.
+
+use std::time::{Duration, Instant};
+
+use ddes_wire::frame::{Header, Opcode};
+
+/// A session with this many bytes unsent deals with no further frame until some have gone.
+pub const UNSENT_BYTES_MAX: usize = 64 * 1024;
+
+/// A peer that takes nothing for this long is dropped.
+pub const STALL_MAX: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Default)]
+pub(crate) struct Outbound {
+    bytes: Vec<u8>,
+    sent: usize,
+    /// Set while bytes are pending.
+    stalled_at: Option<Instant>,
+}
+
+impl Outbound {
+    /// Appends one frame. Bodies are ours and far below `u32::MAX`.
+    pub(crate) fn push(&mut self, now: Instant, opcode: Opcode, body: &[u8]) {
+        #[allow(clippy::cast_possible_truncation, reason = "our own bodies are bounded by the profile")]
+        let header = Header { opcode: opcode.number(), length: body.len() as u32 };
+        self.bytes.extend_from_slice(&header.encode());
+        self.bytes.extend_from_slice(body);
+        self.stalled_at.get_or_insert(now + STALL_MAX);
+    }
+
+    pub(crate) fn pending(&self) -> &[u8] {
+        self.bytes.get(self.sent..).unwrap_or(&[])
+    }
+
+    /// `count` bytes of [`Self::pending`] went to the peer.
+    pub(crate) fn sent(&mut self, now: Instant, count: usize) {
+        self.sent = (self.sent + count).min(self.bytes.len());
+        if self.sent == self.bytes.len() {
+            *self = Self::default();
+        } else if count > 0 {
+            self.stalled_at = Some(now + STALL_MAX);
+        }
+    }
+
+    /// Gives up on what is pending.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pending().is_empty()
+    }
+
+    pub(crate) fn has_room(&self) -> bool {
+        self.pending().len() < UNSENT_BYTES_MAX
+    }
+
+    /// When the peer will have taken nothing for [`STALL_MAX`].
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.stalled_at
+    }
+}

@@ -1,0 +1,103 @@
+//! The public key of opcode 10: PEM text of an X.509 SubjectPublicKeyInfo (RFC 7468, RFC 5280).
+//!
+//! Two forms are read: PKCS#3 `dhKeyAgreement` (p, g), which the original sends and we write, and
+//! X9.42 `dhpublicnumber` (p, g, q; RFC 3279), which OpenSSL writes for groups it knows.
+
+use der::asn1::{AnyRef, BitStringRef, ObjectIdentifier, UintRef};
+use der::{Decode, Encode, Sequence};
+use pem_rfc7468::LineEnding;
+use spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
+
+const LABEL: &str = "PUBLIC KEY";
+const PKCS3: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.3.1");
+const X942: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10046.2.1");
+
+/// A Diffie-Hellman public value with the group it lies in, each an unsigned big-endian integer
+/// without leading zeros. Parsed, not yet checked: ranges and primality are the receiver's work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DhPublicKey {
+    /// The prime modulus.
+    pub prime: Vec<u8>,
+    /// The generator.
+    pub generator: Vec<u8>,
+    /// The public value.
+    pub public: Vec<u8>,
+}
+
+/// Why the body of a 10 is no public key (rule C-06).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// Not RFC 7468 text with the label `PUBLIC KEY`.
+    #[error("the key is not PEM text labelled PUBLIC KEY")]
+    Pem,
+    /// Not DER, or not of the expected structure.
+    #[error("the key's DER is not a SubjectPublicKeyInfo with Diffie-Hellman parameters")]
+    Der,
+    /// Another algorithm than Diffie-Hellman.
+    #[error("the key's algorithm is not Diffie-Hellman")]
+    Algorithm,
+}
+
+/// PKCS #3, section 9.
+#[derive(Sequence)]
+struct Pkcs3Parameters<'a> {
+    prime: UintRef<'a>,
+    base: UintRef<'a>,
+    private_value_length: Option<UintRef<'a>>,
+}
+
+/// RFC 3279, section 2.3.3.
+#[derive(Sequence)]
+struct DomainParameters<'a> {
+    p: UintRef<'a>,
+    g: UintRef<'a>,
+    q: UintRef<'a>,
+    j: Option<UintRef<'a>>,
+    validation: Option<AnyRef<'a>>,
+}
+
+impl DhPublicKey {
+    /// Reads either form.
+    pub fn from_pem(text: &[u8]) -> Result<Self, KeyError> {
+        let (label, der) = pem_rfc7468::decode_vec(text).map_err(|_| KeyError::Pem)?;
+        if label != LABEL {
+            return Err(KeyError::Pem);
+        }
+        let key = SubjectPublicKeyInfoRef::from_der(&der).map_err(|_| KeyError::Der)?;
+        let parameters = key.algorithm.parameters.ok_or(KeyError::Der)?;
+        let (prime, generator) = if key.algorithm.oid == PKCS3 {
+            let group: Pkcs3Parameters<'_> = parameters.decode_as().map_err(|_| KeyError::Der)?;
+            (group.prime, group.base)
+        } else if key.algorithm.oid == X942 {
+            let group: DomainParameters<'_> = parameters.decode_as().map_err(|_| KeyError::Der)?;
+            (group.p, group.g)
+        } else {
+            return Err(KeyError::Algorithm);
+        };
+        let public = key.subject_public_key.as_bytes().ok_or(KeyError::Der)?;
+        let public = UintRef::from_der(public).map_err(|_| KeyError::Der)?;
+        let bytes = |integer: UintRef<'_>| integer.as_bytes().to_vec();
+        Ok(Self { prime: bytes(prime), generator: bytes(generator), public: bytes(public) })
+    }
+
+    /// Writes the PKCS#3 form, which both originals read.
+    pub fn to_pem(&self) -> Result<String, KeyError> {
+        let der = |_: der::Error| KeyError::Der;
+        let group = Pkcs3Parameters {
+            prime: UintRef::new(&self.prime).map_err(der)?,
+            base: UintRef::new(&self.generator).map_err(der)?,
+            private_value_length: None,
+        };
+        let group = group.to_der().map_err(der)?;
+        let public = UintRef::new(&self.public).and_then(|public| public.to_der()).map_err(der)?;
+        let key = SubjectPublicKeyInfoRef {
+            algorithm: AlgorithmIdentifierRef {
+                oid: PKCS3,
+                parameters: Some(AnyRef::try_from(group.as_slice()).map_err(der)?),
+            },
+            subject_public_key: BitStringRef::from_bytes(&public).map_err(der)?,
+        };
+        let key = key.to_der().map_err(der)?;
+        pem_rfc7468::encode_string(LABEL, LineEnding::LF, &key).map_err(|_| KeyError::Pem)
+    }
+}
