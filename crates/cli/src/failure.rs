@@ -65,10 +65,6 @@ impl Failure {
         Self { what: format!("{context}: {}", self.what), ..self }
     }
 
-    pub(crate) fn code(&self) -> Code {
-        self.code
-    }
-
     /// Tells the user, and gives the exit code.
     pub(crate) fn report(&self, json: bool) -> ExitCode {
         if json {
@@ -103,7 +99,9 @@ impl From<ConnectError> for Failure {
             ConnectError::TimedOut { .. } => failure(Code::Timeout)
                 .cause("the host is down, or a firewall drops the packets")
                 .next("--timeout SECS to wait longer"),
-            ConnectError::Failed { .. } => failure(Code::Connect).next("check --server HOST:PORT and the network"),
+            ConnectError::Failed { .. } => {
+                failure(Code::Connect).next("check --server HOST:PORT and the network")
+            }
             ConnectError::Randomness(_) => failure(Code::No),
         }
     }
@@ -114,8 +112,10 @@ impl From<ClientEnd> for Failure {
     fn from(end: ClientEnd) -> Self {
         match end {
             ClientEnd::Fault(fault) => fault.into(),
-            ClientEnd::Idle => Self::new(Code::Timeout, "the server ended the session: its idle timer ran out")
-                .next("connect again; the server's --idle-secs sets the time"),
+            ClientEnd::Idle => {
+                Self::new(Code::Timeout, "the server ended the session: its idle timer ran out")
+                    .next("connect again; the server's --idle-secs sets the time")
+            }
             ClientEnd::Disconnected { text, .. } => {
                 Self::new(Code::Connect, format!("the server ended the session: {}", said(&text)))
                     .next("connect again")

@@ -38,8 +38,10 @@ impl Prompt {
         let failed = |error: ReadlineError| Failure::system("cannot use the terminal", &error);
         let config = Config::builder().bracketed_paste(false).build();
         let mut editor = Editor::<(), DefaultHistory>::with_config(config).map_err(failed)?;
-        let printer: Box<dyn ExternalPrinter + Send> = Box::new(editor.create_external_printer().map_err(failed)?);
-        let screen = Screen::above_prompt(printer).map_err(|error| Failure::system("cannot use the terminal", &error))?;
+        let printer: Box<dyn ExternalPrinter + Send> =
+            Box::new(editor.create_external_printer().map_err(failed)?);
+        let screen = Screen::above_prompt(printer)
+            .map_err(|error| Failure::system("cannot use the terminal", &error))?;
         let prompt = Self::start(move |question| match editor.readline(question) {
             Ok(text) => {
                 // History is a comfort; a full one is not worth a word.
@@ -95,7 +97,7 @@ impl Prompt {
 }
 
 /// One line without its end; longer ones are cut, which makes them no valid input.
-fn read_line(stdin: &mut impl BufRead) -> Input {
+pub(crate) fn read_line(stdin: &mut impl BufRead) -> Input {
     let mut line = Vec::new();
     loop {
         let Ok(available) = stdin.fill_buf() else { return Input::End };

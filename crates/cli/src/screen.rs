@@ -49,7 +49,10 @@ pub(crate) struct Screen {
 
 enum Mode {
     /// A prompt may be waiting on the last line: print above it.
-    Prompt { printer: Box<dyn ExternalPrinter + Send>, before: Termios },
+    Prompt {
+        printer: Box<dyn ExternalPrinter + Send>,
+        before: Termios,
+    },
     Plain,
     Json,
 }
@@ -74,6 +77,11 @@ impl Screen {
         matches!(self.mode, Mode::Prompt { .. })
     }
 
+    /// Whether programs read, not people.
+    pub(crate) fn is_json(&self) -> bool {
+        matches!(self.mode, Mode::Json)
+    }
+
     pub(crate) fn show(&mut self, line: &Line) {
         let text = match &self.mode {
             Mode::Json => line.json(),
@@ -96,7 +104,7 @@ impl Screen {
     pub(crate) fn leave_prompt(&mut self) {
         if let Mode::Prompt { before, .. } = &self.mode {
             // A terminal that is gone has nothing to restore.
-            drop(tcsetattr(io::stdin(), OptionalActions::Now, before));
+            tcsetattr(io::stdin(), OptionalActions::Now, before).unwrap_or(());
             self.mode = Mode::Plain;
             print!("\r\x1b[K");
             self.status_shown = false;
@@ -123,7 +131,7 @@ pub(crate) fn is_interactive() -> bool {
 }
 
 /// A sum for JSON: a string, since it may exceed 2^53.
-pub(crate) fn number(value: impl ToString) -> Value {
+pub(crate) fn number(value: &impl ToString) -> Value {
     json!(value.to_string())
 }
 
@@ -135,6 +143,10 @@ pub(crate) fn warn_of_classic() {
     } else {
         (String::new(), String::new())
     };
-    eprintln!("{on}WARNING: the classic profile is NOT SECURE.{off} Nobody is authenticated, frames can be replayed,");
-    eprintln!("         and Double DES falls to about 2^57 work. For study and the original's programs only.");
+    eprintln!(
+        "{on}WARNING: the classic profile is NOT SECURE.{off} Nobody is authenticated, frames can be replayed,"
+    );
+    eprintln!(
+        "         and Double DES falls to about 2^57 work. For study and the original's programs only."
+    );
 }

@@ -110,9 +110,12 @@ impl Connection {
             .await
             .map_err(|source| ConnectError::Resolve { server: server(), source })?;
         let addresses: Vec<_> = resolved.collect();
-        let failed = |source: io::Error| match source.kind() {
-            io::ErrorKind::ConnectionRefused => ConnectError::Refused { server: server() },
-            _ => ConnectError::Failed { server: server(), source },
+        let failed = |source: io::Error| {
+            if source.kind() == io::ErrorKind::ConnectionRefused {
+                ConnectError::Refused { server: server() }
+            } else {
+                ConnectError::Failed { server: server(), source }
+            }
         };
         let stream = timeout(options.connect, TcpStream::connect(&*addresses))
             .await

@@ -1,1 +1,15 @@
-//! Finite-field Diffie-Hellman.
+//! Finite-field Diffie-Hellman (RFC 7919), and over groups that a peer chose.
+//!
+//! ```text
+//! public value  Y = g^x mod p
+//! shared value  Z = Y'^x mod p        as many bytes as p, leading zeros kept
+//! ```
+//!
+//! Exponentiations with a private key take constant time over the exponent's fixed length. What is
+//! received is public, and is checked in variable time before any exponentiation with a secret.
+
+mod exchange;
+mod group;
+
+pub use exchange::{Exponent, PublicValue, PublicValueError, SharedSecret};
+pub use group::{Group, GroupError, NamedGroup, PRIME_BITS_MAX, PRIME_BITS_MIN};

@@ -60,7 +60,7 @@ pub(crate) async fn drive(shard: Rc<Shard>, stream: TcpStream, id: ConnectionId)
 }
 
 /// Writes as much as the socket takes.
-fn flush(shard: &Shard, stream: &TcpStream, id: ConnectionId) {
+fn flush(shard: &Rc<Shard>, stream: &TcpStream, id: ConnectionId) {
     shard.act(|endpoint, now| {
         while !endpoint.pending(id).is_empty() {
             match stream.try_write(endpoint.pending(id)) {
@@ -73,7 +73,7 @@ fn flush(shard: &Shard, stream: &TcpStream, id: ConnectionId) {
 }
 
 /// Reads once, so that no connection keeps the others waiting.
-fn read(shard: &Shard, stream: &TcpStream, id: ConnectionId) {
+fn read(shard: &Rc<Shard>, stream: &TcpStream, id: ConnectionId) {
     let mut buffer = shard.buffer.borrow_mut();
     let outcome = stream.try_read(&mut buffer);
     shard.act(|endpoint, now| match outcome {

@@ -10,9 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ddes_ledger::{AccountId, Submission, Verdict};
-use ddes_session::classic::{
-    Done, End, Event, Reason, ServerConfig, ServerEntropy, ServerSession, Work,
-};
+use ddes_session::classic::{Done, End, Event, Reason, ServerConfig, ServerEntropy, ServerSession, Work};
 use ddes_session::{Phase, Ticket};
 use ddes_wire::classic::text;
 use ddes_wire::frame::{Header, Opcode};
@@ -173,7 +171,12 @@ impl Endpoint {
     }
 
     /// A client connected.
-    pub fn accept(&mut self, now: Instant, peer: SocketAddr, entropy: ServerEntropy) -> Result<ConnectionId, Full> {
+    pub fn accept(
+        &mut self,
+        now: Instant,
+        peer: SocketAddr,
+        entropy: ServerEntropy,
+    ) -> Result<ConnectionId, Full> {
         if self.connections.len() >= self.connections_max {
             return Err(Full { most: self.connections_max });
         }
@@ -181,7 +184,14 @@ impl Endpoint {
         let slot = self.connections.vacant_entry();
         let id = ConnectionId { slot: slot.key(), serial: self.serial };
         let session = ServerSession::new(Arc::clone(&self.classic), now, entropy);
-        slot.insert(Connection { id, peer, session, account: None, last_seq: Sequence::NONE, sum: Total::ZERO });
+        slot.insert(Connection {
+            id,
+            peer,
+            session,
+            account: None,
+            last_seq: Sequence::NONE,
+            sum: Total::ZERO,
+        });
         self.notices.push_back(Notice { connection: id, peer, event: NoticeEvent::Connected });
         self.collect(now, id);
         Ok(id)
@@ -340,7 +350,8 @@ impl Endpoint {
     /// Hands on what a session has to say.
     fn collect(&mut self, now: Instant, id: ConnectionId) {
         let mut end_all = false;
-        let Some(connection) = self.connections.get_mut(id.slot).filter(|connection| connection.id == id) else {
+        let Some(connection) = self.connections.get_mut(id.slot).filter(|connection| connection.id == id)
+        else {
             return;
         };
         if let Some(work) = connection.session.poll_work() {
@@ -380,8 +391,12 @@ impl Connection {
     fn submit(&mut self, ticket: Ticket, amount: Amount) -> Option<Request> {
         let first_seq = self.last_seq.forward(1).ok()?;
         self.last_seq = first_seq;
-        let submission =
-            Submission { account: self.account?, session: SessionNumber::new(1), first_seq, amounts: vec![amount] };
+        let submission = Submission {
+            account: self.account?,
+            session: SessionNumber::new(1),
+            first_seq,
+            amounts: vec![amount],
+        };
         Some(Request::Add { connection: self.id, ticket, submission })
     }
 }

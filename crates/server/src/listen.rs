@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ddes_ledger::Ledger;
-use ddes_session::classic::{ENTROPY_BYTES_MAX, Reason, ServerEntropy};
+use ddes_session::classic::{ENTROPY_BYTES_MAX, Reason, ServerEntropy, Work};
 use ddes_wire::Token;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -192,16 +192,13 @@ impl Shard {
     pub(crate) fn act<T>(self: &Rc<Self>, act: impl FnOnce(&mut Endpoint, Instant) -> T) -> T {
         let mut endpoint = self.endpoint.borrow_mut();
         let result = act(&mut endpoint, Instant::now());
+        self.hand_on(&mut endpoint);
+        result
+    }
+
+    fn hand_on(self: &Rc<Self>, endpoint: &mut Endpoint) {
         while let Some((id, work)) = endpoint.poll_work() {
-            let shard = Rc::clone(self);
-            tokio::task::spawn_local(async move {
-                let done = tokio::task::spawn_blocking(|| work.run()).await;
-                shard.act(|endpoint, now| match done {
-                    Ok(done) => endpoint.handle_done(now, id, done),
-                    // The runtime is stopping.
-                    Err(_) => endpoint.handle_reset(now, id),
-                });
-            });
+            tokio::task::spawn_local(run(Rc::clone(self), id, work));
         }
         self.desk.submit(std::iter::from_fn(|| endpoint.poll_request()));
         while let Some(id) = endpoint.poll_wake() {
@@ -212,7 +209,6 @@ impl Shard {
         while let Some(notice) = endpoint.poll_notice() {
             (self.observe.borrow_mut())(notice);
         }
-        result
     }
 
     pub(crate) fn wake_of(&self, id: ConnectionId) -> Rc<Notify> {
@@ -236,17 +232,28 @@ impl Shard {
                 drop(sessions.send(self.endpoint.borrow().sessions().collect()));
             }
             Command::End { serial, ended } => {
-                let of_interest = |view: &SessionView| serial.is_none_or(|serial| view.connection.serial() == serial);
+                let of_interest =
+                    |view: &SessionView| serial.is_none_or(|serial| view.connection.serial() == serial);
                 let ids: Vec<_> = self.endpoint.borrow().sessions().filter(of_interest).collect();
                 self.act(|endpoint, now| {
                     for view in &ids {
                         endpoint.end(now, view.connection, Reason::Operator);
                     }
                 });
-                drop(ended.send(ids.len()));
+                ended.send(ids.len()).unwrap_or(());
             }
         }
     }
+}
+
+/// Runs an exponentiation in the handshake pool.
+async fn run(shard: Rc<Shard>, id: ConnectionId, work: Work) {
+    let done = tokio::task::spawn_blocking(|| work.run()).await;
+    shard.act(|endpoint, now| match done {
+        Ok(done) => endpoint.handle_done(now, id, done),
+        // The runtime is stopping.
+        Err(_) => endpoint.handle_reset(now, id),
+    });
 }
 
 /// Gives the ledger's answers to their sessions.

@@ -28,6 +28,12 @@ pub const DRAIN_MAX: Duration = Duration::from_secs(5);
 #[must_use = "a submission is answered through its ticket"]
 pub struct Ticket(u64);
 
+impl Ticket {
+    fn redeem(self) -> u64 {
+        self.0
+    }
+}
+
 /// How far a connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {

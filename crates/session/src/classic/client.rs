@@ -169,10 +169,18 @@ pub struct ClientSession {
 
 #[derive(Debug)]
 enum State {
-    AwaitKey { entropy: Box<Entropy>, deadline: Instant },
+    AwaitKey {
+        entropy: Box<Entropy>,
+        deadline: Instant,
+    },
     /// The server's group is checked and the exponentiations run.
-    Joining { deadline: Instant },
-    AwaitToken { keys: Keys, deadline: Instant },
+    Joining {
+        deadline: Instant,
+    },
+    AwaitToken {
+        keys: Keys,
+        deadline: Instant,
+    },
     Open(Open),
     Done,
 }
@@ -337,9 +345,9 @@ impl ClientSession {
 
     fn state_deadline(&self) -> Option<Instant> {
         match &self.state {
-            State::AwaitKey { deadline, .. } | State::Joining { deadline } | State::AwaitToken { deadline, .. } => {
-                Some(*deadline)
-            }
+            State::AwaitKey { deadline, .. }
+            | State::Joining { deadline }
+            | State::AwaitToken { deadline, .. } => Some(*deadline),
             State::Open(open) => match open.waits_for {
                 WaitsFor::Nothing => None,
                 WaitsFor::Acknowledgement { deadline } | WaitsFor::Result { deadline } => Some(deadline),
@@ -405,7 +413,8 @@ impl State {
         let unexpected = |expected| ClientEnd::Fault(ClientFault::Unexpected { opcode, expected });
         match self {
             Self::AwaitKey { entropy, .. } if opcode == Opcode::KeyVerification.number() => {
-                let server = DhPublicKey::from_pem(frame.body).map_err(|error| ClientEnd::Fault(error.into()))?;
+                let server =
+                    DhPublicKey::from_pem(frame.body).map_err(|error| ClientEnd::Fault(error.into()))?;
                 events.push_back(ClientEvent::KeyReceived { bits: server.prime.len() * 8 });
                 *work = Some(Job::Join(Box::new(Join { server, entropy: *entropy })));
                 Ok(Self::Joining { deadline: now + config.handshake })
@@ -426,7 +435,11 @@ impl State {
 
 impl Open {
     /// 30 and 40 (rule C-15).
-    fn handle_frame(mut self, frame: Frame<'_>, events: &mut VecDeque<ClientEvent>) -> Result<Self, ClientEnd> {
+    fn handle_frame(
+        mut self,
+        frame: Frame<'_>,
+        events: &mut VecDeque<ClientEvent>,
+    ) -> Result<Self, ClientEnd> {
         let opcode = frame.header.opcode;
         match (Opcode::from_number(opcode), self.waits_for) {
             (Some(Opcode::EncryptedData), WaitsFor::Acknowledgement { deadline }) => {

@@ -45,11 +45,7 @@ impl Keys {
         k1.copy_from_slice(&okm[..8]);
         k2.copy_from_slice(&okm[8..]);
         let (key1, key2) = (DesKey::new(k1), DesKey::new(k2));
-        Self {
-            token: DoubleDes::new(&key1, &key1),
-            traffic: DoubleDes::new(&key1, &key2),
-            mac_key: key2,
-        }
+        Self { token: DoubleDes::new(&key1, &key1), traffic: DoubleDes::new(&key1, &key2), mac_key: key2 }
     }
 
     /// `E(Key1, E(Key1, pad(token)))`: both passes use Key1, as in the original (rule C-10).

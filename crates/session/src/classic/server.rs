@@ -180,12 +180,20 @@ pub struct ServerSession {
 #[derive(Debug)]
 enum State {
     /// Our public value is being computed.
-    Generating { token: Token, deadline: Instant },
+    Generating {
+        token: Token,
+        deadline: Instant,
+    },
     AwaitKey(AwaitKey),
     /// The shared value is being computed.
-    Agreeing { token: Token, deadline: Instant },
-    Open(Open),
-    Draining { until: Instant },
+    Agreeing {
+        token: Token,
+        deadline: Instant,
+    },
+    Open(Box<Open>),
+    Draining {
+        until: Instant,
+    },
     Done,
 }
 
@@ -336,7 +344,9 @@ impl ServerSession {
                     self.state = State::AwaitKey(AwaitKey { exponent, token, deadline });
                 }
             }
-            (State::Agreeing { token, .. }, Outcome::Agreed(Ok(secret))) => self.share_token(now, token, &secret),
+            (State::Agreeing { token, .. }, Outcome::Agreed(Ok(secret))) => {
+                self.share_token(now, token, &secret);
+            }
             (State::Agreeing { .. }, Outcome::Agreed(Err(error))) => {
                 self.end(now, End::Fault(Fault::PublicValue(error)));
             }
@@ -368,14 +378,17 @@ impl ServerSession {
             State::Done => Phase::Done,
             State::Draining { .. } if self.at_end && self.outbound.is_empty() => Phase::Done,
             State::Draining { .. } => Phase::Draining,
-            State::Generating { .. } | State::AwaitKey(_) | State::Agreeing { .. } | State::Open(_) => Phase::Live,
+            State::Generating { .. } | State::AwaitKey(_) | State::Agreeing { .. } | State::Open(_) => {
+                Phase::Live
+            }
         }
     }
 
     /// The ledger counted the submission of `ticket`: acknowledge, and send the sum (rule C-15).
     pub fn settle(&mut self, now: Instant, ticket: Ticket, standing: Standing) {
+        let number = ticket.redeem();
         let State::Open(open) = &mut self.state else { return };
-        if open.awaiting != Some(ticket.0) {
+        if open.awaiting != Some(number) {
             return;
         }
         open.awaiting = None;
@@ -392,8 +405,9 @@ impl ServerSession {
 
     /// The ledger did not count the submission of `ticket`, nor will it count another.
     pub fn refuse(&mut self, now: Instant, ticket: Ticket) {
+        let number = ticket.redeem();
         let State::Open(open) = &mut self.state else { return };
-        if open.awaiting == Some(ticket.0) {
+        if open.awaiting == Some(number) {
             self.end(now, End::Ordered(Reason::LedgerUnavailable));
         }
     }
@@ -423,9 +437,16 @@ impl ServerSession {
             };
             let length = frame.len();
             let outcome = match std::mem::replace(&mut self.state, State::Done) {
-                State::AwaitKey(state) => state.handle_frame(&self.config.group, frame, &mut self.events, &mut self.work),
-                State::Open(state) => state.handle_frame(now, frame, &mut self.outbound, &mut self.events, &mut self.tickets),
-                state @ (State::Generating { .. } | State::Agreeing { .. } | State::Draining { .. } | State::Done) => Ok(state),
+                State::AwaitKey(state) => {
+                    state.handle_frame(&self.config.group, frame, &mut self.events, &mut self.work)
+                }
+                State::Open(state) => {
+                    state.handle_frame(now, frame, &mut self.outbound, &mut self.events, &mut self.tickets)
+                }
+                state @ (State::Generating { .. }
+                | State::Agreeing { .. }
+                | State::Draining { .. }
+                | State::Done) => Ok(state),
             };
             self.inbound.consume(length);
             match outcome {
@@ -464,7 +485,8 @@ impl ServerSession {
         self.outbound.push(now, Opcode::SessionToken, &keys.seal_token(&token));
         self.events.push_back(Event::TokenShared);
         let idle_at = now + self.config.idle;
-        self.state = State::Open(Open { keys, token, idle_at, sum: None, awaiting: None, ending: None });
+        self.state =
+            State::Open(Box::new(Open { keys, token, idle_at, sum: None, awaiting: None, ending: None }));
     }
 
     /// The one place where a session ends: last frames, then drain.
@@ -531,7 +553,7 @@ impl AwaitKey {
 
 impl Open {
     fn handle_frame(
-        self,
+        self: Box<Self>,
         now: Instant,
         frame: Frame<'_>,
         outbound: &mut Outbound,
@@ -558,7 +580,7 @@ impl Open {
 
     /// 30: token, then HMAC, then the ciphertext (rules C-12 to C-14).
     fn handle_data(
-        mut self,
+        mut self: Box<Self>,
         now: Instant,
         body: &[u8],
         outbound: &mut Outbound,

@@ -1,0 +1,211 @@
+//! `ddes connect --classic`: the original client's whole life, at a prompt that never keeps the
+//! network waiting.
+
+use ddes_client::classic::{Connection, Options};
+use ddes_session::classic::{ClientEnd, ClientEvent};
+use ddes_wire::classic::text;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::{amount, options};
+use crate::args::ConnectArgs;
+use crate::failure::Failure;
+use crate::prompt::{Input, Prompt};
+use crate::screen::{self, Line, Screen, number};
+
+const MENU: &str = "Enter opcode (30 to send data, 50 to disconnect): ";
+const INTEGER: &str = "Enter an integer: ";
+
+pub(crate) fn run(args: &ConnectArgs) -> Result<(), Failure> {
+    let options = options(&args.client, "connect")?;
+    let (mut prompt, mut screen) = if args.client.output.json {
+        (Prompt::on_pipe()?, Screen::json())
+    } else if screen::is_interactive() {
+        Prompt::on_terminal()?
+    } else {
+        (Prompt::on_pipe()?, Screen::plain())
+    };
+    let outcome = crate::runtime()?.block_on(talk(&options, &mut prompt, &mut screen));
+    screen.leave_prompt();
+    match outcome {
+        Ok(last) => {
+            for line in &last {
+                screen.show(line);
+            }
+            Ok(())
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// What the prompt asks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asks {
+    Menu,
+    Integer,
+    /// An answer or the end is awaited first.
+    Nothing,
+}
+
+struct Talk<'a> {
+    connection: Connection,
+    screen: &'a mut Screen,
+    asks: Asks,
+    /// A sum that answered nothing: shown with the end that follows it.
+    last_sum: Option<Line>,
+}
+
+/// The last lines, or why the session failed.
+async fn talk(options: &Options, prompt: &mut Prompt, screen: &mut Screen) -> Result<Vec<Line>, Failure> {
+    let mut interrupt = signal(SignalKind::interrupt())
+        .map_err(|error| Failure::system("cannot watch for signals", &error))?;
+    let connection = tokio::select! {
+        connection = Connection::open(options) => connection?,
+        () = interrupted(&mut interrupt) => return Err(Failure::interrupted()),
+    };
+    screen.show(
+        &Line::new("connected", format!("[CONNECTED] Connected to server at {}", options.server))
+            .with("server", options.server.clone()),
+    );
+    screen.show(
+        &Line::new(
+            "client_id",
+            format!("[CLIENT ID] UUID: {}, Integer: {}", options.id, options.id.as_integer()),
+        )
+        .with("uuid", options.id.to_string())
+        .with("integer", number(&options.id.as_integer())),
+    );
+    screen.show(&Line::new(
+        "waiting",
+        "[STATUS] Waiting for the server's public key (the original takes 1 s to 60 s)",
+    ));
+    let mut talk = Talk { connection, screen, asks: Asks::Nothing, last_sum: None };
+    loop {
+        match talk.asks {
+            Asks::Menu => prompt.ask(MENU),
+            Asks::Integer => prompt.ask(INTEGER),
+            Asks::Nothing => {}
+        }
+        tokio::select! {
+            event = talk.connection.next() => match event {
+                Some(ClientEvent::Ended(end)) => return talk.ended(end),
+                Some(event) => talk.show(event),
+                None => return Ok(Vec::new()),
+            },
+            () = interrupted(&mut interrupt) => return Err(Failure::interrupted()),
+            input = prompt.line(), if talk.asks != Asks::Nothing => match input {
+                Input::Text(text) => talk.typed(&text),
+                Input::End => talk.disconnect(),
+                Input::Interrupted => return Err(Failure::interrupted()),
+            },
+        }
+    }
+}
+
+impl Talk<'_> {
+    /// 30 and 50 are the menu; an integer may also follow the 30, or stand for itself.
+    fn typed(&mut self, text: &str) {
+        let words: Vec<_> = text.split_whitespace().collect();
+        match (self.asks, &*words) {
+            (_, []) => {}
+            (Asks::Integer, [integer]) | (_, ["30", integer]) => self.send(integer),
+            (_, ["30"]) => self.asks = Asks::Integer,
+            (_, ["50"]) => self.disconnect(),
+            (_, [integer]) => self.send(integer),
+            _ => self.complain("30 sends an integer, 50 disconnects"),
+        }
+    }
+
+    fn send(&mut self, text: &str) {
+        match amount(text) {
+            Err(what) => self.complain(&what),
+            Ok(value) => match self.connection.submit(value) {
+                Ok(()) => {
+                    self.asks = Asks::Nothing;
+                    let line = Line::new("sent", format!("[STATUS][30] Sent {value}, encrypted"));
+                    self.screen.show(&line.with("amount", number(&value)));
+                }
+                Err(error) => self.complain(&error.to_string()),
+            },
+        }
+    }
+
+    fn disconnect(&mut self) {
+        self.asks = Asks::Nothing;
+        match self.connection.disconnect() {
+            Ok(()) => self.screen.show(&Line::new("disconnecting", "[STATUS][50] Disconnecting")),
+            Err(error) => self.complain(&error.to_string()),
+        }
+    }
+
+    fn complain(&mut self, what: &str) {
+        self.screen.show(&Line::new("invalid", format!("[INVALID] {what}")).with("what", what));
+        self.asks = Asks::Menu;
+    }
+
+    fn show(&mut self, event: ClientEvent) {
+        let line = match event {
+            ClientEvent::KeyReceived { bits } => Line::new(
+                "key_received",
+                format!("[STATUS][10] Received the server's public key ({bits} bits)"),
+            )
+            .with("bits", bits),
+            ClientEvent::KeySent => {
+                Line::new("key_sent", "[STATUS][10] Sent our public key; Key1 and Key2 derived")
+            }
+            ClientEvent::Ready { token } => {
+                self.asks = Asks::Menu;
+                let hex: String = token.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+                Line::new("ready", format!("[STATUS][20] Received session token: {hex}")).with("token", hex)
+            }
+            ClientEvent::Acknowledged => {
+                Line::new("acknowledged", format!("[STATUS][30] {}", text::RECEIVED))
+            }
+            ClientEvent::Result { sum } => {
+                self.asks = Asks::Menu;
+                Line::new("result", format!("[SERVER RESULT] Result: {sum}")).with("sum", number(&sum))
+            }
+            ClientEvent::Discarded { text } => {
+                self.asks = Asks::Menu;
+                Line::new("discarded", format!("[STATUS][30] {text}")).with("text", text)
+            }
+            ClientEvent::LastSum { sum } => {
+                let line = Line::new("last_sum", format!("[SERVER RESULT] Last result: {sum}"));
+                self.last_sum = Some(line.with("sum", number(&sum)));
+                return;
+            }
+            ClientEvent::Ended(_) => return,
+        };
+        self.screen.show(&line);
+    }
+
+    /// An orderly end, whoever wanted it, is no failure.
+    fn ended(&mut self, end: ClientEnd) -> Result<Vec<Line>, Failure> {
+        let line = match end {
+            ClientEnd::Disconnected { asked: true, .. } => {
+                Line::new("disconnected", "[DISCONNECTED][50] Session ended.")
+            }
+            ClientEnd::Disconnected { asked: false, ref text } if is_orderly(text) => {
+                Line::new("disconnected", format!("[DISCONNECTED][50] {text}")).with("text", text.clone())
+            }
+            ClientEnd::Disconnected { .. } | ClientEnd::Idle | ClientEnd::Fault(_) => {
+                self.screen.leave_prompt();
+                if let Some(last_sum) = &self.last_sum {
+                    self.screen.show(last_sum);
+                }
+                return Err(end.into());
+            }
+        };
+        Ok(self.last_sum.take().into_iter().chain([line]).collect())
+    }
+}
+
+/// Whether a server's unasked 50 is its decision to end, not an error of ours.
+fn is_orderly(text: &str) -> bool {
+    !text.starts_with("Error:") && !text.starts_with("Timeout:")
+}
+
+async fn interrupted(signal: &mut Signal) {
+    if signal.recv().await.is_none() {
+        std::future::pending::<()>().await;
+    }
+}

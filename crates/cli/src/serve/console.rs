@@ -1,0 +1,148 @@
+//! The server's console: its bracketed lines, its countdown, its commands, its signals.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use ddes_server::endpoint::{Notice, NoticeEvent, SessionView};
+use ddes_server::{Handle, Stopped};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::lines;
+use crate::failure::Failure;
+use crate::prompt::{Input, Prompt};
+use crate::screen::{Line, Screen};
+
+const QUESTION: &str = "Enter 'exit' to stop the server: ";
+const TICK: Duration = Duration::from_secs(1);
+
+pub(super) struct Console {
+    pub(super) handle: Handle,
+    pub(super) notices: mpsc::Receiver<Notice>,
+    pub(super) dropped: Arc<AtomicU64>,
+    pub(super) stopped: oneshot::Receiver<Option<Stopped>>,
+    /// Integers and sums are shown to a person at the terminal, and kept out of logs.
+    pub(super) values_shown: bool,
+    pub(super) quiet: bool,
+}
+
+impl Console {
+    pub(super) async fn run(mut self, prompt: &mut Prompt, screen: &mut Screen) -> Result<(), Failure> {
+        let signals = |error| Failure::system("cannot watch for signals", &error);
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(signals)?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(signals)?;
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut stopping = false;
+        loop {
+            if !stopping {
+                prompt.ask(QUESTION);
+            }
+            tokio::select! {
+                stopped = &mut self.stopped => {
+                    self.finish(screen, stopped.ok().flatten());
+                    return Ok(());
+                }
+                Some(notice) = self.notices.recv() => self.show(screen, &notice),
+                () = either(&mut interrupt, &mut terminate) => self.stop(screen, &mut stopping),
+                input = prompt.line(), if !stopping => match input {
+                    Input::Text(text) => self.command(screen, &text, &mut stopping).await,
+                    Input::Interrupted => self.stop(screen, &mut stopping),
+                    // A service has no standard input; it goes on serving.
+                    Input::End => {}
+                },
+                _ = tick.tick(), if screen.is_live() => {
+                    let sessions = self.handle.sessions().await;
+                    if let Some(countdown) = countdown(Instant::now(), &sessions) {
+                        screen.status(&countdown);
+                    }
+                }
+            }
+        }
+    }
+
+    fn show(&self, screen: &mut Screen, notice: &Notice) {
+        let routine = matches!(
+            notice.event,
+            NoticeEvent::Received { .. } | NoticeEvent::ResultSent { .. } | NoticeEvent::Ignored { .. }
+        );
+        if routine && (self.quiet || !self.values_shown) {
+            return;
+        }
+        for line in lines::of_notice(notice) {
+            screen.show(&line);
+        }
+        let dropped = self.dropped.swap(0, Ordering::Relaxed);
+        if dropped > 0 {
+            screen.show(&lines::dropped(dropped));
+        }
+    }
+
+    /// Drains; a second time stops at once.
+    fn stop(&self, screen: &mut Screen, stopping: &mut bool) {
+        if !*stopping {
+            screen.leave_prompt();
+            screen.show(&lines::shutting_down());
+        }
+        *stopping = true;
+        self.handle.stop();
+    }
+
+    async fn command(&self, screen: &mut Screen, text: &str, stopping: &mut bool) {
+        let words: Vec<_> = text.split_whitespace().collect();
+        match *words {
+            [] => {}
+            ["exit" | "quit"] => self.stop(screen, stopping),
+            ["sessions"] => {
+                let now = Instant::now();
+                let mut sessions = self.handle.sessions().await;
+                sessions.sort_by_key(|view| view.connection.serial());
+                screen.show(&lines::session_count(sessions.len()));
+                for view in &sessions {
+                    screen.show(&lines::session(now, view));
+                }
+            }
+            ["totals"] => screen.show(&lines::totals(&self.handle.sessions().await)),
+            ["end", "all"] => screen.show(&lines::ended(self.handle.end(None).await)),
+            ["end", id] => match id.trim_start_matches('#').parse() {
+                Ok(serial) => screen.show(&lines::ended(self.handle.end(Some(serial)).await)),
+                Err(_) => screen.show(&help(&format!("'{id}' is no session number"))),
+            },
+            _ => screen.show(&help("the console takes")),
+        }
+    }
+
+    /// What the sessions said at their end, then the last line.
+    fn finish(&mut self, screen: &mut Screen, stopped: Option<Stopped>) {
+        screen.leave_prompt();
+        while let Ok(notice) = self.notices.try_recv() {
+            self.show(screen, &notice);
+        }
+        screen.show(&lines::exited(stopped.map_or(0, |stopped| stopped.cut)));
+    }
+}
+
+fn help(why: &str) -> Line {
+    Line::new("help", format!("[HELP] {why}: exit, sessions, end ID, end all, totals, help"))
+}
+
+async fn either(interrupt: &mut Signal, terminate: &mut Signal) {
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+/// The original's countdown, for the session that ends next.
+fn countdown(now: Instant, sessions: &[SessionView]) -> Option<String> {
+    let running = sessions.iter().filter_map(|view| Some((view.idle_at?, view)));
+    let (idle_at, next) = running.min_by_key(|(idle_at, _)| *idle_at)?;
+    let seconds = idle_at.saturating_duration_since(now).as_secs_f64().ceil();
+    let others = match sessions.len() - 1 {
+        0 => String::new(),
+        others => format!(", {others} more"),
+    };
+    Some(format!("[TIMER] {seconds} seconds remaining (#{} {}{others})", next.connection.serial(), next.peer))
+}
