@@ -1,1 +1,128 @@
+//! Known answers: NIST's for DES, another implementation's for Double DES in ECB.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use ddes_cipher::{Block, Des, DesKey, DoubleDes, ecb};
+
+/// The cases of a file under `vectors/des`: `name: value` lines, cases apart by blank lines.
+fn cases(file: &str) -> Vec<BTreeMap<String, String>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../vectors/des").join(file);
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let fields = |case: &str| {
+        let lines = case.lines().filter(|line| !line.starts_with('#'));
+        lines
+            .filter_map(|line| line.split_once(':'))
+            .map(|(k, v)| (k.trim().into(), v.trim().into()))
+            .collect()
+    };
+    let cases: Vec<BTreeMap<_, _>> =
+        text.split("\n\n").map(fields).filter(|case: &BTreeMap<_, _>| !case.is_empty()).collect();
+    assert!(cases.len() >= 19, "{file} has {} cases only", cases.len());
+    cases
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect()
+}
+
+fn block(hex: &str) -> Block {
+    bytes(hex).try_into().unwrap()
+}
+
+fn encrypted(key: &DesKey, plaintext: Block) -> Block {
+    let mut blocks = [plaintext];
+    Des::new(key).encrypt(&mut blocks);
+    blocks[0]
+}
+
+#[test]
+fn des_gives_the_answers_of_nist() {
+    for file in ["vartext.txt", "varkey.txt", "permop.txt", "subtab.txt", "invperm.txt"] {
+        for case in cases(file) {
+            let key = DesKey::new(block(&case["key"]));
+            let mut blocks = [block(&case["pt"])];
+            Des::new(&key).encrypt(&mut blocks);
+            assert_eq!(blocks, [block(&case["expect"])], "{file}: {}", case["name"]);
+            Des::new(&key).decrypt(&mut blocks);
+            assert_eq!(blocks, [block(&case["pt"])], "{file}: {}", case["name"]);
+        }
+    }
+}
+
+#[test]
+fn double_des_in_ecb_gives_the_answers_of_pycryptodome() {
+    for case in cases("double-ecb.txt") {
+        let key = DoubleDes::new(&DesKey::new(block(&case["key1"])), &DesKey::new(block(&case["key2"])));
+        let sealed = ecb::seal(&key, &bytes(&case["pt"]));
+        assert_eq!(sealed, bytes(&case["expect"]), "{}", case["name"]);
+        assert_eq!(ecb::open(&key, &sealed), Ok(bytes(&case["pt"])), "{}", case["name"]);
+    }
+}
+
+#[test]
+fn a_weak_key_undoes_itself() {
+    // FIPS 74, section 3.6: the four weak keys.
+    for weak in
+        [0x0101_0101_0101_0101_u64, 0xfefe_fefe_fefe_fefe, 0xe0e0_e0e0_f1f1_f1f1, 0x1f1f_1f1f_0e0e_0e0e]
+    {
+        let key = DesKey::new(weak.to_be_bytes());
+        let mut blocks = [*b"D-DDES/1"];
+        DoubleDes::new(&key, &key).encrypt(&mut blocks);
+        assert_eq!(blocks, [*b"D-DDES/1"], "{weak:016x}");
+    }
+}
+
+#[test]
+fn parity_bits_change_nothing() {
+    let key = *b"\x01\x23\x45\x67\x89\xab\xcd\xef";
+    let other = key.map(|byte| byte ^ 1);
+    assert_eq!(encrypted(&DesKey::new(key), [7; 8]), encrypted(&DesKey::new(other), [7; 8]));
+}
+
+#[test]
+fn complementing_key_and_plaintext_complements_the_ciphertext() {
+    let (key, plaintext) = (*b"\x13\x34\x57\x79\x9b\xbc\xdf\xf1", *b"\x01\x23\x45\x67\x89\xab\xcd\xef");
+    let straight = encrypted(&DesKey::new(key), plaintext);
+    let complemented = encrypted(&DesKey::new(key.map(|byte| !byte)), plaintext.map(|byte| !byte));
+    assert_eq!(complemented, straight.map(|byte| !byte));
+}
+
+#[test]
+fn the_inner_pass_uses_the_first_key() {
+    let (key1, key2) = (DesKey::new([1; 8]), DesKey::new([2; 8]));
+    let mut blocks = [[9; 8]];
+    DoubleDes::new(&key1, &key2).encrypt(&mut blocks);
+    assert_eq!(blocks[0], encrypted(&key2, encrypted(&key1, [9; 8])));
+}
+
+#[test]
+fn ciphertexts_that_are_not_whole_blocks_are_refused() {
+    let key = DoubleDes::new(&DesKey::new([1; 8]), &DesKey::new([2; 8]));
+    for length in [0, 1, 7, 9, 15] {
+        assert_eq!(ecb::open(&key, &vec![0; length]), Err(ecb::OpenError::Length), "{length} bytes");
+    }
+}
+
+#[test]
+fn every_wrong_padding_is_refused() {
+    let key = DoubleDes::new(&DesKey::new([1; 8]), &DesKey::new([2; 8]));
+    let open = |mut plaintext: Block| {
+        key.encrypt(std::slice::from_mut(&mut plaintext));
+        ecb::open(&key, &plaintext)
+    };
+    for last in (0..=255).filter(|last| !(1..=8).contains(last)) {
+        assert_eq!(open([0, 0, 0, 0, 0, 0, 0, last]), Err(ecb::OpenError::Padding), "last byte {last}");
+    }
+    for n in 2..=8_u8 {
+        for wrong in 1..n {
+            let mut plaintext = [n; 8];
+            plaintext[7 - usize::from(wrong)] ^= 1;
+            assert_eq!(
+                open(plaintext),
+                Err(ecb::OpenError::Padding),
+                "padding {n}, byte {wrong} from the end"
+            );
+        }
+    }
+}

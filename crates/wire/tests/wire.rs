@@ -1,1 +1,133 @@
+//! Frames, values and the key of opcode 10.
 
+use ddes_wire::classic::{self, AggregateResult, Data, DhPublicKey, KeyError};
+use ddes_wire::frame::{self, Header, TooLong};
+use ddes_wire::{Amount, ClientId, Total};
+
+#[test]
+fn a_header_is_opcode_then_length_big_endian() {
+    let header = Header { opcode: 30, length: 0x0102_0304 };
+    assert_eq!(header.encode(), [0, 0, 0, 30, 1, 2, 3, 4]);
+    assert_eq!(Header::decode(header.encode()), header);
+}
+
+#[test]
+fn a_frame_is_given_only_when_it_is_whole() {
+    let bytes = [0, 0, 0, 50, 0, 0, 0, 3, b'b', b'y', b'e', 0xff];
+    for cut in 0..11 {
+        assert_eq!(frame::split(&bytes[..cut], 16), Ok(None), "{cut} bytes");
+    }
+    let frame = frame::split(&bytes, 16).unwrap().unwrap();
+    assert_eq!((frame.body, frame.len()), (&b"bye"[..], 11));
+}
+
+/// C-02.
+#[test]
+fn a_length_beyond_the_bound_is_refused_on_sight_of_the_header() {
+    let header = Header { opcode: 30, length: classic::BODY_MAX + 1 }.encode();
+    let too_long = TooLong { length: 65_537, most: 65_536 };
+    assert_eq!(frame::split(&header, classic::BODY_MAX), Err(too_long));
+    let largest = Header { opcode: 30, length: classic::BODY_MAX }.encode();
+    assert_eq!(frame::split(&largest, classic::BODY_MAX), Ok(None));
+}
+
+#[test]
+fn bodies_are_taken_apart_from_their_ends() {
+    let body: Vec<u8> = (0..80).collect();
+    let data = Data::decode(&body).unwrap();
+    assert_eq!((data.ciphertext, data.authenticated), (&body[..32], &body[..48]));
+    assert_eq!((&data.token[..], &data.hmac[..]), (&body[32..48], &body[48..]));
+    assert!(Data::decode(&body[..47]).is_none());
+    let result = AggregateResult::decode(&body[..40]).unwrap();
+    assert_eq!((result.ciphertext, &result.hmac[..]), (&body[..8], &body[8..40]));
+    assert!(AggregateResult::decode(&body[..31]).is_none());
+}
+
+/// C-14: with or without a UUID, and shorter than 8 bytes.
+#[test]
+fn the_integer_is_the_first_eight_bytes_or_all_there_is() {
+    let id = ClientId::random([0xff; 16]);
+    assert_eq!(classic::amount(&classic::plaintext(42, &id)), Amount::from(42_u64));
+    assert_eq!(classic::amount(&[0xff; 24]), Amount::from(u64::MAX));
+    assert_eq!(classic::amount(&[1, 0]), Amount::from(256_u64));
+    assert_eq!(classic::amount(&[]), Amount::from(0_u64));
+}
+
+/// C-15: one text for each sum.
+#[test]
+fn a_sum_has_one_decimal_text() {
+    let largest = i128::MAX.to_string();
+    for (text, sum) in [("0", 0), ("92", 92), (largest.as_str(), i128::MAX)] {
+        assert_eq!(classic::total(text.as_bytes()), Some(Total::new(sum)), "{text}");
+    }
+    let beyond = (i128::MAX as u128 + 1).to_string();
+    for text in
+        ["", "00", "042", "+42", "-1", " 42", "42 ", "4_2", "4.2", "x", beyond.as_str(), &"9".repeat(40)]
+    {
+        assert_eq!(classic::total(text.as_bytes()), None, "{text}");
+    }
+}
+
+/// RFC 9562, section 5.4 and appendix A.3.
+#[test]
+fn a_random_client_id_is_a_version_4_uuid() {
+    let id = ClientId::random(0x919108f7_52d1_0320_1bac_f847db4148a8_u128.to_be_bytes());
+    assert_eq!(id.to_string(), "919108f7-52d1-4320-9bac-f847db4148a8");
+    assert_eq!(id.as_integer(), 0x919108f7_52d1_4320_9bac_f847db4148a8);
+}
+
+/// Made by pyca cryptography 50: PKCS#3 for a group that OpenSSL does not know, X9.42 for ffdhe2048.
+const PKCS3: &str = include_str!("data/pkcs3.pem");
+const X942: &str = include_str!("data/x942.pem");
+
+/// C-06.
+#[test]
+fn both_forms_of_a_key_are_read() {
+    for (pem, first_byte_of_prime) in [(PKCS3, 0x86), (X942, 0xff)] {
+        let key = DhPublicKey::from_pem(pem.as_bytes()).unwrap();
+        assert_eq!((key.prime.len(), key.prime[0]), (256, first_byte_of_prime));
+        assert_eq!(key.generator, [2]);
+        assert!((255..=256).contains(&key.public.len()));
+    }
+}
+
+#[test]
+fn what_we_write_is_what_the_original_writes() {
+    let key = DhPublicKey::from_pem(PKCS3.as_bytes()).unwrap();
+    assert_eq!(key.to_pem().unwrap(), PKCS3);
+}
+
+/// C-06.
+#[test]
+fn garbage_in_the_keys_place_is_refused_by_name() {
+    let relabelled = PKCS3.replace("PUBLIC KEY", "PRIVATE KEY");
+    let truncated = PKCS3.replace("MIICJ", "MIIBJ");
+    // An Ed25519 key (RFC 8410, section 10.1).
+    let ed25519 = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
+    for (text, error) in [
+        ("", KeyError::Pem),
+        ("GET / HTTP/1.1", KeyError::Pem),
+        (relabelled.as_str(), KeyError::Pem),
+        ("-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----\n", KeyError::Pem),
+        ("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", KeyError::Der),
+        (truncated.as_str(), KeyError::Der),
+        (ed25519, KeyError::Algorithm),
+    ] {
+        assert_eq!(DhPublicKey::from_pem(text.as_bytes()), Err(error), "{text}");
+    }
+    assert_eq!(DhPublicKey::from_pem(&[0xff; 100]), Err(KeyError::Pem));
+}
+
+#[test]
+fn no_single_changed_byte_of_a_key_panics_the_parser() {
+    let pem = PKCS3.as_bytes();
+    for at in 0..pem.len() {
+        for value in [0, b'\n', b'-', b'A', b'/', 0xff] {
+            let mut changed = pem.to_vec();
+            changed[at] = value;
+            if let Ok(key) = DhPublicKey::from_pem(&changed) {
+                assert!(key.to_pem().is_ok());
+            }
+        }
+    }
+}

@@ -64,15 +64,17 @@ impl DhPublicKey {
             return Err(KeyError::Pem);
         }
         let key = SubjectPublicKeyInfoRef::from_der(&der).map_err(|_| KeyError::Der)?;
+        let is_pkcs3 = key.algorithm.oid == PKCS3;
+        if !is_pkcs3 && key.algorithm.oid != X942 {
+            return Err(KeyError::Algorithm);
+        }
         let parameters = key.algorithm.parameters.ok_or(KeyError::Der)?;
-        let (prime, generator) = if key.algorithm.oid == PKCS3 {
+        let (prime, generator) = if is_pkcs3 {
             let group: Pkcs3Parameters<'_> = parameters.decode_as().map_err(|_| KeyError::Der)?;
             (group.prime, group.base)
-        } else if key.algorithm.oid == X942 {
+        } else {
             let group: DomainParameters<'_> = parameters.decode_as().map_err(|_| KeyError::Der)?;
             (group.p, group.g)
-        } else {
-            return Err(KeyError::Algorithm);
         };
         let public = key.subject_public_key.as_bytes().ok_or(KeyError::Der)?;
         let public = UintRef::from_der(public).map_err(|_| KeyError::Der)?;

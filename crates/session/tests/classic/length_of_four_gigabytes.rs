@@ -1,0 +1,27 @@
+//! C-02: a length of 2^32 - 1 is refused on sight of the header, in every state.
+
+use ddes_session::classic::{End, Fault};
+use ddes_wire::frame::{Header, TooLong};
+
+use crate::world::{Peer, Server, farewell};
+
+fn is_refused(mut server: Server) {
+    let length = u32::MAX;
+    server.give(&Header { opcode: 30, length }.encode());
+    assert_eq!(server.end, Some(End::Fault(Fault::TooLong(TooLong { length, most: 65_536 }))));
+    assert_eq!(server.take(), [farewell("Error: Frame too long. Connection terminated.")]);
+}
+
+#[test]
+fn it_is_refused_instead_of_a_key() {
+    let mut server = Server::new();
+    Peer::offer(&mut server);
+    is_refused(server);
+}
+
+#[test]
+fn it_is_refused_in_a_session() {
+    let mut server = Server::new();
+    Peer::join(&mut server);
+    is_refused(server);
+}

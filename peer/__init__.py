@@ -1,0 +1,1 @@
+"""Second implementations, in Python."""
