@@ -152,3 +152,41 @@ class Sessions(unittest.TestCase):
 
 if __name__ == "__main__":
     unittest.main()
+"""The two Python programs against each other."""
+
+import socket
+import threading
+import unittest
+
+from peer.classic.client import Client
+from peer.classic.server import Server, parameters_of
+
+
+class ClassicPeers(unittest.TestCase):
+    def setUp(self):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(self.listener.close)
+        server = Server(parameters_of("fresh", "peer/classic/fresh2048.pem"))
+        threading.Thread(target=server.serve, args=(self.listener,), daemon=True).start()
+
+    def client(self) -> Client:
+        client = Client(*self.listener.getsockname())
+        self.addCleanup(client.sock.close)
+        return client
+
+    def test_three_clients_keep_three_sums(self):
+        clients = [self.client() for _ in range(3)]
+        for i, client in enumerate(clients):
+            self.assertEqual(client.add(42 + i), 42 + i)
+        for i, client in enumerate(clients):
+            self.assertEqual(client.add(50), 92 + i)
+
+    def test_one_clients_50_ends_every_session(self):
+        one, other = self.client(), self.client()
+        self.assertEqual(one.disconnect(), "Client requested session end for all.")
+        with self.assertRaises((ValueError, OSError)):
+            other.add(1)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,5 +1,15 @@
 //! Exponentiation against Python's `pow`, and what is refused of a public value.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::wildcard_enum_match_arm,
+    clippy::needless_pass_by_value,
+    reason = "a test fails by panicking, and knows its numbers"
+)]
+
 use std::collections::BTreeMap;
 
 use ddes_ffdhe::{Exponent, Group, NamedGroup, PublicValue, PublicValueError};

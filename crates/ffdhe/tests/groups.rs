@@ -1,5 +1,15 @@
 //! The table of known groups against its definition, and what is refused.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::wildcard_enum_match_arm,
+    clippy::needless_pass_by_value,
+    reason = "a test fails by panicking, and knows its numbers"
+)]
+
 use ddes_ffdhe::{Group, GroupError, NamedGroup};
 
 /// A non-negative number of fixed size with a binary point: 32-bit digits, most significant first.

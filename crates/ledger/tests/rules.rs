@@ -1,5 +1,15 @@
 //! The rules of "Exactly once", each against a ledger in memory.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::wildcard_enum_match_arm,
+    clippy::needless_pass_by_value,
+    reason = "a test fails by panicking, and knows its numbers"
+)]
+
 use ddes_ledger::{AccountId, Ledger, Refusal, Submission};
 use ddes_wire::{Amount, Sequence, SessionNumber, Total};
 

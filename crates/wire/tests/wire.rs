@@ -1,5 +1,15 @@
 //! Frames, values and the key of opcode 10.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::wildcard_enum_match_arm,
+    clippy::needless_pass_by_value,
+    reason = "a test fails by panicking, and knows its numbers"
+)]
+
 use ddes_wire::classic::{self, AggregateResult, Data, DhPublicKey, KeyError};
 use ddes_wire::frame::{self, Header, TooLong};
 use ddes_wire::{Amount, ClientId, Total};

@@ -32,10 +32,10 @@ pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
             _ = interrupt.recv() => Err(Failure::interrupted()),
         }
     });
+    let counted = progress.position();
     progress.finish_and_clear();
-    let last = outcome.map_err(|failure| {
-        if progress.position() == 0 { failure } else { failure.after(&so_far(&progress)) }
-    })?;
+    let last =
+        outcome.map_err(|failure| if counted == 0 { failure } else { failure.after(&so_far(counted)) })?;
     if let (Some(sum), true, false) = (last, source.shows_last_only(), screen.is_json()) {
         screen.show(&result(None, sum));
     }
@@ -79,8 +79,8 @@ fn result(value: Option<u64>, sum: Total) -> Line {
     }
 }
 
-fn so_far(progress: &ProgressBar) -> String {
-    format!("after {} counted integers", progress.position())
+fn so_far(counted: u64) -> String {
+    format!("after counting {counted}")
 }
 
 fn not_counted(error: CountError) -> Failure {

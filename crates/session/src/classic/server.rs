@@ -1,4 +1,6 @@
 //! The server's side of one classic session.
+//!
+//! Long because it is one state machine: its states, its inputs and its one end are read together.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

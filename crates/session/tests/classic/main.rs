@@ -1,5 +1,16 @@
 //! The classic profile: rounds, timers, and hostile input. One scenario a file.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::wildcard_enum_match_arm,
+    clippy::needless_pass_by_value,
+    reason = "a test fails by panicking, and knows its numbers"
+)]
+#![allow(clippy::disallowed_methods, reason = "a scenario starts its virtual clock somewhere")]
+
 mod world;
 
 mod a_client_round;

@@ -134,7 +134,7 @@ impl Server {
             match self.session.poll_event() {
                 None => return,
                 Some(Event::Submit { ticket, amount }) if self.ledger_is_slow => {
-                    self.waiting.push((ticket, amount))
+                    self.waiting.push((ticket, amount));
                 }
                 Some(Event::Submit { ticket, amount }) => self.settle(ticket, amount),
                 Some(Event::Tampered) => self.warnings += 1,

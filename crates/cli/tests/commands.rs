@@ -1,0 +1,202 @@
+//! The commands as a user runs them, against each other and against the Python peer.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::wildcard_enum_match_arm,
+    clippy::needless_pass_by_value,
+    reason = "a test fails by panicking, and knows its numbers"
+)]
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// A process that is killed when its test ends.
+struct Running {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    address: String,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn ddes(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ddes"));
+    command.args(arguments);
+    command
+}
+
+fn start(mut command: Command, address: impl Fn(&str) -> Option<String>) -> Running {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    loop {
+        let mut line = String::new();
+        assert!(stdout.read_line(&mut line).unwrap() > 0, "it ended before it listened");
+        if let Some(address) = address(&line) {
+            return Running { child, stdout, address };
+        }
+    }
+}
+
+fn serve(flags: &[&str]) -> Running {
+    let command = ddes(&[&["serve", "--classic", "--json", "--listen", "127.0.0.1:0"], flags].concat());
+    start(command, |line| {
+        let event: serde_json::Value = serde_json::from_str(line).unwrap();
+        (event["event"] == "listening").then(|| event["addr"].as_str().unwrap().to_owned())
+    })
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// `cargo xtask test` names the Python that has the peer's libraries.
+fn peer(module: &str, arguments: &[&str]) -> Command {
+    let python = std::env::var("DDES_PEER_PYTHON")
+        .unwrap_or_else(|_| root().join(".venv/bin/python").display().to_string());
+    let mut command = Command::new(python);
+    command.args(["-m", module]).args(arguments).current_dir(root());
+    command
+}
+
+fn peer_server(flags: &[&str]) -> Running {
+    let command = peer("peer.classic.server", &[&["--port", "0"], flags].concat());
+    start(command, |line| line.strip_prefix("listening ").map(|address| address.trim().to_owned()))
+}
+
+fn output(mut command: Command) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    (status.code().unwrap(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+fn send(server: &Running, values: &[&str]) -> (i32, String, String) {
+    output(ddes(&[&["send", "--classic", "--quiet", "--server", &server.address], values].concat()))
+}
+
+#[test]
+fn the_python_client_gets_its_sums_from_our_server() {
+    let server = serve(&[]);
+    let (host, port) = server.address.split_once(':').unwrap();
+    let (code, sums, _) = output(peer("peer.classic.client", &["--host", host, "--port", port, "42", "50"]));
+    assert_eq!((code, sums.as_str()), (0, "42\n92\n"));
+}
+
+#[test]
+fn our_client_gets_its_sums_from_the_python_server_in_a_fresh_and_in_a_known_group() {
+    for flags in [["--params-file", "peer/classic/fresh2048.pem"], ["--group", "ffdhe2048"]] {
+        let server = peer_server(&flags);
+        let (code, sums, _) = send(&server, &["42", "50"]);
+        assert_eq!((code, sums.as_str()), (0, "42\n92\n"), "{flags:?}");
+    }
+}
+
+#[test]
+fn three_clients_at_once_keep_three_sums_on_either_server() {
+    for server in [serve(&[]), peer_server(&["--group", "ffdhe2048"])] {
+        let connect = || ddes(&["connect", "--classic", "--json", "--server", &server.address]);
+        let mut clients: Vec<_> =
+            (0..3).map(|_| start(connect(), |line| line.contains("\"ready\"").then(String::new))).collect();
+        for (value, expected) in [("42", 42), ("50", 92)] {
+            for (i, client) in clients.iter_mut().enumerate() {
+                writeln!(client.child.stdin.as_mut().unwrap(), "30 {}", value.parse::<usize>().unwrap() + i)
+                    .unwrap();
+                let sum = (&mut client.stdout)
+                    .lines()
+                    .map(Result::unwrap)
+                    .find(|line| line.contains("\"result\""))
+                    .unwrap();
+                let rounds = usize::from(value == "50") + 1;
+                assert!(sum.contains(&format!("\"sum\":\"{}\"", expected + rounds * i)), "{sum}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_file_and_a_pipe_are_summed_up_in_one_line() {
+    let server = serve(&[]);
+    let mut command = ddes(&["send", "--classic", "-q", "--server", &server.address, "-"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"1\n2\n\n39\n").unwrap();
+    assert_eq!(child.wait_with_output().unwrap().stdout, b"42\n");
+}
+
+#[test]
+fn what_cannot_be_sent_is_refused_before_a_connection_is_made() {
+    for (value, what) in
+        [("-1", "outside the classic range"), ("18446744073709551616", "outside"), ("4x", "not an integer")]
+    {
+        let (code, _, error) = output(ddes(&["send", "--classic", "--server", "127.0.0.1:1", "7", value]));
+        assert_eq!(code, 2);
+        assert!(error.contains(what), "{error}");
+    }
+}
+
+#[test]
+fn each_way_of_not_being_there_has_its_error() {
+    let (code, _, error) = output(ddes(&["send", "--classic", "--server", "127.0.0.1:1", "7"]));
+    assert_eq!((code, error.contains("refused the connection")), (3, true), "{error}");
+
+    let foreign = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = foreign.local_addr().unwrap().to_string();
+    let greeter = std::thread::spawn(move || {
+        foreign.accept().unwrap().0.write_all(b"SSH-2.0-OpenSSH_9.2\r\n").unwrap();
+    });
+    let (code, _, error) = output(ddes(&["send", "--classic", "--server", &address, "7"]));
+    greeter.join().unwrap();
+    assert_eq!((code, error.contains("does not speak the classic protocol")), (3, true), "{error}");
+
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let (code, _, error) = output(ddes(&["send", "--classic", "--timeout", "1", "--server", &address, "7"]));
+    assert_eq!((code, error.contains("nothing came within 1 s")), (6, true), "{error}");
+}
+
+#[test]
+fn silence_ends_a_session_with_the_timeout_exit_code() {
+    let server = serve(&["--idle-secs", "1"]);
+    let begin = Instant::now();
+    let mut client = ddes(&["connect", "--classic", "--server", &server.address]);
+    let mut child = client.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(6));
+    assert!(begin.elapsed() >= Duration::from_secs(1));
+}
+
+#[test]
+fn exit_on_the_servers_console_ends_a_client_that_waits() {
+    let mut server = serve(&[]);
+    let connect = ddes(&["connect", "--classic", "--json", "--server", &server.address]);
+    let mut client = start(connect, |line| line.contains("\"ready\"").then(String::new));
+    server.child.stdin.as_mut().unwrap().write_all(b"exit\n").unwrap();
+    assert_eq!(client.child.wait().unwrap().code(), Some(0));
+    assert_eq!(server.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_connection_too_many_is_told_so() {
+    let server = serve(&["--max-connections", "1"]);
+    let connect = ddes(&["connect", "--classic", "--json", "--server", &server.address]);
+    let first = start(connect, |line| line.contains("\"ready\"").then(String::new));
+    let (code, _, error) = send(&server, &["7"]);
+    assert_eq!((code, error.contains("Too many connections")), (3, true), "{error}");
+    drop(first);
+}
+
+#[test]
+fn two_hundred_silent_connections_hurt_nobody() {
+    let server = serve(&[]);
+    let silent: Vec<_> = (0..200).map(|_| std::net::TcpStream::connect(&server.address).unwrap()).collect();
+    let (code, sums, _) = send(&server, &["42", "50"]);
+    assert_eq!((code, sums.as_str()), (0, "42\n92\n"));
+    assert_eq!(silent.len(), 200);
+}

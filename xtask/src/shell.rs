@@ -1,0 +1,42 @@
+//! Running other programs from the root of the workspace.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The workspace.
+pub(crate) fn root() -> PathBuf {
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().unwrap_or(xtask).to_path_buf()
+}
+
+/// Runs `program` to its end; an error names the command.
+pub(crate) fn run(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Result<(), String> {
+    let shown = format!("{program} {}", arguments.join(" "));
+    let mut command = Command::new(program);
+    command.args(arguments).envs(environment.iter().copied()).current_dir(root());
+    let status = command.status().map_err(|error| format!("cannot run `{shown}`: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("`{shown}` failed: {status}")) }
+}
+
+/// The Python of the project's own virtual environment, made and filled when `peer/requirements.txt` changed.
+pub(crate) fn python() -> Result<String, String> {
+    let environment = root().join(".venv");
+    let python = environment.join("bin/python").display().to_string();
+    let wanted = std::fs::read_to_string(root().join("peer/requirements.txt"))
+        .map_err(|error| format!("peer/requirements.txt: {error}"))?;
+    let stamp = environment.join("requirements.installed");
+    if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(python);
+    }
+    if run("python3", &["-m", "venv", ".venv"], &[]).is_err() {
+        run("apt-get", &["install", "-y", "python3-venv"], &[])?;
+        run("python3", &["-m", "venv", ".venv"], &[])?;
+    }
+    run(
+        &python,
+        &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", "peer/requirements.txt"],
+        &[],
+    )?;
+    std::fs::write(&stamp, wanted).map_err(|error| format!("{}: {error}", stamp.display()))?;
+    Ok(python)
+}

@@ -1,0 +1,47 @@
+//! `cargo xtask test`: what CI runs.
+
+use std::time::Instant;
+
+use crate::shell::{self, python};
+use crate::tidy;
+
+/// A step's name, and what it does.
+type Step = (&'static str, fn() -> Result<(), String>);
+
+const STEPS: &[Step] = &[
+    ("fmt", || shell::run("cargo", &["fmt", "--all", "--check"], &[])),
+    ("tidy", tidy::run),
+    ("clippy", || {
+        shell::run("cargo", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])
+    }),
+    ("doc", || {
+        shell::run(
+            "cargo",
+            &["doc", "--workspace", "--no-deps", "--quiet"],
+            &[("RUSTDOCFLAGS", "-D warnings")],
+        )
+    }),
+    ("peer", || shell::run(&python()?, &["-m", "unittest", "discover", "-s", "peer", "-t", "."], &[])),
+    // The commands are tested as a user runs them: from a release build.
+    ("build", || shell::run("cargo", &["build", "--release"], &[])),
+    ("tests", || shell::run("cargo", &["test", "--workspace"], &[("DDES_PEER_PYTHON", &python()?)])),
+];
+
+fn run_step((name, step): &Step) -> Result<(), String> {
+    println!("== {name}");
+    let start = Instant::now();
+    step().map_err(|error| format!("{name}: {error}"))?;
+    println!("== {name} took {:.1} s", start.elapsed().as_secs_f32());
+    Ok(())
+}
+
+pub(crate) fn run(only: Option<&str>) -> Result<(), String> {
+    let names: Vec<_> = STEPS.iter().map(|(name, _)| *name).collect();
+    match only {
+        None => STEPS.iter().try_for_each(run_step),
+        Some(wanted) => {
+            let step = STEPS.iter().find(|(name, _)| *name == wanted);
+            run_step(step.ok_or_else(|| format!("no step '{wanted}'; there are {}", names.join(", ")))?)
+        }
+    }
+}

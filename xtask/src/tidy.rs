@@ -1,0 +1,221 @@
+//! `cargo xtask tidy`: the rules of style that a program can check, each with its reason.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::shell::root;
+
+const FUNCTION_LINES_MAX: usize = 70;
+const FILE_LINES_MAX: usize = 600;
+const ARCHITECTURE_LINES_MAX: usize = 150;
+
+/// Which of our crates a crate may use. Arrows point inwards only.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("wire", &[]),
+    ("cipher", &[]),
+    ("ffdhe", &[]),
+    ("ledger", &["wire"]),
+    ("session", &["wire", "cipher", "ffdhe"]),
+    ("server", &["wire", "session", "ledger", "ffdhe"]),
+    ("client", &["wire", "session", "ffdhe"]),
+    ("cli", &["wire", "session", "server", "client", "ffdhe", "ledger"]),
+];
+
+/// Crates that take time, randomness and bytes as arguments.
+const PURE: &[&str] = &["wire", "cipher", "ffdhe", "ledger", "session"];
+
+/// What a line must not hold, outside tests, and why. Written in halves, or this file would hold it.
+const FORBIDDEN: &[(&str, &str, &str)] = &[
+    ("let _", " = ", "a dropped Result hides a failure; name what is dropped and why"),
+    ("unwrap_or_", "default()", "an impossible branch deserves a name, a likely one a decision"),
+    ("TO", "DO", "an issue is the place for what is left to do"),
+    ("FIX", "ME", "an issue is the place for what is left to do"),
+    ("#[all", "ow(unsafe_code", "unsafe lives in named leaf files only, and there are none yet"),
+];
+
+pub(crate) fn run() -> Result<(), String> {
+    let output = Command::new("git")
+        .args(["ls-files", "--cached", "--others", "--exclude-standard"])
+        .current_dir(root())
+        .output()
+        .map_err(|error| format!("cannot list the files: {error}"))?;
+    let listing = String::from_utf8_lossy(&output.stdout).into_owned();
+    let mut found = Vec::new();
+    for file in listing.lines() {
+        let Ok(text) = fs::read_to_string(root().join(file)) else { continue };
+        found.extend(check(file, &text).into_iter().map(|what| format!("{file}: {what}")));
+    }
+    for pure in PURE {
+        if !root().join(format!("crates/{pure}/clippy.toml")).is_file() {
+            found.push(format!("crates/{pure}: a pure crate's clippy.toml bans clocks and sockets"));
+        }
+    }
+    if found.is_empty() { Ok(()) } else { Err(found.join("\n")) }
+}
+
+/// Everything wrong with one file.
+fn check(file: &str, text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    if file.ends_with(".rs") {
+        found.extend(check_rust(file, text));
+    }
+    if file.ends_with("Cargo.toml") {
+        found.extend(check_manifest(file, text));
+    }
+    if file.ends_with(".md") {
+        found.extend(check_prose(file, text));
+    }
+    if text.lines().any(|line| line.ends_with(' ') || line.ends_with('\t')) {
+        found.push("a line ends in white space".into());
+    }
+    found
+}
+
+fn check_rust(file: &str, text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let stem = Path::new(file).file_stem().and_then(|stem| stem.to_str()).unwrap_or(file);
+    if ["utils", "common", "helpers", "types", "manager"].contains(&stem) {
+        found.push(format!("`{stem}` says nothing; name the file after what it knows"));
+    }
+    let lines = text.lines().count();
+    if lines > FILE_LINES_MAX && !text.contains("//! Long because") {
+        found.push(format!(
+            "{lines} lines: divide it by what it knows, or argue in a line `//! Long because …`"
+        ));
+    }
+    if !is_test(file) {
+        for (number, line) in text.lines().enumerate() {
+            for (front, back, why) in FORBIDDEN {
+                if line.contains(&format!("{front}{back}")) {
+                    found.push(format!("line {}: `{front}{back}`: {why}", number + 1));
+                }
+            }
+        }
+    }
+    found.extend(long_functions(text).into_iter().map(|(line, length)| {
+        format!(
+            "line {line}: a function of {length} lines, at most {FUNCTION_LINES_MAX} can be read in one look"
+        )
+    }));
+    found
+}
+
+fn is_test(file: &str) -> bool {
+    file.contains("/tests/")
+}
+
+/// First line and length of each function that is too long, in text that rustfmt wrote.
+fn long_functions(text: &str) -> Vec<(usize, usize)> {
+    let lines: Vec<&str> = text.lines().collect();
+    let mut found = Vec::new();
+    for (start, line) in lines.iter().enumerate() {
+        let code = line.trim_start();
+        let indent = &line[..line.len() - code.len()];
+        let is_function = [
+            "fn ",
+            "pub fn ",
+            "pub(crate) fn ",
+            "pub(super) fn ",
+            "async fn ",
+            "pub async fn ",
+            "pub(crate) async fn ",
+            "pub(super) async fn ",
+        ]
+        .iter()
+        .any(|prefix| code.starts_with(prefix));
+        let end = format!("{indent}}}");
+        let length = lines[start..].iter().position(|line| *line == end).map_or(0, |last| last + 1);
+        if is_function && length > FUNCTION_LINES_MAX {
+            found.push((start + 1, length));
+        }
+    }
+    found
+}
+
+/// Arrows between crates; tokio in server, client and cli only; clap in cli only.
+fn check_manifest(file: &str, text: &str) -> Vec<String> {
+    let Some(name) = file.strip_prefix("crates/").and_then(|rest| rest.split('/').next()) else {
+        return Vec::new();
+    };
+    let Some((_, allowed)) = ARROWS.iter().find(|(known, _)| *known == name) else {
+        return vec![format!("crate {name} has no row in tidy's table of arrows")];
+    };
+    let section = |line: &&str| line.starts_with('[');
+    let dependencies =
+        text.lines().skip_while(|line| *line != "[dependencies]").skip(1).take_while(|line| !section(line));
+    let mut found = Vec::new();
+    for line in dependencies {
+        let used = line.split(['.', ' ', '=']).next().unwrap_or("");
+        if let Some(ours) = used.strip_prefix("ddes-").filter(|ours| !allowed.contains(ours)) {
+            found.push(format!("{name} must not use {ours}: arrows point inwards only"));
+        }
+        if used == "tokio" && !["server", "client", "cli"].contains(&name) {
+            found.push(format!("{name} must not use tokio: it is on the pure side of the line"));
+        }
+        if used == "clap" && name != "cli" {
+            found.push(format!("{name} must not use clap: the command line is cli's"));
+        }
+    }
+    found
+}
+
+fn check_prose(file: &str, text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    if file == "ARCHITECTURE.md" && text.lines().count() > ARCHITECTURE_LINES_MAX {
+        found.push(format!("more than {ARCHITECTURE_LINES_MAX} lines: it is a map, not the land"));
+    }
+    let folder = Path::new(file).parent().unwrap_or(Path::new(""));
+    for target in text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next()) {
+        let is_local = !target.is_empty() && !target.contains("://");
+        if is_local && !root().join(folder).join(target).exists() {
+            found.push(format!("the link to `{target}` leads nowhere"));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_function_is_found_and_a_short_one_is_not() {
+        let body = "    x();\n".repeat(FUNCTION_LINES_MAX);
+        assert_eq!(long_functions(&format!("fn long() {{\n{body}}}\n")), [(1, FUNCTION_LINES_MAX + 2)]);
+        assert!(long_functions("fn short() {\n    x();\n}\n").is_empty());
+    }
+
+    #[test]
+    fn an_arrow_that_points_outwards_is_found() {
+        let manifest = "[dependencies]\nddes-session.workspace = true\ntokio = \"1\"\n\n[dev-dependencies]\nclap = \"4\"\n";
+        assert_eq!(check("crates/wire/Cargo.toml", manifest).len(), 2);
+        assert!(check("crates/server/Cargo.toml", manifest).is_empty());
+    }
+
+    #[test]
+    fn forbidden_words_are_found_outside_tests() {
+        for (front, back, _) in FORBIDDEN {
+            let line = format!("    {front}{back}\n");
+            assert_eq!(
+                check("crates/x/src/a.rs", &line).iter().filter(|what| what.contains("line 1")).count(),
+                1
+            );
+            assert!(check("crates/x/tests/a.rs", &line).iter().all(|what| !what.contains("line 1")));
+        }
+    }
+
+    #[test]
+    fn empty_names_dead_links_and_trailing_blanks_are_found() {
+        assert_eq!(check("crates/x/src/utils.rs", "").len(), 1);
+        assert_eq!(check("docs/a.md", "see [it](nowhere.md)\n").len(), 1);
+        assert_eq!(check("docs/a.md", "blank \n").len(), 1);
+    }
+
+    #[test]
+    fn a_file_without_an_argument_for_its_length_is_found() {
+        let long = "x\n".repeat(FILE_LINES_MAX + 1);
+        assert_eq!(check("crates/x/src/a.rs", &long).len(), 1);
+        assert!(check("crates/x/src/a.rs", &format!("//! Long because it is a table.\n{long}")).is_empty());
+    }
+}
