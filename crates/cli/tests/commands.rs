@@ -38,12 +38,14 @@ fn ddes(arguments: &[&str]) -> Command {
 
 fn start(mut command: Command, address: impl Fn(&str) -> Option<String>) -> Running {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut running = Running { child, stdout, address: String::new() };
     loop {
         let mut line = String::new();
-        assert!(stdout.read_line(&mut line).unwrap() > 0, "it ended before it listened");
+        assert!(running.stdout.read_line(&mut line).unwrap() > 0, "it ended before it listened");
         if let Some(address) = address(&line) {
-            return Running { child, stdout, address };
+            running.address = address;
+            return running;
         }
     }
 }
@@ -168,7 +170,10 @@ fn silence_ends_a_session_with_the_timeout_exit_code() {
     let begin = Instant::now();
     let mut client = ddes(&["connect", "--classic", "--server", &server.address]);
     let mut child = client.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    // Its end would disconnect.
+    let stdin = child.stdin.take();
     assert_eq!(child.wait().unwrap().code(), Some(6));
+    drop(stdin);
     assert!(begin.elapsed() >= Duration::from_secs(1));
 }
 
