@@ -136,57 +136,6 @@ class Sessions(unittest.TestCase):
             self.assertEqual([session.add(21), session.add(21)], [21, 42])
             session.sock.close()
 
-    def test_two_small_writes_cost_a_delayed_acknowledgement(self):
-        secs = {}
-        for flags in ((), ("--nodelay",)):
-            with ServerProcess(*FRESH, *flags) as server:
-                session = server.connect()
-                session.add(0)
-                started = time.monotonic()
-                for _ in range(20):
-                    session.add(1)
-                secs[flags] = time.monotonic() - started
-                session.sock.close()
-        self.assertGreater(secs[()], 2 * secs[("--nodelay",)])
-
-
-if __name__ == "__main__":
-    unittest.main()
-"""The two Python programs against each other."""
-
-import socket
-import threading
-import unittest
-
-from peer.classic.client import Client
-from peer.classic.server import Server, parameters_of
-
-
-class ClassicPeers(unittest.TestCase):
-    def setUp(self):
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.addCleanup(self.listener.close)
-        server = Server(parameters_of("fresh", "peer/classic/fresh2048.pem"))
-        threading.Thread(target=server.serve, args=(self.listener,), daemon=True).start()
-
-    def client(self) -> Client:
-        client = Client(*self.listener.getsockname())
-        self.addCleanup(client.sock.close)
-        return client
-
-    def test_three_clients_keep_three_sums(self):
-        clients = [self.client() for _ in range(3)]
-        for i, client in enumerate(clients):
-            self.assertEqual(client.add(42 + i), 42 + i)
-        for i, client in enumerate(clients):
-            self.assertEqual(client.add(50), 92 + i)
-
-    def test_one_clients_50_ends_every_session(self):
-        one, other = self.client(), self.client()
-        self.assertEqual(one.disconnect(), "Client requested session end for all.")
-        with self.assertRaises((ValueError, OSError)):
-            other.add(1)
-
 
 if __name__ == "__main__":
     unittest.main()

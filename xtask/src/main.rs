@@ -1,6 +1,5 @@
 //! The project's chores: `cargo xtask test`, `tidy`, `bench`. Knows none of our crates' insides.
 
-mod bench;
 mod shell;
 mod test;
 mod tidy;
@@ -11,8 +10,7 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   test [--only STEP]   everything a change must pass; installs what it needs
-  tidy                 the rules of style that a program can check
-  bench                the classic figures of docs/benchmarks.md, beside the Python peer";
+  tidy                 the rules of style that a program can check";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -21,7 +19,6 @@ fn main() -> ExitCode {
         ["test"] => test::run(None),
         ["test", "--only", step] => test::run(Some(step)),
         ["tidy"] => tidy::run(),
-        ["bench"] => bench::run(),
         _ => Err(USAGE.to_owned()),
     };
     match outcome {

@@ -21,7 +21,7 @@ const STEPS: &[Step] = &[
             &[("RUSTDOCFLAGS", "-D warnings")],
         )
     }),
-    ("peer", || shell::run(&python()?, &["-m", "unittest", "discover", "-s", "peer", "-t", "."], &[])),
+    ("peer", || shell::run(&python()?, &["-m", "unittest", "discover", "-s", "peer"], &[])),
     // The commands are tested as a user runs them: from a release build.
     ("build", || shell::run("cargo", &["build", "--release"], &[])),
     ("tests", || shell::run("cargo", &["test", "--workspace"], &[("DDES_PEER_PYTHON", &python()?)])),

@@ -63,16 +63,16 @@ fn root() -> PathBuf {
 }
 
 /// `cargo xtask test` names the Python that has the peer's libraries.
-fn peer(module: &str, arguments: &[&str]) -> Command {
+fn peer(program: &str, arguments: &[&str]) -> Command {
     let python = std::env::var("DDES_PEER_PYTHON")
         .unwrap_or_else(|_| root().join(".venv/bin/python").display().to_string());
     let mut command = Command::new(python);
-    command.args(["-m", module]).args(arguments).current_dir(root());
+    command.arg(program).args(arguments).current_dir(root());
     command
 }
 
 fn peer_server(flags: &[&str]) -> Running {
-    let command = peer("peer.classic.server", &[&["--port", "0"], flags].concat());
+    let command = peer("peer/classic/server.py", &[&["--port", "0"], flags].concat());
     start(command, |line| line.strip_prefix("listening ").map(|address| address.trim().to_owned()))
 }
 
@@ -89,7 +89,8 @@ fn send(server: &Running, values: &[&str]) -> (i32, String, String) {
 fn the_python_client_gets_its_sums_from_our_server() {
     let server = serve(&[]);
     let (host, port) = server.address.split_once(':').unwrap();
-    let (code, sums, _) = output(peer("peer.classic.client", &["--host", host, "--port", port, "42", "50"]));
+    let (code, sums, _) =
+        output(peer("peer/classic/client.py", &["--host", host, "--port", port, "42", "50"]));
     assert_eq!((code, sums.as_str()), (0, "42\n92\n"));
 }
 

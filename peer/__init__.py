@@ -1,1 +1,0 @@
-"""Second implementations, in Python."""

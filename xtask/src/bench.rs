@@ -1,5 +1,0 @@
-//! `cargo xtask bench`.
-
-pub(crate) fn run() -> Result<(), String> {
-    Err("bench".into())
-}
