@@ -3,7 +3,6 @@
 import socket
 import subprocess
 import sys
-import time
 import unittest
 from pathlib import Path
 
