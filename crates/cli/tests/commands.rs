@@ -188,6 +188,63 @@ fn exit_on_the_servers_console_ends_a_client_that_waits() {
     assert_eq!(server.child.wait().unwrap().code(), Some(0));
 }
 
+/// C-17 on real sockets: what each of three clients hears, and when.
+#[test]
+fn with_three_seconds_of_silence_allowed_a_datum_at_two_moves_the_end_to_five() {
+    let server = serve(&["--idle-secs", "3"]);
+    let (host, port) = server.address.split_once(':').unwrap();
+    let clients = std::thread::scope(|scope| {
+        // No data; one datum at once; one at once and one 2 s later.
+        let clients = [&[][..], &["42"], &["42", "50"]].map(|values: &[&str]| {
+            scope.spawn(move || {
+                let begin = Instant::now();
+                let mut client =
+                    ddes(&["connect", "--classic", "--json", "--server", &format!("{host}:{port}")]);
+                let mut child = client.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+                let mut stdin = child.stdin.take().unwrap();
+                for (i, value) in values.iter().enumerate() {
+                    std::thread::sleep(Duration::from_secs(2) * u32::try_from(i).unwrap());
+                    writeln!(stdin, "30 {value}").unwrap();
+                }
+                let output = child.wait_with_output().unwrap();
+                drop(stdin);
+                (output.status.code(), begin.elapsed(), String::from_utf8(output.stdout).unwrap())
+            })
+        });
+        clients.map(|client| client.join().unwrap())
+    });
+    let [without, with_one, with_two] = clients;
+    let last_sum = |sum: &str| format!("\"last_sum\",\"schema_version\":1,\"sum\":\"{sum}\"");
+    assert_eq!((without.0, without.2.contains("last_sum")), (Some(6), false), "{}", without.2);
+    assert_eq!((with_one.0, with_one.2.contains(&last_sum("42"))), (Some(6), true), "{}", with_one.2);
+    assert_eq!((with_two.0, with_two.2.contains(&last_sum("92"))), (Some(6), true), "{}", with_two.2);
+    assert!(with_one.1 >= Duration::from_secs(3) && with_two.1 >= Duration::from_secs(5));
+}
+
+/// In two pseudo-terminals, where both sides stand at a prompt.
+#[test]
+fn exit_at_the_servers_prompt_ends_a_client_that_stands_at_its_own() {
+    let wait_ms = Some(10_000);
+    let serve = ddes(&["serve", "--classic", "--listen", "127.0.0.1:0"]);
+    let mut server = rexpect::session::spawn_command(serve, wait_ms).unwrap();
+    server.exp_string("[SERVER LISTENING]").unwrap();
+    let (_, address) = server.exp_regex(r"127\.0\.0\.1:[0-9]+").unwrap();
+    let connect = ddes(&["connect", "--classic", "--server", &address]);
+    let mut client = rexpect::session::spawn_command(connect, wait_ms).unwrap();
+    client.exp_string("30").unwrap();
+    client.send_line("30 42").unwrap();
+    client.exp_string("42").unwrap();
+    server.send_line("exit").unwrap();
+    client.exp_string("shutting down").unwrap();
+    client.exp_eof().unwrap();
+    server.exp_eof().unwrap();
+    for ended in [&client, &server] {
+        let status = format!("{:?}", ended.process().wait().unwrap());
+        assert!(status.starts_with("Exited(") && status.ends_with(", 0)"), "{status}");
+    }
+}
+
+/// C-21.
 #[test]
 fn a_connection_too_many_is_told_so() {
     let server = serve(&["--max-connections", "1"]);

@@ -1,4 +1,4 @@
-//! C-05 before the key, C-16 after it.
+//! C-01: opcodes that do not exist, or not here. C-05 before the key, C-16 after it.
 
 use ddes_session::classic::{End, Fault};
 
