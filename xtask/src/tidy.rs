@@ -1,5 +1,6 @@
 //! `cargo xtask tidy`: the rules of style that a program can check, each with its reason.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -34,6 +35,9 @@ const FORBIDDEN: &[(&str, &str, &str)] = &[
     ("#[all", "ow(unsafe_code", "unsafe lives in named leaf files only, and there are none yet"),
 ];
 
+/// Where one machine keeps things. In halves, as above.
+const MACHINE_PATHS: &[(&str, &str)] = &[("/ro", "ot/"), ("/ho", "me/"), ("/wo", "rk/")];
+
 pub(crate) fn run() -> Result<(), String> {
     let output = Command::new("git")
         .args(["ls-files", "--cached", "--others", "--exclude-standard"])
@@ -42,16 +46,75 @@ pub(crate) fn run() -> Result<(), String> {
         .map_err(|error| format!("cannot list the files: {error}"))?;
     let listing = String::from_utf8_lossy(&output.stdout).into_owned();
     let mut found = Vec::new();
+    let mut rules = Rules::default();
     for file in listing.lines() {
         let Ok(text) = fs::read_to_string(root().join(file)) else { continue };
         found.extend(check(file, &text).into_iter().map(|what| format!("{file}: {what}")));
+        rules.read(file, &text);
     }
+    found.extend(rules.faults());
     for pure in PURE {
         if !root().join(format!("crates/{pure}/clippy.toml")).is_file() {
             found.push(format!("crates/{pure}: a pure crate's clippy.toml bans clocks and sockets"));
         }
     }
     if found.is_empty() { Ok(()) } else { Err(found.join("\n")) }
+}
+
+/// The numbered rules of PROTOCOL.md, and who cites them.
+#[derive(Default)]
+struct Rules {
+    stated: BTreeSet<String>,
+    cited: BTreeMap<String, String>,
+    tested: BTreeSet<String>,
+}
+
+impl Rules {
+    fn read(&mut self, file: &str, text: &str) {
+        if file == "PROTOCOL.md" {
+            let rows = text.lines().filter_map(|line| line.strip_prefix("| "));
+            self.stated.extend(rows.flat_map(|row| rules(row.split(' ').next().unwrap_or(""))));
+        } else if file.ends_with(".rs") {
+            self.cited.extend(rules(text).into_iter().map(|rule| (rule, file.to_owned())));
+            if is_test(file) {
+                self.tested.extend(rules(text));
+            }
+        }
+    }
+
+    fn faults(&self) -> Vec<String> {
+        let unknown = self.cited.iter().filter(|(rule, _)| !self.stated.contains(*rule));
+        let untested = self.stated.difference(&self.tested);
+        unknown
+            .map(|(rule, file)| format!("{file}: cites {rule}, which PROTOCOL.md does not state"))
+            .chain(
+                untested.map(|rule| format!("PROTOCOL.md: no test names {rule}; an untested rule is a wish")),
+            )
+            .collect()
+    }
+}
+
+/// The rules that a text names, as `C-07` or `C-02 to C-05`.
+fn rules(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut last: Option<(char, u32, usize)> = None;
+    for (at, _) in text.match_indices('-') {
+        let (before, after) = (&text[..at], &text[at + 1..]);
+        let mut letters = before.chars().rev();
+        let Some(letter) = letters.next().filter(|letter| ['C', 'P'].contains(letter)) else { continue };
+        let digits: String = after.chars().take_while(char::is_ascii_digit).collect();
+        if digits.len() != 2 || letters.next().is_some_and(char::is_alphanumeric) {
+            continue;
+        }
+        let Ok(number) = digits.parse::<u32>() else { continue };
+        let first = match last {
+            Some((of, from, end)) if of == letter && &text[end..at - 1] == " to " => from,
+            _ => number,
+        };
+        found.extend((first..=number).map(|number| format!("{letter}-{number:02}")));
+        last = Some((letter, number, at + 3));
+    }
+    found
 }
 
 /// Everything wrong with one file.
@@ -65,6 +128,14 @@ fn check(file: &str, text: &str) -> Vec<String> {
     }
     if file.ends_with(".md") {
         found.extend(check_prose(file, text));
+    }
+    if file.starts_with("vectors/") && !text.lines().any(|line| line.starts_with("expect:")) {
+        found.push("a vector says what to expect: `expect: …`".into());
+    }
+    for place in MACHINE_PATHS.iter().map(|(front, back)| format!("{front}{back}")) {
+        if text.contains(&place) {
+            found.push(format!("`{place}`: paths of one machine mean nothing on another"));
+        }
     }
     if text.lines().any(|line| line.ends_with(' ') || line.ends_with('\t')) {
         found.push("a line ends in white space".into());
@@ -203,6 +274,22 @@ mod tests {
             );
             assert!(check("crates/x/tests/a.rs", &line).iter().all(|what| !what.contains("line 1")));
         }
+    }
+
+    #[test]
+    fn rules_are_found_singly_and_in_ranges() {
+        assert_eq!(rules("(rule C-07), C-09 to C-11; AC-12, C-1"), ["C-07", "C-09", "C-09", "C-10", "C-11"]);
+    }
+
+    #[test]
+    fn a_rule_without_a_test_and_a_citation_without_a_rule_are_found() {
+        let mut rules = Rules::default();
+        rules.read("PROTOCOL.md", "| C-01 | one |\n| C-02 | two, see C-03 |\n");
+        rules.read("crates/x/tests/a.rs", "//! C-01.");
+        rules.read("crates/x/src/a.rs", "//! C-04.");
+        let faults = rules.faults().join("\n");
+        assert!(faults.contains("cites C-04") && faults.contains("names C-02"), "{faults}");
+        assert_eq!(rules.faults().len(), 2);
     }
 
     #[test]
