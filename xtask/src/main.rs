@@ -1,5 +1,6 @@
 //! The project's chores: `cargo xtask test`, `tidy`, `bench`. Knows none of our crates' insides.
 
+mod bench;
 mod shell;
 mod test;
 mod tidy;
@@ -10,7 +11,8 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   test [--only STEP]   everything a change must pass; installs what it needs
-  tidy                 the rules of style that a program can check";
+  tidy                 the rules of style that a program can check
+  bench WHAT [--short] ddes beside its peers; `bench help` lists what there is";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -19,6 +21,7 @@ fn main() -> ExitCode {
         ["test"] => test::run(None),
         ["test", "--only", step] => test::run(Some(step)),
         ["tidy"] => tidy::run(),
+        ["bench", ref rest @ ..] => bench::run(rest),
         _ => Err(USAGE.to_owned()),
     };
     match outcome {

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::bench;
 use crate::shell::{self, python};
 use crate::tidy;
 
@@ -25,6 +26,8 @@ const STEPS: &[Step] = &[
     // The commands are tested as a user runs them: from a release build.
     ("build", || shell::run("cargo", &["build", "--release"], &[])),
     ("tests", || shell::run("cargo", &["test", "--workspace"], &[("DDES_PEER_PYTHON", &python()?)])),
+    // Whether the benchmarks run, not what they measure.
+    ("bench", || bench::run(&["classic", "--short"])),
 ];
 
 fn run_step((name, step): &Step) -> Result<(), String> {

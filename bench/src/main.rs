@@ -1,0 +1,73 @@
+//! Measures ddes beside its peers, over loopback, in one run; prints Markdown tables. `cargo xtask bench` builds and runs it.
+//!
+//! The server under test is a process of its own; this process is the load. The processor time of the server is read from
+//! the system, so the load's own cost does not enter it.
+
+mod rate;
+mod report;
+mod server;
+mod setup;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::server::{Kind, Server};
+
+const USAGE: &str = "\
+usage: ddes-bench WHAT [--short]
+
+  classic     set-up and request/reply of the classic profile, beside the Python peer
+
+  --short     fewer rounds: seconds instead of minutes";
+
+/// How much to measure.
+struct Effort {
+    /// Connects to a server whose group is ready.
+    connects: usize,
+    /// Connects to a server that makes a group for each: some 10 s of work apiece.
+    fresh_connects: usize,
+    /// Length of each rate measurement.
+    rate: Duration,
+}
+
+const FULL: Effort = Effort { connects: 1_000, fresh_connects: 12, rate: Duration::from_secs(10) };
+const SHORT: Effort = Effort { connects: 50, fresh_connects: 0, rate: Duration::from_secs(1) };
+
+fn classic(effort: &Effort) -> Result<(), String> {
+    report::heading("Classic: from connect to token", setup::COLUMNS);
+    for (kind, connects) in [
+        (Kind::Ours, effort.connects),
+        (Kind::PythonNamedGroup, effort.connects),
+        (Kind::PythonFreshGroup, effort.fresh_connects),
+    ] {
+        if connects > 0 {
+            let server = Server::start(kind)?;
+            setup::measure(&server, connects)?;
+        }
+    }
+    report::heading("Classic: one integer, one answer", rate::COLUMNS);
+    for clients in [1, 50] {
+        for kind in [Kind::Ours, Kind::PythonNoDelay, Kind::PythonNamedGroup] {
+            let server = Server::start(kind)?;
+            rate::measure(&server, clients, effort.rate)?;
+        }
+    }
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match arguments[..] {
+        ["classic"] => classic(&FULL),
+        ["classic", "--short"] => classic(&SHORT),
+        _ => Err(USAGE.to_owned()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}

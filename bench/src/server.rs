@@ -1,0 +1,110 @@
+//! The servers under test, each a process of its own on a free port.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// What serves.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    /// `ddes serve --classic`.
+    Ours,
+    /// The Python peer with ffdhe2048, its two writes a reply as the original makes them.
+    PythonNamedGroup,
+    /// The same with TCP_NODELAY: the original without its stall.
+    PythonNoDelay,
+    /// The Python peer that makes a 2048-bit group for each connection, as the original does.
+    PythonFreshGroup,
+}
+
+impl Kind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Ours => "`ddes serve --classic`",
+            Self::PythonNamedGroup => "Python peer, ffdhe2048",
+            Self::PythonNoDelay => "Python peer, ffdhe2048, TCP_NODELAY",
+            Self::PythonFreshGroup => "Python peer, a fresh group each (the original's way)",
+        }
+    }
+
+    fn command(self) -> Result<Command, String> {
+        let python = |arguments: &[&str]| {
+            let python = std::env::var_os("DDES_PEER_PYTHON").ok_or("DDES_PEER_PYTHON is not set")?;
+            let mut command = Command::new(python);
+            command.args(["peer/classic/server.py", "--port", "0"]).args(arguments);
+            Ok(command)
+        };
+        match self {
+            Self::Ours => {
+                let program =
+                    std::env::current_exe().map_err(|error| error.to_string())?.with_file_name("ddes");
+                let mut command = Command::new(program);
+                command.args(["serve", "--classic", "--listen", "127.0.0.1:0", "--json"]);
+                Ok(command)
+            }
+            Self::PythonNamedGroup => python(&["--group", "ffdhe2048"]),
+            Self::PythonNoDelay => python(&["--group", "ffdhe2048", "--nodelay"]),
+            Self::PythonFreshGroup => python(&["--group", "fresh"]),
+        }
+    }
+}
+
+/// A running server; it is killed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) kind: Kind,
+    pub(crate) address: String,
+    process: Child,
+}
+
+impl Server {
+    pub(crate) fn start(kind: Kind) -> Result<Self, String> {
+        let mut command = kind.command()?;
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut process = command.spawn().map_err(|error| format!("cannot start {command:?}: {error}"))?;
+        let output = process.stdout.take().ok_or("the server has no output")?;
+        let mut lines = BufReader::new(output).lines();
+        let address = lines
+            .by_ref()
+            .map_while(Result::ok)
+            .find_map(|line| address(&line))
+            .ok_or_else(|| format!("{} did not say where it listens", kind.name()))?;
+        // What else it says is read, so that it never waits for us.
+        std::thread::spawn(move || lines.for_each(drop));
+        Ok(Self { kind, address, process })
+    }
+
+    /// Processor time used so far, from `/proc/PID/stat` (proc(5): fields 14 and 15, in ticks of 10 ms).
+    pub(crate) fn cpu(&self) -> Result<Duration, String> {
+        let path = format!("/proc/{}/stat", self.process.id());
+        let text = std::fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+        let after_name = text.rsplit_once(')').map_or("", |(_, rest)| rest);
+        let ticks: u64 = after_name
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .filter_map(|field| field.parse::<u64>().ok())
+            .sum();
+        Ok(Duration::from_millis(ticks * TICK_MS))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Err(error) = self.process.kill().and_then(|()| self.process.wait()) {
+            eprintln!("{} does not stop: {error}", self.kind.name());
+        }
+    }
+}
+
+/// `listening HOST:PORT`, or our JSON.
+fn address(line: &str) -> Option<String> {
+    let after = |start: &str, end: char| {
+        let rest = line.split_once(start)?.1;
+        Some(rest.split(end).next().unwrap_or(rest).trim().to_owned())
+    };
+    after("\"addr\":\"", '"').or_else(|| after("listening ", '\n'))
+}
+
+/// Linux counts processor time for user space in units of 1/100 s (`getconf CLK_TCK`).
+const TICK_MS: u64 = 10;

@@ -1,0 +1,9 @@
+//! `cargo xtask bench`: builds what is measured and what measures, and runs it.
+
+use crate::shell;
+
+/// Speed is measured in release builds only, by a program of its own.
+pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
+    shell::run("cargo", &["build", "--release", "--package", "ddes", "--package", "ddes-bench"], &[])?;
+    shell::run("target/release/ddes-bench", arguments, &[("DDES_PEER_PYTHON", &shell::python()?)])
+}
