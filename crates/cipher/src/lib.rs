@@ -8,7 +8,8 @@
 //! meet-in-the-middle needs about 2^57 DES operations (Diffie and Hellman, 1977).
 //!
 //! This crate knows no protocol. [`DoubleDes`] works on whole blocks in place; [`ecb`] adds the
-//! padding and the block-by-block mode of the classic profile.
+//! padding and the block-by-block mode of the classic profile; [`Function`] gives the authenticated
+//! cipher functions of D-DDES/2, DDES and DDESChaCha.
 
 #![no_std]
 
@@ -17,6 +18,12 @@ extern crate alloc;
 mod des;
 mod double;
 pub mod ecb;
+mod function;
+mod weak;
 
 pub use crate::des::{Block, Des, DesKey};
 pub use crate::double::DoubleDes;
+pub use crate::function::{
+    CipherKey, Function, KEY_BYTES, Key, LimitError, NONCE_END, OpenError, PLAINTEXT_BYTES_MAX, TAG_BYTES,
+    Tag,
+};

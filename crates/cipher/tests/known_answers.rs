@@ -13,7 +13,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use ddes_cipher::{Block, Des, DesKey, DoubleDes, ecb};
+use ddes_cipher::{
+    Block, Des, DesKey, DoubleDes, Function, LimitError, NONCE_END, OpenError, PLAINTEXT_BYTES_MAX, ecb,
+};
 
 /// The cases of a file under `vectors`: `name: value` lines, cases apart by blank lines.
 fn cases(file: &str) -> Vec<BTreeMap<String, String>> {
@@ -157,4 +159,78 @@ fn every_wrong_padding_is_refused() {
             );
         }
     }
+}
+
+#[test]
+fn the_cipher_functions_give_the_answers_of_the_specification() {
+    for case in cases("ddes2/cipher-functions.txt") {
+        let k: [u8; 32] = bytes(&case["k"]).try_into().unwrap();
+        let function = match case["name"].as_str() {
+            "DDES" => Function::Ddes,
+            "DDESChaCha" => Function::DdesChaCha,
+            rekey => {
+                assert_eq!(rekey, "REKEY");
+                assert_eq!(Function::Ddes.rekey(&k).to_vec(), bytes(&case["expect"]));
+                continue;
+            }
+        };
+        let (n, ad) = (case["n"].parse().unwrap(), bytes(&case["ad"]));
+        let mut text = bytes(&case["pt"]);
+        let tag = function.key(&k).seal(n, &ad, &mut text).unwrap();
+        assert_eq!([&text[..], &tag].concat(), bytes(&case["expect"]), "{function:?}");
+        function.key(&k).open(n, &ad, &mut text, &tag).unwrap();
+        assert_eq!(text, bytes(&case["pt"]), "{function:?}");
+    }
+}
+
+#[test]
+fn a_message_with_any_bit_changed_does_not_open_and_is_left_as_it_came() {
+    for function in [Function::Ddes, Function::DdesChaCha] {
+        let key = function.key(&[7; 32]);
+        let (ad, mut text) = ([1, 2, 3, 4], *b"totals that are exact");
+        let tag = key.seal(5, &ad, &mut text).unwrap();
+        let refused = |n: u64, ad: &[u8], text: &[u8], tag: &[u8; 16]| {
+            let mut buffer = text.to_vec();
+            assert_eq!(key.open(n, ad, &mut buffer, tag), Err(OpenError::Tag));
+            assert_eq!(buffer, text);
+        };
+        let flip = |bytes: &[u8], bit: usize| {
+            let mut bytes = bytes.to_vec();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            bytes
+        };
+        (0..8 * text.len()).for_each(|bit| refused(5, &ad, &flip(&text, bit), &tag));
+        (0..8 * ad.len()).for_each(|bit| refused(5, &flip(&ad, bit), &text, &tag));
+        (0..8 * 16).for_each(|bit| refused(5, &ad, &text, &flip(&tag, bit).try_into().unwrap()));
+        (0..48).for_each(|bit| refused(5 ^ 1 << bit, &ad, &text, &tag));
+        // The boundary between associated data and text is authenticated too.
+        refused(5, &ad[..3], &[&ad[3..], &text].concat(), &tag);
+    }
+}
+
+#[test]
+fn nonces_and_lengths_end_where_the_block_counter_does() {
+    let key = Function::Ddes.key(&[7; 32]);
+    assert_eq!(key.seal(NONCE_END, &[], &mut []), Err(LimitError::Nonce));
+    assert_eq!(key.open(NONCE_END, &[], &mut [], &[0; 16]), Err(LimitError::Nonce.into()));
+    let mut longest = vec![0; PLAINTEXT_BYTES_MAX + 1];
+    let length = longest.len();
+    assert_eq!(key.seal(1, &[], &mut longest), Err(LimitError::Length { length }));
+    key.seal(NONCE_END - 1, &[], &mut longest[1..]).unwrap();
+}
+
+#[test]
+fn keystreams_of_different_lengths_nonces_and_functions_share_no_block() {
+    let mut seen = std::collections::BTreeSet::new();
+    for function in [Function::Ddes, Function::DdesChaCha] {
+        for nonce in 0..4 {
+            let mut stream = vec![0; 8 * 200];
+            function.key(&[7; 32]).seal(nonce, &[], &mut stream).unwrap();
+            let mut front = vec![0; 8 * 65 - 3];
+            function.key(&[7; 32]).seal(nonce, &[], &mut front).unwrap();
+            assert_eq!(front, stream[..front.len()]);
+            seen.extend(stream.chunks(8).map(<[u8]>::to_vec));
+        }
+    }
+    assert_eq!(seen.len(), 2 * 4 * 200);
 }

@@ -1,0 +1,201 @@
+//! The authenticated cipher functions of D-DDES/2.
+
+use chacha20::ChaCha20;
+use chacha20::cipher::{KeyIvInit, StreamCipher};
+use hkdf::Hkdf;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::{Block, DoubleDes, weak};
+
+/// Length of a key in bytes.
+pub const KEY_BYTES: usize = 32;
+
+/// A cipher function's key, wiped on drop.
+pub type Key = Zeroizing<[u8; KEY_BYTES]>;
+
+/// Length of a tag in bytes.
+pub const TAG_BYTES: usize = 16;
+
+/// HMAC-SHA256, its first 16 bytes.
+pub type Tag = [u8; TAG_BYTES];
+
+/// The longest plaintext in bytes: blocks are counted in 16 bits, up to 8190 of them.
+pub const PLAINTEXT_BYTES_MAX: usize = BLOCKS_MAX * size_of::<Block>();
+
+/// Nonces are below this: they are 48 bits of the block counter.
+pub const NONCE_END: u64 = 1 << 48;
+
+const BLOCKS_MAX: usize = 8190;
+
+/// Which of the two cipher functions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Function {
+    /// Double DES alone in counter mode: about 2^57 DES operations of secrecy.
+    Ddes,
+    /// Double DES and ChaCha20 (RFC 8439) under independent keys: as strong as the stronger.
+    DdesChaCha,
+}
+
+/// What is beyond the function's range. Nothing was sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LimitError {
+    /// The nonce has more than 48 bits.
+    #[error("all nonces of this key are used")]
+    Nonce,
+    /// The text is longer than [`PLAINTEXT_BYTES_MAX`].
+    #[error("{length} bytes are too long for one message")]
+    Length {
+        /// Its length.
+        length: usize,
+    },
+}
+
+/// Why a message did not open. Nothing of it was decrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// Beyond the function's range.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
+    /// The tag is wrong: another key, nonce, associated data or ciphertext.
+    #[error("the authentication tag is wrong")]
+    Tag,
+}
+
+impl Function {
+    /// Expands `key` once: HKDF-Expand-SHA256 to Key1, Key2, MacKey and, for DDESChaCha, ChaChaKey.
+    pub fn key(self, key: &[u8; KEY_BYTES]) -> CipherKey {
+        let mut okm = Zeroizing::new([0; OKM_BYTES]);
+        let (info, length) = match self {
+            Self::Ddes => (&b"D-DDES/2 DDES"[..], OKM_BYTES - KEY_BYTES),
+            Self::DdesChaCha => (&b"D-DDES/2 DDESChaCha"[..], OKM_BYTES),
+        };
+        expand(key, info, okm.get_mut(..length).unwrap_or(&mut []));
+        let [key1, key2] = [array_at(okm.as_ref(), 0), array_at(okm.as_ref(), 8)];
+        let mac_key: Key = Zeroizing::new(array_at(okm.as_ref(), 16));
+        let (key1, key2) = weak::key_pair(key1, key2);
+        CipherKey {
+            double: DoubleDes::new(&key1, &key2),
+            mac: mac(&mac_key),
+            chacha: match self {
+                Self::Ddes => None,
+                Self::DdesChaCha => Some(Zeroizing::new(array_at(okm.as_ref(), 48))),
+            },
+        }
+    }
+
+    /// `REKEY(k) = HKDF-Expand-SHA256(k, "D-DDES/2 rekey", 32)`.
+    pub fn rekey(self, key: &[u8; KEY_BYTES]) -> Key {
+        let mut next = Zeroizing::new([0; KEY_BYTES]);
+        expand(key, b"D-DDES/2 rekey", next.as_mut());
+        next
+    }
+}
+
+/// An expanded key of a [`Function`]. Wiped on drop.
+pub struct CipherKey {
+    double: DoubleDes,
+    mac: Hmac<Sha256>,
+    chacha: Option<Key>,
+}
+
+impl CipherKey {
+    /// Encrypts `text` in place.
+    ///
+    /// ```text
+    /// ct  = pt XOR DDES-CTR [XOR ChaCha20(ChaChaKey, 0^4 || n little-endian, from block 0)]
+    /// tag = HMAC-SHA256(MacKey, n || len(ad) || ad || ct)[0..16]
+    /// ```
+    pub fn seal(&self, nonce: u64, ad: &[u8], text: &mut [u8]) -> Result<Tag, LimitError> {
+        check_limits(nonce, text.len())?;
+        self.apply_keystream(nonce, text);
+        Ok(self.tag(nonce, ad, text))
+    }
+
+    /// Checks `tag` in constant time; decrypts `text` in place only if it is right.
+    pub fn open(&self, nonce: u64, ad: &[u8], text: &mut [u8], tag: &Tag) -> Result<(), OpenError> {
+        check_limits(nonce, text.len())?;
+        if !bool::from(self.tag(nonce, ad, text).ct_eq(tag)) {
+            return Err(OpenError::Tag);
+        }
+        self.apply_keystream(nonce, text);
+        Ok(())
+    }
+
+    /// `DDES-CTR = E(Key2, E(Key1, block(0))) || …`, `block(i) = n << 16 | i`.
+    fn apply_keystream(&self, nonce: u64, text: &mut [u8]) {
+        let mut blocks: Zeroizing<[Block; BATCH_BLOCKS]> = Zeroizing::new([[0; 8]; BATCH_BLOCKS]);
+        let mut counter = nonce << 16;
+        for batch in text.chunks_mut(BATCH_BLOCKS * size_of::<Block>()) {
+            let count = batch.len().div_ceil(size_of::<Block>());
+            let used = blocks.get_mut(..count).unwrap_or(&mut []);
+            for block in used.iter_mut() {
+                *block = counter.to_be_bytes();
+                counter += 1;
+            }
+            self.double.encrypt(used);
+            for (byte, key) in batch.iter_mut().zip(used.as_flattened()) {
+                *byte ^= key;
+            }
+        }
+        if let Some(key) = &self.chacha {
+            let mut iv = [0; 12];
+            if let Some(low) = iv.last_chunk_mut() {
+                *low = nonce.to_le_bytes();
+            }
+            ChaCha20::new((&**key).into(), &iv.into()).apply_keystream(text);
+        }
+    }
+
+    fn tag(&self, nonce: u64, ad: &[u8], text: &[u8]) -> Tag {
+        let mut mac = self.mac.clone();
+        mac.update(&nonce.to_be_bytes());
+        mac.update(&(ad.len() as u64).to_be_bytes());
+        mac.update(ad);
+        mac.update(text);
+        let mut whole: [u8; KEY_BYTES] = mac.finalize().into_bytes().into();
+        let tag = array_at(&whole, 0);
+        whole.zeroize();
+        tag
+    }
+}
+
+impl core::fmt::Debug for CipherKey {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("CipherKey(..)")
+    }
+}
+
+fn check_limits(nonce: u64, length: usize) -> Result<(), LimitError> {
+    if nonce >= NONCE_END {
+        return Err(LimitError::Nonce);
+    }
+    if length > PLAINTEXT_BYTES_MAX {
+        return Err(LimitError::Length { length });
+    }
+    Ok(())
+}
+
+#[allow(clippy::expect_used, reason = "RFC 5869 gives up to 8160 bytes; ours are 80 at most")]
+fn expand(key: &[u8; KEY_BYTES], info: &[u8], okm: &mut [u8]) {
+    let hkdf = Hkdf::<Sha256>::from_prk(key).expect("a key as long as the hash");
+    hkdf.expand(info, okm).expect("an output far below the bound");
+}
+
+#[allow(clippy::expect_used, reason = "HMAC takes keys of any length")]
+fn mac(key: &Key) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key.as_ref()).expect("a key of any length")
+}
+
+/// `N` bytes of `whole` from `at`; the callers' ranges lie inside.
+fn array_at<const N: usize>(whole: &[u8], at: usize) -> [u8; N] {
+    core::array::from_fn(|i| whole.get(at + i).copied().unwrap_or(0))
+}
+
+/// Key1, Key2, MacKey, ChaChaKey.
+const OKM_BYTES: usize = 8 + 8 + KEY_BYTES + KEY_BYTES;
+
+/// Blocks of keystream made at a time.
+const BATCH_BLOCKS: usize = 64;
