@@ -6,6 +6,7 @@
 
 pub mod classic;
 pub mod frame;
+pub mod v2;
 mod value;
 
 pub use value::{Amount, ClientId, OverflowError, Sequence, SessionNumber, Standing, Token, Total};

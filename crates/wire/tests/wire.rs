@@ -141,3 +141,136 @@ fn no_single_changed_byte_of_a_key_panics_the_parser() {
         }
     }
 }
+
+mod d_ddes_2 {
+    use ddes_wire::v2::{
+        Data, Farewell, Outcome, Proof, Reason, Rejection, Scope, Status, Suite, VALUES_MAX, Welcome,
+    };
+    use ddes_wire::{Sequence, SessionNumber, Standing, Token, Total};
+
+    fn bytes(hex: &str) -> Vec<u8> {
+        (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect()
+    }
+
+    /// P-01.
+    #[test]
+    fn suites_have_the_numbers_and_names_of_the_table() {
+        let table = Suite::ALL.map(|suite| (suite.id(), suite.name()));
+        let expected = [
+            (0x01, "hybrid"),
+            (0x11, "hybrid-3072"),
+            (0x21, "hybrid-4096"),
+            (0x02, "ddes"),
+            (0x12, "ddes-3072"),
+            (0x22, "ddes-4096"),
+        ];
+        assert_eq!(table, expected);
+        assert_eq!((0..=255).filter(|id| Suite::from_id(*id).is_some()).count(), 6);
+    }
+
+    /// P-10.
+    #[test]
+    fn a_20_has_its_fields_in_their_places() {
+        let body = bytes(
+            "000102030405060708090a0b0c0d0e0f00000000000000070000000000000002000000000000000600\
+                          00000000000000000000000000005c0000ea601ffa",
+        );
+        let welcome = Welcome::decode(&body).unwrap();
+        assert_eq!(welcome.token.as_bytes()[15], 15);
+        assert_eq!(
+            (welcome.session, welcome.idle_millis, welcome.values_max),
+            (SessionNumber::new(7), 60_000, 8186)
+        );
+        let (last_seq, last_session, sum) = (Sequence::new(2), SessionNumber::new(6), Total::new(92));
+        assert_eq!(welcome.standing, Standing { last_seq, last_session, sum });
+        assert_eq!(welcome.encode(), body);
+        let mut many = body.clone();
+        many[61] += 1;
+        let mut none = body.clone();
+        none[60..].fill(0);
+        for wrong in [&body[..61], &[&body[..], &[0]].concat(), &many, &none] {
+            assert!(Welcome::decode(wrong).is_none());
+        }
+    }
+
+    /// P-11.
+    #[test]
+    fn a_30_has_as_many_values_as_it_says_and_at_least_one() {
+        let token = Token::new([7; 16]);
+        let data = Data { first_seq: Sequence::new(3), values: vec![42, -1, i64::MIN] };
+        let body = data.encode(&token).unwrap();
+        assert_eq!(body.len(), 26 + 24);
+        assert_eq!(body[16..], bytes("00000000000000030003000000000000002affffffffffffffff8000000000000000"));
+        let (carried, rest) = Data::token(&body).unwrap();
+        assert_eq!(carried.as_bytes(), token.as_bytes());
+        let decoded = Data::decode(rest, 3).unwrap();
+        assert_eq!((decoded.first_seq, decoded.values), (data.first_seq, data.values));
+        assert!(Data::decode(rest, 2).is_none());
+        assert!(Data::token(&body[..15]).is_none());
+        for length in 0..rest.len() {
+            assert!(Data::decode(&rest[..length], VALUES_MAX).is_none(), "{length}");
+        }
+        assert!(Data::decode(&[rest, &[0; 8]].concat(), VALUES_MAX).is_none());
+        assert!(Data::decode(&bytes("00000000000000030000"), VALUES_MAX).is_none());
+        for count in [0, 8187] {
+            assert!(Data { first_seq: Sequence::new(1), values: vec![0; count] }.encode(&token).is_none());
+        }
+    }
+
+    /// P-12.
+    #[test]
+    fn a_40_has_a_known_status_and_its_length() {
+        let body = bytes("00000000000000000200000000000000000000000000000000ff");
+        assert!(Outcome::decode(&body).is_none());
+        let outcome = Outcome::decode(&body[..25]).unwrap();
+        assert_eq!(
+            outcome,
+            Outcome { status: Status::Applied, last_seq: Sequence::new(2), sum: Total::ZERO }
+        );
+        assert_eq!(outcome.encode(), body[..25]);
+        let known =
+            (0..=255).filter(|status| Outcome::decode(&[&[*status], &body[1..25]].concat()).is_some());
+        assert_eq!(known.collect::<Vec<_>>(), [0, 1, 3, 4]);
+    }
+
+    /// P-13.
+    #[test]
+    fn a_50_has_a_known_reason_and_scope_and_a_text_fit_to_be_shown() {
+        let farewell = Farewell {
+            reason: Reason::Operator,
+            scope: Scope::All,
+            last_seq: Sequence::new(2),
+            sum: Total::new(-1),
+            text: "ends".into(),
+        };
+        let body = farewell.encode();
+        assert_eq!(body, bytes("0a010000000000000002ffffffffffffffffffffffffffffffff656e6473"));
+        assert_eq!(Farewell::decode(&body), Some(farewell.clone()));
+        let with = |at: usize, byte: u8| {
+            let mut body = body.clone();
+            body[at] = byte;
+            Farewell::decode(&body)
+        };
+        assert_eq!(
+            (with(0, 12), with(1, 2), with(26, 0xff), Farewell::decode(&body[..25])),
+            (None, None, None, None)
+        );
+        assert_eq!(with(26, 0x1b).unwrap().text, "nds");
+        let long = Farewell { text: "ä".repeat(200), ..farewell };
+        assert_eq!(long.encode().len(), 26 + 256);
+        assert!(Farewell::decode(&[&long.encode()[..], b"x"].concat()).is_none());
+        let rejection = Rejection { reason: Reason::TooMany, text: "later".into() };
+        assert_eq!(Rejection::decode(&rejection.encode()), Some(rejection));
+        assert_eq!((Rejection::decode(&[]), Rejection::decode(&[12])), (None, None));
+    }
+
+    /// P-14.
+    #[test]
+    fn a_proof_is_a_key_and_a_signature() {
+        let plaintext: Vec<u8> = (0..96).collect();
+        let proof = Proof::decode(&plaintext).unwrap();
+        assert_eq!((proof.key[31], proof.signature[0]), (31, 32));
+        assert_eq!(proof.encode(), plaintext);
+        assert!(Proof::decode(&plaintext[..95]).is_none() && Proof::decode(&[0; 97]).is_none());
+    }
+}

@@ -1,0 +1,506 @@
+//! D-DDES/2: suites, the handshake's bodies, and the messages inside records. Big-endian; one encoding of each.
+
+use crate::frame::HEADER_BYTES;
+use crate::{Amount, Sequence, SessionNumber, Standing, Token, Total};
+
+/// The protocol's version, first byte of a client's first body.
+pub const VERSION: u8 = 2;
+
+/// The longest body of a frame, the tag counted.
+pub const BODY_MAX: u32 = 65_535;
+
+/// The tag of a record in bytes.
+pub const TAG_BYTES: usize = 16;
+
+/// The most values one 30 holds.
+pub const VALUES_MAX: u16 = 8_186;
+
+/// The most bytes of text in a 50.
+pub const TEXT_BYTES_MAX: usize = 256;
+
+/// Bytes of a 30 beside its values: token, first_seq, count.
+const DATA_FIXED_BYTES: usize = Token::BYTES + 8 + 2;
+
+const _: () =
+    assert!(DATA_FIXED_BYTES + 8 * VALUES_MAX as usize + TAG_BYTES <= BODY_MAX as usize && HEADER_BYTES == 8);
+
+/// How long the prime of the DH group is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum GroupSize {
+    /// ffdhe2048.
+    Bits2048,
+    /// ffdhe3072.
+    Bits3072,
+    /// ffdhe4096.
+    Bits4096,
+}
+
+impl GroupSize {
+    /// DHLEN: length of public and shared values in bytes.
+    pub fn public_bytes(self) -> usize {
+        match self {
+            Self::Bits2048 => 256,
+            Self::Bits3072 => 384,
+            Self::Bits4096 => 512,
+        }
+    }
+}
+
+/// A suite: what the client names and the server takes or refuses; nothing is negotiated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Suite {
+    /// FFDHE with ML-KEM-768, DDESChaCha.
+    Hybrid(GroupSize),
+    /// FFDHE alone, DDES: for study, about 2^57 DES operations of secrecy.
+    Ddes(GroupSize),
+}
+
+impl Suite {
+    /// All of them, the default first.
+    pub const ALL: [Self; 6] = [
+        Self::Hybrid(GroupSize::Bits2048),
+        Self::Hybrid(GroupSize::Bits3072),
+        Self::Hybrid(GroupSize::Bits4096),
+        Self::Ddes(GroupSize::Bits2048),
+        Self::Ddes(GroupSize::Bits3072),
+        Self::Ddes(GroupSize::Bits4096),
+    ];
+
+    /// Its number on the wire.
+    pub fn id(self) -> u8 {
+        let group = match self.group() {
+            GroupSize::Bits2048 => 0x00,
+            GroupSize::Bits3072 => 0x10,
+            GroupSize::Bits4096 => 0x20,
+        };
+        group | if self.is_hybrid() { 0x01 } else { 0x02 }
+    }
+
+    /// The suite of a number.
+    pub fn from_id(id: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|suite| suite.id() == id)
+    }
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hybrid(GroupSize::Bits2048) => "hybrid",
+            Self::Hybrid(GroupSize::Bits3072) => "hybrid-3072",
+            Self::Hybrid(GroupSize::Bits4096) => "hybrid-4096",
+            Self::Ddes(GroupSize::Bits2048) => "ddes",
+            Self::Ddes(GroupSize::Bits3072) => "ddes-3072",
+            Self::Ddes(GroupSize::Bits4096) => "ddes-4096",
+        }
+    }
+
+    /// The name of its Noise protocol.
+    pub fn noise_name(self) -> &'static str {
+        match self {
+            Self::Hybrid(GroupSize::Bits2048) => "Noise_NNhfs_FFDHE2048+MLKEM768_DDESChaCha_SHA256",
+            Self::Hybrid(GroupSize::Bits3072) => "Noise_NNhfs_FFDHE3072+MLKEM768_DDESChaCha_SHA256",
+            Self::Hybrid(GroupSize::Bits4096) => "Noise_NNhfs_FFDHE4096+MLKEM768_DDESChaCha_SHA256",
+            Self::Ddes(GroupSize::Bits2048) => "Noise_NN_FFDHE2048_DDES_SHA256",
+            Self::Ddes(GroupSize::Bits3072) => "Noise_NN_FFDHE3072_DDES_SHA256",
+            Self::Ddes(GroupSize::Bits4096) => "Noise_NN_FFDHE4096_DDES_SHA256",
+        }
+    }
+
+    /// Its DH group.
+    pub fn group(self) -> GroupSize {
+        match self {
+            Self::Hybrid(group) | Self::Ddes(group) => group,
+        }
+    }
+
+    /// Whether it has ML-KEM and ChaCha20.
+    pub fn is_hybrid(self) -> bool {
+        matches!(self, Self::Hybrid(_))
+    }
+
+    /// Length of the client's first body (message 1).
+    pub fn hello_bytes(self) -> usize {
+        2 + self.group().public_bytes() + if self.is_hybrid() { 1_184 } else { 0 }
+    }
+
+    /// Length of the server's first body (message 2).
+    pub fn answer_bytes(self) -> usize {
+        self.group().public_bytes() + TAG_BYTES + if self.is_hybrid() { 1_088 + TAG_BYTES } else { 0 }
+    }
+}
+
+/// Message 1, taken apart: version, suite, Noise message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hello<'a> {
+    /// The suite the client names.
+    pub suite: Suite,
+    /// The Noise message, of the suite's length.
+    pub noise: &'a [u8],
+}
+
+/// Why a first body is no message 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HelloError {
+    /// Another version, or no suite of this number.
+    #[error("version {version}, suite 0x{suite:02x} does not exist here")]
+    Unsupported {
+        /// The version named.
+        version: u8,
+        /// The suite named.
+        suite: u8,
+    },
+    /// Not the suite's length.
+    #[error("the client's first message has {length} bytes")]
+    Length {
+        /// Its length.
+        length: usize,
+    },
+}
+
+impl<'a> Hello<'a> {
+    /// Takes a body apart.
+    pub fn decode(body: &'a [u8]) -> Result<Self, HelloError> {
+        let length = body.len();
+        let (&[version, id], noise) = body.split_first_chunk().ok_or(HelloError::Length { length })?;
+        let suite = Suite::from_id(id).filter(|_| version == VERSION);
+        let suite = suite.ok_or(HelloError::Unsupported { version, suite: id })?;
+        if length != suite.hello_bytes() {
+            return Err(HelloError::Length { length });
+        }
+        Ok(Self { suite, noise })
+    }
+
+    /// The body.
+    pub fn encode(&self) -> Vec<u8> {
+        [&[VERSION, self.suite.id()], self.noise].concat()
+    }
+}
+
+/// Messages 3 and 4: who signs, and the signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// Ed25519 public key.
+    pub key: [u8; 32],
+    /// Ed25519 signature.
+    pub signature: [u8; 64],
+}
+
+impl Proof {
+    /// Length of the plaintext in bytes.
+    pub const BYTES: usize = 96;
+
+    /// Exactly [`Self::BYTES`], or nothing.
+    pub fn decode(plaintext: &[u8]) -> Option<Self> {
+        let plaintext: &[u8; Self::BYTES] = plaintext.try_into().ok()?;
+        let (key, signature) = plaintext.split_first_chunk()?;
+        Some(Self { key: *key, signature: signature.try_into().ok()? })
+    }
+
+    /// The plaintext.
+    pub fn encode(&self) -> Vec<u8> {
+        [&self.key[..], &self.signature].concat()
+    }
+}
+
+/// 20: the session, and the account as it stands.
+#[derive(Clone, Debug)]
+pub struct Welcome {
+    /// The session token.
+    pub token: Token,
+    /// The session's number.
+    pub session: SessionNumber,
+    /// The account.
+    pub standing: Standing,
+    /// Silence after which the session ends, in milliseconds.
+    pub idle_millis: u32,
+    /// The most values in one 30.
+    pub values_max: u16,
+}
+
+impl Welcome {
+    /// Length of the plaintext in bytes.
+    pub const BYTES: usize = Token::BYTES + 8 + 8 + 8 + 16 + 4 + 2;
+
+    /// Exactly [`Self::BYTES`], or nothing. At least one value a frame, at most [`VALUES_MAX`].
+    pub fn decode(plaintext: &[u8]) -> Option<Self> {
+        let mut fields = Fields(plaintext);
+        let welcome = Self {
+            token: Token::new(fields.take()?),
+            session: SessionNumber::new(u64::from_be_bytes(fields.take()?)),
+            standing: {
+                let last_seq = Sequence::new(u64::from_be_bytes(fields.take()?));
+                let last_session = SessionNumber::new(u64::from_be_bytes(fields.take()?));
+                Standing { last_seq, last_session, sum: Total::new(i128::from_be_bytes(fields.take()?)) }
+            },
+            idle_millis: u32::from_be_bytes(fields.take()?),
+            values_max: u16::from_be_bytes(fields.take()?),
+        };
+        fields.end()?;
+        (1..=VALUES_MAX).contains(&welcome.values_max).then_some(welcome)
+    }
+
+    /// The plaintext.
+    pub fn encode(&self) -> Vec<u8> {
+        [
+            &self.token.as_bytes()[..],
+            &self.session.get().to_be_bytes(),
+            &self.standing.last_seq.get().to_be_bytes(),
+            &self.standing.last_session.get().to_be_bytes(),
+            &self.standing.sum.get().to_be_bytes(),
+            &self.idle_millis.to_be_bytes(),
+            &self.values_max.to_be_bytes(),
+        ]
+        .concat()
+    }
+}
+
+/// 30: values and the number of the first.
+#[derive(Clone, Debug)]
+pub struct Data {
+    /// The number of the first value.
+    pub first_seq: Sequence,
+    /// At least one.
+    pub values: Vec<i64>,
+}
+
+impl Data {
+    /// The token and what follows it: the token is compared before the rest is looked at.
+    pub fn token(plaintext: &[u8]) -> Option<(Token, &[u8])> {
+        plaintext.split_first_chunk().map(|(token, rest)| (Token::new(*token), rest))
+    }
+
+    /// What follows the token; nothing if its length is not that of `1..=most` values.
+    pub fn decode(rest: &[u8], most: u16) -> Option<Self> {
+        let mut fields = Fields(rest);
+        let first_seq = Sequence::new(u64::from_be_bytes(fields.take()?));
+        let count = u16::from_be_bytes(fields.take()?);
+        let (values, remainder) = fields.0.as_chunks();
+        let fits = (1..=most).contains(&count) && values.len() == usize::from(count) && remainder.is_empty();
+        fits.then(|| Self { first_seq, values: values.iter().copied().map(i64::from_be_bytes).collect() })
+    }
+
+    /// The plaintext. Nothing if there are no values or more than [`VALUES_MAX`].
+    pub fn encode(&self, token: &Token) -> Option<Vec<u8>> {
+        let count = u16::try_from(self.values.len()).ok().filter(|count| (1..=VALUES_MAX).contains(count))?;
+        let mut plaintext = Vec::with_capacity(DATA_FIXED_BYTES + 8 * self.values.len());
+        plaintext.extend_from_slice(token.as_bytes());
+        plaintext.extend_from_slice(&self.first_seq.get().to_be_bytes());
+        plaintext.extend_from_slice(&count.to_be_bytes());
+        plaintext.extend(self.values.iter().flat_map(|value| value.to_be_bytes()));
+        Some(plaintext)
+    }
+
+    /// The values as the ledger takes them.
+    pub fn amounts(&self) -> Vec<Amount> {
+        self.values.iter().copied().map(Amount::from).collect()
+    }
+}
+
+/// What a 40 says of a 30.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Status {
+    /// All that `last_seq` covers counts.
+    Applied = 0,
+    /// Refused: it would leave a hole in the numbering.
+    Gap = 1,
+    /// Refused: first number 0, numbering beyond its range, wrong length.
+    Malformed = 3,
+    /// Open whether it was applied: send it again under its numbers.
+    Unavailable = 4,
+}
+
+impl Status {
+    /// The status of a number.
+    pub fn from_number(number: u8) -> Option<Self> {
+        [Self::Applied, Self::Gap, Self::Malformed, Self::Unavailable]
+            .into_iter()
+            .find(|status| *status as u8 == number)
+    }
+}
+
+/// 40: the account after a 30.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// What became of the 30.
+    pub status: Status,
+    /// The number of the last value counted; also how many there are.
+    pub last_seq: Sequence,
+    /// Their sum.
+    pub sum: Total,
+}
+
+impl Outcome {
+    /// Length of the plaintext in bytes.
+    pub const BYTES: usize = 1 + 8 + 16;
+
+    /// Exactly [`Self::BYTES`] with a known status, or nothing.
+    pub fn decode(plaintext: &[u8]) -> Option<Self> {
+        let mut fields = Fields(plaintext);
+        let [status] = fields.take()?;
+        let outcome = Self {
+            status: Status::from_number(status)?,
+            last_seq: Sequence::new(u64::from_be_bytes(fields.take()?)),
+            sum: Total::new(i128::from_be_bytes(fields.take()?)),
+        };
+        fields.end().map(|()| outcome)
+    }
+
+    /// The plaintext.
+    pub fn encode(&self) -> Vec<u8> {
+        [&[self.status as u8][..], &self.last_seq.get().to_be_bytes(), &self.sum.get().to_be_bytes()].concat()
+    }
+}
+
+/// Why a session ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Reason {
+    /// The sender is done.
+    Bye = 0,
+    /// Silence.
+    Idle = 1,
+    /// The server stops.
+    ShuttingDown = 2,
+    /// A newer session of the same account exists.
+    Superseded = 3,
+    /// The identity may not do this, or is not known.
+    NotAuthorized = 4,
+    /// A 30 named another token.
+    Token = 5,
+    /// A record does not open.
+    Authentication = 6,
+    /// Any other rule.
+    Protocol = 7,
+    /// The server does not take this version or suite.
+    Unsupported = 8,
+    /// Too many sessions, or too fast.
+    TooMany = 9,
+    /// An operator's word.
+    Operator = 10,
+    /// 24 hours.
+    TooOld = 11,
+}
+
+impl Reason {
+    /// All of them, by number.
+    pub const ALL: [Self; 12] = [
+        Self::Bye,
+        Self::Idle,
+        Self::ShuttingDown,
+        Self::Superseded,
+        Self::NotAuthorized,
+        Self::Token,
+        Self::Authentication,
+        Self::Protocol,
+        Self::Unsupported,
+        Self::TooMany,
+        Self::Operator,
+        Self::TooOld,
+    ];
+
+    /// The reason of a number.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).copied()
+    }
+}
+
+/// Whose session ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Scope {
+    /// This one.
+    Session = 0,
+    /// Every session of this server: operators only.
+    All = 1,
+}
+
+/// 50: the sender's last frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Farewell {
+    /// Why.
+    pub reason: Reason,
+    /// Whose session.
+    pub scope: Scope,
+    /// From the server, the account; zero from a client.
+    pub last_seq: Sequence,
+    /// From the server, the account; zero from a client.
+    pub sum: Total,
+    /// For people; at most [`TEXT_BYTES_MAX`] bytes, control characters dropped.
+    pub text: String,
+}
+
+impl Farewell {
+    /// All fields in range and the text UTF-8, or nothing.
+    pub fn decode(plaintext: &[u8]) -> Option<Self> {
+        let mut fields = Fields(plaintext);
+        let [reason, scope] = fields.take()?;
+        Some(Self {
+            reason: Reason::from_number(reason)?,
+            scope: match scope {
+                0 => Scope::Session,
+                1 => Scope::All,
+                _ => return None,
+            },
+            last_seq: Sequence::new(u64::from_be_bytes(fields.take()?)),
+            sum: Total::new(i128::from_be_bytes(fields.take()?)),
+            text: text(fields.0)?,
+        })
+    }
+
+    /// The plaintext, its text cut at [`TEXT_BYTES_MAX`].
+    pub fn encode(&self) -> Vec<u8> {
+        let text = &self.text[..self.text.floor_char_boundary(TEXT_BYTES_MAX)];
+        [
+            &[self.reason as u8, self.scope as u8][..],
+            &self.last_seq.get().to_be_bytes(),
+            &self.sum.get().to_be_bytes(),
+            text.as_bytes(),
+        ]
+        .concat()
+    }
+}
+
+/// The 50 in the clear that a server may send in the place of message 2. Nobody vouches for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// Why, if true.
+    pub reason: Reason,
+    /// For people, as in [`Farewell`].
+    pub text: String,
+}
+
+impl Rejection {
+    /// A known reason and a text, or nothing.
+    pub fn decode(body: &[u8]) -> Option<Self> {
+        let (&reason, rest) = body.split_first()?;
+        Some(Self { reason: Reason::from_number(reason)?, text: text(rest)? })
+    }
+
+    /// The body, its text cut at [`TEXT_BYTES_MAX`].
+    pub fn encode(&self) -> Vec<u8> {
+        let text = &self.text[..self.text.floor_char_boundary(TEXT_BYTES_MAX)];
+        [&[self.reason as u8], text.as_bytes()].concat()
+    }
+}
+
+/// A peer's text, fit to be shown.
+fn text(bytes: &[u8]) -> Option<String> {
+    let bytes = Some(bytes).filter(|bytes| bytes.len() <= TEXT_BYTES_MAX)?;
+    let text = std::str::from_utf8(bytes).ok()?;
+    Some(text.chars().filter(|c| !c.is_control()).collect())
+}
+
+/// Fields of fixed length, one after the other.
+struct Fields<'a>(&'a [u8]);
+
+impl Fields<'_> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (field, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*field)
+    }
+
+    fn end(self) -> Option<()> {
+        self.0.is_empty().then_some(())
+    }
+}
