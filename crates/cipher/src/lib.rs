@@ -27,3 +27,4 @@ pub use crate::function::{
     CipherKey, Function, KEY_BYTES, Key, LimitError, NONCE_END, OpenError, PLAINTEXT_BYTES_MAX, TAG_BYTES,
     Tag,
 };
+pub use crate::weak::key_pair;

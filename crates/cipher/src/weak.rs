@@ -15,7 +15,7 @@ type Bytes = [u8; DesKey::BYTES];
 const PAIRS: [(u8, u8); 4] = [(0x01, 0x01), (0x1f, 0x0e), (0xe0, 0xf1), (0xfe, 0xfe)];
 
 /// Key1 and Key2 as D-DDES/2 takes them from 16 bytes of a KDF's output, in constant time: odd parity, no weak key, and not equal.
-pub(crate) fn key_pair(key1: Bytes, key2: Bytes) -> (DesKey, DesKey) {
+pub fn key_pair(key1: Bytes, key2: Bytes) -> (DesKey, DesKey) {
     let (mut key1, mut key2) = (Zeroizing::new(key1), Zeroizing::new(key2));
     for key in [&mut key1, &mut key2] {
         set_odd_parity(key);
@@ -94,7 +94,7 @@ mod tests {
                     // PC-1 takes the upper bits of each of the first four bytes to C and the lower to D; one fewer in the last four.
                     let (c, d) = (bit(c, i), bit(d, i));
                     let (c_bits, d_bits) = if i < 4 { (0xe0, 0x1e) } else { (0xf0, 0x0e) };
-                    let byte = c * c_bits | d * d_bits;
+                    let byte = (c * c_bits) | (d * d_bits);
                     byte | u8::from(byte.count_ones() % 2 == 0)
                 })
             })

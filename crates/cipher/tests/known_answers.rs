@@ -161,6 +161,7 @@ fn every_wrong_padding_is_refused() {
     }
 }
 
+/// P-05.
 #[test]
 fn the_cipher_functions_give_the_answers_of_the_specification() {
     for case in cases("ddes2/cipher-functions.txt") {
@@ -208,6 +209,7 @@ fn a_message_with_any_bit_changed_does_not_open_and_is_left_as_it_came() {
     }
 }
 
+/// P-07.
 #[test]
 fn nonces_and_lengths_end_where_the_block_counter_does() {
     let key = Function::Ddes.key(&[7; 32]);
@@ -233,4 +235,14 @@ fn keystreams_of_different_lengths_nonces_and_functions_share_no_block() {
         }
     }
     assert_eq!(seen.len(), 2 * 4 * 200);
+}
+
+/// P-06: both halves of the output of a KDF are the same weak key; the function still takes two keys, neither of them it.
+#[test]
+fn the_keys_of_a_function_are_never_weak_nor_equal() {
+    let weak = DesKey::new([1; 8]);
+    let mended = DesKey::new([1, 1, 1, 1, 1, 1, 1, 0xf1]);
+    let second = DesKey::new([1, 1, 1, 1, 1, 1, 1, 0xfe]);
+    let (key1, key2) = ddes_cipher::key_pair(*weak.as_bytes(), *weak.as_bytes());
+    assert_eq!((key1.as_bytes(), key2.as_bytes()), (mended.as_bytes(), second.as_bytes()));
 }

@@ -14,6 +14,7 @@
 pub mod classic;
 mod inbound;
 mod outbound;
+pub mod v2;
 
 pub use outbound::{STALL_MAX, UNSENT_BYTES_MAX};
 

@@ -1,0 +1,61 @@
+//! ML-KEM-768 (FIPS 203), its randomness as an argument.
+
+use libcrux_ml_kem::mlkem768;
+use zeroize::Zeroizing;
+
+/// Length of an encapsulation key in bytes.
+pub const PUBLIC_BYTES: usize = 1184;
+/// Length of a ciphertext in bytes.
+pub const CIPHERTEXT_BYTES: usize = 1088;
+/// Randomness of a key pair: `d || z`.
+pub const SEED_BYTES: usize = 64;
+/// Randomness of an encapsulation: `m`.
+pub const MESSAGE_BYTES: usize = 32;
+
+/// A shared secret, wiped on drop.
+pub type Secret = Zeroizing<[u8; 32]>;
+
+/// Why a peer's ML-KEM value is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KemError {
+    /// FIPS 203, section 7.2: a key of another length, or with a coefficient of q = 3329 or more.
+    #[error("the ML-KEM key is malformed")]
+    Key,
+    /// FIPS 203, section 7.3: a ciphertext of another length.
+    #[error("the ML-KEM ciphertext has a wrong length")]
+    Ciphertext,
+}
+
+/// The private half of a key pair, used for one handshake and wiped on drop.
+pub struct DecapsulationKey(Box<Zeroizing<[u8; mlkem768::MlKem768PrivateKey::len()]>>);
+
+impl DecapsulationKey {
+    /// `ML-KEM.KeyGen_internal(d, z)`, and the encapsulation key.
+    pub fn generate(seed: &[u8; SEED_BYTES]) -> (Self, Vec<u8>) {
+        let (private, public) = mlkem768::generate_key_pair(*seed).into_parts();
+        (Self(Box::new(Zeroizing::new(private.into()))), public.as_slice().to_vec())
+    }
+
+    /// `ML-KEM.Decaps(dk, c)`: a ciphertext that was tampered with gives another secret, as FIPS 203 says.
+    pub fn decapsulate(self, ciphertext: &[u8]) -> Result<Secret, KemError> {
+        let ciphertext: [u8; CIPHERTEXT_BYTES] = ciphertext.try_into().map_err(|_| KemError::Ciphertext)?;
+        Ok(Zeroizing::new(mlkem768::decapsulate(&(&**self.0).into(), &ciphertext.into())))
+    }
+}
+
+impl std::fmt::Debug for DecapsulationKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("DecapsulationKey(..)")
+    }
+}
+
+/// `ML-KEM.Encaps_internal(ek, m)` after the checks of section 7.2: ciphertext and secret.
+pub fn encapsulate(public: &[u8], message: &[u8; MESSAGE_BYTES]) -> Result<(Vec<u8>, Secret), KemError> {
+    let public: [u8; PUBLIC_BYTES] = public.try_into().map_err(|_| KemError::Key)?;
+    let public = mlkem768::MlKem768PublicKey::from(public);
+    if !mlkem768::validate_public_key(&public) {
+        return Err(KemError::Key);
+    }
+    let (ciphertext, secret) = mlkem768::encapsulate(&public, *message);
+    Ok((ciphertext.as_slice().to_vec(), Zeroizing::new(secret)))
+}

@@ -1,0 +1,277 @@
+//! The Noise Protocol Framework, revision 34: patterns NN and NNhfs.
+//!
+//! ```text
+//! NN      -> e            NNhfs   -> e, e1
+//!         <- e, ee                <- e, ee, ekem1
+//! ```
+//!
+//! Generic over the DH function and the cipher function, so that published vectors run through the code that production runs. Each
+//! message function consumes the state before it.
+
+use ddes_cipher::{KEY_BYTES, Key, LimitError, OpenError, TAG_BYTES, Tag};
+use hkdf::Hkdf;
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::kem::{self, DecapsulationKey, KemError};
+
+/// A DH function (section 4.1).
+pub trait Dh {
+    /// A private key, used once.
+    type Private;
+    /// Why a peer's public value is refused.
+    type Error: std::error::Error;
+
+    /// DHLEN: length of public values in bytes.
+    fn public_len(&self) -> usize;
+    /// `GENERATE_KEYPAIR`, from the caller's randomness.
+    fn generate(&self, entropy: &[u8]) -> (Self::Private, Vec<u8>);
+    /// `DH(private, public)`.
+    fn agree(&self, private: Self::Private, public: &[u8]) -> Result<Zeroizing<Vec<u8>>, Self::Error>;
+}
+
+/// A cipher function (section 4.2).
+pub trait Cipher {
+    /// An expanded key.
+    type Key;
+
+    /// Expands a key.
+    fn key(&self, key: &[u8; KEY_BYTES]) -> Self::Key;
+    /// `ENCRYPT(k, n, ad, text)`, in place.
+    fn seal(key: &Self::Key, nonce: u64, ad: &[u8], text: &mut [u8]) -> Result<Tag, LimitError>;
+    /// `DECRYPT(k, n, ad, text || tag)`, in place.
+    fn open(key: &Self::Key, nonce: u64, ad: &[u8], text: &mut [u8], tag: &Tag) -> Result<(), OpenError>;
+}
+
+/// A concrete protocol.
+#[derive(Clone, Debug)]
+pub struct Protocol<D, C> {
+    /// Its Noise name, which the handshake hash starts with.
+    pub name: &'static str,
+    /// The DH function.
+    pub dh: D,
+    /// The cipher function.
+    pub cipher: C,
+    /// Whether the pattern has the modifier hfs, with ML-KEM-768.
+    pub hfs: bool,
+}
+
+/// The randomness of one side of one handshake, drawn by the caller and wiped on drop.
+pub struct Entropy {
+    /// For the DH key pair; as many bytes as the DH function asks for.
+    pub dh: Zeroizing<Vec<u8>>,
+    /// For ML-KEM: `d || z` on the initiator's side; the responder's `m` is its first 32 bytes.
+    pub kem: Zeroizing<[u8; kem::SEED_BYTES]>,
+}
+
+/// Why a handshake message is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoiseError<E: std::error::Error> {
+    /// Shorter than the pattern's tokens.
+    #[error("the handshake message is too short")]
+    Length,
+    /// The DH function refuses the public value.
+    #[error("the public value: {0}")]
+    Dh(E),
+    /// ML-KEM refuses the key or ciphertext.
+    #[error(transparent)]
+    Kem(#[from] KemError),
+    /// A part of the message does not open.
+    #[error(transparent)]
+    Open(OpenError),
+    /// A payload is too long.
+    #[error(transparent)]
+    Limit(LimitError),
+}
+
+/// What both sides hold after the handshake.
+#[derive(Debug)]
+pub struct Finished {
+    /// `h`, which names this handshake and no other.
+    pub hash: [u8; 32],
+    /// Key of the records to the server (the responder).
+    pub to_server: Key,
+    /// Key of the records to the client (the initiator).
+    pub to_client: Key,
+}
+
+/// The initiator between its message and the responder's.
+pub struct Initiator<D: Dh, C: Cipher> {
+    protocol: Protocol<D, C>,
+    symmetric: SymmetricState<C>,
+    private: D::Private,
+    decapsulation: Option<DecapsulationKey>,
+}
+
+impl<D: Dh, C: Cipher> Initiator<D, C> {
+    /// `-> e[, e1]`, payload: the first message.
+    pub fn start(
+        protocol: Protocol<D, C>,
+        prologue: &[u8],
+        entropy: &Entropy,
+        payload: &[u8],
+    ) -> (Self, Vec<u8>) {
+        let mut symmetric = SymmetricState::new(protocol.name, prologue);
+        let (private, mut message) = protocol.dh.generate(&entropy.dh);
+        symmetric.mix_hash(&message);
+        let decapsulation = protocol.hfs.then(|| {
+            let (private, public) = DecapsulationKey::generate(&entropy.kem);
+            // No key yet: EncryptAndHash is MixHash.
+            symmetric.mix_hash(&public);
+            message.extend(public);
+            private
+        });
+        symmetric.mix_hash(payload);
+        message.extend_from_slice(payload);
+        (Self { protocol, symmetric, private, decapsulation }, message)
+    }
+
+    /// `<- e, ee[, ekem1]`: takes the second message, gives its payload.
+    pub fn finish(self, message: &[u8]) -> Result<(Finished, Vec<u8>), NoiseError<D::Error>> {
+        let Self { protocol, mut symmetric, private, decapsulation } = self;
+        let (public, mut rest) = split(message, protocol.dh.public_len())?;
+        symmetric.mix_hash(public);
+        symmetric.mix_key(&protocol.cipher, &protocol.dh.agree(private, public).map_err(NoiseError::Dh)?);
+        if let Some(decapsulation) = decapsulation {
+            let (sealed, after) = split(rest, kem::CIPHERTEXT_BYTES + TAG_BYTES)?;
+            let ciphertext = symmetric.open_and_hash(sealed)?;
+            symmetric.mix_key(&protocol.cipher, decapsulation.decapsulate(&ciphertext)?.as_ref());
+            rest = after;
+        }
+        let payload = symmetric.open_and_hash(rest)?;
+        Ok((symmetric.finish(), payload))
+    }
+}
+
+/// What the responder answers and holds.
+#[derive(Debug)]
+pub struct Response {
+    /// The handshake's result.
+    pub finished: Finished,
+    /// The second message, to send.
+    pub message: Vec<u8>,
+    /// The first message's payload.
+    pub payload: Vec<u8>,
+}
+
+/// The responder's whole handshake: takes the first message, gives the second.
+pub fn respond<D: Dh, C: Cipher>(
+    protocol: &Protocol<D, C>,
+    prologue: &[u8],
+    entropy: &Entropy,
+    message: &[u8],
+    payload: &[u8],
+) -> Result<Response, NoiseError<D::Error>> {
+    let mut symmetric = SymmetricState::<C>::new(protocol.name, prologue);
+    let (peer, mut rest) = split(message, protocol.dh.public_len())?;
+    symmetric.mix_hash(peer);
+    let encapsulation = if protocol.hfs {
+        let (key, after) = split(rest, kem::PUBLIC_BYTES)?;
+        symmetric.mix_hash(key);
+        rest = after;
+        Some(kem::encapsulate(key, first_half(&entropy.kem))?)
+    } else {
+        None
+    };
+    symmetric.mix_hash(rest);
+
+    let (private, mut answer) = protocol.dh.generate(&entropy.dh);
+    symmetric.mix_hash(&answer);
+    symmetric.mix_key(&protocol.cipher, &protocol.dh.agree(private, peer).map_err(NoiseError::Dh)?);
+    if let Some((ciphertext, secret)) = encapsulation {
+        answer.extend(symmetric.seal_and_hash(ciphertext).map_err(NoiseError::Limit)?);
+        symmetric.mix_key(&protocol.cipher, secret.as_ref());
+    }
+    answer.extend(symmetric.seal_and_hash(payload.to_vec()).map_err(NoiseError::Limit)?);
+    Ok(Response { finished: symmetric.finish(), message: answer, payload: rest.to_vec() })
+}
+
+/// Section 5.2, with the one CipherState of section 5.1 that these patterns need.
+struct SymmetricState<C: Cipher> {
+    chaining_key: Key,
+    hash: [u8; 32],
+    cipher: Option<CipherState<C>>,
+}
+
+struct CipherState<C: Cipher> {
+    key: C::Key,
+    nonce: u64,
+}
+
+impl<C: Cipher> SymmetricState<C> {
+    /// `InitializeSymmetric(name)`, then `MixHash(prologue)`.
+    fn new(name: &str, prologue: &[u8]) -> Self {
+        let hash = match name.len() {
+            length @ ..=32 => {
+                let mut hash = [0; 32];
+                hash.iter_mut().zip(name.bytes()).take(length).for_each(|(to, from)| *to = from);
+                hash
+            }
+            _ => Sha256::digest(name).into(),
+        };
+        let mut state = Self { chaining_key: Zeroizing::new(hash), hash, cipher: None };
+        state.mix_hash(prologue);
+        state
+    }
+
+    /// `h = HASH(h || data)`.
+    fn mix_hash(&mut self, data: &[u8]) {
+        self.hash = Sha256::new().chain_update(self.hash).chain_update(data).finalize().into();
+    }
+
+    /// `ck, k = HKDF(ck, input, 2)`, and a CipherState of `k`.
+    fn mix_key(&mut self, cipher: &C, input: &[u8]) {
+        let (chaining_key, key) = hkdf2(&self.chaining_key, input);
+        self.chaining_key = chaining_key;
+        self.cipher = Some(CipherState { key: cipher.key(&key), nonce: 0 });
+    }
+
+    /// `EncryptAndHash`.
+    fn seal_and_hash(&mut self, mut text: Vec<u8>) -> Result<Vec<u8>, LimitError> {
+        if let Some(cipher) = &mut self.cipher {
+            let tag = C::seal(&cipher.key, cipher.nonce, &self.hash, &mut text)?;
+            cipher.nonce += 1;
+            text.extend(tag);
+        }
+        self.mix_hash(&text);
+        Ok(text)
+    }
+
+    /// `DecryptAndHash`.
+    fn open_and_hash<E: std::error::Error>(&mut self, sealed: &[u8]) -> Result<Vec<u8>, NoiseError<E>> {
+        let mut text = sealed.to_vec();
+        if let Some(cipher) = &mut self.cipher {
+            let (body, tag) = sealed.split_last_chunk::<TAG_BYTES>().ok_or(NoiseError::Length)?;
+            text.truncate(body.len());
+            C::open(&cipher.key, cipher.nonce, &self.hash, &mut text, tag).map_err(NoiseError::Open)?;
+            cipher.nonce += 1;
+        }
+        self.mix_hash(sealed);
+        Ok(text)
+    }
+
+    /// `Split`.
+    fn finish(self) -> Finished {
+        let (to_server, to_client) = hkdf2(&self.chaining_key, &[]);
+        Finished { hash: self.hash, to_server, to_client }
+    }
+}
+
+/// Noise's `HKDF(ck, input, 2)`: RFC 5869's with `ck` as salt, no info, 64 bytes.
+#[allow(clippy::expect_used, reason = "RFC 5869 gives up to 8160 bytes; these are 64")]
+fn hkdf2(chaining_key: &Key, input: &[u8]) -> (Key, Key) {
+    let mut okm = Zeroizing::new([[0; 32]; 2]);
+    Hkdf::<Sha256>::new(Some(chaining_key.as_ref()), input)
+        .expand(&[], okm.as_flattened_mut())
+        .expect("an output far below the bound");
+    (Zeroizing::new(okm[0]), Zeroizing::new(okm[1]))
+}
+
+fn split<E: std::error::Error>(message: &[u8], at: usize) -> Result<(&[u8], &[u8]), NoiseError<E>> {
+    message.split_at_checked(at).ok_or(NoiseError::Length)
+}
+
+fn first_half(seed: &[u8; kem::SEED_BYTES]) -> &[u8; kem::MESSAGE_BYTES] {
+    let [first, _] = seed.as_chunks::<{ kem::MESSAGE_BYTES }>().0 else { return &[0; kem::MESSAGE_BYTES] };
+    first
+}

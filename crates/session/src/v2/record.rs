@@ -1,0 +1,107 @@
+//! Records: what a frame's body is once the handshake has given keys.
+//!
+//! A record is `EncryptWithAd(ad = the 8 header bytes, plaintext)`. Its number is implicit, one counter for each direction, so a record replayed,
+//! dropped or moved does not open. This is not the account's `Sequence`, which is durable and outlives sessions.
+
+use ddes_cipher::{CipherKey, Function, Key, LimitError, OpenError, TAG_BYTES};
+use ddes_wire::frame::{HEADER_BYTES, Header, Opcode};
+
+/// A record whose blocks bring the count under one key to this is the last under it (Sweet32: 64-bit blocks).
+pub const REKEY_BLOCKS: u64 = 1 << 20;
+
+/// Why a body is no record of its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// Shorter than a tag.
+    #[error("a record of {length} bytes is shorter than its tag")]
+    Short {
+        /// Its length.
+        length: usize,
+    },
+    /// It does not open under its place's key and number.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+}
+
+/// The sending side of one direction.
+#[derive(Debug)]
+pub struct Sealer(Direction);
+
+/// The receiving side of one direction.
+#[derive(Debug)]
+pub struct Opener(Direction);
+
+#[derive(Debug)]
+struct Direction {
+    function: Function,
+    key: Key,
+    expanded: CipherKey,
+    /// Number of the next record; goes on when the key changes.
+    nonce: u64,
+    /// Blocks encrypted under this key.
+    blocks: u64,
+}
+
+impl Sealer {
+    /// Records under `key`, from number 0.
+    pub fn new(function: Function, key: Key) -> Self {
+        Self(Direction::new(function, key))
+    }
+
+    /// Appends a frame to `out`: header, ciphertext, tag. Nothing is appended on an error.
+    pub fn seal(&mut self, opcode: Opcode, plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), LimitError> {
+        let length = plaintext.len() + TAG_BYTES;
+        let too_long = LimitError::Length { length: plaintext.len() };
+        let header = Header { opcode: opcode.number(), length: u32::try_from(length).map_err(|_| too_long)? };
+        let header = header.encode();
+        let start = out.len();
+        out.extend_from_slice(&header);
+        out.extend_from_slice(plaintext);
+        let text = out.get_mut(start + HEADER_BYTES..).unwrap_or(&mut []);
+        match self.0.expanded.seal(self.0.nonce, &header, text) {
+            Ok(tag) => {
+                out.extend_from_slice(&tag);
+                self.0.count(plaintext.len());
+                Ok(())
+            }
+            Err(error) => {
+                out.truncate(start);
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Opener {
+    /// Records under `key`, from number 0.
+    pub fn new(function: Function, key: Key) -> Self {
+        Self(Direction::new(function, key))
+    }
+
+    /// Opens the body of a frame in place and gives the plaintext. After an error nothing more opens that should: end the session.
+    pub fn open<'a>(&mut self, header: Header, body: &'a mut [u8]) -> Result<&'a [u8], RecordError> {
+        let length = body.len();
+        let (text, tag) = body.split_last_chunk_mut::<TAG_BYTES>().ok_or(RecordError::Short { length })?;
+        self.0.expanded.open(self.0.nonce, &header.encode(), text, tag)?;
+        self.0.count(text.len());
+        Ok(text)
+    }
+}
+
+impl Direction {
+    fn new(function: Function, key: Key) -> Self {
+        let expanded = function.key(&key);
+        Self { function, key, expanded, nonce: 0, blocks: 0 }
+    }
+
+    /// A record of `plaintext` bytes went through: both ends count alike, so both change keys after the same record.
+    fn count(&mut self, plaintext: usize) {
+        self.nonce += 1;
+        self.blocks += plaintext.div_ceil(8) as u64;
+        if self.blocks >= REKEY_BLOCKS {
+            self.key = self.function.rekey(&self.key);
+            self.expanded = self.function.key(&self.key);
+            self.blocks = 0;
+        }
+    }
+}
