@@ -40,3 +40,12 @@ pub(crate) fn python() -> Result<String, String> {
     std::fs::write(&stamp, wanted).map_err(|error| format!("{}: {error}", stamp.display()))?;
     Ok(python)
 }
+
+/// `ssh-keygen`, which checks our keys and signatures.
+pub(crate) fn ssh_keygen() -> Result<(), String> {
+    // It has no harmless flag; its usage text, at whatever exit code, shows that it is there.
+    match Command::new("ssh-keygen").arg("-?").output() {
+        Ok(_) => Ok(()),
+        Err(_) => run("apt-get", &["install", "-y", "openssh-client"], &[]),
+    }
+}

@@ -25,7 +25,10 @@ const STEPS: &[Step] = &[
     ("peer", || shell::run(&python()?, &["-m", "unittest", "discover", "-s", "peer"], &[])),
     // The commands are tested as a user runs them: from a release build.
     ("build", || shell::run("cargo", &["build", "--release"], &[])),
-    ("tests", || shell::run("cargo", &["test", "--workspace"], &[("DDES_PEER_PYTHON", &python()?)])),
+    ("tests", || {
+        shell::ssh_keygen()?;
+        shell::run("cargo", &["test", "--workspace"], &[("DDES_PEER_PYTHON", &python()?)])
+    }),
     // Whether the benchmarks run, not what they measure.
     ("bench", || bench::run(&["classic", "--short"])),
 ];

@@ -1,0 +1,156 @@
+//! Who may connect: a file in the manner of OpenSSH's authorized_keys.
+//!
+//! ```text
+//! # a comment
+//! ssh-ed25519 AAAA… anna@laptop
+//! ddes-role="operator",ddes-name="ops",expiry-time="20271231Z" ssh-ed25519 AAAA… ops
+//! ```
+
+use std::collections::HashMap;
+
+use crate::{PublicKey, read_public};
+
+/// What an identity may do beside counting.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    /// Count.
+    #[default]
+    Client,
+    /// Also end every session of the server.
+    Operator,
+}
+
+/// What the file says of one key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grant {
+    /// `ddes-role`.
+    pub role: Role,
+    /// `ddes-name`, else the line's comment.
+    pub name: Option<String>,
+    /// `expiry-time`, in seconds since 1970 (UTC).
+    pub expires: Option<i64>,
+}
+
+/// A line that grants nothing, and why. The others of its file hold.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {why}")]
+pub struct LineError {
+    /// From 1.
+    pub line: usize,
+    /// For people.
+    pub why: String,
+}
+
+/// The file, read.
+#[derive(Clone, Debug, Default)]
+pub struct AuthorizedKeys(HashMap<PublicKey, Grant>);
+
+impl AuthorizedKeys {
+    /// Reads a file. Where a key stands twice, the first line holds, as in OpenSSH.
+    pub fn parse(text: &str) -> (Self, Vec<LineError>) {
+        let mut keys = HashMap::new();
+        let mut errors = Vec::new();
+        for (number, line) in text.lines().enumerate() {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            match grant(line) {
+                Ok((key, grant)) => {
+                    keys.entry(key).or_insert(grant);
+                }
+                Err(why) => errors.push(LineError { line: number + 1, why }),
+            }
+        }
+        (Self(keys), errors)
+    }
+
+    /// What `key` may do at `now`, in seconds since 1970; nothing if it is not listed or has expired.
+    pub fn find(&self, key: &PublicKey, now: i64) -> Option<&Grant> {
+        self.0.get(key).filter(|grant| grant.expires.is_none_or(|expires| now < expires))
+    }
+
+    /// How many keys it lists.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether it lists none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+fn grant(line: &str) -> Result<(PublicKey, Grant), String> {
+    let (options, key_line) = if line.starts_with("ssh-") { ("", line) } else { split_options(line)? };
+    let key = read_public(key_line).map_err(|error| error.to_string())?;
+    let comment = key_line.split_whitespace().skip(2).collect::<Vec<_>>().join(" ");
+    let mut grant = Grant { name: (!comment.is_empty()).then_some(comment), ..Grant::default() };
+    for option in list(options) {
+        let (name, value) = option.split_once('=').unwrap_or((option, ""));
+        let value = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
+        match (name, value) {
+            ("ddes-role", "operator") => grant.role = Role::Operator,
+            ("ddes-role", "client") => grant.role = Role::Client,
+            ("ddes-role", _) => return Err(format!("no role '{value}'; there are client and operator")),
+            ("ddes-name", _) => grant.name = Some(value.replace("\\\"", "\"")),
+            ("expiry-time", _) => grant.expires = Some(expiry(value)?),
+            // One that is not understood may forbid what we would allow.
+            _ => return Err(format!("option '{name}' is not known here, so the key is not taken")),
+        }
+    }
+    Ok((key, grant))
+}
+
+/// The options end at the first blank outside quotes.
+fn split_options(line: &str) -> Result<(&str, &str), String> {
+    let end = unquoted(line, &[' ', '\t']).next().ok_or("no key on this line")?;
+    Ok((&line[..end], line[end..].trim_start()))
+}
+
+fn list(options: &str) -> Vec<&str> {
+    let mut start = 0;
+    let mut parts: Vec<&str> = unquoted(options, &[','])
+        .map(|end| {
+            let part = &options[start..end];
+            start = end + 1;
+            part
+        })
+        .collect();
+    parts.push(&options[start..]);
+    parts.retain(|part| !part.is_empty());
+    parts
+}
+
+/// Where one of `wanted`, all ASCII, stands outside double quotes; `\"` inside quotes is a quote.
+fn unquoted<'a>(text: &'a str, wanted: &'a [char]) -> impl Iterator<Item = usize> + 'a {
+    let mut quoted = false;
+    let mut before = ' ';
+    text.char_indices().filter_map(move |(at, c)| {
+        if c == '"' && !(quoted && before == '\\') {
+            quoted = !quoted;
+        }
+        before = c;
+        (!quoted && wanted.contains(&c)).then_some(at)
+    })
+}
+
+/// `YYYYMMDD[HHMM[SS]]Z`. OpenSSH takes it without the Z as local time; here the zone must be said.
+fn expiry(text: &str) -> Result<i64, String> {
+    let wrong = || format!("expiry-time '{text}' is not YYYYMMDD[HHMM[SS]]Z (UTC)");
+    let digits = text.strip_suffix('Z').filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+    let digits = digits.filter(|digits| [8, 12, 14].contains(&digits.len())).ok_or_else(wrong)?;
+    let field = |range| digits.get(range).map_or(Ok(0), str::parse::<i8>).map_err(|_| wrong());
+    let year: i16 = digits[..4].parse().map_err(|_| wrong())?;
+    let date = jiff::civil::DateTime::new(
+        year,
+        field(4..6)?,
+        field(6..8)?,
+        field(8..10)?,
+        field(10..12)?,
+        field(12..14)?,
+        0,
+    );
+    let time = date.and_then(|date| jiff::tz::Offset::UTC.to_timestamp(date)).map_err(|_| wrong())?;
+    Ok(time.as_second())
+}

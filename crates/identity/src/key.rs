@@ -1,0 +1,153 @@
+//! Keys and signatures.
+
+use std::fmt;
+
+use ed25519_dalek::{Signature, Signer, VerifyingKey};
+use ssh_key::HashAlg;
+use zeroize::Zeroizing;
+
+use crate::openssh;
+
+/// An Ed25519 public key: canonical, and not of small order.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PublicKey(VerifyingKey);
+
+/// Why 32 bytes are no public key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// No point of the curve, or not its one encoding.
+    #[error("the bytes are no Ed25519 public key")]
+    Malformed,
+    /// A point of small order: signatures under it prove nothing.
+    #[error("the Ed25519 public key is of small order")]
+    SmallOrder,
+}
+
+/// A signature that does not verify.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the signature is not this key's over this message")]
+pub struct SignatureError;
+
+/// What a signature is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Namespace {
+    /// Message 3: the server proves itself.
+    Server,
+    /// Message 4: the client proves itself.
+    Client,
+}
+
+impl Namespace {
+    /// Its name in the signed blob.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Server => "ddes2-server",
+            Self::Client => "ddes2-client",
+        }
+    }
+}
+
+/// `"SSHSIG" || string(namespace) || string("") || string("sha512") || string(SHA-512(message))`: what is signed.
+pub fn signed_data(namespace: Namespace, message: &[u8]) -> Vec<u8> {
+    let digest = HashAlg::Sha512.digest(message);
+    let fields = [namespace.as_str().as_bytes(), b"", b"sha512", &digest];
+    let strings = fields.iter().flat_map(|field| {
+        // The longest field is a SHA-512 value.
+        let length = u32::try_from(field.len()).unwrap_or(u32::MAX);
+        length.to_be_bytes().into_iter().chain(field.iter().copied())
+    });
+    b"SSHSIG".iter().copied().chain(strings).collect()
+}
+
+impl PublicKey {
+    /// Length in bytes.
+    pub const BYTES: usize = 32;
+
+    /// Takes the 32 bytes of RFC 8032.
+    pub fn new(bytes: &[u8; Self::BYTES]) -> Result<Self, KeyError> {
+        // y below p = 2^255 - 19; the sign bit is the top one.
+        let [low, middle @ .., high] = bytes;
+        if *low >= 0xed && middle.iter().all(|byte| *byte == 0xff) && high & 0x7f == 0x7f {
+            return Err(KeyError::Malformed);
+        }
+        let key = VerifyingKey::from_bytes(bytes).map_err(|_| KeyError::Malformed)?;
+        if key.is_weak() { Err(KeyError::SmallOrder) } else { Ok(Self(key)) }
+    }
+
+    /// The 32 bytes.
+    pub fn as_bytes(&self) -> &[u8; Self::BYTES] {
+        self.0.as_bytes()
+    }
+
+    /// Checks a signature over [`signed_data`], strictly (RFC 8032: S < L, canonical R, no small order).
+    pub fn verify(
+        &self,
+        namespace: Namespace,
+        message: &[u8],
+        signature: &[u8; 64],
+    ) -> Result<(), SignatureError> {
+        let signature = Signature::from_bytes(signature);
+        self.0.verify_strict(&signed_data(namespace, message), &signature).map_err(|_| SignatureError)
+    }
+
+    /// `SHA256:…`, as `ssh-keygen -l` shows it.
+    pub fn fingerprint(&self) -> String {
+        self.openssh().fingerprint(HashAlg::Sha256).to_string()
+    }
+
+    /// The id shown to people: a UUID of version 8 (RFC 9562) from the first half of the fingerprint's hash.
+    pub fn uuid(&self) -> [u8; 16] {
+        let fingerprint = self.openssh().fingerprint(HashAlg::Sha256);
+        let mut uuid = [0; 16];
+        uuid.iter_mut().zip(fingerprint.as_bytes()).for_each(|(to, from)| *to = *from);
+        uuid[6] = uuid[6] & 0x0f | 0x80;
+        uuid[8] = uuid[8] & 0x3f | 0x80;
+        uuid
+    }
+
+    /// `ssh-ed25519 AAAA…`, as in a `.pub` file, without a comment.
+    pub fn to_openssh(&self) -> String {
+        openssh::public_line(self.as_bytes())
+    }
+
+    fn openssh(&self) -> ssh_key::PublicKey {
+        openssh::public(self.as_bytes())
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PublicKey({})", self.fingerprint())
+    }
+}
+
+/// An Ed25519 private key. Wiped on drop.
+pub struct SigningKey(ed25519_dalek::SigningKey);
+
+impl SigningKey {
+    /// The key of a 32-byte seed: the caller's randomness.
+    pub fn from_seed(seed: &[u8; 32]) -> Self {
+        Self(ed25519_dalek::SigningKey::from_bytes(seed))
+    }
+
+    /// Its public half.
+    pub fn public(&self) -> PublicKey {
+        PublicKey(self.0.verifying_key())
+    }
+
+    /// Signs [`signed_data`].
+    pub fn sign(&self, namespace: Namespace, message: &[u8]) -> [u8; 64] {
+        self.0.sign(&signed_data(namespace, message)).to_bytes()
+    }
+
+    /// The private key file, without a passphrase.
+    pub fn to_openssh(&self, comment: &str) -> Result<Zeroizing<String>, openssh::KeyFileError> {
+        openssh::private_file(self.0.as_bytes(), comment)
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SigningKey(..)")
+    }
+}

@@ -1,0 +1,14 @@
+//! Identities: Ed25519 keys in OpenSSH's formats, who may connect, and which servers are known.
+//!
+//! A signature made here is the raw Ed25519 signature of an SSHSIG blob (OpenSSH's PROTOCOL.sshsig), so what an SSH key or agent signs
+//! for D-DDES means nothing anywhere else.
+
+mod authorized;
+mod key;
+mod known;
+mod openssh;
+
+pub use authorized::{AuthorizedKeys, Grant, LineError, Role};
+pub use key::{KeyError, Namespace, PublicKey, SignatureError, SigningKey, signed_data};
+pub use known::{Contact, KnownServers};
+pub use openssh::{FILE_BYTES_MAX, KeyFileError, read_private, read_public};

@@ -1,0 +1,79 @@
+//! OpenSSH's key files. The one file that knows the library behind them.
+
+use ssh_key::private::{Ed25519Keypair, KeypairData};
+use ssh_key::public::Ed25519PublicKey;
+use ssh_key::{LineEnding, PrivateKey};
+use zeroize::Zeroizing;
+
+use crate::{KeyError, PublicKey, SigningKey};
+
+/// No key file is longer.
+pub const FILE_BYTES_MAX: usize = 64 * 1024;
+
+/// Why a file gives no key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyFileError {
+    /// Not OpenSSH's format, or damaged.
+    #[error("this is no OpenSSH key file: {0}")]
+    Malformed(String),
+    /// A key of another algorithm.
+    #[error("the key is {0}; D-DDES takes ssh-ed25519 only")]
+    Algorithm(String),
+    /// A passphrase is needed.
+    #[error("the key is encrypted")]
+    Encrypted,
+    /// The passphrase is another.
+    #[error("the passphrase does not open the key")]
+    Passphrase,
+    /// The key itself is bad.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+}
+
+/// The key of a private key file, opened with `passphrase` if it is encrypted.
+pub fn read_private(text: &[u8], passphrase: Option<&[u8]>) -> Result<SigningKey, KeyFileError> {
+    if text.len() > FILE_BYTES_MAX {
+        return Err(KeyFileError::Malformed(format!("more than {FILE_BYTES_MAX} bytes")));
+    }
+    let mut key = PrivateKey::from_openssh(text)?;
+    if key.is_encrypted() {
+        key =
+            key.decrypt(passphrase.ok_or(KeyFileError::Encrypted)?).map_err(|_| KeyFileError::Passphrase)?;
+    }
+    let pair =
+        key.key_data().ed25519().ok_or_else(|| KeyFileError::Algorithm(key.algorithm().to_string()))?;
+    let seed = Zeroizing::new(pair.private.to_bytes());
+    let key = SigningKey::from_seed(&seed);
+    if key.public().as_bytes() == &pair.public.0 { Ok(key) } else { Err(KeyError::Malformed.into()) }
+}
+
+/// The key of a line `ssh-ed25519 AAAA… [comment]`.
+pub fn read_public(line: &str) -> Result<PublicKey, KeyFileError> {
+    if line.len() > FILE_BYTES_MAX {
+        return Err(KeyFileError::Malformed(format!("more than {FILE_BYTES_MAX} bytes")));
+    }
+    let key = ssh_key::PublicKey::from_openssh(line.trim())?;
+    let key = key.key_data().ed25519().ok_or_else(|| KeyFileError::Algorithm(key.algorithm().to_string()))?;
+    Ok(PublicKey::new(&key.0)?)
+}
+
+pub(crate) fn public(bytes: &[u8; 32]) -> ssh_key::PublicKey {
+    Ed25519PublicKey(*bytes).into()
+}
+
+pub(crate) fn public_line(bytes: &[u8; 32]) -> String {
+    // The encoder's one failure is a buffer too small, and it sizes its own.
+    public(bytes).to_openssh().map_or_else(|error| error.to_string(), |line| line.trim_end().to_owned())
+}
+
+pub(crate) fn private_file(seed: &[u8; 32], comment: &str) -> Result<Zeroizing<String>, KeyFileError> {
+    let pair = KeypairData::from(Ed25519Keypair::from_seed(seed));
+    let key = PrivateKey::new(pair, comment)?;
+    Ok(key.to_openssh(LineEnding::LF)?)
+}
+
+impl From<ssh_key::Error> for KeyFileError {
+    fn from(error: ssh_key::Error) -> Self {
+        Self::Malformed(error.to_string())
+    }
+}
