@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use ddes_cipher::LimitError;
 use ddes_wire::frame::{Header, Opcode};
+
+use crate::v2::record::Sealer;
 
 /// A session with this many bytes unsent deals with no further frame until some have gone.
 pub const UNSENT_BYTES_MAX: usize = 64 * 1024;
@@ -26,6 +29,19 @@ impl Outbound {
         self.bytes.extend_from_slice(&header.encode());
         self.bytes.extend_from_slice(body);
         self.stalled_at.get_or_insert(now + STALL_MAX);
+    }
+
+    /// Appends one frame whose body is a record. Nothing is appended on an error.
+    pub(crate) fn push_record(
+        &mut self,
+        now: Instant,
+        sealer: &mut Sealer,
+        opcode: Opcode,
+        plaintext: &[u8],
+    ) -> Result<(), LimitError> {
+        sealer.seal(opcode, plaintext, &mut self.bytes)?;
+        self.stalled_at.get_or_insert(now + STALL_MAX);
+        Ok(())
     }
 
     pub(crate) fn pending(&self) -> &[u8] {

@@ -1,4 +1,4 @@
-//! D-DDES/2 below its messages: handshake and records.
+//! D-DDES/2: handshake, records, and the server's side against clients of every kind.
 
 #![allow(
     clippy::unwrap_used,
@@ -7,9 +7,23 @@
     clippy::cast_sign_loss,
     clippy::wildcard_enum_match_arm,
     clippy::needless_pass_by_value,
-    reason = "a test fails by panicking, and knows its numbers"
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, knows its numbers, and begins its clock somewhere"
 )]
 
+mod a_full_round;
+mod dishonest_clients;
+mod frames_out_of_place;
 mod handshakes;
+mod idle_and_old;
+mod numbering;
+mod operators;
+mod peers_that_read_nothing;
 mod published_noise_vectors;
 mod records;
+mod replayed_and_changed;
+mod silent_peers;
+mod streams_cut_short;
+mod world;
+mod wrong_suites;
+mod wrong_tokens;

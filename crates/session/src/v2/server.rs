@@ -1,0 +1,739 @@
+//! The server's side of one D-DDES/2 session.
+//!
+//! Long because it is one state machine: its states, its inputs and its one end are read together.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ddes_cipher::{Function, LimitError};
+use ddes_identity::{Namespace, PublicKey, SigningKey};
+use ddes_wire::frame::{Frame, Opcode};
+use ddes_wire::v2::{
+    BODY_MAX, Data, Farewell, Hello, Outcome as Answer, Proof, Reason, Rejection, Scope, Status, Suite,
+    TAG_BYTES, Welcome,
+};
+use ddes_wire::{Amount, Sequence, SessionNumber, Standing, Token, Total};
+use subtle::ConstantTimeEq;
+
+use super::end::{End, Fault, Refused, text};
+use super::noise::{Entropy, Response};
+use super::protocol;
+use super::record::{Opener, RecordError, Sealer};
+use super::work::{Done, Job, Outcome, Work};
+use crate::inbound::Inbound;
+use crate::outbound::Outbound;
+use crate::{DRAIN_MAX, Phase, Ticket};
+
+/// So many submissions of one session wait for the ledger at most; no further frame is taken meanwhile.
+pub const SUBMISSIONS_MAX: usize = 64;
+
+/// A session ends at this age; the client connects again, with fresh keys.
+const AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What all D-DDES/2 sessions of a server share.
+#[derive(Debug)]
+pub struct ServerConfig {
+    /// The suites taken.
+    pub suites: Vec<Suite>,
+    /// The server's identity.
+    pub key: SigningKey,
+    /// Silence after which a session ends.
+    pub idle: Duration,
+    /// From accept to a verified message 4.
+    pub handshake: Duration,
+    /// The most values in one 30.
+    pub values_max: u16,
+}
+
+/// The randomness of one session, drawn by the caller.
+pub struct ServerEntropy {
+    /// For the handshake.
+    pub noise: Entropy,
+    /// For the session token.
+    pub token: [u8; Token::BYTES],
+}
+
+/// What happened in a session.
+#[derive(Debug)]
+pub enum Event {
+    /// The client has proven that it holds this key: `admit` it with its account, or `turn_away`.
+    Authenticated {
+        /// Right to one answer.
+        ticket: Ticket,
+        /// The identity.
+        key: PublicKey,
+    },
+    /// 20 is on its way; the idle timer runs.
+    TokenShared,
+    /// Count these values, then `settle` or `refuse` the ticket.
+    Submit {
+        /// Right to one answer.
+        ticket: Ticket,
+        /// The number of the first of them.
+        first_seq: Sequence,
+        /// The values.
+        amounts: Vec<Amount>,
+    },
+    /// A 40 went to the client.
+    Answered(Answer),
+    /// An operator ends every session of this server.
+    EndAll,
+    /// The session is over.
+    Ended(End),
+}
+
+/// One D-DDES/2 session, seen from the server.
+#[derive(Debug)]
+pub struct ServerSession {
+    config: Arc<ServerConfig>,
+    state: State,
+    inbound: Inbound,
+    outbound: Outbound,
+    events: VecDeque<Event>,
+    work: Option<Job>,
+    /// The peer has shut down its direction.
+    at_end: bool,
+    tickets: u64,
+}
+
+#[derive(Debug)]
+enum State {
+    AwaitHello(AwaitHello),
+    /// Our share of the handshake is being computed.
+    Answering {
+        suite: Suite,
+        token: Token,
+        deadline: Instant,
+    },
+    AwaitProof(Box<AwaitProof>),
+    /// The identity is proven; the ledger opens its session.
+    Opening(Box<Opening>),
+    Open(Box<Open>),
+    Draining {
+        until: Instant,
+    },
+    Done,
+}
+
+struct AwaitHello {
+    entropy: Entropy,
+    token: Token,
+    deadline: Instant,
+}
+
+impl std::fmt::Debug for AwaitHello {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AwaitHello(..)")
+    }
+}
+
+#[derive(Debug)]
+struct AwaitProof {
+    link: Link,
+    hash: [u8; 32],
+    token: Token,
+    deadline: Instant,
+}
+
+#[derive(Debug)]
+struct Opening {
+    link: Link,
+    token: Token,
+    awaiting: u64,
+}
+
+#[derive(Debug)]
+struct Open {
+    link: Link,
+    token: Token,
+    is_operator: bool,
+    idle_at: Instant,
+    old_at: Instant,
+    standing: Standing,
+    /// Submissions not yet answered, oldest first.
+    waiting: VecDeque<Waiting>,
+    /// To be ended once all of them are.
+    leaving: Option<End>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    ticket: u64,
+    verdict: Option<Result<Standing, Status>>,
+}
+
+#[derive(Debug)]
+struct Link {
+    sealer: Sealer,
+    opener: Opener,
+}
+
+impl Link {
+    fn new(function: Function, response: &Response) -> Self {
+        Self {
+            sealer: Sealer::new(function, response.finished.to_client.clone()),
+            opener: Opener::new(function, response.finished.to_server.clone()),
+        }
+    }
+
+    fn open(&mut self, frame: Frame<'_>) -> Result<Vec<u8>, RecordError> {
+        let mut body = frame.body.to_vec();
+        self.opener.open(frame.header, &mut body).map(<[u8]>::to_vec)
+    }
+}
+
+impl ServerSession {
+    /// A connection was accepted. The client speaks first.
+    pub fn new(config: Arc<ServerConfig>, now: Instant, entropy: ServerEntropy) -> Self {
+        let deadline = now + config.handshake;
+        let token = Token::new(entropy.token);
+        Self {
+            config,
+            state: State::AwaitHello(AwaitHello { entropy: entropy.noise, token, deadline }),
+            inbound: Inbound::default(),
+            outbound: Outbound::default(),
+            events: VecDeque::new(),
+            work: None,
+            at_end: false,
+            tickets: 0,
+        }
+    }
+
+    /// Whether the session can take bytes just now. While it cannot, do not read the socket.
+    pub fn wants_bytes(&self) -> bool {
+        match self.state {
+            State::Draining { .. } => true,
+            State::Done => false,
+            State::AwaitHello(_)
+            | State::Answering { .. }
+            | State::AwaitProof(_)
+            | State::Opening(_)
+            | State::Open(_) => !self.at_end && self.inbound.has_room() && self.outbound.has_room(),
+        }
+    }
+
+    /// Bytes from the client, in pieces of any size.
+    pub fn handle_bytes(&mut self, now: Instant, bytes: &[u8]) {
+        if !self.is_over() {
+            self.inbound.push(bytes);
+            self.advance(now);
+        }
+    }
+
+    /// The client shut down its direction, or the connection is gone.
+    pub fn handle_eof(&mut self, now: Instant) {
+        self.at_end = true;
+        self.advance(now);
+    }
+
+    /// The clock reached [`Self::poll_timeout`].
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.outbound.poll_timeout().is_some_and(|at| at <= now) {
+            self.outbound.clear();
+            if self.is_over() {
+                self.state = State::Done;
+            } else {
+                self.end(now, End::Fault(Fault::TakesNothing));
+            }
+        }
+        let is_due = self.state_timeout().is_some_and(|at| at <= now);
+        match &mut self.state {
+            State::AwaitHello(_) | State::Answering { .. } | State::AwaitProof(_) if is_due => {
+                self.end(now, End::Fault(Fault::HandshakeTimeout));
+            }
+            State::Open(open) if is_due => {
+                let end = if open.old_at <= now { End::TooOld } else { End::Idle };
+                open.leaving.get_or_insert(end);
+                self.leave(now);
+            }
+            State::Draining { .. } if is_due => self.state = State::Done,
+            State::AwaitHello(_)
+            | State::Answering { .. }
+            | State::AwaitProof(_)
+            | State::Opening(_)
+            | State::Open(_)
+            | State::Draining { .. }
+            | State::Done => {}
+        }
+    }
+
+    /// When to call [`Self::handle_timeout`].
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.state_timeout().into_iter().chain(self.outbound.poll_timeout()).min()
+    }
+
+    /// The handshake's work; give its result to [`Self::handle_done`].
+    pub fn poll_work(&mut self) -> Option<Work> {
+        self.work.take().map(Work)
+    }
+
+    /// The result of [`Self::poll_work`].
+    pub fn handle_done(&mut self, now: Instant, done: Done) {
+        let Outcome::Responded(outcome) = done.0;
+        match (std::mem::replace(&mut self.state, State::Done), outcome) {
+            (State::Answering { suite, token, deadline }, Ok(response)) => {
+                match self.answer(now, suite, &response) {
+                    Ok(link) => {
+                        let hash = response.finished.hash;
+                        self.state = State::AwaitProof(Box::new(AwaitProof { link, hash, token, deadline }));
+                    }
+                    Err(error) => self.end(now, End::Fault(error.into())),
+                }
+            }
+            (state @ State::Answering { .. }, Err(error)) => {
+                self.state = state;
+                self.end(now, End::Fault(error.into()));
+            }
+            // The session ended while the work ran.
+            (state, _) => self.state = state,
+        }
+        self.advance(now);
+    }
+
+    /// What to send next; empty if nothing.
+    pub fn pending(&self) -> &[u8] {
+        self.outbound.pending()
+    }
+
+    /// `count` bytes of [`Self::pending`] went out.
+    pub fn sent(&mut self, now: Instant, count: usize) {
+        self.outbound.sent(now, count);
+        self.advance(now);
+    }
+
+    /// What happened, oldest first.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// How far the connection has come.
+    pub fn phase(&self) -> Phase {
+        match self.state {
+            State::Done => Phase::Done,
+            State::Draining { .. } if self.at_end && self.outbound.is_empty() => Phase::Done,
+            State::Draining { .. } => Phase::Draining,
+            State::AwaitHello(_)
+            | State::Answering { .. }
+            | State::AwaitProof(_)
+            | State::Opening(_)
+            | State::Open(_) => Phase::Live,
+        }
+    }
+
+    /// The identity of [`Event::Authenticated`] is authorized, and `session` is durable: 20 (rule P-10).
+    pub fn admit(
+        &mut self,
+        now: Instant,
+        ticket: Ticket,
+        session: SessionNumber,
+        standing: Standing,
+        is_operator: bool,
+    ) {
+        let number = ticket.redeem();
+        match std::mem::replace(&mut self.state, State::Done) {
+            State::Opening(opening) if opening.awaiting == number => {
+                let Opening { mut link, token, .. } = *opening;
+                let welcome = Welcome {
+                    token: token.clone(),
+                    session,
+                    standing,
+                    idle_millis: u32::try_from(self.config.idle.as_millis()).unwrap_or(u32::MAX),
+                    values_max: self.config.values_max,
+                };
+                let sent =
+                    self.outbound.push_record(now, &mut link.sealer, Opcode::SessionToken, &welcome.encode());
+                self.state = State::Open(Box::new(Open {
+                    link,
+                    token,
+                    is_operator,
+                    idle_at: now + self.config.idle,
+                    old_at: now + AGE_MAX,
+                    standing,
+                    waiting: VecDeque::new(),
+                    leaving: None,
+                }));
+                match sent {
+                    Ok(()) => self.events.push_back(Event::TokenShared),
+                    Err(error) => self.end(now, End::Fault(error.into())),
+                }
+            }
+            state @ (State::AwaitHello(_)
+            | State::Answering { .. }
+            | State::AwaitProof(_)
+            | State::Opening(_)
+            | State::Open(_)
+            | State::Draining { .. }
+            | State::Done) => self.state = state,
+        }
+        self.advance(now);
+    }
+
+    /// The identity of [`Event::Authenticated`] is not authorized: it hears what a false proof hears (rule P-19).
+    pub fn turn_away(&mut self, now: Instant, ticket: Ticket) {
+        let number = ticket.redeem();
+        if matches!(&self.state, State::Opening(opening) if opening.awaiting == number) {
+            self.end(now, End::Fault(Fault::NotAuthorized));
+        }
+    }
+
+    /// The ledger counted the submission of `ticket`, durably.
+    pub fn settle(&mut self, now: Instant, ticket: Ticket, standing: Standing) {
+        self.decide(now, ticket, Ok(standing));
+    }
+
+    /// The ledger did not count the submission of `ticket`.
+    pub fn refuse(&mut self, now: Instant, ticket: Ticket, refused: Refused) {
+        match refused {
+            Refused::Gap => self.decide(now, ticket, Err(Status::Gap)),
+            Refused::Malformed => self.decide(now, ticket, Err(Status::Malformed)),
+            Refused::Unavailable => self.decide(now, ticket, Err(Status::Unavailable)),
+            Refused::Superseded => self.order_end(now, Reason::Superseded, true),
+        }
+    }
+
+    /// Ends the session from this side: at once, or after the ledger's answers where some are awaited.
+    pub fn order_end(&mut self, now: Instant, reason: Reason, at_once: bool) {
+        match &mut self.state {
+            State::Open(open) if !at_once => {
+                open.leaving = Some(End::Ordered(reason));
+                self.leave(now);
+            }
+            State::Draining { .. } | State::Done => {}
+            State::AwaitHello(_)
+            | State::Answering { .. }
+            | State::AwaitProof(_)
+            | State::Opening(_)
+            | State::Open(_) => self.end(now, End::Ordered(reason)),
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(self.state, State::Draining { .. } | State::Done)
+    }
+
+    fn state_timeout(&self) -> Option<Instant> {
+        match &self.state {
+            State::AwaitHello(AwaitHello { deadline, .. }) | State::Answering { deadline, .. } => {
+                Some(*deadline)
+            }
+            State::AwaitProof(state) => Some(state.deadline),
+            // The timer stands while a 30 waits for the ledger.
+            State::Open(open) if open.waiting.is_empty() => Some(open.idle_at.min(open.old_at)),
+            State::Opening(_) | State::Open(_) | State::Done => None,
+            State::Draining { until } => Some(*until),
+        }
+    }
+
+    /// Takes frames for as long as the state and the bounds allow.
+    fn advance(&mut self, now: Instant) {
+        while let Some(body_max) = self.body_max() {
+            let frame = match self.inbound.frame(body_max) {
+                Ok(Some(frame)) => frame,
+                Ok(None) if self.at_end => {
+                    let silent =
+                        matches!(self.state, State::AwaitHello(_)) && self.inbound.waiting().is_empty();
+                    return self.end(now, if silent { End::Closed } else { End::Fault(Fault::Truncated) });
+                }
+                Ok(None) => return,
+                Err(too_long) => return self.end(now, End::Fault(too_long.into())),
+            };
+            let length = frame.len();
+            let outcome = match &mut self.state {
+                State::AwaitHello(_) => match hello(&self.config, frame) {
+                    Ok((suite, message)) => self.begin(suite, message),
+                    Err(fault) => Err(End::Fault(fault)),
+                },
+                State::AwaitProof(state) => match state.handle_frame(&self.config.key, frame) {
+                    Ok(key) => self.proven(key),
+                    Err(fault) => Err(End::Fault(fault)),
+                },
+                State::Open(open) => {
+                    open.handle_frame(now, &self.config, frame, &mut self.events, &mut self.tickets)
+                }
+                State::Answering { .. } | State::Opening(_) | State::Draining { .. } | State::Done => Ok(()),
+            };
+            self.inbound.consume(length);
+            match outcome {
+                Ok(()) => self.flush_answers(now),
+                Err(end) => self.end(now, end),
+            }
+        }
+    }
+
+    /// The longest body the state takes; nothing while it takes no frames. Before a proof only its exact lengths.
+    fn body_max(&self) -> Option<u32> {
+        if !self.outbound.has_room() {
+            return None;
+        }
+        match &self.state {
+            State::AwaitHello(_) => Some(HELLO_BYTES_MAX),
+            State::AwaitProof(_) => Some(PROOF_BODY_BYTES),
+            State::Open(open) if open.waiting.len() < SUBMISSIONS_MAX && open.leaving.is_none() => {
+                Some(BODY_MAX)
+            }
+            State::Answering { .. }
+            | State::Opening(_)
+            | State::Open(_)
+            | State::Draining { .. }
+            | State::Done => None,
+        }
+    }
+
+    /// Message 1 is taken: our share of the handshake.
+    fn begin(&mut self, suite: Suite, message: Vec<u8>) -> Result<(), End> {
+        match std::mem::replace(&mut self.state, State::Done) {
+            State::AwaitHello(AwaitHello { entropy, token, deadline }) => {
+                self.work = Some(Job::Respond { suite, entropy, message });
+                self.state = State::Answering { suite, token, deadline };
+            }
+            state @ (State::Answering { .. }
+            | State::AwaitProof(_)
+            | State::Opening(_)
+            | State::Open(_)
+            | State::Draining { .. }
+            | State::Done) => self.state = state,
+        }
+        Ok(())
+    }
+
+    /// Messages 2 and 3.
+    fn answer(&mut self, now: Instant, suite: Suite, response: &Response) -> Result<Link, LimitError> {
+        let mut link = Link::new(protocol(suite).cipher, response);
+        self.outbound.push(now, Opcode::KeyVerification, &response.message);
+        let key = self.config.key.public();
+        let message = [&response.finished.hash[..], key.as_bytes()].concat();
+        let proof =
+            Proof { key: *key.as_bytes(), signature: self.config.key.sign(Namespace::Server, &message) };
+        self.outbound.push_record(now, &mut link.sealer, Opcode::KeyVerification, &proof.encode())?;
+        Ok(link)
+    }
+
+    /// Message 4 is verified.
+    fn proven(&mut self, key: PublicKey) -> Result<(), End> {
+        self.tickets += 1;
+        let awaiting = self.tickets;
+        match std::mem::replace(&mut self.state, State::Done) {
+            State::AwaitProof(state) => {
+                let AwaitProof { link, token, .. } = *state;
+                self.state = State::Opening(Box::new(Opening { link, token, awaiting }));
+                self.events.push_back(Event::Authenticated { ticket: Ticket(awaiting), key });
+            }
+            state @ (State::AwaitHello(_)
+            | State::Answering { .. }
+            | State::Opening(_)
+            | State::Open(_)
+            | State::Draining { .. }
+            | State::Done) => self.state = state,
+        }
+        Ok(())
+    }
+
+    fn decide(&mut self, now: Instant, ticket: Ticket, verdict: Result<Standing, Status>) {
+        let number = ticket.redeem();
+        let State::Open(open) = &mut self.state else { return };
+        if let Some(waiting) = open.waiting.iter_mut().find(|waiting| waiting.ticket == number) {
+            waiting.verdict = Some(verdict);
+        }
+        self.flush_answers(now);
+        self.advance(now);
+    }
+
+    /// A 40 for each submission decided, in the order in which they came.
+    fn flush_answers(&mut self, now: Instant) {
+        let State::Open(open) = &mut self.state else { return };
+        let mut failed = None;
+        while let Some(verdict) = open.waiting.front().and_then(|waiting| waiting.verdict) {
+            open.waiting.pop_front();
+            let status = match verdict {
+                Ok(standing) => {
+                    open.standing = standing;
+                    open.idle_at = now + self.config.idle;
+                    Status::Applied
+                }
+                Err(status) => status,
+            };
+            let answer = open.answer(status);
+            match self.outbound.push_record(
+                now,
+                &mut open.link.sealer,
+                Opcode::EncryptedResult,
+                &answer.encode(),
+            ) {
+                Ok(()) => self.events.push_back(Event::Answered(answer)),
+                Err(error) => failed = Some(error),
+            }
+        }
+        match failed {
+            Some(error) => self.end(now, End::Fault(error.into())),
+            None => self.leave(now),
+        }
+    }
+
+    /// Ends a session that is to end once nothing waits for the ledger any more.
+    fn leave(&mut self, now: Instant) {
+        let State::Open(open) = &mut self.state else { return };
+        if open.waiting.is_empty()
+            && let Some(end) = open.leaving.take()
+        {
+            self.end(now, end);
+        }
+    }
+
+    /// The one place where a session ends: last frames, then drain.
+    fn end(&mut self, now: Instant, end: End) {
+        let state = std::mem::replace(&mut self.state, State::Draining { until: now + DRAIN_MAX });
+        let reason = end.reason();
+        let sealed = match (state, reason) {
+            (State::AwaitHello(_) | State::Answering { .. }, Some(reason)) => {
+                let rejection = Rejection { reason, text: text(reason).into() };
+                self.outbound.push(now, Opcode::Disconnect, &rejection.encode());
+                Ok(())
+            }
+            (State::AwaitProof(state), Some(reason)) => {
+                self.farewell(now, state.link, Standing::default(), reason)
+            }
+            (State::Opening(state), Some(reason)) => {
+                self.farewell(now, state.link, Standing::default(), reason)
+            }
+            (State::Open(mut open), Some(reason)) => {
+                let last = matches!(reason, Reason::Idle | Reason::ShuttingDown)
+                    .then(|| open.answer(Status::Applied));
+                last.map_or(Ok(()), |answer| {
+                    let sealer = &mut open.link.sealer;
+                    self.outbound.push_record(now, sealer, Opcode::EncryptedResult, &answer.encode())
+                })
+                .and_then(|()| self.farewell(now, open.link, open.standing, reason))
+            }
+            (_, None) | (State::Draining { .. } | State::Done, Some(_)) => Ok(()),
+        };
+        if sealed.is_err() || matches!(end, End::Fault(Fault::TakesNothing)) {
+            self.state = State::Done;
+        }
+        self.work = None;
+        self.inbound.clear();
+        self.events.push_back(Event::Ended(end));
+    }
+
+    fn farewell(
+        &mut self,
+        now: Instant,
+        mut link: Link,
+        standing: Standing,
+        reason: Reason,
+    ) -> Result<(), LimitError> {
+        let farewell = Farewell {
+            reason,
+            scope: Scope::Session,
+            last_seq: standing.last_seq,
+            sum: standing.sum,
+            text: text(reason).into(),
+        };
+        self.outbound.push_record(now, &mut link.sealer, Opcode::Disconnect, &farewell.encode())
+    }
+}
+
+/// Message 1: its suite and Noise message.
+fn hello(config: &ServerConfig, frame: Frame<'_>) -> Result<(Suite, Vec<u8>), Fault> {
+    let opcode = frame.header.opcode;
+    if opcode != Opcode::KeyVerification.number() {
+        return Err(Fault::Opcode { opcode });
+    }
+    let Hello { suite, noise } = Hello::decode(frame.body)?;
+    if !config.suites.contains(&suite) {
+        return Err(Fault::Suite { suite });
+    }
+    Ok((suite, noise.to_vec()))
+}
+
+impl AwaitProof {
+    /// Message 4: the key that it proves.
+    fn handle_frame(&mut self, server: &SigningKey, frame: Frame<'_>) -> Result<PublicKey, Fault> {
+        let opcode = frame.header.opcode;
+        if opcode != Opcode::KeyVerification.number() {
+            return Err(Fault::Opcode { opcode });
+        }
+        let proof = Proof::decode(&self.link.open(frame)?).ok_or(Fault::Proof)?;
+        let key = PublicKey::new(&proof.key).map_err(|_| Fault::Proof)?;
+        let message = [&self.hash[..], server.public().as_bytes(), key.as_bytes()].concat();
+        key.verify(Namespace::Client, &message, &proof.signature).map_err(|_| Fault::Proof)?;
+        Ok(key)
+    }
+}
+
+impl Open {
+    fn handle_frame(
+        &mut self,
+        now: Instant,
+        config: &ServerConfig,
+        frame: Frame<'_>,
+        events: &mut VecDeque<Event>,
+        tickets: &mut u64,
+    ) -> Result<(), End> {
+        if self.old_at <= now {
+            self.leaving = Some(End::TooOld);
+            return Ok(());
+        }
+        let opcode = frame.header.opcode;
+        let fault = |fault: Fault| End::Fault(fault);
+        match Opcode::from_number(opcode) {
+            Some(Opcode::EncryptedData) => {
+                let plaintext = self.link.open(frame).map_err(|error| fault(error.into()))?;
+                self.handle_data(config.values_max, &plaintext, events, tickets).map_err(fault)
+            }
+            Some(Opcode::Disconnect) => {
+                let plaintext = self.link.open(frame).map_err(|error| fault(error.into()))?;
+                let farewell = Farewell::decode(&plaintext).ok_or_else(|| fault(Fault::Farewell))?;
+                self.leaving = Some(match (farewell.scope, self.is_operator) {
+                    (Scope::All, false) => fault(Fault::NotOperator),
+                    (Scope::All, true) => {
+                        events.push_back(Event::EndAll);
+                        End::Bye
+                    }
+                    (Scope::Session, _) => End::Bye,
+                });
+                Ok(())
+            }
+            Some(Opcode::KeyVerification | Opcode::SessionToken | Opcode::EncryptedResult) | None => {
+                Err(fault(Fault::Opcode { opcode }))
+            }
+        }
+    }
+
+    /// 30: the token before the rest is looked at (rule P-20).
+    fn handle_data(
+        &mut self,
+        values_max: u16,
+        plaintext: &[u8],
+        events: &mut VecDeque<Event>,
+        tickets: &mut u64,
+    ) -> Result<(), Fault> {
+        let (token, rest) = Data::token(plaintext).ok_or(Fault::Token)?;
+        if !bool::from(token.ct_eq(&self.token)) {
+            return Err(Fault::Token);
+        }
+        *tickets += 1;
+        let verdict = match Data::decode(rest, values_max) {
+            Some(data) => {
+                let (first_seq, amounts) = (data.first_seq, data.amounts());
+                events.push_back(Event::Submit { ticket: Ticket(*tickets), first_seq, amounts });
+                None
+            }
+            None => Some(Err(Status::Malformed)),
+        };
+        self.waiting.push_back(Waiting { ticket: *tickets, verdict });
+        Ok(())
+    }
+
+    fn answer(&self, status: Status) -> Answer {
+        let (last_seq, sum): (Sequence, Total) = (self.standing.last_seq, self.standing.sum);
+        Answer { status, last_seq, sum }
+    }
+}
+
+/// The longest message 1, `hybrid-4096`.
+const HELLO_BYTES_MAX: u32 = 1_698;
+
+/// Message 4.
+#[allow(clippy::cast_possible_truncation, reason = "96 and 16")]
+const PROOF_BODY_BYTES: u32 = (Proof::BYTES + TAG_BYTES) as u32;

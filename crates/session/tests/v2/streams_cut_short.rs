@@ -1,0 +1,34 @@
+//! P-18: the stream ends without a 50, between frames or at each byte of one.
+
+use ddes_session::v2::{End, Fault};
+
+use crate::world::{Client, SUITE, Server, hello};
+
+#[test]
+fn at_each_byte_of_a_30() {
+    let length = Client::join(&mut Server::new(), 3).data(1, &[42]).len();
+    for cut in 0..length {
+        let mut server = Server::new();
+        let mut client = Client::join(&mut server, 3);
+        server.give(&client.data(1, &[42])[..cut]);
+        server.close();
+        assert_eq!((server.end, server.counted), (Some(End::Fault(Fault::Truncated)), 0), "byte {cut}");
+    }
+}
+
+#[test]
+fn in_the_handshake() {
+    let mut server = Server::new();
+    server.close();
+    assert_eq!(server.end, Some(End::Closed));
+    for cut in [1, 8, 9, 265] {
+        let mut server = Server::new();
+        server.give(&hello(SUITE).1[..cut]);
+        server.close();
+        assert_eq!(server.end, Some(End::Fault(Fault::Truncated)), "byte {cut}");
+    }
+    let mut server = Server::new();
+    Client::meet(&mut server, SUITE);
+    server.close();
+    assert_eq!(server.end, Some(End::Fault(Fault::Truncated)));
+}
