@@ -1,5 +1,6 @@
 //! D-DDES/2: a Noise handshake, then records.
 
+mod client;
 mod end;
 pub mod kem;
 pub mod noise;
@@ -8,6 +9,7 @@ mod server;
 mod suite;
 mod work;
 
+pub use client::{ClientConfig, ClientEnd, ClientEvent, ClientFault, ClientSession, SubmitError};
 pub use end::{End, Fault, Refused};
 pub use server::{Event, SUBMISSIONS_MAX, ServerConfig, ServerEntropy, ServerSession};
 pub use suite::{Ffdhe, prologue, protocol};

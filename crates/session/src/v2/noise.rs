@@ -143,6 +143,12 @@ impl<D: Dh, C: Cipher> Initiator<D, C> {
     }
 }
 
+impl<D: Dh, C: Cipher> std::fmt::Debug for Initiator<D, C> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Initiator(..)")
+    }
+}
+
 /// What the responder answers and holds.
 #[derive(Debug)]
 pub struct Response {

@@ -4,7 +4,7 @@
 //! dropped or moved does not open. This is not the account's `Sequence`, which is durable and outlives sessions.
 
 use ddes_cipher::{CipherKey, Function, Key, LimitError, OpenError, TAG_BYTES};
-use ddes_wire::frame::{HEADER_BYTES, Header, Opcode};
+use ddes_wire::frame::{Frame, HEADER_BYTES, Header, Opcode};
 
 /// A record whose blocks bring the count under one key to this is the last under it (Sweet32: 64-bit blocks).
 pub const REKEY_BLOCKS: u64 = 1 << 20;
@@ -30,6 +30,13 @@ pub struct Sealer(Direction);
 /// The receiving side of one direction.
 #[derive(Debug)]
 pub struct Opener(Direction);
+
+/// Both directions, seen from one end.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) sealer: Sealer,
+    opener: Opener,
+}
 
 #[derive(Debug)]
 struct Direction {
@@ -85,6 +92,18 @@ impl Opener {
         self.0.expanded.open(self.0.nonce, &header.encode(), text, tag)?;
         self.0.count(text.len());
         Ok(text)
+    }
+}
+
+impl Link {
+    pub(super) fn new(function: Function, outwards: Key, inwards: Key) -> Self {
+        Self { sealer: Sealer::new(function, outwards), opener: Opener::new(function, inwards) }
+    }
+
+    /// The plaintext of a frame.
+    pub(super) fn open(&mut self, frame: Frame<'_>) -> Result<Vec<u8>, RecordError> {
+        let mut body = frame.body.to_vec();
+        self.opener.open(frame.header, &mut body).map(<[u8]>::to_vec)
     }
 }
 

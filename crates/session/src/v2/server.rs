@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ddes_cipher::{Function, LimitError};
+use ddes_cipher::LimitError;
 use ddes_identity::{Namespace, PublicKey, SigningKey};
 use ddes_wire::frame::{Frame, Opcode};
 use ddes_wire::v2::{
@@ -19,7 +19,7 @@ use subtle::ConstantTimeEq;
 use super::end::{End, Fault, Refused, text};
 use super::noise::{Entropy, Response};
 use super::protocol;
-use super::record::{Opener, RecordError, Sealer};
+use super::record::Link;
 use super::work::{Done, Job, Outcome, Work};
 use crate::inbound::Inbound;
 use crate::outbound::Outbound;
@@ -163,26 +163,6 @@ struct Waiting {
     verdict: Option<Result<Standing, Status>>,
 }
 
-#[derive(Debug)]
-struct Link {
-    sealer: Sealer,
-    opener: Opener,
-}
-
-impl Link {
-    fn new(function: Function, response: &Response) -> Self {
-        Self {
-            sealer: Sealer::new(function, response.finished.to_client.clone()),
-            opener: Opener::new(function, response.finished.to_server.clone()),
-        }
-    }
-
-    fn open(&mut self, frame: Frame<'_>) -> Result<Vec<u8>, RecordError> {
-        let mut body = frame.body.to_vec();
-        self.opener.open(frame.header, &mut body).map(<[u8]>::to_vec)
-    }
-}
-
 impl ServerSession {
     /// A connection was accepted. The client speaks first.
     pub fn new(config: Arc<ServerConfig>, now: Instant, entropy: ServerEntropy) -> Self {
@@ -270,7 +250,8 @@ impl ServerSession {
 
     /// The result of [`Self::poll_work`].
     pub fn handle_done(&mut self, now: Instant, done: Done) {
-        let Outcome::Responded(outcome) = done.0;
+        // Only this work is ever ours.
+        let Outcome::Responded(outcome) = done.0 else { return };
         match (std::mem::replace(&mut self.state, State::Done), outcome) {
             (State::Answering { suite, token, deadline }, Ok(response)) => {
                 match self.answer(now, suite, &response) {
@@ -499,7 +480,9 @@ impl ServerSession {
 
     /// Messages 2 and 3.
     fn answer(&mut self, now: Instant, suite: Suite, response: &Response) -> Result<Link, LimitError> {
-        let mut link = Link::new(protocol(suite).cipher, response);
+        let function = protocol(suite).cipher;
+        let (to_client, to_server) = (&response.finished.to_client, &response.finished.to_server);
+        let mut link = Link::new(function, to_client.clone(), to_server.clone());
         self.outbound.push(now, Opcode::KeyVerification, &response.message);
         let key = self.config.key.public();
         let message = [&response.finished.hash[..], key.as_bytes()].concat();

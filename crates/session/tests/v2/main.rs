@@ -11,6 +11,7 @@
     reason = "a test fails by panicking, knows its numbers, and begins its clock somewhere"
 )]
 
+mod a_client_round;
 mod a_full_round;
 mod dishonest_clients;
 mod frames_out_of_place;
@@ -22,7 +23,9 @@ mod peers_that_read_nothing;
 mod published_noise_vectors;
 mod records;
 mod replayed_and_changed;
+mod servers_that_lie;
 mod silent_peers;
+mod silent_servers;
 mod streams_cut_short;
 mod world;
 mod wrong_suites;

@@ -10,7 +10,8 @@ use ddes_session::Phase;
 use ddes_session::v2::noise::{Entropy, Finished, Initiator};
 use ddes_session::v2::record::{Opener, Sealer};
 use ddes_session::v2::{
-    End, Event, Ffdhe, Refused, ServerConfig, ServerEntropy, ServerSession, prologue, protocol,
+    ClientConfig, ClientEnd, ClientEvent, ClientSession, End, Event, Ffdhe, Refused, ServerConfig,
+    ServerEntropy, ServerSession, prologue, protocol,
 };
 use ddes_wire::frame::{HEADER_BYTES, Header, Opcode};
 use ddes_wire::v2::{
@@ -128,6 +129,11 @@ impl Server {
         }
         self.out.clear();
         frames
+    }
+
+    /// All that went out.
+    pub(crate) fn take_bytes(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.out)
     }
 
     /// The one frame that went out, in the clear.
@@ -295,5 +301,75 @@ impl Client {
             assert!(reason.is_none() || opcode == 50, "a 50 is the last");
         }
         (answers, reason)
+    }
+}
+
+pub(crate) const CONFIG: ClientConfig =
+    ClientConfig { suite: SUITE, handshake: Duration::from_secs(10), reply: Duration::from_secs(5) };
+
+/// A client's session with its first message computed; what it sends, and what happened.
+pub(crate) struct Session {
+    pub(crate) now: Instant,
+    pub(crate) session: ClientSession,
+    pub(crate) events: Vec<ClientEvent>,
+}
+
+impl Session {
+    pub(crate) fn new(config: ClientConfig) -> Self {
+        let now = Instant::now();
+        let mut session =
+            Self { now, session: ClientSession::new(config, now, entropy(1)), events: Vec::new() };
+        session.give(&[]);
+        session
+    }
+
+    pub(crate) fn give(&mut self, bytes: &[u8]) {
+        self.session.handle_bytes(self.now, bytes);
+        while let Some(work) = self.session.poll_work() {
+            self.session.handle_done(self.now, work.run());
+        }
+        while let Some(event) = self.session.poll_event() {
+            self.events.push(event);
+        }
+    }
+
+    pub(crate) fn take(&mut self) -> Vec<u8> {
+        let bytes = self.session.pending().to_vec();
+        self.session.sent(self.now, bytes.len());
+        bytes
+    }
+
+    /// Moves bytes both ways until neither side has any.
+    pub(crate) fn talk(&mut self, server: &mut Server) {
+        loop {
+            let (out, back) = (self.take(), server.take_bytes());
+            if out.is_empty() && back.is_empty() {
+                return;
+            }
+            server.give(&out);
+            self.give(&back);
+        }
+    }
+
+    /// Trusts the server that has proven itself, and proves itself to it.
+    pub(crate) fn prove(&mut self, key: &SigningKey) {
+        let message = self.session.claim(&key.public()).unwrap();
+        let signature = key.sign(Namespace::Client, &message);
+        self.session.prove(self.now, &key.public(), signature).unwrap();
+    }
+
+    pub(crate) fn pass(&mut self, time: Duration) {
+        self.now += time;
+        if self.session.poll_timeout().is_some_and(|at| at <= self.now) {
+            self.session.handle_timeout(self.now);
+        }
+        self.give(&[]);
+    }
+
+    pub(crate) fn end(&self) -> Option<ClientEnd> {
+        self.events.iter().find_map(|event| match event {
+            ClientEvent::Ended(end) => Some(end.clone()),
+            _ => None,
+        })
     }
 }
