@@ -27,6 +27,7 @@ mod servers_that_lie;
 mod silent_peers;
 mod silent_servers;
 mod streams_cut_short;
+mod vectors;
 mod world;
 mod wrong_suites;
 mod wrong_tokens;

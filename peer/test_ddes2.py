@@ -1,0 +1,99 @@
+"""D-DDES/2 in Python against the vectors: it computes every handshake on its own, from both sides."""
+
+import struct
+import unittest
+from pathlib import Path
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
+
+from ddes2 import function, handshake
+
+VECTORS = Path(__file__).resolve().parents[1] / "vectors" / "ddes2"
+
+
+def cases(file):
+    """`name: value` lines, cases apart by blank lines."""
+    for part in (VECTORS / file).read_text().split("\n\n"):
+        fields = [line.split(":", 1) for line in part.splitlines() if not line.startswith("#")]
+        case = {name: value.strip() for name, value in fields}
+        if case:
+            yield case
+
+
+class Functions(unittest.TestCase):
+    def test_the_answers_of_the_specification(self):
+        for case in cases("cipher-functions.txt"):
+            key, expected = bytes.fromhex(case["k"]), bytes.fromhex(case["expect"])
+            if case["name"] == "REKEY":
+                self.assertEqual(function.rekey(key), expected)
+                continue
+            cipher = function.Function(case["name"] == "DDESChaCha", key)
+            n, ad, plaintext = int(case["n"]), bytes.fromhex(case["ad"]), bytes.fromhex(case["pt"])
+            self.assertEqual(cipher.seal(n, ad, plaintext), expected)
+            self.assertEqual(cipher.open(n, ad, expected), plaintext)
+            with self.assertRaises(function.TagError):
+                cipher.open(n + 1, ad, expected)
+
+    def test_there_are_64_weak_keys_and_none_is_used(self):
+        self.assertEqual(len(function.WEAK), 64)
+        for key in function.WEAK:
+            key1, key2 = function.key_pair(key, key)
+            self.assertFalse({key1, key2} & function.WEAK)
+            self.assertNotEqual(key1, key2)
+
+
+class Handshakes(unittest.TestCase):
+    def test_every_suite_from_both_sides(self):
+        names = []
+        for case in cases("handshakes.txt"):
+            with self.subTest(case["name"]):
+                self.check(case)
+                names.append(case["name"])
+        self.assertEqual(names, ["hybrid", "hybrid-3072", "hybrid-4096", "ddes", "ddes-3072", "ddes-4096"])
+
+    def check(self, case):
+        suite = handshake.Suite(int(case["suite"], 16))
+        frames = [bytes.fromhex(frame) for frame in case["expect"].split()]
+        for frame in frames:
+            self.assertEqual(struct.unpack(">I", frame[4:8])[0], len(frame) - 8)
+
+        client = handshake.Client(suite, int(case["client_x"], 16), bytes.fromhex(case["kem_seed"]))
+        self.assertEqual(frames[0][8:], bytes([2, suite.number]) + client.first)
+        h, to_server, to_client = client.finish(frames[1][8:])
+        self.assertEqual(h.hex(), case["h"])
+
+        message, *rest = handshake.respond(suite, int(case["server_x"], 16), client.first, self.encapsulation(case, suite, frames))
+        self.assertEqual(message, frames[1][8:])
+        self.assertEqual(rest, [h, to_server, to_client])
+
+        proof = handshake.prove(b"ddes2-server", bytes.fromhex(case["server_seed"]), h)
+        self.assertEqual(handshake.Link(suite, to_client).seal(10, proof), frames[2])
+        server_key = handshake.verify(b"ddes2-server", proof, h)
+        proof = handshake.prove(b"ddes2-client", bytes.fromhex(case["client_seed"]), h, server_key)
+        link = handshake.Link(suite, to_server)
+        self.assertEqual(link.seal(10, proof), frames[3])
+        data = bytes([7] * 16) + struct.pack(">QHqq", 1, 2, 42, -1)
+        self.assertEqual(link.seal(30, data), frames[4])
+        with self.assertRaises(InvalidSignature):
+            handshake.verify(b"ddes2-server", proof, h, server_key)
+
+    def encapsulation(self, case, suite, frames):
+        """The library takes no randomness for encapsulating, so the ciphertext is the vector's; its secret is found by decapsulating."""
+
+        def encapsulate(key):
+            kem = MLKEM768PrivateKey.from_seed_bytes(bytes.fromhex(case["kem_seed"]))
+            reader = handshake.Client(suite, int(case["client_x"], 16), bytes.fromhex(case["kem_seed"]))
+            body = frames[1][8:]
+            end = suite.dh_bytes + handshake.KEM_CIPHERTEXT_BYTES + function.TAG_BYTES
+            reader.symmetric.mix_hash(body[: suite.dh_bytes])
+            reader.symmetric.mix_key(suite.shared_value(reader.x, body[: suite.dh_bytes]))
+            ciphertext = reader.symmetric.decrypt_and_hash(body[suite.dh_bytes : end])
+            self.assertEqual(len(key), handshake.KEM_KEY_BYTES)
+            return ciphertext, kem.decapsulate(ciphertext)
+
+        return encapsulate
+
+
+if __name__ == "__main__":
+    unittest.main()
