@@ -35,7 +35,7 @@ fn case(suite: Suite) -> String {
     let (finished, _) = initiator.finish(&response.message).unwrap();
     let function = protocol(suite).cipher;
     let (server, client) = (identity(200), identity(3));
-    let mut out = vec![
+    let mut out = [
         frame(10, &Hello { suite, noise: &first }.encode()),
         frame(10, &response.message),
         Vec::new(),
