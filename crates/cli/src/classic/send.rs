@@ -1,5 +1,6 @@
 //! `ddes send --classic`: integers from the command line, a file or a pipe.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal, Seek};
 use std::os::fd::AsFd;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use ddes_client::classic::{Connection, CountError, Options};
 use ddes_session::classic::ClientEvent;
 use ddes_wire::Total;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{amount, options};
@@ -177,10 +178,15 @@ impl Source {
             return ProgressBar::with_draw_target(length, ProgressDrawTarget::hidden());
         }
         let template = match length {
-            Some(_) => "{wide_bar} {pos}/{len} {per_sec} {eta} left",
-            None => "{spinner} {pos} sent {per_sec}",
+            Some(_) => "{wide_bar} {pos}/{len} {rate} {eta} left",
+            None => "{spinner} {pos} sent {rate}",
         };
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        // The bar's own rate has four decimals.
+        let style = style.with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
+            // A bar that cannot be drawn is no reason to stop sending.
+            write!(out, "{:.0}/s", state.per_sec()).unwrap_or(());
+        });
         ProgressBar::with_draw_target(length, ProgressDrawTarget::stderr()).with_style(style)
     }
 }
