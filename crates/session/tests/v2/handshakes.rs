@@ -50,10 +50,7 @@ fn any_byte_of_the_second_message_changed_is_refused() {
     let suite = Suite::Hybrid(GroupSize::Bits2048);
     let (_, first) = start(suite);
     let (_, second) = answer(suite, &first).unwrap();
-    // Every byte would take a minute; each part is hit at its ends and between.
-    let positions =
-        (0..second.len()).filter(|i| i % 61 == 0 || [255, 256, 1343, 1344, 1359, 1360, 1375].contains(i));
-    for position in positions {
+    for position in 0..second.len() {
         let mut changed = second.clone();
         changed[position] ^= 1;
         assert!(start(suite).0.finish(&changed).is_err(), "byte {position}");

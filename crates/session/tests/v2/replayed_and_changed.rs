@@ -63,7 +63,7 @@ fn each_bit_of_a_frame_but_those_of_its_length() {
         Client::join(&mut server, 3).data(1, &[42]).len()
     };
     // Another length is another frame; frames_out_of_place and streams_cut_short have those.
-    for bit in (0..8 * length).filter(|bit| !(32..64).contains(bit) && bit % 5 == 0 || *bit == 31) {
+    for bit in (0..8 * length).filter(|bit| !(32..64).contains(bit)) {
         let mut server = Server::new();
         let mut client = Client::join(&mut server, 3);
         let mut frame = client.data(1, &[42]);
