@@ -3,6 +3,7 @@
 use std::fmt;
 
 use subtle::{Choice, ConstantTimeEq};
+use zeroize::ZeroizeOnDrop;
 
 /// A sum or a numbering left its range. No peer can get there: it takes 2^63 values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -141,8 +142,8 @@ pub struct Standing {
     pub sum: Total,
 }
 
-/// The 16 random bytes of opcode 20. Compared in constant time only; never printed by Debug.
-#[derive(Clone)]
+/// The 16 random bytes of opcode 20. Compared in constant time only, never printed by Debug, wiped on drop.
+#[derive(Clone, ZeroizeOnDrop)]
 pub struct Token([u8; Self::BYTES]);
 
 impl Token {

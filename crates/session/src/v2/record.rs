@@ -5,6 +5,7 @@
 
 use ddes_cipher::{CipherKey, Function, Key, LimitError, OpenError, TAG_BYTES};
 use ddes_wire::frame::{Frame, HEADER_BYTES, Header, Opcode};
+use zeroize::Zeroizing;
 
 /// A record whose blocks bring the count under one key to this is the last under it (Sweet32: 64-bit blocks).
 pub const REKEY_BLOCKS: u64 = 1 << 20;
@@ -100,10 +101,12 @@ impl Link {
         Self { sealer: Sealer::new(function, outwards), opener: Opener::new(function, inwards) }
     }
 
-    /// The plaintext of a frame.
-    pub(super) fn open(&mut self, frame: Frame<'_>) -> Result<Vec<u8>, RecordError> {
-        let mut body = frame.body.to_vec();
-        self.opener.open(frame.header, &mut body).map(<[u8]>::to_vec)
+    /// The plaintext of a frame, wiped on drop: it may hold the session token.
+    pub(super) fn open(&mut self, frame: Frame<'_>) -> Result<Zeroizing<Vec<u8>>, RecordError> {
+        let mut body = Zeroizing::new(frame.body.to_vec());
+        let length = self.opener.open(frame.header, &mut body)?.len();
+        body.truncate(length);
+        Ok(body)
     }
 }
 

@@ -207,6 +207,16 @@ impl ServerSession {
         self.advance(now);
     }
 
+    /// The connection is gone in both directions.
+    pub fn handle_reset(&mut self, now: Instant) {
+        if !self.is_over() {
+            let silent = matches!(self.state, State::AwaitHello(_)) && self.inbound.waiting().is_empty();
+            self.end(now, if silent { End::Closed } else { End::Fault(Fault::Truncated) });
+        }
+        self.outbound.clear();
+        self.state = State::Done;
+    }
+
     /// The clock reached [`Self::poll_timeout`].
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.outbound.poll_timeout().is_some_and(|at| at <= now) {
@@ -235,6 +245,19 @@ impl ServerSession {
             | State::Open(_)
             | State::Draining { .. }
             | State::Done => {}
+        }
+    }
+
+    /// When the idle timer runs out; nothing before 20.
+    pub fn idle_at(&self) -> Option<Instant> {
+        match &self.state {
+            State::Open(open) => Some(open.idle_at),
+            State::AwaitHello(_)
+            | State::Answering { .. }
+            | State::AwaitProof(_)
+            | State::Opening(_)
+            | State::Draining { .. }
+            | State::Done => None,
         }
     }
 
