@@ -19,9 +19,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("identity", &[]),
     ("ledger", &["wire"]),
     ("session", &["wire", "cipher", "ffdhe", "identity"]),
-    ("server", &["wire", "session", "ledger", "ffdhe"]),
-    ("client", &["wire", "session", "ffdhe"]),
-    ("cli", &["wire", "session", "server", "client", "ffdhe", "ledger"]),
+    ("server", &["wire", "session", "ledger", "identity"]),
+    ("client", &["wire", "session", "identity"]),
+    ("cli", &["wire", "session", "server", "client", "ffdhe", "identity"]),
 ];
 
 /// Crates that take time, randomness and bytes as arguments.

@@ -1,19 +1,15 @@
 //! A client of the original's wire.
 
-use std::io;
 use std::time::{Duration, Instant};
 
-use ddes_session::Phase;
 use ddes_session::classic::{
-    ClientConfig, ClientEnd, ClientEntropy, ClientEvent, ClientSession, Done, ENTROPY_BYTES_MAX, SubmitError,
+    ClientConfig, ClientEnd, ClientEntropy, ClientEvent, ClientSession, ENTROPY_BYTES_MAX, SubmitError,
 };
 use ddes_wire::{ClientId, Total};
-use tokio::net::TcpStream;
-use tokio::task::{JoinError, JoinHandle};
-use tokio::time::{sleep_until, timeout};
 use zeroize::Zeroizing;
 
-const READ_BYTES_MAX: usize = 4096;
+use crate::dial::{ConnectError, dial};
+use crate::pump::Pump;
 
 /// Where to connect, as whom, and how long to wait.
 #[derive(Clone, Debug)]
@@ -28,44 +24,6 @@ pub struct Options {
     pub handshake: Duration,
     /// Longest wait for the answer to an integer.
     pub reply: Duration,
-}
-
-/// Why there is no connection.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    /// The host name has no address, or the address is malformed.
-    #[error("{server} is no address: {source}")]
-    Resolve {
-        /// What was asked for.
-        server: String,
-        /// What the resolver said.
-        source: io::Error,
-    },
-    /// The host answered that nobody listens there.
-    #[error("{server} refused the connection")]
-    Refused {
-        /// What was asked for.
-        server: String,
-    },
-    /// No answer in time.
-    #[error("{server} did not answer within {} s", .waited.as_secs())]
-    TimedOut {
-        /// What was asked for.
-        server: String,
-        /// How long was waited.
-        waited: Duration,
-    },
-    /// The system's other reasons.
-    #[error("cannot connect to {server}: {source}")]
-    Failed {
-        /// What was asked for.
-        server: String,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The system gives no randomness.
-    #[error("the system gives no randomness: {0}")]
-    Randomness(getrandom::Error),
 }
 
 /// Why an integer has no sum.
@@ -87,73 +45,33 @@ pub enum CountError {
 
 /// One session over one socket.
 #[derive(Debug)]
-pub struct Connection {
-    stream: TcpStream,
-    session: ClientSession,
-    work: Option<JoinHandle<Done>>,
-}
-
-enum Next {
-    Readable,
-    Writable,
-    Timeout,
-    Done(Result<Done, JoinError>),
-}
+pub struct Connection(Pump<ClientSession>);
 
 impl Connection {
     /// Connects; the handshake goes on in [`Self::next`].
     pub async fn open(options: &Options) -> Result<Self, ConnectError> {
-        let server = || options.server.clone();
         let mut exponent = Zeroizing::new([0; ENTROPY_BYTES_MAX]);
-        getrandom::fill(exponent.as_mut()).map_err(ConnectError::Randomness)?;
-        let resolved = tokio::net::lookup_host(&options.server)
-            .await
-            .map_err(|source| ConnectError::Resolve { server: server(), source })?;
-        let addresses: Vec<_> = resolved.collect();
-        let failed = |source: io::Error| {
-            if source.kind() == io::ErrorKind::ConnectionRefused {
-                ConnectError::Refused { server: server() }
-            } else {
-                ConnectError::Failed { server: server(), source }
-            }
-        };
-        let stream = timeout(options.connect, TcpStream::connect(&*addresses))
-            .await
-            .map_err(|_| ConnectError::TimedOut { server: server(), waited: options.connect })?
-            .map_err(failed)?;
-        stream.set_nodelay(true).map_err(failed)?;
+        getrandom::fill(exponent.as_mut())?;
+        let stream = dial(&options.server, options.connect).await?;
         let config = ClientConfig { id: options.id, handshake: options.handshake, reply: options.reply };
         let session = ClientSession::new(config, Instant::now(), ClientEntropy { exponent });
-        Ok(Self { stream, session, work: None })
+        Ok(Self(Pump::new(stream, session)))
     }
 
     /// Carries the session on until something happens; `None` once it has ended and all is told.
     /// Dropping the future loses nothing.
     pub async fn next(&mut self) -> Option<ClientEvent> {
-        loop {
-            if let Some(event) = self.session.poll_event() {
-                return Some(event);
-            }
-            if self.session.phase() == Phase::Done {
-                return None;
-            }
-            self.flush();
-            if self.work.is_none() {
-                self.work = self.session.poll_work().map(|work| tokio::task::spawn_blocking(|| work.run()));
-            }
-            let next = self.wait().await;
-            self.handle(next);
-        }
+        self.0.next().await
     }
 
     /// Sends one integer; see [`ClientSession::submit`].
     pub fn submit(&mut self, value: u64) -> Result<(), SubmitError> {
-        self.session.submit(Instant::now(), value)
+        self.0.session.submit(Instant::now(), value)
     }
 
     /// Asks for the session's end; see [`ClientSession::disconnect`].
     pub fn disconnect(&mut self) -> Result<(), SubmitError> {
-        self.session.disconnect(Instant::now())
+        self.0.session.disconnect(Instant::now())
     }
 
     /// Carries the handshake through; `observe` sees its steps.
@@ -201,51 +119,5 @@ impl Connection {
             }
         }
         None
-    }
-
-    async fn wait(&mut self) -> Next {
-        let timeout = self.session.poll_timeout();
-        let working = self.work.is_some();
-        tokio::select! {
-            _ = self.stream.readable(), if self.session.wants_bytes() => Next::Readable,
-            _ = self.stream.writable(), if !self.session.pending().is_empty() => Next::Writable,
-            () = async { sleep_until(timeout.unwrap_or_else(Instant::now).into()).await }, if timeout.is_some() => Next::Timeout,
-            Some(done) = async { Some(self.work.as_mut()?.await) }, if working => Next::Done(done),
-        }
-    }
-
-    fn handle(&mut self, next: Next) {
-        let now = Instant::now();
-        match next {
-            Next::Writable => {}
-            Next::Timeout => self.session.handle_timeout(now),
-            Next::Readable => {
-                let mut buffer = [0; READ_BYTES_MAX];
-                match self.stream.try_read(&mut buffer) {
-                    Ok(0) => self.session.handle_eof(),
-                    Ok(count) => self.session.handle_bytes(now, buffer.get(..count).unwrap_or(&[])),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(_) => self.session.handle_eof(),
-                }
-            }
-            Next::Done(done) => {
-                self.work = None;
-                match done {
-                    Ok(done) => self.session.handle_done(now, done),
-                    Err(_) => self.session.handle_eof(),
-                }
-            }
-        }
-    }
-
-    fn flush(&mut self) {
-        while !self.session.pending().is_empty() {
-            match self.stream.try_write(self.session.pending()) {
-                Ok(count) => self.session.sent(Instant::now(), count),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                // What came before the reset is still to be read; the end shows there.
-                Err(_) => return self.session.give_up_sending(),
-            }
-        }
     }
 }

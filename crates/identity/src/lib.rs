@@ -3,6 +3,7 @@
 //! A signature made here is the raw Ed25519 signature of an SSHSIG blob (OpenSSH's PROTOCOL.sshsig), so what an SSH key or agent signs
 //! for D-DDES means nothing anywhere else.
 
+pub mod agent;
 mod authorized;
 mod key;
 mod known;

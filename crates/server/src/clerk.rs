@@ -6,21 +6,28 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use ddes_ledger::{Ledger, Submission, Verdict};
+use ddes_ledger::{AccountId, Ledger, Opening, Submission, Verdict};
 use ddes_session::Ticket;
+use ddes_wire::OverflowError;
 use tokio::sync::Notify;
 
 use crate::endpoint::{ConnectionId, Request};
 
-/// The ledger's answer to one [`Request::Add`].
-pub(crate) struct Answer {
-    pub(crate) connection: ConnectionId,
-    pub(crate) ticket: Ticket,
-    pub(crate) verdict: Verdict,
+/// The ledger's answer to one request.
+pub(crate) enum Answer {
+    /// To a [`Request::Open`] with a ticket.
+    Opened {
+        connection: ConnectionId,
+        ticket: Ticket,
+        account: AccountId,
+        opening: Result<Opening, OverflowError>,
+    },
+    /// To a [`Request::Add`].
+    Decided { connection: ConnectionId, ticket: Ticket, verdict: Verdict },
 }
 
-/// Where requests and answers lie. Both are bounded by the sessions: each has at most one
-/// submission under way, and an opening and a dropping of its account.
+/// Where requests and answers lie. Both are bounded by the sessions: each has a bounded number of
+/// submissions under way, and an opening and a dropping of its account.
 #[derive(Default)]
 pub(crate) struct Desk {
     inbox: Mutex<Inbox>,
@@ -106,17 +113,19 @@ fn serve(desk: &Desk, mut ledger: Ledger) {
 }
 
 /// Openings and droppings take effect around one commit of all that is added: an account is
-/// opened before its first value and dropped after its last.
+/// opened before its first value and dropped after its last. Where a session is superseded in the
+/// same batch, what it added is refused, and its client goes by the next 20.
 fn commit(ledger: &mut Ledger, requests: Vec<Request>) -> Vec<Answer> {
+    let mut answers = Vec::new();
     let mut waiting = Vec::new();
     let mut batch: Vec<Submission> = Vec::new();
     let mut dropped = Vec::new();
     for request in requests {
         match request {
-            // A classic account has one session only, so its number cannot run out.
-            Request::Open(account) => {
-                if ledger.open_session(account).is_err() {
-                    dropped.push(account);
+            Request::Open { connection, ticket, account } => {
+                let opening = ledger.open_session(account);
+                if let Some(ticket) = ticket {
+                    answers.push(Answer::Opened { connection, ticket, account, opening });
                 }
             }
             Request::Add { connection, ticket, submission } => {
@@ -130,8 +139,9 @@ fn commit(ledger: &mut Ledger, requests: Vec<Request>) -> Vec<Answer> {
     for account in dropped {
         ledger.forget(&account);
     }
-    let answer = |((connection, ticket), verdict)| Answer { connection, ticket, verdict };
-    waiting.into_iter().zip(verdicts).map(answer).collect()
+    let answer = |((connection, ticket), verdict)| Answer::Decided { connection, ticket, verdict };
+    answers.extend(waiting.into_iter().zip(verdicts).map(answer));
+    answers
 }
 
 /// A poisoned lock means that a holder panicked; what it guards are plain queues, valid at any

@@ -1,29 +1,34 @@
 //! Many sessions, one ledger queue. No I/O, no clock, no randomness of its own.
 //!
-//! Whoever drives an endpoint hands every call's consequences on: [`Endpoint::poll_work`],
-//! [`Endpoint::poll_request`], [`Endpoint::poll_wake`] and [`Endpoint::poll_notice`], each until
-//! it gives `None`.
+//! Whoever drives an endpoint hands every call's consequences on: [`Endpoint::poll_work`], [`Endpoint::poll_claim`],
+//! [`Endpoint::poll_request`], [`Endpoint::poll_wake`] and [`Endpoint::poll_notice`], each until it gives `None`.
 
-use std::collections::VecDeque;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Instant;
 
-use ddes_ledger::{AccountId, Submission, Verdict};
-use ddes_session::classic::{Done, End, Event, Reason, ServerConfig, ServerEntropy, ServerSession, Work};
-use ddes_session::{Phase, Ticket};
+use ddes_identity::{Grant, PublicKey, Role};
+use ddes_ledger::{AccountId, Opening, Refusal, Submission, Verdict};
+use ddes_session::{Phase, Ticket, classic, v2};
 use ddes_wire::classic::text;
 use ddes_wire::frame::{Header, Opcode};
-use ddes_wire::{Amount, Sequence, SessionNumber, Total};
+use ddes_wire::v2::{Reason, Rejection, Status};
+use ddes_wire::{Amount, OverflowError, Sequence, SessionNumber, Standing};
 use slab::Slab;
 
-/// What bounds an endpoint.
+pub use crate::notice::{Admitted, Notice, NoticeEvent, SessionView};
+pub use crate::session::{Classic, Done, Entropy, Order, Profiles, Work};
+use crate::session::{Event, Session};
+
+/// What bounds an endpoint, and what it speaks.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Most connections at a time; one more is told so and closed.
     pub connections_max: usize,
-    /// The classic profile.
-    pub classic: ServerConfig,
+    /// Most connections of one address (of one /64 with IPv6) that have not proven an identity (rule P-23).
+    pub unproven_max: usize,
+    /// The wires.
+    pub profiles: Profiles,
 }
 
 /// One connection of this endpoint. Never given out again.
@@ -40,11 +45,29 @@ impl ConnectionId {
     }
 }
 
+/// An identity that is proven: say through [`Endpoint::handle_grant`] what it may do.
+#[derive(Debug)]
+pub struct Claim {
+    /// Whose.
+    pub connection: ConnectionId,
+    /// Right to one answer.
+    pub ticket: Ticket,
+    /// The identity.
+    pub key: PublicKey,
+}
+
 /// Work for the ledger, in order.
 #[derive(Debug)]
 pub enum Request {
-    /// Open an account.
-    Open(AccountId),
+    /// Open a session of an account; where a ticket is given, tell [`Endpoint::handle_opening`].
+    Open {
+        /// Whose.
+        connection: ConnectionId,
+        /// Right to one answer, where one is awaited.
+        ticket: Option<Ticket>,
+        /// The account, which may be new.
+        account: AccountId,
+    },
     /// Count values, then give the verdict to [`Endpoint::handle_verdict`].
     Add {
         /// Whose they are.
@@ -58,88 +81,49 @@ pub enum Request {
     Forget(AccountId),
 }
 
-/// Something a person may want to see.
-#[derive(Debug)]
-pub struct Notice {
-    /// Where it happened.
-    pub connection: ConnectionId,
-    /// The client's address.
-    pub peer: SocketAddr,
-    /// What.
-    pub event: NoticeEvent,
-}
-
-/// What happened in a session.
-#[derive(Debug)]
-pub enum NoticeEvent {
-    /// A client connected.
-    Connected,
-    /// Its key was accepted.
-    KeyVerified,
-    /// It has its session token.
-    TokenShared,
-    /// An integer was authentic.
-    Received {
-        /// The integer.
-        amount: Amount,
-    },
-    /// The sum went back.
-    ResultSent {
-        /// The sum.
-        sum: Total,
-    },
-    /// A frame was authentic but did not decrypt.
-    Tampered,
-    /// A frame was ignored.
-    Ignored {
-        /// Its opcode.
-        opcode: u32,
-    },
-    /// The session is over.
-    Ended(End),
-}
-
-/// A session as an operator sees it.
-#[derive(Clone, Debug)]
-pub struct SessionView {
-    /// Its number.
-    pub connection: ConnectionId,
-    /// The client's address.
-    pub peer: SocketAddr,
-    /// Integers counted.
-    pub count: u64,
-    /// Their sum.
-    pub sum: Total,
-    /// When its idle timer runs out; `None` before the token.
-    pub idle_at: Option<Instant>,
-}
-
-/// No more connections are taken.
+/// Why a connection is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{most} connections are open already")]
-pub struct Full {
-    /// The bound.
-    pub most: usize,
+pub enum Full {
+    /// The server is full.
+    #[error("{most} connections are open already")]
+    Connections {
+        /// The bound.
+        most: usize,
+    },
+    /// The address is.
+    #[error("{most} connections of this address have not proven an identity yet")]
+    Address {
+        /// The bound.
+        most: usize,
+    },
 }
 
 impl Full {
-    /// The frame that says so to the client (rule C-21).
-    pub fn farewell(&self) -> Vec<u8> {
-        let body = text::FULL.as_bytes();
-        #[allow(clippy::cast_possible_truncation, reason = "a short constant text")]
+    /// The frame that says so to a client: of a D-DDES/2 server the 50 in the clear with reason 9 (rule P-23), else classic's (rule C-21).
+    pub fn farewell(&self, classic: bool) -> Vec<u8> {
+        let body = if classic {
+            text::FULL.as_bytes().to_vec()
+        } else {
+            Rejection { reason: Reason::TooMany, text: self.to_string() }.encode()
+        };
+        #[allow(clippy::cast_possible_truncation, reason = "a short text")]
         let header = Header { opcode: Opcode::Disconnect.number(), length: body.len() as u32 };
-        [&header.encode(), body].concat()
+        [&header.encode()[..], &body].concat()
     }
 }
 
 /// All sessions of one thread of the server.
 #[derive(Debug)]
 pub struct Endpoint {
-    connections_max: usize,
-    classic: Arc<ServerConfig>,
+    config: Config,
     connections: Slab<Connection>,
     serial: u64,
+    /// How many connections of an address have not proven an identity.
+    unproven: HashMap<IpAddr, usize>,
+    /// The newest session of each identity that has one.
+    newest: HashMap<AccountId, ConnectionId>,
     work: VecDeque<(ConnectionId, Work)>,
+    claims: VecDeque<Claim>,
     requests: VecDeque<Request>,
     wakes: VecDeque<ConnectionId>,
     notices: VecDeque<Notice>,
@@ -149,21 +133,26 @@ pub struct Endpoint {
 struct Connection {
     id: ConnectionId,
     peer: SocketAddr,
-    session: ServerSession,
+    session: Session,
+    admitted: Option<Admitted>,
     account: Option<AccountId>,
-    last_seq: Sequence,
-    sum: Total,
+    number: SessionNumber,
+    standing: Standing,
+    /// Counted in [`Endpoint::unproven`].
+    is_unproven: bool,
 }
 
 impl Endpoint {
     /// An endpoint without connections.
     pub fn new(config: Config) -> Self {
         Self {
-            connections_max: config.connections_max,
-            classic: Arc::new(config.classic),
+            config,
             connections: Slab::new(),
             serial: 0,
+            unproven: HashMap::new(),
+            newest: HashMap::new(),
             work: VecDeque::new(),
+            claims: VecDeque::new(),
             requests: VecDeque::new(),
             wakes: VecDeque::new(),
             notices: VecDeque::new(),
@@ -171,26 +160,28 @@ impl Endpoint {
     }
 
     /// A client connected.
-    pub fn accept(
-        &mut self,
-        now: Instant,
-        peer: SocketAddr,
-        entropy: ServerEntropy,
-    ) -> Result<ConnectionId, Full> {
-        if self.connections.len() >= self.connections_max {
-            return Err(Full { most: self.connections_max });
+    pub fn accept(&mut self, now: Instant, peer: SocketAddr, entropy: Entropy) -> Result<ConnectionId, Full> {
+        let Config { connections_max, unproven_max, .. } = self.config;
+        if self.connections.len() >= connections_max {
+            return Err(Full::Connections { most: connections_max });
         }
+        let unproven = self.unproven.entry(network(peer)).or_insert(0);
+        if *unproven >= unproven_max {
+            return Err(Full::Address { most: unproven_max });
+        }
+        *unproven += 1;
         self.serial += 1;
         let slot = self.connections.vacant_entry();
         let id = ConnectionId { slot: slot.key(), serial: self.serial };
-        let session = ServerSession::new(Arc::clone(&self.classic), now, entropy);
         slot.insert(Connection {
             id,
             peer,
-            session,
+            session: Session::new(&self.config.profiles, now, entropy),
+            admitted: None,
             account: None,
-            last_seq: Sequence::NONE,
-            sum: Total::ZERO,
+            number: SessionNumber::NONE,
+            standing: Standing::default(),
+            is_unproven: true,
         });
         self.notices.push_back(Notice { connection: id, peer, event: NoticeEvent::Connected });
         self.collect(now, id);
@@ -223,33 +214,91 @@ impl Endpoint {
         self.wakes.push_back(id);
     }
 
-    /// The ledger's answer to a [`Request::Add`].
-    pub fn handle_verdict(&mut self, now: Instant, id: ConnectionId, ticket: Ticket, verdict: Verdict) {
+    /// What the identity of a [`Claim`] may do: nothing, or count.
+    pub fn handle_grant(&mut self, now: Instant, claim: Claim, grant: Option<Grant>) {
+        let Claim { connection: id, ticket, key } = claim;
         let Some(connection) = self.connection_mut(id) else { return };
-        match verdict {
-            Ok(receipt) => {
-                let standing = receipt.standing();
-                connection.sum = standing.sum;
-                connection.session.settle(now, ticket, standing);
+        let Session::V2(session) = &mut connection.session else { return };
+        match grant {
+            Some(Grant { role, name, .. }) => {
+                let admitted = Admitted { key, name, is_operator: role == Role::Operator };
+                let account = AccountId::Identity(*key.as_bytes());
+                connection.admitted = Some(admitted.clone());
+                let event = NoticeEvent::Admitted(Box::new(admitted));
+                self.requests.push_back(Request::Open { connection: id, ticket: Some(ticket), account });
+                self.notify(id, event);
+                self.prove(id);
             }
-            Err(_) => connection.session.refuse(now, ticket),
+            None => {
+                session.turn_away(now, ticket);
+                self.notify(id, NoticeEvent::TurnedAway { key });
+            }
         }
         self.collect(now, id);
         self.wakes.push_back(id);
     }
 
-    /// Ends every session.
-    pub fn end_all(&mut self, now: Instant, reason: Reason) {
+    /// The ledger's answer to a [`Request::Open`] with a ticket. The newest session of an account is the only one.
+    pub fn handle_opening(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        ticket: Ticket,
+        account: AccountId,
+        opening: Result<Opening, OverflowError>,
+    ) {
+        if let Some(older) = self.newest.insert(account, id).filter(|older| *older != id) {
+            self.end(now, older, Order::Superseded);
+        }
+        let Some(connection) = self.connection_mut(id) else {
+            self.newest.remove(&account);
+            return;
+        };
+        let Session::V2(session) = &mut connection.session else { return };
+        match opening {
+            Ok(Opening { session: number, receipt }) => {
+                connection.account = Some(account);
+                connection.number = number;
+                connection.standing = receipt.standing();
+                let is_operator = connection.admitted.as_ref().is_some_and(|admitted| admitted.is_operator);
+                session.admit(now, ticket, number, receipt.standing(), is_operator);
+            }
+            // 2^64 sessions.
+            Err(OverflowError) => session.turn_away(now, ticket),
+        }
+        self.collect(now, id);
+        self.wakes.push_back(id);
+    }
+
+    /// The ledger's answer to a [`Request::Add`].
+    pub fn handle_verdict(&mut self, now: Instant, id: ConnectionId, ticket: Ticket, verdict: Verdict) {
+        let Some(connection) = self.connection_mut(id) else { return };
+        if let Ok(receipt) = &verdict {
+            connection.standing = receipt.standing();
+        }
+        match (&mut connection.session, verdict) {
+            (Session::Classic(session), Ok(receipt)) => session.settle(now, ticket, receipt.standing()),
+            (Session::Classic(session), Err(_)) => session.refuse(now, ticket),
+            (Session::V2(session), Ok(receipt)) => session.settle(now, ticket, receipt.standing()),
+            (Session::V2(session), Err(refusal)) => session.refuse(now, ticket, refused(refusal)),
+            (Session::Undecided(_) | Session::Gone, _) => {}
+        }
+        self.collect(now, id);
+        self.wakes.push_back(id);
+    }
+
+    /// Ends every session but `except`.
+    pub fn end_all(&mut self, now: Instant, order: Order, except: Option<ConnectionId>) {
         let all: Vec<_> = self.connections.iter().map(|(_, connection)| connection.id).collect();
-        for id in all {
-            self.end(now, id, reason);
+        for id in all.into_iter().filter(|id| Some(*id) != except) {
+            self.end(now, id, order);
         }
     }
 
     /// Ends one session; whether there was one.
-    pub fn end(&mut self, now: Instant, id: ConnectionId, reason: Reason) -> bool {
+    pub fn end(&mut self, now: Instant, id: ConnectionId, order: Order) -> bool {
         let found = self.connection(id).is_some();
-        self.with(now, id, |session| session.order_end(now, reason));
+        self.with(now, id, |session| session.order_end(now, order));
         self.wakes.push_back(id);
         found
     }
@@ -257,12 +306,17 @@ impl Endpoint {
     /// The connection is closed; its slot is free again.
     pub fn remove(&mut self, now: Instant, id: ConnectionId) {
         self.with(now, id, |session| session.handle_reset(now));
+        self.prove(id);
         if self.connection(id).is_none() {
             return;
         }
         let connection = self.connections.remove(id.slot);
-        if let Some(account) = connection.account {
-            self.requests.push_back(Request::Forget(account));
+        match connection.account {
+            Some(account @ AccountId::Classic(_)) => self.requests.push_back(Request::Forget(account)),
+            Some(account @ AccountId::Identity(_)) if self.newest.get(&account) == Some(&id) => {
+                self.newest.remove(&account);
+            }
+            Some(AccountId::Identity(_)) | None => {}
         }
     }
 
@@ -296,6 +350,11 @@ impl Endpoint {
         self.work.pop_front()
     }
 
+    /// An identity to look up.
+    pub fn poll_claim(&mut self) -> Option<Claim> {
+        self.claims.pop_front()
+    }
+
     /// Work for the ledger.
     pub fn poll_request(&mut self) -> Option<Request> {
         self.requests.pop_front()
@@ -326,8 +385,9 @@ impl Endpoint {
         self.connections.iter().map(|(_, connection)| SessionView {
             connection: connection.id,
             peer: connection.peer,
-            count: connection.last_seq.get(),
-            sum: connection.sum,
+            admitted: connection.admitted.clone(),
+            count: connection.standing.last_seq.get(),
+            sum: connection.standing.sum,
             idle_at: connection.session.idle_at(),
         })
     }
@@ -340,63 +400,141 @@ impl Endpoint {
         self.connections.get_mut(id.slot).filter(|connection| connection.id == id)
     }
 
-    fn with(&mut self, now: Instant, id: ConnectionId, act: impl FnOnce(&mut ServerSession)) {
+    fn with(&mut self, now: Instant, id: ConnectionId, act: impl FnOnce(&mut Session)) {
         if let Some(connection) = self.connection_mut(id) {
             act(&mut connection.session);
             self.collect(now, id);
         }
     }
 
-    /// Hands on what a session has to say.
-    fn collect(&mut self, now: Instant, id: ConnectionId) {
-        let mut end_all = false;
-        let Some(connection) = self.connections.get_mut(id.slot).filter(|connection| connection.id == id)
-        else {
+    fn notify(&mut self, id: ConnectionId, event: NoticeEvent) {
+        if let Some(peer) = self.connection(id).map(|connection| connection.peer) {
+            self.notices.push_back(Notice { connection: id, peer, event });
+        }
+    }
+
+    /// A connection counts no longer as unproven.
+    fn prove(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connection_mut(id).filter(|connection| connection.is_unproven) else {
             return;
         };
-        if let Some(work) = connection.session.poll_work() {
-            self.work.push_back((id, work));
+        connection.is_unproven = false;
+        let network = network(connection.peer);
+        if let Some(count) = self.unproven.get_mut(&network) {
+            *count -= 1;
+            if *count == 0 {
+                self.unproven.remove(&network);
+            }
         }
-        while let Some(event) = connection.session.poll_event() {
+    }
+
+    /// Hands on what a session has to say.
+    fn collect(&mut self, now: Instant, id: ConnectionId) {
+        loop {
+            let Some(connection) = self.connection_mut(id) else { return };
+            if let Some(work) = connection.session.poll_work() {
+                self.work.push_back((id, work));
+                continue;
+            }
+            let Some(event) = connection.session.poll_event() else { return };
             let event = match event {
-                Event::Submit { ticket, amount } => {
-                    self.requests.extend(connection.submit(ticket, amount));
-                    NoticeEvent::Received { amount }
-                }
-                Event::TokenShared => {
-                    let account = AccountId::Classic(id.serial);
-                    connection.account = Some(account);
-                    self.requests.push_back(Request::Open(account));
-                    NoticeEvent::TokenShared
-                }
-                Event::Ended(end) => {
-                    end_all |= end == End::Bye && self.classic.end_all;
-                    NoticeEvent::Ended(end)
-                }
-                Event::KeyVerified => NoticeEvent::KeyVerified,
-                Event::Tampered => NoticeEvent::Tampered,
-                Event::Ignored { opcode } => NoticeEvent::Ignored { opcode },
-                Event::ResultSent { sum } => NoticeEvent::ResultSent { sum },
+                Event::Classic(event) => self.handle_classic(now, id, event),
+                Event::V2(event) => self.handle_v2(now, id, event),
             };
-            self.notices.push_back(Notice { connection: id, peer: connection.peer, event });
+            if let Some(event) = event {
+                self.notify(id, event);
+            }
         }
-        if end_all {
-            self.end_all(now, Reason::EndAll);
-        }
+    }
+
+    fn handle_classic(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        event: classic::Event,
+    ) -> Option<NoticeEvent> {
+        Some(match event {
+            classic::Event::Submit { ticket, amount } => {
+                let connection = self.connection_mut(id)?;
+                // The number after the last asked for; the ledger has the last word.
+                let first_seq = connection.standing.last_seq.forward(1).ok()?;
+                let request = connection.submit(ticket, first_seq, vec![amount])?;
+                self.requests.push_back(request);
+                NoticeEvent::Received { first: amount, count: 1 }
+            }
+            classic::Event::TokenShared => {
+                let account = AccountId::Classic(id.serial);
+                let connection = self.connection_mut(id)?;
+                connection.account = Some(account);
+                // The only session of its account.
+                connection.number = SessionNumber::new(1);
+                self.requests.push_back(Request::Open { connection: id, ticket: None, account });
+                NoticeEvent::TokenShared
+            }
+            classic::Event::Ended(end) => {
+                let ends_all = |classic: &Classic| classic.config.end_all;
+                if end == classic::End::Bye && self.config.profiles.classic.as_ref().is_some_and(ends_all) {
+                    self.end_all(now, Order::ClassicEndAll, Some(id));
+                }
+                NoticeEvent::ClassicEnded(end)
+            }
+            classic::Event::KeyVerified => {
+                self.prove(id);
+                NoticeEvent::KeyVerified
+            }
+            classic::Event::Tampered => NoticeEvent::Tampered,
+            classic::Event::Ignored { opcode } => NoticeEvent::Ignored { opcode },
+            classic::Event::ResultSent { sum } => NoticeEvent::ResultSent { status: Status::Applied, sum },
+        })
+    }
+
+    fn handle_v2(&mut self, now: Instant, id: ConnectionId, event: v2::Event) -> Option<NoticeEvent> {
+        Some(match event {
+            v2::Event::Authenticated { ticket, key } => {
+                self.claims.push_back(Claim { connection: id, ticket, key });
+                return None;
+            }
+            v2::Event::TokenShared => NoticeEvent::TokenShared,
+            v2::Event::Submit { ticket, first_seq, amounts } => {
+                let (first, count) = (*amounts.first()?, amounts.len());
+                let request = self.connection_mut(id)?.submit(ticket, first_seq, amounts)?;
+                self.requests.push_back(request);
+                NoticeEvent::Received { first, count }
+            }
+            v2::Event::Answered(answer) => NoticeEvent::ResultSent { status: answer.status, sum: answer.sum },
+            v2::Event::EndAll => {
+                self.end_all(now, Order::Operator, Some(id));
+                return None;
+            }
+            v2::Event::Ended(end) => NoticeEvent::Ended(end),
+        })
     }
 }
 
 impl Connection {
-    /// A classic session is the only one of its account, so its number is always the first.
-    fn submit(&mut self, ticket: Ticket, amount: Amount) -> Option<Request> {
-        let first_seq = self.last_seq.forward(1).ok()?;
-        self.last_seq = first_seq;
-        let submission = Submission {
-            account: self.account?,
-            session: SessionNumber::new(1),
-            first_seq,
-            amounts: vec![amount],
-        };
+    fn submit(&self, ticket: Ticket, first_seq: Sequence, amounts: Vec<Amount>) -> Option<Request> {
+        let (account, session) = (self.account?, self.number);
+        let submission = Submission { account, session, first_seq, amounts };
         Some(Request::Add { connection: self.id, ticket, submission })
+    }
+}
+
+/// The ledger's words in the session's.
+fn refused(refusal: Refusal) -> v2::Refused {
+    match refusal {
+        Refusal::Gap { .. } => v2::Refused::Gap,
+        Refusal::Malformed => v2::Refused::Malformed,
+        Refusal::Superseded { .. } => v2::Refused::Superseded,
+    }
+}
+
+/// What one sender commands: an IPv4 address, or a /64.
+fn network(peer: SocketAddr) -> IpAddr {
+    match peer.ip().to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
     }
 }

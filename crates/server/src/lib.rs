@@ -4,9 +4,13 @@
 //! randomness and holds every session; the drivers around it (sockets, the clerk's thread, the
 //! clock) are thin. See ARCHITECTURE.md.
 
+mod access;
 mod clerk;
 mod drive;
 pub mod endpoint;
 mod listen;
+mod notice;
+mod session;
 
-pub use listen::{Handle, Options, Server, Stopped};
+pub use access::{Access, Lists};
+pub use listen::{Handle, Options, Report, Server, Stopped};

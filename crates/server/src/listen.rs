@@ -9,30 +9,36 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ddes_ledger::Ledger;
-use ddes_session::classic::{ENTROPY_BYTES_MAX, Reason, ServerEntropy, Work};
-use ddes_wire::Token;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::LocalSet;
 use zeroize::Zeroizing;
 
-use crate::clerk::{Clerk, Desk};
+use crate::access::{Access, Doorkeeper};
+use crate::clerk::{Answer, Clerk, Desk};
 use crate::drive::{READ_BYTES_MAX, drive};
-use crate::endpoint::{Config, ConnectionId, Endpoint, Full, Notice, SessionView};
+use crate::endpoint::{Config, ConnectionId, Endpoint, Entropy, Full, Notice, Order, SessionView, Work};
 
 const COMMANDS_MAX: usize = 64;
 const BACKLOG: i32 = 1024;
+/// So many connections are being told at a time that there are too many.
+const REFUSALS_MAX: usize = 64;
+const REFUSED_BYTES_MAX: usize = 2048;
 /// After a failed accept (no more open files, say) the next one waits this long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How often the lists are looked at for identities that lost their right.
+const ACCESS_TICK: Duration = Duration::from_secs(2);
 
 /// How a server is set up.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// What bounds it.
+    /// What bounds it, and what it speaks.
     pub endpoint: Config,
+    /// Who may connect.
+    pub access: Access,
     /// How long stopping may take.
     pub drain: Duration,
 }
@@ -49,6 +55,16 @@ pub struct Server {
 #[derive(Clone, Debug)]
 pub struct Handle {
     commands: mpsc::Sender<Command>,
+}
+
+/// What a running server tells.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "nearly every report is a notice")]
+pub enum Report {
+    /// Something happened in a session.
+    Session(Notice),
+    /// A list of who may connect is at fault; what it says otherwise holds.
+    Access(String),
 }
 
 /// How a server stopped.
@@ -117,9 +133,9 @@ impl Server {
         self.handle.clone()
     }
 
-    /// Serves on this thread until stopped. `observe` is called for every notice and must not
+    /// Serves on this thread until stopped. `observe` is called for every report and must not
     /// block.
-    pub fn run(self, observe: impl FnMut(Notice) + 'static) -> io::Result<Stopped> {
+    pub fn run(self, observe: impl FnMut(Report) + 'static) -> io::Result<Stopped> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             // The handshake pool: work beyond it queues, bounded by the connections.
@@ -133,7 +149,9 @@ impl Server {
             emptied: Notify::new(),
             desk: clerk.desk(),
             observe: RefCell::new(Box::new(observe)),
+            door: RefCell::new(Doorkeeper::new(self.options.access.clone())),
             refusals: Cell::new(0),
+            silence: self.options.endpoint.profiles.classic.as_ref().map(|classic| classic.silence),
         });
         let local = LocalSet::new();
         let stopped = local.block_on(&runtime, self.serve(Rc::clone(&shard)));
@@ -144,6 +162,8 @@ impl Server {
     async fn serve(mut self, shard: Rc<Shard>) -> io::Result<Stopped> {
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
         tokio::task::spawn_local(answer(Rc::clone(&shard)));
+        let mut access = tokio::time::interval(ACCESS_TICK);
+        access.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
@@ -154,10 +174,11 @@ impl Server {
                     Some(Command::Stop) | None => break,
                     Some(command) => shard.obey(command),
                 },
+                _ = access.tick() => shard.revoke(),
             }
         }
         drop(listener);
-        shard.act(|endpoint, now| endpoint.end_all(now, Reason::Shutdown));
+        shard.act(|endpoint, now| endpoint.end_all(now, Order::Shutdown, None));
         let drained = async {
             while !shard.endpoint.borrow().is_empty() {
                 tokio::select! {
@@ -182,9 +203,12 @@ pub(crate) struct Shard {
     wakes: RefCell<HashMap<ConnectionId, Rc<Notify>>>,
     emptied: Notify,
     desk: Arc<Desk>,
-    observe: RefCell<Box<dyn FnMut(Notice)>>,
+    observe: RefCell<Box<dyn FnMut(Report)>>,
+    door: RefCell<Doorkeeper>,
     /// Connections being told that there are too many.
     refusals: Cell<usize>,
+    /// With classic switched on, how long it waits for a client to speak first.
+    silence: Option<Duration>,
 }
 
 impl Shard {
@@ -200,6 +224,11 @@ impl Shard {
         while let Some((id, work)) = endpoint.poll_work() {
             tokio::task::spawn_local(run(Rc::clone(self), id, work));
         }
+        while let Some(claim) = endpoint.poll_claim() {
+            self.refresh();
+            let grant = self.door.borrow().grant(&claim.key);
+            endpoint.handle_grant(Instant::now(), claim, grant);
+        }
         self.desk.submit(std::iter::from_fn(|| endpoint.poll_request()));
         while let Some(id) = endpoint.poll_wake() {
             if let Some(wake) = self.wakes.borrow().get(&id) {
@@ -207,7 +236,26 @@ impl Shard {
             }
         }
         while let Some(notice) = endpoint.poll_notice() {
-            (self.observe.borrow_mut())(notice);
+            (self.observe.borrow_mut())(Report::Session(notice));
+        }
+    }
+
+    /// Reads the lists again if they changed.
+    fn refresh(&self) {
+        for fault in self.door.borrow_mut().refresh() {
+            (self.observe.borrow_mut())(Report::Access(fault));
+        }
+    }
+
+    /// Ends the sessions of identities that lost their right.
+    fn revoke(self: &Rc<Self>) {
+        self.refresh();
+        let lost = |view: &SessionView| {
+            view.admitted.as_ref().is_some_and(|admitted| self.door.borrow().grant(&admitted.key).is_none())
+        };
+        let lost: Vec<_> = self.endpoint.borrow().sessions().filter(lost).collect();
+        for view in lost {
+            self.act(|endpoint, now| endpoint.end(now, view.connection, Order::NotAuthorized));
         }
     }
 
@@ -237,7 +285,7 @@ impl Shard {
                 let ids: Vec<_> = self.endpoint.borrow().sessions().filter(of_interest).collect();
                 self.act(|endpoint, now| {
                     for view in &ids {
-                        endpoint.end(now, view.connection, Reason::Operator);
+                        endpoint.end(now, view.connection, Order::Operator);
                     }
                 });
                 ended.send(ids.len()).unwrap_or(());
@@ -262,7 +310,14 @@ async fn answer(shard: Rc<Shard>) {
         let answers = shard.desk.answers().await;
         shard.act(|endpoint, now| {
             for answer in answers {
-                endpoint.handle_verdict(now, answer.connection, answer.ticket, answer.verdict);
+                match answer {
+                    Answer::Opened { connection, ticket, account, opening } => {
+                        endpoint.handle_opening(now, connection, ticket, account, opening);
+                    }
+                    Answer::Decided { connection, ticket, verdict } => {
+                        endpoint.handle_verdict(now, connection, ticket, verdict);
+                    }
+                }
             }
         });
     }
@@ -280,17 +335,25 @@ fn accept(shard: &Rc<Shard>, stream: TcpStream, peer: SocketAddr) {
     }
 }
 
-/// Tells a client that there are too many; at most [`COMMANDS_MAX`] are being told at a time.
+/// Tells a client that there are too many; at most [`REFUSALS_MAX`] are being told at a time.
 fn refuse(shard: &Rc<Shard>, mut stream: TcpStream, full: Full) {
-    if shard.refusals.get() >= COMMANDS_MAX {
+    if shard.refusals.get() >= REFUSALS_MAX {
         return;
     }
     shard.refusals.set(shard.refusals.get() + 1);
     let shard = Rc::clone(shard);
     tokio::task::spawn_local(async move {
         let farewell = async {
-            stream.write_all(&full.farewell()).await?;
-            stream.shutdown().await
+            let classic = match shard.silence {
+                Some(silence) => tokio::time::timeout(silence, stream.readable()).await.is_err(),
+                None => false,
+            };
+            stream.write_all(&full.farewell(classic)).await?;
+            stream.shutdown().await?;
+            // What the client has said is read, or a reset would eat the frame.
+            let mut rest = [0; REFUSED_BYTES_MAX];
+            while stream.read(&mut rest).await? > 0 {}
+            Ok::<(), io::Error>(())
         };
         // The client may be gone already; it is only being told why.
         drop(tokio::time::timeout(ddes_session::DRAIN_MAX, farewell).await);
@@ -298,10 +361,14 @@ fn refuse(shard: &Rc<Shard>, mut stream: TcpStream, full: Full) {
     });
 }
 
-fn entropy() -> Result<ServerEntropy, getrandom::Error> {
-    let mut exponent = Zeroizing::new([0; ENTROPY_BYTES_MAX]);
-    let mut token = [0; Token::BYTES];
-    getrandom::fill(exponent.as_mut())?;
-    getrandom::fill(&mut token)?;
-    Ok(ServerEntropy { exponent, token })
+fn entropy() -> Result<Entropy, getrandom::Error> {
+    let mut entropy = Entropy {
+        exponent: Zeroizing::new([0; _]),
+        kem: Zeroizing::new([0; _]),
+        token: Zeroizing::new([0; _]),
+    };
+    getrandom::fill(entropy.exponent.as_mut())?;
+    getrandom::fill(entropy.kem.as_mut())?;
+    getrandom::fill(entropy.token.as_mut())?;
+    Ok(entropy)
 }

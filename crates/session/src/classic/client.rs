@@ -233,7 +233,7 @@ impl ClientSession {
     }
 
     /// The server closed the connection, or it was reset.
-    pub fn handle_eof(&mut self) {
+    pub fn handle_eof(&mut self, _now: Instant) {
         let end = match &self.state {
             State::Done => return,
             State::Open(open) if open.asked => ClientEnd::Disconnected { asked: true, text: String::new() },

@@ -14,6 +14,7 @@ use ddes_wire::v2::{
     TEXT_BYTES_MAX, Welcome,
 };
 use ddes_wire::{Sequence, Token, Total};
+use zeroize::Zeroizing;
 
 use super::noise::{Entropy, Finished, Initiator, NoiseError};
 use super::record::{Link, RecordError};
@@ -297,9 +298,21 @@ impl ClientSession {
         self.events.pop_front()
     }
 
-    /// How far the connection has come.
+    /// The socket takes nothing any more: what is pending is given up. What the server said before may still be read.
+    pub fn give_up_sending(&mut self) {
+        self.outbound.clear();
+    }
+
+    /// How far the connection has come. From our own 50 on there is nothing more to send.
     pub fn phase(&self) -> Phase {
-        if matches!(self.state, State::Done) { Phase::Done } else { Phase::Live }
+        match &self.state {
+            State::Done => Phase::Done,
+            State::Keyed(keyed) if matches!(keyed.step, Step::Leaving { .. }) => Phase::Draining,
+            State::Starting { .. }
+            | State::AwaitAnswer { .. }
+            | State::Finishing { .. }
+            | State::Keyed(_) => Phase::Live,
+        }
     }
 
     /// What `key` signs, for [`Namespace::Client`], to prove itself to the server of [`ClientEvent::ServerProven`]: h ‖ server key ‖ client key.
@@ -345,6 +358,7 @@ impl ClientSession {
             return Err(SubmitError::Full);
         }
         let plaintext = Data { first_seq, values: values.to_vec() }.encode(token).ok_or(count)?;
+        let plaintext = Zeroizing::new(plaintext);
         let last = first_seq.forward(values.len() as u64 - 1).map_err(|_| count)?;
         awaited.highest = awaited.highest.max(last);
         awaited.until.get_or_insert(reply);

@@ -15,6 +15,7 @@ use ddes_wire::v2::{
 };
 use ddes_wire::{Amount, Sequence, SessionNumber, Standing, Token, Total};
 use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
 
 use super::end::{End, Fault, Refused, text};
 use super::noise::{Entropy, Response};
@@ -346,7 +347,7 @@ impl ServerSession {
                     values_max: self.config.values_max,
                 };
                 let sent =
-                    self.outbound.push_record(now, &mut link.sealer, Opcode::SessionToken, &welcome.encode());
+                    self.outbound.push_record(now, &mut link.sealer, Opcode::SessionToken, &Zeroizing::new(welcome.encode()));
                 self.state = State::Open(Box::new(Open {
                     link,
                     token,

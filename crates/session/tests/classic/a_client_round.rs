@@ -95,7 +95,7 @@ fn the_idle_end_is_known_with_and_without_a_sum() {
         let mut events = exchange(&mut client, &mut server);
         if counted {
             assert!(matches!(events.remove(0), ClientEvent::LastSum { sum } if sum == Total::new(42)));
-            client.handle_eof();
+            client.handle_eof(Instant::now());
             events.extend(client.poll_event());
         }
         assert!(matches!(&events[..], [ClientEvent::Ended(ClientEnd::Idle)]), "{events:?}");

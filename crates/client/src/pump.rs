@@ -1,0 +1,175 @@
+//! Carries a session over a socket.
+
+use std::io;
+use std::net::Shutdown;
+use std::time::Instant;
+
+use ddes_session::{Phase, classic, v2};
+use socket2::SockRef;
+use tokio::net::TcpStream;
+use tokio::task::{JoinError, JoinHandle};
+use tokio::time::sleep_until;
+
+const READ_BYTES_MAX: usize = 16 * 1024;
+
+/// The contract of a client's session (`ddes_session`'s own words say what each does), so that both profiles share one driver. Longer
+/// than a seam should be: it is that contract, and nothing of this crate's.
+pub(crate) trait Machine {
+    type Event;
+    type Done: Send + 'static;
+
+    fn handle_bytes(&mut self, now: Instant, bytes: &[u8]);
+    fn handle_eof(&mut self, now: Instant);
+    fn handle_timeout(&mut self, now: Instant);
+    fn handle_done(&mut self, now: Instant, done: Self::Done);
+    fn poll_work(&mut self) -> Option<Box<dyn FnOnce() -> Self::Done + Send>>;
+    fn poll_event(&mut self) -> Option<Self::Event>;
+    fn poll_timeout(&self) -> Option<Instant>;
+    fn pending(&self) -> &[u8];
+    fn sent(&mut self, now: Instant, count: usize);
+    /// The socket takes nothing any more; what it still gives may hold the reason.
+    fn give_up_sending(&mut self);
+    fn wants_bytes(&self) -> bool;
+    fn phase(&self) -> Phase;
+}
+
+macro_rules! machine {
+    ($profile:ident) => {
+        impl Machine for $profile::ClientSession {
+            type Event = $profile::ClientEvent;
+            type Done = $profile::Done;
+
+            fn handle_bytes(&mut self, now: Instant, bytes: &[u8]) {
+                self.handle_bytes(now, bytes);
+            }
+            fn handle_eof(&mut self, now: Instant) {
+                self.handle_eof(now);
+            }
+            fn handle_timeout(&mut self, now: Instant) {
+                self.handle_timeout(now);
+            }
+            fn handle_done(&mut self, now: Instant, done: Self::Done) {
+                self.handle_done(now, done);
+            }
+            fn poll_work(&mut self) -> Option<Box<dyn FnOnce() -> Self::Done + Send>> {
+                let work = self.poll_work()?;
+                Some(Box::new(|| work.run()))
+            }
+            fn poll_event(&mut self) -> Option<Self::Event> {
+                self.poll_event()
+            }
+            fn poll_timeout(&self) -> Option<Instant> {
+                self.poll_timeout()
+            }
+            fn pending(&self) -> &[u8] {
+                self.pending()
+            }
+            fn sent(&mut self, now: Instant, count: usize) {
+                self.sent(now, count);
+            }
+            fn give_up_sending(&mut self) {
+                self.give_up_sending();
+            }
+            fn wants_bytes(&self) -> bool {
+                self.wants_bytes()
+            }
+            fn phase(&self) -> Phase {
+                self.phase()
+            }
+        }
+    };
+}
+
+machine!(classic);
+machine!(v2);
+
+/// A session and its socket.
+#[derive(Debug)]
+pub(crate) struct Pump<M: Machine> {
+    stream: TcpStream,
+    pub(crate) session: M,
+    work: Option<JoinHandle<M::Done>>,
+    /// Our direction is shut down.
+    shut: bool,
+    buffer: Box<[u8]>,
+}
+
+enum Next<D> {
+    Readable,
+    Writable,
+    Timeout,
+    Done(Result<D, JoinError>),
+}
+
+impl<M: Machine> Pump<M> {
+    pub(crate) fn new(stream: TcpStream, session: M) -> Self {
+        Self { stream, session, work: None, shut: false, buffer: vec![0; READ_BYTES_MAX].into() }
+    }
+
+    /// Carries the session on until something happens; `None` once it has ended and all is told.
+    /// Dropping the future loses nothing.
+    pub(crate) async fn next(&mut self) -> Option<M::Event> {
+        loop {
+            if let Some(event) = self.session.poll_event() {
+                return Some(event);
+            }
+            if self.session.phase() == Phase::Done {
+                return None;
+            }
+            self.flush();
+            if self.work.is_none() {
+                self.work = self.session.poll_work().map(tokio::task::spawn_blocking);
+            }
+            let next = self.wait().await;
+            self.handle(next);
+        }
+    }
+
+    async fn wait(&mut self) -> Next<M::Done> {
+        let timeout = self.session.poll_timeout();
+        let working = self.work.is_some();
+        tokio::select! {
+            _ = self.stream.readable(), if self.session.wants_bytes() => Next::Readable,
+            _ = self.stream.writable(), if !self.session.pending().is_empty() => Next::Writable,
+            () = async { sleep_until(timeout.unwrap_or_else(Instant::now).into()).await }, if timeout.is_some() => Next::Timeout,
+            Some(done) = async { Some(self.work.as_mut()?.await) }, if working => Next::Done(done),
+        }
+    }
+
+    fn handle(&mut self, next: Next<M::Done>) {
+        let now = Instant::now();
+        match next {
+            Next::Writable => {}
+            Next::Timeout => self.session.handle_timeout(now),
+            Next::Readable => match self.stream.try_read(&mut self.buffer) {
+                Ok(0) => self.session.handle_eof(now),
+                Ok(count) => self.session.handle_bytes(now, self.buffer.get(..count).unwrap_or(&[])),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => self.session.handle_eof(now),
+            },
+            Next::Done(done) => {
+                self.work = None;
+                match done {
+                    Ok(done) => self.session.handle_done(now, done),
+                    Err(_) => self.session.handle_eof(now),
+                }
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        while !self.session.pending().is_empty() {
+            match self.stream.try_write(self.session.pending()) {
+                Ok(count) => self.session.sent(Instant::now(), count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // What came before the reset is still to be read; the end shows there.
+                Err(_) => return self.session.give_up_sending(),
+            }
+        }
+        if self.session.phase() == Phase::Draining && !self.shut {
+            self.shut = true;
+            // A socket that is gone is shut down already.
+            SockRef::from(&self.stream).shutdown(Shutdown::Write).unwrap_or(());
+        }
+    }
+}

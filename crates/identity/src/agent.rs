@@ -1,0 +1,69 @@
+//! Two messages of the ssh-agent protocol (draft-ietf-sshm-ssh-agent): sign this, and the signature. Takes and gives bytes, opens no socket.
+//!
+//! Our own because it is two messages: the crates that speak the protocol bring RSA, DSA and the NIST curves along.
+
+use crate::{Namespace, PublicKey, signed_data};
+
+/// No answer to a request is longer.
+pub const ANSWER_BYTES_MAX: usize = 4096;
+
+const SIGN_REQUEST: u8 = 13;
+const SIGN_RESPONSE: u8 = 14;
+const ALGORITHM: &[u8] = b"ssh-ed25519";
+
+/// Why an agent's answer is no signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AgentError {
+    /// It does not hold the key, or does not want to use it.
+    #[error("the agent does not sign with this key")]
+    Refused,
+    /// Not the protocol.
+    #[error("the agent's answer is malformed")]
+    Malformed,
+    /// A signature, and not this key's over this message.
+    #[error("the agent's signature does not verify")]
+    Signature,
+}
+
+/// `u32 length || 13 || string(key) || string(data) || u32 flags`, where data is [`signed_data`].
+pub fn request(key: &PublicKey, namespace: Namespace, message: &[u8]) -> Vec<u8> {
+    let blob = [string(ALGORITHM), string(key.as_bytes())].concat();
+    let body =
+        [vec![SIGN_REQUEST], string(&blob), string(&signed_data(namespace, message)), vec![0; 4]].concat();
+    string(&body)
+}
+
+/// The signature of an answer's body: what follows its length. It is verified, whatever the agent claims.
+pub fn signature(
+    body: &[u8],
+    key: &PublicKey,
+    namespace: Namespace,
+    message: &[u8],
+) -> Result<[u8; 64], AgentError> {
+    let (&kind, rest) = body.split_first().ok_or(AgentError::Malformed)?;
+    if kind != SIGN_RESPONSE {
+        return Err(AgentError::Refused);
+    }
+    let parse = || {
+        let (signature, end) = take(rest)?;
+        let (algorithm, rest) = take(signature)?;
+        let (raw, nothing) = take(rest)?;
+        (end.is_empty() && nothing.is_empty() && algorithm == ALGORITHM).then_some(())?;
+        <[u8; 64]>::try_from(raw).ok()
+    };
+    let raw = parse().ok_or(AgentError::Malformed)?;
+    key.verify(namespace, message, &raw).map_err(|_| AgentError::Signature)?;
+    Ok(raw)
+}
+
+/// `u32 length || bytes`.
+fn string(bytes: &[u8]) -> Vec<u8> {
+    // Ours are of some hundred bytes.
+    let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    [&length.to_be_bytes()[..], bytes].concat()
+}
+
+fn take(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    rest.split_at_checked(u32::from_be_bytes(*length) as usize)
+}

@@ -1,0 +1,301 @@
+//! One connection's session, of either profile.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ddes_session::{Phase, classic, v2};
+use ddes_wire::Token;
+use zeroize::Zeroizing;
+
+/// The randomness of one connection, drawn by the driver: enough for either profile, used by one.
+pub struct Entropy {
+    /// For the private exponent.
+    pub exponent: Zeroizing<[u8; classic::ENTROPY_BYTES_MAX]>,
+    /// For ML-KEM.
+    pub kem: Zeroizing<[u8; v2::kem::SEED_BYTES]>,
+    /// For the session token.
+    pub token: Zeroizing<[u8; Token::BYTES]>,
+}
+
+impl fmt::Debug for Entropy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Entropy(..)")
+    }
+}
+
+/// What this server speaks.
+#[derive(Clone, Debug)]
+pub struct Profiles {
+    /// D-DDES/2.
+    pub v2: Arc<v2::ServerConfig>,
+    /// The original's wire, where it is switched on.
+    pub classic: Option<Classic>,
+}
+
+/// The original's wire beside D-DDES/2.
+#[derive(Clone, Debug)]
+pub struct Classic {
+    /// Its sessions.
+    pub config: Arc<classic::ServerConfig>,
+    /// A client silent for so long waits for the server to speak first, as the original's does.
+    pub silence: Duration,
+}
+
+/// Why this side ends a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// The server stops.
+    Shutdown,
+    /// An operator's word.
+    Operator,
+    /// A classic client's 50, where that ends all.
+    ClassicEndAll,
+    /// A newer session of the same identity.
+    Superseded,
+    /// The identity is no longer authorized.
+    NotAuthorized,
+}
+
+/// An exponentiation, to be run on any thread.
+#[derive(Debug)]
+pub enum Work {
+    /// Of a classic session.
+    Classic(classic::Work),
+    /// Of a D-DDES/2 session.
+    V2(v2::Work),
+}
+
+/// The result of [`Work`].
+#[derive(Debug)]
+pub enum Done {
+    /// Of a classic session.
+    Classic(classic::Done),
+    /// Of a D-DDES/2 session.
+    V2(v2::Done),
+}
+
+impl Work {
+    /// Runs it.
+    pub fn run(self) -> Done {
+        match self {
+            Self::Classic(work) => Done::Classic(work.run()),
+            Self::V2(work) => Done::V2(work.run()),
+        }
+    }
+}
+
+/// What happened in a session.
+#[derive(Debug)]
+pub(crate) enum Event {
+    Classic(classic::Event),
+    V2(v2::Event),
+}
+
+#[derive(Debug)]
+pub(crate) enum Session {
+    /// Who speaks first decides.
+    Undecided(Box<Undecided>),
+    Classic(classic::ServerSession),
+    V2(v2::ServerSession),
+    /// Between two states; never seen from outside.
+    Gone,
+}
+
+#[derive(Debug)]
+pub(crate) struct Undecided {
+    profiles: Profiles,
+    accepted: Instant,
+    until: Instant,
+    entropy: Entropy,
+}
+
+impl Session {
+    pub(crate) fn new(profiles: &Profiles, now: Instant, entropy: Entropy) -> Self {
+        let Some(silence) = profiles.classic.as_ref().map(|classic| classic.silence) else {
+            return Self::v2(profiles, now, entropy);
+        };
+        let (profiles, until) = (profiles.clone(), now + silence);
+        let mut session = Self::Undecided(Box::new(Undecided { profiles, accepted: now, until, entropy }));
+        if silence.is_zero() {
+            session.decide(true);
+        }
+        session
+    }
+
+    /// Bytes from the client: one that speaks first speaks D-DDES/2.
+    pub(crate) fn handle_bytes(&mut self, now: Instant, bytes: &[u8]) {
+        self.decide(false);
+        match self {
+            Self::Classic(session) => session.handle_bytes(now, bytes),
+            Self::V2(session) => session.handle_bytes(now, bytes),
+            Self::Undecided(_) | Self::Gone => {}
+        }
+    }
+
+    pub(crate) fn handle_eof(&mut self, now: Instant) {
+        self.decide(false);
+        match self {
+            Self::Classic(session) => session.handle_eof(now),
+            Self::V2(session) => session.handle_eof(now),
+            Self::Undecided(_) | Self::Gone => {}
+        }
+    }
+
+    pub(crate) fn handle_reset(&mut self, now: Instant) {
+        self.decide(false);
+        match self {
+            Self::Classic(session) => session.handle_reset(now),
+            Self::V2(session) => session.handle_reset(now),
+            Self::Undecided(_) | Self::Gone => {}
+        }
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        match self {
+            Self::Undecided(undecided) => {
+                if undecided.until <= now {
+                    self.decide(true);
+                }
+            }
+            Self::Classic(session) => session.handle_timeout(now),
+            Self::V2(session) => session.handle_timeout(now),
+            Self::Gone => {}
+        }
+    }
+
+    pub(crate) fn handle_done(&mut self, now: Instant, done: Done) {
+        match (self, done) {
+            (Self::Classic(session), Done::Classic(done)) => session.handle_done(now, done),
+            (Self::V2(session), Done::V2(done)) => session.handle_done(now, done),
+            // Work and session are of one profile.
+            (Self::Undecided(_) | Self::Classic(_) | Self::V2(_) | Self::Gone, _) => {}
+        }
+    }
+
+    pub(crate) fn sent(&mut self, now: Instant, count: usize) {
+        match self {
+            Self::Classic(session) => session.sent(now, count),
+            Self::V2(session) => session.sent(now, count),
+            Self::Undecided(_) | Self::Gone => {}
+        }
+    }
+
+    /// Ends the session; where an identity lost its right, at once.
+    pub(crate) fn order_end(&mut self, now: Instant, order: Order) {
+        self.decide(false);
+        match self {
+            Self::Classic(session) => session.order_end(now, order.classic()),
+            Self::V2(session) => {
+                let at_once = matches!(order, Order::Superseded | Order::NotAuthorized);
+                session.order_end(now, order.v2(), at_once);
+            }
+            Self::Undecided(_) | Self::Gone => {}
+        }
+    }
+
+    pub(crate) fn pending(&self) -> &[u8] {
+        match self {
+            Self::Classic(session) => session.pending(),
+            Self::V2(session) => session.pending(),
+            Self::Undecided(_) | Self::Gone => &[],
+        }
+    }
+
+    pub(crate) fn wants_bytes(&self) -> bool {
+        match self {
+            Self::Classic(session) => session.wants_bytes(),
+            Self::V2(session) => session.wants_bytes(),
+            Self::Undecided(_) => true,
+            Self::Gone => false,
+        }
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        match self {
+            Self::Classic(session) => session.phase(),
+            Self::V2(session) => session.phase(),
+            Self::Undecided(_) => Phase::Live,
+            Self::Gone => Phase::Done,
+        }
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        match self {
+            Self::Classic(session) => session.poll_timeout(),
+            Self::V2(session) => session.poll_timeout(),
+            Self::Undecided(undecided) => Some(undecided.until),
+            Self::Gone => None,
+        }
+    }
+
+    pub(crate) fn idle_at(&self) -> Option<Instant> {
+        match self {
+            Self::Classic(session) => session.idle_at(),
+            Self::V2(session) => session.idle_at(),
+            Self::Undecided(_) | Self::Gone => None,
+        }
+    }
+
+    pub(crate) fn poll_work(&mut self) -> Option<Work> {
+        match self {
+            Self::Classic(session) => session.poll_work().map(Work::Classic),
+            Self::V2(session) => session.poll_work().map(Work::V2),
+            Self::Undecided(_) | Self::Gone => None,
+        }
+    }
+
+    pub(crate) fn poll_event(&mut self) -> Option<Event> {
+        match self {
+            Self::Classic(session) => session.poll_event().map(Event::Classic),
+            Self::V2(session) => session.poll_event().map(Event::V2),
+            Self::Undecided(_) | Self::Gone => None,
+        }
+    }
+
+    fn v2(profiles: &Profiles, accepted: Instant, entropy: Entropy) -> Self {
+        let Entropy { exponent, kem, token } = entropy;
+        let noise = v2::noise::Entropy { dh: Zeroizing::new(exponent.to_vec()), kem };
+        let entropy = v2::ServerEntropy { noise, token: *token };
+        Self::V2(v2::ServerSession::new(Arc::clone(&profiles.v2), accepted, entropy))
+    }
+
+    /// Settles which profile an undecided connection speaks.
+    fn decide(&mut self, silent: bool) {
+        *self = match std::mem::replace(self, Self::Gone) {
+            Self::Undecided(undecided) => {
+                let Undecided { profiles, accepted, until, entropy } = *undecided;
+                match profiles.classic.as_ref().filter(|_| silent) {
+                    Some(classic) => {
+                        let Entropy { exponent, token, .. } = entropy;
+                        let entropy = classic::ServerEntropy { exponent, token: *token };
+                        let config = Arc::clone(&classic.config);
+                        Self::Classic(classic::ServerSession::new(config, until, entropy))
+                    }
+                    None => Self::v2(&profiles, accepted, entropy),
+                }
+            }
+            decided @ (Self::Classic(_) | Self::V2(_) | Self::Gone) => decided,
+        };
+    }
+}
+
+impl Order {
+    fn classic(self) -> classic::Reason {
+        match self {
+            Self::Shutdown => classic::Reason::Shutdown,
+            Self::ClassicEndAll => classic::Reason::EndAll,
+            // The others are never ordered where nobody has an identity.
+            Self::Operator | Self::Superseded | Self::NotAuthorized => classic::Reason::Operator,
+        }
+    }
+
+    fn v2(self) -> ddes_wire::v2::Reason {
+        match self {
+            Self::Shutdown => ddes_wire::v2::Reason::ShuttingDown,
+            Self::Operator | Self::ClassicEndAll => ddes_wire::v2::Reason::Operator,
+            Self::Superseded => ddes_wire::v2::Reason::Superseded,
+            Self::NotAuthorized => ddes_wire::v2::Reason::NotAuthorized,
+        }
+    }
+}
