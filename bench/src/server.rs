@@ -39,7 +39,16 @@ impl Kind {
                 let program =
                     std::env::current_exe().map_err(|error| error.to_string())?.with_file_name("ddes");
                 let mut command = Command::new(program);
-                command.args(["serve", "--classic", "--listen", "127.0.0.1:0", "--json"]);
+                command.args([
+                    "serve",
+                    "--classic",
+                    "--classic-wait-ms",
+                    "0",
+                    "--listen",
+                    "127.0.0.1:0",
+                    "--json",
+                ]);
+                command.env("DDES_HOME", std::env::temp_dir().join("ddes-bench-home"));
                 Ok(command)
             }
             Self::PythonNamedGroup => python(&["--group", "ffdhe2048"]),

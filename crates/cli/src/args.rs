@@ -1,17 +1,19 @@
 //! The command line. Names here are a contract: scripts rely on them.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use ddes_ffdhe::NamedGroup;
+use ddes_wire::v2::{GroupSize, Suite};
 
 const EXAMPLES: &str = "\
 Examples:
-  ddes serve --classic                     serve the original's wire on 127.0.0.1:5566
-  ddes connect --classic                   the interactive client: 30 sends, 50 disconnects
-  ddes send --classic 42 50                print 42, then 92
-  seq 1 100 | ddes send --classic -        one integer a line; prints the total
+  ddes serve                     serve on 127.0.0.1:5566; `exit` stops it
+  ddes connect                   the interactive client: 30 sends an integer, 50 disconnects
+  ddes send 42 50                print 42, then 92
+  seq 1 100 | ddes send -        one integer a line; prints the total
+  ddes total                     what is counted so far
 
 Exit codes: 0 ok, 1 no, 2 usage, 3 cannot connect, 4 identity or server key, 5 integrity,
 6 timeout, 130 interrupted.";
@@ -29,28 +31,68 @@ pub(crate) enum Command {
     /// Serve clients until `exit`, Ctrl-C or SIGTERM
     #[command(after_help = "\
 Examples:
-  ddes serve --classic
-  ddes serve --classic --listen 0.0.0.0:5566 --idle-secs 300
-  ddes serve --classic --listen 127.0.0.1:0 --json      first line: the address taken
+  ddes serve
+  ddes serve --listen 0.0.0.0:5566 --idle-secs 300
+  ddes serve --listen 127.0.0.1:0 --json      first line: the address taken
+  ddes serve --classic                        the original's clients too: NOT SECURE
 
+Who may connect: the identities of the same home, and those of `ddes authorize`; nobody else.
 On a terminal the console takes: exit, sessions, end ID, end all, totals, help.")]
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Talk to a server at a prompt: 30 sends an integer, 50 disconnects
     #[command(after_help = "\
 Examples:
-  ddes connect --classic
-  ddes connect --classic --server counter.example:5566 --timeout 30")]
+  ddes connect
+  ddes connect --server counter.example:5566 --as kitchen
+  ddes connect --classic                      to the original's server: NOT SECURE")]
     Connect(ConnectArgs),
     /// Send integers and print the running total
     #[command(after_help = "\
 Examples:
-  ddes send --classic 42 50              prints the total after each: 42, then 92
-  ddes send --classic - < counts.txt     one integer a line; prints the last total
-  ddes send --classic --json 42 50       one JSON object for each integer
+  ddes send 42 50                        prints the total after each: 42, then 92
+  ddes send - < counts.txt               one integer a line; prints the last total
+  ddes send --json 42 50                 one JSON object for each integer
+  ddes send --outbox DIR - < counts.txt  each counts exactly once, across crashes of either side
+  ddes send --outbox DIR                 delivers what an outbox holds
 
-The session ends with opcode 50. The original server, and `ddes serve --classic-end-all`, then
-end every other client's session too.")]
+An outbox holds each integer and its number on disk until the server's ledger covers it. After a
+crash, --resume goes on in the same input where the outbox stopped taking it; --fresh starts with
+another input. Without an outbox nothing counts twice within the command's life, and no more is
+promised.")]
     Send(SendArgs),
+    /// Print the total of an identity
+    #[command(after_help = "\
+Examples:
+  ddes total
+  ddes total --as kitchen --json
+
+This opens a session: another one of the same identity ends.")]
+    Total(TotalArgs),
+    /// Make and show keys
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// The servers whose keys are known
+    #[command(subcommand)]
+    Trust(TrustCommand),
+    /// Who may connect to the servers of this home
+    #[command(after_help = "\
+Examples:
+  ddes authorize 'ssh-ed25519 AAAA... anna@laptop'
+  ddes authorize anna.pub --name anna --expires 20271231Z
+  ddes authorize ops.pub --role operator
+  ddes authorize ls
+  ddes authorize rm anna
+
+A running server takes the change up by itself; sessions of a removed key end.")]
+    Authorize(AuthorizeArgs),
+}
+
+/// Where keys and trust are kept.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct HomeArgs {
+    /// Folder of keys and trust [default: $XDG_CONFIG_HOME/ddes or ~/.config/ddes]
+    #[arg(long, value_name = "DIR", env = "DDES_HOME")]
+    pub(crate) home: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]
@@ -62,9 +104,19 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "SECS", default_value = "60", env = "DDES_IDLE_SECS",
           value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub(crate) idle_secs: u32,
-    /// Serve the original's wire: NOT SECURE, for study and for the original's clients
+    /// Suites taken; give it again for more [default: hybrid, hybrid-3072, hybrid-4096]
+    #[arg(long, value_name = "SUITE", value_enum, value_delimiter = ',')]
+    pub(crate) suite: Vec<SuiteName>,
+    /// Let in whoever holds any key, as the original does: NOT SECURE
+    #[arg(long)]
+    pub(crate) allow_any: bool,
+    /// Serve the original's wire too, to clients that wait for the server to speak: NOT SECURE
     #[arg(long)]
     pub(crate) classic: bool,
+    /// With --classic: how long a client must be silent; 0 serves the original's wire alone
+    #[arg(long, value_name = "MS", default_value = "250", requires = "classic",
+          value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    pub(crate) classic_wait_ms: u32,
     /// With --classic: one client's 50 ends every session, as in the original
     #[arg(long, requires = "classic")]
     pub(crate) classic_end_all: bool,
@@ -75,10 +127,16 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "N", default_value = "4096",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) max_connections: u32,
+    /// Most connections of one address that have not proven an identity yet
+    #[arg(long, value_name = "N", default_value = "256",
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) max_unproven: u32,
     /// Longest wait for sessions to end when the server stops
     #[arg(long, value_name = "SECS", default_value = "20",
           value_parser = clap::value_parser!(u32).range(0..=3_600))]
     pub(crate) drain_secs: u32,
+    #[command(flatten)]
+    pub(crate) home: HomeArgs,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 }
@@ -90,12 +148,35 @@ pub(crate) enum GroupName {
     Ffdhe4096,
 }
 
-impl From<GroupName> for NamedGroup {
-    fn from(name: GroupName) -> Self {
+/// The suites by their names; those of `ddes` are for study.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SuiteName {
+    Hybrid,
+    #[value(name = "hybrid-3072")]
+    Hybrid3072,
+    #[value(name = "hybrid-4096")]
+    Hybrid4096,
+    Ddes,
+    #[value(name = "ddes-3072")]
+    Ddes3072,
+    #[value(name = "ddes-4096")]
+    Ddes4096,
+}
+
+impl SuiteName {
+    /// What a server takes where none is named.
+    pub(crate) const DEFAULT: [Self; 3] = [Self::Hybrid, Self::Hybrid3072, Self::Hybrid4096];
+}
+
+impl From<SuiteName> for Suite {
+    fn from(name: SuiteName) -> Self {
         match name {
-            GroupName::Ffdhe2048 => Self::Ffdhe2048,
-            GroupName::Ffdhe3072 => Self::Ffdhe3072,
-            GroupName::Ffdhe4096 => Self::Ffdhe4096,
+            SuiteName::Hybrid => Self::Hybrid(GroupSize::Bits2048),
+            SuiteName::Hybrid3072 => Self::Hybrid(GroupSize::Bits3072),
+            SuiteName::Hybrid4096 => Self::Hybrid(GroupSize::Bits4096),
+            SuiteName::Ddes => Self::Ddes(GroupSize::Bits2048),
+            SuiteName::Ddes3072 => Self::Ddes(GroupSize::Bits3072),
+            SuiteName::Ddes4096 => Self::Ddes(GroupSize::Bits4096),
         }
     }
 }
@@ -108,9 +189,32 @@ pub(crate) struct ConnectArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct SendArgs {
-    /// Integers from 0 to 18446744073709551615, or `-` for one a line from standard input
-    #[arg(value_name = "N", required = true, allow_negative_numbers = true)]
+    /// Integers, or `-` for one a line from standard input
+    #[arg(value_name = "N", required_unless_present = "outbox", allow_negative_numbers = true)]
     pub(crate) values: Vec<String>,
+    /// Keep each integer in this folder until the server's ledger covers it
+    #[arg(long, value_name = "DIR", conflicts_with = "classic")]
+    pub(crate) outbox: Option<PathBuf>,
+    /// With --outbox: the input is that of a run that was cut off; go on where it stopped
+    #[arg(long, requires = "outbox", conflicts_with = "fresh")]
+    pub(crate) resume: bool,
+    /// With --outbox: the input is another than that of a run that was cut off
+    #[arg(long, requires = "outbox")]
+    pub(crate) fresh: bool,
+    /// With --outbox: a new outbox goes on from what the account has counted before
+    #[arg(long, requires = "outbox")]
+    pub(crate) adopt: bool,
+    /// How long to try to reach the server [default: 0 at first and 60 after a session was lost;
+    /// with --outbox 86400]
+    #[arg(long, value_name = "SECS", conflicts_with = "classic",
+          value_parser = clap::value_parser!(u32).range(0..=31_536_000))]
+    pub(crate) retry_secs: Option<u32>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TotalArgs {
     #[command(flatten)]
     pub(crate) client: ClientArgs,
 }
@@ -120,15 +224,41 @@ pub(crate) struct ClientArgs {
     /// The server
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:5566", env = "DDES_SERVER")]
     pub(crate) server: String,
+    #[command(flatten)]
+    pub(crate) identity: IdentityArgs,
+    /// The one suite spoken
+    #[arg(long, value_enum, default_value = "hybrid", conflicts_with = "classic")]
+    pub(crate) suite: SuiteName,
+    /// The fingerprint of a server that is met for the first time, instead of a question
+    #[arg(long, value_name = "SHA256:...", conflicts_with = "classic")]
+    pub(crate) trust: Option<String>,
+    /// Never ask anything
+    #[arg(long)]
+    pub(crate) no_input: bool,
     /// Speak the original's wire: NOT SECURE, for study and for the original's server
     #[arg(long)]
     pub(crate) classic: bool,
-    /// Longest wait for the connection, for each step of the handshake and for each answer
-    /// [default: 10, but 120 for the handshake: the original needs up to a minute for its key]
+    /// Longest wait for the connection, for the handshake and for each answer
+    /// [default: 10, but 120 for a classic handshake: the original needs up to a minute for its key]
     #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub(crate) timeout: Option<u32>,
     #[command(flatten)]
+    pub(crate) home: HomeArgs,
+    #[command(flatten)]
     pub(crate) output: OutputArgs,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct IdentityArgs {
+    /// The identity of the home to act as, made at first use [default: default]
+    #[arg(long = "as", value_name = "NAME", env = "DDES_AS")]
+    pub(crate) identity: Option<String>,
+    /// An OpenSSH Ed25519 key instead: the private file, or the .pub of one that an ssh-agent holds
+    #[arg(long, value_name = "FILE", conflicts_with = "identity")]
+    pub(crate) key: Option<PathBuf>,
+    /// Read the key's passphrase from this file descriptor
+    #[arg(long, value_name = "N")]
+    pub(crate) passphrase_fd: Option<u32>,
 }
 
 impl ClientArgs {
@@ -138,7 +268,152 @@ impl ClientArgs {
     }
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Make an identity
+    #[command(after_help = "Example:\n  ddes key new kitchen")]
+    New {
+        /// Its name
+        #[arg(value_name = "NAME", default_value = "default")]
+        name: String,
+        #[command(flatten)]
+        home: HomeArgs,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Show an identity: its public key, fingerprint and UUID
+    #[command(after_help = "\
+Examples:
+  ddes key show
+  ddes key show --key ~/.ssh/id_ed25519
+  ddes key show --server-key           what clients of this home's server are asked to compare")]
+    Show {
+        #[command(flatten)]
+        identity: IdentityArgs,
+        /// The key of this home's server instead
+        #[arg(long, conflicts_with_all = ["identity", "key"])]
+        server_key: bool,
+        #[command(flatten)]
+        home: HomeArgs,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+}
+
+impl KeyCommand {
+    /// Whether programs read the output.
+    pub(crate) fn is_json(&self) -> bool {
+        match self {
+            Self::New { output, .. } | Self::Show { output, .. } => output.json,
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TrustCommand {
+    /// List the servers known
+    Ls {
+        #[command(flatten)]
+        home: HomeArgs,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Add a server's key; an address may have several, so that a key can be changed in advance
+    #[command(after_help = "Example:\n  ddes trust add counter.example:5566 'ssh-ed25519 AAAA...'")]
+    Add {
+        /// The server as it is dialled
+        #[arg(value_name = "HOST:PORT")]
+        server: String,
+        /// Its public key: a line, or a file
+        key: String,
+        #[command(flatten)]
+        home: HomeArgs,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Forget the keys of a server
+    Rm {
+        /// The server as it is dialled
+        #[arg(value_name = "HOST:PORT")]
+        server: String,
+        #[command(flatten)]
+        home: HomeArgs,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+}
+
+impl TrustCommand {
+    /// Whether programs read the output.
+    pub(crate) fn is_json(&self) -> bool {
+        match self {
+            Self::Ls { output, .. } | Self::Add { output, .. } | Self::Rm { output, .. } => output.json,
+        }
+    }
+}
+
 #[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct AuthorizeArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<AuthorizeCommand>,
+    /// A public key: a line `ssh-ed25519 AAAA...`, or a file
+    #[arg(required = true)]
+    pub(crate) key: Option<String>,
+    /// The name shown for it [default: the key's comment]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// What it may do beside counting
+    #[arg(long, value_enum, default_value = "client")]
+    pub(crate) role: RoleName,
+    /// Until when: YYYYMMDD[HHMM[SS]]Z
+    #[arg(long, value_name = "TIME")]
+    pub(crate) expires: Option<String>,
+    #[command(flatten)]
+    pub(crate) home: HomeArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RoleName {
+    /// Counts
+    Client,
+    /// May end every session too
+    Operator,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuthorizeCommand {
+    /// List who may connect
+    Ls {
+        #[command(flatten)]
+        home: HomeArgs,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Remove a key, by its line, file, fingerprint or name
+    Rm {
+        /// Which
+        key: String,
+        #[command(flatten)]
+        home: HomeArgs,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+}
+
+impl AuthorizeArgs {
+    /// Whether programs read the output.
+    pub(crate) fn is_json(&self) -> bool {
+        match &self.command {
+            Some(AuthorizeCommand::Ls { output, .. } | AuthorizeCommand::Rm { output, .. }) => output.json,
+            None => self.output.json,
+        }
+    }
+}
+
+#[derive(Args, Clone, Debug)]
 pub(crate) struct OutputArgs {
     /// One JSON object a line on standard output
     #[arg(long)]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use ddes_client::classic::ConnectError;
+use ddes_client::ConnectError;
 use ddes_session::classic::{ClientEnd, ClientFault};
 use serde_json::json;
 
@@ -53,11 +53,9 @@ impl Failure {
         Self::new(Code::Interrupted, "interrupted")
     }
 
-    /// D-DDES/2 is asked for, which this version does not speak.
-    pub(crate) fn classic_only(command: &str) -> Self {
-        Self::new(Code::Usage, format!("`ddes {command}` speaks only the classic profile so far"))
-            .cause("the secure profile, D-DDES/2, is not part of this version")
-            .next(format!("ddes {command} --classic     (not secure: for study, on a network you trust)"))
+    /// What happened.
+    pub(crate) fn what(&self) -> &str {
+        &self.what
     }
 
     /// Prefixes what happened: how far the work had come, say.
@@ -86,24 +84,10 @@ impl Failure {
     }
 }
 
+/// Of a classic server.
 impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
-        let failure = |code| Self::new(code, error.to_string());
-        match &error {
-            ConnectError::Resolve { .. } => failure(Code::Connect)
-                .cause("the name does not resolve, or HOST:PORT is misspelt")
-                .next("--server HOST:PORT, for example --server 127.0.0.1:5566"),
-            ConnectError::Refused { .. } => failure(Code::Connect)
-                .cause("no server runs there, or it listens on another port")
-                .next("ddes serve --classic     (in another terminal)"),
-            ConnectError::TimedOut { .. } => failure(Code::Timeout)
-                .cause("the host is down, or a firewall drops the packets")
-                .next("--timeout SECS to wait longer"),
-            ConnectError::Failed { .. } => {
-                failure(Code::Connect).next("check --server HOST:PORT and the network")
-            }
-            ConnectError::Randomness(_) => failure(Code::No),
-        }
+        crate::refusal::of_connect(&error, "ddes serve --classic     (in another terminal)")
     }
 }
 
@@ -143,7 +127,7 @@ impl From<ClientFault> for Failure {
                 .cause("the message was changed on its way, or the two sides hold different keys"),
             ClientFault::HandshakeTimeout { silent: true, .. } => failure(Code::Timeout)
                 .cause("what listens there waits for the client to speak first, or is busy: a classic server speaks first")
-                .next("check --server HOST:PORT, or --timeout SECS to wait longer"),
+                .next("without --classic, if it speaks D-DDES/2; or --timeout SECS to wait longer"),
             ClientFault::HandshakeTimeout { .. } | ClientFault::ReplyTimeout { .. } | ClientFault::TakesNothing => {
                 failure(Code::Timeout).next("--timeout SECS to wait longer")
             }

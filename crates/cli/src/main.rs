@@ -2,10 +2,19 @@
 
 mod args;
 mod classic;
+mod connect;
 mod failure;
+mod home;
+mod input;
+mod keys;
+mod meet;
 mod prompt;
+mod refusal;
 mod screen;
+mod send;
 mod serve;
+mod total;
+mod who;
 
 use std::process::ExitCode;
 
@@ -18,8 +27,18 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let (json, outcome) = match cli.command {
         Command::Serve(args) => (args.output.json, serve::run(&args)),
-        Command::Connect(args) => (args.client.output.json, classic::connect::run(&args)),
-        Command::Send(args) => (args.client.output.json, classic::send::run(&args)),
+        Command::Connect(args) => (
+            args.client.output.json,
+            if args.client.classic { classic::connect::run(&args) } else { connect::run(&args) },
+        ),
+        Command::Send(args) => (
+            args.client.output.json,
+            if args.client.classic { classic::send::run(&args) } else { send::run(&args) },
+        ),
+        Command::Total(args) => (args.client.output.json, total::run(&args)),
+        Command::Key(command) => (command.is_json(), keys::key(&command)),
+        Command::Trust(command) => (command.is_json(), keys::trust(&command)),
+        Command::Authorize(args) => (args.is_json(), keys::authorize(&args)),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

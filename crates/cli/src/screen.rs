@@ -30,6 +30,11 @@ impl Line {
         self
     }
 
+    /// As people read it.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     fn json(&self) -> String {
         let mut object = Map::new();
         object.insert("schema_version".into(), SCHEMA_VERSION.into());
@@ -137,16 +142,36 @@ pub(crate) fn number(value: &impl ToString) -> Value {
 
 /// The classic profile's loud mark.
 pub(crate) fn warn_of_classic() {
+    warn(
+        "the classic profile is NOT SECURE.",
+        "Nobody is authenticated, frames can be replayed,\n         and Double DES falls to about 2^57 work. For study and the original's programs only.",
+    );
+}
+
+/// The mark of the suites without ML-KEM and ChaCha20.
+pub(crate) fn warn_of_ddes(quiet: bool) {
+    if !quiet {
+        warn(
+            "the suite ddes keeps secrets no better than Double DES:",
+            "about 2^57 work.\n         Totals stay exact and authentic. For study, or a policy that demands it.",
+        );
+    }
+}
+
+/// The mark of a server that lets everybody in.
+pub(crate) fn warn_of_any() {
+    warn(
+        "--allow-any lets in WHOEVER HOLDS ANY KEY.",
+        "Each still keeps a sum of its own.\n         To let in only those you know: ddes authorize KEY",
+    );
+}
+
+fn warn(loud: &str, rest: &str) {
     let style = anstyle::Style::new().bold().fg_color(Some(anstyle::AnsiColor::Red.into()));
     let (on, off) = if io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
         (style.render().to_string(), style.render_reset().to_string())
     } else {
         (String::new(), String::new())
     };
-    eprintln!(
-        "{on}WARNING: the classic profile is NOT SECURE.{off} Nobody is authenticated, frames can be replayed,"
-    );
-    eprintln!(
-        "         and Double DES falls to about 2^57 work. For study and the original's programs only."
-    );
+    eprintln!("{on}WARNING: {loud}{off} {rest}");
 }

@@ -38,7 +38,7 @@ mod tests {
         assert_eq!(waits[..3], [100, 200, 400].map(Duration::from_millis));
         assert_eq!(waits[11], MOST);
         assert_eq!(backoff.next(0), Duration::ZERO);
-        assert_eq!(backoff.next(u64::MAX / 2).as_secs(), 14);
+        assert_eq!(backoff.next(u64::MAX / 2).as_secs(), 15);
         backoff.reset();
         assert_eq!(backoff.next(u64::MAX), FIRST);
     }

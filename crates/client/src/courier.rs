@@ -12,7 +12,7 @@ use ddes_wire::v2::{Outcome, Reason, Scope, Status, Welcome};
 use ddes_wire::{Sequence, Total};
 
 use crate::backoff::Backoff;
-use crate::outbox::{JournalError, Objection, Outbox, TakeError};
+use crate::outbox::{JournalError, Mark, Objection, Outbox, TakeError};
 use crate::signer::Signer;
 use crate::v2::{Connection, EnterError, Options};
 
@@ -27,12 +27,8 @@ const UNAVAILABLE_WAIT: Duration = Duration::from_secs(1);
 pub struct Terms {
     /// Where and how to connect.
     pub options: Options,
-    /// The server's keys.
-    pub trusted: Vec<PublicKey>,
     /// Who delivers.
     pub signer: Signer,
-    /// A new outbox may go on from an account's history.
-    pub adopt: bool,
     /// For how long the first connection is tried for; zero is one attempt.
     pub patience_first: Duration,
     /// For how long to try again once there has been one.
@@ -120,6 +116,10 @@ struct Up {
 /// An outbox on its way.
 pub struct Courier {
     terms: Arc<Terms>,
+    /// The server's keys.
+    trusted: Vec<PublicKey>,
+    /// A new outbox may go on from an account's history.
+    adopt: bool,
     outbox: Outbox,
     link: Link,
     backoff: Backoff,
@@ -135,11 +135,36 @@ impl std::fmt::Debug for Courier {
 }
 
 impl Courier {
-    /// Connects at once, whether or not something waits.
-    pub fn new(terms: Terms, outbox: Outbox) -> Self {
+    /// Connects at once, whether or not something waits. The server must prove one of the keys `trusted`.
+    pub fn new(terms: Terms, trusted: Vec<PublicKey>, outbox: Outbox) -> Self {
         let now = Instant::now();
-        let link = Link::Down { at: Some(now) };
-        Self { terms: Arc::new(terms), outbox, link, backoff: Backoff::default(), down_since: now, opened_once: false }
+        Self {
+            terms: Arc::new(terms),
+            trusted,
+            adopt: false,
+            outbox,
+            link: Link::Down { at: Some(now) },
+            backoff: Backoff::default(),
+            down_since: now,
+            opened_once: false,
+        }
+    }
+
+    /// After [`EnterError::Untrusted`]: the key is the server's. It is connected again.
+    pub fn trust(&mut self, key: PublicKey) {
+        self.trusted.push(key);
+        self.connect();
+    }
+
+    /// After [`Objection::History`]: the outbox may go on from there. It is connected again.
+    pub fn adopt(&mut self) {
+        self.adopt = true;
+        self.connect();
+    }
+
+    fn connect(&mut self) {
+        self.down_since = Instant::now();
+        self.link = Link::Down { at: Some(self.down_since) };
     }
 
     /// What waits.
@@ -148,13 +173,17 @@ impl Courier {
     }
 
     /// Takes values; see [`Outbox::take`]. They go out with the next [`Self::next`].
-    pub fn take(&mut self, values: &[i64], position: u64) -> Result<(), TakeError> {
-        self.outbox.take(values, position)?;
-        if let Link::Down { at: at @ None } = &mut self.link {
-            *at = Some(Instant::now());
-            self.down_since = Instant::now();
+    pub fn take(&mut self, values: &[i64], mark: Mark) -> Result<(), TakeError> {
+        self.outbox.take(values, mark)?;
+        if let Link::Down { at: None } = &self.link {
+            self.connect();
         }
         Ok(())
+    }
+
+    /// Another input begins; see [`Outbox::begin_input`].
+    pub fn begin_input(&mut self) -> Result<(), JournalError> {
+        self.outbox.begin_input()
     }
 
     /// The input is done; see [`Outbox::finish_input`].
@@ -169,9 +198,9 @@ impl Courier {
                 Link::Down { at: None } => std::future::pending::<()>().await,
                 Link::Down { at: Some(at) } => {
                     tokio::time::sleep_until((*at).into()).await;
-                    let terms = Arc::clone(&self.terms);
+                    let (terms, trusted) = (Arc::clone(&self.terms), self.trusted.clone());
                     self.link = Link::Opening(Box::pin(async move {
-                        Connection::open(&terms.options, &terms.trusted, &terms.signer).await
+                        Connection::open(&terms.options, &trusted, &terms.signer).await
                     }));
                 }
                 Link::Opening(opening) => match opening.await {
@@ -220,7 +249,12 @@ impl Courier {
     }
 
     fn opened(&mut self, connection: Connection, welcome: Welcome) -> Result<Delivery, CourierError> {
-        self.outbox.admit(&welcome, self.terms.adopt)??;
+        let admitted = self.outbox.admit(&welcome, self.adopt)?;
+        if let Err(objection) = admitted {
+            // Nothing is sent, and nothing is tried again, until a person has looked.
+            self.link = Link::Down { at: None };
+            return Err(objection.into());
+        }
         self.opened_once = true;
         self.link = Link::Up(Box::new(Up {
             connection,

@@ -83,7 +83,9 @@ impl Connection {
                 Some(ClientEvent::Ended(end)) => return Err(EnterError::Ended(end)),
                 // Before 20 the session knows no answers.
                 Some(ClientEvent::Answered(_)) | None => {
-                    return Err(EnterError::Ended(ClientEnd::Fault(ddes_session::v2::ClientFault::Truncated)));
+                    return Err(EnterError::Ended(ClientEnd::Fault(
+                        ddes_session::v2::ClientFault::Truncated,
+                    )));
                 }
             }
         }
@@ -91,10 +93,10 @@ impl Connection {
 
     async fn prove(&mut self, signer: &Signer) -> Result<(), EnterError> {
         let key = signer.public();
-        // The server has just proven itself, so there is something to sign.
-        let claim = self.0.session.claim(&key).unwrap_or(Vec::new());
+        // None once the session has ended; its next event says so.
+        let Some(claim) = self.0.session.claim(&key) else { return Ok(()) };
         let signature = signer.sign(Namespace::Client, &claim).await?;
-        // A session that ended meanwhile says so with its next event.
+        // And so it does if it ended meanwhile.
         self.0.session.prove(Instant::now(), &key, signature).unwrap_or(());
         Ok(())
     }

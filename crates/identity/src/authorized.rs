@@ -70,6 +70,11 @@ impl AuthorizedKeys {
         self.0.get(key).filter(|grant| grant.expires.is_none_or(|expires| now < expires))
     }
 
+    /// Every key with what it may do, expired ones too, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (&PublicKey, &Grant)> {
+        self.0.iter()
+    }
+
     /// How many keys it lists.
     pub fn len(&self) -> usize {
         self.0.len()

@@ -110,7 +110,10 @@ fn read(path: &Path) -> io::Result<String> {
     };
     let mode = file.metadata()?.mode();
     if mode & 0o022 != 0 {
-        return Err(io::Error::other(format!("others can write it (mode {:03o}): chmod go-w it", mode & 0o777)));
+        return Err(io::Error::other(format!(
+            "others can write it (mode {:03o}): chmod go-w it",
+            mode & 0o777
+        )));
     }
     let mut text = String::new();
     file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;

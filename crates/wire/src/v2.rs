@@ -398,6 +398,24 @@ impl Reason {
         Self::TooOld,
     ];
 
+    /// What people are told of it.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Bye => "bye",
+            Self::Idle => "no data came for too long",
+            Self::ShuttingDown => "the server is shutting down",
+            Self::Superseded => "a newer session of the same identity has begun",
+            Self::NotAuthorized => "not authorized",
+            Self::Token => "the session token is wrong",
+            Self::Authentication => "a message failed its authentication",
+            Self::Protocol => "protocol error",
+            Self::Unsupported => "this version or suite is not taken here",
+            Self::TooMany => "too many sessions, or too fast",
+            Self::Operator => "ended by an operator",
+            Self::TooOld => "the session is too old; connect again",
+        }
+    }
+
     /// The reason of a number.
     pub fn from_number(number: u8) -> Option<Self> {
         Self::ALL.get(usize::from(number)).copied()

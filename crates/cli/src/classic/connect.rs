@@ -16,7 +16,7 @@ const MENU: &str = "Enter opcode (30 to send data, 50 to disconnect): ";
 const INTEGER: &str = "Enter an integer: ";
 
 pub(crate) fn run(args: &ConnectArgs) -> Result<(), Failure> {
-    let options = options(&args.client, "connect")?;
+    let options = options(&args.client)?;
     let (mut prompt, mut screen) = if args.client.output.json {
         (Prompt::on_pipe()?, Screen::json())
     } else if screen::is_interactive() {

@@ -17,12 +17,9 @@ const REPLY_MAX: Duration = Duration::from_secs(10);
 /// The original computes fresh parameters for each connection: 1 s to 60 s of work.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(120);
 
-const AMOUNT_RANGE: &str = "0 to 18446744073709551615 (2^64 - 1)";
+const AMOUNT_RANGE: &str = "0 to 18446744073709551615 (2^64 - 1) on the classic wire";
 
-fn options(args: &ClientArgs, command: &str) -> Result<Options, Failure> {
-    if !args.classic {
-        return Err(Failure::classic_only(command));
-    }
+fn options(args: &ClientArgs) -> Result<Options, Failure> {
     if !args.output.quiet {
         screen::warn_of_classic();
     }
@@ -39,14 +36,5 @@ fn options(args: &ClientArgs, command: &str) -> Result<Options, Failure> {
 
 /// An integer the classic wire can carry, or what is wrong with it.
 fn amount(text: &str) -> Result<u64, String> {
-    let text = text.trim();
-    text.parse().map_err(|_| {
-        let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-        if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            format!("{text} is outside the classic range, {AMOUNT_RANGE}")
-        } else {
-            let shown: String = text.chars().filter(|c| !c.is_control()).take(40).collect();
-            format!("'{shown}' is not an integer")
-        }
-    })
+    crate::input::integer(text, AMOUNT_RANGE)
 }

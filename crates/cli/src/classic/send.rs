@@ -1,28 +1,24 @@
 //! `ddes send --classic`: integers from the command line, a file or a pipe.
 
-use std::fmt;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, IsTerminal, Seek};
-use std::os::fd::AsFd;
-use std::time::Duration;
+use std::io::{self, BufReader, Seek};
 
 use ddes_client::classic::{Connection, CountError, Options};
 use ddes_session::classic::ClientEvent;
 use ddes_wire::Total;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use indicatif::ProgressBar;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{amount, options};
 use crate::args::SendArgs;
 use crate::failure::{Code, Failure};
-use crate::prompt::{Input, Prompt, read_line};
+use crate::input::{self, next_line, parse_line, stdin_file};
+use crate::prompt::{Input, Prompt};
 use crate::screen::{Line, Screen, number};
-
-const REDRAW: Duration = Duration::from_millis(100);
 
 pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
     let mut source = Source::open(&args.values)?;
-    let options = options(&args.client, "send")?;
+    let options = options(&args.client)?;
     let mut screen = if args.client.output.json { Screen::json() } else { Screen::plain() };
     let progress = source.progress(args.client.output.quiet);
     let outcome = crate::runtime()?.block_on(async {
@@ -68,7 +64,7 @@ async fn send(
 fn announce(progress: &ProgressBar, event: &ClientEvent) {
     if let ClientEvent::Ready { .. } = event {
         progress.reset_elapsed();
-        progress.enable_steady_tick(REDRAW);
+        progress.enable_steady_tick(input::REDRAW);
     }
 }
 
@@ -128,7 +124,7 @@ impl Source {
         };
         let mut reader = BufReader::new(file);
         let (mut line, mut count) = (0, 0);
-        while let Some(value) = next_line(&mut reader, &mut line) {
+        while let Some(value) = next_line(&mut reader, &mut line, amount) {
             value?;
             count += 1;
         }
@@ -140,14 +136,14 @@ impl Source {
     async fn next(&mut self, connection: &mut Connection) -> Result<Option<u64>, Failure> {
         let (lines, line) = match self {
             Self::Arguments { values, .. } => return Ok(values.next()),
-            Self::File { reader, line, .. } => return next_line(reader, line).transpose(),
+            Self::File { reader, line, .. } => return next_line(reader, line, amount).transpose(),
             Self::Pipe { lines, line } => (lines, line),
         };
         loop {
             lines.ask("");
             tokio::select! {
                 input = lines.line() => match input {
-                    Input::Text(text) => match parse_line(&text, line) {
+                    Input::Text(text) => match parse_line(&text, line, amount) {
                         Some(value) => return value.map(Some),
                         None => continue,
                     },
@@ -167,58 +163,11 @@ impl Source {
         matches!(self, Self::File { .. } | Self::Pipe { .. })
     }
 
-    /// A bar where the end is known, a counter where not, nothing where nobody watches.
     fn progress(&self, quiet: bool) -> ProgressBar {
-        let (length, long) = match self {
-            Self::Arguments { count, .. } => (Some(*count), false),
-            Self::File { count, .. } => (Some(*count), true),
-            Self::Pipe { .. } => (None, true),
-        };
-        if quiet || !long || !io::stderr().is_terminal() {
-            return ProgressBar::with_draw_target(length, ProgressDrawTarget::hidden());
-        }
-        let template = match length {
-            Some(_) => "{wide_bar} {pos}/{len} {rate} {eta} left",
-            None => "{spinner} {pos} sent {rate}",
-        };
-        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-        // The bar's own rate has four decimals.
-        let style = style.with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
-            // A bar that cannot be drawn is no reason to stop sending.
-            write!(out, "{:.0}/s", state.per_sec()).unwrap_or(());
-        });
-        ProgressBar::with_draw_target(length, ProgressDrawTarget::stderr()).with_style(style)
-    }
-}
-
-/// The integer of the next line that is not blank.
-fn next_line(reader: &mut impl BufRead, line: &mut u64) -> Option<Result<u64, Failure>> {
-    loop {
-        match read_line(reader) {
-            Input::Text(text) => {
-                if let Some(value) = parse_line(&text, line) {
-                    return Some(value);
-                }
-            }
-            Input::End | Input::Interrupted => return None,
+        match self {
+            Self::Arguments { count, .. } => input::progress(Some(*count), true),
+            Self::File { count, .. } => input::progress(Some(*count), quiet),
+            Self::Pipe { .. } => input::progress(None, quiet),
         }
     }
-}
-
-/// The integer of a line; `None` for a blank one.
-fn parse_line(text: &str, line: &mut u64) -> Option<Result<u64, Failure>> {
-    *line += 1;
-    if text.trim().is_empty() {
-        return None;
-    }
-    Some(amount(text).map_err(|what| {
-        Failure::new(Code::Usage, format!("line {line}: {what}"))
-            .next("one integer a line, blank lines are skipped")
-    }))
-}
-
-/// Standard input, if it is a file that can be read twice.
-fn stdin_file() -> io::Result<Option<File>> {
-    let file = File::from(io::stdin().as_fd().try_clone_to_owned()?);
-    Ok(file.metadata()?.is_file().then_some(file))
 }

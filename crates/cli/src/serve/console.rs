@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use ddes_server::endpoint::{Notice, NoticeEvent, SessionView};
-use ddes_server::{Handle, Stopped};
+use ddes_server::endpoint::{NoticeEvent, SessionView};
+use ddes_server::{Handle, Report, Stopped};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
@@ -20,7 +20,7 @@ const TICK: Duration = Duration::from_secs(1);
 
 pub(super) struct Console {
     pub(super) handle: Handle,
-    pub(super) notices: mpsc::Receiver<Notice>,
+    pub(super) notices: mpsc::Receiver<Report>,
     pub(super) dropped: Arc<AtomicU64>,
     pub(super) stopped: oneshot::Receiver<Option<Stopped>>,
     /// Integers and sums are shown to a person at the terminal, and kept out of logs.
@@ -63,7 +63,11 @@ impl Console {
         }
     }
 
-    fn show(&self, screen: &mut Screen, notice: &Notice) {
+    fn show(&self, screen: &mut Screen, report: &Report) {
+        let notice = match report {
+            Report::Session(notice) => notice,
+            Report::Access(fault) => return screen.show(&lines::access_fault(fault)),
+        };
         let routine = matches!(
             notice.event,
             NoticeEvent::Received { .. } | NoticeEvent::ResultSent { .. } | NoticeEvent::Ignored { .. }

@@ -3,20 +3,57 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use ddes_server::endpoint::{Notice, NoticeEvent, SessionView};
+use ddes_server::endpoint::{Admitted, Notice, NoticeEvent, SessionView};
 use ddes_session::classic::{End, Fault, Reason};
+use ddes_session::v2;
+use ddes_wire::ClientId;
 use ddes_wire::classic::text;
+use ddes_wire::v2::Status;
 
+use crate::args::ServeArgs;
+use crate::home::Home;
 use crate::screen::{Line, number};
 
 pub(super) fn starting() -> Line {
     Line::new("starting", "[SERVER STARTING] Server is starting...")
 }
 
-pub(super) fn listening(address: SocketAddr) -> Line {
-    Line::new("listening", format!("[SERVER LISTENING] Server is listening on {address}"))
+pub(super) fn listening(address: SocketAddr, args: &ServeArgs) -> Line {
+    let profiles = match (args.classic, args.classic_wait_ms) {
+        (false, _) => "D-DDES/2",
+        (true, 0) => "classic",
+        (true, _) => "D-DDES/2, classic",
+    };
+    Line::new("listening", format!("[SERVER LISTENING] Server is listening on {address} ({profiles})"))
         .with("addr", address.to_string())
-        .with("profile", "classic")
+        .with("profiles", profiles)
+}
+
+/// What a client is asked to compare.
+pub(super) fn server_key(fingerprint: &str, is_new: bool) -> Line {
+    let new = if is_new { " (just made)" } else { "" };
+    Line::new("server_key", format!("[SERVER KEY] {fingerprint}{new}: clients compare this at first contact"))
+        .with("fingerprint", fingerprint)
+        .with("new", is_new)
+}
+
+pub(super) fn access(home: &Home) -> Line {
+    let (keys, _) = home.lists().read();
+    let (list, own) = (home.authorized_keys(), home.identities());
+    let text = format!(
+        "[ACCESS] {} may connect: {} and the identities in {}. To add one: ddes authorize KEY",
+        keys.len(),
+        list.display(),
+        own.display()
+    );
+    Line::new("access", text)
+        .with("keys", keys.len())
+        .with("authorized_keys", list.display().to_string())
+        .with("identities", own.display().to_string())
+}
+
+pub(super) fn access_fault(fault: &str) -> Line {
+    Line::new("access_fault", format!("[ACCESS] {fault}")).with("fault", fault)
 }
 
 pub(super) fn shutting_down() -> Line {
@@ -52,8 +89,9 @@ pub(super) fn session_count(count: usize) -> Line {
 pub(super) fn session(now: Instant, view: &SessionView) -> Line {
     let seconds = view.idle_at.map(|at| at.saturating_duration_since(now).as_secs());
     let state = seconds.map_or("in its handshake".to_owned(), |seconds| format!("{seconds} s left"));
+    let who = view.admitted.as_ref().map_or(String::new(), |admitted| format!("  {}", name(admitted)));
     let text = format!(
-        "  #{} {}  {} integers, sum {}, {state}",
+        "  #{} {}{who}  {} integers, sum {}, {state}",
         view.connection.serial(),
         view.peer,
         view.count,
@@ -62,6 +100,7 @@ pub(super) fn session(now: Instant, view: &SessionView) -> Line {
     Line::new("session", text)
         .with("session", view.connection.serial())
         .with("peer", view.peer.to_string())
+        .with("identity", view.admitted.as_ref().map(|admitted| admitted.key.fingerprint()))
         .with("count", view.count)
         .with("sum", number(&view.sum))
 }
@@ -85,22 +124,54 @@ pub(super) fn of_notice(notice: &Notice) -> Vec<Line> {
         NoticeEvent::KeyVerified => {
             vec![Line::new("key_verified", format!("[10] KEY VERIFICATION {who}: public keys exchanged."))]
         }
+        NoticeEvent::Admitted(admitted) => {
+            let role = if admitted.is_operator { ", an operator" } else { "" };
+            let id = ClientId::new(admitted.key.uuid());
+            vec![
+                Line::new(
+                    "admitted",
+                    format!("[10] KEY VERIFICATION {who}: {}{role}, UUID {id}", name(admitted)),
+                )
+                .with("identity", admitted.key.fingerprint())
+                .with("name", admitted.name.clone())
+                .with("operator", admitted.is_operator),
+            ]
+        }
+        NoticeEvent::TurnedAway { key } => vec![
+            Line::new(
+                "turned_away",
+                format!(
+                    "[REFUSED] {who}: not authorized. To let it in: ddes authorize '{}'",
+                    key.to_openssh()
+                ),
+            )
+            .with("identity", key.fingerprint())
+            .with("key", key.to_openssh()),
+        ],
         NoticeEvent::TokenShared => {
             vec![Line::new(
                 "token_shared",
                 format!("[20] Shared SESSION KEY: {who} has its token; the timer runs."),
             )]
         }
-        NoticeEvent::Received { amount } => vec![
-            Line::new("hmac_verified", format!("[HMAC VERIFIED SUCCESSFULLY] {who}")),
-            Line::new("received", format!("[STATUS] {who} Received {amount}"))
-                .with("amount", number(&amount)),
-        ],
-        NoticeEvent::ResultSent { sum } => {
+        NoticeEvent::Received { first, count } => {
+            let text = match count {
+                1 => format!("[STATUS] {who} Received {first}"),
+                count => format!("[STATUS] {who} Received {count} integers, the first {first}"),
+            };
             vec![
-                Line::new("result_sent", format!("[40] Sent ENC AGGR RESULT to {who}: {sum}"))
-                    .with("sum", number(&sum)),
+                Line::new("hmac_verified", format!("[HMAC VERIFIED SUCCESSFULLY] {who}")),
+                Line::new("received", text).with("amount", number(&first)).with("count", *count),
             ]
+        }
+        NoticeEvent::ResultSent { status, sum } => {
+            let text = match status {
+                Status::Applied => format!("[40] Sent ENC AGGR RESULT to {who}: {sum}"),
+                Status::Gap => format!("[40] Refused {who}: a gap in the numbering; sum {sum}"),
+                Status::Malformed => format!("[40] Refused {who}: malformed; sum {sum}"),
+                Status::Unavailable => format!("[40] Told {who} that the ledger is unavailable; sum {sum}"),
+            };
+            vec![Line::new("result_sent", text).with("sum", number(&sum)).with("status", *status as u8)]
         }
         NoticeEvent::Tampered => {
             vec![Line::new(
@@ -114,13 +185,56 @@ pub(super) fn of_notice(notice: &Notice) -> Vec<Line> {
                     .with("opcode", *opcode),
             ]
         }
+        NoticeEvent::ClassicEnded(end) => vec![of_classic_end(&who, end)],
         NoticeEvent::Ended(end) => vec![of_end(&who, end)],
     };
     let serial = notice.connection.serial();
     lines.into_iter().map(|line| line.with("session", serial).with("peer", peer.to_string())).collect()
 }
 
-fn of_end(who: &str, end: &End) -> Line {
+/// As an operator knows a client.
+fn name(admitted: &Admitted) -> String {
+    let fingerprint = admitted.key.fingerprint();
+    admitted.name.as_ref().map_or(fingerprint.clone(), |name| format!("{name} ({fingerprint})"))
+}
+
+fn of_end(who: &str, end: &v2::End) -> Line {
+    let (cause, text) = match end {
+        v2::End::Bye => ("bye", format!("[CLIENT DISCONNECT][50] {who} asked for the end.")),
+        v2::End::Closed => ("closed", format!("[DISCONNECTED][50] {who} closed the connection.")),
+        v2::End::Idle => ("idle", format!("[TIMEOUT] {who}: time is up; the sum is sent.")),
+        v2::End::TooOld => ("too_old", format!("[TIMEOUT] {who}: the session is 24 hours old.")),
+        v2::End::Ordered(reason) => ("ordered", format!("[DISCONNECTED][50] {who}: {}", reason.text())),
+        v2::End::Fault(fault) => ("fault", format!("[DISCONNECTED][50] {who}: {fault} ({})", rule(fault))),
+    };
+    let line = Line::new("ended", text).with("cause", cause);
+    match end {
+        v2::End::Fault(fault) => line.with("rule", rule(fault)).with("fault", fault.to_string()),
+        v2::End::Ordered(reason) => line.with("reason", *reason as u8),
+        v2::End::Bye | v2::End::Closed | v2::End::Idle | v2::End::TooOld => line,
+    }
+}
+
+/// The rule of PROTOCOL.md that a client broke.
+fn rule(fault: &v2::Fault) -> &'static str {
+    match fault {
+        v2::Fault::TooLong(_) | v2::Fault::Opcode { .. } => "P-17",
+        v2::Fault::Truncated => "P-18",
+        v2::Fault::Hello(_) | v2::Fault::Suite { .. } => "P-01",
+        v2::Fault::Handshake(_) => "P-03",
+        v2::Fault::Record(_) => "P-08",
+        v2::Fault::Proof => "P-15",
+        v2::Fault::NotAuthorized => "P-19",
+        v2::Fault::Token => "P-20",
+        v2::Fault::Farewell => "P-13",
+        v2::Fault::NotOperator => "P-22",
+        v2::Fault::HandshakeTimeout => "P-23",
+        v2::Fault::TakesNothing => "P-24",
+        v2::Fault::Limit(_) => "P-07",
+    }
+}
+
+fn of_classic_end(who: &str, end: &End) -> Line {
     let (cause, text) = match end {
         End::Bye => ("bye", format!("[CLIENT DISCONNECT][50] {who} asked for the end.")),
         End::Closed => ("closed", format!("[DISCONNECTED][50] {who} closed the connection.")),
@@ -136,17 +250,19 @@ fn of_end(who: &str, end: &End) -> Line {
         End::Ordered(Reason::LedgerUnavailable) => {
             ("ledger", format!("[DISCONNECTED][50] {who}: {}", text::LEDGER))
         }
-        End::Fault(fault) => ("fault", format!("[DISCONNECTED][50] {who}: {fault} ({})", rule(fault))),
+        End::Fault(fault) => {
+            ("fault", format!("[DISCONNECTED][50] {who}: {fault} ({})", classic_rule(fault)))
+        }
     };
     let line = Line::new("ended", text).with("cause", cause);
     match end {
-        End::Fault(fault) => line.with("rule", rule(fault)).with("fault", fault.to_string()),
+        End::Fault(fault) => line.with("rule", classic_rule(fault)).with("fault", fault.to_string()),
         End::Bye | End::Closed | End::Idle { .. } | End::Ordered(_) => line,
     }
 }
 
-/// The rule of PROTOCOL.md that a client broke.
-fn rule(fault: &Fault) -> &'static str {
+/// The rule of PROTOCOL.md that a classic client broke.
+fn classic_rule(fault: &Fault) -> &'static str {
     match fault {
         Fault::TooLong(_) => "C-02",
         Fault::Truncated => "C-03",

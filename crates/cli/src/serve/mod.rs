@@ -4,24 +4,31 @@ mod console;
 mod lines;
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use ddes_ffdhe::Group;
-use ddes_server::endpoint::{Config, Notice};
-use ddes_server::{Options, Server};
-use ddes_session::classic::ServerConfig;
+use ddes_ffdhe::{Group, NamedGroup};
+use ddes_identity::SigningKey;
+use ddes_server::endpoint::{Classic, Config, Profiles};
+use ddes_server::{Access, Options, Report, Server};
+use ddes_session::{classic, v2};
+use ddes_wire::v2::Suite;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::args::ServeArgs;
+use crate::args::{GroupName, ServeArgs, SuiteName};
 use crate::failure::{Code, Failure};
+use crate::home::Home;
 use crate::prompt::Prompt;
 use crate::screen::{self, Screen};
 use console::Console;
 
-/// From accept to a client's key (PROTOCOL.md, C-19).
+/// The most integers in a 30: what 64 of them hold in memory while the ledger is busy is 1 MiB a session.
+const FRAME_VALUES_MAX: u16 = 1024;
+
+/// From accept to a client's proof, or its classic key (PROTOCOL.md, P-23 and C-19).
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
 /// Notices that wait to be shown. More are dropped and counted: a console that is held (Ctrl-S)
@@ -29,15 +36,40 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 const NOTICES_MAX: usize = 4096;
 
 pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
-    if !args.classic {
-        return Err(Failure::classic_only("serve"));
+    if args.classic {
+        screen::warn_of_classic();
     }
-    screen::warn_of_classic();
-    let server = Server::bind(options(args)).map_err(|error| cannot_listen(args, &error))?;
+    if args.allow_any {
+        screen::warn_of_any();
+    }
+    let home = Home::find(&args.home)?;
+    let encrypted = |path: &Path| {
+        Err(Failure::new(Code::Identity, format!("the server's key {} has a passphrase", path.display()))
+            .cause("a server starts without anybody to ask")
+            .next(format!("ssh-keygen -p -N '' -f {}", path.display())))
+    };
+    let (key, key_is_new) = home.key_or_new(&home.server_key(), "ddes server", encrypted)?;
+    let fingerprint = key.public().fingerprint();
+    let suites: Vec<SuiteName> =
+        if args.suite.is_empty() { SuiteName::DEFAULT.into() } else { args.suite.clone() };
+    let suites: Vec<Suite> = suites.into_iter().map(Suite::from).collect();
+    if suites.iter().any(|suite| !suite.is_hybrid()) {
+        screen::warn_of_ddes(args.output.quiet);
+    }
+    let access = if args.allow_any { Access::Any } else { Access::Listed(home.lists()) };
+    let server =
+        Server::bind(options(args, key, suites, access)).map_err(|error| cannot_listen(args, &error))?;
     let address = server.local_addr().map_err(|error| cannot_listen(args, &error))?;
     let (mut prompt, mut screen) = open_screen(args)?;
-    screen.show(&lines::starting());
-    screen.show(&lines::listening(address));
+    // For programs the first line is the address.
+    if !screen.is_json() {
+        screen.show(&lines::starting());
+    }
+    screen.show(&lines::listening(address, args));
+    screen.show(&lines::server_key(&fingerprint, key_is_new));
+    if !args.allow_any {
+        screen.show(&lines::access(&home));
+    }
     if address.ip().is_loopback() && !args.output.quiet {
         eprintln!("Only this machine can connect. To accept others: --listen 0.0.0.0:{}", address.port());
     }
@@ -60,8 +92,8 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
         })
         .map_err(|error| Failure::system("cannot start a thread", &error))?;
 
-    let outcome = server.run(move |notice: Notice| {
-        if notices.try_send(notice).is_err() {
+    let outcome = server.run(move |report: Report| {
+        if notices.try_send(report).is_err() {
             dropped.fetch_add(1, Ordering::Relaxed);
         }
     });
@@ -72,19 +104,35 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     outcome.map(drop)
 }
 
-fn options(args: &ServeArgs) -> Options {
+fn options(args: &ServeArgs, key: SigningKey, suites: Vec<Suite>, access: Access) -> Options {
+    let idle = Duration::from_secs(args.idle_secs.into());
+    let classic = args.classic.then(|| Classic {
+        config: Arc::new(classic::ServerConfig {
+            group: Group::named(named(args.group)),
+            idle,
+            handshake: HANDSHAKE_MAX,
+            end_all: args.classic_end_all,
+        }),
+        silence: Duration::from_millis(args.classic_wait_ms.into()),
+    });
+    let v2 = v2::ServerConfig { suites, key, idle, handshake: HANDSHAKE_MAX, values_max: FRAME_VALUES_MAX };
     Options {
         listen: args.listen,
         endpoint: Config {
             connections_max: args.max_connections as usize,
-            classic: ServerConfig {
-                group: Group::named(args.group.into()),
-                idle: Duration::from_secs(args.idle_secs.into()),
-                handshake: HANDSHAKE_MAX,
-                end_all: args.classic_end_all,
-            },
+            unproven_max: args.max_unproven as usize,
+            profiles: Profiles { v2: Arc::new(v2), classic },
         },
+        access,
         drain: Duration::from_secs(args.drain_secs.into()),
+    }
+}
+
+fn named(group: GroupName) -> NamedGroup {
+    match group {
+        GroupName::Ffdhe2048 => NamedGroup::Ffdhe2048,
+        GroupName::Ffdhe3072 => NamedGroup::Ffdhe3072,
+        GroupName::Ffdhe4096 => NamedGroup::Ffdhe4096,
     }
 }
 
@@ -101,7 +149,7 @@ fn cannot_listen(args: &ServeArgs, error: &io::Error) -> Failure {
     if error.kind() == io::ErrorKind::AddrInUse {
         failure
             .cause("another server runs on that port")
-            .next(format!("ddes serve --classic --listen {}:0     (takes a free port)", args.listen.ip()))
+            .next(format!("ddes serve --listen {}:0     (takes a free port)", args.listen.ip()))
     } else {
         failure.next("--listen ADDR:PORT with an address of this machine and a port above 1023")
     }

@@ -19,11 +19,13 @@ use std::path::{Path, PathBuf};
 use ddes_identity::PublicKey;
 use ddes_wire::{Sequence, SessionNumber};
 
-use super::{PENDING_MAX, State, TAKE_MAX};
+use super::{Mark, PENDING_MAX, State, TAKE_MAX};
 
 const MAGIC: &[u8; 16] = b"D-DDES/2 outbox\n";
 const HEADER_BYTES: usize = 12;
-const PAYLOAD_BYTES_MAX: usize = 16 + 8 * TAKE_MAX;
+/// Of a record of values, beside them: number, lines, digest.
+const VALUES_FIXED_BYTES: usize = 8 + 8 + 32;
+const PAYLOAD_BYTES_MAX: usize = VALUES_FIXED_BYTES + 8 * TAKE_MAX;
 /// After so many bytes a sync is due, whatever they say.
 const UNSYNCED_BYTES_MAX: usize = 32 * 1024;
 /// A file with so many bytes that nobody needs is written anew.
@@ -81,7 +83,7 @@ pub enum JournalError {
 pub(super) enum Record {
     State(State),
     Confirmed(Sequence),
-    Values { first_seq: Sequence, position: u64, values: Vec<i64> },
+    Values { first_seq: Sequence, mark: Mark, values: Vec<i64> },
 }
 
 #[derive(Debug)]
@@ -183,13 +185,13 @@ impl Record {
         match self {
             Self::State(state) => frame(Self::STATE, &encode_state(state)),
             Self::Confirmed(last_seq) => frame(Self::CONFIRMED, &last_seq.get().to_be_bytes()),
-            Self::Values { first_seq, position, values } => {
+            Self::Values { first_seq, mark, values } => {
                 let mut bytes = Vec::new();
                 for (i, chunk) in values.chunks(TAKE_MAX).enumerate() {
                     let first_seq = first_seq.get() + (i * TAKE_MAX) as u64;
-                    let mut payload = Vec::with_capacity(16 + 8 * chunk.len());
+                    let mut payload = Vec::with_capacity(VALUES_FIXED_BYTES + 8 * chunk.len());
                     payload.extend(first_seq.to_be_bytes());
-                    payload.extend(position.to_be_bytes());
+                    payload.extend(encode_mark(mark));
                     payload.extend(chunk.iter().flat_map(|value| value.to_be_bytes()));
                     bytes.extend(frame(Self::VALUES, &payload));
                 }
@@ -205,12 +207,12 @@ impl Record {
                 Some(Self::Confirmed(Sequence::new(u64::from_be_bytes(payload.try_into().ok()?))))
             }
             Self::VALUES => {
-                let (fields, rest) = payload.as_chunks();
-                let [first_seq, position, values @ ..] = fields else { return None };
+                let (first_seq, rest) = payload.split_first_chunk()?;
+                let (mark, rest) = decode_mark(rest)?;
+                let (values, rest) = rest.as_chunks();
                 let values = values.iter().copied().map(i64::from_be_bytes).collect();
                 let first_seq = Sequence::new(u64::from_be_bytes(*first_seq));
-                let position = u64::from_be_bytes(*position);
-                rest.is_empty().then_some(Self::Values { first_seq, position, values })
+                rest.is_empty().then_some(Self::Values { first_seq, mark, values })
             }
             _ => None,
         }
@@ -219,22 +221,39 @@ impl Record {
 
 const OWNER: u32 = 1;
 
-/// `confirmed || newest || input is open || position || own sessions`, each u64.
+/// `lines u64 || digest`.
+fn encode_mark(mark: &Mark) -> Vec<u8> {
+    [&mark.lines.to_be_bytes()[..], &mark.digest].concat()
+}
+
+fn decode_mark(bytes: &[u8]) -> Option<(Mark, &[u8])> {
+    let (lines, rest) = bytes.split_first_chunk()?;
+    let (digest, rest) = rest.split_first_chunk()?;
+    Some((Mark { lines: u64::from_be_bytes(*lines), digest: *digest }, rest))
+}
+
+/// `mark || input is open u8 || confirmed u64 || newest u64 || own sessions, each u64`.
 fn encode_state(state: &State) -> Vec<u8> {
-    let input = [u64::from(state.input.is_some()), state.input.unwrap_or(0)];
-    let fixed = [state.confirmed.get(), state.newest.get(), input[0], input[1]];
-    fixed.into_iter().chain(state.own.iter().map(|session| session.get())).flat_map(u64::to_be_bytes).collect()
+    let numbers = [state.confirmed.get(), state.newest.get()].into_iter();
+    let numbers = numbers.chain(state.own.iter().map(|session| session.get()));
+    let mut bytes = encode_mark(&state.mark);
+    bytes.push(state.input_open.into());
+    bytes.extend(numbers.flat_map(u64::to_be_bytes));
+    bytes
 }
 
 fn decode_state(payload: &[u8]) -> Option<State> {
-    let (fields, rest) = payload.as_chunks();
-    let fields: Vec<u64> = fields.iter().copied().map(u64::from_be_bytes).collect();
-    let [confirmed, newest, open, position, own @ ..] = &fields[..] else { return None };
+    let (mark, rest) = decode_mark(payload)?;
+    let ([open], rest) = rest.split_first_chunk()?;
+    let (numbers, rest) = rest.as_chunks();
+    let numbers: Vec<u64> = numbers.iter().copied().map(u64::from_be_bytes).collect();
+    let [confirmed, newest, own @ ..] = &numbers[..] else { return None };
     rest.is_empty().then(|| State {
         confirmed: Sequence::new(*confirmed),
         newest: SessionNumber::new(*newest),
         own: own.iter().copied().map(SessionNumber::new).collect(),
-        input: (*open != 0).then_some(*position),
+        mark,
+        input_open: *open != 0,
     })
 }
 
@@ -290,9 +309,8 @@ fn write_whole(folder: &Path, owner: &Owner, state: &State, values: &[i64]) -> i
     let mut bytes = frame(OWNER, &head);
     bytes.extend(Record::State(state.clone()).encode());
     if !values.is_empty() {
-        let (first_seq, position) = (state.confirmed.forward(1), state.input.unwrap_or(0));
-        let first_seq = first_seq.map_err(io::Error::other)?;
-        bytes.extend(Record::Values { first_seq, position, values: values.to_vec() }.encode());
+        let first_seq = state.confirmed.forward(1).map_err(io::Error::other)?;
+        bytes.extend(Record::Values { first_seq, mark: state.mark, values: values.to_vec() }.encode());
         // Values open an input; whether one is open is the state's to say.
         bytes.extend(Record::State(state.clone()).encode());
     }

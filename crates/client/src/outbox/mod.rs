@@ -30,6 +30,15 @@ pub struct Outbox {
     pending: VecDeque<i64>,
 }
 
+/// How much of an input was taken: what tells, after a crash, where to go on in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// How many of its lines, or whatever its units are.
+    pub lines: u64,
+    /// A hash of them, so that going on in another input is noticed.
+    pub digest: [u8; 32],
+}
+
 /// All but the values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct State {
@@ -39,8 +48,10 @@ struct State {
     newest: SessionNumber,
     /// Our sessions that may have written the ledger's last number.
     own: Vec<SessionNumber>,
-    /// Of an input that is not done: how much of it was taken.
-    input: Option<u64>,
+    /// How much of the last input was taken.
+    mark: Mark,
+    /// There may be more of it.
+    input_open: bool,
 }
 
 /// Why the ledger is not the one this outbox knows. Nothing is sent: a person has to look.
@@ -122,8 +133,8 @@ impl Outbox {
         Ok(outbox)
     }
 
-    /// Takes `values` under the next numbers, durably. `position` says how much of the input that makes.
-    pub fn take(&mut self, values: &[i64], position: u64) -> Result<(), TakeError> {
+    /// Takes `values` under the next numbers, durably, with how much of the input that makes.
+    pub fn take(&mut self, values: &[i64], mark: Mark) -> Result<(), TakeError> {
         if values.len() > TAKE_MAX {
             return Err(TakeError::TooMany);
         }
@@ -134,25 +145,29 @@ impl Outbox {
         last.ok_or(TakeError::Overflow)?;
         let first_seq = self.next_seq();
         if let Some(journal) = &mut self.journal {
-            journal.append(&Record::Values { first_seq, position, values: values.to_vec() })?;
+            journal.append(&Record::Values { first_seq, mark, values: values.to_vec() })?;
             journal.sync()?;
         }
-        self.state.input = Some(position);
+        (self.state.mark, self.state.input_open) = (mark, true);
         self.pending.extend(values);
         Ok(())
     }
 
-    /// The input is done: the next one is another.
-    pub fn finish_input(&mut self) -> Result<(), JournalError> {
-        if self.state.input.take().is_some() {
-            self.record_state()?;
-        }
-        Ok(())
+    /// Another input begins, durably.
+    pub fn begin_input(&mut self) -> Result<(), JournalError> {
+        (self.state.mark, self.state.input_open) = (Mark::default(), true);
+        self.record_state()
     }
 
-    /// How much was taken of an input that is not done.
-    pub fn unfinished_input(&self) -> Option<u64> {
-        self.state.input
+    /// The input is done, durably.
+    pub fn finish_input(&mut self) -> Result<(), JournalError> {
+        self.state.input_open = false;
+        self.record_state()
+    }
+
+    /// How much was taken of the last input, and whether there may be more of it.
+    pub fn input(&self) -> (Mark, bool) {
+        (self.state.mark, self.state.input_open)
     }
 
     /// Looks at a session's 20 before anything is sent in it. `adopt`: a new outbox may go on from an account's history.
@@ -167,7 +182,8 @@ impl Outbox {
             // Nothing was ever sent from here, so the values that wait take the numbers that are next.
             self.state.confirmed = last_seq;
         } else {
-            self.state.own.retain(|session| *session >= welcome.standing.last_session);
+            // From now on only the new session adds; of those before it, only one wrote the last number.
+            self.state.own.retain(|session| *session == welcome.standing.last_session);
         }
         self.state.newest = welcome.session;
         self.state.own.push(welcome.session);
@@ -274,14 +290,15 @@ impl Outbox {
             Record::State(state) => self.state = state,
             Record::Confirmed(last_seq) => {
                 let covered = last_seq.get().checked_sub(self.state.confirmed.get())?;
-                let covered = usize::try_from(covered).ok().filter(|covered| *covered <= self.pending.len())?;
+                let covered =
+                    usize::try_from(covered).ok().filter(|covered| *covered <= self.pending.len())?;
                 self.pending.drain(..covered);
                 self.state.confirmed = last_seq;
             }
-            Record::Values { first_seq, position, values } => {
+            Record::Values { first_seq, mark, values } => {
                 (first_seq == self.next_seq()).then_some(())?;
                 (self.pending.len() + values.len() <= PENDING_MAX).then_some(())?;
-                self.state.input = Some(position);
+                (self.state.mark, self.state.input_open) = (mark, true);
                 self.pending.extend(values);
             }
         }

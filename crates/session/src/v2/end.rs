@@ -125,21 +125,3 @@ impl End {
         }
     }
 }
-
-/// What people are told of a reason.
-pub(super) fn text(reason: Reason) -> &'static str {
-    match reason {
-        Reason::Bye => "bye",
-        Reason::Idle => "no data came for too long",
-        Reason::ShuttingDown => "the server is shutting down",
-        Reason::Superseded => "a newer session of the same identity has begun",
-        Reason::NotAuthorized => "not authorized",
-        Reason::Token => "the session token is wrong",
-        Reason::Authentication => "a message failed its authentication",
-        Reason::Protocol => "protocol error",
-        Reason::Unsupported => "this version or suite is not taken here",
-        Reason::TooMany => "too many sessions, or too fast",
-        Reason::Operator => "ended by an operator",
-        Reason::TooOld => "the session is too old; connect again",
-    }
-}

@@ -17,7 +17,7 @@ use ddes_wire::{Amount, Sequence, SessionNumber, Standing, Token, Total};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::end::{End, Fault, Refused, text};
+use super::end::{End, Fault, Refused};
 use super::noise::{Entropy, Response};
 use super::protocol;
 use super::record::Link;
@@ -346,8 +346,12 @@ impl ServerSession {
                     idle_millis: u32::try_from(self.config.idle.as_millis()).unwrap_or(u32::MAX),
                     values_max: self.config.values_max,
                 };
-                let sent =
-                    self.outbound.push_record(now, &mut link.sealer, Opcode::SessionToken, &Zeroizing::new(welcome.encode()));
+                let sent = self.outbound.push_record(
+                    now,
+                    &mut link.sealer,
+                    Opcode::SessionToken,
+                    &Zeroizing::new(welcome.encode()),
+                );
                 self.state = State::Open(Box::new(Open {
                     link,
                     token,
@@ -593,7 +597,7 @@ impl ServerSession {
         let reason = end.reason();
         let sealed = match (state, reason) {
             (State::AwaitHello(_) | State::Answering { .. }, Some(reason)) => {
-                let rejection = Rejection { reason, text: text(reason).into() };
+                let rejection = Rejection { reason, text: reason.text().into() };
                 self.outbound.push(now, Opcode::Disconnect, &rejection.encode());
                 Ok(())
             }
@@ -634,7 +638,7 @@ impl ServerSession {
             scope: Scope::Session,
             last_seq: standing.last_seq,
             sum: standing.sum,
-            text: text(reason).into(),
+            text: reason.text().into(),
         };
         self.outbound.push_record(now, &mut link.sealer, Opcode::Disconnect, &farewell.encode())
     }

@@ -118,7 +118,7 @@ fn an_authentic_text_that_is_no_number_is_refused() {
 #[test]
 fn an_end_without_a_word_is_a_truncation() {
     let (mut liar, _) = Liar::with_integer_sent();
-    liar.client.handle_eof(std::time::Instant::now());
+    liar.client.handle_eof(Instant::now());
     assert_eq!(liar.fault(), ClientFault::Truncated);
 }
 

@@ -1,0 +1,238 @@
+//! `ddes connect`: the original client's menu over D-DDES/2, at a prompt that never keeps the network waiting.
+
+use std::time::Duration;
+
+use ddes_client::courier::{Courier, Delivery, Lost};
+use ddes_client::outbox::{Mark, Outbox};
+use ddes_session::v2::ClientEnd;
+use ddes_wire::ClientId;
+use ddes_wire::v2::{Farewell, Reason, Scope, Welcome};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::args::ConnectArgs;
+use crate::failure::{Code, Failure};
+use crate::input;
+use crate::meet::{Meeting, Patience};
+use crate::prompt::{Input, Prompt};
+use crate::refusal;
+use crate::screen::{self, Line, Screen, number};
+
+const MENU: &str = "Enter opcode (30 to send data, 50 to disconnect): ";
+const INTEGER: &str = "Enter an integer: ";
+pub(crate) const RANGE: &str = "-9223372036854775808 to 9223372036854775807 (64 bits)";
+
+/// A person at a prompt does not wait for a server at first, and a minute for one that was lost.
+const PATIENCE: Patience = Patience { first: Duration::ZERO, later: Duration::from_secs(60) };
+
+pub(crate) fn run(args: &ConnectArgs) -> Result<(), Failure> {
+    let (meeting, mut courier) = Meeting::arrange(&args.client, PATIENCE, |_| Ok(Outbox::in_memory()))?;
+    let runtime = crate::runtime()?;
+    let mut interrupt = runtime.block_on(async {
+        signal(SignalKind::interrupt()).map_err(|error| Failure::system("cannot watch for signals", &error))
+    })?;
+    // A person may be asked before the prompt takes the terminal.
+    let welcome = runtime.block_on(async {
+        tokio::select! {
+            welcome = meeting.open(&mut courier, |_, _| {}) => welcome,
+            () = interrupted(&mut interrupt) => Err(Failure::interrupted()),
+        }
+    })?;
+    let (mut prompt, mut screen) = if args.client.output.json {
+        (Prompt::on_pipe()?, Screen::json())
+    } else if screen::is_interactive() {
+        Prompt::on_terminal()?
+    } else {
+        (Prompt::on_pipe()?, Screen::plain())
+    };
+    let mut talk = Talk { meeting, screen: &mut screen, asks: Asks::Menu };
+    talk.welcome(&welcome);
+    let outcome = runtime.block_on(talk.hold(courier, &mut prompt, &mut interrupt));
+    screen.leave_prompt();
+    for line in &outcome? {
+        screen.show(line);
+    }
+    Ok(())
+}
+
+/// What the prompt asks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asks {
+    Menu,
+    Integer,
+    /// An answer is awaited first.
+    Nothing,
+}
+
+struct Talk<'a> {
+    meeting: Meeting,
+    screen: &'a mut Screen,
+    asks: Asks,
+}
+
+impl Talk<'_> {
+    /// The last lines, or why the session failed.
+    async fn hold(
+        &mut self,
+        mut courier: Courier,
+        prompt: &mut Prompt,
+        interrupt: &mut Signal,
+    ) -> Result<Vec<Line>, Failure> {
+        let scope = loop {
+            match self.asks {
+                Asks::Menu => prompt.ask(MENU),
+                Asks::Integer => prompt.ask(INTEGER),
+                Asks::Nothing => {}
+            }
+            tokio::select! {
+                delivery = self.meeting.next(&mut courier) => match delivery {
+                    Ok(Delivery::Lost { why: Lost::Ended(ClientEnd::Farewell(farewell)), .. }) => {
+                        return self.ended(&farewell);
+                    }
+                    Ok(delivery) => self.show(&delivery, courier.outbox().pending() == 0),
+                    Err(failure) => {
+                        self.screen.leave_prompt();
+                        return Err(failure);
+                    }
+                },
+                () = interrupted(interrupt) => return Err(Failure::interrupted()),
+                input = prompt.line(), if self.asks != Asks::Nothing => match input {
+                    Input::Text(text) => {
+                        if let Some(scope) = self.typed(&mut courier, &text) {
+                            break scope;
+                        }
+                    }
+                    Input::End => break Scope::Session,
+                    Input::Interrupted => return Err(Failure::interrupted()),
+                },
+            }
+        };
+        self.screen.show(&Line::new("disconnecting", "[STATUS][50] Disconnecting"));
+        match courier.close(scope).await.1 {
+            Some(ClientEnd::Farewell(farewell)) => self.ended(&farewell),
+            Some(end) => Err(refusal::of_end(&end, &self.meeting)),
+            None => Ok(vec![Line::new("disconnected", "[DISCONNECTED][50] There was no session to end.")]),
+        }
+    }
+
+    fn welcome(&mut self, welcome: &Welcome) {
+        let (server, key) = (&self.meeting.server, &self.meeting.identity);
+        let id = ClientId::new(key.uuid());
+        self.screen.show(
+            &Line::new(
+                "connected",
+                format!("[CONNECTED] Connected to server at {server}; its key is the one known"),
+            )
+            .with("server", server.clone()),
+        );
+        self.screen.show(
+            &Line::new("client_id", format!("[CLIENT ID] UUID: {id}, {}", key.fingerprint()))
+                .with("uuid", id.to_string())
+                .with("fingerprint", key.fingerprint()),
+        );
+        self.opened(welcome);
+    }
+
+    fn opened(&mut self, welcome: &Welcome) {
+        let standing = welcome.standing;
+        let text = format!(
+            "[STATUS][20] Session {} is open. So far: {} integers, sum {}",
+            welcome.session, standing.last_seq, standing.sum
+        );
+        self.screen.show(
+            &Line::new("ready", text)
+                .with("session", number(&welcome.session))
+                .with("count", number(&standing.last_seq))
+                .with("sum", number(&standing.sum))
+                .with("idle_secs", welcome.idle_millis / 1000),
+        );
+    }
+
+    /// 30 and 50 are the menu; an integer may also follow the 30, or stand for itself. The scope, if it is to end.
+    fn typed(&mut self, courier: &mut Courier, text: &str) -> Option<Scope> {
+        let words: Vec<_> = text.split_whitespace().collect();
+        match (self.asks, &*words) {
+            (_, []) => {}
+            (Asks::Integer, [integer]) | (_, ["30", integer]) => self.send(courier, integer),
+            (_, ["30"]) => self.asks = Asks::Integer,
+            (_, ["50"]) => return Some(Scope::Session),
+            (_, ["50", "all"]) => return Some(Scope::All),
+            (_, [integer]) => self.send(courier, integer),
+            _ => self.complain("30 sends an integer, 50 disconnects (50 all, for operators: every session)"),
+        }
+        None
+    }
+
+    fn send(&mut self, courier: &mut Courier, text: &str) {
+        let value: i64 = match input::integer(text, RANGE) {
+            Ok(value) => value,
+            Err(what) => return self.complain(&what),
+        };
+        match courier.take(&[value], Mark::default()) {
+            Ok(()) => {
+                self.asks = Asks::Nothing;
+                let line = Line::new("sent", format!("[STATUS][30] Sent {value}, encrypted"));
+                self.screen.show(&line.with("amount", number(&value)));
+            }
+            Err(error) => self.complain(&error.to_string()),
+        }
+    }
+
+    fn complain(&mut self, what: &str) {
+        self.screen.show(&Line::new("invalid", format!("[INVALID] {what}")).with("what", what));
+        self.asks = Asks::Menu;
+    }
+
+    /// `all_counted`: no integer waits for its answer.
+    fn show(&mut self, delivery: &Delivery, all_counted: bool) {
+        if all_counted && self.asks == Asks::Nothing {
+            self.asks = Asks::Menu;
+        }
+        match delivery {
+            Delivery::Opened(welcome) => self.opened(welcome),
+            Delivery::Counted { last_seq, sum } => {
+                let line = Line::new("result", format!("[SERVER RESULT] Result: {sum}"));
+                self.screen.show(&line.with("sum", number(sum)).with("count", number(last_seq)));
+            }
+            Delivery::Lost { why, retry } => self.screen.show(&refusal::lost(why, *retry, &self.meeting)),
+        }
+    }
+
+    /// An orderly end, whoever wanted it, is no failure.
+    fn ended(&mut self, farewell: &Farewell) -> Result<Vec<Line>, Failure> {
+        let (sum, count, text) = (farewell.sum, farewell.last_seq, &farewell.text);
+        let last = Line::new("last_sum", format!("[SERVER RESULT] Last result: {sum}"));
+        let last = last.with("sum", number(&sum)).with("count", number(&count));
+        let line = match farewell.reason {
+            Reason::Bye => Line::new("disconnected", "[DISCONNECTED][50] Session ended."),
+            Reason::ShuttingDown | Reason::Operator | Reason::TooOld => {
+                Line::new("disconnected", format!("[DISCONNECTED][50] {text}")).with("text", text.clone())
+            }
+            Reason::Idle => {
+                self.screen.leave_prompt();
+                self.screen.show(&last);
+                return Err(Failure::new(
+                    Code::Timeout,
+                    "the server ended the session: no integer came in time",
+                )
+                .next("connect again: the sum goes on; the server's --idle-secs sets the time"));
+            }
+            Reason::Superseded
+            | Reason::NotAuthorized
+            | Reason::Token
+            | Reason::Authentication
+            | Reason::Protocol
+            | Reason::Unsupported
+            | Reason::TooMany => {
+                self.screen.leave_prompt();
+                return Err(refusal::of_end(&ClientEnd::Farewell(farewell.clone()), &self.meeting));
+            }
+        };
+        Ok(vec![last, line])
+    }
+}
+
+pub(crate) async fn interrupted(signal: &mut Signal) {
+    if signal.recv().await.is_none() {
+        std::future::pending::<()>().await;
+    }
+}

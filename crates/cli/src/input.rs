@@ -1,0 +1,87 @@
+//! Integers from standard input, one a line; and how far it is.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufRead, IsTerminal};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+
+use crate::failure::{Code, Failure};
+use crate::prompt::{Input, read_line};
+
+/// How often a bar is drawn anew.
+pub(crate) const REDRAW: Duration = Duration::from_millis(100);
+
+/// The integer of the next line that is not blank.
+pub(crate) fn next_line<T>(
+    reader: &mut impl BufRead,
+    line: &mut u64,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Option<Result<T, Failure>> {
+    loop {
+        match read_line(reader) {
+            Input::Text(text) => {
+                if let Some(value) = parse_line(&text, line, &parse) {
+                    return Some(value);
+                }
+            }
+            Input::End | Input::Interrupted => return None,
+        }
+    }
+}
+
+/// The integer of a line; `None` for a blank one.
+pub(crate) fn parse_line<T>(
+    text: &str,
+    line: &mut u64,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Option<Result<T, Failure>> {
+    *line += 1;
+    if text.trim().is_empty() {
+        return None;
+    }
+    Some(parse(text).map_err(|what| {
+        Failure::new(Code::Usage, format!("line {line}: {what}"))
+            .next("one integer a line, blank lines are skipped")
+    }))
+}
+
+/// An integer in a range, or what is wrong with it.
+pub(crate) fn integer<T: std::str::FromStr>(text: &str, range: &str) -> Result<T, String> {
+    let text = text.trim();
+    text.parse().map_err(|_| {
+        let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+        if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            format!("{text} is outside the range, {range}")
+        } else {
+            let shown: String = text.chars().filter(|c| !c.is_control()).take(40).collect();
+            format!("'{shown}' is not an integer")
+        }
+    })
+}
+
+/// Standard input, if it is a file that can be read twice.
+pub(crate) fn stdin_file() -> io::Result<Option<File>> {
+    let file = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+    Ok(file.metadata()?.is_file().then_some(file))
+}
+
+/// A bar where the end is known, a counter where not, nothing where nobody watches.
+pub(crate) fn progress(length: Option<u64>, quiet: bool) -> ProgressBar {
+    if quiet || !io::stderr().is_terminal() {
+        return ProgressBar::with_draw_target(length, ProgressDrawTarget::hidden());
+    }
+    let template = match length {
+        Some(_) => "{wide_bar} {pos}/{len} {rate} {eta} left",
+        None => "{spinner} {pos} sent {rate}",
+    };
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    // The bar's own rate has four decimals.
+    let style = style.with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
+        // A bar that cannot be drawn is no reason to stop sending.
+        write!(out, "{:.0}/s", state.per_sec()).unwrap_or(());
+    });
+    ProgressBar::with_draw_target(length, ProgressDrawTarget::stderr()).with_style(style)
+}

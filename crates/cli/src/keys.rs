@@ -1,0 +1,256 @@
+//! `ddes key`, `ddes trust`, `ddes authorize`: who we are, whom we know, who may come in.
+
+use std::path::Path;
+
+use ddes_identity::{AuthorizedKeys, PublicKey, Role, read_public};
+use ddes_wire::ClientId;
+
+use crate::args::{
+    AuthorizeArgs, AuthorizeCommand, HomeArgs, IdentityArgs, KeyCommand, OutputArgs, RoleName, TrustCommand,
+};
+use crate::failure::{Code, Failure};
+use crate::home::{Home, public_path, read_list, read_public_file};
+use crate::screen::{Line, Screen};
+use crate::who;
+
+pub(crate) fn key(command: &KeyCommand) -> Result<(), Failure> {
+    match command {
+        KeyCommand::New { name, home, output } => {
+            let home = Home::find(home)?;
+            let path = home.identity(name)?;
+            if path.exists() {
+                return Err(Failure::new(Code::No, format!("the identity '{name}' exists already"))
+                    .next(format!("ddes key show --as {name}")));
+            }
+            let key = home.new_key(&path, name)?.public();
+            show(output, &key, name, &path);
+        }
+        KeyCommand::Show { identity, server_key, home, output } => {
+            show_key(identity, *server_key, home, output)?
+        }
+    }
+    Ok(())
+}
+
+/// Where the public half is at hand, the private one is not opened.
+fn show_key(
+    identity: &IdentityArgs,
+    server: bool,
+    home: &HomeArgs,
+    output: &OutputArgs,
+) -> Result<(), Failure> {
+    let home = Home::find(home)?;
+    let name = match &identity.key {
+        Some(path) => path.display().to_string(),
+        None => identity.identity.clone().unwrap_or_else(|| crate::home::DEFAULT_IDENTITY.into()),
+    };
+    let path = match &identity.key {
+        _ if server => home.server_key(),
+        Some(path) => path.clone(),
+        None => home.identity(&name)?,
+    };
+    let name = if server { "server".to_owned() } else { name };
+    let public = public_path(&path);
+    let key =
+        if public.exists() {
+            read_public_file(&public)?
+        } else if server || !path.exists() {
+            return Err(Failure::new(Code::No, format!("there is no key {}", path.display())).next(
+                if server { "ddes serve     (makes it at its first start)" } else { "ddes key new NAME" },
+            ));
+        } else {
+            who::signer(&home, identity, true)?.public()
+        };
+    show(output, &key, &name, &path);
+    Ok(())
+}
+
+fn show(output: &OutputArgs, key: &PublicKey, name: &str, path: &Path) {
+    let uuid = ClientId::new(key.uuid());
+    let text = format!(
+        "{}\n  name         {name}\n  fingerprint  {}\n  UUID         {uuid}\n  file         {}",
+        key.to_openssh(),
+        key.fingerprint(),
+        path.display()
+    );
+    let line = Line::new("key", if output.quiet { key.to_openssh() } else { text });
+    screen(output).show(
+        &line
+            .with("name", name)
+            .with("key", key.to_openssh())
+            .with("fingerprint", key.fingerprint())
+            .with("uuid", uuid.to_string())
+            .with("file", path.display().to_string()),
+    );
+}
+
+pub(crate) fn trust(command: &TrustCommand) -> Result<(), Failure> {
+    match command {
+        TrustCommand::Ls { home, output } => {
+            let servers = Home::find(home)?.servers()?;
+            let mut screen = screen(output);
+            for (server, key) in servers.iter() {
+                screen.show(&known(server, key));
+            }
+            if servers.iter().next().is_none() && !output.json && !output.quiet {
+                eprintln!("No server is known yet; the first connection to one asks.");
+            }
+        }
+        TrustCommand::Add { server, key, home, output } => {
+            let key = public(key)?;
+            Home::find(home)?.edit_servers(|servers| servers.add(server, key))?;
+            screen(output).show(&known(server, &key));
+        }
+        TrustCommand::Rm { server, home, output } => {
+            let count = Home::find(home)?.edit_servers(|servers| servers.remove(server))?;
+            if count == 0 {
+                return Err(
+                    Failure::new(Code::No, format!("no key of {server} is known")).next("ddes trust ls")
+                );
+            }
+            let text = format!("forgot {server}: {count} key(s)");
+            screen(output)
+                .show(&Line::new("forgot", text).with("server", server.clone()).with("keys", count));
+        }
+    }
+    Ok(())
+}
+
+fn known(server: &str, key: &PublicKey) -> Line {
+    Line::new("known", format!("{server} {}", key.fingerprint()))
+        .with("server", server)
+        .with("key", key.to_openssh())
+        .with("fingerprint", key.fingerprint())
+}
+
+pub(crate) fn authorize(args: &AuthorizeArgs) -> Result<(), Failure> {
+    match (&args.command, &args.key) {
+        (Some(AuthorizeCommand::Ls { home, output }), _) => list(&Home::find(home)?, output),
+        (Some(AuthorizeCommand::Rm { key, home, output }), _) => remove(&Home::find(home)?, key, output),
+        (None, Some(key)) => add(&Home::find(&args.home)?, key, args),
+        // The parser demands one of them.
+        (None, None) => Err(Failure::new(Code::Usage, "which key?").next("ddes authorize --help")),
+    }
+}
+
+fn add(home: &Home, text: &str, args: &AuthorizeArgs) -> Result<(), Failure> {
+    let key = public(text)?;
+    let comment = comment(text).filter(|_| args.name.is_none());
+    let mut options = Vec::new();
+    if args.role == RoleName::Operator {
+        options.push("ddes-role=\"operator\"".to_owned());
+    }
+    if let Some(name) = &args.name {
+        if name.contains(['"', '\\', '\n', '\r']) {
+            return Err(Failure::new(Code::Usage, "a name has no quotes, backslashes or line ends"));
+        }
+        options.push(format!("ddes-name=\"{name}\""));
+    }
+    if let Some(expires) = &args.expires {
+        options.push(format!("expiry-time=\"{expires}\""));
+    }
+    let mut line = [options.join(","), key.to_openssh()].join(" ").trim_start().to_owned();
+    if let Some(comment) = comment {
+        line = format!("{line} {comment}");
+    }
+    // What is written must be understood by whoever reads it.
+    if let Some(error) = AuthorizedKeys::parse(&line).1.first() {
+        return Err(Failure::new(Code::Usage, error.why.clone()).next("ddes authorize --help"));
+    }
+    let path = home.authorized_keys();
+    home.edit(&path, |text| {
+        let mut kept: String = other_lines(text, &key).map(|line| format!("{line}\n")).collect();
+        kept.push_str(&format!("{line}\n"));
+        Ok((kept, ()))
+    })?;
+    let text = format!("authorized {} in {}", key.fingerprint(), path.display());
+    let line = Line::new("authorized", text).with("fingerprint", key.fingerprint());
+    screen(&args.output).show(&line.with("file", path.display().to_string()));
+    Ok(())
+}
+
+fn list(home: &Home, output: &OutputArgs) -> Result<(), Failure> {
+    let (keys, faults) = home.lists().read();
+    let mut screen = screen(output);
+    let mut granted: Vec<_> = keys.iter().collect();
+    granted.sort_by_key(|(key, grant)| (grant.name.clone(), key.fingerprint()));
+    for (key, grant) in granted {
+        let name = grant.name.clone().unwrap_or_else(|| "(no name)".into());
+        let role = match grant.role {
+            Role::Client => "client",
+            Role::Operator => "operator",
+        };
+        let until =
+            grant.expires.and_then(|at| jiff::Timestamp::from_second(at).ok()).map(|at| at.to_string());
+        let shown = until.as_ref().map_or(String::new(), |until| format!("  until {until}"));
+        let line = Line::new("grant", format!("{} {role:8} {name}{shown}", key.fingerprint()))
+            .with("fingerprint", key.fingerprint())
+            .with("key", key.to_openssh())
+            .with("role", role)
+            .with("name", name)
+            .with("expires", until);
+        screen.show(&line);
+    }
+    for fault in &faults {
+        eprintln!("warning: {fault}");
+    }
+    Ok(())
+}
+
+fn remove(home: &Home, which: &str, output: &OutputArgs) -> Result<(), Failure> {
+    let (keys, _) = home.lists().read();
+    let wanted = public(which).ok();
+    let is_meant = |key: &PublicKey, name: Option<&str>| {
+        Some(*key) == wanted || key.fingerprint() == which || name == Some(which)
+    };
+    let meant: Vec<_> = keys
+        .iter()
+        .filter(|(key, grant)| is_meant(key, grant.name.as_deref()))
+        .map(|(key, _)| *key)
+        .collect();
+    let [key] = meant[..] else {
+        let what = if meant.is_empty() { "no key is" } else { "several keys are" };
+        return Err(
+            Failure::new(Code::No, format!("{what} authorized as '{which}'")).next("ddes authorize ls")
+        );
+    };
+    let path = home.authorized_keys();
+    let text = read_list(&path).map_err(|error| Failure::system("cannot read the list", &error))?;
+    if other_lines(&text, &key).count() == text.lines().count() {
+        return Err(Failure::new(
+            Code::No,
+            format!("'{which}' is an identity of this home, which may always connect"),
+        )
+        .cause(format!("its key lies in {}", home.identities().display()))
+        .next("move its files away"));
+    }
+    home.edit(&path, |text| Ok((other_lines(text, &key).map(|line| format!("{line}\n")).collect(), ())))?;
+    let text = format!("removed {}", key.fingerprint());
+    screen(output).show(&Line::new("removed", text).with("fingerprint", key.fingerprint()));
+    Ok(())
+}
+
+/// The lines that do not grant `key` anything.
+fn other_lines<'a>(text: &'a str, key: &'a PublicKey) -> impl Iterator<Item = &'a str> {
+    text.lines().filter(move |line| !AuthorizedKeys::parse(line).0.iter().any(|(listed, _)| listed == key))
+}
+
+/// A public key given as a line or as a file.
+fn public(text: &str) -> Result<PublicKey, Failure> {
+    if text.starts_with("ssh-") {
+        return read_public(text).map_err(|error| Failure::new(Code::Usage, error.to_string()));
+    }
+    read_public_file(Path::new(text))
+        .map_err(|failure| failure.next("a file, or a line 'ssh-ed25519 AAAA...'"))
+}
+
+/// The comment of a line, or of the line in a file.
+fn comment(text: &str) -> Option<String> {
+    let line = if text.starts_with("ssh-") { text.to_owned() } else { read_list(Path::new(text)).ok()? };
+    let words: Vec<_> = line.split_whitespace().skip(2).collect();
+    (!words.is_empty()).then(|| words.join(" "))
+}
+
+fn screen(output: &OutputArgs) -> Screen {
+    if output.json { Screen::json() } else { Screen::plain() }
+}

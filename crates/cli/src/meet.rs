@@ -1,0 +1,176 @@
+//! Meeting a server: which one, as whom, with which keys, and what a person has to be asked.
+
+use std::io::{self, BufRead, Write};
+use std::time::Duration;
+
+use ddes_client::courier::{Courier, CourierError, Delivery, Lost, Terms};
+use ddes_client::outbox::{Objection, Outbox};
+use ddes_client::v2::{EnterError, Options};
+use ddes_identity::{Contact, PublicKey};
+use ddes_wire::v2::{Suite, Welcome};
+
+use crate::args::{ClientArgs, SuiteName};
+use crate::failure::{Code, Failure};
+use crate::home::Home;
+use crate::refusal;
+use crate::screen;
+use crate::who;
+
+const CONNECT_MAX: Duration = Duration::from_secs(10);
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+const REPLY_MAX: Duration = Duration::from_secs(10);
+
+/// How long a command tries to reach its server, at first and once it has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    pub(crate) first: Duration,
+    pub(crate) later: Duration,
+}
+
+/// A server about to be met.
+pub(crate) struct Meeting {
+    pub(crate) server: String,
+    pub(crate) identity: PublicKey,
+    home: Home,
+    /// `--trust`.
+    expected: Option<String>,
+    may_ask: bool,
+}
+
+impl Meeting {
+    /// The identity asked for, and a courier to the server asked for.
+    pub(crate) fn arrange(
+        args: &ClientArgs,
+        patience: Patience,
+        outbox: impl FnOnce(PublicKey) -> Result<Outbox, Failure>,
+    ) -> Result<(Self, Courier), Failure> {
+        let home = Home::find(&args.home)?;
+        if args.suite == SuiteName::Ddes || !Suite::from(args.suite).is_hybrid() {
+            screen::warn_of_ddes(args.output.quiet);
+        }
+        let signer = who::signer(&home, &args.identity, args.output.quiet)?;
+        let identity = signer.public();
+        let options = Options {
+            server: args.server.clone(),
+            suite: args.suite.into(),
+            connect: args.timeout_or(CONNECT_MAX),
+            handshake: args.timeout_or(HANDSHAKE_MAX),
+            reply: args.timeout_or(REPLY_MAX),
+        };
+        let terms = Terms { options, signer, patience_first: patience.first, patience: patience.later };
+        let meeting = Self {
+            server: args.server.clone(),
+            identity,
+            home,
+            expected: args.trust.clone(),
+            may_ask: !args.no_input && screen::is_interactive(),
+        };
+        let trusted = meeting.trusted()?;
+        let outbox = outbox(identity)?;
+        Ok((meeting, Courier::new(terms, trusted, outbox)))
+    }
+
+    /// Goes on to the next thing that happens; a person is asked where only a person can say.
+    pub(crate) async fn next(&self, courier: &mut Courier) -> Result<Delivery, Failure> {
+        loop {
+            match courier.next().await {
+                Ok(delivery) => return Ok(delivery),
+                Err(CourierError::Lost(Lost::Enter(EnterError::Untrusted { key }))) => {
+                    self.judge(&key)?;
+                    courier.trust(*key);
+                }
+                Err(CourierError::Objection(objection @ Objection::History { .. })) if self.may_ask => {
+                    let question = format!("{}.\nGo on from there? [y/N] ", sentence(&objection.to_string()));
+                    if !ask(&question)? {
+                        return Err(refusal::of_objection(objection));
+                    }
+                    courier.adopt();
+                }
+                Err(error) => return Err(refusal::of(error, self)),
+            }
+        }
+    }
+
+    /// Goes on until a session is open.
+    pub(crate) async fn open(
+        &self,
+        courier: &mut Courier,
+        mut observe: impl FnMut(&Lost, Option<Duration>),
+    ) -> Result<Welcome, Failure> {
+        loop {
+            match self.next(courier).await? {
+                Delivery::Opened(welcome) => return Ok(welcome),
+                Delivery::Lost { why, retry } => observe(&why, retry),
+                Delivery::Counted { .. } => {}
+            }
+        }
+    }
+
+    /// The keys known for the server; with `--trust`, only the one named.
+    fn trusted(&self) -> Result<Vec<PublicKey>, Failure> {
+        let servers = self.home.servers()?;
+        let known = servers.iter().filter(|(server, _)| server.eq_ignore_ascii_case(&self.server));
+        let expected =
+            |key: &PublicKey| self.expected.as_ref().is_none_or(|wanted| *wanted == key.fingerprint());
+        Ok(known.map(|(_, key)| *key).filter(expected).collect())
+    }
+
+    /// Whether the key that the server has proven is to be trusted. What is stored is exactly the key shown.
+    fn judge(&self, key: &PublicKey) -> Result<(), Failure> {
+        let (server, shown) = (&self.server, key.fingerprint());
+        let refuse = |what: String| Err(Failure::new(Code::Identity, what));
+        match self.home.servers()?.contact(server, key) {
+            Contact::Changed { known } => {
+                let known: Vec<_> = known.iter().map(PublicKey::fingerprint).collect();
+                return refuse(format!(
+                    "THE KEY OF {server} HAS CHANGED. It shows {shown}; known is {}",
+                    known.join(", ")
+                ))
+                .map_err(|failure| {
+                    failure
+                        .cause("somebody is between you and the server, or the server has a new key. Nothing was sent")
+                        .next(format!("compare with `ddes key show --server-key` there; if it is the server's: ddes trust rm {server}"))
+                });
+            }
+            Contact::Known | Contact::First => {}
+        }
+        match &self.expected {
+            Some(expected) if *expected == shown => {}
+            Some(expected) => {
+                return refuse(format!("{server} shows the key {shown}, and --trust says {expected}"))
+                    .map_err(|failure| failure.cause("this is not the server you mean. Nothing was sent"));
+            }
+            None if self.may_ask => {
+                let question = format!(
+                    "{server} is not known yet. Its key has the fingerprint\n  {shown}\nCompare it with what the server shows (`ddes key show --server-key` there).\nTrust it from now on? [y/N] "
+                );
+                if !ask(&question)? {
+                    return refuse(format!("{server} is not trusted; nothing was sent"));
+                }
+            }
+            None => {
+                return refuse(format!("{server} is not known yet; it shows the key {shown}")).map_err(|failure| {
+                    failure
+                        .cause("without a terminal nobody can be asked whether this is its key")
+                        .next(format!("--trust {shown}     (after comparing it with `ddes key show --server-key` there)"))
+                });
+            }
+        }
+        self.home.edit_servers(|servers| servers.add(server, *key))
+    }
+}
+
+/// Asks on the terminal; only a yes is one.
+fn ask(question: &str) -> Result<bool, Failure> {
+    let failed = |error: io::Error| Failure::system("cannot ask", &error);
+    let mut terminal = io::stderr().lock();
+    write!(terminal, "{question}").and_then(|()| terminal.flush()).map_err(failed)?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer).map_err(failed)?;
+    Ok(["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()))
+}
+
+fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
+}

@@ -1,0 +1,194 @@
+//! What a D-DDES/2 server, or the way to it, refuses: what happened, the likely cause, the next command.
+
+use std::time::Duration;
+
+use ddes_client::ConnectError;
+use ddes_client::courier::{CourierError, Lost};
+use ddes_client::outbox::{JournalError, Objection, TakeError};
+use ddes_client::v2::EnterError;
+use ddes_session::v2::{ClientEnd, ClientFault};
+use ddes_wire::v2::{Farewell, Reason, Rejection};
+
+use crate::failure::{Code, Failure};
+use crate::meet::Meeting;
+use crate::screen::Line;
+
+/// Why a courier stopped.
+pub(crate) fn of(error: CourierError, meeting: &Meeting) -> Failure {
+    match error {
+        CourierError::Lost(lost) => of_lost(&lost, meeting),
+        CourierError::Objection(objection) => of_objection(objection),
+        CourierError::Journal(error) => of_journal(&error),
+        CourierError::Malformed { .. } => Failure::new(Code::Integrity, error.to_string())
+            .cause("the account's numbering is at its end, or the two sides differ in what they take"),
+    }
+}
+
+pub(crate) fn of_lost(lost: &Lost, meeting: &Meeting) -> Failure {
+    match lost {
+        Lost::Enter(EnterError::Connect(error)) => of_connect(error, "ddes serve     (in another terminal)"),
+        Lost::Enter(EnterError::Sign(error)) => Failure::new(Code::Identity, error.to_string())
+            .cause("the ssh-agent does not hold this key, or asked and was told no")
+            .next("ssh-add -l     (what it holds)"),
+        // Settled where a person can be asked.
+        Lost::Enter(error @ EnterError::Untrusted { .. }) => Failure::new(Code::Identity, error.to_string()),
+        Lost::Enter(EnterError::Ended(end)) | Lost::Ended(end) => of_end(end, meeting),
+    }
+}
+
+/// A session that ended before the user wanted it to.
+pub(crate) fn of_end(end: &ClientEnd, meeting: &Meeting) -> Failure {
+    match end {
+        ClientEnd::Farewell(farewell) => of_farewell(farewell, meeting),
+        ClientEnd::Rejected(rejection) => of_rejection(rejection),
+        ClientEnd::Fault(fault) => of_fault(fault),
+    }
+}
+
+fn of_farewell(farewell: &Farewell, meeting: &Meeting) -> Failure {
+    let failure = |code| Failure::new(code, format!("the server ended the session: {}", farewell.text));
+    match farewell.reason {
+        Reason::NotAuthorized => Failure::new(
+            Code::Identity,
+            format!("{} does not let this identity in: {}", meeting.server, meeting.identity.fingerprint()),
+        )
+        .cause("its key is not in the server's list, or has expired, or may not do this")
+        .next(format!("on the server: ddes authorize '{}'", meeting.identity.to_openssh())),
+        Reason::Superseded => failure(Code::Identity)
+            .cause("another process uses the same identity; the newest session is the only one")
+            .next("--as NAME     (an identity, and a sum, of its own)"),
+        Reason::Idle => failure(Code::Timeout).next("connect again; the server's --idle-secs sets the time"),
+        Reason::Token | Reason::Authentication => failure(Code::Integrity)
+            .cause("a message was changed on its way, or one of the two programs is at fault"),
+        Reason::Protocol | Reason::Unsupported => {
+            failure(Code::Connect).cause("the two programs are of different versions")
+        }
+        Reason::Bye | Reason::ShuttingDown | Reason::TooMany | Reason::Operator | Reason::TooOld => {
+            failure(Code::Connect).next("connect again later")
+        }
+    }
+}
+
+/// Nobody vouches for this reason, and the user is told so.
+fn of_rejection(rejection: &Rejection) -> Failure {
+    let what = format!("the connection was refused (an answer nobody has signed says: {})", rejection.text);
+    let failure = Failure::new(Code::Connect, what);
+    match rejection.reason {
+        Reason::Unsupported => failure
+            .cause("the server does not take this suite; it decides which it takes")
+            .next("--suite with one it takes, or on the server: ddes serve --suite hybrid,ddes"),
+        Reason::TooMany => failure.next("connect again later"),
+        Reason::Bye
+        | Reason::Idle
+        | Reason::ShuttingDown
+        | Reason::Superseded
+        | Reason::NotAuthorized
+        | Reason::Token
+        | Reason::Authentication
+        | Reason::Protocol
+        | Reason::Operator
+        | Reason::TooOld => failure.next("connect again"),
+    }
+}
+
+fn of_fault(fault: &ClientFault) -> Failure {
+    let failure = |code| Failure::new(code, fault.to_string());
+    match fault {
+        ClientFault::Truncated => failure(Code::Connect)
+            .cause("the server stopped, or somebody cut the connection")
+            .next("connect again"),
+        ClientFault::Opcode { .. } | ClientFault::Length { .. } | ClientFault::TooLong(_) => {
+            failure(Code::Connect)
+                .cause(
+                    "what answers does not speak D-DDES/2: another kind of server, or one of the original's",
+                )
+                .next("check --server HOST:PORT; --classic for the original's wire (not secure)")
+        }
+        ClientFault::Handshake(_) | ClientFault::Record(_) | ClientFault::Malformed { .. } => {
+            failure(Code::Integrity)
+                .cause("a message was changed on its way, or one of the two programs is at fault")
+        }
+        ClientFault::Proof => failure(Code::Identity)
+            .cause("somebody who does not hold the server's key answers. Nothing was sent"),
+        ClientFault::HandshakeTimeout | ClientFault::ReplyTimeout | ClientFault::TakesNothing => {
+            failure(Code::Timeout)
+                .cause("the server is busy or gone, or what answers waits for something else")
+                .next("--timeout SECS to wait longer; check --server HOST:PORT")
+        }
+        ClientFault::Limit(_) => failure(Code::No),
+    }
+}
+
+/// `serve` is the command that starts a server of the kind that was wanted.
+pub(crate) fn of_connect(error: &ConnectError, serve: &str) -> Failure {
+    let failure = |code| Failure::new(code, error.to_string());
+    match error {
+        ConnectError::Resolve { .. } => failure(Code::Connect)
+            .cause("the name does not resolve, or HOST:PORT is misspelt")
+            .next("--server HOST:PORT, for example --server 127.0.0.1:5566"),
+        ConnectError::Refused { .. } => {
+            failure(Code::Connect).cause("no server runs there, or it listens on another port").next(serve)
+        }
+        ConnectError::TimedOut { .. } => failure(Code::Timeout)
+            .cause("the host is down, or a firewall drops the packets")
+            .next("--timeout SECS to wait longer"),
+        ConnectError::Failed { .. } => {
+            failure(Code::Connect).next("check --server HOST:PORT and the network")
+        }
+        ConnectError::Randomness(_) => failure(Code::No),
+    }
+}
+
+/// The ledger is not the one that the outbox knows: nothing was sent.
+pub(crate) fn of_objection(objection: Objection) -> Failure {
+    let failure = Failure::new(Code::Integrity, format!("{objection}. Nothing was sent"));
+    match objection {
+        Objection::History { .. } => failure
+            .cause("the outbox that sent those is elsewhere, or lost; what it still held would be lost too")
+            .next("use that outbox, or --adopt to go on from there with this one"),
+        Objection::WentBack { .. } | Objection::SessionWentBack { .. } => failure
+            .cause("the server's ledger was set back to an older copy, or lost: values that were counted are missing")
+            .next("ask the server's operator; to start again from where it stands: another --outbox with --adopt"),
+        Objection::Beyond { .. } | Objection::AnotherWriter { .. } => failure
+            .cause("another process or machine sends as this identity, or this outbox is an older copy")
+            .next("--as NAME for each sender, with an outbox of its own"),
+    }
+}
+
+pub(crate) fn of_journal(error: &JournalError) -> Failure {
+    let failure = |code| Failure::new(code, error.to_string());
+    match error {
+        JournalError::Locked(_) => {
+            failure(Code::No).next("wait for it, or give each sender its own --outbox and --as")
+        }
+        JournalError::Foreign { .. } => {
+            failure(Code::Usage).next("another --outbox DIR for this identity and server")
+        }
+        JournalError::Damaged { .. } => failure(Code::Integrity)
+            .cause("the disk, or another program, changed it")
+            .next("restore it from a copy, or start another outbox with --adopt: what it held is lost"),
+        JournalError::Io { .. } | JournalError::Poisoned(_) => {
+            failure(Code::No).cause("the disk is full or fails")
+        }
+    }
+}
+
+pub(crate) fn of_take(error: &TakeError) -> Failure {
+    match error {
+        TakeError::Journal(error) => of_journal(error),
+        TakeError::Full | TakeError::TooMany | TakeError::Overflow => {
+            Failure::new(Code::No, error.to_string())
+        }
+    }
+}
+
+/// A session that is tried again, or will be once there is something to send.
+pub(crate) fn lost(why: &Lost, retry: Option<Duration>, meeting: &Meeting) -> Line {
+    let what = of_lost(why, meeting).what().to_owned();
+    let when = match retry {
+        Some(wait) => format!("trying again in {:.1} s", wait.as_secs_f32()),
+        None => "it is opened again with the next integer".into(),
+    };
+    let line = Line::new("lost", format!("[STATUS] No session: {what}; {when}")).with("why", what);
+    line.with("retry_ms", retry.and_then(|wait| u64::try_from(wait.as_millis()).ok()))
+}

@@ -1,0 +1,368 @@
+//! `ddes send`: integers from the command line, a file or a pipe, each counted exactly once.
+
+use std::io::{self, BufReader, Read, Seek};
+use std::thread;
+use std::time::Duration;
+
+use ddes_client::courier::{Courier, Delivery};
+use ddes_client::outbox::{Mark, Outbox, Owner, TAKE_MAX};
+use ddes_wire::v2::Scope;
+use ddes_wire::{Sequence, Total};
+use indicatif::ProgressBar;
+use sha2::{Digest, Sha256};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::args::SendArgs;
+use crate::connect::{RANGE, interrupted};
+use crate::failure::{Code, Failure};
+use crate::input::{self, next_line};
+use crate::meet::{Meeting, Patience};
+use crate::refusal;
+use crate::screen::{Line, Screen, number};
+
+/// More integers are taken from the input when fewer than this wait.
+const WAITING_MAX: usize = 8 * TAKE_MAX;
+const CHUNKS_MAX: usize = 4;
+const READ_BYTES: usize = 64 * 1024;
+/// Without an outbox a server that is lost is waited for this long.
+const LATER: Duration = Duration::from_secs(60);
+/// With one, whoever sends can wait.
+const PATIENT: Duration = Duration::from_secs(24 * 60 * 60);
+
+pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
+    let input = Input::open(&args.values)?;
+    let default = if args.outbox.is_some() { (PATIENT, PATIENT) } else { (Duration::ZERO, LATER) };
+    let (first, later) = args.retry_secs.map_or(default, |secs| {
+        let secs = Duration::from_secs(secs.into());
+        (secs, secs)
+    });
+    let (meeting, courier) = Meeting::arrange(&args.client, Patience { first, later }, |key| {
+        let Some(folder) = &args.outbox else { return Ok(Outbox::in_memory()) };
+        let owner = Owner { key, server: args.client.server.to_ascii_lowercase() };
+        Outbox::open(folder, &owner).map_err(|error| refusal::of_journal(&error))
+    })?;
+    let quiet = args.client.output.quiet;
+    if args.outbox.is_none() && !quiet && input.is_long() {
+        eprintln!(
+            "Without --outbox nothing counts twice while this runs. After a crash see `ddes total` first."
+        );
+    }
+    let progress = input.progress(quiet);
+    let screen = if args.client.output.json { Screen::json() } else { Screen::plain() };
+    let mut sending =
+        Sending { args, meeting, courier, screen, progress, each: !input.is_long(), last: None, base: None };
+    let runtime = crate::runtime()?;
+    let outcome = runtime.block_on(sending.run(input));
+    let counted = sending.progress.position();
+    sending.progress.finish_and_clear();
+    let outcome = outcome.map_err(|failure| match counted {
+        0 => failure,
+        counted => failure.after(&format!("after counting {counted}")),
+    });
+    if let (Some(sum), false) = (outcome?, sending.each) {
+        sending.screen.show(&Line::new("result", sum.to_string()).with("sum", number(&sum)));
+    }
+    // Everything is counted; how the session ends is of no account.
+    runtime.block_on(sending.courier.close(Scope::Session));
+    Ok(())
+}
+
+struct Sending<'a> {
+    args: &'a SendArgs,
+    meeting: Meeting,
+    courier: Courier,
+    screen: Screen,
+    progress: ProgressBar,
+    /// Every total is printed, so integers go one by one.
+    each: bool,
+    last: Option<Total>,
+    /// What was covered when the first session opened.
+    base: Option<Sequence>,
+}
+
+impl Sending<'_> {
+    /// The last sum, once everything is counted.
+    async fn run(&mut self, input: Input) -> Result<Option<Total>, Failure> {
+        let mut interrupt = signal(SignalKind::interrupt())
+            .map_err(|error| Failure::system("cannot watch for signals", &error))?;
+        let start = self.begin(&input)?;
+        let mut chunks = input.start(start, self.each)?;
+        let mut waiting = None;
+        let mut done = false;
+        let mut opened = false;
+        while !(done && opened && self.courier.outbox().pending() == 0) {
+            let room = match self.courier.outbox().pending() {
+                0 => true,
+                waiting => !self.each && waiting < WAITING_MAX,
+            };
+            let takes = !done && room && (opened || self.args.outbox.is_some());
+            tokio::select! {
+                delivery = self.meeting.next(&mut self.courier) => opened |= self.delivered(&delivery?),
+                chunk = chunks.recv(), if takes => match chunk {
+                    Some(Ok(chunk)) => {
+                        let taken = self.courier.take(&chunk.values, chunk.mark);
+                        taken.map_err(|error| refusal::of_take(&error))?;
+                        waiting = chunk.values.last().copied();
+                    }
+                    Some(Err(failure)) => return Err(failure),
+                    None => done = true,
+                },
+                () = interrupted(&mut interrupt) => return Err(Failure::interrupted()),
+            }
+            if self.each
+                && self.courier.outbox().pending() == 0
+                && let Some(value) = waiting.take()
+            {
+                self.show(value);
+            }
+        }
+        self.finish()?;
+        Ok(self.last)
+    }
+
+    /// Where in the input to start: after what the outbox took of it before.
+    fn begin(&mut self, input: &Input) -> Result<Mark, Failure> {
+        let (mark, open) = self.courier.outbox().input();
+        if self.args.outbox.is_none() || matches!(input, Input::Nothing) {
+            return Ok(Mark::default());
+        }
+        if self.args.resume {
+            if mark.lines > 0 && !self.args.client.output.quiet {
+                eprintln!("The outbox has taken {} lines of this input; going on after them.", mark.lines);
+            }
+            return Ok(mark);
+        }
+        if open && !self.args.fresh {
+            return Err(Failure::new(
+                Code::No,
+                format!("an input was cut off after {} lines that this outbox took", mark.lines),
+            )
+            .cause("sending the same lines again would count them again")
+            .next("--resume with the same input, or --fresh with another"));
+        }
+        self.courier.begin_input().map_err(|error| refusal::of_journal(&error))?;
+        Ok(Mark::default())
+    }
+
+    fn finish(&mut self) -> Result<(), Failure> {
+        let is_durable = self.args.outbox.is_some();
+        if is_durable && !self.args.values.is_empty() {
+            self.courier.finish_input().map_err(|error| refusal::of_journal(&error))?;
+        }
+        Ok(())
+    }
+
+    /// Shows it; whether a session is open.
+    fn delivered(&mut self, delivery: &Delivery) -> bool {
+        match delivery {
+            Delivery::Opened(welcome) => {
+                self.last = Some(welcome.standing.sum);
+                self.base.get_or_insert(self.courier.outbox().confirmed());
+                self.progress.enable_steady_tick(input::REDRAW);
+                self.progress.reset_elapsed();
+                self.counted();
+                return true;
+            }
+            Delivery::Counted { sum, .. } => {
+                self.last = Some(*sum);
+                self.counted();
+            }
+            Delivery::Lost { why, retry } => {
+                if !self.args.client.output.quiet {
+                    let line = refusal::lost(why, *retry, &self.meeting);
+                    self.progress.suspend(|| eprintln!("{}", line.text()));
+                }
+            }
+        }
+        false
+    }
+
+    /// The bar stands where the ledger does.
+    fn counted(&self) {
+        let confirmed = self.courier.outbox().confirmed().get();
+        let base = self.base.map_or(confirmed, Sequence::get);
+        self.progress.set_position(confirmed.saturating_sub(base));
+    }
+
+    fn show(&mut self, value: i64) {
+        if let Some(sum) = self.last {
+            let line = Line::new("result", sum.to_string()).with("sum", number(&sum));
+            self.screen.show(&line.with("amount", number(&value)));
+        }
+    }
+}
+
+/// Integers and how much of the input they make.
+struct Chunk {
+    values: Vec<i64>,
+    mark: Mark,
+}
+
+/// Where the integers come from.
+enum Input {
+    /// Only what the outbox holds.
+    Nothing,
+    Arguments(Vec<i64>),
+    /// Every line is checked; `count` of them hold an integer.
+    File {
+        reader: BufReader<std::fs::File>,
+        count: u64,
+    },
+    Pipe,
+}
+
+impl Input {
+    /// Checks everything that can be checked before a connection is made: all arguments, or all
+    /// lines of a file. The lines of a pipe are checked as they come.
+    fn open(arguments: &[String]) -> Result<Self, Failure> {
+        let usage = |what: String| Failure::new(Code::Usage, what).next("ddes send --help");
+        if arguments.is_empty() {
+            return Ok(Self::Nothing);
+        }
+        if arguments != ["-"] {
+            let values = arguments.iter().map(|text| amount(text)).collect::<Result<_, _>>();
+            return values.map(Self::Arguments).map_err(usage);
+        }
+        let unreadable = |error: io::Error| Failure::system("cannot read standard input", &error);
+        let Some(file) = input::stdin_file().map_err(unreadable)? else { return Ok(Self::Pipe) };
+        let mut reader = BufReader::with_capacity(READ_BYTES, file);
+        let (mut line, mut count) = (0, 0);
+        while let Some(value) = next_line(&mut reader, &mut line, amount) {
+            value?;
+            count += 1;
+        }
+        reader.rewind().map_err(unreadable)?;
+        Ok(Self::File { reader, count })
+    }
+
+    /// A long input is summed up in one line.
+    fn is_long(&self) -> bool {
+        matches!(self, Self::File { .. } | Self::Pipe)
+    }
+
+    fn progress(&self, quiet: bool) -> ProgressBar {
+        match self {
+            Self::Nothing | Self::Pipe => input::progress(None, quiet),
+            Self::Arguments(values) => input::progress(Some(values.len() as u64), true),
+            Self::File { count, .. } => input::progress(Some(*count), quiet),
+        }
+    }
+
+    /// Reads from behind `start` on, in a thread of its own: a pipe may give nothing for long.
+    fn start(self, start: Mark, each: bool) -> Result<mpsc::Receiver<Result<Chunk, Failure>>, Failure> {
+        let (chunks, received) = mpsc::channel(CHUNKS_MAX);
+        let most = if each { 1 } else { TAKE_MAX };
+        let read = move || {
+            let is_same = start.lines == 0;
+            let (mark, hash, values) = (Mark::default(), Sha256::new(), Vec::new());
+            let mut feed = Feed { start, mark, hash, is_same, values, most, chunks };
+            let end = match self {
+                Self::Nothing => Ok(()),
+                Self::Arguments(values) => feed.arguments(&values),
+                Self::File { reader, .. } => feed.lines(reader),
+                Self::Pipe => feed.lines(BufReader::with_capacity(READ_BYTES, io::stdin())),
+            };
+            // Whoever listened may be gone.
+            drop(end.and_then(|()| feed.end()));
+        };
+        thread::Builder::new()
+            .name("input".into())
+            .spawn(read)
+            .map_err(|error| Failure::system("cannot start a thread", &error))?;
+        Ok(received)
+    }
+}
+
+/// Nobody takes chunks any more.
+struct Gone;
+
+struct Feed {
+    start: Mark,
+    mark: Mark,
+    hash: Sha256,
+    /// What was taken before is the beginning of this input.
+    is_same: bool,
+    values: Vec<i64>,
+    most: usize,
+    chunks: mpsc::Sender<Result<Chunk, Failure>>,
+}
+
+impl Feed {
+    fn arguments(&mut self, values: &[i64]) -> Result<(), Gone> {
+        values.iter().try_for_each(|value| {
+            self.mark.lines += 1;
+            self.value(*value)
+        })
+    }
+
+    fn lines(&mut self, mut reader: BufReader<impl Read>) -> Result<(), Gone> {
+        while let Some(value) = next_line(&mut reader, &mut self.mark.lines, amount) {
+            match value {
+                Ok(value) => self.value(value)?,
+                Err(failure) => {
+                    self.flush()?;
+                    return self.say(Err(failure));
+                }
+            }
+            // What has come is sent; what may come is not waited for. A file is always there.
+            if !reader.buffer().contains(&b'\n') {
+                self.flush()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn value(&mut self, value: i64) -> Result<(), Gone> {
+        self.hash.update(value.to_be_bytes());
+        if self.mark.lines <= self.start.lines {
+            // At the last line that was taken before: is it the same input?
+            let is_last = self.mark.lines == self.start.lines;
+            self.is_same |= is_last && self.digest() == self.start.digest;
+            return if is_last && !self.is_same { self.other() } else { Ok(()) };
+        }
+        if !self.is_same {
+            return self.other();
+        }
+        self.values.push(value);
+        if self.values.len() == self.most { self.flush() } else { Ok(()) }
+    }
+
+    fn other(&mut self) -> Result<(), Gone> {
+        let lines = self.start.lines;
+        self.say(Err(Failure::new(
+            Code::No,
+            format!("the first {lines} lines are not those the outbox took"),
+        )
+        .cause("this is another input than the one that was cut off")
+        .next("--resume with the same input, or --fresh with this one")))?;
+        Err(Gone)
+    }
+
+    fn digest(&self) -> [u8; 32] {
+        self.hash.clone().finalize().into()
+    }
+
+    fn flush(&mut self) -> Result<(), Gone> {
+        if self.values.is_empty() {
+            return Ok(());
+        }
+        let (values, mark) = (std::mem::take(&mut self.values), Mark { digest: self.digest(), ..self.mark });
+        self.say(Ok(Chunk { values, mark }))
+    }
+
+    fn end(mut self) -> Result<(), Gone> {
+        if self.mark.lines < self.start.lines {
+            return self.other();
+        }
+        self.flush()
+    }
+
+    fn say(&self, chunk: Result<Chunk, Failure>) -> Result<(), Gone> {
+        self.chunks.blocking_send(chunk).map_err(|_| Gone)
+    }
+}
+
+fn amount(text: &str) -> Result<i64, String> {
+    input::integer(text, RANGE)
+}
