@@ -107,6 +107,10 @@ pub(crate) struct ServeArgs {
     /// Suites taken; give it again for more [default: hybrid, hybrid-3072, hybrid-4096]
     #[arg(long, value_name = "SUITE", value_enum, value_delimiter = ',')]
     pub(crate) suite: Vec<SuiteName>,
+    /// Most integers in one frame
+    #[arg(long, value_name = "N", default_value = "1024",
+          value_parser = clap::value_parser!(u16).range(1..=8186))]
+    pub(crate) frame_values: u16,
     /// Let in whoever holds any key, as the original does: NOT SECURE
     #[arg(long)]
     pub(crate) allow_any: bool,

@@ -73,14 +73,16 @@ impl Home {
         comment: &str,
         secret: impl FnOnce(&Path) -> Result<Zeroizing<Vec<u8>>, Failure>,
     ) -> Result<(SigningKey, bool), Failure> {
-        if path.try_exists().map_err(|error| unusable(path, &error))? {
-            return Ok((read_key(path, secret)?, false));
+        if !path.try_exists().map_err(|error| unusable(path, &error))?
+            && let Some(key) = self.new_key(path, comment)?
+        {
+            return Ok((key, true));
         }
-        Ok((self.new_key(path, comment)?, true))
+        Ok((read_key(path, secret)?, false))
     }
 
-    /// A fresh key in `path` and its public half in `path.pub`; never over another.
-    pub(crate) fn new_key(&self, path: &Path, comment: &str) -> Result<SigningKey, Failure> {
+    /// A fresh key in `path` and its public half in `path.pub`; `None` if there is one already.
+    pub(crate) fn new_key(&self, path: &Path, comment: &str) -> Result<Option<SigningKey>, Failure> {
         let mut seed = Zeroizing::new([0; 32]);
         getrandom::fill(seed.as_mut())
             .map_err(|error| Failure::system("the system gives no randomness", &error))?;
@@ -88,10 +90,12 @@ impl Home {
         let text = key.to_openssh(comment).map_err(|error| unusable(path, &error))?;
         make_folder(path.parent().unwrap_or(&self.folder))?;
         let line = format!("{} {comment}\n", key.public().to_openssh());
-        create(path, text.as_bytes(), 0o600).map_err(|error| unusable(path, &error))?;
+        if !create(path, text.as_bytes(), 0o600).map_err(|error| unusable(path, &error))? {
+            return Ok(None);
+        }
         let public = public_path(path);
         replace(&public, line.as_bytes(), 0o644).map_err(|error| unusable(&public, &error))?;
-        Ok(key)
+        Ok(Some(key))
     }
 
     pub(crate) fn servers(&self) -> Result<KnownServers, Failure> {
@@ -172,8 +176,12 @@ pub(crate) fn read_public_file(path: &Path) -> Result<PublicKey, Failure> {
 }
 
 pub(crate) fn public_path(private: &Path) -> PathBuf {
-    let mut path = private.as_os_str().to_owned();
-    path.push(".pub");
+    sibling(private, ".pub")
+}
+
+fn sibling(path: &Path, suffix: &str) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(suffix);
     path.into()
 }
 
@@ -203,17 +211,24 @@ fn options(mode: u32) -> OpenOptions {
     options
 }
 
-fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+/// Makes the file whole or not at all; whether it was not there before.
+fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<bool> {
+    let new = sibling(path, &format!(".new-{}", std::process::id()));
+    let mut file = options(mode).truncate(true).open(&new)?;
     file.write_all(bytes)?;
-    file.sync_all()
+    file.sync_all()?;
+    let linked = fs::hard_link(&new, path);
+    fs::remove_file(&new)?;
+    match linked {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// The old file or the new one, whatever happens on the way.
 fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let mut new = path.as_os_str().to_owned();
-    new.push(".new");
-    let new = PathBuf::from(new);
+    let new = sibling(path, ".new");
     let mut file = options(mode).truncate(true).open(&new)?;
     file.write_all(bytes)?;
     file.sync_all()?;

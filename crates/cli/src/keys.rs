@@ -18,11 +18,11 @@ pub(crate) fn key(command: &KeyCommand) -> Result<(), Failure> {
         KeyCommand::New { name, home, output } => {
             let home = Home::find(home)?;
             let path = home.identity(name)?;
-            if path.exists() {
-                return Err(Failure::new(Code::No, format!("the identity '{name}' exists already"))
-                    .next(format!("ddes key show --as {name}")));
-            }
-            let key = home.new_key(&path, name)?.public();
+            let key = home.new_key(&path, name)?.ok_or_else(|| {
+                Failure::new(Code::No, format!("the identity '{name}' exists already"))
+                    .next(format!("ddes key show --as {name}"))
+            })?;
+            let key = key.public();
             show(output, &key, name, &path);
         }
         KeyCommand::Show { identity, server_key, home, output } => {

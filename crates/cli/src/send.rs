@@ -37,11 +37,14 @@ pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
         let secs = Duration::from_secs(secs.into());
         (secs, secs)
     });
-    let (meeting, courier) = Meeting::arrange(&args.client, Patience { first, later }, |key| {
+    let (meeting, mut courier) = Meeting::arrange(&args.client, Patience { first, later }, |key| {
         let Some(folder) = &args.outbox else { return Ok(Outbox::in_memory()) };
         let owner = Owner { key, server: args.client.server.to_ascii_lowercase() };
         Outbox::open(folder, &owner).map_err(|error| refusal::of_journal(&error))
     })?;
+    if args.adopt {
+        courier.adopt();
+    }
     let quiet = args.client.output.quiet;
     if args.outbox.is_none() && !quiet && input.is_long() {
         eprintln!(

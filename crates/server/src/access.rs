@@ -37,7 +37,7 @@ pub(crate) struct Doorkeeper {
     seen: Option<Seen>,
 }
 
-/// What tells that a list has changed: time, length and inode of each.
+/// What tells that a list, or who may write it, has changed: ctime, length and inode of each.
 type Seen = [Option<(i64, i64, u64, u64)>; 2];
 
 impl Doorkeeper {
@@ -125,7 +125,7 @@ fn read(path: &Path) -> io::Result<String> {
 
 fn stamp(path: &Path) -> Option<(i64, i64, u64, u64)> {
     let metadata = fs::metadata(path).ok()?;
-    Some((metadata.mtime(), metadata.mtime_nsec(), metadata.len(), metadata.ino()))
+    Some((metadata.ctime(), metadata.ctime_nsec(), metadata.len(), metadata.ino()))
 }
 
 /// Since 1970. A clock before that authorizes nobody whose key ever expires.

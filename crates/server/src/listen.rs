@@ -345,7 +345,7 @@ fn refuse(shard: &Rc<Shard>, mut stream: TcpStream, full: Full) {
     tokio::task::spawn_local(async move {
         let farewell = async {
             let classic = match shard.silence {
-                Some(silence) => tokio::time::timeout(silence, stream.readable()).await.is_err(),
+                Some(silence) => tokio::time::timeout(silence, stream.peek(&mut [0])).await.is_err(),
                 None => false,
             };
             stream.write_all(&full.farewell(classic)).await?;

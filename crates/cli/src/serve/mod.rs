@@ -25,9 +25,6 @@ use crate::prompt::Prompt;
 use crate::screen::{self, Screen};
 use console::Console;
 
-/// The most integers in a 30: what 64 of them hold in memory while the ledger is busy is 1 MiB a session.
-const FRAME_VALUES_MAX: u16 = 1024;
-
 /// From accept to a client's proof, or its classic key (PROTOCOL.md, P-23 and C-19).
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
@@ -115,7 +112,7 @@ fn options(args: &ServeArgs, key: SigningKey, suites: Vec<Suite>, access: Access
         }),
         silence: Duration::from_millis(args.classic_wait_ms.into()),
     });
-    let v2 = v2::ServerConfig { suites, key, idle, handshake: HANDSHAKE_MAX, values_max: FRAME_VALUES_MAX };
+    let v2 = v2::ServerConfig { suites, key, idle, handshake: HANDSHAKE_MAX, values_max: args.frame_values };
     Options {
         listen: args.listen,
         endpoint: Config {

@@ -1,84 +1,26 @@
-//! The commands as a user runs them, against each other and against the Python peer.
+//! The original's wire.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    clippy::wildcard_enum_match_arm,
-    clippy::needless_pass_by_value,
-    reason = "a test fails by panicking, and knows its numbers"
-)]
-
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::io::{BufRead, Write};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// A process that is killed when its test ends.
-struct Running {
-    child: Child,
-    stdout: BufReader<ChildStdout>,
-    address: String,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
+use crate::{Running, ddes_at, folder, output, peer, start, started};
 
 fn ddes(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ddes"));
-    command.args(arguments);
-    command
-}
-
-fn start(mut command: Command, address: impl Fn(&str) -> Option<String>) -> Running {
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let stdout = BufReader::new(child.stdout.take().unwrap());
-    let mut running = Running { child, stdout, address: String::new() };
-    loop {
-        let mut line = String::new();
-        assert!(running.stdout.read_line(&mut line).unwrap() > 0, "it ended before it listened");
-        if let Some(address) = address(&line) {
-            running.address = address;
-            return running;
-        }
-    }
+    static HOME: OnceLock<PathBuf> = OnceLock::new();
+    ddes_at(HOME.get_or_init(folder), arguments)
 }
 
 fn serve(flags: &[&str]) -> Running {
-    let command = ddes(&[&["serve", "--classic", "--json", "--listen", "127.0.0.1:0"], flags].concat());
-    start(command, |line| {
-        let event: serde_json::Value = serde_json::from_str(line).unwrap();
-        (event["event"] == "listening").then(|| event["addr"].as_str().unwrap().to_owned())
-    })
-}
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-/// `cargo xtask test` names the Python that has the peer's libraries.
-fn peer(program: &str, arguments: &[&str]) -> Command {
-    let python = std::env::var("DDES_PEER_PYTHON")
-        .unwrap_or_else(|_| root().join(".venv/bin/python").display().to_string());
-    let mut command = Command::new(python);
-    command.arg(program).args(arguments).current_dir(root());
-    command
+    let classic = ["serve", "--classic", "--classic-wait-ms", "0", "--json", "--listen", "127.0.0.1:0"];
+    started(ddes(&[&classic, flags].concat()))
 }
 
 fn peer_server(flags: &[&str]) -> Running {
     let command = peer("peer/classic/server.py", &[&["--port", "0"], flags].concat());
     start(command, |line| line.strip_prefix("listening ").map(|address| address.trim().to_owned()))
-}
-
-fn output(mut command: Command) -> (i32, String, String) {
-    let Output { status, stdout, stderr } = command.output().unwrap();
-    (status.code().unwrap(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
 }
 
 fn send(server: &Running, values: &[&str]) -> (i32, String, String) {
@@ -137,7 +79,7 @@ fn a_file_and_a_pipe_are_summed_up_in_one_line() {
 #[test]
 fn what_cannot_be_sent_is_refused_before_a_connection_is_made() {
     for (value, what) in
-        [("-1", "outside the classic range"), ("18446744073709551616", "outside"), ("4x", "not an integer")]
+        [("-1", "outside the range"), ("18446744073709551616", "outside"), ("4x", "not an integer")]
     {
         let (code, _, error) = output(ddes(&["send", "--classic", "--server", "127.0.0.1:1", "7", value]));
         assert_eq!(code, 2);

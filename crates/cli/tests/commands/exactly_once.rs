@@ -1,0 +1,184 @@
+//! Outboxes: every integer counts exactly once, and what would miscount is noticed (P-29, P-30).
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::{Running, ddes_at, folder, output, started};
+
+const COUNT: u64 = 20_000;
+const SUM: u64 = COUNT * (COUNT + 1) / 2;
+
+/// A home, a server that its identities may use, and a folder for files.
+struct World {
+    home: PathBuf,
+    server: Running,
+}
+
+impl World {
+    fn new() -> Self {
+        let home = folder();
+        let server = serve(&home, "127.0.0.1:0");
+        let world = Self { home, server };
+        let (_, shown, _) = output(ddes_at(&world.home, &["key", "show", "--server-key", "--quiet"]));
+        let added = ["trust", "add", &world.server.address, shown.trim()];
+        assert_eq!(output(ddes_at(&world.home, &added)).0, 0);
+        world
+    }
+
+    fn send(&self, outbox: &str, arguments: &[&str]) -> Command {
+        let folder = self.home.join(outbox);
+        let flags = ["send", "--server", &self.server.address, "--outbox", folder.to_str().unwrap()];
+        ddes_at(&self.home, &[&flags[..], arguments].concat())
+    }
+
+    fn total(&self, identity: &str) -> (String, String) {
+        let total = ["total", "--json", "--as", identity, "--server", &self.server.address];
+        let (_, total, _) = output(ddes_at(&self.home, &total));
+        let total: serde_json::Value = serde_json::from_str(&total).unwrap();
+        (total["count"].as_str().unwrap().into(), total["sum"].as_str().unwrap().into())
+    }
+
+    fn numbers(&self) -> PathBuf {
+        let path = self.home.join("numbers");
+        let lines: String = (1..=COUNT).map(|number| format!("{number}\n")).collect();
+        std::fs::write(&path, lines).unwrap();
+        path
+    }
+}
+
+fn serve(home: &Path, listen: &str) -> Running {
+    started(ddes_at(home, &["serve", "--json", "--frame-values", "50", "--listen", listen]))
+}
+
+fn from(mut command: Command, file: &Path) -> Command {
+    command.stdin(File::open(file).unwrap());
+    command
+}
+
+#[test]
+fn killed_at_any_point_and_resumed_it_counts_each_integer_once() {
+    let world = World::new();
+    let numbers = world.numbers();
+    // Seeded: 1 ms, 5 ms, 9 ms … into its life, well into the sending.
+    for wait in (0..12).map(|i| Duration::from_millis(1 + 4 * i)) {
+        let mut sender = from(world.send("outbox", &["--resume", "-q", "-"]), &numbers);
+        let mut sender = sender.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(wait);
+        sender.kill().unwrap();
+        sender.wait().unwrap();
+    }
+    let (code, sum, error) = output(from(world.send("outbox", &["--resume", "-q", "-"]), &numbers));
+    assert_eq!((code, sum), (0, format!("{SUM}\n")), "{error}");
+    assert_eq!(world.total("default"), (COUNT.to_string(), SUM.to_string()));
+    // It was all taken, so once more is no more.
+    assert_eq!(output(from(world.send("outbox", &["--resume", "-q", "-"]), &numbers)).0, 0);
+    assert_eq!(world.total("default"), (COUNT.to_string(), SUM.to_string()));
+}
+
+#[test]
+fn an_input_that_was_cut_off_is_neither_sent_again_nor_mixed_with_another() {
+    let world = World::new();
+    assert_eq!(output(world.send("outbox", &["1", "2"])).0, 0);
+    // A server that is not there: the integers are taken and not delivered.
+    let absent = || {
+        let folder = world.home.join("offline");
+        ddes_at(
+            &world.home,
+            &[
+                "send",
+                "--server",
+                "127.0.0.1:1",
+                "--retry-secs",
+                "0",
+                "--outbox",
+                folder.to_str().unwrap(),
+                "--resume",
+                "7",
+                "8",
+            ],
+        )
+    };
+    for _ in 0..2 {
+        let (code, _, error) = output(absent());
+        assert_eq!((code, error.contains("refused the connection")), (3, true), "{error}");
+    }
+
+    // Cut off in the middle of its input.
+    let numbers = world.numbers();
+    let mut sender = world.send("cut", &["-q", "--as", "cut", "-"]);
+    let mut sender = sender.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let text = std::fs::read(&numbers).unwrap();
+    sender.stdin.as_mut().unwrap().write_all(&text[..text.len() / 2]).unwrap();
+    while !std::fs::metadata(world.home.join("cut/journal")).is_ok_and(|journal| journal.len() > 10_000) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    sender.kill().unwrap();
+    sender.wait().unwrap();
+    let (code, _, error) = output(from(world.send("cut", &["-q", "--as", "cut", "-"]), &numbers));
+    assert_eq!((code, error.contains("--resume")), (1, true), "{error}");
+    let other = world.home.join("other");
+    std::fs::write(&other, "5\n".repeat(COUNT as usize)).unwrap();
+    let (code, _, error) = output(from(world.send("cut", &["-q", "--as", "cut", "--resume", "-"]), &other));
+    assert_eq!((code, error.contains("are not those the outbox took")), (1, true), "{error}");
+    let (code, ..) = output(from(world.send("cut", &["-q", "--as", "cut", "--resume", "-"]), &numbers));
+    assert_eq!((code, world.total("cut").1), (0, SUM.to_string()));
+}
+
+#[test]
+fn a_ledger_that_was_set_back_is_noticed() {
+    let mut world = World::new();
+    assert_eq!(output(world.send("outbox", &["1", "2", "3"])).0, 0);
+    let address = world.server.address.clone();
+    world.server.child.kill().unwrap();
+    world.server.child.wait().unwrap();
+    // Its ledger was in memory.
+    world.server = serve(&world.home, &address);
+    let (code, _, error) = output(world.send("outbox", &["4"]));
+    assert_eq!((code, error.contains("the ledger went back")), (5, true), "{error}");
+    assert_eq!(world.total("default"), ("0".into(), "0".into()));
+}
+
+#[test]
+fn a_lost_outbox_is_noticed_and_a_new_one_goes_on_when_told_to() {
+    let world = World::new();
+    assert_eq!(output(world.send("outbox", &["1", "2", "3"])).0, 0);
+    let (code, _, error) = output(world.send("new", &["4"]));
+    assert_eq!((code, error.contains("--adopt")), (5, true), "{error}");
+    assert_eq!(world.total("default").1, "6");
+    let (code, sum, error) = output(world.send("new", &["--adopt", "--resume"]));
+    assert_eq!((code, sum.as_str(), world.total("default").1.as_str()), (0, "", "10"), "{error}");
+    // The old one has missed a value.
+    let (code, _, error) = output(world.send("outbox", &["5"]));
+    assert_eq!((code, error.contains("which is not of this outbox")), (5, true), "{error}");
+    assert_eq!(world.total("default").1, "10");
+}
+
+#[test]
+fn two_processes_on_one_identity_are_noticed() {
+    let world = World::new();
+    let mut pipe = world.send("outbox", &["-q", "-"]);
+    let mut pipe = pipe.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    pipe.stdin.as_mut().unwrap().write_all(b"1\n").unwrap();
+    while world.total("watcher").0 != "0" || !world.home.join("outbox/journal").exists() {}
+    let (code, _, error) = output(world.send("outbox", &["2"]));
+    assert_eq!((code, error.contains("in use by another process")), (1, true), "{error}");
+    // Without the outbox it supersedes the one that has it, which says so and does not come back.
+    let (code, ..) = output(ddes_at(&world.home, &["send", "-q", "--server", &world.server.address, "10"]));
+    assert_eq!(code, 0);
+    let ended = pipe.wait_with_output().unwrap();
+    let error = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!((ended.status.code(), error.contains("a newer session")), (Some(4), true), "{error}");
+    let (code, _, error) = output(world.send("outbox", &["--resume", "2"]));
+    assert_ne!(code, 0, "{error}");
+}
+
+#[test]
+fn an_outbox_belongs_to_one_identity_at_one_server() {
+    let world = World::new();
+    assert_eq!(output(world.send("outbox", &["1"])).0, 0);
+    let (code, _, error) = output(world.send("outbox", &["--as", "other", "2"]));
+    assert_eq!((code, error.contains("is of identity")), (2, true), "{error}");
+}

@@ -1,0 +1,90 @@
+//! The commands as a user runs them, against each other and against the Python peers.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::wildcard_enum_match_arm,
+    clippy::needless_pass_by_value,
+    reason = "a test fails by panicking, and knows its numbers"
+)]
+
+mod classic;
+mod exactly_once;
+mod secure;
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A process that is killed when its test ends.
+struct Running {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    address: String,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// A new folder for keys, trust and outboxes.
+fn folder() -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{count}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// `ddes` with its keys and trust in `home`.
+fn ddes_at(home: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ddes"));
+    command.args(arguments).env("DDES_HOME", home);
+    command
+}
+
+fn started(command: Command) -> Running {
+    start(command, |line| {
+        let event: serde_json::Value = serde_json::from_str(line).unwrap();
+        (event["event"] == "listening").then(|| event["addr"].as_str().unwrap().to_owned())
+    })
+}
+
+fn start(mut command: Command, address: impl Fn(&str) -> Option<String>) -> Running {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut running = Running { child, stdout, address: String::new() };
+    loop {
+        let mut line = String::new();
+        assert!(running.stdout.read_line(&mut line).unwrap() > 0, "it ended before it listened");
+        if let Some(address) = address(&line) {
+            running.address = address;
+            return running;
+        }
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// `cargo xtask test` names the Python that has the peer's libraries.
+fn peer(program: &str, arguments: &[&str]) -> Command {
+    let python = std::env::var("DDES_PEER_PYTHON")
+        .unwrap_or_else(|_| root().join(".venv/bin/python").display().to_string());
+    let mut command = Command::new(python);
+    command.arg(program).args(arguments).current_dir(root());
+    command
+}
+
+fn output(mut command: Command) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    (status.code().unwrap(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
