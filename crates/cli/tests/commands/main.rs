@@ -57,7 +57,7 @@ fn started(command: Command) -> Running {
     })
 }
 
-fn start(mut command: Command, address: impl Fn(&str) -> Option<String>) -> Running {
+fn start(mut command: Command, mut address: impl FnMut(&str) -> Option<String>) -> Running {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let stdout = BufReader::new(child.stdout.take().unwrap());
     let mut running = Running { child, stdout, address: String::new() };

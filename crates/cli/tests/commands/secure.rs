@@ -302,3 +302,60 @@ fn the_newest_session_of_an_identity_is_the_only_one() {
     assert_eq!(send(&home, &server, &trust, &["50"]).1, "92\n");
     assert_eq!(older.child.wait().unwrap().code(), Some(4));
 }
+
+const SUITES: [&str; 6] = ["hybrid", "hybrid-3072", "hybrid-4096", "ddes", "ddes-3072", "ddes-4096"];
+
+#[test]
+fn the_python_client_gets_its_sums_from_our_server_in_every_suite() {
+    let home = folder();
+    let server = serve(&home, &["--suite", &SUITES.join(",")]);
+    let (host, port) = server.address.split_once(':').unwrap();
+    let (_, server_key, _) = output(ddes_at(&home, &["key", "show", "--server-key", "--quiet"]));
+    for suite in SUITES {
+        assert_eq!(output(ddes_at(&home, &["key", "new", suite])).0, 0);
+        let key = home.join("identities").join(suite);
+        let flags = ["--host", host, "--port", port, "--suite", suite, "--key", key.to_str().unwrap()];
+        let rest = ["--server-key", server_key.trim(), "42", "50"];
+        let (code, sums, error) = output(peer("peer/ddes2/client.py", &[&flags[..], &rest].concat()));
+        assert_eq!((code, sums.as_str()), (0, "42\n92\n"), "{suite}: {error}");
+    }
+    // And one that it does not let in.
+    let stranger = folder();
+    output(ddes_at(&stranger, &["key", "new"]));
+    let key = stranger.join("identities/default");
+    let flags = ["--host", host, "--port", port, "--key", key.to_str().unwrap(), "--server-key"];
+    let (code, _, error) =
+        output(peer("peer/ddes2/client.py", &[&flags[..], &[server_key.trim(), "1"]].concat()));
+    assert_eq!((code, error.contains("not authorized")), (1, true), "{error}");
+}
+
+#[test]
+fn our_client_gets_its_sums_from_the_python_server_in_every_suite() {
+    let home = folder();
+    let suites: Vec<_> = SUITES.iter().flat_map(|suite| ["--suite", suite]).collect();
+    let mut key = String::new();
+    let command = peer("peer/ddes2/server.py", &[&["--port", "0"][..], &suites].concat());
+    let server = crate::start(command, |line| {
+        if let Some(line) = line.strip_prefix("key ") {
+            key = line.trim().to_owned();
+        }
+        line.strip_prefix("listening ").map(|address| address.trim().to_owned())
+    });
+    assert_eq!(output(ddes_at(&home, &["trust", "add", &server.address, &key])).0, 0);
+    let outbox = home.join("outbox");
+    for (i, suite) in SUITES.iter().enumerate() {
+        let flags = [
+            "send",
+            "-q",
+            "--server",
+            &server.address,
+            "--suite",
+            suite,
+            "--outbox",
+            outbox.to_str().unwrap(),
+        ];
+        let (code, sums, error) = output(ddes_at(&home, &[&flags[..], &["42", "50"]].concat()));
+        let before = 92 * i;
+        assert_eq!((code, sums), (0, format!("{}\n{}\n", before + 42, before + 92)), "{suite}: {error}");
+    }
+}
