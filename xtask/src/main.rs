@@ -1,6 +1,7 @@
-//! The project's chores: `cargo xtask test`, `tidy`, `bench`. Knows none of our crates' insides.
+//! The project's chores: `cargo xtask test`, `tidy`, `bench`, `faults`. Knows none of our crates' insides.
 
 mod bench;
+mod faults;
 mod shell;
 mod test;
 mod tidy;
@@ -12,7 +13,8 @@ usage: cargo xtask COMMAND
 
   test [--only STEP]   everything a change must pass; installs what it needs
   tidy                 the rules of style that a program can check
-  bench WHAT [--short] ddes beside its peers; `bench help` lists what there is";
+  bench WHAT [--short] ddes beside its peers; `bench help` lists what there is
+  faults [--short]     1 to 100,000 sent by a client that is killed and cut off at random";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -22,6 +24,7 @@ fn main() -> ExitCode {
         ["test", "--only", step] => test::run(Some(step)),
         ["tidy"] => tidy::run(),
         ["bench", ref rest @ ..] => bench::run(rest),
+        ["faults", ref rest @ ..] => faults::run(rest),
         _ => Err(USAGE.to_owned()),
     };
     match outcome {

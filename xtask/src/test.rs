@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use crate::bench;
 use crate::shell::{self, python};
 use crate::tidy;
+use crate::{bench, faults};
 
 /// A step's name, and what it does.
 type Step = (&'static str, fn() -> Result<(), String>);
@@ -29,6 +29,7 @@ const STEPS: &[Step] = &[
         shell::ssh_keygen()?;
         shell::run("cargo", &["test", "--workspace"], &[("DDES_PEER_PYTHON", &python()?)])
     }),
+    ("faults", || faults::run(&["--short"])),
     // Whether the benchmarks run, not what they measure.
     ("bench", || bench::run(&["classic", "--short"])),
 ];
