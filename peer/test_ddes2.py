@@ -95,5 +95,63 @@ class Handshakes(unittest.TestCase):
         return encapsulate
 
 
+class Conversations(unittest.TestCase):
+    """Every message and every refusal: the frames sealed and opened here, and read."""
+
+    def test_what_is_sent_and_what_is_heard(self):
+        self.opening = next(case for case in cases("handshakes.txt") if case["name"] == "ddes")
+        names = []
+        for case in cases("conversations.txt"):
+            with self.subTest(case["name"]):
+                self.check(case)
+                names.append(case["name"])
+        self.assertEqual(len(names), 29)
+
+    def check(self, case):
+        suite = handshake.Suite(2)
+        client = handshake.Client(suite, int(self.opening["client_x"], 16), b"")
+        frames = [bytes.fromhex(frame) for frame in case["expect"].split()]
+        if frames[0][:4] == struct.pack(">I", 50):
+            reason, text = frames[0][8], frames[0][9:].decode()
+            self.assertEqual(case["heard"], f"50 reason {reason} text {text}")
+            return
+        _, to_server, to_client = client.finish(frames[0][8:])
+        inwards, outwards = handshake.Link(suite, to_client), handshake.Link(suite, to_server)
+        opened = [inwards.open(frame) for frame in frames[1:]]
+        self.assertEqual(opened[0][0], 10)
+        self.assertEqual(case["heard"], "; ".join(self.said(*message) for message in opened[1:]))
+        sent = [bytes.fromhex(frame) for frame in case["send"].split()]
+        outwards.open(sent[1])
+        for record, frame in zip(case["plain"].split(), sent[2:]):
+            opcode, plaintext = record.split(":")
+            self.assertEqual(outwards.seal(int(opcode), bytes.fromhex(plaintext)), frame)
+
+    @staticmethod
+    def said(opcode, plaintext):
+        """A message in the file's words."""
+        if opcode == 20:
+            session, last_seq, last_session = struct.unpack(">QQQ", plaintext[16:40])
+            total = int.from_bytes(plaintext[40:56], "big", signed=True)
+            idle, most = struct.unpack(">IH", plaintext[56:])
+            return f"20 session {session} last_seq {last_seq} last_session {last_session} sum {total} idle {idle} most {most}"
+        if opcode == 40:
+            status, last_seq = struct.unpack(">BQ", plaintext[:9])
+            return f"40 status {status} last_seq {last_seq} sum {int.from_bytes(plaintext[9:], 'big', signed=True)}"
+        reason, scope, last_seq = struct.unpack(">BBQ", plaintext[:10])
+        total = int.from_bytes(plaintext[10:26], "big", signed=True)
+        return f"50 reason {reason} scope {scope} last_seq {last_seq} sum {total} text {plaintext[26:].decode()}"
+
+
+class Records(unittest.TestCase):
+    def test_the_key_changes_after_the_record_that_reaches_two_to_the_twentieth(self):
+        for case in cases("records.txt"):
+            link = handshake.Link(handshake.Suite(2 if case["name"] == "DDES" else 1), bytes.fromhex(case["k"]))
+            for _ in range(129):
+                last = link.seal(30, bytes(65519))
+            self.assertNotEqual(link.key, bytes.fromhex(case["k"]))
+            after = link.seal(40, bytes.fromhex(case["pt"]))
+            self.assertEqual(f"{last[-16:].hex()} {after.hex()}", case["expect"])
+
+
 if __name__ == "__main__":
     unittest.main()

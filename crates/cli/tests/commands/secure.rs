@@ -136,7 +136,7 @@ fn what_a_newcomer_can_meet_says_what_happened_and_what_to_do() {
         &["suite is not taken", "ddes serve --suite"],
     );
     // A server with another key at the same address.
-    let other = include_str!("../../../../vectors/ddes2/another-server.pub").trim();
+    let other = include_str!("another-server.pub").trim();
     let (added, ..) = output(ddes_at(&home, &["trust", "add", &server.address, other]));
     assert_eq!(added, 0);
     let refused = client(&home, &["--trust", &trust]);

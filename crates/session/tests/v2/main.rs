@@ -15,6 +15,7 @@ mod a_client_round;
 mod a_full_round;
 mod a_second_noise;
 mod any_bytes;
+mod conversations;
 mod dishonest_clients;
 mod frames_out_of_place;
 mod handshakes;
