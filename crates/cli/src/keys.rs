@@ -26,7 +26,7 @@ pub(crate) fn key(command: &KeyCommand) -> Result<(), Failure> {
             show(output, &key, name, &path);
         }
         KeyCommand::Show { identity, server_key, home, output } => {
-            show_key(identity, *server_key, home, output)?
+            show_key(identity, *server_key, home, output)?;
         }
     }
     Ok(())

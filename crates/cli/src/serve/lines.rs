@@ -6,9 +6,9 @@ use std::time::Instant;
 use ddes_server::endpoint::{Admitted, Notice, NoticeEvent, SessionView};
 use ddes_session::classic::{End, Fault, Reason};
 use ddes_session::v2;
-use ddes_wire::ClientId;
 use ddes_wire::classic::text;
 use ddes_wire::v2::Status;
+use ddes_wire::{ClientId, Total};
 
 use crate::args::ServeArgs;
 use crate::home::Home;
@@ -124,19 +124,7 @@ pub(super) fn of_notice(notice: &Notice) -> Vec<Line> {
         NoticeEvent::KeyVerified => {
             vec![Line::new("key_verified", format!("[10] KEY VERIFICATION {who}: public keys exchanged."))]
         }
-        NoticeEvent::Admitted(admitted) => {
-            let role = if admitted.is_operator { ", an operator" } else { "" };
-            let id = ClientId::new(admitted.key.uuid());
-            vec![
-                Line::new(
-                    "admitted",
-                    format!("[10] KEY VERIFICATION {who}: {}{role}, UUID {id}", name(admitted)),
-                )
-                .with("identity", admitted.key.fingerprint())
-                .with("name", admitted.name.clone())
-                .with("operator", admitted.is_operator),
-            ]
-        }
+        NoticeEvent::Admitted(admitted) => vec![of_admitted(&who, admitted)],
         NoticeEvent::TurnedAway { key } => vec![
             Line::new(
                 "turned_away",
@@ -164,15 +152,7 @@ pub(super) fn of_notice(notice: &Notice) -> Vec<Line> {
                 Line::new("received", text).with("amount", number(&first)).with("count", *count),
             ]
         }
-        NoticeEvent::ResultSent { status, sum } => {
-            let text = match status {
-                Status::Applied => format!("[40] Sent ENC AGGR RESULT to {who}: {sum}"),
-                Status::Gap => format!("[40] Refused {who}: a gap in the numbering; sum {sum}"),
-                Status::Malformed => format!("[40] Refused {who}: malformed; sum {sum}"),
-                Status::Unavailable => format!("[40] Told {who} that the ledger is unavailable; sum {sum}"),
-            };
-            vec![Line::new("result_sent", text).with("sum", number(&sum)).with("status", *status as u8)]
-        }
+        NoticeEvent::ResultSent { status, sum } => vec![result_sent(&who, *status, sum)],
         NoticeEvent::Tampered => {
             vec![Line::new(
                 "tampered",
@@ -190,6 +170,25 @@ pub(super) fn of_notice(notice: &Notice) -> Vec<Line> {
     };
     let serial = notice.connection.serial();
     lines.into_iter().map(|line| line.with("session", serial).with("peer", peer.to_string())).collect()
+}
+
+fn of_admitted(who: &str, admitted: &Admitted) -> Line {
+    let role = if admitted.is_operator { ", an operator" } else { "" };
+    let id = ClientId::new(admitted.key.uuid());
+    Line::new("admitted", format!("[10] KEY VERIFICATION {who}: {}{role}, UUID {id}", name(admitted)))
+        .with("identity", admitted.key.fingerprint())
+        .with("name", admitted.name.clone())
+        .with("operator", admitted.is_operator)
+}
+
+fn result_sent(who: &str, status: Status, sum: &Total) -> Line {
+    let text = match status {
+        Status::Applied => format!("[40] Sent ENC AGGR RESULT to {who}: {sum}"),
+        Status::Gap => format!("[40] Refused {who}: a gap in the numbering; sum {sum}"),
+        Status::Malformed => format!("[40] Refused {who}: malformed; sum {sum}"),
+        Status::Unavailable => format!("[40] Told {who} that the ledger is unavailable; sum {sum}"),
+    };
+    Line::new("result_sent", text).with("sum", number(sum)).with("status", status as u8)
 }
 
 /// As an operator knows a client.

@@ -108,13 +108,17 @@ impl Talk {
             self.frames.iter().map(|(header, body)| hex(&[&header.encode()[..], body].concat())).collect();
         let sent: Vec<_> = self.sent.iter().map(|frame| hex(frame)).collect();
         format!(
-            "name: {name}\nplain: {}\nsend: {}\nthen: {then}\nheard: {}\nexpect: {}\n",
-            self.plain.join(" "),
-            sent.join(" "),
+            "name: {name}\nplain:{}\nsend:{}\nthen: {then}\nheard: {}\nexpect: {}\n",
+            after_blanks(&self.plain),
+            after_blanks(&sent),
             heard.join("; "),
             expect.join(" ")
         )
     }
+}
+
+fn after_blanks(words: &[String]) -> String {
+    words.iter().map(|word| format!(" {word}")).collect()
 }
 
 fn said(opcode: u32, plaintext: &[u8]) -> String {

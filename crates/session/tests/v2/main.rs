@@ -13,6 +13,7 @@
 
 mod a_client_round;
 mod a_full_round;
+mod a_recorded_session;
 mod a_second_noise;
 mod any_bytes;
 mod conversations;
