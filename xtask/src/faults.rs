@@ -202,7 +202,7 @@ impl World {
                     let (life, cuts) = (Arc::clone(&life), Arc::clone(&cuts));
                     let random = Random(random.below(u64::MAX) | 1);
                     thread::spawn(move || {
-                        carry(from, to, random, cut, &cuts, || life.load(Ordering::SeqCst) == born)
+                        carry(from, to, random, cut, &cuts, || life.load(Ordering::SeqCst) == born);
                     });
                 }
             }

@@ -1,7 +1,8 @@
-//! The project's chores: `cargo xtask test`, `tidy`, `bench`, `faults`. Knows none of our crates' insides.
+//! The project's chores: `cargo xtask test`, `tidy`, `bench`, `faults`, `fuzz`. Knows none of our crates' insides.
 
 mod bench;
 mod faults;
+mod fuzz;
 mod shell;
 mod test;
 mod tidy;
@@ -14,7 +15,8 @@ usage: cargo xtask COMMAND
   test [--only STEP]   everything a change must pass; installs what it needs
   tidy                 the rules of style that a program can check
   bench WHAT [--short] ddes beside its peers; `bench help` lists what there is
-  faults [--short]     1 to 100,000 sent by a client that is killed and cut off at random";
+  faults [--short]     1 to 100,000 sent by a client that is killed and cut off at random
+  fuzz [TARGET] [--secs N]  each fuzz target for 10 minutes; needs the nightly compiler";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -25,6 +27,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(),
         ["bench", ref rest @ ..] => bench::run(rest),
         ["faults", ref rest @ ..] => faults::run(rest),
+        ["fuzz", ref rest @ ..] => fuzz::run(rest),
         _ => Err(USAGE.to_owned()),
     };
     match outcome {
