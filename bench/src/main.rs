@@ -5,9 +5,12 @@
 
 mod rate;
 mod report;
+mod secure;
 mod server;
 mod setup;
+mod tls;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -17,6 +20,7 @@ const USAGE: &str = "\
 usage: ddes-bench WHAT [--short]
 
   classic     set-up and request/reply of the classic profile, beside the Python peer
+  secure      sessions of D-DDES/2, beside TLS 1.3 with rustls
 
   --short     fewer rounds: seconds instead of minutes";
 
@@ -28,10 +32,21 @@ struct Effort {
     fresh_connects: usize,
     /// Length of each rate measurement.
     rate: Duration,
+    /// Sessions of D-DDES/2 and of TLS, one after another.
+    sessions: u64,
+    /// Sessions kept open to see what each holds.
+    idle: u64,
 }
 
-const FULL: Effort = Effort { connects: 1_000, fresh_connects: 12, rate: Duration::from_secs(10) };
-const SHORT: Effort = Effort { connects: 50, fresh_connects: 0, rate: Duration::from_secs(1) };
+const FULL: Effort = Effort {
+    connects: 1_000,
+    fresh_connects: 12,
+    rate: Duration::from_secs(10),
+    sessions: 3_000,
+    idle: 2_000,
+};
+const SHORT: Effort =
+    Effort { connects: 50, fresh_connects: 0, rate: Duration::from_secs(1), sessions: 50, idle: 100 };
 
 fn classic(effort: &Effort) -> Result<(), String> {
     report::heading("Classic: from connect to token", setup::COLUMNS);
@@ -55,12 +70,23 @@ fn classic(effort: &Effort) -> Result<(), String> {
     Ok(())
 }
 
+fn secure(effort: &Effort) -> Result<(), String> {
+    report::heading("D-DDES/2: from connect to the first sum", secure::COLUMNS);
+    secure::Peer::ALL.into_iter().try_for_each(|peer| secure::sessions(peer, effort.sessions))?;
+    report::heading("D-DDES/2: idle sessions", secure::MEMORY_COLUMNS);
+    secure::Peer::ALL.into_iter().try_for_each(|peer| secure::memory(peer, effort.idle))
+}
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match arguments[..] {
         ["classic"] => classic(&FULL),
         ["classic", "--short"] => classic(&SHORT),
+        ["secure"] => secure(&FULL),
+        ["secure", "--short"] => secure(&SHORT),
+        // This program as the peer.
+        ["tls-server", folder] => tls::serve(Path::new(folder)),
         _ => Err(USAGE.to_owned()),
     };
     match outcome {

@@ -1,7 +1,9 @@
 //! The servers under test, each a process of its own on a free port.
 
 use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// What serves.
@@ -9,6 +11,10 @@ use std::time::Duration;
 pub(crate) enum Kind {
     /// `ddes serve --classic`.
     Ours,
+    /// `ddes serve`, letting in every key.
+    OursSecure,
+    /// rustls, this program in another role.
+    Rustls,
     /// The Python peer with ffdhe2048, its two writes a reply as the original makes them.
     PythonNamedGroup,
     /// The same with TCP_NODELAY: the original without its stall.
@@ -21,35 +27,37 @@ impl Kind {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Ours => "`ddes serve --classic`",
+            Self::OursSecure => "`ddes serve`",
+            Self::Rustls => "rustls",
             Self::PythonNamedGroup => "Python peer, ffdhe2048",
             Self::PythonNoDelay => "Python peer, ffdhe2048, TCP_NODELAY",
             Self::PythonFreshGroup => "Python peer, a fresh group each (the original's way)",
         }
     }
 
-    fn command(self) -> Result<Command, String> {
+    fn command(self, folder: &Path) -> Result<Command, String> {
         let python = |arguments: &[&str]| {
             let python = std::env::var_os("DDES_PEER_PYTHON").ok_or("DDES_PEER_PYTHON is not set")?;
             let mut command = Command::new(python);
             command.args(["peer/classic/server.py", "--port", "0"]).args(arguments);
             Ok(command)
         };
+        let own = |name: &str, arguments: &[&str]| {
+            let program = std::env::current_exe().map_err(|error| error.to_string())?.with_file_name(name);
+            let mut command = Command::new(program);
+            command.args(arguments).env("DDES_HOME", folder);
+            Ok(command)
+        };
+        let ours = ["serve", "--listen", "127.0.0.1:0", "--json"];
         match self {
-            Self::Ours => {
-                let program =
-                    std::env::current_exe().map_err(|error| error.to_string())?.with_file_name("ddes");
-                let mut command = Command::new(program);
-                command.args([
-                    "serve",
-                    "--classic",
-                    "--classic-wait-ms",
-                    "0",
-                    "--listen",
-                    "127.0.0.1:0",
-                    "--json",
-                ]);
-                command.env("DDES_HOME", std::env::temp_dir().join("ddes-bench-home"));
-                Ok(command)
+            Self::Ours => own("ddes", &[&ours[..], &["--classic", "--classic-wait-ms", "0"]].concat()),
+            Self::OursSecure => {
+                let suites = ["--allow-any", "--suite", "hybrid,ddes", "--idle-secs", "3600"];
+                own("ddes", &[&ours[..], &suites].concat())
+            }
+            Self::Rustls => {
+                crate::tls::make_certificates(folder)?;
+                own("ddes-bench", &["tls-server", &folder.display().to_string()])
             }
             Self::PythonNamedGroup => python(&["--group", "ffdhe2048"]),
             Self::PythonNoDelay => python(&["--group", "ffdhe2048", "--nodelay"]),
@@ -63,12 +71,18 @@ impl Kind {
 pub(crate) struct Server {
     pub(crate) kind: Kind,
     pub(crate) address: String,
+    /// Its keys.
+    pub(crate) folder: PathBuf,
     process: Child,
 }
 
 impl Server {
     pub(crate) fn start(kind: Kind) -> Result<Self, String> {
-        let mut command = kind.command()?;
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("ddes-bench-{}-{count}", std::process::id()));
+        std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        let mut command = kind.command(&folder)?;
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut process = command.spawn().map_err(|error| format!("cannot start {command:?}: {error}"))?;
         let output = process.stdout.take().ok_or("the server has no output")?;
@@ -80,7 +94,7 @@ impl Server {
             .ok_or_else(|| format!("{} did not say where it listens", kind.name()))?;
         // What else it says is read, so that it never waits for us.
         std::thread::spawn(move || lines.for_each(drop));
-        Ok(Self { kind, address, process })
+        Ok(Self { kind, address, folder, process })
     }
 
     /// Processor time used so far, from `/proc/PID/stat` (proc(5): fields 14 and 15, in ticks of 10 ms).
@@ -96,6 +110,15 @@ impl Server {
             .sum();
         Ok(Duration::from_millis(ticks * TICK_MS))
     }
+
+    /// Resident memory, from `/proc/PID/status`.
+    pub(crate) fn resident_kib(&self) -> Result<u64, String> {
+        let path = format!("/proc/{}/status", self.process.id());
+        let text = std::fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse().ok());
+        kib.ok_or_else(|| format!("{path} has no VmRSS"))
+    }
 }
 
 impl Drop for Server {
@@ -103,6 +126,8 @@ impl Drop for Server {
         if let Err(error) = self.process.kill().and_then(|()| self.process.wait()) {
             eprintln!("{} does not stop: {error}", self.kind.name());
         }
+        // It is in the system's folder for such things.
+        drop(std::fs::remove_dir_all(&self.folder));
     }
 }
 

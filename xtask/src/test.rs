@@ -31,7 +31,10 @@ const STEPS: &[Step] = &[
     }),
     ("faults", || faults::run(&["--short"])),
     // Whether the benchmarks run, not what they measure.
-    ("bench", || bench::run(&["classic", "--short"])),
+    ("bench", || {
+        bench::run(&["classic", "--short"])?;
+        bench::run(&["secure", "--short"])
+    }),
 ];
 
 fn run_step((name, step): &Step) -> Result<(), String> {
