@@ -370,7 +370,7 @@ pub(crate) struct AuthorizeArgs {
     /// What it may do beside counting
     #[arg(long, value_enum, default_value = "client")]
     pub(crate) role: RoleName,
-    /// Until when: YYYYMMDD[HHMM[SS]]Z
+    /// Until when, UTC: YYYYMMDDZ, YYYYMMDDHHMMZ or YYYYMMDDHHMMSSZ
     #[arg(long, value_name = "TIME")]
     pub(crate) expires: Option<String>,
     #[command(flatten)]
