@@ -2,13 +2,16 @@
 
 use ssh_key::private::{Ed25519Keypair, KeypairData};
 use ssh_key::public::Ed25519PublicKey;
-use ssh_key::{LineEnding, PrivateKey};
+use ssh_key::{Kdf, LineEnding, PrivateKey};
 use zeroize::Zeroizing;
 
 use crate::{KeyError, PublicKey, SigningKey};
 
 /// No key file is longer.
 pub const FILE_BYTES_MAX: usize = 64 * 1024;
+
+/// Rounds of bcrypt that a passphrase may cost: some 10 s. ssh-keygen makes 24.
+const ROUNDS_MAX: u32 = 1_000;
 
 /// Why a file gives no key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +25,14 @@ pub enum KeyFileError {
     /// A passphrase is needed.
     #[error("the key is encrypted")]
     Encrypted,
+    /// Opening it would take too long.
+    #[error(
+        "its passphrase costs {rounds} rounds of bcrypt, at most {ROUNDS_MAX} are taken (ssh-keygen -p -a {ROUNDS_MAX})"
+    )]
+    Rounds {
+        /// How many it asks for.
+        rounds: u32,
+    },
     /// The passphrase is another.
     #[error("the passphrase does not open the key")]
     Passphrase,
@@ -37,6 +48,11 @@ pub fn read_private(text: &[u8], passphrase: Option<&[u8]>) -> Result<SigningKey
     }
     let mut key = PrivateKey::from_openssh(text)?;
     if key.is_encrypted() {
+        if let Kdf::Bcrypt { rounds, .. } = key.kdf()
+            && *rounds > ROUNDS_MAX
+        {
+            return Err(KeyFileError::Rounds { rounds: *rounds });
+        }
         key =
             key.decrypt(passphrase.ok_or(KeyFileError::Encrypted)?).map_err(|_| KeyFileError::Passphrase)?;
     }

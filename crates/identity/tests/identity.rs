@@ -256,3 +256,10 @@ fn nothing_secret_is_shown() {
     let shown = format!("{:?}", key(7));
     assert_eq!(shown, "SigningKey(..)");
 }
+
+/// Found by fuzzing: it asked for some 4 million rounds.
+#[test]
+fn a_passphrase_that_would_take_for_ever_is_refused() {
+    let file = include_bytes!("too-many-rounds.key");
+    assert!(matches!(read_private(file, Some(b"passphrase")), Err(KeyFileError::Rounds { .. })));
+}
