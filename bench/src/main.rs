@@ -3,6 +3,7 @@
 //! The server under test is a process of its own; this process is the load. The processor time of the server is read from
 //! the system, so the load's own cost does not enter it.
 
+mod ffdhe;
 mod rate;
 mod report;
 mod secure;
@@ -14,6 +15,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use ddes_ffdhe::NamedGroup;
+
 use crate::server::{Kind, Server};
 
 const USAGE: &str = "\
@@ -21,6 +24,7 @@ usage: ddes-bench WHAT [--short]
 
   classic     set-up and request/reply of the classic profile, beside the Python peer
   secure      sessions of D-DDES/2, beside TLS 1.3 with rustls
+  ffdhe       exponentiations, beside OpenSSL and crypto-bigint
 
   --short     fewer rounds: seconds instead of minutes";
 
@@ -77,6 +81,13 @@ fn secure(effort: &Effort) -> Result<(), String> {
     secure::Peer::ALL.into_iter().try_for_each(|peer| secure::memory(peer, effort.idle))
 }
 
+fn ffdhe(effort: &Effort) -> Result<(), String> {
+    report::heading("FFDHE: one exponentiation", ffdhe::COLUMNS);
+    ffdhe::measure(NamedGroup::Ffdhe2048, "ffdh2048", effort.rate)?;
+    ffdhe::measure(NamedGroup::Ffdhe3072, "ffdh3072", effort.rate)?;
+    ffdhe::measure(NamedGroup::Ffdhe4096, "ffdh4096", effort.rate)
+}
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -85,6 +96,8 @@ fn main() -> ExitCode {
         ["classic", "--short"] => classic(&SHORT),
         ["secure"] => secure(&FULL),
         ["secure", "--short"] => secure(&SHORT),
+        ["ffdhe"] => ffdhe(&FULL),
+        ["ffdhe", "--short"] => ffdhe(&SHORT),
         // This program as the peer.
         ["tls-server", folder] => tls::serve(Path::new(folder)),
         _ => Err(USAGE.to_owned()),

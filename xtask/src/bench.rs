@@ -5,6 +5,7 @@ use crate::shell;
 /// Speed is measured in release builds only, by a program of its own.
 pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     shell::run("cargo", &["build", "--release", "--package", "ddes"], &[])?;
+    shell::installed("openssl", "openssl")?;
     let command = ["run", "--quiet", "--release", "--package", "ddes-bench", "--"];
     shell::run("cargo", &[&command[..], arguments].concat(), &[("DDES_PEER_PYTHON", &shell::python()?)])
 }

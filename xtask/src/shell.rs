@@ -41,11 +41,11 @@ pub(crate) fn python() -> Result<String, String> {
     Ok(python)
 }
 
-/// `ssh-keygen`, which checks our keys and signatures.
-pub(crate) fn ssh_keygen() -> Result<(), String> {
-    // It has no harmless flag; its usage text, at whatever exit code, shows that it is there.
-    match Command::new("ssh-keygen").arg("-?").output() {
+/// `program`, from Debian's `package` if it is not there.
+pub(crate) fn installed(program: &str, package: &str) -> Result<(), String> {
+    // No flag is harmless to all of them; whatever this prints, at whatever exit code, shows that it is there.
+    match Command::new(program).arg("-?").output() {
         Ok(_) => Ok(()),
-        Err(_) => run("apt-get", &["install", "-y", "openssh-client"], &[]),
+        Err(_) => run("apt-get", &["install", "-y", package], &[]),
     }
 }

@@ -33,8 +33,10 @@ const FORBIDDEN: &[(&str, &str, &str)] = &[
     ("unwrap_or_", "default()", "an impossible branch deserves a name, a likely one a decision"),
     ("TO", "DO", "an issue is the place for what is left to do"),
     ("FIX", "ME", "an issue is the place for what is left to do"),
-    ("#[all", "ow(unsafe_code", "unsafe lives in named leaf files only, and there are none yet"),
 ];
+
+/// The leaf files that may hold `unsafe`: each has a safe twin that a test holds it to. The rest is kept from it by the workspace's lints.
+const UNSAFE_FILES: &[&str] = &["crates/ffdhe/src/ifma.rs"];
 
 /// Where one machine keeps things. In halves, as above.
 const MACHINE_PATHS: &[(&str, &str)] = &[("/ro", "ot/"), ("/ho", "me/"), ("/wo", "rk/")];
@@ -133,6 +135,10 @@ fn check(file: &str, text: &str) -> Vec<String> {
     }
     if file.ends_with(".md") {
         found.extend(check_prose(file, text));
+    }
+    if file.ends_with(".rs") && text.contains(concat!("ow(unsafe", "_code")) && !UNSAFE_FILES.contains(&file)
+    {
+        found.push("unsafe lives in named leaf files only (tidy's UNSAFE_FILES)".into());
     }
     let is_vector = file.starts_with("vectors/") && file.ends_with(".txt");
     if is_vector && !text.lines().any(|line| line.starts_with("expect:")) {

@@ -2,17 +2,15 @@
 
 use std::fmt;
 
-use crypto_bigint::BoxedUint;
-use crypto_bigint::modular::BoxedMontyForm;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
-use crate::group::{Group, in_range};
+use crate::group::{Group, in_range, trimmed};
 
 /// A private key: an exponent of fixed length, used for one handshake. Wiped on drop.
 pub struct Exponent {
     group: Group,
-    value: BoxedUint,
-    bits: u32,
+    /// Big-endian, of the group's exponent length.
+    bytes: Zeroizing<Vec<u8>>,
 }
 
 /// A public value in 2..=p-2 of a known group.
@@ -59,16 +57,13 @@ impl Exponent {
         if let Some(top) = bytes.first_mut() {
             *top |= 0x80;
         }
-        #[allow(clippy::cast_possible_truncation, reason = "at most 50 bytes")]
-        let bits = length as u32 * 8;
-        let value = BoxedUint::from_be_slice_truncated(&bytes, bits);
-        Self { group: group.clone(), value, bits }
+        Self { group: group.clone(), bytes }
     }
 
     /// `g^x mod p`.
     pub fn public_value(&self) -> PublicValue {
-        let power = self.group.generator_form().pow_bounded_exp(&self.value, self.bits);
-        PublicValue { bytes: encode(&self.group, &power.retrieve()), group: self.group.clone() }
+        let power = self.group.engine().of_generator(&self.bytes);
+        PublicValue { bytes: power.as_slice().into(), group: self.group.clone() }
     }
 
     /// `Y^x mod p`.
@@ -76,23 +71,24 @@ impl Exponent {
         if peer.group != self.group {
             return Err(PublicValueError::OtherGroup);
         }
-        let params = self.group.params();
-        let base = in_range(params.modulus(), &peer.bytes).ok_or(PublicValueError::Range)?;
-        let power = BoxedMontyForm::new(base, params).pow_bounded_exp(&self.value, self.bits);
-        let mut shared = power.retrieve();
-        let bytes = encode(&self.group, &shared);
-        shared.zeroize();
-        let secret = SharedSecret(Zeroizing::new(bytes));
-        in_range(params.modulus(), secret.as_bytes()).ok_or(PublicValueError::Degenerate)?;
-        Ok(secret)
+        let power = self.group.engine().of(&peer.bytes, &self.bytes);
+        let secret = SharedSecret(Zeroizing::new(power.as_slice().into()));
+        if is_degenerate(secret.as_bytes(), self.group.prime()) {
+            Err(PublicValueError::Degenerate)
+        } else {
+            Ok(secret)
+        }
     }
 }
 
 impl PublicValue {
     /// A peer's value as an unsigned big-endian integer, leading zeros ignored.
     pub fn received(group: &Group, bytes: &[u8]) -> Result<Self, PublicValueError> {
-        let value = in_range(group.params().modulus(), bytes).ok_or(PublicValueError::Range)?;
-        Ok(Self { bytes: encode(group, &value), group: group.clone() })
+        in_range(group.modulus(), bytes).ok_or(PublicValueError::Range)?;
+        let digits = trimmed(bytes);
+        let mut whole = vec![0; group.prime_len().saturating_sub(digits.len())];
+        whole.extend_from_slice(digits);
+        Ok(Self { bytes: whole.into(), group: group.clone() })
     }
 
     /// A peer's value of exactly the prime's length.
@@ -117,17 +113,17 @@ impl SharedSecret {
     }
 }
 
-/// `value < p` in exactly p's length.
-fn encode(group: &Group, value: &BoxedUint) -> Box<[u8]> {
-    let bytes = Zeroizing::new(value.to_be_bytes());
-    let extra = bytes.len().saturating_sub(group.prime_len());
-    bytes.get(extra..).unwrap_or(&[]).into()
-}
-
-impl Drop for Exponent {
-    fn drop(&mut self) {
-        self.value.zeroize();
-    }
+/// Whether a shared value is 0, 1 or p-1; every byte is looked at, whatever it is. p is odd, so p-1 differs from it in the last bit alone.
+fn is_degenerate(shared: &[u8], prime: &[u8]) -> bool {
+    let ends = |last: &[u8], expected: u8| last.first().copied().unwrap_or(0) ^ expected;
+    let (front, last) = shared.split_at(shared.len().saturating_sub(1));
+    let (prime_front, prime_last) = prime.split_at(prime.len().saturating_sub(1));
+    let any = front.iter().fold(0, |any, byte| any | byte);
+    let other = front.iter().zip(prime_front).fold(0, |other, (a, b)| other | (a ^ b));
+    let below = prime_last.first().map_or(0, |last| last ^ 1);
+    let differences = [any | ends(last, 0), any | ends(last, 1), other | ends(last, below)];
+    // Zero if one of them is: none has more than 8 bits.
+    differences.iter().fold(1_u32, |product, difference| product * u32::from(*difference)) == 0
 }
 
 impl fmt::Debug for Exponent {

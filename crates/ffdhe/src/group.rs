@@ -3,9 +3,10 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use crypto_bigint::modular::{BoxedMontyForm, BoxedMontyParams};
 use crypto_bigint::{BoxedUint, Odd};
 use crypto_primes::Flavor;
+
+use crate::engine::{Engine, EngineKind};
 
 /// Shortest prime that is taken from a peer, in bits.
 pub const PRIME_BITS_MIN: u32 = 2048;
@@ -64,8 +65,8 @@ pub enum GroupError {
 pub struct Group(Arc<Domain>);
 
 struct Domain {
-    params: BoxedMontyParams,
-    generator: BoxedMontyForm,
+    p: Odd<BoxedUint>,
+    engine: Engine,
     prime_bytes: Box<[u8]>,
     generator_bytes: Box<[u8]>,
 }
@@ -109,7 +110,7 @@ impl Group {
         if known_primes().any(|(_, known)| known == prime) || proved(prime) {
             return Ok(group);
         }
-        if !crypto_primes::is_prime(Flavor::Safe, group.0.params.modulus().as_ref()) {
+        if !crypto_primes::is_prime(Flavor::Safe, group.0.p.as_ref()) {
             return Err(GroupError::NotSafePrime);
         }
         remember(prime);
@@ -120,14 +121,17 @@ impl Group {
     fn build(prime: &[u8], generator: &[u8]) -> Result<Self, GroupError> {
         let p = BoxedUint::from_be_slice_vartime(prime);
         let p: Odd<BoxedUint> = Option::from(p.into_odd()).ok_or(GroupError::NotSafePrime)?;
-        let g = in_range(&p, generator).ok_or(GroupError::Generator)?;
-        let params = BoxedMontyParams::new_vartime(p);
-        Ok(Self(Arc::new(Domain {
-            generator: BoxedMontyForm::new(g, &params),
-            prime_bytes: prime.into(),
-            generator_bytes: generator.into(),
-            params,
-        })))
+        in_range(&p, generator).ok_or(GroupError::Generator)?;
+        let engine = Engine::new(&p, generator);
+        Ok(Self(Arc::new(Domain { p, engine, prime_bytes: prime.into(), generator_bytes: generator.into() })))
+    }
+
+    /// The same group on an engine that is asked for; nothing where the processor or the length does not allow it. For tests and measurements.
+    pub fn with_engine(&self, kind: EngineKind) -> Option<Self> {
+        let Domain { p, prime_bytes, generator_bytes, .. } = &*self.0;
+        let engine = Engine::of_kind(kind, p, generator_bytes)?;
+        let (prime_bytes, generator_bytes) = (prime_bytes.clone(), generator_bytes.clone());
+        Some(Self(Arc::new(Domain { p: p.clone(), engine, prime_bytes, generator_bytes })))
     }
 
     /// The prime, big-endian, without leading zeros.
@@ -161,12 +165,12 @@ impl Group {
         }
     }
 
-    pub(crate) fn params(&self) -> &BoxedMontyParams {
-        &self.0.params
+    pub(crate) fn modulus(&self) -> &Odd<BoxedUint> {
+        &self.0.p
     }
 
-    pub(crate) fn generator_form(&self) -> &BoxedMontyForm {
-        &self.0.generator
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.0.engine
     }
 }
 

@@ -8,8 +8,16 @@
 //! Exponentiations with a private key take constant time over the exponent's fixed length. What is
 //! received is public, and is checked in variable time before any exponentiation with a secret.
 
+mod engine;
 mod exchange;
+mod field;
 mod group;
+#[cfg(target_arch = "x86_64")]
+mod ifma;
+#[cfg(target_arch = "x86_64")]
+mod modulus52;
+mod modulus64;
 
+pub use engine::EngineKind;
 pub use exchange::{Exponent, PublicValue, PublicValueError, SharedSecret};
 pub use group::{Group, GroupError, NamedGroup, PRIME_BITS_MAX, PRIME_BITS_MIN};

@@ -1,0 +1,136 @@
+//! Which engine a modulus gets: IFMA where the processor has it, 64-bit limbs otherwise, crypto-bigint for lengths that neither has.
+
+use std::sync::OnceLock;
+
+use crypto_bigint::modular::{BoxedMontyForm, BoxedMontyParams};
+use crypto_bigint::{BoxedUint, Odd};
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::field::{Comb, Field, power};
+#[cfg(target_arch = "x86_64")]
+use crate::modulus52::Modulus52;
+use crate::modulus64::Modulus64;
+
+/// An engine that was asked for, for tests and measurements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EngineKind {
+    /// 52-bit limbs, AVX-512 IFMA.
+    Ifma,
+    /// 64-bit limbs, any processor.
+    Portable,
+    /// crypto-bigint.
+    Oracle,
+}
+
+/// Exponentiation modulo one prime, with one base of its own.
+pub(crate) struct Engine(Box<dyn Exponentiation + Send + Sync>);
+
+impl Engine {
+    /// The best for this processor. `generator` is big-endian and below p.
+    pub(crate) fn new(p: &Odd<BoxedUint>, generator: &[u8]) -> Self {
+        let kinds = [EngineKind::Ifma, EngineKind::Portable];
+        let best = kinds.into_iter().find_map(|kind| Self::of_kind(kind, p, generator));
+        best.unwrap_or_else(|| Self(Box::new(Oracle::new(p, generator))))
+    }
+
+    /// Nothing where the processor or the length does not allow it.
+    pub(crate) fn of_kind(kind: EngineKind, p: &Odd<BoxedUint>, generator: &[u8]) -> Option<Self> {
+        let bits = p.as_ref().bit_width_vartime();
+        match (kind, bits) {
+            (EngineKind::Oracle, _) => Some(Self(Box::new(Oracle::new(p, generator)))),
+            #[cfg(target_arch = "x86_64")]
+            (EngineKind::Ifma, 2..=2048) => boxed(Modulus52::<5, 40>::new(p)?, generator),
+            #[cfg(target_arch = "x86_64")]
+            (EngineKind::Ifma, 2049..=3072) => boxed(Modulus52::<8, 60>::new(p)?, generator),
+            #[cfg(target_arch = "x86_64")]
+            (EngineKind::Ifma, 3073..=4096) => boxed(Modulus52::<10, 80>::new(p)?, generator),
+            (EngineKind::Portable, 2..=2048) => boxed(Modulus64::<32>::new(p)?, generator),
+            (EngineKind::Portable, 2049..=3072) => boxed(Modulus64::<48>::new(p)?, generator),
+            (EngineKind::Portable, 3073..=4096) => boxed(Modulus64::<64>::new(p)?, generator),
+            (EngineKind::Ifma | EngineKind::Portable, _) => None,
+        }
+    }
+
+    /// `g^exponent mod p`, in p's length; the exponent big-endian, always of one length.
+    pub(crate) fn of_generator(&self, exponent: &[u8]) -> Zeroizing<Vec<u8>> {
+        self.0.of_generator(exponent)
+    }
+
+    /// `base^exponent mod p`, in p's length; base below p.
+    pub(crate) fn of(&self, base: &[u8], exponent: &[u8]) -> Zeroizing<Vec<u8>> {
+        self.0.of(base, exponent)
+    }
+}
+
+trait Exponentiation {
+    fn of_generator(&self, exponent: &[u8]) -> Zeroizing<Vec<u8>>;
+    fn of(&self, base: &[u8], exponent: &[u8]) -> Zeroizing<Vec<u8>>;
+}
+
+/// A field and its generator; the comb is made when the generator is first used.
+struct Based<F: Field> {
+    field: F,
+    generator: F::Element,
+    comb: OnceLock<Comb<F::Element>>,
+}
+
+#[allow(clippy::unnecessary_wraps, reason = "its callers chain it with `?`")]
+fn boxed<F: Field + Send + Sync + 'static>(field: F, generator: &[u8]) -> Option<Engine>
+where
+    F::Element: Send + Sync,
+{
+    let generator = field.import(generator);
+    Some(Engine(Box::new(Based { field, generator, comb: OnceLock::new() })))
+}
+
+impl<F: Field> Exponentiation for Based<F> {
+    fn of_generator(&self, exponent: &[u8]) -> Zeroizing<Vec<u8>> {
+        let comb = self.comb.get_or_init(|| Comb::new(&self.field, &self.generator, exponent.len()));
+        self.field.export(&comb.power(&self.field, exponent))
+    }
+
+    fn of(&self, base: &[u8], exponent: &[u8]) -> Zeroizing<Vec<u8>> {
+        let base = self.field.import(base);
+        self.field.export(&power(&self.field, &base, exponent))
+    }
+}
+
+/// crypto-bigint: the fallback for other lengths, and what the engines are held to.
+struct Oracle {
+    params: BoxedMontyParams,
+    generator: BoxedMontyForm,
+}
+
+impl Oracle {
+    fn new(p: &Odd<BoxedUint>, generator: &[u8]) -> Self {
+        let params = BoxedMontyParams::new_vartime(p.clone());
+        Self { generator: Self::form(&params, generator), params }
+    }
+
+    fn form(params: &BoxedMontyParams, bytes: &[u8]) -> BoxedMontyForm {
+        let value = BoxedUint::from_be_slice_truncated(bytes, params.bits_precision());
+        BoxedMontyForm::new(value, params)
+    }
+
+    fn power(&self, base: &BoxedMontyForm, exponent: &[u8]) -> Zeroizing<Vec<u8>> {
+        #[allow(clippy::cast_possible_truncation, reason = "at most 50 bytes")]
+        let bits = exponent.len() as u32 * 8;
+        let mut exponent = BoxedUint::from_be_slice_truncated(exponent, bits);
+        let mut power = base.pow_bounded_exp(&exponent, bits).retrieve();
+        exponent.zeroize();
+        let bytes = Zeroizing::new(power.to_be_bytes().to_vec());
+        power.zeroize();
+        let length = self.params.modulus().as_ref().bit_width_vartime().div_ceil(8) as usize;
+        Zeroizing::new(bytes.get(bytes.len().saturating_sub(length)..).unwrap_or(&[]).to_vec())
+    }
+}
+
+impl Exponentiation for Oracle {
+    fn of_generator(&self, exponent: &[u8]) -> Zeroizing<Vec<u8>> {
+        self.power(&self.generator, exponent)
+    }
+
+    fn of(&self, base: &[u8], exponent: &[u8]) -> Zeroizing<Vec<u8>> {
+        self.power(&Self::form(&self.params, base), exponent)
+    }
+}

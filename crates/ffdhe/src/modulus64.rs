@@ -1,0 +1,192 @@
+//! The engine for any processor: numbers as 64-bit limbs.
+
+use crypto_bigint::{BoxedUint, NonZero, Odd};
+use zeroize::Zeroizing;
+
+use crate::field::Field;
+
+/// An odd modulus of at most 64·N bits. R = 2^(64·N); numbers are below p.
+pub(crate) struct Modulus64<const N: usize> {
+    p: [u64; N],
+    /// -1/p mod 2^64.
+    k0: u64,
+    /// R mod p, R² mod p, and the integer 1.
+    one: [u64; N],
+    r_squared: [u64; N],
+    unit: [u64; N],
+    bytes: usize,
+}
+
+impl<const N: usize> Modulus64<N> {
+    /// Nothing where the modulus is too long.
+    pub(crate) fn new(p: &Odd<BoxedUint>) -> Option<Self> {
+        let bits = p.as_ref().bit_width_vartime() as usize;
+        if bits > 64 * N {
+            return None;
+        }
+        let power_of_two = |exponent: usize| {
+            let mut power = vec![0; exponent / 8 + 1];
+            *power.first_mut()? = 1 << (exponent % 8);
+            let wide = BoxedUint::from_be_slice_vartime(&power);
+            let p: NonZero<BoxedUint> = Option::from(NonZero::new(p.as_ref().clone()))?;
+            Some(from_be_bytes(&wide.rem_vartime(&p).to_be_bytes()))
+        };
+        let limbs: [u64; N] = from_be_bytes(&p.as_ref().to_be_bytes());
+        let p0 = *limbs.first()?;
+        // Newton: each step doubles the bits of 1/p that are right, from 3.
+        let inverse = (0..5).fold(p0, |x, _| x.wrapping_mul(2_u64.wrapping_sub(p0.wrapping_mul(x))));
+        Some(Self {
+            p: limbs,
+            k0: inverse.wrapping_neg(),
+            one: power_of_two(64 * N)?,
+            r_squared: power_of_two(128 * N)?,
+            unit: from_be_bytes(&[1]),
+            bytes: bits.div_ceil(8),
+        })
+    }
+}
+
+/// The sum of the products of one column: 192 bits.
+#[derive(Default)]
+struct Column {
+    low: u128,
+    high: u64,
+}
+
+impl Column {
+    #[inline(always)]
+    fn add(&mut self, a: u64, b: u64) {
+        let (low, carry) = self.low.overflowing_add(u128::from(a) * u128::from(b));
+        (self.low, self.high) = (low, self.high + u64::from(carry));
+    }
+
+    #[inline(always)]
+    fn add_doubled(&mut self, other: &Self) {
+        for _ in 0..2 {
+            let (low, carry) = self.low.overflowing_add(other.low);
+            (self.low, self.high) = (low, self.high + other.high + u64::from(carry));
+        }
+    }
+
+    /// The lowest limb, which is dropped.
+    #[inline(always)]
+    fn shift(&mut self) -> u64 {
+        #[allow(clippy::cast_possible_truncation, reason = "the lowest limb is meant")]
+        let limb = self.low as u64;
+        (self.low, self.high) = (self.low >> 64 | u128::from(self.high) << 64, 0);
+        limb
+    }
+}
+
+impl<const N: usize> Modulus64<N> {
+    /// The product whose columns `fill` gives, times 1/R: for each of the low columns a multiple of p that clears it.
+    #[inline(always)]
+    #[allow(
+        clippy::needless_range_loop,
+        reason = "two arrays run against each other; as iterators this takes half as long again"
+    )]
+    fn reduce(&self, fill: impl Fn(&mut Column, usize)) -> [u64; N] {
+        let (mut m, mut result) = ([0; N], [0; N]);
+        let mut column = Column::default();
+        for k in 0..N {
+            fill(&mut column, k);
+            for i in 0..k {
+                column.add(m[i], self.p[k - i]);
+            }
+            #[allow(clippy::cast_possible_truncation, reason = "the lowest limb is meant")]
+            let limb = column.low as u64;
+            m[k] = limb.wrapping_mul(self.k0);
+            column.add(m[k], self.p[0]);
+            column.shift();
+        }
+        for k in N..2 * N {
+            fill(&mut column, k);
+            for i in k - N + 1..N {
+                column.add(m[i], self.p[k - i]);
+            }
+            result[k - N] = column.shift();
+        }
+        #[allow(clippy::cast_possible_truncation, reason = "0 or 1: the result is below 2p")]
+        let top = column.low as u64;
+        reduced(&result, top, &self.p)
+    }
+}
+
+impl<const N: usize> Field for Modulus64<N> {
+    type Element = [u64; N];
+
+    fn one(&self) -> [u64; N] {
+        self.one
+    }
+
+    /// Koç, Acar and Kaliski's FIPS, column by column ("Analyzing and comparing Montgomery multiplication algorithms", 1996).
+    fn mul(&self, a: &[u64; N], b: &[u64; N]) -> [u64; N] {
+        self.reduce(|column, k| {
+            for i in k.saturating_sub(N - 1)..=k.min(N - 1) {
+                column.add(a[i], b[k - i]);
+            }
+        })
+    }
+
+    /// Each product of two different limbs once, and doubled.
+    fn square(&self, a: &[u64; N]) -> [u64; N] {
+        self.reduce(|column, k| {
+            let mut twice = Column::default();
+            for i in k.saturating_sub(N - 1)..k.div_ceil(2) {
+                twice.add(a[i], a[k - i]);
+            }
+            column.add_doubled(&twice);
+            if k.is_multiple_of(2) {
+                column.add(a[k / 2], a[k / 2]);
+            }
+        })
+    }
+
+    fn import(&self, bytes: &[u8]) -> [u64; N] {
+        self.mul(&from_be_bytes(bytes), &self.r_squared)
+    }
+
+    fn export(&self, x: &[u64; N]) -> Zeroizing<Vec<u8>> {
+        let x = Zeroizing::new(self.mul(x, &self.unit));
+        let byte = |i: usize| x.get(i / 8).map_or(0, |limb| limb.to_le_bytes()[i % 8]);
+        Zeroizing::new((0..self.bytes).rev().map(byte).collect())
+    }
+
+    fn select(&self, table: &[[u64; N]], index: usize) -> [u64; N] {
+        let mut chosen = [0; N];
+        for (i, entry) in table.iter().enumerate() {
+            // All ones for the one that is meant, without a branch.
+            let difference = (i ^ index) as u64;
+            let keep = ((difference | difference.wrapping_neg()) >> 63).wrapping_sub(1);
+            for (chosen, limb) in chosen.iter_mut().zip(entry) {
+                *chosen |= limb & keep;
+            }
+        }
+        chosen
+    }
+}
+
+/// `x + top·2^(64·N)` less p, once, if that is not negative; without a branch.
+fn reduced<const N: usize>(x: &[u64; N], top: u64, p: &[u64; N]) -> [u64; N] {
+    let (mut difference, mut borrow) = ([0; N], 0_u64);
+    for ((to, x), p) in difference.iter_mut().zip(x).zip(p) {
+        let (limb, first) = x.overflowing_sub(*p);
+        let (limb, second) = limb.overflowing_sub(borrow);
+        (*to, borrow) = (limb, u64::from(first | second));
+    }
+    // All ones if x < p.
+    let keep = top.wrapping_sub(borrow) >> 63;
+    let keep = keep.wrapping_neg();
+    std::array::from_fn(|j| x[j] & keep | difference[j] & !keep)
+}
+
+/// What does not fit is not there: the caller has checked the length.
+fn from_be_bytes<const N: usize>(bytes: &[u8]) -> [u64; N] {
+    let mut limbs = [0; N];
+    for (i, byte) in bytes.iter().rev().enumerate() {
+        if let Some(limb) = limbs.get_mut(i / 8) {
+            *limb |= u64::from(*byte) << (8 * (i % 8));
+        }
+    }
+    limbs
+}
