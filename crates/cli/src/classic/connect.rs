@@ -4,10 +4,11 @@
 use ddes_client::classic::{Connection, Options};
 use ddes_session::classic::{ClientEnd, ClientEvent};
 use ddes_wire::classic::text;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::{amount, options};
 use crate::args::ConnectArgs;
+use crate::connect::interrupted;
 use crate::failure::Failure;
 use crate::prompt::{Input, Prompt};
 use crate::screen::{self, Line, Screen, number};
@@ -202,10 +203,4 @@ impl Talk<'_> {
 /// Whether a server's unasked 50 is its decision to end, not an error of ours.
 fn is_orderly(text: &str) -> bool {
     !text.starts_with("Error:") && !text.starts_with("Timeout:")
-}
-
-async fn interrupted(signal: &mut Signal) {
-    if signal.recv().await.is_none() {
-        std::future::pending::<()>().await;
-    }
 }

@@ -41,9 +41,8 @@ pub(super) fn access(home: &Home) -> Line {
     let (keys, _) = home.lists().read();
     let (list, own) = (home.authorized_keys(), home.identities());
     let text = format!(
-        "[ACCESS] {} may connect: {} and the identities in {}. To add one: ddes authorize KEY",
+        "[ACCESS] {} listed so far. Any identity of this home may connect ({}), others after: ddes authorize KEY",
         keys.len(),
-        list.display(),
         own.display()
     );
     Line::new("access", text)
