@@ -16,6 +16,8 @@ use crate::modulus64::Modulus64;
 pub enum EngineKind {
     /// 52-bit limbs, AVX-512 IFMA.
     Ifma,
+    /// 64-bit limbs, MULX, ADCX and ADOX.
+    Adx,
     /// 64-bit limbs, any processor.
     Portable,
     /// crypto-bigint.
@@ -28,7 +30,7 @@ pub(crate) struct Engine(Box<dyn Exponentiation + Send + Sync>);
 impl Engine {
     /// The best for this processor. `generator` is big-endian and below p.
     pub(crate) fn new(p: &Odd<BoxedUint>, generator: &[u8]) -> Self {
-        let kinds = [EngineKind::Ifma, EngineKind::Portable];
+        let kinds = [EngineKind::Ifma, EngineKind::Adx, EngineKind::Portable];
         let best = kinds.into_iter().find_map(|kind| Self::of_kind(kind, p, generator));
         best.unwrap_or_else(|| Self(Box::new(Oracle::new(p, generator))))
     }
@@ -44,10 +46,17 @@ impl Engine {
             (EngineKind::Ifma, 2049..=3072) => boxed(Modulus52::<8, 60>::new(p)?, generator),
             #[cfg(target_arch = "x86_64")]
             (EngineKind::Ifma, 3073..=4096) => boxed(Modulus52::<10, 80>::new(p)?, generator),
-            (EngineKind::Portable, 2..=2048) => boxed(Modulus64::<32>::new(p)?, generator),
-            (EngineKind::Portable, 2049..=3072) => boxed(Modulus64::<48>::new(p)?, generator),
-            (EngineKind::Portable, 3073..=4096) => boxed(Modulus64::<64>::new(p)?, generator),
-            (EngineKind::Ifma | EngineKind::Portable, _) => None,
+            (EngineKind::Adx, _) if !has_adx() => None,
+            (EngineKind::Adx | EngineKind::Portable, 2..=2048) => {
+                boxed(Modulus64::<32>::new(p, kind == EngineKind::Adx)?, generator)
+            }
+            (EngineKind::Adx | EngineKind::Portable, 2049..=3072) => {
+                boxed(Modulus64::<48>::new(p, kind == EngineKind::Adx)?, generator)
+            }
+            (EngineKind::Adx | EngineKind::Portable, 3073..=4096) => {
+                boxed(Modulus64::<64>::new(p, kind == EngineKind::Adx)?, generator)
+            }
+            (EngineKind::Ifma | EngineKind::Adx | EngineKind::Portable, _) => None,
         }
     }
 
@@ -60,6 +69,13 @@ impl Engine {
     pub(crate) fn of(&self, base: &[u8], exponent: &[u8]) -> Zeroizing<Vec<u8>> {
         self.0.of(base, exponent)
     }
+}
+
+fn has_adx() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return crate::adx::Adx::detect().is_some();
+    #[cfg(not(target_arch = "x86_64"))]
+    return false;
 }
 
 trait Exponentiation {

@@ -3,6 +3,8 @@
 use crypto_bigint::{BoxedUint, NonZero, Odd};
 use zeroize::Zeroizing;
 
+#[cfg(target_arch = "x86_64")]
+use crate::adx::Adx;
 use crate::field::Field;
 
 /// An odd modulus of at most 64·N bits. R = 2^(64·N); numbers are below p.
@@ -15,11 +17,14 @@ pub(crate) struct Modulus64<const N: usize> {
     r_squared: [u64; N],
     unit: [u64; N],
     bytes: usize,
+    /// How rows are multiplied, where the processor has more than the compiler uses.
+    #[cfg(target_arch = "x86_64")]
+    adx: Option<Adx>,
 }
 
 impl<const N: usize> Modulus64<N> {
-    /// Nothing where the modulus is too long.
-    pub(crate) fn new(p: &Odd<BoxedUint>) -> Option<Self> {
+    /// Nothing where the modulus is too long. `adx`: with MULX, ADCX and ADOX where the processor has them.
+    pub(crate) fn new(p: &Odd<BoxedUint>, adx: bool) -> Option<Self> {
         let bits = p.as_ref().bit_width_vartime() as usize;
         if bits > 64 * N {
             return None;
@@ -42,6 +47,8 @@ impl<const N: usize> Modulus64<N> {
             r_squared: power_of_two(128 * N)?,
             unit: from_be_bytes(&[1]),
             bytes: bits.div_ceil(8),
+            #[cfg(target_arch = "x86_64")]
+            adx: Adx::detect().filter(|_| adx),
         })
     }
 }
@@ -112,6 +119,59 @@ impl<const N: usize> Modulus64<N> {
     }
 }
 
+/// A product before its reduction: the longest, of 4096-bit numbers.
+#[cfg(target_arch = "x86_64")]
+const PRODUCT_LIMBS_MAX: usize = 128;
+
+/// The same row by row.
+#[cfg(target_arch = "x86_64")]
+impl<const N: usize> Modulus64<N> {
+    fn mul_rows(&self, adx: Adx, a: &[u64; N], b: &[u64; N]) -> [u64; N] {
+        let mut product = [0; PRODUCT_LIMBS_MAX];
+        for (i, b) in b.iter().enumerate() {
+            product[i + N] = adx.add_product(&mut product[i..i + N], a, *b);
+        }
+        self.reduce_rows(adx, &mut product)
+    }
+
+    /// Each product of two different limbs once; then all doubled, and the squares added.
+    fn square_rows(&self, adx: Adx, a: &[u64; N]) -> [u64; N] {
+        let mut product = [0; PRODUCT_LIMBS_MAX];
+        for i in 0..N - 1 {
+            product[i + N] = adx.add_product(&mut product[2 * i + 1..i + N], &a[i + 1..], a[i]);
+        }
+        let (mut shifted, mut carry) = (0, 0);
+        for (pair, a) in product.as_chunks_mut::<2>().0.iter_mut().zip(a) {
+            let square = u128::from(*a) * u128::from(*a);
+            let twice = [pair[0] << 1 | shifted, pair[1] << 1 | pair[0] >> 63];
+            shifted = pair[1] >> 63;
+            let low = u128::from(twice[0]) | u128::from(twice[1]) << 64;
+            let (sum, first) = low.overflowing_add(square);
+            let (sum, second) = sum.overflowing_add(carry);
+            carry = u128::from(first | second);
+            #[allow(clippy::cast_possible_truncation, reason = "the two halves of a u128")]
+            {
+                *pair = [sum as u64, (sum >> 64) as u64];
+            }
+        }
+        self.reduce_rows(adx, &mut product)
+    }
+
+    /// For each of the low limbs the multiple of p that clears it.
+    fn reduce_rows(&self, adx: Adx, product: &mut [u64; PRODUCT_LIMBS_MAX]) -> [u64; N] {
+        let mut top = 0;
+        for i in 0..N {
+            let m = product[i].wrapping_mul(self.k0);
+            let carry = adx.add_product(&mut product[i..i + N], &self.p, m);
+            let (limb, first) = product[i + N].overflowing_add(carry);
+            let (limb, second) = limb.overflowing_add(top);
+            (product[i + N], top) = (limb, u64::from(first) + u64::from(second));
+        }
+        let high = std::array::from_fn(|j| product[N + j]);
+        reduced(&high, top, &self.p)
+    }
+}
+
 impl<const N: usize> Field for Modulus64<N> {
     type Element = [u64; N];
 
@@ -121,6 +181,10 @@ impl<const N: usize> Field for Modulus64<N> {
 
     /// Koç, Acar and Kaliski's FIPS, column by column ("Analyzing and comparing Montgomery multiplication algorithms", 1996).
     fn mul(&self, a: &[u64; N], b: &[u64; N]) -> [u64; N] {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(adx) = self.adx {
+            return self.mul_rows(adx, a, b);
+        }
         self.reduce(|column, k| {
             for i in k.saturating_sub(N - 1)..=k.min(N - 1) {
                 column.add(a[i], b[k - i]);
@@ -130,6 +194,10 @@ impl<const N: usize> Field for Modulus64<N> {
 
     /// Each product of two different limbs once, and doubled.
     fn square(&self, a: &[u64; N]) -> [u64; N] {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(adx) = self.adx {
+            return self.square_rows(adx, a);
+        }
         self.reduce(|column, k| {
             let mut twice = Column::default();
             for i in k.saturating_sub(N - 1)..k.div_ceil(2) {

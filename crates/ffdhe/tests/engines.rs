@@ -26,8 +26,8 @@ impl Dice {
 }
 
 fn engines(group: &Group) -> Vec<(EngineKind, Group)> {
-    // Where the processor lacks IFMA there is one engine less to hold to the oracle.
-    let kinds = [EngineKind::Ifma, EngineKind::Portable];
+    // Where the processor lacks IFMA or ADX there are fewer engines to hold to the oracle.
+    let kinds = [EngineKind::Ifma, EngineKind::Adx, EngineKind::Portable];
     kinds.into_iter().filter_map(|kind| Some((kind, group.with_engine(kind)?))).collect()
 }
 
