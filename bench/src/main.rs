@@ -9,6 +9,7 @@ mod report;
 mod secure;
 mod server;
 mod setup;
+mod timing;
 mod tls;
 
 use std::path::Path;
@@ -25,6 +26,7 @@ usage: ddes-bench WHAT [--short]
   classic     set-up and request/reply of the classic profile, beside the Python peer
   secure      sessions of D-DDES/2, beside TLS 1.3 with rustls
   ffdhe       exponentiations, beside OpenSSL and crypto-bigint
+  timing      whether their time tells the exponent (dudect's test): on a quiet machine
 
   --short     fewer rounds: seconds instead of minutes";
 
@@ -88,6 +90,11 @@ fn ffdhe(effort: &Effort) -> Result<(), String> {
     ffdhe::measure(NamedGroup::Ffdhe4096, "ffdh4096", effort.rate)
 }
 
+fn timing(samples: usize) -> Result<(), String> {
+    report::heading("FFDHE: does time tell the exponent?", timing::COLUMNS);
+    timing::ffdhe(samples)
+}
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -98,6 +105,11 @@ fn main() -> ExitCode {
         ["secure", "--short"] => secure(&SHORT),
         ["ffdhe"] => ffdhe(&FULL),
         ["ffdhe", "--short"] => ffdhe(&SHORT),
+        ["timing"] => timing(1_000_000),
+        ["timing", "--short"] => timing(10_000),
+        ["timing", samples] => {
+            samples.parse().map_err(|_| format!("'{samples}' is no number")).and_then(timing)
+        }
         // This program as the peer.
         ["tls-server", folder] => tls::serve(Path::new(folder)),
         _ => Err(USAGE.to_owned()),

@@ -30,6 +30,13 @@ pub(crate) trait Field {
     fn select(&self, table: &[Self::Element], index: usize) -> Self::Element;
 }
 
+/// All ones if the two are equal, else zeros. `black_box` keeps the compiler from finding the comparison in it and branching: it did, and the timing test of the
+/// benchmarks saw it.
+pub(crate) fn mask(a: usize, b: usize) -> u64 {
+    let difference = (a ^ b) as u64;
+    std::hint::black_box(((difference | difference.wrapping_neg()) >> 63).wrapping_sub(1))
+}
+
 /// `base^exponent`, the exponent big-endian: windows of 4 bits, from the top.
 pub(crate) fn power<F: Field>(field: &F, base: &F::Element, exponent: &[u8]) -> Zeroizing<F::Element> {
     let mut table = vec![field.one(), base.clone()];

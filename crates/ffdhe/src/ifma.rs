@@ -17,6 +17,8 @@ use core::arch::x86_64::{
 
 use zeroize::Zeroize;
 
+use crate::field::mask;
+
 pub(super) const LIMB_BITS: usize = 52;
 pub(super) const MASK: u64 = (1 << LIMB_BITS) - 1;
 
@@ -231,9 +233,7 @@ fn carried<const V: usize>(sum: Sum<V>) -> Limbs<V> {
 fn select<const V: usize>(table: &[Limbs<V>], index: usize) -> Limbs<V> {
     let mut chosen = [_mm512_setzero_si512(); V];
     for (i, entry) in table.iter().enumerate() {
-        // All ones for the one that is meant, without a branch.
-        let difference = (i ^ index) as u64;
-        let keep = broadcast(((difference | difference.wrapping_neg()) >> 63).wrapping_sub(1));
+        let keep = broadcast(mask(i, index));
         for (chosen, limbs) in chosen.iter_mut().zip(&entry.0) {
             *chosen = _mm512_add_epi64(*chosen, _mm512_and_si512(vector(limbs), keep));
         }

@@ -93,7 +93,7 @@ fn reduced<const V: usize>(x: &Limbs<V>, p: &Limbs<V>) -> Limbs<V> {
         *to = limb.cast_unsigned() & MASK;
     }
     // All ones if x < p.
-    let keep = borrow.cast_unsigned();
+    let keep = std::hint::black_box(borrow.cast_unsigned());
     let mut result = *x;
     for (to, from) in result.0.as_flattened_mut().iter_mut().zip(difference.0.as_flattened()) {
         *to = *to & keep | from & !keep;

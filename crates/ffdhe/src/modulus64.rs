@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 
 #[cfg(target_arch = "x86_64")]
 use crate::adx::Adx;
-use crate::field::Field;
+use crate::field::{Field, mask};
 
 /// An odd modulus of at most 64·N bits. R = 2^(64·N); numbers are below p.
 pub(crate) struct Modulus64<const N: usize> {
@@ -223,9 +223,7 @@ impl<const N: usize> Field for Modulus64<N> {
     fn select(&self, table: &[[u64; N]], index: usize) -> [u64; N] {
         let mut chosen = [0; N];
         for (i, entry) in table.iter().enumerate() {
-            // All ones for the one that is meant, without a branch.
-            let difference = (i ^ index) as u64;
-            let keep = ((difference | difference.wrapping_neg()) >> 63).wrapping_sub(1);
+            let keep = mask(i, index);
             for (chosen, limb) in chosen.iter_mut().zip(entry) {
                 *chosen |= limb & keep;
             }
@@ -244,7 +242,7 @@ fn reduced<const N: usize>(x: &[u64; N], top: u64, p: &[u64; N]) -> [u64; N] {
     }
     // All ones if x < p.
     let keep = top.wrapping_sub(borrow) >> 63;
-    let keep = keep.wrapping_neg();
+    let keep = std::hint::black_box(keep.wrapping_neg());
     std::array::from_fn(|j| x[j] & keep | difference[j] & !keep)
 }
 
