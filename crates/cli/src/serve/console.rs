@@ -17,6 +17,9 @@ use crate::screen::{Line, Screen};
 
 const QUESTION: &str = "Enter 'exit' to stop the server: ";
 const TICK: Duration = Duration::from_secs(1);
+/// Reports are shown at most so long after they came, together: waking for each cost a session as much as its handshake's signatures.
+const GATHER: Duration = Duration::from_millis(10);
+const GATHERED_MAX: usize = 4096;
 
 pub(super) struct Console {
     pub(super) handle: Handle,
@@ -36,6 +39,7 @@ impl Console {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut stopping = false;
+        let mut gathered = Instant::now();
         loop {
             if !stopping {
                 prompt.ask(QUESTION);
@@ -45,7 +49,14 @@ impl Console {
                     self.finish(screen, stopped.ok().flatten());
                     return Ok(());
                 }
-                Some(notice) = self.notices.recv() => self.show(screen, &notice),
+                Some(report) = next(&mut self.notices, gathered) => {
+                    self.show(screen, &report);
+                    // Bounded, so that the console is heard under any load.
+                    for report in std::iter::from_fn(|| self.notices.try_recv().ok()).take(GATHERED_MAX).collect::<Vec<_>>() {
+                        self.show(screen, &report);
+                    }
+                    gathered = Instant::now() + GATHER;
+                }
                 () = either(&mut interrupt, &mut terminate) => self.stop(screen, &mut stopping),
                 input = prompt.line(), if !stopping => match input {
                     Input::Text(text) => self.command(screen, &text, &mut stopping).await,
@@ -126,6 +137,12 @@ impl Console {
         }
         screen.show(&lines::exited(stopped.map_or(0, |stopped| stopped.cut)));
     }
+}
+
+/// The next report, not before `at`.
+async fn next(notices: &mut mpsc::Receiver<Report>, at: Instant) -> Option<Report> {
+    tokio::time::sleep_until(at.into()).await;
+    notices.recv().await
 }
 
 fn help(why: &str) -> Line {
