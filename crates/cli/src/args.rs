@@ -52,7 +52,7 @@ Examples:
   ddes send 42 50                        prints the total after each: 42, then 92
   ddes send - < counts.txt               one integer a line; prints the last total
   ddes send --json 42 50                 one JSON object for each integer
-  ddes send --outbox DIR - < counts.txt  each counts exactly once, across crashes of either side
+  ddes send --outbox DIR - < counts.txt  each counts exactly once, across cuts, kills and restarts
   ddes send --outbox DIR                 delivers what an outbox holds
 
 An outbox holds each integer and its number on disk until the server's ledger covers it. After a

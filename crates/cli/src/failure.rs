@@ -44,6 +44,12 @@ impl Failure {
         Self { next: Some(next.into()), ..self }
     }
 
+    /// The next command, where nothing better is known.
+    pub(crate) fn or_next(self, next: &str) -> Self {
+        let next = self.next.unwrap_or_else(|| next.into());
+        Self { next: Some(next), ..self }
+    }
+
     /// Something the operating system refused.
     pub(crate) fn system(what: &str, error: &dyn fmt::Display) -> Self {
         Self::new(Code::No, format!("{what}: {error}"))

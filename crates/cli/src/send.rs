@@ -63,6 +63,10 @@ pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
         0 => failure,
         counted => failure.after(&format!("after counting {counted}")),
     });
+    let outcome = outcome.map_err(|failure| match args.outbox {
+        Some(_) => failure.or_next("the same command with --resume: it goes on where this one stopped"),
+        None => failure,
+    });
     if let (Some(sum), false) = (outcome?, sending.each) {
         sending.screen.show(&Line::new("result", sum.to_string()).with("sum", number(&sum)));
     }

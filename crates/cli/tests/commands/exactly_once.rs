@@ -104,6 +104,7 @@ fn an_input_that_was_cut_off_is_neither_sent_again_nor_mixed_with_another() {
     for _ in 0..2 {
         let (code, _, error) = output(absent());
         assert_eq!((code, error.contains("refused the connection")), (3, true), "{error}");
+        assert!(error.contains("ddes serve"), "{error}");
     }
 
     // Cut off in the middle of its input.
