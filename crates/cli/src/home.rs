@@ -170,7 +170,10 @@ pub(crate) fn read_key(
 
 /// The public key of a `.pub` file.
 pub(crate) fn read_public_file(path: &Path) -> Result<PublicKey, Failure> {
-    let text = fs::read_to_string(path).map_err(|error| unusable(path, &error))?;
+    let mut text = String::new();
+    let read =
+        File::open(path).and_then(|file| file.take(FILE_BYTES_MAX as u64 + 1).read_to_string(&mut text));
+    read.map_err(|error| unusable(path, &error))?;
     ddes_identity::read_public(&text)
         .map_err(|error| Failure::new(Code::Identity, format!("{}: {error}", path.display())))
 }
@@ -189,10 +192,14 @@ fn sibling(path: &Path, suffix: &str) -> PathBuf {
 pub(crate) fn read_list(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     match File::open(path) {
-        Ok(file) => file.take(LIST_BYTES_MAX).read_to_string(&mut text)?,
+        Ok(file) => file.take(LIST_BYTES_MAX + 1).read_to_string(&mut text)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
         Err(error) => return Err(error),
     };
+    // A part of a list must not be written back as the whole.
+    if text.len() as u64 > LIST_BYTES_MAX {
+        return Err(io::Error::other(format!("it has more than {LIST_BYTES_MAX} bytes")));
+    }
     Ok(text)
 }
 

@@ -163,6 +163,11 @@ fn bounds_are_refused_and_change_nothing() {
     let mut outbox = Outbox::in_memory();
     admit(&mut outbox, 1, u64::MAX, 0).unwrap();
     assert!(matches!(outbox.take(&[1], mark(0)), Err(TakeError::Overflow)));
+    // Values that would have to take numbers beyond the last.
+    let mut outbox = Outbox::in_memory();
+    outbox.take(&[1, 2], mark(0)).unwrap();
+    let objection = admit(&mut outbox, 1, u64::MAX - 1, 0);
+    assert_eq!(objection, Err(Objection::Beyond { last_seq: seq(u64::MAX - 1), highest: seq(2) }));
 }
 
 /// What a ledger says at a 20, and what the outbox says to it, after values 1 to 3 were sent in session 5 and 2 of them confirmed.

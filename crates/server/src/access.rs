@@ -92,7 +92,7 @@ impl Lists {
             .filter_map(|entry| {
                 let path = entry.ok()?.path();
                 let name = path.file_name()?.to_str()?.strip_suffix(".pub")?.to_owned();
-                let key = read_public(&fs::read_to_string(&path).ok()?).ok()?;
+                let key = read_public(&read(&path).ok()?).ok()?;
                 (!name.contains(['"', '\n', '\r'])).then_some((name, key))
             })
             .collect();

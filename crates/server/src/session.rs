@@ -285,7 +285,7 @@ impl Order {
         match self {
             Self::Shutdown => classic::Reason::Shutdown,
             Self::ClassicEndAll => classic::Reason::EndAll,
-            // The others are never ordered where nobody has an identity.
+            // Only the first of these: the others need an identity.
             Self::Operator | Self::Superseded | Self::NotAuthorized => classic::Reason::Operator,
         }
     }

@@ -254,6 +254,9 @@ impl Outbox {
         let last_seq = standing.last_seq;
         let State { confirmed, newest, own, .. } = &self.state;
         if *newest == SessionNumber::NONE {
+            if last_seq.forward(self.pending.len() as u64).is_err() {
+                return Err(Objection::Beyond { last_seq, highest: self.highest().unwrap_or(*confirmed) });
+            }
             let adopts = adopt || self.journal.is_none() || last_seq == Sequence::NONE;
             return adopts.then_some(()).ok_or(Objection::History { last_seq, sum: standing.sum });
         }
@@ -302,6 +305,7 @@ impl Outbox {
                 self.pending.extend(values);
             }
         }
-        Some(())
+        // Whatever the file says, the numbers that wait have to exist.
+        self.highest().map(drop)
     }
 }
