@@ -15,6 +15,7 @@ usage: cargo xtask COMMAND
   test [--only STEP]   everything a change must pass; installs what it needs
   tidy                 the rules of style that a program can check
   bench WHAT [--short] ddes beside its peers; `bench help` lists what there is
+  circuits COMMAND     search | list | write: logic circuits for the S-boxes
   faults [--short]     1 to 100,000 sent by a client that is killed and cut off at random
   fuzz [TARGET] [--secs N]  each fuzz target for 10 minutes; needs the nightly compiler";
 
@@ -26,6 +27,10 @@ fn main() -> ExitCode {
         ["test", "--only", step] => test::run(Some(step)),
         ["tidy"] => tidy::run(),
         ["bench", ref rest @ ..] => bench::run(rest),
+        ["circuits", ref rest @ ..] => {
+            let command = ["run", "--quiet", "--release", "--package", "ddes-circuits", "--"];
+            shell::run("cargo", &[&command[..], rest].concat(), &[])
+        }
         ["faults", ref rest @ ..] => faults::run(rest),
         ["fuzz", ref rest @ ..] => fuzz::run(rest),
         _ => Err(USAGE.to_owned()),
