@@ -2,8 +2,9 @@
 
 use core::fmt;
 
-use des::cipher::{BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
 use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::bitslice::{Engine, Pass, run};
 
 /// One DES block: 64 bits, most significant bit first.
 pub type Block = [u8; 8];
@@ -27,6 +28,14 @@ impl DesKey {
     pub fn as_bytes(&self) -> &[u8; Self::BYTES] {
         &self.0
     }
+
+    /// The 56 bits that are not parity: bit `7·byte + i` is the byte's i-th from the top.
+    pub(crate) fn bits(&self) -> u64 {
+        (0..56).fold(0, |bits, i| {
+            let byte = u64::from(self.0[i / 7]);
+            bits | (byte >> (7 - i % 7) & 1) << i
+        })
+    }
 }
 
 impl fmt::Debug for DesKey {
@@ -35,27 +44,37 @@ impl fmt::Debug for DesKey {
     }
 }
 
-/// DES under one key, its key schedule expanded. Wiped on drop.
-pub struct Des(::des::Des);
+/// DES under one key. Wiped on drop.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub struct Des {
+    key: u64,
+    #[zeroize(skip)]
+    engine: Option<Engine>,
+}
 
 impl Des {
-    /// Expands `key`.
+    /// Under `key`, on the quickest engine there is.
     pub fn new(key: &DesKey) -> Self {
-        Self(::des::Des::new(&key.0.into()))
+        Self { key: key.bits(), engine: None }
+    }
+
+    /// The same on one engine, if this processor has it.
+    pub fn with_engine(key: &DesKey, engine: Engine) -> Option<Self> {
+        engine.is_available().then(|| Self { key: key.bits(), engine: Some(engine) })
     }
 
     /// `block = E(key, block)` for each block.
     pub fn encrypt(&self, blocks: &mut [Block]) {
-        for block in blocks {
-            self.0.encrypt_block(block.into());
-        }
+        self.run(Pass::encrypt(self.key), blocks);
     }
 
     /// `block = D(key, block)` for each block.
     pub fn decrypt(&self, blocks: &mut [Block]) {
-        for block in blocks {
-            self.0.decrypt_block(block.into());
-        }
+        self.run(Pass::decrypt(self.key), blocks);
+    }
+
+    fn run(&self, pass: Pass, blocks: &mut [Block]) {
+        run(self.engine.unwrap_or_else(|| Engine::best(blocks.len())), &[pass], blocks);
     }
 }
 

@@ -1,29 +1,49 @@
 //! Two passes: Double DES.
 
-use crate::{Block, Des, DesKey};
+use core::fmt;
 
-/// Double DES under an ordered pair of keys, both key schedules expanded. Wiped on drop.
-#[derive(Debug)]
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::bitslice::{Engine, Pass, run};
+use crate::{Block, DesKey};
+
+/// Double DES under an ordered pair of keys. Wiped on drop.
+#[derive(Zeroize, ZeroizeOnDrop)]
 pub struct DoubleDes {
-    inner: Des,
-    outer: Des,
+    key1: u64,
+    key2: u64,
+    #[zeroize(skip)]
+    engine: Option<Engine>,
 }
 
 impl DoubleDes {
-    /// Expands `key1` (the inner pass) and `key2` (the outer pass).
+    /// Under `key1` (the inner pass) and `key2` (the outer pass), on the quickest engine there is.
     pub fn new(key1: &DesKey, key2: &DesKey) -> Self {
-        Self { inner: Des::new(key1), outer: Des::new(key2) }
+        Self { key1: key1.bits(), key2: key2.bits(), engine: None }
+    }
+
+    /// The same on one engine, if this processor has it.
+    pub fn with_engine(key1: &DesKey, key2: &DesKey, engine: Engine) -> Option<Self> {
+        engine.is_available().then(|| Self { engine: Some(engine), ..Self::new(key1, key2) })
     }
 
     /// `block = E(Key2, E(Key1, block))` for each block.
     pub fn encrypt(&self, blocks: &mut [Block]) {
-        self.inner.encrypt(blocks);
-        self.outer.encrypt(blocks);
+        self.run([Pass::encrypt(self.key1), Pass::encrypt(self.key2)], blocks);
     }
 
     /// `block = D(Key1, D(Key2, block))` for each block.
     pub fn decrypt(&self, blocks: &mut [Block]) {
-        self.outer.decrypt(blocks);
-        self.inner.decrypt(blocks);
+        self.run([Pass::decrypt(self.key2), Pass::decrypt(self.key1)], blocks);
+    }
+
+    fn run(&self, passes: [Pass; 2], blocks: &mut [Block]) {
+        run(self.engine.unwrap_or_else(|| Engine::best(blocks.len())), &passes, blocks);
+    }
+}
+
+impl fmt::Debug for DoubleDes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DoubleDes(..)")
     }
 }

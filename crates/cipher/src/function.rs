@@ -1,5 +1,8 @@
 //! The authenticated cipher functions of D-DDES/2.
 
+use alloc::vec;
+use alloc::vec::Vec;
+
 use chacha20::ChaCha20;
 use chacha20::cipher::{KeyIvInit, StreamCipher};
 use hkdf::Hkdf;
@@ -8,7 +11,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::{Block, DoubleDes, weak};
+use crate::{Block, DoubleDes, Engine, weak};
 
 /// Length of a key in bytes.
 pub const KEY_BYTES: usize = 32;
@@ -109,36 +112,65 @@ impl CipherKey {
     /// tag = HMAC-SHA256(MacKey, n || len(ad) || ad || ct)[0..16]
     /// ```
     pub fn seal(&self, nonce: u64, ad: &[u8], text: &mut [u8]) -> Result<Tag, LimitError> {
+        self.seal_with(None, nonce, ad, text)
+    }
+
+    /// As [`Self::seal`], with keystream of this key that may be there already.
+    pub fn seal_with(
+        &self,
+        ahead: Option<&Ahead>,
+        nonce: u64,
+        ad: &[u8],
+        text: &mut [u8],
+    ) -> Result<Tag, LimitError> {
         check_limits(nonce, text.len())?;
-        self.apply_keystream(nonce, text);
+        self.apply_keystream(ahead, nonce, text);
         Ok(self.tag(nonce, ad, text))
     }
 
     /// Checks `tag` in constant time; decrypts `text` in place only if it is right.
     pub fn open(&self, nonce: u64, ad: &[u8], text: &mut [u8], tag: &Tag) -> Result<(), OpenError> {
+        self.open_with(None, nonce, ad, text, tag)
+    }
+
+    /// As [`Self::open`], with keystream of this key that may be there already.
+    pub fn open_with(
+        &self,
+        ahead: Option<&Ahead>,
+        nonce: u64,
+        ad: &[u8],
+        text: &mut [u8],
+        tag: &Tag,
+    ) -> Result<(), OpenError> {
         check_limits(nonce, text.len())?;
         if !bool::from(self.tag(nonce, ad, text).ct_eq(tag)) {
             return Err(OpenError::Tag);
         }
-        self.apply_keystream(nonce, text);
+        self.apply_keystream(ahead, nonce, text);
         Ok(())
     }
 
+    /// Keystream for `records` records of up to `length` bytes, from `nonce` on: as many of them as one batch of the engine has room for.
+    ///
+    /// One short record costs as much as a batch of them, so this pays from the second record on.
+    pub fn ahead(&self, nonce: u64, records: usize, length: usize) -> Ahead {
+        let each = length.div_ceil(size_of::<Block>()).clamp(1, BLOCKS_MAX);
+        let room = Engine::batch_blocks() / each;
+        let end = nonce.saturating_add(records.clamp(1, room.max(1)) as u64).min(NONCE_END);
+        let records = usize::try_from(end.saturating_sub(nonce)).unwrap_or(0);
+        let mut blocks = Zeroizing::new(vec![[0; 8]; records * each]);
+        for (n, record) in (nonce..end).zip(blocks.chunks_exact_mut(each)) {
+            count_from(n << 16, record);
+        }
+        self.double.encrypt(&mut blocks);
+        Ahead { first: nonce, each, blocks }
+    }
+
     /// `DDES-CTR = E(Key2, E(Key1, block(0))) || …`, `block(i) = n << 16 | i`.
-    fn apply_keystream(&self, nonce: u64, text: &mut [u8]) {
-        let mut blocks: Zeroizing<[Block; BATCH_BLOCKS]> = Zeroizing::new([[0; 8]; BATCH_BLOCKS]);
-        let mut counter = nonce << 16;
-        for batch in text.chunks_mut(BATCH_BLOCKS * size_of::<Block>()) {
-            let count = batch.len().div_ceil(size_of::<Block>());
-            let used = blocks.get_mut(..count).unwrap_or(&mut []);
-            for block in used.iter_mut() {
-                *block = counter.to_be_bytes();
-                counter += 1;
-            }
-            self.double.encrypt(used);
-            for (byte, key) in batch.iter_mut().zip(used.as_flattened()) {
-                *byte ^= key;
-            }
+    fn apply_keystream(&self, ahead: Option<&Ahead>, nonce: u64, text: &mut [u8]) {
+        match ahead.and_then(|ahead| ahead.of(nonce, text.len())) {
+            Some(blocks) => xor(text, blocks),
+            None => self.apply_fresh_keystream(nonce, text),
         }
         if let Some(key) = &self.chacha {
             let mut iv = [0; 12];
@@ -146,6 +178,19 @@ impl CipherKey {
                 *low = nonce.to_le_bytes();
             }
             ChaCha20::new((&**key).into(), &iv.into()).apply_keystream(text);
+        }
+    }
+
+    fn apply_fresh_keystream(&self, nonce: u64, text: &mut [u8]) {
+        let mut blocks: Zeroizing<[Block; BATCH_BLOCKS]> = Zeroizing::new([[0; 8]; BATCH_BLOCKS]);
+        let mut counter = nonce << 16;
+        for batch in text.chunks_mut(BATCH_BLOCKS * size_of::<Block>()) {
+            let count = batch.len().div_ceil(size_of::<Block>());
+            let used = blocks.get_mut(..count).unwrap_or(&mut []);
+            count_from(counter, used);
+            counter += count as u64;
+            self.double.encrypt(used);
+            xor(batch, used);
         }
     }
 
@@ -159,6 +204,46 @@ impl CipherKey {
         let tag = array_at(&whole, 0);
         whole.zeroize();
         tag
+    }
+}
+
+/// Double DES keystream of records to come, made in one batch: [`CipherKey::ahead`]. Wiped on drop.
+pub struct Ahead {
+    first: u64,
+    /// Blocks of each record.
+    each: usize,
+    blocks: Zeroizing<Vec<Block>>,
+}
+
+impl Ahead {
+    /// Whether it has what a record of `length` bytes wants.
+    pub fn covers(&self, nonce: u64, length: usize) -> bool {
+        self.of(nonce, length).is_some()
+    }
+
+    fn of(&self, nonce: u64, length: usize) -> Option<&[Block]> {
+        let record = usize::try_from(nonce.checked_sub(self.first)?).ok()?;
+        let blocks = self.blocks.get(record.checked_mul(self.each)?..)?.get(..self.each)?;
+        blocks.get(..length.div_ceil(size_of::<Block>()))
+    }
+}
+
+impl core::fmt::Debug for Ahead {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Ahead(..)")
+    }
+}
+
+/// Big-endian counters.
+fn count_from(first: u64, blocks: &mut [Block]) {
+    for (counter, block) in (first..).zip(blocks) {
+        *block = counter.to_be_bytes();
+    }
+}
+
+fn xor(text: &mut [u8], keystream: &[Block]) {
+    for (byte, key) in text.iter_mut().zip(keystream.as_flattened()) {
+        *byte ^= key;
     }
 }
 
@@ -197,5 +282,5 @@ fn array_at<const N: usize>(whole: &[u8], at: usize) -> [u8; N] {
 /// Key1, Key2, MacKey, ChaChaKey.
 const OKM_BYTES: usize = 8 + 8 + KEY_BYTES + KEY_BYTES;
 
-/// Blocks of keystream made at a time.
-const BATCH_BLOCKS: usize = 64;
+/// Blocks of keystream made at a time: the widest engine's batch.
+const BATCH_BLOCKS: usize = 512;

@@ -15,16 +15,18 @@
 
 extern crate alloc;
 
+mod bitslice;
 mod des;
 mod double;
 pub mod ecb;
 mod function;
 mod weak;
 
+pub use crate::bitslice::{Engine, KeySearch};
 pub use crate::des::{Block, Des, DesKey};
 pub use crate::double::DoubleDes;
 pub use crate::function::{
-    CipherKey, Function, KEY_BYTES, Key, LimitError, NONCE_END, OpenError, PLAINTEXT_BYTES_MAX, TAG_BYTES,
-    Tag,
+    Ahead, CipherKey, Function, KEY_BYTES, Key, LimitError, NONCE_END, OpenError, PLAINTEXT_BYTES_MAX,
+    TAG_BYTES, Tag,
 };
 pub use crate::weak::key_pair;

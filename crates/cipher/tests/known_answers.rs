@@ -246,3 +246,29 @@ fn the_keys_of_a_function_are_never_weak_nor_equal() {
     let (key1, key2) = ddes_cipher::key_pair(*weak.as_bytes(), *weak.as_bytes());
     assert_eq!((key1.as_bytes(), key2.as_bytes()), (mended.as_bytes(), second.as_bytes()));
 }
+
+/// Keystream made ahead is the same keystream: every nonce, every length, in it, beside it and beyond it.
+#[test]
+fn keystream_made_ahead_changes_no_record() {
+    for function in [Function::Ddes, Function::DdesChaCha] {
+        let key = function.key(&[3; 32]);
+        for first in [0, 5, NONCE_END - 2] {
+            let ahead = key.ahead(first, 100, 48);
+            for nonce in [first.saturating_sub(1), first, first + 1, first + 84, first + 85, first + 99] {
+                for length in [0, 1, 8, 41, 48, 49, 100] {
+                    let (mut with, mut without) = (vec![9; length], vec![9; length]);
+                    let tags = [
+                        key.seal_with(Some(&ahead), nonce, b"ad", &mut with),
+                        key.seal(nonce, b"ad", &mut without),
+                    ];
+                    assert_eq!(tags[0], tags[1]);
+                    assert_eq!(with, without, "nonce {nonce} of {first}…, {length} bytes");
+                    let Ok(tag) = tags[0] else { continue };
+                    key.open_with(Some(&ahead), nonce, b"ad", &mut with, &tag).unwrap();
+                    assert_eq!(with, vec![9; length]);
+                }
+            }
+            assert!(ahead.covers(first, 48) && !ahead.covers(first, 49));
+        }
+    }
+}

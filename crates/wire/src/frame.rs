@@ -76,6 +76,8 @@ pub struct Frame<'a> {
     pub header: Header,
     /// Its body, `header.length` bytes.
     pub body: &'a [u8],
+    /// Bytes that wait behind it: frames to come, whole or not.
+    pub behind: usize,
 }
 
 impl Frame<'_> {
@@ -109,5 +111,6 @@ pub fn split(buffer: &[u8], most: u32) -> Result<Option<Frame<'_>>, TooLong> {
     if header.length > most {
         return Err(TooLong { length: header.length, most });
     }
-    Ok(rest.get(..header.length as usize).map(|body| Frame { header, body }))
+    let body = rest.split_at_checked(header.length as usize);
+    Ok(body.map(|(body, behind)| Frame { header, body, behind: behind.len() }))
 }

@@ -3,7 +3,7 @@
 //! A record is `EncryptWithAd(ad = the 8 header bytes, plaintext)`. Its number is implicit, one counter for each direction, so a record replayed,
 //! dropped or moved does not open. This is not the account's `Sequence`, which is durable and outlives sessions.
 
-use ddes_cipher::{CipherKey, Function, Key, LimitError, OpenError, TAG_BYTES};
+use ddes_cipher::{Ahead, CipherKey, Function, Key, LimitError, OpenError, TAG_BYTES};
 use ddes_wire::frame::{Frame, HEADER_BYTES, Header, Opcode};
 use zeroize::Zeroizing;
 
@@ -48,6 +48,8 @@ struct Direction {
     nonce: u64,
     /// Blocks encrypted under this key.
     blocks: u64,
+    /// Keystream of the next records, while there are many at once; an idle session keeps none.
+    ahead: Option<Box<Ahead>>,
 }
 
 impl Sealer {
@@ -57,16 +59,21 @@ impl Sealer {
     }
 
     /// Appends a frame to `out`: header, ciphertext, tag. Nothing is appended on an error.
+    ///
+    /// Where `out` holds frames already, more of this length are expected, and their keystream is made in one go. [`Self::rest`] gives it up.
     pub fn seal(&mut self, opcode: Opcode, plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), LimitError> {
         let length = plaintext.len() + TAG_BYTES;
         let too_long = LimitError::Length { length: plaintext.len() };
         let header = Header { opcode: opcode.number(), length: u32::try_from(length).map_err(|_| too_long)? };
         let header = header.encode();
         let start = out.len();
+        if start > 0 {
+            self.0.look_ahead(plaintext.len(), usize::MAX);
+        }
         out.extend_from_slice(&header);
         out.extend_from_slice(plaintext);
         let text = out.get_mut(start + HEADER_BYTES..).unwrap_or(&mut []);
-        match self.0.expanded.seal(self.0.nonce, &header, text) {
+        match self.0.expanded.seal_with(self.0.ahead.as_deref(), self.0.nonce, &header, text) {
             Ok(tag) => {
                 out.extend_from_slice(&tag);
                 self.0.count(plaintext.len());
@@ -78,6 +85,11 @@ impl Sealer {
             }
         }
     }
+
+    /// Nothing waits to be sent: keeps no keystream.
+    pub fn rest(&mut self) {
+        self.0.ahead = None;
+    }
 }
 
 impl Opener {
@@ -88,10 +100,27 @@ impl Opener {
 
     /// Opens the body of a frame in place and gives the plaintext. After an error nothing more opens that should: end the session.
     pub fn open<'a>(&mut self, header: Header, body: &'a mut [u8]) -> Result<&'a [u8], RecordError> {
+        self.open_before(header, body, 0)
+    }
+
+    /// As [`Self::open`]; `behind` bytes wait behind this frame: where they are frames of this length, their keystream is made along with this one's.
+    pub fn open_before<'a>(
+        &mut self,
+        header: Header,
+        body: &'a mut [u8],
+        behind: usize,
+    ) -> Result<&'a [u8], RecordError> {
         let length = body.len();
         let (text, tag) = body.split_last_chunk_mut::<TAG_BYTES>().ok_or(RecordError::Short { length })?;
-        self.0.expanded.open(self.0.nonce, &header.encode(), text, tag)?;
+        let frames = behind / (HEADER_BYTES + length);
+        if frames > 0 {
+            self.0.look_ahead(text.len(), 1 + frames);
+        }
+        self.0.expanded.open_with(self.0.ahead.as_deref(), self.0.nonce, &header.encode(), text, tag)?;
         self.0.count(text.len());
+        if frames == 0 {
+            self.0.ahead = None;
+        }
         Ok(text)
     }
 }
@@ -104,7 +133,7 @@ impl Link {
     /// The plaintext of a frame, wiped on drop: it may hold the session token.
     pub(super) fn open(&mut self, frame: Frame<'_>) -> Result<Zeroizing<Vec<u8>>, RecordError> {
         let mut body = Zeroizing::new(frame.body.to_vec());
-        let length = self.opener.open(frame.header, &mut body)?.len();
+        let length = self.opener.open_before(frame.header, &mut body, frame.behind)?.len();
         body.truncate(length);
         Ok(body)
     }
@@ -113,7 +142,14 @@ impl Link {
 impl Direction {
     fn new(function: Function, key: Key) -> Self {
         let expanded = function.key(&key);
-        Self { function, key, expanded, nonce: 0, blocks: 0 }
+        Self { function, key, expanded, nonce: 0, blocks: 0, ahead: None }
+    }
+
+    /// Keystream for `records` records of `length` bytes, unless that of the next one is there.
+    fn look_ahead(&mut self, length: usize, records: usize) {
+        if !self.ahead.as_ref().is_some_and(|ahead| ahead.covers(self.nonce, length)) {
+            self.ahead = Some(Box::new(self.expanded.ahead(self.nonce, records, length)));
+        }
     }
 
     /// A record of `plaintext` bytes went through: both ends count alike, so both change keys after the same record.
@@ -124,6 +160,7 @@ impl Direction {
             self.key = self.function.rekey(&self.key);
             self.expanded = self.function.key(&self.key);
             self.blocks = 0;
+            self.ahead = None;
         }
     }
 }

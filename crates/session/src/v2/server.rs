@@ -304,6 +304,9 @@ impl ServerSession {
     /// `count` bytes of [`Self::pending`] went out.
     pub fn sent(&mut self, now: Instant, count: usize) {
         self.outbound.sent(now, count);
+        if let (State::Open(open), true) = (&mut self.state, self.outbound.is_empty()) {
+            open.link.sealer.rest();
+        }
         self.advance(now);
     }
 

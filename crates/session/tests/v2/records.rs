@@ -1,6 +1,6 @@
 //! P-08, P-09: only the next record of its direction opens, and both ends change keys after the same one.
 
-use ddes_cipher::{Function, OpenError, PLAINTEXT_BYTES_MAX};
+use ddes_cipher::{Function, OpenError, PLAINTEXT_BYTES_MAX, TAG_BYTES};
 use ddes_session::v2::record::{Opener, REKEY_BLOCKS, RecordError, Sealer};
 use ddes_wire::frame::{HEADER_BYTES, Header, Opcode};
 use zeroize::Zeroizing;
@@ -94,4 +94,34 @@ fn both_ends_change_keys_after_the_record_that_fills_the_count() {
         }
     }
     assert_eq!(changes, 1);
+}
+
+/// Records sealed and opened in bursts, whose keystream is made ahead, are those sealed and opened one by one; also across a change of keys.
+#[test]
+fn records_in_bursts_are_the_records_one_by_one() {
+    for function in [Function::Ddes, Function::DdesChaCha] {
+        let ((mut one, _), (mut many, mut opener)) = (pair(function), pair(function));
+        let (mut single, mut burst) = (Vec::new(), Vec::new());
+        let lengths = [42, 42, 42, 25, 25, 1000, 42, 0, 42, 65_000, 42, 42];
+        for round in 0..20 {
+            for length in lengths {
+                let mut frame = Vec::new();
+                one.seal(Opcode::EncryptedData, &vec![round; length], &mut frame).unwrap();
+                single.extend(frame);
+                many.seal(Opcode::EncryptedData, &vec![round; length], &mut burst).unwrap();
+            }
+            if round % 3 == 0 {
+                many.rest();
+            }
+        }
+        assert!(single == burst);
+        let mut rest = &mut burst[..];
+        for length in (0..20).flat_map(|_| lengths) {
+            let (frame, behind) = rest.split_at_mut(HEADER_BYTES + length + TAG_BYTES);
+            let (header, body) = frame.split_first_chunk_mut().unwrap();
+            let header = Header::decode(*header);
+            assert_eq!(opener.open_before(header, body, behind.len()).unwrap().len(), length);
+            rest = behind;
+        }
+    }
 }

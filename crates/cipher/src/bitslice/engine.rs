@@ -1,0 +1,101 @@
+//! Which lanes a processor gets.
+
+use super::schedule::Direction;
+use crate::Block;
+
+/// Lanes to compute on, for tests and measurements; by itself the cipher takes the quickest there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// 64 bits, any processor.
+    Portable,
+    /// 256 bits, AVX2.
+    Avx2,
+    /// 256 bits with gates of three inputs, AVX-512 VL: the quickest for up to 256 blocks.
+    Avx512Vl,
+    /// 512 bits with gates of three inputs, AVX-512.
+    Avx512,
+}
+
+/// A pass of DES: a key without its parity, and which way.
+#[derive(Clone, Copy)]
+pub(crate) struct Pass {
+    /// Bit i is key lane i.
+    pub(super) key: u64,
+    pub(super) direction: Direction,
+}
+
+impl Pass {
+    /// Passes in one go.
+    pub(super) const MAX: usize = 2;
+
+    pub(crate) fn encrypt(key: u64) -> Self {
+        Self { key, direction: Direction::Encrypt }
+    }
+
+    pub(crate) fn decrypt(key: u64) -> Self {
+        Self { key, direction: Direction::Decrypt }
+    }
+}
+
+impl Engine {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Portable, Self::Avx2, Self::Avx512Vl, Self::Avx512];
+
+    /// Whether this processor has it.
+    pub fn is_available(self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return match self {
+            Self::Portable => true,
+            Self::Avx2 => super::x86::Avx2::detect().is_some(),
+            Self::Avx512Vl | Self::Avx512 => super::x86::Avx512::detect().is_some(),
+        };
+        #[cfg(not(target_arch = "x86_64"))]
+        return self == Self::Portable;
+    }
+
+    /// Blocks that one pass takes.
+    pub fn blocks(self) -> usize {
+        match self {
+            Self::Portable => 64,
+            Self::Avx2 | Self::Avx512Vl => 256,
+            Self::Avx512 => 512,
+        }
+    }
+
+    /// Blocks that the quickest engine here takes at a time.
+    pub(crate) fn batch_blocks() -> usize {
+        Self::best(usize::MAX).blocks()
+    }
+
+    /// The quickest here for `count` blocks.
+    pub(crate) fn best(count: usize) -> Self {
+        if Self::Avx512.is_available() {
+            return if count <= Self::Avx512Vl.blocks() { Self::Avx512Vl } else { Self::Avx512 };
+        }
+        if Self::Avx2.is_available() { Self::Avx2 } else { Self::Portable }
+    }
+}
+
+/// `blocks` in place through up to [`Pass::MAX`] passes; where the processor lacks `engine`, the portable one does it.
+pub(crate) fn run(engine: Engine, passes: &[Pass], blocks: &mut [Block]) {
+    #[cfg(target_arch = "x86_64")]
+    match engine {
+        Engine::Portable => {}
+        Engine::Avx2 => {
+            if let Some(avx2) = super::x86::Avx2::detect() {
+                return avx2.blocks(passes, blocks);
+            }
+        }
+        Engine::Avx512Vl => {
+            if let Some(avx512) = super::x86::Avx512::detect() {
+                return avx512.blocks_of_256(passes, blocks);
+            }
+        }
+        Engine::Avx512 => {
+            if let Some(avx512) = super::x86::Avx512::detect() {
+                return avx512.blocks_of_512(passes, blocks);
+            }
+        }
+    }
+    super::blocks::<u64>(passes, blocks);
+}

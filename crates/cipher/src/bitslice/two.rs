@@ -1,0 +1,429 @@
+//! S1 to S8 with gates of two inputs, 46.88 on average: `S(x) ^ S(0)`. Written by `cargo xtask circuits write`.
+
+use super::lane::TwoInputGates;
+
+/// `S(0)` of each, which these circuits leave out; the first output is the most significant bit.
+pub(super) const OF_ZERO: [u8; 8] = [14, 15, 10, 7, 2, 12, 4, 13];
+
+/// S1, 52 gates.
+#[inline(always)]
+pub(super) fn s1<L: TwoInputGates>([w0, w1, w2, w3, w4, w5]: [L; 6]) -> [L; 4] {
+    let w6 = w3.or(w0);
+    let w7 = w0.xor(w3);
+    let w8 = w5.and_not(w6);
+    let w9 = w4.and(w6);
+    let w10 = w2.and_not(w8);
+    let w11 = w9.xor(w2);
+    let w12 = w7.xor(w10);
+    let w13 = w0.and(w11);
+    let w14 = w0.and_not(w12);
+    let w15 = w13.or(w12);
+    let w16 = w5.or(w14);
+    let w17 = w5.or(w15);
+    let w18 = w10.xor(w16);
+    let w19 = w11.xor(w17);
+    let w20 = w4.and(w18);
+    let w21 = w1.or(w19);
+    let w22 = w12.xor(w20);
+    let w23 = w10.or(w4);
+    let w24 = w22.xor(w21);
+    let w25 = w18.and_not(w5);
+    let w26 = w24.and_not(w7);
+    let w27 = w21.and_not(w23);
+    let w28 = w26.xor(w18);
+    let w29 = w25.xor(w1);
+    let w30 = w4.or(w28);
+    let w31 = w5.or(w27);
+    let w32 = w24.and(w20);
+    let w33 = w29.xor(w30);
+    let w34 = w15.or(w19);
+    let w35 = w33.and_not(w28);
+    let w36 = w32.xor(w31);
+    let w37 = w3.or(w34);
+    let w38 = w35.xor(w20);
+    let w39 = w36.and_not(w3);
+    let w40 = w38.xor(w37);
+    let w41 = w33.xor(w39);
+    let w42 = w41.and_not(w26);
+    let w43 = w40.and_not(w22);
+    let w44 = w5.and_not(w42);
+    let w45 = w30.and_not(w7);
+    let w46 = w43.xor(w36);
+    let w47 = w4.and_not(w18);
+    let w48 = w14.or(w7);
+    let w49 = w45.xor(w44);
+    let w50 = w0.and(w46);
+    let w51 = w47.or(w19);
+    let w52 = w48.and(w30);
+    let w53 = w1.or(w49);
+    let w54 = w51.xor(w50);
+    let w55 = w52.and_not(w1);
+    let w56 = w54.xor(w53);
+    let w57 = w40.xor(w55);
+    [w41, w24, w57, w56]
+}
+
+/// S2, 46 gates.
+#[inline(always)]
+pub(super) fn s2<L: TwoInputGates>([w0, w1, w2, w3, w4, w5]: [L; 6]) -> [L; 4] {
+    let w6 = w4.and(w5);
+    let w7 = w0.xor(w5);
+    let w8 = w0.and_not(w6);
+    let w9 = w7.xor(w4);
+    let w10 = w4.and_not(w8);
+    let w11 = w1.and_not(w8);
+    let w12 = w6.or(w11);
+    let w13 = w10.or(w1);
+    let w14 = w12.and_not(w7);
+    let w15 = w3.and(w13);
+    let w16 = w9.xor(w11);
+    let w17 = w2.or(w14);
+    let w18 = w16.xor(w15);
+    let w19 = w1.xor(w6);
+    let w20 = w18.xor(w17);
+    let w21 = w19.and(w9);
+    let w22 = w20.or(w8);
+    let w23 = w21.xor(w13);
+    let w24 = w22.and_not(w5);
+    let w25 = w3.and(w22);
+    let w26 = w19.xor(w24);
+    let w27 = w25.and(w18);
+    let w28 = w26.or(w6);
+    let w29 = w0.and_not(w27);
+    let w30 = w28.and_not(w23);
+    let w31 = w3.or(w28);
+    let w32 = w18.and_not(w30);
+    let w33 = w16.xor(w31);
+    let w34 = w2.or(w32);
+    let w35 = w33.xor(w29);
+    let w36 = w35.xor(w34);
+    let w37 = w1.and_not(w27);
+    let w38 = w36.and_not(w3);
+    let w39 = w9.xor(w3);
+    let w40 = w1.and_not(w38);
+    let w41 = w23.or(w14);
+    let w42 = w5.or(w40);
+    let w43 = w3.or(w23);
+    let w44 = w42.and_not(w15);
+    let w45 = w39.xor(w42);
+    let w46 = w44.xor(w37);
+    let w47 = w2.and(w41);
+    let w48 = w46.and_not(w2);
+    let w49 = w26.xor(w43);
+    let w50 = w45.xor(w48);
+    let w51 = w49.xor(w47);
+    [w20, w50, w36, w51]
+}
+
+/// S3, 48 gates.
+#[inline(always)]
+pub(super) fn s3<L: TwoInputGates>([w0, w1, w2, w3, w4, w5]: [L; 6]) -> [L; 4] {
+    let w6 = w5.xor(w1);
+    let w7 = w6.xor(w2);
+    let w8 = w7.and(w1);
+    let w9 = w3.xor(w8);
+    let w10 = w5.and_not(w8);
+    let w11 = w9.xor(w2);
+    let w12 = w3.or(w10);
+    let w13 = w4.or(w11);
+    let w14 = w4.or(w8);
+    let w15 = w12.xor(w13);
+    let w16 = w7.xor(w14);
+    let w17 = w0.or(w15);
+    let w18 = w16.xor(w12);
+    let w19 = w18.xor(w17);
+    let w20 = w11.and_not(w18);
+    let w21 = w11.xor(w19);
+    let w22 = w20.and_not(w0);
+    let w23 = w2.and_not(w21);
+    let w24 = w21.or(w3);
+    let w25 = w23.or(w6);
+    let w26 = w24.and_not(w0);
+    let w27 = w25.xor(w22);
+    let w28 = w9.xor(w4);
+    let w29 = w5.or(w27);
+    let w30 = w28.xor(w26);
+    let w31 = w30.xor(w29);
+    let w32 = w5.and(w25);
+    let w33 = w31.and_not(w2);
+    let w34 = w31.and_not(w10);
+    let w35 = w4.and_not(w33);
+    let w36 = w34.xor(w19);
+    let w37 = w32.xor(w0);
+    let w38 = w30.or(w22);
+    let w39 = w36.xor(w35);
+    let w40 = w2.or(w37);
+    let w41 = w38.xor(w32);
+    let w42 = w3.and(w39);
+    let w43 = w41.xor(w40);
+    let w44 = w10.xor(w33);
+    let w45 = w43.xor(w42);
+    let w46 = w6.xor(w14);
+    let w47 = w5.and(w45);
+    let w48 = w44.and_not(w39);
+    let w49 = w3.and_not(w47);
+    let w50 = w46.xor(w13);
+    let w51 = w0.or(w48);
+    let w52 = w50.xor(w49);
+    let w53 = w52.xor(w51);
+    [w31, w53, w45, w19]
+}
+
+/// S4, 37 gates.
+#[inline(always)]
+pub(super) fn s4<L: TwoInputGates>([w0, w1, w2, w3, w4, w5]: [L; 6]) -> [L; 4] {
+    let w6 = w2.and_not(w4);
+    let w7 = w2.and_not(w1);
+    let w8 = w0.and_not(w6);
+    let w9 = w7.xor(w4);
+    let w10 = w4.and_not(w2);
+    let w11 = w9.xor(w8);
+    let w12 = w0.or(w10);
+    let w13 = w10.or(w11);
+    let w14 = w12.xor(w2);
+    let w15 = w1.and(w13);
+    let w16 = w14.xor(w3);
+    let w17 = w4.xor(w15);
+    let w18 = w2.xor(w9);
+    let w19 = w1.and_not(w17);
+    let w20 = w16.and(w9);
+    let w21 = w3.or(w14);
+    let w22 = w3.or(w17);
+    let w23 = w19.xor(w16);
+    let w24 = w18.or(w22);
+    let w25 = w1.or(w20);
+    let w26 = w10.xor(w21);
+    let w27 = w23.xor(w24);
+    let w28 = w26.xor(w25);
+    let w29 = w11.xor(w22);
+    let w30 = w29.xor(w27);
+    let w31 = w28.or(w5);
+    let w32 = w3.and(w30);
+    let w33 = w31.xor(w29);
+    let w34 = w1.and_not(w30);
+    let w35 = w33.xor(w32);
+    let w36 = w35.xor(w34);
+    let w37 = w5.and(w28);
+    let w38 = w5.or(w36);
+    let w39 = w37.xor(w36);
+    let w40 = w27.xor(w38);
+    let w41 = w29.xor(w37);
+    let w42 = w39.xor(w40);
+    [w40, w42, w33, w41]
+}
+
+/// S5, 53 gates.
+#[inline(always)]
+pub(super) fn s5<L: TwoInputGates>([w0, w1, w2, w3, w4, w5]: [L; 6]) -> [L; 4] {
+    let w6 = w5.xor(w2);
+    let w7 = w0.and_not(w2);
+    let w8 = w3.or(w6);
+    let w9 = w2.and_not(w8);
+    let w10 = w2.xor(w8);
+    let w11 = w3.or(w9);
+    let w12 = w4.and(w10);
+    let w13 = w8.xor(w11);
+    let w14 = w4.and_not(w9);
+    let w15 = w13.and(w1);
+    let w16 = w13.xor(w4);
+    let w17 = w15.xor(w12);
+    let w18 = w11.and_not(w1);
+    let w19 = w0.and_not(w17);
+    let w20 = w6.xor(w14);
+    let w21 = w16.or(w19);
+    let w22 = w3.xor(w16);
+    let w23 = w21.xor(w7);
+    let w24 = w20.xor(w18);
+    let w25 = w22.and_not(w23);
+    let w26 = w24.and_not(w4);
+    let w27 = w24.xor(w19);
+    let w28 = w1.or(w25);
+    let w29 = w27.and_not(w26);
+    let w30 = w10.and_not(w14);
+    let w31 = w23.xor(w28);
+    let w32 = w1.or(w29);
+    let w33 = w30.xor(w0);
+    let w34 = w10.or(w27);
+    let w35 = w5.or(w31);
+    let w36 = w33.xor(w32);
+    let w37 = w28.xor(w26);
+    let w38 = w3.and(w34);
+    let w39 = w36.xor(w35);
+    let w40 = w37.and(w19);
+    let w41 = w39.xor(w38);
+    let w42 = w33.and_not(w2);
+    let w43 = w41.xor(w40);
+    let w44 = w28.xor(w16);
+    let w45 = w43.and_not(w5);
+    let w46 = w44.xor(w42);
+    let w47 = w16.or(w28);
+    let w48 = w46.xor(w45);
+    let w49 = w0.or(w35);
+    let w50 = w47.and_not(w39);
+    let w51 = w0.or(w39);
+    let w52 = w48.xor(w27);
+    let w53 = w50.xor(w49);
+    let w54 = w39.and_not(w1);
+    let w55 = w52.xor(w51);
+    let w56 = w4.or(w53);
+    let w57 = w55.xor(w54);
+    let w58 = w57.xor(w56);
+    [w58, w27, w48, w39]
+}
+
+/// S6, 47 gates.
+#[inline(always)]
+pub(super) fn s6<L: TwoInputGates>([w0, w1, w2, w3, w4, w5]: [L; 6]) -> [L; 4] {
+    let w6 = w5.and_not(w1);
+    let w7 = w4.and(w5);
+    let w8 = w0.and_not(w6);
+    let w9 = w5.and_not(w0);
+    let w10 = w4.xor(w8);
+    let w11 = w10.xor(w5);
+    let w12 = w0.and_not(w11);
+    let w13 = w12.xor(w1);
+    let w14 = w2.and_not(w13);
+    let w15 = w7.or(w13);
+    let w16 = w10.xor(w14);
+    let w17 = w14.and_not(w15);
+    let w18 = w16.and_not(w5);
+    let w19 = w2.xor(w16);
+    let w20 = w2.and(w18);
+    let w21 = w0.xor(w18);
+    let w22 = w15.xor(w20);
+    let w23 = w21.and(w15);
+    let w24 = w3.and(w22);
+    let w25 = w19.xor(w9);
+    let w26 = w16.xor(w24);
+    let w27 = w21.xor(w5);
+    let w28 = w26.and_not(w17);
+    let w29 = w3.or(w23);
+    let w30 = w28.and_not(w1);
+    let w31 = w11.xor(w29);
+    let w32 = w25.xor(w30);
+    let w33 = w27.or(w4);
+    let w34 = w21.and_not(w8);
+    let w35 = w32.xor(w29);
+    let w36 = w35.and_not(w31);
+    let w37 = w3.and(w33);
+    let w38 = w34.xor(w17);
+    let w39 = w1.and_not(w36);
+    let w40 = w38.xor(w37);
+    let w41 = w39.and(w26);
+    let w42 = w40.and(w26);
+    let w43 = w41.or(w23);
+    let w44 = w2.and(w42);
+    let w45 = w4.and_not(w30);
+    let w46 = w43.xor(w44);
+    let w47 = w3.and_not(w45);
+    let w48 = w32.xor(w16);
+    let w49 = w1.and_not(w46);
+    let w50 = w48.xor(w47);
+    let w51 = w40.xor(w39);
+    let w52 = w50.xor(w49);
+    [w51, w52, w35, w26]
+}
+
+/// S7, 47 gates.
+#[inline(always)]
+pub(super) fn s7<L: TwoInputGates>([w0, w1, w2, w3, w4, w5]: [L; 6]) -> [L; 4] {
+    let w6 = w3.and_not(w4);
+    let w7 = w3.and_not(w1);
+    let w8 = w6.xor(w1);
+    let w9 = w3.xor(w4);
+    let w10 = w8.xor(w7);
+    let w11 = w2.xor(w9);
+    let w12 = w10.and(w2);
+    let w13 = w7.xor(w11);
+    let w14 = w9.xor(w0);
+    let w15 = w11.xor(w12);
+    let w16 = w13.and_not(w14);
+    let w17 = w15.xor(w6);
+    let w18 = w1.or(w16);
+    let w19 = w11.and(w8);
+    let w20 = w5.and_not(w17);
+    let w21 = w19.xor(w18);
+    let w22 = w21.xor(w20);
+    let w23 = w0.and(w19);
+    let w24 = w3.and_not(w22);
+    let w25 = w1.and_not(w8);
+    let w26 = w1.and_not(w24);
+    let w27 = w5.or(w12);
+    let w28 = w25.xor(w23);
+    let w29 = w2.or(w8);
+    let w30 = w5.and(w26);
+    let w31 = w0.and(w22);
+    let w32 = w13.xor(w27);
+    let w33 = w5.and_not(w28);
+    let w34 = w14.xor(w29);
+    let w35 = w2.and_not(w30);
+    let w36 = w32.xor(w31);
+    let w37 = w34.xor(w33);
+    let w38 = w36.xor(w8);
+    let w39 = w3.or(w15);
+    let w40 = w35.xor(w37);
+    let w41 = w38.xor(w28);
+    let w42 = w23.xor(w12);
+    let w43 = w40.xor(w39);
+    let w44 = w33.and_not(w2);
+    let w45 = w41.and_not(w5);
+    let w46 = w42.xor(w43);
+    let w47 = w0.or(w43);
+    let w48 = w44.or(w47);
+    let w49 = w46.xor(w45);
+    let w50 = w32.xor(w30);
+    let w51 = w49.xor(w48);
+    let w52 = w50.xor(w47);
+    [w36, w52, w51, w37]
+}
+
+/// S8, 45 gates.
+#[inline(always)]
+pub(super) fn s8<L: TwoInputGates>([w0, w1, w2, w3, w4, w5]: [L; 6]) -> [L; 4] {
+    let w6 = w1.and_not(w2);
+    let w7 = w6.xor(w4);
+    let w8 = w2.xor(w7);
+    let w9 = w7.xor(w0);
+    let w10 = w0.and_not(w8);
+    let w11 = w8.and_not(w9);
+    let w12 = w10.xor(w1);
+    let w13 = w1.or(w11);
+    let w14 = w12.and_not(w4);
+    let w15 = w7.or(w6);
+    let w16 = w3.or(w11);
+    let w17 = w8.xor(w14);
+    let w18 = w15.xor(w13);
+    let w19 = w17.xor(w16);
+    let w20 = w18.and_not(w3);
+    let w21 = w12.xor(w3);
+    let w22 = w19.and_not(w5);
+    let w23 = w9.xor(w20);
+    let w24 = w16.and_not(w22);
+    let w25 = w21.and(w9);
+    let w26 = w23.xor(w22);
+    let w27 = w8.and_not(w0);
+    let w28 = w24.xor(w26);
+    let w29 = w1.and(w25);
+    let w30 = w28.xor(w27);
+    let w31 = w0.xor(w29);
+    let w32 = w30.and_not(w12);
+    let w33 = w5.and(w31);
+    let w34 = w1.and_not(w32);
+    let w35 = w21.and_not(w27);
+    let w36 = w4.or(w30);
+    let w37 = w21.xor(w33);
+    let w38 = w35.xor(w34);
+    let w39 = w37.xor(w36);
+    let w40 = w8.and_not(w20);
+    let w41 = w8.and(w39);
+    let w42 = w5.or(w38);
+    let w43 = w1.or(w40);
+    let w44 = w10.xor(w42);
+    let w45 = w41.xor(w24);
+    let w46 = w5.or(w44);
+    let w47 = w45.xor(w43);
+    let w48 = w23.xor(w19);
+    let w49 = w47.xor(w46);
+    let w50 = w48.xor(w42);
+    [w50, w49, w39, w26]
+}

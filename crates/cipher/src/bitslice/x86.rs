@@ -1,0 +1,288 @@
+//! Lanes of AVX2 and AVX-512: loads, stores and the instructions' names, and nothing else. The crate's one file with `unsafe`.
+
+#![allow(
+    unsafe_code,
+    reason = "intrinsics; each block says why it holds, and tests/engines.rs holds each engine to its safe twin"
+)]
+
+use core::arch::x86_64::{
+    __m256i, __m512i, _mm_cvtsi64_si128, _mm256_and_si256, _mm256_andnot_si256, _mm256_or_si256,
+    _mm256_set1_epi64x, _mm256_sll_epi64, _mm256_srl_epi64, _mm256_ternarylogic_epi64, _mm256_xor_si256,
+    _mm512_set1_epi64, _mm512_sll_epi64, _mm512_srl_epi64, _mm512_ternarylogic_epi64, _mm512_xor_si512,
+};
+
+use super::engine::Pass;
+use super::lane::{Lane, ThreeInputGates, TwoInputGates, sbox_of_three, sbox_of_two};
+use super::schedule::{KEY_LANES, KeyLane};
+use super::search::{KeySearch, scan};
+use crate::Block;
+
+cpufeatures::new!(avx2, "avx2");
+cpufeatures::new!(avx512, "avx512f", "avx512vl");
+
+/// Proof that the processor has AVX2.
+#[derive(Clone, Copy)]
+pub(super) struct Avx2(());
+
+/// Proof that the processor has AVX-512 F and VL.
+#[derive(Clone, Copy)]
+pub(super) struct Avx512(());
+
+/// 256 bits, gates of two inputs.
+#[derive(Clone, Copy)]
+struct Two256(__m256i);
+
+/// 256 bits, gates of three inputs.
+#[derive(Clone, Copy)]
+struct Three256(__m256i);
+
+/// 512 bits, gates of three inputs.
+#[derive(Clone, Copy)]
+struct Three512(__m512i);
+
+type Found<'a> = &'a mut dyn FnMut(u64) -> bool;
+
+impl Avx2 {
+    pub(super) fn detect() -> Option<Self> {
+        avx2::get().then_some(Self(()))
+    }
+
+    pub(super) fn blocks(self, passes: &[Pass], blocks: &mut [Block]) {
+        // SAFETY: `self` exists only where the processor has AVX2.
+        unsafe { blocks_avx2(passes, blocks) }
+    }
+
+    pub(super) fn scan(self, search: &KeySearch, first: u64, count: u64, found: Found<'_>) {
+        // SAFETY: as above.
+        unsafe { scan_avx2(search, first, count, found) }
+    }
+}
+
+impl Avx512 {
+    pub(super) fn detect() -> Option<Self> {
+        avx512::get().then_some(Self(()))
+    }
+
+    pub(super) fn blocks_of_256(self, passes: &[Pass], blocks: &mut [Block]) {
+        // SAFETY: `self` exists only where the processor has both features.
+        unsafe { blocks_avx512vl(passes, blocks) }
+    }
+
+    pub(super) fn blocks_of_512(self, passes: &[Pass], blocks: &mut [Block]) {
+        // SAFETY: as above.
+        unsafe { blocks_avx512(passes, blocks) }
+    }
+
+    pub(super) fn scan_256(self, search: &KeySearch, first: u64, count: u64, found: Found<'_>) {
+        // SAFETY: as above.
+        unsafe { scan_avx512vl(search, first, count, found) }
+    }
+
+    pub(super) fn scan_512(self, search: &KeySearch, first: u64, count: u64, found: Found<'_>) {
+        // SAFETY: as above.
+        unsafe { scan_avx512(search, first, count, found) }
+    }
+}
+
+#[target_feature(enable = "avx2")]
+fn blocks_avx2(passes: &[Pass], blocks: &mut [Block]) {
+    super::blocks::<Two256>(passes, blocks);
+}
+
+#[target_feature(enable = "avx512f,avx512vl")]
+fn blocks_avx512vl(passes: &[Pass], blocks: &mut [Block]) {
+    super::blocks::<Three256>(passes, blocks);
+}
+
+#[target_feature(enable = "avx512f,avx512vl")]
+fn blocks_avx512(passes: &[Pass], blocks: &mut [Block]) {
+    super::blocks::<Three512>(passes, blocks);
+}
+
+#[target_feature(enable = "avx2")]
+fn scan_avx2(search: &KeySearch, first: u64, count: u64, found: Found<'_>) {
+    scan::<Two256>(search, first, count, found);
+}
+
+#[target_feature(enable = "avx512f,avx512vl")]
+fn scan_avx512vl(search: &KeySearch, first: u64, count: u64, found: Found<'_>) {
+    scan::<Three256>(search, first, count, found);
+}
+
+#[target_feature(enable = "avx512f,avx512vl")]
+fn scan_avx512(search: &KeySearch, first: u64, count: u64, found: Found<'_>) {
+    scan::<Three512>(search, first, count, found);
+}
+
+/// Up to `N` blocks, zeros behind them.
+#[inline(always)]
+fn padded<const N: usize>(blocks: &[Block]) -> [Block; N] {
+    blocks
+        .first_chunk()
+        .copied()
+        .unwrap_or_else(|| core::array::from_fn(|i| blocks.get(i).copied().unwrap_or([0; 8])))
+}
+
+#[inline(always)]
+fn put<const N: usize>(words: &[Block; N], blocks: &mut [Block]) {
+    if let Some(whole) = blocks.first_chunk_mut() {
+        *whole = *words;
+    } else {
+        for (block, word) in blocks.iter_mut().zip(words) {
+            *block = *word;
+        }
+    }
+}
+
+/// [`Lane`] for a vector: all of it but the S-boxes is the same for each, under another name.
+macro_rules! lane {
+    ($lane:ident($vector:ty), $words:literal, $normalised:literal, $sbox:ident, $set1:ident, $xor:ident, $shr:ident, $shl:ident) => {
+        impl Lane for $lane {
+            const WORDS: usize = $words;
+            const NORMALISED: bool = $normalised;
+
+            #[inline(always)]
+            fn splat(word: u64) -> Self {
+                // SAFETY: lanes are made only below the functions above, which have the feature.
+                Self(unsafe { $set1(word.cast_signed()) })
+            }
+
+            #[inline(always)]
+            fn xor(self, other: Self) -> Self {
+                // SAFETY: as above.
+                Self(unsafe { $xor(self.0, other.0) })
+            }
+
+            #[inline(always)]
+            fn exchange<const SHIFT: u32>(self, other: Self, mask: u64) -> (Self, Self) {
+                // SAFETY: as above.
+                let (down, count) = unsafe {
+                    let count = _mm_cvtsi64_si128(i64::from(SHIFT));
+                    (Self($shr(self.0, count)), count)
+                };
+                let differ = down.differing(other, Self::splat(mask));
+                // SAFETY: as above.
+                let up = Self(unsafe { $shl(differ.0, count) });
+                (self.xor(up), other.xor(differ))
+            }
+
+            #[inline(always)]
+            fn load(blocks: &[Block]) -> Self {
+                // SAFETY: as many bytes, and every bit pattern is valid in both.
+                Self(unsafe { core::mem::transmute::<[Block; $words], $vector>(padded(blocks)) })
+            }
+
+            #[inline(always)]
+            fn store(self, blocks: &mut [Block]) {
+                // SAFETY: as above.
+                let words = unsafe { core::mem::transmute::<$vector, [Block; $words]>(self.0) };
+                put(&words, blocks);
+            }
+
+            #[inline(always)]
+            fn pick(key: &[Self; KEY_LANES], lane: KeyLane) -> Self {
+                // SAFETY: a KeyLane is below KEY_LANES; masking it instead makes the compiler compute indices in the vector units, at twice the time.
+                *unsafe { key.get_unchecked(lane.index()) }
+            }
+
+            #[inline(always)]
+            fn sbox<const N: usize>(input: [Self; 6]) -> [Self; 4] {
+                $sbox::<Self, N>(input)
+            }
+        }
+    };
+}
+
+lane!(
+    Two256(__m256i),
+    4,
+    true,
+    sbox_of_two,
+    _mm256_set1_epi64x,
+    _mm256_xor_si256,
+    _mm256_srl_epi64,
+    _mm256_sll_epi64
+);
+lane!(
+    Three256(__m256i),
+    4,
+    false,
+    sbox_of_three,
+    _mm256_set1_epi64x,
+    _mm256_xor_si256,
+    _mm256_srl_epi64,
+    _mm256_sll_epi64
+);
+lane!(
+    Three512(__m512i),
+    8,
+    false,
+    sbox_of_three,
+    _mm512_set1_epi64,
+    _mm512_xor_si512,
+    _mm512_srl_epi64,
+    _mm512_sll_epi64
+);
+
+impl Two256 {
+    /// `(self ^ other) & mask`
+    #[inline(always)]
+    fn differing(self, other: Self, mask: Self) -> Self {
+        self.xor(other).and(mask)
+    }
+}
+
+impl Three256 {
+    /// `(self ^ other) & mask`
+    #[inline(always)]
+    fn differing(self, other: Self, mask: Self) -> Self {
+        Self::gate::<DIFFERING>(self, other, mask)
+    }
+}
+
+impl Three512 {
+    /// `(self ^ other) & mask`
+    #[inline(always)]
+    fn differing(self, other: Self, mask: Self) -> Self {
+        Self::gate::<DIFFERING>(self, other, mask)
+    }
+}
+
+/// `(a ^ b) & c`: rows 011 and 101.
+const DIFFERING: i32 = 1 << 0b011 | 1 << 0b101;
+
+impl TwoInputGates for Two256 {
+    #[inline(always)]
+    fn and(self, other: Self) -> Self {
+        // SAFETY: as above.
+        Self(unsafe { _mm256_and_si256(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn or(self, other: Self) -> Self {
+        // SAFETY: as above.
+        Self(unsafe { _mm256_or_si256(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn and_not(self, other: Self) -> Self {
+        // SAFETY: as above.
+        Self(unsafe { _mm256_andnot_si256(other.0, self.0) })
+    }
+}
+
+impl ThreeInputGates for Three256 {
+    #[inline(always)]
+    fn gate<const FUNCTION: i32>(a: Self, b: Self, c: Self) -> Self {
+        // SAFETY: as above.
+        Self(unsafe { _mm256_ternarylogic_epi64::<FUNCTION>(a.0, b.0, c.0) })
+    }
+}
+
+impl ThreeInputGates for Three512 {
+    #[inline(always)]
+    fn gate<const FUNCTION: i32>(a: Self, b: Self, c: Self) -> Self {
+        // SAFETY: as above.
+        Self(unsafe { _mm512_ternarylogic_epi64::<FUNCTION>(a.0, b.0, c.0) })
+    }
+}

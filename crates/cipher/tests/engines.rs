@@ -1,0 +1,169 @@
+//! Each engine against the `des` crate: random keys and blocks, both directions, both layouts of keys.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking, and knows its numbers"
+)]
+
+use ddes_cipher::{Block, Des, DesKey, DoubleDes, Engine, KeySearch};
+use des::cipher::{BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
+
+/// Blocks for each engine and direction; `DDES_ROUNDS` asks for more (10,000,000 by hand).
+fn rounds() -> usize {
+    std::env::var("DDES_ROUNDS").map_or(20_000, |rounds| rounds.parse().unwrap())
+}
+
+fn engines() -> impl Iterator<Item = Engine> {
+    Engine::ALL.into_iter().filter(|engine| engine.is_available())
+}
+
+fn key(rng: &mut fastrand::Rng) -> DesKey {
+    DesKey::new(rng.u64(..).to_be_bytes())
+}
+
+fn oracle(key: &DesKey) -> des::Des {
+    des::Des::new(key.as_bytes().into())
+}
+
+#[test]
+fn one_key_and_many_blocks_agree_with_another_implementation() {
+    let mut rng = fastrand::Rng::with_seed(4);
+    for engine in engines() {
+        let mut left = rounds();
+        while left > 0 {
+            // From one block to a little more than two batches.
+            let count = rng.usize(1..1100);
+            left = left.saturating_sub(count);
+            let key = key(&mut rng);
+            let (des, oracle) = (Des::with_engine(&key, engine).unwrap(), oracle(&key));
+            let blocks: Vec<Block> = (0..count).map(|_| rng.u64(..).to_be_bytes()).collect();
+            let mut expected = blocks.clone();
+            expected.iter_mut().for_each(|block| oracle.encrypt_block(block.into()));
+            let mut ours = blocks.clone();
+            des.encrypt(&mut ours);
+            assert_eq!(ours, expected, "{engine:?}, {count} blocks");
+            let mut expected = blocks.clone();
+            expected.iter_mut().for_each(|block| oracle.decrypt_block(block.into()));
+            let mut ours = blocks;
+            des.decrypt(&mut ours);
+            assert_eq!(ours, expected, "{engine:?}, {count} blocks");
+        }
+    }
+}
+
+#[test]
+fn two_passes_are_one_after_the_other() {
+    let mut rng = fastrand::Rng::with_seed(5);
+    for engine in engines() {
+        for count in [1, 6, 63, 64, 65, 255, 256, 257, 511, 512, 513, 1024] {
+            let (key1, key2) = (key(&mut rng), key(&mut rng));
+            let double = DoubleDes::with_engine(&key1, &key2, engine).unwrap();
+            let blocks: Vec<Block> = (0..count).map(|_| rng.u64(..).to_be_bytes()).collect();
+            let mut expected = blocks.clone();
+            for block in &mut expected {
+                oracle(&key1).encrypt_block(block.into());
+                oracle(&key2).encrypt_block(block.into());
+            }
+            let mut ours = blocks.clone();
+            double.encrypt(&mut ours);
+            assert_eq!(ours, expected, "{engine:?}, {count} blocks");
+            double.decrypt(&mut ours);
+            assert_eq!(ours, blocks, "{engine:?}, {count} blocks");
+        }
+    }
+}
+
+/// A key for each lane: every key of a range is found by its own ciphertext, at any place of the lane.
+#[test]
+fn many_keys_and_one_block_agree_with_another_implementation() {
+    let mut rng = fastrand::Rng::with_seed(6);
+    for engine in engines() {
+        for _ in 0..rounds().div_ceil(100) {
+            let number = rng.u64(..KeySearch::KEYS - 4096);
+            let plaintext: Block = rng.u64(..).to_be_bytes();
+            let mut ciphertext = plaintext;
+            oracle(&KeySearch::key(number)).encrypt_block((&mut ciphertext).into());
+            let mut found = Vec::new();
+            let first = number - rng.u64(..1000).min(number);
+            KeySearch::new(plaintext, ciphertext).scan(engine, first, 2000, &mut |number| {
+                found.push(number);
+                true
+            });
+            assert_eq!(found, [number], "{engine:?}");
+        }
+    }
+}
+
+#[test]
+fn a_key_search_stops_when_told_and_looks_only_where_told() {
+    let plaintext = [7; 8];
+    for engine in engines() {
+        let mut ciphertext = plaintext;
+        oracle(&KeySearch::key(1000)).encrypt_block((&mut ciphertext).into());
+        let search = KeySearch::new(plaintext, ciphertext);
+        for (first, count, expected) in [(0, 1000, 0), (0, 1001, 1), (1000, 1, 1), (1001, 5000, 0)] {
+            let mut found = 0;
+            search.scan(engine, first, count, &mut |_| {
+                found += 1;
+                false
+            });
+            assert_eq!(found, expected, "{engine:?}, {count} keys from {first}");
+        }
+    }
+}
+
+#[test]
+fn the_number_of_a_key_gives_it_odd_parity_and_each_key_has_one() {
+    let mut rng = fastrand::Rng::with_seed(7);
+    for number in (0..56).map(|bit| 1 << bit).chain((0..100).map(|_| rng.u64(..KeySearch::KEYS))) {
+        let key = KeySearch::key(number);
+        assert!(key.as_bytes().iter().all(|byte| byte.count_ones() % 2 == 1));
+        let again =
+            (0..56).fold(0_u64, |sum, i| sum | u64::from(key.as_bytes()[i / 7] >> (7 - i % 7) & 1) << i);
+        assert_eq!(again, number);
+    }
+}
+
+#[test]
+fn parity_bits_change_nothing() {
+    let mut rng = fastrand::Rng::with_seed(8);
+    for engine in engines() {
+        let one = key(&mut rng);
+        let other = DesKey::new(one.as_bytes().map(|byte| byte ^ 1));
+        let mut blocks = [[[3; 8]], [[3; 8]]];
+        Des::with_engine(&one, engine).unwrap().encrypt(&mut blocks[0]);
+        Des::with_engine(&other, engine).unwrap().encrypt(&mut blocks[1]);
+        assert_eq!(blocks[0], blocks[1]);
+    }
+}
+
+/// FIPS 74: under a weak key encrypting twice is nothing.
+#[test]
+fn weak_keys_undo_themselves() {
+    for engine in engines() {
+        for key in
+            [0x0101_0101_0101_0101, 0xfefe_fefe_fefe_fefe, 0xe0e0_e0e0_f1f1_f1f1, 0x1f1f_1f1f_0e0e_0e0e_u64]
+        {
+            let key = DesKey::new(key.to_be_bytes());
+            let mut blocks = [[0x5a; 8], [0xc3; 8]];
+            DoubleDes::with_engine(&key, &key, engine).unwrap().encrypt(&mut blocks);
+            assert_eq!(blocks, [[0x5a; 8], [0xc3; 8]]);
+        }
+    }
+}
+
+/// `E(!k, !m) = !E(k, m)`.
+#[test]
+fn complementing_key_and_block_complements_the_ciphertext() {
+    let mut rng = fastrand::Rng::with_seed(9);
+    for engine in engines() {
+        let key = key(&mut rng);
+        let not = DesKey::new(key.as_bytes().map(|byte| !byte));
+        let mut one = [rng.u64(..).to_be_bytes()];
+        let mut other = one.map(|block| block.map(|byte| !byte));
+        Des::with_engine(&key, engine).unwrap().encrypt(&mut one);
+        Des::with_engine(&not, engine).unwrap().encrypt(&mut other);
+        assert_eq!(one, other.map(|block| block.map(|byte| !byte)));
+    }
+}
