@@ -3,6 +3,7 @@
 //! The server under test is a process of its own; this process is the load. The processor time of the server is read from
 //! the system, so the load's own cost does not enter it.
 
+mod ciphers;
 mod ffdhe;
 mod rate;
 mod report;
@@ -25,6 +26,7 @@ usage: ddes-bench WHAT [--short]
 
   classic     set-up and request/reply of the classic profile, beside the Python peer
   secure      sessions of D-DDES/2, beside TLS 1.3 with rustls
+  ciphers     Double DES, beside OpenSSL, the `des` crate and John the Ripper
   ffdhe       exponentiations, beside OpenSSL and crypto-bigint
   timing      whether their time tells the exponent (dudect's test): on a quiet machine
 
@@ -103,6 +105,8 @@ fn main() -> ExitCode {
         ["classic", "--short"] => classic(&SHORT),
         ["secure"] => secure(&FULL),
         ["secure", "--short"] => secure(&SHORT),
+        ["ciphers"] => ciphers::measure(FULL.rate / 4),
+        ["ciphers", "--short"] => ciphers::measure(SHORT.rate / 10),
         ["ffdhe"] => ffdhe(&FULL),
         ["ffdhe", "--short"] => ffdhe(&SHORT),
         ["timing"] => timing(1_000_000),

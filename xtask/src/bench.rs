@@ -6,6 +6,7 @@ use crate::shell;
 pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     shell::run("cargo", &["build", "--release", "--package", "ddes"], &[])?;
     shell::installed("openssl", "openssl")?;
+    shell::installed("/usr/sbin/john", "john")?;
     let command = ["run", "--quiet", "--release", "--package", "ddes-bench", "--"];
     shell::run("cargo", &[&command[..], arguments].concat(), &[("DDES_PEER_PYTHON", &shell::python()?)])
 }

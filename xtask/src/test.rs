@@ -35,7 +35,8 @@ const STEPS: &[Step] = &[
     ("bench", || {
         bench::run(&["classic", "--short"])?;
         bench::run(&["secure", "--short"])?;
-        bench::run(&["ffdhe", "--short"])
+        bench::run(&["ffdhe", "--short"])?;
+        bench::run(&["ciphers", "--short"])
     }),
 ];
 
