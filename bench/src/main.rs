@@ -5,6 +5,7 @@
 
 mod ciphers;
 mod ffdhe;
+mod instructions;
 mod rate;
 mod report;
 mod secure;
@@ -28,7 +29,7 @@ usage: ddes-bench WHAT [--short]
   secure      sessions of D-DDES/2, beside TLS 1.3 with rustls
   ciphers     Double DES, beside OpenSSL, the `des` crate and John the Ripper
   ffdhe       exponentiations, beside OpenSSL and crypto-bigint
-  timing      whether their time tells the exponent (dudect's test): on a quiet machine
+  timing      whether time tells exponent or keys (dudect's test): on a quiet machine
 
   --short     fewer rounds: seconds instead of minutes";
 
@@ -94,7 +95,9 @@ fn ffdhe(effort: &Effort) -> Result<(), String> {
 
 fn timing(samples: usize) -> Result<(), String> {
     report::heading("FFDHE: does time tell the exponent?", timing::COLUMNS);
-    timing::ffdhe(samples)
+    timing::ffdhe(samples)?;
+    report::heading("Double DES: does time tell the keys?", timing::COLUMNS);
+    timing::des(10 * samples)
 }
 
 fn main() -> ExitCode {
@@ -114,6 +117,8 @@ fn main() -> ExitCode {
         ["timing", samples] => {
             samples.parse().map_err(|_| format!("'{samples}' is no number")).and_then(timing)
         }
+        // Run under callgrind: instruction counts must not depend on the seed.
+        ["instructions", what, seed] => instructions::run(what, seed),
         // This program as the peer.
         ["tls-server", folder] => tls::serve(Path::new(folder)),
         _ => Err(USAGE.to_owned()),

@@ -1,8 +1,9 @@
-//! The project's chores: `cargo xtask test`, `tidy`, `bench`, `faults`, `fuzz`. Knows none of our crates' insides.
+//! The project's chores: `cargo xtask test`, `tidy`, `bench`, `circuits`, `faults`, `instructions`, `fuzz`. Knows none of our crates' insides.
 
 mod bench;
 mod faults;
 mod fuzz;
+mod instructions;
 mod shell;
 mod test;
 mod tidy;
@@ -17,6 +18,7 @@ usage: cargo xtask COMMAND
   bench WHAT [--short] ddes beside its peers; `bench help` lists what there is
   circuits COMMAND     search | list | write: logic circuits for the S-boxes
   faults [--short]     1 to 100,000 sent by a client that is killed and cut off at random
+  instructions         callgrind's counts under several secrets: they must be the same
   fuzz [TARGET] [--secs N]  each fuzz target for 10 minutes; needs the nightly compiler";
 
 fn main() -> ExitCode {
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
             let command = ["run", "--quiet", "--release", "--package", "ddes-circuits", "--"];
             shell::run("cargo", &[&command[..], rest].concat(), &[])
         }
+        ["instructions"] => instructions::run(),
         ["faults", ref rest @ ..] => faults::run(rest),
         ["fuzz", ref rest @ ..] => fuzz::run(rest),
         _ => Err(USAGE.to_owned()),

@@ -49,8 +49,15 @@ fn encrypted(key: &DesKey, plaintext: Block) -> Block {
 }
 
 #[test]
-fn des_gives_the_answers_of_nist() {
-    for file in ["des/vartext.txt", "des/varkey.txt", "des/permop.txt", "des/subtab.txt", "des/invperm.txt"] {
+fn des_gives_the_answers_of_nist_and_nessie() {
+    for file in [
+        "des/vartext.txt",
+        "des/varkey.txt",
+        "des/permop.txt",
+        "des/subtab.txt",
+        "des/invperm.txt",
+        "des/nessie.txt",
+    ] {
         for case in cases(file) {
             let key = DesKey::new(block(&case["key"]));
             let mut blocks = [block(&case["pt"])];

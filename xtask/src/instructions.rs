@@ -1,0 +1,34 @@
+//! `cargo xtask instructions`: what callgrind counts for both engines under several secrets. The counts must be the same for each.
+
+use std::process::Command;
+
+use crate::shell::{self, root};
+
+const SEEDS: [&str; 4] = ["1", "7", "100", "200"];
+
+pub(crate) fn run() -> Result<(), String> {
+    shell::run("cargo", &["build", "--release", "--package", "ddes-bench"], &[])?;
+    shell::installed("valgrind", "valgrind")?;
+    for what in ["double-des", "ffdhe"] {
+        let counts = SEEDS.iter().map(|seed| count(what, seed)).collect::<Result<Vec<_>, _>>()?;
+        println!("{what}: {} instructions", counts.join(", "));
+        if counts.iter().any(|count| *count != counts[0]) {
+            return Err(format!("{what}: the count depends on the secret"));
+        }
+    }
+    Ok(())
+}
+
+/// Instructions of the operation alone: valgrind says `Collected : N`.
+fn count(what: &str, seed: &str) -> Result<String, String> {
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg("--toggle-collect=ddes_bench::instructions::*")
+        .arg(root().join("target/release/ddes-bench"))
+        .args(["instructions", what, seed])
+        .output()
+        .map_err(|error| format!("cannot run valgrind: {error}"))?;
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    let line = text.lines().find_map(|line| line.split_once("Collected : "));
+    line.map(|(_, count)| count.trim().to_owned()).ok_or_else(|| format!("valgrind counted nothing:\n{text}"))
+}
