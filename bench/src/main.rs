@@ -29,7 +29,8 @@ usage: ddes-bench WHAT [--short]
   secure      sessions of D-DDES/2, beside TLS 1.3 with rustls
   ciphers     Double DES, beside OpenSSL, the `des` crate and John the Ripper
   ffdhe       exponentiations, beside OpenSSL and crypto-bigint
-  timing      whether time tells exponent or keys (dudect's test): on a quiet machine
+  timing      whether time tells exponent or keys (dudect's test): on a quiet machine;
+              `timing N` for N samples of FFDHE and ten times as many of Double DES, `timing ciphers N` for these alone
 
   --short     fewer rounds: seconds instead of minutes";
 
@@ -96,8 +97,16 @@ fn ffdhe(effort: &Effort) -> Result<(), String> {
 fn timing(samples: usize) -> Result<(), String> {
     report::heading("FFDHE: does time tell the exponent?", timing::COLUMNS);
     timing::ffdhe(samples)?;
+    timing_of_ciphers(10 * samples)
+}
+
+fn timing_of_ciphers(samples: usize) -> Result<(), String> {
     report::heading("Double DES: does time tell the keys?", timing::COLUMNS);
-    timing::des(10 * samples)
+    timing::des(samples)
+}
+
+fn number(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| format!("'{text}' is no number"))
 }
 
 fn main() -> ExitCode {
@@ -114,9 +123,8 @@ fn main() -> ExitCode {
         ["ffdhe", "--short"] => ffdhe(&SHORT),
         ["timing"] => timing(1_000_000),
         ["timing", "--short"] => timing(10_000),
-        ["timing", samples] => {
-            samples.parse().map_err(|_| format!("'{samples}' is no number")).and_then(timing)
-        }
+        ["timing", samples] => number(samples).and_then(timing),
+        ["timing", "ciphers", samples] => number(samples).and_then(timing_of_ciphers),
         // Run under callgrind: instruction counts must not depend on the seed.
         ["instructions", what, seed] => instructions::run(what, seed),
         // This program as the peer.

@@ -9,17 +9,18 @@ use crate::tables::of_zero;
 /// The file for all eight.
 pub fn source(basis: Basis, circuits: &[Circuit; 8]) -> String {
     let mut text = head(basis, circuits);
+    if basis == Basis::Three {
+        let circuits = circuits.each_ref().map(scheduled);
+        return text + &(0..4).map(|pair| pair_of_three(2 * pair, &circuits)).collect::<String>();
+    }
     for (sbox, circuit) in circuits.iter().map(scheduled).enumerate() {
         let circuit = &circuit;
-        let (bound, body) = match basis {
-            Basis::Two => ("TwoInputGates", two(circuit)),
-            Basis::Three => ("ThreeInputGates", three(sbox, circuit)),
-        };
+        let body = two(circuit);
         let number = sbox + 1;
         // Writing to a String does not fail.
         let written = write!(
             text,
-            "\n/// S{number}, {} gates.\n#[inline(always)]\npub(super) fn s{number}<L: {bound}>([w0, w1, w2, w3, w4, w5]: [L; 6]) -> [L; 4] {{\n{body}}}\n",
+            "\n/// S{number}, {} gates.\n#[inline(always)]\npub(super) fn s{number}<L: TwoInputGates>([w0, w1, w2, w3, w4, w5]: [L; 6]) -> [L; 4] {{\n{body}}}\n",
             circuit.gates.len(),
         );
         debug_assert!(written.is_ok());
@@ -103,12 +104,33 @@ fn two(circuit: &Circuit) -> String {
     text + &outputs(circuit)
 }
 
+/// Two S-boxes, gate by gate in turn. The processor's schedulers see some 64 vector instructions ahead, not two S-boxes' worth, and one S-box alone is bound by its depth.
+fn pair_of_three(first: usize, circuits: &[Circuit; 8]) -> String {
+    let [one, other] = [first, first + 1].map(|sbox| three(sbox, ["a", "b"][sbox - first], &circuits[sbox]));
+    let mut text = String::new();
+    for i in 0..one.len().max(other.len()) {
+        text.extend([&one, &other].into_iter().filter_map(|lines| lines.get(i)).map(String::as_str));
+    }
+    let gates = [first, first + 1].map(|sbox| circuits[sbox].gates.len());
+    let result = [("a", first), ("b", first + 1)].map(|(name, sbox)| {
+        let [o1, o2, o3, o4] = circuits[sbox].outputs;
+        format!("[{name}{o1}, {name}{o2}, {name}{o3}, {name}{o4}]")
+    });
+    let (number, next) = (first + 1, first + 2);
+    format!(
+        "\n/// S{number} and S{next}, {} and {} gates.\n#[inline(always)]\npub(super) fn s{number}_and_s{next}<L: ThreeInputGates>(\n    \
+         [a0, a1, a2, a3, a4, a5]: [L; 6],\n    [b0, b1, b2, b3, b4, b5]: [L; 6],\n) -> [[L; 4]; 2] {{\n{text}    [{}]\n}}\n",
+        gates[0],
+        gates[1],
+        result.join(", "),
+    )
+}
+
 /// A gate may be any function, so those that are an output of which `S(0)` is 1 are complemented, and what reads them makes up for it.
-fn three(sbox: usize, circuit: &Circuit) -> String {
+fn three(sbox: usize, name: &str, circuit: &Circuit) -> Vec<String> {
     let complemented =
         |wire: usize| (0..4).any(|bit| circuit.outputs[bit] == wire && of_zero(sbox) >> (3 - bit) & 1 == 1);
-    let mut text = String::new();
-    for (i, gate) in circuit.gates.iter().enumerate() {
+    let line = |(i, gate): (usize, &Gate)| {
         let [a, b, c] = gate.wires;
         // The row that the wires show, where some are complemented, stands for another.
         let shown =
@@ -116,9 +138,10 @@ fn three(sbox: usize, circuit: &Circuit) -> String {
         let rows = (0..8_u8).filter(|row| gate.function >> (row ^ shown) & 1 == 1);
         let function = rows.fold(0, |sum: u8, row| sum | 1 << row);
         let function = if complemented(INPUTS + i) { !function } else { function };
-        text += &format!("    let w{} = L::gate::<0x{function:02x}>(w{a}, w{b}, w{c});\n", INPUTS + i);
-    }
-    text + &outputs(circuit)
+        let wire = INPUTS + i;
+        format!("    let {name}{wire} = L::gate::<0x{function:02x}>({name}{a}, {name}{b}, {name}{c});\n")
+    };
+    circuit.gates.iter().enumerate().map(line).collect()
 }
 
 fn outputs(circuit: &Circuit) -> String {

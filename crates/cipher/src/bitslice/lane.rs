@@ -29,8 +29,8 @@ pub(super) trait Lane: Copy {
     /// One of the key's lanes.
     fn pick(key: &[Self; KEY_LANES], lane: KeyLane) -> Self;
 
-    /// S-box N + 1: b1 to b6 in, four bits out.
-    fn sbox<const N: usize>(input: [Self; 6]) -> [Self; 4];
+    /// S-boxes N + 1 and N + 2, N even: b1 to b6 in, four bits out, each.
+    fn sboxes<const N: usize>(one: [Self; 6], other: [Self; 6]) -> [[Self; 4]; 2];
 }
 
 /// Gates that any processor has.
@@ -48,30 +48,22 @@ pub(super) trait ThreeInputGates: Lane {
 }
 
 #[inline(always)]
-pub(super) fn sbox_of_two<L: TwoInputGates, const N: usize>(input: [L; 6]) -> [L; 4] {
+pub(super) fn sboxes_of_two<L: TwoInputGates, const N: usize>(one: [L; 6], other: [L; 6]) -> [[L; 4]; 2] {
     match N {
-        0 => two::s1(input),
-        1 => two::s2(input),
-        2 => two::s3(input),
-        3 => two::s4(input),
-        4 => two::s5(input),
-        5 => two::s6(input),
-        6 => two::s7(input),
-        _ => two::s8(input),
+        0 => [two::s1(one), two::s2(other)],
+        2 => [two::s3(one), two::s4(other)],
+        4 => [two::s5(one), two::s6(other)],
+        _ => [two::s7(one), two::s8(other)],
     }
 }
 
 #[inline(always)]
-pub(super) fn sbox_of_three<L: ThreeInputGates, const N: usize>(input: [L; 6]) -> [L; 4] {
+pub(super) fn sboxes_of_three<L: ThreeInputGates, const N: usize>(one: [L; 6], other: [L; 6]) -> [[L; 4]; 2] {
     match N {
-        0 => three::s1(input),
-        1 => three::s2(input),
-        2 => three::s3(input),
-        3 => three::s4(input),
-        4 => three::s5(input),
-        5 => three::s6(input),
-        6 => three::s7(input),
-        _ => three::s8(input),
+        0 => three::s1_and_s2(one, other),
+        2 => three::s3_and_s4(one, other),
+        4 => three::s5_and_s6(one, other),
+        _ => three::s7_and_s8(one, other),
     }
 }
 
@@ -114,8 +106,8 @@ impl Lane for u64 {
     }
 
     #[inline(always)]
-    fn sbox<const N: usize>(input: [Self; 6]) -> [Self; 4] {
-        sbox_of_two::<Self, N>(input)
+    fn sboxes<const N: usize>(one: [Self; 6], other: [Self; 6]) -> [[Self; 4]; 2] {
+        sboxes_of_two::<Self, N>(one, other)
     }
 }
 

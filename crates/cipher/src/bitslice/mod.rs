@@ -114,23 +114,21 @@ impl<L: Lane> Halves<L> {
 /// `left ^= P(S(E(right) ^ K))`.
 #[inline(always)]
 fn round<L: Lane>(left: &mut [L; 32], right: &[L; 32], key: &Key<L>, wiring: &Wiring) {
-    sbox::<L, 0>(left, right, key, wiring);
-    sbox::<L, 1>(left, right, key, wiring);
-    sbox::<L, 2>(left, right, key, wiring);
-    sbox::<L, 3>(left, right, key, wiring);
-    sbox::<L, 4>(left, right, key, wiring);
-    sbox::<L, 5>(left, right, key, wiring);
-    sbox::<L, 6>(left, right, key, wiring);
-    sbox::<L, 7>(left, right, key, wiring);
+    sboxes::<L, 0>(left, right, key, wiring);
+    sboxes::<L, 2>(left, right, key, wiring);
+    sboxes::<L, 4>(left, right, key, wiring);
+    sboxes::<L, 6>(left, right, key, wiring);
 }
 
+/// S-boxes N + 1 and N + 2.
 #[inline(always)]
-fn sbox<L: Lane, const N: usize>(left: &mut [L; 32], right: &[L; 32], key: &Key<L>, wiring: &Wiring) {
-    let input = |i: usize| right[E[6 * N + i]].xor(L::pick(key, wiring[6 * N + i]));
-    let output = L::sbox::<N>([input(0), input(1), input(2), input(3), input(4), input(5)]);
-    for (i, bit) in output.into_iter().enumerate() {
+fn sboxes<L: Lane, const N: usize>(left: &mut [L; 32], right: &[L; 32], key: &Key<L>, wiring: &Wiring) {
+    let input = |i: usize| right[E[i]].xor(L::pick(key, wiring[i]));
+    let inputs = |n: usize| core::array::from_fn(|i| input(6 * n + i));
+    let output = L::sboxes::<N>(inputs(N), inputs(N + 1));
+    for (i, bit) in output.as_flattened().iter().enumerate() {
         let to = P_INVERSE[4 * N + i];
-        left[to] = left[to].xor(bit);
+        left[to] = left[to].xor(*bit);
     }
     // Without it the compiler takes up the next S-boxes' inputs early, runs out of registers and stores them again: twice the stores, a quarter more time.
     compiler_fence(Ordering::SeqCst);

@@ -12,7 +12,7 @@ use core::arch::x86_64::{
 };
 
 use super::engine::Pass;
-use super::lane::{Lane, ThreeInputGates, TwoInputGates, sbox_of_three, sbox_of_two};
+use super::lane::{Lane, ThreeInputGates, TwoInputGates, sboxes_of_three, sboxes_of_two};
 use super::schedule::{KEY_LANES, KeyLane};
 use super::search::{KeySearch, scan};
 use crate::Block;
@@ -136,7 +136,7 @@ fn put<const N: usize>(words: &[Block; N], blocks: &mut [Block]) {
 
 /// [`Lane`] for a vector: all of it but the S-boxes is the same for each, under another name.
 macro_rules! lane {
-    ($lane:ident($vector:ty), $words:literal, $normalised:literal, $sbox:ident, $set1:ident, $xor:ident, $shr:ident, $shl:ident) => {
+    ($lane:ident($vector:ty), $words:literal, $normalised:literal, $sboxes:ident, $set1:ident, $xor:ident, $shr:ident, $shl:ident) => {
         impl Lane for $lane {
             const WORDS: usize = $words;
             const NORMALISED: bool = $normalised;
@@ -186,8 +186,8 @@ macro_rules! lane {
             }
 
             #[inline(always)]
-            fn sbox<const N: usize>(input: [Self; 6]) -> [Self; 4] {
-                $sbox::<Self, N>(input)
+            fn sboxes<const N: usize>(one: [Self; 6], other: [Self; 6]) -> [[Self; 4]; 2] {
+                $sboxes::<Self, N>(one, other)
             }
         }
     };
@@ -197,7 +197,7 @@ lane!(
     Two256(__m256i),
     4,
     true,
-    sbox_of_two,
+    sboxes_of_two,
     _mm256_set1_epi64x,
     _mm256_xor_si256,
     _mm256_srl_epi64,
@@ -207,7 +207,7 @@ lane!(
     Three256(__m256i),
     4,
     false,
-    sbox_of_three,
+    sboxes_of_three,
     _mm256_set1_epi64x,
     _mm256_xor_si256,
     _mm256_srl_epi64,
@@ -217,7 +217,7 @@ lane!(
     Three512(__m512i),
     8,
     false,
-    sbox_of_three,
+    sboxes_of_three,
     _mm512_set1_epi64,
     _mm512_xor_si512,
     _mm512_srl_epi64,
