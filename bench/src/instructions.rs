@@ -9,8 +9,11 @@ use ddes_ffdhe::{Exponent, Group, NamedGroup};
 
 pub(crate) fn run(what: &str, seed: &str) -> Result<(), String> {
     let seed: u8 = seed.parse().map_err(|_| format!("'{seed}' is no seed"))?;
-    let secret: [u8; 32] =
-        std::array::from_fn(|i| seed.wrapping_mul(89).wrapping_add(i as u8).wrapping_mul(seed));
+    let mut state = seed;
+    let secret: [u8; 32] = std::array::from_fn(|_| {
+        state = state.wrapping_mul(141).wrapping_add(89);
+        state
+    });
     match what {
         "double-des" => {
             let [key1, key2] = [0, 8].map(|at| DesKey::new(std::array::from_fn(|i| secret[at + i])));

@@ -158,7 +158,7 @@ impl CipherKey {
         let room = Engine::batch_blocks() / each;
         let end = nonce.saturating_add(records.clamp(1, room.max(1)) as u64).min(NONCE_END);
         let records = usize::try_from(end.saturating_sub(nonce)).unwrap_or(0);
-        let mut blocks = Zeroizing::new(vec![[0; 8]; records * each]);
+        let mut blocks = vec![[0; 8]; records * each];
         for (n, record) in (nonce..end).zip(blocks.chunks_exact_mut(each)) {
             count_from(n << 16, record);
         }
@@ -182,7 +182,7 @@ impl CipherKey {
     }
 
     fn apply_fresh_keystream(&self, nonce: u64, text: &mut [u8]) {
-        let mut blocks: Zeroizing<[Block; BATCH_BLOCKS]> = Zeroizing::new([[0; 8]; BATCH_BLOCKS]);
+        let mut blocks = [[0; 8]; BATCH_BLOCKS];
         let mut counter = nonce << 16;
         for batch in text.chunks_mut(BATCH_BLOCKS * size_of::<Block>()) {
             let count = batch.len().div_ceil(size_of::<Block>());
@@ -191,6 +191,7 @@ impl CipherKey {
             counter += count as u64;
             self.double.encrypt(used);
             xor(batch, used);
+            wipe(used);
         }
     }
 
@@ -212,7 +213,13 @@ pub struct Ahead {
     first: u64,
     /// Blocks of each record.
     each: usize,
-    blocks: Zeroizing<Vec<Block>>,
+    blocks: Vec<Block>,
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        wipe(&mut self.blocks);
+    }
 }
 
 impl Ahead {
@@ -232,6 +239,13 @@ impl core::fmt::Debug for Ahead {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str("Ahead(..)")
     }
+}
+
+/// Zeros, at the speed of memory: `zeroize` writes byte by byte, which for keystream takes half as long as making it.
+fn wipe(blocks: &mut [Block]) {
+    blocks.fill([0; 8]);
+    // The compiler may not leave out what something it cannot see might read.
+    core::hint::black_box(blocks);
 }
 
 /// Big-endian counters.
