@@ -1,5 +1,7 @@
 //! What the core computes on: lanes of bits.
 
+use core::sync::atomic::{Ordering, compiler_fence};
+
 use super::schedule::{KEY_LANES, KeyLane};
 use super::{three, two};
 use crate::Block;
@@ -29,8 +31,8 @@ pub(super) trait Lane: Copy {
     /// One of the key's lanes.
     fn pick(key: &[Self; KEY_LANES], lane: KeyLane) -> Self;
 
-    /// S-boxes N + 1 and N + 2, N even: b1 to b6 in, four bits out, each.
-    fn sboxes<const N: usize>(one: [Self; 6], other: [Self; 6]) -> [[Self; 4]; 2];
+    /// S-boxes N + 1 and N + 2, N even: b1 to b6 of S-box i are `input(i)`, its four bits go to `output(i, …)`.
+    fn sboxes<const N: usize>(input: impl Fn(usize) -> [Self; 6], output: impl FnMut(usize, [Self; 4]));
 }
 
 /// Gates that any processor has.
@@ -47,24 +49,38 @@ pub(super) trait ThreeInputGates: Lane {
     fn gate<const FUNCTION: i32>(a: Self, b: Self, c: Self) -> Self;
 }
 
+/// One after the other: two at once would be more than 16 registers hold.
 #[inline(always)]
-pub(super) fn sboxes_of_two<L: TwoInputGates, const N: usize>(one: [L; 6], other: [L; 6]) -> [[L; 4]; 2] {
-    match N {
-        0 => [two::s1(one), two::s2(other)],
-        2 => [two::s3(one), two::s4(other)],
-        4 => [two::s5(one), two::s6(other)],
-        _ => [two::s7(one), two::s8(other)],
-    }
+pub(super) fn sboxes_of_two<L: TwoInputGates, const N: usize>(
+    input: impl Fn(usize) -> [L; 6],
+    mut output: impl FnMut(usize, [L; 4]),
+) {
+    let [one, other]: [fn([L; 6]) -> [L; 4]; 2] = match N {
+        0 => [two::s1, two::s2],
+        2 => [two::s3, two::s4],
+        4 => [two::s5, two::s6],
+        _ => [two::s7, two::s8],
+    };
+    output(N, one(input(N)));
+    compiler_fence(Ordering::SeqCst);
+    output(N + 1, other(input(N + 1)));
 }
 
+/// Both at once, gate by gate in turn.
 #[inline(always)]
-pub(super) fn sboxes_of_three<L: ThreeInputGates, const N: usize>(one: [L; 6], other: [L; 6]) -> [[L; 4]; 2] {
-    match N {
+pub(super) fn sboxes_of_three<L: ThreeInputGates, const N: usize>(
+    input: impl Fn(usize) -> [L; 6],
+    mut output: impl FnMut(usize, [L; 4]),
+) {
+    let (one, other) = (input(N), input(N + 1));
+    let [one, other] = match N {
         0 => three::s1_and_s2(one, other),
         2 => three::s3_and_s4(one, other),
         4 => three::s5_and_s6(one, other),
         _ => three::s7_and_s8(one, other),
-    }
+    };
+    output(N, one);
+    output(N + 1, other);
 }
 
 /// The portable lane: one word.
@@ -106,8 +122,8 @@ impl Lane for u64 {
     }
 
     #[inline(always)]
-    fn sboxes<const N: usize>(one: [Self; 6], other: [Self; 6]) -> [[Self; 4]; 2] {
-        sboxes_of_two::<Self, N>(one, other)
+    fn sboxes<const N: usize>(input: impl Fn(usize) -> [Self; 6], output: impl FnMut(usize, [Self; 4])) {
+        sboxes_of_two::<Self, N>(input, output);
     }
 }
 

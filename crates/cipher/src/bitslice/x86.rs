@@ -186,8 +186,11 @@ macro_rules! lane {
             }
 
             #[inline(always)]
-            fn sboxes<const N: usize>(one: [Self; 6], other: [Self; 6]) -> [[Self; 4]; 2] {
-                $sboxes::<Self, N>(one, other)
+            fn sboxes<const N: usize>(
+                input: impl Fn(usize) -> [Self; 6],
+                output: impl FnMut(usize, [Self; 4]),
+            ) {
+                $sboxes::<Self, N>(input, output);
             }
         }
     };
