@@ -10,6 +10,8 @@ use crate::{Running, ddes_at, folder, output, started};
 
 const COUNT: u64 = 20_000;
 const SUM: u64 = COUNT * (COUNT + 1) / 2;
+/// A journal longer than this has its first record of values whole: 8,192 of them, and what stands before.
+const TAKEN_BYTES: u64 = 66_000;
 
 /// A home, a server that its identities may use, and a folder for files.
 struct World {
@@ -113,7 +115,8 @@ fn an_input_that_was_cut_off_is_neither_sent_again_nor_mixed_with_another() {
     let mut sender = sender.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     let text = std::fs::read(&numbers).unwrap();
     sender.stdin.as_mut().unwrap().write_all(&text[..text.len() / 2]).unwrap();
-    while !std::fs::metadata(world.home.join("cut/journal")).is_ok_and(|journal| journal.len() > 10_000) {
+    while !std::fs::metadata(world.home.join("cut/journal")).is_ok_and(|journal| journal.len() > TAKEN_BYTES)
+    {
         std::thread::sleep(Duration::from_millis(1));
     }
     sender.kill().unwrap();
