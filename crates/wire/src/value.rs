@@ -33,6 +33,15 @@ impl From<i64> for Amount {
     }
 }
 
+impl TryFrom<i128> for Amount {
+    type Error = OverflowError;
+
+    fn try_from(value: i128) -> Result<Self, OverflowError> {
+        let holds = i64::try_from(value).is_ok() || u64::try_from(value).is_ok();
+        if holds { Ok(Self(value)) } else { Err(OverflowError) }
+    }
+}
+
 impl fmt::Display for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

@@ -1,0 +1,171 @@
+//! What an operation does, and what its record does again.
+
+use ddes_wire::Amount;
+
+use crate::accounts::Accounts;
+use crate::store::{self, Record, Seen, Slices, take};
+use crate::{
+    AccountId, AccountNumber, Opening, Operation, Outcome, Proof, Refusal, Submission, Timestamp, Verdict,
+};
+
+/// Where the records of a batch go; nowhere, in memory.
+pub(crate) type Records<'a> = Option<&'a mut Vec<u8>>;
+
+/// Does one operation, and says what it did in `records`.
+pub(crate) fn decide(
+    accounts: &mut Accounts,
+    now: Timestamp,
+    operation: &Operation,
+    values_max: usize,
+    records: Records<'_>,
+) -> Outcome {
+    match operation {
+        Operation::Open(id) => Outcome::Opened(open(accounts, id, records)),
+        Operation::Add(submission) => Outcome::Decided(add(accounts, now, submission, values_max, records)),
+        Operation::End(account) => Outcome::Ended(end(accounts, *account, records)),
+    }
+}
+
+fn open(accounts: &mut Accounts, id: &AccountId, records: Records<'_>) -> Result<Opening, Refusal> {
+    let known = accounts.find(id);
+    let number = match known {
+        Some(number) => number,
+        None => create(accounts, id)?,
+    };
+    let mut account = accounts.get(number).ok_or(Refusal::Malformed)?;
+    let session = account.open_session()?;
+    accounts.put(number, &account);
+    if let Some(records) = records {
+        if known.is_none() {
+            store::put_account(records, id);
+        }
+        store::put_open(records, number, session);
+    }
+    Ok(Opening { account: number, session, proof: Proof::new(account.standing()) })
+}
+
+fn create(accounts: &mut Accounts, id: &AccountId) -> Result<AccountNumber, Refusal> {
+    match id {
+        AccountId::Identity(key) => {
+            accounts.add_identity(*key).map(AccountNumber::Identity).ok_or(Refusal::Malformed)
+        }
+        AccountId::Classic(number) => {
+            accounts.add_classic(*number).map(|_| AccountNumber::Classic(*number)).ok_or(Refusal::Malformed)
+        }
+    }
+}
+
+fn add(
+    accounts: &mut Accounts,
+    now: Timestamp,
+    submission: &Submission,
+    values_max: usize,
+    records: Records<'_>,
+) -> Verdict {
+    // A number never given out is no account of this ledger.
+    let mut account = accounts.get(submission.account).ok_or(Refusal::Malformed)?;
+    let fits = |amount: &Amount| match submission.account {
+        AccountNumber::Identity(_) => i64::try_from(amount.get()).is_ok(),
+        AccountNumber::Classic(_) => u64::try_from(amount.get()).is_ok(),
+    };
+    if submission.amounts.len() > values_max || !submission.amounts.iter().all(fits) {
+        return Err(Refusal::Malformed);
+    }
+    let first_seq = account.standing().last_seq.forward(1)?;
+    let fresh = account.apply(now, submission)?;
+    if !fresh.is_empty() {
+        accounts.put(submission.account, &account);
+        if let Some(records) = records {
+            let sum = account.standing().sum;
+            store::put_add(records, submission.account, submission.session, first_seq, fresh, sum);
+        }
+    }
+    Ok(Proof::new(account.standing()))
+}
+
+fn end(accounts: &mut Accounts, account: AccountNumber, records: Records<'_>) -> Result<(), Refusal> {
+    let AccountNumber::Classic(number) = account else { return Err(Refusal::Malformed) };
+    accounts.end_classic(number).ok_or(Refusal::Malformed)?;
+    if let Some(records) = records {
+        store::put_end(records, account);
+    }
+    Ok(())
+}
+
+/// Does again what the records of one batch say, where a checkpoint does not hold it already, and gives each record to `after` behind that; or says what
+/// makes no sense.
+pub(crate) fn replay(
+    accounts: &mut Accounts,
+    slices: &Slices,
+    seen: &Seen<'_>,
+    after: &mut dyn FnMut(&Accounts, &Record),
+) -> Result<(), String> {
+    let mut rest = seen.payload;
+    while !rest.is_empty() {
+        let record = take(&mut rest).ok_or("a record cannot be read")?;
+        if !is_held(slices, seen.batch, &record) {
+            again(accounts, seen.time, &record)?;
+        }
+        after(accounts, &record);
+    }
+    Ok(())
+}
+
+/// Whether the checkpoint that `accounts` began with holds it.
+fn is_held(slices: &Slices, batch: store::Batch, record: &Record) -> bool {
+    let of = |account: &AccountNumber| match account {
+        AccountNumber::Identity(number) => slices.of(*number),
+        AccountNumber::Classic(_) => slices.end,
+    };
+    let held = match record {
+        // All that came before the end are in the checkpoint.
+        Record::Account(_) => slices.end,
+        Record::Open { account, .. } | Record::End(account) => of(account),
+        Record::Add(added) => of(&added.account),
+        // Only ever written with no checkpoint under way.
+        Record::Raise => 0,
+    };
+    batch <= held
+}
+
+fn again(accounts: &mut Accounts, time: Timestamp, record: &Record) -> Result<(), String> {
+    match record {
+        Record::Account(id) => {
+            if accounts.find(id).is_some() {
+                return Err(format!("account {id} is made a second time"));
+            }
+            create(accounts, id).map(drop).map_err(|_| format!("account {id} cannot be made"))
+        }
+        Record::Open { account, session } => {
+            let mut found = get(accounts, *account)?;
+            if found.open_session() != Ok(*session) {
+                return Err(format!("session {session} of {account:?} does not follow the one before"));
+            }
+            accounts.put(*account, &found);
+            Ok(())
+        }
+        Record::Add(added) => {
+            let mut account = get(accounts, added.account)?;
+            let expected = account.standing().last_seq.forward(1).map_err(|error| error.to_string())?;
+            if (added.session, added.first_seq) != (account.newest_session(), expected) {
+                return Err(format!("value {} of {:?} is out of order", added.first_seq, added.account));
+            }
+            account.count_in(time, added.session, &added.amounts).map_err(|error| error.to_string())?;
+            if account.standing().sum != added.sum {
+                return Err(format!("the sum of {:?} is not that of its values", added.account));
+            }
+            accounts.put(added.account, &account);
+            Ok(())
+        }
+        Record::End(AccountNumber::Classic(number)) => {
+            accounts.end_classic(*number).map(drop).ok_or(format!("classic/{number} ends twice"))
+        }
+        Record::End(AccountNumber::Identity(number)) => Err(format!("identity {number} ends")),
+        Record::Raise if accounts.raise() => Ok(()),
+        Record::Raise => Err("session numbers leave their range".into()),
+    }
+}
+
+fn get(accounts: &Accounts, number: AccountNumber) -> Result<crate::Account, String> {
+    accounts.get(number).ok_or_else(|| format!("there is no account {number:?}"))
+}

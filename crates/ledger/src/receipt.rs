@@ -1,0 +1,133 @@
+//! What a receipt states. The signature over it is the caller's: this crate holds no key.
+
+use std::fmt;
+use std::str::FromStr;
+
+use ddes_wire::Total;
+
+use crate::store::{Batch, Chain};
+use crate::{AccountId, Timestamp};
+
+/// Where an account, or the whole ledger, stood with a batch. Its text is what is signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statement {
+    /// Of what.
+    pub subject: Subject,
+    /// How many values are counted.
+    pub count: u128,
+    /// Their sum.
+    pub sum: Total,
+    /// The batch with which it stood so.
+    pub batch: Batch,
+    /// The chain with that batch: all batches up to it.
+    pub chain: Chain,
+    /// The batch's time.
+    pub time: Timestamp,
+}
+
+/// What a receipt is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// One account; its count is its last number.
+    Account(AccountId),
+    /// All accounts of a checkpoint.
+    Checkpoint {
+        /// How many accounts.
+        accounts: u64,
+        /// SHA-256 of the checkpoint's file.
+        digest: [u8; 32],
+    },
+}
+
+/// A text that is no statement, or names no account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the text is not of the form that a receipt has")]
+pub struct StatementError;
+
+const TITLE: &str = "D-DDES/2 receipt";
+
+impl fmt::Display for Statement {
+    /// One field a line, in this order:
+    ///
+    /// ```text
+    /// D-DDES/2 receipt
+    /// account: 64 hexadecimal digits, or classic/N        or   checkpoint: SHA-256 of its file, in hexadecimal
+    ///                                                          accounts: how many
+    /// count: how many values, which is last_seq
+    /// sum: their sum
+    /// batch: the batch with which it stood so
+    /// chain: the chain with it, in hexadecimal
+    /// time: the batch's time, microseconds since 1970
+    /// ```
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{TITLE}")?;
+        match &self.subject {
+            Subject::Account(id) => writeln!(f, "account: {id}")?,
+            Subject::Checkpoint { accounts, digest } => {
+                writeln!(f, "checkpoint: {}\naccounts: {accounts}", hex(digest))?;
+            }
+        }
+        writeln!(f, "count: {}\nsum: {}\nbatch: {}", self.count, self.sum, self.batch)?;
+        writeln!(f, "chain: {}\ntime: {}", hex(&self.chain.0), self.time.0)
+    }
+}
+
+impl Statement {
+    /// Reads its own text, and no other.
+    pub fn parse(text: &str) -> Result<Self, StatementError> {
+        // One text for each statement.
+        Self::read(text).filter(|statement| statement.to_string() == text).ok_or(StatementError)
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let mut lines = text.strip_prefix(TITLE)?.lines().skip(1).map(|line| line.split_once(": "));
+        let mut field = |name: &str| {
+            let (found, value) = lines.next()??;
+            (found == name).then_some(value)
+        };
+        let subject = if text.lines().nth(1)?.starts_with("account") {
+            Subject::Account(field("account")?.parse().ok()?)
+        } else {
+            let digest = unhex(field("checkpoint")?)?;
+            Subject::Checkpoint { accounts: field("accounts")?.parse().ok()?, digest }
+        };
+        Some(Self {
+            subject,
+            count: field("count")?.parse().ok()?,
+            sum: Total::new(field("sum")?.parse().ok()?),
+            batch: field("batch")?.parse().ok()?,
+            chain: Chain(unhex(field("chain")?)?),
+            time: Timestamp(field("time")?.parse().ok()?),
+        })
+    }
+}
+
+impl FromStr for AccountId {
+    type Err = StatementError;
+
+    /// As it is shown: `classic/7`, or 64 hexadecimal digits.
+    fn from_str(text: &str) -> Result<Self, StatementError> {
+        let id = match text.strip_prefix("classic/") {
+            Some(number) => number.parse().ok().map(Self::Classic),
+            None => unhex(text).map(Self::Identity),
+        };
+        id.ok_or(StatementError)
+    }
+}
+
+fn hex(bytes: &[u8; 32]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Option<[u8; 32]> {
+    let digits = text.as_bytes().as_chunks::<2>();
+    let digits = Some(digits).filter(|(pairs, rest)| pairs.len() == 32 && rest.is_empty())?.0;
+    let mut bytes = [0; 32];
+    for (byte, pair) in bytes.iter_mut().zip(digits) {
+        let pair = std::str::from_utf8(pair)
+            .ok()
+            .filter(|pair| pair.bytes().all(|digit| digit.is_ascii_hexdigit()))?;
+        *byte = u8::from_str_radix(pair, 16).ok()?;
+    }
+    Some(bytes)
+}

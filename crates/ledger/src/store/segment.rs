@@ -1,0 +1,206 @@
+//! A segment's head: its header, and two superblocks written in turn. Each lies in a sector of its own.
+//!
+//! ```text
+//! header     = "DdsJ" || version u32 || ledger [16] || number u64 || bytes u64 || frame bytes u64 || first batch u64 || chain [32] || CRC-32
+//! superblock = "DdsS" || number u64 || generation u64 || durable batch u64 || sealed u8 || CRC-32              little-endian
+//! ```
+
+use super::frame::{Batch, Chain};
+use super::{Damage, Disk, DiskFile, StoreError};
+
+/// Batches begin here.
+pub(crate) const DATA: u64 = 4096;
+const SECTOR: u64 = 512;
+const HEADER_BYTES: usize = 4 + 4 + 16 + 8 + 8 + 8 + 8 + 32 + 4;
+const SUPERBLOCK_BYTES: usize = 4 + 8 + 8 + 8 + 1 + 4;
+const HEADER_MAGIC: &[u8; 4] = b"DdsJ";
+const SUPERBLOCK_MAGIC: &[u8; 4] = b"DdsS";
+const VERSION: u32 = 1;
+/// A segment is read in pieces of so many bytes.
+const PIECE_BYTES: usize = 1024 * 1024;
+/// No segment is longer, whatever a header says.
+const SEGMENT_BYTES_MAX: u64 = 1 << 30;
+
+const _: () =
+    assert!(HEADER_BYTES <= SECTOR as usize && SUPERBLOCK_BYTES <= SECTOR as usize && 3 * SECTOR <= DATA);
+
+/// What a segment says of itself, for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentHeader {
+    pub(crate) ledger: [u8; 16],
+    pub(crate) number: u64,
+    pub(crate) bytes: u64,
+    /// The most bytes of one frame in it.
+    pub(crate) frame_bytes_max: u64,
+    pub(crate) first_batch: Batch,
+    /// Before the first batch.
+    pub(crate) chain: Chain,
+}
+
+/// What a segment says of its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Superblock {
+    pub(crate) number: u64,
+    pub(crate) generation: u64,
+    /// This batch was durable before this was written.
+    pub(crate) durable: Batch,
+    /// The next segment exists.
+    pub(crate) sealed: bool,
+}
+
+/// A segment in memory.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) name: String,
+    pub(crate) header: SegmentHeader,
+    /// The newer superblock.
+    pub(crate) superblock: Superblock,
+    /// Offsets of superblocks that cannot be read: torn by a crash, or damaged.
+    pub(crate) unreadable: Vec<u64>,
+    pub(crate) bytes: Vec<u8>,
+}
+
+pub(crate) fn name(number: u64) -> String {
+    format!("journal-{number:010}")
+}
+
+/// The numbers of the segments among `names`, ascending.
+pub(crate) fn numbers(names: &[String]) -> Vec<u64> {
+    let number = |entry: &String| {
+        let number = entry.strip_prefix("journal-")?.parse().ok()?;
+        (name(number) == *entry).then_some(number)
+    };
+    let mut numbers: Vec<u64> = names.iter().filter_map(number).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+impl SegmentHeader {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut bytes = HEADER_MAGIC.to_vec();
+        bytes.extend(VERSION.to_le_bytes());
+        bytes.extend(self.ledger);
+        for number in [self.number, self.bytes, self.frame_bytes_max, self.first_batch] {
+            bytes.extend(number.to_le_bytes());
+        }
+        bytes.extend(self.chain.0);
+        bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let rest = checked(bytes.get(..HEADER_BYTES)?, HEADER_MAGIC)?;
+        let (version, rest) = rest.split_first_chunk()?;
+        let (ledger, rest) = rest.split_first_chunk()?;
+        let (numbers, chain) = rest.split_at_checked(32)?;
+        let (numbers, _) = numbers.as_chunks();
+        let numbers: Vec<u64> = numbers.iter().copied().map(u64::from_le_bytes).collect();
+        let [number, bytes, frame_bytes_max, first_batch] = numbers[..] else { return None };
+        let chain = Chain(*chain.first_chunk()?);
+        let header = Self { ledger: *ledger, number, bytes, frame_bytes_max, first_batch, chain };
+        (u32::from_le_bytes(*version) == VERSION).then_some(header)
+    }
+}
+
+impl Superblock {
+    pub(crate) fn offset(&self) -> u64 {
+        SECTOR * (1 + self.generation % 2)
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut bytes = SUPERBLOCK_MAGIC.to_vec();
+        for number in [self.number, self.generation, self.durable] {
+            bytes.extend(number.to_le_bytes());
+        }
+        bytes.push(self.sealed.into());
+        bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let rest = checked(bytes.get(..SUPERBLOCK_BYTES)?, SUPERBLOCK_MAGIC)?;
+        let (numbers, sealed) = rest.as_chunks();
+        let numbers: Vec<u64> = numbers.iter().copied().map(u64::from_le_bytes).collect();
+        let ([number, generation, durable], [sealed]) = (&numbers[..], sealed) else { return None };
+        Some(Self { number: *number, generation: *generation, durable: *durable, sealed: *sealed != 0 })
+    }
+}
+
+/// What stands between a magic and a checksum that both hold.
+fn checked<'a>(bytes: &'a [u8], magic: &[u8; 4]) -> Option<&'a [u8]> {
+    let (body, sum) = bytes.split_last_chunk()?;
+    (u32::from_le_bytes(*sum) == crc32fast::hash(body)).then(|| body.strip_prefix(magic))?
+}
+
+/// Both superblocks of a segment, and where they stand; `None` for one that cannot be read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Superblocks([(u64, Option<Superblock>); 2]);
+
+impl Superblocks {
+    pub(crate) fn newest(&self) -> Option<Superblock> {
+        self.0.iter().filter_map(|(_, block)| *block).max_by_key(|block| block.generation)
+    }
+
+    /// Offsets of those that cannot be read: torn by a crash, or damaged.
+    pub(crate) fn unreadable(&self) -> impl Iterator<Item = u64> {
+        self.0.iter().filter(|(_, block)| block.is_none()).map(|(offset, _)| *offset)
+    }
+}
+
+/// Reads a segment's head, and looks at its length. `expected` is the batch that should come first.
+pub(crate) fn read_head(
+    disk: &dyn Disk,
+    number: u64,
+    expected: Batch,
+) -> Result<(SegmentHeader, Superblocks), StoreError> {
+    let name = name(number);
+    let failed = StoreError::disk(&name);
+    let file = disk.open(&name).map_err(&failed)?;
+    let len = file.len().map_err(&failed)?;
+    let damage =
+        |offset, why: &str| Damage { file: name.clone(), offset, batch: expected, why: why.to_owned() };
+    if len < DATA {
+        return Err(damage(len, "the segment was cut off: it has no whole head").into());
+    }
+    let mut bytes = vec![0; usize::try_from(DATA).unwrap_or(0)];
+    file.read_at(0, &mut bytes).map_err(&failed)?;
+    let header = SegmentHeader::decode(&bytes).filter(|header| header.number == number);
+    let header = header.ok_or_else(|| damage(0, "the segment's header is damaged"))?;
+    if len != header.bytes || len > SEGMENT_BYTES_MAX {
+        let why = format!("the segment has {len} bytes, and was made with {}: it was cut off", header.bytes);
+        return Err(damage(len.min(header.bytes), &why).into());
+    }
+    let at = |offset: u64| bytes.get(usize::try_from(offset).unwrap_or(0)..).and_then(Superblock::decode);
+    let slots =
+        [SECTOR, 2 * SECTOR].map(|offset| (offset, at(offset).filter(|block| block.number == number)));
+    Ok((header, Superblocks(slots)))
+}
+
+impl Segment {
+    /// Reads it whole.
+    pub(crate) fn read(disk: &dyn Disk, number: u64, expected: Batch) -> Result<Self, StoreError> {
+        // The head first: batches that a writer adds meanwhile are no damage then.
+        let (header, superblocks) = read_head(disk, number, expected)?;
+        let name = name(number);
+        let bytes = disk.open(&name).and_then(|file| read_pieces(&*file, header.bytes));
+        let bytes = bytes.map_err(StoreError::disk(&name))?;
+        let why = "neither superblock can be read".to_owned();
+        let damage = Damage { file: name.clone(), offset: SECTOR, batch: expected, why };
+        let superblock = superblocks.newest().ok_or(damage)?;
+        Ok(Self { name, header, superblock, unreadable: superblocks.unreadable().collect(), bytes })
+    }
+}
+
+/// The first `len` bytes of a file.
+pub(super) fn read_pieces(file: &dyn DiskFile, len: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
+    for (i, piece) in bytes.chunks_mut(PIECE_BYTES).enumerate() {
+        file.read_at((i * PIECE_BYTES) as u64, piece)?;
+    }
+    Ok(bytes)
+}
+
+/// The id of the ledger whose first segment is there.
+pub(crate) fn ledger_id(disk: &dyn Disk) -> Result<[u8; 16], StoreError> {
+    read_head(disk, 1, 1).map(|(header, _)| header.ledger)
+}

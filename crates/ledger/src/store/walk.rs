@@ -1,0 +1,200 @@
+//! Every batch in the order it was made; and where the journal ends, torn or clean.
+
+use super::frame::{self, Batch, Chain, Header, Tag};
+use super::segment::{self, DATA, Segment};
+use super::{Damage, Disk, StoreError};
+use crate::Timestamp;
+
+/// Where to begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Start {
+    pub(crate) segment: u64,
+    pub(crate) offset: u64,
+    /// The batch before.
+    pub(crate) batch: Batch,
+    pub(crate) chain: Chain,
+}
+
+/// A batch, whole and in its place in the chain.
+#[derive(Debug)]
+pub(crate) struct Seen<'a> {
+    pub(crate) batch: Batch,
+    pub(crate) time: Timestamp,
+    /// With it.
+    pub(crate) chain: Chain,
+    pub(crate) payload: &'a [u8],
+    /// Bytes of all segments up to its end.
+    pub(crate) bytes: u64,
+}
+
+/// Where the journal ends.
+#[derive(Debug)]
+pub(crate) struct End {
+    /// Behind the last batch; the segment is the last.
+    pub(crate) at: Start,
+    /// The last segment's newest superblock.
+    pub(crate) generation: u64,
+    /// Bytes of the last segment, and the most bytes of a frame in it.
+    pub(crate) segment_bytes: u64,
+    pub(crate) frame_bytes_max: u64,
+    /// Whether anything but zeros follows.
+    pub(crate) is_torn: bool,
+    /// What was noticed and does no harm.
+    pub(crate) notes: Vec<Damage>,
+}
+
+/// Gives each batch after `start` to `visit`, whose word that it makes no sense is damage there. `least` is a batch that must be found; a process may be
+/// writing where `is_live`.
+pub(crate) fn walk(
+    disk: &dyn Disk,
+    start: Start,
+    least: Batch,
+    is_live: bool,
+    visit: &mut dyn FnMut(&Seen<'_>) -> Result<(), String>,
+) -> Result<End, StoreError> {
+    let mut walker = Walker { disk, at: start, notes: Vec::new(), bytes: start.offset };
+    let mut tries = if is_live { LIVE_TRIES } else { 1 };
+    loop {
+        let from = walker.at;
+        match walker.segment(least, visit) {
+            Ok(Some(end)) => return Ok(end),
+            Ok(None) => {}
+            // What a writer writes while it is read seems damaged, and is not when it is read again.
+            Err(StoreError::Damaged(damage)) if tries > 1 => {
+                tries = if walker.at == from { tries - 1 } else { LIVE_TRIES };
+                drop(damage);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// How often a place is read that a writer may be writing.
+const LIVE_TRIES: usize = 5;
+
+struct Walker<'a> {
+    disk: &'a dyn Disk,
+    at: Start,
+    notes: Vec<Damage>,
+    bytes: u64,
+}
+
+impl Walker<'_> {
+    /// Goes through one segment from where it stands; the end, if it was the last.
+    fn segment(
+        &mut self,
+        least: Batch,
+        visit: &mut dyn FnMut(&Seen<'_>) -> Result<(), String>,
+    ) -> Result<Option<End>, StoreError> {
+        let number = self.at.segment;
+        let segment = Segment::read(self.disk, number, self.at.batch + 1)?;
+        self.check_start(&segment)?;
+        for offset in &segment.unreadable {
+            let why = "a superblock cannot be read: torn by a crash, or damaged; the other one holds";
+            let (file, batch) = (segment.name.clone(), segment.superblock.durable);
+            self.notes.push(Damage { file, offset: *offset, batch, why: why.into() });
+        }
+        while let Some((header, payload, chain)) = self.next(&segment) {
+            let bytes = (frame::HEADER_BYTES + payload.len()) as u64;
+            let seen =
+                Seen { batch: header.batch, time: header.time, chain, payload, bytes: self.bytes + bytes };
+            visit(&seen).map_err(|why| self.damage(&segment, why))?;
+            (self.at.batch, self.at.chain) = (header.batch, chain);
+            self.at.offset += bytes;
+            self.bytes += bytes;
+        }
+        self.leave(&segment, least)
+    }
+
+    /// The frame at this place, if it is the one that belongs there.
+    fn next<'s>(&self, segment: &'s Segment) -> Option<(Header, &'s [u8], Chain)> {
+        let bytes = segment.bytes.get(usize::try_from(self.at.offset).ok()?..)?;
+        let header = Header::read(Tag::new(&segment.header.ledger), bytes)?;
+        let payload = header.payload(bytes).filter(|_| header.batch == self.at.batch + 1)?;
+        let chain = header.link(self.at.chain, payload)?;
+        Some((header, payload, chain))
+    }
+
+    /// A segment's header continues the one before, whether it is entered at its first batch or further on.
+    fn check_start(&self, segment: &Segment) -> Result<(), StoreError> {
+        let header = &segment.header;
+        let expected = self.at.batch + 1;
+        let continues = if self.at.offset == DATA {
+            header.first_batch == expected && header.chain == self.at.chain
+        } else {
+            header.first_batch <= expected
+        };
+        if continues {
+            return Ok(());
+        }
+        let why = format!("the segment begins with batch {}, or with another history", header.first_batch);
+        Err(Damage { file: segment.name.clone(), offset: 0, batch: expected, why }.into())
+    }
+
+    /// No frame stands here that belongs here: the next segment, the end, or damage.
+    fn leave(&mut self, segment: &Segment, least: Batch) -> Result<Option<End>, StoreError> {
+        let numbers = segment::numbers(&self.disk.list().map_err(StoreError::disk("the folder"))?);
+        if numbers.contains(&(self.at.segment + 1)) {
+            let (next, _) = segment::read_head(self.disk, self.at.segment + 1, self.at.batch + 1)?;
+            if (next.first_batch, next.chain) != (self.at.batch + 1, self.at.chain) {
+                return Err(self
+                    .damage(segment, "a batch is damaged or missing: the next segment begins later")
+                    .into());
+            }
+            self.bytes += segment.header.bytes - self.at.offset + DATA;
+            (self.at.segment, self.at.offset) = (self.at.segment + 1, DATA);
+            return Ok(None);
+        }
+        let durable = segment.superblock.durable.max(least);
+        if segment.superblock.sealed {
+            let file = segment::name(self.at.segment + 1);
+            let why = "the segment is missing: the one before says that it exists";
+            return Err(Damage { file, offset: 0, batch: self.at.batch + 1, why: why.into() }.into());
+        }
+        if let Some(number) = numbers.iter().find(|number| **number > self.at.segment) {
+            let why = format!("the segment is missing, and {} exists", segment::name(*number));
+            let file = segment::name(self.at.segment + 1);
+            return Err(Damage { file, offset: 0, batch: self.at.batch + 1, why }.into());
+        }
+        if self.at.batch < durable {
+            let why = format!("a batch is damaged or missing: batch {durable} was durable");
+            return Err(self.damage(segment, why).into());
+        }
+        self.end(segment).map(Some)
+    }
+
+    /// The end is clean or torn, unless something follows that a torn batch cannot have left.
+    fn end(&mut self, segment: &Segment) -> Result<End, StoreError> {
+        let offset = usize::try_from(self.at.offset).unwrap_or(usize::MAX);
+        let rest = segment.bytes.get(offset..).unwrap_or(&[]);
+        let longest = usize::try_from(segment.header.frame_bytes_max).unwrap_or(usize::MAX);
+        let beyond = rest.get(longest..).unwrap_or(&[]);
+        if let Some(place) = beyond.iter().position(|byte| *byte != 0) {
+            let why = format!("a batch is damaged: data follows at offset {}", offset + longest + place);
+            return Err(self.damage(segment, why).into());
+        }
+        let torn = rest.get(..longest).unwrap_or(rest);
+        let tag = Tag::new(&segment.header.ledger);
+        let later = (1..torn.len()).find(|at| {
+            let header = torn.get(*at..).and_then(|bytes| Header::read(tag, bytes));
+            header.is_some_and(|header| header.batch > self.at.batch + 1)
+        });
+        if let Some(later) = later {
+            let why = format!("a batch is damaged: a later one stands at offset {}", offset + later);
+            return Err(self.damage(segment, why).into());
+        }
+        Ok(End {
+            at: self.at,
+            generation: segment.superblock.generation,
+            segment_bytes: segment.header.bytes,
+            frame_bytes_max: segment.header.frame_bytes_max,
+            is_torn: torn.iter().any(|byte| *byte != 0),
+            notes: std::mem::take(&mut self.notes),
+        })
+    }
+
+    fn damage(&self, segment: &Segment, why: impl Into<String>) -> Damage {
+        let (file, offset) = (segment.name.clone(), self.at.offset);
+        Damage { file, offset, batch: self.at.batch + 1, why: why.into() }
+    }
+}
