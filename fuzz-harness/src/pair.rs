@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use ddes_ffdhe::{Group, NamedGroup};
 use ddes_identity::{Namespace, SigningKey};
-use ddes_ledger::{AccountId, Ledger, Refusal, Submission};
+use ddes_ledger::{AccountId, AccountNumber, Ledger, Operation, Outcome, Refusal, Submission, Timestamp};
 use ddes_session::{Phase, Ticket, classic, v2};
 use ddes_wire::v2::{GroupSize, Scope, Status, Suite};
 use ddes_wire::{Amount, ClientId, Sequence, SessionNumber};
@@ -300,7 +300,7 @@ struct V2 {
     client: v2::ClientSession,
     server: v2::ServerSession,
     ledger: Ledger,
-    account: Option<(AccountId, SessionNumber)>,
+    account: Option<(AccountNumber, SessionNumber)>,
     submitted: Vec<i128>,
     held: bool,
     waiting: Vec<(Ticket, Sequence, Vec<Amount>)>,
@@ -311,15 +311,18 @@ impl V2 {
     fn add(&mut self, now: Instant, ticket: Ticket, first_seq: Sequence, amounts: Vec<Amount>) {
         let (account, session) = self.account.unwrap();
         let submission = Submission { account, session, first_seq, amounts };
-        match self.ledger.commit(&[submission]).remove(0) {
-            Ok(receipt) => {
-                let standing = receipt.standing();
+        let outcome = self.ledger.commit(Timestamp(0), &[Operation::Add(submission)]).remove(0);
+        let Outcome::Decided(verdict) = outcome else { panic!("another's answer: {outcome:?}") };
+        match verdict {
+            Ok(proof) => {
+                let standing = proof.standing();
                 assert_eq!(Some(standing.sum.get()), sum(&self.submitted, standing.last_seq.get()));
                 self.server.settle(now, ticket, standing);
             }
             Err(Refusal::Gap { .. }) => self.server.refuse(now, ticket, v2::Refused::Gap),
             Err(Refusal::Malformed) => self.server.refuse(now, ticket, v2::Refused::Malformed),
             Err(Refusal::Superseded { .. }) => self.server.refuse(now, ticket, v2::Refused::Superseded),
+            Err(Refusal::Unavailable) => panic!("memory is always there"),
         }
     }
 
@@ -329,9 +332,10 @@ impl V2 {
                 let client = SigningKey::from_seed(&CLIENT_SEED).public();
                 assert_eq!(key, client, "a proof nobody made");
                 let account = AccountId::Identity(*key.as_bytes());
-                let opening = self.ledger.open_session(account).unwrap();
-                self.account = Some((account, opening.session));
-                self.server.admit(now, ticket, opening.session, opening.receipt.standing(), false);
+                let outcome = self.ledger.commit(Timestamp(0), &[Operation::Open(account)]).remove(0);
+                let Outcome::Opened(Ok(opening)) = outcome else { panic!("{outcome:?}") };
+                self.account = Some((opening.account, opening.session));
+                self.server.admit(now, ticket, opening.session, opening.proof.standing(), false);
             }
             v2::Event::Submit { ticket, first_seq, amounts } if self.held => {
                 self.waiting.push((ticket, first_seq, amounts));

@@ -35,8 +35,9 @@ Examples:
   ddes serve --listen 0.0.0.0:5566 --idle-secs 300
   ddes serve --listen 127.0.0.1:0 --json      first line: the address taken
   ddes serve --classic                        the original's clients too: NOT SECURE
+  ddes serve --ledger memory                  totals end with the server
 
-Who may connect: the identities of the same home, and those of `ddes authorize`; nobody else.
+Totals are in the ledger, a folder of the home; what a client is told is on the disk. Who may connect: the identities of the same home, and those of `ddes authorize`; nobody else.
 On a terminal the console takes: exit, sessions, end ID, end all, totals, help.")]
     Serve(Box<ServeArgs>),
     /// Talk to a server at a prompt: 30 sends an integer, 50 disconnects
@@ -87,10 +88,11 @@ A running server takes the change up by itself; sessions of a removed key end.")
     Authorize(AuthorizeArgs),
 }
 
-/// Where keys and trust are kept.
+/// Where keys, trust and data are kept.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct HomeArgs {
-    /// Folder of keys and trust [default: $XDG_CONFIG_HOME/ddes or ~/.config/ddes]
+    /// Folder of keys, trust and data [default: the XDG directories: ~/.config/ddes and, for data,
+    /// ~/.local/share/ddes]
     #[arg(long, value_name = "DIR", env = "DDES_HOME")]
     pub(crate) home: Option<PathBuf>,
 }
@@ -107,6 +109,13 @@ pub(crate) struct ServeArgs {
     /// Suites taken; give it again for more [default: hybrid, hybrid-3072, hybrid-4096]
     #[arg(long, value_name = "SUITE", value_enum, value_delimiter = ',')]
     pub(crate) suite: Vec<SuiteName>,
+    /// Where the ledger is kept: a folder, or `memory` for totals that end with the server [default:
+    /// the folder ledger of the home]
+    #[arg(long, value_name = "DIR|memory", env = "DDES_LEDGER")]
+    pub(crate) ledger: Option<PathBuf>,
+    /// Delete what was counted longer ago from the ledger's history; totals stay [default: never]
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(0..=36_500))]
+    pub(crate) history_days: Option<u32>,
     /// Most integers in one frame
     #[arg(long, value_name = "N", default_value = "1024",
           value_parser = clap::value_parser!(u16).range(1..=8186))]

@@ -21,17 +21,26 @@ const LIST_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 pub(crate) struct Home {
     folder: PathBuf,
+    data: PathBuf,
 }
 
 impl Home {
     pub(crate) fn find(args: &HomeArgs) -> Result<Self, Failure> {
         let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let folder = args.home.clone().or_else(|| set("XDG_CONFIG_HOME").map(|folder| folder.join("ddes")));
-        let folder = folder.or_else(|| std::env::home_dir().map(|home| home.join(".config/ddes")));
-        let folder = folder.filter(|folder| !folder.as_os_str().is_empty()).ok_or_else(|| {
-            Failure::new(Code::Usage, "there is no home directory to keep keys in").next("--home DIR")
-        })?;
-        Ok(Self { folder })
+        let place = |variable, below: &str| {
+            let folder = args.home.clone().or_else(|| set(variable).map(|folder| folder.join("ddes")));
+            let folder = folder.or_else(|| std::env::home_dir().map(|home| home.join(below)));
+            folder.filter(|folder| !folder.as_os_str().is_empty()).ok_or_else(|| {
+                Failure::new(Code::Usage, "there is no home directory to keep keys in").next("--home DIR")
+            })
+        };
+        let folder = place("XDG_CONFIG_HOME", ".config/ddes")?;
+        Ok(Self { folder, data: place("XDG_DATA_HOME", ".local/share/ddes")? })
+    }
+
+    /// Where the server of this home keeps its ledger.
+    pub(crate) fn ledger(&self) -> PathBuf {
+        self.data.join("ledger")
     }
 
     pub(crate) fn identities(&self) -> PathBuf {

@@ -5,29 +5,32 @@
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ddes_ledger::{AccountId, Ledger, Opening, Submission, Verdict};
+use ddes_ledger::{Health, Ledger, Operation, Outcome, Timestamp, Totals, store};
 use ddes_session::Ticket;
-use ddes_wire::OverflowError;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 use crate::endpoint::{ConnectionId, Request};
 
-/// The ledger's answer to one request.
+/// After a pause of this length the ledger makes its newest batch known as durable.
+const REST: Duration = Duration::from_millis(5);
+/// Values of one batch; what queued beyond them is the next.
+const BATCH_VALUES_MAX: usize = 16_384;
+
+/// What the clerk has to say.
 pub(crate) enum Answer {
-    /// To a [`Request::Open`] with a ticket.
-    Opened {
-        connection: ConnectionId,
-        ticket: Ticket,
-        account: AccountId,
-        opening: Result<Opening, OverflowError>,
-    },
-    /// To a [`Request::Add`].
-    Decided { connection: ConnectionId, ticket: Ticket, verdict: Verdict },
+    /// To a [`Request`].
+    Done { to: Option<(ConnectionId, Ticket)>, outcome: Outcome },
+    /// So many values are off the queue.
+    Values(usize),
+    /// The ledger can be written again, or no more.
+    Health(Health),
+    /// A checkpoint could not be made; the journal is none the worse for it.
+    Checkpoint(io::Error),
 }
 
-/// Where requests and answers lie. Both are bounded by the sessions: each has a bounded number of
-/// submissions under way, and an opening and a dropping of its account.
+/// Where requests and answers lie. Both are bounded by the endpoint: so many values in all, and for each session an opening and an end.
 #[derive(Default)]
 pub(crate) struct Desk {
     inbox: Mutex<Inbox>,
@@ -39,7 +42,15 @@ pub(crate) struct Desk {
 #[derive(Default)]
 struct Inbox {
     requests: Vec<Request>,
+    checkpoints: Vec<store::Done>,
+    questions: Vec<oneshot::Sender<Totals>>,
     closed: bool,
+}
+
+impl Inbox {
+    fn is_empty(&self) -> bool {
+        self.requests.is_empty() && self.checkpoints.is_empty() && self.questions.is_empty()
+    }
 }
 
 pub(crate) struct Clerk {
@@ -81,6 +92,12 @@ impl Desk {
         }
     }
 
+    /// Totals over all accounts will be told.
+    pub(crate) fn ask(&self, question: oneshot::Sender<Totals>) {
+        lock(&self.inbox).questions.push(question);
+        self.arrived.notify_one();
+    }
+
     /// Waits for answers and takes all there are.
     pub(crate) async fn answers(&self) -> Vec<Answer> {
         loop {
@@ -91,57 +108,119 @@ impl Desk {
             self.answered.notified().await;
         }
     }
-}
 
-fn serve(desk: &Desk, mut ledger: Ledger) {
-    loop {
-        let mut inbox = lock(&desk.inbox);
-        while inbox.requests.is_empty() && !inbox.closed {
-            inbox = desk.arrived.wait(inbox).unwrap_or_else(PoisonError::into_inner);
-        }
-        let requests = std::mem::take(&mut inbox.requests);
-        drop(inbox);
-        if requests.is_empty() {
-            return;
-        }
-        let answers = commit(&mut ledger, requests);
-        if !answers.is_empty() {
-            lock(&desk.answers).extend(answers);
-            desk.answered.notify_one();
-        }
+    fn answer(&self, answers: impl IntoIterator<Item = Answer>) {
+        lock(&self.answers).extend(answers);
+        self.answered.notify_one();
     }
-}
 
-/// Openings and droppings take effect around one commit of all that is added: an account is
-/// opened before its first value and dropped after its last. Where a session is superseded in the
-/// same batch, what it added is refused, and its client goes by the next 20.
-fn commit(ledger: &mut Ledger, requests: Vec<Request>) -> Vec<Answer> {
-    let mut answers = Vec::new();
-    let mut waiting = Vec::new();
-    let mut batch: Vec<Submission> = Vec::new();
-    let mut dropped = Vec::new();
-    for request in requests {
-        match request {
-            Request::Open { connection, ticket, account } => {
-                let opening = ledger.open_session(account);
-                if let Some(ticket) = ticket {
-                    answers.push(Answer::Opened { connection, ticket, account, opening });
+    /// Waits for something to do; nothing, if a pause came first or the desk is closed.
+    fn next(&self, pause: Option<Duration>) -> Inbox {
+        let mut inbox = lock(&self.inbox);
+        while inbox.is_empty() && !inbox.closed {
+            match pause {
+                None => inbox = self.arrived.wait(inbox).unwrap_or_else(PoisonError::into_inner),
+                Some(pause) => {
+                    let waited = self.arrived.wait_timeout(inbox, pause);
+                    let (woken, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+                    inbox = woken;
+                    if timeout.timed_out() {
+                        break;
+                    }
                 }
             }
-            Request::Add { connection, ticket, submission } => {
-                waiting.push((connection, ticket));
-                batch.push(submission);
+        }
+        let closed = inbox.closed;
+        std::mem::replace(&mut *inbox, Inbox { closed, ..Inbox::default() })
+    }
+}
+
+fn serve(desk: &Arc<Desk>, mut ledger: Ledger) {
+    let mut health = Health::Good;
+    let mut checkpoint = None;
+    // A pause is of use once something was committed.
+    let mut pause = None;
+    loop {
+        let inbox = desk.next(pause);
+        if inbox.is_empty() {
+            pause = ledger.rest().then_some(REST);
+        } else {
+            pause = Some(REST);
+        }
+        let is_last = inbox.is_empty() && inbox.closed;
+        for done in inbox.checkpoints {
+            if let Err(error) = ledger.handle_done(done) {
+                desk.answer([Answer::Checkpoint(error)]);
             }
-            Request::Forget(account) => dropped.push(account),
+        }
+        for question in inbox.questions {
+            // Who asked may be gone.
+            question.send(ledger.totals()).unwrap_or(());
+        }
+        let mut requests = inbox.requests;
+        while !requests.is_empty() {
+            let later = requests.split_off(one_batch(&requests));
+            desk.answer(commit(&mut ledger, std::mem::replace(&mut requests, later)));
+        }
+        if ledger.health() != health {
+            health = ledger.health();
+            desk.answer([Answer::Health(health.clone())]);
+        }
+        if let Some(work) = ledger.poll_work() {
+            checkpoint = run(desk, work);
+        }
+        if is_last {
+            break;
         }
     }
-    let verdicts = ledger.commit(&batch);
-    for account in dropped {
-        ledger.forget(&account);
+    // The newest batch is known as durable. A checkpoint that is being synced is worth the wait: it is shorter than the next opening without it.
+    ledger.rest();
+    drop(checkpoint.map(JoinHandle::join));
+}
+
+/// Runs a checkpoint's last part beside the commits; where there is no thread for it, at once.
+fn run(desk: &Arc<Desk>, work: store::Work) -> Option<JoinHandle<()>> {
+    let thread = std::thread::Builder::new().name("checkpoint".into());
+    let there = Arc::clone(desk);
+    let spawned = thread.spawn(move || {
+        let done = work.run();
+        lock(&there.inbox).checkpoints.push(done);
+        there.arrived.notify_one();
+    });
+    spawned.ok()
+}
+
+/// How many requests make a batch.
+fn one_batch(requests: &[Request]) -> usize {
+    let mut values = 0;
+    let full = requests.iter().position(|request| {
+        values += values_in(request);
+        values > BATCH_VALUES_MAX
+    });
+    // At least one, however large.
+    full.map_or(requests.len(), |count| count.max(1))
+}
+
+fn values_in(request: &Request) -> usize {
+    match &request.operation {
+        Operation::Add(submission) => submission.amounts.len(),
+        Operation::Open(_) | Operation::End(_) => 0,
     }
-    let answer = |((connection, ticket), verdict)| Answer::Decided { connection, ticket, verdict };
-    answers.extend(waiting.into_iter().zip(verdicts).map(answer));
-    answers
+}
+
+fn commit(ledger: &mut Ledger, requests: Vec<Request>) -> Vec<Answer> {
+    let values = requests.iter().map(values_in).sum();
+    let (to, operations): (Vec<_>, Vec<_>) =
+        requests.into_iter().map(|Request { to, operation }| (to, operation)).unzip();
+    let outcomes = ledger.commit(now(), &operations);
+    let answers = to.into_iter().zip(outcomes).map(|(to, outcome)| Answer::Done { to, outcome });
+    answers.chain([Answer::Values(values)]).collect()
+}
+
+/// A clock before 1970 shows as 1970: times are evidence, not order.
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    Timestamp(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
 }
 
 /// A poisoned lock means that a holder panicked; what it guards are plain queues, valid at any

@@ -29,7 +29,7 @@ pub(crate) async fn drive(shard: Rc<Shard>, stream: TcpStream, id: ConnectionId)
     loop {
         flush(&shard, &stream, id);
         let (phase, unsent, reads, timeout) = {
-            let endpoint = shard.endpoint.borrow();
+            let mut endpoint = shard.endpoint.borrow_mut();
             let unsent = !endpoint.pending(id).is_empty();
             (endpoint.phase(id), unsent, endpoint.wants_bytes(id), endpoint.poll_timeout(id))
         };

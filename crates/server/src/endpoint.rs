@@ -8,12 +8,12 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Instant;
 
 use ddes_identity::{Grant, PublicKey, Role};
-use ddes_ledger::{AccountId, Opening, Refusal, Submission, Verdict};
+use ddes_ledger::{AccountId, AccountNumber, Opening, Operation, Outcome, Refusal, Submission, Verdict};
 use ddes_session::{Phase, Ticket, classic, v2};
 use ddes_wire::classic::text;
 use ddes_wire::frame::{Header, Opcode};
 use ddes_wire::v2::{Reason, Rejection, Status};
-use ddes_wire::{Amount, OverflowError, Sequence, SessionNumber, Standing};
+use ddes_wire::{Amount, Sequence, SessionNumber, Standing};
 use slab::Slab;
 
 pub use crate::notice::{Admitted, Notice, NoticeEvent, SessionView};
@@ -27,6 +27,10 @@ pub struct Config {
     pub connections_max: usize,
     /// Most connections of one address (of one /64 with IPv6) that have not proven an identity (rule P-23).
     pub unproven_max: usize,
+    /// Most values that wait for the ledger; beyond them nothing is read from any connection.
+    pub queued_values_max: usize,
+    /// The first number that no classic account of the ledger had.
+    pub classic_first: u64,
     /// The wires.
     pub profiles: Profiles,
 }
@@ -58,27 +62,11 @@ pub struct Claim {
 
 /// Work for the ledger, in order.
 #[derive(Debug)]
-pub enum Request {
-    /// Open a session of an account; where a ticket is given, tell [`Endpoint::handle_opening`].
-    Open {
-        /// Whose.
-        connection: ConnectionId,
-        /// Right to one answer, where one is awaited.
-        ticket: Option<Ticket>,
-        /// The account, which may be new.
-        account: AccountId,
-    },
-    /// Count values, then give the verdict to [`Endpoint::handle_verdict`].
-    Add {
-        /// Whose they are.
-        connection: ConnectionId,
-        /// Right to one answer.
-        ticket: Ticket,
-        /// The values.
-        submission: Submission,
-    },
-    /// Drop an account that ends with its session.
-    Forget(AccountId),
+pub struct Request {
+    /// Whose it is, and the right to one answer, through [`Endpoint::handle_outcome`]; nobody waits where there is none.
+    pub to: Option<(ConnectionId, Ticket)>,
+    /// What to do.
+    pub operation: Operation,
 }
 
 /// Why a connection is not taken.
@@ -121,7 +109,10 @@ pub struct Endpoint {
     /// How many connections of an address have not proven an identity.
     unproven: HashMap<IpAddr, usize>,
     /// The newest session of each identity that has one.
-    newest: HashMap<AccountId, ConnectionId>,
+    newest: HashMap<AccountNumber, ConnectionId>,
+    /// Values that wait for the ledger, and connections that are not read from because of them.
+    queued_values: usize,
+    held: Vec<ConnectionId>,
     work: VecDeque<(ConnectionId, Work)>,
     claims: VecDeque<Claim>,
     requests: VecDeque<Request>,
@@ -135,11 +126,13 @@ struct Connection {
     peer: SocketAddr,
     session: Session,
     admitted: Option<Admitted>,
-    account: Option<AccountId>,
+    account: Option<AccountNumber>,
     number: SessionNumber,
     standing: Standing,
     /// Counted in [`Endpoint::unproven`].
     is_unproven: bool,
+    /// Among [`Endpoint::held`].
+    is_held: bool,
 }
 
 impl Endpoint {
@@ -151,6 +144,8 @@ impl Endpoint {
             serial: 0,
             unproven: HashMap::new(),
             newest: HashMap::new(),
+            queued_values: 0,
+            held: Vec::new(),
             work: VecDeque::new(),
             claims: VecDeque::new(),
             requests: VecDeque::new(),
@@ -182,6 +177,7 @@ impl Endpoint {
             number: SessionNumber::NONE,
             standing: Standing::default(),
             is_unproven: true,
+            is_held: false,
         });
         self.notices.push_back(Notice { connection: id, peer, event: NoticeEvent::Connected });
         self.collect(now, id);
@@ -225,7 +221,8 @@ impl Endpoint {
                 let account = AccountId::Identity(*key.as_bytes());
                 connection.admitted = Some(admitted.clone());
                 let event = NoticeEvent::Admitted(Box::new(admitted));
-                self.requests.push_back(Request::Open { connection: id, ticket: Some(ticket), account });
+                self.requests
+                    .push_back(Request { to: Some((id, ticket)), operation: Operation::Open(account) });
                 self.notify(id, event);
                 self.prove(id);
             }
@@ -238,53 +235,81 @@ impl Endpoint {
         self.wakes.push_back(id);
     }
 
-    /// The ledger's answer to a [`Request::Open`] with a ticket. The newest session of an account is the only one.
-    pub fn handle_opening(
-        &mut self,
-        now: Instant,
-        id: ConnectionId,
-        ticket: Ticket,
-        account: AccountId,
-        opening: Result<Opening, OverflowError>,
-    ) {
-        if let Some(older) = self.newest.insert(account, id).filter(|older| *older != id) {
-            self.end(now, older, Order::Superseded);
-        }
-        let Some(connection) = self.connection_mut(id) else {
-            self.newest.remove(&account);
-            return;
-        };
-        let Session::V2(session) = &mut connection.session else { return };
-        match opening {
-            Ok(Opening { session: number, receipt }) => {
-                connection.account = Some(account);
-                connection.number = number;
-                connection.standing = receipt.standing();
-                let is_operator = connection.admitted.as_ref().is_some_and(|admitted| admitted.is_operator);
-                session.admit(now, ticket, number, receipt.standing(), is_operator);
-            }
-            // 2^64 sessions.
-            Err(OverflowError) => session.turn_away(now, ticket),
+    /// The ledger's answer to a [`Request`].
+    pub fn handle_outcome(&mut self, now: Instant, id: ConnectionId, ticket: Ticket, outcome: Outcome) {
+        match outcome {
+            Outcome::Opened(opening) => self.handle_opening(now, id, ticket, opening),
+            Outcome::Decided(verdict) => self.handle_verdict(now, id, ticket, verdict),
+            // Nobody waits for these.
+            Outcome::Ended(_) => {}
         }
         self.collect(now, id);
         self.wakes.push_back(id);
     }
 
-    /// The ledger's answer to a [`Request::Add`].
-    pub fn handle_verdict(&mut self, now: Instant, id: ConnectionId, ticket: Ticket, verdict: Verdict) {
+    /// The newest session of an account is the only one.
+    fn handle_opening(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        ticket: Ticket,
+        opening: Result<Opening, Refusal>,
+    ) {
+        if let Ok(Opening { account, .. }) = opening {
+            let older = self.newest.insert(account, id).filter(|older| *older != id);
+            if let Some(older) = older {
+                self.end(now, older, Order::Superseded);
+            }
+            if self.connection(id).is_none() {
+                self.newest.remove(&account);
+            }
+        }
         let Some(connection) = self.connection_mut(id) else { return };
-        if let Ok(receipt) = &verdict {
-            connection.standing = receipt.standing();
+        let Session::V2(session) = &mut connection.session else { return };
+        match opening {
+            Ok(Opening { account, session: number, proof }) => {
+                connection.account = Some(account);
+                connection.number = number;
+                connection.standing = proof.standing();
+                let is_operator = connection.admitted.as_ref().is_some_and(|admitted| admitted.is_operator);
+                session.admit(now, ticket, number, proof.standing(), is_operator);
+            }
+            Err(Refusal::Unavailable) => {
+                drop(ticket);
+                connection.session.order_end(now, Order::LedgerUnavailable);
+            }
+            // Its session numbers are used up.
+            Err(Refusal::Malformed | Refusal::Gap { .. } | Refusal::Superseded { .. }) => {
+                session.turn_away(now, ticket);
+            }
+        }
+    }
+
+    fn handle_verdict(&mut self, now: Instant, id: ConnectionId, ticket: Ticket, verdict: Verdict) {
+        let Some(connection) = self.connection_mut(id) else { return };
+        if let Ok(proof) = &verdict {
+            connection.standing = proof.standing();
         }
         match (&mut connection.session, verdict) {
-            (Session::Classic(session), Ok(receipt)) => session.settle(now, ticket, receipt.standing()),
+            (Session::Classic(session), Ok(proof)) => session.settle(now, ticket, proof.standing()),
             (Session::Classic(session), Err(_)) => session.refuse(now, ticket),
-            (Session::V2(session), Ok(receipt)) => session.settle(now, ticket, receipt.standing()),
+            (Session::V2(session), Ok(proof)) => session.settle(now, ticket, proof.standing()),
             (Session::V2(session), Err(refusal)) => session.refuse(now, ticket, refused(refusal)),
             (Session::Undecided(_) | Session::Gone, _) => {}
         }
-        self.collect(now, id);
-        self.wakes.push_back(id);
+    }
+
+    /// The ledger has done so many queued values.
+    pub fn handle_done_values(&mut self, count: usize) {
+        self.queued_values = self.queued_values.saturating_sub(count);
+        if self.queued_values <= self.config.queued_values_max {
+            for id in std::mem::take(&mut self.held) {
+                if let Some(connection) = self.connection_mut(id) {
+                    connection.is_held = false;
+                    self.wakes.push_back(id);
+                }
+            }
+        }
     }
 
     /// Ends every session but `except`.
@@ -312,11 +337,13 @@ impl Endpoint {
         }
         let connection = self.connections.remove(id.slot);
         match connection.account {
-            Some(account @ AccountId::Classic(_)) => self.requests.push_back(Request::Forget(account)),
-            Some(account @ AccountId::Identity(_)) if self.newest.get(&account) == Some(&id) => {
+            Some(account @ AccountNumber::Classic(_)) => {
+                self.requests.push_back(Request { to: None, operation: Operation::End(account) });
+            }
+            Some(account @ AccountNumber::Identity(_)) if self.newest.get(&account) == Some(&id) => {
                 self.newest.remove(&account);
             }
-            Some(AccountId::Identity(_)) | None => {}
+            Some(AccountNumber::Identity(_)) | None => {}
         }
     }
 
@@ -330,9 +357,15 @@ impl Endpoint {
         self.with(now, id, |session| session.sent(now, count));
     }
 
-    /// Whether to read from a connection just now.
-    pub fn wants_bytes(&self, id: ConnectionId) -> bool {
-        self.connection(id).is_some_and(|connection| connection.session.wants_bytes())
+    /// Whether to read from a connection just now. Where it is too much for the ledger, the connection is woken when it is not.
+    pub fn wants_bytes(&mut self, id: ConnectionId) -> bool {
+        let is_full = self.queued_values > self.config.queued_values_max;
+        let Some(connection) = self.connection_mut(id) else { return false };
+        let wants = connection.session.wants_bytes();
+        if wants && is_full && !std::mem::replace(&mut connection.is_held, true) {
+            self.held.push(id);
+        }
+        wants && !is_full
     }
 
     /// How far a connection has come.
@@ -460,15 +493,18 @@ impl Endpoint {
                 let first_seq = connection.standing.last_seq.forward(1).ok()?;
                 let request = connection.submit(ticket, first_seq, vec![amount])?;
                 self.requests.push_back(request);
+                self.queued_values += 1;
                 NoticeEvent::Received { first: amount, count: 1 }
             }
             classic::Event::TokenShared => {
-                let account = AccountId::Classic(id.serial);
+                // Serials begin with 1.
+                let number = self.config.classic_first + id.serial - 1;
                 let connection = self.connection_mut(id)?;
-                connection.account = Some(account);
+                connection.account = Some(AccountNumber::Classic(number));
                 // The only session of its account.
                 connection.number = SessionNumber::new(1);
-                self.requests.push_back(Request::Open { connection: id, ticket: None, account });
+                let operation = Operation::Open(AccountId::Classic(number));
+                self.requests.push_back(Request { to: None, operation });
                 NoticeEvent::TokenShared
             }
             classic::Event::Ended(end) => {
@@ -499,6 +535,7 @@ impl Endpoint {
                 let (first, count) = (*amounts.first()?, amounts.len());
                 let request = self.connection_mut(id)?.submit(ticket, first_seq, amounts)?;
                 self.requests.push_back(request);
+                self.queued_values += count;
                 NoticeEvent::Received { first, count }
             }
             v2::Event::Answered(answer) => NoticeEvent::ResultSent { status: answer.status, sum: answer.sum },
@@ -515,7 +552,7 @@ impl Connection {
     fn submit(&self, ticket: Ticket, first_seq: Sequence, amounts: Vec<Amount>) -> Option<Request> {
         let (account, session) = (self.account?, self.number);
         let submission = Submission { account, session, first_seq, amounts };
-        Some(Request::Add { connection: self.id, ticket, submission })
+        Some(Request { to: Some((self.id, ticket)), operation: Operation::Add(submission) })
     }
 }
 
@@ -525,6 +562,7 @@ fn refused(refusal: Refusal) -> v2::Refused {
         Refusal::Gap { .. } => v2::Refused::Gap,
         Refusal::Malformed => v2::Refused::Malformed,
         Refusal::Superseded { .. } => v2::Refused::Superseded,
+        Refusal::Unavailable => v2::Refused::Unavailable,
     }
 }
 

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ddes_ledger::Ledger;
+use ddes_ledger::{Health, Ledger, Totals};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -44,7 +44,9 @@ pub struct Options {
 }
 
 /// A bound server, not yet running.
+#[derive(Debug)]
 pub struct Server {
+    ledger: Ledger,
     listener: TcpListener,
     options: Options,
     commands: mpsc::Receiver<Command>,
@@ -65,13 +67,19 @@ pub enum Report {
     Session(Notice),
     /// A list of who may connect is at fault; what it says otherwise holds.
     Access(String),
+    /// The ledger can be written again, or no more. After a failure the server stops.
+    Ledger(Health),
+    /// A checkpoint of the ledger could not be made: opening takes longer, and nothing else.
+    Checkpoint(io::Error),
 }
 
 /// How a server stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stopped {
     /// Connections that were cut because stopping took too long.
     pub cut: usize,
+    /// Why the ledger could not be written any more, where that is why it stopped.
+    pub failure: Option<String>,
 }
 
 #[derive(Debug)]
@@ -79,6 +87,7 @@ enum Command {
     Stop,
     End { serial: Option<u64>, ended: oneshot::Sender<usize> },
     Sessions(oneshot::Sender<Vec<SessionView>>),
+    Totals(oneshot::Sender<Totals>),
 }
 
 impl Handle {
@@ -97,6 +106,13 @@ impl Handle {
         answer.await.unwrap_or(0)
     }
 
+    /// Over all accounts of the ledger; `None` if the server is gone.
+    pub async fn totals(&self) -> Option<Totals> {
+        let (totals, answer) = oneshot::channel();
+        self.commands.send(Command::Totals(totals)).await.ok()?;
+        answer.await.ok()
+    }
+
     /// All sessions, in no particular order.
     pub async fn sessions(&self) -> Vec<SessionView> {
         let (sessions, answer) = oneshot::channel();
@@ -109,7 +125,7 @@ impl Handle {
 
 impl Server {
     /// Takes the address.
-    pub fn bind(options: Options) -> io::Result<Self> {
+    pub fn bind(options: Options, ledger: Ledger) -> io::Result<Self> {
         let socket = socket2::Socket::new(
             socket2::Domain::for_address(options.listen),
             socket2::Type::STREAM,
@@ -120,7 +136,7 @@ impl Server {
         socket.listen(BACKLOG)?;
         socket.set_nonblocking(true)?;
         let (sender, commands) = mpsc::channel(COMMANDS_MAX);
-        Ok(Self { listener: socket.into(), options, commands, handle: Handle { commands: sender } })
+        Ok(Self { ledger, listener: socket.into(), options, commands, handle: Handle { commands: sender } })
     }
 
     /// The address taken.
@@ -135,18 +151,22 @@ impl Server {
 
     /// Serves on this thread until stopped. `observe` is called for every report and must not
     /// block.
-    pub fn run(self, observe: impl FnMut(Report) + 'static) -> io::Result<Stopped> {
+    pub fn run(mut self, observe: impl FnMut(Report) + 'static) -> io::Result<Stopped> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             // The handshake pool: work beyond it queues, bounded by the connections.
             .max_blocking_threads(std::thread::available_parallelism().map_or(1, usize::from))
             .build()?;
-        let clerk = Clerk::start(Ledger::in_memory())?;
+        let mut config = self.options.endpoint.clone();
+        config.classic_first = self.ledger.classic_next();
+        let clerk = Clerk::start(std::mem::take(&mut self.ledger))?;
         let shard = Rc::new(Shard {
-            endpoint: RefCell::new(Endpoint::new(self.options.endpoint.clone())),
+            endpoint: RefCell::new(Endpoint::new(config)),
             buffer: RefCell::new(vec![0; READ_BYTES_MAX].into()),
             wakes: RefCell::default(),
             emptied: Notify::new(),
+            failure: RefCell::default(),
+            failed: Notify::new(),
             desk: clerk.desk(),
             observe: RefCell::new(Box::new(observe)),
             door: RefCell::new(Doorkeeper::new(self.options.access.clone())),
@@ -175,6 +195,7 @@ impl Server {
                     Some(command) => shard.obey(command),
                 },
                 _ = access.tick() => shard.revoke(),
+                () = shard.failed.notified() => break,
             }
         }
         drop(listener);
@@ -192,7 +213,7 @@ impl Server {
         };
         // Late or not: what is left is counted and cut.
         drop(tokio::time::timeout(self.options.drain, drained).await);
-        Ok(Stopped { cut: shard.endpoint.borrow().len() })
+        Ok(Stopped { cut: shard.endpoint.borrow().len(), failure: shard.failure.take() })
     }
 }
 
@@ -202,6 +223,9 @@ pub(crate) struct Shard {
     pub(crate) buffer: RefCell<Box<[u8]>>,
     wakes: RefCell<HashMap<ConnectionId, Rc<Notify>>>,
     emptied: Notify,
+    /// Why the ledger cannot be written any more.
+    failure: RefCell<Option<String>>,
+    failed: Notify,
     desk: Arc<Desk>,
     observe: RefCell<Box<dyn FnMut(Report)>>,
     door: RefCell<Doorkeeper>,
@@ -276,6 +300,7 @@ impl Shard {
         // Who asked may be gone; nothing is owed then.
         match command {
             Command::Stop => {}
+            Command::Totals(question) => self.desk.ask(question),
             Command::Sessions(sessions) => {
                 drop(sessions.send(self.endpoint.borrow().sessions().collect()));
             }
@@ -308,18 +333,27 @@ async fn run(shard: Rc<Shard>, id: ConnectionId, work: Work) {
 async fn answer(shard: Rc<Shard>) {
     loop {
         let answers = shard.desk.answers().await;
+        let mut reports = Vec::new();
         shard.act(|endpoint, now| {
             for answer in answers {
                 match answer {
-                    Answer::Opened { connection, ticket, account, opening } => {
-                        endpoint.handle_opening(now, connection, ticket, account, opening);
+                    Answer::Done { to: Some((connection, ticket)), outcome } => {
+                        endpoint.handle_outcome(now, connection, ticket, outcome);
                     }
-                    Answer::Decided { connection, ticket, verdict } => {
-                        endpoint.handle_verdict(now, connection, ticket, verdict);
-                    }
+                    Answer::Done { to: None, .. } => {}
+                    Answer::Values(count) => endpoint.handle_done_values(count),
+                    Answer::Health(health) => reports.push(Report::Ledger(health)),
+                    Answer::Checkpoint(error) => reports.push(Report::Checkpoint(error)),
                 }
             }
         });
+        for report in reports {
+            if let Report::Ledger(Health::Failed(why)) = &report {
+                *shard.failure.borrow_mut() = Some(why.clone());
+                shard.failed.notify_one();
+            }
+            (shard.observe.borrow_mut())(report);
+        }
     }
 }
 

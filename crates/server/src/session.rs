@@ -55,6 +55,8 @@ pub enum Order {
     Superseded,
     /// The identity is no longer authorized.
     NotAuthorized,
+    /// Its session cannot be made durable.
+    LedgerUnavailable,
 }
 
 /// An exponentiation, to be run on any thread.
@@ -187,7 +189,8 @@ impl Session {
         match self {
             Self::Classic(session) => session.order_end(now, order.classic()),
             Self::V2(session) => {
-                let at_once = matches!(order, Order::Superseded | Order::NotAuthorized);
+                let at_once =
+                    matches!(order, Order::Superseded | Order::NotAuthorized | Order::LedgerUnavailable);
                 session.order_end(now, order.v2(), at_once);
             }
             Self::Undecided(_) | Self::Gone => {}
@@ -287,6 +290,7 @@ impl Order {
             Self::ClassicEndAll => classic::Reason::EndAll,
             // Only the first of these: the others need an identity.
             Self::Operator | Self::Superseded | Self::NotAuthorized => classic::Reason::Operator,
+            Self::LedgerUnavailable => classic::Reason::LedgerUnavailable,
         }
     }
 
@@ -296,6 +300,8 @@ impl Order {
             Self::Operator | Self::ClassicEndAll => ddes_wire::v2::Reason::Operator,
             Self::Superseded => ddes_wire::v2::Reason::Superseded,
             Self::NotAuthorized => ddes_wire::v2::Reason::NotAuthorized,
+            // A bound is reached that time may lift.
+            Self::LedgerUnavailable => ddes_wire::v2::Reason::TooMany,
         }
     }
 }

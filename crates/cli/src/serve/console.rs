@@ -78,6 +78,8 @@ impl Console {
         let notice = match report {
             Report::Session(notice) => notice,
             Report::Access(fault) => return screen.show(&lines::access_fault(fault)),
+            Report::Ledger(health) => return screen.show(&lines::ledger_health(health)),
+            Report::Checkpoint(error) => return screen.show(&lines::ledger_checkpoint(error)),
         };
         let routine = matches!(
             notice.event,
@@ -119,7 +121,12 @@ impl Console {
                     screen.show(&lines::session(now, view));
                 }
             }
-            ["totals"] => screen.show(&lines::totals(&self.handle.sessions().await)),
+            ["totals"] => {
+                let sessions = self.handle.sessions().await.len();
+                if let Some(totals) = self.handle.totals().await {
+                    screen.show(&lines::totals(sessions, &totals));
+                }
+            }
             ["end", "all"] => screen.show(&lines::ended(self.handle.end(None).await)),
             ["end", id] => match id.trim_start_matches('#').parse() {
                 Ok(serial) => screen.show(&lines::ended(self.handle.end(Some(serial)).await)),

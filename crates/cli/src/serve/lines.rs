@@ -1,8 +1,11 @@
 //! What the server says: the original's bracketed lines, and the same as JSON.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Instant;
 
+use ddes_ledger::store::Damage;
+use ddes_ledger::{Health, Opened, Totals};
 use ddes_server::endpoint::{Admitted, Notice, NoticeEvent, SessionView};
 use ddes_session::classic::{End, Fault, Reason};
 use ddes_session::v2;
@@ -104,14 +107,78 @@ pub(super) fn session(now: Instant, view: &SessionView) -> Line {
         .with("sum", number(&view.sum))
 }
 
-pub(super) fn totals(sessions: &[SessionView]) -> Line {
-    let count: u64 = sessions.iter().map(|view| view.count).sum();
-    let sum = sessions.iter().try_fold(0_i128, |sum, view| sum.checked_add(view.sum.get()));
-    let sum = sum.map_or("beyond 2^127".to_owned(), |sum| sum.to_string());
-    Line::new("totals", format!("[TOTALS] {} sessions, {count} integers, sum {sum}", sessions.len()))
-        .with("sessions", sessions.len())
-        .with("count", count)
-        .with("sum", sum)
+/// Over all accounts, as the course asks.
+pub(super) fn totals(sessions: usize, totals: &Totals) -> Line {
+    let mut text = format!(
+        "[TOTALS] {} accounts, {sessions} connected, {} integers, sum {}",
+        totals.accounts, totals.count, totals.sum
+    );
+    if let (Some((min, max)), Some(mean)) = (totals.extremes(), totals.mean()) {
+        text.push_str(&format!(", mean {mean}, least {min}, greatest {max}"));
+    }
+    Line::new("totals", text)
+        .with("sessions", sessions)
+        .with("accounts", totals.accounts)
+        .with("count", number(&totals.count))
+        .with("sum", number(&totals.sum))
+        .with("mean", totals.mean())
+        .with("min", totals.extremes().map(|(min, _)| min.to_string()))
+        .with("max", totals.extremes().map(|(_, max)| max.to_string()))
+}
+
+pub(super) fn ledger(path: &Path, totals: &Totals, opened: &Opened) -> Line {
+    let text = if opened.is_new {
+        format!("[LEDGER] {}: new", path.display())
+    } else {
+        let Totals { accounts, count, .. } = totals;
+        format!("[LEDGER] {}: {accounts} accounts, {count} integers, batch {}", path.display(), opened.batch)
+    };
+    Line::new("ledger", text)
+        .with("path", path.display().to_string())
+        .with("new", opened.is_new)
+        .with("accounts", totals.accounts)
+        .with("count", number(&totals.count))
+        .with("batch", opened.batch)
+        .with("checkpoint", opened.checkpoint)
+}
+
+pub(super) fn ledger_in_memory() -> Line {
+    Line::new("ledger", "[LEDGER] In memory: totals end with this server.").with("path", "memory")
+}
+
+/// No harm was done, and an operator may want to know.
+pub(super) fn ledger_torn(batch: u64) -> Line {
+    let text = format!(
+        "[LEDGER] A batch after batch {batch} was torn by a crash; nobody had been told that it counts."
+    );
+    Line::new("ledger_torn", text).with("batch", batch)
+}
+
+pub(super) fn ledger_note(damage: &Damage) -> Line {
+    Line::new("ledger_note", format!("[LEDGER] {damage}"))
+        .with("file", damage.file.clone())
+        .with("offset", damage.offset)
+        .with("batch", damage.batch)
+        .with("why", damage.why.clone())
+}
+
+pub(super) fn ledger_health(health: &Health) -> Line {
+    let (state, text) = match health {
+        Health::Good => ("good", "[LEDGER] There is room again: integers are counted.".to_owned()),
+        Health::Full => (
+            "full",
+            "[LEDGER] The disk is full: nothing is counted until there is room. Clients are told, and try again.".to_owned(),
+        ),
+        Health::Failed(why) => ("failed", format!("[LEDGER] The disk failed: {why}. The server stops.")),
+    };
+    Line::new("ledger_health", text).with("state", state)
+}
+
+pub(super) fn ledger_checkpoint(error: &std::io::Error) -> Line {
+    let text = format!(
+        "[LEDGER] A checkpoint could not be made: {error}. Nothing is lost; the next start takes longer."
+    );
+    Line::new("ledger_checkpoint", text).with("error", error.to_string())
 }
 
 /// One notice is one line or two, as in the original.

@@ -1,5 +1,6 @@
 //! `ddes serve`.
 
+pub(crate) mod books;
 mod console;
 mod lines;
 
@@ -32,6 +33,9 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// must not hold the server.
 const NOTICES_MAX: usize = 4096;
 
+/// Values that wait for the ledger, 16 bytes each; beyond them nothing is read.
+const QUEUED_VALUES_MAX: usize = 1 << 20;
+
 pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     if args.classic {
         screen::warn_of_classic();
@@ -54,8 +58,9 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
         screen::warn_of_ddes(args.output.quiet);
     }
     let access = if args.allow_any { Access::Any } else { Access::Listed(home.lists()) };
-    let server =
-        Server::bind(options(args, key, suites, access)).map_err(|error| cannot_listen(args, &error))?;
+    let (ledger, about_ledger) = books::open(args, &home)?;
+    let server = Server::bind(options(args, key, suites, access), ledger)
+        .map_err(|error| cannot_listen(args, &error))?;
     let address = server.local_addr().map_err(|error| cannot_listen(args, &error))?;
     let (mut prompt, mut screen) = open_screen(args)?;
     // For programs the first line is the address.
@@ -64,6 +69,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     }
     screen.show(&lines::listening(address, args));
     screen.show(&lines::server_key(&fingerprint, key_is_new));
+    about_ledger.iter().for_each(|line| screen.show(line));
     if !args.allow_any {
         screen.show(&lines::access(&home));
     }
@@ -96,9 +102,14 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     });
     let outcome = outcome.map_err(|error| Failure::system("the server cannot run", &error));
     // The console is gone only if it could not start, and says so below.
-    stopped.send(outcome.as_ref().ok().copied()).unwrap_or_else(drop);
+    stopped.send(outcome.as_ref().ok().cloned()).unwrap_or_else(drop);
     console.join().map_err(|_| Failure::new(Code::No, "the console failed"))???;
-    outcome.map(drop)
+    match outcome?.failure {
+        None => Ok(()),
+        Some(why) => Err(Failure::new(Code::No, format!("the ledger cannot be written any more: {why}"))
+            .cause("the disk failed; what was acknowledged is on it, as far as it keeps its word")
+            .next("look at the disk, then: ddes ledger verify, and ddes serve")),
+    }
 }
 
 fn options(args: &ServeArgs, key: SigningKey, suites: Vec<Suite>, access: Access) -> Options {
@@ -118,6 +129,9 @@ fn options(args: &ServeArgs, key: SigningKey, suites: Vec<Suite>, access: Access
         endpoint: Config {
             connections_max: args.max_connections as usize,
             unproven_max: args.max_unproven as usize,
+            queued_values_max: QUEUED_VALUES_MAX,
+            // The ledger knows.
+            classic_first: 0,
             profiles: Profiles { v2: Arc::new(v2), classic },
         },
         access,
