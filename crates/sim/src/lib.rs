@@ -10,6 +10,8 @@ mod disk;
 mod link;
 mod model;
 mod network;
+#[cfg(test)]
+mod openings;
 mod outbox;
 mod plan;
 mod power;
