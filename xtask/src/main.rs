@@ -1,10 +1,11 @@
-//! The project's chores: `cargo xtask test`, `tidy`, `bench`, `circuits`, `faults`, `instructions`, `fuzz`. Knows none of our crates' insides.
+//! The project's chores: `cargo xtask test`, `tidy`, `bench`, `circuits`, `faults`, `sim`, `instructions`, `fuzz`. Knows none of our crates' insides.
 
 mod bench;
 mod faults;
 mod fuzz;
 mod instructions;
 mod shell;
+mod sim;
 mod test;
 mod tidy;
 
@@ -18,6 +19,8 @@ usage: cargo xtask COMMAND
   bench WHAT [--short] ddes beside its peers; `bench help` lists what there is
   circuits COMMAND     search | list | write: logic circuits for the S-boxes
   faults [--short]     1 to 100,000 sent by a client that is killed and cut off at random
+  sim --seeds N [--from SEED] | --seed SEED | --short | --mutants
+                       a world of clients, server and ledger with every fault, from a seed
   instructions         callgrind's counts under several secrets: they must be the same
   fuzz [TARGET] [--secs N]  each fuzz target for 10 minutes; needs the nightly compiler";
 
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
         }
         ["instructions"] => instructions::run(),
         ["faults", ref rest @ ..] => faults::run(rest),
+        ["sim", ref rest @ ..] => sim::run(rest),
         ["fuzz", ref rest @ ..] => fuzz::run(rest),
         _ => Err(USAGE.to_owned()),
     };

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::shell::{self, python};
 use crate::tidy;
-use crate::{bench, faults};
+use crate::{bench, faults, sim};
 
 /// A step's name, and what it does.
 type Step = (&'static str, fn() -> Result<(), String>);
@@ -31,6 +31,7 @@ const STEPS: &[Step] = &[
         shell::run("cargo", &["test", "--workspace"], &[("DDES_PEER_PYTHON", &python()?)])
     }),
     ("faults", || faults::run(&["--short"])),
+    ("sim", || sim::run(&["--short"])),
     // Whether the benchmarks run, not what they measure.
     ("bench", || {
         bench::run(&["classic", "--short"])?;
