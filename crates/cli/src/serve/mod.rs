@@ -18,6 +18,7 @@ use ddes_server::{Access, Options, Report, Server};
 use ddes_session::{classic, v2};
 use ddes_wire::v2::Suite;
 use tokio::sync::{mpsc, oneshot};
+use zeroize::Zeroizing;
 
 use crate::args::{GroupName, ServeArgs, SuiteName};
 use crate::failure::{Code, Failure};
@@ -44,11 +45,6 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
         screen::warn_of_any();
     }
     let home = Home::find(&args.home)?;
-    let encrypted = |path: &Path| {
-        Err(Failure::new(Code::Identity, format!("the server's key {} has a passphrase", path.display()))
-            .cause("a server starts without anybody to ask")
-            .next(format!("ssh-keygen -p -N '' -f {}", path.display())))
-    };
     let (key, key_is_new) = home.key_or_new(&home.server_key(), "ddes server", encrypted)?;
     let fingerprint = key.public().fingerprint();
     let suites: Vec<SuiteName> =
@@ -110,6 +106,12 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
             .cause("the disk failed; what was acknowledged is on it, as far as it keeps its word")
             .next("look at the disk, then: ddes ledger verify, and ddes serve")),
     }
+}
+
+fn encrypted(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    Err(Failure::new(Code::Identity, format!("the server's key {} has a passphrase", path.display()))
+        .cause("a server starts without anybody to ask")
+        .next(format!("ssh-keygen -p -N '' -f {}", path.display())))
 }
 
 fn options(args: &ServeArgs, key: SigningKey, suites: Vec<Suite>, access: Access) -> Options {
