@@ -291,9 +291,6 @@ impl ClientSession {
     /// `count` bytes of [`Self::pending`] went out.
     pub fn sent(&mut self, now: Instant, count: usize) {
         self.outbound.sent(now, count);
-        if let (State::Keyed(keyed), true) = (&mut self.state, self.outbound.is_empty()) {
-            keyed.link.sealer.rest();
-        }
     }
 
     /// What happened, oldest first.

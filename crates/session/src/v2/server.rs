@@ -304,9 +304,6 @@ impl ServerSession {
     /// `count` bytes of [`Self::pending`] went out.
     pub fn sent(&mut self, now: Instant, count: usize) {
         self.outbound.sent(now, count);
-        if let (State::Open(open), true) = (&mut self.state, self.outbound.is_empty()) {
-            open.link.sealer.rest();
-        }
         self.advance(now);
     }
 
@@ -391,16 +388,44 @@ impl ServerSession {
 
     /// The ledger counted the submission of `ticket`, durably.
     pub fn settle(&mut self, now: Instant, ticket: Ticket, standing: Standing) {
-        self.decide(now, ticket, Ok(standing));
+        self.note(ticket, Ok(standing));
+        self.tell(now);
     }
 
     /// The ledger did not count the submission of `ticket`.
     pub fn refuse(&mut self, now: Instant, ticket: Ticket, refused: Refused) {
-        match refused {
-            Refused::Gap => self.decide(now, ticket, Err(Status::Gap)),
-            Refused::Malformed => self.decide(now, ticket, Err(Status::Malformed)),
-            Refused::Unavailable => self.decide(now, ticket, Err(Status::Unavailable)),
-            Refused::Superseded => self.order_end(now, Reason::Superseded, true),
+        if refused == Refused::Superseded {
+            return self.order_end(now, Reason::Superseded, true);
+        }
+        self.note(ticket, Err(refused));
+        self.tell(now);
+    }
+
+    /// The ledger's verdict on the submission of `ticket`; [`Self::tell`] tells the client, of several at once.
+    pub fn note(&mut self, ticket: Ticket, verdict: Result<Standing, Refused>) {
+        let number = ticket.redeem();
+        let State::Open(open) = &mut self.state else { return };
+        let verdict = verdict.map_err(|refused| match refused {
+            Refused::Gap => Status::Gap,
+            Refused::Malformed => Status::Malformed,
+            // A session that is superseded ends, and says so there.
+            Refused::Unavailable | Refused::Superseded => Status::Unavailable,
+        });
+        if let Some(waiting) = open.waiting.iter_mut().find(|waiting| waiting.ticket == number) {
+            waiting.verdict = Some(verdict);
+        }
+    }
+
+    /// Tells the client what was noted.
+    pub fn tell(&mut self, now: Instant) {
+        self.flush_answers(now);
+        self.advance(now);
+    }
+
+    /// No burst is under way: keeps no keystream.
+    pub fn rest(&mut self) {
+        if let State::Open(open) = &mut self.state {
+            open.link.rest();
         }
     }
 
@@ -543,45 +568,33 @@ impl ServerSession {
         Ok(())
     }
 
-    fn decide(&mut self, now: Instant, ticket: Ticket, verdict: Result<Standing, Status>) {
-        let number = ticket.redeem();
-        let State::Open(open) = &mut self.state else { return };
-        if let Some(waiting) = open.waiting.iter_mut().find(|waiting| waiting.ticket == number) {
-            waiting.verdict = Some(verdict);
-        }
-        self.flush_answers(now);
-        self.advance(now);
-    }
-
-    /// A 40 for each submission decided, in the order in which they came.
+    /// 40s in the order of the submissions decided: one for all that were counted together, since `last_seq` covers them (P-12), and one for each refusal.
     fn flush_answers(&mut self, now: Instant) {
         let State::Open(open) = &mut self.state else { return };
-        let mut failed = None;
+        let mut answers = Vec::new();
         while let Some(verdict) = open.waiting.front().and_then(|waiting| waiting.verdict) {
             open.waiting.pop_front();
             let status = match verdict {
                 Ok(standing) => {
                     open.standing = standing;
                     open.idle_at = now + self.config.idle;
+                    if answers.last().is_some_and(|last: &Answer| last.status == Status::Applied) {
+                        answers.pop();
+                    }
                     Status::Applied
                 }
                 Err(status) => status,
             };
-            let answer = open.answer(status);
-            match self.outbound.push_record(
-                now,
-                &mut open.link.sealer,
-                Opcode::EncryptedResult,
-                &answer.encode(),
-            ) {
+            answers.push(open.answer(status));
+        }
+        for answer in answers {
+            let sealer = &mut open.link.sealer;
+            match self.outbound.push_record(now, sealer, Opcode::EncryptedResult, &answer.encode()) {
                 Ok(()) => self.events.push_back(Event::Answered(answer)),
-                Err(error) => failed = Some(error),
+                Err(error) => return self.end(now, End::Fault(error.into())),
             }
         }
-        match failed {
-            Some(error) => self.end(now, End::Fault(error.into())),
-            None => self.leave(now),
-        }
+        self.leave(now);
     }
 
     /// Ends a session that is to end once nothing waits for the ledger any more.
