@@ -29,6 +29,8 @@ pub struct Config {
     pub unproven_max: usize,
     /// Most values that wait for the ledger; beyond them nothing is read from any connection.
     pub queued_values_max: usize,
+    /// Whether to tell of each integer and each sum: somebody looks at them.
+    pub tells_values: bool,
     /// The first number that no classic account of the ledger had.
     pub classic_first: u64,
     /// The wires.
@@ -503,6 +505,9 @@ impl Endpoint {
     }
 
     fn notify(&mut self, id: ConnectionId, event: NoticeEvent) {
+        if event.is_of_values() && !self.config.tells_values {
+            return;
+        }
         if let Some(peer) = self.connection(id).map(|connection| connection.peer) {
             self.notices.push_back(Notice { connection: id, peer, event });
         }

@@ -81,8 +81,6 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
         notices: received,
         dropped: Arc::clone(&dropped),
         stopped: when_stopped,
-        values_shown: screen.is_live(),
-        quiet: args.output.quiet,
     };
     let console = thread::Builder::new()
         .name("console".into())
@@ -132,6 +130,8 @@ fn options(args: &ServeArgs, key: SigningKey, suites: Vec<Suite>, access: Access
             connections_max: args.max_connections as usize,
             unproven_max: args.max_unproven as usize,
             queued_values_max: QUEUED_VALUES_MAX,
+            // To a person at the terminal; they are kept out of logs.
+            tells_values: screen::is_interactive() && !args.output.json && !args.output.quiet,
             // The ledger knows.
             classic_first: 0,
             profiles: Profiles { v2: Arc::new(v2), classic },

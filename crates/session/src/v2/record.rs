@@ -40,6 +40,8 @@ pub struct Opener(Direction);
 pub(super) struct Link {
     pub(super) sealer: Sealer,
     opener: Opener,
+    /// Memory for the next plaintext; an idle session keeps none.
+    scratch: Zeroizing<Vec<u8>>,
 }
 
 #[derive(Debug)]
@@ -119,20 +121,33 @@ impl Opener {
 
 impl Link {
     pub(super) fn new(function: Function, outwards: Key, inwards: Key) -> Self {
-        Self { sealer: Sealer::new(function, outwards), opener: Opener::new(function, inwards) }
+        let (sealer, opener) = (Sealer::new(function, outwards), Opener::new(function, inwards));
+        Self { sealer, opener, scratch: Zeroizing::default() }
     }
 
     pub(super) fn rest(&mut self) {
         self.sealer.rest();
         self.opener.rest();
+        self.scratch = Zeroizing::default();
     }
 
-    /// The plaintext of a frame, wiped on drop: it may hold the session token.
+    /// The plaintext of a frame, wiped on drop: it may hold the session token. [`Self::keep`] takes its memory back.
     pub(super) fn open(&mut self, frame: Frame<'_>) -> Result<Zeroizing<Vec<u8>>, RecordError> {
-        let mut body = Zeroizing::new(frame.body.to_vec());
+        let mut body = std::mem::take(&mut self.scratch);
+        body.clear();
+        if body.capacity() < frame.body.len() {
+            // Never grown in place: that would leave a copy of what was in it.
+            body = Zeroizing::new(Vec::with_capacity(frame.body.len()));
+        }
+        body.extend_from_slice(frame.body);
         let length = self.opener.open(frame.header, &mut body)?.len();
         body.truncate(length);
         Ok(body)
+    }
+
+    /// A plaintext that was dealt with.
+    pub(super) fn keep(&mut self, plaintext: Zeroizing<Vec<u8>>) {
+        self.scratch = plaintext;
     }
 }
 

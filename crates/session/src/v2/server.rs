@@ -411,7 +411,10 @@ impl ServerSession {
             // A session that is superseded ends, and says so there.
             Refused::Unavailable | Refused::Superseded => Status::Unavailable,
         });
-        if let Some(waiting) = open.waiting.iter_mut().find(|waiting| waiting.ticket == number) {
+        // Tickets are numbered without a gap.
+        let at = open.waiting.front().and_then(|first| number.checked_sub(first.ticket));
+        let waiting = at.and_then(|at| open.waiting.get_mut(usize::try_from(at).ok()?));
+        if let Some(waiting) = waiting.filter(|waiting| waiting.ticket == number) {
             waiting.verdict = Some(verdict);
         }
     }
@@ -422,11 +425,15 @@ impl ServerSession {
         self.advance(now);
     }
 
-    /// No burst is under way: keeps no keystream.
+    /// No burst is under way: keeps neither keystream nor buffers.
     pub fn rest(&mut self) {
         if let State::Open(open) = &mut self.state {
             open.link.rest();
+            open.waiting.shrink_to(0);
         }
+        self.inbound.rest();
+        self.outbound.rest();
+        self.events.shrink_to(0);
     }
 
     /// Ends the session from this side: at once, or after the ledger's answers where some are awaited.
@@ -706,7 +713,9 @@ impl Open {
         match Opcode::from_number(opcode) {
             Some(Opcode::EncryptedData) => {
                 let plaintext = self.link.open(frame).map_err(|error| fault(error.into()))?;
-                self.handle_data(config.values_max, &plaintext, events, tickets).map_err(fault)
+                self.handle_data(config.values_max, &plaintext, events, tickets).map_err(fault)?;
+                self.link.keep(plaintext);
+                Ok(())
             }
             Some(Opcode::Disconnect) => {
                 let plaintext = self.link.open(frame).map_err(|error| fault(error.into()))?;
