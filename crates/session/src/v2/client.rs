@@ -278,7 +278,10 @@ impl ClientSession {
                 self.end(ClientEnd::Fault(error.into()));
             }
             // The session ended while the work ran.
-            (_, Outcome::Started(..) | Outcome::Finished(_) | Outcome::Responded(_)) => {}
+            (
+                _,
+                Outcome::Started(..) | Outcome::Finished(_) | Outcome::Responded(_) | Outcome::Verified(_),
+            ) => {}
         }
         self.advance(now);
     }

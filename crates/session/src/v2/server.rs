@@ -108,6 +108,8 @@ enum State {
         deadline: Instant,
     },
     AwaitProof(Box<AwaitProof>),
+    /// Message 4 is being verified.
+    Verifying(Box<AwaitProof>),
     /// The identity is proven; the ledger opens its session.
     Opening(Box<Opening>),
     Open(Box<Open>),
@@ -189,6 +191,7 @@ impl ServerSession {
             State::AwaitHello(_)
             | State::Answering { .. }
             | State::AwaitProof(_)
+            | State::Verifying(_)
             | State::Opening(_)
             | State::Open(_) => !self.at_end && self.inbound.has_room() && self.outbound.has_room(),
         }
@@ -230,7 +233,9 @@ impl ServerSession {
         }
         let is_due = self.state_timeout().is_some_and(|at| at <= now);
         match &mut self.state {
-            State::AwaitHello(_) | State::Answering { .. } | State::AwaitProof(_) if is_due => {
+            State::AwaitHello(_) | State::Answering { .. } | State::AwaitProof(_) | State::Verifying(_)
+                if is_due =>
+            {
                 self.end(now, End::Fault(Fault::HandshakeTimeout));
             }
             State::Open(open) if is_due => {
@@ -242,6 +247,7 @@ impl ServerSession {
             State::AwaitHello(_)
             | State::Answering { .. }
             | State::AwaitProof(_)
+            | State::Verifying(_)
             | State::Opening(_)
             | State::Open(_)
             | State::Draining { .. }
@@ -256,6 +262,7 @@ impl ServerSession {
             State::AwaitHello(_)
             | State::Answering { .. }
             | State::AwaitProof(_)
+            | State::Verifying(_)
             | State::Opening(_)
             | State::Draining { .. }
             | State::Done => None,
@@ -274,10 +281,8 @@ impl ServerSession {
 
     /// The result of [`Self::poll_work`].
     pub fn handle_done(&mut self, now: Instant, done: Done) {
-        // Only this work is ever ours.
-        let Outcome::Responded(outcome) = done.0 else { return };
-        match (std::mem::replace(&mut self.state, State::Done), outcome) {
-            (State::Answering { suite, token, deadline }, Ok(response)) => {
+        match (std::mem::replace(&mut self.state, State::Done), done.0) {
+            (State::Answering { suite, token, deadline }, Outcome::Responded(Ok(response))) => {
                 match self.answer(now, suite, &response) {
                     Ok(link) => {
                         let hash = response.finished.hash;
@@ -286,11 +291,16 @@ impl ServerSession {
                     Err(error) => self.end(now, End::Fault(error.into())),
                 }
             }
-            (state @ State::Answering { .. }, Err(error)) => {
+            (state @ State::Answering { .. }, Outcome::Responded(Err(error))) => {
                 self.state = state;
                 self.end(now, End::Fault(error.into()));
             }
-            // The session ended while the work ran.
+            (State::Verifying(proof), Outcome::Verified(Some(key))) => self.proven(*proof, key),
+            (state @ State::Verifying(_), Outcome::Verified(None)) => {
+                self.state = state;
+                self.end(now, End::Fault(Fault::Proof));
+            }
+            // The session ended while the work ran; and no other work is ever ours.
             (state, _) => self.state = state,
         }
         self.advance(now);
@@ -321,6 +331,7 @@ impl ServerSession {
             State::AwaitHello(_)
             | State::Answering { .. }
             | State::AwaitProof(_)
+            | State::Verifying(_)
             | State::Opening(_)
             | State::Open(_) => Phase::Live,
         }
@@ -370,6 +381,7 @@ impl ServerSession {
             state @ (State::AwaitHello(_)
             | State::Answering { .. }
             | State::AwaitProof(_)
+            | State::Verifying(_)
             | State::Opening(_)
             | State::Open(_)
             | State::Draining { .. }
@@ -447,6 +459,7 @@ impl ServerSession {
             State::AwaitHello(_)
             | State::Answering { .. }
             | State::AwaitProof(_)
+            | State::Verifying(_)
             | State::Opening(_)
             | State::Open(_) => self.end(now, End::Ordered(reason)),
         }
@@ -461,7 +474,7 @@ impl ServerSession {
             State::AwaitHello(AwaitHello { deadline, .. }) | State::Answering { deadline, .. } => {
                 Some(*deadline)
             }
-            State::AwaitProof(state) => Some(state.deadline),
+            State::AwaitProof(state) | State::Verifying(state) => Some(state.deadline),
             // The timer stands while a 30 waits for the ledger.
             State::Open(open) if open.waiting.is_empty() => Some(open.idle_at.min(open.old_at)),
             State::Opening(_) | State::Open(_) | State::Done => None,
@@ -488,14 +501,18 @@ impl ServerSession {
                     Ok((suite, message)) => self.begin(suite, message),
                     Err(fault) => Err(End::Fault(fault)),
                 },
-                State::AwaitProof(state) => match state.handle_frame(&self.config.key, frame) {
-                    Ok(key) => self.proven(key),
+                State::AwaitProof(state) => match state.handle_frame(frame) {
+                    Ok(proof) => self.verify(proof),
                     Err(fault) => Err(End::Fault(fault)),
                 },
                 State::Open(open) => {
                     open.handle_frame(now, &self.config, frame, &mut self.events, &mut self.tickets)
                 }
-                State::Answering { .. } | State::Opening(_) | State::Draining { .. } | State::Done => Ok(()),
+                State::Answering { .. }
+                | State::Verifying(_)
+                | State::Opening(_)
+                | State::Draining { .. }
+                | State::Done => Ok(()),
             };
             self.inbound.consume(length);
             match outcome {
@@ -517,6 +534,7 @@ impl ServerSession {
                 Some(BODY_MAX)
             }
             State::Answering { .. }
+            | State::Verifying(_)
             | State::Opening(_)
             | State::Open(_)
             | State::Draining { .. }
@@ -533,6 +551,26 @@ impl ServerSession {
             }
             state @ (State::Answering { .. }
             | State::AwaitProof(_)
+            | State::Verifying(_)
+            | State::Opening(_)
+            | State::Open(_)
+            | State::Draining { .. }
+            | State::Done) => self.state = state,
+        }
+        Ok(())
+    }
+
+    /// Message 4 is taken: whether it is a proof.
+    fn verify(&mut self, proof: Proof) -> Result<(), End> {
+        match std::mem::replace(&mut self.state, State::Done) {
+            State::AwaitProof(state) => {
+                let (server, hash) = (self.config.key.public(), state.hash);
+                self.work = Some(Job::Verify { proof, server, hash });
+                self.state = State::Verifying(state);
+            }
+            state @ (State::AwaitHello(_)
+            | State::Answering { .. }
+            | State::Verifying(_)
             | State::Opening(_)
             | State::Open(_)
             | State::Draining { .. }
@@ -556,23 +594,11 @@ impl ServerSession {
     }
 
     /// Message 4 is verified.
-    fn proven(&mut self, key: PublicKey) -> Result<(), End> {
+    fn proven(&mut self, proof: AwaitProof, key: PublicKey) {
         self.tickets += 1;
-        let awaiting = self.tickets;
-        match std::mem::replace(&mut self.state, State::Done) {
-            State::AwaitProof(state) => {
-                let AwaitProof { link, token, .. } = *state;
-                self.state = State::Opening(Box::new(Opening { link, token, awaiting }));
-                self.events.push_back(Event::Authenticated { ticket: Ticket(awaiting), key });
-            }
-            state @ (State::AwaitHello(_)
-            | State::Answering { .. }
-            | State::Opening(_)
-            | State::Open(_)
-            | State::Draining { .. }
-            | State::Done) => self.state = state,
-        }
-        Ok(())
+        let AwaitProof { link, token, .. } = proof;
+        self.state = State::Opening(Box::new(Opening { link, token, awaiting: self.tickets }));
+        self.events.push_back(Event::Authenticated { ticket: Ticket(self.tickets), key });
     }
 
     /// 40s in the order of the submissions decided: one for all that were counted together, since `last_seq` covers them (P-12), and one for each refusal.
@@ -624,7 +650,7 @@ impl ServerSession {
                 self.outbound.push(now, Opcode::Disconnect, &rejection.encode());
                 Ok(())
             }
-            (State::AwaitProof(state), Some(reason)) => {
+            (State::AwaitProof(state) | State::Verifying(state), Some(reason)) => {
                 self.farewell(now, state.link, Standing::default(), reason)
             }
             (State::Opening(state), Some(reason)) => {
@@ -681,17 +707,13 @@ fn hello(config: &ServerConfig, frame: Frame<'_>) -> Result<(Suite, Vec<u8>), Fa
 }
 
 impl AwaitProof {
-    /// Message 4: the key that it proves.
-    fn handle_frame(&mut self, server: &SigningKey, frame: Frame<'_>) -> Result<PublicKey, Fault> {
+    /// Message 4, not yet verified.
+    fn handle_frame(&mut self, frame: Frame<'_>) -> Result<Proof, Fault> {
         let opcode = frame.header.opcode;
         if opcode != Opcode::KeyVerification.number() {
             return Err(Fault::Opcode { opcode });
         }
-        let proof = Proof::decode(&self.link.open(frame)?).ok_or(Fault::Proof)?;
-        let key = PublicKey::new(&proof.key).map_err(|_| Fault::Proof)?;
-        let message = [&self.hash[..], server.public().as_bytes(), key.as_bytes()].concat();
-        key.verify(Namespace::Client, &message, &proof.signature).map_err(|_| Fault::Proof)?;
-        Ok(key)
+        Proof::decode(&self.link.open(frame)?).ok_or(Fault::Proof)
     }
 }
 
