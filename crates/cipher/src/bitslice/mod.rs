@@ -27,7 +27,9 @@ pub(crate) use engine::{Pass, run, run_counters};
 pub use search::KeySearch;
 
 use lane::{Lane, TwoInputGates};
-use schedule::{Direction, E, INITIAL, KEY_BIT_LANES, KEY_LANES, KEY_PLACES, P_INVERSE, WINDOW, windows};
+use schedule::{
+    Direction, E, FINAL, INITIAL, KEY_BIT_LANES, KEY_LANES, KEY_PLACES, P_INVERSE, WINDOW, windows,
+};
 
 /// Half of so many blocks as a lane has bits.
 type Half<L> = [L; 32];
@@ -99,7 +101,15 @@ fn sliced<L: Lane>(batch: &[Block]) -> [Half<L>; 2] {
     for (lane, blocks) in lanes.iter_mut().zip(batch.chunks(L::WORDS)) {
         *lane = L::load(blocks);
     }
-    transpose::transpose(&mut lanes);
+    for i in 0..8 {
+        let eight = transpose::far(core::array::from_fn(|k| lanes[i + 8 * k]));
+        for (k, lane) in eight.into_iter().enumerate() {
+            lanes[i + 8 * k] = lane;
+        }
+    }
+    for eight in lanes.as_chunks_mut().0 {
+        *eight = transpose::near(*eight);
+    }
     initial(|bit| lanes[bit])
 }
 
@@ -134,15 +144,23 @@ fn initial<L: Lane>(lane: impl Fn(usize) -> L) -> [Half<L>; 2] {
 }
 
 #[inline(always)]
-fn unslice<L: Lane>([left, right]: [&Half<L>; 2], batch: &mut [Block]) {
+fn unslice<L: Lane>(halves: [&Half<L>; 2], batch: &mut [Block]) {
     let mut lanes = [L::splat(0); 64];
-    for i in 0..32 {
-        lanes[INITIAL[i]] = left[i];
-        lanes[INITIAL[32 + i]] = right[i];
+    for i in 0..8 {
+        let mut eight = [L::splat(0); 8];
+        for (k, lane) in eight.iter_mut().enumerate() {
+            let from = FINAL[i + 8 * k];
+            *lane = halves[from / 32][from % 32];
+        }
+        for (k, lane) in transpose::far(eight).into_iter().enumerate() {
+            lanes[i + 8 * k] = lane;
+        }
     }
-    transpose::transpose(&mut lanes);
-    for (lane, blocks) in lanes.iter().zip(batch.chunks_mut(L::WORDS)) {
-        lane.store(blocks);
+    // Of few blocks, only as many as there are.
+    for (eight, blocks) in lanes.as_chunks().0.iter().zip(batch.chunks_mut(8 * L::WORDS)) {
+        for (lane, blocks) in transpose::near(*eight).into_iter().zip(blocks.chunks_mut(L::WORDS)) {
+            lane.store(blocks);
+        }
     }
 }
 

@@ -25,20 +25,17 @@ const fn window_bytes<const KEY: usize>(direction: Direction) -> [[u64; 2]; 16] 
     bytes
 }
 
-/// Lanes that a round may put aside.
-const SLOTS: usize = 64;
-
 macro_rules! rounds {
     (two, $name:ident, $lane:ty, $key:ty, $round:expr) => {
-        rounds!($name, $lane, $key, "avx2", $round,
+        rounds!($name, $lane, $key, "avx2", super::round_of_two::SLOTS, $round,
             "xmm0" "xmm1" "xmm2" "xmm3" "xmm4" "xmm5" "xmm6" "xmm7" "xmm8" "xmm9" "xmm10" "xmm11" "xmm12" "xmm13" "xmm14" "xmm15");
     };
     (three, $name:ident, $lane:ty, $key:ty, $round:expr) => {
-        rounds!($name, $lane, $key, "avx512f,avx512vl", $round,
+        rounds!($name, $lane, $key, "avx512f,avx512vl", super::round_of_three::SLOTS, $round,
             "xmm0" "xmm1" "xmm2" "xmm3" "xmm4" "xmm5" "xmm6" "xmm7" "xmm8" "xmm9" "xmm10" "xmm11" "xmm12" "xmm13" "xmm14" "xmm15"
             "xmm16" "xmm17" "xmm18" "xmm19" "xmm20" "xmm21" "xmm22" "xmm23" "xmm24" "xmm25" "xmm26" "xmm27" "xmm28" "xmm29" "xmm30" "xmm31");
     };
-    ($name:ident, $lane:ty, $key:ty, $features:literal, $round:expr, $($clobber:tt)*) => {
+    ($name:ident, $lane:ty, $key:ty, $features:literal, $slots:expr, $round:expr, $($clobber:tt)*) => {
         /// Sixteen rounds from `start`, or from `halves` themselves, into `halves`.
         #[target_feature(enable = $features)]
         pub(super) fn $name(
@@ -52,7 +49,7 @@ macro_rules! rounds {
                 Direction::Decrypt => &const { window_bytes::<{ size_of::<$key>() }>(Direction::Decrypt) },
             };
             let windows = windows.as_ptr_range();
-            let mut slots = core::mem::MaybeUninit::<[$lane; SLOTS]>::uninit();
+            let mut slots = core::mem::MaybeUninit::<[$lane; $slots]>::uninit();
             let [left, right] = halves.map(core::ptr::from_mut);
             let [old, read] = start.map_or([left.cast_const(), right.cast_const()], |start| start.map(core::ptr::from_ref));
             // SAFETY: it reads `start`, the halves, `windows`, and `keys` at the places that windows have, all below KEY_LANES; it writes the halves and

@@ -87,6 +87,17 @@ pub(super) const INITIAL: [usize; 64] = {
     to
 };
 
+/// The other way: bit i of a block is bit `FINAL[i]` of both halves.
+pub(super) const FINAL: [usize; 64] = {
+    let mut to = [0; 64];
+    let mut i = 0;
+    while i < 64 {
+        to[INITIAL[i]] = i;
+        i += 1;
+    }
+    to
+};
+
 /// S-box input i is bit `E[i]` of the right half.
 pub(super) const E: [usize; 48] = {
     let mut from = [0; 48];

@@ -6,9 +6,10 @@
 )]
 
 use core::arch::x86_64::{
-    __m256i, __m512i, _mm_cvtsi64_si128, _mm256_and_si256, _mm256_or_si256, _mm256_set1_epi64x,
-    _mm256_sll_epi64, _mm256_srl_epi64, _mm256_ternarylogic_epi64, _mm256_xor_si256, _mm512_or_si512,
-    _mm512_set1_epi64, _mm512_sll_epi64, _mm512_srl_epi64, _mm512_ternarylogic_epi64, _mm512_xor_si512,
+    __m256i, __m512i, _mm_cvtsi64_si128, _mm256_and_si256, _mm256_andnot_si256, _mm256_or_si256,
+    _mm256_set1_epi64x, _mm256_sll_epi64, _mm256_srl_epi64, _mm256_ternarylogic_epi64, _mm256_xor_si256,
+    _mm512_or_si512, _mm512_set1_epi64, _mm512_sll_epi64, _mm512_srl_epi64, _mm512_ternarylogic_epi64,
+    _mm512_xor_si512,
 };
 
 use super::engine::Pass;
@@ -198,14 +199,11 @@ macro_rules! lane {
             #[inline(always)]
             fn exchange<const SHIFT: u32>(self, other: Self, mask: u64) -> (Self, Self) {
                 // SAFETY: as above.
-                let (down, count) = unsafe {
+                let (down, up) = unsafe {
                     let count = _mm_cvtsi64_si128(i64::from(SHIFT));
-                    (Self($shr(self.0, count)), count)
+                    (Self($shr(self.0, count)), Self($shl(other.0, count)))
                 };
-                let differ = down.differing(other, Self::splat(mask));
-                // SAFETY: as above.
-                let up = Self(unsafe { $shl(differ.0, count) });
-                (self.xor(up), other.xor(differ))
+                (Self::splat(mask << SHIFT).choose(up, self), Self::splat(mask).choose(down, other))
             }
 
             #[inline(always)]
@@ -271,31 +269,32 @@ lane!(
 );
 
 impl Two256 {
-    /// `(self ^ other) & mask`
+    /// `one` where this has ones, `other` where it has zeros.
     #[inline(always)]
-    fn differing(self, other: Self, mask: Self) -> Self {
+    fn choose(self, one: Self, other: Self) -> Self {
         // SAFETY: as above.
-        Self(unsafe { _mm256_and_si256(self.xor(other).0, mask.0) })
+        let (one, other) = unsafe { (_mm256_and_si256(self.0, one.0), _mm256_andnot_si256(self.0, other.0)) };
+        Self(one).or(Self(other))
     }
 }
 
 impl Three256 {
-    /// `(self ^ other) & mask`
+    /// As above.
     #[inline(always)]
-    fn differing(self, other: Self, mask: Self) -> Self {
+    fn choose(self, one: Self, other: Self) -> Self {
         // SAFETY: as above.
-        Self(unsafe { _mm256_ternarylogic_epi64::<DIFFERING>(self.0, other.0, mask.0) })
+        Self(unsafe { _mm256_ternarylogic_epi64::<CHOICE>(self.0, one.0, other.0) })
     }
 }
 
 impl Three512 {
-    /// `(self ^ other) & mask`
+    /// As above.
     #[inline(always)]
-    fn differing(self, other: Self, mask: Self) -> Self {
+    fn choose(self, one: Self, other: Self) -> Self {
         // SAFETY: as above.
-        Self(unsafe { _mm512_ternarylogic_epi64::<DIFFERING>(self.0, other.0, mask.0) })
+        Self(unsafe { _mm512_ternarylogic_epi64::<CHOICE>(self.0, one.0, other.0) })
     }
 }
 
-/// `(a ^ b) & c`: rows 011 and 101.
-const DIFFERING: i32 = 1 << 0b011 | 1 << 0b101;
+/// `a ? b : c`: rows 110, 111, 001 and 011.
+const CHOICE: i32 = 1 << 0b110 | 1 << 0b111 | 1 << 0b001 | 1 << 0b011;
