@@ -28,7 +28,8 @@ pub use search::KeySearch;
 
 use lane::{Lane, TwoInputGates};
 use schedule::{
-    Direction, E, FINAL, INITIAL, KEY_BIT_LANES, KEY_LANES, KEY_PLACES, P_INVERSE, WINDOW, windows,
+    COMPLEMENT, Direction, E, FINAL, HALF, INITIAL, KEY_LANES, KEY_ORDER, KEY_PLACES, P_INVERSE, WINDOW,
+    windows,
 };
 
 /// Half of so many blocks as a lane has bits.
@@ -84,12 +85,15 @@ fn through<L: Lane>(
 /// A word for each key lane: all ones or all zeros.
 #[inline(always)]
 fn spread(key: u64) -> [u64; KEY_LANES] {
+    let once = KEY_ORDER.map(|bit| (key >> bit & 1).wrapping_neg());
     let mut words = [0; KEY_LANES];
-    for (i, (lanes, complements)) in KEY_BIT_LANES.iter().enumerate() {
-        let word = (key >> i & 1).wrapping_neg();
-        for (to, complement) in lanes.iter().zip(complements) {
-            words[*to] = word;
-            words[*complement] = !word;
+    for (complement, words) in [0, !0].into_iter().zip(words.chunks_mut(COMPLEMENT)) {
+        for (half, words) in once.chunks(HALF).zip(words.chunks_mut(2 * HALF)) {
+            for words in words.chunks_mut(HALF) {
+                for (to, word) in words.iter_mut().zip(half) {
+                    *to = word ^ complement;
+                }
+            }
         }
     }
     words

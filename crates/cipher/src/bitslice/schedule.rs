@@ -9,10 +9,10 @@ pub(super) const KEY_BITS: usize = 56;
 pub(super) const KEY_LANES: usize = 2 * COMPLEMENT;
 
 /// Where the complements begin.
-const COMPLEMENT: usize = 4 * HALF;
+pub(super) const COMPLEMENT: usize = 4 * HALF;
 
 /// Bits of C, and of D.
-const HALF: usize = 28;
+pub(super) const HALF: usize = 28;
 
 /// Lanes in which a round finds its key, wherever it begins.
 pub(super) const WINDOW: usize = COMPLEMENT - HALF;
@@ -55,6 +55,18 @@ pub(super) const KEY_PLACES: [(usize, usize); 48] = {
     while i < 48 {
         let place = PC2[i] - 1;
         all[i] = (is_complemented(E[i]) as usize, place / HALF * 2 * HALF + place % HALF);
+        i += 1;
+    }
+    all
+};
+
+/// The key bits that C has, and D.
+pub(super) const KEY_ORDER: [u64; KEY_BITS] = {
+    let mut all = [0; KEY_BITS];
+    let mut i = 0;
+    while i < KEY_BITS {
+        let bit = PC1[i] - 1;
+        all[i] = (7 * (bit / 8) + bit % 8) as u64;
         i += 1;
     }
     all
