@@ -19,6 +19,8 @@ pub(crate) struct Outbound {
     sent: usize,
     /// Set while bytes are pending.
     stalled_at: Option<Instant>,
+    /// Bytes come without pause: their memory is kept.
+    is_steady: bool,
 }
 
 impl Outbound {
@@ -52,7 +54,7 @@ impl Outbound {
     pub(crate) fn sent(&mut self, now: Instant, count: usize) {
         self.sent = (self.sent + count).min(self.bytes.len());
         if self.sent == self.bytes.len() {
-            *self = Self::default();
+            self.clear();
         } else if count > 0 {
             self.stalled_at = Some(now + STALL_MAX);
         }
@@ -60,7 +62,16 @@ impl Outbound {
 
     /// Gives up on what is pending.
     pub(crate) fn clear(&mut self) {
-        *self = Self::default();
+        if self.is_steady {
+            self.bytes.clear();
+            (self.sent, self.stalled_at) = (0, None);
+        } else {
+            *self = Self::default();
+        }
+    }
+
+    pub(crate) fn be_steady(&mut self) {
+        self.is_steady = true;
     }
 
     pub(crate) fn is_empty(&self) -> bool {

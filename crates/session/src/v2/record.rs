@@ -50,6 +50,8 @@ struct Direction {
     blocks: u64,
     /// Keystream of the next records, while there are many at once; an idle session keeps none.
     ahead: Option<Box<Ahead>>,
+    /// Records come without pause: keystream is always made ahead, and kept.
+    is_steady: bool,
 }
 
 impl Sealer {
@@ -67,7 +69,7 @@ impl Sealer {
         let header = Header { opcode: opcode.number(), length: u32::try_from(length).map_err(|_| too_long)? };
         let header = header.encode();
         let start = out.len();
-        if start > 0 {
+        if start > 0 || self.0.is_steady {
             self.0.look_ahead(plaintext.len(), usize::MAX);
         }
         out.extend_from_slice(&header);
@@ -88,7 +90,9 @@ impl Sealer {
 
     /// Nothing waits to be sent: keeps no keystream.
     pub fn rest(&mut self) {
-        self.0.ahead = None;
+        if !self.0.is_steady {
+            self.0.ahead = None;
+        }
     }
 }
 
@@ -113,12 +117,14 @@ impl Opener {
         let length = body.len();
         let (text, tag) = body.split_last_chunk_mut::<TAG_BYTES>().ok_or(RecordError::Short { length })?;
         let frames = behind / (HEADER_BYTES + length);
-        if frames > 0 {
+        if self.0.is_steady {
+            self.0.look_ahead(text.len(), usize::MAX);
+        } else if frames > 0 {
             self.0.look_ahead(text.len(), 1 + frames);
         }
         self.0.expanded.open_with(self.0.ahead.as_deref(), self.0.nonce, &header.encode(), text, tag)?;
         self.0.count(text.len());
-        if frames == 0 {
+        if frames == 0 && !self.0.is_steady {
             self.0.ahead = None;
         }
         Ok(text)
@@ -128,6 +134,12 @@ impl Opener {
 impl Link {
     pub(super) fn new(function: Function, outwards: Key, inwards: Key) -> Self {
         Self { sealer: Sealer::new(function, outwards), opener: Opener::new(function, inwards) }
+    }
+
+    /// From now on records of one length come without pause, both ways.
+    pub(super) fn be_steady(&mut self) {
+        self.sealer.0.is_steady = true;
+        self.opener.0.is_steady = true;
     }
 
     /// The plaintext of a frame, wiped on drop: it may hold the session token.
@@ -142,7 +154,7 @@ impl Link {
 impl Direction {
     fn new(function: Function, key: Key) -> Self {
         let expanded = function.key(&key);
-        Self { function, key, expanded, nonce: 0, blocks: 0, ahead: None }
+        Self { function, key, expanded, nonce: 0, blocks: 0, ahead: None, is_steady: false }
     }
 
     /// Keystream for `records` records of `length` bytes, unless that of the next one is there.
