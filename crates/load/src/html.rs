@@ -241,7 +241,7 @@ fn parameters(page: &mut String, record: &Record) {
         ("Values, frames counted", format!("{}, {}", record.values, record.frames)),
         ("Sessions lost, opened again", format!("{}, {}", errors.lost, errors.reopened)),
         ("40s of status 1, 3, 4", format!("{}, {}, {}", errors.gaps, errors.malformed, errors.unavailable)),
-        ("Frames sent again", errors.retried.to_string()),
+        ("Frames sent again, never sent", format!("{}, {}", errors.retried, errors.unsent)),
         (
             "Late starts of the load itself, p99",
             record.lag.as_ref().map_or("closed loop: none".into(), |lag| nanos(lag.p99_ns)),

@@ -142,6 +142,8 @@ pub struct ErrorCounts {
     pub unavailable: u64,
     /// Frames sent again under their numbers.
     pub retried: u64,
+    /// Open loop: frames that were due and never sent.
+    pub unsent: u64,
 }
 
 /// This program's own part.
@@ -221,7 +223,7 @@ pub struct Interval {
     pub max_ns: u64,
     /// Open loop: how late this program saw to 99 of 100 arrivals.
     pub lag_p99_ns: u64,
-    /// Sessions lost and frames refused.
+    /// Sessions lost, frames refused or never sent.
     pub errors: u64,
     /// Sessions open at its end.
     pub sessions_up: usize,
@@ -445,15 +447,15 @@ impl Verification {
 
 impl From<Errors> for ErrorCounts {
     fn from(errors: Errors) -> Self {
-        let Errors { lost, reopened, gaps, malformed, unavailable, retried } = errors;
-        Self { lost, reopened, gaps, malformed, unavailable, retried }
+        let Errors { lost, reopened, gaps, malformed, unavailable, retried, unsent } = errors;
+        Self { lost, reopened, gaps, malformed, unavailable, retried, unsent }
     }
 }
 
 impl ErrorCounts {
-    /// Sessions lost and frames refused.
+    /// Sessions lost, frames refused or never sent.
     pub fn total(&self) -> u64 {
-        self.lost + self.gaps + self.malformed + self.unavailable
+        self.lost + self.gaps + self.malformed + self.unavailable + self.unsent
     }
 }
 

@@ -22,12 +22,14 @@ pub struct Errors {
     pub unavailable: u64,
     /// Frames sent again under their numbers.
     pub retried: u64,
+    /// Open loop: frames that were due and never sent, too many waiting already.
+    pub unsent: u64,
 }
 
 impl Errors {
-    /// Sessions lost and frames refused; what follows from these is not counted twice.
+    /// Sessions lost, frames refused or never sent; what follows from these is not counted twice.
     pub fn total(&self) -> u64 {
-        self.lost + self.gaps + self.malformed + self.unavailable
+        self.lost + self.gaps + self.malformed + self.unavailable + self.unsent
     }
 
     pub(crate) fn refused(&mut self, status: Status) {
@@ -46,6 +48,7 @@ impl Errors {
         self.malformed += other.malformed;
         self.unavailable += other.unavailable;
         self.retried += other.retried;
+        self.unsent += other.unsent;
     }
 }
 

@@ -13,7 +13,7 @@ use crate::stats::Stats;
 use crate::values::Values;
 
 /// Frames that wait for their session in one thread, at most. Beyond it arrivals are seen to later, under their intended starts all the same.
-const WAITING_MAX: usize = 1 << 20;
+const WAITING_MAX: usize = if cfg!(test) { 1 << 12 } else { 1 << 20 };
 
 /// After a 40 that refuses for no fault of the numbering, what is open is sent again after so long, in nanoseconds.
 const AGAIN_NANOS: u64 = 100_000_000;
@@ -258,6 +258,7 @@ impl Traffic {
 
     /// The end, come early or in time: nothing new is given out, and what could not be sent yet still is. Gives when the measured part ended.
     pub(crate) fn finish(&mut self, now: u64) -> u64 {
+        self.count_unsent(now);
         self.is_over = true;
         let until = match self.window.until {
             Some(until) => until.min(now),
@@ -267,6 +268,22 @@ impl Traffic {
         self.window.until = Some(until);
         self.finished = until;
         until
+    }
+
+    /// Open loop: arrivals that were due and found no room to wait in are in the latencies all the same.
+    fn count_unsent(&mut self, now: u64) {
+        let until = self.window.until.map_or(now, |until| until.min(now));
+        if self.waiting < WAITING_MAX || self.is_over {
+            return;
+        }
+        let Pacing::Open(schedule) = &mut self.pacing else { return };
+        while schedule.peek() < until {
+            if self.window.covers(schedule.peek()) {
+                self.stats.errors.unsent += 1;
+                self.stats.latency.saturating_record((now - schedule.peek()).max(1));
+            }
+            schedule.advance();
+        }
     }
 
     /// When the measured part ended.
@@ -470,6 +487,21 @@ mod tests {
         let outcome = Outcome { status: Status::Applied, last_seq: first, sum: Total::new(sum) };
         traffic.answered(0, SECOND / 2 + 1_000, &outcome).unwrap();
         assert!(traffic.stats.latency.max() >= SECOND / 2);
+    }
+
+    #[test]
+    fn arrivals_beyond_all_room_are_counted_and_have_waited_to_the_end() {
+        let schedule = Schedule::new(Arrivals::Constant, 1_000.0, 0.0, 1);
+        let mut traffic = traffic(Pacing::Open(schedule), 1, None, Some(10 * SECOND));
+        // The server takes nothing at all.
+        (0..=10).for_each(|second| traffic.arrive(second * SECOND, |_| {}));
+        assert!(traffic.next_arrival().is_none());
+        traffic.finish(10 * SECOND + 5);
+        let left = traffic.give_up(0, 10 * SECOND) + traffic.give_up(1, 10 * SECOND);
+        assert_eq!((left, traffic.stats.errors.unsent), (WAITING_MAX as u64, 10_000 - WAITING_MAX as u64));
+        assert_eq!(traffic.stats.latency.len(), 10_000);
+        let median = traffic.stats.latency.value_at_quantile(0.5);
+        assert!(median.abs_diff(5 * SECOND) < SECOND / 100, "{median}");
     }
 
     #[test]

@@ -151,6 +151,8 @@ impl<'a> Worker<'a> {
                 self.cut(now);
                 cut += nanos(self.plan.interval);
             }
+            // Before the end is seen to: what was due until then is part of the run, however late this thread looks.
+            self.arrive(now);
             let is_over = self.shared.stop.load(Ordering::Relaxed) || until.is_some_and(|until| now >= until);
             if is_over && last_call.is_none() {
                 last_call = Some(now + nanos(self.plan.timeout));
@@ -164,7 +166,6 @@ impl<'a> Worker<'a> {
                 }
             }
             self.connect(now);
-            self.arrive(now);
             self.wait(
                 &mut events,
                 if last_call.is_none() { cut.min(tick).min(until.unwrap_or(tick)) } else { tick },

@@ -99,8 +99,14 @@ fn errors(record: &Record) -> String {
         return "none".into();
     }
     format!(
-        "{} sessions lost ({} opened again); 40s of status 1, 3, 4: {}, {}, {}; {} frames sent again",
-        errors.lost, errors.reopened, errors.gaps, errors.malformed, errors.unavailable, errors.retried
+        "{} sessions lost ({} opened again); 40s of status 1, 3, 4: {}, {}, {}; {} frames sent again, {} never",
+        errors.lost,
+        errors.reopened,
+        errors.gaps,
+        errors.malformed,
+        errors.unavailable,
+        errors.retried,
+        errors.unsent
     )
 }
 

@@ -96,7 +96,7 @@ fn an_open_loop_keeps_its_rate_and_reports_each_interval() {
         let result = &events(&out)["result"];
         // Poisson's count has a standard deviation of 77.
         let sent = result["latency"]["count"].as_u64().unwrap();
-        let slack = if arrivals == "constant" { 1 } else { 400 };
+        let slack = if arrivals == "constant" { 0 } else { 400 };
         assert!(sent.abs_diff(6_000) <= slack, "{sent}");
         assert_eq!(result["verification"]["right"], 4);
         assert_eq!(result["lag"]["count"], sent);
