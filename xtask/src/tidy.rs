@@ -21,7 +21,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("session", &["wire", "cipher", "ffdhe", "identity"]),
     ("server", &["wire", "session", "ledger", "identity"]),
     ("client", &["wire", "session", "identity"]),
-    ("cli", &["wire", "session", "ledger", "server", "client", "ffdhe", "identity"]),
+    ("load", &["wire", "session", "identity"]),
+    ("cli", &["wire", "session", "ledger", "server", "client", "load", "ffdhe", "identity"]),
 ];
 
 /// Crates that take time, randomness and bytes as arguments.

@@ -6,11 +6,11 @@ use std::process::{Command, Stdio};
 
 use crate::{Running, ddes_at, folder, output, peer, started};
 
-fn serve(home: &Path, flags: &[&str]) -> Running {
+pub(crate) fn serve(home: &Path, flags: &[&str]) -> Running {
     started(ddes_at(home, &[&["serve", "--json", "--listen", "127.0.0.1:0"], flags].concat()))
 }
 
-fn fingerprint(home: &Path) -> String {
+pub(crate) fn fingerprint(home: &Path) -> String {
     let (_, shown, _) = output(ddes_at(home, &["key", "show", "--server-key", "--json"]));
     let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
     shown["fingerprint"].as_str().unwrap().to_owned()
