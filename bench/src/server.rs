@@ -48,7 +48,7 @@ impl Kind {
             command.args(arguments).env("DDES_HOME", folder);
             Ok(command)
         };
-        let ours = ["serve", "--listen", "127.0.0.1:0", "--json"];
+        let ours = ["serve", "--listen", "127.0.0.1:0", "--json", "--ledger", "memory"];
         match self {
             Self::Ours => own("ddes", &[&ours[..], &["--classic", "--classic-wait-ms", "0"]].concat()),
             Self::OursSecure => {

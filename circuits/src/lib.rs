@@ -7,9 +7,10 @@
 
 mod circuit;
 mod emit;
+pub mod round;
 pub mod search;
 mod tables;
 
 pub use circuit::{Circuit, Gate, INPUTS, Malformed};
-pub use emit::source;
+pub use emit::{assembly, source};
 pub use tables::{SBOXES, of_zero, target};

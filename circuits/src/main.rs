@@ -8,14 +8,14 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use ddes_circuits::search::{Basis, Outcome, Pool};
-use ddes_circuits::{Circuit, source, target};
+use ddes_circuits::{Circuit, assembly, source, target};
 
 const USAGE: &str = "\
 usage: ddes-circuits COMMAND
 
   search two|three SECONDS [SEED]   each S-box for so long, on all cores; keeps what is smaller than circuits/found
   list                              gates of what was found
-  write                             crates/cipher/src/bitslice/{two,three}.rs, from what was found";
+  write                             crates/cipher/src/bitslice/{two,round_of_two,round_of_three}.rs, from what was found";
 
 /// A search begins anew after this long, in another part of the space.
 const RESTART: Duration = Duration::from_secs(60);
@@ -95,13 +95,20 @@ fn list() -> Result<(), String> {
 }
 
 fn write() -> Result<(), String> {
-    for (folder, basis) in [("two", Basis::Two), ("three", Basis::Three)] {
+    let [two, three] = ["two", "three"].map(|folder| {
         let circuits: Vec<Circuit> =
             (0..8).map(|sbox| read(&file(folder, sbox))).collect::<Result<_, _>>()?;
-        let circuits = circuits.try_into().map_err(|_| "eight S-boxes".to_owned())?;
-        let path = format!("../crates/cipher/src/bitslice/{folder}.rs");
+        circuits.try_into().map_err(|_| "eight S-boxes".to_owned())
+    });
+    let (two, three): ([Circuit; 8], [Circuit; 8]) = (two?, three?);
+    for (name, text) in [
+        ("two", source(&two)),
+        ("round_of_two", assembly(Basis::Two, &two)),
+        ("round_of_three", assembly(Basis::Three, &three)),
+    ] {
+        let path = format!("../crates/cipher/src/bitslice/{name}.rs");
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-        fs::write(&path, source(basis, &circuits)).map_err(|error| format!("{}: {error}", path.display()))?;
+        fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
     }
     Ok(())
 }

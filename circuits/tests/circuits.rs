@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use ddes_circuits::search::{Basis, Outcome, Pool};
-use ddes_circuits::{Circuit, SBOXES, of_zero, source, target};
+use ddes_circuits::{Circuit, SBOXES, assembly, of_zero, source, target};
 
 fn found(folder: &str) -> [Circuit; 8] {
     std::array::from_fn(|sbox| {
@@ -39,13 +39,15 @@ fn gates_of_two_inputs_are_those_every_processor_has() {
 /// Found circuits and compiled code belong together: `cargo xtask circuits write`.
 #[test]
 fn the_code_is_what_the_circuits_say() {
-    for (folder, basis) in [("two", Basis::Two), ("three", Basis::Three)] {
-        let path = format!("../crates/cipher/src/bitslice/{folder}.rs");
+    let (two, three) = (found("two"), found("three"));
+    for (file, expected) in [
+        ("two", source(&two)),
+        ("round_of_two", assembly(Basis::Two, &two)),
+        ("round_of_three", assembly(Basis::Three, &three)),
+    ] {
+        let path = format!("../crates/cipher/src/bitslice/{file}.rs");
         let code = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
-        assert!(
-            code == source(basis, &found(folder)),
-            "{folder}.rs is not what `cargo xtask circuits write` makes"
-        );
+        assert!(code == expected, "{file}.rs is not what `cargo xtask circuits write` makes");
     }
 }
 

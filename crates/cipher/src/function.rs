@@ -187,9 +187,8 @@ impl CipherKey {
         for batch in text.chunks_mut(BATCH_BLOCKS * size_of::<Block>()) {
             let count = batch.len().div_ceil(size_of::<Block>());
             let used = blocks.get_mut(..count).unwrap_or(&mut []);
-            count_from(counter, used);
+            self.double.encrypt_counters(counter, used);
             counter += count as u64;
-            self.double.encrypt(used);
             xor(batch, used);
             wipe(used);
         }

@@ -74,6 +74,24 @@ fn two_passes_are_one_after_the_other() {
     }
 }
 
+/// Counter mode's blocks: those that begin where a batch does have a way of their own.
+#[test]
+fn counters_are_encrypted_as_blocks_that_hold_them() {
+    let mut rng = fastrand::Rng::with_seed(10);
+    for engine in engines() {
+        for _ in 0..rounds().div_ceil(1000) {
+            let double = DoubleDes::with_engine(&key(&mut rng), &key(&mut rng), engine).unwrap();
+            let first = rng.u64(..) & !0 << rng.u32(..17);
+            let mut blocks = vec![[9; 8]; rng.usize(1..1100)];
+            let mut expected: Vec<Block> =
+                (0..blocks.len() as u64).map(|i| first.wrapping_add(i).to_be_bytes()).collect();
+            double.encrypt(&mut expected);
+            double.encrypt_counters(first, &mut blocks);
+            assert_eq!(blocks, expected, "{engine:?}, {} from {first}", blocks.len());
+        }
+    }
+}
+
 /// A key for each lane: every key of a range is found by its own ciphertext, at any place of the lane.
 #[test]
 fn many_keys_and_one_block_agree_with_another_implementation() {

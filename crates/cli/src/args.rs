@@ -7,6 +7,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ddes_wire::v2::{GroupSize, Suite};
 
+use crate::bench::args::BenchCommand;
+
 const EXAMPLES: &str = "\
 Examples:
   ddes serve                     serve on 127.0.0.1:5566; `exit` stops it
@@ -86,6 +88,9 @@ Examples:
 
 A running server takes the change up by itself; sessions of a removed key end.")]
     Authorize(AuthorizeArgs),
+    /// Put load on a server, measure it and check its sums
+    #[command(subcommand)]
+    Bench(BenchCommand),
 }
 
 /// Where keys, trust and data are kept.

@@ -87,7 +87,13 @@ impl Home {
         {
             return Ok((key, true));
         }
-        Ok((read_key(path, secret)?, false))
+        let key = read_key(path, secret)?;
+        let public = public_path(path);
+        // A crash may have come between the two files, and servers go by the public one.
+        if !public.try_exists().map_err(|error| unusable(&public, &error))? {
+            write_public(&public, &key, comment)?;
+        }
+        Ok((key, false))
     }
 
     /// A fresh key in `path` and its public half in `path.pub`; `None` if there is one already.
@@ -98,12 +104,10 @@ impl Home {
         let key = SigningKey::from_seed(&seed);
         let text = key.to_openssh(comment).map_err(|error| unusable(path, &error))?;
         make_folder(path.parent().unwrap_or(&self.folder))?;
-        let line = format!("{} {comment}\n", key.public().to_openssh());
         if !create(path, text.as_bytes(), 0o600).map_err(|error| unusable(path, &error))? {
             return Ok(None);
         }
-        let public = public_path(path);
-        replace(&public, line.as_bytes(), 0o644).map_err(|error| unusable(&public, &error))?;
+        write_public(&public_path(path), &key, comment)?;
         Ok(Some(key))
     }
 
@@ -185,6 +189,11 @@ pub(crate) fn read_public_file(path: &Path) -> Result<PublicKey, Failure> {
     read.map_err(|error| unusable(path, &error))?;
     ddes_identity::read_public(&text)
         .map_err(|error| Failure::new(Code::Identity, format!("{}: {error}", path.display())))
+}
+
+fn write_public(path: &Path, key: &SigningKey, comment: &str) -> Result<(), Failure> {
+    let line = format!("{} {comment}\n", key.public().to_openssh());
+    replace(path, line.as_bytes(), 0o644).map_err(|error| unusable(path, &error))
 }
 
 pub(crate) fn public_path(private: &Path) -> PathBuf {

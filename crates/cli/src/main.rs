@@ -1,6 +1,7 @@
 //! `ddes`: exact running totals over a Double-DES session.
 
 mod args;
+mod bench;
 mod classic;
 mod connect;
 mod failure;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Command::Key(command) => (command.is_json(), keys::key(&command)),
         Command::Trust(command) => (command.is_json(), keys::trust(&command)),
         Command::Authorize(args) => (args.is_json(), keys::authorize(&args)),
+        Command::Bench(command) => (command.is_json(), bench::run(&command)),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

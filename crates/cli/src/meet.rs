@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, Write};
 use std::time::Duration;
 
+use ddes_client::Signer;
 use ddes_client::courier::{Courier, CourierError, Delivery, Lost, Terms};
 use ddes_client::outbox::{Objection, Outbox};
 use ddes_client::v2::{EnterError, Options};
@@ -44,11 +45,22 @@ impl Meeting {
         patience: Patience,
         outbox: impl FnOnce(PublicKey) -> Result<Outbox, Failure>,
     ) -> Result<(Self, Courier), Failure> {
+        let signer = |home: &Home| who::signer(home, &args.identity, args.output.quiet);
+        Self::arrange_as(signer, args, patience, outbox)
+    }
+
+    /// As [`Self::arrange`], whoever the identity is.
+    pub(crate) fn arrange_as(
+        signer: impl FnOnce(&Home) -> Result<Signer, Failure>,
+        args: &ClientArgs,
+        patience: Patience,
+        outbox: impl FnOnce(PublicKey) -> Result<Outbox, Failure>,
+    ) -> Result<(Self, Courier), Failure> {
         let home = Home::find(&args.home)?;
         if args.suite == SuiteName::Ddes || !Suite::from(args.suite).is_hybrid() {
             screen::warn_of_ddes(args.output.quiet);
         }
-        let signer = who::signer(&home, &args.identity, args.output.quiet)?;
+        let signer = signer(&home)?;
         let identity = signer.public();
         let options = Options {
             server: args.server.clone(),
@@ -107,7 +119,7 @@ impl Meeting {
     }
 
     /// The keys known for the server; with `--trust`, only the one named.
-    fn trusted(&self) -> Result<Vec<PublicKey>, Failure> {
+    pub(crate) fn trusted(&self) -> Result<Vec<PublicKey>, Failure> {
         let servers = self.home.servers()?;
         let known = servers.iter().filter(|(server, _)| server.eq_ignore_ascii_case(&self.server));
         let expected =

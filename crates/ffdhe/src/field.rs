@@ -41,19 +41,17 @@ pub(crate) fn mask(a: usize, b: usize) -> u64 {
 pub(crate) fn power<F: Field>(field: &F, base: &F::Element, exponent: &[u8]) -> Zeroizing<F::Element> {
     let mut table = vec![field.one(), base.clone()];
     for i in 2..1 << WINDOW_BITS {
-        table.push(field.mul(&table[i - 1], base));
+        let power = if i % 2 == 0 { field.square(&table[i / 2]) } else { field.mul(&table[i - 1], base) };
+        table.push(power);
     }
-    let mut result = Zeroizing::new(field.one());
-    for (i, byte) in exponent.iter().enumerate() {
-        for (half, window) in [byte >> WINDOW_BITS, byte & 0xf].into_iter().enumerate() {
-            if (i, half) != (0, 0) {
-                for _ in 0..WINDOW_BITS {
-                    *result = field.square(&result);
-                }
-            }
-            let factor = Zeroizing::new(field.select(&table, window.into()));
-            *result = field.mul(&result, &factor);
+    let mut windows = exponent.iter().flat_map(|byte| [byte >> WINDOW_BITS, byte & 0xf]).map(usize::from);
+    let mut result = Zeroizing::new(field.select(&table, windows.next().unwrap_or(0)));
+    for window in windows {
+        for _ in 0..WINDOW_BITS {
+            *result = field.square(&result);
         }
+        let factor = Zeroizing::new(field.select(&table, window));
+        *result = field.mul(&result, &factor);
     }
     result
 }

@@ -4,7 +4,7 @@ use crypto_bigint::{BoxedUint, NonZero, Odd};
 use zeroize::Zeroizing;
 
 #[cfg(target_arch = "x86_64")]
-use crate::adx::Adx;
+use crate::adx::{Adx, BLOCK_LIMBS, Block};
 use crate::field::{Field, mask};
 
 /// An odd modulus of at most 64·N bits. R = 2^(64·N); numbers are below p.
@@ -17,7 +17,7 @@ pub(crate) struct Modulus64<const N: usize> {
     r_squared: [u64; N],
     unit: [u64; N],
     bytes: usize,
-    /// How rows are multiplied, where the processor has more than the compiler uses.
+    /// How blocks are multiplied, where the processor has more than the compiler uses.
     #[cfg(target_arch = "x86_64")]
     adx: Option<Adx>,
 }
@@ -121,53 +121,55 @@ impl<const N: usize> Modulus64<N> {
 
 /// A product before its reduction: the longest, of 4096-bit numbers.
 #[cfg(target_arch = "x86_64")]
-const PRODUCT_LIMBS_MAX: usize = 128;
+const PRODUCT_BLOCKS_MAX: usize = 2 * 4096 / 64 / BLOCK_LIMBS;
 
-/// The same row by row.
+/// The same by blocks of eight limbs.
 #[cfg(target_arch = "x86_64")]
 impl<const N: usize> Modulus64<N> {
-    fn mul_rows(&self, adx: Adx, a: &[u64; N], b: &[u64; N]) -> [u64; N] {
-        let mut product = [0; PRODUCT_LIMBS_MAX];
+    const BLOCKS: usize = {
+        assert!(N.is_multiple_of(BLOCK_LIMBS) && 2 * N <= PRODUCT_BLOCKS_MAX * BLOCK_LIMBS);
+        N / BLOCK_LIMBS
+    };
+
+    fn mul_blocks(&self, adx: Adx, a: &[u64; N], b: &[u64; N]) -> [u64; N] {
+        let mut product = [[0; BLOCK_LIMBS]; PRODUCT_BLOCKS_MAX];
+        let (a, b) = (a.as_chunks().0, b.as_chunks().0);
         for (i, b) in b.iter().enumerate() {
-            product[i + N] = adx.add_product(&mut product[i..i + N], a, *b);
+            let (sum, above) = product[i..].split_at_mut(Self::BLOCKS);
+            adx.add_product(sum, a, b, &mut above[0]);
         }
-        self.reduce_rows(adx, &mut product)
+        self.reduce_blocks(adx, &mut product)
     }
 
     /// Each product of two different limbs once; then all doubled, and the squares added.
-    fn square_rows(&self, adx: Adx, a: &[u64; N]) -> [u64; N] {
-        let mut product = [0; PRODUCT_LIMBS_MAX];
-        for i in 0..N - 1 {
-            product[i + N] = adx.add_product(&mut product[2 * i + 1..i + N], &a[i + 1..], a[i]);
+    fn square_blocks(&self, adx: Adx, a: &[u64; N]) -> [u64; N] {
+        let mut product = [[0; BLOCK_LIMBS]; PRODUCT_BLOCKS_MAX];
+        let blocks = a.as_chunks().0;
+        for (i, block) in blocks.iter().enumerate() {
+            let (sum, above) = product[2 * i..].split_at_mut(Self::BLOCKS - i);
+            adx.add_triangle(&mut sum[0], block, &mut above[0]);
+            adx.add_product(&mut sum[1..], &blocks[i + 1..], block, &mut above[0]);
         }
-        let (mut shifted, mut carry) = (0, 0);
-        for (pair, a) in product.as_chunks_mut::<2>().0.iter_mut().zip(a) {
-            let square = u128::from(*a) * u128::from(*a);
-            let twice = [pair[0] << 1 | shifted, pair[1] << 1 | pair[0] >> 63];
-            shifted = pair[1] >> 63;
-            let low = u128::from(twice[0]) | u128::from(twice[1]) << 64;
-            let (sum, first) = low.overflowing_add(square);
-            let (sum, second) = sum.overflowing_add(carry);
-            carry = u128::from(first | second);
-            #[allow(clippy::cast_possible_truncation, reason = "the two halves of a u128")]
-            {
-                *pair = [sum as u64, (sum >> 64) as u64];
-            }
-        }
-        self.reduce_rows(adx, &mut product)
+        adx.double_and_add_squares(&mut product[..2 * Self::BLOCKS], blocks);
+        self.reduce_blocks(adx, &mut product)
     }
 
-    /// For each of the low limbs the multiple of p that clears it.
-    fn reduce_rows(&self, adx: Adx, product: &mut [u64; PRODUCT_LIMBS_MAX]) -> [u64; N] {
-        let mut top = 0;
-        for i in 0..N {
-            let m = product[i].wrapping_mul(self.k0);
-            let carry = adx.add_product(&mut product[i..i + N], &self.p, m);
-            let (limb, first) = product[i + N].overflowing_add(carry);
-            let (limb, second) = limb.overflowing_add(top);
-            (product[i + N], top) = (limb, u64::from(first) + u64::from(second));
+    /// For each of the low blocks the multiple of p that clears it.
+    fn reduce_blocks(&self, adx: Adx, product: &mut [Block; PRODUCT_BLOCKS_MAX]) -> [u64; N] {
+        let Some((p0, p)) = self.p.as_chunks().0.split_first() else { return self.p };
+        let (mut carries, mut top) = ([0; BLOCK_LIMBS], 0);
+        for i in 0..Self::BLOCKS {
+            let (sum, above) = product[i..].split_at_mut(Self::BLOCKS);
+            let Some((factor, sum)) = sum.split_first_mut() else { continue };
+            adx.clear(factor, p0, self.k0, &mut carries);
+            adx.add_product(sum, p, factor, &mut carries);
+            for (limb, carry) in above[0].iter_mut().zip(carries) {
+                let (sum, first) = limb.overflowing_add(carry);
+                let (sum, second) = sum.overflowing_add(top);
+                (*limb, top) = (sum, u64::from(first | second));
+            }
         }
-        let high = std::array::from_fn(|j| product[N + j]);
+        let high = std::array::from_fn(|j| product.as_flattened()[N + j]);
         reduced(&high, top, &self.p)
     }
 }
@@ -183,7 +185,7 @@ impl<const N: usize> Field for Modulus64<N> {
     fn mul(&self, a: &[u64; N], b: &[u64; N]) -> [u64; N] {
         #[cfg(target_arch = "x86_64")]
         if let Some(adx) = self.adx {
-            return self.mul_rows(adx, a, b);
+            return self.mul_blocks(adx, a, b);
         }
         self.reduce(|column, k| {
             for i in k.saturating_sub(N - 1)..=k.min(N - 1) {
@@ -196,7 +198,7 @@ impl<const N: usize> Field for Modulus64<N> {
     fn square(&self, a: &[u64; N]) -> [u64; N] {
         #[cfg(target_arch = "x86_64")]
         if let Some(adx) = self.adx {
-            return self.square_rows(adx, a);
+            return self.square_blocks(adx, a);
         }
         self.reduce(|column, k| {
             let mut twice = Column::default();
@@ -255,4 +257,36 @@ fn from_be_bytes<const N: usize>(bytes: &[u8]) -> [u64; N] {
         }
     }
     limbs
+}
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    use super::*;
+
+    /// Limbs of all ones and all zeros, in every order that eight of them can have in a block, and moduli of them: what carries furthest.
+    #[test]
+    #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    fn blocks_agree_with_columns() {
+        agree::<32>();
+        agree::<48>();
+        agree::<64>();
+    }
+
+    #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    fn agree<const N: usize>() {
+        let pattern =
+            |bits: usize| std::array::from_fn(|i| 0_u64.wrapping_sub((bits >> (i % 11) & 1) as u64));
+        for odd in [0x7fff_ffff, 0x0000_0001, 0x1234_5679] {
+            let mut p = vec![0xff; 8 * N];
+            p[8 * N - 4..].copy_from_slice(&u32::to_be_bytes(odd));
+            let p = Odd::new(BoxedUint::from_be_slice_vartime(&p)).unwrap();
+            let [columns, blocks] = [false, true].map(|adx| Modulus64::<N>::new(&p, adx).unwrap());
+            for bits in 0..1 << 11 {
+                let (a, b): ([u64; N], [u64; N]) = (pattern(bits), pattern(bits.wrapping_mul(0x2d3)));
+                let [a, b] = [a, b].map(|x| reduced(&x, 0, &columns.p));
+                assert_eq!(blocks.mul(&a, &b), columns.mul(&a, &b), "{N} {odd:x} {bits:x}");
+                assert_eq!(blocks.square(&a), columns.square(&a), "{N} {odd:x} {bits:x}");
+            }
+        }
+    }
 }

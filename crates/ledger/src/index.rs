@@ -103,11 +103,12 @@ mod tests {
 
     #[test]
     fn it_finds_what_was_entered_and_nothing_else() {
-        let keys: Vec<[u8; 32]> = (0..20_000_u32)
-            .map(|i| {
-                std::array::from_fn(|j| i.wrapping_mul(2_654_435_761).to_le_bytes()[j % 4] ^ (j as u8 / 4))
-            })
-            .collect();
+        let key = |i: u32| {
+            let mut key = [0; 32];
+            key[..4].copy_from_slice(&i.wrapping_mul(2_654_435_761).to_le_bytes());
+            key
+        };
+        let keys: Vec<[u8; 32]> = (0..20_000).map(key).collect();
         let key_of = |number: u32| &keys[number as usize];
         let (mut index, mut model) = (Index::default(), HashMap::new());
         for number in 0..20_000_u32 {

@@ -8,16 +8,17 @@
 )]
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use ddes_ledger::audit::{self, View};
-use ddes_ledger::store::{Damage, Disk, Folder, Options, StoreError};
+use ddes_ledger::store::{Damage, Disk, DiskFile, Folder, Options, StoreError};
 use ddes_ledger::{
-    AccountId, AccountNumber, Health, Ledger, Opened, Opening, Operation, Outcome, Statement, Subject,
-    Submission, Timestamp,
+    AccountId, AccountNumber, Health, Ledger, Opened, Opening, Operation, Outcome, Refusal, Statement,
+    Subject, Submission, Timestamp,
 };
 use ddes_wire::{Amount, Sequence, Total};
 
@@ -87,7 +88,7 @@ fn identity(number: u8) -> AccountId {
 fn open(ledger: &mut Ledger, id: AccountId) -> Opening {
     match ledger.commit(time(0), &[Operation::Open(id)])[0] {
         Outcome::Opened(Ok(opening)) => opening,
-        outcome => panic!("{outcome:?}"),
+        outcome @ (Outcome::Opened(_) | Outcome::Decided(_) | Outcome::Ended(_)) => panic!("{outcome:?}"),
     }
 }
 
@@ -202,6 +203,7 @@ fn a_batch_torn_anywhere_is_none_and_the_ledger_goes_on() {
     }
 }
 
+/// P-34.
 #[test]
 fn each_bit_that_is_flipped_is_named_or_was_not_in_use() {
     let place = Place::new();
@@ -213,7 +215,8 @@ fn each_bit_that_is_flipped_is_named_or_was_not_in_use() {
         let whole = fs::read(&segment).unwrap();
         let end = end_of(&segment);
         // All of the heads, and of the frames some of each.
-        let used = |offset: &usize| if *offset < 4096 { whole[*offset] != 0 } else { offset % 23 == 0 };
+        let used =
+            |offset: &usize| if *offset < 4096 { whole[*offset] != 0 } else { offset.is_multiple_of(23) };
         for offset in (0..end).filter(used) {
             let mut bytes = whole.clone();
             bytes[offset] ^= 1 << (offset % 8);
@@ -420,4 +423,129 @@ fn the_longest_submissions_fit_their_frames() {
     drop(ledger);
     assert!(place.names("journal-").len() > 1);
     assert_eq!(place.open_with(options).unwrap().0.totals(), expected);
+}
+
+/// A folder whose disk is full, or fails, when it is told to.
+#[derive(Debug)]
+struct Moody {
+    folder: Folder,
+    mood: Arc<Mood>,
+}
+
+#[derive(Debug, Default)]
+struct Mood {
+    full: AtomicBool,
+    sync_fails: AtomicBool,
+}
+
+#[derive(Debug)]
+struct MoodyFile {
+    file: Box<dyn DiskFile>,
+    mood: Arc<Mood>,
+}
+
+impl Moody {
+    fn file(&self, file: Box<dyn DiskFile>) -> Box<dyn DiskFile> {
+        Box::new(MoodyFile { file, mood: Arc::clone(&self.mood) })
+    }
+}
+
+impl Disk for Moody {
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.folder.list()
+    }
+    fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        self.folder.open(name).map(|file| self.file(file))
+    }
+    fn create(&self, name: &str, zeros: u64) -> io::Result<Box<dyn DiskFile>> {
+        if self.mood.full.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.folder.create(name, zeros).map(|file| self.file(file))
+    }
+    fn publish(&self, from: &str, to: &str) -> io::Result<()> {
+        self.folder.publish(from, to)
+    }
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.folder.remove(name)
+    }
+    fn prepare(&self, _: &str, _: u64) {}
+}
+
+impl DiskFile for MoodyFile {
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        self.file.read_at(offset, bytes)
+    }
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_at(offset, bytes)
+    }
+    fn sync(&self) -> io::Result<()> {
+        if self.mood.sync_fails.load(Ordering::Relaxed) {
+            Err(io::Error::other("EIO"))
+        } else {
+            self.file.sync()
+        }
+    }
+}
+
+fn moody(place: &Place) -> (Ledger, Arc<Mood>) {
+    let mood = Arc::new(Mood::default());
+    let disk = Moody { folder: Folder::lock(&place.0).unwrap().unwrap(), mood: Arc::clone(&mood) };
+    (Ledger::open(Arc::new(disk), OPTIONS, [7; 16]).unwrap().0, mood)
+}
+
+/// P-33.
+#[test]
+fn a_full_disk_refuses_and_takes_again_when_there_is_room() {
+    let place = Place::new();
+    let (mut ledger, mood) = moody(&place);
+    let opening = open(&mut ledger, identity(1));
+    mood.full.store(true, Ordering::Relaxed);
+    let mut seq = 1;
+    let refused = loop {
+        match ledger.commit(time(1), &[add(&opening, seq, &[1])])[0] {
+            Outcome::Decided(Ok(_)) => seq += 1,
+            outcome @ (Outcome::Opened(_) | Outcome::Decided(_) | Outcome::Ended(_)) => break outcome,
+        }
+        assert!(seq < 10_000, "the segment has an end");
+    };
+    assert_eq!(refused, Outcome::Decided(Err(Refusal::Unavailable)));
+    assert_eq!(ledger.health(), Health::Full);
+    // What is counted can be read; and nothing is half there.
+    assert_eq!(ledger.standing(&identity(1)).unwrap().last_seq, Sequence::new(seq - 1));
+    assert_eq!(
+        ledger.commit(time(1), &[Operation::Open(identity(2))])[0],
+        Outcome::Opened(Err(Refusal::Unavailable))
+    );
+    assert!(ledger.account(&identity(2)).is_none());
+    mood.full.store(false, Ordering::Relaxed);
+    assert!(matches!(ledger.commit(time(2), &[add(&opening, seq, &[1])])[0], Outcome::Decided(Ok(_))));
+    assert_eq!(ledger.health(), Health::Good);
+    drop(ledger);
+    assert_eq!(place.open().unwrap().0.standing(&identity(1)).unwrap().sum, Total::new(seq.into()));
+    audit::verify(&place.look(), &[], &mut |_, _| {}).unwrap();
+}
+
+/// P-33.
+#[test]
+fn after_a_failed_sync_nothing_is_written_and_nothing_claimed_by_this_process() {
+    let place = Place::new();
+    let (mut ledger, mood) = moody(&place);
+    let opening = open(&mut ledger, identity(1));
+    ledger.commit(time(1), &[add(&opening, 1, &[42])]);
+    mood.sync_fails.store(true, Ordering::Relaxed);
+    let unavailable = Outcome::Decided(Err(Refusal::Unavailable));
+    assert_eq!(ledger.commit(time(2), &[add(&opening, 2, &[50])])[0], unavailable);
+    // It would succeed now, and prove nothing.
+    mood.sync_fails.store(false, Ordering::Relaxed);
+    assert_eq!(ledger.commit(time(3), &[add(&opening, 2, &[50])])[0], unavailable);
+    assert!(matches!(ledger.health(), Health::Failed(_)));
+    assert!(ledger.standing(&identity(1)).is_none());
+    drop(ledger);
+    // Whether the second was written is the disk's to say; the first was acknowledged.
+    let standing = place.open().unwrap().0.standing(&identity(1)).unwrap();
+    assert!([(1, 42), (2, 92)].contains(&(standing.last_seq.get(), standing.sum.get())), "{standing:?}");
 }

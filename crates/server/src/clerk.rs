@@ -1,27 +1,31 @@
-//! The clerk: the one thread that owns the ledger.
+//! The ledger's keeper.
 //!
-//! Whatever queued while it worked is its next batch: one commit, then all answers at once.
+//! A ledger in a folder has a clerk, a thread that commits whatever queued while it worked: one batch, one sync, then all answers. The loop commits by itself what
+//! is alone and finds the ledger free: it would only wait for the clerk, and two threads waking each other cost more than the sync. A ledger in memory
+//! needs no clerk.
 
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ddes_ledger::{Health, Ledger, Operation, Outcome, Timestamp, Totals, store};
 use ddes_session::Ticket;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
 use crate::endpoint::{ConnectionId, Request};
+use crate::mail::{Mail, Mailbox, lock};
 
 /// After a pause of this length the ledger makes its newest batch known as durable.
 const REST: Duration = Duration::from_millis(5);
 /// Values of one batch; what queued beyond them is the next.
 const BATCH_VALUES_MAX: usize = 16_384;
 
-/// What the clerk has to say.
+/// What the ledger has to say.
+#[derive(Debug)]
 pub(crate) enum Answer {
     /// To a [`Request`].
-    Done { to: Option<(ConnectionId, Ticket)>, outcome: Outcome },
+    Done { connection: ConnectionId, ticket: Ticket, outcome: Outcome },
     /// So many values are off the queue.
     Values(usize),
     /// The ledger can be written again, or no more.
@@ -30,21 +34,158 @@ pub(crate) enum Answer {
     Checkpoint(io::Error),
 }
 
-/// Where requests and answers lie. Both are bounded by the endpoint: so many values in all, and for each session an opening and an end.
-#[derive(Default)]
-pub(crate) struct Desk {
-    inbox: Mutex<Inbox>,
-    arrived: Condvar,
-    answers: Mutex<Vec<Answer>>,
-    answered: Notify,
+/// The ledger, as the loop has it.
+#[derive(Debug)]
+pub(crate) enum Books {
+    /// In memory.
+    Memory(Box<Ledger>),
+    /// In a folder.
+    Folder(Clerk),
 }
 
-#[derive(Default)]
+#[derive(Debug)]
+pub(crate) struct Clerk {
+    desk: Arc<Desk>,
+    thread: JoinHandle<()>,
+    /// The loop committed something itself, and will use the pause after it.
+    rest_at: Option<Instant>,
+}
+
+/// What the loop and the clerk share. Whoever takes requests holds the ledger: so they are committed in the order in which they came.
+#[derive(Debug)]
+struct Desk {
+    keeper: Mutex<Keeper>,
+    inbox: Mutex<Inbox>,
+    arrived: Condvar,
+    mailbox: Arc<Mailbox>,
+}
+
+/// Bounded by the endpoint: so many values in all, and for each session an opening and an end.
+#[derive(Debug, Default)]
 struct Inbox {
     requests: Vec<Request>,
     checkpoints: Vec<store::Done>,
     questions: Vec<oneshot::Sender<Totals>>,
     closed: bool,
+}
+
+/// The ledger and what was last said of it.
+#[derive(Debug)]
+struct Keeper {
+    ledger: Ledger,
+    health: Health,
+    checkpoint: Option<JoinHandle<()>>,
+}
+
+impl Books {
+    pub(crate) fn open(ledger: Ledger, mailbox: Arc<Mailbox>) -> io::Result<Self> {
+        if ledger.head().is_none() {
+            return Ok(Self::Memory(Box::new(ledger)));
+        }
+        let keeper = Mutex::new(Keeper { ledger, health: Health::Good, checkpoint: None });
+        let desk = Arc::new(Desk { keeper, inbox: Mutex::default(), arrived: Condvar::new(), mailbox });
+        let thread = std::thread::Builder::new().name("clerk".into()).spawn({
+            let desk = Arc::clone(&desk);
+            move || serve(&desk)
+        })?;
+        Ok(Self::Folder(Clerk { desk, thread, rest_at: None }))
+    }
+
+    /// Commits now or later; the answers that are there already.
+    pub(crate) fn submit(&mut self, requests: Vec<Request>) -> Vec<Answer> {
+        match self {
+            Self::Memory(ledger) => commit(ledger, requests),
+            Self::Folder(clerk) => clerk.submit(requests),
+        }
+    }
+
+    /// Totals over all accounts will be told.
+    pub(crate) fn ask(&self, question: oneshot::Sender<Totals>) {
+        match self {
+            // Who asked may be gone.
+            Self::Memory(ledger) => question.send(ledger.totals()).unwrap_or(()),
+            Self::Folder(clerk) => {
+                lock(&clerk.desk.inbox).questions.push(question);
+                clerk.desk.arrived.notify_one();
+            }
+        }
+    }
+
+    /// When to call [`Self::ring`].
+    pub(crate) fn rest_at(&self) -> Option<Instant> {
+        match self {
+            Self::Memory(_) => None,
+            Self::Folder(clerk) => clerk.rest_at,
+        }
+    }
+
+    /// Uses a pause, if it is one.
+    pub(crate) fn ring(&mut self, now: Instant) -> Vec<Answer> {
+        match self {
+            Self::Folder(clerk) if clerk.rest_at.is_some_and(|at| at <= now) => {
+                clerk.rest_at = None;
+                // The clerk uses its own pauses.
+                let Ok(mut keeper) = clerk.desk.keeper.try_lock() else { return Vec::new() };
+                if keeper.ledger.rest() {
+                    clerk.rest_at = Some(now + REST);
+                }
+                keeper.look(&clerk.desk)
+            }
+            Self::Memory(_) | Self::Folder(_) => Vec::new(),
+        }
+    }
+
+    /// Commits what is queued, then stops.
+    pub(crate) fn stop(self) {
+        let Self::Folder(clerk) = self else { return };
+        lock(&clerk.desk.inbox).closed = true;
+        clerk.desk.arrived.notify_one();
+        // A panic there has said so on standard error.
+        drop(clerk.thread.join());
+    }
+}
+
+impl Clerk {
+    fn submit(&mut self, requests: Vec<Request>) -> Vec<Answer> {
+        if requests.len() == 1
+            && let Ok(mut keeper) = self.desk.keeper.try_lock()
+            && lock(&self.desk.inbox).requests.is_empty()
+        {
+            let mut answers = commit(&mut keeper.ledger, requests);
+            answers.extend(keeper.look(&self.desk));
+            self.rest_at = Some(Instant::now() + REST);
+            return answers;
+        }
+        lock(&self.desk.inbox).requests.extend(requests);
+        self.desk.arrived.notify_one();
+        Vec::new()
+    }
+}
+
+impl Desk {
+    /// Waits until there is something to do, or a pause is over.
+    fn wait(&self, pause: Option<Duration>) {
+        let mut inbox = lock(&self.inbox);
+        while inbox.is_empty() && !inbox.closed {
+            match pause {
+                None => inbox = self.arrived.wait(inbox).unwrap_or_else(PoisonError::into_inner),
+                Some(pause) => {
+                    let waited =
+                        self.arrived.wait_timeout(inbox, pause).unwrap_or_else(PoisonError::into_inner);
+                    if waited.1.timed_out() {
+                        return;
+                    }
+                    inbox = waited.0;
+                }
+            }
+        }
+    }
+
+    fn take(&self) -> Inbox {
+        let mut inbox = lock(&self.inbox);
+        let closed = inbox.closed;
+        std::mem::replace(&mut *inbox, Inbox { closed, ..Inbox::default() })
+    }
 }
 
 impl Inbox {
@@ -53,129 +194,55 @@ impl Inbox {
     }
 }
 
-pub(crate) struct Clerk {
-    desk: Arc<Desk>,
-    thread: JoinHandle<()>,
-}
-
-impl Clerk {
-    pub(crate) fn start(ledger: Ledger) -> io::Result<Self> {
-        let desk = Arc::new(Desk::default());
-        let thread = std::thread::Builder::new().name("clerk".into()).spawn({
-            let desk = Arc::clone(&desk);
-            move || serve(&desk, ledger)
-        })?;
-        Ok(Self { desk, thread })
-    }
-
-    pub(crate) fn desk(&self) -> Arc<Desk> {
-        Arc::clone(&self.desk)
-    }
-
-    /// Answers what is queued, then stops.
-    pub(crate) fn stop(self) {
-        lock(&self.desk.inbox).closed = true;
-        self.desk.arrived.notify_one();
-        if self.thread.join().is_err() {
-            // The thread's own message is on standard error already.
+impl Keeper {
+    /// What there is to do and to say after a commit.
+    fn look(&mut self, desk: &Arc<Desk>) -> Vec<Answer> {
+        if let Some(work) = self.ledger.poll_work() {
+            self.checkpoint = run(desk, work);
         }
+        let health = self.ledger.health();
+        if health == self.health {
+            return Vec::new();
+        }
+        self.health = health.clone();
+        vec![Answer::Health(health)]
     }
 }
 
-impl Desk {
-    pub(crate) fn submit(&self, requests: impl Iterator<Item = Request>) {
-        let mut inbox = lock(&self.inbox);
-        let before = inbox.requests.len();
-        inbox.requests.extend(requests);
-        if inbox.requests.len() > before {
-            self.arrived.notify_one();
-        }
-    }
-
-    /// Totals over all accounts will be told.
-    pub(crate) fn ask(&self, question: oneshot::Sender<Totals>) {
-        lock(&self.inbox).questions.push(question);
-        self.arrived.notify_one();
-    }
-
-    /// Waits for answers and takes all there are.
-    pub(crate) async fn answers(&self) -> Vec<Answer> {
-        loop {
-            let answers = std::mem::take(&mut *lock(&self.answers));
-            if !answers.is_empty() {
-                return answers;
-            }
-            self.answered.notified().await;
-        }
-    }
-
-    fn answer(&self, answers: impl IntoIterator<Item = Answer>) {
-        lock(&self.answers).extend(answers);
-        self.answered.notify_one();
-    }
-
-    /// Waits for something to do; nothing, if a pause came first or the desk is closed.
-    fn next(&self, pause: Option<Duration>) -> Inbox {
-        let mut inbox = lock(&self.inbox);
-        while inbox.is_empty() && !inbox.closed {
-            match pause {
-                None => inbox = self.arrived.wait(inbox).unwrap_or_else(PoisonError::into_inner),
-                Some(pause) => {
-                    let waited = self.arrived.wait_timeout(inbox, pause);
-                    let (woken, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-                    inbox = woken;
-                    if timeout.timed_out() {
-                        break;
-                    }
-                }
-            }
-        }
-        let closed = inbox.closed;
-        std::mem::replace(&mut *inbox, Inbox { closed, ..Inbox::default() })
-    }
-}
-
-fn serve(desk: &Arc<Desk>, mut ledger: Ledger) {
-    let mut health = Health::Good;
-    let mut checkpoint = None;
+fn serve(desk: &Arc<Desk>) {
     // A pause is of use once something was committed.
     let mut pause = None;
     loop {
-        let inbox = desk.next(pause);
-        if inbox.is_empty() {
-            pause = ledger.rest().then_some(REST);
-        } else {
-            pause = Some(REST);
+        desk.wait(pause);
+        let mut keeper = lock(&desk.keeper);
+        let Inbox { requests, checkpoints, questions, closed } = desk.take();
+        let is_idle = requests.is_empty() && checkpoints.is_empty() && questions.is_empty();
+        pause = if is_idle { keeper.ledger.rest().then_some(REST) } else { Some(REST) };
+        let mut answers = Vec::new();
+        for done in checkpoints {
+            answers.extend(keeper.ledger.handle_done(done).err().map(Answer::Checkpoint));
         }
-        let is_last = inbox.is_empty() && inbox.closed;
-        for done in inbox.checkpoints {
-            if let Err(error) = ledger.handle_done(done) {
-                desk.answer([Answer::Checkpoint(error)]);
-            }
+        for question in questions {
+            question.send(keeper.ledger.totals()).unwrap_or(());
         }
-        for question in inbox.questions {
-            // Who asked may be gone.
-            question.send(ledger.totals()).unwrap_or(());
-        }
-        let mut requests = inbox.requests;
+        let mut requests = requests;
         while !requests.is_empty() {
             let later = requests.split_off(one_batch(&requests));
-            desk.answer(commit(&mut ledger, std::mem::replace(&mut requests, later)));
+            answers.extend(commit(&mut keeper.ledger, std::mem::replace(&mut requests, later)));
+            desk.mailbox.post(Mail::Answers(std::mem::take(&mut answers)));
         }
-        if ledger.health() != health {
-            health = ledger.health();
-            desk.answer([Answer::Health(health.clone())]);
+        answers.extend(keeper.look(desk));
+        if !answers.is_empty() {
+            desk.mailbox.post(Mail::Answers(answers));
         }
-        if let Some(work) = ledger.poll_work() {
-            checkpoint = run(desk, work);
-        }
-        if is_last {
-            break;
+        if closed && is_idle {
+            // A checkpoint that is being synced is worth the wait: it is shorter than the next opening without it.
+            let checkpoint = keeper.checkpoint.take();
+            drop(keeper);
+            drop(checkpoint.map(JoinHandle::join));
+            return;
         }
     }
-    // The newest batch is known as durable. A checkpoint that is being synced is worth the wait: it is shorter than the next opening without it.
-    ledger.rest();
-    drop(checkpoint.map(JoinHandle::join));
 }
 
 /// Runs a checkpoint's last part beside the commits; where there is no thread for it, at once.
@@ -213,18 +280,14 @@ fn commit(ledger: &mut Ledger, requests: Vec<Request>) -> Vec<Answer> {
     let (to, operations): (Vec<_>, Vec<_>) =
         requests.into_iter().map(|Request { to, operation }| (to, operation)).unzip();
     let outcomes = ledger.commit(now(), &operations);
-    let answers = to.into_iter().zip(outcomes).map(|(to, outcome)| Answer::Done { to, outcome });
-    answers.chain([Answer::Values(values)]).collect()
+    let done = |(to, outcome): (Option<_>, _)| {
+        to.map(|(connection, ticket)| Answer::Done { connection, ticket, outcome })
+    };
+    to.into_iter().zip(outcomes).filter_map(done).chain([Answer::Values(values)]).collect()
 }
 
 /// A clock before 1970 shows as 1970: times are evidence, not order.
 fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     Timestamp(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
-}
-
-/// A poisoned lock means that a holder panicked; what it guards are plain queues, valid at any
-/// point.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,85 +1,513 @@
-//! One connection: its socket, its session, its timer.
+//! The loop that drives an endpoint: one thread, all sockets, no waiting but for all of them together.
+//!
+//! A turn is: what is ready is read once each, so that no connection keeps the others waiting; then the consequences, all together: one batch for the ledger, one
+//! write for each connection that has something to send.
 
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::Shutdown;
-use std::rc::Rc;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ddes_session::Phase;
-use socket2::SockRef;
-use tokio::net::TcpStream;
-use tokio::time::sleep_until;
+use mio::event::Event;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token};
+use slab::Slab;
+use zeroize::Zeroizing;
 
-use crate::endpoint::ConnectionId;
-use crate::listen::Shard;
+use crate::access::Doorkeeper;
+use crate::clerk::{Answer, Books};
+use crate::endpoint::{ConnectionId, Endpoint, Entropy, Order, SessionView};
+use crate::listen::{Report, Stopped};
+use crate::mail::{Command, Mail, Mailbox};
+use crate::pool::Pool;
+use crate::refuse::{REFUSALS_MAX, Refusal};
+use crate::timers::Timers;
 
-/// What one read takes at most. The buffer is shared by all connections of a thread.
-pub(crate) const READ_BYTES_MAX: usize = 32 * 1024;
+pub(crate) const LISTENER: Token = Token(0);
+pub(crate) const MAIL: Token = Token(1);
+/// Tokens of sockets are their places and this.
+const SOCKETS: usize = 2;
 
-enum Next {
-    Readable,
-    Woken,
-    Timeout,
+/// What one read takes at most. The buffer is shared by all connections.
+const READ_BYTES_MAX: usize = 64 * 1024;
+const EVENTS_MAX: usize = 1024;
+/// So many connections are taken in one turn.
+const ACCEPTS_MAX: usize = 64;
+/// After a failed accept (no more open files, say) the next one waits this long.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How often the lists are looked at for identities that lost their right.
+const ACCESS_TICK: Duration = Duration::from_secs(2);
+/// How often sessions are looked at that keep something for a burst that is over.
+const REST_TICK: Duration = Duration::from_secs(1);
+/// With no traffic for so long a handshake is computed here: waking the pool costs a tenth of it, and nobody waits.
+const QUIET: Duration = Duration::from_millis(10);
+
+/// One socket.
+#[derive(Debug)]
+enum Socket {
+    Session(Box<Session>),
+    Refused(Box<Refusal>),
 }
 
-/// Carries bytes between `stream` and its session until the session is done.
-pub(crate) async fn drive(shard: Rc<Shard>, stream: TcpStream, id: ConnectionId) {
-    let wake = shard.wake_of(id);
-    let mut shut = false;
-    loop {
-        flush(&shard, &stream, id);
-        let (phase, unsent, reads, timeout) = {
-            let mut endpoint = shard.endpoint.borrow_mut();
-            let unsent = !endpoint.pending(id).is_empty();
-            (endpoint.phase(id), unsent, endpoint.wants_bytes(id), endpoint.poll_timeout(id))
+#[derive(Debug)]
+struct Session {
+    stream: TcpStream,
+    id: ConnectionId,
+    /// The system has said so since it last refused.
+    readable: bool,
+    writable: bool,
+    /// Among those to be read, or flushed, in this turn.
+    is_ready: bool,
+    is_dirty: bool,
+    /// Its sending direction is shut down.
+    is_shut: bool,
+    armed: Option<Instant>,
+}
+
+/// The loop and all that it drives.
+pub(crate) struct Driver {
+    pub(crate) poll: Poll,
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) listener: Option<TcpListener>,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) books: Books,
+    pub(crate) pool: Pool,
+    pub(crate) door: Doorkeeper,
+    pub(crate) observe: Box<dyn FnMut(Report)>,
+    /// With classic switched on, how long it waits for a client to speak first.
+    pub(crate) silence: Option<Duration>,
+    pub(crate) drain: Duration,
+    pub(crate) state: State,
+}
+
+/// What only the loop knows.
+pub(crate) struct State {
+    sockets: Slab<Socket>,
+    /// By the endpoint's slots: where a connection's socket is.
+    places: Vec<usize>,
+    ready: Vec<usize>,
+    dirty: Vec<usize>,
+    timers: Timers,
+    buffer: Box<[u8]>,
+    refusals: usize,
+    /// There may be connections to accept, from this time on.
+    accept_at: Option<Instant>,
+    access_at: Instant,
+    rest_at: Instant,
+    /// When a session that is open last sent something.
+    traffic_at: Instant,
+    stopping: Option<Instant>,
+    failure: Option<String>,
+}
+
+impl State {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            sockets: Slab::new(),
+            places: Vec::new(),
+            ready: Vec::new(),
+            dirty: Vec::new(),
+            timers: Timers::default(),
+            buffer: vec![0; READ_BYTES_MAX].into(),
+            refusals: 0,
+            accept_at: None,
+            access_at: now + ACCESS_TICK,
+            rest_at: now + REST_TICK,
+            traffic_at: now,
+            stopping: None,
+            failure: None,
+        }
+    }
+}
+
+impl Driver {
+    pub(crate) fn run(mut self) -> io::Result<Stopped> {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        loop {
+            let now = Instant::now();
+            if self.state.stopping.is_some_and(|until| self.endpoint.is_empty() || until <= now) {
+                break;
+            }
+            match self.poll.poll(&mut events, self.patience(now)) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                outcome => outcome?,
+            }
+            let now = Instant::now();
+            events.iter().for_each(|event| self.note(now, event));
+            for mail in self.mailbox.take() {
+                self.open(now, mail);
+            }
+            self.accept(now);
+            self.read_ready(now);
+            self.ring(now);
+            self.settle();
+        }
+        // What is left is counted and cut.
+        let cut = self.endpoint.len();
+        self.mailbox.close();
+        self.pool.stop();
+        self.books.stop();
+        Ok(Stopped { cut, failure: self.state.failure })
+    }
+
+    /// How long nothing need be looked at; for ever is never.
+    fn patience(&self, now: Instant) -> Option<Duration> {
+        let State { ready, timers, accept_at, access_at, rest_at, stopping, .. } = &self.state;
+        if !ready.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let times =
+            [timers.next(), *accept_at, Some(*access_at), Some(*rest_at), *stopping, self.books.rest_at()];
+        times.into_iter().flatten().min().map(|at| at.saturating_duration_since(now))
+    }
+
+    fn note(&mut self, now: Instant, event: &Event) {
+        let place = match event.token() {
+            LISTENER => return self.state.accept_at = Some(now),
+            MAIL => return,
+            Token(token) => token - SOCKETS,
         };
-        match phase {
-            Phase::Done => break,
-            Phase::Draining if !unsent && !shut => {
-                shut = true;
-                if SockRef::from(&stream).shutdown(Shutdown::Write).is_err() {
-                    shard.act(|endpoint, now| endpoint.handle_reset(now, id));
-                    continue;
+        match self.state.sockets.get_mut(place) {
+            Some(Socket::Session(session)) => {
+                session.readable |= event.is_readable() || event.is_error();
+                session.writable |= event.is_writable();
+                if session.readable {
+                    mark(&mut self.state.ready, &mut session.is_ready, place);
+                }
+                mark(&mut self.state.dirty, &mut session.is_dirty, place);
+            }
+            Some(Socket::Refused(_)) => self.refuse_on(now, place),
+            None => {}
+        }
+    }
+
+    fn accept(&mut self, now: Instant) {
+        let Some(listener) = &self.listener else { return };
+        if self.state.accept_at.is_none_or(|at| now < at) {
+            return;
+        }
+        let mut accepted = Vec::new();
+        self.state.accept_at = loop {
+            if accepted.len() == ACCEPTS_MAX {
+                break Some(now);
+            }
+            match listener.accept() {
+                Ok(connection) => accepted.push(connection),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break None,
+                Err(_) => break Some(now + ACCEPT_PAUSE),
+            }
+        };
+        for (stream, peer) in accepted {
+            // Without it each answer waits for the client's delayed acknowledgement: 44 ms.
+            let Ok(()) = stream.set_nodelay(true) else { continue };
+            let Ok(entropy) = entropy() else { continue };
+            match self.endpoint.accept(now, peer, entropy) {
+                Ok(id) => self.enter(stream, id),
+                Err(full) if self.state.refusals < REFUSALS_MAX => {
+                    self.state.refusals += 1;
+                    let refusal = Refusal::new(stream, full, now, self.silence);
+                    let place = self.state.sockets.insert(Socket::Refused(Box::new(refusal)));
+                    self.register(place);
+                    self.refuse_on(now, place);
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn enter(&mut self, stream: TcpStream, id: ConnectionId) {
+        let session = Session {
+            stream,
+            id,
+            readable: false,
+            writable: true,
+            is_ready: false,
+            is_dirty: false,
+            is_shut: false,
+            armed: None,
+        };
+        let place = self.state.sockets.insert(Socket::Session(Box::new(session)));
+        let places = &mut self.state.places;
+        if places.len() <= id.slot() {
+            places.resize(id.slot() + 1, usize::MAX);
+        }
+        if let Some(entry) = places.get_mut(id.slot()) {
+            *entry = place;
+        }
+        self.register(place);
+        self.wake(id);
+    }
+
+    fn register(&mut self, place: usize) {
+        let token = Token(place + SOCKETS);
+        let interests = Interest::READABLE | Interest::WRITABLE;
+        let registered = match self.state.sockets.get_mut(place) {
+            Some(Socket::Session(session)) => {
+                self.poll.registry().register(&mut session.stream, token, interests)
+            }
+            Some(Socket::Refused(refusal)) => {
+                self.poll.registry().register(refusal.stream(), token, interests)
+            }
+            None => return,
+        };
+        if registered.is_err() {
+            self.close(Instant::now(), place);
+        }
+    }
+
+    fn refuse_on(&mut self, now: Instant, place: usize) {
+        let Some(Socket::Refused(refusal)) = self.state.sockets.get_mut(place) else { return };
+        if refusal.go_on(now) {
+            self.close(now, place);
+        } else {
+            self.state.timers.set(place, &mut None, Some(refusal.poll_timeout()));
+        }
+    }
+
+    /// Reads once from each connection that is ready and may be read.
+    fn read_ready(&mut self, now: Instant) {
+        for place in std::mem::take(&mut self.state.ready) {
+            let Some(Socket::Session(session)) = self.state.sockets.get_mut(place) else { continue };
+            session.is_ready = false;
+            mark(&mut self.state.dirty, &mut session.is_dirty, place);
+            if !session.readable || !self.endpoint.wants_bytes(session.id) {
+                continue;
+            }
+            match session.stream.read(&mut self.state.buffer) {
+                Ok(0) => {
+                    session.readable = false;
+                    self.endpoint.handle_eof(now, session.id);
+                }
+                Ok(count) => {
+                    // A short read has emptied the socket: the next byte is an event.
+                    session.readable = count == READ_BYTES_MAX;
+                    let bytes = self.state.buffer.get(..count).unwrap_or(&[]);
+                    self.endpoint.handle_bytes(now, session.id, bytes);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => session.readable = false,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => {
+                    session.readable = false;
+                    self.endpoint.handle_reset(now, session.id);
+                }
+            }
+        }
+    }
+
+    /// Everything that is due.
+    fn ring(&mut self, now: Instant) {
+        while let Some((place, at)) = self.state.timers.pop(now) {
+            match self.state.sockets.get_mut(place) {
+                Some(Socket::Session(session)) if session.armed == Some(at) => {
+                    session.armed = None;
+                    mark(&mut self.state.dirty, &mut session.is_dirty, place);
+                    if self.endpoint.poll_timeout(session.id).is_some_and(|due| due <= now) {
+                        self.endpoint.handle_timeout(now, session.id);
+                    }
+                }
+                Some(Socket::Refused(_)) => self.refuse_on(now, place),
+                Some(Socket::Session(_)) | None => {}
+            }
+        }
+        if self.state.access_at <= now {
+            self.state.access_at = now + ACCESS_TICK;
+            self.revoke(now);
+        }
+        if self.state.rest_at <= now {
+            self.state.rest_at = now + REST_TICK;
+            self.endpoint.rest();
+        }
+        let answers = self.books.ring(now);
+        self.answer(now, answers);
+    }
+
+    /// All consequences, until there are none.
+    fn settle(&mut self) {
+        loop {
+            let now = Instant::now();
+            let mut requests = Vec::new();
+            let mut work = Vec::new();
+            while let Some(claim) = self.endpoint.poll_claim() {
+                self.refresh();
+                let grant = self.door.grant(&claim.key);
+                self.endpoint.handle_grant(now, claim, grant);
+            }
+            work.extend(std::iter::from_fn(|| self.endpoint.poll_work()));
+            requests.extend(std::iter::from_fn(|| self.endpoint.poll_request()));
+            while let Some(id) = self.endpoint.poll_wake() {
+                self.wake(id);
+            }
+            while let Some(notice) = self.endpoint.poll_notice() {
+                (self.observe)(Report::Session(notice));
+            }
+            if work.is_empty() && requests.is_empty() && self.state.dirty.is_empty() {
+                return;
+            }
+            self.compute(now, work);
+            if !requests.is_empty() {
+                self.state.traffic_at = now;
+                let answers = self.books.submit(requests);
+                self.answer(now, answers);
+            }
+            for place in std::mem::take(&mut self.state.dirty) {
+                self.flush(now, place);
+            }
+        }
+    }
+
+    fn compute(&mut self, now: Instant, work: Vec<(ConnectionId, crate::endpoint::Work)>) {
+        let is_quiet = now.duration_since(self.state.traffic_at) > QUIET && self.state.ready.is_empty();
+        if is_quiet && work.len() == 1 {
+            for (id, work) in work {
+                let done = work.run();
+                self.endpoint.handle_done(Instant::now(), id, done);
+            }
+        } else {
+            work.into_iter().for_each(|(id, work)| self.pool.submit(id, work));
+        }
+    }
+
+    fn wake(&mut self, id: ConnectionId) {
+        let Some(place) = self.state.places.get(id.slot()).copied() else { return };
+        if let Some(Socket::Session(session)) = self.state.sockets.get_mut(place)
+            && session.id == id
+        {
+            mark(&mut self.state.dirty, &mut session.is_dirty, place);
+        }
+    }
+
+    /// Writes what there is, as far as the socket takes it, and looks what the connection needs next.
+    fn flush(&mut self, now: Instant, place: usize) {
+        let Some(Socket::Session(session)) = self.state.sockets.get_mut(place) else { return };
+        session.is_dirty = false;
+        let id = session.id;
+        while session.writable && !self.endpoint.pending(id).is_empty() {
+            match session.stream.write(self.endpoint.pending(id)) {
+                Ok(count) => self.endpoint.sent(now, id, count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => session.writable = false,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => self.endpoint.handle_reset(now, id),
+            }
+        }
+        match self.endpoint.phase(id) {
+            Phase::Done => return self.close(now, place),
+            Phase::Draining if !session.is_shut && self.endpoint.pending(id).is_empty() => {
+                session.is_shut = true;
+                if session.stream.shutdown(Shutdown::Write).is_err() {
+                    self.endpoint.handle_reset(now, id);
+                    return self.close(now, place);
                 }
             }
             Phase::Draining | Phase::Live => {}
         }
-        let next = tokio::select! {
-            () = wake.notified() => Next::Woken,
-            _ = stream.readable(), if reads => Next::Readable,
-            _ = stream.writable(), if unsent => Next::Woken,
-            () = async { sleep_until(timeout.unwrap_or_else(Instant::now).into()).await }, if timeout.is_some() => Next::Timeout,
-        };
-        match next {
-            Next::Readable => read(&shard, &stream, id),
-            Next::Timeout => shard.act(|endpoint, now| endpoint.handle_timeout(now, id)),
-            Next::Woken => {}
+        if session.readable && self.endpoint.wants_bytes(id) {
+            mark(&mut self.state.ready, &mut session.is_ready, place);
+        }
+        self.state.timers.set(place, &mut session.armed, self.endpoint.poll_timeout(id));
+    }
+
+    fn close(&mut self, now: Instant, place: usize) {
+        match self.state.sockets.try_remove(place) {
+            Some(Socket::Session(session)) => self.endpoint.remove(now, session.id),
+            Some(Socket::Refused(_)) => self.state.refusals -= 1,
+            None => {}
+        }
+        // A place in the lists may be another connection's by then: it is looked at once too often.
+    }
+
+    fn open(&mut self, now: Instant, mail: Mail) {
+        match mail {
+            Mail::Work(id, done) => self.endpoint.handle_done(now, id, done),
+            Mail::Answers(answers) => self.answer(now, answers),
+            Mail::Command(command) => self.obey(now, command),
         }
     }
-    shard.close(id);
-}
 
-/// Writes as much as the socket takes.
-fn flush(shard: &Rc<Shard>, stream: &TcpStream, id: ConnectionId) {
-    shard.act(|endpoint, now| {
-        while !endpoint.pending(id).is_empty() {
-            match stream.try_write(endpoint.pending(id)) {
-                Ok(count) => endpoint.sent(now, id, count),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(_) => return endpoint.handle_reset(now, id),
+    /// The ledger's answers: to sessions, and to the operator.
+    fn answer(&mut self, now: Instant, answers: Vec<Answer>) {
+        let mut outcomes = Vec::with_capacity(answers.len());
+        for answer in answers {
+            match answer {
+                Answer::Done { connection, ticket, outcome } => outcomes.push((connection, ticket, outcome)),
+                Answer::Values(count) => self.endpoint.handle_done_values(count),
+                Answer::Health(health) => {
+                    if let ddes_ledger::Health::Failed(why) = &health {
+                        self.state.failure = Some(why.clone());
+                        self.stop(now);
+                    }
+                    (self.observe)(Report::Ledger(health));
+                }
+                Answer::Checkpoint(error) => (self.observe)(Report::Checkpoint(error)),
             }
         }
-    });
+        self.endpoint.handle_outcomes(now, outcomes);
+    }
+
+    fn stop(&mut self, now: Instant) {
+        if self.state.stopping.is_some() {
+            // A second time stops at once.
+            self.state.stopping = Some(now);
+            return;
+        }
+        self.state.stopping = Some(now + self.drain);
+        self.listener = None;
+        self.endpoint.end_all(now, Order::Shutdown, None);
+    }
+
+    fn obey(&mut self, now: Instant, command: Command) {
+        // Who asked may be gone; nothing is owed then.
+        match command {
+            Command::Stop => self.stop(now),
+            Command::Totals(question) => self.books.ask(question),
+            Command::Sessions(sessions) => sessions.send(self.endpoint.sessions().collect()).unwrap_or(()),
+            Command::End { serial, ended } => {
+                let is_meant =
+                    |view: &SessionView| serial.is_none_or(|serial| view.connection.serial() == serial);
+                let meant: Vec<_> = self.endpoint.sessions().filter(is_meant).collect();
+                for view in &meant {
+                    self.endpoint.end(now, view.connection, Order::Operator);
+                }
+                ended.send(meant.len()).unwrap_or(());
+            }
+        }
+    }
+
+    /// Reads the lists again if they changed.
+    fn refresh(&mut self) {
+        for fault in self.door.refresh() {
+            (self.observe)(Report::Access(fault));
+        }
+    }
+
+    /// Ends the sessions of identities that lost their right.
+    fn revoke(&mut self, now: Instant) {
+        self.refresh();
+        let is_lost = |view: &SessionView| {
+            view.admitted.as_ref().is_some_and(|admitted| self.door.grant(&admitted.key).is_none())
+        };
+        let lost: Vec<_> = self.endpoint.sessions().filter(is_lost).collect();
+        for view in lost {
+            self.endpoint.end(now, view.connection, Order::NotAuthorized);
+        }
+    }
 }
 
-/// Reads once, so that no connection keeps the others waiting.
-fn read(shard: &Rc<Shard>, stream: &TcpStream, id: ConnectionId) {
-    let mut buffer = shard.buffer.borrow_mut();
-    let outcome = stream.try_read(&mut buffer);
-    shard.act(|endpoint, now| match outcome {
-        Ok(0) => endpoint.handle_eof(now, id),
-        Ok(count) => endpoint.handle_bytes(now, id, buffer.get(..count).unwrap_or(&[])),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-        Err(_) => endpoint.handle_reset(now, id),
-    });
+/// Puts a place on a list once.
+fn mark(list: &mut Vec<usize>, is_on_it: &mut bool, place: usize) {
+    if !std::mem::replace(is_on_it, true) {
+        list.push(place);
+    }
+}
+
+fn entropy() -> Result<Entropy, getrandom::Error> {
+    let mut entropy = Entropy {
+        exponent: Zeroizing::new([0; _]),
+        kem: Zeroizing::new([0; _]),
+        token: Zeroizing::new([0; _]),
+    };
+    getrandom::fill(entropy.exponent.as_mut())?;
+    getrandom::fill(entropy.kem.as_mut())?;
+    getrandom::fill(entropy.token.as_mut())?;
+    Ok(entropy)
 }

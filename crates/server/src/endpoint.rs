@@ -29,6 +29,8 @@ pub struct Config {
     pub unproven_max: usize,
     /// Most values that wait for the ledger; beyond them nothing is read from any connection.
     pub queued_values_max: usize,
+    /// Whether to tell of each integer and each sum: somebody looks at them.
+    pub tells_values: bool,
     /// The first number that no classic account of the ledger had.
     pub classic_first: u64,
     /// The wires.
@@ -43,6 +45,11 @@ pub struct ConnectionId {
 }
 
 impl ConnectionId {
+    /// Where its endpoint keeps it; another connection's once it is removed.
+    pub(crate) fn slot(self) -> usize {
+        self.slot
+    }
+
     /// The number people see: 1 for the first connection, and so on.
     pub fn serial(self) -> u64 {
         self.serial
@@ -63,7 +70,7 @@ pub struct Claim {
 /// Work for the ledger, in order.
 #[derive(Debug)]
 pub struct Request {
-    /// Whose it is, and the right to one answer, through [`Endpoint::handle_outcome`]; nobody waits where there is none.
+    /// Whose it is, and the right to one answer, through [`Endpoint::handle_outcomes`]; nobody waits where there is none.
     pub to: Option<(ConnectionId, Ticket)>,
     /// What to do.
     pub operation: Operation,
@@ -133,6 +140,20 @@ struct Connection {
     is_unproven: bool,
     /// Among [`Endpoint::held`].
     is_held: bool,
+    /// Has a verdict that its client was not told yet.
+    has_heard: bool,
+    stir: Stir,
+}
+
+/// Whether a session keeps something for a burst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stir {
+    /// Bytes came since the last look.
+    Active,
+    /// None came since the last look.
+    Quiet,
+    /// It keeps nothing.
+    Resting,
 }
 
 impl Endpoint {
@@ -178,6 +199,8 @@ impl Endpoint {
             standing: Standing::default(),
             is_unproven: true,
             is_held: false,
+            has_heard: false,
+            stir: Stir::Resting,
         });
         self.notices.push_back(Notice { connection: id, peer, event: NoticeEvent::Connected });
         self.collect(now, id);
@@ -186,7 +209,11 @@ impl Endpoint {
 
     /// Bytes from a client.
     pub fn handle_bytes(&mut self, now: Instant, id: ConnectionId, bytes: &[u8]) {
-        self.with(now, id, |session| session.handle_bytes(now, bytes));
+        if let Some(connection) = self.connection_mut(id) {
+            connection.stir = Stir::Active;
+            connection.session.handle_bytes(now, bytes);
+            self.collect(now, id);
+        }
     }
 
     /// A client shut down its direction.
@@ -235,16 +262,35 @@ impl Endpoint {
         self.wakes.push_back(id);
     }
 
-    /// The ledger's answer to a [`Request`].
-    pub fn handle_outcome(&mut self, now: Instant, id: ConnectionId, ticket: Ticket, outcome: Outcome) {
-        match outcome {
-            Outcome::Opened(opening) => self.handle_opening(now, id, ticket, opening),
-            Outcome::Decided(verdict) => self.handle_verdict(now, id, ticket, verdict),
-            // Nobody waits for these.
-            Outcome::Ended(_) => {}
+    /// The ledger's answers to [`Request`]s. A client hears once of all that was counted together.
+    pub fn handle_outcomes(
+        &mut self,
+        now: Instant,
+        outcomes: impl IntoIterator<Item = (ConnectionId, Ticket, Outcome)>,
+    ) {
+        let mut heard = Vec::new();
+        for (id, ticket, outcome) in outcomes {
+            match outcome {
+                Outcome::Opened(opening) => self.handle_opening(now, id, ticket, opening),
+                Outcome::Decided(verdict) => self.handle_verdict(now, id, ticket, verdict),
+                // Nobody waits for these.
+                Outcome::Ended(_) => {}
+            }
+            if let Some(connection) = self.connection_mut(id)
+                && !std::mem::replace(&mut connection.has_heard, true)
+            {
+                heard.push(id);
+            }
         }
-        self.collect(now, id);
-        self.wakes.push_back(id);
+        for id in heard {
+            let Some(connection) = self.connection_mut(id) else { continue };
+            connection.has_heard = false;
+            if let Session::V2(session) = &mut connection.session {
+                session.tell(now);
+            }
+            self.collect(now, id);
+            self.wakes.push_back(id);
+        }
     }
 
     /// The newest session of an account is the only one.
@@ -293,8 +339,11 @@ impl Endpoint {
         match (&mut connection.session, verdict) {
             (Session::Classic(session), Ok(proof)) => session.settle(now, ticket, proof.standing()),
             (Session::Classic(session), Err(_)) => session.refuse(now, ticket),
-            (Session::V2(session), Ok(proof)) => session.settle(now, ticket, proof.standing()),
-            (Session::V2(session), Err(refusal)) => session.refuse(now, ticket, refused(refusal)),
+            (Session::V2(session), Ok(proof)) => session.note(ticket, Ok(proof.standing())),
+            (Session::V2(session), Err(Refusal::Superseded { .. })) => {
+                session.refuse(now, ticket, v2::Refused::Superseded);
+            }
+            (Session::V2(session), Err(refusal)) => session.note(ticket, Err(refused(refusal))),
             (Session::Undecided(_) | Session::Gone, _) => {}
         }
     }
@@ -403,6 +452,20 @@ impl Endpoint {
         self.notices.pop_front()
     }
 
+    /// Sessions that were quiet since this was called last keep nothing for bursts any more.
+    pub fn rest(&mut self) {
+        for (_, connection) in &mut self.connections {
+            connection.stir = match (connection.stir, &mut connection.session) {
+                (Stir::Active, _) => Stir::Quiet,
+                (Stir::Quiet, Session::V2(session)) => {
+                    session.rest();
+                    Stir::Resting
+                }
+                (Stir::Quiet | Stir::Resting, _) => Stir::Resting,
+            };
+        }
+    }
+
     /// How many connections are open.
     pub fn len(&self) -> usize {
         self.connections.len()
@@ -433,6 +496,7 @@ impl Endpoint {
         self.connections.get_mut(id.slot).filter(|connection| connection.id == id)
     }
 
+    /// Acts on a session; whatever happened is collected.
     fn with(&mut self, now: Instant, id: ConnectionId, act: impl FnOnce(&mut Session)) {
         if let Some(connection) = self.connection_mut(id) {
             act(&mut connection.session);
@@ -441,6 +505,9 @@ impl Endpoint {
     }
 
     fn notify(&mut self, id: ConnectionId, event: NoticeEvent) {
+        if event.is_of_values() && !self.config.tells_values {
+            return;
+        }
         if let Some(peer) = self.connection(id).map(|connection| connection.peer) {
             self.notices.push_back(Notice { connection: id, peer, event });
         }

@@ -9,8 +9,12 @@ mod clerk;
 mod drive;
 pub mod endpoint;
 mod listen;
+mod mail;
 mod notice;
+mod pool;
+mod refuse;
 mod session;
+mod timers;
 
 pub use access::{Access, Lists};
 pub use listen::{Handle, Options, Report, Server, Stopped};

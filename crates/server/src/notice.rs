@@ -64,6 +64,13 @@ pub enum NoticeEvent {
     Ended(v2::End),
 }
 
+impl NoticeEvent {
+    /// Whether it is one of those that come with every integer.
+    pub fn is_of_values(&self) -> bool {
+        matches!(self, Self::Received { .. } | Self::ResultSent { .. } | Self::Ignored { .. })
+    }
+}
+
 /// Who a client has proven to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admitted {

@@ -29,11 +29,19 @@ impl Inbound {
     pub(crate) fn consume(&mut self, count: usize) {
         self.taken = (self.taken + count).min(self.bytes.len());
         if self.taken == self.bytes.len() {
+            self.bytes.clear();
+            self.taken = 0;
+        }
+    }
+
+    /// Keeps no memory that it does not need: an idle session costs no buffer.
+    pub(crate) fn rest(&mut self) {
+        if self.bytes.is_empty() {
             self.clear();
         }
     }
 
-    /// Drops everything and keeps no memory: an idle session costs no buffer.
+    /// Drops everything, and keeps no memory.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }

@@ -52,9 +52,17 @@ impl Outbound {
     pub(crate) fn sent(&mut self, now: Instant, count: usize) {
         self.sent = (self.sent + count).min(self.bytes.len());
         if self.sent == self.bytes.len() {
-            *self = Self::default();
+            self.bytes.clear();
+            (self.sent, self.stalled_at) = (0, None);
         } else if count > 0 {
             self.stalled_at = Some(now + STALL_MAX);
+        }
+    }
+
+    /// Keeps no memory that it does not need: an idle session costs no buffer.
+    pub(crate) fn rest(&mut self) {
+        if self.bytes.is_empty() {
+            self.bytes = Vec::new();
         }
     }
 

@@ -44,6 +44,7 @@ impl Node {
             connections_max: 6,
             unproven_max: 4,
             queued_values_max: 64,
+            tells_values: true,
             classic_first,
             profiles: Profiles { v2: Arc::new(v2), classic: None },
         };

@@ -242,14 +242,14 @@ impl World {
         let number = self.random.index(self.nodes.len());
         let Some(node) = self.nodes.get_mut(number) else { return Ok(()) };
         let count = self.random.index(node.answers.len() + 1);
+        let mut outcomes = Vec::new();
         for answer in node.answers.drain(..count) {
             match answer {
-                Answer::Done(id, ticket, outcome) => {
-                    node.endpoint.handle_outcome(self.now, id, ticket, outcome);
-                }
+                Answer::Done(id, ticket, outcome) => outcomes.push((id, ticket, outcome)),
                 Answer::Values(count) => node.endpoint.handle_done_values(count),
             }
         }
+        node.endpoint.handle_outcomes(self.now, outcomes);
         node.hand_on(self.now, number, &mut self.clerk);
         Ok(())
     }
@@ -381,6 +381,7 @@ impl World {
 
     fn rest(&mut self) -> Result<(), Violation> {
         self.clerk.ledger.rest();
+        self.nodes.iter_mut().for_each(|node| node.endpoint.rest());
         if self.disk.is_off() { self.restart(Outage::Power) } else { Ok(()) }
     }
 

@@ -76,8 +76,6 @@ pub struct Frame<'a> {
     pub header: Header,
     /// Its body, `header.length` bytes.
     pub body: &'a [u8],
-    /// Bytes that wait behind it: frames to come, whole or not.
-    pub behind: usize,
 }
 
 impl Frame<'_> {
@@ -112,5 +110,5 @@ pub fn split(buffer: &[u8], most: u32) -> Result<Option<Frame<'_>>, TooLong> {
         return Err(TooLong { length: header.length, most });
     }
     let body = rest.split_at_checked(header.length as usize);
-    Ok(body.map(|(body, behind)| Frame { header, body, behind: behind.len() }))
+    Ok(body.map(|(body, _)| Frame { header, body }))
 }

@@ -280,13 +280,23 @@ impl Data {
 
     /// The plaintext. Nothing if there are no values or more than [`VALUES_MAX`].
     pub fn encode(&self, token: &Token) -> Option<Vec<u8>> {
-        let count = u16::try_from(self.values.len()).ok().filter(|count| (1..=VALUES_MAX).contains(count))?;
-        let mut plaintext = Vec::with_capacity(DATA_FIXED_BYTES + 8 * self.values.len());
-        plaintext.extend_from_slice(token.as_bytes());
-        plaintext.extend_from_slice(&self.first_seq.get().to_be_bytes());
-        plaintext.extend_from_slice(&count.to_be_bytes());
-        plaintext.extend(self.values.iter().flat_map(|value| value.to_be_bytes()));
-        Some(plaintext)
+        let mut plaintext = Vec::with_capacity(Self::bytes(self.values.len()));
+        Self::write(token, self.first_seq, &self.values, &mut plaintext).map(|()| plaintext)
+    }
+
+    /// Appends the plaintext to `out`, [`Self::bytes`] of it. Nothing, and nothing is appended, where [`Self::encode`] gives nothing.
+    pub fn write(token: &Token, first_seq: Sequence, values: &[i64], out: &mut Vec<u8>) -> Option<()> {
+        let count = u16::try_from(values.len()).ok().filter(|count| (1..=VALUES_MAX).contains(count))?;
+        out.extend_from_slice(token.as_bytes());
+        out.extend_from_slice(&first_seq.get().to_be_bytes());
+        out.extend_from_slice(&count.to_be_bytes());
+        out.extend(values.iter().flat_map(|value| value.to_be_bytes()));
+        Some(())
+    }
+
+    /// Length of the plaintext of so many values.
+    pub fn bytes(values: usize) -> usize {
+        DATA_FIXED_BYTES + 8 * values
     }
 
     /// The values as the ledger takes them.

@@ -99,3 +99,27 @@ pub(crate) fn run(engine: Engine, passes: &[Pass], blocks: &mut [Block]) {
     }
     super::blocks::<u64>(passes, blocks);
 }
+
+/// As [`run`], on the big-endian numbers from `first` on.
+pub(crate) fn run_counters(engine: Engine, passes: &[Pass], first: u64, blocks: &mut [Block]) {
+    #[cfg(target_arch = "x86_64")]
+    match engine {
+        Engine::Portable => {}
+        Engine::Avx2 => {
+            if let Some(avx2) = super::x86::Avx2::detect() {
+                return avx2.counters(passes, first, blocks);
+            }
+        }
+        Engine::Avx512Vl => {
+            if let Some(avx512) = super::x86::Avx512::detect() {
+                return avx512.counters_of_256(passes, first, blocks);
+            }
+        }
+        Engine::Avx512 => {
+            if let Some(avx512) = super::x86::Avx512::detect() {
+                return avx512.counters_of_512(passes, first, blocks);
+            }
+        }
+    }
+    super::counters::<u64>(passes, first, blocks);
+}

@@ -5,9 +5,14 @@
 
 mod engine;
 mod lane;
+#[cfg(target_arch = "x86_64")]
+mod round_of_three;
+#[cfg(target_arch = "x86_64")]
+mod round_of_two;
+#[cfg(target_arch = "x86_64")]
+mod rounds;
 mod schedule;
 mod search;
-mod three;
 mod transpose;
 mod two;
 #[cfg(target_arch = "x86_64")]
@@ -18,119 +23,189 @@ use core::sync::atomic::{Ordering, compiler_fence};
 use crate::Block;
 
 pub use engine::Engine;
-pub(crate) use engine::{Pass, run};
+pub(crate) use engine::{Pass, run, run_counters};
 pub use search::KeySearch;
 
-use lane::Lane;
-use schedule::{E, INITIAL, KEY_LANES, P_INVERSE, Wiring};
+use lane::{Lane, TwoInputGates};
+use schedule::{
+    COMPLEMENT, Direction, E, FINAL, HALF, INITIAL, KEY_LANES, KEY_ORDER, KEY_PLACES, P_INVERSE, WINDOW,
+    windows,
+};
 
-/// Lanes that hold key bits: 56, and then the same complemented where the S-boxes want that.
-type Key<L> = [L; KEY_LANES];
-
-/// Both halves of so many blocks as a lane has bits.
-struct Halves<L> {
-    left: [L; 32],
-    right: [L; 32],
-}
+/// Half of so many blocks as a lane has bits.
+type Half<L> = [L; 32];
 
 /// Encrypts or decrypts `blocks` in place, pass after pass.
 #[inline(always)]
 fn blocks<L: Lane>(passes: &[Pass], blocks: &mut [Block]) {
-    let mut keys = [[L::splat(0); KEY_LANES]; Pass::MAX];
+    through::<L>(passes, blocks, |_, batch| sliced(batch));
+}
+
+/// Fills `blocks` with what becomes of `first`, `first` + 1, … as big-endian blocks.
+#[inline(always)]
+fn counters<L: Lane>(passes: &[Pass], first: u64, blocks: &mut [Block]) {
+    through::<L>(passes, blocks, |at, batch| {
+        let counter = first.wrapping_add(at as u64);
+        if counter.is_multiple_of(64 * L::WORDS as u64) {
+            return counted(counter);
+        }
+        for (counter, block) in (0..).map(|i| counter.wrapping_add(i)).zip(&mut *batch) {
+            *block = counter.to_be_bytes();
+        }
+        sliced(batch)
+    });
+}
+
+/// Batch after batch: the halves that `start` makes for the blocks from some place on, through the passes, into the blocks.
+#[inline(always)]
+fn through<L: Lane>(
+    passes: &[Pass],
+    blocks: &mut [Block],
+    start: impl Fn(usize, &mut [Block]) -> [Half<L>; 2],
+) {
+    let mut keys = [[0; KEY_LANES]; Pass::MAX];
     for (key, pass) in keys.iter_mut().zip(passes) {
-        broadcast(key, pass.key);
+        *key = spread(pass.key);
     }
-    for batch in blocks.chunks_mut(64 * L::WORDS) {
-        let mut halves = sliced::<L>(batch);
+    let batch_blocks = 64 * L::WORDS;
+    for (i, batch) in blocks.chunks_mut(batch_blocks).enumerate() {
+        let [mut left, mut right] = start(i * batch_blocks, batch);
+        let (mut left, mut right) = (&mut left, &mut right);
         for (key, pass) in keys.iter().zip(passes) {
-            halves.pass(key, schedule::wiring(L::NORMALISED, pass.direction));
+            L::pass([left, right], key, pass.direction);
+            // As FIPS 46-3's preoutput wants, and as the next pass wants its input.
+            core::mem::swap(&mut left, &mut right);
         }
-        unslice(&halves, batch);
+        unslice([left, right], batch);
     }
-    for key in keys.iter_mut().take(passes.len()) {
-        wipe(key);
-    }
+    keys = [[0; KEY_LANES]; Pass::MAX];
+    core::hint::black_box(&mut keys);
 }
 
-/// One key in all lanes. Bit i of `key` is key lane i.
+/// A word for each key lane: all ones or all zeros.
 #[inline(always)]
-fn broadcast<L: Lane>(lanes: &mut Key<L>, key: u64) {
-    for i in 0..schedule::KEY_BITS {
-        let word = 0_u64.wrapping_sub(key >> i & 1);
-        lanes[i] = L::splat(word);
-        if L::NORMALISED {
-            lanes[schedule::COMPLEMENT + i] = L::splat(!word);
+fn spread(key: u64) -> [u64; KEY_LANES] {
+    let once = KEY_ORDER.map(|bit| (key >> bit & 1).wrapping_neg());
+    let mut words = [0; KEY_LANES];
+    for (complement, words) in [0, !0].into_iter().zip(words.chunks_mut(COMPLEMENT)) {
+        for (half, words) in once.chunks(HALF).zip(words.chunks_mut(2 * HALF)) {
+            for words in words.chunks_mut(HALF) {
+                for (to, word) in words.iter_mut().zip(half) {
+                    *to = word ^ complement;
+                }
+            }
         }
     }
+    words
 }
 
 #[inline(always)]
-fn wipe<L: Lane>(lanes: &mut Key<L>) {
-    let used = if L::NORMALISED { schedule::COMPLEMENT + schedule::KEY_BITS } else { schedule::KEY_BITS };
-    for lane in lanes.iter_mut().take(used) {
-        *lane = L::splat(0);
-    }
-    core::hint::black_box(lanes);
-}
-
-#[inline(always)]
-fn sliced<L: Lane>(batch: &[Block]) -> Halves<L> {
+fn sliced<L: Lane>(batch: &[Block]) -> [Half<L>; 2] {
     let mut lanes = [L::splat(0); 64];
     for (lane, blocks) in lanes.iter_mut().zip(batch.chunks(L::WORDS)) {
         *lane = L::load(blocks);
     }
-    transpose::transpose(&mut lanes);
-    Halves {
-        left: core::array::from_fn(|i| lanes[INITIAL[i]]),
-        right: core::array::from_fn(|i| lanes[INITIAL[32 + i]]),
+    for i in 0..8 {
+        let eight = transpose::far(core::array::from_fn(|k| lanes[i + 8 * k]));
+        for (k, lane) in eight.into_iter().enumerate() {
+            lanes[i + 8 * k] = lane;
+        }
     }
+    for eight in lanes.as_chunks_mut().0 {
+        *eight = transpose::near(*eight);
+    }
+    initial(|bit| lanes[bit])
+}
+
+/// Consecutive numbers, the first of them a multiple of the lane's bits: their low bits are the same always, and those above the same in all.
+#[inline(always)]
+fn counted<L: Lane>(first: u64) -> [Half<L>; 2] {
+    const LOW: [u64; 6] = [
+        0xaaaa_aaaa_aaaa_aaaa,
+        0xcccc_cccc_cccc_cccc,
+        0xf0f0_f0f0_f0f0_f0f0,
+        0xff00_ff00_ff00_ff00,
+        0xffff_0000_ffff_0000,
+        0xffff_ffff_0000_0000,
+    ];
+    let words = L::WORDS.trailing_zeros() as usize;
+    initial(|bit| {
+        // Blocks are big-endian, lanes are little-endian.
+        let bit = bit ^ 56;
+        if bit < words {
+            let words: [Block; 8] =
+                core::array::from_fn(|word| (word as u64 >> bit & 1).wrapping_neg().to_le_bytes());
+            return L::load(words.get(..L::WORDS).unwrap_or(&words));
+        }
+        L::splat(LOW.get(bit - words).copied().unwrap_or((first >> bit & 1).wrapping_neg()))
+    })
+}
+
+/// IP.
+#[inline(always)]
+fn initial<L: Lane>(lane: impl Fn(usize) -> L) -> [Half<L>; 2] {
+    [core::array::from_fn(|i| lane(INITIAL[i])), core::array::from_fn(|i| lane(INITIAL[32 + i]))]
 }
 
 #[inline(always)]
-fn unslice<L: Lane>(halves: &Halves<L>, batch: &mut [Block]) {
+fn unslice<L: Lane>(halves: [&Half<L>; 2], batch: &mut [Block]) {
     let mut lanes = [L::splat(0); 64];
-    for i in 0..32 {
-        lanes[INITIAL[i]] = halves.left[i];
-        lanes[INITIAL[32 + i]] = halves.right[i];
+    for i in 0..8 {
+        let mut eight = [L::splat(0); 8];
+        for (k, lane) in eight.iter_mut().enumerate() {
+            let from = FINAL[i + 8 * k];
+            *lane = halves[from / 32][from % 32];
+        }
+        for (k, lane) in transpose::far(eight).into_iter().enumerate() {
+            lanes[i + 8 * k] = lane;
+        }
     }
-    transpose::transpose(&mut lanes);
-    for (lane, blocks) in lanes.iter().zip(batch.chunks_mut(L::WORDS)) {
-        lane.store(blocks);
+    // Of few blocks, only as many as there are.
+    for (eight, blocks) in lanes.as_chunks().0.iter().zip(batch.chunks_mut(8 * L::WORDS)) {
+        for (lane, blocks) in transpose::near(*eight).into_iter().zip(blocks.chunks_mut(L::WORDS)) {
+            lane.store(blocks);
+        }
     }
 }
 
-impl<L: Lane> Halves<L> {
-    /// Sixteen rounds. The halves change places at the end, as FIPS 46-3's preoutput wants and as the next pass wants its input.
-    #[inline(always)]
-    fn pass(&mut self, key: &Key<L>, wiring: &[Wiring; 16]) {
-        for [even, odd] in wiring.as_chunks().0 {
-            round(&mut self.left, &self.right, key, even);
-            round(&mut self.right, &self.left, key, odd);
-        }
-        core::mem::swap(&mut self.left, &mut self.right);
+/// Sixteen rounds, as the compiler arranges them.
+#[inline(always)]
+fn rounds_of_gates<L: TwoInputGates>(
+    [left, right]: [&mut Half<L>; 2],
+    keys: &[L; KEY_LANES],
+    direction: Direction,
+) {
+    for [even, odd] in windows(direction).as_chunks().0 {
+        round(left, right, keys, *even);
+        round(right, left, keys, *odd);
     }
 }
 
 /// `left ^= P(S(E(right) ^ K))`.
 #[inline(always)]
-fn round<L: Lane>(left: &mut [L; 32], right: &[L; 32], key: &Key<L>, wiring: &Wiring) {
-    sboxes::<L, 0>(left, right, key, wiring);
-    sboxes::<L, 2>(left, right, key, wiring);
-    sboxes::<L, 4>(left, right, key, wiring);
-    sboxes::<L, 6>(left, right, key, wiring);
-}
-
-/// S-boxes N + 1 and N + 2.
-#[inline(always)]
-fn sboxes<L: Lane, const N: usize>(left: &mut [L; 32], right: &[L; 32], key: &Key<L>, wiring: &Wiring) {
-    let input = |i: usize| right[E[i]].xor(L::pick(key, wiring[i]));
-    let output = |n: usize, bits: [L; 4]| {
-        for (i, bit) in bits.into_iter().enumerate() {
+fn round<L: TwoInputGates>(left: &mut Half<L>, right: &Half<L>, keys: &[L; KEY_LANES], windows: [usize; 2]) {
+    // A window ends within the lanes: schedule.rs sees to it.
+    let Some(keys) = each(windows, |start| keys.get(start..)?.first_chunk::<WINDOW>()) else { return };
+    let mut sbox = |n: usize, sbox: fn([L; 6]) -> [L; 4]| {
+        let input = |i: usize| right[E[i]].xor(keys[KEY_PLACES[i].0][KEY_PLACES[i].1]);
+        for (i, bit) in sbox(core::array::from_fn(|i| input(6 * n + i))).into_iter().enumerate() {
             let to = P_INVERSE[4 * n + i];
             left[to] = left[to].xor(bit);
         }
+        // Without it the compiler takes up the next S-boxes' inputs early, and spills.
+        compiler_fence(Ordering::SeqCst);
     };
-    L::sboxes::<N>(|n| core::array::from_fn(|i| input(6 * n + i)), output);
-    // Without it the compiler takes up the next S-boxes' inputs early, runs out of registers and stores them again: twice the stores, a quarter more time.
-    compiler_fence(Ordering::SeqCst);
+    sbox(0, two::s1);
+    sbox(1, two::s2);
+    sbox(2, two::s3);
+    sbox(3, two::s4);
+    sbox(4, two::s5);
+    sbox(5, two::s6);
+    sbox(6, two::s7);
+    sbox(7, two::s8);
+}
+
+#[inline(always)]
+fn each<T, U>([a, b]: [T; 2], f: impl Fn(T) -> Option<U>) -> Option<[U; 2]> {
+    Some([f(a)?, f(b)?])
 }

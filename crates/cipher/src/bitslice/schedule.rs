@@ -1,35 +1,21 @@
-//! Which lane is which: FIPS 46-3's permutations as indices, and the key schedule as nothing but indices. Bits count from 0, the most significant first.
+//! Which lane is which: FIPS 46-3's permutations as indices, and the key schedule as nothing but where to begin. Bits count from 0, the most significant first.
 
 use super::two::OF_ZERO;
 
-/// Key bits that are not parity; lane `7·byte + bit`.
+/// Key bits that are not parity; bit `7·byte + bit` of a key.
 pub(super) const KEY_BITS: usize = 56;
 
-/// Where the complements of the key lanes begin.
-pub(super) const COMPLEMENT: usize = 64;
+/// Lanes of C, then of D; both twice in a row, so that a shift is nothing but where one begins. Then the complements of all.
+pub(super) const KEY_LANES: usize = 2 * COMPLEMENT;
 
-/// Where complements end.
-pub(super) const KEY_LANES: usize = 128;
+/// Where the complements begin.
+pub(super) const COMPLEMENT: usize = 4 * HALF;
 
-/// A place below [`KEY_LANES`].
-#[derive(Clone, Copy)]
-pub(super) struct KeyLane(u8);
+/// Bits of C, and of D.
+pub(super) const HALF: usize = 28;
 
-impl KeyLane {
-    #[allow(clippy::cast_possible_truncation, reason = "asserted")]
-    const fn new(index: usize) -> Self {
-        assert!(index < KEY_LANES, "a key lane");
-        Self(index as u8)
-    }
-
-    #[inline(always)]
-    pub(super) fn index(self) -> usize {
-        self.0 as usize
-    }
-}
-
-/// For one round: the key lane of each of the 48 S-box inputs.
-pub(super) type Wiring = [KeyLane; 48];
+/// Lanes in which a round finds its key, wherever it begins.
+pub(super) const WINDOW: usize = COMPLEMENT - HALF;
 
 /// Which way a pass goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,15 +24,66 @@ pub(crate) enum Direction {
     Decrypt,
 }
 
-/// The sixteen rounds' key lanes in order of use, for S-boxes that leave out `S(0)` or do not.
-pub(super) fn wiring(normalised: bool, direction: Direction) -> &'static [Wiring; 16] {
-    match (normalised, direction) {
-        (true, Direction::Encrypt) => &const { wirings(true, true) },
-        (true, Direction::Decrypt) => &const { wirings(true, false) },
-        (false, Direction::Encrypt) => &const { wirings(false, true) },
-        (false, Direction::Decrypt) => &const { wirings(false, false) },
+/// Where the windows of a round's key begin: that of all inputs, and that of the inputs `S(0)` gets in the way of.
+pub(super) type Windows = [usize; 2];
+
+/// The sixteen rounds' in order of use.
+///
+/// An S-box that leaves out `S(0)` leaves a constant in each half it is added to, gone again when it is added twice. A complemented key bit takes it
+/// out of the S-boxes' inputs: round r reads a half to which (r + 1) / 2 rounds have added. Both halves end with eight, an even number.
+pub(super) const fn windows(direction: Direction) -> [Windows; 16] {
+    let mut all = [[0; 2]; 16];
+    let mut shift = 0;
+    let mut key_round = 0_usize;
+    while key_round < 16 {
+        shift += SHIFTS[key_round];
+        let round = match direction {
+            Direction::Encrypt => key_round,
+            Direction::Decrypt => 15 - key_round,
+        };
+        let odd = round.div_ceil(2) % 2 == 1;
+        all[round] = [shift, if odd { COMPLEMENT + shift } else { shift }];
+        key_round += 1;
     }
+    all
 }
+
+/// S-box input i's key lane: which of the [`Windows`], and where in it.
+pub(super) const KEY_PLACES: [(usize, usize); 48] = {
+    let mut all = [(0, 0); 48];
+    let mut i = 0;
+    while i < 48 {
+        let place = PC2[i] - 1;
+        all[i] = (is_complemented(E[i]) as usize, place / HALF * 2 * HALF + place % HALF);
+        i += 1;
+    }
+    all
+};
+
+/// The key bits that C has, and D.
+pub(super) const KEY_ORDER: [u64; KEY_BITS] = {
+    let mut all = [0; KEY_BITS];
+    let mut i = 0;
+    while i < KEY_BITS {
+        let bit = PC1[i] - 1;
+        all[i] = (7 * (bit / 8) + bit % 8) as u64;
+        i += 1;
+    }
+    all
+};
+
+/// The four lanes of each key bit: twice itself, twice its complement.
+pub(super) const KEY_BIT_LANES: [([usize; 2], [usize; 2]); KEY_BITS] = {
+    let mut all = [([0; 2], [0; 2]); KEY_BITS];
+    let mut i = 0;
+    while i < KEY_BITS {
+        let lane = i / HALF * 2 * HALF + i % HALF;
+        let bit = PC1[i] - 1;
+        all[7 * (bit / 8) + bit % 8] = ([lane, lane + HALF], [COMPLEMENT + lane, COMPLEMENT + lane + HALF]);
+        i += 1;
+    }
+    all
+};
 
 /// Bit i after IP is the block's bit `INITIAL[i]`, numbered as a little-endian word has it: that is how blocks are loaded.
 pub(super) const INITIAL: [usize; 64] = {
@@ -57,6 +94,17 @@ pub(super) const INITIAL: [usize; 64] = {
         let first = if i < 32 { 58 + 2 * (i / 8) } else { 57 + 2 * (i / 8 - 4) };
         let bit = first - 8 * (i % 8) - 1;
         to[i] = 8 * (bit / 8) + 7 - bit % 8;
+        i += 1;
+    }
+    to
+};
+
+/// The other way: bit i of a block is bit `FINAL[i]` of both halves.
+pub(super) const FINAL: [usize; 64] = {
+    let mut to = [0; 64];
+    let mut i = 0;
+    while i < 64 {
+        to[INITIAL[i]] = i;
         i += 1;
     }
     to
@@ -102,39 +150,6 @@ const PC2: [usize; 48] = [
 
 /// Left shifts of C and D before each round.
 const SHIFTS: [usize; 16] = [1, 1, 2, 2, 2, 2, 2, 2, 1, 2, 2, 2, 2, 2, 2, 1];
-
-/// An S-box that leaves out `S(0)` leaves a constant in each half it is added to, gone again when it is added twice. A complemented key bit takes it
-/// out of the S-boxes' inputs: round r reads a half to which (r + 1) / 2 rounds have added. Both halves end with eight, an even number.
-const fn wirings(normalised: bool, encrypt: bool) -> [Wiring; 16] {
-    let mut all = [[KeyLane(0); 48]; 16];
-    let mut round = 0_usize;
-    while round < 16 {
-        let key_round = if encrypt { round } else { 15 - round };
-        let odd = round.div_ceil(2) % 2 == 1;
-        let mut i = 0;
-        while i < 48 {
-            let complement = normalised && odd && is_complemented(E[i]);
-            let complement = if complement { COMPLEMENT } else { 0 };
-            all[round][i] = KeyLane::new(complement + key_lane(key_round, PC2[i] - 1));
-            i += 1;
-        }
-        round += 1;
-    }
-    all
-}
-
-/// Key lane of bit i of C and D, after the shifts of a round.
-const fn key_lane(round: usize, i: usize) -> usize {
-    let mut shift = 0;
-    let mut r = 0;
-    while r <= round {
-        shift += SHIFTS[r];
-        r += 1;
-    }
-    let half = i / 28;
-    let bit = PC1[28 * half + (i % 28 + shift) % 28] - 1;
-    7 * (bit / 8) + bit % 8
-}
 
 /// Whether bit i of f misses a one.
 const fn is_complemented(i: usize) -> bool {

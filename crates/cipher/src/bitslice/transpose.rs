@@ -2,24 +2,22 @@
 
 use super::lane::Lane;
 
-/// Bit j of lane i becomes bit i of lane j.
+/// Three of the six steps stay among eight lanes, and so in registers: the lanes i, i + 8, i + 16, …
 #[inline(always)]
-pub(super) fn transpose<L: Lane>(lanes: &mut [L; 64]) {
-    // Three of the six steps at a time stay among eight lanes, and so in registers.
-    for i in 0..8 {
-        let mut eight = core::array::from_fn(|k| lanes[i + 8 * k]);
-        step::<L, 32, 4>(&mut eight, 0x0000_0000_ffff_ffff);
-        step::<L, 16, 2>(&mut eight, 0x0000_ffff_0000_ffff);
-        step::<L, 8, 1>(&mut eight, 0x00ff_00ff_00ff_00ff);
-        for (k, lane) in eight.into_iter().enumerate() {
-            lanes[i + 8 * k] = lane;
-        }
-    }
-    for eight in lanes.as_chunks_mut().0 {
-        step::<L, 4, 4>(eight, 0x0f0f_0f0f_0f0f_0f0f);
-        step::<L, 2, 2>(eight, 0x3333_3333_3333_3333);
-        step::<L, 1, 1>(eight, 0x5555_5555_5555_5555);
-    }
+pub(super) fn far<L: Lane>(mut eight: [L; 8]) -> [L; 8] {
+    step::<L, 32, 4>(&mut eight, 0x0000_0000_ffff_ffff);
+    step::<L, 16, 2>(&mut eight, 0x0000_ffff_0000_ffff);
+    step::<L, 8, 1>(&mut eight, 0x00ff_00ff_00ff_00ff);
+    eight
+}
+
+/// The other three: the lanes 8i, 8i + 1, 8i + 2, … After both, for all i, bit j of lane i is bit i of lane j.
+#[inline(always)]
+pub(super) fn near<L: Lane>(mut eight: [L; 8]) -> [L; 8] {
+    step::<L, 4, 4>(&mut eight, 0x0f0f_0f0f_0f0f_0f0f);
+    step::<L, 2, 2>(&mut eight, 0x3333_3333_3333_3333);
+    step::<L, 1, 1>(&mut eight, 0x5555_5555_5555_5555);
+    eight
 }
 
 /// Exchanges the bits `mask` has of each lane, `SHIFT` up, with those of the lane `DISTANCE` on.

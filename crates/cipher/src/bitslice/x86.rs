@@ -1,4 +1,4 @@
-//! Lanes of AVX2 and AVX-512: loads, stores and the instructions' names, and nothing else. The crate's one file with `unsafe`.
+//! Lanes of AVX2 and AVX-512: loads, stores and the instructions' names, and nothing else. The crate's one file with `unsafe` beside rounds.rs.
 
 #![allow(
     unsafe_code,
@@ -8,13 +8,18 @@
 use core::arch::x86_64::{
     __m256i, __m512i, _mm_cvtsi64_si128, _mm256_and_si256, _mm256_andnot_si256, _mm256_or_si256,
     _mm256_set1_epi64x, _mm256_sll_epi64, _mm256_srl_epi64, _mm256_ternarylogic_epi64, _mm256_xor_si256,
-    _mm512_set1_epi64, _mm512_sll_epi64, _mm512_srl_epi64, _mm512_ternarylogic_epi64, _mm512_xor_si512,
+    _mm512_or_si512, _mm512_set1_epi64, _mm512_sll_epi64, _mm512_srl_epi64, _mm512_ternarylogic_epi64,
+    _mm512_xor_si512,
 };
 
 use super::engine::Pass;
-use super::lane::{Lane, ThreeInputGates, TwoInputGates, sboxes_of_three, sboxes_of_two};
-use super::schedule::{KEY_LANES, KeyLane};
+use super::lane::Lane;
+use super::rounds::{
+    rounds_256, rounds_256_each, rounds_512, rounds_512_each, rounds_avx2, rounds_avx2_each,
+};
+use super::schedule::{Direction, KEY_LANES};
 use super::search::{KeySearch, scan};
+use super::{Half, blocks, counters};
 use crate::Block;
 
 cpufeatures::new!(avx2, "avx2");
@@ -30,15 +35,18 @@ pub(super) struct Avx512(());
 
 /// 256 bits, gates of two inputs.
 #[derive(Clone, Copy)]
-struct Two256(__m256i);
+#[repr(transparent)]
+pub(super) struct Two256(__m256i);
 
 /// 256 bits, gates of three inputs.
 #[derive(Clone, Copy)]
-struct Three256(__m256i);
+#[repr(transparent)]
+pub(super) struct Three256(__m256i);
 
 /// 512 bits, gates of three inputs.
 #[derive(Clone, Copy)]
-struct Three512(__m512i);
+#[repr(transparent)]
+pub(super) struct Three512(__m512i);
 
 type Found<'a> = &'a mut dyn FnMut(u64) -> bool;
 
@@ -50,6 +58,11 @@ impl Avx2 {
     pub(super) fn blocks(self, passes: &[Pass], blocks: &mut [Block]) {
         // SAFETY: `self` exists only where the processor has AVX2.
         unsafe { blocks_avx2(passes, blocks) }
+    }
+
+    pub(super) fn counters(self, passes: &[Pass], first: u64, blocks: &mut [Block]) {
+        // SAFETY: as above.
+        unsafe { counters_avx2(passes, first, blocks) }
     }
 
     pub(super) fn scan(self, search: &KeySearch, first: u64, count: u64, found: Found<'_>) {
@@ -73,6 +86,16 @@ impl Avx512 {
         unsafe { blocks_avx512(passes, blocks) }
     }
 
+    pub(super) fn counters_of_256(self, passes: &[Pass], first: u64, blocks: &mut [Block]) {
+        // SAFETY: as above.
+        unsafe { counters_avx512vl(passes, first, blocks) }
+    }
+
+    pub(super) fn counters_of_512(self, passes: &[Pass], first: u64, blocks: &mut [Block]) {
+        // SAFETY: as above.
+        unsafe { counters_avx512(passes, first, blocks) }
+    }
+
     pub(super) fn scan_256(self, search: &KeySearch, first: u64, count: u64, found: Found<'_>) {
         // SAFETY: as above.
         unsafe { scan_avx512vl(search, first, count, found) }
@@ -85,18 +108,33 @@ impl Avx512 {
 }
 
 #[target_feature(enable = "avx2")]
-fn blocks_avx2(passes: &[Pass], blocks: &mut [Block]) {
-    super::blocks::<Two256>(passes, blocks);
+fn blocks_avx2(passes: &[Pass], all: &mut [Block]) {
+    blocks::<Two256>(passes, all);
 }
 
 #[target_feature(enable = "avx512f,avx512vl")]
-fn blocks_avx512vl(passes: &[Pass], blocks: &mut [Block]) {
-    super::blocks::<Three256>(passes, blocks);
+fn blocks_avx512vl(passes: &[Pass], all: &mut [Block]) {
+    blocks::<Three256>(passes, all);
 }
 
 #[target_feature(enable = "avx512f,avx512vl")]
-fn blocks_avx512(passes: &[Pass], blocks: &mut [Block]) {
-    super::blocks::<Three512>(passes, blocks);
+fn blocks_avx512(passes: &[Pass], all: &mut [Block]) {
+    blocks::<Three512>(passes, all);
+}
+
+#[target_feature(enable = "avx2")]
+fn counters_avx2(passes: &[Pass], first: u64, all: &mut [Block]) {
+    counters::<Two256>(passes, first, all);
+}
+
+#[target_feature(enable = "avx512f,avx512vl")]
+fn counters_avx512vl(passes: &[Pass], first: u64, all: &mut [Block]) {
+    counters::<Three256>(passes, first, all);
+}
+
+#[target_feature(enable = "avx512f,avx512vl")]
+fn counters_avx512(passes: &[Pass], first: u64, all: &mut [Block]) {
+    counters::<Three512>(passes, first, all);
 }
 
 #[target_feature(enable = "avx2")]
@@ -136,10 +174,9 @@ fn put<const N: usize>(words: &[Block; N], blocks: &mut [Block]) {
 
 /// [`Lane`] for a vector: all of it but the S-boxes is the same for each, under another name.
 macro_rules! lane {
-    ($lane:ident($vector:ty), $words:literal, $normalised:literal, $sboxes:ident, $set1:ident, $xor:ident, $shr:ident, $shl:ident) => {
+    ($lane:ident($vector:ty), $words:literal, $rounds:ident, $rounds_each:ident, $set1:ident, $xor:ident, $or:ident, $shr:ident, $shl:ident) => {
         impl Lane for $lane {
             const WORDS: usize = $words;
-            const NORMALISED: bool = $normalised;
 
             #[inline(always)]
             fn splat(word: u64) -> Self {
@@ -154,16 +191,19 @@ macro_rules! lane {
             }
 
             #[inline(always)]
+            fn or(self, other: Self) -> Self {
+                // SAFETY: as above.
+                Self(unsafe { $or(self.0, other.0) })
+            }
+
+            #[inline(always)]
             fn exchange<const SHIFT: u32>(self, other: Self, mask: u64) -> (Self, Self) {
                 // SAFETY: as above.
-                let (down, count) = unsafe {
+                let (down, up) = unsafe {
                     let count = _mm_cvtsi64_si128(i64::from(SHIFT));
-                    (Self($shr(self.0, count)), count)
+                    (Self($shr(self.0, count)), Self($shl(other.0, count)))
                 };
-                let differ = down.differing(other, Self::splat(mask));
-                // SAFETY: as above.
-                let up = Self(unsafe { $shl(differ.0, count) });
-                (self.xor(up), other.xor(differ))
+                (Self::splat(mask << SHIFT).choose(up, self), Self::splat(mask).choose(down, other))
             }
 
             #[inline(always)]
@@ -180,17 +220,15 @@ macro_rules! lane {
             }
 
             #[inline(always)]
-            fn pick(key: &[Self; KEY_LANES], lane: KeyLane) -> Self {
-                // SAFETY: a KeyLane is below KEY_LANES; masking it instead makes the compiler compute indices in the vector units, at twice the time.
-                *unsafe { key.get_unchecked(lane.index()) }
+            fn pass(halves: [&mut Half<Self>; 2], key: &[u64; KEY_LANES], direction: Direction) {
+                // SAFETY: as above.
+                unsafe { $rounds(None, halves, key, direction) }
             }
 
             #[inline(always)]
-            fn sboxes<const N: usize>(
-                input: impl Fn(usize) -> [Self; 6],
-                output: impl FnMut(usize, [Self; 4]),
-            ) {
-                $sboxes::<Self, N>(input, output);
+            fn pass_each(start: [&Half<Self>; 2], halves: [&mut Half<Self>; 2], keys: &[Self; KEY_LANES]) {
+                // SAFETY: as above.
+                unsafe { $rounds_each(Some(start), halves, keys, Direction::Encrypt) }
             }
         }
     };
@@ -199,93 +237,64 @@ macro_rules! lane {
 lane!(
     Two256(__m256i),
     4,
-    true,
-    sboxes_of_two,
+    rounds_avx2,
+    rounds_avx2_each,
     _mm256_set1_epi64x,
     _mm256_xor_si256,
+    _mm256_or_si256,
     _mm256_srl_epi64,
     _mm256_sll_epi64
 );
 lane!(
     Three256(__m256i),
     4,
-    false,
-    sboxes_of_three,
+    rounds_256,
+    rounds_256_each,
     _mm256_set1_epi64x,
     _mm256_xor_si256,
+    _mm256_or_si256,
     _mm256_srl_epi64,
     _mm256_sll_epi64
 );
 lane!(
     Three512(__m512i),
     8,
-    false,
-    sboxes_of_three,
+    rounds_512,
+    rounds_512_each,
     _mm512_set1_epi64,
     _mm512_xor_si512,
+    _mm512_or_si512,
     _mm512_srl_epi64,
     _mm512_sll_epi64
 );
 
 impl Two256 {
-    /// `(self ^ other) & mask`
+    /// `one` where this has ones, `other` where it has zeros.
     #[inline(always)]
-    fn differing(self, other: Self, mask: Self) -> Self {
-        self.xor(other).and(mask)
+    fn choose(self, one: Self, other: Self) -> Self {
+        // SAFETY: as above.
+        let (one, other) = unsafe { (_mm256_and_si256(self.0, one.0), _mm256_andnot_si256(self.0, other.0)) };
+        Self(one).or(Self(other))
     }
 }
 
 impl Three256 {
-    /// `(self ^ other) & mask`
+    /// As above.
     #[inline(always)]
-    fn differing(self, other: Self, mask: Self) -> Self {
-        Self::gate::<DIFFERING>(self, other, mask)
+    fn choose(self, one: Self, other: Self) -> Self {
+        // SAFETY: as above.
+        Self(unsafe { _mm256_ternarylogic_epi64::<CHOICE>(self.0, one.0, other.0) })
     }
 }
 
 impl Three512 {
-    /// `(self ^ other) & mask`
+    /// As above.
     #[inline(always)]
-    fn differing(self, other: Self, mask: Self) -> Self {
-        Self::gate::<DIFFERING>(self, other, mask)
+    fn choose(self, one: Self, other: Self) -> Self {
+        // SAFETY: as above.
+        Self(unsafe { _mm512_ternarylogic_epi64::<CHOICE>(self.0, one.0, other.0) })
     }
 }
 
-/// `(a ^ b) & c`: rows 011 and 101.
-const DIFFERING: i32 = 1 << 0b011 | 1 << 0b101;
-
-impl TwoInputGates for Two256 {
-    #[inline(always)]
-    fn and(self, other: Self) -> Self {
-        // SAFETY: as above.
-        Self(unsafe { _mm256_and_si256(self.0, other.0) })
-    }
-
-    #[inline(always)]
-    fn or(self, other: Self) -> Self {
-        // SAFETY: as above.
-        Self(unsafe { _mm256_or_si256(self.0, other.0) })
-    }
-
-    #[inline(always)]
-    fn and_not(self, other: Self) -> Self {
-        // SAFETY: as above.
-        Self(unsafe { _mm256_andnot_si256(other.0, self.0) })
-    }
-}
-
-impl ThreeInputGates for Three256 {
-    #[inline(always)]
-    fn gate<const FUNCTION: i32>(a: Self, b: Self, c: Self) -> Self {
-        // SAFETY: as above.
-        Self(unsafe { _mm256_ternarylogic_epi64::<FUNCTION>(a.0, b.0, c.0) })
-    }
-}
-
-impl ThreeInputGates for Three512 {
-    #[inline(always)]
-    fn gate<const FUNCTION: i32>(a: Self, b: Self, c: Self) -> Self {
-        // SAFETY: as above.
-        Self(unsafe { _mm512_ternarylogic_epi64::<FUNCTION>(a.0, b.0, c.0) })
-    }
-}
+/// `a ? b : c`: rows 110, 111, 001 and 011.
+const CHOICE: i32 = 1 << 0b110 | 1 << 0b111 | 1 << 0b001 | 1 << 0b011;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use ddes_server::endpoint::{NoticeEvent, SessionView};
+use ddes_server::endpoint::SessionView;
 use ddes_server::{Handle, Report, Stopped};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
@@ -26,9 +26,6 @@ pub(super) struct Console {
     pub(super) notices: mpsc::Receiver<Report>,
     pub(super) dropped: Arc<AtomicU64>,
     pub(super) stopped: oneshot::Receiver<Option<Stopped>>,
-    /// Integers and sums are shown to a person at the terminal, and kept out of logs.
-    pub(super) values_shown: bool,
-    pub(super) quiet: bool,
 }
 
 impl Console {
@@ -81,13 +78,6 @@ impl Console {
             Report::Ledger(health) => return screen.show(&lines::ledger_health(health)),
             Report::Checkpoint(error) => return screen.show(&lines::ledger_checkpoint(error)),
         };
-        let routine = matches!(
-            notice.event,
-            NoticeEvent::Received { .. } | NoticeEvent::ResultSent { .. } | NoticeEvent::Ignored { .. }
-        );
-        if routine && (self.quiet || !self.values_shown) {
-            return;
-        }
         for line in lines::of_notice(notice) {
             screen.show(&line);
         }

@@ -18,6 +18,7 @@ use ddes_server::{Access, Options, Report, Server};
 use ddes_session::{classic, v2};
 use ddes_wire::v2::Suite;
 use tokio::sync::{mpsc, oneshot};
+use zeroize::Zeroizing;
 
 use crate::args::{GroupName, ServeArgs, SuiteName};
 use crate::failure::{Code, Failure};
@@ -44,11 +45,6 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
         screen::warn_of_any();
     }
     let home = Home::find(&args.home)?;
-    let encrypted = |path: &Path| {
-        Err(Failure::new(Code::Identity, format!("the server's key {} has a passphrase", path.display()))
-            .cause("a server starts without anybody to ask")
-            .next(format!("ssh-keygen -p -N '' -f {}", path.display())))
-    };
     let (key, key_is_new) = home.key_or_new(&home.server_key(), "ddes server", encrypted)?;
     let fingerprint = key.public().fingerprint();
     let suites: Vec<SuiteName> =
@@ -85,8 +81,6 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
         notices: received,
         dropped: Arc::clone(&dropped),
         stopped: when_stopped,
-        values_shown: screen.is_live(),
-        quiet: args.output.quiet,
     };
     let console = thread::Builder::new()
         .name("console".into())
@@ -112,6 +106,12 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     }
 }
 
+fn encrypted(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    Err(Failure::new(Code::Identity, format!("the server's key {} has a passphrase", path.display()))
+        .cause("a server starts without anybody to ask")
+        .next(format!("ssh-keygen -p -N '' -f {}", path.display())))
+}
+
 fn options(args: &ServeArgs, key: SigningKey, suites: Vec<Suite>, access: Access) -> Options {
     let idle = Duration::from_secs(args.idle_secs.into());
     let classic = args.classic.then(|| Classic {
@@ -130,6 +130,8 @@ fn options(args: &ServeArgs, key: SigningKey, suites: Vec<Suite>, access: Access
             connections_max: args.max_connections as usize,
             unproven_max: args.max_unproven as usize,
             queued_values_max: QUEUED_VALUES_MAX,
+            // To a person at the terminal; they are kept out of logs.
+            tells_values: screen::is_interactive() && !args.output.json && !args.output.quiet,
             // The ledger knows.
             classic_first: 0,
             profiles: Profiles { v2: Arc::new(v2), classic },

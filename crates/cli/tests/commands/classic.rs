@@ -15,7 +15,8 @@ fn ddes(arguments: &[&str]) -> Command {
 
 fn serve(flags: &[&str]) -> Running {
     let classic = ["serve", "--classic", "--classic-wait-ms", "0", "--json", "--listen", "127.0.0.1:0"];
-    started(ddes(&[&classic, flags].concat()))
+    // These servers share a home, and each has totals of its own.
+    started(ddes(&[&classic[..], &["--ledger", "memory"], flags].concat()))
 }
 
 fn peer_server(flags: &[&str]) -> Running {

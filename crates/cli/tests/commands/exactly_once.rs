@@ -131,6 +131,22 @@ fn an_input_that_was_cut_off_is_neither_sent_again_nor_mixed_with_another() {
     assert_eq!((code, world.total("cut").1), (0, SUM.to_string()));
 }
 
+/// P-32: the server's process ends at any moment, and what it acknowledged is there when it starts again.
+#[test]
+fn a_killed_server_goes_on_from_what_it_acknowledged() {
+    let mut world = World::new();
+    let address = world.server.address.clone();
+    for round in 1..=3_u32 {
+        assert_eq!(output(world.send("outbox", &["1", "2", "3"])).0, 0);
+        world.server.child.kill().unwrap();
+        world.server.child.wait().unwrap();
+        world.server = serve(&world.home, &address);
+        assert_eq!(world.total("default"), ((3 * round).to_string(), (6 * round).to_string()));
+    }
+    let second = output(ddes_at(&world.home, &["serve", "--json", "--listen", "127.0.0.1:0"]));
+    assert_eq!((second.0, second.1.contains("in use by another process")), (1, true), "{}", second.1);
+}
+
 #[test]
 fn a_ledger_that_was_set_back_is_noticed() {
     let mut world = World::new();
@@ -138,7 +154,7 @@ fn a_ledger_that_was_set_back_is_noticed() {
     let address = world.server.address.clone();
     world.server.child.kill().unwrap();
     world.server.child.wait().unwrap();
-    // Its ledger was in memory.
+    std::fs::remove_dir_all(world.home.join("ledger")).unwrap();
     world.server = serve(&world.home, &address);
     let (code, _, error) = output(world.send("outbox", &["4"]));
     assert_eq!((code, error.contains("the ledger went back")), (5, true), "{error}");

@@ -6,11 +6,11 @@ use std::process::{Command, Stdio};
 
 use crate::{Running, ddes_at, folder, output, peer, started};
 
-fn serve(home: &Path, flags: &[&str]) -> Running {
+pub(crate) fn serve(home: &Path, flags: &[&str]) -> Running {
     started(ddes_at(home, &[&["serve", "--json", "--listen", "127.0.0.1:0"], flags].concat()))
 }
 
-fn fingerprint(home: &Path) -> String {
+pub(crate) fn fingerprint(home: &Path) -> String {
     let (_, shown, _) = output(ddes_at(home, &["key", "show", "--server-key", "--json"]));
     let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
     shown["fingerprint"].as_str().unwrap().to_owned()
@@ -142,7 +142,7 @@ fn what_a_newcomer_can_meet_says_what_happened_and_what_to_do() {
     let refused = client(&home, &["--trust", &trust]);
     check(refused, 4, &["HAS CHANGED", "Nothing was sent", "ddes trust rm"]);
     // A server that speaks only the original's wire, and one that is not there.
-    let classic = serve(&home, &["--classic", "--classic-wait-ms", "0"]);
+    let classic = serve(&home, &["--classic", "--classic-wait-ms", "0", "--ledger", "memory"]);
     let refused = output(ddes_at(&home, &["send", "--server", &classic.address, "5"]));
     check(refused, 3, &["does not speak D-DDES/2", "--classic"]);
     check(
@@ -283,7 +283,7 @@ fn a_flood_from_one_address_hears_that_there_are_too_many() {
     let (code, _, error) = send(&home, &server, &trust, &["1"]);
     assert_eq!((code, error.contains("have not proven an identity")), (3, true), "{error}");
     drop(silent);
-    let full = serve(&home, &["--max-connections", "1"]);
+    let full = serve(&home, &["--max-connections", "1", "--ledger", "memory"]);
     let one = std::net::TcpStream::connect(&full.address).unwrap();
     let (code, _, error) = send(&home, &full, &trust, &["1"]);
     assert_eq!((code, error.contains("connections are open already")), (3, true), "{error}");

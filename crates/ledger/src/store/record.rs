@@ -53,7 +53,7 @@ pub(crate) const FIXED_BYTES_MAX: usize = 64;
 /// The most bytes of one value: 65 bits, zigzag.
 pub(crate) const VALUE_BYTES_MAX: usize = 10;
 
-const _: () = assert!(1 + 4 * 10 + NUMBER_BYTES_MAX <= FIXED_BYTES_MAX && 1 + 32 <= FIXED_BYTES_MAX);
+const _: () = assert!(1 + 4 * 10 + NUMBER_BYTES_MAX <= FIXED_BYTES_MAX && 32 < FIXED_BYTES_MAX);
 
 pub(crate) fn put_account(bytes: &mut Vec<u8>, id: &AccountId) {
     match id {
@@ -207,7 +207,7 @@ mod tests {
             Record::Account(id) => put_account(&mut bytes, id),
             Record::Open { account, session } => put_open(&mut bytes, *account, *session),
             Record::Add(add) => {
-                put_add(&mut bytes, add.account, add.session, add.first_seq, &add.amounts, add.sum)
+                put_add(&mut bytes, add.account, add.session, add.first_seq, &add.amounts, add.sum);
             }
             Record::End(account) => put_end(&mut bytes, *account),
             Record::Raise => put_raise(&mut bytes),

@@ -22,7 +22,7 @@ const PIECE_BYTES: usize = 1024 * 1024;
 const SEGMENT_BYTES_MAX: u64 = 1 << 30;
 
 const _: () =
-    assert!(HEADER_BYTES <= SECTOR as usize && SUPERBLOCK_BYTES <= SECTOR as usize && 3 * SECTOR <= DATA);
+    assert!(HEADER_BYTES as u64 <= SECTOR && SUPERBLOCK_BYTES <= HEADER_BYTES && 3 * SECTOR <= DATA);
 
 /// What a segment says of itself, for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -140,6 +140,8 @@ pub struct ClientSession {
     events: VecDeque<ClientEvent>,
     work: Option<Job>,
     at_end: bool,
+    /// The memory of a 30's plaintext.
+    plaintext: Zeroizing<Vec<u8>>,
 }
 
 #[derive(Debug)]
@@ -214,6 +216,7 @@ impl ClientSession {
             events: VecDeque::new(),
             work: Some(Job::Start { suite: config.suite, entropy }),
             at_end: false,
+            plaintext: Zeroizing::default(),
         }
     }
 
@@ -278,7 +281,10 @@ impl ClientSession {
                 self.end(ClientEnd::Fault(error.into()));
             }
             // The session ended while the work ran.
-            (_, Outcome::Started(..) | Outcome::Finished(_) | Outcome::Responded(_)) => {}
+            (
+                _,
+                Outcome::Started(..) | Outcome::Finished(_) | Outcome::Responded(_) | Outcome::Verified(_),
+            ) => {}
         }
         self.advance(now);
     }
@@ -291,9 +297,6 @@ impl ClientSession {
     /// `count` bytes of [`Self::pending`] went out.
     pub fn sent(&mut self, now: Instant, count: usize) {
         self.outbound.sent(now, count);
-        if let (State::Keyed(keyed), true) = (&mut self.state, self.outbound.is_empty()) {
-            keyed.link.sealer.rest();
-        }
     }
 
     /// What happened, oldest first.
@@ -360,12 +363,19 @@ impl ClientSession {
         if !self.outbound.has_room() {
             return Err(SubmitError::Full);
         }
-        let plaintext = Data { first_seq, values: values.to_vec() }.encode(token).ok_or(count)?;
-        let plaintext = Zeroizing::new(plaintext);
-        let last = first_seq.forward(values.len() as u64 - 1).map_err(|_| count)?;
+        let last = (values.len() as u64).checked_sub(1).ok_or(count)?;
+        let last = first_seq.forward(last).map_err(|_| count)?;
+        let mut plaintext = std::mem::take(&mut self.plaintext);
+        plaintext.clear();
+        if plaintext.capacity() < Data::bytes(values.len()) {
+            // Never grown in place: that would leave a copy of the token behind.
+            plaintext = Zeroizing::new(Vec::with_capacity(Data::bytes(values.len())));
+        }
+        Data::write(token, first_seq, values, &mut plaintext).ok_or(count)?;
         awaited.highest = awaited.highest.max(last);
         awaited.until.get_or_insert(reply);
         self.send(now, Opcode::EncryptedData, &plaintext);
+        self.plaintext = plaintext;
         Ok(())
     }
 
@@ -508,6 +518,7 @@ impl Keyed {
                     let due = answer.last_seq < awaited.highest;
                     awaited.until = due.then_some(now + reply);
                 }
+                self.link.keep(plaintext);
                 events.push_back(ClientEvent::Answered(answer));
                 Ok(())
             }

@@ -10,6 +10,9 @@ use zeroize::Zeroizing;
 /// A record whose blocks bring the count under one key to this is the last under it (Sweet32: 64-bit blocks).
 pub const REKEY_BLOCKS: u64 = 1 << 20;
 
+/// Blocks that cost as much as one (crates/cipher: a pass of 256 lanes), and 2 KiB for each direction of a session that is not idle.
+const PASS_BLOCKS: usize = 256;
+
 /// Why a body is no record of its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
@@ -37,6 +40,8 @@ pub struct Opener(Direction);
 pub(super) struct Link {
     pub(super) sealer: Sealer,
     opener: Opener,
+    /// Memory for the next plaintext; an idle session keeps none.
+    scratch: Zeroizing<Vec<u8>>,
 }
 
 #[derive(Debug)]
@@ -48,7 +53,7 @@ struct Direction {
     nonce: u64,
     /// Blocks encrypted under this key.
     blocks: u64,
-    /// Keystream of the next records, while there are many at once; an idle session keeps none.
+    /// Keystream of the next records; an idle session keeps none.
     ahead: Option<Box<Ahead>>,
 }
 
@@ -60,16 +65,14 @@ impl Sealer {
 
     /// Appends a frame to `out`: header, ciphertext, tag. Nothing is appended on an error.
     ///
-    /// Where `out` holds frames already, more of this length are expected, and their keystream is made in one go. [`Self::rest`] gives it up.
+    /// Keystream is made for as many records of this length as one pass of the engine has room for: one costs as much as all of them. [`Self::rest`] gives it up.
     pub fn seal(&mut self, opcode: Opcode, plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), LimitError> {
         let length = plaintext.len() + TAG_BYTES;
         let too_long = LimitError::Length { length: plaintext.len() };
         let header = Header { opcode: opcode.number(), length: u32::try_from(length).map_err(|_| too_long)? };
         let header = header.encode();
         let start = out.len();
-        if start > 0 {
-            self.0.look_ahead(plaintext.len(), usize::MAX);
-        }
+        self.0.look_ahead(plaintext.len());
         out.extend_from_slice(&header);
         out.extend_from_slice(plaintext);
         let text = out.get_mut(start + HEADER_BYTES..).unwrap_or(&mut []);
@@ -99,43 +102,52 @@ impl Opener {
     }
 
     /// Opens the body of a frame in place and gives the plaintext. After an error nothing more opens that should: end the session.
+    ///
+    /// Keystream is made ahead as by [`Sealer::seal`]. [`Self::rest`] gives it up.
     pub fn open<'a>(&mut self, header: Header, body: &'a mut [u8]) -> Result<&'a [u8], RecordError> {
-        self.open_before(header, body, 0)
-    }
-
-    /// As [`Self::open`]; `behind` bytes wait behind this frame: where they are frames of this length, their keystream is made along with this one's.
-    pub fn open_before<'a>(
-        &mut self,
-        header: Header,
-        body: &'a mut [u8],
-        behind: usize,
-    ) -> Result<&'a [u8], RecordError> {
         let length = body.len();
         let (text, tag) = body.split_last_chunk_mut::<TAG_BYTES>().ok_or(RecordError::Short { length })?;
-        let frames = behind / (HEADER_BYTES + length);
-        if frames > 0 {
-            self.0.look_ahead(text.len(), 1 + frames);
-        }
+        self.0.look_ahead(text.len());
         self.0.expanded.open_with(self.0.ahead.as_deref(), self.0.nonce, &header.encode(), text, tag)?;
         self.0.count(text.len());
-        if frames == 0 {
-            self.0.ahead = None;
-        }
         Ok(text)
+    }
+
+    /// No burst is under way: keeps no keystream.
+    pub fn rest(&mut self) {
+        self.0.ahead = None;
     }
 }
 
 impl Link {
     pub(super) fn new(function: Function, outwards: Key, inwards: Key) -> Self {
-        Self { sealer: Sealer::new(function, outwards), opener: Opener::new(function, inwards) }
+        let (sealer, opener) = (Sealer::new(function, outwards), Opener::new(function, inwards));
+        Self { sealer, opener, scratch: Zeroizing::default() }
     }
 
-    /// The plaintext of a frame, wiped on drop: it may hold the session token.
+    pub(super) fn rest(&mut self) {
+        self.sealer.rest();
+        self.opener.rest();
+        self.scratch = Zeroizing::default();
+    }
+
+    /// The plaintext of a frame, wiped on drop: it may hold the session token. [`Self::keep`] takes its memory back.
     pub(super) fn open(&mut self, frame: Frame<'_>) -> Result<Zeroizing<Vec<u8>>, RecordError> {
-        let mut body = Zeroizing::new(frame.body.to_vec());
-        let length = self.opener.open_before(frame.header, &mut body, frame.behind)?.len();
+        let mut body = std::mem::take(&mut self.scratch);
+        body.clear();
+        if body.capacity() < frame.body.len() {
+            // Never grown in place: that would leave a copy of what was in it.
+            body = Zeroizing::new(Vec::with_capacity(frame.body.len()));
+        }
+        body.extend_from_slice(frame.body);
+        let length = self.opener.open(frame.header, &mut body)?.len();
         body.truncate(length);
         Ok(body)
+    }
+
+    /// A plaintext that was dealt with.
+    pub(super) fn keep(&mut self, plaintext: Zeroizing<Vec<u8>>) {
+        self.scratch = plaintext;
     }
 }
 
@@ -145,9 +157,10 @@ impl Direction {
         Self { function, key, expanded, nonce: 0, blocks: 0, ahead: None }
     }
 
-    /// Keystream for `records` records of `length` bytes, unless that of the next one is there.
-    fn look_ahead(&mut self, length: usize, records: usize) {
-        if !self.ahead.as_ref().is_some_and(|ahead| ahead.covers(self.nonce, length)) {
+    /// Keystream for this and the next records of `length` bytes, unless it is there. A record that fills a pass alone has none made ahead.
+    fn look_ahead(&mut self, length: usize) {
+        let records = PASS_BLOCKS / length.div_ceil(8).max(1);
+        if records > 1 && !self.ahead.as_ref().is_some_and(|ahead| ahead.covers(self.nonce, length)) {
             self.ahead = Some(Box::new(self.expanded.ahead(self.nonce, records, length)));
         }
     }

@@ -108,6 +108,8 @@ enum State {
         deadline: Instant,
     },
     AwaitProof(Box<AwaitProof>),
+    /// Message 4 is being verified.
+    Verifying(Box<AwaitProof>),
     /// The identity is proven; the ledger opens its session.
     Opening(Box<Opening>),
     Open(Box<Open>),
@@ -189,6 +191,7 @@ impl ServerSession {
             State::AwaitHello(_)
             | State::Answering { .. }
             | State::AwaitProof(_)
+            | State::Verifying(_)
             | State::Opening(_)
             | State::Open(_) => !self.at_end && self.inbound.has_room() && self.outbound.has_room(),
         }
@@ -230,7 +233,9 @@ impl ServerSession {
         }
         let is_due = self.state_timeout().is_some_and(|at| at <= now);
         match &mut self.state {
-            State::AwaitHello(_) | State::Answering { .. } | State::AwaitProof(_) if is_due => {
+            State::AwaitHello(_) | State::Answering { .. } | State::AwaitProof(_) | State::Verifying(_)
+                if is_due =>
+            {
                 self.end(now, End::Fault(Fault::HandshakeTimeout));
             }
             State::Open(open) if is_due => {
@@ -242,6 +247,7 @@ impl ServerSession {
             State::AwaitHello(_)
             | State::Answering { .. }
             | State::AwaitProof(_)
+            | State::Verifying(_)
             | State::Opening(_)
             | State::Open(_)
             | State::Draining { .. }
@@ -256,6 +262,7 @@ impl ServerSession {
             State::AwaitHello(_)
             | State::Answering { .. }
             | State::AwaitProof(_)
+            | State::Verifying(_)
             | State::Opening(_)
             | State::Draining { .. }
             | State::Done => None,
@@ -274,10 +281,8 @@ impl ServerSession {
 
     /// The result of [`Self::poll_work`].
     pub fn handle_done(&mut self, now: Instant, done: Done) {
-        // Only this work is ever ours.
-        let Outcome::Responded(outcome) = done.0 else { return };
-        match (std::mem::replace(&mut self.state, State::Done), outcome) {
-            (State::Answering { suite, token, deadline }, Ok(response)) => {
+        match (std::mem::replace(&mut self.state, State::Done), done.0) {
+            (State::Answering { suite, token, deadline }, Outcome::Responded(Ok(response))) => {
                 match self.answer(now, suite, &response) {
                     Ok(link) => {
                         let hash = response.finished.hash;
@@ -286,11 +291,16 @@ impl ServerSession {
                     Err(error) => self.end(now, End::Fault(error.into())),
                 }
             }
-            (state @ State::Answering { .. }, Err(error)) => {
+            (state @ State::Answering { .. }, Outcome::Responded(Err(error))) => {
                 self.state = state;
                 self.end(now, End::Fault(error.into()));
             }
-            // The session ended while the work ran.
+            (State::Verifying(proof), Outcome::Verified(Some(key))) => self.proven(*proof, key),
+            (state @ State::Verifying(_), Outcome::Verified(None)) => {
+                self.state = state;
+                self.end(now, End::Fault(Fault::Proof));
+            }
+            // The session ended while the work ran; and no other work is ever ours.
             (state, _) => self.state = state,
         }
         self.advance(now);
@@ -304,9 +314,6 @@ impl ServerSession {
     /// `count` bytes of [`Self::pending`] went out.
     pub fn sent(&mut self, now: Instant, count: usize) {
         self.outbound.sent(now, count);
-        if let (State::Open(open), true) = (&mut self.state, self.outbound.is_empty()) {
-            open.link.sealer.rest();
-        }
         self.advance(now);
     }
 
@@ -324,6 +331,7 @@ impl ServerSession {
             State::AwaitHello(_)
             | State::Answering { .. }
             | State::AwaitProof(_)
+            | State::Verifying(_)
             | State::Opening(_)
             | State::Open(_) => Phase::Live,
         }
@@ -373,6 +381,7 @@ impl ServerSession {
             state @ (State::AwaitHello(_)
             | State::Answering { .. }
             | State::AwaitProof(_)
+            | State::Verifying(_)
             | State::Opening(_)
             | State::Open(_)
             | State::Draining { .. }
@@ -391,17 +400,52 @@ impl ServerSession {
 
     /// The ledger counted the submission of `ticket`, durably.
     pub fn settle(&mut self, now: Instant, ticket: Ticket, standing: Standing) {
-        self.decide(now, ticket, Ok(standing));
+        self.note(ticket, Ok(standing));
+        self.tell(now);
     }
 
     /// The ledger did not count the submission of `ticket`.
     pub fn refuse(&mut self, now: Instant, ticket: Ticket, refused: Refused) {
-        match refused {
-            Refused::Gap => self.decide(now, ticket, Err(Status::Gap)),
-            Refused::Malformed => self.decide(now, ticket, Err(Status::Malformed)),
-            Refused::Unavailable => self.decide(now, ticket, Err(Status::Unavailable)),
-            Refused::Superseded => self.order_end(now, Reason::Superseded, true),
+        if refused == Refused::Superseded {
+            return self.order_end(now, Reason::Superseded, true);
         }
+        self.note(ticket, Err(refused));
+        self.tell(now);
+    }
+
+    /// The ledger's verdict on the submission of `ticket`; [`Self::tell`] tells the client, of several at once.
+    pub fn note(&mut self, ticket: Ticket, verdict: Result<Standing, Refused>) {
+        let number = ticket.redeem();
+        let State::Open(open) = &mut self.state else { return };
+        let verdict = verdict.map_err(|refused| match refused {
+            Refused::Gap => Status::Gap,
+            Refused::Malformed => Status::Malformed,
+            // A session that is superseded ends, and says so there.
+            Refused::Unavailable | Refused::Superseded => Status::Unavailable,
+        });
+        // Tickets are numbered without a gap.
+        let at = open.waiting.front().and_then(|first| number.checked_sub(first.ticket));
+        let waiting = at.and_then(|at| open.waiting.get_mut(usize::try_from(at).ok()?));
+        if let Some(waiting) = waiting.filter(|waiting| waiting.ticket == number) {
+            waiting.verdict = Some(verdict);
+        }
+    }
+
+    /// Tells the client what was noted.
+    pub fn tell(&mut self, now: Instant) {
+        self.flush_answers(now);
+        self.advance(now);
+    }
+
+    /// No burst is under way: keeps neither keystream nor buffers.
+    pub fn rest(&mut self) {
+        if let State::Open(open) = &mut self.state {
+            open.link.rest();
+            open.waiting.shrink_to(0);
+        }
+        self.inbound.rest();
+        self.outbound.rest();
+        self.events.shrink_to(0);
     }
 
     /// Ends the session from this side: at once, or after the ledger's answers where some are awaited.
@@ -415,6 +459,7 @@ impl ServerSession {
             State::AwaitHello(_)
             | State::Answering { .. }
             | State::AwaitProof(_)
+            | State::Verifying(_)
             | State::Opening(_)
             | State::Open(_) => self.end(now, End::Ordered(reason)),
         }
@@ -429,7 +474,7 @@ impl ServerSession {
             State::AwaitHello(AwaitHello { deadline, .. }) | State::Answering { deadline, .. } => {
                 Some(*deadline)
             }
-            State::AwaitProof(state) => Some(state.deadline),
+            State::AwaitProof(state) | State::Verifying(state) => Some(state.deadline),
             // The timer stands while a 30 waits for the ledger.
             State::Open(open) if open.waiting.is_empty() => Some(open.idle_at.min(open.old_at)),
             State::Opening(_) | State::Open(_) | State::Done => None,
@@ -456,14 +501,18 @@ impl ServerSession {
                     Ok((suite, message)) => self.begin(suite, message),
                     Err(fault) => Err(End::Fault(fault)),
                 },
-                State::AwaitProof(state) => match state.handle_frame(&self.config.key, frame) {
-                    Ok(key) => self.proven(key),
+                State::AwaitProof(state) => match state.handle_frame(frame) {
+                    Ok(proof) => self.verify(proof),
                     Err(fault) => Err(End::Fault(fault)),
                 },
                 State::Open(open) => {
                     open.handle_frame(now, &self.config, frame, &mut self.events, &mut self.tickets)
                 }
-                State::Answering { .. } | State::Opening(_) | State::Draining { .. } | State::Done => Ok(()),
+                State::Answering { .. }
+                | State::Verifying(_)
+                | State::Opening(_)
+                | State::Draining { .. }
+                | State::Done => Ok(()),
             };
             self.inbound.consume(length);
             match outcome {
@@ -485,6 +534,7 @@ impl ServerSession {
                 Some(BODY_MAX)
             }
             State::Answering { .. }
+            | State::Verifying(_)
             | State::Opening(_)
             | State::Open(_)
             | State::Draining { .. }
@@ -501,6 +551,26 @@ impl ServerSession {
             }
             state @ (State::Answering { .. }
             | State::AwaitProof(_)
+            | State::Verifying(_)
+            | State::Opening(_)
+            | State::Open(_)
+            | State::Draining { .. }
+            | State::Done) => self.state = state,
+        }
+        Ok(())
+    }
+
+    /// Message 4 is taken: whether it is a proof.
+    fn verify(&mut self, proof: Proof) -> Result<(), End> {
+        match std::mem::replace(&mut self.state, State::Done) {
+            State::AwaitProof(state) => {
+                let (server, hash) = (self.config.key.public(), state.hash);
+                self.work = Some(Job::Verify { proof, server, hash });
+                self.state = State::Verifying(state);
+            }
+            state @ (State::AwaitHello(_)
+            | State::Answering { .. }
+            | State::Verifying(_)
             | State::Opening(_)
             | State::Open(_)
             | State::Draining { .. }
@@ -524,64 +594,40 @@ impl ServerSession {
     }
 
     /// Message 4 is verified.
-    fn proven(&mut self, key: PublicKey) -> Result<(), End> {
+    fn proven(&mut self, proof: AwaitProof, key: PublicKey) {
         self.tickets += 1;
-        let awaiting = self.tickets;
-        match std::mem::replace(&mut self.state, State::Done) {
-            State::AwaitProof(state) => {
-                let AwaitProof { link, token, .. } = *state;
-                self.state = State::Opening(Box::new(Opening { link, token, awaiting }));
-                self.events.push_back(Event::Authenticated { ticket: Ticket(awaiting), key });
-            }
-            state @ (State::AwaitHello(_)
-            | State::Answering { .. }
-            | State::Opening(_)
-            | State::Open(_)
-            | State::Draining { .. }
-            | State::Done) => self.state = state,
-        }
-        Ok(())
+        let AwaitProof { link, token, .. } = proof;
+        self.state = State::Opening(Box::new(Opening { link, token, awaiting: self.tickets }));
+        self.events.push_back(Event::Authenticated { ticket: Ticket(self.tickets), key });
     }
 
-    fn decide(&mut self, now: Instant, ticket: Ticket, verdict: Result<Standing, Status>) {
-        let number = ticket.redeem();
-        let State::Open(open) = &mut self.state else { return };
-        if let Some(waiting) = open.waiting.iter_mut().find(|waiting| waiting.ticket == number) {
-            waiting.verdict = Some(verdict);
-        }
-        self.flush_answers(now);
-        self.advance(now);
-    }
-
-    /// A 40 for each submission decided, in the order in which they came.
+    /// 40s in the order of the submissions decided: one for all that were counted together, since `last_seq` covers them (P-12), and one for each refusal.
     fn flush_answers(&mut self, now: Instant) {
         let State::Open(open) = &mut self.state else { return };
-        let mut failed = None;
+        let mut answers = Vec::new();
         while let Some(verdict) = open.waiting.front().and_then(|waiting| waiting.verdict) {
             open.waiting.pop_front();
             let status = match verdict {
                 Ok(standing) => {
                     open.standing = standing;
                     open.idle_at = now + self.config.idle;
+                    if answers.last().is_some_and(|last: &Answer| last.status == Status::Applied) {
+                        answers.pop();
+                    }
                     Status::Applied
                 }
                 Err(status) => status,
             };
-            let answer = open.answer(status);
-            match self.outbound.push_record(
-                now,
-                &mut open.link.sealer,
-                Opcode::EncryptedResult,
-                &answer.encode(),
-            ) {
+            answers.push(open.answer(status));
+        }
+        for answer in answers {
+            let sealer = &mut open.link.sealer;
+            match self.outbound.push_record(now, sealer, Opcode::EncryptedResult, &answer.encode()) {
                 Ok(()) => self.events.push_back(Event::Answered(answer)),
-                Err(error) => failed = Some(error),
+                Err(error) => return self.end(now, End::Fault(error.into())),
             }
         }
-        match failed {
-            Some(error) => self.end(now, End::Fault(error.into())),
-            None => self.leave(now),
-        }
+        self.leave(now);
     }
 
     /// Ends a session that is to end once nothing waits for the ledger any more.
@@ -604,7 +650,7 @@ impl ServerSession {
                 self.outbound.push(now, Opcode::Disconnect, &rejection.encode());
                 Ok(())
             }
-            (State::AwaitProof(state), Some(reason)) => {
+            (State::AwaitProof(state) | State::Verifying(state), Some(reason)) => {
                 self.farewell(now, state.link, Standing::default(), reason)
             }
             (State::Opening(state), Some(reason)) => {
@@ -661,17 +707,13 @@ fn hello(config: &ServerConfig, frame: Frame<'_>) -> Result<(Suite, Vec<u8>), Fa
 }
 
 impl AwaitProof {
-    /// Message 4: the key that it proves.
-    fn handle_frame(&mut self, server: &SigningKey, frame: Frame<'_>) -> Result<PublicKey, Fault> {
+    /// Message 4, not yet verified.
+    fn handle_frame(&mut self, frame: Frame<'_>) -> Result<Proof, Fault> {
         let opcode = frame.header.opcode;
         if opcode != Opcode::KeyVerification.number() {
             return Err(Fault::Opcode { opcode });
         }
-        let proof = Proof::decode(&self.link.open(frame)?).ok_or(Fault::Proof)?;
-        let key = PublicKey::new(&proof.key).map_err(|_| Fault::Proof)?;
-        let message = [&self.hash[..], server.public().as_bytes(), key.as_bytes()].concat();
-        key.verify(Namespace::Client, &message, &proof.signature).map_err(|_| Fault::Proof)?;
-        Ok(key)
+        Proof::decode(&self.link.open(frame)?).ok_or(Fault::Proof)
     }
 }
 
@@ -693,7 +735,9 @@ impl Open {
         match Opcode::from_number(opcode) {
             Some(Opcode::EncryptedData) => {
                 let plaintext = self.link.open(frame).map_err(|error| fault(error.into()))?;
-                self.handle_data(config.values_max, &plaintext, events, tickets).map_err(fault)
+                self.handle_data(config.values_max, &plaintext, events, tickets).map_err(fault)?;
+                self.link.keep(plaintext);
+                Ok(())
             }
             Some(Opcode::Disconnect) => {
                 let plaintext = self.link.open(frame).map_err(|error| fault(error.into()))?;

@@ -1,8 +1,9 @@
-//! The handshake's exponentiations, to be run wherever they hurt nobody.
+//! The handshake's exponentiations and signatures, to be run wherever they hurt nobody.
 
 use ddes_cipher::Function;
 use ddes_ffdhe::PublicValueError;
-use ddes_wire::v2::Suite;
+use ddes_identity::{Namespace, PublicKey};
+use ddes_wire::v2::{Proof, Suite};
 
 use super::noise::{Entropy, Finished, Initiator, NoiseError, Response, respond};
 use super::{Ffdhe, prologue, protocol};
@@ -23,6 +24,8 @@ pub(super) enum Job {
     Finish { initiator: Box<Initiator<Ffdhe, Function>>, message: Vec<u8> },
     /// The server's whole share of the handshake.
     Respond { suite: Suite, entropy: Entropy, message: Vec<u8> },
+    /// Whether a client's proof, message 4, is one.
+    Verify { proof: Proof, server: PublicKey, hash: [u8; 32] },
 }
 
 #[derive(Debug)]
@@ -30,6 +33,8 @@ pub(super) enum Outcome {
     Started(Box<Initiator<Ffdhe, Function>>, Vec<u8>),
     Finished(Result<Finished, NoiseError<PublicValueError>>),
     Responded(Result<Response, NoiseError<PublicValueError>>),
+    /// The key that is proven.
+    Verified(Option<PublicKey>),
 }
 
 impl Work {
@@ -47,8 +52,16 @@ impl Work {
             Job::Respond { suite, entropy, message } => {
                 Done(Outcome::Responded(respond(&protocol(suite), &prologue(suite), &entropy, &message, &[])))
             }
+            Job::Verify { proof, server, hash } => Done(Outcome::Verified(verify(&proof, &server, &hash))),
         }
     }
+}
+
+/// The client's key, if its signature is one over the handshake and both keys (rule P-15).
+fn verify(proof: &Proof, server: &PublicKey, hash: &[u8; 32]) -> Option<PublicKey> {
+    let key = PublicKey::new(&proof.key).ok()?;
+    let message = [&hash[..], server.as_bytes(), key.as_bytes()].concat();
+    key.verify(Namespace::Client, &message, &proof.signature).ok().map(|()| key)
 }
 
 impl std::fmt::Debug for Job {
@@ -57,6 +70,7 @@ impl std::fmt::Debug for Job {
             Self::Start { suite, .. } => write!(f, "Start({suite:?})"),
             Self::Finish { .. } => f.write_str("Finish(..)"),
             Self::Respond { suite, .. } => write!(f, "Respond({suite:?})"),
+            Self::Verify { .. } => f.write_str("Verify(..)"),
         }
     }
 }

@@ -84,3 +84,27 @@ fn what_does_not_fit_a_frame_is_not_sent() {
     assert_eq!((refused(1, 0), refused(1, 101), refused(u64::MAX, 2)), (count, count, count));
     assert!(client.session.pending().is_empty());
 }
+
+/// Its keystream is made ahead and kept, over gaps, over changes of length and over changes of keys (P-07): the server cannot tell.
+#[test]
+fn a_session_without_pauses_is_understood_like_any_other() {
+    let (mut client, mut server) = (Session::new(CONFIG), Server::new());
+    client.talk(&mut server);
+    client.prove(&identity(3));
+    client.talk(&mut server);
+    let (mut seq, mut sum) = (0, 0);
+    // 104 blocks a long record: twice 2^20 blocks are over 20,000 of them.
+    for round in 0..1_400 {
+        let frames: &[usize] = if round % 7 == 0 { &[1, 1, 5] } else { &[100; 15] };
+        for count in frames {
+            let values: Vec<i64> = (0..*count).map(|i| i as i64 - 7 * round).collect();
+            client.session.submit(client.now, Sequence::new(seq + 1), &values).unwrap();
+            seq += values.len() as u64;
+            sum += values.iter().map(|value| i128::from(*value)).sum::<i128>();
+        }
+        client.talk(&mut server);
+        let last = sums(&client).pop().unwrap();
+        assert_eq!(last, (Status::Applied, seq, sum), "round {round}");
+        client.events.clear();
+    }
+}

@@ -43,7 +43,7 @@ fn an_older_session_of_the_account_is_ended_at_its_next_30() {
     let mut server = Server::new();
     let mut client = Client::join(&mut server, 3);
     let account = ddes_ledger::AccountId::Identity(*crate::world::identity(3).public().as_bytes());
-    server.ledger.open_session(account).unwrap();
+    crate::world::open(&mut server.ledger, account);
     server.give(&client.data(1, &[42]));
     assert_eq!(client.heard(&mut server), (vec![], Some(Reason::Superseded)));
     assert_eq!(server.ledger.standing(&account).unwrap().last_seq.get(), 0);

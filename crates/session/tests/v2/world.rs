@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ddes_cipher::Function;
 use ddes_identity::{Namespace, PublicKey, SigningKey};
-use ddes_ledger::{AccountId, Ledger, Refusal, Submission};
+use ddes_ledger::{AccountId, AccountNumber, Ledger, Opening, Operation, Refusal, Submission, Timestamp};
 use ddes_session::Phase;
 use ddes_session::v2::noise::{Entropy, Finished, Initiator};
 use ddes_session::v2::record::{Opener, Sealer};
@@ -43,7 +43,7 @@ pub(crate) struct Server {
     /// While set, submissions wait.
     pub(crate) ledger_stands: bool,
     held: Vec<Event>,
-    account: Option<(AccountId, SessionNumber)>,
+    account: Option<(AccountNumber, SessionNumber)>,
     out: Vec<u8>,
     takes_bytes: bool,
 }
@@ -165,9 +165,9 @@ impl Server {
             Event::Authenticated { ticket, key } => match role(&key) {
                 Some(is_operator) => {
                     let account = AccountId::Identity(*key.as_bytes());
-                    let opening = self.ledger.open_session(account).unwrap();
-                    self.account = Some((account, opening.session));
-                    let standing = opening.receipt.standing();
+                    let opening = open(&mut self.ledger, account);
+                    self.account = Some((opening.account, opening.session));
+                    let standing = opening.proof.standing();
                     self.session.admit(self.now, ticket, opening.session, standing, is_operator);
                 }
                 None => self.session.turn_away(self.now, ticket),
@@ -176,11 +176,14 @@ impl Server {
             Event::Submit { ticket, first_seq, amounts } => {
                 let (account, session) = self.account.unwrap();
                 let submission = Submission { account, session, first_seq, amounts };
-                match self.ledger.commit(&[submission]).remove(0) {
-                    Ok(receipt) => {
-                        self.counted = receipt.standing().last_seq.get();
-                        self.session.settle(self.now, ticket, receipt.standing());
+                let outcome = self.ledger.commit(NOW, &[Operation::Add(submission)]).remove(0);
+                let ddes_ledger::Outcome::Decided(verdict) = outcome else { panic!("{outcome:?}") };
+                match verdict {
+                    Ok(proof) => {
+                        self.counted = proof.standing().last_seq.get();
+                        self.session.settle(self.now, ticket, proof.standing());
                     }
+                    Err(Refusal::Unavailable) => panic!("memory is always there"),
                     Err(Refusal::Gap { .. }) => self.session.refuse(self.now, ticket, Refused::Gap),
                     Err(Refusal::Malformed) => self.session.refuse(self.now, ticket, Refused::Malformed),
                     Err(Refusal::Superseded { .. }) => {
@@ -195,6 +198,16 @@ impl Server {
             }
             Event::TokenShared | Event::Answered(_) => {}
         }
+    }
+}
+
+const NOW: Timestamp = Timestamp(1_800_000_000_000_000);
+
+/// Opens a session beside, or for, a client's own.
+pub(crate) fn open(ledger: &mut Ledger, account: AccountId) -> Opening {
+    match ledger.commit(NOW, &[Operation::Open(account)])[0] {
+        ddes_ledger::Outcome::Opened(opening) => opening.unwrap(),
+        outcome => panic!("{outcome:?}"),
     }
 }
 

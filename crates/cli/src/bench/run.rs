@@ -1,0 +1,225 @@
+//! `ddes bench run`.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use ddes_load::{GivenUp, Interval, Outcome, Pace, Parameters, Plan, Record, Run, RunError, Until, cpu_of};
+use ddes_session::v2::ClientEnd;
+use ddes_wire::v2::Reason;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::MissedTickBehavior;
+
+use crate::bench::args::{ArrivalsName, RunArgs};
+use crate::bench::live::Live;
+use crate::bench::prepare::{let_in, prepare};
+use crate::bench::report;
+use crate::failure::{Code, Failure};
+use crate::meet::Meeting;
+use crate::refusal;
+use crate::screen::Screen;
+
+/// How often the threads are asked for what they measured.
+const POLL: Duration = Duration::from_millis(50);
+/// Sessions that a message names, at most.
+const NAMED_MAX: usize = 10;
+
+pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
+    let (meeting, plan) = prepare(args)?;
+    let mut screen = if args.output.json { Screen::json() } else { Screen::plain() };
+    let parameters = parameters(args, &plan);
+    let now = jiff::Timestamp::now();
+    let started = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now).to_string();
+    let run = Run::start(plan.clone()).map_err(|error| Failure::system("cannot start the load", &error))?;
+    let mut watch = Watch::new(args, &plan);
+    let outcome = crate::runtime()?.block_on(watch.until_the_end(run, &mut screen));
+    watch.live.end();
+    let outcome = outcome?.map_err(|error| of_run(error, &meeting, args))?;
+    let record = Record::new(parameters, started, &outcome, watch.intervals, watch.server_cpu)
+        .map_err(|error| Failure::system("cannot record the run", &error))?;
+    screen.show(&report::line(&record));
+    keep(args, &record)?;
+    verdict(&record)
+}
+
+/// The side of the one who watches.
+struct Watch<'a> {
+    args: &'a RunArgs,
+    plan: &'a Plan,
+    live: Live,
+    intervals: Vec<Interval>,
+    /// Sessions open at the look before: at the last one they have left already.
+    up: usize,
+    /// The server's processor time when the measured part began, then that of the measured part.
+    server_before: Option<Duration>,
+    server_cpu: Option<Duration>,
+}
+
+impl<'a> Watch<'a> {
+    fn new(args: &'a RunArgs, plan: &'a Plan) -> Self {
+        let live = Live::new(plan, args.soak, args.output.json, args.output.quiet);
+        Self { args, plan, live, intervals: Vec::new(), up: 0, server_before: None, server_cpu: None }
+    }
+
+    async fn until_the_end(
+        &mut self,
+        mut run: Run,
+        screen: &mut Screen,
+    ) -> Result<Result<Outcome, RunError>, Failure> {
+        let unwatchable = |error: std::io::Error| Failure::system("cannot watch for signals", &error);
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(unwatchable)?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(unwatchable)?;
+        let mut poll = tokio::time::interval(POLL);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut is_stopping = false;
+        while !run.is_finished() {
+            let is_signalled = tokio::select! {
+                _ = poll.tick() => false,
+                _ = interrupt.recv() => true,
+                _ = terminate.recv() => true,
+            };
+            if is_signalled && is_stopping {
+                return Err(Failure::interrupted());
+            }
+            if is_signalled {
+                is_stopping = true;
+                run.stop();
+                self.live.stopping();
+            }
+            self.look(&mut run, screen);
+        }
+        self.look(&mut run, screen);
+        Ok(run.finish())
+    }
+
+    fn look(&mut self, run: &mut Run, screen: &mut Screen) {
+        self.watch_server(run);
+        self.live.tick(run, self.plan.until);
+        let up = std::mem::replace(&mut self.up, run.sessions().1);
+        let Some(point) = run.collect() else { return };
+        let interval = Interval::of(&point, self.plan.threads, up);
+        self.live.interval(&interval, point.stats.values, screen);
+        if matches!(self.plan.until, Until::Sent(_)) {
+            self.live.counted();
+        }
+        self.intervals.push(interval);
+    }
+
+    /// The server's processor time, from the first look in the measured part to the last.
+    fn watch_server(&mut self, run: &Run) {
+        let Some(process) = self.args.server_pid else { return };
+        let Some(elapsed) = run.elapsed() else { return };
+        let is_over = match self.plan.until {
+            Until::Elapsed(duration) => elapsed > duration,
+            Until::Sent(_) => false,
+        };
+        let Some(now) = cpu_of(process).map(Duration::from_nanos) else { return };
+        let before = *self.server_before.get_or_insert(now);
+        if !is_over {
+            self.server_cpu = Some(now.saturating_sub(before));
+        }
+    }
+}
+
+fn parameters(args: &RunArgs, plan: &Plan) -> Parameters {
+    let (mode, rate) = match plan.pace {
+        Pace::Closed => ("closed", None),
+        Pace::Open { rate, .. } => ("open", Some(rate)),
+    };
+    let arrivals = match args.arrivals {
+        ArrivalsName::Constant => "constant",
+        ArrivalsName::Poisson => "poisson",
+    };
+    let (duration_secs, values) = match plan.until {
+        Until::Elapsed(duration) => (Some(duration.as_secs_f64()), None),
+        Until::Sent(values) => (None, Some(values)),
+    };
+    Parameters {
+        server: args.server.clone(),
+        suite: plan.suite.name().into(),
+        sessions: plan.sessions,
+        threads: plan.threads,
+        mode: mode.into(),
+        batch: plan.batch,
+        pipeline: plan.pipeline,
+        rate,
+        arrivals: rate.map(|_| arrivals.into()),
+        duration_secs,
+        values,
+        warmup_secs: plan.warmup.as_secs_f64(),
+        ramp_secs: plan.ramp.as_secs_f64(),
+        interval_secs: plan.interval.as_secs_f64(),
+        values_from: args.values_from.clone(),
+        seed: plan.seed,
+    }
+}
+
+/// The files asked for.
+fn keep(args: &RunArgs, record: &Record) -> Result<(), Failure> {
+    let write = |path: &Path, text: Result<String, ddes_load::RecordError>| {
+        let text = text.map_err(|error| Failure::system("cannot record the run", &error))?;
+        fs::write(path, text)
+            .map_err(|error| Failure::system(&format!("cannot write {}", path.display()), &error))
+    };
+    if let Some(path) = &args.save {
+        write(path, record.to_json())?;
+    }
+    if let Some(path) = &args.html {
+        write(path, ddes_load::page(record))?;
+    }
+    Ok(())
+}
+
+/// What the exit code says.
+fn verdict(record: &Record) -> Result<(), Failure> {
+    let found = &record.verification;
+    let name = |sessions: Vec<u32>| {
+        let named: Vec<_> = sessions.iter().take(NAMED_MAX).map(u32::to_string).collect();
+        let more = if sessions.len() > NAMED_MAX { ", …" } else { "" };
+        format!("{}{more}", named.join(", "))
+    };
+    if !found.wrong.is_empty() {
+        let sessions = name(found.wrong.iter().map(|it| it.session).collect());
+        return Err(Failure::new(
+            Code::Integrity,
+            format!("the server's sums are not what was sent, of {} sessions: {sessions}", found.wrong.len()),
+        )
+        .cause("the server lost, repeated or changed values; or something else sent as these identities")
+        .next("--save FILE keeps what each has to be and what the server says; another --seed takes other identities"));
+    }
+    if record.was_stopped {
+        return Err(Failure::interrupted());
+    }
+    if let Some(first) = found.open.first() {
+        let sessions = name(found.open.iter().map(|it| it.session).collect());
+        return Err(Failure::new(
+            Code::Connect,
+            format!("{} sessions could not be verified to the last: {sessions}", found.open.len()),
+        )
+        .cause(format!("session {}: {}", first.session, first.why))
+        .next("--timeout SECS to wait longer for the last words"));
+    }
+    Ok(())
+}
+
+/// Why a run did not take place.
+fn of_run(error: RunError, meeting: &Meeting, args: &RunArgs) -> Failure {
+    match error {
+        RunError::Session { session, sessions, why: GivenUp::Ended(end) } => {
+            let is_unknown =
+                matches!(&end, ClientEnd::Farewell(farewell) if farewell.reason == Reason::NotAuthorized);
+            let failure = refusal::of_end(&end, meeting);
+            let failure = if is_unknown { let_in(failure, args) } else { failure };
+            failure.after(&format!("session {session} of {sessions} did not open"))
+        }
+        error @ RunError::Session { why: GivenUp::Untrusted, .. } => {
+            Failure::new(Code::Identity, error.to_string())
+                .cause("the server changed its key meanwhile, or there are two")
+        }
+        error @ RunError::Session { why: GivenUp::Lost(_), .. } => {
+            Failure::new(Code::Connect, error.to_string())
+        }
+        RunError::Stopped { .. } => Failure::interrupted(),
+        error @ (RunError::System(_) | RunError::Panicked) => Failure::new(Code::No, error.to_string()),
+    }
+}

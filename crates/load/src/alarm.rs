@@ -1,0 +1,59 @@
+//! A wake-up to the microsecond: `epoll_wait` counts in milliseconds, which is longer than many an answer takes.
+
+use std::io;
+use std::time::Duration;
+
+use mio::{Registry, Token};
+
+/// Linux has a clock that is a file descriptor; elsewhere a wake-up is as late as the poll makes it.
+#[cfg(target_os = "linux")]
+#[derive(Debug)]
+pub(crate) struct Alarm(std::os::fd::OwnedFd);
+
+#[cfg(target_os = "linux")]
+impl Alarm {
+    pub(crate) fn new(registry: &Registry, token: Token) -> io::Result<Self> {
+        use std::os::fd::AsRawFd;
+
+        use mio::Interest;
+        use mio::unix::SourceFd;
+        use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
+
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        let clock = timerfd_create(TimerfdClockId::Monotonic, flags)?;
+        registry.register(&mut SourceFd(&clock.as_raw_fd()), token, Interest::READABLE)?;
+        Ok(Self(clock))
+    }
+
+    /// Wakes the poll once, `wait` from now; what was set before is forgotten.
+    pub(crate) fn set(&self, wait: Duration) -> io::Result<()> {
+        use rustix::time::{Itimerspec, TimerfdTimerFlags, Timespec, timerfd_settime};
+
+        // A time of 0 would disarm it.
+        let wait = wait.max(Duration::from_nanos(1));
+        let never = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let once = Timespec {
+            tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: wait.subsec_nanos().into(),
+        };
+        let timer = Itimerspec { it_interval: never, it_value: once };
+        timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &timer)?;
+        Ok(())
+    }
+}
+
+/// See above.
+#[cfg(not(target_os = "linux"))]
+#[derive(Debug)]
+pub(crate) struct Alarm;
+
+#[cfg(not(target_os = "linux"))]
+impl Alarm {
+    pub(crate) fn new(_: &Registry, _: Token) -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    pub(crate) fn set(&self, _: Duration) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,62 @@
+//! How much processor time a thread has had, and how long it has waited for one.
+
+use std::fs::File;
+use std::io::Read;
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// Of the calling thread, in nanoseconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Usage {
+    pub(crate) cpu: u64,
+    /// Ready to run, and no processor free; 0 where the system does not say.
+    pub(crate) waited: u64,
+}
+
+impl Usage {
+    pub(crate) fn now() -> Self {
+        let time = clock_gettime(ClockId::ThreadCPUTime);
+        let nanos = i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec);
+        Self { cpu: u64::try_from(nanos).unwrap_or(0), waited: waited().unwrap_or(0) }
+    }
+
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self { cpu: self.cpu.saturating_sub(before.cpu), waited: self.waited.saturating_sub(before.waited) }
+    }
+}
+
+/// The second field of `schedstat` (Linux, Documentation/scheduler/sched-stats.rst): nanoseconds on a run queue.
+fn waited() -> Option<u64> {
+    let mut text = [0; 128];
+    let length = File::open("/proc/thread-self/schedstat").and_then(|mut file| file.read(&mut text)).ok()?;
+    let text = std::str::from_utf8(text.get(..length)?).ok()?;
+    text.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+/// Processor time that a process of this machine has had, in nanoseconds: user and system, from `/proc/PID/stat`.
+pub fn cpu_of(process: u32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name may hold blanks and parentheses; the fields start behind its last one (proc(5): state is the third, utime the 14th).
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
+    let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
+    Some(ticks * 1_000_000_000 / rustix::param::clock_ticks_per_second())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_shows_in_the_thread_and_in_the_process() {
+        let (before, process) = (Usage::now(), cpu_of(std::process::id()));
+        let mut state = 1_u64;
+        while Usage::now().since(before).cpu < 30_000_000 {
+            state = std::hint::black_box(state.wrapping_mul(3));
+        }
+        if let Some(process) = process {
+            // Its clock ticks every 10 ms.
+            assert!(cpu_of(std::process::id()).unwrap() >= process + 10_000_000);
+        }
+        assert_eq!(cpu_of(u32::MAX), None);
+    }
+}

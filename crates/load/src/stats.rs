@@ -1,0 +1,135 @@
+//! What was measured, in numbers that add up: over threads, over intervals.
+
+use ddes_wire::v2::Status;
+use hdrhistogram::Histogram;
+
+/// Latencies up to an hour are told apart to three digits; longer ones count as an hour.
+const LATENCY_NANOS_MAX: u64 = 3_600_000_000_000;
+const DIGITS: u8 = 3;
+
+/// What went wrong, and was mended or not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Errors {
+    /// Sessions that ended before their time.
+    pub lost: u64,
+    /// Sessions opened again.
+    pub reopened: u64,
+    /// 40s of status 1.
+    pub gaps: u64,
+    /// 40s of status 3.
+    pub malformed: u64,
+    /// 40s of status 4.
+    pub unavailable: u64,
+    /// Frames sent again under their numbers.
+    pub retried: u64,
+    /// Open loop: frames that were due and never sent, too many waiting already.
+    pub unsent: u64,
+}
+
+impl Errors {
+    /// Sessions lost, frames refused or never sent; what follows from these is not counted twice.
+    pub fn total(&self) -> u64 {
+        self.lost + self.gaps + self.malformed + self.unavailable + self.unsent
+    }
+
+    pub(crate) fn refused(&mut self, status: Status) {
+        match status {
+            Status::Applied => {}
+            Status::Gap => self.gaps += 1,
+            Status::Malformed => self.malformed += 1,
+            Status::Unavailable => self.unavailable += 1,
+        }
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.lost += other.lost;
+        self.reopened += other.reopened;
+        self.gaps += other.gaps;
+        self.malformed += other.malformed;
+        self.unavailable += other.unavailable;
+        self.retried += other.retried;
+        self.unsent += other.unsent;
+    }
+}
+
+/// What one or more threads measured in one or more intervals.
+#[derive(Clone, Debug)]
+pub struct Stats {
+    /// Values counted within the interval, and frames of them.
+    pub values: u64,
+    /// See [`Self::values`].
+    pub frames: u64,
+    /// From the intended start of a frame to the 40 that covers it, in nanoseconds.
+    pub latency: Histogram<u64>,
+    /// Open loop: from the intended start to when this program saw to it, whatever the server did.
+    pub lag: Histogram<u64>,
+    /// What went wrong.
+    pub errors: Errors,
+    /// Thread-nanoseconds measured.
+    pub span: u64,
+    /// Processor time of these threads, in nanoseconds.
+    pub cpu: u64,
+}
+
+impl Default for Stats {
+    fn default() -> Self {
+        Self {
+            values: 0,
+            frames: 0,
+            latency: histogram(),
+            lag: histogram(),
+            errors: Errors::default(),
+            span: 0,
+            cpu: 0,
+        }
+    }
+}
+
+impl Stats {
+    /// Adds what another measured.
+    pub fn merge(&mut self, other: &Self) {
+        self.values += other.values;
+        self.frames += other.frames;
+        add(&mut self.latency, &other.latency);
+        add(&mut self.lag, &other.lag);
+        self.errors.add(&other.errors);
+        self.span += other.span;
+        self.cpu += other.cpu;
+    }
+
+    /// Whether anything is in it.
+    pub(crate) fn is_filled(&self) -> bool {
+        self.span > 0 || !self.latency.is_empty() || self.errors != Errors::default()
+    }
+
+    /// What went wrong before the measured part went wrong all the same.
+    pub(crate) fn forget_warmup(&mut self) {
+        let errors = self.errors;
+        self.reset();
+        self.errors = errors;
+    }
+
+    /// Keeps the memory, forgets the numbers.
+    pub(crate) fn reset(&mut self) {
+        self.values = 0;
+        self.frames = 0;
+        self.latency.reset();
+        self.lag.reset();
+        self.errors = Errors::default();
+        self.span = 0;
+        self.cpu = 0;
+    }
+}
+
+/// An empty histogram of latencies.
+#[allow(clippy::expect_used, reason = "constant bounds; any test that measures would find out")]
+pub(crate) fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, LATENCY_NANOS_MAX, DIGITS).expect("bounds in order, digits in range")
+}
+
+/// All histograms have the same bounds, so one takes what another holds.
+fn add(to: &mut Histogram<u64>, from: &Histogram<u64>) {
+    if !from.is_empty() {
+        to.add(from).unwrap_or(());
+    }
+}
