@@ -113,6 +113,8 @@ pub struct Endpoint {
     config: Config,
     connections: Slab<Connection>,
     serial: u64,
+    /// The next classic account.
+    classic_next: u64,
     /// How many connections of an address have not proven an identity.
     unproven: HashMap<IpAddr, usize>,
     /// The newest session of each identity that has one.
@@ -160,6 +162,7 @@ impl Endpoint {
     /// An endpoint without connections.
     pub fn new(config: Config) -> Self {
         Self {
+            classic_next: config.classic_first,
             config,
             connections: Slab::new(),
             serial: 0,
@@ -564,8 +567,9 @@ impl Endpoint {
                 NoticeEvent::Received { first: amount, count: 1 }
             }
             classic::Event::TokenShared => {
-                // Serials begin with 1.
-                let number = self.config.classic_first + id.serial - 1;
+                // In the order in which the ledger hears of them, which takes no number below one that it had: another connection may have come later and be here first.
+                let number = self.classic_next;
+                self.classic_next += 1;
                 let connection = self.connection_mut(id)?;
                 connection.account = Some(AccountNumber::Classic(number));
                 // The only session of its account.
