@@ -90,7 +90,8 @@ impl Accounts {
             return None;
         }
         self.classic_next = number.checked_add(1)?;
-        let account = Account::new(self.first_session());
+        // It has one session, whose number nobody is told: no restore can give it out twice.
+        let account = Account::new(SessionNumber::NONE);
         self.classic.insert(number, account);
         Some(account)
     }
