@@ -12,6 +12,7 @@
 
 mod classic;
 mod exactly_once;
+mod ledger;
 mod secure;
 
 use std::io::{BufRead, BufReader};
