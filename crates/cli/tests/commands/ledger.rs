@@ -183,6 +183,42 @@ fn a_backup_made_while_a_client_sends_is_restored_and_each_client_hears_what_is_
 }
 
 #[test]
+fn a_restore_that_is_killed_leaves_no_ledger_or_one_whose_sessions_are_raised() {
+    let mut site = Site::new(&[]);
+    site.send("anna", &["42", "50"]);
+    let backup = site.path("backup");
+    assert_eq!(site.ledger(&["backup", &backup]).0, 0);
+    site.kill();
+    let mut left = Vec::new();
+    // Seeded: from its start to beyond its end.
+    for (i, wait) in (0..12).map(|i| (i, std::time::Duration::from_millis(8 * i))) {
+        let ledger = site.path(&format!("restored-{i}"));
+        let mut restore = ddes_at(&site.home, &["ledger", "restore", &backup, "--ledger", &ledger]);
+        let mut restore = restore.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(wait);
+        restore.kill().unwrap();
+        restore.wait().unwrap();
+        let (code, list, error) = site.ledger(&["ls", "--json", "--ledger", &ledger]);
+        if code == 0 {
+            let account: Value = serde_json::from_str(&list).unwrap();
+            assert!(account["session"].as_u64().unwrap() > 1 << 32, "{account}");
+        } else {
+            assert!(code == 1 && list.contains("there is no ledger in"), "{list} {error}");
+            left.push(ledger);
+        }
+    }
+    // What was left over is in the way, and said to be.
+    let cut = left.iter().find(|ledger| Path::new(&format!("{ledger}.restoring")).exists());
+    let ledger = cut.or(left.first()).unwrap();
+    if cut.is_some() {
+        let (code, _, error) = site.ledger(&["restore", &backup, "--ledger", ledger]);
+        assert_eq!((code, error.contains("a restore was cut off")), (1, true), "{error}");
+        std::fs::remove_dir_all(format!("{ledger}.restoring")).unwrap();
+    }
+    assert_eq!(site.ledger(&["restore", &backup, "--ledger", ledger]).0, 0);
+}
+
+#[test]
 fn a_folder_that_will_not_do_is_told_from_another() {
     let mut site = Site::new(&[]);
     site.send("anna", &["1"]);
