@@ -1,5 +1,7 @@
 //! The command line. Names here are a contract: scripts rely on them.
 
+mod ledger;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +10,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use ddes_wire::v2::{GroupSize, Suite};
 
 use crate::bench::args::BenchCommand;
+pub(crate) use ledger::{
+    BackupArgs, BooksArgs, ExportArgs, Format, LedgerCommand, LsArgs, ReceiptArgs, RestoreArgs, TotalsArgs,
+    VerifyArgs,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -71,6 +77,13 @@ Examples:
 
 This opens a session: another one of the same identity ends.")]
     Total(TotalArgs),
+    /// Verify, read, copy and restore the ledger of a server, and sign receipts
+    #[command(
+        subcommand,
+        after_help = "\
+All but restore only read: they work while the server runs."
+    )]
+    Ledger(LedgerCommand),
     /// Make and show keys
     #[command(subcommand)]
     Key(KeyCommand),

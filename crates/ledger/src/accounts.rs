@@ -90,7 +90,8 @@ impl Accounts {
             return None;
         }
         self.classic_next = number.checked_add(1)?;
-        let account = Account::new(self.first_session());
+        // Its number is new, so its session 1 is too, whatever was restored.
+        let account = Account::new(SessionNumber::NONE);
         self.classic.insert(number, account);
         Some(account)
     }

@@ -400,6 +400,28 @@ fn a_backup_is_a_ledger_and_a_restore_gives_no_session_number_twice() {
 }
 
 #[test]
+fn a_folder_takes_the_place_of_an_empty_one_and_stays_locked() {
+    let (place, beside) = (Place::new(), Place::new());
+    fill(&mut beside.open().unwrap().0, 3);
+    let empty = Folder::lock(&place.0).unwrap().unwrap();
+    let full = Folder::lock(&beside.0).unwrap().unwrap();
+    assert_eq!((empty.is_empty().unwrap(), full.is_empty().unwrap()), (true, false));
+    full.replace(&empty).unwrap();
+    assert!(!beside.0.exists());
+    assert!(Folder::lock(&place.0).unwrap().is_none(), "the lock that was held is the one that stands there");
+    drop(empty);
+    assert!(!place.open().unwrap().1.is_new);
+
+    // Into one that is not empty any more it does not go.
+    let other = Place::new();
+    let full = Folder::lock(&place.0).unwrap().unwrap();
+    let taken = Folder::lock(&other.0).unwrap().unwrap();
+    fs::write(other.0.join("file"), "").unwrap();
+    assert!(full.replace(&taken).is_err());
+    assert!(other.0.join("file").exists() && !place.names("journal-").is_empty());
+}
+
+#[test]
 fn the_longest_submissions_fit_their_frames() {
     let place = Place::new();
     let options = Options::default();
@@ -548,4 +570,22 @@ fn after_a_failed_sync_nothing_is_written_and_nothing_claimed_by_this_process() 
     // Whether the second was written is the disk's to say; the first was acknowledged.
     let standing = place.open().unwrap().0.standing(&identity(1)).unwrap();
     assert!([(1, 42), (2, 92)].contains(&(standing.last_seq.get(), standing.sum.get())), "{standing:?}");
+}
+
+#[test]
+fn what_may_not_be_durable_is_neither_stated_nor_copied() {
+    let place = Place::new();
+    fill(&mut place.open().unwrap().0, 3);
+    let mood = Arc::new(Mood::default());
+    let disk = Moody { folder: place.look(), mood: Arc::clone(&mood) };
+    assert!(View::read(&disk).unwrap().statement(&identity(1)).is_some());
+    mood.sync_fails.store(true, Ordering::Relaxed);
+    assert!(matches!(View::read(&disk), Err(StoreError::Disk { .. })));
+    assert!(matches!(
+        audit::statement_at(&disk, &identity(1), Sequence::new(1)),
+        Err(StoreError::Disk { .. })
+    ));
+    let copy = Place::new();
+    assert!(matches!(audit::backup(&disk, &*copy.disk(), &mut |_, _| {}), Err(StoreError::Disk { .. })));
+    assert!(copy.names("journal-").is_empty());
 }

@@ -111,6 +111,7 @@ impl Full {
 #[derive(Debug)]
 pub struct Endpoint {
     config: Config,
+    classic_next: u64,
     connections: Slab<Connection>,
     serial: u64,
     /// How many connections of an address have not proven an identity.
@@ -160,6 +161,7 @@ impl Endpoint {
     /// An endpoint without connections.
     pub fn new(config: Config) -> Self {
         Self {
+            classic_next: config.classic_first,
             config,
             connections: Slab::new(),
             serial: 0,
@@ -564,8 +566,9 @@ impl Endpoint {
                 NoticeEvent::Received { first: amount, count: 1 }
             }
             classic::Event::TokenShared => {
-                // Serials begin with 1.
-                let number = self.config.classic_first + id.serial - 1;
+                // In the order in which sessions open, not in that of their connections: numbers only ascend.
+                let number = self.classic_next;
+                self.classic_next = number.saturating_add(1);
                 let connection = self.connection_mut(id)?;
                 connection.account = Some(AccountNumber::Classic(number));
                 // The only session of its account.

@@ -1,11 +1,10 @@
 //! `ddes serve`.
 
-pub(crate) mod books;
+mod books;
 mod console;
 mod lines;
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -18,11 +17,11 @@ use ddes_server::{Access, Options, Report, Server};
 use ddes_session::{classic, v2};
 use ddes_wire::v2::Suite;
 use tokio::sync::{mpsc, oneshot};
-use zeroize::Zeroizing;
 
 use crate::args::{GroupName, ServeArgs, SuiteName};
 use crate::failure::{Code, Failure};
 use crate::home::Home;
+use crate::keys;
 use crate::prompt::Prompt;
 use crate::screen::{self, Screen};
 use console::Console;
@@ -45,7 +44,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
         screen::warn_of_any();
     }
     let home = Home::find(&args.home)?;
-    let (key, key_is_new) = home.key_or_new(&home.server_key(), "ddes server", encrypted)?;
+    let (key, key_is_new) = home.key_or_new(&home.server_key(), "ddes server", keys::no_passphrase)?;
     let fingerprint = key.public().fingerprint();
     let suites: Vec<SuiteName> =
         if args.suite.is_empty() { SuiteName::DEFAULT.into() } else { args.suite.clone() };
@@ -104,12 +103,6 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
             .cause("the disk failed; what was acknowledged is on it, as far as it keeps its word")
             .next("look at the disk, then: ddes ledger verify, and ddes serve")),
     }
-}
-
-fn encrypted(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    Err(Failure::new(Code::Identity, format!("the server's key {} has a passphrase", path.display()))
-        .cause("a server starts without anybody to ask")
-        .next(format!("ssh-keygen -p -N '' -f {}", path.display())))
 }
 
 fn options(args: &ServeArgs, key: SigningKey, suites: Vec<Suite>, access: Access) -> Options {

@@ -82,6 +82,21 @@ impl Folder {
         &self.path
     }
 
+    /// Whether it holds nothing but its lock.
+    pub fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.list()?.iter().all(|name| name == LOCK))
+    }
+
+    /// Puts this folder in the place of `empty`, in one step and for good; both are locked and in one file system. An error leaves `empty` without its lock file.
+    pub fn replace(self, empty: &Self) -> io::Result<()> {
+        // The lock that is held comes along: whoever has opened its file meanwhile waits for the right one.
+        fs::rename(empty.path.join(LOCK), self.path.join(LOCK))?;
+        self.sync()?;
+        fs::rename(&self.path, &empty.path)?;
+        let parent = empty.path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+    }
+
     fn sync(&self) -> io::Result<()> {
         File::open(&self.path)?.sync_all()
     }
