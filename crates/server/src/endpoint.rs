@@ -1,5 +1,7 @@
 //! Many sessions, one ledger queue. No I/O, no clock, no randomness of its own.
 //!
+//! Long because it is the one place where sessions and the ledger meet, and what each says to the other is read together.
+//!
 //! Whoever drives an endpoint hands every call's consequences on: [`Endpoint::poll_work`], [`Endpoint::poll_claim`],
 //! [`Endpoint::poll_request`], [`Endpoint::poll_wake`] and [`Endpoint::poll_notice`], each until it gives `None`.
 
