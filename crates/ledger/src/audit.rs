@@ -7,7 +7,7 @@ use crate::apply::replay;
 use crate::ledger::{Base, Found, find};
 use crate::receipt::{Statement, Subject};
 use crate::store::{
-    Added, Batch, Chain, Checkpoint, Disk, Names, Part, Reader, Record, Seen, StoreError, copy, read_head,
+    Added, Batch, Chain, Checkpoint, Disk, Names, Part, Reader, Record, Seen, StoreError, copy, segment_name,
     walk,
 };
 use crate::{Account, AccountId, Timestamp, Totals};
@@ -357,17 +357,20 @@ pub fn statement_at(
 pub fn checkpoint_statement(disk: &dyn Disk) -> Result<Option<Statement>, StoreError> {
     let Some(batch) = Names::read(disk)?.checkpoints.last().copied() else { return Ok(None) };
     let checkpoint = Checkpoint::read(disk, batch)?.ok_or_else(|| Checkpoint::damage(batch))?;
-    let (end, totals) = (checkpoint.slices.end, checkpoint.accounts.totals());
-    let mut time = checkpoint.mark.time;
-    walk(disk, checkpoint.mark.start, end, true, &mut |seen| {
-        if seen.batch <= end {
-            time = seen.time;
+    let Checkpoint { mut accounts, slices, mark, end_chain, digest, .. } = checkpoint;
+    let (end, mut time) = (slices.end, mark.time);
+    // Each slice is as of a batch of its own: what came between it and the end is in the journal.
+    walk(disk, mark.start, end, true, &mut |seen| {
+        if seen.batch > end {
+            return Ok(());
         }
-        Ok(())
+        time = seen.time;
+        replay(&mut accounts, &slices, seen, &mut |_, _| {})
     })?;
-    let subject = Subject::Checkpoint { accounts: totals.accounts, digest: checkpoint.digest };
-    let (count, sum, chain) = (totals.count, totals.sum, checkpoint.end_chain);
-    Ok(Some(Statement { subject, count, sum, batch: end, chain, time }))
+    let totals = accounts.totals();
+    let subject = Subject::Checkpoint { accounts: totals.accounts, digest };
+    let (count, sum) = (totals.count, totals.sum);
+    Ok(Some(Statement { subject, count, sum, batch: end, chain: end_chain, time }))
 }
 
 /// Copies a ledger into an empty folder, also while it is being written: every batch that was durable when this began, and those after it that were found whole. The
@@ -407,7 +410,9 @@ fn oldest(disk: &dyn Disk, names: &Names) -> Result<Base, StoreError> {
 }
 
 fn whole_bytes(disk: &dyn Disk, names: &Names) -> Result<u64, StoreError> {
-    let bytes =
-        names.segments.iter().map(|number| read_head(disk, *number, 0).map(|(header, _)| header.bytes));
-    bytes.sum()
+    let len = |number: &u64| {
+        let name = segment_name(*number);
+        disk.open(&name).and_then(|file| file.len()).map_err(StoreError::disk(&name))
+    };
+    names.segments.iter().map(len).sum()
 }

@@ -251,10 +251,13 @@ impl Durable {
         let values_max = options.values_max;
         let mut decide = |op| decide(accounts, now, op, values_max, Some(self.journal.records()));
         let outcomes = batch.iter().map(&mut decide).collect();
-        let before = self.journal.at().offset;
+        let before = self.journal.at();
         self.journal.append(now)?;
-        self.since = self.since.saturating_add(self.journal.at().offset - before);
-        self.time = now;
+        let after = self.journal.at();
+        if after.batch > before.batch {
+            self.since = self.since.saturating_add(after.offset - before.offset);
+            self.time = now;
+        }
         Ok(outcomes)
     }
 
@@ -264,9 +267,11 @@ impl Durable {
             self.draft = None;
             return;
         }
-        if self.draft.is_none() && self.since >= options.checkpoint_bytes && !self.publishing {
+        let at = self.journal.at();
+        let is_new = self.checkpoints.last().is_none_or(|last| last.start.batch < at.batch);
+        if self.draft.is_none() && self.since >= options.checkpoint_bytes && !self.publishing && is_new {
             self.since = 0;
-            let (ledger, at) = (self.journal.ledger(), self.journal.at());
+            let ledger = self.journal.ledger();
             self.draft = Draft::begin(&*self.disk, ledger, at, self.time, accounts.raises()).ok();
         }
         let Some(draft) = &mut self.draft else { return };
@@ -287,6 +292,7 @@ impl Durable {
         // What cannot be listed now is deleted with the next one.
         let segments = Names::read(&*self.disk).map_or(Vec::new(), |names| names.segments);
         let obsolete = obsolete(&marks, &segments, self.time, options.history);
+        self.checkpoints.retain(|mark| !obsolete.contains(&mark.name()));
         self.work = Some(draft.publish(Arc::clone(&self.disk), obsolete));
         self.publishing = true;
     }

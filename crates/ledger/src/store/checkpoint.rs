@@ -370,6 +370,11 @@ pub(crate) struct Mark {
 }
 
 impl Mark {
+    /// Its file.
+    pub(crate) fn name(&self) -> String {
+        name(self.start.batch)
+    }
+
     /// Of a checkpoint in the folder, whole or not.
     pub(crate) fn read(disk: &dyn Disk, batch: Batch) -> Result<Option<Self>, StoreError> {
         Ok(Reader::open(disk, batch)?.map(|reader| reader.mark))

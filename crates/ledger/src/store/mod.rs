@@ -22,7 +22,7 @@ pub(crate) use copy::copy;
 pub(crate) use journal::{Closed, Journal};
 pub(crate) use record::{FIXED_BYTES_MAX, VALUE_BYTES_MAX};
 pub(crate) use record::{put_account, put_add, put_end, put_open, put_raise, take};
-pub(crate) use segment::{DATA, ledger_id, read_head};
+pub(crate) use segment::{DATA, ledger_id, name as segment_name};
 pub(crate) use walk::{End, Seen, Start, walk};
 
 /// How large things are, and how long they are kept.

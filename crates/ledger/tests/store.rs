@@ -1,0 +1,423 @@
+//! A ledger in a folder: it comes back as it was, and says so where it was changed.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking, and knows its numbers"
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use ddes_ledger::audit::{self, View};
+use ddes_ledger::store::{Damage, Disk, Folder, Options, StoreError};
+use ddes_ledger::{
+    AccountId, AccountNumber, Health, Ledger, Opened, Opening, Operation, Outcome, Statement, Subject,
+    Submission, Timestamp,
+};
+use ddes_wire::{Amount, Sequence, Total};
+
+/// Small enough that a few hundred values go through all of it.
+const OPTIONS: Options = Options {
+    segment_bytes: 16 * 1024,
+    frame_bytes: 1024,
+    values_max: 16,
+    checkpoint_bytes: 4 * 1024,
+    slice_accounts: 2,
+    history: None,
+};
+
+/// All of the journal is read.
+const WITHOUT_CHECKPOINTS: Options = Options { checkpoint_bytes: u64::MAX, ..OPTIONS };
+
+/// A folder of one test, removed with it.
+struct Place(PathBuf);
+
+impl Place {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("ddes-ledger-{}-{next}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn disk(&self) -> Arc<dyn Disk> {
+        Arc::new(Folder::lock(&self.0).unwrap().unwrap())
+    }
+
+    fn open(&self) -> Result<(Ledger, Opened), StoreError> {
+        self.open_with(OPTIONS)
+    }
+
+    fn open_with(&self, options: Options) -> Result<(Ledger, Opened), StoreError> {
+        Ledger::open(self.disk(), options, [7; 16])
+    }
+
+    fn look(&self) -> Folder {
+        Folder::look(&self.0)
+    }
+
+    fn names(&self, prefix: &str) -> Vec<PathBuf> {
+        let mut names: Vec<_> = fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().path()).collect();
+        names.retain(|path| path.file_name().unwrap().to_str().unwrap().starts_with(prefix));
+        names.sort();
+        names
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.0));
+    }
+}
+
+fn time(secs: u64) -> Timestamp {
+    Timestamp((1_800_000_000 + secs) * 1_000_000)
+}
+
+fn identity(number: u8) -> AccountId {
+    AccountId::Identity([number; 32])
+}
+
+fn open(ledger: &mut Ledger, id: AccountId) -> Opening {
+    match ledger.commit(time(0), &[Operation::Open(id)])[0] {
+        Outcome::Opened(Ok(opening)) => opening,
+        outcome => panic!("{outcome:?}"),
+    }
+}
+
+fn add(opening: &Opening, first_seq: u64, amounts: &[i64]) -> Operation {
+    let amounts = amounts.iter().map(|amount| Amount::from(*amount)).collect();
+    let Opening { account, session, .. } = *opening;
+    Operation::Add(Submission { account, session, first_seq: Sequence::new(first_seq), amounts })
+}
+
+/// Runs what a checkpoint has left to do.
+fn settle(ledger: &mut Ledger) {
+    while ledger.rest() {}
+    while let Some(work) = ledger.poll_work() {
+        ledger.handle_done(work.run()).unwrap();
+    }
+}
+
+/// 12 identities and a classic account, `rounds` values each in batches of three accounts, checkpoints on the way.
+fn fill(ledger: &mut Ledger, rounds: u64) {
+    let openings: Vec<_> = (0..12).map(|number| open(ledger, identity(number))).collect();
+    let classic = open(ledger, AccountId::Classic(ledger.classic_next()));
+    for round in 0..rounds {
+        for three in openings.chunks(3) {
+            let adds = |opening: &Opening| {
+                let seq = opening.proof.standing().last_seq.get() + round + 1;
+                add(opening, seq, &[round as i64 * 1_000_003 - 7])
+            };
+            let batch: Vec<_> = three.iter().map(adds).collect();
+            let outcomes = ledger.commit(time(round), &batch);
+            assert!(
+                outcomes.iter().all(|outcome| matches!(outcome, Outcome::Decided(Ok(_)))),
+                "{outcomes:?}"
+            );
+        }
+        ledger.commit(time(round), &[add(&classic, round + 1, &[round as i64])]);
+        if round % 16 == 15 {
+            settle(ledger);
+        }
+    }
+    ledger.commit(time(rounds), &[Operation::End(classic.account)]);
+    settle(ledger);
+}
+
+type Picture = (Vec<(AccountId, ddes_ledger::Account)>, ddes_ledger::Totals);
+
+fn picture(ledger: &Ledger) -> Picture {
+    (ledger.accounts().collect(), ledger.totals())
+}
+
+#[test]
+fn it_comes_back_as_it_was_however_often() {
+    let place = Place::new();
+    let mut model = Ledger::in_memory();
+    for round in 1..=4 {
+        let (mut ledger, opened) = place.open().unwrap();
+        assert_eq!((opened.is_new, opened.was_torn, opened.notes.len()), (round == 1, false, 0));
+        assert_eq!(picture(&ledger), picture(&model));
+        fill(&mut ledger, 40);
+        fill(&mut model, 40);
+        assert_eq!(picture(&ledger), picture(&model));
+        let batch = ledger.head().unwrap().0;
+        assert_eq!(View::read(&place.look()).unwrap().batch, batch, "another process may look");
+    }
+    assert!(place.names("journal-").len() > 2 && place.names("checkpoint-").len() == 2);
+    let verified = audit::verify(&place.look(), &[], &mut |_, _| {}).unwrap();
+    assert_eq!((verified.first, verified.values, verified.totals), (1, 4 * 40 * 13, model.totals()));
+    assert_eq!(verified.checkpoints, 2);
+}
+
+#[test]
+fn a_second_process_is_kept_out() {
+    let place = Place::new();
+    let (ledger, _) = place.open().unwrap();
+    assert!(Folder::lock(&place.0).unwrap().is_none());
+    drop(ledger);
+    assert!(Folder::lock(&place.0).unwrap().is_some());
+}
+
+/// Where a ledger of `rounds` ends: the last segment, and the offset behind its last frame, as the damage of a longer one names it.
+fn end_of(segment: &Path) -> usize {
+    let bytes = fs::read(segment).unwrap();
+    bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1
+}
+
+#[test]
+fn a_batch_torn_anywhere_is_none_and_the_ledger_goes_on() {
+    let place = Place::new();
+    let (mut ledger, _) = place.open().unwrap();
+    let opening = open(&mut ledger, identity(1));
+    ledger.commit(time(1), &[add(&opening, 1, &[42])]);
+    drop(ledger);
+    let segment = place.names("journal-").remove(0);
+    let before = fs::read(&segment).unwrap();
+    let start = end_of(&segment);
+    let (mut ledger, _) = place.open().unwrap();
+    ledger.commit(time(2), &[add(&opening, 2, &[50])]);
+    drop(ledger);
+    let whole = fs::read(&segment).unwrap();
+    let end = end_of(&segment);
+    for cut in start..end {
+        // As after the crash: the frame up to here, and the superblocks from before it.
+        let mut torn = before.clone();
+        torn[start..cut].copy_from_slice(&whole[start..cut]);
+        fs::write(&segment, &torn).unwrap();
+        let (mut ledger, opened) = place.open().unwrap();
+        assert_eq!((opened.was_torn, opened.batch), (cut > start, 2), "cut at {cut}");
+        assert_eq!(ledger.standing(&identity(1)).unwrap().sum, Total::new(42));
+        ledger.commit(time(2), &[add(&opening, 2, &[50])]);
+        drop(ledger);
+        let view = View::read(&place.look()).unwrap();
+        assert_eq!(view.account(&identity(1)).unwrap().standing().sum, Total::new(92));
+    }
+}
+
+#[test]
+fn each_bit_that_is_flipped_is_named_or_was_not_in_use() {
+    let place = Place::new();
+    let (mut ledger, _) = place.open_with(WITHOUT_CHECKPOINTS).unwrap();
+    fill(&mut ledger, 8);
+    let expected = picture(&ledger);
+    drop(ledger);
+    for (number, segment) in place.names("journal-").into_iter().enumerate() {
+        let whole = fs::read(&segment).unwrap();
+        let end = end_of(&segment);
+        // All of the heads, and of the frames some of each.
+        let used = |offset: &usize| if *offset < 4096 { whole[*offset] != 0 } else { offset % 23 == 0 };
+        for offset in (0..end).filter(used) {
+            let mut bytes = whole.clone();
+            bytes[offset] ^= 1 << (offset % 8);
+            fs::write(&segment, &bytes).unwrap();
+            let name = segment.file_name().unwrap().to_str().unwrap();
+            let error = audit::verify(&place.look(), &[], &mut |_, _| {}).unwrap_err();
+            let audit::VerifyError::Store(StoreError::Damaged(damage)) = error else { panic!("{error}") };
+            assert_named(&damage, name, offset, number as u64);
+            match place.open_with(WITHOUT_CHECKPOINTS) {
+                Err(StoreError::Damaged(damage)) => assert_named(&damage, name, offset, number as u64),
+                // A superblock alone, of which there are two.
+                Ok((ledger, opened)) => {
+                    assert!((512..2048).contains(&offset), "offset {offset} of {name}");
+                    assert!(opened.notes.len() == 1 && opened.notes[0].file == name, "{:?}", opened.notes);
+                    assert_eq!(picture(&ledger), expected);
+                }
+                Err(error) => panic!("{error}"),
+            }
+            fs::write(&segment, &whole).unwrap();
+        }
+    }
+}
+
+/// The place is where the flip is, or the beginning of the frame that it is in.
+fn assert_named(damage: &Damage, name: &str, offset: usize, number: u64) {
+    assert_eq!(damage.file, name, "{damage}");
+    assert!(damage.offset <= offset as u64 && damage.offset + 1500 > offset as u64, "{offset}: {damage}");
+    assert!(damage.batch > 0 || number == 0, "{damage}");
+}
+
+#[test]
+fn a_tail_that_is_gone_is_missed() {
+    let place = Place::new();
+    let (mut ledger, _) = place.open_with(WITHOUT_CHECKPOINTS).unwrap();
+    fill(&mut ledger, 8);
+    drop(ledger);
+    let segment = place.names("journal-").pop().unwrap();
+    let name = segment.file_name().unwrap().to_str().unwrap().to_owned();
+    let whole = fs::read(&segment).unwrap();
+    let end = end_of(&segment);
+    for cut in (0..end).step_by(97) {
+        fs::write(&segment, &whole[..cut]).unwrap();
+        let Err(StoreError::Damaged(damage)) = place.open_with(WITHOUT_CHECKPOINTS) else {
+            panic!("cut off at {cut}")
+        };
+        assert_eq!((damage.file.as_str(), damage.offset), (name.as_str(), cut as u64), "{damage}");
+        if cut >= 4096 {
+            let zeroed = [&whole[..cut], &vec![0; whole.len() - cut][..]].concat();
+            fs::write(&segment, &zeroed).unwrap();
+            let Err(StoreError::Damaged(damage)) = place.open_with(WITHOUT_CHECKPOINTS) else {
+                panic!("zeroed from {cut}")
+            };
+            assert!(damage.file == name && damage.offset <= cut as u64, "{damage}");
+        }
+    }
+    fs::remove_file(&segment).unwrap();
+    let Err(StoreError::Damaged(damage)) = place.open_with(WITHOUT_CHECKPOINTS) else {
+        panic!("without its last segment")
+    };
+    assert_eq!(damage.file, name);
+}
+
+#[test]
+fn a_damaged_checkpoint_gives_way_to_the_one_before_and_to_the_journal() {
+    let place = Place::new();
+    let (mut ledger, _) = place.open().unwrap();
+    fill(&mut ledger, 100);
+    let expected = picture(&ledger);
+    drop(ledger);
+    let checkpoints = place.names("checkpoint-");
+    assert_eq!(checkpoints.len(), 2);
+    for (damaged, checkpoint) in checkpoints.iter().rev().enumerate() {
+        let mut bytes = fs::read(checkpoint).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 0x10;
+        fs::write(checkpoint, bytes).unwrap();
+        let (ledger, opened) = place.open().unwrap();
+        assert_eq!(opened.notes.len(), damaged + 1);
+        assert_eq!(picture(&ledger), expected);
+        drop(ledger);
+        let error = audit::verify(&place.look(), &[], &mut |_, _| {}).unwrap_err().to_string();
+        assert!(error.contains("checkpoint-"), "{error}");
+    }
+}
+
+#[test]
+fn history_is_dropped_by_its_age_and_totals_stay() {
+    let place = Place::new();
+    let options = Options { history: Some(Duration::from_secs(20)), ..OPTIONS };
+    let (mut ledger, _) = place.open_with(options).unwrap();
+    fill(&mut ledger, 200);
+    let expected = picture(&ledger);
+    drop(ledger);
+    assert!(place.names("journal-0000000001").is_empty(), "{:?}", place.names(""));
+    let verified = audit::verify(&place.look(), &[], &mut |_, _| {}).unwrap();
+    assert!(verified.first > 1);
+    assert_eq!(verified.totals, expected.1);
+    let (ledger, opened) = place.open_with(options).unwrap();
+    assert!(opened.checkpoint > 0);
+    assert_eq!(picture(&ledger), expected);
+}
+
+#[test]
+fn the_history_holds_every_value_and_its_number() {
+    let place = Place::new();
+    let (mut ledger, _) = place.open().unwrap();
+    fill(&mut ledger, 30);
+    drop(ledger);
+    let mut sums = std::collections::BTreeMap::new();
+    let history = audit::history::<()>(&place.look(), &mut |_, _| {}, &mut |counted| {
+        let (seq, sum) = sums.entry(counted.account).or_insert((0, 0));
+        (*seq, *sum) = (*seq + 1, *sum + counted.amount.get());
+        assert_eq!((counted.seq.get(), counted.sum.get()), (*seq, *sum));
+        Ok(())
+    });
+    assert_eq!(history.unwrap(), Ok(()));
+    assert_eq!(sums.len(), 13);
+    let stopped = audit::history(&place.look(), &mut |_, _| {}, &mut |_| Err("enough"));
+    assert_eq!(stopped.unwrap(), Err("enough"));
+}
+
+#[test]
+fn a_receipt_holds_as_long_as_the_history_and_a_false_one_does_not() {
+    let place = Place::new();
+    let (mut ledger, _) = place.open().unwrap();
+    fill(&mut ledger, 30);
+    drop(ledger);
+    let look = place.look();
+    let now = View::read(&look).unwrap().statement(&identity(3)).unwrap();
+    let then = audit::statement_at(&look, &identity(3), Sequence::new(17)).unwrap().unwrap();
+    let checkpoint = audit::checkpoint_statement(&look).unwrap().unwrap();
+    assert!(matches!(checkpoint.subject, Subject::Checkpoint { accounts: 13, .. }));
+    assert_eq!((now.count, then.count), (30, 17));
+    fill(&mut place.open().unwrap().0, 30);
+    let all = [now, then, checkpoint];
+    audit::verify(&look, &all, &mut |_, _| {}).unwrap();
+    for (i, statement) in all.iter().enumerate() {
+        assert_eq!(Statement::parse(&statement.to_string()).as_ref(), Ok(statement));
+        for change in [
+            |false_one: &mut Statement| false_one.sum = Total::new(false_one.sum.get() + 1),
+            |false_one: &mut Statement| false_one.count += 1,
+            |false_one: &mut Statement| false_one.batch += 1,
+            |false_one: &mut Statement| false_one.chain.0[31] ^= 1,
+            |false_one: &mut Statement| false_one.time.0 += 1,
+        ] {
+            let mut false_ones = all.clone();
+            change(&mut false_ones[i]);
+            let error = audit::verify(&look, &false_ones, &mut |_, _| {}).unwrap_err();
+            assert!(matches!(error, audit::VerifyError::Receipt { index, .. } if index == i), "{error}");
+        }
+    }
+    assert!(audit::statement_at(&look, &identity(3), Sequence::new(61)).unwrap().is_none());
+}
+
+#[test]
+fn a_backup_is_a_ledger_and_a_restore_gives_no_session_number_twice() {
+    let (place, copy) = (Place::new(), Place::new());
+    let (mut ledger, _) = place.open().unwrap();
+    fill(&mut ledger, 50);
+    let expected = picture(&ledger);
+    let before = open(&mut ledger, identity(5)).session;
+    // Beside the process that writes.
+    let batch = audit::backup(&place.look(), &*copy.disk(), &mut |_, _| {}).unwrap();
+    assert_eq!(batch, ledger.head().unwrap().0);
+    let again = audit::backup(&place.look(), &*copy.disk(), &mut |_, _| {});
+    assert!(matches!(again, Err(StoreError::Taken)));
+    audit::verify(&copy.look(), &[], &mut |_, _| {}).unwrap();
+    let (mut restored, _) = copy.open().unwrap();
+    assert_eq!(restored.totals(), expected.1);
+    restored.raise(time(1000)).unwrap();
+    assert_eq!(open(&mut restored, identity(5)).session.get(), before.get() + (1 << 32) + 1);
+    assert_eq!(
+        open(&mut restored, identity(77)).session.get(),
+        (1 << 32) + 1,
+        "one that the backup did not know"
+    );
+    drop(restored);
+    let (mut restored, _) = copy.open().unwrap();
+    assert_eq!(open(&mut restored, identity(5)).session.get(), before.get() + (1 << 32) + 2);
+    audit::verify(&copy.look(), &[], &mut |_, _| {}).unwrap();
+}
+
+#[test]
+fn the_longest_submissions_fit_their_frames() {
+    let place = Place::new();
+    let options = Options::default();
+    let (mut ledger, _) = place.open_with(options).unwrap();
+    let classic = open(&mut ledger, AccountId::Classic(0));
+    assert_eq!(classic.account, AccountNumber::Classic(0));
+    let amounts = vec![Amount::from(u64::MAX); options.values_max];
+    let batch: Vec<_> = (0..60_u64)
+        .map(|i| Submission {
+            account: classic.account,
+            session: classic.session,
+            first_seq: Sequence::new(i * options.values_max as u64 + 1),
+            amounts: amounts.clone(),
+        })
+        .map(Operation::Add)
+        .collect();
+    let outcomes = ledger.commit(time(1), &batch);
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Decided(Ok(_)))));
+    assert_eq!(ledger.health(), Health::Good);
+    let expected = ledger.totals();
+    drop(ledger);
+    assert!(place.names("journal-").len() > 1);
+    assert_eq!(place.open_with(options).unwrap().0.totals(), expected);
+}
