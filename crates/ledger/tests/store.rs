@@ -300,6 +300,25 @@ fn a_damaged_checkpoint_gives_way_to_the_one_before_and_to_the_journal() {
 }
 
 #[test]
+fn a_damaged_header_before_the_newest_checkpoint_is_named_with_its_last_batch() {
+    let place = Place::new();
+    let (mut ledger, _) = place.open().unwrap();
+    fill(&mut ledger, 100);
+    ledger.checkpoint();
+    settle(&mut ledger);
+    drop(ledger);
+    let segments = place.names("journal-");
+    let [.., before, last] = &segments[..] else { panic!("{segments:?}") };
+    let first = u64::from_le_bytes(fs::read(last).unwrap()[48..56].try_into().unwrap());
+    let mut bytes = fs::read(before).unwrap();
+    bytes[50] ^= 1;
+    fs::write(before, bytes).unwrap();
+    let Err(StoreError::Damaged(damage)) = place.open() else { panic!("it opens") };
+    assert_eq!((damage.file.as_str(), damage.offset), (before.file_name().unwrap().to_str().unwrap(), 0));
+    assert_eq!(damage.batch, first - 1);
+}
+
+#[test]
 fn history_is_dropped_by_its_age_and_totals_stay() {
     let place = Place::new();
     let options = Options { history: Some(Duration::from_secs(20)), ..OPTIONS };
