@@ -319,6 +319,29 @@ fn a_damaged_header_before_the_newest_checkpoint_is_named_with_its_last_batch() 
 }
 
 #[test]
+fn a_checkpoint_that_rotted_is_no_beginning_and_deletes_nothing() {
+    let options = Options { history: Some(Duration::ZERO), ..OPTIONS };
+    let place = Place::new();
+    let (mut ledger, _) = place.open_with(options).unwrap();
+    fill(&mut ledger, 100);
+    drop(ledger);
+    // Its head says that replay begins in a segment far ahead.
+    let newest = place.names("checkpoint-").pop().unwrap();
+    let mut bytes = fs::read(&newest).unwrap();
+    bytes[35] ^= 0x10;
+    fs::write(&newest, bytes).unwrap();
+    let (mut ledger, opened) = place.open_with(options).unwrap();
+    assert_eq!(opened.notes.len(), 1);
+    ledger.commit(time(1_000), &[Operation::Open(identity(3))]);
+    ledger.checkpoint();
+    settle(&mut ledger);
+    let expected = picture(&ledger);
+    drop(ledger);
+    let (ledger, _) = place.open_with(options).unwrap();
+    assert_eq!(picture(&ledger), expected);
+}
+
+#[test]
 fn history_is_dropped_by_its_age_and_totals_stay() {
     let place = Place::new();
     let options = Options { history: Some(Duration::from_secs(20)), ..OPTIONS };
