@@ -300,6 +300,23 @@ fn a_damaged_checkpoint_gives_way_to_the_one_before_and_to_the_journal() {
 }
 
 #[test]
+fn a_file_filled_ahead_is_kept_while_another_is_made() {
+    const ZEROS: u64 = 1 << 20;
+    let place = Place::new();
+    let disk = place.disk();
+    disk.prepare("spare", ZEROS);
+    disk.create("checkpoint.new", 0).unwrap();
+    let spare = place.0.join("spare");
+    while fs::metadata(&spare).map_or(0, |file| file.len()) < ZEROS {
+        std::thread::yield_now();
+    }
+    // Whoever makes it anew gives it its name again.
+    fs::remove_file(&spare).unwrap();
+    assert_eq!(disk.create("spare", ZEROS).unwrap().len().unwrap(), ZEROS);
+    assert!(!spare.exists());
+}
+
+#[test]
 fn a_damaged_header_before_the_newest_checkpoint_is_named_with_its_last_batch() {
     let place = Place::new();
     let (mut ledger, _) = place.open().unwrap();
