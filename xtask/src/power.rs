@@ -38,7 +38,7 @@ fn record(world: &World, values: u64) -> Result<String, String> {
         r#"
         "$1" serve --json --quiet --allow-any --listen "$3" --checkpoint-bytes 300000 --frame-values 8186 </dev/null >"$6" 2>&1 &
         server=$!
-        echo {values} | "$2" "$3" "$4" "$5" {CLIENTS} {CHUNK_MAX} 2 >&2
+        echo {values} | "$2" "$3" "$4" "$5" {CLIENTS} {CHUNK_MAX} 2 memory >&2
         code=$?
         kill $server
         wait $server

@@ -153,7 +153,7 @@ impl World {
     ) -> Result<Couriers, String> {
         let mut command = Command::new(program("examples/couriers"));
         command.args([&self.address, &self.key]).arg(folder);
-        command.args([clients.to_string(), chunk.to_string(), pause.to_string()]);
+        command.args([clients.to_string(), chunk.to_string(), pause.to_string(), "durable".into()]);
         let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = command.spawn().map(Running).map_err(|error| error.to_string())?;
         let (said, confirmed) = (Said::default(), Arc::new(Mutex::new(vec![0; clients])));

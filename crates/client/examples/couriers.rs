@@ -1,7 +1,7 @@
-//! Many couriers in one process: the clients of `cargo xtask crash` and `power`, each with an identity and an outbox of its own.
+//! Many couriers in one process: the clients of `cargo xtask crash` and `power`, each with an identity and an outbox of its own, in a folder or in memory.
 //!
 //! ```text
-//! couriers SERVER SERVER-KEY FOLDER CLIENTS CHUNK-MAX PAUSE-MS
+//! couriers SERVER SERVER-KEY FOLDER CLIENTS CHUNK-MAX PAUSE-MS durable|memory
 //! ```
 //!
 //! A line on standard input is the number of values that each has to have sent by and by; its end is the last word. Standard output says `counted CLIENT LAST-SEQ`
@@ -43,6 +43,7 @@ struct Plan {
     key: PublicKey,
     chunk_max: u64,
     pause: Duration,
+    is_durable: bool,
     goal: Arc<Goal>,
 }
 
@@ -67,8 +68,10 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [server, key, folder, clients, chunk_max, pause] = &arguments[..] else {
-        return Err(other("usage: couriers SERVER SERVER-KEY FOLDER CLIENTS CHUNK-MAX PAUSE-MS"));
+    let [server, key, folder, clients, chunk_max, pause, outbox] = &arguments[..] else {
+        return Err(other(
+            "usage: couriers SERVER SERVER-KEY FOLDER CLIENTS CHUNK-MAX PAUSE-MS durable|memory",
+        ));
     };
     let number = |text: &String| text.parse::<u64>().map_err(other);
     let plan = Arc::new(Plan {
@@ -76,6 +79,7 @@ fn run() -> Result<(), Failure> {
         key: read_public(key).map_err(other)?,
         chunk_max: number(chunk_max)?.clamp(1, TAKE_MAX as u64),
         pause: Duration::from_millis(number(pause)?),
+        is_durable: outbox == "durable",
         goal: Arc::default(),
     });
     let (folder, clients) = (Path::new(folder), number(clients)?);
@@ -125,7 +129,8 @@ fn account(client: u64) -> String {
 async fn deliver(plan: &Plan, client: u64, folder: &Path) -> Result<(), Failure> {
     let signer = Signer::Key(signing_key(client));
     let owner = Owner { key: signer.public(), server: plan.server.clone() };
-    let outbox = Outbox::open(folder, &owner).map_err(other)?;
+    let outbox =
+        if plan.is_durable { Outbox::open(folder, &owner).map_err(other)? } else { Outbox::in_memory() };
     let options = Options {
         server: plan.server.clone(),
         suite: Suite::Hybrid(GroupSize::Bits2048),
