@@ -1,9 +1,14 @@
-//! The project's chores: `cargo xtask test`, `tidy`, `bench`, `circuits`, `faults`, `instructions`, `fuzz`. Knows none of our crates' insides.
+//! The project's chores: `cargo xtask test`, `tidy`, `bench`, `circuits`, `faults`, `crash`, `power`, `rot`, `instructions`, `fuzz`. Knows none of our crates' insides.
 
 mod bench;
+mod crash;
+mod failpoints;
 mod faults;
 mod fuzz;
 mod instructions;
+mod power;
+mod process;
+mod rot;
 mod shell;
 mod test;
 mod tidy;
@@ -18,6 +23,9 @@ usage: cargo xtask COMMAND
   bench WHAT [--short] ddes beside its peers; `bench help` lists what there is
   circuits COMMAND     search | list | write: logic circuits for the S-boxes
   faults [--short]     1 to 100,000 sent by a client that is killed and cut off at random
+  crash [--short]      a server killed at random under many clients; `--failpoints`: at each kind of file call
+  power [--short]      power cuts in what a real server wrote
+  rot [--short]        bits that flip and tails that vanish in a ledger at rest
   instructions         callgrind's counts under several secrets: they must be the same
   fuzz [TARGET] [--secs N]  each fuzz target for 10 minutes; needs the nightly compiler";
 
@@ -35,6 +43,9 @@ fn main() -> ExitCode {
         }
         ["instructions"] => instructions::run(),
         ["faults", ref rest @ ..] => faults::run(rest),
+        ["crash", ref rest @ ..] => crash::run(rest),
+        ["power", ref rest @ ..] => power::run(rest),
+        ["rot", ref rest @ ..] => rot::run(rest),
         ["fuzz", ref rest @ ..] => fuzz::run(rest),
         _ => Err(USAGE.to_owned()),
     };

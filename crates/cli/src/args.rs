@@ -134,6 +134,9 @@ pub(crate) struct ServeArgs {
     /// Delete what was counted longer ago from the ledger's history; totals stay [default: never]
     #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(0..=36_500))]
     pub(crate) history_days: Option<u32>,
+    /// A checkpoint is due after so many bytes of journal: tests want one sooner than anybody else does
+    #[arg(long, value_name = "BYTES", hide = true)]
+    pub(crate) checkpoint_bytes: Option<u64>,
     /// Most integers in one frame
     #[arg(long, value_name = "N", default_value = "1024",
           value_parser = clap::value_parser!(u16).range(1..=8186))]

@@ -284,7 +284,7 @@ impl Durable {
         // What cannot be listed now is deleted with the next one.
         let segments = Names::read(&*self.disk).map_or(Vec::new(), |names| names.segments);
         let obsolete = obsolete(&marks, &segments, self.time, options.history);
-        self.checkpoints.retain(|mark| !obsolete.contains(&mark.name()));
+        self.checkpoints.retain(|mark| !obsolete.names.contains(&mark.name()));
         self.work = Some(draft.publish(Arc::clone(&self.disk), obsolete));
         self.publishing = true;
     }

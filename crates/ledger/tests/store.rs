@@ -303,6 +303,65 @@ fn a_damaged_checkpoint_gives_way_to_the_one_before_and_to_the_journal() {
 }
 
 #[test]
+fn a_file_filled_ahead_is_kept_while_another_is_made() {
+    const ZEROS: u64 = 1 << 20;
+    let place = Place::new();
+    let disk = place.disk();
+    disk.prepare("spare", ZEROS);
+    disk.create("checkpoint.new", 0).unwrap();
+    let spare = place.0.join("spare");
+    while fs::metadata(&spare).map_or(0, |file| file.len()) < ZEROS {
+        std::thread::yield_now();
+    }
+    // Whoever makes it anew gives it its name again.
+    fs::remove_file(&spare).unwrap();
+    assert_eq!(disk.create("spare", ZEROS).unwrap().len().unwrap(), ZEROS);
+    assert!(!spare.exists());
+}
+
+#[test]
+fn a_damaged_header_before_the_newest_checkpoint_is_named_with_its_last_batch() {
+    let place = Place::new();
+    let (mut ledger, _) = place.open().unwrap();
+    fill(&mut ledger, 100);
+    ledger.checkpoint();
+    settle(&mut ledger);
+    drop(ledger);
+    let segments = place.names("journal-");
+    let [.., before, last] = &segments[..] else { panic!("{segments:?}") };
+    let first = u64::from_le_bytes(fs::read(last).unwrap()[48..56].try_into().unwrap());
+    let mut bytes = fs::read(before).unwrap();
+    bytes[50] ^= 1;
+    fs::write(before, bytes).unwrap();
+    let Err(StoreError::Damaged(damage)) = place.open() else { panic!("it opens") };
+    assert_eq!((damage.file.as_str(), damage.offset), (before.file_name().unwrap().to_str().unwrap(), 0));
+    assert_eq!(damage.batch, first - 1);
+}
+
+#[test]
+fn a_checkpoint_that_rotted_is_no_beginning_and_deletes_nothing() {
+    let options = Options { history: Some(Duration::ZERO), ..OPTIONS };
+    let place = Place::new();
+    let (mut ledger, _) = place.open_with(options).unwrap();
+    fill(&mut ledger, 100);
+    drop(ledger);
+    // Its head says that replay begins in a segment far ahead.
+    let newest = place.names("checkpoint-").pop().unwrap();
+    let mut bytes = fs::read(&newest).unwrap();
+    bytes[35] ^= 0x10;
+    fs::write(&newest, bytes).unwrap();
+    let (mut ledger, opened) = place.open_with(options).unwrap();
+    assert_eq!(opened.notes.len(), 1);
+    ledger.commit(time(1_000), &[Operation::Open(identity(3))]);
+    ledger.checkpoint();
+    settle(&mut ledger);
+    let expected = picture(&ledger);
+    drop(ledger);
+    let (ledger, _) = place.open_with(options).unwrap();
+    assert_eq!(picture(&ledger), expected);
+}
+
+#[test]
 fn history_is_dropped_by_its_age_and_totals_stay() {
     let place = Place::new();
     let options = Options { history: Some(Duration::from_secs(20)), ..OPTIONS };

@@ -29,7 +29,8 @@ pub(super) fn open(args: &ServeArgs, home: &Home) -> Result<(Ledger, Vec<Line>),
     let mut id = [0; 16];
     getrandom::fill(&mut id).map_err(|error| Failure::system("the system gives no randomness", &error))?;
     let history = args.history_days.map(|days| DAY * days);
-    let options = Options { history, ..Options::default() };
+    let mut options = Options { history, ..Options::default() };
+    options.checkpoint_bytes = args.checkpoint_bytes.unwrap_or(options.checkpoint_bytes);
     let (ledger, opened) =
         Ledger::open(Arc::new(folder), options, id).map_err(|error| ledger::of_store(&path, error))?;
     let lines = said(&path, &ledger, &opened);

@@ -357,7 +357,7 @@ impl Draft {
     }
 
     /// Its file is written: what is left to do, on any thread. `obsolete` are the files that nobody needs once it is durable.
-    pub(crate) fn publish(self, disk: Arc<dyn Disk>, obsolete: Vec<String>) -> Work {
+    pub(crate) fn publish(self, disk: Arc<dyn Disk>, obsolete: Obsolete) -> Work {
         Work { disk, file: self.file, mark: self.mark, obsolete }
     }
 
@@ -385,6 +385,14 @@ impl Mark {
     }
 }
 
+/// Files to delete.
+#[derive(Debug, Default)]
+pub(crate) struct Obsolete {
+    pub(crate) names: Vec<String>,
+    /// The checkpoint that the journal begins at without them.
+    base: Option<Batch>,
+}
+
 /// Files that nobody needs once the last of `marks` is durable. Without `history` all segments are kept, and the newest two checkpoints. With it the journal begins
 /// at a checkpoint of that age (the newest is none to begin at: the one before it is there in case it rots), and an eighth of that time lies between any two checkpoints.
 pub(crate) fn obsolete(
@@ -392,11 +400,12 @@ pub(crate) fn obsolete(
     segments: &[u64],
     now: Timestamp,
     history: Option<Duration>,
-) -> Vec<String> {
-    let Some((_, older)) = marks.split_last() else { return Vec::new() };
-    let Some((before, older)) = older.split_last() else { return Vec::new() };
+) -> Obsolete {
+    let Some((_, older)) = marks.split_last() else { return Obsolete::default() };
+    let Some((before, older)) = older.split_last() else { return Obsolete::default() };
     let Some(history) = history else {
-        return older.iter().map(|mark| name(mark.start.batch)).collect();
+        let names = older.iter().map(|mark| name(mark.start.batch)).collect();
+        return Obsolete { names, base: None };
     };
     let micros = u64::try_from(history.as_micros()).unwrap_or(u64::MAX);
     let is_old = |mark: &&Mark| mark.time.0.saturating_add(micros) <= now.0;
@@ -415,7 +424,7 @@ pub(crate) fn obsolete(
     }
     let first = base.map_or(0, |base| base.start.segment);
     names.extend(segments.iter().filter(|number| **number < first).map(|number| segment::name(*number)));
-    names
+    Obsolete { names, base: base.map(|base| base.start.batch) }
 }
 
 /// Makes a written checkpoint durable: takes as long as the disk takes, so on another thread.
@@ -424,7 +433,7 @@ pub struct Work {
     disk: Arc<dyn Disk>,
     file: Box<dyn DiskFile>,
     mark: Mark,
-    obsolete: Vec<String>,
+    obsolete: Obsolete,
 }
 
 /// The result of [`Work`].
@@ -440,7 +449,12 @@ impl Work {
         let publish = || {
             self.file.sync()?;
             self.disk.publish(NEW, &name(self.mark.start.batch))?;
-            self.obsolete.iter().try_for_each(|name| self.disk.remove(name))
+            // One that has rotted is no beginning, and may name any place as its own.
+            let base = self.obsolete.base.map(|base| Checkpoint::read(&*self.disk, base));
+            if base.is_some_and(|base| !matches!(base, Ok(Some(_)))) {
+                return Ok(());
+            }
+            self.obsolete.names.iter().try_for_each(|name| self.disk.remove(name))
         };
         Done { outcome: publish(), mark: self.mark }
     }

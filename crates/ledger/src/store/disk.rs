@@ -101,14 +101,15 @@ impl Folder {
         File::open(&self.path)?.sync_all()
     }
 
-    /// The file begun by [`Disk::prepare`], if it is this one.
+    /// The file begun by [`Disk::prepare`], if it is this one. Another one is left to be filled: whoever makes a small file does not wait for a large one.
     fn take_ahead(&self, name: &str, zeros: u64) -> Option<io::Result<File>> {
-        let ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        let ahead = ahead.take_if(|ahead| ahead.name == name)?;
         let made = ahead
             .thread
             .join()
             .unwrap_or_else(|_| Err(io::Error::other("the thread that fills files failed")));
-        (ahead.name == name && ahead.zeros == zeros).then_some(made)
+        (ahead.zeros == zeros).then_some(made)
     }
 }
 

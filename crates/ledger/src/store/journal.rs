@@ -219,7 +219,8 @@ fn seal(disk: &dyn Disk, number: u64) -> Result<(), StoreError> {
     if !disk.list().map_err(StoreError::disk("the folder"))?.contains(&name) {
         return Ok(());
     }
-    let (_, superblocks) = segment::read_head(disk, number, 0)?;
+    let (next, _) = segment::read_head(disk, number + 1, 0)?;
+    let (_, superblocks) = segment::read_head(disk, number, next.first_batch - 1)?;
     let Some(newest) = superblocks.newest().filter(|newest| !newest.sealed) else { return Ok(()) };
     let sealed = Superblock { generation: newest.generation + 1, sealed: true, ..newest };
     let file = disk.open(&name).map_err(StoreError::disk(&name))?;
