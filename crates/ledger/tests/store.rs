@@ -1,4 +1,6 @@
 //! A ledger in a folder: it comes back as it was, and says so where it was changed.
+//!
+//! Long because each way in which a folder can be changed is a test over the same few helpers.
 
 #![allow(
     clippy::unwrap_used,
