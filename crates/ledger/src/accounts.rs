@@ -57,6 +57,7 @@ impl Accounts {
         }
     }
 
+    #[inline]
     pub(crate) fn get(&self, number: AccountNumber) -> Option<Account> {
         match number {
             AccountNumber::Identity(number) => self.slot(number).map(|slot| slot.packed.unpack(false)),
@@ -65,11 +66,12 @@ impl Accounts {
     }
 
     /// Puts an account back; it exists.
+    #[inline]
     pub(crate) fn put(&mut self, number: AccountNumber, account: &Account) {
         match number {
             AccountNumber::Identity(number) => {
                 if let Some(slot) = self.slot_mut(number) {
-                    slot.packed = Packed::new(account);
+                    slot.packed.set(account);
                 }
             }
             AccountNumber::Classic(number) => {
@@ -203,10 +205,12 @@ impl Accounts {
         SessionNumber::new(u64::from(self.raises) << RAISE_BITS)
     }
 
+    #[inline]
     fn slot(&self, number: u32) -> Option<&Slot> {
         self.chunks.get(number as usize / CHUNK)?.get(number as usize % CHUNK)
     }
 
+    #[inline]
     fn slot_mut(&mut self, number: u32) -> Option<&mut Slot> {
         self.chunks.get_mut(number as usize / CHUNK)?.get_mut(number as usize % CHUNK)
     }
