@@ -96,7 +96,10 @@ impl Accounts {
     /// A new identity, which is not there yet; `None` beyond 2^32 - 1.
     pub(crate) fn add_identity(&mut self, key: [u8; 32]) -> Option<u32> {
         let account = Account::new(self.first_session());
-        self.push(key, Packed::new(&account))
+        let number = self.restore(key, Packed::new(&account))?;
+        let chunks = &self.chunks;
+        self.index.insert(number, |number| key_in(chunks, number));
+        Some(number)
     }
 
     /// A new classic account; `None` if its number was used before.
@@ -181,18 +184,13 @@ impl Accounts {
         self.raises
     }
 
-    /// What a checkpoint says of everything but identities.
-    pub(crate) fn restore_rest(&mut self, classic: BTreeMap<u64, Account>, classic_next: u64, ended: Totals) {
-        (self.classic, self.classic_next, self.ended) = (classic, classic_next, ended);
-    }
-
     /// What a checkpoint says before its first identity.
     pub(crate) fn restore_raises(&mut self, raises: u32) {
         self.raises = raises;
     }
 
-    /// An identity as a checkpoint holds it.
-    pub(crate) fn push(&mut self, key: [u8; 32], packed: Packed) -> Option<u32> {
+    /// An identity as a checkpoint holds it; none is found before [`Self::restore_rest`].
+    pub(crate) fn restore(&mut self, key: [u8; 32], packed: Packed) -> Option<u32> {
         let number = self.count;
         self.count = number.checked_add(1)?;
         match self.chunks.last_mut().filter(|chunk| chunk.len() < CHUNK) {
@@ -203,9 +201,14 @@ impl Accounts {
                 self.chunks.push(chunk);
             }
         }
-        let chunks = &self.chunks;
-        self.index.insert(number, |number| key_in(chunks, number));
         Some(number)
+    }
+
+    /// What a checkpoint says of everything but identities, which are all there.
+    pub(crate) fn restore_rest(&mut self, classic: BTreeMap<u64, Account>, classic_next: u64, ended: Totals) {
+        (self.classic, self.classic_next, self.ended) = (classic, classic_next, ended);
+        let chunks = &self.chunks;
+        self.index = Index::of(self.count, |number| key_in(chunks, number));
     }
 
     /// Bytes that the identities take, the index included.

@@ -128,19 +128,31 @@ pub(crate) fn replay(
     seen: &Seen<'_>,
     after: &mut dyn FnMut(&Accounts, &Record),
 ) -> Result<(), String> {
-    let mut rest = seen.payload;
+    let (mut rest, mut group) = (seen.payload, Vec::with_capacity(GROUP));
     while !rest.is_empty() {
-        let record = take(&mut rest).ok_or("a record cannot be read")?;
-        if !is_held(slices, seen.batch, &record) {
-            again(accounts, seen.time, &record)?;
+        while group.len() < GROUP && !rest.is_empty() {
+            group.push(take(&mut rest).ok_or("a record cannot be read")?);
         }
-        after(accounts, &record);
+        accounts.touch(group.iter().filter_map(|record| match record {
+            Record::Add(added) => Some(added.account),
+            Record::Account(_) | Record::Open { .. } | Record::End(_) | Record::Raise => None,
+        }));
+        for record in group.drain(..) {
+            if !is_held(slices, seen.batch, &record) {
+                again(accounts, seen.time, &record)?;
+            }
+            after(accounts, &record);
+        }
     }
     Ok(())
 }
 
 /// Whether the checkpoint that `accounts` began with holds it.
 fn is_held(slices: &Slices, batch: store::Batch, record: &Record) -> bool {
+    // No slice is as of a later batch than the rest.
+    if batch > slices.end {
+        return false;
+    }
     let of = |account: &AccountNumber| match account {
         AccountNumber::Identity(number) => slices.of(*number),
         AccountNumber::Classic(_) => slices.end,
