@@ -6,6 +6,7 @@
 mod ciphers;
 mod ffdhe;
 mod instructions;
+mod ledger;
 mod rate;
 mod report;
 mod secure;
@@ -29,6 +30,9 @@ usage: ddes-bench WHAT [--short]
   secure      sessions of D-DDES/2, beside TLS 1.3 with rustls
   ciphers     Double DES, beside OpenSSL, the `des` crate and John the Ripper
   ffdhe       exponentiations, beside OpenSSL and crypto-bigint
+  ledger      durable, exactly-once updates, beside redb, fjall, SQLite and the bare floor; what opening,
+              memory, checkpoints and growth cost; `ledger WHICH` for one of these: memory, stores,
+              growth, checkpoint, opening
   timing      whether time tells exponent or keys (dudect's test): on a quiet machine;
               `timing N` for N samples of FFDHE and ten times as many of Double DES, `timing ciphers N` for these alone
 
@@ -121,6 +125,9 @@ fn main() -> ExitCode {
         ["ciphers", "--short"] => ciphers::measure(SHORT.rate / 10),
         ["ffdhe"] => ffdhe(&FULL),
         ["ffdhe", "--short"] => ffdhe(&SHORT),
+        ["ledger"] => ledger::measure(&ledger::FULL, None),
+        ["ledger", "--short"] => ledger::measure(&ledger::SHORT, None),
+        ["ledger", which] => ledger::measure(&ledger::FULL, Some(which)),
         ["timing"] => timing(1_000_000),
         ["timing", "--short"] => timing(10_000),
         ["timing", samples] => number(samples).and_then(timing),
