@@ -9,6 +9,7 @@ mod home;
 mod input;
 mod keys;
 mod ledger;
+mod limits;
 mod meet;
 mod prompt;
 mod refusal;

@@ -33,6 +33,9 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// must not hold the server.
 const NOTICES_MAX: usize = 4096;
 
+/// Open files beside connections: the ledger's, the console's, refusals.
+const OTHER_FILES: u64 = 128;
+
 /// Values that wait for the ledger, 16 bytes each; beyond them nothing is read.
 const QUEUED_VALUES_MAX: usize = 1 << 20;
 
@@ -54,6 +57,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     }
     let access = if args.allow_any { Access::Any } else { Access::Listed(home.lists()) };
     let (ledger, about_ledger) = books::open(args, &home)?;
+    warn_of_open_files(args);
     let server = Server::bind(options(args, key, suites, access), ledger)
         .map_err(|error| cannot_listen(args, &error))?;
     let address = server.local_addr().map_err(|error| cannot_listen(args, &error))?;
@@ -102,6 +106,19 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
         Some(why) => Err(Failure::new(Code::No, format!("the ledger cannot be written any more: {why}"))
             .cause("the disk failed; what was acknowledged is on it, as far as it keeps its word")
             .next("look at the disk, then: ddes ledger verify, and ddes serve")),
+    }
+}
+
+/// More connections than open files are refused by the system, late and without a word to the client.
+fn warn_of_open_files(args: &ServeArgs) {
+    let needed = u64::from(args.max_connections) + OTHER_FILES;
+    if let Err(most) = crate::limits::open_files(needed)
+        && !args.output.quiet
+    {
+        eprintln!(
+            "Warning: {} connections need {needed} open files, and this user may have {most} (ulimit -Hn).",
+            args.max_connections
+        );
     }
 }
 
