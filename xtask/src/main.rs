@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask test`, `tidy`, `bench`, `circuits`, `faults`, `crash`, `power`, `rot`, `instructions`, `fuzz`. Knows none of our crates' insides.
+//! The project's chores: `cargo xtask test`, `tidy`, `bench`, `circuits`, `faults`, `crash`, `power`, `rot`, `sim`, `instructions`, `fuzz`. Knows none of our crates' insides.
 
 mod bench;
 mod crash;
@@ -10,6 +10,7 @@ mod power;
 mod process;
 mod rot;
 mod shell;
+mod sim;
 mod test;
 mod tidy;
 
@@ -26,6 +27,8 @@ usage: cargo xtask COMMAND
   crash [--short]      a server killed at random under many clients; `--failpoints`: at each kind of file call
   power [--short]      power cuts in what a real server wrote
   rot [--short]        bits that flip and tails that vanish in a ledger at rest
+  sim --seeds N [--from SEED] | --seed SEED | --short | --mutants
+                       a world of clients, server and ledger with every fault, from a seed
   instructions         callgrind's counts under several secrets: they must be the same
   fuzz [TARGET] [--secs N]  each fuzz target for 10 minutes; needs the nightly compiler";
 
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         ["crash", ref rest @ ..] => crash::run(rest),
         ["power", ref rest @ ..] => power::run(rest),
         ["rot", ref rest @ ..] => rot::run(rest),
+        ["sim", ref rest @ ..] => sim::run(rest),
         ["fuzz", ref rest @ ..] => fuzz::run(rest),
         _ => Err(USAGE.to_owned()),
     };

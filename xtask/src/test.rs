@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::shell::{self, python};
 use crate::tidy;
-use crate::{bench, crash, faults, power, rot};
+use crate::{bench, crash, faults, power, rot, sim};
 
 /// A step's name, and what it does.
 type Step = (&'static str, fn() -> Result<(), String>);
@@ -35,6 +35,7 @@ const STEPS: &[Step] = &[
     ("failpoints", || crash::run(&["--short", "--failpoints"])),
     ("power", || power::run(&["--short"])),
     ("rot", || rot::run(&["--short"])),
+    ("sim", || sim::run(&["--short"])),
     // Whether the benchmarks run, not what they measure.
     ("bench", || {
         bench::run(&["classic", "--short"])?;

@@ -454,6 +454,12 @@ fn a_backup_is_a_ledger_and_a_restore_gives_no_session_number_twice() {
         (1 << 32) + 1,
         "one that the backup did not know"
     );
+    let classic = AccountId::Classic(restored.classic_next());
+    assert_eq!(
+        open(&mut restored, classic).session.get(),
+        1,
+        "the only one of a classic account, as its server takes it to be"
+    );
     drop(restored);
     let (mut restored, _) = copy.open().unwrap();
     assert_eq!(open(&mut restored, identity(5)).session.get(), before.get() + (1 << 32) + 2);

@@ -113,9 +113,10 @@ impl Full {
 #[derive(Debug)]
 pub struct Endpoint {
     config: Config,
-    classic_next: u64,
     connections: Slab<Connection>,
     serial: u64,
+    /// The next classic account.
+    classic_next: u64,
     /// How many connections of an address have not proven an identity.
     unproven: HashMap<IpAddr, usize>,
     /// The newest session of each identity that has one.

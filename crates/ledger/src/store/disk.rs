@@ -18,7 +18,7 @@ pub trait Disk: fmt::Debug + Send + Sync {
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
     /// A new file in the place of any old one: `zeros` bytes of zeros, durable but for its name.
     fn create(&self, name: &str, zeros: u64) -> io::Result<Box<dyn DiskFile>>;
-    /// Gives a file another name, for good: durable when this returns, the one or the other before.
+    /// Gives a file another name, for good: durable when this returns, the one or the other before. Given its own, that is made durable.
     fn publish(&self, from: &str, to: &str) -> io::Result<()>;
     /// Removes a file, not necessarily for good.
     fn remove(&self, name: &str) -> io::Result<()>;

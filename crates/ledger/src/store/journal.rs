@@ -57,7 +57,7 @@ impl Journal {
         Ok(Self::new(disk, options, ledger, file, at, options.bytes_of_segment(1), 0))
     }
 
-    /// Goes on where a journal ends: what a torn batch left is zeroed, and the end is made known, before anything is written there.
+    /// Goes on where a journal ends: what was found is made durable, what a torn batch left is zeroed, and the end is made known, before anything is written there.
     pub(crate) fn resume(
         disk: Arc<dyn Disk>,
         options: Options,
@@ -65,16 +65,24 @@ impl Journal {
         end: &End,
     ) -> Result<Self, StoreError> {
         let name = segment::name(end.at.segment);
+        // A name can be seen that is not durable: a process may have ended before it had synced the folder.
+        disk.publish(&name, &name).map_err(StoreError::disk(&name))?;
         let file = disk.open(&name).map_err(StoreError::disk(&name))?;
         let mut journal = Self::new(disk, options, ledger, file, end.at, end.segment_bytes, end.generation);
         let clear = |journal: &mut Self| {
+            if let Some(last) = end.last {
+                // It may be seen and not be durable. After a sync that failed the system takes it for written, so it is written again.
+                let mut frame = vec![0; usize::try_from(end.at.offset - last).unwrap_or(0)];
+                journal.file.read_at(last, &mut frame)?;
+                journal.file.write_at(last, &frame)?;
+            }
             if end.is_torn {
                 let longest = end.frame_bytes_max.min(end.segment_bytes - end.at.offset);
                 let zeros = vec![0; usize::try_from(longest).unwrap_or(0)];
                 journal.file.write_at(end.at.offset, &zeros)?;
-                // Zeroed before it is said that this is the end: the other way round a crash between them would leave damage.
-                journal.file.sync()?;
             }
+            // Before it is said that this is the end: the other way round a crash between them would leave damage.
+            journal.file.sync()?;
             journal.write_superblock(end.at.batch, false)?;
             journal.file.sync()
         };

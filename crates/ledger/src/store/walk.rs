@@ -32,6 +32,8 @@ pub(crate) struct Seen<'a> {
 pub(crate) struct End {
     /// Behind the last batch; the segment is the last.
     pub(crate) at: Start,
+    /// Where the last batch begins, if it was read and is in this segment.
+    pub(crate) last: Option<u64>,
     /// The last segment's newest superblock.
     pub(crate) generation: u64,
     /// Bytes of the last segment, and the most bytes of a frame in it.
@@ -52,7 +54,7 @@ pub(crate) fn walk(
     is_live: bool,
     visit: &mut dyn FnMut(&Seen<'_>) -> Result<(), String>,
 ) -> Result<End, StoreError> {
-    let mut walker = Walker { disk, at: start, notes: Vec::new(), bytes: start.offset };
+    let mut walker = Walker { disk, at: start, last: None, notes: Vec::new(), bytes: start.offset };
     let mut tries = if is_live { LIVE_TRIES } else { 1 };
     loop {
         let from = walker.at;
@@ -75,6 +77,7 @@ const LIVE_TRIES: usize = 5;
 struct Walker<'a> {
     disk: &'a dyn Disk,
     at: Start,
+    last: Option<u64>,
     notes: Vec<Damage>,
     bytes: u64,
 }
@@ -101,6 +104,7 @@ impl Walker<'_> {
                 Seen { batch: header.batch, time: header.time, chain, payload, bytes: self.bytes + bytes };
             visit(&seen).map_err(|why| self.damage(&segment, why))?;
             (self.at.batch, self.at.chain) = (header.batch, chain);
+            self.last = Some(self.at.offset);
             self.at.offset += bytes;
             self.bytes += bytes;
         }
@@ -143,7 +147,7 @@ impl Walker<'_> {
                     .into());
             }
             self.bytes += segment.header.bytes - self.at.offset + DATA;
-            (self.at.segment, self.at.offset) = (self.at.segment + 1, DATA);
+            (self.at.segment, self.at.offset, self.last) = (self.at.segment + 1, DATA, None);
             return Ok(None);
         }
         let durable = segment.superblock.durable.max(least);
@@ -186,6 +190,7 @@ impl Walker<'_> {
         }
         Ok(End {
             at: self.at,
+            last: self.last,
             generation: segment.superblock.generation,
             segment_bytes: segment.header.bytes,
             frame_bytes_max: segment.header.frame_bytes_max,

@@ -1,0 +1,530 @@
+//! A disk that loses, tears and refuses, as the seed has it.
+//!
+//! What the system shows (`seen`) and what the platter holds (`durable`) are two things. A process that dies leaves the first, a power cut only the second, and of what
+//! was written since the last sync any part: pages, sectors of 512 bytes, each in any state it has had since.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ddes_ledger::store::{Disk, DiskFile};
+
+use crate::plan::{DiskRates, Mutant};
+use crate::random::Random;
+use crate::trace::Tally;
+
+const PAGE: usize = 4096;
+const SECTOR: usize = 512;
+
+/// A folder of simulated files.
+#[derive(Clone, Debug)]
+pub(crate) struct SimDisk(Arc<Mutex<Platter>>);
+
+#[derive(Debug)]
+struct Platter {
+    random: Random,
+    inodes: BTreeMap<u64, Inode>,
+    next: u64,
+    seen: BTreeMap<String, u64>,
+    durable: BTreeMap<String, u64>,
+    /// What was done to names since the folder was synced, in order.
+    changes: Vec<Change>,
+    rates: DiskRates,
+    mutant: Option<Mutant>,
+    /// Calls until the power goes, in the middle of one.
+    budget: Option<u64>,
+    is_off: bool,
+    is_full: bool,
+    /// Journals whose sync was put off, by a mutant.
+    deferred: Vec<u64>,
+    /// Since it was last asked for.
+    faults: u64,
+    counts: Tally,
+}
+
+#[derive(Debug, Default)]
+struct Inode {
+    seen: Vec<u8>,
+    durable: Vec<u8>,
+    /// Since the last sync, in order.
+    writes: Vec<(usize, Vec<u8>)>,
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    Link(String, u64),
+    Rename(String, String),
+    Unlink(String),
+}
+
+/// Whether the power goes in the middle of a call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Power {
+    On,
+    Going,
+}
+
+/// What a power cut leaves of what was not synced.
+#[derive(Clone, Copy)]
+enum Survival {
+    Nothing,
+    All,
+    Pages,
+    Sectors,
+}
+
+impl SimDisk {
+    pub(crate) fn new(random: Random, mutant: Option<Mutant>) -> Self {
+        Self(Arc::new(Mutex::new(Platter {
+            random,
+            inodes: BTreeMap::new(),
+            next: 0,
+            seen: BTreeMap::new(),
+            durable: BTreeMap::new(),
+            changes: Vec::new(),
+            rates: DiskRates::default(),
+            mutant,
+            budget: None,
+            is_off: false,
+            is_full: false,
+            deferred: Vec::new(),
+            faults: 0,
+            counts: Tally::new(),
+        })))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Platter> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_rates(&self, rates: DiskRates) {
+        self.lock().rates = rates;
+    }
+
+    pub(crate) fn set_full(&self, is_full: bool) {
+        self.lock().is_full = is_full;
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.lock().is_full
+    }
+
+    /// The power goes in the middle of the call after so many.
+    pub(crate) fn set_budget(&self, calls: Option<u64>) {
+        self.lock().budget = calls;
+    }
+
+    pub(crate) fn is_armed(&self) -> bool {
+        self.lock().budget.is_some()
+    }
+
+    /// The power is gone: every call fails until [`Self::cut_power`].
+    pub(crate) fn is_off(&self) -> bool {
+        self.lock().is_off
+    }
+
+    /// Faults injected since this was last called.
+    pub(crate) fn take_faults(&self) -> u64 {
+        std::mem::take(&mut self.lock().faults)
+    }
+
+    /// How often which.
+    pub(crate) fn counts(&self) -> Tally {
+        self.lock().counts.clone()
+    }
+
+    /// Power gone and back.
+    pub(crate) fn cut_power(&self) {
+        self.lock().cut_power();
+    }
+
+    /// The process died and another begins: the system still has what it wrote.
+    pub(crate) fn end_process(&self) {
+        let mut platter = self.lock();
+        (platter.budget, platter.is_off) = (None, false);
+        platter.deferred.clear();
+    }
+
+    /// Does the syncs that a mutant put off.
+    pub(crate) fn settle(&self) {
+        let mut platter = self.lock();
+        for inode in std::mem::take(&mut platter.deferred) {
+            platter.sync_whole(inode);
+        }
+    }
+}
+
+fn broken(what: &str) -> io::Error {
+    io::Error::other(format!("simulated: {what}"))
+}
+
+fn no_room() -> io::Error {
+    io::Error::from(io::ErrorKind::StorageFull)
+}
+
+impl Platter {
+    /// Every call begins here.
+    fn enter(&mut self) -> io::Result<Power> {
+        if self.is_off {
+            return Err(broken("no power"));
+        }
+        match &mut self.budget {
+            None => Ok(Power::On),
+            Some(0) => {
+                (self.is_off, self.budget) = (true, None);
+                self.fault("disk: power cut inside a call");
+                Ok(Power::Going)
+            }
+            Some(calls) => {
+                *calls -= 1;
+                Ok(Power::On)
+            }
+        }
+    }
+
+    fn fault(&mut self, what: &'static str) {
+        self.faults += 1;
+        *self.counts.entry(what).or_insert(0) += 1;
+    }
+
+    /// A call that reads.
+    fn enter_reading(&mut self) -> io::Result<()> {
+        let power = self.enter()?;
+        if power == Power::On && self.random.happens(self.rates.read) {
+            self.fault("disk: failed read");
+            return Err(broken("a read fails"));
+        }
+        if power == Power::On { Ok(()) } else { Err(broken("the power goes")) }
+    }
+
+    /// A call that changes something: an error, and whether it was done all the same.
+    fn enter_changing(&mut self, rate: u64, what: &'static str) -> io::Result<Option<(io::Error, bool)>> {
+        let power = self.enter()?;
+        let error = if power == Power::Going {
+            broken("the power goes")
+        } else if self.random.happens(rate) {
+            self.fault(what);
+            broken(what)
+        } else {
+            return Ok(None);
+        };
+        Ok(Some((error, self.random.one_in(2))))
+    }
+
+    fn find(&self, name: &str) -> io::Result<u64> {
+        self.seen.get(name).copied().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+    }
+
+    fn create(&mut self, name: &str, zeros: usize) -> io::Result<u64> {
+        let failure = self.enter_changing(self.rates.create, "disk: failed create")?;
+        if zeros > 0 && self.is_full {
+            self.fault("disk: no room");
+            // As a folder does it: the old file is gone, and so is the half of the new one.
+            if self.seen.remove(name).is_some() {
+                self.changes.push(Change::Unlink(name.to_owned()));
+            }
+            return Err(failure.map_or_else(no_room, |(error, _)| error));
+        }
+        if let Some((error, is_done)) = failure {
+            if is_done {
+                let filled = self.random.index(zeros + 1);
+                self.link(name, filled);
+            }
+            return Err(error);
+        }
+        Ok(self.link(name, zeros))
+    }
+
+    fn link(&mut self, name: &str, zeros: usize) -> u64 {
+        self.next += 1;
+        let inode = Inode { seen: vec![0; zeros], durable: vec![0; zeros], writes: Vec::new() };
+        self.inodes.insert(self.next, inode);
+        self.seen.insert(name.to_owned(), self.next);
+        self.changes.push(Change::Link(name.to_owned(), self.next));
+        self.next
+    }
+
+    fn publish(&mut self, from: &str, to: &str) -> io::Result<()> {
+        let failure = self.enter_changing(self.rates.publish, "disk: failed publish")?;
+        let inode = self.find(from)?;
+        if failure.as_ref().is_none_or(|(_, is_done)| *is_done) && from != to {
+            self.seen.remove(from);
+            self.seen.insert(to.to_owned(), inode);
+            self.changes.push(Change::Rename(from.to_owned(), to.to_owned()));
+        }
+        if let Some((error, _)) = failure {
+            return Err(error);
+        }
+        self.sync_names(self.changes.len());
+        self.done(to, "disk: segments begun");
+        Ok(())
+    }
+
+    fn remove(&mut self, name: &str) -> io::Result<()> {
+        let failure = self.enter_changing(self.rates.remove, "disk: failed remove")?;
+        self.find(name)?;
+        if failure.as_ref().is_none_or(|(_, is_done)| *is_done) {
+            self.seen.remove(name);
+            self.changes.push(Change::Unlink(name.to_owned()));
+        }
+        self.done(name, "disk: segments removed");
+        failure.map_or(Ok(()), |(error, _)| Err(error))
+    }
+
+    /// Counts what was done to a segment.
+    fn done(&mut self, name: &str, what: &'static str) {
+        if name.starts_with("journal-") {
+            *self.counts.entry(what).or_insert(0) += 1;
+        }
+    }
+
+    /// The first `count` changes reach the platter.
+    fn sync_names(&mut self, count: usize) {
+        for change in self.changes.drain(..count) {
+            match change {
+                Change::Link(name, inode) => {
+                    self.durable.insert(name, inode);
+                }
+                Change::Rename(from, to) => {
+                    if let Some(inode) = self.durable.remove(&from) {
+                        self.durable.insert(to, inode);
+                    }
+                }
+                Change::Unlink(name) => {
+                    self.durable.remove(&name);
+                }
+            }
+        }
+    }
+
+    fn write(&mut self, inode: u64, offset: usize, bytes: &[u8]) -> io::Result<()> {
+        let failure = self.enter_changing(self.rates.write, "disk: failed write")?;
+        let is_full = self.is_full;
+        let Some(file) = self.inodes.get_mut(&inode) else { return Err(broken("no such file")) };
+        if is_full && offset + bytes.len() > file.seen.len() {
+            let inside = bytes.len().min(file.seen.len().saturating_sub(offset));
+            file.write(offset, bytes.get(..inside).unwrap_or(&[]));
+            self.fault("disk: no room");
+            return Err(no_room());
+        }
+        let Some((error, _)) = failure else {
+            file.write(offset, bytes);
+            return Ok(());
+        };
+        for (at, piece) in pieces(offset, bytes) {
+            if self.random.one_in(2) {
+                file.write(at, piece);
+            }
+        }
+        Err(error)
+    }
+
+    fn sync(&mut self, inode: u64) -> io::Result<()> {
+        let failure = self.enter_changing(self.rates.sync, "disk: failed sync")?;
+        match (failure, self.mutant) {
+            (Some((error, _)), _) => {
+                // The system takes what it could not write for written: nobody knows, and no later sync says.
+                let survival = self.survival();
+                self.settle_writes(inode, survival);
+                Err(error)
+            }
+            (None, Some(Mutant::AcknowledgeBeforeSync)) if self.is_journal(inode) => Ok(()),
+            (None, Some(Mutant::CheckpointUnsynced)) if self.is_checkpoint(inode) => Ok(()),
+            (None, Some(Mutant::CheckpointBeforeSegment)) if self.is_journal(inode) => {
+                self.deferred.push(inode);
+                Ok(())
+            }
+            (None, _) => {
+                self.sync_whole(inode);
+                Ok(())
+            }
+        }
+    }
+
+    fn is_journal(&self, inode: u64) -> bool {
+        self.seen.iter().any(|(name, other)| *other == inode && name.starts_with("journal-"))
+    }
+
+    fn is_checkpoint(&self, inode: u64) -> bool {
+        self.seen.iter().any(|(name, other)| *other == inode && name.starts_with("checkpoint"))
+    }
+
+    /// Every page that was written goes to the platter.
+    fn sync_whole(&mut self, inode: u64) {
+        self.settle_writes(inode, Survival::All);
+    }
+
+    fn survival(&mut self) -> Survival {
+        match self.random.below(4) {
+            0 => Survival::Nothing,
+            1 => Survival::All,
+            2 => Survival::Pages,
+            _ => Survival::Sectors,
+        }
+    }
+
+    fn settle_writes(&mut self, inode: u64, survival: Survival) {
+        let random = &mut self.random;
+        if let Some(file) = self.inodes.get_mut(&inode) {
+            file.settle(survival, random);
+        }
+    }
+
+    fn cut_power(&mut self) {
+        let survival = self.survival();
+        let Self { inodes, random, .. } = self;
+        for file in inodes.values_mut() {
+            file.settle(survival, random);
+            file.seen.clone_from(&file.durable);
+        }
+        let kept = match self.random.below(3) {
+            0 => 0,
+            1 => self.changes.len(),
+            _ => self.random.index(self.changes.len() + 1),
+        };
+        self.sync_names(kept);
+        self.changes.clear();
+        self.seen = self.durable.clone();
+        let Self { inodes, seen, .. } = self;
+        inodes.retain(|inode, _| seen.values().any(|named| named == inode));
+        (self.budget, self.is_off) = (None, false);
+        self.deferred.clear();
+    }
+}
+
+/// Sectors of a write, each with its offset.
+fn pieces(offset: usize, bytes: &[u8]) -> Vec<(usize, &[u8])> {
+    let mut pieces = Vec::new();
+    let (mut at, mut rest) = (offset, bytes);
+    while !rest.is_empty() {
+        let (piece, after) = rest.split_at(rest.len().min(SECTOR - at % SECTOR));
+        pieces.push((at, piece));
+        (at, rest) = (at + piece.len(), after);
+    }
+    pieces
+}
+
+impl Inode {
+    fn write(&mut self, offset: usize, bytes: &[u8]) {
+        put(&mut self.seen, offset, bytes);
+        self.writes.push((offset, bytes.to_vec()));
+    }
+
+    /// What was written since the last sync reaches the platter, or does not.
+    fn settle(&mut self, survival: Survival, random: &mut Random) {
+        let writes = std::mem::take(&mut self.writes);
+        let grain = match survival {
+            Survival::Nothing => return,
+            Survival::All | Survival::Pages => PAGE,
+            Survival::Sectors => SECTOR,
+        };
+        let is_all = matches!(survival, Survival::All);
+        let mut places = Vec::new();
+        for (offset, bytes) in &writes {
+            places.extend(offset / grain..(offset + bytes.len()).div_ceil(grain));
+        }
+        places.sort_unstable();
+        places.dedup();
+        if is_all || random.one_in(2) {
+            self.durable.resize(self.seen.len().max(self.durable.len()), 0);
+        }
+        for place in places {
+            let (from, to) = (place * grain, ((place + 1) * grain).min(self.seen.len()));
+            let touching: Vec<_> =
+                writes.iter().filter(|(at, bytes)| *at < to && at + bytes.len() > from).collect();
+            let applied = if is_all { touching.len() } else { random.index(touching.len() + 1) };
+            if applied == touching.len() {
+                // As it was seen at last, with what a failed sync took for written.
+                let page = self.seen.get(from..to).unwrap_or(&[]);
+                put(&mut self.durable, from, page);
+                continue;
+            }
+            for (at, bytes) in touching.into_iter().take(applied) {
+                let (begin, end) = (from.max(*at), to.min(at + bytes.len()));
+                put(&mut self.durable, begin, bytes.get(begin - at..end - at).unwrap_or(&[]));
+            }
+        }
+    }
+}
+
+/// Writes into `file`, which grows as it must.
+fn put(file: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
+    let end = offset + bytes.len();
+    if file.len() < end {
+        file.resize(end, 0);
+    }
+    if let Some(place) = file.get_mut(offset..end) {
+        place.copy_from_slice(bytes);
+    }
+}
+
+/// Simulated files are small.
+fn size(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+impl Disk for SimDisk {
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut platter = self.lock();
+        platter.enter_reading()?;
+        Ok(platter.seen.keys().cloned().collect())
+    }
+
+    fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        let mut platter = self.lock();
+        platter.enter_reading()?;
+        let inode = platter.find(name)?;
+        Ok(Box::new(SimFile { disk: self.clone(), inode }))
+    }
+
+    fn create(&self, name: &str, zeros: u64) -> io::Result<Box<dyn DiskFile>> {
+        let inode = self.lock().create(name, size(zeros))?;
+        Ok(Box::new(SimFile { disk: self.clone(), inode }))
+    }
+
+    fn publish(&self, from: &str, to: &str) -> io::Result<()> {
+        self.lock().publish(from, to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.lock().remove(name)
+    }
+
+    fn prepare(&self, _: &str, _: u64) {}
+}
+
+#[derive(Debug)]
+struct SimFile {
+    disk: SimDisk,
+    inode: u64,
+}
+
+impl DiskFile for SimFile {
+    fn len(&self) -> io::Result<u64> {
+        let mut platter = self.disk.lock();
+        platter.enter_reading()?;
+        platter
+            .inodes
+            .get(&self.inode)
+            .map(|file| file.seen.len() as u64)
+            .ok_or_else(|| broken("no such file"))
+    }
+
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        let mut platter = self.disk.lock();
+        platter.enter_reading()?;
+        let file = platter.inodes.get(&self.inode).ok_or_else(|| broken("no such file"))?;
+        let from = size(offset);
+        let there = file.seen.get(from..from.saturating_add(bytes.len()));
+        bytes.copy_from_slice(there.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?);
+        Ok(())
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.disk.lock().write(self.inode, size(offset), bytes)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.disk.lock().sync(self.inode)
+    }
+}

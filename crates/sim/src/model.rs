@@ -1,0 +1,213 @@
+//! What must be true: the values that each account's numbers mean, and what was promised of them.
+
+use std::fmt;
+
+use ddes_ledger::{Account, AccountId, AccountNumber, Ledger, Statement, Totals};
+use ddes_wire::{Amount, SessionNumber, Standing};
+
+/// An invariant that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation(pub String);
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One account as its owner knows it.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) id: AccountId,
+    pub(crate) number: Option<AccountNumber>,
+    /// The sum of the first n values, n from 0.
+    sums: Vec<i128>,
+    /// The least and the greatest of the first n values, n from 1.
+    extremes: Vec<(i128, i128)>,
+    /// The ledger has proven so many.
+    promised: u64,
+    /// And so many were told to the client, in a 20, 40 or 50.
+    told: u64,
+    /// The newest session that was proven.
+    session: SessionNumber,
+    /// It is over, or may be.
+    pub(crate) is_ending: bool,
+}
+
+impl Known {
+    pub(crate) fn count(&self) -> u64 {
+        self.sums.len() as u64 - 1
+    }
+
+    pub(crate) fn promised(&self) -> u64 {
+        self.promised
+    }
+
+    pub(crate) fn session(&self) -> SessionNumber {
+        self.session
+    }
+
+    /// The value with the next number.
+    pub(crate) fn give(&mut self, value: i128) {
+        self.sums.push(self.sums.last().map_or(0, |sum| sum + value));
+        let wider =
+            self.extremes.last().map_or((value, value), |(min, max)| (value.min(*min), value.max(*max)));
+        self.extremes.push(wider);
+    }
+
+    /// Numbers above `count` were never given out: what they would have meant was lost.
+    fn lose(&mut self, count: u64) {
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        self.sums.truncate(count.saturating_add(1));
+        self.extremes.truncate(count);
+    }
+
+    fn sum(&self, last_seq: u64) -> Option<i128> {
+        self.sums.get(usize::try_from(last_seq).ok()?).copied()
+    }
+
+    /// It is the sum of the first values.
+    fn check(&self, standing: &Standing) -> Result<(), Violation> {
+        let (last_seq, sum) = (standing.last_seq.get(), standing.sum.get());
+        match self.sum(last_seq) {
+            Some(expected) if expected == sum => Ok(()),
+            Some(expected) => {
+                Err(Violation(format!("{}: {last_seq} values are {expected}, not {sum}", self.id)))
+            }
+            None => Err(Violation(format!("{}: of {} values, {last_seq} count", self.id, self.count()))),
+        }
+    }
+}
+
+/// All accounts, and every receipt.
+#[derive(Debug, Default)]
+pub(crate) struct Model {
+    pub(crate) accounts: Vec<Known>,
+    pub(crate) receipts: Vec<Statement>,
+}
+
+impl Model {
+    pub(crate) fn open_account(&mut self, id: AccountId) -> usize {
+        self.accounts.push(Known {
+            id,
+            number: None,
+            sums: vec![0],
+            extremes: Vec::new(),
+            promised: 0,
+            told: 0,
+            session: SessionNumber::NONE,
+            is_ending: false,
+        });
+        self.accounts.len() - 1
+    }
+
+    pub(crate) fn numbered(&mut self, number: AccountNumber) -> Option<&mut Known> {
+        self.accounts.iter_mut().find(|known| known.number == Some(number))
+    }
+
+    pub(crate) fn of(&mut self, id: &AccountId) -> Option<&mut Known> {
+        self.accounts.iter_mut().find(|known| known.id == *id)
+    }
+
+    /// The client's durable part knows no number above `count`.
+    pub(crate) fn lose(&mut self, account: usize, count: u64) -> Result<(), Violation> {
+        let Some(known) = self.accounts.get_mut(account) else { return Ok(()) };
+        if known.promised > count {
+            let (id, promised) = (known.id, known.promised);
+            return Err(Violation(format!("{id}: {promised} values count, and the outbox gave out {count}")));
+        }
+        known.lose(count);
+        Ok(())
+    }
+
+    /// The ledger has proven a standing: it holds for ever.
+    pub(crate) fn promise(known: &mut Known, standing: &Standing) -> Result<(), Violation> {
+        known.check(standing)?;
+        if standing.last_seq.get() < known.promised {
+            let (id, promised) = (known.id, known.promised);
+            return Err(Violation(format!("{id}: {promised} counted, and now {}", standing.last_seq)));
+        }
+        known.promised = standing.last_seq.get();
+        Ok(())
+    }
+
+    /// A session was opened: its number is above all before it.
+    pub(crate) fn opened(known: &mut Known, session: SessionNumber) -> Result<(), Violation> {
+        if session <= known.session {
+            let (id, newest) = (known.id, known.session);
+            return Err(Violation(format!("{id}: session {session} after session {newest}")));
+        }
+        known.session = session;
+        Ok(())
+    }
+
+    /// A client hears a standing.
+    pub(crate) fn tell(&mut self, account: usize, standing: &Standing) -> Result<(), Violation> {
+        let Some(known) = self.accounts.get_mut(account) else { return Ok(()) };
+        known.check(standing)?;
+        let last_seq = standing.last_seq.get();
+        if last_seq < known.told {
+            let (id, told) = (known.id, known.told);
+            return Err(Violation(format!("{id}: a client was told {told} before, and now {last_seq}")));
+        }
+        if last_seq > known.promised {
+            return Err(Violation(format!("{}: a client is told {last_seq} without a proof", known.id)));
+        }
+        known.told = last_seq;
+        Ok(())
+    }
+
+    /// Everything promised is there. After a restart what is there is `settled`: it holds from then on.
+    pub(crate) fn check(&mut self, ledger: &Ledger, settled: bool) -> Result<(), Violation> {
+        let mut totals = Totals::default();
+        for known in &mut self.accounts {
+            match ledger.account(&known.id) {
+                Some(account) => {
+                    known.check_account(&account)?;
+                    totals.include(&account);
+                    if settled {
+                        known.promised = account.standing().last_seq.get();
+                        known.session = account.newest_session();
+                    }
+                }
+                None if known.is_ending => {
+                    totals.accounts += 1;
+                    totals.count += u128::from(known.promised);
+                    let sum = known.sum(known.promised).map_or(0, |sum| sum);
+                    totals.sum = ddes_wire::Total::new(totals.sum.get() + sum);
+                }
+                None if known.session != SessionNumber::NONE => {
+                    return Err(Violation(format!("{}: the account is gone", known.id)));
+                }
+                None => {}
+            }
+        }
+        let found = ledger.totals();
+        if (found.accounts, found.count, found.sum) == (totals.accounts, totals.count, totals.sum) {
+            Ok(())
+        } else {
+            Err(Violation(format!("the totals are {found:?}, and should be {totals:?}")))
+        }
+    }
+}
+
+impl Known {
+    fn check_account(&self, account: &Account) -> Result<(), Violation> {
+        self.check(&account.standing())?;
+        let (id, count) = (self.id, account.count());
+        if count < self.promised {
+            return Err(Violation(format!("{id}: {} were acknowledged, {count} are there", self.promised)));
+        }
+        if account.newest_session() < self.session {
+            let (was, is) = (self.session, account.newest_session());
+            return Err(Violation(format!("{id}: session {was} was opened, the newest is {is}")));
+        }
+        let last = usize::try_from(count).ok().and_then(|count| self.extremes.get(count.checked_sub(1)?));
+        let found = account.extremes().map(|(min, max)| (Amount::get(min), Amount::get(max)));
+        if found == last.copied() {
+            Ok(())
+        } else {
+            Err(Violation(format!("{id}: the extremes are {found:?}, and should be {last:?}")))
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! What a seed decides before the first step: how large the world is, and which faults it has. Not all at once: a fault shows more where others leave it room.
+
+use std::time::Duration;
+
+use ddes_ledger::store;
+
+use crate::random::Random;
+
+/// Faults of the disk, in a million calls.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct DiskRates {
+    pub(crate) read: u64,
+    pub(crate) write: u64,
+    pub(crate) sync: u64,
+    pub(crate) create: u64,
+    pub(crate) publish: u64,
+    pub(crate) remove: u64,
+}
+
+/// A bug put in on purpose, by the simulator; those in the ledger's own rules are `--cfg ddes_mutant`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutant {
+    /// The journal's sync does nothing.
+    AcknowledgeBeforeSync,
+    /// The journal is synced before anybody is told, and after a checkpoint that holds what is in it.
+    CheckpointBeforeSegment,
+    /// The checkpoint's sync does nothing.
+    CheckpointUnsynced,
+}
+
+impl Mutant {
+    /// By its name on the command line.
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "acknowledge-before-sync" => Self::AcknowledgeBeforeSync,
+            "checkpoint-before-segment" => Self::CheckpointBeforeSegment,
+            "checkpoint-unsynced" => Self::CheckpointUnsynced,
+            _ => return None,
+        })
+    }
+}
+
+/// What happens so many times in a million steps.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rates {
+    /// The power goes between two steps.
+    pub(crate) power: u64,
+    /// The power goes some disk calls later, in the middle of one.
+    pub(crate) budget: u64,
+    /// The server's process is killed.
+    pub(crate) kill: u64,
+    /// The server is told to stop, and starts again.
+    pub(crate) stop: u64,
+    /// A client dies.
+    pub(crate) client: u64,
+    /// A connection is cut.
+    pub(crate) cut: u64,
+    /// A connection stands still for a while.
+    pub(crate) stall: u64,
+    /// The disk is full for a while.
+    pub(crate) full: u64,
+    /// The wall clock jumps.
+    pub(crate) wall: u64,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) clients: usize,
+    /// Endpoints over the one ledger.
+    pub(crate) nodes: usize,
+    pub(crate) walkers: usize,
+    pub(crate) steps: u64,
+    /// Of one client.
+    pub(crate) values_max: u64,
+    pub(crate) idle: Duration,
+    /// The clerk lets so many chances to commit go by, on average: batches grow.
+    pub(crate) lull: u64,
+    pub(crate) rates: Rates,
+    pub(crate) disk: DiskRates,
+    pub(crate) options: store::Options,
+}
+
+/// Most values of a 30, for server and ledger.
+pub(crate) const FRAME_VALUES: u16 = 16;
+
+impl Plan {
+    pub(crate) fn draw(random: &mut Random) -> Self {
+        let mut often = |ppm: u64| if random.one_in(2) { 0 } else { ppm };
+        let rates = Rates {
+            power: often(1_500),
+            budget: often(3_000),
+            kill: often(1_500),
+            stop: often(700),
+            client: often(1_500),
+            cut: often(1_500),
+            stall: often(3_000),
+            full: often(1_500),
+            wall: often(5_000),
+        };
+        let disk = DiskRates {
+            read: often(1_000),
+            write: often(2_000),
+            sync: often(4_000),
+            create: often(10_000),
+            publish: often(40_000),
+            remove: often(40_000),
+        };
+        let history = random.one_in(2).then(|| Duration::from_secs(random.within(1, 48) * 3600));
+        Self {
+            clients: random.count(2, 5),
+            nodes: random.count(1, 2),
+            walkers: random.count(0, 8),
+            steps: random.within(1_000, 12_000),
+            values_max: random.within(40, 400),
+            idle: Duration::from_secs(random.within(15, 120)),
+            lull: random.within(1, 12),
+            rates,
+            disk,
+            options: store::Options {
+                segment_bytes: 8192 << random.below(3),
+                frame_bytes: 1024,
+                values_max: FRAME_VALUES.into(),
+                checkpoint_bytes: 1024 << random.below(4),
+                slice_accounts: 2,
+                history,
+            },
+        }
+    }
+}

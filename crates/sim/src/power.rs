@@ -1,0 +1,175 @@
+//! The server ends, in one of three ways, and begins again from what the disk holds.
+
+use std::sync::Arc;
+
+use ddes_ledger::audit::{self, View};
+use ddes_ledger::store::{Disk, StoreError};
+use ddes_ledger::{Health, Ledger, Opened};
+
+use crate::model::Violation;
+use crate::plan::DiskRates;
+use crate::server::{Clerk, Node};
+use crate::world::World;
+
+/// How the server ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outage {
+    /// With the machine: what was not synced is there, or not.
+    Power,
+    /// The process alone: the system has what it wrote.
+    Kill,
+    /// As it was told to.
+    Stop,
+}
+
+/// So many tries of an opening are disturbed.
+const DISTURBED_MAX: u32 = 6;
+/// So many receipts are kept.
+const RECEIPTS_MAX: usize = 60;
+
+impl World {
+    /// The first opening, or one after an end.
+    pub(crate) fn start(&mut self) -> Result<(), Violation> {
+        let (ledger, opened) = self.open()?;
+        self.trace.line(
+            self.step,
+            format_args!(
+                "opened: batch {}, checkpoint {}, torn {}, notes {}",
+                opened.batch,
+                opened.checkpoint,
+                opened.was_torn,
+                opened.notes.len()
+            ),
+        );
+        if opened.was_torn {
+            self.trace.count("torn ends");
+        }
+        self.classic_next = self.classic_next.max(ledger.classic_next());
+        for known in &mut self.model.accounts {
+            known.number = None;
+        }
+        self.model.check(&ledger, true)?;
+        self.clerk = Clerk::new(ledger);
+        let (key, idle, first) = (&self.key, self.plan.idle, self.classic_next);
+        self.nodes = (0..self.plan.nodes).map(|_| Node::new(key, idle, first)).collect();
+        self.verify()?;
+        self.disk.set_rates(if self.is_ending { DiskRates::default() } else { self.plan.disk });
+        Ok(())
+    }
+
+    pub(crate) fn restart(&mut self, outage: Outage) -> Result<(), Violation> {
+        self.trace.line(self.step, format_args!("the server ends: {outage:?}"));
+        self.trace.count(match outage {
+            Outage::Power => "power cuts",
+            Outage::Kill => "kills",
+            Outage::Stop => "stops",
+        });
+        for link in self.links.values_mut() {
+            let says_so = outage != Outage::Power || self.random.one_in(2);
+            link.lose_server(&mut self.random, says_so);
+        }
+        self.links.retain(|_, link| !link.is_gone());
+        self.nodes.clear();
+        let head = self.clerk.ledger.head().filter(|_| self.clerk.ledger.health() == Health::Good);
+        self.clerk = Clerk::new(Ledger::in_memory());
+        match outage {
+            Outage::Power => self.disk.cut_power(),
+            Outage::Kill | Outage::Stop => self.disk.end_process(),
+        }
+        self.walkers.iter_mut().for_each(crate::walker::Walker::lose_server);
+        self.start()?;
+        let now = self.clerk.ledger.head();
+        if outage == Outage::Stop && head.is_some() && head != now {
+            return Err(Violation(format!("after a stop the head is {now:?}, and was {head:?}")));
+        }
+        Ok(())
+    }
+
+    /// Opens the ledger, which may be disturbed as well.
+    fn open(&mut self) -> Result<(Ledger, Opened), Violation> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let is_disturbed = tries <= DISTURBED_MAX && !self.is_ending;
+            self.disk.set_rates(if is_disturbed { self.plan.disk } else { DiskRates::default() });
+            let is_armed = is_disturbed && self.plan.rates.budget > 0 && self.random.one_in(5);
+            let calls = self.random.below(80);
+            self.disk.set_budget(is_armed.then_some(calls));
+            if !is_disturbed {
+                self.disk.set_full(false);
+            }
+            self.disk.take_faults();
+            let options = self.plan.options;
+            let opened = Ledger::open(Arc::new(self.disk.clone()), options, self.random.bytes());
+            if self.disk.is_off() {
+                self.trace.line(self.step, format_args!("the power goes while it opens"));
+                self.trace.count("power cuts while opening");
+                self.disk.cut_power();
+                continue;
+            }
+            match opened {
+                Ok(opened) => {
+                    self.disk.set_rates(DiskRates::default());
+                    self.disk.set_budget(None);
+                    return Ok(opened);
+                }
+                Err(StoreError::Disk { file, error }) if self.disk.take_faults() > 0 => {
+                    self.trace.line(self.step, format_args!("it does not open: {file}: {error}"));
+                    self.trace.count("openings that failed");
+                    match self.random.below(2) {
+                        0 => self.disk.cut_power(),
+                        _ => self.disk.end_process(),
+                    }
+                }
+                Err(error) => return Err(Violation(format!("the ledger does not open: {error}"))),
+            }
+        }
+    }
+
+    /// The ledger holds together, and every receipt that it can still prove.
+    pub(crate) fn verify(&mut self) -> Result<(), Violation> {
+        let failed = |error: audit::VerifyError| Violation(format!("it does not verify: {error}"));
+        let verified = audit::verify(&self.disk, &[], &mut |_, _| {}).map_err(failed)?;
+        let totals = self.clerk.ledger.totals();
+        if verified.totals != totals {
+            return Err(Violation(format!(
+                "verified are {:?}, and the ledger has {totals:?}",
+                verified.totals
+            )));
+        }
+        if self.clerk.ledger.head() != Some((verified.last, verified.chain)) {
+            return Err(Violation(format!("verified up to {}, which is not the head", verified.last)));
+        }
+        let is_kept = |batch: u64| self.plan.options.history.is_none() || batch >= verified.first;
+        let receipts: Vec<_> =
+            self.model.receipts.iter().filter(|receipt| is_kept(receipt.batch)).cloned().collect();
+        if !receipts.is_empty() {
+            audit::verify(&self.disk, &receipts, &mut |_, _| {}).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Somebody looks at the ledger while it is written: is it whole, and a receipt, please.
+    pub(crate) fn audit(&mut self) -> Result<(), Violation> {
+        if self.clerk.ledger.health() != Health::Good || self.disk.is_armed() || !self.random.one_in(4) {
+            return Ok(());
+        }
+        self.disk.set_rates(DiskRates::default());
+        self.verify()?;
+        let place = self.random.index(self.model.accounts.len());
+        let failed = |error: StoreError| Violation(format!("no receipt: {error}"));
+        let disk: &dyn Disk = &self.disk;
+        if let Some(known) = self.model.accounts.get(place)
+            && self.model.receipts.len() < RECEIPTS_MAX
+        {
+            let view = View::read(disk).map_err(failed)?;
+            self.model.receipts.extend(view.statement(&known.id).filter(|receipt| receipt.batch > 0));
+            let last_seq = ddes_wire::Sequence::new(known.promised());
+            self.model.receipts.extend(audit::statement_at(disk, &known.id, last_seq).map_err(failed)?);
+            self.model.receipts.extend(audit::checkpoint_statement(disk).map_err(failed)?);
+        }
+        self.trace.count("audits");
+        self.disk.set_rates(if self.is_ending { DiskRates::default() } else { self.plan.disk });
+        Ok(())
+    }
+}

@@ -1,0 +1,177 @@
+//! The server: endpoints, and the clerk that owns the ledger. What `ddes_server::{listen, drive, clerk}` do with threads and sockets, here one thing at a time.
+
+use std::collections::VecDeque;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ddes_identity::{Grant, Role, SigningKey};
+use ddes_ledger::{Ledger, Operation, Outcome, Proof, Refusal, Submission, Timestamp, store};
+use ddes_server::endpoint::{Config, ConnectionId, Endpoint, Entropy, Full, Profiles, Request, Work};
+use ddes_session::{Ticket, v2};
+use zeroize::Zeroizing;
+
+use crate::client::SUITE;
+use crate::model::{Model, Violation};
+use crate::plan::FRAME_VALUES;
+use crate::random::Random;
+
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// An endpoint and what is on its way to it.
+pub(crate) struct Node {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) work: Vec<(ConnectionId, Work)>,
+    pub(crate) answers: VecDeque<Answer>,
+}
+
+/// From the clerk to an endpoint.
+pub(crate) enum Answer {
+    Done(ConnectionId, Ticket, Outcome),
+    Values(usize),
+}
+
+impl Node {
+    pub(crate) fn new(key: &[u8; 32], idle: Duration, classic_first: u64) -> Self {
+        let v2 = v2::ServerConfig {
+            suites: vec![SUITE],
+            key: SigningKey::from_seed(key),
+            idle,
+            handshake: HANDSHAKE,
+            values_max: FRAME_VALUES,
+        };
+        let config = Config {
+            connections_max: 6,
+            unproven_max: 4,
+            queued_values_max: 64,
+            tells_values: true,
+            classic_first,
+            profiles: Profiles { v2: Arc::new(v2), classic: None },
+        };
+        Self { endpoint: Endpoint::new(config), work: Vec::new(), answers: VecDeque::new() }
+    }
+
+    pub(crate) fn accept(
+        &mut self,
+        now: Instant,
+        port: u16,
+        random: &mut Random,
+    ) -> Result<ConnectionId, Full> {
+        let entropy = Entropy {
+            exponent: Zeroizing::new(random.bytes()),
+            kem: Zeroizing::new(random.bytes()),
+            token: Zeroizing::new(random.bytes()),
+        };
+        self.endpoint.accept(now, SocketAddr::from((Ipv4Addr::LOCALHOST, port)), entropy)
+    }
+
+    /// Hands the consequences of a call on: work waits, every identity may count, requests go to the clerk.
+    pub(crate) fn hand_on(&mut self, now: Instant, number: usize, clerk: &mut Clerk) {
+        loop {
+            self.work.extend(std::iter::from_fn(|| self.endpoint.poll_work()));
+            let Some(claim) = self.endpoint.poll_claim() else { break };
+            let grant = Grant { role: Role::Client, name: None, expires: None };
+            self.endpoint.handle_grant(now, claim, Some(grant));
+        }
+        while let Some(Request { to, operation }) = self.endpoint.poll_request() {
+            clerk.inbox.push_back((To::Node(number, to), operation));
+        }
+        // Every connection is looked at again and again.
+        while self.endpoint.poll_wake().is_some() {}
+        while self.endpoint.poll_notice().is_some() {}
+    }
+}
+
+/// Who waits for an operation.
+pub(crate) enum To {
+    Node(usize, Option<(ConnectionId, Ticket)>),
+    Walker(usize),
+}
+
+/// The ledger, and what queued for it.
+pub(crate) struct Clerk {
+    pub(crate) ledger: Ledger,
+    pub(crate) inbox: VecDeque<(To, Operation)>,
+    pub(crate) work: Option<store::Work>,
+    /// What it came to, and whether the disk had failed meanwhile.
+    pub(crate) done: Option<(store::Done, bool)>,
+}
+
+impl Clerk {
+    pub(crate) fn new(ledger: Ledger) -> Self {
+        Self { ledger, inbox: VecDeque::new(), work: None, done: None }
+    }
+
+    /// One batch: who waited, for what, and what became of it.
+    pub(crate) fn commit(&mut self, now: Timestamp, count: usize) -> Vec<(To, Operation, Outcome)> {
+        let (to, operations): (Vec<_>, Vec<_>) = self.inbox.drain(..count).unzip();
+        let outcomes = self.ledger.commit(now, &operations);
+        let done = to.into_iter().zip(operations).zip(outcomes);
+        done.map(|((to, operation), outcome)| (to, operation, outcome)).collect()
+    }
+}
+
+pub(crate) fn values_in(operation: &Operation) -> usize {
+    match operation {
+        Operation::Add(submission) => submission.amounts.len(),
+        Operation::Open(_) | Operation::End(_) => 0,
+    }
+}
+
+/// Holds an outcome to the rules of "Exactly once". Nothing may be unavailable unless a fault was injected.
+pub(crate) fn judge(
+    model: &mut Model,
+    operation: &Operation,
+    outcome: &Outcome,
+    had_fault: bool,
+) -> Result<(), Violation> {
+    match (operation, outcome) {
+        (Operation::Open(id), Outcome::Opened(Ok(opening))) => {
+            let Some(known) = model.of(id) else { return Err(Violation(format!("{id} is nobody's"))) };
+            if known.number.is_some_and(|number| number != opening.account) {
+                return Err(Violation(format!("{id} has another number now: {:?}", opening.account)));
+            }
+            known.number = Some(opening.account);
+            Model::opened(known, opening.session)?;
+            Model::promise(known, &opening.proof.standing())
+        }
+        (Operation::Add(submission), Outcome::Decided(Ok(proof))) => counted(model, submission, proof),
+        (_, Outcome::Opened(Err(Refusal::Unavailable)))
+        | (_, Outcome::Decided(Err(Refusal::Unavailable)))
+        | (_, Outcome::Ended(Err(Refusal::Unavailable)))
+            if had_fault =>
+        {
+            Ok(())
+        }
+        (Operation::Add(submission), Outcome::Decided(Err(refusal))) => refused(model, submission, *refusal),
+        (Operation::End(_), Outcome::Ended(Ok(()))) => Ok(()),
+        (operation, outcome) => Err(Violation(format!("{operation:?} came to {outcome:?}"))),
+    }
+}
+
+fn counted(model: &mut Model, submission: &Submission, proof: &Proof) -> Result<(), Violation> {
+    let Submission { account, session, first_seq, ref amounts } = *submission;
+    let known = model.numbered(account).ok_or(Violation(format!("{account:?} was never opened")))?;
+    if session != known.session() {
+        let newest = known.session();
+        return Err(Violation(format!("{}: session {session} adds after session {newest}", known.id)));
+    }
+    let standing = proof.standing();
+    if standing.last_seq.get() < first_seq.get() + amounts.len() as u64 - 1 {
+        return Err(Violation(format!("{}: a part of {first_seq} … counts", known.id)));
+    }
+    Model::promise(known, &standing)
+}
+
+fn refused(model: &mut Model, submission: &Submission, refusal: Refusal) -> Result<(), Violation> {
+    let known = model.numbered(submission.account);
+    let known = known.ok_or(Violation(format!("{:?} was never opened", submission.account)))?;
+    let is_right = match refusal {
+        Refusal::Superseded { newest } => newest == known.session() && submission.session != newest,
+        Refusal::Gap { expected } => {
+            expected.get() == known.promised() + 1 && submission.first_seq > expected
+        }
+        Refusal::Malformed | Refusal::Unavailable => false,
+    };
+    if is_right { Ok(()) } else { Err(Violation(format!("{}: refused with {refusal:?}", known.id))) }
+}

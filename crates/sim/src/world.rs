@@ -1,0 +1,484 @@
+//! The world: one step after the other, each of them the seed's choice.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use ddes_identity::{PublicKey, SigningKey};
+use ddes_ledger::{AccountId, Health, Ledger, Timestamp};
+use ddes_server::endpoint::Order;
+
+use crate::client::{Client, State};
+use crate::disk::SimDisk;
+use crate::link::Link;
+use crate::model::{Model, Violation};
+use crate::outbox::DurableOutbox;
+use crate::plan::{DiskRates, Mutant, Plan, Rates};
+use crate::power::Outage;
+use crate::random::Random;
+use crate::server::{Answer, Clerk, Node, To, judge, values_in};
+use crate::trace::Trace;
+use crate::walker::Walker;
+
+/// Steps that the end may take, with all faults off.
+const DRAIN_STEPS_MAX: u64 = 400_000;
+/// The wall clock at the beginning: 2026.
+const WALL_MICROS: u64 = 1_770_000_000_000_000;
+
+pub(crate) struct World {
+    pub(crate) random: Random,
+    pub(crate) plan: Plan,
+    pub(crate) now: Instant,
+    /// Microseconds since 1970, as the server's clock has it.
+    pub(crate) wall: u64,
+    pub(crate) step: u64,
+    pub(crate) trace: Trace,
+    pub(crate) model: Model,
+    pub(crate) mutant: Option<Mutant>,
+    pub(crate) disk: SimDisk,
+    /// The server's key is made of it.
+    pub(crate) key: [u8; 32],
+    pub(crate) public: PublicKey,
+    pub(crate) clerk: Clerk,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) clients: Vec<Client>,
+    pub(crate) walkers: Vec<Walker>,
+    pub(crate) links: BTreeMap<u64, Link>,
+    connected: u64,
+    pub(crate) classic_next: u64,
+    /// The end: no faults any more.
+    pub(crate) is_ending: bool,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, base: Instant, mutant: Option<Mutant>, prints: bool) -> Self {
+        let mut random = Random::new(seed);
+        let plan = Plan::draw(&mut random);
+        let disk = SimDisk::new(random.fork(), mutant);
+        let mut model = Model::default();
+        let clients = (0..plan.clients).map(|_| {
+            let key = SigningKey::from_seed(&random.bytes());
+            let account = model.open_account(AccountId::Identity(*key.public().as_bytes()));
+            Client { key, account, outbox: DurableOutbox::new(), state: State::Down { at: base } }
+        });
+        let clients = clients.collect();
+        let key = random.bytes();
+        Self {
+            public: SigningKey::from_seed(&key).public(),
+            key,
+            now: base,
+            wall: WALL_MICROS,
+            step: 0,
+            trace: Trace::new(prints),
+            model,
+            mutant,
+            disk,
+            clerk: Clerk::new(Ledger::in_memory()),
+            nodes: Vec::new(),
+            clients,
+            walkers: Vec::new(),
+            links: BTreeMap::new(),
+            connected: 0,
+            classic_next: 0,
+            is_ending: false,
+            plan,
+            random,
+        }
+    }
+
+    pub(crate) fn run(&mut self) -> Result<(), Violation> {
+        let plan = format!("{:?}", self.plan);
+        self.trace.line(0, format_args!("{plan}"));
+        self.start()?;
+        for number in 0..self.plan.walkers {
+            self.add_walker(number);
+        }
+        while self.step < self.plan.steps {
+            self.step += 1;
+            self.faults()?;
+            self.act()?;
+        }
+        self.drain()
+    }
+
+    fn add_walker(&mut self, number: usize) {
+        let is_classic = number % 3 == 2;
+        let id = AccountId::Identity(self.random.bytes());
+        // A classic one has an account for each session.
+        let account = if is_classic { 0 } else { self.model.open_account(id) };
+        self.walkers.push(Walker::new(account, is_classic));
+    }
+
+    /// One thing of those that may happen now.
+    fn act(&mut self) -> Result<(), Violation> {
+        match self.random.below(100) {
+            0..50 => self.network(),
+            50..58 => self.handshake(),
+            58..70 => self.commit(),
+            70..78 => self.answer(),
+            78..83 => self.take(),
+            83..86 => self.walk(),
+            86..91 => self.pass(),
+            91..95 => self.connect(),
+            95..97 => self.checkpoint(),
+            97 => self.leave(),
+            98 => self.rest(),
+            _ => self.audit(),
+        }
+    }
+
+    fn faults(&mut self) -> Result<(), Violation> {
+        let Rates { power, budget, kill, stop, client, cut, stall, full, wall } = self.plan.rates;
+        if matches!(self.clerk.ledger.health(), Health::Failed(_)) && self.random.one_in(40) {
+            let outage = if self.random.one_in(2) { Outage::Power } else { Outage::Kill };
+            return self.restart(outage);
+        }
+        if self.random.happens(power) {
+            return self.restart(Outage::Power);
+        }
+        if self.random.happens(kill) {
+            return self.restart(Outage::Kill);
+        }
+        if self.random.happens(stop) {
+            return self.stop();
+        }
+        if self.random.happens(budget) && !self.disk.is_armed() {
+            let calls = self.random.below(40);
+            self.disk.set_budget(Some(calls));
+        }
+        if self.random.happens(client) {
+            self.crash_client()?;
+        }
+        if self.random.happens(cut)
+            && let Some(link) = pick(&mut self.links, &mut self.random)
+        {
+            link.cut(&mut self.random);
+            self.trace.count("connections cut");
+        }
+        if self.random.happens(stall)
+            && let Some(link) = pick(&mut self.links, &mut self.random)
+        {
+            link.until = self.now + Duration::from_millis(self.random.below(20_000));
+            self.trace.count("connections stalled");
+        }
+        if self.random.happens(full) || (self.disk.is_full() && self.random.one_in(60)) {
+            self.disk.set_full(!self.disk.is_full());
+        }
+        if self.random.happens(wall) {
+            let bits = self.random.within(20, 38);
+            let jump = self.random.below(1 << bits);
+            let back = self.random.one_in(4);
+            self.wall = if back { self.wall.saturating_sub(jump) } else { self.wall + jump };
+            self.trace.count("wall clock jumps");
+        }
+        Ok(())
+    }
+
+    pub(crate) fn timestamp(&self) -> Timestamp {
+        Timestamp(self.wall)
+    }
+
+    /// An exponentiation of a server is done: any of those that wait.
+    fn handshake(&mut self) -> Result<(), Violation> {
+        let number = self.random.index(self.nodes.len());
+        let Some(node) = self.nodes.get_mut(number).filter(|node| !node.work.is_empty()) else {
+            return Ok(());
+        };
+        let (id, work) = node.work.swap_remove(self.random.index(node.work.len()));
+        node.endpoint.handle_done(self.now, id, work.run());
+        node.hand_on(self.now, number, &mut self.clerk);
+        self.trace.count("handshakes");
+        Ok(())
+    }
+
+    /// The clerk commits some of what waits.
+    fn commit(&mut self) -> Result<(), Violation> {
+        let waiting = self.clerk.inbox.len();
+        if waiting == 0 || !self.random.one_in(self.plan.lull) {
+            return Ok(());
+        }
+        let count = self.random.count(1, waiting);
+        self.disk.take_faults();
+        let done = self.clerk.commit(self.timestamp(), count);
+        if self.disk.is_off() {
+            return self.restart(Outage::Power);
+        }
+        if self.mutant == Some(Mutant::CheckpointBeforeSegment) {
+            self.checkpoint()?;
+            self.disk.settle();
+        }
+        let had_fault = self.disk.take_faults() > 0 || self.clerk.ledger.health() != Health::Good;
+        let batch = self.clerk.ledger.head().map_or(0, |(batch, _)| batch);
+        self.trace.line(self.step, format_args!("commit of {count}: batch {batch}"));
+        self.trace.count("commits");
+        let mut values = vec![0; self.nodes.len()];
+        for (to, operation, outcome) in done {
+            judge(&mut self.model, &operation, &outcome, had_fault)?;
+            match to {
+                To::Walker(walker) => {
+                    if let Some(walker) = self.walkers.get_mut(walker) {
+                        walker.handle(&outcome);
+                    }
+                }
+                To::Node(number, to) => {
+                    let count = values_in(&operation);
+                    if let (Some(node), Some(sum)) = (self.nodes.get_mut(number), values.get_mut(number)) {
+                        *sum += count;
+                        node.answers.extend(to.map(|(id, ticket)| Answer::Done(id, ticket, outcome)));
+                    }
+                }
+            }
+        }
+        for (node, values) in self.nodes.iter_mut().zip(values) {
+            node.answers.push_back(Answer::Values(values));
+        }
+        self.model.check(&self.clerk.ledger, false).or_else(|violation| {
+            // Without a disk nothing is claimed.
+            if matches!(self.clerk.ledger.health(), Health::Failed(_)) { Ok(()) } else { Err(violation) }
+        })
+    }
+
+    /// Some of the clerk's answers reach their endpoint.
+    fn answer(&mut self) -> Result<(), Violation> {
+        let number = self.random.index(self.nodes.len());
+        let Some(node) = self.nodes.get_mut(number) else { return Ok(()) };
+        let count = self.random.index(node.answers.len() + 1);
+        let mut outcomes = Vec::new();
+        for answer in node.answers.drain(..count) {
+            match answer {
+                Answer::Done(id, ticket, outcome) => outcomes.push((id, ticket, outcome)),
+                Answer::Values(count) => node.endpoint.handle_done_values(count),
+            }
+        }
+        node.endpoint.handle_outcomes(self.now, outcomes);
+        node.hand_on(self.now, number, &mut self.clerk);
+        Ok(())
+    }
+
+    /// A client is given values.
+    fn take(&mut self) -> Result<(), Violation> {
+        let number = self.random.index(self.clients.len());
+        let most = self.plan.values_max;
+        let Some(client) = self.clients.get_mut(number) else { return Ok(()) };
+        let Some(known) = self.model.accounts.get_mut(client.account) else { return Ok(()) };
+        let count = self.random.below(12).min(most.saturating_sub(known.count()));
+        if self.is_ending || count == 0 {
+            return Ok(());
+        }
+        let values: Vec<i64> =
+            (0..count).map(|_| self.random.u64().cast_signed() >> self.random.below(64)).collect();
+        values.iter().for_each(|value| known.give((*value).into()));
+        client.outbox.take(values).map_err(|error| Violation(error.to_string()))?;
+        self.settle(number)
+    }
+
+    /// A walker asks for something.
+    fn walk(&mut self) -> Result<(), Violation> {
+        if self.walkers.is_empty() || self.is_ending {
+            return Ok(());
+        }
+        let number = self.random.index(self.walkers.len());
+        let Some(walker) = self.walkers.get_mut(number) else { return Ok(()) };
+        let next = &mut self.classic_next;
+        let asked = walker.ask(&mut self.model, next, self.plan.values_max, &mut self.random);
+        self.clerk.inbox.extend(asked.map(|operation| (To::Walker(number), operation)));
+        Ok(())
+    }
+
+    /// Time goes on: mostly a little, sometimes to when something is due.
+    fn pass(&mut self) -> Result<(), Violation> {
+        let passed = match self.random.below(20) {
+            0..14 => Duration::from_micros(self.random.below(5_000)),
+            14..19 => Duration::from_millis(self.random.below(400)),
+            _ => self.until_due(),
+        };
+        self.advance(passed)
+    }
+
+    fn until_due(&self) -> Duration {
+        let clients = self.clients.iter().filter_map(Client::due);
+        let links = self.links.values().flat_map(|link| {
+            let node = self.nodes.get(link.node);
+            let due = link.id.and_then(|id| node.and_then(|node| node.endpoint.poll_timeout(id)));
+            due.into_iter().chain((link.until > self.now).then_some(link.until))
+        });
+        let next = clients.chain(links).min();
+        next.map_or(Duration::ZERO, |next| next.saturating_duration_since(self.now))
+    }
+
+    fn advance(&mut self, passed: Duration) -> Result<(), Violation> {
+        self.now += passed;
+        self.wall += u64::try_from(passed.as_micros()).unwrap_or(0);
+        for link in self.links.values() {
+            let Some((id, node)) = link.id.zip(self.nodes.get_mut(link.node)) else { continue };
+            if node.endpoint.poll_timeout(id).is_some_and(|at| at <= self.now) {
+                node.endpoint.handle_timeout(self.now, id);
+                node.hand_on(self.now, link.node, &mut self.clerk);
+            }
+        }
+        for number in 0..self.clients.len() {
+            if let Some(client) = self.clients.get_mut(number) {
+                client.pass(self.now);
+            }
+            self.settle(number)?;
+        }
+        Ok(())
+    }
+
+    /// A client that has something to say, or just so, connects.
+    fn connect(&mut self) -> Result<(), Violation> {
+        let number = self.random.index(self.clients.len());
+        let Some(client) = self.clients.get_mut(number) else { return Ok(()) };
+        let State::Down { at } = client.state else { return Ok(()) };
+        let wants = client.outbox.get().pending() > 0 || (self.random.one_in(10) && !self.is_ending);
+        if at > self.now || !wants {
+            return Ok(());
+        }
+        self.connected += 1;
+        let node = self.random.index(self.nodes.len());
+        let mut link = Link::new(number, node, &mut self.random, self.now);
+        client.begin(self.connected, self.now, &mut self.random);
+        let Some(endpoint) = self.nodes.get_mut(node) else { return Ok(()) };
+        let port = u16::try_from(number).unwrap_or(0);
+        match endpoint.accept(self.now, port, &mut self.random) {
+            Ok(id) => link.id = Some(id),
+            Err(full) => {
+                link.down.put(&full.farewell(false));
+                link.down.end();
+                self.trace.count("connections refused");
+            }
+        }
+        endpoint.hand_on(self.now, node, &mut self.clerk);
+        self.links.insert(self.connected, link);
+        self.trace.line(self.step, format_args!("client {number} connects to {node}: {}", self.connected));
+        self.trace.count("connections");
+        self.settle(number)
+    }
+
+    /// A checkpoint goes on: its last part runs, or the clerk hears that it has.
+    pub(crate) fn checkpoint(&mut self) -> Result<(), Violation> {
+        if let Some((done, had_fault)) = self.clerk.done.take() {
+            return match self.clerk.ledger.handle_done(done) {
+                Err(error) if !had_fault => {
+                    Err(Violation(format!("a checkpoint failed on a good disk: {error}")))
+                }
+                Err(_) | Ok(()) => Ok(()),
+            };
+        }
+        if self.clerk.work.is_none() {
+            self.clerk.work = self.clerk.ledger.poll_work();
+            return Ok(());
+        }
+        let Some(work) = self.clerk.work.take() else { return Ok(()) };
+        self.disk.take_faults();
+        let done = work.run();
+        if self.disk.is_off() {
+            return self.restart(Outage::Power);
+        }
+        self.trace.count("checkpoints");
+        self.clerk.done = Some((done, self.disk.take_faults() > 0));
+        Ok(())
+    }
+
+    fn rest(&mut self) -> Result<(), Violation> {
+        self.clerk.ledger.rest();
+        self.nodes.iter_mut().for_each(|node| node.endpoint.rest());
+        if self.disk.is_off() { self.restart(Outage::Power) } else { Ok(()) }
+    }
+
+    /// A client says goodbye.
+    fn leave(&mut self) -> Result<(), Violation> {
+        let number = self.random.index(self.clients.len());
+        let Some(client) = self.clients.get_mut(number) else { return Ok(()) };
+        if !self.is_ending && client.leave(self.now) {
+            self.trace.count("goodbyes");
+        }
+        self.settle(number)
+    }
+
+    /// A client dies, perhaps while it takes values, and begins anew from its outbox.
+    fn crash_client(&mut self) -> Result<(), Violation> {
+        let number = self.random.index(self.clients.len());
+        let Some(client) = self.clients.get_mut(number) else { return Ok(()) };
+        if let Some(link) = client.meeting().map(|meeting| meeting.link)
+            && let Some(link) = self.links.get_mut(&link)
+        {
+            let says_so = self.random.one_in(2);
+            link.lose_client(&mut self.random, says_so);
+        }
+        let Some(known) = self.model.accounts.get_mut(client.account) else { return Ok(()) };
+        let values = (known.count() < self.plan.values_max).then(|| vec![self.random.u64().cast_signed()]);
+        for value in values.iter().flatten() {
+            known.give((*value).into());
+        }
+        client.outbox.crash(&mut self.random, values);
+        self.model.lose(client.account, client.outbox.highest())?;
+        let wait = Duration::from_millis(self.random.below(4_000));
+        client.state = State::Down { at: self.now + wait };
+        self.trace.line(self.step, format_args!("client {number} dies"));
+        self.trace.count("client crashes");
+        Ok(())
+    }
+
+    /// The server is told to stop.
+    fn stop(&mut self) -> Result<(), Violation> {
+        for number in 0..self.nodes.len() {
+            let Some(node) = self.nodes.get_mut(number) else { continue };
+            node.endpoint.end_all(self.now, Order::Shutdown, None);
+            node.hand_on(self.now, number, &mut self.clerk);
+        }
+        for _ in 0..self.random.below(60) {
+            match self.random.below(4) {
+                0 => self.answer()?,
+                1 => self.commit()?,
+                _ => self.network()?,
+            }
+        }
+        self.rest()?;
+        self.restart(Outage::Stop)
+    }
+
+    /// Without faults every outbox drains, and every total is exact.
+    fn drain(&mut self) -> Result<(), Violation> {
+        self.is_ending = true;
+        self.disk.set_rates(DiskRates::default());
+        self.disk.set_budget(None);
+        self.disk.set_full(false);
+        if matches!(self.clerk.ledger.health(), Health::Failed(_)) {
+            self.restart(Outage::Kill)?;
+        }
+        let last = self.step + DRAIN_STEPS_MAX;
+        while !self.is_drained() {
+            self.step += 1;
+            if self.step > last {
+                return Err(Violation("the outboxes do not drain".into()));
+            }
+            self.act()?;
+            if self.step.is_multiple_of(200) {
+                self.advance(self.until_due())?;
+            }
+        }
+        for client in &self.clients {
+            let Some(known) = self.model.accounts.get(client.account) else { continue };
+            let counted = self.clerk.ledger.standing(&known.id).map_or(0, |standing| standing.last_seq.get());
+            if counted != known.count() {
+                let (id, count) = (known.id, known.count());
+                return Err(Violation(format!("{id}: {count} were given, {counted} count")));
+            }
+            self.trace.add("values", counted);
+        }
+        self.restart(Outage::Stop)?;
+        let batches = self.clerk.ledger.head().map_or(0, |(batch, _)| batch);
+        self.trace.add("batches", batches);
+        Ok(())
+    }
+
+    fn is_drained(&self) -> bool {
+        let is_idle = self.clerk.inbox.is_empty();
+        is_idle && self.clients.iter().all(|client| client.outbox.get().pending() == 0)
+    }
+}
+
+fn pick<'a>(links: &'a mut BTreeMap<u64, Link>, random: &mut Random) -> Option<&'a mut Link> {
+    let nth = if links.is_empty() { 0 } else { random.index(links.len()) };
+    links.values_mut().nth(nth)
+}

@@ -1,0 +1,158 @@
+//! `cargo xtask sim`: worlds from seeds, on every core; and whether bugs put in on purpose are found.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::shell;
+
+const USAGE: &str = "usage: cargo xtask sim --seeds N [--from SEED] | --seed SEED | --short | --mutants";
+/// In CI: each of them twice.
+const SEEDS_SHORT: u64 = 60;
+/// A mutant is to be found within so many.
+const SEEDS_MUTANT: u64 = 1_000;
+const PROGRESS: Duration = Duration::from_secs(10);
+
+/// Bugs that the simulator has itself, by its flag.
+const MUTANTS: &[&str] = &["acknowledge-before-sync", "checkpoint-before-segment", "checkpoint-unsynced"];
+/// Bugs in the ledger's rules, by `--cfg ddes_mutant`.
+const MUTANTS_CFG: &[&str] = &["count-twice", "no-fencing", "torn-tail"];
+
+pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
+    let number = |text: &str| text.parse::<u64>().map_err(|_| USAGE.to_owned());
+    match arguments {
+        ["--seeds", seeds] => many(1, number(seeds)?, false),
+        ["--seeds", seeds, "--from", from] | ["--from", from, "--seeds", seeds] => {
+            many(number(from)?, number(seeds)?, false)
+        }
+        ["--seed", seed] => one(seed),
+        // Those that every change goes through are the same for all.
+        ["--short"] => many(1, SEEDS_SHORT, true),
+        ["--mutants"] => mutants(),
+        _ => Err(USAGE.into()),
+    }
+}
+
+fn many(from: u64, seeds: u64, replays: bool) -> Result<(), String> {
+    let program = build(None)?;
+    let more: &[&str] = if replays { &["--replay"] } else { &[] };
+    let begin = Instant::now();
+    let found = spread(&program, from, seeds, more, true)?;
+    let secs = begin.elapsed().as_secs_f64();
+    #[allow(clippy::cast_precision_loss, reason = "a rate for people")]
+    let rate = found.done as f64 / secs;
+    for (what, count) in &found.counts {
+        println!("{count:>12} {what}");
+    }
+    println!("{} seeds from {from} in {secs:.1} s, {rate:.1} a second", found.done);
+    if found.failures.is_empty() {
+        return Ok(());
+    }
+    Err(format!("{}\nagain, line by line: cargo xtask sim --seed SEED", found.failures.join("\n")))
+}
+
+fn one(seed: &str) -> Result<(), String> {
+    let program = build(None)?;
+    shell::run(&program.display().to_string(), &["--from", seed, "--trace"], &[])
+}
+
+fn mutants() -> Result<(), String> {
+    let plain = build(None)?;
+    let mut missed = Vec::new();
+    let flagged = MUTANTS.iter().map(|mutant| (*mutant, false));
+    for (mutant, is_cfg) in flagged.chain(MUTANTS_CFG.iter().map(|mutant| (*mutant, true))) {
+        let found =
+            if is_cfg { hunt(&build(Some(mutant))?, &[])? } else { hunt(&plain, &["--mutant", mutant])? };
+        match found.failures.first() {
+            Some(failure) => {
+                println!("{mutant}: {} in {} seeds: {failure}", found.failures.len(), found.done)
+            }
+            None => missed.push(mutant),
+        }
+    }
+    if missed.is_empty() { Ok(()) } else { Err(format!("not found: {}", missed.join(", "))) }
+}
+
+fn hunt(program: &Path, more: &[&str]) -> Result<Found, String> {
+    spread(program, 1, SEEDS_MUTANT, more, false)
+}
+
+/// The simulator; with a bug, in a folder of its own.
+fn build(mutant: Option<&str>) -> Result<PathBuf, String> {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(shell::root().join("target"), PathBuf::from);
+    let target = mutant.map_or(target.clone(), |mutant| target.join("mutants").join(mutant));
+    let (folder, flags) =
+        (target.display().to_string(), format!("--cfg ddes_mutant=\"{}\"", mutant.unwrap_or("")));
+    let mut environment = vec![("CARGO_TARGET_DIR", folder.as_str())];
+    environment.extend(mutant.map(|_| ("RUSTFLAGS", flags.as_str())));
+    shell::run("cargo", &["build", "--release", "--quiet", "--package", "ddes-sim"], &environment)?;
+    Ok(target.join("release/ddes-sim"))
+}
+
+#[derive(Default)]
+struct Found {
+    /// Seeds that were run.
+    done: u64,
+    failures: Vec<String>,
+    counts: BTreeMap<String, u64>,
+}
+
+/// Runs seeds on all cores, every n-th on each.
+fn spread(program: &Path, from: u64, seeds: u64, more: &[&str], shows: bool) -> Result<Found, String> {
+    let cores = thread::available_parallelism().map_or(1, usize::from) as u64;
+    let (send, lines) = mpsc::channel();
+    let mut children = Vec::new();
+    for core in 0..cores.min(seeds) {
+        let share = (seeds - core).div_ceil(cores);
+        let mut command = Command::new(program);
+        command.args(["--from", &(from + core).to_string(), "--seeds", &share.to_string()]);
+        command.args(["--stride", &cores.to_string()]).args(more).stdout(Stdio::piped());
+        if !shows {
+            // What a failure looked like is of interest only where none was asked for.
+            command.args(["--failures", "1"]).stderr(Stdio::null());
+        }
+        let mut child = command.spawn().map_err(|error| format!("{}: {error}", program.display()))?;
+        let output = child.stdout.take().ok_or("it has no output")?;
+        let send = send.clone();
+        thread::spawn(move || {
+            // Nobody listens any more once all have ended.
+            BufReader::new(output).lines().map_while(Result::ok).for_each(|line| drop(send.send(line)));
+        });
+        children.push(child);
+    }
+    drop(send);
+    let mut found = Found::default();
+    let mut shown = Instant::now();
+    for line in lines {
+        found.take(&line);
+        if shows && shown.elapsed() > PROGRESS {
+            shown = Instant::now();
+            println!("{} of {seeds} seeds, {} failed", found.done, found.failures.len());
+        }
+    }
+    for mut child in children {
+        let status = child.wait().map_err(|error| error.to_string())?;
+        if !status.success() && found.failures.is_empty() {
+            return Err(format!("the simulator ended with {status}"));
+        }
+    }
+    Ok(found)
+}
+
+impl Found {
+    fn take(&mut self, line: &str) {
+        match line.split_once(' ') {
+            Some(("done", count)) => self.done += count.parse::<u64>().unwrap_or(0),
+            Some(("failed", what)) => self.failures.push(format!("seed {what}")),
+            Some(("count", rest)) => {
+                let (count, what) = rest.split_once(' ').unwrap_or((rest, ""));
+                *self.counts.entry(what.to_owned()).or_insert(0) += count.parse::<u64>().unwrap_or(0);
+            }
+            Some(_) | None => {}
+        }
+    }
+}
