@@ -63,7 +63,12 @@ const LOCK: &str = "lock";
 impl Folder {
     /// Takes a folder for writing, made if it is not there; `None` if another process has it.
     pub fn lock(path: &Path) -> io::Result<Option<Self>> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        if !path.try_exists()? {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+            // The folder's own name, or all in it could vanish with the power.
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+        }
         let lock = options().create(true).truncate(false).open(path.join(LOCK))?;
         match lock.try_lock() {
             Ok(()) => Ok(Some(Self { path: path.to_owned(), ahead: Mutex::new(None), _lock: Some(lock) })),

@@ -92,7 +92,10 @@ impl Walker<'_> {
         let number = self.at.segment;
         let segment = Segment::read(self.disk, number, self.at.batch + 1)?;
         self.check_start(&segment)?;
-        for offset in &segment.unreadable {
+        // One that a writer was in the middle of writing can be read by now.
+        let (_, now) = segment::read_head(self.disk, number, self.at.batch + 1)?;
+        let still: Vec<u64> = now.unreadable().collect();
+        for offset in segment.unreadable.iter().filter(|offset| still.contains(offset)) {
             let why = "a superblock cannot be read: torn by a crash, or damaged; the other one holds";
             let (file, batch) = (segment.name.clone(), segment.superblock.durable);
             self.notes.push(Damage { file, offset: *offset, batch, why: why.into() });
