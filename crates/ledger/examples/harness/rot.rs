@@ -195,7 +195,7 @@ impl Sound {
         let checkpoints = names.into_iter().filter(|name| name.starts_with("checkpoint-")).collect();
         let mut frames = Vec::new();
         for segment in &segments {
-            frames_of(segment, &*image.bytes(segment).map_err(|error| error.to_string())?, &mut frames);
+            frames_of(segment, &image.bytes(segment).map_err(|error| error.to_string())?, &mut frames);
         }
         let last = frames.last().map(|frame| frame.batch);
         if last != Some(batch) {
