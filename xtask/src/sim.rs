@@ -69,7 +69,7 @@ fn mutants() -> Result<(), String> {
             if is_cfg { hunt(&build(Some(mutant))?, &[])? } else { hunt(&plain, &["--mutant", mutant])? };
         match found.failures.first() {
             Some(failure) => {
-                println!("{mutant}: {} in {} seeds: {failure}", found.failures.len(), found.done)
+                println!("{mutant}: {} in {} seeds: {failure}", found.failures.len(), found.done);
             }
             None => missed.push(mutant),
         }
