@@ -67,12 +67,11 @@ fn mutants() -> Result<(), String> {
     for (mutant, is_cfg) in flagged.chain(MUTANTS_CFG.iter().map(|mutant| (*mutant, true))) {
         let found =
             if is_cfg { hunt(&build(Some(mutant))?, &[])? } else { hunt(&plain, &["--mutant", mutant])? };
-        match found.failures.first() {
-            Some(failure) => {
-                println!("{mutant}: {} in {} seeds: {failure}", found.failures.len(), found.done);
-            }
-            None => missed.push(mutant),
-        }
+        let Some(failure) = found.failures.first() else {
+            missed.push(mutant);
+            continue;
+        };
+        println!("{mutant}: found within {} seeds: {failure}", found.done);
     }
     if missed.is_empty() { Ok(()) } else { Err(format!("not found: {}", missed.join(", "))) }
 }

@@ -66,7 +66,8 @@ impl View {
 /// What [`verify`] found to be whole.
 #[derive(Clone, Debug)]
 pub struct Verified {
-    /// The oldest batch that is kept.
+    /// The oldest batch whose receipts can be held. Where the journal begins at a checkpoint, it is the one behind that checkpoint's last slice: accounts in it are newer than the
+    /// batches before.
     pub first: Batch,
     /// The newest one.
     pub last: Batch,
@@ -139,6 +140,7 @@ pub fn verify(
     }
     auditor.claims.finish()?;
     progress(whole, whole);
+    let first = auditor.base.slices.end + 1;
     let (last, chain, totals) = (end.at.batch, end.at.chain, auditor.base.accounts.totals());
     Ok(Verified { first, last, chain, values: auditor.values, totals, checkpoints: auditor.checks.len() })
 }

@@ -108,6 +108,13 @@ fn settle(ledger: &mut Ledger) {
     }
 }
 
+/// Runs what a checkpoint has left to do, if it is so far.
+fn settle_once(ledger: &mut Ledger) {
+    if let Some(work) = ledger.poll_work() {
+        ledger.handle_done(work.run()).unwrap();
+    }
+}
+
 /// 12 identities and a classic account, `rounds` values each in batches of three accounts, checkpoints on the way.
 fn fill(ledger: &mut Ledger, rounds: u64) {
     let openings: Vec<_> = (0..12).map(|number| open(ledger, identity(number))).collect();
@@ -378,6 +385,28 @@ fn history_is_dropped_by_its_age_and_totals_stay() {
     let (ledger, opened) = place.open_with(options).unwrap();
     assert!(opened.checkpoint > 0);
     assert_eq!(picture(&ledger), expected);
+}
+
+#[test]
+fn every_receipt_from_the_first_batch_on_holds_where_history_is_dropped() {
+    let place = Place::new();
+    let options = Options { history: Some(Duration::from_secs(20)), ..OPTIONS };
+    let (mut ledger, _) = place.open_with(options).unwrap();
+    let openings: Vec<_> = (0..12).map(|number| open(&mut ledger, identity(number))).collect();
+    let mut receipts = Vec::new();
+    for round in 0..100 {
+        for opening in &openings {
+            ledger.commit(time(round), &[add(opening, round + 1, &[7])]);
+            // Of one that the checkpoint under way may have taken up later.
+            receipts.extend(View::read(&place.look()).unwrap().statement(&identity(11)));
+            settle_once(&mut ledger);
+        }
+    }
+    drop(ledger);
+    let first = audit::verify(&place.look(), &[], &mut |_, _| {}).unwrap().first;
+    receipts.retain(|receipt| receipt.batch >= first);
+    assert!(first > 1 && receipts.len() > 12, "{first}");
+    audit::verify(&place.look(), &receipts, &mut |_, _| {}).unwrap();
 }
 
 #[test]

@@ -30,6 +30,7 @@ const RECEIPTS_MAX: usize = 60;
 impl World {
     /// The first opening, or one after an end.
     pub(crate) fn start(&mut self) -> Result<(), Violation> {
+        self.life += 1;
         let (ledger, opened) = self.open()?;
         self.trace.line(
             self.step,
@@ -144,7 +145,12 @@ impl World {
         let receipts: Vec<_> =
             self.model.receipts.iter().filter(|receipt| is_kept(receipt.batch)).cloned().collect();
         if !receipts.is_empty() {
-            audit::verify(&self.disk, &receipts, &mut |_, _| {}).map_err(failed)?;
+            audit::verify(&self.disk, &receipts, &mut |_, _| {}).map_err(|error| match error {
+                audit::VerifyError::Receipt { index, ref why } => {
+                    Violation(format!("{why}: {:?}, kept from {}", receipts.get(index), verified.first))
+                }
+                error @ audit::VerifyError::Store(_) => failed(error),
+            })?;
         }
         Ok(())
     }

@@ -44,6 +44,8 @@ pub(crate) struct World {
     pub(crate) walkers: Vec<Walker>,
     pub(crate) links: BTreeMap<u64, Link>,
     connected: u64,
+    /// How often the server began.
+    pub(crate) life: u64,
     pub(crate) classic_next: u64,
     /// The end: no faults any more.
     pub(crate) is_ending: bool,
@@ -78,6 +80,7 @@ impl World {
             walkers: Vec::new(),
             links: BTreeMap::new(),
             connected: 0,
+            life: 0,
             classic_next: 0,
             is_ending: false,
             plan,
@@ -203,7 +206,14 @@ impl World {
             return self.restart(Outage::Power);
         }
         if self.mutant == Some(Mutant::CheckpointBeforeSegment) {
+            let life = self.life;
             self.checkpoint()?;
+            if self.life == life && self.random.happens(self.plan.rates.power) {
+                self.restart(Outage::Power)?;
+            }
+            if self.life != life {
+                return Ok(());
+            }
             self.disk.settle();
         }
         let had_fault = self.disk.take_faults() > 0 || self.clerk.ledger.health() != Health::Good;
