@@ -36,7 +36,8 @@ const STEPS: &[Step] = &[
         bench::run(&["classic", "--short"])?;
         bench::run(&["secure", "--short"])?;
         bench::run(&["ffdhe", "--short"])?;
-        bench::run(&["ciphers", "--short"])
+        bench::run(&["ciphers", "--short"])?;
+        bench::compare(&["--short"])
     }),
 ];
 
