@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask test`, `tidy`, `bench`, `circuits`, `faults`, `crash`, `power`, `rot`, `sim`, `instructions`, `fuzz`. Knows none of our crates' insides.
+//! The project's chores: `cargo xtask test`, `tidy`, `bench`, `bench-compare`, `circuits`, `faults`, `crash`, `power`, `rot`, `sim`, `instructions`, `fuzz`. Knows none of our crates' insides.
 
 mod bench;
 mod crash;
@@ -22,6 +22,7 @@ usage: cargo xtask COMMAND
   test [--only STEP]   everything a change must pass; installs what it needs
   tidy                 the rules of style that a program can check
   bench WHAT [--short] ddes beside its peers; `bench help` lists what there is
+  bench-compare [--short] ddes beside Redis over TLS, tokio-rustls and the Python peer
   circuits COMMAND     search | list | write: logic circuits for the S-boxes
   faults [--short]     1 to 100,000 sent by a client that is killed and cut off at random
   crash [--short]      a server killed at random under many clients; `--failpoints`: at each kind of file call
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         ["test", "--only", step] => test::run(Some(step)),
         ["tidy"] => tidy::run(),
         ["bench", ref rest @ ..] => bench::run(rest),
+        ["bench-compare", ref rest @ ..] => bench::compare(rest),
         ["circuits", ref rest @ ..] => {
             let command = ["run", "--quiet", "--release", "--package", "ddes-circuits", "--"];
             shell::run("cargo", &[&command[..], rest].concat(), &[])

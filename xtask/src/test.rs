@@ -42,7 +42,8 @@ const STEPS: &[Step] = &[
         bench::run(&["secure", "--short"])?;
         bench::run(&["ffdhe", "--short"])?;
         bench::run(&["ciphers", "--short"])?;
-        bench::run(&["ledger", "--short"])
+        bench::run(&["ledger", "--short"])?;
+        bench::compare(&["--short"])
     }),
 ];
 
