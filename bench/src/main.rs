@@ -4,9 +4,16 @@
 //! the system, so the load's own cost does not enter it.
 
 mod ciphers;
+mod compare;
+mod cores;
+mod crowd;
 mod ffdhe;
+mod figures;
 mod instructions;
+mod ledger;
+mod ours;
 mod rate;
+mod redis;
 mod report;
 mod secure;
 mod server;
@@ -28,9 +35,14 @@ usage: ddes-bench WHAT [--short]
   classic     set-up and request/reply of the classic profile, beside the Python peer
   secure      sessions of D-DDES/2, beside TLS 1.3 with rustls
   ciphers     Double DES, beside OpenSSL, the `des` crate and John the Ripper
+  compare     the same work by Redis over TLS, by tokio-rustls and by the Python peer; `compare PART` for one of
+              counting, durable, handshake, memory, growth
   ffdhe       exponentiations, beside OpenSSL and crypto-bigint
+  ledger      durable, exactly-once updates, beside redb, fjall, SQLite and the bare floor; what opening,
+              memory, checkpoints and growth cost; `ledger WHICH` for one of these: memory, stores,
+              growth, checkpoint, opening
   timing      whether time tells exponent or keys (dudect's test): on a quiet machine;
-              `timing N` for N samples of FFDHE and ten times as many of Double DES, `timing ciphers N` for these alone
+              `timing N` for N samples of FFDHE and ten times as many of Double DES, `timing ffdhe N`, `timing ciphers N` for one of the two
 
   --short     fewer rounds: seconds instead of minutes";
 
@@ -46,6 +58,8 @@ struct Effort {
     sessions: u64,
     /// Sessions kept open to see what each holds.
     idle: u64,
+    /// From their opening to the look at it.
+    settle: Duration,
 }
 
 const FULL: Effort = Effort {
@@ -54,9 +68,16 @@ const FULL: Effort = Effort {
     rate: Duration::from_secs(10),
     sessions: 3_000,
     idle: 2_000,
+    settle: Duration::from_secs(3),
 };
-const SHORT: Effort =
-    Effort { connects: 50, fresh_connects: 0, rate: Duration::from_secs(1), sessions: 50, idle: 100 };
+const SHORT: Effort = Effort {
+    connects: 50,
+    fresh_connects: 0,
+    rate: Duration::from_secs(1),
+    sessions: 50,
+    idle: 100,
+    settle: Duration::ZERO,
+};
 
 fn classic(effort: &Effort) -> Result<(), String> {
     report::heading("Classic: from connect to token", setup::COLUMNS);
@@ -74,7 +95,7 @@ fn classic(effort: &Effort) -> Result<(), String> {
     for clients in [1, 50] {
         for kind in [Kind::Ours, Kind::PythonNoDelay, Kind::PythonNamedGroup] {
             let server = Server::start(kind)?;
-            rate::measure(&server, clients, effort.rate)?;
+            rate::row(&server, clients, &rate::classic(&server, clients, effort.rate)?);
         }
     }
     Ok(())
@@ -82,9 +103,14 @@ fn classic(effort: &Effort) -> Result<(), String> {
 
 fn secure(effort: &Effort) -> Result<(), String> {
     report::heading("D-DDES/2: from connect to the first sum", secure::COLUMNS);
-    secure::Peer::ALL.into_iter().try_for_each(|peer| secure::sessions(peer, effort.sessions))?;
+    for peer in secure::Peer::ALL {
+        secure::sessions(peer, &Server::start(peer.kind())?, effort.sessions)?;
+    }
     report::heading("D-DDES/2: idle sessions", secure::MEMORY_COLUMNS);
-    secure::Peer::ALL.into_iter().try_for_each(|peer| secure::memory(peer, effort.idle))
+    for peer in secure::Peer::ALL {
+        secure::memory(peer, &Server::start(peer.kind())?, effort.idle, effort.settle)?;
+    }
+    Ok(())
 }
 
 fn ffdhe(effort: &Effort) -> Result<(), String> {
@@ -95,9 +121,13 @@ fn ffdhe(effort: &Effort) -> Result<(), String> {
 }
 
 fn timing(samples: usize) -> Result<(), String> {
-    report::heading("FFDHE: does time tell the exponent?", timing::COLUMNS);
-    timing::ffdhe(samples)?;
+    timing_of_ffdhe(samples)?;
     timing_of_ciphers(10 * samples)
+}
+
+fn timing_of_ffdhe(samples: usize) -> Result<(), String> {
+    report::heading("FFDHE: does time tell the exponent?", timing::COLUMNS);
+    timing::ffdhe(samples)
 }
 
 fn timing_of_ciphers(samples: usize) -> Result<(), String> {
@@ -121,14 +151,20 @@ fn main() -> ExitCode {
         ["ciphers", "--short"] => ciphers::measure(SHORT.rate / 10),
         ["ffdhe"] => ffdhe(&FULL),
         ["ffdhe", "--short"] => ffdhe(&SHORT),
+        ["ledger"] => ledger::measure(&ledger::FULL, None),
+        ["ledger", "--short"] => ledger::measure(&ledger::SHORT, None),
+        ["ledger", which] => ledger::measure(&ledger::FULL, Some(which)),
+        ["compare", ref rest @ ..] => compare::run(rest),
         ["timing"] => timing(1_000_000),
         ["timing", "--short"] => timing(10_000),
         ["timing", samples] => number(samples).and_then(timing),
+        ["timing", "ffdhe", samples] => number(samples).and_then(timing_of_ffdhe),
         ["timing", "ciphers", samples] => number(samples).and_then(timing_of_ciphers),
         // Run under callgrind: instruction counts must not depend on the seed.
         ["instructions", what, seed] => instructions::run(what, seed),
         // This program as the peer.
-        ["tls-server", folder] => tls::serve(Path::new(folder)),
+        ["tls-server", folder, "sums"] => tls::serve(Path::new(folder), tls::Service::Sums),
+        ["tls-server", folder, "echo"] => tls::serve(Path::new(folder), tls::Service::Echo),
         _ => Err(USAGE.to_owned()),
     };
     match outcome {

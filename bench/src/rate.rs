@@ -1,36 +1,76 @@
-//! One integer, one answer, as fast as each client gets its answers.
+//! One question, one answer, as fast as each client gets its answers.
 
 use std::time::{Duration, Instant};
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, LocalSet};
 
+use crate::figures::{Clock, Figures};
 use crate::report::{self, Latencies};
+use crate::secure::runtime;
 use crate::server::Server;
 use crate::setup::{connect, options};
+use crate::tls::{Dialler, Exchange, ask_echo};
 
 pub(crate) const COLUMNS: &[&str] =
     &["server", "clients", "integers/s", "median", "p99", "server CPU an integer"];
 
-pub(crate) fn measure(server: &Server, clients: usize, length: Duration) -> Result<(), String> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| format!("no runtime: {error}"))?;
-    runtime.block_on(async {
+pub(crate) fn row(server: &Server, clients: u32, figures: &Figures) {
+    let [median, p99] = figures.latencies();
+    report::row(&[
+        server.kind.name().into(),
+        clients.to_string(),
+        format!("{:.0}", figures.rate),
+        median,
+        p99,
+        report::duration(figures.cpu),
+    ]);
+}
+
+/// Integers of the classic profile.
+pub(crate) fn classic(server: &Server, clients: u32, length: Duration) -> Result<Figures, String> {
+    runtime()?.block_on(async {
         let mut connections = Vec::new();
         for _ in 0..clients {
             connections.push(connect(&options(server)).await?);
         }
-        let before = server.cpu()?;
-        let start = Instant::now();
-        let end = start + length;
+        let count = async |connection: &mut ddes_client::classic::Connection| match connection.count(1).await
+        {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        };
+        closed(server, connections, length, count).await
+    })
+}
+
+/// Thirty-two bytes there and back.
+pub(crate) fn echo(server: &Server, clients: u32, length: Duration) -> Result<Figures, String> {
+    let dialler = Dialler::new(&server.folder, &server.address, Exchange::Hybrid)?;
+    runtime()?.block_on(async {
+        let mut connections = Vec::new();
+        for _ in 0..clients {
+            connections.push(dialler.connect().await?);
+        }
+        closed(server, connections, length, ask_echo).await
+    })
+}
+
+/// Each connection asks again once it was answered.
+pub(crate) async fn closed<C: 'static>(
+    server: &Server,
+    connections: Vec<C>,
+    length: Duration,
+    ask: impl AsyncFn(&mut C) -> Result<(), String> + Copy + 'static,
+) -> Result<Figures, String> {
+    let clock = Clock::start(server, std::process::id())?;
+    let end = Instant::now() + length;
+    let work = async {
         let mut tasks = JoinSet::new();
         for mut connection in connections {
-            tasks.spawn(async move {
+            tasks.spawn_local(async move {
                 let mut latencies = Latencies::new()?;
                 while Instant::now() < end {
                     let sent = Instant::now();
-                    connection.count(1).await.map_err(|error| error.to_string())?;
+                    ask(&mut connection).await?;
                     latencies.record(sent.elapsed());
                 }
                 Ok::<_, String>(latencies)
@@ -40,16 +80,8 @@ pub(crate) fn measure(server: &Server, clients: usize, length: Duration) -> Resu
         while let Some(latencies) = tasks.join_next().await {
             all.merge(&latencies.map_err(|error| error.to_string())??)?;
         }
-        let elapsed = start.elapsed().as_secs_f64();
-        let cpu = (server.cpu()? - before).as_secs_f64() / all.count() as f64;
-        report::row(&[
-            server.kind.name().into(),
-            clients.to_string(),
-            format!("{:.0}", all.count() as f64 / elapsed),
-            all.quantile(0.5),
-            all.quantile(0.99),
-            report::duration(Duration::from_secs_f64(cpu)),
-        ]);
-        Ok(())
-    })
+        Ok::<_, String>(all)
+    };
+    let all = LocalSet::new().run_until(work).await?;
+    clock.stop(all.count(), Some((all.at(0.5), all.at(0.99))))
 }

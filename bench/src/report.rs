@@ -16,7 +16,9 @@ pub(crate) fn row(cells: &[String]) {
 pub(crate) fn duration(value: Duration) -> String {
     let micros = value.as_secs_f64() * 1e6;
     match micros {
-        ..1e3 => format!("{micros:.0} µs"),
+        ..1.0 => format!("{:.0} ns", micros * 1e3),
+        1.0..20.0 => format!("{micros:.1} µs"),
+        20.0..1e3 => format!("{micros:.0} µs"),
         1e3..1e6 => format!("{:.2} ms", micros / 1e3),
         _ => format!("{:.2} s", micros / 1e6),
     }
@@ -39,8 +41,12 @@ impl Latencies {
         self.0.len()
     }
 
+    pub(crate) fn at(&self, quantile: f64) -> Duration {
+        Duration::from_micros(self.0.value_at_quantile(quantile))
+    }
+
     pub(crate) fn quantile(&self, quantile: f64) -> String {
-        duration(Duration::from_micros(self.0.value_at_quantile(quantile)))
+        duration(self.at(quantile))
     }
 
     pub(crate) fn merge(&mut self, other: &Self) -> Result<(), String> {

@@ -14,6 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::client::TlsStream;
 
+use crate::redis;
 use crate::report::{self, Latencies};
 use crate::server::{Kind, Server};
 use crate::tls;
@@ -37,6 +38,8 @@ const WAIT_MAX: Duration = Duration::from_secs(30);
 pub(crate) enum Peer {
     Ours(Suite),
     Rustls,
+    /// Only to see what its sessions hold.
+    Redis,
 }
 
 impl Peer {
@@ -46,17 +49,19 @@ impl Peer {
         Self::Rustls,
     ];
 
-    fn name(self) -> String {
+    pub(crate) fn name(self) -> String {
         match self {
             Self::Ours(suite) => format!("D-DDES/2, {}", suite.name()),
             Self::Rustls => "rustls, TLS 1.3, X25519MLKEM768, mutual Ed25519".into(),
+            Self::Redis => "Redis, TLS 1.3, X25519, mutual Ed25519".into(),
         }
     }
 
-    fn kind(self) -> Kind {
+    pub(crate) fn kind(self) -> Kind {
         match self {
             Self::Ours(_) => Kind::OursSecure,
             Self::Rustls => Kind::Rustls,
+            Self::Redis => Kind::Redis,
         }
     }
 }
@@ -65,11 +70,13 @@ impl Peer {
 enum Door {
     Ours { options: Options, trusted: Vec<PublicKey> },
     Rustls(tls::Dialler),
+    Redis(tls::Dialler),
 }
 
-enum Session {
+pub(crate) enum Session {
     Ours { connection: Box<Connection>, next: Sequence },
     Rustls(Box<TlsStream<TcpStream>>),
+    Redis(Box<redis::Session>),
 }
 
 impl Door {
@@ -83,7 +90,8 @@ impl Door {
                 let (server, connect, handshake, reply) = (address.to_owned(), WAIT_MAX, WAIT_MAX, WAIT_MAX);
                 Ok(Self::Ours { options: Options { server, suite, connect, handshake, reply }, trusted })
             }
-            Peer::Rustls => Ok(Self::Rustls(tls::Dialler::new(folder, address)?)),
+            Peer::Rustls => Ok(Self::Rustls(tls::Dialler::new(folder, address, tls::Exchange::Hybrid)?)),
+            Peer::Redis => Ok(Self::Redis(tls::Dialler::new(folder, address, tls::Exchange::X25519)?)),
         }
     }
 
@@ -100,18 +108,23 @@ impl Door {
                 Ok(Session::Ours { connection: Box::new(connection), next })
             }
             Self::Rustls(dialler) => dialler.connect().await.map(Box::new).map(Session::Rustls),
+            Self::Redis(dialler) => {
+                let stream = dialler.connect().await?;
+                Ok(Session::Redis(Box::new(redis::Session::new(stream))))
+            }
         }
     }
 }
 
 impl Session {
-    async fn count(&mut self, value: i64) -> Result<(), String> {
+    pub(crate) async fn count(&mut self, value: i64) -> Result<(), String> {
         match self {
             Self::Ours { connection, next } => {
                 connection.submit(*next, &[value]).map_err(|error| error.to_string())?;
                 connection.next().await.map(drop).ok_or("the session ended".into())
             }
             Self::Rustls(stream) => tls::count(stream, value).await.map(drop),
+            Self::Redis(session) => session.ask(&format!("INCRBY key:1 {value}")).await.map(drop),
         }
     }
 
@@ -120,20 +133,21 @@ impl Session {
             Self::Ours { connection, .. } => drop(connection.close(Scope::Session).await),
             // It ends here, whatever the server says to that.
             Self::Rustls(mut stream) => drop(stream.shutdown().await),
+            Self::Redis(session) => drop(session),
         }
     }
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, String> {
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, String> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())
 }
 
-pub(crate) fn sessions(peer: Peer, count: u64) -> Result<(), String> {
-    let server = Server::start(peer.kind())?;
+/// The server's processor time for a session.
+pub(crate) fn sessions(peer: Peer, server: &Server, count: u64) -> Result<Duration, String> {
     let door = Door::new(peer, &server.address, &server.folder)?;
     let (mut opened, mut counted) = (Latencies::new()?, Latencies::new()?);
     runtime()?.block_on(async {
-        let (there, back) = bytes(peer, &server).await?;
+        let (there, back) = bytes(peer, server).await?;
         let before = server.cpu()?;
         for _ in 0..count {
             let start = Instant::now();
@@ -143,17 +157,17 @@ pub(crate) fn sessions(peer: Peer, count: u64) -> Result<(), String> {
             counted.record(start.elapsed());
             session.close().await;
         }
-        let each = (server.cpu()? - before).as_secs_f64() / count as f64;
+        let each = (server.cpu()? - before).div_f64(count as f64);
         report::row(&[
             peer.name(),
             count.to_string(),
             opened.quantile(0.5),
             counted.quantile(0.5),
             counted.quantile(0.99),
-            report::duration(Duration::from_secs_f64(each)),
+            report::duration(each),
             format!("{there}, {back}"),
         ]);
-        Ok(())
+        Ok(each)
     })
 }
 
@@ -192,25 +206,33 @@ async fn carry(mut from: impl AsyncReadExt + Unpin, mut to: impl AsyncWriteExt +
     drop(to.shutdown().await);
 }
 
-pub(crate) fn memory(peer: Peer, count: u64) -> Result<(), String> {
-    let server = Server::start(peer.kind())?;
+/// What is open, and the KiB that the server holds for each.
+pub(crate) struct Held {
+    pub(crate) sessions: Vec<Session>,
+    pub(crate) kib_each: f64,
+}
+
+/// Opens so many sessions, each of which counts one integer and then waits for `settle`. Must run on the runtime that goes on to use them.
+pub(crate) async fn hold(peer: Peer, server: &Server, count: u64, settle: Duration) -> Result<Held, String> {
     let door = Door::new(peer, &server.address, &server.folder)?;
-    runtime()?.block_on(async {
-        // Threads, pools and buffers that serve all sessions exist by then.
-        let mut sessions = Vec::new();
-        for number in 0..20 {
+    let mut sessions = Vec::new();
+    let mut open = async |numbers: std::ops::Range<u64>| {
+        for number in numbers {
             let mut session = door.enter(number).await?;
             session.count(42).await?;
             sessions.push(session);
         }
-        let before = server.resident_kib()?;
-        for number in 0..count {
-            let mut session = door.enter(1_000 + number).await?;
-            session.count(42).await?;
-            sessions.push(session);
-        }
-        let each = (server.resident_kib()?.saturating_sub(before)) as f64 / count as f64;
-        report::row(&[peer.name(), count.to_string(), format!("{each:.1} KiB")]);
-        Ok(())
-    })
+        tokio::time::sleep(settle).await;
+        server.resident_kib()
+    };
+    // Threads, pools and buffers that serve all sessions exist by then.
+    let before = open(0..20).await?;
+    let after = open(1_000..1_000 + count).await?;
+    Ok(Held { sessions, kib_each: after.saturating_sub(before) as f64 / count as f64 })
+}
+
+pub(crate) fn memory(peer: Peer, server: &Server, count: u64, settle: Duration) -> Result<f64, String> {
+    let held = runtime()?.block_on(hold(peer, server, count, settle))?;
+    report::row(&[peer.name(), count.to_string(), format!("{:.1} KiB", held.kib_each)]);
+    Ok(held.kib_each)
 }

@@ -6,6 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use crate::redis;
+
 /// What serves.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kind {
@@ -13,8 +15,15 @@ pub(crate) enum Kind {
     Ours,
     /// `ddes serve`, letting in every key.
     OursSecure,
+    /// The same with its ledger in a folder.
+    OursDurable,
     /// rustls, this program in another role.
     Rustls,
+    /// The same, answering 32 bytes with themselves.
+    RustlsEcho,
+    /// Redis over TLS, and with `appendfsync always`.
+    Redis,
+    RedisDurable,
     /// The Python peer with ffdhe2048, its two writes a reply as the original makes them.
     PythonNamedGroup,
     /// The same with TCP_NODELAY: the original without its stall.
@@ -28,7 +37,11 @@ impl Kind {
         match self {
             Self::Ours => "`ddes serve --classic`",
             Self::OursSecure => "`ddes serve`",
+            Self::OursDurable => "`ddes serve`, a folder",
             Self::Rustls => "rustls",
+            Self::RustlsEcho => "tokio-rustls echo, 32 bytes",
+            Self::Redis => "Redis TLS",
+            Self::RedisDurable => "Redis TLS, appendfsync always",
             Self::PythonNamedGroup => "Python peer, ffdhe2048",
             Self::PythonNoDelay => "Python peer, ffdhe2048, TCP_NODELAY",
             Self::PythonFreshGroup => "Python peer, a fresh group each (the original's way)",
@@ -48,17 +61,33 @@ impl Kind {
             command.args(arguments).env("DDES_HOME", folder);
             Ok(command)
         };
-        let ours = ["serve", "--listen", "127.0.0.1:0", "--json", "--ledger", "memory"];
+        let ledger = folder.join("ledger").display().to_string();
+        let ours = |ledger: &str, more: &[&str]| {
+            own("ddes", &[&["serve", "--listen", "127.0.0.1:0", "--json", "--ledger", ledger], more].concat())
+        };
+        let secure = [
+            "--allow-any",
+            "--suite",
+            "hybrid,ddes",
+            "--idle-secs",
+            "3600",
+            "--max-connections",
+            "18000",
+            "--max-unproven",
+            "18000",
+        ];
+        let peer = |service: &str| {
+            crate::tls::make_certificates(folder)?;
+            own("ddes-bench", &["tls-server", &folder.display().to_string(), service])
+        };
         match self {
-            Self::Ours => own("ddes", &[&ours[..], &["--classic", "--classic-wait-ms", "0"]].concat()),
-            Self::OursSecure => {
-                let suites = ["--allow-any", "--suite", "hybrid,ddes", "--idle-secs", "3600"];
-                own("ddes", &[&ours[..], &suites].concat())
-            }
-            Self::Rustls => {
-                crate::tls::make_certificates(folder)?;
-                own("ddes-bench", &["tls-server", &folder.display().to_string()])
-            }
+            Self::Ours => ours("memory", &["--classic", "--classic-wait-ms", "0"]),
+            Self::OursSecure => ours("memory", &secure),
+            Self::OursDurable => ours(&ledger, &secure),
+            Self::Rustls => peer("sums"),
+            Self::RustlsEcho => peer("echo"),
+            Self::Redis => redis::command(folder, false),
+            Self::RedisDurable => redis::command(folder, true),
             Self::PythonNamedGroup => python(&["--group", "ffdhe2048"]),
             Self::PythonNoDelay => python(&["--group", "ffdhe2048", "--nodelay"]),
             Self::PythonFreshGroup => python(&["--group", "fresh"]),
@@ -90,25 +119,20 @@ impl Server {
         let address = lines
             .by_ref()
             .map_while(Result::ok)
-            .find_map(|line| address(&line))
+            .find_map(|line| address(&line).or_else(|| redis::address(&line, &folder)))
             .ok_or_else(|| format!("{} did not say where it listens", kind.name()))?;
         // What else it says is read, so that it never waits for us.
         std::thread::spawn(move || lines.for_each(drop));
         Ok(Self { kind, address, folder, process })
     }
 
-    /// Processor time used so far, from `/proc/PID/stat` (proc(5): fields 14 and 15, in ticks of 10 ms).
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Processor time used so far.
     pub(crate) fn cpu(&self) -> Result<Duration, String> {
-        let path = format!("/proc/{}/stat", self.process.id());
-        let text = std::fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
-        let after_name = text.rsplit_once(')').map_or("", |(_, rest)| rest);
-        let ticks: u64 = after_name
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .filter_map(|field| field.parse::<u64>().ok())
-            .sum();
-        Ok(Duration::from_millis(ticks * TICK_MS))
+        cpu_of(self.id())
     }
 
     /// Resident memory, from `/proc/PID/status`.
@@ -140,5 +164,8 @@ fn address(line: &str) -> Option<String> {
     after("\"addr\":\"", '"').or_else(|| after("listening ", '\n'))
 }
 
-/// Linux counts processor time for user space in units of 1/100 s (`getconf CLK_TCK`).
-const TICK_MS: u64 = 10;
+/// Processor time that a process used so far, in ticks of 10 ms.
+pub(crate) fn cpu_of(process: u32) -> Result<Duration, String> {
+    let nanos = ddes_load::cpu_of(process).ok_or(format!("process {process} is gone"))?;
+    Ok(Duration::from_nanos(nanos))
+}

@@ -10,3 +10,11 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     let command = ["run", "--quiet", "--release", "--package", "ddes-bench", "--"];
     shell::run("cargo", &[&command[..], arguments].concat(), &[("DDES_PEER_PYTHON", &shell::python()?)])
 }
+
+/// Needs Redis, but for its short form, which does without.
+pub(crate) fn compare(arguments: &[&str]) -> Result<(), String> {
+    if !arguments.contains(&"--short") {
+        shell::installed("redis-server", "redis-server")?;
+    }
+    run(&[&["compare"], arguments].concat())
+}

@@ -6,12 +6,13 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use crate::process::{Random, Running, clock, output, program};
 use crate::shell;
 
 const COUNT: u64 = 100_000;
@@ -26,29 +27,6 @@ const CUT_BYTES_MAX: u64 = 12_000;
 /// The last run has to come to its end.
 const LAST_RUN_MAX: Duration = Duration::from_secs(120);
 
-/// xorshift64*: a failing run's seed shows it again, as far as the scheduler does.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) % bound
-    }
-}
-
-/// A process that is killed when this is dropped.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
 struct World {
     program: PathBuf,
     home: PathBuf,
@@ -60,7 +38,7 @@ struct World {
 }
 
 pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
-    let clock = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_secs());
+    let clock = clock();
     let (kills, seed) = match arguments {
         [] => (KILLS, clock),
         ["--short"] => (KILLS_SHORT, clock),
@@ -124,8 +102,7 @@ fn drive(kills: u64, seed: u64, home: &Path) -> Result<(), String> {
 
 impl World {
     fn start(seed: u64, home: &Path) -> Result<(Self, Running), String> {
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or(shell::root().join("target"), PathBuf::from);
-        let program = target.join("release/ddes");
+        let program = program("ddes");
         let mut server = Command::new(&program);
         server.args(["serve", "--json", "--quiet", "--listen", "127.0.0.1:0", "--frame-values", "20"]);
         server.env("DDES_HOME", home).stdin(Stdio::null()).stdout(Stdio::piped());
@@ -159,11 +136,7 @@ impl World {
     }
 
     fn ddes(&self, arguments: &[&str]) -> Result<String, String> {
-        let mut command = Command::new(&self.program);
-        let output = command.args(arguments).env("DDES_HOME", &self.home).output();
-        let Output { status, stdout, stderr } = output.map_err(|error| error.to_string())?;
-        let said = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        if status.success() { Ok(said(stdout)) } else { Err(said(stderr)) }
+        output(Command::new(&self.program).args(arguments).env("DDES_HOME", &self.home))
     }
 
     /// Starts the client and gives it the integers up to `fed`; `whole` ends its input there.

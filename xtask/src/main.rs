@@ -1,9 +1,14 @@
-//! The project's chores: `cargo xtask test`, `tidy`, `bench`, `circuits`, `faults`, `sim`, `instructions`, `fuzz`. Knows none of our crates' insides.
+//! The project's chores: `cargo xtask test`, `tidy`, `bench`, `bench-compare`, `circuits`, `faults`, `crash`, `power`, `rot`, `sim`, `instructions`, `fuzz`. Knows none of our crates' insides.
 
 mod bench;
+mod crash;
+mod failpoints;
 mod faults;
 mod fuzz;
 mod instructions;
+mod power;
+mod process;
+mod rot;
 mod shell;
 mod sim;
 mod test;
@@ -17,8 +22,12 @@ usage: cargo xtask COMMAND
   test [--only STEP]   everything a change must pass; installs what it needs
   tidy                 the rules of style that a program can check
   bench WHAT [--short] ddes beside its peers; `bench help` lists what there is
+  bench-compare [--short] ddes beside Redis over TLS, tokio-rustls and the Python peer
   circuits COMMAND     search | list | write: logic circuits for the S-boxes
   faults [--short]     1 to 100,000 sent by a client that is killed and cut off at random
+  crash [--short]      a server killed at random under many clients; `--failpoints`: at each kind of file call
+  power [--short]      power cuts in what a real server wrote
+  rot [--short]        bits that flip and tails that vanish in a ledger at rest
   sim --seeds N [--from SEED] | --seed SEED | --short | --mutants
                        a world of clients, server and ledger with every fault, from a seed
   instructions         callgrind's counts under several secrets: they must be the same
@@ -32,12 +41,16 @@ fn main() -> ExitCode {
         ["test", "--only", step] => test::run(Some(step)),
         ["tidy"] => tidy::run(),
         ["bench", ref rest @ ..] => bench::run(rest),
+        ["bench-compare", ref rest @ ..] => bench::compare(rest),
         ["circuits", ref rest @ ..] => {
             let command = ["run", "--quiet", "--release", "--package", "ddes-circuits", "--"];
             shell::run("cargo", &[&command[..], rest].concat(), &[])
         }
         ["instructions"] => instructions::run(),
         ["faults", ref rest @ ..] => faults::run(rest),
+        ["crash", ref rest @ ..] => crash::run(rest),
+        ["power", ref rest @ ..] => power::run(rest),
+        ["rot", ref rest @ ..] => rot::run(rest),
         ["sim", ref rest @ ..] => sim::run(rest),
         ["fuzz", ref rest @ ..] => fuzz::run(rest),
         _ => Err(USAGE.to_owned()),

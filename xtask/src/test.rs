@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::shell::{self, python};
 use crate::tidy;
-use crate::{bench, faults, sim};
+use crate::{bench, crash, faults, power, rot, sim};
 
 /// A step's name, and what it does.
 type Step = (&'static str, fn() -> Result<(), String>);
@@ -31,13 +31,19 @@ const STEPS: &[Step] = &[
         shell::run("cargo", &["test", "--workspace"], &[("DDES_PEER_PYTHON", &python()?)])
     }),
     ("faults", || faults::run(&["--short"])),
+    ("crash", || crash::run(&["--short"])),
+    ("failpoints", || crash::run(&["--short", "--failpoints"])),
+    ("power", || power::run(&["--short"])),
+    ("rot", || rot::run(&["--short"])),
     ("sim", || sim::run(&["--short"])),
     // Whether the benchmarks run, not what they measure.
     ("bench", || {
         bench::run(&["classic", "--short"])?;
         bench::run(&["secure", "--short"])?;
         bench::run(&["ffdhe", "--short"])?;
-        bench::run(&["ciphers", "--short"])
+        bench::run(&["ciphers", "--short"])?;
+        bench::run(&["ledger", "--short"])?;
+        bench::compare(&["--short"])
     }),
 ];
 

@@ -1,5 +1,7 @@
 //! The command line. Names here are a contract: scripts rely on them.
 
+mod ledger;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +10,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use ddes_wire::v2::{GroupSize, Suite};
 
 use crate::bench::args::BenchCommand;
+pub(crate) use ledger::{
+    BackupArgs, BooksArgs, ExportArgs, Format, LedgerCommand, LsArgs, ReceiptArgs, RestoreArgs, TotalsArgs,
+    VerifyArgs,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -71,6 +77,13 @@ Examples:
 
 This opens a session: another one of the same identity ends.")]
     Total(TotalArgs),
+    /// Verify, read, copy and restore the ledger of a server, and sign receipts
+    #[command(
+        subcommand,
+        after_help = "\
+All but restore only read: they work while the server runs."
+    )]
+    Ledger(LedgerCommand),
     /// Make and show keys
     #[command(subcommand)]
     Key(KeyCommand),
@@ -121,6 +134,9 @@ pub(crate) struct ServeArgs {
     /// Delete what was counted longer ago from the ledger's history; totals stay [default: never]
     #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(0..=36_500))]
     pub(crate) history_days: Option<u32>,
+    /// A checkpoint is due after so many bytes of journal: tests want one sooner than anybody else does
+    #[arg(long, value_name = "BYTES", hide = true)]
+    pub(crate) checkpoint_bytes: Option<u64>,
     /// Most integers in one frame
     #[arg(long, value_name = "N", default_value = "1024",
           value_parser = clap::value_parser!(u16).range(1..=8186))]

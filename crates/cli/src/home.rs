@@ -253,7 +253,8 @@ fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<bool> {
 
 /// The old file or the new one, whatever happens on the way.
 fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let new = sibling(path, ".new");
+    // Of this process: another one may be at the same file.
+    let new = sibling(path, &format!(".new-{}", std::process::id()));
     let mut file = options(mode).truncate(true).open(&new)?;
     file.write_all(bytes)?;
     file.sync_all()?;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use ddes_identity::{AuthorizedKeys, PublicKey, Role, read_public};
 use ddes_wire::ClientId;
+use zeroize::Zeroizing;
 
 use crate::args::{
     AuthorizeArgs, AuthorizeCommand, HomeArgs, IdentityArgs, KeyCommand, OutputArgs, RoleName, TrustCommand,
@@ -230,13 +231,20 @@ fn remove(home: &Home, which: &str, output: &OutputArgs) -> Result<(), Failure> 
     Ok(())
 }
 
+/// A server's key has no passphrase.
+pub(crate) fn no_passphrase(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    Err(Failure::new(Code::Identity, format!("the server's key {} has a passphrase", path.display()))
+        .cause("a server starts without anybody to ask")
+        .next(format!("ssh-keygen -p -N '' -f {}", path.display())))
+}
+
 /// The lines that do not grant `key` anything.
 fn other_lines<'a>(text: &'a str, key: &'a PublicKey) -> impl Iterator<Item = &'a str> {
     text.lines().filter(move |line| !AuthorizedKeys::parse(line).0.iter().any(|(listed, _)| listed == key))
 }
 
 /// A public key given as a line or as a file.
-fn public(text: &str) -> Result<PublicKey, Failure> {
+pub(crate) fn public(text: &str) -> Result<PublicKey, Failure> {
     if text.starts_with("ssh-") {
         return read_public(text).map_err(|error| Failure::new(Code::Usage, error.to_string()));
     }

@@ -8,6 +8,8 @@ mod failure;
 mod home;
 mod input;
 mod keys;
+mod ledger;
+mod limits;
 mod meet;
 mod prompt;
 mod refusal;
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
             if args.client.classic { classic::send::run(&args) } else { send::run(&args) },
         ),
         Command::Total(args) => (args.client.output.json, total::run(&args)),
+        Command::Ledger(command) => (command.is_json(), ledger::run(&command)),
         Command::Key(command) => (command.is_json(), keys::key(&command)),
         Command::Trust(command) => (command.is_json(), keys::trust(&command)),
         Command::Authorize(args) => (args.is_json(), keys::authorize(&args)),

@@ -35,6 +35,11 @@ impl Line {
         &self.text
     }
 
+    /// Writes it where many follow, without a flush after each.
+    pub(crate) fn write(&self, out: &mut impl Write, is_json: bool) -> io::Result<()> {
+        if is_json { writeln!(out, "{}", self.json()) } else { writeln!(out, "{}", self.text) }
+    }
+
     fn json(&self) -> String {
         let mut object = Map::new();
         object.insert("schema_version".into(), SCHEMA_VERSION.into());

@@ -35,6 +35,8 @@ pub enum Namespace {
     Server,
     /// Message 4: the client proves itself.
     Client,
+    /// A receipt: the server states what its ledger holds.
+    Receipt,
 }
 
 impl Namespace {
@@ -43,6 +45,7 @@ impl Namespace {
         match self {
             Self::Server => "ddes2-server",
             Self::Client => "ddes2-client",
+            Self::Receipt => "ddes2-receipt",
         }
     }
 }
@@ -88,6 +91,17 @@ impl PublicKey {
     ) -> Result<(), SignatureError> {
         let signature = Signature::from_bytes(signature);
         self.0.verify_strict(&signed_data(namespace, message), &signature).map_err(|_| SignatureError)
+    }
+
+    /// Checks an armored SSHSIG over `message`, as `ssh-keygen -Y verify` does, that names this key.
+    pub fn verify_armored(
+        &self,
+        namespace: Namespace,
+        message: &[u8],
+        armor: &str,
+    ) -> Result<(), openssh::ArmorError> {
+        let signature = openssh::unarmor(self, namespace, armor)?;
+        self.verify(namespace, message, &signature).map_err(openssh::ArmorError::Signature)
     }
 
     /// `SHA256:…`, as `ssh-keygen -l` shows it.
@@ -138,6 +152,11 @@ impl SigningKey {
     /// Signs [`signed_data`].
     pub fn sign(&self, namespace: Namespace, message: &[u8]) -> [u8; 64] {
         self.0.sign(&signed_data(namespace, message)).to_bytes()
+    }
+
+    /// Signs `message` as `ssh-keygen -Y sign` does: `-----BEGIN SSH SIGNATURE-----` and what follows.
+    pub fn sign_armored(&self, namespace: Namespace, message: &[u8]) -> Result<String, openssh::ArmorError> {
+        openssh::armor(&self.public(), namespace, self.sign(namespace, message))
     }
 
     /// The private key file, without a passphrase.

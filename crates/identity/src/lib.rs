@@ -12,4 +12,4 @@ mod openssh;
 pub use authorized::{AuthorizedKeys, Grant, LineError, Role};
 pub use key::{KeyError, Namespace, PublicKey, SignatureError, SigningKey, signed_data};
 pub use known::{Contact, KnownServers};
-pub use openssh::{FILE_BYTES_MAX, KeyFileError, read_private, read_public};
+pub use openssh::{ArmorError, FILE_BYTES_MAX, KeyFileError, read_private, read_public};

@@ -1,11 +1,11 @@
-//! OpenSSH's key files. The one file that knows the library behind them.
+//! OpenSSH's files: keys, and signatures (PROTOCOL.sshsig). The one file that knows the library behind them.
 
 use ssh_key::private::{Ed25519Keypair, KeypairData};
-use ssh_key::public::Ed25519PublicKey;
-use ssh_key::{Kdf, LineEnding, PrivateKey};
+use ssh_key::public::{Ed25519PublicKey, KeyData};
+use ssh_key::{Algorithm, HashAlg, Kdf, LineEnding, PrivateKey, Signature, SshSig};
 use zeroize::Zeroizing;
 
-use crate::{KeyError, PublicKey, SigningKey};
+use crate::{KeyError, Namespace, PublicKey, SignatureError, SigningKey};
 
 /// No key file is longer.
 pub const FILE_BYTES_MAX: usize = 64 * 1024;
@@ -39,6 +39,23 @@ pub enum KeyFileError {
     /// The key itself is bad.
     #[error(transparent)]
     Key(#[from] KeyError),
+}
+
+/// Why an armored signature is not one over a message.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ArmorError {
+    /// Not OpenSSH's format, or damaged.
+    #[error("this is no SSH signature: {0}")]
+    Malformed(String),
+    /// Made by another key.
+    #[error("the signature is by another key: {0}")]
+    Key(String),
+    /// Made for another purpose, or with another hash than SHA-512.
+    #[error("the signature is for {0}")]
+    Purpose(String),
+    /// It does not verify.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
 }
 
 /// The key of a private key file, opened with `passphrase` if it is encrypted.
@@ -86,6 +103,36 @@ pub(crate) fn private_file(seed: &[u8; 32], comment: &str) -> Result<Zeroizing<S
     let pair = KeypairData::from(Ed25519Keypair::from_seed(seed));
     let key = PrivateKey::new(pair, comment)?;
     Ok(key.to_openssh(LineEnding::LF)?)
+}
+
+pub(crate) fn armor(
+    key: &PublicKey,
+    namespace: Namespace,
+    signature: [u8; 64],
+) -> Result<String, ArmorError> {
+    let malformed = |error: ssh_key::Error| ArmorError::Malformed(error.to_string());
+    let signature = Signature::new(Algorithm::Ed25519, signature).map_err(malformed)?;
+    let key = KeyData::Ed25519(Ed25519PublicKey(*key.as_bytes()));
+    let signed = SshSig::new(key, namespace.as_str(), HashAlg::Sha512, signature).map_err(malformed)?;
+    signed.to_pem(LineEnding::LF).map_err(malformed)
+}
+
+/// The raw signature, if it says that it is `key`'s for `namespace`. Whether it is, is not looked at.
+pub(crate) fn unarmor(key: &PublicKey, namespace: Namespace, armor: &str) -> Result<[u8; 64], ArmorError> {
+    if armor.len() > FILE_BYTES_MAX {
+        return Err(ArmorError::Malformed(format!("more than {FILE_BYTES_MAX} bytes")));
+    }
+    let signed = SshSig::from_pem(armor).map_err(|error| ArmorError::Malformed(error.to_string()))?;
+    if signed.public_key() != &KeyData::Ed25519(Ed25519PublicKey(*key.as_bytes())) {
+        let fingerprint = signed.public_key().fingerprint(HashAlg::Sha256);
+        return Err(ArmorError::Key(fingerprint.to_string()));
+    }
+    let is_plain = signed.reserved().is_empty() && signed.version() == SshSig::VERSION;
+    if signed.namespace() != namespace.as_str() || signed.hash_alg() != HashAlg::Sha512 || !is_plain {
+        return Err(ArmorError::Purpose(format!("{} ({})", signed.namespace(), signed.hash_alg())));
+    }
+    let raw = <[u8; 64]>::try_from(signed.signature_bytes());
+    raw.map_err(|_| ArmorError::Malformed("an Ed25519 signature has 64 bytes".into()))
 }
 
 impl From<ssh_key::Error> for KeyFileError {

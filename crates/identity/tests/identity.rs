@@ -12,8 +12,8 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use ddes_identity::{
-    AuthorizedKeys, Contact, KeyError, KeyFileError, KnownServers, Namespace, PublicKey, Role, SigningKey,
-    read_private, read_public, signed_data,
+    ArmorError, AuthorizedKeys, Contact, KeyError, KeyFileError, KnownServers, Namespace, PublicKey, Role,
+    SigningKey, read_private, read_public, signed_data,
 };
 use ssh_key::{Algorithm, HashAlg, LineEnding, Signature, SshSig};
 
@@ -136,6 +136,50 @@ fn a_signature_of_ours_verifies_with_ssh_keygen() {
     assert!(good, "{text}");
     assert!(!verify("ddes2-server", b"massage").0);
     assert!(!verify("ddes2-client", b"message").0);
+}
+
+#[test]
+fn an_armored_signature_of_either_verifies_with_the_other() {
+    let folder = Folder::new("armor");
+    let line = key(7).public().to_openssh();
+    std::fs::write(folder.file("signers"), format!("server {line}\n")).unwrap();
+    let armor = key(7).sign_armored(Namespace::Receipt, b"sum: 92\n").unwrap();
+    std::fs::write(folder.file("sig"), &armor).unwrap();
+    let verify = |message: &[u8]| {
+        let arguments = ["-Y", "verify", "-f", "signers", "-I", "server", "-s", "sig", "-n", "ddes2-receipt"];
+        ssh_keygen(&folder, &arguments, message)
+    };
+    let (good, text) = verify(b"sum: 92\n");
+    assert!(good, "{text}");
+    assert!(!verify(b"sum: 93\n").0);
+
+    let private = read_private(&make_key(&folder, &["-t", "ed25519", "-N", ""]), None).unwrap();
+    let sign = |flags: &[&str]| {
+        let sign = ["-Y", "sign", "-n", "ddes2-receipt", "-f", "key"];
+        let (signed, text) = ssh_keygen(&folder, &[&sign[..], flags].concat(), b"sum: 92\n");
+        assert!(signed, "{text}");
+        let end = "-----END SSH SIGNATURE-----\n";
+        text[text.find("-----BEGIN").unwrap()..text.find(end).unwrap() + end.len()].to_owned()
+    };
+    let theirs = sign(&[]);
+    let public = private.public();
+    public.verify_armored(Namespace::Receipt, b"sum: 92\n", &theirs).unwrap();
+    let check = |armor: &str, key: &PublicKey, namespace, message: &[u8]| {
+        key.verify_armored(namespace, message, armor).unwrap_err()
+    };
+    let refused = check(&theirs, &public, Namespace::Receipt, b"sum: 93\n");
+    assert!(matches!(refused, ArmorError::Signature(_)), "{refused:?}");
+    let refused = check(&theirs, &key(7).public(), Namespace::Receipt, b"sum: 92\n");
+    assert_eq!(refused, ArmorError::Key(public.fingerprint()));
+    let refused = check(&theirs, &public, Namespace::Server, b"sum: 92\n");
+    assert!(matches!(refused, ArmorError::Purpose(_)), "{refused:?}");
+    let refused =
+        check(&sign(&["-O", "hashalg=sha256"]), &public, Namespace::Receipt, b"sum: 92\n").to_string();
+    assert!(refused.contains("sha256"), "{refused}");
+    for cut in [0, 40, theirs.len() / 2, theirs.len() - 4] {
+        let refused = check(&theirs[..cut], &public, Namespace::Receipt, b"sum: 92\n");
+        assert!(matches!(refused, ArmorError::Malformed(_)), "{cut}: {refused:?}");
+    }
 }
 
 /// P-15.

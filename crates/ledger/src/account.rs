@@ -72,6 +72,7 @@ impl Account {
     }
 
     /// Counts what was not counted before, all or none; the values that are new.
+    #[inline]
     pub(crate) fn apply<'a>(
         &mut self,
         now: Timestamp,
@@ -88,6 +89,7 @@ impl Account {
     }
 
     /// Counts `fresh` after what is counted.
+    #[inline]
     pub(crate) fn count_in(
         &mut self,
         now: Timestamp,
@@ -111,6 +113,7 @@ impl Account {
     }
 
     /// The values of `submission` that are numbered above `last_seq`.
+    #[inline]
     fn fresh<'a>(&self, submission: &'a Submission) -> Result<&'a [Amount], Refusal> {
         let first = submission.first_seq.get();
         if first == 0 || submission.amounts.is_empty() {
@@ -144,48 +147,97 @@ impl Packed {
     pub(crate) const BYTES: usize = 6 + 6 + 8 + 16 + 8 + 8 + 4 + 4;
 
     pub(crate) fn new(account: &Account) -> Self {
-        let mut bytes = [0; Self::BYTES];
-        let mut at = 0;
-        let mut put = |field: &[u8]| {
-            if let Some(place) = bytes.get_mut(at..at + field.len()) {
-                place.copy_from_slice(field);
-            }
-            at += field.len();
-        };
-        let standing = &account.standing;
-        put(&account.newest_session.get().to_le_bytes()[..6]);
-        put(&standing.last_session.get().to_le_bytes()[..6]);
-        put(&standing.last_seq.get().to_le_bytes());
-        put(&standing.sum.get().to_le_bytes());
-        put(&account.min.get().to_le_bytes()[..8]);
-        put(&account.max.get().to_le_bytes()[..8]);
-        put(&account.first_secs.to_le_bytes());
-        put(&account.last_secs.to_le_bytes());
-        Self(bytes)
+        let mut packed = Self([0; Self::BYTES]);
+        packed.set(account);
+        packed
     }
 
+    /// In its place: to make one and then move it costs more than all the rest.
+    #[inline]
+    pub(crate) fn set(&mut self, account: &Account) {
+        let standing = &account.standing;
+        // In this order: a number of 48 bits is put as one of 64, whose top the next one covers.
+        self.put::<0>(account.newest_session.get());
+        self.put::<6>(standing.last_session.get());
+        self.put::<12>(standing.last_seq.get());
+        let [sum_low, sum_high] = halves(standing.sum.get());
+        self.put::<20>(sum_low);
+        self.put::<28>(sum_high);
+        self.put::<36>(halves(account.min.get())[0]);
+        self.put::<44>(halves(account.max.get())[0]);
+        self.put::<52>(u64::from(account.first_secs) | u64::from(account.last_secs) << 32);
+    }
+
+    #[inline]
     pub(crate) fn unpack(&self, is_classic: bool) -> Account {
-        let mut rest = &self.0[..];
-        let mut take = |count: usize| {
-            let (field, after) = rest.split_at_checked(count).unwrap_or((&[], &[]));
-            rest = after;
-            let mut wide = [0; 16];
-            wide[..field.len()].copy_from_slice(field);
-            u128::from_le_bytes(wide)
+        let session = |bits: u64| SessionNumber::new(bits & ((1 << SESSION_BITS) - 1));
+        let amount =
+            |bits: u64| if is_classic { Amount::from(bits) } else { Amount::from(bits.cast_signed()) };
+        let sum = u128::from(self.get::<28>()) << 64 | u128::from(self.get::<20>());
+        let standing = Standing {
+            last_seq: Sequence::new(self.get::<12>()),
+            last_session: session(self.get::<6>()),
+            sum: Total::new(sum.cast_signed()),
         };
-        let mut take64 = |count| u64::try_from(take(count)).unwrap_or(u64::MAX);
-        let newest_session = SessionNumber::new(take64(6));
-        let last_session = SessionNumber::new(take64(6));
-        let last_seq = Sequence::new(take64(8));
-        let sum = Total::new(take(16).cast_signed());
-        let mut amount = || {
-            let bits = u64::try_from(take(8)).unwrap_or(u64::MAX);
-            if is_classic { Amount::from(bits) } else { Amount::from(bits.cast_signed()) }
+        let [first_secs, last_secs] = [self.get::<52>() & u64::from(u32::MAX), self.get::<52>() >> 32]
+            .map(|secs| u32::try_from(secs).unwrap_or(u32::MAX));
+        Account {
+            newest_session: session(self.get::<0>()),
+            standing,
+            min: amount(self.get::<36>()),
+            max: amount(self.get::<44>()),
+            first_secs,
+            last_secs,
+        }
+    }
+
+    #[inline]
+    fn get<const AT: usize>(&self) -> u64 {
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&self.0[AT..AT + 8]);
+        u64::from_le_bytes(bytes)
+    }
+
+    #[inline]
+    fn put<const AT: usize>(&mut self, bits: u64) {
+        self.0[AT..AT + 8].copy_from_slice(&bits.to_le_bytes());
+    }
+}
+
+/// The low and the high 64 bits.
+fn halves(number: i128) -> [u64; 2] {
+    let bits = number.cast_unsigned();
+    [bits & u128::from(u64::MAX), bits >> 64].map(|half| u64::try_from(half).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packed_account_is_as_its_layout_says_and_comes_back() {
+        let account = Account {
+            newest_session: SessionNumber::new((1 << SESSION_BITS) - 2),
+            standing: Standing {
+                last_seq: Sequence::new(u64::MAX - 2),
+                last_session: SessionNumber::new(0x0102_0304_0506),
+                sum: Total::new(i128::MIN + 7),
+            },
+            min: Amount::from(i64::MIN),
+            max: Amount::from(-2_i64),
+            first_secs: 0x0a0b_0c0d,
+            last_secs: u32::MAX - 1,
         };
-        let (min, max) = (amount(), amount());
-        let mut secs = || u32::try_from(take(4)).unwrap_or(u32::MAX);
-        let (first_secs, last_secs) = (secs(), secs());
-        let standing = Standing { last_seq, last_session, sum };
-        Account { newest_session, standing, min, max, first_secs, last_secs }
+        let mut expected = Vec::new();
+        expected.extend([0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 6, 5, 4, 3, 2, 1]);
+        expected.extend((u64::MAX - 2).to_le_bytes());
+        expected.extend((i128::MIN + 7).to_le_bytes());
+        expected.extend(i64::MIN.to_le_bytes());
+        expected.extend((-2_i64).to_le_bytes());
+        expected.extend([0x0d, 0x0c, 0x0b, 0x0a, 0xfe, 0xff, 0xff, 0xff]);
+        assert_eq!(Packed::new(&account).0[..], expected);
+        assert_eq!(Packed::new(&account).unpack(false), account);
+        let classic = Account { min: Amount::from(1_u64 << 63), max: Amount::from(u64::MAX), ..account };
+        assert_eq!(Packed::new(&classic).unpack(true), classic);
     }
 }

@@ -57,6 +57,7 @@ impl Accounts {
         }
     }
 
+    #[inline]
     pub(crate) fn get(&self, number: AccountNumber) -> Option<Account> {
         match number {
             AccountNumber::Identity(number) => self.slot(number).map(|slot| slot.packed.unpack(false)),
@@ -64,12 +65,26 @@ impl Accounts {
         }
     }
 
+    /// Reads what lies of accounts that will be asked for. They lie anywhere, so that each is a miss of all caches where there are many; here nothing waits
+    /// for what is read, and several misses are under way at a time.
+    pub(crate) fn touch(&self, numbers: impl Iterator<Item = AccountNumber>) {
+        let mut seen = 0;
+        for number in numbers {
+            let AccountNumber::Identity(number) = number else { continue };
+            if let Some(Slot { packed: Packed([first, .., last]), .. }) = self.slot(number) {
+                seen ^= first ^ last;
+            }
+        }
+        std::hint::black_box(seen);
+    }
+
     /// Puts an account back; it exists.
+    #[inline]
     pub(crate) fn put(&mut self, number: AccountNumber, account: &Account) {
         match number {
             AccountNumber::Identity(number) => {
                 if let Some(slot) = self.slot_mut(number) {
-                    slot.packed = Packed::new(account);
+                    slot.packed.set(account);
                 }
             }
             AccountNumber::Classic(number) => {
@@ -81,7 +96,10 @@ impl Accounts {
     /// A new identity, which is not there yet; `None` beyond 2^32 - 1.
     pub(crate) fn add_identity(&mut self, key: [u8; 32]) -> Option<u32> {
         let account = Account::new(self.first_session());
-        self.push(key, Packed::new(&account))
+        let number = self.restore(key, Packed::new(&account))?;
+        let chunks = &self.chunks;
+        self.index.insert(number, |number| key_in(chunks, number));
+        Some(number)
     }
 
     /// A new classic account; `None` if its number was used before.
@@ -90,7 +108,7 @@ impl Accounts {
             return None;
         }
         self.classic_next = number.checked_add(1)?;
-        // It has one session, whose number nobody is told: no restore can give it out twice.
+        // Its number is new, so its session 1 is too, whatever was restored.
         let account = Account::new(SessionNumber::NONE);
         self.classic.insert(number, account);
         Some(account)
@@ -166,18 +184,13 @@ impl Accounts {
         self.raises
     }
 
-    /// What a checkpoint says of everything but identities.
-    pub(crate) fn restore_rest(&mut self, classic: BTreeMap<u64, Account>, classic_next: u64, ended: Totals) {
-        (self.classic, self.classic_next, self.ended) = (classic, classic_next, ended);
-    }
-
     /// What a checkpoint says before its first identity.
     pub(crate) fn restore_raises(&mut self, raises: u32) {
         self.raises = raises;
     }
 
-    /// An identity as a checkpoint holds it.
-    pub(crate) fn push(&mut self, key: [u8; 32], packed: Packed) -> Option<u32> {
+    /// An identity as a checkpoint holds it; none is found before [`Self::restore_rest`].
+    pub(crate) fn restore(&mut self, key: [u8; 32], packed: Packed) -> Option<u32> {
         let number = self.count;
         self.count = number.checked_add(1)?;
         match self.chunks.last_mut().filter(|chunk| chunk.len() < CHUNK) {
@@ -188,9 +201,14 @@ impl Accounts {
                 self.chunks.push(chunk);
             }
         }
-        let chunks = &self.chunks;
-        self.index.insert(number, |number| key_in(chunks, number));
         Some(number)
+    }
+
+    /// What a checkpoint says of everything but identities, which are all there.
+    pub(crate) fn restore_rest(&mut self, classic: BTreeMap<u64, Account>, classic_next: u64, ended: Totals) {
+        (self.classic, self.classic_next, self.ended) = (classic, classic_next, ended);
+        let chunks = &self.chunks;
+        self.index = Index::of(self.count, |number| key_in(chunks, number));
     }
 
     /// Bytes that the identities take, the index included.
@@ -203,10 +221,12 @@ impl Accounts {
         SessionNumber::new(u64::from(self.raises) << RAISE_BITS)
     }
 
+    #[inline]
     fn slot(&self, number: u32) -> Option<&Slot> {
         self.chunks.get(number as usize / CHUNK)?.get(number as usize % CHUNK)
     }
 
+    #[inline]
     fn slot_mut(&mut self, number: u32) -> Option<&mut Slot> {
         self.chunks.get_mut(number as usize / CHUNK)?.get_mut(number as usize % CHUNK)
     }

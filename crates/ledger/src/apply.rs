@@ -3,7 +3,7 @@
 use ddes_wire::Amount;
 
 use crate::accounts::Accounts;
-use crate::store::{self, Record, Seen, Slices, take};
+use crate::store::{self, Options, Record, Seen, Slices, take};
 use crate::{
     AccountId, AccountNumber, Opening, Operation, Outcome, Proof, Refusal, Submission, Timestamp, Verdict,
 };
@@ -11,8 +11,36 @@ use crate::{
 /// Where the records of a batch go; nowhere, in memory.
 pub(crate) type Records<'a> = Option<&'a mut Vec<u8>>;
 
-/// Does one operation, and says what it did in `records`.
+/// How many records or operations have their accounts fetched at a time: what they need fits the nearest cache.
+const GROUP: usize = 64;
+
+/// Does operations until a frame's worth of records has been put, and says there what they did; one outcome each. In memory there is no such bound.
 pub(crate) fn decide(
+    accounts: &mut Accounts,
+    now: Timestamp,
+    operations: &[Operation],
+    options: &Options,
+    mut records: Records<'_>,
+    outcomes: &mut Vec<Outcome>,
+) {
+    let len = |records: &Records<'_>| records.as_ref().map_or(0, |records| records.len());
+    let full = len(&records) + options.frame_bytes;
+    for group in operations.chunks(GROUP) {
+        accounts.touch(group.iter().filter_map(|operation| match operation {
+            Operation::Add(submission) => Some(submission.account),
+            Operation::Open(_) | Operation::End(_) => None,
+        }));
+        for operation in group {
+            let records_of_one = records.as_deref_mut();
+            outcomes.push(decide_one(accounts, now, operation, options.values_max, records_of_one));
+            if len(&records) >= full {
+                return;
+            }
+        }
+    }
+}
+
+fn decide_one(
     accounts: &mut Accounts,
     now: Timestamp,
     operation: &Operation,
@@ -100,19 +128,31 @@ pub(crate) fn replay(
     seen: &Seen<'_>,
     after: &mut dyn FnMut(&Accounts, &Record),
 ) -> Result<(), String> {
-    let mut rest = seen.payload;
+    let (mut rest, mut group) = (seen.payload, Vec::with_capacity(GROUP));
     while !rest.is_empty() {
-        let record = take(&mut rest).ok_or("a record cannot be read")?;
-        if !is_held(slices, seen.batch, &record) {
-            again(accounts, seen.time, &record)?;
+        while group.len() < GROUP && !rest.is_empty() {
+            group.push(take(&mut rest).ok_or("a record cannot be read")?);
         }
-        after(accounts, &record);
+        accounts.touch(group.iter().filter_map(|record| match record {
+            Record::Add(added) => Some(added.account),
+            Record::Account(_) | Record::Open { .. } | Record::End(_) | Record::Raise => None,
+        }));
+        for record in group.drain(..) {
+            if !is_held(slices, seen.batch, &record) {
+                again(accounts, seen.time, &record)?;
+            }
+            after(accounts, &record);
+        }
     }
     Ok(())
 }
 
 /// Whether the checkpoint that `accounts` began with holds it.
 fn is_held(slices: &Slices, batch: store::Batch, record: &Record) -> bool {
+    // No slice is as of a later batch than the rest.
+    if batch > slices.end {
+        return false;
+    }
     let of = |account: &AccountNumber| match account {
         AccountNumber::Identity(number) => slices.of(*number),
         AccountNumber::Classic(_) => slices.end,

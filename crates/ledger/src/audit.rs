@@ -1,5 +1,7 @@
 //! Reading a ledger without writing it: the proof that it is whole, its history, and what a receipt states. Another process may be writing it.
 
+use std::io::ErrorKind;
+
 use ddes_wire::{Amount, Sequence, SessionNumber, Total};
 
 use crate::accounts::Accounts;
@@ -28,6 +30,7 @@ impl View {
     /// Reads the newest checkpoint and the journal after it.
     pub fn read(disk: &dyn Disk) -> Result<Self, StoreError> {
         let Found { accounts, end, time, .. } = find(disk, &Names::read(disk)?, true)?;
+        settle(disk, end.at.segment)?;
         Ok(Self { accounts, batch: end.at.batch, chain: end.at.chain, time })
     }
 
@@ -341,7 +344,7 @@ pub fn statement_at(
     let names = Names::read(disk)?;
     let Base { mut accounts, slices, start, .. } = oldest(disk, &names)?;
     let mut found = None;
-    walk(disk, start, slices.end, true, &mut |seen| {
+    let end = walk(disk, start, slices.end, true, &mut |seen| {
         replay(&mut accounts, &slices, seen, &mut |accounts, record| {
             let Record::Add(added) = record else { return };
             let last = added.first_seq.get() + added.amounts.len() as u64 - 1;
@@ -352,6 +355,7 @@ pub fn statement_at(
             }
         })
     })?;
+    settle(disk, end.at.segment)?;
     Ok(found)
 }
 
@@ -389,6 +393,7 @@ pub fn backup(from: &dyn Disk, to: &dyn Disk, progress: Progress<'_>) -> Result<
         progress(seen.bytes, whole);
         Ok(())
     })?;
+    settle(from, end.at.segment)?;
     // A segment may have begun meanwhile.
     copy(from, &Names { checkpoints: names.checkpoints, ..Names::read(from)? }, &end.at, to)?;
     Ok(end.at.batch)
@@ -411,6 +416,19 @@ fn oldest(disk: &dyn Disk, names: &Names) -> Result<Base, StoreError> {
     Err(damage.map_or(StoreError::Missing, StoreError::Damaged))
 }
 
+/// The last batch that was found may be one that its writer has not synced yet: nobody is told of it before it is durable.
+fn settle(disk: &dyn Disk, segment: u64) -> Result<(), StoreError> {
+    let name = segment_name(segment);
+    match disk.open(&name).and_then(|file| file.sync()) {
+        // What cannot be written, an image say, cannot be lost either; some file systems refuse to sync it.
+        Err(error) if !matches!(error.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::InvalidInput) => {
+            Err(StoreError::disk(&name)(error))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// What a walk goes through at most. A head that is damaged is the walk's to find, which knows the batch.
 fn whole_bytes(disk: &dyn Disk, names: &Names) -> Result<u64, StoreError> {
     let len = |number: &u64| {
         let name = segment_name(*number);

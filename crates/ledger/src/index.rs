@@ -1,7 +1,8 @@
 //! From an identity's key to its number.
 //!
 //! A hash table of numbers alone, since the keys lie with the accounts: open addressing, linear probing, in shards that grow one at a time, so that no
-//! growth holds up a commit for long, and by an eighth, so that a number takes 5 to 6 bytes.
+//! growth holds up a commit for long, and by an eighth, so that a number takes 5 to 6 bytes. A shard lies in blocks that never move: tables that are
+//! copied when they grow leave the allocator holes of all sizes, as many bytes again.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -10,7 +11,8 @@ const SHARDS: usize = 1 << SHARD_BITS;
 const SHARD_BITS: u32 = 10;
 /// Full to so many 64ths a shard grows.
 const LOAD_64THS: usize = 54;
-const SMALLEST: usize = 8;
+/// Places of a block: with the allocator's eight bytes 256.
+const BLOCK: usize = 62;
 const VACANT: u32 = u32::MAX;
 
 #[derive(Debug)]
@@ -22,7 +24,8 @@ pub(crate) struct Index {
 
 #[derive(Clone, Debug, Default)]
 struct Shard {
-    places: Box<[u32]>,
+    #[allow(clippy::vec_box, reason = "a block is never moved")]
+    blocks: Vec<Box<[u32; BLOCK]>>,
     taken: usize,
 }
 
@@ -45,49 +48,83 @@ impl Index {
         let hash_of = |number| self.state.hash_one(key_of(number));
         let hash = hash_of(number);
         let Some(shard) = self.shards.get_mut(shard_of(hash)) else { return };
-        if shard.taken * 64 >= shard.places.len() * LOAD_64THS {
+        if shard.taken * 64 >= shard.places() * LOAD_64THS {
             shard.grow(hash_of);
         }
         shard.place(hash, number);
     }
 
+    /// Of all numbers below `count`, whose keys differ: room for each is made once.
+    pub(crate) fn of<'a>(count: u32, key_of: impl Fn(u32) -> &'a [u8; 32]) -> Self {
+        let mut index = Self::default();
+        let shard = |index: &Self, number| shard_of(index.state.hash_one(key_of(number)));
+        let mut counts = vec![0_usize; SHARDS];
+        for number in 0..count {
+            if let Some(count) = counts.get_mut(shard(&index, number)) {
+                *count += 1;
+            }
+        }
+        for (shard, count) in index.shards.iter_mut().zip(counts) {
+            // With room for some more.
+            let places = count * 64 / LOAD_64THS + 1;
+            shard.grow_to((places + places / 32).div_ceil(BLOCK));
+        }
+        for number in 0..count {
+            index.insert(number, &key_of);
+        }
+        index
+    }
+
     /// Bytes it holds.
     pub(crate) fn bytes(&self) -> usize {
-        let places: usize = self.shards.iter().map(|shard| shard.places.len()).sum();
-        SHARDS * size_of::<Shard>() + places * size_of::<u32>()
+        let blocks: usize = self.shards.iter().map(|shard| shard.blocks.len()).sum();
+        SHARDS * size_of::<Shard>() + blocks * (size_of::<[u32; BLOCK]>() + size_of::<Box<[u32; BLOCK]>>())
     }
 }
 
 impl Shard {
-    /// The places of a hash in the order in which they are tried; ends after all of them.
-    fn probe(&self, hash: u64) -> impl Iterator<Item = u32> {
-        let (after, before) = self.places.split_at(self.start(hash));
-        before.iter().chain(after).copied()
+    fn places(&self) -> usize {
+        self.blocks.len() * BLOCK
     }
 
-    fn start(&self, hash: u64) -> usize {
+    /// The places in the order in which a hash tries them; ends after all of them.
+    fn order(&self, hash: u64) -> impl Iterator<Item = usize> + use<> {
+        let places = self.places();
         // The hash's low half, scaled to the table (Lemire 2019); the top bits chose the shard.
-        let scaled = ((hash & 0xffff_ffff) * self.places.len() as u64) >> 32;
-        usize::try_from(scaled).unwrap_or(0)
+        let scaled = ((hash & 0xffff_ffff) * places as u64) >> 32;
+        let start = usize::try_from(scaled).unwrap_or(0);
+        (start..places).chain(0..start)
+    }
+
+    fn probe(&self, hash: u64) -> impl Iterator<Item = u32> {
+        self.order(hash).filter_map(|place| self.blocks.get(place / BLOCK)?.get(place % BLOCK).copied())
     }
 
     fn place(&mut self, hash: u64, number: u32) {
-        let start = self.start(hash);
-        let (after, before) = self.places.split_at_mut(start);
-        if let Some(place) = before.iter_mut().chain(after).find(|place| **place == VACANT) {
-            *place = number;
-            self.taken += 1;
+        for place in self.order(hash) {
+            let place = self.blocks.get_mut(place / BLOCK).and_then(|block| block.get_mut(place % BLOCK));
+            if let Some(place) = place.filter(|place| **place == VACANT) {
+                *place = number;
+                self.taken += 1;
+                return;
+            }
         }
     }
 
     fn grow(&mut self, hash_of: impl Fn(u32) -> u64) {
-        let len = self.places.len();
-        let larger = vec![VACANT; (len + len / 8).max(len + SMALLEST)].into();
-        let old = std::mem::replace(&mut self.places, larger);
+        let numbers = self.blocks.iter().flat_map(|block| block.iter());
+        let numbers: Vec<u32> = numbers.copied().filter(|number| *number != VACANT).collect();
+        self.blocks.iter_mut().for_each(|block| block.fill(VACANT));
+        self.grow_to(self.blocks.len() + (self.blocks.len() / 8).max(1));
         self.taken = 0;
-        for number in old.into_iter().filter(|number| *number != VACANT) {
+        for number in numbers {
             self.place(hash_of(number), number);
         }
+    }
+
+    fn grow_to(&mut self, blocks: usize) {
+        self.blocks.reserve_exact(blocks.saturating_sub(self.blocks.len()));
+        self.blocks.resize_with(blocks, || Box::new([VACANT; BLOCK]));
     }
 }
 
@@ -108,20 +145,22 @@ mod tests {
             key[..4].copy_from_slice(&i.wrapping_mul(2_654_435_761).to_le_bytes());
             key
         };
-        let keys: Vec<[u8; 32]> = (0..20_000).map(key).collect();
+        let keys: Vec<[u8; 32]> = (0..60_000).map(key).collect();
         let key_of = |number: u32| &keys[number as usize];
         let (mut index, mut model) = (Index::default(), HashMap::new());
-        for number in 0..20_000_u32 {
+        for number in 0..60_000_u32 {
             assert_eq!(index.find(key_of(number), key_of), None);
             index.insert(number, key_of);
             model.insert(*key_of(number), number);
         }
         assert_eq!(model.len(), keys.len());
-        for (key, number) in &model {
-            assert_eq!(index.find(key, key_of), Some(*number));
+        for index in [index, Index::of(60_000, key_of)] {
+            for (key, number) in &model {
+                assert_eq!(index.find(key, key_of), Some(*number));
+            }
+            assert_eq!(index.find(&[0xff; 32], key_of), None);
+            let each = (index.bytes() - SHARDS * size_of::<Shard>()) as f64 / 60_000.0;
+            assert!((4.7..10.0).contains(&each), "{each} bytes a number");
         }
-        assert_eq!(index.find(&[0xff; 32], key_of), None);
-        let each = (index.bytes() - SHARDS * size_of::<Shard>()) as f64 / 20_000.0;
-        assert!((4.7..8.0).contains(&each), "{each} bytes a number");
     }
 }

@@ -102,27 +102,21 @@ impl Ledger {
     pub fn commit(&mut self, now: Timestamp, operations: &[Operation]) -> Vec<Outcome> {
         let mut outcomes = Vec::with_capacity(operations.len());
         let Some(durable) = &mut self.durable else {
-            let values_max = self.options.values_max;
-            outcomes
-                .extend(operations.iter().map(|op| decide(&mut self.accounts, now, op, values_max, None)));
+            decide(&mut self.accounts, now, operations, &self.options, None, &mut outcomes);
             return outcomes;
         };
-        let mut rest = operations;
-        while !rest.is_empty() {
-            let (count, bytes) = fitting(rest, &self.options);
-            let (batch, after) = rest.split_at_checked(count).unwrap_or((rest, &[]));
-            let decided = durable.commit(&mut self.accounts, now, batch, bytes, &self.options);
-            match decided {
-                Ok(decided) => outcomes.extend(decided),
-                Err(closed) => {
-                    outcomes.extend(batch.iter().map(unavailable));
-                    if let Closed::Failed = closed {
-                        // Memory may hold what the disk does not: nothing is claimed from here on.
-                        self.accounts = Accounts::default();
-                    }
+        while let Some(rest) = operations.get(outcomes.len()..).filter(|rest| !rest.is_empty()) {
+            let decided = outcomes.len();
+            let frame = durable.commit(&mut self.accounts, now, rest, &self.options, &mut outcomes);
+            if let Err(closed) = frame {
+                // Those after it may build on those that were not done.
+                outcomes.truncate(decided);
+                outcomes.extend(rest.iter().map(unavailable));
+                if let Closed::Failed = closed {
+                    // Memory may hold what the disk does not: nothing is claimed from here on.
+                    self.accounts = Accounts::default();
                 }
             }
-            rest = after;
         }
         durable.go_on(&self.accounts, &self.options);
         outcomes
@@ -236,21 +230,19 @@ impl Durable {
         }
     }
 
-    /// One batch: room first, then the decisions, then the disk.
+    /// One batch of as many operations as a frame takes: room first, then the decisions, then the disk.
     fn commit(
         &mut self,
         accounts: &mut Accounts,
         now: Timestamp,
-        batch: &[Operation],
-        bytes: u64,
+        operations: &[Operation],
         options: &Options,
-    ) -> Result<Vec<Outcome>, Closed> {
-        let room = self.journal.reserve(bytes);
+        outcomes: &mut Vec<Outcome>,
+    ) -> Result<(), Closed> {
+        let room = self.journal.reserve(bytes_max(operations, options));
         self.full = matches!(room, Err(Closed::Full));
         room?;
-        let values_max = options.values_max;
-        let mut decide = |op| decide(accounts, now, op, values_max, Some(self.journal.records()));
-        let outcomes = batch.iter().map(&mut decide).collect();
+        decide(accounts, now, operations, options, Some(self.journal.records()), outcomes);
         let before = self.journal.at();
         self.journal.append(now)?;
         let after = self.journal.at();
@@ -258,7 +250,7 @@ impl Durable {
             self.since = self.since.saturating_add(after.offset - before.offset);
             self.time = now;
         }
-        Ok(outcomes)
+        Ok(())
     }
 
     /// A checkpoint's next slice, or a new one where one is due. A failure leaves the older one in force, and is tried again later.
@@ -292,16 +284,20 @@ impl Durable {
         // What cannot be listed now is deleted with the next one.
         let segments = Names::read(&*self.disk).map_or(Vec::new(), |names| names.segments);
         let obsolete = obsolete(&marks, &segments, self.time, options.history);
-        self.checkpoints.retain(|mark| !obsolete.contains(&mark.name()));
+        self.checkpoints.retain(|mark| !obsolete.names.contains(&mark.name()));
         self.work = Some(draft.publish(Arc::clone(&self.disk), obsolete));
         self.publishing = true;
     }
 }
 
-/// How many operations go into one frame, and how many bytes of records they are at most.
-fn fitting(operations: &[Operation], options: &Options) -> (usize, u64) {
-    let (mut count, mut bytes) = (0, 0);
+/// The most bytes of records that operations come to in one frame.
+fn bytes_max(operations: &[Operation], options: &Options) -> u64 {
+    let mut bytes = 0;
     for operation in operations {
+        // It takes no further record from here on.
+        if bytes >= options.frame_bytes {
+            break;
+        }
         bytes += match operation {
             Operation::Open(_) => 2 * FIXED_BYTES_MAX,
             // More than `values_max` are refused, and take no room.
@@ -310,12 +306,9 @@ fn fitting(operations: &[Operation], options: &Options) -> (usize, u64) {
             }
             Operation::End(_) => FIXED_BYTES_MAX,
         };
-        count += 1;
-        if bytes >= options.frame_bytes {
-            break;
-        }
     }
-    (count, bytes as u64)
+    // Where they come to less than that, one more may follow, and it the longest.
+    if bytes >= options.frame_bytes { options.frame_bytes_max() } else { bytes as u64 }
 }
 
 fn unavailable(operation: &Operation) -> Outcome {

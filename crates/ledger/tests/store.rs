@@ -1,4 +1,6 @@
 //! A ledger in a folder: it comes back as it was, and says so where it was changed.
+//!
+//! Long because each way in which a folder can be changed is a test over the same few helpers.
 
 #![allow(
     clippy::unwrap_used,
@@ -310,6 +312,65 @@ fn a_damaged_checkpoint_gives_way_to_the_one_before_and_to_the_journal() {
 }
 
 #[test]
+fn a_file_filled_ahead_is_kept_while_another_is_made() {
+    const ZEROS: u64 = 1 << 20;
+    let place = Place::new();
+    let disk = place.disk();
+    disk.prepare("spare", ZEROS);
+    disk.create("checkpoint.new", 0).unwrap();
+    let spare = place.0.join("spare");
+    while fs::metadata(&spare).map_or(0, |file| file.len()) < ZEROS {
+        std::thread::yield_now();
+    }
+    // Whoever makes it anew gives it its name again.
+    fs::remove_file(&spare).unwrap();
+    assert_eq!(disk.create("spare", ZEROS).unwrap().len().unwrap(), ZEROS);
+    assert!(!spare.exists());
+}
+
+#[test]
+fn a_damaged_header_before_the_newest_checkpoint_is_named_with_its_last_batch() {
+    let place = Place::new();
+    let (mut ledger, _) = place.open().unwrap();
+    fill(&mut ledger, 100);
+    ledger.checkpoint();
+    settle(&mut ledger);
+    drop(ledger);
+    let segments = place.names("journal-");
+    let [.., before, last] = &segments[..] else { panic!("{segments:?}") };
+    let first = u64::from_le_bytes(fs::read(last).unwrap()[48..56].try_into().unwrap());
+    let mut bytes = fs::read(before).unwrap();
+    bytes[50] ^= 1;
+    fs::write(before, bytes).unwrap();
+    let Err(StoreError::Damaged(damage)) = place.open() else { panic!("it opens") };
+    assert_eq!((damage.file.as_str(), damage.offset), (before.file_name().unwrap().to_str().unwrap(), 0));
+    assert_eq!(damage.batch, first - 1);
+}
+
+#[test]
+fn a_checkpoint_that_rotted_is_no_beginning_and_deletes_nothing() {
+    let options = Options { history: Some(Duration::ZERO), ..OPTIONS };
+    let place = Place::new();
+    let (mut ledger, _) = place.open_with(options).unwrap();
+    fill(&mut ledger, 100);
+    drop(ledger);
+    // Its head says that replay begins in a segment far ahead.
+    let newest = place.names("checkpoint-").pop().unwrap();
+    let mut bytes = fs::read(&newest).unwrap();
+    bytes[35] ^= 0x10;
+    fs::write(&newest, bytes).unwrap();
+    let (mut ledger, opened) = place.open_with(options).unwrap();
+    assert_eq!(opened.notes.len(), 1);
+    ledger.commit(time(1_000), &[Operation::Open(identity(3))]);
+    ledger.checkpoint();
+    settle(&mut ledger);
+    let expected = picture(&ledger);
+    drop(ledger);
+    let (ledger, _) = place.open_with(options).unwrap();
+    assert_eq!(picture(&ledger), expected);
+}
+
+#[test]
 fn history_is_dropped_by_its_age_and_totals_stay() {
     let place = Place::new();
     let options = Options { history: Some(Duration::from_secs(20)), ..OPTIONS };
@@ -432,6 +493,28 @@ fn a_backup_is_a_ledger_and_a_restore_gives_no_session_number_twice() {
     let (mut restored, _) = copy.open().unwrap();
     assert_eq!(open(&mut restored, identity(5)).session.get(), before.get() + (1 << 32) + 2);
     audit::verify(&copy.look(), &[], &mut |_, _| {}).unwrap();
+}
+
+#[test]
+fn a_folder_takes_the_place_of_an_empty_one_and_stays_locked() {
+    let (place, beside) = (Place::new(), Place::new());
+    fill(&mut beside.open().unwrap().0, 3);
+    let empty = Folder::lock(&place.0).unwrap().unwrap();
+    let full = Folder::lock(&beside.0).unwrap().unwrap();
+    assert_eq!((empty.is_empty().unwrap(), full.is_empty().unwrap()), (true, false));
+    full.replace(&empty).unwrap();
+    assert!(!beside.0.exists());
+    assert!(Folder::lock(&place.0).unwrap().is_none(), "the lock that was held is the one that stands there");
+    drop(empty);
+    assert!(!place.open().unwrap().1.is_new);
+
+    // Into one that is not empty any more it does not go.
+    let other = Place::new();
+    let full = Folder::lock(&place.0).unwrap().unwrap();
+    let taken = Folder::lock(&other.0).unwrap().unwrap();
+    fs::write(other.0.join("file"), "").unwrap();
+    assert!(full.replace(&taken).is_err());
+    assert!(other.0.join("file").exists() && !place.names("journal-").is_empty());
 }
 
 #[test]
@@ -583,4 +666,22 @@ fn after_a_failed_sync_nothing_is_written_and_nothing_claimed_by_this_process() 
     // Whether the second was written is the disk's to say; the first was acknowledged.
     let standing = place.open().unwrap().0.standing(&identity(1)).unwrap();
     assert!([(1, 42), (2, 92)].contains(&(standing.last_seq.get(), standing.sum.get())), "{standing:?}");
+}
+
+#[test]
+fn what_may_not_be_durable_is_neither_stated_nor_copied() {
+    let place = Place::new();
+    fill(&mut place.open().unwrap().0, 3);
+    let mood = Arc::new(Mood::default());
+    let disk = Moody { folder: place.look(), mood: Arc::clone(&mood) };
+    assert!(View::read(&disk).unwrap().statement(&identity(1)).is_some());
+    mood.sync_fails.store(true, Ordering::Relaxed);
+    assert!(matches!(View::read(&disk), Err(StoreError::Disk { .. })));
+    assert!(matches!(
+        audit::statement_at(&disk, &identity(1), Sequence::new(1)),
+        Err(StoreError::Disk { .. })
+    ));
+    let copy = Place::new();
+    assert!(matches!(audit::backup(&disk, &*copy.disk(), &mut |_, _| {}), Err(StoreError::Disk { .. })));
+    assert!(copy.names("journal-").is_empty());
 }

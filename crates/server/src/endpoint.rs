@@ -1,5 +1,7 @@
 //! Many sessions, one ledger queue. No I/O, no clock, no randomness of its own.
 //!
+//! Long because it is the one place where sessions and the ledger meet, and what each says to the other is read together.
+//!
 //! Whoever drives an endpoint hands every call's consequences on: [`Endpoint::poll_work`], [`Endpoint::poll_claim`],
 //! [`Endpoint::poll_request`], [`Endpoint::poll_wake`] and [`Endpoint::poll_notice`], each until it gives `None`.
 
@@ -567,9 +569,9 @@ impl Endpoint {
                 NoticeEvent::Received { first: amount, count: 1 }
             }
             classic::Event::TokenShared => {
-                // In the order in which the ledger hears of them, which takes no number below one that it had: another connection may have come later and be here first.
+                // In the order in which sessions open, not in that of their connections: numbers only ascend.
                 let number = self.classic_next;
-                self.classic_next += 1;
+                self.classic_next = number.saturating_add(1);
                 let connection = self.connection_mut(id)?;
                 connection.account = Some(AccountNumber::Classic(number));
                 // The only session of its account.

@@ -93,7 +93,7 @@ pub(crate) struct RunArgs {
     /// Open loop: how arrivals are spaced
     #[arg(long, value_enum, default_value = "constant", requires = "rate")]
     pub(crate) arrivals: ArrivalsName,
-    /// constant:N, uniform:A..B, zipf:N[:S], or file:PATH with one integer a line
+    /// constant:N, uniform:A..B, zipf:N or zipf:N:S, or file:PATH with one integer a line
     #[arg(long, value_name = "WHAT", default_value = "uniform:0..1000000", allow_hyphen_values = true)]
     pub(crate) values_from: String,
     /// A line every interval, and a lost session is tried again for an hour instead of 30 s

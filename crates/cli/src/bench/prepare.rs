@@ -9,7 +9,6 @@ use ddes_client::Signer;
 use ddes_client::outbox::Outbox;
 use ddes_load::{Pace, Plan, Until, Values};
 use ddes_wire::v2::{Scope, Welcome};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::bench::args::RunArgs;
 use crate::connect::RANGE;
@@ -152,24 +151,12 @@ fn address(args: &RunArgs) -> Result<SocketAddr, Failure> {
     Err(failed(last.unwrap_or_else(|| std::io::Error::other("the name has no address"))))
 }
 
-/// One descriptor a session; the soft limit is raised as far as that needs, and as it may be.
+/// One descriptor a session.
 fn descriptors(sessions: u32) -> Result<(), Failure> {
     let needed = u64::from(sessions) + DESCRIPTORS_SPARE;
-    let limit = getrlimit(Resource::Nofile);
-    let allows = |limit: Option<u64>| limit.is_none_or(|limit| limit >= needed);
-    if allows(limit.current) {
-        return Ok(());
-    }
-    let raised = Rlimit { current: Some(needed), maximum: limit.maximum };
-    if allows(limit.maximum) && setrlimit(Resource::Nofile, raised).is_ok() {
-        return Ok(());
-    }
-    Err(Failure::new(
-        Code::Usage,
-        format!(
-            "{sessions} sessions need {needed} open files, and this user may have {} at most",
-            limit.maximum.unwrap_or(0)
-        ),
-    )
-    .next("fewer --sessions, or a higher limit (ulimit -Hn)"))
+    crate::limits::open_files(needed).map_err(|most| {
+        let what =
+            format!("{sessions} sessions need {needed} open files, and this user may have {most} at most");
+        Failure::new(Code::Usage, what).next("fewer --sessions, or a higher limit (ulimit -Hn)")
+    })
 }

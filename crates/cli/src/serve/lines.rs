@@ -15,6 +15,7 @@ use ddes_wire::{ClientId, Total};
 
 use crate::args::ServeArgs;
 use crate::home::Home;
+use crate::ledger::with_totals;
 use crate::screen::{Line, number};
 
 pub(super) fn starting() -> Line {
@@ -116,14 +117,7 @@ pub(super) fn totals(sessions: usize, totals: &Totals) -> Line {
     if let (Some((min, max)), Some(mean)) = (totals.extremes(), totals.mean()) {
         text.push_str(&format!(", mean {mean}, least {min}, greatest {max}"));
     }
-    Line::new("totals", text)
-        .with("sessions", sessions)
-        .with("accounts", totals.accounts)
-        .with("count", number(&totals.count))
-        .with("sum", number(&totals.sum))
-        .with("mean", totals.mean())
-        .with("min", totals.extremes().map(|(min, _)| min.to_string()))
-        .with("max", totals.extremes().map(|(_, max)| max.to_string()))
+    with_totals(Line::new("totals", text).with("sessions", sessions), totals)
 }
 
 pub(super) fn ledger(path: &Path, totals: &Totals, opened: &Opened) -> Line {

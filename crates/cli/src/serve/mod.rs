@@ -1,11 +1,10 @@
 //! `ddes serve`.
 
-pub(crate) mod books;
+mod books;
 mod console;
 mod lines;
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -18,11 +17,11 @@ use ddes_server::{Access, Options, Report, Server};
 use ddes_session::{classic, v2};
 use ddes_wire::v2::Suite;
 use tokio::sync::{mpsc, oneshot};
-use zeroize::Zeroizing;
 
 use crate::args::{GroupName, ServeArgs, SuiteName};
 use crate::failure::{Code, Failure};
 use crate::home::Home;
+use crate::keys;
 use crate::prompt::Prompt;
 use crate::screen::{self, Screen};
 use console::Console;
@@ -33,6 +32,9 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// Notices that wait to be shown. More are dropped and counted: a console that is held (Ctrl-S)
 /// must not hold the server.
 const NOTICES_MAX: usize = 4096;
+
+/// Open files beside connections: the ledger's, the console's, refusals.
+const OTHER_FILES: u64 = 128;
 
 /// Values that wait for the ledger, 16 bytes each; beyond them nothing is read.
 const QUEUED_VALUES_MAX: usize = 1 << 20;
@@ -45,7 +47,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
         screen::warn_of_any();
     }
     let home = Home::find(&args.home)?;
-    let (key, key_is_new) = home.key_or_new(&home.server_key(), "ddes server", encrypted)?;
+    let (key, key_is_new) = home.key_or_new(&home.server_key(), "ddes server", keys::no_passphrase)?;
     let fingerprint = key.public().fingerprint();
     let suites: Vec<SuiteName> =
         if args.suite.is_empty() { SuiteName::DEFAULT.into() } else { args.suite.clone() };
@@ -55,6 +57,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     }
     let access = if args.allow_any { Access::Any } else { Access::Listed(home.lists()) };
     let (ledger, about_ledger) = books::open(args, &home)?;
+    warn_of_open_files(args);
     let server = Server::bind(options(args, key, suites, access), ledger)
         .map_err(|error| cannot_listen(args, &error))?;
     let address = server.local_addr().map_err(|error| cannot_listen(args, &error))?;
@@ -106,10 +109,17 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     }
 }
 
-fn encrypted(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    Err(Failure::new(Code::Identity, format!("the server's key {} has a passphrase", path.display()))
-        .cause("a server starts without anybody to ask")
-        .next(format!("ssh-keygen -p -N '' -f {}", path.display())))
+/// More connections than open files are refused by the system, late and without a word to the client.
+fn warn_of_open_files(args: &ServeArgs) {
+    let needed = u64::from(args.max_connections) + OTHER_FILES;
+    if let Err(most) = crate::limits::open_files(needed)
+        && !args.output.quiet
+    {
+        eprintln!(
+            "Warning: {} connections need {needed} open files, and this user may have {most} (ulimit -Hn).",
+            args.max_connections
+        );
+    }
 }
 
 fn options(args: &ServeArgs, key: SigningKey, suites: Vec<Suite>, access: Access) -> Options {

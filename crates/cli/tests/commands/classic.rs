@@ -69,6 +69,27 @@ fn three_clients_at_once_keep_three_sums_on_either_server() {
 }
 
 #[test]
+fn sessions_may_open_in_another_order_than_their_connections() {
+    let server = serve(&[]);
+    // A client that is connected first and goes on last.
+    let first = std::net::TcpStream::connect(&server.address).unwrap();
+    assert_eq!(send(&server, &["7"]).1, "7\n");
+    let door = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = door.local_addr().unwrap().to_string();
+    let relay = std::thread::spawn(move || {
+        let client = door.accept().unwrap().0;
+        let (mut up, mut down) = (first.try_clone().unwrap(), client.try_clone().unwrap());
+        let upwards = std::thread::spawn(move || std::io::copy(&mut &client, &mut up));
+        // However either of them ends.
+        drop(std::io::copy(&mut &first, &mut down));
+        drop((down.shutdown(std::net::Shutdown::Both), upwards.join()));
+    });
+    let (code, sums, error) = output(ddes(&["send", "--classic", "-q", "--server", &address, "42", "50"]));
+    assert_eq!((code, sums.as_str()), (0, "42\n92\n"), "{error}");
+    relay.join().unwrap();
+}
+
+#[test]
 fn a_file_and_a_pipe_are_summed_up_in_one_line() {
     let server = serve(&[]);
     let mut command = ddes(&["send", "--classic", "-q", "--server", &server.address, "-"]);

@@ -13,6 +13,7 @@
 mod bench;
 mod classic;
 mod exactly_once;
+mod ledger;
 mod secure;
 
 use std::io::{BufRead, BufReader};

@@ -121,7 +121,7 @@ impl Checkpoint {
             match part {
                 Some(Part::Slice { batch, identities }) => {
                     for (key, packed) in identities {
-                        accounts.push(key, packed);
+                        accounts.restore(key, packed);
                     }
                     slices.ends.push((accounts.identities(), batch));
                 }
@@ -152,7 +152,9 @@ pub(crate) struct Reader {
     at: u64,
     piece: Vec<u8>,
     used: usize,
+    /// Of all before the piece, and of so many bytes of it.
     hash: Sha256,
+    hashed: usize,
     pub(crate) ledger: [u8; 16],
     pub(crate) mark: Mark,
     raises: u32,
@@ -170,13 +172,14 @@ impl Reader {
         let start = Start { segment: 0, offset: 0, batch: 0, chain: Chain([0; 32]) };
         let mark = Mark { start, time: Timestamp::default() };
         let (piece, hash) = (Vec::new(), Sha256::new());
-        let mut reader = Self { file, len, at: 0, piece, used: 0, hash, ledger: [0; 16], mark, raises: 0 };
+        let mut reader =
+            Self { file, len, at: 0, piece, used: 0, hash, hashed: 0, ledger: [0; 16], mark, raises: 0 };
         let is_head = reader.head().map_err(&failed)?.is_some();
         Ok(Some(reader).filter(|reader| is_head && reader.mark.start.batch == batch))
     }
 
     fn head(&mut self) -> io::Result<Option<()>> {
-        let Some(head) = self.hashed::<HEAD_BYTES>()? else { return Ok(None) };
+        let Some(head) = self.take::<HEAD_BYTES>()? else { return Ok(None) };
         let mut parse = || {
             let rest = head.strip_prefix(MAGIC)?;
             let (version, rest) = rest.split_first_chunk()?;
@@ -196,7 +199,7 @@ impl Reader {
 
     /// The next part; `None` if the file is not what was written.
     pub(crate) fn next(&mut self) -> io::Result<Option<Part>> {
-        let Some([tag]) = self.hashed()? else { return Ok(None) };
+        let Some([tag]) = self.take()? else { return Ok(None) };
         let Some(batch) = self.u64()? else { return Ok(None) };
         match tag {
             SLICE => self.slice(batch),
@@ -206,10 +209,10 @@ impl Reader {
     }
 
     fn slice(&mut self, batch: Batch) -> io::Result<Option<Part>> {
-        let Some(count) = self.hashed()?.map(u32::from_le_bytes) else { return Ok(None) };
+        let Some(count) = self.take()?.map(u32::from_le_bytes) else { return Ok(None) };
         let mut identities = Vec::new();
         for _ in 0..count {
-            let Some(record) = self.hashed::<RECORD_BYTES>()? else { return Ok(None) };
+            let Some(record) = self.take::<RECORD_BYTES>()? else { return Ok(None) };
             let Some((key, packed)) = record.split_first_chunk() else { return Ok(None) };
             let Some(packed) = packed.first_chunk() else { return Ok(None) };
             identities.push((*key, Packed(*packed)));
@@ -218,16 +221,17 @@ impl Reader {
     }
 
     fn rest(&mut self, batch: Batch) -> io::Result<Option<Part>> {
-        let Some(chain) = self.hashed()?.map(Chain) else { return Ok(None) };
+        let Some(chain) = self.take()?.map(Chain) else { return Ok(None) };
         let Some(classic_next) = self.u64()? else { return Ok(None) };
-        let Some(count) = self.hashed()?.map(u32::from_le_bytes) else { return Ok(None) };
+        let Some(count) = self.take()?.map(u32::from_le_bytes) else { return Ok(None) };
         let mut classic = BTreeMap::new();
         for _ in 0..count {
             let Some(number) = self.u64()? else { return Ok(None) };
-            let Some(packed) = self.hashed()? else { return Ok(None) };
+            let Some(packed) = self.take()? else { return Ok(None) };
             classic.insert(number, Packed(packed).unpack(true));
         }
-        let Some(ended) = self.hashed()?.as_ref().and_then(Totals::decode) else { return Ok(None) };
+        let Some(ended) = self.take()?.as_ref().and_then(Totals::decode) else { return Ok(None) };
+        self.hash_used();
         let digest = self.hash.clone().finalize().into();
         let is_whole = self.take()? == Some(digest) && self.at == self.len && self.used == self.piece.len();
         let rest = Rest { batch, chain, classic_next, classic, ended, digest };
@@ -235,13 +239,12 @@ impl Reader {
     }
 
     fn u64(&mut self) -> io::Result<Option<u64>> {
-        Ok(self.hashed()?.map(u64::from_le_bytes))
+        Ok(self.take()?.map(u64::from_le_bytes))
     }
 
-    fn hashed<const N: usize>(&mut self) -> io::Result<Option<[u8; N]>> {
-        let bytes = self.take()?;
-        bytes.iter().for_each(|bytes| self.hash.update(bytes));
-        Ok(bytes)
+    fn hash_used(&mut self) {
+        self.hash.update(self.piece.get(self.hashed..self.used).unwrap_or(&[]));
+        self.hashed = self.used;
     }
 
     /// The next bytes; `None` at the end of the file.
@@ -254,9 +257,10 @@ impl Reader {
                 if count == 0 {
                     return Ok(None);
                 }
+                self.hash_used();
                 self.piece.resize(count, 0);
                 self.file.read_at(self.at, &mut self.piece)?;
-                (self.at, self.used) = (self.at + count as u64, 0);
+                (self.at, self.used, self.hashed) = (self.at + count as u64, 0, 0);
             }
             let ready = self.piece.get(self.used..).unwrap_or(&[]);
             let count = ready.len().min(N - filled);
@@ -353,7 +357,7 @@ impl Draft {
     }
 
     /// Its file is written: what is left to do, on any thread. `obsolete` are the files that nobody needs once it is durable.
-    pub(crate) fn publish(self, disk: Arc<dyn Disk>, obsolete: Vec<String>) -> Work {
+    pub(crate) fn publish(self, disk: Arc<dyn Disk>, obsolete: Obsolete) -> Work {
         Work { disk, file: self.file, mark: self.mark, obsolete }
     }
 
@@ -381,6 +385,14 @@ impl Mark {
     }
 }
 
+/// Files to delete.
+#[derive(Debug, Default)]
+pub(crate) struct Obsolete {
+    pub(crate) names: Vec<String>,
+    /// The checkpoint that the journal begins at without them.
+    base: Option<Batch>,
+}
+
 /// Files that nobody needs once the last of `marks` is durable. Without `history` all segments are kept, and the newest two checkpoints. With it the journal begins
 /// at a checkpoint of that age (the newest is none to begin at: the one before it is there in case it rots), and an eighth of that time lies between any two checkpoints.
 pub(crate) fn obsolete(
@@ -388,11 +400,12 @@ pub(crate) fn obsolete(
     segments: &[u64],
     now: Timestamp,
     history: Option<Duration>,
-) -> Vec<String> {
-    let Some((_, older)) = marks.split_last() else { return Vec::new() };
-    let Some((before, older)) = older.split_last() else { return Vec::new() };
+) -> Obsolete {
+    let Some((_, older)) = marks.split_last() else { return Obsolete::default() };
+    let Some((before, older)) = older.split_last() else { return Obsolete::default() };
     let Some(history) = history else {
-        return older.iter().map(|mark| name(mark.start.batch)).collect();
+        let names = older.iter().map(|mark| name(mark.start.batch)).collect();
+        return Obsolete { names, base: None };
     };
     let micros = u64::try_from(history.as_micros()).unwrap_or(u64::MAX);
     let is_old = |mark: &&Mark| mark.time.0.saturating_add(micros) <= now.0;
@@ -411,7 +424,7 @@ pub(crate) fn obsolete(
     }
     let first = base.map_or(0, |base| base.start.segment);
     names.extend(segments.iter().filter(|number| **number < first).map(|number| segment::name(*number)));
-    names
+    Obsolete { names, base: base.map(|base| base.start.batch) }
 }
 
 /// Makes a written checkpoint durable: takes as long as the disk takes, so on another thread.
@@ -420,7 +433,7 @@ pub struct Work {
     disk: Arc<dyn Disk>,
     file: Box<dyn DiskFile>,
     mark: Mark,
-    obsolete: Vec<String>,
+    obsolete: Obsolete,
 }
 
 /// The result of [`Work`].
@@ -436,7 +449,12 @@ impl Work {
         let publish = || {
             self.file.sync()?;
             self.disk.publish(NEW, &name(self.mark.start.batch))?;
-            self.obsolete.iter().try_for_each(|name| self.disk.remove(name))
+            // One that has rotted is no beginning, and may name any place as its own.
+            let base = self.obsolete.base.map(|base| Checkpoint::read(&*self.disk, base));
+            if base.is_some_and(|base| !matches!(base, Ok(Some(_)))) {
+                return Ok(());
+            }
+            self.obsolete.names.iter().try_for_each(|name| self.disk.remove(name))
         };
         Done { outcome: publish(), mark: self.mark }
     }

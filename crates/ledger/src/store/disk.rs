@@ -63,7 +63,12 @@ const LOCK: &str = "lock";
 impl Folder {
     /// Takes a folder for writing, made if it is not there; `None` if another process has it.
     pub fn lock(path: &Path) -> io::Result<Option<Self>> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        if !path.try_exists()? {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+            // The folder's own name, or all in it could vanish with the power.
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+        }
         let lock = options().create(true).truncate(false).open(path.join(LOCK))?;
         match lock.try_lock() {
             Ok(()) => Ok(Some(Self { path: path.to_owned(), ahead: Mutex::new(None), _lock: Some(lock) })),
@@ -82,18 +87,34 @@ impl Folder {
         &self.path
     }
 
+    /// Whether it holds nothing but its lock.
+    pub fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.list()?.iter().all(|name| name == LOCK))
+    }
+
+    /// Puts this folder in the place of `empty`, in one step and for good; both are locked and in one file system. An error leaves `empty` without its lock file.
+    pub fn replace(self, empty: &Self) -> io::Result<()> {
+        // The lock that is held comes along: whoever has opened its file meanwhile waits for the right one.
+        fs::rename(empty.path.join(LOCK), self.path.join(LOCK))?;
+        self.sync()?;
+        fs::rename(&self.path, &empty.path)?;
+        let parent = empty.path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+    }
+
     fn sync(&self) -> io::Result<()> {
         File::open(&self.path)?.sync_all()
     }
 
-    /// The file begun by [`Disk::prepare`], if it is this one.
+    /// The file begun by [`Disk::prepare`], if it is this one. Another one is left to be filled: whoever makes a small file does not wait for a large one.
     fn take_ahead(&self, name: &str, zeros: u64) -> Option<io::Result<File>> {
-        let ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        let ahead = ahead.take_if(|ahead| ahead.name == name)?;
         let made = ahead
             .thread
             .join()
             .unwrap_or_else(|_| Err(io::Error::other("the thread that fills files failed")));
-        (ahead.name == name && ahead.zeros == zeros).then_some(made)
+        (ahead.zeros == zeros).then_some(made)
     }
 }
 

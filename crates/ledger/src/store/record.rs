@@ -62,16 +62,16 @@ pub(crate) fn put_account(bytes: &mut Vec<u8>, id: &AccountId) {
             bytes.extend_from_slice(key);
         }
         AccountId::Classic(number) => {
-            bytes.push(CLASSIC_ACCOUNT);
-            put(bytes, (*number).into());
+            Writer::write(bytes, CLASSIC_ACCOUNT, 0, |record| record.put((*number).into()));
         }
     }
 }
 
 pub(crate) fn put_open(bytes: &mut Vec<u8>, account: AccountNumber, session: SessionNumber) {
-    bytes.push(OPEN);
-    put(bytes, number(account));
-    put(bytes, session.get().into());
+    Writer::write(bytes, OPEN, 0, |record| {
+        record.put(number(account));
+        record.put(session.get().into());
+    });
 }
 
 pub(crate) fn put_add(
@@ -82,24 +82,77 @@ pub(crate) fn put_add(
     amounts: &[Amount],
     sum: Total,
 ) {
-    bytes.push(ADD);
-    put(bytes, number(account));
-    put(bytes, session.get().into());
-    put(bytes, first_seq.get().into());
-    put(bytes, amounts.len() as u128);
-    for amount in amounts {
-        put(bytes, zigzag(amount.get()));
-    }
-    put(bytes, zigzag(sum.get()));
+    Writer::write(bytes, ADD, amounts.len(), |record| {
+        record.put(number(account));
+        record.put(session.get().into());
+        record.put(first_seq.get().into());
+        record.put(amounts.len() as u128);
+        for amount in amounts {
+            record.put(zigzag(amount.get()));
+        }
+        record.put(zigzag(sum.get()));
+    });
 }
 
 pub(crate) fn put_end(bytes: &mut Vec<u8>, account: AccountNumber) {
-    bytes.push(END);
-    put(bytes, number(account));
+    Writer::write(bytes, END, 0, |record| record.put(number(account)));
 }
 
 pub(crate) fn put_raise(bytes: &mut Vec<u8>) {
     bytes.push(RAISE);
+}
+
+/// A record in the making, in room for the longest.
+struct Writer<'a> {
+    room: &'a mut [u8],
+    at: usize,
+}
+
+impl Writer<'_> {
+    fn write(bytes: &mut Vec<u8>, kind: u8, values: usize, fill: impl FnOnce(&mut Writer<'_>)) {
+        let start = bytes.len();
+        bytes.push(kind);
+        bytes.resize(start + FIXED_BYTES_MAX + values * VALUE_BYTES_MAX, 0);
+        let mut writer = Writer { room: bytes.get_mut(start..).unwrap_or(&mut []), at: 1 };
+        fill(&mut writer);
+        let end = start + writer.at;
+        bytes.truncate(end);
+    }
+
+    /// LEB128: seven bits a byte, low ones first, the top bit set on all but the last.
+    #[inline]
+    fn put(&mut self, number: u128) {
+        if let (0..0x80, Some(byte)) = (number, self.room.get_mut(self.at)) {
+            *byte = number.to_le_bytes()[0];
+            self.at += 1;
+            return;
+        }
+        // Most are short: eight bytes at once, of which `count` stand.
+        if let Some(short) = u64::try_from(number).ok().filter(|short| *short < 1 << 56) {
+            let count = (70 - (short | 1).leading_zeros() as usize) / 7;
+            let more = MORE & !(u64::MAX << (8 * (count - 1)));
+            if let Some(room) = self.room.get_mut(self.at..self.at + 8) {
+                room.copy_from_slice(&(spread(short) | more).to_le_bytes());
+                self.at += count;
+                return;
+            }
+        }
+        self.put_long(number);
+    }
+
+    fn put_long(&mut self, mut number: u128) {
+        loop {
+            let more = if number >= 0x80 { 0x80 } else { 0 };
+            if let Some(byte) = self.room.get_mut(self.at) {
+                *byte = number.to_le_bytes()[0] & 0x7f | more;
+            }
+            self.at += 1;
+            number >>= 7;
+            if more == 0 {
+                return;
+            }
+        }
+    }
 }
 
 /// Takes the first record off `bytes`; `None` if it is none. Holds for any bytes: a checksum can be right by chance or by intent.
@@ -157,30 +210,56 @@ fn unzigzag(number: u128) -> i128 {
     (number >> 1).cast_signed() ^ -(number & 1).cast_signed()
 }
 
-/// LEB128: seven bits a byte, low ones first, the top bit set on all but the last.
-fn put(bytes: &mut Vec<u8>, number: u128) {
-    let mut number = number;
-    // Most numbers fit, and 128-bit shifts are slow.
-    if let Ok(mut short) = u64::try_from(number) {
-        while short >= 0x80 {
-            bytes.push(short.to_le_bytes()[0] | 0x80);
-            short >>= 7;
-        }
-        return bytes.push(short.to_le_bytes()[0]);
-    }
-    while number >= 0x80 {
-        bytes.push(number.to_le_bytes()[0] | 0x80);
-        number >>= 7;
-    }
-    bytes.push(number.to_le_bytes()[0]);
+/// In each of eight bytes the bit that says that another one follows.
+const MORE: u64 = 0x8080_8080_8080_8080;
+
+/// 56 bits, seven to a byte: halves are parted, then quarters, then eighths.
+fn spread(bits: u64) -> u64 {
+    let bits = (bits & 0x00ff_ffff_f000_0000) << 4 | bits & 0x0fff_ffff;
+    let bits = (bits & 0x0fff_c000_0fff_c000) << 2 | bits & 0x3fff_0000_3fff;
+    (bits & 0x3f80_3f80_3f80_3f80) << 1 | bits & 0x007f_007f_007f_007f
+}
+
+/// Undoes [`spread`].
+fn gather(word: u64) -> u64 {
+    let bits = (word & 0x7f00_7f00_7f00_7f00) >> 1 | word & 0x007f_007f_007f_007f;
+    let bits = (bits & 0x3fff_0000_3fff_0000) >> 2 | bits & 0x3fff_0000_3fff;
+    (bits & 0x0fff_ffff_0000_0000) >> 4 | bits & 0x0fff_ffff
 }
 
 fn take_u64(bytes: &mut &[u8]) -> Option<u64> {
-    u64::try_from(take_u128(bytes)?).ok()
+    match take_short(bytes) {
+        Some(short) => Some(short),
+        None => u64::try_from(take_long(bytes)?).ok(),
+    }
 }
 
 /// The shortest encoding only.
 fn take_u128(bytes: &mut &[u8]) -> Option<u128> {
+    take_short(bytes).map(u128::from).or_else(|| take_long(bytes))
+}
+
+/// A number of at most eight bytes, where eight can be looked at; `None` says nothing.
+fn take_short(bytes: &mut &[u8]) -> Option<u64> {
+    let (&first, after) = bytes.split_first()?;
+    if first < 0x80 {
+        *bytes = after;
+        return Some(first.into());
+    }
+    let word = u64::from_le_bytes(*bytes.first_chunk()?);
+    let ends = !word & MORE;
+    // All bits up to that of the first byte that none follows; none, if all eight go on.
+    let low = ends ^ ends.wrapping_sub(1);
+    let count = low.count_ones() as usize / 8;
+    let top = word & low & !(low >> 8);
+    if ends == 0 || top == 0 {
+        return None;
+    }
+    *bytes = bytes.get(count..)?;
+    Some(gather(word & low))
+}
+
+fn take_long(bytes: &mut &[u8]) -> Option<u128> {
     let mut number = 0_u128;
     for (i, byte) in bytes.iter().enumerate().take(NUMBER_BYTES_MAX) {
         let bits = u128::from(byte & 0x7f);
@@ -215,15 +294,38 @@ mod tests {
         bytes
     }
 
+    fn leb(number: u128) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        Writer::write(&mut bytes, 0, 0, |record| record.put(number));
+        bytes.split_off(1)
+    }
+
     #[test]
     fn known_encodings_are_as_dwarf_has_them() {
         // DWARF 5, appendix C, figure C.1; zigzag as Protocol Buffers define it.
         for (number, expected) in
             [(2_u128, &[2][..]), (127, &[127]), (128, &[0x80, 1]), (12_857, &[0x80 | 57, 100])]
         {
-            let mut bytes = Vec::new();
-            put(&mut bytes, number);
-            assert_eq!(bytes, expected);
+            assert_eq!(leb(number), expected);
+        }
+        // Each length, with another number behind it and without.
+        for bits in 0..128 {
+            for number in [1_u128 << bits, (1 << bits) - 1, u128::MAX >> bits] {
+                let mut bytes = leb(number);
+                assert_eq!(bytes.len(), (128 - (number | 1).leading_zeros()).div_ceil(7) as usize);
+                let mut longer = bytes.clone();
+                longer.extend([0xff; 8]);
+                for (mut rest, left) in [(&bytes[..], 0), (&longer, 8)] {
+                    assert_eq!(take_u128(&mut rest), Some(number));
+                    assert_eq!(rest.len(), left);
+                }
+                // The same number in a byte more is another text.
+                *bytes.last_mut().unwrap() |= 0x80;
+                bytes.push(0);
+                assert_eq!(take_u128(&mut &bytes[..]), None);
+                bytes.extend([0; 8]);
+                assert_eq!(take_u128(&mut &bytes[..]), None);
+            }
         }
         assert_eq!([0, -1, 1, -2, i128::MAX, i128::MIN].map(zigzag), [0, 1, 2, 3, u128::MAX - 1, u128::MAX]);
     }

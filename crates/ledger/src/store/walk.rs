@@ -92,12 +92,16 @@ impl Walker<'_> {
         let number = self.at.segment;
         let segment = Segment::read(self.disk, number, self.at.batch + 1)?;
         self.check_start(&segment)?;
-        for offset in &segment.unreadable {
+        // One that a writer was in the middle of writing can be read by now.
+        let (_, now) = segment::read_head(self.disk, number, self.at.batch + 1)?;
+        let still: Vec<u64> = now.unreadable().collect();
+        for offset in segment.unreadable.iter().filter(|offset| still.contains(offset)) {
             let why = "a superblock cannot be read: torn by a crash, or damaged; the other one holds";
             let (file, batch) = (segment.name.clone(), segment.superblock.durable);
             self.notes.push(Damage { file, offset: *offset, batch, why: why.into() });
         }
-        while let Some((header, payload, chain)) = self.next(&segment) {
+        let tag = Tag::new(&segment.header.ledger);
+        while let Some((header, payload, chain)) = self.next(&segment, tag) {
             let bytes = (frame::HEADER_BYTES + payload.len()) as u64;
             let seen =
                 Seen { batch: header.batch, time: header.time, chain, payload, bytes: self.bytes + bytes };
@@ -111,9 +115,9 @@ impl Walker<'_> {
     }
 
     /// The frame at this place, if it is the one that belongs there.
-    fn next<'s>(&self, segment: &'s Segment) -> Option<(Header, &'s [u8], Chain)> {
+    fn next<'s>(&self, segment: &'s Segment, tag: Tag) -> Option<(Header, &'s [u8], Chain)> {
         let bytes = segment.bytes.get(usize::try_from(self.at.offset).ok()?..)?;
-        let header = Header::read(Tag::new(&segment.header.ledger), bytes)?;
+        let header = Header::read(tag, bytes)?;
         let payload = header.payload(bytes).filter(|_| header.batch == self.at.batch + 1)?;
         let chain = header.link(self.at.chain, payload)?;
         Some((header, payload, chain))

@@ -147,7 +147,11 @@ impl Link {
 
     /// A plaintext that was dealt with.
     pub(super) fn keep(&mut self, plaintext: Zeroizing<Vec<u8>>) {
-        self.scratch = plaintext;
+        let before = std::mem::replace(&mut self.scratch, plaintext);
+        if before.capacity() == 0 {
+            // Wiping nothing is a masked store at no valid address, which some processors take 70 ns to see through.
+            std::mem::forget(before);
+        }
     }
 }
 

@@ -21,7 +21,7 @@ use super::end::{End, Fault, Refused};
 use super::noise::{Entropy, Response};
 use super::protocol;
 use super::record::Link;
-use super::work::{Done, Job, Outcome, Work};
+use super::work::{Claim, Done, Job, Outcome, Work};
 use crate::inbound::Inbound;
 use crate::outbound::Outbound;
 use crate::{DRAIN_MAX, Phase, Ticket};
@@ -565,7 +565,7 @@ impl ServerSession {
         match std::mem::replace(&mut self.state, State::Done) {
             State::AwaitProof(state) => {
                 let (server, hash) = (self.config.key.public(), state.hash);
-                self.work = Some(Job::Verify { proof, server, hash });
+                self.work = Some(Job::Verify(Box::new(Claim { proof, server, hash })));
                 self.state = State::Verifying(state);
             }
             state @ (State::AwaitHello(_)

@@ -25,7 +25,15 @@ pub(super) enum Job {
     /// The server's whole share of the handshake.
     Respond { suite: Suite, entropy: Entropy, message: Vec<u8> },
     /// Whether a client's proof, message 4, is one.
-    Verify { proof: Proof, server: PublicKey, hash: [u8; 32] },
+    Verify(Box<Claim>),
+}
+
+/// What message 4 claims.
+#[derive(Debug)]
+pub(super) struct Claim {
+    pub(super) proof: Proof,
+    pub(super) server: PublicKey,
+    pub(super) hash: [u8; 32],
 }
 
 #[derive(Debug)]
@@ -52,16 +60,18 @@ impl Work {
             Job::Respond { suite, entropy, message } => {
                 Done(Outcome::Responded(respond(&protocol(suite), &prologue(suite), &entropy, &message, &[])))
             }
-            Job::Verify { proof, server, hash } => Done(Outcome::Verified(verify(&proof, &server, &hash))),
+            Job::Verify(claim) => Done(Outcome::Verified(claim.verify())),
         }
     }
 }
 
-/// The client's key, if its signature is one over the handshake and both keys (rule P-15).
-fn verify(proof: &Proof, server: &PublicKey, hash: &[u8; 32]) -> Option<PublicKey> {
-    let key = PublicKey::new(&proof.key).ok()?;
-    let message = [&hash[..], server.as_bytes(), key.as_bytes()].concat();
-    key.verify(Namespace::Client, &message, &proof.signature).ok().map(|()| key)
+impl Claim {
+    /// The client's key, if its signature is one over the handshake and both keys (rule P-15).
+    fn verify(&self) -> Option<PublicKey> {
+        let key = PublicKey::new(&self.proof.key).ok()?;
+        let message = [&self.hash[..], self.server.as_bytes(), key.as_bytes()].concat();
+        key.verify(Namespace::Client, &message, &self.proof.signature).ok().map(|()| key)
+    }
 }
 
 impl std::fmt::Debug for Job {
@@ -70,7 +80,7 @@ impl std::fmt::Debug for Job {
             Self::Start { suite, .. } => write!(f, "Start({suite:?})"),
             Self::Finish { .. } => f.write_str("Finish(..)"),
             Self::Respond { suite, .. } => write!(f, "Respond({suite:?})"),
-            Self::Verify { .. } => f.write_str("Verify(..)"),
+            Self::Verify(_) => f.write_str("Verify(..)"),
         }
     }
 }

@@ -1,0 +1,58 @@
+//! What is measured of a server under a load, whoever they are.
+
+use std::time::{Duration, Instant};
+
+use crate::report;
+use crate::server::{Server, cpu_of};
+
+/// Of one measurement.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Figures {
+    /// Operations a second.
+    pub(crate) rate: f64,
+    /// Median and 99th percentile.
+    pub(crate) latency: Option<(Duration, Duration)>,
+    /// The server's processor time for an operation.
+    pub(crate) cpu: Duration,
+    /// The share of a core that each side used.
+    pub(crate) server_share: f64,
+    pub(crate) load_share: f64,
+}
+
+impl Figures {
+    /// In words, and empty where there are none.
+    pub(crate) fn latencies(&self) -> [String; 2] {
+        self.latency.map_or([const { String::new() }; 2], |(median, p99)| [median, p99].map(report::duration))
+    }
+}
+
+/// The processor times of both sides as they were.
+pub(crate) struct Clock<'a> {
+    server: &'a Server,
+    load: u32,
+    start: Instant,
+    before: (Duration, Duration),
+}
+
+impl<'a> Clock<'a> {
+    pub(crate) fn start(server: &'a Server, load: u32) -> Result<Self, String> {
+        Ok(Self { server, load, before: (server.cpu()?, cpu_of(load)?), start: Instant::now() })
+    }
+
+    /// After so many operations.
+    pub(crate) fn stop(
+        &self,
+        operations: u64,
+        latency: Option<(Duration, Duration)>,
+    ) -> Result<Figures, String> {
+        let elapsed = self.start.elapsed().as_secs_f64();
+        let (server, load) = (self.server.cpu()? - self.before.0, cpu_of(self.load)? - self.before.1);
+        Ok(Figures {
+            rate: operations as f64 / elapsed,
+            latency,
+            cpu: server.div_f64(operations.max(1) as f64),
+            server_share: server.as_secs_f64() / elapsed,
+            load_share: load.as_secs_f64() / elapsed,
+        })
+    }
+}

@@ -1,0 +1,196 @@
+//! `ddes ledger …`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::{HomeArgs, OutputArgs};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LedgerCommand {
+    /// Recompute every total, and hold the chain, the checkpoints and receipts to it
+    #[command(after_help = "\
+Examples:
+  ddes ledger verify
+  ddes ledger verify --ledger /backup/monday
+  ddes ledger verify --receipt anna.receipt --server-key server.pub
+
+Damage is exit code 5, and names file, offset and batch.")]
+    Verify(VerifyArgs),
+    /// Totals over all clients: accounts, count, sum, mean, least and greatest integer
+    #[command(after_help = "Examples:\n  ddes ledger totals\n  ddes ledger totals --json")]
+    Totals(TotalsArgs),
+    /// One line for each account
+    #[command(after_help = "\
+Examples:
+  ddes ledger ls
+  ddes ledger ls --json | jq -r '[.name, .sum] | @tsv'
+
+Names are those of `ddes authorize` and of the identities of this home. Classic accounts are listed while their
+session lasts; after it they are in the totals only.")]
+    Ls(LsArgs),
+    /// Write every integer counted, as CSV or NDJSON, oldest first
+    #[command(after_help = "\
+Examples:
+  ddes ledger export > counts.csv
+  ddes ledger export --account anna --since 2027-01-01 --until 2027-02-01
+  ddes ledger export --format ndjson --output counts.ndjson
+
+Columns: time (of its batch), batch, account (public key in hexadecimal, or classic/N), fingerprint, session, seq, value,
+sum (of the account, with it).")]
+    Export(ExportArgs),
+    /// Copy the ledger into an empty folder, also while the server runs
+    #[command(after_help = "\
+Example:
+  ddes ledger backup /backup/monday
+
+The copy holds everything that was acknowledged before the command began. It is verified.")]
+    Backup(BackupArgs),
+    /// Put a backup in the place of a ledger that is gone; its folder must be empty
+    #[command(after_help = "\
+Examples:
+  ddes ledger restore /backup/monday
+  ddes ledger restore /backup/monday --ledger /srv/ddes/ledger
+
+Session numbers grow by 2^32, so that none is given out twice. What was counted after the backup is gone: clients with an
+outbox notice, send nothing and stop with exit code 5; the others go on from the restored totals.")]
+    Restore(RestoreArgs),
+    /// Sign what the ledger holds, or check such a receipt
+    #[command(after_help = "\
+Examples:
+  ddes ledger receipt anna > anna.receipt            where the account stands now
+  ddes ledger receipt anna --last-seq 42             where it stood when 42 was acknowledged
+  ddes ledger receipt --checkpoint                   all accounts of the newest checkpoint
+  ddes ledger receipt --check anna.receipt --server-key server.pub
+                                                     without a ledger
+
+`ddes ledger verify --receipt FILE` holds a receipt to the ledger. With OpenSSH alone: split the file before `-----BEGIN`, then
+`ssh-keygen -Y verify -n ddes2-receipt -f SIGNERS -I WHO -s SIGNATURE < STATEMENT`.")]
+    Receipt(ReceiptArgs),
+}
+
+/// Which ledger, and how the answer is said.
+#[derive(Args, Debug)]
+pub(crate) struct BooksArgs {
+    /// The ledger's folder [default: the folder ledger of the home]
+    #[arg(long, value_name = "DIR", env = "DDES_LEDGER")]
+    pub(crate) ledger: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) home: HomeArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct VerifyArgs {
+    /// A receipt to hold to the ledger (`-` is standard input); give it again for more
+    #[arg(long, value_name = "FILE")]
+    pub(crate) receipt: Vec<PathBuf>,
+    /// Whose signature receipts must have: a line, or a file [default: this home's server]
+    #[arg(long, value_name = "KEY|FILE", requires = "receipt")]
+    pub(crate) server_key: Option<String>,
+    #[command(flatten)]
+    pub(crate) books: BooksArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TotalsArgs {
+    #[command(flatten)]
+    pub(crate) books: BooksArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct LsArgs {
+    #[command(flatten)]
+    pub(crate) books: BooksArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ExportArgs {
+    /// Of the output; --json is ndjson
+    #[arg(long, value_enum, default_value = "csv", conflicts_with = "json")]
+    pub(crate) format: Format,
+    /// Of one account only: a name, a public key, a fingerprint, or classic/N
+    #[arg(long, value_name = "ACCOUNT")]
+    pub(crate) account: Option<String>,
+    /// Counted at that time or later: RFC 3339, or a date (UTC)
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Counted before that time
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+    /// Into this file, which is whole or not there, instead of standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) books: BooksArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Csv,
+    Ndjson,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BackupArgs {
+    /// An empty folder, made if it is not there
+    #[arg(value_name = "DIR")]
+    pub(crate) to: PathBuf,
+    #[command(flatten)]
+    pub(crate) books: BooksArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RestoreArgs {
+    /// The folder that `ddes ledger backup` made
+    #[arg(value_name = "BACKUP")]
+    pub(crate) from: PathBuf,
+    #[command(flatten)]
+    pub(crate) books: BooksArgs,
+}
+
+#[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["account", "checkpoint", "check"]))]
+pub(crate) struct ReceiptArgs {
+    /// An identity of the home, a name of `ddes authorize`, a public key, a fingerprint, or classic/N
+    #[arg(value_name = "ACCOUNT")]
+    pub(crate) account: Option<String>,
+    /// What was acknowledged with the integer of this number
+    #[arg(long, value_name = "N", requires = "account")]
+    pub(crate) last_seq: Option<u64>,
+    /// Of all accounts, as the newest checkpoint has them
+    #[arg(long)]
+    pub(crate) checkpoint: bool,
+    /// Check the signature of this receipt (`-` is standard input); no ledger is needed
+    #[arg(long, value_name = "FILE")]
+    pub(crate) check: Option<PathBuf>,
+    /// Whose signature it must be: a line, or a file [default: this home's server]
+    #[arg(long, value_name = "KEY|FILE", requires = "check")]
+    pub(crate) server_key: Option<String>,
+    #[command(flatten)]
+    pub(crate) books: BooksArgs,
+}
+
+impl LedgerCommand {
+    /// Whether programs read the output.
+    pub(crate) fn is_json(&self) -> bool {
+        match self {
+            Self::Verify(args) => args.books.output.json,
+            Self::Totals(args) => args.books.output.json,
+            Self::Ls(args) => args.books.output.json,
+            // What it prints is data; errors are said as the format is.
+            Self::Export(args) => args.format() == Format::Ndjson,
+            Self::Backup(args) => args.books.output.json,
+            Self::Restore(args) => args.books.output.json,
+            Self::Receipt(args) => args.books.output.json,
+        }
+    }
+}
+
+impl ExportArgs {
+    /// The format asked for.
+    pub(crate) fn format(&self) -> Format {
+        if self.books.output.json { Format::Ndjson } else { self.format }
+    }
+}

@@ -1,0 +1,114 @@
+//! Which account is meant, and how one is shown.
+
+use std::path::Path;
+
+use ddes_identity::{AuthorizedKeys, PublicKey, read_public};
+use ddes_ledger::AccountId;
+use ddes_wire::ClientId;
+
+use super::folder::Books;
+use crate::failure::{Code, Failure};
+use crate::home::{Home, public_path, read_public_file};
+use crate::screen::Line;
+
+/// An account as people and programs are shown it.
+pub(super) struct Shown {
+    /// 64 hexadecimal digits, or `classic/N`.
+    pub(super) id: String,
+    /// Of an identity: `SHA256:…`.
+    pub(super) fingerprint: Option<String>,
+    uuid: Option<String>,
+}
+
+impl Shown {
+    pub(super) fn new(id: &AccountId) -> Self {
+        let key = key_of(id);
+        Self {
+            id: id.to_string(),
+            fingerprint: key.map(|key| key.fingerprint()),
+            uuid: key.as_ref().map(uuid),
+        }
+    }
+
+    /// The fingerprint, or what there is instead.
+    pub(super) fn short(&self) -> &str {
+        self.fingerprint.as_ref().unwrap_or(&self.id)
+    }
+
+    pub(super) fn with(&self, line: Line) -> Line {
+        line.with("account", self.id.clone())
+            .with("fingerprint", self.fingerprint.clone())
+            .with("uuid", self.uuid.clone())
+    }
+}
+
+/// What the home calls its identities, and those it lets in.
+pub(super) struct Names(AuthorizedKeys);
+
+impl Names {
+    pub(super) fn read(home: &Home) -> Self {
+        // What is wrong with the lists is said by who lets people in.
+        Self(home.lists().read().0)
+    }
+
+    pub(super) fn of(&self, id: &AccountId) -> Option<&str> {
+        let key = key_of(id)?;
+        // A key that has expired keeps its name.
+        self.0.find(&key, i64::MIN)?.name.as_deref()
+    }
+}
+
+/// The account that a person means, whether or not the ledger has it.
+pub(super) fn named(text: &str, books: &Books) -> Result<AccountId, Failure> {
+    if let Ok(id) = text.parse() {
+        return Ok(id);
+    }
+    if text.starts_with("ssh-") {
+        let key = read_public(text).map_err(|error| Failure::new(Code::Usage, error.to_string()))?;
+        return Ok(id_of(&key));
+    }
+    let own = books.home.identity(text).ok().map(|path| public_path(&path)).filter(|path| path.exists());
+    let mut meant: Vec<PublicKey> =
+        own.map(|path| read_public_file(&path)).transpose()?.into_iter().collect();
+    let listed = Names::read(&books.home);
+    let is_meant = |key: &PublicKey| key.fingerprint() == text || uuid(key) == text;
+    let listed = listed.0.iter().filter(|(key, grant)| grant.name.as_deref() == Some(text) || is_meant(key));
+    meant.extend(listed.map(|(key, _)| *key));
+    meant.sort_unstable_by_key(|key| *key.as_bytes());
+    meant.dedup();
+    match meant[..] {
+        [key] => return Ok(id_of(&key)),
+        [] => {}
+        _ => {
+            return Err(Failure::new(Code::No, format!("several keys are called '{text}'"))
+                .next("name it by its fingerprint: ddes ledger ls"));
+        }
+    }
+    let path = Path::new(text);
+    if path.extension().is_some_and(|extension| extension == "pub") {
+        return read_public_file(path).map(|key| id_of(&key));
+    }
+    // One that is let in no more is in the ledger still.
+    let view = books.view()?;
+    let found = view.accounts().map(|(id, _)| id).find(|id| key_of(id).as_ref().is_some_and(is_meant));
+    found.ok_or_else(|| {
+        Failure::new(Code::No, format!("no account is called '{text}'"))
+            .cause("it is no name of this home, no public key, and no fingerprint in the ledger")
+            .next("ddes ledger ls")
+    })
+}
+
+fn id_of(key: &PublicKey) -> AccountId {
+    AccountId::Identity(*key.as_bytes())
+}
+
+fn key_of(id: &AccountId) -> Option<PublicKey> {
+    match id {
+        AccountId::Identity(bytes) => PublicKey::new(bytes).ok(),
+        AccountId::Classic(_) => None,
+    }
+}
+
+fn uuid(key: &PublicKey) -> String {
+    ClientId::new(key.uuid()).to_string()
+}

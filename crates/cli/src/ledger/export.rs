@@ -1,0 +1,176 @@
+//! `ddes ledger export`: every integer that was counted.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use ddes_ledger::audit::{self, Counted};
+use ddes_ledger::{AccountId, Timestamp};
+
+use super::account::{self, Shown};
+use super::folder::Books;
+use super::{shown_time, watched};
+use crate::args::{ExportArgs, Format};
+use crate::failure::{Code, Failure};
+use crate::screen::SCHEMA_VERSION;
+
+const WRITE_BYTES: usize = 1 << 18;
+
+pub(super) fn run(args: &ExportArgs) -> Result<(), Failure> {
+    let bound = |text: &Option<String>| text.as_deref().map(time).transpose();
+    let (since, until) = (bound(&args.since)?, bound(&args.until)?);
+    let books = Books::look(&args.books)?;
+    let account = args.account.as_deref().map(|text| account::named(text, &books)).transpose()?;
+    let is_wanted = |counted: &Counted| {
+        account.is_none_or(|account| account == counted.account)
+            && since.is_none_or(|since| counted.time >= since)
+            && until.is_none_or(|until| counted.time < until)
+    };
+    let target = Target::open(args.output.as_deref())?;
+    let mut rows = Rows::new(BufWriter::with_capacity(WRITE_BYTES, target), args.format());
+    // Over what is printed itself a bar makes no sense.
+    let is_quiet = args.books.output.quiet || args.output.is_none() && io::stdout().is_terminal();
+    let written = watched(is_quiet, "Exporting", |progress| {
+        rows.head().map_or_else(
+            |error| Ok(Err(error)),
+            |()| {
+                audit::history(&books.folder, progress, &mut |counted| {
+                    if is_wanted(counted) { rows.row(counted) } else { Ok(()) }
+                })
+            },
+        )
+    });
+    let count = rows.count;
+    let written = written.map(|written| written.and_then(|()| rows.end()));
+    if let (false, Some(path)) = (matches!(written, Ok(Ok(()))), &args.output) {
+        // Rows are missing. What cannot be removed is replaced by the next export.
+        drop(fs::remove_file(unfinished(path)));
+    }
+    match written.map_err(|error| books.failure(error))? {
+        Ok(()) => {}
+        // Whoever reads has seen enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
+        Err(error) => return Err(Failure::system("cannot write the export", &error)),
+    }
+    if let (Some(path), false) = (&args.output, args.books.output.quiet) {
+        eprintln!("Wrote {count} integers to {}", path.display());
+    }
+    Ok(())
+}
+
+/// RFC 3339, or a date, which begins at midnight UTC.
+fn time(text: &str) -> Result<Timestamp, Failure> {
+    let full = if text.contains(['T', 't', ' ']) { text.to_owned() } else { format!("{text}T00:00:00Z") };
+    let at = full.parse::<jiff::Timestamp>().ok().and_then(|at| u64::try_from(at.as_microsecond()).ok());
+    at.map(Timestamp).ok_or_else(|| {
+        Failure::new(Code::Usage, format!("'{text}' is no time"))
+            .next("for example 2027-01-31, 2027-01-31T12:00:00Z or 2027-01-31T12:00:00+01:00")
+    })
+}
+
+fn unfinished(path: &Path) -> PathBuf {
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    new.into()
+}
+
+/// Where rows go: a file gets its name when all of them are there.
+enum Target {
+    Stdout(io::Stdout),
+    File { file: File, new: PathBuf, path: PathBuf },
+}
+
+impl Target {
+    fn open(path: Option<&Path>) -> Result<Self, Failure> {
+        let Some(path) = path else { return Ok(Self::Stdout(io::stdout())) };
+        let new = unfinished(path);
+        // What is counted is its owner's alone to read.
+        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new);
+        let file =
+            file.map_err(|error| Failure::system(&format!("cannot write {}", new.display()), &error))?;
+        Ok(Self::File { file, new, path: path.to_owned() })
+    }
+
+    fn end(self) -> io::Result<()> {
+        match self {
+            Self::Stdout(mut stdout) => stdout.flush(),
+            Self::File { file, new, path } => {
+                file.sync_all()?;
+                fs::rename(new, path)
+            }
+        }
+    }
+}
+
+impl Write for Target {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Stdout(stdout) => stdout.write(bytes),
+            Self::File { file, .. } => file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Stdout(stdout) => stdout.flush(),
+            Self::File { file, .. } => file.flush(),
+        }
+    }
+}
+
+/// Rows as they are written. No field ever needs quotes: digits, hexadecimal, base64, `classic/N`.
+struct Rows {
+    out: BufWriter<Target>,
+    format: Format,
+    count: u64,
+    /// What the row before had, which most have again.
+    account: Option<(AccountId, Shown)>,
+    time: Option<(Timestamp, String)>,
+}
+
+impl Rows {
+    fn new(out: BufWriter<Target>, format: Format) -> Self {
+        Self { out, format, count: 0, account: None, time: None }
+    }
+
+    fn head(&mut self) -> io::Result<()> {
+        match self.format {
+            Format::Csv => writeln!(self.out, "time,batch,account,fingerprint,session,seq,value,sum"),
+            Format::Ndjson => Ok(()),
+        }
+    }
+
+    fn row(&mut self, counted: &Counted) -> io::Result<()> {
+        let Counted { batch, session, seq, amount, sum, .. } = counted;
+        let account = self.account.take().filter(|(id, _)| *id == counted.account);
+        let account = account.unwrap_or_else(|| (counted.account, Shown::new(&counted.account)));
+        let time = self.time.take().filter(|(time, _)| *time == counted.time);
+        let time = time.unwrap_or_else(|| (counted.time, shown_time(counted.time)));
+        let (id, fingerprint) = (&account.1.id, account.1.fingerprint.as_deref());
+        match self.format {
+            Format::Csv => {
+                let fingerprint = fingerprint.unwrap_or("");
+                writeln!(self.out, "{},{batch},{id},{fingerprint},{session},{seq},{amount},{sum}", time.1)?;
+            }
+            Format::Ndjson => {
+                let fingerprint =
+                    fingerprint.map_or("null".to_owned(), |fingerprint| format!("\"{fingerprint}\""));
+                writeln!(
+                    self.out,
+                    "{{\"schema_version\":{SCHEMA_VERSION},\"event\":\"counted\",\"time\":\"{}\",\"batch\":{batch},\
+                     \"account\":\"{id}\",\"fingerprint\":{fingerprint},\"session\":{session},\"seq\":\"{seq}\",\
+                     \"value\":\"{amount}\",\"sum\":\"{sum}\"}}",
+                    time.1
+                )?;
+            }
+        }
+        self.count += 1;
+        (self.account, self.time) = (Some(account), Some(time));
+        Ok(())
+    }
+
+    fn end(self) -> io::Result<()> {
+        self.out.into_inner().map_err(io::IntoInnerError::into_error)?.end()
+    }
+}

@@ -1,0 +1,105 @@
+//! Where a ledger lies, and what is said where it cannot be used.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use ddes_ledger::audit::View;
+use ddes_ledger::store::{Folder, StoreError};
+
+use crate::args::BooksArgs;
+use crate::failure::{Code, Failure};
+use crate::home::Home;
+
+/// A ledger to read, which a server may be writing.
+pub(super) struct Books {
+    pub(super) home: Home,
+    pub(super) path: PathBuf,
+    pub(super) folder: Folder,
+}
+
+impl Books {
+    pub(super) fn look(args: &BooksArgs) -> Result<Self, Failure> {
+        let home = Home::find(&args.home)?;
+        let path = place(args, &home)?;
+        let folder = look(&path)?;
+        Ok(Self { home, path, folder })
+    }
+
+    /// As it stands now.
+    pub(super) fn view(&self) -> Result<View, Failure> {
+        View::read(&self.folder).map_err(|error| self.failure(error))
+    }
+
+    pub(super) fn failure(&self, error: StoreError) -> Failure {
+        of_store(&self.path, error)
+    }
+}
+
+/// The folder that is meant.
+pub(super) fn place(args: &BooksArgs, home: &Home) -> Result<PathBuf, Failure> {
+    let path = args.ledger.clone().unwrap_or_else(|| home.ledger());
+    if path == Path::new("memory") {
+        return Err(Failure::new(Code::Usage, "a ledger in memory is its server's alone")
+            .next("`totals` on the server's console; or ddes serve --ledger DIR"));
+    }
+    Ok(path)
+}
+
+/// A folder to read.
+pub(super) fn look(path: &Path) -> Result<Folder, Failure> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_dir() => Ok(Folder::look(path)),
+        Ok(_) => Err(Failure::new(Code::Usage, format!("{} is no folder", path.display()))
+            .next("--ledger DIR, as for ddes serve")),
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(of_store(path, StoreError::Missing)),
+        Err(error) => Err(unusable(path, &error)),
+    }
+}
+
+/// Takes a folder, made if it is not there, that holds nothing.
+pub(super) fn lock_empty(path: &Path) -> Result<Folder, Failure> {
+    let folder = Folder::lock(path).map_err(|error| unusable(path, &error))?;
+    let folder = folder.ok_or_else(|| in_use(path))?;
+    if folder.is_empty().map_err(|error| unusable(path, &error))? {
+        return Ok(folder);
+    }
+    Err(Failure::new(Code::Usage, format!("the folder {} is not empty", path.display()))
+        .next(format!("mv {0} {0}.old     or name another one", path.display())))
+}
+
+/// Another process has the ledger.
+pub(crate) fn in_use(path: &Path) -> Failure {
+    Failure::new(Code::No, format!("the ledger {} is in use by another process", path.display()))
+        .cause("a server of the same home is running")
+        .next("--ledger DIR or --home DIR for a second one")
+}
+
+/// A ledger that cannot be read.
+pub(crate) fn of_store(path: &Path, error: StoreError) -> Failure {
+    let shown = path.display();
+    match error {
+        StoreError::Damaged(damage) => Failure::new(
+            Code::Integrity,
+            format!("the ledger {shown} is damaged: {damage}"),
+        )
+        .cause("the disk, or another program, changed or lost what was acknowledged; nothing was changed now")
+        .next("ddes ledger verify     (all of it), then: ddes ledger restore BACKUP --ledger DIR"),
+        StoreError::Missing => Failure::new(Code::No, format!("there is no ledger in {shown}"))
+            .cause("no server has run with it yet, or it is elsewhere")
+            .next("--ledger DIR or --home DIR, as for ddes serve"),
+        StoreError::Taken => Failure::new(Code::Usage, format!("there is a ledger in {shown} already"))
+            .next("name an empty folder"),
+        StoreError::Disk { file, error } if error.kind() == ErrorKind::NotFound => {
+            Failure::system(&format!("the ledger {shown}, {file}"), &error)
+                .cause("its server replaced or deleted it meanwhile (--history-days)")
+                .next("the same command again")
+        }
+        StoreError::Disk { file, error } => Failure::system(&format!("the ledger {shown}, {file}"), &error),
+    }
+}
+
+/// A folder that the system does not give.
+pub(crate) fn unusable(path: &Path, error: &io::Error) -> Failure {
+    Failure::system(&format!("the ledger {}", path.display()), error)
+}

@@ -1,0 +1,71 @@
+//! `ddes ledger …`: what an operator does with a ledger, beside its server or without one.
+
+mod account;
+mod copies;
+mod export;
+mod folder;
+mod receipt;
+mod totals;
+mod verify;
+
+use std::io::IsTerminal;
+
+use ddes_ledger::Timestamp;
+use ddes_ledger::audit::Progress;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::args::{LedgerCommand, OutputArgs};
+use crate::failure::Failure;
+use crate::screen::Screen;
+
+pub(crate) use folder::{in_use, of_store, unusable};
+pub(crate) use totals::with_totals;
+
+/// A bar is moved after so many bytes.
+const STEP_BYTES: u64 = 1 << 18;
+
+pub(crate) fn run(command: &LedgerCommand) -> Result<(), Failure> {
+    match command {
+        LedgerCommand::Verify(args) => verify::run(args),
+        LedgerCommand::Totals(args) => totals::totals(args),
+        LedgerCommand::Ls(args) => totals::list(args),
+        LedgerCommand::Export(args) => export::run(args),
+        LedgerCommand::Backup(args) => copies::backup(args),
+        LedgerCommand::Restore(args) => copies::restore(args),
+        LedgerCommand::Receipt(args) => receipt::run(args),
+    }
+}
+
+/// Does something that goes through the journal, under a bar where somebody watches.
+fn watched<T>(is_quiet: bool, what: &'static str, act: impl FnOnce(Progress<'_>) -> T) -> T {
+    let is_shown = !is_quiet && std::io::stderr().is_terminal();
+    let target = if is_shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let template = "{msg} {wide_bar} {binary_bytes}/{binary_total_bytes} {eta} left";
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = ProgressBar::with_draw_target(Some(0), target).with_style(style).with_message(what);
+    let mut next = 0;
+    let done = act(&mut |bytes, whole| {
+        if bytes >= next {
+            bar.set_length(whole);
+            bar.set_position(bytes);
+            next = bytes + STEP_BYTES;
+        }
+    });
+    bar.finish_and_clear();
+    done
+}
+
+fn screen(output: &OutputArgs) -> Screen {
+    if output.json { Screen::json() } else { Screen::plain() }
+}
+
+fn hex(bytes: &[u8; 32]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// RFC 3339, UTC.
+fn shown_time(time: Timestamp) -> String {
+    let at = i64::try_from(time.0).ok().and_then(|micros| jiff::Timestamp::from_microsecond(micros).ok());
+    // A clock that was set to the year 10,000 is a number still.
+    at.map_or_else(|| format!("{} us", time.0), |at| at.to_string())
+}

@@ -1,0 +1,85 @@
+//! `ddes ledger totals` and `ls`: over all clients, and each of them.
+
+use std::io::{self, BufWriter, Write};
+
+use ddes_ledger::{Account, AccountId, Timestamp, Totals};
+
+use super::account::{Names, Shown};
+use super::folder::Books;
+use super::{screen, shown_time};
+use crate::args::{LsArgs, TotalsArgs};
+use crate::failure::Failure;
+use crate::screen::{Line, number};
+
+pub(super) fn totals(args: &TotalsArgs) -> Result<(), Failure> {
+    let books = Books::look(&args.books)?;
+    let view = books.view()?;
+    let totals = view.totals();
+    let mut text =
+        format!("accounts  {}\ncount     {}\nsum       {}", totals.accounts, totals.count, totals.sum);
+    if let (Some((min, max)), Some(mean)) = (totals.extremes(), totals.mean()) {
+        text.push_str(&format!("\nmean      {mean}\nleast     {min}\ngreatest  {max}"));
+    }
+    let as_of = shown_time(view.time);
+    if !args.books.output.quiet && view.batch > 0 {
+        text.push_str(&format!("\nas of     batch {}, {as_of}", view.batch));
+    }
+    let line = with_totals(Line::new("totals", text), &totals).with("batch", view.batch).with("as_of", as_of);
+    screen(&args.books.output).show(&line);
+    Ok(())
+}
+
+/// The figures the course asks for, for programs.
+pub(crate) fn with_totals(line: Line, totals: &Totals) -> Line {
+    line.with("accounts", totals.accounts)
+        .with("count", number(&totals.count))
+        .with("sum", number(&totals.sum))
+        .with("mean", totals.mean())
+        .with("min", totals.extremes().map(|(min, _)| min.to_string()))
+        .with("max", totals.extremes().map(|(_, max)| max.to_string()))
+}
+
+pub(super) fn list(args: &LsArgs) -> Result<(), Failure> {
+    let books = Books::look(&args.books)?;
+    let names = Names::read(&books.home);
+    let view = books.view()?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    let is_json = args.books.output.json;
+    let mut write = || {
+        for (id, account) in view.accounts() {
+            account_line(&id, &account, names.of(&id)).write(&mut out, is_json)?;
+        }
+        out.flush()
+    };
+    if !is_json && !args.books.output.quiet && view.accounts().next().is_none() {
+        eprintln!("No account yet; the first session of a client makes one.");
+    }
+    match write() {
+        // Whoever reads has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(|error| Failure::system("cannot write the list", &error)),
+    }
+}
+
+fn account_line(id: &AccountId, account: &Account, name: Option<&str>) -> Line {
+    let shown = Shown::new(id);
+    let sum = account.standing().sum;
+    let called = name.unwrap_or("(no name)");
+    let mut text = format!("{:50}  {called:12}  {} integers, sum {sum}", shown.short(), account.count());
+    let time = |secs: u32| shown_time(Timestamp(u64::from(secs) * 1_000_000));
+    let times = account.times().map(|(first, last)| (time(first), time(last)));
+    if let (Some((min, max)), Some((first, last))) = (account.extremes(), &times) {
+        text.push_str(&format!(", least {min}, greatest {max}, {first} to {last}"));
+    }
+    let (first, last) = times.unzip();
+    shown
+        .with(Line::new("account", text))
+        .with("name", name)
+        .with("count", number(&account.count()))
+        .with("sum", number(&sum))
+        .with("min", account.extremes().map(|(min, _)| min.to_string()))
+        .with("max", account.extremes().map(|(_, max)| max.to_string()))
+        .with("first", first)
+        .with("last", last)
+        .with("session", account.newest_session().get())
+}

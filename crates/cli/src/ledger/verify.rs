@@ -1,0 +1,85 @@
+//! `ddes ledger verify`: the proof that a ledger is whole.
+
+use std::path::Path;
+
+use ddes_ledger::audit::{self, Verified, VerifyError};
+use ddes_ledger::store::{Folder, StoreError};
+
+use super::folder::{self, Books};
+use super::receipt::{self, Receipt};
+use super::{hex, screen, watched};
+use crate::args::{OutputArgs, VerifyArgs};
+use crate::failure::{Code, Failure};
+use crate::screen::{Line, number};
+
+pub(super) fn run(args: &VerifyArgs) -> Result<(), Failure> {
+    let books = Books::look(&args.books)?;
+    let mut statements = Vec::new();
+    if !args.receipt.is_empty() {
+        let key = receipt::server_key(args.server_key.as_deref(), &books.home)?;
+        for path in &args.receipt {
+            statements.push(Receipt::read(path)?.check(&key)?);
+        }
+    }
+    let output = &args.books.output;
+    let verified =
+        watched(output.quiet, "Verifying", |progress| audit::verify(&books.folder, &statements, progress));
+    let verified = verified.map_err(|error| {
+        let file = match &error {
+            VerifyError::Receipt { index, .. } => args.receipt.get(*index),
+            VerifyError::Store(_) => None,
+        };
+        failure(file.unwrap_or(&books.path), error)
+    })?;
+    let mut screen = screen(output);
+    let text = format!("{} is whole", books.path.display());
+    screen.show(&line("verified", &text, &verified, &books.path));
+    for (path, statement) in args.receipt.iter().zip(&statements) {
+        let text = format!("{} holds: {}", path.display(), receipt::summary(statement));
+        let line = Line::new("receipt_held", text).with("file", path.display().to_string());
+        screen.show(&receipt::with_statement(line, statement));
+    }
+    Ok(())
+}
+
+/// Verifies a copy.
+pub(super) fn copy(folder: &Folder, output: &OutputArgs) -> Result<Verified, Failure> {
+    let verified =
+        watched(output.quiet, "Verifying the copy", |progress| audit::verify(folder, &[], progress));
+    verified.map_err(|error| failure(folder.path(), error))
+}
+
+/// What is wrong with the ledger, or the receipt, in `path`.
+pub(super) fn failure(path: &Path, error: VerifyError) -> Failure {
+    match error {
+        VerifyError::Store(error @ StoreError::Damaged(_)) => folder::of_store(path, error)
+            .next("keep the folder for whoever looks into it; then: ddes ledger restore BACKUP --ledger DIR"),
+        VerifyError::Store(error) => folder::of_store(path, error),
+        VerifyError::Receipt { why, .. } => {
+            Failure::new(Code::Integrity, format!("{}: {why}", path.display()))
+                .cause(
+                    "the ledger was set back or replaced since the receipt was signed, or it is another one",
+                )
+                .next("ask its operator; the receipt is evidence")
+        }
+    }
+}
+
+/// What was found to be whole.
+pub(super) fn line(event: &'static str, text: &str, verified: &Verified, path: &Path) -> Line {
+    let Verified { first, last, values, totals, checkpoints, .. } = verified;
+    let batches = if first > last { "none yet".to_owned() } else { format!("{first} to {last}") };
+    let chain = hex(&verified.chain.0);
+    let text = format!(
+        "{text}\n  batches      {batches}\n  integers     {values} in them\n  accounts     {}\n  count        {}\n  \
+         sum          {}\n  checkpoints  {checkpoints}\n  chain        {chain}",
+        totals.accounts, totals.count, totals.sum
+    );
+    super::with_totals(Line::new(event, text), totals)
+        .with("path", path.display().to_string())
+        .with("first_batch", *first)
+        .with("batch", *last)
+        .with("values", number(values))
+        .with("checkpoints", *checkpoints)
+        .with("chain", chain)
+}

@@ -1,0 +1,155 @@
+//! `cargo xtask crash`: a server is killed at random moments, again and again, while clients send through real sockets. No sum may be off, and nothing that a client heard of may
+//! be missing.
+//!
+//! A killed process leaves the system's page cache: what a power cut loses is `cargo xtask power`'s to find.
+
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::failpoints;
+use crate::process::{self, Couriers, Random, World, clock, option, program};
+
+const KILLS: u64 = 200;
+const CLIENTS: usize = 50;
+/// In CI.
+const SHORT: (u64, usize) = (8, 8);
+/// A server lives until some of its clients, none to all of them, have heard of values in this life, and so much longer.
+const KILL_AFTER_MS_MAX: u64 = 100;
+const LIFE_MAX: Duration = Duration::from_secs(10);
+/// Each client's, for each kill.
+const VALUES: u64 = 120;
+const CHUNK_MAX: u64 = 32;
+const PAUSE_MS: u64 = 15;
+/// Whatever is left is counted.
+const END_MAX: Duration = Duration::from_secs(240);
+/// The clients' exit code where an outbox objects.
+const OBJECTS: i32 = 5;
+
+pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
+    let is_short = arguments.contains(&"--short");
+    let (kills, clients) = if is_short { SHORT } else { (KILLS, CLIENTS) };
+    let kills = option(arguments, "--kills", kills)?;
+    let clients = option(arguments, "--clients", clients)?;
+    let seed = option(arguments, "--seed", clock())?;
+    process::build()?;
+    if arguments.contains(&"--failpoints") {
+        return failpoints::run(is_short);
+    }
+    println!("seed {seed}: {kills} kills of a server with {clients} clients");
+    let world = World::new("crash")?;
+    let outcome = drive(&world, kills, clients, &mut Random(seed | 1));
+    world.end(outcome)?;
+    let world = World::new("crash-control")?;
+    let outcome = control(&world);
+    world.end(outcome)
+}
+
+fn drive(world: &World, kills: u64, clients: usize, random: &mut Random) -> Result<(), String> {
+    let mut couriers = world.couriers(&world.home.join("outboxes"), clients, CHUNK_MAX, PAUSE_MS)?;
+    let mut torn = 0;
+    for kill in 1..=kills {
+        let mut server = start(world)?;
+        torn += u64::from(server.said.contains("ledger_torn"));
+        couriers.more(VALUES)?;
+        live(&couriers, usize::try_from(random.below(clients as u64 + 1)).unwrap_or(0));
+        thread::sleep(Duration::from_millis(random.below(KILL_AFTER_MS_MAX)));
+        if server.process.0.try_wait().map_err(|error| error.to_string())?.is_some() {
+            return Err(format!("the server ended by itself:\n{}", server.said.text()));
+        }
+        drop(server);
+        let books = compare(world, &couriers)?;
+        if kill % 20 == 0 {
+            println!("{kill} kills, {} values counted, {torn} torn batches", books.iter().sum::<u64>());
+        }
+    }
+    let mut server = start(world)?;
+    let code = couriers.finish(END_MAX)?;
+    if code != Some(0) {
+        return Err(format!("the clients ended with {code:?}:\n{}", couriers.said()));
+    }
+    server.process.stop()?;
+    let books = compare(world, &couriers)?;
+    let sum = books.iter().sum::<u64>();
+    if books.iter().any(|counted| *counted != couriers.goal) {
+        return Err(format!("each should have {}: {books:?}", couriers.goal));
+    }
+    println!(
+        "{kills} kills, {clients} clients: {sum} values, each counted once; every sum is exact, the journal whole"
+    );
+    Ok(())
+}
+
+/// Clients that found no server wait longer each time: they must come to their turn, or the server is killed at rest.
+fn live(couriers: &Couriers, clients: usize) {
+    let (begin, before) = (Instant::now(), couriers.confirmed());
+    let moved = || couriers.confirmed().iter().zip(&before).filter(|(now, before)| now > before).count();
+    while moved() < clients && begin.elapsed() < LIFE_MAX {
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn start(world: &World) -> Result<process::Server, String> {
+    // Checkpoints are under way at many kills.
+    let mut server = world.serve(&mut Command::new(program("ddes")), &["--checkpoint-bytes", "100000"])?;
+    if server.listens()? {
+        Ok(server)
+    } else {
+        Err(format!("the server does not start:\n{}", server.said.text()))
+    }
+}
+
+/// Holds the ledger to its own word and to the clients'. Nobody may be writing it.
+pub(crate) fn compare(world: &World, couriers: &Couriers) -> Result<Vec<u64>, String> {
+    let confirmed = couriers.confirmed();
+    let books = world.books(couriers)?;
+    let missing = confirmed.iter().zip(&books).position(|(confirmed, counted)| confirmed > counted);
+    match missing {
+        Some(client) => Err(format!("client {client} heard of more than there is: {confirmed:?}, {books:?}")),
+        None if books.len() != confirmed.len() => Err(format!("{} accounts", books.len())),
+        None => Ok(books),
+    }
+}
+
+/// A ledger that is set back must be noticed: by the comparison here, and by the clients.
+fn control(world: &World) -> Result<(), String> {
+    let mut couriers = world.couriers(&world.home.join("outboxes"), 4, CHUNK_MAX, PAUSE_MS)?;
+    let (now, before) = (world.ledger(), world.home.join("before"));
+    for copies in [true, false] {
+        let server = start(world)?;
+        couriers.more(VALUES)?;
+        couriers.reach(couriers.goal, END_MAX)?;
+        drop(server);
+        if copies {
+            copy(&now, &before)?;
+        }
+    }
+    compare(world, &couriers)?;
+    std::fs::remove_dir_all(&now).map_err(|error| error.to_string())?;
+    copy(&before, &now)?;
+    match compare(world, &couriers) {
+        Err(why) if why.contains("heard of more") => {}
+        Err(why) => return Err(why),
+        Ok(_) => return Err("a ledger that was set back passes: this harness proves nothing".into()),
+    }
+    let _server = start(world)?;
+    // Whoever has nothing to send does not ask.
+    couriers.more(1)?;
+    let code = couriers.finish(END_MAX)?;
+    if code != Some(OBJECTS) {
+        return Err(format!("the clients ended with {code:?} on a ledger that was set back"));
+    }
+    println!("set back to a copy, as a control: {}", couriers.said().trim());
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), String> {
+    let failed = |error: std::io::Error| format!("{}: {error}", from.display());
+    std::fs::create_dir_all(to).map_err(failed)?;
+    for entry in std::fs::read_dir(from).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        std::fs::copy(entry.path(), to.join(entry.file_name())).map_err(failed)?;
+    }
+    Ok(())
+}
