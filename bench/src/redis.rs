@@ -161,7 +161,7 @@ async fn window(
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let load = Load(command.spawn().map_err(|error| format!("cannot run {command:?}: {error}"))?);
     let start = Instant::now();
-    while session.ask("CLIENT LIST").await?.matches("cmd=incrby").count() < connections as usize {
+    while session.ask("CLIENT LIST").await?.matches("cmd=incrby ").count() < connections as usize {
         if start.elapsed() > OPENING_MAX {
             return Err(format!("redis-benchmark has not opened {connections} connections"));
         }

@@ -124,7 +124,8 @@ impl Session {
                 connection.next().await.map(drop).ok_or("the session ended".into())
             }
             Self::Rustls(stream) => tls::count(stream, value).await.map(drop),
-            Self::Redis(session) => session.ask(&format!("INCRBY key:1 {value}")).await.map(drop),
+            // The load is told from this by its command: INCRBY.
+            Self::Redis(session) => session.ask(&format!("DECRBY key:1 {value}")).await.map(drop),
         }
     }
 

@@ -24,12 +24,16 @@ pub(crate) fn make_certificates(folder: &Path) -> Result<(), String> {
         let (certificate_pem, key_pem) = (format!("{certificate}.pem"), format!("{key}.pem"));
         let subject = format!("/CN={NAME}");
         let alternative = format!("subjectAltName=DNS:{NAME}");
-        let extensions = ["-addext", "basicConstraints=critical,CA:FALSE", "-addext", &alternative];
+        let extensions = [
+            ["-addext", "basicConstraints=critical,CA:FALSE"],
+            ["-addext", &alternative],
+            // Nobody needs them, and they would be sent.
+            ["-addext", "subjectKeyIdentifier=none"],
+            ["-addext", "authorityKeyIdentifier=none"],
+        ];
+        let extensions = extensions.as_flattened();
         let make = ["req", "-x509", "-newkey", "ed25519", "-nodes", "-days", "30", "-subj", &subject];
-        openssl(
-            folder,
-            &[&make[..], &extensions, &["-keyout", &key_pem, "-out", &certificate_pem]].concat(),
-        )?;
+        openssl(folder, &[&make[..], extensions, &["-keyout", &key_pem, "-out", &certificate_pem]].concat())?;
         openssl(folder, &["x509", "-in", &certificate_pem, "-outform", "der", "-out", &certificate])?;
         openssl(folder, &["pkcs8", "-topk8", "-nocrypt", "-in", &key_pem, "-outform", "der", "-out", &key])?;
     }
