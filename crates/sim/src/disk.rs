@@ -145,7 +145,7 @@ impl SimDisk {
         platter.deferred.clear();
     }
 
-    /// Does the syncs that a mutant put off.
+    /// Does the syncs that a mutant put off; without one there are none.
     pub(crate) fn settle(&self) {
         let mut platter = self.lock();
         for inode in std::mem::take(&mut platter.deferred) {

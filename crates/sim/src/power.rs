@@ -32,6 +32,7 @@ impl World {
     pub(crate) fn start(&mut self) -> Result<(), Violation> {
         self.life += 1;
         let (ledger, opened) = self.open()?;
+        self.disk.settle();
         self.trace.line(
             self.step,
             format_args!(

@@ -207,8 +207,11 @@ impl World {
         }
         if self.mutant == Some(Mutant::CheckpointBeforeSegment) {
             let life = self.life;
+            // One that the batch completed, taken and run.
             self.checkpoint()?;
-            if self.life == life && self.random.happens(self.plan.rates.power) {
+            self.checkpoint()?;
+            let is_made = self.life == life && self.clerk.done.is_some();
+            if is_made && self.plan.rates.power > 0 && self.random.one_in(20) {
                 self.restart(Outage::Power)?;
             }
             if self.life != life {
@@ -391,6 +394,7 @@ impl World {
 
     fn rest(&mut self) -> Result<(), Violation> {
         self.clerk.ledger.rest();
+        self.disk.settle();
         self.nodes.iter_mut().for_each(|node| node.endpoint.rest());
         if self.disk.is_off() { self.restart(Outage::Power) } else { Ok(()) }
     }
