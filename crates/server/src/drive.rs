@@ -183,7 +183,11 @@ impl Driver {
     }
 
     fn accept(&mut self, now: Instant) {
-        let Some(listener) = &self.listener else { return };
+        let Some(listener) = &self.listener else {
+            // Or the loop would not wait while it drains.
+            self.state.accept_at = None;
+            return;
+        };
         if self.state.accept_at.is_none_or(|at| now < at) {
             return;
         }
