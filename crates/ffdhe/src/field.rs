@@ -37,23 +37,49 @@ pub(crate) fn mask(a: usize, b: usize) -> u64 {
     std::hint::black_box(((difference | difference.wrapping_neg()) >> 63).wrapping_sub(1))
 }
 
-/// `base^exponent`, the exponent big-endian: windows of 4 bits, from the top.
+/// `base^exponent`, the exponent big-endian with its top bit set: windows of 4 bits, from the top, each a digit of 1 to 16. So nothing is ever multiplied by one, which processors
+/// do some 0.1 ns quicker than by other numbers: the timing test of the benchmarks saw it.
 pub(crate) fn power<F: Field>(field: &F, base: &F::Element, exponent: &[u8]) -> Zeroizing<F::Element> {
-    let mut table = vec![field.one(), base.clone()];
-    for i in 2..1 << WINDOW_BITS {
-        let power = if i % 2 == 0 { field.square(&table[i / 2]) } else { field.mul(&table[i - 1], base) };
-        table.push(power);
+    debug_assert!(exponent.first().is_some_and(|top| top >> 7 == 1));
+    // base^1 to base^16.
+    let mut table = vec![base.clone()];
+    for power in 2..=1 << WINDOW_BITS {
+        let half = &table[power / 2 - 1];
+        let next = if power % 2 == 0 { field.square(half) } else { field.mul(&table[power - 2], base) };
+        table.push(next);
     }
-    let mut windows = exponent.iter().flat_map(|byte| [byte >> WINDOW_BITS, byte & 0xf]).map(usize::from);
-    let mut result = Zeroizing::new(field.select(&table, windows.next().unwrap_or(0)));
-    for window in windows {
+    let digits = digits(exponent);
+    let mut factors = digits.iter().rev().map(|digit| {
+        let index = usize::from(*digit).wrapping_sub(1);
+        Zeroizing::new(field.select(&table, index))
+    });
+    let mut result = factors.next().unwrap_or_else(|| Zeroizing::new(field.one()));
+    for factor in factors {
         for _ in 0..WINDOW_BITS {
             *result = field.square(&result);
         }
-        let factor = Zeroizing::new(field.select(&table, window));
         *result = field.mul(&result, &factor);
     }
     result
+}
+
+/// An exponent's digits to base 16, the lowest first, of which all but the highest are 1 to 16 (Joye and Tunstall, "Exponent recoding and regular exponentiation
+/// algorithms", AFRICACRYPT 2009). The highest is not 0 where the top bit is set.
+fn digits(exponent: &[u8]) -> Zeroizing<Vec<u8>> {
+    let nibbles = exponent.iter().rev().flat_map(|byte| [byte & 0xf, byte >> WINDOW_BITS]);
+    let mut digits = Zeroizing::new(Vec::with_capacity(2 * exponent.len()));
+    let mut borrow = 0;
+    for nibble in nibbles {
+        let digit = nibble.wrapping_sub(borrow);
+        // 0 and -1 borrow.
+        borrow = digit.wrapping_sub(1) >> 7;
+        digits.push(digit.wrapping_add(borrow << WINDOW_BITS));
+    }
+    // Nothing is above it to borrow from.
+    if let Some(top) = digits.last_mut() {
+        *top = top.wrapping_sub(borrow << WINDOW_BITS);
+    }
+    digits
 }
 
 /// Powers of one base for exponents of one length, by Lim and Lee's comb ("More flexible exponentiation with precomputation", CRYPTO '94).
