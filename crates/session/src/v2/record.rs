@@ -13,6 +13,9 @@ pub const REKEY_BLOCKS: u64 = 1 << 20;
 /// Blocks that cost as much as one (crates/cipher: a pass of 256 lanes), and 2 KiB for each direction of a session that is not idle.
 const PASS_BLOCKS: usize = 256;
 
+/// Records of a direction after which it is taken to be busy: to be opened, and to count once, a session needs no more.
+const BUSY_RECORDS: u8 = 3;
+
 /// Why a body is no record of its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
@@ -53,6 +56,8 @@ struct Direction {
     nonce: u64,
     /// Blocks encrypted under this key.
     blocks: u64,
+    /// Records since it last rested, up to [`BUSY_RECORDS`].
+    stirred: u8,
     /// Keystream of the next records; an idle session keeps none.
     ahead: Option<Box<Ahead>>,
 }
@@ -65,7 +70,7 @@ impl Sealer {
 
     /// Appends a frame to `out`: header, ciphertext, tag. Nothing is appended on an error.
     ///
-    /// Keystream is made for as many records of this length as one pass of the engine has room for: one costs as much as all of them. [`Self::rest`] gives it up.
+    /// In a burst, keystream is made for as many records of this length as one pass of the engine has room for: one costs as much as all of them. [`Self::rest`] gives it up.
     pub fn seal(&mut self, opcode: Opcode, plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), LimitError> {
         let length = plaintext.len() + TAG_BYTES;
         let too_long = LimitError::Length { length: plaintext.len() };
@@ -91,7 +96,7 @@ impl Sealer {
 
     /// Nothing waits to be sent: keeps no keystream.
     pub fn rest(&mut self) {
-        self.0.ahead = None;
+        self.0.rest();
     }
 }
 
@@ -115,7 +120,7 @@ impl Opener {
 
     /// No burst is under way: keeps no keystream.
     pub fn rest(&mut self) {
-        self.0.ahead = None;
+        self.0.rest();
     }
 }
 
@@ -158,15 +163,23 @@ impl Link {
 impl Direction {
     fn new(function: Function, key: Key) -> Self {
         let expanded = function.key(&key);
-        Self { function, key, expanded, nonce: 0, blocks: 0, ahead: None }
+        Self { function, key, expanded, nonce: 0, blocks: 0, stirred: 0, ahead: None }
     }
 
-    /// Keystream for this and the next records of `length` bytes, unless it is there. A record that fills a pass alone has none made ahead.
+    /// Keystream for this and the next records of `length` bytes, unless it is there. The first records, and one that fills a pass alone, have none made ahead.
     fn look_ahead(&mut self, length: usize) {
+        if self.stirred < BUSY_RECORDS {
+            self.stirred += 1;
+            return;
+        }
         let records = PASS_BLOCKS / length.div_ceil(8).max(1);
         if records > 1 && !self.ahead.as_ref().is_some_and(|ahead| ahead.covers(self.nonce, length)) {
             self.ahead = Some(Box::new(self.expanded.ahead(self.nonce, records, length)));
         }
+    }
+
+    fn rest(&mut self) {
+        (self.stirred, self.ahead) = (0, None);
     }
 
     /// A record of `plaintext` bytes went through: both ends count alike, so both change keys after the same record.

@@ -314,6 +314,7 @@ impl ServerSession {
     /// `count` bytes of [`Self::pending`] went out.
     pub fn sent(&mut self, now: Instant, count: usize) {
         self.outbound.sent(now, count);
+        self.shed();
         self.advance(now);
     }
 
@@ -465,6 +466,14 @@ impl ServerSession {
         }
     }
 
+    /// The messages of a handshake are long: their buffers are not kept for what comes.
+    fn shed(&mut self) {
+        if !matches!(self.state, State::Open(_)) {
+            self.inbound.rest();
+            self.outbound.rest();
+        }
+    }
+
     fn is_over(&self) -> bool {
         matches!(self.state, State::Draining { .. } | State::Done)
     }
@@ -515,6 +524,7 @@ impl ServerSession {
                 | State::Done => Ok(()),
             };
             self.inbound.consume(length);
+            self.shed();
             match outcome {
                 Ok(()) => self.flush_answers(now),
                 Err(end) => self.end(now, end),
