@@ -18,6 +18,7 @@ mod report;
 mod secure;
 mod server;
 mod setup;
+mod soak;
 mod timing;
 mod tls;
 
@@ -41,6 +42,7 @@ usage: ddes-bench WHAT [--short]
   ledger      durable, exactly-once updates, beside redb, fjall, SQLite and the bare floor; what opening,
               memory, checkpoints and growth cost; `ledger WHICH` for one of these: memory, stores,
               growth, checkpoint, opening
+  soak        a server at half load while sessions come and go: memory and sums; `soak MINUTES`
   timing      whether time tells exponent or keys (dudect's test): on a quiet machine;
               `timing N` for N samples of FFDHE and ten times as many of Double DES, `timing ffdhe N`, `timing ciphers N` for one of the two
 
@@ -155,6 +157,11 @@ fn main() -> ExitCode {
         ["ledger", "--short"] => ledger::measure(&ledger::SHORT, None),
         ["ledger", which] => ledger::measure(&ledger::FULL, Some(which)),
         ["compare", ref rest @ ..] => compare::run(rest),
+        ["soak"] => soak::measure(Duration::from_secs(1_800)),
+        ["soak", "--short"] => soak::measure(Duration::from_secs(3)),
+        ["soak", minutes] => {
+            number(minutes).and_then(|minutes| soak::measure(Duration::from_secs(60 * minutes as u64)))
+        }
         ["timing"] => timing(1_000_000),
         ["timing", "--short"] => timing(10_000),
         ["timing", samples] => number(samples).and_then(timing),
