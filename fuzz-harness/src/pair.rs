@@ -11,7 +11,7 @@ use ddes_identity::{Namespace, SigningKey};
 use ddes_ledger::{AccountId, AccountNumber, Ledger, Operation, Outcome, Refusal, Submission, Timestamp};
 use ddes_session::{Phase, Ticket, classic, v2};
 use ddes_wire::v2::{GroupSize, Scope, Status, Suite};
-use ddes_wire::{Amount, ClientId, Sequence, SessionNumber};
+use ddes_wire::{Amount, Amounts, ClientId, Sequence, SessionNumber};
 use zeroize::Zeroizing;
 
 const SUITE: Suite = Suite::Ddes(GroupSize::Bits2048);
@@ -303,12 +303,12 @@ struct V2 {
     account: Option<(AccountNumber, SessionNumber)>,
     submitted: Vec<i128>,
     held: bool,
-    waiting: Vec<(Ticket, Sequence, Vec<Amount>)>,
+    waiting: Vec<(Ticket, Sequence, Amounts)>,
     ends: u32,
 }
 
 impl V2 {
-    fn add(&mut self, now: Instant, ticket: Ticket, first_seq: Sequence, amounts: Vec<Amount>) {
+    fn add(&mut self, now: Instant, ticket: Ticket, first_seq: Sequence, amounts: Amounts) {
         let (account, session) = self.account.unwrap();
         let submission = Submission { account, session, first_seq, amounts };
         let outcome = self.ledger.commit(Timestamp(0), &[Operation::Add(submission)]).remove(0);

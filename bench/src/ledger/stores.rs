@@ -194,7 +194,7 @@ impl Store for Ours {
                 account: AccountNumber::Identity(update.account),
                 session: SessionNumber::new(update.session),
                 first_seq: Sequence::new(update.seq),
-                amounts: vec![Amount::from(update.value)],
+                amounts: [Amount::from(update.value)].into(),
             })
         }));
         let start = Instant::now();

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ddes_wire::{Amount, OverflowError, Sequence, SessionNumber, Standing};
+use ddes_wire::{Amounts, OverflowError, Sequence, SessionNumber, Standing};
 
 /// Whose total it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,7 +43,7 @@ pub struct Submission {
     /// The number of the first of them.
     pub first_seq: Sequence,
     /// The values: of 64 bits, with a sign from identities, without one in classic accounts.
-    pub amounts: Vec<Amount>,
+    pub amounts: Amounts,
 }
 
 /// What became of one operation.

@@ -109,7 +109,8 @@ fn an_account_the_ledger_never_gave_out_is_refused() {
     let mut ledger = Ledger::in_memory();
     for account in [AccountNumber::Identity(0), AccountNumber::Classic(7)] {
         let (session, first_seq) = (SessionNumber::new(1), Sequence::new(1));
-        let submission = Submission { account, session, first_seq, amounts: vec![Amount::from(1_i64)] };
+        let submission =
+            Submission { account, session, first_seq, amounts: vec![Amount::from(1_i64)].into() };
         assert_eq!(commit(&mut ledger, submission), Err(Refusal::Malformed));
     }
 }
@@ -129,7 +130,7 @@ fn extreme_values_of_both_profiles_sum_exactly() {
     );
     let classic = open(&mut ledger, AccountId::Classic(1));
     let mut most = submission(&classic, 1, &[0, 0]);
-    most.amounts = vec![Amount::from(u64::MAX); 2];
+    most.amounts = vec![Amount::from(u64::MAX); 2].into();
     assert_eq!(commit(&mut ledger, most), Ok((2, 2 * i128::from(u64::MAX))));
     let classic = ledger.account(&AccountId::Classic(1)).unwrap();
     assert_eq!(classic.extremes(), Some((Amount::from(u64::MAX), Amount::from(u64::MAX))));
@@ -140,7 +141,7 @@ fn a_value_of_the_other_wire_is_refused() {
     let mut ledger = Ledger::in_memory();
     let (alice, classic) = (open(&mut ledger, ALICE), open(&mut ledger, AccountId::Classic(1)));
     let mut beyond = submission(&alice, 1, &[0]);
-    beyond.amounts = vec![Amount::from(u64::MAX)];
+    beyond.amounts = vec![Amount::from(u64::MAX)].into();
     assert_eq!(commit(&mut ledger, beyond), Err(Refusal::Malformed));
     assert_eq!(commit(&mut ledger, submission(&classic, 1, &[-1])), Err(Refusal::Malformed));
 }

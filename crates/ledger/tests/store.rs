@@ -22,7 +22,7 @@ use ddes_ledger::{
     AccountId, AccountNumber, Health, Ledger, Opened, Opening, Operation, Outcome, Refusal, Statement,
     Subject, Submission, Timestamp,
 };
-use ddes_wire::{Amount, Sequence, Total};
+use ddes_wire::{Amount, Amounts, Sequence, Total};
 
 /// Small enough that a few hundred values go through all of it.
 const OPTIONS: Options = Options {
@@ -524,7 +524,7 @@ fn the_longest_submissions_fit_their_frames() {
     let (mut ledger, _) = place.open_with(options).unwrap();
     let classic = open(&mut ledger, AccountId::Classic(0));
     assert_eq!(classic.account, AccountNumber::Classic(0));
-    let amounts = vec![Amount::from(u64::MAX); options.values_max];
+    let amounts: Amounts = std::iter::repeat_n(Amount::from(u64::MAX), options.values_max).collect();
     let batch: Vec<_> = (0..60_u64)
         .map(|i| Submission {
             account: classic.account,

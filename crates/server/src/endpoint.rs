@@ -15,8 +15,9 @@ use ddes_session::{Phase, Ticket, classic, v2};
 use ddes_wire::classic::text;
 use ddes_wire::frame::{Header, Opcode};
 use ddes_wire::v2::{Reason, Rejection, Status};
-use ddes_wire::{Amount, Sequence, SessionNumber, Standing};
+use ddes_wire::{Amounts, Sequence, SessionNumber, Standing};
 use slab::Slab;
+use smallvec::smallvec;
 
 pub use crate::notice::{Admitted, Notice, NoticeEvent, SessionView};
 pub use crate::session::{Classic, Done, Entropy, Order, Profiles, Work};
@@ -563,7 +564,7 @@ impl Endpoint {
                 let connection = self.connection_mut(id)?;
                 // The number after the last asked for; the ledger has the last word.
                 let first_seq = connection.standing.last_seq.forward(1).ok()?;
-                let request = connection.submit(ticket, first_seq, vec![amount])?;
+                let request = connection.submit(ticket, first_seq, smallvec![amount])?;
                 self.requests.push_back(request);
                 self.queued_values += 1;
                 NoticeEvent::Received { first: amount, count: 1 }
@@ -622,7 +623,7 @@ impl Endpoint {
 }
 
 impl Connection {
-    fn submit(&self, ticket: Ticket, first_seq: Sequence, amounts: Vec<Amount>) -> Option<Request> {
+    fn submit(&self, ticket: Ticket, first_seq: Sequence, amounts: Amounts) -> Option<Request> {
         let (account, session) = (self.account?, self.number);
         let submission = Submission { account, session, first_seq, amounts };
         Some(Request { to: Some((self.id, ticket)), operation: Operation::Add(submission) })

@@ -33,7 +33,7 @@ fn add(ledger: &mut Ledger) -> bool {
     let Outcome::Opened(Ok(opening)) = outcome else { return false };
     let first_seq = Sequence::new(count(ledger) + 1);
     let (account, session) = (opening.account, opening.session);
-    let submission = Submission { account, session, first_seq, amounts: vec![Amount::from(5_u64)] };
+    let submission = Submission { account, session, first_seq, amounts: [Amount::from(5_u64)].into() };
     matches!(ledger.commit(Timestamp(2), &[Operation::Add(submission)])[..], [Outcome::Decided(Ok(_))])
 }
 

@@ -82,7 +82,7 @@ impl Walker {
         let from = usize::try_from(first - 1).ok()?;
         let until = usize::try_from(last.min(known.count())).ok()?;
         let amounts = self.values.get(from..until).filter(|amounts| !amounts.is_empty());
-        let Some(amounts) = amounts.map(<[Amount]>::to_vec) else {
+        let Some(amounts) = amounts.map(|amounts| amounts.iter().copied().collect()) else {
             self.waiting -= 1;
             return None;
         };

@@ -9,4 +9,4 @@ pub mod frame;
 pub mod v2;
 mod value;
 
-pub use value::{Amount, ClientId, OverflowError, Sequence, SessionNumber, Standing, Token, Total};
+pub use value::{Amount, Amounts, ClientId, OverflowError, Sequence, SessionNumber, Standing, Token, Total};

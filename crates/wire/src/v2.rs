@@ -1,7 +1,9 @@
 //! D-DDES/2: suites, the handshake's bodies, and the messages inside records. Big-endian; one encoding of each.
 
+use smallvec::SmallVec;
+
 use crate::frame::HEADER_BYTES;
-use crate::{Amount, Sequence, SessionNumber, Standing, Token, Total};
+use crate::{Amount, Amounts, Sequence, SessionNumber, Standing, Token, Total};
 
 /// The protocol's version, first byte of a client's first body.
 pub const VERSION: u8 = 2;
@@ -259,7 +261,7 @@ pub struct Data {
     /// The number of the first value.
     pub first_seq: Sequence,
     /// At least one.
-    pub values: Vec<i64>,
+    pub values: SmallVec<[i64; 2]>,
 }
 
 impl Data {
@@ -300,7 +302,7 @@ impl Data {
     }
 
     /// The values as the ledger takes them.
-    pub fn amounts(&self) -> Vec<Amount> {
+    pub fn amounts(&self) -> Amounts {
         self.values.iter().copied().map(Amount::from).collect()
     }
 }
@@ -356,8 +358,11 @@ impl Outcome {
     }
 
     /// The plaintext.
-    pub fn encode(&self) -> Vec<u8> {
-        [&[self.status as u8][..], &self.last_seq.get().to_be_bytes(), &self.sum.get().to_be_bytes()].concat()
+    pub fn encode(&self) -> [u8; Self::BYTES] {
+        let mut plaintext = [self.status as u8; Self::BYTES];
+        let fields = self.last_seq.get().to_be_bytes().into_iter().chain(self.sum.get().to_be_bytes());
+        plaintext.iter_mut().skip(1).zip(fields).for_each(|(to, from)| *to = from);
+        plaintext
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use smallvec::SmallVec;
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::ZeroizeOnDrop;
 
@@ -20,6 +21,9 @@ impl Amount {
         self.0
     }
 }
+
+/// Values that count together: in most frames one, which needs no memory of its own.
+pub type Amounts = SmallVec<[Amount; 1]>;
 
 impl From<u64> for Amount {
     fn from(value: u64) -> Self {

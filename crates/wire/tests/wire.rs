@@ -197,7 +197,7 @@ mod d_ddes_2 {
     #[test]
     fn a_30_has_as_many_values_as_it_says_and_at_least_one() {
         let token = Token::new([7; 16]);
-        let data = Data { first_seq: Sequence::new(3), values: vec![42, -1, i64::MIN] };
+        let data = Data { first_seq: Sequence::new(3), values: vec![42, -1, i64::MIN].into() };
         let body = data.encode(&token).unwrap();
         assert_eq!(body.len(), 26 + 24);
         assert_eq!(body[16..], bytes("00000000000000030003000000000000002affffffffffffffff8000000000000000"));
@@ -213,7 +213,9 @@ mod d_ddes_2 {
         assert!(Data::decode(&[rest, &[0; 8]].concat(), VALUES_MAX).is_none());
         assert!(Data::decode(&bytes("00000000000000030000"), VALUES_MAX).is_none());
         for count in [0, 8187] {
-            assert!(Data { first_seq: Sequence::new(1), values: vec![0; count] }.encode(&token).is_none());
+            assert!(
+                Data { first_seq: Sequence::new(1), values: vec![0; count].into() }.encode(&token).is_none()
+            );
         }
     }
 

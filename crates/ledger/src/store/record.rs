@@ -1,6 +1,6 @@
 //! Records: what a batch did. Numbers in LEB128, signed ones zigzag first.
 
-use ddes_wire::{Amount, Sequence, SessionNumber, Total};
+use ddes_wire::{Amount, Amounts, Sequence, SessionNumber, Total};
 
 use crate::{AccountId, AccountNumber};
 
@@ -34,7 +34,7 @@ pub struct Added {
     /// The number of the first.
     pub first_seq: Sequence,
     /// The values.
-    pub amounts: Vec<Amount>,
+    pub amounts: Amounts,
     /// The account's sum with them.
     pub sum: Total,
 }
@@ -343,7 +343,7 @@ mod tests {
                 account: classic,
                 session,
                 first_seq: Sequence::new(u64::MAX),
-                amounts: vec![Amount::from(u64::MAX), Amount::from(i64::MIN)],
+                amounts: [Amount::from(u64::MAX), Amount::from(i64::MIN)].into_iter().collect(),
                 sum: Total::new(i128::MIN),
             }),
             Record::End(classic),

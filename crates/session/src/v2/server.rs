@@ -13,7 +13,7 @@ use ddes_wire::v2::{
     BODY_MAX, Data, Farewell, Hello, Outcome as Answer, Proof, Reason, Rejection, Scope, Status, Suite,
     TAG_BYTES, Welcome,
 };
-use ddes_wire::{Amount, Sequence, SessionNumber, Standing, Token, Total};
+use ddes_wire::{Amounts, Sequence, SessionNumber, Standing, Token, Total};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -74,7 +74,7 @@ pub enum Event {
         /// The number of the first of them.
         first_seq: Sequence,
         /// The values.
-        amounts: Vec<Amount>,
+        amounts: Amounts,
     },
     /// A 40 went to the client.
     Answered(Answer),
@@ -614,23 +614,21 @@ impl ServerSession {
     /// 40s in the order of the submissions decided: one for all that were counted together, since `last_seq` covers them (P-12), and one for each refusal.
     fn flush_answers(&mut self, now: Instant) {
         let State::Open(open) = &mut self.state else { return };
-        let mut answers = Vec::new();
         while let Some(verdict) = open.waiting.front().and_then(|waiting| waiting.verdict) {
             open.waiting.pop_front();
             let status = match verdict {
                 Ok(standing) => {
                     open.standing = standing;
                     open.idle_at = now + self.config.idle;
-                    if answers.last().is_some_and(|last: &Answer| last.status == Status::Applied) {
-                        answers.pop();
+                    if open.waiting.front().is_some_and(|next| matches!(next.verdict, Some(Ok(_)))) {
+                        // The next one covers it.
+                        continue;
                     }
                     Status::Applied
                 }
                 Err(status) => status,
             };
-            answers.push(open.answer(status));
-        }
-        for answer in answers {
+            let answer = open.answer(status);
             let sealer = &mut open.link.sealer;
             match self.outbound.push_record(now, sealer, Opcode::EncryptedResult, &answer.encode()) {
                 Ok(()) => self.events.push_back(Event::Answered(answer)),

@@ -74,7 +74,7 @@ impl Talk {
     }
 
     fn data(&mut self, token: u8, first_seq: u64, values: &[i64]) {
-        let data = Data { first_seq: ddes_wire::Sequence::new(first_seq), values: values.to_vec() };
+        let data = Data { first_seq: ddes_wire::Sequence::new(first_seq), values: values.into() };
         let plaintext = data.encode(&Token::new([token; 16])).unwrap();
         self.record(Opcode::EncryptedData, &plaintext);
     }
@@ -190,9 +190,10 @@ fn messages() -> Vec<String> {
         after_joining("number 0", |talk| talk.data(7, 0, &[42])),
         after_joining("the numbering at its end", |talk| talk.data(7, u64::MAX, &[1, 2])),
         after_joining("a count that is not the values'", |talk| {
-            let mut plaintext = Data { first_seq: ddes_wire::Sequence::new(1), values: vec![42] }
-                .encode(&Token::new([7; 16]))
-                .unwrap();
+            let mut plaintext =
+                Data { first_seq: ddes_wire::Sequence::new(1), values: [42].into_iter().collect() }
+                    .encode(&Token::new([7; 16]))
+                    .unwrap();
             plaintext[25] = 2;
             talk.record(Opcode::EncryptedData, &plaintext);
         }),

@@ -53,7 +53,7 @@ fn case(suite: Suite) -> String {
     let mut sealer = Sealer::new(function, finished.to_server.clone());
     sealer.seal(Opcode::KeyVerification, &proof.encode(), &mut out[3]).unwrap();
     let data =
-        Data { first_seq: Sequence::new(1), values: vec![42, -1] }.encode(&Token::new([7; 16])).unwrap();
+        Data { first_seq: Sequence::new(1), values: [42, -1].into() }.encode(&Token::new([7; 16])).unwrap();
     sealer.seal(Opcode::EncryptedData, &data, &mut out[4]).unwrap();
 
     let exponent = |entropy: &[u8]| {

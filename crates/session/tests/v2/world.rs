@@ -274,7 +274,7 @@ impl Client {
     }
 
     pub(crate) fn data(&mut self, first_seq: u64, values: &[i64]) -> Vec<u8> {
-        let data = Data { first_seq: Sequence::new(first_seq), values: values.to_vec() };
+        let data = Data { first_seq: Sequence::new(first_seq), values: values.into() };
         let plaintext = data.encode(&self.welcome.as_ref().unwrap().token).unwrap();
         self.seal(Opcode::EncryptedData, &plaintext)
     }
