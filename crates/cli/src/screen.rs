@@ -93,12 +93,19 @@ impl Screen {
     }
 
     pub(crate) fn show(&mut self, line: &Line) {
-        let text = match &self.mode {
+        self.show_all(std::slice::from_ref(line));
+    }
+
+    /// Shows all of them with one write.
+    pub(crate) fn show_all(&mut self, lines: &[Line]) {
+        let text = |line: &Line| match &self.mode {
             Mode::Json => line.json(),
             Mode::Prompt { .. } | Mode::Plain => line.text.clone(),
         };
-        self.print(&text);
-        self.status_shown = false;
+        if !lines.is_empty() {
+            self.print(&lines.iter().map(text).collect::<Vec<_>>().join("\n"));
+            self.status_shown = false;
+        }
     }
 
     /// A line that the next one overwrites; for live screens only.

@@ -95,7 +95,7 @@ pub(crate) struct State {
     accept_at: Option<Instant>,
     access_at: Instant,
     rest_at: Instant,
-    /// When a session that is open last sent something.
+    /// When a session that was at work before last sent something.
     traffic_at: Instant,
     stopping: Option<Instant>,
     failure: Option<String>,
@@ -348,9 +348,11 @@ impl Driver {
             if work.is_empty() && requests.is_empty() && self.state.dirty.is_empty() {
                 return;
             }
+            if self.endpoint.take_traffic() {
+                self.state.traffic_at = now;
+            }
             self.compute(now, work);
             if !requests.is_empty() {
-                self.state.traffic_at = now;
                 let answers = self.books.submit(requests);
                 self.answer(now, answers);
             }

@@ -125,6 +125,8 @@ pub struct Endpoint {
     /// Values that wait for the ledger, and connections that are not read from because of them.
     queued_values: usize,
     held: Vec<ConnectionId>,
+    /// See [`Self::take_traffic`].
+    has_traffic: bool,
     work: VecDeque<(ConnectionId, Work)>,
     claims: VecDeque<Claim>,
     requests: VecDeque<Request>,
@@ -147,6 +149,8 @@ struct Connection {
     is_held: bool,
     /// Has a verdict that its client was not told yet.
     has_heard: bool,
+    /// Has sent values.
+    is_at_work: bool,
     stir: Stir,
 }
 
@@ -173,6 +177,7 @@ impl Endpoint {
             newest: HashMap::new(),
             queued_values: 0,
             held: Vec::new(),
+            has_traffic: false,
             work: VecDeque::new(),
             claims: VecDeque::new(),
             requests: VecDeque::new(),
@@ -206,6 +211,7 @@ impl Endpoint {
             is_unproven: true,
             is_held: false,
             has_heard: false,
+            is_at_work: false,
             stir: Stir::Resting,
         });
         self.notices.push_back(Notice { connection: id, peer, event: NoticeEvent::Connected });
@@ -423,6 +429,11 @@ impl Endpoint {
         wants && !is_full
     }
 
+    /// Whether, since this was asked last, a session sent values that had counted some before: whether there is traffic to be in the way of.
+    pub fn take_traffic(&mut self) -> bool {
+        std::mem::take(&mut self.has_traffic)
+    }
+
     /// How far a connection has come.
     pub fn phase(&self, id: ConnectionId) -> Phase {
         self.connection(id).map_or(Phase::Done, |connection| connection.session.phase())
@@ -607,7 +618,10 @@ impl Endpoint {
             v2::Event::TokenShared => NoticeEvent::TokenShared,
             v2::Event::Submit { ticket, first_seq, amounts } => {
                 let (first, count) = (*amounts.first()?, amounts.len());
-                let request = self.connection_mut(id)?.submit(ticket, first_seq, amounts)?;
+                let connection = self.connection_mut(id)?;
+                let is_at_work = std::mem::replace(&mut connection.is_at_work, true);
+                let request = connection.submit(ticket, first_seq, amounts)?;
+                self.has_traffic |= is_at_work;
                 self.requests.push_back(request);
                 self.queued_values += count;
                 NoticeEvent::Received { first, count }

@@ -47,11 +47,12 @@ impl Console {
                     return Ok(());
                 }
                 Some(report) = next(&mut self.notices, gathered) => {
-                    self.show(screen, &report);
+                    let mut lines = self.lines(&report);
                     // Bounded, so that the console is heard under any load.
                     for report in std::iter::from_fn(|| self.notices.try_recv().ok()).take(GATHERED_MAX).collect::<Vec<_>>() {
-                        self.show(screen, &report);
+                        lines.extend(self.lines(&report));
                     }
+                    screen.show_all(&lines);
                     gathered = Instant::now() + GATHER;
                 }
                 () = either(&mut interrupt, &mut terminate) => self.stop(screen, &mut stopping),
@@ -71,20 +72,18 @@ impl Console {
         }
     }
 
-    fn show(&self, screen: &mut Screen, report: &Report) {
-        let notice = match report {
-            Report::Session(notice) => notice,
-            Report::Access(fault) => return screen.show(&lines::access_fault(fault)),
-            Report::Ledger(health) => return screen.show(&lines::ledger_health(health)),
-            Report::Checkpoint(error) => return screen.show(&lines::ledger_checkpoint(error)),
+    fn lines(&self, report: &Report) -> Vec<Line> {
+        let mut all = match report {
+            Report::Session(notice) => lines::of_notice(notice),
+            Report::Access(fault) => vec![lines::access_fault(fault)],
+            Report::Ledger(health) => vec![lines::ledger_health(health)],
+            Report::Checkpoint(error) => vec![lines::ledger_checkpoint(error)],
         };
-        for line in lines::of_notice(notice) {
-            screen.show(&line);
-        }
         let dropped = self.dropped.swap(0, Ordering::Relaxed);
         if dropped > 0 {
-            screen.show(&lines::dropped(dropped));
+            all.push(lines::dropped(dropped));
         }
+        all
     }
 
     /// Drains; a second time stops at once.
@@ -130,7 +129,7 @@ impl Console {
     fn finish(&mut self, screen: &mut Screen, stopped: Option<Stopped>) {
         screen.leave_prompt();
         while let Ok(notice) = self.notices.try_recv() {
-            self.show(screen, &notice);
+            screen.show_all(&self.lines(&notice));
         }
         screen.show(&lines::exited(stopped.map_or(0, |stopped| stopped.cut)));
     }
