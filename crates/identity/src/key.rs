@@ -161,7 +161,7 @@ impl SigningKey {
 
     /// The private key file, without a passphrase.
     pub fn to_openssh(&self, comment: &str) -> Result<Zeroizing<String>, openssh::KeyFileError> {
-        openssh::private_file(self.0.as_bytes(), comment)
+        openssh::private_file(self.0.as_bytes(), &self.public(), comment)
     }
 }
 

@@ -1,6 +1,6 @@
 //! OpenSSH's files: keys, and signatures (PROTOCOL.sshsig). The one file that knows the library behind them.
 
-use ssh_key::private::{Ed25519Keypair, KeypairData};
+use ssh_key::private::{Ed25519Keypair, Ed25519PrivateKey, KeypairData};
 use ssh_key::public::{Ed25519PublicKey, KeyData};
 use ssh_key::{Algorithm, HashAlg, Kdf, LineEnding, PrivateKey, Signature, SshSig};
 use zeroize::Zeroizing;
@@ -99,9 +99,13 @@ pub(crate) fn public_line(bytes: &[u8; 32]) -> String {
     public(bytes).to_openssh().map_or_else(|error| error.to_string(), |line| line.trim_end().to_owned())
 }
 
-pub(crate) fn private_file(seed: &[u8; 32], comment: &str) -> Result<Zeroizing<String>, KeyFileError> {
-    let pair = KeypairData::from(Ed25519Keypair::from_seed(seed));
-    let key = PrivateKey::new(pair, comment)?;
+pub(crate) fn private_file(
+    seed: &[u8; 32],
+    public: &PublicKey,
+    comment: &str,
+) -> Result<Zeroizing<String>, KeyFileError> {
+    let (public, private) = (Ed25519PublicKey(*public.as_bytes()), Ed25519PrivateKey::from_bytes(seed));
+    let key = PrivateKey::new(KeypairData::from(Ed25519Keypair { public, private }), comment)?;
     Ok(key.to_openssh(LineEnding::LF)?)
 }
 
