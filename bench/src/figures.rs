@@ -56,3 +56,9 @@ impl<'a> Clock<'a> {
         })
     }
 }
+
+/// The middle one; none where one is missing.
+pub(crate) fn median(mut of: Vec<f64>) -> Option<f64> {
+    of.sort_by(f64::total_cmp);
+    of.get(of.len() / 2).copied().filter(|_| of.iter().all(|it| it.is_finite()))
+}

@@ -3,6 +3,7 @@
 //! The server under test is a process of its own; this process is the load. The processor time of the server is read from
 //! the system, so the load's own cost does not enter it.
 
+mod aim;
 mod ciphers;
 mod compare;
 mod cores;
