@@ -155,6 +155,7 @@ fn main() -> ExitCode {
         ["ledger"] => ledger::measure(&ledger::FULL, None),
         ["ledger", "--short"] => ledger::measure(&ledger::SHORT, None),
         ["ledger", which] => ledger::measure(&ledger::FULL, Some(which)),
+        ["ledger", which, "--short"] => ledger::measure(&ledger::SHORT, Some(which)),
         ["compare", ref rest @ ..] => compare::run(rest),
         ["timing"] => timing(1_000_000),
         ["timing", "--short"] => timing(10_000),
