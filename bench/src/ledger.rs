@@ -10,6 +10,7 @@ use std::time::Duration;
 use ddes_ledger::store::Options;
 
 use crate::report;
+pub(crate) use stores::now;
 use stores::{Fjall, Floor, Ours, Redb, Scratch, Sqlite, Store, Update};
 
 const COLUMNS: &[&str] =

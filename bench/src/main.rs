@@ -8,6 +8,7 @@ mod ciphers;
 mod compare;
 mod cores;
 mod crowd;
+mod endpoint;
 mod ffdhe;
 mod figures;
 mod instructions;
@@ -38,6 +39,7 @@ usage: ddes-bench WHAT [--short]
   ciphers     Double DES, beside OpenSSL, the `des` crate and John the Ripper
   compare     the same work by Redis over TLS, by tokio-rustls and by the Python peer; `compare PART` for one of
               counting, durable, handshake, memory, growth
+  endpoint    a million sessions without sockets: memory, a turn, the sweeps; `endpoint N` for so many at most
   ffdhe       exponentiations, beside OpenSSL and crypto-bigint
   ledger      durable, exactly-once updates, beside redb, fjall, SQLite and the bare floor; what opening,
               memory, checkpoints and growth cost; `ledger WHICH` for one of these: memory, stores,
@@ -152,6 +154,9 @@ fn main() -> ExitCode {
         ["ciphers", "--short"] => ciphers::measure(SHORT.rate / 10),
         ["ffdhe"] => ffdhe(&FULL),
         ["ffdhe", "--short"] => ffdhe(&SHORT),
+        ["endpoint"] => endpoint::measure(1_000_000),
+        ["endpoint", "--short"] => endpoint::measure(1_000),
+        ["endpoint", most] => number(most).and_then(|most| endpoint::measure(most as u64)),
         ["ledger"] => ledger::measure(&ledger::FULL, None),
         ["ledger", "--short"] => ledger::measure(&ledger::SHORT, None),
         ["ledger", which] => ledger::measure(&ledger::FULL, Some(which)),
@@ -164,6 +169,8 @@ fn main() -> ExitCode {
         ["timing", "ciphers", samples] => number(samples).and_then(timing_of_ciphers),
         // Run under callgrind: instruction counts must not depend on the seed.
         ["instructions", what, seed] => instructions::run(what, seed),
+        // This program as one row of that.
+        ["endpoint-step", sessions] => number(sessions).and_then(|sessions| endpoint::step(sessions as u64)),
         // This program as the peer.
         ["tls-server", folder, "sums"] => tls::serve(Path::new(folder), tls::Service::Sums),
         ["tls-server", folder, "echo"] => tls::serve(Path::new(folder), tls::Service::Echo),

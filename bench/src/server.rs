@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use crate::figures::status_kib;
 use crate::redis;
 
 /// What serves.
@@ -135,13 +136,9 @@ impl Server {
         cpu_of(self.id())
     }
 
-    /// Resident memory, from `/proc/PID/status`.
+    /// Resident memory.
     pub(crate) fn resident_kib(&self) -> Result<u64, String> {
-        let path = format!("/proc/{}/status", self.process.id());
-        let text = std::fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
-        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse().ok());
-        kib.ok_or_else(|| format!("{path} has no VmRSS"))
+        status_kib(self.id(), "VmRSS:")
     }
 }
 

@@ -43,6 +43,7 @@ const STEPS: &[Step] = &[
         bench::run(&["ffdhe", "--short"])?;
         bench::run(&["ciphers", "--short"])?;
         bench::run(&["ledger", "--short"])?;
+        bench::run(&["endpoint", "--short"])?;
         bench::compare(&["--short"])
     }),
 ];
