@@ -116,7 +116,7 @@ enum Load {
 
 impl Load {
     fn ours(sessions: u32, batch: u16, pipeline: u32) -> Self {
-        Self::Ours(ours::Load { sessions, batch, pipeline })
+        Self::Ours(ours::Load { sessions, batch, pipeline, rate: None })
     }
 
     /// The same of Redis.
@@ -133,7 +133,7 @@ impl Load {
 
     fn shape(self) -> String {
         match self {
-            Self::Ours(ours::Load { sessions, batch, pipeline }) if batch > 1 => {
+            Self::Ours(ours::Load { sessions, batch, pipeline, .. }) if batch > 1 => {
                 format!("{sessions}, {pipeline} of {batch} values")
             }
             Self::Redis { connections: sessions, pipeline }

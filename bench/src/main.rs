@@ -11,6 +11,7 @@ mod crowd;
 mod endpoint;
 mod ffdhe;
 mod figures;
+mod harm;
 mod instructions;
 mod ledger;
 mod ours;
@@ -41,6 +42,8 @@ usage: ddes-bench WHAT [--short]
               counting, durable, handshake, memory, growth
   endpoint    a million sessions without sockets: memory, a turn, the sweeps; `endpoint N` for so many at most
   ffdhe       exponentiations, beside OpenSSL and crypto-bigint
+  harm        what established sessions notice of those who do harm; `harm WHICH` for one of handshakes, first-messages,
+              slow-readers, slow-writers, silent; `-- FLAG...` at the end for flags of `ddes serve`
   ledger      durable, exactly-once updates, beside redb, fjall, SQLite and the bare floor; what opening,
               memory, checkpoints and growth cost; `ledger WHICH` for one of these: memory, stores,
               growth, checkpoint, opening
@@ -157,6 +160,7 @@ fn main() -> ExitCode {
         ["endpoint"] => endpoint::measure(1_000_000),
         ["endpoint", "--short"] => endpoint::measure(1_000),
         ["endpoint", most] => number(most).and_then(|most| endpoint::measure(most as u64)),
+        ["harm", ref rest @ ..] => harm::run(rest),
         ["ledger"] => ledger::measure(&ledger::FULL, None),
         ["ledger", "--short"] => ledger::measure(&ledger::SHORT, None),
         ["ledger", which] => ledger::measure(&ledger::FULL, Some(which)),
@@ -169,9 +173,9 @@ fn main() -> ExitCode {
         ["timing", "ciphers", samples] => number(samples).and_then(timing_of_ciphers),
         // Run under callgrind: instruction counts must not depend on the seed.
         ["instructions", what, seed] => instructions::run(what, seed),
-        // This program as one row of that.
         ["endpoint-step", sessions] => number(sessions).and_then(|sessions| endpoint::step(sessions as u64)),
-        // This program as the peer.
+        // This program as those who do harm, and as the peer.
+        ["attack", which, address, folder] => harm::attack(which, address, Path::new(folder)),
         ["tls-server", folder, "sums"] => tls::serve(Path::new(folder), tls::Service::Sums),
         ["tls-server", folder, "echo"] => tls::serve(Path::new(folder), tls::Service::Echo),
         _ => Err(USAGE.to_owned()),

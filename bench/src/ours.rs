@@ -1,6 +1,7 @@
 //! `ddes bench run` against `ddes serve`.
 
-use std::process::Command;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use ddes_identity::read_public;
@@ -15,37 +16,56 @@ pub(crate) struct Load {
     pub(crate) sessions: u32,
     pub(crate) batch: u16,
     pub(crate) pipeline: u32,
+    /// Values a second of all sessions, by the clock; else a frame goes out when one was answered.
+    pub(crate) rate: Option<u32>,
 }
 
-/// Fails too where the server's sums are not what was sent. `length` and `warm_up` count in whole seconds, `length` as one at least.
-pub(crate) fn load(
-    server: &Server,
-    load: Load,
-    length: Duration,
-    warm_up: Duration,
-) -> Result<Figures, String> {
-    let text = |error: std::io::Error| error.to_string();
+/// A load under way.
+pub(crate) struct Run {
+    process: Child,
+    saved: PathBuf,
+}
+
+/// `length` and `warm_up` count in whole seconds, `length` as one at least.
+pub(crate) fn start(server: &Server, load: Load, length: Duration, warm_up: Duration) -> Result<Run, String> {
     let key = std::fs::read_to_string(server.folder.join("server_key.pub")).map_err(text)?;
-    let key = read_public(&key).map_err(|error| error.to_string())?;
+    let key = read_public(&key).map_err(text)?;
     let (folder, saved) = (server.folder.join("load"), server.folder.join("run.json"));
     let program = std::env::current_exe().map_err(text)?.with_file_name("ddes");
     let mut command = Command::new(program);
     command.args(["bench", "run", "--quiet", "--no-input", "--timeout", "60", "--server", &server.address]);
     command.args(["--trust", &key.fingerprint(), "--server-pid", &server.id().to_string()]);
     command.args(["--sessions", &load.sessions.to_string(), "--batch", &load.batch.to_string()]);
-    command.args([
-        "--pipeline",
-        &load.pipeline.to_string(),
-        "--duration",
-        &length.as_secs().max(1).to_string(),
-    ]);
-    command.args(["--warmup", &warm_up.as_secs().to_string(), "--save"]).arg(&saved).env("DDES_HOME", folder);
-    let output = command.output().map_err(text)?;
-    if !output.status.success() {
-        return Err(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr)));
+    command.args(["--pipeline", &load.pipeline.to_string()]);
+    if let Some(rate) = load.rate {
+        command.args(["--rate", &rate.to_string()]);
     }
-    let record = std::fs::read_to_string(&saved).map_err(text)?;
-    let record = Record::parse(&record).map_err(|error| error.to_string())?;
+    command.args(["--duration", &length.as_secs().max(1).to_string()]);
+    command.args(["--warmup", &warm_up.as_secs().to_string(), "--save"]).arg(&saved).env("DDES_HOME", folder);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let process = command.spawn().map_err(|error| format!("cannot start {command:?}: {error}"))?;
+    Ok(Run { process, saved })
+}
+
+impl Run {
+    /// Waits for its end. Fails too where the server's sums are not what was sent.
+    pub(crate) fn record(self) -> Result<Record, String> {
+        let output = self.process.wait_with_output().map_err(text)?;
+        if !output.status.success() {
+            return Err(format!("ddes bench run: {}", String::from_utf8_lossy(&output.stderr)));
+        }
+        Record::parse(&std::fs::read_to_string(&self.saved).map_err(text)?).map_err(text)
+    }
+}
+
+/// See [`start`] and [`Run::record`].
+pub(crate) fn load(
+    server: &Server,
+    load: Load,
+    length: Duration,
+    warm_up: Duration,
+) -> Result<Figures, String> {
+    let record = start(server, load, length, warm_up)?.record()?;
     let server_cpu = record.generator.server_cpu_secs.ok_or("the load saw no processor time")?;
     let nanos = Duration::from_nanos;
     Ok(Figures {
@@ -55,4 +75,8 @@ pub(crate) fn load(
         server_share: server_cpu / record.seconds,
         load_share: record.generator.cpu_secs / record.seconds,
     })
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
 }

@@ -44,6 +44,7 @@ const STEPS: &[Step] = &[
         bench::run(&["ciphers", "--short"])?;
         bench::run(&["ledger", "--short"])?;
         bench::run(&["endpoint", "--short"])?;
+        bench::run(&["harm", "--short"])?;
         bench::compare(&["--short"])
     }),
 ];
