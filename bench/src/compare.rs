@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use ddes_wire::v2::{GroupSize, Suite};
 
+use crate::aim::{Aim, Wanted};
 use crate::crowd;
-use crate::figures::Figures;
+use crate::figures::{Figures, median};
 use crate::secure::{self, Peer};
 use crate::server::{Kind, Server};
 use crate::{cores, ours, rate, redis, report};
@@ -72,19 +73,6 @@ const USAGE: &str = "usage: ddes-bench compare [counting | durable | handshake |
 
 type Part = fn(&Effort) -> Result<Vec<Aim>, String>;
 
-/// What is to be reached, and what was.
-struct Aim {
-    what: &'static str,
-    wanted: Wanted,
-    measured: Option<f64>,
-}
-
-#[derive(Clone, Copy)]
-enum Wanted {
-    AtLeast(f64),
-    AtMost(f64),
-}
-
 pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     let (part, effort) = match arguments {
         [] => (None, &LONG),
@@ -113,28 +101,8 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     for (_, measure) in parts.iter().filter(|(name, _)| part.is_none_or(|part| part == *name)) {
         aims.extend(measure(effort)?);
     }
-    report::heading("Aims", &["what", "wanted", "measured", "reached"]);
-    aims.iter().for_each(Aim::row);
+    Aim::table(&aims);
     Ok(())
-}
-
-impl Aim {
-    fn row(&self) {
-        let (word, bound) = match self.wanted {
-            Wanted::AtLeast(bound) => ("at least", bound),
-            Wanted::AtMost(bound) => ("at most", bound),
-        };
-        let reached = |measured: f64| match self.wanted {
-            Wanted::AtLeast(bound) => measured >= bound,
-            Wanted::AtMost(bound) => measured <= bound,
-        };
-        report::row(&[
-            self.what.into(),
-            format!("{word} {bound:.2}"),
-            self.measured.map_or("not measured".into(), |measured| format!("{measured:.2}")),
-            self.measured.map_or("", |measured| if reached(measured) { "yes" } else { "NO" }).into(),
-        ]);
-    }
 }
 
 /// What is asked of a server.
@@ -148,7 +116,7 @@ enum Load {
 
 impl Load {
     fn ours(sessions: u32, batch: u16, pipeline: u32) -> Self {
-        Self::Ours(ours::Load { sessions, batch, pipeline })
+        Self::Ours(ours::Load { sessions, batch, pipeline, rate: None })
     }
 
     /// The same of Redis.
@@ -165,7 +133,7 @@ impl Load {
 
     fn shape(self) -> String {
         match self {
-            Self::Ours(ours::Load { sessions, batch, pipeline }) if batch > 1 => {
+            Self::Ours(ours::Load { sessions, batch, pipeline, .. }) if batch > 1 => {
                 format!("{sessions}, {pipeline} of {batch} values")
             }
             Self::Redis { connections: sessions, pipeline }
@@ -259,12 +227,6 @@ fn p99(figures: &Figures) -> f64 {
 
 fn cpu(figures: &Figures) -> f64 {
     figures.cpu.as_secs_f64()
-}
-
-/// None where one is missing.
-fn median(mut of: Vec<f64>) -> Option<f64> {
-    of.sort_by(f64::total_cmp);
-    of.get(of.len() / 2).copied().filter(|_| of.iter().all(|it| it.is_finite()))
 }
 
 /// What both tables have: the cells of Redis, ours beside them, and many values in a frame.

@@ -21,9 +21,14 @@ pub(crate) fn take() -> Result<(), String> {
 
 /// A server, with all its threads, on the other core.
 pub(crate) fn serve(kind: Kind) -> Result<Server, String> {
+    serve_with(kind, &[])
+}
+
+/// The same with further flags of its command.
+pub(crate) fn serve_with(kind: Kind, flags: &[&str]) -> Result<Server, String> {
     // Where there is but one core, that was said.
     pin(SERVER).unwrap_or(());
-    let server = Server::start(kind);
+    let server = Server::start_with(kind, flags);
     pin(LOAD).unwrap_or(());
     server
 }

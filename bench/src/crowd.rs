@@ -50,7 +50,7 @@ pub(crate) fn measure(
 fn work(peer: Peer, server: &Server, active: u32, effort: &Effort) -> Result<Figures, String> {
     match peer {
         Peer::Ours(_) => {
-            let load = ours::Load { sessions: active, batch: 1, pipeline: 1 };
+            let load = ours::Load { sessions: active, batch: 1, pipeline: 1, rate: None };
             ours::load(server, load, effort.length, effort.warm_up)
         }
         Peer::Redis => redis::load(server, active, 1, effort.length),

@@ -56,3 +56,22 @@ impl<'a> Clock<'a> {
         })
     }
 }
+
+/// The middle one; none where one is missing.
+pub(crate) fn median(mut of: Vec<f64>) -> Option<f64> {
+    of.sort_by(f64::total_cmp);
+    of.get(of.len() / 2).copied().filter(|_| of.iter().all(|it| it.is_finite()))
+}
+
+/// A line of `/proc/PROCESS/status` that is in kB: `VmRSS:` is resident memory, `VmHWM:` the most of it so far.
+pub(crate) fn status_kib(process: impl std::fmt::Display, name: &str) -> Result<u64, String> {
+    let path = format!("/proc/{process}/status");
+    let text = std::fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB"));
+    line.and_then(|kib| kib.parse().ok()).ok_or_else(|| format!("{path} has no {name}"))
+}
+
+/// Bytes of memory that this process has.
+pub(crate) fn resident() -> Result<u64, String> {
+    Ok(status_kib("self", "VmRSS:")? * 1024)
+}

@@ -3,12 +3,15 @@
 //! The server under test is a process of its own; this process is the load. The processor time of the server is read from
 //! the system, so the load's own cost does not enter it.
 
+mod aim;
 mod ciphers;
 mod compare;
 mod cores;
 mod crowd;
+mod endpoint;
 mod ffdhe;
 mod figures;
+mod harm;
 mod instructions;
 mod ledger;
 mod ours;
@@ -38,7 +41,10 @@ usage: ddes-bench WHAT [--short]
   ciphers     Double DES, beside OpenSSL, the `des` crate and John the Ripper
   compare     the same work by Redis over TLS, by tokio-rustls and by the Python peer; `compare PART` for one of
               counting, durable, handshake, memory, growth
+  endpoint    a million sessions without sockets: memory, a turn, the sweeps; `endpoint N` for so many at most
   ffdhe       exponentiations, beside OpenSSL and crypto-bigint
+  harm        what established sessions notice of those who do harm; `harm WHICH` for one of handshakes, first-messages,
+              slow-readers, slow-writers, silent; `-- FLAG...` at the end for flags of `ddes serve`
   ledger      durable, exactly-once updates, beside redb, fjall, SQLite and the bare floor; what opening,
               memory, checkpoints and growth cost; `ledger WHICH` for one of these: memory, stores,
               growth, checkpoint, opening
@@ -153,9 +159,14 @@ fn main() -> ExitCode {
         ["ciphers", "--short"] => ciphers::measure(SHORT.rate / 10),
         ["ffdhe"] => ffdhe(&FULL),
         ["ffdhe", "--short"] => ffdhe(&SHORT),
+        ["endpoint"] => endpoint::measure(1_000_000),
+        ["endpoint", "--short"] => endpoint::measure(1_000),
+        ["endpoint", most] => number(most).and_then(|most| endpoint::measure(most as u64)),
+        ["harm", ref rest @ ..] => harm::run(rest),
         ["ledger"] => ledger::measure(&ledger::FULL, None),
         ["ledger", "--short"] => ledger::measure(&ledger::SHORT, None),
         ["ledger", which] => ledger::measure(&ledger::FULL, Some(which)),
+        ["ledger", which, "--short"] => ledger::measure(&ledger::SHORT, Some(which)),
         ["compare", ref rest @ ..] => compare::run(rest),
         ["soak"] => soak::measure(Duration::from_secs(1_800)),
         ["soak", "--short"] => soak::measure(Duration::from_secs(3)),
@@ -169,7 +180,9 @@ fn main() -> ExitCode {
         ["timing", "ciphers", samples] => number(samples).and_then(timing_of_ciphers),
         // Run under callgrind: instruction counts must not depend on the seed.
         ["instructions", what, seed] => instructions::run(what, seed),
-        // This program as the peer.
+        ["endpoint-step", sessions] => number(sessions).and_then(|sessions| endpoint::step(sessions as u64)),
+        // This program as those who do harm, and as the peer.
+        ["attack", which, address, folder] => harm::attack(which, address, Path::new(folder)),
         ["tls-server", folder, "sums"] => tls::serve(Path::new(folder), tls::Service::Sums),
         ["tls-server", folder, "echo"] => tls::serve(Path::new(folder), tls::Service::Echo),
         _ => Err(USAGE.to_owned()),

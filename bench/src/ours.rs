@@ -1,6 +1,8 @@
 //! `ddes bench run` against `ddes serve`.
 
-use std::process::Command;
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use ddes_identity::read_public;
@@ -15,20 +17,70 @@ pub(crate) struct Load {
     pub(crate) sessions: u32,
     pub(crate) batch: u16,
     pub(crate) pipeline: u32,
+    /// Values a second of all sessions, by the clock; else a frame goes out when one was answered.
+    pub(crate) rate: Option<u32>,
 }
 
-/// Fails too where the server's sums are not what was sent. `length` and `warm_up` count in whole seconds, `length` as one at least.
+/// A load under way.
+pub(crate) struct Run {
+    process: Child,
+    saved: PathBuf,
+}
+
+/// `length` and `warm_up` count in whole seconds, `length` as one at least.
+pub(crate) fn start(server: &Server, load: Load, length: Duration, warm_up: Duration) -> Result<Run, String> {
+    let mut arguments = vec![
+        "--sessions".into(),
+        load.sessions.to_string(),
+        "--batch".into(),
+        load.batch.to_string(),
+        "--pipeline".into(),
+        load.pipeline.to_string(),
+        "--duration".into(),
+        length.as_secs().max(1).to_string(),
+        "--warmup".into(),
+        warm_up.as_secs().to_string(),
+    ];
+    if let Some(rate) = load.rate {
+        arguments.extend(["--rate".into(), rate.to_string()]);
+    }
+    run(server, "load", &arguments)
+}
+
+/// `ddes bench run` with these arguments; `name` tells what runs at the same time apart.
+pub(crate) fn run<S: AsRef<OsStr>>(server: &Server, name: &str, arguments: &[S]) -> Result<Run, String> {
+    let key = std::fs::read_to_string(server.folder.join("server_key.pub")).map_err(text)?;
+    let key = read_public(&key).map_err(text)?;
+    let (home, saved) = (server.folder.join(name), server.folder.join(format!("{name}.json")));
+    let program = std::env::current_exe().map_err(text)?.with_file_name("ddes");
+    let mut command = Command::new(program);
+    command.args(["bench", "run", "--quiet", "--no-input", "--timeout", "60", "--server", &server.address]);
+    command.args(["--trust", &key.fingerprint(), "--server-pid", &server.id().to_string()]);
+    command.args(arguments).arg("--save").arg(&saved).env("DDES_HOME", home);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let process = command.spawn().map_err(|error| format!("cannot start {command:?}: {error}"))?;
+    Ok(Run { process, saved })
+}
+
+impl Run {
+    /// Waits for its end. Fails too where the server's sums are not what was sent.
+    pub(crate) fn record(self) -> Result<Record, String> {
+        let output = self.process.wait_with_output().map_err(text)?;
+        if !output.status.success() {
+            return Err(format!("ddes bench run: {}", String::from_utf8_lossy(&output.stderr)));
+        }
+        Record::parse(&std::fs::read_to_string(&self.saved).map_err(text)?).map_err(text)
+    }
+}
+
+/// See [`start`] and [`Run::record`].
 pub(crate) fn load(
     server: &Server,
     load: Load,
     length: Duration,
     warm_up: Duration,
 ) -> Result<Figures, String> {
-    let (sessions, batch, pipeline) =
-        (load.sessions.to_string(), load.batch.to_string(), load.pipeline.to_string());
-    let (length, warm_up) = (length.as_secs().max(1).to_string(), warm_up.as_secs().to_string());
-    let shape = ["--sessions", &sessions, "--batch", &batch, "--pipeline", &pipeline];
-    let record = run(server, "load", &[&shape[..], &["--duration", &length, "--warmup", &warm_up]].concat())?;
+    let record = start(server, load, length, warm_up)?.record()?;
     let server_cpu = record.generator.server_cpu_secs.ok_or("the load saw no processor time")?;
     let nanos = Duration::from_nanos;
     Ok(Figures {
@@ -40,21 +92,6 @@ pub(crate) fn load(
     })
 }
 
-/// One run with `more` arguments; `name` tells what runs at the same time apart.
-pub(crate) fn run(server: &Server, name: &str, more: &[&str]) -> Result<Record, String> {
-    let text = |error: std::io::Error| error.to_string();
-    let key = std::fs::read_to_string(server.folder.join("server_key.pub")).map_err(text)?;
-    let key = read_public(&key).map_err(|error| error.to_string())?;
-    let (home, saved) = (server.folder.join(name), server.folder.join(format!("{name}.json")));
-    let program = std::env::current_exe().map_err(text)?.with_file_name("ddes");
-    let mut command = Command::new(program);
-    command.args(["bench", "run", "--quiet", "--no-input", "--timeout", "60", "--server", &server.address]);
-    command.args(["--trust", &key.fingerprint(), "--server-pid", &server.id().to_string()]);
-    command.args(more).arg("--save").arg(&saved).env("DDES_HOME", home);
-    let output = command.output().map_err(text)?;
-    if !output.status.success() {
-        return Err(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr)));
-    }
-    let record = std::fs::read_to_string(&saved).map_err(text)?;
-    Record::parse(&record).map_err(|error| error.to_string())
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
 }

@@ -67,7 +67,7 @@ impl Peer {
 }
 
 /// How to reach a server.
-enum Door {
+pub(crate) enum Door {
     Ours { options: Options, trusted: Vec<PublicKey> },
     Rustls(tls::Dialler),
     Redis(tls::Dialler),
@@ -80,7 +80,7 @@ pub(crate) enum Session {
 }
 
 impl Door {
-    fn new(peer: Peer, address: &str, folder: &Path) -> Result<Self, String> {
+    pub(crate) fn new(peer: Peer, address: &str, folder: &Path) -> Result<Self, String> {
         match peer {
             Peer::Ours(suite) => {
                 let path = folder.join("server_key.pub");
@@ -96,7 +96,7 @@ impl Door {
     }
 
     /// As the client numbered `number`: with us each has an account of its own.
-    async fn enter(&self, number: u64) -> Result<Session, String> {
+    pub(crate) async fn enter(&self, number: u64) -> Result<Session, String> {
         match self {
             Self::Ours { options, trusted } => {
                 let mut seed = [9; 32];

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use crate::figures::status_kib;
 use crate::redis;
 
 /// What serves.
@@ -15,7 +16,9 @@ pub(crate) enum Kind {
     Ours,
     /// `ddes serve`, letting in every key.
     OursSecure,
-    /// The same with its ledger in a folder.
+    /// The same with the bounds that it has where nothing is said.
+    OursBounded,
+    /// As `OursSecure`, with its ledger in a folder.
     OursDurable,
     /// rustls, this program in another role.
     Rustls,
@@ -36,7 +39,7 @@ impl Kind {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Ours => "`ddes serve --classic`",
-            Self::OursSecure => "`ddes serve`",
+            Self::OursSecure | Self::OursBounded => "`ddes serve`",
             Self::OursDurable => "`ddes serve`, a folder",
             Self::Rustls => "rustls",
             Self::RustlsEcho => "tokio-rustls echo, 32 bytes",
@@ -83,6 +86,7 @@ impl Kind {
         match self {
             Self::Ours => ours("memory", &["--classic", "--classic-wait-ms", "0"]),
             Self::OursSecure => ours("memory", &secure),
+            Self::OursBounded => ours("memory", &["--allow-any"]),
             Self::OursDurable => ours(&ledger, &secure),
             Self::Rustls => peer("sums"),
             Self::RustlsEcho => peer("echo"),
@@ -107,11 +111,17 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(kind: Kind) -> Result<Self, String> {
+        Self::start_with(kind, &[])
+    }
+
+    /// The same with further flags of its command.
+    pub(crate) fn start_with(kind: Kind, flags: &[&str]) -> Result<Self, String> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("ddes-bench-{}-{count}", std::process::id()));
         std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let mut command = kind.command(&folder)?;
+        command.args(flags);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut process = command.spawn().map_err(|error| format!("cannot start {command:?}: {error}"))?;
         let output = process.stdout.take().ok_or("the server has no output")?;
@@ -135,13 +145,14 @@ impl Server {
         cpu_of(self.id())
     }
 
-    /// Resident memory, from `/proc/PID/status`.
+    /// Resident memory.
     pub(crate) fn resident_kib(&self) -> Result<u64, String> {
-        let path = format!("/proc/{}/status", self.process.id());
-        let text = std::fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
-        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse().ok());
-        kib.ok_or_else(|| format!("{path} has no VmRSS"))
+        status_kib(self.id(), "VmRSS:")
+    }
+
+    /// The most that it was so far.
+    pub(crate) fn peak_kib(&self) -> Result<u64, String> {
+        status_kib(self.id(), "VmHWM:")
     }
 }
 

@@ -20,7 +20,7 @@ const SETTLED: usize = 5;
 const GROWTH_MAX: f64 = 0.05;
 const LENGTH_MIN: Duration = Duration::from_secs(60);
 
-const FULL: ours::Load = ours::Load { sessions: 200, batch: 1, pipeline: 1 };
+const FULL: ours::Load = ours::Load { sessions: 200, batch: 1, pipeline: 1, rate: None };
 /// Sessions that come and go for one sample.
 const CHURN: u32 = 50;
 
@@ -35,12 +35,9 @@ pub(crate) fn measure(length: Duration) -> Result<(), String> {
     let (sessions, rate, secs) =
         (FULL.sessions.to_string(), format!("{half:.0}"), length.as_secs().max(1).to_string());
     let soak = ["--soak", "--sessions", &sessions, "--rate", &rate, "--duration", &secs, "--seed", "2"];
-    let (memory, record) = std::thread::scope(|scope| {
-        let load = scope.spawn(|| ours::run(&server, "soak", &soak));
-        let memory = watch(&server, length);
-        let record = load.join().map_err(|_| "the load panicked".to_owned())?;
-        Ok::<_, String>((memory?, record?))
-    })?;
+    let load = ours::run(&server, "soak", &soak)?;
+    let memory = watch(&server, length)?;
+    let record = load.record()?;
     tell(&record);
     let (settled, last) = (memory.get(SETTLED), memory.last());
     let (Some(settled), Some(last)) = (settled.copied(), last.copied()) else {
@@ -58,7 +55,7 @@ fn watch(server: &Server, length: Duration) -> Result<Vec<u64>, String> {
     for sample in 1..=SAMPLES {
         // As many frames as sessions: each opens, counts once and ends.
         let churn = ["--sessions", &sessions, "--values", &sessions, "--warmup", "0", "--seed", "3"];
-        ours::run(server, "churn", &churn)?;
+        ours::run(server, "churn", &churn)?.record()?;
         let at = length * sample / SAMPLES;
         std::thread::sleep(at.saturating_sub(start.elapsed()));
         let kib = server.resident_kib()?;

@@ -44,6 +44,8 @@ const STEPS: &[Step] = &[
         bench::run(&["ciphers", "--short"])?;
         bench::run(&["ledger", "--short"])?;
         bench::run(&["soak", "--short"])?;
+        bench::run(&["endpoint", "--short"])?;
+        bench::run(&["harm", "--short"])?;
         bench::compare(&["--short"])
     }),
 ];

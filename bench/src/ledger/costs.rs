@@ -1,6 +1,5 @@
 //! What the ledger costs beside its commits: memory, checkpoints, opening.
 
-use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,6 +8,7 @@ use ddes_ledger::store::{Folder, Options};
 
 use super::Load;
 use super::stores::{Ours, Scratch, Store};
+use crate::figures::resident;
 use crate::report::{self, Latencies};
 
 const MEMORY_COLUMNS: &[&str] = &["ledger", "accounts", "resident, bytes an account", "by its own count"];
@@ -130,13 +130,4 @@ fn finish_checkpoint(ours: &mut Ours) -> Result<(), String> {
         ours.clerk()?;
     }
     Ok(())
-}
-
-/// Bytes of memory that this process has.
-fn resident() -> Result<u64, String> {
-    let text =
-        fs::read_to_string("/proc/self/status").map_err(|error| format!("/proc/self/status: {error}"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
-    let kib: u64 = line.and_then(|kib| kib.parse().ok()).ok_or("/proc/self/status has no VmRSS")?;
-    Ok(kib * 1024)
 }

@@ -122,6 +122,8 @@ pub struct Endpoint {
     unproven: HashMap<IpAddr, usize>,
     /// The newest session of each identity that has one.
     newest: HashMap<AccountNumber, ConnectionId>,
+    /// Connections that keep something for a burst, or may: all but those with [`Stir::Resting`].
+    stirred: Vec<ConnectionId>,
     /// Values that wait for the ledger, and connections that are not read from because of them.
     queued_values: usize,
     held: Vec<ConnectionId>,
@@ -175,6 +177,7 @@ impl Endpoint {
             serial: 0,
             unproven: HashMap::new(),
             newest: HashMap::new(),
+            stirred: Vec::new(),
             queued_values: 0,
             held: Vec::new(),
             has_traffic: false,
@@ -222,8 +225,11 @@ impl Endpoint {
     /// Bytes from a client.
     pub fn handle_bytes(&mut self, now: Instant, id: ConnectionId, bytes: &[u8]) {
         if let Some(connection) = self.connection_mut(id) {
-            connection.stir = Stir::Active;
+            let before = std::mem::replace(&mut connection.stir, Stir::Active);
             connection.session.handle_bytes(now, bytes);
+            if before == Stir::Resting {
+                self.stirred.push(id);
+            }
             self.collect(now, id);
         }
     }
@@ -469,17 +475,26 @@ impl Endpoint {
         self.notices.pop_front()
     }
 
-    /// Sessions that were quiet since this was called last keep nothing for bursts any more.
+    /// Sessions that were quiet since this was called last keep nothing for bursts any more. Those that rest already cost nothing.
     pub fn rest(&mut self) {
-        for (_, connection) in &mut self.connections {
-            connection.stir = match (connection.stir, &mut connection.session) {
-                (Stir::Active, _) => Stir::Quiet,
-                (Stir::Quiet, Session::V2(session)) => {
-                    session.rest();
+        let Self { stirred, connections, .. } = self;
+        stirred.retain(|id| {
+            let connection = connections.get_mut(id.slot).filter(|connection| connection.id == *id);
+            let Some(connection) = connection else { return false };
+            connection.stir = match connection.stir {
+                Stir::Active => Stir::Quiet,
+                Stir::Quiet | Stir::Resting => {
+                    if let Session::V2(session) = &mut connection.session {
+                        session.rest();
+                    }
                     Stir::Resting
                 }
-                (Stir::Quiet | Stir::Resting, _) => Stir::Resting,
             };
+            connection.stir != Stir::Resting
+        });
+        // As many as stirred at a time once may never again.
+        if stirred.is_empty() {
+            *stirred = Vec::new();
         }
     }
 
@@ -662,5 +677,62 @@ fn network(peer: SocketAddr) -> IpAddr {
             let [a, b, c, d, ..] = address.segments();
             IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use ddes_identity::SigningKey;
+    use zeroize::Zeroizing;
+
+    use super::*;
+
+    fn endpoint() -> Endpoint {
+        let second = Duration::from_secs(1);
+        let (suites, key) = (Vec::new(), SigningKey::from_seed(&[1; 32]));
+        let v2 = v2::ServerConfig { suites, key, idle: second, handshake: second, values_max: 1 };
+        Endpoint::new(Config {
+            connections_max: 9,
+            unproven_max: 9,
+            queued_values_max: 9,
+            tells_values: false,
+            classic_first: 0,
+            profiles: Profiles { v2: Arc::new(v2), classic: None },
+        })
+    }
+
+    #[test]
+    fn only_connections_that_stirred_are_looked_at_until_they_rest() {
+        let (mut endpoint, now) = (endpoint(), Instant::now());
+        let accept = |endpoint: &mut Endpoint| {
+            let entropy = Entropy {
+                exponent: Zeroizing::new([0; _]),
+                kem: Zeroizing::new([0; _]),
+                token: Zeroizing::new([0; _]),
+            };
+            endpoint.accept(now, SocketAddr::from((Ipv4Addr::LOCALHOST, 1)), entropy).unwrap()
+        };
+        let [first, second, _silent] = [0; 3].map(|_| accept(&mut endpoint));
+        // A part of a header ends nothing.
+        endpoint.handle_bytes(now, first, &[0]);
+        endpoint.rest();
+        endpoint.handle_bytes(now, second, &[0]);
+        endpoint.handle_bytes(now, second, &[0]);
+        assert_eq!(endpoint.stirred, [first, second]);
+        endpoint.rest();
+        assert_eq!(endpoint.stirred, [second]);
+        endpoint.handle_bytes(now, first, &[0]);
+        endpoint.rest();
+        assert_eq!(endpoint.stirred, [first]);
+        // Who comes into the slot of one that is gone is somebody else.
+        endpoint.remove(now, first);
+        let third = accept(&mut endpoint);
+        endpoint.handle_bytes(now, third, &[0]);
+        endpoint.rest();
+        assert_eq!(endpoint.stirred, [third]);
     }
 }

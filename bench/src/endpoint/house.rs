@@ -1,0 +1,190 @@
+//! The server without its sockets: an endpoint, a ledger in memory, and their clients, in one thread. After each call it does what the driver does.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ddes_identity::{Grant, Namespace, PublicKey, SigningKey};
+use ddes_ledger::{Ledger, Operation};
+use ddes_server::endpoint::{Config, ConnectionId, Endpoint, Entropy, Profiles, Request};
+use ddes_session::v2::{ClientConfig, ClientEvent, ClientSession, ServerConfig, kem, noise};
+use ddes_session::{Phase, classic};
+use ddes_wire::v2::{GroupSize, Status, Suite};
+use ddes_wire::{Sequence, Token};
+use zeroize::Zeroizing;
+
+use crate::ledger::now;
+
+/// What a server takes where nothing is said: what a session of it holds is asked.
+const SUITE: Suite = Suite::Hybrid(GroupSize::Bits2048);
+/// Longer than any measurement: nobody looks at timers here.
+const FOREVER: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+const CLIENT: ClientConfig = ClientConfig { suite: SUITE, handshake: FOREVER, reply: FOREVER };
+
+pub(super) struct House {
+    pub(super) endpoint: Endpoint,
+    pub(super) ledger: Ledger,
+    server: PublicKey,
+}
+
+/// A client whose session is open.
+pub(super) struct Guest {
+    id: ConnectionId,
+    client: ClientSession,
+    next: Sequence,
+}
+
+impl House {
+    pub(super) fn new(sessions_max: usize) -> Self {
+        let key = SigningKey::from_seed(&[1; 32]);
+        let server = key.public();
+        let v2 = ServerConfig { suites: vec![SUITE], key, idle: FOREVER, handshake: FOREVER, values_max: 64 };
+        let config = Config {
+            connections_max: sessions_max,
+            unproven_max: 1,
+            queued_values_max: 1,
+            tells_values: false,
+            classic_first: 0,
+            profiles: Profiles { v2: Arc::new(v2), classic: None },
+        };
+        Self { endpoint: Endpoint::new(config), ledger: Ledger::in_memory(), server }
+    }
+
+    /// Opens a session of the identity of that number; an older one of it ends.
+    pub(super) fn enter(&mut self, number: u64) -> Result<Guest, String> {
+        let now = Instant::now();
+        let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        let entropy = Entropy {
+            exponent: random::<{ classic::ENTROPY_BYTES_MAX }>()?,
+            kem: random::<{ kem::SEED_BYTES }>()?,
+            token: random::<{ Token::BYTES }>()?,
+        };
+        let id = self.endpoint.accept(now, peer, entropy).map_err(text)?;
+        let entropy = noise::Entropy { dh: Zeroizing::new(random::<64>()?.to_vec()), kem: random()? };
+        let mut client = ClientSession::new(CLIENT, now, entropy);
+        let key = ddes_load::key(1, number);
+        loop {
+            if let Some(work) = client.poll_work() {
+                client.handle_done(now, work.run());
+            }
+            match client.poll_event() {
+                None => self.carry(&mut client, id)?,
+                Some(ClientEvent::ServerProven { key: server }) if server == self.server => {
+                    let claim = client.claim(&key.public()).ok_or("there is nothing to claim")?;
+                    let signature = key.sign(Namespace::Client, &claim);
+                    client.prove(now, &key.public(), signature).map_err(text)?;
+                }
+                Some(ClientEvent::Ready(welcome)) => {
+                    let next = welcome.standing.last_seq.forward(1).map_err(text)?;
+                    return Ok(Guest { id, client, next });
+                }
+                Some(
+                    event @ (ClientEvent::ServerProven { .. }
+                    | ClientEvent::Answered(_)
+                    | ClientEvent::Ended(_)),
+                ) => {
+                    return Err(format!("before the session was open: {event:?}"));
+                }
+            }
+        }
+    }
+
+    /// Counts one value for a guest; the time from its bytes to those of the answer.
+    pub(super) fn count(&mut self, guest: &mut Guest) -> Result<Duration, String> {
+        let Guest { id, client, next } = guest;
+        client.submit(Instant::now(), *next, &[1]).map_err(text)?;
+        let bytes = take(client);
+        let start = Instant::now();
+        self.endpoint.handle_bytes(start, *id, &bytes);
+        self.hand_on(start)?;
+        let reply = self.endpoint.pending(*id).to_vec();
+        self.endpoint.sent(start, *id, reply.len());
+        let time = start.elapsed();
+        client.handle_bytes(start, &reply);
+        match client.poll_event() {
+            Some(ClientEvent::Answered(answer))
+                if (answer.status, answer.last_seq) == (Status::Applied, *next) =>
+            {
+                *next = next.forward(1).map_err(text)?;
+                Ok(time)
+            }
+            event => Err(format!("in place of a sum: {event:?}")),
+        }
+    }
+
+    /// Bytes there and back.
+    fn carry(&mut self, client: &mut ClientSession, id: ConnectionId) -> Result<(), String> {
+        let now = Instant::now();
+        let bytes = take(client);
+        self.endpoint.handle_bytes(now, id, &bytes);
+        self.hand_on(now)?;
+        let reply = self.endpoint.pending(id).to_vec();
+        if bytes.is_empty() && reply.is_empty() {
+            return Err("both sides wait".into());
+        }
+        self.endpoint.sent(now, id, reply.len());
+        client.handle_bytes(now, &reply);
+        Ok(())
+    }
+
+    /// All consequences, until there are none.
+    fn hand_on(&mut self, at: Instant) -> Result<(), String> {
+        loop {
+            while let Some(claim) = self.endpoint.poll_claim() {
+                self.endpoint.handle_grant(at, claim, Some(Grant::default()));
+            }
+            let requests: Vec<_> = std::iter::from_fn(|| self.endpoint.poll_request()).collect();
+            let work = self.endpoint.poll_work();
+            if requests.is_empty() && work.is_none() {
+                break;
+            }
+            if let Some((id, work)) = work {
+                self.endpoint.handle_done(at, id, work.run());
+            }
+            if !requests.is_empty() {
+                self.commit(at, requests)?;
+            }
+        }
+        while let Some(id) = self.endpoint.poll_wake() {
+            if self.endpoint.phase(id) != Phase::Live {
+                self.endpoint.remove(at, id);
+            }
+        }
+        while self.endpoint.poll_notice().is_some() {}
+        Ok(())
+    }
+
+    fn commit(&mut self, at: Instant, requests: Vec<Request>) -> Result<(), String> {
+        let (to, operations): (Vec<_>, Vec<_>) =
+            requests.into_iter().map(|Request { to, operation }| (to, operation)).unzip();
+        let values_in = |operation: &Operation| match operation {
+            Operation::Add(submission) => submission.amounts.len(),
+            Operation::Open(_) | Operation::End(_) => 0,
+        };
+        let values = operations.iter().map(values_in).sum();
+        let outcomes = self.ledger.commit(now()?, &operations);
+        let answers = to.into_iter().zip(outcomes);
+        self.endpoint.handle_done_values(values);
+        self.endpoint.handle_outcomes(
+            at,
+            answers.filter_map(|(to, outcome)| to.map(|(id, ticket)| (id, ticket, outcome))),
+        );
+        Ok(())
+    }
+}
+
+fn take(client: &mut ClientSession) -> Vec<u8> {
+    let bytes = client.pending().to_vec();
+    client.sent(Instant::now(), bytes.len());
+    bytes
+}
+
+fn random<const BYTES: usize>() -> Result<Zeroizing<[u8; BYTES]>, String> {
+    let mut bytes = Zeroizing::new([0; BYTES]);
+    getrandom::fill(bytes.as_mut()).map_err(text)?;
+    Ok(bytes)
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
