@@ -320,7 +320,7 @@ impl Driver {
         }
         if self.state.rest_at <= now {
             self.state.rest_at = now + REST_TICK;
-            self.endpoint.rest();
+            self.endpoint.rest(now);
         }
         let answers = self.books.ring(now);
         self.answer(now, answers);

@@ -7,6 +7,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::time::Instant;
 
 use ddes_identity::{Grant, PublicKey, Role};
@@ -19,6 +20,7 @@ use ddes_wire::{Amount, Sequence, SessionNumber, Standing};
 use slab::Slab;
 
 pub use crate::notice::{Admitted, Notice, NoticeEvent, SessionView};
+use crate::rate::Rate;
 pub use crate::session::{Classic, Done, Entropy, Order, Profiles, Work};
 use crate::session::{Event, Session};
 
@@ -29,6 +31,10 @@ pub struct Config {
     pub connections_max: usize,
     /// Most connections of one address (of one /64 with IPv6) that have not proven an identity (rule P-23).
     pub unproven_max: usize,
+    /// Most connections a second of one address (of one /64 with IPv6), twice as many at once; `None` is any number (rule P-28).
+    pub connects_per_sec_max: Option<NonZeroU32>,
+    /// The same of handshakes, counted in those over 2048 bits: at 3072 bits one is two of them, at 4096 four.
+    pub handshakes_per_sec_max: Option<NonZeroU32>,
     /// Most values that wait for the ledger; beyond them nothing is read from any connection.
     pub queued_values_max: usize,
     /// Whether to tell of each integer and each sum: somebody looks at them.
@@ -93,6 +99,12 @@ pub enum Full {
         /// The bound.
         most: usize,
     },
+    /// The address comes too often.
+    #[error("this address connects more than {most} times a second")]
+    TooFast {
+        /// The bound.
+        most: u32,
+    },
 }
 
 impl Full {
@@ -119,6 +131,8 @@ pub struct Endpoint {
     classic_next: u64,
     /// How many connections of an address have not proven an identity.
     unproven: HashMap<IpAddr, usize>,
+    connects: Option<Rate>,
+    handshakes: Option<Rate>,
     /// The newest session of each identity that has one.
     newest: HashMap<AccountNumber, ConnectionId>,
     /// Values that wait for the ledger, and connections that are not read from because of them.
@@ -142,6 +156,8 @@ struct Connection {
     standing: Standing,
     /// Counted in [`Endpoint::unproven`].
     is_unproven: bool,
+    /// Its handshake has begun, and was counted in [`Endpoint::handshakes`].
+    has_begun: bool,
     /// Among [`Endpoint::held`].
     is_held: bool,
     /// Has a verdict that its client was not told yet.
@@ -165,6 +181,8 @@ impl Endpoint {
     pub fn new(config: Config) -> Self {
         Self {
             classic_next: config.classic_first,
+            connects: config.connects_per_sec_max.map(Rate::new),
+            handshakes: config.handshakes_per_sec_max.map(Rate::new),
             config,
             connections: Slab::new(),
             serial: 0,
@@ -186,7 +204,12 @@ impl Endpoint {
         if self.connections.len() >= connections_max {
             return Err(Full::Connections { most: connections_max });
         }
-        let unproven = self.unproven.entry(network(peer)).or_insert(0);
+        let network = network(peer);
+        self.connects
+            .as_mut()
+            .map_or(Ok(()), |rate| rate.take(now, network, NonZeroU32::MIN))
+            .map_err(|most| Full::TooFast { most })?;
+        let unproven = self.unproven.entry(network).or_insert(0);
         if *unproven >= unproven_max {
             return Err(Full::Address { most: unproven_max });
         }
@@ -203,6 +226,7 @@ impl Endpoint {
             number: SessionNumber::NONE,
             standing: Standing::default(),
             is_unproven: true,
+            has_begun: false,
             is_held: false,
             has_heard: false,
             stir: Stir::Resting,
@@ -457,8 +481,11 @@ impl Endpoint {
         self.notices.pop_front()
     }
 
-    /// Sessions that were quiet since this was called last keep nothing for bursts any more.
-    pub fn rest(&mut self) {
+    /// Sessions that were quiet since this was called last keep nothing for bursts any more, and addresses that keep to their rates are forgotten.
+    pub fn rest(&mut self, now: Instant) {
+        for rate in self.connects.iter_mut().chain(&mut self.handshakes) {
+            rate.forget(now);
+        }
         for (_, connection) in &mut self.connections {
             connection.stir = match (connection.stir, &mut connection.session) {
                 (Stir::Active, _) => Stir::Quiet,
@@ -538,7 +565,7 @@ impl Endpoint {
         loop {
             let Some(connection) = self.connection_mut(id) else { return };
             if let Some(work) = connection.session.poll_work() {
-                self.work.push_back((id, work));
+                self.hand_out(now, id, work);
                 continue;
             }
             let Some(event) = connection.session.poll_event() else { return };
@@ -548,6 +575,22 @@ impl Endpoint {
             };
             if let Some(event) = event {
                 self.notify(id, event);
+            }
+        }
+    }
+
+    /// The first work of a session begins its handshake, where its address may begin one.
+    fn hand_out(&mut self, now: Instant, id: ConnectionId, work: Work) {
+        let Some(connection) = self.connection_mut(id) else { return };
+        let is_first = !std::mem::replace(&mut connection.has_begun, true);
+        let (network, cost) = (network(connection.peer), work.cost());
+        let rate = self.handshakes.as_mut().filter(|_| is_first);
+        match rate.map_or(Ok(()), |rate| rate.take(now, network, cost)) {
+            Ok(()) => self.work.push_back((id, work)),
+            Err(most) => {
+                if let Some(connection) = self.connection_mut(id) {
+                    connection.session.decline(now, most);
+                }
             }
         }
     }

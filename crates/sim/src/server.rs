@@ -43,6 +43,8 @@ impl Node {
         let config = Config {
             connections_max: 6,
             unproven_max: 4,
+            connects_per_sec_max: None,
+            handshakes_per_sec_max: None,
             queued_values_max: 64,
             tells_values: true,
             classic_first,

@@ -8,4 +8,5 @@
 )]
 
 mod a_full_queue;
+mod too_many_a_second;
 mod world;

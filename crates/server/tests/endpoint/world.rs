@@ -14,6 +14,7 @@ use ddes_wire::v2::{GroupSize, Suite};
 use zeroize::Zeroizing;
 
 const SUITE: Suite = Suite::Ddes(GroupSize::Bits2048);
+const SUITES: [Suite; 3] = [SUITE, Suite::Ddes(GroupSize::Bits3072), Suite::Ddes(GroupSize::Bits4096)];
 const HOUR: Duration = Duration::from_secs(3600);
 
 pub(crate) struct World {
@@ -34,10 +35,12 @@ pub(crate) struct Client {
 impl World {
     pub(crate) fn new(change: impl FnOnce(&mut Config)) -> Self {
         let key = SigningKey::from_seed(&[200; 32]);
-        let v2 = ServerConfig { suites: vec![SUITE], key, idle: HOUR, handshake: HOUR, values_max: 8 };
+        let v2 = ServerConfig { suites: SUITES.into(), key, idle: HOUR, handshake: HOUR, values_max: 8 };
         let mut config = Config {
             connections_max: 99,
             unproven_max: 99,
+            connects_per_sec_max: None,
+            handshakes_per_sec_max: None,
             queued_values_max: 99,
             tells_values: false,
             classic_first: 0,
@@ -50,6 +53,11 @@ impl World {
             ledger: Ledger::in_memory(),
             queue: VecDeque::new(),
         }
+    }
+
+    pub(crate) fn pass(&mut self, millis: u64) {
+        self.now += Duration::from_millis(millis);
+        self.endpoint.rest(self.now);
     }
 
     pub(crate) fn accept(&mut self, address: &str) -> Result<ConnectionId, Full> {

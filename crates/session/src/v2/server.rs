@@ -465,6 +465,13 @@ impl ServerSession {
         }
     }
 
+    /// Message 1 is not answered, whatever [`Self::poll_work`] gave out: its address begins more than `most` handshakes a second (rule P-28).
+    pub fn decline(&mut self, now: Instant, most: u32) {
+        if matches!(self.state, State::Answering { .. }) {
+            self.end(now, End::TooFast { most });
+        }
+    }
+
     fn is_over(&self) -> bool {
         matches!(self.state, State::Draining { .. } | State::Done)
     }
@@ -646,7 +653,7 @@ impl ServerSession {
         let reason = end.reason();
         let sealed = match (state, reason) {
             (State::AwaitHello(_) | State::Answering { .. }, Some(reason)) => {
-                let rejection = Rejection { reason, text: reason.text().into() };
+                let rejection = Rejection { reason, text: end.text(reason) };
                 self.outbound.push(now, Opcode::Disconnect, &rejection.encode());
                 Ok(())
             }
