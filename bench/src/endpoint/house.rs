@@ -42,6 +42,8 @@ impl House {
         let config = Config {
             connections_max: sessions_max,
             unproven_max: 1,
+            connects_per_sec_max: None,
+            handshakes_per_sec_max: None,
             queued_values_max: 1,
             tells_values: false,
             classic_first: 0,

@@ -165,6 +165,15 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "N", default_value = "256",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) max_unproven: u32,
+    /// Most connections of one address (IPv6: /64) a second, and twice as many at once; 0: no limit
+    #[arg(long, value_name = "N", default_value = "2000",
+          value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub(crate) max_connects_per_sec: u32,
+    /// Most handshakes of one address (IPv6: /64) a second, and twice as many at once; one of 3072 bits
+    /// counts as two, of 4096 as four; 0: no limit
+    #[arg(long, value_name = "N", default_value = "1000",
+          value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub(crate) max_handshakes_per_sec: u32,
     /// Longest wait for sessions to end when the server stops
     #[arg(long, value_name = "SECS", default_value = "20",
           value_parser = clap::value_parser!(u32).range(0..=3_600))]

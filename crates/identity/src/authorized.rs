@@ -70,6 +70,11 @@ impl AuthorizedKeys {
         self.0.get(key).filter(|grant| grant.expires.is_none_or(|expires| now < expires))
     }
 
+    /// When keys stop being authorized, in seconds since 1970.
+    pub fn expiries(&self) -> impl Iterator<Item = i64> {
+        self.0.values().filter_map(|grant| grant.expires)
+    }
+
     /// Every key with what it may do, expired ones too, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (&PublicKey, &Grant)> {
         self.0.iter()

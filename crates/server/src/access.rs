@@ -35,6 +35,10 @@ pub(crate) struct Doorkeeper {
     access: Access,
     keys: AuthorizedKeys,
     seen: Option<Seen>,
+    /// The lists were read since [`Self::take_change`].
+    has_changed: bool,
+    /// When that was asked, in seconds since 1970.
+    asked_at: i64,
 }
 
 /// What tells that a list, or who may write it, has changed: ctime, length and inode of each.
@@ -42,7 +46,7 @@ type Seen = [Option<(i64, i64, u64, u64)>; 2];
 
 impl Doorkeeper {
     pub(crate) fn new(access: Access) -> Self {
-        Self { access, keys: AuthorizedKeys::default(), seen: None }
+        Self { access, keys: AuthorizedKeys::default(), seen: None, has_changed: false, asked_at: i64::MIN }
     }
 
     /// Reads the lists again if they changed; what is wrong with them.
@@ -53,9 +57,18 @@ impl Doorkeeper {
             return Vec::new();
         }
         self.seen = seen;
+        self.has_changed = true;
         let (keys, faults) = lists.read();
         self.keys = keys;
         faults
+    }
+
+    /// Whether a key may have lost its right since this was asked last: the lists changed, or one expired.
+    pub(crate) fn take_change(&mut self) -> bool {
+        let now = seconds();
+        let before = std::mem::replace(&mut self.asked_at, now);
+        let has_expired = self.keys.expiries().any(|at| before < at && at <= now);
+        std::mem::take(&mut self.has_changed) || has_expired
     }
 
     /// What `key` may do now.

@@ -1,7 +1,7 @@
 //! The loop that drives an endpoint: one thread, all sockets, no waiting but for all of them together.
 //!
-//! A turn is: what is ready is read once each, so that no connection keeps the others waiting; then the consequences, all together: one batch for the ledger, one
-//! write for each connection that has something to send.
+//! A turn is: what is ready is read once each, and of what sessions sent too much of at once a little, so that no connection keeps the others waiting; then the
+//! consequences, all together: one batch for the ledger, one write for each connection that has something to send.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -95,6 +95,8 @@ pub(crate) struct State {
     accept_at: Option<Instant>,
     access_at: Instant,
     rest_at: Instant,
+    /// Sessions that rest still keep something.
+    are_letting_go: bool,
     /// When a session that was at work before last sent something.
     traffic_at: Instant,
     stopping: Option<Instant>,
@@ -114,6 +116,7 @@ impl State {
             accept_at: None,
             access_at: now + ACCESS_TICK,
             rest_at: now + REST_TICK,
+            are_letting_go: false,
             traffic_at: now,
             stopping: None,
             failure: None,
@@ -141,6 +144,8 @@ impl Driver {
             self.accept(now);
             self.read_ready(now);
             self.ring(now);
+            self.endpoint.go_on(now);
+            self.state.are_letting_go = self.endpoint.let_go();
             self.settle();
         }
         // What is left is counted and cut.
@@ -153,8 +158,9 @@ impl Driver {
 
     /// How long nothing need be looked at; for ever is never.
     fn patience(&self, now: Instant) -> Option<Duration> {
-        let State { ready, timers, accept_at, access_at, rest_at, stopping, .. } = &self.state;
-        if !ready.is_empty() {
+        let State { ready, timers, accept_at, access_at, rest_at, stopping, are_letting_go, .. } =
+            &self.state;
+        if !ready.is_empty() || *are_letting_go || self.endpoint.can_go_on() {
             return Some(Duration::ZERO);
         }
         let times =
@@ -320,7 +326,7 @@ impl Driver {
         }
         if self.state.rest_at <= now {
             self.state.rest_at = now + REST_TICK;
-            self.endpoint.rest();
+            self.endpoint.rest(now);
         }
         let answers = self.books.ring(now);
         self.answer(now, answers);
@@ -489,6 +495,9 @@ impl Driver {
     /// Ends the sessions of identities that lost their right.
     fn revoke(&mut self, now: Instant) {
         self.refresh();
+        if !self.door.take_change() {
+            return;
+        }
         let is_lost = |view: &SessionView| {
             view.admitted.as_ref().is_some_and(|admitted| self.door.grant(&admitted.key).is_none())
         };

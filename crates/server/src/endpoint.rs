@@ -7,6 +7,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::time::Instant;
 
 use ddes_identity::{Grant, PublicKey, Role};
@@ -20,8 +21,15 @@ use slab::Slab;
 use smallvec::smallvec;
 
 pub use crate::notice::{Admitted, Notice, NoticeEvent, SessionView};
+use crate::rate::Rate;
 pub use crate::session::{Classic, Done, Entropy, Order, Profiles, Work};
 use crate::session::{Event, Session};
+
+/// So many bytes of frames that wait are dealt with in a turn, beside what is read in it: less than a millisecond's work.
+const BEHIND_BYTES: usize = 32 * 1024;
+
+/// So many sessions let go of what they kept at a time: less than a millisecond.
+const LET_GO_MAX: usize = 64;
 
 /// What bounds an endpoint, and what it speaks.
 #[derive(Clone, Debug)]
@@ -30,6 +38,10 @@ pub struct Config {
     pub connections_max: usize,
     /// Most connections of one address (of one /64 with IPv6) that have not proven an identity (rule P-23).
     pub unproven_max: usize,
+    /// Most connections a second of one address (of one /64 with IPv6), twice as many at once; `None` is any number (rule P-28).
+    pub connects_per_sec_max: Option<NonZeroU32>,
+    /// The same of handshakes, counted in those over 2048 bits: at 3072 bits one is two of them, at 4096 four.
+    pub handshakes_per_sec_max: Option<NonZeroU32>,
     /// Most values that wait for the ledger; beyond them nothing is read from any connection.
     pub queued_values_max: usize,
     /// Whether to tell of each integer and each sum: somebody looks at them.
@@ -94,6 +106,12 @@ pub enum Full {
         /// The bound.
         most: usize,
     },
+    /// The address comes too often.
+    #[error("this address connects more than {most} times a second")]
+    TooFast {
+        /// The bound.
+        most: u32,
+    },
 }
 
 impl Full {
@@ -120,13 +138,19 @@ pub struct Endpoint {
     classic_next: u64,
     /// How many connections of an address have not proven an identity.
     unproven: HashMap<IpAddr, usize>,
+    connects: Option<Rate>,
+    handshakes: Option<Rate>,
     /// The newest session of each identity that has one.
     newest: HashMap<AccountNumber, ConnectionId>,
     /// Connections that keep something for a burst, or may: all but those with [`Stir::Resting`].
     stirred: Vec<ConnectionId>,
+    /// Those that shall keep it no longer.
+    tired: Vec<ConnectionId>,
     /// Values that wait for the ledger, and connections that are not read from because of them.
     queued_values: usize,
     held: Vec<ConnectionId>,
+    /// Sessions that sent more than is dealt with at once; they go on in turn.
+    behind: VecDeque<ConnectionId>,
     /// See [`Self::take_traffic`].
     has_traffic: bool,
     work: VecDeque<(ConnectionId, Work)>,
@@ -147,12 +171,16 @@ struct Connection {
     standing: Standing,
     /// Counted in [`Endpoint::unproven`].
     is_unproven: bool,
+    /// Its handshake has begun, and was counted in [`Endpoint::handshakes`].
+    has_begun: bool,
     /// Among [`Endpoint::held`].
     is_held: bool,
     /// Has a verdict that its client was not told yet.
     has_heard: bool,
     /// Has sent values.
     is_at_work: bool,
+    /// Among [`Endpoint::behind`].
+    is_behind: bool,
     stir: Stir,
 }
 
@@ -172,14 +200,18 @@ impl Endpoint {
     pub fn new(config: Config) -> Self {
         Self {
             classic_next: config.classic_first,
+            connects: config.connects_per_sec_max.map(Rate::new),
+            handshakes: config.handshakes_per_sec_max.map(Rate::new),
             config,
             connections: Slab::new(),
             serial: 0,
             unproven: HashMap::new(),
             newest: HashMap::new(),
             stirred: Vec::new(),
+            tired: Vec::new(),
             queued_values: 0,
             held: Vec::new(),
+            behind: VecDeque::new(),
             has_traffic: false,
             work: VecDeque::new(),
             claims: VecDeque::new(),
@@ -195,7 +227,12 @@ impl Endpoint {
         if self.connections.len() >= connections_max {
             return Err(Full::Connections { most: connections_max });
         }
-        let unproven = self.unproven.entry(network(peer)).or_insert(0);
+        let network = network(peer);
+        self.connects
+            .as_mut()
+            .map_or(Ok(()), |rate| rate.take(now, network, NonZeroU32::MIN))
+            .map_err(|most| Full::TooFast { most })?;
+        let unproven = self.unproven.entry(network).or_insert(0);
         if *unproven >= unproven_max {
             return Err(Full::Address { most: unproven_max });
         }
@@ -212,9 +249,11 @@ impl Endpoint {
             number: SessionNumber::NONE,
             standing: Standing::default(),
             is_unproven: true,
+            has_begun: false,
             is_held: false,
             has_heard: false,
             is_at_work: false,
+            is_behind: false,
             stir: Stir::Resting,
         });
         self.notices.push_back(Notice { connection: id, peer, event: NoticeEvent::Connected });
@@ -307,6 +346,7 @@ impl Endpoint {
                 session.tell(now);
             }
             self.collect(now, id);
+            self.look_behind(id);
             self.wakes.push_back(id);
         }
     }
@@ -422,6 +462,35 @@ impl Endpoint {
     /// `count` bytes of [`Self::pending`] went out.
     pub fn sent(&mut self, now: Instant, id: ConnectionId, count: usize) {
         self.with(now, id, |session| session.sent(now, count));
+        self.look_behind(id);
+    }
+
+    /// Deals with frames that sessions had sent too many of at once, each in its turn and all together little: who sends much keeps nobody waiting who sends little.
+    pub fn go_on(&mut self, now: Instant) {
+        let mut bytes = 0;
+        while bytes < BEHIND_BYTES && self.can_go_on() {
+            let Some(id) = self.behind.pop_front() else { return };
+            let Some(connection) = self.connection_mut(id) else { continue };
+            connection.is_behind = false;
+            bytes += connection.session.go_on(now);
+            self.collect(now, id);
+            // It may be read again.
+            self.wakes.push_back(id);
+        }
+    }
+
+    /// Whether [`Self::go_on`] has something to do now.
+    pub fn can_go_on(&self) -> bool {
+        !self.behind.is_empty() && self.queued_values <= self.config.queued_values_max
+    }
+
+    fn look_behind(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connection_mut(id)
+            && connection.session.has_more()
+            && !std::mem::replace(&mut connection.is_behind, true)
+        {
+            self.behind.push_back(id);
+        }
     }
 
     /// Whether to read from a connection just now. Where it is too much for the ledger, the connection is woken when it is not.
@@ -475,18 +544,19 @@ impl Endpoint {
         self.notices.pop_front()
     }
 
-    /// Sessions that were quiet since this was called last keep nothing for bursts any more. Those that rest already cost nothing.
-    pub fn rest(&mut self) {
-        let Self { stirred, connections, .. } = self;
+    /// Sessions that were quiet since this was called last shall keep nothing for bursts any more ([`Self::let_go`]), and addresses that keep to their rates are forgotten.
+    pub fn rest(&mut self, now: Instant) {
+        for rate in self.connects.iter_mut().chain(&mut self.handshakes) {
+            rate.forget(now);
+        }
+        let Self { stirred, tired, connections, .. } = self;
         stirred.retain(|id| {
             let connection = connections.get_mut(id.slot).filter(|connection| connection.id == *id);
             let Some(connection) = connection else { return false };
             connection.stir = match connection.stir {
                 Stir::Active => Stir::Quiet,
                 Stir::Quiet | Stir::Resting => {
-                    if let Session::V2(session) = &mut connection.session {
-                        session.rest();
-                    }
+                    tired.push(*id);
                     Stir::Resting
                 }
             };
@@ -496,6 +566,22 @@ impl Endpoint {
         if stirred.is_empty() {
             *stirred = Vec::new();
         }
+    }
+
+    /// Some of those sessions let go of it; whether there are more. Thousands at once would keep the others waiting.
+    pub fn let_go(&mut self) -> bool {
+        for id in self.tired.split_off(self.tired.len().saturating_sub(LET_GO_MAX)) {
+            if let Some(connection) = self.connection_mut(id)
+                && connection.stir == Stir::Resting
+                && let Session::V2(session) = &mut connection.session
+            {
+                session.rest();
+            }
+        }
+        if self.tired.is_empty() {
+            self.tired = Vec::new();
+        }
+        !self.tired.is_empty()
     }
 
     /// How many connections are open.
@@ -565,7 +651,7 @@ impl Endpoint {
         loop {
             let Some(connection) = self.connection_mut(id) else { return };
             if let Some(work) = connection.session.poll_work() {
-                self.work.push_back((id, work));
+                self.hand_out(now, id, work);
                 continue;
             }
             let Some(event) = connection.session.poll_event() else { return };
@@ -575,6 +661,22 @@ impl Endpoint {
             };
             if let Some(event) = event {
                 self.notify(id, event);
+            }
+        }
+    }
+
+    /// The first work of a session begins its handshake, where its address may begin one.
+    fn hand_out(&mut self, now: Instant, id: ConnectionId, work: Work) {
+        let Some(connection) = self.connection_mut(id) else { return };
+        let is_first = !std::mem::replace(&mut connection.has_begun, true);
+        let (network, cost) = (network(connection.peer), work.cost());
+        let rate = self.handshakes.as_mut().filter(|_| is_first);
+        match rate.map_or(Ok(()), |rate| rate.take(now, network, cost)) {
+            Ok(()) => self.work.push_back((id, work)),
+            Err(most) => {
+                if let Some(connection) = self.connection_mut(id) {
+                    connection.session.decline(now, most);
+                }
             }
         }
     }
@@ -698,6 +800,8 @@ mod tests {
         Endpoint::new(Config {
             connections_max: 9,
             unproven_max: 9,
+            connects_per_sec_max: None,
+            handshakes_per_sec_max: None,
             queued_values_max: 9,
             tells_values: false,
             classic_first: 0,
@@ -719,20 +823,20 @@ mod tests {
         let [first, second, _silent] = [0; 3].map(|_| accept(&mut endpoint));
         // A part of a header ends nothing.
         endpoint.handle_bytes(now, first, &[0]);
-        endpoint.rest();
+        endpoint.rest(now);
         endpoint.handle_bytes(now, second, &[0]);
         endpoint.handle_bytes(now, second, &[0]);
         assert_eq!(endpoint.stirred, [first, second]);
-        endpoint.rest();
+        endpoint.rest(now);
         assert_eq!(endpoint.stirred, [second]);
         endpoint.handle_bytes(now, first, &[0]);
-        endpoint.rest();
+        endpoint.rest(now);
         assert_eq!(endpoint.stirred, [first]);
         // Who comes into the slot of one that is gone is somebody else.
         endpoint.remove(now, first);
         let third = accept(&mut endpoint);
         endpoint.handle_bytes(now, third, &[0]);
-        endpoint.rest();
+        endpoint.rest(now);
         assert_eq!(endpoint.stirred, [third]);
     }
 }

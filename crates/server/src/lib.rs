@@ -12,6 +12,7 @@ mod listen;
 mod mail;
 mod notice;
 mod pool;
+mod rate;
 mod refuse;
 mod session;
 mod timers;

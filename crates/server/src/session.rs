@@ -1,6 +1,7 @@
 //! One connection's session, of either profile.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -78,6 +79,14 @@ pub enum Done {
 }
 
 impl Work {
+    /// What its handshake costs, in those over 2048 bits.
+    pub(crate) fn cost(&self) -> NonZeroU32 {
+        match self {
+            Self::Classic(work) => work.cost(),
+            Self::V2(work) => work.cost(),
+        }
+    }
+
     /// Runs it.
     pub fn run(self) -> Done {
         match self {
@@ -178,8 +187,21 @@ impl Session {
     pub(crate) fn sent(&mut self, now: Instant, count: usize) {
         match self {
             Self::Classic(session) => session.sent(now, count),
-            Self::V2(session) => session.sent(now, count),
+            Self::V2(session) => session.took(now, count),
             Self::Undecided(_) | Self::Gone => {}
+        }
+    }
+
+    /// Whether frames wait that could be dealt with: the endpoint says when. Classic deals with them by itself, one at a time.
+    pub(crate) fn has_more(&self) -> bool {
+        matches!(self, Self::V2(session) if session.has_more())
+    }
+
+    /// How many bytes were dealt with.
+    pub(crate) fn go_on(&mut self, now: Instant) -> usize {
+        match self {
+            Self::V2(session) => session.go_on(now),
+            Self::Classic(_) | Self::Undecided(_) | Self::Gone => 0,
         }
     }
 
@@ -193,6 +215,15 @@ impl Session {
                     matches!(order, Order::Superseded | Order::NotAuthorized | Order::LedgerUnavailable);
                 session.order_end(now, order.v2(), at_once);
             }
+            Self::Undecided(_) | Self::Gone => {}
+        }
+    }
+
+    /// The handshake does not begin: there are more than `most` a second of its address.
+    pub(crate) fn decline(&mut self, now: Instant, most: u32) {
+        match self {
+            Self::Classic(session) => session.order_end(now, classic::Reason::TooFast),
+            Self::V2(session) => session.decline(now, most),
             Self::Undecided(_) | Self::Gone => {}
         }
     }

@@ -38,6 +38,8 @@ impl World {
         let config = Config {
             connections_max: 9,
             unproven_max: 9,
+            connects_per_sec_max: None,
+            handshakes_per_sec_max: None,
             queued_values_max: 9,
             tells_values: false,
             classic_first: 0,

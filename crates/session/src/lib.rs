@@ -18,11 +18,18 @@ pub mod v2;
 
 pub use outbound::{STALL_MAX, UNSENT_BYTES_MAX};
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// How long a finished session waits for the peer to close, so that a reset does not eat its
 /// last frame.
 pub const DRAIN_MAX: Duration = Duration::from_secs(5);
+
+/// What a handshake over a prime of so many bytes costs, in handshakes over 2048 bits: 1, 2 and 4 (docs/benchmarks.md: 1, 2.3 and 4.5).
+fn cost(prime_bytes: usize) -> NonZeroU32 {
+    let kilobits = u32::try_from(prime_bytes / 128).unwrap_or(u32::MAX);
+    NonZeroU32::new(kilobits.saturating_mul(kilobits) / 4).unwrap_or(NonZeroU32::MIN)
+}
 
 /// Right to one answer for one submission: not `Clone`, so none is answered twice.
 #[derive(Debug, PartialEq, Eq)]

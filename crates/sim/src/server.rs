@@ -43,6 +43,8 @@ impl Node {
         let config = Config {
             connections_max: 6,
             unproven_max: 4,
+            connects_per_sec_max: None,
+            handshakes_per_sec_max: None,
             queued_values_max: 64,
             tells_values: true,
             classic_first,
@@ -67,6 +69,7 @@ impl Node {
 
     /// Hands the consequences of a call on: work waits, every identity may count, requests go to the clerk.
     pub(crate) fn hand_on(&mut self, now: Instant, number: usize, clerk: &mut Clerk) {
+        self.endpoint.go_on(now);
         loop {
             self.work.extend(std::iter::from_fn(|| self.endpoint.poll_work()));
             let Some(claim) = self.endpoint.poll_claim() else { break };

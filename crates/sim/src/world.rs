@@ -395,7 +395,7 @@ impl World {
     fn rest(&mut self) -> Result<(), Violation> {
         self.clerk.ledger.rest();
         self.disk.settle();
-        self.nodes.iter_mut().for_each(|node| node.endpoint.rest());
+        self.nodes.iter_mut().for_each(|node| node.endpoint.rest(self.now));
         if self.disk.is_off() { self.restart(Outage::Power) } else { Ok(()) }
     }
 

@@ -264,13 +264,19 @@ fn of_end(who: &str, end: &v2::End) -> Line {
         v2::End::Idle => ("idle", format!("[TIMEOUT] {who}: time is up; the sum is sent.")),
         v2::End::TooOld => ("too_old", format!("[TIMEOUT] {who}: the session is 24 hours old.")),
         v2::End::Ordered(reason) => ("ordered", format!("[DISCONNECTED][50] {who}: {}", reason.text())),
+        v2::End::TooFast { most } => (
+            "too_fast",
+            format!(
+                "[REFUSED] {who}: its address begins too many handshakes a second (--max-handshakes-per-sec {most})."
+            ),
+        ),
         v2::End::Fault(fault) => ("fault", format!("[DISCONNECTED][50] {who}: {fault} ({})", rule(fault))),
     };
     let line = Line::new("ended", text).with("cause", cause);
     match end {
         v2::End::Fault(fault) => line.with("rule", rule(fault)).with("fault", fault.to_string()),
         v2::End::Ordered(reason) => line.with("reason", *reason as u8),
-        v2::End::Bye | v2::End::Closed | v2::End::Idle | v2::End::TooOld => line,
+        v2::End::Bye | v2::End::Closed | v2::End::Idle | v2::End::TooOld | v2::End::TooFast { .. } => line,
     }
 }
 
@@ -309,6 +315,12 @@ fn of_classic_end(who: &str, end: &End) -> Line {
         End::Ordered(Reason::LedgerUnavailable) => {
             ("ledger", format!("[DISCONNECTED][50] {who}: {}", text::LEDGER))
         }
+        End::Ordered(Reason::TooFast) => (
+            "too_fast",
+            format!(
+                "[REFUSED] {who}: its address begins too many handshakes a second (--max-handshakes-per-sec)."
+            ),
+        ),
         End::Fault(fault) => {
             ("fault", format!("[DISCONNECTED][50] {who}: {fault} ({})", classic_rule(fault)))
         }

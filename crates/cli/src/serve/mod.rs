@@ -5,6 +5,7 @@ mod console;
 mod lines;
 
 use std::io;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -139,6 +140,8 @@ fn options(args: &ServeArgs, key: SigningKey, suites: Vec<Suite>, access: Access
         endpoint: Config {
             connections_max: args.max_connections as usize,
             unproven_max: args.max_unproven as usize,
+            connects_per_sec_max: NonZeroU32::new(args.max_connects_per_sec),
+            handshakes_per_sec_max: NonZeroU32::new(args.max_handshakes_per_sec),
             queued_values_max: QUEUED_VALUES_MAX,
             // To a person at the terminal; they are kept out of logs.
             tells_values: screen::is_interactive() && !args.output.json && !args.output.quiet,

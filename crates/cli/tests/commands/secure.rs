@@ -1,6 +1,7 @@
 //! D-DDES/2: meeting a server, being let in, being refused.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -279,15 +280,51 @@ fn a_flood_from_one_address_hears_that_there_are_too_many() {
     let server = serve(&home, &["--max-unproven", "2"]);
     let trust = fingerprint(&home);
     assert_eq!(send(&home, &server, &trust, &["1"]).0, 0);
-    let silent: Vec<_> = (0..2).map(|_| std::net::TcpStream::connect(&server.address).unwrap()).collect();
+    let silent: Vec<_> = (0..2).map(|_| TcpStream::connect(&server.address).unwrap()).collect();
     let (code, _, error) = send(&home, &server, &trust, &["1"]);
     assert_eq!((code, error.contains("have not proven an identity")), (3, true), "{error}");
     drop(silent);
     let full = serve(&home, &["--max-connections", "1", "--ledger", "memory"]);
-    let one = std::net::TcpStream::connect(&full.address).unwrap();
+    let one = TcpStream::connect(&full.address).unwrap();
     let (code, _, error) = send(&home, &full, &trust, &["1"]);
     assert_eq!((code, error.contains("connections are open already")), (3, true), "{error}");
     drop(one);
+}
+
+/// What forty connections at once hear to a message 1 of the suite `ddes`.
+fn forty_hear(server: &Running) -> Vec<String> {
+    let hello = [&[0, 0, 0, 10, 0, 0, 1, 2, 2, 2][..], &[0; 255], &[3]].concat();
+    let connect = |_| {
+        let mut stream = TcpStream::connect(&server.address).unwrap();
+        stream.write_all(&hello).unwrap();
+        stream
+    };
+    let all: Vec<_> = (0..40).map(connect).collect();
+    let hear = |mut stream: TcpStream| {
+        let mut heard = [0; 128];
+        let count = stream.read(&mut heard).unwrap();
+        String::from_utf8_lossy(&heard[..count]).into_owned()
+    };
+    all.into_iter().map(hear).collect()
+}
+
+/// P-28: two pass, and then one each second.
+#[test]
+fn an_address_that_is_too_fast_hears_so_and_is_let_in_later() {
+    let home = folder();
+    let server = serve(&home, &["--max-connects-per-sec", "1"]);
+    let heard = forty_hear(&server);
+    assert!(heard.iter().any(|text| text.contains("connects more than 1 times a second")), "{heard:?}");
+    let trust = fingerprint(&home);
+    assert_eq!(send(&home, &server, &trust, &["--retry-secs", "60", "42"]).1, "42\n");
+
+    let flags = ["--suite", "ddes", "--max-handshakes-per-sec", "1", "--ledger", "memory"];
+    let server = serve(&home, &flags);
+    let heard = forty_hear(&server);
+    assert!(heard.iter().any(|text| text.contains("begins too many handshakes a second")), "{heard:?}");
+    assert!(heard.iter().any(|text| text.starts_with("\0\0\0\n")), "{heard:?}");
+    let flags = ["--suite", "ddes", "--retry-secs", "60", "42"];
+    assert_eq!(send(&home, &server, &trust, &flags).1, "42\n");
 }
 
 /// P-25 on real sockets.

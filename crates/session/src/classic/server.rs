@@ -99,6 +99,8 @@ pub enum Reason {
     Operator,
     /// The ledger cannot count.
     LedgerUnavailable,
+    /// Too many handshakes a second of its address (rule C-21).
+    TooFast,
 }
 
 /// The rule a client broke.
@@ -161,6 +163,7 @@ impl Reason {
             Self::EndAll => text::END_ALL,
             Self::Operator => text::OPERATOR,
             Self::LedgerUnavailable => text::LEDGER,
+            Self::TooFast => text::FULL,
         }
     }
 }

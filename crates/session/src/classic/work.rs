@@ -1,6 +1,7 @@
 //! The exponentiations of a handshake, apart from the session that asks for them.
 
 use std::fmt;
+use std::num::NonZeroU32;
 
 use ddes_ffdhe::{Exponent, Group, GroupError, PublicValue, PublicValueError, SharedSecret};
 use ddes_wire::classic::{DhPublicKey, KeyError};
@@ -65,6 +66,14 @@ pub enum JoinError {
 }
 
 impl Work {
+    /// What the handshake that the server's first work begins costs, in those over 2048 bits; 1 for other work.
+    pub fn cost(&self) -> NonZeroU32 {
+        match &self.0 {
+            Job::Generate { group, .. } => crate::cost(group.prime_len()),
+            Job::Agree { .. } | Job::Join(_) => NonZeroU32::MIN,
+        }
+    }
+
     /// Runs it.
     pub fn run(self) -> Done {
         Done(match self.0 {

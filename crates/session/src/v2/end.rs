@@ -34,6 +34,11 @@ pub enum End {
     TooOld,
     /// This side's decision.
     Ordered(Reason),
+    /// Its address begins more handshakes a second than this, counted in those of 2048 bits (rule P-28).
+    TooFast {
+        /// The bound.
+        most: u32,
+    },
     /// The client broke a rule.
     Fault(Fault),
 }
@@ -120,8 +125,21 @@ impl End {
             Self::Idle => Some(Reason::Idle),
             Self::TooOld => Some(Reason::TooOld),
             Self::Ordered(reason) => Some(*reason),
+            Self::TooFast { .. } => Some(Reason::TooMany),
             Self::Fault(fault) => fault.reason(),
             Self::Closed => None,
+        }
+    }
+
+    /// What the client is told of `reason`.
+    pub(super) fn text(&self, reason: Reason) -> String {
+        match self {
+            Self::TooFast { most } => {
+                format!("this address begins too many handshakes a second (the limit is {most} of 2048 bits)")
+            }
+            Self::Bye | Self::Closed | Self::Idle | Self::TooOld | Self::Ordered(_) | Self::Fault(_) => {
+                reason.text().into()
+            }
         }
     }
 }

@@ -193,7 +193,9 @@ impl ServerSession {
             | State::AwaitProof(_)
             | State::Verifying(_)
             | State::Opening(_)
-            | State::Open(_) => !self.at_end && self.inbound.has_room() && self.outbound.has_room(),
+            | State::Open(_) => {
+                !self.at_end && self.inbound.has_room() && self.outbound.has_room() && !self.has_more()
+            }
         }
     }
 
@@ -311,11 +313,28 @@ impl ServerSession {
         self.outbound.pending()
     }
 
-    /// `count` bytes of [`Self::pending`] went out.
+    /// `count` bytes of [`Self::pending`] went out, and what waited for that goes on.
     pub fn sent(&mut self, now: Instant, count: usize) {
+        self.took(now, count);
+        self.go_on(now);
+    }
+
+    /// `count` bytes of [`Self::pending`] went out. What waited for that, where it [has more](Self::has_more), waits on for [`Self::go_on`].
+    pub fn took(&mut self, now: Instant, count: usize) {
         self.outbound.sent(now, count);
         self.shed();
+    }
+
+    /// Whether a frame waits, or the end, that could be dealt with now.
+    pub fn has_more(&self) -> bool {
+        self.body_max().is_some_and(|most| self.at_end || !matches!(self.inbound.frame(most), Ok(None)))
+    }
+
+    /// Deals with what waits, as far as it can; how many bytes that were.
+    pub fn go_on(&mut self, now: Instant) -> usize {
+        let before = self.inbound.waiting().len();
         self.advance(now);
+        before.saturating_sub(self.inbound.waiting().len())
     }
 
     /// What happened, oldest first.
@@ -403,6 +422,7 @@ impl ServerSession {
     pub fn settle(&mut self, now: Instant, ticket: Ticket, standing: Standing) {
         self.note(ticket, Ok(standing));
         self.tell(now);
+        self.go_on(now);
     }
 
     /// The ledger did not count the submission of `ticket`.
@@ -412,6 +432,7 @@ impl ServerSession {
         }
         self.note(ticket, Err(refused));
         self.tell(now);
+        self.go_on(now);
     }
 
     /// The ledger's verdict on the submission of `ticket`; [`Self::tell`] tells the client, of several at once.
@@ -432,10 +453,9 @@ impl ServerSession {
         }
     }
 
-    /// Tells the client what was noted.
+    /// Tells the client what was noted. Frames that waited for that, where it [has more](Self::has_more), wait on for [`Self::go_on`].
     pub fn tell(&mut self, now: Instant) {
         self.flush_answers(now);
-        self.advance(now);
     }
 
     /// No burst is under way: keeps neither keystream nor buffers.
@@ -463,6 +483,13 @@ impl ServerSession {
             | State::Verifying(_)
             | State::Opening(_)
             | State::Open(_) => self.end(now, End::Ordered(reason)),
+        }
+    }
+
+    /// Message 1 is not answered, whatever [`Self::poll_work`] gave out: its address begins more than `most` handshakes a second (rule P-28).
+    pub fn decline(&mut self, now: Instant, most: u32) {
+        if matches!(self.state, State::Answering { .. }) {
+            self.end(now, End::TooFast { most });
         }
     }
 
@@ -654,7 +681,7 @@ impl ServerSession {
         let reason = end.reason();
         let sealed = match (state, reason) {
             (State::AwaitHello(_) | State::Answering { .. }, Some(reason)) => {
-                let rejection = Rejection { reason, text: reason.text().into() };
+                let rejection = Rejection { reason, text: end.text(reason) };
                 self.outbound.push(now, Opcode::Disconnect, &rejection.encode());
                 Ok(())
             }

@@ -1,5 +1,7 @@
 //! The handshake's exponentiations and signatures, to be run wherever they hurt nobody.
 
+use std::num::NonZeroU32;
+
 use ddes_cipher::Function;
 use ddes_ffdhe::PublicValueError;
 use ddes_identity::{Namespace, PublicKey};
@@ -46,6 +48,14 @@ pub(super) enum Outcome {
 }
 
 impl Work {
+    /// What the server's share of the handshake costs, in those of suites over 2048 bits; 1 for other work.
+    pub fn cost(&self) -> NonZeroU32 {
+        match &self.0 {
+            Job::Respond { suite, .. } => crate::cost(suite.group().public_bytes()),
+            Job::Start { .. } | Job::Finish { .. } | Job::Verify(_) => NonZeroU32::MIN,
+        }
+    }
+
     /// Runs it: some 0.1 ms to 2 ms of computation, no I/O.
     pub fn run(self) -> Done {
         match self.0 {

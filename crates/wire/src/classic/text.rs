@@ -27,7 +27,7 @@ pub const TOO_LONG: &str = "Error: Frame too long. Connection terminated.";
 pub const EXPECTED_KEY: &str = "Error: Expected key verification. Connection terminated.";
 /// 50, ours: the key does not parse, is over another group, or is out of range.
 pub const INVALID_KEY: &str = "Error: Invalid public key. Connection terminated.";
-/// 50, ours: more connections than `--max-connections`.
+/// 50, ours: more connections, or faster, than the server's limits allow (rule C-21).
 pub const FULL: &str = "Error: Too many connections. Connection terminated.";
 /// 50, ours: the ledger cannot count just now.
 pub const LEDGER: &str = "Error: Ledger unavailable. Connection terminated.";

@@ -1,0 +1,184 @@
+//! How often a network may do something: a bucket for each, and a bound on their number (rule P-28).
+//!
+//! governor decides; it is told the time, and has no clock.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
+
+use governor::clock::Clock;
+use governor::middleware::NoOpMiddleware;
+use governor::nanos::Nanos;
+use governor::state::StateStore;
+use governor::state::keyed::ShrinkableKeyedStateStore;
+use governor::{Quota, RateLimiter};
+
+/// A bucket holds what this many seconds bring: whole sites come back at once after an outage.
+const BURST_SECS: NonZeroU32 = NonZeroU32::new(2).unwrap();
+
+/// So many buckets are kept, in 2 MiB. Full ones are forgotten each second, so only a flood that comes from more networks than this within a second finds no
+/// room. All networks without a bucket then share one: evicting others' would give a flood fresh buckets without end, and turning strangers away would shut out
+/// more than it has to. Networks that have a bucket keep it, and notice nothing.
+const NETWORKS_MAX: usize = 50_000;
+
+/// A rate that each network may keep up.
+#[derive(Debug)]
+pub(crate) struct Rate {
+    per_sec: NonZeroU32,
+    burst: NonZeroU32,
+    limiter: RateLimiter<IpAddr, Buckets, Told, NoOpMiddleware<Duration>>,
+}
+
+impl Rate {
+    pub(crate) fn new(per_sec: NonZeroU32) -> Self {
+        let burst = per_sec.saturating_mul(BURST_SECS);
+        let quota = Quota::per_second(per_sec).allow_burst(burst);
+        Self { per_sec, burst, limiter: RateLimiter::new(quota, Buckets::default(), Told::default()) }
+    }
+
+    /// Takes `count` from the bucket of `network`, or says what the rate is. A count that no bucket holds takes a whole one.
+    pub(crate) fn take(&mut self, now: Instant, network: IpAddr, count: NonZeroU32) -> Result<(), u32> {
+        self.limiter.clock().tell(now);
+        match self.limiter.check_key_n(&network, count.min(self.burst)) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(self.per_sec.get()),
+        }
+    }
+
+    /// Forgets buckets that are full again.
+    pub(crate) fn forget(&mut self, now: Instant) {
+        self.limiter.clock().tell(now);
+        self.limiter.retain_recent();
+        self.limiter.shrink_to_fit();
+    }
+}
+
+/// The time that was told last, since the first that was told.
+#[derive(Debug, Default)]
+struct Told {
+    first: Cell<Option<Instant>>,
+    since: Cell<Duration>,
+}
+
+impl Told {
+    fn tell(&self, now: Instant) {
+        let first = self.first.get().unwrap_or(now);
+        self.first.set(Some(first));
+        self.since.set(now.saturating_duration_since(first));
+    }
+}
+
+impl Clock for Told {
+    type Instant = Duration;
+
+    fn now(&self) -> Duration {
+        self.since.get()
+    }
+}
+
+/// When each bucket that is not full will be.
+#[derive(Debug, Default)]
+struct Buckets {
+    of: RefCell<HashMap<IpAddr, Nanos>>,
+    /// Of all networks for which there is no room.
+    shared: Cell<Option<Nanos>>,
+}
+
+impl StateStore for Buckets {
+    type Key = IpAddr;
+
+    fn measure_and_replace<T, F, E>(&self, network: &IpAddr, decide: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        let mut of = self.of.borrow_mut();
+        let has_room = of.len() < NETWORKS_MAX;
+        match of.entry(*network) {
+            Entry::Occupied(mut bucket) => {
+                let (outcome, full_at) = decide(Some(*bucket.get()))?;
+                bucket.insert(full_at);
+                Ok(outcome)
+            }
+            Entry::Vacant(bucket) if has_room => {
+                let (outcome, full_at) = decide(None)?;
+                bucket.insert(full_at);
+                Ok(outcome)
+            }
+            Entry::Vacant(_) => {
+                let (outcome, full_at) = decide(self.shared.get())?;
+                self.shared.set(Some(full_at));
+                Ok(outcome)
+            }
+        }
+    }
+}
+
+impl ShrinkableKeyedStateStore<IpAddr> for Buckets {
+    fn retain_recent(&self, drop_below: Nanos) {
+        self.of.borrow_mut().retain(|_, full_at| *full_at > drop_below);
+    }
+
+    /// Room for as many again: what comes each second is not moved each second.
+    fn shrink_to_fit(&self) {
+        let mut of = self.of.borrow_mut();
+        let room = of.len() * 2;
+        of.shrink_to(room);
+    }
+
+    fn len(&self) -> usize {
+        self.of.borrow().len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.of.borrow().is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(number: u32) -> IpAddr {
+        IpAddr::V4(number.into())
+    }
+
+    fn full(rate: &mut Rate, now: Instant, network: IpAddr) -> u32 {
+        std::iter::from_fn(|| rate.take(now, network, NonZeroU32::MIN).ok()).take(1_000_000).map(|()| 1).sum()
+    }
+
+    #[test]
+    fn a_hundred_thousand_networks_take_no_more_room_than_is_kept_and_give_it_back() {
+        let (mut rate, start) = (Rate::new(NonZeroU32::new(3).unwrap()), Instant::now());
+        let old = network(0);
+        assert_eq!(rate.take(start, old, NonZeroU32::MIN), Ok(()));
+        let passed = (1..=100_000)
+            .filter(|number| rate.take(start, network(*number), NonZeroU32::MIN).is_ok())
+            .count();
+        // Each of those with a bucket, and of the others as many as of one.
+        assert_eq!(rate.limiter.len(), NETWORKS_MAX);
+        assert_eq!(passed, NETWORKS_MAX - 1 + 6);
+        assert_eq!(full(&mut rate, start, network(1_000_000)), 0);
+        assert_eq!(full(&mut rate, start, old), 5);
+
+        rate.forget(start + Duration::from_secs(1));
+        assert_eq!(rate.limiter.len(), 1);
+        assert!(rate.limiter.into_state_store().of.into_inner().capacity() < 16);
+    }
+
+    #[test]
+    fn what_is_forgotten_had_a_full_bucket() {
+        let (mut rate, start) = (Rate::new(NonZeroU32::new(100).unwrap()), Instant::now());
+        let at = |millis| start + Duration::from_millis(millis);
+        assert_eq!(full(&mut rate, start, network(1)), 200);
+        for millis in [10, 1000, 1990] {
+            rate.forget(at(millis));
+            assert_eq!(rate.limiter.len(), 1, "{millis}");
+        }
+        rate.forget(at(2010));
+        assert_eq!(rate.limiter.len(), 0);
+        assert_eq!(full(&mut rate, at(2010), network(1)), 200);
+    }
+}

@@ -1,0 +1,12 @@
+//! An endpoint under a clock of its own, a ledger behind it, clients before it. One scenario a file.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test fails by panicking, and looks at what it is about"
+)]
+
+mod a_full_queue;
+mod too_many_a_second;
+mod world;
