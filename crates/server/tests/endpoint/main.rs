@@ -8,5 +8,6 @@
 )]
 
 mod a_full_queue;
+mod much_at_once;
 mod too_many_a_second;
 mod world;

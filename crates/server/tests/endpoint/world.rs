@@ -91,6 +91,20 @@ impl World {
         client
     }
 
+    /// Carries all that a client has to send to the endpoint. Requests queue.
+    pub(crate) fn give(&mut self, client: &mut Client) {
+        let up = client.session.pending().to_vec();
+        client.session.sent(self.now, up.len());
+        self.endpoint.handle_bytes(self.now, client.id, &up);
+        self.queue.extend(std::iter::from_fn(|| self.endpoint.poll_request()));
+    }
+
+    /// One turn's part of what waits.
+    pub(crate) fn go_on(&mut self) {
+        self.endpoint.go_on(self.now);
+        self.queue.extend(std::iter::from_fn(|| self.endpoint.poll_request()));
+    }
+
     /// Carries bytes both ways until none move, those of the client as far as the endpoint reads. Requests queue.
     pub(crate) fn talk(&mut self, client: &mut Client) {
         loop {
