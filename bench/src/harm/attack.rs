@@ -1,6 +1,6 @@
 //! Those who do harm, as a process of their own: this program in another role.
 //!
-//! It shares the load's core and gives way to it (nice 19): what is to be seen is what the server does to established sessions under harm, and not
+//! It shares the load's core and gives way to it (SCHED_IDLE): what is to be seen is what the server does to established sessions under harm, and not
 //! what a client notices whose own core is busy.
 
 use std::path::Path;
@@ -79,7 +79,6 @@ const PAUSE: Duration = Duration::from_millis(10);
 const BYTE_EACH: Duration = Duration::from_millis(100);
 /// What a slow reader's system keeps for it: little, so that the server soon has to.
 const READER_BUFFER_BYTES: u32 = 4096;
-const NICE: i32 = 19;
 
 /// What was done so far.
 #[derive(Debug, Default)]
@@ -94,8 +93,6 @@ pub(super) fn add(to: &AtomicU64) {
 
 /// Until standard input ends; then prints deeds, connections and seconds.
 pub(crate) fn run(harm: Harm, address: &str, folder: &Path) -> Result<(), String> {
-    // Before there are other threads: it is this thread's, and theirs that it starts.
-    rustix::process::setpriority_process(None, NICE).map_err(text)?;
     let tally = Arc::new(Tally::default());
     let door = Rc::new(Door::new(Peer::Ours(SUITE), address, folder)?);
     let message: Rc<[u8]> = first_message()?.into();

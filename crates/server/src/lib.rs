@@ -15,6 +15,7 @@ mod pool;
 mod rate;
 mod refuse;
 mod session;
+mod slice;
 mod timers;
 
 pub use access::{Access, Lists};

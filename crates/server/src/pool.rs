@@ -79,5 +79,7 @@ fn run(queue: &Queue, mailbox: &Mailbox) {
         if !mailbox.post(Mail::Work(connection, work.run())) {
             return;
         }
+        // The system lets a thread use up its slice of some milliseconds, whoever else wakes meanwhile.
+        std::thread::yield_now();
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ddes_cipher::LimitError;
-use ddes_identity::{Namespace, PublicKey, SigningKey};
+use ddes_identity::{PublicKey, SigningKey};
 use ddes_wire::frame::{Frame, Opcode};
 use ddes_wire::v2::{
     BODY_MAX, Data, Farewell, Hello, Outcome as Answer, Proof, Reason, Rejection, Scope, Status, Suite,
@@ -284,8 +284,9 @@ impl ServerSession {
     /// The result of [`Self::poll_work`].
     pub fn handle_done(&mut self, now: Instant, done: Done) {
         match (std::mem::replace(&mut self.state, State::Done), done.0) {
-            (State::Answering { suite, token, deadline }, Outcome::Responded(Ok(response))) => {
-                match self.answer(now, suite, &response) {
+            (State::Answering { suite, token, deadline }, Outcome::Responded(Ok(answer))) => {
+                let (response, proof) = *answer;
+                match self.answer(now, suite, &response, &proof) {
                     Ok(link) => {
                         let hash = response.finished.hash;
                         self.state = State::AwaitProof(Box::new(AwaitProof { link, hash, token, deadline }));
@@ -583,7 +584,7 @@ impl ServerSession {
     fn begin(&mut self, suite: Suite, message: Vec<u8>) -> Result<(), End> {
         match std::mem::replace(&mut self.state, State::Done) {
             State::AwaitHello(AwaitHello { entropy, token, deadline }) => {
-                self.work = Some(Job::Respond { suite, entropy, message });
+                self.work = Some(Job::Respond { suite, entropy, message, config: Arc::clone(&self.config) });
                 self.state = State::Answering { suite, token, deadline };
             }
             state @ (State::Answering { .. }
@@ -617,15 +618,17 @@ impl ServerSession {
     }
 
     /// Messages 2 and 3.
-    fn answer(&mut self, now: Instant, suite: Suite, response: &Response) -> Result<Link, LimitError> {
+    fn answer(
+        &mut self,
+        now: Instant,
+        suite: Suite,
+        response: &Response,
+        proof: &Proof,
+    ) -> Result<Link, LimitError> {
         let function = protocol(suite).cipher;
         let (to_client, to_server) = (&response.finished.to_client, &response.finished.to_server);
         let mut link = Link::new(function, to_client.clone(), to_server.clone());
         self.outbound.push(now, Opcode::KeyVerification, &response.message);
-        let key = self.config.key.public();
-        let message = [&response.finished.hash[..], key.as_bytes()].concat();
-        let proof =
-            Proof { key: *key.as_bytes(), signature: self.config.key.sign(Namespace::Server, &message) };
         self.outbound.push_record(now, &mut link.sealer, Opcode::KeyVerification, &proof.encode())?;
         Ok(link)
     }

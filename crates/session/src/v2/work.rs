@@ -1,6 +1,7 @@
 //! The handshake's exponentiations and signatures, to be run wherever they hurt nobody.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use ddes_cipher::Function;
 use ddes_ffdhe::PublicValueError;
@@ -8,6 +9,7 @@ use ddes_identity::{Namespace, PublicKey};
 use ddes_wire::v2::{Proof, Suite};
 
 use super::noise::{Entropy, Finished, Initiator, NoiseError, Response, respond};
+use super::server::ServerConfig;
 use super::{Ffdhe, prologue, protocol};
 
 /// Work a session asks for.
@@ -24,8 +26,8 @@ pub(super) enum Job {
     Start { suite: Suite, entropy: Entropy },
     /// What the client makes of the server's.
     Finish { initiator: Box<Initiator<Ffdhe, Function>>, message: Vec<u8> },
-    /// The server's whole share of the handshake.
-    Respond { suite: Suite, entropy: Entropy, message: Vec<u8> },
+    /// The server's whole share of the handshake, and its proof.
+    Respond { suite: Suite, entropy: Entropy, message: Vec<u8>, config: Arc<ServerConfig> },
     /// Whether a client's proof, message 4, is one.
     Verify(Box<Claim>),
 }
@@ -42,7 +44,8 @@ pub(super) struct Claim {
 pub(super) enum Outcome {
     Started(Box<Initiator<Ffdhe, Function>>, Vec<u8>),
     Finished(Result<Finished, NoiseError<PublicValueError>>),
-    Responded(Result<Response, NoiseError<PublicValueError>>),
+    /// With message 3's plaintext.
+    Responded(Result<Box<(Response, Proof)>, NoiseError<PublicValueError>>),
     /// The key that is proven.
     Verified(Option<PublicKey>),
 }
@@ -67,12 +70,23 @@ impl Work {
                 // The payload is empty: message 2 has exactly its length.
                 Done(Outcome::Finished(initiator.finish(&message).map(|(finished, _)| finished)))
             }
-            Job::Respond { suite, entropy, message } => {
-                Done(Outcome::Responded(respond(&protocol(suite), &prologue(suite), &entropy, &message, &[])))
+            Job::Respond { suite, entropy, message, config } => {
+                let response = respond(&protocol(suite), &prologue(suite), &entropy, &message, &[]);
+                Done(Outcome::Responded(response.map(|response| {
+                    let proof = prove(&config, &response);
+                    Box::new((response, proof))
+                })))
             }
             Job::Verify(claim) => Done(Outcome::Verified(claim.verify())),
         }
     }
+}
+
+/// The server's key, and its signature over the handshake and that key (rule P-15).
+fn prove(config: &ServerConfig, response: &Response) -> Proof {
+    let key = config.key.public();
+    let message = [&response.finished.hash[..], key.as_bytes()].concat();
+    Proof { key: *key.as_bytes(), signature: config.key.sign(Namespace::Server, &message) }
 }
 
 impl Claim {
