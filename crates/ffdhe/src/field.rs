@@ -41,12 +41,12 @@ pub(crate) fn mask(a: usize, b: usize) -> u64 {
 /// do some 0.1 ns quicker than by other numbers: the timing test of the benchmarks saw it.
 pub(crate) fn power<F: Field>(field: &F, base: &F::Element, exponent: &[u8]) -> Zeroizing<F::Element> {
     debug_assert!(exponent.first().is_some_and(|top| top >> 7 == 1));
-    // base^1 to base^16.
-    let mut table = vec![base.clone()];
+    // base^1 to base^16; on the stack, since beside a session's small and lasting allocations it would leave holes.
+    let mut table: [F::Element; 1 << WINDOW_BITS] = std::array::from_fn(|_| base.clone());
     for power in 2..=1 << WINDOW_BITS {
         let half = &table[power / 2 - 1];
-        let next = if power % 2 == 0 { field.square(half) } else { field.mul(&table[power - 2], base) };
-        table.push(next);
+        table[power - 1] =
+            if power % 2 == 0 { field.square(half) } else { field.mul(&table[power - 2], base) };
     }
     let digits = digits(exponent);
     let mut factors = digits.iter().rev().map(|digit| {
