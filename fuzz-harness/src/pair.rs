@@ -330,7 +330,7 @@ impl V2 {
         match event {
             v2::Event::Authenticated { ticket, key } => {
                 let client = SigningKey::from_seed(&CLIENT_SEED).public();
-                assert_eq!(key, client, "a proof nobody made");
+                assert_eq!(*key, client, "a proof nobody made");
                 let account = AccountId::Identity(*key.as_bytes());
                 let outcome = self.ledger.commit(Timestamp(0), &[Operation::Open(account)]).remove(0);
                 let Outcome::Opened(Ok(opening)) = outcome else { panic!("{outcome:?}") };

@@ -729,7 +729,7 @@ impl Endpoint {
     fn handle_v2(&mut self, now: Instant, id: ConnectionId, event: v2::Event) -> Option<NoticeEvent> {
         Some(match event {
             v2::Event::Authenticated { ticket, key } => {
-                self.claims.push_back(Claim { connection: id, ticket, key });
+                self.claims.push_back(Claim { connection: id, ticket, key: *key });
                 return None;
             }
             v2::Event::TokenShared => NoticeEvent::TokenShared,

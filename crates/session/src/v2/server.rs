@@ -62,8 +62,8 @@ pub enum Event {
     Authenticated {
         /// Right to one answer.
         ticket: Ticket,
-        /// The identity.
-        key: PublicKey,
+        /// The identity. Apart, since a session keeps room for an event.
+        key: Box<PublicKey>,
     },
     /// 20 is on its way; the idle timer runs.
     TokenShared,
@@ -176,7 +176,8 @@ impl ServerSession {
             state: State::AwaitHello(AwaitHello { entropy: entropy.noise, token, deadline }),
             inbound: Inbound::default(),
             outbound: Outbound::default(),
-            events: VecDeque::new(),
+            // Mostly one at a time; where more come, it grows.
+            events: VecDeque::with_capacity(1),
             work: None,
             at_end: false,
             tickets: 0,
@@ -391,7 +392,7 @@ impl ServerSession {
                     idle_at: now + self.config.idle,
                     old_at: now + AGE_MAX,
                     standing,
-                    waiting: VecDeque::new(),
+                    waiting: VecDeque::with_capacity(1),
                     leaving: None,
                 }));
                 match sent {
@@ -638,7 +639,7 @@ impl ServerSession {
         self.tickets += 1;
         let AwaitProof { link, token, .. } = proof;
         self.state = State::Opening(Box::new(Opening { link, token, awaiting: self.tickets }));
-        self.events.push_back(Event::Authenticated { ticket: Ticket(self.tickets), key });
+        self.events.push_back(Event::Authenticated { ticket: Ticket(self.tickets), key: Box::new(key) });
     }
 
     /// 40s in the order of the submissions decided: one for all that were counted together, since `last_seq` covers them (P-12), and one for each refusal.
