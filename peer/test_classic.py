@@ -92,7 +92,7 @@ class Sessions(unittest.TestCase):
             self.assertEqual(out.split(), ["42", "92"])
 
     def test_a_session_without_an_integer_times_out(self):
-        with ServerProcess(*FRESH, "--idle-secs", "0.5") as server:
+        with ServerProcess(*FRESH, "--idle-secs", "2") as server:
             idle = server.connect()
             with self.assertRaisesRegex(client.SessionEnded, "Timeout: No data provided."):
                 idle.linger()
