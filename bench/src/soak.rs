@@ -14,8 +14,8 @@ const COLUMNS: &[&str] =
 
 /// Samples of a run.
 const SAMPLES: u32 = 30;
-/// From this sample on memory is to stay what it is: by then the pools, buffers and books are as large as they get.
-const SETTLED: usize = 5;
+/// From this sample, half the time, memory is to stay what it is: by then buffers have met their largest batch. What leaks grows in this half too.
+const SETTLED: usize = 14;
 /// What it may grow by after that, of itself; in a run shorter than this it still warms up.
 const GROWTH_MAX: f64 = 0.05;
 const LENGTH_MIN: Duration = Duration::from_secs(60);
