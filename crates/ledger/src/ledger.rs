@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ddes_wire::Standing;
 
+use crate::account::Packed;
 use crate::accounts::Accounts;
 use crate::apply::{decide, replay};
 use crate::store::{
@@ -11,6 +12,11 @@ use crate::store::{
     NEW, Names, Options, Slices, Start, StoreError, VALUE_BYTES_MAX, Work, obsolete, put_raise, walk,
 };
 use crate::{Account, AccountId, Operation, Outcome, Refusal, Timestamp, Totals};
+
+/// What an account takes in a checkpoint.
+const ACCOUNT_BYTES: u64 = (32 + Packed::BYTES) as u64;
+/// In a pause a checkpoint goes on by so many times what it does at least beside commits.
+const PAUSE_SLICES: u32 = 8;
 
 /// All accounts.
 #[derive(Debug, Default)]
@@ -29,6 +35,8 @@ struct Durable {
     since: u64,
     checkpoints: Vec<Mark>,
     draft: Option<Draft>,
+    /// Bytes of the journal that the draft has not kept up with.
+    owed: u64,
     /// A written checkpoint that waits to be run, and one that runs.
     work: Option<Work>,
     publishing: bool,
@@ -118,7 +126,7 @@ impl Ledger {
                 }
             }
         }
-        durable.go_on(&self.accounts, &self.options);
+        durable.go_on(&self.accounts, &self.options, durable.owed_accounts(&self.options));
         outcomes
     }
 
@@ -129,7 +137,8 @@ impl Ledger {
             self.accounts = Accounts::default();
             return false;
         }
-        durable.go_on(&self.accounts, &self.options);
+        let most = self.options.slice_accounts.saturating_mul(PAUSE_SLICES);
+        durable.go_on(&self.accounts, &self.options, most);
         durable.draft.is_some()
     }
 
@@ -151,7 +160,7 @@ impl Ledger {
     pub fn checkpoint(&mut self) {
         if let Some(durable) = &mut self.durable {
             durable.since = u64::MAX;
-            durable.go_on(&self.accounts, &self.options);
+            durable.go_on(&self.accounts, &self.options, 0);
         }
     }
 
@@ -223,6 +232,7 @@ impl Durable {
             since,
             checkpoints,
             draft: None,
+            owed: 0,
             work: None,
             publishing: false,
             full: false,
@@ -242,32 +252,47 @@ impl Durable {
         let room = self.journal.reserve(bytes_max(operations, options));
         self.full = matches!(room, Err(Closed::Full));
         room?;
+        let identities = accounts.identities();
         decide(accounts, now, operations, options, Some(self.journal.records()), outcomes);
         let before = self.journal.at();
         self.journal.append(now)?;
         let after = self.journal.at();
         if after.batch > before.batch {
-            self.since = self.since.saturating_add(after.offset - before.offset);
+            let bytes = after.offset - before.offset;
+            self.since = self.since.saturating_add(bytes);
+            if self.draft.is_some() {
+                // New accounts beside their records, which are shorter: however many come, it gets ahead of them.
+                let new = u64::from(accounts.identities() - identities) * ACCOUNT_BYTES;
+                self.owed = self.owed.saturating_add(bytes).saturating_add(new);
+            }
             self.time = now;
         }
         Ok(())
     }
 
-    /// A checkpoint's next slice, or a new one where one is due. A failure leaves the older one in force, and is tried again later.
-    fn go_on(&mut self, accounts: &Accounts, options: &Options) {
+    /// Accounts to be taken up beside the commits since the last slice: as many bytes as these added to the journal, so that a checkpoint at most doubles what is
+    /// written. 0 until it is worth a write.
+    fn owed_accounts(&self, options: &Options) -> u32 {
+        let accounts = u32::try_from(self.owed / ACCOUNT_BYTES).unwrap_or(u32::MAX);
+        if accounts < options.slice_accounts { 0 } else { accounts }
+    }
+
+    /// A checkpoint takes up at most so many accounts more, or is begun where one is due. A failure leaves the older one in force, and is tried again later.
+    fn go_on(&mut self, accounts: &Accounts, options: &Options, most: u32) {
         if self.journal.failure().is_some() {
             self.draft = None;
             return;
         }
         let at = self.journal.at();
         let is_new = self.checkpoints.last().is_none_or(|last| last.start.batch < at.batch);
-        if self.draft.is_none() && self.since >= options.checkpoint_bytes && !self.publishing && is_new {
-            self.since = 0;
+        if self.draft.is_none() && self.since >= distance(accounts, options) && !self.publishing && is_new {
+            (self.since, self.owed) = (0, 0);
             let ledger = self.journal.ledger();
             self.draft = Draft::begin(&*self.disk, ledger, at, self.time, accounts.raises()).ok();
         }
-        let Some(draft) = &mut self.draft else { return };
-        match draft.slice(accounts, &self.journal.at(), options.slice_accounts) {
+        let Some(draft) = self.draft.as_mut().filter(|_| most > 0) else { return };
+        self.owed = self.owed.saturating_sub(u64::from(most) * ACCOUNT_BYTES);
+        match draft.slice(accounts, &self.journal.at(), most) {
             Ok(false) => {}
             Ok(true) => self.publish(options),
             Err(_) => {
@@ -288,6 +313,11 @@ impl Durable {
         self.work = Some(draft.publish(Arc::clone(&self.disk), obsolete));
         self.publishing = true;
     }
+}
+
+/// Bytes of journal after which a checkpoint is due. That of many accounts is itself long: half as much again is written for them, and no more.
+fn distance(accounts: &Accounts, options: &Options) -> u64 {
+    options.checkpoint_bytes.max(2 * u64::from(accounts.identities()) * ACCOUNT_BYTES)
 }
 
 /// The most bytes of records that operations come to in one frame.

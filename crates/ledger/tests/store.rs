@@ -312,6 +312,67 @@ fn a_damaged_checkpoint_gives_way_to_the_one_before_and_to_the_journal() {
 }
 
 #[test]
+fn a_checkpoint_of_many_accounts_comes_seldom_and_goes_no_faster_than_the_journal() {
+    const ACCOUNTS: u64 = 200;
+    // A key and 60 bytes.
+    const CHECKPOINT_BYTES: u64 = ACCOUNTS * 92;
+    let place = Place::new();
+    let options = Options { segment_bytes: 16 * 1024 * 1024, ..OPTIONS };
+    let (mut ledger, _) = place.open_with(options).unwrap();
+    let opens: Vec<_> = (0..ACCOUNTS).map(|number| Operation::Open(identity(number as u8))).collect();
+    let [Outcome::Opened(Ok(opening)), ..] = ledger.commit(time(0), &opens)[..] else { panic!("not opened") };
+    let mut seqs = 1..;
+    let mut commits_until = |ledger: &mut Ledger, is_so: &mut dyn FnMut(&mut Ledger) -> bool| {
+        while !is_so(ledger) {
+            let seq = seqs.next().unwrap();
+            ledger.commit(time(seq), &[add(&opening, seq, &[1])]);
+        }
+        // No other segment was begun.
+        end_of(&place.names("journal-")[0]) as u64
+    };
+    let begun = commits_until(&mut ledger, &mut |_| !place.names("checkpoint.new").is_empty());
+    assert!((2 * CHECKPOINT_BYTES..2 * CHECKPOINT_BYTES + 8192).contains(&begun), "{begun}");
+    let mut work = None;
+    let written = commits_until(&mut ledger, &mut |ledger| {
+        work = ledger.poll_work();
+        work.is_some()
+    });
+    let beside = written - begun;
+    assert!((CHECKPOINT_BYTES - 512..CHECKPOINT_BYTES + 512).contains(&beside), "{beside}");
+    ledger.handle_done(work.unwrap().run()).unwrap();
+    let next = commits_until(&mut ledger, &mut |_| !place.names("checkpoint.new").is_empty());
+    assert!((2 * CHECKPOINT_BYTES..2 * CHECKPOINT_BYTES + 512).contains(&(next - begun)), "{}", next - begun);
+    let before = picture(&ledger);
+    drop(ledger);
+    let (ledger, opened) = place.open_with(options).unwrap();
+    assert!(opened.checkpoint > 0);
+    assert_eq!(picture(&ledger), before);
+}
+
+#[test]
+fn a_checkpoint_ends_however_many_accounts_come_meanwhile() {
+    let place = Place::new();
+    let (mut ledger, _) = place.open().unwrap();
+    let commit = |ledger: &mut Ledger, first: u16| {
+        let opens: Vec<_> = (first..first + 100)
+            .map(|number| {
+                let [low, high] = number.to_le_bytes();
+                let mut key = [low; 32];
+                key[31] = high;
+                Operation::Open(AccountId::Identity(key))
+            })
+            .collect();
+        ledger.commit(time(0), &opens);
+        ledger.poll_work()
+    };
+    assert!(commit(&mut ledger, 0).is_none());
+    ledger.checkpoint();
+    assert!(!place.names("checkpoint.new").is_empty());
+    let work = (1..100).find_map(|hundred| commit(&mut ledger, 100 * hundred));
+    assert!(work.is_some(), "10,000 accounts, and no checkpoint");
+}
+
+#[test]
 fn a_file_filled_ahead_is_kept_while_another_is_made() {
     const ZEROS: u64 = 1 << 20;
     let place = Place::new();

@@ -316,8 +316,9 @@ impl Draft {
             self.buffer.extend(now.batch.to_le_bytes());
             self.buffer.extend((end - self.next).to_le_bytes());
             for (key, packed) in accounts.range(self.next, end) {
-                self.buffer.extend(key);
-                self.buffer.extend(packed.0);
+                // By the slice: an array's iterator goes byte by byte.
+                self.buffer.extend_from_slice(key);
+                self.buffer.extend_from_slice(&packed.0);
             }
             self.next = end;
             self.write()?;

@@ -34,9 +34,9 @@ pub struct Options {
     pub frame_bytes: usize,
     /// Most values of one submission.
     pub values_max: usize,
-    /// A checkpoint is due after so many bytes of journal.
+    /// A checkpoint is due after so many bytes of journal, or twice those of a checkpoint where that is more.
     pub checkpoint_bytes: u64,
-    /// How many accounts a checkpoint takes up with each commit.
+    /// A checkpoint takes up no fewer accounts at a time beside commits; eight times as many in a pause.
     pub slice_accounts: u32,
     /// Segments that an older checkpoint covers are deleted when they are so old; never, where there is none.
     pub history: Option<Duration>,
@@ -49,7 +49,7 @@ impl Default for Options {
             frame_bytes: 1024 * 1024,
             values_max: 8_186,
             checkpoint_bytes: 256 * 1024 * 1024,
-            slice_accounts: 512,
+            slice_accounts: 64,
             history: None,
         }
     }
