@@ -29,7 +29,7 @@ pub(crate) fn memory(accounts: u32) -> Result<(), String> {
     let before = resident()?;
     let mut ours = Ours::new(scratch.path(), accounts, Options::default())?;
     row("accounts opened one after the other", before, &ours.ledger)?;
-    finish_checkpoint(&mut ours)?;
+    ours.finish_checkpoint()?;
     row("the same after a checkpoint", before, &ours.ledger)
 }
 
@@ -90,7 +90,7 @@ pub(crate) fn opening(accounts: u32, values: u64) -> Result<(), String> {
         let scratch = Scratch::new("opening")?;
         let options = Options { checkpoint_bytes: u64::MAX, ..Options::default() };
         let mut ours = Ours::new(scratch.path(), accounts, options)?;
-        finish_checkpoint(&mut ours)?;
+        ours.finish_checkpoint()?;
         let (mut load, mut updates) = (Load::new(accounts), Vec::new());
         let before = super::written()?;
         let batches = values / batch as u64;
@@ -121,13 +121,3 @@ pub(crate) fn opening(accounts: u32, values: u64) -> Result<(), String> {
 }
 
 const ROUNDS: u32 = 5;
-
-fn finish_checkpoint(ours: &mut Ours) -> Result<(), String> {
-    ours.ledger.checkpoint();
-    let begun = ours.finished;
-    while ours.finished == begun {
-        ours.ledger.rest();
-        ours.clerk()?;
-    }
-    Ok(())
-}

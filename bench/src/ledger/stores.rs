@@ -136,6 +136,8 @@ pub(crate) struct Ours {
     pub(crate) ledger: Ledger,
     /// Checkpoints that are durable by now.
     pub(crate) finished: usize,
+    /// Those, and one that is being made durable.
+    written: usize,
     operations: Vec<Operation>,
     work: Sender<Work>,
     done: Receiver<Done>,
@@ -165,13 +167,24 @@ impl Ours {
         let (finished, done) = mpsc::channel();
         // It ends with the sender.
         std::thread::spawn(move || todo.into_iter().try_for_each(|work| finished.send(work.run())));
-        Ok(Self { ledger, finished: 0, operations: Vec::new(), work, done })
+        Ok(Self { ledger, finished: 0, written: 0, operations: Vec::new(), work, done })
+    }
+
+    /// Makes a checkpoint, with nothing beside it.
+    pub(crate) fn finish_checkpoint(&mut self) -> Result<(), String> {
+        self.ledger.checkpoint();
+        let before = self.finished;
+        while self.ledger.rest() || self.finished < self.written || self.finished == before {
+            self.clerk()?;
+        }
+        Ok(())
     }
 
     /// What the clerk does between commits.
     pub(crate) fn clerk(&mut self) -> Result<(), String> {
         if let Some(work) = self.ledger.poll_work() {
             self.work.send(work).map_err(text)?;
+            self.written += 1;
         }
         if let Ok(done) = self.done.try_recv() {
             self.ledger.handle_done(done).map_err(text)?;
