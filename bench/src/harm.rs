@@ -55,7 +55,7 @@ const SESSIONS: u32 = 50;
 const OPENING: Duration = Duration::from_millis(300);
 const P99_MAX: f64 = 1.5;
 
-const USAGE: &str = "usage: ddes-bench harm [handshakes | first-messages | slow-readers | slow-writers | silent] [--short] [-- FLAG...]
+const USAGE: &str = "usage: ddes-bench harm [handshakes | first-messages | slow-readers | slow-writers | silent | elsewhere] [--short] [-- FLAG...]
 (flags of `ddes serve`)";
 
 /// What one measurement came to.
@@ -199,7 +199,7 @@ impl Row {
     }
 
     fn aim(&self, all: &[Self]) -> Option<Aim> {
-        let what = describe(self.harm?).2;
+        let what = describe(self.harm?).2?;
         Some(Aim { what, wanted: Wanted::AtMost(P99_MAX), measured: self.ratio(all) })
     }
 
@@ -224,32 +224,35 @@ fn server_share(figures: &Figures) -> f64 {
 }
 
 /// Who does it, what is counted of it, and what is wanted.
-fn describe(harm: Harm) -> (&'static str, &'static str, &'static str) {
+fn describe(harm: Harm) -> (&'static str, &'static str, Option<&'static str>) {
     match harm {
         Harm::Handshakes => (
             "handshakes, each of a new identity, 32 at a time",
             "handshakes",
-            "p99 of established sessions under a flood of handshakes, of theirs without",
+            Some("p99 of established sessions under a flood of handshakes, of theirs without"),
         ),
         Harm::FirstMessages => (
             "first messages, 64 at a time, each gone once answered",
             "first messages answered",
-            "p99 under a flood of first messages, likewise",
+            Some("p99 under a flood of first messages, likewise"),
         ),
         Harm::SlowReaders => (
             "100 sessions that send and never read",
             "frames of one value, to its own system",
-            "p99 beside 100 that never read, likewise",
+            Some("p99 beside 100 that never read, likewise"),
         ),
         Harm::SlowWriters => (
             "500 connections, a byte of a first message each 0.1 s",
             "bytes",
-            "p99 beside 500 that send a byte at a time, likewise",
+            Some("p99 beside 500 that send a byte at a time, likewise"),
         ),
         Harm::Silent => (
             "connections that never speak, 8,000 held",
             "connects",
-            "p99 under 10,000 connects a second that never speak, likewise",
+            Some("p99 under 10,000 connects a second that never speak, likewise"),
         ),
+        Harm::Elsewhere => {
+            ("the same to a listener on the load's core, and none to the server", "connects", None)
+        }
     }
 }

@@ -37,11 +37,19 @@ pub(crate) enum Harm {
     SlowWriters,
     /// Connections that never speak.
     Silent,
+    /// As many, to another listener on the load's core: what the load notices of them although the server has no part in it.
+    Elsewhere,
 }
 
 impl Harm {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Handshakes, Self::FirstMessages, Self::SlowReaders, Self::SlowWriters, Self::Silent];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Handshakes,
+        Self::FirstMessages,
+        Self::SlowReaders,
+        Self::SlowWriters,
+        Self::Silent,
+        Self::Elsewhere,
+    ];
 
     /// On the command line.
     pub(crate) fn name(self) -> &'static str {
@@ -51,6 +59,7 @@ impl Harm {
             Self::SlowReaders => "slow-readers",
             Self::SlowWriters => "slow-writers",
             Self::Silent => "silent",
+            Self::Elsewhere => "elsewhere",
         }
     }
 
@@ -65,7 +74,7 @@ impl Harm {
             Self::FirstMessages => 64,
             Self::SlowReaders => 100,
             Self::SlowWriters => 500,
-            Self::Silent => 1,
+            Self::Silent | Self::Elsewhere => 1,
         }
     }
 }
@@ -97,7 +106,7 @@ pub(crate) fn run(harm: Harm, address: &str, folder: &Path) -> Result<(), String
     let door = Rc::new(Door::new(Peer::Ours(SUITE), address, folder)?);
     let message: Rc<[u8]> = first_message()?.into();
     let end = end_with_input(Arc::clone(&tally));
-    runtime()?.block_on(LocalSet::new().run_until(async {
+    let begun: Result<(), String> = runtime()?.block_on(LocalSet::new().run_until(async {
         for place in 0..harm.tasks() {
             let (tally, address) = (Arc::clone(&tally), address.to_owned());
             let (door, message) = (Rc::clone(&door), Rc::clone(&message));
@@ -113,10 +122,12 @@ pub(crate) fn run(harm: Harm, address: &str, folder: &Path) -> Result<(), String
                     spawn_local(again(BYTE_EACH, async move || slow_writer(&address, &message, &tally).await))
                 }
                 Harm::Silent => spawn_local(silent::flood(address, tally)),
+                Harm::Elsewhere => spawn_local(silent::flood(silent::elsewhere()?, tally)),
             });
         }
-        std::future::pending::<()>().await;
+        std::future::pending::<Result<(), String>>().await
     }));
+    begun?;
     end.join().map_err(|_| "who waits for the end is gone".to_owned())
 }
 
@@ -247,6 +258,6 @@ fn entropy() -> Result<noise::Entropy, String> {
     Ok(entropy)
 }
 
-fn text(error: impl std::fmt::Display) -> String {
+pub(super) fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
 }

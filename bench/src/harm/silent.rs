@@ -6,11 +6,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::spawn_local;
 use tokio::time::interval;
 
-use super::attack::{Tally, add};
+use super::attack::{Tally, add, text};
 
 const TICK: Duration = Duration::from_millis(1);
 /// 10,000 a second.
@@ -18,6 +19,21 @@ const CONNECTS_EACH_TICK: usize = 10;
 /// So many wait for the system at a time, and so many are held; then the oldest is closed. Far below the limit of open files.
 const CONNECTING_MAX: usize = 2_000;
 const HELD_MAX: usize = 8_000;
+
+/// A listener of this process that takes connections and holds them until they are cut; its address.
+pub(super) fn elsewhere() -> Result<String, String> {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").map_err(text)?;
+    listener.set_nonblocking(true).map_err(text)?;
+    let address = listener.local_addr().map_err(text)?.to_string();
+    let listener = TcpListener::from_std(listener).map_err(text)?;
+    drop(spawn_local(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            // The next byte is its end.
+            drop(spawn_local(async move { stream.read_u8().await }));
+        }
+    }));
+    Ok(address)
+}
 
 /// A tick that comes late is made up for.
 pub(super) async fn flood(address: String, tally: Arc<Tally>) {
