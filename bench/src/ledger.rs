@@ -123,7 +123,7 @@ fn stores(effort: &Effort) -> Result<(), String> {
 fn growth(effort: &Effort) -> Result<(), String> {
     let options = Options { checkpoint_bytes: effort.checkpoint_bytes, ..Options::default() };
     println!(
-        "\nOurs is measured from the beginning of a checkpoint to that of the next, at least {} MiB of journal, the floor for as long as a cell before and after.",
+        "\nOurs is measured from the beginning of a checkpoint to that of the next, at least {} MiB of journal, the floor for half a cell before and half after.",
         options.checkpoint_bytes >> 20
     );
     report::heading("Ledger: as accounts grow in number", GROWTH_COLUMNS);

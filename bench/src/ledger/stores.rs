@@ -172,12 +172,16 @@ impl Ours {
 
     /// Makes a checkpoint, with nothing beside it.
     pub(crate) fn finish_checkpoint(&mut self) -> Result<(), String> {
-        self.ledger.checkpoint();
         let before = self.finished;
-        while self.ledger.rest() || self.finished < self.written || self.finished == before {
+        self.ledger.checkpoint();
+        loop {
+            let has_more = self.ledger.rest();
             self.clerk()?;
+            if !has_more && self.written == self.finished {
+                break;
+            }
         }
-        Ok(())
+        if self.finished == before { Err("no checkpoint was made".into()) } else { Ok(()) }
     }
 
     /// What the clerk does between commits.
@@ -190,7 +194,7 @@ impl Ours {
             self.ledger.handle_done(done).map_err(text)?;
             self.finished += 1;
         }
-        Ok(())
+        self.ledger.poll_fault().map_or(Ok(()), |error| Err(error.to_string()))
     }
 }
 

@@ -1,22 +1,18 @@
 //! The ledger: accounts, and the journal that makes them last.
 
+use std::io;
 use std::sync::Arc;
 
 use ddes_wire::Standing;
 
-use crate::account::Packed;
 use crate::accounts::Accounts;
 use crate::apply::{decide, replay};
+use crate::rhythm::Rhythm;
 use crate::store::{
     Batch, Chain, Checkpoint, Closed, DATA, Damage, Disk, Done, Draft, End, FIXED_BYTES_MAX, Journal, Mark,
     NEW, Names, Options, Slices, Start, StoreError, VALUE_BYTES_MAX, Work, obsolete, put_raise, walk,
 };
 use crate::{Account, AccountId, Operation, Outcome, Refusal, Timestamp, Totals};
-
-/// What an account takes in a checkpoint.
-const ACCOUNT_BYTES: u64 = (32 + Packed::BYTES) as u64;
-/// In a pause a checkpoint goes on by so many times what it does at least beside commits.
-const PAUSE_SLICES: u32 = 8;
 
 /// All accounts.
 #[derive(Debug, Default)]
@@ -31,12 +27,11 @@ pub struct Ledger {
 struct Durable {
     disk: Arc<dyn Disk>,
     journal: Journal,
-    /// Bytes of the journal since the newest checkpoint began.
-    since: u64,
+    rhythm: Rhythm,
     checkpoints: Vec<Mark>,
     draft: Option<Draft>,
-    /// Bytes of the journal that the draft has not kept up with.
-    owed: u64,
+    /// Why the last checkpoint could not be written.
+    fault: Option<io::Error>,
     /// A written checkpoint that waits to be run, and one that runs.
     work: Option<Work>,
     publishing: bool,
@@ -89,16 +84,16 @@ impl Ledger {
         }
         if names.segments.is_empty() && names.checkpoints.is_empty() {
             let journal = Journal::create(Arc::clone(&disk), options, entropy)?;
-            let durable = Durable::new(disk, journal, 0, Vec::new());
+            let durable = Durable::new(disk, journal, Rhythm::new(0, 0), Vec::new());
             let opened = Opened { is_new: true, batch: 0, checkpoint: 0, was_torn: false, notes: Vec::new() };
             return Ok((Self { accounts: Accounts::default(), options, durable: Some(durable) }, opened));
         }
-        let Found { accounts, ledger, checkpoint, end, time, mut notes, bytes } =
+        let Found { accounts, ledger, checkpoint, end, time, mut notes, rhythm } =
             find(&*disk, &names, false)?;
         let marks = names.checkpoints.iter().map(|batch| Mark::read(&*disk, *batch));
         let marks = marks.filter_map(Result::transpose).collect::<Result<_, _>>()?;
         let journal = Journal::resume(Arc::clone(&disk), options, ledger, &end)?;
-        let mut durable = Durable::new(disk, journal, bytes, marks);
+        let mut durable = Durable::new(disk, journal, rhythm, marks);
         durable.time = time;
         notes.extend(end.notes);
         let (batch, was_torn) = (end.at.batch, end.is_torn);
@@ -126,7 +121,9 @@ impl Ledger {
                 }
             }
         }
-        durable.go_on(&self.accounts, &self.options, durable.owed_accounts(&self.options));
+        // Where there is no room the journal does not grow, and what was begun takes some: it is to end.
+        let least = if durable.full { self.options.pause_accounts } else { 0 };
+        durable.go_on(&self.accounts, &self.options, least);
         outcomes
     }
 
@@ -137,8 +134,7 @@ impl Ledger {
             self.accounts = Accounts::default();
             return false;
         }
-        let most = self.options.slice_accounts.saturating_mul(PAUSE_SLICES);
-        durable.go_on(&self.accounts, &self.options, most);
+        durable.go_on(&self.accounts, &self.options, self.options.pause_accounts);
         durable.draft.is_some()
     }
 
@@ -147,20 +143,30 @@ impl Ledger {
         self.durable.as_mut()?.work.take()
     }
 
-    /// The result of [`Work`]: an error, if the checkpoint could not be made. The journal is none the worse for it.
-    pub fn handle_done(&mut self, done: Done) -> std::io::Result<()> {
+    /// The result of [`Work`]: an error, if the checkpoint could not be made. The journal is none the worse for it, and another is tried before long.
+    pub fn handle_done(&mut self, done: Done) -> io::Result<()> {
         let Some(durable) = &mut self.durable else { return Ok(()) };
         durable.publishing = false;
-        done.outcome?;
-        durable.checkpoints.push(done.mark);
+        match done.outcome {
+            Ok(()) => durable.checkpoints.push(done.mark),
+            Err(error) => {
+                durable.rhythm.fail(&self.options);
+                return Err(error);
+            }
+        }
         Ok(())
+    }
+
+    /// Why a checkpoint could not be written, once; likewise.
+    pub fn poll_fault(&mut self) -> Option<io::Error> {
+        self.durable.as_mut()?.fault.take()
     }
 
     /// Begins a checkpoint now, whether or not one is due.
     pub fn checkpoint(&mut self) {
         if let Some(durable) = &mut self.durable {
-            durable.since = u64::MAX;
-            durable.go_on(&self.accounts, &self.options, 0);
+            durable.rhythm.want();
+            durable.go_on(&self.accounts, &self.options, self.options.pause_accounts);
         }
     }
 
@@ -224,15 +230,15 @@ impl Ledger {
 }
 
 impl Durable {
-    fn new(disk: Arc<dyn Disk>, journal: Journal, since: u64, checkpoints: Vec<Mark>) -> Self {
+    fn new(disk: Arc<dyn Disk>, journal: Journal, rhythm: Rhythm, checkpoints: Vec<Mark>) -> Self {
         let time = Timestamp::default();
         Self {
             disk,
             journal,
-            since,
+            rhythm,
             checkpoints,
             draft: None,
-            owed: 0,
+            fault: None,
             work: None,
             publishing: false,
             full: false,
@@ -258,49 +264,44 @@ impl Durable {
         self.journal.append(now)?;
         let after = self.journal.at();
         if after.batch > before.batch {
-            let bytes = after.offset - before.offset;
-            self.since = self.since.saturating_add(bytes);
-            if self.draft.is_some() {
-                // New accounts beside their records, which are shorter: however many come, it gets ahead of them.
-                let new = u64::from(accounts.identities() - identities) * ACCOUNT_BYTES;
-                self.owed = self.owed.saturating_add(bytes).saturating_add(new);
-            }
+            self.rhythm.count(after.offset - before.offset, accounts.identities() - identities);
             self.time = now;
         }
         Ok(())
     }
 
-    /// Accounts to be taken up beside the commits since the last slice: as many bytes as these added to the journal, so that a checkpoint at most doubles what is
-    /// written. 0 until it is worth a write.
-    fn owed_accounts(&self, options: &Options) -> u32 {
-        let accounts = u32::try_from(self.owed / ACCOUNT_BYTES).unwrap_or(u32::MAX);
-        if accounts < options.slice_accounts { 0 } else { accounts }
-    }
-
-    /// A checkpoint takes up at most so many accounts more, or is begun where one is due. A failure leaves the older one in force, and is tried again later.
-    fn go_on(&mut self, accounts: &Accounts, options: &Options, most: u32) {
+    /// A checkpoint takes up what it owes beside commits, or so many accounts at least; one is begun where it is due. A failure leaves the older one in force.
+    fn go_on(&mut self, accounts: &Accounts, options: &Options, least: u32) {
         if self.journal.failure().is_some() {
             self.draft = None;
             return;
         }
         let at = self.journal.at();
         let is_new = self.checkpoints.last().is_none_or(|last| last.start.batch < at.batch);
-        if self.draft.is_none() && self.since >= distance(accounts, options) && !self.publishing && is_new {
-            (self.since, self.owed) = (0, 0);
+        if self.draft.is_none() && !self.publishing && is_new && self.rhythm.is_due(options) {
             let ledger = self.journal.ledger();
-            self.draft = Draft::begin(&*self.disk, ledger, at, self.time, accounts.raises()).ok();
+            match Draft::begin(&*self.disk, ledger, at, self.time, accounts.raises()) {
+                Ok(draft) => {
+                    self.rhythm.begin(accounts.identities(), options);
+                    self.draft = Some(draft);
+                }
+                Err(error) => self.give_up(error, options),
+            }
         }
+        let most = self.rhythm.take(options).max(least);
         let Some(draft) = self.draft.as_mut().filter(|_| most > 0) else { return };
-        self.owed = self.owed.saturating_sub(u64::from(most) * ACCOUNT_BYTES);
         match draft.slice(accounts, &self.journal.at(), most) {
             Ok(false) => {}
             Ok(true) => self.publish(options),
-            Err(_) => {
-                self.draft = None;
-                // The room it takes may be needed; where it cannot be removed, the next one replaces it.
-                drop(self.disk.remove(NEW));
-            }
+            Err(error) => self.give_up(error, options),
         }
+    }
+
+    fn give_up(&mut self, error: io::Error, options: &Options) {
+        (self.draft, self.fault) = (None, Some(error));
+        self.rhythm.fail(options);
+        // The room it takes may be needed; where it cannot be removed, the next one replaces it.
+        drop(self.disk.remove(NEW));
     }
 
     fn publish(&mut self, options: &Options) {
@@ -313,11 +314,6 @@ impl Durable {
         self.work = Some(draft.publish(Arc::clone(&self.disk), obsolete));
         self.publishing = true;
     }
-}
-
-/// Bytes of journal after which a checkpoint is due. That of many accounts is itself long: half as much again is written for them, and no more.
-fn distance(accounts: &Accounts, options: &Options) -> u64 {
-    options.checkpoint_bytes.max(2 * u64::from(accounts.identities()) * ACCOUNT_BYTES)
 }
 
 /// The most bytes of records that operations come to in one frame.
@@ -358,8 +354,8 @@ pub(crate) struct Found {
     pub(crate) end: End,
     pub(crate) time: Timestamp,
     pub(crate) notes: Vec<Damage>,
-    /// Of the journal since the checkpoint.
-    pub(crate) bytes: u64,
+    /// How far it is from the checkpoint.
+    pub(crate) rhythm: Rhythm,
 }
 
 /// The newest checkpoint that holds, and every batch after it.
@@ -367,12 +363,13 @@ pub(crate) fn find(disk: &dyn Disk, names: &Names, is_live: bool) -> Result<Foun
     let mut notes = Vec::new();
     let newest = newest(disk, names, &mut notes)?;
     let Base { mut accounts, slices, ledger, start, time } = newest;
-    let (mut time, mut bytes) = (time, 0);
+    let (mut time, mut bytes, covered) = (time, 0, accounts.identities());
     let end = walk(disk, start, slices.end, is_live, &mut |seen| {
         (time, bytes) = (seen.time, seen.bytes - start.offset);
         replay(&mut accounts, &slices, seen, &mut |_, _| {})
     })?;
-    Ok(Found { accounts, ledger, checkpoint: start.batch, end, time, notes, bytes })
+    let rhythm = Rhythm::new(bytes, covered);
+    Ok(Found { accounts, ledger, checkpoint: start.batch, end, time, notes, rhythm })
 }
 
 /// Where replay begins.

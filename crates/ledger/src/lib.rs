@@ -14,6 +14,7 @@ mod index;
 mod ledger;
 mod operation;
 mod receipt;
+mod rhythm;
 pub mod store;
 mod totals;
 

@@ -158,6 +158,8 @@ impl Clerk {
         }
         lock(&self.desk.inbox).requests.extend(requests);
         self.desk.arrived.notify_one();
+        // The pause after these is the clerk's.
+        self.rest_at = None;
         Vec::new()
     }
 }
@@ -200,12 +202,13 @@ impl Keeper {
         if let Some(work) = self.ledger.poll_work() {
             self.checkpoint = run(desk, work);
         }
+        let mut answers: Vec<_> = self.ledger.poll_fault().map(Answer::Checkpoint).into_iter().collect();
         let health = self.ledger.health();
-        if health == self.health {
-            return Vec::new();
+        if health != self.health {
+            self.health = health.clone();
+            answers.push(Answer::Health(health));
         }
-        self.health = health.clone();
-        vec![Answer::Health(health)]
+        answers
     }
 }
 
@@ -247,14 +250,19 @@ fn serve(desk: &Arc<Desk>) {
 
 /// Runs a checkpoint's last part beside the commits; where there is no thread for it, at once.
 fn run(desk: &Arc<Desk>, work: store::Work) -> Option<JoinHandle<()>> {
-    let thread = std::thread::Builder::new().name("checkpoint".into());
-    let there = Arc::clone(desk);
-    let spawned = thread.spawn(move || {
-        let done = work.run();
-        lock(&there.inbox).checkpoints.push(done);
-        there.arrived.notify_one();
-    });
-    spawned.ok()
+    let work = Arc::new(Mutex::new(Some(work)));
+    let run = {
+        let there = Arc::clone(desk);
+        move || {
+            if let Some(work) = lock(&work).take() {
+                let done = work.run();
+                lock(&there.inbox).checkpoints.push(done);
+                there.arrived.notify_one();
+            }
+        }
+    };
+    let spawned = std::thread::Builder::new().name("checkpoint".into()).spawn(run.clone());
+    spawned.map_err(|_| run()).ok()
 }
 
 /// How many requests make a batch.

@@ -122,6 +122,7 @@ impl Plan {
                 values_max: FRAME_VALUES.into(),
                 checkpoint_bytes: 1024 << random.below(4),
                 slice_accounts: 2,
+                pause_accounts: 2,
                 history,
             },
         }

@@ -50,7 +50,7 @@ fn statement(args: &ReceiptArgs, books: &Books) -> Result<Statement, Failure> {
     let Some(text) = &args.account else {
         return audit::checkpoint_statement(&books.folder).map_err(store)?.ok_or_else(|| {
             Failure::new(Code::No, format!("{} has no checkpoint yet", books.path.display()))
-                .cause("the server makes one with every 256 MiB of journal")
+                .cause("the server makes one after 256 MiB of journal, later where there are many accounts")
                 .next("ddes ledger receipt ACCOUNT")
         });
     };

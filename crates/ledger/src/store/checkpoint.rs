@@ -457,6 +457,11 @@ impl Work {
             }
             self.obsolete.names.iter().try_for_each(|name| self.disk.remove(name))
         };
-        Done { outcome: publish(), mark: self.mark }
+        let outcome = publish();
+        if outcome.is_err() {
+            // The room it takes may be needed; where it has its name by now, this finds nothing.
+            drop(self.disk.remove(NEW));
+        }
+        Done { outcome, mark: self.mark }
     }
 }

@@ -34,10 +34,12 @@ pub struct Options {
     pub frame_bytes: usize,
     /// Most values of one submission.
     pub values_max: usize,
-    /// A checkpoint is due after so many bytes of journal, or twice those of a checkpoint where that is more.
+    /// A checkpoint is due after so many bytes of journal, or twice those of the newest one where that is more.
     pub checkpoint_bytes: u64,
-    /// A checkpoint takes up no fewer accounts at a time beside commits; eight times as many in a pause.
+    /// Beside commits it takes up as many bytes of accounts as they add to the journal, no fewer accounts than these at a time.
     pub slice_accounts: u32,
+    /// So many in a pause.
+    pub pause_accounts: u32,
     /// Segments that an older checkpoint covers are deleted when they are so old; never, where there is none.
     pub history: Option<Duration>,
 }
@@ -50,6 +52,7 @@ impl Default for Options {
             values_max: 8_186,
             checkpoint_bytes: 256 * 1024 * 1024,
             slice_accounts: 64,
+            pause_accounts: 512,
             history: None,
         }
     }
