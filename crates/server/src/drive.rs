@@ -33,7 +33,7 @@ const SOCKETS: usize = 2;
 /// What one read takes at most. The buffer is shared by all connections.
 const READ_BYTES_MAX: usize = 64 * 1024;
 /// So few that what a turn reads of their sockets and sessions is still in the nearest caches when it writes: with 1,024 a value among 10,000 sessions costs a
-/// twentieth more.
+/// tenth more.
 const EVENTS_MAX: usize = 64;
 /// So many connections are taken in one turn: some 0.1 ms.
 const ACCEPTS_MAX: usize = 4;
