@@ -107,6 +107,37 @@ fn what_we_write_is_what_the_original_writes() {
     assert_eq!(key.to_pem().unwrap(), PKCS3);
 }
 
+/// C-06. Each text was given to pyca cryptography 48, whose verdict stands beside it.
+#[test]
+fn a_key_is_read_in_every_text_that_the_originals_library_reads() {
+    let base64: String = PKCS3.lines().filter(|line| !line.starts_with('-')).collect();
+    let lines = |length: usize| {
+        let lines = base64.as_bytes().chunks(length).map(|line| std::str::from_utf8(line).unwrap());
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    let block = |body: &str| format!("-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n");
+    let expected = DhPublicKey::from_pem(PKCS3.as_bytes()).unwrap();
+    for (what, text, is_read) in [
+        ("76 columns", block(&lines(76)), true),
+        ("one line", block(&base64), true),
+        ("no line ends", block(&base64).replace('\n', ""), true),
+        ("NUL behind", format!("{PKCS3}\0"), true),
+        ("text behind", format!("{PKCS3}hello\n"), true),
+        ("text before", format!("hello\n{PKCS3}"), true),
+        ("a BOM", format!("\u{feff}{PKCS3}"), true),
+        ("CR LF", PKCS3.replace('\n', "\r\n"), true),
+        ("no final line end", PKCS3.trim_end().to_owned(), true),
+        ("blanks at line ends", PKCS3.replace('\n', " \n"), true),
+        ("twice", format!("{PKCS3}{PKCS3}"), true),
+        ("NUL inside", block(&lines(64).replacen('M', "\0", 1)), false),
+        ("another block first", format!("{}{PKCS3}", PKCS3.replace("PUBLIC KEY", "X")), false),
+        ("another end", PKCS3.replace("END PUBLIC", "END PRIVATE"), false),
+    ] {
+        let key = DhPublicKey::from_pem(text.as_bytes());
+        assert_eq!(key.as_ref().ok(), is_read.then_some(&expected), "{what}: {key:?}");
+    }
+}
+
 /// C-06.
 #[test]
 fn garbage_in_the_keys_place_is_refused_by_name() {
@@ -118,7 +149,7 @@ fn garbage_in_the_keys_place_is_refused_by_name() {
         ("", KeyError::Pem),
         ("GET / HTTP/1.1", KeyError::Pem),
         (relabelled.as_str(), KeyError::Pem),
-        ("-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----\n", KeyError::Pem),
+        ("-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----\n", KeyError::Der),
         ("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", KeyError::Der),
         (truncated.as_str(), KeyError::Der),
         (ed25519, KeyError::Algorithm),

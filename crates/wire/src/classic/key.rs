@@ -1,11 +1,13 @@
 //! The public key of opcode 10: PEM text of an X.509 SubjectPublicKeyInfo (RFC 7468, RFC 5280).
 //!
+//! The text is read as loosely as the original's library (pyca/cryptography) reads it: lines of any length, text or NUL around the block. The DER in it is read strictly.
+//!
 //! Two forms are read: PKCS#3 `dhKeyAgreement` (p, g), which the original sends and we write, and
 //! X9.42 `dhpublicnumber` (p, g, q; RFC 3279), which OpenSSL writes for groups it knows.
 
 use der::asn1::{AnyRef, BitStringRef, ObjectIdentifier, UintRef};
 use der::{Decode, Encode, Sequence};
-use pem_rfc7468::LineEnding;
+use pem::{EncodeConfig, LineEnding, Pem};
 use spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
 
 const LABEL: &str = "PUBLIC KEY";
@@ -27,7 +29,7 @@ pub struct DhPublicKey {
 /// Why the body of a 10 is no public key (rule C-06).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// Not RFC 7468 text with the label `PUBLIC KEY`.
+    /// Not PEM text whose first block has the label `PUBLIC KEY`.
     #[error("the key is not PEM text labelled PUBLIC KEY")]
     Pem,
     /// Not DER, or not of the expected structure.
@@ -59,11 +61,11 @@ struct DomainParameters<'a> {
 impl DhPublicKey {
     /// Reads either form.
     pub fn from_pem(text: &[u8]) -> Result<Self, KeyError> {
-        let (label, der) = pem_rfc7468::decode_vec(text).map_err(|_| KeyError::Pem)?;
-        if label != LABEL {
+        let block = pem::parse(text).map_err(|_| KeyError::Pem)?;
+        if block.tag() != LABEL {
             return Err(KeyError::Pem);
         }
-        let key = SubjectPublicKeyInfoRef::from_der(&der).map_err(|_| KeyError::Der)?;
+        let key = SubjectPublicKeyInfoRef::from_der(block.contents()).map_err(|_| KeyError::Der)?;
         let is_pkcs3 = key.algorithm.oid == PKCS3;
         if !is_pkcs3 && key.algorithm.oid != X942 {
             return Err(KeyError::Algorithm);
@@ -100,6 +102,6 @@ impl DhPublicKey {
             subject_public_key: BitStringRef::from_bytes(&public).map_err(der)?,
         };
         let key = key.to_der().map_err(der)?;
-        pem_rfc7468::encode_string(LABEL, LineEnding::LF, &key).map_err(|_| KeyError::Pem)
+        Ok(pem::encode_config(&Pem::new(LABEL, key), EncodeConfig::new().set_line_ending(LineEnding::LF)))
     }
 }
