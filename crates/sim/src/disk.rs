@@ -35,6 +35,8 @@ struct Platter {
     budget: Option<u64>,
     is_off: bool,
     is_full: bool,
+    /// Another folder is in this one's place.
+    is_moved: bool,
     /// Journals whose sync was put off, by a mutant.
     deferred: Vec<u64>,
     /// Since it was last asked for.
@@ -87,6 +89,7 @@ impl SimDisk {
             budget: None,
             is_off: false,
             is_full: false,
+            is_moved: false,
             deferred: Vec::new(),
             faults: 0,
             counts: Tally::new(),
@@ -107,6 +110,15 @@ impl SimDisk {
 
     pub(crate) fn is_full(&self) -> bool {
         self.lock().is_full
+    }
+
+    /// The folder is moved away, or comes back to its place.
+    pub(crate) fn set_moved(&self, is_moved: bool) {
+        self.lock().is_moved = is_moved;
+    }
+
+    pub(crate) fn is_moved(&self) -> bool {
+        self.lock().is_moved
     }
 
     /// The power goes in the middle of the call after so many.
@@ -244,7 +256,16 @@ impl Platter {
         self.next
     }
 
+    fn stands(&mut self) -> io::Result<()> {
+        if self.is_moved {
+            self.fault("disk: the folder is another's");
+            return Err(broken("the folder was moved"));
+        }
+        Ok(())
+    }
+
     fn publish(&mut self, from: &str, to: &str) -> io::Result<()> {
+        self.stands()?;
         let failure = self.enter_changing(self.rates.publish, "disk: failed publish")?;
         let inode = self.find(from)?;
         if failure.as_ref().is_none_or(|(_, is_done)| *is_done) && from != to {
@@ -477,9 +498,17 @@ impl Disk for SimDisk {
         Ok(Box::new(SimFile { disk: self.clone(), inode }))
     }
 
+    fn claim(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        self.open(name)
+    }
+
     fn create(&self, name: &str, zeros: u64) -> io::Result<Box<dyn DiskFile>> {
         let inode = self.lock().create(name, size(zeros))?;
         Ok(Box::new(SimFile { disk: self.clone(), inode }))
+    }
+
+    fn stands(&self) -> io::Result<()> {
+        self.lock().stands()
     }
 
     fn publish(&self, from: &str, to: &str) -> io::Result<()> {

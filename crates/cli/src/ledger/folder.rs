@@ -49,7 +49,7 @@ pub(super) fn place(args: &BooksArgs, home: &Home) -> Result<PathBuf, Failure> {
 /// A folder to read.
 pub(super) fn look(path: &Path) -> Result<Folder, Failure> {
     match fs::metadata(path) {
-        Ok(found) if found.is_dir() => Ok(Folder::look(path)),
+        Ok(found) if found.is_dir() => Folder::look(path).map_err(|error| unusable(path, &error)),
         Ok(_) => Err(Failure::new(Code::Usage, format!("{} is no folder", path.display()))
             .next("--ledger DIR, as for ddes serve")),
         Err(error) if error.kind() == ErrorKind::NotFound => Err(of_store(path, StoreError::Missing)),
