@@ -170,6 +170,11 @@ fn broken(what: &str) -> io::Error {
     io::Error::other(format!("simulated: {what}"))
 }
 
+/// `EMFILE`.
+fn no_files() -> io::Error {
+    io::Error::from_raw_os_error(24)
+}
+
 fn no_room() -> io::Error {
     io::Error::from(io::ErrorKind::StorageFull)
 }
@@ -229,6 +234,10 @@ impl Platter {
 
     fn create(&mut self, name: &str, zeros: usize) -> io::Result<u64> {
         let failure = self.enter_changing(self.rates.create, "disk: failed create")?;
+        if failure.is_none() && self.random.happens(self.rates.files) {
+            self.fault("disk: no open files");
+            return Err(no_files());
+        }
         if zeros > 0 && self.is_full {
             self.fault("disk: no room");
             // As a folder does it: the old file is gone, and so is the half of the new one.
@@ -328,14 +337,22 @@ impl Platter {
             self.fault("disk: no room");
             return Err(no_room());
         }
-        let Some((error, _)) = failure else {
-            file.write(offset, bytes);
-            return Ok(());
+        let is_short = is_full && self.rates.copies_on_write && self.random.one_in(4);
+        let error = match failure {
+            Some((error, _)) => error,
+            None if is_short => no_room(),
+            None => {
+                file.write(offset, bytes);
+                return Ok(());
+            }
         };
         for (at, piece) in pieces(offset, bytes) {
             if self.random.one_in(2) {
                 file.write(at, piece);
             }
+        }
+        if is_short {
+            self.fault("disk: no room to write over");
         }
         Err(error)
     }

@@ -74,6 +74,9 @@ impl World {
         self.nodes.clear();
         let head = self.clerk.ledger.head().filter(|_| self.clerk.ledger.health() == Health::Good);
         self.clerk = Clerk::new(Ledger::in_memory());
+        // Whoever starts a server again has put the folder back.
+        self.disk.set_moved(false);
+        self.moved = None;
         match outage {
             Outage::Power => self.disk.cut_power(),
             Outage::Kill | Outage::Stop => self.disk.end_process(),
