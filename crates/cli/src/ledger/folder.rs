@@ -90,6 +90,21 @@ pub(crate) fn of_store(path: &Path, error: StoreError) -> Failure {
             .next("--ledger DIR or --home DIR, as for ddes serve"),
         StoreError::Taken => Failure::new(Code::Usage, format!("there is a ledger in {shown} already"))
             .next("name an empty folder"),
+        StoreError::Disk { error, .. } if error.kind() == ErrorKind::ResourceBusy => in_use(path),
+        StoreError::Disk { file, error } if error.kind() == ErrorKind::TooManyLinks => {
+            let segment = path.join(&file);
+            let segment = segment.display();
+            Failure::system(&format!("the ledger {shown}, {file}"), &error)
+                .cause("what is written here would change that copy too, and the other way round (cp -al, ln)")
+                .next(format!("cp -p {segment} {segment}.own && mv {segment}.own {segment}     in the one that goes on"))
+        }
+        StoreError::Disk { file, error }
+            if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) =>
+        {
+            Failure::system(&format!("the ledger {shown}, {file}"), &error)
+                .cause("the disk is full; a segment of an older release on a file system that copies on write (btrfs) takes room to open")
+                .next("make some room (a few KiB are enough), and the same command again")
+        }
         StoreError::Disk { file, error } if error.kind() == ErrorKind::NotFound => {
             Failure::system(&format!("the ledger {shown}, {file}"), &error)
                 .cause("its server replaced or deleted it meanwhile (--history-days)")
