@@ -15,9 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use ddes_ledger::audit;
 use ddes_ledger::store::{Disk, DiskFile, Folder, Options, StoreError};
-use ddes_ledger::{
-    AccountId, Health, Ledger, Opening, Operation, Outcome, Refusal, Submission, Timestamp,
-};
+use ddes_ledger::{AccountId, Health, Ledger, Opening, Operation, Outcome, Refusal, Submission, Timestamp};
 use ddes_wire::{Amount, Sequence};
 
 const OPTIONS: Options = Options {
@@ -86,9 +84,7 @@ struct Writer {
 impl Writer {
     fn begin(ledger: &mut Ledger) -> Self {
         match ledger.commit(at(0), &[Operation::Open(ALICE)])[0] {
-            Outcome::Opened(Ok(opening)) => {
-                Self { opening, count: opening.proof.standing().last_seq.get() }
-            }
+            Outcome::Opened(Ok(opening)) => Self { opening, count: opening.proof.standing().last_seq.get() },
             outcome @ (Outcome::Opened(_) | Outcome::Decided(_) | Outcome::Ended(_)) => panic!("{outcome:?}"),
         }
     }
@@ -98,7 +94,8 @@ impl Writer {
         let Opening { account, session, .. } = self.opening;
         let amounts = std::iter::repeat_n(Amount::from(1_u64), values).collect();
         let first_seq = Sequence::new(self.count + 1);
-        let outcome = ledger.commit(now, &[Operation::Add(Submission { account, session, first_seq, amounts })])[0];
+        let outcome =
+            ledger.commit(now, &[Operation::Add(Submission { account, session, first_seq, amounts })])[0];
         match outcome {
             Outcome::Decided(Ok(proof)) => {
                 self.count = proof.standing().last_seq.get();

@@ -3,10 +3,10 @@
 use std::io;
 use std::sync::Arc;
 
+use super::disk::is_full;
 use super::frame::{self, Batch, Chain, HEADER_BYTES, Tag};
 use super::segment::{self, DATA, SegmentHeader, Superblock};
 use super::walk::{End, Start};
-use super::disk::is_full;
 use super::{Disk, DiskFile, Options, StoreError};
 use crate::Timestamp;
 
