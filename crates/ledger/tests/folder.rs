@@ -53,6 +53,10 @@ impl Drop for Place {
     }
 }
 
+fn is_segment(entry: &io::Result<fs::DirEntry>) -> bool {
+    entry.as_ref().unwrap().file_name().to_str().unwrap().starts_with("journal-")
+}
+
 fn disk(path: &Path) -> Arc<dyn Disk> {
     Arc::new(Folder::lock(path).unwrap().unwrap())
 }
@@ -101,7 +105,7 @@ impl Writer {
                 self.count = proof.standing().last_seq.get();
                 true
             }
-            outcome => {
+            outcome @ (Outcome::Opened(_) | Outcome::Decided(_) | Outcome::Ended(_)) => {
                 assert_eq!(outcome, UNAVAILABLE);
                 false
             }
@@ -310,8 +314,12 @@ impl DiskFile for ShortFile {
 
 fn short(path: &Path) -> (Ledger, Arc<Room>) {
     let room = Arc::new(Room::default());
-    let disk = Short { folder: Folder::lock(path).unwrap().unwrap(), room: Arc::clone(&room) };
-    (Ledger::open(Arc::new(disk), OPTIONS, [7; 16]).unwrap().0, room)
+    (open_short(path, &room), room)
+}
+
+fn open_short(path: &Path, room: &Arc<Room>) -> Ledger {
+    let disk = Short { folder: Folder::lock(path).unwrap().unwrap(), room: Arc::clone(room) };
+    Ledger::open(Arc::new(disk), OPTIONS, [7; 16]).unwrap().0
 }
 
 const ENOSPC: u32 = 28;
@@ -371,7 +379,7 @@ fn a_full_disk_is_tried_again_once_a_second_and_is_good_when_a_segment_has_room(
 /// F15. Wherever in a frame, a superblock or a segment's head the room ends.
 #[test]
 fn a_write_that_finds_no_room_is_status_4_and_goes_on_when_there_is_some() {
-    for bytes in (0..6_000).step_by(37) {
+    for bytes in (0..5_600).step_by(131) {
         let place = Place::new();
         let path = place.ledger("a");
         let (mut ledger, room) = short(&path);
@@ -397,12 +405,50 @@ fn a_write_that_finds_no_room_is_status_4_and_goes_on_when_there_is_some() {
         assert!(!writer.add(&mut ledger, at(30), 1), "a second has not passed");
         assert!(writer.add(&mut ledger, at(1_500), 1), "{bytes}");
         assert_eq!(ledger.health(), Health::Good);
-        while writer.count < 600 {
-            assert!(writer.add(&mut ledger, at(2_000), 7));
+        let segments = |path: &Path| fs::read_dir(path).unwrap().filter(is_segment).count();
+        let before = segments(&path);
+        while segments(&path) == before {
+            assert!(writer.add(&mut ledger, at(2_000), 16));
         }
         assert_eq!(ledger.standing(&ALICE).unwrap().last_seq.get(), writer.count);
         drop(ledger);
         assert_eq!(verify(&path), writer.count);
         assert_eq!(open(&path).standing(&ALICE).unwrap().last_seq.get(), writer.count);
+    }
+}
+
+/// F15: the start of a server. Wherever the room ends.
+#[test]
+fn a_ledger_without_room_to_open_is_full_until_there_is_some() {
+    for bytes in [0, 1, 40, 100, 200, 1_000, 1_500] {
+        for torn in [0, 30] {
+            let place = Place::new();
+            let path = place.ledger("a");
+            let (mut ledger, room) = short(&path);
+            let mut writer = Writer::begin(&mut ledger);
+            assert!(writer.add(&mut ledger, at(0), 3));
+            room.bytes.store(torn, Ordering::Relaxed);
+            room.copies_on_write.store(true, Ordering::Relaxed);
+            assert!(!writer.add(&mut ledger, at(0), 1));
+            drop(ledger);
+            room.bytes.store(bytes, Ordering::Relaxed);
+            let mut ledger = open_short(&path, &room);
+            let is_full = ledger.health() == Health::Full;
+            assert!(is_full || bytes >= 100, "{bytes} bytes, torn {torn}");
+            assert_eq!(ledger.standing(&ALICE).unwrap().last_seq.get(), 3);
+            if is_full {
+                ledger.rest();
+                ledger.checkpoint();
+                let refused = Outcome::Opened(Err(Refusal::Unavailable));
+                assert_eq!(ledger.commit(at(1_000), &[Operation::Open(ALICE)])[0], refused);
+                assert_eq!(ledger.health(), Health::Full);
+            }
+            room.bytes.store(1 << 30, Ordering::Relaxed);
+            let open = ledger.commit(at(2_000), &[Operation::Open(ALICE)])[0];
+            assert!(matches!(open, Outcome::Opened(Ok(_))), "{open:?}");
+            assert_eq!(ledger.health(), Health::Good);
+            drop(ledger);
+            assert_eq!(verify(&path), 3);
+        }
     }
 }

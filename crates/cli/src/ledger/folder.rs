@@ -95,15 +95,19 @@ pub(crate) fn of_store(path: &Path, error: StoreError) -> Failure {
             let segment = path.join(&file);
             let segment = segment.display();
             Failure::system(&format!("the ledger {shown}, {file}"), &error)
-                .cause("what is written here would change that copy too, and the other way round (cp -al, ln)")
-                .next(format!("cp -p {segment} {segment}.own && mv {segment}.own {segment}     in the one that goes on"))
+                .cause(
+                    "what is written here would change that copy too, and the other way round (cp -al, ln)",
+                )
+                .next(format!(
+                    "cp -p {segment} {segment}.own && mv {segment}.own {segment}     in the one that goes on"
+                ))
         }
         StoreError::Disk { file, error }
             if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) =>
         {
             Failure::system(&format!("the ledger {shown}, {file}"), &error)
-                .cause("the disk is full; a segment of an older release on a file system that copies on write (btrfs) takes room to open")
-                .next("make some room (a few KiB are enough), and the same command again")
+                .cause("the disk is full")
+                .next("make some room, and the same command again")
         }
         StoreError::Disk { file, error } if error.kind() == ErrorKind::NotFound => {
             Failure::system(&format!("the ledger {shown}, {file}"), &error)

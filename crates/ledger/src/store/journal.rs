@@ -34,6 +34,8 @@ enum Fault {
     /// Nothing that is acknowledged was touched, and what was written in part is written again.
     NoRoom,
     Disk(io::Error),
+    /// Of another segment than the one that is written.
+    Store(StoreError),
 }
 
 impl Fault {
@@ -43,11 +45,13 @@ impl Fault {
     }
 }
 
-/// A frame that is decided and sealed, and not durable.
+/// What is written before anything else, and found no room yet.
 #[derive(Clone, Copy, Debug)]
-struct Waiting {
-    batch: Batch,
-    chain: Chain,
+enum Waiting {
+    /// The frame that was sealed last: it is decided, and not durable.
+    Frame { batch: Batch, chain: Chain },
+    /// What an opening writes: the last frame once more, which begins there, and so many zeros behind it.
+    Opening { last: Option<u64>, zeros: u64 },
 }
 
 #[derive(Debug)]
@@ -65,7 +69,7 @@ pub(crate) struct Journal {
     failed: Option<String>,
     /// The frame in the making: room for its header, then records.
     frame: Vec<u8>,
-    /// That frame, where it was sealed and the disk had no room for it. What it decided is in memory: no other is made before it is written.
+    /// Memory is ahead of what is known to be durable: no frame is made before this is written.
     waiting: Option<Waiting>,
     /// There was no room at this time, and none was found since.
     full: Option<Timestamp>,
@@ -95,6 +99,7 @@ impl Journal {
     }
 
     /// Goes on where a journal ends: what was found is made durable, what a torn batch left is zeroed, and the end is made known, before anything is written there.
+    /// A disk without room for that gives a ledger that is full.
     pub(crate) fn resume(
         disk: Arc<dyn Disk>,
         options: Options,
@@ -106,26 +111,38 @@ impl Journal {
         // A name can be seen that is not durable: a process may have ended before it had synced the folder.
         disk.publish(&name, &name).map_err(StoreError::disk(&name))?;
         let mut journal = Self::new(disk, options, ledger, file, end.at, end.segment_bytes, end.generation);
-        let clear = |journal: &mut Self| {
-            if let Some(last) = end.last {
-                // It may be seen and not be durable. After a sync that failed the system takes it for written, so it is written again.
-                let mut frame = vec![0; usize::try_from(end.at.offset - last).unwrap_or(0)];
-                journal.file.read_at(last, &mut frame)?;
-                journal.file.write_at(last, &frame)?;
+        let longest = end.frame_bytes_max.min(end.segment_bytes - end.at.offset);
+        let zeros = if end.is_torn { longest } else { 0 };
+        match journal.reopen(end.last, zeros) {
+            Ok(()) => Ok(journal),
+            Err(Fault::NoRoom) => {
+                journal.waiting = Some(Waiting::Opening { last: end.last, zeros });
+                // Long ago: the first commit tries again.
+                journal.full = Some(Timestamp::default());
+                Ok(journal)
             }
-            if end.is_torn {
-                let longest = end.frame_bytes_max.min(end.segment_bytes - end.at.offset);
-                let zeros = vec![0; usize::try_from(longest).unwrap_or(0)];
-                journal.file.write_at(end.at.offset, &zeros)?;
-            }
-            // Before it is said that this is the end: the other way round a crash between them would leave damage.
-            journal.file.sync()?;
-            journal.write_superblock(end.at.batch, false)?;
-            journal.file.sync()
-        };
-        clear(&mut journal).map_err(StoreError::disk(&name))?;
-        seal(&*journal.disk, end.at.segment - 1)?;
-        Ok(journal)
+            Err(Fault::Disk(error)) => Err(StoreError::disk(&name)(error)),
+            Err(Fault::Store(error)) => Err(error),
+        }
+    }
+
+    /// May be done again from its beginning: the same is written to the same places.
+    fn reopen(&mut self, last: Option<u64>, zeros: u64) -> Result<(), Fault> {
+        let bytes = |count: u64| vec![0; usize::try_from(count).unwrap_or(0)];
+        if let Some(last) = last {
+            // It may be seen and not be durable. After a sync that failed the system takes it for written, so it is written again.
+            let mut frame = bytes(self.at.offset - last);
+            self.file.read_at(last, &mut frame).map_err(Fault::Disk)?;
+            self.file.write_at(last, &frame).map_err(Fault::of)?;
+        }
+        if zeros > 0 {
+            self.file.write_at(self.at.offset, &bytes(zeros)).map_err(Fault::of)?;
+        }
+        // Before it is said that this is the end: the other way round a crash between them would leave damage.
+        self.file.sync().map_err(Fault::Disk)?;
+        self.write_superblock(self.at.batch, false).map_err(Fault::of)?;
+        self.file.sync().map_err(Fault::Disk)?;
+        seal(&*self.disk, self.at.segment - 1)
     }
 
     fn new(
@@ -229,7 +246,7 @@ impl Journal {
         if !self.full.is_some_and(|tried| is_apart(tried, now)) {
             return Ok(());
         }
-        let found = match self.write_waiting() {
+        let found = match self.write_what_waits() {
             Ok(()) if self.next.is_some() => self.next_segment(),
             Ok(()) => self.make_spare(),
             Err(closed) => Err(closed),
@@ -263,14 +280,25 @@ impl Journal {
         }
         let batch = self.at.batch + 1;
         let chain = frame::seal(&mut self.frame, self.tag, self.at.chain, batch, time);
-        self.waiting = Some(Waiting { batch, chain });
-        let written = self.write_waiting();
+        self.waiting = Some(Waiting::Frame { batch, chain });
+        let written = self.write_frame(batch, chain);
         self.note(time, written)
     }
 
-    /// The frame that waits, at its place: over whatever of it was written when there was no room for the rest.
-    fn write_waiting(&mut self) -> Result<(), Closed> {
-        let Some(Waiting { batch, chain }) = self.waiting else { return Ok(()) };
+    fn write_what_waits(&mut self) -> Result<(), Closed> {
+        match self.waiting {
+            None => Ok(()),
+            Some(Waiting::Frame { batch, chain }) => self.write_frame(batch, chain),
+            Some(Waiting::Opening { last, zeros }) => {
+                self.guarded(|journal| journal.reopen(last, zeros))?;
+                self.waiting = None;
+                Ok(())
+            }
+        }
+    }
+
+    /// The frame that is sealed, at its place: over whatever of it was written when there was no room for the rest.
+    fn write_frame(&mut self, batch: Batch, chain: Chain) -> Result<(), Closed> {
         let before = self.at.batch;
         self.guarded(|journal| {
             journal.file.write_at(journal.at.offset, &journal.frame).map_err(Fault::of)?;
@@ -292,7 +320,8 @@ impl Journal {
         if self.failed.is_some() {
             return Err(Closed::Failed);
         }
-        if self.superblock.durable == self.at.batch || self.next.is_some() {
+        let waits = matches!(self.waiting, Some(Waiting::Opening { .. })) || self.next.is_some();
+        if self.superblock.durable == self.at.batch || waits {
             return Ok(());
         }
         let batch = self.at.batch;
@@ -366,6 +395,10 @@ impl Journal {
                 Err(Closed::Full)
             }
             Err(Fault::Disk(error)) => Err(self.fail(&error)),
+            Err(Fault::Store(error)) => {
+                self.failed = Some(error.to_string());
+                Err(Closed::Failed)
+            }
         }
     }
 
@@ -376,18 +409,22 @@ impl Journal {
 }
 
 /// A crash may have come between a segment's name and the seal on the one before, which may be gone by its age.
-fn seal(disk: &dyn Disk, number: u64) -> Result<(), StoreError> {
+fn seal(disk: &dyn Disk, number: u64) -> Result<(), Fault> {
     let name = segment::name(number);
-    if !disk.list().map_err(StoreError::disk("the folder"))?.contains(&name) {
+    let names = disk.list().map_err(StoreError::disk("the folder")).map_err(Fault::Store)?;
+    if !names.contains(&name) {
         return Ok(());
     }
-    let (next, _) = segment::read_head(disk, number + 1, 0)?;
-    let (_, superblocks) = segment::read_head(disk, number, next.first_batch - 1)?;
+    let (next, _) = segment::read_head(disk, number + 1, 0).map_err(Fault::Store)?;
+    let (_, superblocks) = segment::read_head(disk, number, next.first_batch - 1).map_err(Fault::Store)?;
     let Some(newest) = superblocks.newest().filter(|newest| !newest.sealed) else { return Ok(()) };
     let sealed = Superblock { generation: newest.generation + 1, sealed: true, ..newest };
-    let file = disk.claim(&name).map_err(StoreError::disk(&name))?;
-    let written = file.write_at(sealed.offset(), &sealed.encode()).and_then(|()| file.sync());
-    written.map_err(StoreError::disk(&name))
+    let failed = |error| Fault::Store(StoreError::disk(&name)(error));
+    let file = disk.claim(&name).map_err(failed)?;
+    match file.write_at(sealed.offset(), &sealed.encode()) {
+        Err(error) if is_full(&error) => return Err(Fault::NoRoom),
+        written => written.and_then(|()| file.sync()).map_err(failed),
+    }
 }
 
 /// Gives the spare file its head and its name, for good.
