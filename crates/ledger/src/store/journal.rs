@@ -422,7 +422,7 @@ fn seal(disk: &dyn Disk, number: u64) -> Result<(), Fault> {
     let failed = |error| Fault::Store(StoreError::disk(&name)(error));
     let file = disk.claim(&name).map_err(failed)?;
     match file.write_at(sealed.offset(), &sealed.encode()) {
-        Err(error) if is_full(&error) => return Err(Fault::NoRoom),
+        Err(error) if is_full(&error) => Err(Fault::NoRoom),
         written => written.and_then(|()| file.sync()).map_err(failed),
     }
 }
