@@ -26,22 +26,22 @@ const STOP_MAX: Duration = Duration::from_secs(30);
 
 /// Each kind of call, and how many of its first ones are tried; counted by thread.
 const CALLS: [(&str, u32); 5] =
-    [("pwrite64", 24), ("fdatasync", 12), ("fsync", 1), ("rename", 1), ("unlink", 2)];
+    [("pwrite64", 24), ("fdatasync", 12), ("fsync", 1), ("renameat", 1), ("unlinkat", 2)];
 /// In CI.
-const CALLS_SHORT: [(&str, u32); 4] = [("pwrite64", 2), ("fdatasync", 1), ("rename", 1), ("unlink", 1)];
+const CALLS_SHORT: [(&str, u32); 4] = [("pwrite64", 2), ("fdatasync", 1), ("renameat", 1), ("unlinkat", 1)];
 /// What makes a segment, by file; and what makes a ledger.
 const OF_A_SEGMENT: [(&str, &str, u32); 5] = [
     ("pwrite64", "spare", 2),
     ("fsync", "spare", 1),
     ("fdatasync", "spare", 1),
-    ("rename", "spare", 1),
+    ("renameat", "spare", 1),
     ("pwrite64", "journal-0000000002", 1),
 ];
 const OF_A_LEDGER: [(&str, &str, u32); 5] = [
     ("pwrite64", "spare", 1),
     ("pwrite64", "spare", 5),
     ("fdatasync", "spare", 1),
-    ("rename", "spare", 1),
+    ("renameat", "spare", 1),
     ("fsync", "", 1),
 ];
 
@@ -207,6 +207,10 @@ impl Point<'_> {
         strace.args(["-D", "-f", "-qq", "-y", "-s", "0", "-o"]).arg(log);
         if let Some(file) = file {
             strace.arg("-P").arg(if file.is_empty() { world.ledger() } else { world.ledger().join(file) });
+            // By its name in the folder's descriptor, where a call takes that.
+            if !file.is_empty() {
+                strace.args(["-P", file]);
+            }
         }
         strace.args(["-e", &format!("trace={call}"), "-e", &format!("inject={call}:{fault}:when={when}")]);
         strace.arg(program("ddes"));
@@ -255,9 +259,9 @@ fn full(world: &World) -> Result<(), String> {
     }
     strace.stop()?;
     let code = couriers.finish(FULL_MAX)?;
-    // The clients may hear of it first.
+    // The clients may hear of it first, and room is looked for once a second.
     let begin = Instant::now();
-    while !server.said.contains("\"state\":\"good\"") && begin.elapsed() < LINGER {
+    while !server.said.contains("\"state\":\"good\"") && begin.elapsed() < 3 * LINGER {
         thread::sleep(Duration::from_millis(5));
     }
     if code != Some(0) || !server.said.contains("\"state\":\"good\"") {

@@ -35,7 +35,8 @@ struct Durable {
     /// A written checkpoint that waits to be run, and one that runs.
     work: Option<Work>,
     publishing: bool,
-    full: bool,
+    /// Bytes of frames and identities that the rhythm knows of.
+    counted: (u64, u32),
     /// The newest batch's time.
     time: Timestamp,
 }
@@ -45,7 +46,7 @@ struct Durable {
 pub enum Health {
     /// It can.
     Good,
-    /// There is no room: submissions are refused until there is.
+    /// There is no room, for a batch or for the next segment: what does not fit is refused, until a whole segment has room again.
     Full,
     /// A write or a sync failed. This process writes no more, and claims nothing: open the ledger again to see what the disk holds.
     Failed(String),
@@ -95,6 +96,7 @@ impl Ledger {
         let journal = Journal::resume(Arc::clone(&disk), options, ledger, &end)?;
         let mut durable = Durable::new(disk, journal, rhythm, marks);
         durable.time = time;
+        durable.counted.1 = accounts.identities();
         notes.extend(end.notes);
         let (batch, was_torn) = (end.at.batch, end.is_torn);
         let opened = Opened { is_new: false, batch, checkpoint, was_torn, notes };
@@ -122,7 +124,7 @@ impl Ledger {
             }
         }
         // Where there is no room the journal does not grow, and what was begun takes some: it is to end.
-        let least = if durable.full { self.options.pause_accounts } else { 0 };
+        let least = if durable.journal.is_full() { self.options.pause_accounts } else { 0 };
         durable.go_on(&self.accounts, &self.options, least);
         outcomes
     }
@@ -173,7 +175,7 @@ impl Ledger {
     /// No session number that was ever given out is given out again: the first thing after a restore. Every account's grows by 2^32.
     pub fn raise(&mut self, now: Timestamp) -> Result<(), Refusal> {
         let durable = self.durable.as_mut().ok_or(Refusal::Unavailable)?;
-        durable.journal.reserve(FIXED_BYTES_MAX as u64).map_err(|_| Refusal::Unavailable)?;
+        durable.journal.reserve(now, FIXED_BYTES_MAX as u64).map_err(|_| Refusal::Unavailable)?;
         if durable.draft.is_some() || !self.accounts.raise() {
             return Err(Refusal::Malformed);
         }
@@ -186,7 +188,7 @@ impl Ledger {
         match &self.durable {
             Some(durable) => match durable.journal.failure() {
                 Some(why) => Health::Failed(why.to_owned()),
-                None if durable.full => Health::Full,
+                None if durable.journal.is_full() => Health::Full,
                 None => Health::Good,
             },
             None => Health::Good,
@@ -241,7 +243,7 @@ impl Durable {
             fault: None,
             work: None,
             publishing: false,
-            full: false,
+            counted: (0, 0),
             time,
         }
     }
@@ -255,25 +257,34 @@ impl Durable {
         options: &Options,
         outcomes: &mut Vec<Outcome>,
     ) -> Result<(), Closed> {
-        let room = self.journal.reserve(bytes_max(operations, options));
-        self.full = matches!(room, Err(Closed::Full));
+        let room = self.journal.reserve(now, bytes_max(operations, options));
+        // A batch that waited for room may have been written.
+        self.count(accounts, now);
         room?;
-        let identities = accounts.identities();
         decide(accounts, now, operations, options, Some(self.journal.records()), outcomes);
-        let before = self.journal.at();
-        self.journal.append(now)?;
-        let after = self.journal.at();
-        if after.batch > before.batch {
-            self.rhythm.count(after.offset - before.offset, accounts.identities() - identities);
-            self.time = now;
+        let appended = self.journal.append(now);
+        self.count(accounts, now);
+        appended
+    }
+
+    /// What was written since the last time adds to the distance of the next checkpoint.
+    fn count(&mut self, accounts: &Accounts, now: Timestamp) {
+        let (bytes, identities) = self.counted;
+        let written = self.journal.written();
+        if written > bytes {
+            self.rhythm.count(written - bytes, accounts.identities() - identities);
+            (self.counted, self.time) = ((written, accounts.identities()), now);
         }
-        Ok(())
     }
 
     /// A checkpoint takes up what it owes beside commits, or so many accounts at least; one is begun where it is due. A failure leaves the older one in force.
     fn go_on(&mut self, accounts: &Accounts, options: &Options, least: u32) {
         if self.journal.failure().is_some() {
             self.draft = None;
+            return;
+        }
+        // Accounts are ahead of the journal's end.
+        if self.journal.is_waiting() {
             return;
         }
         let at = self.journal.at();

@@ -63,7 +63,7 @@ impl Place {
     }
 
     fn look(&self) -> Folder {
-        Folder::look(&self.0)
+        Folder::look(&self.0).unwrap()
     }
 
     fn names(&self, prefix: &str) -> Vec<PathBuf> {
@@ -635,11 +635,17 @@ impl Disk for Moody {
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
         self.folder.open(name).map(|file| self.file(file))
     }
+    fn claim(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        self.folder.claim(name).map(|file| self.file(file))
+    }
     fn create(&self, name: &str, zeros: u64) -> io::Result<Box<dyn DiskFile>> {
         if self.mood.full.load(Ordering::Relaxed) {
             return Err(io::ErrorKind::StorageFull.into());
         }
         self.folder.create(name, zeros).map(|file| self.file(file))
+    }
+    fn stands(&self) -> io::Result<()> {
+        self.folder.stands()
     }
     fn publish(&self, from: &str, to: &str) -> io::Result<()> {
         self.folder.publish(from, to)

@@ -210,11 +210,13 @@ impl Session {
         self.decide(false);
         match self {
             Self::Classic(session) => session.order_end(now, order.classic()),
-            Self::V2(session) => {
-                let at_once =
-                    matches!(order, Order::Superseded | Order::NotAuthorized | Order::LedgerUnavailable);
-                session.order_end(now, order.v2(), at_once);
-            }
+            Self::V2(session) => match order.v2() {
+                Some(reason) => {
+                    let at_once = matches!(order, Order::Superseded | Order::NotAuthorized);
+                    session.order_end(now, reason, at_once);
+                }
+                None => session.lack_ledger(now),
+            },
             Self::Undecided(_) | Self::Gone => {}
         }
     }
@@ -325,14 +327,14 @@ impl Order {
         }
     }
 
-    fn v2(self) -> ddes_wire::v2::Reason {
-        match self {
+    /// The reason, of an order that has one.
+    fn v2(self) -> Option<ddes_wire::v2::Reason> {
+        Some(match self {
             Self::Shutdown => ddes_wire::v2::Reason::ShuttingDown,
             Self::Operator | Self::ClassicEndAll => ddes_wire::v2::Reason::Operator,
             Self::Superseded => ddes_wire::v2::Reason::Superseded,
             Self::NotAuthorized => ddes_wire::v2::Reason::NotAuthorized,
-            // A bound is reached that time may lift.
-            Self::LedgerUnavailable => ddes_wire::v2::Reason::TooMany,
-        }
+            Self::LedgerUnavailable => return None,
+        })
     }
 }

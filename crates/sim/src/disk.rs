@@ -35,6 +35,8 @@ struct Platter {
     budget: Option<u64>,
     is_off: bool,
     is_full: bool,
+    /// Another folder is in this one's place.
+    is_moved: bool,
     /// Journals whose sync was put off, by a mutant.
     deferred: Vec<u64>,
     /// Since it was last asked for.
@@ -87,6 +89,7 @@ impl SimDisk {
             budget: None,
             is_off: false,
             is_full: false,
+            is_moved: false,
             deferred: Vec::new(),
             faults: 0,
             counts: Tally::new(),
@@ -107,6 +110,15 @@ impl SimDisk {
 
     pub(crate) fn is_full(&self) -> bool {
         self.lock().is_full
+    }
+
+    /// The folder is moved away, or comes back to its place.
+    pub(crate) fn set_moved(&self, is_moved: bool) {
+        self.lock().is_moved = is_moved;
+    }
+
+    pub(crate) fn is_moved(&self) -> bool {
+        self.lock().is_moved
     }
 
     /// The power goes in the middle of the call after so many.
@@ -156,6 +168,11 @@ impl SimDisk {
 
 fn broken(what: &str) -> io::Error {
     io::Error::other(format!("simulated: {what}"))
+}
+
+/// `EMFILE`.
+fn no_files() -> io::Error {
+    io::Error::from_raw_os_error(24)
 }
 
 fn no_room() -> io::Error {
@@ -217,6 +234,10 @@ impl Platter {
 
     fn create(&mut self, name: &str, zeros: usize) -> io::Result<u64> {
         let failure = self.enter_changing(self.rates.create, "disk: failed create")?;
+        if failure.is_none() && self.random.happens(self.rates.files) {
+            self.fault("disk: no open files");
+            return Err(no_files());
+        }
         if zeros > 0 && self.is_full {
             self.fault("disk: no room");
             // As a folder does it: the old file is gone, and so is the half of the new one.
@@ -244,7 +265,16 @@ impl Platter {
         self.next
     }
 
+    fn stands(&mut self) -> io::Result<()> {
+        if self.is_moved {
+            self.fault("disk: the folder is another's");
+            return Err(broken("the folder was moved"));
+        }
+        Ok(())
+    }
+
     fn publish(&mut self, from: &str, to: &str) -> io::Result<()> {
+        self.stands()?;
         let failure = self.enter_changing(self.rates.publish, "disk: failed publish")?;
         let inode = self.find(from)?;
         if failure.as_ref().is_none_or(|(_, is_done)| *is_done) && from != to {
@@ -307,14 +337,22 @@ impl Platter {
             self.fault("disk: no room");
             return Err(no_room());
         }
-        let Some((error, _)) = failure else {
-            file.write(offset, bytes);
-            return Ok(());
+        let is_short = is_full && self.rates.copies_on_write && self.random.one_in(4);
+        let error = match failure {
+            Some((error, _)) => error,
+            None if is_short => no_room(),
+            None => {
+                file.write(offset, bytes);
+                return Ok(());
+            }
         };
         for (at, piece) in pieces(offset, bytes) {
             if self.random.one_in(2) {
                 file.write(at, piece);
             }
+        }
+        if is_short {
+            self.fault("disk: no room to write over");
         }
         Err(error)
     }
@@ -477,9 +515,17 @@ impl Disk for SimDisk {
         Ok(Box::new(SimFile { disk: self.clone(), inode }))
     }
 
+    fn claim(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        self.open(name)
+    }
+
     fn create(&self, name: &str, zeros: u64) -> io::Result<Box<dyn DiskFile>> {
         let inode = self.lock().create(name, size(zeros))?;
         Ok(Box::new(SimFile { disk: self.clone(), inode }))
+    }
+
+    fn stands(&self) -> io::Result<()> {
+        self.lock().stands()
     }
 
     fn publish(&self, from: &str, to: &str) -> io::Result<()> {

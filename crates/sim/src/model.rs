@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ddes_ledger::{Account, AccountId, AccountNumber, Ledger, Statement, Totals};
+use ddes_ledger::{Account, AccountId, AccountNumber, Ledger, Operation, Statement, Totals};
 use ddes_wire::{Amount, SessionNumber, Standing};
 
 /// An invariant that does not hold.
@@ -30,6 +30,8 @@ pub(crate) struct Known {
     told: u64,
     /// The newest session that was proven.
     session: SessionNumber,
+    /// Something was answered with "unavailable" since: it may have become durable afterwards, when there was room.
+    unsure: bool,
     /// It is over, or may be.
     pub(crate) is_ending: bool,
 }
@@ -45,6 +47,17 @@ impl Known {
 
     pub(crate) fn session(&self) -> SessionNumber {
         self.session
+    }
+
+    /// Whether the ledger may say that `expected` is next: what it cannot vouch for may count.
+    pub(crate) fn may_expect(&self, expected: u64) -> bool {
+        let next = self.promised + 1;
+        expected == next || (self.unsure && expected > next && expected <= self.count() + 1)
+    }
+
+    /// Whether `newest` may be the newest session.
+    pub(crate) fn may_be_newest(&self, newest: SessionNumber) -> bool {
+        newest == self.session || (self.unsure && newest > self.session)
     }
 
     /// The value with the next number.
@@ -96,6 +109,7 @@ impl Model {
             promised: 0,
             told: 0,
             session: SessionNumber::NONE,
+            unsure: false,
             is_ending: false,
         });
         self.accounts.len() - 1
@@ -128,7 +142,20 @@ impl Model {
             return Err(Violation(format!("{id}: {promised} counted, and now {}", standing.last_seq)));
         }
         known.promised = standing.last_seq.get();
+        known.unsure = false;
         Ok(())
+    }
+
+    /// The ledger could not say what became of an operation.
+    pub(crate) fn doubt(&mut self, operation: &Operation) {
+        let known = match operation {
+            Operation::Open(id) => self.of(id),
+            Operation::Add(submission) => self.numbered(submission.account),
+            Operation::End(number) => self.numbered(*number),
+        };
+        if let Some(known) = known {
+            known.unsure = true;
+        }
     }
 
     /// A session was opened: its number is above all before it.

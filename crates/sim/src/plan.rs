@@ -15,6 +15,10 @@ pub(crate) struct DiskRates {
     pub(crate) create: u64,
     pub(crate) publish: u64,
     pub(crate) remove: u64,
+    /// No file can be opened to make a new one: there are too many.
+    pub(crate) files: u64,
+    /// What is written over takes new room, and finds none while the disk is full.
+    pub(crate) copies_on_write: bool,
 }
 
 /// A bug put in on purpose, by the simulator; those in the ledger's own rules are `--cfg ddes_mutant`.
@@ -59,6 +63,8 @@ pub(crate) struct Rates {
     pub(crate) stall: u64,
     /// The disk is full for a while.
     pub(crate) full: u64,
+    /// The ledger's folder is moved away, and another one takes its place.
+    pub(crate) moved: u64,
     /// The wall clock jumps.
     pub(crate) wall: u64,
 }
@@ -95,6 +101,7 @@ impl Plan {
             cut: often(1_500),
             stall: often(3_000),
             full: often(1_500),
+            moved: often(700),
             wall: often(5_000),
         };
         let disk = DiskRates {
@@ -104,6 +111,8 @@ impl Plan {
             create: often(10_000),
             publish: often(40_000),
             remove: often(40_000),
+            files: often(20_000),
+            copies_on_write: random.one_in(3),
         };
         let history = random.one_in(2).then(|| Duration::from_secs(random.within(1, 48) * 3600));
         Self {

@@ -50,7 +50,8 @@ impl World {
         for known in &mut self.model.accounts {
             known.number = None;
         }
-        self.model.check(&ledger, true)?;
+        // One without room to open has made nothing of it durable yet, and says nothing.
+        self.model.check(&ledger, ledger.health() == Health::Good)?;
         self.clerk = Clerk::new(ledger);
         let (key, idle, first) = (&self.key, self.plan.idle, self.classic_next);
         self.nodes = (0..self.plan.nodes).map(|_| Node::new(key, idle, first)).collect();
@@ -74,6 +75,9 @@ impl World {
         self.nodes.clear();
         let head = self.clerk.ledger.head().filter(|_| self.clerk.ledger.health() == Health::Good);
         self.clerk = Clerk::new(Ledger::in_memory());
+        // Whoever starts a server again has put the folder back.
+        self.disk.set_moved(false);
+        self.moved = None;
         match outage {
             Outage::Power => self.disk.cut_power(),
             Outage::Kill | Outage::Stop => self.disk.end_process(),

@@ -144,6 +144,7 @@ pub(crate) fn judge(
         | (_, Outcome::Ended(Err(Refusal::Unavailable)))
             if had_fault =>
         {
+            model.doubt(operation);
             Ok(())
         }
         (Operation::Add(submission), Outcome::Decided(Err(refusal))) => refused(model, submission, *refusal),
@@ -170,10 +171,8 @@ fn refused(model: &mut Model, submission: &Submission, refusal: Refusal) -> Resu
     let known = model.numbered(submission.account);
     let known = known.ok_or(Violation(format!("{:?} was never opened", submission.account)))?;
     let is_right = match refusal {
-        Refusal::Superseded { newest } => newest == known.session() && submission.session != newest,
-        Refusal::Gap { expected } => {
-            expected.get() == known.promised() + 1 && submission.first_seq > expected
-        }
+        Refusal::Superseded { newest } => known.may_be_newest(newest) && submission.session != newest,
+        Refusal::Gap { expected } => known.may_expect(expected.get()) && submission.first_seq > expected,
         Refusal::Malformed | Refusal::Unavailable => false,
     };
     if is_right { Ok(()) } else { Err(Violation(format!("{}: refused with {refusal:?}", known.id))) }

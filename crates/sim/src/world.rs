@@ -21,6 +21,8 @@ use crate::walker::Walker;
 
 /// Steps that the end may take, with all faults off.
 const DRAIN_STEPS_MAX: u64 = 400_000;
+/// A ledger looks once a second whether its folder is in its place; the clock may have been set back by as much since.
+const MOVED_MICROS_MAX: u64 = 2_000_000;
 /// The wall clock at the beginning: 2026.
 const WALL_MICROS: u64 = 1_770_000_000_000_000;
 
@@ -47,6 +49,8 @@ pub(crate) struct World {
     /// How often the server began.
     pub(crate) life: u64,
     pub(crate) classic_next: u64,
+    /// When the wall clock stood where at the first commit after the ledger's folder was moved away, if something was acknowledged in it.
+    pub(crate) moved: Option<u64>,
     /// The end: no faults any more.
     pub(crate) is_ending: bool,
 }
@@ -82,6 +86,7 @@ impl World {
             connected: 0,
             life: 0,
             classic_next: 0,
+            moved: None,
             is_ending: false,
             plan,
             random,
@@ -130,7 +135,7 @@ impl World {
     }
 
     fn faults(&mut self) -> Result<(), Violation> {
-        let Rates { power, budget, kill, stop, client, cut, stall, full, wall } = self.plan.rates;
+        let Rates { power, budget, kill, stop, client, cut, stall, full, moved, wall } = self.plan.rates;
         if matches!(self.clerk.ledger.health(), Health::Failed(_)) && self.random.one_in(40) {
             let outage = if self.random.one_in(2) { Outage::Power } else { Outage::Kill };
             return self.restart(outage);
@@ -165,6 +170,11 @@ impl World {
         }
         if self.random.happens(full) || (self.disk.is_full() && self.random.one_in(60)) {
             self.disk.set_full(!self.disk.is_full());
+        }
+        if self.random.happens(moved) && !self.disk.is_moved() {
+            self.trace.line(self.step, format_args!("the folder is moved away"));
+            self.trace.count("folders moved");
+            self.disk.set_moved(true);
         }
         if self.random.happens(wall) {
             let bits = self.random.within(20, 38);
@@ -201,6 +211,7 @@ impl World {
         }
         let count = self.random.count(1, waiting);
         self.disk.take_faults();
+        let batch = self.clerk.ledger.head().map_or(0, |(batch, _)| batch);
         let done = self.clerk.commit(self.timestamp(), count);
         if self.disk.is_off() {
             return self.restart(Outage::Power);
@@ -220,6 +231,7 @@ impl World {
             self.disk.settle();
         }
         let had_fault = self.disk.take_faults() > 0 || self.clerk.ledger.health() != Health::Good;
+        self.check_moved(batch)?;
         let batch = self.clerk.ledger.head().map_or(0, |(batch, _)| batch);
         self.trace.line(self.step, format_args!("commit of {count}: batch {batch}"));
         self.trace.count("commits");
@@ -248,6 +260,19 @@ impl World {
             // Without a disk nothing is claimed.
             if matches!(self.clerk.ledger.health(), Health::Failed(_)) { Ok(()) } else { Err(violation) }
         })
+    }
+
+    /// Into a folder that is not in its place nothing is written for longer than a second. `before` is the newest batch before this commit.
+    fn check_moved(&mut self, before: u64) -> Result<(), Violation> {
+        let is_written = self.clerk.ledger.head().is_some_and(|(batch, _)| batch > before);
+        if !self.disk.is_moved() || !is_written {
+            return Ok(());
+        }
+        let first = *self.moved.get_or_insert(self.wall);
+        if first.abs_diff(self.wall) >= MOVED_MICROS_MAX {
+            return Err(Violation("a ledger writes on in a folder that was moved away".into()));
+        }
+        Ok(())
     }
 
     /// Some of the clerk's answers reach their endpoint.
@@ -457,7 +482,7 @@ impl World {
         self.disk.set_rates(DiskRates::default());
         self.disk.set_budget(None);
         self.disk.set_full(false);
-        if matches!(self.clerk.ledger.health(), Health::Failed(_)) {
+        if matches!(self.clerk.ledger.health(), Health::Failed(_)) || self.disk.is_moved() {
             self.restart(Outage::Kill)?;
         }
         let last = self.step + DRAIN_STEPS_MAX;

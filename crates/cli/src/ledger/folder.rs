@@ -49,7 +49,7 @@ pub(super) fn place(args: &BooksArgs, home: &Home) -> Result<PathBuf, Failure> {
 /// A folder to read.
 pub(super) fn look(path: &Path) -> Result<Folder, Failure> {
     match fs::metadata(path) {
-        Ok(found) if found.is_dir() => Ok(Folder::look(path)),
+        Ok(found) if found.is_dir() => Folder::look(path).map_err(|error| unusable(path, &error)),
         Ok(_) => Err(Failure::new(Code::Usage, format!("{} is no folder", path.display()))
             .next("--ledger DIR, as for ddes serve")),
         Err(error) if error.kind() == ErrorKind::NotFound => Err(of_store(path, StoreError::Missing)),
@@ -90,6 +90,25 @@ pub(crate) fn of_store(path: &Path, error: StoreError) -> Failure {
             .next("--ledger DIR or --home DIR, as for ddes serve"),
         StoreError::Taken => Failure::new(Code::Usage, format!("there is a ledger in {shown} already"))
             .next("name an empty folder"),
+        StoreError::Disk { error, .. } if error.kind() == ErrorKind::ResourceBusy => in_use(path),
+        StoreError::Disk { file, error } if error.kind() == ErrorKind::TooManyLinks => {
+            let segment = path.join(&file);
+            let segment = segment.display();
+            Failure::system(&format!("the ledger {shown}, {file}"), &error)
+                .cause(
+                    "what is written here would change that copy too, and the other way round (cp -al, ln)",
+                )
+                .next(format!(
+                    "cp -p {segment} {segment}.own && mv {segment}.own {segment}     in the one that goes on"
+                ))
+        }
+        StoreError::Disk { file, error }
+            if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) =>
+        {
+            Failure::system(&format!("the ledger {shown}, {file}"), &error)
+                .cause("the disk is full")
+                .next("make some room, and the same command again")
+        }
         StoreError::Disk { file, error } if error.kind() == ErrorKind::NotFound => {
             Failure::system(&format!("the ledger {shown}, {file}"), &error)
                 .cause("its server replaced or deleted it meanwhile (--history-days)")

@@ -161,9 +161,9 @@ pub(super) fn ledger_health(health: &Health) -> Line {
         Health::Good => ("good", "[LEDGER] There is room again: integers are counted.".to_owned()),
         Health::Full => (
             "full",
-            "[LEDGER] The disk is full: nothing is counted until there is room. Clients are told, and try again.".to_owned(),
+            "[LEDGER] There is no room on the disk, or too many files are open: nothing is counted but what fits. Clients hear status 4 and try again; so does the server, once a second.".to_owned(),
         ),
-        Health::Failed(why) => ("failed", format!("[LEDGER] The disk failed: {why}. The server stops.")),
+        Health::Failed(why) => ("failed", format!("[LEDGER] It cannot be written any more: {why}. The server stops.")),
     };
     Line::new("ledger_health", text).with("state", state)
 }
@@ -264,6 +264,10 @@ fn of_end(who: &str, end: &v2::End) -> Line {
         v2::End::Idle => ("idle", format!("[TIMEOUT] {who}: time is up; the sum is sent.")),
         v2::End::TooOld => ("too_old", format!("[TIMEOUT] {who}: the session is 24 hours old.")),
         v2::End::Ordered(reason) => ("ordered", format!("[DISCONNECTED][50] {who}: {}", reason.text())),
+        v2::End::LedgerUnavailable => (
+            "ledger_unavailable",
+            format!("[DISCONNECTED][50] {who}: the ledger has no room for a session, or has failed."),
+        ),
         v2::End::TooFast { most } => (
             "too_fast",
             format!(
@@ -276,6 +280,7 @@ fn of_end(who: &str, end: &v2::End) -> Line {
     match end {
         v2::End::Fault(fault) => line.with("rule", rule(fault)).with("fault", fault.to_string()),
         v2::End::Ordered(reason) => line.with("reason", *reason as u8),
+        v2::End::LedgerUnavailable => line.with("reason", ddes_wire::v2::Reason::TooMany as u8),
         v2::End::Bye | v2::End::Closed | v2::End::Idle | v2::End::TooOld | v2::End::TooFast { .. } => line,
     }
 }

@@ -105,8 +105,8 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     match outcome?.failure {
         None => Ok(()),
         Some(why) => Err(Failure::new(Code::No, format!("the ledger cannot be written any more: {why}"))
-            .cause("the disk failed; what was acknowledged is on it, as far as it keeps its word")
-            .next("look at the disk, then: ddes ledger verify, and ddes serve")),
+            .cause("the disk failed, or the folder was moved; what was acknowledged is in it, as far as the disk keeps its word")
+            .next("look at the disk and the folder, then: ddes ledger verify, and ddes serve")),
     }
 }
 

@@ -405,3 +405,71 @@ fn what_is_exported_adds_up_to_the_totals() {
         "{list}"
     );
 }
+
+/// What a server says until it ends, and its exit code.
+fn last_words(mut server: Running) -> (i32, String) {
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut server.stdout, &mut said).unwrap();
+    (server.child.wait().unwrap().code().unwrap(), said)
+}
+
+/// F-09. The first server was forgotten: it stops, and says why, before it does harm.
+#[test]
+fn a_restore_into_the_place_of_a_folder_that_is_still_served_leaves_both_ledgers_whole() {
+    let mut site = Site::new(&[]);
+    assert_eq!(site.send("anna", &["42", "50"]), "92");
+    let backup = site.path("backup");
+    assert_eq!(site.ledger(&["backup", &backup]).0, 0);
+    std::fs::rename(site.path("ledger"), site.path("ledger.old")).unwrap();
+    let (code, _, error) = site.ledger(&["restore", &backup]);
+    assert_eq!(code, 0, "{error}");
+    let mut second = serve(&site.home, "127.0.0.1:0", &[]);
+    std::mem::swap(&mut site.server, &mut second);
+    let (_, key, _) = output(ddes_at(&site.home, &["key", "show", "--server-key", "--quiet"]));
+    assert_eq!(output(ddes_at(&site.home, &["trust", "add", &site.server.address, key.trim()])).0, 0);
+    assert_eq!(site.send("anna", &["8"]), "100");
+
+    // To the first one, as if nothing had been.
+    let flags = ["send", "-q", "--server", &second.address, "--as", "bert", "1", "2", "3"];
+    let (code, out, error) = output(ddes_at(&site.home, &flags));
+    let acknowledged = if code == 0 { 6 } else { 0 };
+    assert!(code != 0 || out.ends_with("6\n"), "{out} {error}");
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    output(ddes_at(&site.home, &flags[..7]));
+    let (code, said) = last_words(second);
+    assert_eq!((code, said.contains("was moved or replaced while it was in use")), (1, true), "{said}");
+
+    assert_eq!(site.send("anna", &["100"]), "200");
+    site.kill();
+    for (folder, sum) in [("ledger.old", 92 + acknowledged), ("ledger", 200)] {
+        let verified = site.json(&["verify", "--ledger", &site.path(folder)]);
+        assert_eq!(verified["sum"], sum.to_string(), "{folder}");
+        let server = serve(&site.home, "127.0.0.1:0", &["--ledger", &site.path(folder)]);
+        drop(server);
+    }
+}
+
+/// F3, and the copy by `cp -al`.
+#[test]
+fn a_second_server_is_refused_without_a_lock_file_and_on_a_hard_linked_copy() {
+    let mut site = Site::new(&[]);
+    assert_eq!(site.send("anna", &["42"]), "42");
+    let copy = site.path("copy");
+    assert!(Command::new("cp").args(["-al", &site.path("ledger"), &copy]).status().unwrap().success());
+    std::fs::remove_file(site.path("ledger/lock")).unwrap();
+    std::fs::remove_file(site.path("copy/lock")).unwrap();
+    for folder in ["ledger", "copy"] {
+        let (code, _, error) = output(ddes_at(
+            &site.home,
+            &["serve", "--listen", "127.0.0.1:0", "--ledger", &site.path(folder)],
+        ));
+        assert_eq!((code, error.contains("in use by another process")), (1, true), "{folder}: {error}");
+    }
+    assert_eq!(site.send("anna", &["50"]), "92");
+    site.kill();
+    let (code, _, error) = output(ddes_at(&site.home, &["serve", "--listen", "127.0.0.1:0"]));
+    assert_eq!((code, error.contains("2 names") && error.contains("cp -p")), (1, true), "{error}");
+    std::fs::remove_dir_all(&copy).unwrap();
+    site.server = serve(&site.home, &site.server.address.clone(), &[]);
+    assert_eq!(site.send("anna", &["8"]), "100");
+}

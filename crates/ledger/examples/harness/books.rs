@@ -58,7 +58,7 @@ impl Books {
 pub(crate) fn run(ledger: &str, file: &str) -> Result<(), String> {
     let clients = clients(file)?;
     let mut sums: Vec<Sums> = (0..clients.len() as u64).map(Sums::new).collect();
-    let folder = Folder::look(Path::new(ledger));
+    let folder = Folder::look(Path::new(ledger)).map_err(|error| error.to_string())?;
     let names = folder.list().map_err(|error| format!("{ledger}: {error}"))?;
     if !names.iter().any(|name| name.starts_with("journal-") || name.starts_with("checkpoint-")) {
         // Its maker was killed before it was one.

@@ -3,22 +3,33 @@
 //! Two users: [`Folder`], and the simulator's disk, which loses, tears and refuses.
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::os::unix::fs::{DirBuilderExt, FileExt};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+
+use rustix::fs::{FallocateFlags, IFlags, fallocate, ioctl_getflags, ioctl_setflags};
+use rustix::io::Errno;
+
+use super::held::{self, Held};
 
 /// A folder of files.
 pub trait Disk: fmt::Debug + Send + Sync {
     /// The names in it.
     fn list(&self) -> io::Result<Vec<String>>;
-    /// An existing file.
+    /// An existing file, to read and to sync.
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
-    /// A new file in the place of any old one: `zeros` bytes of zeros, durable but for its name.
+    /// An existing file, which this process alone writes for as long as it has it open: [`io::ErrorKind::ResourceBusy`] where another does, and
+    /// [`io::ErrorKind::TooManyLinks`] where another folder has it too.
+    fn claim(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
+    /// A new file in the place of any old one, claimed: `zeros` bytes of zeros, durable but for its name.
     fn create(&self, name: &str, zeros: u64) -> io::Result<Box<dyn DiskFile>>;
-    /// Gives a file another name, for good: durable when this returns, the one or the other before. Given its own, that is made durable.
+    /// An error if this folder is no longer the one that its path leads to: whoever looks there sees nothing of what is written here.
+    fn stands(&self) -> io::Result<()>;
+    /// Gives a file another name, for good, in a folder that stands: durable when this returns, the one or the other before. Given its own, that is made durable.
+    /// After an error that says that there is no room (`is_full`) no name has changed.
     fn publish(&self, from: &str, to: &str) -> io::Result<()>;
     /// Removes a file, not necessarily for good.
     fn remove(&self, name: &str) -> io::Result<()>;
@@ -39,13 +50,13 @@ pub trait DiskFile: fmt::Debug + Send {
     fn sync(&self) -> io::Result<()>;
 }
 
-/// A folder of the file system.
+/// A folder of the file system, opened once.
 #[derive(Debug)]
 pub struct Folder {
-    path: PathBuf,
+    held: Arc<Held>,
     ahead: Mutex<Option<Ahead>>,
-    /// Held for as long as this lives, by whoever may write.
-    _lock: Option<File>,
+    /// What an older release excludes others with; whoever has it also has the folder's own lock.
+    lock: Option<File>,
 }
 
 /// A file being filled with zeros on a thread of its own.
@@ -64,27 +75,33 @@ impl Folder {
     /// Takes a folder for writing, made if it is not there; `None` if another process has it.
     pub fn lock(path: &Path) -> io::Result<Option<Self>> {
         if !path.try_exists()? {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+            DirBuilder::new().recursive(true).mode(0o700).create(path)?;
             // The folder's own name, or all in it could vanish with the power.
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+            sync_parent(path)?;
         }
-        let lock = options().create(true).truncate(false).open(path.join(LOCK))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Some(Self { path: path.to_owned(), ahead: Mutex::new(None), _lock: Some(lock) })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error),
+        let held = Held::open(path)?;
+        if !held.lock()? {
+            return Ok(None);
         }
+        let lock = held.write_or_make(LOCK)?;
+        match held::lock(&lock) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        // It may have been replaced between the two steps.
+        held.stands()?;
+        Ok(Some(Self { held: Arc::new(held), ahead: Mutex::new(None), lock: Some(lock) }))
     }
 
-    /// Looks at a folder, which another process may be writing.
-    pub fn look(path: &Path) -> Self {
-        Self { path: path.to_owned(), ahead: Mutex::new(None), _lock: None }
+    /// Looks at a folder, which another process may be writing. No lock is taken.
+    pub fn look(path: &Path) -> io::Result<Self> {
+        Ok(Self { held: Arc::new(Held::open(path)?), ahead: Mutex::new(None), lock: None })
     }
 
-    /// Where it is.
+    /// Where it was opened.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.held.path()
     }
 
     /// Whether it holds nothing but its lock.
@@ -94,16 +111,21 @@ impl Folder {
 
     /// Puts this folder in the place of `empty`, in one step and for good; both are locked and in one file system. An error leaves `empty` without its lock file.
     pub fn replace(self, empty: &Self) -> io::Result<()> {
+        self.held.stands()?;
+        empty.held.stands()?;
         // The lock that is held comes along: whoever has opened its file meanwhile waits for the right one.
-        fs::rename(empty.path.join(LOCK), self.path.join(LOCK))?;
-        self.sync()?;
-        fs::rename(&self.path, &empty.path)?;
-        let parent = empty.path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+        empty.held.rename_into(LOCK, &self.held, LOCK)?;
+        self.held.sync()?;
+        fs::rename(self.path(), empty.path())?;
+        sync_parent(empty.path())
     }
 
-    fn sync(&self) -> io::Result<()> {
-        File::open(&self.path)?.sync_all()
+    /// Whoever looks changes nothing.
+    fn check_locked(&self) -> io::Result<()> {
+        match self.lock {
+            Some(_) => Ok(()),
+            None => Err(io::Error::new(io::ErrorKind::PermissionDenied, "the folder is open for reading")),
+        }
     }
 
     /// The file begun by [`Disk::prepare`], if it is this one. Another one is left to be filled: whoever makes a small file does not wait for a large one.
@@ -120,41 +142,57 @@ impl Folder {
 
 impl Disk for Folder {
     fn list(&self) -> io::Result<Vec<String>> {
-        let names =
-            fs::read_dir(&self.path)?.map(|entry| entry.map(|entry| entry.file_name().into_string().ok()));
         // A name that is not Unicode is none of ours.
-        names.filter_map(Result::transpose).collect()
+        self.held.names()
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        let path = self.path.join(name);
-        let file = if self._lock.is_some() { options().open(path) } else { File::open(path) };
-        Ok(Box::new(file?))
+        Ok(Box::new(self.held.read(name)?))
+    }
+
+    fn claim(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        self.check_locked()?;
+        let file = self.held.write(name)?;
+        held::lock(&file)?;
+        held::has_one_name(&file)?;
+        Ok(Box::new(file))
     }
 
     fn create(&self, name: &str, zeros: u64) -> io::Result<Box<dyn DiskFile>> {
+        self.check_locked()?;
         let file = match self.take_ahead(name, zeros) {
             Some(Ok(file)) => file,
             // Whatever was wrong then may be right by now.
-            Some(Err(_)) | None => zeroed(&self.path.join(name), zeros)?,
+            Some(Err(_)) | None => zeroed(&self.held, name, zeros)?,
         };
         Ok(Box::new(file))
     }
 
+    fn stands(&self) -> io::Result<()> {
+        self.held.stands()
+    }
+
     fn publish(&self, from: &str, to: &str) -> io::Result<()> {
-        fs::rename(self.path.join(from), self.path.join(to))?;
-        self.sync()
+        self.check_locked()?;
+        self.held.stands()?;
+        if from != to {
+            self.held.rename(from, to)?;
+        }
+        // The name has changed: whatever this is, it is no mere want of room.
+        self.held.sync().map_err(io::Error::other)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        fs::remove_file(self.path.join(name))
+        self.check_locked()?;
+        self.held.remove(name)
     }
 
     fn prepare(&self, name: &str, zeros: u64) {
         let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
         if ahead.is_none() {
-            let path = self.path.join(name);
-            let thread = std::thread::Builder::new().name("zeros".into()).spawn(move || zeroed(&path, zeros));
+            let (held, file) = (Arc::clone(&self.held), name.to_owned());
+            let fill = move || zeroed(&held, &file, zeros);
+            let thread = std::thread::Builder::new().name("zeros".into()).spawn(fill);
             // Without a thread it is made when it is needed.
             *ahead = thread.ok().map(|thread| Ahead { name: name.to_owned(), zeros, thread });
         }
@@ -188,17 +226,26 @@ impl DiskFile for File {
 }
 
 /// Blocks that were written once are allocated: `fdatasync` of what replaces the zeros has no metadata to write, which is worth a third of its time.
-fn zeroed(path: &Path, zeros: u64) -> io::Result<File> {
-    let file = options().create(true).truncate(true).open(path)?;
-    let filled = fill(&file, zeros);
+fn zeroed(held: &Held, name: &str, zeros: u64) -> io::Result<File> {
+    let file = held.make(name)?;
+    let filled = held::lock(&file).and_then(|()| fill(&file, zeros));
     if filled.is_err() {
         // Half a file is of no use, and the room may be needed.
-        drop(fs::remove_file(path));
+        drop(held.remove(name));
     }
     filled.map(|()| file)
 }
 
 fn fill(file: &File, zeros: u64) -> io::Result<()> {
+    if zeros == 0 {
+        return Ok(());
+    }
+    rewrite_in_place(file);
+    // Where there is no room this says so before anything is written. Not every file system can.
+    match fallocate(file, FallocateFlags::empty(), 0, zeros) {
+        Err(error) if is_full(&error.into()) => return Err(error.into()),
+        Ok(()) | Err(_) => {}
+    }
     let piece = vec![0; FILL_BYTES];
     let mut offset = 0;
     while offset < zeros {
@@ -207,12 +254,27 @@ fn fill(file: &File, zeros: u64) -> io::Result<()> {
         file.write_all_at(piece, offset)?;
         offset += piece.len() as u64;
     }
-    if zeros > 0 { file.sync_all() } else { Ok(()) }
+    file.sync_all()
 }
 
-/// What is counted is its owner's alone to read.
-fn options() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).mode(0o600);
-    options
+/// Asks a file system that copies on write (btrfs) to let this file be: what replaces the zeros needs no new room then, also on a full disk. The file is
+/// empty yet; later it is too late. Others have nothing to change, and refuse.
+fn rewrite_in_place(file: &File) {
+    match ioctl_getflags(file).and_then(|flags| ioctl_setflags(file, flags | IFlags::NOCOW)) {
+        Ok(()) | Err(_) => {}
+    }
+}
+
+/// No room: in the file system, in what is granted of it, or in the tables of open files. It may come back.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    let is_room = matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    );
+    is_room || matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
+}
+
+fn sync_parent(path: &Path) -> io::Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
 }

@@ -4,6 +4,7 @@ mod checkpoint;
 mod copy;
 mod disk;
 mod frame;
+mod held;
 mod journal;
 mod record;
 mod segment;

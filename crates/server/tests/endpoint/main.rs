@@ -7,6 +7,7 @@
     reason = "a test fails by panicking, and looks at what it is about"
 )]
 
+mod a_full_ledger;
 mod a_full_queue;
 mod much_at_once;
 mod too_many_a_second;

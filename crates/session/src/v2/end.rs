@@ -8,6 +8,9 @@ use ddes_wire::v2::{HelloError, Reason, Suite};
 use super::noise::NoiseError;
 use super::record::RecordError;
 
+/// What is said of [`End::LedgerUnavailable`].
+const NO_ROOM: &str = "the server's ledger takes nothing now: its disk is full or failed; try again later";
+
 /// Why the ledger did not count a submission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
@@ -34,6 +37,8 @@ pub enum End {
     TooOld,
     /// This side's decision.
     Ordered(Reason),
+    /// The ledger has no room for its opening, or has failed (rule P-33).
+    LedgerUnavailable,
     /// Its address begins more handshakes a second than this, counted in those of 2048 bits (rule P-28).
     TooFast {
         /// The bound.
@@ -125,7 +130,7 @@ impl End {
             Self::Idle => Some(Reason::Idle),
             Self::TooOld => Some(Reason::TooOld),
             Self::Ordered(reason) => Some(*reason),
-            Self::TooFast { .. } => Some(Reason::TooMany),
+            Self::LedgerUnavailable | Self::TooFast { .. } => Some(Reason::TooMany),
             Self::Fault(fault) => fault.reason(),
             Self::Closed => None,
         }
@@ -134,6 +139,7 @@ impl End {
     /// What the client is told of `reason`.
     pub(super) fn text(&self, reason: Reason) -> String {
         match self {
+            Self::LedgerUnavailable => NO_ROOM.into(),
             Self::TooFast { most } => {
                 format!("this address begins too many handshakes a second (the limit is {most} of 2048 bits)")
             }

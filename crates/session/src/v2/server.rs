@@ -488,6 +488,13 @@ impl ServerSession {
         }
     }
 
+    /// The ledger does not open it: its disk is full or failed (rule P-33).
+    pub fn lack_ledger(&mut self, now: Instant) {
+        if !self.is_over() {
+            self.end(now, End::LedgerUnavailable);
+        }
+    }
+
     /// Message 1 is not answered, whatever [`Self::poll_work`] gave out: its address begins more than `most` handshakes a second (rule P-28).
     pub fn decline(&mut self, now: Instant, most: u32) {
         if matches!(self.state, State::Answering { .. }) {
@@ -690,10 +697,10 @@ impl ServerSession {
                 Ok(())
             }
             (State::AwaitProof(state) | State::Verifying(state), Some(reason)) => {
-                self.farewell(now, state.link, Standing::default(), reason)
+                self.farewell(now, state.link, Standing::default(), reason, &end)
             }
             (State::Opening(state), Some(reason)) => {
-                self.farewell(now, state.link, Standing::default(), reason)
+                self.farewell(now, state.link, Standing::default(), reason, &end)
             }
             (State::Open(mut open), Some(reason)) => {
                 let last = matches!(reason, Reason::Idle | Reason::ShuttingDown)
@@ -702,7 +709,7 @@ impl ServerSession {
                     let sealer = &mut open.link.sealer;
                     self.outbound.push_record(now, sealer, Opcode::EncryptedResult, &answer.encode())
                 })
-                .and_then(|()| self.farewell(now, open.link, open.standing, reason))
+                .and_then(|()| self.farewell(now, open.link, open.standing, reason, &end))
             }
             (_, None) | (State::Draining { .. } | State::Done, Some(_)) => Ok(()),
         };
@@ -720,13 +727,14 @@ impl ServerSession {
         mut link: Link,
         standing: Standing,
         reason: Reason,
+        end: &End,
     ) -> Result<(), LimitError> {
         let farewell = Farewell {
             reason,
             scope: Scope::Session,
             last_seq: standing.last_seq,
             sum: standing.sum,
-            text: reason.text().into(),
+            text: end.text(reason),
         };
         self.outbound.push_record(now, &mut link.sealer, Opcode::Disconnect, &farewell.encode())
     }
