@@ -488,64 +488,6 @@ fn a_flipped_bit_in_an_outbox_of_the_first_format_is_damage() {
     assert_eq!((outbox.pending(), outbox.torn_bytes() > 0), (3, true));
 }
 
-/// A file system of its own, as small as that; gone with it. Only root has one.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn new(bytes: u32) -> Option<Self> {
-        let folder = folder();
-        std::fs::create_dir(&folder).unwrap();
-        let mut mount = std::process::Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", &format!("size={bytes}"), "tmpfs"]).arg(&folder);
-        mount.output().is_ok_and(|output| output.status.success()).then(|| Self(folder))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        std::process::Command::new("umount").arg("-l").arg(&self.0).status().unwrap();
-    }
-}
-
-#[test]
-fn an_outbox_that_fills_its_disk_delivers_what_it_holds_and_then_takes_again() {
-    let Some(disk) = SmallDisk::new(1 << 20) else {
-        eprintln!("SKIPPED: only root can mount a small disk");
-        return;
-    };
-    let folder = disk.0.join("outbox");
-    let mut outbox = Outbox::open(&folder, &owner()).unwrap();
-    let mut taken = 0_u64;
-    let full = loop {
-        match outbox.take(&[1; 1000], mark(taken)) {
-            Ok(()) => taken += 1000,
-            Err(error) => break error,
-        }
-    };
-    assert!(matches!(full, TakeError::Journal(JournalError::Full(_))), "{full}");
-    assert_eq!((outbox.pending() as u64, taken > 50_000), (taken, true));
-    // Others take the rest.
-    let filler = std::fs::write(disk.0.join("filler"), vec![0; 1 << 20]).unwrap_err();
-    assert_eq!(filler.kind(), std::io::ErrorKind::StorageFull);
-    drop(outbox);
-    let mut outbox = Outbox::open(&folder, &owner()).unwrap();
-    assert_eq!(outbox.pending() as u64, taken);
-    // A hundred sessions without any progress, and it can still open one and deliver.
-    for session in 1..=100 {
-        admit(&mut outbox, session, 0, 0, 0).unwrap();
-        outbox.session_ended();
-    }
-    admit(&mut outbox, 101, 0, 0, 0).unwrap();
-    for counted in (500..=taken).step_by(500) {
-        confirm(&mut outbox, counted, i128::from(counted)).unwrap();
-    }
-    assert!(std::fs::metadata(folder.join("journal")).unwrap().len() < 64 * 1024);
-    outbox.take(&[2; 1000], mark(1)).unwrap();
-    drop(outbox);
-    let outbox = Outbox::open(&folder, &owner()).unwrap();
-    assert_eq!((outbox.confirmed(), outbox.pending()), (seq(taken), 1000));
-}
-
 #[test]
 fn a_new_outboxs_folder_and_its_parents_are_made_for_its_owner_alone() {
     use std::os::unix::fs::PermissionsExt;

@@ -104,8 +104,8 @@ impl Plan {
             stall: often(3_000),
             full: often(1_500),
             wall: often(5_000),
-            copy: 4_000,
-            restore: often(800),
+            copy: 8_000,
+            restore: often(2_000),
             ghost: often(30_000),
             impostor: often(30_000),
         };

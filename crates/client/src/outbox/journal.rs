@@ -168,8 +168,8 @@ impl Journal {
         let (owner, allocated) = (owner.clone(), length);
         let mut journal =
             Self { folder, owner, file, marks, writer, length, allocated, short: None, poisoned: false };
-        // Where there is none, what is delivered is to make some.
-        journal.make_room(0).unwrap_or(());
+        // Where there is none for the longest record, what is delivered is to make some.
+        journal.make_room(format::RECORD_BYTES_MAX as u64).unwrap_or(());
         Ok((journal, Found { records: contents.records, confirmed, torn, is_first_format }))
     }
 
