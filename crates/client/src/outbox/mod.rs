@@ -319,7 +319,7 @@ impl Outbox {
                     self.forget_up_to(state.confirmed)?;
                     let agrees =
                         self.state.sum.is_none() || state.sum.is_none() || self.state.sum == state.sum;
-                    agrees.then_some(())?;
+                    (agrees || cfg!(ddes_mutant = "sum-unheld")).then_some(())?;
                 }
                 self.state = state;
             }
