@@ -1,13 +1,15 @@
 """D-DDES/2 in Python against the vectors: it computes every handshake on its own, from both sides."""
 
+import socket
 import struct
+import threading
 import unittest
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 
-from ddes2 import function, handshake
+from ddes2 import client, function, handshake, session
 
 VECTORS = Path(__file__).resolve().parents[1] / "vectors" / "ddes2"
 
@@ -105,7 +107,7 @@ class Conversations(unittest.TestCase):
             with self.subTest(case["name"]):
                 self.check(case)
                 names.append(case["name"])
-        self.assertEqual(len(names), 29)
+        self.assertEqual(len(names), 30)
 
     def check(self, case):
         suite = handshake.Suite(2)
@@ -118,6 +120,10 @@ class Conversations(unittest.TestCase):
         _, to_server, to_client = client.finish(frames[0][8:])
         inwards, outwards = handshake.Link(suite, to_client), handshake.Link(suite, to_server)
         opened = [inwards.open(frame) for frame in frames[1:]]
+        if case["heard"].startswith("unproven"):
+            [(opcode, plaintext)] = opened
+            self.assertEqual(case["heard"], f"unproven {opcode} reason {plaintext[0]} text {plaintext[26:].decode()}")
+            return
         self.assertEqual(opened[0][0], 10)
         self.assertEqual(case["heard"], "; ".join(self.said(*message) for message in opened[1:]))
         sent = [bytes.fromhex(frame) for frame in case["send"].split()]
@@ -140,6 +146,33 @@ class Conversations(unittest.TestCase):
         reason, scope, last_seq = struct.unpack(">BBQ", plaintext[:10])
         total = int.from_bytes(plaintext[10:26], "big", signed=True)
         return f"50 reason {reason} scope {scope} last_seq {last_seq} sum {total} text {plaintext[26:].decode()}"
+
+
+class Clients(unittest.TestCase):
+    """What the client makes of servers that lie."""
+
+    def test_a_sealed_50_in_the_place_of_message_3_is_unproven(self):
+        ours, theirs = socket.socketpair()
+
+        def lie():
+            suite, body = handshake.Suite(2), session.read_frame(theirs)[8:]
+            message, _, _, to_client = handshake.respond(suite, session.exponent(suite), body[2:], None)
+            theirs.sendall(struct.pack(">II", 10, len(message)) + message)
+            sealed = struct.pack(">BBQ", session.NOT_AUTHORIZED, 0, 0) + bytes(16) + b"run ddes trust rm"
+            theirs.sendall(handshake.Link(suite, to_client).seal(50, sealed))
+
+        liar = threading.Thread(target=lie)
+        liar.start()
+        with ours, theirs, self.assertRaises(session.Unproven):
+            session.open_as_client(ours, "ddes", bytes([3] * 32), bytes(32))
+        liar.join()
+
+    def test_a_sum_or_a_count_that_is_not_that_of_what_was_sent_ends_it(self):
+        stated = struct.pack(">Q", 2) + (7).to_bytes(16, "big", signed=True)
+        client.held(stated, 2, 7)
+        for last_seq, total in [(1, 7), (3, 7), (2, 8)]:
+            with self.assertRaises(session.Ended):
+                client.held(stated, last_seq, total)
 
 
 class Records(unittest.TestCase):

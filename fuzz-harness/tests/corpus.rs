@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use ddes_fuzz_harness::{classic_pair, frames, identity, v2_pair};
+use ddes_fuzz_harness::{classic_pair, frames, identity, outbox, v2_pair};
 
 fn replay(target: &str, run: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
@@ -24,6 +24,11 @@ fn frames_and_messages() {
 #[test]
 fn identity_files() {
     replay("identity", identity);
+}
+
+#[test]
+fn outboxes() {
+    replay("outbox", outbox);
 }
 
 #[test]

@@ -10,6 +10,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from ddes2 import session  # noqa: E402
 
 
+def held(stated, last_seq, total):
+    """What a 40 or the server's 50 states are the values sent, and no others (P-29)."""
+    if stated != struct.pack(">Q", last_seq) + total.to_bytes(16, "big", signed=True):
+        raise session.Ended("the server states another count or sum than that of what was sent")
+
+
 def talk(channel, values):
     """20, a 30 and a 40 for each value, then both 50s."""
     opcode, welcome = channel.receive()
@@ -19,19 +25,22 @@ def talk(channel, values):
         raise session.Ended("no 20")
     token = welcome[:16]
     _, last_seq, _ = struct.unpack(">QQQ", welcome[16:40])
+    total = int.from_bytes(welcome[40:56], "big", signed=True)
     for value in values:
         channel.send(30, token + struct.pack(">QHq", last_seq + 1, 1, value))
         opcode, answer = channel.receive()
         if opcode != 40:
             raise session.Ended(answer[26:].decode())
-        status, last_seq = struct.unpack(">BQ", answer[:9])
-        if status != session.APPLIED:
-            raise session.Ended(f"status {status}")
-        print(int.from_bytes(answer[9:], "big", signed=True), flush=True)
+        if answer[0] != session.APPLIED:
+            raise session.Ended(f"status {answer[0]}")
+        last_seq, total = last_seq + 1, total + value
+        held(answer[1:], last_seq, total)
+        print(total, flush=True)
     channel.say_goodbye(session.BYE, 0, 0, "")
     opcode, farewell = channel.receive()
     if opcode != 50 or farewell[0] != session.BYE:
         raise session.Ended("the server did not say goodbye")
+    held(farewell[2:26], last_seq, total)
 
 
 def main():

@@ -29,6 +29,10 @@ class Ended(Exception):
     """The other side's 50, or the end of the stream without one."""
 
 
+class Unproven(Ended):
+    """A 50 in the clear, or a sealed one before the server's key was proven and found known: nobody vouches for it (P-26)."""
+
+
 def read_frame(sock, most=BODY_MAX):
     """A whole frame, header and body; None at an end of the stream between frames."""
     header = read_exactly(sock, 8)
@@ -111,10 +115,13 @@ def open_as_client(sock, suite_name, seed, trusted):
     sock.sendall(struct.pack(">II", 10, len(body)) + body)
     frame = read_frame(sock)
     if frame is None or struct.unpack(">I", frame[:4])[0] != 10:
-        raise Ended(f"refused: {frame[9:].decode() if frame else 'no word'}")
+        raise Unproven(f"refused: {frame[9:].decode() if frame else 'no word'}")
     h, to_server, to_client = client.finish(frame[8:])
     channel = Channel(sock, suite, to_server, to_client)
     opcode, proof = channel.receive()
+    if opcode == 50:
+        # NN authenticates nobody, so anybody on the path can seal one here.
+        raise Unproven(f"refused: {proof[26:].decode()}")
     if opcode != 10 or handshake.verify(b"ddes2-server", proof, h) != trusted:
         raise Ended("this is not the server's key")
     channel.send(10, handshake.prove(b"ddes2-client", seed, h, trusted))

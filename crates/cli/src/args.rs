@@ -66,7 +66,7 @@ Examples:
 
 An outbox holds each integer and its number on disk until the server's ledger covers it. After a
 crash, --resume goes on in the same input where the outbox stopped taking it; --fresh starts with
-another input. Without an outbox nothing counts twice within the command's life, and no more is
+another input. An input that came to its end is not resumed: sending it again counts it again. Without an outbox nothing counts twice within the command's life, and no more is
 promised.")]
     Send(SendArgs),
     /// Print the total of an identity

@@ -107,7 +107,7 @@ impl Talk<'_> {
             }
         };
         self.screen.show(&Line::new("disconnecting", "[STATUS][50] Disconnecting"));
-        match courier.close(scope).await.1 {
+        match courier.close(scope).await.map_err(|error| refusal::of(error, &self.meeting))?.1 {
             Some(ClientEnd::Farewell(farewell)) => self.ended(&farewell),
             Some(end) => Err(refusal::of_end(&end, &self.meeting)),
             None => Ok(vec![Line::new("disconnected", "[DISCONNECTED][50] There was no session to end.")]),
@@ -193,6 +193,7 @@ impl Talk<'_> {
                 let line = Line::new("result", format!("[SERVER RESULT] Result: {sum}"));
                 self.screen.show(&line.with("sum", number(sum)).with("count", number(last_seq)));
             }
+            Delivery::Unavailable => self.screen.show(&refusal::unavailable()),
             Delivery::Lost { why, retry } => self.screen.show(&refusal::lost(why, *retry, &self.meeting)),
         }
     }

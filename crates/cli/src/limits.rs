@@ -1,6 +1,17 @@
 //! What the system allows a process.
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::io;
+
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// A file that would grow beyond its limit is an error of the write (EFBIG, handled as a full disk), and not the end of the process: SIGXFSZ, of either side.
+pub(crate) fn file_size_is_an_error() -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let _entered = runtime.enter();
+    // Its handler stays when the runtime is gone, and does nothing.
+    signal(SignalKind::from_raw(Signal::XFSZ.as_raw())).map(drop)
+}
 
 /// Raises the soft limit on open files to `needed`, if it is lower; if it may not be, how many there may be.
 pub(crate) fn open_files(needed: u64) -> Result<(), u64> {

@@ -28,6 +28,9 @@ use failure::Failure;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Err(error) = limits::file_size_is_an_error() {
+        return Failure::system("cannot watch for signals", &error).report(false);
+    }
     let (json, outcome) = match cli.command {
         Command::Serve(args) => (args.output.json, serve::run(&args)),
         Command::Connect(args) => (

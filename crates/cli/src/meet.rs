@@ -113,7 +113,7 @@ impl Meeting {
             match self.next(courier).await? {
                 Delivery::Opened(welcome) => return Ok(welcome),
                 Delivery::Lost { why, retry } => observe(&why, retry),
-                Delivery::Counted { .. } => {}
+                Delivery::Counted { .. } | Delivery::Unavailable => {}
             }
         }
     }

@@ -63,7 +63,10 @@ fn of_farewell(farewell: &Farewell, meeting: &Meeting) -> Failure {
         Reason::Protocol | Reason::Unsupported => {
             failure(Code::Connect).cause("the two programs are of different versions")
         }
-        Reason::Bye | Reason::ShuttingDown | Reason::TooMany | Reason::Operator | Reason::TooOld => {
+        Reason::TooMany => failure(Code::Connect)
+            .cause("it has as many sessions as it takes, or its ledger has no room: its disk is full, say")
+            .next("connect again later"),
+        Reason::Bye | Reason::ShuttingDown | Reason::Operator | Reason::TooOld => {
             failure(Code::Connect).next("connect again later")
         }
     }
@@ -139,9 +142,18 @@ pub(crate) fn of_connect(error: &ConnectError, serve: &str) -> Failure {
     }
 }
 
-/// The ledger is not the one that the outbox knows: nothing was sent.
+/// The ledger is not the one that the outbox knows: nothing more was sent, and nothing is dropped.
 pub(crate) fn of_objection(objection: Objection) -> Failure {
-    let failure = Failure::new(Code::Integrity, format!("{objection}. Nothing was sent"));
+    let when = match objection {
+        // At a 20: before anything was sent in that session.
+        Objection::History { .. } | Objection::AnotherWriter { .. } | Objection::SessionWentBack { .. } => {
+            "Nothing was sent"
+        }
+        Objection::WentBack { .. } | Objection::Beyond { .. } | Objection::Sum { .. } => {
+            "Nothing more was sent, and the outbox keeps what it holds"
+        }
+    };
+    let failure = Failure::new(Code::Integrity, format!("{objection}. {when}"));
     match objection {
         Objection::History { .. } => failure
             .cause("the outbox that sent those is elsewhere, or lost; what it still held would be lost too")
@@ -149,7 +161,10 @@ pub(crate) fn of_objection(objection: Objection) -> Failure {
         Objection::WentBack { .. } | Objection::SessionWentBack { .. } => failure
             .cause("the server's ledger was set back to an older copy, or lost: values that were counted are missing")
             .next("ask the server's operator; to start again from where it stands: another --outbox with --adopt"),
-        Objection::Beyond { .. } | Objection::AnotherWriter { .. } => failure
+        Objection::Beyond { .. } | Objection::Sum { .. } => failure
+            .cause("this outbox was put back from a copy, and other integers were counted under its numbers; or another sends as this identity, or the server has another ledger")
+            .next("find out which integers were counted (ddes ledger export, on the server), then send the others with another --outbox and --adopt"),
+        Objection::AnotherWriter { .. } => failure
             .cause("another process or machine sends as this identity, or this outbox is an older copy")
             .next("--as NAME for each sender, with an outbox of its own"),
     }
@@ -165,11 +180,17 @@ pub(crate) fn of_journal(error: &JournalError) -> Failure {
             failure(Code::Usage).next("another --outbox DIR for this identity and server")
         }
         JournalError::Damaged { .. } => failure(Code::Integrity)
-            .cause("the disk, or another program, changed it")
+            .cause("the disk, or another program, changed it. It was left as it is")
             .next("restore it from a copy, or start another outbox with --adopt: what it held is lost"),
-        JournalError::Io { .. } | JournalError::Poisoned(_) => {
-            failure(Code::No).cause("the disk is full or fails")
-        }
+        JournalError::Full(_) => failure(Code::No)
+            .cause("the disk is full, or a quota or `ulimit -f` is reached. What it holds is kept")
+            .next("free some room; ddes send --outbox DIR without integers delivers what it holds"),
+        JournalError::Moved(_) => failure(Code::No)
+            .cause(
+                "nothing was written into what stands in its place; what was taken is where it was moved to",
+            )
+            .next("move it back, or name its new place"),
+        JournalError::Io { .. } | JournalError::Poisoned(_) => failure(Code::No).cause("the disk fails"),
     }
 }
 
@@ -180,6 +201,13 @@ pub(crate) fn of_take(error: &TakeError) -> Failure {
             Failure::new(Code::No, error.to_string())
         }
     }
+}
+
+/// The server answers, and counts nothing.
+pub(crate) fn unavailable() -> Line {
+    let what = "the server's ledger takes nothing just now (its disk is full, say)";
+    Line::new("unavailable", format!("[STATUS] Not counted yet: {what}; trying again each second"))
+        .with("why", what)
 }
 
 /// A session that is tried again, or will be once there is something to send.

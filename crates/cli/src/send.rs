@@ -4,8 +4,8 @@ use std::io::{self, BufReader, Read, Seek};
 use std::thread;
 use std::time::Duration;
 
-use ddes_client::courier::{Courier, Delivery};
-use ddes_client::outbox::{Mark, Outbox, Owner, TAKE_MAX};
+use ddes_client::courier::{Courier, CourierError, Delivery};
+use ddes_client::outbox::{JournalError, Mark, Outbox, Owner, TAKE_MAX, TakeError};
 use ddes_wire::v2::Scope;
 use ddes_wire::{Sequence, Total};
 use indicatif::ProgressBar;
@@ -31,7 +31,7 @@ const LATER: Duration = Duration::from_secs(60);
 const PATIENT: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
-    let input = Input::open(&args.values)?;
+    let mut input = Input::open(&args.values)?;
     let default = if args.outbox.is_some() { (PATIENT, PATIENT) } else { (Duration::ZERO, LATER) };
     let (first, later) = args.retry_secs.map_or(default, |secs| {
         let secs = Duration::from_secs(secs.into());
@@ -46,6 +46,15 @@ pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
         courier.adopt();
     }
     let quiet = args.client.output.quiet;
+    match courier.outbox().torn_bytes() {
+        0 => {}
+        torn => eprintln!(
+            "The outbox's last {torn} bytes, torn by a crash, were cut off: what they were to hold was never taken."
+        ),
+    }
+    // Before the input is looked at, which may take long: a run that is killed meanwhile has begun it.
+    let start = begin(args, &mut courier, &input)?;
+    input.check()?;
     if args.outbox.is_none() && !quiet && input.is_long() {
         eprintln!(
             "Without --outbox nothing counts twice while this runs. After a crash see `ddes total` first."
@@ -56,7 +65,7 @@ pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
     let mut sending =
         Sending { args, meeting, courier, screen, progress, each: !input.is_long(), last: None, base: None };
     let runtime = crate::runtime()?;
-    let outcome = runtime.block_on(sending.run(input));
+    let outcome = runtime.block_on(sending.run(input, start));
     let counted = sending.progress.position();
     sending.progress.finish_and_clear();
     let outcome = outcome.map_err(|failure| match counted {
@@ -70,9 +79,48 @@ pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
     if let (Some(sum), false) = (outcome?, sending.each) {
         sending.screen.show(&Line::new("result", sum.to_string()).with("sum", number(&sum)));
     }
-    // Everything is counted; how the session ends is of no account.
-    runtime.block_on(sending.courier.close(Scope::Session));
-    Ok(())
+    // Everything is counted. How the session ends is of no account, but what the server states in its 50 is.
+    match runtime.block_on(sending.courier.close(Scope::Session)) {
+        Err(CourierError::Objection(objection)) => Err(refusal::of_objection(objection)),
+        Ok(_) | Err(CourierError::Lost(_) | CourierError::Malformed { .. } | CourierError::Journal(_)) => {
+            Ok(())
+        }
+    }
+}
+
+/// Where in the input to start: after what the outbox took of it before. A finished input is never resumed; one of which nothing was taken is as good as new.
+fn begin(args: &SendArgs, courier: &mut Courier, input: &Input) -> Result<Mark, Failure> {
+    let (mark, is_open) = courier.outbox().input();
+    if args.outbox.is_none() || matches!(input, Input::Nothing) {
+        return Ok(Mark::default());
+    }
+    let lines = mark.lines;
+    // A new outbox that was refused a history holds what that try took, and --adopt is the same command again.
+    let resumes = args.resume || (args.adopt && !args.fresh && courier.outbox().is_new());
+    if lines > 0 && resumes && is_open {
+        if !args.client.output.quiet {
+            eprintln!("The outbox has taken {lines} lines of this input; going on after them.");
+        }
+        return Ok(mark);
+    }
+    if lines > 0 && args.resume {
+        return Err(Failure::new(
+            Code::No,
+            format!("there is no input to resume: the last one came to its end, after {lines} lines"),
+        )
+        .cause("that run had counted it all, or the next one was cut off before it began: nothing of another input was taken")
+        .next("without --resume to count this input, also if it is the same once more"));
+    }
+    if lines > 0 && is_open && !args.fresh {
+        return Err(Failure::new(
+            Code::No,
+            format!("an input was cut off after {lines} lines that this outbox took"),
+        )
+        .cause("sending the same lines again would count them again")
+        .next("--resume with the same input, or --fresh with another"));
+    }
+    courier.begin_input().map_err(|error| refusal::of_journal(&error))?;
+    Ok(Mark::default())
 }
 
 struct Sending<'a> {
@@ -90,12 +138,13 @@ struct Sending<'a> {
 
 impl Sending<'_> {
     /// The last sum, once everything is counted.
-    async fn run(&mut self, input: Input) -> Result<Option<Total>, Failure> {
+    async fn run(&mut self, input: Input, start: Mark) -> Result<Option<Total>, Failure> {
         let mut interrupt = signal(SignalKind::interrupt())
             .map_err(|error| Failure::system("cannot watch for signals", &error))?;
-        let start = self.begin(&input)?;
         let mut chunks = input.start(start, self.each)?;
         let mut waiting = None;
+        // What the outbox had no room for, until some of it is counted.
+        let mut held = None;
         let mut done = false;
         let mut opened = false;
         while !(done && opened && self.courier.outbox().pending() == 0) {
@@ -103,15 +152,16 @@ impl Sending<'_> {
                 0 => true,
                 waiting => !self.each && waiting < WAITING_MAX,
             };
-            let takes = !done && room && (opened || self.args.outbox.is_some());
+            let takes = !done && room && held.is_none() && (opened || self.args.outbox.is_some());
             tokio::select! {
-                delivery = self.meeting.next(&mut self.courier) => opened |= self.delivered(&delivery?),
-                chunk = chunks.recv(), if takes => match chunk {
-                    Some(Ok(chunk)) => {
-                        let taken = self.courier.take(&chunk.values, chunk.mark);
-                        taken.map_err(|error| refusal::of_take(&error))?;
-                        waiting = chunk.values.last().copied();
+                delivery = self.meeting.next(&mut self.courier) => {
+                    opened |= self.delivered(&delivery?);
+                    if let Some(chunk) = held.take() {
+                        held = self.take(chunk, &mut waiting)?;
                     }
+                }
+                chunk = chunks.recv(), if takes => match chunk {
+                    Some(Ok(chunk)) => held = self.take(chunk, &mut waiting)?,
                     Some(Err(failure)) => return Err(failure),
                     None => done = true,
                 },
@@ -128,28 +178,18 @@ impl Sending<'_> {
         Ok(self.last)
     }
 
-    /// Where in the input to start: after what the outbox took of it before.
-    fn begin(&mut self, input: &Input) -> Result<Mark, Failure> {
-        let (mark, open) = self.courier.outbox().input();
-        if self.args.outbox.is_none() || matches!(input, Input::Nothing) {
-            return Ok(Mark::default());
-        }
-        if self.args.resume {
-            if mark.lines > 0 && !self.args.client.output.quiet {
-                eprintln!("The outbox has taken {} lines of this input; going on after them.", mark.lines);
+    /// Takes a chunk; gives it back where there is no room for it and what waits may make some.
+    fn take(&mut self, chunk: Chunk, waiting: &mut Option<i64>) -> Result<Option<Chunk>, Failure> {
+        match self.courier.take(&chunk.values, chunk.mark) {
+            Ok(()) => {
+                *waiting = chunk.values.last().copied();
+                Ok(None)
             }
-            return Ok(mark);
+            Err(TakeError::Journal(JournalError::Full(_))) if self.courier.outbox().pending() > 0 => {
+                Ok(Some(chunk))
+            }
+            Err(error) => Err(refusal::of_take(&error)),
         }
-        if open && !self.args.fresh {
-            return Err(Failure::new(
-                Code::No,
-                format!("an input was cut off after {} lines that this outbox took", mark.lines),
-            )
-            .cause("sending the same lines again would count them again")
-            .next("--resume with the same input, or --fresh with another"));
-        }
-        self.courier.begin_input().map_err(|error| refusal::of_journal(&error))?;
-        Ok(Mark::default())
     }
 
     fn finish(&mut self) -> Result<(), Failure> {
@@ -174,6 +214,12 @@ impl Sending<'_> {
             Delivery::Counted { sum, .. } => {
                 self.last = Some(*sum);
                 self.counted();
+            }
+            Delivery::Unavailable => {
+                if !self.args.client.output.quiet {
+                    let line = refusal::unavailable();
+                    self.progress.suspend(|| eprintln!("{}", line.text()));
+                }
             }
             Delivery::Lost { why, retry } => {
                 if !self.args.client.output.quiet {
@@ -211,7 +257,7 @@ enum Input {
     /// Only what the outbox holds.
     Nothing,
     Arguments(Vec<i64>),
-    /// Every line is checked; `count` of them hold an integer.
+    /// Once every line is checked, `count` of them hold an integer.
     File {
         reader: BufReader<std::fs::File>,
         count: u64,
@@ -220,8 +266,7 @@ enum Input {
 }
 
 impl Input {
-    /// Checks everything that can be checked before a connection is made: all arguments, or all
-    /// lines of a file. The lines of a pipe are checked as they come.
+    /// Checks all arguments.
     fn open(arguments: &[String]) -> Result<Self, Failure> {
         let usage = |what: String| Failure::new(Code::Usage, what).next("ddes send --help");
         if arguments.is_empty() {
@@ -231,16 +276,19 @@ impl Input {
             let values = arguments.iter().map(|text| amount(text)).collect::<Result<_, _>>();
             return values.map(Self::Arguments).map_err(usage);
         }
-        let unreadable = |error: io::Error| Failure::system("cannot read standard input", &error);
         let Some(file) = input::stdin_file().map_err(unreadable)? else { return Ok(Self::Pipe) };
-        let mut reader = BufReader::with_capacity(READ_BYTES, file);
-        let (mut line, mut count) = (0, 0);
-        while let Some(value) = next_line(&mut reader, &mut line, amount) {
+        Ok(Self::File { reader: BufReader::with_capacity(READ_BYTES, file), count: 0 })
+    }
+
+    /// All lines of a file, before a connection is made. Those of a pipe are checked as they come.
+    fn check(&mut self) -> Result<(), Failure> {
+        let Self::File { reader, count } = self else { return Ok(()) };
+        let mut line = 0;
+        while let Some(value) = next_line(reader, &mut line, amount) {
             value?;
-            count += 1;
+            *count += 1;
         }
-        reader.rewind().map_err(unreadable)?;
-        Ok(Self::File { reader, count })
+        reader.rewind().map_err(unreadable)
     }
 
     /// A long input is summed up in one line.
@@ -368,6 +416,11 @@ impl Feed {
     fn say(&self, chunk: Result<Chunk, Failure>) -> Result<(), Gone> {
         self.chunks.blocking_send(chunk).map_err(|_| Gone)
     }
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "it is what `map_err` wants")]
+fn unreadable(error: io::Error) -> Failure {
+    Failure::system("cannot read standard input", &error)
 }
 
 fn amount(text: &str) -> Result<i64, String> {

@@ -20,7 +20,7 @@ pub(crate) fn run(args: &TotalArgs) -> Result<(), Failure> {
     let welcome = crate::runtime()?.block_on(async {
         let welcome = meeting.open(&mut courier, |_, _| {}).await?;
         // The total is known; how the session ends is of no account.
-        courier.close(Scope::Session).await;
+        drop(courier.close(Scope::Session).await);
         Ok::<_, Failure>(welcome)
     })?;
     let mut screen = if args.client.output.json { Screen::json() } else { Screen::plain() };

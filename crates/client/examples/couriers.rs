@@ -146,8 +146,7 @@ async fn deliver(plan: &Plan, client: u64, folder: &Path) -> Result<(), Failure>
         let is_last = plan.goal.is_last.load(Ordering::SeqCst);
         let goal = plan.goal.values.load(Ordering::SeqCst);
         if is_last && given >= goal && courier.outbox().pending() == 0 {
-            courier.close(Scope::Session).await;
-            return Ok(());
+            return courier.close(Scope::Session).await.map(drop).map_err(of_courier);
         }
         tokio::select! {
             delivery = courier.next() => match delivery.map_err(of_courier)? {
@@ -155,7 +154,7 @@ async fn deliver(plan: &Plan, client: u64, folder: &Path) -> Result<(), Failure>
                     counted(client, &mut sums, standing.last_seq, standing.sum)?;
                 }
                 Delivery::Counted { last_seq, sum } => counted(client, &mut sums, last_seq, sum)?,
-                Delivery::Lost { .. } => {}
+                Delivery::Unavailable | Delivery::Lost { .. } => {}
             },
             () = tokio::time::sleep(plan.pause) => {
                 let chunk = chunk(plan, client, given).min(goal.saturating_sub(given));

@@ -22,6 +22,12 @@ const FLIGHT_MAX: usize = 64;
 /// After a 40 that leaves open whether values were counted, they are sent again after so long.
 const UNAVAILABLE_WAIT: Duration = Duration::from_secs(1);
 
+/// After `superseded`: longer than a handshake may last (P-23), and up to half of it more. By then a message 4 that was late on a connection given up long ago
+/// is too late, and two clients of one identity do not come back together.
+const GHOST_WAIT: Duration = Duration::from_secs(10);
+/// Superseded twice within this is another process.
+const GHOST_TWICE: Duration = Duration::from_secs(60);
+
 /// How to deliver.
 #[derive(Debug)]
 pub struct Terms {
@@ -47,6 +53,8 @@ pub enum Delivery {
         /// The account's sum.
         sum: Total,
     },
+    /// The server's ledger takes nothing just now: it has no room, say. The values are sent again and again; said once until some count.
+    Unavailable,
     /// There is no session any more, or still none.
     Lost {
         /// Why.
@@ -103,8 +111,6 @@ struct Up {
     values_max: usize,
     /// The next number to send.
     next: Sequence,
-    /// The ledger cannot cover more in this session: what it covered before, and what was sent.
-    highest: Sequence,
     /// The last numbers of the 30s that are not answered, oldest first.
     flight: VecDeque<Sequence>,
     /// A 30 was refused: those behind it are refused as well, and then it goes back.
@@ -126,6 +132,10 @@ pub struct Courier {
     /// Since when there is no session.
     down_since: Instant,
     opened_once: bool,
+    /// When a newer session ended ours, last.
+    superseded: Option<Instant>,
+    /// It was said that the ledger takes nothing.
+    is_unavailable: bool,
 }
 
 impl std::fmt::Debug for Courier {
@@ -147,6 +157,8 @@ impl Courier {
             backoff: Backoff::default(),
             down_since: now,
             opened_once: false,
+            superseded: None,
+            is_unavailable: false,
         }
     }
 
@@ -225,10 +237,13 @@ impl Courier {
                                 return Ok(delivery);
                             }
                         }
-                        Some(ClientEvent::Ended(end)) => return self.lost(Lost::Ended(end)),
+                        Some(ClientEvent::Ended(end)) => return self.ended(end),
                         // The session is open: these came before.
                         Some(ClientEvent::ServerProven { .. } | ClientEvent::Ready(_)) => {}
-                        None => self.link = Link::Down { at: Some(Instant::now()) },
+                        None => {
+                            self.outbox.session_ended();
+                            self.link = Link::Down { at: Some(Instant::now()) };
+                        }
                     }
                 }
             }
@@ -241,26 +256,27 @@ impl Courier {
     }
 
     /// Says goodbye, where there is a session; how it ended. The outbox is given back.
-    pub async fn close(self, scope: Scope) -> (Outbox, Option<ClientEnd>) {
-        match self.link {
-            Link::Up(up) => (self.outbox, up.connection.close(scope).await),
-            Link::Down { .. } | Link::Opening(_) => (self.outbox, None),
+    pub async fn close(self, scope: Scope) -> Result<(Outbox, Option<ClientEnd>), CourierError> {
+        let mut outbox = self.outbox;
+        let end = match self.link {
+            Link::Up(up) => up.connection.close(scope).await,
+            Link::Down { .. } | Link::Opening(_) => None,
+        };
+        if let Some(ClientEnd::Farewell(farewell)) = &end {
+            outbox.confirm(farewell.last_seq, farewell.sum)??;
         }
+        outbox.session_ended();
+        Ok((outbox, end))
     }
 
     fn opened(&mut self, connection: Connection, welcome: Welcome) -> Result<Delivery, CourierError> {
         let admitted = self.outbox.admit(&welcome, self.adopt)?;
-        if let Err(objection) = admitted {
-            // Nothing is sent, and nothing is tried again, until a person has looked.
-            self.link = Link::Down { at: None };
-            return Err(objection.into());
-        }
+        self.heed(admitted)?;
         self.opened_once = true;
         self.link = Link::Up(Box::new(Up {
             connection,
             values_max: welcome.values_max.into(),
             next: self.outbox.next_unconfirmed(),
-            highest: self.outbox.confirmed(),
             flight: VecDeque::new(),
             refused: false,
             pause: None,
@@ -269,13 +285,10 @@ impl Courier {
     }
 
     fn answered(&mut self, answer: Outcome) -> Result<Option<Delivery>, CourierError> {
-        let Link::Up(up) = &mut self.link else { return Ok(None) };
         let before = self.outbox.confirmed();
-        if answer.last_seq > up.highest {
-            let (last_seq, highest) = (answer.last_seq, up.highest);
-            return Err(Objection::Beyond { last_seq, highest }.into());
-        }
-        self.outbox.confirm(answer.last_seq)?;
+        let confirmed = self.outbox.confirm(answer.last_seq, answer.sum)?;
+        self.heed(confirmed)?;
+        let Link::Up(up) = &mut self.link else { return Ok(None) };
         while up.flight.front().is_some_and(|last| *last <= answer.last_seq) {
             up.flight.pop_front();
         }
@@ -296,8 +309,31 @@ impl Courier {
         if last_seq > before {
             self.backoff.reset();
             self.down_since = Instant::now();
+            self.is_unavailable = false;
+            return Ok(Some(Delivery::Counted { last_seq, sum }));
         }
-        Ok((last_seq > before).then_some(Delivery::Counted { last_seq, sum }))
+        let is_news = answer.status == Status::Unavailable && !self.is_unavailable;
+        self.is_unavailable |= is_news;
+        Ok(is_news.then_some(Delivery::Unavailable))
+    }
+
+    /// After an objection nothing more is sent, and nothing is tried again, until a person has looked.
+    fn heed(&mut self, word: Result<(), Objection>) -> Result<(), Objection> {
+        if word.is_err() {
+            self.outbox.session_ended();
+            self.link = Link::Down { at: None };
+        }
+        word
+    }
+
+    /// A session that was open is over. The server's 50 states the account once more.
+    fn ended(&mut self, end: ClientEnd) -> Result<Delivery, CourierError> {
+        if let ClientEnd::Farewell(farewell) = &end {
+            let confirmed = self.outbox.confirm(farewell.last_seq, farewell.sum)?;
+            self.heed(confirmed)?;
+        }
+        self.outbox.session_ended();
+        self.lost(Lost::Ended(end))
     }
 
     /// What now: wait and try again, sleep until there is something to send, or give up.
@@ -306,14 +342,24 @@ impl Courier {
             self.down_since = Instant::now();
         }
         let patience = if self.opened_once { self.terms.patience } else { self.terms.patience_first };
-        if why.is_final() || self.down_since.elapsed() >= patience && !self.may_sleep(&why) {
-            self.link = Link::Down { at: None };
-            return Err(CourierError::Lost(why));
-        }
         let mut random = [0; 8];
         // Without randomness the wait is the longest.
         let random = getrandom::fill(&mut random).map_or(u64::MAX, |()| u64::from_be_bytes(random));
-        let retry = (!self.may_sleep(&why)).then(|| self.backoff.next(random));
+        let ghost = why.is_superseded().then(|| ghost_wait(random));
+        let is_twice = self.superseded.is_some_and(|at| at.elapsed() < GHOST_TWICE);
+        let is_over = match ghost {
+            Some(wait) => is_twice || patience < wait,
+            None => why.is_final() || self.down_since.elapsed() >= patience && !self.may_sleep(&why),
+        };
+        if is_over {
+            self.link = Link::Down { at: None };
+            return Err(CourierError::Lost(why));
+        }
+        self.superseded = ghost.map_or(self.superseded, |_| Some(Instant::now()));
+        let retry = match ghost {
+            Some(wait) => Some(wait),
+            None => (!self.may_sleep(&why)).then(|| self.backoff.next(random)),
+        };
         self.link = Link::Down { at: retry.map(|wait| Instant::now() + wait) };
         Ok(Delivery::Lost { why, retry })
     }
@@ -344,7 +390,6 @@ impl Up {
                 Ok(()) => {
                     let last = Sequence::new(after.get() - 1);
                     self.flight.push_back(last);
-                    self.highest = self.highest.max(last);
                     self.next = after;
                 }
                 // Full: when some have gone there is room. Not open: its end is the next event.
@@ -354,16 +399,27 @@ impl Up {
     }
 }
 
+/// How long a ghost is waited for; `random` is even over all of u64.
+fn ghost_wait(random: u64) -> Duration {
+    #[allow(clippy::cast_precision_loss, reason = "a wait need not be exact")]
+    let part = random as f64 / u64::MAX as f64;
+    GHOST_WAIT + (GHOST_WAIT / 2).mul_f64(part)
+}
+
 impl Lost {
+    /// By a newer session: of another process, or by our own message 4 that was late (rule P-29).
+    fn is_superseded(&self) -> bool {
+        let (Self::Enter(EnterError::Ended(end)) | Self::Ended(end)) = self else { return false };
+        matches!(end, ClientEnd::Farewell(farewell) if farewell.reason == Reason::Superseded)
+    }
+
     /// Whether another attempt would be wrong (rule P-29), or as futile.
     fn is_final(&self) -> bool {
         match self {
             Self::Enter(EnterError::Untrusted { .. } | EnterError::Sign(_)) => true,
             Self::Enter(EnterError::Connect(_)) => false,
             Self::Enter(EnterError::Ended(end)) | Self::Ended(end) => match end {
-                ClientEnd::Farewell(farewell) => {
-                    matches!(farewell.reason, Reason::Superseded | Reason::NotAuthorized)
-                }
+                ClientEnd::Farewell(farewell) => farewell.reason == Reason::NotAuthorized,
                 ClientEnd::Rejected(_) | ClientEnd::Fault(_) => false,
             },
         }

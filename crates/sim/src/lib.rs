@@ -7,6 +7,7 @@
 
 mod client;
 mod disk;
+mod impostor;
 mod link;
 mod model;
 mod network;

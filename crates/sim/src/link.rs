@@ -1,11 +1,15 @@
 //! One connection: bytes under way in both directions, and who knows that it is over.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ddes_server::endpoint::ConnectionId;
 
+use crate::impostor::Impostor;
 use crate::random::Random;
+
+/// So late are the bytes of a client that is gone, at most: longer than a handshake may last.
+const GHOST_LATE_MS_MAX: u64 = 12_000;
 
 /// One direction of a connection.
 #[derive(Debug)]
@@ -76,6 +80,8 @@ pub(crate) struct Link {
     pub(crate) node: usize,
     /// The endpoint's, until it closed it.
     pub(crate) id: Option<ConnectionId>,
+    /// It never reached the endpoint: somebody on the path answers.
+    pub(crate) impostor: Option<Impostor>,
     /// The client has not closed it.
     pub(crate) has_client: bool,
     pub(crate) up: Pipe,
@@ -88,7 +94,7 @@ impl Link {
     pub(crate) fn new(client: usize, node: usize, random: &mut Random, now: Instant) -> Self {
         let mut pipe = || Pipe::new(random.count(200, 8_000));
         let (up, down) = (pipe(), pipe());
-        Self { client, node, id: None, has_client: true, up, down, until: now }
+        Self { client, node, id: None, impostor: None, has_client: true, up, down, until: now }
     }
 
     /// It breaks: at any byte, and heard of by both ends, one, or none.
@@ -103,6 +109,16 @@ impl Link {
         self.id = None;
         self.down.cut(random, says_so);
         self.up.cut(random, false);
+    }
+
+    /// The client closed its socket, or is gone, and all it wrote is still under way: a message 4 among it arrives when the client has long begun anew.
+    pub(crate) fn leave_ghost(&mut self, random: &mut Random, now: Instant, left: &[u8]) {
+        self.has_client = false;
+        self.up.put(left);
+        self.until = now + Duration::from_millis(random.below(GHOST_LATE_MS_MAX));
+        if random.one_in(2) {
+            self.up.end();
+        }
     }
 
     /// The client closed its socket, or is gone.

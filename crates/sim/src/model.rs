@@ -15,15 +15,55 @@ impl fmt::Display for Violation {
     }
 }
 
+/// Numbered values, and what they add up to.
+#[derive(Clone, Debug)]
+pub(crate) struct History {
+    /// The sum of the first n values, n from 0.
+    sums: Vec<i128>,
+    /// The least and the greatest of the first n values, n from 1.
+    extremes: Vec<(i128, i128)>,
+}
+
+impl History {
+    pub(crate) fn new() -> Self {
+        Self { sums: vec![0], extremes: Vec::new() }
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.sums.len() as u64 - 1
+    }
+
+    /// The value with the next number.
+    pub(crate) fn give(&mut self, value: i128) {
+        self.sums.push(self.sums.last().map_or(0, |sum| sum + value));
+        let wider =
+            self.extremes.last().map_or((value, value), |(min, max)| (value.min(*min), value.max(*max)));
+        self.extremes.push(wider);
+    }
+
+    /// Numbers above `count` were never given out: what they would have meant was lost.
+    pub(crate) fn lose(&mut self, count: u64) {
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        self.sums.truncate(count.saturating_add(1));
+        self.extremes.truncate(count);
+    }
+
+    fn sum(&self, last_seq: u64) -> Option<i128> {
+        self.sums.get(usize::try_from(last_seq).ok()?).copied()
+    }
+
+    /// Whether both mean the same by the first numbers.
+    fn agrees(&self, other: &Self, last_seq: u64) -> bool {
+        (0..=last_seq).all(|number| self.sum(number).is_some() && self.sum(number) == other.sum(number))
+    }
+}
+
 /// One account as its owner knows it.
 #[derive(Debug)]
 pub(crate) struct Known {
     pub(crate) id: AccountId,
     pub(crate) number: Option<AccountNumber>,
-    /// The sum of the first n values, n from 0.
-    sums: Vec<i128>,
-    /// The least and the greatest of the first n values, n from 1.
-    extremes: Vec<(i128, i128)>,
+    history: History,
     /// The ledger has proven so many.
     promised: u64,
     /// And so many were told to the client, in a 20, 40 or 50.
@@ -38,7 +78,11 @@ pub(crate) struct Known {
 
 impl Known {
     pub(crate) fn count(&self) -> u64 {
-        self.sums.len() as u64 - 1
+        self.history.count()
+    }
+
+    pub(crate) fn history(&self) -> &History {
+        &self.history
     }
 
     pub(crate) fn promised(&self) -> u64 {
@@ -62,21 +106,11 @@ impl Known {
 
     /// The value with the next number.
     pub(crate) fn give(&mut self, value: i128) {
-        self.sums.push(self.sums.last().map_or(0, |sum| sum + value));
-        let wider =
-            self.extremes.last().map_or((value, value), |(min, max)| (value.min(*min), value.max(*max)));
-        self.extremes.push(wider);
-    }
-
-    /// Numbers above `count` were never given out: what they would have meant was lost.
-    fn lose(&mut self, count: u64) {
-        let count = usize::try_from(count).unwrap_or(usize::MAX);
-        self.sums.truncate(count.saturating_add(1));
-        self.extremes.truncate(count);
+        self.history.give(value);
     }
 
     fn sum(&self, last_seq: u64) -> Option<i128> {
-        self.sums.get(usize::try_from(last_seq).ok()?).copied()
+        self.history.sum(last_seq)
     }
 
     /// It is the sum of the first values.
@@ -104,8 +138,7 @@ impl Model {
         self.accounts.push(Known {
             id,
             number: None,
-            sums: vec![0],
-            extremes: Vec::new(),
+            history: History::new(),
             promised: 0,
             told: 0,
             session: SessionNumber::NONE,
@@ -130,7 +163,20 @@ impl Model {
             let (id, promised) = (known.id, known.promised);
             return Err(Violation(format!("{id}: {promised} values count, and the outbox gave out {count}")));
         }
-        known.lose(count);
+        known.history.lose(count);
+        Ok(())
+    }
+
+    /// A client that was set back goes on from a 20, with `history` for what its numbers mean from now on: then the ledger must not count anything else under them.
+    pub(crate) fn go_on(&mut self, account: usize, history: History, last_seq: u64) -> Result<(), Violation> {
+        let Some(known) = self.accounts.get_mut(account) else { return Ok(()) };
+        if !known.history.agrees(&history, last_seq) {
+            let id = known.id;
+            return Err(Violation(format!(
+                "{id}: an outbox set back goes on at {last_seq}, and the ledger counts other values: some are lost in silence"
+            )));
+        }
+        known.history = history;
         Ok(())
     }
 
@@ -229,7 +275,8 @@ impl Known {
             let (was, is) = (self.session, account.newest_session());
             return Err(Violation(format!("{id}: session {was} was opened, the newest is {is}")));
         }
-        let last = usize::try_from(count).ok().and_then(|count| self.extremes.get(count.checked_sub(1)?));
+        let last =
+            usize::try_from(count).ok().and_then(|count| self.history.extremes.get(count.checked_sub(1)?));
         let found = account.extremes().map(|(min, max)| (Amount::get(min), Amount::get(max)));
         if found == last.copied() {
             Ok(())

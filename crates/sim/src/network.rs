@@ -61,6 +61,9 @@ impl World {
 
     fn server_receives(&mut self, number: u64) {
         let Some(link) = self.links.get_mut(&number) else { return };
+        if let Some(impostor) = &mut link.impostor {
+            impostor.hear(&link.up.take(CHUNK_BYTES_MAX), &mut self.random);
+        }
         let Some((id, node)) = link.id.zip(self.nodes.get_mut(link.node)) else { return };
         if link.up.is_over() {
             link.up.is_told = true;
@@ -79,6 +82,10 @@ impl World {
     /// As `ddes_server::drive` has it.
     fn server_sends(&mut self, number: u64) {
         let Some(link) = self.links.get_mut(&number) else { return };
+        if let Some(impostor) = &mut link.impostor {
+            let count = link.down.put(&impostor.pending);
+            impostor.pending.drain(..count);
+        }
         let Some((id, node)) = link.id.zip(self.nodes.get_mut(link.node)) else { return };
         let count = link.down.put(node.endpoint.pending(id));
         node.endpoint.sent(self.now, id, count);
@@ -113,7 +120,10 @@ impl World {
         };
         let Some(client) = self.clients.get_mut(client) else { return Ok(()) };
         if let Some(link) = client.settle(&mut around)?.and_then(|link| self.links.get_mut(&link)) {
-            link.lose_client(&mut self.random, true);
+            match self.random.below(3) {
+                0 => link.leave_ghost(&mut self.random, self.now, &[]),
+                _ => link.lose_client(&mut self.random, true),
+            }
         }
         Ok(())
     }

@@ -4,8 +4,8 @@
 //! are used, a confirmation is not (`ddes_client::outbox`, whose own tests cut its file at every byte).
 
 use ddes_client::outbox::{JournalError, Mark, Objection, Outbox, TakeError};
-use ddes_wire::Sequence;
 use ddes_wire::v2::Welcome;
+use ddes_wire::{Sequence, Total};
 
 use crate::random::Random;
 
@@ -13,8 +13,13 @@ use crate::random::Random;
 enum Entry {
     Take(Vec<i64>),
     Admit(Box<Welcome>),
-    Confirm(Sequence),
+    Confirm(Sequence, Total),
+    Ended,
 }
+
+/// An outbox as it was once: its memory, and what it had on disk.
+#[derive(Clone, Debug)]
+pub(crate) struct Copy(Vec<Entry>);
 
 #[derive(Debug)]
 pub(crate) struct DurableOutbox {
@@ -45,6 +50,11 @@ impl DurableOutbox {
     }
 
     pub(crate) fn admit(&mut self, welcome: &Welcome) -> Result<Result<(), Objection>, JournalError> {
+        let standing = welcome.standing;
+        if self.outbox.is_new() && standing.last_seq != Sequence::NONE {
+            // In memory it would adopt the history, and this one is durable.
+            return Ok(Err(Objection::History { last_seq: standing.last_seq, sum: standing.sum }));
+        }
         let admitted = self.outbox.admit(welcome, false)?;
         if admitted.is_ok() {
             self.note(Entry::Admit(Box::new(welcome.clone())), true);
@@ -52,9 +62,32 @@ impl DurableOutbox {
         Ok(admitted)
     }
 
-    pub(crate) fn confirm(&mut self, last_seq: Sequence) -> Result<(), JournalError> {
-        self.note(Entry::Confirm(last_seq), false);
-        self.outbox.confirm(last_seq)
+    pub(crate) fn confirm(
+        &mut self,
+        last_seq: Sequence,
+        sum: Total,
+    ) -> Result<Result<(), Objection>, JournalError> {
+        let confirmed = self.outbox.confirm(last_seq, sum)?;
+        if confirmed.is_ok() {
+            self.note(Entry::Confirm(last_seq, sum), false);
+        }
+        Ok(confirmed)
+    }
+
+    pub(crate) fn session_ended(&mut self) {
+        self.note(Entry::Ended, false);
+        self.outbox.session_ended();
+    }
+
+    pub(crate) fn copy(&self) -> Copy {
+        Copy(self.log.clone())
+    }
+
+    /// Everything is as it was, memory and disk: where a session was open, the outbox goes on as if it still were, until it hears.
+    pub(crate) fn restore(&mut self, copy: Copy) {
+        self.log = copy.0;
+        self.synced = self.log.len();
+        self.replay();
     }
 
     fn note(&mut self, entry: Entry, is_synced: bool) {
@@ -74,13 +107,19 @@ impl DurableOutbox {
             self.log.truncate(kept);
         }
         self.synced = self.log.len();
+        self.replay();
+        self.session_ended();
+    }
+
+    fn replay(&mut self) {
         self.outbox = Outbox::in_memory();
         for entry in &self.log {
             // They were taken once, and are again.
             match entry {
                 Entry::Take(values) => self.outbox.take(values, Mark::default()).unwrap_or(()),
                 Entry::Admit(welcome) => drop(self.outbox.admit(welcome, false)),
-                Entry::Confirm(last_seq) => self.outbox.confirm(*last_seq).unwrap_or(()),
+                Entry::Confirm(last_seq, sum) => drop(self.outbox.confirm(*last_seq, *sum)),
+                Entry::Ended => self.outbox.session_ended(),
             }
         }
     }

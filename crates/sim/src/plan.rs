@@ -55,6 +55,14 @@ pub(crate) struct Rates {
     pub(crate) kill: u64,
     /// The server is told to stop, and starts again.
     pub(crate) stop: u64,
+    /// A client's outbox is copied.
+    pub(crate) copy: u64,
+    /// A client's outbox is set back to its copy.
+    pub(crate) restore: u64,
+    /// A client gives up in its handshake, and its message 4 is late.
+    pub(crate) ghost: u64,
+    /// Of connections, not of steps: somebody on the path answers.
+    pub(crate) impostor: u64,
     /// A client dies.
     pub(crate) client: u64,
     /// A connection is cut.
@@ -103,6 +111,10 @@ impl Plan {
             full: often(1_500),
             moved: often(700),
             wall: often(5_000),
+            copy: 8_000,
+            restore: often(2_000),
+            ghost: often(30_000),
+            impostor: often(30_000),
         };
         let disk = DiskRates {
             read: often(1_000),

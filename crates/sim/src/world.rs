@@ -9,9 +9,9 @@ use ddes_server::endpoint::Order;
 
 use crate::client::{Client, State};
 use crate::disk::SimDisk;
+use crate::impostor::Impostor;
 use crate::link::Link;
 use crate::model::{Model, Violation};
-use crate::outbox::DurableOutbox;
 use crate::plan::{DiskRates, Mutant, Plan, Rates};
 use crate::power::Outage;
 use crate::random::Random;
@@ -64,7 +64,7 @@ impl World {
         let clients = (0..plan.clients).map(|_| {
             let key = SigningKey::from_seed(&random.bytes());
             let account = model.open_account(AccountId::Identity(*key.public().as_bytes()));
-            Client { key, account, outbox: DurableOutbox::new(), state: State::Down { at: base } }
+            Client::new(key, account, base)
         });
         let clients = clients.collect();
         let key = random.bytes();
@@ -135,7 +135,7 @@ impl World {
     }
 
     fn faults(&mut self) -> Result<(), Violation> {
-        let Rates { power, budget, kill, stop, client, cut, stall, full, moved, wall } = self.plan.rates;
+        let Rates { power, budget, kill, stop, client, cut, stall, full, moved, wall, .. } = self.plan.rates;
         if matches!(self.clerk.ledger.health(), Health::Failed(_)) && self.random.one_in(40) {
             let outage = if self.random.one_in(2) { Outage::Power } else { Outage::Kill };
             return self.restart(outage);
@@ -156,6 +156,8 @@ impl World {
         if self.random.happens(client) {
             self.crash_client()?;
         }
+        self.set_back()?;
+        self.give_up();
         if self.random.happens(cut)
             && let Some(link) = pick(&mut self.links, &mut self.random)
         {
@@ -299,12 +301,18 @@ impl World {
         let Some(client) = self.clients.get_mut(number) else { return Ok(()) };
         let Some(known) = self.model.accounts.get_mut(client.account) else { return Ok(()) };
         let count = self.random.below(12).min(most.saturating_sub(known.count()));
-        if self.is_ending || count == 0 {
+        if self.is_ending || count == 0 || client.has_stopped() {
             return Ok(());
         }
+        // Where an outbox may be set back no two values are alike: a sum cannot tell them apart that are.
+        let shift = if self.plan.rates.restore == 0 { 64 } else { 8 };
         let values: Vec<i64> =
-            (0..count).map(|_| self.random.u64().cast_signed() >> self.random.below(64)).collect();
-        values.iter().for_each(|value| known.give((*value).into()));
+            (0..count).map(|_| self.random.u64().cast_signed() >> self.random.below(shift)).collect();
+        let give = |value: &i64| match &mut client.restored {
+            Some(history) => history.give((*value).into()),
+            None => known.give((*value).into()),
+        };
+        values.iter().for_each(give);
         client.outbox.take(values).map_err(|error| Violation(error.to_string()))?;
         self.settle(number)
     }
@@ -367,7 +375,8 @@ impl World {
         let number = self.random.index(self.clients.len());
         let Some(client) = self.clients.get_mut(number) else { return Ok(()) };
         let State::Down { at } = client.state else { return Ok(()) };
-        let wants = client.outbox.get().pending() > 0 || (self.random.one_in(10) && !self.is_ending);
+        let waits = client.outbox.get().pending() > 0 || client.restored.is_some();
+        let wants = waits || (self.random.one_in(10) && !self.is_ending);
         if at > self.now || !wants {
             return Ok(());
         }
@@ -375,6 +384,12 @@ impl World {
         let node = self.random.index(self.nodes.len());
         let mut link = Link::new(number, node, &mut self.random, self.now);
         client.begin(self.connected, self.now, &mut self.random);
+        if !self.is_ending && self.random.happens(self.plan.rates.impostor) {
+            link.impostor = Some(Impostor::default());
+            self.links.insert(self.connected, link);
+            self.trace.count("connections taken by an impostor");
+            return self.settle(number);
+        }
         let Some(endpoint) = self.nodes.get_mut(node) else { return Ok(()) };
         let port = u16::try_from(number).unwrap_or(0);
         match endpoint.accept(self.now, port, &mut self.random) {
@@ -441,21 +456,78 @@ impl World {
         if let Some(link) = client.meeting().map(|meeting| meeting.link)
             && let Some(link) = self.links.get_mut(&link)
         {
-            let says_so = self.random.one_in(2);
-            link.lose_client(&mut self.random, says_so);
+            match self.random.below(4) {
+                0 => link.leave_ghost(&mut self.random, self.now, &[]),
+                says => link.lose_client(&mut self.random, says == 1),
+            }
+        }
+        if client.has_stopped() {
+            return Ok(());
         }
         let Some(known) = self.model.accounts.get_mut(client.account) else { return Ok(()) };
         let values = (known.count() < self.plan.values_max).then(|| vec![self.random.u64().cast_signed()]);
-        for value in values.iter().flatten() {
-            known.give((*value).into());
+        let given = values.iter().flatten().map(|value| i128::from(*value));
+        match &mut client.restored {
+            Some(history) => given.for_each(|value| history.give(value)),
+            None => given.for_each(|value| known.give(value)),
         }
         client.outbox.crash(&mut self.random, values);
-        self.model.lose(client.account, client.outbox.highest())?;
+        let highest = client.outbox.highest();
+        match &mut client.restored {
+            Some(history) => history.lose(highest),
+            None => self.model.lose(client.account, highest)?,
+        }
         let wait = Duration::from_millis(self.random.below(4_000));
         client.state = State::Down { at: self.now + wait };
         self.trace.line(self.step, format_args!("client {number} dies"));
         self.trace.count("client crashes");
         Ok(())
+    }
+
+    /// A client's outbox is copied, or set back to its copy: then it takes other values under numbers that may be used.
+    fn set_back(&mut self) -> Result<(), Violation> {
+        let Rates { copy, restore, .. } = self.plan.rates;
+        if restore == 0 {
+            return Ok(());
+        }
+        let number = self.random.index(self.clients.len());
+        let Some(client) = self.clients.get_mut(number) else { return Ok(()) };
+        let Some(known) = self.model.accounts.get(client.account) else { return Ok(()) };
+        if self.random.happens(copy) {
+            client.take_copy(known.history());
+        }
+        if !self.random.happens(restore) {
+            return Ok(());
+        }
+        let link = client.meeting().map(|meeting| meeting.link);
+        let values: Vec<i64> =
+            (0..self.random.below(12)).map(|_| self.random.u64().cast_signed() >> 1).collect();
+        let at = self.now + Duration::from_millis(self.random.below(4_000));
+        if !client.set_back(&values, at)? {
+            return Ok(());
+        }
+        if let Some(link) = link.and_then(|link| self.links.get_mut(&link)) {
+            link.leave_ghost(&mut self.random, self.now, &[]);
+        }
+        self.trace.line(self.step, format_args!("client {number} is set back, and takes {}", values.len()));
+        self.trace.count("outboxes set back");
+        Ok(())
+    }
+
+    /// A client gives up in its handshake. It begins anew at once, and its message 4 arrives later.
+    fn give_up(&mut self) {
+        if !self.random.happens(self.plan.rates.ghost) {
+            return;
+        }
+        let number = self.random.index(self.clients.len());
+        let Some((link, left)) = self.clients.get_mut(number).and_then(|client| client.give_up(self.now))
+        else {
+            return;
+        };
+        if let Some(link) = self.links.get_mut(&link) {
+            link.leave_ghost(&mut self.random, self.now, &left);
+            self.trace.count("handshakes given up");
+        }
     }
 
     /// The server is told to stop.
@@ -498,6 +570,9 @@ impl World {
         }
         for client in &self.clients {
             let Some(known) = self.model.accounts.get(client.account) else { continue };
+            if client.has_stopped() {
+                continue;
+            }
             let counted = self.clerk.ledger.standing(&known.id).map_or(0, |standing| standing.last_seq.get());
             if counted != known.count() {
                 let (id, count) = (known.id, known.count());
@@ -513,7 +588,8 @@ impl World {
 
     fn is_drained(&self) -> bool {
         let is_idle = self.clerk.inbox.is_empty();
-        is_idle && self.clients.iter().all(|client| client.outbox.get().pending() == 0)
+        let has_all = |client: &Client| client.outbox.get().pending() == 0 && client.restored.is_none();
+        is_idle && self.clients.iter().all(|client| client.has_stopped() || has_all(client))
     }
 }
 

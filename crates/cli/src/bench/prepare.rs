@@ -46,7 +46,7 @@ pub(crate) fn prepare(args: &RunArgs) -> Result<(Meeting, Plan), Failure> {
     let welcome = crate::runtime()?.block_on(async {
         let welcome = meeting.open(&mut courier, |_, _| {}).await.map_err(|failure| let_in(failure, args))?;
         // It was to see whether it opens; how it ends is of no account.
-        courier.close(Scope::Session).await;
+        drop(courier.close(Scope::Session).await);
         Ok::<_, Failure>(welcome)
     })?;
     let plan = Plan {

@@ -14,6 +14,7 @@ mod bench;
 mod classic;
 mod exactly_once;
 mod ledger;
+mod outboxes;
 mod secure;
 
 use std::io::{BufRead, BufReader};

@@ -1,39 +1,46 @@
-//! The outbox's file: what was done, one record after the other.
+//! The outbox's file: a record is written and synced before the next one is (`format.rs`), so only the last one can be torn.
 //!
-//! ```text
-//! record = kind u32 || length u32 || CRC-32 of these 8 bytes || payload || CRC-32 of the payload      big-endian
-//! ```
+//! The file is written whole under another name and renamed, at first and at each rewriting, so it is never without an owner. Beside it stands `marks`: two slots, written in
+//! turn and not synced, with the number confirmed last and the length that was synced last. They are evidence, not state: a process that is killed leaves them, a
+//! power cut may lose them, and then a value is sent once more, under its number.
 //!
-//! The first record is the owner: the file is written whole under another name and renamed, at first and at each rewriting, so it is never
-//! without one. Values are synced before they are used; a state is synced before a session uses it; that a value is confirmed need not be:
-//! forgetting it sends the value once more, under its number.
-//!
-//! A crash can leave only an unsynced tail torn, of at most [`UNSYNCED_BYTES_MAX`] and one record. A bad record so near the end is cut
-//! off: what stood there was never used. A bad record further from the end is damage, and the file is refused.
+//! Room: values are taken only while [`RESERVE_BYTES`] are allocated behind them, so that a full disk stops the taking and not the delivering; and what was
+//! delivered makes room again.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use ddes_identity::PublicKey;
-use ddes_wire::{Sequence, SessionNumber};
+use ddes_wire::Sequence;
+use rustix::fs::{FallocateFlags, OFlags};
+use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
 
-use super::{Mark, PENDING_MAX, State, TAKE_MAX};
+use super::folder::Folder;
+use super::format::{self, Record, Salt, Writer};
+use super::{PENDING_MAX, State};
 
-const MAGIC: &[u8; 16] = b"D-DDES/2 outbox\n";
-const HEADER_BYTES: usize = 12;
-/// Of a record of values, beside them: number, lines, digest.
-const VALUES_FIXED_BYTES: usize = 8 + 8 + 32;
-const PAYLOAD_BYTES_MAX: usize = VALUES_FIXED_BYTES + 8 * TAKE_MAX;
-/// After so many bytes a sync is due, whatever they say.
-const UNSYNCED_BYTES_MAX: usize = 32 * 1024;
 /// A file with so many bytes that nobody needs is written anew.
 const WASTE_BYTES_MAX: u64 = 4 * 1024 * 1024;
-/// No outbox has a longer file: all values waiting, all of them confirmed singly, and the waste.
-const FILE_BYTES_MAX: u64 = 64 * PENDING_MAX as u64 + 2 * WASTE_BYTES_MAX;
+/// What values must leave free for states: some 200 sessions.
+const RESERVE_BYTES: u64 = 32 * 1024;
+/// Room is asked for in steps.
+const STEP_BYTES: u64 = 64 * 1024;
+/// What a value needs that waits, and what it takes at most, alone in its record.
+const VALUE_BYTES: u64 = 8;
+const VALUE_BYTES_MAX: u64 = 96;
+/// No outbox has a longer file: all values waiting, each of them taken singly, and the waste.
+const FILE_BYTES_MAX: u64 = VALUE_BYTES_MAX * PENDING_MAX as u64 + 2 * WASTE_BYTES_MAX;
+/// Beside the values: owner, states.
+const FIXED_BYTES: u64 = 1024;
+/// The slots of `marks` are in different sectors.
+const SLOT_BYTES: u64 = 512;
+const SLOTS: u64 = 2;
+const MARK_BYTES: usize = 8 + 8 + 4;
 
-const _: () = assert!(PAYLOAD_BYTES_MAX + HEADER_BYTES + 4 + UNSYNCED_BYTES_MAX < 128 * 1024);
+const _: () = assert!((format::RECORD_BYTES_MAX as u64) < 2 * STEP_BYTES);
 
 /// Whose outbox it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +73,12 @@ pub enum JournalError {
         /// What is wrong.
         why: String,
     },
+    /// The disk has no room. Nothing was changed: what is held can be delivered, and then there may be room again.
+    #[error("there is no room for the outbox {} to grow", .0.display())]
+    Full(PathBuf),
+    /// Its folder or its file was moved or replaced while it was in use.
+    #[error("the outbox {} was moved or replaced while it was in use", .0.display())]
+    Moved(PathBuf),
     /// The system.
     #[error("the outbox {}: {error}", .folder.display())]
     Io {
@@ -79,252 +92,302 @@ pub enum JournalError {
     Poisoned(PathBuf),
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Record {
-    State(State),
-    Confirmed(Sequence),
-    Values { first_seq: Sequence, mark: Mark, values: Vec<i64> },
+#[derive(Debug)]
+pub(super) struct Journal {
+    folder: Folder,
+    owner: Owner,
+    file: File,
+    marks: Option<Marks>,
+    writer: Writer,
+    length: u64,
+    /// So far the file has room for certain.
+    allocated: u64,
+    /// There was no room; and with how many values waiting it was not even possible to write the file anew.
+    short: Option<usize>,
+    poisoned: bool,
+}
+
+/// What an opening found.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) records: Vec<Record>,
+    /// The number confirmed last, if the marks are there.
+    pub(super) confirmed: Option<Sequence>,
+    /// The torn end of a record that was never used, in bytes; it was cut off.
+    pub(super) torn: usize,
+    /// Of the first format: to be written anew.
+    pub(super) is_first_format: bool,
 }
 
 #[derive(Debug)]
-pub(super) struct Journal {
-    folder: PathBuf,
-    owner: Owner,
+struct Marks {
     file: File,
+    slot: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Mark {
+    confirmed: u64,
     length: u64,
-    unsynced: usize,
-    poisoned: bool,
-    /// Held for as long as this lives.
-    _lock: File,
 }
 
 impl Journal {
     /// Locks, reads and mends; what the file says.
-    pub(super) fn open(folder: &Path, owner: &Owner) -> Result<(Self, Vec<Record>), JournalError> {
-        let io = |error| JournalError::Io { folder: folder.to_owned(), error };
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(io)?;
-        let lock = options().open(folder.join("lock")).map_err(io)?;
-        lock.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => JournalError::Locked(folder.to_owned()),
-            TryLockError::Error(error) => io(error),
-        })?;
-        let path = folder.join("journal");
-        if !path.try_exists().map_err(io)? {
-            write_whole(folder, owner, &State::default(), &[]).map_err(io)?;
+    pub(super) fn open(path: &Path, owner: &Owner) -> Result<(Self, Found), JournalError> {
+        let folder = Folder::open(path)?;
+        let io = |error| JournalError::Io { folder: path.to_owned(), error };
+        if !folder.holds("journal").map_err(io)? {
+            write_whole(&folder, owner, &State::default(), &[])?;
         }
-        let mut file = options().open(&path).map_err(io)?;
+        let file = folder.file("journal", OFlags::empty()).map_err(io)?;
+        folder.lock(&file)?;
         let mut bytes = Vec::new();
         (&file).take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(io)?;
-        let damaged = |why: String| JournalError::Damaged { file: path.clone(), why };
+        let damaged = |why: String| JournalError::Damaged { file: path.join("journal"), why };
         if bytes.len() as u64 > FILE_BYTES_MAX {
             return Err(damaged(format!("it has more than {FILE_BYTES_MAX} bytes")));
         }
-        let (found, records, length) = read(&bytes).map_err(damaged)?;
-        if found != *owner {
-            return Err(JournalError::Foreign { folder: folder.to_owned(), owner: Box::new(found) });
+        let contents = format::read(&bytes).map_err(damaged)?;
+        if contents.owner != *owner {
+            return Err(JournalError::Foreign { folder: path.to_owned(), owner: Box::new(contents.owner) });
         }
-        if length < bytes.len() as u64 {
+        let (length, torn) = (contents.length as u64, bytes.len() - contents.length);
+        let (marks, mark) = contents.salt.map_or((None, None), |salt| Marks::open(&folder, &salt));
+        if let Some(mark) = mark.filter(|mark| mark.length > length) {
+            return Err(damaged(format!(
+                "{} bytes of it were durable, and {length} of them hold",
+                mark.length
+            )));
+        }
+        if torn > 0 {
             file.set_len(length).and_then(|()| file.sync_all()).map_err(io)?;
         }
-        file.seek(SeekFrom::Start(length)).map_err(io)?;
-        let (folder, owner) = (folder.to_owned(), owner.clone());
-        Ok((Self { folder, owner, file, length, unsynced: 0, poisoned: false, _lock: lock }, records))
+        let is_first_format = contents.salt.is_none();
+        let confirmed = mark.map(|mark| Sequence::new(mark.confirmed));
+        let writer = Writer::resume(contents.salt.unwrap_or([0; 16]), contents.chain);
+        let (owner, allocated) = (owner.clone(), length);
+        let mut journal =
+            Self { folder, owner, file, marks, writer, length, allocated, short: None, poisoned: false };
+        // Where there is none for the longest record, what is delivered is to make some.
+        journal.make_room(format::RECORD_BYTES_MAX as u64).unwrap_or(());
+        Ok((journal, Found { records: contents.records, confirmed, torn, is_first_format }))
     }
 
     pub(super) fn damaged(&self, why: &str) -> JournalError {
-        JournalError::Damaged { file: self.folder.join("journal"), why: why.to_owned() }
+        JournalError::Damaged { file: self.folder.path().join("journal"), why: why.to_owned() }
     }
 
+    /// Values, durable when this returns; only where there is room for what delivers them as well.
+    pub(super) fn append_values(&mut self, record: &Record) -> Result<(), JournalError> {
+        let (writer, bytes) = self.writer.next(record);
+        self.make_room(bytes.len() as u64)?;
+        self.write(writer, &bytes)
+    }
+
+    /// Anything else, durable when this returns.
     pub(super) fn append(&mut self, record: &Record) -> Result<(), JournalError> {
-        let bytes = record.encode();
-        self.guarded(|journal| journal.file.write_all(&bytes))?;
-        self.length += bytes.len() as u64;
-        self.unsynced += bytes.len();
-        if self.unsynced > UNSYNCED_BYTES_MAX { self.sync() } else { Ok(()) }
+        let (writer, bytes) = self.writer.next(record);
+        self.write(writer, &bytes)
     }
 
-    /// Makes durable what was appended.
-    pub(super) fn sync(&mut self) -> Result<(), JournalError> {
-        self.guarded(|journal| journal.file.sync_data())?;
-        self.unsynced = 0;
+    fn write(&mut self, writer: Writer, bytes: &[u8]) -> Result<(), JournalError> {
+        self.is_in_its_place()?;
+        let length = self.length;
+        let written = self.guarded(|journal| match journal.file.write_all_at(bytes, length) {
+            // What is torn is cut off again: nothing was changed.
+            Err(error) if is_no_room(&error) => journal.file.set_len(length).map(|()| false),
+            Err(error) => Err(error),
+            Ok(()) => journal.file.sync_data().map(|()| true),
+        })?;
+        if !written {
+            return Err(self.full());
+        }
+        self.writer = writer;
+        self.length += bytes.len() as u64;
+        self.allocated = self.allocated.max(self.length);
         Ok(())
     }
 
-    pub(super) fn is_worth_rewriting(&self, pending: usize) -> bool {
-        self.length > 8 * pending as u64 + WASTE_BYTES_MAX
+    /// Evidence of what was confirmed and synced; nothing depends on it being written.
+    pub(super) fn mark(&mut self, confirmed: Sequence) {
+        let mark = Mark { confirmed: confirmed.get(), length: self.length };
+        let salt = self.writer.salt();
+        if self.marks.as_mut().is_some_and(|marks| marks.write(salt, mark).is_err()) {
+            self.marks = None;
+        }
     }
 
-    /// Writes the file anew, with only what is needed.
-    pub(super) fn rewrite(&mut self, state: &State, values: &[i64]) -> Result<(), JournalError> {
-        self.guarded(|journal| {
-            let (file, length) = write_whole(&journal.folder, &journal.owner, state, values)?;
-            (journal.file, journal.length, journal.unsynced) = (file, length, 0);
-            Ok(())
-        })
+    /// The file of this outbox is still the one that the folder shows: what is written elsewhere would be lost.
+    fn is_in_its_place(&self) -> Result<(), JournalError> {
+        let failed = |error| JournalError::Io { folder: self.folder.path().to_owned(), error };
+        match self.folder.shows("journal", &self.file).map_err(failed)? {
+            true => Ok(()),
+            false => Err(JournalError::Moved(self.folder.path().to_owned())),
+        }
+    }
+
+    fn make_room(&mut self, bytes: u64) -> Result<(), JournalError> {
+        let needed = self.length + bytes + RESERVE_BYTES;
+        if getrlimit(Resource::Fsize).current.is_some_and(|most| needed > most) {
+            return Err(self.full());
+        }
+        if needed <= self.allocated {
+            return Ok(());
+        }
+        for wanted in [needed + STEP_BYTES, needed] {
+            match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, wanted) {
+                Ok(()) => {
+                    self.allocated = wanted;
+                    return Ok(());
+                }
+                Err(Errno::NOSPC | Errno::DQUOT | Errno::FBIG) => {}
+                // A file system that promises no room: the write itself says whether there is some.
+                Err(_) => return Ok(()),
+            }
+        }
+        Err(self.full())
+    }
+
+    fn full(&mut self) -> JournalError {
+        self.short.get_or_insert(usize::MAX);
+        JournalError::Full(self.folder.path().to_owned())
+    }
+
+    /// Whether the file is worth writing anew for `pending` values: at once where room is short, else when there is much to gain.
+    pub(super) fn is_worth_rewriting(&self, pending: usize) -> bool {
+        let needed = VALUE_BYTES * pending as u64;
+        match self.short {
+            Some(failed_with) => pending <= failed_with / 2 && self.length > 2 * needed + FIXED_BYTES,
+            None => self.length > needed + WASTE_BYTES_MAX,
+        }
+    }
+
+    /// Writes the file anew, with only what is needed; `false` where there is no room for that, and all is as it was.
+    pub(super) fn rewrite(&mut self, state: &State, values: &[i64]) -> Result<bool, JournalError> {
+        if self.poisoned {
+            return Err(JournalError::Poisoned(self.folder.path().to_owned()));
+        }
+        self.is_in_its_place()?;
+        if self.short.is_some() {
+            // What was reserved may be just what is missing.
+            self.guarded(|journal| journal.file.set_len(journal.length))?;
+            self.allocated = self.length;
+        }
+        let (file, writer, length) = match write_whole(&self.folder, &self.owner, state, values) {
+            Ok(written) => written,
+            Err(JournalError::Full(_)) => {
+                self.short = Some(values.len());
+                // What is left of it is reserved again.
+                self.make_room(0).unwrap_or(());
+                return Ok(false);
+            }
+            Err(error) => {
+                self.poisoned = true;
+                return Err(error);
+            }
+        };
+        let marks = Marks::open(&self.folder, writer.salt()).0;
+        (self.file, self.marks, self.writer) = (file, marks, writer);
+        (self.length, self.allocated, self.short) = (length, length, None);
+        self.mark(state.confirmed);
+        Ok(true)
     }
 
     /// After a failure nobody knows what the disk holds: nothing more is written, nothing claimed.
-    fn guarded(&mut self, act: impl FnOnce(&mut Self) -> io::Result<()>) -> Result<(), JournalError> {
+    fn guarded<T>(&mut self, act: impl FnOnce(&mut Self) -> io::Result<T>) -> Result<T, JournalError> {
         if self.poisoned {
-            return Err(JournalError::Poisoned(self.folder.clone()));
+            return Err(JournalError::Poisoned(self.folder.path().to_owned()));
         }
         self.poisoned = true;
-        act(self).map_err(|error| JournalError::Io { folder: self.folder.clone(), error })?;
-        self.poisoned = false;
+        let done = act(self);
+        self.poisoned = done.is_err();
+        done.map_err(|error| JournalError::Io { folder: self.folder.path().to_owned(), error })
+    }
+}
+
+impl Marks {
+    /// The file, and the newest mark in it that is of the journal with this salt. Without room for it there is none.
+    fn open(folder: &Folder, salt: &Salt) -> (Option<Self>, Option<Mark>) {
+        let Ok(file) = folder.file("marks", OFlags::CREATE) else { return (None, None) };
+        let mut found: Option<Mark> = None;
+        let mut slot = 0;
+        for at in 0..SLOTS {
+            let mut bytes = [0; MARK_BYTES];
+            if file.read_exact_at(&mut bytes, at * SLOT_BYTES).is_err() {
+                continue;
+            }
+            let Some(mark) = Mark::decode(salt, &bytes) else { continue };
+            if found.is_none_or(|found| (found.length, found.confirmed) <= (mark.length, mark.confirmed)) {
+                (found, slot) = (Some(mark), at + 1);
+            }
+        }
+        (Some(Self { file, slot }), found)
+    }
+
+    fn write(&mut self, salt: &Salt, mark: Mark) -> io::Result<()> {
+        self.file.write_all_at(&mark.encode(salt), (self.slot % SLOTS) * SLOT_BYTES)?;
+        self.slot += 1;
         Ok(())
     }
 }
 
-impl Record {
-    const STATE: u32 = 2;
-    const CONFIRMED: u32 = 3;
-    const VALUES: u32 = 4;
-
-    /// The record; values in as many as they need.
-    fn encode(&self) -> Vec<u8> {
-        match self {
-            Self::State(state) => frame(Self::STATE, &encode_state(state)),
-            Self::Confirmed(last_seq) => frame(Self::CONFIRMED, &last_seq.get().to_be_bytes()),
-            Self::Values { first_seq, mark, values } => {
-                let mut bytes = Vec::new();
-                for (i, chunk) in values.chunks(TAKE_MAX).enumerate() {
-                    let first_seq = first_seq.get() + (i * TAKE_MAX) as u64;
-                    let mut payload = Vec::with_capacity(VALUES_FIXED_BYTES + 8 * chunk.len());
-                    payload.extend(first_seq.to_be_bytes());
-                    payload.extend(encode_mark(mark));
-                    payload.extend(chunk.iter().flat_map(|value| value.to_be_bytes()));
-                    bytes.extend(frame(Self::VALUES, &payload));
-                }
-                bytes
-            }
-        }
+impl Mark {
+    /// `confirmed u64 || length u64 || CRC-32 of the salt and these`.
+    fn encode(self, salt: &Salt) -> [u8; MARK_BYTES] {
+        let mut bytes = [0; MARK_BYTES];
+        let fields = [self.confirmed.to_be_bytes(), self.length.to_be_bytes()].concat();
+        let sum = crc32fast::hash(&[&salt[..], &fields].concat()).to_be_bytes();
+        bytes.iter_mut().zip(fields.iter().chain(&sum)).for_each(|(to, from)| *to = *from);
+        bytes
     }
 
-    fn decode(kind: u32, payload: &[u8]) -> Option<Self> {
-        match kind {
-            Self::STATE => decode_state(payload).map(Self::State),
-            Self::CONFIRMED => {
-                Some(Self::Confirmed(Sequence::new(u64::from_be_bytes(payload.try_into().ok()?))))
-            }
-            Self::VALUES => {
-                let (first_seq, rest) = payload.split_first_chunk()?;
-                let (mark, rest) = decode_mark(rest)?;
-                let (values, rest) = rest.as_chunks();
-                let values = values.iter().copied().map(i64::from_be_bytes).collect();
-                let first_seq = Sequence::new(u64::from_be_bytes(*first_seq));
-                rest.is_empty().then_some(Self::Values { first_seq, mark, values })
-            }
-            _ => None,
-        }
+    fn decode(salt: &Salt, bytes: &[u8; MARK_BYTES]) -> Option<Self> {
+        let (confirmed, rest) = bytes.split_first_chunk()?;
+        let (length, _) = rest.split_first_chunk()?;
+        let mark = Self { confirmed: u64::from_be_bytes(*confirmed), length: u64::from_be_bytes(*length) };
+        (mark.encode(salt) == *bytes).then_some(mark)
     }
-}
-
-const OWNER: u32 = 1;
-
-/// `lines u64 || digest`.
-fn encode_mark(mark: &Mark) -> Vec<u8> {
-    [&mark.lines.to_be_bytes()[..], &mark.digest].concat()
-}
-
-fn decode_mark(bytes: &[u8]) -> Option<(Mark, &[u8])> {
-    let (lines, rest) = bytes.split_first_chunk()?;
-    let (digest, rest) = rest.split_first_chunk()?;
-    Some((Mark { lines: u64::from_be_bytes(*lines), digest: *digest }, rest))
-}
-
-/// `mark || input is open u8 || confirmed u64 || newest u64 || own sessions, each u64`.
-fn encode_state(state: &State) -> Vec<u8> {
-    let numbers = [state.confirmed.get(), state.newest.get()].into_iter();
-    let numbers = numbers.chain(state.own.iter().map(|session| session.get()));
-    let mut bytes = encode_mark(&state.mark);
-    bytes.push(state.input_open.into());
-    bytes.extend(numbers.flat_map(u64::to_be_bytes));
-    bytes
-}
-
-fn decode_state(payload: &[u8]) -> Option<State> {
-    let (mark, rest) = decode_mark(payload)?;
-    let ([open], rest) = rest.split_first_chunk()?;
-    let (numbers, rest) = rest.as_chunks();
-    let numbers: Vec<u64> = numbers.iter().copied().map(u64::from_be_bytes).collect();
-    let [confirmed, newest, own @ ..] = &numbers[..] else { return None };
-    rest.is_empty().then(|| State {
-        confirmed: Sequence::new(*confirmed),
-        newest: SessionNumber::new(*newest),
-        own: own.iter().copied().map(SessionNumber::new).collect(),
-        mark,
-        input_open: *open != 0,
-    })
-}
-
-fn frame(kind: u32, payload: &[u8]) -> Vec<u8> {
-    // A payload is bounded far below 2^32.
-    let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-    let head = [kind.to_be_bytes(), length.to_be_bytes()].concat();
-    let sums = [crc32fast::hash(&head), crc32fast::hash(payload)].map(u32::to_be_bytes);
-    [&head[..], &sums[0], payload, &sums[1]].concat()
-}
-
-/// The first record of `bytes`: kind, payload, and what follows.
-fn split(bytes: &[u8]) -> Option<(u32, &[u8], &[u8])> {
-    let (head, rest) = bytes.split_first_chunk::<HEADER_BYTES>()?;
-    let (fields, sum) = head.split_at(8);
-    (crc32fast::hash(fields).to_be_bytes() == sum).then_some(())?;
-    let (kind, length) = fields.split_first_chunk()?;
-    let length = u32::from_be_bytes(length.try_into().ok()?) as usize;
-    let (payload, rest) = rest.split_at_checked(length)?;
-    let (sum, rest) = rest.split_first_chunk()?;
-    (crc32fast::hash(payload).to_be_bytes() == *sum).then(|| (u32::from_be_bytes(*kind), payload, rest))
-}
-
-/// Owner, records, and how many bytes of the file hold.
-fn read(bytes: &[u8]) -> Result<(Owner, Vec<Record>, u64), String> {
-    let owner = |payload: &[u8]| {
-        let (key, server) = payload.strip_prefix(MAGIC)?.split_first_chunk()?;
-        let server = std::str::from_utf8(server).ok()?.to_owned();
-        Some(Owner { key: PublicKey::new(key).ok()?, server })
-    };
-    let (kind, payload, mut rest) = split(bytes).ok_or("its first record is broken")?;
-    let owner = Some(payload).filter(|_| kind == OWNER).and_then(owner).ok_or("it is no outbox")?;
-    let mut records = Vec::new();
-    while !rest.is_empty() {
-        let at = bytes.len() - rest.len();
-        match split(rest) {
-            Some((kind, payload, after)) => {
-                let record = Record::decode(kind, payload);
-                records.push(record.ok_or(format!("the record at byte {at} makes no sense"))?);
-                rest = after;
-            }
-            None if rest.len() <= PAYLOAD_BYTES_MAX + HEADER_BYTES + 4 + UNSYNCED_BYTES_MAX => break,
-            None => return Err(format!("the record at byte {at} is broken")),
-        }
-    }
-    Ok((owner, records, (bytes.len() - rest.len()) as u64))
 }
 
 /// A new file in the place of the old one, whatever happens on the way: the one or the other.
-fn write_whole(folder: &Path, owner: &Owner, state: &State, values: &[i64]) -> io::Result<(File, u64)> {
-    let new = folder.join("journal.new");
-    let head = [&MAGIC[..], owner.key.as_bytes(), owner.server.as_bytes()].concat();
-    let mut bytes = frame(OWNER, &head);
-    bytes.extend(Record::State(state.clone()).encode());
-    if !values.is_empty() {
-        let first_seq = state.confirmed.forward(1).map_err(io::Error::other)?;
-        bytes.extend(Record::Values { first_seq, mark: state.mark, values: values.to_vec() }.encode());
-        // Values open an input; whether one is open is the state's to say.
-        bytes.extend(Record::State(state.clone()).encode());
+fn write_whole(
+    folder: &Folder,
+    owner: &Owner,
+    state: &State,
+    values: &[i64],
+) -> Result<(File, Writer, u64), JournalError> {
+    let failed = |error: io::Error| match is_no_room(&error) {
+        true => JournalError::Full(folder.path().to_owned()),
+        false => JournalError::Io { folder: folder.path().to_owned(), error },
+    };
+    let mut salt = Salt::default();
+    getrandom::fill(&mut salt).map_err(|error| failed(io::Error::other(error)))?;
+    let (writer, bytes) = format::image(owner, salt, state, values);
+    let write = || {
+        folder.remove("journal.new")?;
+        let file = folder.file("journal.new", OFlags::CREATE | OFlags::EXCL)?;
+        file.write_all_at(&bytes, 0)?;
+        file.sync_all()?;
+        Ok(file)
+    };
+    let file = match write() {
+        Ok(file) => file,
+        Err(error) => {
+            folder.remove("journal.new").map_err(failed)?;
+            return Err(failed(error));
+        }
+    };
+    folder.lock(&file)?;
+    match folder.publish("journal.new", "journal").map_err(failed)? {
+        true => Ok((file, writer, bytes.len() as u64)),
+        false => Err(JournalError::Moved(folder.path().to_owned())),
     }
-    let mut file = options().truncate(true).open(&new)?;
-    file.write_all(&bytes)?;
-    file.sync_all()?;
-    fs::rename(&new, folder.join("journal"))?;
-    File::open(folder)?.sync_all()?;
-    Ok((file, bytes.len() as u64))
 }
 
-/// Values are the owner's alone to read.
-fn options() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    options
+/// The disk, a quota or the limit on the size of files (`SIGXFSZ` is not to end the process) leaves no room.
+fn is_no_room(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    )
 }

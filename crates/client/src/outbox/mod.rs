@@ -3,16 +3,23 @@
 //! A value is durable here before it is sent, a number never gets another value, and at each 20 the outbox says whether the ledger is the
 //! one it knows. That is what makes a value count exactly once across cuts, crashes and restarts of either side.
 
+mod folder;
+mod format;
+mod inspect;
 mod journal;
+mod objection;
 
 use std::collections::VecDeque;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ddes_wire::v2::Welcome;
 use ddes_wire::{Sequence, SessionNumber, Total};
 
-use journal::{Journal, Record};
+use format::Record;
+pub use inspect::{Inspected, inspect, journal_of};
+use journal::Journal;
 pub use journal::{JournalError, Owner};
+pub use objection::Objection;
 
 /// So many values wait in an outbox at most.
 pub const PENDING_MAX: usize = 1 << 20;
@@ -28,6 +35,9 @@ pub struct Outbox {
     state: State,
     /// The values numbered from `state.confirmed` + 1 on.
     pending: VecDeque<i64>,
+    /// A session is open: what is taken may be sent at once.
+    is_open: bool,
+    torn: usize,
 }
 
 /// How much of an input was taken: what tells, after a crash, where to go on in it.
@@ -40,10 +50,14 @@ pub struct Mark {
 }
 
 /// All but the values.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct State {
     /// The highest number the ledger is known to cover.
     confirmed: Sequence,
+    /// The sum of the values up to there; unknown in an outbox of the first format, until its first session.
+    sum: Option<Total>,
+    /// No value above this number was ever sent. Durable before one is: an outbox put back from a copy has sent less than the ledger covers.
+    sent: Sequence,
     /// The newest session of the account that was ours.
     newest: SessionNumber,
     /// Our sessions that may have written the ledger's last number.
@@ -52,51 +66,6 @@ struct State {
     mark: Mark,
     /// There may be more of it.
     input_open: bool,
-}
-
-/// Why the ledger is not the one this outbox knows. Nothing is sent: a person has to look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Objection {
-    /// The account has a history that this new outbox has no part in.
-    #[error("the account has counted {last_seq} values before, sum {sum}, and this outbox is new")]
-    History {
-        /// How many.
-        last_seq: Sequence,
-        /// Their sum.
-        sum: Total,
-    },
-    /// The ledger forgot what it had confirmed.
-    #[error("the ledger went back: it stands at value {last_seq} and had confirmed {confirmed}")]
-    WentBack {
-        /// Where it stands.
-        last_seq: Sequence,
-        /// What it had confirmed.
-        confirmed: Sequence,
-    },
-    /// The ledger has numbers that were never given out here.
-    #[error("the ledger stands at value {last_seq}, and this outbox gave out only {highest}")]
-    Beyond {
-        /// Where it stands.
-        last_seq: Sequence,
-        /// The highest number given out.
-        highest: Sequence,
-    },
-    /// Somebody else added to the account.
-    #[error("session {session}, which is not of this outbox, has added values up to {last_seq}")]
-    AnotherWriter {
-        /// Whose number is unknown here.
-        session: SessionNumber,
-        /// Where the ledger stands.
-        last_seq: Sequence,
-    },
-    /// Session numbers went back, as with an older copy of the ledger.
-    #[error("the session has number {session}, and there has been a {newest}")]
-    SessionWentBack {
-        /// The new one.
-        session: SessionNumber,
-        /// The newest before.
-        newest: SessionNumber,
-    },
 }
 
 /// Why values were not taken.
@@ -116,21 +85,63 @@ pub enum TakeError {
     Journal(#[from] JournalError),
 }
 
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            confirmed: Sequence::NONE,
+            sum: Some(Total::ZERO),
+            sent: Sequence::NONE,
+            newest: SessionNumber::NONE,
+            own: Vec::new(),
+            mark: Mark::default(),
+            input_open: false,
+        }
+    }
+}
+
 impl Outbox {
     /// An outbox that ends with the process.
     pub fn in_memory() -> Self {
-        Self { journal: None, state: State::default(), pending: VecDeque::new() }
+        Self { journal: None, state: State::default(), pending: VecDeque::new(), is_open: false, torn: 0 }
     }
 
     /// The durable outbox in `folder`, made if there is none; of one identity at one server, and of one process at a time.
+    ///
+    /// One of the first format is written anew: what it had given out counts as sent, and its sum is that of its next session.
     pub fn open(folder: &Path, owner: &Owner) -> Result<Self, JournalError> {
-        let (journal, records) = Journal::open(folder, owner)?;
-        let mut outbox = Self { journal: None, state: State::default(), pending: VecDeque::new() };
-        for record in records {
-            outbox.replay(record).ok_or_else(|| journal.damaged("its numbers do not follow each other"))?;
+        let (mut journal, found) = Journal::open(folder, owner)?;
+        let outbox = Self::of_records(found.records, found.is_first_format);
+        let mut outbox = outbox.ok_or_else(|| journal.damaged("its numbers do not follow each other"))?;
+        outbox.torn = found.torn;
+        if let Some(confirmed) = found.confirmed.filter(|confirmed| *confirmed > outbox.state.confirmed) {
+            let held = outbox.forget_up_to(confirmed);
+            held.ok_or_else(|| journal.damaged("values that were confirmed are missing"))?;
+        }
+        if found.is_first_format && !journal.rewrite(&outbox.state, outbox.pending.make_contiguous())? {
+            return Err(JournalError::Full(folder.to_owned()));
         }
         outbox.journal = Some(journal);
         Ok(outbox)
+    }
+
+    /// What records say, one after the other; nothing if that cannot have been.
+    fn of_records(records: Vec<Record>, is_first_format: bool) -> Option<Self> {
+        let mut outbox = Self::in_memory();
+        for record in records {
+            outbox.replay(record)?;
+        }
+        let highest = outbox.highest()?;
+        if is_first_format {
+            let is_new = outbox.is_new();
+            outbox.state.sent = if is_new { Sequence::NONE } else { highest };
+            outbox.state.sum = is_new.then_some(Total::ZERO);
+        }
+        (outbox.state.sent <= highest).then_some(outbox)
+    }
+
+    /// So many bytes were cut off its end at the opening: a record that a crash tore, and that nothing had relied on.
+    pub fn torn_bytes(&self) -> usize {
+        self.torn
     }
 
     /// Takes `values` under the next numbers, durably, with how much of the input that makes.
@@ -142,27 +153,27 @@ impl Outbox {
             return Err(TakeError::Full);
         }
         let last = self.highest().and_then(|highest| highest.forward(values.len() as u64).ok());
-        last.ok_or(TakeError::Overflow)?;
-        let first_seq = self.next_seq();
-        if let Some(journal) = &mut self.journal {
-            journal.append(&Record::Values { first_seq, mark, values: values.to_vec() })?;
-            journal.sync()?;
+        let last = last.ok_or(TakeError::Overflow)?;
+        let sent = if self.is_open { last } else { self.state.sent };
+        let (first_seq, values) = (self.next_seq(), values.to_vec());
+        let record = Record::Values { first_seq, sent, mark, values };
+        match self.append_values(&record) {
+            Err(JournalError::Full(_)) if self.shrink()? => self.append_values(&record)?,
+            written => written?,
         }
-        (self.state.mark, self.state.input_open) = (mark, true);
-        self.pending.extend(values);
+        self.replay(record).ok_or(TakeError::Overflow)?;
+        self.note();
         Ok(())
     }
 
     /// Another input begins, durably.
     pub fn begin_input(&mut self) -> Result<(), JournalError> {
-        (self.state.mark, self.state.input_open) = (Mark::default(), true);
-        self.record_state()
+        self.enter(State { mark: Mark::default(), input_open: true, ..self.state.clone() })
     }
 
     /// The input is done, durably.
     pub fn finish_input(&mut self) -> Result<(), JournalError> {
-        self.state.input_open = false;
-        self.record_state()
+        self.enter(State { input_open: false, ..self.state.clone() })
     }
 
     /// How much was taken of the last input, and whether there may be more of it.
@@ -177,37 +188,38 @@ impl Outbox {
         if let Err(objection) = self.check(welcome, adopt) {
             return Ok(Err(objection));
         }
-        let last_seq = welcome.standing.last_seq;
-        if self.state.newest == SessionNumber::NONE {
-            // Nothing was ever sent from here, so the values that wait take the numbers that are next.
-            self.state.confirmed = last_seq;
-        } else {
-            // From now on only the new session adds; of those before it, only one wrote the last number.
-            self.state.own.retain(|session| *session == welcome.standing.last_session);
-        }
-        self.state.newest = welcome.session;
-        self.state.own.push(welcome.session);
-        self.record_state()?;
-        self.confirm(last_seq)?;
+        let standing = welcome.standing;
+        let mut state = State { sum: Some(standing.sum), newest: welcome.session, ..self.state.clone() };
+        // Of a new outbox nothing was ever sent, so the values that wait take the numbers that are next; of any other some are covered.
+        state.confirmed = standing.last_seq;
+        let covered = if self.is_new() { 0 } else { standing.last_seq.get() - self.state.confirmed.get() };
+        let waiting = (self.pending.len() as u64).saturating_sub(covered);
+        // `check` has seen that there are so many numbers.
+        state.sent = standing.last_seq.forward(waiting).unwrap_or(standing.last_seq);
+        // From now on only the new session adds; of those before it, only one wrote the last number.
+        state.own.retain(|session| *session == standing.last_session);
+        state.own.push(welcome.session);
+        self.enter(state)?;
+        self.is_open = true;
+        self.shrink()?;
         Ok(Ok(()))
     }
 
-    /// The ledger covers the values up to `last_seq`.
-    pub fn confirm(&mut self, last_seq: Sequence) -> Result<(), JournalError> {
-        let covered = last_seq.get().saturating_sub(self.state.confirmed.get());
-        let covered = usize::try_from(covered).unwrap_or(usize::MAX).min(self.pending.len());
-        if covered == 0 {
-            return Ok(());
+    /// The session is over: what is taken from now on is not sent before the next one opens.
+    pub fn session_ended(&mut self) {
+        self.is_open = false;
+    }
+
+    /// A 40 or the server's 50 in a session that was admitted: the ledger covers the values up to `last_seq`, and `sum` is its sum. After an objection nothing is changed.
+    pub fn confirm(&mut self, last_seq: Sequence, sum: Total) -> Result<Result<(), Objection>, JournalError> {
+        if let Err(objection) = self.hold(last_seq, sum) {
+            return Ok(Err(objection));
         }
-        self.pending.drain(..covered);
-        self.state.confirmed = Sequence::new(self.state.confirmed.get() + covered as u64);
-        if let Some(journal) = &mut self.journal {
-            journal.append(&Record::Confirmed(self.state.confirmed))?;
-            if journal.is_worth_rewriting(self.pending.len()) {
-                journal.rewrite(&self.state, self.pending.make_contiguous())?;
-            }
+        if last_seq > self.state.confirmed && self.forget_up_to(last_seq).is_some() {
+            self.note();
+            self.shrink()?;
         }
-        Ok(())
+        Ok(Ok(()))
     }
 
     /// How many values wait.
@@ -225,11 +237,13 @@ impl Outbox {
         self.state.newest == SessionNumber::NONE
     }
 
-    /// At most `most` values from number `first` on.
+    /// At most `most` values from number `first` on that may be sent.
     pub fn values(&self, first: Sequence, most: usize) -> Vec<i64> {
+        let before = self.state.confirmed.get();
         let skipped = first.get().saturating_sub(self.next_unconfirmed().get());
         let skipped = usize::try_from(skipped).unwrap_or(usize::MAX);
-        self.pending.iter().skip(skipped).take(most).copied().collect()
+        let may = usize::try_from(self.state.sent.get().saturating_sub(before)).unwrap_or(usize::MAX);
+        self.pending.iter().take(may).skip(skipped).take(most).copied().collect()
     }
 
     /// The number of the first value that waits, or will.
@@ -248,60 +262,73 @@ impl Outbox {
         next.unwrap_or(self.state.confirmed)
     }
 
-    /// The client's duties at 20 (rule P-29).
-    fn check(&self, welcome: &Welcome, adopt: bool) -> Result<(), Objection> {
-        let (session, standing) = (welcome.session, welcome.standing);
-        let last_seq = standing.last_seq;
-        let State { confirmed, newest, own, .. } = &self.state;
-        if *newest == SessionNumber::NONE {
-            if last_seq.forward(self.pending.len() as u64).is_err() {
-                return Err(Objection::Beyond { last_seq, highest: self.highest().unwrap_or(*confirmed) });
-            }
-            let adopts = adopt || self.journal.is_none() || last_seq == Sequence::NONE;
-            return adopts.then_some(()).ok_or(Objection::History { last_seq, sum: standing.sum });
+    /// The values up to `last_seq` are covered; nothing if they are not held.
+    fn forget_up_to(&mut self, last_seq: Sequence) -> Option<()> {
+        let covered = last_seq.get().checked_sub(self.state.confirmed.get())?;
+        let covered = usize::try_from(covered).ok().filter(|covered| *covered <= self.pending.len())?;
+        let sum = self.pending.drain(..covered).map(i128::from).sum::<i128>();
+        if let Some(before) = self.state.sum {
+            self.state.sum = Some(Total::new(before.get().checked_add(sum)?));
         }
-        let highest = self.highest().unwrap_or(*confirmed);
-        if last_seq < *confirmed {
-            Err(Objection::WentBack { last_seq, confirmed: *confirmed })
-        } else if last_seq > highest {
-            Err(Objection::Beyond { last_seq, highest })
-        } else if last_seq > *confirmed
-            && standing.last_session != SessionNumber::NONE
-            && !own.contains(&standing.last_session)
-        {
-            Err(Objection::AnotherWriter { session: standing.last_session, last_seq })
-        } else if session <= *newest {
-            Err(Objection::SessionWentBack { session, newest: *newest })
-        } else {
-            Ok(())
+        self.state.confirmed = last_seq;
+        self.state.sent = self.state.sent.max(last_seq);
+        Some(())
+    }
+
+    /// Durably goes over to a state; memory follows the disk.
+    fn enter(&mut self, state: State) -> Result<(), JournalError> {
+        let record = Record::State(state);
+        if let Some(journal) = &mut self.journal {
+            journal.append(&record)?;
+        }
+        // It was made from the state that it follows, so it does follow.
+        let unfit = match &self.journal {
+            Some(journal) => journal.damaged("a state does not follow the one before"),
+            None => JournalError::Poisoned(PathBuf::new()),
+        };
+        self.replay(record).ok_or(unfit)?;
+        self.note();
+        Ok(())
+    }
+
+    fn append_values(&mut self, record: &Record) -> Result<(), JournalError> {
+        self.journal.as_mut().map_or(Ok(()), |journal| journal.append_values(record))
+    }
+
+    fn note(&mut self) {
+        if let Some(journal) = &mut self.journal {
+            journal.mark(self.state.confirmed);
         }
     }
 
-    fn record_state(&mut self) -> Result<(), JournalError> {
+    /// Writes the file anew where that is worth it; whether it did.
+    fn shrink(&mut self) -> Result<bool, JournalError> {
         match &mut self.journal {
-            Some(journal) => {
-                journal.append(&Record::State(self.state.clone()))?;
-                journal.sync()
+            Some(journal) if journal.is_worth_rewriting(self.pending.len()) => {
+                journal.rewrite(&self.state, self.pending.make_contiguous())
             }
-            None => Ok(()),
+            Some(_) | None => Ok(false),
         }
     }
 
-    /// Does again what a record says was done; nothing if that cannot have been.
+    /// Does what a record says; nothing if that cannot be.
     fn replay(&mut self, record: Record) -> Option<()> {
         match record {
-            Record::State(state) => self.state = state,
-            Record::Confirmed(last_seq) => {
-                let covered = last_seq.get().checked_sub(self.state.confirmed.get())?;
-                let covered =
-                    usize::try_from(covered).ok().filter(|covered| *covered <= self.pending.len())?;
-                self.pending.drain(..covered);
-                self.state.confirmed = last_seq;
+            Record::State(state) => {
+                if !self.is_new() {
+                    self.forget_up_to(state.confirmed)?;
+                    let agrees =
+                        self.state.sum.is_none() || state.sum.is_none() || self.state.sum == state.sum;
+                    (agrees || cfg!(ddes_mutant = "sum-unheld")).then_some(())?;
+                }
+                self.state = state;
             }
-            Record::Values { first_seq, mark, values } => {
+            Record::Confirmed(last_seq) => self.forget_up_to(last_seq)?,
+            Record::Values { first_seq, sent, mark, values } => {
                 (first_seq == self.next_seq()).then_some(())?;
                 (self.pending.len() + values.len() <= PENDING_MAX).then_some(())?;
                 (self.state.mark, self.state.input_open) = (mark, true);
+                self.state.sent = self.state.sent.max(sent);
                 self.pending.extend(values);
             }
         }

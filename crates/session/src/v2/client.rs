@@ -55,9 +55,10 @@ pub enum ClientEvent {
 /// How a session ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientEnd {
-    /// The server's 50, authentic.
+    /// The server's 50, authentic: it came after the server's key was proven and found known.
     Farewell(Farewell),
-    /// A 50 in the clear. Nobody vouches for its reason: show it as such, and change no suite, key or outbox because of it.
+    /// A 50 in the clear, or a sealed one before that: anybody on the path can seal one, since NN authenticates nobody. Nobody vouches for its reason: show it as such, and
+    /// change no suite, key or outbox because of it.
     Rejected(Rejection),
     /// The server broke a rule, or the connection broke.
     Fault(ClientFault),
@@ -194,6 +195,16 @@ enum Step {
     Leaving {
         deadline: Instant,
     },
+}
+
+impl Step {
+    /// Message 3 has been verified, and its key found among those known: what is sealed is the server's word.
+    fn is_proven(&self) -> bool {
+        match self {
+            Self::AwaitProof { .. } | Self::AwaitTrust { .. } => cfg!(ddes_mutant = "early-50"),
+            Self::AwaitWelcome { .. } | Self::Open { .. } | Self::Leaving { .. } => true,
+        }
+    }
 }
 
 /// The answers still due.
@@ -495,8 +506,12 @@ impl Keyed {
         let plaintext = self.link.open(frame).map_err(|error| ClientEnd::Fault(error.into()))?;
         let malformed = ClientEnd::Fault(ClientFault::Malformed { opcode });
         match (&mut self.step, opcode) {
-            (_, Opcode::Disconnect) => {
-                Err(Farewell::decode(&plaintext).map_or(malformed, ClientEnd::Farewell))
+            (step, Opcode::Disconnect) => {
+                let is_proven = step.is_proven();
+                Err(Farewell::decode(&plaintext).map_or(malformed, |farewell| match is_proven {
+                    true => ClientEnd::Farewell(farewell),
+                    false => ClientEnd::Rejected(Rejection { reason: farewell.reason, text: farewell.text }),
+                }))
             }
             (Step::AwaitProof { deadline }, Opcode::KeyVerification) => {
                 let deadline = *deadline;

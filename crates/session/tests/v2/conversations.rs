@@ -7,18 +7,20 @@ use std::time::Duration;
 
 use ddes_cipher::Function;
 use ddes_identity::Namespace;
+use ddes_session::v2::noise::respond;
 use ddes_session::v2::record::{Opener, Sealer};
+use ddes_session::v2::{prologue, protocol};
 use ddes_wire::Token;
 use ddes_wire::frame::{HEADER_BYTES, Header, Opcode};
-use ddes_wire::v2::{Data, Farewell, Outcome, Reason, Rejection, Scope, Welcome};
+use ddes_wire::v2::{Data, Farewell, Hello, Outcome, Reason, Rejection, Scope, Welcome};
 use zeroize::Zeroizing;
 
-use crate::world::{Client, IDLE, STRANGER, SUITE, Server, frame, hello, identity};
+use crate::world::{Client, IDLE, STRANGER, SUITE, Server, entropy, frame, hello, identity};
 
 const HEAD: &str = "\
 # Conversations of suite ddes with the randomness of the case ddes in handshakes.txt, token 07 x 16, a new account, at most 100 values a frame, 60 s of idle
 # time. plain: opcode and plaintext of the client's records after message 4. send: all frames of the client. then: what happens after them. expect: all
-# frames of the server. heard: what is in those after message 3 (or in the clear), in words.
+# frames of the server. heard: what is in those after message 3 (or in the clear), in words; unproven: sealed by whoever answered message 1.
 ";
 
 const RECORDS_HEAD: &str = "\
@@ -256,7 +258,29 @@ fn refusals() -> Vec<String> {
         }),
         after_joining("a 50 that is none", |talk| talk.record(Opcode::Disconnect, &[0; 25])),
         after_joining("scope all from one who is no operator", |talk| talk.bye(Scope::All)),
+        early_farewell(),
     ]
+}
+
+/// Whoever answers message 1 can seal this, without any key: the client takes it for a lost connection with an unproven reason (P-26).
+fn early_farewell() -> String {
+    let first = hello(SUITE).1;
+    let noise = &Hello::decode(&first[HEADER_BYTES..]).unwrap().noise.to_vec();
+    let response = respond(&protocol(SUITE), &prologue(SUITE), &entropy(2), noise, &[]).unwrap();
+    let mut sealed = Vec::new();
+    let (reason, scope, text) = (Reason::NotAuthorized, Scope::Session, "run ddes trust rm".to_owned());
+    let (last_seq, sum) = (ddes_wire::Sequence::NONE, ddes_wire::Total::ZERO);
+    let farewell = Farewell { reason, scope, last_seq, sum, text }.encode();
+    Sealer::new(Function::Ddes, response.finished.to_client)
+        .seal(Opcode::Disconnect, &farewell, &mut sealed)
+        .unwrap();
+    format!(
+        "name: a sealed 50 in the place of message 3\nplain:\nsend: {}\nthen: somebody without a key answers\nheard: unproven 50 reason {} text run ddes trust rm\nexpect: {} {}\n",
+        hex(&first),
+        reason as u8,
+        hex(&frame(10, &response.message)),
+        hex(&sealed)
+    )
 }
 
 fn check(file: &str, text: &str) {

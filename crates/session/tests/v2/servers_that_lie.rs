@@ -7,7 +7,8 @@ use ddes_session::v2::noise::respond;
 use ddes_session::v2::record::Sealer;
 use ddes_session::v2::{ClientEnd, ClientFault, prologue, protocol};
 use ddes_wire::frame::{HEADER_BYTES, Header, Opcode, TooLong};
-use ddes_wire::v2::{Farewell, Hello, Proof};
+use ddes_wire::v2::{Farewell, Hello, Proof, Reason, Rejection, Scope};
+use ddes_wire::{Sequence, Total};
 
 use crate::world::{CONFIG, Client, SUITE, Server, Session, entropy, frame, identity};
 
@@ -50,6 +51,44 @@ fn end(lie: impl Fn(&mut Liar) -> Vec<u8>) -> ClientFault {
     match client.end() {
         Some(ClientEnd::Fault(fault)) => fault,
         other => panic!("{other:?}"),
+    }
+}
+
+/// P-26: NN authenticates nobody, so whoever answers message 1 can seal a 50.
+#[test]
+fn a_sealed_50_before_the_servers_key_is_proven_and_known_is_no_more_than_one_in_the_clear() {
+    let text = "run ddes trust rm".to_owned();
+    for reason in Reason::ALL {
+        let farewell = || {
+            let (last_seq, sum) = (Sequence::new(7), Total::new(7));
+            Farewell { reason, scope: Scope::Session, last_seq, sum, text: text.clone() }
+        };
+        let rejected = Some(ClientEnd::Rejected(Rejection { reason, text: text.clone() }));
+        // In the place of message 3.
+        let mut client = Session::new(CONFIG);
+        let mut liar = Liar::meet(&mut client);
+        let sealed = liar.seal(Opcode::Disconnect, &farewell().encode());
+        client.give(&[liar.second.clone(), sealed].concat());
+        assert_eq!((client.end(), client.session.phase()), (rejected.clone(), Phase::Done), "{reason:?}");
+        // After it, while the caller looks for a key that anybody may have proven.
+        let mut client = Session::new(CONFIG);
+        let mut liar = Liar::meet(&mut client);
+        let proof = liar.proof(&identity(201), Namespace::Server);
+        let third = liar.seal(Opcode::KeyVerification, &proof);
+        let sealed = liar.seal(Opcode::Disconnect, &farewell().encode());
+        client.give(&[liar.second.clone(), third.clone()].concat());
+        client.give(&sealed);
+        assert_eq!(client.end(), rejected, "{reason:?}");
+        // Once the caller has found it, and message 4 is said, it is the server's word.
+        let mut client = Session::new(CONFIG);
+        let mut liar = Liar::meet(&mut client);
+        let proof = liar.proof(&identity(200), Namespace::Server);
+        let third = liar.seal(Opcode::KeyVerification, &proof);
+        let sealed = liar.seal(Opcode::Disconnect, &farewell().encode());
+        client.give(&[liar.second.clone(), third].concat());
+        client.prove(&identity(3));
+        client.give(&sealed);
+        assert_eq!(client.end(), Some(ClientEnd::Farewell(farewell())), "{reason:?}");
     }
 }
 

@@ -1,0 +1,119 @@
+//! The client's duties at 20, 40 and 50 (rule P-29): whether the ledger is the one that this outbox knows.
+
+use ddes_wire::v2::Welcome;
+use ddes_wire::{Sequence, SessionNumber, Total};
+
+use super::{Outbox, State};
+
+/// Why the ledger is not the one this outbox knows. Nothing more is sent, and nothing is dropped: a person has to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Objection {
+    /// The account has a history that this new outbox has no part in.
+    #[error("the account has counted {last_seq} values before, sum {sum}, and this outbox is new")]
+    History {
+        /// How many.
+        last_seq: Sequence,
+        /// Their sum.
+        sum: Total,
+    },
+    /// The ledger forgot what it had confirmed.
+    #[error("the ledger went back: it stands at value {last_seq} and had confirmed {confirmed}")]
+    WentBack {
+        /// Where it stands.
+        last_seq: Sequence,
+        /// What it had confirmed.
+        confirmed: Sequence,
+    },
+    /// The ledger covers numbers that were never sent from here.
+    #[error("the ledger stands at value {last_seq}, and this outbox has sent none above {sent}")]
+    Beyond {
+        /// Where it stands.
+        last_seq: Sequence,
+        /// The highest number that may have been sent.
+        sent: Sequence,
+    },
+    /// The ledger counts other values under the numbers of this outbox.
+    #[error(
+        "the ledger says that the values up to {last_seq} sum to {sum}, and with those of this outbox it is {expected}"
+    )]
+    Sum {
+        /// Where it stands.
+        last_seq: Sequence,
+        /// Its sum.
+        sum: Total,
+        /// The sum by what this outbox holds.
+        expected: Total,
+    },
+    /// Somebody else added to the account.
+    #[error("session {session}, which is not of this outbox, has added values up to {last_seq}")]
+    AnotherWriter {
+        /// Whose number is unknown here.
+        session: SessionNumber,
+        /// Where the ledger stands.
+        last_seq: Sequence,
+    },
+    /// Session numbers went back, as with an older copy of the ledger.
+    #[error("the session has number {session}, and there has been a {newest}")]
+    SessionWentBack {
+        /// The new one.
+        session: SessionNumber,
+        /// The newest before.
+        newest: SessionNumber,
+    },
+}
+
+impl Outbox {
+    /// At 20.
+    pub(super) fn check(&self, welcome: &Welcome, adopt: bool) -> Result<(), Objection> {
+        let (session, standing) = (welcome.session, welcome.standing);
+        let last_seq = standing.last_seq;
+        let State { confirmed, newest, own, .. } = &self.state;
+        if self.is_new() {
+            if last_seq.forward(self.pending.len() as u64).is_err() {
+                return Err(Objection::Beyond { last_seq, sent: *confirmed });
+            }
+            let adopts = adopt || self.journal.is_none() || last_seq == Sequence::NONE;
+            adopts.then_some(()).ok_or(Objection::History { last_seq, sum: standing.sum })?;
+            return if last_seq == Sequence::NONE { self.hold(last_seq, standing.sum) } else { Ok(()) };
+        }
+        if last_seq > *confirmed
+            && standing.last_session != SessionNumber::NONE
+            && !own.contains(&standing.last_session)
+        {
+            return Err(Objection::AnotherWriter { session: standing.last_session, last_seq });
+        }
+        self.hold_number(last_seq)?;
+        if session <= *newest {
+            return Err(Objection::SessionWentBack { session, newest: *newest });
+        }
+        self.hold(last_seq, standing.sum)
+    }
+
+    /// At 20, 40 and 50: what the ledger covers are values that were sent from here, and its sum is theirs.
+    pub(super) fn hold(&self, last_seq: Sequence, sum: Total) -> Result<(), Objection> {
+        self.hold_number(last_seq)?;
+        // What an outbox of the first format held was never added up.
+        let Some(before) = self.state.sum else { return Ok(()) };
+        let covered = last_seq.get().saturating_sub(self.state.confirmed.get());
+        let covered = usize::try_from(covered).unwrap_or(usize::MAX);
+        let values: i128 = self.pending.iter().take(covered).copied().map(i128::from).sum();
+        // Beyond the range of sums nothing agrees.
+        let expected = Total::new(before.get().saturating_add(values));
+        if expected == sum || cfg!(ddes_mutant = "sum-unheld") {
+            Ok(())
+        } else {
+            Err(Objection::Sum { last_seq, sum, expected })
+        }
+    }
+
+    fn hold_number(&self, last_seq: Sequence) -> Result<(), Objection> {
+        let State { confirmed, sent, .. } = self.state;
+        if last_seq < confirmed {
+            Err(Objection::WentBack { last_seq, confirmed })
+        } else if last_seq > sent {
+            Err(Objection::Beyond { last_seq, sent })
+        } else {
+            Ok(())
+        }
+    }
+}
