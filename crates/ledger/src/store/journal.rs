@@ -262,7 +262,8 @@ fn begin_segment(
     Ok(file)
 }
 
-/// No room: in the file system, or in what is granted of it.
+/// No room: in the file system, or in what is granted of it (a quota, or `ulimit -f`).
 pub(crate) fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
