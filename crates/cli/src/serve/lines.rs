@@ -185,6 +185,7 @@ pub(super) fn of_notice(notice: &Notice) -> Vec<Line> {
             vec![Line::new("key_verified", format!("[10] KEY VERIFICATION {who}: public keys exchanged."))]
         }
         NoticeEvent::Admitted(admitted) => vec![of_admitted(&who, admitted)],
+        NoticeEvent::Regranted(admitted) => vec![of_regranted(&who, admitted)],
         NoticeEvent::TurnedAway { key } => vec![
             Line::new(
                 "turned_away",
@@ -236,6 +237,14 @@ fn of_admitted(who: &str, admitted: &Admitted) -> Line {
     let role = if admitted.is_operator { ", an operator" } else { "" };
     let id = ClientId::new(admitted.key.uuid());
     Line::new("admitted", format!("[10] KEY VERIFICATION {who}: {}{role}, UUID {id}", name(admitted)))
+        .with("identity", admitted.key.fingerprint())
+        .with("name", admitted.name.clone())
+        .with("operator", admitted.is_operator)
+}
+
+fn of_regranted(who: &str, admitted: &Admitted) -> Line {
+    let role = if admitted.is_operator { "an operator" } else { "a client" };
+    Line::new("regranted", format!("[ACCESS] {who}: {} is {role} from now on", name(admitted)))
         .with("identity", admitted.key.fingerprint())
         .with("name", admitted.name.clone())
         .with("operator", admitted.is_operator)
