@@ -15,6 +15,9 @@ mod classic;
 mod exactly_once;
 mod ledger;
 mod secure;
+mod shown;
+mod stops;
+mod strangers;
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
