@@ -16,7 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("wire", &[]),
     ("cipher", &[]),
     ("ffdhe", &[]),
-    ("identity", &[]),
+    ("identity", &["wire"]),
     ("ledger", &["wire"]),
     ("session", &["wire", "cipher", "ffdhe", "identity"]),
     ("server", &["wire", "session", "ledger", "identity"]),

@@ -174,6 +174,9 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "N", default_value = "1000",
           value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub(crate) max_handshakes_per_sec: u32,
+    /// Allow core dumps and debuggers: the server's memory holds its key and those of sessions
+    #[arg(long)]
+    pub(crate) core_dumps: bool,
     /// Longest wait for sessions to end when the server stops
     #[arg(long, value_name = "SECS", default_value = "20",
           value_parser = clap::value_parser!(u32).range(0..=3_600))]

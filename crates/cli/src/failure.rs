@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use ddes_client::ConnectError;
 use ddes_session::classic::{ClientEnd, ClientFault};
+use ddes_wire::shown::plain_lines;
 use serde_json::json;
 
-use crate::screen::SCHEMA_VERSION;
+use crate::screen::{self, SCHEMA_VERSION};
 
 /// The exit codes scripts rely on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +25,7 @@ pub(crate) enum Code {
     Interrupted = 130,
 }
 
+/// Whoever's words are in it, they are fit to be shown.
 #[derive(Debug)]
 pub(crate) struct Failure {
     code: Code,
@@ -33,15 +36,15 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn new(code: Code, what: impl Into<String>) -> Self {
-        Self { code, what: what.into(), cause: None, next: None }
+        Self { code, what: plain_lines(&what.into()), cause: None, next: None }
     }
 
     pub(crate) fn cause(self, cause: impl Into<String>) -> Self {
-        Self { cause: Some(cause.into()), ..self }
+        Self { cause: Some(plain_lines(&cause.into())), ..self }
     }
 
     pub(crate) fn next(self, next: impl Into<String>) -> Self {
-        Self { next: Some(next.into()), ..self }
+        Self { next: Some(plain_lines(&next.into())), ..self }
     }
 
     /// The next command, where nothing better is known.
@@ -72,21 +75,39 @@ impl Failure {
     /// Tells the user, and gives the exit code.
     pub(crate) fn report(&self, json: bool) -> ExitCode {
         if json {
-            let error = json!({
-                "schema_version": SCHEMA_VERSION, "event": "error", "exit_code": self.code as u8,
-                "what": self.what, "cause": self.cause, "next": self.next,
-            });
-            println!("{error}");
+            // Who reads it no more is told nothing.
+            screen::to_stdout(&format!("{}\n", self.json())).unwrap_or(());
         } else {
-            eprintln!("error: {}", self.what);
-            if let Some(cause) = &self.cause {
-                eprintln!("  cause: {cause}");
-            }
-            if let Some(next) = &self.next {
-                eprintln!("  try:   {next}");
-            }
+            screen::say(&self.text());
         }
         ExitCode::from(self.code as u8)
+    }
+
+    /// As [`Self::report`], for a process that must end whether or not anybody reads: what standard output does not take goes to standard error.
+    pub(crate) fn report_within(&self, patience: Duration, json: bool) -> ExitCode {
+        let object = format!("{}\n", self.json());
+        let is_told = json && screen::within(patience, move || screen::to_stdout(&object).is_ok());
+        let text = self.text();
+        if !is_told {
+            screen::within(patience, move || {
+                screen::say(&text);
+                true
+            });
+        }
+        ExitCode::from(self.code as u8)
+    }
+
+    fn json(&self) -> serde_json::Value {
+        json!({
+            "schema_version": SCHEMA_VERSION, "event": "error", "exit_code": self.code as u8,
+            "what": self.what, "cause": self.cause, "next": self.next,
+        })
+    }
+
+    fn text(&self) -> String {
+        let cause = self.cause.iter().map(|cause| format!("\n  cause: {cause}"));
+        let next = self.next.iter().map(|next| format!("\n  try:   {next}"));
+        format!("error: {}{}", self.what, cause.chain(next).collect::<String>())
     }
 }
 

@@ -6,6 +6,7 @@ use std::io::{self, BufRead, IsTerminal};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use ddes_wire::shown;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::failure::{Code, Failure};
@@ -56,7 +57,7 @@ pub(crate) fn integer<T: std::str::FromStr>(text: &str, range: &str) -> Result<T
         if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
             format!("{text} is outside the range, {range}")
         } else {
-            let shown: String = text.chars().filter(|c| !c.is_control()).take(40).collect();
+            let shown: String = text.chars().filter(|c| shown::is_plain(*c)).take(40).collect();
             format!("'{shown}' is not an integer")
         }
     })

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ddes_identity::{AuthorizedKeys, PublicKey, Role, read_public};
-use ddes_wire::ClientId;
+use ddes_wire::{ClientId, shown};
 use zeroize::Zeroizing;
 
 use crate::args::{
@@ -11,7 +11,7 @@ use crate::args::{
 };
 use crate::failure::{Code, Failure};
 use crate::home::{Home, public_path, read_list, read_public_file};
-use crate::screen::{Line, Screen};
+use crate::screen::{self, Line, Screen};
 use crate::who;
 
 pub(crate) fn key(command: &KeyCommand) -> Result<(), Failure> {
@@ -94,7 +94,7 @@ pub(crate) fn trust(command: &TrustCommand) -> Result<(), Failure> {
                 screen.show(&known(server, key));
             }
             if servers.iter().next().is_none() && !output.json && !output.quiet {
-                eprintln!("No server is known yet; the first connection to one asks.");
+                screen::say("No server is known yet; the first connection to one asks.");
             }
         }
         TrustCommand::Add { server, key, home, output } => {
@@ -137,6 +137,15 @@ pub(crate) fn authorize(args: &AuthorizeArgs) -> Result<(), Failure> {
 fn add(home: &Home, text: &str, args: &AuthorizeArgs) -> Result<(), Failure> {
     let key = public(text)?;
     let comment = comment(text).filter(|_| args.name.is_none());
+    if let Some(name) = args.name.as_ref().or(comment.as_ref())
+        && !name.chars().all(shown::is_plain)
+    {
+        return Err(Failure::new(
+            Code::Usage,
+            format!("the name '{name}' has characters that are not seen, or move others"),
+        )
+        .next("--name NAME     (takes the place of the key's comment)"));
+    }
     let mut options = Vec::new();
     if args.role == RoleName::Operator {
         options.push("ddes-role=\"operator\"".to_owned());
@@ -193,7 +202,7 @@ fn list(home: &Home, output: &OutputArgs) -> Result<(), Failure> {
         screen.show(&line);
     }
     for fault in &faults {
-        eprintln!("warning: {fault}");
+        screen::say(&format!("warning: {fault}"));
     }
     Ok(())
 }

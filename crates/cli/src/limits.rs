@@ -1,16 +1,21 @@
 //! What the system allows a process.
 
 use std::io;
+use std::sync::Arc;
 
-use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
-use tokio::signal::unix::{SignalKind, signal};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
+use signal_hook::consts::SIGXFSZ;
 
-/// A file that would grow beyond its limit is an error of the write (EFBIG, handled as a full disk), and not the end of the process: SIGXFSZ, of either side.
-pub(crate) fn file_size_is_an_error() -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    let _entered = runtime.enter();
-    // Its handler stays when the runtime is gone, and does nothing.
-    signal(SignalKind::from_raw(Signal::XFSZ.as_raw())).map(drop)
+/// Memory holds keys: none of it is written to a file when the process dies, and no other process of the user reads it.
+pub(crate) fn no_core_dumps() -> io::Result<()> {
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
+}
+
+/// A write beyond `ulimit -f` fails, and is handled as a full disk, where it would have ended the process without a word.
+pub(crate) fn hear_of_file_sizes() -> io::Result<()> {
+    // Any handler does: the error of the write is what counts.
+    signal_hook::flag::register(SIGXFSZ, Arc::default()).map(drop)
 }
 
 /// Raises the soft limit on open files to `needed`, if it is lower; if it may not be, how many there may be.
@@ -26,4 +31,19 @@ pub(crate) fn open_files(needed: u64) -> Result<(), u64> {
         return Ok(());
     }
     Err(getrlimit(Resource::Nofile).current.unwrap_or(most))
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::dumpable_behavior;
+
+    use super::*;
+
+    #[test]
+    fn a_server_leaves_no_core_and_is_read_by_nobody() {
+        no_core_dumps().unwrap();
+        let core = getrlimit(Resource::Core);
+        assert_eq!((core.current, core.maximum), (Some(0), Some(0)));
+        assert_eq!(dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);
+    }
 }

@@ -28,9 +28,9 @@ use failure::Failure;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Err(error) = limits::file_size_is_an_error() {
-        return Failure::system("cannot watch for signals", &error).report(false);
-    }
+    // Where it cannot be, a file that is too long ends the process, as it would have.
+    limits::hear_of_file_sizes().unwrap_or(());
+    let is_server = matches!(cli.command, Command::Serve(_));
     let (json, outcome) = match cli.command {
         Command::Serve(args) => (args.output.json, serve::run(&args)),
         Command::Connect(args) => (
@@ -50,6 +50,7 @@ fn main() -> ExitCode {
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
+        Err(failure) if is_server => failure.report_within(serve::LAST_WORDS, json),
         Err(failure) => failure.report(json),
     }
 }

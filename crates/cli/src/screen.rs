@@ -1,7 +1,13 @@
 //! Where lines go: above the prompt of a terminal, plainly, or as JSON.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, SystemTime};
 
+use ddes_wire::shown;
+use jiff::Timestamp;
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use rustyline::ExternalPrinter;
 use serde_json::{Map, Value, json};
@@ -12,9 +18,13 @@ pub(crate) const SCHEMA_VERSION: u32 = 1;
 /// A status line that would wrap could not be overwritten in place.
 const STATUS_CHARS_MAX: usize = 78;
 
+/// Lines that standard error did not take since they were last told.
+static UNSAID: AtomicU64 = AtomicU64::new(0);
+
 /// One thing that happened, for people and for programs.
 #[derive(Debug)]
 pub(crate) struct Line {
+    /// Whoever's words are in it, they are fit to be shown.
     text: String,
     event: &'static str,
     fields: Map<String, Value>,
@@ -22,7 +32,7 @@ pub(crate) struct Line {
 
 impl Line {
     pub(crate) fn new(event: &'static str, text: impl Into<String>) -> Self {
-        Self { text: text.into(), event, fields: Map::new() }
+        Self { text: shown::plain_lines(&text.into()), event, fields: Map::new() }
     }
 
     pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
@@ -37,13 +47,18 @@ impl Line {
 
     /// Writes it where many follow, without a flush after each.
     pub(crate) fn write(&self, out: &mut impl Write, is_json: bool) -> io::Result<()> {
-        if is_json { writeln!(out, "{}", self.json()) } else { writeln!(out, "{}", self.text) }
+        writeln!(out, "{}", self.render(is_json))
     }
 
-    fn json(&self) -> String {
+    /// As it is written now.
+    pub(crate) fn render(&self, is_json: bool) -> String {
+        if is_json { self.json(SystemTime::now()) } else { self.text.clone() }
+    }
+
+    fn json(&self, now: SystemTime) -> String {
         let mut object = Map::new();
         object.insert("schema_version".into(), SCHEMA_VERSION.into());
-        object.insert("time".into(), jiff::Timestamp::now().to_string().into());
+        object.insert("time".into(), time(now).to_string().into());
         object.insert("event".into(), self.event.into());
         object.extend(self.fields.clone());
         Value::Object(object).to_string()
@@ -98,48 +113,93 @@ impl Screen {
 
     /// Shows all of them with one write.
     pub(crate) fn show_all(&mut self, lines: &[Line]) {
-        let text = |line: &Line| match &self.mode {
-            Mode::Json => line.json(),
-            Mode::Prompt { .. } | Mode::Plain => line.text.clone(),
-        };
+        let is_json = self.is_json();
+        let text = lines.iter().map(|line| line.render(is_json)).collect::<Vec<_>>().join("\n");
         if !lines.is_empty() {
-            self.print(&lines.iter().map(text).collect::<Vec<_>>().join("\n"));
-            self.status_shown = false;
+            // A closed standard output ends nothing.
+            self.print(&text).unwrap_or(());
         }
     }
 
     /// A line that the next one overwrites; for live screens only.
-    pub(crate) fn status(&mut self, text: &str) {
-        if self.is_live() {
-            let text: String = text.chars().take(STATUS_CHARS_MAX).collect();
-            self.print(&text);
-            self.status_shown = true;
+    pub(crate) fn status(&mut self, text: &str) -> io::Result<()> {
+        if !self.is_live() {
+            return Ok(());
         }
+        let text: String = text.chars().take(STATUS_CHARS_MAX).collect();
+        self.print(&text)?;
+        self.status_shown = true;
+        Ok(())
     }
 
     /// Takes the terminal back from the prompt: what follows is printed directly.
     pub(crate) fn leave_prompt(&mut self) {
         if let Mode::Prompt { before, .. } = &self.mode {
-            // A terminal that is gone has nothing to restore.
-            tcsetattr(io::stdin(), OptionalActions::Now, before).unwrap_or(());
+            restore(before);
             self.mode = Mode::Plain;
-            print!("\r\x1b[K");
+            to_stdout("\r\x1b[K").unwrap_or(());
             self.status_shown = false;
         }
     }
 
-    fn print(&mut self, text: &str) {
-        let over = if self.status_shown { "\x1b[1A\x1b[2K" } else { "" };
+    /// Writes lines as they are.
+    pub(crate) fn print(&mut self, text: &str) -> io::Result<()> {
+        let over = if std::mem::take(&mut self.status_shown) { "\x1b[1A\x1b[2K" } else { "" };
         let text = format!("{over}{text}\n");
-        // A closed standard output ends nothing: a server goes on serving.
-        drop(match &mut self.mode {
+        match &mut self.mode {
             Mode::Prompt { printer, .. } => printer.print(text).map_err(io::Error::other),
-            Mode::Plain | Mode::Json => {
-                let mut stdout = io::stdout().lock();
-                stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
-            }
-        });
+            Mode::Plain | Mode::Json => to_stdout(&text),
+        }
     }
+
+    /// The terminal as it was before the prompt.
+    pub(crate) fn terminal(&self) -> Option<Termios> {
+        match &self.mode {
+            Mode::Prompt { before, .. } => Some(before.clone()),
+            Mode::Plain | Mode::Json => None,
+        }
+    }
+}
+
+/// A terminal that is gone has nothing to restore.
+pub(crate) fn restore(before: &Termios) {
+    tcsetattr(io::stdin(), OptionalActions::Now, before).unwrap_or(());
+}
+
+/// Writes text to standard output, at once.
+pub(crate) fn to_stdout(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
+}
+
+/// Does what may wait for a reader who never comes, on a thread of its own, and goes on without it after a time; whether it was done.
+pub(crate) fn within(patience: Duration, act: impl FnOnce() -> bool + Send + 'static) -> bool {
+    let (done, when_done) = mpsc::channel();
+    // Who waits no more needs no answer.
+    let spawned = thread::Builder::new().spawn(move || done.send(act()).unwrap_or(()));
+    spawned.is_ok() && when_done.recv_timeout(patience).unwrap_or(false)
+}
+
+/// Says something on standard error. One that takes nothing ends nothing; how many lines it did not take is known.
+pub(crate) fn say(text: &str) {
+    to_stderr(&format!("{}\n", shown::plain_lines(text)));
+}
+
+/// How many lines were not said since this was last asked.
+pub(crate) fn take_unsaid() -> u64 {
+    UNSAID.swap(0, Ordering::Relaxed)
+}
+
+fn to_stderr(text: &str) {
+    if io::stderr().lock().write_all(text.as_bytes()).is_err() {
+        UNSAID.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A clock beyond the years that can be written shows the last, or the first, of them.
+pub(crate) fn time(now: SystemTime) -> Timestamp {
+    let is_before = now < SystemTime::UNIX_EPOCH;
+    Timestamp::try_from(now).unwrap_or(if is_before { Timestamp::MIN } else { Timestamp::MAX })
 }
 
 /// Whether a prompt makes sense: both ends are a terminal.
@@ -185,5 +245,29 @@ fn warn(loud: &str, rest: &str) {
     } else {
         (String::new(), String::new())
     };
-    eprintln!("{on}WARNING: {loud}{off} {rest}");
+    to_stderr(&format!("{on}WARNING: {loud}{off} {rest}\n"));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+
+    #[test]
+    fn a_clock_beyond_the_year_9999_shows_the_last_time_that_can_be_written() {
+        let year = Duration::from_secs(366 * 24 * 60 * 60);
+        let line = Line::new("event", "text");
+        assert!(
+            line.json(UNIX_EPOCH + year * 10_000).contains("\"time\":\"9999-12-30T22:00:00.999999999Z\"")
+        );
+        assert!(line.json(UNIX_EPOCH - year * 20_000).contains("\"time\":\"-009999-"));
+        assert!(line.json(UNIX_EPOCH).contains("\"time\":\"1970-01-01T00:00:00Z\""));
+    }
+
+    #[test]
+    fn whoever_s_words_are_in_a_line_it_moves_no_cursor_and_turns_nothing_round() {
+        let line = Line::new("event", "two\nlines, \u{1b}[2J\u{202e}evil\u{200b}\u{e0041}\u{2028}\r end");
+        assert_eq!(line.text(), "two\nlines, [2Jevil end");
+    }
 }

@@ -8,6 +8,8 @@
 
 use std::collections::HashMap;
 
+use ddes_wire::shown;
+
 use crate::{PublicKey, read_public};
 
 /// What an identity may do beside counting.
@@ -25,7 +27,7 @@ pub enum Role {
 pub struct Grant {
     /// `ddes-role`.
     pub role: Role,
-    /// `ddes-name`, else the line's comment.
+    /// `ddes-name`, else the line's comment; fit to be shown ([`shown::plain`]).
     pub name: Option<String>,
     /// `expiry-time`, in seconds since 1970 (UTC).
     pub expires: Option<i64>,
@@ -37,18 +39,18 @@ pub struct Grant {
 pub struct LineError {
     /// From 1.
     pub line: usize,
-    /// For people.
+    /// For people; fit to be shown ([`shown::plain`]).
     pub why: String,
 }
 
 /// The file, read.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuthorizedKeys(HashMap<PublicKey, Grant>);
 
 impl AuthorizedKeys {
     /// Reads a file. Where a key stands twice, the first line holds, as in OpenSSH.
     pub fn parse(text: &str) -> (Self, Vec<LineError>) {
-        let mut keys = HashMap::new();
+        let mut keys = Self::default();
         let mut errors = Vec::new();
         for (number, line) in text.lines().enumerate() {
             let line = line.trim();
@@ -56,18 +58,43 @@ impl AuthorizedKeys {
                 continue;
             }
             match grant(line) {
-                Ok((key, grant)) => {
-                    keys.entry(key).or_insert(grant);
-                }
-                Err(why) => errors.push(LineError { line: number + 1, why }),
+                Ok((key, grant)) => keys.add(key, grant),
+                Err(why) => errors.push(LineError { line: number + 1, why: shown::plain(&why) }),
             }
         }
-        (Self(keys), errors)
+        (keys, errors)
+    }
+
+    /// Adds a key; where it is listed, that grant holds.
+    pub fn add(&mut self, key: PublicKey, grant: Grant) {
+        self.0.entry(key).or_insert(grant);
+    }
+
+    /// With another list's keys; of those in both, its own grant holds.
+    pub fn with(mut self, other: &Self) -> Self {
+        for (key, grant) in &other.0 {
+            self.add(*key, grant.clone());
+        }
+        self
+    }
+
+    /// What the list says of `key`, expired or not.
+    pub fn get(&self, key: &PublicKey) -> Option<&Grant> {
+        self.0.get(key)
+    }
+
+    /// What either list grants: while it is not known which of them holds, nobody loses a right.
+    pub fn or(&self, other: &Self) -> Self {
+        let mut either = other.clone();
+        for (key, grant) in &self.0 {
+            either.0.entry(*key).and_modify(|listed| *listed = grant.or(listed)).or_insert(grant.clone());
+        }
+        either
     }
 
     /// What `key` may do at `now`, in seconds since 1970; nothing if it is not listed or has expired.
     pub fn find(&self, key: &PublicKey, now: i64) -> Option<&Grant> {
-        self.0.get(key).filter(|grant| grant.expires.is_none_or(|expires| now < expires))
+        self.0.get(key).filter(|grant| grant.holds_at(now))
     }
 
     /// When keys stop being authorized, in seconds since 1970.
@@ -91,25 +118,50 @@ impl AuthorizedKeys {
     }
 }
 
+impl Grant {
+    /// Whether the key may be used at `now`, in seconds since 1970.
+    pub fn holds_at(&self, now: i64) -> bool {
+        self.expires.is_none_or(|expires| now < expires)
+    }
+
+    /// The wider of each right, under the other's name.
+    fn or(&self, other: &Self) -> Self {
+        let role = if self.role == Role::Operator { Role::Operator } else { other.role };
+        let expires = self.expires.zip(other.expires).map(|(one, two)| one.max(two));
+        Self { role, name: other.name.clone(), expires }
+    }
+}
+
 fn grant(line: &str) -> Result<(PublicKey, Grant), String> {
     let (options, key_line) = if line.starts_with("ssh-") { ("", line) } else { split_options(line)? };
     let key = read_public(key_line).map_err(|error| error.to_string())?;
     let comment = key_line.split_whitespace().skip(2).collect::<Vec<_>>().join(" ");
-    let mut grant = Grant { name: (!comment.is_empty()).then_some(comment), ..Grant::default() };
+    let mut grant = Grant { name: name(&comment), ..Grant::default() };
+    let mut seen = Vec::new();
     for option in list(options) {
-        let (name, value) = option.split_once('=').unwrap_or((option, ""));
+        let (option, value) = option.split_once('=').unwrap_or((option, ""));
         let value = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
-        match (name, value) {
+        // Which of the two was meant is not ours to guess.
+        if seen.contains(&option) {
+            return Err(format!("option '{option}' stands twice, so the key is not taken"));
+        }
+        seen.push(option);
+        match (option, value) {
             ("ddes-role", "operator") => grant.role = Role::Operator,
             ("ddes-role", "client") => grant.role = Role::Client,
             ("ddes-role", _) => return Err(format!("no role '{value}'; there are client and operator")),
-            ("ddes-name", _) => grant.name = Some(value.replace("\\\"", "\"")),
+            ("ddes-name", _) => grant.name = name(&value.replace("\\\"", "\"")),
             ("expiry-time", _) => grant.expires = Some(expiry(value)?),
             // One that is not understood may forbid what we would allow.
-            _ => return Err(format!("option '{name}' is not known here, so the key is not taken")),
+            _ => return Err(format!("option '{option}' is not known here, so the key is not taken")),
         }
     }
     Ok((key, grant))
+}
+
+/// As it is shown; one that shows nothing is none.
+fn name(text: &str) -> Option<String> {
+    Some(shown::plain(text)).filter(|name| !name.trim().is_empty())
 }
 
 /// The options end at the first blank outside quotes.

@@ -1,5 +1,7 @@
 //! Which servers a client knows: lines `host:port ssh-ed25519 AAAA…`.
 
+use ddes_wire::shown;
+
 use crate::{LineError, PublicKey, read_public};
 
 /// What a client knows of a server that shows a key.
@@ -29,7 +31,7 @@ impl KnownServers {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            let error = |why: String| LineError { line: number + 1, why };
+            let error = |why: String| LineError { line: number + 1, why: shown::plain(&why) };
             let (address, key) = line.split_once(' ').ok_or_else(|| error("no key on this line".into()))?;
             servers.push((normal(address), read_public(key).map_err(|why| error(why.to_string()))?));
         }

@@ -276,6 +276,45 @@ fn a_line_that_is_not_understood_grants_nothing_and_the_others_hold() {
     assert!(errors[0].to_string().contains("option 'from' is not known here"), "{}", errors[0]);
 }
 
+/// OpenSSH keeps the earliest of two terms; which role was meant nobody knows.
+#[test]
+fn a_line_with_an_option_twice_grants_nothing() {
+    let line = key(1).public().to_openssh();
+    let twice = [
+        "expiry-time=\"20200101Z\",expiry-time=\"20990101Z\" ",
+        "ddes-role=\"client\",ddes-role=\"operator\" ",
+        "ddes-role=\"operator\",ddes-role=\"operator\" ",
+        "ddes-name=\"a\",ddes-role=\"client\",ddes-name=\"b\" ",
+    ];
+    let text: String = twice.iter().map(|options| format!("{options}{line}\n")).collect();
+    let (keys, errors) = AuthorizedKeys::parse(&text);
+    assert!(keys.is_empty());
+    assert_eq!(errors.iter().map(|error| error.line).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    assert_eq!(errors[0].why, "option 'expiry-time' stands twice, so the key is not taken");
+}
+
+#[test]
+fn a_name_moves_no_cursor_turns_nothing_round_and_hides_nothing() {
+    let line = |seed: u8| key(seed).public().to_openssh();
+    let text = format!(
+        "{} \u{1b}]0;pwned\u{7}\u{1b}[2Janna\u{202e}\u{200b}\u{e0041}\u{feff}\n\
+         ddes-name=\"b\u{2066}er\u{2028}ta\" {}\n{} \u{200b}\u{3164}\nfrom=\"\u{1b}[2J\",\u{202e}x {}\n",
+        line(1),
+        line(2),
+        line(3),
+        line(4)
+    );
+    let (keys, errors) = AuthorizedKeys::parse(&text);
+    let name = |seed: u8| keys.get(&key(seed).public()).and_then(|grant| grant.name.as_deref());
+    assert_eq!([name(1), name(2), name(3)], [Some("]0;pwned[2Janna"), Some("berta"), None]);
+    let ddes_identity::LineError { line, why } = &errors[0];
+    assert_eq!(
+        (errors.len(), *line, why.contains('\u{1b}') || why.contains('\u{202e}')),
+        (1, 4, false),
+        "{why}"
+    );
+}
+
 #[test]
 fn a_server_is_known_met_first_or_changed() {
     let mut servers = KnownServers::default();

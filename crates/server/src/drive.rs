@@ -15,7 +15,7 @@ use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 use zeroize::Zeroizing;
 
-use crate::access::Doorkeeper;
+use crate::access::{Doorkeeper, seconds};
 use crate::clerk::{Answer, Books};
 use crate::endpoint::{ConnectionId, Endpoint, Entropy, Order, SessionView};
 use crate::listen::{Report, Stopped};
@@ -39,8 +39,8 @@ const EVENTS_MAX: usize = 64;
 const ACCEPTS_MAX: usize = 4;
 /// After a failed accept (no more open files, say) the next one waits this long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How often the lists are looked at for identities that lost their right.
-const ACCESS_TICK: Duration = Duration::from_secs(2);
+/// How often the lists are looked at for sessions whose rights changed: twice, where a list is in doubt, and then it is 2 s.
+const ACCESS_TICK: Duration = Duration::from_secs(1);
 /// How often sessions are looked at that keep something for a burst that is over.
 const REST_TICK: Duration = Duration::from_secs(1);
 /// With no traffic for so long a handshake is computed here: waking the pool costs a tenth of it, and nobody waits.
@@ -344,8 +344,8 @@ impl Driver {
             let mut requests = Vec::new();
             let mut work = Vec::new();
             while let Some(claim) = self.endpoint.poll_claim() {
-                self.refresh();
-                let grant = self.door.grant(&claim.key);
+                self.refresh(now);
+                let grant = self.door.grant(&claim.key, seconds());
                 self.endpoint.handle_grant(now, claim, grant);
             }
             work.extend(std::iter::from_fn(|| self.endpoint.poll_work()));
@@ -491,24 +491,28 @@ impl Driver {
     }
 
     /// Reads the lists again if they changed.
-    fn refresh(&mut self) {
-        for fault in self.door.refresh() {
+    fn refresh(&mut self, now: Instant) {
+        for fault in self.door.refresh(now) {
             (self.observe)(Report::Access(fault));
         }
     }
 
-    /// Ends the sessions of identities that lost their right.
+    /// Gives open sessions what the lists grant now, and ends those of identities that lost their right.
     fn revoke(&mut self, now: Instant) {
-        self.refresh();
-        if !self.door.take_change() {
+        self.refresh(now);
+        let wall = seconds();
+        if !self.door.take_change(wall) {
             return;
         }
-        let is_lost = |view: &SessionView| {
-            view.admitted.as_ref().is_some_and(|admitted| self.door.grant(&admitted.key).is_none())
-        };
-        let lost: Vec<_> = self.endpoint.sessions().filter(is_lost).collect();
-        for view in lost {
-            self.endpoint.end(now, view.connection, Order::NotAuthorized);
+        let sessions: Vec<_> = self.endpoint.sessions().collect();
+        for view in sessions {
+            let Some(admitted) = view.admitted else { continue };
+            match self.door.grant(&admitted.key, wall) {
+                Some(grant) => self.endpoint.handle_regrant(view.connection, grant),
+                None => {
+                    self.endpoint.end(now, view.connection, Order::NotAuthorized);
+                }
+            }
         }
     }
 }

@@ -256,7 +256,8 @@ impl Endpoint {
             is_behind: false,
             stir: Stir::Resting,
         });
-        self.notices.push_back(Notice { connection: id, peer, event: NoticeEvent::Connected });
+        let event = NoticeEvent::Connected;
+        self.notices.push_back(Notice { connection: id, peer, is_proven: false, event });
         self.collect(now, id);
         Ok(id)
     }
@@ -317,6 +318,21 @@ impl Endpoint {
         }
         self.collect(now, id);
         self.wakes.push_back(id);
+    }
+
+    /// What the identity of an admitted session may do from now on.
+    pub fn handle_regrant(&mut self, id: ConnectionId, grant: Grant) {
+        let Some(connection) = self.connection_mut(id) else { return };
+        let (Some(admitted), Session::V2(session)) = (&mut connection.admitted, &mut connection.session)
+        else {
+            return;
+        };
+        let now = Admitted { key: admitted.key, name: grant.name, is_operator: grant.role == Role::Operator };
+        if now != *admitted {
+            session.set_operator(now.is_operator);
+            *admitted = now.clone();
+            self.notify(id, NoticeEvent::Regranted(Box::new(now)));
+        }
     }
 
     /// The ledger's answers to [`Request`]s. A client hears once of all that was counted together.
@@ -626,8 +642,9 @@ impl Endpoint {
         if event.is_of_values() && !self.config.tells_values {
             return;
         }
-        if let Some(peer) = self.connection(id).map(|connection| connection.peer) {
-            self.notices.push_back(Notice { connection: id, peer, event });
+        if let Some(Connection { peer, admitted, .. }) = self.connection(id) {
+            let (peer, is_proven) = (*peer, admitted.is_some());
+            self.notices.push_back(Notice { connection: id, peer, is_proven, event });
         }
     }
 

@@ -17,6 +17,8 @@ pub struct Notice {
     pub connection: ConnectionId,
     /// The client's address.
     pub peer: SocketAddr,
+    /// The client has proven an identity that is let in: else anybody may cause as many of these as he likes.
+    pub is_proven: bool,
     /// What.
     pub event: NoticeEvent,
 }
@@ -30,6 +32,8 @@ pub enum NoticeEvent {
     KeyVerified,
     /// A client proved that it holds a key, and is authorized.
     Admitted(Box<Admitted>),
+    /// What an admitted client may do, or its name, is another from now on.
+    Regranted(Box<Admitted>),
     /// A client proved that it holds a key, and is not authorized.
     TurnedAway {
         /// The key.

@@ -6,6 +6,7 @@
 
 pub mod classic;
 pub mod frame;
+pub mod shown;
 pub mod v2;
 mod value;
 

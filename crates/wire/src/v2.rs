@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use crate::frame::HEADER_BYTES;
-use crate::{Amount, Amounts, Sequence, SessionNumber, Standing, Token, Total};
+use crate::{Amount, Amounts, Sequence, SessionNumber, Standing, Token, Total, shown};
 
 /// The protocol's version, first byte of a client's first body.
 pub const VERSION: u8 = 2;
@@ -458,7 +458,7 @@ pub struct Farewell {
     pub last_seq: Sequence,
     /// From the server, the account; zero from a client.
     pub sum: Total,
-    /// For people; at most [`TEXT_BYTES_MAX`] bytes, control characters dropped.
+    /// For people; at most [`TEXT_BYTES_MAX`] bytes, without characters that are not plain ([`shown::is_plain`]).
     pub text: String,
 }
 
@@ -520,7 +520,7 @@ impl Rejection {
 fn text(bytes: &[u8]) -> Option<String> {
     let bytes = Some(bytes).filter(|bytes| bytes.len() <= TEXT_BYTES_MAX)?;
     let text = std::str::from_utf8(bytes).ok()?;
-    Some(text.chars().filter(|c| !c.is_control()).collect())
+    Some(shown::plain(text))
 }
 
 /// Fields of fixed length, one after the other.

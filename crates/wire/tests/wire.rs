@@ -289,6 +289,11 @@ mod d_ddes_2 {
             (None, None, None, None)
         );
         assert_eq!(with(26, 0x1b).unwrap().text, "nds");
+        let hidden = "\u{1b}[2J\u{202e}\u{2066}a\u{2028}\u{e0041}\u{200d}\u{fe0f}\u{e000}\u{378}é 漢\u{7f}";
+        let farewell = Farewell { text: hidden.into(), ..farewell };
+        assert_eq!(Farewell::decode(&farewell.encode()).unwrap().text, "[2Jaé 漢");
+        let rejection = Rejection { reason: Reason::TooMany, text: hidden.into() };
+        assert_eq!(Rejection::decode(&rejection.encode()).unwrap().text, "[2Jaé 漢");
         let long = Farewell { text: "ä".repeat(200), ..farewell };
         assert_eq!(long.encode().len(), 26 + 256);
         assert!(Farewell::decode(&[&long.encode()[..], b"x"].concat()).is_none());

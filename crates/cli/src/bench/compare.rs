@@ -18,7 +18,7 @@ pub(crate) fn run(args: &CompareArgs) -> Result<(), Failure> {
         Screen::plain().show(&Line::new("comparison", table(&comparison)));
         if !args.output.quiet {
             for caution in &comparison.cautions {
-                eprintln!("note: {caution}");
+                crate::screen::say(&format!("note: {caution}"));
             }
         }
     }

@@ -81,7 +81,8 @@ impl Live {
         if self.is_json {
             screen.show(&line(interval));
         } else if self.has_lines {
-            self.bar.suspend(|| eprintln!("{:>8.0} s   {text}", interval.at_secs));
+            let line = format!("{:>8.0} s   {text}", interval.at_secs);
+            self.bar.suspend(|| crate::screen::say(&line));
         }
     }
 

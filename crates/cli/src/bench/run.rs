@@ -28,7 +28,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     let (meeting, plan) = prepare(args)?;
     let mut screen = if args.output.json { Screen::json() } else { Screen::plain() };
     let parameters = parameters(args, &plan);
-    let now = jiff::Timestamp::now();
+    let now = crate::screen::time(std::time::SystemTime::now());
     let started = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now).to_string();
     let run = Run::start(plan.clone()).map_err(|error| Failure::system("cannot start the load", &error))?;
     let mut watch = Watch::new(args, &plan);

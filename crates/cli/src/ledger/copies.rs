@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use ddes_ledger::audit::{self, Verified};
 use ddes_ledger::store::{Disk, Folder, Options, StoreError};
@@ -63,9 +64,9 @@ pub(super) fn restore(args: &RestoreArgs) -> Result<(), Failure> {
     let line = verify::line("restored", &text, &verified, &path);
     screen(output).show(&line.with("from", args.from.display().to_string()));
     if !output.quiet {
-        eprintln!(
+        crate::screen::say(
             "Session numbers grew by 2^32: none is given out twice. What was counted after the backup is gone from the ledger:\n\
-             a client with an outbox that knows better sends nothing and stops with exit code 5; the others go on from here."
+             a client with an outbox that knows better sends nothing and stops with exit code 5; the others go on from here.",
         );
     }
     Ok(())
@@ -99,8 +100,8 @@ impl Beside {
         // It has an id.
         let (mut ledger, _) = Ledger::open(disk, Options::default(), [0; 16])
             .map_err(|error| folder::of_store(&self.0, error))?;
-        let now = u64::try_from(jiff::Timestamp::now().as_microsecond())
-            .map_or_else(|_| Timestamp::default(), Timestamp);
+        let now = crate::screen::time(SystemTime::now());
+        let now = u64::try_from(now.as_microsecond()).map_or_else(|_| Timestamp::default(), Timestamp);
         ledger.raise(now).map_err(|refusal| {
             Failure::new(Code::No, format!("the session numbers cannot be raised: {refusal}"))
                 .cause("the disk is full or failed, or the ledger was restored 65,535 times")

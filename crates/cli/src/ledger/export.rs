@@ -54,7 +54,7 @@ pub(super) fn run(args: &ExportArgs) -> Result<(), Failure> {
         Err(error) => return Err(Failure::system("cannot write the export", &error)),
     }
     if let (Some(path), false) = (&args.output, args.books.output.quiet) {
-        eprintln!("Wrote {count} integers to {}", path.display());
+        crate::screen::say(&format!("Wrote {count} integers to {}", path.display()));
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use super::folder::Books;
 use super::{screen, shown_time};
 use crate::args::{LsArgs, TotalsArgs};
 use crate::failure::Failure;
-use crate::screen::{Line, number};
+use crate::screen::{Line, number, say};
 
 pub(super) fn totals(args: &TotalsArgs) -> Result<(), Failure> {
     let books = Books::look(&args.books)?;
@@ -52,7 +52,7 @@ pub(super) fn list(args: &LsArgs) -> Result<(), Failure> {
         out.flush()
     };
     if !is_json && !args.books.output.quiet && view.accounts().next().is_none() {
-        eprintln!("No account yet; the first session of a client makes one.");
+        say("No account yet; the first session of a client makes one.");
     }
     match write() {
         // Whoever reads has seen enough.

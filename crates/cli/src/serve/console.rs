@@ -1,19 +1,19 @@
-//! The server's console: its bracketed lines, its countdown, its commands, its signals.
+//! The server's console: its bracketed lines, its countdown, its commands. It never writes, so that it always listens.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ddes_server::endpoint::SessionView;
 use ddes_server::{Handle, Report, Stopped};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::board::Board;
 use super::lines;
-use crate::failure::Failure;
+use super::tally::Tally;
 use crate::prompt::{Input, Prompt};
-use crate::screen::{Line, Screen};
+use crate::screen::{self, Line};
 
 const QUESTION: &str = "Enter 'exit' to stop the server: ";
 const TICK: Duration = Duration::from_secs(1);
@@ -23,28 +23,31 @@ const GATHERED_MAX: usize = 4096;
 
 pub(super) struct Console {
     pub(super) handle: Handle,
+    pub(super) board: Board,
+    /// SIGTERM or Ctrl-C came; the server knows already.
+    pub(super) signals: mpsc::Receiver<()>,
     pub(super) notices: mpsc::Receiver<Report>,
     pub(super) dropped: Arc<AtomicU64>,
+    /// What is not among the notices, to be summed up.
+    pub(super) tally: Arc<Mutex<Tally>>,
     pub(super) stopped: oneshot::Receiver<Option<Stopped>>,
 }
 
 impl Console {
-    pub(super) async fn run(mut self, prompt: &mut Prompt, screen: &mut Screen) -> Result<(), Failure> {
-        let signals = |error| Failure::system("cannot watch for signals", &error);
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(signals)?;
-        let mut terminate = signal(SignalKind::terminate()).map_err(signals)?;
+    pub(super) async fn run(mut self, prompt: &mut Prompt) {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut stopping = false;
         let mut gathered = Instant::now();
+        self.say_unsaid();
         loop {
             if !stopping {
                 prompt.ask(QUESTION);
             }
             tokio::select! {
                 stopped = &mut self.stopped => {
-                    self.finish(screen, stopped.ok().flatten());
-                    return Ok(());
+                    self.finish(stopped.ok().flatten());
+                    return;
                 }
                 Some(report) = next(&mut self.notices, gathered) => {
                     let mut lines = self.lines(&report);
@@ -52,23 +55,37 @@ impl Console {
                     for report in std::iter::from_fn(|| self.notices.try_recv().ok()).take(GATHERED_MAX).collect::<Vec<_>>() {
                         lines.extend(self.lines(&report));
                     }
-                    screen.show_all(&lines);
+                    self.board.show_all(&lines);
                     gathered = Instant::now() + GATHER;
                 }
-                () = either(&mut interrupt, &mut terminate) => self.stop(screen, &mut stopping),
+                Some(()) = self.signals.recv() => self.say_stop(&mut stopping),
                 input = prompt.line(), if !stopping => match input {
-                    Input::Text(text) => self.command(screen, &text, &mut stopping).await,
-                    Input::Interrupted => self.stop(screen, &mut stopping),
+                    Input::Text(text) => self.command(&text, &mut stopping).await,
+                    Input::Interrupted => self.stop(&mut stopping),
                     // A service has no standard input; it goes on serving.
                     Input::End => {}
                 },
-                _ = tick.tick(), if screen.is_live() => {
-                    let sessions = self.handle.sessions().await;
-                    if let Some(countdown) = countdown(Instant::now(), &sessions) {
-                        screen.status(&countdown);
-                    }
-                }
+                _ = tick.tick(), if self.board.is_live() || lock(&self.tally).is_open() => self.tick().await,
             }
+        }
+    }
+
+    async fn tick(&self) {
+        let sums = lock(&self.tally).take(Instant::now());
+        self.board.show_all(&sums.iter().flat_map(lines::of_sum).collect::<Vec<_>>());
+        self.say_unsaid();
+        if self.board.is_live() {
+            let sessions = self.handle.sessions().await;
+            if let Some(countdown) = countdown(Instant::now(), &sessions) {
+                self.board.status(&countdown);
+            }
+        }
+    }
+
+    fn say_unsaid(&self) {
+        let unsaid = screen::take_unsaid();
+        if unsaid > 0 {
+            self.board.show(&lines::unsaid(unsaid));
         }
     }
 
@@ -87,51 +104,57 @@ impl Console {
     }
 
     /// Drains; a second time stops at once.
-    fn stop(&self, screen: &mut Screen, stopping: &mut bool) {
-        if !*stopping {
-            screen.leave_prompt();
-            screen.show(&lines::shutting_down());
-        }
-        *stopping = true;
+    fn stop(&self, stopping: &mut bool) {
+        self.say_stop(stopping);
         self.handle.stop();
     }
 
-    async fn command(&self, screen: &mut Screen, text: &str, stopping: &mut bool) {
+    fn say_stop(&self, stopping: &mut bool) {
+        if !std::mem::replace(stopping, true) {
+            self.board.leave_prompt();
+            self.board.show(&lines::shutting_down());
+        }
+    }
+
+    async fn command(&self, text: &str, stopping: &mut bool) {
+        let board = &self.board;
         let words: Vec<_> = text.split_whitespace().collect();
         match *words {
             [] => {}
-            ["exit" | "quit"] => self.stop(screen, stopping),
+            ["exit" | "quit"] => self.stop(stopping),
             ["sessions"] => {
                 let now = Instant::now();
                 let mut sessions = self.handle.sessions().await;
                 sessions.sort_by_key(|view| view.connection.serial());
-                screen.show(&lines::session_count(sessions.len()));
+                board.show(&lines::session_count(sessions.len()));
                 for view in &sessions {
-                    screen.show(&lines::session(now, view));
+                    board.show(&lines::session(now, view));
                 }
             }
             ["totals"] => {
                 let sessions = self.handle.sessions().await.len();
                 if let Some(totals) = self.handle.totals().await {
-                    screen.show(&lines::totals(sessions, &totals));
+                    board.show(&lines::totals(sessions, &totals));
                 }
             }
-            ["end", "all"] => screen.show(&lines::ended(self.handle.end(None).await)),
+            ["end", "all"] => board.show(&lines::ended(self.handle.end(None).await)),
             ["end", id] => match id.trim_start_matches('#').parse() {
-                Ok(serial) => screen.show(&lines::ended(self.handle.end(Some(serial)).await)),
-                Err(_) => screen.show(&help(&format!("'{id}' is no session number"))),
+                Ok(serial) => board.show(&lines::ended(self.handle.end(Some(serial)).await)),
+                Err(_) => board.show(&help(&format!("'{id}' is no session number"))),
             },
-            _ => screen.show(&help("the console takes")),
+            _ => board.show(&help("the console takes")),
         }
     }
 
     /// What the sessions said at their end, then the last line.
-    fn finish(&mut self, screen: &mut Screen, stopped: Option<Stopped>) {
-        screen.leave_prompt();
+    fn finish(&mut self, stopped: Option<Stopped>) {
+        self.board.leave_prompt();
         while let Ok(notice) = self.notices.try_recv() {
-            screen.show_all(&self.lines(&notice));
+            self.board.show_all(&self.lines(&notice));
         }
-        screen.show(&lines::exited(stopped.map_or(0, |stopped| stopped.cut)));
+        let sums = lock(&self.tally).take_all(Instant::now());
+        self.board.show_all(&sums.iter().flat_map(lines::of_sum).collect::<Vec<_>>());
+        self.board.show(&lines::exited(stopped.map_or(0, |stopped| stopped.cut)));
     }
 }
 
@@ -145,11 +168,9 @@ fn help(why: &str) -> Line {
     Line::new("help", format!("[HELP] {why}: exit, sessions, end ID, end all, totals, help"))
 }
 
-async fn either(interrupt: &mut Signal, terminate: &mut Signal) {
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
+/// What it guards is valid at any point.
+pub(super) fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
+    tally.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The original's countdown, for the session that ends next.

@@ -13,6 +13,7 @@ use ddes_wire::classic::text;
 use ddes_wire::v2::Status;
 use ddes_wire::{ClientId, Total};
 
+use super::tally::{Kind, Sum};
 use crate::args::ServeArgs;
 use crate::home::Home;
 use crate::ledger::with_totals;
@@ -75,6 +76,35 @@ pub(super) fn exited(cut: usize) -> Line {
 
 pub(super) fn dropped(count: u64) -> Line {
     Line::new("dropped", format!("[LOG] {count} lines could not be shown in time")).with("count", count)
+}
+
+/// Of standard error, which could not be written.
+pub(super) fn unsaid(count: u64) -> Line {
+    let text = format!("[LOG] {count} lines could not be written to standard error");
+    Line::new("unsaid", text).with("count", count)
+}
+
+/// What strangers caused in about a second.
+pub(super) fn of_sum(sum: &Sum) -> Vec<Line> {
+    match sum {
+        Sum::One(notice) => of_notice(notice),
+        Sum::Many { kind, count, addresses, has_more_addresses, over } => {
+            let at_least = if *has_more_addresses { "at least " } else { "" };
+            let from = match addresses {
+                1 => "1 address".to_owned(),
+                addresses => format!("{at_least}{addresses} addresses"),
+            };
+            let secs = over.as_secs_f64();
+            let text = format!("[SUM] {count} more {}, from {from}, in {secs:.1} s", Kind::text(*kind));
+            let line = Line::new("summed", text)
+                .with("kind", kind.name())
+                .with("count", *count)
+                .with("addresses", *addresses)
+                .with("more_addresses", *has_more_addresses)
+                .with("millis", u64::try_from(over.as_millis()).unwrap_or(u64::MAX));
+            vec![line]
+        }
+    }
 }
 
 pub(super) fn ended(count: usize) -> Line {
@@ -185,6 +215,7 @@ pub(super) fn of_notice(notice: &Notice) -> Vec<Line> {
             vec![Line::new("key_verified", format!("[10] KEY VERIFICATION {who}: public keys exchanged."))]
         }
         NoticeEvent::Admitted(admitted) => vec![of_admitted(&who, admitted)],
+        NoticeEvent::Regranted(admitted) => vec![of_regranted(&who, admitted)],
         NoticeEvent::TurnedAway { key } => vec![
             Line::new(
                 "turned_away",
@@ -236,6 +267,14 @@ fn of_admitted(who: &str, admitted: &Admitted) -> Line {
     let role = if admitted.is_operator { ", an operator" } else { "" };
     let id = ClientId::new(admitted.key.uuid());
     Line::new("admitted", format!("[10] KEY VERIFICATION {who}: {}{role}, UUID {id}", name(admitted)))
+        .with("identity", admitted.key.fingerprint())
+        .with("name", admitted.name.clone())
+        .with("operator", admitted.is_operator)
+}
+
+fn of_regranted(who: &str, admitted: &Admitted) -> Line {
+    let role = if admitted.is_operator { "an operator" } else { "a client" };
+    Line::new("regranted", format!("[ACCESS] {who}: {} is {role} from now on", name(admitted)))
         .with("identity", admitted.key.fingerprint())
         .with("name", admitted.name.clone())
         .with("operator", admitted.is_operator)

@@ -1,15 +1,18 @@
 //! `ddes serve`.
 
+mod board;
 mod books;
 mod console;
 mod lines;
+mod signals;
+mod tally;
 
 use std::io;
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, mpsc as std_mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ddes_ffdhe::{Group, NamedGroup};
 use ddes_identity::SigningKey;
@@ -23,9 +26,12 @@ use crate::args::{GroupName, ServeArgs, SuiteName};
 use crate::failure::{Code, Failure};
 use crate::home::Home;
 use crate::keys;
+use crate::limits;
 use crate::prompt::Prompt;
 use crate::screen::{self, Screen};
+use board::Board;
 use console::Console;
+use tally::Tally;
 
 /// From accept to a client's proof, or its classic key (PROTOCOL.md, P-23 and C-19).
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
@@ -40,7 +46,14 @@ const OTHER_FILES: u64 = 128;
 /// Values that wait for the ledger, 16 bytes each; beyond them nothing is read.
 const QUEUED_VALUES_MAX: usize = 1 << 20;
 
+/// Once the server has stopped, its process waits no longer for whoever reads its last lines.
+pub(crate) const LAST_WORDS: Duration = Duration::from_secs(1);
+
 pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
+    if !args.core_dumps {
+        let failed = |error| Failure::system("cannot switch core dumps off", &error).next("--core-dumps");
+        limits::no_core_dumps().map_err(failed)?;
+    }
     if args.classic {
         screen::warn_of_classic();
     }
@@ -62,64 +75,96 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let server = Server::bind(options(args, key, suites, access), ledger)
         .map_err(|error| cannot_listen(args, &error))?;
     let address = server.local_addr().map_err(|error| cannot_listen(args, &error))?;
-    let (mut prompt, mut screen) = open_screen(args)?;
+    let signals = signals::watch(server.handle())?;
+    let (prompt, screen) = open_screen(args)?;
+    let board = Board::start(screen)?;
     // For programs the first line is the address.
-    if !screen.is_json() {
-        screen.show(&lines::starting());
+    if !board.is_json() {
+        board.show(&lines::starting());
     }
-    screen.show(&lines::listening(address, args));
-    screen.show(&lines::server_key(&fingerprint, key_is_new));
-    about_ledger.iter().for_each(|line| screen.show(line));
+    board.show(&lines::listening(address, args));
+    board.show(&lines::server_key(&fingerprint, key_is_new));
+    board.show_all(&about_ledger);
     if !args.allow_any {
-        screen.show(&lines::access(&home));
+        board.show(&lines::access(&home));
     }
     if address.ip().is_loopback() && !args.output.quiet {
-        eprintln!("Only this machine can connect. To accept others: --listen 0.0.0.0:{}", address.port());
+        screen::say(&format!(
+            "Only this machine can connect. To accept others: --listen 0.0.0.0:{}",
+            address.port()
+        ));
     }
+    serve(server, &board, prompt, signals)
+}
 
+/// Serves on this thread, beside a console on another, until it is stopped or the disk fails. Nothing here waits for whoever should read what is shown.
+fn serve(
+    server: Server,
+    board: &Board,
+    mut prompt: Prompt,
+    signals: mpsc::Receiver<()>,
+) -> Result<(), Failure> {
     let (notices, received) = mpsc::channel(NOTICES_MAX);
     let dropped = Arc::new(AtomicU64::new(0));
     let (stopped, when_stopped) = oneshot::channel();
+    let tally = Arc::new(Mutex::new(Tally::default()));
     let console = Console {
         handle: server.handle(),
+        board: board.clone(),
+        signals,
         notices: received,
         dropped: Arc::clone(&dropped),
+        tally: Arc::clone(&tally),
         stopped: when_stopped,
     };
-    let console = thread::Builder::new()
+    let (over, when_over) = std_mpsc::channel();
+    let runtime = crate::runtime()?;
+    thread::Builder::new()
         .name("console".into())
         .spawn(move || {
-            crate::runtime().map(|runtime| runtime.block_on(console.run(&mut prompt, &mut screen)))
+            runtime.block_on(console.run(&mut prompt));
+            // Whoever would hear it has given it up.
+            over.send(()).unwrap_or(());
         })
         .map_err(|error| Failure::system("cannot start a thread", &error))?;
 
     let outcome = server.run(move |report: Report| {
+        let Some(report) = to_show(&tally, report) else { return };
         if notices.try_send(report).is_err() {
             dropped.fetch_add(1, Ordering::Relaxed);
         }
     });
     let outcome = outcome.map_err(|error| Failure::system("the server cannot run", &error));
-    // The console is gone only if it could not start, and says so below.
+    // A console that is gone has failed, which is said below.
     stopped.send(outcome.as_ref().ok().cloned()).unwrap_or_else(drop);
-    console.join().map_err(|_| Failure::new(Code::No, "the console failed"))???;
+    let console = when_over.recv_timeout(LAST_WORDS);
+    board.finish(LAST_WORDS);
     match outcome?.failure {
-        None => Ok(()),
+        None => console.map_err(|_| Failure::new(Code::No, "the console failed")),
         Some(why) => Err(Failure::new(Code::No, format!("the ledger cannot be written any more: {why}"))
             .cause("the disk failed, or the folder was moved; what was acknowledged is in it, as far as the disk keeps its word")
             .next("look at the disk and the folder, then: ddes ledger verify, and ddes serve")),
     }
 }
 
+/// Of strangers' doings the console hears through the tally alone, but for the first: they cannot keep it from hearing of others.
+fn to_show(tally: &Mutex<Tally>, report: Report) -> Option<Report> {
+    match report {
+        Report::Session(notice) => console::lock(tally).note(Instant::now(), notice).map(Report::Session),
+        report @ (Report::Access(_) | Report::Ledger(_) | Report::Checkpoint(_)) => Some(report),
+    }
+}
+
 /// More connections than open files are refused by the system, late and without a word to the client.
 fn warn_of_open_files(args: &ServeArgs) {
     let needed = u64::from(args.max_connections) + OTHER_FILES;
-    if let Err(most) = crate::limits::open_files(needed)
+    if let Err(most) = limits::open_files(needed)
         && !args.output.quiet
     {
-        eprintln!(
+        screen::say(&format!(
             "Warning: {} connections need {needed} open files, and this user may have {most} (ulimit -Hn).",
             args.max_connections
-        );
+        ));
     }
 }
 

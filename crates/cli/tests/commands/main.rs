@@ -16,6 +16,9 @@ mod exactly_once;
 mod ledger;
 mod outboxes;
 mod secure;
+mod shown;
+mod stops;
+mod strangers;
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};

@@ -215,6 +215,59 @@ fn an_operator_ends_every_session_and_nobody_else_can() {
     assert_eq!(client.child.wait().unwrap().code(), Some(0));
 }
 
+/// The list is what it says now, not what it said when a session opened.
+#[test]
+fn an_operator_who_is_demoted_ends_nobody_else() {
+    let home = folder();
+    let mut server = serve(&home, &[]);
+    let trust = fingerprint(&home);
+    for name in ["anna", "ops"] {
+        assert_eq!(send(&home, &server, &trust, &["--as", name, "1"]).0, 0);
+    }
+    let key = home.join("identities/ops.pub");
+    let authorize = |role: &str| {
+        assert_eq!(output(ddes_at(&home, &["authorize", key.to_str().unwrap(), "--role", role])).0, 0);
+    };
+    authorize("operator");
+    let connect = |name: &str| {
+        let flags = ["connect", "--json", "--server", &server.address, "--as", name];
+        crate::start(ddes_at(&home, &flags), |line| line.contains("\"ready\"").then(String::new))
+    };
+    let (mut client, mut operator) = (connect("anna"), connect("ops"));
+    authorize("client");
+    let mut line = String::new();
+    while !line.contains("\"regranted\"") {
+        line.clear();
+        assert!(std::io::BufRead::read_line(&mut server.stdout, &mut line).unwrap() > 0);
+    }
+    operator.child.stdin.as_mut().unwrap().write_all(b"50 all\n").unwrap();
+    assert_eq!(operator.child.wait().unwrap().code(), Some(4));
+    client.child.stdin.as_mut().unwrap().write_all(b"5\n50\n").unwrap();
+    assert_eq!(client.child.wait().unwrap().code(), Some(0));
+    assert_eq!(send(&home, &server, &trust, &["--as", "anna", "1"]).1, "7\n");
+}
+
+#[test]
+fn a_list_that_cannot_be_read_or_is_written_in_place_locks_nobody_out() {
+    let (home, guest) = (folder(), folder());
+    let server = serve(&home, &[]);
+    let trust = fingerprint(&home);
+    let (_, shown, _) = output(ddes_at(&guest, &["key", "new", "--quiet"]));
+    assert_eq!(output(ddes_at(&home, &["authorize", shown.trim()])).0, 0);
+    assert_eq!(send(&guest, &server, &trust, &["5"]).1, "5\n");
+    let list = home.join("authorized_keys");
+    let text = std::fs::read(&list).unwrap();
+    // A read that fails: of a folder, as of a file without a descriptor left.
+    std::fs::remove_file(&list).unwrap();
+    std::fs::create_dir(&list).unwrap();
+    assert_eq!(send(&guest, &server, &trust, &["5"]).1, "10\n");
+    std::fs::remove_dir(&list).unwrap();
+    std::fs::write(&list, b"").unwrap();
+    assert_eq!(send(&guest, &server, &trust, &["5"]).1, "15\n");
+    std::fs::write(&list, text).unwrap();
+    assert_eq!(send(&guest, &server, &trust, &["5"]).1, "20\n");
+}
+
 #[test]
 fn an_existing_key_serves_as_an_identity_with_a_passphrase_and_through_an_agent() {
     let home = folder();

@@ -9,6 +9,7 @@
 
 mod a_full_ledger;
 mod a_full_queue;
+mod a_grant_that_changes;
 mod much_at_once;
 mod too_many_a_second;
 mod world;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ddes_wire::classic::{BODY_MAX, DhPublicKey, KeyError, text};
 use ddes_wire::frame::{Frame, HEADER_BYTES, Header, Opcode, TooLong};
-use ddes_wire::{ClientId, Token, Total};
+use ddes_wire::{ClientId, Token, Total, shown};
 use zeroize::Zeroizing;
 
 use super::crypto::{BodyError, Keys};
@@ -493,8 +493,8 @@ fn disconnected(state: &State, body: &[u8]) -> ClientEnd {
     ClientEnd::Disconnected { asked, text: printable(body) }
 }
 
-/// The server's text, safe to show: no control characters, bounded.
+/// The server's text, safe to show, and bounded.
 fn printable(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
-    text.chars().filter(|c| !c.is_control()).take(TEXT_CHARS_MAX).collect()
+    text.chars().filter(|c| shown::is_plain(*c)).take(TEXT_CHARS_MAX).collect()
 }

@@ -359,6 +359,13 @@ impl ServerSession {
         }
     }
 
+    /// Whether the identity of an open session may end all sessions from now on (rule P-22).
+    pub fn set_operator(&mut self, may: bool) {
+        if let State::Open(open) = &mut self.state {
+            open.is_operator = may;
+        }
+    }
+
     /// The identity of [`Event::Authenticated`] is authorized, and `session` is durable: 20 (rule P-10).
     pub fn admit(
         &mut self,

@@ -136,9 +136,9 @@ fn another_protocol_is_named_as_such() {
 }
 
 #[test]
-fn control_characters_of_a_servers_text_are_not_shown() {
+fn control_and_format_characters_of_a_servers_text_are_not_shown() {
     let mut liar = Liar::new();
-    liar.send(50, b"\x1b[2Jgo\x07ne\r\n");
+    liar.send(50, "\x1b[2Jgo\x07n\u{202e}\u{2066}e\u{200b}\r\n".as_bytes());
     while let Some(event) = liar.client.poll_event() {
         if let ClientEvent::Ended(ClientEnd::Disconnected { text, .. }) = event {
             assert_eq!(text, "[2Jgone");

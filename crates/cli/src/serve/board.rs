@@ -1,0 +1,168 @@
+//! What a server shows: a queue before the one thread that writes to standard output, so that a reader who does not read holds nothing else up.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use rustix::termios::Termios;
+
+use super::lines;
+use crate::failure::Failure;
+use crate::screen::{self, Line, Screen};
+
+/// Text that waits for whoever reads. More is dropped and counted.
+const QUEUE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Handed to whoever has something to show.
+#[derive(Clone)]
+pub(super) struct Board {
+    desk: Arc<Desk>,
+    is_json: bool,
+    is_live: bool,
+    before: Option<Termios>,
+}
+
+#[derive(Default)]
+struct Desk {
+    queue: Mutex<Queue>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    bytes: usize,
+    /// Lines that were not shown, and not yet told of.
+    dropped: u64,
+    is_writing: bool,
+    has_left_prompt: bool,
+}
+
+enum Job {
+    Show(Lines),
+    Status(String),
+    LeavePrompt,
+}
+
+struct Lines {
+    text: String,
+    count: u64,
+}
+
+impl Board {
+    /// Writes to `screen` from now on.
+    pub(super) fn start(mut screen: Screen) -> Result<Self, Failure> {
+        let desk = Arc::<Desk>::default();
+        let (is_json, is_live, before) = (screen.is_json(), screen.is_live(), screen.terminal());
+        let work = Arc::clone(&desk);
+        thread::Builder::new()
+            .name("writer".into())
+            .spawn(move || write(&work, &mut screen))
+            .map_err(|error| Failure::system("cannot start a thread", &error))?;
+        Ok(Self { desk, is_json, is_live, before })
+    }
+
+    /// Whether somebody watches, so that a countdown makes sense.
+    pub(super) fn is_live(&self) -> bool {
+        self.is_live
+    }
+
+    pub(super) fn is_json(&self) -> bool {
+        self.is_json
+    }
+
+    pub(super) fn show(&self, line: &Line) {
+        self.show_all(std::slice::from_ref(line));
+    }
+
+    /// Shows all of them with one write.
+    pub(super) fn show_all(&self, lines: &[Line]) {
+        if lines.is_empty() {
+            return;
+        }
+        let text = lines.iter().map(|line| line.render(self.is_json)).collect::<Vec<_>>().join("\n");
+        let count = lines.len() as u64;
+        let mut queue = self.desk.lock();
+        if queue.bytes.saturating_add(text.len()) > QUEUE_BYTES_MAX {
+            queue.dropped += count;
+        } else {
+            queue.bytes += text.len();
+            queue.push(Job::Show(Lines { text, count }), &self.desk);
+        }
+    }
+
+    /// A line that the next one overwrites. It is worth nothing behind others.
+    pub(super) fn status(&self, text: &str) {
+        let mut queue = self.desk.lock();
+        if queue.jobs.is_empty() && !queue.is_writing {
+            queue.push(Job::Status(text.to_owned()), &self.desk);
+        }
+    }
+
+    /// Takes the terminal back from the prompt.
+    pub(super) fn leave_prompt(&self) {
+        let mut queue = self.desk.lock();
+        if self.is_live && !std::mem::replace(&mut queue.has_left_prompt, true) {
+            queue.push(Job::LeavePrompt, &self.desk);
+        }
+    }
+
+    /// Waits until all is written, or for `patience`: whoever reads no more must not keep a process from ending.
+    pub(super) fn finish(&self, patience: Duration) {
+        let is_busy = |queue: &mut Queue| queue.is_writing || !queue.jobs.is_empty();
+        let waited = self.desk.changed.wait_timeout_while(self.desk.lock(), patience, is_busy);
+        let (queue, outcome) = waited.unwrap_or_else(PoisonError::into_inner);
+        drop(queue);
+        if let Some(before) = self.before.as_ref().filter(|_| outcome.timed_out()) {
+            screen::restore(before);
+        }
+    }
+}
+
+impl Desk {
+    /// What is guarded is valid at any point.
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    fn push(&mut self, job: Job, desk: &Desk) {
+        self.jobs.push_back(job);
+        desk.changed.notify_all();
+    }
+}
+
+fn write(desk: &Desk, screen: &mut Screen) {
+    let mut queue = desk.lock();
+    loop {
+        queue.is_writing = false;
+        desk.changed.notify_all();
+        let is_idle = |queue: &mut Queue| queue.jobs.is_empty();
+        queue = desk.changed.wait_while(queue, is_idle).unwrap_or_else(PoisonError::into_inner);
+        let jobs = std::mem::take(&mut queue.jobs);
+        let dropped = std::mem::take(&mut queue.dropped);
+        (queue.bytes, queue.is_writing) = (0, true);
+        drop(queue);
+        let mut failed: u64 = jobs.into_iter().map(|job| run(job, screen)).sum();
+        if dropped > 0 && screen.print(&lines::dropped(dropped).render(screen.is_json())).is_err() {
+            failed += dropped;
+        }
+        queue = desk.lock();
+        queue.dropped += failed;
+    }
+}
+
+/// How many lines could not be written.
+fn run(job: Job, screen: &mut Screen) -> u64 {
+    match job {
+        Job::Show(Lines { text, count }) => screen.print(&text).map_or(count, |()| 0),
+        // It is written again in a second.
+        Job::Status(text) => screen.status(&text).map_or(0, |()| 0),
+        Job::LeavePrompt => {
+            screen.leave_prompt();
+            0
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! What strangers cause is counted: each kind is said once in full, and then summed up once a second, however much of it there is.
+
+use std::collections::{BTreeMap, HashSet};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use ddes_server::endpoint::{Notice, NoticeEvent};
+use ddes_session::{classic, v2};
+
+/// How long one kind is summed up.
+const WINDOW: Duration = Duration::from_secs(1);
+
+/// Addresses that are told apart in one sum; of more it says that there are more.
+const ADDRESSES_MAX: usize = 1024;
+
+/// Something that a client causes who has proven nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    Connected,
+    KeyVerified,
+    TokenShared,
+    TurnedAway,
+    TooFast,
+    Tampered,
+    Ignored,
+    Left,
+    TimedOut,
+    Failed,
+    Ordered,
+}
+
+/// Bounded: by the kinds, and by the addresses of each.
+#[derive(Debug, Default)]
+pub(super) struct Tally(BTreeMap<Kind, Window>);
+
+#[derive(Debug)]
+struct Window {
+    since: Instant,
+    count: u64,
+    addresses: HashSet<IpAddr>,
+    /// What came last.
+    last: Option<Box<Notice>>,
+}
+
+/// What a window comes to.
+#[derive(Debug)]
+pub(super) enum Sum {
+    /// A sum of one is that one.
+    One(Box<Notice>),
+    Many {
+        kind: Kind,
+        count: u64,
+        addresses: usize,
+        /// There were more of them than are told apart.
+        has_more_addresses: bool,
+        over: Duration,
+    },
+}
+
+impl Tally {
+    /// The notice, where it is to be said now.
+    pub(super) fn note(&mut self, now: Instant, notice: Notice) -> Option<Notice> {
+        let Some(kind) = Kind::of(&notice) else { return Some(notice) };
+        let Some(window) = self.0.get_mut(&kind) else {
+            self.0.insert(kind, Window::new(now));
+            return Some(notice);
+        };
+        window.count += 1;
+        if window.addresses.len() <= ADDRESSES_MAX {
+            window.addresses.insert(notice.peer.ip());
+        }
+        window.last = Some(Box::new(notice));
+        None
+    }
+
+    /// Whether there is, or will be, something to take.
+    pub(super) fn is_open(&self) -> bool {
+        !self.0.is_empty()
+    }
+
+    /// The sums that are due. After a second in which nothing came the next is said in full again.
+    pub(super) fn take(&mut self, now: Instant) -> Vec<Sum> {
+        let mut sums = Vec::new();
+        self.0.retain(|kind, window| {
+            if now < window.since + WINDOW {
+                return true;
+            }
+            let window = std::mem::replace(window, Window::new(now));
+            let was_quiet = window.count == 0;
+            sums.extend(window.sum(*kind, now));
+            !was_quiet
+        });
+        sums
+    }
+
+    /// All of them, before the end.
+    pub(super) fn take_all(&mut self, now: Instant) -> Vec<Sum> {
+        std::mem::take(&mut self.0).into_iter().filter_map(|(kind, window)| window.sum(kind, now)).collect()
+    }
+}
+
+impl Window {
+    fn new(since: Instant) -> Self {
+        Self { since, count: 0, addresses: HashSet::new(), last: None }
+    }
+
+    fn sum(self, kind: Kind, now: Instant) -> Option<Sum> {
+        let Self { since, count, addresses, last } = self;
+        if count <= 1 {
+            return last.map(Sum::One);
+        }
+        let has_more_addresses = addresses.len() > ADDRESSES_MAX;
+        let addresses = addresses.len().min(ADDRESSES_MAX);
+        Some(Sum::Many { kind, count, addresses, has_more_addresses, over: now.duration_since(since) })
+    }
+}
+
+impl Kind {
+    /// `None` of what is always said: of proven identities, and of values, which are told to a person only.
+    fn of(notice: &Notice) -> Option<Self> {
+        if notice.is_proven {
+            return None;
+        }
+        Some(match &notice.event {
+            NoticeEvent::Connected => Self::Connected,
+            NoticeEvent::KeyVerified => Self::KeyVerified,
+            NoticeEvent::TokenShared => Self::TokenShared,
+            NoticeEvent::TurnedAway { .. } => Self::TurnedAway,
+            NoticeEvent::Tampered => Self::Tampered,
+            NoticeEvent::Ignored { .. } => Self::Ignored,
+            NoticeEvent::ClassicEnded(end) => Self::of_classic_end(end),
+            NoticeEvent::Ended(end) => Self::of_end(end),
+            NoticeEvent::Admitted(_)
+            | NoticeEvent::Regranted(_)
+            | NoticeEvent::Received { .. }
+            | NoticeEvent::ResultSent { .. } => return None,
+        })
+    }
+
+    fn of_end(end: &v2::End) -> Self {
+        match end {
+            v2::End::Bye | v2::End::Closed => Self::Left,
+            v2::End::Idle | v2::End::TooOld | v2::End::Fault(v2::Fault::HandshakeTimeout) => Self::TimedOut,
+            v2::End::Ordered(_) => Self::Ordered,
+            v2::End::TooFast { .. } => Self::TooFast,
+            v2::End::Fault(_) => Self::Failed,
+        }
+    }
+
+    fn of_classic_end(end: &classic::End) -> Self {
+        match end {
+            classic::End::Bye | classic::End::Closed => Self::Left,
+            classic::End::Idle { .. } | classic::End::Fault(classic::Fault::HandshakeTimeout) => {
+                Self::TimedOut
+            }
+            classic::End::Ordered(classic::Reason::TooFast) => Self::TooFast,
+            classic::End::Ordered(_) => Self::Ordered,
+            classic::End::Fault(_) => Self::Failed,
+        }
+    }
+
+    /// As programs know it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Connected => "connected",
+            Self::KeyVerified => "key_verified",
+            Self::TokenShared => "token_shared",
+            Self::TurnedAway => "turned_away",
+            Self::TooFast => "too_fast",
+            Self::Tampered => "tampered",
+            Self::Ignored => "ignored",
+            Self::Left => "left",
+            Self::TimedOut => "timed_out",
+            Self::Failed => "failed",
+            Self::Ordered => "ordered",
+        }
+    }
+
+    /// `N more ...`
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Self::Connected => "connected",
+            Self::KeyVerified => "classic key exchanges",
+            Self::TokenShared => "classic sessions",
+            Self::TurnedAway => "turned away: not authorized",
+            Self::TooFast => "refused: too many handshakes of an address",
+            Self::Tampered => "classic frames that did not decrypt, discarded",
+            Self::Ignored => "classic frames ignored",
+            Self::Left => "left before they proved an identity",
+            Self::TimedOut => "ended: silent for too long",
+            Self::Failed => "ended: they broke the protocol",
+            Self::Ordered => "ended by this server",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+    use std::sync::Arc;
+
+    use ddes_identity::SigningKey;
+    use ddes_server::endpoint::{Config, ConnectionId, Endpoint, Entropy, Profiles};
+    use zeroize::Zeroizing;
+
+    use super::*;
+
+    const MOMENT: Duration = Duration::from_millis(1);
+
+    fn connection(now: Instant) -> ConnectionId {
+        let key = SigningKey::from_seed(&[1; 32]);
+        let v2 = v2::ServerConfig { suites: Vec::new(), key, idle: WINDOW, handshake: WINDOW, values_max: 1 };
+        let mut endpoint = Endpoint::new(Config {
+            connections_max: 1,
+            unproven_max: 1,
+            connects_per_sec_max: None,
+            handshakes_per_sec_max: None,
+            queued_values_max: 1,
+            tells_values: false,
+            classic_first: 0,
+            profiles: Profiles { v2: Arc::new(v2), classic: None },
+        });
+        let entropy = Entropy {
+            exponent: Zeroizing::new([0; _]),
+            kem: Zeroizing::new([0; _]),
+            token: Zeroizing::new([0; _]),
+        };
+        endpoint.accept(now, SocketAddr::from((Ipv4Addr::LOCALHOST, 1)), entropy).unwrap()
+    }
+
+    fn of(connection: ConnectionId, address: u32, event: NoticeEvent) -> Notice {
+        let peer = SocketAddr::from((Ipv4Addr::from(address), 1));
+        Notice { connection, peer, is_proven: false, event }
+    }
+
+    #[test]
+    fn each_kind_is_said_once_and_then_summed_up_once_a_second() {
+        let start = Instant::now();
+        let (mut tally, id) = (Tally::default(), connection(start));
+        let mut said = 0;
+        for n in 0..10_000 {
+            for event in [NoticeEvent::Connected, NoticeEvent::Tampered] {
+                said += usize::from(tally.note(start + MOMENT * (n / 100), of(id, n % 7, event)).is_some());
+            }
+        }
+        assert_eq!((said, tally.take(start + MOMENT * 999).len()), (2, 0));
+        let sums = tally.take(start + WINDOW);
+        for (sum, expected) in sums.iter().zip([Kind::Connected, Kind::Tampered]) {
+            let Sum::Many { kind, count, addresses, has_more_addresses, over } = sum else {
+                panic!("{sum:?}")
+            };
+            assert_eq!((*kind, *count, *addresses), (expected, 9_999, 7));
+            assert_eq!((*has_more_addresses, *over), (false, WINDOW));
+        }
+        assert_eq!(sums.len(), 2);
+        // While it goes on nothing is said in between.
+        assert!(tally.note(start + WINDOW + MOMENT, of(id, 1, NoticeEvent::Connected)).is_none());
+    }
+
+    #[test]
+    fn a_sum_of_one_is_that_one_and_after_a_quiet_second_the_next_is_said_at_once() {
+        let start = Instant::now();
+        let (mut tally, id) = (Tally::default(), connection(start));
+        let connected = || of(id, 1, NoticeEvent::Connected);
+        assert!(tally.note(start, connected()).is_some());
+        assert!(tally.note(start, connected()).is_none());
+        let sums = tally.take(start + WINDOW);
+        let [Sum::One(last)] = &sums[..] else { panic!("{sums:?}") };
+        assert!(matches!(last.event, NoticeEvent::Connected));
+        assert!(tally.is_open() && tally.take(start + WINDOW * 2).is_empty() && !tally.is_open());
+        assert!(tally.note(start + WINDOW * 2, connected()).is_some());
+    }
+
+    #[test]
+    fn what_proven_identities_do_is_always_said() {
+        let start = Instant::now();
+        let (mut tally, id) = (Tally::default(), connection(start));
+        for _ in 0..100 {
+            let notice = Notice { is_proven: true, ..of(id, 1, NoticeEvent::Ended(v2::End::Bye)) };
+            assert!(tally.note(start, notice).is_some());
+        }
+        assert!(!tally.is_open());
+    }
+
+    #[test]
+    fn more_addresses_than_are_told_apart_take_no_more_room() {
+        let start = Instant::now();
+        let (mut tally, id) = (Tally::default(), connection(start));
+        for n in 0..100_000 {
+            tally.note(start, of(id, n, NoticeEvent::Connected));
+        }
+        let sums = tally.take_all(start);
+        let [Sum::Many { count: 99_999, addresses: ADDRESSES_MAX, has_more_addresses: true, .. }] = sums[..]
+        else {
+            panic!("{sums:?}")
+        };
+        assert!(!tally.is_open());
+    }
+}

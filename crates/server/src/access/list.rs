@@ -1,0 +1,302 @@
+//! One list: what was read of it last, and what of that is believed.
+
+use std::fmt::Debug;
+use std::fs::{self, Metadata};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use ddes_identity::{AuthorizedKeys, Grant, PublicKey, read_public};
+use ddes_wire::shown;
+
+/// An authorized_keys file may have so many bytes: some 100,000 keys.
+const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// From one look to the next, where the first was in doubt or failed.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// What is read: a file, or a folder.
+pub(super) trait Source: Debug {
+    fn path(&self) -> &Path;
+
+    /// `before` is what it granted: a part of it that cannot be read keeps that.
+    fn read(&self, before: &AuthorizedKeys) -> io::Result<Reading>;
+}
+
+/// authorized_keys.
+#[derive(Debug)]
+pub(super) struct File(pub(super) PathBuf);
+
+/// The identities of a home.
+#[derive(Debug)]
+pub(super) struct Folder(pub(super) PathBuf);
+
+/// What was read at once.
+#[derive(Debug)]
+pub(super) struct Reading {
+    /// `None`: there is nothing of that name.
+    stamp: Option<Stamp>,
+    keys: AuthorizedKeys,
+    /// What is wrong with parts of it.
+    faults: Vec<String>,
+    /// It was put in its place as a whole: nobody is at writing it.
+    is_whole: bool,
+    /// A part of it could not be read: it is read again.
+    is_partial: bool,
+}
+
+/// What tells that a list, or who may write it, has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    /// Seconds and nanoseconds.
+    written: (i64, i64),
+    changed: (i64, i64),
+}
+
+/// A list, with what it grants.
+#[derive(Debug)]
+pub(super) struct Watched<S> {
+    source: S,
+    granted: AuthorizedKeys,
+    state: State,
+    /// [`Self::granted`] is another since [`Self::take_change`].
+    has_changed: bool,
+    /// The faults that were told and that stand.
+    said: Vec<String>,
+}
+
+#[derive(Debug)]
+enum State {
+    New,
+    Believed(Option<Stamp>),
+    /// The reading takes a right away, and may be a part of what somebody is at writing: it only adds to what was granted before.
+    Doubted {
+        reading: Reading,
+        since: Instant,
+        before: AuthorizedKeys,
+    },
+    Failed {
+        at: Instant,
+    },
+}
+
+impl<S: Source> Watched<S> {
+    pub(super) fn new(source: S) -> Self {
+        let granted = AuthorizedKeys::default();
+        Self { source, granted, state: State::New, has_changed: false, said: Vec::new() }
+    }
+
+    pub(super) fn granted(&self) -> &AuthorizedKeys {
+        &self.granted
+    }
+
+    pub(super) fn take_change(&mut self) -> bool {
+        std::mem::take(&mut self.has_changed)
+    }
+
+    /// Reads it if there may be something new; what is newly wrong with it.
+    pub(super) fn refresh(&mut self, now: Instant) -> Vec<String> {
+        if !self.is_due(now) {
+            return Vec::new();
+        }
+        let faults = match self.source.read(&self.granted) {
+            Ok(reading) => match self.take(now, reading) {
+                Some(faults) => faults,
+                // What is wrong with half a list is not worth a word.
+                None => return Vec::new(),
+            },
+            Err(error) => vec![self.fail(now, &error)],
+        };
+        let new = faults.iter().filter(|fault| !self.said.contains(fault)).cloned().collect();
+        self.said = faults;
+        new
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        let is_other = |seen: &Option<Stamp>| {
+            let stamp = found(fs::metadata(self.source.path()));
+            stamp.map_or(true, |stamp| stamp.as_ref().map(Stamp::of) != *seen)
+        };
+        match &self.state {
+            State::New => true,
+            State::Believed(stamp) => is_other(stamp),
+            State::Doubted { reading, since, .. } => *since + LOOK_AGAIN <= now || is_other(&reading.stamp),
+            State::Failed { at } => *at + LOOK_AGAIN <= now,
+        }
+    }
+
+    /// What is wrong with it, where it is believed.
+    fn take(&mut self, now: Instant, reading: Reading) -> Option<Vec<String>> {
+        let (before, seen) = match std::mem::replace(&mut self.state, State::New) {
+            State::Doubted { reading, since, before } => (before, Some((reading, since))),
+            State::New | State::Believed(_) | State::Failed { .. } => (self.granted.clone(), None),
+        };
+        let either = before.or(&reading.keys);
+        let same = seen.filter(|(seen, _)| seen.stamp == reading.stamp && seen.keys == reading.keys);
+        let since = same.map_or(now, |(_, since)| since);
+        if reading.is_whole || either == reading.keys || since + LOOK_AGAIN <= now {
+            let Reading { stamp, keys, faults, is_partial, is_whole: _ } = reading;
+            self.state = if is_partial { State::Failed { at: now } } else { State::Believed(stamp) };
+            self.grant(keys);
+            return Some(faults);
+        }
+        self.grant(either);
+        self.state = State::Doubted { reading, since, before };
+        None
+    }
+
+    fn grant(&mut self, keys: AuthorizedKeys) {
+        self.has_changed |= self.granted != keys;
+        self.granted = keys;
+    }
+
+    fn fail(&mut self, now: Instant, error: &io::Error) -> String {
+        self.state = State::Failed { at: now };
+        let until = if self.granted.is_empty() {
+            "nobody in it is authorized"
+        } else {
+            "what it granted before holds"
+        };
+        format!("{}: {error}; {until} until it can be read", self.source.path().display())
+    }
+}
+
+impl Source for File {
+    fn path(&self) -> &Path {
+        &self.0
+    }
+
+    fn read(&self, _: &AuthorizedKeys) -> io::Result<Reading> {
+        let Some((text, stamp, is_whole)) = read_text(&self.0)? else { return Ok(Reading::absent()) };
+        let shown = self.0.display();
+        let (keys, faults) = match text {
+            Text::Trusted(text) => {
+                let (keys, errors) = AuthorizedKeys::parse(&text);
+                (keys, errors.iter().map(|error| format!("{shown}: {error}")).collect())
+            }
+            Text::Untrusted(why) => {
+                let fault = format!("{shown}: {why}; nobody in it is authorized");
+                (AuthorizedKeys::default(), vec![fault])
+            }
+        };
+        Ok(Reading { stamp: Some(stamp), keys, faults, is_whole, is_partial: false })
+    }
+}
+
+impl Source for Folder {
+    fn path(&self) -> &Path {
+        &self.0
+    }
+
+    fn read(&self, before: &AuthorizedKeys) -> io::Result<Reading> {
+        let Some(metadata) = found(fs::metadata(&self.0))? else { return Ok(Reading::absent()) };
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.0)? {
+            let path = entry?.path();
+            let name = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".pub"));
+            files.extend(name.map(shown::plain).map(|name| (name, path)));
+        }
+        files.sort();
+        let (mut keys, mut faults, mut is_partial) = (AuthorizedKeys::default(), Vec::new(), false);
+        for (name, path) in files {
+            let grant = Grant { name: Some(name), ..Grant::default() };
+            let shown = path.display();
+            match read_text(&path) {
+                Ok(Some((Text::Trusted(text), ..))) => {
+                    // What is no key of ours grants nothing: ssh has others, and they lie in such folders.
+                    if let Ok(key) = read_public(&text) {
+                        keys.add(key, grant);
+                    }
+                }
+                Ok(Some((Text::Untrusted(why), ..))) => {
+                    faults.push(format!("{shown}: {why}; it is not authorized"));
+                }
+                // Removed since.
+                Ok(None) => {}
+                Err(error) => {
+                    is_partial = true;
+                    faults
+                        .push(format!("{shown}: {error}; what it granted before holds until it can be read"));
+                    if let Some(key) = known(before, &grant) {
+                        keys.add(key, grant);
+                    }
+                }
+            }
+        }
+        let stamp = Stamp::of(&metadata);
+        Ok(Reading { stamp: Some(stamp), keys, faults, is_whole: stamp.is_whole(), is_partial })
+    }
+}
+
+/// The key that had this grant, where one only had it.
+fn known(before: &AuthorizedKeys, grant: &Grant) -> Option<PublicKey> {
+    let mut keys = before.iter().filter(|(_, listed)| *listed == grant).map(|(key, _)| *key);
+    keys.next().filter(|_| keys.next().is_none())
+}
+
+impl Reading {
+    /// What is not there lists nobody.
+    fn absent() -> Self {
+        let keys = AuthorizedKeys::default();
+        Self { stamp: None, keys, faults: Vec::new(), is_whole: false, is_partial: false }
+    }
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            bytes: metadata.len(),
+            written: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    /// Writing sets both times to the same. A later change is of its name or mode: what was written before is whole, and was put in its place then.
+    fn is_whole(&self) -> bool {
+        self.written < self.changed && self.bytes > 0
+    }
+}
+
+enum Text {
+    Trusted(String),
+    /// Why not.
+    Untrusted(String),
+}
+
+/// The text, when it was changed, and whether it is whole; `None` where there is no such file. One that others can write is worth nothing (OpenSSH's StrictModes).
+fn read_text(path: &Path) -> io::Result<Option<(Text, Stamp, bool)>> {
+    // Opening a pipe would wait for who writes to it.
+    let Some(metadata) = found(fs::metadata(path))? else { return Ok(None) };
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let Some(file) = found(fs::File::open(path))? else { return Ok(None) };
+    let metadata = file.metadata()?;
+    let stamp = Stamp::of(&metadata);
+    let mode = metadata.mode() & 0o777;
+    if mode & 0o022 != 0 {
+        let why = format!("others can write it (mode {mode:03o}): chmod go-w it");
+        return Ok(Some((Text::Untrusted(why), stamp, stamp.is_whole())));
+    }
+    let mut text = String::new();
+    (&file).take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > FILE_BYTES_MAX {
+        return Err(io::Error::other(format!("it has more than {FILE_BYTES_MAX} bytes")));
+    }
+    let is_same = Stamp::of(&file.metadata()?) == stamp;
+    Ok(Some((Text::Trusted(text), stamp, is_same && stamp.is_whole())))
+}
+
+/// `None` where there is nothing of that name.
+fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
+    }
+}
