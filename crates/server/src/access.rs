@@ -114,14 +114,20 @@ impl Lists {
     }
 }
 
-/// A file that is not there lists nobody. One that others can write is worth nothing (OpenSSH's StrictModes).
+/// A file that is not there lists nobody. One that others can write, or that is another user's, is worth nothing (OpenSSH's StrictModes); root takes what it is given.
 fn read(path: &Path) -> io::Result<String> {
     let file = match fs::File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(String::new()),
         Err(error) => return Err(error),
     };
-    let mode = file.metadata()?.mode();
+    let metadata = file.metadata()?;
+    let (mode, owner, ours) = (metadata.mode(), metadata.uid(), rustix::process::geteuid());
+    if ![0, ours.as_raw()].contains(&owner) && !ours.is_root() {
+        return Err(io::Error::other(format!(
+            "it belongs to another user (uid {owner}): chown it to the server's"
+        )));
+    }
     if mode & 0o022 != 0 {
         return Err(io::Error::other(format!(
             "others can write it (mode {:03o}): chmod go-w it",

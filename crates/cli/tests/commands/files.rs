@@ -243,6 +243,15 @@ fn a_file_whose_owner_or_group_we_may_not_give_is_written_in_place_and_one_that_
     assert_eq!((stamp(&list), fs::metadata(&list).unwrap().ino()), ((0, SERVICE, 0o644), number));
     assert_eq!(names(&home), ["authorized_keys", "lock"]);
 
+    // A list of somebody else: its owner could let in anybody.
+    std::os::unix::fs::chown(&list, Some(23_456), None).unwrap();
+    let (code, out, error) = as_service(&["authorize", "ls"]);
+    assert_eq!(
+        (code, out.as_str(), error.contains("belongs to another user (uid 23456)")),
+        (0, "", true),
+        "{error}"
+    );
+
     // A home of somebody else.
     chown(&home, 23_456);
     set_mode(&home, 0o755);
