@@ -278,7 +278,8 @@ pub fn classic_pair(data: &[u8]) {
         handshake: Duration::from_secs(10),
         end_all: false,
     };
-    let entropy = classic::ServerEntropy { exponent: Zeroizing::new([5; 64]), token: [7; 16] };
+    let entropy =
+        classic::ServerEntropy { exponent: Zeroizing::new([5; 64]), token: Zeroizing::new([7; 16]) };
     let client = classic::ClientConfig {
         id: ClientId::random([1; 16]),
         handshake: Duration::from_secs(10),
@@ -420,7 +421,7 @@ pub fn v2_pair(data: &[u8]) {
     };
     let client =
         v2::ClientConfig { suite: SUITE, handshake: Duration::from_secs(10), reply: Duration::from_secs(10) };
-    let entropy = v2::ServerEntropy { noise: noise(2), token: [7; 16] };
+    let entropy = v2::ServerEntropy { noise: noise(2), token: Zeroizing::new([7; 16]) };
     let mut pair = V2 {
         client: v2::ClientSession::new(client, now, noise(1)),
         server: v2::ServerSession::new(Arc::new(config), now, entropy),

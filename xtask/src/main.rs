@@ -2,6 +2,7 @@
 
 mod bench;
 mod crash;
+mod deny;
 mod failpoints;
 mod faults;
 mod fuzz;

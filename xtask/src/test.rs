@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::shell::{self, python};
 use crate::tidy;
-use crate::{bench, crash, faults, power, rot, sim};
+use crate::{bench, crash, deny, faults, power, rot, sim};
 
 /// A step's name, and what it does.
 type Step = (&'static str, fn() -> Result<(), String>);
@@ -22,13 +22,21 @@ const STEPS: &[Step] = &[
             &[("RUSTDOCFLAGS", "-D warnings")],
         )
     }),
+    ("deny", deny::run),
     ("peer", || shell::run(&python()?, &["-m", "unittest", "discover", "-s", "peer"], &[])),
     // The commands are tested as a user runs them: from a release build.
     ("build", || shell::run("cargo", &["build", "--release"], &[])),
     ("tests", || {
         // Keys and signatures are checked against OpenSSH's own.
         shell::installed("ssh-keygen", "openssh-client")?;
+        // And what is synced before a command says that it is there.
+        shell::installed("strace", "strace")?;
         shell::run("cargo", &["test", "--workspace"], &[("DDES_PEER_PYTHON", &python()?)])
+    }),
+    // As in a build that .cargo/config.toml does not reach: RUSTFLAGS of the environment take the place of its flags.
+    ("plain", || {
+        let flags = [("RUSTFLAGS", "--cfg ddes_plain_build"), ("CARGO_TARGET_DIR", "target/plain")];
+        shell::run("cargo", &["test", "--package", "ddes-identity"], &flags)
     }),
     ("faults", || faults::run(&["--short"])),
     ("crash", || crash::run(&["--short"])),

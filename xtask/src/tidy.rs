@@ -141,6 +141,9 @@ fn check(file: &str, text: &str) -> Vec<String> {
     if file.ends_with("Cargo.toml") {
         found.extend(check_manifest(file, text));
     }
+    if file == "Cargo.toml" && !release_checks_overflow(text) {
+        found.push("[profile.release] has overflow-checks = true: a count that wraps must not go on".into());
+    }
     if file.ends_with(".md") {
         found.extend(check_prose(file, text));
     }
@@ -253,6 +256,12 @@ fn check_manifest(file: &str, text: &str) -> Vec<String> {
     found
 }
 
+/// Whether the profile itself says so; engines may be left out by name.
+fn release_checks_overflow(text: &str) -> bool {
+    let profile = text.lines().skip_while(|line| *line != "[profile.release]").skip(1);
+    profile.take_while(|line| !line.starts_with('[')).any(|line| line == "overflow-checks = true")
+}
+
 fn check_prose(file: &str, text: &str) -> Vec<String> {
     let mut found = Vec::new();
     if file == "ARCHITECTURE.md" && text.lines().count() > ARCHITECTURE_LINES_MAX {
@@ -284,6 +293,13 @@ mod tests {
         let manifest = "[dependencies]\nddes-session.workspace = true\ntokio = \"1\"\n\n[dev-dependencies]\nclap = \"4\"\n";
         assert_eq!(check("crates/wire/Cargo.toml", manifest).len(), 2);
         assert!(check("crates/server/Cargo.toml", manifest).is_empty());
+    }
+
+    #[test]
+    fn a_release_that_lets_counts_wrap_is_found() {
+        assert!(check("Cargo.toml", "[profile.release]\noverflow-checks = true\n").is_empty());
+        let other = "[profile.release]\n\n[profile.release.package.x]\noverflow-checks = true\n";
+        assert_eq!(check("Cargo.toml", other).len(), 1);
     }
 
     #[test]

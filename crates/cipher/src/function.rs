@@ -9,7 +9,7 @@ use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::{Block, DoubleDes, Engine, weak};
 
@@ -103,6 +103,8 @@ pub struct CipherKey {
     mac: Hmac<Sha256>,
     chacha: Option<Key>,
 }
+
+impl ZeroizeOnDrop for CipherKey {}
 
 impl CipherKey {
     /// Encrypts `text` in place.
@@ -214,6 +216,8 @@ pub struct Ahead {
     each: usize,
     blocks: Vec<Block>,
 }
+
+impl ZeroizeOnDrop for Ahead {}
 
 impl Drop for Ahead {
     fn drop(&mut self) {

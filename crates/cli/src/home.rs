@@ -1,20 +1,27 @@
 //! Where keys and trust are kept: `--home DIR`, else the XDG directories.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use ddes_identity::{FILE_BYTES_MAX, KnownServers, PublicKey, SigningKey, read_private};
 use ddes_server::Lists;
+use rustix::fs::{Mode, OFlags, openat};
+use rustix::io::Errno;
 use zeroize::Zeroizing;
 
 use crate::args::HomeArgs;
 use crate::failure::{Code, Failure};
+use crate::folder::{Folder, parent, refuse_if_shared_at};
+use crate::replace::{New, create, replace};
 
 /// The name of the identity that is used where none is named.
 pub(crate) const DEFAULT_IDENTITY: &str = "default";
 
+/// Held by whoever changes a list.
+const LOCK: &str = "lock";
 const NAME_CHARS_MAX: usize = 64;
 /// A list of servers or keys may have so many bytes.
 const LIST_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -35,7 +42,11 @@ impl Home {
             })
         };
         let folder = place("XDG_CONFIG_HOME", ".config/ddes")?;
-        Ok(Self { folder, data: place("XDG_DATA_HOME", ".local/share/ddes")? })
+        let home = Self { folder, data: place("XDG_DATA_HOME", ".local/share/ddes")? };
+        for folder in [&home.folder, &home.identities()] {
+            refuse_if_shared_at(folder)?;
+        }
+        Ok(home)
     }
 
     /// Where the server of this home keeps its ledger.
@@ -103,8 +114,9 @@ impl Home {
             .map_err(|error| Failure::system("the system gives no randomness", &error))?;
         let key = SigningKey::from_seed(&seed);
         let text = key.to_openssh(comment).map_err(|error| unusable(path, &error))?;
-        make_folder(path.parent().unwrap_or(&self.folder))?;
-        if !create(path, text.as_bytes(), 0o600).map_err(|error| unusable(path, &error))? {
+        make_folder(parent(path))?;
+        let made = create(path, text.as_bytes(), New::PRIVATE);
+        if !made.map_err(|error| error.failure(Code::Identity, path))? {
             return Ok(None);
         }
         write_public(&public_path(path), &key, comment)?;
@@ -127,16 +139,18 @@ impl Home {
         path: &Path,
         change: impl FnOnce(&str) -> Result<(String, T), Failure>,
     ) -> Result<T, Failure> {
-        make_folder(&self.folder)?;
-        let lock = self.folder.join("lock");
-        let unusable = |error: io::Error| unusable(path, &error);
-        let lock = options(0o600).truncate(false).open(lock).map_err(unusable)?;
-        lock.lock().map_err(unusable)?;
-        let text = read_list(path).map_err(unusable)?;
+        let folder = make_folder(&self.folder)?;
+        let lock = lock(&folder).map_err(|error| unusable(&self.folder.join(LOCK), &error))?;
+        let text = read_list(path).map_err(|error| unusable(path, &error))?;
         let (changed, result) = change(&text)?;
-        if changed != text {
-            replace(path, changed.as_bytes(), 0o600).map_err(unusable)?;
+        if changed == text {
+            // Whoever wrote it may have been killed before this.
+            folder.sync().map_err(|error| unusable(path, &error))?;
+        } else {
+            replace(path, changed.as_bytes(), New::PRIVATE)
+                .map_err(|error| error.failure(Code::Identity, path))?;
         }
+        drop(lock);
         Ok(result)
     }
 
@@ -149,6 +163,23 @@ impl Home {
             Ok((servers.to_text(), result))
         })
     }
+}
+
+/// The one process that changes lists in this folder.
+fn lock(folder: &Folder) -> io::Result<File> {
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let new = openat(folder, LOCK, flags | OFlags::CREATE | OFlags::EXCL, Mode::from_raw_mode(0o600));
+    let file = match new {
+        Ok(new) => {
+            folder.give(new.as_fd())?;
+            new
+        }
+        Err(Errno::EXIST) => openat(folder, LOCK, flags, Mode::empty())?,
+        Err(error) => return Err(error.into()),
+    };
+    let file = File::from(file);
+    file.lock()?;
+    Ok(file)
 }
 
 /// The private key of a file that is its owner's alone.
@@ -193,7 +224,7 @@ pub(crate) fn read_public_file(path: &Path) -> Result<PublicKey, Failure> {
 
 fn write_public(path: &Path, key: &SigningKey, comment: &str) -> Result<(), Failure> {
     let line = format!("{} {comment}\n", key.public().to_openssh());
-    replace(path, line.as_bytes(), 0o644).map_err(|error| unusable(path, &error))
+    replace(path, line.as_bytes(), New::PUBLIC).map_err(|error| error.failure(Code::Identity, path))
 }
 
 pub(crate) fn public_path(private: &Path) -> PathBuf {
@@ -221,42 +252,13 @@ pub(crate) fn read_list(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-fn make_folder(folder: &Path) -> Result<(), Failure> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| unusable(folder, &error))
+fn make_folder(path: &Path) -> Result<Folder, Failure> {
+    let folder = Folder::make(path).map_err(|error| unusable(path, &error))?;
+    folder.refuse_if_shared()?;
+    Ok(folder)
 }
 
 fn unusable(path: &Path, error: &dyn std::fmt::Display) -> Failure {
     Failure::new(Code::Identity, format!("{}: {error}", path.display()))
         .next("--home DIR puts keys and trust elsewhere")
-}
-
-fn options(mode: u32) -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).mode(mode);
-    options
-}
-
-/// Makes the file whole or not at all; whether it was not there before.
-fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<bool> {
-    let new = sibling(path, &format!(".new-{}", std::process::id()));
-    let mut file = options(mode).truncate(true).open(&new)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    let linked = fs::hard_link(&new, path);
-    fs::remove_file(&new)?;
-    match linked {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-/// The old file or the new one, whatever happens on the way.
-fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    // Of this process: another one may be at the same file.
-    let new = sibling(path, &format!(".new-{}", std::process::id()));
-    let mut file = options(mode).truncate(true).open(&new)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&new, path)
 }

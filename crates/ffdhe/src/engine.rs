@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use crypto_bigint::modular::{BoxedMontyForm, BoxedMontyParams};
 use crypto_bigint::{BoxedUint, Odd};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::{Zeroize, Zeroizing, zeroize_stack};
 
 use crate::field::{Comb, Field, power};
 #[cfg(target_arch = "x86_64")]
@@ -23,6 +23,9 @@ pub enum EngineKind {
     /// crypto-bigint.
     Oracle,
 }
+
+/// As much of the stack as an exponentiation takes: a table of 16 numbers, and the numbers that are returned by value.
+const STACK_BYTES: usize = 32 * 1024;
 
 /// Exponentiation modulo one prime, with one base of its own.
 pub(crate) struct Engine(Box<dyn Exponentiation + Send + Sync>);
@@ -62,12 +65,16 @@ impl Engine {
 
     /// `g^exponent mod p`, in p's length; the exponent big-endian, always of one length.
     pub(crate) fn of_generator(&self, exponent: &[u8]) -> Zeroizing<Vec<u8>> {
-        self.0.of_generator(exponent)
+        let power = self.0.of_generator(exponent);
+        zeroize_stack::<STACK_BYTES>();
+        power
     }
 
     /// `base^exponent mod p`, in p's length; base below p.
     pub(crate) fn of(&self, base: &[u8], exponent: &[u8]) -> Zeroizing<Vec<u8>> {
-        self.0.of(base, exponent)
+        let power = self.0.of(base, exponent);
+        zeroize_stack::<STACK_BYTES>();
+        power
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use zeroize::Zeroizing;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use crate::group::{Group, in_range, trimmed};
 
@@ -13,6 +13,8 @@ pub struct Exponent {
     bytes: Zeroizing<Vec<u8>>,
 }
 
+impl ZeroizeOnDrop for Exponent {}
+
 /// A public value in 2..=p-2 of a known group.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PublicValue {
@@ -22,6 +24,8 @@ pub struct PublicValue {
 
 /// A shared value: as many bytes as the prime, leading zeros kept. Wiped on drop.
 pub struct SharedSecret(Zeroizing<Box<[u8]>>);
+
+impl ZeroizeOnDrop for SharedSecret {}
 
 /// Why a public value is refused (PROTOCOL.md, C-08).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

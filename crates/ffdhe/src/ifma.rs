@@ -23,7 +23,7 @@ pub(super) const LIMB_BITS: usize = 52;
 pub(super) const MASK: u64 = (1 << LIMB_BITS) - 1;
 
 /// `V` vectors of 8 limbs, the lowest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 #[repr(align(64))]
 pub(super) struct Limbs<const V: usize>(pub(super) [[u64; 8]; V]);
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use ed25519_dalek::{Signature, Signer, VerifyingKey};
 use ssh_key::HashAlg;
-use zeroize::Zeroizing;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use crate::openssh;
 
@@ -137,6 +137,8 @@ impl fmt::Debug for PublicKey {
 
 /// An Ed25519 private key. Wiped on drop.
 pub struct SigningKey(ed25519_dalek::SigningKey);
+
+impl ZeroizeOnDrop for SigningKey {}
 
 impl SigningKey {
     /// The key of a 32-byte seed: the caller's randomness.

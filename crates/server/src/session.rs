@@ -292,7 +292,7 @@ impl Session {
     fn v2(profiles: &Profiles, accepted: Instant, entropy: Entropy) -> Self {
         let Entropy { exponent, kem, token } = entropy;
         let noise = v2::noise::Entropy { dh: Zeroizing::new(exponent.to_vec()), kem };
-        let entropy = v2::ServerEntropy { noise, token: *token };
+        let entropy = v2::ServerEntropy { noise, token };
         Self::V2(v2::ServerSession::new(Arc::clone(&profiles.v2), accepted, entropy))
     }
 
@@ -304,7 +304,7 @@ impl Session {
                 match profiles.classic.as_ref().filter(|_| silent) {
                     Some(classic) => {
                         let Entropy { exponent, token, .. } = entropy;
-                        let entropy = classic::ServerEntropy { exponent, token: *token };
+                        let entropy = classic::ServerEntropy { exponent, token };
                         let config = Arc::clone(&classic.config);
                         Self::Classic(classic::ServerSession::new(config, until, entropy))
                     }

@@ -68,18 +68,21 @@ fn through<L: Lane>(
         *key = spread(pass.key);
     }
     let batch_blocks = 64 * L::WORDS;
+    let mut halves;
+    let mut lanes = [L::splat(0); 64];
     for (i, batch) in blocks.chunks_mut(batch_blocks).enumerate() {
-        let [mut left, mut right] = start(i * batch_blocks, batch);
-        let (mut left, mut right) = (&mut left, &mut right);
+        halves = start(i * batch_blocks, batch);
+        let [mut left, mut right] = halves.each_mut();
         for (key, pass) in keys.iter().zip(passes) {
             L::pass([left, right], key, pass.direction);
             // As FIPS 46-3's preoutput wants, and as the next pass wants its input.
             core::mem::swap(&mut left, &mut right);
         }
-        unslice([left, right], batch);
+        unslice([left, right], &mut lanes, batch);
     }
-    keys = [[0; KEY_LANES]; Pass::MAX];
-    core::hint::black_box(&mut keys);
+    // The keys, and what became of the last batch: keystream, or a message.
+    (keys, halves, lanes) = ([[0; KEY_LANES]; Pass::MAX], [[L::splat(0); 32]; 2], [L::splat(0); 64]);
+    core::hint::black_box((&mut keys, &mut halves, &mut lanes));
 }
 
 /// A word for each key lane: all ones or all zeros.
@@ -148,8 +151,7 @@ fn initial<L: Lane>(lane: impl Fn(usize) -> L) -> [Half<L>; 2] {
 }
 
 #[inline(always)]
-fn unslice<L: Lane>(halves: [&Half<L>; 2], batch: &mut [Block]) {
-    let mut lanes = [L::splat(0); 64];
+fn unslice<L: Lane>(halves: [&Half<L>; 2], lanes: &mut [L; 64], batch: &mut [Block]) {
     for i in 0..8 {
         let mut eight = [L::splat(0); 8];
         for (k, lane) in eight.iter_mut().enumerate() {

@@ -1,7 +1,7 @@
 //! `ddes bench run`.
 
-use std::fs;
-use std::path::Path;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ddes_load::{GivenUp, Interval, Outcome, Pace, Parameters, Plan, Record, Run, RunError, Until, cpu_of};
@@ -17,6 +17,7 @@ use crate::bench::report;
 use crate::failure::{Code, Failure};
 use crate::meet::Meeting;
 use crate::refusal;
+use crate::replace::{New, Writing};
 use crate::screen::Screen;
 
 /// How often the threads are asked for what they measured.
@@ -25,6 +26,8 @@ const POLL: Duration = Duration::from_millis(50);
 const NAMED_MAX: usize = 10;
 
 pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
+    // Before a run that could not be kept.
+    let (save, html) = (Kept::begin(args.save.as_deref())?, Kept::begin(args.html.as_deref())?);
     let (meeting, plan) = prepare(args)?;
     let mut screen = if args.output.json { Screen::json() } else { Screen::plain() };
     let parameters = parameters(args, &plan);
@@ -38,7 +41,12 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     let record = Record::new(parameters, started, &outcome, watch.intervals, watch.server_cpu)
         .map_err(|error| Failure::system("cannot record the run", &error))?;
     screen.show(&report::line(&record));
-    keep(args, &record)?;
+    if let Some(file) = save {
+        file.end(record.to_json())?;
+    }
+    if let Some(file) = html {
+        file.end(ddes_load::page(&record))?;
+    }
     verdict(&record)
 }
 
@@ -154,20 +162,26 @@ fn parameters(args: &RunArgs, plan: &Plan) -> Parameters {
     }
 }
 
-/// The files asked for.
-fn keep(args: &RunArgs, record: &Record) -> Result<(), Failure> {
-    let write = |path: &Path, text: Result<String, ddes_load::RecordError>| {
+/// A file that was asked for.
+struct Kept {
+    path: PathBuf,
+    file: Writing,
+}
+
+impl Kept {
+    fn begin(path: Option<&Path>) -> Result<Option<Self>, Failure> {
+        let begin = |path: &Path| {
+            let file = Writing::begin(path, New::REPORT).map_err(|error| error.failure(Code::No, path))?;
+            Ok(Self { path: path.to_owned(), file })
+        };
+        path.map(begin).transpose()
+    }
+
+    fn end(mut self, text: Result<String, ddes_load::RecordError>) -> Result<(), Failure> {
         let text = text.map_err(|error| Failure::system("cannot record the run", &error))?;
-        fs::write(path, text)
-            .map_err(|error| Failure::system(&format!("cannot write {}", path.display()), &error))
-    };
-    if let Some(path) = &args.save {
-        write(path, record.to_json())?;
+        let written = self.file.write_all(text.as_bytes()).map_err(Into::into);
+        written.and_then(|()| self.file.end()).map_err(|error| error.failure(Code::No, &self.path))
     }
-    if let Some(path) = &args.html {
-        write(path, ddes_load::page(record))?;
-    }
-    Ok(())
 }
 
 /// What the exit code says.

@@ -1,9 +1,7 @@
 //! `ddes ledger export`: every integer that was counted.
 
-use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ddes_ledger::audit::{self, Counted};
 use ddes_ledger::{AccountId, Timestamp};
@@ -13,6 +11,7 @@ use super::folder::Books;
 use super::{shown_time, watched};
 use crate::args::{ExportArgs, Format};
 use crate::failure::{Code, Failure};
+use crate::replace::{New, ReplaceError, Writing};
 use crate::screen::SCHEMA_VERSION;
 
 const WRITE_BYTES: usize = 1 << 18;
@@ -42,17 +41,13 @@ pub(super) fn run(args: &ExportArgs) -> Result<(), Failure> {
         )
     });
     let count = rows.count;
-    let written = written.map(|written| written.and_then(|()| rows.end()));
-    if let (false, Some(path)) = (matches!(written, Ok(Ok(()))), &args.output) {
-        // Rows are missing. What cannot be removed is replaced by the next export.
-        drop(fs::remove_file(unfinished(path)));
-    }
-    match written.map_err(|error| books.failure(error))? {
-        Ok(()) => {}
+    let target = match written.map_err(|error| books.failure(error))?.and_then(|()| rows.end()) {
+        Ok(target) => target,
         // Whoever reads has seen enough.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
         Err(error) => return Err(Failure::system("cannot write the export", &error)),
-    }
+    };
+    target.end(args.output.as_deref())?;
     if let (Some(path), false) = (&args.output, args.books.output.quiet) {
         crate::screen::say(&format!("Wrote {count} integers to {}", path.display()));
     }
@@ -69,37 +64,24 @@ fn time(text: &str) -> Result<Timestamp, Failure> {
     })
 }
 
-fn unfinished(path: &Path) -> PathBuf {
-    let mut new = path.as_os_str().to_owned();
-    new.push(".new");
-    new.into()
-}
-
 /// Where rows go: a file gets its name when all of them are there.
 enum Target {
     Stdout(io::Stdout),
-    File { file: File, new: PathBuf, path: PathBuf },
+    File(Writing),
 }
 
 impl Target {
     fn open(path: Option<&Path>) -> Result<Self, Failure> {
         let Some(path) = path else { return Ok(Self::Stdout(io::stdout())) };
-        let new = unfinished(path);
-        // What is counted is its owner's alone to read.
-        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new);
-        let file =
-            file.map_err(|error| Failure::system(&format!("cannot write {}", new.display()), &error))?;
-        Ok(Self::File { file, new, path: path.to_owned() })
+        Writing::begin(path, New::EXPORT).map(Self::File).map_err(|error| error.failure(Code::No, path))
     }
 
-    fn end(self) -> io::Result<()> {
-        match self {
-            Self::Stdout(mut stdout) => stdout.flush(),
-            Self::File { file, new, path } => {
-                file.sync_all()?;
-                fs::rename(new, path)
-            }
-        }
+    fn end(self, path: Option<&Path>) -> Result<(), Failure> {
+        let ended = match self {
+            Self::Stdout(mut stdout) => stdout.flush().map_err(ReplaceError::Io),
+            Self::File(file) => file.end(),
+        };
+        ended.map_err(|error| error.failure(Code::No, path.unwrap_or(Path::new("the export"))))
     }
 }
 
@@ -107,14 +89,14 @@ impl Write for Target {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Stdout(stdout) => stdout.write(bytes),
-            Self::File { file, .. } => file.write(bytes),
+            Self::File(file) => file.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Stdout(stdout) => stdout.flush(),
-            Self::File { file, .. } => file.flush(),
+            Self::File(file) => file.flush(),
         }
     }
 }
@@ -170,7 +152,7 @@ impl Rows {
         Ok(())
     }
 
-    fn end(self) -> io::Result<()> {
-        self.out.into_inner().map_err(io::IntoInnerError::into_error)?.end()
+    fn end(self) -> io::Result<Target> {
+        self.out.into_inner().map_err(io::IntoInnerError::into_error)
     }
 }

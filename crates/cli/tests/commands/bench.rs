@@ -235,7 +235,8 @@ fn converse(mut stream: TcpStream, config: Arc<ServerConfig>, accounts: &Account
     getrandom::fill(&mut kem).unwrap();
     getrandom::fill(&mut token).unwrap();
     let noise = Entropy { dh: Zeroizing::new(dh), kem: Zeroizing::new(kem) };
-    let mut session = ServerSession::new(config, Instant::now(), ServerEntropy { noise, token });
+    let mut session =
+        ServerSession::new(config, Instant::now(), ServerEntropy { noise, token: token.into() });
     stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
     stream.set_nodelay(true).unwrap();
     let (mut buffer, mut account) = ([0; 4096], [0; 32]);

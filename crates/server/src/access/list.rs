@@ -269,7 +269,16 @@ enum Text {
     Untrusted(String),
 }
 
-/// The text, when it was changed, and whether it is whole; `None` where there is no such file. One that others can write is worth nothing (OpenSSH's StrictModes).
+/// Why a file is worth nothing: others can write it, or it is another user's (OpenSSH's StrictModes). Root takes what it is given.
+fn distrust(metadata: &Metadata) -> Option<String> {
+    let (owner, ours, mode) = (metadata.uid(), rustix::process::geteuid(), metadata.mode() & 0o777);
+    if ![0, ours.as_raw()].contains(&owner) && !ours.is_root() {
+        return Some(format!("it belongs to another user (uid {owner}): chown it to the server's"));
+    }
+    (mode & 0o022 != 0).then(|| format!("others can write it (mode {mode:03o}): chmod go-w it"))
+}
+
+/// The text, when it was changed, and whether it is whole; `None` where there is no such file.
 fn read_text(path: &Path) -> io::Result<Option<(Text, Stamp, bool)>> {
     // Opening a pipe would wait for who writes to it.
     let Some(metadata) = found(fs::metadata(path))? else { return Ok(None) };
@@ -279,9 +288,7 @@ fn read_text(path: &Path) -> io::Result<Option<(Text, Stamp, bool)>> {
     let Some(file) = found(fs::File::open(path))? else { return Ok(None) };
     let metadata = file.metadata()?;
     let stamp = Stamp::of(&metadata);
-    let mode = metadata.mode() & 0o777;
-    if mode & 0o022 != 0 {
-        let why = format!("others can write it (mode {mode:03o}): chmod go-w it");
+    if let Some(why) = distrust(&metadata) {
         return Ok(Some((Text::Untrusted(why), stamp, stamp.is_whole())));
     }
     let mut text = String::new();

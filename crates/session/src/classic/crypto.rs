@@ -7,7 +7,7 @@ use ddes_wire::{ClientId, Token, Total, classic};
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 const INFO: &[u8] = b"handshake data";
 
@@ -24,6 +24,8 @@ pub(super) struct Keys {
     mac_key: DesKey,
 }
 
+impl ZeroizeOnDrop for Keys {}
+
 /// Why a protected body was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BodyError {
@@ -35,16 +37,14 @@ pub(super) enum BodyError {
 
 impl Keys {
     pub(super) fn derive(secret: &SharedSecret) -> Self {
-        let mut okm = Zeroizing::new([0; 16]);
-        let hkdf = Hkdf::<Sha256>::new(None, secret.as_bytes());
+        let mut okm = Zeroizing::new([[0; DesKey::BYTES]; 2]);
+        let (mut prk, hkdf) = Hkdf::<Sha256>::extract(None, secret.as_bytes());
+        // Both keys follow from it.
+        prk.as_mut_slice().zeroize();
         // HKDF refuses only lengths beyond 255 hashes.
         #[allow(clippy::expect_used, reason = "16 bytes are within HKDF-SHA256's 8,160")]
-        hkdf.expand(INFO, okm.as_mut()).expect("16 bytes are a valid HKDF length");
-        let mut k1 = [0; DesKey::BYTES];
-        let mut k2 = [0; DesKey::BYTES];
-        k1.copy_from_slice(&okm[..8]);
-        k2.copy_from_slice(&okm[8..]);
-        let (key1, key2) = (DesKey::new(k1), DesKey::new(k2));
+        hkdf.expand(INFO, okm.as_flattened_mut()).expect("16 bytes are a valid HKDF length");
+        let (key1, key2) = (DesKey::new(okm[0]), DesKey::new(okm[1]));
         Self { token: DoubleDes::new(&key1, &key1), traffic: DoubleDes::new(&key1, &key2), mac_key: key2 }
     }
 
@@ -100,5 +100,17 @@ impl Keys {
         #[allow(clippy::expect_used, reason = "HMAC is defined for every key length")]
         let mac = Hmac::<Sha256>::new_from_slice(self.mac_key.as_bytes()).expect("any length is a key");
         mac.chain_update(covered)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn is_wiped<T: ZeroizeOnDrop>() {}
+
+    #[test]
+    fn the_keys_of_a_session_are_wiped() {
+        const { is_wiped::<Keys>() }
     }
 }

@@ -37,7 +37,7 @@ pub struct ServerEntropy {
     /// For the private exponent; the group takes as many bytes as it needs.
     pub exponent: Zeroizing<[u8; super::ENTROPY_BYTES_MAX]>,
     /// For the session token.
-    pub token: [u8; Token::BYTES],
+    pub token: Zeroizing<[u8; Token::BYTES]>,
 }
 
 /// What happened in a session.
@@ -229,7 +229,7 @@ impl ServerSession {
         let group = config.group.clone();
         Self {
             config,
-            state: State::Generating { token: Token::new(entropy.token), deadline },
+            state: State::Generating { token: Token::new(*entropy.token), deadline },
             inbound: Inbound::default(),
             outbound: Outbound::default(),
             events: VecDeque::new(),

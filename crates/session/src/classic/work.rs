@@ -5,7 +5,10 @@ use std::num::NonZeroU32;
 
 use ddes_ffdhe::{Exponent, Group, GroupError, PublicValue, PublicValueError, SharedSecret};
 use ddes_wire::classic::{DhPublicKey, KeyError};
-use zeroize::Zeroizing;
+use zeroize::{Zeroizing, zeroize_stack};
+
+/// As much of the stack as an exchange may have left secrets on.
+const STACK_BYTES: usize = 64 * 1024;
 
 /// Enough random bytes for an exponent of any group that is taken.
 pub const ENTROPY_BYTES_MAX: usize = 64;
@@ -76,6 +79,14 @@ impl Work {
 
     /// Runs it.
     pub fn run(self) -> Done {
+        let done = self.compute();
+        zeroize_stack::<STACK_BYTES>();
+        done
+    }
+
+    /// Apart, so that its stack is below [`Self::run`]'s.
+    #[inline(never)]
+    fn compute(self) -> Done {
         Done(match self.0 {
             Job::Generate { group, entropy } => {
                 let exponent = draw(&group, &entropy);

@@ -1,7 +1,7 @@
 //! ML-KEM-768 (FIPS 203), its randomness as an argument.
 
 use libcrux_ml_kem::mlkem768;
-use zeroize::Zeroizing;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 /// Length of an encapsulation key in bytes.
 pub const PUBLIC_BYTES: usize = 1184;
@@ -28,6 +28,8 @@ pub enum KemError {
 
 /// The private half of a key pair, used for one handshake and wiped on drop.
 pub struct DecapsulationKey(Box<Zeroizing<[u8; mlkem768::MlKem768PrivateKey::len()]>>);
+
+impl ZeroizeOnDrop for DecapsulationKey {}
 
 impl DecapsulationKey {
     /// `ML-KEM.KeyGen_internal(d, z)`, and the encapsulation key.

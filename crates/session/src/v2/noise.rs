@@ -11,7 +11,7 @@
 use ddes_cipher::{KEY_BYTES, Key, LimitError, OpenError, TAG_BYTES, Tag};
 use hkdf::Hkdf;
 use sha2::{Digest, Sha256};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::kem::{self, DecapsulationKey, KemError};
 
@@ -64,6 +64,8 @@ pub struct Entropy {
     pub kem: Zeroizing<[u8; kem::SEED_BYTES]>,
 }
 
+impl ZeroizeOnDrop for Entropy {}
+
 /// Why a handshake message is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoiseError<E: std::error::Error> {
@@ -94,6 +96,8 @@ pub struct Finished {
     /// Key of the records to the client (the initiator).
     pub to_client: Key,
 }
+
+impl ZeroizeOnDrop for Finished {}
 
 /// The initiator between its message and the responder's.
 pub struct Initiator<D: Dh, C: Cipher> {
@@ -267,9 +271,10 @@ impl<C: Cipher> SymmetricState<C> {
 #[allow(clippy::expect_used, reason = "RFC 5869 gives up to 8160 bytes; these are 64")]
 fn hkdf2(chaining_key: &Key, input: &[u8]) -> (Key, Key) {
     let mut okm = Zeroizing::new([[0; 32]; 2]);
-    Hkdf::<Sha256>::new(Some(chaining_key.as_ref()), input)
-        .expand(&[], okm.as_flattened_mut())
-        .expect("an output far below the bound");
+    let (mut prk, hkdf) = Hkdf::<Sha256>::extract(Some(chaining_key.as_ref()), input);
+    // Both keys follow from it.
+    prk.as_mut_slice().zeroize();
+    hkdf.expand(&[], okm.as_flattened_mut()).expect("an output far below the bound");
     (Zeroizing::new(okm[0]), Zeroizing::new(okm[1]))
 }
 

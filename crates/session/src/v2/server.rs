@@ -52,7 +52,7 @@ pub struct ServerEntropy {
     /// For the handshake.
     pub noise: Entropy,
     /// For the session token.
-    pub token: [u8; Token::BYTES],
+    pub token: Zeroizing<[u8; Token::BYTES]>,
 }
 
 /// What happened in a session.
@@ -170,7 +170,7 @@ impl ServerSession {
     /// A connection was accepted. The client speaks first.
     pub fn new(config: Arc<ServerConfig>, now: Instant, entropy: ServerEntropy) -> Self {
         let deadline = now + config.handshake;
-        let token = Token::new(entropy.token);
+        let token = Token::new(*entropy.token);
         Self {
             config,
             state: State::AwaitHello(AwaitHello { entropy: entropy.noise, token, deadline }),

@@ -7,10 +7,14 @@ use ddes_cipher::Function;
 use ddes_ffdhe::PublicValueError;
 use ddes_identity::{Namespace, PublicKey};
 use ddes_wire::v2::{Proof, Suite};
+use zeroize::zeroize_stack;
 
 use super::noise::{Entropy, Finished, Initiator, NoiseError, Response, respond};
 use super::server::ServerConfig;
 use super::{Ffdhe, prologue, protocol};
+
+/// As much of the stack as a handshake may have left secrets on: ML-KEM takes the most of it.
+const STACK_BYTES: usize = 64 * 1024;
 
 /// Work a session asks for.
 #[derive(Debug)]
@@ -61,6 +65,14 @@ impl Work {
 
     /// Runs it: some 0.1 ms to 2 ms of computation, no I/O.
     pub fn run(self) -> Done {
+        let done = self.compute();
+        zeroize_stack::<STACK_BYTES>();
+        done
+    }
+
+    /// Apart, so that its stack is below [`Self::run`]'s.
+    #[inline(never)]
+    fn compute(self) -> Done {
         match self.0 {
             Job::Start { suite, entropy } => {
                 let (initiator, message) = Initiator::start(protocol(suite), &prologue(suite), &entropy, &[]);

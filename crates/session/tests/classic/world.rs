@@ -52,8 +52,10 @@ impl Server {
 
     pub(crate) fn with(config: ServerConfig) -> Self {
         let now = Instant::now();
-        let entropy =
-            ServerEntropy { exponent: Zeroizing::new([0x5a; ENTROPY_BYTES_MAX]), token: [0x70; 16] };
+        let entropy = ServerEntropy {
+            exponent: Zeroizing::new([0x5a; ENTROPY_BYTES_MAX]),
+            token: Zeroizing::new([0x70; 16]),
+        };
         let mut server = Self {
             session: ServerSession::new(Arc::new(config), now, entropy),
             now,

@@ -27,6 +27,7 @@ mod peers_that_read_nothing;
 mod published_noise_vectors;
 mod records;
 mod replayed_and_changed;
+mod secrets;
 mod servers_that_lie;
 mod silent_peers;
 mod silent_servers;

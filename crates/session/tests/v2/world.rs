@@ -67,7 +67,7 @@ impl Server {
             handshake: Duration::from_secs(10),
             values_max: 100,
         };
-        let entropy = ServerEntropy { noise: entropy(seed), token: [7; 16] };
+        let entropy = ServerEntropy { noise: entropy(seed), token: Zeroizing::new([7; 16]) };
         Self {
             now,
             session: ServerSession::new(Arc::new(config), now, entropy),
