@@ -141,7 +141,7 @@ impl Kind {
         match end {
             v2::End::Bye | v2::End::Closed => Self::Left,
             v2::End::Idle | v2::End::TooOld | v2::End::Fault(v2::Fault::HandshakeTimeout) => Self::TimedOut,
-            v2::End::Ordered(_) => Self::Ordered,
+            v2::End::Ordered(_) | v2::End::LedgerUnavailable => Self::Ordered,
             v2::End::TooFast { .. } => Self::TooFast,
             v2::End::Fault(_) => Self::Failed,
         }
