@@ -14,7 +14,7 @@ use ddes_session::Ticket;
 use tokio::sync::oneshot;
 
 use crate::endpoint::{ConnectionId, Request};
-use crate::mail::{Mail, Mailbox, lock};
+use crate::mail::{Mail, Mailbox, Watched, lock};
 
 /// After a pause of this length the ledger makes its newest batch known as durable.
 const REST: Duration = Duration::from_millis(5);
@@ -86,7 +86,11 @@ impl Books {
         let desk = Arc::new(Desk { keeper, inbox: Mutex::default(), arrived: Condvar::new(), mailbox });
         let thread = std::thread::Builder::new().name("clerk".into()).spawn({
             let desk = Arc::clone(&desk);
-            move || serve(&desk)
+            move || {
+                let watched = Watched::new(&desk.mailbox);
+                serve(&desk);
+                drop(watched);
+            }
         })?;
         Ok(Self::Folder(Clerk { desk, thread, rest_at: None }))
     }
@@ -135,13 +139,12 @@ impl Books {
         }
     }
 
-    /// Commits what is queued, then stops.
-    pub(crate) fn stop(self) {
-        let Self::Folder(clerk) = self else { return };
+    /// Commits what is queued, then stops; whether without a panic.
+    pub(crate) fn stop(self) -> bool {
+        let Self::Folder(clerk) = self else { return true };
         lock(&clerk.desk.inbox).closed = true;
         clerk.desk.arrived.notify_one();
-        // A panic there has said so on standard error.
-        drop(clerk.thread.join());
+        clerk.thread.join().is_ok()
     }
 }
 
@@ -254,11 +257,14 @@ fn run(desk: &Arc<Desk>, work: store::Work) -> Option<JoinHandle<()>> {
     let run = {
         let there = Arc::clone(desk);
         move || {
-            if let Some(work) = lock(&work).take() {
+            let watched = Watched::new(&there.mailbox);
+            let work = lock(&work).take();
+            if let Some(work) = work {
                 let done = work.run();
                 lock(&there.inbox).checkpoints.push(done);
                 there.arrived.notify_one();
             }
+            drop(watched);
         }
     };
     let spawned = std::thread::Builder::new().name("checkpoint".into()).spawn(run.clone());

@@ -29,6 +29,8 @@ pub struct Options {
     pub access: Access,
     /// How long stopping may take.
     pub drain: Duration,
+    /// How many connections too many are told so at a time; beyond them they are closed at once.
+    pub refusals_max: usize,
 }
 
 /// A bound server, not yet running.
@@ -144,6 +146,7 @@ impl Server {
             observe: Box::new(observe),
             silence,
             drain: options.drain,
+            refusals_max: options.refusals_max,
             state: State::new(Instant::now()),
             mailbox,
         };

@@ -58,6 +58,8 @@ pub enum Order {
     NotAuthorized,
     /// Its session cannot be made durable.
     LedgerUnavailable,
+    /// Too many have proven nothing (rule P-28).
+    TooMany,
 }
 
 /// An exponentiation, to be run on any thread.
@@ -236,12 +238,12 @@ impl Session {
         }
     }
 
-    pub(crate) fn wants_bytes(&self) -> bool {
+    pub(crate) fn room(&self) -> usize {
         match self {
-            Self::Classic(session) => session.wants_bytes(),
-            Self::V2(session) => session.wants_bytes(),
-            Self::Undecided(_) => true,
-            Self::Gone => false,
+            Self::Classic(session) => session.room(),
+            Self::V2(session) => session.room(),
+            Self::Undecided(_) => v2::FIRST_BYTES_MAX,
+            Self::Gone => 0,
         }
     }
 
@@ -322,6 +324,7 @@ impl Order {
             // Only the first of these: the others need an identity.
             Self::Operator | Self::Superseded | Self::NotAuthorized => classic::Reason::Operator,
             Self::LedgerUnavailable => classic::Reason::LedgerUnavailable,
+            Self::TooMany => classic::Reason::TooMany,
         }
     }
 
@@ -332,7 +335,7 @@ impl Order {
             Self::Superseded => ddes_wire::v2::Reason::Superseded,
             Self::NotAuthorized => ddes_wire::v2::Reason::NotAuthorized,
             // A bound is reached that time may lift.
-            Self::LedgerUnavailable => ddes_wire::v2::Reason::TooMany,
+            Self::LedgerUnavailable | Self::TooMany => ddes_wire::v2::Reason::TooMany,
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use ddes_identity::SigningKey;
 use ddes_ledger::{Ledger, Timestamp};
-use ddes_server::endpoint::{Classic, Config, ConnectionId, Endpoint, Entropy, Profiles};
+use ddes_server::endpoint::{Bounds, Classic, Config, ConnectionId, Endpoint, Entropy, Profiles};
 use ddes_session::{classic, v2};
 use ddes_wire::{ClientId, Total};
 use zeroize::Zeroizing;
@@ -36,10 +36,7 @@ impl World {
             classic: Some(Classic { config: Arc::new(classic), silence: Duration::ZERO }),
         };
         let config = Config {
-            connections_max: 9,
-            unproven_max: 9,
-            connects_per_sec_max: None,
-            handshakes_per_sec_max: None,
+            bounds: Bounds::of(9),
             queued_values_max: 9,
             tells_values: false,
             classic_first: 0,
