@@ -820,7 +820,7 @@ fn refused(refusal: Refusal) -> v2::Refused {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::net::Ipv4Addr;
     use std::sync::Arc;
     use std::time::Duration;
@@ -830,30 +830,46 @@ mod tests {
 
     use super::*;
 
-    fn endpoint() -> Endpoint {
+    pub(crate) fn profiles() -> Profiles {
         let second = Duration::from_secs(1);
-        let (suites, key) = (Vec::new(), SigningKey::from_seed(&[1; 32]));
+        let suite = ddes_wire::v2::Suite::Ddes(ddes_wire::v2::GroupSize::Bits2048);
+        let (suites, key) = (vec![suite], SigningKey::from_seed(&[1; 32]));
         let v2 = v2::ServerConfig { suites, key, idle: second, handshake: second, values_max: 1 };
+        Profiles { v2: Arc::new(v2), classic: None }
+    }
+
+    /// Of a connection that has sent a first message.
+    pub(crate) fn first_work() -> Work {
+        let (mut endpoint, now) = (endpoint(), Instant::now());
+        let id = accept(&mut endpoint, now);
+        let hello = [&[0, 0, 0, 10, 0, 0, 1, 2, 2, 2][..], &[3; 256]].concat();
+        endpoint.handle_bytes(now, id, &hello);
+        endpoint.poll_work().unwrap().1
+    }
+
+    fn accept(endpoint: &mut Endpoint, now: Instant) -> ConnectionId {
+        let entropy = Entropy {
+            exponent: Zeroizing::new([0; _]),
+            kem: Zeroizing::new([0; _]),
+            token: Zeroizing::new([0; _]),
+        };
+        endpoint.accept(now, SocketAddr::from((Ipv4Addr::LOCALHOST, 1)), entropy).unwrap()
+    }
+
+    fn endpoint() -> Endpoint {
         Endpoint::new(Config {
             bounds: Bounds::of(9),
             queued_values_max: 9,
             tells_values: false,
             classic_first: 0,
-            profiles: Profiles { v2: Arc::new(v2), classic: None },
+            profiles: profiles(),
         })
     }
 
     #[test]
     fn only_connections_that_stirred_are_looked_at_until_they_rest() {
         let (mut endpoint, now) = (endpoint(), Instant::now());
-        let accept = |endpoint: &mut Endpoint| {
-            let entropy = Entropy {
-                exponent: Zeroizing::new([0; _]),
-                kem: Zeroizing::new([0; _]),
-                token: Zeroizing::new([0; _]),
-            };
-            endpoint.accept(now, SocketAddr::from((Ipv4Addr::LOCALHOST, 1)), entropy).unwrap()
-        };
+        let accept = |endpoint: &mut Endpoint| accept(endpoint, now);
         let [first, second, _silent] = [0; 3].map(|_| accept(&mut endpoint));
         // A part of a header ends nothing.
         endpoint.handle_bytes(now, first, &[0]);

@@ -97,3 +97,27 @@ fn run(desk: &Desk, mailbox: &Mailbox, compute: fn(Work) -> Done) {
         std::thread::yield_now();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+    use std::time::Duration;
+
+    use mio::{Poll, Token, Waker};
+
+    use super::*;
+    use crate::endpoint::tests::first_work;
+
+    #[test]
+    fn a_panic_in_a_thread_of_the_pool_is_told_and_nobody_waits_for_it() {
+        let mut poll = Poll::new().unwrap();
+        let mailbox = Arc::new(Mailbox::new(Waker::new(poll.registry(), Token(0)).unwrap()));
+        let pool = Pool::start_with(&mailbox, |_| panic!("injected")).unwrap();
+        let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        pool.submit(Network::of(peer), ConnectionId::numbered(1), first_work());
+        let mut events = mio::Events::with_capacity(1);
+        poll.poll(&mut events, Some(Duration::from_secs(60))).unwrap();
+        assert!(matches!(&mailbox.take()[..], [Mail::Panicked(name)] if name == "handshakes"));
+        pool.stop();
+    }
+}

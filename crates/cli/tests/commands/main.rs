@@ -13,6 +13,7 @@
 mod bench;
 mod classic;
 mod exactly_once;
+mod floods;
 mod ledger;
 mod secure;
 

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::{Running, ddes_at, folder, output, peer, started};
+use crate::{Running, ddes_at, folder, output, peer, start, started};
 
 pub(crate) fn serve(home: &Path, flags: &[&str]) -> Running {
     started(ddes_at(home, &[&["serve", "--json", "--listen", "127.0.0.1:0"], flags].concat()))
@@ -285,7 +285,8 @@ fn a_flood_from_one_address_hears_that_there_are_too_many() {
     assert_eq!((code, error.contains("have not proven an identity")), (3, true), "{error}");
     drop(silent);
     let full = serve(&home, &["--max-connections", "1", "--ledger", "memory"]);
-    let one = TcpStream::connect(&full.address).unwrap();
+    let connect = ["connect", "--json", "--as", "one", "--server", &full.address, "--trust", &trust];
+    let one = start(ddes_at(&home, &connect), |line| line.contains("\"ready\"").then(String::new));
     let (code, _, error) = send(&home, &full, &trust, &["1"]);
     assert_eq!((code, error.contains("connections are open already")), (3, true), "{error}");
     drop(one);

@@ -162,7 +162,7 @@ impl World {
 }
 
 impl Client {
-    fn advance(&mut self, now: Instant) {
+    pub(crate) fn advance(&mut self, now: Instant) {
         while let Some(work) = self.session.poll_work() {
             self.session.handle_done(now, work.run());
         }
