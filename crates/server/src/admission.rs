@@ -4,23 +4,13 @@
 //! strangers do. Where there is no room for a newcomer, the oldest connection goes that has not sent its whole first message: silence costs its sender nothing,
 //! and a client sends that message at once.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::time::Instant;
 
 use crate::endpoint::{ConnectionId, Full};
 use crate::line::{Line, Lines};
-use crate::rate::Rate;
-
-/// The prefixes by which addresses of IPv6 are counted, and how many times the bound of one sender is that of each. A host or a home's network has a /64, a home a
-/// /56 (RIPE-690), a site a /48 (RFC 6177). Few networks of one home are busy at a time, so that its bound grows slower than its /64s: with the defaults a /48 gets at most
-/// half of the unproven connections.
-const PREFIXES: [(u8, u8); 3] = [(64, 1), (56, 2), (48, 4)];
-
-/// The prefix whose networks take turns where work waits: a home's.
-const TURN_PREFIX: u8 = 56;
+use crate::network::{Network, Rates, Sender, Tally};
 
 /// What bounds connections.
 #[derive(Clone, Debug)]
@@ -57,39 +47,6 @@ impl Bounds {
             connects_per_sec_max: None,
             handshakes_per_sec_max: None,
         }
-    }
-}
-
-/// Open files that no connection may have: the ledger's (its folder and lock, the segment and the next, a checkpoint written and one read), the lists', the loop's own,
-/// connections that are accepted and not yet counted, the console's. A server without connections has 15 of them.
-const FILES_KEPT: usize = 40;
-
-/// Most connections too many that are told so at a time.
-const REFUSALS_MAX: usize = 64;
-
-/// How the files that a process may open are shared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Files {
-    /// Most connections at a time.
-    pub connections_max: usize,
-    /// Most connections too many that are told so.
-    pub refusals_max: usize,
-}
-
-impl Files {
-    /// How many files a server opens that takes so many connections.
-    pub fn needed(connections_max: usize) -> u64 {
-        u64::try_from(connections_max.saturating_add(REFUSALS_MAX + FILES_KEPT)).unwrap_or(u64::MAX)
-    }
-
-    /// What so many open files allow, where `connections_max` connections are wanted; nothing where it is too few for any. The ledger's come first: a server out of files would
-    /// have to stop at its next segment.
-    pub fn share(open_files: u64, connections_max: usize) -> Option<Self> {
-        let open_files = usize::try_from(open_files).unwrap_or(usize::MAX);
-        let left = open_files.checked_sub(FILES_KEPT)?;
-        let refusals_max = REFUSALS_MAX.min(left / 4);
-        let connections_max = connections_max.min(left - refusals_max);
-        (connections_max > 0).then_some(Self { connections_max, refusals_max })
     }
 }
 
@@ -182,6 +139,7 @@ impl Admission {
     }
 
     /// A connection takes the room that it was given.
+    #[allow(clippy::needless_pass_by_value, reason = "room is taken once")]
     pub(crate) fn enter(&mut self, room: Room, id: ConnectionId) -> Place {
         let Room { sender, gives_way: _ } = room;
         self.open += 1;
@@ -283,118 +241,13 @@ impl Place {
 
     /// Whose turn its work is.
     pub(crate) fn network(&self) -> Network {
-        self.sender.network(TURN_PREFIX)
-    }
-}
-
-/// Where a connection comes from.
-#[derive(Clone, Copy, Debug)]
-struct Sender(IpAddr);
-
-/// What one sender may command: an IPv4 address, or a prefix of IPv6.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Network {
-    address: IpAddr,
-    prefix: u8,
-}
-
-impl Network {
-    /// That of one sender.
-    #[cfg(test)]
-    pub(crate) fn of(peer: SocketAddr) -> Self {
-        let (prefix, _) = PREFIXES[0];
-        Sender::of(peer).network(prefix)
-    }
-}
-
-impl Sender {
-    fn of(peer: SocketAddr) -> Self {
-        Self(peer.ip().to_canonical())
-    }
-
-    /// The networks that it is in, narrow ones first, each with how many times the bound of one sender is its own.
-    fn networks(self) -> impl Iterator<Item = (Network, u8)> {
-        let levels = if self.0.is_ipv4() { 1 } else { PREFIXES.len() };
-        PREFIXES.into_iter().take(levels).map(move |(prefix, times)| (self.network(prefix), times))
-    }
-
-    fn network(self, prefix: u8) -> Network {
-        let address = match self.0 {
-            IpAddr::V4(_) => self.0,
-            IpAddr::V6(address) => {
-                let hidden = u128::BITS - u32::from(prefix).min(u128::BITS);
-                IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> hidden << hidden))
-            }
-        };
-        Network { address, prefix }
-    }
-}
-
-/// How many connections each network has, and all together.
-#[derive(Debug, Default)]
-struct Tally {
-    of: HashMap<Network, usize>,
-    all: usize,
-}
-
-impl Tally {
-    /// Whether none of its networks has its bound already; else that bound.
-    fn fits(&self, sender: Sender, most: usize) -> Result<(), usize> {
-        for (network, times) in sender.networks() {
-            let most = most.saturating_mul(times.into());
-            if self.of.get(&network).is_some_and(|count| *count >= most) {
-                return Err(most);
-            }
-        }
-        Ok(())
-    }
-
-    fn add(&mut self, sender: Sender) {
-        self.all += 1;
-        for (network, _) in sender.networks() {
-            *self.of.entry(network).or_insert(0) += 1;
-        }
-    }
-
-    fn remove(&mut self, sender: Sender) {
-        self.all -= 1;
-        for (network, _) in sender.networks() {
-            if let Entry::Occupied(mut count) = self.of.entry(network) {
-                *count.get_mut() -= 1;
-                if *count.get() == 0 {
-                    count.remove();
-                }
-            }
-        }
-    }
-}
-
-/// A rate for each level of networks.
-#[derive(Debug)]
-struct Rates([Rate; PREFIXES.len()]);
-
-impl Rates {
-    fn new(per_sec: NonZeroU32) -> Self {
-        Self(PREFIXES.map(|(_, times)| {
-            Rate::new(NonZeroU32::new(times.into()).map_or(per_sec, |times| per_sec.saturating_mul(times)))
-        }))
-    }
-
-    /// Narrow networks first: who is stopped there takes nothing from its neighbours.
-    fn take(&mut self, now: Instant, sender: Sender, count: NonZeroU32) -> Result<(), u32> {
-        self.0
-            .iter_mut()
-            .zip(sender.networks())
-            .try_for_each(|(rate, (network, _))| rate.take(now, network, count))
-    }
-
-    fn forget(&mut self, now: Instant) {
-        self.0.iter_mut().for_each(|rate| rate.forget(now));
+        self.sender.of_turn()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
     use std::time::Duration;
 
     use super::*;
@@ -618,19 +471,5 @@ mod tests {
             self.admission.hear(place);
             self.admission.begin(self.now, place, NonZeroU32::MIN).unwrap();
         }
-    }
-
-    #[test]
-    fn the_ledgers_files_come_first() {
-        let share = |open_files| {
-            Files::share(open_files, 4096).map(|files| (files.connections_max, files.refusals_max))
-        };
-        assert_eq!(Files::needed(4096), 4096 + 104);
-        assert_eq!(share(4096 + 104), Some((4096, 64)));
-        assert_eq!(share(4096 + 103), Some((4095, 64)));
-        assert_eq!(share(1024), Some((920, 64)));
-        assert_eq!(share(64), Some((18, 6)));
-        assert_eq!((share(41), share(40), share(0)), (Some((1, 0)), None, None));
-        assert_eq!(share(u64::MAX), Some((4096, 64)));
     }
 }

@@ -1,4 +1,5 @@
 //! The loop that drives an endpoint: one thread, all sockets, no waiting but for all of them together.
+//! Long because a turn is read as one: what one part of it marks the next one does.
 //!
 //! A turn is: what is ready is read once each, and of what sessions sent too much of at once a little, so that no connection keeps the others waiting; then the
 //! consequences, all together: one batch for the ledger, one write for each connection that has something to send.

@@ -20,7 +20,8 @@ use slab::Slab;
 use smallvec::smallvec;
 
 pub use crate::admission::Bounds;
-use crate::admission::{Admission, Declined, Network, Place};
+use crate::admission::{Admission, Declined, Place};
+use crate::network::Network;
 pub use crate::notice::{Admitted, Notice, NoticeEvent, SessionView};
 pub use crate::session::{Classic, Done, Entropy, Order, Profiles, Work};
 use crate::session::{Event, Session};

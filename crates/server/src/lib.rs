@@ -9,9 +9,11 @@ mod admission;
 mod clerk;
 mod drive;
 pub mod endpoint;
+mod files;
 mod line;
 mod listen;
 mod mail;
+mod network;
 mod notice;
 mod pool;
 mod queue;
@@ -22,5 +24,5 @@ mod slice;
 mod timers;
 
 pub use access::{Access, Lists};
-pub use admission::Files;
+pub use files::Files;
 pub use listen::{Handle, Options, Report, Server, Stopped};

@@ -4,9 +4,9 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use crate::admission::Network;
 use crate::endpoint::{ConnectionId, Done, Work};
 use crate::mail::{Mail, Mailbox, Watched, lock};
+use crate::network::Network;
 use crate::queue::Queue;
 
 /// How much less than the loop's thread these count where both want a processor: nice values, of which each is worth a quarter.

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use crate::admission::Network;
 use crate::endpoint::{ConnectionId, Work};
 use crate::line::{Line, Lines};
+use crate::network::Network;
 
 /// What waits; one at a time of each connection, so no more than the endpoint hands out.
 #[derive(Debug)]

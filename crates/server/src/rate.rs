@@ -15,7 +15,7 @@ use governor::state::StateStore;
 use governor::state::keyed::ShrinkableKeyedStateStore;
 use governor::{Quota, RateLimiter};
 
-use crate::admission::Network;
+use crate::network::Network;
 
 /// A bucket holds what this many seconds bring: whole sites come back at once after an outage.
 const BURST_SECS: NonZeroU32 = NonZeroU32::new(2).unwrap();
