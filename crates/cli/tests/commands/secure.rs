@@ -201,7 +201,7 @@ fn an_operator_ends_every_session_and_nobody_else_can() {
     assert_eq!(send(&home, &server, &trust, &["--as", "ops", "1"]).0, 0);
     let connect = |name: &str| {
         let flags = ["connect", "--json", "--server", &server.address, "--as", name];
-        crate::start(ddes_at(&home, &flags), |line| line.contains("\"ready\"").then(String::new))
+        start(ddes_at(&home, &flags), |line| line.contains("\"ready\"").then(String::new))
     };
     let mut client = connect("anna");
     let mut pretender = connect("ops");
@@ -336,7 +336,7 @@ fn the_newest_session_of_an_identity_is_the_only_one() {
     let trust = fingerprint(&home);
     assert_eq!(send(&home, &server, &trust, &["42"]).0, 0);
     let connect = ddes_at(&home, &["connect", "--json", "--server", &server.address]);
-    let mut older = crate::start(connect, |line| line.contains("\"ready\"").then(String::new));
+    let mut older = start(connect, |line| line.contains("\"ready\"").then(String::new));
     assert_eq!(send(&home, &server, &trust, &["50"]).1, "92\n");
     assert_eq!(older.child.wait().unwrap().code(), Some(4));
 }
@@ -373,7 +373,7 @@ fn our_client_gets_its_sums_from_the_python_server_in_every_suite() {
     let suites: Vec<_> = SUITES.iter().flat_map(|suite| ["--suite", suite]).collect();
     let mut key = String::new();
     let command = peer("peer/ddes2/server.py", &[&["--port", "0"][..], &suites].concat());
-    let server = crate::start(command, |line| {
+    let server = start(command, |line| {
         if let Some(line) = line.strip_prefix("key ") {
             key = line.trim().to_owned();
         }
