@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use ddes_identity::{Grant, Namespace, PublicKey, SigningKey};
 use ddes_ledger::{Ledger, Operation};
-use ddes_server::endpoint::{Config, ConnectionId, Endpoint, Entropy, Profiles, Request};
+use ddes_server::endpoint::{Bounds, Config, ConnectionId, Endpoint, Entropy, Profiles, Request};
 use ddes_session::v2::{ClientConfig, ClientEvent, ClientSession, ServerConfig, kem, noise};
 use ddes_session::{Phase, classic};
 use ddes_wire::v2::{GroupSize, Status, Suite};
@@ -40,10 +40,7 @@ impl House {
         let server = key.public();
         let v2 = ServerConfig { suites: vec![SUITE], key, idle: FOREVER, handshake: FOREVER, values_max: 64 };
         let config = Config {
-            connections_max: sessions_max,
-            unproven_max: 1,
-            connects_per_sec_max: None,
-            handshakes_per_sec_max: None,
+            bounds: Bounds::of(sessions_max),
             queued_values_max: 1,
             tells_values: false,
             classic_first: 0,

@@ -161,10 +161,20 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "N", default_value = "4096",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) max_connections: u32,
-    /// Most connections of one address that have not proven an identity yet
+    /// Most connections of one address (IPv6: /64; twice as many of a /56, four times of a /48) that
+    /// have not proven an identity yet
     #[arg(long, value_name = "N", default_value = "256",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) max_unproven: u32,
+    /// Most connections in all that have not proven an identity yet; beyond it the oldest goes that has
+    /// sent nothing [default: half of --max-connections]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) max_unproven_total: Option<u32>,
+    /// With --classic: most sessions of the original's wire, which prove no identity; of one address at
+    /// most --max-unproven [default: a quarter of --max-connections; all with --classic-wait-ms 0]
+    #[arg(long, value_name = "N", requires = "classic",
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) max_classic: Option<u32>,
     /// Most connections of one address (IPv6: /64) a second, and twice as many at once; 0: no limit
     #[arg(long, value_name = "N", default_value = "2000",
           value_parser = clap::value_parser!(u32).range(0..=1_000_000))]

@@ -14,7 +14,7 @@ use ddes_session::Ticket;
 use tokio::sync::oneshot;
 
 use crate::endpoint::{ConnectionId, Request};
-use crate::mail::{Mail, Mailbox, lock};
+use crate::mail::{Mail, Mailbox, Watched, lock};
 
 /// After a pause of this length the ledger makes its newest batch known as durable.
 const REST: Duration = Duration::from_millis(5);
@@ -86,7 +86,11 @@ impl Books {
         let desk = Arc::new(Desk { keeper, inbox: Mutex::default(), arrived: Condvar::new(), mailbox });
         let thread = std::thread::Builder::new().name("clerk".into()).spawn({
             let desk = Arc::clone(&desk);
-            move || serve(&desk)
+            move || {
+                let watched = Watched::new(&desk.mailbox);
+                serve(&desk);
+                drop(watched);
+            }
         })?;
         Ok(Self::Folder(Clerk { desk, thread, rest_at: None }))
     }
@@ -135,13 +139,12 @@ impl Books {
         }
     }
 
-    /// Commits what is queued, then stops.
-    pub(crate) fn stop(self) {
-        let Self::Folder(clerk) = self else { return };
+    /// Commits what is queued, then stops; whether without a panic.
+    pub(crate) fn stop(self) -> bool {
+        let Self::Folder(clerk) = self else { return true };
         lock(&clerk.desk.inbox).closed = true;
         clerk.desk.arrived.notify_one();
-        // A panic there has said so on standard error.
-        drop(clerk.thread.join());
+        clerk.thread.join().is_ok()
     }
 }
 
@@ -254,11 +257,14 @@ fn run(desk: &Arc<Desk>, work: store::Work) -> Option<JoinHandle<()>> {
     let run = {
         let there = Arc::clone(desk);
         move || {
-            if let Some(work) = lock(&work).take() {
+            let watched = Watched::new(&there.mailbox);
+            let work = lock(&work).take();
+            if let Some(work) = work {
                 let done = work.run();
                 lock(&there.inbox).checkpoints.push(done);
                 there.arrived.notify_one();
             }
+            drop(watched);
         }
     };
     let spawned = std::thread::Builder::new().name("checkpoint".into()).spawn(run.clone());
@@ -298,4 +304,102 @@ fn commit(ledger: &mut Ledger, requests: Vec<Request>) -> Vec<Answer> {
 fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     Timestamp(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use ddes_ledger::AccountId;
+    use ddes_ledger::store::{Disk, DiskFile, Folder, Options};
+    use mio::{Poll, Token, Waker};
+
+    use super::*;
+
+    /// A folder whose files panic where they are synced, once that is switched on.
+    #[derive(Debug)]
+    struct Trap {
+        folder: Folder,
+        armed: Arc<AtomicBool>,
+    }
+
+    #[derive(Debug)]
+    struct TrapFile {
+        file: Box<dyn DiskFile>,
+        armed: Arc<AtomicBool>,
+    }
+
+    impl Trap {
+        fn file(&self, file: Box<dyn DiskFile>) -> Box<dyn DiskFile> {
+            Box::new(TrapFile { file, armed: Arc::clone(&self.armed) })
+        }
+    }
+
+    impl Disk for Trap {
+        fn list(&self) -> io::Result<Vec<String>> {
+            self.folder.list()
+        }
+
+        fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+            self.folder.open(name).map(|file| self.file(file))
+        }
+
+        fn create(&self, name: &str, zeros: u64) -> io::Result<Box<dyn DiskFile>> {
+            self.folder.create(name, zeros).map(|file| self.file(file))
+        }
+
+        fn publish(&self, from: &str, to: &str) -> io::Result<()> {
+            self.folder.publish(from, to)
+        }
+
+        fn remove(&self, name: &str) -> io::Result<()> {
+            self.folder.remove(name)
+        }
+
+        fn prepare(&self, name: &str, zeros: u64) {
+            self.folder.prepare(name, zeros);
+        }
+    }
+
+    impl DiskFile for TrapFile {
+        fn len(&self) -> io::Result<u64> {
+            self.file.len()
+        }
+
+        fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+            self.file.read_at(offset, bytes)
+        }
+
+        fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+            self.file.write_at(offset, bytes)
+        }
+
+        fn sync(&self) -> io::Result<()> {
+            assert!(!self.armed.load(Ordering::Relaxed), "injected");
+            self.file.sync()
+        }
+    }
+
+    #[test]
+    fn a_panic_of_the_clerk_is_told_and_nobody_waits_for_it() {
+        let path = std::env::temp_dir().join(format!("ddes-clerk-{}", std::process::id()));
+        let folder = Folder::lock(&path).unwrap().unwrap();
+        let armed = Arc::new(AtomicBool::new(false));
+        let disk = Arc::new(Trap { folder, armed: Arc::clone(&armed) });
+        let (ledger, _) = Ledger::open(disk, Options::default(), [7; 16]).unwrap();
+        let mut poll = Poll::new().unwrap();
+        let mailbox = Arc::new(Mailbox::new(Waker::new(poll.registry(), Token(0)).unwrap()));
+        let mut books = Books::open(ledger, Arc::clone(&mailbox)).unwrap();
+        armed.store(true, Ordering::Relaxed);
+        // Two go to the clerk; one the loop would do itself.
+        let open = |number| Request { to: None, operation: Operation::Open(AccountId::Classic(number)) };
+        assert!(books.submit(vec![open(0), open(1)]).is_empty());
+        let mut events = mio::Events::with_capacity(1);
+        poll.poll(&mut events, Some(Duration::from_secs(60))).unwrap();
+        assert!(matches!(&mailbox.take()[..], [Mail::Panicked(name)] if name == "clerk"));
+        // The ledger is locked by nobody's fault of the loop: it asks, and does not wait.
+        assert!(books.submit(vec![open(2)]).is_empty());
+        assert!(!books.stop());
+        std::fs::remove_dir_all(path).unwrap();
+    }
 }

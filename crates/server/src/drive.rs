@@ -1,4 +1,5 @@
 //! The loop that drives an endpoint: one thread, all sockets, no waiting but for all of them together.
+//! Long because a turn is read as one: what one part of it marks the next one does.
 //!
 //! A turn is: what is ready is read once each, and of what sessions sent too much of at once a little, so that no connection keeps the others waiting; then the
 //! consequences, all together: one batch for the ledger, one write for each connection that has something to send.
@@ -12,6 +13,7 @@ use ddes_session::Phase;
 use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use slab::Slab;
 use zeroize::Zeroizing;
 
@@ -21,7 +23,7 @@ use crate::endpoint::{ConnectionId, Endpoint, Entropy, Order, SessionView};
 use crate::listen::{Report, Stopped};
 use crate::mail::{Command, Mail, Mailbox};
 use crate::pool::Pool;
-use crate::refuse::{REFUSALS_MAX, Refusal};
+use crate::refuse::{Refusal, Step};
 use crate::slice;
 use crate::timers::Timers;
 
@@ -60,6 +62,8 @@ struct Session {
     /// The system has said so since it last refused.
     readable: bool,
     writable: bool,
+    /// The stream's end, or the connection's, is there to be read behind what came before it. The system says so once.
+    is_ending: bool,
     /// Among those to be read, or flushed, in this turn.
     is_ready: bool,
     is_dirty: bool,
@@ -81,6 +85,7 @@ pub(crate) struct Driver {
     /// With classic switched on, how long it waits for a client to speak first.
     pub(crate) silence: Option<Duration>,
     pub(crate) drain: Duration,
+    pub(crate) refusals_max: usize,
     pub(crate) state: State,
 }
 
@@ -104,6 +109,8 @@ pub(crate) struct State {
     traffic_at: Instant,
     stopping: Option<Instant>,
     failure: Option<String>,
+    /// The name of a thread that panicked.
+    panicked: Option<String>,
 }
 
 impl State {
@@ -123,6 +130,7 @@ impl State {
             traffic_at: now,
             stopping: None,
             failure: None,
+            panicked: None,
         }
     }
 }
@@ -134,6 +142,9 @@ impl Driver {
         let mut events = Events::with_capacity(EVENTS_MAX);
         loop {
             let now = Instant::now();
+            if self.state.panicked.is_some() {
+                break;
+            }
             if self.state.stopping.is_some_and(|until| self.endpoint.is_empty() || until <= now) {
                 break;
             }
@@ -157,8 +168,12 @@ impl Driver {
         let cut = self.endpoint.len();
         self.mailbox.close();
         self.pool.stop();
-        self.books.stop();
-        Ok(Stopped { cut, failure: self.state.failure })
+        let clerk = self.books.stop();
+        match self.state.panicked.or((!clerk).then(|| "clerk".into())) {
+            // What it was at is done by nobody: better no server than one that waits for it.
+            Some(name) => Err(io::Error::other(format!("the thread '{name}' panicked"))),
+            None => Ok(Stopped { cut, failure: self.state.failure }),
+        }
     }
 
     /// How long nothing need be looked at; for ever is never.
@@ -181,14 +196,16 @@ impl Driver {
         };
         match self.state.sockets.get_mut(place) {
             Some(Socket::Session(session)) => {
-                session.readable |= event.is_readable() || event.is_error();
+                session.is_ending |= event.is_read_closed() || event.is_error();
+                session.readable |= event.is_readable() || session.is_ending;
                 session.writable |= event.is_writable();
                 if session.readable {
                     mark(&mut self.state.ready, &mut session.is_ready, place);
                 }
                 mark(&mut self.state.dirty, &mut session.is_dirty, place);
             }
-            Some(Socket::Refused(_)) => self.refuse_on(now, place),
+            // Once a turn, however often it is ready.
+            Some(Socket::Refused(refusal)) => mark(&mut self.state.ready, &mut refusal.is_ready, place),
             None => {}
         }
     }
@@ -219,7 +236,7 @@ impl Driver {
             let Ok(entropy) = entropy() else { continue };
             match self.endpoint.accept(now, peer, entropy) {
                 Ok(id) => self.enter(stream, id),
-                Err(full) if self.state.refusals < REFUSALS_MAX => {
+                Err(full) if self.state.refusals < self.refusals_max => {
                     self.state.refusals += 1;
                     let refusal = Refusal::new(stream, full, now, self.silence);
                     let place = self.state.sockets.insert(Socket::Refused(Box::new(refusal)));
@@ -237,6 +254,7 @@ impl Driver {
             id,
             readable: false,
             writable: true,
+            is_ending: false,
             is_ready: false,
             is_dirty: false,
             is_shut: false,
@@ -273,30 +291,45 @@ impl Driver {
 
     fn refuse_on(&mut self, now: Instant, place: usize) {
         let Some(Socket::Refused(refusal)) = self.state.sockets.get_mut(place) else { return };
-        if refusal.go_on(now) {
-            self.close(now, place);
-        } else {
-            self.state.timers.set(place, &mut None, Some(refusal.poll_timeout()));
+        match refusal.go_on(now, &mut self.state.buffer) {
+            Step::Over => self.close(now, place),
+            Step::Waits => {
+                let at = refusal.poll_timeout();
+                self.state.timers.set(place, &mut refusal.armed, Some(at));
+            }
+            Step::HasMore => mark(&mut self.state.ready, &mut refusal.is_ready, place),
         }
     }
 
     /// Reads once from each connection that is ready and may be read.
     fn read_ready(&mut self, now: Instant) {
         for place in std::mem::take(&mut self.state.ready) {
-            let Some(Socket::Session(session)) = self.state.sockets.get_mut(place) else { continue };
+            let session = match self.state.sockets.get_mut(place) {
+                Some(Socket::Session(session)) => session,
+                Some(Socket::Refused(refusal)) => {
+                    refusal.is_ready = false;
+                    self.refuse_on(now, place);
+                    continue;
+                }
+                None => continue,
+            };
             session.is_ready = false;
             mark(&mut self.state.dirty, &mut session.is_dirty, place);
-            if !session.readable || !self.endpoint.wants_bytes(session.id) {
+            if !session.readable {
                 continue;
             }
-            match session.stream.read(&mut self.state.buffer) {
+            let room = self.endpoint.room(session.id).min(READ_BYTES_MAX);
+            if room == 0 {
+                continue;
+            }
+            match session.stream.read(self.state.buffer.get_mut(..room).unwrap_or(&mut [])) {
                 Ok(0) => {
                     session.readable = false;
                     self.endpoint.handle_eof(now, session.id);
                 }
                 Ok(count) => {
-                    // A short read has emptied the socket: the next byte is an event.
-                    session.readable = count == READ_BYTES_MAX;
+                    // A short read has emptied the socket: the next byte is an event. The end may have come with these, and that is none.
+                    session.readable = count == room || session.is_ending;
                     let bytes = self.state.buffer.get(..count).unwrap_or(&[]);
                     self.endpoint.handle_bytes(now, session.id, bytes);
                 }
@@ -321,8 +354,11 @@ impl Driver {
                         self.endpoint.handle_timeout(now, session.id);
                     }
                 }
-                Some(Socket::Refused(_)) => self.refuse_on(now, place),
-                Some(Socket::Session(_)) | None => {}
+                Some(Socket::Refused(refusal)) if refusal.armed == Some(at) => {
+                    refusal.armed = None;
+                    self.refuse_on(now, place);
+                }
+                Some(Socket::Session(_) | Socket::Refused(_)) | None => {}
             }
         }
         if self.state.access_at <= now {
@@ -344,11 +380,17 @@ impl Driver {
             let mut requests = Vec::new();
             let mut work = Vec::new();
             while let Some(claim) = self.endpoint.poll_claim() {
+                // The peer may have gone, and what says so may be on its way.
+                self.find_gone(now, claim.connection, has_ended);
                 self.refresh(now);
                 let grant = self.door.grant(&claim.key, seconds());
                 self.endpoint.handle_grant(now, claim, grant);
             }
-            work.extend(std::iter::from_fn(|| self.endpoint.poll_work()));
+            while let Some((id, job)) = self.endpoint.poll_work() {
+                if !self.find_gone(now, id, |_| false) {
+                    work.push((id, job));
+                }
+            }
             requests.extend(std::iter::from_fn(|| self.endpoint.poll_request()));
             while let Some(id) = self.endpoint.poll_wake() {
                 self.wake(id);
@@ -363,6 +405,9 @@ impl Driver {
                 self.state.traffic_at = now;
             }
             self.compute(now, work);
+            while let Some(id) = self.endpoint.poll_cancel() {
+                self.pool.cancel(id);
+            }
             if !requests.is_empty() {
                 let answers = self.books.submit(requests);
                 self.answer(now, answers);
@@ -381,8 +426,27 @@ impl Driver {
                 self.endpoint.handle_done(Instant::now(), id, done);
             }
         } else {
-            work.into_iter().for_each(|(id, work)| self.pool.submit(id, work));
+            for (id, work) in work {
+                if let Some(network) = self.endpoint.network(id) {
+                    self.pool.submit(network, id, work);
+                }
+            }
         }
+    }
+
+    /// Whether the peer of a connection whose session is not open yet has closed it, or its sending direction, as far as is known or `ask` finds out. What it sent
+    /// before is of no use then, and is not waited for.
+    fn find_gone(&mut self, now: Instant, id: ConnectionId, ask: fn(&TcpStream) -> bool) -> bool {
+        let place = self.state.places.get(id.slot()).copied();
+        let is_gone = match place.and_then(|place| self.state.sockets.get(place)) {
+            Some(Socket::Session(session)) if session.id == id => session.is_ending || ask(&session.stream),
+            Some(Socket::Session(_) | Socket::Refused(_)) | None => true,
+        };
+        if is_gone {
+            self.endpoint.handle_eof(now, id);
+            self.wake(id);
+        }
+        is_gone
     }
 
     fn wake(&mut self, id: ConnectionId) {
@@ -438,6 +502,7 @@ impl Driver {
             Mail::Work(id, done) => self.endpoint.handle_done(now, id, done),
             Mail::Answers(answers) => self.answer(now, answers),
             Mail::Command(command) => self.obey(now, command),
+            Mail::Panicked(name) => self.state.panicked = Some(name),
         }
     }
 
@@ -514,6 +579,17 @@ impl Driver {
                 }
             }
         }
+    }
+}
+
+/// What the system knows of the peer's end, asked: the event that says so may be on its way.
+fn has_ended(stream: &TcpStream) -> bool {
+    let mut asked = [PollFd::new(stream, PollFlags::RDHUP)];
+    let ended = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+    match rustix::event::poll(&mut asked, Some(&Timespec::default())) {
+        Ok(_) => asked.iter().any(|found| found.revents().intersects(ended)),
+        // Then reading will find out.
+        Err(_) => false,
     }
 }
 

@@ -6,8 +6,7 @@
 //! [`Endpoint::poll_request`], [`Endpoint::poll_wake`] and [`Endpoint::poll_notice`], each until it gives `None`.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::num::NonZeroU32;
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use ddes_identity::{Grant, PublicKey, Role};
@@ -20,8 +19,10 @@ use ddes_wire::{Amounts, Sequence, SessionNumber, Standing};
 use slab::Slab;
 use smallvec::smallvec;
 
+pub use crate::admission::Bounds;
+use crate::admission::{Admission, Declined, Place};
+use crate::network::Network;
 pub use crate::notice::{Admitted, Notice, NoticeEvent, SessionView};
-use crate::rate::Rate;
 pub use crate::session::{Classic, Done, Entropy, Order, Profiles, Work};
 use crate::session::{Event, Session};
 
@@ -34,14 +35,8 @@ const LET_GO_MAX: usize = 64;
 /// What bounds an endpoint, and what it speaks.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Most connections at a time; one more is told so and closed.
-    pub connections_max: usize,
-    /// Most connections of one address (of one /64 with IPv6) that have not proven an identity (rule P-23).
-    pub unproven_max: usize,
-    /// Most connections a second of one address (of one /64 with IPv6), twice as many at once; `None` is any number (rule P-28).
-    pub connects_per_sec_max: Option<NonZeroU32>,
-    /// The same of handshakes, counted in those over 2048 bits: at 3072 bits one is two of them, at 4096 four.
-    pub handshakes_per_sec_max: Option<NonZeroU32>,
+    /// Connections, and what peers may do that have proven nothing; one too many is told so and closed (rule P-28).
+    pub bounds: Bounds,
     /// Most values that wait for the ledger; beyond them nothing is read from any connection.
     pub queued_values_max: usize,
     /// Whether to tell of each integer and each sum: somebody looks at them.
@@ -63,6 +58,11 @@ impl ConnectionId {
     /// Where its endpoint keeps it; another connection's once it is removed.
     pub(crate) fn slot(self) -> usize {
         self.slot
+    }
+
+    #[cfg(test)]
+    pub(crate) fn numbered(serial: u64) -> Self {
+        Self { slot: 0, serial }
     }
 
     /// The number people see: 1 for the first connection, and so on.
@@ -100,7 +100,13 @@ pub enum Full {
         /// The bound.
         most: usize,
     },
-    /// The address is.
+    /// So it is of connections that have proven nothing, and all of them have begun a handshake.
+    #[error("{most} connections have not proven an identity yet")]
+    Unproven {
+        /// The bound.
+        most: usize,
+    },
+    /// The address is, or with IPv6 a network that it is in.
     #[error("{most} connections of this address have not proven an identity yet")]
     Address {
         /// The bound.
@@ -136,10 +142,7 @@ pub struct Endpoint {
     serial: u64,
     /// The next classic account.
     classic_next: u64,
-    /// How many connections of an address have not proven an identity.
-    unproven: HashMap<IpAddr, usize>,
-    connects: Option<Rate>,
-    handshakes: Option<Rate>,
+    admission: Admission,
     /// The newest session of each identity that has one.
     newest: HashMap<AccountNumber, ConnectionId>,
     /// Connections that keep something for a burst, or may: all but those with [`Stir::Resting`].
@@ -154,6 +157,8 @@ pub struct Endpoint {
     /// See [`Self::take_traffic`].
     has_traffic: bool,
     work: VecDeque<(ConnectionId, Work)>,
+    /// Connections whose work was handed out, and that nobody waits for any more.
+    cancels: VecDeque<ConnectionId>,
     claims: VecDeque<Claim>,
     requests: VecDeque<Request>,
     wakes: VecDeque<ConnectionId>,
@@ -169,10 +174,9 @@ struct Connection {
     account: Option<AccountNumber>,
     number: SessionNumber,
     standing: Standing,
-    /// Counted in [`Endpoint::unproven`].
-    is_unproven: bool,
-    /// Its handshake has begun, and was counted in [`Endpoint::handshakes`].
-    has_begun: bool,
+    place: Place,
+    /// It had to go for another: told so, as far as its socket takes it at once, and closed.
+    gives_way: bool,
     /// Among [`Endpoint::held`].
     is_held: bool,
     /// Has a verdict that its client was not told yet.
@@ -200,12 +204,10 @@ impl Endpoint {
     pub fn new(config: Config) -> Self {
         Self {
             classic_next: config.classic_first,
-            connects: config.connects_per_sec_max.map(Rate::new),
-            handshakes: config.handshakes_per_sec_max.map(Rate::new),
+            admission: Admission::new(config.bounds.clone()),
             config,
             connections: Slab::new(),
             serial: 0,
-            unproven: HashMap::new(),
             newest: HashMap::new(),
             stirred: Vec::new(),
             tired: Vec::new(),
@@ -214,6 +216,7 @@ impl Endpoint {
             behind: VecDeque::new(),
             has_traffic: false,
             work: VecDeque::new(),
+            cancels: VecDeque::new(),
             claims: VecDeque::new(),
             requests: VecDeque::new(),
             wakes: VecDeque::new(),
@@ -223,20 +226,10 @@ impl Endpoint {
 
     /// A client connected.
     pub fn accept(&mut self, now: Instant, peer: SocketAddr, entropy: Entropy) -> Result<ConnectionId, Full> {
-        let Config { connections_max, unproven_max, .. } = self.config;
-        if self.connections.len() >= connections_max {
-            return Err(Full::Connections { most: connections_max });
+        let room = self.admission.admit(now, peer)?;
+        if let Some(other) = room.gives_way {
+            self.give_way(now, other);
         }
-        let network = network(peer);
-        self.connects
-            .as_mut()
-            .map_or(Ok(()), |rate| rate.take(now, network, NonZeroU32::MIN))
-            .map_err(|most| Full::TooFast { most })?;
-        let unproven = self.unproven.entry(network).or_insert(0);
-        if *unproven >= unproven_max {
-            return Err(Full::Address { most: unproven_max });
-        }
-        *unproven += 1;
         self.serial += 1;
         let slot = self.connections.vacant_entry();
         let id = ConnectionId { slot: slot.key(), serial: self.serial };
@@ -248,8 +241,8 @@ impl Endpoint {
             account: None,
             number: SessionNumber::NONE,
             standing: Standing::default(),
-            is_unproven: true,
-            has_begun: false,
+            place: self.admission.enter(room, id),
+            gives_way: false,
             is_held: false,
             has_heard: false,
             is_at_work: false,
@@ -260,6 +253,15 @@ impl Endpoint {
         self.notices.push_back(Notice { connection: id, peer, is_proven: false, event });
         self.collect(now, id);
         Ok(id)
+    }
+
+    /// A connection goes for another that comes. It holds its slot until it is removed.
+    fn give_way(&mut self, now: Instant, id: ConnectionId) {
+        if let Some(connection) = self.connection_mut(id) {
+            connection.gives_way = true;
+        }
+        self.leave(id);
+        self.end(now, id, Order::TooMany);
     }
 
     /// Bytes from a client.
@@ -291,6 +293,7 @@ impl Endpoint {
 
     /// The result of [`Self::poll_work`].
     pub fn handle_done(&mut self, now: Instant, id: ConnectionId, done: Done) {
+        self.place(id, Admission::finish);
         self.with(now, id, |session| session.handle_done(now, done));
         self.wakes.push_back(id);
     }
@@ -300,6 +303,10 @@ impl Endpoint {
         let Claim { connection: id, ticket, key } = claim;
         let Some(connection) = self.connection_mut(id) else { return };
         let Session::V2(session) = &mut connection.session else { return };
+        // Whose peer is gone opens no session: it would end that of the client's next connection, or be ended by it.
+        if !session.is_opening() {
+            return;
+        }
         match grant {
             Some(Grant { role, name, .. }) => {
                 let admitted = Admitted { key, name, is_operator: role == Role::Operator };
@@ -309,7 +316,7 @@ impl Endpoint {
                 self.requests
                     .push_back(Request { to: Some((id, ticket)), operation: Operation::Open(account) });
                 self.notify(id, event);
-                self.prove(id);
+                self.place(id, Admission::prove);
             }
             None => {
                 session.turn_away(now, ticket);
@@ -454,7 +461,7 @@ impl Endpoint {
     /// The connection is closed; its slot is free again.
     pub fn remove(&mut self, now: Instant, id: ConnectionId) {
         self.with(now, id, |session| session.handle_reset(now));
-        self.prove(id);
+        self.leave(id);
         if self.connection(id).is_none() {
             return;
         }
@@ -511,13 +518,18 @@ impl Endpoint {
 
     /// Whether to read from a connection just now. Where it is too much for the ledger, the connection is woken when it is not.
     pub fn wants_bytes(&mut self, id: ConnectionId) -> bool {
+        self.room(id) > 0
+    }
+
+    /// How many bytes to read from it at a time just now.
+    pub fn room(&mut self, id: ConnectionId) -> usize {
         let is_full = self.queued_values > self.config.queued_values_max;
-        let Some(connection) = self.connection_mut(id) else { return false };
-        let wants = connection.session.wants_bytes();
-        if wants && is_full && !std::mem::replace(&mut connection.is_held, true) {
+        let Some(connection) = self.connection_mut(id) else { return 0 };
+        let room = connection.session.room();
+        if room > 0 && is_full && !std::mem::replace(&mut connection.is_held, true) {
             self.held.push(id);
         }
-        wants && !is_full
+        if is_full { 0 } else { room }
     }
 
     /// Whether, since this was asked last, a session sent values that had counted some before: whether there is traffic to be in the way of.
@@ -527,7 +539,10 @@ impl Endpoint {
 
     /// How far a connection has come.
     pub fn phase(&self, id: ConnectionId) -> Phase {
-        self.connection(id).map_or(Phase::Done, |connection| connection.session.phase())
+        match self.connection(id) {
+            Some(connection) if !connection.gives_way => connection.session.phase(),
+            Some(_) | None => Phase::Done,
+        }
     }
 
     /// When to call [`Self::handle_timeout`] for a connection.
@@ -537,7 +552,22 @@ impl Endpoint {
 
     /// An exponentiation to run on any thread.
     pub fn poll_work(&mut self) -> Option<(ConnectionId, Work)> {
-        self.work.pop_front()
+        loop {
+            let (id, work) = self.work.pop_front()?;
+            if self.connection(id).is_some_and(|connection| connection.place.is_computing()) {
+                return Some((id, work));
+            }
+        }
+    }
+
+    /// A connection for whose work, handed out before, nobody waits any more: it is gone, or its time is up. Skip it.
+    pub fn poll_cancel(&mut self) -> Option<ConnectionId> {
+        self.cancels.pop_front()
+    }
+
+    /// Where a connection comes from: what waits for a thread waits in turn with other networks' work.
+    pub(crate) fn network(&self, id: ConnectionId) -> Option<Network> {
+        self.connection(id).map(|connection| connection.place.network())
     }
 
     /// An identity to look up.
@@ -562,9 +592,7 @@ impl Endpoint {
 
     /// Sessions that were quiet since this was called last shall keep nothing for bursts any more ([`Self::let_go`]), and addresses that keep to their rates are forgotten.
     pub fn rest(&mut self, now: Instant) {
-        for rate in self.connects.iter_mut().chain(&mut self.handshakes) {
-            rate.forget(now);
-        }
+        self.admission.forget(now);
         let Self { stirred, tired, connections, .. } = self;
         stirred.retain(|id| {
             let connection = connections.get_mut(id.slot).filter(|connection| connection.id == *id);
@@ -648,18 +676,24 @@ impl Endpoint {
         }
     }
 
-    /// A connection counts no longer as unproven.
-    fn prove(&mut self, id: ConnectionId) {
-        let Some(connection) = self.connection_mut(id).filter(|connection| connection.is_unproven) else {
-            return;
-        };
-        connection.is_unproven = false;
-        let network = network(connection.peer);
-        if let Some(count) = self.unproven.get_mut(&network) {
-            *count -= 1;
-            if *count == 0 {
-                self.unproven.remove(&network);
-            }
+    /// Acts on a connection's place; `None` where there is no such connection.
+    fn place<T>(&mut self, id: ConnectionId, act: impl FnOnce(&mut Admission, &mut Place) -> T) -> Option<T> {
+        let Self { connections, admission, .. } = self;
+        let connection = connections.get_mut(id.slot).filter(|connection| connection.id == id)?;
+        Some(act(admission, &mut connection.place))
+    }
+
+    /// A connection counts no more.
+    fn leave(&mut self, id: ConnectionId) {
+        if self.place(id, Admission::leave) == Some(true) {
+            self.cancels.push_back(id);
+        }
+    }
+
+    /// A session is over: its work, if any is under way, is of no use.
+    fn call_back(&mut self, id: ConnectionId) {
+        if self.place(id, Admission::finish) == Some(true) {
+            self.cancels.push_back(id);
         }
     }
 
@@ -684,17 +718,20 @@ impl Endpoint {
 
     /// The first work of a session begins its handshake, where its address may begin one.
     fn hand_out(&mut self, now: Instant, id: ConnectionId, work: Work) {
-        let Some(connection) = self.connection_mut(id) else { return };
-        let is_first = !std::mem::replace(&mut connection.has_begun, true);
-        let (network, cost) = (network(connection.peer), work.cost());
-        let rate = self.handshakes.as_mut().filter(|_| is_first);
-        match rate.map_or(Ok(()), |rate| rate.take(now, network, cost)) {
-            Ok(()) => self.work.push_back((id, work)),
-            Err(most) => {
-                if let Some(connection) = self.connection_mut(id) {
-                    connection.session.decline(now, most);
-                }
+        let begun = self.place(id, |admission, place| {
+            match work {
+                // The classic server speaks first.
+                Work::Classic(_) => {}
+                Work::V2(_) => admission.hear(place),
             }
+            admission.begin(now, place, work.cost())
+        });
+        let Some(connection) = self.connection_mut(id) else { return };
+        match begun {
+            Some(Ok(())) => self.work.push_back((id, work)),
+            Some(Err(Declined::TooFast(most))) => connection.session.decline(now, most),
+            Some(Err(Declined::TooMany)) => connection.session.order_end(now, Order::TooMany),
+            None => {}
         }
     }
 
@@ -706,6 +743,7 @@ impl Endpoint {
     ) -> Option<NoticeEvent> {
         Some(match event {
             classic::Event::Submit { ticket, amount } => {
+                self.open_classic(id)?;
                 let connection = self.connection_mut(id)?;
                 // The number after the last asked for; the ledger has the last word.
                 let first_seq = connection.standing.last_seq.forward(1).ok()?;
@@ -714,33 +752,41 @@ impl Endpoint {
                 self.queued_values += 1;
                 NoticeEvent::Received { first: amount, count: 1 }
             }
-            classic::Event::TokenShared => {
-                // In the order in which sessions open, not in that of their connections: numbers only ascend.
-                let number = self.classic_next;
-                self.classic_next = number.saturating_add(1);
-                let connection = self.connection_mut(id)?;
-                connection.account = Some(AccountNumber::Classic(number));
-                // The only session of its account.
-                connection.number = SessionNumber::new(1);
-                let operation = Operation::Open(AccountId::Classic(number));
-                self.requests.push_back(Request { to: None, operation });
-                NoticeEvent::TokenShared
-            }
+            classic::Event::TokenShared => NoticeEvent::TokenShared,
             classic::Event::Ended(end) => {
                 let ends_all = |classic: &Classic| classic.config.end_all;
                 if end == classic::End::Bye && self.config.profiles.classic.as_ref().is_some_and(ends_all) {
                     self.end_all(now, Order::ClassicEndAll, Some(id));
                 }
+                self.call_back(id);
                 NoticeEvent::ClassicEnded(end)
             }
             classic::Event::KeyVerified => {
-                self.prove(id);
+                if !self.place(id, Admission::turn_classic)? {
+                    self.connection_mut(id)?.session.order_end(now, Order::TooMany);
+                }
                 NoticeEvent::KeyVerified
             }
             classic::Event::Tampered => NoticeEvent::Tampered,
             classic::Event::Ignored { opcode } => NoticeEvent::Ignored { opcode },
             classic::Event::ResultSent { sum } => NoticeEvent::ResultSent { status: Status::Applied, sum },
         })
+    }
+
+    /// A classic account opens with its session's first integer: a session without one writes nothing.
+    fn open_classic(&mut self, id: ConnectionId) -> Option<()> {
+        let number = self.classic_next;
+        let connection = self.connection_mut(id)?;
+        if connection.account.is_none() {
+            connection.account = Some(AccountNumber::Classic(number));
+            // The only session of its account.
+            connection.number = SessionNumber::new(1);
+            // In the order in which they open, not in that of their connections: numbers only ascend.
+            self.classic_next = number.saturating_add(1);
+            let operation = Operation::Open(AccountId::Classic(number));
+            self.requests.push_back(Request { to: None, operation });
+        }
+        Some(())
     }
 
     fn handle_v2(&mut self, now: Instant, id: ConnectionId, event: v2::Event) -> Option<NoticeEvent> {
@@ -765,7 +811,10 @@ impl Endpoint {
                 self.end_all(now, Order::Operator, Some(id));
                 return None;
             }
-            v2::Event::Ended(end) => NoticeEvent::Ended(end),
+            v2::Event::Ended(end) => {
+                self.call_back(id);
+                NoticeEvent::Ended(end)
+            }
         })
     }
 }
@@ -788,19 +837,8 @@ fn refused(refusal: Refusal) -> v2::Refused {
     }
 }
 
-/// What one sender commands: an IPv4 address, or a /64.
-fn network(peer: SocketAddr) -> IpAddr {
-    match peer.ip().to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::net::Ipv4Addr;
     use std::sync::Arc;
     use std::time::Duration;
@@ -810,33 +848,46 @@ mod tests {
 
     use super::*;
 
-    fn endpoint() -> Endpoint {
+    pub(crate) fn profiles() -> Profiles {
         let second = Duration::from_secs(1);
-        let (suites, key) = (Vec::new(), SigningKey::from_seed(&[1; 32]));
+        let suite = ddes_wire::v2::Suite::Ddes(ddes_wire::v2::GroupSize::Bits2048);
+        let (suites, key) = (vec![suite], SigningKey::from_seed(&[1; 32]));
         let v2 = v2::ServerConfig { suites, key, idle: second, handshake: second, values_max: 1 };
+        Profiles { v2: Arc::new(v2), classic: None }
+    }
+
+    /// Of a connection that has sent a first message.
+    pub(crate) fn first_work() -> Work {
+        let (mut endpoint, now) = (endpoint(), Instant::now());
+        let id = accept(&mut endpoint, now);
+        let hello = [&[0, 0, 0, 10, 0, 0, 1, 2, 2, 2][..], &[3; 256]].concat();
+        endpoint.handle_bytes(now, id, &hello);
+        endpoint.poll_work().unwrap().1
+    }
+
+    fn accept(endpoint: &mut Endpoint, now: Instant) -> ConnectionId {
+        let entropy = Entropy {
+            exponent: Zeroizing::new([0; _]),
+            kem: Zeroizing::new([0; _]),
+            token: Zeroizing::new([0; _]),
+        };
+        endpoint.accept(now, SocketAddr::from((Ipv4Addr::LOCALHOST, 1)), entropy).unwrap()
+    }
+
+    fn endpoint() -> Endpoint {
         Endpoint::new(Config {
-            connections_max: 9,
-            unproven_max: 9,
-            connects_per_sec_max: None,
-            handshakes_per_sec_max: None,
+            bounds: Bounds::of(9),
             queued_values_max: 9,
             tells_values: false,
             classic_first: 0,
-            profiles: Profiles { v2: Arc::new(v2), classic: None },
+            profiles: profiles(),
         })
     }
 
     #[test]
     fn only_connections_that_stirred_are_looked_at_until_they_rest() {
         let (mut endpoint, now) = (endpoint(), Instant::now());
-        let accept = |endpoint: &mut Endpoint| {
-            let entropy = Entropy {
-                exponent: Zeroizing::new([0; _]),
-                kem: Zeroizing::new([0; _]),
-                token: Zeroizing::new([0; _]),
-            };
-            endpoint.accept(now, SocketAddr::from((Ipv4Addr::LOCALHOST, 1)), entropy).unwrap()
-        };
+        let accept = |endpoint: &mut Endpoint| accept(endpoint, now);
         let [first, second, _silent] = [0; 3].map(|_| accept(&mut endpoint));
         // A part of a header ends nothing.
         endpoint.handle_bytes(now, first, &[0]);

@@ -5,13 +5,18 @@
 //! clock) are thin. See ARCHITECTURE.md.
 
 mod access;
+mod admission;
 mod clerk;
 mod drive;
 pub mod endpoint;
+mod files;
+mod line;
 mod listen;
 mod mail;
+mod network;
 mod notice;
 mod pool;
+mod queue;
 mod rate;
 mod refuse;
 mod session;
@@ -19,4 +24,5 @@ mod slice;
 mod timers;
 
 pub use access::{Access, Lists};
+pub use files::Files;
 pub use listen::{Handle, Options, Report, Server, Stopped};

@@ -29,6 +29,8 @@ pub struct Options {
     pub access: Access,
     /// How long stopping may take.
     pub drain: Duration,
+    /// How many connections too many are told so at a time; beyond them they are closed at once.
+    pub refusals_max: usize,
 }
 
 /// A bound server, not yet running.
@@ -144,9 +146,39 @@ impl Server {
             observe: Box::new(observe),
             silence,
             drain: options.drain,
+            refusals_max: options.refusals_max,
             state: State::new(Instant::now()),
             mailbox,
         };
         driver.run()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::endpoint::Bounds;
+    use crate::endpoint::tests::profiles;
+
+    #[test]
+    fn a_server_one_of_whose_threads_panicked_ends_and_says_which() {
+        let endpoint = Config {
+            bounds: Bounds::of(9),
+            queued_values_max: 9,
+            tells_values: false,
+            classic_first: 0,
+            profiles: profiles(),
+        };
+        let options = Options {
+            listen: SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 0)),
+            endpoint,
+            access: Access::Any,
+            drain: Duration::from_secs(60),
+            refusals_max: 9,
+        };
+        let server = Server::bind(options, Ledger::in_memory()).unwrap();
+        server.mailbox.post(Mail::Panicked("handshakes".into()));
+        let error = server.run(|_| {}).unwrap_err();
+        assert_eq!(error.to_string(), "the thread 'handshakes' panicked");
     }
 }

@@ -1,7 +1,7 @@
 //! What other threads have for the loop that drives the endpoint.
 
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ddes_ledger::Totals;
 use mio::Waker;
@@ -19,6 +19,8 @@ pub(crate) enum Mail {
     Answers(Vec<Answer>),
     /// A person's word.
     Command(Command),
+    /// A thread of this name has panicked, and has said so on standard error: what waits for it waits for ever.
+    Panicked(String),
 }
 
 /// What a person may want of a running server.
@@ -71,6 +73,28 @@ impl Mailbox {
         let mut letters = lock(&self.letters);
         letters.closed = true;
         letters.waiting.clear();
+    }
+}
+
+/// Tells the loop if the thread that holds this panics.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    mailbox: Arc<Mailbox>,
+}
+
+impl Watched {
+    pub(crate) fn new(mailbox: &Arc<Mailbox>) -> Self {
+        Self { mailbox: Arc::clone(mailbox) }
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let name = std::thread::current().name().unwrap_or("unnamed").to_owned();
+            // A loop that is gone has ended everything already.
+            self.mailbox.post(Mail::Panicked(name));
+        }
     }
 }
 

@@ -1,85 +1,123 @@
 //! The handshake pool: threads for exponentiations, beside the traffic and not in its way.
 
-use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use crate::endpoint::{ConnectionId, Work};
-use crate::mail::{Mail, Mailbox, lock};
+use crate::endpoint::{ConnectionId, Done, Work};
+use crate::mail::{Mail, Mailbox, Watched, lock};
+use crate::network::Network;
+use crate::queue::Queue;
 
 /// How much less than the loop's thread these count where both want a processor: nice values, of which each is worth a quarter.
 const NICE: i32 = 10;
 
-/// As many threads as the machine has processors. Work beyond them queues, bounded by the connections.
+/// As many threads as the machine has processors. Work beyond them queues, bounded by what admission lets begin.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    queue: Arc<Queue>,
+    desk: Arc<Desk>,
     threads: Vec<JoinHandle<()>>,
 }
 
 #[derive(Debug, Default)]
-struct Queue {
-    work: Mutex<Waiting>,
+struct Desk {
+    waiting: Mutex<Waiting>,
     arrived: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
-    work: VecDeque<(ConnectionId, Work)>,
+    queue: Queue,
     closed: bool,
 }
 
 impl Pool {
     pub(crate) fn start(mailbox: &Arc<Mailbox>) -> io::Result<Self> {
-        let queue = Arc::new(Queue::default());
-        let count = std::thread::available_parallelism().map_or(1, usize::from);
-        let start = |_| {
-            let (queue, mailbox) = (Arc::clone(&queue), Arc::clone(mailbox));
-            std::thread::Builder::new().name("handshakes".into()).spawn(move || run(&queue, &mailbox))
-        };
-        let threads = (0..count).map(start).collect::<io::Result<_>>()?;
-        Ok(Self { queue, threads })
+        Self::start_with(mailbox, Work::run)
     }
 
-    pub(crate) fn submit(&self, connection: ConnectionId, work: Work) {
-        lock(&self.queue.work).work.push_back((connection, work));
-        self.queue.arrived.notify_one();
+    fn start_with(mailbox: &Arc<Mailbox>, compute: fn(Work) -> Done) -> io::Result<Self> {
+        let desk = Arc::new(Desk::default());
+        let count = std::thread::available_parallelism().map_or(1, usize::from);
+        let start = |_| {
+            let (desk, mailbox) = (Arc::clone(&desk), Arc::clone(mailbox));
+            std::thread::Builder::new().name("handshakes".into()).spawn(move || {
+                let watched = Watched::new(&mailbox);
+                run(&desk, &mailbox, compute);
+                drop(watched);
+            })
+        };
+        let threads = (0..count).map(start).collect::<io::Result<_>>()?;
+        Ok(Self { desk, threads })
+    }
+
+    pub(crate) fn submit(&self, network: Network, connection: ConnectionId, work: Work) {
+        lock(&self.desk.waiting).queue.push(network, connection, work);
+        self.desk.arrived.notify_one();
+    }
+
+    /// What waits of a connection is not computed; what is being computed is of no use.
+    pub(crate) fn cancel(&self, connection: ConnectionId) {
+        lock(&self.desk.waiting).queue.cancel(connection);
     }
 
     /// Drops what is queued and waits for what runs.
     pub(crate) fn stop(self) {
-        let mut waiting = lock(&self.queue.work);
+        let mut waiting = lock(&self.desk.waiting);
         waiting.closed = true;
-        waiting.work.clear();
+        waiting.queue.clear();
         drop(waiting);
-        self.queue.arrived.notify_all();
+        self.desk.arrived.notify_all();
         for thread in self.threads {
-            // A panic there has said so on standard error.
+            // The loop has heard of a panic there.
             drop(thread.join());
         }
     }
 }
 
-fn run(queue: &Queue, mailbox: &Mailbox) {
+fn run(desk: &Desk, mailbox: &Mailbox, compute: fn(Work) -> Done) {
     // Where the system refuses, handshakes count as much as traffic.
     rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE).unwrap_or(());
     loop {
-        let mut waiting = lock(&queue.work);
+        let mut waiting = lock(&desk.waiting);
         let (connection, work) = loop {
             if waiting.closed {
                 return;
             }
-            match waiting.work.pop_front() {
+            match waiting.queue.pop() {
                 Some(work) => break work,
-                None => waiting = queue.arrived.wait(waiting).unwrap_or_else(PoisonError::into_inner),
+                None => waiting = desk.arrived.wait(waiting).unwrap_or_else(PoisonError::into_inner),
             }
         };
         drop(waiting);
-        if !mailbox.post(Mail::Work(connection, work.run())) {
+        if !mailbox.post(Mail::Work(connection, compute(work))) {
             return;
         }
         // The system lets a thread use up its slice of some milliseconds, whoever else wakes meanwhile.
         std::thread::yield_now();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+    use std::time::Duration;
+
+    use mio::{Poll, Token, Waker};
+
+    use super::*;
+    use crate::endpoint::tests::first_work;
+
+    #[test]
+    fn a_panic_in_a_thread_of_the_pool_is_told_and_nobody_waits_for_it() {
+        let mut poll = Poll::new().unwrap();
+        let mailbox = Arc::new(Mailbox::new(Waker::new(poll.registry(), Token(0)).unwrap()));
+        let pool = Pool::start_with(&mailbox, |_| panic!("injected")).unwrap();
+        let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        pool.submit(Network::of(peer), ConnectionId::numbered(1), first_work());
+        let mut events = mio::Events::with_capacity(1);
+        poll.poll(&mut events, Some(Duration::from_secs(60))).unwrap();
+        assert!(matches!(&mailbox.take()[..], [Mail::Panicked(name)] if name == "handshakes"));
+        pool.stop();
     }
 }

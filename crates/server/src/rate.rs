@@ -5,7 +5,6 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
@@ -15,6 +14,8 @@ use governor::nanos::Nanos;
 use governor::state::StateStore;
 use governor::state::keyed::ShrinkableKeyedStateStore;
 use governor::{Quota, RateLimiter};
+
+use crate::network::Network;
 
 /// A bucket holds what this many seconds bring: whole sites come back at once after an outage.
 const BURST_SECS: NonZeroU32 = NonZeroU32::new(2).unwrap();
@@ -29,7 +30,7 @@ const NETWORKS_MAX: usize = 50_000;
 pub(crate) struct Rate {
     per_sec: NonZeroU32,
     burst: NonZeroU32,
-    limiter: RateLimiter<IpAddr, Buckets, Told, NoOpMiddleware<Duration>>,
+    limiter: RateLimiter<Network, Buckets, Told, NoOpMiddleware<Duration>>,
 }
 
 impl Rate {
@@ -40,7 +41,7 @@ impl Rate {
     }
 
     /// Takes `count` from the bucket of `network`, or says what the rate is. A count that no bucket holds takes a whole one.
-    pub(crate) fn take(&mut self, now: Instant, network: IpAddr, count: NonZeroU32) -> Result<(), u32> {
+    pub(crate) fn take(&mut self, now: Instant, network: Network, count: NonZeroU32) -> Result<(), u32> {
         self.limiter.clock().tell(now);
         match self.limiter.check_key_n(&network, count.min(self.burst)) {
             Ok(Ok(())) => Ok(()),
@@ -82,15 +83,15 @@ impl Clock for Told {
 /// When each bucket that is not full will be.
 #[derive(Debug, Default)]
 struct Buckets {
-    of: RefCell<HashMap<IpAddr, Nanos>>,
+    of: RefCell<HashMap<Network, Nanos>>,
     /// Of all networks for which there is no room.
     shared: Cell<Option<Nanos>>,
 }
 
 impl StateStore for Buckets {
-    type Key = IpAddr;
+    type Key = Network;
 
-    fn measure_and_replace<T, F, E>(&self, network: &IpAddr, decide: F) -> Result<T, E>
+    fn measure_and_replace<T, F, E>(&self, network: &Network, decide: F) -> Result<T, E>
     where
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
@@ -116,7 +117,7 @@ impl StateStore for Buckets {
     }
 }
 
-impl ShrinkableKeyedStateStore<IpAddr> for Buckets {
+impl ShrinkableKeyedStateStore<Network> for Buckets {
     fn retain_recent(&self, drop_below: Nanos) {
         self.of.borrow_mut().retain(|_, full_at| *full_at > drop_below);
     }
@@ -141,11 +142,11 @@ impl ShrinkableKeyedStateStore<IpAddr> for Buckets {
 mod tests {
     use super::*;
 
-    fn network(number: u32) -> IpAddr {
-        IpAddr::V4(number.into())
+    fn network(number: u32) -> Network {
+        Network::of((std::net::Ipv4Addr::from(number), 1).into())
     }
 
-    fn full(rate: &mut Rate, now: Instant, network: IpAddr) -> u32 {
+    fn full(rate: &mut Rate, now: Instant, network: Network) -> u32 {
         std::iter::from_fn(|| rate.take(now, network, NonZeroU32::MIN).ok()).take(1_000_000).map(|()| 1).sum()
     }
 

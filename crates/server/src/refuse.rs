@@ -8,8 +8,8 @@ use mio::net::TcpStream;
 
 use crate::endpoint::Full;
 
-/// So many are being told at a time; beyond them they are closed at once.
-pub(crate) const REFUSALS_MAX: usize = 64;
+/// Read of one that is refused, in all: four times the longest first message. Who sends more is cut, and may miss why.
+const READ_BYTES_MAX: usize = 4 * ddes_session::v2::FIRST_BYTES_MAX;
 
 /// A connection that is being told.
 #[derive(Debug)]
@@ -20,8 +20,23 @@ pub(crate) struct Refusal {
     undecided: Option<Instant>,
     farewell: Vec<u8>,
     sent: usize,
+    read: usize,
     until: Instant,
     shut: bool,
+    /// Among those to be looked at in this turn.
+    pub(crate) is_ready: bool,
+    pub(crate) armed: Option<Instant>,
+}
+
+/// What a refused connection needs next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// To be looked at in the next turn.
+    HasMore,
+    /// An event, or its time.
+    Waits,
+    /// To be closed.
+    Over,
 }
 
 impl Refusal {
@@ -29,7 +44,18 @@ impl Refusal {
         let undecided = silence.map(|silence| now + silence);
         let farewell = if undecided.is_some() { Vec::new() } else { full.farewell(false) };
         let until = now + ddes_session::DRAIN_MAX;
-        Self { stream, full, undecided, farewell, sent: 0, until, shut: false }
+        Self {
+            stream,
+            full,
+            undecided,
+            farewell,
+            sent: 0,
+            read: 0,
+            until,
+            shut: false,
+            is_ready: false,
+            armed: None,
+        }
     }
 
     pub(crate) fn stream(&mut self) -> &mut TcpStream {
@@ -40,22 +66,27 @@ impl Refusal {
         self.undecided.unwrap_or(self.until)
     }
 
-    /// Goes on as far as the socket lets it; whether it is over.
-    pub(crate) fn go_on(&mut self, now: Instant) -> bool {
-        match self.step(now) {
-            Ok(over) => over || self.until <= now,
-            Err(error) => error.kind() != io::ErrorKind::WouldBlock || self.until <= now,
+    /// Goes on as far as the socket lets it, with one read at most: it takes turns with the others.
+    pub(crate) fn go_on(&mut self, now: Instant, buffer: &mut [u8]) -> Step {
+        if self.until <= now {
+            return Step::Over;
+        }
+        match self.step(now, buffer) {
+            Ok(step) => step,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Step::Waits,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Step::HasMore,
+            Err(_) => Step::Over,
         }
     }
 
-    fn step(&mut self, now: Instant) -> io::Result<bool> {
+    fn step(&mut self, now: Instant, buffer: &mut [u8]) -> io::Result<Step> {
         if let Some(undecided) = self.undecided {
             let silent = match self.stream.peek(&mut [0]) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => true,
                 other => other.map(|_| false)?,
             };
             if silent && now < undecided {
-                return Ok(false);
+                return Ok(Step::Waits);
             }
             self.undecided = None;
             self.farewell = self.full.farewell(silent);
@@ -68,8 +99,84 @@ impl Refusal {
             self.shut = true;
         }
         // What the client has said is read, or a reset would eat the frame.
-        let mut rest = [0; 2048];
-        while self.stream.read(&mut rest)? > 0 {}
-        Ok(true)
+        let left = READ_BYTES_MAX.saturating_sub(self.read).min(buffer.len());
+        let count = self.stream.read(buffer.get_mut(..left).unwrap_or(&mut []))?;
+        self.read += count;
+        // At the bound nothing more is read: it is over, as at the end of the stream.
+        Ok(if count == 0 || self.read >= READ_BYTES_MAX { Step::Over } else { Step::HasMore })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{Shutdown, TcpListener, TcpStream};
+
+    use super::*;
+
+    const FULL: Full = Full::Connections { most: 1 };
+
+    fn pair(now: Instant) -> (TcpStream, Refusal) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        server.set_nonblocking(true).unwrap();
+        (client, Refusal::new(mio::net::TcpStream::from_std(server), FULL, now, None))
+    }
+
+    /// Waits until the kernel has carried the bytes over: loopback does so while they are written.
+    fn arrived(refusal: &Refusal, count: usize) {
+        let mut bytes = vec![0; count];
+        while refusal.stream.peek(&mut bytes).ok() != Some(count) {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn who_is_refused_is_read_once_a_turn_and_never_beyond_the_bound() {
+        let now = Instant::now();
+        // One byte less than the bound, and just it.
+        for (count, end) in [(READ_BYTES_MAX - 1, Step::HasMore), (READ_BYTES_MAX, Step::Over)] {
+            let (mut client, mut refusal) = pair(now);
+            client.write_all(&vec![7; count]).unwrap();
+            arrived(&refusal, count);
+            let mut buffer = [0; 1024];
+            let turns = count.div_ceil(buffer.len());
+            for turn in 1..turns {
+                assert_eq!(refusal.go_on(now, &mut buffer), Step::HasMore);
+                assert_eq!(refusal.read, turn * buffer.len(), "one read a turn");
+            }
+            assert_eq!(refusal.go_on(now, &mut buffer), end);
+            assert_eq!(refusal.read, count);
+        }
+    }
+
+    #[test]
+    fn who_keeps_sending_is_closed_at_its_time() {
+        let now = Instant::now();
+        let (mut client, mut refusal) = pair(now);
+        client.write_all(&[7]).unwrap();
+        arrived(&refusal, 1);
+        let mut buffer = [0; 1024];
+        assert_eq!(refusal.go_on(now, &mut buffer), Step::HasMore);
+        assert_eq!(refusal.go_on(now, &mut buffer), Step::Waits);
+        client.write_all(&[7]).unwrap();
+        assert_eq!(refusal.poll_timeout(), now + ddes_session::DRAIN_MAX);
+        assert_eq!(refusal.go_on(now + ddes_session::DRAIN_MAX, &mut buffer), Step::Over);
+    }
+
+    #[test]
+    fn who_closes_has_heard_why() {
+        let now = Instant::now();
+        let (mut client, mut refusal) = pair(now);
+        client.write_all(&[7; 1706]).unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        arrived(&refusal, 1706);
+        let mut buffer = [0; 4096];
+        while refusal.go_on(now, &mut buffer) != Step::Over {}
+        drop(refusal);
+        let mut heard = Vec::new();
+        client.read_to_end(&mut heard).unwrap();
+        assert_eq!(heard, FULL.farewell(false));
     }
 }

@@ -58,6 +58,8 @@ pub enum Order {
     NotAuthorized,
     /// Its session cannot be made durable.
     LedgerUnavailable,
+    /// Too many have proven nothing (rule P-28).
+    TooMany,
 }
 
 /// An exponentiation, to be run on any thread.
@@ -238,12 +240,12 @@ impl Session {
         }
     }
 
-    pub(crate) fn wants_bytes(&self) -> bool {
+    pub(crate) fn room(&self) -> usize {
         match self {
-            Self::Classic(session) => session.wants_bytes(),
-            Self::V2(session) => session.wants_bytes(),
-            Self::Undecided(_) => true,
-            Self::Gone => false,
+            Self::Classic(session) => session.room(),
+            Self::V2(session) => session.room(),
+            Self::Undecided(_) => v2::FIRST_BYTES_MAX,
+            Self::Gone => 0,
         }
     }
 
@@ -324,6 +326,7 @@ impl Order {
             // Only the first of these: the others need an identity.
             Self::Operator | Self::Superseded | Self::NotAuthorized => classic::Reason::Operator,
             Self::LedgerUnavailable => classic::Reason::LedgerUnavailable,
+            Self::TooMany => classic::Reason::TooMany,
         }
     }
 
@@ -334,6 +337,8 @@ impl Order {
             Self::Operator | Self::ClassicEndAll => ddes_wire::v2::Reason::Operator,
             Self::Superseded => ddes_wire::v2::Reason::Superseded,
             Self::NotAuthorized => ddes_wire::v2::Reason::NotAuthorized,
+            // A bound is reached that time may lift.
+            Self::TooMany => ddes_wire::v2::Reason::TooMany,
             Self::LedgerUnavailable => return None,
         })
     }

@@ -1,14 +1,19 @@
 //! Classic sessions of one endpoint, whose accounts are numbered as they come to the ledger.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test fails by panicking, and looks at what it is about"
+)]
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ddes_identity::SigningKey;
-use ddes_ledger::{Ledger, Timestamp};
-use ddes_server::endpoint::{Classic, Config, ConnectionId, Endpoint, Entropy, Profiles};
+use ddes_ledger::{AccountId, Ledger, Operation, Timestamp};
+use ddes_server::endpoint::{Bounds, Classic, Config, ConnectionId, Endpoint, Entropy, Profiles};
 use ddes_session::{classic, v2};
 use ddes_wire::{ClientId, Total};
 use zeroize::Zeroizing;
@@ -26,6 +31,10 @@ struct Client {
 
 impl World {
     fn new() -> Self {
+        Self::with(Bounds::of(9))
+    }
+
+    fn with(bounds: Bounds) -> Self {
         let hour = Duration::from_secs(3600);
         let group = ddes_ffdhe::Group::named(ddes_ffdhe::NamedGroup::Ffdhe2048);
         let classic = classic::ServerConfig { group, idle: hour, handshake: hour, end_all: false };
@@ -35,16 +44,7 @@ impl World {
             v2: Arc::new(v2),
             classic: Some(Classic { config: Arc::new(classic), silence: Duration::ZERO }),
         };
-        let config = Config {
-            connections_max: 9,
-            unproven_max: 9,
-            connects_per_sec_max: None,
-            handshakes_per_sec_max: None,
-            queued_values_max: 9,
-            tells_values: false,
-            classic_first: 0,
-            profiles,
-        };
+        let config = Config { bounds, queued_values_max: 9, tells_values: false, classic_first: 0, profiles };
         Self { now: Instant::now(), endpoint: Endpoint::new(config), ledger: Ledger::in_memory() }
     }
 
@@ -113,4 +113,59 @@ fn a_client_that_connected_first_and_was_slower_counts_too() {
     world.exchange(&mut slow);
     assert!(world.counts(&mut slow, 50));
     assert_eq!(world.ledger.totals().accounts, 2);
+}
+
+#[test]
+fn a_session_without_an_integer_writes_nothing_and_takes_no_number() {
+    let mut world = World::new();
+    let [mut silent, mut first, mut second] = [1, 2, 3].map(|seed| world.accept(seed));
+    for client in [&mut silent, &mut second, &mut first] {
+        world.exchange(client);
+    }
+    assert_eq!(world.ledger.totals().accounts, 0);
+    // In the order of their first integers.
+    assert!(world.counts(&mut first, 7));
+    assert!(world.counts(&mut second, 9));
+    assert_eq!(world.ledger.totals().accounts, 2);
+    assert_eq!(world.ledger.classic_next(), 2);
+    world.endpoint.remove(world.now, silent.id);
+    assert!(world.endpoint.poll_request().is_none());
+    // Those who counted end their accounts.
+    for client in [first, second] {
+        world.endpoint.remove(world.now, client.id);
+        assert!(world.endpoint.poll_request().is_some_and(|request| request.to.is_none()));
+    }
+}
+
+#[test]
+fn the_account_opens_in_the_request_before_the_first_integer() {
+    let mut world = World::new();
+    let mut client = world.accept(1);
+    world.exchange(&mut client);
+    client.session.submit(world.now, 7).unwrap();
+    let up = client.session.pending().to_vec();
+    world.endpoint.handle_bytes(world.now, client.id, &up);
+    let requests: Vec<_> = std::iter::from_fn(|| world.endpoint.poll_request()).collect();
+    let operations: Vec<_> = requests.iter().map(|request| &request.operation).collect();
+    assert!(matches!(operations[..], [Operation::Open(AccountId::Classic(0)), Operation::Add(_)]));
+}
+
+#[test]
+fn classic_sessions_have_a_bound_of_their_own_and_one_more_is_told_so() {
+    let bounds = Bounds { classic_max: 2, classic_network_max: 2, ..Bounds::of(9) };
+    let mut world = World::with(bounds);
+    let mut clients = [1, 2, 3].map(|seed| world.accept(seed));
+    let ends = clients.each_mut().map(|client| {
+        world.exchange(client).into_iter().find_map(|event| match event {
+            classic::ClientEvent::Ended(end) => Some(format!("{end:?}")),
+            _ => None,
+        })
+    });
+    let [None, None, Some(end)] = &ends else { panic!("{ends:?}") };
+    assert!(end.contains("Too many connections"), "{end}");
+    // One that goes makes room.
+    world.endpoint.remove(world.now, clients[0].id);
+    let mut next = world.accept(4);
+    world.exchange(&mut next);
+    assert!(world.counts(&mut next, 5));
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use ddes_identity::{Grant, Role, SigningKey};
 use ddes_ledger::{Ledger, Operation, Outcome, Proof, Refusal, Submission, Timestamp, store};
-use ddes_server::endpoint::{Config, ConnectionId, Endpoint, Entropy, Full, Profiles, Request, Work};
+use ddes_server::endpoint::{Bounds, Config, ConnectionId, Endpoint, Entropy, Full, Profiles, Request, Work};
 use ddes_session::{Ticket, v2};
 use zeroize::Zeroizing;
 
@@ -41,10 +41,7 @@ impl Node {
             values_max: FRAME_VALUES,
         };
         let config = Config {
-            connections_max: 6,
-            unproven_max: 4,
-            connects_per_sec_max: None,
-            handshakes_per_sec_max: None,
+            bounds: Bounds { unproven_max: 4, unproven_network_max: 4, ..Bounds::of(6) },
             queued_values_max: 64,
             tells_values: true,
             classic_first,

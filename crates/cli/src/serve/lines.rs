@@ -327,7 +327,7 @@ fn of_end(who: &str, end: &v2::End) -> Line {
 /// The rule of PROTOCOL.md that a client broke.
 fn rule(fault: &v2::Fault) -> &'static str {
     match fault {
-        v2::Fault::TooLong(_) | v2::Fault::Opcode { .. } => "P-17",
+        v2::Fault::TooLong(_) | v2::Fault::Early | v2::Fault::Opcode { .. } => "P-17",
         v2::Fault::Truncated => "P-18",
         v2::Fault::Hello(_) | v2::Fault::Suite { .. } => "P-01",
         v2::Fault::Handshake(_) => "P-03",
@@ -363,6 +363,12 @@ fn of_classic_end(who: &str, end: &End) -> Line {
             "too_fast",
             format!(
                 "[REFUSED] {who}: its address begins too many handshakes a second (--max-handshakes-per-sec)."
+            ),
+        ),
+        End::Ordered(Reason::TooMany) => (
+            "too_many",
+            format!(
+                "[REFUSED] {who}: there are too many that prove nothing (--max-unproven-total, --max-classic)."
             ),
         ),
         End::Fault(fault) => {

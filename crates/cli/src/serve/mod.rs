@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 
 use ddes_ffdhe::{Group, NamedGroup};
 use ddes_identity::SigningKey;
-use ddes_server::endpoint::{Classic, Config, Profiles};
-use ddes_server::{Access, Options, Report, Server};
+use ddes_server::endpoint::{Bounds, Classic, Config, Profiles};
+use ddes_server::{Access, Files, Options, Report, Server};
 use ddes_session::{classic, v2};
 use ddes_wire::v2::Suite;
 use tokio::sync::{mpsc, oneshot};
@@ -39,9 +39,6 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// Notices that wait to be shown. More are dropped and counted: a console that is held (Ctrl-S)
 /// must not hold the server.
 const NOTICES_MAX: usize = 4096;
-
-/// Open files beside connections: the ledger's, the console's, refusals.
-const OTHER_FILES: u64 = 128;
 
 /// Values that wait for the ledger, 16 bytes each; beyond them nothing is read.
 const QUEUED_VALUES_MAX: usize = 1 << 20;
@@ -71,8 +68,8 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     }
     let access = if args.allow_any { Access::Any } else { Access::Listed(home.lists()) };
     let (ledger, about_ledger) = books::open(args, &home)?;
-    warn_of_open_files(args);
-    let server = Server::bind(options(args, key, suites, access), ledger)
+    let files = share_files(args)?;
+    let server = Server::bind(options(args, files, key, suites, access), ledger)
         .map_err(|error| cannot_listen(args, &error))?;
     let address = server.local_addr().map_err(|error| cannot_listen(args, &error))?;
     let signals = signals::watch(server.handle())?;
@@ -155,20 +152,42 @@ fn to_show(tally: &Mutex<Tally>, report: Report) -> Option<Report> {
     }
 }
 
-/// More connections than open files are refused by the system, late and without a word to the client.
-fn warn_of_open_files(args: &ServeArgs) {
-    let needed = u64::from(args.max_connections) + OTHER_FILES;
-    if let Err(most) = limits::open_files(needed)
-        && !args.output.quiet
-    {
+/// Fewer connections where this user may not open files for all of them: out of files the ledger could not go on.
+fn share_files(args: &ServeArgs) -> Result<Files, Failure> {
+    let wanted = args.max_connections as usize;
+    let needed = Files::needed(wanted);
+    let most = limits::open_files(needed).err().unwrap_or(needed);
+    let files = Files::share(most, wanted).ok_or_else(|| {
+        Failure::new(Code::No, format!("this user may have {most} open files, too few for a server"))
+            .next("ulimit -Hn 1024, and ddes serve")
+    })?;
+    if files.connections_max < wanted && !args.output.quiet {
         screen::say(&format!(
-            "Warning: {} connections need {needed} open files, and this user may have {most} (ulimit -Hn).",
-            args.max_connections
+            "Warning: {wanted} connections need {needed} open files, and this user may have {most} (ulimit -Hn): at most {} connections are taken.",
+            files.connections_max
         ));
+    }
+    Ok(files)
+}
+
+/// What strangers may hold: half of all places and, on the original's wire, a quarter.
+fn bounds(args: &ServeArgs, connections_max: usize) -> Bounds {
+    let usual = Bounds::of(connections_max);
+    let classic_max = if args.classic_wait_ms == 0 { connections_max } else { usual.classic_max };
+    let unproven_max = args.max_unproven_total.map_or(usual.unproven_max, |most| most as usize);
+    Bounds {
+        unproven_max,
+        unproven_network_max: args.max_unproven as usize,
+        classic_max: args.max_classic.map_or(classic_max, |most| most as usize),
+        classic_network_max: args.max_unproven as usize,
+        handshakes_max: unproven_max,
+        connects_per_sec_max: NonZeroU32::new(args.max_connects_per_sec),
+        handshakes_per_sec_max: NonZeroU32::new(args.max_handshakes_per_sec),
+        ..usual
     }
 }
 
-fn options(args: &ServeArgs, key: SigningKey, suites: Vec<Suite>, access: Access) -> Options {
+fn options(args: &ServeArgs, files: Files, key: SigningKey, suites: Vec<Suite>, access: Access) -> Options {
     let idle = Duration::from_secs(args.idle_secs.into());
     let classic = args.classic.then(|| Classic {
         config: Arc::new(classic::ServerConfig {
@@ -183,10 +202,7 @@ fn options(args: &ServeArgs, key: SigningKey, suites: Vec<Suite>, access: Access
     Options {
         listen: args.listen,
         endpoint: Config {
-            connections_max: args.max_connections as usize,
-            unproven_max: args.max_unproven as usize,
-            connects_per_sec_max: NonZeroU32::new(args.max_connects_per_sec),
-            handshakes_per_sec_max: NonZeroU32::new(args.max_handshakes_per_sec),
+            bounds: bounds(args, files.connections_max),
             queued_values_max: QUEUED_VALUES_MAX,
             // To a person at the terminal; they are kept out of logs.
             tells_values: screen::is_interactive() && !args.output.json && !args.output.quiet,
@@ -196,6 +212,7 @@ fn options(args: &ServeArgs, key: SigningKey, suites: Vec<Suite>, access: Access
         },
         access,
         drain: Duration::from_secs(args.drain_secs.into()),
+        refusals_max: files.refusals_max,
     }
 }
 

@@ -200,7 +200,7 @@ mod tests {
     use std::sync::Arc;
 
     use ddes_identity::SigningKey;
-    use ddes_server::endpoint::{Config, ConnectionId, Endpoint, Entropy, Profiles};
+    use ddes_server::endpoint::{Bounds, Config, ConnectionId, Endpoint, Entropy, Profiles};
     use zeroize::Zeroizing;
 
     use super::*;
@@ -211,10 +211,7 @@ mod tests {
         let key = SigningKey::from_seed(&[1; 32]);
         let v2 = v2::ServerConfig { suites: Vec::new(), key, idle: WINDOW, handshake: WINDOW, values_max: 1 };
         let mut endpoint = Endpoint::new(Config {
-            connections_max: 1,
-            unproven_max: 1,
-            connects_per_sec_max: None,
-            handshakes_per_sec_max: None,
+            bounds: Bounds::of(9),
             queued_values_max: 1,
             tells_values: false,
             classic_first: 0,

@@ -14,6 +14,7 @@ mod bench;
 mod classic;
 mod exactly_once;
 mod files;
+mod floods;
 mod ledger;
 mod outboxes;
 mod secure;

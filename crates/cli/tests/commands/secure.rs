@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::{Running, ddes_at, folder, output, peer, started};
+use crate::{Running, ddes_at, folder, output, peer, start, started};
 
 pub(crate) fn serve(home: &Path, flags: &[&str]) -> Running {
     started(ddes_at(home, &[&["serve", "--json", "--listen", "127.0.0.1:0"], flags].concat()))
@@ -201,7 +201,7 @@ fn an_operator_ends_every_session_and_nobody_else_can() {
     assert_eq!(send(&home, &server, &trust, &["--as", "ops", "1"]).0, 0);
     let connect = |name: &str| {
         let flags = ["connect", "--json", "--server", &server.address, "--as", name];
-        crate::start(ddes_at(&home, &flags), |line| line.contains("\"ready\"").then(String::new))
+        start(ddes_at(&home, &flags), |line| line.contains("\"ready\"").then(String::new))
     };
     let mut client = connect("anna");
     let mut pretender = connect("ops");
@@ -338,7 +338,8 @@ fn a_flood_from_one_address_hears_that_there_are_too_many() {
     assert_eq!((code, error.contains("have not proven an identity")), (3, true), "{error}");
     drop(silent);
     let full = serve(&home, &["--max-connections", "1", "--ledger", "memory"]);
-    let one = TcpStream::connect(&full.address).unwrap();
+    let connect = ["connect", "--json", "--as", "one", "--server", &full.address, "--trust", &trust];
+    let one = start(ddes_at(&home, &connect), |line| line.contains("\"ready\"").then(String::new));
     let (code, _, error) = send(&home, &full, &trust, &["1"]);
     assert_eq!((code, error.contains("connections are open already")), (3, true), "{error}");
     drop(one);
@@ -388,7 +389,7 @@ fn the_newest_session_of_an_identity_is_the_only_one() {
     let trust = fingerprint(&home);
     assert_eq!(send(&home, &server, &trust, &["42"]).0, 0);
     let connect = ddes_at(&home, &["connect", "--json", "--server", &server.address]);
-    let mut older = crate::start(connect, |line| line.contains("\"ready\"").then(String::new));
+    let mut older = start(connect, |line| line.contains("\"ready\"").then(String::new));
     assert_eq!(send(&home, &server, &trust, &["50"]).1, "92\n");
     assert_eq!(older.child.wait().unwrap().code(), Some(4));
 }
@@ -425,7 +426,7 @@ fn our_client_gets_its_sums_from_the_python_server_in_every_suite() {
     let suites: Vec<_> = SUITES.iter().flat_map(|suite| ["--suite", suite]).collect();
     let mut key = String::new();
     let command = peer("peer/ddes2/server.py", &[&["--port", "0"][..], &suites].concat());
-    let server = crate::start(command, |line| {
+    let server = start(command, |line| {
         if let Some(line) = line.strip_prefix("key ") {
             key = line.trim().to_owned();
         }

@@ -11,5 +11,7 @@ mod a_full_ledger;
 mod a_full_queue;
 mod a_grant_that_changes;
 mod much_at_once;
+mod peers_that_are_gone;
+mod silent_networks;
 mod too_many_a_second;
 mod world;

@@ -15,11 +15,11 @@ use crate::world::World;
 const CLASSIC: &[u8] = b"\0\0\0\x32\0\0\0\x33Error: Too many connections. Connection terminated.";
 
 fn connects(most: u32) -> World {
-    World::new(|config| config.connects_per_sec_max = NonZeroU32::new(most))
+    World::new(|config| config.bounds.connects_per_sec_max = NonZeroU32::new(most))
 }
 
 fn handshakes(most: u32) -> World {
-    World::new(|config| config.handshakes_per_sec_max = NonZeroU32::new(most))
+    World::new(|config| config.bounds.handshakes_per_sec_max = NonZeroU32::new(most))
 }
 
 /// How many of ten connections are accepted.
@@ -135,7 +135,7 @@ fn a_classic_handshake_too_many_hears_its_own_text() {
     let group = ddes_ffdhe::Group::named(ddes_ffdhe::NamedGroup::Ffdhe2048);
     let config = Arc::new(classic::ServerConfig { group, idle: hour, handshake: hour, end_all: false });
     let mut world = World::new(|to| {
-        to.handshakes_per_sec_max = NonZeroU32::new(1);
+        to.bounds.handshakes_per_sec_max = NonZeroU32::new(1);
         to.profiles.classic = Some(Classic { config, silence: Duration::from_millis(250) });
     });
     let all: Vec<_> = (0..3).map(|_| world.accept("192.0.2.1").unwrap()).collect();

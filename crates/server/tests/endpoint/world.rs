@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use ddes_identity::{Grant, Namespace, SigningKey};
 use ddes_ledger::{AccountId, Ledger, Operation, Timestamp};
-use ddes_server::endpoint::{Config, ConnectionId, Endpoint, Entropy, Full, Profiles, Request};
+use ddes_server::endpoint::{Bounds, Config, ConnectionId, Endpoint, Entropy, Full, Profiles, Request};
 use ddes_session::v2::{ClientConfig, ClientEvent, ClientSession, ServerConfig, noise};
 use ddes_wire::Sequence;
 use ddes_wire::v2::{GroupSize, Suite};
@@ -37,10 +37,7 @@ impl World {
         let key = SigningKey::from_seed(&[200; 32]);
         let v2 = ServerConfig { suites: SUITES.into(), key, idle: HOUR, handshake: HOUR, values_max: 8 };
         let mut config = Config {
-            connections_max: 99,
-            unproven_max: 99,
-            connects_per_sec_max: None,
-            handshakes_per_sec_max: None,
+            bounds: Bounds { unproven_max: 99, unproven_network_max: 99, ..Bounds::of(99) },
             queued_values_max: 99,
             tells_values: false,
             classic_first: 0,
@@ -165,7 +162,7 @@ impl World {
 }
 
 impl Client {
-    fn advance(&mut self, now: Instant) {
+    pub(crate) fn advance(&mut self, now: Instant) {
         while let Some(work) = self.session.poll_work() {
             self.session.handle_done(now, work.run());
         }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use ddes_ffdhe::{Exponent, Group, PublicValue, PublicValueError, SharedSecret};
 use ddes_wire::classic::{self, BODY_MAX, Data, DhPublicKey, KeyError, text};
-use ddes_wire::frame::{Frame, Opcode, TooLong};
+use ddes_wire::frame::{Frame, HEADER_BYTES, Opcode, TooLong};
 use ddes_wire::{Amount, Standing, Token, Total};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -18,6 +18,12 @@ use super::{Done, Job, Outcome, Work};
 use crate::inbound::Inbound;
 use crate::outbound::Outbound;
 use crate::{DRAIN_MAX, Phase, Ticket};
+
+/// The longest body of a client's 10: more than twice what a key of 8192 bits with X9.42 parameters takes as PEM.
+const KEY_BODY_MAX: u32 = 8 * 1024;
+
+/// Kept of a client's before it has its token: a 10.
+const KEY_BYTES_MAX: usize = HEADER_BYTES + KEY_BODY_MAX as usize;
 
 /// What all classic sessions of a server share.
 #[derive(Clone, Debug)]
@@ -101,6 +107,8 @@ pub enum Reason {
     LedgerUnavailable,
     /// Too many handshakes a second of its address (rule C-21).
     TooFast,
+    /// Too many connections, handshakes or sessions (rule C-21).
+    TooMany,
 }
 
 /// The rule a client broke.
@@ -163,7 +171,7 @@ impl Reason {
             Self::EndAll => text::END_ALL,
             Self::Operator => text::OPERATOR,
             Self::LedgerUnavailable => text::LEDGER,
-            Self::TooFast => text::FULL,
+            Self::TooFast | Self::TooMany => text::FULL,
         }
     }
 }
@@ -241,29 +249,56 @@ impl ServerSession {
 
     /// Whether the session can take bytes just now. While it cannot, do not read the socket.
     pub fn wants_bytes(&self) -> bool {
+        self.room() > 0
+    }
+
+    /// How many bytes the session can take just now: read no more of the socket at a time. Before the token that is what a key can be (rule C-02).
+    pub fn room(&self) -> usize {
+        let can_take = !self.at_end && self.inbound.has_room() && self.outbound.has_room();
         match self.state {
-            State::Draining { .. } => true,
-            State::Done => false,
-            State::Generating { .. } | State::AwaitKey(_) | State::Agreeing { .. } | State::Open(_) => {
-                !self.at_end && self.inbound.has_room() && self.outbound.has_room()
+            State::Draining { .. } => usize::MAX,
+            State::Open(_) if can_take => usize::MAX,
+            State::Generating { .. } | State::AwaitKey(_) | State::Agreeing { .. } if can_take => {
+                KEY_BYTES_MAX.saturating_sub(self.inbound.waiting().len())
             }
+            State::Generating { .. }
+            | State::AwaitKey(_)
+            | State::Agreeing { .. }
+            | State::Open(_)
+            | State::Done => 0,
         }
     }
 
-    /// Bytes from the client, in pieces of any size.
+    /// Bytes from the client, in pieces of any size. Before the token more than a key can be ends the session.
     pub fn handle_bytes(&mut self, now: Instant, bytes: &[u8]) {
         match self.state {
             State::Draining { .. } | State::Done => return,
-            State::Generating { .. } | State::AwaitKey(_) | State::Agreeing { .. } | State::Open(_) => {}
+            State::Generating { .. } | State::AwaitKey(_) | State::Agreeing { .. } => {
+                let waiting = self.inbound.waiting().len();
+                if waiting + bytes.len() > KEY_BYTES_MAX {
+                    let length = u32::try_from(waiting + bytes.len()).unwrap_or(u32::MAX);
+                    return self.end(now, End::Fault(Fault::TooLong(TooLong { length, most: KEY_BODY_MAX })));
+                }
+            }
+            State::Open(_) => {}
         }
         self.inbound.push(bytes);
         self.advance(now);
     }
 
-    /// The client shut down its direction, or the connection is gone.
+    /// The client shut down its direction, or the connection is gone. Before the token it has nothing to say that could still count: nothing more is computed.
     pub fn handle_eof(&mut self, now: Instant) {
         self.at_end = true;
-        self.advance(now);
+        match self.state {
+            State::Generating { .. } | State::Agreeing { .. } => self.close(now),
+            State::AwaitKey(_) | State::Open(_) | State::Draining { .. } | State::Done => self.advance(now),
+        }
+    }
+
+    /// The stream ended.
+    fn close(&mut self, now: Instant) {
+        let is_whole = self.inbound.waiting().is_empty();
+        self.end(now, if is_whole { End::Closed } else { End::Fault(Fault::Truncated) });
     }
 
     /// The connection is gone in both directions.
@@ -431,12 +466,10 @@ impl ServerSession {
     /// Takes frames for as long as the state and the bounds allow.
     fn advance(&mut self, now: Instant) {
         while self.takes_frames() {
-            let frame = match self.inbound.frame(BODY_MAX) {
+            let body_max = if matches!(self.state, State::Open(_)) { BODY_MAX } else { KEY_BODY_MAX };
+            let frame = match self.inbound.frame(body_max) {
                 Ok(Some(frame)) => frame,
-                Ok(None) if self.at_end => {
-                    let whole = self.inbound.waiting().is_empty();
-                    return self.end(now, if whole { End::Closed } else { End::Fault(Fault::Truncated) });
-                }
+                Ok(None) if self.at_end => return self.close(now),
                 Ok(None) => return,
                 Err(too_long) => return self.end(now, End::Fault(too_long.into())),
             };

@@ -54,6 +54,9 @@ pub enum Fault {
     /// P-17: a frame longer than its place allows.
     #[error(transparent)]
     TooLong(#[from] TooLong),
+    /// P-17: bytes that the handshake has no place for.
+    #[error("more came than the handshake holds")]
+    Early,
     /// P-18: the stream ended without a 50.
     #[error("the stream ended without a 50")]
     Truncated,
@@ -113,6 +116,7 @@ impl Fault {
             Self::Record(_) => Some(Reason::Authentication),
             Self::Token => Some(Reason::Token),
             Self::TooLong(_)
+            | Self::Early
             | Self::Opcode { .. }
             | Self::Hello(HelloError::Length { .. })
             | Self::Handshake(_)

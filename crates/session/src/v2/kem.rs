@@ -51,13 +51,26 @@ impl std::fmt::Debug for DecapsulationKey {
     }
 }
 
-/// `ML-KEM.Encaps_internal(ek, m)` after the checks of section 7.2: ciphertext and secret.
-pub fn encapsulate(public: &[u8], message: &[u8; MESSAGE_BYTES]) -> Result<(Vec<u8>, Secret), KemError> {
-    let public: [u8; PUBLIC_BYTES] = public.try_into().map_err(|_| KemError::Key)?;
-    let public = mlkem768::MlKem768PublicKey::from(public);
-    if !mlkem768::validate_public_key(&public) {
-        return Err(KemError::Key);
+/// An encapsulation key that has passed the checks of section 7.2.
+pub struct PublicKey(Box<mlkem768::MlKem768PublicKey>);
+
+impl PublicKey {
+    /// Checks length and modulus.
+    pub fn check(bytes: &[u8]) -> Result<Self, KemError> {
+        let bytes: [u8; PUBLIC_BYTES] = bytes.try_into().map_err(|_| KemError::Key)?;
+        let key = mlkem768::MlKem768PublicKey::from(bytes);
+        if mlkem768::validate_public_key(&key) { Ok(Self(Box::new(key))) } else { Err(KemError::Key) }
     }
-    let (ciphertext, secret) = mlkem768::encapsulate(&public, *message);
-    Ok((ciphertext.as_slice().to_vec(), Zeroizing::new(secret)))
+
+    /// `ML-KEM.Encaps_internal(ek, m)`: ciphertext and secret.
+    pub fn encapsulate(&self, message: &[u8; MESSAGE_BYTES]) -> (Vec<u8>, Secret) {
+        let (ciphertext, secret) = mlkem768::encapsulate(&self.0, *message);
+        (ciphertext.as_slice().to_vec(), Zeroizing::new(secret))
+    }
+}
+
+impl std::fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PublicKey(..)")
+    }
 }

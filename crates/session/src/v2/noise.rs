@@ -24,6 +24,8 @@ pub trait Dh {
 
     /// DHLEN: length of public values in bytes.
     fn public_len(&self) -> usize;
+    /// Whether a peer's public value is one that [`Self::agree`] takes, as far as that shows before an exponentiation.
+    fn check(&self, public: &[u8]) -> Result<(), Self::Error>;
     /// `GENERATE_KEYPAIR`, from the caller's randomness.
     fn generate(&self, entropy: &[u8]) -> (Self::Private, Vec<u8>);
     /// `DH(private, public)`.
@@ -164,6 +166,31 @@ pub struct Response {
     pub payload: Vec<u8>,
 }
 
+/// The parts of a first message, its public values checked.
+struct First<'a> {
+    public: &'a [u8],
+    kem: Option<kem::PublicKey>,
+    kem_bytes: &'a [u8],
+    payload: &'a [u8],
+}
+
+/// Splits a first message and checks both public values: nothing is computed for a bad one.
+fn read_first<'a, D: Dh, C>(
+    protocol: &Protocol<D, C>,
+    message: &'a [u8],
+) -> Result<First<'a>, NoiseError<D::Error>> {
+    let (public, rest) = split(message, protocol.dh.public_len())?;
+    let (kem_bytes, payload) = if protocol.hfs { split(rest, kem::PUBLIC_BYTES)? } else { (&[][..], rest) };
+    protocol.dh.check(public).map_err(NoiseError::Dh)?;
+    let kem = protocol.hfs.then(|| kem::PublicKey::check(kem_bytes)).transpose()?;
+    Ok(First { public, kem, kem_bytes, payload })
+}
+
+/// Whether [`respond`] takes a first message, as far as that shows before an exponentiation or an encapsulation. Cheap: some microseconds.
+pub fn check<D: Dh, C>(protocol: &Protocol<D, C>, message: &[u8]) -> Result<(), NoiseError<D::Error>> {
+    read_first(protocol, message).map(drop)
+}
+
 /// The responder's whole handshake: takes the first message, gives the second.
 pub fn respond<D: Dh, C: Cipher>(
     protocol: &Protocol<D, C>,
@@ -172,17 +199,14 @@ pub fn respond<D: Dh, C: Cipher>(
     message: &[u8],
     payload: &[u8],
 ) -> Result<Response, NoiseError<D::Error>> {
+    let First { public: peer, kem, kem_bytes, payload: rest } = read_first(protocol, message)?;
     let mut symmetric = SymmetricState::<C>::new(protocol.name, prologue);
-    let (peer, mut rest) = split(message, protocol.dh.public_len())?;
     symmetric.mix_hash(peer);
-    let encapsulation = if protocol.hfs {
-        let (key, after) = split(rest, kem::PUBLIC_BYTES)?;
-        symmetric.mix_hash(key);
-        rest = after;
-        Some(kem::encapsulate(key, first_half(&entropy.kem))?)
-    } else {
-        None
-    };
+    let encapsulation = kem.map(|key| {
+        // No key yet: EncryptAndHash is MixHash.
+        symmetric.mix_hash(kem_bytes);
+        key.encapsulate(first_half(&entropy.kem))
+    });
     symmetric.mix_hash(rest);
 
     let (private, mut answer) = protocol.dh.generate(&entropy.dh);

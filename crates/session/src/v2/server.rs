@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use ddes_cipher::LimitError;
 use ddes_identity::{PublicKey, SigningKey};
-use ddes_wire::frame::{Frame, Opcode};
+use ddes_wire::frame::{Frame, HEADER_BYTES, Opcode};
 use ddes_wire::v2::{
     BODY_MAX, Data, Farewell, Hello, Outcome as Answer, Proof, Reason, Rejection, Scope, Status, Suite,
     TAG_BYTES, Welcome,
@@ -18,7 +18,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::end::{End, Fault, Refused};
-use super::noise::{Entropy, Response};
+use super::noise::{self, Entropy, Response};
 use super::protocol;
 use super::record::Link;
 use super::work::{Claim, Done, Job, Outcome, Work};
@@ -186,7 +186,12 @@ impl ServerSession {
 
     /// Whether the session can take bytes just now. While it cannot, do not read the socket.
     pub fn wants_bytes(&self) -> bool {
-        match self.state {
+        self.room() > 0
+    }
+
+    /// How many bytes the session can take just now: read no more of the socket at a time. Before a proof that is what the handshake can hold (rule P-17).
+    pub fn room(&self) -> usize {
+        let can_take = match self.state {
             State::Draining { .. } => true,
             State::Done => false,
             State::AwaitHello(_)
@@ -197,21 +202,55 @@ impl ServerSession {
             | State::Open(_) => {
                 !self.at_end && self.inbound.has_room() && self.outbound.has_room() && !self.has_more()
             }
+        };
+        match self.handshake_bytes_max() {
+            _ if !can_take => 0,
+            None => usize::MAX,
+            Some(most) => most.saturating_sub(self.inbound.waiting().len()),
         }
     }
 
-    /// Bytes from the client, in pieces of any size.
+    /// Bytes from the client, in pieces of any size. Before a proof more than the handshake can hold ends the session.
     pub fn handle_bytes(&mut self, now: Instant, bytes: &[u8]) {
-        if !self.is_over() {
-            self.inbound.push(bytes);
+        let mut rest = bytes;
+        while !self.is_over() {
+            let waiting = self.inbound.waiting().len();
+            let room = self.handshake_bytes_max().map_or(rest.len(), |most| most.saturating_sub(waiting));
+            let (taken, later) = rest.split_at(room.min(rest.len()));
+            self.inbound.push(taken);
             self.advance(now);
+            let is_too_much = self.handshake_bytes_max().is_some_and(|most| {
+                let waiting = self.inbound.waiting().len();
+                waiting > most || (waiting == most && !later.is_empty())
+            });
+            if is_too_much {
+                return self.end(now, End::Fault(Fault::Early));
+            }
+            if later.is_empty() {
+                return;
+            }
+            rest = later;
         }
     }
 
-    /// The client shut down its direction, or the connection is gone.
+    /// The client shut down its direction, or the connection is gone. Who has not heard 20 yet has nothing to say that could still count: no session opens.
     pub fn handle_eof(&mut self, now: Instant) {
         self.at_end = true;
-        self.advance(now);
+        match self.state {
+            State::Answering { .. } | State::Verifying(_) | State::Opening(_) => {
+                self.end(now, End::Fault(Fault::Truncated));
+            }
+            State::AwaitHello(_)
+            | State::AwaitProof(_)
+            | State::Open(_)
+            | State::Draining { .. }
+            | State::Done => self.advance(now),
+        }
+    }
+
+    /// Whether the identity of [`Event::Authenticated`] still waits for its answer.
+    pub fn is_opening(&self) -> bool {
+        matches!(self.state, State::Opening(_))
     }
 
     /// The connection is gone in both directions.
@@ -595,6 +634,17 @@ impl ServerSession {
         }
     }
 
+    /// How much of a client's is kept before its proof is verified: the frame that is due.
+    fn handshake_bytes_max(&self) -> Option<usize> {
+        match &self.state {
+            State::AwaitHello(_) => Some(FIRST_BYTES_MAX),
+            State::Answering { .. } | State::AwaitProof(_) | State::Verifying(_) | State::Opening(_) => {
+                Some(HEADER_BYTES + PROOF_BODY_BYTES as usize)
+            }
+            State::Open(_) | State::Draining { .. } | State::Done => None,
+        }
+    }
+
     /// Message 1 is taken: our share of the handshake.
     fn begin(&mut self, suite: Suite, message: Vec<u8>) -> Result<(), End> {
         match std::mem::replace(&mut self.state, State::Done) {
@@ -747,17 +797,18 @@ impl ServerSession {
     }
 }
 
-/// Message 1: its suite and Noise message.
+/// Message 1: its suite and Noise message, whose public values are in range. A bad one costs no exponentiation and no encapsulation (rules P-03, P-04).
 fn hello(config: &ServerConfig, frame: Frame<'_>) -> Result<(Suite, Vec<u8>), Fault> {
     let opcode = frame.header.opcode;
     if opcode != Opcode::KeyVerification.number() {
         return Err(Fault::Opcode { opcode });
     }
-    let Hello { suite, noise } = Hello::decode(frame.body)?;
+    let Hello { suite, noise: message } = Hello::decode(frame.body)?;
     if !config.suites.contains(&suite) {
         return Err(Fault::Suite { suite });
     }
-    Ok((suite, noise.to_vec()))
+    noise::check(&protocol(suite), message)?;
+    Ok((suite, message.to_vec()))
 }
 
 impl AwaitProof {
@@ -842,6 +893,9 @@ impl Open {
         Answer { status, last_seq, sum }
     }
 }
+
+/// The longest frame of a client that has said nothing yet.
+pub const FIRST_BYTES_MAX: usize = HEADER_BYTES + HELLO_BYTES_MAX as usize;
 
 /// The longest message 1, `hybrid-4096`.
 const HELLO_BYTES_MAX: u32 = 1_698;

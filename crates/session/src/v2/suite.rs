@@ -42,6 +42,10 @@ impl Dh for Ffdhe {
         self.0.prime_len()
     }
 
+    fn check(&self, public: &[u8]) -> Result<(), PublicValueError> {
+        PublicValue::received_exact(&self.0, public).map(drop)
+    }
+
     fn generate(&self, entropy: &[u8]) -> (Exponent, Vec<u8>) {
         let exponent = Exponent::from_entropy(&self.0, entropy);
         let public = exponent.public_value().as_bytes().to_vec();

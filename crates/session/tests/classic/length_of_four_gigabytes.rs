@@ -5,10 +5,10 @@ use ddes_wire::frame::{Header, TooLong};
 
 use crate::world::{Peer, Server, farewell};
 
-fn is_refused(mut server: Server) {
+fn is_refused(mut server: Server, most: u32) {
     let length = u32::MAX;
     server.give(&Header { opcode: 30, length }.encode());
-    assert_eq!(server.end, Some(End::Fault(Fault::TooLong(TooLong { length, most: 65_536 }))));
+    assert_eq!(server.end, Some(End::Fault(Fault::TooLong(TooLong { length, most }))));
     assert_eq!(server.take(), [farewell("Error: Frame too long. Connection terminated.")]);
 }
 
@@ -16,12 +16,12 @@ fn is_refused(mut server: Server) {
 fn it_is_refused_instead_of_a_key() {
     let mut server = Server::new();
     Peer::offer(&mut server);
-    is_refused(server);
+    is_refused(server, 8_192);
 }
 
 #[test]
 fn it_is_refused_in_a_session() {
     let mut server = Server::new();
     Peer::join(&mut server);
-    is_refused(server);
+    is_refused(server, 65_536);
 }

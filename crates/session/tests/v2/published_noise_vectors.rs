@@ -22,6 +22,11 @@ impl Dh for X25519 {
         32
     }
 
+    fn check(&self, public: &[u8]) -> Result<(), Infallible> {
+        assert_eq!(public.len(), 32);
+        Ok(())
+    }
+
     fn generate(&self, entropy: &[u8]) -> (StaticSecret, Vec<u8>) {
         let private = StaticSecret::from(<[u8; 32]>::try_from(entropy).unwrap());
         let public = PublicKey::from(&private).as_bytes().to_vec();

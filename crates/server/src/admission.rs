@@ -1,0 +1,475 @@
+//! Who is let in before anything is proven: every bound on connections whose peer nobody knows (rule P-28). Pure: time is an argument.
+//!
+//! At most half of all connections may be unproven and, with classic, a quarter may be classic sessions, which prove nothing: whoever holds a key finds a place, whatever
+//! strangers do. Where there is no room for a newcomer, the oldest connection goes that has not sent its whole first message: silence costs its sender nothing,
+//! and a client sends that message at once.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::time::Instant;
+
+use crate::endpoint::{ConnectionId, Full};
+use crate::line::{Line, Lines};
+use crate::network::{Network, Rates, Sender, Tally};
+
+/// What bounds connections.
+#[derive(Clone, Debug)]
+pub struct Bounds {
+    /// Most connections at a time.
+    pub connections_max: usize,
+    /// Most of them that have not proven an identity.
+    pub unproven_max: usize,
+    /// Most of these of one IPv4 address or IPv6 /64; twice as many of a /56, four times as many of a /48.
+    pub unproven_network_max: usize,
+    /// Most classic sessions, whose clients have given a key and prove nothing.
+    pub classic_max: usize,
+    /// Most of these of one network, as above.
+    pub classic_network_max: usize,
+    /// Most handshakes that wait to be computed, or are being so.
+    pub handshakes_max: usize,
+    /// Most connections a second of one network, as above, twice as many at once; `None` is any number.
+    pub connects_per_sec_max: Option<NonZeroU32>,
+    /// The same of handshakes, counted in those over 2048 bits: at 3072 bits one is two of them, at 4096 four.
+    pub handshakes_per_sec_max: Option<NonZeroU32>,
+}
+
+impl Bounds {
+    /// The bounds that go with so many connections, with none on networks.
+    pub fn of(connections_max: usize) -> Self {
+        let unproven_max = connections_max.div_ceil(2);
+        Self {
+            connections_max,
+            unproven_max,
+            unproven_network_max: unproven_max,
+            classic_max: connections_max.div_ceil(4),
+            classic_network_max: connections_max.div_ceil(4),
+            handshakes_max: unproven_max,
+            connects_per_sec_max: None,
+            handshakes_per_sec_max: None,
+        }
+    }
+}
+
+/// Who is in.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    bounds: Bounds,
+    open: usize,
+    unproven: Tally,
+    classic: Tally,
+    /// Handshakes handed out and not done.
+    computing: usize,
+    /// Unproven connections that have not sent their whole first message, oldest first.
+    silent: Lines<ConnectionId>,
+    line: Line,
+    connects: Option<Rates>,
+    handshakes: Option<Rates>,
+}
+
+/// Room for one connection.
+#[derive(Debug)]
+pub(crate) struct Room {
+    sender: Sender,
+    pub(crate) gives_way: Option<ConnectionId>,
+}
+
+/// The place of one connection, until [`Admission::leave`].
+#[derive(Debug)]
+pub(crate) struct Place {
+    sender: Sender,
+    standing: Standing,
+    has_begun: bool,
+    is_computing: bool,
+}
+
+/// As what a connection counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Unproven, at that place of the line of the silent.
+    Silent(usize),
+    /// Unproven; its first message is here.
+    Unproven,
+    Classic,
+    Proven,
+    Gone,
+}
+
+/// Why a handshake does not begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Declined {
+    /// Its network begins more than this a second.
+    TooFast(u32),
+    /// Too many wait.
+    TooMany,
+}
+
+impl Admission {
+    pub(crate) fn new(bounds: Bounds) -> Self {
+        Self {
+            connects: bounds.connects_per_sec_max.map(Rates::new),
+            handshakes: bounds.handshakes_per_sec_max.map(Rates::new),
+            bounds,
+            open: 0,
+            unproven: Tally::default(),
+            classic: Tally::default(),
+            computing: 0,
+            silent: Lines::default(),
+            line: Line::default(),
+        }
+    }
+
+    /// Whether there is room for a connection, and who has to go for it: that one [leaves](Self::leave) first.
+    pub(crate) fn admit(&mut self, now: Instant, peer: SocketAddr) -> Result<Room, Full> {
+        let Bounds { connections_max, unproven_max, unproven_network_max, .. } = self.bounds;
+        let sender = Sender::of(peer);
+        self.unproven.fits(sender, unproven_network_max).map_err(|most| Full::Address { most })?;
+        let gives_way = self.silent.first(self.line).copied();
+        let is_full = self.open >= connections_max;
+        let is_crowded = self.unproven.all >= unproven_max;
+        if is_full && gives_way.is_none() {
+            return Err(Full::Connections { most: connections_max });
+        }
+        if is_crowded && gives_way.is_none() {
+            return Err(Full::Unproven { most: unproven_max });
+        }
+        if let Some(rates) = &mut self.connects {
+            rates.take(now, sender, NonZeroU32::MIN).map_err(|most| Full::TooFast { most })?;
+        }
+        Ok(Room { sender, gives_way: gives_way.filter(|_| is_full || is_crowded) })
+    }
+
+    /// A connection takes the room that it was given.
+    #[allow(clippy::needless_pass_by_value, reason = "room is taken once")]
+    pub(crate) fn enter(&mut self, room: Room, id: ConnectionId) -> Place {
+        let Room { sender, gives_way: _ } = room;
+        self.open += 1;
+        self.unproven.add(sender);
+        let standing = Standing::Silent(self.silent.push(&mut self.line, id));
+        Place { sender, standing, has_begun: false, is_computing: false }
+    }
+
+    /// Its whole first message is here: it gives way to nobody any more.
+    pub(crate) fn hear(&mut self, place: &mut Place) {
+        if let Standing::Silent(at) = place.standing {
+            self.silent.take(&mut self.line, at);
+            place.standing = Standing::Unproven;
+        }
+    }
+
+    /// Work of its handshake is to be computed. The first is counted; whether it may begin.
+    pub(crate) fn begin(
+        &mut self,
+        now: Instant,
+        place: &mut Place,
+        cost: NonZeroU32,
+    ) -> Result<(), Declined> {
+        if !std::mem::replace(&mut place.has_begun, true) {
+            if self.computing >= self.bounds.handshakes_max {
+                return Err(Declined::TooMany);
+            }
+            if let Some(rates) = &mut self.handshakes {
+                rates.take(now, place.sender, cost).map_err(Declined::TooFast)?;
+            }
+        }
+        if !std::mem::replace(&mut place.is_computing, true) {
+            self.computing += 1;
+        }
+        Ok(())
+    }
+
+    /// Its work is done, or nobody waits for it any more; whether there was any.
+    pub(crate) fn finish(&mut self, place: &mut Place) -> bool {
+        let was_computing = std::mem::replace(&mut place.is_computing, false);
+        self.computing -= usize::from(was_computing);
+        was_computing
+    }
+
+    /// It has proven an identity that may connect.
+    pub(crate) fn prove(&mut self, place: &mut Place) {
+        self.leave_standing(place, Standing::Proven);
+    }
+
+    /// It has given a classic key; whether there is room for its session.
+    pub(crate) fn turn_classic(&mut self, place: &mut Place) -> bool {
+        let Bounds { classic_max, classic_network_max, .. } = self.bounds;
+        let has_room =
+            self.classic.all < classic_max && self.classic.fits(place.sender, classic_network_max).is_ok();
+        if has_room && self.leave_standing(place, Standing::Classic) {
+            self.classic.add(place.sender);
+        }
+        has_room
+    }
+
+    /// It counts no more; whether work of it was under way.
+    pub(crate) fn leave(&mut self, place: &mut Place) -> bool {
+        if self.leave_standing(place, Standing::Gone) {
+            self.open -= 1;
+        }
+        self.finish(place)
+    }
+
+    /// Whether it was not gone already: that is for good.
+    fn leave_standing(&mut self, place: &mut Place, next: Standing) -> bool {
+        if place.standing == Standing::Gone {
+            return false;
+        }
+        match std::mem::replace(&mut place.standing, next) {
+            Standing::Silent(at) => {
+                self.silent.take(&mut self.line, at);
+                self.unproven.remove(place.sender);
+            }
+            Standing::Unproven => self.unproven.remove(place.sender),
+            Standing::Classic => self.classic.remove(place.sender),
+            Standing::Proven | Standing::Gone => {}
+        }
+        true
+    }
+
+    /// Networks that keep to their rates are forgotten.
+    pub(crate) fn forget(&mut self, now: Instant) {
+        for rates in self.connects.iter_mut().chain(&mut self.handshakes) {
+            rates.forget(now);
+        }
+    }
+}
+
+impl Place {
+    /// Whether work of it is handed out, and somebody waits for that.
+    pub(crate) fn is_computing(&self) -> bool {
+        self.is_computing
+    }
+
+    /// Whose turn its work is.
+    pub(crate) fn network(&self) -> Network {
+        self.sender.of_turn()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Connections as an endpoint has them.
+    struct Door {
+        admission: Admission,
+        now: Instant,
+        places: HashMap<ConnectionId, Place>,
+        next: u64,
+    }
+
+    impl Door {
+        fn new(bounds: Bounds) -> Self {
+            Self { admission: Admission::new(bounds), now: Instant::now(), places: HashMap::new(), next: 0 }
+        }
+
+        fn come(&mut self, address: &str) -> Result<ConnectionId, Full> {
+            let peer = SocketAddr::new(address.parse().unwrap(), 1);
+            let room = self.admission.admit(self.now, peer)?;
+            if let Some(other) = room.gives_way {
+                self.go(other);
+            }
+            self.next += 1;
+            let id = ConnectionId::numbered(self.next);
+            self.places.insert(id, self.admission.enter(room, id));
+            Ok(id)
+        }
+
+        fn go(&mut self, id: ConnectionId) {
+            self.admission.leave(&mut self.places.remove(&id).unwrap());
+        }
+
+        fn is_in(&self, id: ConnectionId) -> bool {
+            self.places.contains_key(&id)
+        }
+
+        fn speak(&mut self, id: ConnectionId) -> Result<(), Declined> {
+            let place = self.places.get_mut(&id).unwrap();
+            self.admission.hear(place);
+            self.admission.begin(self.now, place, NonZeroU32::MIN)
+        }
+
+        fn prove(&mut self, id: ConnectionId) {
+            let place = self.places.get_mut(&id).unwrap();
+            self.admission.hear(place);
+            self.admission.prove(place);
+        }
+
+        fn turn_classic(&mut self, id: ConnectionId) -> bool {
+            self.admission.turn_classic(self.places.get_mut(&id).unwrap())
+        }
+
+        /// All go, and nothing is left of them.
+        fn close(mut self) {
+            let all: Vec<_> = self.places.keys().copied().collect();
+            all.into_iter().for_each(|id| self.go(id));
+            let Admission { open, unproven, classic, computing, silent, .. } = self.admission;
+            assert_eq!((open, unproven.all, classic.all, computing, silent.len()), (0, 0, 0, 0, 0));
+            assert!(unproven.of.is_empty() && classic.of.is_empty());
+        }
+    }
+
+    #[test]
+    fn the_oldest_silent_one_goes_for_the_first_beyond_the_bound_and_none_before() {
+        let mut door = Door::new(Bounds { unproven_max: 3, ..Bounds::of(9) });
+        let [first, second, third] = [1, 2, 3].map(|n| door.come(&format!("192.0.2.{n}")).unwrap());
+        assert!(door.is_in(first));
+        // Who has sent a first message stays, and who came next goes.
+        door.speak(first).unwrap();
+        let fourth = door.come("192.0.2.4").unwrap();
+        assert_eq!([first, second, third, fourth].map(|id| door.is_in(id)), [true, false, true, true]);
+        // Where all have, the newcomer hears so.
+        for id in [third, fourth] {
+            door.speak(id).unwrap();
+        }
+        assert_eq!(door.come("192.0.2.5").unwrap_err(), Full::Unproven { most: 3 });
+        // Who has proven an identity makes room.
+        door.prove(first);
+        assert!(door.come("192.0.2.5").is_ok());
+        door.close();
+    }
+
+    #[test]
+    fn a_table_full_of_sessions_and_silence_takes_a_newcomer_and_one_full_of_sessions_none() {
+        let mut door = Door::new(Bounds { unproven_max: 3, ..Bounds::of(3) });
+        let [first, second, silent] = [1, 2, 3].map(|n| door.come(&format!("192.0.2.{n}")).unwrap());
+        for id in [first, second] {
+            door.prove(id);
+        }
+        let last = door.come("192.0.2.4").unwrap();
+        assert_eq!([first, second, silent, last].map(|id| door.is_in(id)), [true, true, false, true]);
+        door.prove(last);
+        assert_eq!(door.come("192.0.2.5").unwrap_err(), Full::Connections { most: 3 });
+        door.close();
+    }
+
+    #[test]
+    fn someone_with_a_key_gets_in_beside_sixteen_and_a_thousand_silent_networks() {
+        for networks in [16, 1000] {
+            let mut door = Door::new(Bounds { unproven_network_max: 256, ..Bounds::of(4096) });
+            for number in 0..networks * 256_u32 {
+                let address = std::net::Ipv4Addr::from(0x7f01_0000 + number % networks);
+                door.come(&address.to_string()).unwrap();
+            }
+            assert_eq!(door.admission.unproven.all, 2048);
+            let known = door.come("192.0.2.1").unwrap();
+            // As many again come before its first message is here.
+            for number in 0..2047 {
+                let address = std::net::Ipv4Addr::from(0x7f02_0000 + number);
+                door.come(&address.to_string()).unwrap();
+            }
+            assert!(door.is_in(known));
+            door.speak(known).unwrap();
+            for number in 0..2048 {
+                let address = std::net::Ipv4Addr::from(0x7f03_0000 + number);
+                door.come(&address.to_string()).unwrap();
+            }
+            door.prove(known);
+            assert!(door.is_in(known));
+            door.close();
+        }
+    }
+
+    #[test]
+    fn an_address_has_its_bound_and_a_home_of_ipv6_twice_and_a_site_four_times_that() {
+        let mut door = Door::new(Bounds { unproven_network_max: 2, ..Bounds::of(99) });
+        let address = |site: u8, home: u8, net: u8| format!("2001:db8:{site}:{home:x}{net:02x}::1");
+        let mut come =
+            |site, home, net| door.come(&address(site, home, net)).map_err(|full| full.to_string());
+        let said =
+            |most: u8| Err(format!("{most} connections of this address have not proven an identity yet"));
+        // A /64: two.
+        assert!(come(1, 1, 1).is_ok() && come(1, 1, 1).is_ok());
+        assert_eq!(come(1, 1, 1), said(2));
+        // A /56: four.
+        assert!(come(1, 1, 2).is_ok() && come(1, 1, 3).is_ok());
+        assert_eq!(come(1, 1, 4), said(4));
+        // A /48: eight.
+        for home in [2, 3, 4, 5] {
+            assert!(come(1, home, 1).is_ok());
+        }
+        assert_eq!(come(1, 6, 1), said(8));
+        assert!(come(2, 6, 1).is_ok());
+        // IPv4, whatever it looks like.
+        assert!(door.come("192.0.2.1").is_ok() && door.come("::ffff:192.0.2.1").is_ok());
+        assert!(door.come("192.0.2.1").is_err() && door.come("192.0.2.2").is_ok());
+        door.close();
+    }
+
+    #[test]
+    fn rates_of_ipv6_are_counted_by_home_and_by_site_too_and_neighbours_of_one_stopped_lose_nothing() {
+        let mut door = Door::new(Bounds { connects_per_sec_max: NonZeroU32::new(1), ..Bounds::of(999) });
+        let mut come =
+            |address: &str, count: usize| (0..count).filter(|_| door.come(address).is_ok()).count();
+        // Twice as many at once, at each level.
+        assert_eq!(come("2001:db8:1:101::1", 50), 2);
+        assert_eq!(come("2001:db8:1:102::1", 50), 2);
+        assert_eq!(come("2001:db8:1:103::1", 50), 0);
+        assert_eq!(come("2001:db8:1:201::1", 50), 2);
+        assert_eq!(come("2001:db8:1:202::1", 50), 2);
+        assert_eq!(come("2001:db8:1:301::1", 50), 0);
+        assert_eq!(come("2001:db8:2:301::1", 50), 2);
+        door.now += Duration::from_secs(1);
+        assert_eq!(door.come("2001:db8:1:101::1").map(drop), Ok(()));
+        door.close();
+    }
+
+    #[test]
+    fn classic_sessions_have_bounds_of_their_own_and_give_back_the_unproven_ones() {
+        let bounds =
+            Bounds { classic_max: 3, classic_network_max: 2, unproven_network_max: 1, ..Bounds::of(9) };
+        let mut door = Door::new(bounds);
+        for (address, fits) in [
+            ("192.0.2.1", true),
+            ("192.0.2.1", true),
+            ("192.0.2.1", false),
+            ("192.0.2.2", true),
+            ("192.0.2.3", false),
+        ] {
+            let id = door.come(address).unwrap();
+            assert_eq!(door.turn_classic(id), fits, "{address}");
+            if !fits {
+                door.go(id);
+            }
+        }
+        assert_eq!((door.admission.classic.all, door.admission.unproven.all), (3, 0));
+        door.close();
+    }
+
+    #[test]
+    fn as_many_handshakes_begin_as_may_wait_and_one_that_is_done_or_gone_makes_room() {
+        let mut door = Door::new(Bounds { handshakes_max: 2, ..Bounds::of(9) });
+        let [first, second, third, fourth] = [1, 2, 3, 4].map(|_| door.come("192.0.2.1").unwrap());
+        assert_eq!([first, second, third].map(|id| door.speak(id)), [Ok(()), Ok(()), Err(Declined::TooMany)]);
+        assert!(door.admission.finish(door.places.get_mut(&first).unwrap()));
+        assert_eq!(door.speak(fourth), Ok(()));
+        let fifth = door.come("192.0.2.1").unwrap();
+        door.go(second);
+        assert_eq!(door.speak(fifth), Ok(()));
+        // What goes on is not begun again.
+        assert_eq!(door.speak(first), Ok(()));
+        door.close();
+    }
+
+    #[test]
+    fn who_is_gone_stays_gone() {
+        let mut door = Door::new(Bounds::of(9));
+        let id = door.come("192.0.2.1").unwrap();
+        let mut place = door.places.remove(&id).unwrap();
+        door.speak_of(&mut place);
+        assert!(door.admission.leave(&mut place));
+        assert!(!door.admission.leave(&mut place));
+        door.admission.prove(&mut place);
+        assert!(door.admission.turn_classic(&mut place));
+        door.close();
+    }
+
+    impl Door {
+        fn speak_of(&mut self, place: &mut Place) {
+            self.admission.hear(place);
+            self.admission.begin(self.now, place, NonZeroU32::MIN).unwrap();
+        }
+    }
+}

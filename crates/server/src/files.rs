@@ -1,0 +1,53 @@
+//! How the files that a process may open are shared between connections and everything else. Pure.
+
+/// Open files that no connection may have: the ledger's (its folder and lock, the segment and the next, a checkpoint written and one read), the lists', the loop's own,
+/// connections that are accepted and not yet counted, the console's. A server without connections has 15 of them.
+const FILES_KEPT: usize = 40;
+
+/// Most connections too many that are told so at a time.
+const REFUSALS_MAX: usize = 64;
+
+/// How the files that a process may open are shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Files {
+    /// Most connections at a time.
+    pub connections_max: usize,
+    /// Most connections too many that are told so.
+    pub refusals_max: usize,
+}
+
+impl Files {
+    /// How many files a server opens that takes so many connections.
+    pub fn needed(connections_max: usize) -> u64 {
+        u64::try_from(connections_max.saturating_add(REFUSALS_MAX + FILES_KEPT)).unwrap_or(u64::MAX)
+    }
+
+    /// What so many open files allow, where `connections_max` connections are wanted; nothing where it is too few for any. The ledger's come first: a server out of files would
+    /// have to stop at its next segment.
+    pub fn share(open_files: u64, connections_max: usize) -> Option<Self> {
+        let open_files = usize::try_from(open_files).unwrap_or(usize::MAX);
+        let left = open_files.checked_sub(FILES_KEPT)?;
+        let refusals_max = REFUSALS_MAX.min(left / 4);
+        let connections_max = connections_max.min(left - refusals_max);
+        (connections_max > 0).then_some(Self { connections_max, refusals_max })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ledgers_files_come_first() {
+        let share = |open_files| {
+            Files::share(open_files, 4096).map(|files| (files.connections_max, files.refusals_max))
+        };
+        assert_eq!(Files::needed(4096), 4096 + 104);
+        assert_eq!(share(4096 + 104), Some((4096, 64)));
+        assert_eq!(share(4096 + 103), Some((4095, 64)));
+        assert_eq!(share(1024), Some((920, 64)));
+        assert_eq!(share(64), Some((18, 6)));
+        assert_eq!((share(41), share(40), share(0)), (Some((1, 0)), None, None));
+        assert_eq!(share(u64::MAX), Some((4096, 64)));
+    }
+}

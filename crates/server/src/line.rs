@@ -1,0 +1,120 @@
+//! Lines of those who wait: in at the back, out from anywhere, each in one step. Many lines may share one store.
+
+use slab::Slab;
+
+/// What waits in lines.
+#[derive(Debug)]
+pub(crate) struct Lines<T> {
+    nodes: Slab<Node<T>>,
+}
+
+/// One line of a [`Lines`].
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Line {
+    first: Option<usize>,
+    last: Option<usize>,
+}
+
+#[derive(Debug)]
+struct Node<T> {
+    value: T,
+    before: Option<usize>,
+    behind: Option<usize>,
+}
+
+impl<T> Default for Lines<T> {
+    fn default() -> Self {
+        Self { nodes: Slab::new() }
+    }
+}
+
+impl<T> Lines<T> {
+    /// Puts `value` at the back; its place, until it is taken.
+    pub(crate) fn push(&mut self, line: &mut Line, value: T) -> usize {
+        let place = self.nodes.insert(Node { value, before: line.last, behind: None });
+        match line.last.and_then(|last| self.nodes.get_mut(last)) {
+            Some(last) => last.behind = Some(place),
+            None => line.first = Some(place),
+        }
+        line.last = Some(place);
+        place
+    }
+
+    /// Takes what is at a place of this line.
+    pub(crate) fn take(&mut self, line: &mut Line, place: usize) -> Option<T> {
+        let Node { value, before, behind } = self.nodes.try_remove(place)?;
+        match before.and_then(|before| self.nodes.get_mut(before)) {
+            Some(node) => node.behind = behind,
+            None => line.first = behind,
+        }
+        match behind.and_then(|behind| self.nodes.get_mut(behind)) {
+            Some(node) => node.before = before,
+            None => line.last = before,
+        }
+        Some(value)
+    }
+
+    /// What is at the front.
+    pub(crate) fn first(&self, line: Line) -> Option<&T> {
+        self.nodes.get(line.first?).map(|node| &node.value)
+    }
+
+    /// What is at a place, of any line.
+    pub(crate) fn at(&self, place: usize) -> Option<&T> {
+        self.nodes.get(place).map(|node| &node.value)
+    }
+
+    /// Takes what is at the front.
+    pub(crate) fn pop(&mut self, line: &mut Line) -> Option<T> {
+        let first = line.first?;
+        self.take(line, first)
+    }
+
+    /// How many wait in all lines.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+}
+
+impl Line {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_leaves_from_anywhere_leaves_the_others_in_order() {
+        // Each of the 2^5 choices of who leaves early.
+        for leaving in 0..32_usize {
+            let (mut lines, mut line) = (Lines::default(), Line::default());
+            let places: Vec<_> = (0..5).map(|number| lines.push(&mut line, number)).collect();
+            let (leave, stay): (Vec<_>, Vec<_>) = (0..5).partition(|number| leaving >> number & 1 == 1);
+            for number in leave {
+                assert_eq!(lines.take(&mut line, places[number]), Some(number));
+            }
+            assert_eq!(lines.len(), stay.len());
+            let left: Vec<_> = std::iter::from_fn(|| lines.pop(&mut line)).collect();
+            assert_eq!(left, stay);
+            assert!(line.is_empty());
+            lines.push(&mut line, 7);
+            assert_eq!((lines.pop(&mut line), lines.pop(&mut line)), (Some(7), None));
+        }
+    }
+
+    #[test]
+    fn two_lines_of_one_store_do_not_meet() {
+        let (mut lines, mut a, mut b) = (Lines::default(), Line::default(), Line::default());
+        for number in 0..3 {
+            lines.push(&mut a, number);
+            lines.push(&mut b, number + 10);
+        }
+        assert_eq!((lines.pop(&mut a), lines.pop(&mut b)), (Some(0), Some(10)));
+        let rest: Vec<_> = std::iter::from_fn(|| lines.pop(&mut b)).collect();
+        assert_eq!((rest, lines.len()), (vec![11, 12], 2));
+    }
+}
