@@ -1,13 +1,14 @@
 //! Every error a user sees: what happened, the likely cause, the next command; and its exit code.
 
-use std::fmt;
 use std::process::ExitCode;
+use std::{fmt, io};
 
 use ddes_client::ConnectError;
 use ddes_session::classic::{ClientEnd, ClientFault};
 use serde_json::json;
 
 use crate::screen::SCHEMA_VERSION;
+use crate::terminal;
 
 /// The exit codes scripts rely on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,12 +79,13 @@ impl Failure {
             });
             println!("{error}");
         } else {
-            eprintln!("error: {}", self.what);
+            let styled = |style, label| terminal::styled(&io::stderr(), style, label);
+            eprintln!("{} {}", styled(terminal::LOUD, "error:"), self.what);
             if let Some(cause) = &self.cause {
-                eprintln!("  cause: {cause}");
+                eprintln!("  {} {cause}", styled(terminal::LABEL, "cause:"));
             }
             if let Some(next) = &self.next {
-                eprintln!("  try:   {next}");
+                eprintln!("  {}   {next}", styled(terminal::LABEL, "try:"));
             }
         }
         ExitCode::from(self.code as u8)

@@ -6,11 +6,11 @@ use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use rustyline::ExternalPrinter;
 use serde_json::{Map, Value, json};
 
+use crate::teletype::Teletype;
+use crate::terminal;
+
 /// Raised when a field of a JSON line changes its meaning or goes.
 pub(crate) const SCHEMA_VERSION: u32 = 1;
-
-/// A status line that would wrap could not be overwritten in place.
-const STATUS_CHARS_MAX: usize = 78;
 
 /// One thing that happened, for people and for programs.
 #[derive(Debug)]
@@ -63,6 +63,8 @@ enum Mode {
         printer: Box<dyn ExternalPrinter + Send>,
         before: Termios,
     },
+    /// A prompt may be waiting on a terminal whose lines cannot be overwritten.
+    Teletype(Teletype),
     Plain,
     Json,
 }
@@ -80,6 +82,11 @@ impl Screen {
     pub(crate) fn above_prompt(printer: Box<dyn ExternalPrinter + Send>) -> io::Result<Self> {
         let before = tcgetattr(io::stdin())?;
         Ok(Self { mode: Mode::Prompt { printer, before }, status_shown: false })
+    }
+
+    /// Prints below the prompt, which is put again.
+    pub(crate) fn below_prompt(teletype: Teletype) -> Self {
+        Self { mode: Mode::Teletype(teletype), status_shown: false }
     }
 
     /// Whether somebody watches, so that a countdown makes sense.
@@ -100,7 +107,7 @@ impl Screen {
     pub(crate) fn show_all(&mut self, lines: &[Line]) {
         let text = |line: &Line| match &self.mode {
             Mode::Json => line.json(),
-            Mode::Prompt { .. } | Mode::Plain => line.text.clone(),
+            Mode::Prompt { .. } | Mode::Teletype(_) | Mode::Plain => line.text.clone(),
         };
         if !lines.is_empty() {
             self.print(&lines.iter().map(text).collect::<Vec<_>>().join("\n"));
@@ -111,7 +118,8 @@ impl Screen {
     /// A line that the next one overwrites; for live screens only.
     pub(crate) fn status(&mut self, text: &str) {
         if self.is_live() {
-            let text: String = text.chars().take(STATUS_CHARS_MAX).collect();
+            // One that wraps could not be overwritten in place.
+            let text: String = text.chars().take(terminal::columns().saturating_sub(1)).collect();
             self.print(&text);
             self.status_shown = true;
         }
@@ -125,6 +133,8 @@ impl Screen {
             self.mode = Mode::Plain;
             print!("\r\x1b[K");
             self.status_shown = false;
+        } else if let Mode::Teletype(teletype) = &self.mode {
+            teletype.leave();
         }
     }
 
@@ -134,6 +144,7 @@ impl Screen {
         // A closed standard output ends nothing: a server goes on serving.
         drop(match &mut self.mode {
             Mode::Prompt { printer, .. } => printer.print(text).map_err(io::Error::other),
+            Mode::Teletype(teletype) => teletype.print(&text),
             Mode::Plain | Mode::Json => {
                 let mut stdout = io::stdout().lock();
                 stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
@@ -179,11 +190,6 @@ pub(crate) fn warn_of_any() {
 }
 
 fn warn(loud: &str, rest: &str) {
-    let style = anstyle::Style::new().bold().fg_color(Some(anstyle::AnsiColor::Red.into()));
-    let (on, off) = if io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
-        (style.render().to_string(), style.render_reset().to_string())
-    } else {
-        (String::new(), String::new())
-    };
-    eprintln!("{on}WARNING: {loud}{off} {rest}");
+    let loud = terminal::styled(&io::stderr(), terminal::LOUD, &format!("WARNING: {loud}"));
+    eprintln!("{loud} {rest}");
 }

@@ -59,8 +59,11 @@ impl Console {
                 input = prompt.line(), if !stopping => match input {
                     Input::Text(text) => self.command(screen, &text, &mut stopping).await,
                     Input::Interrupted => self.stop(screen, &mut stopping),
+                    Input::Refused(what) => screen.show(&help(&format!("{what}; the console takes"))),
+                    Input::End if prompt.is_typed() => screen.show(&help("Ctrl-D does not stop a server; the console takes")),
                     // A service has no standard input; it goes on serving.
                     Input::End => {}
+                    Input::Failed(failure) => screen.show(&help(&format!("{}; the console takes nothing any more", failure.what()))),
                 },
                 _ = tick.tick(), if screen.is_live() => {
                     let sessions = self.handle.sessions().await;
