@@ -13,8 +13,10 @@
 mod bench;
 mod classic;
 mod exactly_once;
+mod input_faults;
 mod ledger;
 mod secure;
+mod terminals;
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
