@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use ddes_wire::v2::{GroupSize, Suite};
 
 use crate::bench::args::BenchCommand;
+use crate::terminal;
 pub(crate) use ledger::{
     BackupArgs, BooksArgs, ExportArgs, Format, LedgerCommand, LsArgs, ReceiptArgs, RestoreArgs, TotalsArgs,
     VerifyArgs,
@@ -28,7 +29,7 @@ Exit codes: 0 ok, 1 no, 2 usage, 3 cannot connect, 4 identity or server key, 5 i
 
 /// Exact running totals from any number of clients, over a Double-DES session.
 #[derive(Debug, Parser)]
-#[command(name = "ddes", version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "ddes", version, after_help = EXAMPLES, max_term_width = 100, styles = terminal::HELP, color = terminal::colours_of_help())]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -46,14 +47,17 @@ Examples:
   ddes serve --ledger memory                  totals end with the server
 
 Totals are in the ledger, a folder of the home; what a client is told is on the disk. Who may connect: the identities of the same home, and those of `ddes authorize`; nobody else.
-On a terminal the console takes: exit, sessions, end ID, end all, totals, help.")]
+On a terminal the console takes: exit, sessions, end ID, end all, totals, help. Ctrl-D does not stop the server.")]
     Serve(Box<ServeArgs>),
     /// Talk to a server at a prompt: 30 sends an integer, 50 disconnects
     #[command(after_help = "\
 Examples:
   ddes connect
   ddes connect --server counter.example:5566 --as kitchen
-  ddes connect --classic                      to the original's server: NOT SECURE")]
+  ddes connect --classic                      to the original's server: NOT SECURE
+
+At the prompt: 30 asks for an integer; 30 N, or N alone, sends N; 30 30 and 30 50 send 30 and 50;
+50, quit, exit or Ctrl-D disconnects; help or ? says so.")]
     Connect(ConnectArgs),
     /// Send integers and print the running total
     #[command(after_help = "\

@@ -17,8 +17,11 @@ use crate::prompt::{Input, Prompt};
 use crate::refusal;
 use crate::screen::{self, Line, Screen, number};
 
-const MENU: &str = "Enter opcode (30 to send data, 50 to disconnect): ";
-const INTEGER: &str = "Enter an integer: ";
+pub(crate) const MENU: &str = "Enter opcode (30 to send data, 50 to disconnect): ";
+pub(crate) const INTEGER: &str = "Enter an integer: ";
+/// What both profiles take at the prompt.
+pub(crate) const HELP: &str = "30 asks for an integer; 30 N, or N alone, sends N; 30 30 and 30 50 send 30 and 50; 50, quit or exit disconnects";
+const HELP_OF_OPERATORS: &str = "; 50 all (operators) ends every session";
 pub(crate) const RANGE: &str = "-9223372036854775808 to 9223372036854775807 (64 bits)";
 
 /// A person at a prompt does not wait for a server at first, and a minute for one that was lost.
@@ -44,7 +47,14 @@ pub(crate) fn run(args: &ConnectArgs) -> Result<(), Failure> {
     } else {
         (Prompt::on_pipe()?, Screen::plain())
     };
-    let mut talk = Talk { meeting, screen: &mut screen, asks: Asks::Menu };
+    let mut talk = Talk {
+        meeting,
+        screen: &mut screen,
+        asks: Asks::Menu,
+        is_open: true,
+        unsent: None,
+        place: String::new(),
+    };
     talk.welcome(&welcome);
     let outcome = runtime.block_on(talk.hold(courier, &mut prompt, &mut interrupt));
     screen.leave_prompt();
@@ -67,6 +77,11 @@ struct Talk<'a> {
     meeting: Meeting,
     screen: &'a mut Screen,
     asks: Asks,
+    is_open: bool,
+    /// Taken while no session was open.
+    unsent: Option<i64>,
+    /// Where the line that is dealt with stands, for complaints.
+    place: String,
 }
 
 impl Talk<'_> {
@@ -97,12 +112,18 @@ impl Talk<'_> {
                 () = interrupted(interrupt) => return Err(Failure::interrupted()),
                 input = prompt.line(), if self.asks != Asks::Nothing => match input {
                     Input::Text(text) => {
+                        self.place = prompt.place();
                         if let Some(scope) = self.typed(&mut courier, &text) {
                             break scope;
                         }
                     }
+                    Input::Refused(what) => {
+                        self.place = String::new();
+                        self.complain(&what);
+                    }
                     Input::End => break Scope::Session,
                     Input::Interrupted => return Err(Failure::interrupted()),
+                    Input::Failed(failure) => return Err(failure),
                 },
             }
         };
@@ -152,12 +173,16 @@ impl Talk<'_> {
         let words: Vec<_> = text.split_whitespace().collect();
         match (self.asks, &*words) {
             (_, []) => {}
+            (_, ["help" | "?"]) => {
+                self.screen.show(&Line::new("help", format!("[HELP] {HELP}{HELP_OF_OPERATORS}")));
+            }
+            (_, ["quit" | "exit"]) => return Some(Scope::Session),
             (Asks::Integer, [integer]) | (_, ["30", integer]) => self.send(courier, integer),
             (_, ["30"]) => self.asks = Asks::Integer,
             (_, ["50"]) => return Some(Scope::Session),
             (_, ["50", "all"]) => return Some(Scope::All),
             (_, [integer]) => self.send(courier, integer),
-            _ => self.complain("30 sends an integer, 50 disconnects (50 all, for operators: every session)"),
+            _ => self.complain(&format!("{HELP}{HELP_OF_OPERATORS}")),
         }
         None
     }
@@ -170,14 +195,28 @@ impl Talk<'_> {
         match courier.take(&[value], Mark::default()) {
             Ok(()) => {
                 self.asks = Asks::Nothing;
-                let line = Line::new("sent", format!("[STATUS][30] Sent {value}, encrypted"));
-                self.screen.show(&line.with("amount", number(&value)));
+                self.unsent = Some(value);
+                if self.is_open {
+                    self.sent();
+                } else {
+                    let text = format!("[STATUS] There is no session; {value} is sent as soon as one opens");
+                    self.screen.show(&Line::new("queued", text).with("amount", number(&value)));
+                }
             }
             Err(error) => self.complain(&error.to_string()),
         }
     }
 
+    /// An open session sends what was taken before anything else happens in it.
+    fn sent(&mut self) {
+        if let Some(value) = self.unsent.take() {
+            let line = Line::new("sent", format!("[STATUS][30] Sent {value}, encrypted"));
+            self.screen.show(&line.with("amount", number(&value)));
+        }
+    }
+
     fn complain(&mut self, what: &str) {
+        let what = format!("{}{what}", self.place);
         self.screen.show(&Line::new("invalid", format!("[INVALID] {what}")).with("what", what));
         self.asks = Asks::Menu;
     }
@@ -188,13 +227,20 @@ impl Talk<'_> {
             self.asks = Asks::Menu;
         }
         match delivery {
-            Delivery::Opened(welcome) => self.opened(welcome),
+            Delivery::Opened(welcome) => {
+                self.is_open = true;
+                self.opened(welcome);
+                self.sent();
+            }
             Delivery::Counted { last_seq, sum } => {
                 let line = Line::new("result", format!("[SERVER RESULT] Result: {sum}"));
                 self.screen.show(&line.with("sum", number(sum)).with("count", number(last_seq)));
             }
             Delivery::Unavailable => self.screen.show(&refusal::unavailable()),
-            Delivery::Lost { why, retry } => self.screen.show(&refusal::lost(why, *retry, &self.meeting)),
+            Delivery::Lost { why, retry } => {
+                self.is_open = false;
+                self.screen.show(&refusal::lost(why, *retry, &self.meeting));
+            }
         }
     }
 

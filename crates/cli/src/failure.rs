@@ -1,8 +1,8 @@
 //! Every error a user sees: what happened, the likely cause, the next command; and its exit code.
 
-use std::fmt;
 use std::process::ExitCode;
 use std::time::Duration;
+use std::{fmt, io};
 
 use ddes_client::ConnectError;
 use ddes_session::classic::{ClientEnd, ClientFault};
@@ -10,6 +10,7 @@ use ddes_wire::shown::plain_lines;
 use serde_json::json;
 
 use crate::screen::{self, SCHEMA_VERSION};
+use crate::terminal;
 
 /// The exit codes scripts rely on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +79,7 @@ impl Failure {
             // Who reads it no more is told nothing.
             screen::to_stdout(&format!("{}\n", self.json())).unwrap_or(());
         } else {
-            screen::say(&self.text());
+            screen::say_styled(&self.text());
         }
         ExitCode::from(self.code as u8)
     }
@@ -90,7 +91,7 @@ impl Failure {
         let text = self.text();
         if !is_told {
             screen::within(patience, move || {
-                screen::say(&text);
+                screen::say_styled(&text);
                 true
             });
         }
@@ -105,9 +106,12 @@ impl Failure {
     }
 
     fn text(&self) -> String {
-        let cause = self.cause.iter().map(|cause| format!("\n  cause: {cause}"));
-        let next = self.next.iter().map(|next| format!("\n  try:   {next}"));
-        format!("error: {}{}", self.what, cause.chain(next).collect::<String>())
+        let styled = |style, label| terminal::styled(&io::stderr(), style, label);
+        let label = |label| styled(terminal::LABEL, label);
+        let cause = self.cause.iter().map(|cause| format!("\n  {} {cause}", label("cause:")));
+        let next = self.next.iter().map(|next| format!("\n  {}   {next}", label("try:")));
+        let error = styled(terminal::LOUD, "error:");
+        format!("{error} {}{}", self.what, cause.chain(next).collect::<String>())
     }
 }
 

@@ -10,27 +10,61 @@ use ddes_wire::shown;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::failure::{Code, Failure};
-use crate::prompt::{Input, read_line};
+use crate::lines_in::{Unfit, read_line};
 
 /// How often a bar is drawn anew.
 pub(crate) const REDRAW: Duration = Duration::from_millis(100);
 
-/// The integer of the next line that is not blank.
+/// What is shown of a line that is no integer.
+const SHOWN_CHARS_MAX: usize = 40;
+
+/// The integer of the next line of standard input that is not blank; `line` is its number.
 pub(crate) fn next_line<T>(
     reader: &mut impl BufRead,
     line: &mut u64,
     parse: impl Fn(&str) -> Result<T, String>,
 ) -> Option<Result<T, Failure>> {
+    next_line_of("standard input", reader, line, parse)
+}
+
+/// As [`next_line`], of another input. After an error nothing more is to be read.
+pub(crate) fn next_line_of<T>(
+    name: &str,
+    reader: &mut impl BufRead,
+    line: &mut u64,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Option<Result<T, Failure>> {
     loop {
-        match read_line(reader) {
-            Input::Text(text) => {
+        match read_line(reader, *line == 0) {
+            Err(error) => return Some(Err(unreadable(name, *line, &error))),
+            Ok(None) => return None,
+            Ok(Some(Err(unfit))) => {
+                *line += 1;
+                return Some(Err(refused(&unfit_line(*line, unfit))));
+            }
+            Ok(Some(Ok(text))) => {
                 if let Some(value) = parse_line(&text, line, &parse) {
                     return Some(value);
                 }
             }
-            Input::End | Input::Interrupted => return None,
         }
     }
+}
+
+/// Nothing is known of what was not read: it is not the end.
+pub(crate) fn unreadable(name: &str, lines: u64, error: &io::Error) -> Failure {
+    let after = if lines == 0 { String::new() } else { format!(" after line {lines}") };
+    Failure::system(&format!("cannot read {name}{after}"), error)
+        .cause("reading failed there: this is not the end of the input")
+}
+
+/// What a line that is not taken is called by.
+pub(crate) fn unfit_line(line: u64, unfit: Unfit) -> String {
+    format!("line {line} {unfit}")
+}
+
+pub(crate) fn refused(what: &str) -> Failure {
+    Failure::new(Code::Usage, what).next("one integer a line, blank lines are skipped")
 }
 
 /// The integer of a line; `None` for a blank one.
@@ -43,10 +77,7 @@ pub(crate) fn parse_line<T>(
     if text.trim().is_empty() {
         return None;
     }
-    Some(parse(text).map_err(|what| {
-        Failure::new(Code::Usage, format!("line {line}: {what}"))
-            .next("one integer a line, blank lines are skipped")
-    }))
+    Some(parse(text).map_err(|what| refused(&format!("line {line}: {what}"))))
 }
 
 /// An integer in a range, or what is wrong with it.
@@ -55,9 +86,11 @@ pub(crate) fn integer<T: std::str::FromStr>(text: &str, range: &str) -> Result<T
     text.parse().map_err(|_| {
         let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
         if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            format!("{text} is outside the range, {range}")
+            let shown: String = text.chars().take(SHOWN_CHARS_MAX).collect();
+            let more = if shown.len() < text.len() { "..." } else { "" };
+            format!("{shown}{more} is outside the range, {range}")
         } else {
-            let shown: String = text.chars().filter(|c| shown::is_plain(*c)).take(40).collect();
+            let shown: String = text.chars().filter(|c| shown::is_plain(*c)).take(SHOWN_CHARS_MAX).collect();
             format!("'{shown}' is not an integer")
         }
     })

@@ -11,13 +11,18 @@ mod input;
 mod keys;
 mod ledger;
 mod limits;
+mod lines_in;
 mod meet;
 mod prompt;
+mod question;
 mod refusal;
 mod replace;
 mod screen;
 mod send;
 mod serve;
+mod suspend;
+mod teletype;
+mod terminal;
 mod total;
 mod who;
 

@@ -1,6 +1,6 @@
 //! Meeting a server: which one, as whom, with which keys, and what a person has to be asked.
 
-use std::io::{self, BufRead, Write};
+use std::cell::Cell;
 use std::time::Duration;
 
 use ddes_client::Signer;
@@ -13,6 +13,7 @@ use ddes_wire::v2::{Suite, Welcome};
 use crate::args::{ClientArgs, SuiteName};
 use crate::failure::{Code, Failure};
 use crate::home::Home;
+use crate::question::Asker;
 use crate::refusal;
 use crate::screen;
 use crate::who;
@@ -36,6 +37,15 @@ pub(crate) struct Meeting {
     /// `--trust`.
     expected: Option<String>,
     may_ask: bool,
+    asker: Asker,
+    undecided: Cell<Option<Undecided>>,
+}
+
+/// What only a person can say, while it is not said.
+#[derive(Clone, Copy)]
+enum Undecided {
+    Key(PublicKey),
+    History(Objection),
 }
 
 impl Meeting {
@@ -76,29 +86,45 @@ impl Meeting {
             home,
             expected: args.trust.clone(),
             may_ask: !args.no_input && screen::is_interactive(),
+            asker: Asker::default(),
+            undecided: Cell::new(None),
         };
         let trusted = meeting.trusted()?;
         let outbox = outbox(identity)?;
         Ok((meeting, Courier::new(terms, trusted, outbox)))
     }
 
-    /// Goes on to the next thing that happens; a person is asked where only a person can say.
+    /// Goes on to the next thing that happens; a person is asked where only a person can say. Dropping the future loses nothing.
     pub(crate) async fn next(&self, courier: &mut Courier) -> Result<Delivery, Failure> {
         loop {
+            if let Some(undecided) = self.undecided.get() {
+                let decided = self.decide(undecided).await;
+                self.undecided.set(None);
+                decided?;
+                match undecided {
+                    Undecided::Key(key) => courier.trust(key),
+                    Undecided::History(_) => courier.adopt(),
+                }
+            }
             match courier.next().await {
                 Ok(delivery) => return Ok(delivery),
                 Err(CourierError::Lost(Lost::Enter(EnterError::Untrusted { key }))) => {
-                    self.judge(&key)?;
-                    courier.trust(*key);
+                    self.undecided.set(Some(Undecided::Key(*key)));
                 }
                 Err(CourierError::Objection(objection @ Objection::History { .. })) if self.may_ask => {
-                    let question = format!("{}.\nGo on from there? [y/N] ", sentence(&objection.to_string()));
-                    if !ask(&question)? {
-                        return Err(refusal::of_objection(objection));
-                    }
-                    courier.adopt();
+                    self.undecided.set(Some(Undecided::History(objection)));
                 }
                 Err(error) => return Err(refusal::of(error, self)),
+            }
+        }
+    }
+
+    async fn decide(&self, undecided: Undecided) -> Result<(), Failure> {
+        match undecided {
+            Undecided::Key(key) => self.judge(&key).await,
+            Undecided::History(objection) => {
+                let question = format!("{}.\nGo on from there? [y/N] ", sentence(&objection.to_string()));
+                if self.asker.ask(&question).await? { Ok(()) } else { Err(refusal::of_objection(objection)) }
             }
         }
     }
@@ -128,7 +154,7 @@ impl Meeting {
     }
 
     /// Whether the key that the server has proven is to be trusted. What is stored is exactly the key shown.
-    fn judge(&self, key: &PublicKey) -> Result<(), Failure> {
+    async fn judge(&self, key: &PublicKey) -> Result<(), Failure> {
         let (server, shown) = (&self.server, key.fingerprint());
         let refuse = |what: String| Err(Failure::new(Code::Identity, what));
         match self.home.servers()?.contact(server, key) {
@@ -156,7 +182,7 @@ impl Meeting {
                 let question = format!(
                     "{server} is not known yet. Its key has the fingerprint\n  {shown}\nCompare it with what the server shows (`ddes key show --server-key` there).\nTrust it from now on? [y/N] "
                 );
-                if !ask(&question)? {
+                if !self.asker.ask(&question).await? {
                     return refuse(format!("{server} is not trusted; nothing was sent"));
                 }
             }
@@ -170,16 +196,6 @@ impl Meeting {
         }
         self.home.edit_servers(|servers| servers.add(server, *key))
     }
-}
-
-/// Asks on the terminal; only a yes is one.
-fn ask(question: &str) -> Result<bool, Failure> {
-    let failed = |error: io::Error| Failure::system("cannot ask", &error);
-    let mut terminal = io::stderr().lock();
-    write!(terminal, "{question}").and_then(|()| terminal.flush()).map_err(failed)?;
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer).map_err(failed)?;
-    Ok(["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()))
 }
 
 fn sentence(text: &str) -> String {

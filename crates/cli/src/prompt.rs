@@ -2,27 +2,34 @@
 //!
 //! A thread of its own reads; the event loop asks for a line and gets it when it comes.
 
-use std::io::{self, BufRead};
+use std::io::{self, BufReader};
 use std::thread;
 
-use rustyline::error::ReadlineError;
+use rustyline::error::{ReadlineError, Signal};
 use rustyline::history::DefaultHistory;
-use rustyline::{Config, Editor, ExternalPrinter};
+use rustyline::{Config, Editor, EventHandler, ExternalPrinter};
 use tokio::sync::mpsc;
 
 use crate::failure::Failure;
+use crate::input::{unfit_line, unreadable};
+use crate::lines_in::{self, Stdin, Unfit, read_line, skip_line};
 use crate::screen::Screen;
-
-const LINE_BYTES_MAX: usize = 4096;
+use crate::suspend::Suspend;
+use crate::teletype::Teletype;
+use crate::terminal;
 
 /// What came instead of, or as, a line.
 #[derive(Debug)]
 pub(crate) enum Input {
     Text(String),
+    /// A line that is no text, or too long; and why.
+    Refused(String),
     /// Ctrl-C at the prompt.
     Interrupted,
-    /// Ctrl-D, or the end of the pipe.
+    /// Ctrl-D on an empty line, after which more may be asked for; or the end of the pipe.
     End,
+    /// The input failed. Nothing comes any more.
+    Failed(Failure),
 }
 
 pub(crate) struct Prompt {
@@ -30,51 +37,65 @@ pub(crate) struct Prompt {
     lines: mpsc::Receiver<Input>,
     /// Asked and not yet answered.
     asked: bool,
+    /// How many lines have come, where they are counted: a person sees which line is meant.
+    count: Option<u64>,
 }
 
 impl Prompt {
-    /// A line editor on the terminal, and the screen above it.
+    /// A line editor on the terminal, and the screen above it; plain lines where the terminal has no use for an editor.
     pub(crate) fn on_terminal() -> Result<(Self, Screen), Failure> {
-        let failed = |error: ReadlineError| Failure::system("cannot use the terminal", &error);
-        let config = Config::builder().bracketed_paste(false).build();
-        let mut editor = Editor::<(), DefaultHistory>::with_config(config).map_err(failed)?;
-        let printer: Box<dyn ExternalPrinter + Send> =
-            Box::new(editor.create_external_printer().map_err(failed)?);
-        let screen = Screen::above_prompt(printer)
-            .map_err(|error| Failure::system("cannot use the terminal", &error))?;
-        let prompt = Self::start(move |question| match editor.readline(question) {
-            Ok(text) => {
-                // History is a comfort; a full one is not worth a word.
-                drop(editor.add_history_entry(&text));
-                Input::Text(text)
-            }
-            Err(ReadlineError::Interrupted) => Input::Interrupted,
-            Err(_) => Input::End,
+        match if terminal::has_cursor() { editor() } else { None } {
+            Some((editor, screen)) => Ok((Self::with_editor(editor)?, screen)),
+            None => Self::on_teletype(),
+        }
+    }
+
+    fn with_editor(mut editor: Editor<(), DefaultHistory>) -> Result<Self, Failure> {
+        Self::start(None, move |question| edited(&mut editor, question))
+    }
+
+    fn on_teletype() -> Result<(Self, Screen), Failure> {
+        let teletype = Teletype::new();
+        let (asking, mut lines) = (teletype.clone(), Lines::default());
+        let prompt = Self::start(None, move |question| {
+            asking.ask(question);
+            let input = lines.next();
+            asking.answered();
+            input
         })?;
-        Ok((prompt, screen))
+        Ok((prompt, Screen::below_prompt(teletype)))
     }
 
     /// Lines of a pipe; questions are not shown.
     pub(crate) fn on_pipe() -> Result<Self, Failure> {
-        Self::start(|_| read_line(&mut io::stdin().lock()))
+        let mut lines = Lines::default();
+        Self::start(Some(0), move |_| lines.next())
     }
 
-    fn start(mut read: impl FnMut(&str) -> Input + Send + 'static) -> Result<Self, Failure> {
+    fn start(
+        count: Option<u64>,
+        mut read: impl FnMut(&str) -> Input + Send + 'static,
+    ) -> Result<Self, Failure> {
         let (questions, asked) = std::sync::mpsc::sync_channel::<String>(1);
         let (answers, lines) = mpsc::channel(1);
+        let ends = count.is_some() && !lines_in::is_terminal();
         thread::Builder::new()
             .name("prompt".into())
             .spawn(move || {
                 while let Ok(question) = asked.recv() {
                     let input = read(&question);
-                    let last = matches!(input, Input::End);
+                    let last = match input {
+                        Input::End => ends,
+                        Input::Failed(_) => true,
+                        Input::Text(_) | Input::Refused(_) | Input::Interrupted => false,
+                    };
                     if answers.blocking_send(input).is_err() || last {
                         return;
                     }
                 }
             })
             .map_err(|error| Failure::system("cannot start a thread", &error))?;
-        Ok(Self { questions, lines, asked: false })
+        Ok(Self { questions, lines, asked: false, count })
     }
 
     /// Asks for a line, unless one is asked for already.
@@ -84,37 +105,97 @@ impl Prompt {
         }
     }
 
-    /// The line asked for. After [`Input::End`] nothing comes any more.
+    /// The line asked for. After the end of a pipe, or [`Input::Failed`], nothing comes any more.
     pub(crate) async fn line(&mut self) -> Input {
         match self.lines.recv().await {
             Some(input) => {
                 self.asked = false;
+                self.count = self.count.map(|count| count + 1);
                 input
             }
             None => std::future::pending().await,
         }
     }
+
+    /// The line that came last, for messages about it; nothing where a person sees it.
+    pub(crate) fn place(&self) -> String {
+        self.count.map_or_else(String::new, |count| format!("line {count}: "))
+    }
+
+    /// Whether somebody types there, whom Ctrl-D does not take away.
+    pub(crate) fn is_typed(&self) -> bool {
+        lines_in::is_terminal()
+    }
 }
 
-/// One line without its end; longer ones are cut, which makes them no valid input.
-pub(crate) fn read_line(stdin: &mut impl BufRead) -> Input {
-    let mut line = Vec::new();
+/// `None`: it cannot be used there.
+fn editor() -> Option<(Editor<(), DefaultHistory>, Screen)> {
+    let config = Config::builder().bracketed_paste(false).build();
+    let mut editor = Editor::<(), DefaultHistory>::with_config(config).ok()?;
+    editor.bind_sequence(Suspend::key(), EventHandler::Conditional(Box::new(Suspend::new().ok()?)));
+    let printer: Box<dyn ExternalPrinter + Send> = Box::new(editor.create_external_printer().ok()?);
+    let screen = Screen::above_prompt(printer).ok()?;
+    Some((editor, screen))
+}
+
+/// What is typed ahead, or pasted, waits in the editor and the terminal: it is the next line.
+fn edited(editor: &mut Editor<(), DefaultHistory>, question: &str) -> Input {
     loop {
-        let Ok(available) = stdin.fill_buf() else { return Input::End };
-        if available.is_empty() {
-            break;
-        }
-        let end = available.iter().position(|byte| *byte == b'\n');
-        let taken = end.map_or(available.len(), |end| end + 1);
-        let room = LINE_BYTES_MAX.saturating_sub(line.len());
-        line.extend_from_slice(available.get(..taken.min(room)).unwrap_or(&[]));
-        stdin.consume(taken);
-        if end.is_some() {
-            break;
-        }
+        return match editor.readline(question) {
+            Ok(text) if text.len() > lines_in::LINE_BYTES_MAX => Input::Refused(typed(Unfit::TooLong)),
+            Ok(text) if text.contains('\0') => Input::Refused(typed(Unfit::Nul)),
+            Ok(text) => {
+                // History is a comfort; a full one is not worth a word.
+                drop(editor.add_history_entry(&text));
+                Input::Text(text)
+            }
+            Err(ReadlineError::Signal(Signal::Resize)) => continue,
+            Err(ReadlineError::Interrupted | ReadlineError::Signal(Signal::Interrupt)) => Input::Interrupted,
+            Err(ReadlineError::Eof) => Input::End,
+            Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                Input::Refused(format!("{}; what was typed behind it is dropped", typed(Unfit::NotText)))
+            }
+            Err(error) => Input::Failed(Failure::system("cannot read standard input", &error)),
+        };
     }
-    if line.is_empty() {
-        return Input::End;
+}
+
+fn typed(unfit: Unfit) -> String {
+    format!("the line {unfit}")
+}
+
+/// Those of standard input, without an editor.
+struct Lines {
+    reader: BufReader<Stdin>,
+    count: u64,
+    /// The rest of a line that was refused is still to come.
+    in_refused: bool,
+}
+
+impl Default for Lines {
+    fn default() -> Self {
+        Self { reader: BufReader::new(Stdin), count: 0, in_refused: false }
     }
-    Input::Text(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned())
+}
+
+impl Lines {
+    fn next(&mut self) -> Input {
+        self.read().unwrap_or_else(|error| Input::Failed(unreadable("standard input", self.count, &error)))
+    }
+
+    fn read(&mut self) -> io::Result<Input> {
+        if self.in_refused {
+            skip_line(&mut self.reader)?;
+            self.in_refused = false;
+        }
+        let Some(line) = read_line(&mut self.reader, self.count == 0)? else { return Ok(Input::End) };
+        self.count += 1;
+        Ok(match line {
+            Ok(text) => Input::Text(text),
+            Err(unfit) => {
+                self.in_refused = unfit.is_cut();
+                Input::Refused(unfit_line(self.count, unfit))
+            }
+        })
+    }
 }

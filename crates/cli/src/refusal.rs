@@ -210,10 +210,14 @@ pub(crate) fn unavailable() -> Line {
         .with("why", what)
 }
 
+/// A shorter wait is none to a person, and would be said to be 0.0 s.
+const SAID_FROM: Duration = Duration::from_millis(50);
+
 /// A session that is tried again, or will be once there is something to send.
 pub(crate) fn lost(why: &Lost, retry: Option<Duration>, meeting: &Meeting) -> Line {
     let what = of_lost(why, meeting).what().to_owned();
     let when = match retry {
+        Some(wait) if wait < SAID_FROM => "trying again now".into(),
         Some(wait) => format!("trying again in {:.1} s", wait.as_secs_f32()),
         None => "it is opened again with the next integer".into(),
     };

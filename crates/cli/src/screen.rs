@@ -12,11 +12,11 @@ use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use rustyline::ExternalPrinter;
 use serde_json::{Map, Value, json};
 
+use crate::teletype::Teletype;
+use crate::terminal;
+
 /// Raised when a field of a JSON line changes its meaning or goes.
 pub(crate) const SCHEMA_VERSION: u32 = 1;
-
-/// A status line that would wrap could not be overwritten in place.
-const STATUS_CHARS_MAX: usize = 78;
 
 /// Lines that standard error did not take since they were last told.
 static UNSAID: AtomicU64 = AtomicU64::new(0);
@@ -78,6 +78,8 @@ enum Mode {
         printer: Box<dyn ExternalPrinter + Send>,
         before: Termios,
     },
+    /// A prompt may be waiting on a terminal whose lines cannot be overwritten.
+    Teletype(Teletype),
     Plain,
     Json,
 }
@@ -95,6 +97,11 @@ impl Screen {
     pub(crate) fn above_prompt(printer: Box<dyn ExternalPrinter + Send>) -> io::Result<Self> {
         let before = tcgetattr(io::stdin())?;
         Ok(Self { mode: Mode::Prompt { printer, before }, status_shown: false })
+    }
+
+    /// Prints below the prompt, which is put again.
+    pub(crate) fn below_prompt(teletype: Teletype) -> Self {
+        Self { mode: Mode::Teletype(teletype), status_shown: false }
     }
 
     /// Whether somebody watches, so that a countdown makes sense.
@@ -126,7 +133,8 @@ impl Screen {
         if !self.is_live() {
             return Ok(());
         }
-        let text: String = text.chars().take(STATUS_CHARS_MAX).collect();
+        // One that wraps could not be overwritten in place.
+        let text: String = text.chars().take(terminal::columns().saturating_sub(1)).collect();
         self.print(&text)?;
         self.status_shown = true;
         Ok(())
@@ -139,6 +147,8 @@ impl Screen {
             self.mode = Mode::Plain;
             to_stdout("\r\x1b[K").unwrap_or(());
             self.status_shown = false;
+        } else if let Mode::Teletype(teletype) = &self.mode {
+            teletype.leave();
         }
     }
 
@@ -148,6 +158,7 @@ impl Screen {
         let text = format!("{over}{text}\n");
         match &mut self.mode {
             Mode::Prompt { printer, .. } => printer.print(text).map_err(io::Error::other),
+            Mode::Teletype(teletype) => teletype.print(&text),
             Mode::Plain | Mode::Json => to_stdout(&text),
         }
     }
@@ -156,7 +167,7 @@ impl Screen {
     pub(crate) fn terminal(&self) -> Option<Termios> {
         match &self.mode {
             Mode::Prompt { before, .. } => Some(before.clone()),
-            Mode::Plain | Mode::Json => None,
+            Mode::Teletype(_) | Mode::Plain | Mode::Json => None,
         }
     }
 }
@@ -182,7 +193,12 @@ pub(crate) fn within(patience: Duration, act: impl FnOnce() -> bool + Send + 'st
 
 /// Says something on standard error. One that takes nothing ends nothing; how many lines it did not take is known.
 pub(crate) fn say(text: &str) {
-    to_stderr(&format!("{}\n", shown::plain_lines(text)));
+    say_styled(&shown::plain_lines(text));
+}
+
+/// As [`say`], of a text with colours, all else of which is fit to be shown.
+pub(crate) fn say_styled(text: &str) {
+    to_stderr(&format!("{text}\n"));
 }
 
 /// How many lines were not said since this was last asked.
@@ -239,13 +255,8 @@ pub(crate) fn warn_of_any() {
 }
 
 fn warn(loud: &str, rest: &str) {
-    let style = anstyle::Style::new().bold().fg_color(Some(anstyle::AnsiColor::Red.into()));
-    let (on, off) = if io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
-        (style.render().to_string(), style.render_reset().to_string())
-    } else {
-        (String::new(), String::new())
-    };
-    to_stderr(&format!("{on}WARNING: {loud}{off} {rest}\n"));
+    let loud = terminal::styled(&io::stderr(), terminal::LOUD, &format!("WARNING: {loud}"));
+    say_styled(&format!("{loud} {rest}"));
 }
 
 #[cfg(test)]

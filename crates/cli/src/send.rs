@@ -17,6 +17,7 @@ use crate::args::SendArgs;
 use crate::connect::{RANGE, interrupted};
 use crate::failure::{Code, Failure};
 use crate::input::{self, next_line};
+use crate::lines_in::Stdin;
 use crate::meet::{Meeting, Patience};
 use crate::refusal;
 use crate::screen::{Line, Screen, number};
@@ -316,7 +317,7 @@ impl Input {
                 Self::Nothing => Ok(()),
                 Self::Arguments(values) => feed.arguments(&values),
                 Self::File { reader, .. } => feed.lines(reader),
-                Self::Pipe => feed.lines(BufReader::with_capacity(READ_BYTES, io::stdin())),
+                Self::Pipe => feed.lines(BufReader::with_capacity(READ_BYTES, Stdin)),
             };
             // Whoever listened may be gone.
             drop(end.and_then(|()| feed.end()));

@@ -13,7 +13,7 @@ use ddes_wire::v2::{Scope, Welcome};
 use crate::bench::args::RunArgs;
 use crate::connect::RANGE;
 use crate::failure::{Code, Failure};
-use crate::input::{integer, next_line};
+use crate::input::{integer, next_line_of};
 use crate::meet::{Meeting, Patience};
 
 /// An integer a line, at most so many lines.
@@ -125,7 +125,7 @@ fn values(args: &RunArgs) -> Result<Values, Failure> {
     };
     let file = File::open(path).map_err(|error| usage(error.to_string()))?;
     let (mut reader, mut line, mut list) = (BufReader::new(file), 0, Vec::new());
-    while let Some(value) = next_line(&mut reader, &mut line, |text| integer(text, RANGE)) {
+    while let Some(value) = next_line_of(path, &mut reader, &mut line, |text| integer(text, RANGE)) {
         list.push(value?);
         if list.len() > LIST_MAX {
             return Err(usage(format!("it has more than {LIST_MAX} integers")));

@@ -8,13 +8,10 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{amount, options};
 use crate::args::ConnectArgs;
-use crate::connect::interrupted;
+use crate::connect::{HELP, INTEGER, MENU, interrupted};
 use crate::failure::Failure;
 use crate::prompt::{Input, Prompt};
 use crate::screen::{self, Line, Screen, number};
-
-const MENU: &str = "Enter opcode (30 to send data, 50 to disconnect): ";
-const INTEGER: &str = "Enter an integer: ";
 
 pub(crate) fn run(args: &ConnectArgs) -> Result<(), Failure> {
     let options = options(&args.client)?;
@@ -53,6 +50,8 @@ struct Talk<'a> {
     asks: Asks,
     /// A sum that answered nothing: shown with the end that follows it.
     last_sum: Option<Line>,
+    /// Where the line that is dealt with stands, for complaints.
+    place: String,
 }
 
 /// The last lines, or why the session failed.
@@ -79,7 +78,7 @@ async fn talk(options: &Options, prompt: &mut Prompt, screen: &mut Screen) -> Re
         "waiting",
         "[STATUS] Waiting for the server's public key (the original takes 1 s to 60 s)",
     ));
-    let mut talk = Talk { connection, screen, asks: Asks::Nothing, last_sum: None };
+    let mut talk = Talk { connection, screen, asks: Asks::Nothing, last_sum: None, place: String::new() };
     loop {
         match talk.asks {
             Asks::Menu => prompt.ask(MENU),
@@ -94,9 +93,17 @@ async fn talk(options: &Options, prompt: &mut Prompt, screen: &mut Screen) -> Re
             },
             () = interrupted(&mut interrupt) => return Err(Failure::interrupted()),
             input = prompt.line(), if talk.asks != Asks::Nothing => match input {
-                Input::Text(text) => talk.typed(&text),
+                Input::Text(text) => {
+                    talk.place = prompt.place();
+                    talk.typed(&text);
+                }
+                Input::Refused(what) => {
+                    talk.place = String::new();
+                    talk.complain(&what);
+                }
                 Input::End => talk.disconnect(),
                 Input::Interrupted => return Err(Failure::interrupted()),
+                Input::Failed(failure) => return Err(failure),
             },
         }
     }
@@ -108,11 +115,13 @@ impl Talk<'_> {
         let words: Vec<_> = text.split_whitespace().collect();
         match (self.asks, &*words) {
             (_, []) => {}
+            (_, ["help" | "?"]) => self.screen.show(&Line::new("help", format!("[HELP] {HELP}"))),
+            (_, ["quit" | "exit"]) => self.disconnect(),
             (Asks::Integer, [integer]) | (_, ["30", integer]) => self.send(integer),
             (_, ["30"]) => self.asks = Asks::Integer,
             (_, ["50"]) => self.disconnect(),
             (_, [integer]) => self.send(integer),
-            _ => self.complain("30 sends an integer, 50 disconnects"),
+            _ => self.complain(HELP),
         }
     }
 
@@ -139,6 +148,7 @@ impl Talk<'_> {
     }
 
     fn complain(&mut self, what: &str) {
+        let what = format!("{}{what}", self.place);
         self.screen.show(&Line::new("invalid", format!("[INVALID] {what}")).with("what", what));
         self.asks = Asks::Menu;
     }

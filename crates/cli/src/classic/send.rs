@@ -147,7 +147,10 @@ impl Source {
                         Some(value) => return value.map(Some),
                         None => continue,
                     },
-                    Input::End | Input::Interrupted => return Ok(None),
+                    Input::Refused(what) => return Err(input::refused(&what)),
+                    Input::End => return Ok(None),
+                    Input::Interrupted => return Err(Failure::interrupted()),
+                    Input::Failed(failure) => return Err(failure),
                 },
                 event = connection.next() => match event {
                     Some(ClientEvent::Ended(end)) => return Err(end.into()),

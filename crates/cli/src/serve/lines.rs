@@ -300,6 +300,7 @@ fn of_end(who: &str, end: &v2::End) -> Line {
     let (cause, text) = match end {
         v2::End::Bye => ("bye", format!("[CLIENT DISCONNECT][50] {who} asked for the end.")),
         v2::End::Closed => ("closed", format!("[DISCONNECTED][50] {who} closed the connection.")),
+        v2::End::Left => ("left", format!("[DISCONNECTED][50] {who} left before it proved an identity.")),
         v2::End::Idle => ("idle", format!("[TIMEOUT] {who}: time is up; the sum is sent.")),
         v2::End::TooOld => ("too_old", format!("[TIMEOUT] {who}: the session is 24 hours old.")),
         v2::End::Ordered(reason) => ("ordered", format!("[DISCONNECTED][50] {who}: {}", reason.text())),
@@ -320,7 +321,12 @@ fn of_end(who: &str, end: &v2::End) -> Line {
         v2::End::Fault(fault) => line.with("rule", rule(fault)).with("fault", fault.to_string()),
         v2::End::Ordered(reason) => line.with("reason", *reason as u8),
         v2::End::LedgerUnavailable => line.with("reason", ddes_wire::v2::Reason::TooMany as u8),
-        v2::End::Bye | v2::End::Closed | v2::End::Idle | v2::End::TooOld | v2::End::TooFast { .. } => line,
+        v2::End::Bye
+        | v2::End::Closed
+        | v2::End::Left
+        | v2::End::Idle
+        | v2::End::TooOld
+        | v2::End::TooFast { .. } => line,
     }
 }
 

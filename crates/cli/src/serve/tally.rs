@@ -139,7 +139,7 @@ impl Kind {
 
     fn of_end(end: &v2::End) -> Self {
         match end {
-            v2::End::Bye | v2::End::Closed => Self::Left,
+            v2::End::Bye | v2::End::Closed | v2::End::Left => Self::Left,
             v2::End::Idle | v2::End::TooOld | v2::End::Fault(v2::Fault::HandshakeTimeout) => Self::TimedOut,
             v2::End::Ordered(_) | v2::End::LedgerUnavailable => Self::Ordered,
             v2::End::TooFast { .. } => Self::TooFast,

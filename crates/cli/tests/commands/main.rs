@@ -15,12 +15,14 @@ mod classic;
 mod exactly_once;
 mod files;
 mod floods;
+mod input_faults;
 mod ledger;
 mod outboxes;
 mod secure;
 mod shown;
 mod stops;
 mod strangers;
+mod terminals;
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};

@@ -231,7 +231,7 @@ fn an_operator_who_is_demoted_ends_nobody_else() {
     authorize("operator");
     let connect = |name: &str| {
         let flags = ["connect", "--json", "--server", &server.address, "--as", name];
-        crate::start(ddes_at(&home, &flags), |line| line.contains("\"ready\"").then(String::new))
+        start(ddes_at(&home, &flags), |line| line.contains("\"ready\"").then(String::new))
     };
     let (mut client, mut operator) = (connect("anna"), connect("ops"));
     authorize("client");

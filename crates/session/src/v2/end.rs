@@ -31,6 +31,8 @@ pub enum End {
     Bye,
     /// The connection closed before the client said anything.
     Closed,
+    /// The client had seen the server's proof and left before its own (rule P-18): it came for the key, or does not trust it.
+    Left,
     /// The idle timer.
     Idle,
     /// 24 hours.
@@ -136,7 +138,7 @@ impl End {
             Self::Ordered(reason) => Some(*reason),
             Self::LedgerUnavailable | Self::TooFast { .. } => Some(Reason::TooMany),
             Self::Fault(fault) => fault.reason(),
-            Self::Closed => None,
+            Self::Closed | Self::Left => None,
         }
     }
 
@@ -147,9 +149,13 @@ impl End {
             Self::TooFast { most } => {
                 format!("this address begins too many handshakes a second (the limit is {most} of 2048 bits)")
             }
-            Self::Bye | Self::Closed | Self::Idle | Self::TooOld | Self::Ordered(_) | Self::Fault(_) => {
-                reason.text().into()
-            }
+            Self::Bye
+            | Self::Closed
+            | Self::Left
+            | Self::Idle
+            | Self::TooOld
+            | Self::Ordered(_)
+            | Self::Fault(_) => reason.text().into(),
         }
     }
 }

@@ -256,8 +256,7 @@ impl ServerSession {
     /// The connection is gone in both directions.
     pub fn handle_reset(&mut self, now: Instant) {
         if !self.is_over() {
-            let silent = matches!(self.state, State::AwaitHello(_)) && self.inbound.waiting().is_empty();
-            self.end(now, if silent { End::Closed } else { End::Fault(Fault::Truncated) });
+            self.end(now, self.cut_off());
         }
         self.outbound.clear();
         self.state = State::Done;
@@ -556,6 +555,23 @@ impl ServerSession {
         }
     }
 
+    /// Nothing more comes, and no 50 came (rule P-18).
+    fn cut_off(&self) -> End {
+        let between_frames = self.inbound.waiting().is_empty();
+        match &self.state {
+            State::AwaitHello(_) if between_frames => End::Closed,
+            State::AwaitProof(_) if between_frames => End::Left,
+            State::AwaitHello(_)
+            | State::Answering { .. }
+            | State::AwaitProof(_)
+            | State::Verifying(_)
+            | State::Opening(_)
+            | State::Open(_)
+            | State::Draining { .. }
+            | State::Done => End::Fault(Fault::Truncated),
+        }
+    }
+
     fn is_over(&self) -> bool {
         matches!(self.state, State::Draining { .. } | State::Done)
     }
@@ -578,11 +594,7 @@ impl ServerSession {
         while let Some(body_max) = self.body_max() {
             let frame = match self.inbound.frame(body_max) {
                 Ok(Some(frame)) => frame,
-                Ok(None) if self.at_end => {
-                    let silent =
-                        matches!(self.state, State::AwaitHello(_)) && self.inbound.waiting().is_empty();
-                    return self.end(now, if silent { End::Closed } else { End::Fault(Fault::Truncated) });
-                }
+                Ok(None) if self.at_end => return self.end(now, self.cut_off()),
                 Ok(None) => return,
                 Err(too_long) => return self.end(now, End::Fault(too_long.into())),
             };

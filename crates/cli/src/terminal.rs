@@ -1,0 +1,69 @@
+//! What the terminal can do.
+
+use std::env;
+use std::io::{self, IsTerminal};
+
+use clap::ColorChoice;
+use clap::builder::Styles;
+use clap::builder::styling::{AnsiColor, Style};
+use rustix::stdio::stdout;
+use rustix::termios::tcgetwinsize;
+
+/// Where a terminal does not say how wide it is.
+const COLUMNS: u16 = 80;
+
+/// Terminals that cannot move their cursor, or of which nothing is known.
+const WITHOUT_CURSOR: [&str; 5] = ["", "dumb", "emacs", "cons25", "unknown"];
+
+/// Whether a line can be edited and overwritten there; without it lines are read and written plainly.
+pub(crate) fn has_cursor() -> bool {
+    let name = env::var("TERM").unwrap_or_else(|_| String::new());
+    !WITHOUT_CURSOR.iter().any(|without| name.eq_ignore_ascii_case(without))
+}
+
+/// As it is now: windows are resized.
+pub(crate) fn columns() -> usize {
+    let columns = tcgetwinsize(stdout()).map_or(0, |size| size.ws_col);
+    usize::from(if columns == 0 { COLUMNS } else { columns })
+}
+
+/// Whether to write colours there: on a terminal that has them, unless `NO_COLOR`, `CLICOLOR` or `CLICOLOR_FORCE` says otherwise (no-color.org,
+/// bixense.com/clicolors).
+pub(crate) fn colours(stream: &impl IsTerminal) -> bool {
+    let set = |name| env::var_os(name).filter(|value| !value.is_empty());
+    if set("NO_COLOR").is_some() {
+        return false;
+    }
+    if set("CLICOLOR_FORCE").is_some_and(|value| value != "0") {
+        return true;
+    }
+    set("CLICOLOR").is_none_or(|value| value != "0") && stream.is_terminal() && has_cursor()
+}
+
+/// For `--help` and usage errors. What writes them keeps to the same rules, but takes a `CLICOLOR_FORCE` of 0 for a yes.
+pub(crate) fn colours_of_help() -> ColorChoice {
+    if env::var_os("CLICOLOR_FORCE").is_none_or(|value| value != "0") {
+        return ColorChoice::Auto;
+    }
+    if colours(&io::stdout()) && colours(&io::stderr()) { ColorChoice::Auto } else { ColorChoice::Never }
+}
+
+/// What is about to go wrong, or went wrong.
+pub(crate) const LOUD: Style = AnsiColor::Red.on_default().bold();
+/// What a message calls its parts by.
+pub(crate) const LABEL: Style = AnsiColor::Cyan.on_default();
+
+/// Those of `--help` and of usage errors.
+pub(crate) const HELP: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default())
+    .error(LOUD)
+    .invalid(AnsiColor::Yellow.on_default().bold())
+    .valid(AnsiColor::Cyan.on_default().bold());
+
+/// The text in a style, where the stream takes colours.
+pub(crate) fn styled(stream: &impl IsTerminal, style: Style, text: &str) -> String {
+    if colours(stream) { format!("{style}{text}{style:#}") } else { text.to_owned() }
+}
