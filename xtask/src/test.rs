@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::shell::{self, python};
 use crate::tidy;
-use crate::{bench, crash, faults, power, rot, sim};
+use crate::{bench, crash, faults, mutants, power, rot, sim};
 
 /// A step's name, and what it does.
 type Step = (&'static str, fn() -> Result<(), String>);
@@ -30,6 +30,8 @@ const STEPS: &[Step] = &[
         shell::installed("ssh-keygen", "openssh-client")?;
         shell::run("cargo", &["test", "--workspace"], &[("DDES_PEER_PYTHON", &python()?)])
     }),
+    // In the lines of this change, for three minutes at most.
+    ("mutants", || mutants::run(&["--diff"])),
     ("faults", || faults::run(&["--short"])),
     ("crash", || crash::run(&["--short"])),
     ("failpoints", || crash::run(&["--short", "--failpoints"])),
