@@ -12,7 +12,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ddes_identity::agent::{self, AgentError};
 use ddes_identity::{
@@ -136,16 +136,16 @@ impl Agent {
         agent
     }
 
-    /// Waits until the agent listens.
+    /// Waits until the agent listens, a minute at most.
     fn connect(&self) -> UnixStream {
-        let end = Instant::now() + Duration::from_secs(60);
-        loop {
-            match UnixStream::connect(self.folder.join("socket")) {
-                Ok(stream) => return stream,
-                Err(error) => assert!(Instant::now() < end, "the agent does not listen: {error}"),
+        let socket = self.folder.join("socket");
+        for _ in 0..12_000 {
+            if let Ok(stream) = UnixStream::connect(&socket) {
+                return stream;
             }
             std::thread::sleep(Duration::from_millis(5));
         }
+        panic!("the agent does not listen at {}", socket.display());
     }
 
     /// The body of its answer.
