@@ -150,8 +150,11 @@ impl Agent {
 
     /// The body of its answer.
     fn ask(&self, request: &[u8]) -> Vec<u8> {
+        // Of a request that is not whole it would await the rest.
+        let (length, body) = request.split_first_chunk().unwrap();
+        assert_eq!(u32::from_be_bytes(*length) as usize, body.len());
         let mut stream = self.connect();
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         stream.write_all(request).unwrap();
         let mut length = [0; 4];
         stream.read_exact(&mut length).unwrap();
