@@ -1,5 +1,6 @@
 """D-DDES/2 in Python against the vectors: it computes every handshake on its own, from both sides."""
 
+import hashlib
 import socket
 import struct
 import threading
@@ -43,6 +44,18 @@ class Functions(unittest.TestCase):
             key1, key2 = function.key_pair(key, key)
             self.assertFalse({key1, key2} & function.WEAK)
             self.assertNotEqual(key1, key2)
+
+    def test_keys_that_are_weak_or_equal_are_mended(self):
+        for case in cases("key-pairs.txt"):
+            pair = function.key_pair(bytes.fromhex(case["key1"]), bytes.fromhex(case["key2"]))
+            self.assertEqual(b"".join(pair).hex(), case["expect"], case["name"])
+
+    def test_long_texts(self):
+        for case in cases("long-texts.txt"):
+            cipher = function.Function(case["name"] == "DDESChaCha", bytes.fromhex(case["k"]))
+            plaintext = bytes(i % 251 for i in range(int(case["length"])))
+            sealed = cipher.seal(int(case["n"]), bytes.fromhex(case["ad"]), plaintext)
+            self.assertEqual(hashlib.sha256(sealed).hexdigest(), case["expect"], case["length"])
 
 
 class Handshakes(unittest.TestCase):

@@ -4,8 +4,10 @@
 
 use std::hint::black_box;
 
-use ddes_cipher::{DesKey, DoubleDes};
+use ddes_cipher::{CipherKey, DesKey, DoubleDes, Function, Tag};
 use ddes_ffdhe::{Exponent, Group, NamedGroup};
+use ddes_wire::Token;
+use subtle::ConstantTimeEq;
 
 pub(crate) fn run(what: &str, seed: &str) -> Result<(), String> {
     let seed: u8 = seed.parse().map_err(|_| format!("'{seed}' is no seed"))?;
@@ -26,15 +28,40 @@ pub(crate) fn run(what: &str, seed: &str) -> Result<(), String> {
             let peer = Exponent::from_entropy(&group, &[9; 64]).public_value();
             ffdhe(Exponent::from_entropy(&group, &secret), &peer);
         }
-        _ => return Err(format!("'{what}' is neither double-des nor ffdhe")),
+        // What is compared with a secret has one wrong byte: which one, the seed says.
+        "tag" => {
+            let key = Function::DdesChaCha.key(&[3; 32]);
+            let mut text = [5; 42];
+            let tag = key.seal(1, b"ad", &mut text).map_err(|error| error.to_string())?;
+            open(&key, &mut text, &with_a_wrong_byte(&tag, seed));
+        }
+        "token" => token(&Token::new([7; 16]), &Token::new(with_a_wrong_byte(&[7; 16], seed))),
+        _ => return Err(format!("'{what}' is neither double-des nor ffdhe nor tag nor token")),
     }
     Ok(())
+}
+
+/// `right` with the seed-th byte changed, modulo 16.
+fn with_a_wrong_byte(right: &[u8; 16], seed: u8) -> [u8; 16] {
+    std::array::from_fn(|i| right[i] ^ u8::from(i == usize::from(seed) % 16))
 }
 
 /// Callgrind counts from here on.
 #[inline(never)]
 fn double_des(double: &DoubleDes, blocks: &mut [[u8; 8]]) {
     double.encrypt(blocks);
+}
+
+/// As above.
+#[inline(never)]
+fn open(key: &CipherKey, text: &mut [u8], tag: &Tag) {
+    black_box(key.open(1, b"ad", text, tag).is_ok());
+}
+
+/// As above.
+#[inline(never)]
+fn token(ours: &Token, theirs: &Token) {
+    black_box(bool::from(ours.ct_eq(theirs)));
 }
 
 /// As above.

@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask test`, `tidy`, `bench`, `bench-compare`, `circuits`, `faults`, `crash`, `power`, `rot`, `sim`, `instructions`, `fuzz`. Knows none of our crates' insides.
+//! The project's chores: `cargo xtask test`, `tidy`, `bench`, `bench-compare`, `circuits`, `faults`, `crash`, `power`, `rot`, `sim`, `instructions`, `mutants`, `fuzz`. Knows none of our crates' insides.
 
 mod bench;
 mod crash;
@@ -7,11 +7,13 @@ mod failpoints;
 mod faults;
 mod fuzz;
 mod instructions;
+mod mutants;
 mod power;
 mod process;
 mod rot;
 mod shell;
 mod sim;
+mod survivors;
 mod test;
 mod tidy;
 
@@ -32,6 +34,8 @@ usage: cargo xtask COMMAND
   sim --seeds N [--from SEED] | --seed SEED | --short | --mutants
                        a world of clients, server and ledger with every fault, from a seed
   instructions         callgrind's counts under several secrets: they must be the same
+  mutants [GROUP...] [--shard K/N] [--fresh] | --diff [COMMIT]
+                       changes that no test notices, all or in the lines of a change; see xtask/mutants.txt
   fuzz [TARGET] [--secs N]  each fuzz target for 10 minutes; needs the nightly compiler";
 
 fn main() -> ExitCode {
@@ -54,6 +58,7 @@ fn main() -> ExitCode {
         ["rot", ref rest @ ..] => rot::run(rest),
         ["sim", ref rest @ ..] => sim::run(rest),
         ["fuzz", ref rest @ ..] => fuzz::run(rest),
+        ["mutants", ref rest @ ..] => mutants::run(rest),
         _ => Err(USAGE.to_owned()),
     };
     match outcome {

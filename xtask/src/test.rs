@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::shell::{self, python};
 use crate::tidy;
-use crate::{bench, crash, deny, faults, power, rot, sim};
+use crate::{bench, crash, deny, faults, mutants, power, rot, sim};
 
 /// A step's name, and what it does.
 type Step = (&'static str, fn() -> Result<(), String>);
@@ -38,6 +38,8 @@ const STEPS: &[Step] = &[
         let flags = [("RUSTFLAGS", "--cfg ddes_plain_build"), ("CARGO_TARGET_DIR", "target/plain")];
         shell::run("cargo", &["test", "--package", "ddes-identity"], &flags)
     }),
+    // In the lines of this change, for three minutes at most.
+    ("mutants", || mutants::run(&["--diff"])),
     ("faults", || faults::run(&["--short"])),
     ("crash", || crash::run(&["--short"])),
     ("failpoints", || crash::run(&["--short", "--failpoints"])),

@@ -168,6 +168,34 @@ fn every_wrong_padding_is_refused() {
     }
 }
 
+/// Every byte of one block, of as many blocks as it says, and of more: a length beyond a block is no padding, however much of it there is.
+#[test]
+fn a_padding_longer_than_a_block_is_refused() {
+    let key = DoubleDes::new(&DesKey::new([1; 8]), &DesKey::new([2; 8]));
+    for n in (0..=u8::MAX).filter(|n| !(1..=8).contains(n)) {
+        for blocks in [1, usize::from(n).div_ceil(8), 33] {
+            let mut ciphertext = vec![[n; 8]; blocks.max(1)];
+            key.encrypt(&mut ciphertext);
+            let opened = ecb::open(&key, ciphertext.as_flattened());
+            assert_eq!(opened, Err(ecb::OpenError::Padding), "{blocks} blocks of {n}");
+        }
+    }
+}
+
+#[test]
+fn every_right_padding_is_taken_away() {
+    let key = DoubleDes::new(&DesKey::new([1; 8]), &DesKey::new([2; 8]));
+    for length in 0..=17 {
+        // RFC 5652, section 6.3, written out.
+        let n = [8, 7, 6, 5, 4, 3, 2, 1][length % 8];
+        let message = vec![n; length];
+        let mut padded = [&message[..], &vec![n; usize::from(n)]].concat();
+        key.encrypt(padded.as_chunks_mut().0);
+        assert_eq!(ecb::seal(&key, &message), padded, "{length} bytes");
+        assert_eq!(ecb::open(&key, &padded), Ok(message), "{length} bytes");
+    }
+}
+
 /// P-05.
 #[test]
 fn the_cipher_functions_give_the_answers_of_the_specification() {
@@ -188,6 +216,25 @@ fn the_cipher_functions_give_the_answers_of_the_specification() {
         assert_eq!([&text[..], &tag].concat(), bytes(&case["expect"]), "{function:?}");
         function.key(&k).open(n, &ad, &mut text, &tag).unwrap();
         assert_eq!(text, bytes(&case["pt"]), "{function:?}");
+    }
+}
+
+/// P-05, P-07: the counter goes on from batch to batch of the engines, up to the longest text.
+#[test]
+fn long_texts_are_sealed_as_another_implementation_seals_them() {
+    use sha2::Digest;
+    for case in cases("ddes2/long-texts.txt") {
+        let function = if case["name"] == "DDES" { Function::Ddes } else { Function::DdesChaCha };
+        let key = function.key(&bytes(&case["k"]).try_into().unwrap());
+        let (n, ad): (u64, _) = (case["n"].parse().unwrap(), bytes(&case["ad"]));
+        let length: usize = case["length"].parse().unwrap();
+        let plaintext: Vec<u8> = (0..length).map(|i| (i % 251) as u8).collect();
+        let mut text = plaintext.clone();
+        let tag = key.seal(n, &ad, &mut text).unwrap();
+        let digest = sha2::Sha256::digest([&text[..], &tag].concat());
+        assert_eq!(digest.to_vec(), bytes(&case["expect"]), "{function:?}, {length} bytes, number {n}");
+        key.open(n, &ad, &mut text, &tag).unwrap();
+        assert!(text == plaintext, "{function:?}, {length} bytes, number {n}");
     }
 }
 
@@ -225,7 +272,10 @@ fn nonces_and_lengths_end_where_the_block_counter_does() {
     let mut longest = vec![0; PLAINTEXT_BYTES_MAX + 1];
     let length = longest.len();
     assert_eq!(key.seal(1, &[], &mut longest), Err(LimitError::Length { length }));
-    key.seal(NONCE_END - 1, &[], &mut longest[1..]).unwrap();
+    assert_eq!(key.open(1, &[], &mut longest, &[0; 16]), Err(LimitError::Length { length }.into()));
+    let tag = key.seal(NONCE_END - 1, &[], &mut longest[1..]).unwrap();
+    key.open(NONCE_END - 1, &[], &mut longest[1..], &tag).unwrap();
+    assert!(longest.iter().all(|byte| *byte == 0));
 }
 
 #[test]
@@ -252,6 +302,17 @@ fn the_keys_of_a_function_are_never_weak_nor_equal() {
     let second = DesKey::new([1, 1, 1, 1, 1, 1, 1, 0xfe]);
     let (key1, key2) = ddes_cipher::key_pair(*weak.as_bytes(), *weak.as_bytes());
     assert_eq!((key1.as_bytes(), key2.as_bytes()), (mended.as_bytes(), second.as_bytes()));
+}
+
+/// P-06: all 64 with any parity in either place, and every pair that is told apart into one of them.
+#[test]
+fn keys_are_judged_after_their_parity_is_set_and_again_after_they_are_told_apart() {
+    let cases = cases("ddes2/key-pairs.txt");
+    assert_eq!(cases.len(), 4 * 64 + 16);
+    for case in cases {
+        let (key1, key2) = ddes_cipher::key_pair(block(&case["key1"]), block(&case["key2"]));
+        assert_eq!([*key1.as_bytes(), *key2.as_bytes()].concat(), bytes(&case["expect"]), "{}", case["name"]);
+    }
 }
 
 /// Keystream made ahead is the same keystream: every nonce, every length, in it, beside it and beyond it.

@@ -147,3 +147,79 @@ impl fmt::Debug for SharedSecret {
         f.write_str("SharedSecret(..)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+    use crate::NamedGroup;
+
+    fn less(prime: &[u8], by: u8) -> Vec<u8> {
+        // RFC 7919's primes end in ff.
+        let mut bytes = prime.to_vec();
+        *bytes.last_mut().unwrap() -= by;
+        bytes
+    }
+
+    /// 257·(p-1)/2: an odd multiple of the order of the squares, as long as an exponent has to be, its top bit set.
+    fn odd_multiple_of_the_order(prime: &[u8]) -> Vec<u8> {
+        let halved = std::iter::once(&0).chain(prime).zip(prime).map(|(above, byte)| above << 7 | byte >> 1);
+        let order: Vec<u8> = halved.collect();
+        let mut carry = 0;
+        let (high, low) = ([&order[..], &[0]].concat(), [&[0], &order[..]].concat());
+        let mut sum: Vec<u8> = high
+            .iter()
+            .zip(&low)
+            .rev()
+            .map(|(a, b)| {
+                carry += u16::from(*a) + u16::from(*b);
+                let [over, byte] = carry.to_be_bytes();
+                carry = over.into();
+                byte
+            })
+            .collect();
+        sum.reverse();
+        sum
+    }
+
+    /// No exponent of ours is long enough to get there from a value in 2..=p-2, so this is what one that was would meet.
+    #[test]
+    fn a_shared_value_of_1_or_p_minus_1_is_refused() {
+        for name in [NamedGroup::Ffdhe2048, NamedGroup::Ffdhe3072, NamedGroup::Ffdhe4096] {
+            let group = Group::named(name);
+            let prime = group.prime();
+            let agree = |exponent: Vec<u8>, peer: &[u8]| {
+                let exponent = Exponent { group: group.clone(), bytes: Zeroizing::new(exponent) };
+                let shared = exponent.agree(&PublicValue::received(&group, peer).unwrap());
+                shared.map(|shared| shared.as_bytes().to_vec())
+            };
+            // Fermat: 2^(p-1) = 1. And 2 is a square in these groups (p = 7 mod 8), -2 is none.
+            assert_eq!(agree(less(prime, 1), &[2]), Err(PublicValueError::Degenerate));
+            let exponent = odd_multiple_of_the_order(prime);
+            assert_eq!(agree(exponent.clone(), &[2]), Err(PublicValueError::Degenerate));
+            assert_eq!(agree(exponent, &less(prime, 2)), Err(PublicValueError::Degenerate));
+            // One multiplication later: 2^p = 2, (-2)^p = -2.
+            assert_eq!(agree(prime.to_vec(), &[2]).unwrap().last(), Some(&2));
+            assert_eq!(agree(prime.to_vec(), &less(prime, 2)), Ok(less(prime, 2)));
+        }
+    }
+
+    #[test]
+    fn nothing_but_0_and_1_and_p_minus_1_is_degenerate() {
+        let group = Group::named(NamedGroup::Ffdhe2048);
+        let prime = group.prime();
+        let mut one = vec![0; prime.len()];
+        *one.last_mut().unwrap() = 1;
+        for degenerate in [vec![0; prime.len()], one, less(prime, 1)] {
+            assert!(is_degenerate(&degenerate, prime));
+            for bit in 0..8 * prime.len() {
+                let mut other = degenerate.clone();
+                other[bit / 8] ^= 1 << (bit % 8);
+                // 0 and 1 are one bit apart.
+                let is_other_end = degenerate[0] == 0 && bit == 8 * prime.len() - 8;
+                assert_eq!(is_degenerate(&other, prime), is_other_end, "bit {bit}");
+            }
+        }
+    }
+}

@@ -226,3 +226,20 @@ fn remember(prime: &[u8]) {
     }
     primes.push(prime.into());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_primes_are_remembered_and_the_oldest_gives_way() {
+        let prime = |number: usize| number.to_be_bytes();
+        for number in 0..=PROVED_MAX {
+            assert!(!proved(&prime(number)));
+            remember(&prime(number));
+            assert!(proved(&prime(number)));
+        }
+        assert!(!proved(&prime(0)) && (1..=PROVED_MAX).all(|number| proved(&prime(number))));
+        assert_eq!(PROVED.lock().unwrap_or_else(PoisonError::into_inner).len(), PROVED_MAX);
+    }
+}

@@ -240,3 +240,57 @@ fn select<const V: usize>(table: &[Limbs<V>], index: usize) -> Limbs<V> {
     }
     Limbs(std::array::from_fn(|j| limbs(chosen[j])))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The same by the definition: one limb after the other.
+    fn one_by_one(limbs: &[u64]) -> Vec<u64> {
+        let mut carry = 0;
+        let carried = limbs.iter().map(|limb| {
+            let sum = limb + carry;
+            carry = sum >> LIMB_BITS;
+            sum & MASK
+        });
+        carried.collect()
+    }
+
+    fn check<const V: usize>(sum: &[u64]) {
+        let mut vectors = [[0; 8]; V];
+        vectors.as_flattened_mut().copy_from_slice(sum);
+        // Lane 0 of the lowest vector is not used: its limb is apart.
+        let low = std::mem::replace(&mut vectors[0][0], 0x5555);
+        let vectors = vectors.map(|limbs| vector(&limbs));
+        // SAFETY: the caller has seen that the processor has the feature.
+        let limbs = unsafe { carried(Sum { vectors, low }) };
+        assert_eq!(limbs.0.as_flattened(), one_by_one(sum), "{sum:x?}");
+    }
+
+    /// Random numbers meet a limb of 52 ones once in 2^52 times, so these are made.
+    fn carries_ripple<const V: usize>() {
+        for from in 0..8 * V {
+            for to in from..8 * V {
+                for (overflowing, rest) in [(1 << LIMB_BITS, 0), (MASK + 2, MASK - 1), (u64::MAX >> 1, 7)] {
+                    let mut sum = vec![rest; 8 * V];
+                    sum[from] = overflowing;
+                    sum[from + 1..=to].fill(MASK);
+                    check::<V>(&sum);
+                    // Full limbs that nothing carries into stay as they are.
+                    sum[from] = MASK;
+                    check::<V>(&sum);
+                }
+            }
+        }
+        check::<V>(&vec![u64::MAX >> 1; 8 * V]);
+    }
+
+    #[test]
+    fn a_carry_goes_through_limbs_that_are_full() {
+        if Ifma::detect().is_some() {
+            carries_ripple::<5>();
+            carries_ripple::<8>();
+            carries_ripple::<10>();
+        }
+    }
+}

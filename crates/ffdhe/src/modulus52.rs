@@ -132,3 +132,46 @@ fn to_be_bytes<const V: usize>(limbs: &Limbs<V>, length: usize) -> Zeroizing<Vec
     };
     Zeroizing::new((0..length).rev().map(byte).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limbs(number: u128) -> Limbs<1> {
+        from_be_bytes(&number.to_be_bytes())
+    }
+
+    /// Moduli whose limbs are full or zero, at the ends of what may come: borrows go through limbs.
+    #[test]
+    fn what_is_above_the_modulus_and_below_twice_it_is_reduced_once() {
+        let limb = 1_u128 << LIMB_BITS;
+        for p in [
+            3,
+            limb - 1,
+            limb + 1,
+            5 * limb + 1,
+            limb * limb - 1,
+            limb * limb + 1,
+            3 * limb * limb + limb - 1,
+        ] {
+            for x in [0, 1, 2, p / 2, p - 2, p - 1, p, p + 1, p + limb, 2 * p - 2, 2 * p - 1] {
+                if x < 2 * p {
+                    assert_eq!(reduced(&limbs(x), &limbs(p)), limbs(x % p), "{x:x} modulo {p:x}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_come_back_from_limbs() {
+        for length in 1..=64 {
+            let bytes: Vec<u8> = (0..length).map(|i| 0xff - 3 * i).collect();
+            assert_eq!(to_be_bytes(&from_be_bytes::<2>(&bytes), bytes.len()).as_slice(), bytes);
+        }
+        // Where each bit lies: limb k begins at bit 52k.
+        for bit in 0..128_u32 {
+            let (limb, shift) = (bit / 52, bit % 52);
+            assert_eq!(limbs(1 << bit).0.as_flattened()[limb as usize], 1 << shift, "bit {bit}");
+        }
+    }
+}

@@ -203,9 +203,37 @@ fn a_prime_of_1024_bits_is_refused() {
     assert_eq!(Group::received(&integer(SHORT), &[2]), Err(GroupError::TooShort { bits: 1024 }));
 }
 
+/// The length is looked at before anything is computed, so any digits will do for what is refused.
+#[test]
+fn a_prime_of_2047_bits_is_refused_and_one_of_2048_taken() {
+    for bits in [1, 8, 1535, 1536, 2040, 2047] {
+        let mut number = vec![0xff; usize::try_from(bits).unwrap().div_ceil(8)];
+        number[0] >>= (8 - bits % 8) % 8;
+        assert_eq!(Group::received(&number, &[2]), Err(GroupError::TooShort { bits }));
+        // Leading zeros add nothing.
+        let padded = [&[0; 300][..], &number].concat();
+        assert_eq!(Group::received(&padded, &[2]), Err(GroupError::TooShort { bits }));
+    }
+    assert_eq!(Group::received(&integer(FRESH), &[2]).unwrap().prime_len(), 256);
+}
+
+#[test]
+fn a_prime_of_8193_bits_is_refused_and_one_of_8192_taken() {
+    let table = include_str!("../src/known_primes.txt").lines();
+    let longest = table.filter_map(|line| line.strip_prefix("ffdhe8192 ")).next().unwrap();
+    let group = Group::received(&integer(longest), &[2]).unwrap();
+    assert_eq!((group.prime_len(), group.exponent_len()), (1024, 50));
+    let mut longer = vec![0xff; 1025];
+    longer[0] = 1;
+    assert_eq!(Group::received(&longer, &[2]), Err(GroupError::TooLong));
+}
+
+/// Refused once, it is refused again: nothing is remembered but what was proved.
 #[test]
 fn a_prime_that_is_not_safe_is_refused() {
-    assert_eq!(Group::received(&integer(UNSAFE), &[2]), Err(GroupError::NotSafePrime));
+    for _ in 0..2 {
+        assert_eq!(Group::received(&integer(UNSAFE), &[2]), Err(GroupError::NotSafePrime));
+    }
 }
 
 #[test]

@@ -123,3 +123,28 @@ pub(crate) fn run_counters(engine: Engine, passes: &[Pass], first: u64, blocks: 
     }
     super::counters::<u64>(passes, first, blocks);
 }
+
+#[cfg(test)]
+#[cfg(target_arch = "x86_64")]
+mod tests {
+    extern crate std;
+
+    use super::*;
+
+    /// Speed alone: every engine gives the same blocks. So nothing but this would tell that the portable one is always taken.
+    #[test]
+    fn the_quickest_engine_of_this_processor_is_taken() {
+        let avx512 = std::is_x86_feature_detected!("avx512f") && std::is_x86_feature_detected!("avx512vl");
+        let avx2 = std::is_x86_feature_detected!("avx2");
+        for (count, on_avx512) in
+            [(1, Engine::Avx512Vl), (256, Engine::Avx512Vl), (257, Engine::Avx512), (512, Engine::Avx512)]
+        {
+            let quickest = match (avx512, avx2) {
+                (true, _) => on_avx512,
+                (false, true) => Engine::Avx2,
+                (false, false) => Engine::Portable,
+            };
+            assert_eq!(Engine::best(count), quickest, "{count} blocks");
+        }
+    }
+}

@@ -15,6 +15,7 @@ mod world;
 
 mod a_client_round;
 mod a_full_round;
+mod deadlines;
 mod fields_in_pieces;
 mod idle_timer;
 mod invalid_hmac;
@@ -29,3 +30,4 @@ mod server_keys_a_client_refuses;
 mod servers_that_lie;
 mod silent_peers;
 mod streams_cut_short;
+mod too_much_at_once;

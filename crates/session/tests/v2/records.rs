@@ -96,6 +96,33 @@ fn both_ends_change_keys_after_the_record_that_fills_the_count() {
     assert_eq!(changes, 1);
 }
 
+/// One block short of the count, the count, one block beyond it: of both ends together nobody would see a key that changes one record late.
+#[test]
+fn the_record_that_fills_the_count_exactly_is_the_last_under_its_key() {
+    assert_eq!(REKEY_BLOCKS, 1 << 20);
+    let function = Function::Ddes;
+    let first = Zeroizing::new([9; 32]);
+    let second = function.rekey(&first);
+    // 128 records of 8190 blocks leave 256.
+    for (last_bytes, changes) in [(255 * 8, false), (255 * 8 + 1, true), (256 * 8, true), (256 * 8 + 1, true)]
+    {
+        let (mut sealer, mut opener) = pair(function);
+        for _ in 0..128 {
+            let frame = seal(&mut sealer, &vec![0; PLAINTEXT_BYTES_MAX]);
+            open(&mut opener, &frame).unwrap();
+        }
+        for (number, plaintext, key) in
+            [(128, vec![0; last_bytes], &first), (129, vec![0; 9], if changes { &second } else { &first })]
+        {
+            let frame = seal(&mut sealer, &plaintext);
+            let (sealed, tag) = frame[HEADER_BYTES..].split_last_chunk().unwrap();
+            let opened = function.key(key).open(number, &frame[..HEADER_BYTES], &mut sealed.to_vec(), tag);
+            assert_eq!(opened, Ok(()), "record {number}, after one of {last_bytes} bytes");
+            assert_eq!(open(&mut opener, &frame).unwrap(), plaintext);
+        }
+    }
+}
+
 /// Records sealed and opened in bursts, whose keystream is made ahead, are those sealed and opened one by one; also across a change of keys.
 #[test]
 fn records_in_bursts_are_the_records_one_by_one() {

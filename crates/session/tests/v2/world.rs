@@ -108,6 +108,11 @@ impl Server {
         self.takes_bytes = false;
     }
 
+    /// How many submissions wait for the ledger.
+    pub(crate) fn held(&self) -> usize {
+        self.held.len()
+    }
+
     /// The ledger answers what it held back.
     pub(crate) fn ledger_answers(&mut self) {
         self.ledger_stands = false;
