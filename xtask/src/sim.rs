@@ -20,7 +20,7 @@ const PROGRESS: Duration = Duration::from_secs(10);
 /// Bugs that the simulator has itself, by its flag.
 const MUTANTS: &[&str] = &["acknowledge-before-sync", "checkpoint-before-segment", "checkpoint-unsynced"];
 /// Bugs in the ledger's rules, by `--cfg ddes_mutant`.
-const MUTANTS_CFG: &[&str] = &["count-twice", "no-fencing", "torn-tail"];
+const MUTANTS_CFG: &[&str] = &["checkpoint-unheld", "count-twice", "no-fencing", "torn-tail"];
 
 pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     let number = |text: &str| text.parse::<u64>().map_err(|_| USAGE.to_owned());

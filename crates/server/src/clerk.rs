@@ -243,9 +243,20 @@ fn serve(desk: &Arc<Desk>) {
             let checkpoint = keeper.checkpoint.take();
             drop(keeper);
             drop(checkpoint.map(JoinHandle::join));
+            finish(desk);
             return;
         }
     }
+}
+
+/// Names the checkpoint that was being synced at the end: the next opening need not hold it against the journal. What it replaces is left to the next one.
+fn finish(desk: &Desk) {
+    let mut keeper = lock(&desk.keeper);
+    for done in desk.take().checkpoints {
+        // It failed at the end: nobody listens any more.
+        drop(keeper.ledger.handle_done(done));
+    }
+    keeper.ledger.rest();
 }
 
 /// Runs a checkpoint's last part beside the commits; where there is no thread for it, at once.

@@ -61,6 +61,8 @@ pub(crate) struct Rates {
     pub(crate) full: u64,
     /// The wall clock jumps.
     pub(crate) wall: u64,
+    /// Of a million ends of the server: while it is down somebody edits a sum in the newest checkpoint.
+    pub(crate) edit: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -96,6 +98,7 @@ impl Plan {
             stall: often(3_000),
             full: often(1_500),
             wall: often(5_000),
+            edit: often(300_000),
         };
         let disk = DiskRates {
             read: often(1_000),

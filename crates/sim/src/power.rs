@@ -1,11 +1,13 @@
 //! The server ends, in one of three ways, and begins again from what the disk holds.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ddes_ledger::audit::{self, View};
-use ddes_ledger::store::{Disk, StoreError};
-use ddes_ledger::{Health, Ledger, Opened};
+use ddes_ledger::store::{Batch, Disk, StoreError};
+use ddes_ledger::{Account, AccountId, Health, Ledger, Opened};
 
+use crate::disk::SimDisk;
 use crate::model::Violation;
 use crate::plan::DiskRates;
 use crate::server::{Clerk, Node};
@@ -20,6 +22,40 @@ pub(crate) enum Outage {
     Kill,
     /// As it was told to.
     Stop,
+}
+
+/// Classic accounts that an opening is to end. One that fails may have ended them already.
+#[derive(Default)]
+struct UnderWay {
+    batch: Batch,
+    accounts: BTreeMap<AccountId, Account>,
+}
+
+impl UnderWay {
+    /// Before each try, on a copy of the disk: to read it makes it durable.
+    fn look(&mut self, disk: &SimDisk) -> Result<(), Violation> {
+        if disk.list().is_ok_and(|names| names.is_empty()) {
+            return Ok(());
+        }
+        let view = match View::read(&disk.copy()) {
+            Ok(view) => view,
+            // Its first segment was not begun.
+            Err(StoreError::Missing) => return Ok(()),
+            Err(error) => return Err(Violation(format!("the ledger cannot be read: {error}"))),
+        };
+        if view.batch < self.batch {
+            self.accounts.clear();
+        }
+        self.batch = view.batch;
+        let is_classic = |(id, _): &(AccountId, Account)| matches!(id, AccountId::Classic(_));
+        self.accounts.extend(view.accounts().filter(is_classic));
+        Ok(())
+    }
+}
+
+/// Checkpoints that an opening has removed.
+fn refused(opened: &Opened) -> u64 {
+    opened.notes.iter().filter(|note| note.why.ends_with("was removed")).count() as u64
 }
 
 /// So many tries of an opening are disturbed.
@@ -50,7 +86,10 @@ impl World {
         for known in &mut self.model.accounts {
             known.number = None;
         }
+        self.trace.add("classic accounts ended by an opening", opened.ended.len() as u64);
+        self.trace.add("checkpoints refused by an opening", refused(&opened));
         self.model.check(&ledger, true)?;
+        self.found = Some((opened.batch, opened.chain));
         self.clerk = Clerk::new(ledger);
         let (key, idle, first) = (&self.key, self.plan.idle, self.classic_next);
         self.nodes = (0..self.plan.nodes).map(|_| Node::new(key, idle, first)).collect();
@@ -79,8 +118,12 @@ impl World {
             Outage::Kill | Outage::Stop => self.disk.end_process(),
         }
         self.walkers.iter_mut().for_each(crate::walker::Walker::lose_server);
+        if self.random.happens(self.plan.rates.edit) && self.disk.edit_checkpoint() {
+            self.trace.line(self.step, format_args!("somebody edits the newest checkpoint"));
+            self.trace.count("checkpoints edited");
+        }
         self.start()?;
-        let now = self.clerk.ledger.head();
+        let now = self.found;
         if outage == Outage::Stop && head.is_some() && head != now {
             return Err(Violation(format!("after a stop the head is {now:?}, and was {head:?}")));
         }
@@ -90,8 +133,10 @@ impl World {
     /// Opens the ledger, which may be disturbed as well.
     fn open(&mut self) -> Result<(Ledger, Opened), Violation> {
         let mut tries = 0;
+        let mut under_way = UnderWay::default();
         loop {
             tries += 1;
+            under_way.look(&self.disk)?;
             let is_disturbed = tries <= DISTURBED_MAX && !self.is_ending;
             self.disk.set_rates(if is_disturbed { self.plan.disk } else { DiskRates::default() });
             let is_armed = is_disturbed && self.plan.rates.budget > 0 && self.random.one_in(5);
@@ -111,6 +156,11 @@ impl World {
             }
             match opened {
                 Ok(opened) => {
+                    for (id, account) in
+                        under_way.accounts.iter().filter(|(id, _)| opened.0.account(id).is_none())
+                    {
+                        self.model.ended(id, account)?;
+                    }
                     self.disk.set_rates(DiskRates::default());
                     self.disk.set_budget(None);
                     return Ok(opened);

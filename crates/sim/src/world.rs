@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use ddes_identity::{PublicKey, SigningKey};
+use ddes_ledger::store::{Batch, Chain};
 use ddes_ledger::{AccountId, Health, Ledger, Timestamp};
 use ddes_server::endpoint::Order;
 
@@ -47,6 +48,8 @@ pub(crate) struct World {
     /// How often the server began.
     pub(crate) life: u64,
     pub(crate) classic_next: u64,
+    /// The newest batch and chain that the last opening found.
+    pub(crate) found: Option<(Batch, Chain)>,
     /// The end: no faults any more.
     pub(crate) is_ending: bool,
 }
@@ -82,6 +85,7 @@ impl World {
             connected: 0,
             life: 0,
             classic_next: 0,
+            found: None,
             is_ending: false,
             plan,
             random,
@@ -130,7 +134,7 @@ impl World {
     }
 
     fn faults(&mut self) -> Result<(), Violation> {
-        let Rates { power, budget, kill, stop, client, cut, stall, full, wall } = self.plan.rates;
+        let Rates { power, budget, kill, stop, client, cut, stall, full, wall, edit: _ } = self.plan.rates;
         if matches!(self.clerk.ledger.health(), Health::Failed(_)) && self.random.one_in(40) {
             let outage = if self.random.one_in(2) { Outage::Power } else { Outage::Kill };
             return self.restart(outage);

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::frame::{self, Batch, Chain, HEADER_BYTES, Tag};
-use super::segment::{self, DATA, SegmentHeader, Superblock};
+use super::segment::{self, DATA, SegmentHeader, Superblock, Version};
 use super::walk::{End, Start};
 use super::{Disk, DiskFile, Options, StoreError};
 use crate::Timestamp;
@@ -30,7 +30,9 @@ pub(crate) struct Journal {
     disk: Arc<dyn Disk>,
     options: Options,
     ledger: [u8; 16],
+    /// Of frames in segments made now; and in the segment that was found, whose frames go on as they began.
     tag: Tag,
+    found: Option<(u64, Tag)>,
     file: Box<dyn DiskFile>,
     /// Of the segment: its size, and behind its last frame.
     segment_bytes: u64,
@@ -69,6 +71,7 @@ impl Journal {
         disk.publish(&name, &name).map_err(StoreError::disk(&name))?;
         let file = disk.open(&name).map_err(StoreError::disk(&name))?;
         let mut journal = Self::new(disk, options, ledger, file, end.at, end.segment_bytes, end.generation);
+        journal.found = Some((end.at.segment, Tag::new(&ledger, end.version)));
         let clear = |journal: &mut Self| {
             if let Some(last) = end.last {
                 // It may be seen and not be durable. After a sync that failed the system takes it for written, so it is written again.
@@ -102,8 +105,8 @@ impl Journal {
     ) -> Self {
         let superblock = Superblock { number: at.segment, generation, durable: at.batch, sealed: false };
         let frame = vec![0; HEADER_BYTES];
-        let tag = Tag::new(&ledger);
-        Self { disk, options, ledger, tag, file, segment_bytes, at, superblock, failed: None, frame }
+        let (tag, found) = (Tag::new(&ledger, Version::NEW), None);
+        Self { disk, options, ledger, tag, found, file, segment_bytes, at, superblock, failed: None, frame }
     }
 
     /// Behind the last batch.
@@ -146,7 +149,9 @@ impl Journal {
             return Ok(());
         }
         let batch = self.at.batch + 1;
-        let chain = frame::seal(&mut self.frame, self.tag, self.at.chain, batch, time);
+        let found = self.found.filter(|(segment, _)| *segment == self.at.segment);
+        let tag = found.map_or(self.tag, |(_, tag)| tag);
+        let chain = frame::seal(&mut self.frame, tag, self.at.chain, batch, time);
         let before = self.at.batch;
         self.guarded(|journal| {
             journal.file.write_at(journal.at.offset, &journal.frame)?;
@@ -245,6 +250,7 @@ fn begin_segment(
     at: Start,
 ) -> io::Result<Box<dyn DiskFile>> {
     let header = SegmentHeader {
+        version: Version::NEW,
         ledger,
         number: at.segment,
         bytes: options.bytes_of_segment(at.segment),
