@@ -144,11 +144,8 @@ impl SimDisk {
     /// Adds 1 to the first sum in the newest checkpoint, and makes its own checksum right again; whether there is one with an account. Durable at once.
     pub(crate) fn edit_checkpoint(&self) -> bool {
         let mut platter = self.lock();
-        let newest = platter.seen.range("checkpoint-".to_owned()..).next_back();
-        let Some(inode) = newest.filter(|(name, _)| name.starts_with("checkpoint-")).map(|(_, inode)| *inode)
-        else {
-            return false;
-        };
+        let newest = platter.seen.iter().rfind(|(name, _)| name.starts_with("checkpoint-"));
+        let Some(inode) = newest.map(|(_, inode)| *inode) else { return false };
         let Some(file) = platter.inodes.get_mut(&inode) else { return false };
         let is_edited = edit_sum(&mut file.seen);
         if is_edited {

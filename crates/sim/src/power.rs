@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ddes_ledger::audit::{self, View};
-use ddes_ledger::store::{Batch, Disk, StoreError};
+use ddes_ledger::store::{Batch, Chain, Disk, StoreError};
 use ddes_ledger::{Account, AccountId, Health, Ledger, Opened};
 
 use crate::disk::SimDisk;
@@ -32,15 +32,15 @@ struct UnderWay {
 }
 
 impl UnderWay {
-    /// Before each try, on a copy of the disk: to read it makes it durable.
-    fn look(&mut self, disk: &SimDisk) -> Result<(), Violation> {
+    /// The newest batch. Before each try, on a copy of the disk: to read it makes it durable.
+    fn look(&mut self, disk: &SimDisk) -> Result<Option<(Batch, Chain)>, Violation> {
         if disk.list().is_ok_and(|names| names.is_empty()) {
-            return Ok(());
+            return Ok(None);
         }
         let view = match View::read(&disk.copy()) {
             Ok(view) => view,
             // Its first segment was not begun.
-            Err(StoreError::Missing) => return Ok(()),
+            Err(StoreError::Missing) => return Ok(None),
             Err(error) => return Err(Violation(format!("the ledger cannot be read: {error}"))),
         };
         if view.batch < self.batch {
@@ -49,7 +49,7 @@ impl UnderWay {
         self.batch = view.batch;
         let is_classic = |(id, _): &(AccountId, Account)| matches!(id, AccountId::Classic(_));
         self.accounts.extend(view.accounts().filter(is_classic));
-        Ok(())
+        Ok(Some((view.batch, view.chain)))
     }
 }
 
@@ -89,7 +89,6 @@ impl World {
         self.trace.add("classic accounts ended by an opening", opened.ended.len() as u64);
         self.trace.add("checkpoints refused by an opening", refused(&opened));
         self.model.check(&ledger, true)?;
-        self.found = Some((opened.batch, opened.chain));
         self.clerk = Clerk::new(ledger);
         let (key, idle, first) = (&self.key, self.plan.idle, self.classic_next);
         self.nodes = (0..self.plan.nodes).map(|_| Node::new(key, idle, first)).collect();
@@ -124,6 +123,7 @@ impl World {
         }
         self.start()?;
         let now = self.found;
+        // Openings add batches of their own.
         if outage == Outage::Stop && head.is_some() && head != now {
             return Err(Violation(format!("after a stop the head is {now:?}, and was {head:?}")));
         }
@@ -134,9 +134,11 @@ impl World {
     fn open(&mut self) -> Result<(Ledger, Opened), Violation> {
         let mut tries = 0;
         let mut under_way = UnderWay::default();
+        self.found = None;
         loop {
             tries += 1;
-            under_way.look(&self.disk)?;
+            let found = under_way.look(&self.disk)?;
+            self.found = self.found.or(found);
             let is_disturbed = tries <= DISTURBED_MAX && !self.is_ending;
             self.disk.set_rates(if is_disturbed { self.plan.disk } else { DiskRates::default() });
             let is_armed = is_disturbed && self.plan.rates.budget > 0 && self.random.one_in(5);
@@ -156,6 +158,12 @@ impl World {
             }
             match opened {
                 Ok(opened) => {
+                    if self.found.is_some_and(|(batch, _)| batch > opened.1.batch) && tries == 1 {
+                        return Err(Violation(format!(
+                            "it opens at {}, not {:?}",
+                            opened.1.batch, self.found
+                        )));
+                    }
                     for (id, account) in
                         under_way.accounts.iter().filter(|(id, _)| opened.0.account(id).is_none())
                     {

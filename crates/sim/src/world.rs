@@ -48,7 +48,7 @@ pub(crate) struct World {
     /// How often the server began.
     pub(crate) life: u64,
     pub(crate) classic_next: u64,
-    /// The newest batch and chain that the last opening found.
+    /// The newest batch and chain before the last opening.
     pub(crate) found: Option<(Batch, Chain)>,
     /// The end: no faults any more.
     pub(crate) is_ending: bool,
