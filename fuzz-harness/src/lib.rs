@@ -7,6 +7,7 @@
     reason = "a harness fails by panicking"
 )]
 
+mod ledger;
 mod pair;
 
 use ddes_identity::{AuthorizedKeys, KnownServers, Namespace, agent, read_private, read_public};
@@ -14,6 +15,7 @@ use ddes_wire::classic::DhPublicKey;
 use ddes_wire::frame;
 use ddes_wire::v2::{self, Data, Farewell, Hello, Outcome, Proof, Rejection, Welcome};
 
+pub use ledger::{checkpoint, journal, receipt, record, segment};
 pub use pair::{classic_pair, v2_pair};
 
 /// Frames and messages of both profiles: what decodes is encoded to the very bytes again, where there is one encoding.

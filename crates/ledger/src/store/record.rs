@@ -29,6 +29,28 @@ pub enum Record {
     Trim(u64),
 }
 
+impl Record {
+    /// Takes the first record off `bytes`; `None` if it is none.
+    pub fn take(bytes: &mut &[u8]) -> Option<Self> {
+        take(bytes)
+    }
+
+    /// Writes it behind `bytes`, in its one encoding.
+    pub fn put(&self, bytes: &mut Vec<u8>) {
+        match self {
+            Self::Account(id) => put_account(bytes, id),
+            Self::Open { account, session } => put_open(bytes, *account, *session),
+            Self::Add(add) => {
+                put_add(bytes, add.account, add.session, add.first_seq, &add.amounts, add.sum);
+            }
+            Self::End(account) => put_end(bytes, *account),
+            Self::Raise => put_raise(bytes),
+            Self::Checkpoint(named) => put_checkpoint(bytes, named),
+            Self::Trim(segment) => put_trim(bytes, *segment),
+        }
+    }
+}
+
 /// A checkpoint's file, as a batch behind its end names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Named {
@@ -319,17 +341,7 @@ mod tests {
 
     fn encoded(record: &Record) -> Vec<u8> {
         let mut bytes = Vec::new();
-        match record {
-            Record::Account(id) => put_account(&mut bytes, id),
-            Record::Open { account, session } => put_open(&mut bytes, *account, *session),
-            Record::Add(add) => {
-                put_add(&mut bytes, add.account, add.session, add.first_seq, &add.amounts, add.sum);
-            }
-            Record::End(account) => put_end(&mut bytes, *account),
-            Record::Raise => put_raise(&mut bytes),
-            Record::Checkpoint(named) => put_checkpoint(&mut bytes, named),
-            Record::Trim(segment) => put_trim(&mut bytes, *segment),
-        }
+        record.put(&mut bytes);
         bytes
     }
 
