@@ -169,7 +169,7 @@ pub(crate) fn find(disk: &dyn Disk, names: &Names, is_live: bool) -> Result<Foun
             break;
         }
     }
-    search.from_the_first(names)
+    search.begin_at_the_first(names)
 }
 
 /// A walk from a base to the end.
@@ -247,7 +247,7 @@ impl Search<'_> {
     }
 
     /// No checkpoint is named. From the first batch on all is proven; where that is gone, it must have gone before checkpoints were named.
-    fn from_the_first(mut self, names: &Names) -> Result<Found, StoreError> {
+    fn begin_at_the_first(mut self, names: &Names) -> Result<Found, StoreError> {
         let mut try_it = || {
             let (base, footing) = oldest(self.disk, names, &self.heads)?;
             let checkpoint = base.start.batch;

@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 
 use super::frame::{Batch, Chain};
 use super::record::Named;
+use super::segment::{BATCH_MAX, DATA, SEGMENT_BYTES_MAX};
 use super::walk::Start;
 use super::{Damage, Disk, DiskFile, StoreError, segment};
 use crate::account::Packed;
@@ -91,6 +92,14 @@ pub(crate) struct Checkpoint {
     pub(crate) digest: [u8; 32],
 }
 
+impl Start {
+    /// Whether a checkpoint of this name can begin there: its own checksum proves nothing.
+    fn is_in_range(&self, batch: Batch) -> bool {
+        let is_place = (DATA..=SEGMENT_BYTES_MAX).contains(&self.offset);
+        is_place && self.batch == batch && batch < BATCH_MAX
+    }
+}
+
 /// What follows a checkpoint's head.
 #[derive(Debug)]
 pub(crate) enum Part {
@@ -126,6 +135,7 @@ impl Checkpoint {
                     }
                     slices.ends.push((accounts.identities(), batch));
                 }
+                Some(Part::Rest(rest)) if !(batch..BATCH_MAX).contains(&rest.batch) => return Ok(None),
                 Some(Part::Rest(rest)) => {
                     slices.end = rest.batch;
                     accounts.restore_rest(rest.classic, rest.classic_next, rest.ended);
@@ -185,7 +195,7 @@ impl Reader {
         let mut reader =
             Self { file, len, at: 0, piece, used: 0, hash, hashed: 0, ledger: [0; 16], mark, raises: 0 };
         let is_head = reader.head().map_err(&failed)?.is_some();
-        Ok(Some(reader).filter(|reader| is_head && reader.mark.start.batch == batch))
+        Ok(Some(reader).filter(|reader| is_head && reader.mark.start.is_in_range(batch)))
     }
 
     fn head(&mut self) -> io::Result<Option<()>> {
@@ -373,7 +383,7 @@ impl Draft {
 
     /// Its file is written: what is left to do, on any thread. `obsolete` are the files that nobody needs once it is durable and named.
     pub(crate) fn publish(self, disk: Arc<dyn Disk>, obsolete: Obsolete) -> Work {
-        let kept = self.kept();
+        let (kept, obsolete) = (self.kept(), Box::new(obsolete));
         Work { disk, task: Task::Publish { file: self.file, kept, obsolete } }
     }
 
@@ -462,7 +472,7 @@ pub struct Work {
 
 #[derive(Debug)]
 enum Task {
-    Publish { file: Box<dyn DiskFile>, kept: Kept, obsolete: Obsolete },
+    Publish { file: Box<dyn DiskFile>, kept: Kept, obsolete: Box<Obsolete> },
     Remove(Vec<String>),
 }
 
@@ -475,7 +485,7 @@ pub(crate) enum Outcome {
     /// It is durable under its name; or is not.
     Published {
         kept: Kept,
-        obsolete: Obsolete,
+        obsolete: Box<Obsolete>,
     },
     Failed(io::Error),
     /// Whether all of these are gone.
@@ -499,7 +509,7 @@ impl Work {
             Task::Publish { file, kept, obsolete } => {
                 let published = file.sync().and_then(|()| disk.publish(NEW, &kept.mark.name()));
                 match published {
-                    Ok(()) => Outcome::Published { kept, obsolete: obsolete.if_base_holds(disk) },
+                    Ok(()) => Outcome::Published { kept, obsolete: Box::new(obsolete.if_base_holds(disk)) },
                     Err(error) => {
                         // The room it takes may be needed; where it has its name by now, this finds nothing.
                         drop(disk.remove(NEW));

@@ -18,7 +18,9 @@ const SUPERBLOCK_MAGIC: &[u8; 4] = b"DdsS";
 /// A segment is read in pieces of so many bytes.
 const PIECE_BYTES: usize = 1024 * 1024;
 /// No segment is longer, whatever a header says.
-const SEGMENT_BYTES_MAX: u64 = 1 << 30;
+pub(super) const SEGMENT_BYTES_MAX: u64 = 1 << 30;
+/// No batch has this number, or a higher one, whatever a file says.
+pub(super) const BATCH_MAX: Batch = 1 << 62;
 
 const _: () =
     assert!(HEADER_BYTES as u64 <= SECTOR && SUPERBLOCK_BYTES <= HEADER_BYTES && 3 * SECTOR <= DATA);
@@ -124,7 +126,8 @@ impl SegmentHeader {
         let numbers: Vec<u64> = numbers.iter().copied().map(u64::from_le_bytes).collect();
         let [number, bytes, frame_bytes_max, first_batch] = numbers[..] else { return None };
         let chain = Chain(*chain.first_chunk()?);
-        Some(Self { version, ledger: *ledger, number, bytes, frame_bytes_max, first_batch, chain })
+        let header = Self { version, ledger: *ledger, number, bytes, frame_bytes_max, first_batch, chain };
+        (first_batch < BATCH_MAX).then_some(header)
     }
 }
 

@@ -155,7 +155,7 @@ impl Walker<'_> {
                     .damage(segment, "a batch is damaged or missing: the next segment begins later")
                     .into());
             }
-            self.bytes += segment.header.bytes - self.at.offset + DATA;
+            self.bytes += segment.header.bytes.saturating_sub(self.at.offset) + DATA;
             (self.at.segment, self.at.offset, self.last) = (self.at.segment + 1, DATA, None);
             return Ok(None);
         }
