@@ -196,7 +196,7 @@ impl Ledger {
         let Done(outcome) = done;
         match outcome {
             WorkOutcome::Published { kept, obsolete } => {
-                durable.take_published(kept, *obsolete);
+                durable.take_published(*kept, *obsolete);
                 if let Err(Closed::Failed) = durable.name() {
                     self.accounts = Accounts::default();
                 }

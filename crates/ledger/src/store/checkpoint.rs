@@ -383,7 +383,7 @@ impl Draft {
 
     /// Its file is written: what is left to do, on any thread. `obsolete` are the files that nobody needs once it is durable and named.
     pub(crate) fn publish(self, disk: Arc<dyn Disk>, obsolete: Obsolete) -> Work {
-        let (kept, obsolete) = (self.kept(), Box::new(obsolete));
+        let (kept, obsolete) = (Box::new(self.kept()), Box::new(obsolete));
         Work { disk, task: Task::Publish { file: self.file, kept, obsolete } }
     }
 
@@ -472,7 +472,7 @@ pub struct Work {
 
 #[derive(Debug)]
 enum Task {
-    Publish { file: Box<dyn DiskFile>, kept: Kept, obsolete: Box<Obsolete> },
+    Publish { file: Box<dyn DiskFile>, kept: Box<Kept>, obsolete: Box<Obsolete> },
     Remove(Vec<String>),
 }
 
@@ -484,7 +484,7 @@ pub struct Done(pub(crate) Outcome);
 pub(crate) enum Outcome {
     /// It is durable under its name; or is not.
     Published {
-        kept: Kept,
+        kept: Box<Kept>,
         obsolete: Box<Obsolete>,
     },
     Failed(io::Error),
