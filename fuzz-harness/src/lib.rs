@@ -7,6 +7,7 @@
     reason = "a harness fails by panicking"
 )]
 
+mod ledger;
 mod outbox;
 mod pair;
 
@@ -15,6 +16,7 @@ use ddes_wire::classic::DhPublicKey;
 use ddes_wire::frame;
 use ddes_wire::v2::{self, Data, Farewell, Hello, Outcome, Proof, Rejection, Welcome};
 
+pub use ledger::{checkpoint, journal, receipt, record, segment};
 pub use outbox::outbox;
 pub use pair::{classic_pair, v2_pair};
 

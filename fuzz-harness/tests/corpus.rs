@@ -4,7 +4,9 @@
 
 use std::path::Path;
 
-use ddes_fuzz_harness::{classic_pair, frames, identity, outbox, v2_pair};
+use ddes_fuzz_harness::{
+    checkpoint, classic_pair, frames, identity, journal, outbox, receipt, record, segment, v2_pair,
+};
 
 fn replay(target: &str, run: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
@@ -39,4 +41,29 @@ fn classic_sessions() {
 #[test]
 fn v2_sessions() {
     replay("v2_pair", v2_pair);
+}
+
+#[test]
+fn journals() {
+    replay("journal", journal);
+}
+
+#[test]
+fn segments() {
+    replay("segment", segment);
+}
+
+#[test]
+fn checkpoints() {
+    replay("checkpoint", checkpoint);
+}
+
+#[test]
+fn records() {
+    replay("record", record);
+}
+
+#[test]
+fn receipts() {
+    replay("receipt", receipt);
 }

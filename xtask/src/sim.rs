@@ -20,7 +20,8 @@ const PROGRESS: Duration = Duration::from_secs(10);
 /// Bugs that the simulator has itself, by its flag.
 const MUTANTS: &[&str] = &["acknowledge-before-sync", "checkpoint-before-segment", "checkpoint-unsynced"];
 /// Bugs in the rules of ledger, session and outbox, by `--cfg ddes_mutant`.
-const MUTANTS_CFG: &[&str] = &["count-twice", "early-50", "no-fencing", "sum-unheld", "torn-tail"];
+const MUTANTS_CFG: &[&str] =
+    &["checkpoint-unheld", "count-twice", "early-50", "no-fencing", "sum-unheld", "torn-tail"];
 
 pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     let number = |text: &str| text.parse::<u64>().map_err(|_| USAGE.to_owned());

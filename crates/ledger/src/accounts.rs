@@ -154,11 +154,10 @@ impl Accounts {
         self.classic_next
     }
 
-    /// Whether identities are just so.
-    pub(crate) fn agree(&self, identities: &[([u8; 32], Packed)]) -> bool {
-        identities.iter().all(|(key, packed)| {
-            let slot = self.index.find(key, |number| key_in(&self.chunks, number)).and_then(|n| self.slot(n));
-            slot.is_some_and(|slot| slot.packed == *packed)
+    /// Whether the identities from number `from` on are just these.
+    pub(crate) fn agree(&self, from: u32, identities: &[([u8; 32], Packed)]) -> bool {
+        (from..).zip(identities).all(|(number, (key, packed))| {
+            self.slot(number).is_some_and(|slot| (slot.key, slot.packed) == (*key, *packed))
         })
     }
 

@@ -135,11 +135,16 @@ pub(crate) fn replay(
         }
         accounts.touch(group.iter().filter_map(|record| match record {
             Record::Add(added) => Some(added.account),
-            Record::Account(_) | Record::Open { .. } | Record::End(_) | Record::Raise => None,
+            Record::Account(_)
+            | Record::Open { .. }
+            | Record::End(_)
+            | Record::Raise
+            | Record::Checkpoint(_)
+            | Record::Trim(_) => None,
         }));
         for record in group.drain(..) {
             if !is_held(slices, seen.batch, &record) {
-                again(accounts, seen.time, &record)?;
+                again(accounts, seen, &record)?;
             }
             after(accounts, &record);
         }
@@ -164,11 +169,13 @@ fn is_held(slices: &Slices, batch: store::Batch, record: &Record) -> bool {
         Record::Add(added) => of(&added.account),
         // Only ever written with no checkpoint under way.
         Record::Raise => 0,
+        // They change no account.
+        Record::Checkpoint(_) | Record::Trim(_) => 0,
     };
     batch <= held
 }
 
-fn again(accounts: &mut Accounts, time: Timestamp, record: &Record) -> Result<(), String> {
+fn again(accounts: &mut Accounts, seen: &Seen<'_>, record: &Record) -> Result<(), String> {
     match record {
         Record::Account(id) => {
             if accounts.find(id).is_some() {
@@ -190,7 +197,7 @@ fn again(accounts: &mut Accounts, time: Timestamp, record: &Record) -> Result<()
             if (added.session, added.first_seq) != (account.newest_session(), expected) {
                 return Err(format!("value {} of {:?} is out of order", added.first_seq, added.account));
             }
-            account.count_in(time, added.session, &added.amounts).map_err(|error| error.to_string())?;
+            account.count_in(seen.time, added.session, &added.amounts).map_err(|error| error.to_string())?;
             if account.standing().sum != added.sum {
                 return Err(format!("the sum of {:?} is not that of its values", added.account));
             }
@@ -203,6 +210,9 @@ fn again(accounts: &mut Accounts, time: Timestamp, record: &Record) -> Result<()
         Record::End(AccountNumber::Identity(number)) => Err(format!("identity {number} ends")),
         Record::Raise if accounts.raise() => Ok(()),
         Record::Raise => Err("session numbers leave their range".into()),
+        Record::Checkpoint(named) if named.start <= named.end && named.end < seen.batch => Ok(()),
+        Record::Checkpoint(named) => Err(format!("checkpoint {} is named before its end", named.start)),
+        Record::Trim(_) => Ok(()),
     }
 }
 

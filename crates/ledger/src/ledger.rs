@@ -6,13 +6,15 @@ use std::sync::Arc;
 use ddes_wire::Standing;
 
 use crate::accounts::Accounts;
-use crate::apply::{decide, replay};
+use crate::apply::decide;
+use crate::base::{Footing, Found, find};
 use crate::rhythm::Rhythm;
 use crate::store::{
-    Batch, Chain, Checkpoint, Closed, DATA, Damage, Disk, Done, Draft, End, FIXED_BYTES_MAX, Journal, Mark,
-    NEW, Names, Options, Slices, Start, StoreError, VALUE_BYTES_MAX, Work, obsolete, put_raise, walk,
+    Batch, Chain, Checkpoint, Closed, Damage, Disk, Done, Draft, FIXED_BYTES_MAX, Journal, Kept, Mark, NEW,
+    Names, Obsolete, Options, StoreError, VALUE_BYTES_MAX, Work, WorkOutcome, checkpoint_name, obsolete,
+    put_checkpoint, put_end, put_raise, put_trim,
 };
-use crate::{Account, AccountId, Operation, Outcome, Refusal, Timestamp, Totals};
+use crate::{Account, AccountId, AccountNumber, Operation, Outcome, Refusal, Timestamp, Totals};
 
 /// All accounts.
 #[derive(Debug, Default)]
@@ -28,7 +30,16 @@ struct Durable {
     disk: Arc<dyn Disk>,
     journal: Journal,
     rhythm: Rhythm,
-    checkpoints: Vec<Mark>,
+    /// Durable, and named by a batch that is kept, or to be named by the next.
+    checkpoints: Vec<Kept>,
+    /// Files under a checkpoint's name that no batch read so far names: obsolete with the next one.
+    strays: Vec<String>,
+    /// Segments before this one may be gone.
+    kept_from: u64,
+    /// The journal is yet to say which checkpoints are kept, and from which segment on.
+    is_unnamed: bool,
+    /// What may be deleted once it has.
+    obsolete: Vec<String>,
     draft: Option<Draft>,
     /// Why the last checkpoint could not be written.
     fault: Option<io::Error>,
@@ -37,8 +48,8 @@ struct Durable {
     publishing: bool,
     /// Bytes of frames and identities that the rhythm knows of.
     counted: (u64, u32),
-    /// The newest batch's time.
-    time: Timestamp,
+    /// The newest time that was told: a disk without room is tried again by it.
+    clock: Timestamp,
 }
 
 /// Whether a ledger can be written.
@@ -57,8 +68,14 @@ pub enum Health {
 pub struct Opened {
     /// Whether the ledger was made just now.
     pub is_new: bool,
-    /// The newest batch.
+    /// The newest batch that was found. Opening may add some: they end classic accounts, and name checkpoints.
     pub batch: Batch,
+    /// The chain with it.
+    pub chain: Chain,
+    /// What the totals rest on.
+    pub footing: Footing,
+    /// Classic accounts that a former process had left under way, as they ended now: nobody can add to them.
+    pub ended: Vec<(AccountId, Account)>,
     /// The checkpoint that it began with; 0 is none.
     pub checkpoint: Batch,
     /// Whether a crash had left a torn batch, which nobody was told of.
@@ -84,23 +101,52 @@ impl Ledger {
             disk.remove(name).map_err(StoreError::disk(name))?;
         }
         if names.segments.is_empty() && names.checkpoints.is_empty() {
-            let journal = Journal::create(Arc::clone(&disk), options, entropy)?;
-            let durable = Durable::new(disk, journal, Rhythm::new(0, 0), Vec::new());
-            let opened = Opened { is_new: true, batch: 0, checkpoint: 0, was_torn: false, notes: Vec::new() };
-            return Ok((Self { accounts: Accounts::default(), options, durable: Some(durable) }, opened));
+            return Self::create(disk, options, entropy);
         }
-        let Found { accounts, ledger, checkpoint, end, time, mut notes, rhythm } =
-            find(&*disk, &names, false)?;
-        let marks = names.checkpoints.iter().map(|batch| Mark::read(&*disk, *batch));
-        let marks = marks.filter_map(Result::transpose).collect::<Result<_, _>>()?;
-        let journal = Journal::resume(Arc::clone(&disk), options, ledger, &end)?;
-        let mut durable = Durable::new(disk, journal, rhythm, marks);
-        durable.time = time;
-        durable.counted.1 = accounts.identities();
-        notes.extend(end.notes);
-        let (batch, was_torn) = (end.at.batch, end.is_torn);
-        let opened = Opened { is_new: false, batch, checkpoint, was_torn, notes };
+        let found = find(&*disk, &names, false)?;
+        let journal = Journal::resume(Arc::clone(&disk), options, found.ledger, &found.end, found.time)?;
+        let mut durable = Durable::new(disk, journal, Rhythm::new(0, 0));
+        let mut opened = Opened {
+            is_new: false,
+            batch: found.end.at.batch,
+            chain: found.end.at.chain,
+            footing: found.footing,
+            ended: Vec::new(),
+            checkpoint: found.checkpoint,
+            was_torn: found.end.is_torn,
+            notes: Vec::new(),
+        };
+        let mut accounts = durable.take(found, &names, &mut opened.notes)?;
+        let forward =
+            durable.name().and_then(|()| durable.end_classic(&mut accounts, &options, &mut opened.ended));
+        match forward {
+            // Without room the rest is done when there is some: checkpoints with the first commit, classic accounts at the next opening.
+            Ok(()) | Err(Closed::Full | Closed::Failed) => {}
+        }
+        if let Some(why) = durable.journal.failure() {
+            return Err(StoreError::disk("the journal")(io::Error::other(why.to_owned())));
+        }
         Ok((Self { accounts, options, durable: Some(durable) }, opened))
+    }
+
+    fn create(
+        disk: Arc<dyn Disk>,
+        options: Options,
+        entropy: [u8; 16],
+    ) -> Result<(Self, Opened), StoreError> {
+        let journal = Journal::create(Arc::clone(&disk), options, entropy)?;
+        let opened = Opened {
+            is_new: true,
+            batch: 0,
+            chain: journal.at().chain,
+            footing: Footing::Beginning,
+            ended: Vec::new(),
+            checkpoint: 0,
+            was_torn: false,
+            notes: Vec::new(),
+        };
+        let durable = Durable::new(disk, journal, Rhythm::new(0, 0));
+        Ok((Self { accounts: Accounts::default(), options, durable: Some(durable) }, opened))
     }
 
     /// Does each operation or refuses it, in order; one outcome each. When this returns, what is acknowledged is durable.
@@ -132,7 +178,9 @@ impl Ledger {
     /// Uses a pause: makes the newest batch known as durable, and goes on with a checkpoint. Whether there is more to do in the next pause.
     pub fn rest(&mut self) -> bool {
         let Some(durable) = &mut self.durable else { return false };
-        if durable.journal.rest().is_err() {
+        // Where there is no room for it, there may be in the next pause.
+        let named = durable.name();
+        if matches!(named, Err(Closed::Failed)) || durable.journal.rest().is_err() {
             self.accounts = Accounts::default();
             return false;
         }
@@ -145,18 +193,32 @@ impl Ledger {
         self.durable.as_mut()?.work.take()
     }
 
-    /// The result of [`Work`]: an error, if the checkpoint could not be made. The journal is none the worse for it, and another is tried before long.
+    /// The result of [`Work`]: an error, if the checkpoint could not be made, or if what it replaces could not be deleted. The journal is none the worse for it, and another
+    /// is tried before long. A checkpoint that is durable is named in the journal before this returns, or as soon as there is room.
     pub fn handle_done(&mut self, done: Done) -> io::Result<()> {
         let Some(durable) = &mut self.durable else { return Ok(()) };
-        durable.publishing = false;
-        match done.outcome {
-            Ok(()) => durable.checkpoints.push(done.mark),
-            Err(error) => {
+        let Done(outcome) = done;
+        match outcome {
+            WorkOutcome::Published { kept, obsolete } => {
+                durable.take_published(*kept, *obsolete);
+                if let Err(Closed::Failed) = durable.name() {
+                    self.accounts = Accounts::default();
+                }
+                Ok(())
+            }
+            WorkOutcome::Failed(error) => {
+                durable.publishing = false;
                 durable.rhythm.fail(&self.options);
-                return Err(error);
+                Err(error)
+            }
+            WorkOutcome::Removed { names, outcome } => {
+                durable.publishing = false;
+                if outcome.is_err() {
+                    durable.strays.extend(names.into_iter().filter(|name| is_checkpoint(name)));
+                }
+                outcome
             }
         }
-        Ok(())
     }
 
     /// Why a checkpoint could not be written, once; likewise.
@@ -180,7 +242,7 @@ impl Ledger {
             return Err(Refusal::Malformed);
         }
         put_raise(durable.journal.records());
-        durable.journal.append(now).map_err(|_| Refusal::Unavailable)
+        durable.journal.append(now, now).map_err(|_| Refusal::Unavailable)
     }
 
     /// Whether it can be written.
@@ -232,20 +294,125 @@ impl Ledger {
 }
 
 impl Durable {
-    fn new(disk: Arc<dyn Disk>, journal: Journal, rhythm: Rhythm, checkpoints: Vec<Mark>) -> Self {
-        let time = Timestamp::default();
+    fn new(disk: Arc<dyn Disk>, journal: Journal, rhythm: Rhythm) -> Self {
         Self {
             disk,
             journal,
             rhythm,
-            checkpoints,
+            checkpoints: Vec::new(),
+            strays: Vec::new(),
+            kept_from: 0,
+            is_unnamed: false,
+            obsolete: Vec::new(),
             draft: None,
             fault: None,
             work: None,
             publishing: false,
             counted: (0, 0),
-            time,
+            clock: Timestamp::default(),
         }
+    }
+
+    /// What was found in the folder. Checkpoints that the journal proves will be named; those that it does not are removed.
+    fn take(&mut self, found: Found, names: &Names, notes: &mut Vec<Damage>) -> Result<Accounts, StoreError> {
+        (self.rhythm, self.clock, self.counted.1) = (found.rhythm, found.time, found.accounts.identities());
+        notes.extend(found.notes);
+        notes.extend(found.end.notes);
+        for batch in &found.refused {
+            let name = checkpoint_name(*batch);
+            self.disk.remove(&name).map_err(StoreError::disk(&name))?;
+            notes.push(Checkpoint::wrong(
+                *batch,
+                "the checkpoint is not what the journal says, and was removed",
+            ));
+        }
+        let is_there = |batch: &Batch| names.checkpoints.contains(batch) && !found.refused.contains(batch);
+        for named in found.trail.all().filter(|named| is_there(&named.start)) {
+            // Whether its file is this one is looked at before the journal begins at it.
+            if let Some(mark) = Mark::read(&*self.disk, named.start)? {
+                self.checkpoints.push(Kept { mark, named: *named });
+            }
+        }
+        let is_older = matches!(found.footing, Footing::Unproven(_));
+        if let Footing::Unproven(named) = found.footing
+            && let Some(mark) = Mark::read(&*self.disk, named.start)?
+        {
+            self.checkpoints.push(Kept { mark, named });
+        }
+        if is_older {
+            let why = "an earlier release deleted what was before this checkpoint, and named none in its journal: its totals are taken as they are";
+            notes.push(Checkpoint::wrong(found.checkpoint, why));
+        }
+        let agrees = "the checkpoint was named by no batch; it agrees with the journal, and is named now";
+        notes.extend(found.proven.iter().map(|kept| Checkpoint::wrong(kept.named.start, agrees)));
+        self.is_unnamed = is_older || !found.proven.is_empty();
+        self.checkpoints.extend(found.proven);
+        self.checkpoints.sort_unstable_by_key(|kept| kept.named);
+        self.checkpoints.dedup_by_key(|kept| kept.named.start);
+        self.kept_from = if is_older { found.first } else { found.trail.kept_from };
+        let is_known = |batch: &Batch| self.checkpoints.iter().any(|kept| kept.named.start == *batch);
+        let strays = names.checkpoints.iter().filter(|batch| is_there(batch) && !is_known(batch));
+        self.strays = strays.map(|batch| checkpoint_name(*batch)).collect();
+        Ok(found.accounts)
+    }
+
+    fn take_published(&mut self, kept: Kept, obsolete: Obsolete) {
+        self.checkpoints.push(kept);
+        self.checkpoints.retain(|kept| !obsolete.names.contains(&kept.mark.name()));
+        self.strays.retain(|name| !obsolete.names.contains(name));
+        self.kept_from = self.kept_from.max(obsolete.base.map_or(0, |base| base.mark.start.segment));
+        (self.obsolete, self.is_unnamed) = (obsolete.names, true);
+    }
+
+    /// Says in a batch of its own which checkpoints are kept, and from which segment on, if that is yet to be said; only then is anything deleted. All of them each time:
+    /// whoever begins at the newest reads no batch before it.
+    fn name(&mut self) -> Result<(), Closed> {
+        if !self.is_unnamed {
+            return Ok(());
+        }
+        let newest = self.checkpoints.len().saturating_sub(NAMED_MAX);
+        let kept = self.checkpoints.get(newest..).unwrap_or(&[]);
+        self.journal.reserve(self.clock, ((kept.len() + 1) * FIXED_BYTES_MAX) as u64)?;
+        for kept in kept {
+            put_checkpoint(self.journal.records(), &kept.named);
+        }
+        if self.kept_from > 1 {
+            put_trim(self.journal.records(), self.kept_from);
+        }
+        self.append_own()?;
+        self.is_unnamed = false;
+        if self.publishing {
+            let names = std::mem::take(&mut self.obsolete);
+            self.publishing = !names.is_empty();
+            self.work = self.publishing.then(|| Work::remove(Arc::clone(&self.disk), names));
+        }
+        Ok(())
+    }
+
+    /// A batch that no client asked for has the time of the one before: this is no clock's.
+    fn append_own(&mut self) -> Result<(), Closed> {
+        self.journal.append(self.clock, self.journal.time())
+    }
+
+    /// Ends the classic accounts of a former process, whose connections are gone with it.
+    fn end_classic(
+        &mut self,
+        accounts: &mut Accounts,
+        options: &Options,
+        ended: &mut Vec<(AccountId, Account)>,
+    ) -> Result<(), Closed> {
+        let under_way: Vec<u64> = accounts.classic().keys().copied().collect();
+        for some in under_way.chunks((options.frame_bytes / FIXED_BYTES_MAX).max(1)) {
+            self.journal.reserve(self.clock, (some.len() * FIXED_BYTES_MAX) as u64)?;
+            for number in some {
+                put_end(self.journal.records(), AccountNumber::Classic(*number));
+            }
+            let accounts = some.iter().filter_map(|number| Some((*number, accounts.end_classic(*number)?)));
+            ended.extend(accounts.map(|(number, account)| (AccountId::Classic(number), account)));
+            // A frame that finds no room is decided all the same, and written before any other.
+            self.append_own()?;
+        }
+        Ok(())
     }
 
     /// One batch of as many operations as a frame takes: room first, then the decisions, then the disk.
@@ -257,23 +424,24 @@ impl Durable {
         options: &Options,
         outcomes: &mut Vec<Outcome>,
     ) -> Result<(), Closed> {
-        let room = self.journal.reserve(now, bytes_max(operations, options));
+        self.clock = now;
+        let room = self.name().and_then(|()| self.journal.reserve(now, bytes_max(operations, options)));
         // A batch that waited for room may have been written.
-        self.count(accounts, now);
+        self.count(accounts);
         room?;
         decide(accounts, now, operations, options, Some(self.journal.records()), outcomes);
-        let appended = self.journal.append(now);
-        self.count(accounts, now);
+        let appended = self.journal.append(now, now);
+        self.count(accounts);
         appended
     }
 
     /// What was written since the last time adds to the distance of the next checkpoint.
-    fn count(&mut self, accounts: &Accounts, now: Timestamp) {
+    fn count(&mut self, accounts: &Accounts) {
         let (bytes, identities) = self.counted;
         let written = self.journal.written();
         if written > bytes {
             self.rhythm.count(written - bytes, accounts.identities() - identities);
-            (self.counted, self.time) = ((written, accounts.identities()), now);
+            self.counted = (written, accounts.identities());
         }
     }
 
@@ -288,10 +456,11 @@ impl Durable {
             return;
         }
         let at = self.journal.at();
-        let is_new = self.checkpoints.last().is_none_or(|last| last.start.batch < at.batch);
-        if self.draft.is_none() && !self.publishing && is_new && self.rhythm.is_due(options) {
+        let is_new = self.checkpoints.last().is_none_or(|last| last.named.start < at.batch);
+        let is_free = self.draft.is_none() && !self.publishing && !self.is_unnamed;
+        if is_free && is_new && self.rhythm.is_due(options) {
             let ledger = self.journal.ledger();
-            match Draft::begin(&*self.disk, ledger, at, self.time, accounts.raises()) {
+            match Draft::begin(&*self.disk, ledger, at, self.journal.time(), accounts.raises()) {
                 Ok(draft) => {
                     self.rhythm.begin(accounts.identities(), options);
                     self.draft = Some(draft);
@@ -317,15 +486,23 @@ impl Durable {
 
     fn publish(&mut self, options: &Options) {
         let Some(draft) = self.draft.take() else { return };
-        let marks: Vec<Mark> = self.checkpoints.iter().copied().chain([draft.mark()]).collect();
+        let kept: Vec<Kept> = self.checkpoints.iter().copied().chain([draft.kept()]).collect();
         // What cannot be listed now is deleted with the next one.
         let segments = Names::read(&*self.disk).map_or(Vec::new(), |names| names.segments);
-        let obsolete = obsolete(&marks, &segments, self.time, options.history);
-        self.checkpoints.retain(|mark| !obsolete.names.contains(&mark.name()));
+        let mut obsolete = obsolete(&kept, &segments, self.journal.time(), options.history);
+        obsolete.names.splice(..0, self.strays.iter().cloned());
         self.work = Some(draft.publish(Arc::clone(&self.disk), obsolete));
         self.publishing = true;
     }
 }
+
+/// Segments are listed anew.
+fn is_checkpoint(name: &str) -> bool {
+    name.starts_with("checkpoint-")
+}
+
+/// So many checkpoints are named in one batch, the newest. With `history` some ten are kept, without it two.
+const NAMED_MAX: usize = 16;
 
 /// The most bytes of records that operations come to in one frame.
 fn bytes_max(operations: &[Operation], options: &Options) -> u64 {
@@ -354,71 +531,4 @@ fn unavailable(operation: &Operation) -> Outcome {
         Operation::Add(_) => Outcome::Decided(Err(Refusal::Unavailable)),
         Operation::End(_) => Outcome::Ended(Err(Refusal::Unavailable)),
     }
-}
-
-/// A ledger as its folder has it.
-pub(crate) struct Found {
-    pub(crate) accounts: Accounts,
-    pub(crate) ledger: [u8; 16],
-    /// The checkpoint used; 0 is none.
-    pub(crate) checkpoint: Batch,
-    pub(crate) end: End,
-    pub(crate) time: Timestamp,
-    pub(crate) notes: Vec<Damage>,
-    /// How far it is from the checkpoint.
-    pub(crate) rhythm: Rhythm,
-}
-
-/// The newest checkpoint that holds, and every batch after it.
-pub(crate) fn find(disk: &dyn Disk, names: &Names, is_live: bool) -> Result<Found, StoreError> {
-    let mut notes = Vec::new();
-    let newest = newest(disk, names, &mut notes)?;
-    let Base { mut accounts, slices, ledger, start, time } = newest;
-    let (mut time, mut bytes, covered) = (time, 0, accounts.identities());
-    let end = walk(disk, start, slices.end, is_live, &mut |seen| {
-        (time, bytes) = (seen.time, seen.bytes - start.offset);
-        replay(&mut accounts, &slices, seen, &mut |_, _| {})
-    })?;
-    let rhythm = Rhythm::new(bytes, covered);
-    Ok(Found { accounts, ledger, checkpoint: start.batch, end, time, notes, rhythm })
-}
-
-/// Where replay begins.
-#[derive(Debug)]
-pub(crate) struct Base {
-    pub(crate) accounts: Accounts,
-    pub(crate) slices: Slices,
-    pub(crate) ledger: [u8; 16],
-    pub(crate) start: Start,
-    pub(crate) time: Timestamp,
-}
-
-impl Base {
-    /// The beginning of all.
-    pub(crate) fn genesis(disk: &dyn Disk) -> Result<Self, StoreError> {
-        let ledger = crate::store::ledger_id(disk)?;
-        let start = Start { segment: 1, offset: DATA, batch: 0, chain: Chain::genesis(&ledger) };
-        let (accounts, slices) = (Accounts::default(), Slices::default());
-        Ok(Self { accounts, slices, ledger, start, time: Timestamp::default() })
-    }
-
-    pub(crate) fn of(checkpoint: Checkpoint) -> Self {
-        let Checkpoint { accounts, slices, ledger, mark: Mark { start, time }, .. } = checkpoint;
-        Self { accounts, slices, ledger, start, time }
-    }
-}
-
-fn newest(disk: &dyn Disk, names: &Names, notes: &mut Vec<Damage>) -> Result<Base, StoreError> {
-    for batch in names.checkpoints.iter().rev() {
-        match Checkpoint::read(disk, *batch)? {
-            Some(checkpoint) => return Ok(Base::of(checkpoint)),
-            None => notes.push(Checkpoint::damage(*batch)),
-        }
-    }
-    if names.segments.first() == Some(&1) {
-        return Base::genesis(disk);
-    }
-    // Without the first segment nothing says what was before the ones that are left.
-    let damage = notes.first().cloned();
-    Err(damage.map_or(StoreError::Missing, StoreError::Damaged))
 }

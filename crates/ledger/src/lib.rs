@@ -10,6 +10,8 @@ mod account;
 mod accounts;
 mod apply;
 pub mod audit;
+mod base;
+mod check;
 mod index;
 mod ledger;
 mod operation;

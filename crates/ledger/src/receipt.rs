@@ -11,6 +11,8 @@ use crate::{AccountId, Timestamp};
 /// Where an account, or the whole ledger, stood with a batch. Its text is what is signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement {
+    /// SHA-256 of the ledger's id; earlier releases did not say.
+    pub ledger: Option<[u8; 32]>,
     /// Of what.
     pub subject: Subject,
     /// How many values are counted.
@@ -51,6 +53,7 @@ impl fmt::Display for Statement {
     ///
     /// ```text
     /// D-DDES/2 receipt
+    /// ledger: SHA-256 of the ledger's id, in hexadecimal       (not in those of earlier releases)
     /// account: 64 hexadecimal digits, or classic/N        or   checkpoint: SHA-256 of its file, in hexadecimal
     ///                                                          accounts: how many
     /// count: how many values, which is last_seq
@@ -61,6 +64,9 @@ impl fmt::Display for Statement {
     /// ```
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{TITLE}")?;
+        if let Some(ledger) = &self.ledger {
+            writeln!(f, "ledger: {}", hex(ledger))?;
+        }
         match &self.subject {
             Subject::Account(id) => writeln!(f, "account: {id}")?,
             Subject::Checkpoint { accounts, digest } => {
@@ -80,18 +86,23 @@ impl Statement {
     }
 
     fn read(text: &str) -> Option<Self> {
-        let mut lines = text.strip_prefix(TITLE)?.lines().skip(1).map(|line| line.split_once(": "));
+        let fields = text.strip_prefix(TITLE)?.lines().skip(1).map(|line| line.split_once(": "));
+        let mut lines = fields.peekable();
+        let mut next_is = |name: &str| matches!(lines.peek(), Some(Some((found, _))) if *found == name);
+        let (has_ledger, is_account) = (next_is("ledger"), text.contains("\naccount: "));
         let mut field = |name: &str| {
             let (found, value) = lines.next()??;
             (found == name).then_some(value)
         };
-        let subject = if text.lines().nth(1)?.starts_with("account") {
+        let ledger = if has_ledger { Some(unhex(field("ledger")?)?) } else { None };
+        let subject = if is_account {
             Subject::Account(field("account")?.parse().ok()?)
         } else {
             let digest = unhex(field("checkpoint")?)?;
             Subject::Checkpoint { accounts: field("accounts")?.parse().ok()?, digest }
         };
         Some(Self {
+            ledger,
             subject,
             count: field("count")?.parse().ok()?,
             sum: Total::new(field("sum")?.parse().ok()?),

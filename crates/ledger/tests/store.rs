@@ -389,7 +389,7 @@ fn a_file_filled_ahead_is_kept_while_another_is_made() {
 }
 
 #[test]
-fn a_damaged_header_before_the_newest_checkpoint_is_named_with_its_last_batch() {
+fn a_damaged_header_before_the_newest_checkpoint_is_named_with_its_first_batch() {
     let place = Place::new();
     let (mut ledger, _) = place.open().unwrap();
     fill(&mut ledger, 100);
@@ -398,13 +398,14 @@ fn a_damaged_header_before_the_newest_checkpoint_is_named_with_its_last_batch() 
     drop(ledger);
     let segments = place.names("journal-");
     let [.., before, last] = &segments[..] else { panic!("{segments:?}") };
-    let first = u64::from_le_bytes(fs::read(last).unwrap()[48..56].try_into().unwrap());
+    assert!(last > before);
     let mut bytes = fs::read(before).unwrap();
+    let first = u64::from_le_bytes(bytes[48..56].try_into().unwrap());
     bytes[50] ^= 1;
     fs::write(before, bytes).unwrap();
     let Err(StoreError::Damaged(damage)) = place.open() else { panic!("it opens") };
     assert_eq!((damage.file.as_str(), damage.offset), (before.file_name().unwrap().to_str().unwrap(), 0));
-    assert_eq!(damage.batch, first - 1);
+    assert_eq!(damage.batch, first);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ddes_ledger::store::{Disk, DiskFile};
+use sha2::{Digest, Sha256};
 
 use crate::plan::{DiskRates, Mutant};
 use crate::random::Random;
@@ -20,7 +21,7 @@ const SECTOR: usize = 512;
 #[derive(Clone, Debug)]
 pub(crate) struct SimDisk(Arc<Mutex<Platter>>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Platter {
     random: Random,
     inodes: BTreeMap<u64, Inode>,
@@ -44,7 +45,7 @@ struct Platter {
     counts: Tally,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Inode {
     seen: Vec<u8>,
     durable: Vec<u8>,
@@ -143,6 +144,27 @@ impl SimDisk {
     /// How often which.
     pub(crate) fn counts(&self) -> Tally {
         self.lock().counts.clone()
+    }
+
+    /// Another disk of the same content, which fails at nothing.
+    pub(crate) fn copy(&self) -> Self {
+        let mut platter = self.lock().clone();
+        (platter.rates, platter.budget, platter.is_off) = (DiskRates::default(), None, false);
+        Self(Arc::new(Mutex::new(platter)))
+    }
+
+    /// Adds 1 to the first sum in the newest checkpoint, and makes its own checksum right again; whether there is one with an account. Durable at once.
+    pub(crate) fn edit_checkpoint(&self) -> bool {
+        let mut platter = self.lock();
+        let newest = platter.seen.iter().rfind(|(name, _)| name.starts_with("checkpoint-"));
+        let Some(inode) = newest.map(|(_, inode)| *inode) else { return false };
+        let Some(file) = platter.inodes.get_mut(&inode) else { return false };
+        let is_edited = edit_sum(&mut file.seen);
+        if is_edited {
+            file.durable.clone_from(&file.seen);
+            file.writes.clear();
+        }
+        is_edited
     }
 
     /// Power gone and back.
@@ -494,6 +516,21 @@ fn put(file: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
     if let Some(place) = file.get_mut(offset..end) {
         place.copy_from_slice(bytes);
     }
+}
+
+/// As crates/ledger's checkpoint.rs lays out a file: a head of 92 bytes, then a slice's 13, a key of 32, and in the account 20 bytes before its sum.
+fn edit_sum(file: &mut [u8]) -> bool {
+    const HEAD: usize = 92;
+    const SLICE: u8 = 1;
+    let end = file.len().saturating_sub(32);
+    if file.get(HEAD) != Some(&SLICE) {
+        return false;
+    }
+    let Some(byte) = file.get_mut(HEAD + 13 + 32 + 20) else { return false };
+    *byte = byte.wrapping_add(1);
+    let Some((body, sum)) = file.split_at_mut_checked(end) else { return false };
+    sum.copy_from_slice(&Sha256::digest(body));
+    true
 }
 
 /// Simulated files are small.

@@ -230,6 +230,15 @@ impl Model {
         Ok(())
     }
 
+    /// A classic account that an opening has ended: it stays as it was then.
+    pub(crate) fn ended(&mut self, id: &AccountId, account: &Account) -> Result<(), Violation> {
+        let Some(known) = self.of(id) else { return Err(Violation(format!("{id} is nobody's"))) };
+        known.check_account(account)?;
+        known.promised = account.standing().last_seq.get();
+        known.is_ending = true;
+        Ok(())
+    }
+
     /// Everything promised is there. After a restart what is there is `settled`: it holds from then on.
     pub(crate) fn check(&mut self, ledger: &Ledger, settled: bool) -> Result<(), Violation> {
         let mut totals = Totals::default();

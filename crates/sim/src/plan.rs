@@ -75,6 +75,8 @@ pub(crate) struct Rates {
     pub(crate) moved: u64,
     /// The wall clock jumps.
     pub(crate) wall: u64,
+    /// Of a million ends of the server: while it is down somebody edits a sum in the newest checkpoint.
+    pub(crate) edit: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -115,6 +117,7 @@ impl Plan {
             restore: often(2_000),
             ghost: often(30_000),
             impostor: often(30_000),
+            edit: often(300_000),
         };
         let disk = DiskRates {
             read: often(1_000),

@@ -1,11 +1,13 @@
 //! The server ends, in one of three ways, and begins again from what the disk holds.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ddes_ledger::audit::{self, View};
-use ddes_ledger::store::{Disk, StoreError};
-use ddes_ledger::{Health, Ledger, Opened};
+use ddes_ledger::store::{Batch, Chain, Disk, StoreError};
+use ddes_ledger::{Account, AccountId, Health, Ledger, Opened};
 
+use crate::disk::SimDisk;
 use crate::model::Violation;
 use crate::plan::DiskRates;
 use crate::server::{Clerk, Node};
@@ -20,6 +22,40 @@ pub(crate) enum Outage {
     Kill,
     /// As it was told to.
     Stop,
+}
+
+/// Classic accounts that an opening is to end. One that fails may have ended them already.
+#[derive(Default)]
+struct UnderWay {
+    batch: Batch,
+    accounts: BTreeMap<AccountId, Account>,
+}
+
+impl UnderWay {
+    /// The newest batch. Before each try, on a copy of the disk: to read it makes it durable.
+    fn look(&mut self, disk: &SimDisk) -> Result<Option<(Batch, Chain)>, Violation> {
+        if disk.list().is_ok_and(|names| names.is_empty()) {
+            return Ok(None);
+        }
+        let view = match View::read(&disk.copy()) {
+            Ok(view) => view,
+            // Its first segment was not begun.
+            Err(StoreError::Missing) => return Ok(None),
+            Err(error) => return Err(Violation(format!("the ledger cannot be read: {error}"))),
+        };
+        if view.batch < self.batch {
+            self.accounts.clear();
+        }
+        self.batch = view.batch;
+        let is_classic = |(id, _): &(AccountId, Account)| matches!(id, AccountId::Classic(_));
+        self.accounts.extend(view.accounts().filter(is_classic));
+        Ok(Some((view.batch, view.chain)))
+    }
+}
+
+/// Checkpoints that an opening has removed.
+fn refused(opened: &Opened) -> u64 {
+    opened.notes.iter().filter(|note| note.why.ends_with("was removed")).count() as u64
 }
 
 /// So many tries of an opening are disturbed.
@@ -50,6 +86,8 @@ impl World {
         for known in &mut self.model.accounts {
             known.number = None;
         }
+        self.trace.add("classic accounts ended by an opening", opened.ended.len() as u64);
+        self.trace.add("checkpoints refused by an opening", refused(&opened));
         // One without room to open has made nothing of it durable yet, and says nothing.
         self.model.check(&ledger, ledger.health() == Health::Good)?;
         self.clerk = Clerk::new(ledger);
@@ -83,8 +121,13 @@ impl World {
             Outage::Kill | Outage::Stop => self.disk.end_process(),
         }
         self.walkers.iter_mut().for_each(crate::walker::Walker::lose_server);
+        if self.random.happens(self.plan.rates.edit) && self.disk.edit_checkpoint() {
+            self.trace.line(self.step, format_args!("somebody edits the newest checkpoint"));
+            self.trace.count("checkpoints edited");
+        }
         self.start()?;
-        let now = self.clerk.ledger.head();
+        let now = self.found;
+        // Openings add batches of their own.
         if outage == Outage::Stop && head.is_some() && head != now {
             return Err(Violation(format!("after a stop the head is {now:?}, and was {head:?}")));
         }
@@ -94,8 +137,12 @@ impl World {
     /// Opens the ledger, which may be disturbed as well.
     fn open(&mut self) -> Result<(Ledger, Opened), Violation> {
         let mut tries = 0;
+        let mut under_way = UnderWay::default();
+        self.found = None;
         loop {
             tries += 1;
+            let found = under_way.look(&self.disk)?;
+            self.found = self.found.or(found);
             let is_disturbed = tries <= DISTURBED_MAX && !self.is_ending;
             self.disk.set_rates(if is_disturbed { self.plan.disk } else { DiskRates::default() });
             let is_armed = is_disturbed && self.plan.rates.budget > 0 && self.random.one_in(5);
@@ -115,6 +162,17 @@ impl World {
             }
             match opened {
                 Ok(opened) => {
+                    if self.found.is_some_and(|(batch, _)| batch > opened.1.batch) && tries == 1 {
+                        return Err(Violation(format!(
+                            "it opens at {}, not {:?}",
+                            opened.1.batch, self.found
+                        )));
+                    }
+                    for (id, account) in
+                        under_way.accounts.iter().filter(|(id, _)| opened.0.account(id).is_none())
+                    {
+                        self.model.ended(id, account)?;
+                    }
                     self.disk.set_rates(DiskRates::default());
                     self.disk.set_budget(None);
                     return Ok(opened);

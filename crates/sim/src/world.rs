@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use ddes_identity::{PublicKey, SigningKey};
+use ddes_ledger::store::{Batch, Chain};
 use ddes_ledger::{AccountId, Health, Ledger, Timestamp};
 use ddes_server::endpoint::Order;
 
@@ -51,6 +52,8 @@ pub(crate) struct World {
     pub(crate) classic_next: u64,
     /// When the wall clock stood where at the first commit after the ledger's folder was moved away, if something was acknowledged in it.
     pub(crate) moved: Option<u64>,
+    /// The newest batch and chain before the last opening.
+    pub(crate) found: Option<(Batch, Chain)>,
     /// The end: no faults any more.
     pub(crate) is_ending: bool,
 }
@@ -87,6 +90,7 @@ impl World {
             life: 0,
             classic_next: 0,
             moved: None,
+            found: None,
             is_ending: false,
             plan,
             random,

@@ -49,8 +49,8 @@ fn statement(args: &ReceiptArgs, books: &Books) -> Result<Statement, Failure> {
     let store = |error| books.failure(error);
     let Some(text) = &args.account else {
         return audit::checkpoint_statement(&books.folder).map_err(store)?.ok_or_else(|| {
-            Failure::new(Code::No, format!("{} has no checkpoint yet", books.path.display()))
-                .cause("the server makes one after 256 MiB of journal, later where there are many accounts")
+            Failure::new(Code::No, format!("{} has no checkpoint yet that its journal names", books.path.display()))
+                .cause("the server makes one after 256 MiB of journal, later where there are many accounts; those of an earlier release it names when it opens the ledger")
                 .next("ddes ledger receipt ACCOUNT")
         });
     };
@@ -151,8 +151,9 @@ pub(super) fn summary(statement: &Statement) -> String {
         Subject::Account(id) => Shown::new(id).short().to_owned(),
         Subject::Checkpoint { accounts, .. } => format!("{accounts} accounts"),
     };
-    let Statement { count, sum, batch, time, .. } = statement;
-    format!("{whose}, {count} integers, sum {sum}, with batch {batch} of {}", shown_time(*time))
+    let Statement { ledger, count, sum, batch, time, .. } = statement;
+    let of = ledger.map_or_else(String::new, |ledger| format!(" of ledger {}", hex(&ledger)));
+    format!("{whose}, {count} integers, sum {sum}, with batch {batch} of {}{of}", shown_time(*time))
 }
 
 /// For programs.
@@ -163,7 +164,8 @@ pub(super) fn with_statement(line: Line, statement: &Statement) -> Line {
             line.with("checkpoint", hex(digest)).with("accounts", *accounts)
         }
     };
-    line.with("count", number(&statement.count))
+    line.with("ledger", statement.ledger.map(|ledger| hex(&ledger)))
+        .with("count", number(&statement.count))
         .with("sum", number(&statement.sum))
         .with("batch", statement.batch)
         .with("chain", hex(&statement.chain.0))

@@ -6,7 +6,7 @@ use ddes_ledger::{Account, AccountId, Timestamp, Totals};
 
 use super::account::{Names, Shown};
 use super::folder::Books;
-use super::{screen, shown_time};
+use super::{screen, shown_time, verify};
 use crate::args::{LsArgs, TotalsArgs};
 use crate::failure::Failure;
 use crate::screen::{Line, number, say};
@@ -14,6 +14,7 @@ use crate::screen::{Line, number, say};
 pub(super) fn totals(args: &TotalsArgs) -> Result<(), Failure> {
     let books = Books::look(&args.books)?;
     let view = books.view()?;
+    verify::warn(&view.footing, &args.books.output);
     let totals = view.totals();
     let mut text =
         format!("accounts  {}\ncount     {}\nsum       {}", totals.accounts, totals.count, totals.sum);
@@ -43,6 +44,7 @@ pub(super) fn list(args: &LsArgs) -> Result<(), Failure> {
     let books = Books::look(&args.books)?;
     let names = Names::read(&books.home);
     let view = books.view()?;
+    verify::warn(&view.footing, &args.books.output);
     let mut out = BufWriter::new(io::stdout().lock());
     let is_json = args.books.output.json;
     let mut write = || {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ddes_ledger::audit::{self, Verified, VerifyError};
+use ddes_ledger::audit::{self, Footing, Verified, VerifyError};
 use ddes_ledger::store::{Folder, StoreError};
 
 use super::folder::{self, Books};
@@ -72,14 +72,56 @@ pub(super) fn line(event: &'static str, text: &str, verified: &Verified, path: &
     let chain = hex(&verified.chain.0);
     let text = format!(
         "{text}\n  batches      {batches}\n  integers     {values} in them\n  accounts     {}\n  count        {}\n  \
-         sum          {}\n  checkpoints  {checkpoints}\n  chain        {chain}",
-        totals.accounts, totals.count, totals.sum
+         sum          {}\n  checkpoints  {checkpoints}\n  chain        {chain}\n  rests on     {}",
+        totals.accounts,
+        totals.count,
+        totals.sum,
+        footing(&verified.footing)
     );
-    super::with_totals(Line::new(event, text), totals)
+    super::with_totals(with_footing(Line::new(event, text), &verified.footing), totals)
+        .with("ledger", hex(&verified.ledger))
         .with("path", path.display().to_string())
         .with("first_batch", *first)
         .with("batch", *last)
         .with("values", number(values))
         .with("checkpoints", *checkpoints)
         .with("chain", chain)
+}
+
+/// What the totals rest on beside the batches that are kept.
+fn footing(footing: &Footing) -> String {
+    match footing {
+        Footing::Beginning => "nothing but its batches: all are kept, from the first on".into(),
+        Footing::Named { checkpoint, by } => format!(
+            "checkpoint {} (SHA-256 {}), named by batch {by}",
+            checkpoint.start,
+            hex(&checkpoint.digest)
+        ),
+        Footing::Unproven(checkpoint) => format!(
+            "checkpoint {} (SHA-256 {}), WHICH NOTHING PROVES:\n               \
+             an earlier release deleted what was before it, and did not name it in the journal. Whoever could\n               \
+             write the folder could change it. `ddes serve` names it once; receipts of that time prove it",
+            checkpoint.start,
+            hex(&checkpoint.digest)
+        ),
+    }
+}
+
+fn with_footing(line: Line, footing: &Footing) -> Line {
+    let (kind, checkpoint, by) = match footing {
+        Footing::Beginning => ("beginning", None, None),
+        Footing::Named { checkpoint, by } => ("checkpoint", Some(checkpoint), Some(*by)),
+        Footing::Unproven(checkpoint) => ("unproven checkpoint", Some(checkpoint), None),
+    };
+    line.with("rests_on", kind)
+        .with("base", checkpoint.map(|named| named.start))
+        .with("base_digest", checkpoint.map(|named| hex(&named.digest)))
+        .with("base_named_by", by)
+}
+
+/// On standard error, where totals are shown that nothing proves.
+pub(super) fn warn(found: &Footing, output: &OutputArgs) {
+    if matches!(found, Footing::Unproven(_)) && !output.quiet {
+        eprintln!("These totals rest on {}", footing(found));
+    }
 }

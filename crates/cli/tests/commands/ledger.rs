@@ -272,6 +272,10 @@ fn a_receipt_verifies_without_the_ledger_with_ssh_keygen_and_against_the_ledger(
     let (code, receipt, error) = site.ledger(&["receipt", "anna"]);
     assert_eq!(code, 0, "{error}");
     assert!(receipt.contains("count: 2\nsum: 92\nbatch: "), "{receipt}");
+    assert!(receipt.starts_with("D-DDES/2 receipt\nledger: "), "{receipt}");
+    let verified = site.json(&["verify"]);
+    assert_eq!(verified["rests_on"], "beginning");
+    assert!(receipt.contains(verified["ledger"].as_str().unwrap()), "{receipt}");
     let file = site.path("anna.receipt");
     let key = site.path("server_key.pub");
     let stranger = folder();
@@ -322,7 +326,7 @@ fn an_account_is_called_by_each_of_its_names_and_a_receipt_of_the_past_is_the_ac
     let (_, shown, _) = output(ddes_at(&site.home, &["key", "show", "--as", "anna", "--json"]));
     let shown: Value = serde_json::from_str(&shown).unwrap();
     let by_name = site.ledger(&["receipt", "anna"]).1;
-    let account = by_name.lines().nth(1).unwrap().strip_prefix("account: ").unwrap();
+    let account = by_name.lines().nth(2).unwrap().strip_prefix("account: ").unwrap();
     let file = site.path("identities/anna.pub");
     let names = ["key", "fingerprint", "uuid"].map(|field| shown[field].as_str().unwrap());
     for name in names.into_iter().chain([&file[..], account]) {

@@ -17,6 +17,8 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::frame::{Batch, Chain};
+use super::record::Named;
+use super::segment::{BATCH_MAX, DATA, SEGMENT_BYTES_MAX};
 use super::walk::Start;
 use super::{Damage, Disk, DiskFile, StoreError, segment};
 use crate::account::Packed;
@@ -90,6 +92,14 @@ pub(crate) struct Checkpoint {
     pub(crate) digest: [u8; 32],
 }
 
+impl Start {
+    /// Whether a checkpoint of this name can begin there: its own checksum proves nothing.
+    fn is_in_range(&self, batch: Batch) -> bool {
+        let is_place = (DATA..=SEGMENT_BYTES_MAX).contains(&self.offset);
+        is_place && self.batch == batch && batch < BATCH_MAX
+    }
+}
+
 /// What follows a checkpoint's head.
 #[derive(Debug)]
 pub(crate) enum Part {
@@ -106,7 +116,7 @@ pub(crate) struct Rest {
     pub(crate) classic: BTreeMap<u64, Account>,
     pub(crate) ended: Totals,
     /// SHA-256 of the file, which holds.
-    digest: [u8; 32],
+    pub(crate) digest: [u8; 32],
 }
 
 impl Checkpoint {
@@ -125,6 +135,7 @@ impl Checkpoint {
                     }
                     slices.ends.push((accounts.identities(), batch));
                 }
+                Some(Part::Rest(rest)) if !(batch..BATCH_MAX).contains(&rest.batch) => return Ok(None),
                 Some(Part::Rest(rest)) => {
                     slices.end = rest.batch;
                     accounts.restore_rest(rest.classic, rest.classic_next, rest.ended);
@@ -137,10 +148,19 @@ impl Checkpoint {
         }
     }
 
+    /// As a batch names it.
+    pub(crate) fn named(&self) -> Named {
+        Named { start: self.mark.start.batch, end: self.slices.end, digest: self.digest }
+    }
+
     /// What is said of one that does not hold.
     pub(crate) fn damage(batch: Batch) -> Damage {
-        let why = "the checkpoint is damaged: its checksum does not hold".to_owned();
-        Damage { file: name(batch), offset: 0, batch, why }
+        Self::wrong(batch, "the checkpoint is damaged: its checksum does not hold")
+    }
+
+    /// What is said of one in which something else is wrong.
+    pub(crate) fn wrong(batch: Batch, why: &str) -> Damage {
+        Damage { file: name(batch), offset: 0, batch, why: why.to_owned() }
     }
 }
 
@@ -157,7 +177,7 @@ pub(crate) struct Reader {
     hashed: usize,
     pub(crate) ledger: [u8; 16],
     pub(crate) mark: Mark,
-    raises: u32,
+    pub(crate) raises: u32,
 }
 
 const PIECE_BYTES: usize = 1024 * 1024;
@@ -175,7 +195,7 @@ impl Reader {
         let mut reader =
             Self { file, len, at: 0, piece, used: 0, hash, hashed: 0, ledger: [0; 16], mark, raises: 0 };
         let is_head = reader.head().map_err(&failed)?.is_some();
-        Ok(Some(reader).filter(|reader| is_head && reader.mark.start.batch == batch))
+        Ok(Some(reader).filter(|reader| is_head && reader.mark.start.is_in_range(batch)))
     }
 
     fn head(&mut self) -> io::Result<Option<()>> {
@@ -283,6 +303,9 @@ pub(crate) struct Draft {
     /// The next identity to take up.
     next: u32,
     mark: Mark,
+    /// Once it is written.
+    end: Batch,
+    digest: [u8; 32],
 }
 
 impl Draft {
@@ -295,7 +318,8 @@ impl Draft {
         raises: u32,
     ) -> io::Result<Self> {
         let (file, mark) = (disk.create(NEW, 0)?, Mark { start, time });
-        let mut draft = Self { file, at: 0, hash: Sha256::new(), buffer: Vec::new(), next: 0, mark };
+        let (hash, buffer, end, digest) = (Sha256::new(), Vec::new(), start.batch, [0; 32]);
+        let mut draft = Self { file, at: 0, hash, buffer, next: 0, mark, end, digest };
         draft.buffer.extend(MAGIC);
         draft.buffer.extend(VERSION.to_le_bytes());
         draft.buffer.extend(ledger);
@@ -344,8 +368,8 @@ impl Draft {
         }
         self.buffer.extend(accounts.ended().encode());
         self.write()?;
-        let digest = self.hash.clone().finalize();
-        self.buffer.extend(digest);
+        (self.end, self.digest) = (now.batch, self.hash.clone().finalize().into());
+        self.buffer.extend(self.digest);
         self.write()
     }
 
@@ -357,13 +381,16 @@ impl Draft {
         Ok(())
     }
 
-    /// Its file is written: what is left to do, on any thread. `obsolete` are the files that nobody needs once it is durable.
+    /// Its file is written: what is left to do, on any thread. `obsolete` are the files that nobody needs once it is durable and named.
     pub(crate) fn publish(self, disk: Arc<dyn Disk>, obsolete: Obsolete) -> Work {
-        Work { disk, file: self.file, mark: self.mark, obsolete }
+        let (kept, obsolete) = (Box::new(self.kept()), Box::new(obsolete));
+        Work { disk, task: Task::Publish { file: self.file, kept, obsolete } }
     }
 
-    pub(crate) fn mark(&self) -> Mark {
-        self.mark
+    /// As it is to be named, once it is written.
+    pub(crate) fn kept(&self) -> Kept {
+        let Self { mark, end, digest, .. } = *self;
+        Kept { mark, named: Named { start: mark.start.batch, end, digest } }
     }
 }
 
@@ -386,82 +413,129 @@ impl Mark {
     }
 }
 
+/// A checkpoint that is durable under its name, and what names it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kept {
+    pub(crate) mark: Mark,
+    pub(crate) named: Named,
+}
+
 /// Files to delete.
 #[derive(Debug, Default)]
 pub(crate) struct Obsolete {
     pub(crate) names: Vec<String>,
     /// The checkpoint that the journal begins at without them.
-    base: Option<Batch>,
+    pub(crate) base: Option<Kept>,
 }
 
-/// Files that nobody needs once the last of `marks` is durable. Without `history` all segments are kept, and the newest two checkpoints. With it the journal begins
-/// at a checkpoint of that age (the newest is none to begin at: the one before it is there in case it rots), and an eighth of that time lies between any two checkpoints.
+/// Files that nobody needs once the last of `kept` is durable and named. Without `history` all segments are kept, and the newest two checkpoints. With it the journal
+/// begins at a checkpoint of that age (the newest is none to begin at: the one before it is there in case it rots), and an eighth of that time lies between any two.
 pub(crate) fn obsolete(
-    marks: &[Mark],
+    kept: &[Kept],
     segments: &[u64],
     now: Timestamp,
     history: Option<Duration>,
 ) -> Obsolete {
-    let Some((_, older)) = marks.split_last() else { return Obsolete::default() };
+    let Some((_, older)) = kept.split_last() else { return Obsolete::default() };
     let Some((before, older)) = older.split_last() else { return Obsolete::default() };
     let Some(history) = history else {
-        let names = older.iter().map(|mark| name(mark.start.batch)).collect();
+        let names = older.iter().map(|kept| kept.mark.name()).collect();
         return Obsolete { names, base: None };
     };
     let micros = u64::try_from(history.as_micros()).unwrap_or(u64::MAX);
-    let is_old = |mark: &&Mark| mark.time.0.saturating_add(micros) <= now.0;
+    let is_old = |kept: &&Kept| kept.mark.time.0.saturating_add(micros) <= now.0;
     let base = if is_old(&before) { Some(before) } else { older.iter().rev().find(is_old) };
+    let start_of = |kept: &Kept| kept.mark.start.batch;
     let mut names = Vec::new();
-    let mut kept = Timestamp::default();
-    for mark in older {
-        let is_base = base.is_some_and(|base| base.start.batch == mark.start.batch);
-        let is_below = base.is_some_and(|base| mark.start.batch < base.start.batch);
-        let is_near = mark.time.0.saturating_sub(kept.0) < micros / 8;
+    let mut last = Timestamp::default();
+    for kept in older {
+        let is_base = base.is_some_and(|base| start_of(base) == start_of(kept));
+        let is_below = base.is_some_and(|base| start_of(kept) < start_of(base));
+        let is_near = kept.mark.time.0.saturating_sub(last.0) < micros / 8;
         if is_below || (is_near && !is_base) {
-            names.push(name(mark.start.batch));
+            names.push(kept.mark.name());
         } else {
-            kept = mark.time;
+            last = kept.mark.time;
         }
     }
-    let first = base.map_or(0, |base| base.start.segment);
+    let first = base.map_or(0, |base| base.mark.start.segment);
     names.extend(segments.iter().filter(|number| **number < first).map(|number| segment::name(*number)));
-    Obsolete { names, base: base.map(|base| base.start.batch) }
+    Obsolete { names, base: base.copied() }
 }
 
-/// Makes a written checkpoint durable: takes as long as the disk takes, so on another thread.
+/// What takes as long as the disk takes, so on another thread: a checkpoint becomes durable, or what it replaces is deleted once the journal names it.
 #[derive(Debug)]
 pub struct Work {
     disk: Arc<dyn Disk>,
-    file: Box<dyn DiskFile>,
-    mark: Mark,
-    obsolete: Obsolete,
+    task: Task,
+}
+
+#[derive(Debug)]
+enum Task {
+    Publish { file: Box<dyn DiskFile>, kept: Box<Kept>, obsolete: Box<Obsolete> },
+    Remove(Vec<String>),
 }
 
 /// The result of [`Work`].
 #[derive(Debug)]
-pub struct Done {
-    pub(crate) mark: Mark,
-    pub(crate) outcome: io::Result<()>,
+pub struct Done(pub(crate) Outcome);
+
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// It is durable under its name; or is not.
+    Published {
+        kept: Box<Kept>,
+        obsolete: Box<Obsolete>,
+    },
+    Failed(io::Error),
+    /// Whether all of these are gone.
+    Removed {
+        names: Vec<String>,
+        outcome: io::Result<()>,
+    },
 }
 
 impl Work {
-    /// Syncs it, gives it its name for good, and only then deletes what it replaces.
+    /// Deletes files; the journal says already that they may be gone.
+    pub(crate) fn remove(disk: Arc<dyn Disk>, names: Vec<String>) -> Self {
+        Self { disk, task: Task::Remove(names) }
+    }
+
+    /// Syncs a checkpoint and gives it its name for good; or deletes.
     pub fn run(self) -> Done {
-        let publish = || {
-            self.file.sync()?;
-            self.disk.publish(NEW, &name(self.mark.start.batch))?;
-            // One that has rotted is no beginning, and may name any place as its own.
-            let base = self.obsolete.base.map(|base| Checkpoint::read(&*self.disk, base));
-            if base.is_some_and(|base| !matches!(base, Ok(Some(_)))) {
-                return Ok(());
+        let disk = &*self.disk;
+        Done(match self.task {
+            Task::Remove(names) => Outcome::Removed { outcome: remove_all(disk, &names), names },
+            Task::Publish { file, kept, obsolete } => {
+                let published = file.sync().and_then(|()| disk.publish(NEW, &kept.mark.name()));
+                match published {
+                    Ok(()) => Outcome::Published { kept, obsolete: Box::new(obsolete.if_base_holds(disk)) },
+                    Err(error) => {
+                        // The room it takes may be needed; where it has its name by now, this finds nothing.
+                        drop(disk.remove(NEW));
+                        Outcome::Failed(error)
+                    }
+                }
             }
-            self.obsolete.names.iter().try_for_each(|name| self.disk.remove(name))
-        };
-        let outcome = publish();
-        if outcome.is_err() {
-            // The room it takes may be needed; where it has its name by now, this finds nothing.
-            drop(self.disk.remove(NEW));
+        })
+    }
+}
+
+/// A file that is gone is no error: whoever was cut off begins again.
+fn remove_all(disk: &dyn Disk, names: &[String]) -> io::Result<()> {
+    names.iter().try_for_each(|name| match disk.remove(name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    })
+}
+
+impl Obsolete {
+    /// Nothing, where the base has rotted or was changed: it is no beginning then, and may name any place as its own.
+    fn if_base_holds(self, disk: &dyn Disk) -> Self {
+        let Some(base) = self.base else { return self };
+        match Checkpoint::read(disk, base.named.start) {
+            Ok(Some(found)) if found.named() == base.named => self,
+            Ok(_) | Err(_) => Self::default(),
         }
-        Done { outcome, mark: self.mark }
     }
 }

@@ -5,10 +5,11 @@
 //! chain = SHA-256(chain before || the first 24 bytes || payload)                                          little-endian
 //! ```
 //!
-//! The tag is the ledger's own, so that no client can send values that look like a frame where one is torn.
+//! The tag is the ledger's own and of the segment's version, so that no client can send values that look like a frame where one is torn.
 
 use sha2::{Digest, Sha256};
 
+use super::segment::Version;
 use crate::Timestamp;
 
 /// A value of the chain: it stands for all batches up to its own.
@@ -26,10 +27,15 @@ pub(crate) const HEADER_BYTES: usize = FIELDS_BYTES + 4 + 4 + 32;
 pub(crate) struct Tag([u8; 4]);
 
 impl Tag {
-    /// `SHA-256("D-DDES/2 frame" || ledger id)[0..4]`
-    pub(crate) fn new(ledger: &[u8; 16]) -> Self {
-        let hash: [u8; 32] =
-            Sha256::new().chain_update(b"D-DDES/2 frame").chain_update(ledger).finalize().into();
+    /// `SHA-256("D-DDES/2 frame" || version u32 || ledger id)[0..4]`; in a segment of version 1 without the version. The chain goes over the tag: no segment's
+    /// batches can be passed off as those of another version.
+    pub(crate) fn new(ledger: &[u8; 16], version: Version) -> Self {
+        let hash = Sha256::new().chain_update(b"D-DDES/2 frame");
+        let hash = match version {
+            Version::One => hash,
+            Version::Two => hash.chain_update(2_u32.to_le_bytes()),
+        };
+        let hash: [u8; 32] = hash.chain_update(ledger).finalize().into();
         let [a, b, c, d, ..] = hash;
         Self([a, b, c, d])
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::disk::is_full;
 use super::frame::{self, Batch, Chain, HEADER_BYTES, Tag};
-use super::segment::{self, DATA, SegmentHeader, Superblock};
+use super::segment::{self, DATA, SegmentHeader, Superblock, Version};
 use super::walk::{End, Start};
 use super::{Disk, DiskFile, Options, StoreError};
 use crate::Timestamp;
@@ -49,7 +49,7 @@ impl Fault {
 #[derive(Clone, Copy, Debug)]
 enum Waiting {
     /// The frame that was sealed last: it is decided, and not durable.
-    Frame { batch: Batch, chain: Chain },
+    Frame { batch: Batch, chain: Chain, time: Timestamp },
     /// What an opening writes: the last frame once more, which begins there, and so many zeros behind it.
     Opening { last: Option<u64>, zeros: u64 },
 }
@@ -59,7 +59,9 @@ pub(crate) struct Journal {
     disk: Arc<dyn Disk>,
     options: Options,
     ledger: [u8; 16],
+    /// Of frames in segments made now; and in the segment that was found, whose frames go on as they began.
     tag: Tag,
+    found: Option<(u64, Tag)>,
     file: Box<dyn DiskFile>,
     /// Of the segment: its size, and behind its last frame.
     segment_bytes: u64,
@@ -81,6 +83,8 @@ pub(crate) struct Journal {
     looked: Option<Timestamp>,
     /// Bytes of all frames that this process wrote.
     written: u64,
+    /// The newest batch's time.
+    time: Timestamp,
 }
 
 impl Journal {
@@ -105,12 +109,15 @@ impl Journal {
         options: Options,
         ledger: [u8; 16],
         end: &End,
+        time: Timestamp,
     ) -> Result<Self, StoreError> {
         let name = segment::name(end.at.segment);
         let file = disk.claim(&name).map_err(StoreError::disk(&name))?;
         // A name can be seen that is not durable: a process may have ended before it had synced the folder.
         disk.publish(&name, &name).map_err(StoreError::disk(&name))?;
         let mut journal = Self::new(disk, options, ledger, file, end.at, end.segment_bytes, end.generation);
+        journal.found = Some((end.at.segment, Tag::new(&ledger, end.version)));
+        journal.time = time;
         let longest = end.frame_bytes_max.min(end.segment_bytes - end.at.offset);
         let zeros = if end.is_torn { longest } else { 0 };
         match journal.reopen(end.last, zeros) {
@@ -156,12 +163,13 @@ impl Journal {
     ) -> Self {
         let superblock = Superblock { number: at.segment, generation, durable: at.batch, sealed: false };
         let frame = vec![0; HEADER_BYTES];
-        let tag = Tag::new(&ledger);
+        let tag = Tag::new(&ledger, Version::NEW);
         Self {
             disk,
             options,
             ledger,
             tag,
+            found: None,
             file,
             segment_bytes,
             at,
@@ -174,6 +182,7 @@ impl Journal {
             next: None,
             looked: None,
             written: 0,
+            time: Timestamp::default(),
         }
     }
 
@@ -198,6 +207,11 @@ impl Journal {
     /// Whether memory is ahead of the disk by a frame that waits for room.
     pub(crate) fn is_waiting(&self) -> bool {
         self.waiting.is_some()
+    }
+
+    /// The newest batch's time.
+    pub(crate) fn time(&self) -> Timestamp {
+        self.time
     }
 
     /// Bytes of all frames that this process wrote.
@@ -273,22 +287,24 @@ impl Journal {
         &mut self.frame
     }
 
-    /// Makes the frame durable, if it has records.
-    pub(crate) fn append(&mut self, time: Timestamp) -> Result<(), Closed> {
+    /// Makes the frame durable, if it has records, as a batch of `time`.
+    pub(crate) fn append(&mut self, now: Timestamp, time: Timestamp) -> Result<(), Closed> {
         if self.frame.len() == HEADER_BYTES {
             return Ok(());
         }
         let batch = self.at.batch + 1;
-        let chain = frame::seal(&mut self.frame, self.tag, self.at.chain, batch, time);
-        self.waiting = Some(Waiting::Frame { batch, chain });
-        let written = self.write_frame(batch, chain);
-        self.note(time, written)
+        let found = self.found.filter(|(segment, _)| *segment == self.at.segment);
+        let tag = found.map_or(self.tag, |(_, tag)| tag);
+        let chain = frame::seal(&mut self.frame, tag, self.at.chain, batch, time);
+        self.waiting = Some(Waiting::Frame { batch, chain, time });
+        let written = self.write_frame(batch, chain, time);
+        self.note(now, written)
     }
 
     fn write_what_waits(&mut self) -> Result<(), Closed> {
         match self.waiting {
             None => Ok(()),
-            Some(Waiting::Frame { batch, chain }) => self.write_frame(batch, chain),
+            Some(Waiting::Frame { batch, chain, time }) => self.write_frame(batch, chain, time),
             Some(Waiting::Opening { last, zeros }) => {
                 self.guarded(|journal| journal.reopen(last, zeros))?;
                 self.waiting = None;
@@ -298,7 +314,7 @@ impl Journal {
     }
 
     /// The frame that is sealed, at its place: over whatever of it was written when there was no room for the rest.
-    fn write_frame(&mut self, batch: Batch, chain: Chain) -> Result<(), Closed> {
+    fn write_frame(&mut self, batch: Batch, chain: Chain, time: Timestamp) -> Result<(), Closed> {
         let before = self.at.batch;
         self.guarded(|journal| {
             journal.file.write_at(journal.at.offset, &journal.frame).map_err(Fault::of)?;
@@ -309,7 +325,7 @@ impl Journal {
         })?;
         self.at.offset += self.frame.len() as u64;
         self.written += self.frame.len() as u64;
-        (self.at.batch, self.at.chain) = (batch, chain);
+        (self.at.batch, self.at.chain, self.time) = (batch, chain, time);
         self.waiting = None;
         self.frame.truncate(HEADER_BYTES);
         Ok(())
@@ -436,6 +452,7 @@ fn begin_segment(
     at: Start,
 ) -> io::Result<Box<dyn DiskFile>> {
     let header = SegmentHeader {
+        version: Version::NEW,
         ledger,
         number: at.segment,
         bytes: options.bytes_of_segment(at.segment),

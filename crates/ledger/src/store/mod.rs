@@ -4,6 +4,7 @@ mod checkpoint;
 mod copy;
 mod disk;
 mod frame;
+mod heads;
 mod held;
 mod journal;
 mod record;
@@ -16,14 +17,18 @@ use std::time::Duration;
 pub use checkpoint::{Done, Work};
 pub use disk::{Disk, DiskFile, Folder};
 pub use frame::{Batch, Chain};
-pub use record::{Added, Record};
+pub use record::{Added, Named, Record};
 
-pub(crate) use checkpoint::{Checkpoint, Draft, Mark, NEW, Names, Part, Reader, Slices, obsolete};
-pub(crate) use copy::copy;
+pub(crate) use checkpoint::{
+    Checkpoint, Draft, Kept, Mark, NEW, Names, Obsolete, Part, Reader, Slices, obsolete,
+};
+pub(crate) use checkpoint::{Outcome as WorkOutcome, name as checkpoint_name};
+pub(crate) use copy::{copy, remove_copy};
+pub(crate) use heads::Heads;
 pub(crate) use journal::{Closed, Journal};
 pub(crate) use record::{FIXED_BYTES_MAX, VALUE_BYTES_MAX};
-pub(crate) use record::{put_account, put_add, put_end, put_open, put_raise, take};
-pub(crate) use segment::{DATA, ledger_id, name as segment_name};
+pub(crate) use record::{put_account, put_add, put_checkpoint, put_end, put_open, put_raise, put_trim, take};
+pub(crate) use segment::{DATA, Version, name as segment_name};
 pub(crate) use walk::{End, Seen, Start, walk};
 
 /// How large things are, and how long they are kept.

@@ -2,6 +2,7 @@
 
 use ddes_wire::{Amount, Amounts, Sequence, SessionNumber, Total};
 
+use super::frame::Batch;
 use crate::{AccountId, AccountNumber};
 
 /// Something that a batch did. Replay does it again.
@@ -22,6 +23,43 @@ pub enum Record {
     End(AccountNumber),
     /// All session numbers grew by 2^32.
     Raise,
+    /// A checkpoint is durable under its name.
+    Checkpoint(Named),
+    /// Segments before this one may be gone: they were older than what is kept.
+    Trim(u64),
+}
+
+impl Record {
+    /// Takes the first record off `bytes`; `None` if it is none.
+    pub fn take(bytes: &mut &[u8]) -> Option<Self> {
+        take(bytes)
+    }
+
+    /// Writes it behind `bytes`, in its one encoding.
+    pub fn put(&self, bytes: &mut Vec<u8>) {
+        match self {
+            Self::Account(id) => put_account(bytes, id),
+            Self::Open { account, session } => put_open(bytes, *account, *session),
+            Self::Add(add) => {
+                put_add(bytes, add.account, add.session, add.first_seq, &add.amounts, add.sum);
+            }
+            Self::End(account) => put_end(bytes, *account),
+            Self::Raise => put_raise(bytes),
+            Self::Checkpoint(named) => put_checkpoint(bytes, named),
+            Self::Trim(segment) => put_trim(bytes, *segment),
+        }
+    }
+}
+
+/// A checkpoint's file, as a batch behind its end names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Named {
+    /// Replay starts behind this batch; the number in the file's name.
+    pub start: Batch,
+    /// It holds nothing of a later batch.
+    pub end: Batch,
+    /// SHA-256 of the file but for its last 32 bytes, which are this.
+    pub digest: [u8; 32],
 }
 
 /// Values that were counted, and the sum after them.
@@ -45,6 +83,8 @@ const ADD: u8 = 3;
 const END: u8 = 4;
 const RAISE: u8 = 5;
 const CLASSIC_ACCOUNT: u8 = 6;
+const CHECKPOINT: u8 = 7;
+const TRIM: u8 = 8;
 
 /// The most bytes of a number of 128 bits, and of 64.
 const NUMBER_BYTES_MAX: usize = 19;
@@ -53,7 +93,7 @@ pub(crate) const FIXED_BYTES_MAX: usize = 64;
 /// The most bytes of one value: 65 bits, zigzag.
 pub(crate) const VALUE_BYTES_MAX: usize = 10;
 
-const _: () = assert!(1 + 4 * 10 + NUMBER_BYTES_MAX <= FIXED_BYTES_MAX && 32 < FIXED_BYTES_MAX);
+const _: () = assert!(1 + 4 * 10 + NUMBER_BYTES_MAX <= FIXED_BYTES_MAX && 1 + 2 * 10 + 32 < FIXED_BYTES_MAX);
 
 pub(crate) fn put_account(bytes: &mut Vec<u8>, id: &AccountId) {
     match id {
@@ -100,6 +140,18 @@ pub(crate) fn put_end(bytes: &mut Vec<u8>, account: AccountNumber) {
 
 pub(crate) fn put_raise(bytes: &mut Vec<u8>) {
     bytes.push(RAISE);
+}
+
+pub(crate) fn put_checkpoint(bytes: &mut Vec<u8>, named: &Named) {
+    Writer::write(bytes, CHECKPOINT, 0, |record| {
+        record.put(named.start.into());
+        record.put(named.end.into());
+    });
+    bytes.extend_from_slice(&named.digest);
+}
+
+pub(crate) fn put_trim(bytes: &mut Vec<u8>, segment: u64) {
+    Writer::write(bytes, TRIM, 0, |record| record.put(segment.into()));
 }
 
 /// A record in the making, in room for the longest.
@@ -180,6 +232,13 @@ pub(crate) fn take(bytes: &mut &[u8]) -> Option<Record> {
         }
         END => Record::End(take_account(bytes)?),
         RAISE => Record::Raise,
+        CHECKPOINT => {
+            let (start, end) = (take_u64(bytes)?, take_u64(bytes)?);
+            let (digest, rest) = bytes.split_first_chunk()?;
+            *bytes = rest;
+            Record::Checkpoint(Named { start, end, digest: *digest })
+        }
+        TRIM => Record::Trim(take_u64(bytes)?),
         _ => return None,
     })
 }
@@ -282,15 +341,7 @@ mod tests {
 
     fn encoded(record: &Record) -> Vec<u8> {
         let mut bytes = Vec::new();
-        match record {
-            Record::Account(id) => put_account(&mut bytes, id),
-            Record::Open { account, session } => put_open(&mut bytes, *account, *session),
-            Record::Add(add) => {
-                put_add(&mut bytes, add.account, add.session, add.first_seq, &add.amounts, add.sum);
-            }
-            Record::End(account) => put_end(&mut bytes, *account),
-            Record::Raise => put_raise(&mut bytes),
-        }
+        record.put(&mut bytes);
         bytes
     }
 
@@ -348,6 +399,8 @@ mod tests {
             }),
             Record::End(classic),
             Record::Raise,
+            Record::Checkpoint(Named { start: u64::MAX, end: u64::MAX, digest: [0xff; 32] }),
+            Record::Trim(u64::MAX),
         ];
         for record in records {
             let bytes = encoded(&record);

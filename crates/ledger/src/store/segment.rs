@@ -15,18 +15,46 @@ const HEADER_BYTES: usize = 4 + 4 + 16 + 8 + 8 + 8 + 8 + 32 + 4;
 const SUPERBLOCK_BYTES: usize = 4 + 8 + 8 + 8 + 1 + 4;
 const HEADER_MAGIC: &[u8; 4] = b"DdsJ";
 const SUPERBLOCK_MAGIC: &[u8; 4] = b"DdsS";
-const VERSION: u32 = 1;
 /// A segment is read in pieces of so many bytes.
 const PIECE_BYTES: usize = 1024 * 1024;
 /// No segment is longer, whatever a header says.
-const SEGMENT_BYTES_MAX: u64 = 1 << 30;
+pub(super) const SEGMENT_BYTES_MAX: u64 = 1 << 30;
+/// No batch has this number, or a higher one, whatever a file says.
+pub(super) const BATCH_MAX: Batch = 1 << 62;
 
 const _: () =
     assert!(HEADER_BYTES as u64 <= SECTOR && SUPERBLOCK_BYTES <= HEADER_BYTES && 3 * SECTOR <= DATA);
 
+/// The format of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Version {
+    /// Nothing in it names a checkpoint, but for the batches that brought its ledger forward.
+    One,
+    /// Its ledger names each checkpoint that it relies on, and says which segments are gone.
+    Two,
+}
+
+impl Version {
+    /// Of segments that are made now.
+    pub(crate) const NEW: Self = Self::Two;
+
+    fn encode(self) -> [u8; 4] {
+        let number: u32 = match self {
+            Self::One => 1,
+            Self::Two => 2,
+        };
+        number.to_le_bytes()
+    }
+
+    fn decode(bytes: [u8; 4]) -> Option<Self> {
+        [Self::One, Self::Two].into_iter().find(|version| version.encode() == bytes)
+    }
+}
+
 /// What a segment says of itself, for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SegmentHeader {
+    pub(crate) version: Version,
     pub(crate) ledger: [u8; 16],
     pub(crate) number: u64,
     pub(crate) bytes: u64,
@@ -78,7 +106,7 @@ pub(crate) fn numbers(names: &[String]) -> Vec<u64> {
 impl SegmentHeader {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = HEADER_MAGIC.to_vec();
-        bytes.extend(VERSION.to_le_bytes());
+        bytes.extend(self.version.encode());
         bytes.extend(self.ledger);
         for number in [self.number, self.bytes, self.frame_bytes_max, self.first_batch] {
             bytes.extend(number.to_le_bytes());
@@ -91,14 +119,15 @@ impl SegmentHeader {
     fn decode(bytes: &[u8]) -> Option<Self> {
         let rest = checked(bytes.get(..HEADER_BYTES)?, HEADER_MAGIC)?;
         let (version, rest) = rest.split_first_chunk()?;
+        let version = Version::decode(*version)?;
         let (ledger, rest) = rest.split_first_chunk()?;
         let (numbers, chain) = rest.split_at_checked(32)?;
         let (numbers, _) = numbers.as_chunks();
         let numbers: Vec<u64> = numbers.iter().copied().map(u64::from_le_bytes).collect();
         let [number, bytes, frame_bytes_max, first_batch] = numbers[..] else { return None };
         let chain = Chain(*chain.first_chunk()?);
-        let header = Self { ledger: *ledger, number, bytes, frame_bytes_max, first_batch, chain };
-        (u32::from_le_bytes(*version) == VERSION).then_some(header)
+        let header = Self { version, ledger: *ledger, number, bytes, frame_bytes_max, first_batch, chain };
+        (first_batch < BATCH_MAX).then_some(header)
     }
 }
 
@@ -184,11 +213,15 @@ impl Segment {
         let name = name(number);
         let bytes = disk.open(&name).and_then(|file| read_pieces(&*file, header.bytes));
         let bytes = bytes.map_err(StoreError::disk(&name))?;
-        let why = "neither superblock can be read".to_owned();
-        let damage = Damage { file: name.clone(), offset: SECTOR, batch: expected, why };
-        let superblock = superblocks.newest().ok_or(damage)?;
+        let superblock = superblocks.newest().ok_or_else(|| no_superblock(number, expected))?;
         Ok(Self { name, header, superblock, unreadable: superblocks.unreadable().collect(), bytes })
     }
+}
+
+/// What is said of a segment whose two superblocks are both damaged.
+pub(super) fn no_superblock(number: u64, expected: Batch) -> Damage {
+    let why = "neither superblock can be read".to_owned();
+    Damage { file: name(number), offset: SECTOR, batch: expected, why }
 }
 
 /// The first `len` bytes of a file.
@@ -198,9 +231,4 @@ pub(super) fn read_pieces(file: &dyn DiskFile, len: u64) -> std::io::Result<Vec<
         file.read_at((i * PIECE_BYTES) as u64, piece)?;
     }
     Ok(bytes)
-}
-
-/// The id of the ledger whose first segment is there.
-pub(crate) fn ledger_id(disk: &dyn Disk) -> Result<[u8; 16], StoreError> {
-    read_head(disk, 1, 1).map(|(header, _)| header.ledger)
 }

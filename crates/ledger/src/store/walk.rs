@@ -1,7 +1,7 @@
 //! Every batch in the order it was made; and where the journal ends, torn or clean.
 
 use super::frame::{self, Batch, Chain, Header, Tag};
-use super::segment::{self, DATA, Segment};
+use super::segment::{self, DATA, Segment, Version};
 use super::{Damage, Disk, StoreError};
 use crate::Timestamp;
 
@@ -23,6 +23,10 @@ pub(crate) struct Seen<'a> {
     /// With it.
     pub(crate) chain: Chain,
     pub(crate) payload: &'a [u8],
+    /// Behind it.
+    pub(crate) place: Start,
+    /// Of its segment.
+    pub(crate) version: Version,
     /// Bytes of all segments up to its end.
     pub(crate) bytes: u64,
 }
@@ -39,6 +43,7 @@ pub(crate) struct End {
     /// Bytes of the last segment, and the most bytes of a frame in it.
     pub(crate) segment_bytes: u64,
     pub(crate) frame_bytes_max: u64,
+    pub(crate) version: Version,
     /// Whether anything but zeros follows.
     pub(crate) is_torn: bool,
     /// What was noticed and does no harm.
@@ -100,15 +105,16 @@ impl Walker<'_> {
             let (file, batch) = (segment.name.clone(), segment.superblock.durable);
             self.notes.push(Damage { file, offset: *offset, batch, why: why.into() });
         }
-        let tag = Tag::new(&segment.header.ledger);
+        let version = segment.header.version;
+        let tag = Tag::new(&segment.header.ledger, version);
         while let Some((header, payload, chain)) = self.next(&segment, tag) {
             let bytes = (frame::HEADER_BYTES + payload.len()) as u64;
-            let seen =
-                Seen { batch: header.batch, time: header.time, chain, payload, bytes: self.bytes + bytes };
+            let place = Start { segment: number, offset: self.at.offset + bytes, batch: header.batch, chain };
+            let (batch, time) = (header.batch, header.time);
+            let seen = Seen { batch, time, chain, payload, place, version, bytes: self.bytes + bytes };
             visit(&seen).map_err(|why| self.damage(&segment, why))?;
-            (self.at.batch, self.at.chain) = (header.batch, chain);
             self.last = Some(self.at.offset);
-            self.at.offset += bytes;
+            self.at = place;
             self.bytes += bytes;
         }
         self.leave(&segment, least)
@@ -149,7 +155,7 @@ impl Walker<'_> {
                     .damage(segment, "a batch is damaged or missing: the next segment begins later")
                     .into());
             }
-            self.bytes += segment.header.bytes - self.at.offset + DATA;
+            self.bytes += segment.header.bytes.saturating_sub(self.at.offset) + DATA;
             (self.at.segment, self.at.offset, self.last) = (self.at.segment + 1, DATA, None);
             return Ok(None);
         }
@@ -182,7 +188,7 @@ impl Walker<'_> {
             return Err(self.damage(segment, why).into());
         }
         let torn = rest.get(..longest).unwrap_or(rest);
-        let tag = Tag::new(&segment.header.ledger);
+        let tag = Tag::new(&segment.header.ledger, segment.header.version);
         let later = (1..torn.len()).find(|at| {
             let header = torn.get(*at..).and_then(|bytes| Header::read(tag, bytes));
             header.is_some_and(|header| header.batch > self.at.batch + 1)
@@ -197,6 +203,7 @@ impl Walker<'_> {
             generation: segment.superblock.generation,
             segment_bytes: segment.header.bytes,
             frame_bytes_max: segment.header.frame_bytes_max,
+            version: segment.header.version,
             is_torn: torn.iter().any(|byte| *byte != 0),
             notes: std::mem::take(&mut self.notes),
         })
