@@ -5,7 +5,18 @@ use std::process::{Command, Stdio};
 
 use crate::shell::{self, root};
 
-const TARGETS: [&str; 5] = ["frames", "identity", "outbox", "classic_pair", "v2_pair"];
+const TARGETS: [&str; 10] = [
+    "frames",
+    "identity",
+    "outbox",
+    "classic_pair",
+    "v2_pair",
+    "journal",
+    "segment",
+    "checkpoint",
+    "record",
+    "receipt",
+];
 const SECS: u32 = 600;
 /// An input that takes longer is a fault: every input has a bound.
 const INPUT_SECS_MAX: u32 = 10;

@@ -15,11 +15,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ddes_ledger::audit::{self, Footing, Verified, VerifyError, View};
-use ddes_ledger::store::{Damage, Disk, DiskFile, Folder, Options, StoreError};
+use ddes_ledger::store::{Chain, Damage, Disk, DiskFile, Folder, Options, StoreError};
 use ddes_ledger::{
     AccountId, Ledger, Opened, Opening, Operation, Outcome, Statement, Subject, Submission, Timestamp,
 };
-use ddes_wire::{Amount, Sequence};
+use ddes_wire::{Amount, Sequence, Total};
 use sha2::{Digest, Sha256};
 
 const OPTIONS: Options = Options {
@@ -360,16 +360,45 @@ fn of_an_older_ledger_whose_beginning_was_deleted_it_is_said_that_nothing_proves
     assert!(matches!(place.open(TRIMMING).unwrap().1.footing, Footing::Named { .. }));
 }
 
-/// Its base cannot be proven; one that receipts speak of can be held to them.
+/// What the earlier release stated of a checkpoint: here five identities in three slices, and a classic account without a value.
+fn stated_of_old(file: &Path, secs: u64) -> Statement {
+    const REST: usize = 92 + 3 * 13 + 5 * 92;
+    let bytes = fs::read(file).unwrap();
+    let (mut count, mut sum) = (0, 0);
+    for account in 0..5 {
+        let packed = &bytes[92 + 13 * (1 + account / 2) + 92 * account + 32..][..60];
+        count += u128::from(u64::from_le_bytes(packed[12..20].try_into().unwrap()));
+        sum += i128::from_le_bytes(packed[20..36].try_into().unwrap());
+    }
+    assert_eq!(bytes[REST], 2);
+    let digest = bytes[bytes.len() - 32..].try_into().unwrap();
+    Statement {
+        ledger: None,
+        subject: Subject::Checkpoint { accounts: 6, digest },
+        count,
+        sum: Total::new(sum),
+        batch: u64::from_le_bytes(bytes[REST + 1..REST + 9].try_into().unwrap()),
+        chain: Chain(bytes[REST + 9..REST + 41].try_into().unwrap()),
+        time: time(secs),
+    }
+}
+
+/// Its base cannot be proven; a receipt of it can: the one of then holds while it is as it was, and no longer.
 #[test]
 fn of_an_older_ledger_an_edited_base_does_not_pass_a_receipt_of_it() {
     let place = Place::of_old(OLD_TRIMMED);
-    let Footing::Unproven(base) = place.verify(&[]).unwrap().footing else { panic!() };
+    let base = place.names("checkpoint-").remove(0);
+    // Its batch has the time of one of the rounds.
+    let receipt = (0..60).map(|secs| stated_of_old(&base, secs));
+    let receipt =
+        receipt.into_iter().find(|receipt| place.verify(std::slice::from_ref(receipt)).is_ok()).unwrap();
     for file in place.names("checkpoint-") {
         forge(&file, &[4000, -4000]);
     }
-    let Footing::Unproven(now) = place.verify(&[]).unwrap().footing else { panic!() };
-    assert_ne!(base.digest, now.digest);
+    // Nothing else shows it.
+    assert!(matches!(place.verify(&[]).unwrap().footing, Footing::Unproven(_)));
+    let Err(VerifyError::Receipt { why, .. }) = place.verify(&[receipt]) else { panic!("it holds") };
+    assert!(why.contains("digest"), "{why}");
 }
 
 #[test]
