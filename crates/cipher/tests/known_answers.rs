@@ -315,6 +315,14 @@ fn keys_are_judged_after_their_parity_is_set_and_again_after_they_are_told_apart
     }
 }
 
+#[test]
+fn nothing_secret_is_shown() {
+    let key = Function::DdesChaCha.key(&[7; 32]);
+    assert_eq!(format!("{key:?} {:?}", key.ahead(0, 2, 8)), "CipherKey(..) Ahead(..)");
+    let (des, double) = (DesKey::new([7; 8]), DoubleDes::new(&DesKey::new([7; 8]), &DesKey::new([8; 8])));
+    assert_eq!(format!("{des:?} {:?} {double:?}", Des::new(&des)), "DesKey(..) Des(..) DoubleDes(..)");
+}
+
 /// Keystream made ahead is the same keystream: every nonce, every length, in it, beside it and beyond it.
 #[test]
 fn keystream_made_ahead_changes_no_record() {

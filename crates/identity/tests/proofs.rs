@@ -263,6 +263,49 @@ fn of_two_lines_for_a_key_the_first_one_holds() {
     assert!(keys.find(&key(1).public(), 1_893_456_000).is_none());
 }
 
+/// RFC 9562, section 5.8: version 8 is bits 48 to 51, the variant 64 and 65; the other 122 are the fingerprint's.
+#[test]
+fn the_id_has_every_other_bit_of_the_fingerprint() {
+    for seed in 1..=40 {
+        let public = key(seed).public();
+        let known = ssh_key::PublicKey::from_openssh(&public.to_openssh()).unwrap();
+        let digest = known.fingerprint(ssh_key::HashAlg::Sha256);
+        let first = u128::from_be_bytes(digest.as_bytes()[..16].try_into().unwrap());
+        let expected = first & !(0xf << 76) & !(0b11 << 62) | 8 << 76 | 0b10 << 62;
+        assert_eq!(u128::from_be_bytes(public.uuid()), expected, "{}", public.fingerprint());
+        assert_eq!(format!("{public:?}"), format!("PublicKey({digest})"));
+    }
+}
+
+#[test]
+fn what_is_listed_is_counted_and_shown_expired_or_not() {
+    let (empty, _) = AuthorizedKeys::parse("# nobody yet\n");
+    assert!(empty.is_empty() && empty.len() == 0 && empty.iter().next().is_none());
+    let lines = [1, 2].map(|seed| key(seed).public().to_openssh());
+    let text = format!("{} anna\nexpiry-time=\"20010101Z\" {} bert\n", lines[0], lines[1]);
+    let (keys, _) = AuthorizedKeys::parse(&text);
+    let mut shown: Vec<_> =
+        keys.iter().map(|(key, grant)| (grant.name.clone().unwrap(), grant.expires, *key)).collect();
+    shown.sort_by(|a, b| a.0.cmp(&b.0));
+    let expected =
+        [("anna".into(), None, key(1).public()), ("bert".into(), Some(978_307_200), key(2).public())];
+    assert!(!keys.is_empty() && shown == expected, "{shown:?}");
+}
+
+#[test]
+fn what_is_wrong_with_a_line_is_said() {
+    let line = key(1).public().to_openssh();
+    for (options, why) in [
+        ("ddes-role=\"king\"", "line 1: no role 'king'; there are client and operator"),
+        ("from=\"10.0.0.1\"", "line 1: option 'from' is not known here, so the key is not taken"),
+        ("expiry-time=\"soon\"", "line 1: expiry-time 'soon' is not YYYYMMDD[HHMM[SS]]Z (UTC)"),
+        ("\"open", "line 1: no key on this line"),
+    ] {
+        let (_, errors) = AuthorizedKeys::parse(&format!("{options} {line}"));
+        assert_eq!(errors.iter().map(ToString::to_string).collect::<Vec<_>>(), [why]);
+    }
+}
+
 /// `date -u -d 2030-06-15T12:34:56 +%s` and the like.
 #[test]
 fn a_key_expires_at_the_second_that_its_line_says() {
