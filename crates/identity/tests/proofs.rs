@@ -280,7 +280,7 @@ fn the_id_has_every_other_bit_of_the_fingerprint() {
 #[test]
 fn what_is_listed_is_counted_and_shown_expired_or_not() {
     let (empty, _) = AuthorizedKeys::parse("# nobody yet\n");
-    assert!(empty.is_empty() && empty.len() == 0 && empty.iter().next().is_none());
+    assert!(empty.is_empty() && empty.iter().next().is_none());
     let lines = [1, 2].map(|seed| key(seed).public().to_openssh());
     let text = format!("{} anna\nexpiry-time=\"20010101Z\" {} bert\n", lines[0], lines[1]);
     let (keys, _) = AuthorizedKeys::parse(&text);
