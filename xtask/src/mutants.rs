@@ -83,6 +83,7 @@ fn whole(arguments: &[&str]) -> Result<(), String> {
     // A tree for each shard, so that several run side by side.
     let folder =
         folder().join(shard.map_or("whole".into(), |shard| format!("shard-{}", shard.replace('/', "-of-"))));
+    let _alone = lock(&folder)?;
     let tree = copy(&folder)?;
     let accepted = accepted()?;
     let mut lines = Vec::new();
@@ -129,6 +130,7 @@ fn diff(commit: Option<&str>) -> Result<(), String> {
     }
     install()?;
     let folder = folder().join("diff");
+    let _alone = lock(&folder)?;
     let tree = copy(&folder)?;
     let patch = folder.join("changes.diff");
     fs::write(&patch, changes).map_err(|error| format!("{}: {error}", patch.display()))?;
@@ -218,6 +220,16 @@ fn tool(tree: &Path, build: &Path, groups: &[&Group]) -> Command {
     ]);
     command.args(groups.iter().flat_map(|group| group.files).flat_map(|file| ["--file", file]));
     command
+}
+
+/// Two runs in one tree would take each other's mutants for the source. Held until it is dropped.
+fn lock(folder: &Path) -> Result<fs::File, String> {
+    let path = folder.join("lock");
+    let fault = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    fs::create_dir_all(folder).map_err(|error| fault(&error))?;
+    let file = fs::File::create(&path).map_err(|error| fault(&error))?;
+    file.try_lock().map_err(|error| fault(&format!("another run is under way: {error}")))?;
+    Ok(file)
 }
 
 /// The tree as it is, tracked or new; files that are equal keep their times, so that little is built again.

@@ -304,15 +304,31 @@ fn the_keys_of_a_function_are_never_weak_nor_equal() {
     assert_eq!((key1.as_bytes(), key2.as_bytes()), (mended.as_bytes(), second.as_bytes()));
 }
 
-/// P-06: all 64 with any parity in either place, and every pair that is told apart into one of them.
+/// P-06: all 64 with any parity in either place, every pair that is told apart into one of them, and the 192 as regular whose halves have odd weight.
 #[test]
 fn keys_are_judged_after_their_parity_is_set_and_again_after_they_are_told_apart() {
     let cases = cases("ddes2/key-pairs.txt");
-    assert_eq!(cases.len(), 4 * 64 + 16);
+    assert_eq!(cases.len(), 4 * 64 + 16 + 192);
     for case in cases {
         let (key1, key2) = ddes_cipher::key_pair(block(&case["key1"]), block(&case["key2"]));
         assert_eq!([*key1.as_bytes(), *key2.as_bytes()].concat(), bytes(&case["expect"]), "{}", case["name"]);
     }
+}
+
+/// One batch of the engine, of 64 to 512 blocks: fewer records gain nothing, more of them cost memory.
+#[test]
+fn as_many_records_are_made_ahead_as_one_batch_has_room_for() {
+    let key = Function::Ddes.key(&[3; 32]);
+    for (length, blocks) in [(0, 1), (8, 1), (48, 6), (49, 7), (1_000, 125), (PLAINTEXT_BYTES_MAX, 8_190)] {
+        let covered = |ahead: &ddes_cipher::Ahead| (0..2_000).filter(|n| ahead.covers(*n, length)).count();
+        let most = covered(&key.ahead(0, 1_000, length));
+        let rooms = [64, 256, 512].map(|batch: usize| (batch / blocks).max(1));
+        assert!(rooms.contains(&most), "{most} records of {length} bytes");
+        assert_eq!(covered(&key.ahead(0, 1, length)), 1);
+        assert_eq!(covered(&key.ahead(0, 0, length)), 1);
+    }
+    let last = key.ahead(NONCE_END - 1, 5, 8);
+    assert!(last.covers(NONCE_END - 1, 8) && !last.covers(NONCE_END, 8) && !last.covers(NONCE_END - 2, 8));
 }
 
 #[test]
