@@ -116,6 +116,16 @@ fn drained(end: impl AsFd) {
     }
 }
 
+/// Types lines, and waits until they can be read: a terminal passes them on when it comes to it.
+fn typed(master: &mut File, terminal: &File, lines: &[u8]) {
+    master.write_all(lines).unwrap();
+    let since = Instant::now();
+    while ioctl_fionread(terminal).unwrap() < lines.len() as u64 {
+        assert!(since.elapsed() < WAIT_MAX, "the terminal passes nothing on");
+        thread::yield_now();
+    }
+}
+
 /// A pipe that says EAGAIN whenever it is empty, as a shell leaves one behind that another program has set so.
 fn unblocking_pipe() -> (OwnedFd, PipeWriter) {
     let (reader, writer) = std::io::pipe().unwrap();
@@ -188,8 +198,8 @@ fn a_read_that_fails_is_an_error_and_never_the_end() {
 
         let (mut master, terminal) = closing_terminal();
         let watch = terminal.try_clone().unwrap();
+        typed(&mut master, &watch, b"1000\n1000\n");
         let child = site.command(reader).stdin(terminal).spawn().unwrap();
-        master.write_all(b"1000\n1000\n").unwrap();
         drained(&watch);
         drop(master);
         let outcome = Outcome::of(child);
@@ -218,8 +228,8 @@ fn an_input_that_failed_stays_open_for_resume() {
     let reader = ["send", "--json", "--outbox", "OUTBOX", "-"];
     let (mut master, terminal) = closing_terminal();
     let watch = terminal.try_clone().unwrap();
+    typed(&mut master, &watch, b"1000\n1000\n");
     let child = site.command_as("resumed", &reader).stdin(terminal).spawn().unwrap();
-    master.write_all(b"1000\n1000\n").unwrap();
     drained(&watch);
     drop(master);
     let outcome = Outcome::of(child);

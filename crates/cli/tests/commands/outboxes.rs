@@ -26,7 +26,8 @@ use crate::{ddes_at, output};
 fn piped(mut command: Command, lines: &str) -> (i32, String, String) {
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    // A command that refuses before it reads has closed it.
+    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap_or(());
     let output = child.wait_with_output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
