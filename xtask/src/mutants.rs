@@ -192,7 +192,7 @@ fn folder() -> PathBuf {
 }
 
 fn program() -> PathBuf {
-    root().join("target/tools/bin/cargo-mutants")
+    shell::tools().join("bin/cargo-mutants")
 }
 
 fn install() -> Result<(), String> {
@@ -200,7 +200,7 @@ fn install() -> Result<(), String> {
     if version.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).trim().ends_with(VERSION)) {
         return Ok(());
     }
-    let tools = root().join("target/tools").display().to_string();
+    let tools = shell::tools().display().to_string();
     let install = ["install", "cargo-mutants", "--version", VERSION, "--locked", "--force", "--root", &tools];
     shell::run("cargo", &install, &[])
 }

@@ -9,6 +9,13 @@ pub(crate) fn root() -> PathBuf {
     xtask.parent().unwrap_or(xtask).to_path_buf()
 }
 
+/// Where programs go that take minutes to build: in the user's cache, so that each checkout need not build them again.
+pub(crate) fn tools() -> PathBuf {
+    let cache = std::env::var_os("XDG_CACHE_HOME").filter(|path| !path.is_empty()).map(PathBuf::from);
+    let cache = cache.or_else(|| std::env::home_dir().map(|home| home.join(".cache")));
+    cache.map_or_else(|| root().join("target/tools"), |cache| cache.join("ddes-xtask"))
+}
+
 /// Runs `program` to its end; an error names the command.
 pub(crate) fn run(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Result<(), String> {
     let shown = format!("{program} {}", arguments.join(" "));
