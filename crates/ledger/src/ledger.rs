@@ -440,7 +440,8 @@ impl Durable {
         let (bytes, identities) = self.counted;
         let written = self.journal.written();
         if written > bytes {
-            self.rhythm.count(written - bytes, accounts.identities() - identities);
+            // After a failure there are none.
+            self.rhythm.count(written - bytes, accounts.identities().saturating_sub(identities));
             self.counted = (written, accounts.identities());
         }
     }
