@@ -9,6 +9,7 @@ mod client;
 mod disk;
 mod impostor;
 mod link;
+mod mishaps;
 mod model;
 mod network;
 #[cfg(test)]

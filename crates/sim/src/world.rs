@@ -6,14 +6,13 @@ use std::time::{Duration, Instant};
 use ddes_identity::{PublicKey, SigningKey};
 use ddes_ledger::store::{Batch, Chain};
 use ddes_ledger::{AccountId, Health, Ledger, Timestamp};
-use ddes_server::endpoint::Order;
 
 use crate::client::{Client, State};
 use crate::disk::SimDisk;
 use crate::impostor::Impostor;
 use crate::link::Link;
 use crate::model::{Model, Violation};
-use crate::plan::{DiskRates, Mutant, Plan, Rates};
+use crate::plan::{DiskRates, Mutant, Plan};
 use crate::power::Outage;
 use crate::random::Random;
 use crate::server::{Answer, Clerk, Node, To, judge, values_in};
@@ -138,60 +137,6 @@ impl World {
         }
     }
 
-    fn faults(&mut self) -> Result<(), Violation> {
-        let Rates { power, budget, kill, stop, client, cut, stall, full, moved, wall, .. } = self.plan.rates;
-        if matches!(self.clerk.ledger.health(), Health::Failed(_)) && self.random.one_in(40) {
-            let outage = if self.random.one_in(2) { Outage::Power } else { Outage::Kill };
-            return self.restart(outage);
-        }
-        if self.random.happens(power) {
-            return self.restart(Outage::Power);
-        }
-        if self.random.happens(kill) {
-            return self.restart(Outage::Kill);
-        }
-        if self.random.happens(stop) {
-            return self.stop();
-        }
-        if self.random.happens(budget) && !self.disk.is_armed() {
-            let calls = self.random.below(40);
-            self.disk.set_budget(Some(calls));
-        }
-        if self.random.happens(client) {
-            self.crash_client()?;
-        }
-        self.set_back()?;
-        self.give_up();
-        if self.random.happens(cut)
-            && let Some(link) = pick(&mut self.links, &mut self.random)
-        {
-            link.cut(&mut self.random);
-            self.trace.count("connections cut");
-        }
-        if self.random.happens(stall)
-            && let Some(link) = pick(&mut self.links, &mut self.random)
-        {
-            link.until = self.now + Duration::from_millis(self.random.below(20_000));
-            self.trace.count("connections stalled");
-        }
-        if self.random.happens(full) || (self.disk.is_full() && self.random.one_in(60)) {
-            self.disk.set_full(!self.disk.is_full());
-        }
-        if self.random.happens(moved) && !self.disk.is_moved() {
-            self.trace.line(self.step, format_args!("the folder is moved away"));
-            self.trace.count("folders moved");
-            self.disk.set_moved(true);
-        }
-        if self.random.happens(wall) {
-            let bits = self.random.within(20, 38);
-            let jump = self.random.below(1 << bits);
-            let back = self.random.one_in(4);
-            self.wall = if back { self.wall.saturating_sub(jump) } else { self.wall + jump };
-            self.trace.count("wall clock jumps");
-        }
-        Ok(())
-    }
-
     pub(crate) fn timestamp(&self) -> Timestamp {
         Timestamp(self.wall)
     }
@@ -210,7 +155,7 @@ impl World {
     }
 
     /// The clerk commits some of what waits.
-    fn commit(&mut self) -> Result<(), Violation> {
+    pub(crate) fn commit(&mut self) -> Result<(), Violation> {
         let waiting = self.clerk.inbox.len();
         if waiting == 0 || !self.random.one_in(self.plan.lull) {
             return Ok(());
@@ -282,7 +227,7 @@ impl World {
     }
 
     /// Some of the clerk's answers reach their endpoint.
-    fn answer(&mut self) -> Result<(), Violation> {
+    pub(crate) fn answer(&mut self) -> Result<(), Violation> {
         let number = self.random.index(self.nodes.len());
         let Some(node) = self.nodes.get_mut(number) else { return Ok(()) };
         let count = self.random.index(node.answers.len() + 1);
@@ -436,7 +381,7 @@ impl World {
         Ok(())
     }
 
-    fn rest(&mut self) -> Result<(), Violation> {
+    pub(crate) fn rest(&mut self) -> Result<(), Violation> {
         self.clerk.ledger.rest();
         self.disk.settle();
         self.nodes.iter_mut().for_each(|node| node.endpoint.rest(self.now));
@@ -451,105 +396,6 @@ impl World {
             self.trace.count("goodbyes");
         }
         self.settle(number)
-    }
-
-    /// A client dies, perhaps while it takes values, and begins anew from its outbox.
-    fn crash_client(&mut self) -> Result<(), Violation> {
-        let number = self.random.index(self.clients.len());
-        let Some(client) = self.clients.get_mut(number) else { return Ok(()) };
-        if let Some(link) = client.meeting().map(|meeting| meeting.link)
-            && let Some(link) = self.links.get_mut(&link)
-        {
-            match self.random.below(4) {
-                0 => link.leave_ghost(&mut self.random, self.now, &[]),
-                says => link.lose_client(&mut self.random, says == 1),
-            }
-        }
-        if client.has_stopped() {
-            return Ok(());
-        }
-        let Some(known) = self.model.accounts.get_mut(client.account) else { return Ok(()) };
-        let values = (known.count() < self.plan.values_max).then(|| vec![self.random.u64().cast_signed()]);
-        let given = values.iter().flatten().map(|value| i128::from(*value));
-        match &mut client.restored {
-            Some(history) => given.for_each(|value| history.give(value)),
-            None => given.for_each(|value| known.give(value)),
-        }
-        client.outbox.crash(&mut self.random, values);
-        let highest = client.outbox.highest();
-        match &mut client.restored {
-            Some(history) => history.lose(highest),
-            None => self.model.lose(client.account, highest)?,
-        }
-        let wait = Duration::from_millis(self.random.below(4_000));
-        client.state = State::Down { at: self.now + wait };
-        self.trace.line(self.step, format_args!("client {number} dies"));
-        self.trace.count("client crashes");
-        Ok(())
-    }
-
-    /// A client's outbox is copied, or set back to its copy: then it takes other values under numbers that may be used.
-    fn set_back(&mut self) -> Result<(), Violation> {
-        let Rates { copy, restore, .. } = self.plan.rates;
-        if restore == 0 {
-            return Ok(());
-        }
-        let number = self.random.index(self.clients.len());
-        let Some(client) = self.clients.get_mut(number) else { return Ok(()) };
-        let Some(known) = self.model.accounts.get(client.account) else { return Ok(()) };
-        if self.random.happens(copy) {
-            client.take_copy(known.history());
-        }
-        if !self.random.happens(restore) {
-            return Ok(());
-        }
-        let link = client.meeting().map(|meeting| meeting.link);
-        let values: Vec<i64> =
-            (0..self.random.below(12)).map(|_| self.random.u64().cast_signed() >> 1).collect();
-        let at = self.now + Duration::from_millis(self.random.below(4_000));
-        if !client.set_back(&values, at)? {
-            return Ok(());
-        }
-        if let Some(link) = link.and_then(|link| self.links.get_mut(&link)) {
-            link.leave_ghost(&mut self.random, self.now, &[]);
-        }
-        self.trace.line(self.step, format_args!("client {number} is set back, and takes {}", values.len()));
-        self.trace.count("outboxes set back");
-        Ok(())
-    }
-
-    /// A client gives up in its handshake. It begins anew at once, and its message 4 arrives later.
-    fn give_up(&mut self) {
-        if !self.random.happens(self.plan.rates.ghost) {
-            return;
-        }
-        let number = self.random.index(self.clients.len());
-        let Some((link, left)) = self.clients.get_mut(number).and_then(|client| client.give_up(self.now))
-        else {
-            return;
-        };
-        if let Some(link) = self.links.get_mut(&link) {
-            link.leave_ghost(&mut self.random, self.now, &left);
-            self.trace.count("handshakes given up");
-        }
-    }
-
-    /// The server is told to stop.
-    fn stop(&mut self) -> Result<(), Violation> {
-        for number in 0..self.nodes.len() {
-            let Some(node) = self.nodes.get_mut(number) else { continue };
-            node.endpoint.end_all(self.now, Order::Shutdown, None);
-            node.hand_on(self.now, number, &mut self.clerk);
-        }
-        for _ in 0..self.random.below(60) {
-            match self.random.below(4) {
-                0 => self.answer()?,
-                1 => self.commit()?,
-                _ => self.network()?,
-            }
-        }
-        self.rest()?;
-        self.restart(Outage::Stop)
     }
 
     /// Without faults every outbox drains, and every total is exact.
@@ -595,9 +441,4 @@ impl World {
         let has_all = |client: &Client| client.outbox.get().pending() == 0 && client.restored.is_none();
         is_idle && self.clients.iter().all(|client| client.has_stopped() || has_all(client))
     }
-}
-
-fn pick<'a>(links: &'a mut BTreeMap<u64, Link>, random: &mut Random) -> Option<&'a mut Link> {
-    let nth = if links.is_empty() { 0 } else { random.index(links.len()) };
-    links.values_mut().nth(nth)
 }
