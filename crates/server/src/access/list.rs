@@ -118,7 +118,7 @@ impl<S: Source> Watched<S> {
 
     fn is_due(&self, now: Instant) -> bool {
         let is_other = |seen: &Option<Stamp>| {
-            let stamp = found(fs::metadata(self.source.path()));
+            let stamp = look(self.source.path());
             stamp.map_or(true, |stamp| stamp.as_ref().map(Stamp::of) != *seen)
         };
         match &self.state {
@@ -193,7 +193,7 @@ impl Source for Folder {
     }
 
     fn read(&self, before: &AuthorizedKeys) -> io::Result<Reading> {
-        let Some(metadata) = found(fs::metadata(&self.0))? else { return Ok(Reading::absent()) };
+        let Some(metadata) = look(&self.0)? else { return Ok(Reading::absent()) };
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.0)? {
             let path = entry?.path();
@@ -281,7 +281,7 @@ fn distrust(metadata: &Metadata) -> Option<String> {
 /// The text, when it was changed, and whether it is whole; `None` where there is no such file.
 fn read_text(path: &Path) -> io::Result<Option<(Text, Stamp, bool)>> {
     // Opening a pipe would wait for who writes to it.
-    let Some(metadata) = found(fs::metadata(path))? else { return Ok(None) };
+    let Some(metadata) = look(path)? else { return Ok(None) };
     if !metadata.is_file() {
         return Err(io::Error::other("it is no regular file"));
     }
@@ -298,6 +298,20 @@ fn read_text(path: &Path) -> io::Result<Option<(Text, Stamp, bool)>> {
     }
     let is_same = Stamp::of(&file.metadata()?) == stamp;
     Ok(Some((Text::Trusted(text), stamp, is_same && stamp.is_whole())))
+}
+
+/// What is there. A link that leads nowhere is there and cannot be read: what it leads to may be on a disk that is away just now.
+fn look(path: &Path) -> io::Result<Option<Metadata>> {
+    match found(fs::metadata(path))? {
+        Some(metadata) => Ok(Some(metadata)),
+        None => match found(fs::symlink_metadata(path))? {
+            Some(name) if name.is_symlink() => {
+                Err(io::Error::new(ErrorKind::NotFound, "a link that leads nowhere"))
+            }
+            // Made in this moment, or not there.
+            Some(_) | None => Ok(None),
+        },
+    }
 }
 
 /// `None` where there is nothing of that name.

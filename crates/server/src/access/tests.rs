@@ -1,6 +1,7 @@
 //! Lists that fail, vanish or are written under a running server. Times are arguments; only the files are real.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -89,6 +90,26 @@ fn a_list_that_cannot_be_read_keeps_what_it_granted_and_is_tried_again() {
     assert_eq!((door.after(MOMENT), door.who()), (vec![], vec![1, 2]));
     assert_eq!((door.after(SECOND), door.who()), (vec![], vec![2, 3]));
     assert!(door.door.take_change(0));
+}
+
+#[test]
+fn a_list_behind_a_link_that_leads_nowhere_keeps_what_it_granted() {
+    let mut door = Door::new();
+    let (away, kept) = (door.folder.join("away"), door.folder.join("kept"));
+    replace(&kept, &lines(&[1, 2]));
+    symlink(&kept, door.list()).unwrap();
+    assert_eq!((door.after(MOMENT), door.who()), (vec![], vec![1, 2]));
+    fs::rename(&kept, &away).unwrap();
+    let said = door.after(SECOND);
+    assert!(said.len() == 1 && said[0].contains("a link that leads nowhere"), "{said:?}");
+    for _ in 0..5 {
+        assert_eq!((door.after(SECOND), door.who()), (vec![], vec![1, 2]));
+    }
+    fs::rename(&away, &kept).unwrap();
+    assert_eq!((door.after(SECOND), door.who()), (vec![], vec![1, 2]));
+    fs::remove_file(door.list()).unwrap();
+    door.after(SECOND);
+    assert_eq!((door.after(SECOND), door.who()), (vec![], vec![]));
 }
 
 #[test]
