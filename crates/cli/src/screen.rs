@@ -1,6 +1,9 @@
 //! Where lines go: above the prompt of a terminal, plainly, or as JSON.
 
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread;
@@ -8,6 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use ddes_wire::shown;
 use jiff::Timestamp;
+use rustix::stdio::dup2_stdin;
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use rustyline::ExternalPrinter;
 use serde_json::{Map, Value, json};
@@ -76,7 +80,7 @@ enum Mode {
     /// A prompt may be waiting on the last line: print above it.
     Prompt {
         printer: Box<dyn ExternalPrinter + Send>,
-        before: Termios,
+        borrowed: Borrowed,
     },
     /// A prompt may be waiting on a terminal whose lines cannot be overwritten.
     Teletype(Teletype),
@@ -95,8 +99,8 @@ impl Screen {
 
     /// Prints above the prompt that `printer` belongs to.
     pub(crate) fn above_prompt(printer: Box<dyn ExternalPrinter + Send>) -> io::Result<Self> {
-        let before = tcgetattr(io::stdin())?;
-        Ok(Self { mode: Mode::Prompt { printer, before }, status_shown: false })
+        let borrowed = Borrowed::new()?;
+        Ok(Self { mode: Mode::Prompt { printer, borrowed }, status_shown: false })
     }
 
     /// Prints below the prompt, which is put again.
@@ -142,8 +146,8 @@ impl Screen {
 
     /// Takes the terminal back from the prompt: what follows is printed directly.
     pub(crate) fn leave_prompt(&mut self) {
-        if let Mode::Prompt { before, .. } = &self.mode {
-            restore(before);
+        if let Mode::Prompt { borrowed, .. } = &self.mode {
+            borrowed.give_back();
             self.mode = Mode::Plain;
             to_stdout("\r\x1b[K").unwrap_or(());
             self.status_shown = false;
@@ -163,18 +167,35 @@ impl Screen {
         }
     }
 
-    /// The terminal as it was before the prompt.
-    pub(crate) fn terminal(&self) -> Option<Termios> {
+    /// The terminal, where the prompt changes its mode.
+    pub(crate) fn borrowed(&self) -> Option<Borrowed> {
         match &self.mode {
-            Mode::Prompt { before, .. } => Some(before.clone()),
+            Mode::Prompt { borrowed, .. } => Some(borrowed.clone()),
             Mode::Teletype(_) | Mode::Plain | Mode::Json => None,
         }
     }
 }
 
-/// A terminal that is gone has nothing to restore.
-pub(crate) fn restore(before: &Termios) {
-    tcsetattr(io::stdin(), OptionalActions::Now, before).unwrap_or(());
+/// The terminal of standard input, and its mode before the prompt.
+#[derive(Clone, Debug)]
+pub(crate) struct Borrowed {
+    terminal: Arc<OwnedFd>,
+    before: Termios,
+}
+
+impl Borrowed {
+    fn new() -> io::Result<Self> {
+        let terminal = io::stdin().as_fd().try_clone_to_owned()?;
+        Ok(Self { before: tcgetattr(&terminal)?, terminal: Arc::new(terminal) })
+    }
+
+    /// Takes the terminal from the prompt for good, and sets the mode that it had. The editor sets its own mode on another thread, which may be about to: standard input leads to nothing
+    /// by then, so that nothing it does comes after this.
+    pub(crate) fn give_back(&self) {
+        // A terminal that is gone has nothing to restore.
+        File::open("/dev/null").and_then(|nothing| Ok(dup2_stdin(nothing)?)).unwrap_or(());
+        tcsetattr(&self.terminal, OptionalActions::Now, &self.before).unwrap_or(());
+    }
 }
 
 /// Writes text to standard output, at once.
@@ -263,6 +284,9 @@ fn warn(loud: &str, rest: &str) {
 mod tests {
     use std::time::UNIX_EPOCH;
 
+    use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
+    use rustix::termios::LocalModes;
+
     use super::*;
 
     #[test]
@@ -280,5 +304,24 @@ mod tests {
     fn whoever_s_words_are_in_a_line_it_moves_no_cursor_and_turns_nothing_round() {
         let line = Line::new("event", "two\nlines, \u{1b}[2J\u{202e}evil\u{200b}\u{e0041}\u{2028}\r end");
         assert_eq!(line.text(), "two\nlines, [2Jevil end");
+    }
+
+    #[test]
+    fn once_the_terminal_is_given_back_nothing_on_standard_input_sets_its_mode() {
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
+        let master = openpt(flags).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let terminal = ioctl_tiocgptpeer(&master, flags).unwrap();
+        dup2_stdin(&terminal).unwrap();
+        let borrowed = Borrowed::new().unwrap();
+        let mut raw = borrowed.before.clone();
+        raw.make_raw();
+        tcsetattr(io::stdin(), OptionalActions::Now, &raw).unwrap();
+        assert!(!tcgetattr(&terminal).unwrap().local_modes.contains(LocalModes::ICANON));
+        borrowed.give_back();
+        // As the editor's thread may, that was about to.
+        assert!(tcsetattr(io::stdin(), OptionalActions::Now, &raw).is_err());
+        assert!(tcgetattr(&terminal).unwrap().local_modes.contains(LocalModes::ICANON));
     }
 }

@@ -5,11 +5,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use rustix::termios::Termios;
-
 use super::lines;
 use crate::failure::Failure;
-use crate::screen::{self, Line, Screen};
+use crate::screen::{Borrowed, Line, Screen};
 
 /// Text that waits for whoever reads. More is dropped and counted.
 const QUEUE_BYTES_MAX: usize = 1024 * 1024;
@@ -20,7 +18,7 @@ pub(super) struct Board {
     desk: Arc<Desk>,
     is_json: bool,
     is_live: bool,
-    before: Option<Termios>,
+    borrowed: Option<Borrowed>,
 }
 
 #[derive(Default)]
@@ -54,13 +52,13 @@ impl Board {
     /// Writes to `screen` from now on.
     pub(super) fn start(mut screen: Screen) -> Result<Self, Failure> {
         let desk = Arc::<Desk>::default();
-        let (is_json, is_live, before) = (screen.is_json(), screen.is_live(), screen.terminal());
+        let (is_json, is_live, borrowed) = (screen.is_json(), screen.is_live(), screen.borrowed());
         let work = Arc::clone(&desk);
         thread::Builder::new()
             .name("writer".into())
             .spawn(move || write(&work, &mut screen))
             .map_err(|error| Failure::system("cannot start a thread", &error))?;
-        Ok(Self { desk, is_json, is_live, before })
+        Ok(Self { desk, is_json, is_live, borrowed })
     }
 
     /// Whether somebody watches, so that a countdown makes sense.
@@ -108,14 +106,13 @@ impl Board {
         }
     }
 
-    /// Waits until all is written, or for `patience`: whoever reads no more must not keep a process from ending.
+    /// Waits until all is written, or for `patience`: whoever reads no more must not keep a process from ending. The terminal is given back whether or not.
     pub(super) fn finish(&self, patience: Duration) {
         let is_busy = |queue: &mut Queue| queue.is_writing || !queue.jobs.is_empty();
         let waited = self.desk.changed.wait_timeout_while(self.desk.lock(), patience, is_busy);
-        let (queue, outcome) = waited.unwrap_or_else(PoisonError::into_inner);
-        drop(queue);
-        if let Some(before) = self.before.as_ref().filter(|_| outcome.timed_out()) {
-            screen::restore(before);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+        if let Some(borrowed) = &self.borrowed {
+            borrowed.give_back();
         }
     }
 }

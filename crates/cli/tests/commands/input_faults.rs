@@ -170,7 +170,7 @@ fn bytes_that_come_one_at_a_time_are_the_same_lines() {
 }
 
 /// The terminal of a window that is closed: two lines, and then an error for ever.
-fn closing_terminal() -> (File, File) {
+pub(crate) fn closing_terminal() -> (File, File) {
     // Not for children: who holds the window's side keeps it open.
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let master = openpt(flags).unwrap();

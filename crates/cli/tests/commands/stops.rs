@@ -14,8 +14,10 @@ use ddes_wire::Total;
 use ddes_wire::v2::{GroupSize, Reason, Suite};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::{Pid, Resource, Signal, kill_process};
+use rustix::termios::tcgetattr;
 use serde_json::Value;
 
+use crate::input_faults::closing_terminal;
 use crate::{ddes_at, folder, output};
 
 /// Longer than any end that is in order, on a busy machine; what hangs takes for ever.
@@ -126,6 +128,53 @@ fn a_signal_ends_a_server_whose_output_nobody_reads() {
         server.fill();
         server.signal(signal);
         assert_eq!(server.ended().0, Some(0), "{signal:?}");
+    }
+}
+
+/// Whether anybody reads the other end of a terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reader {
+    All,
+    Nothing,
+    /// And it holds no more.
+    NothingFull,
+}
+
+#[test]
+fn a_signal_leaves_a_terminal_in_the_mode_it_had_whether_or_not_anybody_reads_it() {
+    for read in [Reader::All, Reader::Nothing, Reader::NothingFull] {
+        let (master, terminal) = closing_terminal();
+        let mode = || format!("{:?}", tcgetattr(&terminal).unwrap());
+        let before = mode();
+        let mut command = ddes_at(&folder(), &["serve", "--listen", "127.0.0.1:0", "--ledger", "memory"]);
+        let ends = || Stdio::from(terminal.try_clone().unwrap());
+        command.env("TERM", "xterm").stdin(ends()).stdout(ends()).stderr(ends());
+        let mut child = command.spawn().unwrap();
+        let until = Instant::now() + LONG;
+        while mode() == before {
+            assert!(Instant::now() < until && child.try_wait().unwrap().is_none(), "{read:?}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if read == Reader::All {
+            let mut master = master.try_clone().unwrap();
+            // It ends with the terminal.
+            std::thread::spawn(move || {
+                std::io::copy(&mut master, &mut std::io::sink()).map_or(0, |read| read)
+            });
+        }
+        if read == Reader::NothingFull {
+            let flags = fcntl_getfl(&terminal).unwrap();
+            fcntl_setfl(&terminal, flags | OFlags::NONBLOCK).unwrap();
+            while (&terminal).write(&[b'x'; 64]).is_ok() {}
+            fcntl_setfl(&terminal, flags).unwrap();
+        }
+        kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+        while child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < until, "{read:?}: it goes on");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(mode(), before, "{read:?}");
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{read:?}");
     }
 }
 
