@@ -100,7 +100,10 @@ impl Talk<'_> {
             }
             tokio::select! {
                 delivery = self.meeting.next(&mut courier) => match delivery {
-                    Ok(Delivery::Lost { why: Lost::Ended(ClientEnd::Farewell(farewell)), .. }) => {
+                    Ok(Delivery::Lost { why: Lost::Ended(ClientEnd::Farewell(farewell)), .. })
+                        // By what may be our own ghost (rule P-29): the courier connects once more, or gives up.
+                        if farewell.reason != Reason::Superseded =>
+                    {
                         return self.ended(&farewell);
                     }
                     Ok(delivery) => self.show(&delivery, courier.outbox().pending() == 0),

@@ -295,6 +295,24 @@ fn a_client_superseded_by_its_own_ghost_goes_on() {
 }
 
 #[test]
+fn a_prompt_superseded_by_its_own_ghost_goes_on() {
+    let world = World::new();
+    assert_eq!(output(world.send("outbox", &["1"])).0, 0);
+    let mut ghost = Ghost::meet(&world);
+    let mut connect = ddes_at(&world.home, &["connect", "--json", "-q", "--server", &world.server.address]);
+    let mut connect = connect.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(connect.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut event = |name: &str| said.find(|line| line.contains(&format!("\"event\":\"{name}\""))).unwrap();
+    event("ready");
+    ghost.arrive();
+    let line = event("lost");
+    assert!(line.contains("a newer session"), "{line}");
+    connect.stdin.as_mut().unwrap().write_all(b"5\n50\n").unwrap();
+    assert!(event("result").contains("\"sum\":\"6\""));
+    assert_eq!(connect.wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn a_finished_input_is_never_resumed_and_the_same_again_is_a_new_one() {
     let world = World::new();
     assert_eq!(piped(world.send("outbox", &["-"]), "1\n2\n").0, 0);
