@@ -1,5 +1,5 @@
 //! `cargo xtask crash`: a server is killed at random moments, again and again, while clients send through real sockets. No sum may be off, and nothing that a client heard of may
-//! be missing.
+//! be missing. Beside the kills its files suffer what `hardships.rs` has.
 //!
 //! A killed process leaves the system's page cache: what a power cut loses is `cargo xtask power`'s to find.
 
@@ -9,12 +9,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::failpoints;
+use crate::hardships::{self, Suffered};
 use crate::process::{self, Couriers, Random, World, clock, option, program};
 
 const KILLS: u64 = 200;
 const CLIENTS: usize = 50;
-/// In CI.
-const SHORT: (u64, usize) = (8, 8);
+/// In CI: each hardship twice.
+const SHORT: (u64, usize) = (10, 8);
 /// A server lives until some of its clients, none to all of them, have heard of values in this life, and so much longer.
 const KILL_AFTER_MS_MAX: u64 = 100;
 const LIFE_MAX: Duration = Duration::from_secs(10);
@@ -37,7 +38,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     if arguments.contains(&"--failpoints") {
         return failpoints::run(is_short);
     }
-    println!("seed {seed}: {kills} kills of a server with {clients} clients");
+    println!("seed {seed}: {kills} lives of a server with {clients} clients");
     let world = World::new("crash")?;
     let outcome = drive(&world, kills, clients, &mut Random(seed | 1));
     world.end(outcome)?;
@@ -48,36 +49,47 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
 
 fn drive(world: &World, kills: u64, clients: usize, random: &mut Random) -> Result<(), String> {
     let mut couriers = world.couriers(&world.home.join("outboxes"), clients, CHUNK_MAX, PAUSE_MS)?;
-    let mut torn = 0;
+    hardships::list(world, &couriers)?;
+    let (mut torn, mut suffered) = (0, Suffered::new(random));
     for kill in 1..=kills {
-        let mut server = start(world)?;
+        let hardship = suffered.next(random);
+        hardship.prepare(world)?;
+        let mut server = start(world, &mut hardship.command())?;
         torn += u64::from(server.said.contains("ledger_torn"));
-        couriers.more(VALUES)?;
+        couriers.more(VALUES + hardship.values() / clients as u64)?;
         live(&couriers, usize::try_from(random.below(clients as u64 + 1)).unwrap_or(0));
         thread::sleep(Duration::from_millis(random.below(KILL_AFTER_MS_MAX)));
-        if server.process.0.try_wait().map_err(|error| error.to_string())?.is_some() {
+        let is_over = suffered.suffer(hardship, world, (&mut server, &mut couriers), random)?;
+        if !is_over && server.has_ended()? {
             return Err(format!("the server ended by itself:\n{}", server.said.text()));
         }
         drop(server);
         let books = compare(world, &couriers)?;
         if kill % 20 == 0 {
-            println!("{kill} kills, {} values counted, {torn} torn batches", books.iter().sum::<u64>());
+            println!("{kill} lives, {} values counted, {torn} torn batches", books.iter().sum::<u64>());
         }
     }
-    let mut server = start(world)?;
+    finish(world, &mut couriers)?;
+    suffered.check()?;
+    let sum = couriers.goal * clients as u64;
+    println!(
+        "{kills} lives, {clients} clients: {sum} values, each counted once; every sum is exact, the journal whole\n{suffered}"
+    );
+    Ok(())
+}
+
+/// Whatever is left is counted, and nothing else.
+fn finish(world: &World, couriers: &mut Couriers) -> Result<(), String> {
+    let mut server = start(world, &mut Command::new(program("ddes")))?;
     let code = couriers.finish(END_MAX)?;
     if code != Some(0) {
         return Err(format!("the clients ended with {code:?}:\n{}", couriers.said()));
     }
     server.process.stop()?;
-    let books = compare(world, &couriers)?;
-    let sum = books.iter().sum::<u64>();
+    let books = compare(world, couriers)?;
     if books.iter().any(|counted| *counted != couriers.goal) {
         return Err(format!("each should have {}: {books:?}", couriers.goal));
     }
-    println!(
-        "{kills} kills, {clients} clients: {sum} values, each counted once; every sum is exact, the journal whole"
-    );
     Ok(())
 }
 
@@ -90,9 +102,12 @@ fn live(couriers: &Couriers, clients: usize) {
     }
 }
 
-fn start(world: &World) -> Result<process::Server, String> {
-    // Checkpoints are under way at many kills.
-    let mut server = world.serve(&mut Command::new(program("ddes")), &["--checkpoint-bytes", "100000"])?;
+/// Of a ledger whose segments are short, and with checkpoints under way at many kills.
+const SMALL: [&str; 4] = ["--checkpoint-bytes", "100000", "--segment-bytes", "65536"];
+
+/// `command` is `ddes`, or what runs it.
+fn start(world: &World, command: &mut Command) -> Result<process::Server, String> {
+    let mut server = world.serve(command, &SMALL)?;
     if server.listens()? {
         Ok(server)
     } else {
@@ -115,11 +130,15 @@ pub(crate) fn compare(world: &World, couriers: &Couriers) -> Result<Vec<u64>, St
 /// A ledger that is set back must be noticed: by the comparison here, and by the clients.
 fn control(world: &World) -> Result<(), String> {
     let mut couriers = world.couriers(&world.home.join("outboxes"), 4, CHUNK_MAX, PAUSE_MS)?;
+    hardships::list(world, &couriers)?;
     let (now, before) = (world.ledger(), world.home.join("before"));
     for copies in [true, false] {
-        let server = start(world)?;
+        let server = start(world, &mut Command::new(program("ddes")))?;
         couriers.more(VALUES)?;
         couriers.reach(couriers.goal, END_MAX)?;
+        if copies {
+            hardships::second_on_a_true_copy(world)?;
+        }
         drop(server);
         if copies {
             copy(&now, &before)?;
@@ -133,18 +152,19 @@ fn control(world: &World) -> Result<(), String> {
         Err(why) => return Err(why),
         Ok(_) => return Err("a ledger that was set back passes: this harness proves nothing".into()),
     }
-    let _server = start(world)?;
+    let server = start(world, &mut Command::new(program("ddes")))?;
     // Whoever has nothing to send does not ask.
     couriers.more(1)?;
     let code = couriers.finish(END_MAX)?;
     if code != Some(OBJECTS) {
         return Err(format!("the clients ended with {code:?} on a ledger that was set back"));
     }
+    drop(server);
     println!("set back to a copy, as a control: {}", couriers.said().trim());
-    Ok(())
+    hardships::nobody_is_listed(world)
 }
 
-fn copy(from: &Path, to: &Path) -> Result<(), String> {
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<(), String> {
     let failed = |error: std::io::Error| format!("{}: {error}", from.display());
     std::fs::create_dir_all(to).map_err(failed)?;
     for entry in std::fs::read_dir(from).map_err(failed)? {

@@ -119,7 +119,7 @@ fn making(world: &World, what: &str, points: &[(&str, &str, u32)], values: u64) 
             let mut couriers = world.couriers(&folder, CLIENTS, chunk, PAUSE_MS)?;
             if what == "segment" {
                 // Its first one is made already.
-                let mut server = world.serve(&mut Command::new(program("ddes")), &[])?;
+                let mut server = world.serve(&mut Command::new(program("ddes")), &["--allow-any"])?;
                 server.listens()?;
                 server.process.stop()?;
             }
@@ -139,7 +139,8 @@ fn making(world: &World, what: &str, points: &[(&str, &str, u32)], values: u64) 
 /// Runs a server into one point, and holds the ledger to its word afterwards.
 fn strike(world: &World, couriers: &mut Couriers, point: Point<'_>, values: u64) -> Result<Fate, String> {
     let log = world.home.join("strace");
-    let mut server = world.serve(&mut point.command(world, &log), &["--checkpoint-bytes", "2000"])?;
+    let mut server =
+        world.serve(&mut point.command(world, &log), &["--allow-any", "--checkpoint-bytes", "2000"])?;
     let listens = server.listens()?;
     couriers.more(values)?;
     let begin = Instant::now();
@@ -177,7 +178,7 @@ fn strike(world: &World, couriers: &mut Couriers, point: Point<'_>, values: u64)
 
 /// With a server to whom nothing happens.
 fn deliver(world: &World, couriers: &mut Couriers) -> Result<(), String> {
-    let mut server = world.serve(&mut Command::new(program("ddes")), &[])?;
+    let mut server = world.serve(&mut Command::new(program("ddes")), &["--allow-any"])?;
     if !server.listens()? {
         return Err(format!("it does not start again:\n{}", server.said.text()));
     }
@@ -227,7 +228,7 @@ impl Point<'_> {
 fn full(world: &World) -> Result<(), String> {
     renew(world)?;
     let mut couriers = world.couriers(&world.home.join("full"), CLIENTS, CHUNK_LARGE, PAUSE_MS)?;
-    let mut server = world.serve(&mut Command::new(program("ddes")), &[])?;
+    let mut server = world.serve(&mut Command::new(program("ddes")), &["--allow-any"])?;
     server.listens()?;
     couriers.more(1)?;
     couriers.reach(1, FULL_MAX)?;

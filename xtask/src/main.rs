@@ -6,6 +6,7 @@ mod deny;
 mod failpoints;
 mod faults;
 mod fuzz;
+mod hardships;
 mod instructions;
 mod mutants;
 mod power;
@@ -28,7 +29,7 @@ usage: cargo xtask COMMAND
   bench-compare [--short] ddes beside Redis over TLS, tokio-rustls and the Python peer
   circuits COMMAND     search | list | write: logic circuits for the S-boxes
   faults [--short]     1 to 100,000 sent by a client that is killed and cut off at random
-  crash [--short]      a server killed at random under many clients; `--failpoints`: at each kind of file call
+  crash [--short]      a server killed at random under many clients, its lock, list, files and folder taken away; `--failpoints`: at each kind of file call
   power [--short]      power cuts in what a real server wrote
   rot [--short]        bits that flip and tails that vanish in a ledger at rest
   sim --seeds N [--from SEED] | --seed SEED | --short | --mutants

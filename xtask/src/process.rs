@@ -106,7 +106,8 @@ impl World {
         let address = listener.local_addr().map_err(|error| error.to_string())?.to_string();
         drop(listener);
         let mut world = Self { home, address, key: String::new() };
-        let mut server = world.serve(&mut Command::new(program("ddes")), &["--ledger", "memory"])?;
+        let memory = ["--allow-any", "--ledger", "memory"];
+        let mut server = world.serve(&mut Command::new(program("ddes")), &memory)?;
         server.listens()?;
         server.process.stop()?;
         let mut show = Command::new(program("ddes"));
@@ -129,7 +130,17 @@ impl World {
 
     /// Starts a server; `command` is `ddes`, or what runs it.
     pub(crate) fn serve(&self, command: &mut Command, arguments: &[&str]) -> Result<Server, String> {
-        command.args(["serve", "--json", "--quiet", "--allow-any", "--listen", &self.address]);
+        self.serve_at(command, &self.address, arguments)
+    }
+
+    /// At another address than the clients know.
+    pub(crate) fn serve_at(
+        &self,
+        command: &mut Command,
+        address: &str,
+        arguments: &[&str],
+    ) -> Result<Server, String> {
+        command.args(["serve", "--json", "--quiet", "--listen", address]);
         command.args(arguments).env("DDES_HOME", &self.home).stdin(Stdio::null());
         let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = command.spawn().map(Running).map_err(|error| error.to_string())?;
@@ -190,11 +201,15 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    pub(crate) fn has_ended(&mut self) -> Result<bool, String> {
+        self.process.0.try_wait().map(|status| status.is_some()).map_err(|error| error.to_string())
+    }
+
     /// Whether it comes to listen before it ends.
     pub(crate) fn listens(&mut self) -> Result<bool, String> {
         let begin = Instant::now();
         while !self.said.contains("\"event\":\"listening\"") {
-            if self.process.0.try_wait().map_err(|error| error.to_string())?.is_some() {
+            if self.has_ended()? {
                 return Ok(false);
             }
             if begin.elapsed() > Duration::from_secs(60) {
@@ -266,6 +281,18 @@ impl Couriers {
             thread::sleep(Duration::from_millis(5));
         }
         Ok(())
+    }
+
+    /// The file that lets all of them in, once it is there.
+    pub(crate) fn list(&self) -> Result<PathBuf, String> {
+        let begin = Instant::now();
+        while !self.clients.exists() {
+            if begin.elapsed() > Duration::from_secs(60) {
+                return Err(format!("the clients do not begin\n{}", self.said.text()));
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+        Ok(self.clients.with_file_name("authorized_keys"))
     }
 
     /// That was all: their exit code, once all is counted.

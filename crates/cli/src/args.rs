@@ -141,6 +141,10 @@ pub(crate) struct ServeArgs {
     /// A checkpoint is due after so many bytes of journal: tests want one sooner than anybody else does
     #[arg(long, value_name = "BYTES", hide = true)]
     pub(crate) checkpoint_bytes: Option<u64>,
+    /// A segment of the ledger has so many bytes, and a frame a sixteenth of them: tests want small ones
+    #[arg(long, value_name = "BYTES", hide = true,
+          value_parser = clap::value_parser!(u64).range(65_536..=67_108_864))]
+    pub(crate) segment_bytes: Option<u64>,
     /// Most integers in one frame
     #[arg(long, value_name = "N", default_value = "1024",
           value_parser = clap::value_parser!(u16).range(1..=8186))]

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! A line on standard input is the number of values that each has to have sent by and by; its end is the last word. Standard output says `counted CLIENT LAST-SEQ`
-//! whenever the ledger covers more. `FOLDER/clients` names the accounts. Exits with 5 where an outbox objects to the ledger.
+//! whenever the ledger covers more. `FOLDER/authorized_keys` lets them in, and `FOLDER/clients`, which is there when that is whole, names their accounts. Exits with 5
+//! where an outbox objects to the ledger.
 
 use std::io::{self, BufRead, Write};
 use std::path::Path;
@@ -84,6 +85,8 @@ fn run() -> Result<(), Failure> {
     });
     let (folder, clients) = (Path::new(folder), number(clients)?);
     std::fs::create_dir_all(folder).map_err(other)?;
+    let keys: String = (0..clients).map(|client| signing_key(client).public().to_openssh() + "\n").collect();
+    std::fs::write(folder.join("authorized_keys"), keys).map_err(other)?;
     let accounts: String = (0..clients).map(|client| account(client) + "\n").collect();
     std::fs::write(folder.join("clients"), accounts).map_err(other)?;
     listen(Arc::clone(&plan.goal));

@@ -31,6 +31,10 @@ pub(super) fn open(args: &ServeArgs, home: &Home) -> Result<(Ledger, Vec<Line>),
     let history = args.history_days.map(|days| DAY * days);
     let mut options = Options { history, ..Options::default() };
     options.checkpoint_bytes = args.checkpoint_bytes.unwrap_or(options.checkpoint_bytes);
+    if let Some(bytes) = args.segment_bytes {
+        options.segment_bytes = bytes;
+        options.frame_bytes = usize::try_from(bytes / 16).unwrap_or(options.frame_bytes);
+    }
     let (ledger, opened) =
         Ledger::open(Arc::new(folder), options, id).map_err(|error| ledger::of_store(&path, error))?;
     let lines = said(&path, &ledger, &opened);
