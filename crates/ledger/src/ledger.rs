@@ -437,6 +437,10 @@ impl Durable {
 
     /// What was written since the last time adds to the distance of the next checkpoint.
     fn count(&mut self, accounts: &Accounts) {
+        // Its accounts are dropped by then: there is no next checkpoint.
+        if self.journal.failure().is_some() {
+            return;
+        }
         let (bytes, identities) = self.counted;
         let written = self.journal.written();
         if written > bytes {

@@ -781,6 +781,21 @@ fn after_a_failed_sync_nothing_is_written_and_nothing_claimed_by_this_process() 
 }
 
 #[test]
+fn a_ledger_whose_disk_fails_after_a_checkpoint_was_named_refuses_what_comes() {
+    let place = Place::new();
+    let (mut ledger, mood) = moody(&place);
+    let opening = open(&mut ledger, identity(1));
+    ledger.checkpoint();
+    let work = ledger.poll_work().unwrap();
+    ledger.handle_done(work.run()).unwrap();
+    mood.sync_fails.store(true, Ordering::Relaxed);
+    assert!(!ledger.rest());
+    assert!(matches!(ledger.health(), Health::Failed(_)));
+    let refused = Outcome::Decided(Err(Refusal::Unavailable));
+    assert_eq!(ledger.commit(time(1), &[add(&opening, 1, &[1])]), [refused]);
+}
+
+#[test]
 fn what_may_not_be_durable_is_neither_stated_nor_copied() {
     let place = Place::new();
     fill(&mut place.open().unwrap().0, 3);
