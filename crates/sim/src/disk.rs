@@ -135,10 +135,15 @@ impl SimDisk {
         Self(Arc::new(Mutex::new(platter)))
     }
 
-    /// Adds 1 to the first sum in the newest checkpoint, and makes its own checksum right again; whether there is one with an account. Durable at once.
+    /// Adds 1 to the first sum in the newest checkpoint, and makes its own checksum right again; whether there is one with an account. Durable at once. The last one is left alone where the
+    /// journal's beginning is gone: nobody could open the ledger any more.
     pub(crate) fn edit_checkpoint(&self) -> bool {
         let mut platter = self.lock();
-        let newest = platter.seen.iter().rfind(|(name, _)| name.starts_with("checkpoint-"));
+        let mut checkpoints = platter.seen.iter().filter(|(name, _)| name.starts_with("checkpoint-"));
+        let (newest, has_other) = (checkpoints.next_back(), checkpoints.next().is_some());
+        if !has_other && !platter.seen.contains_key("journal-0000000001") {
+            return false;
+        }
         let Some(inode) = newest.map(|(_, inode)| *inode) else { return false };
         let Some(file) = platter.inodes.get_mut(&inode) else { return false };
         let is_edited = edit_sum(&mut file.seen);
