@@ -31,7 +31,7 @@ pub(crate) fn classic(server: &Server, clients: u32, length: Duration) -> Result
     runtime()?.block_on(async {
         let mut connections = Vec::new();
         for _ in 0..clients {
-            connections.push(connect(&options(server)).await?);
+            connections.push(connect(&options(server)?).await?);
         }
         let count = async |connection: &mut ddes_client::classic::Connection| match connection.count(1).await
         {

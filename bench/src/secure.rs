@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use ddes_client::Signer;
 use ddes_client::v2::{Connection, Options};
-use ddes_identity::{PublicKey, SigningKey, read_public};
+use ddes_identity::{AddressError, PublicKey, SigningKey, read_public};
 use ddes_wire::Sequence;
 use ddes_wire::v2::{GroupSize, Scope, Suite};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -87,7 +87,12 @@ impl Door {
                 let line =
                     std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
                 let trusted = vec![read_public(&line).map_err(|error| error.to_string())?];
-                let (server, connect, handshake, reply) = (address.to_owned(), WAIT_MAX, WAIT_MAX, WAIT_MAX);
+                let (server, connect, handshake, reply) = (
+                    address.parse().map_err(|error: AddressError| error.to_string())?,
+                    WAIT_MAX,
+                    WAIT_MAX,
+                    WAIT_MAX,
+                );
                 Ok(Self::Ours { options: Options { server, suite, connect, handshake, reply }, trusted })
             }
             Peer::Rustls => Ok(Self::Rustls(tls::Dialler::new(folder, address, tls::Exchange::Hybrid)?)),

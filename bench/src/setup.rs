@@ -14,14 +14,14 @@ pub(crate) const COLUMNS: &[&str] =
 /// The original's server may need a minute for a group, and ours must wait for it.
 const WAIT_MAX: Duration = Duration::from_secs(300);
 
-pub(crate) fn options(server: &Server) -> Options {
-    Options {
-        server: server.address.clone(),
+pub(crate) fn options(server: &Server) -> Result<Options, String> {
+    Ok(Options {
+        server: server.address.parse().map_err(|error: ddes_identity::AddressError| error.to_string())?,
         id: ClientId::random([7; ClientId::BYTES]),
         connect: WAIT_MAX,
         handshake: WAIT_MAX,
         reply: WAIT_MAX,
-    }
+    })
 }
 
 /// A connection with its token.
@@ -36,7 +36,7 @@ pub(crate) fn measure(server: &Server, connects: usize) -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|error| format!("no runtime: {error}"))?;
-    let options = options(server);
+    let options = options(server)?;
     let mut latencies = Latencies::new()?;
     runtime.block_on(async {
         // The first connect warms both sides: the group's check, the pages of the program.

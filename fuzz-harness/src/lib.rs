@@ -74,6 +74,6 @@ pub fn identity(data: &[u8]) {
         assert_eq!(keys.find(key, i64::MIN), Some(grant));
     }
     if let Ok(servers) = KnownServers::parse(text) {
-        assert_eq!(KnownServers::parse(&servers.to_text()), Ok(servers));
+        assert_eq!(KnownServers::parse(&servers.to_bytes()), Ok(servers));
     }
 }

@@ -25,7 +25,7 @@ fn changed(script: &[u8]) {
     let size = 1 + usize::from(*takings) % 9;
     let values: Vec<i64> = values.iter().map(|byte| i64::from(byte.cast_signed())).collect();
     let groups: Vec<&[i64]> = values.chunks(size).collect();
-    let owner = Owner { key: SigningKey::from_seed(&[3; 32]).public(), server: "a:1".into() };
+    let owner = Owner { key: SigningKey::from_seed(&[3; 32]).public(), server: "a:1".parse().unwrap() };
     let (mut bytes, ends) = journal_of(&owner, [7; 16], &groups);
     let whole = inspect(&bytes).unwrap();
     assert_eq!((whole.pending, whole.torn, whole.owner), (values.clone(), 0, owner));

@@ -1,5 +1,6 @@
 //! The command line. Names here are a contract: scripts rely on them.
 
+pub(crate) mod address;
 mod ledger;
 
 use std::net::SocketAddr;
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use ddes_identity::ServerAddress;
 use ddes_wire::v2::{GroupSize, Suite};
 
 use crate::bench::args::BenchCommand;
@@ -115,14 +117,15 @@ A running server takes the change up by itself; sessions of a removed key end.")
 pub(crate) struct HomeArgs {
     /// Folder of keys, trust and data [default: the XDG directories: ~/.config/ddes and, for data,
     /// ~/.local/share/ddes]
-    #[arg(long, value_name = "DIR", env = "DDES_HOME")]
+    #[arg(long, global = true, value_name = "DIR", env = "DDES_HOME")]
     pub(crate) home: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct ServeArgs {
-    /// Address and port; port 0 takes a free one
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:5566", env = "DDES_LISTEN")]
+    /// Address and port, :PORT for all addresses, or a port of this machine alone; port 0 takes a free
+    /// one
+    #[arg(long, value_name = "ADDR:PORT", value_parser = address::listen, default_value = "127.0.0.1:5566", env = "DDES_LISTEN")]
     pub(crate) listen: SocketAddr,
     /// Silence after which a session ends; each counted integer starts it anew
     #[arg(long, value_name = "SECS", default_value = "60", env = "DDES_IDLE_SECS",
@@ -286,8 +289,8 @@ pub(crate) struct TotalArgs {
 #[derive(Args, Debug)]
 pub(crate) struct ClientArgs {
     /// The server
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:5566", env = "DDES_SERVER")]
-    pub(crate) server: String,
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:5566", env = "DDES_SERVER", value_parser = address::server)]
+    pub(crate) server: ServerAddress,
     #[command(flatten)]
     pub(crate) identity: IdentityArgs,
     /// The one suite spoken
@@ -386,8 +389,8 @@ pub(crate) enum TrustCommand {
     #[command(after_help = "Example:\n  ddes trust add counter.example:5566 'ssh-ed25519 AAAA...'")]
     Add {
         /// The server as it is dialled
-        #[arg(value_name = "HOST:PORT")]
-        server: String,
+        #[arg(value_name = "HOST:PORT", value_parser = address::server)]
+        server: ServerAddress,
         /// Its public key: a line, or a file
         key: String,
         #[command(flatten)]
@@ -398,8 +401,8 @@ pub(crate) enum TrustCommand {
     /// Forget the keys of a server
     Rm {
         /// The server as it is dialled
-        #[arg(value_name = "HOST:PORT")]
-        server: String,
+        #[arg(value_name = "HOST:PORT", value_parser = address::server)]
+        server: ServerAddress,
         #[command(flatten)]
         home: HomeArgs,
         #[command(flatten)]
@@ -417,7 +420,7 @@ impl TrustCommand {
 }
 
 #[derive(Args, Debug)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(subcommand_negates_reqs = true)]
 pub(crate) struct AuthorizeArgs {
     #[command(subcommand)]
     pub(crate) command: Option<AuthorizeCommand>,
@@ -450,39 +453,28 @@ pub(crate) enum RoleName {
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuthorizeCommand {
     /// List who may connect
-    Ls {
-        #[command(flatten)]
-        home: HomeArgs,
-        #[command(flatten)]
-        output: OutputArgs,
-    },
+    Ls,
     /// Remove a key, by its line, file, fingerprint or name
     Rm {
         /// Which
-        key: String,
-        #[command(flatten)]
-        home: HomeArgs,
-        #[command(flatten)]
-        output: OutputArgs,
+        #[arg(value_name = "KEY")]
+        which: String,
     },
 }
 
 impl AuthorizeArgs {
     /// Whether programs read the output.
     pub(crate) fn is_json(&self) -> bool {
-        match &self.command {
-            Some(AuthorizeCommand::Ls { output, .. } | AuthorizeCommand::Rm { output, .. }) => output.json,
-            None => self.output.json,
-        }
+        self.output.json
     }
 }
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct OutputArgs {
     /// One JSON object a line on standard output
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub(crate) json: bool,
     /// Say only what was asked for, and errors
-    #[arg(short, long)]
+    #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
 }

@@ -132,6 +132,11 @@ impl Talk<'_> {
         };
         self.screen.show(&Line::new("disconnecting", "[STATUS][50] Disconnecting"));
         match courier.close(scope).await.map_err(|error| refusal::of(error, &self.meeting))?.1 {
+            Some(ClientEnd::Farewell(farewell))
+                if scope == Scope::All && farewell.reason == Reason::NotAuthorized =>
+            {
+                Err(refusal::not_operator(&self.meeting))
+            }
             Some(ClientEnd::Farewell(farewell)) => self.ended(&farewell),
             Some(end) => Err(refusal::of_end(&end, &self.meeting)),
             None => Ok(vec![Line::new("disconnected", "[DISCONNECTED][50] There was no session to end.")]),
@@ -146,7 +151,7 @@ impl Talk<'_> {
                 "connected",
                 format!("[CONNECTED] Connected to server at {server}; its key is the one known"),
             )
-            .with("server", server.clone()),
+            .with("server", server.to_string()),
         );
         self.screen.show(
             &Line::new("client_id", format!("[CLIENT ID] UUID: {id}, {}", key.fingerprint()))

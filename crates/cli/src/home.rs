@@ -1,15 +1,17 @@
 //! Where keys and trust are kept: `--home DIR`, else the XDG directories.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use ddes_identity::{FILE_BYTES_MAX, KnownServers, PublicKey, SigningKey, read_private};
 use ddes_server::Lists;
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
+use rustix::process::geteuid;
 use zeroize::Zeroizing;
 
 use crate::args::HomeArgs;
@@ -31,8 +33,25 @@ pub(crate) struct Home {
     data: PathBuf,
 }
 
+/// The `--home` of this process, which the commands of its hints repeat.
+static NAMED: OnceLock<PathBuf> = OnceLock::new();
+
+/// ` --home DIR`, where this process was given one.
+pub(crate) fn flag() -> String {
+    let Some(home) = NAMED.get() else { return String::new() };
+    let home = home.display().to_string();
+    let is_plain = |c: char| c.is_alphanumeric() || "/-_.,:@+=~".contains(c);
+    match home.chars().all(is_plain) {
+        true => format!(" --home {home}"),
+        false => format!(" --home '{}'", home.replace('\'', r"'\''")),
+    }
+}
+
 impl Home {
     pub(crate) fn find(args: &HomeArgs) -> Result<Self, Failure> {
+        if let Some(home) = args.home.as_ref().filter(|home| !home.as_os_str().is_empty()) {
+            NAMED.get_or_init(|| home.clone());
+        }
         let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let place = |variable, below: &str| {
             let folder = args.home.clone().or_else(|| set(variable).map(|folder| folder.join("ddes")));
@@ -137,7 +156,7 @@ impl Home {
     pub(crate) fn edit<T>(
         &self,
         path: &Path,
-        change: impl FnOnce(&str) -> Result<(String, T), Failure>,
+        change: impl FnOnce(&[u8]) -> Result<(Vec<u8>, T), Failure>,
     ) -> Result<T, Failure> {
         let folder = make_folder(&self.folder)?;
         let lock = lock(&folder).map_err(|error| unusable(&self.folder.join(LOCK), &error))?;
@@ -147,8 +166,7 @@ impl Home {
             // Whoever wrote it may have been killed before this.
             folder.sync().map_err(|error| unusable(path, &error))?;
         } else {
-            replace(path, changed.as_bytes(), New::PRIVATE)
-                .map_err(|error| error.failure(Code::Identity, path))?;
+            replace(path, &changed, New::PRIVATE).map_err(|error| error.failure(Code::Identity, path))?;
         }
         drop(lock);
         Ok(result)
@@ -160,7 +178,7 @@ impl Home {
             // Read under the lock: another process may have changed it.
             let mut servers = self.servers()?;
             let result = change(&mut servers);
-            Ok((servers.to_text(), result))
+            Ok((servers.to_bytes(), result))
         })
     }
 }
@@ -188,14 +206,15 @@ pub(crate) fn read_key(
     secret: impl FnOnce(&Path) -> Result<Zeroizing<Vec<u8>>, Failure>,
 ) -> Result<SigningKey, Failure> {
     let file = File::open(path).map_err(|error| unusable(path, &error))?;
-    let mode = file.metadata().map_err(|error| unusable(path, &error))?.mode() & 0o777;
+    let metadata = file.metadata().map_err(|error| unusable(path, &error))?;
+    let mode = metadata.mode() & 0o777;
     if mode & 0o077 != 0 {
         return Err(Failure::new(
             Code::Identity,
             format!("the private key {} is open to others (mode {mode:03o})", path.display()),
         )
         .cause("whoever can read it can act as its owner")
-        .next(format!("chmod 600 {}", path.display())));
+        .next(private_copy(path, &metadata)));
     }
     let mut text = Zeroizing::new(Vec::new());
     file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut text).map_err(|error| unusable(path, &error))?;
@@ -212,11 +231,26 @@ pub(crate) fn read_key(
     }
 }
 
+/// What makes a key its owner's alone: its mode, or a copy where that is not ours to change.
+fn private_copy(path: &Path, metadata: &Metadata) -> String {
+    let shown = path.display();
+    let is_ours = geteuid().is_root() || metadata.uid() == geteuid().as_raw();
+    let is_read_only = rustix::fs::statvfs(path)
+        .is_ok_and(|system| system.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY));
+    if is_ours && !is_read_only {
+        return format!("chmod 600 {shown}");
+    }
+    let why = if is_read_only { "what is mounted there may only be read" } else { "it is another user's" };
+    format!(
+        "install -m 600 {shown} COPY, and --key COPY ({why}, so its mode stays); or mount it with mode 0400, owned by uid {}",
+        geteuid().as_raw()
+    )
+}
+
 /// The public key of a `.pub` file.
 pub(crate) fn read_public_file(path: &Path) -> Result<PublicKey, Failure> {
-    let mut text = String::new();
-    let read =
-        File::open(path).and_then(|file| file.take(FILE_BYTES_MAX as u64 + 1).read_to_string(&mut text));
+    let mut text = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut text));
     read.map_err(|error| unusable(path, &error))?;
     ddes_identity::read_public(&text)
         .map_err(|error| Failure::new(Code::Identity, format!("{}: {error}", path.display())))
@@ -238,10 +272,10 @@ fn sibling(path: &Path, suffix: &str) -> PathBuf {
 }
 
 /// A list that is not there is empty.
-pub(crate) fn read_list(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
+pub(crate) fn read_list(path: &Path) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
     match File::open(path) {
-        Ok(file) => file.take(LIST_BYTES_MAX + 1).read_to_string(&mut text)?,
+        Ok(file) => file.take(LIST_BYTES_MAX + 1).read_to_end(&mut text)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
         Err(error) => return Err(error),
     };

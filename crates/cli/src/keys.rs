@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ddes_identity::{AuthorizedKeys, PublicKey, Role, read_public};
+use ddes_identity::{AuthorizedKeys, PublicKey, Role, ServerAddress, read_public};
 use ddes_wire::{ClientId, shown};
 use zeroize::Zeroizing;
 
@@ -10,7 +10,7 @@ use crate::args::{
     AuthorizeArgs, AuthorizeCommand, HomeArgs, IdentityArgs, KeyCommand, OutputArgs, RoleName, TrustCommand,
 };
 use crate::failure::{Code, Failure};
-use crate::home::{Home, public_path, read_list, read_public_file};
+use crate::home::{Home, flag, public_path, read_list, read_public_file};
 use crate::screen::{self, Line, Screen};
 use crate::who;
 
@@ -21,7 +21,7 @@ pub(crate) fn key(command: &KeyCommand) -> Result<(), Failure> {
             let path = home.identity(name)?;
             let key = home.new_key(&path, name)?.ok_or_else(|| {
                 Failure::new(Code::No, format!("the identity '{name}' exists already"))
-                    .next(format!("ddes key show --as {name}"))
+                    .next(format!("ddes key show --as {name}{}", flag()))
             })?;
             let key = key.public();
             show(output, &key, name, &path);
@@ -52,16 +52,17 @@ fn show_key(
     };
     let name = if server { "server".to_owned() } else { name };
     let public = public_path(&path);
-    let key =
-        if public.exists() {
-            read_public_file(&public)?
-        } else if server || !path.exists() {
-            return Err(Failure::new(Code::No, format!("there is no key {}", path.display())).next(
-                if server { "ddes serve     (makes it at its first start)" } else { "ddes key new NAME" },
-            ));
+    let key = if public.exists() {
+        read_public_file(&public)?
+    } else if server || !path.exists() {
+        return Err(Failure::new(Code::No, format!("there is no key {}", path.display())).next(if server {
+            format!("ddes serve{}     (makes it at its first start)", flag())
         } else {
-            who::signer(&home, identity, true)?.public()
-        };
+            format!("ddes key new NAME{}", flag())
+        }));
+    } else {
+        who::signer(&home, identity, true)?.public()
+    };
     show(output, &key, &name, &path);
     Ok(())
 }
@@ -105,30 +106,36 @@ pub(crate) fn trust(command: &TrustCommand) -> Result<(), Failure> {
         TrustCommand::Rm { server, home, output } => {
             let count = Home::find(home)?.edit_servers(|servers| servers.remove(server))?;
             if count == 0 {
-                return Err(
-                    Failure::new(Code::No, format!("no key of {server} is known")).next("ddes trust ls")
-                );
+                return Err(Failure::new(Code::No, format!("no key of {server} is known"))
+                    .next(format!("ddes trust ls{}", flag())));
             }
             let text = format!("forgot {server}: {count} key(s)");
             screen(output)
-                .show(&Line::new("forgot", text).with("server", server.clone()).with("keys", count));
+                .show(&Line::new("forgot", text).with("server", server.to_string()).with("keys", count));
         }
     }
     Ok(())
 }
 
-fn known(server: &str, key: &PublicKey) -> Line {
+fn known(server: &ServerAddress, key: &PublicKey) -> Line {
     Line::new("known", format!("{server} {}", key.fingerprint()))
-        .with("server", server)
+        .with("server", server.to_string())
         .with("key", key.to_openssh())
         .with("fingerprint", key.fingerprint())
 }
 
 pub(crate) fn authorize(args: &AuthorizeArgs) -> Result<(), Failure> {
+    let home = Home::find(&args.home)?;
+    let is_adding =
+        args.key.is_some() || args.name.is_some() || args.expires.is_some() || args.role != RoleName::Client;
     match (&args.command, &args.key) {
-        (Some(AuthorizeCommand::Ls { home, output }), _) => list(&Home::find(home)?, output),
-        (Some(AuthorizeCommand::Rm { key, home, output }), _) => remove(&Home::find(home)?, key, output),
-        (None, Some(key)) => add(&Home::find(&args.home)?, key, args),
+        (Some(_), _) if is_adding => {
+            Err(Failure::new(Code::Usage, "ls and rm take no key to add, name, role or term")
+                .next("ddes authorize --help"))
+        }
+        (Some(AuthorizeCommand::Ls), _) => list(&home, &args.output),
+        (Some(AuthorizeCommand::Rm { which }), _) => remove(&home, which, &args.output),
+        (None, Some(key)) => add(&home, key, args),
         // The parser demands one of them.
         (None, None) => Err(Failure::new(Code::Usage, "which key?").next("ddes authorize --help")),
     }
@@ -169,8 +176,11 @@ fn add(home: &Home, text: &str, args: &AuthorizeArgs) -> Result<(), Failure> {
     }
     let path = home.authorized_keys();
     home.edit(&path, |text| {
-        let mut kept: String = other_lines(text, &key).map(|line| format!("{line}\n")).collect();
-        kept.push_str(&format!("{line}\n"));
+        let mut kept: Vec<u8> = other_lines(text, &key).flatten().copied().collect();
+        if !kept.is_empty() && !kept.ends_with(b"\n") {
+            kept.push(b'\n');
+        }
+        kept.extend(format!("{line}\n").bytes());
         Ok((kept, ()))
     })?;
     let text = format!("authorized {} in {}", key.fingerprint(), path.display());
@@ -220,13 +230,12 @@ fn remove(home: &Home, which: &str, output: &OutputArgs) -> Result<(), Failure> 
         .collect();
     let [key] = meant[..] else {
         let what = if meant.is_empty() { "no key is" } else { "several keys are" };
-        return Err(
-            Failure::new(Code::No, format!("{what} authorized as '{which}'")).next("ddes authorize ls")
-        );
+        return Err(Failure::new(Code::No, format!("{what} authorized as '{which}'"))
+            .next(format!("ddes authorize ls{}", flag())));
     };
     let path = home.authorized_keys();
     let text = read_list(&path).map_err(|error| Failure::system("cannot read the list", &error))?;
-    if other_lines(&text, &key).count() == text.lines().count() {
+    if other_lines(&text, &key).flatten().count() == text.len() {
         return Err(Failure::new(
             Code::No,
             format!("'{which}' is an identity of this home, which may always connect"),
@@ -234,7 +243,7 @@ fn remove(home: &Home, which: &str, output: &OutputArgs) -> Result<(), Failure> 
         .cause(format!("its key lies in {}", home.identities().display()))
         .next("move its files away"));
     }
-    home.edit(&path, |text| Ok((other_lines(text, &key).map(|line| format!("{line}\n")).collect(), ())))?;
+    home.edit(&path, |text| Ok((other_lines(text, &key).flatten().copied().collect(), ())))?;
     let text = format!("removed {}", key.fingerprint());
     screen(output).show(&Line::new("removed", text).with("fingerprint", key.fingerprint()));
     Ok(())
@@ -247,9 +256,10 @@ pub(crate) fn no_passphrase(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> 
         .next(format!("ssh-keygen -p -N '' -f {}", path.display())))
 }
 
-/// The lines that do not grant `key` anything.
-fn other_lines<'a>(text: &'a str, key: &'a PublicKey) -> impl Iterator<Item = &'a str> {
-    text.lines().filter(move |line| !AuthorizedKeys::parse(line).0.iter().any(|(listed, _)| listed == key))
+/// The lines that do not grant `key` anything, each with its end.
+fn other_lines<'a>(text: &'a [u8], key: &'a PublicKey) -> impl Iterator<Item = &'a [u8]> {
+    text.split_inclusive(|byte| *byte == b'\n')
+        .filter(move |line| !AuthorizedKeys::parse(line).0.iter().any(|(listed, _)| listed == key))
 }
 
 /// A public key given as a line or as a file.
@@ -263,7 +273,9 @@ pub(crate) fn public(text: &str) -> Result<PublicKey, Failure> {
 
 /// The comment of a line, or of the line in a file.
 fn comment(text: &str) -> Option<String> {
-    let line = if text.starts_with("ssh-") { text.to_owned() } else { read_list(Path::new(text)).ok()? };
+    let text = if text.starts_with("ssh-") { text.into() } else { read_list(Path::new(text)).ok()? };
+    let text = String::from_utf8_lossy(&text);
+    let line = text.lines().find(|line| line.trim_start_matches('\u{feff}').starts_with("ssh-"))?;
     let words: Vec<_> = line.split_whitespace().skip(2).collect();
     (!words.is_empty()).then(|| words.join(" "))
 }

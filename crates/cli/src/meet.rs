@@ -7,12 +7,12 @@ use ddes_client::Signer;
 use ddes_client::courier::{Courier, CourierError, Delivery, Lost, Terms};
 use ddes_client::outbox::{Objection, Outbox};
 use ddes_client::v2::{EnterError, Options};
-use ddes_identity::{Contact, PublicKey};
+use ddes_identity::{Contact, PublicKey, ServerAddress};
 use ddes_wire::v2::{Suite, Welcome};
 
 use crate::args::{ClientArgs, SuiteName};
 use crate::failure::{Code, Failure};
-use crate::home::Home;
+use crate::home::{self, Home};
 use crate::question::Asker;
 use crate::refusal;
 use crate::screen;
@@ -31,12 +31,13 @@ pub(crate) struct Patience {
 
 /// A server about to be met.
 pub(crate) struct Meeting {
-    pub(crate) server: String,
+    pub(crate) server: ServerAddress,
     pub(crate) identity: PublicKey,
     home: Home,
     /// `--trust`.
     expected: Option<String>,
     may_ask: bool,
+    is_quiet: bool,
     asker: Asker,
     undecided: Cell<Option<Undecided>>,
 }
@@ -86,6 +87,7 @@ impl Meeting {
             home,
             expected: args.trust.clone(),
             may_ask: !args.no_input && screen::is_interactive(),
+            is_quiet: args.output.quiet,
             asker: Asker::default(),
             undecided: Cell::new(None),
         };
@@ -147,7 +149,7 @@ impl Meeting {
     /// The keys known for the server; with `--trust`, only the one named.
     pub(crate) fn trusted(&self) -> Result<Vec<PublicKey>, Failure> {
         let servers = self.home.servers()?;
-        let known = servers.iter().filter(|(server, _)| server.eq_ignore_ascii_case(&self.server));
+        let known = servers.iter().filter(|(server, _)| **server == self.server);
         let expected =
             |key: &PublicKey| self.expected.as_ref().is_none_or(|wanted| *wanted == key.fingerprint());
         Ok(known.map(|(_, key)| *key).filter(expected).collect())
@@ -167,7 +169,7 @@ impl Meeting {
                 .map_err(|failure| {
                     failure
                         .cause("somebody is between you and the server, or the server has a new key. Nothing was sent")
-                        .next(format!("compare with `ddes key show --server-key` there; if it is the server's: ddes trust rm {server}"))
+                        .next(format!("compare with `ddes key show --server-key` there; if it is the server's: ddes trust rm {server}{}", home::flag()))
                 });
             }
             Contact::Known | Contact::First => {}
@@ -194,7 +196,17 @@ impl Meeting {
                 });
             }
         }
-        self.home.edit_servers(|servers| servers.add(server, *key))
+        let kept = self.home.edit_servers(|servers| servers.add(server, *key));
+        match (kept, &self.expected) {
+            // Whoever names the key each time needs nothing to be kept: a home may be read-only.
+            (Err(failure), Some(_)) => {
+                if !self.is_quiet {
+                    screen::say(&format!("{server} is trusted this time, and not kept: {}", failure.what()));
+                }
+                Ok(())
+            }
+            (kept, _) => kept,
+        }
     }
 }
 

@@ -1,11 +1,14 @@
 //! What a D-DDES/2 server, or the way to it, refuses: what happened, the likely cause, the next command.
 
+use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use ddes_client::ConnectError;
+use ddes_client::SignError;
 use ddes_client::courier::{CourierError, Lost};
 use ddes_client::outbox::{JournalError, Objection, TakeError};
 use ddes_client::v2::EnterError;
+use ddes_identity::agent::AgentError;
 use ddes_session::v2::{ClientEnd, ClientFault};
 use ddes_wire::v2::{Farewell, Reason, Rejection};
 
@@ -27,12 +30,28 @@ pub(crate) fn of(error: CourierError, meeting: &Meeting) -> Failure {
 pub(crate) fn of_lost(lost: &Lost, meeting: &Meeting) -> Failure {
     match lost {
         Lost::Enter(EnterError::Connect(error)) => of_connect(error, "ddes serve     (in another terminal)"),
-        Lost::Enter(EnterError::Sign(error)) => Failure::new(Code::Identity, error.to_string())
-            .cause("the ssh-agent does not hold this key, or asked and was told no")
-            .next("ssh-add -l     (what it holds)"),
+        Lost::Enter(EnterError::Sign(error)) => of_sign(error),
         // Settled where a person can be asked.
         Lost::Enter(error @ EnterError::Untrusted { .. }) => Failure::new(Code::Identity, error.to_string()),
         Lost::Enter(EnterError::Ended(end)) | Lost::Ended(end) => of_end(end, meeting),
+    }
+}
+
+fn of_sign(error: &SignError) -> Failure {
+    let failure = Failure::new(Code::Identity, error.to_string());
+    match error {
+        SignError::Agent(AgentError::Refused) => failure
+            .cause("the ssh-agent does not hold this key, or asked and was told no")
+            .next("ssh-add -l     (what it holds)"),
+        SignError::Socket(_) => failure
+            .cause("no ssh-agent answers where SSH_AUTH_SOCK says: it has ended, or the variable is of another session")
+            .next("eval $(ssh-agent); ssh-add KEY     or --key with the private file"),
+        SignError::Agent(AgentError::Malformed | AgentError::Signature) => {
+            failure.cause("what answers where SSH_AUTH_SOCK says is no ssh-agent, or a faulty one")
+        }
+        SignError::TimedOut => failure
+            .cause("it waits for a person who is asked whether the key may be used, or hangs")
+            .next("answer its question, and the same command again"),
     }
 }
 
@@ -70,6 +89,13 @@ fn of_farewell(farewell: &Farewell, meeting: &Meeting) -> Failure {
             failure(Code::Connect).next("connect again later")
         }
     }
+}
+
+/// `50 all`.
+pub(crate) fn not_operator(meeting: &Meeting) -> Failure {
+    Failure::new(Code::Identity, "this identity may not end every session; only its own has ended")
+        .cause("the server does not list it as an operator")
+        .next(format!("on the server: ddes authorize '{}' --role operator", meeting.identity.to_openssh()))
 }
 
 /// Nobody vouches for this reason, and the user is told so.
@@ -190,7 +216,32 @@ pub(crate) fn of_journal(error: &JournalError) -> Failure {
                 "nothing was written into what stands in its place; what was taken is where it was moved to",
             )
             .next("move it back, or name its new place"),
-        JournalError::Io { .. } | JournalError::Poisoned(_) => failure(Code::No).cause("the disk fails"),
+        JournalError::Io { error, .. } => of_outbox_io(failure(Code::No), error),
+        JournalError::Poisoned(_) => failure(Code::No).cause("the disk fails"),
+    }
+}
+
+/// What the system refuses of a folder is rarely the disk's fault.
+fn of_outbox_io(failure: Failure, error: &io::Error) -> Failure {
+    let kind = error.kind();
+    if matches!(kind, ErrorKind::NotADirectory | ErrorKind::AlreadyExists) {
+        failure
+            .cause("a file has this name, and an outbox is a folder")
+            .next("--outbox DIR, a folder; it is made where there is none")
+    } else if kind == ErrorKind::PermissionDenied {
+        failure
+            .cause("this user may not write there")
+            .next("--outbox DIR, a folder of your own; or run this as its owner")
+    } else if kind == ErrorKind::ReadOnlyFilesystem {
+        failure
+            .cause("what is mounted there may only be read")
+            .next("--outbox DIR, a folder on a disk that can be written")
+    } else if matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded) {
+        failure
+            .cause("the disk is full, or a quota is reached")
+            .next("free some room, and the same command again")
+    } else {
+        failure.cause("the disk fails")
     }
 }
 

@@ -378,7 +378,14 @@ impl Beside {
         let (folder, from, to) = (&self.folder, &self.own_name, &self.name);
         let taken = match renameat_with(folder, from, folder, to, RenameFlags::NOREPLACE) {
             // Not on every file system; a link does not replace either.
-            Err(Errno::INVAL | Errno::NOSYS) => linkat(folder, from, folder, to, AtFlags::empty()),
+            Err(Errno::INVAL | Errno::NOSYS) => match linkat(folder, from, folder, to, AtFlags::empty()) {
+                Err(Errno::PERM | Errno::NOTSUP | Errno::NOSYS) => {
+                    return Err(io::Error::other(
+                        "this file system has neither hard links nor a rename that replaces nothing, so no file can be made there safely",
+                    ));
+                }
+                linked => linked,
+            },
             moved => moved.inspect(|()| self.has_own_name = false),
         };
         match taken {

@@ -40,7 +40,7 @@ pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
     });
     let (meeting, mut courier) = Meeting::arrange(&args.client, Patience { first, later }, |key| {
         let Some(folder) = &args.outbox else { return Ok(Outbox::in_memory()) };
-        let owner = Owner { key, server: args.client.server.to_ascii_lowercase() };
+        let owner = Owner { key, server: args.client.server.clone() };
         Outbox::open(folder, &owner).map_err(|error| refusal::of_journal(&error))
     })?;
     if args.adopt {

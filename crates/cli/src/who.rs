@@ -18,9 +18,10 @@ pub(crate) fn signer(home: &Home, args: &IdentityArgs, quiet: bool) -> Result<Si
     let secret = |path: &Path| passphrase(args.passphrase_fd, path);
     match &args.key {
         Some(path) if path.extension().is_some_and(|extension| extension == "pub") => {
-            let socket = std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from).ok_or_else(|| {
+            let socket = std::env::var_os("SSH_AUTH_SOCK").filter(|socket| !socket.is_empty());
+            let socket = socket.map(PathBuf::from).ok_or_else(|| {
                 Failure::new(Code::Identity, format!("{} needs an ssh-agent, and none runs", path.display()))
-                    .cause("SSH_AUTH_SOCK is not set")
+                    .cause("SSH_AUTH_SOCK is not set, or empty")
                     .next("eval $(ssh-agent); ssh-add KEY     or --key with the private file")
             })?;
             Ok(Signer::Agent { socket, key: read_public_file(path)? })

@@ -19,7 +19,7 @@ use ddes_client::Signer;
 use ddes_client::courier::{Courier, CourierError, Delivery, Terms};
 use ddes_client::outbox::{Mark, Outbox, Owner, TAKE_MAX};
 use ddes_client::v2::Options;
-use ddes_identity::{PublicKey, SigningKey, read_public};
+use ddes_identity::{PublicKey, ServerAddress, SigningKey, read_public};
 use ddes_wire::v2::{GroupSize, Scope, Suite, Welcome};
 use ddes_wire::{Sequence, Total};
 use tokio::task::LocalSet;
@@ -40,7 +40,7 @@ struct Goal {
 }
 
 struct Plan {
-    server: String,
+    server: ServerAddress,
     key: PublicKey,
     chunk_max: u64,
     pause: Duration,
@@ -76,7 +76,7 @@ fn run() -> Result<(), Failure> {
     };
     let number = |text: &String| text.parse::<u64>().map_err(other);
     let plan = Arc::new(Plan {
-        server: server.clone(),
+        server: server.parse().map_err(other)?,
         key: read_public(key).map_err(other)?,
         chunk_max: number(chunk_max)?.clamp(1, TAKE_MAX as u64),
         pause: Duration::from_millis(number(pause)?),

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use ddes_identity::ServerAddress;
 use ddes_session::classic::{
     ClientConfig, ClientEnd, ClientEntropy, ClientEvent, ClientSession, ENTROPY_BYTES_MAX, SubmitError,
 };
@@ -14,8 +15,8 @@ use crate::pump::Pump;
 /// Where to connect, as whom, and how long to wait.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// `HOST:PORT`.
-    pub server: String,
+    /// The server.
+    pub server: ServerAddress,
     /// The UUID sent with each integer.
     pub id: ClientId,
     /// Longest wait for the TCP connection.

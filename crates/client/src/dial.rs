@@ -3,14 +3,15 @@
 use std::io;
 use std::time::Duration;
 
+use ddes_identity::ServerAddress;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// The host name has no address, or the address is malformed.
-    #[error("{server} is no address: {source}")]
+    /// The host name has no address.
+    #[error("cannot find {server}: {source}")]
     Resolve {
         /// What was asked for.
         server: String,
@@ -44,9 +45,9 @@ pub enum ConnectError {
     Randomness(#[from] getrandom::Error),
 }
 
-/// A socket to `server`, `HOST:PORT`, within `most`.
-pub(crate) async fn dial(server: &str, most: Duration) -> Result<TcpStream, ConnectError> {
-    let named = || server.to_owned();
+/// A socket to `server`, within `most`.
+pub(crate) async fn dial(server: &ServerAddress, most: Duration) -> Result<TcpStream, ConnectError> {
+    let named = || server.to_string();
     let late = |_| ConnectError::TimedOut { server: named(), waited: most };
     let failed = |source: io::Error| {
         if source.kind() == io::ErrorKind::ConnectionRefused {
@@ -56,7 +57,7 @@ pub(crate) async fn dial(server: &str, most: Duration) -> Result<TcpStream, Conn
         }
     };
     let connect = async {
-        let resolved = tokio::net::lookup_host(server).await;
+        let resolved = tokio::net::lookup_host((server.host(), server.port())).await;
         let resolved = resolved.map_err(|source| ConnectError::Resolve { server: named(), source })?;
         let addresses: Vec<_> = resolved.collect();
         let stream = TcpStream::connect(&*addresses).await.map_err(failed)?;

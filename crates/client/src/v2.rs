@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ddes_identity::{Namespace, PublicKey};
+use ddes_identity::{Namespace, PublicKey, ServerAddress};
 use ddes_session::v2::noise::Entropy;
 use ddes_session::v2::{ClientConfig, ClientEnd, ClientEvent, ClientSession, SubmitError, kem};
 use ddes_wire::Sequence;
@@ -19,8 +19,8 @@ const EXPONENT_BYTES: usize = 64;
 /// Where to connect, how, and how long to wait.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// `HOST:PORT`.
-    pub server: String,
+    /// The server.
+    pub server: ServerAddress,
     /// The one suite spoken.
     pub suite: Suite,
     /// Longest wait for the TCP connection.

@@ -11,7 +11,7 @@ use ddes_wire::v2::Welcome;
 use ddes_wire::{Sequence, SessionNumber, Standing, Token, Total};
 
 fn owner() -> Owner {
-    Owner { key: SigningKey::from_seed(&[3; 32]).public(), server: "a:1".into() }
+    Owner { key: SigningKey::from_seed(&[3; 32]).public(), server: "a:1".parse().unwrap() }
 }
 
 fn mark(lines: u64) -> Mark {

@@ -24,7 +24,7 @@ fn folder() -> PathBuf {
 }
 
 fn owner() -> Owner {
-    Owner { key: SigningKey::from_seed(&[3; 32]).public(), server: "a:1".into() }
+    Owner { key: SigningKey::from_seed(&[3; 32]).public(), server: "a:1".parse().unwrap() }
 }
 
 fn mark(lines: u64) -> Mark {
@@ -106,7 +106,7 @@ fn one_process_at_a_time_and_one_owner() {
     let held = Outbox::open(&folder, &owner()).unwrap();
     assert!(matches!(Outbox::open(&folder, &owner()), Err(JournalError::Locked(_))));
     drop(held);
-    let other = Owner { server: "b:1".into(), ..owner() };
+    let other = Owner { server: "b:1".parse().unwrap(), ..owner() };
     assert!(matches!(Outbox::open(&folder, &other), Err(JournalError::Foreign { .. })));
 }
 

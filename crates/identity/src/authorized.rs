@@ -10,6 +10,7 @@ use std::collections::HashMap;
 
 use ddes_wire::shown;
 
+use crate::lines::{BLANKS, BYTE_ORDER_MARK, content, fields, numbered};
 use crate::{PublicKey, read_public};
 
 /// What an identity may do beside counting.
@@ -48,18 +49,17 @@ pub struct LineError {
 pub struct AuthorizedKeys(HashMap<PublicKey, Grant>);
 
 impl AuthorizedKeys {
-    /// Reads a file. Where a key stands twice, the first line holds, as in OpenSSH.
-    pub fn parse(text: &str) -> (Self, Vec<LineError>) {
+    /// Reads a file. Where a key stands twice, the first line holds, as in OpenSSH. A line that cannot be read grants nothing, and the others hold.
+    pub fn parse(text: impl AsRef<[u8]>) -> (Self, Vec<LineError>) {
+        let text = text.as_ref();
+        let text = text.strip_prefix(BYTE_ORDER_MARK.as_bytes()).unwrap_or(text);
         let mut keys = Self::default();
         let mut errors = Vec::new();
-        for (number, line) in text.lines().enumerate() {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            match grant(line) {
+        for (number, line) in numbered(text) {
+            let Some(line) = content(line) else { continue };
+            match grant(&line) {
                 Ok((key, grant)) => keys.add(key, grant),
-                Err(why) => errors.push(LineError { line: number + 1, why: shown::plain(&why) }),
+                Err(why) => errors.push(LineError { line: number, why: shown::plain(&why) }),
             }
         }
         (keys, errors)
@@ -135,7 +135,7 @@ impl Grant {
 fn grant(line: &str) -> Result<(PublicKey, Grant), String> {
     let (options, key_line) = if line.starts_with("ssh-") { ("", line) } else { split_options(line)? };
     let key = read_public(key_line).map_err(|error| error.to_string())?;
-    let comment = key_line.split_whitespace().skip(2).collect::<Vec<_>>().join(" ");
+    let comment = fields(key_line).skip(2).collect::<Vec<_>>().join(" ");
     let mut grant = Grant { name: name(&comment), ..Grant::default() };
     let mut seen = Vec::new();
     for option in list(options) {
@@ -166,8 +166,8 @@ fn name(text: &str) -> Option<String> {
 
 /// The options end at the first blank outside quotes.
 fn split_options(line: &str) -> Result<(&str, &str), String> {
-    let end = unquoted(line, &[' ', '\t']).next().ok_or("no key on this line")?;
-    Ok((&line[..end], line[end..].trim_start()))
+    let end = unquoted(line, &BLANKS).next().ok_or("no key on this line")?;
+    Ok((&line[..end], line[end..].trim_start_matches(BLANKS)))
 }
 
 fn list(options: &str) -> Vec<&str> {

@@ -3,12 +3,15 @@
 //! A signature made here is the raw Ed25519 signature of an SSHSIG blob (OpenSSH's PROTOCOL.sshsig), so what an SSH key or agent signs
 //! for D-DDES means nothing anywhere else.
 
+mod address;
 pub mod agent;
 mod authorized;
 mod key;
 mod known;
+mod lines;
 mod openssh;
 
+pub use address::{AddressError, ServerAddress};
 pub use authorized::{AuthorizedKeys, Grant, LineError, Role};
 pub use key::{KeyError, Namespace, PublicKey, SignatureError, SigningKey, signed_data};
 pub use known::{Contact, KnownServers};

@@ -5,6 +5,7 @@ use ssh_key::public::{Ed25519PublicKey, KeyData};
 use ssh_key::{Algorithm, HashAlg, Kdf, LineEnding, PrivateKey, Signature, SshSig};
 use zeroize::Zeroizing;
 
+use crate::lines::{BYTE_ORDER_MARK, content, fields, numbered};
 use crate::{KeyError, Namespace, PublicKey, SignatureError, SigningKey};
 
 /// No key file is longer.
@@ -80,12 +81,21 @@ pub fn read_private(text: &[u8], passphrase: Option<&[u8]>) -> Result<SigningKey
     if key.public().as_bytes() == &pair.public.0 { Ok(key) } else { Err(KeyError::Malformed.into()) }
 }
 
-/// The key of a line `ssh-ed25519 AAAA… [comment]`.
-pub fn read_public(line: &str) -> Result<PublicKey, KeyFileError> {
-    if line.len() > FILE_BYTES_MAX {
+/// The key of a line `ssh-ed25519 AAAA… [comment]`, or of a file of which that is the one line beside comments. The key's comment need not be UTF-8.
+pub fn read_public(text: impl AsRef<[u8]>) -> Result<PublicKey, KeyFileError> {
+    let text = text.as_ref();
+    if text.len() > FILE_BYTES_MAX {
         return Err(KeyFileError::Malformed(format!("more than {FILE_BYTES_MAX} bytes")));
     }
-    let key = ssh_key::PublicKey::from_openssh(line.trim())?;
+    let text = text.strip_prefix(BYTE_ORDER_MARK.as_bytes()).unwrap_or(text);
+    let mut lines = numbered(text).filter_map(|(_, line)| content(line));
+    let line = lines.next().ok_or_else(|| KeyFileError::Malformed("it holds no key".into()))?;
+    if lines.next().is_some() {
+        return Err(KeyFileError::Malformed("it has more than one line".into()));
+    }
+    // The library wants single blanks, and a comment that is UTF-8.
+    let key: Vec<_> = fields(&line).take(2).collect();
+    let key = ssh_key::PublicKey::from_openssh(&key.join(" "))?;
     let key = key.key_data().ed25519().ok_or_else(|| KeyFileError::Algorithm(key.algorithm().to_string()))?;
     Ok(PublicKey::new(&key.0)?)
 }

@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 
 use ddes_identity::{
     ArmorError, AuthorizedKeys, Contact, KeyError, KeyFileError, KnownServers, Namespace, PublicKey, Role,
-    SigningKey, read_private, read_public, signed_data,
+    ServerAddress, SigningKey, read_private, read_public, signed_data,
 };
 use ssh_key::{Algorithm, HashAlg, LineEnding, Signature, SshSig};
 
@@ -55,6 +55,10 @@ fn make_key(folder: &Folder, flags: &[&str]) -> Vec<u8> {
     let made = ssh_keygen(folder, &[&["-q", "-f", "key", "-C", "anna"], flags].concat(), b"");
     assert!(made.0, "{}", made.1);
     std::fs::read(folder.file("key")).unwrap()
+}
+
+fn at(text: &str) -> ServerAddress {
+    text.parse().unwrap()
 }
 
 fn key(seed: u8) -> SigningKey {
@@ -270,7 +274,7 @@ fn a_line_that_is_not_understood_grants_nothing_and_the_others_hold() {
     ];
     let text: String = bad.iter().map(|options| format!("{options}{line}\n")).collect();
     let good = key(2).public().to_openssh();
-    let (keys, errors) = AuthorizedKeys::parse(&format!("{text}nothing\n{good}\n"));
+    let (keys, errors) = AuthorizedKeys::parse(format!("{text}nothing\n{good}\n"));
     assert_eq!(keys.len(), 1);
     assert_eq!(errors.iter().map(|error| error.line).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6, 7, 8]);
     assert!(errors[0].to_string().contains("option 'from' is not known here"), "{}", errors[0]);
@@ -317,18 +321,18 @@ fn a_name_moves_no_cursor_turns_nothing_round_and_hides_nothing() {
 
 #[test]
 fn a_server_is_known_met_first_or_changed() {
-    let mut servers = KnownServers::default();
+    let mut servers = KnownServers::parse("# mine\n\n").unwrap();
     let (ours, other) = (key(1).public(), key(2).public());
-    assert_eq!(servers.contact("Counter.example:5566", &ours), Contact::First);
-    servers.add("Counter.example:5566", ours);
-    servers.add("counter.example:5566", ours);
-    assert_eq!(servers.contact("counter.example:5566", &ours), Contact::Known);
-    assert_eq!(servers.contact("counter.example:5566", &other), Contact::Changed { known: vec![ours] });
+    assert_eq!(servers.contact(&at("Counter.example:5566"), &ours), Contact::First);
+    servers.add(&at("Counter.example:5566"), ours);
+    servers.add(&at("counter.example:5566"), ours);
+    assert_eq!(servers.contact(&at("counter.example:5566"), &ours), Contact::Known);
+    assert_eq!(servers.contact(&at("counter.example:5566"), &other), Contact::Changed { known: vec![ours] });
     // Another port is another server.
-    assert_eq!(servers.contact("counter.example:5567", &ours), Contact::First);
-    let read = KnownServers::parse(&format!("# mine\n\n{}", servers.to_text())).unwrap();
+    assert_eq!(servers.contact(&at("counter.example:5567"), &ours), Contact::First);
+    let read = KnownServers::parse(servers.to_bytes()).unwrap();
     assert_eq!(read, servers);
-    assert_eq!((servers.remove("COUNTER.example:5566"), servers.iter().count()), (1, 0));
+    assert_eq!((servers.remove(&at("COUNTER.example:5566")), servers.iter().count()), (1, 0));
     for (line, text) in [(1, "counter.example:5566\n"), (2, "\ncounter.example:5566 ssh-ed25519 AAAA\n")] {
         assert_eq!(KnownServers::parse(text).unwrap_err().line, line);
     }

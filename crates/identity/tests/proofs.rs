@@ -17,7 +17,7 @@ use std::time::Duration;
 use ddes_identity::agent::{self, AgentError};
 use ddes_identity::{
     ArmorError, AuthorizedKeys, Contact, FILE_BYTES_MAX, KeyError, KeyFileError, KnownServers, Namespace,
-    PublicKey, Role, SigningKey, read_private, read_public,
+    PublicKey, Role, ServerAddress, SigningKey, read_private, read_public,
 };
 use ssh_key::private::{Ed25519Keypair, Ed25519PrivateKey, KeypairData};
 use ssh_key::public::Ed25519PublicKey;
@@ -221,11 +221,11 @@ fn files_are_read_up_to_their_longest_and_no_further() {
     // Each format has room for blanks.
     let line = format!("{} {}", key(1).public().to_openssh(), "c");
     let padded = |length: usize| format!("{line}{}", " ".repeat(length - line.len()));
-    assert_eq!(read_public(&padded(FILE_BYTES_MAX)).unwrap(), key(1).public());
+    assert_eq!(read_public(padded(FILE_BYTES_MAX)).unwrap(), key(1).public());
     let too_long = format!("more than {FILE_BYTES_MAX} bytes");
     assert_eq!(FILE_BYTES_MAX, 65_536);
     assert_eq!(
-        read_public(&padded(FILE_BYTES_MAX + 1)).unwrap_err(),
+        read_public(padded(FILE_BYTES_MAX + 1)).unwrap_err(),
         KeyFileError::Malformed(too_long.clone())
     );
     let read = |length: usize| match read_private(&vec![b'-'; length], None).unwrap_err() {
@@ -311,7 +311,7 @@ fn what_is_wrong_with_a_line_is_said() {
         ("expiry-time=\"soon\"", "line 1: expiry-time 'soon' is not YYYYMMDD[HHMM[SS]]Z (UTC)"),
         ("\"open", "line 1: no key on this line"),
     ] {
-        let (_, errors) = AuthorizedKeys::parse(&format!("{options} {line}"));
+        let (_, errors) = AuthorizedKeys::parse(format!("{options} {line}"));
         assert_eq!(errors.iter().map(ToString::to_string).collect::<Vec<_>>(), [why]);
     }
 }
@@ -326,14 +326,14 @@ fn a_key_expires_at_the_second_that_its_line_says() {
         ("20300615Z", 1_907_712_000),
         ("20280229Z", 1_835_395_200),
     ] {
-        let (keys, errors) = AuthorizedKeys::parse(&format!("expiry-time=\"{text}\" {line}"));
+        let (keys, errors) = AuthorizedKeys::parse(format!("expiry-time=\"{text}\" {line}"));
         assert_eq!((errors, keys.expiries().collect::<Vec<_>>()), (vec![], vec![end]), "{text}");
         let find = |now| keys.find(&key(1).public(), now).is_some();
         assert!(find(end - 1) && !find(end) && !find(end + 1), "{text}");
     }
     for text in ["20290229Z", "2030061512345Z", "20300615123456", "203006152400Z", "2030-6-15Z", "+2030615Z"]
     {
-        let (keys, errors) = AuthorizedKeys::parse(&format!("expiry-time=\"{text}\" {line}"));
+        let (keys, errors) = AuthorizedKeys::parse(format!("expiry-time=\"{text}\" {line}"));
         assert_eq!((keys.len(), errors.len()), (0, 1), "{text}");
     }
 }
@@ -341,11 +341,12 @@ fn a_key_expires_at_the_second_that_its_line_says() {
 #[test]
 fn each_of_a_servers_keys_is_known_and_all_are_forgotten_together() {
     let mut servers = KnownServers::default();
-    let address = "counter.example:5566";
+    let at = |text: &str| text.parse::<ServerAddress>().unwrap();
+    let (address, other) = (&at("counter.example:5566"), at("other.example:5566"));
     for seed in [1, 2, 2] {
         servers.add(address, key(seed).public());
     }
-    servers.add("other.example:5566", key(3).public());
+    servers.add(&other, key(3).public());
     for seed in [1, 2] {
         assert_eq!(servers.contact(address, &key(seed).public()), Contact::Known);
     }
@@ -353,5 +354,5 @@ fn each_of_a_servers_keys_is_known_and_all_are_forgotten_together() {
     assert_eq!(servers.contact(address, &key(3).public()), Contact::Changed { known });
     assert_eq!((servers.remove(address), servers.remove(address)), (2, 0));
     assert_eq!(servers.contact(address, &key(1).public()), Contact::First);
-    assert_eq!(servers.iter().collect::<Vec<_>>(), [("other.example:5566", &key(3).public())]);
+    assert_eq!(servers.iter().collect::<Vec<_>>(), [(&other, &key(3).public())]);
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use ddes_identity::ServerAddress;
 use ddes_load::Arrivals;
 
 use crate::args::{ClientArgs, HomeArgs, IdentityArgs, OutputArgs, SuiteName};
@@ -56,8 +57,8 @@ impl BenchCommand {
 #[derive(Args, Debug)]
 pub(crate) struct RunArgs {
     /// The server
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:5566", env = "DDES_SERVER")]
-    pub(crate) server: String,
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:5566", env = "DDES_SERVER", value_parser = crate::args::address::server)]
+    pub(crate) server: ServerAddress,
     /// Sessions, each of an identity of its own
     #[arg(long, value_name = "N", default_value = "50",
           value_parser = clap::value_parser!(u32).range(1..=i64::from(ddes_load::SESSIONS_MAX)))]

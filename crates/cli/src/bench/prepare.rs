@@ -142,7 +142,7 @@ fn address(args: &RunArgs) -> Result<SocketAddr, Failure> {
     };
     let wait = Duration::from_secs(args.timeout.into());
     let mut last = None;
-    for address in args.server.to_socket_addrs().map_err(failed)? {
+    for address in (args.server.host(), args.server.port()).to_socket_addrs().map_err(failed)? {
         match TcpStream::connect_timeout(&address, wait) {
             Ok(_) => return Ok(address),
             Err(error) => last = Some(error),

@@ -143,7 +143,7 @@ fn parameters(args: &RunArgs, plan: &Plan) -> Parameters {
         Until::Sent(values) => (None, Some(values)),
     };
     Parameters {
-        server: args.server.clone(),
+        server: args.server.to_string(),
         suite: plan.suite.name().into(),
         sessions: plan.sessions,
         threads: plan.threads,

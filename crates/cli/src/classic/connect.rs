@@ -64,7 +64,7 @@ async fn talk(options: &Options, prompt: &mut Prompt, screen: &mut Screen) -> Re
     };
     screen.show(
         &Line::new("connected", format!("[CONNECTED] Connected to server at {}", options.server))
-            .with("server", options.server.clone()),
+            .with("server", options.server.to_string()),
     );
     screen.show(
         &Line::new(

@@ -15,7 +15,7 @@ use ddes_wire::{ClientId, Total};
 
 use super::tally::{Kind, Sum};
 use crate::args::ServeArgs;
-use crate::home::Home;
+use crate::home::{self, Home};
 use crate::ledger::with_totals;
 use crate::screen::{Line, number};
 
@@ -46,9 +46,10 @@ pub(super) fn access(home: &Home) -> Line {
     let (keys, _) = home.lists().read();
     let (list, own) = (home.authorized_keys(), home.identities());
     let text = format!(
-        "[ACCESS] {} listed so far. Any identity of this home may connect ({}), others after: ddes authorize KEY",
+        "[ACCESS] {} listed so far. Any identity of this home may connect ({}), others after: ddes authorize{} KEY",
         keys.len(),
-        own.display()
+        own.display(),
+        home::flag()
     );
     Line::new("access", text)
         .with("keys", keys.len())
@@ -220,7 +221,8 @@ pub(super) fn of_notice(notice: &Notice) -> Vec<Line> {
             Line::new(
                 "turned_away",
                 format!(
-                    "[REFUSED] {who}: not authorized. To let it in: ddes authorize '{}'",
+                    "[REFUSED] {who}: not authorized. To let it in: ddes authorize{} '{}'",
+                    home::flag(),
                     key.to_openssh()
                 ),
             )

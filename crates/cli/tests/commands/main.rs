@@ -10,6 +10,7 @@
     reason = "a test fails by panicking, and knows its numbers"
 )]
 
+mod addresses;
 mod bench;
 mod classic;
 mod exactly_once;

@@ -318,7 +318,8 @@ fn server_key(home: &Path) -> PublicKey {
 /// That many sessions, each with an account of its own that has counted a value, and the account's sum.
 async fn enter(server: &str, key: PublicKey, count: usize) -> Vec<(Connection, Total)> {
     let suite = Suite::Hybrid(GroupSize::Bits2048);
-    let options = Options { server: server.into(), suite, connect: LONG, handshake: LONG, reply: LONG };
+    let options =
+        Options { server: server.parse().unwrap(), suite, connect: LONG, handshake: LONG, reply: LONG };
     let mut open = Vec::new();
     for number in 0..count {
         let mut seed = [7; 32];

@@ -95,7 +95,7 @@ struct Whole<'a> {
 impl Writer {
     /// A new file: its first record.
     pub(super) fn begin(owner: &Owner, salt: Salt) -> (Self, Vec<u8>) {
-        let payload = [&MAGIC[..], &salt, owner.key.as_bytes(), owner.server.as_bytes()].concat();
+        let payload = [&MAGIC[..], &salt, owner.key.as_bytes(), owner.server.to_string().as_bytes()].concat();
         let (bytes, chain) = frame(&[], &[0; CHAIN_BYTES], OWNER, &payload);
         (Self { salt, chain }, bytes)
     }
@@ -171,7 +171,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<Contents, String> {
 fn first(bytes: &[u8]) -> Result<(Owner, Version, Chain, usize), String> {
     let owned = |rest: &[u8]| {
         let (key, server) = rest.split_first_chunk()?;
-        let server = std::str::from_utf8(server).ok()?.to_owned();
+        // Older versions kept the spelling that they were given.
+        let server = std::str::from_utf8(server).ok()?.parse().ok()?;
         Some(Owner { key: PublicKey::new(key).ok()?, server })
     };
     let no_outbox = || "it is no outbox".to_owned();
@@ -377,5 +378,30 @@ fn flag(byte: u8) -> Option<bool> {
         0 => Some(false),
         1 => Some(true),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ddes_identity::SigningKey;
+
+    use super::*;
+
+    /// Versions before one name stood for one server wrote what was typed, in lower case.
+    #[test]
+    fn an_owner_of_the_old_spelling_is_the_same_server() {
+        let key = SigningKey::from_seed(&[3; 32]).public();
+        for (old, name) in [
+            ("::1:5566", "[::1]:5566"),
+            ("localhost:5566", "127.0.0.1:5566"),
+            ("127.1:05566", "127.0.0.1:5566"),
+            ("a.example.:1", "a.example:1"),
+        ] {
+            let salt = [7; 16];
+            let payload = [&MAGIC[..], &salt, key.as_bytes(), old.as_bytes()].concat();
+            let (bytes, _) = frame(&[], &[0; CHAIN_BYTES], OWNER, &payload);
+            let owner = read(&bytes).map(|contents| contents.owner);
+            assert_eq!(owner, name.parse().map(|server| Owner { key, server }).map_err(|_| String::new()));
+        }
     }
 }

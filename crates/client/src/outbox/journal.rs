@@ -12,7 +12,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use ddes_identity::PublicKey;
+use ddes_identity::{PublicKey, ServerAddress};
 use ddes_wire::Sequence;
 use rustix::fs::{FallocateFlags, OFlags};
 use rustix::io::Errno;
@@ -47,8 +47,8 @@ const _: () = assert!((format::RECORD_BYTES_MAX as u64) < 2 * STEP_BYTES);
 pub struct Owner {
     /// The identity.
     pub key: PublicKey,
-    /// The server as dialled, `HOST:PORT`.
-    pub server: String,
+    /// The server.
+    pub server: ServerAddress,
 }
 
 /// Why an outbox cannot be used.

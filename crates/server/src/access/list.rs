@@ -264,7 +264,7 @@ impl Stamp {
 }
 
 enum Text {
-    Trusted(String),
+    Trusted(Vec<u8>),
     /// Why not.
     Untrusted(String),
 }
@@ -291,8 +291,8 @@ fn read_text(path: &Path) -> io::Result<Option<(Text, Stamp, bool)>> {
     if let Some(why) = distrust(&metadata) {
         return Ok(Some((Text::Untrusted(why), stamp, stamp.is_whole())));
     }
-    let mut text = String::new();
-    (&file).take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
+    let mut text = Vec::new();
+    (&file).take(FILE_BYTES_MAX + 1).read_to_end(&mut text)?;
     if text.len() as u64 > FILE_BYTES_MAX {
         return Err(io::Error::other(format!("it has more than {FILE_BYTES_MAX} bytes")));
     }
