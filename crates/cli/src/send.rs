@@ -54,7 +54,7 @@ pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
         ),
     }
     // Before the input is looked at, which may take long: a run that is killed meanwhile has begun it.
-    let start = begin(args, &mut courier, &input)?;
+    let start = begin(args, &mut courier, &mut input)?;
     input.check()?;
     if args.outbox.is_none() && !quiet && input.is_long() {
         eprintln!(
@@ -90,8 +90,11 @@ pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
 }
 
 /// Where in the input to start: after what the outbox took of it before. A finished input is never resumed; one of which nothing was taken is as good as new.
-fn begin(args: &SendArgs, courier: &mut Courier, input: &Input) -> Result<Mark, Failure> {
+fn begin(args: &SendArgs, courier: &mut Courier, input: &mut Input) -> Result<Mark, Failure> {
     let (mark, is_open) = courier.outbox().input();
+    if args.outbox.is_some() && args.fresh && matches!(input, Input::Nothing) && is_open {
+        courier.finish_input().map_err(|error| refusal::of_journal(&error))?;
+    }
     if args.outbox.is_none() || matches!(input, Input::Nothing) {
         return Ok(Mark::default());
     }
@@ -117,8 +120,18 @@ fn begin(args: &SendArgs, courier: &mut Courier, input: &Input) -> Result<Mark, 
             Code::No,
             format!("an input was cut off after {lines} lines that this outbox took"),
         )
-        .cause("sending the same lines again would count them again")
-        .next("--resume with the same input, or --fresh with another"));
+        .cause("those lines are counted, or will be; sending them again would count them again")
+        .next("--resume goes on behind them in the same input, also in one that was corrected behind them; --fresh counts every line of another input"));
+    }
+    if lines > 0 && is_open && input.begins_with(mark)? {
+        return Err(Failure::new(Code::No, format!("the first {lines} lines are those that the outbox took of the input that was cut off"))
+            .cause("with --fresh they would count again")
+            .next("--resume goes on behind them; if they are to count again, take them out of the cut-off input first: ddes send --outbox DIR --fresh without integers ends it"));
+    }
+    if lines > 0 && is_open && matches!(input, Input::Pipe) && !args.client.output.quiet {
+        eprintln!(
+            "The {lines} lines that the outbox took of the input that was cut off are counted, or will be. Every line of this input counts besides: stop this and use --resume if it begins with them."
+        );
     }
     courier.begin_input().map_err(|error| refusal::of_journal(&error))?;
     Ok(Mark::default())
@@ -142,7 +155,7 @@ impl Sending<'_> {
     async fn run(&mut self, input: Input, start: Mark) -> Result<Option<Total>, Failure> {
         let mut interrupt = signal(SignalKind::interrupt())
             .map_err(|error| Failure::system("cannot watch for signals", &error))?;
-        let mut chunks = input.start(start, self.each)?;
+        let mut chunks = input.start(start, self.each, self.args.outbox.is_some())?;
         let mut waiting = None;
         // What the outbox had no room for, until some of it is counted.
         let mut held = None;
@@ -292,6 +305,28 @@ impl Input {
         reader.rewind().map_err(unreadable)
     }
 
+    /// Whether what was taken of another input is the beginning of this one, which a pipe cannot tell without waiting.
+    fn begins_with(&mut self, taken: Mark) -> Result<bool, Failure> {
+        let (mut hash, mut lines) = (Sha256::new(), 0);
+        match self {
+            Self::Nothing | Self::Pipe => return Ok(false),
+            Self::Arguments(values) => {
+                let count = usize::try_from(taken.lines).unwrap_or(usize::MAX).min(values.len());
+                values[..count].iter().for_each(|value| hash.update(value.to_be_bytes()));
+                lines = count as u64;
+            }
+            Self::File { reader, .. } => {
+                while lines < taken.lines
+                    && let Some(Ok(value)) = next_line(reader, &mut lines, amount)
+                {
+                    hash.update(value.to_be_bytes());
+                }
+                reader.rewind().map_err(unreadable)?;
+            }
+        }
+        Ok(lines == taken.lines && <[u8; 32]>::from(hash.finalize()) == taken.digest)
+    }
+
     /// A long input is summed up in one line.
     fn is_long(&self) -> bool {
         matches!(self, Self::File { .. } | Self::Pipe)
@@ -306,13 +341,19 @@ impl Input {
     }
 
     /// Reads from behind `start` on, in a thread of its own: a pipe may give nothing for long.
-    fn start(self, start: Mark, each: bool) -> Result<mpsc::Receiver<Result<Chunk, Failure>>, Failure> {
+    fn start(
+        self,
+        start: Mark,
+        each: bool,
+        is_durable: bool,
+    ) -> Result<mpsc::Receiver<Result<Chunk, Failure>>, Failure> {
         let (chunks, received) = mpsc::channel(CHUNKS_MAX);
         let most = if each { 1 } else { TAKE_MAX };
         let read = move || {
             let is_same = start.lines == 0;
             let (mark, hash, values) = (Mark::default(), Sha256::new(), Vec::new());
-            let mut feed = Feed { start, mark, hash, is_same, values, most, chunks };
+            let mut feed =
+                Feed { start, mark, last_line: 0, hash, is_same, is_durable, values, most, chunks };
             let end = match self {
                 Self::Nothing => Ok(()),
                 Self::Arguments(values) => feed.arguments(&values),
@@ -330,15 +371,21 @@ impl Input {
     }
 }
 
+const CORRECTED: &str = "correct that line, and the same command with --resume: it goes on behind the lines before it, which are taken";
+
 /// Nobody takes chunks any more.
 struct Gone;
 
 struct Feed {
     start: Mark,
     mark: Mark,
+    /// Where the last of `values` stands.
+    last_line: u64,
     hash: Sha256,
     /// What was taken before is the beginning of this input.
     is_same: bool,
+    /// What was taken stays in an outbox.
+    is_durable: bool,
     values: Vec<i64>,
     most: usize,
     chunks: mpsc::Sender<Result<Chunk, Failure>>,
@@ -358,6 +405,7 @@ impl Feed {
                 Ok(value) => self.value(value)?,
                 Err(failure) => {
                     self.flush()?;
+                    let failure = if self.is_durable { failure.next(CORRECTED) } else { failure };
                     return self.say(Err(failure));
                 }
             }
@@ -381,6 +429,7 @@ impl Feed {
             return self.other();
         }
         self.values.push(value);
+        self.last_line = self.mark.lines;
         if self.values.len() == self.most { self.flush() } else { Ok(()) }
     }
 
@@ -403,7 +452,9 @@ impl Feed {
         if self.values.is_empty() {
             return Ok(());
         }
-        let (values, mark) = (std::mem::take(&mut self.values), Mark { digest: self.digest(), ..self.mark });
+        // A line behind it that is blank or refused is not taken.
+        let mark = Mark { lines: self.last_line, digest: self.digest() };
+        let values = std::mem::take(&mut self.values);
         self.say(Ok(Chunk { values, mark }))
     }
 

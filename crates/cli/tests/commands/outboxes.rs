@@ -403,3 +403,44 @@ fn an_outbox_at_the_limit_of_file_sizes_says_so_and_delivers_what_it_holds() {
     let (code, sum, error) = piped(command(&world.server.address, "-"), &numbers);
     assert_eq!((code, sum.as_str()), (0, "200010000\n"), "{error}");
 }
+
+/// The lines before a typo are counted. Whatever the messages advise then counts each line once.
+#[test]
+fn an_input_that_is_corrected_behind_what_was_taken_counts_each_line_once_whatever_is_advised() {
+    let world = World::new();
+    let (code, _, error) = piped(world.send("outbox", &["-"]), "1\nx\n2\n");
+    assert_eq!(
+        (code, error.contains("correct that line, and the same command with --resume")),
+        (2, true),
+        "{error}"
+    );
+    let corrected = world.home.join("corrected");
+    std::fs::write(&corrected, "1\n3\n2\n").unwrap();
+    let from_file = |flags: &[&str]| {
+        let mut command = world.send("outbox", &[flags, &["-"]].concat());
+        command.stdin(File::open(&corrected).unwrap());
+        output(command)
+    };
+    let (code, _, error) = from_file(&[]);
+    assert_eq!((code, error.contains("--resume goes on behind them")), (1, true), "{error}");
+    let (code, _, error) = from_file(&["--fresh"]);
+    assert_eq!((code, error.contains("--resume goes on behind them")), (1, true), "{error}");
+    let (code, sum, error) = from_file(&["--resume"]);
+    assert_eq!((code, sum.as_str()), (0, "6\n"), "{error}");
+    assert_eq!(world.total("default"), ("3".into(), "6".into()));
+}
+
+#[test]
+fn another_input_that_begins_as_the_cut_off_one_did_is_said_to_count_again() {
+    let world = World::new();
+    assert_eq!(piped(world.send("outbox", &["-"]), "1\nx\n").0, 2);
+    let (code, _, error) = output(world.send("outbox", &["--fresh", "1", "2"]));
+    assert_eq!((code, error.contains("--outbox DIR --fresh without integers ends it")), (1, true), "{error}");
+    let (code, _, error) = piped(world.send("outbox", &["--fresh", "-"]), "y\n");
+    assert_eq!((code, error.contains("Every line of this input counts besides")), (2, true), "{error}");
+    assert_eq!(piped(world.send("outbox", &["-"]), "1\nx\n").0, 2);
+    let (code, ..) = output(world.send("outbox", &["--fresh"]));
+    assert_eq!(code, 0);
+    let (code, _, error) = output(world.send("outbox", &["1", "2"]));
+    assert_eq!((code, world.total("default")), (0, ("4".into(), "5".into())), "{error}");
+}
