@@ -408,12 +408,9 @@ fn values<E>(
     Ok(())
 }
 
-/// The statement that a 40 made: the account behind its value number `last_seq`; `None` if no 40 of what is kept can have said so.
-pub fn statement_at(
-    disk: &dyn Disk,
-    id: &AccountId,
-    last_seq: Sequence,
-) -> Result<Option<Statement>, StoreError> {
+/// The statement of the 40 that acknowledged the account's value number `seq`, also where more came with it: the account behind the last of those; `None` if what is
+/// kept has no such value.
+pub fn statement_at(disk: &dyn Disk, id: &AccountId, seq: Sequence) -> Result<Option<Statement>, StoreError> {
     let names = Names::read(disk)?;
     let (base, _) = oldest(disk, &names, &Heads::read(disk, &names)?)?;
     let Base { mut accounts, slices, start, ledger, .. } = base;
@@ -423,7 +420,8 @@ pub fn statement_at(
         replay(&mut accounts, &slices, seen, &mut |accounts, record| {
             let Record::Add(added) = record else { return };
             let last = added.first_seq.get() + added.amounts.len() as u64 - 1;
-            if last == last_seq.get() && accounts.id(added.account) == Some(*id) {
+            let covers = added.first_seq <= seq && seq.get() <= last;
+            if covers && accounts.id(added.account) == Some(*id) {
                 let (subject, count) = (Subject::Account(*id), last.into());
                 let Seen { batch, chain, time, .. } = *seen;
                 found = Some(Statement { ledger, subject, count, sum: added.sum, batch, chain, time });

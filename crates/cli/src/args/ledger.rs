@@ -156,7 +156,7 @@ pub(crate) struct ReceiptArgs {
     /// An identity of the home, a name of `ddes authorize`, a public key, a fingerprint, or classic/N
     #[arg(value_name = "ACCOUNT")]
     pub(crate) account: Option<String>,
-    /// What was acknowledged with the integer of this number
+    /// What was acknowledged with the integer of this number, and with those that came with it
     #[arg(long, value_name = "N", requires = "account")]
     pub(crate) last_seq: Option<u64>,
     /// Of all accounts, as the newest checkpoint has them

@@ -43,7 +43,26 @@ impl Books {
 
 fn copy(from: &Folder, path: &Path, to: &Folder, output: &OutputArgs) -> Result<(), Failure> {
     let copied = watched(output.quiet, "Copying", |progress| audit::backup(from, to, progress));
-    copied.map(drop).map_err(|error| folder::of_store(path, error))
+    copied.map(drop).map_err(|error| {
+        // These come of writing, and what is copied is only read.
+        let is_of_writing = |kind| {
+            matches!(
+                kind,
+                ErrorKind::StorageFull
+                    | ErrorKind::QuotaExceeded
+                    | ErrorKind::ReadOnlyFilesystem
+                    | ErrorKind::FileTooLarge
+            )
+        };
+        match &error {
+            StoreError::Disk { error: system, .. } if is_of_writing(system.kind()) => {
+                folder::of_store(to.path(), error)
+            }
+            StoreError::Disk { .. } | StoreError::Damaged(_) | StoreError::Missing | StoreError::Taken => {
+                folder::of_store(path, error)
+            }
+        }
+    })
 }
 
 /// The copy is made and raised beside the place it is for, and takes it in one step: a ledger restored by half, or not raised, is never where a server looks.
@@ -52,6 +71,13 @@ pub(super) fn restore(args: &RestoreArgs) -> Result<(), Failure> {
     let path = folder::place(&args.books, &home)?;
     let output = &args.books.output;
     let from = folder::look(&args.from)?;
+    if folder::is_mount_point(&path) {
+        return Err(Failure::new(
+            Code::Usage,
+            format!("{} is a mount point, which nothing else can take the place of", path.display()),
+        )
+        .next(format!("--ledger {}/ledger, a folder below it, here and for ddes serve", path.display())));
+    }
     watched(output.quiet, "Verifying the backup", |progress| audit::verify(&from, &[], progress))
         .map_err(|error| verify::failure(&args.from, error))?;
     let empty = lock_empty(&path)?;

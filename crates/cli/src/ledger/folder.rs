@@ -4,6 +4,8 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+
 use ddes_ledger::audit::View;
 use ddes_ledger::store::{Folder, StoreError};
 
@@ -64,8 +66,25 @@ pub(super) fn lock_empty(path: &Path) -> Result<Folder, Failure> {
     if folder.is_empty().map_err(|error| unusable(path, &error))? {
         return Ok(folder);
     }
+    if is_mount_point(path) {
+        return Err(Failure::new(
+            Code::Usage,
+            format!("{} is not empty, and a mount point, which cannot be renamed", path.display()),
+        )
+        .next(format!("a folder below it: {}/ledger", path.display())));
+    }
     Err(Failure::new(Code::Usage, format!("the folder {} is not empty", path.display()))
         .next(format!("mv {0} {0}.old     or name another one", path.display())))
+}
+
+/// Whether a file system, or a part of one, is mounted there. Where it cannot be told, whoever replaces the folder hears of it.
+pub(super) fn is_mount_point(path: &Path) -> bool {
+    let Ok(path) = fs::canonicalize(path) else { return false };
+    let flags = AtFlags::empty();
+    let attributes = statx(CWD, &path, flags, StatxFlags::BASIC_STATS);
+    let root = StatxAttributes::MOUNT_ROOT;
+    attributes
+        .is_ok_and(|found| found.stx_attributes_mask.contains(root) && found.stx_attributes.contains(root))
 }
 
 /// Another process has the ledger.

@@ -60,9 +60,9 @@ fn statement(args: &ReceiptArgs, books: &Books) -> Result<Statement, Failure> {
         Some(last_seq) => {
             let found = audit::statement_at(&books.folder, &id, Sequence::new(last_seq)).map_err(store)?;
             found.ok_or_else(|| {
-                Failure::new(Code::No, format!("no acknowledgement of {text} ended with integer {last_seq}"))
-                    .cause("integers that came together are acknowledged together, with the last one's number; or it is older than what is kept")
-                    .next(format!("ddes ledger export --account '{text}'     (which came with which: the same batch)"))
+                Failure::new(Code::No, format!("no acknowledgement of integer {last_seq} of {text} is kept"))
+                    .cause("it was not counted, or is older than what is kept (--history-days)")
+                    .next(format!("ddes ledger receipt '{text}'     (where it stands now)"))
             })
         }
     }

@@ -70,6 +70,8 @@ struct Ahead {
 /// Zeros are written in pieces of so many bytes.
 const FILL_BYTES: usize = 1024 * 1024;
 const LOCK: &str = "lock";
+/// At the root of ext2 to ext4.
+const LOST_AND_FOUND: &str = "lost+found";
 
 impl Folder {
     /// Takes a folder for writing, made if it is not there; `None` if another process has it.
@@ -104,9 +106,9 @@ impl Folder {
         self.held.path()
     }
 
-    /// Whether it holds nothing but its lock.
+    /// Whether it holds nothing but its lock, and what a file system keeps for its own repair.
     pub fn is_empty(&self) -> io::Result<bool> {
-        Ok(self.list()?.iter().all(|name| name == LOCK))
+        Ok(self.list()?.iter().all(|name| [LOCK, LOST_AND_FOUND].contains(&&**name)))
     }
 
     /// Puts this folder in the place of `empty`, in one step and for good; both are locked and in one file system. An error leaves `empty` without its lock file.
