@@ -22,6 +22,9 @@ pub(crate) fn of(error: CourierError, meeting: &Meeting) -> Failure {
         CourierError::Lost(lost) => of_lost(&lost, meeting),
         CourierError::Objection(objection) => of_objection(objection),
         CourierError::Journal(error) => of_journal(&error),
+        CourierError::Unavailable { .. } => Failure::new(Code::Timeout, error.to_string())
+            .cause("its disk is full, say; what was sent since is not counted")
+            .next("ask the server's operator, or wait longer: --retry-secs SECS"),
         CourierError::Malformed { .. } => Failure::new(Code::Integrity, error.to_string())
             .cause("the account's numbering is at its end, or the two sides differ in what they take"),
     }

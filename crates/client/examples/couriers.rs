@@ -187,7 +187,10 @@ fn counted(client: u64, sums: &mut Sums, last_seq: Sequence, sum: Total) -> Resu
 fn of_courier(error: CourierError) -> Failure {
     match error {
         CourierError::Objection(why) => Failure::Objection(why.to_string()),
-        CourierError::Lost(_) | CourierError::Malformed { .. } | CourierError::Journal(_) => other(error),
+        CourierError::Lost(_)
+        | CourierError::Malformed { .. }
+        | CourierError::Unavailable { .. }
+        | CourierError::Journal(_) => other(error),
     }
 }
 

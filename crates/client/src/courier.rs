@@ -90,6 +90,12 @@ pub enum CourierError {
         /// The first of the refused values.
         first_seq: Sequence,
     },
+    /// The server's ledger has taken nothing, for longer than is waited.
+    #[error("the server's ledger has taken nothing for {} s", .waited.as_secs())]
+    Unavailable {
+        /// How long.
+        waited: Duration,
+    },
     /// The outbox.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -134,8 +140,8 @@ pub struct Courier {
     opened_once: bool,
     /// When a newer session ended ours, last.
     superseded: Option<Instant>,
-    /// It was said that the ledger takes nothing.
-    is_unavailable: bool,
+    /// Since when the ledger takes nothing; it was said then.
+    unavailable_since: Option<Instant>,
 }
 
 impl std::fmt::Debug for Courier {
@@ -158,7 +164,7 @@ impl Courier {
             down_since: now,
             opened_once: false,
             superseded: None,
-            is_unavailable: false,
+            unavailable_since: None,
         }
     }
 
@@ -309,12 +315,18 @@ impl Courier {
         if last_seq > before {
             self.backoff.reset();
             self.down_since = Instant::now();
-            self.is_unavailable = false;
+            self.unavailable_since = None;
             return Ok(Some(Delivery::Counted { last_seq, sum }));
         }
-        let is_news = answer.status == Status::Unavailable && !self.is_unavailable;
-        self.is_unavailable |= is_news;
-        Ok(is_news.then_some(Delivery::Unavailable))
+        if answer.status != Status::Unavailable {
+            return Ok(None);
+        }
+        let Some(since) = self.unavailable_since else {
+            self.unavailable_since = Some(Instant::now());
+            return Ok(Some(Delivery::Unavailable));
+        };
+        let waited = since.elapsed();
+        if waited < self.terms.patience { Ok(None) } else { Err(CourierError::Unavailable { waited }) }
     }
 
     /// After an objection nothing more is sent, and nothing is tried again, until a person has looked.

@@ -80,9 +80,12 @@ pub(super) fn restore(args: &RestoreArgs) -> Result<(), Failure> {
     }
     watched(output.quiet, "Verifying the backup", |progress| audit::verify(&from, &[], progress))
         .map_err(|error| verify::failure(&args.from, error))?;
-    let empty = lock_empty(&path)?;
     // A link stays where it is; what it leads to is replaced.
-    let path = fs::canonicalize(&path).map_err(|error| unusable(&path, &error))?;
+    let path = match fs::canonicalize(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => path,
+        found => found.map_err(|error| unusable(&path, &error))?,
+    };
+    let empty = lock_empty(&path)?;
     let beside = Beside::make(&path)?;
     let verified = beside.fill(&from, &args.from, output)?;
     beside.put(&empty, &path)?;

@@ -12,6 +12,7 @@
 
 mod addresses;
 mod bench;
+mod causes;
 mod classic;
 mod exactly_once;
 mod files;
