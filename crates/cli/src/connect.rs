@@ -57,6 +57,7 @@ pub(crate) fn run(args: &ConnectArgs) -> Result<(), Failure> {
     };
     talk.welcome(&welcome);
     let outcome = runtime.block_on(talk.hold(courier, &mut prompt, &mut interrupt));
+    talk.meeting.remember();
     screen.leave_prompt();
     for line in &outcome? {
         screen.show(line);

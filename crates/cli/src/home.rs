@@ -100,6 +100,11 @@ impl Home {
         self.folder.join("authorized_keys")
     }
 
+    /// What was counted from here without an outbox.
+    pub(crate) fn counted(&self) -> PathBuf {
+        self.folder.join("counted")
+    }
+
     /// Who may connect to a server of this home.
     pub(crate) fn lists(&self) -> Lists {
         Lists { authorized_keys: self.authorized_keys(), identities: self.identities() }

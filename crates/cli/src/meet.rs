@@ -1,5 +1,7 @@
 //! Meeting a server: which one, as whom, with which keys, and what a person has to be asked.
 
+mod own;
+
 use std::cell::Cell;
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ use crate::question::Asker;
 use crate::refusal;
 use crate::screen;
 use crate::who;
+use own::Own;
 
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
@@ -34,6 +37,7 @@ pub(crate) struct Meeting {
     pub(crate) server: ServerAddress,
     pub(crate) identity: PublicKey,
     home: Home,
+    own: Own,
     /// `--trust`.
     expected: Option<String>,
     may_ask: bool,
@@ -81,7 +85,8 @@ impl Meeting {
             reply: args.timeout_or(REPLY_MAX),
         };
         let terms = Terms { options, signer, patience_first: patience.first, patience: patience.later };
-        let meeting = Self {
+        let mut meeting = Self {
+            own: Own::new(&args.server, &identity, false),
             server: args.server.clone(),
             identity,
             home,
@@ -93,6 +98,7 @@ impl Meeting {
         };
         let trusted = meeting.trusted()?;
         let outbox = outbox(identity)?;
+        meeting.own = Own::new(&args.server, &identity, outbox.is_durable());
         Ok((meeting, Courier::new(terms, trusted, outbox)))
     }
 
@@ -109,9 +115,26 @@ impl Meeting {
                 }
             }
             match courier.next().await {
-                Ok(delivery) => return Ok(delivery),
+                Ok(delivery) => {
+                    match &delivery {
+                        Delivery::Opened(welcome) => self.own.opened(&self.home, welcome.standing),
+                        Delivery::Counted { last_seq, sum } => self.own.counted(*last_seq, *sum),
+                        Delivery::Unavailable | Delivery::Lost { .. } => {}
+                    }
+                    return Ok(delivery);
+                }
                 Err(CourierError::Lost(Lost::Enter(EnterError::Untrusted { key }))) => {
                     self.undecided.set(Some(Undecided::Key(*key)));
+                }
+                Err(CourierError::Objection(Objection::History { last_seq, sum }))
+                    if self.own.is_all(&self.home, (last_seq, sum)) =>
+                {
+                    if !self.is_quiet {
+                        screen::say(&format!(
+                            "All that the account has counted, {last_seq} integers, sum {sum}, was sent from this home without an outbox; the new outbox goes on from there."
+                        ));
+                    }
+                    courier.adopt();
                 }
                 Err(CourierError::Objection(objection @ Objection::History { .. })) if self.may_ask => {
                     self.undecided.set(Some(Undecided::History(objection)));
@@ -129,6 +152,11 @@ impl Meeting {
                 if self.asker.ask(&question).await? { Ok(()) } else { Err(refusal::of_objection(objection)) }
             }
         }
+    }
+
+    /// Keeps how far this home has counted without an outbox. Where that cannot be written, a new outbox asks.
+    pub(crate) fn remember(&self) {
+        self.own.keep(&self.home).unwrap_or(());
     }
 
     /// Goes on until a session is open.

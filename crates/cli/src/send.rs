@@ -67,6 +67,7 @@ pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
         Sending { args, meeting, courier, screen, progress, each: !input.is_long(), last: None, base: None };
     let runtime = crate::runtime()?;
     let outcome = runtime.block_on(sending.run(input, start));
+    sending.meeting.remember();
     let counted = sending.progress.position();
     sending.progress.finish_and_clear();
     let outcome = outcome.map_err(|failure| match counted {

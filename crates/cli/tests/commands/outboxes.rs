@@ -444,3 +444,43 @@ fn another_input_that_begins_as_the_cut_off_one_did_is_said_to_count_again() {
     let (code, _, error) = output(world.send("outbox", &["1", "2"]));
     assert_eq!((code, world.total("default")), (0, ("4".into(), "5".into())), "{error}");
 }
+
+/// The guide's own order: first without an outbox, then with one.
+#[test]
+fn a_new_outbox_goes_on_by_itself_from_what_this_home_alone_has_counted_without_one() {
+    let world = World::new();
+    let plain =
+        |value: &str| output(ddes_at(&world.home, &["send", "--server", &world.server.address, value]));
+    for (value, sum) in [("42", "42\n"), ("50", "92\n")] {
+        let (code, said, error) = plain(value);
+        assert_eq!((code, said.as_str()), (0, sum), "{error}");
+    }
+    let (code, said, error) = output(world.send("outbox", &["8"]));
+    assert_eq!((code, said.as_str(), error.contains("goes on from there")), (0, "100\n", true), "{error}");
+    // Of what an outbox has counted another one is not told to go on.
+    let (code, _, error) = output(world.send("another", &["1"]));
+    assert_eq!((code, error.contains("--adopt")), (5, true), "{error}");
+    assert_eq!(plain("1").0, 0);
+    assert_eq!(output(world.send("third", &["1"])).0, 5);
+    assert_eq!(world.total("default"), ("4".into(), "101".into()));
+}
+
+/// The identity's key is on another machine too.
+#[test]
+fn a_new_outbox_does_not_go_on_by_itself_where_anybody_else_has_counted() {
+    let world = World::new();
+    let elsewhere = crate::folder();
+    let send = |home: &Path| {
+        let flags = ["send", "--server", &world.server.address, "1"];
+        assert_eq!(output(ddes_at(home, &flags)).0, 0);
+    };
+    send(&world.home);
+    for name in ["identities", "known_servers"] {
+        let copied = Command::new("cp").arg("-rp").arg(world.home.join(name)).arg(&elsewhere).status();
+        assert!(copied.unwrap().success());
+    }
+    send(&elsewhere);
+    send(&world.home);
+    assert_eq!(output(world.send("outbox", &["1"])).0, 5);
+    assert_eq!(world.total("default").0, "3");
+}

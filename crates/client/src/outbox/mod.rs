@@ -222,6 +222,11 @@ impl Outbox {
         Ok(Ok(()))
     }
 
+    /// Whether it outlives the process.
+    pub fn is_durable(&self) -> bool {
+        self.journal.is_some()
+    }
+
     /// How many values wait.
     pub fn pending(&self) -> usize {
         self.pending.len()
