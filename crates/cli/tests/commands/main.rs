@@ -17,6 +17,7 @@ mod classic;
 mod exactly_once;
 mod files;
 mod floods;
+mod guide;
 mod input_faults;
 mod ledger;
 mod outboxes;
