@@ -410,7 +410,10 @@ impl Feed {
                 Ok(value) => self.value(value)?,
                 Err(failure) => {
                     self.flush()?;
-                    let failure = if self.is_durable { failure.next(CORRECTED) } else { failure };
+                    // A line that could not be read is not counted as one.
+                    let is_refused = self.mark.lines > self.last_line;
+                    let failure =
+                        if self.is_durable && is_refused { failure.next(CORRECTED) } else { failure };
                     return self.say(Err(failure));
                 }
             }
@@ -423,8 +426,12 @@ impl Feed {
     }
 
     fn value(&mut self, value: i64) -> Result<(), Gone> {
+        // Older versions counted a line that was refused, or blank ones at the end, among those that were taken.
+        let was_same =
+            self.is_same || (self.mark.lines >= self.start.lines && self.digest() == self.start.digest);
+        self.is_same = was_same;
         self.hash.update(value.to_be_bytes());
-        if self.mark.lines <= self.start.lines {
+        if !was_same && self.mark.lines <= self.start.lines {
             // At the last line that was taken before: is it the same input?
             let is_last = self.mark.lines == self.start.lines;
             self.is_same |= is_last && self.digest() == self.start.digest;
