@@ -27,11 +27,11 @@ Examples:
   ddes total                     what is counted so far
 
 Exit codes: 0 ok, 1 no, 2 usage, 3 cannot connect, 4 identity or server key, 5 integrity,
-6 timeout, 130 interrupted.";
+6 timeout, 130 interrupted, 141 nobody reads the output.";
 
 /// Exact running totals from any number of clients, over a Double-DES session.
 #[derive(Debug, Parser)]
-#[command(name = "ddes", version, after_help = EXAMPLES, max_term_width = 100, styles = terminal::HELP, color = terminal::colours_of_help())]
+#[command(name = "ddes", version, after_help = EXAMPLES, max_term_width = 100, styles = terminal::HELP)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -54,15 +54,17 @@ pub(crate) fn run(args: &ConnectArgs) -> Result<(), Failure> {
         is_open: true,
         unsent: None,
         place: String::new(),
+        unshown: None,
     };
     talk.welcome(&welcome);
     let outcome = runtime.block_on(talk.hold(courier, &mut prompt, &mut interrupt));
     talk.meeting.remember();
+    let unshown = talk.unshown.take();
     screen.leave_prompt();
     for line in &outcome? {
-        screen.show(line);
+        screen.show(line)?;
     }
-    Ok(())
+    unshown.map_or(Ok(()), Err)
 }
 
 /// What the prompt asks for.
@@ -83,6 +85,8 @@ struct Talk<'a> {
     unsent: Option<i64>,
     /// Where the line that is dealt with stands, for complaints.
     place: String,
+    /// Why a line could not be shown, which ends the conversation.
+    unshown: Option<Failure>,
 }
 
 impl Talk<'_> {
@@ -94,6 +98,9 @@ impl Talk<'_> {
         interrupt: &mut Signal,
     ) -> Result<Vec<Line>, Failure> {
         let scope = loop {
+            if let Some(failure) = self.unshown.take() {
+                return Err(failure);
+            }
             match self.asks {
                 Asks::Menu => prompt.ask(MENU),
                 Asks::Integer => prompt.ask(INTEGER),
@@ -131,7 +138,7 @@ impl Talk<'_> {
                 },
             }
         };
-        self.screen.show(&Line::new("disconnecting", "[STATUS][50] Disconnecting"));
+        self.tell(&Line::new("disconnecting", "[STATUS][50] Disconnecting"));
         match courier.close(scope).await.map_err(|error| refusal::of(error, &self.meeting))?.1 {
             Some(ClientEnd::Farewell(farewell))
                 if scope == Scope::All && farewell.reason == Reason::NotAuthorized =>
@@ -145,16 +152,16 @@ impl Talk<'_> {
     }
 
     fn welcome(&mut self, welcome: &Welcome) {
-        let (server, key) = (&self.meeting.server, &self.meeting.identity);
+        let (server, key) = (self.meeting.server.clone(), self.meeting.identity);
         let id = ClientId::new(key.uuid());
-        self.screen.show(
+        self.tell(
             &Line::new(
                 "connected",
                 format!("[CONNECTED] Connected to server at {server}; its key is the one known"),
             )
             .with("server", server.to_string()),
         );
-        self.screen.show(
+        self.tell(
             &Line::new("client_id", format!("[CLIENT ID] UUID: {id}, {}", key.fingerprint()))
                 .with("uuid", id.to_string())
                 .with("fingerprint", key.fingerprint()),
@@ -168,7 +175,7 @@ impl Talk<'_> {
             "[STATUS][20] Session {} is open. So far: {} integers, sum {}",
             welcome.session, standing.last_seq, standing.sum
         );
-        self.screen.show(
+        self.tell(
             &Line::new("ready", text)
                 .with("session", number(&welcome.session))
                 .with("count", number(&standing.last_seq))
@@ -183,7 +190,7 @@ impl Talk<'_> {
         match (self.asks, &*words) {
             (_, []) => {}
             (_, ["help" | "?"]) => {
-                self.screen.show(&Line::new("help", format!("[HELP] {HELP}{HELP_OF_OPERATORS}")));
+                self.tell(&Line::new("help", format!("[HELP] {HELP}{HELP_OF_OPERATORS}")));
             }
             (_, ["quit" | "exit"]) => return Some(Scope::Session),
             (Asks::Integer, [integer]) | (_, ["30", integer]) => self.send(courier, integer),
@@ -209,7 +216,7 @@ impl Talk<'_> {
                     self.sent();
                 } else {
                     let text = format!("[STATUS] There is no session; {value} is sent as soon as one opens");
-                    self.screen.show(&Line::new("queued", text).with("amount", number(&value)));
+                    self.tell(&Line::new("queued", text).with("amount", number(&value)));
                 }
             }
             Err(error) => self.complain(&error.to_string()),
@@ -220,13 +227,27 @@ impl Talk<'_> {
     fn sent(&mut self) {
         if let Some(value) = self.unsent.take() {
             let line = Line::new("sent", format!("[STATUS][30] Sent {value}, encrypted"));
-            self.screen.show(&line.with("amount", number(&value)));
+            let else_said = format!("{value} is sent, and may be counted");
+            self.tell_or_say(&line.with("amount", number(&value)), &else_said);
+        }
+    }
+
+    fn tell(&mut self, line: &Line) {
+        if let Err(failure) = self.screen.show(line) {
+            self.unshown.get_or_insert(failure);
+        }
+    }
+
+    /// As [`Self::tell`], of what is said somewhere in any case.
+    fn tell_or_say(&mut self, line: &Line, else_said: &str) {
+        if let Err(failure) = self.screen.show(line) {
+            self.unshown.get_or_insert(failure.after(else_said));
         }
     }
 
     fn complain(&mut self, what: &str) {
         let what = format!("{}{what}", self.place);
-        self.screen.show(&Line::new("invalid", format!("[INVALID] {what}")).with("what", what));
+        self.tell(&Line::new("invalid", format!("[INVALID] {what}")).with("what", what));
         self.asks = Asks::Menu;
     }
 
@@ -243,12 +264,13 @@ impl Talk<'_> {
             }
             Delivery::Counted { last_seq, sum } => {
                 let line = Line::new("result", format!("[SERVER RESULT] Result: {sum}"));
-                self.screen.show(&line.with("sum", number(sum)).with("count", number(last_seq)));
+                let line = line.with("sum", number(sum)).with("count", number(last_seq));
+                self.tell_or_say(&line, &unshown_sum(sum));
             }
-            Delivery::Unavailable => self.screen.show(&refusal::unavailable()),
+            Delivery::Unavailable => self.tell(&refusal::unavailable()),
             Delivery::Lost { why, retry } => {
                 self.is_open = false;
-                self.screen.show(&refusal::lost(why, *retry, &self.meeting));
+                self.tell(&refusal::lost(why, *retry, &self.meeting));
             }
         }
     }
@@ -265,7 +287,7 @@ impl Talk<'_> {
             }
             Reason::Idle => {
                 self.screen.leave_prompt();
-                self.screen.show(&last);
+                self.tell(&last);
                 return Err(Failure::new(
                     Code::Timeout,
                     "the server ended the session: no integer came in time",
@@ -285,6 +307,11 @@ impl Talk<'_> {
         };
         Ok(vec![last, line])
     }
+}
+
+/// What standard error hears of a sum that standard output did not take.
+pub(crate) fn unshown_sum(sum: &impl std::fmt::Display) -> String {
+    format!("the last integer is counted, the sum is {sum}")
 }
 
 pub(crate) async fn interrupted(signal: &mut Signal) {

@@ -7,9 +7,9 @@ use std::{fmt, io};
 use ddes_client::ConnectError;
 use ddes_session::classic::{ClientEnd, ClientFault};
 use ddes_wire::shown::plain_lines;
-use serde_json::json;
 
-use crate::screen::{self, SCHEMA_VERSION};
+use crate::screen::Line;
+use crate::streams;
 use crate::terminal;
 
 /// The exit codes scripts rely on.
@@ -24,6 +24,8 @@ pub(crate) enum Code {
     Integrity = 5,
     Timeout = 6,
     Interrupted = 130,
+    /// Nobody reads standard output any more. What SIGPIPE (13) makes of any other filter: what was asked for is not all printed, and whoever left knows why.
+    Unread = 141,
 }
 
 /// Whoever's words are in it, they are fit to be shown.
@@ -33,11 +35,13 @@ pub(crate) struct Failure {
     what: String,
     cause: Option<String>,
     next: Option<String>,
+    /// Whom it concerns knows it.
+    is_known: bool,
 }
 
 impl Failure {
     pub(crate) fn new(code: Code, what: impl Into<String>) -> Self {
-        Self { code, what: plain_lines(&what.into()), cause: None, next: None }
+        Self { code, what: plain_lines(&what.into()), cause: None, next: None, is_known: false }
     }
 
     pub(crate) fn cause(self, cause: impl Into<String>) -> Self {
@@ -59,6 +63,16 @@ impl Failure {
         Self::new(Code::No, format!("{what}: {error}"))
     }
 
+    /// What standard output did not take. Who reads no more ends the command as it ends any filter, without a word.
+    pub(crate) fn output(error: &io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            let failure = Self::new(Code::Unread, "nobody reads standard output any more");
+            return Self { is_known: true, ..failure };
+        }
+        Self::system("cannot write standard output", error)
+            .cause("what was asked for is not there, or not whole")
+    }
+
     pub(crate) fn interrupted() -> Self {
         Self::new(Code::Interrupted, "interrupted")
     }
@@ -68,41 +82,42 @@ impl Failure {
         &self.what
     }
 
-    /// Prefixes what happened: how far the work had come, say.
+    /// Prefixes what happened: how far the work had come, say, which is always said.
     pub(crate) fn after(self, context: &str) -> Self {
-        Self { what: format!("{context}: {}", self.what), ..self }
+        Self { what: plain_lines(&format!("{context}: {}", self.what)), is_known: false, ..self }
     }
 
-    /// Tells the user, and gives the exit code.
+    /// Tells the user, and gives the exit code. What standard output does not take goes to standard error.
     pub(crate) fn report(&self, json: bool) -> ExitCode {
-        if json {
-            // Who reads it no more is told nothing.
-            screen::to_stdout(&format!("{}\n", self.json())).unwrap_or(());
-        } else {
-            screen::say_styled(&self.text());
+        let is_told = self.is_known || json && streams::to_stdout(&self.json()).is_ok();
+        if !is_told {
+            streams::say_styled(&self.text());
         }
         ExitCode::from(self.code as u8)
     }
 
-    /// As [`Self::report`], for a process that must end whether or not anybody reads: what standard output does not take goes to standard error.
+    /// As [`Self::report`], for a process that must end whether or not anybody reads.
     pub(crate) fn report_within(&self, patience: Duration, json: bool) -> ExitCode {
-        let object = format!("{}\n", self.json());
-        let is_told = json && screen::within(patience, move || screen::to_stdout(&object).is_ok());
+        let object = self.json();
+        let is_told = json && streams::within(patience, move || streams::to_stdout(&object).is_ok());
         let text = self.text();
         if !is_told {
-            screen::within(patience, move || {
-                screen::say_styled(&text);
+            streams::within(patience, move || {
+                streams::say_styled(&text);
                 true
             });
         }
         ExitCode::from(self.code as u8)
     }
 
-    fn json(&self) -> serde_json::Value {
-        json!({
-            "schema_version": SCHEMA_VERSION, "event": "error", "exit_code": self.code as u8,
-            "what": self.what, "cause": self.cause, "next": self.next,
-        })
+    /// A line of JSON.
+    fn json(&self) -> String {
+        let line = Line::new("error", "")
+            .with("exit_code", self.code as u8)
+            .with("what", self.what.clone())
+            .with("cause", self.cause.clone())
+            .with("next", self.next.clone());
+        format!("{}\n", line.render(true))
     }
 
     fn text(&self) -> String {

@@ -11,7 +11,8 @@ use crate::args::{
 };
 use crate::failure::{Code, Failure};
 use crate::home::{Home, flag, public_path, read_list, read_public_file};
-use crate::screen::{self, Line, Screen};
+use crate::screen::{Line, Screen};
+use crate::streams;
 use crate::who;
 
 pub(crate) fn key(command: &KeyCommand) -> Result<(), Failure> {
@@ -24,13 +25,13 @@ pub(crate) fn key(command: &KeyCommand) -> Result<(), Failure> {
                     .next(format!("ddes key show --as {name}{}", flag()))
             })?;
             let key = key.public();
-            show(output, &key, name, &path);
+            show(output, &key, name, &path)
+                .map_err(|failure| failure.after(&format!("the identity '{name}' is made")))
         }
         KeyCommand::Show { identity, server_key, home, output } => {
-            show_key(identity, *server_key, home, output)?;
+            show_key(identity, *server_key, home, output)
         }
     }
-    Ok(())
 }
 
 /// Where the public half is at hand, the private one is not opened.
@@ -63,11 +64,10 @@ fn show_key(
     } else {
         who::signer(&home, identity, true)?.public()
     };
-    show(output, &key, &name, &path);
-    Ok(())
+    show(output, &key, &name, &path)
 }
 
-fn show(output: &OutputArgs, key: &PublicKey, name: &str, path: &Path) {
+fn show(output: &OutputArgs, key: &PublicKey, name: &str, path: &Path) -> Result<(), Failure> {
     let uuid = ClientId::new(key.uuid());
     let text = format!(
         "{}\n  name         {name}\n  fingerprint  {}\n  UUID         {uuid}\n  file         {}",
@@ -76,32 +76,32 @@ fn show(output: &OutputArgs, key: &PublicKey, name: &str, path: &Path) {
         path.display()
     );
     let line = Line::new("key", if output.quiet { key.to_openssh() } else { text });
-    screen(output).show(
+    Screen::of(output).show(
         &line
             .with("name", name)
             .with("key", key.to_openssh())
             .with("fingerprint", key.fingerprint())
             .with("uuid", uuid.to_string())
             .with("file", path.display().to_string()),
-    );
+    )
 }
 
 pub(crate) fn trust(command: &TrustCommand) -> Result<(), Failure> {
     match command {
         TrustCommand::Ls { home, output } => {
             let servers = Home::find(home)?.servers()?;
-            let mut screen = screen(output);
+            let mut screen = Screen::of(output);
             for (server, key) in servers.iter() {
-                screen.show(&known(server, key));
+                screen.show(&known(server, key))?;
             }
             if servers.iter().next().is_none() && !output.json && !output.quiet {
-                screen::say("No server is known yet; the first connection to one asks.");
+                streams::say("No server is known yet; the first connection to one asks.");
             }
         }
         TrustCommand::Add { server, key, home, output } => {
             let key = public(key)?;
             Home::find(home)?.edit_servers(|servers| servers.add(server, key))?;
-            screen(output).show(&known(server, &key));
+            Screen::of(output).show_done(&known(server, &key))?;
         }
         TrustCommand::Rm { server, home, output } => {
             let count = Home::find(home)?.edit_servers(|servers| servers.remove(server))?;
@@ -110,8 +110,8 @@ pub(crate) fn trust(command: &TrustCommand) -> Result<(), Failure> {
                     .next(format!("ddes trust ls{}", flag())));
             }
             let text = format!("forgot {server}: {count} key(s)");
-            screen(output)
-                .show(&Line::new("forgot", text).with("server", server.to_string()).with("keys", count));
+            let line = Line::new("forgot", text).with("server", server.to_string()).with("keys", count);
+            Screen::of(output).show_done(&line)?;
         }
     }
     Ok(())
@@ -185,13 +185,12 @@ fn add(home: &Home, text: &str, args: &AuthorizeArgs) -> Result<(), Failure> {
     })?;
     let text = format!("authorized {} in {}", key.fingerprint(), path.display());
     let line = Line::new("authorized", text).with("fingerprint", key.fingerprint());
-    screen(&args.output).show(&line.with("file", path.display().to_string()));
-    Ok(())
+    Screen::of(&args.output).show_done(&line.with("file", path.display().to_string()))
 }
 
 fn list(home: &Home, output: &OutputArgs) -> Result<(), Failure> {
     let (keys, faults) = home.lists().read();
-    let mut screen = screen(output);
+    let mut screen = Screen::of(output);
     let mut granted: Vec<_> = keys.iter().collect();
     granted.sort_by_key(|(key, grant)| (grant.name.clone(), key.fingerprint()));
     for (key, grant) in granted {
@@ -209,10 +208,10 @@ fn list(home: &Home, output: &OutputArgs) -> Result<(), Failure> {
             .with("role", role)
             .with("name", name)
             .with("expires", until);
-        screen.show(&line);
+        screen.show(&line)?;
     }
     for fault in &faults {
-        screen::say(&format!("warning: {fault}"));
+        streams::say(&format!("warning: {fault}"));
     }
     Ok(())
 }
@@ -245,8 +244,7 @@ fn remove(home: &Home, which: &str, output: &OutputArgs) -> Result<(), Failure> 
     }
     home.edit(&path, |text| Ok((other_lines(text, &key).flatten().copied().collect(), ())))?;
     let text = format!("removed {}", key.fingerprint());
-    screen(output).show(&Line::new("removed", text).with("fingerprint", key.fingerprint()));
-    Ok(())
+    Screen::of(output).show_done(&Line::new("removed", text).with("fingerprint", key.fingerprint()))
 }
 
 /// A server's key has no passphrase.
@@ -278,8 +276,4 @@ fn comment(text: &str) -> Option<String> {
     let line = text.lines().find(|line| line.trim_start_matches('\u{feff}').starts_with("ssh-"))?;
     let words: Vec<_> = line.split_whitespace().skip(2).collect();
     (!words.is_empty()).then(|| words.join(" "))
-}
-
-fn screen(output: &OutputArgs) -> Screen {
-    if output.json { Screen::json() } else { Screen::plain() }
 }

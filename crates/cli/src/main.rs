@@ -3,6 +3,7 @@
 mod args;
 mod bench;
 mod classic;
+mod closed;
 mod connect;
 mod failure;
 mod folder;
@@ -20,21 +21,24 @@ mod replace;
 mod screen;
 mod send;
 mod serve;
+mod streams;
 mod suspend;
 mod teletype;
 mod terminal;
 mod total;
+mod usage;
 mod who;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use args::{Cli, Command};
+use args::Command;
 use failure::Failure;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match usage::parse() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
     // Where it cannot be, a file that is too long ends the process, as it would have.
     limits::hear_of_file_sizes().unwrap_or(());
     let is_server = matches!(cli.command, Command::Serve(_));

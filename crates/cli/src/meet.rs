@@ -17,8 +17,8 @@ use crate::failure::{Code, Failure};
 use crate::home::{self, Home};
 use crate::question::Asker;
 use crate::refusal;
-use crate::screen;
 use crate::who;
+use crate::{screen, streams};
 use own::Own;
 
 const CONNECT_MAX: Duration = Duration::from_secs(10);
@@ -130,7 +130,7 @@ impl Meeting {
                     if self.own.is_all(&self.home, (last_seq, sum)) =>
                 {
                     if !self.is_quiet {
-                        screen::say(&format!(
+                        streams::say(&format!(
                             "All that the account has counted, {last_seq} integers, sum {sum}, was sent from this home without an outbox; the new outbox goes on from there."
                         ));
                     }
@@ -229,7 +229,7 @@ impl Meeting {
             // Whoever names the key each time needs nothing to be kept: a home may be read-only.
             (Err(failure), Some(_)) => {
                 if !self.is_quiet {
-                    screen::say(&format!("{server} is trusted this time, and not kept: {}", failure.what()));
+                    streams::say(&format!("{server} is trusted this time, and not kept: {}", failure.what()));
                 }
                 Ok(())
             }

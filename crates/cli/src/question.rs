@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::io::{self, BufReader, Write};
+use std::io::BufReader;
 use std::pin::Pin;
 use std::task::ready;
 use std::thread;
@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::failure::Failure;
 use crate::lines_in::{Stdin, read_line};
+use crate::streams;
 
 /// An answer that is neither yes nor no is asked for again so often.
 const ASKED_AGAIN_MAX: usize = 2;
@@ -86,8 +87,5 @@ fn answer(stdin: &mut BufReader<Stdin>) -> Result<Option<bool>, Failure> {
 }
 
 fn say(text: &str) -> Result<(), Failure> {
-    let mut terminal = io::stderr().lock();
-    write!(terminal, "{text}")
-        .and_then(|()| terminal.flush())
-        .map_err(|error| Failure::system("cannot ask", &error))
+    streams::to_stderr(text).map_err(|error| Failure::system("cannot ask", &error))
 }

@@ -4,10 +4,7 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc;
-use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use ddes_wire::shown;
 use jiff::Timestamp;
@@ -16,14 +13,14 @@ use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use rustyline::ExternalPrinter;
 use serde_json::{Map, Value, json};
 
+use crate::args::OutputArgs;
+use crate::failure::Failure;
+use crate::streams::{say_styled, to_stdout};
 use crate::teletype::Teletype;
 use crate::terminal;
 
 /// Raised when a field of a JSON line changes its meaning or goes.
 pub(crate) const SCHEMA_VERSION: u32 = 1;
-
-/// Lines that standard error did not take since they were last told.
-static UNSAID: AtomicU64 = AtomicU64::new(0);
 
 /// One thing that happened, for people and for programs.
 #[derive(Debug)]
@@ -97,6 +94,11 @@ impl Screen {
         Self { mode: Mode::Json, status_shown: false }
     }
 
+    /// For people or for programs, as is asked for.
+    pub(crate) fn of(output: &OutputArgs) -> Self {
+        if output.json { Self::json() } else { Self::plain() }
+    }
+
     /// Prints above the prompt that `printer` belongs to.
     pub(crate) fn above_prompt(printer: Box<dyn ExternalPrinter + Send>) -> io::Result<Self> {
         let borrowed = Borrowed::new()?;
@@ -118,18 +120,16 @@ impl Screen {
         matches!(self.mode, Mode::Json)
     }
 
-    pub(crate) fn show(&mut self, line: &Line) {
-        self.show_all(std::slice::from_ref(line));
+    /// What was asked for, whole; or the command has failed.
+    pub(crate) fn show(&mut self, line: &Line) -> Result<(), Failure> {
+        let text = line.render(self.is_json());
+        self.print(&text).map_err(|error| Failure::output(&error))
     }
 
-    /// Shows all of them with one write.
-    pub(crate) fn show_all(&mut self, lines: &[Line]) {
-        let is_json = self.is_json();
-        let text = lines.iter().map(|line| line.render(is_json)).collect::<Vec<_>>().join("\n");
-        if !lines.is_empty() {
-            // A closed standard output ends nothing.
-            self.print(&text).unwrap_or(());
-        }
+    /// As [`Self::show`], once something was done that stays done whether or not this is shown.
+    pub(crate) fn show_done(&mut self, line: &Line) -> Result<(), Failure> {
+        let done = line.text().lines().next().unwrap_or("done");
+        self.show(line).map_err(|failure| failure.after(&format!("done ({done})")))
     }
 
     /// A line that the next one overwrites; for live screens only.
@@ -198,41 +198,6 @@ impl Borrowed {
     }
 }
 
-/// Writes text to standard output, at once.
-pub(crate) fn to_stdout(text: &str) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
-}
-
-/// Does what may wait for a reader who never comes, on a thread of its own, and goes on without it after a time; whether it was done.
-pub(crate) fn within(patience: Duration, act: impl FnOnce() -> bool + Send + 'static) -> bool {
-    let (done, when_done) = mpsc::channel();
-    // Who waits no more needs no answer.
-    let spawned = thread::Builder::new().spawn(move || done.send(act()).unwrap_or(()));
-    spawned.is_ok() && when_done.recv_timeout(patience).unwrap_or(false)
-}
-
-/// Says something on standard error. One that takes nothing ends nothing; how many lines it did not take is known.
-pub(crate) fn say(text: &str) {
-    say_styled(&shown::plain_lines(text));
-}
-
-/// As [`say`], of a text with colours, all else of which is fit to be shown.
-pub(crate) fn say_styled(text: &str) {
-    to_stderr(&format!("{text}\n"));
-}
-
-/// How many lines were not said since this was last asked.
-pub(crate) fn take_unsaid() -> u64 {
-    UNSAID.swap(0, Ordering::Relaxed)
-}
-
-fn to_stderr(text: &str) {
-    if io::stderr().lock().write_all(text.as_bytes()).is_err() {
-        UNSAID.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
 /// A clock beyond the years that can be written shows the last, or the first, of them.
 pub(crate) fn time(now: SystemTime) -> Timestamp {
     let is_before = now < SystemTime::UNIX_EPOCH;
@@ -282,7 +247,7 @@ fn warn(loud: &str, rest: &str) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::UNIX_EPOCH;
+    use std::time::{Duration, UNIX_EPOCH};
 
     use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
     use rustix::termios::LocalModes;

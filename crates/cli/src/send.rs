@@ -14,13 +14,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::args::SendArgs;
-use crate::connect::{RANGE, interrupted};
+use crate::connect::{RANGE, interrupted, unshown_sum};
 use crate::failure::{Code, Failure};
 use crate::input::{self, next_line};
 use crate::lines_in::Stdin;
 use crate::meet::{Meeting, Patience};
 use crate::refusal;
 use crate::screen::{Line, Screen, number};
+use crate::streams::say;
 
 /// More integers are taken from the input when fewer than this wait.
 const WAITING_MAX: usize = 8 * TAKE_MAX;
@@ -49,20 +50,18 @@ pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
     let quiet = args.client.output.quiet;
     match courier.outbox().torn_bytes() {
         0 => {}
-        torn => eprintln!(
+        torn => say(&format!(
             "The outbox's last {torn} bytes, torn by a crash, were cut off: what they were to hold was never taken."
-        ),
+        )),
     }
     // Before the input is looked at, which may take long: a run that is killed meanwhile has begun it.
     let start = begin(args, &mut courier, &mut input)?;
     input.check()?;
     if args.outbox.is_none() && !quiet && input.is_long() {
-        eprintln!(
-            "Without --outbox nothing counts twice while this runs. After a crash see `ddes total` first."
-        );
+        say("Without --outbox nothing counts twice while this runs. After a crash see `ddes total` first.");
     }
     let progress = input.progress(quiet);
-    let screen = if args.client.output.json { Screen::json() } else { Screen::plain() };
+    let screen = Screen::of(&args.client.output);
     let mut sending =
         Sending { args, meeting, courier, screen, progress, each: !input.is_long(), last: None, base: None };
     let runtime = crate::runtime()?;
@@ -70,16 +69,18 @@ pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
     sending.meeting.remember();
     let counted = sending.progress.position();
     sending.progress.finish_and_clear();
-    let outcome = outcome.map_err(|failure| match counted {
+    let so_far = |failure: Failure| match counted {
         0 => failure,
         counted => failure.after(&format!("after counting {counted}")),
-    });
+    };
+    let outcome = outcome.map_err(so_far);
     let outcome = outcome.map_err(|failure| match args.outbox {
         Some(_) => failure.or_next("the same command with --resume: it goes on where this one stopped"),
         None => failure,
     });
     if let (Some(sum), false) = (outcome?, sending.each) {
-        sending.screen.show(&Line::new("result", sum.to_string()).with("sum", number(&sum)));
+        let shown = sending.screen.show(&Line::new("result", sum.to_string()).with("sum", number(&sum)));
+        shown.map_err(|failure| so_far(failure.after(&unshown_sum(&sum)).or_next("ddes total")))?;
     }
     // Everything is counted. How the session ends is of no account, but what the server states in its 50 is.
     match runtime.block_on(sending.courier.close(Scope::Session)) {
@@ -108,7 +109,7 @@ fn begin(args: &SendArgs, courier: &mut Courier, input: &mut Input) -> Result<Ma
     let resumes = args.resume || (args.adopt && !args.fresh && courier.outbox().is_new());
     if lines > 0 && resumes && is_open {
         if !args.client.output.quiet {
-            eprintln!("The outbox has taken {lines} lines of this input; going on after them.");
+            say(&format!("The outbox has taken {lines} lines of this input; going on after them."));
         }
         return Ok(mark);
     }
@@ -190,7 +191,7 @@ impl Sending<'_> {
                 && self.courier.outbox().pending() == 0
                 && let Some(value) = waiting.take()
             {
-                self.show(value);
+                self.show(value)?;
             }
         }
         self.finish()?;
@@ -237,13 +238,13 @@ impl Sending<'_> {
             Delivery::Unavailable => {
                 if !self.args.client.output.quiet {
                     let line = refusal::unavailable();
-                    self.progress.suspend(|| eprintln!("{}", line.text()));
+                    self.progress.suspend(|| say(line.text()));
                 }
             }
             Delivery::Lost { why, retry } => {
                 if !self.args.client.output.quiet {
                     let line = refusal::lost(why, *retry, &self.meeting);
-                    self.progress.suspend(|| eprintln!("{}", line.text()));
+                    self.progress.suspend(|| say(line.text()));
                 }
             }
         }
@@ -257,11 +258,11 @@ impl Sending<'_> {
         self.progress.set_position(confirmed.saturating_sub(base));
     }
 
-    fn show(&mut self, value: i64) {
-        if let Some(sum) = self.last {
-            let line = Line::new("result", sum.to_string()).with("sum", number(&sum));
-            self.screen.show(&line.with("amount", number(&value)));
-        }
+    fn show(&mut self, value: i64) -> Result<(), Failure> {
+        let Some(sum) = self.last else { return Ok(()) };
+        let line = Line::new("result", sum.to_string()).with("sum", number(&sum));
+        let shown = self.screen.show(&line.with("amount", number(&value)));
+        shown.map_err(|failure| failure.after(&unshown_sum(&sum)))
     }
 }
 

@@ -1,7 +1,9 @@
 //! A prompt on a terminal that cannot move its cursor: what is said while a question stands goes below it, and the question is put again.
 
-use std::io::{self, Write};
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::streams::to_stdout;
 
 /// The question that stands on the last line, which the reader and the screen share.
 #[derive(Clone, Debug)]
@@ -17,7 +19,7 @@ impl Teletype {
     pub(crate) fn ask(&self, question: &str) {
         let mut standing = self.question.lock().unwrap_or_else(PoisonError::into_inner);
         // Whoever cannot see the question can still answer it.
-        write(question).unwrap_or(());
+        to_stdout(question).unwrap_or(());
         *standing = Some(question.to_owned());
     }
 
@@ -29,20 +31,15 @@ impl Teletype {
     pub(crate) fn print(&self, text: &str) -> io::Result<()> {
         let standing = self.question.lock().unwrap_or_else(PoisonError::into_inner);
         match &*standing {
-            Some(question) => write(&format!("\n{text}{question}")),
-            None => write(text),
+            Some(question) => to_stdout(&format!("\n{text}{question}")),
+            None => to_stdout(text),
         }
     }
 
     /// Leaves the question where it stands.
     pub(crate) fn leave(&self) {
         if self.question.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {
-            write("\n").unwrap_or(());
+            to_stdout("\n").unwrap_or(());
         }
     }
-}
-
-fn write(text: &str) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
 }

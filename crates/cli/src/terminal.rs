@@ -1,9 +1,8 @@
 //! What the terminal can do.
 
 use std::env;
-use std::io::{self, IsTerminal};
+use std::io::IsTerminal;
 
-use clap::ColorChoice;
 use clap::builder::Styles;
 use clap::builder::styling::{AnsiColor, Style};
 use rustix::stdio::stdout;
@@ -38,14 +37,6 @@ pub(crate) fn colours(stream: &impl IsTerminal) -> bool {
         return true;
     }
     set("CLICOLOR").is_none_or(|value| value != "0") && stream.is_terminal() && has_cursor()
-}
-
-/// For `--help` and usage errors. What writes them keeps to the same rules, but takes a `CLICOLOR_FORCE` of 0 for a yes.
-pub(crate) fn colours_of_help() -> ColorChoice {
-    if env::var_os("CLICOLOR_FORCE").is_none_or(|value| value != "0") {
-        return ColorChoice::Auto;
-    }
-    if colours(&io::stdout()) && colours(&io::stderr()) { ColorChoice::Auto } else { ColorChoice::Never }
 }
 
 /// What is about to go wrong, or went wrong.

@@ -23,13 +23,11 @@ pub(crate) fn run(args: &TotalArgs) -> Result<(), Failure> {
         drop(courier.close(Scope::Session).await);
         Ok::<_, Failure>(welcome)
     })?;
-    let mut screen = if args.client.output.json { Screen::json() } else { Screen::plain() };
     let standing = welcome.standing;
-    screen.show(
+    Screen::of(&args.client.output).show(
         &Line::new("total", standing.sum.to_string())
             .with("sum", number(&standing.sum))
             .with("count", number(&standing.last_seq))
             .with("identity", meeting.identity.fingerprint()),
-    );
-    Ok(())
+    )
 }

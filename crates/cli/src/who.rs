@@ -31,7 +31,7 @@ pub(crate) fn signer(home: &Home, args: &IdentityArgs, quiet: bool) -> Result<Si
             let name = args.identity.as_deref().unwrap_or(DEFAULT_IDENTITY);
             let (key, is_new) = home.key_or_new(&home.identity(name)?, name, secret)?;
             if is_new && !quiet {
-                crate::screen::say(&format!("Made the identity '{name}', {}", key.public().fingerprint()));
+                crate::streams::say(&format!("Made the identity '{name}', {}", key.public().fingerprint()));
             }
             Ok(Signer::Key(key))
         }

@@ -13,12 +13,12 @@ use crate::screen::{Line, Screen};
 pub(crate) fn run(args: &CompareArgs) -> Result<(), Failure> {
     let comparison = ddes_load::compare(&read(&args.first)?, &read(&args.second)?);
     if args.output.json {
-        Screen::json().show(&line(&comparison));
+        Screen::json().show(&line(&comparison))?;
     } else {
-        Screen::plain().show(&Line::new("comparison", table(&comparison)));
+        Screen::plain().show(&Line::new("comparison", table(&comparison)))?;
         if !args.output.quiet {
             for caution in &comparison.cautions {
-                crate::screen::say(&format!("note: {caution}"));
+                crate::streams::say(&format!("note: {caution}"));
             }
         }
     }

@@ -6,6 +6,7 @@ use ddes_load::{Interval, Plan, Run, Until, nanos, short};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{self, IsTerminal};
 
+use crate::failure::Failure;
 use crate::input::REDRAW;
 use crate::screen::{Line, Screen};
 
@@ -63,7 +64,12 @@ impl Live {
         }
     }
 
-    pub(crate) fn interval(&mut self, interval: &Interval, values: u64, screen: &mut Screen) {
+    pub(crate) fn interval(
+        &mut self,
+        interval: &Interval,
+        values: u64,
+        screen: &mut Screen,
+    ) -> Result<(), Failure> {
         self.errors += interval.errors;
         self.values += values;
         let text = format!(
@@ -79,11 +85,13 @@ impl Live {
         );
         self.bar.set_message(text.clone());
         if self.is_json {
-            screen.show(&line(interval));
-        } else if self.has_lines {
-            let line = format!("{:>8.0} s   {text}", interval.at_secs);
-            self.bar.suspend(|| crate::screen::say(&line));
+            return screen.show(&line(interval));
         }
+        if self.has_lines {
+            let line = format!("{:>8.0} s   {text}", interval.at_secs);
+            self.bar.suspend(|| crate::streams::say(&line));
+        }
+        Ok(())
     }
 
     /// Runs of a number of values show how many there are.

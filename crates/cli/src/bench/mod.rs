@@ -16,18 +16,15 @@ pub(crate) fn run(command: &BenchCommand) -> Result<(), Failure> {
     match command {
         BenchCommand::Run(args) => run::run(args),
         BenchCommand::Compare(args) => compare::run(args),
-        BenchCommand::Keys(args) => {
-            keys(args);
-            Ok(())
-        }
+        BenchCommand::Keys(args) => keys(args),
     }
 }
 
-fn keys(args: &KeysArgs) {
-    let mut screen = if args.output.json { Screen::json() } else { Screen::plain() };
-    for session in 0..args.sessions {
+fn keys(args: &KeysArgs) -> Result<(), Failure> {
+    let mut screen = Screen::of(&args.output);
+    (0..args.sessions).try_for_each(|session| {
         let key = ddes_load::key(args.seed, session.into()).public().to_openssh();
         let name = format!("bench-{}-{session}", args.seed);
-        screen.show(&Line::new("key", format!("{key} {name}")).with("key", key).with("name", name));
-    }
+        screen.show(&Line::new("key", format!("{key} {name}")).with("key", key).with("name", name))
+    })
 }

@@ -29,7 +29,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     // Before a run that could not be kept.
     let (save, html) = (Kept::begin(args.save.as_deref())?, Kept::begin(args.html.as_deref())?);
     let (meeting, plan) = prepare(args)?;
-    let mut screen = if args.output.json { Screen::json() } else { Screen::plain() };
+    let mut screen = Screen::of(&args.output);
     let parameters = parameters(args, &plan);
     let now = crate::screen::time(std::time::SystemTime::now());
     let started = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now).to_string();
@@ -40,14 +40,15 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     let outcome = outcome?.map_err(|error| of_run(error, &meeting, args))?;
     let record = Record::new(parameters, started, &outcome, watch.intervals, watch.server_cpu)
         .map_err(|error| Failure::system("cannot record the run", &error))?;
-    screen.show(&report::line(&record));
+    let shown = watch.shown.and_then(|()| screen.show(&report::line(&record)));
     if let Some(file) = save {
         file.end(record.to_json())?;
     }
     if let Some(file) = html {
         file.end(ddes_load::page(&record))?;
     }
-    verdict(&record)
+    verdict(&record)?;
+    shown
 }
 
 /// The side of the one who watches.
@@ -61,12 +62,23 @@ struct Watch<'a> {
     /// The server's processor time when the measured part began, then that of the measured part.
     server_before: Option<Duration>,
     server_cpu: Option<Duration>,
+    /// A run that cannot be shown is stopped.
+    shown: Result<(), Failure>,
 }
 
 impl<'a> Watch<'a> {
     fn new(args: &'a RunArgs, plan: &'a Plan) -> Self {
         let live = Live::new(plan, args.soak, args.output.json, args.output.quiet);
-        Self { args, plan, live, intervals: Vec::new(), up: 0, server_before: None, server_cpu: None }
+        Self {
+            args,
+            plan,
+            live,
+            intervals: Vec::new(),
+            up: 0,
+            server_before: None,
+            server_cpu: None,
+            shown: Ok(()),
+        }
     }
 
     async fn until_the_end(
@@ -94,6 +106,10 @@ impl<'a> Watch<'a> {
                 run.stop();
                 self.live.stopping();
             }
+            if !is_stopping && self.shown.is_err() {
+                is_stopping = true;
+                run.stop();
+            }
             self.look(&mut run, screen);
         }
         self.look(&mut run, screen);
@@ -106,7 +122,10 @@ impl<'a> Watch<'a> {
         let up = std::mem::replace(&mut self.up, run.sessions().1);
         let Some(point) = run.collect() else { return };
         let interval = Interval::of(&point, self.plan.threads, up);
-        self.live.interval(&interval, point.stats.values, screen);
+        let shown = self.live.interval(&interval, point.stats.values, screen);
+        if self.shown.is_ok() {
+            self.shown = shown;
+        }
         if matches!(self.plan.until, Until::Sent(_)) {
             self.live.counted();
         }

@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{amount, options};
 use crate::args::ConnectArgs;
-use crate::connect::{HELP, INTEGER, MENU, interrupted};
+use crate::connect::{HELP, INTEGER, MENU, interrupted, unshown_sum};
 use crate::failure::Failure;
 use crate::prompt::{Input, Prompt};
 use crate::screen::{self, Line, Screen, number};
@@ -27,7 +27,7 @@ pub(crate) fn run(args: &ConnectArgs) -> Result<(), Failure> {
     match outcome {
         Ok(last) => {
             for line in &last {
-                screen.show(line);
+                screen.show(line)?;
             }
             Ok(())
         }
@@ -52,6 +52,8 @@ struct Talk<'a> {
     last_sum: Option<Line>,
     /// Where the line that is dealt with stands, for complaints.
     place: String,
+    /// Why a line could not be shown, which ends the conversation.
+    unshown: Option<Failure>,
 }
 
 /// The last lines, or why the session failed.
@@ -65,7 +67,7 @@ async fn talk(options: &Options, prompt: &mut Prompt, screen: &mut Screen) -> Re
     screen.show(
         &Line::new("connected", format!("[CONNECTED] Connected to server at {}", options.server))
             .with("server", options.server.to_string()),
-    );
+    )?;
     screen.show(
         &Line::new(
             "client_id",
@@ -73,13 +75,17 @@ async fn talk(options: &Options, prompt: &mut Prompt, screen: &mut Screen) -> Re
         )
         .with("uuid", options.id.to_string())
         .with("integer", number(&options.id.as_integer())),
-    );
+    )?;
     screen.show(&Line::new(
         "waiting",
         "[STATUS] Waiting for the server's public key (the original takes 1 s to 60 s)",
-    ));
-    let mut talk = Talk { connection, screen, asks: Asks::Nothing, last_sum: None, place: String::new() };
+    ))?;
+    let mut talk =
+        Talk { connection, screen, asks: Asks::Nothing, last_sum: None, place: String::new(), unshown: None };
     loop {
+        if let Some(failure) = talk.unshown.take() {
+            return Err(failure);
+        }
         match talk.asks {
             Asks::Menu => prompt.ask(MENU),
             Asks::Integer => prompt.ask(INTEGER),
@@ -87,7 +93,10 @@ async fn talk(options: &Options, prompt: &mut Prompt, screen: &mut Screen) -> Re
         }
         tokio::select! {
             event = talk.connection.next() => match event {
-                Some(ClientEvent::Ended(end)) => return talk.ended(end),
+                Some(ClientEvent::Ended(end)) => {
+                    let last = talk.ended(end)?;
+                    return talk.unshown.take().map_or(Ok(last), Err);
+                }
                 Some(event) => talk.show(event),
                 None => return Ok(Vec::new()),
             },
@@ -115,7 +124,7 @@ impl Talk<'_> {
         let words: Vec<_> = text.split_whitespace().collect();
         match (self.asks, &*words) {
             (_, []) => {}
-            (_, ["help" | "?"]) => self.screen.show(&Line::new("help", format!("[HELP] {HELP}"))),
+            (_, ["help" | "?"]) => self.tell(&Line::new("help", format!("[HELP] {HELP}"))),
             (_, ["quit" | "exit"]) => self.disconnect(),
             (Asks::Integer, [integer]) | (_, ["30", integer]) => self.send(integer),
             (_, ["30"]) => self.asks = Asks::Integer,
@@ -132,7 +141,8 @@ impl Talk<'_> {
                 Ok(()) => {
                     self.asks = Asks::Nothing;
                     let line = Line::new("sent", format!("[STATUS][30] Sent {value}, encrypted"));
-                    self.screen.show(&line.with("amount", number(&value)));
+                    let else_said = format!("{value} is sent, and may be counted");
+                    self.tell_or_say(&line.with("amount", number(&value)), &else_said);
                 }
                 Err(error) => self.complain(&error.to_string()),
             },
@@ -142,14 +152,27 @@ impl Talk<'_> {
     fn disconnect(&mut self) {
         self.asks = Asks::Nothing;
         match self.connection.disconnect() {
-            Ok(()) => self.screen.show(&Line::new("disconnecting", "[STATUS][50] Disconnecting")),
+            Ok(()) => self.tell(&Line::new("disconnecting", "[STATUS][50] Disconnecting")),
             Err(error) => self.complain(&error.to_string()),
+        }
+    }
+
+    fn tell(&mut self, line: &Line) {
+        if let Err(failure) = self.screen.show(line) {
+            self.unshown.get_or_insert(failure);
+        }
+    }
+
+    /// As [`Self::tell`], of what is said somewhere in any case.
+    fn tell_or_say(&mut self, line: &Line, else_said: &str) {
+        if let Err(failure) = self.screen.show(line) {
+            self.unshown.get_or_insert(failure.after(else_said));
         }
     }
 
     fn complain(&mut self, what: &str) {
         let what = format!("{}{what}", self.place);
-        self.screen.show(&Line::new("invalid", format!("[INVALID] {what}")).with("what", what));
+        self.tell(&Line::new("invalid", format!("[INVALID] {what}")).with("what", what));
         self.asks = Asks::Menu;
     }
 
@@ -173,7 +196,8 @@ impl Talk<'_> {
             }
             ClientEvent::Result { sum } => {
                 self.asks = Asks::Menu;
-                Line::new("result", format!("[SERVER RESULT] Result: {sum}")).with("sum", number(&sum))
+                let line = Line::new("result", format!("[SERVER RESULT] Result: {sum}"));
+                return self.tell_or_say(&line.with("sum", number(&sum)), &unshown_sum(&sum));
             }
             ClientEvent::Discarded { text } => {
                 self.asks = Asks::Menu;
@@ -186,7 +210,7 @@ impl Talk<'_> {
             }
             ClientEvent::Ended(_) => return,
         };
-        self.screen.show(&line);
+        self.tell(&line);
     }
 
     /// An orderly end, whoever wanted it, is no failure.
@@ -200,8 +224,8 @@ impl Talk<'_> {
             }
             ClientEnd::Disconnected { .. } | ClientEnd::Idle | ClientEnd::Fault(_) => {
                 self.screen.leave_prompt();
-                if let Some(last_sum) = &self.last_sum {
-                    self.screen.show(last_sum);
+                if let Some(last_sum) = self.last_sum.take() {
+                    self.tell(&last_sum);
                 }
                 return Err(end.into());
             }

@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{amount, options};
 use crate::args::SendArgs;
+use crate::connect::unshown_sum;
 use crate::failure::{Code, Failure};
 use crate::input::{self, next_line, parse_line, stdin_file};
 use crate::prompt::{Input, Prompt};
@@ -19,7 +20,7 @@ use crate::screen::{Line, Screen, number};
 pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
     let mut source = Source::open(&args.values)?;
     let options = options(&args.client)?;
-    let mut screen = if args.client.output.json { Screen::json() } else { Screen::plain() };
+    let mut screen = Screen::of(&args.client.output);
     let progress = source.progress(args.client.output.quiet);
     let outcome = crate::runtime()?.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt())
@@ -34,7 +35,7 @@ pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
     let last =
         outcome.map_err(|failure| if counted == 0 { failure } else { failure.after(&so_far(counted)) })?;
     if let (Some(sum), true, false) = (last, source.shows_last_only(), screen.is_json()) {
-        screen.show(&result(None, sum));
+        show(&mut screen, None, sum).map_err(|failure| failure.after(&so_far(counted)))?;
     }
     Ok(())
 }
@@ -51,11 +52,11 @@ async fn send(
     let mut last = None;
     while let Some(value) = source.next(&mut connection).await? {
         let sum = connection.count(value).await.map_err(not_counted)?;
+        progress.inc(1);
         if each {
-            screen.show(&result(Some(value), sum));
+            show(screen, Some(value), sum)?;
         }
         last = Some(sum);
-        progress.inc(1);
     }
     connection.close().await;
     Ok(last)
@@ -66,6 +67,10 @@ fn announce(progress: &ProgressBar, event: &ClientEvent) {
         progress.reset_elapsed();
         progress.enable_steady_tick(input::REDRAW);
     }
+}
+
+fn show(screen: &mut Screen, value: Option<u64>, sum: Total) -> Result<(), Failure> {
+    screen.show(&result(value, sum)).map_err(|failure| failure.after(&unshown_sum(&sum)))
 }
 
 fn result(value: Option<u64>, sum: Total) -> Line {

@@ -12,10 +12,11 @@ use ddes_ledger::store::{Disk, Folder, Options, StoreError};
 use ddes_ledger::{Ledger, Timestamp};
 
 use super::folder::{self, Books, in_use, lock_empty, unusable};
-use super::{screen, verify, watched};
+use super::{verify, watched};
 use crate::args::{BackupArgs, OutputArgs, RestoreArgs};
 use crate::failure::{Code, Failure};
 use crate::home::Home;
+use crate::screen::Screen;
 
 pub(super) fn backup(args: &BackupArgs) -> Result<(), Failure> {
     let books = Books::look(&args.books)?;
@@ -30,8 +31,7 @@ pub(super) fn backup(args: &BackupArgs) -> Result<(), Failure> {
     let verified = verify::copy(&to, output)?;
     let text = format!("{} is backed up in {}", books.path.display(), args.to.display());
     let line = verify::line("backup", &text, &verified, &args.to);
-    screen(output).show(&line.with("of", books.path.display().to_string()));
-    Ok(())
+    Screen::of(output).show_done(&line.with("of", books.path.display().to_string()))
 }
 
 impl Books {
@@ -91,14 +91,14 @@ pub(super) fn restore(args: &RestoreArgs) -> Result<(), Failure> {
     beside.put(&empty, &path)?;
     let text = format!("{} is restored from {}", path.display(), args.from.display());
     let line = verify::line("restored", &text, &verified, &path);
-    screen(output).show(&line.with("from", args.from.display().to_string()));
+    let shown = Screen::of(output).show_done(&line.with("from", args.from.display().to_string()));
     if !output.quiet {
-        crate::screen::say(
+        crate::streams::say(
             "Session numbers grew by 2^32: none is given out twice. What was counted after the backup is gone from the ledger:\n\
              a client with an outbox that knows better sends nothing and stops with exit code 5; the others go on from here.",
         );
     }
-    Ok(())
+    shown
 }
 
 /// A folder beside the ledger's, gone again unless it is put in its place.

@@ -1,6 +1,6 @@
 //! `ddes ledger export`: every integer that was counted.
 
-use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
 
 use ddes_ledger::audit::{self, Counted};
@@ -13,6 +13,7 @@ use crate::args::{ExportArgs, Format};
 use crate::failure::{Code, Failure};
 use crate::replace::{New, ReplaceError, Writing};
 use crate::screen::SCHEMA_VERSION;
+use crate::streams::Output;
 
 const WRITE_BYTES: usize = 1 << 18;
 
@@ -43,13 +44,12 @@ pub(super) fn run(args: &ExportArgs) -> Result<(), Failure> {
     let count = rows.count;
     let target = match written.map_err(|error| books.failure(error))?.and_then(|()| rows.end()) {
         Ok(target) => target,
-        // Whoever reads has seen enough.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
+        Err(error) if args.output.is_none() => return Err(Failure::output(&error)),
         Err(error) => return Err(Failure::system("cannot write the export", &error)),
     };
     target.end(args.output.as_deref())?;
     if let (Some(path), false) = (&args.output, args.books.output.quiet) {
-        crate::screen::say(&format!("Wrote {count} integers to {}", path.display()));
+        crate::streams::say(&format!("Wrote {count} integers to {}", path.display()));
     }
     Ok(())
 }
@@ -66,13 +66,13 @@ fn time(text: &str) -> Result<Timestamp, Failure> {
 
 /// Where rows go: a file gets its name when all of them are there.
 enum Target {
-    Stdout(io::Stdout),
+    Stdout(Output),
     File(Writing),
 }
 
 impl Target {
     fn open(path: Option<&Path>) -> Result<Self, Failure> {
-        let Some(path) = path else { return Ok(Self::Stdout(io::stdout())) };
+        let Some(path) = path else { return Ok(Self::Stdout(Output)) };
         Writing::begin(path, New::EXPORT).map(Self::File).map_err(|error| error.failure(Code::No, path))
     }
 

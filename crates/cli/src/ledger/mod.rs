@@ -14,9 +14,8 @@ use ddes_ledger::Timestamp;
 use ddes_ledger::audit::Progress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::args::{LedgerCommand, OutputArgs};
+use crate::args::LedgerCommand;
 use crate::failure::Failure;
-use crate::screen::Screen;
 
 pub(crate) use folder::{in_use, of_store, unusable};
 pub(crate) use totals::with_totals;
@@ -53,10 +52,6 @@ fn watched<T>(is_quiet: bool, what: &'static str, act: impl FnOnce(Progress<'_>)
     });
     bar.finish_and_clear();
     done
-}
-
-fn screen(output: &OutputArgs) -> Screen {
-    if output.json { Screen::json() } else { Screen::plain() }
 }
 
 fn hex(bytes: &[u8; 32]) -> String {

@@ -17,12 +17,12 @@ use ddes_wire::Sequence;
 
 use super::account::{self, Shown};
 use super::folder::Books;
-use super::{hex, screen, shown_time};
+use super::{hex, shown_time};
 use crate::args::ReceiptArgs;
 use crate::failure::{Code, Failure};
 use crate::home::{Home, public_path, read_key, read_public_file};
 use crate::keys;
-use crate::screen::{Line, number};
+use crate::screen::{Line, Screen, number};
 
 const BEGIN: &str = "-----BEGIN SSH SIGNATURE-----";
 /// A statement has some 300 bytes, a signature as many.
@@ -41,8 +41,7 @@ pub(super) fn run(args: &ReceiptArgs) -> Result<(), Failure> {
     let armor = armor.map_err(|error| Failure::system("cannot sign", &error))?;
     let line = Line::new("receipt", format!("{text}{}", armor.trim_end()));
     let line = with_statement(line, &statement).with("server_key", key.public().to_openssh());
-    screen(&args.books.output).show(&line.with("statement", text).with("signature", armor));
-    Ok(())
+    Screen::of(&args.books.output).show(&line.with("statement", text).with("signature", armor))
 }
 
 fn statement(args: &ReceiptArgs, books: &Books) -> Result<Statement, Failure> {
@@ -80,8 +79,7 @@ fn check(args: &ReceiptArgs, path: &Path) -> Result<(), Failure> {
     let statement = Receipt::read(path)?.check(&key)?;
     let text = format!("signed by {}: {}", key.fingerprint(), summary(&statement));
     let line = with_statement(Line::new("receipt_signed", text), &statement);
-    screen(&args.books.output).show(&line.with("server_key", key.to_openssh()));
-    Ok(())
+    Screen::of(&args.books.output).show(&line.with("server_key", key.to_openssh()))
 }
 
 /// A file that says that it is a receipt.

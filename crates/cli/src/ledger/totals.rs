@@ -1,15 +1,16 @@
 //! `ddes ledger totals` and `ls`: over all clients, and each of them.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{BufWriter, Write};
 
 use ddes_ledger::{Account, AccountId, Timestamp, Totals};
 
 use super::account::{Names, Shown};
 use super::folder::Books;
-use super::{screen, shown_time, verify};
+use super::{shown_time, verify};
 use crate::args::{LsArgs, TotalsArgs};
 use crate::failure::Failure;
-use crate::screen::{Line, number, say};
+use crate::screen::{Line, Screen, number};
+use crate::streams::{Output, say};
 
 pub(super) fn totals(args: &TotalsArgs) -> Result<(), Failure> {
     let books = Books::look(&args.books)?;
@@ -26,8 +27,7 @@ pub(super) fn totals(args: &TotalsArgs) -> Result<(), Failure> {
         text.push_str(&format!("\nas of     batch {}, {as_of}", view.batch));
     }
     let line = with_totals(Line::new("totals", text), &totals).with("batch", view.batch).with("as_of", as_of);
-    screen(&args.books.output).show(&line);
-    Ok(())
+    Screen::of(&args.books.output).show(&line)
 }
 
 /// The figures the course asks for, for programs.
@@ -45,7 +45,7 @@ pub(super) fn list(args: &LsArgs) -> Result<(), Failure> {
     let names = Names::read(&books.home);
     let view = books.view()?;
     verify::warn(&view.footing, &args.books.output);
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut out = BufWriter::new(Output);
     let is_json = args.books.output.json;
     let mut write = || {
         for (id, account) in view.accounts() {
@@ -56,11 +56,7 @@ pub(super) fn list(args: &LsArgs) -> Result<(), Failure> {
     if !is_json && !args.books.output.quiet && view.accounts().next().is_none() {
         say("No account yet; the first session of a client makes one.");
     }
-    match write() {
-        // Whoever reads has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.map_err(|error| Failure::system("cannot write the list", &error)),
-    }
+    write().map_err(|error| Failure::output(&error))
 }
 
 fn account_line(id: &AccountId, account: &Account, name: Option<&str>) -> Line {

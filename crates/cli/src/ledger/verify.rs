@@ -7,10 +7,11 @@ use ddes_ledger::store::{Folder, StoreError};
 
 use super::folder::{self, Books};
 use super::receipt::{self, Receipt};
-use super::{hex, screen, watched};
+use super::{hex, watched};
 use crate::args::{OutputArgs, VerifyArgs};
 use crate::failure::{Code, Failure};
-use crate::screen::{Line, number};
+use crate::screen::{Line, Screen, number};
+use crate::streams::say;
 
 pub(super) fn run(args: &VerifyArgs) -> Result<(), Failure> {
     let books = Books::look(&args.books)?;
@@ -31,13 +32,13 @@ pub(super) fn run(args: &VerifyArgs) -> Result<(), Failure> {
         };
         failure(file.unwrap_or(&books.path), error)
     })?;
-    let mut screen = screen(output);
+    let mut screen = Screen::of(output);
     let text = format!("{} is whole", books.path.display());
-    screen.show(&line("verified", &text, &verified, &books.path));
+    screen.show(&line("verified", &text, &verified, &books.path))?;
     for (path, statement) in args.receipt.iter().zip(&statements) {
         let text = format!("{} holds: {}", path.display(), receipt::summary(statement));
         let line = Line::new("receipt_held", text).with("file", path.display().to_string());
-        screen.show(&receipt::with_statement(line, statement));
+        screen.show(&receipt::with_statement(line, statement))?;
     }
     Ok(())
 }
@@ -122,6 +123,6 @@ fn with_footing(line: Line, footing: &Footing) -> Line {
 /// On standard error, where totals are shown that nothing proves.
 pub(super) fn warn(found: &Footing, output: &OutputArgs) {
     if matches!(found, Footing::Unproven(_)) && !output.quiet {
-        eprintln!("These totals rest on {}", footing(found));
+        say(&format!("These totals rest on {}", footing(found)));
     }
 }

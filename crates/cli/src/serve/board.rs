@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::lines;
 use crate::failure::Failure;
 use crate::screen::{Borrowed, Line, Screen};
+use crate::streams;
 
 /// Text that waits for whoever reads. More is dropped and counted.
 const QUEUE_BYTES_MAX: usize = 1024 * 1024;
@@ -110,7 +111,17 @@ impl Board {
     pub(super) fn finish(&self, patience: Duration) {
         let is_busy = |queue: &mut Queue| queue.is_writing || !queue.jobs.is_empty();
         let waited = self.desk.changed.wait_timeout_while(self.desk.lock(), patience, is_busy);
-        drop(waited.unwrap_or_else(PoisonError::into_inner));
+        let queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+        let dropped = queue.dropped;
+        drop(queue);
+        if dropped > 0 {
+            // Where somebody may still read.
+            let last = lines::dropped(dropped);
+            streams::within(patience, move || {
+                streams::say(last.text());
+                true
+            });
+        }
         if let Some(borrowed) = &self.borrowed {
             borrowed.give_back();
         }

@@ -13,7 +13,8 @@ use super::board::Board;
 use super::lines;
 use super::tally::Tally;
 use crate::prompt::{Input, Prompt};
-use crate::screen::{self, Line};
+use crate::screen::Line;
+use crate::streams;
 
 const QUESTION: &str = "Enter 'exit' to stop the server: ";
 const TICK: Duration = Duration::from_secs(1);
@@ -86,7 +87,7 @@ impl Console {
     }
 
     fn say_unsaid(&self) {
-        let unsaid = screen::take_unsaid();
+        let unsaid = streams::take_unsaid();
         if unsaid > 0 {
             self.board.show(&lines::unsaid(unsaid));
         }

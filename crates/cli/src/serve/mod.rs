@@ -29,6 +29,7 @@ use crate::keys;
 use crate::limits;
 use crate::prompt::Prompt;
 use crate::screen::{self, Screen};
+use crate::streams;
 use board::Board;
 use console::Console;
 use tally::Tally;
@@ -86,7 +87,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
         board.show(&lines::access(&home));
     }
     if address.ip().is_loopback() && !args.output.quiet {
-        screen::say(&format!(
+        streams::say(&format!(
             "Only this machine can connect. To accept others: --listen 0.0.0.0:{}",
             address.port()
         ));
@@ -162,7 +163,7 @@ fn share_files(args: &ServeArgs) -> Result<Files, Failure> {
             .next("ulimit -Hn 1024, and ddes serve")
     })?;
     if files.connections_max < wanted && !args.output.quiet {
-        screen::say(&format!(
+        streams::say(&format!(
             "Warning: {wanted} connections need {needed} open files, and this user may have {most} (ulimit -Hn): at most {} connections are taken.",
             files.connections_max
         ));

@@ -21,6 +21,7 @@ mod guide;
 mod input_faults;
 mod ledger;
 mod outboxes;
+mod output_faults;
 mod secure;
 mod shown;
 mod stops;

@@ -1,0 +1,83 @@
+//! The command line as it is given: what is wrong with it, for people and for programs, and `--help`.
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use crate::args::Cli;
+use crate::failure::{Code, Failure};
+use crate::streams;
+use crate::terminal;
+
+/// The command, or how the process ends without one.
+pub(crate) fn parse() -> Result<Cli, ExitCode> {
+    Cli::try_parse().map_err(|error| report(&error))
+}
+
+fn report(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        let written = streams::to_stdout(&text(error, &io::stdout()));
+        return written.map_or_else(|error| Failure::output(&error).report(false), |()| ExitCode::SUCCESS);
+    }
+    if wants_json(std::env::args_os().skip(1)) {
+        return failure(error).report(true);
+    }
+    streams::say_styled(text(error, &io::stderr()).trim_end());
+    ExitCode::from(Code::Usage as u8)
+}
+
+fn text(error: &clap::Error, stream: &impl IsTerminal) -> String {
+    let styled = error.render();
+    if terminal::colours(stream) { styled.ansi().to_string() } else { styled.to_string() }
+}
+
+/// Whether programs read the answer to a command line that is not understood.
+fn wants_json(arguments: impl Iterator<Item = OsString>) -> bool {
+    let mut before = OsString::new();
+    for argument in arguments.take_while(|argument| argument != "--") {
+        let is_format = argument == "--format=ndjson" || (before == "--format" && argument == "ndjson");
+        if argument == "--json" || is_format {
+            return true;
+        }
+        before = argument;
+    }
+    false
+}
+
+/// What is said to people, in parts.
+fn failure(error: &clap::Error) -> Failure {
+    let text = error.render().to_string();
+    let mut parts = text.split("\n\n").map(str::trim_end);
+    let what = if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        // Its text is that of --help.
+        "a command is missing"
+    } else {
+        parts.next().unwrap_or(&text).trim_start_matches("error: ")
+    };
+    let failure = Failure::new(Code::Usage, what);
+    let mut tips = parts.clone().filter_map(|part| part.trim_start().strip_prefix("tip: "));
+    let usage = parts.find_map(|part| part.strip_prefix("Usage: "));
+    let next =
+        usage.map_or_else(|| "ddes --help".to_owned(), |usage| format!("{usage}     (--help says more)"));
+    match tips.next() {
+        Some(tip) => failure.cause(tip),
+        None => failure,
+    }
+    .next(next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_known_by_their_flag_which_is_none_behind_two_dashes() {
+        let wants = |line: &str| wants_json(line.split(' ').map(OsString::from));
+        assert!(wants("send --json") && wants("--json x") && wants("ledger export --format ndjson"));
+        assert!(wants("ledger export --format=ndjson") && !wants("ledger export --format csv ndjson"));
+        assert!(!wants("send -- --json") && !wants("send --jso 5"));
+    }
+}
