@@ -49,6 +49,8 @@ Examples:
   ddes serve --ledger memory                  totals end with the server
 
 Totals are in the ledger, a folder of the home; what a client is told is on the disk. Who may connect: the identities of the same home, and those of `ddes authorize`; nobody else.
+Lines for people go to a terminal; a pipe, a file or a service's log gets one JSON object a line, as with --json. An error that ends it is
+said on standard error, with --json on standard output.
 On a terminal the console takes: exit, sessions, end ID, end all, totals, help. Ctrl-D does not stop the server.")]
     Serve(Box<ServeArgs>),
     /// Talk to a server at a prompt: 30 sends an integer, 50 disconnects

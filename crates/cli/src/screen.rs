@@ -20,7 +20,11 @@ use crate::teletype::Teletype;
 use crate::terminal;
 
 /// Raised when a field of a JSON line changes its meaning or goes.
-pub(crate) const SCHEMA_VERSION: u32 = 1;
+pub(crate) const SCHEMA_VERSION: u32 = 2;
+
+/// What may exceed 2^53, above which JSON's readers round: decimal digits in a string wherever the name stands, also where the number is small. Other numbers are numbers.
+const DECIMALS: [&str; 11] =
+    ["amount", "count", "integer", "max", "mean", "min", "seed", "seq", "session", "sum", "values"];
 
 /// One thing that happened, for people and for programs.
 #[derive(Debug)]
@@ -37,7 +41,7 @@ impl Line {
     }
 
     pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.fields.insert(name.into(), value.into());
+        self.fields.insert(name.into(), of_one_type(name, value.into()));
         self
     }
 
@@ -212,6 +216,22 @@ pub(crate) fn is_interactive() -> bool {
 /// A sum for JSON: a string, since it may exceed 2^53.
 pub(crate) fn number(value: &impl ToString) -> Value {
     json!(value.to_string())
+}
+
+/// A name has one type in all objects.
+fn of_one_type(name: &str, value: Value) -> Value {
+    match value {
+        Value::Number(number) if DECIMALS.contains(&name) => Value::String(number.to_string()),
+        Value::Array(items) => items.into_iter().map(|item| of_one_type(name, item)).collect(),
+        Value::Object(fields) => {
+            let typed = fields.into_iter().map(|(name, value)| {
+                let value = of_one_type(&name, value);
+                (name, value)
+            });
+            Value::Object(typed.collect())
+        }
+        value @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => value,
+    }
 }
 
 /// The classic profile's loud mark.

@@ -113,7 +113,9 @@ fn line(interval: &Interval) -> Line {
     let mut line = Line::new("interval", "");
     if let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(interval) {
         for (name, value) in fields {
-            line = line.with(&name, value);
+            // The result has errors of several kinds by that name.
+            let name = if name == "errors" { "errors_total" } else { &name };
+            line = line.with(name, value);
         }
     }
     line

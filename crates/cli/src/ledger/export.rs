@@ -141,7 +141,7 @@ impl Rows {
                 writeln!(
                     self.out,
                     "{{\"schema_version\":{SCHEMA_VERSION},\"event\":\"counted\",\"time\":\"{}\",\"batch\":{batch},\
-                     \"account\":\"{id}\",\"fingerprint\":{fingerprint},\"session\":{session},\"seq\":\"{seq}\",\
+                     \"account\":\"{id}\",\"fingerprint\":{fingerprint},\"session\":\"{session}\",\"seq\":\"{seq}\",\
                      \"value\":\"{amount}\",\"sum\":\"{sum}\"}}",
                     time.1
                 )?;

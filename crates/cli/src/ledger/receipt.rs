@@ -159,7 +159,7 @@ pub(super) fn with_statement(line: Line, statement: &Statement) -> Line {
     let line = match &statement.subject {
         Subject::Account(id) => Shown::new(id).with(line),
         Subject::Checkpoint { accounts, digest } => {
-            line.with("checkpoint", hex(digest)).with("accounts", *accounts)
+            line.with("checkpoint_digest", hex(digest)).with("accounts", *accounts)
         }
     };
     line.with("ledger", statement.ledger.map(|ledger| hex(&ledger)))

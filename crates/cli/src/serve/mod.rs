@@ -7,7 +7,7 @@ mod lines;
 mod signals;
 mod tally;
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc as std_mpsc};
@@ -226,10 +226,12 @@ fn named(group: GroupName) -> NamedGroup {
 }
 
 fn open_screen(args: &ServeArgs) -> Result<(Prompt, Screen), Failure> {
-    if args.output.json || !screen::is_interactive() {
+    if args.output.json || !io::stdout().is_terminal() {
         Ok((Prompt::on_pipe()?, Screen::json()))
-    } else {
+    } else if screen::is_interactive() {
         Prompt::on_terminal()
+    } else {
+        Ok((Prompt::on_pipe()?, Screen::plain()))
     }
 }
 

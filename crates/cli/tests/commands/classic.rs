@@ -178,7 +178,7 @@ fn with_three_seconds_of_silence_allowed_a_datum_at_two_moves_the_end_to_five() 
         clients.map(|client| client.join().unwrap())
     });
     let [without, with_one, with_two] = clients;
-    let last_sum = |sum: &str| format!("\"last_sum\",\"schema_version\":1,\"sum\":\"{sum}\"");
+    let last_sum = |sum: &str| format!("\"last_sum\",\"schema_version\":2,\"sum\":\"{sum}\"");
     assert_eq!((without.0, without.2.contains("last_sum")), (Some(6), false), "{}", without.2);
     assert_eq!((with_one.0, with_one.2.contains(&last_sum("42"))), (Some(6), true), "{}", with_one.2);
     assert_eq!((with_two.0, with_two.2.contains(&last_sum("92"))), (Some(6), true), "{}", with_two.2);

@@ -49,7 +49,7 @@ impl Site {
         let (code, out, error) = self.ledger(&[arguments, &["--json"]].concat());
         assert_eq!(code, 0, "{out} {error}");
         let object: Value = serde_json::from_str(&out).unwrap();
-        assert_eq!(object["schema_version"], 1);
+        assert_eq!(object["schema_version"], 2);
         object
     }
 
@@ -176,7 +176,7 @@ fn a_backup_made_while_a_client_sends_is_restored_and_each_client_hears_what_is_
     assert_eq!(code, 0, "{error}");
     for account in list.lines() {
         let account: Value = serde_json::from_str(account).unwrap();
-        assert!(account["session"].as_u64().unwrap() > 1 << 32, "{account}");
+        assert!(account["session"].as_str().unwrap().parse::<u64>().unwrap() > 1 << 32, "{account}");
     }
     let (code, _, error) = site.ledger(&["verify", "--ledger", ledger, "--receipt", &receipt]);
     assert_eq!((code, error.contains("does not hold what it states")), (5, true), "{error}");
@@ -201,7 +201,7 @@ fn a_restore_that_is_killed_leaves_no_ledger_or_one_whose_sessions_are_raised() 
         let (code, list, error) = site.ledger(&["ls", "--json", "--ledger", &ledger]);
         if code == 0 {
             let account: Value = serde_json::from_str(&list).unwrap();
-            assert!(account["session"].as_u64().unwrap() > 1 << 32, "{account}");
+            assert!(account["session"].as_str().unwrap().parse::<u64>().unwrap() > 1 << 32, "{account}");
         } else {
             assert!(code == 1 && list.contains("there is no ledger in"), "{list} {error}");
             left.push(ledger);

@@ -19,6 +19,7 @@ mod files;
 mod floods;
 mod guide;
 mod input_faults;
+mod json;
 mod ledger;
 mod outboxes;
 mod output_faults;

@@ -40,7 +40,7 @@ fn each_identity_of_the_home_keeps_a_sum_that_goes_on() {
         output(ddes_at(&home, &["total", "--as", "anna", "--json", "--server", &server.address]));
     let total: serde_json::Value = serde_json::from_str(&total).unwrap();
     assert_eq!((code, &total["sum"], &total["count"]), (0, &"100".into(), &"4".into()));
-    assert_eq!(total["schema_version"], 1);
+    assert_eq!(total["schema_version"], 2);
 }
 
 #[test]

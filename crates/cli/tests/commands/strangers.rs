@@ -28,7 +28,9 @@ fn ten_thousand_connections_are_two_lines_a_second() {
         assert!(server.stdout.read_line(&mut line).unwrap() > 0, "it ended");
         let event: Value = serde_json::from_str(&line).unwrap();
         let (count, kind) = match event["event"].as_str().unwrap() {
-            "summed" => (event["count"].as_u64().unwrap(), event["kind"].as_str().unwrap()),
+            "summed" => {
+                (event["count"].as_str().unwrap().parse::<u64>().unwrap(), event["kind"].as_str().unwrap())
+            }
             other => (1, other),
         };
         match kind {
