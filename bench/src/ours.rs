@@ -54,7 +54,17 @@ pub(crate) fn run<S: AsRef<OsStr>>(server: &Server, name: &str, arguments: &[S])
     let (home, saved) = (server.folder.join(name), server.folder.join(format!("{name}.json")));
     let program = std::env::current_exe().map_err(text)?.with_file_name("ddes");
     let mut command = Command::new(program);
-    command.args(["bench", "run", "--quiet", "--no-input", "--timeout", "60", "--server", &server.address]);
+    command.args([
+        "bench",
+        "run",
+        "--quiet",
+        "--no-input",
+        "--yes",
+        "--timeout",
+        "60",
+        "--server",
+        &server.address,
+    ]);
     command.args(["--trust", &key.fingerprint(), "--server-pid", &server.id().to_string()]);
     command.args(arguments).arg("--save").arg(&saved).env("DDES_HOME", home);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());

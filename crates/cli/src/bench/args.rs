@@ -13,12 +13,15 @@ pub(crate) enum BenchCommand {
     /// Load a server and report rate, latencies and whether its sums are right
     #[command(after_help = "\
 Examples:
-  ddes serve --allow-any                            a server that lets the load's identities in
+  ddes serve --allow-any --ledger memory            a server that lets the load's identities in, and forgets them
   ddes bench run                                    50 sessions, one frame each on its way, 10 s
   ddes bench run --batch 64 --pipeline 8            as much as it takes
   ddes bench run --rate 20000 --arrivals poisson    open loop: latencies from the intended start
-  ddes bench run --values 1000000 --save a.json --html a.html
+  ddes bench run --yes --values 1000000 --save a.json --html a.html
   ddes bench run --soak --duration 86400 --rate 5000
+
+It asks before it begins, and wants --yes where nobody can be asked: a server does not say whether its ledger is in
+memory, and nothing is ever taken out of one on a disk.
 
 A closed loop sends when it was answered, so a server that stalls is sent less; it says how much a
 server can do. An open loop (--rate) sends by the clock and says how long users wait.
@@ -124,6 +127,9 @@ pub(crate) struct RunArgs {
     /// Never ask anything
     #[arg(long)]
     pub(crate) no_input: bool,
+    /// Do not ask before values are put into the server's ledger, where they stay
+    #[arg(short, long)]
+    pub(crate) yes: bool,
     /// Longest wait for a handshake, for each answer and for the last words
     #[arg(long, value_name = "SECS", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub(crate) timeout: u32,

@@ -2,6 +2,7 @@
 
 pub(crate) mod args;
 mod compare;
+mod consent;
 mod live;
 mod prepare;
 mod report;

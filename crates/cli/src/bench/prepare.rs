@@ -11,6 +11,7 @@ use ddes_load::{Pace, Plan, Until, Values};
 use ddes_wire::v2::{Scope, Welcome};
 
 use crate::bench::args::RunArgs;
+use crate::bench::consent::DURATION_SECS;
 use crate::connect::RANGE;
 use crate::failure::{Code, Failure};
 use crate::input::{integer, next_line_of};
@@ -33,7 +34,7 @@ pub(crate) fn prepare(args: &RunArgs) -> Result<(Meeting, Plan), Failure> {
     let usage = |what: String| Failure::new(Code::Usage, what).next("ddes bench run --help");
     let values = values(args)?;
     let interval = args.interval.unwrap_or(if args.soak { 10 } else { 1 });
-    let duration = args.duration.unwrap_or(10);
+    let duration = args.duration.unwrap_or(DURATION_SECS);
     if args.values.is_none() && u64::from(duration / interval) > INTERVALS_MAX {
         return Err(usage(format!("{duration} s are more than {INTERVALS_MAX} intervals of {interval} s"))
             .next(format!("--interval {}", duration / 10_000)));

@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 
 use crate::bench::args::{ArrivalsName, RunArgs};
+use crate::bench::consent;
 use crate::bench::live::Live;
 use crate::bench::prepare::{let_in, prepare};
 use crate::bench::report;
@@ -28,6 +29,7 @@ const NAMED_MAX: usize = 10;
 pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     // Before a run that could not be kept.
     let (save, html) = (Kept::begin(args.save.as_deref())?, Kept::begin(args.html.as_deref())?);
+    consent::ask(args)?;
     let (meeting, plan) = prepare(args)?;
     let mut screen = Screen::of(&args.output);
     let parameters = parameters(args, &plan);

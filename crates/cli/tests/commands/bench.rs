@@ -22,7 +22,7 @@ use crate::secure::{fingerprint, serve};
 use crate::{ddes_at, folder, output};
 
 fn bench(home: &Path, server: &str, trust: &str, flags: &[&str]) -> (i32, String, String) {
-    let fixed = ["bench", "run", "--server", server, "--trust", trust, "--warmup", "0"];
+    let fixed = ["bench", "run", "--yes", "--server", server, "--trust", trust, "--warmup", "0"];
     output(ddes_at(home, &[&fixed[..], flags].concat()))
 }
 
@@ -143,7 +143,8 @@ fn ctrl_c_ends_the_run_and_the_run_is_reported() {
     let home = folder();
     let server = serve(&home, &["--allow-any"]);
     let trust = fingerprint(&home);
-    let flags = ["bench", "run", "--server", &server.address, "--trust", &trust, "--warmup", "0", "--json"];
+    let flags =
+        ["bench", "run", "--yes", "--server", &server.address, "--trust", &trust, "--warmup", "0", "--json"];
     let command =
         ddes_at(&home, &[&flags[..], &["--sessions", "3", "--duration", "600", "--pipeline", "8"]].concat());
     let mut run = crate::start(command, |line| line.contains("\"interval\"").then(String::new));
@@ -310,4 +311,35 @@ fn settle(
         _ => {}
     }
     true
+}
+
+#[test]
+fn nothing_is_put_into_a_ledger_before_somebody_said_yes() {
+    let home = folder();
+    let server = serve(&home, &["--allow-any"]);
+    let trust = fingerprint(&home);
+    let line = ["bench", "run", "--server", &server.address, "--trust", &trust, "--warmup", "0"];
+    let flags = [&line[..], &["--sessions", "3", "--values", "9"]].concat();
+    let accounts = || output(ddes_at(&home, &["ledger", "ls", "--json"])).1.lines().count();
+    for more in [&[][..], &["--no-input"]] {
+        let (code, out, error) = output(ddes_at(&home, &[&flags[..], more].concat()));
+        assert_eq!((code, &*out), (2, ""), "{error}");
+        let what = format!("puts 9 values into the ledger of {}, in 3 accounts", server.address);
+        assert!(error.contains(&what) && error.contains("--yes"), "{error}");
+    }
+    let (code, out, _) = output(ddes_at(&home, &[&flags[..], &["--json"]].concat()));
+    assert_eq!((code, &events(&out)["error"]["exit_code"]), (2, &2.into()));
+
+    for (answer, expected) in
+        [("", "nothing was sent"), ("n", "nothing was sent"), ("y", "3 of 3 sessions verified")]
+    {
+        assert_eq!(accounts(), 0);
+        let mut asked = rexpect::session::spawn_command(ddes_at(&home, &flags), Some(20_000)).unwrap();
+        asked.exp_string("Go on? [y/N] ").unwrap();
+        asked.send_line(answer).unwrap();
+        asked.exp_string(expected).unwrap();
+        asked.exp_eof().unwrap();
+    }
+    assert_eq!(accounts(), 3);
+    assert_eq!(output(ddes_at(&home, &[&flags[..], &["--yes", "--no-input"]].concat())).0, 0);
 }

@@ -497,8 +497,18 @@ fn a_benchmarks_files_are_found_to_be_writable_before_it_runs_and_keep_what_they
     let server = crate::secure::serve(&home, &["--allow-any", "--ledger", "memory"]);
     let trust = crate::secure::fingerprint(&home);
     let bench = |save: &Path, html: &Path| {
-        let flags =
-            ["bench", "run", "--quiet", "--server", &server.address, "--trust", &trust, "--values", "10"];
+        let flags = [
+            "bench",
+            "run",
+            "--yes",
+            "--quiet",
+            "--server",
+            &server.address,
+            "--trust",
+            &trust,
+            "--values",
+            "10",
+        ];
         let files = ["--sessions", "1", "--save", save.to_str().unwrap(), "--html", html.to_str().unwrap()];
         output(ddes_at(&home, &[&flags[..], &files].concat()))
     };

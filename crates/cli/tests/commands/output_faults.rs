@@ -50,7 +50,7 @@ pub(crate) const COMMANDS: &[(&str, &str)] = &[
     ("", "authorize ls"),
     ("", "authorize KEY --name NEW"),
     ("authorize KEY --name NEW", "authorize rm NEW"),
-    ("", "bench run --server SERVER --trust TRUST --sessions 1 --values 10 --warmup 0"),
+    ("", "bench run --yes --server SERVER --trust TRUST --sessions 1 --values 10 --warmup 0"),
     ("", "bench compare RUN RUN"),
     ("", "bench keys --sessions 3"),
 ];
@@ -77,7 +77,7 @@ impl Site {
         let receipt = site.prepare("ledger receipt anna", "");
         std::fs::write(site.home.join("anna.receipt"), receipt).unwrap();
         site.prepare(
-            "bench run --server SERVER --trust TRUST --sessions 1 --values 10 --warmup 0 --save RUN",
+            "bench run --yes --server SERVER --trust TRUST --sessions 1 --values 10 --warmup 0 --save RUN",
             "",
         );
         site
