@@ -49,8 +49,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     if let Some(file) = html {
         file.end(ddes_load::page(&record))?;
     }
-    verdict(&record)?;
-    shown
+    verdict(&record, shown)
 }
 
 /// The side of the one who watches.
@@ -205,8 +204,8 @@ impl Kept {
     }
 }
 
-/// What the exit code says.
-fn verdict(record: &Record) -> Result<(), Failure> {
+/// What the exit code says. A run that could not be shown was stopped for that.
+fn verdict(record: &Record, shown: Result<(), Failure>) -> Result<(), Failure> {
     let found = &record.verification;
     let name = |sessions: Vec<u32>| {
         let named: Vec<_> = sessions.iter().take(NAMED_MAX).map(u32::to_string).collect();
@@ -222,6 +221,7 @@ fn verdict(record: &Record) -> Result<(), Failure> {
         .cause("the server lost, repeated or changed values; or something else sent as these identities")
         .next("--save FILE keeps what each has to be and what the server says; another --seed takes other identities"));
     }
+    shown?;
     if record.was_stopped {
         return Err(Failure::interrupted());
     }

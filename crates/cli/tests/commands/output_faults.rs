@@ -375,6 +375,20 @@ fn serve_at(site: &Site, address: &str) -> Running {
 }
 
 #[test]
+fn a_benchmark_that_nobody_reads_any_more_ends_and_keeps_its_record() {
+    let site = Site::new();
+    let line = "bench run --json --yes --server SERVER --trust TRUST --sessions 1 --warmup 0 --duration 3600 --save DIR";
+    let name = new_name();
+    let mut child = site.command(line, &name).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    assert!(first.contains("\"interval\""), "{first}");
+    let Output { status, stderr, .. } = child.wait_with_output().unwrap();
+    assert_eq!((status.code(), &*stderr), (Some(141), &b""[..]), "{}", String::from_utf8_lossy(&stderr));
+    assert!(site.home.join(format!("folder-{name}")).is_file());
+}
+
+#[test]
 fn a_pipe_that_does_not_block_and_is_read_slowly_gets_every_line() {
     let home = folder();
     let (reader, writer) = std::io::pipe().unwrap();
