@@ -13,15 +13,15 @@ pub(crate) enum BenchCommand {
     /// Load a server and report rate, latencies and whether its sums are right
     #[command(after_help = "\
 Examples:
-  ddes serve --allow-any --ledger memory            a server that lets the load's identities in, and forgets them
+  ddes serve --allow-any --ledger memory            a server that lets them in, and forgets them
   ddes bench run                                    50 sessions, one frame each on its way, 10 s
   ddes bench run --batch 64 --pipeline 8            as much as it takes
   ddes bench run --rate 20000 --arrivals poisson    open loop: latencies from the intended start
   ddes bench run --yes --values 1000000 --save a.json --html a.html
   ddes bench run --soak --duration 86400 --rate 5000
 
-It asks before it begins, and wants --yes where nobody can be asked: a server does not say whether its ledger is in
-memory, and nothing is ever taken out of one on a disk.
+It asks before it begins, and wants --yes where nobody can be asked: a server does not say whether
+its ledger is in memory, and nothing is ever taken out of one on a disk.
 
 A closed loop sends when it was answered, so a server that stalls is sent less; it says how much a
 server can do. An open loop (--rate) sends by the clock and says how long users wait.

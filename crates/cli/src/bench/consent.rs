@@ -16,7 +16,7 @@ pub(crate) fn ask(args: &RunArgs) -> Result<(), Failure> {
             .cause("without a terminal nobody can be asked whether that is wanted; nothing was sent")
             .next("--yes     (and on the server: ddes serve --ledger memory, which forgets them)"));
     }
-    let question = format!("This {what}.\nGo on? [y/N] ");
+    let question = format!("{what}.\nGo on? [y/N] ");
     if crate::runtime()?.block_on(Asker::default().ask(&question))? {
         return Ok(());
     }
@@ -27,7 +27,7 @@ fn what(args: &RunArgs) -> String {
     let RunArgs { server, sessions, .. } = args;
     let (accounts, values) = (if *sessions == 1 { "account" } else { "accounts" }, values(args));
     format!(
-        "puts {values} into the ledger of {server}, in {sessions} {accounts}; they stay there unless it is in memory"
+        "This run puts {values} into the ledger of {server}, in {sessions} {accounts}; they stay there unless it is in memory"
     )
 }
 
