@@ -7,7 +7,7 @@ use ddes_identity::{AddressError, ServerAddress};
 /// `--server`.
 pub(crate) fn server(text: &str) -> Result<ServerAddress, String> {
     if text.is_empty() {
-        return Err("it is empty: unset DDES_SERVER, or give HOST:PORT".into());
+        return Err("it is empty: give HOST:PORT, or unset DDES_SERVER where that is empty".into());
     }
     text.parse().map_err(|error: AddressError| error.to_string())
 }
@@ -15,7 +15,7 @@ pub(crate) fn server(text: &str) -> Result<ServerAddress, String> {
 /// `--listen`: an address and port; `localhost:PORT` or `PORT`, which only this machine reaches; or `:PORT`, which others reach too.
 pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
     if text.is_empty() {
-        return Err("it is empty: unset DDES_LISTEN, or give ADDR:PORT".into());
+        return Err("it is empty: give ADDR:PORT, or unset DDES_LISTEN where that is empty".into());
     }
     if let Ok(address) = text.parse() {
         return Ok(address);
