@@ -135,9 +135,9 @@ fn begin(args: &SendArgs, courier: &mut Courier, input: &mut Input) -> Result<Ma
             .next("--resume goes on behind them; if they are to count again, take them out of the cut-off input first: ddes send --outbox DIR --fresh without integers ends it"));
     }
     if lines > 0 && is_open && matches!(input, Input::Pipe) && !args.client.output.quiet {
-        eprintln!(
+        say(&format!(
             "The {lines} lines that the outbox took of the input that was cut off are counted, or will be. Every line of this input counts besides: stop this and use --resume if it begins with them."
-        );
+        ));
     }
     courier.begin_input().map_err(|error| refusal::of_journal(&error))?;
     Ok(Mark::default())

@@ -444,7 +444,6 @@ impl Durable {
         let (bytes, identities) = self.counted;
         let written = self.journal.written();
         if written > bytes {
-            // After a failure there are none.
             self.rhythm.count(written - bytes, accounts.identities().saturating_sub(identities));
             self.counted = (written, accounts.identities());
         }

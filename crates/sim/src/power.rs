@@ -211,11 +211,7 @@ impl World {
                 verified.totals
             )));
         }
-        let head = self.clerk.ledger.head();
-        // A batch that found no room for all of it may be seen, and is not known as durable.
-        let may_be_seen = self.clerk.ledger.health() == Health::Full
-            && head.is_some_and(|(batch, _)| batch + 1 == verified.last);
-        if head != Some((verified.last, verified.chain)) && !may_be_seen {
+        if self.clerk.ledger.head() != Some((verified.last, verified.chain)) {
             return Err(Violation(format!("verified up to {}, which is not the head", verified.last)));
         }
         let is_kept = |batch: u64| self.plan.options.history.is_none() || batch >= verified.first;
