@@ -67,13 +67,13 @@ pub fn identity(data: &[u8]) {
     assert!(agent::signature(data, &key, Namespace::Client, b"message").is_err(), "a forged signature");
     let Ok(text) = std::str::from_utf8(data) else { return };
     if let Ok(key) = read_public(text) {
-        assert_eq!(read_public(&key.to_openssh()), Ok(key));
+        assert_eq!(read_public(key.to_openssh()), Ok(key));
     }
     let (keys, _) = AuthorizedKeys::parse(text);
     for (key, grant) in keys.iter() {
         assert_eq!(keys.find(key, i64::MIN), Some(grant));
     }
     if let Ok(servers) = KnownServers::parse(text) {
-        assert_eq!(KnownServers::parse(&servers.to_bytes()), Ok(servers));
+        assert_eq!(KnownServers::parse(servers.to_bytes()), Ok(servers));
     }
 }
