@@ -19,7 +19,8 @@ use crate::shell;
 const FILES: &str = "64";
 /// Connections that say nothing beside it.
 const SILENT: usize = 100;
-/// In such a life the clients have so many values more: they fill more than a segment.
+/// In such a life those who find a place, at most so many, have so many values more: they fill more than a segment.
+const PLACES: u64 = 16;
 const VALUES_OF_SEGMENTS: u64 = 40_000;
 const SEGMENT_MAX: Duration = Duration::from_secs(8);
 /// A list is read again each second, and believed at the second look.
@@ -87,10 +88,10 @@ impl Hardship {
         }
     }
 
-    /// What all clients send more in this life.
-    pub(crate) fn values(self) -> u64 {
+    /// What each client sends more in this life.
+    pub(crate) fn values(self, clients: u64) -> u64 {
         match self {
-            Self::Files => VALUES_OF_SEGMENTS,
+            Self::Files => VALUES_OF_SEGMENTS / clients.clamp(1, PLACES),
             Self::Nothing | Self::Lock | Self::List | Self::Folder => 0,
         }
     }
