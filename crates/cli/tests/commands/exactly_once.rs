@@ -73,7 +73,9 @@ fn killed_at_any_point_and_resumed_it_counts_each_integer_once() {
         sender.wait().unwrap();
     }
     let (code, sum, error) = output(from(world.send("outbox", &["--resume", "-q", "-"]), &numbers));
-    assert_eq!((code, sum), (0, format!("{SUM}\n")), "{error}");
+    // The last of them may have come to its end before it was killed.
+    let is_done = code == 1 && error.contains("there is no input to resume");
+    assert!(is_done || (code, sum) == (0, format!("{SUM}\n")), "{error}");
     assert_eq!(world.total("default"), (COUNT.to_string(), SUM.to_string()));
     // It came to its end, so there is nothing to resume.
     assert_eq!(output(from(world.send("outbox", &["--resume", "-q", "-"]), &numbers)).0, 1);
