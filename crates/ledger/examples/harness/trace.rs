@@ -84,15 +84,15 @@ impl Reader<'_> {
             "openat" => self.opened(arguments),
             "pwrite64" => self.written(arguments),
             "write" => self.said(arguments),
-            "rename" => {
-                let mut names = strings(arguments);
+            "rename" | "renameat" | "renameat2" => {
+                let mut names = paths(arguments);
                 if let (Some(from), Some(to)) = (self.file(&names.next()?), self.file(&names.next()?)) {
                     self.events.push(Event::Rename { from, to });
                 }
                 Some(())
             }
-            "unlink" => {
-                if let Some(name) = self.file(&strings(arguments).next()?) {
+            "unlink" | "unlinkat" => {
+                if let Some(name) = self.file(&paths(arguments).next()?) {
                     self.events.push(Event::Unlink { name });
                 }
                 Some(())
@@ -124,9 +124,10 @@ impl Reader<'_> {
     }
 
     fn opened(&mut self, arguments: &str) -> Option<()> {
-        let path = strings(arguments).next()?;
+        let path = paths(arguments).next()?;
         if let Some(name) = self.file(&path).filter(|_| arguments.contains("O_CREAT")) {
-            self.events.push(Event::Touch { name, anew: arguments.contains("O_TRUNC") });
+            let anew = arguments.contains("O_TRUNC") || arguments.contains("O_EXCL");
+            self.events.push(Event::Touch { name, anew });
         }
         Some(())
     }
@@ -170,10 +171,18 @@ fn descriptor(arguments: &str) -> Option<String> {
     String::from_utf8(unescape(path)?).ok()
 }
 
-/// The quoted strings among arguments.
-fn strings(arguments: &str) -> impl Iterator<Item = String> {
-    let quoted = arguments.split('"').skip(1).step_by(2);
-    quoted.filter_map(|text| String::from_utf8(unescape(text)?).ok())
+/// The paths among arguments: `"/a/b"`, or `4</a>, "b"`.
+fn paths(arguments: &str) -> impl Iterator<Item = String> {
+    let text = |escaped| String::from_utf8(unescape(escaped)?).ok();
+    let mut parts = arguments.split('"');
+    std::iter::from_fn(move || {
+        let (before, name) = (parts.next()?, text(parts.next()?)?);
+        let folder = before.rsplit_once('<').and_then(|(_, rest)| text(rest.split_once('>')?.0));
+        Some(match folder {
+            Some(folder) if !name.starts_with('/') => format!("{folder}/{name}"),
+            Some(_) | None => name,
+        })
+    })
 }
 
 /// `\x41\x42`, and nothing else.
