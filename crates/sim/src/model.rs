@@ -239,7 +239,8 @@ impl Model {
         Ok(())
     }
 
-    /// An account that is gone may have ended with values whose sender heard that they were not counted: a frame without room is written once there is some.
+    /// An ended account may hold values whose sender was answered with status 4: a frame without room keeps its adds and the
+    /// account's end, and the ledger writes both once there is room. P-12 allows it: status 4 promises nothing about the values.
     fn ended_with_more(&mut self, found: &Totals, totals: &mut Totals) {
         let Some(more) = found.count.checked_sub(totals.count).and_then(|more| u64::try_from(more).ok())
         else {
@@ -248,7 +249,7 @@ impl Model {
         let sum = found.sum.get() - totals.sum.get();
         let has_more = |known: &&mut Known| {
             let (least, most) = (known.sum(known.promised), known.sum(known.promised + more));
-            known.is_ending && least.zip(most).is_some_and(|(least, most)| most - least == sum)
+            known.is_ending && known.unsure && least.zip(most).is_some_and(|(least, most)| most - least == sum)
         };
         if more > 0
             && let Some(known) = self.accounts.iter_mut().find(has_more)
