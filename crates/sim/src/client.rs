@@ -12,7 +12,7 @@ use ddes_wire::v2::{Farewell, GroupSize, Outcome, Reason, Scope, Status, Suite, 
 use ddes_wire::{Sequence, SessionNumber, Standing};
 use zeroize::Zeroizing;
 
-use crate::model::{History, Model, Violation};
+use crate::model::{History, Known, Model, Violation};
 use crate::outbox::{Copy, DurableOutbox};
 use crate::random::Random;
 use crate::trace::Trace;
@@ -109,6 +109,11 @@ impl Client {
             history.lose(self.outbox.highest());
             self.copy = Some((self.outbox.copy(), history));
         }
+    }
+
+    /// How many values count that the copy does not know.
+    pub(crate) fn copy_lacks(&self, known: &Known) -> u64 {
+        self.copy.as_ref().map_or(0, |(_, history)| known.promised().saturating_sub(history.count()))
     }
 
     /// The machine is set back to the copy, with its memory, and takes other values before it hears that its session is gone.

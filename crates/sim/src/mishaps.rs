@@ -14,6 +14,9 @@ use crate::power::Outage;
 use crate::random::Random;
 use crate::world::World;
 
+/// Values that a client set back takes at once, beside a few.
+const LACKS_MAX: u64 = 100;
+
 impl World {
     /// Before each step.
     pub(crate) fn faults(&mut self) -> Result<(), Violation> {
@@ -121,8 +124,10 @@ impl World {
             return Ok(());
         }
         let link = client.meeting().map(|meeting| meeting.link);
+        // As many as the copy lacks take the very numbers that count already: then only the sum tells.
+        let lacks = if self.random.one_in(2) { client.copy_lacks(known).min(LACKS_MAX) } else { 0 };
         let values: Vec<i64> =
-            (0..self.random.below(12)).map(|_| self.random.u64().cast_signed() >> 1).collect();
+            (0..lacks + self.random.below(12)).map(|_| self.random.u64().cast_signed() >> 1).collect();
         let at = self.now + Duration::from_millis(self.random.below(4_000));
         if !client.set_back(&values, at)? {
             return Ok(());

@@ -249,7 +249,9 @@ impl Model {
         let sum = found.sum.get() - totals.sum.get();
         let has_more = |known: &&mut Known| {
             let (least, most) = (known.sum(known.promised), known.sum(known.promised + more));
-            known.is_ending && known.unsure && least.zip(most).is_some_and(|(least, most)| most - least == sum)
+            known.is_ending
+                && known.unsure
+                && least.zip(most).is_some_and(|(least, most)| most - least == sum)
         };
         if more > 0
             && let Some(known) = self.accounts.iter_mut().find(has_more)
