@@ -19,9 +19,18 @@ const PROGRESS: Duration = Duration::from_secs(10);
 
 /// Bugs that the simulator has itself, by its flag.
 const MUTANTS: &[&str] = &["acknowledge-before-sync", "checkpoint-before-segment", "checkpoint-unsynced"];
-/// Bugs in the rules of ledger, session and outbox, by `--cfg ddes_mutant`.
-const MUTANTS_CFG: &[&str] =
-    &["checkpoint-unheld", "count-twice", "early-50", "no-fencing", "sum-unheld", "torn-tail"];
+/// Bugs in the rules of ledger, session, outbox and delivery, by `--cfg ddes_mutant`.
+const MUTANTS_CFG: &[&str] = &[
+    "checkpoint-unheld",
+    "count-twice",
+    "covered-unchecked",
+    "early-50",
+    "go-back-forgotten",
+    "no-fencing",
+    "sum-unheld",
+    "superseded-ignored",
+    "torn-tail",
+];
 
 pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     let number = |text: &str| text.parse::<u64>().map_err(|_| USAGE.to_owned());

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use ddes_client::courier::{Courier, Delivery, Lost};
+use ddes_client::courier::{Courier, Event, Lost};
+use ddes_client::delivery::Patience;
 use ddes_client::outbox::{Mark, Outbox};
 use ddes_session::v2::ClientEnd;
 use ddes_wire::ClientId;
@@ -12,7 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::args::ConnectArgs;
 use crate::failure::{Code, Failure};
 use crate::input;
-use crate::meet::{Meeting, Patience};
+use crate::meet::Meeting;
 use crate::prompt::{Input, Prompt};
 use crate::refusal;
 use crate::screen::{self, Line, Screen, number};
@@ -108,7 +109,7 @@ impl Talk<'_> {
             }
             tokio::select! {
                 delivery = self.meeting.next(&mut courier) => match delivery {
-                    Ok(Delivery::Lost { why: Lost::Ended(ClientEnd::Farewell(farewell)), .. })
+                    Ok(Event::Lost { why: Lost::Ended(ClientEnd::Farewell(farewell)), .. })
                         // By what may be our own ghost (rule P-29): the courier connects once more, or gives up.
                         if farewell.reason != Reason::Superseded =>
                     {
@@ -252,23 +253,23 @@ impl Talk<'_> {
     }
 
     /// `all_counted`: no integer waits for its answer.
-    fn show(&mut self, delivery: &Delivery, all_counted: bool) {
+    fn show(&mut self, delivery: &Event, all_counted: bool) {
         if all_counted && self.asks == Asks::Nothing {
             self.asks = Asks::Menu;
         }
         match delivery {
-            Delivery::Opened(welcome) => {
+            Event::Opened(welcome) => {
                 self.is_open = true;
                 self.opened(welcome);
                 self.sent();
             }
-            Delivery::Counted { last_seq, sum } => {
+            Event::Counted { last_seq, sum } => {
                 let line = Line::new("result", format!("[SERVER RESULT] Result: {sum}"));
                 let line = line.with("sum", number(sum)).with("count", number(last_seq));
                 self.tell_or_say(&line, &unshown_sum(sum));
             }
-            Delivery::Unavailable => self.tell(&refusal::unavailable()),
-            Delivery::Lost { why, retry } => {
+            Event::Unavailable => self.tell(&refusal::unavailable()),
+            Event::Lost { why, retry } => {
                 self.is_open = false;
                 self.tell(&refusal::lost(why, *retry, &self.meeting));
             }

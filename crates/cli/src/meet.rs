@@ -6,7 +6,8 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use ddes_client::Signer;
-use ddes_client::courier::{Courier, CourierError, Delivery, Lost, Terms};
+use ddes_client::courier::{Courier, CourierError, Event, Lost, Terms};
+use ddes_client::delivery::{DeliveryError, Patience};
 use ddes_client::outbox::{Objection, Outbox};
 use ddes_client::v2::{EnterError, Options};
 use ddes_identity::{Contact, PublicKey, ServerAddress};
@@ -24,13 +25,6 @@ use own::Own;
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 const REPLY_MAX: Duration = Duration::from_secs(10);
-
-/// How long a command tries to reach its server, at first and once it has.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
-    pub(crate) first: Duration,
-    pub(crate) later: Duration,
-}
 
 /// A server about to be met.
 pub(crate) struct Meeting {
@@ -84,7 +78,7 @@ impl Meeting {
             handshake: args.timeout_or(HANDSHAKE_MAX),
             reply: args.timeout_or(REPLY_MAX),
         };
-        let terms = Terms { options, signer, patience_first: patience.first, patience: patience.later };
+        let terms = Terms { options, signer, patience };
         let mut meeting = Self {
             own: Own::new(&args.server, &identity, false),
             server: args.server.clone(),
@@ -103,7 +97,7 @@ impl Meeting {
     }
 
     /// Goes on to the next thing that happens; a person is asked where only a person can say. Dropping the future loses nothing.
-    pub(crate) async fn next(&self, courier: &mut Courier) -> Result<Delivery, Failure> {
+    pub(crate) async fn next(&self, courier: &mut Courier) -> Result<Event, Failure> {
         loop {
             if let Some(undecided) = self.undecided.get() {
                 let decided = self.decide(undecided).await;
@@ -117,18 +111,19 @@ impl Meeting {
             match courier.next().await {
                 Ok(delivery) => {
                     match &delivery {
-                        Delivery::Opened(welcome) => self.own.opened(&self.home, welcome.standing),
-                        Delivery::Counted { last_seq, sum } => self.own.counted(*last_seq, *sum),
-                        Delivery::Unavailable | Delivery::Lost { .. } => {}
+                        Event::Opened(welcome) => self.own.opened(&self.home, welcome.standing),
+                        Event::Counted { last_seq, sum } => self.own.counted(*last_seq, *sum),
+                        Event::Unavailable | Event::Lost { .. } => {}
                     }
                     return Ok(delivery);
                 }
                 Err(CourierError::Lost(Lost::Enter(EnterError::Untrusted { key }))) => {
                     self.undecided.set(Some(Undecided::Key(*key)));
                 }
-                Err(CourierError::Objection(Objection::History { last_seq, sum }))
-                    if self.own.is_all(&self.home, (last_seq, sum)) =>
-                {
+                Err(CourierError::Delivery(DeliveryError::Objection(Objection::History {
+                    last_seq,
+                    sum,
+                }))) if self.own.is_all(&self.home, (last_seq, sum)) => {
                     if !self.is_quiet {
                         streams::say(&format!(
                             "All that the account has counted, {last_seq} integers, sum {sum}, was sent from this home without an outbox; the new outbox goes on from there."
@@ -136,7 +131,9 @@ impl Meeting {
                     }
                     courier.adopt();
                 }
-                Err(CourierError::Objection(objection @ Objection::History { .. })) if self.may_ask => {
+                Err(CourierError::Delivery(DeliveryError::Objection(
+                    objection @ Objection::History { .. },
+                ))) if self.may_ask => {
                     self.undecided.set(Some(Undecided::History(objection)));
                 }
                 Err(error) => return Err(refusal::of(error, self)),
@@ -167,9 +164,9 @@ impl Meeting {
     ) -> Result<Welcome, Failure> {
         loop {
             match self.next(courier).await? {
-                Delivery::Opened(welcome) => return Ok(welcome),
-                Delivery::Lost { why, retry } => observe(&why, retry),
-                Delivery::Counted { .. } | Delivery::Unavailable => {}
+                Event::Opened(welcome) => return Ok(welcome),
+                Event::Lost { why, retry } => observe(&why, retry),
+                Event::Counted { .. } | Event::Unavailable => {}
             }
         }
     }

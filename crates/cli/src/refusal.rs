@@ -6,6 +6,7 @@ use std::time::Duration;
 use ddes_client::ConnectError;
 use ddes_client::SignError;
 use ddes_client::courier::{CourierError, Lost};
+use ddes_client::delivery::DeliveryError;
 use ddes_client::outbox::{JournalError, Objection, TakeError};
 use ddes_client::v2::EnterError;
 use ddes_identity::agent::AgentError;
@@ -20,13 +21,17 @@ use crate::screen::Line;
 pub(crate) fn of(error: CourierError, meeting: &Meeting) -> Failure {
     match error {
         CourierError::Lost(lost) => of_lost(&lost, meeting),
-        CourierError::Objection(objection) => of_objection(objection),
-        CourierError::Journal(error) => of_journal(&error),
-        CourierError::Unavailable { .. } => Failure::new(Code::Timeout, error.to_string())
-            .cause("its disk is full, say; what was sent since is not counted")
-            .next("ask the server's operator, or wait longer: --retry-secs SECS"),
-        CourierError::Malformed { .. } => Failure::new(Code::Integrity, error.to_string())
-            .cause("the account's numbering is at its end, or the two sides differ in what they take"),
+        CourierError::Delivery(DeliveryError::Objection(objection)) => of_objection(objection),
+        CourierError::Delivery(DeliveryError::Journal(error)) => of_journal(&error),
+        CourierError::Delivery(DeliveryError::Unavailable { .. }) => {
+            Failure::new(Code::Timeout, error.to_string())
+                .cause("its disk is full, say; what was sent since is not counted")
+                .next("ask the server's operator, or wait longer: --retry-secs SECS")
+        }
+        CourierError::Delivery(DeliveryError::Malformed { .. }) => {
+            Failure::new(Code::Integrity, error.to_string())
+                .cause("the account's numbering is at its end, or the two sides differ in what they take")
+        }
     }
 }
 

@@ -4,7 +4,8 @@ use std::io::{self, BufReader, Read, Seek};
 use std::thread;
 use std::time::Duration;
 
-use ddes_client::courier::{Courier, CourierError, Delivery};
+use ddes_client::courier::{Courier, CourierError, Event};
+use ddes_client::delivery::{DeliveryError, Patience};
 use ddes_client::outbox::{JournalError, Mark, Outbox, Owner, TAKE_MAX, TakeError};
 use ddes_wire::v2::Scope;
 use ddes_wire::{Sequence, Total};
@@ -18,7 +19,7 @@ use crate::connect::{RANGE, interrupted, unshown_sum};
 use crate::failure::{Code, Failure};
 use crate::input::{self, next_line};
 use crate::lines_in::Stdin;
-use crate::meet::{Meeting, Patience};
+use crate::meet::Meeting;
 use crate::refusal;
 use crate::screen::{Line, Screen, number};
 use crate::streams::say;
@@ -84,13 +85,17 @@ pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
     }
     // Everything is counted. How the session ends is of no account, but what the server states in its 50 is.
     match runtime.block_on(sending.courier.close(Scope::Session)) {
-        Err(CourierError::Objection(objection)) => Err(refusal::of_objection(objection)),
+        Err(CourierError::Delivery(DeliveryError::Objection(objection))) => {
+            Err(refusal::of_objection(objection))
+        }
         Ok(_)
         | Err(
             CourierError::Lost(_)
-            | CourierError::Malformed { .. }
-            | CourierError::Unavailable { .. }
-            | CourierError::Journal(_),
+            | CourierError::Delivery(
+                DeliveryError::Malformed { .. }
+                | DeliveryError::Unavailable { .. }
+                | DeliveryError::Journal(_),
+            ),
         ) => Ok(()),
     }
 }
@@ -221,9 +226,9 @@ impl Sending<'_> {
     }
 
     /// Shows it; whether a session is open.
-    fn delivered(&mut self, delivery: &Delivery) -> bool {
+    fn delivered(&mut self, delivery: &Event) -> bool {
         match delivery {
-            Delivery::Opened(welcome) => {
+            Event::Opened(welcome) => {
                 self.last = Some(welcome.standing.sum);
                 self.base.get_or_insert(self.courier.outbox().confirmed());
                 self.progress.enable_steady_tick(input::REDRAW);
@@ -231,17 +236,17 @@ impl Sending<'_> {
                 self.counted();
                 return true;
             }
-            Delivery::Counted { sum, .. } => {
+            Event::Counted { sum, .. } => {
                 self.last = Some(*sum);
                 self.counted();
             }
-            Delivery::Unavailable => {
+            Event::Unavailable => {
                 if !self.args.client.output.quiet {
                     let line = refusal::unavailable();
                     self.progress.suspend(|| say(line.text()));
                 }
             }
-            Delivery::Lost { why, retry } => {
+            Event::Lost { why, retry } => {
                 if !self.args.client.output.quiet {
                     let line = refusal::lost(why, *retry, &self.meeting);
                     self.progress.suspend(|| say(line.text()));

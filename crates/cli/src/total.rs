@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use ddes_client::delivery::Patience;
 use ddes_client::outbox::Outbox;
 use ddes_wire::v2::Scope;
 
 use crate::args::TotalArgs;
 use crate::failure::{Code, Failure};
-use crate::meet::{Meeting, Patience};
+use crate::meet::Meeting;
 use crate::screen::{Line, Screen, number};
 
 pub(crate) fn run(args: &TotalArgs) -> Result<(), Failure> {

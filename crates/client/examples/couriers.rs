@@ -16,7 +16,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use ddes_client::Signer;
-use ddes_client::courier::{Courier, CourierError, Delivery, Terms};
+use ddes_client::courier::{Courier, CourierError, Event, Terms};
+use ddes_client::delivery::{DeliveryError, Patience};
 use ddes_client::outbox::{Mark, Outbox, Owner, TAKE_MAX};
 use ddes_client::v2::Options;
 use ddes_identity::{PublicKey, ServerAddress, SigningKey, read_public};
@@ -141,7 +142,7 @@ async fn deliver(plan: &Plan, client: u64, folder: &Path) -> Result<(), Failure>
         handshake: REPLY_MAX,
         reply: REPLY_MAX,
     };
-    let terms = Terms { options, signer, patience_first: PATIENCE, patience: PATIENCE };
+    let terms = Terms { options, signer, patience: Patience { first: PATIENCE, later: PATIENCE } };
     let mut courier = Courier::new(terms, vec![plan.key], outbox);
     let mut sums = Sums::new(client);
     let mut given = courier.outbox().confirmed().get() + courier.outbox().pending() as u64;
@@ -153,11 +154,11 @@ async fn deliver(plan: &Plan, client: u64, folder: &Path) -> Result<(), Failure>
         }
         tokio::select! {
             delivery = courier.next() => match delivery.map_err(of_courier)? {
-                Delivery::Opened(Welcome { standing, .. }) => {
+                Event::Opened(Welcome { standing, .. }) => {
                     counted(client, &mut sums, standing.last_seq, standing.sum)?;
                 }
-                Delivery::Counted { last_seq, sum } => counted(client, &mut sums, last_seq, sum)?,
-                Delivery::Unavailable | Delivery::Lost { .. } => {}
+                Event::Counted { last_seq, sum } => counted(client, &mut sums, last_seq, sum)?,
+                Event::Unavailable | Event::Lost { .. } => {}
             },
             () = tokio::time::sleep(plan.pause) => {
                 let chunk = chunk(plan, client, given).min(goal.saturating_sub(given));
@@ -186,11 +187,11 @@ fn counted(client: u64, sums: &mut Sums, last_seq: Sequence, sum: Total) -> Resu
 
 fn of_courier(error: CourierError) -> Failure {
     match error {
-        CourierError::Objection(why) => Failure::Objection(why.to_string()),
+        CourierError::Delivery(DeliveryError::Objection(why)) => Failure::Objection(why.to_string()),
         CourierError::Lost(_)
-        | CourierError::Malformed { .. }
-        | CourierError::Unavailable { .. }
-        | CourierError::Journal(_) => other(error),
+        | CourierError::Delivery(
+            DeliveryError::Malformed { .. } | DeliveryError::Unavailable { .. } | DeliveryError::Journal(_),
+        ) => other(error),
     }
 }
 

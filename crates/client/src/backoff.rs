@@ -8,13 +8,13 @@ const MOST: Duration = Duration::from_secs(30);
 /// Waits that double up to 30 s, each drawn evenly between nothing and its bound, so that clients that lost a server together do not
 /// come back together.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Backoff {
+pub struct Backoff {
     attempts: u32,
 }
 
 impl Backoff {
     /// The next wait; `random` is even over all of u64.
-    pub(crate) fn next(&mut self, random: u64) -> Duration {
+    pub fn next(&mut self, random: u64) -> Duration {
         let bound = FIRST.saturating_mul(2_u32.saturating_pow(self.attempts)).min(MOST);
         self.attempts = self.attempts.saturating_add(1);
         #[allow(clippy::cast_precision_loss, reason = "a wait need not be exact")]
@@ -22,7 +22,7 @@ impl Backoff {
     }
 
     /// Things go well again.
-    pub(crate) fn reset(&mut self) {
+    pub fn reset(&mut self) {
         self.attempts = 0;
     }
 }

@@ -6,6 +6,7 @@
 mod backoff;
 pub mod classic;
 pub mod courier;
+pub mod delivery;
 mod dial;
 pub mod outbox;
 mod pump;

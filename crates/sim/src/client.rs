@@ -1,32 +1,31 @@
-//! A client: a real session and the duties of `ddes_client::courier`, without its sockets and clocks.
+//! A client: a real session and `ddes_client::delivery`, without sockets and clocks.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use ddes_client::delivery::{DeliveryError, Event, Next};
 use ddes_client::outbox::Objection;
 use ddes_identity::{Namespace, PublicKey, SigningKey};
 use ddes_session::Phase;
 use ddes_session::v2::noise::Entropy;
 use ddes_session::v2::{ClientConfig, ClientEnd, ClientEvent, ClientFault, ClientSession, SubmitError, kem};
 use ddes_wire::v2::{Farewell, GroupSize, Outcome, Reason, Scope, Status, Suite, Welcome};
-use ddes_wire::{Sequence, SessionNumber, Standing};
+use ddes_wire::{SessionNumber, Standing};
 use zeroize::Zeroizing;
 
 use crate::model::{History, Known, Model, Violation};
-use crate::outbox::{Copy, DurableOutbox};
+use crate::outbox::{Copy, DurableDelivery};
+use crate::plan::FRAME_VALUES;
 use crate::random::Random;
 use crate::trace::Trace;
 
 /// The one suite: pure Double DES in the smallest group.
 pub(crate) const SUITE: Suite = Suite::Ddes(GroupSize::Bits2048);
-/// So many 30s are under way at most.
-const FLIGHT_MAX: usize = 8;
-/// After a status 4.
-const UNAVAILABLE_WAIT: Duration = Duration::from_secs(1);
-/// After `superseded`, and how much more at most; and within what a second one is another process.
+/// 30s sent in a row at most, before the network has its turn.
+const BURST_MAX: usize = 8;
+/// After `superseded` the next connection comes no sooner (P-29).
 const GHOST_WAIT: Duration = Duration::from_secs(10);
-const GHOST_MORE_MS: u64 = 5_000;
-const GHOST_TWICE: Duration = Duration::from_secs(60);
+/// After the second `superseded` in a minute a person begins it again, once the ghosts are gone.
+const PERSON_WAIT: Duration = Duration::from_secs(15);
 const CONFIG: ClientConfig =
     ClientConfig { suite: SUITE, handshake: Duration::from_secs(10), reply: Duration::from_secs(20) };
 
@@ -34,21 +33,19 @@ pub(crate) struct Client {
     pub(crate) key: SigningKey,
     /// In the model.
     pub(crate) account: usize,
-    pub(crate) outbox: DurableOutbox,
+    pub(crate) delivery: DurableDelivery,
     pub(crate) state: State,
     /// The outbox as it was once, and what its numbers meant.
     pub(crate) copy: Option<(Copy, History)>,
     /// It was set back, and has not heard from the ledger since: what its numbers mean to it.
     pub(crate) restored: Option<History>,
     was_restored: bool,
-    /// When a newer session ended one, last.
-    superseded: Option<Instant>,
+    /// When a newer session ended one, last: a client must not connect again before its ghosts are gone (P-29).
+    pub(crate) superseded_at: Option<Instant>,
 }
 
 pub(crate) enum State {
-    Down {
-        at: Instant,
-    },
+    Down,
     /// It objected, and a person has to look.
     Stopped,
     Meeting(Box<Meeting>),
@@ -58,20 +55,10 @@ pub(crate) enum State {
 pub(crate) struct Meeting {
     pub(crate) link: u64,
     pub(crate) session: ClientSession,
-    up: Option<Up>,
     /// Message 4 is said.
     has_proven: bool,
     /// Our direction is shut down.
     pub(crate) is_shut: bool,
-}
-
-/// As the courier has it.
-struct Up {
-    values_max: usize,
-    next: Sequence,
-    flight: VecDeque<Sequence>,
-    refused: bool,
-    pause: Option<Instant>,
 }
 
 /// What a client needs of the world.
@@ -89,12 +76,12 @@ impl Client {
         Self {
             key,
             account,
-            outbox: DurableOutbox::new(),
-            state: State::Down { at: base },
+            delivery: DurableDelivery::new(base),
+            state: State::Down,
             copy: None,
             restored: None,
             was_restored: false,
-            superseded: None,
+            superseded_at: None,
         }
     }
 
@@ -106,8 +93,8 @@ impl Client {
     pub(crate) fn take_copy(&mut self, history: &History) {
         if self.restored.is_none() && !self.has_stopped() {
             let mut history = history.clone();
-            history.lose(self.outbox.highest());
-            self.copy = Some((self.outbox.copy(), history));
+            history.lose(self.delivery.highest());
+            self.copy = Some((self.delivery.copy(), history));
         }
     }
 
@@ -122,51 +109,54 @@ impl Client {
             return Ok(false);
         }
         let Some((copy, mut history)) = self.copy.take() else { return Ok(false) };
-        self.outbox.restore(copy);
-        if !values.is_empty() {
-            self.outbox.take(values.to_vec()).map_err(|error| Violation(error.to_string()))?;
-        }
+        self.delivery.restore(copy, values, at).map_err(|error| Violation(error.to_string()))?;
         values.iter().for_each(|value| history.give((*value).into()));
-        self.outbox.session_ended();
         (self.restored, self.was_restored) = (Some(history), true);
-        self.state = State::Down { at };
+        self.superseded_at = None;
+        self.state = State::Down;
         Ok(true)
     }
 
-    pub(crate) fn begin(&mut self, link: u64, now: Instant, random: &mut Random) {
+    pub(crate) fn begin(&mut self, link: u64, now: Instant, random: &mut Random) -> Result<(), Violation> {
+        if let Some(at) = self.superseded_at.take()
+            && now < at + GHOST_WAIT
+        {
+            let passed = now - at;
+            return Err(Violation(format!("client {} connects {passed:?} after superseded", self.account)));
+        }
         let dh = Zeroizing::new(random.bytes::<64>().to_vec());
         let kem = Zeroizing::new(random.bytes::<{ kem::SEED_BYTES }>());
         let session = ClientSession::new(CONFIG, now, Entropy { dh, kem });
-        self.state =
-            State::Meeting(Box::new(Meeting { link, session, up: None, has_proven: false, is_shut: false }));
+        self.state = State::Meeting(Box::new(Meeting { link, session, has_proven: false, is_shut: false }));
+        Ok(())
     }
 
     /// Gives up in its handshake, with message 4 under way, and begins anew: the link, and what it still had to say.
     pub(crate) fn give_up(&mut self, now: Instant) -> Option<(u64, Vec<u8>)> {
         let State::Meeting(meeting) = &self.state else { return None };
-        if !meeting.has_proven || meeting.up.is_some() {
+        if !meeting.has_proven || self.delivery.get().is_open() {
             return None;
         }
         let left = (meeting.link, meeting.session.pending().to_vec());
-        self.state = State::Down { at: now };
+        self.delivery.get().connect(now);
+        self.state = State::Down;
         Some(left)
     }
 
     pub(crate) fn meeting(&mut self) -> Option<&mut Meeting> {
         match &mut self.state {
             State::Meeting(meeting) => Some(meeting),
-            State::Down { .. } | State::Stopped => None,
+            State::Down | State::Stopped => None,
         }
     }
 
     /// When something is due.
     pub(crate) fn due(&self) -> Option<Instant> {
         match &self.state {
-            State::Down { at } => Some(*at),
+            State::Down => self.delivery.poll_timeout(),
             State::Stopped => None,
             State::Meeting(meeting) => {
-                let pause = meeting.up.as_ref().and_then(|up| up.pause);
-                meeting.session.poll_timeout().into_iter().chain(pause).min()
+                meeting.session.poll_timeout().into_iter().chain(self.delivery.poll_timeout()).min()
             }
         }
     }
@@ -177,11 +167,7 @@ impl Client {
         if meeting.session.poll_timeout().is_some_and(|at| at <= now) {
             meeting.session.handle_timeout(now);
         }
-        if let Some(up) = &mut meeting.up
-            && up.pause.is_some_and(|at| at <= now)
-        {
-            up.pause = None;
-        }
+        self.delivery.get().handle_timeout(now);
     }
 
     /// Says goodbye.
@@ -190,7 +176,7 @@ impl Client {
         meeting.session.disconnect(now, Scope::Session).is_ok()
     }
 
-    /// Deals with all that happened, then sends what waits. The link to close, if the session is over.
+    /// Handles all that happened, then sends what waits. The link to close, if the session is over.
     pub(crate) fn settle(&mut self, around: &mut Around<'_>) -> Result<Option<u64>, Violation> {
         let mut closed = None;
         while let State::Meeting(meeting) = &mut self.state {
@@ -204,19 +190,12 @@ impl Client {
                 }
             } else if meeting.session.phase() == Phase::Done {
                 closed = Some(meeting.link);
-                self.outbox.session_ended();
-                let wait = match self.superseded {
-                    Some(at) if at == around.now => {
-                        GHOST_WAIT + Duration::from_millis(around.random.below(GHOST_MORE_MS))
-                    }
-                    Some(_) | None => Duration::from_millis(around.random.within(1, 3_000)),
-                };
-                self.state = State::Down { at: around.now + wait };
+                self.state = State::Down;
             } else {
                 break;
             }
         }
-        self.fill(around.now, around.random);
+        self.fill(around.now, around.random)?;
         Ok(closed)
     }
 
@@ -252,23 +231,14 @@ impl Client {
             .trace
             .line(around.step, format_args!("{account} hears 20: session {session}, {last_seq} are {sum}"));
         around.model.tell(account, &welcome.standing)?;
-        let admitted = self.outbox.admit(welcome).map_err(|error| Violation(error.to_string()))?;
-        if let Err(objection) = admitted {
-            return self.object(&objection, around);
+        let handled = self.delivery.handle_welcome(welcome);
+        if !self.heed(handled, around)? {
+            return Ok(());
         }
         if let Some(history) = self.restored.take() {
             around.trace.count("outboxes set back that go on");
             around.model.go_on(account, history, last_seq.get())?;
         }
-        let outbox = self.outbox.get();
-        let State::Meeting(meeting) = &mut self.state else { return Ok(()) };
-        meeting.up = Some(Up {
-            values_max: welcome.values_max.into(),
-            next: outbox.next_unconfirmed(),
-            flight: VecDeque::new(),
-            refused: false,
-            pause: None,
-        });
         Ok(())
     }
 
@@ -278,30 +248,30 @@ impl Client {
         around.trace.line(around.step, format_args!("{account} hears 40: {status:?}, {last_seq} are {sum}"));
         around.trace.count("answers");
         around.model.tell(account, &Standing { last_seq, last_session: SessionNumber::NONE, sum })?;
-        let confirmed = self.outbox.confirm(last_seq, sum).map_err(|error| Violation(error.to_string()))?;
-        if let Err(objection) = confirmed {
-            return self.object(&objection, around);
-        }
-        let State::Meeting(meeting) = &mut self.state else { return Ok(()) };
-        let Some(up) = &mut meeting.up else { return Ok(()) };
-        while up.flight.front().is_some_and(|last| *last <= last_seq) {
-            up.flight.pop_front();
-        }
-        match status {
-            Status::Applied => {}
-            Status::Malformed => {
-                return Err(Violation(format!("client {account} hears that it is malformed")));
+        let handled = self.delivery.handle_answer(around.now, answer);
+        self.heed(handled, around)?;
+        while let Some(event) = self.delivery.get().poll_event() {
+            if matches!(event, Event::Unavailable) {
+                around.trace.count("outages of the ledger that were reported");
             }
-            Status::Gap | Status::Unavailable => {
-                up.flight.pop_front();
-                up.refused = true;
-                if status == Status::Unavailable {
-                    around.trace.count("answers of status 4");
-                    up.pause = Some(around.now + UNAVAILABLE_WAIT);
-                }
-            }
+        }
+        if status == Status::Unavailable {
+            around.trace.count("answers of status 4");
         }
         Ok(())
+    }
+
+    /// Whether delivery continues. An objection is a violation, except of an outbox that was set back.
+    fn heed(
+        &mut self,
+        handled: Result<(), DeliveryError>,
+        around: &mut Around<'_>,
+    ) -> Result<bool, Violation> {
+        match handled {
+            Ok(()) => Ok(true),
+            Err(DeliveryError::Objection(objection)) => self.object(&objection, around).map(|()| false),
+            Err(error) => Err(Violation(format!("client {}: {error}", self.account))),
+        }
     }
 
     /// Right after it was set back, and then it stops for good; else a fault of the server's.
@@ -322,12 +292,6 @@ impl Client {
         let allowed = match end {
             ClientEnd::Farewell(farewell) => {
                 self.hear(farewell, around)?;
-                if farewell.reason == Reason::Superseded {
-                    let twice = self.superseded.is_some_and(|at| around.now < at + GHOST_TWICE);
-                    // After the second a person begins it again, once the ghosts are gone.
-                    around.trace.count(if twice { "superseded twice in a minute" } else { "superseded" });
-                    self.superseded = Some(around.now);
-                }
                 is_allowed(farewell.reason)
             }
             // Nobody vouches for it, and nothing comes of it.
@@ -340,52 +304,59 @@ impl Client {
                     | ClientFault::TakesNothing
             ),
         };
-        if allowed {
-            Ok(())
-        } else {
-            Err(Violation(format!("client {account} is treated as a liar: {end:?}")))
+        if !allowed {
+            return Err(Violation(format!("client {account} is treated as a liar: {end:?}")));
         }
+        let said = match end {
+            ClientEnd::Farewell(farewell) => Some(farewell),
+            ClientEnd::Rejected(_) | ClientEnd::Fault(_) => None,
+        };
+        let handled = self.delivery.handle_end(around.now, around.random, said);
+        let is_superseded = said.is_some_and(|farewell| farewell.reason == Reason::Superseded);
+        if is_superseded {
+            around.trace.count("superseded");
+            self.superseded_at = Some(around.now);
+        }
+        let next = match handled {
+            Ok(next) => next,
+            Err(error) => return self.heed(Err(error), around).map(drop),
+        };
+        if next == Next::Never {
+            if !is_superseded {
+                return Err(Violation(format!("client {account} gives up: {end:?}")));
+            }
+            around.trace.count("superseded twice in a minute");
+            self.delivery.get().connect(around.now + PERSON_WAIT);
+        }
+        Ok(())
     }
 
     /// A 50 states the account, once the session was open.
     fn hear(&mut self, farewell: &Farewell, around: &mut Around<'_>) -> Result<(), Violation> {
-        let is_open = matches!(&self.state, State::Meeting(meeting) if meeting.up.is_some());
-        if !is_open {
+        if !self.delivery.get().is_open() {
             return Ok(());
         }
         let Farewell { last_seq, sum, .. } = *farewell;
-        around.model.tell(self.account, &Standing { last_seq, last_session: SessionNumber::NONE, sum })?;
-        let confirmed = self.outbox.confirm(last_seq, sum).map_err(|error| Violation(error.to_string()))?;
-        confirmed.or_else(|objection| self.object(&objection, around))
+        around.model.tell(self.account, &Standing { last_seq, last_session: SessionNumber::NONE, sum })
     }
 
-    /// As the courier sends, in frames of any size.
-    fn fill(&mut self, now: Instant, random: &mut Random) {
-        let State::Meeting(meeting) = &mut self.state else { return };
-        let Meeting { session, up: Some(up), .. } = &mut **meeting else { return };
-        let outbox = self.outbox.get();
-        if up.refused && up.flight.is_empty() {
-            up.refused = false;
-            up.next = outbox.next_unconfirmed();
-        }
-        if up.pause.is_some() || up.refused {
-            return;
-        }
-        while up.flight.len() < FLIGHT_MAX {
-            let values = outbox.values(up.next, random.count(1, up.values_max));
-            let Ok(after) = up.next.forward(values.len() as u64) else { return };
-            if values.is_empty() {
-                return;
-            }
-            match session.submit(now, up.next, &values) {
-                Ok(()) => {
-                    let last = Sequence::new(after.get() - 1);
-                    up.flight.push_back(last);
-                    up.next = after;
-                }
-                Err(SubmitError::Full | SubmitError::NotOpen | SubmitError::Count { .. }) => return,
+    /// Sends what waits, in frames of any size.
+    fn fill(&mut self, now: Instant, random: &mut Random) -> Result<(), Violation> {
+        let State::Meeting(meeting) = &mut self.state else { return Ok(()) };
+        for _ in 0..BURST_MAX {
+            let most = random.count(1, FRAME_VALUES.into());
+            let Some(submission) = self.delivery.get().poll_submit(most) else { break };
+            match meeting.session.submit(now, submission.first_seq, &submission.values) {
+                Ok(()) => self.delivery.get().handle_submitted(&submission),
+                Err(SubmitError::Full | SubmitError::NotOpen | SubmitError::Count { .. }) => return Ok(()),
             }
         }
+        let delivery = self.delivery.get();
+        let is_stuck = delivery.is_open() && delivery.in_flight() == 0 && delivery.poll_timeout().is_none();
+        if is_stuck && delivery.outbox().pending() > 0 {
+            return Err(Violation(format!("client {}: values wait, and none is in flight", self.account)));
+        }
+        Ok(())
     }
 }
 

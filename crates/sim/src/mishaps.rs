@@ -95,14 +95,14 @@ impl World {
             Some(history) => given.for_each(|value| history.give(value)),
             None => given.for_each(|value| known.give(value)),
         }
-        client.outbox.crash(&mut self.random, values);
-        let highest = client.outbox.highest();
+        let at = self.now + Duration::from_millis(self.random.below(4_000));
+        client.delivery.crash(&mut self.random, values, at);
+        let highest = client.delivery.highest();
         match &mut client.restored {
             Some(history) => history.lose(highest),
             None => self.model.lose(client.account, highest)?,
         }
-        let wait = Duration::from_millis(self.random.below(4_000));
-        client.state = State::Down { at: self.now + wait };
+        (client.state, client.superseded_at) = (State::Down, None);
         self.trace.line(self.step, format_args!("client {number} dies"));
         self.trace.count("client crashes");
         Ok(())

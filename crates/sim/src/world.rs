@@ -262,7 +262,7 @@ impl World {
             None => known.give((*value).into()),
         };
         values.iter().for_each(give);
-        client.outbox.take(values).map_err(|error| Violation(error.to_string()))?;
+        client.delivery.take(self.now, values).map_err(|error| Violation(error.to_string()))?;
         self.settle(number)
     }
 
@@ -323,16 +323,21 @@ impl World {
     fn connect(&mut self) -> Result<(), Violation> {
         let number = self.random.index(self.clients.len());
         let Some(client) = self.clients.get_mut(number) else { return Ok(()) };
-        let State::Down { at } = client.state else { return Ok(()) };
-        let waits = client.outbox.get().pending() > 0 || client.restored.is_some();
-        let wants = waits || (self.random.one_in(10) && !self.is_ending);
-        if at > self.now || !wants {
+        if !matches!(client.state, State::Down) {
+            return Ok(());
+        }
+        let delivery = client.delivery.get();
+        if delivery.poll_timeout().is_none() && self.random.one_in(10) && !self.is_ending {
+            // Somebody wants to see the sum.
+            delivery.connect(self.now);
+        }
+        if !delivery.poll_connect(self.now) {
             return Ok(());
         }
         self.connected += 1;
         let node = self.random.index(self.nodes.len());
         let mut link = Link::new(number, node, &mut self.random, self.now);
-        client.begin(self.connected, self.now, &mut self.random);
+        client.begin(self.connected, self.now, &mut self.random)?;
         if !self.is_ending && self.random.happens(self.plan.rates.impostor) {
             link.impostor = Some(Impostor::default());
             self.links.insert(self.connected, link);
@@ -438,7 +443,7 @@ impl World {
 
     fn is_drained(&self) -> bool {
         let is_idle = self.clerk.inbox.is_empty();
-        let has_all = |client: &Client| client.outbox.get().pending() == 0 && client.restored.is_none();
+        let has_all = |client: &Client| client.delivery.outbox().pending() == 0 && client.restored.is_none();
         is_idle && self.clients.iter().all(|client| client.has_stopped() || has_all(client))
     }
 }

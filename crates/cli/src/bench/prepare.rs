@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 use ddes_client::Signer;
+use ddes_client::delivery::Patience;
 use ddes_client::outbox::Outbox;
 use ddes_load::{Pace, Plan, Until, Values};
 use ddes_wire::v2::{Scope, Welcome};
@@ -15,7 +16,7 @@ use crate::bench::consent::DURATION_SECS;
 use crate::connect::RANGE;
 use crate::failure::{Code, Failure};
 use crate::input::{integer, next_line_of};
-use crate::meet::{Meeting, Patience};
+use crate::meet::Meeting;
 
 /// An integer a line, at most so many lines.
 const LIST_MAX: usize = 16 * 1024 * 1024;

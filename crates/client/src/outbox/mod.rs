@@ -237,6 +237,11 @@ impl Outbox {
         self.state.confirmed
     }
 
+    /// The highest number that may have been sent.
+    pub fn highest_sent(&self) -> Sequence {
+        self.state.sent
+    }
+
     /// Whether no session ever opened from here.
     pub fn is_new(&self) -> bool {
         self.state.newest == SessionNumber::NONE
