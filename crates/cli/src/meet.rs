@@ -8,7 +8,7 @@ use std::time::Duration;
 use ddes_client::Signer;
 use ddes_client::courier::{Courier, CourierError, Event, Lost, Terms};
 use ddes_client::delivery::{DeliveryError, Patience};
-use ddes_client::outbox::{Objection, Outbox};
+use ddes_client::outbox::{Objection, Outbox, Span};
 use ddes_client::v2::{EnterError, Options};
 use ddes_identity::{Contact, PublicKey, ServerAddress};
 use ddes_wire::v2::{Suite, Welcome};
@@ -38,6 +38,20 @@ pub(crate) struct Meeting {
     is_quiet: bool,
     asker: Asker,
     undecided: Cell<Option<Undecided>>,
+    /// The record of what was counted without the outbox.
+    aside: Cell<Aside>,
+    /// A person was asked whether to go on from a history.
+    has_asked: Cell<bool>,
+}
+
+/// What became of the record of sessions without an outbox.
+#[derive(Clone, Copy, PartialEq)]
+enum Aside {
+    Unused,
+    /// Put forward: the next session tells whether it was proof.
+    Tried(Span),
+    /// It was none.
+    Settled,
 }
 
 /// What only a person can say, while it is not said.
@@ -89,6 +103,8 @@ impl Meeting {
             is_quiet: args.output.quiet,
             asker: Asker::default(),
             undecided: Cell::new(None),
+            aside: Cell::new(Aside::Unused),
+            has_asked: Cell::new(false),
         };
         let trusted = meeting.trusted()?;
         let outbox = outbox(identity)?;
@@ -111,7 +127,10 @@ impl Meeting {
             match courier.next().await {
                 Ok(delivery) => {
                     match &delivery {
-                        Event::Opened(welcome) => self.own.opened(&self.home, welcome.standing),
+                        Event::Opened(welcome) => {
+                            self.own.opened(&self.home, welcome.standing);
+                            self.tell_aside();
+                        }
                         Event::Counted { last_seq, sum } => self.own.counted(*last_seq, *sum),
                         Event::Unavailable | Event::Lost { .. } => {}
                     }
@@ -120,24 +139,52 @@ impl Meeting {
                 Err(CourierError::Lost(Lost::Enter(EnterError::Untrusted { key }))) => {
                     self.undecided.set(Some(Undecided::Key(*key)));
                 }
-                Err(CourierError::Delivery(DeliveryError::Objection(Objection::History {
-                    last_seq,
-                    sum,
-                }))) if self.own.is_all(&self.home, (last_seq, sum)) => {
-                    if !self.is_quiet {
-                        streams::say(&format!(
-                            "All that the account has counted, {last_seq} integers, sum {sum}, was sent from this home without an outbox; the new outbox goes on from there."
-                        ));
-                    }
-                    courier.adopt();
-                }
-                Err(CourierError::Delivery(DeliveryError::Objection(
-                    objection @ Objection::History { .. },
-                ))) if self.may_ask => {
-                    self.undecided.set(Some(Undecided::History(objection)));
+                Err(CourierError::Delivery(DeliveryError::Objection(objection))) => {
+                    self.object(objection, courier)?;
                 }
                 Err(error) => return Err(refusal::of(error, self)),
             }
+        }
+    }
+
+    /// The server's account is not as the outbox knows it. What this home counted without the outbox may explain it; else a person may,
+    /// where no value is in doubt.
+    fn object(&self, objection: Objection, courier: &mut Courier) -> Result<(), Failure> {
+        if self.aside.get() == Aside::Unused
+            && let Some(span) = self.own.aside(&self.home)
+        {
+            self.aside.set(Aside::Tried(span));
+            courier.set_aside(span);
+            return Ok(());
+        }
+        self.aside.set(Aside::Settled);
+        let may_adopt = match objection {
+            Objection::History { .. } => true,
+            Objection::AnotherWriter { .. } => {
+                courier.outbox().is_durable() && !courier.outbox().is_in_doubt()
+            }
+            Objection::WentBack { .. }
+            | Objection::Beyond { .. }
+            | Objection::Sum { .. }
+            | Objection::SessionWentBack { .. } => false,
+        };
+        if may_adopt && self.may_ask && !self.has_asked.replace(true) {
+            self.undecided.set(Some(Undecided::History(objection)));
+            return Ok(());
+        }
+        Err(refuse(objection, may_adopt))
+    }
+
+    /// The session opened behind what this home had counted without the outbox.
+    fn tell_aside(&self) {
+        // Later there may be another record.
+        if let Aside::Tried(Span { from, to }) = self.aside.replace(Aside::Unused)
+            && !self.is_quiet
+        {
+            let count = to.0.get().saturating_sub(from.0.get());
+            streams::say(&format!(
+                "{count} integers were sent from this home without this outbox, and nothing else was counted since; the outbox goes on from there."
+            ));
         }
     }
 
@@ -146,7 +193,7 @@ impl Meeting {
             Undecided::Key(key) => self.judge(&key).await,
             Undecided::History(objection) => {
                 let question = format!("{}.\nGo on from there? [y/N] ", sentence(&objection.to_string()));
-                if self.asker.ask(&question).await? { Ok(()) } else { Err(refusal::of_objection(objection)) }
+                if self.asker.ask(&question).await? { Ok(()) } else { Err(refuse(objection, true)) }
             }
         }
     }
@@ -233,6 +280,14 @@ impl Meeting {
             (kept, _) => kept,
         }
     }
+}
+
+fn refuse(objection: Objection, may_adopt: bool) -> Failure {
+    let failure = refusal::of_objection(objection);
+    if may_adopt && !matches!(objection, Objection::History { .. }) {
+        return refusal::with_adopt(failure);
+    }
+    failure
 }
 
 fn sentence(text: &str) -> String {

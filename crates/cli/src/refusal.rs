@@ -200,8 +200,14 @@ pub(crate) fn of_objection(objection: Objection) -> Failure {
             .next("find out which integers were counted (ddes ledger export, on the server), then send the others with another --outbox and --adopt"),
         Objection::AnotherWriter { .. } => failure
             .cause("another process or machine sends as this identity, or this outbox is an older copy")
-            .next("--as NAME for each sender, with an outbox of its own"),
+            .next("find out which of its integers were counted (ddes ledger export, on the server), then send the others with another --outbox and --adopt; later --as NAME for each sender"),
     }
+}
+
+/// As [`of_objection`], where no value of the outbox is in doubt: what was counted without it does no harm.
+pub(crate) fn with_adopt(failure: Failure) -> Failure {
+    failure
+        .next("the same command with --adopt goes on from there; none of the outbox's integers is in doubt")
 }
 
 pub(crate) fn of_journal(error: &JournalError) -> Failure {

@@ -63,8 +63,17 @@ pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
     }
     let progress = input.progress(quiet);
     let screen = Screen::of(&args.client.output);
-    let mut sending =
-        Sending { args, meeting, courier, screen, progress, each: !input.is_long(), last: None, base: None };
+    let mut sending = Sending {
+        args,
+        meeting,
+        courier,
+        screen,
+        progress,
+        each: !input.is_long(),
+        last: None,
+        has_none_left: start.lines > 0,
+        base: None,
+    };
     let runtime = crate::runtime()?;
     let outcome = runtime.block_on(sending.run(input, start));
     sending.meeting.remember();
@@ -79,12 +88,16 @@ pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
         Some(_) => failure.or_next("the same command with --resume: it goes on where this one stopped"),
         None => failure,
     });
-    if let (Some(sum), false) = (outcome?, sending.each) {
+    if let (Some(sum), false) = (outcome?, sending.each && !sending.has_none_left) {
         let shown = sending.screen.show(&Line::new("result", sum.to_string()).with("sum", number(&sum)));
         shown.map_err(|failure| so_far(failure.after(&unshown_sum(&sum)).or_next("ddes total")))?;
     }
-    // Everything is counted. How the session ends is of no account, but what the server states in its 50 is.
-    match runtime.block_on(sending.courier.close(Scope::Session)) {
+    runtime.block_on(leave(sending.courier))
+}
+
+/// Everything is counted. How the session ends is of no account, but what the server states in its 50 is.
+async fn leave(courier: Courier) -> Result<(), Failure> {
+    match courier.close(Scope::Session).await {
         Err(CourierError::Delivery(DeliveryError::Objection(objection))) => {
             Err(refusal::of_objection(objection))
         }
@@ -110,8 +123,8 @@ fn begin(args: &SendArgs, courier: &mut Courier, input: &mut Input) -> Result<Ma
         return Ok(Mark::default());
     }
     let lines = mark.lines;
-    // A new outbox that was refused a history holds what that try took, and --adopt is the same command again.
-    let resumes = args.resume || (args.adopt && !args.fresh && courier.outbox().is_new());
+    // An outbox that was refused a history holds what that try took, and --adopt is the same command again.
+    let resumes = args.resume || (args.adopt && !args.fresh);
     if lines > 0 && resumes && is_open {
         if !args.client.output.quiet {
             say(&format!("The outbox has taken {lines} lines of this input; going on after them."));
@@ -157,6 +170,8 @@ struct Sending<'a> {
     /// Every total is printed, so integers go one by one.
     each: bool,
     last: Option<Total>,
+    /// The whole input was taken by a run before, so no integer of it has a line of its own.
+    has_none_left: bool,
     /// What was covered when the first session opened.
     base: Option<Sequence>,
 }
@@ -208,6 +223,7 @@ impl Sending<'_> {
         match self.courier.take(&chunk.values, chunk.mark) {
             Ok(()) => {
                 *waiting = chunk.values.last().copied();
+                self.has_none_left = false;
                 Ok(None)
             }
             Err(TakeError::Journal(JournalError::Full(_))) if self.courier.outbox().pending() > 0 => {

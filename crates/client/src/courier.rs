@@ -11,7 +11,7 @@ use ddes_wire::v2::{Farewell, Scope, Welcome};
 use ddes_wire::{Sequence, Total};
 
 use crate::delivery::{self, Delivery, DeliveryError, Next, Patience};
-use crate::outbox::{JournalError, Mark, Objection, Outbox, TakeError};
+use crate::outbox::{JournalError, Mark, Objection, Outbox, Span, TakeError};
 use crate::signer::Signer;
 use crate::v2::{Connection, EnterError, Options};
 
@@ -120,7 +120,13 @@ impl Courier {
         self.delivery.connect(Instant::now());
     }
 
-    /// After [`Objection::History`]: the outbox may continue from there. It is connected again.
+    /// After an objection; see [`Delivery::set_aside`]. It is connected again.
+    pub fn set_aside(&mut self, span: Span) {
+        self.link = Link::Down;
+        self.delivery.set_aside(Instant::now(), span);
+    }
+
+    /// After an objection; see [`Delivery::adopt`]. It is connected again.
     pub fn adopt(&mut self) {
         self.link = Link::Down;
         self.delivery.adopt(Instant::now());

@@ -1,5 +1,7 @@
 //! The rules of delivery (P-12, P-29, P-30), with a told clock and no sockets.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::time::{Duration, Instant};
 
 use ddes_client::delivery::{

@@ -24,7 +24,7 @@ fn open_session(outbox: &mut Outbox, session: u64) {
     let standing = Standing { last_seq, last_session, sum };
     let (token, session) = (Token::new([7; 16]), SessionNumber::new(session));
     let welcome = Welcome { token, session, standing, idle_millis: 60_000, values_max: 100 };
-    outbox.admit(&welcome, false).unwrap().unwrap();
+    outbox.admit(&welcome, false, None).unwrap().unwrap();
 }
 
 /// A file system of its own, as small as that; gone with it. Only root has one.

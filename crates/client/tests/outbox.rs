@@ -53,7 +53,7 @@ fn admit(
     last_session: u64,
     sum: i128,
 ) -> Result<(), Objection> {
-    outbox.admit(&welcome(session, last_seq, last_session, sum), false).unwrap()
+    outbox.admit(&welcome(session, last_seq, last_session, sum), false, None).unwrap()
 }
 
 fn confirm(outbox: &mut Outbox, last_seq: u64, sum: i128) -> Result<(), Objection> {
@@ -439,10 +439,10 @@ fn a_new_outbox_goes_on_from_a_history_when_told_to_and_once() {
     outbox.take(&[8, 9], mark(2)).unwrap();
     let (last_seq, sum) = (seq(3), Total::new(6));
     assert_eq!(admit(&mut outbox, 4, 3, 2, 6), Err(Objection::History { last_seq, sum }));
-    outbox.admit(&welcome(4, 3, 2, 6), true).unwrap().unwrap();
+    outbox.admit(&welcome(4, 3, 2, 6), true, None).unwrap().unwrap();
     assert_eq!((outbox.values(seq(4), 9), outbox.confirmed()), (vec![8, 9], seq(3)));
     // From now on it is not new, whatever it is told.
-    let gone = outbox.admit(&welcome(5, 0, 0, 0), true).unwrap();
+    let gone = outbox.admit(&welcome(5, 0, 0, 0), true, None).unwrap();
     assert_eq!(gone, Err(Objection::WentBack { last_seq: seq(0), confirmed: seq(3) }));
     drop(outbox);
     let mut outbox = Outbox::open(&folder, &owner()).unwrap();

@@ -156,7 +156,7 @@ impl DurableDelivery {
             // They were taken once, and are again.
             match entry {
                 Entry::Take(values) => outbox.take(values, Mark::default()).unwrap_or(()),
-                Entry::Admit(welcome) => drop(outbox.admit(welcome, false)),
+                Entry::Admit(welcome) => drop(outbox.admit(welcome, false, None)),
                 Entry::Confirm(last_seq, sum) => drop(outbox.confirm(*last_seq, *sum)),
                 Entry::Ended => outbox.session_ended(),
             }

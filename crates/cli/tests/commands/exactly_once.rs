@@ -43,6 +43,18 @@ impl World {
         (total["count"].as_str().unwrap().into(), total["sum"].as_str().unwrap().into())
     }
 
+    /// Another home with the same identity, which knows the server.
+    pub(crate) fn elsewhere(&self) -> PathBuf {
+        let elsewhere = folder();
+        // Some identity is there only once it was used.
+        assert_eq!(output(ddes_at(&self.home, &["total", "--server", &self.server.address])).0, 0);
+        for name in ["identities", "known_servers"] {
+            let copied = Command::new("cp").arg("-rp").arg(self.home.join(name)).arg(&elsewhere).status();
+            assert!(copied.unwrap().success());
+        }
+        elsewhere
+    }
+
     fn numbers(&self) -> PathBuf {
         let path = self.home.join("numbers");
         let lines: String = (1..=COUNT).map(|number| format!("{number}\n")).collect();
@@ -189,8 +201,10 @@ fn two_processes_on_one_identity_are_noticed() {
     assert!(said.any(|line| line.contains("\"token_shared\"")), "its session is open");
     let (code, _, error) = output(world.send("outbox", &["2"]));
     assert_eq!((code, error.contains("in use by another process")), (1, true), "{error}");
-    // Without the outbox it supersedes the one that has it, which comes back once, in case that was its own ghost, and finds another writer.
-    let (code, ..) = output(ddes_at(&world.home, &["send", "-q", "--server", &world.server.address, "10"]));
+    // From another home it supersedes the one that has the outbox, which comes back once, in case that was its own ghost, and finds
+    // another writer.
+    let elsewhere = world.elsewhere();
+    let (code, ..) = output(ddes_at(&elsewhere, &["send", "-q", "--server", &world.server.address, "10"]));
     assert_eq!(code, 0);
     pipe.stdin.as_mut().unwrap().write_all(b"3\n").unwrap();
     let ended = pipe.wait_with_output().unwrap();
@@ -200,6 +214,27 @@ fn two_processes_on_one_identity_are_noticed() {
     // Whether or not its own value was counted before, the other's is not its own.
     let (code, _, error) = output(world.send("outbox", &[]));
     assert_eq!((code, error.contains("Nothing was sent")), (5, true), "{error}");
+}
+
+/// The same from the home of the outbox is no other writer: it goes on behind what that home has counted.
+#[test]
+fn a_sender_that_its_own_home_supersedes_goes_on() {
+    let mut world = World::new();
+    let mut pipe = world.send("outbox", &["-q", "-"]);
+    let mut pipe = pipe.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    pipe.stdin.as_mut().unwrap().write_all(b"1\n").unwrap();
+    let mut said = (&mut world.server.stdout).lines().map(Result::unwrap);
+    assert!(said.any(|line| line.contains("\"token_shared\"")), "its session is open");
+    let (code, ..) = output(ddes_at(&world.home, &["send", "-q", "--server", &world.server.address, "10"]));
+    assert_eq!(code, 0);
+    pipe.stdin.as_mut().unwrap().write_all(b"3\n").unwrap();
+    let ended = pipe.wait_with_output().unwrap();
+    let error = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(
+        (ended.status.code(), world.total("default")),
+        (Some(0), ("3".into(), "14".into())),
+        "{error}"
+    );
 }
 
 #[test]

@@ -465,21 +465,58 @@ fn a_new_outbox_goes_on_by_itself_from_what_this_home_alone_has_counted_without_
     assert_eq!(world.total("default"), ("4".into(), "101".into()));
 }
 
+/// One plain `send` of its identity does not make an outbox useless, whatever of it was in doubt.
+#[test]
+fn an_outbox_in_use_goes_on_behind_what_this_home_has_counted_without_it() {
+    let world = World::new();
+    let plain =
+        |value: &str| output(ddes_at(&world.home, &["send", "--server", &world.server.address, value]));
+    assert_eq!(output(world.send("outbox", &["1"])).0, 0);
+    for value in ["10", "20"] {
+        assert_eq!(plain(value).0, 0);
+    }
+    let (code, said, error) = output(world.send("outbox", &["2"]));
+    assert_eq!((code, said.as_str()), (0, "33\n"), "{error}");
+    assert!(error.contains("2 integers were sent from this home without this outbox"), "{error}");
+    // Whether the integers of a sender that is killed had counted or not.
+    for (value, sum) in [("100", "1133\n"), ("100", "2233\n"), ("100", "3333\n")] {
+        let mut sender = world.open("outbox");
+        sender.give("500\n500\n");
+        while pending(&world.home.join("outbox")).is_empty() && world.total("default").0 == "0" {
+            std::thread::yield_now();
+        }
+        sender.child.kill().unwrap();
+        sender.child.wait().unwrap();
+        assert_eq!(plain(value).0, 0);
+        let (code, said, error) = piped(world.send("outbox", &["--resume", "-"]), "500\n500\n");
+        assert_eq!((code, said.as_str()), (0, sum), "{error}");
+    }
+}
+
+/// Nothing of the outbox is in doubt, so a word is enough: the message names it.
+#[test]
+fn an_outbox_in_use_goes_on_behind_another_home_only_when_it_is_told_to() {
+    let world = World::new();
+    assert_eq!(output(world.send("outbox", &["1"])).0, 0);
+    let flags = ["send", "--server", &world.server.address, "10"];
+    let (code, _, error) = output(ddes_at(&world.elsewhere(), &flags));
+    assert_eq!(code, 0, "{error}");
+    let (code, _, error) = output(world.send("outbox", &["2"]));
+    assert_eq!((code, error.contains("the same command with --adopt")), (5, true), "{error}");
+    let (code, said, error) = output(world.send("outbox", &["--adopt", "2"]));
+    assert_eq!((code, said.as_str()), (0, "13\n"), "{error}");
+}
+
 /// The identity's key is on another machine too.
 #[test]
 fn a_new_outbox_does_not_go_on_by_itself_where_anybody_else_has_counted() {
     let world = World::new();
-    let elsewhere = crate::folder();
     let send = |home: &Path| {
         let flags = ["send", "--server", &world.server.address, "1"];
         assert_eq!(output(ddes_at(home, &flags)).0, 0);
     };
     send(&world.home);
-    for name in ["identities", "known_servers"] {
-        let copied = Command::new("cp").arg("-rp").arg(world.home.join(name)).arg(&elsewhere).status();
-        assert!(copied.unwrap().success());
-    }
-    send(&elsewhere);
+    send(&world.elsewhere());
     send(&world.home);
     assert_eq!(output(world.send("outbox", &["1"])).0, 5);
     assert_eq!(world.total("default").0, "3");

@@ -14,7 +14,7 @@ use ddes_wire::v2::{Farewell, Outcome, Reason, Status, Welcome};
 use ddes_wire::{Sequence, Total};
 
 pub use crate::backoff::Backoff;
-use crate::outbox::{JournalError, Mark, Objection, Outbox, TakeError};
+use crate::outbox::{JournalError, Mark, Objection, Outbox, Span, TakeError};
 pub use attempts::{Attempts, Cause, Next, Patience};
 pub use flight::{FLIGHT_MAX, Flight};
 
@@ -94,8 +94,10 @@ pub struct Delivery {
     outbox: Outbox,
     link: Link,
     attempts: Attempts,
-    /// A new outbox may continue an account's history.
+    /// The outbox may continue a history that it has no part in.
     adopts: bool,
+    /// What was counted without the outbox.
+    aside: Option<Span>,
     /// Since when the ledger has taken nothing; it was reported then.
     unavailable_since: Option<Instant>,
     events: VecDeque<Event>,
@@ -109,6 +111,7 @@ impl Delivery {
             link: Link::Down { at: Some(now) },
             attempts: Attempts::new(now, patience),
             adopts: false,
+            aside: None,
             unavailable_since: None,
             events: VecDeque::new(),
         }
@@ -144,7 +147,15 @@ impl Delivery {
         self.outbox.finish_input()
     }
 
-    /// After [`Objection::History`]: the outbox may continue there. Connects again.
+    /// After an objection: `span` was counted without the outbox, and where that proves what became of its values it continues behind
+    /// them. Connects again.
+    pub fn set_aside(&mut self, now: Instant, span: Span) {
+        self.aside = Some(span);
+        self.connect(now);
+    }
+
+    /// After [`Objection::History`], or another objection while no value is in doubt ([`Outbox::is_in_doubt`]): the outbox may continue
+    /// there. Connects again.
     pub fn adopt(&mut self, now: Instant) {
         self.adopts = true;
         self.connect(now);
@@ -172,7 +183,7 @@ impl Delivery {
 
     /// A session opened: its 20.
     pub fn handle_welcome(&mut self, welcome: &Welcome) -> Result<(), DeliveryError> {
-        let admitted = self.outbox.admit(welcome, self.adopts)?;
+        let admitted = self.outbox.admit(welcome, self.adopts, self.aside.as_ref())?;
         self.hold(admitted)?;
         self.attempts.handle_open();
         self.link = Link::Up(Session {

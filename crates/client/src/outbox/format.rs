@@ -5,6 +5,7 @@
 //! head   = kind || length;   chain = SHA-256(chain of the record before || head || payload)[0..16]      big-endian
 //! owner  = magic (16) || salt (16) || key (32) || server as text          the first record; for it the salt and the chain before are empty and zeros
 //! state  = lines u64 || digest (32) || input is open u8 || sum is known u8 || sum i128 || confirmed u64 || sent u64 || newest u64 || own sessions, each u64
+//! moved  = counted u64 || state              of the values that waited, those up to `counted` count; the others have the numbers behind the state's
 //! values = first_seq u64 || sent u64 || lines u64 || digest (32) || values, each i64
 //! ```
 //!
@@ -37,6 +38,7 @@ const OWNER: u32 = 1;
 const STATE: u32 = 2;
 const CONFIRMED: u32 = 3;
 const VALUES: u32 = 4;
+const MOVED: u32 = 5;
 
 /// Of one file: what makes its records its own.
 pub(super) type Salt = [u8; 16];
@@ -46,6 +48,12 @@ pub(super) type Chain = [u8; CHAIN_BYTES];
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Record {
     State(State),
+    /// The account went on without this outbox, and the outbox goes on behind that: its values up to `counted` count, and those above,
+    /// which never can under their old numbers, have the numbers behind `state.confirmed`.
+    Moved {
+        counted: Sequence,
+        state: State,
+    },
     /// Of the first format only: now the confirmed number stands in states, and in the file of marks.
     Confirmed(Sequence),
     Values {
@@ -277,6 +285,9 @@ impl Record {
     fn encode(&self) -> (u32, Vec<u8>) {
         match self {
             Self::State(state) => (STATE, encode_state(state)),
+            Self::Moved { counted, state } => {
+                (MOVED, [&counted.get().to_be_bytes()[..], &encode_state(state)].concat())
+            }
             Self::Confirmed(last_seq) => (CONFIRMED, last_seq.get().to_be_bytes().to_vec()),
             Self::Values { first_seq, sent, mark, values } => {
                 let mut payload = Vec::with_capacity(VALUES_FIXED_BYTES + 8 * values.len());
@@ -293,6 +304,11 @@ impl Record {
         match (version, kind) {
             (Version::First, STATE) => decode_state_first(payload).map(Self::State),
             (Version::Second(_), STATE) => decode_state(payload).map(Self::State),
+            (Version::Second(_), MOVED) => {
+                let (counted, rest) = number(payload)?;
+                let state = decode_state(rest)?;
+                Some(Self::Moved { counted: Sequence::new(counted), state })
+            }
             (Version::First, CONFIRMED) => {
                 Some(Self::Confirmed(Sequence::new(u64::from_be_bytes(payload.try_into().ok()?))))
             }

@@ -19,7 +19,7 @@ use format::Record;
 pub use inspect::{Inspected, inspect, journal_of};
 use journal::Journal;
 pub use journal::{JournalError, Owner};
-pub use objection::Objection;
+pub use objection::{Objection, Span};
 
 /// So many values wait in an outbox at most.
 pub const PENDING_MAX: usize = 1 << 20;
@@ -168,12 +168,12 @@ impl Outbox {
 
     /// Another input begins, durably.
     pub fn begin_input(&mut self) -> Result<(), JournalError> {
-        self.enter(State { mark: Mark::default(), input_open: true, ..self.state.clone() })
+        self.enter(Record::State(State { mark: Mark::default(), input_open: true, ..self.state.clone() }))
     }
 
     /// The input is done, durably.
     pub fn finish_input(&mut self) -> Result<(), JournalError> {
-        self.enter(State { input_open: false, ..self.state.clone() })
+        self.enter(Record::State(State { input_open: false, ..self.state.clone() }))
     }
 
     /// How much was taken of the last input, and whether there may be more of it.
@@ -181,12 +181,23 @@ impl Outbox {
         (self.state.mark, self.state.input_open)
     }
 
-    /// Looks at a session's 20 before anything is sent in it. `adopt`: a new outbox may go on from an account's history.
+    /// Looks at a session's 20 before anything is sent in it. `adopt`: the outbox may go on from a history that it has no part in, where
+    /// no value of its own is in doubt. `aside`: what the home of this outbox counted without it.
     ///
     /// In memory a new outbox always adopts: it promises nothing about what was before it.
-    pub fn admit(&mut self, welcome: &Welcome, adopt: bool) -> Result<Result<(), Objection>, JournalError> {
+    pub fn admit(
+        &mut self,
+        welcome: &Welcome,
+        adopt: bool,
+        aside: Option<&Span>,
+    ) -> Result<Result<(), Objection>, JournalError> {
         if let Err(objection) = self.check(welcome, adopt) {
-            return Ok(Err(objection));
+            let counted = aside.and_then(|span| self.counted_before(welcome, span));
+            let counted = counted.or_else(|| self.counted_if_adopted(welcome, adopt));
+            return match counted {
+                Some(counted) => self.move_behind(welcome, counted).map(Ok),
+                None => Ok(Err(objection)),
+            };
         }
         let standing = welcome.standing;
         let mut state = State { sum: Some(standing.sum), newest: welcome.session, ..self.state.clone() };
@@ -199,10 +210,35 @@ impl Outbox {
         // From now on only the new session adds; of those before it, only one wrote the last number.
         state.own.retain(|session| *session == standing.last_session);
         state.own.push(welcome.session);
-        self.enter(state)?;
+        self.enter(Record::State(state))?;
         self.is_open = true;
         self.shrink()?;
         Ok(Ok(()))
+    }
+
+    /// Goes on behind the account's history: the values up to `counted` are part of it, the others take the numbers behind it.
+    fn move_behind(&mut self, welcome: &Welcome, counted: Sequence) -> Result<(), JournalError> {
+        let standing = welcome.standing;
+        let covered = counted.get().saturating_sub(self.state.confirmed.get());
+        let waiting = (self.pending.len() as u64).saturating_sub(covered);
+        let state = State {
+            confirmed: standing.last_seq,
+            sum: Some(standing.sum),
+            // Whoever looked at the 20 has seen that there are so many numbers.
+            sent: standing.last_seq.forward(waiting).unwrap_or(standing.last_seq),
+            newest: welcome.session,
+            own: vec![standing.last_session, welcome.session],
+            ..self.state.clone()
+        };
+        self.enter(Record::Moved { counted, state })?;
+        self.is_open = true;
+        self.shrink()?;
+        Ok(())
+    }
+
+    /// Whether a value may have been sent that is not confirmed: nobody but the ledger knows if it counts.
+    pub fn is_in_doubt(&self) -> bool {
+        self.state.sent > self.state.confirmed
     }
 
     /// The session is over: what is taken from now on is not sent before the next one opens.
@@ -286,8 +322,7 @@ impl Outbox {
     }
 
     /// Durably goes over to a state; memory follows the disk.
-    fn enter(&mut self, state: State) -> Result<(), JournalError> {
-        let record = Record::State(state);
+    fn enter(&mut self, record: Record) -> Result<(), JournalError> {
         if let Some(journal) = &mut self.journal {
             journal.append(&record)?;
         }
@@ -331,6 +366,11 @@ impl Outbox {
                         self.state.sum.is_none() || state.sum.is_none() || self.state.sum == state.sum;
                     (agrees || cfg!(ddes_mutant = "sum-unheld")).then_some(())?;
                 }
+                self.state = state;
+            }
+            Record::Moved { counted, state } => {
+                self.forget_up_to(counted)?;
+                (state.confirmed >= counted).then_some(())?;
                 self.state = state;
             }
             Record::Confirmed(last_seq) => self.forget_up_to(last_seq)?,

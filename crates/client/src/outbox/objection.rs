@@ -62,7 +62,55 @@ pub enum Objection {
     },
 }
 
+/// What sessions counted one after the other: where the account stood before the first of them, and after the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Number of the last value before, and the sum.
+    pub from: (Sequence, Total),
+    /// Number of the last value counted, and the sum.
+    pub to: (Sequence, Total),
+}
+
 impl Outbox {
+    /// How far this outbox's values count, if it is proven that the account went on from there by `span` alone.
+    ///
+    /// The first session of the span fenced off every session of this outbox (P-25), and its 20 stated what they had counted: the
+    /// values up to there count, and those above never will.
+    pub(super) fn counted_before(&self, welcome: &Welcome, span: &Span) -> Option<Sequence> {
+        let standing = welcome.standing;
+        let (counted, sum) = span.from;
+        let State { confirmed, sent, newest, .. } = self.state;
+        let is_whole = span.to == (standing.last_seq, standing.sum) && span.to.0 > counted;
+        let is_ours = (confirmed..=sent).contains(&counted) && self.sum_up_to(counted)? == sum;
+        let is_newer = welcome.session > newest && standing.last_session > newest;
+        (is_whole && is_ours && is_newer && self.has_numbers(welcome, counted)).then_some(counted)
+    }
+
+    /// The same by a person's word, which is enough only where no value is in doubt.
+    pub(super) fn counted_if_adopted(&self, welcome: &Welcome, adopt: bool) -> Option<Sequence> {
+        let State { confirmed, newest, .. } = self.state;
+        let is_newer = welcome.session > newest && welcome.standing.last_seq > confirmed;
+        let may = adopt && !self.is_new() && !self.is_in_doubt() && is_newer;
+        (may && self.has_numbers(welcome, confirmed)).then_some(confirmed)
+    }
+
+    /// Whether the values above `counted` fit behind the account's last number.
+    fn has_numbers(&self, welcome: &Welcome, counted: Sequence) -> bool {
+        let covered = counted.get().saturating_sub(self.state.confirmed.get());
+        let waiting = (self.pending.len() as u64).saturating_sub(covered);
+        welcome.standing.last_seq.forward(waiting).is_ok()
+    }
+
+    /// The account's sum once the values up to `last_seq` count; unknown in an outbox of the first format.
+    fn sum_up_to(&self, last_seq: Sequence) -> Option<Total> {
+        let before = self.state.sum?;
+        let covered = last_seq.get().saturating_sub(self.state.confirmed.get());
+        let covered = usize::try_from(covered).unwrap_or(usize::MAX);
+        let values: i128 = self.pending.iter().take(covered).copied().map(i128::from).sum();
+        // Beyond the range of sums nothing agrees.
+        Some(Total::new(before.get().saturating_add(values)))
+    }
+
     /// At 20.
     pub(super) fn check(&self, welcome: &Welcome, adopt: bool) -> Result<(), Objection> {
         let (session, standing) = (welcome.session, welcome.standing);
@@ -93,12 +141,7 @@ impl Outbox {
     pub(super) fn hold(&self, last_seq: Sequence, sum: Total) -> Result<(), Objection> {
         self.hold_number(last_seq)?;
         // What an outbox of the first format held was never added up.
-        let Some(before) = self.state.sum else { return Ok(()) };
-        let covered = last_seq.get().saturating_sub(self.state.confirmed.get());
-        let covered = usize::try_from(covered).unwrap_or(usize::MAX);
-        let values: i128 = self.pending.iter().take(covered).copied().map(i128::from).sum();
-        // Beyond the range of sums nothing agrees.
-        let expected = Total::new(before.get().saturating_add(values));
+        let Some(expected) = self.sum_up_to(last_seq) else { return Ok(()) };
         if expected == sum || cfg!(ddes_mutant = "sum-unheld") {
             Ok(())
         } else {
