@@ -105,6 +105,11 @@ impl Prompt {
         }
     }
 
+    /// Whether no line is asked for.
+    pub(crate) fn is_free(&self) -> bool {
+        !self.asked
+    }
+
     /// The line asked for. After the end of a pipe, or [`Input::Failed`], nothing comes any more.
     pub(crate) async fn line(&mut self) -> Input {
         match self.lines.recv().await {

@@ -5,6 +5,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use super::lines;
 use crate::failure::Failure;
 use crate::screen::{Borrowed, Line, Screen};
@@ -26,6 +28,8 @@ pub(super) struct Board {
 struct Desk {
     queue: Mutex<Queue>,
     changed: Condvar,
+    /// Everything was written.
+    settled: Notify,
 }
 
 #[derive(Default)]
@@ -99,6 +103,22 @@ impl Board {
         }
     }
 
+    /// Waits until all is written, or for `patience`. What is written before the prompt is put again stands in its order; what comes while
+    /// somebody types goes through the editor, and one that waits there would be overtaken.
+    pub(super) async fn settle(&self, patience: Duration) {
+        let settled = async {
+            loop {
+                let next = self.desk.settled.notified();
+                if !self.desk.lock().is_busy() {
+                    return;
+                }
+                next.await;
+            }
+        };
+        // A reader who takes nothing for that long gets the prompt all the same.
+        tokio::time::timeout(patience, settled).await.unwrap_or(());
+    }
+
     /// Takes the terminal back from the prompt.
     pub(super) fn leave_prompt(&self) {
         let mut queue = self.desk.lock();
@@ -109,8 +129,8 @@ impl Board {
 
     /// Waits until all is written, or for `patience`: whoever reads no more must not keep a process from ending. The terminal is given back whether or not.
     pub(super) fn finish(&self, patience: Duration) {
-        let is_busy = |queue: &mut Queue| queue.is_writing || !queue.jobs.is_empty();
-        let waited = self.desk.changed.wait_timeout_while(self.desk.lock(), patience, is_busy);
+        let waited =
+            self.desk.changed.wait_timeout_while(self.desk.lock(), patience, |queue| queue.is_busy());
         let queue = waited.unwrap_or_else(PoisonError::into_inner).0;
         let dropped = queue.dropped;
         drop(queue);
@@ -136,6 +156,10 @@ impl Desk {
 }
 
 impl Queue {
+    fn is_busy(&self) -> bool {
+        self.is_writing || !self.jobs.is_empty()
+    }
+
     fn push(&mut self, job: Job, desk: &Desk) {
         self.jobs.push_back(job);
         desk.changed.notify_all();
@@ -147,6 +171,9 @@ fn write(desk: &Desk, screen: &mut Screen) {
     loop {
         queue.is_writing = false;
         desk.changed.notify_all();
+        if queue.jobs.is_empty() {
+            desk.settled.notify_waiters();
+        }
         let is_idle = |queue: &mut Queue| queue.jobs.is_empty();
         queue = desk.changed.wait_while(queue, is_idle).unwrap_or_else(PoisonError::into_inner);
         let jobs = std::mem::take(&mut queue.jobs);

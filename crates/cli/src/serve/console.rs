@@ -21,6 +21,8 @@ const TICK: Duration = Duration::from_secs(1);
 /// Reports are shown at most so long after they came, together: waking for each cost a session as much as its handshake's signatures.
 const GATHER: Duration = Duration::from_millis(10);
 const GATHERED_MAX: usize = 4096;
+/// The prompt waits at most so long for what is still to be written above it.
+const SETTLE_MAX: Duration = Duration::from_millis(200);
 
 pub(super) struct Console {
     pub(super) handle: Handle,
@@ -43,6 +45,9 @@ impl Console {
         self.say_unsaid();
         loop {
             if !stopping {
+                if prompt.is_free() {
+                    self.board.settle(SETTLE_MAX).await;
+                }
                 prompt.ask(QUESTION);
             }
             tokio::select! {
