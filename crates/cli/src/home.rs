@@ -38,12 +38,16 @@ static NAMED: OnceLock<PathBuf> = OnceLock::new();
 
 /// ` --home DIR`, where this process was given one.
 pub(crate) fn flag() -> String {
-    let Some(home) = NAMED.get() else { return String::new() };
-    let home = home.display().to_string();
+    NAMED.get().map_or_else(String::new, |home| named("--home", home))
+}
+
+/// ` FLAG PATH`, quoted for a shell where it has to be.
+pub(crate) fn named(flag: &str, path: &Path) -> String {
+    let path = path.display().to_string();
     let is_plain = |c: char| c.is_alphanumeric() || "/-_.,:@+=~".contains(c);
-    match home.chars().all(is_plain) {
-        true => format!(" --home {home}"),
-        false => format!(" --home '{}'", home.replace('\'', r"'\''")),
+    match path.chars().all(is_plain) {
+        true => format!(" {flag} {path}"),
+        false => format!(" {flag} '{}'", path.replace('\'', r"'\''")),
     }
 }
 

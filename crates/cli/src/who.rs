@@ -53,7 +53,13 @@ fn passphrase(descriptor: Option<u32>, path: &Path) -> Result<Zeroizing<Vec<u8>>
     let mut text = Zeroizing::new(Vec::new());
     // Opened by its name: a number alone would have to be trusted to be open.
     let file = File::open(format!("/dev/fd/{descriptor}")).map_err(unreadable)?;
-    file.take(PASSPHRASE_BYTES_MAX).read_to_end(&mut text).map_err(unreadable)?;
+    file.take(PASSPHRASE_BYTES_MAX + 1).read_to_end(&mut text).map_err(unreadable)?;
+    if text.len() as u64 > PASSPHRASE_BYTES_MAX {
+        let what = format!("the passphrase has more than {PASSPHRASE_BYTES_MAX} bytes");
+        return Err(
+            Failure::new(Code::Usage, what).next("--passphrase-fd N of a file with the passphrase alone")
+        );
+    }
     while text.last().is_some_and(|byte| b"\r\n".contains(byte)) {
         text.pop();
     }

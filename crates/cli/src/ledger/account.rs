@@ -81,7 +81,7 @@ pub(super) fn named(text: &str, books: &Books) -> Result<AccountId, Failure> {
         [] => {}
         _ => {
             return Err(Failure::new(Code::No, format!("several keys are called '{text}'"))
-                .next("name it by its fingerprint: ddes ledger ls"));
+                .next(format!("name it by its fingerprint: ddes ledger ls{}", books.flags)));
         }
     }
     let path = Path::new(text);
@@ -94,7 +94,7 @@ pub(super) fn named(text: &str, books: &Books) -> Result<AccountId, Failure> {
     found.ok_or_else(|| {
         Failure::new(Code::No, format!("no account is called '{text}'"))
             .cause("it is no name of this home, no public key, and no fingerprint in the ledger")
-            .next("ddes ledger ls")
+            .next(format!("ddes ledger ls{}", books.flags))
     })
 }
 

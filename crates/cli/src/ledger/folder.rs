@@ -11,13 +11,15 @@ use ddes_ledger::store::{Folder, StoreError};
 
 use crate::args::BooksArgs;
 use crate::failure::{Code, Failure};
-use crate::home::Home;
+use crate::home::{self, Home};
 
 /// A ledger to read, which a server may be writing.
 pub(super) struct Books {
     pub(super) home: Home,
     pub(super) path: PathBuf,
     pub(super) folder: Folder,
+    /// The flags that name it once more, for a hint.
+    pub(super) flags: String,
 }
 
 impl Books {
@@ -25,7 +27,8 @@ impl Books {
         let home = Home::find(&args.home)?;
         let path = place(args, &home)?;
         let folder = look(&path)?;
-        Ok(Self { home, path, folder })
+        let ledger = args.ledger.as_ref().map_or_else(String::new, |path| home::named("--ledger", path));
+        Ok(Self { home, path, folder, flags: home::flag() + &ledger })
     }
 
     /// As it stands now.
@@ -103,7 +106,10 @@ pub(crate) fn of_store(path: &Path, error: StoreError) -> Failure {
             format!("the ledger {shown} is damaged: {damage}"),
         )
         .cause("the disk, or another program, changed or lost what was acknowledged; nothing was changed now")
-        .next("ddes ledger verify     (all of it), then: ddes ledger restore BACKUP --ledger DIR"),
+        .next(format!(
+            "ddes ledger verify{}     (all of it), then: ddes ledger restore BACKUP --ledger DIR",
+            home::named("--ledger", path)
+        )),
         StoreError::Missing => Failure::new(Code::No, format!("there is no ledger in {shown}"))
             .cause("no server has run with it yet, or it is elsewhere")
             .next("--ledger DIR or --home DIR, as for ddes serve"),

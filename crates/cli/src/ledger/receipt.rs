@@ -50,27 +50,27 @@ fn statement(args: &ReceiptArgs, books: &Books) -> Result<Statement, Failure> {
         return audit::checkpoint_statement(&books.folder).map_err(store)?.ok_or_else(|| {
             Failure::new(Code::No, format!("{} has no checkpoint yet that its journal names", books.path.display()))
                 .cause("the server makes one after 256 MiB of journal, later where there are many accounts; those of an earlier release it names when it opens the ledger")
-                .next("ddes ledger receipt ACCOUNT")
+                .next(format!("ddes ledger receipt ACCOUNT{}", books.flags))
         });
     };
     let id = account::named(text, books)?;
     match args.last_seq {
-        None => books.view()?.statement(&id).ok_or_else(|| unknown(&id)),
+        None => books.view()?.statement(&id).ok_or_else(|| unknown(&id, books)),
         Some(last_seq) => {
             let found = audit::statement_at(&books.folder, &id, Sequence::new(last_seq)).map_err(store)?;
             found.ok_or_else(|| {
                 Failure::new(Code::No, format!("no acknowledgement of integer {last_seq} of {text} is kept"))
                     .cause("it was not counted, or is older than what is kept (--history-days)")
-                    .next(format!("ddes ledger receipt '{text}'     (where it stands now)"))
+                    .next(format!("ddes ledger receipt '{text}'{}     (where it stands now)", books.flags))
             })
         }
     }
 }
 
-fn unknown(id: &AccountId) -> Failure {
+fn unknown(id: &AccountId, books: &Books) -> Failure {
     Failure::new(Code::No, format!("the ledger has no account {}", Shown::new(id).short()))
         .cause("it never had a session here; or it was a classic one, and its session is over")
-        .next("ddes ledger ls")
+        .next(format!("ddes ledger ls{}", books.flags))
 }
 
 fn check(args: &ReceiptArgs, path: &Path) -> Result<(), Failure> {

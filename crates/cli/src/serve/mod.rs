@@ -141,7 +141,7 @@ fn serve(
         None => console.map_err(|_| Failure::new(Code::No, "the console failed")),
         Some(why) => Err(Failure::new(Code::No, format!("the ledger cannot be written any more: {why}"))
             .cause("the disk failed, or the folder was moved; what was acknowledged is in it, as far as the disk keeps its word")
-            .next("look at the disk and the folder, then: ddes ledger verify, and ddes serve")),
+            .next(format!("look at the disk and the folder, then: ddes ledger verify{0}, and ddes serve{0}", crate::home::flag()))),
     }
 }
 

@@ -21,7 +21,7 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 const LINES: usize = 5;
 
 /// Commands that take integers from standard input.
-const READERS: [&[&str]; 5] = [
+pub(crate) const READERS: [&[&str]; 5] = [
     &["send", "--json", "-"],
     &["send", "--json", "--outbox", "OUTBOX", "-"],
     &["send", "--json", "--classic", "-"],
@@ -29,8 +29,8 @@ const READERS: [&[&str]; 5] = [
     &["connect", "--json", "--classic"],
 ];
 
-struct Site {
-    home: PathBuf,
+pub(crate) struct Site {
+    pub(crate) home: PathBuf,
     trust: String,
     server: Running,
     classic: Running,
@@ -43,14 +43,14 @@ pub(crate) fn both(home: &Path) -> (Running, Running) {
 }
 
 impl Site {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let home = folder();
         let (server, classic) = both(&home);
         Self { trust: fingerprint(&home), home, server, classic }
     }
 
     /// The command, as an identity that has counted nothing yet.
-    fn command(&self, reader: &[&str]) -> Command {
+    pub(crate) fn command(&self, reader: &[&str]) -> Command {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("n{}", COUNT.fetch_add(1, Ordering::Relaxed));
         self.command_as(&name, reader)

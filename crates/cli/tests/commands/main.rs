@@ -18,6 +18,7 @@ mod exactly_once;
 mod files;
 mod floods;
 mod guide;
+mod injected_faults;
 mod input_faults;
 mod json;
 mod ledger;

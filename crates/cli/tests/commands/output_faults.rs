@@ -57,7 +57,7 @@ pub(crate) const COMMANDS: &[(&str, &str)] = &[
 
 /// A home with everything that commands may want to show.
 pub(crate) struct Site {
-    home: PathBuf,
+    pub(crate) home: PathBuf,
     trust: String,
     key: String,
     server: Running,
@@ -98,6 +98,13 @@ impl Site {
             })
             .collect();
         ddes_at(&self.home, &words.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// A file of what is typed.
+    pub(crate) fn typed(&self) -> PathBuf {
+        let path = self.home.join("typed");
+        std::fs::write(&path, INPUT).unwrap();
+        path
     }
 
     /// What it shows, where everything is as it should be.

@@ -283,7 +283,9 @@ fn an_existing_key_serves_as_an_identity_with_a_passphrase_and_through_an_agent(
     assert_eq!((code, error.contains("--passphrase-fd")), (4, true), "{error}");
     std::fs::write(home.join("secret"), "a secret\n").unwrap();
     std::fs::write(home.join("wrong"), "another\n").unwrap();
-    for (file, expected) in [("wrong", 4), ("secret", 0)] {
+    // Its beginning is the passphrase, and a part of a line is none.
+    std::fs::write(home.join("long"), format!("a secret{}", "\n".repeat(5_000))).unwrap();
+    for (file, expected) in [("wrong", 4), ("long", 2), ("secret", 0)] {
         let script = format!(
             "exec {} send -q --server {} --trust {trust} --key {key} --passphrase-fd 3 5 3<{}",
             env!("CARGO_BIN_EXE_ddes"),
