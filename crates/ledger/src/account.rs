@@ -214,6 +214,64 @@ fn halves(number: i128) -> [u64; 2] {
 mod tests {
     use super::*;
 
+    fn submission(first_seq: u64, values: &[i64]) -> Submission {
+        Submission {
+            account: crate::AccountNumber::Identity(0),
+            session: SessionNumber::new(1),
+            first_seq: Sequence::new(first_seq),
+            amounts: values.iter().map(|value| Amount::from(*value)).collect(),
+        }
+    }
+
+    fn account(last_seq: u64, sum: i128) -> Account {
+        let standing = Standing {
+            last_seq: Sequence::new(last_seq),
+            last_session: SessionNumber::new(1),
+            sum: Total::new(sum),
+        };
+        Account { newest_session: SessionNumber::new(1), standing, ..Account::default() }
+    }
+
+    #[test]
+    fn a_sum_or_a_number_beyond_its_range_is_refused_and_nothing_counts() {
+        let now = Timestamp(1);
+        for (sum, values, fits) in [
+            (i128::MAX - 5, &[5][..], true),
+            (i128::MAX - 5, &[6], false),
+            (i128::MAX - 5, &[5, 1], false),
+            (i128::MIN + 5, &[-5], true),
+            (i128::MIN + 5, &[-6], false),
+        ] {
+            let mut found = account(3, sum);
+            let applied = found.apply(now, &submission(4, values)).map(<[_]>::len);
+            assert_eq!(applied.is_ok(), fits, "{values:?}");
+            let expected = if fits { sum + i128::from(values[0]) } else { sum };
+            assert_eq!((found.count(), found.standing().sum.get()), (3 + u64::from(fits), expected));
+        }
+        for (values, fits) in [(&[1, 1][..], true), (&[1, 1, 1], false)] {
+            let mut found = account(u64::MAX - 2, 0);
+            let applied = found.apply(now, &submission(u64::MAX - 1, values)).map(<[_]>::len);
+            let expected = if fits { u64::MAX } else { u64::MAX - 2 };
+            assert_eq!((applied.is_ok(), found.count()), (fits, expected), "{values:?}");
+        }
+    }
+
+    #[test]
+    fn session_numbers_end_where_the_packed_form_does_also_for_a_restore() {
+        let last = (1 << SESSION_BITS) - 1;
+        let mut found = Account::new(SessionNumber::new(last - 1));
+        assert_eq!(found.open_session(), Ok(SessionNumber::new(last)));
+        assert_eq!((found.open_session(), found.newest_session().get()), (Err(OverflowError), last));
+        for (newest, raised) in
+            [(last - (1 << RAISE_BITS), Ok(())), (last - (1 << RAISE_BITS) + 1, Err(OverflowError))]
+        {
+            let mut found = Account::new(SessionNumber::new(newest));
+            assert_eq!(found.raise(), raised);
+            let expected = newest + if raised.is_ok() { 1 << RAISE_BITS } else { 0 };
+            assert_eq!(found.newest_session().get(), expected);
+        }
+    }
+
     #[test]
     fn a_packed_account_is_as_its_layout_says_and_comes_back() {
         let account = Account {

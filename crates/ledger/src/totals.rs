@@ -80,3 +80,23 @@ impl Totals {
         Some(Self { accounts: u64::from_le_bytes(*accounts), count, sum, extremes })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mean_has_its_sign_and_is_cut_off_after_three_digits() {
+        for (count, sum, mean) in [
+            (0, 0, None),
+            (3, 10, Some("3.333")),
+            (3, -10, Some("-3.333")),
+            (3, -1, Some("-0.333")),
+            (2000, 1, Some("0.000")),
+            (2, i128::MAX, Some("85070591730234615865843651857942052863.500")),
+        ] {
+            let totals = Totals { count, sum: Total::new(sum), ..Totals::default() };
+            assert_eq!(totals.mean().as_deref(), mean, "{sum} of {count}");
+        }
+    }
+}

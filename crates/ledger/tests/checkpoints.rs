@@ -346,6 +346,38 @@ fn an_older_ledger_opens_is_checked_and_brought_forward() {
     place.verify(&[]).unwrap();
 }
 
+/// No digest in the journal tells: it is held against the journal itself, in every field behind its accounts.
+#[test]
+fn of_an_older_ledger_a_checkpoint_edited_behind_its_accounts_is_not_believed() {
+    let original = Place::of_old(OLD);
+    let file = original.names("checkpoint-").pop().unwrap();
+    let bytes = fs::read(&file).unwrap();
+    let (mut rest, end) = (92, bytes.len() - 32);
+    while bytes[rest] == 1 {
+        let identities = u32::from_le_bytes(bytes[rest + 9..rest + 13].try_into().unwrap());
+        rest += 13 + 92 * identities as usize;
+    }
+    let expected = original.verify(&[]).unwrap().totals;
+    // Nothing has ended here, so the last 32 bytes, least and greatest, say nothing.
+    for at in (rest..end - 32).step_by(3) {
+        let mut bytes = bytes.clone();
+        bytes[at] ^= 1;
+        let sum = Sha256::digest(&bytes[..end]);
+        bytes[end..].copy_from_slice(&sum);
+        let place = Place::of_old(OLD);
+        fs::write(place.names("checkpoint-").pop().unwrap(), &bytes).unwrap();
+        let Err(error) = place.verify(&[]) else {
+            panic!("byte {} of {} behind the accounts passes", at - rest, end - rest)
+        };
+        assert!(error.to_string().contains("checkpoint-"), "byte {at}: {error}");
+        // One that claims to end behind the journal's own end says that batches are missing.
+        if let Ok((ledger, opened)) = place.open(OPTIONS) {
+            assert_eq!(ledger.totals(), expected, "byte {at}");
+            assert_eq!(opened.notes.iter().filter(|note| note.why.ends_with("is named now")).count(), 1);
+        }
+    }
+}
+
 #[test]
 fn of_an_older_ledger_whose_beginning_was_deleted_it_is_said_that_nothing_proves_its_base() {
     let place = Place::of_old(OLD_TRIMMED);

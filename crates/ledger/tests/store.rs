@@ -168,6 +168,20 @@ fn it_comes_back_as_it_was_however_often() {
     assert_eq!(verified.checkpoints, 2);
 }
 
+/// What a ledger counts is its owner's alone to read.
+#[test]
+fn every_file_of_a_ledger_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let (place, copy) = (Place::new(), Place::new());
+    let (mut ledger, _) = place.open().unwrap();
+    fill(&mut ledger, 50);
+    audit::backup(&place.look(), &*copy.disk(), &mut |_, _| {}).unwrap();
+    for path in [place.names(""), copy.names("")].concat() {
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{}: {mode:o}", path.display());
+    }
+}
+
 #[test]
 fn a_second_process_is_kept_out() {
     let place = Place::new();
@@ -553,6 +567,13 @@ fn a_backup_is_a_ledger_and_a_restore_gives_no_session_number_twice() {
     drop(restored);
     let (mut restored, _) = copy.open().unwrap();
     assert_eq!(open(&mut restored, identity(5)).session.get(), before.get() + (1 << 32) + 2);
+    // And from a checkpoint made since.
+    fill(&mut restored, 50);
+    drop(restored);
+    let (mut restored, opened) = copy.open().unwrap();
+    assert!(opened.checkpoint > batch, "{opened:?}");
+    let late = open(&mut restored, identity(78)).session.get();
+    assert_eq!(late, (1 << 32) + 1, "one that neither the backup nor the checkpoint knew");
     audit::verify(&copy.look(), &[], &mut |_, _| {}).unwrap();
 }
 

@@ -20,14 +20,14 @@ fn is_root() -> bool {
 }
 
 /// Whether this can be shown here; it says so where it cannot.
-fn can(what: &str, is_possible: bool) -> bool {
+pub(crate) fn can(what: &str, is_possible: bool) -> bool {
     if !is_possible {
         eprintln!("SKIPPED, since there is no {what} here: {}", std::thread::current().name().unwrap_or("?"));
     }
     is_possible
 }
 
-fn has(program: &str) -> bool {
+pub(crate) fn has(program: &str) -> bool {
     Command::new(program).arg("-V").output().is_ok()
 }
 

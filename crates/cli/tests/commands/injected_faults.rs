@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::files::{can, has};
 use crate::input_faults::{READERS, Site as Inputs};
 use crate::output_faults::{Site as Outputs, each, new_name};
 
@@ -26,6 +27,9 @@ fn numbers(path: &Path) -> i128 {
 
 #[test]
 fn a_read_that_is_interrupted_changes_nothing_and_one_that_fails_in_the_middle_is_an_error() {
+    if !can("strace", has("strace")) {
+        return;
+    }
     let site = Inputs::new();
     let path = site.home.join("numbers");
     let sum = numbers(&path);
@@ -58,6 +62,9 @@ fn a_read_that_is_interrupted_changes_nothing_and_one_that_fails_in_the_middle_i
 
 #[test]
 fn a_write_that_is_interrupted_changes_nothing_and_one_that_fails_is_an_error() {
+    if !can("strace", has("strace")) {
+        return;
+    }
     let site = Outputs::new();
     let path = site.home.join("shown");
     each(&site, |line, command| {
@@ -81,6 +88,9 @@ fn a_write_that_is_interrupted_changes_nothing_and_one_that_fails_is_an_error() 
 /// As on exFAT.
 #[test]
 fn a_file_system_without_hard_links_is_named_as_the_cause() {
+    if !can("strace", has("strace")) {
+        return;
+    }
     let home = crate::folder();
     let mut strace = Command::new("strace");
     strace.args(["-f", "--seccomp-bpf", "-qqq", "-o", "/dev/null", "-e", "trace=renameat2,linkat"]);
@@ -108,6 +118,9 @@ fn hints_name_the_home_and_the_ledger_that_were_named() {
 
 #[test]
 fn a_standard_error_that_fails_or_is_interrupted_changes_nothing() {
+    if !can("strace", has("strace")) {
+        return;
+    }
     let site = Outputs::new();
     let path = site.home.join(new_name());
     each(&site, |line, command| {

@@ -14,6 +14,7 @@ mod addresses;
 mod bench;
 mod causes;
 mod classic;
+mod durability;
 mod exactly_once;
 mod files;
 mod floods;
