@@ -21,7 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("session", &["wire", "cipher", "ffdhe", "identity"]),
     ("server", &["wire", "session", "ledger", "identity"]),
     ("client", &["wire", "session", "identity"]),
-    ("load", &["wire", "session", "identity"]),
+    ("load", &["client", "wire", "session", "identity"]),
     ("cli", &["wire", "session", "ledger", "server", "client", "load", "ffdhe", "identity"]),
     ("sim", &["wire", "session", "ledger", "server", "client", "identity"]),
 ];

@@ -7,15 +7,27 @@ const MOST: Duration = Duration::from_secs(30);
 
 /// Waits that double up to 30 s, each drawn evenly between nothing and its bound, so that clients that lost a server together do not
 /// come back together.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Backoff {
     attempts: u32,
+    most: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self::up_to(MOST)
+    }
 }
 
 impl Backoff {
+    /// Waits of at most `most`.
+    pub fn up_to(most: Duration) -> Self {
+        Self { attempts: 0, most }
+    }
+
     /// The next wait; `random` is even over all of u64.
     pub fn next(&mut self, random: u64) -> Duration {
-        let bound = FIRST.saturating_mul(2_u32.saturating_pow(self.attempts)).min(MOST);
+        let bound = FIRST.saturating_mul(2_u32.saturating_pow(self.attempts)).min(self.most);
         self.attempts = self.attempts.saturating_add(1);
         #[allow(clippy::cast_precision_loss, reason = "a wait need not be exact")]
         bound.mul_f64(random as f64 / u64::MAX as f64)

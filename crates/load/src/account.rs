@@ -3,14 +3,13 @@
 //! Every sum that the server states is checked, not only the last: a 40 names the number it covers, and what was sent up to that number
 //! is known.
 
-use std::collections::VecDeque;
-
+use ddes_client::delivery::Flight;
 use ddes_wire::v2::{Outcome, Status};
 use ddes_wire::{Sequence, Standing, Total};
 
 /// A frame that the ledger does not cover yet.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Flight {
+pub(crate) struct Frame {
     /// The numbers of its values.
     pub(crate) first: u64,
     pub(crate) last: u64,
@@ -22,7 +21,7 @@ pub(crate) struct Flight {
     pub(crate) is_measured: bool,
 }
 
-impl Flight {
+impl Frame {
     pub(crate) fn values(&self) -> u64 {
         self.last - self.first + 1
     }
@@ -49,12 +48,7 @@ pub(crate) struct Account {
     given: (u64, i128),
     /// Through the last number covered.
     covered: (u64, i128),
-    /// On their way, oldest first.
-    flights: VecDeque<Flight>,
-    /// So many of them, the oldest, were refused.
-    refused: usize,
-    /// To be sent again, behind those on their way.
-    again: VecDeque<Flight>,
+    flight: Flight<Frame>,
 }
 
 impl Account {
@@ -65,12 +59,12 @@ impl Account {
 
     /// Frames on their way.
     pub(crate) fn flights(&self) -> usize {
-        self.flights.len()
+        self.flight.len()
     }
 
     /// Frames that do not count yet, oldest first.
-    pub(crate) fn uncovered(&self) -> impl Iterator<Item = &Flight> {
-        self.flights.iter().chain(&self.again)
+    pub(crate) fn uncovered(&self) -> impl Iterator<Item = &Frame> {
+        self.flight.uncovered()
     }
 
     /// How many values count, and their sum.
@@ -79,48 +73,44 @@ impl Account {
     }
 
     /// A 20. The first one is where the account starts; a later one settles what was on its way, and the rest is to be sent again.
-    pub(crate) fn open(&mut self, standing: &Standing, counted: impl FnMut(&Flight)) -> Result<(), Mismatch> {
+    pub(crate) fn open(&mut self, standing: &Standing, counted: impl FnMut(&Frame)) -> Result<(), Mismatch> {
         if !self.is_known {
             self.is_known = true;
             self.given = (standing.last_seq.get(), standing.sum.get());
             self.covered = self.given;
         }
         self.cover(standing.last_seq, standing.sum, counted)?;
-        self.turn_back();
+        self.flight.handle_end();
         Ok(())
     }
 
     /// `count` values of the sum `sum`, under the next numbers, are on their way; the number of the first.
-    pub(crate) fn give(&mut self, count: u64, sum: i128, intended: u64, is_measured: bool) -> Flight {
+    pub(crate) fn give(&mut self, count: u64, sum: i128, intended: u64, is_measured: bool) -> Frame {
         let (first, last) = (self.given.0 + 1, self.given.0 + count);
         self.given = (last, self.given.1 + sum);
-        let flight = Flight { first, last, sum: self.given.1, intended, is_measured };
-        self.flights.push_back(flight);
-        flight
+        let frame = Frame { first, last, sum: self.given.1, intended, is_measured };
+        self.flight.handle_sent(Sequence::new(last), frame);
+        frame
     }
 
     /// The oldest frame that is to be sent again; it is on its way now. New ones come behind these.
-    pub(crate) fn give_again(&mut self) -> Option<Flight> {
-        let flight = self.again.pop_front()?;
-        self.flights.push_back(flight);
-        Some(flight)
+    pub(crate) fn give_again(&mut self) -> Option<Frame> {
+        let (last, frame) = self.flight.poll_again()?;
+        self.flight.handle_sent(last, frame);
+        Some(frame)
     }
 
     /// Whether frames wait to be sent again.
     pub(crate) fn must_give_again(&self) -> bool {
-        !self.again.is_empty()
+        self.flight.must_send_again()
     }
 
     /// A 40. `counted` is told of each frame that it covers.
-    pub(crate) fn answer(&mut self, outcome: &Outcome, counted: impl FnMut(&Flight)) -> Result<(), Mismatch> {
+    pub(crate) fn answer(&mut self, outcome: &Outcome, counted: impl FnMut(&Frame)) -> Result<(), Mismatch> {
         self.cover(outcome.last_seq, outcome.sum, counted)?;
         if outcome.status != Status::Applied {
-            // It answers the oldest on its way; those behind it are refused as gaps, each by a 40 of its own. Not before the last of them
-            // are they sent again: the refusals of the first pass would be taken for those of the second.
-            self.refused = (self.refused + 1).min(self.flights.len());
-            if self.refused == self.flights.len() {
-                self.turn_back();
-            }
+            // Without a pause also after status 4: what is measured is how soon the server takes values again.
+            self.flight.handle_refusal();
         }
         Ok(())
     }
@@ -130,11 +120,11 @@ impl Account {
         &mut self,
         last_seq: Sequence,
         sum: Total,
-        mut counted: impl FnMut(&Flight),
+        mut counted: impl FnMut(&Frame),
     ) -> Result<(), Mismatch> {
-        while let Some(flight) = self.pop_through(last_seq.get()) {
-            self.covered = (flight.last, flight.sum);
-            counted(&flight);
+        while let Some(frame) = self.flight.poll_covered(last_seq) {
+            self.covered = (frame.last, frame.sum);
+            counted(&frame);
         }
         if self.covered == (last_seq.get(), sum.get()) {
             return Ok(());
@@ -145,24 +135,6 @@ impl Account {
             stated_count: last_seq.get(),
             stated_sum: sum.get(),
         })
-    }
-
-    fn pop_through(&mut self, last_seq: u64) -> Option<Flight> {
-        let is_covered = |flight: &&Flight| flight.last <= last_seq;
-        if self.flights.front().filter(is_covered).is_some() {
-            self.refused = self.refused.saturating_sub(1);
-            return self.flights.pop_front();
-        }
-        // Left open by a 40 of status 4, and applied after all.
-        let is_next = self.flights.is_empty() && self.again.front().filter(is_covered).is_some();
-        if is_next { self.again.pop_front() } else { None }
-    }
-
-    fn turn_back(&mut self) {
-        self.refused = 0;
-        while let Some(flight) = self.flights.pop_back() {
-            self.again.push_front(flight);
-        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use ddes_wire::v2::{Outcome, Status};
 use ddes_wire::{Sequence, Standing, Total};
 
-use crate::account::{Account, Flight, Mismatch};
+use crate::account::{Account, Frame, Mismatch};
 use crate::schedule::Schedule;
 use crate::stats::Stats;
 use crate::values::Values;
@@ -369,7 +369,7 @@ struct Tally<'a> {
 }
 
 impl Tally<'_> {
-    fn count(&mut self, flight: &Flight) {
+    fn count(&mut self, flight: &Frame) {
         if flight.is_measured {
             self.stats.latency.saturating_record(self.now.saturating_sub(flight.intended).max(1));
         }

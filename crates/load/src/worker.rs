@@ -7,6 +7,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use ddes_client::delivery::Backoff;
 use ddes_session::v2::{ClientConfig, ClientEnd, ClientEvent};
 use ddes_wire::v2::{Reason, Welcome};
 use mio::event::Event;
@@ -30,7 +31,7 @@ const RAMP_TICK: Duration = Duration::from_millis(5);
 const READ_BYTES: usize = 64 * 1024;
 const EVENTS_MAX: usize = 1024;
 
-const BACKOFF_FIRST: Duration = Duration::from_millis(100);
+/// A run ends soon: its sessions do not wait as long as a client may.
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
 const ALARM: Token = Token(usize::MAX);
@@ -66,9 +67,9 @@ struct Seat {
     step: Step,
     /// It has been open.
     was_open: bool,
-    /// Since when it is tried in vain, and how often.
-    trying_since: u64,
-    attempts: u32,
+    /// Since when it is tried in vain.
+    trying_since: Option<u64>,
+    backoff: Backoff,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,8 +97,8 @@ impl<'a> Worker<'a> {
                 link: None,
                 step: Step::Waiting,
                 was_open: false,
-                trying_since: 0,
-                attempts: 0,
+                trying_since: None,
+                backoff: Backoff::up_to(BACKOFF_MAX),
             })
             .collect();
         let ramp = nanos(plan.ramp);
@@ -266,7 +267,8 @@ impl<'a> Worker<'a> {
             }
         }
         seat.step = Step::Open;
-        seat.attempts = 0;
+        seat.trying_since = None;
+        seat.backoff.reset();
         self.shared.up.fetch_add(1, Ordering::Relaxed);
         if seat.was_open {
             self.traffic.stats.errors.reopened += 1;
@@ -311,17 +313,12 @@ impl<'a> Worker<'a> {
         self.traffic.stats.errors.lost += u64::from(was_open);
         self.unlink(at);
         let Some(seat) = self.seats.get_mut(at) else { return };
-        if seat.attempts == 0 {
-            seat.trying_since = now;
-        }
-        if now - seat.trying_since > nanos(self.plan.patience) {
+        let since = *seat.trying_since.get_or_insert(now);
+        if now - since > nanos(self.plan.patience) {
             return self.give_up(at, GivenUp::Ended(end));
         }
-        let wait = BACKOFF_FIRST.saturating_mul(2_u32.saturating_pow(seat.attempts)).min(BACKOFF_MAX);
-        seat.attempts += 1;
-        // Sessions that were lost together do not come back together.
-        let spread = crate::values::mix(now ^ u64::from(seat.session)) % 1024;
-        let wait = nanos(wait) / 2 + nanos(wait) / 2048 * spread;
+        let random = crate::values::mix(now ^ u64::from(seat.session));
+        let wait = nanos(seat.backoff.next(random));
         self.due.push(Reverse((now + wait, at)));
     }
 

@@ -74,10 +74,15 @@ impl<T> Flight<T> {
         if status == Status::Applied {
             return;
         }
-        self.refused.extend(self.sent.pop_front());
         if status == Status::Unavailable {
             self.paused_until = Some(now + UNAVAILABLE_PAUSE);
         }
+        self.handle_refusal();
+    }
+
+    /// The oldest frame was refused.
+    pub fn handle_refusal(&mut self) {
+        self.refused.extend(self.sent.pop_front());
         self.turn_back();
     }
 
