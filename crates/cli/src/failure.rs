@@ -77,6 +77,11 @@ impl Failure {
         Self::new(Code::Interrupted, "interrupted")
     }
 
+    #[cfg(test)]
+    pub(crate) fn code(&self) -> Code {
+        self.code
+    }
+
     /// What happened.
     pub(crate) fn what(&self) -> &str {
         &self.what
@@ -183,4 +188,74 @@ impl From<ClientFault> for Failure {
 
 fn said(text: &str) -> &str {
     if text.is_empty() { "it gave no reason" } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use ddes_session::classic::JoinError;
+    use ddes_wire::classic::KeyError;
+    use ddes_wire::frame::TooLong;
+
+    use super::*;
+
+    fn codes(rows: impl IntoIterator<Item = (Failure, Code)>) {
+        for (failure, code) in rows {
+            assert_eq!(failure.code(), code, "{}", failure.what());
+        }
+    }
+
+    /// The numbers that scripts rely on (the contract of the command line), and 128 + 13 of SIGPIPE.
+    #[test]
+    fn the_codes_have_their_numbers() {
+        let numbers = [
+            (Code::No, 1),
+            (Code::Usage, 2),
+            (Code::Connect, 3),
+            (Code::Identity, 4),
+            (Code::Integrity, 5),
+            (Code::Timeout, 6),
+            (Code::Interrupted, 130),
+            (Code::Unread, 141),
+        ];
+        for (code, number) in numbers {
+            assert_eq!(code as u8, number, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn what_standard_output_does_not_take_is_a_no_and_a_reader_that_left_is_none() {
+        let of = |kind| Failure::output(&io::Error::from(kind));
+        codes([
+            (of(io::ErrorKind::StorageFull), Code::No),
+            (of(io::ErrorKind::Other), Code::No),
+            (of(io::ErrorKind::BrokenPipe), Code::Unread),
+            (Failure::interrupted(), Code::Interrupted),
+        ]);
+    }
+
+    #[test]
+    fn each_end_of_a_classic_session_has_its_code() {
+        let fault = |fault| ClientEnd::Fault(fault).into();
+        let waited = Duration::from_secs(1);
+        let late = |silent| fault(ClientFault::HandshakeTimeout { waited, silent });
+        let bye = |asked| ClientEnd::Disconnected { asked, text: String::new() }.into();
+        codes([
+            (ClientEnd::Idle.into(), Code::Timeout),
+            (bye(true), Code::Connect),
+            (bye(false), Code::Connect),
+            (fault(ClientFault::NotClassic { first: [0; _] }), Code::Connect),
+            (fault(ClientFault::TooLong(TooLong { length: 2, most: 1 })), Code::Connect),
+            (fault(ClientFault::Truncated), Code::Connect),
+            (fault(ClientFault::Unexpected { opcode: 1, expected: "2" }), Code::Connect),
+            (fault(ClientFault::Key(KeyError::Der)), Code::Connect),
+            (fault(ClientFault::Join(JoinError::Key(KeyError::Der))), Code::Identity),
+            (fault(ClientFault::Token), Code::Integrity),
+            (fault(ClientFault::Hmac), Code::Integrity),
+            (fault(ClientFault::Result), Code::Integrity),
+            (late(true), Code::Timeout),
+            (late(false), Code::Timeout),
+            (fault(ClientFault::ReplyTimeout { waited }), Code::Timeout),
+            (fault(ClientFault::TakesNothing), Code::Timeout),
+        ]);
+    }
 }

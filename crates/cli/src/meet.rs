@@ -62,6 +62,23 @@ enum Undecided {
 }
 
 impl Meeting {
+    /// Nobody is asked, and no key is expected.
+    pub(crate) fn new(server: ServerAddress, identity: PublicKey, home: Home) -> Self {
+        Self {
+            own: Own::new(&server, &identity, false),
+            server,
+            identity,
+            home,
+            expected: None,
+            may_ask: false,
+            is_quiet: false,
+            asker: Asker::default(),
+            undecided: Cell::new(None),
+            aside: Cell::new(Aside::Unused),
+            has_asked: Cell::new(false),
+        }
+    }
+
     /// The identity asked for, and a courier to the server asked for.
     pub(crate) fn arrange(
         args: &ClientArgs,
@@ -94,17 +111,10 @@ impl Meeting {
         };
         let terms = Terms { options, signer, patience };
         let mut meeting = Self {
-            own: Own::new(&args.server, &identity, false),
-            server: args.server.clone(),
-            identity,
-            home,
             expected: args.trust.clone(),
             may_ask: !args.no_input && screen::is_interactive(),
             is_quiet: args.output.quiet,
-            asker: Asker::default(),
-            undecided: Cell::new(None),
-            aside: Cell::new(Aside::Unused),
-            has_asked: Cell::new(false),
+            ..Self::new(args.server.clone(), identity, home)
         };
         let trusted = meeting.trusted()?;
         let outbox = outbox(identity)?;

@@ -17,6 +17,9 @@ use crate::failure::{Code, Failure};
 use crate::meet::Meeting;
 use crate::screen::Line;
 
+#[cfg(test)]
+mod tests;
+
 /// Why a courier stopped.
 pub(crate) fn of(error: CourierError, meeting: &Meeting) -> Failure {
     match error {

@@ -421,4 +421,31 @@ mod tests {
         assert!(!books.stop());
         std::fs::remove_dir_all(path).unwrap();
     }
+
+    /// The order in which requests came is that in which they are committed, whoever commits them.
+    #[test]
+    fn the_loop_commits_nothing_before_what_is_queued() {
+        let path = std::env::temp_dir().join(format!("ddes-clerk-order-{}", std::process::id()));
+        let folder = Folder::lock(&path).unwrap().unwrap();
+        let (ledger, _) = Ledger::open(Arc::new(folder), Options::default(), [7; 16]).unwrap();
+        let poll = Poll::new().unwrap();
+        let mailbox = Arc::new(Mailbox::new(Waker::new(poll.registry(), Token(0)).unwrap()));
+        let keeper = Mutex::new(Keeper { ledger, health: Health::Good, checkpoint: None });
+        let desk = Arc::new(Desk { keeper, inbox: Mutex::default(), arrived: Condvar::new(), mailbox });
+        // A clerk that has not come to it yet.
+        let mut clerk = Clerk { desk: Arc::clone(&desk), thread: std::thread::spawn(|| {}), rest_at: None };
+        let open = |number| Request { to: None, operation: Operation::Open(AccountId::Classic(number)) };
+        let is_done = |answers: &[Answer]| matches!(answers, [Answer::Values(0)]);
+        assert!(is_done(&clerk.submit(vec![open(0)])));
+        assert!(clerk.submit(vec![open(1), open(2)]).is_empty());
+        assert!(clerk.submit(vec![open(3)]).is_empty());
+        let queued = desk.take().requests;
+        let numbers: Vec<_> = queued.iter().map(|request| format!("{:?}", request.operation)).collect();
+        assert_eq!(numbers, [1, 2, 3].map(|number| format!("{:?}", open(number).operation)));
+        // The queue is empty again.
+        assert!(is_done(&clerk.submit(vec![open(4)])));
+        clerk.thread.join().unwrap();
+        drop(desk);
+        std::fs::remove_dir_all(path).unwrap();
+    }
 }

@@ -526,3 +526,36 @@ fn a_benchmarks_files_are_found_to_be_writable_before_it_runs_and_keep_what_they
     assert!(html.exists() && fs::symlink_metadata(&save).unwrap().is_symlink());
     assert!(names(&home).iter().all(|name| !name.contains("new-")), "{:?}", names(&home));
 }
+
+/// Whether a process waits for a lock on a file.
+fn waits_for_a_lock(process: u32) -> bool {
+    let locks = fs::read_to_string("/proc/locks").unwrap();
+    locks.lines().any(|line| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        fields.get(1) == Some(&"->") && fields.contains(&process.to_string().as_str())
+    })
+}
+
+/// Two that change a list at a time: the second one reads what the first has written.
+#[test]
+fn a_list_is_read_and_changed_by_one_command_at_a_time() {
+    let home = folder();
+    run(&home, &["authorize", key()]);
+    let list = home.join("authorized_keys");
+    let new_key = run(&folder(), &["key", "new", "default"]);
+    let new_key = new_key.lines().find(|line| line.starts_with("ssh-ed25519 ")).unwrap();
+    let lock = fs::File::options().write(true).open(home.join("lock")).unwrap();
+    lock.lock().unwrap();
+    let mut second = ddes_at(&home, &["authorize", new_key]);
+    let mut second = second.stdout(std::process::Stdio::null()).spawn().unwrap();
+    while !waits_for_a_lock(second.id()) {
+        assert!(second.try_wait().unwrap().is_none(), "it has not waited");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    // The first one's change.
+    fs::write(&list, "# changed\n").unwrap();
+    drop(lock);
+    assert!(second.wait().unwrap().success());
+    let text = fs::read_to_string(list).unwrap();
+    assert!(text.starts_with("# changed\n") && text.contains(new_key) && !text.contains(key()), "{text}");
+}

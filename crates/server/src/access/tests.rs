@@ -1,7 +1,7 @@
 //! Lists that fail, vanish or are written under a running server. Times are arguments; only the files are real.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -215,4 +215,61 @@ fn an_identity_whose_file_cannot_be_read_is_let_in_as_before() {
     fs::write(&anna, lines(&[3])).unwrap();
     assert_eq!((door.after(SECOND), door.who()), (vec![], vec![3, 4]));
     assert_eq!((door.after(SECOND), door.who()), (vec![], vec![3]));
+}
+
+/// 86,400 is the first second of 2 January 1970.
+#[test]
+fn a_key_that_expires_is_a_change_in_that_second_whichever_way_the_clock_goes() {
+    let mut door = Door::new();
+    replace(&door.list(), &format!("expiry-time=\"19700102Z\" {}", lines(&[1])));
+    door.after(MOMENT);
+    // The list itself is one.
+    assert!(door.door.take_change(86_398));
+    let changes = |door: &mut Door, times: &[i64]| -> Vec<bool> {
+        times.iter().map(|at| door.door.take_change(*at)).collect()
+    };
+    assert_eq!(changes(&mut door, &[86_399, 86_400, 86_400, 86_401]), [false, true, false, false]);
+    // Looks that are further apart than a second.
+    assert_eq!(changes(&mut door, &[86_390, 86_405, 90_000]), [true, true, false]);
+    // Set back to that very second the key is still none; to one before it is one again.
+    assert_eq!(changes(&mut door, &[86_400, 86_399, 86_398]), [false, true, false]);
+}
+
+#[test]
+fn lists_without_a_line_and_lists_that_are_not_there_let_nobody_in() {
+    let mut door = Door::new();
+    assert_eq!((door.after(MOMENT), door.who()), (vec![], vec![]));
+    replace(&door.list(), "# nobody\n");
+    assert_eq!((door.after(SECOND), door.who()), (vec![], vec![]));
+    fs::remove_dir_all(door.folder.join("identities")).unwrap();
+    assert_eq!((door.after(SECOND), door.who()), (vec![], vec![]));
+    // The original's openness is another choice.
+    assert!(Doorkeeper::new(Access::Any).grant(&key(1), 0).is_some());
+}
+
+#[test]
+fn a_file_that_its_group_or_others_can_write_grants_nothing_and_one_that_they_can_read_does() {
+    for (mode, is_trusted) in [
+        (0o600, true),
+        (0o644, true),
+        (0o755, true),
+        (0o620, false),
+        (0o602, false),
+        (0o664, false),
+        (0o646, false),
+    ] {
+        for name in ["list", "identities/anna.pub"] {
+            let mut door = Door::new();
+            let path = door.folder.join(name);
+            fs::write(&path, lines(&[1])).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let said = door.after(MOMENT);
+            let is_said = said.iter().any(|fault| fault.contains("others can write it"));
+            assert_eq!(
+                (door.who() == [1], is_said),
+                (is_trusted, !is_trusted),
+                "{name}, mode {mode:03o}: {said:?}"
+            );
+        }
+    }
 }
