@@ -201,12 +201,16 @@ impl Disk for Strict {
         self.lock().enter().map(drop)
     }
 
+    /// Two calls, as of a folder: the name is another, and then the folder is synced.
     fn publish(&self, from: &str, to: &str) -> io::Result<()> {
         let mut platter = self.lock();
         platter.enter()?;
         let file = platter.find(from)?;
         platter.seen.remove(from);
         platter.seen.insert(to.to_owned(), file);
+        if platter.enter()? {
+            return Err(io::Error::other("the folder's sync failed"));
+        }
         platter.durable = platter.seen.clone();
         Ok(())
     }
