@@ -45,7 +45,8 @@ impl Console {
         self.say_unsaid();
         loop {
             if !stopping {
-                if prompt.is_free() {
+                // Lines of a pipe have no prompt, and whoever reads their answers may take his time.
+                if prompt.is_typed() && prompt.is_free() {
                     self.board.settle(SETTLE_MAX).await;
                 }
                 prompt.ask(QUESTION);
