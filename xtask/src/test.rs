@@ -1,6 +1,7 @@
 //! `cargo xtask test`: what CI runs.
 
-use std::time::Instant;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
 
 use crate::shell::{self, python};
 use crate::tidy;
@@ -60,10 +61,25 @@ const STEPS: &[Step] = &[
     }),
 ];
 
-fn run_step((name, step): &Step) -> Result<(), String> {
+/// Far longer than any step takes, cold and on a busy machine: a test that hangs is to fail by name.
+const STEP_MAX: Duration = Duration::from_secs(30 * 60);
+
+fn run_step((name, step): &'static Step) -> Result<(), String> {
     println!("== {name}");
     let start = Instant::now();
-    step().map_err(|error| format!("{name}: {error}"))?;
+    let (done, watched) = channel::<()>();
+    std::thread::spawn(move || {
+        if let Err(RecvTimeoutError::Timeout) = watched.recv_timeout(STEP_MAX) {
+            eprintln!(
+                "error: {name}: not done after {} minutes: what is it waiting for?",
+                STEP_MAX.as_secs() / 60
+            );
+            std::process::exit(1);
+        }
+    });
+    let outcome = step();
+    drop(done);
+    outcome.map_err(|error| format!("{name}: {error}"))?;
     println!("== {name} took {:.1} s", start.elapsed().as_secs_f32());
     Ok(())
 }
