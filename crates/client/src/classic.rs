@@ -9,8 +9,8 @@ use ddes_session::classic::{
 use ddes_wire::{ClientId, Total};
 use zeroize::Zeroizing;
 
-use crate::dial::{ConnectError, dial};
-use crate::pump::Pump;
+use crate::dial::ConnectError;
+use crate::pump::{Pump, dial};
 
 /// Where to connect, as whom, and how long to wait.
 #[derive(Clone, Debug)]

@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 
 use ddes_identity::PublicKey;
 use ddes_session::v2::{ClientEnd, ClientEvent, ClientFault, SubmitError};
-use ddes_wire::v2::{Farewell, Scope, Welcome};
+use ddes_wire::v2::{Scope, Welcome};
 use ddes_wire::{Sequence, Total};
 
 use crate::delivery::{self, Delivery, DeliveryError, Next, Patience};
-use crate::outbox::{JournalError, Mark, Objection, Outbox, Span, TakeError};
+pub use crate::lost::{CourierError, Lost};
+use crate::outbox::{JournalError, Mark, Outbox, Span, TakeError};
+use crate::random;
 use crate::signer::Signer;
 use crate::v2::{Connection, EnterError, Options};
 
@@ -47,40 +49,6 @@ pub enum Event {
         /// When it is tried again; `None`: once there is something to send.
         retry: Option<Duration>,
     },
-}
-
-/// Why there is no session.
-#[derive(Debug, thiserror::Error)]
-pub enum Lost {
-    /// None opened.
-    #[error(transparent)]
-    Enter(EnterError),
-    /// It ended.
-    #[error("the session ended")]
-    Ended(ClientEnd),
-}
-
-/// Why the courier cannot continue. The outbox keeps what was not counted.
-#[derive(Debug, thiserror::Error)]
-pub enum CourierError {
-    /// No session, for longer than the patience; or another attempt would be futile.
-    #[error(transparent)]
-    Lost(Lost),
-    /// What the server says of the values, or the outbox.
-    #[error(transparent)]
-    Delivery(#[from] DeliveryError),
-}
-
-impl From<Objection> for CourierError {
-    fn from(objection: Objection) -> Self {
-        Self::Delivery(objection.into())
-    }
-}
-
-impl From<JournalError> for CourierError {
-    fn from(error: JournalError) -> Self {
-        Self::Delivery(error.into())
-    }
 }
 
 type Opening = Pin<Box<dyn Future<Output = Result<(Connection, Welcome), EnterError>> + Send>>;
@@ -130,6 +98,11 @@ impl Courier {
     pub fn adopt(&mut self) {
         self.link = Link::Down;
         self.delivery.adopt(Instant::now());
+    }
+
+    /// The rules, for a driver of this driver.
+    pub(crate) fn delivery_mut(&mut self) -> &mut Delivery {
+        &mut self.delivery
     }
 
     /// What waits.
@@ -218,10 +191,7 @@ impl Courier {
     /// There is no session any more, or still none.
     fn lost(&mut self, why: Lost) -> Result<Event, CourierError> {
         self.link = Link::Down;
-        let mut random = [0; 8];
-        // Without randomness the wait is the longest.
-        let random = getrandom::fill(&mut random).map_or(u64::MAX, |()| u64::from_be_bytes(random));
-        let next = self.delivery.handle_end(Instant::now(), random, why.farewell(), why.is_futile())?;
+        let next = self.delivery.handle_end(Instant::now(), random(), why.farewell(), why.is_futile())?;
         match next {
             Next::After(wait) => Ok(Event::Lost { why, retry: Some(wait) }),
             Next::WhenNeeded => Ok(Event::Lost { why, retry: None }),
@@ -255,21 +225,5 @@ impl From<delivery::Event> for Event {
             delivery::Event::Counted { last_seq, sum } => Self::Counted { last_seq, sum },
             delivery::Event::Unavailable => Self::Unavailable,
         }
-    }
-}
-
-impl Lost {
-    /// The server's sealed 50, where there was one.
-    fn farewell(&self) -> Option<&Farewell> {
-        let (Self::Enter(EnterError::Ended(end)) | Self::Ended(end)) = self else { return None };
-        match end {
-            ClientEnd::Farewell(farewell) => Some(farewell),
-            ClientEnd::Rejected(_) | ClientEnd::Fault(_) => None,
-        }
-    }
-
-    /// Whether another attempt would end in the same way.
-    fn is_futile(&self) -> bool {
-        matches!(self, Self::Enter(EnterError::Untrusted { .. } | EnterError::Sign(_)))
     }
 }

@@ -1,11 +1,10 @@
 //! Reaching a server.
 
 use std::io;
-use std::time::Duration;
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::{Duration, Instant};
 
 use ddes_identity::ServerAddress;
-use tokio::net::TcpStream;
-use tokio::time::timeout;
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -45,24 +44,39 @@ pub enum ConnectError {
     Randomness(#[from] getrandom::Error),
 }
 
-/// A socket to `server`, within `most`.
-pub(crate) async fn dial(server: &ServerAddress, most: Duration) -> Result<TcpStream, ConnectError> {
-    let named = || server.to_string();
-    let late = |_| ConnectError::TimedOut { server: named(), waited: most };
-    let failed = |source: io::Error| {
+impl ConnectError {
+    pub(crate) fn of(server: &ServerAddress, source: io::Error) -> Self {
+        let server = server.to_string();
         if source.kind() == io::ErrorKind::ConnectionRefused {
-            ConnectError::Refused { server: named() }
+            Self::Refused { server }
         } else {
-            ConnectError::Failed { server: named(), source }
+            Self::Failed { server, source }
         }
-    };
-    let connect = async {
-        let resolved = tokio::net::lookup_host((server.host(), server.port())).await;
-        let resolved = resolved.map_err(|source| ConnectError::Resolve { server: named(), source })?;
-        let addresses: Vec<_> = resolved.collect();
-        let stream = TcpStream::connect(&*addresses).await.map_err(failed)?;
-        stream.set_nodelay(true).map_err(failed)?;
-        Ok(stream)
-    };
-    timeout(most, connect).await.map_err(late)?
+    }
+}
+
+/// A socket to `server`, on this thread. Connecting takes at most `most` in all; the system's resolver has a bound of its own.
+pub(crate) fn dial_blocking(server: &ServerAddress, most: Duration) -> Result<TcpStream, ConnectError> {
+    let resolved = (server.host(), server.port()).to_socket_addrs();
+    let addresses =
+        resolved.map_err(|source| ConnectError::Resolve { server: server.to_string(), source })?;
+    let until = Instant::now() + most;
+    let mut last = io::Error::from(io::ErrorKind::NotFound);
+    for address in addresses {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(ConnectError::TimedOut { server: server.to_string(), waited: most });
+        }
+        match TcpStream::connect_timeout(&address, left) {
+            Ok(stream) => {
+                let is_ready = stream.set_nodelay(true).and_then(|()| stream.set_nonblocking(true));
+                return is_ready.map(|()| stream).map_err(|error| ConnectError::of(server, error));
+            }
+            Err(error) => last = error,
+        }
+    }
+    if last.kind() == io::ErrorKind::TimedOut {
+        return Err(ConnectError::TimedOut { server: server.to_string(), waited: most });
+    }
+    Err(ConnectError::of(server, last))
 }

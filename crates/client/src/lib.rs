@@ -1,17 +1,84 @@
-//! The D-DDES client library.
+//! The D-DDES client library: integers that count exactly once, over networks that nobody trusts.
 //!
-//! [`courier::Courier`] is what most programs want: it delivers an [`outbox::Outbox`], so that every value counts exactly once across cuts
-//! and restarts of either side. [`v2::Connection`] is one session over one socket, [`classic::Connection`] one on the original's wire.
+//! [`Client`] is what most programs want. It takes integers from any task, keeps them in an outbox until the server has counted them,
+//! connects again when it has to, and tells the sum that the server holds. [`blocking::Client`] is the same for programs without an
+//! asynchronous runtime; it needs neither tokio nor any of this crate's features.
+//!
+//! ```no_run
+//! use ddes_client::{Client, SigningKey};
+//!
+//! # async fn count() -> Result<(), Box<dyn std::error::Error>> {
+//! let key = SigningKey::from_seed(&[7; 32]); // Your own: see `ddes key new`.
+//! let client = Client::builder("127.0.0.1:5566".parse()?, key)
+//!     .trust_fingerprint("SHA256:…") // The server's, as `ddes serve` prints it.
+//!     .outbox("/var/lib/sensor/outbox")
+//!     .start()?;
+//! client.add(&[3, 4, 5]).await?; // On the disk from here on.
+//! let balance = client.flush().await?; // Counted.
+//! println!("{} integers, sum {}", balance.count, balance.sum);
+//! client.close().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The same without a runtime:
+//!
+//! ```no_run
+//! use ddes_client::{SigningKey, blocking};
+//!
+//! # fn count() -> Result<(), Box<dyn std::error::Error>> {
+//! let key = SigningKey::from_seed(&[7; 32]);
+//! let client = blocking::Client::builder("127.0.0.1:5566".parse()?, key)
+//!     .trust_fingerprint("SHA256:…")
+//!     .start()?;
+//! client.add(&[3, 4, 5])?;
+//! println!("sum {}", client.flush()?.sum);
+//! client.close()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Below them: [`delivery::Delivery`] is the rules without I/O, `courier::Courier` delivers an [`outbox::Outbox`] on tokio,
+//! `v2::Connection` is one session over one socket, and `classic::Connection` one on the original's wire.
 
 mod backoff;
+#[cfg(feature = "tokio")]
 pub mod classic;
+mod client;
+#[cfg(feature = "tokio")]
 pub mod courier;
 pub mod delivery;
 mod dial;
+mod lost;
+mod options;
 pub mod outbox;
+#[cfg(feature = "tokio")]
 mod pump;
 mod signer;
+#[cfg(feature = "tokio")]
 pub mod v2;
 
+#[cfg(feature = "tokio")]
+pub use client::Client;
+pub use client::blocking;
+pub use client::{ADD_MAX, Balance, Builder, ClientError, Progress};
 pub use dial::ConnectError;
+pub use lost::{CourierError, EnterError, Lost};
+pub use options::Options;
 pub use signer::{SignError, Signer};
+
+/// The runtime of [`Client`]: a program needs no dependency of its own to have one.
+#[cfg(feature = "tokio")]
+pub use tokio;
+
+// What the signatures above name.
+pub use ddes_identity::{KeyFileError, PublicKey, ServerAddress, SigningKey, read_private, read_public};
+pub use ddes_session::v2::{ClientEnd, ClientFault};
+pub use ddes_wire::v2::{Farewell, GroupSize, Reason, Rejection, Suite, Welcome};
+pub use ddes_wire::{Sequence, Total};
+
+/// Even over all of u64. Without the system's randomness it is the largest: a wait drawn with it is the longest.
+fn random() -> u64 {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_or(u64::MAX, |()| u64::from_be_bytes(random))
+}

@@ -2,13 +2,16 @@
 
 use std::io;
 use std::net::Shutdown;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use ddes_identity::ServerAddress;
 use ddes_session::{Phase, classic, v2};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::task::{JoinError, JoinHandle};
-use tokio::time::sleep_until;
+use tokio::time::{sleep_until, timeout};
+
+use crate::dial::ConnectError;
 
 const READ_BYTES_MAX: usize = 16 * 1024;
 
@@ -172,4 +175,20 @@ impl<M: Machine> Pump<M> {
             SockRef::from(&self.stream).shutdown(Shutdown::Write).unwrap_or(());
         }
     }
+}
+
+/// A socket to `server`, within `most`.
+pub(crate) async fn dial(server: &ServerAddress, most: Duration) -> Result<TcpStream, ConnectError> {
+    let late = |_| ConnectError::TimedOut { server: server.to_string(), waited: most };
+    let failed = |source| ConnectError::of(server, source);
+    let connect = async {
+        let resolved = tokio::net::lookup_host((server.host(), server.port())).await;
+        let resolved =
+            resolved.map_err(|source| ConnectError::Resolve { server: server.to_string(), source })?;
+        let addresses: Vec<_> = resolved.collect();
+        let stream = TcpStream::connect(&*addresses).await.map_err(failed)?;
+        stream.set_nodelay(true).map_err(failed)?;
+        Ok(stream)
+    };
+    timeout(most, connect).await.map_err(late)?
 }

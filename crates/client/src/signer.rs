@@ -1,12 +1,11 @@
 //! Whoever signs for a client: a key in memory, or an agent that holds it.
 
-use std::io;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use ddes_identity::{Namespace, PublicKey, SigningKey, agent};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
 
 /// An agent may ask a person first; the server waits no longer than 10 s in all.
 const AGENT_MAX: Duration = Duration::from_secs(8);
@@ -48,24 +47,64 @@ impl Signer {
         }
     }
 
-    /// Its signature over `message`.
+    /// Its signature over `message`. An agent is asked on a thread of its own.
+    #[cfg(feature = "tokio")]
     pub async fn sign(&self, namespace: Namespace, message: &[u8]) -> Result<[u8; 64], SignError> {
         match self {
             Self::Key(key) => Ok(key.sign(namespace, message)),
             Self::Agent { socket, key } => {
-                let ask = async {
-                    let mut stream = UnixStream::connect(socket).await?;
-                    stream.write_all(&agent::request(key, namespace, message)).await?;
-                    let length = stream.read_u32().await? as usize;
-                    if length > agent::ANSWER_BYTES_MAX {
-                        return Err(agent::AgentError::Malformed.into());
-                    }
-                    let mut body = vec![0; length];
-                    stream.read_exact(&mut body).await?;
-                    Ok(agent::signature(&body, key, namespace, message)?)
-                };
-                tokio::time::timeout(AGENT_MAX, ask).await.map_err(|_| SignError::TimedOut)?
+                let (socket, key, message) = (socket.clone(), *key, message.to_vec());
+                let asked = tokio::task::spawn_blocking(move || ask(&socket, &key, namespace, &message));
+                asked.await.map_err(io::Error::other)?
             }
         }
     }
+
+    /// As [`Self::sign`], on this thread; an agent that asks a person may take 8 s.
+    pub fn sign_blocking(&self, namespace: Namespace, message: &[u8]) -> Result<[u8; 64], SignError> {
+        match self {
+            Self::Key(key) => Ok(key.sign(namespace, message)),
+            Self::Agent { socket, key } => ask(socket, key, namespace, message),
+        }
+    }
+}
+
+fn ask(socket: &Path, key: &PublicKey, namespace: Namespace, message: &[u8]) -> Result<[u8; 64], SignError> {
+    let until = Instant::now() + AGENT_MAX;
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_write_timeout(Some(AGENT_MAX))?;
+    stream.write_all(&agent::request(key, namespace, message)).map_err(late)?;
+    let mut length = [0; 4];
+    read_until(until, &mut stream, &mut length)?;
+    let length = u32::from_be_bytes(length) as usize;
+    if length > agent::ANSWER_BYTES_MAX {
+        return Err(agent::AgentError::Malformed.into());
+    }
+    let mut body = vec![0; length];
+    read_until(until, &mut stream, &mut body)?;
+    Ok(agent::signature(&body, key, namespace, message)?)
+}
+
+/// Fills `bytes` before `until`, however the agent cuts its answer.
+fn read_until(until: Instant, stream: &mut UnixStream, mut bytes: &mut [u8]) -> Result<(), SignError> {
+    while !bytes.is_empty() {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(SignError::TimedOut);
+        }
+        stream.set_read_timeout(Some(left))?;
+        match stream.read(bytes) {
+            Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+            Ok(count) => bytes = bytes.split_at_mut(count).1,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(late(error)),
+        }
+    }
+    Ok(())
+}
+
+/// A socket's time is up as an error of reading or writing.
+fn late(error: io::Error) -> SignError {
+    let is_late = matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
+    if is_late { SignError::TimedOut } else { error.into() }
 }

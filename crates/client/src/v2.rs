@@ -1,55 +1,18 @@
 //! One D-DDES/2 session over one socket.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use ddes_identity::{Namespace, PublicKey, ServerAddress};
-use ddes_session::v2::noise::Entropy;
-use ddes_session::v2::{ClientConfig, ClientEnd, ClientEvent, ClientSession, SubmitError, kem};
+use ddes_identity::{Namespace, PublicKey};
+use ddes_session::v2::{ClientEnd, ClientEvent, ClientSession, SubmitError};
 use ddes_wire::Sequence;
-use ddes_wire::v2::{Scope, Suite, Welcome};
-use zeroize::Zeroizing;
+use ddes_wire::v2::{Scope, Welcome};
 
-use crate::dial::{ConnectError, dial};
-use crate::pump::Pump;
-use crate::signer::{SignError, Signer};
-
-/// Bytes a private exponent is made of: 512 bits, more than any group takes.
-const EXPONENT_BYTES: usize = 64;
-
-/// Where to connect, how, and how long to wait.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The server.
-    pub server: ServerAddress,
-    /// The one suite spoken.
-    pub suite: Suite,
-    /// Longest wait for the TCP connection.
-    pub connect: Duration,
-    /// Longest wait from there to a 20.
-    pub handshake: Duration,
-    /// Longest wait for an answer.
-    pub reply: Duration,
-}
-
-/// Why no session opened.
-#[derive(Debug, thiserror::Error)]
-pub enum EnterError {
-    /// There is no connection.
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
-    /// The server proved a key that is not among those trusted. Nothing was said to it after that.
-    #[error("the server's key {} is not one that is known for it", .key.fingerprint())]
-    Untrusted {
-        /// The key.
-        key: Box<PublicKey>,
-    },
-    /// The identity could not sign.
-    #[error(transparent)]
-    Sign(#[from] SignError),
-    /// The session ended first.
-    #[error("the session ended before it opened")]
-    Ended(ClientEnd),
-}
+use crate::dial::ConnectError;
+pub use crate::lost::EnterError;
+use crate::options;
+pub use crate::options::Options;
+use crate::pump::{Pump, dial};
+use crate::signer::Signer;
 
 /// One session over one socket.
 #[derive(Debug)]
@@ -62,14 +25,9 @@ impl Connection {
         trusted: &[PublicKey],
         signer: &Signer,
     ) -> Result<(Self, Welcome), EnterError> {
-        let mut dh = Zeroizing::new(vec![0; EXPONENT_BYTES]);
-        let mut kem = Zeroizing::new([0; kem::SEED_BYTES]);
-        getrandom::fill(&mut dh).map_err(ConnectError::from)?;
-        getrandom::fill(kem.as_mut()).map_err(ConnectError::from)?;
+        let entropy = options::entropy().map_err(ConnectError::from)?;
         let stream = dial(&options.server, options.connect).await?;
-        let config =
-            ClientConfig { suite: options.suite, handshake: options.handshake, reply: options.reply };
-        let session = ClientSession::new(config, Instant::now(), Entropy { dh, kem });
+        let session = ClientSession::new(options.session(), Instant::now(), entropy);
         let mut connection = Self(Pump::new(stream, session));
         loop {
             match connection.next().await {

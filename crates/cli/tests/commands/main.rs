@@ -23,6 +23,7 @@ mod injected_faults;
 mod input_faults;
 mod json;
 mod ledger;
+mod library;
 mod outboxes;
 mod output_faults;
 mod secure;

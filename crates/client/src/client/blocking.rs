@@ -1,0 +1,460 @@
+//! The client for programs without an asynchronous runtime: a thread of its own, and methods that wait.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{self, Receiver, Sender, SyncSender, TryRecvError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+use std::{fmt, thread};
+
+use ddes_identity::{Namespace, ServerAddress, SigningKey};
+use ddes_session::v2::{ClientEnd, ClientEvent, ClientFault, ClientSession};
+use ddes_wire::v2::Scope;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::builder::{Plan, Trust};
+use super::desk::{Call, Desk, Reply};
+use super::wire::{Over, Wire};
+use super::{ADD_MAX, Balance, Builder, ClientError, Progress};
+use crate::delivery::{Delivery, DeliveryError, Next};
+use crate::dial::{ConnectError, dial_blocking};
+use crate::lost::{CourierError, EnterError, Lost};
+use crate::options::Options;
+use crate::random;
+use crate::signer::{SignError, Signer};
+
+/// Calls on their way to the thread.
+const CALLS_MAX: usize = 64;
+
+/// A client whose integers count exactly once. Clones are the same client, for any thread; when the last one is dropped, the session ends
+/// and the outbox keeps what is not counted.
+#[derive(Clone)]
+pub struct Client {
+    handle: Arc<Handle>,
+}
+
+impl Client {
+    /// A client of `server` with the identity of `key`.
+    pub fn builder(server: ServerAddress, key: SigningKey) -> Builder<Self> {
+        Builder::new(server, key)
+    }
+
+    /// Takes integers, at most [`ADD_MAX`]: all or none. With an outbox they are on the disk when this returns, and count exactly once from
+    /// then on. Waits while the outbox holds 2^20 that are not counted.
+    pub fn add(&self, values: &[i64]) -> Result<(), ClientError> {
+        if values.len() > ADD_MAX {
+            return Err(ClientError::TooMany);
+        }
+        let values = values.to_vec();
+        self.handle.ask(|reply| Call::Add { values, reply })
+    }
+
+    /// Waits until every integer that was added before is counted; what the server holds then.
+    pub fn flush(&self) -> Result<Balance, ClientError> {
+        self.handle.ask(|reply| Call::Flush { reply })
+    }
+
+    /// What the server holds, as far as it has told this client. Waits for the first session, not for integers that are under way.
+    pub fn total(&self) -> Result<Balance, ClientError> {
+        self.handle.ask(|reply| Call::Total { reply })
+    }
+
+    /// As [`Self::flush`], then ends the session. The server states the balance once more, and that is given back.
+    pub fn close(self) -> Result<Balance, ClientError> {
+        self.handle.ask(|reply| Call::Close { reply })
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}
+
+impl Builder<Client> {
+    /// Locks the outbox and starts a thread. It connects at once, whether or not there is anything to send.
+    pub fn start(self) -> Result<Client, ClientError> {
+        let plan = self.into_plan();
+        let mut delivery = Delivery::new(Instant::now(), plan.patience(), plan.outbox()?);
+        if plan.adopts {
+            delivery.adopt(Instant::now());
+        }
+        let Plan { options, signer, trust, observer, .. } = plan;
+        let desk = Desk::new(observer, &delivery);
+        let failed = |error| ClientError::Start(Arc::new(error));
+        let (bell, ring) = UnixStream::pair().map_err(failed)?;
+        for end in [&bell, &ring] {
+            end.set_nonblocking(true).map_err(failed)?;
+        }
+        let (calls, inbox) = sync_channel(CALLS_MAX);
+        let (letters, post) = mpsc::channel();
+        let ring = Ring(Arc::new(ring));
+        let engine = Engine {
+            options: Arc::new(options),
+            signer: Arc::new(signer),
+            trust,
+            delivery,
+            desk,
+            link: Link::Down,
+            sessions: 0,
+            inbox,
+            post,
+            letters,
+            bell,
+            ring: ring.clone(),
+        };
+        let thread = thread::Builder::new().name("ddes-client".into());
+        thread.spawn(move || engine.run()).map_err(failed)?;
+        Ok(Client { handle: Arc::new(Handle { calls: Mutex::new(Some(calls)), ring }) })
+    }
+}
+
+/// Wakes the thread.
+#[derive(Clone)]
+struct Ring(Arc<UnixStream>);
+
+impl Ring {
+    fn ring(&self) {
+        // Full: it is awake. Gone: so is the thread.
+        drop((&*self.0).write(&[1]));
+    }
+}
+
+struct Handle {
+    /// `None` while it is dropped: the thread is woken behind that.
+    calls: Mutex<Option<SyncSender<Call>>>,
+    ring: Ring,
+}
+
+impl Handle {
+    fn ask<T: Send + 'static>(&self, call: impl FnOnce(Reply<T>) -> Call) -> Result<T, ClientError> {
+        let (sender, answer) = sync_channel(1);
+        // Who asked is there: this very call.
+        let reply = Box::new(move |outcome| drop(sender.send(outcome)));
+        let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        calls.ok_or(ClientError::Closed)?.send(call(reply)).map_err(|_| ClientError::Closed)?;
+        self.ring.ring();
+        answer.recv().map_err(|_| ClientError::Closed)?
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        drop(self.calls.get_mut().unwrap_or_else(PoisonError::into_inner).take());
+        self.ring.ring();
+    }
+}
+
+/// What other threads found out for this one.
+enum Letter {
+    Dialed(Result<TcpStream, ConnectError>),
+    /// For the session of that number.
+    Signed {
+        session: u64,
+        signature: Result<[u8; 64], SignError>,
+    },
+}
+
+enum Link {
+    Down,
+    /// A thread resolves the name and connects.
+    Dialing,
+    /// The session is not open yet.
+    Opening(Box<Wire>),
+    Up(Box<Wire>),
+}
+
+/// How the thread goes on.
+enum Step {
+    On,
+    /// As asked, by whoever waits for it.
+    Close(Reply<Balance>),
+    /// Nobody is there any more.
+    Leave,
+}
+
+struct Engine {
+    options: Arc<Options>,
+    signer: Arc<Signer>,
+    trust: Trust,
+    delivery: Delivery,
+    desk: Desk,
+    link: Link,
+    /// How many have begun.
+    sessions: u64,
+    inbox: Receiver<Call>,
+    post: Receiver<Letter>,
+    letters: Sender<Letter>,
+    bell: UnixStream,
+    ring: Ring,
+}
+
+impl Engine {
+    fn run(mut self) {
+        loop {
+            match self.step() {
+                Ok(Step::On) => self.wait(),
+                Ok(Step::Close(reply)) => {
+                    match self.say_goodbye() {
+                        Ok(balance) => self.desk.handle_closed(reply, balance),
+                        Err(error) => {
+                            let error = ClientError::Ended(Arc::new(error));
+                            self.desk.handle_closed(Box::new(move |_| reply(Err(error))), None);
+                        }
+                    }
+                    break;
+                }
+                Ok(Step::Leave) => {
+                    // Nobody waits for how it ends; the outbox keeps what is not counted.
+                    drop(self.say_goodbye());
+                    return;
+                }
+                Err(error) => {
+                    self.desk.handle_error(error);
+                    break;
+                }
+            }
+        }
+        while let Ok(call) = self.inbox.recv() {
+            self.desk.refuse(call);
+        }
+    }
+
+    /// All that can be done without waiting.
+    fn step(&mut self) -> Result<Step, CourierError> {
+        self.silence_bell();
+        loop {
+            let now = Instant::now();
+            while let Ok(letter) = self.post.try_recv() {
+                self.open(now, letter)?;
+            }
+            if self.delivery.poll_timeout().is_some_and(|at| at <= now) {
+                self.delivery.handle_timeout(now);
+            }
+            if self.delivery.poll_connect(now) {
+                self.dial();
+            }
+            self.carry(now)?;
+            if let Some(reply) = self.tell() {
+                return Ok(Step::Close(reply));
+            }
+            // Last: an answer may have made room, and no bell rings for what waited meanwhile.
+            if !self.desk.has_room() {
+                return Ok(Step::On);
+            }
+            match self.inbox.try_recv() {
+                Ok(call) => self.desk.handle_call(&mut self.delivery, call),
+                Err(TryRecvError::Empty) => return Ok(Step::On),
+                Err(TryRecvError::Disconnected) => return Ok(Step::Leave),
+            }
+        }
+    }
+
+    /// Tells what happened, and answers whoever can be answered. Gives back the answer to a close.
+    fn tell(&mut self) -> Option<Reply<Balance>> {
+        while let Some(event) = self.delivery.poll_event() {
+            let close = self.desk.handle_event(&mut self.delivery, &event);
+            if close.is_some() {
+                return close;
+            }
+        }
+        self.desk.poll_close(&mut self.delivery)
+    }
+
+    fn silence_bell(&mut self) {
+        let mut rung = [0; 64];
+        while self.bell.read(&mut rung).is_ok_and(|count| count == rung.len()) {}
+    }
+
+    /// Until the socket, a call or a letter needs something, or a time is up.
+    fn wait(&self) {
+        let mut waited = vec![PollFd::new(&self.bell, PollFlags::IN)];
+        let mut until = self.delivery.poll_timeout();
+        if let Link::Opening(wire) | Link::Up(wire) = &self.link {
+            let (socket, flags, at) = wire.waits_for();
+            waited.push(PollFd::from_borrowed_fd(socket, flags));
+            until = [until, at].into_iter().flatten().min();
+        }
+        wait_until(&mut waited, until);
+    }
+
+    /// Carries the session on as far as it goes.
+    fn carry(&mut self, now: Instant) -> Result<(), CourierError> {
+        loop {
+            let wire = match &mut self.link {
+                Link::Up(wire) => {
+                    submit(now, &mut self.delivery, &mut wire.session);
+                    wire
+                }
+                Link::Opening(wire) => wire,
+                Link::Down | Link::Dialing => return Ok(()),
+            };
+            match wire.poll_event(now) {
+                Ok(None) => return Ok(()),
+                Ok(Some(event)) => self.handle_event(now, event)?,
+                Err(Over) => self.handle_end(now, ClientEnd::Fault(ClientFault::Truncated))?,
+            }
+        }
+    }
+
+    fn handle_event(&mut self, now: Instant, event: ClientEvent) -> Result<(), CourierError> {
+        match event {
+            ClientEvent::ServerProven { key } if self.trust.holds(&key) => self.prove(now),
+            ClientEvent::ServerProven { key } => {
+                self.lost(now, Lost::Enter(EnterError::Untrusted { key: Box::new(key) }))
+            }
+            ClientEvent::Ready(welcome) => {
+                if let Link::Opening(wire) = std::mem::replace(&mut self.link, Link::Down) {
+                    self.link = Link::Up(wire);
+                }
+                let welcomed = self.delivery.handle_welcome(&welcome);
+                Ok(welcomed.inspect_err(|_| self.link = Link::Down)?)
+            }
+            ClientEvent::Answered(answer) => {
+                let handled = self.delivery.handle_answer(now, &answer);
+                if matches!(handled, Err(DeliveryError::Objection(_))) {
+                    self.link = Link::Down;
+                }
+                Ok(handled?)
+            }
+            ClientEvent::Ended(end) => self.handle_end(now, end),
+        }
+    }
+
+    fn handle_end(&mut self, now: Instant, end: ClientEnd) -> Result<(), CourierError> {
+        let why = match &self.link {
+            Link::Up(_) => Lost::Ended(end),
+            Link::Opening(_) | Link::Dialing | Link::Down => Lost::Enter(EnterError::Ended(end)),
+        };
+        self.lost(now, why)
+    }
+
+    /// There is no session any more, or still none.
+    fn lost(&mut self, now: Instant, why: Lost) -> Result<(), CourierError> {
+        self.link = Link::Down;
+        let next = self.delivery.handle_end(now, random(), why.farewell(), why.is_futile())?;
+        let retry = match next {
+            Next::After(wait) => Some(wait),
+            Next::WhenNeeded => None,
+            Next::Never => return Err(CourierError::Lost(why)),
+        };
+        self.desk.handle_lost(&Progress::Lost { why: Arc::new(why), retry });
+        Ok(())
+    }
+
+    /// Connects on a thread: the system's resolver waits as long as it likes, and integers are taken meanwhile.
+    fn dial(&mut self) {
+        self.link = Link::Dialing;
+        let options = Arc::clone(&self.options);
+        self.elsewhere("ddes-dial", move || Letter::Dialed(dial_blocking(&options.server, options.connect)));
+    }
+
+    /// Signs what the server and this client agreed on.
+    fn prove(&mut self, now: Instant) -> Result<(), CourierError> {
+        let (Link::Opening(wire), key) = (&mut self.link, self.signer.public()) else { return Ok(()) };
+        // None once the session has ended; its next event says so.
+        let Some(claim) = wire.session.claim(&key) else { return Ok(()) };
+        if let Signer::Key(signing) = &*self.signer {
+            let signature = signing.sign(Namespace::Client, &claim);
+            wire.session.prove(now, &key, signature).unwrap_or(());
+            return Ok(());
+        }
+        // An agent may ask a person.
+        let (signer, session) = (Arc::clone(&self.signer), self.sessions);
+        self.elsewhere("ddes-sign", move || Letter::Signed {
+            session,
+            signature: signer.sign_blocking(Namespace::Client, &claim),
+        });
+        Ok(())
+    }
+
+    /// Does something that may wait on a thread of its own; where there is none, here.
+    fn elsewhere(&self, name: &str, work: impl FnOnce() -> Letter + Send + 'static) {
+        let (letters, ring) = (self.letters.clone(), self.ring.clone());
+        let work = Arc::new(Mutex::new(Some(work)));
+        let run = move || {
+            let work = work.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(work) = work {
+                // The client may be gone meanwhile.
+                letters.send(work()).unwrap_or(());
+                ring.ring();
+            }
+        };
+        let spawned = thread::Builder::new().name(name.into()).spawn(run.clone());
+        spawned.map_or_else(|_| run(), drop);
+    }
+
+    fn open(&mut self, now: Instant, letter: Letter) -> Result<(), CourierError> {
+        let failed = |error| Lost::Enter(EnterError::Connect(error));
+        match letter {
+            Letter::Dialed(Err(error)) => self.lost(now, failed(error)),
+            Letter::Dialed(Ok(stream)) => match Wire::new(stream, &self.options) {
+                Ok(wire) => {
+                    self.sessions += 1;
+                    self.link = Link::Opening(Box::new(wire));
+                    Ok(())
+                }
+                Err(error) => self.lost(now, failed(error.into())),
+            },
+            // Of a session that is over.
+            Letter::Signed { session, .. } if session != self.sessions => Ok(()),
+            Letter::Signed { signature, .. } => {
+                let Link::Opening(wire) = &mut self.link else { return Ok(()) };
+                match signature {
+                    // Its next event says so if it ended meanwhile.
+                    Ok(signature) => {
+                        wire.session.prove(now, &self.signer.public(), signature).unwrap_or(());
+                        Ok(())
+                    }
+                    Err(error) => self.lost(now, Lost::Enter(EnterError::Sign(error))),
+                }
+            }
+        }
+    }
+
+    /// 50, and the server's: what that states of the account.
+    fn say_goodbye(&mut self) -> Result<Option<Balance>, CourierError> {
+        let Link::Up(mut wire) = std::mem::replace(&mut self.link, Link::Down) else { return Ok(None) };
+        if wire.session.disconnect(Instant::now(), Scope::Session).is_err() {
+            return Ok(None);
+        }
+        loop {
+            match wire.poll_event(Instant::now()) {
+                Ok(Some(ClientEvent::Ended(ClientEnd::Farewell(farewell)))) => {
+                    self.delivery.handle_end(Instant::now(), u64::MAX, Some(&farewell), true)?;
+                    return Ok(Some(Balance { count: farewell.last_seq.get(), sum: farewell.sum }));
+                }
+                Ok(Some(ClientEvent::Ended(ClientEnd::Rejected(_) | ClientEnd::Fault(_)))) | Err(Over) => {
+                    return Ok(None);
+                }
+                Ok(Some(
+                    ClientEvent::ServerProven { .. } | ClientEvent::Ready(_) | ClientEvent::Answered(_),
+                )) => {}
+                Ok(None) => {
+                    let (socket, flags, until) = wire.waits_for();
+                    wait_until(&mut [PollFd::from_borrowed_fd(socket, flags)], until);
+                }
+            }
+        }
+    }
+}
+
+/// Hands over what waits, as far as the session takes it.
+fn submit(now: Instant, delivery: &mut Delivery, session: &mut ClientSession) {
+    while let Some(submission) = delivery.poll_submit(usize::MAX) {
+        // Full: there is room once some bytes have gone. Not open: its end is the next event.
+        if session.submit(now, submission.first_seq, &submission.values).is_err() {
+            return;
+        }
+        delivery.handle_submitted(&submission);
+    }
+}
+
+/// Until one of them is ready, or the time has come; for ever without one.
+fn wait_until(waited: &mut [PollFd<'_>], until: Option<Instant>) {
+    let left = until.map(|at| at.saturating_duration_since(Instant::now()));
+    let left = left.and_then(|left| Timespec::try_from(left).ok());
+    // Interrupted, or refused for want of memory: then everything is looked at again.
+    poll(waited, left.as_ref()).map(drop).unwrap_or(());
+}

@@ -1,0 +1,162 @@
+//! The client on tokio: a task that owns the courier.
+
+use std::fmt;
+use std::sync::Arc;
+
+use ddes_identity::{ServerAddress, SigningKey};
+use ddes_session::v2::ClientEnd;
+use ddes_wire::v2::Scope;
+use tokio::sync::{mpsc, oneshot};
+
+use super::builder::{Plan, Trust};
+use super::desk::{Call, Desk, Reply};
+use super::{ADD_MAX, Balance, Builder, ClientError, Progress};
+use crate::courier::{Courier, CourierError, Event, Lost, Terms};
+use crate::delivery;
+use crate::lost::EnterError;
+
+/// Calls on their way to the task.
+const CALLS_MAX: usize = 64;
+
+/// A client whose integers count exactly once. Clones are the same client; when the last one is dropped, the session ends and the outbox
+/// keeps what is not counted.
+///
+/// Each method may be called from any task of any runtime. Dropping a future before it is done takes nothing back: integers of an
+/// [`Self::add`] are then taken all or not at all.
+#[derive(Clone)]
+pub struct Client {
+    calls: mpsc::Sender<Call>,
+}
+
+impl Client {
+    /// A client of `server` with the identity of `key`.
+    pub fn builder(server: ServerAddress, key: SigningKey) -> Builder<Self> {
+        Builder::new(server, key)
+    }
+
+    /// Takes integers, at most [`ADD_MAX`]: all or none. With an outbox they are on the disk when this returns, and count exactly once from
+    /// then on. Waits while the outbox holds 2^20 that are not counted.
+    pub async fn add(&self, values: &[i64]) -> Result<(), ClientError> {
+        if values.len() > ADD_MAX {
+            return Err(ClientError::TooMany);
+        }
+        let values = values.to_vec();
+        self.ask(|reply| Call::Add { values, reply }).await
+    }
+
+    /// Waits until every integer that was added before is counted; what the server holds then.
+    pub async fn flush(&self) -> Result<Balance, ClientError> {
+        self.ask(|reply| Call::Flush { reply }).await
+    }
+
+    /// What the server holds, as far as it has told this client. Waits for the first session, not for integers that are under way.
+    pub async fn total(&self) -> Result<Balance, ClientError> {
+        self.ask(|reply| Call::Total { reply }).await
+    }
+
+    /// As [`Self::flush`], then ends the session. The server states the balance once more, and that is given back.
+    pub async fn close(self) -> Result<Balance, ClientError> {
+        self.ask(|reply| Call::Close { reply }).await
+    }
+
+    async fn ask<T: Send + 'static>(&self, call: impl FnOnce(Reply<T>) -> Call) -> Result<T, ClientError> {
+        let (sender, answer) = oneshot::channel();
+        // Who asked may be gone.
+        let reply = Box::new(move |outcome| drop(sender.send(outcome)));
+        self.calls.send(call(reply)).await.map_err(|_| ClientError::Closed)?;
+        answer.await.map_err(|_| ClientError::Closed)?
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}
+
+impl Builder<Client> {
+    /// Locks the outbox and starts a task on the runtime that this is called in. It connects at once, whether or not there is anything to
+    /// send.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn start(self) -> Result<Client, ClientError> {
+        let plan = self.into_plan();
+        let outbox = plan.outbox()?;
+        let patience = plan.patience();
+        let Plan { options, signer, trust, observer, adopts, .. } = plan;
+        let keys = trust.keys.clone();
+        let mut courier = Courier::new(Terms { options, signer, patience }, keys, outbox);
+        if adopts {
+            courier.adopt();
+        }
+        let desk = Desk::new(observer, courier.delivery_mut());
+        let (calls, inbox) = mpsc::channel(CALLS_MAX);
+        tokio::spawn(run(courier, desk, trust, inbox));
+        Ok(Client { calls })
+    }
+}
+
+async fn run(mut courier: Courier, mut desk: Desk, trust: Trust, mut calls: mpsc::Receiver<Call>) {
+    loop {
+        let close = tokio::select! {
+            call = calls.recv(), if desk.has_room() => match call {
+                Some(call) => {
+                    desk.handle_call(courier.delivery_mut(), call);
+                    desk.poll_close(courier.delivery_mut())
+                }
+                None => {
+                    // Nobody waits for how it ends; the outbox keeps what is not counted.
+                    drop(courier.close(Scope::Session).await);
+                    return;
+                }
+            },
+            event = courier.next() => match event {
+                Ok(event) => handle_event(&mut courier, &mut desk, event),
+                Err(CourierError::Lost(Lost::Enter(EnterError::Untrusted { key }))) if trust.holds(&key) => {
+                    courier.trust(*key);
+                    None
+                }
+                Err(error) => {
+                    desk.handle_error(error);
+                    break;
+                }
+            },
+        };
+        if let Some(reply) = close {
+            match courier.close(Scope::Session).await {
+                Ok((_, end)) => desk.handle_closed(reply, end.as_ref().and_then(stated)),
+                Err(error) => {
+                    let error = ClientError::Ended(Arc::new(error));
+                    desk.handle_closed(Box::new(move |_| reply(Err(error))), None);
+                }
+            }
+            break;
+        }
+    }
+    while let Some(call) = calls.recv().await {
+        desk.refuse(call);
+    }
+}
+
+fn handle_event(courier: &mut Courier, desk: &mut Desk, event: Event) -> Option<Reply<Balance>> {
+    let event = match event {
+        Event::Opened(welcome) => delivery::Event::Opened(Box::new(welcome)),
+        Event::Counted { last_seq, sum } => delivery::Event::Counted { last_seq, sum },
+        Event::Unavailable => delivery::Event::Unavailable,
+        Event::Lost { why, retry } => {
+            desk.handle_lost(&Progress::Lost { why: Arc::new(why), retry });
+            return None;
+        }
+    };
+    desk.handle_event(courier.delivery_mut(), &event)
+}
+
+/// What the server's last word says of the account.
+fn stated(end: &ClientEnd) -> Option<Balance> {
+    match end {
+        ClientEnd::Farewell(farewell) => Some(Balance { count: farewell.last_seq.get(), sum: farewell.sum }),
+        ClientEnd::Rejected(_) | ClientEnd::Fault(_) => None,
+    }
+}

@@ -1,0 +1,96 @@
+//! Why there is no session, and why delivery ends.
+
+use std::fmt;
+
+use ddes_identity::PublicKey;
+use ddes_session::v2::ClientEnd;
+use ddes_wire::v2::Farewell;
+
+use crate::delivery::DeliveryError;
+use crate::dial::ConnectError;
+use crate::outbox::{JournalError, Objection};
+use crate::signer::SignError;
+
+/// Why no session opened.
+#[derive(Debug, thiserror::Error)]
+pub enum EnterError {
+    /// There is no connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The server proved a key that is not among those trusted. Nothing was said to it after that.
+    #[error("the server's key {} is not one that is known for it", .key.fingerprint())]
+    Untrusted {
+        /// The key.
+        key: Box<PublicKey>,
+    },
+    /// The identity could not sign.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    /// The session ended first.
+    #[error("the session ended before it opened")]
+    Ended(ClientEnd),
+}
+
+/// Why there is no session.
+#[derive(Debug, thiserror::Error)]
+pub enum Lost {
+    /// None opened.
+    #[error(transparent)]
+    Enter(EnterError),
+    /// It ended.
+    #[error("the session ended")]
+    Ended(ClientEnd),
+}
+
+/// Why the courier cannot continue. The outbox keeps what was not counted.
+#[derive(Debug, thiserror::Error)]
+pub enum CourierError {
+    /// No session, for longer than the patience; or another attempt would be futile.
+    #[error(transparent)]
+    Lost(Lost),
+    /// What the server says of the values, or the outbox.
+    #[error(transparent)]
+    Delivery(#[from] DeliveryError),
+}
+
+impl From<Objection> for CourierError {
+    fn from(objection: Objection) -> Self {
+        Self::Delivery(objection.into())
+    }
+}
+
+impl From<JournalError> for CourierError {
+    fn from(error: JournalError) -> Self {
+        Self::Delivery(error.into())
+    }
+}
+
+impl Lost {
+    /// With the reason that the server or the session gives.
+    pub(crate) fn fmt_whole(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Enter(EnterError::Ended(end)) | Self::Ended(end) => match end {
+                ClientEnd::Farewell(farewell) => write!(f, "{self}: {}", farewell.text),
+                ClientEnd::Rejected(rejection) => {
+                    write!(f, "{self} (an answer that nobody has signed says: {})", rejection.text)
+                }
+                ClientEnd::Fault(fault) => write!(f, "{self}: {fault}"),
+            },
+            Self::Enter(_) => write!(f, "{self}"),
+        }
+    }
+
+    /// The server's sealed 50, where there was one.
+    pub(crate) fn farewell(&self) -> Option<&Farewell> {
+        let (Self::Enter(EnterError::Ended(end)) | Self::Ended(end)) = self else { return None };
+        match end {
+            ClientEnd::Farewell(farewell) => Some(farewell),
+            ClientEnd::Rejected(_) | ClientEnd::Fault(_) => None,
+        }
+    }
+
+    /// Whether another attempt would end in the same way.
+    pub(crate) fn is_futile(&self) -> bool {
+        matches!(self, Self::Enter(EnterError::Untrusted { .. } | EnterError::Sign(_)))
+    }
+}

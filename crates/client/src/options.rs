@@ -1,0 +1,42 @@
+//! Where a client connects, how, and how long it waits.
+
+use std::time::Duration;
+
+use ddes_identity::ServerAddress;
+use ddes_session::v2::noise::Entropy;
+use ddes_session::v2::{ClientConfig, kem};
+use ddes_wire::v2::Suite;
+use zeroize::Zeroizing;
+
+/// Bytes a private exponent is made of: 512 bits, more than any group takes.
+const EXPONENT_BYTES: usize = 64;
+
+/// Where to connect, how, and how long to wait.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The server.
+    pub server: ServerAddress,
+    /// The one suite spoken.
+    pub suite: Suite,
+    /// Longest wait for the TCP connection.
+    pub connect: Duration,
+    /// Longest wait from there to a 20.
+    pub handshake: Duration,
+    /// Longest wait for an answer.
+    pub reply: Duration,
+}
+
+impl Options {
+    pub(crate) fn session(&self) -> ClientConfig {
+        ClientConfig { suite: self.suite, handshake: self.handshake, reply: self.reply }
+    }
+}
+
+/// What one handshake needs of the system's randomness.
+pub(crate) fn entropy() -> Result<Entropy, getrandom::Error> {
+    let mut dh = Zeroizing::new(vec![0; EXPONENT_BYTES]);
+    let mut kem = Zeroizing::new([0; kem::SEED_BYTES]);
+    getrandom::fill(&mut dh)?;
+    getrandom::fill(kem.as_mut())?;
+    Ok(Entropy { dh, kem })
+}
