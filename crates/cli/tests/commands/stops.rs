@@ -77,13 +77,11 @@ impl Piped {
         }
     }
 
-    /// Reads whatever comes from now on.
-    fn read_on(&mut self) -> std::thread::JoinHandle<()> {
+    /// Reads whatever comes from now on; gives back the last line.
+    fn read_on(&mut self) -> std::thread::JoinHandle<Option<String>> {
         let (nothing, _) = std::io::pipe().unwrap();
-        let mut out = std::mem::replace(&mut self.out, BufReader::new(nothing));
-        std::thread::spawn(move || {
-            std::io::copy(&mut out, &mut std::io::sink()).unwrap();
-        })
+        let out = std::mem::replace(&mut self.out, BufReader::new(nothing));
+        std::thread::spawn(move || out.lines().map(Result::unwrap).last())
     }
 
     /// Nobody reads it: the next write waits for ever.
@@ -303,8 +301,11 @@ fn every_session_hears_its_40_and_50_when_a_signal_stops_the_server_whether_or_n
         println!("round {round}: {heard} of {sessions}, {:?}, {code:?}", start.elapsed());
         assert_eq!((heard, code), (sessions, Some(0)), "round {round}");
         drop(server);
-        // It ends with the pipe.
-        reader.map(std::thread::JoinHandle::join).transpose().unwrap();
+        // It ends with the pipe. Nobody was cut off: each connection had its whole end.
+        if let Some(last) = reader.map(std::thread::JoinHandle::join).transpose().unwrap() {
+            let exited: Value = serde_json::from_str(&last.unwrap()).unwrap();
+            assert_eq!((&exited["event"], &exited["cut"]), (&"exited".into(), &0.into()));
+        }
     }
     // Stopping, and the last words that nobody reads.
     assert!(longest <= Duration::from_secs(DRAIN_SECS + 2), "{longest:?}");
