@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask test`, `tidy`, `bench`, `bench-compare`, `circuits`, `faults`, `crash`, `power`, `rot`, `sim`, `instructions`, `mutants`, `fuzz`. Knows none of our crates' insides.
+//! The project's chores: `cargo xtask test`, `tidy`, `bench`, `bench-compare`, `circuits`, `faults`, `crash`, `power`, `rot`, `sim`, `instructions`, `loaded`, `mutants`, `fuzz`. Knows none of our crates' insides.
 
 mod bench;
 mod crash;
@@ -8,6 +8,7 @@ mod faults;
 mod fuzz;
 mod hardships;
 mod instructions;
+mod loaded;
 mod mutants;
 mod power;
 mod process;
@@ -34,6 +35,7 @@ usage: cargo xtask COMMAND
   rot [--short]        bits that flip and tails that vanish in a ledger at rest
   sim --seeds N [--from SEED] | --seed SEED | --short | --mutants
                        a world of clients, server and ledger with every fault, from a seed
+  loaded [RUNS]        the tests ten times beside a load of 16
   instructions         callgrind's counts under several secrets: they must be the same
   mutants [GROUP...] [--shard K/N] [--fresh] | --diff [COMMIT]
                        changes that no test notices, all or in the lines of a change; see xtask/mutants.txt
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         ["faults", ref rest @ ..] => faults::run(rest),
         ["crash", ref rest @ ..] => crash::run(rest),
         ["power", ref rest @ ..] => power::run(rest),
+        ["loaded", ref rest @ ..] => loaded::run(rest),
         ["rot", ref rest @ ..] => rot::run(rest),
         ["sim", ref rest @ ..] => sim::run(rest),
         ["fuzz", ref rest @ ..] => fuzz::run(rest),
