@@ -31,6 +31,7 @@ mod shown;
 mod stops;
 mod strangers;
 mod terminals;
+mod transcript;
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};

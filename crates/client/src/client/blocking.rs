@@ -14,7 +14,7 @@ use ddes_wire::v2::Scope;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::builder::{Plan, Trust};
-use super::desk::{Call, Desk, Reply};
+use super::call_book::{Call, CallBook, Reply};
 use super::wire::{Over, Wire};
 use super::{ADD_MAX, Balance, Builder, ClientError, Progress};
 use crate::delivery::{Delivery, DeliveryError, Next};
@@ -81,7 +81,7 @@ impl Builder<Client> {
             delivery.adopt(Instant::now());
         }
         let Plan { options, signer, trust, observer, .. } = plan;
-        let desk = Desk::new(observer, &delivery);
+        let book = CallBook::new(observer, &delivery);
         let failed = |error| ClientError::Start(Arc::new(error));
         let (bell, ring) = UnixStream::pair().map_err(failed)?;
         for end in [&bell, &ring] {
@@ -90,13 +90,13 @@ impl Builder<Client> {
         let (calls, inbox) = sync_channel(CALLS_MAX);
         let (letters, post) = mpsc::channel();
         let ring = Ring(Arc::new(ring));
-        let engine = Engine {
+        let worker = ClientThread {
             options: Arc::new(options),
             signer: Arc::new(signer),
             trust,
             delivery,
-            desk,
-            link: Link::Down,
+            book,
+            link: WireState::Down,
             sessions: 0,
             inbox,
             post,
@@ -105,7 +105,7 @@ impl Builder<Client> {
             ring: ring.clone(),
         };
         let thread = thread::Builder::new().name("ddes-client".into());
-        thread.spawn(move || engine.run()).map_err(failed)?;
+        thread.spawn(move || worker.run()).map_err(failed)?;
         Ok(Client { handle: Arc::new(Handle { calls: Mutex::new(Some(calls)), ring }) })
     }
 }
@@ -156,7 +156,7 @@ enum Letter {
     },
 }
 
-enum Link {
+enum WireState {
     Down,
     /// A thread resolves the name and connects.
     Dialing,
@@ -166,7 +166,7 @@ enum Link {
 }
 
 /// How the thread goes on.
-enum Step {
+enum NextStep {
     On,
     /// As asked, by whoever waits for it.
     Close(Reply<Balance>),
@@ -174,13 +174,13 @@ enum Step {
     Leave,
 }
 
-struct Engine {
+struct ClientThread {
     options: Arc<Options>,
     signer: Arc<Signer>,
     trust: Trust,
     delivery: Delivery,
-    desk: Desk,
-    link: Link,
+    book: CallBook,
+    link: WireState,
     /// How many have begun.
     sessions: u64,
     inbox: Receiver<Call>,
@@ -190,39 +190,39 @@ struct Engine {
     ring: Ring,
 }
 
-impl Engine {
+impl ClientThread {
     fn run(mut self) {
         loop {
             match self.step() {
-                Ok(Step::On) => self.wait(),
-                Ok(Step::Close(reply)) => {
+                Ok(NextStep::On) => self.wait(),
+                Ok(NextStep::Close(reply)) => {
                     match self.say_goodbye() {
-                        Ok(balance) => self.desk.handle_closed(reply, balance),
+                        Ok(balance) => self.book.handle_closed(reply, balance),
                         Err(error) => {
                             let error = ClientError::Ended(Arc::new(error));
-                            self.desk.handle_closed(Box::new(move |_| reply(Err(error))), None);
+                            self.book.handle_closed(Box::new(move |_| reply(Err(error))), None);
                         }
                     }
                     break;
                 }
-                Ok(Step::Leave) => {
+                Ok(NextStep::Leave) => {
                     // Nobody waits for how it ends; the outbox keeps what is not counted.
                     drop(self.say_goodbye());
                     return;
                 }
                 Err(error) => {
-                    self.desk.handle_error(error);
+                    self.book.handle_error(error);
                     break;
                 }
             }
         }
         while let Ok(call) = self.inbox.recv() {
-            self.desk.refuse(call);
+            self.book.refuse(call);
         }
     }
 
     /// All that can be done without waiting.
-    fn step(&mut self) -> Result<Step, CourierError> {
+    fn step(&mut self) -> Result<NextStep, CourierError> {
         self.silence_bell();
         loop {
             let now = Instant::now();
@@ -237,16 +237,16 @@ impl Engine {
             }
             self.carry(now)?;
             if let Some(reply) = self.tell() {
-                return Ok(Step::Close(reply));
+                return Ok(NextStep::Close(reply));
             }
             // Last: an answer may have made room, and no bell rings for what waited meanwhile.
-            if !self.desk.has_room() {
-                return Ok(Step::On);
+            if !self.book.has_room() {
+                return Ok(NextStep::On);
             }
             match self.inbox.try_recv() {
-                Ok(call) => self.desk.handle_call(&mut self.delivery, call),
-                Err(TryRecvError::Empty) => return Ok(Step::On),
-                Err(TryRecvError::Disconnected) => return Ok(Step::Leave),
+                Ok(call) => self.book.handle_call(&mut self.delivery, call),
+                Err(TryRecvError::Empty) => return Ok(NextStep::On),
+                Err(TryRecvError::Disconnected) => return Ok(NextStep::Leave),
             }
         }
     }
@@ -254,12 +254,12 @@ impl Engine {
     /// Tells what happened, and answers whoever can be answered. Gives back the answer to a close.
     fn tell(&mut self) -> Option<Reply<Balance>> {
         while let Some(event) = self.delivery.poll_event() {
-            let close = self.desk.handle_event(&mut self.delivery, &event);
+            let close = self.book.handle_event(&mut self.delivery, &event);
             if close.is_some() {
                 return close;
             }
         }
-        self.desk.poll_close(&mut self.delivery)
+        self.book.poll_close(&mut self.delivery)
     }
 
     fn silence_bell(&mut self) {
@@ -271,7 +271,7 @@ impl Engine {
     fn wait(&self) {
         let mut waited = vec![PollFd::new(&self.bell, PollFlags::IN)];
         let mut until = self.delivery.poll_timeout();
-        if let Link::Opening(wire) | Link::Up(wire) = &self.link {
+        if let WireState::Opening(wire) | WireState::Up(wire) = &self.link {
             let (socket, flags, at) = wire.waits_for();
             waited.push(PollFd::from_borrowed_fd(socket, flags));
             until = [until, at].into_iter().flatten().min();
@@ -283,12 +283,12 @@ impl Engine {
     fn carry(&mut self, now: Instant) -> Result<(), CourierError> {
         loop {
             let wire = match &mut self.link {
-                Link::Up(wire) => {
+                WireState::Up(wire) => {
                     submit(now, &mut self.delivery, &mut wire.session);
                     wire
                 }
-                Link::Opening(wire) => wire,
-                Link::Down | Link::Dialing => return Ok(()),
+                WireState::Opening(wire) => wire,
+                WireState::Down | WireState::Dialing => return Ok(()),
             };
             match wire.poll_event(now) {
                 Ok(None) => return Ok(()),
@@ -305,16 +305,16 @@ impl Engine {
                 self.lost(now, Lost::Enter(EnterError::Untrusted { key: Box::new(key) }))
             }
             ClientEvent::Ready(welcome) => {
-                if let Link::Opening(wire) = std::mem::replace(&mut self.link, Link::Down) {
-                    self.link = Link::Up(wire);
+                if let WireState::Opening(wire) = std::mem::replace(&mut self.link, WireState::Down) {
+                    self.link = WireState::Up(wire);
                 }
                 let welcomed = self.delivery.handle_welcome(&welcome);
-                Ok(welcomed.inspect_err(|_| self.link = Link::Down)?)
+                Ok(welcomed.inspect_err(|_| self.link = WireState::Down)?)
             }
             ClientEvent::Answered(answer) => {
                 let handled = self.delivery.handle_answer(now, &answer);
                 if matches!(handled, Err(DeliveryError::Objection(_))) {
-                    self.link = Link::Down;
+                    self.link = WireState::Down;
                 }
                 Ok(handled?)
             }
@@ -324,35 +324,37 @@ impl Engine {
 
     fn handle_end(&mut self, now: Instant, end: ClientEnd) -> Result<(), CourierError> {
         let why = match &self.link {
-            Link::Up(_) => Lost::Ended(end),
-            Link::Opening(_) | Link::Dialing | Link::Down => Lost::Enter(EnterError::Ended(end)),
+            WireState::Up(_) => Lost::Ended(end),
+            WireState::Opening(_) | WireState::Dialing | WireState::Down => {
+                Lost::Enter(EnterError::Ended(end))
+            }
         };
         self.lost(now, why)
     }
 
     /// There is no session any more, or still none.
     fn lost(&mut self, now: Instant, why: Lost) -> Result<(), CourierError> {
-        self.link = Link::Down;
+        self.link = WireState::Down;
         let next = self.delivery.handle_end(now, random(), why.farewell(), why.is_futile())?;
         let retry = match next {
             Next::After(wait) => Some(wait),
             Next::WhenNeeded => None,
             Next::Never => return Err(CourierError::Lost(why)),
         };
-        self.desk.handle_lost(&Progress::Lost { why: Arc::new(why), retry });
+        self.book.handle_lost(&Progress::Lost { why: Arc::new(why), retry });
         Ok(())
     }
 
     /// Connects on a thread: the system's resolver waits as long as it likes, and integers are taken meanwhile.
     fn dial(&mut self) {
-        self.link = Link::Dialing;
+        self.link = WireState::Dialing;
         let options = Arc::clone(&self.options);
         self.elsewhere("ddes-dial", move || Letter::Dialed(dial_blocking(&options.server, options.connect)));
     }
 
     /// Signs what the server and this client agreed on.
     fn prove(&mut self, now: Instant) -> Result<(), CourierError> {
-        let (Link::Opening(wire), key) = (&mut self.link, self.signer.public()) else { return Ok(()) };
+        let (WireState::Opening(wire), key) = (&mut self.link, self.signer.public()) else { return Ok(()) };
         // None once the session has ended; its next event says so.
         let Some(claim) = wire.session.claim(&key) else { return Ok(()) };
         if let Signer::Key(signing) = &*self.signer {
@@ -392,7 +394,7 @@ impl Engine {
             Letter::Dialed(Ok(stream)) => match Wire::new(stream, &self.options) {
                 Ok(wire) => {
                     self.sessions += 1;
-                    self.link = Link::Opening(Box::new(wire));
+                    self.link = WireState::Opening(Box::new(wire));
                     Ok(())
                 }
                 Err(error) => self.lost(now, failed(error.into())),
@@ -400,7 +402,7 @@ impl Engine {
             // Of a session that is over.
             Letter::Signed { session, .. } if session != self.sessions => Ok(()),
             Letter::Signed { signature, .. } => {
-                let Link::Opening(wire) = &mut self.link else { return Ok(()) };
+                let WireState::Opening(wire) = &mut self.link else { return Ok(()) };
                 match signature {
                     // Its next event says so if it ended meanwhile.
                     Ok(signature) => {
@@ -415,7 +417,9 @@ impl Engine {
 
     /// 50, and the server's: what that states of the account.
     fn say_goodbye(&mut self) -> Result<Option<Balance>, CourierError> {
-        let Link::Up(mut wire) = std::mem::replace(&mut self.link, Link::Down) else { return Ok(None) };
+        let WireState::Up(mut wire) = std::mem::replace(&mut self.link, WireState::Down) else {
+            return Ok(None);
+        };
         if wire.session.disconnect(Instant::now(), Scope::Session).is_err() {
             return Ok(None);
         }

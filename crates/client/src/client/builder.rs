@@ -7,7 +7,7 @@ use std::time::Duration;
 use ddes_identity::{PublicKey, ServerAddress, SigningKey};
 use ddes_wire::v2::{GroupSize, Suite};
 
-use super::desk::Observer;
+use super::call_book::Observer;
 use super::{ClientError, Progress};
 use crate::delivery::Patience;
 use crate::options::Options;

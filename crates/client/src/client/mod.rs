@@ -2,7 +2,7 @@
 
 pub mod blocking;
 mod builder;
-mod desk;
+mod call_book;
 #[cfg(feature = "tokio")]
 mod task;
 mod wire;

@@ -9,7 +9,7 @@ use ddes_wire::v2::Scope;
 use tokio::sync::{mpsc, oneshot};
 
 use super::builder::{Plan, Trust};
-use super::desk::{Call, Desk, Reply};
+use super::call_book::{Call, CallBook, Reply};
 use super::{ADD_MAX, Balance, Builder, ClientError, Progress};
 use crate::courier::{Courier, CourierError, Event, Lost, Terms};
 use crate::delivery;
@@ -91,20 +91,20 @@ impl Builder<Client> {
         if adopts {
             courier.adopt();
         }
-        let desk = Desk::new(observer, courier.delivery_mut());
+        let book = CallBook::new(observer, courier.delivery_mut());
         let (calls, inbox) = mpsc::channel(CALLS_MAX);
-        tokio::spawn(run(courier, desk, trust, inbox));
+        tokio::spawn(run(courier, book, trust, inbox));
         Ok(Client { calls })
     }
 }
 
-async fn run(mut courier: Courier, mut desk: Desk, trust: Trust, mut calls: mpsc::Receiver<Call>) {
+async fn run(mut courier: Courier, mut book: CallBook, trust: Trust, mut calls: mpsc::Receiver<Call>) {
     loop {
         let close = tokio::select! {
-            call = calls.recv(), if desk.has_room() => match call {
+            call = calls.recv(), if book.has_room() => match call {
                 Some(call) => {
-                    desk.handle_call(courier.delivery_mut(), call);
-                    desk.poll_close(courier.delivery_mut())
+                    book.handle_call(courier.delivery_mut(), call);
+                    book.poll_close(courier.delivery_mut())
                 }
                 None => {
                     // Nobody waits for how it ends; the outbox keeps what is not counted.
@@ -113,44 +113,44 @@ async fn run(mut courier: Courier, mut desk: Desk, trust: Trust, mut calls: mpsc
                 }
             },
             event = courier.next() => match event {
-                Ok(event) => handle_event(&mut courier, &mut desk, event),
+                Ok(event) => handle_event(&mut courier, &mut book, event),
                 Err(CourierError::Lost(Lost::Enter(EnterError::Untrusted { key }))) if trust.holds(&key) => {
                     courier.trust(*key);
                     None
                 }
                 Err(error) => {
-                    desk.handle_error(error);
+                    book.handle_error(error);
                     break;
                 }
             },
         };
         if let Some(reply) = close {
             match courier.close(Scope::Session).await {
-                Ok((_, end)) => desk.handle_closed(reply, end.as_ref().and_then(stated)),
+                Ok((_, end)) => book.handle_closed(reply, end.as_ref().and_then(stated)),
                 Err(error) => {
                     let error = ClientError::Ended(Arc::new(error));
-                    desk.handle_closed(Box::new(move |_| reply(Err(error))), None);
+                    book.handle_closed(Box::new(move |_| reply(Err(error))), None);
                 }
             }
             break;
         }
     }
     while let Some(call) = calls.recv().await {
-        desk.refuse(call);
+        book.refuse(call);
     }
 }
 
-fn handle_event(courier: &mut Courier, desk: &mut Desk, event: Event) -> Option<Reply<Balance>> {
+fn handle_event(courier: &mut Courier, book: &mut CallBook, event: Event) -> Option<Reply<Balance>> {
     let event = match event {
         Event::Opened(welcome) => delivery::Event::Opened(Box::new(welcome)),
         Event::Counted { last_seq, sum } => delivery::Event::Counted { last_seq, sum },
         Event::Unavailable => delivery::Event::Unavailable,
         Event::Lost { why, retry } => {
-            desk.handle_lost(&Progress::Lost { why: Arc::new(why), retry });
+            book.handle_lost(&Progress::Lost { why: Arc::new(why), retry });
             return None;
         }
     };
-    desk.handle_event(courier.delivery_mut(), &event)
+    book.handle_event(courier.delivery_mut(), &event)
 }
 
 /// What the server's last word says of the account.

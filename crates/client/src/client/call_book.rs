@@ -37,7 +37,7 @@ struct Wait {
 }
 
 /// The calls of one client.
-pub(super) struct Desk {
+pub(super) struct CallBook {
     observer: Observer,
     /// Integers taken, those that the outbox held at the start among them.
     taken: u64,
@@ -50,7 +50,7 @@ pub(super) struct Desk {
     ended: Option<ClientError>,
 }
 
-impl Desk {
+impl CallBook {
     pub(super) fn new(observer: Observer, delivery: &Delivery) -> Self {
         Self {
             observer,
