@@ -5,6 +5,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
+
 use crate::{ddes_at, folder, output};
 
 const KEY: &str = include_str!("another-server.pub");
@@ -527,13 +529,18 @@ fn a_benchmarks_files_are_found_to_be_writable_before_it_runs_and_keep_what_they
     assert!(names(&home).iter().all(|name| !name.contains("new-")), "{:?}", names(&home));
 }
 
-/// Whether a process waits for a lock on a file.
-fn waits_for_a_lock(process: u32) -> bool {
+/// What a process has of locks on files: whether it waits for one, and whether it holds one.
+fn locks_of(process: u32) -> (bool, bool) {
     let locks = fs::read_to_string("/proc/locks").unwrap();
-    locks.lines().any(|line| {
+    let (mut waits, mut holds) = (false, false);
+    for line in locks.lines() {
         let fields: Vec<_> = line.split_whitespace().collect();
-        fields.get(1) == Some(&"->") && fields.contains(&process.to_string().as_str())
-    })
+        if fields.contains(&process.to_string().as_str()) {
+            let is_waiting = fields.get(1) == Some(&"->");
+            (waits, holds) = (waits || is_waiting, holds || !is_waiting);
+        }
+    }
+    (waits, holds)
 }
 
 /// Two that change a list at a time: the second one reads what the first has written.
@@ -548,7 +555,7 @@ fn a_list_is_read_and_changed_by_one_command_at_a_time() {
     lock.lock().unwrap();
     let mut second = ddes_at(&home, &["authorize", new_key]);
     let mut second = second.stdout(std::process::Stdio::null()).spawn().unwrap();
-    while !waits_for_a_lock(second.id()) {
+    while !locks_of(second.id()).0 {
         assert!(second.try_wait().unwrap().is_none(), "it has not waited");
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
@@ -558,4 +565,29 @@ fn a_list_is_read_and_changed_by_one_command_at_a_time() {
     assert!(second.wait().unwrap().success());
     let text = fs::read_to_string(list).unwrap();
     assert!(text.starts_with("# changed\n") && text.contains(new_key) && !text.contains(key()), "{text}");
+}
+
+/// A list that is read from a pipe shows when it is read.
+#[test]
+fn a_list_is_read_under_the_lock() {
+    let home = folder();
+    run(&home, &["key", "new", "default"]);
+    let list = home.join("authorized_keys");
+    mknodat(CWD, &list, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+    let mut command = ddes_at(&home, &["authorize", key()]);
+    let mut command = command.stdout(std::process::Stdio::null()).spawn().unwrap();
+    let nonblocking = OFlags::WRONLY | OFlags::NONBLOCK;
+    let pipe = loop {
+        match open(&list, nonblocking, Mode::empty()) {
+            Ok(pipe) => break pipe,
+            // Nobody reads it yet.
+            Err(_) => assert!(command.try_wait().unwrap().is_none(), "it has read no list"),
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    };
+    let (_, holds) = locks_of(command.id());
+    command.kill().unwrap();
+    command.wait().unwrap();
+    drop(pipe);
+    assert!(holds, "the list was read without the lock");
 }
