@@ -26,8 +26,8 @@ Examples:
   seq 1 100 | ddes send -        one integer a line; prints the total
   ddes total                     what is counted so far
 
-Exit codes: 0 ok, 1 no, 2 usage, 3 cannot connect, 4 identity or server key, 5 integrity,
-6 timeout, 130 interrupted, 141 nobody reads the output.";
+Exit codes: 0 success, 1 refused or failed, 2 usage, 3 cannot connect, 4 identity or server key, 5 integrity,
+6 timeout, 130 interrupted, 141 the reader of the output has gone.";
 
 /// Exact running totals from any number of clients, over a Double-DES session.
 #[derive(Debug, Parser)]
@@ -92,13 +92,13 @@ This opens a session: another one of the same identity ends.")]
 All but restore only read: they work while the server runs."
     )]
     Ledger(LedgerCommand),
-    /// Make and show keys
+    /// Create and show keys
     #[command(subcommand)]
     Key(KeyCommand),
-    /// The servers whose keys are known
+    /// Known servers and their keys
     #[command(subcommand)]
     Trust(TrustCommand),
-    /// Who may connect to the servers of this home
+    /// Clients that may connect to the servers of this home
     #[command(after_help = "\
 Examples:
   ddes authorize 'ssh-ed25519 AAAA... anna@laptop'
@@ -109,7 +109,7 @@ Examples:
 
 A running server takes the change up by itself; sessions of a removed key end.")]
     Authorize(AuthorizeArgs),
-    /// Put load on a server, measure it and check its sums
+    /// Load a server, measure it and check its sums
     #[command(subcommand)]
     Bench(BenchCommand),
 }
@@ -125,28 +125,27 @@ pub(crate) struct HomeArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct ServeArgs {
-    /// Address and port, :PORT for all addresses, or a port of this machine alone; port 0 takes a free
-    /// one
+    /// Address and port; :PORT for all addresses; PORT for this machine alone; port 0 picks a free one
     #[arg(long, value_name = "ADDR:PORT", value_parser = address::listen, default_value = "127.0.0.1:5566", env = "DDES_LISTEN")]
     pub(crate) listen: SocketAddr,
-    /// Silence after which a session ends; each counted integer starts it anew
+    /// End a session after this long without a counted integer
     #[arg(long, value_name = "SECS", default_value = "60", env = "DDES_IDLE_SECS",
           value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub(crate) idle_secs: u32,
-    /// Suites taken; give it again for more [default: hybrid, hybrid-3072, hybrid-4096]
+    /// Suites to accept; may be repeated [default: hybrid, hybrid-3072, hybrid-4096]
     #[arg(long, value_name = "SUITE", value_enum, value_delimiter = ',')]
     pub(crate) suite: Vec<SuiteName>,
-    /// Where the ledger is kept: a folder, or `memory` for totals that end with the server [default:
-    /// the folder ledger of the home]
+    /// Folder of the ledger, or `memory` for totals that end with the server [default: `ledger` in the
+    /// home]
     #[arg(long, value_name = "DIR|memory", env = "DDES_LEDGER")]
     pub(crate) ledger: Option<PathBuf>,
-    /// Delete what was counted longer ago from the ledger's history; totals stay [default: never]
+    /// Delete history older than this many days; totals stay exact [default: keep all]
     #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(0..=36_500))]
     pub(crate) history_days: Option<u32>,
-    /// A checkpoint is due after so many bytes of journal: tests want one sooner than anybody else does
+    /// Bytes of journal between checkpoints; for tests
     #[arg(long, value_name = "BYTES", hide = true)]
     pub(crate) checkpoint_bytes: Option<u64>,
-    /// A segment of the ledger has so many bytes, and a frame a sixteenth of them: tests want small ones
+    /// Bytes of a segment of the ledger; a frame has at most a sixteenth of them; for tests
     #[arg(long, value_name = "BYTES", hide = true,
           value_parser = clap::value_parser!(u64).range(65_536..=67_108_864))]
     pub(crate) segment_bytes: Option<u64>,
@@ -154,10 +153,10 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "N", default_value = "1024",
           value_parser = clap::value_parser!(u16).range(1..=8186))]
     pub(crate) frame_values: u16,
-    /// Let in whoever holds any key, as the original does: NOT SECURE
+    /// Accept any key, as the original does: NOT SECURE
     #[arg(long)]
     pub(crate) allow_any: bool,
-    /// Serve the original's wire too, to clients that wait for the server to speak: NOT SECURE
+    /// Also serve the original's wire, to clients that wait for the server to speak: NOT SECURE
     #[arg(long)]
     pub(crate) classic: bool,
     /// With --classic: how long a client must be silent; 0 serves the original's wire alone
@@ -174,26 +173,26 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "N", default_value = "4096",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) max_connections: u32,
-    /// Most connections of one address (IPv6: /64; twice as many of a /56, four times of a /48) that
-    /// have not proven an identity yet
+    /// Most connections of one address without a proven identity (IPv6: of one /64, twice as many of a
+    /// /56, four times of a /48)
     #[arg(long, value_name = "N", default_value = "256",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) max_unproven: u32,
-    /// Most connections in all that have not proven an identity yet; beyond it the oldest goes that has
-    /// sent nothing [default: half of --max-connections]
+    /// Most connections in all without a proven identity; over it the oldest silent one is closed
+    /// [default: half of --max-connections]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) max_unproven_total: Option<u32>,
-    /// With --classic: most sessions of the original's wire, which prove no identity; of one address at
-    /// most --max-unproven [default: a quarter of --max-connections; all with --classic-wait-ms 0]
+    /// With --classic: most sessions of the original's wire; of one address at most --max-unproven
+    /// [default: a quarter of --max-connections; all with --classic-wait-ms 0]
     #[arg(long, value_name = "N", requires = "classic",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) max_classic: Option<u32>,
-    /// Most connections of one address (IPv6: /64) a second, and twice as many at once; 0: no limit
+    /// Most new connections a second of one address (IPv6: /64); bursts of twice as many; 0: no limit
     #[arg(long, value_name = "N", default_value = "2000",
           value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub(crate) max_connects_per_sec: u32,
-    /// Most handshakes of one address (IPv6: /64) a second, and twice as many at once; one of 3072 bits
-    /// counts as two, of 4096 as four; 0: no limit
+    /// Most new handshakes a second of one address (IPv6: /64); bursts of twice as many; 3072 bits count
+    /// 2, 4096 bits 4; 0: no limit
     #[arg(long, value_name = "N", default_value = "1000",
           value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub(crate) max_handshakes_per_sec: u32,
@@ -261,16 +260,16 @@ pub(crate) struct SendArgs {
     /// Integers, or `-` for one a line from standard input
     #[arg(value_name = "N", required_unless_present = "outbox", allow_negative_numbers = true)]
     pub(crate) values: Vec<String>,
-    /// Keep each integer in this folder until the server's ledger covers it
+    /// Store each integer in this folder until the server's ledger contains it
     #[arg(long, value_name = "DIR", conflicts_with = "classic")]
     pub(crate) outbox: Option<PathBuf>,
-    /// With --outbox: the input is that of a run that was cut off; go on where it stopped
+    /// With --outbox: continue an input that was cut off
     #[arg(long, requires = "outbox", conflicts_with = "fresh")]
     pub(crate) resume: bool,
-    /// With --outbox: the input is another than that of a run that was cut off
+    /// With --outbox: begin another input than the one that was cut off
     #[arg(long, requires = "outbox")]
     pub(crate) fresh: bool,
-    /// With --outbox: a new outbox goes on from what the account has counted before
+    /// With --outbox: continue from what the account has counted without this outbox
     #[arg(long, requires = "outbox")]
     pub(crate) adopt: bool,
     /// How long to try to reach the server [default: 0 at first and 60 after a session was lost;
@@ -295,16 +294,16 @@ pub(crate) struct ClientArgs {
     pub(crate) server: ServerAddress,
     #[command(flatten)]
     pub(crate) identity: IdentityArgs,
-    /// The one suite spoken
+    /// The suite to use
     #[arg(long, value_enum, default_value = "hybrid", conflicts_with = "classic")]
     pub(crate) suite: SuiteName,
-    /// The fingerprint of a server that is met for the first time, instead of a question
+    /// Expected fingerprint of the server's key; replaces the question at first contact
     #[arg(long, value_name = "SHA256:...", conflicts_with = "classic")]
     pub(crate) trust: Option<String>,
     /// Never ask anything
     #[arg(long)]
     pub(crate) no_input: bool,
-    /// Speak the original's wire: NOT SECURE, for study and for the original's server
+    /// Use the original's wire: NOT SECURE, for study and for the original's server
     #[arg(long)]
     pub(crate) classic: bool,
     /// Longest wait for the connection, for the handshake and for each answer
@@ -319,10 +318,10 @@ pub(crate) struct ClientArgs {
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct IdentityArgs {
-    /// The identity of the home to act as, made at first use [default: default]
+    /// Name of the identity in the home, created at first use [default: default]
     #[arg(long = "as", value_name = "NAME", env = "DDES_AS")]
     pub(crate) identity: Option<String>,
-    /// An OpenSSH Ed25519 key instead: the private file, or the .pub of one that an ssh-agent holds
+    /// An OpenSSH Ed25519 key instead: the private file, or the .pub of a key in an ssh-agent
     #[arg(long, value_name = "FILE", conflicts_with = "identity")]
     pub(crate) key: Option<PathBuf>,
     /// Read the key's passphrase from this file descriptor
@@ -339,7 +338,7 @@ impl ClientArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeyCommand {
-    /// Make an identity
+    /// Create an identity
     #[command(after_help = "Example:\n  ddes key new kitchen")]
     New {
         /// Its name
@@ -380,7 +379,7 @@ impl KeyCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TrustCommand {
-    /// List the servers known
+    /// List the known servers
     Ls {
         #[command(flatten)]
         home: HomeArgs,
@@ -390,7 +389,7 @@ pub(crate) enum TrustCommand {
     /// Add a server's key; an address may have several, so that a key can be changed in advance
     #[command(after_help = "Example:\n  ddes trust add counter.example:5566 'ssh-ed25519 AAAA...'")]
     Add {
-        /// The server as it is dialled
+        /// The server's HOST:PORT
         #[arg(value_name = "HOST:PORT", value_parser = address::server)]
         server: ServerAddress,
         /// Its public key: a line, or a file
@@ -402,7 +401,7 @@ pub(crate) enum TrustCommand {
     },
     /// Forget the keys of a server
     Rm {
-        /// The server as it is dialled
+        /// The server's HOST:PORT
         #[arg(value_name = "HOST:PORT", value_parser = address::server)]
         server: ServerAddress,
         #[command(flatten)]
@@ -432,10 +431,10 @@ pub(crate) struct AuthorizeArgs {
     /// The name shown for it [default: the key's comment]
     #[arg(long)]
     pub(crate) name: Option<String>,
-    /// What it may do beside counting
+    /// What it may do
     #[arg(long, value_enum, default_value = "client")]
     pub(crate) role: RoleName,
-    /// Until when, UTC: YYYYMMDDZ, YYYYMMDDHHMMZ or YYYYMMDDHHMMSSZ
+    /// End of the authorization, UTC: YYYYMMDDZ, YYYYMMDDHHMMZ or YYYYMMDDHHMMSSZ
     #[arg(long, value_name = "TIME")]
     pub(crate) expires: Option<String>,
     #[command(flatten)]
@@ -456,9 +455,9 @@ pub(crate) enum RoleName {
 pub(crate) enum AuthorizeCommand {
     /// List who may connect
     Ls,
-    /// Remove a key, by its line, file, fingerprint or name
+    /// Remove a key
     Rm {
-        /// Which
+        /// The key to remove: its line, file, fingerprint or name
         #[arg(value_name = "KEY")]
         which: String,
     },
@@ -476,7 +475,7 @@ pub(crate) struct OutputArgs {
     /// One JSON object a line on standard output
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Say only what was asked for, and errors
+    /// Print only the result and errors
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
 }

@@ -8,7 +8,7 @@ use super::{HomeArgs, OutputArgs};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum LedgerCommand {
-    /// Recompute every total, and hold the chain, the checkpoints and receipts to it
+    /// Recompute every total, and compare the chain, the checkpoints and receipts with it
     #[command(after_help = "\
 Examples:
   ddes ledger verify
@@ -46,7 +46,7 @@ Example:
 
 The copy holds everything that was acknowledged before the command began. It is verified.")]
     Backup(BackupArgs),
-    /// Put a backup in the place of a ledger that is gone; its folder must be empty
+    /// Restore a backup in place of a lost ledger; the ledger's folder must be empty
     #[command(after_help = "\
 Examples:
   ddes ledger restore /backup/monday
@@ -55,7 +55,7 @@ Examples:
 Session numbers grow by 2^32, so that none is given out twice. What was counted after the backup is gone: clients with an
 outbox notice, send nothing and stop with exit code 5; the others go on from the restored totals.")]
     Restore(RestoreArgs),
-    /// Sign what the ledger holds, or check such a receipt
+    /// Sign a receipt for a total, or check one
     #[command(after_help = "\
 Examples:
   ddes ledger receipt anna > anna.receipt            where the account stands now
@@ -83,10 +83,10 @@ pub(crate) struct BooksArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct VerifyArgs {
-    /// A receipt to hold to the ledger (`-` is standard input); give it again for more
+    /// A receipt to compare with the ledger (`-` is standard input); may be repeated
     #[arg(long, value_name = "FILE")]
     pub(crate) receipt: Vec<PathBuf>,
-    /// Whose signature receipts must have: a line, or a file [default: this home's server]
+    /// Key that must have signed the receipts: a line, or a file [default: this home's server]
     #[arg(long, value_name = "KEY|FILE", requires = "receipt")]
     pub(crate) server_key: Option<String>,
     #[command(flatten)]
@@ -107,10 +107,10 @@ pub(crate) struct LsArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct ExportArgs {
-    /// Of the output; --json is ndjson
+    /// Output format (--json implies ndjson)
     #[arg(long, value_enum, default_value = "csv", conflicts_with = "json")]
     pub(crate) format: Format,
-    /// Of one account only: a name, a public key, a fingerprint, or classic/N
+    /// One account only: a name, a public key, a fingerprint, or classic/N
     #[arg(long, value_name = "ACCOUNT")]
     pub(crate) account: Option<String>,
     /// Counted at that time or later: RFC 3339, or a date (UTC)
@@ -119,7 +119,7 @@ pub(crate) struct ExportArgs {
     /// Counted before that time
     #[arg(long, value_name = "TIME")]
     pub(crate) until: Option<String>,
-    /// Into this file, which is whole or not there, instead of standard output
+    /// Write to FILE instead of standard output; FILE appears only when complete
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
@@ -134,7 +134,7 @@ pub(crate) enum Format {
 
 #[derive(Args, Debug)]
 pub(crate) struct BackupArgs {
-    /// An empty folder, made if it is not there
+    /// An empty folder; created if needed
     #[arg(value_name = "DIR")]
     pub(crate) to: PathBuf,
     #[command(flatten)]
@@ -156,16 +156,16 @@ pub(crate) struct ReceiptArgs {
     /// An identity of the home, a name of `ddes authorize`, a public key, a fingerprint, or classic/N
     #[arg(value_name = "ACCOUNT")]
     pub(crate) account: Option<String>,
-    /// What was acknowledged with the integer of this number, and with those that came with it
+    /// The total as acknowledged with the integer of this number
     #[arg(long, value_name = "N", requires = "account")]
     pub(crate) last_seq: Option<u64>,
-    /// Of all accounts, as the newest checkpoint has them
+    /// All accounts, as of the newest checkpoint
     #[arg(long)]
     pub(crate) checkpoint: bool,
     /// Check the signature of this receipt (`-` is standard input); no ledger is needed
     #[arg(long, value_name = "FILE")]
     pub(crate) check: Option<PathBuf>,
-    /// Whose signature it must be: a line, or a file [default: this home's server]
+    /// Key that must have signed it: a line, or a file [default: this home's server]
     #[arg(long, value_name = "KEY|FILE", requires = "check")]
     pub(crate) server_key: Option<String>,
     #[command(flatten)]

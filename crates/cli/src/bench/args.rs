@@ -62,32 +62,32 @@ pub(crate) struct RunArgs {
     /// The server
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:5566", env = "DDES_SERVER", value_parser = crate::args::address::server)]
     pub(crate) server: ServerAddress,
-    /// Sessions, each of an identity of its own
+    /// Number of sessions; each has its own identity
     #[arg(long, value_name = "N", default_value = "50",
           value_parser = clap::value_parser!(u32).range(1..=i64::from(ddes_load::SESSIONS_MAX)))]
     pub(crate) sessions: u32,
-    /// Threads of the load
+    /// Number of threads that send
     #[arg(long, value_name = "N", default_value = "1",
           value_parser = clap::value_parser!(u32).range(1..=i64::from(ddes_load::THREADS_MAX)))]
     pub(crate) threads: u32,
-    /// Length of the measured part [default: 10]
+    /// Seconds to measure [default: 10]
     #[arg(long, value_name = "SECS", conflicts_with = "values",
           value_parser = clap::value_parser!(u32).range(1..=31_536_000))]
     pub(crate) duration: Option<u32>,
-    /// Measure so many values instead of a time
+    /// Number of values to measure, instead of a time
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000_000_000))]
     pub(crate) values: Option<u64>,
-    /// Load before the measured part
+    /// Seconds of load before measuring
     #[arg(long, value_name = "SECS", default_value = "1", value_parser = clap::value_parser!(u32).range(0..=86_400))]
     pub(crate) warmup: u32,
-    /// Spread the connections over so long; at most 64 handshakes go on at a time in any case
+    /// Spread connects over this time (at most 64 handshakes run at once)
     #[arg(long, value_name = "SECS", default_value = "0", value_parser = clap::value_parser!(u32).range(0..=86_400))]
     pub(crate) ramp: u32,
     /// Values in a frame
     #[arg(long, value_name = "B", default_value = "1",
           value_parser = clap::value_parser!(u16).range(1..=i64::from(ddes_wire::v2::VALUES_MAX)))]
     pub(crate) batch: u16,
-    /// Frames of a session on their way [default: 1; with --rate at most 64]
+    /// Unanswered frames of a session [default: 1; with --rate at most 64]
     #[arg(long, value_name = "D",
           value_parser = clap::value_parser!(u32).range(1..=i64::from(ddes_load::PIPELINE_MAX)))]
     pub(crate) pipeline: Option<u32>,
@@ -100,34 +100,34 @@ pub(crate) struct RunArgs {
     /// constant:N, uniform:A..B, zipf:N or zipf:N:S, or file:PATH with one integer a line
     #[arg(long, value_name = "WHAT", default_value = "uniform:0..1000000", allow_hyphen_values = true)]
     pub(crate) values_from: String,
-    /// A line every interval, and a lost session is tried again for an hour instead of 30 s
+    /// Print a line every interval, and reconnect a lost session for an hour instead of 30 s
     #[arg(long)]
     pub(crate) soak: bool,
-    /// How often figures are taken [default: 1; with --soak 10]
+    /// Seconds between figures [default: 1; with --soak 10]
     #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub(crate) interval: Option<u32>,
-    /// What identities and values are made of
+    /// Seed of the identities and values
     #[arg(long, value_name = "N", default_value = "1")]
     pub(crate) seed: u64,
-    /// Keep the run as JSON, for `ddes bench compare`
+    /// Save the run as JSON, for `ddes bench compare`
     #[arg(long, value_name = "FILE")]
     pub(crate) save: Option<PathBuf>,
-    /// Write a page with charts, which needs nothing else
+    /// Write a self-contained HTML page with charts
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
-    /// The server's process on this machine: its processor time is reported beside the load's
+    /// Process id of a server on this machine, to report its processor time too
     #[arg(long, value_name = "PID")]
     pub(crate) server_pid: Option<u32>,
-    /// The one suite spoken
+    /// The suite to use
     #[arg(long, value_enum, default_value = "hybrid")]
     pub(crate) suite: SuiteName,
-    /// The fingerprint of a server that is met for the first time, instead of a question
+    /// Expected fingerprint of the server's key; replaces the question at first contact
     #[arg(long, value_name = "SHA256:...")]
     pub(crate) trust: Option<String>,
     /// Never ask anything
     #[arg(long)]
     pub(crate) no_input: bool,
-    /// Do not ask before values are put into the server's ledger, where they stay
+    /// Do not ask before values are written to the server's ledger, where they stay
     #[arg(short, long)]
     pub(crate) yes: bool,
     /// Longest wait for a handshake, for each answer and for the last words
@@ -181,7 +181,7 @@ pub(crate) struct CompareArgs {
     /// The run that is compared
     #[arg(value_name = "B.json")]
     pub(crate) second: PathBuf,
-    /// Exit with 1 if the second run is not at least so many times as good
+    /// Exit with 1 if the second run is worse than this many times the first
     #[arg(long, value_name = "RATIO")]
     pub(crate) fail_below: Option<f64>,
     /// With --fail-below: the figure that decides
@@ -206,7 +206,7 @@ pub(crate) enum FigureName {
 
 #[derive(Args, Debug)]
 pub(crate) struct KeysArgs {
-    /// Of so many sessions
+    /// Number of sessions to print keys for
     #[arg(long, value_name = "N", default_value = "50",
           value_parser = clap::value_parser!(u32).range(1..=i64::from(ddes_load::SESSIONS_MAX)))]
     pub(crate) sessions: u32,
