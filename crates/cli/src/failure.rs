@@ -66,7 +66,7 @@ impl Failure {
     /// What standard output did not take. Who reads no more ends the command as it ends any filter, without a word.
     pub(crate) fn output(error: &io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
-            let failure = Self::new(Code::Unread, "nobody reads standard output any more");
+            let failure = Self::new(Code::Unread, "the reader of standard output has gone");
             return Self { is_known: true, ..failure };
         }
         Self::system("cannot write standard output", error)

@@ -158,7 +158,7 @@ fn refuse_if_shared(path: &Path, metadata: &Metadata) -> Result<(), Failure> {
             Code::Identity,
             format!("the folder {shown} can be written by others (mode {mode:03o})"),
         )
-        .cause("whoever can write it can put keys and lists of their own there")
+        .cause("anyone who can write it can replace keys and lists in it")
         .next(format!("chmod go-w {shown}     or --home DIR, a folder of your own")));
     }
     if !owner.is_ours_or_root() && !geteuid().is_root() {

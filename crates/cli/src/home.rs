@@ -88,7 +88,7 @@ impl Home {
         if fits && !name.starts_with(['.', '-']) && !name.ends_with(".pub") {
             return Ok(self.identities().join(name));
         }
-        Err(Failure::new(Code::Usage, format!("'{name}' is no name for an identity"))
+        Err(Failure::new(Code::Usage, format!("'{name}' cannot be the name of an identity"))
             .next("letters, digits and -_.@, for example --as kitchen"))
     }
 
@@ -222,7 +222,7 @@ pub(crate) fn read_key(
             Code::Identity,
             format!("the private key {} is open to others (mode {mode:03o})", path.display()),
         )
-        .cause("whoever can read it can act as its owner")
+        .cause("anyone who can read it can act as its owner")
         .next(private_copy(path, &metadata)));
     }
     let mut text = Zeroizing::new(Vec::new());

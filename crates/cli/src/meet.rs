@@ -193,7 +193,7 @@ impl Meeting {
         {
             let count = to.0.get().saturating_sub(from.0.get());
             streams::say(&format!(
-                "{count} integers were sent from this home without this outbox, and nothing else was counted since; the outbox goes on from there."
+                "{count} integers were sent from this home without this outbox, and nothing else was counted since; the outbox continues from there."
             ));
         }
     }
@@ -273,7 +273,7 @@ impl Meeting {
             None => {
                 return refuse(format!("{server} is not known yet; it shows the key {shown}")).map_err(|failure| {
                     failure
-                        .cause("without a terminal nobody can be asked whether this is its key")
+                        .cause("without a terminal nobody can confirm that this is its key")
                         .next(format!("--trust {shown}     (after comparing it with `ddes key show --server-key` there)"))
                 });
             }

@@ -52,17 +52,17 @@ fn of_sign(error: &SignError) -> Failure {
     let failure = Failure::new(Code::Identity, error.to_string());
     match error {
         SignError::Agent(AgentError::Refused) => failure
-            .cause("the ssh-agent does not hold this key, or asked and was told no")
+            .cause("the ssh-agent does not hold this key, or a person denied its use")
             .next("ssh-add -l     (what it holds)"),
         SignError::Socket(_) => failure
-            .cause("no ssh-agent answers where SSH_AUTH_SOCK says: it has ended, or the variable is of another session")
+            .cause("SSH_AUTH_SOCK leads to no running ssh-agent: it has ended, or the variable is from another session")
             .next("eval $(ssh-agent); ssh-add KEY     or --key with the private file"),
         SignError::Agent(AgentError::Malformed | AgentError::Signature) => {
-            failure.cause("what answers where SSH_AUTH_SOCK says is no ssh-agent, or a faulty one")
+            failure.cause("SSH_AUTH_SOCK does not lead to an ssh-agent, or the agent is faulty")
         }
         SignError::TimedOut => failure
-            .cause("it waits for a person who is asked whether the key may be used, or hangs")
-            .next("answer its question, and the same command again"),
+            .cause("it waits for a person to allow the use of the key, or it hangs")
+            .next("answer its question, then run the same command again"),
     }
 }
 
@@ -82,7 +82,7 @@ fn of_farewell(farewell: &Farewell, meeting: &Meeting) -> Failure {
             Code::Identity,
             format!("{} does not let this identity in: {}", meeting.server, meeting.identity.fingerprint()),
         )
-        .cause("its key is not in the server's list, or has expired, or may not do this")
+        .cause("its key is not in the server's list, has expired, or lacks the role")
         .next(format!("on the server: ddes authorize '{}'", meeting.identity.to_openssh())),
         Reason::Superseded => failure(Code::Identity)
             .cause("another process uses the same identity; the newest session is the only one")
@@ -111,7 +111,7 @@ pub(crate) fn not_operator(meeting: &Meeting) -> Failure {
 
 /// Nobody vouches for this reason, and the user is told so.
 fn of_rejection(rejection: &Rejection) -> Failure {
-    let what = format!("the connection was refused (an answer nobody has signed says: {})", rejection.text);
+    let what = format!("the connection was refused; unauthenticated reason: {}", rejection.text);
     let failure = Failure::new(Code::Connect, what);
     match rejection.reason {
         Reason::Unsupported => failure
@@ -148,8 +148,9 @@ fn of_fault(fault: &ClientFault) -> Failure {
             failure(Code::Integrity)
                 .cause("a message was changed on its way, or one of the two programs is at fault")
         }
-        ClientFault::Proof => failure(Code::Identity)
-            .cause("somebody who does not hold the server's key answers. Nothing was sent"),
+        ClientFault::Proof => {
+            failure(Code::Identity).cause("the peer does not hold the server's key. Nothing was sent")
+        }
         ClientFault::HandshakeTimeout | ClientFault::ReplyTimeout | ClientFault::TakesNothing => {
             failure(Code::Timeout)
                 .cause("the server is busy or gone, or what answers waits for something else")
@@ -194,10 +195,10 @@ pub(crate) fn of_objection(objection: Objection) -> Failure {
     match objection {
         Objection::History { .. } => failure
             .cause("the outbox that sent those is elsewhere, or lost; what it still held would be lost too")
-            .next("use that outbox, or --adopt to go on from there with this one"),
+            .next("use that outbox, or --adopt to continue from there with this one"),
         Objection::WentBack { .. } | Objection::SessionWentBack { .. } => failure
             .cause("the server's ledger was set back to an older copy, or lost: values that were counted are missing")
-            .next("ask the server's operator; to start again from where it stands: another --outbox with --adopt"),
+            .next("ask the server's operator; to continue from the ledger's total: another --outbox with --adopt"),
         Objection::Beyond { .. } | Objection::Sum { .. } => failure
             .cause("this outbox was put back from a copy, and other integers were counted under its numbers; or another sends as this identity, or the server has another ledger")
             .next("find out which integers were counted (ddes ledger export, on the server), then send the others with another --outbox and --adopt"),
@@ -210,7 +211,7 @@ pub(crate) fn of_objection(objection: Objection) -> Failure {
 /// As [`of_objection`], where no value of the outbox is in doubt: what was counted without it does no harm.
 pub(crate) fn with_adopt(failure: Failure) -> Failure {
     failure
-        .next("the same command with --adopt goes on from there; none of the outbox's integers is in doubt")
+        .next("the same command with --adopt continues from there; none of the outbox's integers is in doubt")
 }
 
 pub(crate) fn of_journal(error: &JournalError) -> Failure {
@@ -229,9 +230,7 @@ pub(crate) fn of_journal(error: &JournalError) -> Failure {
             .cause("the disk is full, or a quota or `ulimit -f` is reached. What it holds is kept")
             .next("free some room; ddes send --outbox DIR without integers delivers what it holds"),
         JournalError::Moved(_) => failure(Code::No)
-            .cause(
-                "nothing was written into what stands in its place; what was taken is where it was moved to",
-            )
+            .cause("nothing was written to what replaced it; its integers are where it was moved to")
             .next("move it back, or name its new place"),
         JournalError::Io { error, .. } => of_outbox_io(failure(Code::No), error),
         JournalError::Poisoned(_) => failure(Code::No).cause("the disk fails"),
@@ -273,7 +272,7 @@ pub(crate) fn of_take(error: &TakeError) -> Failure {
 
 /// The server answers, and counts nothing.
 pub(crate) fn unavailable() -> Line {
-    let what = "the server's ledger takes nothing just now (its disk is full, say)";
+    let what = "the server's ledger accepts nothing at present (its disk may be full)";
     Line::new("unavailable", format!("[STATUS] Not counted yet: {what}; trying again each second"))
         .with("why", what)
 }

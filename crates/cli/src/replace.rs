@@ -83,7 +83,7 @@ impl ReplaceError {
         match self {
             Self::Io(_) => failure,
             Self::Foreign { .. } => failure
-                .cause("whoever made the link may not write there, and must not have it written by somebody who may")
+                .cause("the owner of the link may not write there, so this command does not write there for them")
                 .next("remove the link, or name the file itself"),
             Self::Unkept { .. } => failure.next("run this as the file's owner or as root; or name another file"),
             Self::Torn { copy, .. } => failure.next(format!("the whole of it is in {}", copy.display())),
@@ -249,7 +249,7 @@ impl Old {
         let metadata = handle.metadata()?;
         // It was a regular file, or nothing, a moment ago.
         if !metadata.is_file() {
-            return Err(io::Error::other("it is no regular file any more").into());
+            return Err(io::Error::other("it is not a regular file any more").into());
         }
         let file = match openat(folder, name, flags | OFlags::NONBLOCK | OFlags::RDONLY, Mode::empty()) {
             Ok(file) => Some(File::from(file)),

@@ -72,7 +72,7 @@ impl Lost {
             Self::Enter(EnterError::Ended(end)) | Self::Ended(end) => match end {
                 ClientEnd::Farewell(farewell) => write!(f, "{self}: {}", farewell.text),
                 ClientEnd::Rejected(rejection) => {
-                    write!(f, "{self} (an answer that nobody has signed says: {})", rejection.text)
+                    write!(f, "{self} (unauthenticated reason: {})", rejection.text)
                 }
                 ClientEnd::Fault(fault) => write!(f, "{self}: {fault}"),
             },

@@ -29,7 +29,7 @@ enum Host {
 
 /// What is no address, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{text}' is no HOST:PORT: {why}. Write counter.example:5566, 192.0.2.7:5566 or [2001:db8::7]:5566")]
+#[error("'{text}' is not HOST:PORT: {why}. Write counter.example:5566, 192.0.2.7:5566 or [2001:db8::7]:5566")]
 pub struct AddressError {
     /// Fit to be shown ([`shown::plain`]).
     text: String,
@@ -87,16 +87,16 @@ impl FromStr for ServerAddress {
         let host = host_of(host).map_err(error)?;
         let is_number = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
         let port = port.parse().ok().filter(|port| is_number && *port != 0);
-        Ok(Self { host, port: port.ok_or_else(|| error("its port is no number from 1 to 65535"))? })
+        Ok(Self { host, port: port.ok_or_else(|| error("its port is not a number from 1 to 65535"))? })
     }
 }
 
 fn host_of(text: &str) -> Result<Host, &'static str> {
     if let Some(inner) = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
-        return ipv6(inner).ok_or("what is in brackets is no IPv6 address");
+        return ipv6(inner).ok_or("the text in brackets is not an IPv6 address");
     }
     if text.contains(':') {
-        return ipv6(text).ok_or("before its last colon stands no IPv6 address");
+        return ipv6(text).ok_or("the text before its last colon is not an IPv6 address");
     }
     let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
     if name.is_empty() {

@@ -143,7 +143,7 @@ fn grant(line: &str) -> Result<(PublicKey, Grant), String> {
         let value = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
         // Which of the two was meant is not ours to guess.
         if seen.contains(&option) {
-            return Err(format!("option '{option}' stands twice, so the key is not taken"));
+            return Err(format!("option '{option}' appears twice, so the key is refused"));
         }
         seen.push(option);
         match (option, value) {

@@ -16,7 +16,7 @@ pub struct PublicKey(VerifyingKey);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// No point of the curve, or not its one encoding.
-    #[error("the bytes are no Ed25519 public key")]
+    #[error("the bytes are not an Ed25519 public key")]
     Malformed,
     /// A point of small order: signatures under it prove nothing.
     #[error("the Ed25519 public key is of small order")]

@@ -18,7 +18,7 @@ const ROUNDS_MAX: u32 = 1_000;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyFileError {
     /// Not OpenSSH's format, or damaged.
-    #[error("this is no OpenSSH key file: {0}")]
+    #[error("this is not an OpenSSH key file: {0}")]
     Malformed(String),
     /// A key of another algorithm.
     #[error("the key is {0}; D-DDES takes ssh-ed25519 only")]
@@ -46,7 +46,7 @@ pub enum KeyFileError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArmorError {
     /// Not OpenSSH's format, or damaged.
-    #[error("this is no SSH signature: {0}")]
+    #[error("this is not an SSH signature: {0}")]
     Malformed(String),
     /// Made by another key.
     #[error("the signature is by another key: {0}")]

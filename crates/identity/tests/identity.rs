@@ -90,7 +90,7 @@ fn keys_of_other_algorithms_and_damaged_files_are_refused_by_name() {
     let folder = Folder::new("other");
     let file = make_key(&folder, &["-t", "ecdsa", "-N", ""]);
     let refused = read_private(&file, None).unwrap_err().to_string();
-    assert!(refused.contains("ecdsa") || refused.contains("no OpenSSH key file"), "{refused}");
+    assert!(refused.contains("ecdsa") || refused.contains("not an OpenSSH key file"), "{refused}");
     for damaged in [&b""[..], b"hello", &file[..file.len() / 2], &[0xff; 100_000]] {
         assert!(matches!(read_private(damaged, None), Err(KeyFileError::Malformed(_))));
     }
@@ -294,7 +294,7 @@ fn a_line_with_an_option_twice_grants_nothing() {
     let (keys, errors) = AuthorizedKeys::parse(&text);
     assert!(keys.is_empty());
     assert_eq!(errors.iter().map(|error| error.line).collect::<Vec<_>>(), [1, 2, 3, 4]);
-    assert_eq!(errors[0].why, "option 'expiry-time' stands twice, so the key is not taken");
+    assert_eq!(errors[0].why, "option 'expiry-time' appears twice, so the key is refused");
 }
 
 #[test]

@@ -171,7 +171,7 @@ fn what_is_no_address_is_refused_with_the_right_form() {
     for text in bad {
         let error = text.parse::<ServerAddress>().unwrap_err().to_string();
         assert!(
-            error.contains("is no HOST:PORT") && error.contains("[2001:db8::7]:5566"),
+            error.contains("is not HOST:PORT") && error.contains("[2001:db8::7]:5566"),
             "{text:?}: {error}"
         );
         assert!(!error.contains(['\n', '\u{1b}']), "{error:?}");

@@ -235,7 +235,7 @@ pub struct Interval {
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// Not its JSON.
-    #[error("it is no saved run: {0}")]
+    #[error("it is not a saved run: {0}")]
     Json(#[from] serde_json::Error),
     /// Another kind of file, or another version of it.
     #[error(

@@ -66,7 +66,7 @@ impl Values {
             }
             _ => {
                 return Err(format!(
-                    "'{name}' is no distribution; there are constant:N, uniform:A..B, zipf:N, file:PATH"
+                    "'{name}' is not a distribution; use constant:N, uniform:A..B, zipf:N, file:PATH"
                 ));
             }
         };

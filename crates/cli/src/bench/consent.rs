@@ -13,7 +13,7 @@ pub(crate) fn ask(args: &RunArgs) -> Result<(), Failure> {
     let what = what(args);
     if args.no_input || !screen::is_interactive() {
         return Err(Failure::new(Code::Usage, what)
-            .cause("without a terminal nobody can be asked whether that is wanted; nothing was sent")
+            .cause("without a terminal nobody can confirm that; nothing was sent")
             .next("--yes     (and on the server: ddes serve --ledger memory, which forgets them)"));
     }
     let question = format!("{what}.\nGo on? [y/N] ");

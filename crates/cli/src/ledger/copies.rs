@@ -27,7 +27,7 @@ pub(super) fn backup(args: &BackupArgs) -> Result<(), Failure> {
     }
     let to = lock_empty(&args.to)?;
     copy(&books.folder, &books.path, &to, output)
-        .map_err(|failure| failure.after(&format!("{} is no backup", args.to.display())))?;
+        .map_err(|failure| failure.after(&format!("{} is not a backup", args.to.display())))?;
     let verified = verify::copy(&to, output)?;
     let text = format!("{} is backed up in {}", books.path.display(), args.to.display());
     let line = verify::line("backup", &text, &verified, &args.to);

@@ -59,7 +59,7 @@ fn time(text: &str) -> Result<Timestamp, Failure> {
     let full = if text.contains(['T', 't', ' ']) { text.to_owned() } else { format!("{text}T00:00:00Z") };
     let at = full.parse::<jiff::Timestamp>().ok().and_then(|at| u64::try_from(at.as_microsecond()).ok());
     at.map(Timestamp).ok_or_else(|| {
-        Failure::new(Code::Usage, format!("'{text}' is no time"))
+        Failure::new(Code::Usage, format!("'{text}' is not a time"))
             .next("for example 2027-01-31, 2027-01-31T12:00:00Z or 2027-01-31T12:00:00+01:00")
     })
 }

@@ -55,7 +55,7 @@ pub(super) fn place(args: &BooksArgs, home: &Home) -> Result<PathBuf, Failure> {
 pub(super) fn look(path: &Path) -> Result<Folder, Failure> {
     match fs::metadata(path) {
         Ok(found) if found.is_dir() => Folder::look(path).map_err(|error| unusable(path, &error)),
-        Ok(_) => Err(Failure::new(Code::Usage, format!("{} is no folder", path.display()))
+        Ok(_) => Err(Failure::new(Code::Usage, format!("{} is not a folder", path.display()))
             .next("--ledger DIR, as for ddes serve")),
         Err(error) if error.kind() == ErrorKind::NotFound => Err(of_store(path, StoreError::Missing)),
         Err(error) => Err(unusable(path, &error)),
@@ -124,7 +124,7 @@ pub(crate) fn of_store(path: &Path, error: StoreError) -> Failure {
                     "what is written here would change that copy too, and the other way round (cp -al, ln)",
                 )
                 .next(format!(
-                    "cp -p {segment} {segment}.own && mv {segment}.own {segment}     in the one that goes on"
+                    "cp -p {segment} {segment}.own && mv {segment}.own {segment}     in the copy to be used"
                 ))
         }
         StoreError::Disk { file, error }

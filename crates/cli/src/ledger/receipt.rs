@@ -61,7 +61,7 @@ fn statement(args: &ReceiptArgs, books: &Books) -> Result<Statement, Failure> {
             found.ok_or_else(|| {
                 Failure::new(Code::No, format!("no acknowledgement of integer {last_seq} of {text} is kept"))
                     .cause("it was not counted, or is older than what is kept (--history-days)")
-                    .next(format!("ddes ledger receipt '{text}'{}     (where it stands now)", books.flags))
+                    .next(format!("ddes ledger receipt '{text}'{}     (its total now)", books.flags))
             })
         }
     }
@@ -99,16 +99,18 @@ impl Receipt {
         };
         match read {
             Ok(bytes) if bytes as u64 <= FILE_BYTES_MAX => Ok(Self { path: path.to_owned(), text }),
-            Ok(_) => Err(bad(path, &format!("it is no receipt: more than {FILE_BYTES_MAX} bytes"))),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(bad(path, "it is no receipt")),
+            Ok(_) => Err(bad(path, &format!("it is not a receipt: more than {FILE_BYTES_MAX} bytes"))),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(bad(path, "it is not a receipt")),
             Err(error) => Err(Failure::system(&format!("cannot read {}", path.display()), &error)),
         }
     }
 
     /// What it states, if `key` has signed it.
     pub(super) fn check(&self, key: &PublicKey) -> Result<Statement, Failure> {
-        let at =
-            self.text.find(BEGIN).ok_or_else(|| bad(&self.path, "it is no receipt: it has no signature"))?;
+        let at = self
+            .text
+            .find(BEGIN)
+            .ok_or_else(|| bad(&self.path, "it is not a receipt: it has no signature"))?;
         let (statement, armor) = self.text.split_at_checked(at).unwrap_or((&self.text, ""));
         key.verify_armored(Namespace::Receipt, statement.as_bytes(), armor)
             .map_err(|error| bad(&self.path, &error.to_string()))?;
@@ -128,7 +130,7 @@ pub(super) fn server_key(given: Option<&str>, home: &Home) -> Result<PublicKey, 
     match given {
         Some(text) => keys::public(text),
         None if own.exists() => read_public_file(&own),
-        None => Err(Failure::new(Code::Usage, "which server signed it? this home has none")
+        None => Err(Failure::new(Code::Usage, "this home has no server key to verify it with")
             .next("--server-key 'ssh-ed25519 AAAA...' or FILE, from its: ddes key show --server-key")),
     }
 }

@@ -54,7 +54,7 @@ pub(super) fn copy(folder: &Folder, output: &OutputArgs) -> Result<Verified, Fai
 pub(super) fn failure(path: &Path, error: VerifyError) -> Failure {
     match error {
         VerifyError::Store(error @ StoreError::Damaged(_)) => folder::of_store(path, error)
-            .next("keep the folder for whoever looks into it; then: ddes ledger restore BACKUP --ledger DIR"),
+            .next("keep the folder for analysis; then: ddes ledger restore BACKUP --ledger DIR"),
         VerifyError::Store(error) => folder::of_store(path, error),
         VerifyError::Receipt { why, .. } => {
             Failure::new(Code::Integrity, format!("{}: {why}", path.display()))

@@ -150,7 +150,7 @@ impl Console {
             ["end", "all"] => board.show(&lines::ended(self.handle.end(None).await)),
             ["end", id] => match id.trim_start_matches('#').parse() {
                 Ok(serial) => board.show(&lines::ended(self.handle.end(Some(serial)).await)),
-                Err(_) => board.show(&help(&format!("'{id}' is no session number"))),
+                Err(_) => board.show(&help(&format!("'{id}' is not a session number"))),
             },
             _ => board.show(&help("the console takes")),
         }

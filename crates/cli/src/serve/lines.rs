@@ -62,7 +62,10 @@ pub(super) fn access_fault(fault: &str) -> Line {
 }
 
 pub(super) fn shutting_down() -> Line {
-    Line::new("shutting_down", "[SERVER SHUTTING DOWN] No new connections; every client is told.")
+    Line::new(
+        "shutting_down",
+        "[SERVER SHUTTING DOWN] No new connections; every session receives its sum and a 50.",
+    )
 }
 
 pub(super) fn exited(cut: usize) -> Line {
@@ -173,9 +176,8 @@ pub(super) fn ledger_in_memory() -> Line {
 
 /// No harm was done, and an operator may want to know.
 pub(super) fn ledger_torn(batch: u64) -> Line {
-    let text = format!(
-        "[LEDGER] A batch after batch {batch} was torn by a crash; nobody had been told that it counts."
-    );
+    let text =
+        format!("[LEDGER] A batch after batch {batch} was torn by a crash; it was never acknowledged.");
     Line::new("ledger_torn", text).with("batch", batch)
 }
 
@@ -192,7 +194,7 @@ pub(super) fn ledger_health(health: &Health) -> Line {
         Health::Good => ("good", "[LEDGER] There is room again: integers are counted.".to_owned()),
         Health::Full => (
             "full",
-            "[LEDGER] There is no room on the disk, or too many files are open: nothing is counted but what fits. Clients hear status 4 and try again; so does the server, once a second.".to_owned(),
+            "[LEDGER] There is no room on the disk, or too many files are open: only what fits is counted. Clients receive status 4 and try again; so does the server, once a second.".to_owned(),
         ),
         Health::Failed(why) => ("failed", format!("[LEDGER] It cannot be written any more: {why}. The server stops.")),
     };

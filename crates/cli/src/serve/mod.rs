@@ -140,8 +140,11 @@ fn serve(
     match outcome?.failure {
         None => console.map_err(|_| Failure::new(Code::No, "the console failed")),
         Some(why) => Err(Failure::new(Code::No, format!("the ledger cannot be written any more: {why}"))
-            .cause("the disk failed, or the folder was moved; what was acknowledged is in it, as far as the disk keeps its word")
-            .next(format!("look at the disk and the folder, then: ddes ledger verify{0}, and ddes serve{0}", crate::home::flag()))),
+            .cause("the disk failed, or the folder was moved. Everything acknowledged was synced before")
+            .next(format!(
+                "look at the disk and the folder, then: ddes ledger verify{0}, and ddes serve{0}",
+                crate::home::flag()
+            ))),
     }
 }
 

@@ -80,7 +80,7 @@ fn a_run_counts_what_it_sent_and_leaves_a_record_and_a_page() {
     let (code, _, error) = compare(&["--fail-below", "1.01", "--on", "p99"]);
     assert_eq!((code, error.contains("p99: 1.000 times as good")), (1, true), "{error}");
     let (code, _, error) = output(ddes_at(&home, &["bench", "compare", &html, &save]));
-    assert_eq!((code, error.contains("no saved run") && error.contains("--save FILE")), (2, true), "{error}");
+    assert_eq!((code, error.contains("not a saved run") && error.contains("--save FILE")), (2, true), "{error}");
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn what_the_server_does_not_take_is_said_before_the_run_with_what_to_do() {
     check(run(&["--batch", "11"]), 2, &["takes 10 at most", "--batch 10", "--frame-values 11"]);
     check(run(&["--rate", "0.1"]), 2, &["every 500 s", "--idle-secs"]);
     check(run(&["--ramp", "9"]), 2, &["wait 9 s", "--idle-secs"]);
-    check(run(&["--values-from", "gauss:1"]), 2, &["no distribution", "uniform:0..1000"]);
+    check(run(&["--values-from", "gauss:1"]), 2, &["not a distribution", "uniform:0..1000"]);
     check(run(&["--threads", "9", "--sessions", "2"]), 2, &["9 threads have nothing to do"]);
     // A third session is a stranger.
     check(run(&["--sessions", "3"]), 4, &["session 2 of 3 did not open", "ddes bench keys --sessions 3"]);
@@ -176,7 +176,7 @@ fn a_server_that_adds_one_to_one_sum_is_caught_and_the_session_named() {
     let (code, out, error) = bench(&home, &address, &trust, &flags);
     assert_eq!(code, 5, "{out}{error}");
     assert!(
-        error.contains("of 1 sessions: 2\n") && out.contains("4 of 5 sessions verified; 1 WRONG"),
+        error.contains("in 1 sessions: 2\n") && out.contains("4 of 5 sessions verified; 1 WRONG"),
         "{out}{error}"
     );
     let (code, out, _) = bench(&home, &address, &trust, &[&flags[..], &["--json", "--seed", "7"]].concat());

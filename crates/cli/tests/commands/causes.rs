@@ -84,7 +84,7 @@ fn an_agent_that_is_not_there_is_not_said_to_lack_the_key() {
     let key = world.home.join("identities/default.pub");
     assert_eq!(output(ddes_at(&world.home, &["key", "new", "-q"])).0, 0);
     for (socket, cause) in
-        [("", "SSH_AUTH_SOCK is not set, or empty"), ("/nonexistent/agent", "no ssh-agent answers")]
+        [("", "SSH_AUTH_SOCK is not set, or empty"), ("/nonexistent/agent", "no running ssh-agent")]
     {
         let mut command =
             ddes_at(&world.home, &["total", "--server", &world.server.address, "--key", text(&key)]);
@@ -258,7 +258,7 @@ fn a_server_whose_disk_is_full_is_said_to_be_at_once_and_waited_for_as_long_as_w
     command.stdin(fs::File::open(&file).unwrap());
     let began = Instant::now();
     let (code, _, error) = output(command);
-    assert_eq!((code, error.contains("takes nothing just now")), (6, true), "{error}");
+    assert_eq!((code, error.contains("accepts nothing at present")), (6, true), "{error}");
     assert!(error.contains("has taken nothing for"), "{error}");
     assert!(began.elapsed() < Duration::from_secs(60));
 }

@@ -233,7 +233,7 @@ fn a_folder_that_will_not_do_is_told_from_another() {
     for command in ["verify", "totals", "ls", "export"] {
         check(&[command, "--ledger", empty], 1, "there is no ledger in");
         check(&[command, "--ledger", &site.path("nowhere")], 1, "there is no ledger in");
-        check(&[command, "--ledger", &site.path("server_key")], 2, "is no folder");
+        check(&[command, "--ledger", &site.path("server_key")], 2, "is not a folder");
         check(&[command, "--ledger", "memory"], 2, "in memory");
     }
     check(&["backup", &site.path("new"), "--ledger", empty], 1, "there is no ledger in");

@@ -207,7 +207,7 @@ fn a_sealed_50_from_who_has_no_key_is_unproven_and_tried_again() {
     let (code, _, error) = output(ddes_at(&world.home, &arguments));
     assert_eq!((code, begin.elapsed() >= Duration::from_secs(4)), (3, true), "{error}");
     assert!(connections.load(Ordering::SeqCst) >= 3, "{error}");
-    assert!(error.contains("nobody has signed says: run ddes trust rm"), "{error}");
+    assert!(error.contains("unauthenticated reason: run ddes trust rm"), "{error}");
     assert!(!error.contains("the server ended the session"), "{error}");
 }
 
@@ -456,7 +456,7 @@ fn a_new_outbox_goes_on_by_itself_from_what_this_home_alone_has_counted_without_
         assert_eq!((code, said.as_str()), (0, sum), "{error}");
     }
     let (code, said, error) = output(world.send("outbox", &["8"]));
-    assert_eq!((code, said.as_str(), error.contains("goes on from there")), (0, "100\n", true), "{error}");
+    assert_eq!((code, said.as_str(), error.contains("continues from there")), (0, "100\n", true), "{error}");
     // Of what an outbox has counted another one is not told to go on.
     let (code, _, error) = output(world.send("another", &["1"]));
     assert_eq!((code, error.contains("--adopt")), (5, true), "{error}");

@@ -73,7 +73,7 @@ fn lines_pasted_at_the_console_are_all_taken_in_order() {
         server.send(&PASTED.map(|value| format!("end x{value}\r")).collect::<String>()).unwrap();
         server.flush().unwrap();
         for value in PASTED {
-            server.exp_string(&format!("'x{value}' is no session number")).unwrap();
+            server.exp_string(&format!("'x{value}' is not a session number")).unwrap();
         }
         server.send_line("exit").unwrap();
         server.exp_string("Server has exited").unwrap();

@@ -183,7 +183,7 @@ fn first(bytes: &[u8]) -> Result<(Owner, Version, Chain, usize), String> {
         let server = std::str::from_utf8(server).ok()?.parse().ok()?;
         Some(Owner { key: PublicKey::new(key).ok()?, server })
     };
-    let no_outbox = || "it is no outbox".to_owned();
+    let no_outbox = || "it is not an outbox".to_owned();
     // For its own record the salt is empty.
     let second = whole(&crc32fast::Hasher::new(), true, bytes).filter(|whole| whole.kind == OWNER);
     if let Some(whole) = second

@@ -74,7 +74,7 @@ pub enum JournalError {
         why: String,
     },
     /// The disk has no room. Nothing was changed: what is held can be delivered, and then there may be room again.
-    #[error("there is no room for the outbox {} to grow", .0.display())]
+    #[error("the outbox {} cannot grow: no room", .0.display())]
     Full(PathBuf),
     /// Its folder or its file was moved or replaced while it was in use.
     #[error("the outbox {} was moved or replaced while it was in use", .0.display())]

@@ -17,7 +17,7 @@ pub enum Objection {
         sum: Total,
     },
     /// The ledger forgot what it had confirmed.
-    #[error("the ledger went back: it stands at value {last_seq} and had confirmed {confirmed}")]
+    #[error("the ledger went back: it is at value {last_seq} and had confirmed {confirmed}")]
     WentBack {
         /// Where it stands.
         last_seq: Sequence,
@@ -25,7 +25,7 @@ pub enum Objection {
         confirmed: Sequence,
     },
     /// The ledger covers numbers that were never sent from here.
-    #[error("the ledger stands at value {last_seq}, and this outbox has sent none above {sent}")]
+    #[error("the ledger is at value {last_seq}, and this outbox has sent none above {sent}")]
     Beyond {
         /// Where it stands.
         last_seq: Sequence,
@@ -53,7 +53,7 @@ pub enum Objection {
         last_seq: Sequence,
     },
     /// Session numbers went back, as with an older copy of the ledger.
-    #[error("the session has number {session}, and there has been a {newest}")]
+    #[error("the server opened session {session}, but this outbox has already seen session {newest}")]
     SessionWentBack {
         /// The new one.
         session: SessionNumber,

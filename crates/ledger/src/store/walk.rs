@@ -194,7 +194,7 @@ impl Walker<'_> {
             header.is_some_and(|header| header.batch > self.at.batch + 1)
         });
         if let Some(later) = later {
-            let why = format!("a batch is damaged: a later one stands at offset {}", offset + later);
+            let why = format!("a batch is damaged: a later one is at offset {}", offset + later);
             return Err(self.damage(segment, why).into());
         }
         Ok(End {

@@ -283,7 +283,7 @@ fn read_text(path: &Path) -> io::Result<Option<(Text, Stamp, bool)>> {
     // Opening a pipe would wait for who writes to it.
     let Some(metadata) = look(path)? else { return Ok(None) };
     if !metadata.is_file() {
-        return Err(io::Error::other("it is no regular file"));
+        return Err(io::Error::other("it is not a regular file"));
     }
     let Some(file) = found(fs::File::open(path))? else { return Ok(None) };
     let metadata = file.metadata()?;
