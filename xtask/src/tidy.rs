@@ -26,7 +26,8 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// What proves the product, and which of our crates each of them may use. Nothing depends on these.
-const PROOF: &[(&str, &[&str])] = &[("sim", &["wire", "session", "ledger", "server", "client", "identity"])];
+const PROOF: &[(&str, &[&str])] =
+    &[("circuits", &[]), ("sim", &["wire", "session", "ledger", "server", "client", "identity"])];
 
 /// Crates with an asynchronous driver, or that measure one.
 const MAY_USE_TOKIO: &[&str] = &["server", "client", "cli"];
