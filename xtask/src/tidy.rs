@@ -26,11 +26,14 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// What proves the product, and which of our crates each of them may use. Nothing depends on these.
-const PROOF: &[(&str, &[&str])] =
-    &[("circuits", &[]), ("sim", &["wire", "session", "ledger", "server", "client", "identity"])];
+const PROOF: &[(&str, &[&str])] = &[
+    ("circuits", &[]),
+    ("peers", &["wire", "cipher", "ffdhe", "identity", "ledger", "session", "server", "client", "load"]),
+    ("sim", &["wire", "session", "ledger", "server", "client", "identity"]),
+];
 
-/// Crates with an asynchronous driver, or that measure one.
-const MAY_USE_TOKIO: &[&str] = &["server", "client", "cli"];
+/// Crates with an asynchronous driver, and those of proof/ that run one.
+const MAY_USE_TOKIO: &[&str] = &["server", "client", "cli", "peers"];
 
 /// Crates that take time, randomness and bytes as arguments.
 const PURE: &[&str] = &[
