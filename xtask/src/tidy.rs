@@ -30,12 +30,13 @@ const PROOF: &[(&str, &[&str])] = &[
     ("circuits", &[]),
     ("fuzz", &["fuzz-harness"]),
     ("fuzz-harness", &["wire", "ffdhe", "identity", "ledger", "session", "client"]),
+    ("harness", &["wire", "identity", "ledger", "client"]),
     ("peers", &["wire", "cipher", "ffdhe", "identity", "ledger", "session", "server", "client", "load"]),
     ("sim", &["wire", "session", "ledger", "server", "client", "identity"]),
 ];
 
 /// Crates with an asynchronous driver, and those of proof/ that run one.
-const MAY_USE_TOKIO: &[&str] = &["server", "client", "cli", "peers"];
+const MAY_USE_TOKIO: &[&str] = &["server", "client", "cli", "harness", "peers"];
 
 /// Crates that take time, randomness and bytes as arguments.
 const PURE: &[&str] = &[
