@@ -67,7 +67,7 @@ const UNSAFE_FILES: &[&str] = &[
     "crates/server/src/slice.rs",
 ];
 
-/// What writes to standard output or standard error, and panics or says nothing where they take nothing.
+/// What writes to standard output or standard error, and panics or is silent if they take nothing.
 const WRITES: &[&str] = &["print!(", "println!(", "stdout().lock()", "stderr().lock()"];
 
 /// Where one machine keeps things. In halves, as above.
@@ -263,7 +263,7 @@ fn long_functions(text: &str) -> Vec<(usize, usize)> {
     found
 }
 
-/// Arrows between crates; tokio in server, client and cli only; clap in cli only.
+/// Arrows between crates, of which none leads to proof/; tokio where it may be used; clap in cli only.
 fn check_manifest(file: &str, text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for used in used_anywhere(text) {
@@ -309,6 +309,9 @@ fn section(text: &str, is_wanted: impl Fn(&str) -> bool) -> Vec<&str> {
     for line in text.lines() {
         if line.starts_with('[') {
             is_inside = is_wanted(line);
+            // `[dependencies.NAME]` is a section of one crate.
+            let own = line.trim_end_matches(']').rsplit_once('.');
+            found.extend(own.filter(|(table, _)| is_wanted(&format!("{table}]"))).map(|(_, name)| name));
         } else if is_inside {
             found.extend(line.split(['.', ' ', '=']).next());
         }
@@ -360,6 +363,8 @@ mod tests {
         let manifest = "[dependencies]\n\n[dev-dependencies]\nddes-sim = { path = \"../../proof/sim\" }\n";
         assert_eq!(check("crates/server/Cargo.toml", manifest).len(), 1);
         assert!(check("proof/sim/Cargo.toml", manifest).is_empty());
+        let table = "[dev-dependencies.ddes-sim]\npath = \"../../proof/sim\"\n";
+        assert_eq!(check("crates/server/Cargo.toml", table).len(), 1);
         let included = "#[path = \"../../../proof/sim/src/random.rs\"]\nmod random;\n";
         assert_eq!(check("crates/server/src/a.rs", included).len(), 1);
         assert!(check("proof/sim/src/a.rs", included).is_empty());

@@ -1,9 +1,9 @@
 //! Restoring a ledger from a backup.
 //!
-//! A copied folder is not yet a restored ledger: it would give out the session numbers again that
-//! its original gave out after the copy was made. [`restore`] therefore raises them, in a folder next
-//! to the ledger's, and renames that folder when it is complete. A crash leaves no ledger in the
-//! place, or one whose session numbers are raised.
+//! A copied folder is not yet a restored ledger: it would give out session numbers again that its
+//! original gave out after the copy was made. [`restore`] therefore raises them, in a folder next to
+//! the ledger's, and renames that folder when it is complete. A crash leaves no ledger in the place,
+//! or one whose session numbers are raised.
 
 use std::fs::{self, DirBuilder};
 use std::io::{self, ErrorKind};
@@ -49,7 +49,8 @@ pub enum RestoreError {
         /// Why not.
         error: PlaceError,
     },
-    /// An earlier restore was cut off and left this folder. No server uses it; it has to be removed.
+    /// An earlier restore was cut off and left this folder. No server uses it. It has to be
+    /// removed first.
     #[error("{} is left from a restore that was cut off", .0.display())]
     CutOff(PathBuf),
     /// The backup cannot be read, or the copy cannot be written.
@@ -89,11 +90,11 @@ pub enum RestoreError {
     },
 }
 
-/// Restores the backup `from` to the folder `to`, which is empty or not there. No session number that
-/// the original gave out, or will, is given out again: all numbers grow by 2^32.
+/// Restores the backup `from` to the folder `to`, which is empty or does not exist. All session
+/// numbers grow by 2^32, so none that the original gave out is given out again.
 ///
-/// `now` is the time of the batch that says so. `progress` gets the step, and how many bytes of the
-/// journal are done of how many.
+/// `now` is the time of the batch that raises them. `progress` gets the step, and the bytes of the
+/// journal: those done, and all.
 pub fn restore(
     from: &dyn Disk,
     to: &Path,

@@ -1,5 +1,5 @@
-//! Many couriers in one process: the clients of `cargo xtask crash` and `power`. Each has an identity
-//! and an outbox of its own, in a folder or in memory.
+//! Many couriers in one process: the clients of `cargo xtask crash` and `power`. Each has an
+//! identity and an outbox of its own, in a folder or in memory.
 //!
 //! A line on standard input is the number of values that each has to have sent by and by; its end is the last word. Standard output says `counted CLIENT LAST-SEQ`
 //! whenever the ledger covers more. `FOLDER/authorized_keys` lets them in, and `FOLDER/clients`, which is there when that is whole, names their accounts. Exits with 5

@@ -1,5 +1,5 @@
-//! `ddes-harness`: what `cargo xtask crash`, `power` and `rot` start beside `ddes` itself: the clients,
-//! and the checks that read a ledger with its own library.
+//! `ddes-harness`: what `cargo xtask crash`, `power` and `rot` start in addition to `ddes` itself.
+//! These are the clients, and the checks that read a ledger with its own library.
 //!
 //! ```text
 //! ddes-harness couriers SERVER SERVER-KEY FOLDER CLIENTS CHUNK-MAX PAUSE-MS durable|memory
@@ -8,8 +8,9 @@
 //! ddes-harness rot MEGABYTES FLIPS CUTS SEED honest|forged
 //! ```
 //!
-//! `books` verifies a ledger and prints `account CLIENT LAST-SEQ` for each client of `couriers`; a wrong
-//! sum is an error. The exit code is 1 if the ledger lost or changed something.
+//! `books` verifies a ledger and prints `account CLIENT LAST-SEQ` for each client of `couriers`; a
+//! wrong sum is an error. The exit code is 1 if the ledger lost or changed something. That of
+//! `couriers` is 5 if an outbox objects to the ledger.
 
 mod books;
 mod couriers;

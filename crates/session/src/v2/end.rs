@@ -86,7 +86,8 @@ pub enum Fault {
     /// Message 4 does not prove an identity.
     #[error("the client's proof of identity does not verify")]
     Proof,
-    /// The identity is proven, but not authorized. The client gets the same 50 as for [`Self::Proof`].
+    /// The identity is proven, but not authorized. The client gets the same 50 as for
+    /// [`Self::Proof`].
     #[error("the client's identity is not authorized")]
     NotAuthorized,
     /// A 30 with another token than that of its session.
