@@ -7,7 +7,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     shell::run("cargo", &["build", "--release", "--package", "ddes"], &[])?;
     shell::installed("openssl", "openssl")?;
     shell::installed("/usr/sbin/john", "john")?;
-    let command = ["run", "--quiet", "--release", "--package", "ddes-bench", "--"];
+    let command = ["run", "--quiet", "--release", "--package", "ddes-peers", "--"];
     shell::run("cargo", &[&command[..], arguments].concat(), &[("DDES_PEER_PYTHON", &shell::python()?)])
 }
 

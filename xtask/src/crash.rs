@@ -115,14 +115,38 @@ fn start(world: &World, command: &mut Command) -> Result<process::Server, String
     }
 }
 
-/// Holds the ledger to its own word and to the clients'. Nobody may be writing it.
-pub(crate) fn compare(world: &World, couriers: &Couriers) -> Result<Vec<u64>, String> {
+/// What is wrong with a ledger that its clients sent to.
+pub(crate) enum Mismatch {
+    /// A client was told of more values than the ledger holds.
+    Missing(String),
+    /// Anything else, also that it cannot be read.
+    Other(String),
+}
+
+impl From<String> for Mismatch {
+    fn from(why: String) -> Self {
+        Self::Other(why)
+    }
+}
+
+impl From<Mismatch> for String {
+    fn from(mismatch: Mismatch) -> Self {
+        match mismatch {
+            Mismatch::Missing(why) | Mismatch::Other(why) => why,
+        }
+    }
+}
+
+/// Verifies the ledger and compares it with what its clients were told. Nobody may be writing it.
+pub(crate) fn compare(world: &World, couriers: &Couriers) -> Result<Vec<u64>, Mismatch> {
     let confirmed = couriers.confirmed();
     let books = world.books(couriers)?;
     let missing = confirmed.iter().zip(&books).position(|(confirmed, counted)| confirmed > counted);
     match missing {
-        Some(client) => Err(format!("client {client} heard of more than there is: {confirmed:?}, {books:?}")),
-        None if books.len() != confirmed.len() => Err(format!("{} accounts", books.len())),
+        Some(client) => Err(Mismatch::Missing(format!(
+            "client {client} heard of more than there is: {confirmed:?}, {books:?}"
+        ))),
+        None if books.len() != confirmed.len() => Err(Mismatch::Other(format!("{} accounts", books.len()))),
         None => Ok(books),
     }
 }
@@ -148,8 +172,8 @@ fn control(world: &World) -> Result<(), String> {
     std::fs::remove_dir_all(&now).map_err(|error| error.to_string())?;
     copy(&before, &now)?;
     match compare(world, &couriers) {
-        Err(why) if why.contains("heard of more") => {}
-        Err(why) => return Err(why),
+        Err(Mismatch::Missing(_)) => {}
+        Err(Mismatch::Other(why)) => return Err(why),
         Ok(_) => return Err("a ledger that was set back passes: this harness proves nothing".into()),
     }
     let server = start(world, &mut Command::new(program("ddes")))?;

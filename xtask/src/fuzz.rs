@@ -17,6 +17,8 @@ const TARGETS: [&str; 10] = [
     "record",
     "receipt",
 ];
+/// Where the targets are.
+const FOLDER: &str = "proof/fuzz";
 const SECS: u32 = 600;
 /// An input that takes longer is a fault: every input has a bound.
 const INPUT_SECS_MAX: u32 = 10;
@@ -45,7 +47,7 @@ fn parse(secs: &str) -> Result<u32, String> {
 
 fn fuzz(target: &str, secs: u32) -> Result<(), String> {
     let mut command = Command::new("cargo");
-    command.args([TOOLCHAIN, "fuzz", "run", target, "--"]).current_dir(root());
+    command.args([TOOLCHAIN, "fuzz", "run", "--fuzz-dir", FOLDER, target, "--"]).current_dir(root());
     command.arg(format!("-max_total_time={secs}")).arg(format!("-timeout={INPUT_SECS_MAX}"));
     command.args(["-print_final_stats=1", "-max_len=4096"]).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| format!("cannot run cargo fuzz: {error}"))?;
@@ -64,7 +66,7 @@ fn fuzz(target: &str, secs: u32) -> Result<(), String> {
     if !ended.success() {
         let from = tail.len().saturating_sub(40);
         return Err(format!(
-            "{}\n{target} has found something: fuzz/artifacts/{target}",
+            "{}\n{target} has found something: {FOLDER}/artifacts/{target}",
             tail[from..].join("\n")
         ));
     }

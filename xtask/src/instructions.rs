@@ -8,7 +8,7 @@ use crate::shell::{self, root};
 const SEEDS: [&str; 4] = ["16", "7", "100", "207"];
 
 pub(crate) fn run() -> Result<(), String> {
-    shell::run("cargo", &["build", "--release", "--package", "ddes-bench"], &[])?;
+    shell::run("cargo", &["build", "--release", "--package", "ddes-peers"], &[])?;
     shell::installed("valgrind", "valgrind")?;
     for what in ["double-des", "ffdhe", "tag", "token"] {
         let counts = SEEDS.iter().map(|seed| count(what, seed)).collect::<Result<Vec<_>, _>>()?;
@@ -27,9 +27,9 @@ fn count(what: &str, seed: &str) -> Result<String, String> {
         // Each by its name: what calls them must not be counted, inlined or not.
         .args(
             ["double_des", "ffdhe", "open", "token"]
-                .map(|name| format!("--toggle-collect=ddes_bench::instructions::{name}")),
+                .map(|name| format!("--toggle-collect=ddes_peers::instructions::{name}")),
         )
-        .arg(root().join("target/release/ddes-bench"))
+        .arg(root().join("target/release/ddes-peers"))
         .args(["instructions", what, seed])
         .output()
         .map_err(|error| format!("cannot run valgrind: {error}"))?;

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::process::{self, World, clock, harness, option, program};
+use crate::process::{self, HARNESS, World, clock, harness, option, program};
 use crate::shell;
 
 const IMAGES: u64 = 1_000;
@@ -38,7 +38,7 @@ fn record(world: &World, values: u64) -> Result<String, String> {
         r#"
         "$1" serve --json --quiet --allow-any --listen "$3" --checkpoint-bytes 300000 --frame-values 8186 </dev/null >"$6" 2>&1 &
         server=$!
-        echo {values} | "$2" "$3" "$4" "$5" {CLIENTS} {CHUNK_MAX} 2 memory >&2
+        echo {values} | "$2" couriers "$3" "$4" "$5" {CLIENTS} {CHUNK_MAX} 2 memory >&2
         code=$?
         kill $server
         wait $server
@@ -46,7 +46,7 @@ fn record(world: &World, values: u64) -> Result<String, String> {
     );
     let mut strace = Command::new("strace");
     strace.args(["-f", "--seccomp-bpf", "-qq", "-y", "-xx", "-s", "2000000", "-e", CALLS, "-o"]).arg(&trace);
-    strace.args(["sh", "-c", &script, "sh"]).args([program("ddes"), program("examples/couriers")]);
+    strace.args(["sh", "-c", &script, "sh"]).args([program("ddes"), program(HARNESS)]);
     strace.args([&world.address, &world.key]).args([outboxes, world.home.join("said")]);
     process::output(strace.env("DDES_HOME", &world.home))?;
     Ok(trace.display().to_string())

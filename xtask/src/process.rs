@@ -10,6 +10,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::shell;
 
+/// The clients, and what reads a ledger with its own library.
+pub(crate) const HARNESS: &str = "ddes-harness";
+
 /// xorshift64*: a failing run's seed shows it again, as far as the scheduler does.
 pub(crate) struct Random(pub(crate) u64);
 
@@ -65,11 +68,10 @@ pub(crate) fn option<T: std::str::FromStr>(arguments: &[&str], flag: &str, defau
     text.parse().map_err(|_| format!("{flag} {text}: a number"))
 }
 
-/// Builds what the harnesses of the ledger run.
+/// Builds the program and what the harnesses run beside it.
 pub(crate) fn build() -> Result<(), String> {
-    let packages = ["--package", "ddes", "--package", "ddes-client", "--package", "ddes-ledger"];
-    let targets = ["--bin", "ddes", "--example", "couriers", "--example", "harness"];
-    shell::run("cargo", &[&["build", "--release"], &packages[..], &targets[..]].concat(), &[])
+    let packages = ["--package", "ddes", "--package", HARNESS];
+    shell::run("cargo", &[&["build", "--release"], &packages[..]].concat(), &[])
 }
 
 /// Of a release build.
@@ -80,7 +82,7 @@ pub(crate) fn program(name: &str) -> PathBuf {
 
 /// What [`build`] made for `cargo xtask power` and `rot`; an error is what it says.
 pub(crate) fn harness(arguments: &[&str]) -> Result<String, String> {
-    output(Command::new(program("examples/harness")).args(arguments))
+    output(Command::new(program(HARNESS)).args(arguments))
 }
 
 /// What a command says; its error is what it says there.
@@ -162,8 +164,8 @@ impl World {
         chunk: u64,
         pause: u64,
     ) -> Result<Couriers, String> {
-        let mut command = Command::new(program("examples/couriers"));
-        command.args([&self.address, &self.key]).arg(folder);
+        let mut command = Command::new(program(HARNESS));
+        command.arg("couriers").args([&self.address, &self.key]).arg(folder);
         command.args([clients.to_string(), chunk.to_string(), pause.to_string(), "durable".into()]);
         let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = command.spawn().map(Running).map_err(|error| error.to_string())?;

@@ -23,11 +23,31 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("client", &["wire", "session", "identity"]),
     ("load", &["client", "wire", "session", "identity"]),
     ("cli", &["wire", "session", "ledger", "server", "client", "load", "ffdhe", "identity"]),
+];
+
+/// What proves the product, and which of our crates each of them may use. Nothing depends on these.
+const PROOF: &[(&str, &[&str])] = &[
+    ("circuits", &[]),
+    ("fuzz", &["fuzz-harness"]),
+    ("fuzz-harness", &["wire", "ffdhe", "identity", "ledger", "session", "client"]),
+    ("harness", &["wire", "identity", "ledger", "client"]),
+    ("peers", &["wire", "cipher", "ffdhe", "identity", "ledger", "session", "server", "client", "load"]),
     ("sim", &["wire", "session", "ledger", "server", "client", "identity"]),
 ];
 
+/// Crates with an asynchronous driver, and those of proof/ that run one.
+const MAY_USE_TOKIO: &[&str] = &["server", "client", "cli", "harness", "peers"];
+
 /// Crates that take time, randomness and bytes as arguments.
-const PURE: &[&str] = &["wire", "cipher", "ffdhe", "identity", "ledger", "session", "sim"];
+const PURE: &[&str] = &[
+    "crates/wire",
+    "crates/cipher",
+    "crates/ffdhe",
+    "crates/identity",
+    "crates/ledger",
+    "crates/session",
+    "proof/sim",
+];
 
 /// What a line must not hold, outside tests, and why. Written in halves, or this file would hold it.
 const FORBIDDEN: &[(&str, &str, &str)] = &[
@@ -47,7 +67,7 @@ const UNSAFE_FILES: &[&str] = &[
     "crates/server/src/slice.rs",
 ];
 
-/// What writes to standard output or standard error, and panics or says nothing where they take nothing. The simulator is a tool of ours.
+/// What writes to standard output or standard error, and panics or is silent if they take nothing.
 const WRITES: &[&str] = &["print!(", "println!(", "stdout().lock()", "stderr().lock()"];
 
 /// Where one machine keeps things. In halves, as above.
@@ -64,7 +84,7 @@ pub(crate) fn run() -> Result<(), String> {
     let mut rules = Rules::default();
     for file in listing.lines() {
         // What a fuzzer makes is not prose.
-        if file.starts_with("fuzz/corpus/") {
+        if file.starts_with("proof/fuzz/corpus/") {
             continue;
         }
         let Ok(text) = fs::read_to_string(root().join(file)) else { continue };
@@ -73,8 +93,8 @@ pub(crate) fn run() -> Result<(), String> {
     }
     found.extend(rules.faults());
     for pure in PURE {
-        if !root().join(format!("crates/{pure}/clippy.toml")).is_file() {
-            found.push(format!("crates/{pure}: a pure crate's clippy.toml bans clocks and sockets"));
+        if !root().join(pure).join("clippy.toml").is_file() {
+            found.push(format!("{pure}: a pure crate's clippy.toml bans clocks and sockets"));
         }
     }
     if found.is_empty() { Ok(()) } else { Err(found.join("\n")) }
@@ -191,12 +211,15 @@ fn check_rust(file: &str, text: &str) -> Vec<String> {
             }
         }
     }
-    let is_product =
-        file.starts_with("crates/") && file.contains("/src/") && !file.starts_with("crates/sim/");
+    let is_product = file.starts_with("crates/") && file.contains("/src/");
     for write in WRITES.iter().filter(|write| is_product && text.contains(**write)) {
         found.push(format!(
             "`{write}`: one place writes (crates/cli/src/streams.rs): a full disk is an error there, and no panic"
         ));
+    }
+    let includes = |line: &str| line.contains("#[path") || line.contains("include");
+    if file.starts_with("crates/") && text.lines().any(|line| includes(line) && line.contains("../proof/")) {
+        found.push("nothing depends on proof/: a file that both need belongs to a crate".into());
     }
     found.extend(long_functions(text).into_iter().map(|(line, length)| {
         format!(
@@ -240,28 +263,57 @@ fn long_functions(text: &str) -> Vec<(usize, usize)> {
     found
 }
 
-/// Arrows between crates; tokio in server, client and cli only; clap in cli only.
+/// Arrows between crates, of which none leads to proof/; tokio where it may be used; clap in cli only.
 fn check_manifest(file: &str, text: &str) -> Vec<String> {
-    let Some(name) = file.strip_prefix("crates/").and_then(|rest| rest.split('/').next()) else {
-        return Vec::new();
+    let mut found = Vec::new();
+    for used in used_anywhere(text) {
+        let ours = used.strip_prefix("ddes-");
+        if file == "xtask/Cargo.toml" && ours.is_some() {
+            found.push(format!("xtask must not use {used}: it starts programs"));
+        }
+        if file.starts_with("crates/") && PROOF.iter().any(|(name, _)| ours == Some(*name)) {
+            found.push(format!("{used} is in proof/: nothing depends on proof/"));
+        }
+    }
+    let (rows, name) = match file.split('/').collect::<Vec<_>>()[..] {
+        ["crates", name, "Cargo.toml"] => (ARROWS, name),
+        ["proof", name, "Cargo.toml"] => (PROOF, name),
+        _ => return found,
     };
-    let Some((_, allowed)) = ARROWS.iter().find(|(known, _)| *known == name) else {
+    let Some((_, allowed)) = rows.iter().find(|(known, _)| *known == name) else {
         return vec![format!("crate {name} has no row in tidy's table of arrows")];
     };
-    let section = |line: &&str| line.starts_with('[');
-    let dependencies =
-        text.lines().skip_while(|line| *line != "[dependencies]").skip(1).take_while(|line| !section(line));
-    let mut found = Vec::new();
-    for line in dependencies {
-        let used = line.split(['.', ' ', '=']).next().unwrap_or("");
+    for used in section(text, |header| header == "[dependencies]") {
         if let Some(ours) = used.strip_prefix("ddes-").filter(|ours| !allowed.contains(ours)) {
             found.push(format!("{name} must not use {ours}: arrows point inwards only"));
         }
-        if used == "tokio" && !["server", "client", "cli"].contains(&name) {
+        if used == "tokio" && !MAY_USE_TOKIO.contains(&name) {
             found.push(format!("{name} must not use tokio: it is on the pure side of the line"));
         }
         if used == "clap" && name != "cli" {
             found.push(format!("{name} must not use clap: the command line is cli's"));
+        }
+    }
+    found
+}
+
+/// The crates that any section of dependencies names: also those of tests, and of one target.
+fn used_anywhere(text: &str) -> Vec<&str> {
+    section(text, |header| header.ends_with("dependencies]"))
+}
+
+/// The crates that the sections with such a header name.
+fn section(text: &str, is_wanted: impl Fn(&str) -> bool) -> Vec<&str> {
+    let mut is_inside = false;
+    let mut found = Vec::new();
+    for line in text.lines() {
+        if line.starts_with('[') {
+            is_inside = is_wanted(line);
+            // `[dependencies.NAME]` is a section of one crate.
+            let own = line.trim_end_matches(']').rsplit_once('.');
+            found.extend(own.filter(|(table, _)| is_wanted(&format!("{table}]"))).map(|(_, name)| name));
+        } else if is_inside {
+            found.extend(line.split(['.', ' ', '=']).next());
         }
     }
     found
@@ -307,6 +359,20 @@ mod tests {
     }
 
     #[test]
+    fn whoever_depends_on_proof_is_found() {
+        let manifest = "[dependencies]\n\n[dev-dependencies]\nddes-sim = { path = \"../../proof/sim\" }\n";
+        assert_eq!(check("crates/server/Cargo.toml", manifest).len(), 1);
+        assert!(check("proof/sim/Cargo.toml", manifest).is_empty());
+        let table = "[dev-dependencies.ddes-sim]\npath = \"../../proof/sim\"\n";
+        assert_eq!(check("crates/server/Cargo.toml", table).len(), 1);
+        let included = "#[path = \"../../../proof/sim/src/random.rs\"]\nmod random;\n";
+        assert_eq!(check("crates/server/src/a.rs", included).len(), 1);
+        assert!(check("proof/sim/src/a.rs", included).is_empty());
+        let program = "[dependencies]\nddes-wire.workspace = true\n";
+        assert_eq!(check("xtask/Cargo.toml", program).len(), 1);
+    }
+
+    #[test]
     fn a_release_that_lets_counts_wrap_is_found() {
         assert!(check("Cargo.toml", "[profile.release]\noverflow-checks = true\n").is_empty());
         let other = "[profile.release]\n\n[profile.release.package.x]\noverflow-checks = true\n";
@@ -329,7 +395,7 @@ mod tests {
     fn what_writes_beside_the_one_place_is_found() {
         for line in ["eprintln!(\"x\")", "print!(\"x\")", "io::stdout().lock()", "std::io::stderr().lock()"] {
             assert_eq!(check("crates/cli/src/a.rs", &format!("    {line};\n")).len(), 1, "{line}");
-            assert!(check("crates/sim/src/a.rs", &format!("    {line};\n")).is_empty());
+            assert!(check("proof/sim/src/a.rs", &format!("    {line};\n")).is_empty());
             assert!(check("crates/cli/tests/a.rs", &format!("    {line};\n")).is_empty());
         }
     }

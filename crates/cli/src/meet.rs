@@ -30,6 +30,8 @@ const REPLY_MAX: Duration = Duration::from_secs(10);
 pub(crate) struct Meeting {
     pub(crate) server: ServerAddress,
     pub(crate) identity: PublicKey,
+    /// What the server's operator does to let the identity in: a hint, if the server refuses it.
+    pub(crate) admission: String,
     home: Home,
     own: Own,
     /// `--trust`.
@@ -66,6 +68,7 @@ impl Meeting {
     pub(crate) fn new(server: ServerAddress, identity: PublicKey, home: Home) -> Self {
         Self {
             own: Own::new(&server, &identity, false),
+            admission: format!("on the server: ddes authorize '{}'", identity.to_openssh()),
             server,
             identity,
             home,

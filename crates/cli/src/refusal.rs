@@ -83,7 +83,7 @@ fn of_farewell(farewell: &Farewell, meeting: &Meeting) -> Failure {
             format!("{} does not let this identity in: {}", meeting.server, meeting.identity.fingerprint()),
         )
         .cause("its key is not in the server's list, has expired, or lacks the role")
-        .next(format!("on the server: ddes authorize '{}'", meeting.identity.to_openssh())),
+        .next(&meeting.admission),
         Reason::Superseded => failure(Code::Identity)
             .cause("another process uses the same identity; the newest session is the only one")
             .next("--as NAME     (an identity, and a sum, of its own)"),

@@ -11,8 +11,8 @@ use crate::base::{Footing, Found, find};
 use crate::rhythm::Rhythm;
 use crate::store::{
     Batch, Chain, Checkpoint, Closed, Damage, Disk, Done, Draft, FIXED_BYTES_MAX, Journal, Kept, Mark, NEW,
-    Names, Obsolete, Options, StoreError, VALUE_BYTES_MAX, Work, WorkOutcome, checkpoint_name, obsolete,
-    put_checkpoint, put_end, put_raise, put_trim,
+    Names, Obsolete, Options, StoreError, VALUE_BYTES_MAX, Work, WorkOutcome, checkpoint_name, is_checkpoint,
+    obsolete, put_checkpoint, put_end, put_raise, put_trim,
 };
 use crate::{Account, AccountId, AccountNumber, Operation, Outcome, Refusal, Timestamp, Totals};
 
@@ -214,6 +214,7 @@ impl Ledger {
             WorkOutcome::Removed { names, outcome } => {
                 durable.publishing = false;
                 if outcome.is_err() {
+                    // Segments are listed anew each time.
                     durable.strays.extend(names.into_iter().filter(|name| is_checkpoint(name)));
                 }
                 outcome
@@ -498,11 +499,6 @@ impl Durable {
         self.work = Some(draft.publish(Arc::clone(&self.disk), obsolete));
         self.publishing = true;
     }
-}
-
-/// Segments are listed anew.
-fn is_checkpoint(name: &str) -> bool {
-    name.starts_with("checkpoint-")
 }
 
 /// So many checkpoints are named in one batch, the newest. With `history` some ten are kept, without it two.

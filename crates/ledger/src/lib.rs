@@ -16,6 +16,7 @@ mod index;
 mod ledger;
 mod operation;
 mod receipt;
+mod restore;
 mod rhythm;
 pub mod store;
 mod totals;
@@ -26,4 +27,5 @@ pub use operation::{
     AccountId, AccountNumber, Opening, Operation, Outcome, Proof, Refusal, Submission, Verdict,
 };
 pub use receipt::{Statement, StatementError, Subject};
+pub use restore::{RestoreError, RestoreStep, Restored, restore};
 pub use totals::Totals;

@@ -14,8 +14,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use ddes_ledger::audit;
-use ddes_ledger::store::{Disk, DiskFile, Folder, Options, StoreError};
-use ddes_ledger::{AccountId, Health, Ledger, Opening, Operation, Outcome, Refusal, Submission, Timestamp};
+use ddes_ledger::store::{Disk, DiskFile, Folder, Options, PlaceError, StoreError};
+use ddes_ledger::{
+    AccountId, Health, Ledger, Opening, Operation, Outcome, Refusal, RestoreError, RestoreStep, Restored,
+    Submission, Timestamp,
+};
 use ddes_wire::{Amount, Sequence};
 
 const OPTIONS: Options = Options {
@@ -210,6 +213,69 @@ fn no_segment_is_named_in_a_folder_that_is_not_in_its_place() {
     assert_eq!(verify(&old), writer.count);
     // It goes on where it is, once that is where it is looked for.
     assert_eq!(open(&old).standing(&ALICE).unwrap().last_seq.get(), writer.count);
+}
+
+fn back_up(from: &Path, to: &Path) {
+    audit::backup(&Folder::look(from).unwrap(), &*disk(to), &mut |_, _| {}).unwrap();
+}
+
+/// Restores, and says in which order its steps came.
+fn restore(from: &Path, to: &Path) -> (Result<Restored, RestoreError>, Vec<RestoreStep>) {
+    let mut steps = Vec::new();
+    let from = Folder::look(from).unwrap();
+    let restored = ddes_ledger::restore(&from, to, at(1_000), &mut |step, _, _| steps.push(step));
+    steps.dedup();
+    (restored, steps)
+}
+
+#[test]
+fn a_restored_copy_gives_out_no_session_number_twice() {
+    let place = Place::new();
+    let path = place.ledger("a");
+    let mut ledger = open(&path);
+    assert!(Writer::begin(&mut ledger).add(&mut ledger, at(0), 4));
+    let mut newest = Writer::begin(&mut ledger).opening.session;
+    // The second round restores a backup of what the first one restored.
+    for round in ["1", "2"] {
+        let backup = place.ledger(&format!("backup-{round}"));
+        back_up(&path, &backup);
+        // The ledger goes on after its backup.
+        for _ in 0..3 {
+            newest = Writer::begin(&mut ledger).opening.session;
+        }
+        drop(ledger);
+        let (refused, _) = restore(&backup, &path);
+        let is_taken = matches!(refused, Err(RestoreError::Place { error: PlaceError::NotEmpty, .. }));
+        assert!(is_taken, "{refused:?}");
+        fs::rename(&path, place.ledger(&format!("old-{round}"))).unwrap();
+
+        let (restored, steps) = restore(&backup, &path);
+        let Restored { path: found, verified } = restored.unwrap();
+        assert_eq!((found.as_path(), verified.values), (path.as_path(), 4));
+        assert_eq!(steps, [RestoreStep::VerifyBackup, RestoreStep::Copy, RestoreStep::VerifyCopy]);
+        ledger = open(&path);
+        let session = Writer::begin(&mut ledger).opening.session;
+        assert!(session > newest, "{session} after {newest}");
+        newest = session;
+    }
+}
+
+#[test]
+fn what_a_restore_left_that_was_cut_off_is_named_and_kept() {
+    let place = Place::new();
+    let (path, backup, new) = (place.ledger("a"), place.ledger("backup"), place.ledger("new"));
+    let mut ledger = open(&path);
+    assert!(Writer::begin(&mut ledger).add(&mut ledger, at(0), 4));
+    back_up(&path, &backup);
+    let left = place.ledger("new.restoring");
+    fs::create_dir(&left).unwrap();
+    let (refused, _) = restore(&backup, &new);
+    assert!(matches!(&refused, Err(RestoreError::CutOff(found)) if *found == left), "{refused:?}");
+    assert!(left.exists());
+    fs::remove_dir(&left).unwrap();
+    restore(&backup, &new).0.unwrap();
+    assert_eq!(verify(&new), 4);
+    assert!(!left.exists());
 }
 
 #[test]

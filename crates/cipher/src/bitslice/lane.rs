@@ -31,13 +31,6 @@ pub(super) trait Lane: Copy {
     fn pass_each(start: [&Half<Self>; 2], halves: [&mut Half<Self>; 2], keys: &[Self; KEY_LANES]);
 }
 
-/// Gates that any processor has.
-pub(super) trait TwoInputGates: Lane {
-    fn and(self, other: Self) -> Self;
-    /// `self & !other`
-    fn and_not(self, other: Self) -> Self;
-}
-
 /// The portable lane: one word.
 impl Lane for u64 {
     const WORDS: usize = 1;
@@ -82,17 +75,5 @@ impl Lane for u64 {
     fn pass_each(start: [&Half<Self>; 2], [left, right]: [&mut Half<Self>; 2], keys: &[Self; KEY_LANES]) {
         (*left, *right) = (*start[0], *start[1]);
         rounds_of_gates([left, right], keys, Direction::Encrypt);
-    }
-}
-
-impl TwoInputGates for u64 {
-    #[inline(always)]
-    fn and(self, other: Self) -> Self {
-        self & other
-    }
-
-    #[inline(always)]
-    fn and_not(self, other: Self) -> Self {
-        self & !other
     }
 }

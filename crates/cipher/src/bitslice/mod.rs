@@ -26,7 +26,7 @@ pub use engine::Engine;
 pub(crate) use engine::{Pass, run, run_counters};
 pub use search::KeySearch;
 
-use lane::{Lane, TwoInputGates};
+use lane::Lane;
 use schedule::{
     COMPLEMENT, Direction, E, FINAL, HALF, INITIAL, KEY_LANES, KEY_ORDER, KEY_PLACES, P_INVERSE, WINDOW,
     windows,
@@ -170,13 +170,9 @@ fn unslice<L: Lane>(halves: [&Half<L>; 2], lanes: &mut [L; 64], batch: &mut [Blo
     }
 }
 
-/// Sixteen rounds, as the compiler arranges them.
+/// Sixteen rounds on words, as the compiler arranges them.
 #[inline(always)]
-fn rounds_of_gates<L: TwoInputGates>(
-    [left, right]: [&mut Half<L>; 2],
-    keys: &[L; KEY_LANES],
-    direction: Direction,
-) {
+fn rounds_of_gates([left, right]: [&mut Half<u64>; 2], keys: &[u64; KEY_LANES], direction: Direction) {
     for [even, odd] in windows(direction).as_chunks().0 {
         round(left, right, keys, *even);
         round(right, left, keys, *odd);
@@ -185,14 +181,14 @@ fn rounds_of_gates<L: TwoInputGates>(
 
 /// `left ^= P(S(E(right) ^ K))`.
 #[inline(always)]
-fn round<L: TwoInputGates>(left: &mut Half<L>, right: &Half<L>, keys: &[L; KEY_LANES], windows: [usize; 2]) {
+fn round(left: &mut Half<u64>, right: &Half<u64>, keys: &[u64; KEY_LANES], windows: [usize; 2]) {
     // A window ends within the lanes: schedule.rs sees to it.
     let Some(keys) = each(windows, |start| keys.get(start..)?.first_chunk::<WINDOW>()) else { return };
-    let mut sbox = |n: usize, sbox: fn([L; 6]) -> [L; 4]| {
-        let input = |i: usize| right[E[i]].xor(keys[KEY_PLACES[i].0][KEY_PLACES[i].1]);
+    let mut sbox = |n: usize, sbox: fn([u64; 6]) -> [u64; 4]| {
+        let input = |i: usize| right[E[i]] ^ keys[KEY_PLACES[i].0][KEY_PLACES[i].1];
         for (i, bit) in sbox(core::array::from_fn(|i| input(6 * n + i))).into_iter().enumerate() {
             let to = P_INVERSE[4 * n + i];
-            left[to] = left[to].xor(bit);
+            left[to] ^= bit;
         }
         // Without it the compiler takes up the next S-boxes' inputs early, and spills.
         compiler_fence(Ordering::SeqCst);

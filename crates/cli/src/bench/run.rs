@@ -5,15 +5,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ddes_load::{GivenUp, Interval, Outcome, Pace, Parameters, Plan, Record, Run, RunError, Until, cpu_of};
-use ddes_session::v2::ClientEnd;
-use ddes_wire::v2::Reason;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 
 use crate::bench::args::{ArrivalsName, RunArgs};
 use crate::bench::consent;
 use crate::bench::live::Live;
-use crate::bench::prepare::{let_in, prepare};
+use crate::bench::prepare::prepare;
 use crate::bench::report;
 use crate::failure::{Code, Failure};
 use crate::meet::Meeting;
@@ -39,7 +37,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     let mut watch = Watch::new(args, &plan);
     let outcome = crate::runtime()?.block_on(watch.until_the_end(run, &mut screen));
     watch.live.end();
-    let outcome = outcome?.map_err(|error| of_run(error, &meeting, args))?;
+    let outcome = outcome?.map_err(|error| of_run(error, &meeting))?;
     let record = Record::new(parameters, started, &outcome, watch.intervals, watch.server_cpu)
         .map_err(|error| Failure::system("cannot record the run", &error))?;
     let shown = watch.shown.and_then(|()| screen.show(&report::line(&record)));
@@ -238,13 +236,10 @@ fn verdict(record: &Record, shown: Result<(), Failure>) -> Result<(), Failure> {
 }
 
 /// Why a run did not take place.
-fn of_run(error: RunError, meeting: &Meeting, args: &RunArgs) -> Failure {
+fn of_run(error: RunError, meeting: &Meeting) -> Failure {
     match error {
         RunError::Session { session, sessions, why: GivenUp::Ended(end) } => {
-            let is_unknown =
-                matches!(&end, ClientEnd::Farewell(farewell) if farewell.reason == Reason::NotAuthorized);
             let failure = refusal::of_end(&end, meeting);
-            let failure = if is_unknown { let_in(failure, args) } else { failure };
             failure.after(&format!("session {session} of {sessions} did not open"))
         }
         error @ RunError::Session { why: GivenUp::Untrusted, .. } => {

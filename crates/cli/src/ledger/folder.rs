@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 
 use ddes_ledger::audit::View;
-use ddes_ledger::store::{Folder, StoreError};
+use ddes_ledger::store::{Folder, PlaceError, StoreError};
 
 use crate::args::BooksArgs;
 use crate::failure::{Code, Failure};
@@ -64,20 +64,23 @@ pub(super) fn look(path: &Path) -> Result<Folder, Failure> {
 
 /// Takes a folder, made if it is not there, that holds nothing.
 pub(super) fn lock_empty(path: &Path) -> Result<Folder, Failure> {
-    let folder = Folder::lock(path).map_err(|error| unusable(path, &error))?;
-    let folder = folder.ok_or_else(|| in_use(path))?;
-    if folder.is_empty().map_err(|error| unusable(path, &error))? {
-        return Ok(folder);
-    }
-    if is_mount_point(path) {
-        return Err(Failure::new(
+    Folder::lock_empty(path).map_err(|error| of_place(path, error))
+}
+
+/// A folder that cannot be taken for a new ledger.
+pub(super) fn of_place(path: &Path, error: PlaceError) -> Failure {
+    let shown = path.display();
+    match error {
+        PlaceError::InUse => in_use(path),
+        PlaceError::System(error) => unusable(path, &error),
+        PlaceError::NotEmpty if is_mount_point(path) => Failure::new(
             Code::Usage,
-            format!("{} is not empty, and a mount point, which cannot be renamed", path.display()),
+            format!("{shown} is not empty, and a mount point, which cannot be renamed"),
         )
-        .next(format!("a folder below it: {}/ledger", path.display())));
+        .next(format!("a folder below it: {shown}/ledger")),
+        PlaceError::NotEmpty => Failure::new(Code::Usage, format!("the folder {shown} is not empty"))
+            .next(format!("mv {shown} {shown}.old     or name another one")),
     }
-    Err(Failure::new(Code::Usage, format!("the folder {} is not empty", path.display()))
-        .next(format!("mv {0} {0}.old     or name another one", path.display())))
 }
 
 /// Whether a file system, or a part of one, is mounted there. Where it cannot be told, whoever replaces the folder hears of it.

@@ -37,21 +37,57 @@ pub(crate) fn run(command: &LedgerCommand) -> Result<(), Failure> {
 
 /// Does something that goes through the journal, under a bar where somebody watches.
 fn watched<T>(is_quiet: bool, what: &'static str, act: impl FnOnce(Progress<'_>) -> T) -> T {
-    let is_shown = !is_quiet && std::io::stderr().is_terminal();
-    let target = if is_shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-    let template = "{msg} {wide_bar} {binary_bytes}/{binary_total_bytes} {eta} left";
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    let bar = ProgressBar::with_draw_target(Some(0), target).with_style(style).with_message(what);
-    let mut next = 0;
-    let done = act(&mut |bytes, whole| {
-        if bytes >= next {
-            bar.set_length(whole);
-            bar.set_position(bytes);
-            next = bytes + STEP_BYTES;
+    let mut bar = Bar::new(is_quiet, what);
+    act(&mut |bytes, whole| bar.show(bytes, whole))
+}
+
+/// The same for several such things in a row, each under a bar of its own.
+fn watched_steps<S: Copy + PartialEq, T>(
+    is_quiet: bool,
+    name_of: fn(S) -> &'static str,
+    act: impl FnOnce(&mut dyn FnMut(S, u64, u64)) -> T,
+) -> T {
+    let mut shown: Option<(S, Bar)> = None;
+    act(&mut |step, bytes, whole| {
+        if shown.as_ref().is_none_or(|(last, _)| *last != step) {
+            // The bar before is cleared first.
+            shown = None;
         }
-    });
-    bar.finish_and_clear();
-    done
+        let (_, bar) = shown.get_or_insert_with(|| (step, Bar::new(is_quiet, name_of(step))));
+        bar.show(bytes, whole);
+    })
+}
+
+/// How far something has come, on standard error. It is cleared when this is dropped.
+struct Bar {
+    bar: ProgressBar,
+    /// Not moved before so many bytes.
+    next: u64,
+}
+
+impl Bar {
+    fn new(is_quiet: bool, what: &'static str) -> Self {
+        let is_shown = !is_quiet && std::io::stderr().is_terminal();
+        let target = if is_shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let template = "{msg} {wide_bar} {binary_bytes}/{binary_total_bytes} {eta} left";
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let bar = ProgressBar::with_draw_target(Some(0), target).with_style(style).with_message(what);
+        Self { bar, next: 0 }
+    }
+
+    fn show(&mut self, bytes: u64, whole: u64) {
+        if bytes >= self.next {
+            self.bar.set_length(whole);
+            self.bar.set_position(bytes);
+            self.next = bytes + STEP_BYTES;
+        }
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
 }
 
 fn hex(bytes: &[u8; 32]) -> String {

@@ -7,7 +7,7 @@ use std::time::Instant;
 use ddes_ledger::store::Damage;
 use ddes_ledger::{Health, Opened, Totals};
 use ddes_server::endpoint::{Admitted, Notice, NoticeEvent, SessionView};
-use ddes_session::classic::{End, Fault, Reason};
+use ddes_session::classic::{End, Reason};
 use ddes_session::v2;
 use ddes_wire::classic::text;
 use ddes_wire::v2::Status;
@@ -318,11 +318,11 @@ fn of_end(who: &str, end: &v2::End) -> Line {
                 "[REFUSED] {who}: its address begins too many handshakes a second (--max-handshakes-per-sec {most})."
             ),
         ),
-        v2::End::Fault(fault) => ("fault", format!("[DISCONNECTED][50] {who}: {fault} ({})", rule(fault))),
+        v2::End::Fault(fault) => ("fault", format!("[DISCONNECTED][50] {who}: {fault} ({})", fault.rule())),
     };
     let line = Line::new("ended", text).with("cause", cause);
     match end {
-        v2::End::Fault(fault) => line.with("rule", rule(fault)).with("fault", fault.to_string()),
+        v2::End::Fault(fault) => line.with("rule", fault.rule()).with("fault", fault.to_string()),
         v2::End::Ordered(reason) => line.with("reason", *reason as u8),
         v2::End::LedgerUnavailable => line.with("reason", ddes_wire::v2::Reason::TooMany as u8),
         v2::End::Bye
@@ -331,25 +331,6 @@ fn of_end(who: &str, end: &v2::End) -> Line {
         | v2::End::Idle
         | v2::End::TooOld
         | v2::End::TooFast { .. } => line,
-    }
-}
-
-/// The rule of PROTOCOL.md that a client broke.
-fn rule(fault: &v2::Fault) -> &'static str {
-    match fault {
-        v2::Fault::TooLong(_) | v2::Fault::Early | v2::Fault::Opcode { .. } => "P-17",
-        v2::Fault::Truncated => "P-18",
-        v2::Fault::Hello(_) | v2::Fault::Suite { .. } => "P-01",
-        v2::Fault::Handshake(_) => "P-03",
-        v2::Fault::Record(_) => "P-08",
-        v2::Fault::Proof => "P-15",
-        v2::Fault::NotAuthorized => "P-19",
-        v2::Fault::Token => "P-20",
-        v2::Fault::Farewell => "P-13",
-        v2::Fault::NotOperator => "P-22",
-        v2::Fault::HandshakeTimeout => "P-23",
-        v2::Fault::TakesNothing => "P-24",
-        v2::Fault::Limit(_) => "P-07",
     }
 }
 
@@ -381,29 +362,11 @@ fn of_classic_end(who: &str, end: &End) -> Line {
                 "[REFUSED] {who}: there are too many that prove nothing (--max-unproven-total, --max-classic)."
             ),
         ),
-        End::Fault(fault) => {
-            ("fault", format!("[DISCONNECTED][50] {who}: {fault} ({})", classic_rule(fault)))
-        }
+        End::Fault(fault) => ("fault", format!("[DISCONNECTED][50] {who}: {fault} ({})", fault.rule())),
     };
     let line = Line::new("ended", text).with("cause", cause);
     match end {
-        End::Fault(fault) => line.with("rule", classic_rule(fault)).with("fault", fault.to_string()),
+        End::Fault(fault) => line.with("rule", fault.rule()).with("fault", fault.to_string()),
         End::Bye | End::Closed | End::Idle { .. } | End::Ordered(_) => line,
-    }
-}
-
-/// The rule of PROTOCOL.md that a classic client broke.
-fn classic_rule(fault: &Fault) -> &'static str {
-    match fault {
-        Fault::TooLong(_) => "C-02",
-        Fault::Truncated => "C-03",
-        Fault::ExpectedKey { .. } => "C-05",
-        Fault::Key(_) => "C-06",
-        Fault::OtherGroup => "C-07",
-        Fault::PublicValue(_) => "C-08",
-        Fault::Token => "C-12",
-        Fault::Hmac => "C-13",
-        Fault::HandshakeTimeout => "C-19",
-        Fault::TakesNothing => "C-20",
     }
 }

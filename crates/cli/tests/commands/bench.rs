@@ -80,7 +80,11 @@ fn a_run_counts_what_it_sent_and_leaves_a_record_and_a_page() {
     let (code, _, error) = compare(&["--fail-below", "1.01", "--on", "p99"]);
     assert_eq!((code, error.contains("p99: 1.000 times as good")), (1, true), "{error}");
     let (code, _, error) = output(ddes_at(&home, &["bench", "compare", &html, &save]));
-    assert_eq!((code, error.contains("not a saved run") && error.contains("--save FILE")), (2, true), "{error}");
+    assert_eq!(
+        (code, error.contains("not a saved run") && error.contains("--save FILE")),
+        (2, true),
+        "{error}"
+    );
 }
 
 #[test]

@@ -31,6 +31,8 @@ const HEAD_BYTES: usize = 4 + 4 + 16 + 8 + 3 * 8 + 32 + 4;
 const SLICE: u8 = 1;
 const REST: u8 = 2;
 const RECORD_BYTES: usize = 32 + Packed::BYTES;
+/// The names of checkpoints begin with it.
+const PREFIX: &str = "checkpoint-";
 /// A file being made.
 pub(crate) const NEW: &str = "checkpoint.new";
 
@@ -48,7 +50,7 @@ impl Names {
     pub(crate) fn read(disk: &dyn Disk) -> Result<Self, StoreError> {
         let names = disk.list().map_err(StoreError::disk("the folder"))?;
         let number = |entry: &String| {
-            let batch = entry.strip_prefix("checkpoint-")?.parse().ok()?;
+            let batch = entry.strip_prefix(PREFIX)?.parse().ok()?;
             (name(batch) == *entry).then_some(batch)
         };
         let mut checkpoints: Vec<Batch> = names.iter().filter_map(number).collect();
@@ -60,7 +62,12 @@ impl Names {
 }
 
 pub(crate) fn name(batch: Batch) -> String {
-    format!("checkpoint-{batch:020}")
+    format!("{PREFIX}{batch:020}")
+}
+
+/// Whether a file is named like a checkpoint. Files that are still being made have other names.
+pub(crate) fn is_name(name: &str) -> bool {
+    name.starts_with(PREFIX)
 }
 
 /// Which batch each account of a checkpoint is as of.

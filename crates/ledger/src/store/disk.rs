@@ -59,6 +59,20 @@ pub struct Folder {
     lock: Option<File>,
 }
 
+/// Why a folder cannot be taken for a new ledger.
+#[derive(Debug, thiserror::Error)]
+pub enum PlaceError {
+    /// Another process has its lock.
+    #[error("another process uses the folder")]
+    InUse,
+    /// There are files in it.
+    #[error("the folder is not empty")]
+    NotEmpty,
+    /// The system refuses.
+    #[error(transparent)]
+    System(#[from] io::Error),
+}
+
 /// A file being filled with zeros on a thread of its own.
 #[derive(Debug)]
 struct Ahead {
@@ -94,6 +108,12 @@ impl Folder {
         // It may have been replaced between the two steps.
         held.stands()?;
         Ok(Some(Self { held: Arc::new(held), ahead: Mutex::new(None), lock: Some(lock) }))
+    }
+
+    /// Takes a folder that holds nothing, made if it is not there.
+    pub fn lock_empty(path: &Path) -> Result<Self, PlaceError> {
+        let folder = Self::lock(path)?.ok_or(PlaceError::InUse)?;
+        if folder.is_empty()? { Ok(folder) } else { Err(PlaceError::NotEmpty) }
     }
 
     /// Looks at a folder, which another process may be writing. No lock is taken.

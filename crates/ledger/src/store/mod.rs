@@ -15,12 +15,13 @@ use std::io;
 use std::time::Duration;
 
 pub use checkpoint::{Done, Work};
-pub use disk::{Disk, DiskFile, Folder};
+pub use disk::{Disk, DiskFile, Folder, PlaceError};
 pub use frame::{Batch, Chain};
 pub use record::{Added, Named, Record};
 
 pub(crate) use checkpoint::{
-    Checkpoint, Draft, Kept, Mark, NEW, Names, Obsolete, Part, Reader, Slices, obsolete,
+    Checkpoint, Draft, Kept, Mark, NEW, Names, Obsolete, Part, Reader, Slices, is_name as is_checkpoint,
+    obsolete,
 };
 pub(crate) use checkpoint::{Outcome as WorkOutcome, name as checkpoint_name};
 pub(crate) use copy::{copy, remove_copy};
@@ -30,6 +31,12 @@ pub(crate) use record::{FIXED_BYTES_MAX, VALUE_BYTES_MAX};
 pub(crate) use record::{put_account, put_add, put_checkpoint, put_end, put_open, put_raise, put_trim, take};
 pub(crate) use segment::{DATA, Version, name as segment_name};
 pub(crate) use walk::{End, Seen, Start, walk};
+
+/// Whether a folder holds a ledger, whole or not: a maker that was killed early may have left none.
+pub fn holds_ledger(disk: &dyn Disk) -> io::Result<bool> {
+    let is_ledgers = |name: &String| name.starts_with(segment::PREFIX) || checkpoint::is_name(name);
+    Ok(disk.list()?.iter().any(is_ledgers))
+}
 
 /// How large things are, and how long they are kept.
 #[derive(Clone, Copy, Debug)]

@@ -88,14 +88,17 @@ pub(crate) struct Segment {
     pub(crate) bytes: Vec<u8>,
 }
 
+/// The names of segments begin with it.
+pub(crate) const PREFIX: &str = "journal-";
+
 pub(crate) fn name(number: u64) -> String {
-    format!("journal-{number:010}")
+    format!("{PREFIX}{number:010}")
 }
 
 /// The numbers of the segments among `names`, ascending.
 pub(crate) fn numbers(names: &[String]) -> Vec<u64> {
     let number = |entry: &String| {
-        let number = entry.strip_prefix("journal-")?.parse().ok()?;
+        let number = entry.strip_prefix(PREFIX)?.parse().ok()?;
         (name(number) == *entry).then_some(number)
     };
     let mut numbers: Vec<u64> = names.iter().filter_map(number).collect();

@@ -111,45 +111,61 @@ pub enum Reason {
     TooMany,
 }
 
-/// The rule a client broke.
+/// How a client broke the protocol. [`Fault::rule`] says which rule it broke.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// C-02.
+    /// A frame longer than its place allows.
     #[error(transparent)]
     TooLong(#[from] TooLong),
-    /// C-03.
+    /// The stream ended inside a frame.
     #[error("the stream ended inside a frame")]
     Truncated,
-    /// C-05.
+    /// The first frame is not the client's key.
     #[error("opcode {opcode} came where the client's key was expected")]
     ExpectedKey {
         /// What came.
         opcode: u32,
     },
-    /// C-06.
+    /// The body of the 10 is not a Diffie-Hellman key in PEM.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// C-07.
+    /// The key has other parameters than the server's.
     #[error("the client's key lies in another group than the server's")]
     OtherGroup,
-    /// C-08.
+    /// The public value is out of range.
     #[error("the client's public value: {0}")]
     PublicValue(#[from] PublicValueError),
-    /// C-12.
+    /// A 30 with another token than that of its session.
     #[error("the session token is wrong")]
     Token,
-    /// C-13.
+    /// A 30 whose HMAC does not verify.
     #[error("the HMAC is wrong")]
     Hmac,
-    /// C-19.
+    /// The client's key took too long.
     #[error("no key came before the handshake deadline")]
     HandshakeTimeout,
-    /// C-20.
+    /// The client did not read what was sent to it.
     #[error("the client took nothing for {} s", crate::STALL_MAX.as_secs())]
     TakesNothing,
 }
 
 impl Fault {
+    /// The rule of PROTOCOL.md that the client broke.
+    pub fn rule(&self) -> &'static str {
+        match self {
+            Self::TooLong(_) => "C-02",
+            Self::Truncated => "C-03",
+            Self::ExpectedKey { .. } => "C-05",
+            Self::Key(_) => "C-06",
+            Self::OtherGroup => "C-07",
+            Self::PublicValue(_) => "C-08",
+            Self::Token => "C-12",
+            Self::Hmac => "C-13",
+            Self::HandshakeTimeout => "C-19",
+            Self::TakesNothing => "C-20",
+        }
+    }
+
     /// What the client hears of it; nothing where it would not be read.
     fn farewell(&self) -> Option<&'static str> {
         match self {
@@ -643,5 +659,29 @@ impl Open {
             Err(BodyError::Hmac) => return Err(Fault::Hmac),
         }
         Ok(State::Open(self))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_fault_names_the_rule_that_protocol_md_states() {
+        let table = [
+            (Fault::TooLong(TooLong { length: 9, most: 8 }), "C-02"),
+            (Fault::Truncated, "C-03"),
+            (Fault::ExpectedKey { opcode: 30 }, "C-05"),
+            (Fault::Key(KeyError::Pem), "C-06"),
+            (Fault::OtherGroup, "C-07"),
+            (Fault::PublicValue(PublicValueError::Range), "C-08"),
+            (Fault::Token, "C-12"),
+            (Fault::Hmac, "C-13"),
+            (Fault::HandshakeTimeout, "C-19"),
+            (Fault::TakesNothing, "C-20"),
+        ];
+        for (fault, rule) in table {
+            assert_eq!(fault.rule(), rule, "{fault:?}");
+        }
     }
 }

@@ -50,66 +50,88 @@ pub enum End {
     Fault(Fault),
 }
 
-/// The rule a client broke.
+/// How a client broke the protocol. [`Fault::rule`] says which rule it broke.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// P-17: a frame longer than its place allows.
+    /// A frame longer than its place allows.
     #[error(transparent)]
     TooLong(#[from] TooLong),
-    /// P-17: bytes that the handshake has no place for.
+    /// Bytes that the handshake has no place for.
     #[error("more came than the handshake holds")]
     Early,
-    /// P-18: the stream ended without a 50.
+    /// The stream ended without a 50.
     #[error("the stream ended without a 50")]
     Truncated,
-    /// P-17: an opcode that does not exist or is not due.
+    /// An opcode that does not exist or is not due.
     #[error("opcode {opcode} came out of order")]
     Opcode {
         /// What came.
         opcode: u32,
     },
-    /// P-01.
+    /// A first message without a known version and suite, or of another length than its suite's.
     #[error(transparent)]
     Hello(#[from] HelloError),
-    /// P-01: a suite that exists, and that this server does not take.
+    /// A suite that exists, and that this server does not take.
     #[error("the suite {} is not taken here", .suite.name())]
     Suite {
         /// The suite named.
         suite: Suite,
     },
-    /// P-02 to P-04.
+    /// A first message whose Noise part is refused.
     #[error("the handshake: {0}")]
     Handshake(#[from] NoiseError<PublicValueError>),
-    /// P-08.
+    /// A record that does not open.
     #[error(transparent)]
     Record(#[from] RecordError),
-    /// P-15, P-16, P-19: no proof of an identity.
+    /// Message 4 does not prove an identity.
     #[error("the client's proof of identity does not verify")]
     Proof,
-    /// P-19: proven, but not authorized. The client hears the same as of [`Self::Proof`].
+    /// The identity is proven, but not authorized. The client gets the same 50 as for
+    /// [`Self::Proof`].
     #[error("the client's identity is not authorized")]
     NotAuthorized,
-    /// P-20.
+    /// A 30 with another token than that of its session.
     #[error("the session token is wrong")]
     Token,
-    /// P-13: a 50 that is none.
+    /// The body of a 50 has another form than it should.
     #[error("the client's 50 is malformed")]
     Farewell,
-    /// P-22: scope \"all\" from one who is no operator.
+    /// Scope "all" from a client that is not an operator.
     #[error("only an operator may end every session")]
     NotOperator,
-    /// P-23.
+    /// The handshake took too long.
     #[error("no proof of identity came before the handshake deadline")]
     HandshakeTimeout,
-    /// P-24.
+    /// The client did not read what was sent to it.
     #[error("the client took nothing for {} s", crate::STALL_MAX.as_secs())]
     TakesNothing,
-    /// P-07.
+    /// The keystream under one key, or one message, would be too long.
     #[error(transparent)]
     Limit(#[from] LimitError),
 }
 
 impl Fault {
+    /// The rule of PROTOCOL.md that the client broke.
+    pub fn rule(&self) -> &'static str {
+        match self {
+            Self::Hello(_) | Self::Suite { .. } => "P-01",
+            Self::Handshake(NoiseError::Length | NoiseError::Open(_)) => "P-02",
+            Self::Handshake(NoiseError::Dh(_)) => "P-03",
+            Self::Handshake(NoiseError::Kem(_)) => "P-04",
+            Self::Limit(_) | Self::Handshake(NoiseError::Limit(_)) => "P-07",
+            Self::Record(_) => "P-08",
+            Self::Farewell => "P-13",
+            Self::Proof => "P-15",
+            Self::TooLong(_) | Self::Early | Self::Opcode { .. } => "P-17",
+            Self::Truncated => "P-18",
+            Self::NotAuthorized => "P-19",
+            Self::Token => "P-20",
+            Self::NotOperator => "P-22",
+            Self::HandshakeTimeout => "P-23",
+            Self::TakesNothing => "P-24",
+        }
+    }
+
     /// What the client hears of it; nothing where it would not be read.
     pub(super) fn reason(&self) -> Option<Reason> {
         match self {
@@ -156,6 +178,47 @@ impl End {
             | Self::TooOld
             | Self::Ordered(_)
             | Self::Fault(_) => reason.text().into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ddes_cipher::OpenError;
+    use ddes_wire::v2::GroupSize;
+
+    use super::*;
+    use crate::v2::kem::KemError;
+
+    #[test]
+    fn each_fault_names_the_rule_that_protocol_md_states() {
+        let suite = Suite::Ddes(GroupSize::Bits2048);
+        let table = [
+            (Fault::Hello(HelloError::Unsupported { version: 1, suite: 0 }), "P-01"),
+            (Fault::Hello(HelloError::Length { length: 3 }), "P-01"),
+            (Fault::Suite { suite }, "P-01"),
+            (Fault::Handshake(NoiseError::Length), "P-02"),
+            (Fault::Handshake(NoiseError::Open(OpenError::Tag)), "P-02"),
+            (Fault::Handshake(NoiseError::Dh(PublicValueError::Range)), "P-03"),
+            (Fault::Handshake(NoiseError::Kem(KemError::Key)), "P-04"),
+            (Fault::Handshake(NoiseError::Limit(LimitError::Nonce)), "P-07"),
+            (Fault::Limit(LimitError::Nonce), "P-07"),
+            (Fault::Record(RecordError::Short { length: 1 }), "P-08"),
+            (Fault::Record(RecordError::Open(OpenError::Tag)), "P-08"),
+            (Fault::Farewell, "P-13"),
+            (Fault::Proof, "P-15"),
+            (Fault::TooLong(TooLong { length: 9, most: 8 }), "P-17"),
+            (Fault::Early, "P-17"),
+            (Fault::Opcode { opcode: 20 }, "P-17"),
+            (Fault::Truncated, "P-18"),
+            (Fault::NotAuthorized, "P-19"),
+            (Fault::Token, "P-20"),
+            (Fault::NotOperator, "P-22"),
+            (Fault::HandshakeTimeout, "P-23"),
+            (Fault::TakesNothing, "P-24"),
+        ];
+        for (fault, rule) in table {
+            assert_eq!(fault.rule(), rule, "{fault:?}");
         }
     }
 }

@@ -69,7 +69,7 @@ const CPU_OF_REDIS_MAX: f64 = 7.5 / 10.4;
 
 const OURS: Peer = Peer::Ours(Suite::Hybrid(GroupSize::Bits2048));
 
-const USAGE: &str = "usage: ddes-bench compare [counting | durable | handshake | memory | growth] [--short]";
+const USAGE: &str = "usage: ddes-peers compare [counting | durable | handshake | memory | growth] [--short]";
 
 type Part = fn(&Effort) -> Result<Vec<Aim>, String>;
 

@@ -34,7 +34,7 @@ use ddes_ffdhe::NamedGroup;
 use crate::server::{Kind, Server};
 
 const USAGE: &str = "\
-usage: ddes-bench WHAT [--short]
+usage: ddes-peers WHAT [--short]
 
   classic     set-up and request/reply of the classic profile, beside the Python peer
   secure      sessions of D-DDES/2, beside TLS 1.3 with rustls

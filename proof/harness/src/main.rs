@@ -1,14 +1,19 @@
-//! What `cargo xtask crash`, `power` and `rot` need to know of a ledger's insides.
+//! `ddes-harness`: what `cargo xtask crash`, `power` and `rot` start in addition to `ddes` itself.
+//! These are the clients, and the checks that read a ledger with its own library.
 //!
 //! ```text
-//! harness books LEDGER CLIENTS           verify, and `account CLIENT LAST-SEQ` for each of the couriers' clients; wrong sums are errors
-//! harness power TRACE LEDGER CLIENTS IMAGES SEED whole|none|late
-//! harness rot MEGABYTES FLIPS CUTS SEED honest|forged
+//! ddes-harness couriers SERVER SERVER-KEY FOLDER CLIENTS CHUNK-MAX PAUSE-MS durable|memory
+//! ddes-harness books LEDGER CLIENTS
+//! ddes-harness power TRACE LEDGER CLIENTS IMAGES SEED whole|none|late
+//! ddes-harness rot MEGABYTES FLIPS CUTS SEED honest|forged
 //! ```
 //!
-//! Exits with 1 where the ledger did not keep its word.
+//! `books` verifies a ledger and prints `account CLIENT LAST-SEQ` for each client of `couriers`; a
+//! wrong sum is an error. The exit code is 1 if the ledger lost or changed something. That of
+//! `couriers` is 5 if an outbox objects to the ledger.
 
 mod books;
+mod couriers;
 mod image;
 mod power;
 mod rot;
@@ -21,10 +26,11 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match arguments[..] {
+        ["couriers", ref rest @ ..] => return couriers::main(rest),
         ["books", ledger, clients] => books::run(ledger, clients),
         ["power", ref rest @ ..] => power::run(rest),
         ["rot", ref rest @ ..] => rot::run(rest),
-        _ => Err("usage: harness books | power | rot …; see its source".into()),
+        _ => Err("usage: ddes-harness couriers | books | power | rot …; see its source".into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -28,7 +28,7 @@ const ELSEWHERE: usize = 10;
 
 pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     let [megabytes, flips, cuts, seed, mode] = arguments else {
-        return Err("usage: harness rot MEGABYTES FLIPS CUTS SEED honest|forged".into());
+        return Err("usage: ddes-harness rot MEGABYTES FLIPS CUTS SEED honest|forged".into());
     };
     let number = |text: &str| text.parse::<usize>().map_err(|error| format!("{text}: {error}"));
     let (flips, cuts) = (number(flips)?, number(cuts)?);

@@ -13,7 +13,8 @@ use ddes_circuits::{Circuit, assembly, source, target};
 const USAGE: &str = "\
 usage: ddes-circuits COMMAND
 
-  search two|three SECONDS [SEED]   each S-box for so long, on all cores; keeps what is smaller than circuits/found
+  search two|three SECONDS [SEED]   each S-box for so long, on all cores; keeps what is smaller
+                                    than in proof/circuits/found
   list                              gates of what was found
   write                             crates/cipher/src/bitslice/{two,round_of_two,round_of_three}.rs, from what was found";
 
@@ -106,7 +107,7 @@ fn write() -> Result<(), String> {
         ("round_of_two", assembly(Basis::Two, &two)),
         ("round_of_three", assembly(Basis::Three, &three)),
     ] {
-        let path = format!("../crates/cipher/src/bitslice/{name}.rs");
+        let path = format!("../../crates/cipher/src/bitslice/{name}.rs");
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
         fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
     }

@@ -31,7 +31,7 @@ const MORE_CLIENTS: usize = 3;
 
 pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     let [path, folder, file, images, seed, syncs] = arguments else {
-        return Err("usage: harness power TRACE LEDGER CLIENTS IMAGES SEED whole|none|late".into());
+        return Err("usage: ddes-harness power TRACE LEDGER CLIENTS IMAGES SEED whole|none|late".into());
     };
     let syncs = match *syncs {
         "whole" => Syncs::Kept,

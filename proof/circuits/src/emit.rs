@@ -10,7 +10,6 @@ pub fn source(circuits: &[Circuit; 8]) -> String {
     let zeros: Vec<_> = (0..8).map(|sbox| of_zero(sbox).to_string()).collect();
     let mut text = format!(
         "//! S1 to S8 with gates of two inputs, {:.2} on average: `S(x) ^ S(0)`. Written by `cargo xtask circuits write`.\n\n\
-         use super::lane::TwoInputGates;\n\n\
          /// `S(0)` of each, which these circuits leave out; the first output is the most significant bit.\n\
          pub(super) const OF_ZERO: [u8; 8] = [{}];\n",
         average(circuits),
@@ -18,7 +17,7 @@ pub fn source(circuits: &[Circuit; 8]) -> String {
     );
     for (number, circuit) in (1..).zip(circuits) {
         text += &format!(
-            "\n/// S{number}, {} gates.\n#[inline(always)]\npub(super) fn s{number}<L: TwoInputGates>([w0, w1, w2, w3, w4, w5]: [L; 6]) -> [L; 4] {{\n{}}}\n",
+            "\n/// S{number}, {} gates.\n#[inline(always)]\npub(super) fn s{number}([w0, w1, w2, w3, w4, w5]: [u64; 6]) -> [u64; 4] {{\n{}}}\n",
             circuit.gates.len(),
             two(circuit),
         );
@@ -98,11 +97,11 @@ fn two(circuit: &Circuit) -> String {
     for (i, gate) in circuit.gates.iter().enumerate() {
         let [a, b, _] = gate.wires;
         let value = match gate.function & 0b1001_1001 {
-            0b1000_0000 => format!("w{a}.and(w{b})"),
-            0b0001_0000 => format!("w{a}.and_not(w{b})"),
-            0b0000_1000 => format!("w{b}.and_not(w{a})"),
-            0b1001_1000 => format!("w{a}.or(w{b})"),
-            _ => format!("w{a}.xor(w{b})"),
+            0b1000_0000 => format!("w{a} & w{b}"),
+            0b0001_0000 => format!("w{a} & !w{b}"),
+            0b0000_1000 => format!("w{b} & !w{a}"),
+            0b1001_1000 => format!("w{a} | w{b}"),
+            _ => format!("w{a} ^ w{b}"),
         };
         text += &format!("    let w{} = {value};\n", INPUTS + i);
     }

@@ -395,7 +395,7 @@ pub(crate) struct Scratch(std::path::PathBuf);
 
 impl Scratch {
     pub(crate) fn new(name: &str) -> Result<Self, String> {
-        let path = std::env::temp_dir().join(format!("ddes-bench-{}-{name}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("ddes-peers-{}-{name}", std::process::id()));
         fs::create_dir_all(&path).map_err(text)?;
         Ok(Self(path))
     }

@@ -84,7 +84,7 @@ impl Kind {
         ];
         let peer = |service: &str| {
             crate::tls::make_certificates(folder)?;
-            own("ddes-bench", &["tls-server", &folder.display().to_string(), service])
+            own("ddes-peers", &["tls-server", &folder.display().to_string(), service])
         };
         match self {
             Self::Ours => ours("memory", &["--classic", "--classic-wait-ms", "0"]),
@@ -121,7 +121,7 @@ impl Server {
     pub(crate) fn start_with(kind: Kind, flags: &[&str]) -> Result<Self, String> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("ddes-bench-{}-{count}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("ddes-peers-{}-{count}", std::process::id()));
         std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let mut command = kind.command(&folder)?;
         command.args(flags);

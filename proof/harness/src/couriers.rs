@@ -1,8 +1,5 @@
-//! Many couriers in one process: the clients of `cargo xtask crash` and `power`, each with an identity and an outbox of its own, in a folder or in memory.
-//!
-//! ```text
-//! couriers SERVER SERVER-KEY FOLDER CLIENTS CHUNK-MAX PAUSE-MS durable|memory
-//! ```
+//! Many couriers in one process: the clients of `cargo xtask crash` and `power`. Each has an
+//! identity and an outbox of its own, in a folder or in memory.
 //!
 //! A line on standard input is the number of values that each has to have sent by and by; its end is the last word. Standard output says `counted CLIENT LAST-SEQ`
 //! whenever the ledger covers more. `FOLDER/authorized_keys` lets them in, and `FOLDER/clients`, which is there when that is whole, names their accounts. Exits with 5
@@ -24,10 +21,8 @@ use ddes_identity::{PublicKey, ServerAddress, SigningKey, read_public};
 use ddes_wire::v2::{GroupSize, Scope, Suite, Welcome};
 use ddes_wire::{Sequence, Total};
 use tokio::task::LocalSet;
-use values::{Sums, mix, value};
 
-#[path = "../../ledger/examples/harness/values.rs"]
-mod values;
+use crate::values::{Sums, mix, value};
 
 const PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
 const REPLY_MAX: Duration = Duration::from_secs(20);
@@ -54,8 +49,8 @@ enum Failure {
     Other(String),
 }
 
-fn main() -> ExitCode {
-    match run() {
+pub(crate) fn main(arguments: &[&str]) -> ExitCode {
+    match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Objection(why)) => {
             eprintln!("{why}");
@@ -68,14 +63,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn run() -> Result<(), Failure> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [server, key, folder, clients, chunk_max, pause, outbox] = &arguments[..] else {
+fn run(arguments: &[&str]) -> Result<(), Failure> {
+    let [server, key, folder, clients, chunk_max, pause, outbox] = *arguments else {
         return Err(other(
-            "usage: couriers SERVER SERVER-KEY FOLDER CLIENTS CHUNK-MAX PAUSE-MS durable|memory",
+            "usage: ddes-harness couriers SERVER SERVER-KEY FOLDER CLIENTS CHUNK-MAX PAUSE-MS \
+             durable|memory",
         ));
     };
-    let number = |text: &String| text.parse::<u64>().map_err(other);
+    let number = |text: &str| text.parse::<u64>().map_err(other);
     let plan = Arc::new(Plan {
         server: server.parse().map_err(other)?,
         key: read_public(key).map_err(other)?,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use ddes_ledger::store::{Disk, Folder};
+use ddes_ledger::store::{Disk, Folder, holds_ledger};
 use ddes_ledger::{AccountId, Totals, audit};
 
 use crate::values::Sums;
@@ -59,8 +59,7 @@ pub(crate) fn run(ledger: &str, file: &str) -> Result<(), String> {
     let clients = clients(file)?;
     let mut sums: Vec<Sums> = (0..clients.len() as u64).map(Sums::new).collect();
     let folder = Folder::look(Path::new(ledger)).map_err(|error| error.to_string())?;
-    let names = folder.list().map_err(|error| format!("{ledger}: {error}"))?;
-    if !names.iter().any(|name| name.starts_with("journal-") || name.starts_with("checkpoint-")) {
+    if !holds_ledger(&folder).map_err(|error| format!("{ledger}: {error}"))? {
         // Its maker was killed before it was one.
         (0..clients.len()).for_each(|client| println!("account {client} 0"));
         return Ok(());

@@ -55,7 +55,7 @@ const SESSIONS: u32 = 50;
 const OPENING: Duration = Duration::from_millis(300);
 const P99_MAX: f64 = 1.5;
 
-const USAGE: &str = "usage: ddes-bench harm [handshakes | first-messages | slow-readers | slow-writers | silent | elsewhere] [--short] [-- FLAG...]
+const USAGE: &str = "usage: ddes-peers harm [handshakes | first-messages | slow-readers | slow-writers | silent | elsewhere] [--short] [-- FLAG...]
 (flags of `ddes serve`)";
 
 /// What one measurement came to.

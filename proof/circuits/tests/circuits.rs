@@ -45,7 +45,7 @@ fn the_code_is_what_the_circuits_say() {
         ("round_of_two", assembly(Basis::Two, &two)),
         ("round_of_three", assembly(Basis::Three, &three)),
     ] {
-        let path = format!("../crates/cipher/src/bitslice/{file}.rs");
+        let path = format!("../../crates/cipher/src/bitslice/{file}.rs");
         let code = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
         assert!(code == expected, "{file}.rs is not what `cargo xtask circuits write` makes");
     }
