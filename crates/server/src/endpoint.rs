@@ -387,7 +387,7 @@ impl Endpoint {
             let Some(connection) = self.connection_mut(id) else { continue };
             connection.has_heard = false;
             if let Session::V2(session) = &mut connection.session {
-                session.tell(now);
+                session.flush_answers(now);
             }
             self.collect(now, id);
             self.note_backlog(id);
@@ -441,11 +441,10 @@ impl Endpoint {
         match (&mut connection.session, verdict) {
             (Session::Classic(session), Ok(proof)) => session.settle(now, ticket, proof.standing()),
             (Session::Classic(session), Err(_)) => session.refuse(now, ticket),
-            (Session::V2(session), Ok(proof)) => session.note(ticket, Ok(proof.standing())),
-            (Session::V2(session), Err(Refusal::Superseded { .. })) => {
-                session.refuse(now, ticket, v2::Refused::Superseded);
+            (Session::V2(session), verdict) => {
+                let verdict = verdict.map(|proof| proof.standing()).map_err(refused);
+                session.handle_verdict(now, ticket, verdict);
             }
-            (Session::V2(session), Err(refusal)) => session.note(ticket, Err(refused(refusal))),
             (Session::Undecided(_) | Session::Gone, _) => {}
         }
     }

@@ -67,7 +67,8 @@ pub enum Event {
     },
     /// 20 is on its way; the idle timer runs.
     TokenShared,
-    /// Count these values, then `settle` or `refuse` the ticket.
+    /// Count these values, then give the ledger's verdict to [`ServerSession::handle_verdict`], and
+    /// let [`ServerSession::flush_answers`] answer.
     Submit {
         /// Right to one answer.
         ticket: Ticket,
@@ -353,24 +354,21 @@ impl ServerSession {
         self.outbound.pending()
     }
 
-    /// `count` bytes of [`Self::pending`] went out, and what waited for that goes on.
+    /// `count` bytes of [`Self::pending`] went out. Frames that waited for that are left to
+    /// [`Self::go_on`].
     pub fn sent(&mut self, now: Instant, count: usize) {
-        self.took(now, count);
-        self.go_on(now);
-    }
-
-    /// `count` bytes of [`Self::pending`] went out. What waited for that, where it [has more](Self::has_more), waits on for [`Self::go_on`].
-    pub fn took(&mut self, now: Instant, count: usize) {
         self.outbound.sent(now, count);
         self.shed();
     }
 
-    /// Whether a frame waits, or the end, that could be dealt with now.
+    /// Whether [`Self::go_on`] has something to do: a received frame, or the stream's end, can be
+    /// processed now.
     pub fn has_more(&self) -> bool {
         self.body_max().is_some_and(|most| self.at_end || !matches!(self.inbound.frame(most), Ok(None)))
     }
 
-    /// Deals with what waits, as far as it can; how many bytes that were.
+    /// Processes the received frames that waited for [`Self::sent`] or [`Self::flush_answers`], as
+    /// far as the bounds allow; how many bytes that were.
     pub fn go_on(&mut self, now: Instant) -> usize {
         let before = self.inbound.waiting().len();
         self.advance(now);
@@ -465,33 +463,18 @@ impl ServerSession {
         }
     }
 
-    /// The ledger counted the submission of `ticket`, durably.
-    pub fn settle(&mut self, now: Instant, ticket: Ticket, standing: Standing) {
-        self.note(ticket, Ok(standing));
-        self.tell(now);
-        self.go_on(now);
-    }
-
-    /// The ledger did not count the submission of `ticket`.
-    pub fn refuse(&mut self, now: Instant, ticket: Ticket, refused: Refused) {
-        if refused == Refused::Superseded {
-            return self.order_end(now, Reason::Superseded, true);
-        }
-        self.note(ticket, Err(refused));
-        self.tell(now);
-        self.go_on(now);
-    }
-
-    /// The ledger's verdict on the submission of `ticket`; [`Self::tell`] tells the client, of several at once.
-    pub fn note(&mut self, ticket: Ticket, verdict: Result<Standing, Refused>) {
+    /// The ledger's verdict on the submission of `ticket`: counted, durably, or refused.
+    /// [`Self::flush_answers`] answers, several verdicts at once. A session that is superseded ends.
+    pub fn handle_verdict(&mut self, now: Instant, ticket: Ticket, verdict: Result<Standing, Refused>) {
         let number = ticket.redeem();
+        let verdict = match verdict {
+            Ok(standing) => Ok(standing),
+            Err(Refused::Gap) => Err(Status::Gap),
+            Err(Refused::Malformed) => Err(Status::Malformed),
+            Err(Refused::Unavailable) => Err(Status::Unavailable),
+            Err(Refused::Superseded) => return self.order_end(now, Reason::Superseded, true),
+        };
         let State::Open(open) = &mut self.state else { return };
-        let verdict = verdict.map_err(|refused| match refused {
-            Refused::Gap => Status::Gap,
-            Refused::Malformed => Status::Malformed,
-            // A session that is superseded ends, and says so there.
-            Refused::Unavailable | Refused::Superseded => Status::Unavailable,
-        });
         // Tickets are numbered without a gap.
         let at = open.waiting.front().and_then(|first| number.checked_sub(first.ticket));
         let waiting = at.and_then(|at| open.waiting.get_mut(usize::try_from(at).ok()?));
@@ -500,9 +483,33 @@ impl ServerSession {
         }
     }
 
-    /// Tells the client what was noted. Frames that waited for that, where it [has more](Self::has_more), wait on for [`Self::go_on`].
-    pub fn tell(&mut self, now: Instant) {
-        self.flush_answers(now);
+    /// Answers what is decided, in the order of the submissions: one 40 for all that were counted
+    /// together, since `last_seq` covers them (P-12), and one for each refusal. Frames that waited
+    /// for that are left to [`Self::go_on`].
+    pub fn flush_answers(&mut self, now: Instant) {
+        let State::Open(open) = &mut self.state else { return };
+        while let Some(verdict) = open.waiting.front().and_then(|waiting| waiting.verdict) {
+            open.waiting.pop_front();
+            let status = match verdict {
+                Ok(standing) => {
+                    open.standing = standing;
+                    open.idle_at = now + self.config.idle;
+                    if open.waiting.front().is_some_and(|next| matches!(next.verdict, Some(Ok(_)))) {
+                        // The next one covers it.
+                        continue;
+                    }
+                    Status::Applied
+                }
+                Err(status) => status,
+            };
+            let answer = open.answer(status);
+            let sealer = &mut open.link.sealer;
+            match self.outbound.push_record(now, sealer, Opcode::EncryptedResult, &answer.encode()) {
+                Ok(()) => self.events.push_back(Event::Answered(answer)),
+                Err(error) => return self.end(now, End::Fault(error.into())),
+            }
+        }
+        self.leave(now);
     }
 
     /// No burst is under way: keeps neither keystream nor buffers.
@@ -716,33 +723,6 @@ impl ServerSession {
         let AwaitProof { link, token, .. } = proof;
         self.state = State::Opening(Box::new(Opening { link, token, awaiting: self.tickets }));
         self.events.push_back(Event::Authenticated { ticket: Ticket(self.tickets), key: Box::new(key) });
-    }
-
-    /// 40s in the order of the submissions decided: one for all that were counted together, since `last_seq` covers them (P-12), and one for each refusal.
-    fn flush_answers(&mut self, now: Instant) {
-        let State::Open(open) = &mut self.state else { return };
-        while let Some(verdict) = open.waiting.front().and_then(|waiting| waiting.verdict) {
-            open.waiting.pop_front();
-            let status = match verdict {
-                Ok(standing) => {
-                    open.standing = standing;
-                    open.idle_at = now + self.config.idle;
-                    if open.waiting.front().is_some_and(|next| matches!(next.verdict, Some(Ok(_)))) {
-                        // The next one covers it.
-                        continue;
-                    }
-                    Status::Applied
-                }
-                Err(status) => status,
-            };
-            let answer = open.answer(status);
-            let sealer = &mut open.link.sealer;
-            match self.outbound.push_record(now, sealer, Opcode::EncryptedResult, &answer.encode()) {
-                Ok(()) => self.events.push_back(Event::Answered(answer)),
-                Err(error) => return self.end(now, End::Fault(error.into())),
-            }
-        }
-        self.leave(now);
     }
 
     /// Ends a session that is to end once nothing waits for the ledger any more.
