@@ -225,6 +225,11 @@ impl Admission {
         true
     }
 
+    /// Whether there is a rate, and so networks to [forget](Self::forget).
+    pub(crate) fn has_rates(&self) -> bool {
+        self.connects.is_some() || self.handshakes.is_some()
+    }
+
     /// Networks that keep to their rates are forgotten.
     pub(crate) fn forget(&mut self, now: Instant) {
         for rates in self.connects.iter_mut().chain(&mut self.handshakes) {

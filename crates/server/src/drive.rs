@@ -1,8 +1,9 @@
 //! The loop that drives an endpoint: one thread, all sockets, no waiting but for all of them together.
 //! Long because a turn is read as one: what one part of it marks the next one does.
 //!
-//! A turn is: what is ready is read once each, and of what sessions sent too much of at once a little, so that no connection keeps the others waiting; then the
-//! consequences, all together: one batch for the ledger, one write for each connection that has something to send.
+//! A turn reads once from each socket that is ready, and has the endpoint do its own share
+//! (`handle_timeout`), so that no connection keeps the others waiting. Then come the consequences, all
+//! together: one batch for the ledger, one write for each connection that has something to send.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -19,7 +20,7 @@ use zeroize::Zeroizing;
 
 use crate::access::{Doorkeeper, seconds};
 use crate::clerk::{Answer, Books};
-use crate::endpoint::{ConnectionId, Endpoint, Entropy, Order, SessionView};
+use crate::endpoint::{Action, ConnectionId, Endpoint, Entropy, Order, Request, SessionView, Work};
 use crate::listen::{Report, Stopped};
 use crate::mail::{Command, Mail, Mailbox};
 use crate::pool::Pool;
@@ -43,8 +44,6 @@ const ACCEPTS_MAX: usize = 4;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How often the lists are looked at for sessions whose rights changed: twice, where a list is in doubt, and then it is 2 s.
 const ACCESS_TICK: Duration = Duration::from_secs(1);
-/// How often sessions are looked at that keep something for a burst that is over.
-const REST_TICK: Duration = Duration::from_secs(1);
 /// With no traffic for so long a handshake is computed here: waking the pool costs a tenth of it, and nobody waits.
 const QUIET: Duration = Duration::from_millis(10);
 
@@ -102,15 +101,20 @@ pub(crate) struct State {
     /// There may be connections to accept, from this time on.
     accept_at: Option<Instant>,
     access_at: Instant,
-    rest_at: Instant,
-    /// Sessions that rest still keep something.
-    are_letting_go: bool,
-    /// When a session that was at work before last sent something.
-    traffic_at: Instant,
     stopping: Option<Instant>,
     failure: Option<String>,
     /// The name of a thread that panicked.
     panicked: Option<String>,
+}
+
+/// What is done together, once the endpoint asks for nothing more.
+#[derive(Default)]
+struct Consequences {
+    work: Vec<(ConnectionId, Work)>,
+    /// One batch for the ledger.
+    requests: Vec<Request>,
+    /// After the work, some of which they may call off.
+    cancels: Vec<ConnectionId>,
 }
 
 impl State {
@@ -125,9 +129,6 @@ impl State {
             refusals: 0,
             accept_at: None,
             access_at: now + ACCESS_TICK,
-            rest_at: now + REST_TICK,
-            are_letting_go: false,
-            traffic_at: now,
             stopping: None,
             failure: None,
             panicked: None,
@@ -160,8 +161,7 @@ impl Driver {
             self.accept(now);
             self.read_ready(now);
             self.ring(now);
-            self.endpoint.go_on(now);
-            self.state.are_letting_go = self.endpoint.let_go();
+            self.endpoint.handle_timeout(now);
             self.settle();
         }
         // What is left is counted and cut.
@@ -178,13 +178,12 @@ impl Driver {
 
     /// How long nothing need be looked at; for ever is never.
     fn patience(&self, now: Instant) -> Option<Duration> {
-        let State { ready, timers, accept_at, access_at, rest_at, stopping, are_letting_go, .. } =
-            &self.state;
-        if !ready.is_empty() || *are_letting_go || self.endpoint.can_go_on() {
+        let State { ready, timers, accept_at, access_at, stopping, .. } = &self.state;
+        if !ready.is_empty() {
             return Some(Duration::ZERO);
         }
-        let times =
-            [timers.next(), *accept_at, Some(*access_at), Some(*rest_at), *stopping, self.books.rest_at()];
+        let (endpoint_at, rest_at) = (self.endpoint.poll_timeout(), self.books.rest_at());
+        let times = [timers.next(), *accept_at, Some(*access_at), *stopping, endpoint_at, rest_at];
         times.into_iter().flatten().min().map(|at| at.saturating_duration_since(now))
     }
 
@@ -350,8 +349,8 @@ impl Driver {
                 Some(Socket::Session(session)) if session.armed == Some(at) => {
                     session.armed = None;
                     mark(&mut self.state.dirty, &mut session.is_dirty, place);
-                    if self.endpoint.poll_timeout(session.id).is_some_and(|due| due <= now) {
-                        self.endpoint.handle_timeout(now, session.id);
+                    if self.endpoint.connection_timeout(session.id).is_some_and(|due| due <= now) {
+                        self.endpoint.handle_connection_timeout(now, session.id);
                     }
                 }
                 Some(Socket::Refused(refusal)) if refusal.armed == Some(at) => {
@@ -365,10 +364,6 @@ impl Driver {
             self.state.access_at = now + ACCESS_TICK;
             self.revoke(now);
         }
-        if self.state.rest_at <= now {
-            self.state.rest_at = now + REST_TICK;
-            self.endpoint.rest(now);
-        }
         let answers = self.books.ring(now);
         self.answer(now, answers);
     }
@@ -377,35 +372,12 @@ impl Driver {
     fn settle(&mut self) {
         loop {
             let now = Instant::now();
-            let mut requests = Vec::new();
-            let mut work = Vec::new();
-            while let Some(claim) = self.endpoint.poll_claim() {
-                // The peer may have gone, and what says so may be on its way.
-                self.find_gone(now, claim.connection, has_ended);
-                self.refresh(now);
-                let grant = self.door.grant(&claim.key, seconds());
-                self.endpoint.handle_grant(now, claim, grant);
-            }
-            while let Some((id, job)) = self.endpoint.poll_work() {
-                if !self.find_gone(now, id, |_| false) {
-                    work.push((id, job));
-                }
-            }
-            requests.extend(std::iter::from_fn(|| self.endpoint.poll_request()));
-            while let Some(id) = self.endpoint.poll_wake() {
-                self.wake(id);
-            }
-            while let Some(notice) = self.endpoint.poll_notice() {
-                (self.observe)(Report::Session(notice));
-            }
-            if work.is_empty() && requests.is_empty() && self.state.dirty.is_empty() {
+            let Consequences { work, requests, cancels } = self.gather(now);
+            if work.is_empty() && requests.is_empty() && cancels.is_empty() && self.state.dirty.is_empty() {
                 return;
             }
-            if self.endpoint.take_traffic() {
-                self.state.traffic_at = now;
-            }
             self.compute(now, work);
-            while let Some(id) = self.endpoint.poll_cancel() {
+            for id in cancels {
                 self.pool.cancel(id);
             }
             if !requests.is_empty() {
@@ -418,8 +390,34 @@ impl Driver {
         }
     }
 
-    fn compute(&mut self, now: Instant, work: Vec<(ConnectionId, crate::endpoint::Work)>) {
-        let is_quiet = now.duration_since(self.state.traffic_at) > QUIET && self.state.ready.is_empty();
+    /// Does at once what the endpoint asks for, but for what is done together.
+    fn gather(&mut self, now: Instant) -> Consequences {
+        let mut all = Consequences::default();
+        while let Some(action) = self.endpoint.poll_action() {
+            match action {
+                Action::Authorize(claim) => {
+                    // The peer may have gone, and what says so may be on its way.
+                    self.find_gone(now, claim.connection, has_ended);
+                    self.refresh(now);
+                    let grant = self.door.grant(&claim.key, seconds());
+                    self.endpoint.handle_grant(now, claim, grant);
+                }
+                Action::Compute(id, work) => {
+                    if !self.find_gone(now, id, |_| false) {
+                        all.work.push((id, work));
+                    }
+                }
+                Action::Commit(request) => all.requests.push(request),
+                Action::Wake(id) => self.wake(id),
+                Action::Cancel(id) => all.cancels.push(id),
+                Action::Notify(notice) => (self.observe)(Report::Session(notice)),
+            }
+        }
+        all
+    }
+
+    fn compute(&mut self, now: Instant, work: Vec<(ConnectionId, Work)>) {
+        let is_quiet = now.duration_since(self.endpoint.traffic_at()) > QUIET && self.state.ready.is_empty();
         if is_quiet && work.len() == 1 {
             for (id, work) in work {
                 let done = work.run();
@@ -485,7 +483,7 @@ impl Driver {
         if session.readable && self.endpoint.wants_bytes(id) {
             mark(&mut self.state.ready, &mut session.is_ready, place);
         }
-        self.state.timers.set(place, &mut session.armed, self.endpoint.poll_timeout(id));
+        self.state.timers.set(place, &mut session.armed, self.endpoint.connection_timeout(id));
     }
 
     fn close(&mut self, now: Instant, place: usize) {
@@ -508,11 +506,11 @@ impl Driver {
 
     /// The ledger's answers: to sessions, and to the operator.
     fn answer(&mut self, now: Instant, answers: Vec<Answer>) {
-        let mut outcomes = Vec::with_capacity(answers.len());
+        let (mut values, mut outcomes) = (0, Vec::with_capacity(answers.len()));
         for answer in answers {
             match answer {
                 Answer::Done { connection, ticket, outcome } => outcomes.push((connection, ticket, outcome)),
-                Answer::Values(count) => self.endpoint.handle_done_values(count),
+                Answer::Values(count) => values += count,
                 Answer::Health(health) => {
                     if let ddes_ledger::Health::Failed(why) = &health {
                         self.state.failure = Some(why.clone());
@@ -523,7 +521,7 @@ impl Driver {
                 Answer::Checkpoint(error) => (self.observe)(Report::Checkpoint(error)),
             }
         }
-        self.endpoint.handle_outcomes(now, outcomes);
+        self.endpoint.handle_outcomes(now, values, outcomes);
     }
 
     fn stop(&mut self, now: Instant) {

@@ -2,14 +2,20 @@
 //!
 //! Long because it is the one place where sessions and the ledger meet, and what each says to the other is read together.
 //!
-//! Whoever drives an endpoint hands every call's consequences on: [`Endpoint::poll_work`], [`Endpoint::poll_claim`],
-//! [`Endpoint::poll_request`], [`Endpoint::poll_wake`] and [`Endpoint::poll_notice`], each until it gives `None`.
+//! A driver works in turns. In each of them it
+//!
+//! - gives the endpoint what happened, through the `handle_*` functions;
+//! - calls [`Endpoint::handle_timeout`], and does so at the latest when [`Endpoint::poll_timeout`] is
+//!   due;
+//! - does what [`Endpoint::poll_action`] asks for, until that returns `None`;
+//! - looks at each connection that it touched or that [`Action::Wake`] names: it writes `pending`,
+//!   follows `phase`, reads at most `room`, and sets a timer for `connection_timeout`.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use ddes_identity::{Grant, PublicKey, Role};
+use ddes_identity::{Grant, Role};
 use ddes_ledger::{AccountId, AccountNumber, Opening, Operation, Outcome, Refusal, Submission, Verdict};
 use ddes_session::{Phase, Ticket, classic, v2};
 use ddes_wire::classic::text;
@@ -19,18 +25,22 @@ use ddes_wire::{Amounts, Sequence, SessionNumber, Standing};
 use slab::Slab;
 use smallvec::smallvec;
 
+pub use crate::action::{Action, Claim, Request};
 pub use crate::admission::Bounds;
 use crate::admission::{Admission, Declined, Place};
 use crate::network::Network;
-pub use crate::notice::{Admitted, Notice, NoticeEvent, SessionView};
+pub use crate::notice::{Admitted, Notice, NoticeEvent, Notices, SessionView};
 pub use crate::session::{Classic, Done, Entropy, Order, Profiles, Work};
 use crate::session::{Event, Session};
 
-/// So many bytes of frames that wait are dealt with in a turn, beside what is read in it: less than a millisecond's work.
-const BEHIND_BYTES: usize = 32 * 1024;
+/// Backlog bytes processed per turn, in addition to what is read: less than a millisecond's work.
+const BACKLOG_BYTES_MAX: usize = 32 * 1024;
 
-/// So many sessions let go of what they kept at a time: less than a millisecond.
-const LET_GO_MAX: usize = 64;
+/// How often sessions are checked for having become idle.
+const IDLE_CHECK: Duration = Duration::from_secs(1);
+
+/// Sessions whose buffers are freed per turn: less than a millisecond's work.
+const FREED_MAX: usize = 64;
 
 /// What bounds an endpoint, and what it speaks.
 #[derive(Clone, Debug)]
@@ -39,8 +49,8 @@ pub struct Config {
     pub bounds: Bounds,
     /// Most values that wait for the ledger; beyond them nothing is read from any connection.
     pub queued_values_max: usize,
-    /// Whether to tell of each integer and each sum: somebody looks at them.
-    pub tells_values: bool,
+    /// Which notices somebody reads. Others are not built.
+    pub notices: Notices,
     /// The first number that no classic account of the ledger had.
     pub classic_first: u64,
     /// The wires.
@@ -69,26 +79,6 @@ impl ConnectionId {
     pub fn serial(self) -> u64 {
         self.serial
     }
-}
-
-/// An identity that is proven: say through [`Endpoint::handle_grant`] what it may do.
-#[derive(Debug)]
-pub struct Claim {
-    /// Whose.
-    pub connection: ConnectionId,
-    /// Right to one answer.
-    pub ticket: Ticket,
-    /// The identity.
-    pub key: PublicKey,
-}
-
-/// Work for the ledger, in order.
-#[derive(Debug)]
-pub struct Request {
-    /// Whose it is, and the right to one answer, through [`Endpoint::handle_outcomes`]; nobody waits where there is none.
-    pub to: Option<(ConnectionId, Ticket)>,
-    /// What to do.
-    pub operation: Operation,
 }
 
 /// Why a connection is not taken.
@@ -145,19 +135,23 @@ pub struct Endpoint {
     admission: Admission,
     /// The newest session of each identity that has one.
     newest: HashMap<AccountNumber, ConnectionId>,
-    /// Connections that keep something for a burst, or may: all but those with [`Stir::Resting`].
-    stirred: Vec<ConnectionId>,
-    /// Those that shall keep it no longer.
-    tired: Vec<ConnectionId>,
+    /// Connections whose buffers are [`Buffers::Used`] or [`Buffers::Idle`].
+    buffered: Vec<ConnectionId>,
+    /// Connections whose idle buffers are still to be freed.
+    to_free: Vec<ConnectionId>,
     /// Values that wait for the ledger, and connections that are not read from because of them.
     queued_values: usize,
     held: Vec<ConnectionId>,
-    /// Sessions that sent more than is dealt with at once; they go on in turn.
-    behind: VecDeque<ConnectionId>,
-    /// See [`Self::take_traffic`].
-    has_traffic: bool,
+    /// Connections with frames that are received and not yet processed, in the order of their turns.
+    backlog: VecDeque<ConnectionId>,
+    /// When sessions are next checked for having become idle.
+    check_at: Instant,
+    /// When the last turn was.
+    turn_at: Instant,
+    /// See [`Self::traffic_at`].
+    traffic_at: Instant,
     work: VecDeque<(ConnectionId, Work)>,
-    /// Connections whose work was handed out, and that nobody waits for any more.
+    /// Connections whose work was given out, and whose result is of no use any more.
     cancels: VecDeque<ConnectionId>,
     claims: VecDeque<Claim>,
     requests: VecDeque<Request>,
@@ -183,25 +177,25 @@ struct Connection {
     has_heard: bool,
     /// Has sent values.
     is_at_work: bool,
-    /// Among [`Endpoint::behind`].
-    is_behind: bool,
-    stir: Stir,
+    /// Among [`Endpoint::backlog`].
+    has_backlog: bool,
+    buffers: Buffers,
 }
 
-/// Whether a session keeps something for a burst.
+/// What a session keeps in memory for more bytes of a burst: buffers and keystream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stir {
-    /// Bytes came since the last look.
-    Active,
-    /// None came since the last look.
-    Quiet,
-    /// It keeps nothing.
-    Resting,
+enum Buffers {
+    /// Bytes came since the last check.
+    Used,
+    /// No bytes came since the last check.
+    Idle,
+    /// They are freed, or about to be.
+    Freed,
 }
 
 impl Endpoint {
     /// An endpoint without connections.
-    pub fn new(config: Config) -> Self {
+    pub fn new(now: Instant, config: Config) -> Self {
         Self {
             classic_next: config.classic_first,
             admission: Admission::new(config.bounds.clone()),
@@ -209,12 +203,14 @@ impl Endpoint {
             connections: Slab::new(),
             serial: 0,
             newest: HashMap::new(),
-            stirred: Vec::new(),
-            tired: Vec::new(),
+            buffered: Vec::new(),
+            to_free: Vec::new(),
             queued_values: 0,
             held: Vec::new(),
-            behind: VecDeque::new(),
-            has_traffic: false,
+            backlog: VecDeque::new(),
+            check_at: now + IDLE_CHECK,
+            turn_at: now,
+            traffic_at: now,
             work: VecDeque::new(),
             cancels: VecDeque::new(),
             claims: VecDeque::new(),
@@ -246,11 +242,10 @@ impl Endpoint {
             is_held: false,
             has_heard: false,
             is_at_work: false,
-            is_behind: false,
-            stir: Stir::Resting,
+            has_backlog: false,
+            buffers: Buffers::Freed,
         });
-        let event = NoticeEvent::Connected;
-        self.notices.push_back(Notice { connection: id, peer, is_proven: false, event });
+        self.notify(id, || NoticeEvent::Connected);
         self.collect(now, id);
         Ok(id)
     }
@@ -267,10 +262,10 @@ impl Endpoint {
     /// Bytes from a client.
     pub fn handle_bytes(&mut self, now: Instant, id: ConnectionId, bytes: &[u8]) {
         if let Some(connection) = self.connection_mut(id) {
-            let before = std::mem::replace(&mut connection.stir, Stir::Active);
+            let before = std::mem::replace(&mut connection.buffers, Buffers::Used);
             connection.session.handle_bytes(now, bytes);
-            if before == Stir::Resting {
-                self.stirred.push(id);
+            if before == Buffers::Freed {
+                self.buffered.push(id);
             }
             self.collect(now, id);
         }
@@ -286,12 +281,36 @@ impl Endpoint {
         self.with(now, id, |session| session.handle_reset(now));
     }
 
-    /// The clock reached [`Self::poll_timeout`].
-    pub fn handle_timeout(&mut self, now: Instant, id: ConnectionId) {
+    /// The clock reached [`Self::connection_timeout`].
+    pub fn handle_connection_timeout(&mut self, now: Instant, id: ConnectionId) {
         self.with(now, id, |session| session.handle_timeout(now));
     }
 
-    /// The result of [`Self::poll_work`].
+    /// One turn's share of what the endpoint does by itself: it frees the buffers of idle sessions,
+    /// and processes frames that sessions received too many of at once. What is not due is not done,
+    /// so a driver may call this in every turn.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.turn_at = now;
+        if self.check_at <= now {
+            self.check_at = now + IDLE_CHECK;
+            self.admission.forget(now);
+            self.find_idle();
+        }
+        self.process_backlog(now);
+        self.free_buffers();
+    }
+
+    /// When to call [`Self::handle_timeout`]; a time that has passed where a turn left something
+    /// over. `None`: the endpoint has nothing to do by itself.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.can_process_backlog() || !self.to_free.is_empty() {
+            return Some(self.turn_at);
+        }
+        let must_check = !self.buffered.is_empty() || self.admission.has_rates();
+        must_check.then_some(self.check_at)
+    }
+
+    /// The result of an [`Action::Compute`].
     pub fn handle_done(&mut self, now: Instant, id: ConnectionId, done: Done) {
         self.place(id, Admission::finish);
         self.with(now, id, |session| session.handle_done(now, done));
@@ -312,15 +331,14 @@ impl Endpoint {
                 let admitted = Admitted { key, name, is_operator: role == Role::Operator };
                 let account = AccountId::Identity(*key.as_bytes());
                 connection.admitted = Some(admitted.clone());
-                let event = NoticeEvent::Admitted(Box::new(admitted));
                 self.requests
                     .push_back(Request { to: Some((id, ticket)), operation: Operation::Open(account) });
-                self.notify(id, event);
+                self.notify(id, || NoticeEvent::Admitted(Box::new(admitted)));
                 self.place(id, Admission::prove);
             }
             None => {
                 session.turn_away(now, ticket);
-                self.notify(id, NoticeEvent::TurnedAway { key });
+                self.notify(id, || NoticeEvent::TurnedAway { key });
             }
         }
         self.collect(now, id);
@@ -338,16 +356,19 @@ impl Endpoint {
         if now != *admitted {
             session.set_operator(now.is_operator);
             *admitted = now.clone();
-            self.notify(id, NoticeEvent::Regranted(Box::new(now)));
+            self.notify(id, || NoticeEvent::Regranted(Box::new(now)));
         }
     }
 
-    /// The ledger's answers to [`Request`]s. A client hears once of all that was counted together.
+    /// The ledger's answers to [`Request`]s, which had `values` values together. A client receives
+    /// one answer for all of its values among them that were counted.
     pub fn handle_outcomes(
         &mut self,
         now: Instant,
+        values: usize,
         outcomes: impl IntoIterator<Item = (ConnectionId, Ticket, Outcome)>,
     ) {
+        self.unqueue(values);
         let mut heard = Vec::new();
         for (id, ticket, outcome) in outcomes {
             match outcome {
@@ -366,10 +387,10 @@ impl Endpoint {
             let Some(connection) = self.connection_mut(id) else { continue };
             connection.has_heard = false;
             if let Session::V2(session) = &mut connection.session {
-                session.tell(now);
+                session.flush_answers(now);
             }
             self.collect(now, id);
-            self.look_behind(id);
+            self.note_backlog(id);
             self.wakes.push_back(id);
         }
     }
@@ -420,17 +441,16 @@ impl Endpoint {
         match (&mut connection.session, verdict) {
             (Session::Classic(session), Ok(proof)) => session.settle(now, ticket, proof.standing()),
             (Session::Classic(session), Err(_)) => session.refuse(now, ticket),
-            (Session::V2(session), Ok(proof)) => session.note(ticket, Ok(proof.standing())),
-            (Session::V2(session), Err(Refusal::Superseded { .. })) => {
-                session.refuse(now, ticket, v2::Refused::Superseded);
+            (Session::V2(session), verdict) => {
+                let verdict = verdict.map(|proof| proof.standing()).map_err(refused);
+                session.handle_verdict(now, ticket, verdict);
             }
-            (Session::V2(session), Err(refusal)) => session.note(ticket, Err(refused(refusal))),
             (Session::Undecided(_) | Session::Gone, _) => {}
         }
     }
 
-    /// The ledger has done so many queued values.
-    pub fn handle_done_values(&mut self, count: usize) {
+    /// `count` queued values are committed or refused.
+    fn unqueue(&mut self, count: usize) {
         self.queued_values = self.queued_values.saturating_sub(count);
         if self.queued_values <= self.config.queued_values_max {
             for id in std::mem::take(&mut self.held) {
@@ -485,16 +505,17 @@ impl Endpoint {
     /// `count` bytes of [`Self::pending`] went out.
     pub fn sent(&mut self, now: Instant, id: ConnectionId, count: usize) {
         self.with(now, id, |session| session.sent(now, count));
-        self.look_behind(id);
+        self.note_backlog(id);
     }
 
-    /// Deals with frames that sessions had sent too many of at once, each in its turn and all together little: who sends much keeps nobody waiting who sends little.
-    pub fn go_on(&mut self, now: Instant) {
+    /// Processes frames that sessions received too many of at once, session by session and little
+    /// of it in a turn: whoever sends little does not wait for whoever sends much.
+    fn process_backlog(&mut self, now: Instant) {
         let mut bytes = 0;
-        while bytes < BEHIND_BYTES && self.can_go_on() {
-            let Some(id) = self.behind.pop_front() else { return };
+        while bytes < BACKLOG_BYTES_MAX && self.can_process_backlog() {
+            let Some(id) = self.backlog.pop_front() else { return };
             let Some(connection) = self.connection_mut(id) else { continue };
-            connection.is_behind = false;
+            connection.has_backlog = false;
             bytes += connection.session.go_on(now);
             self.collect(now, id);
             // It may be read again.
@@ -502,17 +523,16 @@ impl Endpoint {
         }
     }
 
-    /// Whether [`Self::go_on`] has something to do now.
-    pub fn can_go_on(&self) -> bool {
-        !self.behind.is_empty() && self.queued_values <= self.config.queued_values_max
+    fn can_process_backlog(&self) -> bool {
+        !self.backlog.is_empty() && self.queued_values <= self.config.queued_values_max
     }
 
-    fn look_behind(&mut self, id: ConnectionId) {
+    fn note_backlog(&mut self, id: ConnectionId) {
         if let Some(connection) = self.connection_mut(id)
             && connection.session.has_more()
-            && !std::mem::replace(&mut connection.is_behind, true)
+            && !std::mem::replace(&mut connection.has_backlog, true)
         {
-            self.behind.push_back(id);
+            self.backlog.push_back(id);
         }
     }
 
@@ -532,9 +552,9 @@ impl Endpoint {
         if is_full { 0 } else { room }
     }
 
-    /// Whether, since this was asked last, a session sent values that had counted some before: whether there is traffic to be in the way of.
-    pub fn take_traffic(&mut self) -> bool {
-        std::mem::take(&mut self.has_traffic)
+    /// When a session that had submitted values before last submitted some; at first the beginning.
+    pub fn traffic_at(&self) -> Instant {
+        self.traffic_at
     }
 
     /// How far a connection has come.
@@ -545,13 +565,36 @@ impl Endpoint {
         }
     }
 
-    /// When to call [`Self::handle_timeout`] for a connection.
-    pub fn poll_timeout(&self, id: ConnectionId) -> Option<Instant> {
+    /// When to call [`Self::handle_connection_timeout`] for a connection.
+    pub fn connection_timeout(&self, id: ConnectionId) -> Option<Instant> {
         self.connection(id)?.session.poll_timeout()
     }
 
-    /// An exponentiation to run on any thread.
-    pub fn poll_work(&mut self) -> Option<(ConnectionId, Work)> {
+    /// What to do next, until nothing is left.
+    ///
+    /// Claims come first, since their answers make requests; then work, requests, wakes, cancels and
+    /// notices. So a driver finds all requests in one run, and a cancel behind its work.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        if let Some(claim) = self.claims.pop_front() {
+            return Some(Action::Authorize(claim));
+        }
+        if let Some((id, work)) = self.next_work() {
+            return Some(Action::Compute(id, work));
+        }
+        if let Some(request) = self.requests.pop_front() {
+            return Some(Action::Commit(request));
+        }
+        if let Some(id) = self.wakes.pop_front() {
+            return Some(Action::Wake(id));
+        }
+        if let Some(id) = self.cancels.pop_front() {
+            return Some(Action::Cancel(id));
+        }
+        self.notices.pop_front().map(Action::Notify)
+    }
+
+    /// The oldest work whose result somebody still waits for.
+    fn next_work(&mut self) -> Option<(ConnectionId, Work)> {
         loop {
             let (id, work) = self.work.pop_front()?;
             if self.connection(id).is_some_and(|connection| connection.place.is_computing()) {
@@ -560,72 +603,45 @@ impl Endpoint {
         }
     }
 
-    /// A connection for whose work, handed out before, nobody waits any more: it is gone, or its time is up. Skip it.
-    pub fn poll_cancel(&mut self) -> Option<ConnectionId> {
-        self.cancels.pop_front()
-    }
-
     /// Where a connection comes from: what waits for a thread waits in turn with other networks' work.
     pub(crate) fn network(&self, id: ConnectionId) -> Option<Network> {
         self.connection(id).map(|connection| connection.place.network())
     }
 
-    /// An identity to look up.
-    pub fn poll_claim(&mut self) -> Option<Claim> {
-        self.claims.pop_front()
-    }
-
-    /// Work for the ledger.
-    pub fn poll_request(&mut self) -> Option<Request> {
-        self.requests.pop_front()
-    }
-
-    /// A connection whose state changed by another's doing: look at it again.
-    pub fn poll_wake(&mut self) -> Option<ConnectionId> {
-        self.wakes.pop_front()
-    }
-
-    /// Something to show.
-    pub fn poll_notice(&mut self) -> Option<Notice> {
-        self.notices.pop_front()
-    }
-
-    /// Sessions that were quiet since this was called last shall keep nothing for bursts any more ([`Self::let_go`]), and addresses that keep to their rates are forgotten.
-    pub fn rest(&mut self, now: Instant) {
-        self.admission.forget(now);
-        let Self { stirred, tired, connections, .. } = self;
-        stirred.retain(|id| {
+    /// Finds the sessions that received nothing since the check before this one.
+    fn find_idle(&mut self) {
+        let Self { buffered, to_free, connections, .. } = self;
+        buffered.retain(|id| {
             let connection = connections.get_mut(id.slot).filter(|connection| connection.id == *id);
             let Some(connection) = connection else { return false };
-            connection.stir = match connection.stir {
-                Stir::Active => Stir::Quiet,
-                Stir::Quiet | Stir::Resting => {
-                    tired.push(*id);
-                    Stir::Resting
+            connection.buffers = match connection.buffers {
+                Buffers::Used => Buffers::Idle,
+                Buffers::Idle | Buffers::Freed => {
+                    to_free.push(*id);
+                    Buffers::Freed
                 }
             };
-            connection.stir != Stir::Resting
+            connection.buffers != Buffers::Freed
         });
-        // As many as stirred at a time once may never again.
-        if stirred.is_empty() {
-            *stirred = Vec::new();
+        // The list may never be as long again.
+        if buffered.is_empty() {
+            *buffered = Vec::new();
         }
     }
 
-    /// Some of those sessions let go of it; whether there are more. Thousands at once would keep the others waiting.
-    pub fn let_go(&mut self) -> bool {
-        for id in self.tired.split_off(self.tired.len().saturating_sub(LET_GO_MAX)) {
+    /// Frees the buffers of some idle sessions: thousands at once would keep the others waiting.
+    fn free_buffers(&mut self) {
+        for id in self.to_free.split_off(self.to_free.len().saturating_sub(FREED_MAX)) {
             if let Some(connection) = self.connection_mut(id)
-                && connection.stir == Stir::Resting
+                && connection.buffers == Buffers::Freed
                 && let Session::V2(session) = &mut connection.session
             {
                 session.rest();
             }
         }
-        if self.tired.is_empty() {
-            self.tired = Vec::new();
+        if self.to_free.is_empty() {
+            self.to_free = Vec::new();
         }
-        !self.tired.is_empty()
     }
 
     /// How many connections are open.
@@ -666,8 +682,12 @@ impl Endpoint {
         }
     }
 
-    fn notify(&mut self, id: ConnectionId, event: NoticeEvent) {
-        if event.is_of_values() && !self.config.tells_values {
+    fn notify(&mut self, id: ConnectionId, event: impl FnOnce() -> NoticeEvent) {
+        if self.config.notices == Notices::Nothing {
+            return;
+        }
+        let event = event();
+        if !self.config.notices.include(&event) {
             return;
         }
         if let Some(Connection { peer, admitted, .. }) = self.connection(id) {
@@ -711,7 +731,7 @@ impl Endpoint {
                 Event::V2(event) => self.handle_v2(now, id, event),
             };
             if let Some(event) = event {
-                self.notify(id, event);
+                self.notify(id, || event);
             }
         }
     }
@@ -801,7 +821,9 @@ impl Endpoint {
                 let connection = self.connection_mut(id)?;
                 let is_at_work = std::mem::replace(&mut connection.is_at_work, true);
                 let request = connection.submit(ticket, first_seq, amounts)?;
-                self.has_traffic |= is_at_work;
+                if is_at_work {
+                    self.traffic_at = now;
+                }
                 self.requests.push_back(request);
                 self.queued_values += count;
                 NoticeEvent::Received { first, count }
@@ -841,7 +863,6 @@ fn refused(refusal: Refusal) -> v2::Refused {
 pub(crate) mod tests {
     use std::net::Ipv4Addr;
     use std::sync::Arc;
-    use std::time::Duration;
 
     use ddes_identity::SigningKey;
     use zeroize::Zeroizing;
@@ -858,11 +879,14 @@ pub(crate) mod tests {
 
     /// Of a connection that has sent a first message.
     pub(crate) fn first_work() -> Work {
-        let (mut endpoint, now) = (endpoint(), Instant::now());
+        let now = Instant::now();
+        let mut endpoint = endpoint(now);
         let id = accept(&mut endpoint, now);
         let hello = [&[0, 0, 0, 10, 0, 0, 1, 2, 2, 2][..], &[3; 256]].concat();
         endpoint.handle_bytes(now, id, &hello);
-        endpoint.poll_work().unwrap().1
+        // It comes before the other actions: there is no claim.
+        let Some(Action::Compute(_, work)) = endpoint.poll_action() else { panic!("no work") };
+        work
     }
 
     fn accept(endpoint: &mut Endpoint, now: Instant) -> ConnectionId {
@@ -874,37 +898,67 @@ pub(crate) mod tests {
         endpoint.accept(now, SocketAddr::from((Ipv4Addr::LOCALHOST, 1)), entropy).unwrap()
     }
 
-    fn endpoint() -> Endpoint {
-        Endpoint::new(Config {
-            bounds: Bounds::of(9),
+    fn endpoint(now: Instant) -> Endpoint {
+        let config = Config {
+            bounds: Bounds::of(300),
             queued_values_max: 9,
-            tells_values: false,
+            notices: Notices::Nothing,
             classic_first: 0,
             profiles: profiles(),
-        })
+        };
+        Endpoint::new(now, config)
     }
 
     #[test]
-    fn only_connections_that_stirred_are_looked_at_until_they_rest() {
-        let (mut endpoint, now) = (endpoint(), Instant::now());
-        let accept = |endpoint: &mut Endpoint| accept(endpoint, now);
-        let [first, second, _silent] = [0; 3].map(|_| accept(&mut endpoint));
+    fn only_connections_that_received_bytes_are_checked_until_their_buffers_are_freed() {
+        let now = Instant::now();
+        let mut endpoint = endpoint(now);
+        let [first, second, _silent] = [0; 3].map(|_| accept(&mut endpoint, now));
+        assert_eq!(endpoint.poll_timeout(), None);
+        let check = |endpoint: &mut Endpoint| {
+            let now = endpoint.poll_timeout().unwrap();
+            endpoint.handle_timeout(now);
+            endpoint.handle_timeout(now);
+            now
+        };
         // A part of a header ends nothing.
         endpoint.handle_bytes(now, first, &[0]);
-        endpoint.rest(now);
+        let now = check(&mut endpoint);
         endpoint.handle_bytes(now, second, &[0]);
         endpoint.handle_bytes(now, second, &[0]);
-        assert_eq!(endpoint.stirred, [first, second]);
-        endpoint.rest(now);
-        assert_eq!(endpoint.stirred, [second]);
+        assert_eq!(endpoint.buffered, [first, second]);
+        let now = check(&mut endpoint);
+        assert_eq!(endpoint.buffered, [second]);
         endpoint.handle_bytes(now, first, &[0]);
-        endpoint.rest(now);
-        assert_eq!(endpoint.stirred, [first]);
-        // Who comes into the slot of one that is gone is somebody else.
+        let now = check(&mut endpoint);
+        assert_eq!(endpoint.buffered, [first]);
+        // A newcomer to the slot of one that is gone is another connection.
         endpoint.remove(now, first);
-        let third = accept(&mut endpoint);
+        let third = accept(&mut endpoint, now);
         endpoint.handle_bytes(now, third, &[0]);
-        endpoint.rest(now);
-        assert_eq!(endpoint.stirred, [third]);
+        let now = check(&mut endpoint);
+        assert_eq!(endpoint.buffered, [third]);
+        assert_eq!(endpoint.poll_timeout(), Some(now + IDLE_CHECK));
+        check(&mut endpoint);
+        assert_eq!(endpoint.poll_timeout(), None);
+    }
+
+    #[test]
+    fn an_endpoint_is_due_at_once_while_more_buffers_are_to_be_freed_than_a_turn_frees() {
+        let mut now = Instant::now();
+        let mut endpoint = endpoint(now);
+        for _ in 0..2 * FREED_MAX + 1 {
+            let id = accept(&mut endpoint, now);
+            endpoint.handle_bytes(now, id, &[0]);
+        }
+        now += IDLE_CHECK;
+        endpoint.handle_timeout(now);
+        now += IDLE_CHECK;
+        for left in [FREED_MAX + 1, 1, 0] {
+            assert!(endpoint.poll_timeout().is_some_and(|at| at <= now));
+            endpoint.handle_timeout(now);
+            assert_eq!(endpoint.to_free.len(), left);
+        }
+        assert_eq!(endpoint.poll_timeout(), None);
     }
 }

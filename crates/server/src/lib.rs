@@ -5,6 +5,7 @@
 //! clock) are thin. See ARCHITECTURE.md.
 
 mod access;
+mod action;
 mod admission;
 mod clerk;
 mod drive;

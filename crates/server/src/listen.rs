@@ -136,10 +136,11 @@ impl Server {
         let Self { ledger, listener, poll, options, mailbox } = self;
         let silence = options.endpoint.profiles.classic.as_ref().map(|classic| classic.silence);
         let config = Config { classic_first: ledger.classic_next(), ..options.endpoint };
+        let now = Instant::now();
         let driver = Driver {
             poll,
             listener: Some(listener),
-            endpoint: Endpoint::new(config),
+            endpoint: Endpoint::new(now, config),
             books: Books::open(ledger, Arc::clone(&mailbox))?,
             pool: Pool::start(&mailbox)?,
             door: Doorkeeper::new(options.access),
@@ -147,7 +148,7 @@ impl Server {
             silence,
             drain: options.drain,
             refusals_max: options.refusals_max,
-            state: State::new(Instant::now()),
+            state: State::new(now),
             mailbox,
         };
         driver.run()
@@ -157,15 +158,15 @@ impl Server {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::endpoint::Bounds;
     use crate::endpoint::tests::profiles;
+    use crate::endpoint::{Bounds, Notices};
 
     #[test]
     fn a_server_one_of_whose_threads_panicked_ends_and_says_which() {
         let endpoint = Config {
             bounds: Bounds::of(9),
             queued_values_max: 9,
-            tells_values: false,
+            notices: Notices::Nothing,
             classic_first: 0,
             profiles: profiles(),
         };

@@ -10,6 +10,27 @@ use ddes_wire::{Amount, Total};
 
 use crate::endpoint::ConnectionId;
 
+/// Which notices an endpoint builds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notices {
+    /// None: nobody reads them.
+    Nothing,
+    /// What happens to connections and sessions.
+    Sessions,
+    /// That, and each integer and each sum.
+    Values,
+}
+
+impl Notices {
+    pub(crate) fn include(self, event: &NoticeEvent) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Sessions => !event.is_of_values(),
+            Self::Values => true,
+        }
+    }
+}
+
 /// Something a person may want to see.
 #[derive(Debug)]
 pub struct Notice {
@@ -70,7 +91,7 @@ pub enum NoticeEvent {
 
 impl NoticeEvent {
     /// Whether it is one of those that come with every integer.
-    pub fn is_of_values(&self) -> bool {
+    fn is_of_values(&self) -> bool {
         matches!(self, Self::Received { .. } | Self::ResultSent { .. } | Self::Ignored { .. })
     }
 }

@@ -189,7 +189,7 @@ impl Session {
     pub(crate) fn sent(&mut self, now: Instant, count: usize) {
         match self {
             Self::Classic(session) => session.sent(now, count),
-            Self::V2(session) => session.took(now, count),
+            Self::V2(session) => session.sent(now, count),
             Self::Undecided(_) | Self::Gone => {}
         }
     }

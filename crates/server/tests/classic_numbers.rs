@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 
 use ddes_identity::SigningKey;
 use ddes_ledger::{AccountId, Ledger, Operation, Timestamp};
-use ddes_server::endpoint::{Bounds, Classic, Config, ConnectionId, Endpoint, Entropy, Profiles};
+use ddes_server::endpoint::{
+    Action, Bounds, Classic, Config, ConnectionId, Endpoint, Entropy, Notices, Profiles, Request,
+};
 use ddes_session::{classic, v2};
 use ddes_wire::{ClientId, Total};
 use zeroize::Zeroizing;
@@ -44,8 +46,10 @@ impl World {
             v2: Arc::new(v2),
             classic: Some(Classic { config: Arc::new(classic), silence: Duration::ZERO }),
         };
-        let config = Config { bounds, queued_values_max: 9, tells_values: false, classic_first: 0, profiles };
-        Self { now: Instant::now(), endpoint: Endpoint::new(config), ledger: Ledger::in_memory() }
+        let notices = Notices::Nothing;
+        let config = Config { bounds, queued_values_max: 9, notices, classic_first: 0, profiles };
+        let now = Instant::now();
+        Self { now, endpoint: Endpoint::new(now, config), ledger: Ledger::in_memory() }
     }
 
     fn accept(&mut self, seed: u8) -> Client {
@@ -71,14 +75,8 @@ impl World {
             session.sent(self.now, up.len());
             self.endpoint.handle_bytes(self.now, *id, &up);
             let mut is_idle = up.is_empty();
-            while let Some((id, work)) = self.endpoint.poll_work() {
-                self.endpoint.handle_done(self.now, id, work.run());
-                is_idle = false;
-            }
-            while let Some(request) = self.endpoint.poll_request() {
-                let outcome = self.ledger.commit(Timestamp(0), &[request.operation]).remove(0);
-                self.endpoint.handle_outcomes(self.now, request.to.map(|(id, ticket)| (id, ticket, outcome)));
-                is_idle = false;
+            while let Some(action) = self.endpoint.poll_action() {
+                is_idle &= !self.act(action);
             }
             let down = self.endpoint.pending(*id).to_vec();
             self.endpoint.sent(self.now, *id, down.len());
@@ -92,6 +90,29 @@ impl World {
                 return events;
             }
         }
+    }
+
+    /// Does what the endpoint asks for; whether that was something that moves a session on.
+    fn act(&mut self, action: Action) -> bool {
+        match action {
+            Action::Compute(id, work) => self.endpoint.handle_done(self.now, id, work.run()),
+            Action::Commit(Request { to, operation }) => {
+                let values = usize::from(matches!(operation, Operation::Add(_)));
+                let outcome = self.ledger.commit(Timestamp(0), &[operation]).remove(0);
+                let outcome = to.map(|(id, ticket)| (id, ticket, outcome));
+                self.endpoint.handle_outcomes(self.now, values, outcome);
+            }
+            Action::Authorize(_) | Action::Wake(_) | Action::Cancel(_) | Action::Notify(_) => return false,
+        }
+        true
+    }
+
+    /// The oldest request.
+    fn request(&mut self) -> Option<Request> {
+        std::iter::from_fn(|| self.endpoint.poll_action()).find_map(|action| match action {
+            Action::Commit(request) => Some(request),
+            _ => None,
+        })
     }
 
     fn counts(&mut self, client: &mut Client, value: u64) -> bool {
@@ -129,11 +150,11 @@ fn a_session_without_an_integer_writes_nothing_and_takes_no_number() {
     assert_eq!(world.ledger.totals().accounts, 2);
     assert_eq!(world.ledger.classic_next(), 2);
     world.endpoint.remove(world.now, silent.id);
-    assert!(world.endpoint.poll_request().is_none());
+    assert!(world.request().is_none());
     // Those who counted end their accounts.
     for client in [first, second] {
         world.endpoint.remove(world.now, client.id);
-        assert!(world.endpoint.poll_request().is_some_and(|request| request.to.is_none()));
+        assert!(world.request().is_some_and(|request| request.to.is_none()));
     }
 }
 
@@ -145,7 +166,7 @@ fn the_account_opens_in_the_request_before_the_first_integer() {
     client.session.submit(world.now, 7).unwrap();
     let up = client.session.pending().to_vec();
     world.endpoint.handle_bytes(world.now, client.id, &up);
-    let requests: Vec<_> = std::iter::from_fn(|| world.endpoint.poll_request()).collect();
+    let requests: Vec<_> = std::iter::from_fn(|| world.request()).collect();
     let operations: Vec<_> = requests.iter().map(|request| &request.operation).collect();
     assert!(matches!(operations[..], [Operation::Open(AccountId::Classic(0)), Operation::Add(_)]));
 }

@@ -9,6 +9,10 @@
 //! - `poll_work`, `handle_done`: the exponentiations, to be run wherever they hurt nobody;
 //! - `poll_event`: what happened; a submission among them is answered through its [`Ticket`].
 //!
+//! The server's side of a D-DDES/2 session takes the verdicts of several submissions, then answers
+//! them together (`handle_verdict`, `flush_answers`). Its driver also decides when it processes
+//! frames that had to wait (`has_more`, `go_on`), so that one session does not delay the others.
+//!
 //! A session never panics, whatever the peer sends, and holds bounded memory.
 
 pub mod classic;

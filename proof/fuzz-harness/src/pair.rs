@@ -54,12 +54,12 @@ trait Side {
     fn wake_at(&self) -> Option<Instant>;
     /// Takes what it has to send.
     fn drain(&mut self, now: Instant, wire: &mut Vec<u8>);
-    /// Runs what it wants computed.
+    /// Runs what it wants computed, and has it process what waited.
     fn work(&mut self, now: Instant);
 }
 
 macro_rules! side {
-    ($session:ty) => {
+    ($session:ty $(, $go_on:ident)?) => {
         impl Side for $session {
             fn give(&mut self, now: Instant, bytes: &[u8]) {
                 self.handle_bytes(now, bytes);
@@ -82,6 +82,7 @@ macro_rules! side {
                 while let Some(work) = self.poll_work() {
                     self.handle_done(now, work.run());
                 }
+                $(self.$go_on(now);)?
             }
         }
     };
@@ -90,7 +91,7 @@ macro_rules! side {
 side!(classic::ClientSession);
 side!(classic::ServerSession);
 side!(v2::ClientSession);
-side!(v2::ServerSession);
+side!(v2::ServerSession, go_on);
 
 /// What the profiles do differently.
 trait Profile {
@@ -314,17 +315,18 @@ impl V2 {
         let submission = Submission { account, session, first_seq, amounts };
         let outcome = self.ledger.commit(Timestamp(0), &[Operation::Add(submission)]).remove(0);
         let Outcome::Decided(verdict) = outcome else { panic!("another's answer: {outcome:?}") };
-        match verdict {
+        let verdict = match verdict {
             Ok(proof) => {
                 let standing = proof.standing();
                 assert_eq!(Some(standing.sum.get()), sum(&self.submitted, standing.last_seq.get()));
-                self.server.settle(now, ticket, standing);
+                Ok(standing)
             }
-            Err(Refusal::Gap { .. }) => self.server.refuse(now, ticket, v2::Refused::Gap),
-            Err(Refusal::Malformed) => self.server.refuse(now, ticket, v2::Refused::Malformed),
-            Err(Refusal::Superseded { .. }) => self.server.refuse(now, ticket, v2::Refused::Superseded),
+            Err(Refusal::Gap { .. }) => Err(v2::Refused::Gap),
+            Err(Refusal::Malformed) => Err(v2::Refused::Malformed),
+            Err(Refusal::Superseded { .. }) => Err(v2::Refused::Superseded),
             Err(Refusal::Unavailable) => panic!("memory is always there"),
-        }
+        };
+        self.server.handle_verdict(now, ticket, verdict);
     }
 
     fn handle(&mut self, now: Instant, event: v2::Event) {
@@ -358,6 +360,11 @@ impl Profile for V2 {
     }
 
     fn react(&mut self, now: Instant) {
+        while let Some(event) = self.server.poll_event() {
+            self.handle(now, event);
+        }
+        // The answers, and the end of a session that waited for them, are events too.
+        self.server.flush_answers(now);
         while let Some(event) = self.server.poll_event() {
             self.handle(now, event);
         }
@@ -403,6 +410,7 @@ impl Profile for V2 {
             for (ticket, first_seq, amounts) in std::mem::take(&mut self.waiting) {
                 self.add(now, ticket, first_seq, amounts);
             }
+            self.server.flush_answers(now);
         }
     }
 }

@@ -94,9 +94,9 @@ pub(crate) fn step(sessions: u64) -> Result<(), String> {
     let ledger_each = each(house.ledger.memory_bytes() as f64, before.1 as f64);
     let turn_nanos = turn(&mut house, sessions)?;
     // They are quiet by the first, so it is the second that has something to do.
-    rest(&mut house);
-    let rest_after_work = time(|| rest(&mut house));
-    let rest = time(|| rest(&mut house));
+    house.rest();
+    let rest_after_work = time(|| house.rest());
+    let rest = time(|| house.rest());
     // As the driver looks for rights that were lost, each 2 s.
     let look = time(|| {
         std::hint::black_box(house.endpoint.sessions().filter(|view| view.admitted.is_none()).count());
@@ -142,15 +142,15 @@ fn open(house: &mut House, numbers: Range<u64>) -> Result<(), String> {
         let mut guest = house.enter(number)?;
         house.count(&mut guest)?;
         if number % REST_EACH == 0 {
-            rest(house);
+            house.rest();
         }
         if number > 0 && number % 100_000 == 0 {
             eprintln!("{number} sessions are open");
         }
     }
     // The first finds them quiet, the second lets them rest.
-    rest(house);
-    rest(house);
+    house.rest();
+    house.rest();
     Ok(())
 }
 
@@ -174,10 +174,4 @@ fn time(act: impl FnOnce()) -> Duration {
     let start = Instant::now();
     act();
     start.elapsed()
-}
-
-/// As the driver lets sessions rest, which spreads the second part over its turns.
-fn rest(house: &mut House) {
-    house.endpoint.rest(Instant::now());
-    while house.endpoint.let_go() {}
 }

@@ -91,8 +91,8 @@ impl World {
         // One without room to open has made nothing of it durable yet, and says nothing.
         self.model.check(&ledger, ledger.health() == Health::Good)?;
         self.clerk = Clerk::new(ledger);
-        let (key, idle, first) = (&self.key, self.plan.idle, self.classic_next);
-        self.nodes = (0..self.plan.nodes).map(|_| Node::new(key, idle, first)).collect();
+        let (now, key, idle, first) = (self.now, &self.key, self.plan.idle, self.classic_next);
+        self.nodes = (0..self.plan.nodes).map(|_| Node::new(now, key, idle, first)).collect();
         self.verify()?;
         self.disk.set_rates(if self.is_ending { DiskRates::default() } else { self.plan.disk });
         Ok(())

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use ddes_identity::{Grant, Role, SigningKey};
 use ddes_ledger::{Ledger, Operation, Outcome, Proof, Refusal, Submission, Timestamp, store};
-use ddes_server::endpoint::{Bounds, Config, ConnectionId, Endpoint, Entropy, Full, Profiles, Request, Work};
+use ddes_server::endpoint::{
+    Action, Bounds, Config, ConnectionId, Endpoint, Entropy, Full, Notices, Profiles, Request, Work,
+};
 use ddes_session::{Ticket, v2};
 use zeroize::Zeroizing;
 
@@ -32,7 +34,7 @@ pub(crate) enum Answer {
 }
 
 impl Node {
-    pub(crate) fn new(key: &[u8; 32], idle: Duration, classic_first: u64) -> Self {
+    pub(crate) fn new(now: Instant, key: &[u8; 32], idle: Duration, classic_first: u64) -> Self {
         let v2 = v2::ServerConfig {
             suites: vec![SUITE],
             key: SigningKey::from_seed(key),
@@ -43,11 +45,11 @@ impl Node {
         let config = Config {
             bounds: Bounds { unproven_max: 4, unproven_network_max: 4, ..Bounds::of(6) },
             queued_values_max: 64,
-            tells_values: true,
+            notices: Notices::Nothing,
             classic_first,
             profiles: Profiles { v2: Arc::new(v2), classic: None },
         };
-        Self { endpoint: Endpoint::new(config), work: Vec::new(), answers: VecDeque::new() }
+        Self { endpoint: Endpoint::new(now, config), work: Vec::new(), answers: VecDeque::new() }
     }
 
     pub(crate) fn accept(
@@ -64,21 +66,24 @@ impl Node {
         self.endpoint.accept(now, SocketAddr::from((Ipv4Addr::LOCALHOST, port)), entropy)
     }
 
-    /// Hands the consequences of a call on: work waits, every identity may count, requests go to the clerk.
+    /// Ends a turn: work waits, every identity may count, requests go to the clerk.
     pub(crate) fn hand_on(&mut self, now: Instant, number: usize, clerk: &mut Clerk) {
-        self.endpoint.go_on(now);
-        loop {
-            self.work.extend(std::iter::from_fn(|| self.endpoint.poll_work()));
-            let Some(claim) = self.endpoint.poll_claim() else { break };
-            let grant = Grant { role: Role::Client, name: None, expires: None };
-            self.endpoint.handle_grant(now, claim, Some(grant));
+        self.endpoint.handle_timeout(now);
+        while let Some(action) = self.endpoint.poll_action() {
+            match action {
+                Action::Authorize(claim) => {
+                    let grant = Grant { role: Role::Client, name: None, expires: None };
+                    self.endpoint.handle_grant(now, claim, Some(grant));
+                }
+                Action::Compute(id, work) => self.work.push((id, work)),
+                Action::Commit(Request { to, operation }) => {
+                    clerk.inbox.push_back((To::Node(number, to), operation));
+                }
+                // Every connection is looked at again and again. Work that is called off is done
+                // anyway, as in a pool whose threads have begun with it.
+                Action::Wake(_) | Action::Cancel(_) | Action::Notify(_) => {}
+            }
         }
-        while let Some(Request { to, operation }) = self.endpoint.poll_request() {
-            clerk.inbox.push_back((To::Node(number, to), operation));
-        }
-        // Every connection is looked at again and again.
-        while self.endpoint.poll_wake().is_some() {}
-        while self.endpoint.poll_notice().is_some() {}
     }
 }
 

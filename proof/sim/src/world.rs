@@ -231,14 +231,14 @@ impl World {
         let number = self.random.index(self.nodes.len());
         let Some(node) = self.nodes.get_mut(number) else { return Ok(()) };
         let count = self.random.index(node.answers.len() + 1);
-        let mut outcomes = Vec::new();
+        let (mut values, mut outcomes) = (0, Vec::new());
         for answer in node.answers.drain(..count) {
             match answer {
                 Answer::Done(id, ticket, outcome) => outcomes.push((id, ticket, outcome)),
-                Answer::Values(count) => node.endpoint.handle_done_values(count),
+                Answer::Values(count) => values += count,
             }
         }
-        node.endpoint.handle_outcomes(self.now, outcomes);
+        node.endpoint.handle_outcomes(self.now, values, outcomes);
         node.hand_on(self.now, number, &mut self.clerk);
         Ok(())
     }
@@ -293,10 +293,11 @@ impl World {
         let clients = self.clients.iter().filter_map(Client::due);
         let links = self.links.values().flat_map(|link| {
             let node = self.nodes.get(link.node);
-            let due = link.id.and_then(|id| node.and_then(|node| node.endpoint.poll_timeout(id)));
+            let due = link.id.and_then(|id| node.and_then(|node| node.endpoint.connection_timeout(id)));
             due.into_iter().chain((link.until > self.now).then_some(link.until))
         });
-        let next = clients.chain(links).min();
+        let nodes = self.nodes.iter().filter_map(|node| node.endpoint.poll_timeout());
+        let next = clients.chain(links).chain(nodes).min();
         next.map_or(Duration::ZERO, |next| next.saturating_duration_since(self.now))
     }
 
@@ -305,10 +306,12 @@ impl World {
         self.wall += u64::try_from(passed.as_micros()).unwrap_or(0);
         for link in self.links.values() {
             let Some((id, node)) = link.id.zip(self.nodes.get_mut(link.node)) else { continue };
-            if node.endpoint.poll_timeout(id).is_some_and(|at| at <= self.now) {
-                node.endpoint.handle_timeout(self.now, id);
-                node.hand_on(self.now, link.node, &mut self.clerk);
+            if node.endpoint.connection_timeout(id).is_some_and(|at| at <= self.now) {
+                node.endpoint.handle_connection_timeout(self.now, id);
             }
+        }
+        for (number, node) in self.nodes.iter_mut().enumerate() {
+            node.hand_on(self.now, number, &mut self.clerk);
         }
         for number in 0..self.clients.len() {
             if let Some(client) = self.clients.get_mut(number) {
@@ -389,7 +392,6 @@ impl World {
     pub(crate) fn rest(&mut self) -> Result<(), Violation> {
         self.clerk.ledger.rest();
         self.disk.settle();
-        self.nodes.iter_mut().for_each(|node| node.endpoint.rest(self.now));
         if self.disk.is_off() { self.restart(Outage::Power) } else { Ok(()) }
     }
 

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use ddes_ffdhe::{Group, NamedGroup};
 use ddes_identity::SigningKey;
-use ddes_server::endpoint::{Bounds, Classic, Config, Profiles};
+use ddes_server::endpoint::{Bounds, Classic, Config, Notices, Profiles};
 use ddes_server::{Access, Files, Options, Report, Server};
 use ddes_session::{classic, v2};
 use ddes_wire::v2::Suite;
@@ -208,8 +208,12 @@ fn options(args: &ServeArgs, files: Files, key: SigningKey, suites: Vec<Suite>, 
         endpoint: Config {
             bounds: bounds(args, files.connections_max),
             queued_values_max: QUEUED_VALUES_MAX,
-            // To a person at the terminal; they are kept out of logs.
-            tells_values: screen::is_interactive() && !args.output.json && !args.output.quiet,
+            // Values are for a person at the terminal, and stay out of logs.
+            notices: if screen::is_interactive() && !args.output.json && !args.output.quiet {
+                Notices::Values
+            } else {
+                Notices::Sessions
+            },
             // The ledger knows.
             classic_first: 0,
             profiles: Profiles { v2: Arc::new(v2), classic },

@@ -200,7 +200,7 @@ mod tests {
     use std::sync::Arc;
 
     use ddes_identity::SigningKey;
-    use ddes_server::endpoint::{Bounds, Config, ConnectionId, Endpoint, Entropy, Profiles};
+    use ddes_server::endpoint::{Bounds, Config, ConnectionId, Endpoint, Entropy, Notices, Profiles};
     use zeroize::Zeroizing;
 
     use super::*;
@@ -210,13 +210,14 @@ mod tests {
     fn connection(now: Instant) -> ConnectionId {
         let key = SigningKey::from_seed(&[1; 32]);
         let v2 = v2::ServerConfig { suites: Vec::new(), key, idle: WINDOW, handshake: WINDOW, values_max: 1 };
-        let mut endpoint = Endpoint::new(Config {
+        let config = Config {
             bounds: Bounds::of(9),
             queued_values_max: 1,
-            tells_values: false,
+            notices: Notices::Nothing,
             classic_first: 0,
             profiles: Profiles { v2: Arc::new(v2), classic: None },
-        });
+        };
+        let mut endpoint = Endpoint::new(now, config);
         let entropy = Entropy {
             exponent: Zeroizing::new([0; _]),
             kem: Zeroizing::new([0; _]),

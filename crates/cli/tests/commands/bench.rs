@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ddes_identity::SigningKey;
-use ddes_session::Phase;
 use ddes_session::v2::noise::Entropy;
 use ddes_session::v2::{Event, Refused, ServerConfig, ServerEntropy, ServerSession};
+use ddes_session::{Phase, Ticket};
 use ddes_wire::v2::{GroupSize, Suite};
 use ddes_wire::{Sequence, SessionNumber, Standing};
 use serde_json::Value;
@@ -258,6 +258,7 @@ fn converse(mut stream: TcpStream, config: Arc<ServerConfig>, accounts: &Account
             return;
         }
         session.sent(Instant::now(), session.pending().len());
+        session.go_on(Instant::now());
         if session.phase() == Phase::Draining {
             stream.shutdown(Shutdown::Write).unwrap_or(());
         }
@@ -291,11 +292,11 @@ fn settle(
             let (standing, _) = accounts.get_mut(account).unwrap();
             let count = SUBMISSIONS.fetch_add(1, Ordering::Relaxed);
             if first_seq.get() != standing.last_seq.get() + 1 {
-                session.refuse(now, ticket, Refused::Gap);
+                answer(session, ticket, Err(Refused::Gap));
                 return true;
             }
             if fault == Fault::IsRough && count % 97 == 50 {
-                session.refuse(now, ticket, Refused::Unavailable);
+                answer(session, ticket, Err(Refused::Unavailable));
                 return true;
             }
             for amount in &amounts {
@@ -310,11 +311,18 @@ fn settle(
             if fault == Fault::IsRough && count % 173 == 100 {
                 return false;
             }
-            session.settle(now, ticket, *standing);
+            answer(session, ticket, Ok(*standing));
         }
         _ => {}
     }
     true
+}
+
+fn answer(session: &mut ServerSession, ticket: Ticket, verdict: Result<Standing, Refused>) {
+    let now = Instant::now();
+    session.handle_verdict(now, ticket, verdict);
+    session.flush_answers(now);
+    session.go_on(now);
 }
 
 #[test]

@@ -14,7 +14,7 @@ fn a_session_that_the_ledger_has_no_room_for_is_told_so() {
     world.talk(&mut client);
     let Request { to, .. } = world.queue.pop_front().unwrap();
     let refused = Outcome::Opened(Err(Refusal::Unavailable));
-    world.endpoint.handle_outcomes(world.now, to.map(|(id, ticket)| (id, ticket, refused)));
+    world.endpoint.handle_outcomes(world.now, 0, to.map(|(id, ticket)| (id, ticket, refused)));
     world.talk(&mut client);
     let Some(ClientEvent::Ended(ClientEnd::Farewell(farewell))) = client.events.last() else {
         panic!("{:?}", client.events)

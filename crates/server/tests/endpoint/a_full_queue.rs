@@ -26,7 +26,7 @@ fn nobody_is_read_from_while_too_much_waits_and_everybody_is_woken_once_when_les
         assert!(!client.session.pending().is_empty());
         assert!(!world.endpoint.wants_bytes(client.id));
     }
-    assert_eq!((world.queue.len(), world.wakes().len()), (2, 0));
+    assert_eq!((world.queued(), world.wakes().len()), (2, 0));
 
     // Four wait: still too many.
     assert!(world.commit());

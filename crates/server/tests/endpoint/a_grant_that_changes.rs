@@ -10,7 +10,7 @@ use crate::world::{Client, World};
 fn two_clients() -> (World, Client, Client) {
     let mut world = World::new(|_| {});
     let (anna, berta) = (world.join("127.0.0.1", 1), world.join("127.0.0.1", 2));
-    while world.endpoint.poll_notice().is_some() {}
+    world.notices();
     (world, anna, berta)
 }
 
@@ -20,12 +20,11 @@ fn operator() -> Grant {
 
 /// What the server says of each change.
 fn said(world: &mut World) -> Vec<(Option<String>, bool)> {
-    let notices = std::iter::from_fn(|| world.endpoint.poll_notice());
     let regranted = |notice: ddes_server::endpoint::Notice| match notice.event {
         NoticeEvent::Regranted(admitted) => Some((admitted.name, admitted.is_operator)),
         _ => None,
     };
-    notices.filter_map(regranted).collect()
+    world.notices().into_iter().filter_map(regranted).collect()
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod a_full_ledger;
 mod a_full_queue;
 mod a_grant_that_changes;
 mod a_newer_session;
+mod actions_in_order;
 mod much_at_once;
 mod peers_that_are_gone;
 mod silent_networks;

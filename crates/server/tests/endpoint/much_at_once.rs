@@ -23,29 +23,29 @@ fn a_turn_deals_with_little_of_what_many_sent_too_much_of_and_nothing_is_lost() 
         frames(&mut world, hog, 1..=FRAMES);
         // More than can be under way: what waits is dealt with before anything is read.
     }
-    assert_eq!(world.queue.len(), usize::from(HOGS) * SUBMISSIONS_MAX);
+    assert_eq!(world.queued(), usize::from(HOGS) * SUBMISSIONS_MAX);
     while world.commit() {}
-    assert_eq!(world.queue.len(), 0, "answers alone take nothing in");
+    assert_eq!(world.queued(), 0, "answers alone take nothing in");
     assert!(hogs.iter().all(|hog| !world.endpoint.wants_bytes(hog.id)));
 
     // Whatever waits, a turn brings the polite one's value and little else.
     frames(&mut world, &mut polite, 1..=1);
-    world.go_on();
-    let taken = world.queue.len() - 1;
+    world.turn();
+    let taken = world.queued() - 1;
     assert!((SUBMISSIONS_MAX..=10 * SUBMISSIONS_MAX).contains(&taken), "{taken}");
-    assert!(world.endpoint.can_go_on());
+    assert!(world.is_due());
 
     // In turn: none is dealt with twice before all were once.
     let mut turns = 1;
-    while world.endpoint.can_go_on() {
-        world.go_on();
+    while world.is_due() {
+        world.turn();
         turns += 1;
     }
     assert!(turns >= 3, "{turns}");
-    assert_eq!(world.queue.len() - 1, usize::from(HOGS) * SUBMISSIONS_MAX);
+    assert_eq!(world.queued() - 1, usize::from(HOGS) * SUBMISSIONS_MAX);
 
-    while world.commit() || world.endpoint.can_go_on() {
-        world.go_on();
+    while world.commit() || world.is_due() {
+        world.turn();
     }
     for hog in &mut hogs {
         world.talk(hog);

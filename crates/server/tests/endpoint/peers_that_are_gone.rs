@@ -11,7 +11,7 @@ use crate::world::{Client, World};
 /// Its message 1 is taken; the work of it.
 fn begin(world: &mut World, client: &Client) -> Work {
     world.endpoint.handle_bytes(world.now, client.id, client.session.pending());
-    world.endpoint.poll_work().unwrap().1
+    world.work().unwrap().1
 }
 
 /// Its message 4 is taken and verified; what it claims.
@@ -20,10 +20,10 @@ fn claim(world: &mut World, client: &mut Client) -> Claim {
         let up = client.session.pending().to_vec();
         client.session.sent(world.now, up.len());
         world.endpoint.handle_bytes(world.now, client.id, &up);
-        while let Some((id, work)) = world.endpoint.poll_work() {
+        while let Some((id, work)) = world.work() {
             world.endpoint.handle_done(world.now, id, work.run());
         }
-        if let Some(claim) = world.endpoint.poll_claim() {
+        if let Some(claim) = world.claim() {
             return claim;
         }
         let down = world.endpoint.pending(client.id).to_vec();
@@ -38,12 +38,12 @@ fn work_of_one_that_closes_after_its_first_message_is_called_back_and_its_place_
     let mut world = World::new(|config| config.bounds.handshakes_max = 1);
     let (gone, next) = (world.connect("192.0.2.1", 1), world.connect("192.0.2.2", 2));
     let work = begin(&mut world, &gone);
-    assert!(world.endpoint.poll_cancel().is_none());
+    assert!(world.cancel().is_none());
     world.endpoint.handle_eof(world.now, gone.id);
-    assert_eq!(world.endpoint.poll_cancel(), Some(gone.id));
+    assert_eq!(world.cancel(), Some(gone.id));
     assert_eq!(world.endpoint.phase(gone.id), Phase::Done);
     world.endpoint.remove(world.now, gone.id);
-    assert!(world.endpoint.poll_cancel().is_none());
+    assert!(world.cancel().is_none());
     // What was computed all the same is nobody's.
     world.endpoint.handle_done(world.now, gone.id, work.run());
     begin(&mut world, &next);
@@ -56,7 +56,7 @@ fn work_that_was_not_handed_out_yet_is_not() {
     let client = world.connect("192.0.2.1", 1);
     world.endpoint.handle_bytes(world.now, client.id, client.session.pending());
     world.endpoint.handle_reset(world.now, client.id);
-    assert!(world.endpoint.poll_work().is_none());
+    assert!(world.work().is_none());
 }
 
 #[test]
@@ -64,14 +64,14 @@ fn work_is_called_back_at_the_handshakes_deadline() {
     let mut world = World::new(|_| {});
     let client = world.connect("192.0.2.1", 1);
     let work = begin(&mut world, &client);
-    world.now = world.endpoint.poll_timeout(client.id).unwrap() - Duration::from_millis(1);
-    world.endpoint.handle_timeout(world.now, client.id);
-    assert!(world.endpoint.poll_cancel().is_none());
+    world.now = world.endpoint.connection_timeout(client.id).unwrap() - Duration::from_millis(1);
+    world.endpoint.handle_connection_timeout(world.now, client.id);
+    assert!(world.cancel().is_none());
     world.now += Duration::from_millis(1);
-    world.endpoint.handle_timeout(world.now, client.id);
-    assert_eq!(world.endpoint.poll_cancel(), Some(client.id));
+    world.endpoint.handle_connection_timeout(world.now, client.id);
+    assert_eq!(world.cancel(), Some(client.id));
     world.endpoint.handle_done(world.now, client.id, work.run());
-    assert!(world.endpoint.poll_claim().is_none());
+    assert!(world.claim().is_none());
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn a_handshake_more_than_may_wait_hears_that_there_are_too_many() {
     let clients = [1, 2, 3].map(|seed| world.connect("192.0.2.1", seed));
     let works = [0, 1].map(|at| begin(&mut world, &clients[at]));
     world.endpoint.handle_bytes(world.now, clients[2].id, clients[2].session.pending());
-    assert!(world.endpoint.poll_work().is_none());
+    assert!(world.work().is_none());
     assert!(world.endpoint.pending(clients[2].id).starts_with(b"\0\0\0\x32"));
     assert_eq!(world.endpoint.pending(clients[2].id).get(8), Some(&9), "reason 9");
     for (client, work) in clients.iter().zip(works) {
@@ -99,7 +99,7 @@ fn one_that_closes_behind_its_proof_opens_no_session_and_ends_none() {
     let late = claim(&mut world, &mut ghost);
     world.endpoint.handle_eof(world.now, ghost.id);
     world.endpoint.handle_grant(world.now, late, Some(Grant::default()));
-    assert!(world.endpoint.poll_request().is_none());
+    assert_eq!(world.queued(), 0);
     assert_eq!(world.endpoint.phase(ghost.id), Phase::Done);
     living.submit(world.now, 1, &[7]);
     world.talk(&mut living);
@@ -115,7 +115,7 @@ fn one_that_closes_before_the_ledgers_answer_hears_no_20() {
     let mut client = world.connect("192.0.2.1", 1);
     let late = claim(&mut world, &mut client);
     world.endpoint.handle_grant(world.now, late, Some(Grant::default()));
-    world.queue.extend(world.endpoint.poll_request());
+    assert_eq!(world.queued(), 1);
     world.endpoint.handle_eof(world.now, client.id);
     assert!(world.commit());
     assert!(world.endpoint.pending(client.id).is_empty());

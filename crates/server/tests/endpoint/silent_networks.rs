@@ -24,12 +24,12 @@ fn the_oldest_silent_one_hears_that_there_are_too_many_and_is_closed_for_a_newco
     let mut world = world();
     let all = silent(&mut world, 4);
     world.wakes();
-    while world.endpoint.poll_notice().is_some() {}
+    world.notices();
     let newcomer = world.accept("192.0.2.1").unwrap();
     assert_eq!(world.wakes(), [all[0]]);
     assert_eq!(world.endpoint.pending(all[0]).get(..9), Some(&b"\0\0\0\x32\0\0\0\x1f\x09"[..]));
     assert_eq!(world.endpoint.phase(all[0]), Phase::Done);
-    let ended = std::iter::from_fn(|| world.endpoint.poll_notice()).find_map(|notice| match notice.event {
+    let ended = world.notices().into_iter().find_map(|notice| match notice.event {
         NoticeEvent::Ended(end) => Some((notice.connection, end)),
         _ => None,
     });

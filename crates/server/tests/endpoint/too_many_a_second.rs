@@ -31,14 +31,13 @@ fn accepted(world: &mut World, address: &str) -> usize {
 fn begins(world: &mut World, address: &str) -> bool {
     let client = world.connect(address, 1);
     world.endpoint.handle_bytes(world.now, client.id, client.session.pending());
-    let has_work = world.endpoint.poll_work().is_some();
+    let has_work = world.work().is_some();
     assert_eq!(has_work, world.endpoint.pending(client.id).is_empty());
     has_work
 }
 
 fn ended(world: &mut World, id: ConnectionId) -> Option<End> {
-    let mut notices = std::iter::from_fn(|| world.endpoint.poll_notice());
-    notices.find_map(|notice| match notice.event {
+    world.notices().into_iter().find_map(|notice| match notice.event {
         NoticeEvent::Ended(end) if notice.connection == id => Some(end),
         _ => None,
     })
@@ -77,7 +76,7 @@ fn a_handshake_too_many_hears_so_in_the_place_of_message_2_and_costs_no_exponent
     assert!(begins(&mut world, "192.0.2.1") && begins(&mut world, "192.0.2.1"));
     let mut client = world.connect("192.0.2.1", 1);
     world.endpoint.handle_bytes(world.now, client.id, client.session.pending());
-    assert!(world.endpoint.poll_work().is_none());
+    assert!(world.work().is_none());
     let said = b"\0\0\0\x32\0\0\0\x4f\x09this address begins too many handshakes a second (the limit is 1 of 2048 bits)";
     assert_eq!(world.endpoint.pending(client.id), said);
     assert_eq!(world.endpoint.phase(client.id), Phase::Draining);
@@ -122,7 +121,7 @@ fn a_handshake_of_4096_bits_counts_as_four_and_is_never_out_of_reach() {
             let begun = (0..10).filter(|_| {
                 let id = world.accept("192.0.2.1").unwrap();
                 world.endpoint.handle_bytes(world.now, id, &hello);
-                world.endpoint.poll_work().is_some()
+                world.work().is_some()
             });
             assert_eq!(begun.count(), count, "{size:?} at {most} a second");
         }
@@ -140,8 +139,8 @@ fn a_classic_handshake_too_many_hears_its_own_text() {
     });
     let all: Vec<_> = (0..3).map(|_| world.accept("192.0.2.1").unwrap()).collect();
     world.pass(250);
-    all.iter().for_each(|id| world.endpoint.handle_timeout(world.now, *id));
-    assert_eq!(std::iter::from_fn(|| world.endpoint.poll_work()).count(), 2);
+    all.iter().for_each(|id| world.endpoint.handle_connection_timeout(world.now, *id));
+    assert_eq!(std::iter::from_fn(|| world.work()).count(), 2);
     assert_eq!(world.endpoint.pending(all[2]), CLASSIC);
     assert_eq!(world.endpoint.phase(all[2]), Phase::Draining);
 }

@@ -7,7 +7,10 @@ use std::time::{Duration, Instant};
 
 use ddes_identity::{Grant, Namespace, SigningKey};
 use ddes_ledger::{AccountId, Ledger, Operation, Timestamp};
-use ddes_server::endpoint::{Bounds, Config, ConnectionId, Endpoint, Entropy, Full, Profiles, Request};
+use ddes_server::endpoint::{
+    Action, Bounds, Claim, Config, ConnectionId, Endpoint, Entropy, Full, Notice, Notices, Profiles, Request,
+    Work,
+};
 use ddes_session::v2::{ClientConfig, ClientEvent, ClientSession, ServerConfig, noise};
 use ddes_wire::Sequence;
 use ddes_wire::v2::{GroupSize, Suite};
@@ -23,6 +26,11 @@ pub(crate) struct World {
     ledger: Ledger,
     /// Requests that wait for [`Self::commit`].
     pub(crate) queue: VecDeque<Request>,
+    work: VecDeque<(ConnectionId, Work)>,
+    claims: VecDeque<Claim>,
+    wakes: Vec<ConnectionId>,
+    cancels: VecDeque<ConnectionId>,
+    notices: Vec<Notice>,
 }
 
 pub(crate) struct Client {
@@ -39,22 +47,72 @@ impl World {
         let mut config = Config {
             bounds: Bounds { unproven_max: 99, unproven_network_max: 99, ..Bounds::of(99) },
             queued_values_max: 99,
-            tells_values: false,
+            notices: Notices::Sessions,
             classic_first: 0,
             profiles: Profiles { v2: Arc::new(v2), classic: None },
         };
         change(&mut config);
+        let now = Instant::now();
         Self {
-            now: Instant::now(),
-            endpoint: Endpoint::new(config),
+            now,
+            endpoint: Endpoint::new(now, config),
             ledger: Ledger::in_memory(),
             queue: VecDeque::new(),
+            work: VecDeque::new(),
+            claims: VecDeque::new(),
+            wakes: Vec::new(),
+            cancels: VecDeque::new(),
+            notices: Vec::new(),
         }
+    }
+
+    /// Sorts what the endpoint asks for.
+    fn collect(&mut self) {
+        while let Some(action) = self.endpoint.poll_action() {
+            match action {
+                Action::Authorize(claim) => self.claims.push_back(claim),
+                Action::Compute(id, work) => self.work.push_back((id, work)),
+                Action::Commit(request) => self.queue.push_back(request),
+                Action::Wake(id) => self.wakes.push(id),
+                Action::Cancel(id) => self.cancels.push_back(id),
+                Action::Notify(notice) => self.notices.push(notice),
+            }
+        }
+    }
+
+    /// The oldest work that is to be computed.
+    pub(crate) fn work(&mut self) -> Option<(ConnectionId, Work)> {
+        self.collect();
+        self.work.pop_front()
+    }
+
+    /// The oldest identity that is to be looked up.
+    pub(crate) fn claim(&mut self) -> Option<Claim> {
+        self.collect();
+        self.claims.pop_front()
+    }
+
+    /// The oldest connection whose work is called off.
+    pub(crate) fn cancel(&mut self) -> Option<ConnectionId> {
+        self.collect();
+        self.cancels.pop_front()
+    }
+
+    /// What happened since this was called last.
+    pub(crate) fn notices(&mut self) -> Vec<Notice> {
+        self.collect();
+        std::mem::take(&mut self.notices)
+    }
+
+    /// How many requests wait for [`Self::commit`].
+    pub(crate) fn queued(&mut self) -> usize {
+        self.collect();
+        self.queue.len()
     }
 
     pub(crate) fn pass(&mut self, millis: u64) {
         self.now += Duration::from_millis(millis);
-        self.endpoint.rest(self.now);
+        self.endpoint.handle_timeout(self.now);
     }
 
     pub(crate) fn accept(&mut self, address: &str) -> Result<ConnectionId, Full> {
@@ -93,13 +151,18 @@ impl World {
         let up = client.session.pending().to_vec();
         client.session.sent(self.now, up.len());
         self.endpoint.handle_bytes(self.now, client.id, &up);
-        self.queue.extend(std::iter::from_fn(|| self.endpoint.poll_request()));
+        self.collect();
     }
 
-    /// One turn's part of what waits.
-    pub(crate) fn go_on(&mut self) {
-        self.endpoint.go_on(self.now);
-        self.queue.extend(std::iter::from_fn(|| self.endpoint.poll_request()));
+    /// One turn's share of what the endpoint does by itself.
+    pub(crate) fn turn(&mut self) {
+        self.endpoint.handle_timeout(self.now);
+        self.collect();
+    }
+
+    /// Whether the endpoint has something to do by itself now.
+    pub(crate) fn is_due(&self) -> bool {
+        self.endpoint.poll_timeout().is_some_and(|at| at <= self.now)
     }
 
     /// Carries bytes both ways until none move, those of the client as far as the endpoint reads. Requests queue.
@@ -112,19 +175,18 @@ impl World {
                 client.session.sent(self.now, up.len());
                 self.endpoint.handle_bytes(self.now, id, &up);
             }
-            while let Some((id, work)) = self.endpoint.poll_work() {
+            while let Some((id, work)) = self.work() {
                 self.endpoint.handle_done(self.now, id, work.run());
             }
-            while let Some(claim) = self.endpoint.poll_claim() {
+            while let Some(claim) = self.claim() {
                 self.endpoint.handle_grant(self.now, claim, Some(Grant::default()));
             }
-            self.queue.extend(std::iter::from_fn(|| self.endpoint.poll_request()));
             let down = self.endpoint.pending(id).to_vec();
             self.endpoint.sent(self.now, id, down.len());
             client.session.handle_bytes(self.now, &down);
             client.advance(self.now);
-            self.endpoint.go_on(self.now);
-            if up.is_empty() && down.is_empty() && !self.endpoint.can_go_on() {
+            self.turn();
+            if up.is_empty() && down.is_empty() && !self.is_due() {
                 return;
             }
         }
@@ -132,18 +194,21 @@ impl World {
 
     /// The ledger does the oldest request; whether there was one.
     pub(crate) fn commit(&mut self) -> bool {
+        self.collect();
         let Some(Request { to, operation }) = self.queue.pop_front() else { return false };
         let values = if let Operation::Add(submission) = &operation { submission.amounts.len() } else { 0 };
         let outcome = self.ledger.commit(Timestamp(0), &[operation]).remove(0);
-        self.endpoint.handle_outcomes(self.now, to.map(|(id, ticket)| (id, ticket, outcome)));
-        while self.endpoint.poll_wake().is_some() {}
-        self.endpoint.handle_done_values(values);
+        self.endpoint.handle_outcomes(self.now, 0, to.map(|(id, ticket)| (id, ticket, outcome)));
+        // Those that are left to be seen are woken because the queue has room.
+        self.wakes();
+        self.endpoint.handle_outcomes(self.now, values, None);
         true
     }
 
     /// The connections to be looked at again, in order.
     pub(crate) fn wakes(&mut self) -> Vec<ConnectionId> {
-        let mut wakes: Vec<_> = std::iter::from_fn(|| self.endpoint.poll_wake()).collect();
+        self.collect();
+        let mut wakes = std::mem::take(&mut self.wakes);
         wakes.sort_by_key(|id| id.serial());
         wakes
     }

@@ -1,6 +1,9 @@
 //! The server's side of one D-DDES/2 session.
 //!
-//! Long because it is one state machine: its states, its inputs and its one end are read together.
+//! Long because it is one state machine: its inputs and its one end are read together. The states of
+//! the handshake are in `server/handshake.rs`.
+
+mod handshake;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,23 +11,23 @@ use std::time::{Duration, Instant};
 
 use ddes_cipher::LimitError;
 use ddes_identity::{PublicKey, SigningKey};
-use ddes_wire::frame::{Frame, HEADER_BYTES, Opcode};
+use ddes_wire::frame::{Frame, Opcode};
 use ddes_wire::v2::{
-    BODY_MAX, Data, Farewell, Hello, Outcome as Answer, Proof, Reason, Rejection, Scope, Status, Suite,
-    TAG_BYTES, Welcome,
+    BODY_MAX, Data, Farewell, Outcome as Answer, Reason, Rejection, Scope, Status, Suite, Welcome,
 };
 use ddes_wire::{Amounts, Sequence, SessionNumber, Standing, Token, Total};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::end::{End, Fault, Refused};
-use super::noise::{self, Entropy, Response};
-use super::protocol;
+use super::noise::Entropy;
 use super::record::Link;
-use super::work::{Claim, Done, Job, Outcome, Work};
+use super::work::{Done, Job, Outcome, Work};
 use crate::inbound::Inbound;
 use crate::outbound::Outbound;
 use crate::{DRAIN_MAX, Phase, Ticket};
+pub use handshake::FIRST_BYTES_MAX;
+use handshake::{AwaitHello, AwaitOpening, Handshake, Keyed};
 
 /// So many submissions of one session wait for the ledger at most; no further frame is taken meanwhile.
 pub const SUBMISSIONS_MAX: usize = 64;
@@ -67,7 +70,8 @@ pub enum Event {
     },
     /// 20 is on its way; the idle timer runs.
     TokenShared,
-    /// Count these values, then `settle` or `refuse` the ticket.
+    /// Count these values, then give the ledger's verdict to [`ServerSession::handle_verdict`], and
+    /// let [`ServerSession::flush_answers`] answer.
     Submit {
         /// Right to one answer.
         ticket: Ticket,
@@ -100,50 +104,23 @@ pub struct ServerSession {
 
 #[derive(Debug)]
 enum State {
-    AwaitHello(AwaitHello),
-    /// Our share of the handshake is being computed.
-    Answering {
-        suite: Suite,
-        token: Token,
-        deadline: Instant,
-    },
-    AwaitProof(Box<AwaitProof>),
-    /// Message 4 is being verified.
-    Verifying(Box<AwaitProof>),
-    /// The identity is proven; the ledger opens its session.
-    Opening(Box<Opening>),
+    Handshake(Handshake),
     Open(Box<Open>),
-    Draining {
-        until: Instant,
-    },
+    Draining { until: Instant },
     Done,
 }
 
-struct AwaitHello {
-    entropy: Entropy,
-    token: Token,
-    deadline: Instant,
-}
-
-impl std::fmt::Debug for AwaitHello {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("AwaitHello(..)")
+impl State {
+    /// The state of the handshake, for a transition that consumes it and sets the next state.
+    fn take_handshake(&mut self) -> Option<Handshake> {
+        match std::mem::replace(self, Self::Done) {
+            Self::Handshake(handshake) => Some(handshake),
+            other @ (Self::Open(_) | Self::Draining { .. } | Self::Done) => {
+                *self = other;
+                None
+            }
+        }
     }
-}
-
-#[derive(Debug)]
-struct AwaitProof {
-    link: Link,
-    hash: [u8; 32],
-    token: Token,
-    deadline: Instant,
-}
-
-#[derive(Debug)]
-struct Opening {
-    link: Link,
-    token: Token,
-    awaiting: u64,
 }
 
 #[derive(Debug)]
@@ -171,9 +148,10 @@ impl ServerSession {
     pub fn new(config: Arc<ServerConfig>, now: Instant, entropy: ServerEntropy) -> Self {
         let deadline = now + config.handshake;
         let token = Token::new(*entropy.token);
+        let first = Handshake::Hello(AwaitHello { entropy: entropy.noise, token, deadline });
         Self {
             config,
-            state: State::AwaitHello(AwaitHello { entropy: entropy.noise, token, deadline }),
+            state: State::Handshake(first),
             inbound: Inbound::default(),
             outbound: Outbound::default(),
             // Mostly one at a time; where more come, it grows.
@@ -194,12 +172,7 @@ impl ServerSession {
         let can_take = match self.state {
             State::Draining { .. } => true,
             State::Done => false,
-            State::AwaitHello(_)
-            | State::Answering { .. }
-            | State::AwaitProof(_)
-            | State::Verifying(_)
-            | State::Opening(_)
-            | State::Open(_) => {
+            State::Handshake(_) | State::Open(_) => {
                 !self.at_end && self.inbound.has_room() && self.outbound.has_room() && !self.has_more()
             }
         };
@@ -236,21 +209,17 @@ impl ServerSession {
     /// The client shut down its direction, or the connection is gone. Who has not heard 20 yet has nothing to say that could still count: no session opens.
     pub fn handle_eof(&mut self, now: Instant) {
         self.at_end = true;
-        match self.state {
-            State::Answering { .. } | State::Verifying(_) | State::Opening(_) => {
+        match &self.state {
+            State::Handshake(handshake) if !handshake.awaits_client() => {
                 self.end(now, End::Fault(Fault::Truncated));
             }
-            State::AwaitHello(_)
-            | State::AwaitProof(_)
-            | State::Open(_)
-            | State::Draining { .. }
-            | State::Done => self.advance(now),
+            State::Handshake(_) | State::Open(_) | State::Draining { .. } | State::Done => self.advance(now),
         }
     }
 
     /// Whether the identity of [`Event::Authenticated`] still waits for its answer.
     pub fn is_opening(&self) -> bool {
-        matches!(self.state, State::Opening(_))
+        matches!(self.state, State::Handshake(Handshake::Opening(_)))
     }
 
     /// The connection is gone in both directions.
@@ -274,25 +243,14 @@ impl ServerSession {
         }
         let is_due = self.state_timeout().is_some_and(|at| at <= now);
         match &mut self.state {
-            State::AwaitHello(_) | State::Answering { .. } | State::AwaitProof(_) | State::Verifying(_)
-                if is_due =>
-            {
-                self.end(now, End::Fault(Fault::HandshakeTimeout));
-            }
+            State::Handshake(_) if is_due => self.end(now, End::Fault(Fault::HandshakeTimeout)),
             State::Open(open) if is_due => {
                 let end = if open.old_at <= now { End::TooOld } else { End::Idle };
                 open.leaving.get_or_insert(end);
                 self.leave(now);
             }
             State::Draining { .. } if is_due => self.state = State::Done,
-            State::AwaitHello(_)
-            | State::Answering { .. }
-            | State::AwaitProof(_)
-            | State::Verifying(_)
-            | State::Opening(_)
-            | State::Open(_)
-            | State::Draining { .. }
-            | State::Done => {}
+            State::Handshake(_) | State::Open(_) | State::Draining { .. } | State::Done => {}
         }
     }
 
@@ -300,13 +258,7 @@ impl ServerSession {
     pub fn idle_at(&self) -> Option<Instant> {
         match &self.state {
             State::Open(open) => Some(open.idle_at),
-            State::AwaitHello(_)
-            | State::Answering { .. }
-            | State::AwaitProof(_)
-            | State::Verifying(_)
-            | State::Opening(_)
-            | State::Draining { .. }
-            | State::Done => None,
+            State::Handshake(_) | State::Draining { .. } | State::Done => None,
         }
     }
 
@@ -322,30 +274,40 @@ impl ServerSession {
 
     /// The result of [`Self::poll_work`].
     pub fn handle_done(&mut self, now: Instant, done: Done) {
-        match (std::mem::replace(&mut self.state, State::Done), done.0) {
-            (State::Answering { suite, token, deadline }, Outcome::Responded(Ok(answer))) => {
-                let (response, proof) = *answer;
-                match self.answer(now, suite, &response, &proof) {
-                    Ok(link) => {
-                        let hash = response.finished.hash;
-                        self.state = State::AwaitProof(Box::new(AwaitProof { link, hash, token, deadline }));
-                    }
-                    Err(error) => self.end(now, End::Fault(error.into())),
-                }
+        if let Some(handshake) = self.state.take_handshake() {
+            let (handshake, outcome) = self.after_work(now, handshake, done.0);
+            self.state = State::Handshake(handshake);
+            if let Err(fault) = outcome {
+                self.end(now, End::Fault(fault));
             }
-            (state @ State::Answering { .. }, Outcome::Responded(Err(error))) => {
-                self.state = state;
-                self.end(now, End::Fault(error.into()));
-            }
-            (State::Verifying(proof), Outcome::Verified(Some(key))) => self.proven(*proof, key),
-            (state @ State::Verifying(_), Outcome::Verified(None)) => {
-                self.state = state;
-                self.end(now, End::Fault(Fault::Proof));
-            }
-            // The session ended while the work ran; and no other work is ever ours.
-            (state, _) => self.state = state,
         }
         self.advance(now);
+    }
+
+    /// The state after the result of its work.
+    fn after_work(
+        &mut self,
+        now: Instant,
+        handshake: Handshake,
+        outcome: Outcome,
+    ) -> (Handshake, Result<(), Fault>) {
+        match (handshake, outcome) {
+            (Handshake::Response(state), Outcome::Responded(Ok(answer))) => {
+                let (response, proof) = *answer;
+                let (state, sent) = state.send(now, &response, &proof, &mut self.outbound);
+                (Handshake::Proof(state), sent.map_err(Fault::from))
+            }
+            (state @ Handshake::Response(_), Outcome::Responded(Err(error))) => (state, Err(error.into())),
+            (Handshake::Verification(state), Outcome::Verified(Some(key))) => {
+                self.tickets += 1;
+                let (ticket, key) = (Ticket(self.tickets), Box::new(key));
+                self.events.push_back(Event::Authenticated { ticket, key });
+                (Handshake::Opening(state.prove(self.tickets)), Ok(()))
+            }
+            (state @ Handshake::Verification(_), Outcome::Verified(None)) => (state, Err(Fault::Proof)),
+            // No other work is ever ours.
+            (state, _) => (state, Ok(())),
+        }
     }
 
     /// What to send next; empty if nothing.
@@ -353,24 +315,21 @@ impl ServerSession {
         self.outbound.pending()
     }
 
-    /// `count` bytes of [`Self::pending`] went out, and what waited for that goes on.
+    /// `count` bytes of [`Self::pending`] went out. Frames that waited for that are left to
+    /// [`Self::go_on`].
     pub fn sent(&mut self, now: Instant, count: usize) {
-        self.took(now, count);
-        self.go_on(now);
-    }
-
-    /// `count` bytes of [`Self::pending`] went out. What waited for that, where it [has more](Self::has_more), waits on for [`Self::go_on`].
-    pub fn took(&mut self, now: Instant, count: usize) {
         self.outbound.sent(now, count);
         self.shed();
     }
 
-    /// Whether a frame waits, or the end, that could be dealt with now.
+    /// Whether [`Self::go_on`] has something to do: a received frame, or the stream's end, can be
+    /// processed now.
     pub fn has_more(&self) -> bool {
         self.body_max().is_some_and(|most| self.at_end || !matches!(self.inbound.frame(most), Ok(None)))
     }
 
-    /// Deals with what waits, as far as it can; how many bytes that were.
+    /// Processes the received frames that waited for [`Self::sent`] or [`Self::flush_answers`], as
+    /// far as the bounds allow; how many bytes that were.
     pub fn go_on(&mut self, now: Instant) -> usize {
         let before = self.inbound.waiting().len();
         self.advance(now);
@@ -388,12 +347,7 @@ impl ServerSession {
             State::Done => Phase::Done,
             State::Draining { .. } if self.at_end && self.outbound.is_empty() => Phase::Done,
             State::Draining { .. } => Phase::Draining,
-            State::AwaitHello(_)
-            | State::Answering { .. }
-            | State::AwaitProof(_)
-            | State::Verifying(_)
-            | State::Opening(_)
-            | State::Open(_) => Phase::Live,
+            State::Handshake(_) | State::Open(_) => Phase::Live,
         }
     }
 
@@ -414,84 +368,73 @@ impl ServerSession {
         is_operator: bool,
     ) {
         let number = ticket.redeem();
-        match std::mem::replace(&mut self.state, State::Done) {
-            State::Opening(opening) if opening.awaiting == number => {
-                let Opening { mut link, token, .. } = *opening;
-                let welcome = Welcome {
-                    token: token.clone(),
-                    session,
-                    standing,
-                    idle_millis: u32::try_from(self.config.idle.as_millis()).unwrap_or(u32::MAX),
-                    values_max: self.config.values_max,
-                };
-                let sent = self.outbound.push_record(
-                    now,
-                    &mut link.sealer,
-                    Opcode::SessionToken,
-                    &Zeroizing::new(welcome.encode()),
-                );
-                self.state = State::Open(Box::new(Open {
-                    link,
-                    token,
-                    is_operator,
-                    idle_at: now + self.config.idle,
-                    old_at: now + AGE_MAX,
-                    standing,
-                    waiting: VecDeque::with_capacity(1),
-                    leaving: None,
-                }));
-                match sent {
-                    Ok(()) => self.events.push_back(Event::TokenShared),
-                    Err(error) => self.end(now, End::Fault(error.into())),
-                }
+        match self.state.take_handshake() {
+            Some(Handshake::Opening(AwaitOpening { keyed, ticket })) if ticket == number => {
+                self.open(now, *keyed, session, standing, is_operator);
             }
-            state @ (State::AwaitHello(_)
-            | State::Answering { .. }
-            | State::AwaitProof(_)
-            | State::Verifying(_)
-            | State::Opening(_)
-            | State::Open(_)
-            | State::Draining { .. }
-            | State::Done) => self.state = state,
+            Some(handshake) => self.state = State::Handshake(handshake),
+            None => {}
         }
         self.advance(now);
+    }
+
+    /// Sends 20. The idle timer starts here.
+    fn open(
+        &mut self,
+        now: Instant,
+        keyed: Keyed,
+        session: SessionNumber,
+        standing: Standing,
+        is_operator: bool,
+    ) {
+        let Keyed { mut link, token } = keyed;
+        let welcome = Welcome {
+            token: token.clone(),
+            session,
+            standing,
+            idle_millis: u32::try_from(self.config.idle.as_millis()).unwrap_or(u32::MAX),
+            values_max: self.config.values_max,
+        };
+        let welcome = Zeroizing::new(welcome.encode());
+        let sent = self.outbound.push_record(now, &mut link.sealer, Opcode::SessionToken, &welcome);
+        self.state = State::Open(Box::new(Open {
+            link,
+            token,
+            is_operator,
+            idle_at: now + self.config.idle,
+            old_at: now + AGE_MAX,
+            standing,
+            waiting: VecDeque::with_capacity(1),
+            leaving: None,
+        }));
+        match sent {
+            Ok(()) => self.events.push_back(Event::TokenShared),
+            Err(error) => self.end(now, End::Fault(error.into())),
+        }
     }
 
     /// The identity of [`Event::Authenticated`] is not authorized: it hears what a false proof hears (rule P-19).
     pub fn turn_away(&mut self, now: Instant, ticket: Ticket) {
         let number = ticket.redeem();
-        if matches!(&self.state, State::Opening(opening) if opening.awaiting == number) {
+        if let State::Handshake(Handshake::Opening(opening)) = &self.state
+            && opening.ticket == number
+        {
             self.end(now, End::Fault(Fault::NotAuthorized));
         }
     }
 
-    /// The ledger counted the submission of `ticket`, durably.
-    pub fn settle(&mut self, now: Instant, ticket: Ticket, standing: Standing) {
-        self.note(ticket, Ok(standing));
-        self.tell(now);
-        self.go_on(now);
-    }
-
-    /// The ledger did not count the submission of `ticket`.
-    pub fn refuse(&mut self, now: Instant, ticket: Ticket, refused: Refused) {
-        if refused == Refused::Superseded {
-            return self.order_end(now, Reason::Superseded, true);
-        }
-        self.note(ticket, Err(refused));
-        self.tell(now);
-        self.go_on(now);
-    }
-
-    /// The ledger's verdict on the submission of `ticket`; [`Self::tell`] tells the client, of several at once.
-    pub fn note(&mut self, ticket: Ticket, verdict: Result<Standing, Refused>) {
+    /// The ledger's verdict on the submission of `ticket`: counted, durably, or refused.
+    /// [`Self::flush_answers`] answers, several verdicts at once. A session that is superseded ends.
+    pub fn handle_verdict(&mut self, now: Instant, ticket: Ticket, verdict: Result<Standing, Refused>) {
         let number = ticket.redeem();
+        let verdict = match verdict {
+            Ok(standing) => Ok(standing),
+            Err(Refused::Gap) => Err(Status::Gap),
+            Err(Refused::Malformed) => Err(Status::Malformed),
+            Err(Refused::Unavailable) => Err(Status::Unavailable),
+            Err(Refused::Superseded) => return self.order_end(now, Reason::Superseded, true),
+        };
         let State::Open(open) = &mut self.state else { return };
-        let verdict = verdict.map_err(|refused| match refused {
-            Refused::Gap => Status::Gap,
-            Refused::Malformed => Status::Malformed,
-            // A session that is superseded ends, and says so there.
-            Refused::Unavailable | Refused::Superseded => Status::Unavailable,
-        });
         // Tickets are numbered without a gap.
         let at = open.waiting.front().and_then(|first| number.checked_sub(first.ticket));
         let waiting = at.and_then(|at| open.waiting.get_mut(usize::try_from(at).ok()?));
@@ -500,226 +443,10 @@ impl ServerSession {
         }
     }
 
-    /// Tells the client what was noted. Frames that waited for that, where it [has more](Self::has_more), wait on for [`Self::go_on`].
-    pub fn tell(&mut self, now: Instant) {
-        self.flush_answers(now);
-    }
-
-    /// No burst is under way: keeps neither keystream nor buffers.
-    pub fn rest(&mut self) {
-        if let State::Open(open) = &mut self.state {
-            open.link.rest();
-            open.waiting.shrink_to(0);
-        }
-        self.inbound.rest();
-        self.outbound.rest();
-        self.events.shrink_to(0);
-    }
-
-    /// Ends the session from this side: at once, or after the ledger's answers where some are awaited.
-    pub fn order_end(&mut self, now: Instant, reason: Reason, at_once: bool) {
-        match &mut self.state {
-            State::Open(open) if !at_once => {
-                open.leaving = Some(End::Ordered(reason));
-                self.leave(now);
-            }
-            State::Draining { .. } | State::Done => {}
-            State::AwaitHello(_)
-            | State::Answering { .. }
-            | State::AwaitProof(_)
-            | State::Verifying(_)
-            | State::Opening(_)
-            | State::Open(_) => self.end(now, End::Ordered(reason)),
-        }
-    }
-
-    /// The ledger does not open it: its disk is full or failed (rule P-33).
-    pub fn lack_ledger(&mut self, now: Instant) {
-        if !self.is_over() {
-            self.end(now, End::LedgerUnavailable);
-        }
-    }
-
-    /// Message 1 is not answered, whatever [`Self::poll_work`] gave out: its address begins more than `most` handshakes a second (rule P-28).
-    pub fn decline(&mut self, now: Instant, most: u32) {
-        if matches!(self.state, State::Answering { .. }) {
-            self.end(now, End::TooFast { most });
-        }
-    }
-
-    /// The messages of a handshake are long: their buffers are not kept for what comes.
-    fn shed(&mut self) {
-        if !matches!(self.state, State::Open(_)) {
-            self.inbound.rest();
-            self.outbound.rest();
-        }
-    }
-
-    /// Nothing more comes, and no 50 came (rule P-18).
-    fn cut_off(&self) -> End {
-        let between_frames = self.inbound.waiting().is_empty();
-        match &self.state {
-            State::AwaitHello(_) if between_frames => End::Closed,
-            State::AwaitProof(_) if between_frames => End::Left,
-            State::AwaitHello(_)
-            | State::Answering { .. }
-            | State::AwaitProof(_)
-            | State::Verifying(_)
-            | State::Opening(_)
-            | State::Open(_)
-            | State::Draining { .. }
-            | State::Done => End::Fault(Fault::Truncated),
-        }
-    }
-
-    fn is_over(&self) -> bool {
-        matches!(self.state, State::Draining { .. } | State::Done)
-    }
-
-    fn state_timeout(&self) -> Option<Instant> {
-        match &self.state {
-            State::AwaitHello(AwaitHello { deadline, .. }) | State::Answering { deadline, .. } => {
-                Some(*deadline)
-            }
-            State::AwaitProof(state) | State::Verifying(state) => Some(state.deadline),
-            // The timer stands while a 30 waits for the ledger.
-            State::Open(open) if open.waiting.is_empty() => Some(open.idle_at.min(open.old_at)),
-            State::Opening(_) | State::Open(_) | State::Done => None,
-            State::Draining { until } => Some(*until),
-        }
-    }
-
-    /// Takes frames for as long as the state and the bounds allow.
-    fn advance(&mut self, now: Instant) {
-        while let Some(body_max) = self.body_max() {
-            let frame = match self.inbound.frame(body_max) {
-                Ok(Some(frame)) => frame,
-                Ok(None) if self.at_end => return self.end(now, self.cut_off()),
-                Ok(None) => return,
-                Err(too_long) => return self.end(now, End::Fault(too_long.into())),
-            };
-            let length = frame.len();
-            let outcome = match &mut self.state {
-                State::AwaitHello(_) => match hello(&self.config, frame) {
-                    Ok((suite, message)) => self.begin(suite, message),
-                    Err(fault) => Err(End::Fault(fault)),
-                },
-                State::AwaitProof(state) => match state.handle_frame(frame) {
-                    Ok(proof) => self.verify(proof),
-                    Err(fault) => Err(End::Fault(fault)),
-                },
-                State::Open(open) => {
-                    open.handle_frame(now, &self.config, frame, &mut self.events, &mut self.tickets)
-                }
-                State::Answering { .. }
-                | State::Verifying(_)
-                | State::Opening(_)
-                | State::Draining { .. }
-                | State::Done => Ok(()),
-            };
-            self.inbound.consume(length);
-            self.shed();
-            match outcome {
-                Ok(()) => self.flush_answers(now),
-                Err(end) => self.end(now, end),
-            }
-        }
-    }
-
-    /// The longest body the state takes; nothing while it takes no frames. Before a proof only its exact lengths.
-    fn body_max(&self) -> Option<u32> {
-        if !self.outbound.has_room() {
-            return None;
-        }
-        match &self.state {
-            State::AwaitHello(_) => Some(HELLO_BYTES_MAX),
-            State::AwaitProof(_) => Some(PROOF_BODY_BYTES),
-            State::Open(open) if open.waiting.len() < SUBMISSIONS_MAX && open.leaving.is_none() => {
-                Some(BODY_MAX)
-            }
-            State::Answering { .. }
-            | State::Verifying(_)
-            | State::Opening(_)
-            | State::Open(_)
-            | State::Draining { .. }
-            | State::Done => None,
-        }
-    }
-
-    /// How much of a client's is kept before its proof is verified: the frame that is due.
-    fn handshake_bytes_max(&self) -> Option<usize> {
-        match &self.state {
-            State::AwaitHello(_) => Some(FIRST_BYTES_MAX),
-            State::Answering { .. } | State::AwaitProof(_) | State::Verifying(_) | State::Opening(_) => {
-                Some(HEADER_BYTES + PROOF_BODY_BYTES as usize)
-            }
-            State::Open(_) | State::Draining { .. } | State::Done => None,
-        }
-    }
-
-    /// Message 1 is taken: our share of the handshake.
-    fn begin(&mut self, suite: Suite, message: Vec<u8>) -> Result<(), End> {
-        match std::mem::replace(&mut self.state, State::Done) {
-            State::AwaitHello(AwaitHello { entropy, token, deadline }) => {
-                self.work = Some(Job::Respond { suite, entropy, message, config: Arc::clone(&self.config) });
-                self.state = State::Answering { suite, token, deadline };
-            }
-            state @ (State::Answering { .. }
-            | State::AwaitProof(_)
-            | State::Verifying(_)
-            | State::Opening(_)
-            | State::Open(_)
-            | State::Draining { .. }
-            | State::Done) => self.state = state,
-        }
-        Ok(())
-    }
-
-    /// Message 4 is taken: whether it is a proof.
-    fn verify(&mut self, proof: Proof) -> Result<(), End> {
-        match std::mem::replace(&mut self.state, State::Done) {
-            State::AwaitProof(state) => {
-                let (server, hash) = (self.config.key.public(), state.hash);
-                self.work = Some(Job::Verify(Box::new(Claim { proof, server, hash })));
-                self.state = State::Verifying(state);
-            }
-            state @ (State::AwaitHello(_)
-            | State::Answering { .. }
-            | State::Verifying(_)
-            | State::Opening(_)
-            | State::Open(_)
-            | State::Draining { .. }
-            | State::Done) => self.state = state,
-        }
-        Ok(())
-    }
-
-    /// Messages 2 and 3.
-    fn answer(
-        &mut self,
-        now: Instant,
-        suite: Suite,
-        response: &Response,
-        proof: &Proof,
-    ) -> Result<Link, LimitError> {
-        let function = protocol(suite).cipher;
-        let (to_client, to_server) = (&response.finished.to_client, &response.finished.to_server);
-        let mut link = Link::new(function, to_client.clone(), to_server.clone());
-        self.outbound.push(now, Opcode::KeyVerification, &response.message);
-        self.outbound.push_record(now, &mut link.sealer, Opcode::KeyVerification, &proof.encode())?;
-        Ok(link)
-    }
-
-    /// Message 4 is verified.
-    fn proven(&mut self, proof: AwaitProof, key: PublicKey) {
-        self.tickets += 1;
-        let AwaitProof { link, token, .. } = proof;
-        self.state = State::Opening(Box::new(Opening { link, token, awaiting: self.tickets }));
-        self.events.push_back(Event::Authenticated { ticket: Ticket(self.tickets), key: Box::new(key) });
-    }
-
-    /// 40s in the order of the submissions decided: one for all that were counted together, since `last_seq` covers them (P-12), and one for each refusal.
-    fn flush_answers(&mut self, now: Instant) {
+    /// Answers what is decided, in the order of the submissions: one 40 for all that were counted
+    /// together, since `last_seq` covers them (P-12), and one for each refusal. Frames that waited
+    /// for that are left to [`Self::go_on`].
+    pub fn flush_answers(&mut self, now: Instant) {
         let State::Open(open) = &mut self.state else { return };
         while let Some(verdict) = open.waiting.front().and_then(|waiting| waiting.verdict) {
             open.waiting.pop_front();
@@ -745,6 +472,130 @@ impl ServerSession {
         self.leave(now);
     }
 
+    /// No burst is under way: keeps neither keystream nor buffers.
+    pub fn rest(&mut self) {
+        if let State::Open(open) = &mut self.state {
+            open.link.rest();
+            open.waiting.shrink_to(0);
+        }
+        self.inbound.rest();
+        self.outbound.rest();
+        self.events.shrink_to(0);
+    }
+
+    /// Ends the session from this side: at once, or after the ledger's answers where some are awaited.
+    pub fn order_end(&mut self, now: Instant, reason: Reason, at_once: bool) {
+        match &mut self.state {
+            State::Open(open) if !at_once => {
+                open.leaving = Some(End::Ordered(reason));
+                self.leave(now);
+            }
+            State::Draining { .. } | State::Done => {}
+            State::Handshake(_) | State::Open(_) => self.end(now, End::Ordered(reason)),
+        }
+    }
+
+    /// The ledger does not open it: its disk is full or failed (rule P-33).
+    pub fn lack_ledger(&mut self, now: Instant) {
+        if !self.is_over() {
+            self.end(now, End::LedgerUnavailable);
+        }
+    }
+
+    /// Message 1 is not answered, whatever [`Self::poll_work`] gave out: its address begins more than `most` handshakes a second (rule P-28).
+    pub fn decline(&mut self, now: Instant, most: u32) {
+        if matches!(self.state, State::Handshake(Handshake::Response(_))) {
+            self.end(now, End::TooFast { most });
+        }
+    }
+
+    /// The messages of a handshake are long: their buffers are not kept for what comes.
+    fn shed(&mut self) {
+        if !matches!(self.state, State::Open(_)) {
+            self.inbound.rest();
+            self.outbound.rest();
+        }
+    }
+
+    /// Nothing more comes, and no 50 came (rule P-18).
+    fn cut_off(&self) -> End {
+        match &self.state {
+            State::Handshake(handshake) => handshake.cut_off(self.inbound.waiting().is_empty()),
+            State::Open(_) | State::Draining { .. } | State::Done => End::Fault(Fault::Truncated),
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(self.state, State::Draining { .. } | State::Done)
+    }
+
+    fn state_timeout(&self) -> Option<Instant> {
+        match &self.state {
+            State::Handshake(handshake) => handshake.deadline(),
+            // The timer stands while a 30 waits for the ledger.
+            State::Open(open) if open.waiting.is_empty() => Some(open.idle_at.min(open.old_at)),
+            State::Open(_) | State::Done => None,
+            State::Draining { until } => Some(*until),
+        }
+    }
+
+    /// Takes frames for as long as the state and the bounds allow.
+    fn advance(&mut self, now: Instant) {
+        while let Some(body_max) = self.body_max() {
+            let frame = match self.inbound.frame(body_max) {
+                Ok(Some(frame)) => frame,
+                Ok(None) if self.at_end => return self.end(now, self.cut_off()),
+                Ok(None) => return,
+                Err(too_long) => return self.end(now, End::Fault(too_long.into())),
+            };
+            let length = frame.len();
+            let outcome = match &mut self.state {
+                // By reference: moved out and in it would cost with every frame.
+                State::Open(open) => {
+                    open.handle_frame(now, &self.config, frame, &mut self.events, &mut self.tickets)
+                }
+                State::Handshake(_) | State::Draining { .. } | State::Done => {
+                    match self.state.take_handshake() {
+                        Some(handshake) => {
+                            let (handshake, outcome) = handshake.handle_frame(&self.config, frame);
+                            self.state = State::Handshake(handshake);
+                            outcome.map(|job| self.work = job).map_err(End::Fault)
+                        }
+                        None => Ok(()),
+                    }
+                }
+            };
+            self.inbound.consume(length);
+            self.shed();
+            match outcome {
+                Ok(()) => self.flush_answers(now),
+                Err(end) => self.end(now, end),
+            }
+        }
+    }
+
+    /// The longest body the state takes; nothing while it takes no frames. Before a proof only its exact lengths.
+    fn body_max(&self) -> Option<u32> {
+        if !self.outbound.has_room() {
+            return None;
+        }
+        match &self.state {
+            State::Handshake(handshake) => handshake.body_max(),
+            State::Open(open) if open.waiting.len() < SUBMISSIONS_MAX && open.leaving.is_none() => {
+                Some(BODY_MAX)
+            }
+            State::Open(_) | State::Draining { .. } | State::Done => None,
+        }
+    }
+
+    /// How much of a client's is kept before its proof is verified: the frame that is due.
+    fn handshake_bytes_max(&self) -> Option<usize> {
+        match &self.state {
+            State::Handshake(handshake) => Some(handshake.bytes_max()),
+            State::Open(_) | State::Draining { .. } | State::Done => None,
+        }
+    }
+
     /// Ends a session that is to end once nothing waits for the ledger any more.
     fn leave(&mut self, now: Instant) {
         let State::Open(open) = &mut self.state else { return };
@@ -760,17 +611,14 @@ impl ServerSession {
         let state = std::mem::replace(&mut self.state, State::Draining { until: now + DRAIN_MAX });
         let reason = end.reason();
         let sealed = match (state, reason) {
-            (State::AwaitHello(_) | State::Answering { .. }, Some(reason)) => {
-                let rejection = Rejection { reason, text: end.text(reason) };
-                self.outbound.push(now, Opcode::Disconnect, &rejection.encode());
-                Ok(())
-            }
-            (State::AwaitProof(state) | State::Verifying(state), Some(reason)) => {
-                self.farewell(now, state.link, Standing::default(), reason, &end)
-            }
-            (State::Opening(state), Some(reason)) => {
-                self.farewell(now, state.link, Standing::default(), reason, &end)
-            }
+            (State::Handshake(handshake), Some(reason)) => match handshake.into_link() {
+                Some(link) => self.farewell(now, link, Standing::default(), reason, &end),
+                None => {
+                    let rejection = Rejection { reason, text: end.text(reason) };
+                    self.outbound.push(now, Opcode::Disconnect, &rejection.encode());
+                    Ok(())
+                }
+            },
             (State::Open(mut open), Some(reason)) => {
                 let last = matches!(reason, Reason::Idle | Reason::ShuttingDown)
                     .then(|| open.answer(Status::Applied));
@@ -806,31 +654,6 @@ impl ServerSession {
             text: end.text(reason),
         };
         self.outbound.push_record(now, &mut link.sealer, Opcode::Disconnect, &farewell.encode())
-    }
-}
-
-/// Message 1: its suite and Noise message, whose public values are in range. A bad one costs no exponentiation and no encapsulation (rules P-03, P-04).
-fn hello(config: &ServerConfig, frame: Frame<'_>) -> Result<(Suite, Vec<u8>), Fault> {
-    let opcode = frame.header.opcode;
-    if opcode != Opcode::KeyVerification.number() {
-        return Err(Fault::Opcode { opcode });
-    }
-    let Hello { suite, noise: message } = Hello::decode(frame.body)?;
-    if !config.suites.contains(&suite) {
-        return Err(Fault::Suite { suite });
-    }
-    noise::check(&protocol(suite), message)?;
-    Ok((suite, message.to_vec()))
-}
-
-impl AwaitProof {
-    /// Message 4, not yet verified.
-    fn handle_frame(&mut self, frame: Frame<'_>) -> Result<Proof, Fault> {
-        let opcode = frame.header.opcode;
-        if opcode != Opcode::KeyVerification.number() {
-            return Err(Fault::Opcode { opcode });
-        }
-        Proof::decode(&self.link.open(frame)?).ok_or(Fault::Proof)
     }
 }
 
@@ -905,13 +728,3 @@ impl Open {
         Answer { status, last_seq, sum }
     }
 }
-
-/// The longest frame of a client that has said nothing yet.
-pub const FIRST_BYTES_MAX: usize = HEADER_BYTES + HELLO_BYTES_MAX as usize;
-
-/// The longest message 1, `hybrid-4096`.
-const HELLO_BYTES_MAX: u32 = 1_698;
-
-/// Message 4.
-#[allow(clippy::cast_possible_truncation, reason = "96 and 16")]
-const PROOF_BODY_BYTES: u32 = (Proof::BYTES + TAG_BYTES) as u32;

@@ -155,6 +155,9 @@ impl Server {
                 self.out.extend_from_slice(self.session.pending());
                 self.session.sent(self.now, count);
             }
+            if self.session.has_more() {
+                self.session.go_on(self.now);
+            }
             if let Some(work) = self.session.poll_work() {
                 self.session.handle_done(self.now, work.run());
             } else if let Some(event) = self.session.poll_event() {
@@ -183,18 +186,18 @@ impl Server {
                 let submission = Submission { account, session, first_seq, amounts };
                 let outcome = self.ledger.commit(NOW, &[Operation::Add(submission)]).remove(0);
                 let ddes_ledger::Outcome::Decided(verdict) = outcome else { panic!("{outcome:?}") };
-                match verdict {
+                let verdict = match verdict {
                     Ok(proof) => {
                         self.counted = proof.standing().last_seq.get();
-                        self.session.settle(self.now, ticket, proof.standing());
+                        Ok(proof.standing())
                     }
                     Err(Refusal::Unavailable) => panic!("memory is always there"),
-                    Err(Refusal::Gap { .. }) => self.session.refuse(self.now, ticket, Refused::Gap),
-                    Err(Refusal::Malformed) => self.session.refuse(self.now, ticket, Refused::Malformed),
-                    Err(Refusal::Superseded { .. }) => {
-                        self.session.refuse(self.now, ticket, Refused::Superseded);
-                    }
-                }
+                    Err(Refusal::Gap { .. }) => Err(Refused::Gap),
+                    Err(Refusal::Malformed) => Err(Refused::Malformed),
+                    Err(Refusal::Superseded { .. }) => Err(Refused::Superseded),
+                };
+                self.session.handle_verdict(self.now, ticket, verdict);
+                self.session.flush_answers(self.now);
             }
             Event::EndAll => self.end_all = true,
             Event::Ended(end) => {

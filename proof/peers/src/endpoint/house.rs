@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use ddes_identity::{Grant, Namespace, PublicKey, SigningKey};
 use ddes_ledger::{Ledger, Operation};
-use ddes_server::endpoint::{Bounds, Config, ConnectionId, Endpoint, Entropy, Profiles, Request};
+use ddes_server::endpoint::{
+    Action, Bounds, Config, ConnectionId, Endpoint, Entropy, Notices, Profiles, Request,
+};
 use ddes_session::v2::{ClientConfig, ClientEvent, ClientSession, ServerConfig, kem, noise};
 use ddes_session::{Phase, classic};
 use ddes_wire::v2::{GroupSize, Status, Suite};
@@ -17,11 +19,13 @@ use crate::ledger::now;
 
 /// What a server takes where nothing is said: what a session of it holds is asked.
 const SUITE: Suite = Suite::Hybrid(GroupSize::Bits2048);
-/// Longer than any measurement: nobody looks at timers here.
+/// Longer than any measurement: no connection's timeout is handled here.
 const FOREVER: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const CLIENT: ClientConfig = ClientConfig { suite: SUITE, handshake: FOREVER, reply: FOREVER };
 
 pub(super) struct House {
+    /// The time as all sessions have it; only [`House::rest`] moves it on.
+    now: Instant,
     pub(super) endpoint: Endpoint,
     pub(super) ledger: Ledger,
     server: PublicKey,
@@ -42,16 +46,25 @@ impl House {
         let config = Config {
             bounds: Bounds::of(sessions_max),
             queued_values_max: 1,
-            tells_values: false,
+            notices: Notices::Nothing,
             classic_first: 0,
             profiles: Profiles { v2: Arc::new(v2), classic: None },
         };
-        Self { endpoint: Endpoint::new(config), ledger: Ledger::in_memory(), server }
+        let now = Instant::now();
+        Self { now, endpoint: Endpoint::new(now, config), ledger: Ledger::in_memory(), server }
+    }
+
+    /// Lets time pass to the next check for idle sessions, and all turns that it takes.
+    pub(super) fn rest(&mut self) {
+        self.now = self.endpoint.poll_timeout().map_or(self.now, |at| at.max(self.now));
+        while self.endpoint.poll_timeout().is_some_and(|at| at <= self.now) {
+            self.endpoint.handle_timeout(self.now);
+        }
     }
 
     /// Opens a session of the identity of that number; an older one of it ends.
     pub(super) fn enter(&mut self, number: u64) -> Result<Guest, String> {
-        let now = Instant::now();
+        let now = self.now;
         let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let entropy = Entropy {
             exponent: random::<{ classic::ENTROPY_BYTES_MAX }>()?,
@@ -91,15 +104,16 @@ impl House {
     /// Counts one value for a guest; the time from its bytes to those of the answer.
     pub(super) fn count(&mut self, guest: &mut Guest) -> Result<Duration, String> {
         let Guest { id, client, next } = guest;
-        client.submit(Instant::now(), *next, &[1]).map_err(text)?;
-        let bytes = take(client);
+        let now = self.now;
+        client.submit(now, *next, &[1]).map_err(text)?;
+        let bytes = take(now, client);
         let start = Instant::now();
-        self.endpoint.handle_bytes(start, *id, &bytes);
-        self.hand_on(start)?;
+        self.endpoint.handle_bytes(now, *id, &bytes);
+        self.hand_on()?;
         let reply = self.endpoint.pending(*id).to_vec();
-        self.endpoint.sent(start, *id, reply.len());
+        self.endpoint.sent(now, *id, reply.len());
         let time = start.elapsed();
-        client.handle_bytes(start, &reply);
+        client.handle_bytes(now, &reply);
         match client.poll_event() {
             Some(ClientEvent::Answered(answer))
                 if (answer.status, answer.last_seq) == (Status::Applied, *next) =>
@@ -113,10 +127,10 @@ impl House {
 
     /// Bytes there and back.
     fn carry(&mut self, client: &mut ClientSession, id: ConnectionId) -> Result<(), String> {
-        let now = Instant::now();
-        let bytes = take(client);
+        let now = self.now;
+        let bytes = take(now, client);
         self.endpoint.handle_bytes(now, id, &bytes);
-        self.hand_on(now)?;
+        self.hand_on()?;
         let reply = self.endpoint.pending(id).to_vec();
         if bytes.is_empty() && reply.is_empty() {
             return Err("both sides wait".into());
@@ -126,34 +140,32 @@ impl House {
         Ok(())
     }
 
-    /// All consequences, until there are none.
-    fn hand_on(&mut self, at: Instant) -> Result<(), String> {
+    /// Ends a turn, as the driver does: all requests are one batch, and their answers may ask for more.
+    fn hand_on(&mut self) -> Result<(), String> {
+        self.endpoint.handle_timeout(self.now);
         loop {
-            while let Some(claim) = self.endpoint.poll_claim() {
-                self.endpoint.handle_grant(at, claim, Some(Grant::default()));
+            let mut requests = Vec::new();
+            while let Some(action) = self.endpoint.poll_action() {
+                match action {
+                    Action::Authorize(claim) => {
+                        self.endpoint.handle_grant(self.now, claim, Some(Grant::default()));
+                    }
+                    Action::Compute(id, work) => self.endpoint.handle_done(self.now, id, work.run()),
+                    Action::Commit(request) => requests.push(request),
+                    Action::Wake(id) if self.endpoint.phase(id) != Phase::Live => {
+                        self.endpoint.remove(self.now, id);
+                    }
+                    Action::Wake(_) | Action::Cancel(_) | Action::Notify(_) => {}
+                }
             }
-            let requests: Vec<_> = std::iter::from_fn(|| self.endpoint.poll_request()).collect();
-            let work = self.endpoint.poll_work();
-            if requests.is_empty() && work.is_none() {
-                break;
+            if requests.is_empty() {
+                return Ok(());
             }
-            if let Some((id, work)) = work {
-                self.endpoint.handle_done(at, id, work.run());
-            }
-            if !requests.is_empty() {
-                self.commit(at, requests)?;
-            }
+            self.commit(requests)?;
         }
-        while let Some(id) = self.endpoint.poll_wake() {
-            if self.endpoint.phase(id) != Phase::Live {
-                self.endpoint.remove(at, id);
-            }
-        }
-        while self.endpoint.poll_notice().is_some() {}
-        Ok(())
     }
 
-    fn commit(&mut self, at: Instant, requests: Vec<Request>) -> Result<(), String> {
+    fn commit(&mut self, requests: Vec<Request>) -> Result<(), String> {
         let (to, operations): (Vec<_>, Vec<_>) =
             requests.into_iter().map(|Request { to, operation }| (to, operation)).unzip();
         let values_in = |operation: &Operation| match operation {
@@ -163,18 +175,18 @@ impl House {
         let values = operations.iter().map(values_in).sum();
         let outcomes = self.ledger.commit(now()?, &operations);
         let answers = to.into_iter().zip(outcomes);
-        self.endpoint.handle_done_values(values);
         self.endpoint.handle_outcomes(
-            at,
+            self.now,
+            values,
             answers.filter_map(|(to, outcome)| to.map(|(id, ticket)| (id, ticket, outcome))),
         );
         Ok(())
     }
 }
 
-fn take(client: &mut ClientSession) -> Vec<u8> {
+fn take(now: Instant, client: &mut ClientSession) -> Vec<u8> {
     let bytes = client.pending().to_vec();
-    client.sent(Instant::now(), bytes.len());
+    client.sent(now, bytes.len());
     bytes
 }
 
