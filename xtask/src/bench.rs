@@ -8,7 +8,11 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     shell::installed("openssl", "openssl")?;
     shell::installed("/usr/sbin/john", "john")?;
     let command = ["run", "--quiet", "--release", "--package", "ddes-peers", "--"];
-    shell::run("cargo", &[&command[..], arguments].concat(), &[("DDES_PEER_PYTHON", &shell::python()?)])
+    shell::run(
+        "cargo",
+        &[&command[..], arguments].concat(),
+        &[("DDES_PEER_PYTHON", &shell::python()?)],
+    )
 }
 
 /// Needs Redis, but for its short form, which does without.

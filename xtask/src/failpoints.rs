@@ -1,4 +1,5 @@
-//! `cargo xtask crash --failpoints`: a real server is killed at its n-th call of each kind, and its disk fails or is full there; strace does both. Whatever happens, what was acknowledged is there
+//! `cargo xtask crash --failpoints`: a real server is killed at its n-th call of each kind, and its
+//! disk fails or is full there; strace does both. Whatever happens, what was acknowledged is there
 //! afterwards, and counts once.
 
 use std::path::Path;
@@ -28,7 +29,8 @@ const STOP_MAX: Duration = Duration::from_secs(30);
 const CALLS: [(&str, u32); 5] =
     [("pwrite64", 24), ("fdatasync", 12), ("fsync", 1), ("renameat", 1), ("unlinkat", 2)];
 /// In CI.
-const CALLS_SHORT: [(&str, u32); 4] = [("pwrite64", 2), ("fdatasync", 1), ("renameat", 1), ("unlinkat", 1)];
+const CALLS_SHORT: [(&str, u32); 4] =
+    [("pwrite64", 2), ("fdatasync", 1), ("renameat", 1), ("unlinkat", 1)];
 /// What makes a segment, by file; and what makes a ledger.
 const OF_A_SEGMENT: [(&str, &str, u32); 5] = [
     ("pwrite64", "spare", 2),
@@ -76,7 +78,12 @@ pub(crate) fn run(is_short: bool) -> Result<(), String> {
     let world = World::new("failpoints")?;
     let outcome = sweep(&world, calls)
         .and_then(|()| {
-            making(&world, "ledger", if is_short { &OF_A_LEDGER[4..] } else { &OF_A_LEDGER }, VALUES)
+            making(
+                &world,
+                "ledger",
+                if is_short { &OF_A_LEDGER[4..] } else { &OF_A_LEDGER },
+                VALUES,
+            )
         })
         .and_then(|()| match is_short {
             true => Ok(()),
@@ -94,7 +101,8 @@ fn sweep(world: &World, calls: &[(&str, u32)]) -> Result<(), String> {
         for (call, most) in calls {
             let (mut ended, mut went_on, mut missed) = (0, 0, 0);
             for when in 1..=*most {
-                match strike(world, &mut couriers, Point { call, file: None, when, fault }, VALUES)? {
+                match strike(world, &mut couriers, Point { call, file: None, when, fault }, VALUES)?
+                {
                     Fate::Ended => ended += 1,
                     Fate::WentOn => went_on += 1,
                     Fate::NotReached => missed += 1,
@@ -113,7 +121,12 @@ fn sweep(world: &World, calls: &[(&str, u32)]) -> Result<(), String> {
 }
 
 /// Each point on a ledger of its own.
-fn making(world: &World, what: &str, points: &[(&str, &str, u32)], values: u64) -> Result<(), String> {
+fn making(
+    world: &World,
+    what: &str,
+    points: &[(&str, &str, u32)],
+    values: u64,
+) -> Result<(), String> {
     let chunk = if values > VALUES { CHUNK_LARGE } else { CHUNK_MAX };
     for (call, file, when) in points {
         for fault in [KILL, FAIL] {
@@ -122,7 +135,8 @@ fn making(world: &World, what: &str, points: &[(&str, &str, u32)], values: u64) 
             let mut couriers = world.couriers(&folder, CLIENTS, chunk, PAUSE_MS)?;
             if what == "segment" {
                 // Its first one is made already.
-                let mut server = world.serve(&mut Command::new(program("ddes")), &["--allow-any"])?;
+                let mut server =
+                    world.serve(&mut Command::new(program("ddes")), &["--allow-any"])?;
                 server.listens()?;
                 server.process.stop()?;
             }
@@ -130,7 +144,9 @@ fn making(world: &World, what: &str, points: &[(&str, &str, u32)], values: u64) 
             let fate = match strike(world, &mut couriers, point, values)? {
                 Fate::Ended => "ended",
                 Fate::WentOn => "went on",
-                Fate::NotReached => return Err(format!("{call} {file} {when}, {fault}: not reached")),
+                Fate::NotReached => {
+                    return Err(format!("{call} {file} {when}, {fault}: not reached"));
+                }
                 Fate::IgnoredFailure(why) => return Err(why),
             };
             deliver(world, &mut couriers)?;
@@ -141,10 +157,15 @@ fn making(world: &World, what: &str, points: &[(&str, &str, u32)], values: u64) 
 }
 
 /// Runs a server into one point, and holds the ledger to its word afterwards.
-fn strike(world: &World, couriers: &mut Couriers, point: Point<'_>, values: u64) -> Result<Fate, String> {
+fn strike(
+    world: &World,
+    couriers: &mut Couriers,
+    point: Point<'_>,
+    values: u64,
+) -> Result<Fate, String> {
     let log = world.home.join("strace");
-    let mut server =
-        world.serve(&mut point.command(world, &log), &["--allow-any", "--checkpoint-bytes", "2000"])?;
+    let mut server = world
+        .serve(&mut point.command(world, &log), &["--allow-any", "--checkpoint-bytes", "2000"])?;
     let listens = server.listens()?;
     couriers.more(values)?;
     let begin = Instant::now();
@@ -159,14 +180,19 @@ fn strike(world: &World, couriers: &mut Couriers, point: Point<'_>, values: u64)
         }
         thread::sleep(Duration::from_millis(5));
     }
-    let said = std::fs::read_to_string(&log).map_err(|error| format!("{}: {error}", log.display()))?;
+    let said =
+        std::fs::read_to_string(&log).map_err(|error| format!("{}: {error}", log.display()))?;
     let hit = said.lines().find(|line| line.contains("(INJECTED)")).unwrap_or("");
-    let of_the_journal = hit.contains("/journal-") && (hit.contains("fdatasync") || hit.contains("pwrite64"));
+    let of_the_journal =
+        hit.contains("/journal-") && (hit.contains("fdatasync") || hit.contains("pwrite64"));
     let must_end = point.fault != KILL && of_the_journal;
     let shown = point.shown();
     let fate = match server.process.wait(if must_end { STOP_MAX } else { Duration::ZERO }) {
         Ok(Some(0)) => {
-            return Err(format!("{shown}: it ended as if nothing had been\n{}", server.said.text()));
+            return Err(format!(
+                "{shown}: it ended as if nothing had been\n{}",
+                server.said.text()
+            ));
         }
         Ok(_) => Fate::Ended,
         Err(_) if must_end => {
@@ -177,7 +203,11 @@ fn strike(world: &World, couriers: &mut Couriers, point: Point<'_>, values: u64)
         Err(_) => Fate::WentOn,
     };
     if fate != Fate::Ended && begin.elapsed() > FULL_MAX {
-        return Err(format!("{shown}: nothing moves; {:?}\n{}", couriers.confirmed(), server.said.text()));
+        return Err(format!(
+            "{shown}: nothing moves; {:?}\n{}",
+            couriers.confirmed(),
+            server.said.text()
+        ));
     }
     drop(server);
     compare(world, couriers).map_err(|why| format!("{shown}: {}", String::from(why))).map(|_| fate)
@@ -208,19 +238,29 @@ fn renew(world: &World) -> Result<(), String> {
 }
 
 impl Point<'_> {
-    /// A server that will come to it. `-D`: the server is the child, and not strace. Without `--seccomp-bpf`, with which strace 6.1 miscounts `when`.
+    /// A server that will come to it. `-D`: the server is the child, and not strace. Without
+    /// `--seccomp-bpf`, with which strace 6.1 miscounts `when`.
     fn command(&self, world: &World, log: &Path) -> Command {
         let Self { call, file, when, fault } = self;
         let mut strace = Command::new("strace");
         strace.args(["-D", "-f", "-qq", "-y", "-s", "0", "-o"]).arg(log);
         if let Some(file) = file {
-            strace.arg("-P").arg(if file.is_empty() { world.ledger() } else { world.ledger().join(file) });
+            strace.arg("-P").arg(if file.is_empty() {
+                world.ledger()
+            } else {
+                world.ledger().join(file)
+            });
             // By its name in the folder's descriptor, where a call takes that.
             if !file.is_empty() {
                 strace.args(["-P", file]);
             }
         }
-        strace.args(["-e", &format!("trace={call}"), "-e", &format!("inject={call}:{fault}:when={when}")]);
+        strace.args([
+            "-e",
+            &format!("trace={call}"),
+            "-e",
+            &format!("inject={call}:{fault}:when={when}"),
+        ]);
         strace.arg(program("ddes"));
         strace
     }
@@ -246,7 +286,8 @@ fn full(world: &World) -> Result<(), String> {
         .args(["-p", &server.process.0.id().to_string()]);
     strace.arg("-P").arg(world.ledger().join("spare"));
     strace.args(["-e", "trace=pwrite64", "-e", "inject=pwrite64:error=ENOSPC"]);
-    let mut strace = strace.stdin(Stdio::null()).spawn().map(Running).map_err(|error| error.to_string())?;
+    let mut strace =
+        strace.stdin(Stdio::null()).spawn().map(Running).map_err(|error| error.to_string())?;
     couriers.more(VALUES_OF_A_SEGMENT)?;
     let begin = Instant::now();
     while !server.said.contains("\"state\":\"full\"") {
@@ -273,7 +314,10 @@ fn full(world: &World) -> Result<(), String> {
         thread::sleep(Duration::from_millis(5));
     }
     if code != Some(0) || !server.said.contains("\"state\":\"good\"") {
-        return Err(format!("with room again the clients end with {code:?}\n{}", server.said.text()));
+        return Err(format!(
+            "with room again the clients end with {code:?}\n{}",
+            server.said.text()
+        ));
     }
     server.process.stop()?;
     let books = compare(world, &couriers)?;
@@ -287,7 +331,8 @@ fn full(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-/// A sync that is left out in silence looks like one that failed and was ignored: the check above must object.
+/// A sync that is left out in silence looks like one that failed and was ignored: the check above
+/// must object.
 fn control(world: &World) -> Result<(), String> {
     renew(world)?;
     let mut couriers = world.couriers(&world.home.join("control"), CLIENTS, CHUNK_MAX, PAUSE_MS)?;

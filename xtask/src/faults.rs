@@ -1,5 +1,5 @@
-//! `cargo xtask faults`: a client with an outbox sends 1 to 100,000 while it is killed, and its connections delayed and cut, at random. Then
-//! the server must have counted each of them once.
+//! `cargo xtask faults`: a client with an outbox sends 1 to 100,000 while it is killed, and its
+//! connections delayed and cut, at random. Then the server must have counted each of them once.
 //!
 //! It uses the commands as a user does, and a forwarder between them that loses connections.
 
@@ -88,15 +88,17 @@ fn drive(kills: u64, seed: u64, home: &Path) -> Result<(), String> {
         match last.0.try_wait().map_err(|error| error.to_string())? {
             Some(status) if status.success() => break,
             Some(status) => return Err(format!("the last run ended with {status}")),
-            None if begin.elapsed() > LAST_RUN_MAX => return Err("the last run does not end".into()),
+            None if begin.elapsed() > LAST_RUN_MAX => {
+                return Err("the last run does not end".into());
+            }
             None => thread::sleep(Duration::from_millis(10)),
         }
     }
     let total = world.ddes(&["total", "--json", "--server", &world.server])?;
     let cuts = world.cuts.load(Ordering::Relaxed);
     println!("{killed} kills and {cuts} cuts: {}", total.trim());
-    let exact =
-        total.contains(&format!("\"count\":\"{COUNT}\"")) && total.contains(&format!("\"sum\":\"{SUM}\""));
+    let exact = total.contains(&format!("\"count\":\"{COUNT}\""))
+        && total.contains(&format!("\"sum\":\"{SUM}\""));
     if exact { Ok(()) } else { Err(format!("the sum should be {SUM}, the count {COUNT}")) }
 }
 
@@ -104,10 +106,20 @@ impl World {
     fn start(seed: u64, home: &Path) -> Result<(Self, Running), String> {
         let program = program("ddes");
         let mut server = Command::new(&program);
-        server.args(["serve", "--json", "--quiet", "--listen", "127.0.0.1:0", "--frame-values", "20"]);
+        server.args([
+            "serve",
+            "--json",
+            "--quiet",
+            "--listen",
+            "127.0.0.1:0",
+            "--frame-values",
+            "20",
+        ]);
         server.env("DDES_HOME", home).stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut server =
-            server.spawn().map(Running).map_err(|error| format!("{}: {error}", program.display()))?;
+        let mut server = server
+            .spawn()
+            .map(Running)
+            .map_err(|error| format!("{}: {error}", program.display()))?;
         let output = server.0.stdout.take().ok_or("the server has no output")?;
         let mut lines = BufReader::new(output).lines().map_while(Result::ok);
         let address = lines.find_map(|line| {
@@ -164,13 +176,16 @@ impl World {
 
     /// Between client and server: delays, cuts, and the death of connections with their client.
     fn forward(&self, listener: TcpListener, mut random: Random) {
-        let (server, life, cuts) = (self.server.clone(), Arc::clone(&self.life), Arc::clone(&self.cuts));
+        let (server, life, cuts) =
+            (self.server.clone(), Arc::clone(&self.life), Arc::clone(&self.cuts));
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let Ok(upstream) = TcpStream::connect(&server) else { continue };
                 let cut = if random.below(3) == 0 { random.below(CUT_BYTES_MAX) } else { u64::MAX };
                 let born = life.load(Ordering::SeqCst);
-                let (Ok(back), Ok(forth)) = (client.try_clone(), upstream.try_clone()) else { continue };
+                let (Ok(back), Ok(forth)) = (client.try_clone(), upstream.try_clone()) else {
+                    continue;
+                };
                 for (from, to) in [(client, upstream), (forth, back)] {
                     let (life, cuts) = (Arc::clone(&life), Arc::clone(&cuts));
                     let random = Random(random.below(u64::MAX) | 1);

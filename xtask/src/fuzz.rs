@@ -47,7 +47,9 @@ fn parse(secs: &str) -> Result<u32, String> {
 
 fn fuzz(target: &str, secs: u32) -> Result<(), String> {
     let mut command = Command::new("cargo");
-    command.args([TOOLCHAIN, "fuzz", "run", "--fuzz-dir", FOLDER, target, "--"]).current_dir(root());
+    command
+        .args([TOOLCHAIN, "fuzz", "run", "--fuzz-dir", FOLDER, target, "--"])
+        .current_dir(root());
     command.arg(format!("-max_total_time={secs}")).arg(format!("-timeout={INPUT_SECS_MAX}"));
     command.args(["-print_final_stats=1", "-max_len=4096"]).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| format!("cannot run cargo fuzz: {error}"))?;

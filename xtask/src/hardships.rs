@@ -1,5 +1,6 @@
-//! What a server's files suffer in `cargo xtask crash` while it runs: its lock is removed, its list of clients cannot be read, files are few, its folder is moved. Each life has one
-//! kind, in the seed's order, and each is counted.
+//! What a server's files suffer in `cargo xtask crash` while it runs: its lock is removed, its list
+//! of clients cannot be read, files are few, its folder is moved. Each life has one kind, in the
+//! seed's order, and each is counted.
 
 use std::fmt;
 use std::fs;
@@ -19,7 +20,8 @@ use crate::shell;
 const FILES: &str = "64";
 /// Connections that say nothing beside it.
 const SILENT: usize = 100;
-/// In such a life those who find a place, at most so many, have so many values more: they fill more than a segment.
+/// In such a life those who find a place, at most so many, have so many values more: they fill more
+/// than a segment.
 const PLACES: u64 = 16;
 const VALUES_OF_SEGMENTS: u64 = 40_000;
 const SEGMENT_MAX: Duration = Duration::from_secs(8);
@@ -153,7 +155,8 @@ impl Suffered {
         fs::remove_file(ledger.join("lock")).map_err(|error| format!("lock: {error}"))?;
         refused(world, &ledger)?;
         self.refused += 1;
-        // The server may rename or remove a name that is just being linked: the rest is linked all the same.
+        // The server may rename or remove a name that is just being linked: the rest is linked all
+        // the same.
         let copied = Command::new("cp").args(["-al"]).args([&ledger, &linked]).output();
         copied.map_err(|error| format!("cp: {error}"))?;
         if linked.join("lock").exists() {
@@ -175,7 +178,9 @@ impl Suffered {
         } else {
             fs::create_dir(&list).map_err(failed)?;
         }
-        thread::sleep(Duration::from_millis(LIST_AWAY_MS.0 + random.below(LIST_AWAY_MS.1 - LIST_AWAY_MS.0)));
+        thread::sleep(Duration::from_millis(
+            LIST_AWAY_MS.0 + random.below(LIST_AWAY_MS.1 - LIST_AWAY_MS.0),
+        ));
         if !is_link {
             fs::remove_dir(&list).map_err(failed)?;
         }
@@ -197,8 +202,8 @@ impl Suffered {
     /// Out of files a server could not begin its next segment.
     fn files(&mut self, world: &World, server: &Server) -> Result<(), String> {
         let process = server.process.0.id();
-        let limits =
-            fs::read_to_string(format!("/proc/{process}/limits")).map_err(|error| error.to_string())?;
+        let limits = fs::read_to_string(format!("/proc/{process}/limits"))
+            .map_err(|error| error.to_string())?;
         let of_files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap_or("");
         if !of_files.split_whitespace().any(|word| word == FILES) {
             return Err(format!("the server has other limits: {of_files}"));
@@ -216,7 +221,12 @@ impl Suffered {
     }
 
     /// It must not go on into a folder that its path no longer leads to, nor into the other one.
-    fn folder(&mut self, world: &World, server: &mut Server, couriers: &mut Couriers) -> Result<(), String> {
+    fn folder(
+        &mut self,
+        world: &World,
+        server: &mut Server,
+        couriers: &mut Couriers,
+    ) -> Result<(), String> {
         let (ledger, away, older) =
             (world.ledger(), world.home.join("ledger-away"), world.home.join("older"));
         let failed = |error: std::io::Error| format!("{}: {error}", ledger.display());
@@ -237,7 +247,10 @@ impl Suffered {
             .map_err(|why| format!("its folder is moved, and {why}:\n{}", server.said.text()))?;
         self.slowest_end = self.slowest_end.max(begin.elapsed());
         if code != Some(1) {
-            return Err(format!("its folder is moved, and it ends with {code:?}:\n{}", server.said.text()));
+            return Err(format!(
+                "its folder is moved, and it ends with {code:?}:\n{}",
+                server.said.text()
+            ));
         }
         if is_replaced {
             let [older, ledger] = [&older, &ledger].map(|path| path.display().to_string());
@@ -298,7 +311,10 @@ pub(crate) fn second_on_a_true_copy(world: &World) -> Result<(), String> {
     copy(&world.ledger(), &true_copy)?;
     let mut second = second(world, &true_copy)?;
     if !second.listens()? {
-        return Err(format!("on a copy of its own a server does not start:\n{}", second.said.text()));
+        return Err(format!(
+            "on a copy of its own a server does not start:\n{}",
+            second.said.text()
+        ));
     }
     println!("a second server on a copy that shares no file, as a control: it starts");
     drop(second);
@@ -307,7 +323,8 @@ pub(crate) fn second_on_a_true_copy(world: &World) -> Result<(), String> {
 
 /// A control: a list that was read, and holds nobody, ends clients.
 pub(crate) fn nobody_is_listed(world: &World) -> Result<(), String> {
-    fs::write(world.home.join("authorized_keys"), "# nobody\n").map_err(|error| error.to_string())?;
+    fs::write(world.home.join("authorized_keys"), "# nobody\n")
+        .map_err(|error| error.to_string())?;
     let mut server = world.serve(&mut Command::new(program("ddes")), &["--ledger", "memory"])?;
     server.listens()?;
     let mut couriers = world.couriers(&world.home.join("unlisted"), 1, 1, 1)?;

@@ -1,10 +1,12 @@
-//! `cargo xtask instructions`: what callgrind counts for both engines, and for what is compared with a secret, under several secrets. The counts must be the same for each.
+//! `cargo xtask instructions`: what callgrind counts for both engines, and for what is compared
+//! with a secret, under several secrets. The counts must be the same for each.
 
 use std::process::Command;
 
 use crate::shell::{self, root};
 
-/// Their remainders by 16 are the bytes that are wrong in a tag or a token: the first and the last among them.
+/// Their remainders by 16 are the bytes that are wrong in a tag or a token: the first and the last
+/// among them.
 const SEEDS: [&str; 4] = ["16", "7", "100", "207"];
 
 pub(crate) fn run() -> Result<(), String> {
@@ -35,5 +37,6 @@ fn count(what: &str, seed: &str) -> Result<String, String> {
         .map_err(|error| format!("cannot run valgrind: {error}"))?;
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     let line = text.lines().find_map(|line| line.split_once("Collected : "));
-    line.map(|(_, count)| count.trim().to_owned()).ok_or_else(|| format!("valgrind counted nothing:\n{text}"))
+    line.map(|(_, count)| count.trim().to_owned())
+        .ok_or_else(|| format!("valgrind counted nothing:\n{text}"))
 }

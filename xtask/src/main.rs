@@ -1,4 +1,6 @@
-//! The project's chores: `cargo xtask test`, `tidy`, `bench`, `bench-compare`, `circuits`, `faults`, `crash`, `power`, `rot`, `sim`, `instructions`, `loaded`, `mutants`, `fuzz`. Knows none of our crates' insides.
+//! The project's chores: `cargo xtask test`, `tidy`, `bench`, `bench-compare`, `circuits`,
+//! `faults`, `crash`, `power`, `rot`, `sim`, `instructions`, `loaded`, `mutants`, `fuzz`. Knows
+//! none of our crates' insides.
 
 mod bench;
 mod crash;

@@ -1,8 +1,10 @@
-//! `cargo xtask mutants`: cargo-mutants changes one expression after the other and runs the tests of its crate; what no test notices is a hole, or is accepted in
-//! `xtask/mutants.txt` with its reason.
+//! `cargo xtask mutants`: cargo-mutants changes one expression after the other and runs the tests
+//! of its crate; what no test notices is a hole, or is accepted in `xtask/mutants.txt` with its
+//! reason.
 //!
-//! It works in a copy of the tree under `target/mutants`, so nothing here is ever changed, and each run goes on where the last one was cut off. The bugs that the simulator
-//! must find are others: `cargo xtask sim --mutants`.
+//! It works in a copy of the tree under `target/mutants`, so nothing here is ever changed, and each
+//! run goes on where the last one was cut off. The bugs that the simulator must find are others:
+//! `cargo xtask sim --mutants`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -36,7 +38,11 @@ struct Group {
 const GROUPS: &[Group] = &[
     Group {
         name: "cipher",
-        files: &["crates/cipher/src/function.rs", "crates/cipher/src/ecb.rs", "crates/cipher/src/weak.rs"],
+        files: &[
+            "crates/cipher/src/function.rs",
+            "crates/cipher/src/ecb.rs",
+            "crates/cipher/src/weak.rs",
+        ],
     },
     Group { name: "wire", files: &["crates/wire/src/**"] },
     Group { name: "identity", files: &["crates/identity/src/**"] },
@@ -81,8 +87,9 @@ fn whole(arguments: &[&str]) -> Result<(), String> {
     }
     install()?;
     // A tree for each shard, so that several run side by side.
-    let folder =
-        folder().join(shard.map_or("whole".into(), |shard| format!("shard-{}", shard.replace('/', "-of-"))));
+    let folder = folder().join(
+        shard.map_or("whole".into(), |shard| format!("shard-{}", shard.replace('/', "-of-"))),
+    );
     let _alone = lock(&folder)?;
     let tree = copy(&folder)?;
     let accepted = accepted()?;
@@ -91,14 +98,16 @@ fn whole(arguments: &[&str]) -> Result<(), String> {
     for group in groups {
         let output = folder.join(group.name);
         if fresh && output.exists() {
-            fs::remove_dir_all(&output).map_err(|error| format!("{}: {error}", output.display()))?;
+            fs::remove_dir_all(&output)
+                .map_err(|error| format!("{}: {error}", output.display()))?;
         }
         fs::create_dir_all(&output).map_err(|error| format!("{}: {error}", output.display()))?;
         let mut command = tool(&tree, &folder.join("build"), &[group]);
         command.args(["--in-place", "--iterate", "--minimum-test-timeout", TEST_SECS]);
         command.arg("--output").arg(&output);
         command.args(shard.iter().flat_map(|shard| ["--shard", shard]));
-        let status = command.status().map_err(|error| format!("cannot run cargo-mutants: {error}"))?;
+        let status =
+            command.status().map_err(|error| format!("cannot run cargo-mutants: {error}"))?;
         let results = Results::read(&output.join("mutants.out"), &tree, &accepted)?;
         lines.push(results.line(group.name));
         failed.extend(results.missed);
@@ -123,7 +132,8 @@ fn diff(commit: Option<&str>) -> Result<(), String> {
     let files: Vec<&str> = GROUPS.iter().flat_map(|group| group.files).copied().collect();
     let pathspecs: Vec<String> = files.iter().map(|file| format!(":(glob){file}")).collect();
     let pathspecs: Vec<&str> = pathspecs.iter().map(String::as_str).collect();
-    let changes = git(&[&["diff", "--no-ext-diff", "--no-color", &base, "--"], &pathspecs[..]].concat())?;
+    let changes =
+        git(&[&["diff", "--no-ext-diff", "--no-color", &base, "--"], &pathspecs[..]].concat())?;
     if changes.is_empty() {
         println!("mutants: nothing that they are made of differs from {base}");
         return Ok(());
@@ -150,16 +160,24 @@ fn diff(commit: Option<&str>) -> Result<(), String> {
     }
     let mut running = command();
     // Whether the tests pass without a mutant, the step before this one has seen.
-    running.args(["--in-place", "--baseline", "skip", "--timeout", TEST_SECS]).arg("--output").arg(&folder);
+    running
+        .args(["--in-place", "--baseline", "skip", "--timeout", TEST_SECS])
+        .arg("--output")
+        .arg(&folder);
     let child = running.spawn().map_err(|error| format!("cannot run cargo-mutants: {error}"))?;
     let code = bounded(Running(child))?;
     let results = Results::read(&folder.join("mutants.out"), &tree, &accepted)?;
-    let reached =
-        results.caught + results.unviable + results.timed_out + results.accepted + results.missed.len();
+    let reached = results.caught
+        + results.unviable
+        + results.timed_out
+        + results.accepted
+        + results.missed.len();
     println!("mutants: {} in the lines that differ from {base}, {reached} reached", listed.len());
     println!("{}", results.line("change"));
     match code {
-        Some(code) if !is_verdict(Some(code)) => Err(format!("cargo-mutants ended with exit code {code}")),
+        Some(code) if !is_verdict(Some(code)) => {
+            Err(format!("cargo-mutants ended with exit code {code}"))
+        }
         Some(_) | None => verdict(&results.missed),
     }
 }
@@ -197,11 +215,13 @@ fn program() -> PathBuf {
 
 fn install() -> Result<(), String> {
     let version = Command::new(program()).args(["mutants", "--version"]).output();
-    if version.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).trim().ends_with(VERSION)) {
+    if version.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).trim().ends_with(VERSION))
+    {
         return Ok(());
     }
     let tools = shell::tools().display().to_string();
-    let install = ["install", "cargo-mutants", "--version", VERSION, "--locked", "--force", "--root", &tools];
+    let install =
+        ["install", "cargo-mutants", "--version", VERSION, "--locked", "--force", "--root", &tools];
     shell::run("cargo", &install, &[])
 }
 
@@ -232,7 +252,8 @@ fn lock(folder: &Path) -> Result<fs::File, String> {
     Ok(file)
 }
 
-/// The tree as it is, tracked or new; files that are equal keep their times, so that little is built again.
+/// The tree as it is, tracked or new; files that are equal keep their times, so that little is
+/// built again.
 fn copy(folder: &Path) -> Result<PathBuf, String> {
     let tree = folder.join("tree");
     let listed = git(&["ls-files", "-z", "--cached", "--others", "--exclude-standard"])?;
@@ -266,12 +287,14 @@ fn remove_others(tree: &Path, folder: &Path, names: &BTreeSet<PathBuf>) -> std::
     Ok(())
 }
 
-/// Where this branch left the main one; on the main one the commit before. Nothing in a checkout without history.
+/// Where this branch left the main one; on the main one the commit before. Nothing in a checkout
+/// without history.
 fn base() -> Option<String> {
     let head = git(&["rev-parse", "HEAD"]).ok()?;
     let mains = ["origin/HEAD", "origin/main", "origin/master", "main", "master"];
-    let left =
-        mains.iter().find_map(|main| git(&["merge-base", "HEAD", main]).ok().filter(|base| *base != head));
+    let left = mains
+        .iter()
+        .find_map(|main| git(&["merge-base", "HEAD", main]).ok().filter(|base| *base != head));
     let base = left.or_else(|| git(&["rev-parse", "--verify", "--quiet", "HEAD~1"]).ok())?;
     Some(base.trim().to_owned())
 }

@@ -1,5 +1,6 @@
-//! `cargo xtask power`: strace records every file call of a real server and every word of its clients; a program that knows the ledger's insides then cuts the power at random
-//! points of that record.
+//! `cargo xtask power`: strace records every file call of a real server and every word of its
+//! clients; a program that knows the ledger's insides then cuts the power at random points of that
+//! record.
 
 use std::path::Path;
 use std::process::Command;
@@ -26,8 +27,10 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     process::build()?;
     shell::installed("strace", "strace")?;
     let world = World::new("power")?;
-    let (values, controls) = if is_short { (VALUES.0, &CONTROLS[..1]) } else { (VALUES.1, &CONTROLS[..]) };
-    let outcome = record(&world, values).and_then(|trace| judge(&world, &trace, images, &seed, controls));
+    let (values, controls) =
+        if is_short { (VALUES.0, &CONTROLS[..1]) } else { (VALUES.1, &CONTROLS[..]) };
+    let outcome =
+        record(&world, values).and_then(|trace| judge(&world, &trace, images, &seed, controls));
     world.end(outcome)
 }
 
@@ -45,7 +48,9 @@ fn record(world: &World, values: u64) -> Result<String, String> {
         exit $code"#
     );
     let mut strace = Command::new("strace");
-    strace.args(["-f", "--seccomp-bpf", "-qq", "-y", "-xx", "-s", "2000000", "-e", CALLS, "-o"]).arg(&trace);
+    strace
+        .args(["-f", "--seccomp-bpf", "-qq", "-y", "-xx", "-s", "2000000", "-e", CALLS, "-o"])
+        .arg(&trace);
     strace.args(["sh", "-c", &script, "sh"]).args([program("ddes"), program(HARNESS)]);
     strace.args([&world.address, &world.key]).args([outboxes, world.home.join("said")]);
     process::output(strace.env("DDES_HOME", &world.home))?;
@@ -59,10 +64,12 @@ fn judge(
     seed: &str,
     controls: &[(&str, &str)],
 ) -> Result<(), String> {
-    let (ledger, clients) = (world.ledger().display().to_string(), world.home.join("outboxes/clients"));
+    let (ledger, clients) =
+        (world.ledger().display().to_string(), world.home.join("outboxes/clients"));
     let clients = clients.display().to_string();
-    let cut =
-        |images: u64, syncs| harness(&["power", trace, &ledger, &clients, &images.to_string(), seed, syncs]);
+    let cut = |images: u64, syncs| {
+        harness(&["power", trace, &ledger, &clients, &images.to_string(), seed, syncs])
+    };
     print!("{}", cut(images, "whole")?);
     for (syncs, what) in controls {
         match cut(IMAGES_SHORT.min(images), syncs) {

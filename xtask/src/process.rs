@@ -62,8 +62,14 @@ pub(crate) fn clock() -> u64 {
 }
 
 /// A number behind a flag, where it is given.
-pub(crate) fn option<T: std::str::FromStr>(arguments: &[&str], flag: &str, default: T) -> Result<T, String> {
-    let Some(at) = arguments.iter().position(|argument| *argument == flag) else { return Ok(default) };
+pub(crate) fn option<T: std::str::FromStr>(
+    arguments: &[&str],
+    flag: &str,
+    default: T,
+) -> Result<T, String> {
+    let Some(at) = arguments.iter().position(|argument| *argument == flag) else {
+        return Ok(default);
+    };
     let text = arguments.get(at + 1).ok_or_else(|| format!("{flag}: a number"))?;
     text.parse().map_err(|_| format!("{flag} {text}: a number"))
 }
@@ -76,7 +82,8 @@ pub(crate) fn build() -> Result<(), String> {
 
 /// Of a release build.
 pub(crate) fn program(name: &str) -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(shell::root().join("target"), PathBuf::from);
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or(shell::root().join("target"), PathBuf::from);
     target.join("release").join(name)
 }
 
@@ -131,7 +138,11 @@ impl World {
     }
 
     /// Starts a server; `command` is `ddes`, or what runs it.
-    pub(crate) fn serve(&self, command: &mut Command, arguments: &[&str]) -> Result<Server, String> {
+    pub(crate) fn serve(
+        &self,
+        command: &mut Command,
+        arguments: &[&str],
+    ) -> Result<Server, String> {
         self.serve_at(command, &self.address, arguments)
     }
 
@@ -191,8 +202,13 @@ impl World {
     /// The ledger verified, and how many values each client has in it.
     pub(crate) fn books(&self, couriers: &Couriers) -> Result<Vec<u64>, String> {
         let (ledger, clients) = (self.ledger(), &couriers.clients);
-        let text = harness(&["books", &ledger.display().to_string(), &clients.display().to_string()])?;
-        Ok(text.lines().filter_map(|line| pair(line, "account ")).map(|(_, last_seq)| last_seq).collect())
+        let text =
+            harness(&["books", &ledger.display().to_string(), &clients.display().to_string()])?;
+        Ok(text
+            .lines()
+            .filter_map(|line| pair(line, "account "))
+            .map(|(_, last_seq)| last_seq)
+            .collect())
     }
 }
 
@@ -228,7 +244,11 @@ impl Server {
 pub(crate) struct Said(Arc<Mutex<String>>);
 
 impl Said {
-    fn listen(&self, output: impl std::io::Read + Send + 'static, each: impl Fn(&str) + Send + 'static) {
+    fn listen(
+        &self,
+        output: impl std::io::Read + Send + 'static,
+        each: impl Fn(&str) + Send + 'static,
+    ) {
         let all = self.clone();
         thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
@@ -278,7 +298,11 @@ impl Couriers {
         let begin = Instant::now();
         while self.confirmed().iter().any(|confirmed| *confirmed < least) {
             if begin.elapsed() > most {
-                return Err(format!("not all of {:?} reach {least}\n{}", self.confirmed(), self.said.text()));
+                return Err(format!(
+                    "not all of {:?} reach {least}\n{}",
+                    self.confirmed(),
+                    self.said.text()
+                ));
             }
             thread::sleep(Duration::from_millis(5));
         }

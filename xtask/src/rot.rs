@@ -15,7 +15,9 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     match harness(&["rot", "6", "0", "0", &seed, "forged"]) {
         Ok(_) => Err("an older state that was put back passes: this harness proves nothing".into()),
         Err(said) => {
-            let why = said.lines().find(|line| line.starts_with("Forged, ") && line.ends_with("in silence"));
+            let why = said
+                .lines()
+                .find(|line| line.starts_with("Forged, ") && line.ends_with("in silence"));
             println!("as a control: {}", why.ok_or(said.clone())?);
             Ok(())
         }

@@ -9,15 +9,21 @@ pub(crate) fn root() -> PathBuf {
     xtask.parent().unwrap_or(xtask).to_path_buf()
 }
 
-/// Where programs go that take minutes to build: in the user's cache, so that each checkout need not build them again.
+/// Where programs go that take minutes to build: in the user's cache, so that each checkout need
+/// not build them again.
 pub(crate) fn tools() -> PathBuf {
-    let cache = std::env::var_os("XDG_CACHE_HOME").filter(|path| !path.is_empty()).map(PathBuf::from);
+    let cache =
+        std::env::var_os("XDG_CACHE_HOME").filter(|path| !path.is_empty()).map(PathBuf::from);
     let cache = cache.or_else(|| std::env::home_dir().map(|home| home.join(".cache")));
     cache.map_or_else(|| root().join("target/tools"), |cache| cache.join("ddes-xtask"))
 }
 
 /// Runs `program` to its end; an error names the command.
-pub(crate) fn run(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Result<(), String> {
+pub(crate) fn run(
+    program: &str,
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+) -> Result<(), String> {
     let shown = format!("{program} {}", arguments.join(" "));
     let mut command = Command::new(program);
     command.args(arguments).envs(environment.iter().copied()).current_dir(root());
@@ -25,7 +31,8 @@ pub(crate) fn run(program: &str, arguments: &[&str], environment: &[(&str, &str)
     if status.success() { Ok(()) } else { Err(format!("`{shown}` failed: {status}")) }
 }
 
-/// The Python of the project's own virtual environment, made and filled when `peer/requirements.txt` changed.
+/// The Python of the project's own virtual environment, made and filled when
+/// `peer/requirements.txt` changed.
 pub(crate) fn python() -> Result<String, String> {
     let environment = root().join(".venv");
     let python = environment.join("bin/python").display().to_string();
@@ -41,7 +48,15 @@ pub(crate) fn python() -> Result<String, String> {
     }
     run(
         &python,
-        &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", "peer/requirements.txt"],
+        &[
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "-r",
+            "peer/requirements.txt",
+        ],
         &[],
     )?;
     std::fs::write(&stamp, wanted).map_err(|error| format!("{}: {error}", stamp.display()))?;
@@ -50,7 +65,8 @@ pub(crate) fn python() -> Result<String, String> {
 
 /// `program`, from Debian's `package` if it is not there.
 pub(crate) fn installed(program: &str, package: &str) -> Result<(), String> {
-    // No flag is harmless to all of them; whatever this prints, at whatever exit code, shows that it is there.
+    // No flag is harmless to all of them; whatever this prints, at whatever exit code, shows that
+    // it is there.
     match Command::new(program).arg("-?").output() {
         Ok(_) => Ok(()),
         Err(_) => run("apt-get", &["install", "-y", package], &[]),

@@ -1,4 +1,5 @@
-//! `cargo xtask sim`: worlds from seeds, on every core; and whether bugs put in on purpose are found.
+//! `cargo xtask sim`: worlds from seeds, on every core; and whether bugs put in on purpose are
+//! found.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -10,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use crate::shell;
 
-const USAGE: &str = "usage: cargo xtask sim --seeds N [--from SEED] | --seed SEED | --short | --mutants";
+const USAGE: &str =
+    "usage: cargo xtask sim --seeds N [--from SEED] | --seed SEED | --short | --mutants";
 /// In CI: each of them twice.
 const SEEDS_SHORT: u64 = 60;
 /// A mutant is to be found within so many.
@@ -18,7 +20,8 @@ const SEEDS_MUTANT: u64 = 1_000;
 const PROGRESS: Duration = Duration::from_secs(10);
 
 /// Bugs that the simulator has itself, by its flag.
-const MUTANTS: &[&str] = &["acknowledge-before-sync", "checkpoint-before-segment", "checkpoint-unsynced"];
+const MUTANTS: &[&str] =
+    &["acknowledge-before-sync", "checkpoint-before-segment", "checkpoint-unsynced"];
 /// Bugs in the rules of ledger, session, outbox and delivery, by `--cfg ddes_mutant`.
 const MUTANTS_CFG: &[&str] = &[
     "checkpoint-unheld",
@@ -75,8 +78,11 @@ fn mutants() -> Result<(), String> {
     let mut missed = Vec::new();
     let flagged = MUTANTS.iter().map(|mutant| (*mutant, false));
     for (mutant, is_cfg) in flagged.chain(MUTANTS_CFG.iter().map(|mutant| (*mutant, true))) {
-        let found =
-            if is_cfg { hunt(&build(Some(mutant))?, &[])? } else { hunt(&plain, &["--mutant", mutant])? };
+        let found = if is_cfg {
+            hunt(&build(Some(mutant))?, &[])?
+        } else {
+            hunt(&plain, &["--mutant", mutant])?
+        };
         let Some(failure) = found.failures.first() else {
             missed.push(mutant);
             continue;
@@ -92,7 +98,8 @@ fn hunt(program: &Path, more: &[&str]) -> Result<Found, String> {
 
 /// The simulator; with a bug, in a folder of its own.
 fn build(mutant: Option<&str>) -> Result<PathBuf, String> {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(shell::root().join("target"), PathBuf::from);
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or(shell::root().join("target"), PathBuf::from);
     let target = mutant.map_or(target.clone(), |mutant| target.join("mutants").join(mutant));
     let (folder, flags) =
         (target.display().to_string(), format!("--cfg ddes_mutant=\"{}\"", mutant.unwrap_or("")));
@@ -111,7 +118,13 @@ struct Found {
 }
 
 /// Runs seeds on all cores, every n-th on each.
-fn spread(program: &Path, from: u64, seeds: u64, more: &[&str], shows: bool) -> Result<Found, String> {
+fn spread(
+    program: &Path,
+    from: u64,
+    seeds: u64,
+    more: &[&str],
+    shows: bool,
+) -> Result<Found, String> {
     let cores = thread::available_parallelism().map_or(1, usize::from) as u64;
     let (send, lines) = mpsc::channel();
     let mut children = Vec::new();
@@ -124,12 +137,16 @@ fn spread(program: &Path, from: u64, seeds: u64, more: &[&str], shows: bool) -> 
             // What a failure looked like is of interest only where none was asked for.
             command.args(["--failures", "1"]).stderr(Stdio::null());
         }
-        let mut child = command.spawn().map_err(|error| format!("{}: {error}", program.display()))?;
+        let mut child =
+            command.spawn().map_err(|error| format!("{}: {error}", program.display()))?;
         let output = child.stdout.take().ok_or("it has no output")?;
         let send = send.clone();
         thread::spawn(move || {
             // Nobody listens any more once all have ended.
-            BufReader::new(output).lines().map_while(Result::ok).for_each(|line| drop(send.send(line)));
+            BufReader::new(output)
+                .lines()
+                .map_while(Result::ok)
+                .for_each(|line| drop(send.send(line)));
         });
         children.push(child);
     }
@@ -159,7 +176,8 @@ impl Found {
             Some(("failed", what)) => self.failures.push(format!("seed {what}")),
             Some(("count", rest)) => {
                 let (count, what) = rest.split_once(' ').unwrap_or((rest, ""));
-                *self.counts.entry(what.to_owned()).or_insert(0) += count.parse::<u64>().unwrap_or(0);
+                *self.counts.entry(what.to_owned()).or_insert(0) +=
+                    count.parse::<u64>().unwrap_or(0);
             }
             Some(_) | None => {}
         }

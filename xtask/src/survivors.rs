@@ -5,7 +5,8 @@ use std::path::Path;
 
 use crate::shell::root;
 
-/// A mutant as cargo-mutants names it, and the line that it changes: line numbers move, the line itself seldom does.
+/// A mutant as cargo-mutants names it, and the line that it changes: line numbers move, the line
+/// itself seldom does.
 #[derive(Debug, PartialEq, Eq)]
 struct Mutant<'a> {
     file: &'a str,
@@ -36,7 +37,8 @@ impl Results {
         }
         let all = lines("missed.txt");
         let count = all.len();
-        let missed: Vec<String> = all.into_iter().filter(|name| !is_accepted(name, tree, accepted)).collect();
+        let missed: Vec<String> =
+            all.into_iter().filter(|name| !is_accepted(name, tree, accepted)).collect();
         Ok(Self {
             caught: lines("caught.txt").len(),
             accepted: count - missed.len(),
@@ -49,7 +51,10 @@ impl Results {
 
     pub(crate) fn line(&self, name: &str) -> String {
         let Self { caught, accepted, timed_out, unviable, before, missed } = self;
-        format!("| {name} | {caught} | {} | {accepted} | {timed_out} | {unviable} | {before} |", missed.len())
+        format!(
+            "| {name} | {caught} | {} | {accepted} | {timed_out} | {unviable} | {before} |",
+            missed.len()
+        )
     }
 }
 
@@ -64,7 +69,8 @@ fn is_accepted(name: &str, tree: &Path, accepted: &str) -> bool {
     let Ok(source) = fs::read_to_string(tree.join(file)) else { return false };
     let at = number.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
     let line = at.and_then(|at| source.lines().nth(at)).map_or("", str::trim);
-    entries(accepted).any(|entry| entry.mutant() == Some(Mutant { file, line, change: change.trim() }))
+    entries(accepted)
+        .any(|entry| entry.mutant() == Some(Mutant { file, line, change: change.trim() }))
 }
 
 /// One survivor of `xtask/mutants.txt`.
@@ -77,7 +83,8 @@ impl<'a> Entry<'a> {
     }
 
     fn mutant(&self) -> Option<Mutant<'a>> {
-        let (file, line, change) = (self.field("file")?, self.field("line")?, self.field("change")?);
+        let (file, line, change) =
+            (self.field("file")?, self.field("line")?, self.field("change")?);
         Some(Mutant { file, line, change })
     }
 }
@@ -97,7 +104,8 @@ pub(crate) fn accepted() -> Result<String, String> {
         let Mutant { file, line, .. } =
             entry.mutant().ok_or_else(|| fault("file, line or change is not said"))?;
         entry.field("why").ok_or_else(|| fault("no reason"))?;
-        let source = fs::read_to_string(root().join(file)).map_err(|_| fault("there is no such file"))?;
+        let source =
+            fs::read_to_string(root().join(file)).map_err(|_| fault("there is no such file"))?;
         if !source.lines().any(|candidate| candidate.trim() == line) {
             return Err(fault("there is no such line any more"));
         }

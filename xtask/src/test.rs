@@ -14,7 +14,11 @@ const STEPS: &[Step] = &[
     ("fmt", || shell::run("cargo", &["fmt", "--all", "--check"], &[])),
     ("tidy", tidy::run),
     ("clippy", || {
-        shell::run("cargo", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])
+        shell::run(
+            "cargo",
+            &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
+            &[],
+        )
     }),
     ("doc", || {
         shell::run(
@@ -34,7 +38,8 @@ const STEPS: &[Step] = &[
         shell::installed("strace", "strace")?;
         shell::run("cargo", &["test", "--workspace"], &[("DDES_PEER_PYTHON", &python()?)])
     }),
-    // As in a build that .cargo/config.toml does not reach: RUSTFLAGS of the environment take the place of its flags.
+    // As in a build that .cargo/config.toml does not reach: RUSTFLAGS of the environment take the
+    // place of its flags.
     ("plain", || {
         let flags = [("RUSTFLAGS", "--cfg ddes_plain_build"), ("CARGO_TARGET_DIR", "target/plain")];
         shell::run("cargo", &["test", "--package", "ddes-identity"], &flags)
@@ -61,7 +66,8 @@ const STEPS: &[Step] = &[
     }),
 ];
 
-/// Far longer than any step takes, cold and on a busy machine: a test that hangs is to fail by name.
+/// Far longer than any step takes, cold and on a busy machine: a test that hangs is to fail by
+/// name.
 const STEP_MAX: Duration = Duration::from_secs(30 * 60);
 
 fn run_step((name, step): &'static Step) -> Result<(), String> {
@@ -90,7 +96,9 @@ pub(crate) fn run(only: Option<&str>) -> Result<(), String> {
         None => STEPS.iter().try_for_each(run_step),
         Some(wanted) => {
             let step = STEPS.iter().find(|(name, _)| *name == wanted);
-            run_step(step.ok_or_else(|| format!("no step '{wanted}'; there are {}", names.join(", ")))?)
+            run_step(
+                step.ok_or_else(|| format!("no step '{wanted}'; there are {}", names.join(", ")))?,
+            )
         }
     }
 }

@@ -31,7 +31,10 @@ const PROOF: &[(&str, &[&str])] = &[
     ("fuzz", &["fuzz-harness"]),
     ("fuzz-harness", &["wire", "ffdhe", "identity", "ledger", "session", "client"]),
     ("harness", &["wire", "identity", "ledger", "client"]),
-    ("peers", &["wire", "cipher", "ffdhe", "identity", "ledger", "session", "server", "client", "load"]),
+    (
+        "peers",
+        &["wire", "cipher", "ffdhe", "identity", "ledger", "session", "server", "client", "load"],
+    ),
     ("sim", &["wire", "session", "ledger", "server", "client", "identity"]),
 ];
 
@@ -49,7 +52,8 @@ const PURE: &[&str] = &[
     "proof/sim",
 ];
 
-/// What a line must not hold, outside tests, and why. Written in halves, or this file would hold it.
+/// What a line must not hold, outside tests, and why. Written in halves, or this file would hold
+/// it.
 const FORBIDDEN: &[(&str, &str, &str)] = &[
     ("let _", " = ", "a dropped Result hides a failure; name what is dropped and why"),
     ("unwrap_or_", "default()", "an impossible branch deserves a name, a likely one a decision"),
@@ -57,7 +61,8 @@ const FORBIDDEN: &[(&str, &str, &str)] = &[
     ("FIX", "ME", "an issue is the place for what is left to do"),
 ];
 
-/// The leaf files that may hold `unsafe`: each has a safe twin that a test holds it to. The rest is kept from it by the workspace's lints.
+/// The leaf files that may hold `unsafe`: each has a safe twin that a test holds it to. The rest is
+/// kept from it by the workspace's lints.
 const UNSAFE_FILES: &[&str] = &[
     "crates/cipher/src/bitslice/rounds.rs",
     "crates/cipher/src/bitslice/x86.rs",
@@ -126,9 +131,9 @@ impl Rules {
         let untested = self.stated.difference(&self.tested);
         unknown
             .map(|(rule, file)| format!("{file}: cites {rule}, which PROTOCOL.md does not state"))
-            .chain(
-                untested.map(|rule| format!("PROTOCOL.md: no test names {rule}; an untested rule is a wish")),
-            )
+            .chain(untested.map(|rule| {
+                format!("PROTOCOL.md: no test names {rule}; an untested rule is a wish")
+            }))
             .collect()
     }
 }
@@ -140,7 +145,9 @@ fn rules(text: &str) -> Vec<String> {
     for (at, _) in text.match_indices('-') {
         let (before, after) = (&text[..at], &text[at + 1..]);
         let mut letters = before.chars().rev();
-        let Some(letter) = letters.next().filter(|letter| ['C', 'P'].contains(letter)) else { continue };
+        let Some(letter) = letters.next().filter(|letter| ['C', 'P'].contains(letter)) else {
+            continue;
+        };
         let digits: String = after.chars().take_while(char::is_ascii_digit).collect();
         if digits.len() != 2 || letters.next().is_some_and(char::is_alphanumeric) {
             continue;
@@ -166,12 +173,17 @@ fn check(file: &str, text: &str) -> Vec<String> {
         found.extend(check_manifest(file, text));
     }
     if file == "Cargo.toml" && !release_checks_overflow(text) {
-        found.push("[profile.release] has overflow-checks = true: a count that wraps must not go on".into());
+        found.push(
+            "[profile.release] has overflow-checks = true: a count that wraps must not go on"
+                .into(),
+        );
     }
     if file.ends_with(".md") {
         found.extend(check_prose(file, text));
     }
-    if file.ends_with(".rs") && text.contains(concat!("ow(unsafe", "_code")) && !UNSAFE_FILES.contains(&file)
+    if file.ends_with(".rs")
+        && text.contains(concat!("ow(unsafe", "_code"))
+        && !UNSAFE_FILES.contains(&file)
     {
         found.push("unsafe lives in named leaf files only (tidy's UNSAFE_FILES)".into());
     }
@@ -218,7 +230,9 @@ fn check_rust(file: &str, text: &str) -> Vec<String> {
         ));
     }
     let includes = |line: &str| line.contains("#[path") || line.contains("include");
-    if file.starts_with("crates/") && text.lines().any(|line| includes(line) && line.contains("../proof/")) {
+    if file.starts_with("crates/")
+        && text.lines().any(|line| includes(line) && line.contains("../proof/"))
+    {
         found.push("nothing depends on proof/: a file that both need belongs to a crate".into());
     }
     found.extend(long_functions(text).into_iter().map(|(line, length)| {
@@ -255,7 +269,11 @@ fn long_functions(text: &str) -> Vec<(usize, usize)> {
             // A trait's function has no body of its own.
             && !code.ends_with(';');
         let end = format!("{indent}}}");
-        let length = lines[start..].iter().position(|line| *line == end).map_or(0, |last| last + 1);
+        // The signature of a trait's function may end on a line of its own.
+        let declared = format!("{indent}) -> ");
+        let is_end =
+            |line: &&str| **line == *end || (line.starts_with(&declared) && line.ends_with(';'));
+        let length = lines[start..].iter().position(is_end).map_or(0, |last| last + 1);
         if is_function && length > FUNCTION_LINES_MAX {
             found.push((start + 1, length));
         }
@@ -263,7 +281,8 @@ fn long_functions(text: &str) -> Vec<(usize, usize)> {
     found
 }
 
-/// Arrows between crates, of which none leads to proof/; tokio where it may be used; clap in cli only.
+/// Arrows between crates, of which none leads to proof/; tokio where it may be used; clap in cli
+/// only.
 fn check_manifest(file: &str, text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for used in used_anywhere(text) {
@@ -311,7 +330,9 @@ fn section(text: &str, is_wanted: impl Fn(&str) -> bool) -> Vec<&str> {
             is_inside = is_wanted(line);
             // `[dependencies.NAME]` is a section of one crate.
             let own = line.trim_end_matches(']').rsplit_once('.');
-            found.extend(own.filter(|(table, _)| is_wanted(&format!("{table}]"))).map(|(_, name)| name));
+            found.extend(
+                own.filter(|(table, _)| is_wanted(&format!("{table}]"))).map(|(_, name)| name),
+            );
         } else if is_inside {
             found.extend(line.split(['.', ' ', '=']).next());
         }
@@ -347,7 +368,10 @@ mod tests {
     #[test]
     fn a_long_function_is_found_and_a_short_one_is_not() {
         let body = "    x();\n".repeat(FUNCTION_LINES_MAX);
-        assert_eq!(long_functions(&format!("fn long() {{\n{body}}}\n")), [(1, FUNCTION_LINES_MAX + 2)]);
+        assert_eq!(
+            long_functions(&format!("fn long() {{\n{body}}}\n")),
+            [(1, FUNCTION_LINES_MAX + 2)]
+        );
         assert!(long_functions("fn short() {\n    x();\n}\n").is_empty());
     }
 
@@ -360,7 +384,8 @@ mod tests {
 
     #[test]
     fn whoever_depends_on_proof_is_found() {
-        let manifest = "[dependencies]\n\n[dev-dependencies]\nddes-sim = { path = \"../../proof/sim\" }\n";
+        let manifest =
+            "[dependencies]\n\n[dev-dependencies]\nddes-sim = { path = \"../../proof/sim\" }\n";
         assert_eq!(check("crates/server/Cargo.toml", manifest).len(), 1);
         assert!(check("proof/sim/Cargo.toml", manifest).is_empty());
         let table = "[dev-dependencies.ddes-sim]\npath = \"../../proof/sim\"\n";
@@ -384,16 +409,23 @@ mod tests {
         for (front, back, _) in FORBIDDEN {
             let line = format!("    {front}{back}\n");
             assert_eq!(
-                check("crates/x/src/a.rs", &line).iter().filter(|what| what.contains("line 1")).count(),
+                check("crates/x/src/a.rs", &line)
+                    .iter()
+                    .filter(|what| what.contains("line 1"))
+                    .count(),
                 1
             );
-            assert!(check("crates/x/tests/a.rs", &line).iter().all(|what| !what.contains("line 1")));
+            assert!(
+                check("crates/x/tests/a.rs", &line).iter().all(|what| !what.contains("line 1"))
+            );
         }
     }
 
     #[test]
     fn what_writes_beside_the_one_place_is_found() {
-        for line in ["eprintln!(\"x\")", "print!(\"x\")", "io::stdout().lock()", "std::io::stderr().lock()"] {
+        for line in
+            ["eprintln!(\"x\")", "print!(\"x\")", "io::stdout().lock()", "std::io::stderr().lock()"]
+        {
             assert_eq!(check("crates/cli/src/a.rs", &format!("    {line};\n")).len(), 1, "{line}");
             assert!(check("proof/sim/src/a.rs", &format!("    {line};\n")).is_empty());
             assert!(check("crates/cli/tests/a.rs", &format!("    {line};\n")).is_empty());
@@ -402,7 +434,10 @@ mod tests {
 
     #[test]
     fn rules_are_found_singly_and_in_ranges() {
-        assert_eq!(rules("(rule C-07), C-09 to C-11; AC-12, C-1"), ["C-07", "C-09", "C-09", "C-10", "C-11"]);
+        assert_eq!(
+            rules("(rule C-07), C-09 to C-11; AC-12, C-1"),
+            ["C-07", "C-09", "C-09", "C-10", "C-11"]
+        );
     }
 
     #[test]
@@ -427,6 +462,9 @@ mod tests {
     fn a_file_without_an_argument_for_its_length_is_found() {
         let long = "x\n".repeat(FILE_LINES_MAX + 1);
         assert_eq!(check("crates/x/src/a.rs", &long).len(), 1);
-        assert!(check("crates/x/src/a.rs", &format!("//! Long because it is a table.\n{long}")).is_empty());
+        assert!(
+            check("crates/x/src/a.rs", &format!("//! Long because it is a table.\n{long}"))
+                .is_empty()
+        );
     }
 }

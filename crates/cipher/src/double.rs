@@ -32,10 +32,16 @@ impl DoubleDes {
         self.run([Pass::encrypt(self.key1), Pass::encrypt(self.key2)], blocks);
     }
 
-    /// `blocks[i] = E(Key2, E(Key1, first + i))`, numbers as big-endian blocks: counter mode's keystream.
+    /// `blocks[i] = E(Key2, E(Key1, first + i))`, numbers as big-endian blocks: counter mode's
+    /// keystream.
     pub fn encrypt_counters(&self, first: u64, blocks: &mut [Block]) {
         let passes = [Pass::encrypt(self.key1), Pass::encrypt(self.key2)];
-        run_counters(self.engine.unwrap_or_else(|| Engine::best(blocks.len())), &passes, first, blocks);
+        run_counters(
+            self.engine.unwrap_or_else(|| Engine::best(blocks.len())),
+            &passes,
+            first,
+            blocks,
+        );
     }
 
     /// `block = D(Key1, D(Key2, block))` for each block.

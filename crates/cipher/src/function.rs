@@ -152,7 +152,8 @@ impl CipherKey {
         Ok(())
     }
 
-    /// Keystream for `records` records of up to `length` bytes, from `nonce` on: as many of them as one batch of the engine has room for.
+    /// Keystream for `records` records of up to `length` bytes, from `nonce` on: as many of them as
+    /// one batch of the engine has room for.
     ///
     /// One short record costs as much as a batch of them, so this pays from the second record on.
     pub fn ahead(&self, nonce: u64, records: usize, length: usize) -> Ahead {
@@ -244,7 +245,8 @@ impl core::fmt::Debug for Ahead {
     }
 }
 
-/// Zeros, at the speed of memory: `zeroize` writes byte by byte, which for keystream takes half as long as making it.
+/// Zeros, at the speed of memory: `zeroize` writes byte by byte, which for keystream takes half as
+/// long as making it.
 fn wipe(blocks: &mut [Block]) {
     blocks.fill([0; 8]);
     // The compiler may not leave out what something it cannot see might read.

@@ -26,7 +26,7 @@ pub use crate::bitslice::{Engine, KeySearch};
 pub use crate::des::{Block, Des, DesKey};
 pub use crate::double::DoubleDes;
 pub use crate::function::{
-    Ahead, CipherKey, Function, KEY_BYTES, Key, LimitError, NONCE_END, OpenError, PLAINTEXT_BYTES_MAX,
-    TAG_BYTES, Tag,
+    Ahead, CipherKey, Function, KEY_BYTES, Key, LimitError, NONCE_END, OpenError,
+    PLAINTEXT_BYTES_MAX, TAG_BYTES, Tag,
 };
 pub use crate::weak::key_pair;

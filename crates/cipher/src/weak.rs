@@ -1,8 +1,9 @@
 //! The 64 weak, semi-weak and possibly weak DES keys, and what is done about them.
 //!
-//! In each of them the two halves that PC-1 makes of the key repeat a pattern of four bits of even weight (Moore and Simmons, "Cycle
-//! structure of the DES with weak and semi-weak keys", 1986): eight patterns a half. In bytes, with odd parity: the first four are
-//! each 01, 1F, E0 or FE and their XOR is zero; the last four are the same with 0E for 1F and F1 for E0.
+//! In each of them the two halves that PC-1 makes of the key repeat a pattern of four bits of even
+//! weight (Moore and Simmons, "Cycle structure of the DES with weak and semi-weak keys", 1986):
+//! eight patterns a half. In bytes, with odd parity: the first four are each 01, 1F, E0 or FE and
+//! their XOR is zero; the last four are the same with 0E for 1F and F1 for E0.
 
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use zeroize::Zeroizing;
@@ -14,7 +15,8 @@ type Bytes = [u8; DesKey::BYTES];
 /// A byte of the first half and its counterpart in the second.
 const PAIRS: [(u8, u8); 4] = [(0x01, 0x01), (0x1f, 0x0e), (0xe0, 0xf1), (0xfe, 0xfe)];
 
-/// Key1 and Key2 as D-DDES/2 takes them from 16 bytes of a KDF's output, in constant time: odd parity, no weak key, and not equal.
+/// Key1 and Key2 as D-DDES/2 takes them from 16 bytes of a KDF's output, in constant time: odd
+/// parity, no weak key, and not equal.
 pub fn key_pair(key1: Bytes, key2: Bytes) -> (DesKey, DesKey) {
     let (mut key1, mut key2) = (Zeroizing::new(key1), Zeroizing::new(key2));
     for key in [&mut key1, &mut key2] {
@@ -39,7 +41,9 @@ fn fix(key: &mut Bytes) {
 fn is_weak(key: &Bytes) -> Choice {
     let (front, back) = key.split_at(4);
     let regular = front.iter().zip(back).fold(Choice::from(1), |all, (front, back)| {
-        all & PAIRS.iter().fold(Choice::from(0), |any, (a, b)| any | (front.ct_eq(a) & back.ct_eq(b)))
+        all & PAIRS
+            .iter()
+            .fold(Choice::from(0), |any, (a, b)| any | (front.ct_eq(a) & back.ct_eq(b)))
     });
     regular & front.iter().fold(0, |sum, byte| sum ^ byte).ct_eq(&0)
 }
@@ -83,7 +87,8 @@ mod tests {
         0xfee0_fee0_fef1_fef1,
     ];
 
-    /// Every key that the description in the head of this file covers, by a way of its own: from the bits of the two halves.
+    /// Every key that the description in the head of this file covers, by a way of its own: from
+    /// the bits of the two halves.
     fn all() -> std::vec::Vec<Bytes> {
         let even = (0_u8..16).filter(|pattern| pattern.count_ones() % 2 == 0);
         let bit = |pattern: u8, i: usize| pattern >> (3 - i % 4) & 1;
@@ -91,7 +96,8 @@ mod tests {
             .flat_map(|c| even.clone().map(move |d| (c, d)))
             .map(|(c, d)| {
                 core::array::from_fn(|i| {
-                    // PC-1 takes the upper bits of each of the first four bytes to C and the lower to D; one fewer in the last four.
+                    // PC-1 takes the upper bits of each of the first four bytes to C and the lower
+                    // to D; one fewer in the last four.
                     let (c, d) = (bit(c, i), bit(d, i));
                     let (c_bits, d_bits) = if i < 4 { (0xe0, 0x1e) } else { (0xf0, 0x0e) };
                     let byte = (c * c_bits) | (d * d_bits);

@@ -1,4 +1,5 @@
-//! Each engine against the `des` crate: random keys and blocks, both directions, both layouts of keys.
+//! Each engine against the `des` crate: random keys and blocks, both directions, both layouts of
+//! keys.
 
 #![allow(
     clippy::unwrap_used,
@@ -92,7 +93,8 @@ fn counters_are_encrypted_as_blocks_that_hold_them() {
     }
 }
 
-/// A key for each lane: every key of a range is found by its own ciphertext, at any place of the lane.
+/// A key for each lane: every key of a range is found by its own ciphertext, at any place of the
+/// lane.
 #[test]
 fn many_keys_and_one_block_agree_with_another_implementation() {
     let mut rng = fastrand::Rng::with_seed(6);
@@ -120,7 +122,8 @@ fn a_key_search_stops_when_told_and_looks_only_where_told() {
         let mut ciphertext = plaintext;
         oracle(&KeySearch::key(1000)).encrypt_block((&mut ciphertext).into());
         let search = KeySearch::new(plaintext, ciphertext);
-        for (first, count, expected) in [(0, 1000, 0), (0, 1001, 1), (1000, 1, 1), (1001, 5000, 0)] {
+        for (first, count, expected) in [(0, 1000, 0), (0, 1001, 1), (1000, 1, 1), (1001, 5000, 0)]
+        {
             let mut found = 0;
             search.scan(engine, first, count, &mut |_| {
                 found += 1;
@@ -137,8 +140,8 @@ fn the_number_of_a_key_gives_it_odd_parity_and_each_key_has_one() {
     for number in (0..56).map(|bit| 1 << bit).chain((0..100).map(|_| rng.u64(..KeySearch::KEYS))) {
         let key = KeySearch::key(number);
         assert!(key.as_bytes().iter().all(|byte| byte.count_ones() % 2 == 1));
-        let again =
-            (0..56).fold(0_u64, |sum, i| sum | u64::from(key.as_bytes()[i / 7] >> (7 - i % 7) & 1) << i);
+        let again = (0..56)
+            .fold(0_u64, |sum, i| sum | u64::from(key.as_bytes()[i / 7] >> (7 - i % 7) & 1) << i);
         assert_eq!(again, number);
     }
 }
@@ -160,9 +163,12 @@ fn parity_bits_change_nothing() {
 #[test]
 fn weak_keys_undo_themselves() {
     for engine in engines() {
-        for key in
-            [0x0101_0101_0101_0101, 0xfefe_fefe_fefe_fefe, 0xe0e0_e0e0_f1f1_f1f1, 0x1f1f_1f1f_0e0e_0e0e_u64]
-        {
+        for key in [
+            0x0101_0101_0101_0101,
+            0xfefe_fefe_fefe_fefe,
+            0xe0e0_e0e0_f1f1_f1f1,
+            0x1f1f_1f1f_0e0e_0e0e_u64,
+        ] {
             let key = DesKey::new(key.to_be_bytes());
             let mut blocks = [[0x5a; 8], [0xc3; 8]];
             DoubleDes::with_engine(&key, &key, engine).unwrap().encrypt(&mut blocks);

@@ -1,4 +1,5 @@
-//! Known answers: NIST's for DES, the RFCs' for HKDF and HMAC, another implementation's for Double DES in ECB.
+//! Known answers: NIST's for DES, the RFCs' for HKDF and HMAC, another implementation's for Double
+//! DES in ECB.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,13 +15,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use ddes_cipher::{
-    Block, Des, DesKey, DoubleDes, Function, LimitError, NONCE_END, OpenError, PLAINTEXT_BYTES_MAX, ecb,
+    Block, Des, DesKey, DoubleDes, Function, LimitError, NONCE_END, OpenError, PLAINTEXT_BYTES_MAX,
+    ecb,
 };
 
 /// The cases of a file under `vectors`: `name: value` lines, cases apart by blank lines.
 fn cases(file: &str) -> Vec<BTreeMap<String, String>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../vectors").join(file);
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let text = std::fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let fields = |case: &str| {
         let lines = case.lines().filter(|line| !line.starts_with('#'));
         lines
@@ -94,7 +97,8 @@ fn hmac_gives_the_answers_of_rfc_4231() {
 #[test]
 fn double_des_in_ecb_gives_the_answers_of_pycryptodome() {
     for case in cases("des/double-ecb.txt") {
-        let key = DoubleDes::new(&DesKey::new(block(&case["key1"])), &DesKey::new(block(&case["key2"])));
+        let key =
+            DoubleDes::new(&DesKey::new(block(&case["key1"])), &DesKey::new(block(&case["key2"])));
         let sealed = ecb::seal(&key, &bytes(&case["pt"]));
         assert_eq!(sealed, bytes(&case["expect"]), "{}", case["name"]);
         assert_eq!(ecb::open(&key, &sealed), Ok(bytes(&case["pt"])), "{}", case["name"]);
@@ -104,9 +108,12 @@ fn double_des_in_ecb_gives_the_answers_of_pycryptodome() {
 #[test]
 fn a_weak_key_undoes_itself() {
     // FIPS 74, section 3.6: the four weak keys.
-    for weak in
-        [0x0101_0101_0101_0101_u64, 0xfefe_fefe_fefe_fefe, 0xe0e0_e0e0_f1f1_f1f1, 0x1f1f_1f1f_0e0e_0e0e]
-    {
+    for weak in [
+        0x0101_0101_0101_0101_u64,
+        0xfefe_fefe_fefe_fefe,
+        0xe0e0_e0e0_f1f1_f1f1,
+        0x1f1f_1f1f_0e0e_0e0e,
+    ] {
         let key = DesKey::new(weak.to_be_bytes());
         let mut blocks = [*b"D-DDES/1"];
         DoubleDes::new(&key, &key).encrypt(&mut blocks);
@@ -123,7 +130,8 @@ fn parity_bits_change_nothing() {
 
 #[test]
 fn complementing_key_and_plaintext_complements_the_ciphertext() {
-    let (key, plaintext) = (*b"\x13\x34\x57\x79\x9b\xbc\xdf\xf1", *b"\x01\x23\x45\x67\x89\xab\xcd\xef");
+    let (key, plaintext) =
+        (*b"\x13\x34\x57\x79\x9b\xbc\xdf\xf1", *b"\x01\x23\x45\x67\x89\xab\xcd\xef");
     let straight = encrypted(&DesKey::new(key), plaintext);
     let complemented = encrypted(&DesKey::new(key.map(|byte| !byte)), plaintext.map(|byte| !byte));
     assert_eq!(complemented, straight.map(|byte| !byte));
@@ -141,7 +149,11 @@ fn the_inner_pass_uses_the_first_key() {
 fn ciphertexts_that_are_not_whole_blocks_are_refused() {
     let key = DoubleDes::new(&DesKey::new([1; 8]), &DesKey::new([2; 8]));
     for length in [0, 1, 7, 9, 15] {
-        assert_eq!(ecb::open(&key, &vec![0; length]), Err(ecb::OpenError::Length), "{length} bytes");
+        assert_eq!(
+            ecb::open(&key, &vec![0; length]),
+            Err(ecb::OpenError::Length),
+            "{length} bytes"
+        );
     }
 }
 
@@ -153,7 +165,11 @@ fn every_wrong_padding_is_refused() {
         ecb::open(&key, &plaintext)
     };
     for last in (0..=255).filter(|last| !(1..=8).contains(last)) {
-        assert_eq!(open([0, 0, 0, 0, 0, 0, 0, last]), Err(ecb::OpenError::Padding), "last byte {last}");
+        assert_eq!(
+            open([0, 0, 0, 0, 0, 0, 0, last]),
+            Err(ecb::OpenError::Padding),
+            "last byte {last}"
+        );
     }
     for n in 2..=8_u8 {
         for wrong in 1..n {
@@ -168,7 +184,8 @@ fn every_wrong_padding_is_refused() {
     }
 }
 
-/// Every byte of one block, of as many blocks as it says, and of more: a length beyond a block is no padding, however much of it there is.
+/// Every byte of one block, of as many blocks as it says, and of more: a length beyond a block is
+/// no padding, however much of it there is.
 #[test]
 fn a_padding_longer_than_a_block_is_refused() {
     let key = DoubleDes::new(&DesKey::new([1; 8]), &DesKey::new([2; 8]));
@@ -232,7 +249,11 @@ fn long_texts_are_sealed_as_another_implementation_seals_them() {
         let mut text = plaintext.clone();
         let tag = key.seal(n, &ad, &mut text).unwrap();
         let digest = sha2::Sha256::digest([&text[..], &tag].concat());
-        assert_eq!(digest.to_vec(), bytes(&case["expect"]), "{function:?}, {length} bytes, number {n}");
+        assert_eq!(
+            digest.to_vec(),
+            bytes(&case["expect"]),
+            "{function:?}, {length} bytes, number {n}"
+        );
         key.open(n, &ad, &mut text, &tag).unwrap();
         assert!(text == plaintext, "{function:?}, {length} bytes, number {n}");
     }
@@ -294,7 +315,8 @@ fn keystreams_of_different_lengths_nonces_and_functions_share_no_block() {
     assert_eq!(seen.len(), 2 * 4 * 200);
 }
 
-/// P-06: both halves of the output of a KDF are the same weak key; the function still takes two keys, neither of them it.
+/// P-06: both halves of the output of a KDF are the same weak key; the function still takes two
+/// keys, neither of them it.
 #[test]
 fn the_keys_of_a_function_are_never_weak_nor_equal() {
     let weak = DesKey::new([1; 8]);
@@ -304,23 +326,33 @@ fn the_keys_of_a_function_are_never_weak_nor_equal() {
     assert_eq!((key1.as_bytes(), key2.as_bytes()), (mended.as_bytes(), second.as_bytes()));
 }
 
-/// P-06: all 64 with any parity in either place, every pair that is told apart into one of them, and the 192 as regular whose halves have odd weight.
+/// P-06: all 64 with any parity in either place, every pair that is told apart into one of them,
+/// and the 192 as regular whose halves have odd weight.
 #[test]
 fn keys_are_judged_after_their_parity_is_set_and_again_after_they_are_told_apart() {
     let cases = cases("ddes2/key-pairs.txt");
     assert_eq!(cases.len(), 4 * 64 + 16 + 192);
     for case in cases {
         let (key1, key2) = ddes_cipher::key_pair(block(&case["key1"]), block(&case["key2"]));
-        assert_eq!([*key1.as_bytes(), *key2.as_bytes()].concat(), bytes(&case["expect"]), "{}", case["name"]);
+        assert_eq!(
+            [*key1.as_bytes(), *key2.as_bytes()].concat(),
+            bytes(&case["expect"]),
+            "{}",
+            case["name"]
+        );
     }
 }
 
-/// One batch of the engine, of 64 to 512 blocks: fewer records gain nothing, more of them cost memory.
+/// One batch of the engine, of 64 to 512 blocks: fewer records gain nothing, more of them cost
+/// memory.
 #[test]
 fn as_many_records_are_made_ahead_as_one_batch_has_room_for() {
     let key = Function::Ddes.key(&[3; 32]);
-    for (length, blocks) in [(0, 1), (8, 1), (48, 6), (49, 7), (1_000, 125), (PLAINTEXT_BYTES_MAX, 8_190)] {
-        let covered = |ahead: &ddes_cipher::Ahead| (0..2_000).filter(|n| ahead.covers(*n, length)).count();
+    for (length, blocks) in
+        [(0, 1), (8, 1), (48, 6), (49, 7), (1_000, 125), (PLAINTEXT_BYTES_MAX, 8_190)]
+    {
+        let covered =
+            |ahead: &ddes_cipher::Ahead| (0..2_000).filter(|n| ahead.covers(*n, length)).count();
         let most = covered(&key.ahead(0, 1_000, length));
         let rooms = [64, 256, 512].map(|batch: usize| (batch / blocks).max(1));
         assert!(rooms.contains(&most), "{most} records of {length} bytes");
@@ -328,25 +360,36 @@ fn as_many_records_are_made_ahead_as_one_batch_has_room_for() {
         assert_eq!(covered(&key.ahead(0, 0, length)), 1);
     }
     let last = key.ahead(NONCE_END - 1, 5, 8);
-    assert!(last.covers(NONCE_END - 1, 8) && !last.covers(NONCE_END, 8) && !last.covers(NONCE_END - 2, 8));
+    assert!(
+        last.covers(NONCE_END - 1, 8)
+            && !last.covers(NONCE_END, 8)
+            && !last.covers(NONCE_END - 2, 8)
+    );
 }
 
 #[test]
 fn nothing_secret_is_shown() {
     let key = Function::DdesChaCha.key(&[7; 32]);
     assert_eq!(format!("{key:?} {:?}", key.ahead(0, 2, 8)), "CipherKey(..) Ahead(..)");
-    let (des, double) = (DesKey::new([7; 8]), DoubleDes::new(&DesKey::new([7; 8]), &DesKey::new([8; 8])));
-    assert_eq!(format!("{des:?} {:?} {double:?}", Des::new(&des)), "DesKey(..) Des(..) DoubleDes(..)");
+    let (des, double) =
+        (DesKey::new([7; 8]), DoubleDes::new(&DesKey::new([7; 8]), &DesKey::new([8; 8])));
+    assert_eq!(
+        format!("{des:?} {:?} {double:?}", Des::new(&des)),
+        "DesKey(..) Des(..) DoubleDes(..)"
+    );
 }
 
-/// Keystream made ahead is the same keystream: every nonce, every length, in it, beside it and beyond it.
+/// Keystream made ahead is the same keystream: every nonce, every length, in it, beside it and
+/// beyond it.
 #[test]
 fn keystream_made_ahead_changes_no_record() {
     for function in [Function::Ddes, Function::DdesChaCha] {
         let key = function.key(&[3; 32]);
         for first in [0, 5, NONCE_END - 2] {
             let ahead = key.ahead(first, 100, 48);
-            for nonce in [first.saturating_sub(1), first, first + 1, first + 84, first + 85, first + 99] {
+            for nonce in
+                [first.saturating_sub(1), first, first + 1, first + 84, first + 85, first + 99]
+            {
                 for length in [0, 1, 8, 41, 48, 49, 100] {
                     let (mut with, mut without) = (vec![9; length], vec![9; length]);
                     let tags = [

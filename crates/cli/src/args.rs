@@ -14,8 +14,8 @@ use ddes_wire::v2::{GroupSize, Suite};
 use crate::bench::args::BenchCommand;
 use crate::terminal;
 pub(crate) use ledger::{
-    BackupArgs, BooksArgs, ExportArgs, Format, LedgerCommand, LsArgs, ReceiptArgs, RestoreArgs, TotalsArgs,
-    VerifyArgs,
+    BackupArgs, BooksArgs, ExportArgs, Format, LedgerCommand, LsArgs, ReceiptArgs, RestoreArgs,
+    TotalsArgs, VerifyArgs,
 };
 
 const EXAMPLES: &str = "\
@@ -415,7 +415,9 @@ impl TrustCommand {
     /// Whether programs read the output.
     pub(crate) fn is_json(&self) -> bool {
         match self {
-            Self::Ls { output, .. } | Self::Add { output, .. } | Self::Rm { output, .. } => output.json,
+            Self::Ls { output, .. } | Self::Add { output, .. } | Self::Rm { output, .. } => {
+                output.json
+            }
         }
     }
 }

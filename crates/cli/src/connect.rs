@@ -29,10 +29,12 @@ pub(crate) const RANGE: &str = "-9223372036854775808 to 9223372036854775807 (64 
 const PATIENCE: Patience = Patience { first: Duration::ZERO, later: Duration::from_secs(60) };
 
 pub(crate) fn run(args: &ConnectArgs) -> Result<(), Failure> {
-    let (meeting, mut courier) = Meeting::arrange(&args.client, PATIENCE, |_| Ok(Outbox::in_memory()))?;
+    let (meeting, mut courier) =
+        Meeting::arrange(&args.client, PATIENCE, |_| Ok(Outbox::in_memory()))?;
     let runtime = crate::runtime()?;
     let mut interrupt = runtime.block_on(async {
-        signal(SignalKind::interrupt()).map_err(|error| Failure::system("cannot watch for signals", &error))
+        signal(SignalKind::interrupt())
+            .map_err(|error| Failure::system("cannot watch for signals", &error))
     })?;
     // A person may be asked before the prompt takes the terminal.
     let welcome = runtime.block_on(async {
@@ -148,7 +150,10 @@ impl Talk<'_> {
             }
             Some(ClientEnd::Farewell(farewell)) => self.ended(&farewell),
             Some(end) => Err(refusal::of_end(&end, &self.meeting)),
-            None => Ok(vec![Line::new("disconnected", "[DISCONNECTED][50] There was no session to end.")]),
+            None => Ok(vec![Line::new(
+                "disconnected",
+                "[DISCONNECTED][50] There was no session to end.",
+            )]),
         }
     }
 
@@ -216,7 +221,9 @@ impl Talk<'_> {
                 if self.is_open {
                     self.sent();
                 } else {
-                    let text = format!("[STATUS] There is no session; {value} is sent as soon as one opens");
+                    let text = format!(
+                        "[STATUS] There is no session; {value} is sent as soon as one opens"
+                    );
                     self.tell(&Line::new("queued", text).with("amount", number(&value)));
                 }
             }
@@ -284,7 +291,8 @@ impl Talk<'_> {
         let line = match farewell.reason {
             Reason::Bye => Line::new("disconnected", "[DISCONNECTED][50] Session ended."),
             Reason::ShuttingDown | Reason::Operator | Reason::TooOld => {
-                Line::new("disconnected", format!("[DISCONNECTED][50] {text}")).with("text", text.clone())
+                Line::new("disconnected", format!("[DISCONNECTED][50] {text}"))
+                    .with("text", text.clone())
             }
             Reason::Idle => {
                 self.screen.leave_prompt();

@@ -104,7 +104,8 @@ impl Failure {
     /// As [`Self::report`], for a process that must end whether or not anybody reads.
     pub(crate) fn report_within(&self, patience: Duration, json: bool) -> ExitCode {
         let object = self.json();
-        let is_told = json && streams::within(patience, move || streams::to_stdout(&object).is_ok());
+        let is_told =
+            json && streams::within(patience, move || streams::to_stdout(&object).is_ok());
         let text = self.text();
         if !is_told {
             streams::within(patience, move || {

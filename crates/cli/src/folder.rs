@@ -165,7 +165,9 @@ fn refuse_if_shared(path: &Path, metadata: &Metadata) -> Result<(), Failure> {
         let (theirs, ours) = (owner.user, geteuid().as_raw());
         return Err(Failure::new(
             Code::Identity,
-            format!("the folder {shown} belongs to another user (uid {theirs}, and this is uid {ours})"),
+            format!(
+                "the folder {shown} belongs to another user (uid {theirs}, and this is uid {ours})"
+            ),
         )
         .cause("its owner can put keys and lists of their own there")
         .next("--home DIR, a folder of your own; or run this as that user"));

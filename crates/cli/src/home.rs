@@ -56,12 +56,15 @@ impl Home {
         if let Some(home) = args.home.as_ref().filter(|home| !home.as_os_str().is_empty()) {
             NAMED.get_or_init(|| home.clone());
         }
-        let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let set =
+            |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let place = |variable, below: &str| {
-            let folder = args.home.clone().or_else(|| set(variable).map(|folder| folder.join("ddes")));
+            let folder =
+                args.home.clone().or_else(|| set(variable).map(|folder| folder.join("ddes")));
             let folder = folder.or_else(|| std::env::home_dir().map(|home| home.join(below)));
             folder.filter(|folder| !folder.as_os_str().is_empty()).ok_or_else(|| {
-                Failure::new(Code::Usage, "there is no home directory to keep keys in").next("--home DIR")
+                Failure::new(Code::Usage, "there is no home directory to keep keys in")
+                    .next("--home DIR")
             })
         };
         let folder = place("XDG_CONFIG_HOME", ".config/ddes")?;
@@ -136,7 +139,11 @@ impl Home {
     }
 
     /// A fresh key in `path` and its public half in `path.pub`; `None` if there is one already.
-    pub(crate) fn new_key(&self, path: &Path, comment: &str) -> Result<Option<SigningKey>, Failure> {
+    pub(crate) fn new_key(
+        &self,
+        path: &Path,
+        comment: &str,
+    ) -> Result<Option<SigningKey>, Failure> {
         let mut seed = Zeroizing::new([0; 32]);
         getrandom::fill(seed.as_mut())
             .map_err(|error| Failure::system("the system gives no randomness", &error))?;
@@ -175,14 +182,18 @@ impl Home {
             // Whoever wrote it may have been killed before this.
             folder.sync().map_err(|error| unusable(path, &error))?;
         } else {
-            replace(path, &changed, New::PRIVATE).map_err(|error| error.failure(Code::Identity, path))?;
+            replace(path, &changed, New::PRIVATE)
+                .map_err(|error| error.failure(Code::Identity, path))?;
         }
         drop(lock);
         Ok(result)
     }
 
     /// Changes what is known of servers.
-    pub(crate) fn edit_servers<T>(&self, change: impl FnOnce(&mut KnownServers) -> T) -> Result<T, Failure> {
+    pub(crate) fn edit_servers<T>(
+        &self,
+        change: impl FnOnce(&mut KnownServers) -> T,
+    ) -> Result<T, Failure> {
         self.edit(&self.known_servers(), |_| {
             // Read under the lock: another process may have changed it.
             let mut servers = self.servers()?;
@@ -195,7 +206,8 @@ impl Home {
 /// The one process that changes lists in this folder.
 fn lock(folder: &Folder) -> io::Result<File> {
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let new = openat(folder, LOCK, flags | OFlags::CREATE | OFlags::EXCL, Mode::from_raw_mode(0o600));
+    let new =
+        openat(folder, LOCK, flags | OFlags::CREATE | OFlags::EXCL, Mode::from_raw_mode(0o600));
     let file = match new {
         Ok(new) => {
             folder.give(new.as_fd())?;
@@ -226,7 +238,9 @@ pub(crate) fn read_key(
         .next(private_copy(path, &metadata)));
     }
     let mut text = Zeroizing::new(Vec::new());
-    file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut text).map_err(|error| unusable(path, &error))?;
+    file.take(FILE_BYTES_MAX as u64 + 1)
+        .read_to_end(&mut text)
+        .map_err(|error| unusable(path, &error))?;
     let bad = |error: ddes_identity::KeyFileError| {
         Failure::new(Code::Identity, format!("{}: {error}", path.display()))
     };
@@ -249,7 +263,11 @@ fn private_copy(path: &Path, metadata: &Metadata) -> String {
     if is_ours && !is_read_only {
         return format!("chmod 600 {shown}");
     }
-    let why = if is_read_only { "what is mounted there may only be read" } else { "it is another user's" };
+    let why = if is_read_only {
+        "what is mounted there may only be read"
+    } else {
+        "it is another user's"
+    };
     format!(
         "install -m 600 {shown} COPY, and --key COPY ({why}, so its mode stays); or mount it with mode 0400, owned by uid {}",
         geteuid().as_raw()
@@ -259,7 +277,8 @@ fn private_copy(path: &Path, metadata: &Metadata) -> String {
 /// The public key of a `.pub` file.
 pub(crate) fn read_public_file(path: &Path) -> Result<PublicKey, Failure> {
     let mut text = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut text));
+    let read = File::open(path)
+        .and_then(|file| file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut text));
     read.map_err(|error| unusable(path, &error))?;
     ddes_identity::read_public(&text)
         .map_err(|error| Failure::new(Code::Identity, format!("{}: {error}", path.display())))

@@ -90,7 +90,8 @@ pub(crate) fn integer<T: std::str::FromStr>(text: &str, range: &str) -> Result<T
             let more = if shown.len() < text.len() { "..." } else { "" };
             format!("{shown}{more} is outside the range, {range}")
         } else {
-            let shown: String = text.chars().filter(|c| shown::is_plain(*c)).take(SHOWN_CHARS_MAX).collect();
+            let shown: String =
+                text.chars().filter(|c| shown::is_plain(*c)).take(SHOWN_CHARS_MAX).collect();
             format!("'{shown}' is not an integer")
         }
     })
@@ -111,7 +112,8 @@ pub(crate) fn progress(length: Option<u64>, quiet: bool) -> ProgressBar {
         Some(_) => "{wide_bar} {pos}/{len} {rate} {eta} left",
         None => "{spinner} {pos} sent {rate}",
     };
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style =
+        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     // The bar's own rate has four decimals.
     let style = style.with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
         // A bar that cannot be drawn is no reason to stop sending.

@@ -7,7 +7,8 @@ use ddes_wire::{ClientId, shown};
 use zeroize::Zeroizing;
 
 use crate::args::{
-    AuthorizeArgs, AuthorizeCommand, HomeArgs, IdentityArgs, KeyCommand, OutputArgs, RoleName, TrustCommand,
+    AuthorizeArgs, AuthorizeCommand, HomeArgs, IdentityArgs, KeyCommand, OutputArgs, RoleName,
+    TrustCommand,
 };
 use crate::failure::{Code, Failure};
 use crate::home::{Home, flag, public_path, read_list, read_public_file};
@@ -56,11 +57,13 @@ fn show_key(
     let key = if public.exists() {
         read_public_file(&public)?
     } else if server || !path.exists() {
-        return Err(Failure::new(Code::No, format!("there is no key {}", path.display())).next(if server {
-            format!("ddes serve{}     (makes it at its first start)", flag())
-        } else {
-            format!("ddes key new NAME{}", flag())
-        }));
+        return Err(Failure::new(Code::No, format!("there is no key {}", path.display())).next(
+            if server {
+                format!("ddes serve{}     (makes it at its first start)", flag())
+            } else {
+                format!("ddes key new NAME{}", flag())
+            },
+        ));
     } else {
         who::signer(&home, identity, true)?.public()
     };
@@ -110,7 +113,8 @@ pub(crate) fn trust(command: &TrustCommand) -> Result<(), Failure> {
                     .next(format!("ddes trust ls{}", flag())));
             }
             let text = format!("forgot {server}: {count} key(s)");
-            let line = Line::new("forgot", text).with("server", server.to_string()).with("keys", count);
+            let line =
+                Line::new("forgot", text).with("server", server.to_string()).with("keys", count);
             Screen::of(output).show_done(&line)?;
         }
     }
@@ -126,8 +130,10 @@ fn known(server: &ServerAddress, key: &PublicKey) -> Line {
 
 pub(crate) fn authorize(args: &AuthorizeArgs) -> Result<(), Failure> {
     let home = Home::find(&args.home)?;
-    let is_adding =
-        args.key.is_some() || args.name.is_some() || args.expires.is_some() || args.role != RoleName::Client;
+    let is_adding = args.key.is_some()
+        || args.name.is_some()
+        || args.expires.is_some()
+        || args.role != RoleName::Client;
     match (&args.command, &args.key) {
         (Some(_), _) if is_adding => {
             Err(Failure::new(Code::Usage, "ls and rm take no key to add, name, role or term")
@@ -159,7 +165,10 @@ fn add(home: &Home, text: &str, args: &AuthorizeArgs) -> Result<(), Failure> {
     }
     if let Some(name) = &args.name {
         if name.contains(['"', '\\', '\n', '\r']) {
-            return Err(Failure::new(Code::Usage, "a name has no quotes, backslashes or line ends"));
+            return Err(Failure::new(
+                Code::Usage,
+                "a name has no quotes, backslashes or line ends",
+            ));
         }
         options.push(format!("ddes-name=\"{name}\""));
     }
@@ -199,8 +208,10 @@ fn list(home: &Home, output: &OutputArgs) -> Result<(), Failure> {
             Role::Client => "client",
             Role::Operator => "operator",
         };
-        let until =
-            grant.expires.and_then(|at| jiff::Timestamp::from_second(at).ok()).map(|at| at.to_string());
+        let until = grant
+            .expires
+            .and_then(|at| jiff::Timestamp::from_second(at).ok())
+            .map(|at| at.to_string());
         let shown = until.as_ref().map_or(String::new(), |until| format!("  until {until}"));
         let line = Line::new("grant", format!("{} {role:8} {name}{shown}", key.fingerprint()))
             .with("fingerprint", key.fingerprint())
@@ -249,9 +260,12 @@ fn remove(home: &Home, which: &str, output: &OutputArgs) -> Result<(), Failure> 
 
 /// A server's key has no passphrase.
 pub(crate) fn no_passphrase(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    Err(Failure::new(Code::Identity, format!("the server's key {} has a passphrase", path.display()))
-        .cause("a server starts without anybody to ask")
-        .next(format!("ssh-keygen -p -N '' -f {}", path.display())))
+    Err(Failure::new(
+        Code::Identity,
+        format!("the server's key {} has a passphrase", path.display()),
+    )
+    .cause("a server starts without anybody to ask")
+    .next(format!("ssh-keygen -p -N '' -f {}", path.display())))
 }
 
 /// The lines that do not grant `key` anything, each with its end.
@@ -271,7 +285,8 @@ pub(crate) fn public(text: &str) -> Result<PublicKey, Failure> {
 
 /// The comment of a line, or of the line in a file.
 fn comment(text: &str) -> Option<String> {
-    let text = if text.starts_with("ssh-") { text.into() } else { read_list(Path::new(text)).ok()? };
+    let text =
+        if text.starts_with("ssh-") { text.into() } else { read_list(Path::new(text)).ok()? };
     let text = String::from_utf8_lossy(&text);
     let line = text.lines().find(|line| line.trim_start_matches('\u{feff}').starts_with("ssh-"))?;
     let words: Vec<_> = line.split_whitespace().skip(2).collect();

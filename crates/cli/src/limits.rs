@@ -3,7 +3,9 @@
 use std::io;
 use std::sync::Arc;
 
-use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
+};
 use signal_hook::consts::SIGXFSZ;
 
 /// Memory holds keys: none of it is written to a file when the process dies, and no other process of the user reads it.

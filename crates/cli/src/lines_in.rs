@@ -125,7 +125,9 @@ impl Line {
         let (kept, at) = match (byte, self.at) {
             (0, _) => return Err(Unfit::Nul),
             (b' ' | b'\t' | b'\r' | b'\x0b' | b'\x0c', At::Blank) => return Ok(()),
-            (b' ' | b'\t' | b'\r' | b'\x0b' | b'\x0c', At::Sign | At::Zeros | At::Word) => (b' ', At::Blank),
+            (b' ' | b'\t' | b'\r' | b'\x0b' | b'\x0c', At::Sign | At::Zeros | At::Word) => {
+                (b' ', At::Blank)
+            }
             (b'+' | b'-', At::Blank) => (byte, At::Sign),
             (b'0', At::Zeros) => return Ok(()),
             (b'0', At::Blank | At::Sign) => (byte, At::Zeros),

@@ -205,7 +205,8 @@ impl Meeting {
         match undecided {
             Undecided::Key(key) => self.judge(&key).await,
             Undecided::History(objection) => {
-                let question = format!("{}.\nGo on from there? [y/N] ", sentence(&objection.to_string()));
+                let question =
+                    format!("{}.\nGo on from there? [y/N] ", sentence(&objection.to_string()));
                 if self.asker.ask(&question).await? { Ok(()) } else { Err(refuse(objection, true)) }
             }
         }
@@ -235,8 +236,9 @@ impl Meeting {
     pub(crate) fn trusted(&self) -> Result<Vec<PublicKey>, Failure> {
         let servers = self.home.servers()?;
         let known = servers.iter().filter(|(server, _)| **server == self.server);
-        let expected =
-            |key: &PublicKey| self.expected.as_ref().is_none_or(|wanted| *wanted == key.fingerprint());
+        let expected = |key: &PublicKey| {
+            self.expected.as_ref().is_none_or(|wanted| *wanted == key.fingerprint())
+        };
         Ok(known.map(|(_, key)| *key).filter(expected).collect())
     }
 
@@ -262,8 +264,12 @@ impl Meeting {
         match &self.expected {
             Some(expected) if *expected == shown => {}
             Some(expected) => {
-                return refuse(format!("{server} shows the key {shown}, and --trust says {expected}"))
-                    .map_err(|failure| failure.cause("this is not the server you mean. Nothing was sent"));
+                return refuse(format!(
+                    "{server} shows the key {shown}, and --trust says {expected}"
+                ))
+                .map_err(|failure| {
+                    failure.cause("this is not the server you mean. Nothing was sent")
+                });
             }
             None if self.may_ask => {
                 let question = format!(
@@ -286,7 +292,10 @@ impl Meeting {
             // Whoever names the key each time needs nothing to be kept: a home may be read-only.
             (Err(failure), Some(_)) => {
                 if !self.is_quiet {
-                    streams::say(&format!("{server} is trusted this time, and not kept: {}", failure.what()));
+                    streams::say(&format!(
+                        "{server} is trusted this time, and not kept: {}",
+                        failure.what()
+                    ));
                 }
                 Ok(())
             }

@@ -147,7 +147,9 @@ fn editor() -> Option<(Editor<(), DefaultHistory>, Screen)> {
 fn edited(editor: &mut Editor<(), DefaultHistory>, question: &str) -> Input {
     loop {
         return match editor.readline(question) {
-            Ok(text) if text.len() > lines_in::LINE_BYTES_MAX => Input::Refused(typed(Unfit::TooLong)),
+            Ok(text) if text.len() > lines_in::LINE_BYTES_MAX => {
+                Input::Refused(typed(Unfit::TooLong))
+            }
             Ok(text) if text.contains('\0') => Input::Refused(typed(Unfit::Nul)),
             Ok(text) => {
                 // History is a comfort; a full one is not worth a word.
@@ -155,10 +157,15 @@ fn edited(editor: &mut Editor<(), DefaultHistory>, question: &str) -> Input {
                 Input::Text(text)
             }
             Err(ReadlineError::Signal(Signal::Resize)) => continue,
-            Err(ReadlineError::Interrupted | ReadlineError::Signal(Signal::Interrupt)) => Input::Interrupted,
+            Err(ReadlineError::Interrupted | ReadlineError::Signal(Signal::Interrupt)) => {
+                Input::Interrupted
+            }
             Err(ReadlineError::Eof) => Input::End,
             Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
-                Input::Refused(format!("{}; what was typed behind it is dropped", typed(Unfit::NotText)))
+                Input::Refused(format!(
+                    "{}; what was typed behind it is dropped",
+                    typed(Unfit::NotText)
+                ))
             }
             Err(error) => Input::Failed(Failure::system("cannot read standard input", &error)),
         };
@@ -185,7 +192,8 @@ impl Default for Lines {
 
 impl Lines {
     fn next(&mut self) -> Input {
-        self.read().unwrap_or_else(|error| Input::Failed(unreadable("standard input", self.count, &error)))
+        self.read()
+            .unwrap_or_else(|error| Input::Failed(unreadable("standard input", self.count, &error)))
     }
 
     fn read(&mut self) -> io::Result<Input> {
@@ -193,7 +201,9 @@ impl Lines {
             skip_line(&mut self.reader)?;
             self.in_refused = false;
         }
-        let Some(line) = read_line(&mut self.reader, self.count == 0)? else { return Ok(Input::End) };
+        let Some(line) = read_line(&mut self.reader, self.count == 0)? else {
+            return Ok(Input::End);
+        };
         self.count += 1;
         Ok(match line {
             Ok(text) => Input::Text(text),

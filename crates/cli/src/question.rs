@@ -27,7 +27,8 @@ pub(crate) struct Asker {
 impl Asker {
     /// Only a yes is one; no answer is a no. Dropping the future loses nothing.
     pub(crate) async fn ask(&self, question: &str) -> Result<bool, Failure> {
-        let is_put = self.standing.borrow().as_ref().is_some_and(|(standing, _)| standing == question);
+        let is_put =
+            self.standing.borrow().as_ref().is_some_and(|(standing, _)| standing == question);
         if !is_put {
             *self.standing.borrow_mut() = Some((question.to_owned(), put(question.to_owned())?));
         }

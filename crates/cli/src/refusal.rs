@@ -32,18 +32,23 @@ pub(crate) fn of(error: CourierError, meeting: &Meeting) -> Failure {
                 .next("ask the server's operator, or wait longer: --retry-secs SECS")
         }
         CourierError::Delivery(DeliveryError::Malformed { .. }) => {
-            Failure::new(Code::Integrity, error.to_string())
-                .cause("the account's numbering is at its end, or the two sides differ in what they take")
+            Failure::new(Code::Integrity, error.to_string()).cause(
+                "the account's numbering is at its end, or the two sides differ in what they take",
+            )
         }
     }
 }
 
 pub(crate) fn of_lost(lost: &Lost, meeting: &Meeting) -> Failure {
     match lost {
-        Lost::Enter(EnterError::Connect(error)) => of_connect(error, "ddes serve     (in another terminal)"),
+        Lost::Enter(EnterError::Connect(error)) => {
+            of_connect(error, "ddes serve     (in another terminal)")
+        }
         Lost::Enter(EnterError::Sign(error)) => of_sign(error),
         // Settled where a person can be asked.
-        Lost::Enter(error @ EnterError::Untrusted { .. }) => Failure::new(Code::Identity, error.to_string()),
+        Lost::Enter(error @ EnterError::Untrusted { .. }) => {
+            Failure::new(Code::Identity, error.to_string())
+        }
         Lost::Enter(EnterError::Ended(end)) | Lost::Ended(end) => of_end(end, meeting),
     }
 }
@@ -76,7 +81,8 @@ pub(crate) fn of_end(end: &ClientEnd, meeting: &Meeting) -> Failure {
 }
 
 fn of_farewell(farewell: &Farewell, meeting: &Meeting) -> Failure {
-    let failure = |code| Failure::new(code, format!("the server ended the session: {}", farewell.text));
+    let failure =
+        |code| Failure::new(code, format!("the server ended the session: {}", farewell.text));
     match farewell.reason {
         Reason::NotAuthorized => Failure::new(
             Code::Identity,
@@ -106,7 +112,10 @@ fn of_farewell(farewell: &Farewell, meeting: &Meeting) -> Failure {
 pub(crate) fn not_operator(meeting: &Meeting) -> Failure {
     Failure::new(Code::Identity, "this identity may not end every session; only its own has ended")
         .cause("the server does not list it as an operator")
-        .next(format!("on the server: ddes authorize '{}' --role operator", meeting.identity.to_openssh()))
+        .next(format!(
+            "on the server: ddes authorize '{}' --role operator",
+            meeting.identity.to_openssh()
+        ))
 }
 
 /// Nobody vouches for this reason, and the user is told so.
@@ -167,9 +176,9 @@ pub(crate) fn of_connect(error: &ConnectError, serve: &str) -> Failure {
         ConnectError::Resolve { .. } => failure(Code::Connect)
             .cause("the name does not resolve, or HOST:PORT is misspelt")
             .next("--server HOST:PORT, for example --server 127.0.0.1:5566"),
-        ConnectError::Refused { .. } => {
-            failure(Code::Connect).cause("no server runs there, or it listens on another port").next(serve)
-        }
+        ConnectError::Refused { .. } => failure(Code::Connect)
+            .cause("no server runs there, or it listens on another port")
+            .next(serve),
         ConnectError::TimedOut { .. } => failure(Code::Timeout)
             .cause("the host is down, or a firewall drops the packets")
             .next("--timeout SECS to wait longer"),
@@ -184,9 +193,9 @@ pub(crate) fn of_connect(error: &ConnectError, serve: &str) -> Failure {
 pub(crate) fn of_objection(objection: Objection) -> Failure {
     let when = match objection {
         // At a 20: before anything was sent in that session.
-        Objection::History { .. } | Objection::AnotherWriter { .. } | Objection::SessionWentBack { .. } => {
-            "Nothing was sent"
-        }
+        Objection::History { .. }
+        | Objection::AnotherWriter { .. }
+        | Objection::SessionWentBack { .. } => "Nothing was sent",
         Objection::WentBack { .. } | Objection::Beyond { .. } | Objection::Sum { .. } => {
             "Nothing more was sent, and the outbox keeps what it holds"
         }

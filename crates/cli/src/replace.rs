@@ -19,8 +19,8 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, Mode, OFlags, PROC_SUPER_MAGIC, RenameFlags, XattrFlags, fchmod, fgetxattr, flistxattr,
-    fremovexattr, fsetxattr, linkat, openat, renameat, renameat_with, statfs, unlinkat,
+    AtFlags, Mode, OFlags, PROC_SUPER_MAGIC, RenameFlags, XattrFlags, fchmod, fgetxattr,
+    flistxattr, fremovexattr, fsetxattr, linkat, openat, renameat, renameat_with, statfs, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -251,11 +251,12 @@ impl Old {
         if !metadata.is_file() {
             return Err(io::Error::other("it is not a regular file any more").into());
         }
-        let file = match openat(folder, name, flags | OFlags::NONBLOCK | OFlags::RDONLY, Mode::empty()) {
-            Ok(file) => Some(File::from(file)),
-            Err(Errno::ACCESS) => None,
-            Err(error) => return Err(error.into()),
-        };
+        let file =
+            match openat(folder, name, flags | OFlags::NONBLOCK | OFlags::RDONLY, Mode::empty()) {
+                Ok(file) => Some(File::from(file)),
+                Err(Errno::ACCESS) => None,
+                Err(error) => return Err(error.into()),
+            };
         Ok(Some(Self { metadata, file }))
     }
 
@@ -271,7 +272,9 @@ impl Old {
         match (user.is_some() || group.is_some()).then(|| fchown(new, user, group)) {
             None | Some(Ok(())) => {}
             // Not ours to give; or an owner that this namespace has no number for.
-            Some(Err(error)) if matches!(Errno::from_io_error(&error), Some(Errno::PERM | Errno::INVAL)) => {
+            Some(Err(error))
+                if matches!(Errno::from_io_error(&error), Some(Errno::PERM | Errno::INVAL)) =>
+            {
                 return Ok(false);
             }
             Some(Err(error)) => return Err(error),
@@ -294,11 +297,8 @@ impl Old {
             return Err(ReplaceError::Foreign { holder: folder.owner().user, owner: user });
         }
         let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = openat(folder, name, flags, Mode::empty()).map_err(|error| ReplaceError::Unkept {
-            user,
-            group,
-            error,
-        })?;
+        let file = openat(folder, name, flags, Mode::empty())
+            .map_err(|error| ReplaceError::Unkept { user, group, error })?;
         let file = File::from(file);
         let found = file.metadata()?;
         if (found.dev(), found.ino()) != (self.metadata.dev(), self.metadata.ino()) {
@@ -312,7 +312,8 @@ impl Old {
 fn lend_attributes(old: &File, new: &File) -> rustix::io::Result<()> {
     let (wanted, had) = (attributes(old)?, attributes(new)?);
     // A folder's own access list is put on whatever is made in it.
-    for (name, _) in had.iter().filter(|(name, _)| !wanted.iter().any(|(wanted, _)| wanted == name)) {
+    for (name, _) in had.iter().filter(|(name, _)| !wanted.iter().any(|(wanted, _)| wanted == name))
+    {
         fremovexattr(new, &name[..])?;
     }
     for attribute in wanted.iter().filter(|attribute| !had.contains(attribute)) {
@@ -334,8 +335,9 @@ fn attributes(file: &File) -> rustix::io::Result<Vec<Attribute>> {
         Err(error) => return Err(error),
     };
     names.truncate(length);
-    let is_kept =
-        |name: &&[u8]| !name.is_empty() && (!name.starts_with(b"security.") || *name == b"security.selinux");
+    let is_kept = |name: &&[u8]| {
+        !name.is_empty() && (!name.starts_with(b"security.") || *name == b"security.selinux")
+    };
     let mut found = Vec::new();
     for name in names.split(|byte| *byte == 0).filter(is_kept) {
         let mut value = vec![0; ATTRIBUTE_BYTES_MAX];
@@ -360,7 +362,8 @@ impl Beside {
         let number = getrandom::u64().map_err(io::Error::other)?;
         // Short, since the other name may be as long as a name can be.
         let own_name = OsString::from(format!(".ddes-new-{number:016x}"));
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags =
+            OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = openat(&folder, &own_name, flags, Mode::from_raw_mode(mode))?;
         Ok(Self { folder, name: name.to_owned(), file: file.into(), own_name, has_own_name: true })
     }
@@ -378,14 +381,16 @@ impl Beside {
         let (folder, from, to) = (&self.folder, &self.own_name, &self.name);
         let taken = match renameat_with(folder, from, folder, to, RenameFlags::NOREPLACE) {
             // Not on every file system; a link does not replace either.
-            Err(Errno::INVAL | Errno::NOSYS) => match linkat(folder, from, folder, to, AtFlags::empty()) {
-                Err(Errno::PERM | Errno::NOTSUP | Errno::NOSYS) => {
-                    return Err(io::Error::other(
-                        "this file system has neither hard links nor a rename that replaces nothing, so no file can be made there safely",
-                    ));
+            Err(Errno::INVAL | Errno::NOSYS) => {
+                match linkat(folder, from, folder, to, AtFlags::empty()) {
+                    Err(Errno::PERM | Errno::NOTSUP | Errno::NOSYS) => {
+                        return Err(io::Error::other(
+                            "this file system has neither hard links nor a rename that replaces nothing, so no file can be made there safely",
+                        ));
+                    }
+                    linked => linked,
                 }
-                linked => linked,
-            },
+            }
             moved => moved.inspect(|()| self.has_own_name = false),
         };
         match taken {

@@ -279,7 +279,8 @@ mod tests {
         let year = Duration::from_secs(366 * 24 * 60 * 60);
         let line = Line::new("event", "text");
         assert!(
-            line.json(UNIX_EPOCH + year * 10_000).contains("\"time\":\"9999-12-30T22:00:00.999999999Z\"")
+            line.json(UNIX_EPOCH + year * 10_000)
+                .contains("\"time\":\"9999-12-30T22:00:00.999999999Z\"")
         );
         assert!(line.json(UNIX_EPOCH - year * 20_000).contains("\"time\":\"-009999-"));
         assert!(line.json(UNIX_EPOCH).contains("\"time\":\"1970-01-01T00:00:00Z\""));
@@ -287,7 +288,8 @@ mod tests {
 
     #[test]
     fn whoever_s_words_are_in_a_line_it_moves_no_cursor_and_turns_nothing_round() {
-        let line = Line::new("event", "two\nlines, \u{1b}[2J\u{202e}evil\u{200b}\u{e0041}\u{2028}\r end");
+        let line =
+            Line::new("event", "two\nlines, \u{1b}[2J\u{202e}evil\u{200b}\u{e0041}\u{2028}\r end");
         assert_eq!(line.text(), "two\nlines, [2Jevil end");
     }
 

@@ -40,11 +40,12 @@ pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
         let secs = Duration::from_secs(secs.into());
         (secs, secs)
     });
-    let (meeting, mut courier) = Meeting::arrange(&args.client, Patience { first, later }, |key| {
-        let Some(folder) = &args.outbox else { return Ok(Outbox::in_memory()) };
-        let owner = Owner { key, server: args.client.server.clone() };
-        Outbox::open(folder, &owner).map_err(|error| refusal::of_journal(&error))
-    })?;
+    let (meeting, mut courier) =
+        Meeting::arrange(&args.client, Patience { first, later }, |key| {
+            let Some(folder) = &args.outbox else { return Ok(Outbox::in_memory()) };
+            let owner = Owner { key, server: args.client.server.clone() };
+            Outbox::open(folder, &owner).map_err(|error| refusal::of_journal(&error))
+        })?;
     if args.adopt {
         courier.adopt();
     }
@@ -59,7 +60,9 @@ pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
     let start = begin(args, &mut courier, &mut input)?;
     input.check()?;
     if args.outbox.is_none() && !quiet && input.is_long() {
-        say("Without --outbox nothing counts twice while this runs. After a crash see `ddes total` first.");
+        say(
+            "Without --outbox nothing counts twice while this runs. After a crash see `ddes total` first.",
+        );
     }
     let progress = input.progress(quiet);
     let screen = Screen::of(&args.client.output);
@@ -85,11 +88,14 @@ pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
     };
     let outcome = outcome.map_err(so_far);
     let outcome = outcome.map_err(|failure| match args.outbox {
-        Some(_) => failure.or_next("the same command with --resume: it goes on where this one stopped"),
+        Some(_) => {
+            failure.or_next("the same command with --resume: it goes on where this one stopped")
+        }
         None => failure,
     });
     if let (Some(sum), false) = (outcome?, sending.each && !sending.has_none_left) {
-        let shown = sending.screen.show(&Line::new("result", sum.to_string()).with("sum", number(&sum)));
+        let shown =
+            sending.screen.show(&Line::new("result", sum.to_string()).with("sum", number(&sum)));
         shown.map_err(|failure| so_far(failure.after(&unshown_sum(&sum)).or_next("ddes total")))?;
     }
     runtime.block_on(leave(sending.courier))
@@ -226,7 +232,9 @@ impl Sending<'_> {
                 self.has_none_left = false;
                 Ok(None)
             }
-            Err(TakeError::Journal(JournalError::Full(_))) if self.courier.outbox().pending() > 0 => {
+            Err(TakeError::Journal(JournalError::Full(_)))
+                if self.courier.outbox().pending() > 0 =>
+            {
                 Ok(Some(chunk))
             }
             Err(error) => Err(refusal::of_take(&error)),
@@ -434,8 +442,11 @@ impl Feed {
                     self.flush()?;
                     // A line that could not be read is not counted as one.
                     let is_refused = self.mark.lines > self.last_line;
-                    let failure =
-                        if self.is_durable && is_refused { failure.next(CORRECTED) } else { failure };
+                    let failure = if self.is_durable && is_refused {
+                        failure.next(CORRECTED)
+                    } else {
+                        failure
+                    };
                     return self.say(Err(failure));
                 }
             }
@@ -449,8 +460,8 @@ impl Feed {
 
     fn value(&mut self, value: i64) -> Result<(), Gone> {
         // Older versions counted a line that was refused, or blank ones at the end, among those that were taken.
-        let was_same =
-            self.is_same || (self.mark.lines >= self.start.lines && self.digest() == self.start.digest);
+        let was_same = self.is_same
+            || (self.mark.lines >= self.start.lines && self.digest() == self.start.digest);
         self.is_same = was_same;
         self.hash.update(value.to_be_bytes());
         if !was_same && self.mark.lines <= self.start.lines {

@@ -28,7 +28,9 @@ pub(crate) fn to_stdout(text: &str) -> io::Result<()> {
 
 /// Writes a text to standard error as it is.
 pub(crate) fn to_stderr(text: &str) -> io::Result<()> {
-    whole(&mut lock(&ERROR_IS_TORN), text.as_bytes(), |bytes| some(closed::is_error(), stderr(), bytes))
+    whole(&mut lock(&ERROR_IS_TORN), text.as_bytes(), |bytes| {
+        some(closed::is_error(), stderr(), bytes)
+    })
 }
 
 /// Says something on standard error. One that takes nothing ends nothing; how many lines it did not take is known.
@@ -130,7 +132,8 @@ mod tests {
     #[test]
     fn a_line_behind_one_that_was_cut_off_is_whole() {
         let (mut taken, mut room, mut is_torn) = (Vec::new(), 5, false);
-        for (text, more) in [("{\"a\":1}\n", 0), ("{\"b\":2}\n", 0), ("{\"c\":3}\n", 100), ("{\"d\":4}\n", 0)]
+        for (text, more) in
+            [("{\"a\":1}\n", 0), ("{\"b\":2}\n", 0), ("{\"c\":3}\n", 100), ("{\"d\":4}\n", 0)]
         {
             room += more;
             let write = |bytes: &[u8]| {
@@ -140,7 +143,10 @@ mod tests {
                 taken.extend_from_slice(&bytes[..count]);
                 if count == 0 { Err(Errno::NOSPC.into()) } else { Ok(count) }
             };
-            assert_eq!(whole(&mut is_torn, text.as_bytes(), write).is_ok(), !text.contains(['a', 'b']));
+            assert_eq!(
+                whole(&mut is_torn, text.as_bytes(), write).is_ok(),
+                !text.contains(['a', 'b'])
+            );
         }
         assert_eq!(String::from_utf8(taken).unwrap(), "{\"a\":\n{\"c\":3}\n{\"d\":4}\n");
     }

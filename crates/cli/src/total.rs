@@ -13,11 +13,15 @@ use crate::screen::{Line, Screen, number};
 
 pub(crate) fn run(args: &TotalArgs) -> Result<(), Failure> {
     if args.client.classic {
-        return Err(Failure::new(Code::Usage, "a classic server keeps no total beyond its session")
-            .next("ddes total     (without --classic)"));
+        return Err(Failure::new(
+            Code::Usage,
+            "a classic server keeps no total beyond its session",
+        )
+        .next("ddes total     (without --classic)"));
     }
     let patience = Patience { first: Duration::ZERO, later: Duration::ZERO };
-    let (meeting, mut courier) = Meeting::arrange(&args.client, patience, |_| Ok(Outbox::in_memory()))?;
+    let (meeting, mut courier) =
+        Meeting::arrange(&args.client, patience, |_| Ok(Outbox::in_memory()))?;
     let welcome = crate::runtime()?.block_on(async {
         let welcome = meeting.open(&mut courier, |_, _| {}).await?;
         // The total is known; how the session ends is of no account.

@@ -20,7 +20,8 @@ pub(crate) fn parse() -> Result<Cli, ExitCode> {
 fn report(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
         let written = streams::to_stdout(&text(error, &io::stdout()));
-        return written.map_or_else(|error| Failure::output(&error).report(false), |()| ExitCode::SUCCESS);
+        return written
+            .map_or_else(|error| Failure::output(&error).report(false), |()| ExitCode::SUCCESS);
     }
     if wants_json(std::env::args_os().skip(1)) {
         return failure(error).report(true);
@@ -38,7 +39,8 @@ fn text(error: &clap::Error, stream: &impl IsTerminal) -> String {
 fn wants_json(arguments: impl Iterator<Item = OsString>) -> bool {
     let mut before = OsString::new();
     for argument in arguments.take_while(|argument| argument != "--") {
-        let is_format = argument == "--format=ndjson" || (before == "--format" && argument == "ndjson");
+        let is_format =
+            argument == "--format=ndjson" || (before == "--format" && argument == "ndjson");
         if argument == "--json" || is_format {
             return true;
         }
@@ -60,8 +62,10 @@ fn failure(error: &clap::Error) -> Failure {
     let failure = Failure::new(Code::Usage, what);
     let mut tips = parts.clone().filter_map(|part| part.trim_start().strip_prefix("tip: "));
     let usage = parts.find_map(|part| part.strip_prefix("Usage: "));
-    let next =
-        usage.map_or_else(|| "ddes --help".to_owned(), |usage| format!("{usage}     (--help says more)"));
+    let next = usage.map_or_else(
+        || "ddes --help".to_owned(),
+        |usage| format!("{usage}     (--help says more)"),
+    );
     match tips.next() {
         Some(tip) => failure.cause(tip),
         None => failure,
@@ -76,8 +80,12 @@ mod tests {
     #[test]
     fn programs_are_known_by_their_flag_which_is_none_behind_two_dashes() {
         let wants = |line: &str| wants_json(line.split(' ').map(OsString::from));
-        assert!(wants("send --json") && wants("--json x") && wants("ledger export --format ndjson"));
-        assert!(wants("ledger export --format=ndjson") && !wants("ledger export --format csv ndjson"));
+        assert!(
+            wants("send --json") && wants("--json x") && wants("ledger export --format ndjson")
+        );
+        assert!(
+            wants("ledger export --format=ndjson") && !wants("ledger export --format csv ndjson")
+        );
         assert!(!wants("send -- --json") && !wants("send --jso 5"));
     }
 }

@@ -20,9 +20,12 @@ pub(crate) fn signer(home: &Home, args: &IdentityArgs, quiet: bool) -> Result<Si
         Some(path) if path.extension().is_some_and(|extension| extension == "pub") => {
             let socket = std::env::var_os("SSH_AUTH_SOCK").filter(|socket| !socket.is_empty());
             let socket = socket.map(PathBuf::from).ok_or_else(|| {
-                Failure::new(Code::Identity, format!("{} needs an ssh-agent, and none runs", path.display()))
-                    .cause("SSH_AUTH_SOCK is not set, or empty")
-                    .next("eval $(ssh-agent); ssh-add KEY     or --key with the private file")
+                Failure::new(
+                    Code::Identity,
+                    format!("{} needs an ssh-agent, and none runs", path.display()),
+                )
+                .cause("SSH_AUTH_SOCK is not set, or empty")
+                .next("eval $(ssh-agent); ssh-add KEY     or --key with the private file")
             })?;
             Ok(Signer::Agent { socket, key: read_public_file(path)? })
         }
@@ -31,7 +34,10 @@ pub(crate) fn signer(home: &Home, args: &IdentityArgs, quiet: bool) -> Result<Si
             let name = args.identity.as_deref().unwrap_or(DEFAULT_IDENTITY);
             let (key, is_new) = home.key_or_new(&home.identity(name)?, name, secret)?;
             if is_new && !quiet {
-                crate::streams::say(&format!("Made the identity '{name}', {}", key.public().fingerprint()));
+                crate::streams::say(&format!(
+                    "Made the identity '{name}', {}",
+                    key.public().fingerprint()
+                ));
             }
             Ok(Signer::Key(key))
         }
@@ -56,9 +62,8 @@ fn passphrase(descriptor: Option<u32>, path: &Path) -> Result<Zeroizing<Vec<u8>>
     file.take(PASSPHRASE_BYTES_MAX + 1).read_to_end(&mut text).map_err(unreadable)?;
     if text.len() as u64 > PASSPHRASE_BYTES_MAX {
         let what = format!("the passphrase has more than {PASSPHRASE_BYTES_MAX} bytes");
-        return Err(
-            Failure::new(Code::Usage, what).next("--passphrase-fd N of a file with the passphrase alone")
-        );
+        return Err(Failure::new(Code::Usage, what)
+            .next("--passphrase-fd N of a file with the passphrase alone"));
     }
     while text.last().is_some_and(|byte| b"\r\n".contains(byte)) {
         text.pop();

@@ -24,7 +24,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         values.push(value.map_err(|error| format!("line {}: {error}", number + 1))?);
     }
     let key = read_private(&fs::read(key)?, None)?;
-    let client = blocking::Client::builder(server.parse()?, key).trust_fingerprint(fingerprint).start()?;
+    let client =
+        blocking::Client::builder(server.parse()?, key).trust_fingerprint(fingerprint).start()?;
     for part in values.chunks(ADD_MAX) {
         client.add(part)?;
     }

@@ -1,4 +1,5 @@
-//! A sensor that counts: one reading at a time, kept on the disk until the server has it, across crashes of either side.
+//! A sensor that counts: one reading at a time, kept on the disk until the server has it, across
+//! crashes of either side.
 //!
 //! ```text
 //! ddes key new sensor                      # an identity for it; on the server: ddes authorize KEY
@@ -14,7 +15,9 @@ use ddes_client::{Client, Progress, read_private, tokio};
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<_> = env::args().skip(1).collect();
     let [server, fingerprint, key, outbox, readings] = &arguments[..] else {
-        return Err("usage: sensor HOST:PORT SHA256:FINGERPRINT KEY-FILE OUTBOX-FOLDER READINGS".into());
+        return Err(
+            "usage: sensor HOST:PORT SHA256:FINGERPRINT KEY-FILE OUTBOX-FOLDER READINGS".into()
+        );
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {

@@ -5,8 +5,8 @@ use std::time::Duration;
 const FIRST: Duration = Duration::from_millis(100);
 const MOST: Duration = Duration::from_secs(30);
 
-/// Waits that double up to 30 s, each drawn evenly between nothing and its bound, so that clients that lost a server together do not
-/// come back together.
+/// Waits that double up to 30 s, each drawn evenly between nothing and its bound, so that clients
+/// that lost a server together do not come back together.
 #[derive(Clone, Copy, Debug)]
 pub struct Backoff {
     attempts: u32,

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use ddes_identity::ServerAddress;
 use ddes_session::classic::{
-    ClientConfig, ClientEnd, ClientEntropy, ClientEvent, ClientSession, ENTROPY_BYTES_MAX, SubmitError,
+    ClientConfig, ClientEnd, ClientEntropy, ClientEvent, ClientSession, ENTROPY_BYTES_MAX,
+    SubmitError,
 };
 use ddes_wire::{ClientId, Total};
 use zeroize::Zeroizing;
@@ -54,7 +55,8 @@ impl Connection {
         let mut exponent = Zeroizing::new([0; ENTROPY_BYTES_MAX]);
         getrandom::fill(exponent.as_mut())?;
         let stream = dial(&options.server, options.connect).await?;
-        let config = ClientConfig { id: options.id, handshake: options.handshake, reply: options.reply };
+        let config =
+            ClientConfig { id: options.id, handshake: options.handshake, reply: options.reply };
         let session = ClientSession::new(config, Instant::now(), ClientEntropy { exponent });
         Ok(Self(Pump::new(stream, session)))
     }

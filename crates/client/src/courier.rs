@@ -1,4 +1,5 @@
-//! Delivers an outbox: connects, sends what waits, goes by `last_seq`, and connects again when it has to.
+//! Delivers an outbox: connects, sends what waits, goes by `last_seq`, and connects again when it
+//! has to.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -40,7 +41,8 @@ pub enum Event {
         /// The account's sum.
         sum: Total,
     },
-    /// The server's ledger takes nothing just now: it has no room, say. The values are sent again and again; said once until some count.
+    /// The server's ledger takes nothing just now: it has no room, say. The values are sent again
+    /// and again; said once until some count.
     Unavailable,
     /// There is no session any more, or still none.
     Lost {
@@ -75,7 +77,8 @@ impl std::fmt::Debug for Courier {
 }
 
 impl Courier {
-    /// Connects at once, whether or not something waits. The server must prove one of the keys `trusted`.
+    /// Connects at once, whether or not something waits. The server must prove one of the keys
+    /// `trusted`.
     pub fn new(terms: Terms, trusted: Vec<PublicKey>, outbox: Outbox) -> Self {
         let delivery = Delivery::new(Instant::now(), terms.patience, outbox);
         Self { terms: Arc::new(terms), trusted, delivery, link: Link::Down }
@@ -144,7 +147,9 @@ impl Courier {
                 Link::Opening(opening) => match opening.await {
                     Ok((connection, welcome)) => {
                         self.link = Link::Up(Box::new(connection));
-                        self.delivery.handle_welcome(&welcome).inspect_err(|_| self.link = Link::Down)?;
+                        self.delivery
+                            .handle_welcome(&welcome)
+                            .inspect_err(|_| self.link = Link::Down)?;
                     }
                     Err(error) => return self.lost(Lost::Enter(error)),
                 },
@@ -168,7 +173,10 @@ impl Courier {
                         Some(ClientEvent::Ended(end)) => return self.lost(Lost::Ended(end)),
                         // The session is open: these came before.
                         Some(ClientEvent::ServerProven { .. } | ClientEvent::Ready(_)) => {}
-                        None => return self.lost(Lost::Ended(ClientEnd::Fault(ClientFault::Truncated))),
+                        None => {
+                            return self
+                                .lost(Lost::Ended(ClientEnd::Fault(ClientFault::Truncated)));
+                        }
                     }
                 }
             }
@@ -191,7 +199,8 @@ impl Courier {
     /// There is no session any more, or still none.
     fn lost(&mut self, why: Lost) -> Result<Event, CourierError> {
         self.link = Link::Down;
-        let next = self.delivery.handle_end(Instant::now(), random(), why.farewell(), why.is_futile())?;
+        let next =
+            self.delivery.handle_end(Instant::now(), random(), why.farewell(), why.is_futile())?;
         match next {
             Next::After(wait) => Ok(Event::Lost { why, retry: Some(wait) }),
             Next::WhenNeeded => Ok(Event::Lost { why, retry: None }),

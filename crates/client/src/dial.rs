@@ -55,8 +55,12 @@ impl ConnectError {
     }
 }
 
-/// A socket to `server`, on this thread. Connecting takes at most `most` in all; the system's resolver has a bound of its own.
-pub(crate) fn dial_blocking(server: &ServerAddress, most: Duration) -> Result<TcpStream, ConnectError> {
+/// A socket to `server`, on this thread. Connecting takes at most `most` in all; the system's
+/// resolver has a bound of its own.
+pub(crate) fn dial_blocking(
+    server: &ServerAddress,
+    most: Duration,
+) -> Result<TcpStream, ConnectError> {
     let resolved = (server.host(), server.port()).to_socket_addrs();
     let addresses =
         resolved.map_err(|source| ConnectError::Resolve { server: server.to_string(), source })?;

@@ -1,8 +1,9 @@
 //! The D-DDES client library: integers that count exactly once, over networks that nobody trusts.
 //!
-//! [`Client`] is what most programs want. It takes integers from any task, keeps them in an outbox until the server has counted them,
-//! connects again when it has to, and tells the sum that the server holds. [`blocking::Client`] is the same for programs without an
-//! asynchronous runtime; it needs neither tokio nor any of this crate's features.
+//! [`Client`] is what most programs want. It takes integers from any task, keeps them in an outbox
+//! until the server has counted them, connects again when it has to, and tells the sum that the
+//! server holds. [`blocking::Client`] is the same for programs without an asynchronous runtime; it
+//! needs neither tokio nor any of this crate's features.
 //!
 //! ```no_run
 //! use ddes_client::{Client, SigningKey};
@@ -38,8 +39,9 @@
 //! # }
 //! ```
 //!
-//! Below them: [`delivery::Delivery`] is the rules without I/O, `courier::Courier` delivers an [`outbox::Outbox`] on tokio,
-//! `v2::Connection` is one session over one socket, and `classic::Connection` one on the original's wire.
+//! Below them: [`delivery::Delivery`] is the rules without I/O, `courier::Courier` delivers an
+//! [`outbox::Outbox`] on tokio, `v2::Connection` is one session over one socket, and
+//! `classic::Connection` one on the original's wire.
 
 mod backoff;
 #[cfg(feature = "tokio")]
@@ -72,12 +74,15 @@ pub use signer::{SignError, Signer};
 pub use tokio;
 
 // What the signatures above name.
-pub use ddes_identity::{KeyFileError, PublicKey, ServerAddress, SigningKey, read_private, read_public};
+pub use ddes_identity::{
+    KeyFileError, PublicKey, ServerAddress, SigningKey, read_private, read_public,
+};
 pub use ddes_session::v2::{ClientEnd, ClientFault};
 pub use ddes_wire::v2::{Farewell, GroupSize, Reason, Rejection, Suite, Welcome};
 pub use ddes_wire::{Sequence, Total};
 
-/// Even over all of u64. Without the system's randomness it is the largest: a wait drawn with it is the longest.
+/// Even over all of u64. Without the system's randomness it is the largest: a wait drawn with it is
+/// the longest.
 fn random() -> u64 {
     let mut random = [0; 8];
     getrandom::fill(&mut random).map_or(u64::MAX, |()| u64::from_be_bytes(random))

@@ -15,8 +15,9 @@ use crate::dial::ConnectError;
 
 const READ_BYTES_MAX: usize = 16 * 1024;
 
-/// The contract of a client's session (`ddes_session`'s own words say what each does), so that both profiles share one driver. Longer
-/// than a seam should be: it is that contract, and nothing of this crate's.
+/// The contract of a client's session (`ddes_session`'s own words say what each does), so that both
+/// profiles share one driver. Longer than a seam should be: it is that contract, and nothing of
+/// this crate's.
 pub(crate) trait Machine {
     type Event;
     type Done: Send + 'static;
@@ -146,7 +147,9 @@ impl<M: Machine> Pump<M> {
             Next::Timeout => self.session.handle_timeout(now),
             Next::Readable => match self.stream.try_read(&mut self.buffer) {
                 Ok(0) => self.session.handle_eof(now),
-                Ok(count) => self.session.handle_bytes(now, self.buffer.get(..count).unwrap_or(&[])),
+                Ok(count) => {
+                    self.session.handle_bytes(now, self.buffer.get(..count).unwrap_or(&[]))
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => self.session.handle_eof(now),
             },
@@ -178,13 +181,16 @@ impl<M: Machine> Pump<M> {
 }
 
 /// A socket to `server`, within `most`.
-pub(crate) async fn dial(server: &ServerAddress, most: Duration) -> Result<TcpStream, ConnectError> {
+pub(crate) async fn dial(
+    server: &ServerAddress,
+    most: Duration,
+) -> Result<TcpStream, ConnectError> {
     let late = |_| ConnectError::TimedOut { server: server.to_string(), waited: most };
     let failed = |source| ConnectError::of(server, source);
     let connect = async {
         let resolved = tokio::net::lookup_host((server.host(), server.port())).await;
-        let resolved =
-            resolved.map_err(|source| ConnectError::Resolve { server: server.to_string(), source })?;
+        let resolved = resolved
+            .map_err(|source| ConnectError::Resolve { server: server.to_string(), source })?;
         let addresses: Vec<_> = resolved.collect();
         let stream = TcpStream::connect(&*addresses).await.map_err(failed)?;
         stream.set_nodelay(true).map_err(failed)?;

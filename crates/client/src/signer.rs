@@ -54,14 +54,19 @@ impl Signer {
             Self::Key(key) => Ok(key.sign(namespace, message)),
             Self::Agent { socket, key } => {
                 let (socket, key, message) = (socket.clone(), *key, message.to_vec());
-                let asked = tokio::task::spawn_blocking(move || ask(&socket, &key, namespace, &message));
+                let asked =
+                    tokio::task::spawn_blocking(move || ask(&socket, &key, namespace, &message));
                 asked.await.map_err(io::Error::other)?
             }
         }
     }
 
     /// As [`Self::sign`], on this thread; an agent that asks a person may take 8 s.
-    pub fn sign_blocking(&self, namespace: Namespace, message: &[u8]) -> Result<[u8; 64], SignError> {
+    pub fn sign_blocking(
+        &self,
+        namespace: Namespace,
+        message: &[u8],
+    ) -> Result<[u8; 64], SignError> {
         match self {
             Self::Key(key) => Ok(key.sign(namespace, message)),
             Self::Agent { socket, key } => ask(socket, key, namespace, message),
@@ -69,7 +74,12 @@ impl Signer {
     }
 }
 
-fn ask(socket: &Path, key: &PublicKey, namespace: Namespace, message: &[u8]) -> Result<[u8; 64], SignError> {
+fn ask(
+    socket: &Path,
+    key: &PublicKey,
+    namespace: Namespace,
+    message: &[u8],
+) -> Result<[u8; 64], SignError> {
     let until = Instant::now() + AGENT_MAX;
     let mut stream = UnixStream::connect(socket)?;
     stream.set_write_timeout(Some(AGENT_MAX))?;
@@ -86,7 +96,11 @@ fn ask(socket: &Path, key: &PublicKey, namespace: Namespace, message: &[u8]) -> 
 }
 
 /// Fills `bytes` before `until`, however the agent cuts its answer.
-fn read_until(until: Instant, stream: &mut UnixStream, mut bytes: &mut [u8]) -> Result<(), SignError> {
+fn read_until(
+    until: Instant,
+    stream: &mut UnixStream,
+    mut bytes: &mut [u8],
+) -> Result<(), SignError> {
     while !bytes.is_empty() {
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {

@@ -19,7 +19,8 @@ use crate::signer::Signer;
 pub struct Connection(Pump<ClientSession>);
 
 impl Connection {
-    /// Connects, proves both sides to each other, and opens the session. The server must prove one of `trusted`.
+    /// Connects, proves both sides to each other, and opens the session. The server must prove one
+    /// of `trusted`.
     pub async fn open(
         options: &Options,
         trusted: &[PublicKey],
@@ -59,7 +60,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Carries the session on until something happens; `None` once it has ended and all is told. Dropping the future loses nothing.
+    /// Carries the session on until something happens; `None` once it has ended and all is told.
+    /// Dropping the future loses nothing.
     pub async fn next(&mut self) -> Option<ClientEvent> {
         self.0.next().await
     }

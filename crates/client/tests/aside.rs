@@ -1,4 +1,5 @@
-//! P-29: an outbox goes on behind what its own home counted without it, exactly once, and behind nothing else.
+//! P-29: an outbox goes on behind what its own home counted without it, exactly once, and behind
+//! nothing else.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -65,7 +66,8 @@ impl Account {
     }
 }
 
-/// An outbox of which the values 1 and 2 count and are confirmed, 4 and 8 were sent, and 16 was taken after its session had ended.
+/// An outbox of which the values 1 and 2 count and are confirmed, 4 and 8 were sent, and 16 was
+/// taken after its session had ended.
 fn with_values_in_doubt(folder: &std::path::Path) -> (Outbox, Account) {
     let mut account = Account::default();
     let mut outbox = Outbox::open(folder, &owner()).unwrap();
@@ -87,7 +89,10 @@ fn values_that_were_sent_before_count_once_whether_or_not_they_had_counted() {
         account.add(counted);
         let span = account.plain(&[100]);
         let welcome = account.open();
-        assert!(matches!(outbox.admit(&welcome, true, None).unwrap(), Err(Objection::AnotherWriter { .. })));
+        assert!(matches!(
+            outbox.admit(&welcome, true, None).unwrap(),
+            Err(Objection::AnotherWriter { .. })
+        ));
         outbox.admit(&welcome, false, Some(&span)).unwrap().unwrap();
         // A crash right behind it changes nothing.
         drop(outbox);
@@ -155,7 +160,8 @@ fn a_persons_word_is_enough_only_where_no_value_is_in_doubt() {
     assert_eq!(account.values, [1, 100, 2, 4]);
 }
 
-/// Sessions with the outbox that are cut off anywhere, and sessions without it, in any order: every value counts once.
+/// Sessions with the outbox that are cut off anywhere, and sessions without it, in any order: every
+/// value counts once.
 #[test]
 fn any_order_of_sessions_with_and_without_the_outbox_counts_every_value_once() {
     let mut random = 1_u64;

@@ -109,7 +109,8 @@ fn after_status_4_nothing_is_sent_for_a_second_and_then_all_of_it() {
     assert!(delivery.poll_event().is_none());
     delivery.handle_timeout(now + MINUTE);
     send(&mut delivery);
-    let error = delivery.handle_answer(now + MINUTE, &answer(Status::Unavailable, 0, 0)).unwrap_err();
+    let error =
+        delivery.handle_answer(now + MINUTE, &answer(Status::Unavailable, 0, 0)).unwrap_err();
     assert!(matches!(error, DeliveryError::Unavailable { waited } if waited == MINUTE), "{error}");
 }
 
@@ -136,7 +137,8 @@ fn an_answer_that_covers_more_than_was_sent_or_another_sum_ends_delivery_and_dro
     for (last_seq, sum) in [(5, 15), (4, 11), (2, 4), (3, 10)] {
         let mut delivery = open(now, 4);
         send(&mut delivery);
-        let error = delivery.handle_answer(now, &answer(Status::Applied, last_seq, sum)).unwrap_err();
+        let error =
+            delivery.handle_answer(now, &answer(Status::Applied, last_seq, sum)).unwrap_err();
         assert!(matches!(error, DeliveryError::Objection(_)), "{error}");
         assert_eq!(delivery.outbox().pending(), 4);
         assert_eq!((send(&mut delivery), delivery.poll_timeout()), (vec![], None));
@@ -186,7 +188,10 @@ fn a_malformed_frame_ends_delivery() {
     let mut delivery = open(now, 2);
     send(&mut delivery);
     let error = delivery.handle_answer(now, &answer(Status::Malformed, 0, 0)).unwrap_err();
-    assert!(matches!(error, DeliveryError::Malformed { first_seq } if first_seq.get() == 1), "{error}");
+    assert!(
+        matches!(error, DeliveryError::Malformed { first_seq } if first_seq.get() == 1),
+        "{error}"
+    );
 }
 
 #[test]
@@ -198,12 +203,16 @@ fn not_authorized_is_final_and_superseded_is_tried_once_more_after_the_ghosts() 
     for random in [0, HALF, u64::MAX] {
         let mut attempts = Attempts::new(now, PATIENT);
         attempts.handle_open();
-        let Next::After(wait) = attempts.handle_end(now, random, Cause::Superseded, true, false) else {
+        let Next::After(wait) = attempts.handle_end(now, random, Cause::Superseded, true, false)
+        else {
             panic!("superseded once is final")
         };
         assert!((10..=15).contains(&wait.as_secs()), "{wait:?}");
         let within = now + MINUTE - Duration::from_nanos(1);
-        assert_eq!(attempts.handle_end(within, random, Cause::Superseded, true, false), Next::Never);
+        assert_eq!(
+            attempts.handle_end(within, random, Cause::Superseded, true, false),
+            Next::Never
+        );
         assert!(matches!(
             attempts.handle_end(within + MINUTE, random, Cause::Superseded, true, false),
             Next::After(_)
@@ -218,7 +227,11 @@ fn attempts_end_with_the_patience_and_progress_begins_it_anew() {
         attempts.handle_end(now + at, HALF, Cause::Passing, false, false)
     };
     let mut attempts = Attempts::new(now, PATIENT);
-    assert_eq!(fails(&mut attempts, Duration::ZERO), Next::Never, "the first patience is zero: one attempt");
+    assert_eq!(
+        fails(&mut attempts, Duration::ZERO),
+        Next::Never,
+        "the first patience is zero: one attempt"
+    );
     attempts.handle_open();
     assert!(matches!(fails(&mut attempts, MINUTE - Duration::from_nanos(1)), Next::After(_)));
     assert_eq!(fails(&mut attempts, MINUTE), Next::Never);
@@ -242,7 +255,8 @@ fn a_flight_keeps_frames_that_were_refused_in_order_before_those_that_wait() {
     flight.handle_sent(last, frame);
     // The first is refused again; the others were not sent a second time.
     flight.handle_status(now, Status::Gap);
-    let order: Vec<_> = std::iter::from_fn(|| flight.poll_again()).map(|(_, frame)| frame).collect();
+    let order: Vec<_> =
+        std::iter::from_fn(|| flight.poll_again()).map(|(_, frame)| frame).collect();
     assert_eq!(order, [2, 4, 6]);
     assert!(flight.is_empty());
 }

@@ -1,4 +1,5 @@
-//! P-30: an outbox that fills its disk. In a process of its own: it starts others, and what is locked meanwhile is theirs too for a moment.
+//! P-30: an outbox that fills its disk. In a process of its own: it starts others, and what is
+//! locked meanwhile is theirs too for a moment.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -32,7 +33,8 @@ struct SmallDisk(PathBuf);
 
 impl SmallDisk {
     fn new(bytes: u32) -> Option<Self> {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("small-{}", std::process::id()));
+        let folder =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("small-{}", std::process::id()));
         std::fs::create_dir(&folder).unwrap();
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", &format!("size={bytes}"), "tmpfs"]).arg(&folder);

@@ -20,7 +20,8 @@ use ddes_wire::{Sequence, SessionNumber, Standing, Token, Total};
 fn folder() -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("outbox-{}-{count}", std::process::id()))
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("outbox-{}-{count}", std::process::id()))
 }
 
 fn owner() -> Owner {
@@ -129,7 +130,11 @@ fn the_journal_cut_at_each_byte_keeps_whole_takings_only() {
         let record = (whole.len() - begin) / 3;
         let takings = (length - begin) / record;
         assert_eq!(outbox.torn_bytes(), (length - begin) % record, "{length}");
-        assert_eq!((outbox.pending(), outbox.input().0.lines), (2 * takings, 2 * takings as u64), "{length}");
+        assert_eq!(
+            (outbox.pending(), outbox.input().0.lines),
+            (2 * takings, 2 * takings as u64),
+            "{length}"
+        );
         drop(outbox);
         // What was torn off is gone, so that what follows is not lost behind it.
         let mut outbox = Outbox::open(&folder, &owner()).unwrap();
@@ -153,7 +158,10 @@ fn damage_far_from_the_end_is_refused_and_named() {
     bytes[2000] ^= 1;
     std::fs::write(&journal, &bytes).unwrap();
     let error = Outbox::open(&folder, &owner()).unwrap_err();
-    assert!(matches!(&error, JournalError::Damaged { why, .. } if why.contains("at byte")), "{error}");
+    assert!(
+        matches!(&error, JournalError::Damaged { why, .. } if why.contains("at byte")),
+        "{error}"
+    );
     // Any other file is no outbox, and is left as it is.
     for other in [&b""[..], b"hello", &bytes[1..]] {
         std::fs::write(&journal, other).unwrap();
@@ -178,7 +186,10 @@ fn a_journal_of_confirmed_values_is_written_anew_and_says_the_same() {
     assert!(std::fs::metadata(folder.join("journal")).unwrap().len() < 5_000_000);
     drop(outbox);
     let mut outbox = Outbox::open(&folder, &owner()).unwrap();
-    assert_eq!((outbox.confirmed(), outbox.values(seq(taken - 4), 9)), (seq(taken - 5), vec![99; 5]));
+    assert_eq!(
+        (outbox.confirmed(), outbox.values(seq(taken - 4), 9)),
+        (seq(taken - 5), vec![99; 5])
+    );
     assert_eq!(outbox.input(), (mark(99), false));
     assert_eq!(admit(&mut outbox, 2, taken, 1, sum), Ok(()));
 }
@@ -201,7 +212,8 @@ fn bounds_are_refused_and_change_nothing() {
     assert_eq!(objection, Err(Objection::Beyond { last_seq: seq(u64::MAX - 1), sent: seq(0) }));
 }
 
-/// What a ledger says at a 20, and what the outbox says to it, after values 1 to 3 were sent in session 5 and 2 of them confirmed.
+/// What a ledger says at a 20, and what the outbox says to it, after values 1 to 3 were sent in
+/// session 5 and 2 of them confirmed.
 #[test]
 fn each_duty_at_20() {
     let after = || {
@@ -219,7 +231,10 @@ fn each_duty_at_20() {
         admit(&mut after(), 6, 1, 5, 1),
         Err(Objection::WentBack { last_seq: seq(1), confirmed: seq(2) })
     );
-    assert_eq!(admit(&mut after(), 6, 4, 5, 9), Err(Objection::Beyond { last_seq: seq(4), sent: seq(3) }));
+    assert_eq!(
+        admit(&mut after(), 6, 4, 5, 9),
+        Err(Objection::Beyond { last_seq: seq(4), sent: seq(3) })
+    );
     assert_eq!(
         admit(&mut after(), 7, 3, 6, 6),
         Err(Objection::AnotherWriter { session: SessionNumber::new(6), last_seq: seq(3) })
@@ -227,12 +242,21 @@ fn each_duty_at_20() {
     // Whoever it was, nothing was added.
     assert_eq!(admit(&mut after(), 7, 2, 6, 3), Ok(()));
     let (session, newest) = (SessionNumber::new(5), SessionNumber::new(5));
-    assert_eq!(admit(&mut after(), 5, 2, 5, 3), Err(Objection::SessionWentBack { session, newest }));
+    assert_eq!(
+        admit(&mut after(), 5, 2, 5, 3),
+        Err(Objection::SessionWentBack { session, newest })
+    );
     // Other values under the numbers of ours.
     let (sum, expected) = (Total::new(7), Total::new(6));
-    assert_eq!(admit(&mut after(), 6, 3, 5, 7), Err(Objection::Sum { last_seq: seq(3), sum, expected }));
+    assert_eq!(
+        admit(&mut after(), 6, 3, 5, 7),
+        Err(Objection::Sum { last_seq: seq(3), sum, expected })
+    );
     let (sum, expected) = (Total::new(4), Total::new(3));
-    assert_eq!(admit(&mut after(), 6, 2, 5, 4), Err(Objection::Sum { last_seq: seq(2), sum, expected }));
+    assert_eq!(
+        admit(&mut after(), 6, 2, 5, 4),
+        Err(Objection::Sum { last_seq: seq(2), sum, expected })
+    );
     // An objection changes nothing.
     let mut outbox = after();
     admit(&mut outbox, 6, 1, 5, 1).unwrap_err();
@@ -257,10 +281,14 @@ fn each_duty_at_40_and_50() {
     assert_eq!((outbox.confirmed(), outbox.pending()), (seq(1), 2));
     let beyond = Objection::Beyond { last_seq: seq(4), sent: seq(3) };
     assert_eq!(confirm(&mut after(), 4, 10), Err(beyond));
-    assert_eq!(confirm(&mut after(), 0, 0), Err(Objection::WentBack { last_seq: seq(0), confirmed: seq(1) }));
+    assert_eq!(
+        confirm(&mut after(), 0, 0),
+        Err(Objection::WentBack { last_seq: seq(0), confirmed: seq(1) })
+    );
 }
 
-/// A session was open when the folder was copied; the original counted five more in it; the copy takes others under their numbers, before it hears anything.
+/// A session was open when the folder was copied; the original counted five more in it; the copy
+/// takes others under their numbers, before it hears anything.
 #[test]
 fn a_copy_put_back_that_takes_other_values_objects_and_keeps_them() {
     let original = folder();
@@ -287,7 +315,8 @@ fn a_copy_put_back_that_takes_other_values_objects_and_keeps_them() {
     }
 }
 
-/// A machine goes on from a snapshot of its memory: for the process its session is still open, and what it takes counts as sent.
+/// A machine goes on from a snapshot of its memory: for the process its session is still open, and
+/// what it takes counts as sent.
 #[test]
 fn a_machine_set_back_with_its_memory_is_told_by_the_sum() {
     let mut outbox = Outbox::open(&folder(), &owner()).unwrap();
@@ -296,7 +325,10 @@ fn a_machine_set_back_with_its_memory_is_told_by_the_sum() {
     outbox.session_ended();
     // Before it was set back it had sent 7 and 8 under these numbers.
     let (sum, expected) = (Total::new(15), Total::new(300));
-    assert_eq!(admit(&mut outbox, 6, 2, 5, 15), Err(Objection::Sum { last_seq: seq(2), sum, expected }));
+    assert_eq!(
+        admit(&mut outbox, 6, 2, 5, 15),
+        Err(Objection::Sum { last_seq: seq(2), sum, expected })
+    );
     assert_eq!(outbox.pending(), 3);
 }
 
@@ -328,7 +360,10 @@ fn any_bit_flipped_in_an_outbox_is_damage_and_nothing_is_lost() {
         std::fs::write(whole.join("journal"), &bytes).unwrap();
         let error = Outbox::open(&whole, &owner()).unwrap_err();
         assert!(matches!(error, JournalError::Damaged { .. }), "byte {at}: {error}");
-        assert!(std::fs::read(whole.join("journal")).unwrap() == bytes, "byte {at}: it was changed");
+        assert!(
+            std::fs::read(whole.join("journal")).unwrap() == bytes,
+            "byte {at}: it was changed"
+        );
     }
 }
 
@@ -354,7 +389,10 @@ fn a_whole_record_behind_a_broken_one_is_damage() {
     // And one that is missing in the middle.
     std::fs::write(whole.join("journal"), [&journal[..begin], &journal[last..]].concat()).unwrap();
     let error = Outbox::open(&whole, &owner()).unwrap_err();
-    assert!(matches!(&error, JournalError::Damaged { why, .. } if why.contains("follow")), "{error}");
+    assert!(
+        matches!(&error, JournalError::Damaged { why, .. } if why.contains("follow")),
+        "{error}"
+    );
 }
 
 #[test]
@@ -367,7 +405,10 @@ fn an_end_that_was_durable_and_is_missing_is_damage() {
     let journal = std::fs::OpenOptions::new().write(true).open(whole.join("journal")).unwrap();
     journal.set_len(begin).unwrap();
     let error = Outbox::open(&whole, &owner()).unwrap_err();
-    assert!(matches!(&error, JournalError::Damaged { why, .. } if why.contains("durable")), "{error}");
+    assert!(
+        matches!(&error, JournalError::Damaged { why, .. } if why.contains("durable")),
+        "{error}"
+    );
 }
 
 #[test]
@@ -424,7 +465,8 @@ fn a_journal_replaced_while_it_is_in_use_takes_nothing_more() {
     assert_eq!(outbox.pending(), 0);
 }
 
-/// Made by the first version: 5 counted, 10, 20 and 30 taken while a session was open, then 40 and 50.
+/// Made by the first version: 5 counted, 10, 20 and 30 taken while a session was open, then 40 and
+/// 50.
 fn of_the_first_format() -> PathBuf {
     let folder = folder();
     std::fs::create_dir(&folder).unwrap();
@@ -457,15 +499,25 @@ fn a_new_outbox_goes_on_from_a_history_when_told_to_and_once() {
 fn an_outbox_of_the_first_format_is_read_written_anew_and_goes_on() {
     let folder = of_the_first_format();
     let mut outbox = Outbox::open(&folder, &owner()).unwrap();
-    assert_eq!((outbox.confirmed(), outbox.pending(), outbox.input()), (seq(1), 5, (mark(6), true)));
+    assert_eq!(
+        (outbox.confirmed(), outbox.pending(), outbox.input()),
+        (seq(1), 5, (mark(6), true))
+    );
     assert!(
-        std::fs::read(folder.join("journal")).unwrap().windows(16).any(|bytes| bytes == b"D-DDES/2 outbox2")
+        std::fs::read(folder.join("journal"))
+            .unwrap()
+            .windows(16)
+            .any(|bytes| bytes == b"D-DDES/2 outbox2")
     );
     drop(outbox);
     outbox = Outbox::open(&folder, &owner()).unwrap();
-    // Before its first session it takes the ledger's word for the sum; all that it had given out may have been sent.
+    // Before its first session it takes the ledger's word for the sum; all that it had given out
+    // may have been sent.
     let mut again = Outbox::open(&copy(&folder), &owner()).unwrap();
-    assert_eq!(admit(&mut again, 6, 7, 5, 0), Err(Objection::Beyond { last_seq: seq(7), sent: seq(6) }));
+    assert_eq!(
+        admit(&mut again, 6, 7, 5, 0),
+        Err(Objection::Beyond { last_seq: seq(7), sent: seq(6) })
+    );
     assert_eq!(admit(&mut outbox, 6, 2, 5, 15), Ok(()));
     assert!(matches!(confirm(&mut outbox, 3, 34), Err(Objection::Sum { .. })));
     assert_eq!(confirm(&mut outbox, 6, 155), Ok(()));

@@ -1,5 +1,6 @@
-//! Products of 512-bit blocks with MULX, ADCX and ADOX: two chains of carries at once, which the compiler does not make, and the running sum in eight registers.
-//! The other of the crate's two files with `unsafe`.
+//! Products of 512-bit blocks with MULX, ADCX and ADOX: two chains of carries at once, which the
+//! compiler does not make, and the running sum in eight registers. The other of the crate's two
+//! files with `unsafe`.
 
 #![allow(
     unsafe_code,
@@ -18,9 +19,10 @@ pub(super) const BLOCK_LIMBS: usize = 8;
 /// The lowest limb first.
 pub(super) type Block = [u64; BLOCK_LIMBS];
 
-/// `sum += rdx·block`, the sum in registers and the block at rdi. `first` and `done` have the lowest limb to themselves: before, with OF as carry to the next limb,
-/// and once it is complete. Its register is then the highest limb's. Sum, first and product are at most 2^512 - 1, 2^64 - 1 and (2^512 - 1)·(2^64 - 1), so
-/// nothing is carried beyond that limb.
+/// `sum += rdx·block`, the sum in registers and the block at rdi. `first` and `done` have the
+/// lowest limb to themselves: before, with OF as carry to the next limb, and once it is complete.
+/// Its register is then the highest limb's. Sum, first and product are at most 2^512 - 1, 2^64 - 1
+/// and (2^512 - 1)·(2^64 - 1), so nothing is carried beyond that limb.
 macro_rules! add_product_of_limb {
     ([$($first:tt)*] [$($done:tt)*] $r0:tt $r1:tt $r2:tt $r3:tt $r4:tt $r5:tt $r6:tt $r7:tt) => {
         concat!(
@@ -38,7 +40,8 @@ macro_rules! add_product_of_limb {
     };
 }
 
-/// With one limb of the factor at rbx; one limb of what is at rsi goes into the sum, and the sum's lowest takes its place.
+/// With one limb of the factor at rbx; one limb of what is at rsi goes into the sum, and the sum's
+/// lowest takes its place.
 macro_rules! multiply_step {
     ($at:tt $r0:tt $($r:tt)*) => {
         concat!(
@@ -76,7 +79,8 @@ macro_rules! eight {
     };
 }
 
-/// `sum += rdx·limbs` for some limbs of the block at rdi, each where its product belongs; then the two lowest limbs of these are complete.
+/// `sum += rdx·limbs` for some limbs of the block at rdi, each where its product belongs; then the
+/// two lowest limbs of these are complete.
 macro_rules! triangle_row {
     ($factor:tt [$($at:tt $low:tt $high:tt)*] $last:tt $top:tt [$($done:tt $from:tt)*]) => {
         concat!(
@@ -111,19 +115,28 @@ macro_rules! store {
 
 impl Adx {
     pub(super) fn detect() -> Option<Self> {
-        let has = std::arch::is_x86_feature_detected!("bmi2") && std::arch::is_x86_feature_detected!("adx");
+        let has = std::arch::is_x86_feature_detected!("bmi2")
+            && std::arch::is_x86_feature_detected!("adx");
         has.then_some(Self(()))
     }
 
-    /// `sum += a·factor + carry`; what lies above `sum` is the new `carry`. `sum` and `a` are of one length, which the shorter decides.
+    /// `sum += a·factor + carry`; what lies above `sum` is the new `carry`. `sum` and `a` are of
+    /// one length, which the shorter decides.
     #[inline]
-    pub(super) fn add_product(self, sum: &mut [Block], a: &[Block], factor: &Block, carry: &mut Block) {
+    pub(super) fn add_product(
+        self,
+        sum: &mut [Block],
+        a: &[Block],
+        factor: &Block,
+        carry: &mut Block,
+    ) {
         let blocks = sum.len().min(a.len());
         if blocks == 0 {
             return;
         }
-        // SAFETY: both slices have `blocks` blocks, of which each turn reads and writes the next; factor and carry are blocks. `self` exists only where the
-        // processor has the instructions. What is pushed is popped again, rbx among it; every other register written is declared.
+        // SAFETY: both slices have `blocks` blocks, of which each turn reads and writes the next;
+        // factor and carry are blocks. `self` exists only where the processor has the instructions.
+        // What is pushed is popped again, rbx among it; every other register written is declared.
         unsafe {
             asm!(
                 "push rbx",
@@ -152,8 +165,8 @@ impl Adx {
         }
     }
 
-    /// `carry` becomes what `block + p·factor` leaves above its lowest 512 bits, p being its lowest block alone and factor such that those are zeros; `block` becomes
-    /// factor.
+    /// `carry` becomes what `block + p·factor` leaves above its lowest 512 bits, p being its lowest
+    /// block alone and factor such that those are zeros; `block` becomes factor.
     #[inline]
     pub(super) fn clear(self, block: &mut Block, p: &Block, k0: u64, carry: &mut Block) {
         // SAFETY: all are blocks; otherwise as above.
@@ -207,15 +220,17 @@ impl Adx {
         }
     }
 
-    /// `sum = 2·sum + Σ a[i]²·2^(128·i)` over the limbs of a, which has half of sum's blocks. What is carried beyond is lost; for a square there is nothing.
+    /// `sum = 2·sum + Σ a[i]²·2^(128·i)` over the limbs of a, which has half of sum's blocks. What
+    /// is carried beyond is lost; for a square there is nothing.
     #[inline]
     pub(super) fn double_and_add_squares(self, sum: &mut [Block], a: &[Block]) {
         let limbs = (sum.len() / 2).min(a.len()) * BLOCK_LIMBS;
         if limbs == 0 {
             return;
         }
-        // SAFETY: each turn takes the next limb of a and the next two of sum, which has twice as many; CF and OF live only inside, and the loop's own instructions
-        // leave them alone; otherwise as above.
+        // SAFETY: each turn takes the next limb of a and the next two of sum, which has twice as
+        // many; CF and OF live only inside, and the loop's own instructions leave them alone;
+        // otherwise as above.
         unsafe {
             asm!(
                 "xor eax, eax",

@@ -1,4 +1,5 @@
-//! Which engine a modulus gets: IFMA where the processor has it, 64-bit limbs otherwise, crypto-bigint for lengths that neither has.
+//! Which engine a modulus gets: IFMA where the processor has it, 64-bit limbs otherwise,
+//! crypto-bigint for lengths that neither has.
 
 use std::sync::OnceLock;
 
@@ -24,7 +25,8 @@ pub enum EngineKind {
     Oracle,
 }
 
-/// As much of the stack as an exponentiation takes: a table of 16 numbers, and the numbers that are returned by value.
+/// As much of the stack as an exponentiation takes: a table of 16 numbers, and the numbers that are
+/// returned by value.
 const STACK_BYTES: usize = 32 * 1024;
 
 /// Exponentiation modulo one prime, with one base of its own.
@@ -108,7 +110,8 @@ where
 
 impl<F: Field> Exponentiation for Based<F> {
     fn of_generator(&self, exponent: &[u8]) -> Zeroizing<Vec<u8>> {
-        let comb = self.comb.get_or_init(|| Comb::new(&self.field, &self.generator, exponent.len()));
+        let comb =
+            self.comb.get_or_init(|| Comb::new(&self.field, &self.generator, exponent.len()));
         self.field.export(&comb.power(&self.field, exponent))
     }
 

@@ -117,7 +117,8 @@ impl SharedSecret {
     }
 }
 
-/// Whether a shared value is 0, 1 or p-1; every byte is looked at, whatever it is. p is odd, so p-1 differs from it in the last bit alone.
+/// Whether a shared value is 0, 1 or p-1; every byte is looked at, whatever it is. p is odd, so p-1
+/// differs from it in the last bit alone.
 fn is_degenerate(shared: &[u8], prime: &[u8]) -> bool {
     let ends = |last: &[u8], expected: u8| last.first().copied().unwrap_or(0) ^ expected;
     let (front, last) = shared.split_at(shared.len().saturating_sub(1));
@@ -162,9 +163,11 @@ mod tests {
         bytes
     }
 
-    /// 257·(p-1)/2: an odd multiple of the order of the squares, as long as an exponent has to be, its top bit set.
+    /// 257·(p-1)/2: an odd multiple of the order of the squares, as long as an exponent has to be,
+    /// its top bit set.
     fn odd_multiple_of_the_order(prime: &[u8]) -> Vec<u8> {
-        let halved = std::iter::once(&0).chain(prime).zip(prime).map(|(above, byte)| above << 7 | byte >> 1);
+        let halved =
+            std::iter::once(&0).chain(prime).zip(prime).map(|(above, byte)| above << 7 | byte >> 1);
         let order: Vec<u8> = halved.collect();
         let mut carry = 0;
         let (high, low) = ([&order[..], &[0]].concat(), [&[0], &order[..]].concat());
@@ -183,7 +186,8 @@ mod tests {
         sum
     }
 
-    /// No exponent of ours is long enough to get there from a value in 2..=p-2, so this is what one that was would meet.
+    /// No exponent of ours is long enough to get there from a value in 2..=p-2, so this is what one
+    /// that was would meet.
     #[test]
     fn a_shared_value_of_1_or_p_minus_1_is_refused() {
         for name in [NamedGroup::Ffdhe2048, NamedGroup::Ffdhe3072, NamedGroup::Ffdhe4096] {

@@ -1,6 +1,7 @@
 //! Arithmetic modulo an odd number, behind two engines, and the exponentiations that both run.
 //!
-//! Numbers are in Montgomery form, `x·R mod p`. Which operations run, and which memory they touch, depends on lengths alone.
+//! Numbers are in Montgomery form, `x·R mod p`. Which operations run, and which memory they touch,
+//! depends on lengths alone.
 
 use zeroize::Zeroizing;
 
@@ -30,18 +31,24 @@ pub(crate) trait Field {
     fn select(&self, table: &[Self::Element], index: usize) -> Self::Element;
 }
 
-/// All ones if the two are equal, else zeros. `black_box` keeps the compiler from finding the comparison in it and branching: it did, and the timing test of the
-/// benchmarks saw it.
+/// All ones if the two are equal, else zeros. `black_box` keeps the compiler from finding the
+/// comparison in it and branching: it did, and the timing test of the benchmarks saw it.
 pub(crate) fn mask(a: usize, b: usize) -> u64 {
     let difference = (a ^ b) as u64;
     std::hint::black_box(((difference | difference.wrapping_neg()) >> 63).wrapping_sub(1))
 }
 
-/// `base^exponent`, the exponent big-endian with its top bit set: windows of 4 bits, from the top, each a digit of 1 to 16. So nothing is ever multiplied by one, which processors
-/// do some 0.1 ns quicker than by other numbers: the timing test of the benchmarks saw it.
-pub(crate) fn power<F: Field>(field: &F, base: &F::Element, exponent: &[u8]) -> Zeroizing<F::Element> {
+/// `base^exponent`, the exponent big-endian with its top bit set: windows of 4 bits, from the top,
+/// each a digit of 1 to 16. So nothing is ever multiplied by one, which processors do some 0.1 ns
+/// quicker than by other numbers: the timing test of the benchmarks saw it.
+pub(crate) fn power<F: Field>(
+    field: &F,
+    base: &F::Element,
+    exponent: &[u8],
+) -> Zeroizing<F::Element> {
     debug_assert!(exponent.first().is_some_and(|top| top >> 7 == 1));
-    // base^1 to base^16; on the stack, since beside a session's small and lasting allocations it would leave holes.
+    // base^1 to base^16; on the stack, since beside a session's small and lasting allocations it
+    // would leave holes.
     let mut table: [F::Element; 1 << WINDOW_BITS] = std::array::from_fn(|_| base.clone());
     for power in 2..=1 << WINDOW_BITS {
         let half = &table[power / 2 - 1];
@@ -63,8 +70,9 @@ pub(crate) fn power<F: Field>(field: &F, base: &F::Element, exponent: &[u8]) -> 
     result
 }
 
-/// An exponent's digits to base 16, the lowest first, of which all but the highest are 1 to 16 (Joye and Tunstall, "Exponent recoding and regular exponentiation
-/// algorithms", AFRICACRYPT 2009). The highest is not 0 where the top bit is set.
+/// An exponent's digits to base 16, the lowest first, of which all but the highest are 1 to 16
+/// (Joye and Tunstall, "Exponent recoding and regular exponentiation algorithms", AFRICACRYPT
+/// 2009). The highest is not 0 where the top bit is set.
 fn digits(exponent: &[u8]) -> Zeroizing<Vec<u8>> {
     let nibbles = exponent.iter().rev().flat_map(|byte| [byte & 0xf, byte >> WINDOW_BITS]);
     let mut digits = Zeroizing::new(Vec::with_capacity(2 * exponent.len()));
@@ -82,9 +90,11 @@ fn digits(exponent: &[u8]) -> Zeroizing<Vec<u8>> {
     digits
 }
 
-/// Powers of one base for exponents of one length, by Lim and Lee's comb ("More flexible exponentiation with precomputation", CRYPTO '94).
+/// Powers of one base for exponents of one length, by Lim and Lee's comb ("More flexible
+/// exponentiation with precomputation", CRYPTO '94).
 ///
-/// The exponent is TEETH rows of `row` bits, each row TABLES parts of `part` bits. `tables[j][u]` is the product of `base^(2^(row·t + part·j))` over the bits t of u.
+/// The exponent is TEETH rows of `row` bits, each row TABLES parts of `part` bits. `tables[j][u]`
+/// is the product of `base^(2^(row·t + part·j))` over the bits t of u.
 pub(crate) struct Comb<E> {
     tables: Vec<Vec<E>>,
     row: usize,
@@ -126,7 +136,8 @@ impl<E: Clone + zeroize::Zeroize> Comb<E> {
             for (j, table) in self.tables.iter().enumerate() {
                 let column = self.part * j + k;
                 if column < self.row {
-                    let index = (0..TEETH).fold(0, |index, t| index | bit(self.row * t + column) << t);
+                    let index =
+                        (0..TEETH).fold(0, |index, t| index | bit(self.row * t + column) << t);
                     let factor = Zeroizing::new(field.select(table, index));
                     *result = field.mul(&result, &factor);
                 }

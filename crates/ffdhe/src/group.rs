@@ -123,10 +123,16 @@ impl Group {
         let p: Odd<BoxedUint> = Option::from(p.into_odd()).ok_or(GroupError::NotSafePrime)?;
         in_range(&p, generator).ok_or(GroupError::Generator)?;
         let engine = Engine::new(&p, generator);
-        Ok(Self(Arc::new(Domain { p, engine, prime_bytes: prime.into(), generator_bytes: generator.into() })))
+        Ok(Self(Arc::new(Domain {
+            p,
+            engine,
+            prime_bytes: prime.into(),
+            generator_bytes: generator.into(),
+        })))
     }
 
-    /// The same group on an engine that is asked for; nothing where the processor or the length does not allow it. For tests and measurements.
+    /// The same group on an engine that is asked for; nothing where the processor or the length
+    /// does not allow it. For tests and measurements.
     pub fn with_engine(&self, kind: EngineKind) -> Option<Self> {
         let Domain { p, prime_bytes, generator_bytes, .. } = &*self.0;
         let engine = Engine::of_kind(kind, p, generator_bytes)?;
@@ -209,7 +215,8 @@ fn known_primes() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
 
 /// Our own table holds nothing but pairs of hexadecimal digits.
 fn decode_hex(hex: &str) -> Vec<u8> {
-    let digit = |c: u8| char::from(c).to_digit(16).and_then(|digit| u8::try_from(digit).ok()).unwrap_or(0);
+    let digit =
+        |c: u8| char::from(c).to_digit(16).and_then(|digit| u8::try_from(digit).ok()).unwrap_or(0);
     hex.as_bytes().as_chunks().0.iter().map(|[high, low]| digit(*high) << 4 | digit(*low)).collect()
 }
 

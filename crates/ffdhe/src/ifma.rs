@@ -1,7 +1,9 @@
-//! Montgomery arithmetic on 52-bit limbs with AVX-512 IFMA: the instructions and nothing else. One of the crate's two files with `unsafe`.
+//! Montgomery arithmetic on 52-bit limbs with AVX-512 IFMA: the instructions and nothing else. One
+//! of the crate's two files with `unsafe`.
 //!
-//! `V` vectors of 8 limbs, of which the first `K` are used: R = 2^(52·K). p has at most 52·K - 3 bits, so that products of numbers below 2p stay below 2p without a
-//! subtraction (Walter, "Montgomery exponentiation needs no final subtractions", 1999).
+//! `V` vectors of 8 limbs, of which the first `K` are used: R = 2^(52·K). p has at most 52·K - 3
+//! bits, so that products of numbers below 2p stay below 2p without a subtraction (Walter,
+//! "Montgomery exponentiation needs no final subtractions", 1999).
 
 #![allow(
     unsafe_code,
@@ -10,9 +12,9 @@
 
 use core::arch::x86_64::{
     __m512i, _mm_extract_epi64, _mm512_add_epi64, _mm512_alignr_epi64, _mm512_and_si512,
-    _mm512_castsi512_si128, _mm512_cmpeq_epu64_mask, _mm512_cmpgt_epu64_mask, _mm512_madd52hi_epu64,
-    _mm512_madd52lo_epu64, _mm512_mask_add_epi64, _mm512_mask_set1_epi64, _mm512_set1_epi64,
-    _mm512_setzero_si512, _mm512_srli_epi64,
+    _mm512_castsi512_si128, _mm512_cmpeq_epu64_mask, _mm512_cmpgt_epu64_mask,
+    _mm512_madd52hi_epu64, _mm512_madd52lo_epu64, _mm512_mask_add_epi64, _mm512_mask_set1_epi64,
+    _mm512_set1_epi64, _mm512_setzero_si512, _mm512_srli_epi64,
 };
 
 use zeroize::Zeroize;
@@ -93,13 +95,19 @@ fn broadcast(limb: u64) -> __m512i {
 }
 
 #[target_feature(enable = "avx512f,avx512ifma")]
-fn mul<const V: usize, const K: usize>(a: &Limbs<V>, b: &Limbs<V>, p: &Limbs<V>, k0: u64) -> Limbs<V> {
+fn mul<const V: usize, const K: usize>(
+    a: &Limbs<V>,
+    b: &Limbs<V>,
+    p: &Limbs<V>,
+    k0: u64,
+) -> Limbs<V> {
     let turns = Turns::new(a, p, k0);
     let sum = turns.take::<0, false>(Sum::ZERO, &b.0.as_flattened()[..K]);
     carried(sum)
 }
 
-/// The product of two limbs in different vectors is added once, doubled, in the turn of the limb in the lower vector.
+/// The product of two limbs in different vectors is added once, doubled, in the turn of the limb in
+/// the lower vector.
 #[target_feature(enable = "avx512f,avx512ifma")]
 fn square<const V: usize, const K: usize>(a: &Limbs<V>, p: &Limbs<V>, k0: u64) -> Limbs<V> {
     let turns = Turns::new(a, p, k0);
@@ -122,8 +130,9 @@ fn square<const V: usize, const K: usize>(a: &Limbs<V>, p: &Limbs<V>, k0: u64) -
     carried(sum)
 }
 
-/// What has been added up so far. The lowest limb, on which the next multiple of p depends, is kept apart as a scalar; lane 0 is not used. So the
-/// vectors have a whole turn's time until their lane 1 is needed.
+/// What has been added up so far. The lowest limb, on which the next multiple of p depends, is kept
+/// apart as a scalar; lane 0 is not used. So the vectors have a whole turn's time until their lane
+/// 1 is needed.
 #[derive(Clone, Copy)]
 struct Sum<const V: usize> {
     vectors: [__m512i; V],
@@ -153,15 +162,17 @@ impl<const V: usize> Turns<V> {
         Self { a: vectors(a), p: vectors(p), a_low: low(a), p_low: low(p), k0 }
     }
 
-    /// One limb of b after the other: add a·b_i, add the multiple m of p that clears the lowest limb, drop that limb. Where `SQUARE`, b are
-    /// the limbs of a's vector `OWN`: vectors below it have been dealt with, those above count twice.
+    /// One limb of b after the other: add a·b_i, add the multiple m of p that clears the lowest
+    /// limb, drop that limb. Where `SQUARE`, b are the limbs of a's vector `OWN`: vectors below it
+    /// have been dealt with, those above count twice.
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma")]
     fn take<const OWN: usize, const SQUARE: bool>(&self, mut sum: Sum<V>, b: &[u64]) -> Sum<V> {
         let zero = _mm512_setzero_si512();
         let ([a0, a1], [p0, p1]) = (self.a_low, self.p_low);
         for b in b {
-            let next = _mm_extract_epi64::<1>(_mm512_castsi512_si128(sum.vectors[0])).cast_unsigned();
+            let next =
+                _mm_extract_epi64::<1>(_mm512_castsi512_si128(sum.vectors[0])).cast_unsigned();
             let (mut product, mut second) = (u128::from(sum.low), 0);
             if !SQUARE || OWN == 0 {
                 product += u128::from(a0) * u128::from(*b);
@@ -195,14 +206,16 @@ impl<const V: usize> Turns<V> {
                 let own = if SQUARE && j > OWN { twice(own) } else { own };
                 let high = _mm512_madd52hi_epu64(own, p, m);
                 let above = if j + 1 < V { sum.vectors[j + 1] } else { zero };
-                sum.vectors[j] = _mm512_add_epi64(_mm512_alignr_epi64::<1>(above, sum.vectors[j]), high);
+                sum.vectors[j] =
+                    _mm512_add_epi64(_mm512_alignr_epi64::<1>(above, sum.vectors[j]), high);
             }
         }
         sum
     }
 }
 
-/// Limbs below 2^63 made into limbs below 2^52: carries once over, and then those that ripple, all at once in a scalar with a bit for each limb.
+/// Limbs below 2^63 made into limbs below 2^52: carries once over, and then those that ripple, all
+/// at once in a scalar with a bit for each limb.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn carried<const V: usize>(sum: Sum<V>) -> Limbs<V> {
@@ -271,7 +284,9 @@ mod tests {
     fn carries_ripple<const V: usize>() {
         for from in 0..8 * V {
             for to in from..8 * V {
-                for (overflowing, rest) in [(1 << LIMB_BITS, 0), (MASK + 2, MASK - 1), (u64::MAX >> 1, 7)] {
+                for (overflowing, rest) in
+                    [(1 << LIMB_BITS, 0), (MASK + 2, MASK - 1), (u64::MAX >> 1, 7)]
+                {
                     let mut sum = vec![rest; 8 * V];
                     sum[from] = overflowing;
                     sum[from + 1..=to].fill(MASK);

@@ -39,7 +39,8 @@ impl<const V: usize, const K: usize> Modulus52<V, K> {
         let p_limbs = from_be_bytes(&p.as_ref().to_be_bytes());
         let [p0, ..] = *p_limbs.0.as_flattened() else { return None };
         // Newton: each step doubles the bits of 1/p that are right, from 3.
-        let inverse = (0..5).fold(p0, |x, _| x.wrapping_mul(2_u64.wrapping_sub(p0.wrapping_mul(x))));
+        let inverse =
+            (0..5).fold(p0, |x, _| x.wrapping_mul(2_u64.wrapping_sub(p0.wrapping_mul(x))));
         Some(Self {
             ifma,
             p: p_limbs,
@@ -156,7 +157,11 @@ mod tests {
         ] {
             for x in [0, 1, 2, p / 2, p - 2, p - 1, p, p + 1, p + limb, 2 * p - 2, 2 * p - 1] {
                 if x < 2 * p {
-                    assert_eq!(reduced(&limbs(x), &limbs(p)).0, limbs(x % p).0, "{x:x} modulo {p:x}");
+                    assert_eq!(
+                        reduced(&limbs(x), &limbs(p)).0,
+                        limbs(x % p).0,
+                        "{x:x} modulo {p:x}"
+                    );
                 }
             }
         }

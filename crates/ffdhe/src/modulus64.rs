@@ -23,7 +23,8 @@ pub(crate) struct Modulus64<const N: usize> {
 }
 
 impl<const N: usize> Modulus64<N> {
-    /// Nothing where the modulus is too long. `adx`: with MULX, ADCX and ADOX where the processor has them.
+    /// Nothing where the modulus is too long. `adx`: with MULX, ADCX and ADOX where the processor
+    /// has them.
     pub(crate) fn new(p: &Odd<BoxedUint>, adx: bool) -> Option<Self> {
         let bits = p.as_ref().bit_width_vartime() as usize;
         if bits > 64 * N {
@@ -39,7 +40,8 @@ impl<const N: usize> Modulus64<N> {
         let limbs: [u64; N] = from_be_bytes(&p.as_ref().to_be_bytes());
         let p0 = *limbs.first()?;
         // Newton: each step doubles the bits of 1/p that are right, from 3.
-        let inverse = (0..5).fold(p0, |x, _| x.wrapping_mul(2_u64.wrapping_sub(p0.wrapping_mul(x))));
+        let inverse =
+            (0..5).fold(p0, |x, _| x.wrapping_mul(2_u64.wrapping_sub(p0.wrapping_mul(x))));
         Some(Self {
             p: limbs,
             k0: inverse.wrapping_neg(),
@@ -86,7 +88,8 @@ impl Column {
 }
 
 impl<const N: usize> Modulus64<N> {
-    /// The product whose columns `fill` gives, times 1/R: for each of the low columns a multiple of p that clears it.
+    /// The product whose columns `fill` gives, times 1/R: for each of the low columns a multiple of
+    /// p that clears it.
     #[inline(always)]
     #[allow(
         clippy::needless_range_loop,
@@ -181,7 +184,8 @@ impl<const N: usize> Field for Modulus64<N> {
         self.one
     }
 
-    /// Koç, Acar and Kaliski's FIPS, column by column ("Analyzing and comparing Montgomery multiplication algorithms", 1996).
+    /// Koç, Acar and Kaliski's FIPS, column by column ("Analyzing and comparing Montgomery
+    /// multiplication algorithms", 1996).
     fn mul(&self, a: &[u64; N], b: &[u64; N]) -> [u64; N] {
         #[cfg(target_arch = "x86_64")]
         if let Some(adx) = self.adx {
@@ -263,7 +267,8 @@ fn from_be_bytes<const N: usize>(bytes: &[u8]) -> [u64; N] {
 mod tests {
     use super::*;
 
-    /// Limbs of all ones and all zeros, in every order that eight of them can have in a block, and moduli of them: what carries furthest.
+    /// Limbs of all ones and all zeros, in every order that eight of them can have in a block, and
+    /// moduli of them: what carries furthest.
     #[test]
     #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     fn blocks_agree_with_columns() {
@@ -274,15 +279,17 @@ mod tests {
 
     #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     fn agree<const N: usize>() {
-        let pattern =
-            |bits: usize| std::array::from_fn(|i| 0_u64.wrapping_sub((bits >> (i % 11) & 1) as u64));
+        let pattern = |bits: usize| {
+            std::array::from_fn(|i| 0_u64.wrapping_sub((bits >> (i % 11) & 1) as u64))
+        };
         for odd in [0x7fff_ffff, 0x0000_0001, 0x1234_5679] {
             let mut p = vec![0xff; 8 * N];
             p[8 * N - 4..].copy_from_slice(&u32::to_be_bytes(odd));
             let p = Odd::new(BoxedUint::from_be_slice_vartime(&p)).unwrap();
             let [columns, blocks] = [false, true].map(|adx| Modulus64::<N>::new(&p, adx).unwrap());
             for bits in 0..1 << 11 {
-                let (a, b): ([u64; N], [u64; N]) = (pattern(bits), pattern(bits.wrapping_mul(0x2d3)));
+                let (a, b): ([u64; N], [u64; N]) =
+                    (pattern(bits), pattern(bits.wrapping_mul(0x2d3)));
                 let [a, b] = [a, b].map(|x| reduced(&x, 0, &columns.p));
                 assert_eq!(blocks.mul(&a, &b), columns.mul(&a, &b), "{N} {odd:x} {bits:x}");
                 assert_eq!(blocks.square(&a), columns.square(&a), "{N} {odd:x} {bits:x}");

@@ -45,7 +45,12 @@ fn near_prime(group: &Group, offset: i16) -> Vec<u8> {
 fn public_and_shared_values_are_those_of_python() {
     let cases: Vec<BTreeMap<_, _>> = include_str!("data/agreement.txt")
         .split("\n\n")
-        .map(|case| case.lines().filter(|l| !l.starts_with('#')).filter_map(|l| l.split_once(": ")).collect())
+        .map(|case| {
+            case.lines()
+                .filter(|l| !l.starts_with('#'))
+                .filter_map(|l| l.split_once(": "))
+                .collect()
+        })
         .filter(|case: &BTreeMap<_, _>| !case.is_empty())
         .collect();
     assert_eq!(cases.len(), 12);
@@ -77,9 +82,14 @@ fn both_sides_agree_in_a_received_group() {
 fn values_outside_2_to_p_minus_2_are_refused() {
     for name in ALL {
         let group = Group::named(name);
-        for refused in
-            [vec![], vec![0], vec![1], near_prime(&group, -1), near_prime(&group, 0), near_prime(&group, 1)]
-        {
+        for refused in [
+            vec![],
+            vec![0],
+            vec![1],
+            near_prime(&group, -1),
+            near_prime(&group, 0),
+            near_prime(&group, 1),
+        ] {
             assert_eq!(
                 PublicValue::received(&group, &refused),
                 Err(PublicValueError::Range),

@@ -1,4 +1,5 @@
-//! Each engine against crypto-bigint: random and edge exponents and bases, in every named group, and in a received one.
+//! Each engine against crypto-bigint: random and edge exponents and bases, in every named group,
+//! and in a received one.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,7 +9,8 @@
 
 use ddes_ffdhe::{EngineKind, Exponent, Group, NamedGroup, PublicValue};
 
-const NAMES: [NamedGroup; 3] = [NamedGroup::Ffdhe2048, NamedGroup::Ffdhe3072, NamedGroup::Ffdhe4096];
+const NAMES: [NamedGroup; 3] =
+    [NamedGroup::Ffdhe2048, NamedGroup::Ffdhe3072, NamedGroup::Ffdhe4096];
 
 /// xorshift64*: a source of variety.
 struct Dice(u64);
@@ -37,7 +39,10 @@ fn public(group: &Group, entropy: &[u8]) -> Vec<u8> {
 
 fn shared(group: &Group, entropy: &[u8], base: &[u8]) -> Option<Vec<u8>> {
     let base = PublicValue::received(group, base).unwrap();
-    Exponent::from_entropy(group, entropy).agree(&base).ok().map(|secret| secret.as_bytes().to_vec())
+    Exponent::from_entropy(group, entropy)
+        .agree(&base)
+        .ok()
+        .map(|secret| secret.as_bytes().to_vec())
 }
 
 fn check(group: &Group, entropy: &[u8], base: &[u8]) {
@@ -45,7 +50,11 @@ fn check(group: &Group, entropy: &[u8], base: &[u8]) {
     let (expected, agreed) = (public(&oracle, entropy), shared(&oracle, entropy, base));
     for (kind, group) in engines(group) {
         assert_eq!(public(&group, entropy), expected, "{kind:?} {group:?} {entropy:02x?}");
-        assert_eq!(shared(&group, entropy, base), agreed, "{kind:?} {group:?} {entropy:02x?} {base:02x?}");
+        assert_eq!(
+            shared(&group, entropy, base),
+            agreed,
+            "{kind:?} {group:?} {entropy:02x?} {base:02x?}"
+        );
     }
 }
 

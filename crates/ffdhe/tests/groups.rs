@@ -146,7 +146,8 @@ fn the_table_holds_what_the_rfcs_define() {
     let mut defined = Vec::new();
     for (name, constant, primes) in [("ffdhe", e, FFDHE), ("modp", pi, MODP)] {
         for (bits, x) in primes {
-            let hex: String = prime(bits, &constant, x).iter().map(|byte| format!("{byte:02x}")).collect();
+            let hex: String =
+                prime(bits, &constant, x).iter().map(|byte| format!("{byte:02x}")).collect();
             defined.push(format!("{name}{bits} {hex}"));
         }
     }
@@ -170,11 +171,15 @@ fn the_named_groups_are_those_of_the_table() {
 /// The full check, which the table lets a received group skip, agrees with the table.
 #[test]
 fn the_primes_of_the_table_are_safe() {
-    for line in include_str!("../src/known_primes.txt").lines().filter(|line| !line.starts_with('#')).take(2)
+    for line in include_str!("../src/known_primes.txt")
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .take(2)
     {
         let hex = line.split_once(' ').unwrap().1;
         let prime =
-            crypto_bigint::BoxedUint::from_be_hex(hex, u32::try_from(hex.len()).unwrap() * 4).unwrap();
+            crypto_bigint::BoxedUint::from_be_hex(hex, u32::try_from(hex.len()).unwrap() * 4)
+                .unwrap();
         assert!(crypto_primes::is_prime(crypto_primes::Flavor::Safe, &prime), "{}", &line[..10]);
     }
 }

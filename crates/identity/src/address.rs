@@ -1,4 +1,5 @@
-//! Where a server is reached: `HOST:PORT`. One server has one name, whatever the spelling it was asked for by.
+//! Where a server is reached: `HOST:PORT`. One server has one name, whatever the spelling it was
+//! asked for by.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -9,8 +10,9 @@ use ddes_wire::shown;
 /// A host name has at most so many characters (RFC 1035).
 const NAME_CHARS_MAX: usize = 253;
 
-/// A server's address. Those that name the same host and port are equal and shown alike: letters have no case, an IPv6 address has its shortest text in
-/// brackets, and `localhost` is called 127.0.0.1, whichever loopback address answers.
+/// A server's address. Those that name the same host and port are equal and shown alike: letters
+/// have no case, an IPv6 address has its shortest text in brackets, and `localhost` is called
+/// 127.0.0.1, whichever loopback address answers.
 #[derive(Clone, Debug)]
 pub struct ServerAddress {
     host: Host,
@@ -29,7 +31,9 @@ enum Host {
 
 /// What is no address, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{text}' is not HOST:PORT: {why}. Write counter.example:5566, 192.0.2.7:5566 or [2001:db8::7]:5566")]
+#[error(
+    "'{text}' is not HOST:PORT: {why}. Write counter.example:5566, 192.0.2.7:5566 or [2001:db8::7]:5566"
+)]
 pub struct AddressError {
     /// Fit to be shown ([`shown::plain`]).
     text: String,
@@ -87,7 +91,10 @@ impl FromStr for ServerAddress {
         let host = host_of(host).map_err(error)?;
         let is_number = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
         let port = port.parse().ok().filter(|port| is_number && *port != 0);
-        Ok(Self { host, port: port.ok_or_else(|| error("its port is not a number from 1 to 65535"))? })
+        Ok(Self {
+            host,
+            port: port.ok_or_else(|| error("its port is not a number from 1 to 65535"))?,
+        })
     }
 }
 

@@ -1,6 +1,8 @@
-//! Two messages of the ssh-agent protocol (draft-ietf-sshm-ssh-agent): sign this, and the signature. Takes and gives bytes, opens no socket.
+//! Two messages of the ssh-agent protocol (draft-ietf-sshm-ssh-agent): sign this, and the
+//! signature. Takes and gives bytes, opens no socket.
 //!
-//! Our own because it is two messages: the crates that speak the protocol bring RSA, DSA and the NIST curves along.
+//! Our own because it is two messages: the crates that speak the protocol bring RSA, DSA and the
+//! NIST curves along.
 
 use crate::{Namespace, PublicKey, signed_data};
 
@@ -29,11 +31,13 @@ pub enum AgentError {
 pub fn request(key: &PublicKey, namespace: Namespace, message: &[u8]) -> Vec<u8> {
     let blob = [string(ALGORITHM), string(key.as_bytes())].concat();
     let body =
-        [vec![SIGN_REQUEST], string(&blob), string(&signed_data(namespace, message)), vec![0; 4]].concat();
+        [vec![SIGN_REQUEST], string(&blob), string(&signed_data(namespace, message)), vec![0; 4]]
+            .concat();
     string(&body)
 }
 
-/// The signature of an answer's body: what follows its length. It is verified, whatever the agent claims.
+/// The signature of an answer's body: what follows its length. It is verified, whatever the agent
+/// claims.
 pub fn signature(
     body: &[u8],
     key: &PublicKey,

@@ -49,7 +49,8 @@ pub struct LineError {
 pub struct AuthorizedKeys(HashMap<PublicKey, Grant>);
 
 impl AuthorizedKeys {
-    /// Reads a file. Where a key stands twice, the first line holds, as in OpenSSH. A line that cannot be read grants nothing, and the others hold.
+    /// Reads a file. Where a key stands twice, the first line holds, as in OpenSSH. A line that
+    /// cannot be read grants nothing, and the others hold.
     pub fn parse(text: impl AsRef<[u8]>) -> (Self, Vec<LineError>) {
         let text = text.as_ref();
         let text = text.strip_prefix(BYTE_ORDER_MARK.as_bytes()).unwrap_or(text);
@@ -87,12 +88,17 @@ impl AuthorizedKeys {
     pub fn or(&self, other: &Self) -> Self {
         let mut either = other.clone();
         for (key, grant) in &self.0 {
-            either.0.entry(*key).and_modify(|listed| *listed = grant.or(listed)).or_insert(grant.clone());
+            either
+                .0
+                .entry(*key)
+                .and_modify(|listed| *listed = grant.or(listed))
+                .or_insert(grant.clone());
         }
         either
     }
 
-    /// What `key` may do at `now`, in seconds since 1970; nothing if it is not listed or has expired.
+    /// What `key` may do at `now`, in seconds since 1970; nothing if it is not listed or has
+    /// expired.
     pub fn find(&self, key: &PublicKey, now: i64) -> Option<&Grant> {
         self.0.get(key).filter(|grant| grant.holds_at(now))
     }
@@ -133,14 +139,16 @@ impl Grant {
 }
 
 fn grant(line: &str) -> Result<(PublicKey, Grant), String> {
-    let (options, key_line) = if line.starts_with("ssh-") { ("", line) } else { split_options(line)? };
+    let (options, key_line) =
+        if line.starts_with("ssh-") { ("", line) } else { split_options(line)? };
     let key = read_public(key_line).map_err(|error| error.to_string())?;
     let comment = fields(key_line).skip(2).collect::<Vec<_>>().join(" ");
     let mut grant = Grant { name: name(&comment), ..Grant::default() };
     let mut seen = Vec::new();
     for option in list(options) {
         let (option, value) = option.split_once('=').unwrap_or((option, ""));
-        let value = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
+        let value =
+            value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
         // Which of the two was meant is not ours to guess.
         if seen.contains(&option) {
             return Err(format!("option '{option}' appears twice, so the key is refused"));
@@ -149,11 +157,17 @@ fn grant(line: &str) -> Result<(PublicKey, Grant), String> {
         match (option, value) {
             ("ddes-role", "operator") => grant.role = Role::Operator,
             ("ddes-role", "client") => grant.role = Role::Client,
-            ("ddes-role", _) => return Err(format!("no role '{value}'; there are client and operator")),
+            ("ddes-role", _) => {
+                return Err(format!("no role '{value}'; there are client and operator"));
+            }
             ("ddes-name", _) => grant.name = name(&value.replace("\\\"", "\"")),
             ("expiry-time", _) => grant.expires = Some(expiry(value)?),
             // One that is not understood may forbid what we would allow.
-            _ => return Err(format!("option '{option}' is not known here, so the key is not taken")),
+            _ => {
+                return Err(format!(
+                    "option '{option}' is not known here, so the key is not taken"
+                ));
+            }
         }
     }
     Ok((key, grant))
@@ -200,7 +214,8 @@ fn unquoted<'a>(text: &'a str, wanted: &'a [char]) -> impl Iterator<Item = usize
 /// `YYYYMMDD[HHMM[SS]]Z`. OpenSSH takes it without the Z as local time; here the zone must be said.
 fn expiry(text: &str) -> Result<i64, String> {
     let wrong = || format!("expiry-time '{text}' is not YYYYMMDD[HHMM[SS]]Z (UTC)");
-    let digits = text.strip_suffix('Z').filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+    let digits =
+        text.strip_suffix('Z').filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
     let digits = digits.filter(|digits| [8, 12, 14].contains(&digits.len())).ok_or_else(wrong)?;
     let field = |range| digits.get(range).map_or(Ok(0), str::parse::<i8>).map_err(|_| wrong());
     let year: i16 = digits[..4].parse().map_err(|_| wrong())?;
@@ -213,6 +228,7 @@ fn expiry(text: &str) -> Result<i64, String> {
         field(12..14)?,
         0,
     );
-    let time = date.and_then(|date| jiff::tz::Offset::UTC.to_timestamp(date)).map_err(|_| wrong())?;
+    let time =
+        date.and_then(|date| jiff::tz::Offset::UTC.to_timestamp(date)).map_err(|_| wrong())?;
     Ok(time.as_second())
 }

@@ -50,7 +50,8 @@ impl Namespace {
     }
 }
 
-/// `"SSHSIG" || string(namespace) || string("") || string("sha512") || string(SHA-512(message))`: what is signed.
+/// `"SSHSIG" || string(namespace) || string("") || string("sha512") || string(SHA-512(message))`:
+/// what is signed.
 pub fn signed_data(namespace: Namespace, message: &[u8]) -> Vec<u8> {
     let digest = HashAlg::Sha512.digest(message);
     let fields = [namespace.as_str().as_bytes(), b"", b"sha512", &digest];
@@ -82,7 +83,8 @@ impl PublicKey {
         self.0.as_bytes()
     }
 
-    /// Checks a signature over [`signed_data`], strictly (RFC 8032: S < L, canonical R, no small order).
+    /// Checks a signature over [`signed_data`], strictly (RFC 8032: S < L, canonical R, no small
+    /// order).
     pub fn verify(
         &self,
         namespace: Namespace,
@@ -90,10 +92,13 @@ impl PublicKey {
         signature: &[u8; 64],
     ) -> Result<(), SignatureError> {
         let signature = Signature::from_bytes(signature);
-        self.0.verify_strict(&signed_data(namespace, message), &signature).map_err(|_| SignatureError)
+        self.0
+            .verify_strict(&signed_data(namespace, message), &signature)
+            .map_err(|_| SignatureError)
     }
 
-    /// Checks an armored SSHSIG over `message`, as `ssh-keygen -Y verify` does, that names this key.
+    /// Checks an armored SSHSIG over `message`, as `ssh-keygen -Y verify` does, that names this
+    /// key.
     pub fn verify_armored(
         &self,
         namespace: Namespace,
@@ -109,7 +114,8 @@ impl PublicKey {
         self.openssh().fingerprint(HashAlg::Sha256).to_string()
     }
 
-    /// The id shown to people: a UUID of version 8 (RFC 9562) from the first half of the fingerprint's hash.
+    /// The id shown to people: a UUID of version 8 (RFC 9562) from the first half of the
+    /// fingerprint's hash.
     pub fn uuid(&self) -> [u8; 16] {
         let fingerprint = self.openssh().fingerprint(HashAlg::Sha256);
         let mut uuid = [0; 16];
@@ -156,8 +162,13 @@ impl SigningKey {
         self.0.sign(&signed_data(namespace, message)).to_bytes()
     }
 
-    /// Signs `message` as `ssh-keygen -Y sign` does: `-----BEGIN SSH SIGNATURE-----` and what follows.
-    pub fn sign_armored(&self, namespace: Namespace, message: &[u8]) -> Result<String, openssh::ArmorError> {
+    /// Signs `message` as `ssh-keygen -Y sign` does: `-----BEGIN SSH SIGNATURE-----` and what
+    /// follows.
+    pub fn sign_armored(
+        &self,
+        namespace: Namespace,
+        message: &[u8],
+    ) -> Result<String, openssh::ArmorError> {
         openssh::armor(&self.public(), namespace, self.sign(namespace, message))
     }
 

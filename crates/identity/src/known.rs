@@ -19,7 +19,8 @@ pub enum Contact {
     },
 }
 
-/// The file, read. An address may have several keys, so that a server's key can be changed in advance.
+/// The file, read. An address may have several keys, so that a server's key can be changed in
+/// advance.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KnownServers(Vec<Line>);
 
@@ -32,7 +33,8 @@ struct Line {
 }
 
 impl KnownServers {
-    /// Reads a file. A line that is not understood is an error of the whole: a key that it pins must not read as a first contact.
+    /// Reads a file. A line that is not understood is an error of the whole: a key that it pins
+    /// must not read as a first contact.
     pub fn parse(text: impl AsRef<[u8]>) -> Result<Self, LineError> {
         let lines = numbered(text.as_ref()).map(|(line, bytes)| {
             let says = content(bytes).map(|text| pinned(&text)).transpose();
@@ -49,7 +51,8 @@ impl KnownServers {
 
     /// What is known of the server at `address` that shows `key`.
     pub fn contact(&self, address: &ServerAddress, key: &PublicKey) -> Contact {
-        let known: Vec<_> = self.iter().filter(|(known, _)| *known == address).map(|(_, key)| *key).collect();
+        let known: Vec<_> =
+            self.iter().filter(|(known, _)| *known == address).map(|(_, key)| *key).collect();
         match &known[..] {
             [] => Contact::First,
             keys if keys.contains(key) => Contact::Known,
@@ -87,7 +90,9 @@ impl KnownServers {
 /// The server and the key that a line pins, or why it is not understood.
 fn pinned(line: &str) -> Result<(ServerAddress, PublicKey), String> {
     if line.starts_with(BYTE_ORDER_MARK) {
-        return Err("the file begins with a byte order mark (BOM): save it as UTF-8 without one".into());
+        return Err(
+            "the file begins with a byte order mark (BOM): save it as UTF-8 without one".into()
+        );
     }
     if line.starts_with('|') {
         return Err("hashed names are not understood here: write HOST:PORT".into());

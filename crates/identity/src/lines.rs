@@ -1,4 +1,5 @@
-//! The lines of a list, as OpenSSH reads them: bytes, of which only a comment need not be text; LF or CR LF; fields apart by any blanks and tabs.
+//! The lines of a list, as OpenSSH reads them: bytes, of which only a comment need not be text; LF
+//! or CR LF; fields apart by any blanks and tabs.
 
 use std::borrow::Cow;
 
@@ -10,7 +11,8 @@ pub(crate) fn numbered(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     (1..).zip(text.split_inclusive(|byte| *byte == b'\n'))
 }
 
-/// What a line says; nothing if it is empty or a comment. Bytes that are no UTF-8 become U+FFFD, which is in no key, address or option.
+/// What a line says; nothing if it is empty or a comment. Bytes that are no UTF-8 become U+FFFD,
+/// which is in no key, address or option.
 pub(crate) fn content(line: &[u8]) -> Option<Cow<'_, str>> {
     let line = match String::from_utf8_lossy(line) {
         Cow::Borrowed(line) => Cow::Borrowed(line.trim_matches(BLANKS_AND_ENDS)),

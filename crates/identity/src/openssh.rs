@@ -1,4 +1,5 @@
-//! OpenSSH's files: keys, and signatures (PROTOCOL.sshsig). The one file that knows the library behind them.
+//! OpenSSH's files: keys, and signatures (PROTOCOL.sshsig). The one file that knows the library
+//! behind them.
 
 use ssh_key::private::{Ed25519Keypair, Ed25519PrivateKey, KeypairData};
 use ssh_key::public::{Ed25519PublicKey, KeyData};
@@ -71,17 +72,25 @@ pub fn read_private(text: &[u8], passphrase: Option<&[u8]>) -> Result<SigningKey
         {
             return Err(KeyFileError::Rounds { rounds: *rounds });
         }
-        key =
-            key.decrypt(passphrase.ok_or(KeyFileError::Encrypted)?).map_err(|_| KeyFileError::Passphrase)?;
+        key = key
+            .decrypt(passphrase.ok_or(KeyFileError::Encrypted)?)
+            .map_err(|_| KeyFileError::Passphrase)?;
     }
-    let pair =
-        key.key_data().ed25519().ok_or_else(|| KeyFileError::Algorithm(key.algorithm().to_string()))?;
+    let pair = key
+        .key_data()
+        .ed25519()
+        .ok_or_else(|| KeyFileError::Algorithm(key.algorithm().to_string()))?;
     let seed = Zeroizing::new(pair.private.to_bytes());
     let key = SigningKey::from_seed(&seed);
-    if key.public().as_bytes() == &pair.public.0 { Ok(key) } else { Err(KeyError::Malformed.into()) }
+    if key.public().as_bytes() == &pair.public.0 {
+        Ok(key)
+    } else {
+        Err(KeyError::Malformed.into())
+    }
 }
 
-/// The key of a line `ssh-ed25519 AAAA… [comment]`, or of a file of which that is the one line beside comments. The key's comment need not be UTF-8.
+/// The key of a line `ssh-ed25519 AAAA… [comment]`, or of a file of which that is the one line
+/// beside comments. The key's comment need not be UTF-8.
 pub fn read_public(text: impl AsRef<[u8]>) -> Result<PublicKey, KeyFileError> {
     let text = text.as_ref();
     if text.len() > FILE_BYTES_MAX {
@@ -96,7 +105,10 @@ pub fn read_public(text: impl AsRef<[u8]>) -> Result<PublicKey, KeyFileError> {
     // The library wants single blanks, and a comment that is UTF-8.
     let key: Vec<_> = fields(&line).take(2).collect();
     let key = ssh_key::PublicKey::from_openssh(&key.join(" "))?;
-    let key = key.key_data().ed25519().ok_or_else(|| KeyFileError::Algorithm(key.algorithm().to_string()))?;
+    let key = key
+        .key_data()
+        .ed25519()
+        .ok_or_else(|| KeyFileError::Algorithm(key.algorithm().to_string()))?;
     Ok(PublicKey::new(&key.0)?)
 }
 
@@ -106,7 +118,9 @@ pub(crate) fn public(bytes: &[u8; 32]) -> ssh_key::PublicKey {
 
 pub(crate) fn public_line(bytes: &[u8; 32]) -> String {
     // The encoder's one failure is a buffer too small, and it sizes its own.
-    public(bytes).to_openssh().map_or_else(|error| error.to_string(), |line| line.trim_end().to_owned())
+    public(bytes)
+        .to_openssh()
+        .map_or_else(|error| error.to_string(), |line| line.trim_end().to_owned())
 }
 
 pub(crate) fn private_file(
@@ -114,7 +128,8 @@ pub(crate) fn private_file(
     public: &PublicKey,
     comment: &str,
 ) -> Result<Zeroizing<String>, KeyFileError> {
-    let (public, private) = (Ed25519PublicKey(*public.as_bytes()), Ed25519PrivateKey::from_bytes(seed));
+    let (public, private) =
+        (Ed25519PublicKey(*public.as_bytes()), Ed25519PrivateKey::from_bytes(seed));
     let key = PrivateKey::new(KeypairData::from(Ed25519Keypair { public, private }), comment)?;
     Ok(key.to_openssh(LineEnding::LF)?)
 }
@@ -127,22 +142,30 @@ pub(crate) fn armor(
     let malformed = |error: ssh_key::Error| ArmorError::Malformed(error.to_string());
     let signature = Signature::new(Algorithm::Ed25519, signature).map_err(malformed)?;
     let key = KeyData::Ed25519(Ed25519PublicKey(*key.as_bytes()));
-    let signed = SshSig::new(key, namespace.as_str(), HashAlg::Sha512, signature).map_err(malformed)?;
+    let signed =
+        SshSig::new(key, namespace.as_str(), HashAlg::Sha512, signature).map_err(malformed)?;
     signed.to_pem(LineEnding::LF).map_err(malformed)
 }
 
-/// The raw signature, if it says that it is `key`'s for `namespace`. Whether it is, is not looked at.
-pub(crate) fn unarmor(key: &PublicKey, namespace: Namespace, armor: &str) -> Result<[u8; 64], ArmorError> {
+/// The raw signature, if it says that it is `key`'s for `namespace`. Whether it is, is not looked
+/// at.
+pub(crate) fn unarmor(
+    key: &PublicKey,
+    namespace: Namespace,
+    armor: &str,
+) -> Result<[u8; 64], ArmorError> {
     if armor.len() > FILE_BYTES_MAX {
         return Err(ArmorError::Malformed(format!("more than {FILE_BYTES_MAX} bytes")));
     }
-    let signed = SshSig::from_pem(armor).map_err(|error| ArmorError::Malformed(error.to_string()))?;
+    let signed =
+        SshSig::from_pem(armor).map_err(|error| ArmorError::Malformed(error.to_string()))?;
     if signed.public_key() != &KeyData::Ed25519(Ed25519PublicKey(*key.as_bytes())) {
         let fingerprint = signed.public_key().fingerprint(HashAlg::Sha256);
         return Err(ArmorError::Key(fingerprint.to_string()));
     }
     let is_plain = signed.reserved().is_empty() && signed.version() == SshSig::VERSION;
-    if signed.namespace() != namespace.as_str() || signed.hash_alg() != HashAlg::Sha512 || !is_plain {
+    if signed.namespace() != namespace.as_str() || signed.hash_alg() != HashAlg::Sha512 || !is_plain
+    {
         return Err(ArmorError::Purpose(format!("{} ({})", signed.namespace(), signed.hash_alg())));
     }
     let raw = <[u8; 64]>::try_from(signed.signature_bytes());

@@ -12,8 +12,8 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use ddes_identity::{
-    ArmorError, AuthorizedKeys, Contact, KeyError, KeyFileError, KnownServers, Namespace, PublicKey, Role,
-    ServerAddress, SigningKey, read_private, read_public, signed_data,
+    ArmorError, AuthorizedKeys, Contact, KeyError, KeyFileError, KnownServers, Namespace,
+    PublicKey, Role, ServerAddress, SigningKey, read_private, read_public, signed_data,
 };
 use ssh_key::{Algorithm, HashAlg, LineEnding, Signature, SshSig};
 
@@ -22,7 +22,8 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("ddes-identity-{}-{name}", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("ddes-identity-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
     }
@@ -82,7 +83,10 @@ fn an_encrypted_key_opens_with_its_passphrase_only() {
     assert_eq!(read_private(&file, None).unwrap_err(), KeyFileError::Encrypted);
     assert_eq!(read_private(&file, Some(b"wrong")).unwrap_err(), KeyFileError::Passphrase);
     let public = std::fs::read_to_string(folder.file("key.pub")).unwrap();
-    assert_eq!(read_private(&file, Some(b"correct horse")).unwrap().public(), read_public(&public).unwrap());
+    assert_eq!(
+        read_private(&file, Some(b"correct horse")).unwrap().public(),
+        read_public(&public).unwrap()
+    );
 }
 
 #[test]
@@ -105,18 +109,24 @@ fn a_file_of_ours_is_read_by_ssh_keygen() {
     let (read, public) = ssh_keygen(&folder, &["-y", "-f", "ours"], b"");
     assert!(read, "{public}");
     assert_eq!(read_public(&public).unwrap(), key(7).public());
-    assert_eq!(read_private(&std::fs::read(path).unwrap(), None).unwrap().public(), key(7).public());
+    assert_eq!(
+        read_private(&std::fs::read(path).unwrap(), None).unwrap().public(),
+        key(7).public()
+    );
 }
 
 #[test]
 fn a_signature_of_ssh_keygen_verifies_here() {
     let folder = Folder::new("sign");
     let private = read_private(&make_key(&folder, &["-t", "ed25519", "-N", ""]), None).unwrap();
-    let (signed, blob) = ssh_keygen(&folder, &["-Y", "sign", "-n", "ddes2-client", "-f", "key"], b"message");
+    let (signed, blob) =
+        ssh_keygen(&folder, &["-Y", "sign", "-n", "ddes2-client", "-f", "key"], b"message");
     assert!(signed, "{blob}");
     let pem = &blob[blob.find("-----BEGIN").unwrap()..];
-    let end = pem.find("-----END SSH SIGNATURE-----").unwrap() + "-----END SSH SIGNATURE-----".len();
-    let signature: [u8; 64] = SshSig::from_pem(&pem[..end]).unwrap().signature_bytes().try_into().unwrap();
+    let end =
+        pem.find("-----END SSH SIGNATURE-----").unwrap() + "-----END SSH SIGNATURE-----".len();
+    let signature: [u8; 64] =
+        SshSig::from_pem(&pem[..end]).unwrap().signature_bytes().try_into().unwrap();
     let public = private.public();
     public.verify(Namespace::Client, b"message", &signature).unwrap();
     assert!(public.verify(Namespace::Server, b"message", &signature).is_err());
@@ -129,11 +139,14 @@ fn a_signature_of_ours_verifies_with_ssh_keygen() {
     let line = key(7).public().to_openssh();
     std::fs::write(folder.file("signers"), format!("anna {line}\n")).unwrap();
     let public = ssh_key::PublicKey::from_openssh(&line).unwrap();
-    let raw = Signature::new(Algorithm::Ed25519, key(7).sign(Namespace::Server, b"message")).unwrap();
-    let blob = SshSig::new(public.key_data().clone(), "ddes2-server", HashAlg::Sha512, raw).unwrap();
+    let raw =
+        Signature::new(Algorithm::Ed25519, key(7).sign(Namespace::Server, b"message")).unwrap();
+    let blob =
+        SshSig::new(public.key_data().clone(), "ddes2-server", HashAlg::Sha512, raw).unwrap();
     std::fs::write(folder.file("sig"), blob.to_pem(LineEnding::LF).unwrap()).unwrap();
     let verify = |namespace: &str, message: &[u8]| {
-        let arguments = ["-Y", "verify", "-f", "signers", "-I", "anna", "-s", "sig", "-n", namespace];
+        let arguments =
+            ["-Y", "verify", "-f", "signers", "-I", "anna", "-s", "sig", "-n", namespace];
         ssh_keygen(&folder, &arguments, message)
     };
     let (good, text) = verify("ddes2-server", b"message");
@@ -150,7 +163,8 @@ fn an_armored_signature_of_either_verifies_with_the_other() {
     let armor = key(7).sign_armored(Namespace::Receipt, b"sum: 92\n").unwrap();
     std::fs::write(folder.file("sig"), &armor).unwrap();
     let verify = |message: &[u8]| {
-        let arguments = ["-Y", "verify", "-f", "signers", "-I", "server", "-s", "sig", "-n", "ddes2-receipt"];
+        let arguments =
+            ["-Y", "verify", "-f", "signers", "-I", "server", "-s", "sig", "-n", "ddes2-receipt"];
         ssh_keygen(&folder, &arguments, message)
     };
     let (good, text) = verify(b"sum: 92\n");
@@ -178,7 +192,8 @@ fn an_armored_signature_of_either_verifies_with_the_other() {
     let refused = check(&theirs, &public, Namespace::Server, b"sum: 92\n");
     assert!(matches!(refused, ArmorError::Purpose(_)), "{refused:?}");
     let refused =
-        check(&sign(&["-O", "hashalg=sha256"]), &public, Namespace::Receipt, b"sum: 92\n").to_string();
+        check(&sign(&["-O", "hashalg=sha256"]), &public, Namespace::Receipt, b"sum: 92\n")
+            .to_string();
     assert!(refused.contains("sha256"), "{refused}");
     for cut in [0, 40, theirs.len() / 2, theirs.len() - 4] {
         let refused = check(&theirs[..cut], &public, Namespace::Receipt, b"sum: 92\n");
@@ -327,13 +342,18 @@ fn a_server_is_known_met_first_or_changed() {
     servers.add(&at("Counter.example:5566"), ours);
     servers.add(&at("counter.example:5566"), ours);
     assert_eq!(servers.contact(&at("counter.example:5566"), &ours), Contact::Known);
-    assert_eq!(servers.contact(&at("counter.example:5566"), &other), Contact::Changed { known: vec![ours] });
+    assert_eq!(
+        servers.contact(&at("counter.example:5566"), &other),
+        Contact::Changed { known: vec![ours] }
+    );
     // Another port is another server.
     assert_eq!(servers.contact(&at("counter.example:5567"), &ours), Contact::First);
     let read = KnownServers::parse(servers.to_bytes()).unwrap();
     assert_eq!(read, servers);
     assert_eq!((servers.remove(&at("COUNTER.example:5566")), servers.iter().count()), (1, 0));
-    for (line, text) in [(1, "counter.example:5566\n"), (2, "\ncounter.example:5566 ssh-ed25519 AAAA\n")] {
+    for (line, text) in
+        [(1, "counter.example:5566\n"), (2, "\ncounter.example:5566 ssh-ed25519 AAAA\n")]
+    {
         assert_eq!(KnownServers::parse(text).unwrap_err().line, line);
     }
 }

@@ -91,7 +91,8 @@ fn what_is_no_line_of_known_servers_is_an_error_and_never_a_first_contact() {
 #[test]
 fn every_line_of_known_servers_that_is_kept_is_kept_byte_for_byte() {
     let head =
-        [b"# m\xfcne\r\n\n".to_vec(), format!("A:1\t{}  the old one\r\n", line(1)).into_bytes()].concat();
+        [b"# m\xfcne\r\n\n".to_vec(), format!("A:1\t{}  the old one\r\n", line(1)).into_bytes()]
+            .concat();
     let tail = format!("b:2 {} no line end", line(2)).into_bytes();
     let mut servers = KnownServers::parse([&head[..], &tail].concat()).unwrap();
     servers.add(&at("a:1"), key(1));
@@ -131,7 +132,10 @@ fn one_server_has_one_name() {
     assert_ne!(at("[::1]:5566"), at("127.0.0.1:5566"));
     assert_ne!(at("a:1"), at("a:2"));
     // A resolver is asked for what it knows.
-    assert_eq!((at("localhost:1").host(), at("[::1]:1").host()), ("localhost".into(), "::1".into()));
+    assert_eq!(
+        (at("localhost:1").host(), at("[::1]:1").host()),
+        ("localhost".into(), "::1".into())
+    );
 }
 
 #[test]

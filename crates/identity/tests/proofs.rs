@@ -1,4 +1,5 @@
-//! What proves an identity, and what only looks like it: signatures, an agent's answers, key files, lines of authorized_keys; and bounds at their ends.
+//! What proves an identity, and what only looks like it: signatures, an agent's answers, key files,
+//! lines of authorized_keys; and bounds at their ends.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,8 +17,8 @@ use std::time::Duration;
 
 use ddes_identity::agent::{self, AgentError};
 use ddes_identity::{
-    ArmorError, AuthorizedKeys, Contact, FILE_BYTES_MAX, KeyError, KeyFileError, KnownServers, Namespace,
-    PublicKey, Role, ServerAddress, SigningKey, read_private, read_public,
+    ArmorError, AuthorizedKeys, Contact, FILE_BYTES_MAX, KeyError, KeyFileError, KnownServers,
+    Namespace, PublicKey, Role, ServerAddress, SigningKey, read_private, read_public,
 };
 use ssh_key::private::{Ed25519Keypair, Ed25519PrivateKey, KeypairData};
 use ssh_key::public::Ed25519PublicKey;
@@ -67,7 +68,8 @@ const MESSAGE: &[u8] = b"handshake and keys";
 #[test]
 fn a_signature_of_an_agent_is_believed_only_if_it_verifies() {
     let signature = key(1).sign(Namespace::Client, MESSAGE);
-    let heard = |answer: &[u8]| agent::signature(answer, &key(1).public(), Namespace::Client, MESSAGE);
+    let heard =
+        |answer: &[u8]| agent::signature(answer, &key(1).public(), Namespace::Client, MESSAGE);
     assert_eq!(heard(&sign_response(b"ssh-ed25519", &signature)), Ok(signature));
     let mut changed = signature;
     changed[63] ^= 1;
@@ -85,7 +87,8 @@ fn a_signature_of_an_agent_is_believed_only_if_it_verifies() {
 #[test]
 fn an_answer_of_an_agent_that_is_none_is_told_from_a_refusal() {
     let signature = key(1).sign(Namespace::Client, MESSAGE);
-    let heard = |answer: &[u8]| agent::signature(answer, &key(1).public(), Namespace::Client, MESSAGE);
+    let heard =
+        |answer: &[u8]| agent::signature(answer, &key(1).public(), Namespace::Client, MESSAGE);
     let good = sign_response(b"ssh-ed25519", &signature);
     for length in 1..good.len() {
         assert_eq!(heard(&good[..length]), Err(AgentError::Malformed), "{length} bytes");
@@ -120,7 +123,8 @@ impl Agent {
         std::fs::create_dir_all(&folder).unwrap();
         let file = folder.join("key");
         std::fs::write(&file, key.to_openssh("ddes").unwrap().as_bytes()).unwrap();
-        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .unwrap();
         let socket = folder.join("socket");
         let process = Command::new("ssh-agent")
             .arg("-D")
@@ -131,7 +135,8 @@ impl Agent {
             .unwrap_or_else(|error| panic!("ssh-agent (package openssh-client): {error}"));
         let agent = Self { process, folder };
         drop(agent.connect());
-        let added = Command::new("ssh-add").arg("-q").arg(&file).env("SSH_AUTH_SOCK", &socket).status();
+        let added =
+            Command::new("ssh-add").arg("-q").arg(&file).env("SSH_AUTH_SOCK", &socket).status();
         assert!(added.unwrap().success());
         agent
     }
@@ -183,27 +188,36 @@ fn the_agent_of_openssh_signs_what_we_would_sign() {
     // Ed25519 has one signature for a message.
     assert_eq!(signature, key(1).sign(Namespace::Client, MESSAGE));
     for (namespace, message) in [(Namespace::Server, MESSAGE), (Namespace::Client, b"another")] {
-        assert_eq!(agent::signature(&answer, &public, namespace, message), Err(AgentError::Signature));
+        assert_eq!(
+            agent::signature(&answer, &public, namespace, message),
+            Err(AgentError::Signature)
+        );
     }
     let stranger = key(2).public();
     let answer = agent.ask(&agent::request(&stranger, Namespace::Client, MESSAGE));
-    assert_eq!(agent::signature(&answer, &stranger, Namespace::Client, MESSAGE), Err(AgentError::Refused));
+    assert_eq!(
+        agent::signature(&answer, &stranger, Namespace::Client, MESSAGE),
+        Err(AgentError::Refused)
+    );
 }
 
-/// Signing with one key what names another as signer would give the private key away: Ed25519 hashes the public half into each signature.
+/// Signing with one key what names another as signer would give the private key away: Ed25519
+/// hashes the public half into each signature.
 #[test]
 fn a_key_file_whose_public_half_is_another_key_is_refused() {
     let file = |public: u8, private: u8| {
         let public = Ed25519PublicKey(*key(public).public().as_bytes());
         let private = Ed25519PrivateKey::from_bytes(&[private; 32]);
-        let key = PrivateKey::new(KeypairData::from(Ed25519Keypair { public, private }), "mixed").unwrap();
+        let key = PrivateKey::new(KeypairData::from(Ed25519Keypair { public, private }), "mixed")
+            .unwrap();
         key.to_openssh(LineEnding::LF).unwrap()
     };
     let read = |public, private| read_private(file(public, private).as_bytes(), None);
     assert_eq!(read(1, 1).unwrap().public(), key(1).public());
     for (public, private) in [(1, 2), (2, 1)] {
         let refused = read(public, private).unwrap_err();
-        let is_named = matches!(refused, KeyFileError::Key(KeyError::Malformed) | KeyFileError::Malformed(_));
+        let is_named =
+            matches!(refused, KeyFileError::Key(KeyError::Malformed) | KeyFileError::Malformed(_));
         assert!(is_named, "{refused:?}");
     }
 }
@@ -245,12 +259,14 @@ fn files_are_read_up_to_their_longest_and_no_further() {
     assert_eq!(verify(FILE_BYTES_MAX + 1), too_long);
 }
 
-/// As in OpenSSH: what stands first was there first, and a line added below takes nothing from it and gives it nothing.
+/// As in OpenSSH: what stands first was there first, and a line added below takes nothing from it
+/// and gives it nothing.
 #[test]
 fn of_two_lines_for_a_key_the_first_one_holds() {
     let line = key(1).public().to_openssh();
     let both = [format!("{line} first"), format!("ddes-role=\"operator\" {line} second")];
-    for (order, role, name) in [([0, 1], Role::Client, "first"), ([1, 0], Role::Operator, "second")] {
+    for (order, role, name) in [([0, 1], Role::Client, "first"), ([1, 0], Role::Operator, "second")]
+    {
         let text = order.map(|i| both[i].clone()).join("\n");
         let (keys, errors) = AuthorizedKeys::parse(&text);
         assert_eq!((keys.len(), errors), (1, vec![]));
@@ -263,17 +279,23 @@ fn of_two_lines_for_a_key_the_first_one_holds() {
     assert!(keys.find(&key(1).public(), 1_893_456_000).is_none());
 }
 
-/// PROTOCOL.sshsig: version 1, and a reserved string that is empty. Else there would be several texts for one signature. Made in Python.
+/// PROTOCOL.sshsig: version 1, and a reserved string that is empty. Else there would be several
+/// texts for one signature. Made in Python.
 #[test]
 fn an_armored_signature_has_its_version_and_nothing_reserved() {
-    let verify = |armor: &str| key(7).public().verify_armored(Namespace::Receipt, b"sum: 92\n", armor);
+    let verify =
+        |armor: &str| key(7).public().verify_armored(Namespace::Receipt, b"sum: 92\n", armor);
     assert_eq!(verify(include_str!("armor-plain.txt")), Ok(()));
     for other in [include_str!("armor-reserved.txt"), include_str!("armor-version-2.txt")] {
-        assert!(matches!(verify(other), Err(ArmorError::Purpose(_) | ArmorError::Malformed(_))), "{other}");
+        assert!(
+            matches!(verify(other), Err(ArmorError::Purpose(_) | ArmorError::Malformed(_))),
+            "{other}"
+        );
     }
 }
 
-/// RFC 9562, section 5.8: version 8 is bits 48 to 51, the variant 64 and 65; the other 122 are the fingerprint's.
+/// RFC 9562, section 5.8: version 8 is bits 48 to 51, the variant 64 and 65; the other 122 are the
+/// fingerprint's.
 #[test]
 fn the_id_has_every_other_bit_of_the_fingerprint() {
     for seed in 1..=40 {
@@ -294,11 +316,15 @@ fn what_is_listed_is_counted_and_shown_expired_or_not() {
     let lines = [1, 2].map(|seed| key(seed).public().to_openssh());
     let text = format!("{} anna\nexpiry-time=\"20010101Z\" {} bert\n", lines[0], lines[1]);
     let (keys, _) = AuthorizedKeys::parse(&text);
-    let mut shown: Vec<_> =
-        keys.iter().map(|(key, grant)| (grant.name.clone().unwrap(), grant.expires, *key)).collect();
+    let mut shown: Vec<_> = keys
+        .iter()
+        .map(|(key, grant)| (grant.name.clone().unwrap(), grant.expires, *key))
+        .collect();
     shown.sort_by(|a, b| a.0.cmp(&b.0));
-    let expected =
-        [("anna".into(), None, key(1).public()), ("bert".into(), Some(978_307_200), key(2).public())];
+    let expected = [
+        ("anna".into(), None, key(1).public()),
+        ("bert".into(), Some(978_307_200), key(2).public()),
+    ];
     assert!(!keys.is_empty() && keys.len() == 2 && shown == expected, "{shown:?}");
 }
 
@@ -331,8 +357,14 @@ fn a_key_expires_at_the_second_that_its_line_says() {
         let find = |now| keys.find(&key(1).public(), now).is_some();
         assert!(find(end - 1) && !find(end) && !find(end + 1), "{text}");
     }
-    for text in ["20290229Z", "2030061512345Z", "20300615123456", "203006152400Z", "2030-6-15Z", "+2030615Z"]
-    {
+    for text in [
+        "20290229Z",
+        "2030061512345Z",
+        "20300615123456",
+        "203006152400Z",
+        "2030-6-15Z",
+        "+2030615Z",
+    ] {
         let (keys, errors) = AuthorizedKeys::parse(format!("expiry-time=\"{text}\" {line}"));
         assert_eq!((keys.len(), errors.len()), (0, 1), "{text}");
     }

@@ -41,7 +41,8 @@ impl Account {
         (self.count() > 0).then_some((self.min, self.max))
     }
 
-    /// When the first and the newest value came, in whole seconds since 1970 (up to 2106); `None` without values.
+    /// When the first and the newest value came, in whole seconds since 1970 (up to 2106); `None`
+    /// without values.
     pub fn times(&self) -> Option<(u32, u32)> {
         (self.count() > 0).then_some((self.first_secs, self.last_secs))
     }
@@ -128,7 +129,8 @@ impl Account {
     }
 }
 
-/// A session number has so many bits, which leaves room for 2^32 sessions between any two of 2^16 restores.
+/// A session number has so many bits, which leaves room for 2^32 sessions between any two of 2^16
+/// restores.
 const SESSION_BITS: u32 = 48;
 /// A restore raises by 2^32 (D-DDES/2, "Exactly once").
 pub(crate) const RAISE_BITS: u32 = 32;
@@ -139,7 +141,8 @@ pub(crate) const RAISE_BITS: u32 = 32;
 /// newest session u48 || last session u48 || last_seq u64 || sum i128 || min 8 || max 8 || first u32 s || last u32 s
 /// ```
 ///
-/// `min` and `max` are the low 64 bits; as `i64` for identities, as `u64` for classic accounts, which is what either wire can send.
+/// `min` and `max` are the low 64 bits; as `i64` for identities, as `u64` for classic accounts,
+/// which is what either wire can send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Packed(pub(crate) [u8; Self::BYTES]);
 
@@ -171,16 +174,18 @@ impl Packed {
     #[inline]
     pub(crate) fn unpack(&self, is_classic: bool) -> Account {
         let session = |bits: u64| SessionNumber::new(bits & ((1 << SESSION_BITS) - 1));
-        let amount =
-            |bits: u64| if is_classic { Amount::from(bits) } else { Amount::from(bits.cast_signed()) };
+        let amount = |bits: u64| {
+            if is_classic { Amount::from(bits) } else { Amount::from(bits.cast_signed()) }
+        };
         let sum = u128::from(self.get::<28>()) << 64 | u128::from(self.get::<20>());
         let standing = Standing {
             last_seq: Sequence::new(self.get::<12>()),
             last_session: session(self.get::<6>()),
             sum: Total::new(sum.cast_signed()),
         };
-        let [first_secs, last_secs] = [self.get::<52>() & u64::from(u32::MAX), self.get::<52>() >> 32]
-            .map(|secs| u32::try_from(secs).unwrap_or(u32::MAX));
+        let [first_secs, last_secs] =
+            [self.get::<52>() & u64::from(u32::MAX), self.get::<52>() >> 32]
+                .map(|secs| u32::try_from(secs).unwrap_or(u32::MAX));
         Account {
             newest_session: session(self.get::<0>()),
             standing,
@@ -246,7 +251,10 @@ mod tests {
             let applied = found.apply(now, &submission(4, values)).map(<[_]>::len);
             assert_eq!(applied.is_ok(), fits, "{values:?}");
             let expected = if fits { sum + i128::from(values[0]) } else { sum };
-            assert_eq!((found.count(), found.standing().sum.get()), (3 + u64::from(fits), expected));
+            assert_eq!(
+                (found.count(), found.standing().sum.get()),
+                (3 + u64::from(fits), expected)
+            );
         }
         for (values, fits) in [(&[1, 1][..], true), (&[1, 1, 1], false)] {
             let mut found = account(u64::MAX - 2, 0);
@@ -261,7 +269,10 @@ mod tests {
         let last = (1 << SESSION_BITS) - 1;
         let mut found = Account::new(SessionNumber::new(last - 1));
         assert_eq!(found.open_session(), Ok(SessionNumber::new(last)));
-        assert_eq!((found.open_session(), found.newest_session().get()), (Err(OverflowError), last));
+        assert_eq!(
+            (found.open_session(), found.newest_session().get()),
+            (Err(OverflowError), last)
+        );
         for (newest, raised) in
             [(last - (1 << RAISE_BITS), Ok(())), (last - (1 << RAISE_BITS) + 1, Err(OverflowError))]
         {
@@ -295,7 +306,8 @@ mod tests {
         expected.extend([0x0d, 0x0c, 0x0b, 0x0a, 0xfe, 0xff, 0xff, 0xff]);
         assert_eq!(Packed::new(&account).0[..], expected);
         assert_eq!(Packed::new(&account).unpack(false), account);
-        let classic = Account { min: Amount::from(1_u64 << 63), max: Amount::from(u64::MAX), ..account };
+        let classic =
+            Account { min: Amount::from(1_u64 << 63), max: Amount::from(u64::MAX), ..account };
         assert_eq!(Packed::new(&classic).unpack(true), classic);
     }
 }

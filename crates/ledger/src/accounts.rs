@@ -41,9 +41,10 @@ impl Accounts {
 
     pub(crate) fn find(&self, id: &AccountId) -> Option<AccountNumber> {
         match id {
-            AccountId::Identity(key) => {
-                self.index.find(key, |number| key_in(&self.chunks, number)).map(AccountNumber::Identity)
-            }
+            AccountId::Identity(key) => self
+                .index
+                .find(key, |number| key_in(&self.chunks, number))
+                .map(AccountNumber::Identity),
             AccountId::Classic(number) => {
                 self.classic.contains_key(number).then_some(AccountNumber::Classic(*number))
             }
@@ -52,7 +53,9 @@ impl Accounts {
 
     pub(crate) fn id(&self, number: AccountNumber) -> Option<AccountId> {
         match number {
-            AccountNumber::Identity(number) => self.slot(number).map(|slot| AccountId::Identity(slot.key)),
+            AccountNumber::Identity(number) => {
+                self.slot(number).map(|slot| AccountId::Identity(slot.key))
+            }
             AccountNumber::Classic(number) => Some(AccountId::Classic(number)),
         }
     }
@@ -60,13 +63,16 @@ impl Accounts {
     #[inline]
     pub(crate) fn get(&self, number: AccountNumber) -> Option<Account> {
         match number {
-            AccountNumber::Identity(number) => self.slot(number).map(|slot| slot.packed.unpack(false)),
+            AccountNumber::Identity(number) => {
+                self.slot(number).map(|slot| slot.packed.unpack(false))
+            }
             AccountNumber::Classic(number) => self.classic.get(&number).copied(),
         }
     }
 
-    /// Reads what lies of accounts that will be asked for. They lie anywhere, so that each is a miss of all caches where there are many; here nothing waits
-    /// for what is read, and several misses are under way at a time.
+    /// Reads what lies of accounts that will be asked for. They lie anywhere, so that each is a
+    /// miss of all caches where there are many; here nothing waits for what is read, and several
+    /// misses are under way at a time.
     pub(crate) fn touch(&self, numbers: impl Iterator<Item = AccountNumber>) {
         let mut seen = 0;
         for number in numbers {
@@ -171,8 +177,11 @@ impl Accounts {
     /// Accounts that can be added to: identities in the order they came, then classic accounts.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (AccountId, Account)> {
         let identities = self.chunks.iter().flatten();
-        let identities = identities.map(|slot| (AccountId::Identity(slot.key), slot.packed.unpack(false)));
-        identities.chain(self.classic.iter().map(|(number, account)| (AccountId::Classic(*number), *account)))
+        let identities =
+            identities.map(|slot| (AccountId::Identity(slot.key), slot.packed.unpack(false)));
+        identities.chain(
+            self.classic.iter().map(|(number, account)| (AccountId::Classic(*number), *account)),
+        )
     }
 
     pub(crate) fn classic(&self) -> &BTreeMap<u64, Account> {
@@ -204,7 +213,12 @@ impl Accounts {
     }
 
     /// What a checkpoint says of everything but identities, which are all there.
-    pub(crate) fn restore_rest(&mut self, classic: BTreeMap<u64, Account>, classic_next: u64, ended: Totals) {
+    pub(crate) fn restore_rest(
+        &mut self,
+        classic: BTreeMap<u64, Account>,
+        classic_next: u64,
+        ended: Totals,
+    ) {
         (self.classic, self.classic_next, self.ended) = (classic, classic_next, ended);
         let chunks = &self.chunks;
         self.index = Index::of(self.count, |number| key_in(chunks, number));

@@ -5,16 +5,19 @@ use ddes_wire::Amount;
 use crate::accounts::Accounts;
 use crate::store::{self, Options, Record, Seen, Slices, take};
 use crate::{
-    AccountId, AccountNumber, Opening, Operation, Outcome, Proof, Refusal, Submission, Timestamp, Verdict,
+    AccountId, AccountNumber, Opening, Operation, Outcome, Proof, Refusal, Submission, Timestamp,
+    Verdict,
 };
 
 /// Where the records of a batch go; nowhere, in memory.
 pub(crate) type Records<'a> = Option<&'a mut Vec<u8>>;
 
-/// How many records or operations have their accounts fetched at a time: what they need fits the nearest cache.
+/// How many records or operations have their accounts fetched at a time: what they need fits the
+/// nearest cache.
 const GROUP: usize = 64;
 
-/// Does operations until a frame's worth of records has been put, and says there what they did; one outcome each. In memory there is no such bound.
+/// Does operations until a frame's worth of records has been put, and says there what they did; one
+/// outcome each. In memory there is no such bound.
 pub(crate) fn decide(
     accounts: &mut Accounts,
     now: Timestamp,
@@ -49,7 +52,9 @@ fn decide_one(
 ) -> Outcome {
     match operation {
         Operation::Open(id) => Outcome::Opened(open(accounts, id, records)),
-        Operation::Add(submission) => Outcome::Decided(add(accounts, now, submission, values_max, records)),
+        Operation::Add(submission) => {
+            Outcome::Decided(add(accounts, now, submission, values_max, records))
+        }
         Operation::End(account) => Outcome::Ended(end(accounts, *account, records)),
     }
 }
@@ -77,9 +82,10 @@ fn create(accounts: &mut Accounts, id: &AccountId) -> Result<AccountNumber, Refu
         AccountId::Identity(key) => {
             accounts.add_identity(*key).map(AccountNumber::Identity).ok_or(Refusal::Malformed)
         }
-        AccountId::Classic(number) => {
-            accounts.add_classic(*number).map(|_| AccountNumber::Classic(*number)).ok_or(Refusal::Malformed)
-        }
+        AccountId::Classic(number) => accounts
+            .add_classic(*number)
+            .map(|_| AccountNumber::Classic(*number))
+            .ok_or(Refusal::Malformed),
     }
 }
 
@@ -111,7 +117,11 @@ fn add(
     Ok(Proof::new(account.standing()))
 }
 
-fn end(accounts: &mut Accounts, account: AccountNumber, records: Records<'_>) -> Result<(), Refusal> {
+fn end(
+    accounts: &mut Accounts,
+    account: AccountNumber,
+    records: Records<'_>,
+) -> Result<(), Refusal> {
     let AccountNumber::Classic(number) = account else { return Err(Refusal::Malformed) };
     accounts.end_classic(number).ok_or(Refusal::Malformed)?;
     if let Some(records) = records {
@@ -120,8 +130,8 @@ fn end(accounts: &mut Accounts, account: AccountNumber, records: Records<'_>) ->
     Ok(())
 }
 
-/// Does again what the records of one batch say, where a checkpoint does not hold it already, and gives each record to `after` behind that; or says what
-/// makes no sense.
+/// Does again what the records of one batch say, where a checkpoint does not hold it already, and
+/// gives each record to `after` behind that; or says what makes no sense.
 pub(crate) fn replay(
     accounts: &mut Accounts,
     slices: &Slices,
@@ -186,18 +196,26 @@ fn again(accounts: &mut Accounts, seen: &Seen<'_>, record: &Record) -> Result<()
         Record::Open { account, session } => {
             let mut found = get(accounts, *account)?;
             if found.open_session() != Ok(*session) {
-                return Err(format!("session {session} of {account:?} does not follow the one before"));
+                return Err(format!(
+                    "session {session} of {account:?} does not follow the one before"
+                ));
             }
             accounts.put(*account, &found);
             Ok(())
         }
         Record::Add(added) => {
             let mut account = get(accounts, added.account)?;
-            let expected = account.standing().last_seq.forward(1).map_err(|error| error.to_string())?;
+            let expected =
+                account.standing().last_seq.forward(1).map_err(|error| error.to_string())?;
             if (added.session, added.first_seq) != (account.newest_session(), expected) {
-                return Err(format!("value {} of {:?} is out of order", added.first_seq, added.account));
+                return Err(format!(
+                    "value {} of {:?} is out of order",
+                    added.first_seq, added.account
+                ));
             }
-            account.count_in(seen.time, added.session, &added.amounts).map_err(|error| error.to_string())?;
+            account
+                .count_in(seen.time, added.session, &added.amounts)
+                .map_err(|error| error.to_string())?;
             if account.standing().sum != added.sum {
                 return Err(format!("the sum of {:?} is not that of its values", added.account));
             }
@@ -211,7 +229,9 @@ fn again(accounts: &mut Accounts, seen: &Seen<'_>, record: &Record) -> Result<()
         Record::Raise if accounts.raise() => Ok(()),
         Record::Raise => Err("session numbers leave their range".into()),
         Record::Checkpoint(named) if named.start <= named.end && named.end < seen.batch => Ok(()),
-        Record::Checkpoint(named) => Err(format!("checkpoint {} is named before its end", named.start)),
+        Record::Checkpoint(named) => {
+            Err(format!("checkpoint {} is named before its end", named.start))
+        }
         Record::Trim(_) => Ok(()),
     }
 }

@@ -1,4 +1,5 @@
-//! Reading a ledger without writing it: the proof that it is whole, its history, and what a receipt states. Another process may be writing it.
+//! Reading a ledger without writing it: the proof that it is whole, its history, and what a receipt
+//! states. Another process may be writing it.
 
 use std::io::ErrorKind;
 
@@ -37,7 +38,8 @@ pub struct View {
 impl View {
     /// Reads the newest checkpoint and the journal after it.
     pub fn read(disk: &dyn Disk) -> Result<Self, StoreError> {
-        let Found { accounts, ledger, footing, end, time, .. } = find(disk, &Names::read(disk)?, true)?;
+        let Found { accounts, ledger, footing, end, time, .. } =
+            find(disk, &Names::read(disk)?, true)?;
         settle(disk, end.at.segment)?;
         let (ledger, batch, chain) = (name_of(&ledger), end.at.batch, end.at.chain);
         Ok(Self { accounts, ledger, footing, batch, chain, time })
@@ -73,7 +75,8 @@ impl View {
     }
 }
 
-/// What a receipt names a ledger by: SHA-256 of its id, from which nobody learns what its frames begin with.
+/// What a receipt names a ledger by: SHA-256 of its id, from which nobody learns what its frames
+/// begin with.
 fn name_of(ledger: &[u8; 16]) -> [u8; 32] {
     Sha256::digest(ledger).into()
 }
@@ -85,8 +88,9 @@ pub struct Verified {
     pub ledger: [u8; 32],
     /// What the totals rest on beside the batches that are kept.
     pub footing: Footing,
-    /// The oldest batch whose receipts can be held. Where the journal begins at a checkpoint, it is the one behind that checkpoint's last slice: accounts in it are newer than the
-    /// batches before.
+    /// The oldest batch whose receipts can be held. Where the journal begins at a checkpoint, it is
+    /// the one behind that checkpoint's last slice: accounts in it are newer than the batches
+    /// before.
     pub first: Batch,
     /// The newest one.
     pub last: Batch,
@@ -119,7 +123,8 @@ pub enum VerifyError {
 /// How far a reader has come, in bytes of the journal, of so many in all.
 pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
 
-/// Recomputes every total from the oldest batch that is kept, and holds the chain, every superblock, every checkpoint and the statements given to it.
+/// Recomputes every total from the oldest batch that is kept, and holds the chain, every
+/// superblock, every checkpoint and the statements given to it.
 pub fn verify(
     disk: &dyn Disk,
     statements: &[Statement],
@@ -161,15 +166,19 @@ pub fn verify(
 }
 
 /// Of every checkpoint behind the base. What is older begins nowhere any more.
-fn checks(disk: &dyn Disk, names: &Names, base: &Base, footing: &Footing) -> Result<Vec<Check>, StoreError> {
+fn checks(
+    disk: &dyn Disk,
+    names: &Names,
+    base: &Base,
+    footing: &Footing,
+) -> Result<Vec<Check>, StoreError> {
     let is_newer = |batch: Batch| *footing == Footing::Beginning || batch > base.start.batch;
     let mut checks = Vec::new();
     for batch in names.checkpoints.iter().copied().filter(|batch| is_newer(*batch)) {
         let check = Check::open(disk, &base.ledger, batch)?;
-        checks.push(
-            check
-                .ok_or_else(|| Checkpoint::wrong(batch, "the checkpoint is damaged, or another ledger's"))?,
-        );
+        checks.push(check.ok_or_else(|| {
+            Checkpoint::wrong(batch, "the checkpoint is damaged, or another ledger's")
+        })?);
     }
     Ok(checks)
 }
@@ -204,14 +213,17 @@ impl Auditor<'_> {
         })?;
         claims.hold_batch(&base.accounts, seen, trail);
         let point = Point::behind(seen);
-        if let Err(error) = checks.iter_mut().try_for_each(|check| check.hold(&base.accounts, &point)) {
+        if let Err(error) =
+            checks.iter_mut().try_for_each(|check| check.hold(&base.accounts, &point))
+        {
             *fault = Some(error.into());
             return Err("a checkpoint cannot be read".into());
         }
         Ok(())
     }
 
-    /// Every checkpoint agrees with the journal, and is the file that batches name, if they name one.
+    /// Every checkpoint agrees with the journal, and is the file that batches name, if they name
+    /// one.
     fn held(&self) -> Result<Vec<Named>, StoreError> {
         let held = |check: &Check| {
             let named = check.held().ok_or_else(|| check.damage())?.named;
@@ -254,14 +266,15 @@ impl<'a> Claims<'a> {
         let id = accounts.id(added.account).map(Subject::Account);
         self.hold((seen.batch, seen.chain, seen.time), |statement| {
             let count = u128::from(added.first_seq.get()) + added.amounts.len() as u128 - 1;
-            let holds =
-                Some(statement.subject) == id && (statement.count, statement.sum) == (count, added.sum);
+            let holds = Some(statement.subject) == id
+                && (statement.count, statement.sum) == (count, added.sum);
             holds.then_some(Claim::Held)
         });
     }
 
     fn hold_batch(&mut self, accounts: &Accounts, seen: &Seen<'_>, trail: &Trail) {
-        // The earlier release named no checkpoint; where all is kept since the first batch, the totals are proven without.
+        // The earlier release named no checkpoint; where all is kept since the first batch, the
+        // totals are proven without.
         let is_unnamed =
             seen.version == Version::One && trail.is_silent() && self.footing == Footing::Beginning;
         self.hold((seen.batch, seen.chain, seen.time), |statement| {
@@ -285,7 +298,8 @@ impl<'a> Claims<'a> {
         holds: impl Fn(&Statement) -> Option<Claim>,
     ) {
         for (statement, state) in self.statements.iter().zip(&mut self.states) {
-            let is_there = (statement.batch, statement.chain, statement.time) == (batch, chain, time);
+            let is_there =
+                (statement.batch, statement.chain, statement.time) == (batch, chain, time);
             let is_own = statement.ledger.is_none_or(|ledger| ledger == self.ledger);
             if is_there && is_own && matches!(state, Claim::Open) {
                 *state = holds(statement).unwrap_or(Claim::Open);
@@ -302,7 +316,8 @@ impl<'a> Claims<'a> {
                     is_same(checkpoint, named)
                 }
             };
-            let is_named = |named: &Named| trail.all().chain(held).any(|there| is_same(there, named));
+            let is_named =
+                |named: &Named| trail.all().chain(held).any(|there| is_same(there, named));
             let why = match state {
                 Claim::Held => continue,
                 Claim::Of(named) if is_base(named) || is_named(named) => continue,
@@ -333,13 +348,14 @@ fn standing(accounts: &Accounts, statement: &Statement) -> Option<Claim> {
         Subject::Account(id) => {
             let account = accounts.find(&id).and_then(|number| accounts.get(number))?;
             let standing = account.standing();
-            let stands = (statement.count, statement.sum) == (standing.last_seq.get().into(), standing.sum);
+            let stands =
+                (statement.count, statement.sum) == (standing.last_seq.get().into(), standing.sum);
             stands.then_some(Claim::Held)
         }
         Subject::Checkpoint { accounts: count, digest } => {
             let totals = accounts.totals();
-            let stands =
-                (statement.count, statement.sum, count) == (totals.count, totals.sum, totals.accounts);
+            let stands = (statement.count, statement.sum, count)
+                == (totals.count, totals.sum, totals.accounts);
             stands.then_some(Claim::Of(Named { start: 0, end: statement.batch, digest }))
         }
     }
@@ -372,7 +388,8 @@ pub fn history<E>(
 ) -> Result<Result<(), E>, StoreError> {
     let names = Names::read(disk)?;
     let whole = whole_bytes(disk, &names)?;
-    let (Base { mut accounts, slices, start, .. }, _) = oldest(disk, &names, &Heads::read(disk, &names)?)?;
+    let (Base { mut accounts, slices, start, .. }, _) =
+        oldest(disk, &names, &Heads::read(disk, &names)?)?;
     let mut refused = None;
     let walked = walk(disk, start, slices.end, true, &mut |seen| {
         progress(seen.bytes, whole);
@@ -403,14 +420,26 @@ fn values<E>(
     for (seq, amount) in (added.first_seq.get()..).zip(&added.amounts) {
         sum = sum.wrapping_add(amount.get());
         let (session, seq, sum) = (added.session, Sequence::new(seq), Total::new(sum));
-        each(&Counted { time: seen.time, batch: seen.batch, account, session, seq, amount: *amount, sum })?;
+        each(&Counted {
+            time: seen.time,
+            batch: seen.batch,
+            account,
+            session,
+            seq,
+            amount: *amount,
+            sum,
+        })?;
     }
     Ok(())
 }
 
-/// The statement of the 40 that acknowledged the account's value number `seq`, also where more came with it: the account behind the last of those; `None` if what is
-/// kept has no such value.
-pub fn statement_at(disk: &dyn Disk, id: &AccountId, seq: Sequence) -> Result<Option<Statement>, StoreError> {
+/// The statement of the 40 that acknowledged the account's value number `seq`, also where more came
+/// with it: the account behind the last of those; `None` if what is kept has no such value.
+pub fn statement_at(
+    disk: &dyn Disk,
+    id: &AccountId,
+    seq: Sequence,
+) -> Result<Option<Statement>, StoreError> {
     let names = Names::read(disk)?;
     let (base, _) = oldest(disk, &names, &Heads::read(disk, &names)?)?;
     let Base { mut accounts, slices, start, ledger, .. } = base;
@@ -424,7 +453,8 @@ pub fn statement_at(disk: &dyn Disk, id: &AccountId, seq: Sequence) -> Result<Op
             if covers && accounts.id(added.account) == Some(*id) {
                 let (subject, count) = (Subject::Account(*id), last.into());
                 let Seen { batch, chain, time, .. } = *seen;
-                found = Some(Statement { ledger, subject, count, sum: added.sum, batch, chain, time });
+                found =
+                    Some(Statement { ledger, subject, count, sum: added.sum, batch, chain, time });
             }
         })
     })?;
@@ -438,7 +468,8 @@ pub fn checkpoint_statement(disk: &dyn Disk) -> Result<Option<Statement>, StoreE
     let Footing::Named { checkpoint: Named { start, end, digest }, .. } = found.footing else {
         return Ok(None);
     };
-    let checkpoint = Checkpoint::read(disk, start)?.filter(|checkpoint| checkpoint.digest == digest);
+    let checkpoint =
+        Checkpoint::read(disk, start)?.filter(|checkpoint| checkpoint.digest == digest);
     let checkpoint = checkpoint.ok_or_else(|| Checkpoint::damage(start))?;
     let Checkpoint { mut accounts, slices, mark, end_chain, ledger, .. } = checkpoint;
     let mut time = mark.time;
@@ -461,8 +492,8 @@ pub fn checkpoint_statement(disk: &dyn Disk) -> Result<Option<Statement>, StoreE
 /// So often a copy is begun anew because a file was deleted while it was made.
 const COPIES_MAX: usize = 5;
 
-/// Copies a ledger into an empty folder, also while it is being written: every batch that was durable when this began, and those after it that were found whole. The
-/// newest batch copied.
+/// Copies a ledger into an empty folder, also while it is being written: every batch that was
+/// durable when this began, and those after it that were found whole. The newest batch copied.
 pub fn backup(from: &dyn Disk, to: &dyn Disk, progress: Progress<'_>) -> Result<Batch, StoreError> {
     let taken = Names::read(to)?;
     if !taken.segments.is_empty() || !taken.checkpoints.is_empty() {
@@ -473,7 +504,9 @@ pub fn backup(from: &dyn Disk, to: &dyn Disk, progress: Progress<'_>) -> Result<
         tries -= 1;
         match copy_once(from, to, &mut *progress) {
             // Its age, or a newer checkpoint, had it deleted: what is kept now is copied.
-            Err(StoreError::Disk { error, .. }) if error.kind() == ErrorKind::NotFound && tries > 0 => {
+            Err(StoreError::Disk { error, .. })
+                if error.kind() == ErrorKind::NotFound && tries > 0 =>
+            {
                 remove_copy(to)?;
             }
             copied => return copied,
@@ -491,7 +524,8 @@ fn copy_once(from: &dyn Disk, to: &dyn Disk, progress: Progress<'_>) -> Result<B
         Ok(())
     })?;
     settle(from, end.at.segment)?;
-    // Those that began meanwhile are copied as well, and no segment is left out that was there: what is copied says of no other one that it was deleted.
+    // Those that began meanwhile are copied as well, and no segment is left out that was there:
+    // what is copied says of no other one that it was deleted.
     copy(from, &names.checkpoints, heads.first(), &end.at, to)?;
     if footing != Footing::Beginning && !Names::read(to)?.checkpoints.contains(&base.start.batch) {
         let name = checkpoint_name(base.start.batch);
@@ -500,19 +534,24 @@ fn copy_once(from: &dyn Disk, to: &dyn Disk, progress: Progress<'_>) -> Result<B
     Ok(end.at.batch)
 }
 
-/// The last batch that was found may be one that its writer has not synced yet: nobody is told of it before it is durable.
+/// The last batch that was found may be one that its writer has not synced yet: nobody is told of
+/// it before it is durable.
 fn settle(disk: &dyn Disk, segment: u64) -> Result<(), StoreError> {
     let name = segment_name(segment);
     match disk.open(&name).and_then(|file| file.sync()) {
-        // What cannot be written, an image say, cannot be lost either; some file systems refuse to sync it.
-        Err(error) if !matches!(error.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::InvalidInput) => {
+        // What cannot be written, an image say, cannot be lost either; some file systems refuse to
+        // sync it.
+        Err(error)
+            if !matches!(error.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::InvalidInput) =>
+        {
             Err(StoreError::disk(&name)(error))
         }
         Ok(()) | Err(_) => Ok(()),
     }
 }
 
-/// What a walk goes through at most. A head that is damaged is the walk's to find, which knows the batch.
+/// What a walk goes through at most. A head that is damaged is the walk's to find, which knows the
+/// batch.
 fn whole_bytes(disk: &dyn Disk, names: &Names) -> Result<u64, StoreError> {
     let len = |number: &u64| {
         let name = segment_name(*number);

@@ -1,7 +1,8 @@
 //! Where replay begins, and why that is believed.
 //!
-//! The beginning of all needs no proof. A checkpoint is believed where a batch behind its end names it: the chain stands for it then. One that nothing names is held
-//! against the journal, or left aside.
+//! The beginning of all needs no proof. A checkpoint is believed where a batch behind its end names
+//! it: the chain stands for it then. One that nothing names is held against the journal, or left
+//! aside.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +12,8 @@ use crate::apply::replay;
 use crate::check::{Check, Point};
 use crate::rhythm::Rhythm;
 use crate::store::{
-    Batch, Chain, Checkpoint, DATA, Damage, Disk, End, Heads, Kept, Mark, Named, Names, Record, Seen, Slices,
-    Start, StoreError, Version, segment_name, take, walk,
+    Batch, Chain, Checkpoint, DATA, Damage, Disk, End, Heads, Kept, Mark, Named, Names, Record,
+    Seen, Slices, Start, StoreError, Version, segment_name, take, walk,
 };
 
 /// What the totals of a ledger rest on, beside the batches that are kept.
@@ -27,7 +28,8 @@ pub enum Footing {
         /// The first kept batch that names it.
         by: Batch,
     },
-    /// On a checkpoint of an earlier release, which named none and had deleted what was before it. Whoever could write the folder could change it.
+    /// On a checkpoint of an earlier release, which named none and had deleted what was before it.
+    /// Whoever could write the folder could change it.
     Unproven(Named),
 }
 
@@ -73,7 +75,11 @@ impl Trail {
                 self.named.entry(*named).or_insert(seen.batch);
             }
             Record::Trim(segment) => self.kept_from = self.kept_from.max(*segment),
-            Record::Account(_) | Record::Open { .. } | Record::Add(_) | Record::End(_) | Record::Raise => {}
+            Record::Account(_)
+            | Record::Open { .. }
+            | Record::Add(_)
+            | Record::End(_)
+            | Record::Raise => {}
         }
     }
 
@@ -135,18 +141,27 @@ pub(crate) struct Found {
     /// How far it is from the checkpoint.
     pub(crate) rhythm: Rhythm,
     pub(crate) trail: Trail,
-    /// Checkpoints that nothing names, newer than what was used: those that the journal proves, and the others.
+    /// Checkpoints that nothing names, newer than what was used: those that the journal proves, and
+    /// the others.
     pub(crate) proven: Vec<Kept>,
     pub(crate) refused: Vec<Batch>,
     /// The first segment that is kept.
     pub(crate) first: u64,
 }
 
-/// The newest checkpoint that is named, and every batch after it. Checkpoints that nothing names are held against the journal, but not where somebody may be writing.
+/// The newest checkpoint that is named, and every batch after it. Checkpoints that nothing names
+/// are held against the journal, but not where somebody may be writing.
 pub(crate) fn find(disk: &dyn Disk, names: &Names, is_live: bool) -> Result<Found, StoreError> {
     let heads = Heads::read(disk, names)?;
-    let mut search =
-        Search { disk, heads, is_live, least: 0, notes: Vec::new(), aside: Vec::new(), error: None };
+    let mut search = Search {
+        disk,
+        heads,
+        is_live,
+        least: 0,
+        notes: Vec::new(),
+        aside: Vec::new(),
+        error: None,
+    };
     for batch in names.checkpoints.iter().rev() {
         let Some(checkpoint) = search.candidate(*batch)? else { continue };
         let named = checkpoint.named();
@@ -160,7 +175,11 @@ pub(crate) fn find(disk: &dyn Disk, names: &Names, is_live: bool) -> Result<Foun
         };
         if let Some(by) = attempt.trail.names(&named) {
             attempt.trail.allows(&search.heads)?;
-            return Ok(search.finish(attempt, named.start, Footing::Named { checkpoint: named, by }));
+            return Ok(search.finish(
+                attempt,
+                named.start,
+                Footing::Named { checkpoint: named, by },
+            ));
         }
         search.set_aside(named, None);
         if attempt.trail.is_older() && search.heads.is_older(attempt.end.at.batch) {
@@ -246,7 +265,8 @@ impl Search<'_> {
         Ok(Attempt { accounts, trail, start, end: walked?, time, rhythm, checks })
     }
 
-    /// No checkpoint is named. From the first batch on all is proven; where that is gone, it must have gone before checkpoints were named.
+    /// No checkpoint is named. From the first batch on all is proven; where that is gone, it must
+    /// have gone before checkpoints were named.
     fn begin_at_the_first(mut self, names: &Names) -> Result<Found, StoreError> {
         let mut try_it = || {
             let (base, footing) = oldest(self.disk, names, &self.heads)?;
@@ -285,8 +305,13 @@ impl Search<'_> {
     }
 }
 
-/// Where the oldest batch that is kept can be understood: the beginning of all, or the checkpoint that the journal now begins at.
-pub(crate) fn oldest(disk: &dyn Disk, names: &Names, heads: &Heads) -> Result<(Base, Footing), StoreError> {
+/// Where the oldest batch that is kept can be understood: the beginning of all, or the checkpoint
+/// that the journal now begins at.
+pub(crate) fn oldest(
+    disk: &dyn Disk,
+    names: &Names,
+    heads: &Heads,
+) -> Result<(Base, Footing), StoreError> {
     if heads.first() == 1 {
         return Ok((Base::genesis(heads.ledger()), Footing::Beginning));
     }
@@ -342,6 +367,7 @@ impl Survey {
 
     /// Whether a checkpoint begins at a place of this journal.
     fn passes(&self, mark: &Mark) -> bool {
-        mark.start == self.start || self.points.get(&mark.start.batch).is_some_and(|point| point.is(mark))
+        mark.start == self.start
+            || self.points.get(&mark.start.batch).is_some_and(|point| point.is(mark))
     }
 }

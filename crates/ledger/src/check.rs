@@ -3,7 +3,8 @@
 use crate::Timestamp;
 use crate::accounts::Accounts;
 use crate::store::{
-    Batch, Checkpoint, DATA, Damage, Disk, Kept, Mark, Named, Part, Reader, Seen, Start, StoreError, Version,
+    Batch, Checkpoint, DATA, Damage, Disk, Kept, Mark, Named, Part, Reader, Seen, Start,
+    StoreError, Version,
 };
 
 /// How far it is.
@@ -61,7 +62,11 @@ impl Point {
 
 impl Check {
     /// Of a checkpoint that is whole as far as its head tells; `None` for another.
-    pub(crate) fn open(disk: &dyn Disk, ledger: &[u8; 16], batch: Batch) -> Result<Option<Self>, StoreError> {
+    pub(crate) fn open(
+        disk: &dyn Disk,
+        ledger: &[u8; 16],
+        batch: Batch,
+    ) -> Result<Option<Self>, StoreError> {
         let reader = Reader::open(disk, batch)?.filter(|reader| reader.ledger == *ledger);
         Ok(reader.map(|reader| Self { batch, reader, next: 0, state: State::Ahead }))
     }
@@ -89,7 +94,11 @@ impl Check {
                 self.state = State::Begun(Some(part));
                 return Ok(());
             }
-            self.state = if batch == at.place.batch { self.agree(part, accounts, at) } else { State::Failed };
+            self.state = if batch == at.place.batch {
+                self.agree(part, accounts, at)
+            } else {
+                State::Failed
+            };
         }
         Ok(())
     }
@@ -105,7 +114,8 @@ impl Check {
                 if self.next == accounts.identities()
                     && rest.chain == at.place.chain
                     && rest.classic == *accounts.classic()
-                    && (rest.classic_next, rest.ended) == (accounts.classic_next(), accounts.ended()) =>
+                    && (rest.classic_next, rest.ended)
+                        == (accounts.classic_next(), accounts.ended()) =>
             {
                 State::Held(Named { start: self.batch, end: rest.batch, digest: rest.digest })
             }
@@ -123,6 +133,9 @@ impl Check {
 
     /// What is said of one that does not hold.
     pub(crate) fn damage(&self) -> Damage {
-        Checkpoint::wrong(self.batch, "the checkpoint is damaged, or does not agree with the journal")
+        Checkpoint::wrong(
+            self.batch,
+            "the checkpoint is damaged, or does not agree with the journal",
+        )
     }
 }

@@ -1,8 +1,9 @@
 //! From an identity's key to its number.
 //!
-//! A hash table of numbers alone, since the keys lie with the accounts: open addressing, linear probing, in shards that grow one at a time, so that no
-//! growth holds up a commit for long, and by an eighth, so that a number takes 5 to 6 bytes. A shard lies in blocks that never move: tables that are
-//! copied when they grow leave the allocator holes of all sizes, as many bytes again.
+//! A hash table of numbers alone, since the keys lie with the accounts: open addressing, linear
+//! probing, in shards that grow one at a time, so that no growth holds up a commit for long, and by
+//! an eighth, so that a number takes 5 to 6 bytes. A shard lies in blocks that never move: tables
+//! that are copied when they grow leave the allocator holes of all sizes, as many bytes again.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -37,10 +38,17 @@ impl Default for Index {
 
 impl Index {
     /// The number of `key`; `key_of` tells the key of a number.
-    pub(crate) fn find<'a>(&self, key: &[u8; 32], key_of: impl Fn(u32) -> &'a [u8; 32]) -> Option<u32> {
+    pub(crate) fn find<'a>(
+        &self,
+        key: &[u8; 32],
+        key_of: impl Fn(u32) -> &'a [u8; 32],
+    ) -> Option<u32> {
         let hash = self.state.hash_one(key);
         let shard = self.shards.get(shard_of(hash))?;
-        shard.probe(hash).find(|number| *number == VACANT || key_of(*number) == key).filter(|n| *n != VACANT)
+        shard
+            .probe(hash)
+            .find(|number| *number == VACANT || key_of(*number) == key)
+            .filter(|n| *n != VACANT)
     }
 
     /// Enters `number`, whose key is not in the table yet.
@@ -78,7 +86,8 @@ impl Index {
     /// Bytes it holds.
     pub(crate) fn bytes(&self) -> usize {
         let blocks: usize = self.shards.iter().map(|shard| shard.blocks.len()).sum();
-        SHARDS * size_of::<Shard>() + blocks * (size_of::<[u32; BLOCK]>() + size_of::<Box<[u32; BLOCK]>>())
+        SHARDS * size_of::<Shard>()
+            + blocks * (size_of::<[u32; BLOCK]>() + size_of::<Box<[u32; BLOCK]>>())
     }
 }
 
@@ -97,12 +106,14 @@ impl Shard {
     }
 
     fn probe(&self, hash: u64) -> impl Iterator<Item = u32> {
-        self.order(hash).filter_map(|place| self.blocks.get(place / BLOCK)?.get(place % BLOCK).copied())
+        self.order(hash)
+            .filter_map(|place| self.blocks.get(place / BLOCK)?.get(place % BLOCK).copied())
     }
 
     fn place(&mut self, hash: u64, number: u32) {
         for place in self.order(hash) {
-            let place = self.blocks.get_mut(place / BLOCK).and_then(|block| block.get_mut(place % BLOCK));
+            let place =
+                self.blocks.get_mut(place / BLOCK).and_then(|block| block.get_mut(place % BLOCK));
             if let Some(place) = place.filter(|place| **place == VACANT) {
                 *place = number;
                 self.taken += 1;

@@ -10,9 +10,9 @@ use crate::apply::decide;
 use crate::base::{Footing, Found, find};
 use crate::rhythm::Rhythm;
 use crate::store::{
-    Batch, Chain, Checkpoint, Closed, Damage, Disk, Done, Draft, FIXED_BYTES_MAX, Journal, Kept, Mark, NEW,
-    Names, Obsolete, Options, StoreError, VALUE_BYTES_MAX, Work, WorkOutcome, checkpoint_name, is_checkpoint,
-    obsolete, put_checkpoint, put_end, put_raise, put_trim,
+    Batch, Chain, Checkpoint, Closed, Damage, Disk, Done, Draft, FIXED_BYTES_MAX, Journal, Kept,
+    Mark, NEW, Names, Obsolete, Options, StoreError, VALUE_BYTES_MAX, Work, WorkOutcome,
+    checkpoint_name, is_checkpoint, obsolete, put_checkpoint, put_end, put_raise, put_trim,
 };
 use crate::{Account, AccountId, AccountNumber, Operation, Outcome, Refusal, Timestamp, Totals};
 
@@ -57,9 +57,11 @@ struct Durable {
 pub enum Health {
     /// It can.
     Good,
-    /// There is no room, for a batch or for the next segment: what does not fit is refused, until a whole segment has room again.
+    /// There is no room, for a batch or for the next segment: what does not fit is refused, until a
+    /// whole segment has room again.
     Full,
-    /// A write or a sync failed. This process writes no more, and claims nothing: open the ledger again to see what the disk holds.
+    /// A write or a sync failed. This process writes no more, and claims nothing: open the ledger
+    /// again to see what the disk holds.
     Failed(String),
 }
 
@@ -68,13 +70,15 @@ pub enum Health {
 pub struct Opened {
     /// Whether the ledger was made just now.
     pub is_new: bool,
-    /// The newest batch that was found. Opening may add some: they end classic accounts, and name checkpoints.
+    /// The newest batch that was found. Opening may add some: they end classic accounts, and name
+    /// checkpoints.
     pub batch: Batch,
     /// The chain with it.
     pub chain: Chain,
     /// What the totals rest on.
     pub footing: Footing,
-    /// Classic accounts that a former process had left under way, as they ended now: nobody can add to them.
+    /// Classic accounts that a former process had left under way, as they ended now: nobody can add
+    /// to them.
     pub ended: Vec<(AccountId, Account)>,
     /// The checkpoint that it began with; 0 is none.
     pub checkpoint: Batch,
@@ -104,7 +108,8 @@ impl Ledger {
             return Self::create(disk, options, entropy);
         }
         let found = find(&*disk, &names, false)?;
-        let journal = Journal::resume(Arc::clone(&disk), options, found.ledger, &found.end, found.time)?;
+        let journal =
+            Journal::resume(Arc::clone(&disk), options, found.ledger, &found.end, found.time)?;
         let mut durable = Durable::new(disk, journal, Rhythm::new(0, 0));
         let mut opened = Opened {
             is_new: false,
@@ -117,10 +122,12 @@ impl Ledger {
             notes: Vec::new(),
         };
         let mut accounts = durable.take(found, &names, &mut opened.notes)?;
-        let forward =
-            durable.name().and_then(|()| durable.end_classic(&mut accounts, &options, &mut opened.ended));
+        let forward = durable
+            .name()
+            .and_then(|()| durable.end_classic(&mut accounts, &options, &mut opened.ended));
         match forward {
-            // Without room the rest is done when there is some: checkpoints with the first commit, classic accounts at the next opening.
+            // Without room the rest is done when there is some: checkpoints with the first commit,
+            // classic accounts at the next opening.
             Ok(()) | Err(Closed::Full | Closed::Failed) => {}
         }
         if let Some(why) = durable.journal.failure() {
@@ -149,7 +156,8 @@ impl Ledger {
         Ok((Self { accounts: Accounts::default(), options, durable: Some(durable) }, opened))
     }
 
-    /// Does each operation or refuses it, in order; one outcome each. When this returns, what is acknowledged is durable.
+    /// Does each operation or refuses it, in order; one outcome each. When this returns, what is
+    /// acknowledged is durable.
     pub fn commit(&mut self, now: Timestamp, operations: &[Operation]) -> Vec<Outcome> {
         let mut outcomes = Vec::with_capacity(operations.len());
         let Some(durable) = &mut self.durable else {
@@ -169,13 +177,15 @@ impl Ledger {
                 }
             }
         }
-        // Where there is no room the journal does not grow, and what was begun takes some: it is to end.
+        // Where there is no room the journal does not grow, and what was begun takes some: it is to
+        // end.
         let least = if durable.journal.is_full() { self.options.pause_accounts } else { 0 };
         durable.go_on(&self.accounts, &self.options, least);
         outcomes
     }
 
-    /// Uses a pause: makes the newest batch known as durable, and goes on with a checkpoint. Whether there is more to do in the next pause.
+    /// Uses a pause: makes the newest batch known as durable, and goes on with a checkpoint.
+    /// Whether there is more to do in the next pause.
     pub fn rest(&mut self) -> bool {
         let Some(durable) = &mut self.durable else { return false };
         // Where there is no room for it, there may be in the next pause.
@@ -188,13 +198,16 @@ impl Ledger {
         durable.draft.is_some()
     }
 
-    /// What is left to do for a checkpoint, on any thread; its result goes to [`Self::handle_done`].
+    /// What is left to do for a checkpoint, on any thread; its result goes to
+    /// [`Self::handle_done`].
     pub fn poll_work(&mut self) -> Option<Work> {
         self.durable.as_mut()?.work.take()
     }
 
-    /// The result of [`Work`]: an error, if the checkpoint could not be made, or if what it replaces could not be deleted. The journal is none the worse for it, and another
-    /// is tried before long. A checkpoint that is durable is named in the journal before this returns, or as soon as there is room.
+    /// The result of [`Work`]: an error, if the checkpoint could not be made, or if what it
+    /// replaces could not be deleted. The journal is none the worse for it, and another is tried
+    /// before long. A checkpoint that is durable is named in the journal before this returns, or as
+    /// soon as there is room.
     pub fn handle_done(&mut self, done: Done) -> io::Result<()> {
         let Some(durable) = &mut self.durable else { return Ok(()) };
         let Done(outcome) = done;
@@ -235,7 +248,8 @@ impl Ledger {
         }
     }
 
-    /// No session number that was ever given out is given out again: the first thing after a restore. Every account's grows by 2^32.
+    /// No session number that was ever given out is given out again: the first thing after a
+    /// restore. Every account's grows by 2^32.
     pub fn raise(&mut self, now: Timestamp) -> Result<(), Refusal> {
         let durable = self.durable.as_mut().ok_or(Refusal::Unavailable)?;
         durable.journal.reserve(now, FIXED_BYTES_MAX as u64).map_err(|_| Refusal::Unavailable)?;
@@ -285,7 +299,9 @@ impl Ledger {
 
     /// The newest batch, and the chain with it; `None` in memory.
     pub fn head(&self) -> Option<(Batch, Chain)> {
-        self.durable.as_ref().map(|durable| (durable.journal.at().batch, durable.journal.at().chain))
+        self.durable
+            .as_ref()
+            .map(|durable| (durable.journal.at().batch, durable.journal.at().chain))
     }
 
     /// Bytes of memory that identities take, the index included.
@@ -314,9 +330,16 @@ impl Durable {
         }
     }
 
-    /// What was found in the folder. Checkpoints that the journal proves will be named; those that it does not are removed.
-    fn take(&mut self, found: Found, names: &Names, notes: &mut Vec<Damage>) -> Result<Accounts, StoreError> {
-        (self.rhythm, self.clock, self.counted.1) = (found.rhythm, found.time, found.accounts.identities());
+    /// What was found in the folder. Checkpoints that the journal proves will be named; those that
+    /// it does not are removed.
+    fn take(
+        &mut self,
+        found: Found,
+        names: &Names,
+        notes: &mut Vec<Damage>,
+    ) -> Result<Accounts, StoreError> {
+        (self.rhythm, self.clock, self.counted.1) =
+            (found.rhythm, found.time, found.accounts.identities());
         notes.extend(found.notes);
         notes.extend(found.end.notes);
         for batch in &found.refused {
@@ -327,7 +350,8 @@ impl Durable {
                 "the checkpoint is not what the journal says, and was removed",
             ));
         }
-        let is_there = |batch: &Batch| names.checkpoints.contains(batch) && !found.refused.contains(batch);
+        let is_there =
+            |batch: &Batch| names.checkpoints.contains(batch) && !found.refused.contains(batch);
         for named in found.trail.all().filter(|named| is_there(&named.start)) {
             // Whether its file is this one is looked at before the journal begins at it.
             if let Some(mark) = Mark::read(&*self.disk, named.start)? {
@@ -344,14 +368,16 @@ impl Durable {
             let why = "an earlier release deleted what was before this checkpoint, and named none in its journal: its totals are taken as they are";
             notes.push(Checkpoint::wrong(found.checkpoint, why));
         }
-        let agrees = "the checkpoint was named by no batch; it agrees with the journal, and is named now";
+        let agrees =
+            "the checkpoint was named by no batch; it agrees with the journal, and is named now";
         notes.extend(found.proven.iter().map(|kept| Checkpoint::wrong(kept.named.start, agrees)));
         self.is_unnamed = is_older || !found.proven.is_empty();
         self.checkpoints.extend(found.proven);
         self.checkpoints.sort_unstable_by_key(|kept| kept.named);
         self.checkpoints.dedup_by_key(|kept| kept.named.start);
         self.kept_from = if is_older { found.first } else { found.trail.kept_from };
-        let is_known = |batch: &Batch| self.checkpoints.iter().any(|kept| kept.named.start == *batch);
+        let is_known =
+            |batch: &Batch| self.checkpoints.iter().any(|kept| kept.named.start == *batch);
         let strays = names.checkpoints.iter().filter(|batch| is_there(batch) && !is_known(batch));
         self.strays = strays.map(|batch| checkpoint_name(*batch)).collect();
         Ok(found.accounts)
@@ -361,12 +387,14 @@ impl Durable {
         self.checkpoints.push(kept);
         self.checkpoints.retain(|kept| !obsolete.names.contains(&kept.mark.name()));
         self.strays.retain(|name| !obsolete.names.contains(name));
-        self.kept_from = self.kept_from.max(obsolete.base.map_or(0, |base| base.mark.start.segment));
+        self.kept_from =
+            self.kept_from.max(obsolete.base.map_or(0, |base| base.mark.start.segment));
         (self.obsolete, self.is_unnamed) = (obsolete.names, true);
     }
 
-    /// Says in a batch of its own which checkpoints are kept, and from which segment on, if that is yet to be said; only then is anything deleted. All of them each time:
-    /// whoever begins at the newest reads no batch before it.
+    /// Says in a batch of its own which checkpoints are kept, and from which segment on, if that is
+    /// yet to be said; only then is anything deleted. All of them each time: whoever begins at the
+    /// newest reads no batch before it.
     fn name(&mut self) -> Result<(), Closed> {
         if !self.is_unnamed {
             return Ok(());
@@ -408,7 +436,8 @@ impl Durable {
             for number in some {
                 put_end(self.journal.records(), AccountNumber::Classic(*number));
             }
-            let accounts = some.iter().filter_map(|number| Some((*number, accounts.end_classic(*number)?)));
+            let accounts =
+                some.iter().filter_map(|number| Some((*number, accounts.end_classic(*number)?)));
             ended.extend(accounts.map(|(number, account)| (AccountId::Classic(number), account)));
             // A frame that finds no room is decided all the same, and written before any other.
             self.append_own()?;
@@ -416,7 +445,8 @@ impl Durable {
         Ok(())
     }
 
-    /// One batch of as many operations as a frame takes: room first, then the decisions, then the disk.
+    /// One batch of as many operations as a frame takes: room first, then the decisions, then the
+    /// disk.
     fn commit(
         &mut self,
         accounts: &mut Accounts,
@@ -426,7 +456,8 @@ impl Durable {
         outcomes: &mut Vec<Outcome>,
     ) -> Result<(), Closed> {
         self.clock = now;
-        let room = self.name().and_then(|()| self.journal.reserve(now, bytes_max(operations, options)));
+        let room =
+            self.name().and_then(|()| self.journal.reserve(now, bytes_max(operations, options)));
         // A batch that waited for room may have been written.
         self.count(accounts);
         room?;
@@ -450,7 +481,8 @@ impl Durable {
         }
     }
 
-    /// A checkpoint takes up what it owes beside commits, or so many accounts at least; one is begun where it is due. A failure leaves the older one in force.
+    /// A checkpoint takes up what it owes beside commits, or so many accounts at least; one is
+    /// begun where it is due. A failure leaves the older one in force.
     fn go_on(&mut self, accounts: &Accounts, options: &Options, least: u32) {
         if self.journal.failure().is_some() {
             self.draft = None;
@@ -501,7 +533,8 @@ impl Durable {
     }
 }
 
-/// So many checkpoints are named in one batch, the newest. With `history` some ten are kept, without it two.
+/// So many checkpoints are named in one batch, the newest. With `history` some ten are kept,
+/// without it two.
 const NAMED_MAX: usize = 16;
 
 /// The most bytes of records that operations come to in one frame.

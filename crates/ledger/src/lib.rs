@@ -1,10 +1,12 @@
 //! Accounts: independent running totals in which each value counts exactly once.
 //!
-//! Every account numbers its values 1, 2, 3 … for ever. A submission names the number of its first value, so that what was counted before is
-//! skipped and what would leave a hole is refused; and it names its session, so that only the newest session of an account may add.
+//! Every account numbers its values 1, 2, 3 … for ever. A submission names the number of its first
+//! value, so that what was counted before is skipped and what would leave a hole is refused; and it
+//! names its session, so that only the newest session of an account may add.
 //!
-//! A [`Ledger`] lives in memory or in a folder. In a folder each [`Ledger::commit`] is one batch of a hash-chained journal, synced before anybody is told; docs/ledger.md
-//! argues every crash point. Time is an argument; the disk is the [`store::Disk`] given.
+//! A [`Ledger`] lives in memory or in a folder. In a folder each [`Ledger::commit`] is one batch of
+//! a hash-chained journal, synced before anybody is told; docs/ledger.md argues every crash point.
+//! Time is an argument; the disk is the [`store::Disk`] given.
 
 mod account;
 mod accounts;

@@ -9,7 +9,8 @@ use ddes_wire::{Amounts, OverflowError, Sequence, SessionNumber, Standing};
 pub enum AccountId {
     /// A D-DDES/2 client: its Ed25519 public key.
     Identity([u8; 32]),
-    /// One session of the original's wire, which knows no identities: `classic/N`. No two sessions of a ledger have the same number.
+    /// One session of the original's wire, which knows no identities: `classic/N`. No two sessions
+    /// of a ledger have the same number.
     Classic(u64),
 }
 
@@ -29,7 +30,8 @@ pub enum Operation {
     Open(AccountId),
     /// Count values.
     Add(Submission),
-    /// A classic account is over with its session, as in the original: it stays in the ledger's totals and history, and can be added to no more.
+    /// A classic account is over with its session, as in the original: it stays in the ledger's
+    /// totals and history, and can be added to no more.
     End(AccountNumber),
 }
 
@@ -60,7 +62,8 @@ pub enum Outcome {
 /// What became of one submission.
 pub type Verdict = Result<Proof, Refusal>;
 
-/// Proof that the ledger holds what it states, as durably as it holds anything. Only the ledger makes one.
+/// Proof that the ledger holds what it states, as durably as it holds anything. Only the ledger
+/// makes one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Proof(Standing);
 
@@ -101,7 +104,8 @@ pub enum Refusal {
         /// The newest session.
         newest: SessionNumber,
     },
-    /// First number 0, no values, too many or none that the account's wire can send, no such account, or a numbering or sum beyond its range.
+    /// First number 0, no values, too many or none that the account's wire can send, no such
+    /// account, or a numbering or sum beyond its range.
     #[error("the numbering is malformed or would overflow")]
     Malformed,
     /// The disk is full or has failed. It may or may not have counted.

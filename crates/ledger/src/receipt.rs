@@ -88,7 +88,8 @@ impl Statement {
     fn read(text: &str) -> Option<Self> {
         let fields = text.strip_prefix(TITLE)?.lines().skip(1).map(|line| line.split_once(": "));
         let mut lines = fields.peekable();
-        let mut next_is = |name: &str| matches!(lines.peek(), Some(Some((found, _))) if *found == name);
+        let mut next_is =
+            |name: &str| matches!(lines.peek(), Some(Some((found, _))) if *found == name);
         let (has_ledger, is_account) = (next_is("ledger"), text.contains("\naccount: "));
         let mut field = |name: &str| {
             let (found, value) = lines.next()??;

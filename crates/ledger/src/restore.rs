@@ -1,9 +1,9 @@
 //! Restoring a ledger from a backup.
 //!
 //! A copied folder is not yet a restored ledger: it would give out session numbers again that its
-//! original gave out after the copy was made. [`restore`] therefore raises them, in a folder next to
-//! the ledger's, and renames that folder when it is complete. A crash leaves no ledger in the place,
-//! or one whose session numbers are raised.
+//! original gave out after the copy was made. [`restore`] therefore raises them, in a folder next
+//! to the ledger's, and renames that folder when it is complete. A crash leaves no ledger in the
+//! place, or one whose session numbers are raised.
 
 use std::fs::{self, DirBuilder};
 use std::io::{self, ErrorKind};
@@ -134,7 +134,9 @@ impl Staging {
         let staging = PathBuf::from(staging);
         match DirBuilder::new().mode(0o700).create(&staging) {
             Ok(()) => Ok(Self(staging)),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(RestoreError::CutOff(staging)),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                Err(RestoreError::CutOff(staging))
+            }
             Err(error) => Err(place(&staging, error.into())),
         }
     }
@@ -158,17 +160,23 @@ impl Staging {
         // Writes the superblock too, which says that the raise is durable.
         ledger.rest();
         drop(ledger);
-        audit::verify(&*folder, &[], &mut |done, whole| progress(RestoreStep::VerifyCopy, done, whole))
-            .map_err(|error| RestoreError::Verify { path: path(), error })
+        audit::verify(&*folder, &[], &mut |done, whole| {
+            progress(RestoreStep::VerifyCopy, done, whole)
+        })
+        .map_err(|error| RestoreError::Verify { path: path(), error })
     }
 
     fn replace(self, empty: &Folder, path: &Path) -> Result<(), RestoreError> {
-        self.lock()?.replace(empty).map_err(|error| RestoreError::Replace { path: path.to_owned(), error })
+        self.lock()?
+            .replace(empty)
+            .map_err(|error| RestoreError::Replace { path: path.to_owned(), error })
     }
 
     fn lock(&self) -> Result<Folder, RestoreError> {
         let locked = Folder::lock(&self.0).map_err(PlaceError::System);
-        locked.and_then(|folder| folder.ok_or(PlaceError::InUse)).map_err(|error| place(&self.0, error))
+        locked
+            .and_then(|folder| folder.ok_or(PlaceError::InUse))
+            .map_err(|error| place(&self.0, error))
     }
 }
 

@@ -1,4 +1,5 @@
-//! When a checkpoint is due, and how quickly it goes on beside commits: bytes of journal and of accounts, and nothing else.
+//! When a checkpoint is due, and how quickly it goes on beside commits: bytes of journal and of
+//! accounts, and nothing else.
 
 use crate::account::Packed;
 use crate::store::Options;
@@ -17,7 +18,8 @@ pub(crate) struct Rhythm {
     newest: u64,
     /// One was asked for, due or not.
     is_wanted: bool,
-    /// Bytes of accounts that the one in the making lags behind the journal, and how often a byte of journal counts there.
+    /// Bytes of accounts that the one in the making lags behind the journal, and how often a byte
+    /// of journal counts there.
     owed: u64,
     times: u64,
 }
@@ -38,7 +40,8 @@ impl Rhythm {
 
     /// A checkpoint of so many accounts begins.
     pub(crate) fn begin(&mut self, accounts: u32, options: &Options) {
-        // Overdue after failures, or where each process ended before it had made one: then it is to end sooner than this one does.
+        // Overdue after failures, or where each process ended before it had made one: then it is to
+        // end sooner than this one does.
         let times = self.since.checked_div(self.distance(options)).unwrap_or(1).clamp(1, TIMES_MAX);
         *self = Self { since: 0, newest: bytes_of(accounts), is_wanted: false, owed: 0, times };
     }
@@ -49,14 +52,16 @@ impl Rhythm {
         (self.since, self.is_wanted) = (distance - distance / 8, false);
     }
 
-    /// A commit added so much to the journal. New accounts count in full beside their records, which are shorter: however many come, a checkpoint gets ahead of them.
+    /// A commit added so much to the journal. New accounts count in full beside their records,
+    /// which are shorter: however many come, a checkpoint gets ahead of them.
     pub(crate) fn count(&mut self, bytes: u64, new_accounts: u32) {
         self.since = self.since.saturating_add(bytes);
         let owed = bytes.saturating_mul(self.times).saturating_add(bytes_of(new_accounts));
         self.owed = self.owed.saturating_add(owed);
     }
 
-    /// How many accounts to take up beside the commits since it was asked last: as many bytes as these added to the journal. None until it is worth a write.
+    /// How many accounts to take up beside the commits since it was asked last: as many bytes as
+    /// these added to the journal. None until it is worth a write.
     pub(crate) fn take(&mut self, options: &Options) -> u32 {
         let accounts = u32::try_from(self.owed / ACCOUNT_BYTES).unwrap_or(u32::MAX);
         if accounts < options.slice_accounts {
@@ -66,7 +71,8 @@ impl Rhythm {
         accounts
     }
 
-    /// Bytes of journal between two. A checkpoint of many accounts is itself long: half as much again is written for them.
+    /// Bytes of journal between two. A checkpoint of many accounts is itself long: half as much
+    /// again is written for them.
     fn distance(&self, options: &Options) -> u64 {
         options.checkpoint_bytes.max(2 * self.newest)
     }

@@ -1,4 +1,5 @@
-//! Who can write the folder, and has no key: checkpoints that were edited, files that are gone. And ledgers of the release that named no checkpoint.
+//! Who can write the folder, and has no key: checkpoints that were edited, files that are gone. And
+//! ledgers of the release that named no checkpoint.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,7 +18,8 @@ use std::time::Duration;
 use ddes_ledger::audit::{self, Footing, Verified, VerifyError, View};
 use ddes_ledger::store::{Chain, Damage, Disk, DiskFile, Folder, Options, StoreError};
 use ddes_ledger::{
-    AccountId, Ledger, Opened, Opening, Operation, Outcome, Statement, Subject, Submission, Timestamp,
+    AccountId, Ledger, Opened, Opening, Operation, Outcome, Statement, Subject, Submission,
+    Timestamp,
 };
 use ddes_wire::{Amount, Sequence, Total};
 use sha2::{Digest, Sha256};
@@ -42,12 +44,14 @@ impl Place {
     fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let next = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("ddes-checkpoints-{}-{next}", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("ddes-checkpoints-{}-{next}", std::process::id()));
         fs::create_dir_all(&path).unwrap();
         Self(path)
     }
 
-    /// A ledger as the earlier release left it: for each file its name, its length, and its runs of bytes that are not zero.
+    /// A ledger as the earlier release left it: for each file its name, its length, and its runs of
+    /// bytes that are not zero.
     fn of_old(packed: &[u8]) -> Self {
         fn take<'a>(rest: &mut &'a [u8], count: usize) -> &'a [u8] {
             rest.split_off(..count).unwrap()
@@ -82,7 +86,8 @@ impl Place {
     }
 
     fn names(&self, prefix: &str) -> Vec<PathBuf> {
-        let mut names: Vec<_> = fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let mut names: Vec<_> =
+            fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().path()).collect();
         names.retain(|path| path.file_name().unwrap().to_str().unwrap().starts_with(prefix));
         names.sort();
         names
@@ -113,14 +118,17 @@ fn settle(ledger: &mut Ledger) {
 fn open(ledger: &mut Ledger, id: AccountId) -> Opening {
     match ledger.commit(time(0), &[Operation::Open(id)])[0] {
         Outcome::Opened(Ok(opening)) => opening,
-        outcome @ (Outcome::Opened(_) | Outcome::Decided(_) | Outcome::Ended(_)) => panic!("{outcome:?}"),
+        outcome @ (Outcome::Opened(_) | Outcome::Decided(_) | Outcome::Ended(_)) => {
+            panic!("{outcome:?}")
+        }
     }
 }
 
 fn add(ledger: &mut Ledger, opening: &Opening, secs: u64, seq: u64, value: i64) {
     let Opening { account, session, .. } = *opening;
     let amounts = [Amount::from(value)].into_iter().collect();
-    let add = Operation::Add(Submission { account, session, first_seq: Sequence::new(seq), amounts });
+    let add =
+        Operation::Add(Submission { account, session, first_seq: Sequence::new(seq), amounts });
     let outcomes = ledger.commit(time(secs), &[add]);
     assert!(matches!(outcomes[..], [Outcome::Decided(Ok(_))]), "{outcomes:?}");
 }
@@ -145,7 +153,8 @@ fn go_on(ledger: &mut Ledger, rounds: std::ops::Range<u64>) {
     }
 }
 
-/// Adds to the sums of the first identities of a checkpoint, and makes its own checksum right again.
+/// Adds to the sums of the first identities of a checkpoint, and makes its own checksum right
+/// again.
 fn forge(checkpoint: &Path, changes: &[i128]) {
     const FIRST: usize = 92 + 13;
     let mut bytes = fs::read(checkpoint).unwrap();
@@ -194,7 +203,11 @@ fn an_edited_checkpoint_is_not_told_and_goes() {
         assert_eq!(view.account(&ALICE).unwrap().standing().sum.get(), 5000);
         let (ledger, opened) = place.open(options).unwrap();
         assert_eq!((sum(&ledger, &ALICE), sum(&ledger, &BOB)), (5000, 5000));
-        assert!(opened.notes.iter().any(|note| note.why.ends_with("was removed")), "{:?}", opened.notes);
+        assert!(
+            opened.notes.iter().any(|note| note.why.ends_with("was removed")),
+            "{:?}",
+            opened.notes
+        );
         assert!(!newest.exists());
         place.verify(&[]).unwrap();
     }
@@ -211,7 +224,9 @@ fn a_sum_moved_between_accounts_passes_neither_verify_nor_a_receipt_where_histor
         forge(&file, &[4000, -4000]);
     }
     assert!(damage(place.verify(&[])).file.starts_with("checkpoint-"));
-    assert!(damage(place.verify(std::slice::from_ref(&checkpoint))).file.starts_with("checkpoint-"));
+    assert!(
+        damage(place.verify(std::slice::from_ref(&checkpoint))).file.starts_with("checkpoint-")
+    );
     // No checkpoint is left to begin at, and the first segment is gone.
     assert!(place.open(TRIMMING).is_err());
     assert!(View::read(&place.look()).is_err());
@@ -220,7 +235,9 @@ fn a_sum_moved_between_accounts_passes_neither_verify_nor_a_receipt_where_histor
 #[test]
 fn a_receipt_of_a_checkpoint_is_held_to_its_digest_also_of_the_base() {
     let place = ledger(TRIMMING);
-    let Footing::Named { checkpoint: base, .. } = place.verify(&[]).unwrap().footing else { panic!() };
+    let Footing::Named { checkpoint: base, .. } = place.verify(&[]).unwrap().footing else {
+        panic!()
+    };
     let (mut ledger, _) = place.open(TRIMMING).unwrap();
     ledger.checkpoint();
     settle(&mut ledger);
@@ -323,7 +340,11 @@ fn a_checkpoint_that_a_crash_left_unnamed_is_held_against_the_journal_and_named(
     drop(ledger);
     place.verify(&[]).unwrap();
     let (ledger, opened) = place.open(OPTIONS).unwrap();
-    assert!(opened.notes.iter().any(|note| note.why.ends_with("is named now")), "{:?}", opened.notes);
+    assert!(
+        opened.notes.iter().any(|note| note.why.ends_with("is named now")),
+        "{:?}",
+        opened.notes
+    );
     drop(ledger);
     let named = format!("checkpoint-{:020}", place.open(OPTIONS).unwrap().1.checkpoint);
     assert_eq!(newest.file_name().unwrap().to_str().unwrap(), named);
@@ -333,7 +354,10 @@ fn a_checkpoint_that_a_crash_left_unnamed_is_held_against_the_journal_and_named(
 fn an_older_ledger_opens_is_checked_and_brought_forward() {
     let place = Place::of_old(OLD);
     let verified = place.verify(&[]).unwrap();
-    assert_eq!((verified.footing, verified.first, verified.checkpoints), (Footing::Beginning, 1, 2));
+    assert_eq!(
+        (verified.footing, verified.first, verified.checkpoints),
+        (Footing::Beginning, 1, 2)
+    );
     let (mut ledger, opened) = place.open(OPTIONS).unwrap();
     assert_eq!((opened.checkpoint, ledger.totals()), (0, verified.totals));
     assert_eq!(opened.notes.iter().filter(|note| note.why.ends_with("is named now")).count(), 2);
@@ -346,7 +370,8 @@ fn an_older_ledger_opens_is_checked_and_brought_forward() {
     place.verify(&[]).unwrap();
 }
 
-/// No digest in the journal tells: it is held against the journal itself, in every field behind its accounts.
+/// No digest in the journal tells: it is held against the journal itself, in every field behind its
+/// accounts.
 #[test]
 fn of_an_older_ledger_a_checkpoint_edited_behind_its_accounts_is_not_believed() {
     let original = Place::of_old(OLD);
@@ -373,7 +398,10 @@ fn of_an_older_ledger_a_checkpoint_edited_behind_its_accounts_is_not_believed() 
         // One that claims to end behind the journal's own end says that batches are missing.
         if let Ok((ledger, opened)) = place.open(OPTIONS) {
             assert_eq!(ledger.totals(), expected, "byte {at}");
-            assert_eq!(opened.notes.iter().filter(|note| note.why.ends_with("is named now")).count(), 1);
+            assert_eq!(
+                opened.notes.iter().filter(|note| note.why.ends_with("is named now")).count(),
+                1
+            );
         }
     }
 }
@@ -384,7 +412,11 @@ fn of_an_older_ledger_whose_beginning_was_deleted_it_is_said_that_nothing_proves
     assert!(matches!(place.verify(&[]).unwrap().footing, Footing::Unproven(_)));
     let (mut ledger, opened) = place.open(TRIMMING).unwrap();
     assert!(matches!(opened.footing, Footing::Unproven(_)));
-    assert!(opened.notes.iter().any(|note| note.why.contains("earlier release")), "{:?}", opened.notes);
+    assert!(
+        opened.notes.iter().any(|note| note.why.contains("earlier release")),
+        "{:?}",
+        opened.notes
+    );
     assert_eq!((sum(&ledger, &ALICE), sum(&ledger, &BOB)), (5000, 5000));
     go_on(&mut ledger, 100..160);
     drop(ledger);
@@ -392,7 +424,8 @@ fn of_an_older_ledger_whose_beginning_was_deleted_it_is_said_that_nothing_proves
     assert!(matches!(place.open(TRIMMING).unwrap().1.footing, Footing::Named { .. }));
 }
 
-/// What the earlier release stated of a checkpoint: here five identities in three slices, and a classic account without a value.
+/// What the earlier release stated of a checkpoint: here five identities in three slices, and a
+/// classic account without a value.
 fn stated_of_old(file: &Path, secs: u64) -> Statement {
     const REST: usize = 92 + 3 * 13 + 5 * 92;
     let bytes = fs::read(file).unwrap();
@@ -415,21 +448,26 @@ fn stated_of_old(file: &Path, secs: u64) -> Statement {
     }
 }
 
-/// Its base cannot be proven; a receipt of it can: the one of then holds while it is as it was, and no longer.
+/// Its base cannot be proven; a receipt of it can: the one of then holds while it is as it was, and
+/// no longer.
 #[test]
 fn of_an_older_ledger_an_edited_base_does_not_pass_a_receipt_of_it() {
     let place = Place::of_old(OLD_TRIMMED);
     let base = place.names("checkpoint-").remove(0);
     // Its batch has the time of one of the rounds.
     let receipt = (0..60).map(|secs| stated_of_old(&base, secs));
-    let receipt =
-        receipt.into_iter().find(|receipt| place.verify(std::slice::from_ref(receipt)).is_ok()).unwrap();
+    let receipt = receipt
+        .into_iter()
+        .find(|receipt| place.verify(std::slice::from_ref(receipt)).is_ok())
+        .unwrap();
     for file in place.names("checkpoint-") {
         forge(&file, &[4000, -4000]);
     }
     // Nothing else shows it.
     assert!(matches!(place.verify(&[]).unwrap().footing, Footing::Unproven(_)));
-    let Err(VerifyError::Receipt { why, .. }) = place.verify(&[receipt]) else { panic!("it holds") };
+    let Err(VerifyError::Receipt { why, .. }) = place.verify(&[receipt]) else {
+        panic!("it holds")
+    };
     assert!(why.contains("digest"), "{why}");
 }
 

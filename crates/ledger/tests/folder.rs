@@ -1,4 +1,5 @@
-//! One writer in one folder, and a disk that has no room: what is acknowledged stays, whatever is moved, linked, removed or full.
+//! One writer in one folder, and a disk that has no room: what is acknowledged stays, whatever is
+//! moved, linked, removed or full.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,8 +17,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use ddes_ledger::audit;
 use ddes_ledger::store::{Disk, DiskFile, Folder, Options, PlaceError, StoreError};
 use ddes_ledger::{
-    AccountId, Health, Ledger, Opening, Operation, Outcome, Refusal, RestoreError, RestoreStep, Restored,
-    Submission, Timestamp,
+    AccountId, Health, Ledger, Opening, Operation, Outcome, Refusal, RestoreError, RestoreStep,
+    Restored, Submission, Timestamp,
 };
 use ddes_wire::{Amount, Sequence};
 
@@ -91,8 +92,12 @@ struct Writer {
 impl Writer {
     fn begin(ledger: &mut Ledger) -> Self {
         match ledger.commit(at(0), &[Operation::Open(ALICE)])[0] {
-            Outcome::Opened(Ok(opening)) => Self { opening, count: opening.proof.standing().last_seq.get() },
-            outcome @ (Outcome::Opened(_) | Outcome::Decided(_) | Outcome::Ended(_)) => panic!("{outcome:?}"),
+            Outcome::Opened(Ok(opening)) => {
+                Self { opening, count: opening.proof.standing().last_seq.get() }
+            }
+            outcome @ (Outcome::Opened(_) | Outcome::Decided(_) | Outcome::Ended(_)) => {
+                panic!("{outcome:?}")
+            }
         }
     }
 
@@ -101,8 +106,8 @@ impl Writer {
         let Opening { account, session, .. } = self.opening;
         let amounts = std::iter::repeat_n(Amount::from(1_u64), values).collect();
         let first_seq = Sequence::new(self.count + 1);
-        let outcome =
-            ledger.commit(now, &[Operation::Add(Submission { account, session, first_seq, amounts })])[0];
+        let outcome = ledger
+            .commit(now, &[Operation::Add(Submission { account, session, first_seq, amounts })])[0];
         match outcome {
             Outcome::Decided(Ok(proof)) => {
                 self.count = proof.standing().last_seq.get();
@@ -245,7 +250,8 @@ fn a_restored_copy_gives_out_no_session_number_twice() {
         }
         drop(ledger);
         let (refused, _) = restore(&backup, &path);
-        let is_taken = matches!(refused, Err(RestoreError::Place { error: PlaceError::NotEmpty, .. }));
+        let is_taken =
+            matches!(refused, Err(RestoreError::Place { error: PlaceError::NotEmpty, .. }));
         assert!(is_taken, "{refused:?}");
         fs::rename(&path, place.ledger(&format!("old-{round}"))).unwrap();
 
@@ -308,7 +314,8 @@ struct Room {
     errno: AtomicU32,
     /// How often one was tried.
     tries: AtomicUsize,
-    /// What is written over is written elsewhere (btrfs), and there is room for so many bytes of it.
+    /// What is written over is written elsewhere (btrfs), and there is room for so many bytes of
+    /// it.
     copies_on_write: AtomicBool,
     bytes: AtomicUsize,
 }

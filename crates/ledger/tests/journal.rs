@@ -1,5 +1,5 @@
-//! Journals that no ledger writes, each with checksums and chain as they have to be: what a batch may say is looked at, not only whether
-//! it is whole. And the chain by its formula, computed here.
+//! Journals that no ledger writes, each with checksums and chain as they have to be: what a batch
+//! may say is looked at, not only whether it is whole. And the chain by its formula, computed here.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,7 +14,9 @@ mod strict;
 use std::sync::Arc;
 
 use ddes_ledger::store::{Options, StoreError};
-use ddes_ledger::{AccountId, Ledger, Opening, Operation, Outcome, Statement, Submission, Timestamp, audit};
+use ddes_ledger::{
+    AccountId, Ledger, Opening, Operation, Outcome, Statement, Submission, Timestamp, audit,
+};
 use ddes_wire::{Amount, Sequence};
 use sha2::{Digest, Sha256};
 use strict::Strict;
@@ -42,11 +44,14 @@ fn time(secs: u64) -> Timestamp {
 fn opened(ledger: &mut Ledger, now: u64) -> Opening {
     match ledger.commit(time(now), &[Operation::Open(AccountId::Identity([1; 32]))])[0] {
         Outcome::Opened(Ok(opening)) => opening,
-        outcome @ (Outcome::Opened(_) | Outcome::Decided(_) | Outcome::Ended(_)) => panic!("{outcome:?}"),
+        outcome @ (Outcome::Opened(_) | Outcome::Decided(_) | Outcome::Ended(_)) => {
+            panic!("{outcome:?}")
+        }
     }
 }
 
-/// A journal of an account: a session is opened, and each of `steps` is a batch: values, or another session for none.
+/// A journal of an account: a session is opened, and each of `steps` is a batch: values, or another
+/// session for none.
 fn journal(steps: &[&[i64]]) -> Vec<u8> {
     let disk = Strict::default();
     let (mut ledger, _) = Ledger::open(Arc::new(disk.clone()), OPTIONS, LEDGER).unwrap();
@@ -137,7 +142,8 @@ fn a_journal_sealed_anew_opens() {
     assert_eq!(ledger.totals().sum.get(), 12);
 }
 
-/// `payload` in the place of the second batch's (`at` is 1) or another, of journals with the same first ones.
+/// `payload` in the place of the second batch's (`at` is 1) or another, of journals with the same
+/// first ones.
 fn refused(steps: &[&[i64]], at: usize, other: &[&[i64]], of: usize, says: &str) {
     let segment = journal(steps);
     let own = frames(&segment);
@@ -153,7 +159,8 @@ fn refused(steps: &[&[i64]], at: usize, other: &[&[i64]], of: usize, says: &str)
 
 #[test]
 fn values_out_of_order_or_of_an_older_session_are_no_history() {
-    // The first value a second time, the third in the place of the second, and one of a session that was fenced off.
+    // The first value a second time, the third in the place of the second, and one of a session
+    // that was fenced off.
     refused(&[&[5], &[7]], 2, &[&[5], &[7]], 1, "out of order");
     refused(&[&[5], &[7]], 2, &[&[5], &[7], &[9]], 3, "out of order");
     refused(&[&[], &[5]], 2, &[&[5]], 1, "out of order");

@@ -1,5 +1,6 @@
-//! The power goes after every single call of the disk, and of what was not synced every part is left or lost in turn: whatever was
-//! acknowledged is there, the ledger is whole, and it goes on (docs/ledger.md has the table).
+//! The power goes after every single call of the disk, and of what was not synced every part is
+//! left or lost in turn: whatever was acknowledged is there, the ledger is whole, and it goes on
+//! (docs/ledger.md has the table).
 
 #![allow(
     clippy::unwrap_used,
@@ -85,7 +86,8 @@ fn add(ledger: &mut Ledger, openings: &[Opening], count: u64, now: u64, told: &m
     all
 }
 
-/// One life: opens, counts through segments and checkpoints, rests now and then. Ends early where the disk does.
+/// One life: opens, counts through segments and checkpoints, rests now and then. Ends early where
+/// the disk does.
 fn live(disk: &Strict, batches: u64, told: &mut Told) -> Result<(), StoreError> {
     let (mut ledger, _) = Ledger::open(Arc::new(disk.clone()), OPTIONS, [7; 16])?;
     let mut openings = Vec::new();
@@ -116,7 +118,10 @@ fn check(disk: &Strict, told: &Told, what: &str) {
         .unwrap_or_else(|error| panic!("{what}: it does not open: {error}"));
     for (id, told) in told {
         let found = ledger.standing(id).unwrap_or_else(|| panic!("{what}: {id} is gone"));
-        assert!(found.last_seq >= told.last_seq, "{what}: {id}: {told:?} was told, {found:?} is there");
+        assert!(
+            found.last_seq >= told.last_seq,
+            "{what}: {id}: {told:?} was told, {found:?} is there"
+        );
         assert_eq!(found.sum.get(), sum(found.last_seq.get()), "{what}: {id}");
     }
     drop(ledger);
@@ -155,8 +160,9 @@ fn an_opening_that_is_cut_off_at_any_call_loses_nothing() {
     let whole = calls(14);
     // Without a cut the process was killed: what it wrote is seen, and is not durable.
     let before = [None, Some(Left::Everything), Some(Left::TornWrites), Some(Left::LastWrites)];
-    let cases =
-        before.into_iter().flat_map(|first| [Left::Nothing, Left::LastWrites].map(|second| (first, second)));
+    let cases = before
+        .into_iter()
+        .flat_map(|first| [Left::Nothing, Left::LastWrites].map(|second| (first, second)));
     for (left, then) in cases {
         for first in whole - 20..whole {
             for second in 0.. {
@@ -171,7 +177,9 @@ fn an_opening_that_is_cut_off_at_any_call_loses_nothing() {
                 check(
                     &disk,
                     &told,
-                    &format!("{left:?} left at call {first}, {then:?} at call {second} of the opening"),
+                    &format!(
+                        "{left:?} left at call {first}, {then:?} at call {second} of the opening"
+                    ),
                 );
                 if is_over {
                     break;
@@ -181,8 +189,8 @@ fn an_opening_that_is_cut_off_at_any_call_loses_nothing() {
     }
 }
 
-/// After a sync that failed the system takes what it could not write for written. The process ends; the next one reads it, tells it, and
-/// then the power goes.
+/// After a sync that failed the system takes what it could not write for written. The process ends;
+/// the next one reads it, tells it, and then the power goes.
 #[test]
 fn what_is_read_after_a_failed_sync_is_durable_before_it_is_told() {
     for calls in 0..calls(20) {
@@ -196,8 +204,8 @@ fn what_is_read_after_a_failed_sync_is_durable_before_it_is_told() {
     }
 }
 
-/// Whatever its length and wherever the last one ended, a frame has room in its segment, header and all: the disk here refuses a write
-/// beyond the end.
+/// Whatever its length and wherever the last one ended, a frame has room in its segment, header and
+/// all: the disk here refuses a write beyond the end.
 #[test]
 fn a_frame_never_crosses_the_end_of_its_segment() {
     for shift in 0..180 {
@@ -210,7 +218,12 @@ fn a_frame_never_crosses_the_end_of_its_segment() {
             let (first_seq, count) = (Sequence::new(next), amounts.len() as u64);
             next += count;
             let Opening { account, session, .. } = opening;
-            Operation::Add(Submission { account, session, first_seq, amounts: amounts.into_iter().collect() })
+            Operation::Add(Submission {
+                account,
+                session,
+                first_seq,
+                amounts: amounts.into_iter().collect(),
+            })
         };
         // Values of one byte, and then the longest there are.
         for count in [shift / 16 * 16 / 12, shift % 12] {
@@ -247,7 +260,8 @@ fn a_superblock_is_written_after_sixteen_batches_without_one_and_at_a_rest() {
     let options = Options { segment_bytes: 1 << 20, checkpoint_bytes: u64::MAX, ..OPTIONS };
     let (mut ledger, _) = Ledger::open(Arc::new(disk.clone()), options, [7; 16]).unwrap();
     let opening = open(&mut ledger, identity(0), &mut told).unwrap();
-    let superblocks = || disk.journal_writes().into_iter().filter(|at| SUPERBLOCKS.contains(at)).count();
+    let superblocks =
+        || disk.journal_writes().into_iter().filter(|at| SUPERBLOCKS.contains(at)).count();
     ledger.rest();
     let before = superblocks();
     for batch in 0..16 {

@@ -19,8 +19,8 @@ use std::time::Duration;
 use ddes_ledger::audit::{self, View};
 use ddes_ledger::store::{Damage, Disk, DiskFile, Folder, Options, StoreError};
 use ddes_ledger::{
-    AccountId, AccountNumber, Health, Ledger, Opened, Opening, Operation, Outcome, Refusal, Statement,
-    Subject, Submission, Timestamp,
+    AccountId, AccountNumber, Health, Ledger, Opened, Opening, Operation, Outcome, Refusal,
+    Statement, Subject, Submission, Timestamp,
 };
 use ddes_wire::{Amount, Amounts, Sequence, Total};
 
@@ -67,7 +67,8 @@ impl Place {
     }
 
     fn names(&self, prefix: &str) -> Vec<PathBuf> {
-        let mut names: Vec<_> = fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let mut names: Vec<_> =
+            fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().path()).collect();
         names.retain(|path| path.file_name().unwrap().to_str().unwrap().starts_with(prefix));
         names.sort();
         names
@@ -91,7 +92,9 @@ fn identity(number: u8) -> AccountId {
 fn open(ledger: &mut Ledger, id: AccountId) -> Opening {
     match ledger.commit(time(0), &[Operation::Open(id)])[0] {
         Outcome::Opened(Ok(opening)) => opening,
-        outcome @ (Outcome::Opened(_) | Outcome::Decided(_) | Outcome::Ended(_)) => panic!("{outcome:?}"),
+        outcome @ (Outcome::Opened(_) | Outcome::Decided(_) | Outcome::Ended(_)) => {
+            panic!("{outcome:?}")
+        }
     }
 }
 
@@ -116,7 +119,8 @@ fn settle_once(ledger: &mut Ledger) {
     }
 }
 
-/// 12 identities and a classic account, `rounds` values each in batches of three accounts, checkpoints on the way.
+/// 12 identities and a classic account, `rounds` values each in batches of three accounts,
+/// checkpoints on the way.
 fn fill(ledger: &mut Ledger, rounds: u64) {
     let openings: Vec<_> = (0..12).map(|number| open(ledger, identity(number))).collect();
     let classic = open(ledger, AccountId::Classic(ledger.classic_next()));
@@ -164,7 +168,10 @@ fn it_comes_back_as_it_was_however_often() {
     }
     assert!(place.names("journal-").len() > 2 && place.names("checkpoint-").len() == 2);
     let verified = audit::verify(&place.look(), &[], &mut |_, _| {}).unwrap();
-    assert_eq!((verified.first, verified.values, verified.totals), (1, 4 * 40 * 13, model.totals()));
+    assert_eq!(
+        (verified.first, verified.values, verified.totals),
+        (1, 4 * 40 * 13, model.totals())
+    );
     assert_eq!(verified.checkpoints, 2);
 }
 
@@ -191,7 +198,8 @@ fn a_second_process_is_kept_out() {
     assert!(Folder::lock(&place.0).unwrap().is_some());
 }
 
-/// Where a ledger of `rounds` ends: the last segment, and the offset behind its last frame, as the damage of a longer one names it.
+/// Where a ledger of `rounds` ends: the last segment, and the offset behind its last frame, as the
+/// damage of a longer one names it.
 fn end_of(segment: &Path) -> usize {
     let bytes = fs::read(segment).unwrap();
     bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1
@@ -239,22 +247,31 @@ fn each_bit_that_is_flipped_is_named_or_was_not_in_use() {
         let whole = fs::read(&segment).unwrap();
         let end = end_of(&segment);
         // All of the heads, and of the frames some of each.
-        let used =
-            |offset: &usize| if *offset < 4096 { whole[*offset] != 0 } else { offset.is_multiple_of(23) };
+        let used = |offset: &usize| {
+            if *offset < 4096 { whole[*offset] != 0 } else { offset.is_multiple_of(23) }
+        };
         for offset in (0..end).filter(used) {
             let mut bytes = whole.clone();
             bytes[offset] ^= 1 << (offset % 8);
             fs::write(&segment, &bytes).unwrap();
             let name = segment.file_name().unwrap().to_str().unwrap();
             let error = audit::verify(&place.look(), &[], &mut |_, _| {}).unwrap_err();
-            let audit::VerifyError::Store(StoreError::Damaged(damage)) = error else { panic!("{error}") };
+            let audit::VerifyError::Store(StoreError::Damaged(damage)) = error else {
+                panic!("{error}")
+            };
             assert_named(&damage, name, offset, number as u64);
             match place.open_with(WITHOUT_CHECKPOINTS) {
-                Err(StoreError::Damaged(damage)) => assert_named(&damage, name, offset, number as u64),
+                Err(StoreError::Damaged(damage)) => {
+                    assert_named(&damage, name, offset, number as u64)
+                }
                 // A superblock alone, of which there are two.
                 Ok((ledger, opened)) => {
                     assert!((512..2048).contains(&offset), "offset {offset} of {name}");
-                    assert!(opened.notes.len() == 1 && opened.notes[0].file == name, "{:?}", opened.notes);
+                    assert!(
+                        opened.notes.len() == 1 && opened.notes[0].file == name,
+                        "{:?}",
+                        opened.notes
+                    );
                     assert_eq!(picture(&ledger), expected);
                 }
                 Err(error) => panic!("{error}"),
@@ -267,7 +284,10 @@ fn each_bit_that_is_flipped_is_named_or_was_not_in_use() {
 /// The place is where the flip is, or the beginning of the frame that it is in.
 fn assert_named(damage: &Damage, name: &str, offset: usize, number: u64) {
     assert_eq!(damage.file, name, "{damage}");
-    assert!(damage.offset <= offset as u64 && damage.offset + 1500 > offset as u64, "{offset}: {damage}");
+    assert!(
+        damage.offset <= offset as u64 && damage.offset + 1500 > offset as u64,
+        "{offset}: {damage}"
+    );
     assert!(damage.batch > 0 || number == 0, "{damage}");
 }
 
@@ -354,7 +374,11 @@ fn a_checkpoint_of_many_accounts_comes_seldom_and_goes_no_faster_than_the_journa
     assert!((CHECKPOINT_BYTES - 512..CHECKPOINT_BYTES + 512).contains(&beside), "{beside}");
     ledger.handle_done(work.unwrap().run()).unwrap();
     let next = commits_until(&mut ledger, &mut |_| !place.names("checkpoint.new").is_empty());
-    assert!((2 * CHECKPOINT_BYTES..2 * CHECKPOINT_BYTES + 512).contains(&(next - begun)), "{}", next - begun);
+    assert!(
+        (2 * CHECKPOINT_BYTES..2 * CHECKPOINT_BYTES + 512).contains(&(next - begun)),
+        "{}",
+        next - begun
+    );
     let before = picture(&ledger);
     drop(ledger);
     let (ledger, opened) = place.open_with(options).unwrap();
@@ -418,7 +442,10 @@ fn a_damaged_header_before_the_newest_checkpoint_is_named_with_its_first_batch()
     bytes[50] ^= 1;
     fs::write(before, bytes).unwrap();
     let Err(StoreError::Damaged(damage)) = place.open() else { panic!("it opens") };
-    assert_eq!((damage.file.as_str(), damage.offset), (before.file_name().unwrap().to_str().unwrap(), 0));
+    assert_eq!(
+        (damage.file.as_str(), damage.offset),
+        (before.file_name().unwrap().to_str().unwrap(), 0)
+    );
     assert_eq!(damage.batch, first);
 }
 
@@ -530,7 +557,10 @@ fn a_receipt_holds_as_long_as_the_history_and_a_false_one_does_not() {
             let mut false_ones = all.clone();
             change(&mut false_ones[i]);
             let error = audit::verify(&look, &false_ones, &mut |_, _| {}).unwrap_err();
-            assert!(matches!(error, audit::VerifyError::Receipt { index, .. } if index == i), "{error}");
+            assert!(
+                matches!(error, audit::VerifyError::Receipt { index, .. } if index == i),
+                "{error}"
+            );
         }
     }
     assert!(audit::statement_at(&look, &identity(3), Sequence::new(61)).unwrap().is_none());
@@ -586,7 +616,10 @@ fn a_folder_takes_the_place_of_an_empty_one_and_stays_locked() {
     assert_eq!((empty.is_empty().unwrap(), full.is_empty().unwrap()), (true, false));
     full.replace(&empty).unwrap();
     assert!(!beside.0.exists());
-    assert!(Folder::lock(&place.0).unwrap().is_none(), "the lock that was held is the one that stands there");
+    assert!(
+        Folder::lock(&place.0).unwrap().is_none(),
+        "the lock that was held is the one that stands there"
+    );
     drop(empty);
     assert!(!place.open().unwrap().1.is_new);
 
@@ -606,7 +639,8 @@ fn the_longest_submissions_fit_their_frames() {
     let (mut ledger, _) = place.open_with(options).unwrap();
     let classic = open(&mut ledger, AccountId::Classic(0));
     assert_eq!(classic.account, AccountNumber::Classic(0));
-    let amounts: Amounts = std::iter::repeat_n(Amount::from(u64::MAX), options.values_max).collect();
+    let amounts: Amounts =
+        std::iter::repeat_n(Amount::from(u64::MAX), options.values_max).collect();
     let batch: Vec<_> = (0..60_u64)
         .map(|i| Submission {
             account: classic.account,
@@ -714,7 +748,9 @@ fn a_full_disk_refuses_and_takes_again_when_there_is_room() {
     let refused = loop {
         match ledger.commit(time(1), &[add(&opening, seq, &[1])])[0] {
             Outcome::Decided(Ok(_)) => seq += 1,
-            outcome @ (Outcome::Opened(_) | Outcome::Decided(_) | Outcome::Ended(_)) => break outcome,
+            outcome @ (Outcome::Opened(_) | Outcome::Decided(_) | Outcome::Ended(_)) => {
+                break outcome;
+            }
         }
         assert!(seq < 10_000, "the segment has an end");
     };
@@ -728,7 +764,10 @@ fn a_full_disk_refuses_and_takes_again_when_there_is_room() {
     );
     assert!(ledger.account(&identity(2)).is_none());
     mood.full.store(false, Ordering::Relaxed);
-    assert!(matches!(ledger.commit(time(2), &[add(&opening, seq, &[1])])[0], Outcome::Decided(Ok(_))));
+    assert!(matches!(
+        ledger.commit(time(2), &[add(&opening, seq, &[1])])[0],
+        Outcome::Decided(Ok(_))
+    ));
     assert_eq!(ledger.health(), Health::Good);
     drop(ledger);
     assert_eq!(place.open().unwrap().0.standing(&identity(1)).unwrap().sum, Total::new(seq.into()));
@@ -740,7 +779,9 @@ fn open_many(ledger: &mut Ledger, count: u8) -> Opening {
     let opens: Vec<_> = (0..count).map(|number| Operation::Open(identity(number))).collect();
     match ledger.commit(time(0), &opens)[0] {
         Outcome::Opened(Ok(opening)) => opening,
-        outcome @ (Outcome::Opened(_) | Outcome::Decided(_) | Outcome::Ended(_)) => panic!("{outcome:?}"),
+        outcome @ (Outcome::Opened(_) | Outcome::Decided(_) | Outcome::Ended(_)) => {
+            panic!("{outcome:?}")
+        }
     }
 }
 
@@ -777,7 +818,10 @@ fn a_checkpoint_that_cannot_be_written_is_told_and_tried_again_before_long() {
         !place.names("checkpoint.new").is_empty() || ledger.poll_work().is_some()
     };
     assert!(!commit(&mut ledger, 1), "at once");
-    assert!((2..20).any(|seq| commit(&mut ledger, seq)), "an eighth of 4 KiB is ten commits at most");
+    assert!(
+        (2..20).any(|seq| commit(&mut ledger, seq)),
+        "an eighth of 4 KiB is ten commits at most"
+    );
 }
 
 /// P-33.
@@ -798,7 +842,10 @@ fn after_a_failed_sync_nothing_is_written_and_nothing_claimed_by_this_process() 
     drop(ledger);
     // Whether the second was written is the disk's to say; the first was acknowledged.
     let standing = place.open().unwrap().0.standing(&identity(1)).unwrap();
-    assert!([(1, 42), (2, 92)].contains(&(standing.last_seq.get(), standing.sum.get())), "{standing:?}");
+    assert!(
+        [(1, 42), (2, 92)].contains(&(standing.last_seq.get(), standing.sum.get())),
+        "{standing:?}"
+    );
 }
 
 #[test]
@@ -830,6 +877,9 @@ fn what_may_not_be_durable_is_neither_stated_nor_copied() {
         Err(StoreError::Disk { .. })
     ));
     let copy = Place::new();
-    assert!(matches!(audit::backup(&disk, &*copy.disk(), &mut |_, _| {}), Err(StoreError::Disk { .. })));
+    assert!(matches!(
+        audit::backup(&disk, &*copy.disk(), &mut |_, _| {}),
+        Err(StoreError::Disk { .. })
+    ));
     assert!(copy.names("journal-").is_empty());
 }

@@ -1,7 +1,8 @@
-//! One account under load: its numbering, what is on its way, and whether the server's sums are right.
+//! One account under load: its numbering, what is on its way, and whether the server's sums are
+//! right.
 //!
-//! Every sum that the server states is checked, not only the last: a 40 names the number it covers, and what was sent up to that number
-//! is known.
+//! Every sum that the server states is checked, not only the last: a 40 names the number it covers,
+//! and what was sent up to that number is known.
 
 use ddes_client::delivery::Flight;
 use ddes_wire::v2::{Outcome, Status};
@@ -72,8 +73,13 @@ impl Account {
         self.covered
     }
 
-    /// A 20. The first one is where the account starts; a later one settles what was on its way, and the rest is to be sent again.
-    pub(crate) fn open(&mut self, standing: &Standing, counted: impl FnMut(&Frame)) -> Result<(), Mismatch> {
+    /// A 20. The first one is where the account starts; a later one settles what was on its way,
+    /// and the rest is to be sent again.
+    pub(crate) fn open(
+        &mut self,
+        standing: &Standing,
+        counted: impl FnMut(&Frame),
+    ) -> Result<(), Mismatch> {
         if !self.is_known {
             self.is_known = true;
             self.given = (standing.last_seq.get(), standing.sum.get());
@@ -84,8 +90,15 @@ impl Account {
         Ok(())
     }
 
-    /// `count` values of the sum `sum`, under the next numbers, are on their way; the number of the first.
-    pub(crate) fn give(&mut self, count: u64, sum: i128, intended: u64, is_measured: bool) -> Frame {
+    /// `count` values of the sum `sum`, under the next numbers, are on their way; the number of the
+    /// first.
+    pub(crate) fn give(
+        &mut self,
+        count: u64,
+        sum: i128,
+        intended: u64,
+        is_measured: bool,
+    ) -> Frame {
         let (first, last) = (self.given.0 + 1, self.given.0 + count);
         self.given = (last, self.given.1 + sum);
         let frame = Frame { first, last, sum: self.given.1, intended, is_measured };
@@ -106,16 +119,22 @@ impl Account {
     }
 
     /// A 40. `counted` is told of each frame that it covers.
-    pub(crate) fn answer(&mut self, outcome: &Outcome, counted: impl FnMut(&Frame)) -> Result<(), Mismatch> {
+    pub(crate) fn answer(
+        &mut self,
+        outcome: &Outcome,
+        counted: impl FnMut(&Frame),
+    ) -> Result<(), Mismatch> {
         self.cover(outcome.last_seq, outcome.sum, counted)?;
         if outcome.status != Status::Applied {
-            // Without a pause also after status 4: what is measured is how soon the server takes values again.
+            // Without a pause also after status 4: what is measured is how soon the server takes
+            // values again.
             self.flight.handle_refusal();
         }
         Ok(())
     }
 
-    /// What the server states has to be the sum at the end of a frame that was sent: each counts whole or not at all.
+    /// What the server states has to be the sum at the end of a frame that was sent: each counts
+    /// whole or not at all.
     pub(crate) fn cover(
         &mut self,
         last_seq: Sequence,
@@ -145,14 +164,19 @@ mod tests {
     use super::*;
 
     fn standing(count: u64, sum: i128) -> Standing {
-        Standing { last_seq: Sequence::new(count), last_session: SessionNumber::NONE, sum: Total::new(sum) }
+        Standing {
+            last_seq: Sequence::new(count),
+            last_session: SessionNumber::NONE,
+            sum: Total::new(sum),
+        }
     }
 
     fn outcome(status: Status, count: u64, sum: i128) -> Outcome {
         Outcome { status, last_seq: Sequence::new(count), sum: Total::new(sum) }
     }
 
-    /// An account with a history of 10 values, sum 100, and three frames of 2 values, sum 7, on their way.
+    /// An account with a history of 10 values, sum 100, and three frames of 2 values, sum 7, on
+    /// their way.
     fn three_on_their_way() -> Account {
         let mut account = Account::default();
         account.open(&standing(10, 100), |_| panic!("nothing was sent")).unwrap();
@@ -166,16 +190,21 @@ mod tests {
     fn one_answer_covers_several_frames_and_sums_go_on_from_the_history() {
         let mut account = three_on_their_way();
         let mut starts = Vec::new();
-        account.answer(&outcome(Status::Applied, 14, 114), |flight| starts.push(flight.intended)).unwrap();
+        account
+            .answer(&outcome(Status::Applied, 14, 114), |flight| starts.push(flight.intended))
+            .unwrap();
         assert_eq!((starts, account.flights(), account.covered()), (vec![1, 2], 1, (14, 114)));
         assert_eq!(account.next_number(), 17);
     }
 
     #[test]
     fn a_sum_that_is_off_by_one_is_caught_and_so_is_a_count() {
-        for (count, sum) in [(12, 108), (12, 106), (13, 107), (10, 101), (17, 121), (18, 128), (9, 93)] {
-            let mismatch =
-                three_on_their_way().answer(&outcome(Status::Applied, count, sum), |_| {}).unwrap_err();
+        for (count, sum) in
+            [(12, 108), (12, 106), (13, 107), (10, 101), (17, 121), (18, 128), (9, 93)]
+        {
+            let mismatch = three_on_their_way()
+                .answer(&outcome(Status::Applied, count, sum), |_| {})
+                .unwrap_err();
             assert_eq!((mismatch.stated_count, mismatch.stated_sum), (count, sum));
         }
     }

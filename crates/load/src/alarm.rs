@@ -1,11 +1,13 @@
-//! A wake-up to the microsecond: `epoll_wait` counts in milliseconds, which is longer than many an answer takes.
+//! A wake-up to the microsecond: `epoll_wait` counts in milliseconds, which is longer than many an
+//! answer takes.
 
 use std::io;
 use std::time::Duration;
 
 use mio::{Registry, Token};
 
-/// Linux has a clock that is a file descriptor; elsewhere a wake-up is as late as the poll makes it.
+/// Linux has a clock that is a file descriptor; elsewhere a wake-up is as late as the poll makes
+/// it.
 #[cfg(target_os = "linux")]
 #[derive(Debug)]
 pub(crate) struct Alarm(std::os::fd::OwnedFd);

@@ -17,7 +17,8 @@ pub(crate) struct Axis {
     pub(crate) marks: Vec<(f64, String)>,
 }
 
-/// A chart of one line; `points` lie between 0 and 1 on both axes, each with a text that a pointer shows.
+/// A chart of one line; `points` lie between 0 and 1 on both axes, each with a text that a pointer
+/// shows.
 pub(crate) fn line(title: &str, x: &Axis, y: &Axis, points: &[(f64, f64, String)]) -> String {
     let across = |share: f64| LEFT + share.clamp(0.0, 1.0) * (WIDTH - LEFT - RIGHT);
     let up = |share: f64| HEIGHT - BOTTOM - share.clamp(0.0, 1.0) * (HEIGHT - TOP - BOTTOM);
@@ -68,7 +69,8 @@ pub(crate) fn line(title: &str, x: &Axis, y: &Axis, points: &[(f64, f64, String)
     svg
 }
 
-/// Round marks from 0 on; gives where the axis ends: at `most`, or at the first mark that is not below it.
+/// Round marks from 0 on; gives where the axis ends: at `most`, or at the first mark that is not
+/// below it.
 pub(crate) fn linear(
     label: &'static str,
     most: f64,

@@ -1,10 +1,12 @@
-//! Two runs beside each other: how many times better the second is, and whether that is more than each of them varies by itself.
+//! Two runs beside each other: how many times better the second is, and whether that is more than
+//! each of them varies by itself.
 
 use crate::record::{Interval, Record};
 
 /// Below so many intervals a run does not say how much it varies.
 const INTERVALS_MIN: usize = 5;
-/// A difference of means beyond so many standard deviations of single intervals is beyond the spread.
+/// A difference of means beyond so many standard deviations of single intervals is beyond the
+/// spread.
 const DEVIATIONS: f64 = 2.0;
 
 /// Two runs beside each other.
@@ -51,16 +53,25 @@ pub fn compare(first: &Record, second: &Record) -> Comparison {
         let of = |record: &Record| record.intervals.iter().map(figure).collect::<Vec<_>>();
         spread(&of(first), &of(second))
     };
-    let per_value = |record: &Record| record.generator.cpu_secs * 1e9 / count(record.values).max(1.0);
+    let per_value =
+        |record: &Record| record.generator.cpu_secs * 1e9 / count(record.values).max(1.0);
     let server = |record: &Record| {
-        record.generator.server_cpu_secs.map_or(0.0, |cpu| cpu * 1e9 / count(record.values).max(1.0))
+        record
+            .generator
+            .server_cpu_secs
+            .map_or(0.0, |cpu| cpu * 1e9 / count(record.values).max(1.0))
     };
     let rows = vec![
         row("values/s", false, value(&|it| it.values_per_sec), spread(&|it| it.values_per_sec)),
         row("p50", true, value(&|it| count(it.latency.p50_ns)), spread(&|it| count(it.p50_ns))),
         row("p90", true, value(&|it| count(it.latency.p90_ns)), Spread::Unknown),
         row("p99", true, value(&|it| count(it.latency.p99_ns)), spread(&|it| count(it.p99_ns))),
-        row("p99.9", true, value(&|it| count(it.latency.p99_9_ns)), spread(&|it| count(it.p99_9_ns))),
+        row(
+            "p99.9",
+            true,
+            value(&|it| count(it.latency.p99_9_ns)),
+            spread(&|it| count(it.p99_9_ns)),
+        ),
         row("longest", true, value(&|it| count(it.latency.max_ns)), spread(&|it| count(it.max_ns))),
         row("handshake p50", true, value(&|it| count(it.handshake.p50_ns)), Spread::Unknown),
         row("handshake p99", true, value(&|it| count(it.handshake.p99_ns)), Spread::Unknown),
@@ -68,7 +79,10 @@ pub fn compare(first: &Record, second: &Record) -> Comparison {
         row("server's CPU a value", true, value(&server), Spread::Unknown),
     ];
     let is_there = |row: &Row| row.first > 0.0 && row.second > 0.0;
-    Comparison { rows: rows.into_iter().filter(is_there).collect(), cautions: cautions(first, second) }
+    Comparison {
+        rows: rows.into_iter().filter(is_there).collect(),
+        cautions: cautions(first, second),
+    }
 }
 
 impl Comparison {
@@ -87,9 +101,14 @@ fn spread(first: &[f64], second: &[f64]) -> Spread {
     if first.len().min(second.len()) < INTERVALS_MIN {
         return Spread::Unknown;
     }
-    let ((mean_first, variance_first), (mean_second, variance_second)) = (moments(first), moments(second));
+    let ((mean_first, variance_first), (mean_second, variance_second)) =
+        (moments(first), moments(second));
     let deviation = f64::midpoint(variance_first, variance_second).sqrt();
-    if (mean_first - mean_second).abs() > DEVIATIONS * deviation { Spread::Beyond } else { Spread::Within }
+    if (mean_first - mean_second).abs() > DEVIATIONS * deviation {
+        Spread::Beyond
+    } else {
+        Spread::Within
+    }
 }
 
 /// Mean and variance.
@@ -152,7 +171,11 @@ mod tests {
     fn compared(first: &[(f64, u64)], second: &[(f64, u64)]) -> Comparison {
         let run = |intervals: &[(f64, u64)]| {
             let mut outcome = outcome();
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small whole numbers")]
+            #[allow(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "small whole numbers"
+            )]
             let values = intervals.iter().map(|(rate, _)| *rate as u64).sum::<u64>();
             outcome.total.values = 10 * values / intervals.len() as u64;
             sample(intervals, &outcome)
@@ -175,7 +198,8 @@ mod tests {
     #[test]
     fn a_difference_within_the_runs_own_spread_is_called_that() {
         let noisy = [(80.0, 5), (120.0, 9), (70.0, 3), (130.0, 8), (100.0, 5)];
-        let comparison = compared(&noisy, &[(105.0, 6), (85.0, 7), (135.0, 4), (125.0, 6), (75.0, 7)]);
+        let comparison =
+            compared(&noisy, &[(105.0, 6), (85.0, 7), (135.0, 4), (125.0, 6), (75.0, 7)]);
         assert_eq!(comparison.row("values/s").unwrap().spread, Spread::Within);
         assert_eq!(comparison.row("p90").unwrap().spread, Spread::Unknown);
     }

@@ -32,7 +32,8 @@ pub enum GivenUp {
     /// The server holds another key than one trusted.
     #[error("the server's key is not one that is known for it")]
     Untrusted,
-    /// How it ended last; it is of no use to connect again, or was not for as long as the plan says.
+    /// How it ended last; it is of no use to connect again, or was not for as long as the plan
+    /// says.
     #[error("{}", ended(.0))]
     Ended(ClientEnd),
     /// The system gave no socket, or the server no last word.

@@ -34,7 +34,9 @@ pub fn page(record: &Record) -> Result<String, RecordError> {
     page.push_str("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n");
     add(
         &mut page,
-        format_args!("<title>{title}</title>\n<style>\n{STYLE}</style></head>\n<body>\n<h1>{title}</h1>\n"),
+        format_args!(
+            "<title>{title}</title>\n<style>\n{STYLE}</style></head>\n<body>\n<h1>{title}</h1>\n"
+        ),
     );
     let stopped = if record.was_stopped { "; stopped before its end" } else { "" };
     add(
@@ -58,9 +60,13 @@ pub fn page(record: &Record) -> Result<String, RecordError> {
     page.push_str(&percentiles(record)?);
     page.push_str("<h2>Values a second</h2>\n");
     let values_per_sec = |it: &Interval| it.values_per_sec;
-    page.push_str(&over_time("Values a second over time", record, "values/s", &values_per_sec, &|rate| {
-        short(rate)
-    }));
+    page.push_str(&over_time(
+        "Values a second over time",
+        record,
+        "values/s",
+        &values_per_sec,
+        &|rate| short(rate),
+    ));
     page.push_str("<h2>p99 over time</h2>\n");
     #[allow(clippy::cast_precision_loss, reason = "a pixel need not be exact")]
     let p99 = |it: &Interval| it.p99_ns as f64;
@@ -106,7 +112,9 @@ fn verification(page: &mut String, record: &Record) {
         ),
     );
     if !found.wrong.is_empty() {
-        page.push_str("<table><tr><th>session</th><th>has to be</th><th>the server says</th></tr>\n");
+        page.push_str(
+            "<table><tr><th>session</th><th>has to be</th><th>the server says</th></tr>\n",
+        );
         for it in found.wrong.iter().take(NAMED_MAX) {
             add(
                 page,
@@ -143,7 +151,8 @@ fn verification(page: &mut String, record: &Record) {
 
 fn generator(page: &mut String, record: &Record) {
     let own = &record.generator;
-    let shares: Vec<String> = own.cpu_shares.iter().map(|share| format!("{:.0} %", 100.0 * share)).collect();
+    let shares: Vec<String> =
+        own.cpu_shares.iter().map(|share| format!("{:.0} %", 100.0 * share)).collect();
     let server = own.server_cpu_secs.map_or(String::new(), |cpu| {
         format!(" The server used {cpu:.2} s, {:.2} times as much.", cpu / own.cpu_secs.max(1e-9))
     });
@@ -162,7 +171,10 @@ fn generator(page: &mut String, record: &Record) {
             ),
         );
     } else {
-        add(page, format_args!("<div class=\"say\"><b>The load was not the limit.</b> {used}</div>\n"));
+        add(
+            page,
+            format_args!("<div class=\"say\"><b>The load was not the limit.</b> {used}</div>\n"),
+        );
     }
 }
 
@@ -173,9 +185,11 @@ fn percentiles(record: &Record) -> Result<String, RecordError> {
     let nines = (times.len().max(10) as f64).log10().clamp(1.0, 7.0);
     let place = |quantile: f64| -(1.0 - quantile).max(1e-12).log10() / nines;
     let names = ["0", "90", "99", "99.9", "99.99", "99.999", "99.9999", "99.99999"];
-    let marks = names.iter().zip(0_u8..).map(|(name, nine)| (f64::from(nine) / nines, format!("{name} %")));
+    let marks =
+        names.iter().zip(0_u8..).map(|(name, nine)| (f64::from(nine) / nines, format!("{name} %")));
     let x = Axis { label: "percentile", marks: marks.filter(|(share, _)| *share <= 1.0).collect() };
-    let (y, height) = logarithmic("time", times.min().max(1) as f64, times.max().max(2) as f64, time);
+    let (y, height) =
+        logarithmic("time", times.min().max(1) as f64, times.max().max(2) as f64, time);
     let points: Vec<_> = (0..=120)
         .map(|step| {
             let share = f64::from(step) / 120.0;
@@ -205,7 +219,11 @@ fn over_time(
         .intervals
         .iter()
         .map(|it| {
-            (it.at_secs / width, figure(it) / height, format!("{:.1} s: {}", it.at_secs, show(figure(it))))
+            (
+                it.at_secs / width,
+                figure(it) / height,
+                format!("{:.1} s: {}", it.at_secs, show(figure(it))),
+            )
         })
         .collect();
     line(title, &x, &y, &points)
@@ -240,7 +258,10 @@ fn parameters(page: &mut String, record: &Record) {
         ("Seed", at.seed.to_string()),
         ("Values, frames counted", format!("{}, {}", record.values, record.frames)),
         ("Sessions lost, opened again", format!("{}, {}", errors.lost, errors.reopened)),
-        ("40s of status 1, 3, 4", format!("{}, {}, {}", errors.gaps, errors.malformed, errors.unavailable)),
+        (
+            "40s of status 1, 3, 4",
+            format!("{}, {}, {}", errors.gaps, errors.malformed, errors.unavailable),
+        ),
         ("Frames sent again, never sent", format!("{}, {}", errors.retried, errors.unsent)),
         (
             "Late starts of the load itself, p99",
@@ -303,9 +324,12 @@ mod tests {
         outcome.verdicts[0].1 = Verdict::Open { why: "cut <off>".into(), values: 4 };
         outcome.threads[0].cpu = outcome.threads[0].span;
         let page = page(&sample(&[], &outcome)).unwrap();
-        for part in
-            ["NOT verified.", "cut &lt;off&gt;", "The load itself was the limit:", "No interval ended"]
-        {
+        for part in [
+            "NOT verified.",
+            "cut &lt;off&gt;",
+            "The load itself was the limit:",
+            "No interval ended",
+        ] {
             assert!(page.contains(part), "{part}");
         }
         assert!(!page.contains("NaN") && !page.contains("inf"));

@@ -1,10 +1,12 @@
-//! The sessions' identities, all from one seed: whoever knows it can act as any of them, so they are for servers under test.
+//! The sessions' identities, all from one seed: whoever knows it can act as any of them, so they
+//! are for servers under test.
 
 use ddes_identity::SigningKey;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-/// The Ed25519 key of session `index`: its seed is SHA-256("ddes bench" ‖ seed u64 ‖ index u64), big-endian.
+/// The Ed25519 key of session `index`: its seed is SHA-256("ddes bench" ‖ seed u64 ‖ index u64),
+/// big-endian.
 pub fn key(seed: u64, index: u64) -> SigningKey {
     let mut hash = Sha256::new();
     hash.update(b"ddes bench");

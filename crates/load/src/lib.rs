@@ -1,9 +1,12 @@
 //! Puts load on a D-DDES/2 server, measures it without flattering it, and checks its sums.
 //!
-//! - A run has many sessions, each of an identity of its own, over a few threads; each thread is one event loop ([`Run`]).
-//! - A closed loop keeps a number of frames of each session on their way. An open loop sends by the clock, and its latencies count from the
-//!   intended start: what waits because the server stalls is in them.
-//! - What the server states of an account is compared with what was sent, at every 40 and in the last 50.
+//! - A run has many sessions, each of an identity of its own, over a few threads; each thread is
+//!   one event loop ([`Run`]).
+//! - A closed loop keeps a number of frames of each session on their way. An open loop sends by the
+//!   clock, and its latencies count from the intended start: what waits because the server stalls
+//!   is in them.
+//! - What the server states of an account is compared with what was sent, at every 40 and in the
+//!   last 50.
 //! - It says when it was itself the limit.
 
 mod account;
@@ -35,8 +38,8 @@ pub use identity::key;
 pub use plan::{PIPELINE_MAX, Pace, Plan, SESSIONS_MAX, THREADS_MAX, Until};
 pub use processor::cpu_of;
 pub use record::{
-    ErrorCounts, Generator, Interval, Latency, OpenSession, Parameters, Record, RecordError, SCHEMA_VERSION,
-    Verification, WrongSession,
+    ErrorCounts, Generator, Interval, Latency, OpenSession, Parameters, Record, RecordError,
+    SCHEMA_VERSION, Verification, WrongSession,
 };
 pub use run::{Outcome, Point, Run, RunError};
 pub use schedule::Arrivals;

@@ -58,7 +58,8 @@ impl Link {
                 Ok(count) => {
                     self.session.handle_bytes(now, buffer.get(..count).unwrap_or(&[]));
                     work(&mut self.session, now);
-                    // A stream that gave less than there was room for is empty (epoll(7)); it will say when it no longer is.
+                    // A stream that gave less than there was room for is empty (epoll(7)); it will
+                    // say when it no longer is.
                     if count < buffer.len() {
                         return now;
                     }
@@ -78,7 +79,8 @@ impl Link {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // Not connected yet counts as this, too.
                 Err(error)
-                    if [io::ErrorKind::WouldBlock, io::ErrorKind::NotConnected].contains(&error.kind()) =>
+                    if [io::ErrorKind::WouldBlock, io::ErrorKind::NotConnected]
+                        .contains(&error.kind()) =>
                 {
                     return false;
                 }
@@ -136,7 +138,8 @@ impl Link {
     }
 }
 
-/// The exponentiations, here and now: some 0.3 ms in all, before the measured part, or once a lost session.
+/// The exponentiations, here and now: some 0.3 ms in all, before the measured part, or once a lost
+/// session.
 fn work(session: &mut ClientSession, now: Instant) {
     while let Some(work) = session.poll_work() {
         session.handle_done(now, work.run());

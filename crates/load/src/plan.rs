@@ -16,7 +16,8 @@ pub const THREADS_MAX: u32 = 256;
 /// See [`SESSIONS_MAX`].
 pub const PIPELINE_MAX: u32 = 65_536;
 
-/// Handshakes of all threads at a time: the server lets in 256 of one address that have not proven themselves.
+/// Handshakes of all threads at a time: the server lets in 256 of one address that have not proven
+/// themselves.
 pub(crate) const HANDSHAKES_MAX: usize = 64;
 
 /// A whole run.
@@ -106,13 +107,16 @@ impl Plan {
             return Err("the interval must not be zero".into());
         }
         match self.until {
-            Until::Elapsed(duration) if duration.is_zero() => Err("the duration must not be zero".into()),
+            Until::Elapsed(duration) if duration.is_zero() => {
+                Err("the duration must not be zero".into())
+            }
             Until::Sent(0) => Err("the number of values must be at least 1".into()),
             Until::Elapsed(_) | Until::Sent(_) => Ok(()),
         }
     }
 
-    /// The share of values of one session, where the run has a number of them: they differ by one at most.
+    /// The share of values of one session, where the run has a number of them: they differ by one
+    /// at most.
     pub(crate) fn share(&self, session: u32) -> Option<u64> {
         let Until::Sent(values) = self.until else { return None };
         let (sessions, session) = (u64::from(self.sessions), u64::from(session));

@@ -21,22 +21,29 @@ impl Usage {
     }
 
     pub(crate) fn since(self, before: Self) -> Self {
-        Self { cpu: self.cpu.saturating_sub(before.cpu), waited: self.waited.saturating_sub(before.waited) }
+        Self {
+            cpu: self.cpu.saturating_sub(before.cpu),
+            waited: self.waited.saturating_sub(before.waited),
+        }
     }
 }
 
-/// The second field of `schedstat` (Linux, Documentation/scheduler/sched-stats.rst): nanoseconds on a run queue.
+/// The second field of `schedstat` (Linux, Documentation/scheduler/sched-stats.rst): nanoseconds on
+/// a run queue.
 fn waited() -> Option<u64> {
     let mut text = [0; 128];
-    let length = File::open("/proc/thread-self/schedstat").and_then(|mut file| file.read(&mut text)).ok()?;
+    let length =
+        File::open("/proc/thread-self/schedstat").and_then(|mut file| file.read(&mut text)).ok()?;
     let text = std::str::from_utf8(text.get(..length)?).ok()?;
     text.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
-/// Processor time that a process of this machine has had, in nanoseconds: user and system, from `/proc/PID/stat`.
+/// Processor time that a process of this machine has had, in nanoseconds: user and system, from
+/// `/proc/PID/stat`.
 pub fn cpu_of(process: u32) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The name may hold blanks and parentheses; the fields start behind its last one (proc(5): state is the third, utime the 14th).
+    // The name may hold blanks and parentheses; the fields start behind its last one (proc(5):
+    // state is the third, utime the 14th).
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
     let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
     Some(ticks * 1_000_000_000 / rustix::param::clock_ticks_per_second())

@@ -20,7 +20,8 @@ const KIND: &str = "ddes bench run";
 
 /// A thread that used so much of a core was at its limit.
 const BUSY_SHARE: f64 = 0.9;
-/// Open loop: arrivals seen to later than this, by so large a part of what is measured, are this program's delay.
+/// Open loop: arrivals seen to later than this, by so large a part of what is measured, are this
+/// program's delay.
 const LAG_NANOS: u64 = 1_000_000;
 const LAG_SHARE: f64 = 0.1;
 
@@ -123,7 +124,8 @@ pub struct Latency {
     pub p99_99_ns: u64,
     /// The longest.
     pub max_ns: u64,
-    /// All of it: an HdrHistogram in its V2 encoding, deflated, in base64 as its other implementations write it.
+    /// All of it: an HdrHistogram in its V2 encoding, deflated, in base64 as its other
+    /// implementations write it.
     pub histogram: String,
 }
 
@@ -330,7 +332,9 @@ impl Latency {
     pub fn histogram(&self) -> Result<Histogram<u64>, RecordError> {
         let broken = |what: String| RecordError::Histogram(what);
         let bytes = STANDARD.decode(&self.histogram).map_err(|error| broken(error.to_string()))?;
-        Deserializer::new().deserialize(&mut bytes.as_slice()).map_err(|error| broken(error.to_string()))
+        Deserializer::new()
+            .deserialize(&mut bytes.as_slice())
+            .map_err(|error| broken(error.to_string()))
     }
 }
 
@@ -358,7 +362,12 @@ impl Interval {
 }
 
 impl Generator {
-    fn of(outcome: &Outcome, intervals: &[Interval], server_cpu: Option<Duration>, is_open: bool) -> Self {
+    fn of(
+        outcome: &Outcome,
+        intervals: &[Interval],
+        server_cpu: Option<Duration>,
+        is_open: bool,
+    ) -> Self {
         let cpu: u64 = outcome.threads.iter().map(|used| used.cpu).sum();
         let mut why: Vec<String> = outcome.threads.iter().enumerate().filter_map(busy).collect();
         if is_open {
@@ -367,7 +376,11 @@ impl Generator {
         Self {
             cpu_secs: Duration::from_nanos(cpu).as_secs_f64(),
             cpu_shares: outcome.threads.iter().map(|used| share(used.cpu, used.span)).collect(),
-            waiting_shares: outcome.threads.iter().map(|used| share(used.waited, used.span)).collect(),
+            waiting_shares: outcome
+                .threads
+                .iter()
+                .map(|used| share(used.waited, used.span))
+                .collect(),
             server_cpu_secs: server_cpu.map(|cpu| cpu.as_secs_f64()),
             was_limit: !why.is_empty(),
             why,
@@ -399,8 +412,9 @@ fn late(outcome: &Outcome, intervals: &[Interval]) -> Option<String> {
     #[allow(clippy::cast_precision_loss, reason = "2^53 ns are 104 days")]
     let part = lag as f64 / outcome.total.latency.value_at_quantile(0.5).max(1) as f64;
     let quarter = intervals.len() / 4;
-    let mean =
-        |part: &[Interval]| part.iter().map(|it| it.lag_p99_ns).sum::<u64>() / part.len().max(1) as u64;
+    let mean = |part: &[Interval]| {
+        part.iter().map(|it| it.lag_p99_ns).sum::<u64>() / part.len().max(1) as u64
+    };
     let first = mean(intervals.get(..quarter).unwrap_or(&[]));
     let last = mean(intervals.get(intervals.len() - quarter..).unwrap_or(&[]));
     let lag_ms = Duration::from_nanos(lag).as_secs_f64() * 1e3;
@@ -424,7 +438,8 @@ impl Verification {
                 Verdict::Right { count, sum } => {
                     all.right += 1;
                     whole_count += u128::from(*count);
-                    // Each is below 2^127 in magnitude; of many such the total is not worth a panic.
+                    // Each is below 2^127 in magnitude; of many such the total is not worth a
+                    // panic.
                     whole_sum = whole_sum.saturating_add(*sum);
                 }
                 Verdict::Wrong(mismatch) => all.wrong.push(WrongSession {
@@ -470,113 +485,4 @@ fn share(part: u64, whole: u64) -> f64 {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-    use crate::account::Mismatch;
-    use crate::stats::{Stats, histogram};
-
-    /// A run whose intervals had these rates and, in ms, these p99s.
-    pub(crate) fn sample(intervals: &[(f64, u64)], outcome: &Outcome) -> Record {
-        let parameters = Parameters {
-            server: "counter.example:5566".into(),
-            suite: "hybrid".into(),
-            sessions: 3,
-            threads: 1,
-            mode: "open".into(),
-            batch: 1,
-            pipeline: 64,
-            rate: Some(1e4),
-            arrivals: Some("poisson".into()),
-            duration_secs: Some(10.0),
-            values: None,
-            warmup_secs: 1.0,
-            ramp_secs: 0.0,
-            interval_secs: 1.0,
-            values_from: "file:<a & b>".into(),
-            seed: 1,
-        };
-        let intervals = intervals.iter().zip(1_u32..).map(|((rate, p99), at)| Interval {
-            at_secs: at.into(),
-            values_per_sec: *rate,
-            frames: 100,
-            p50_ns: p99 * 500_000,
-            p99_ns: p99 * 1_000_000,
-            p99_9_ns: p99 * 1_000_000,
-            max_ns: p99 * 2_000_000,
-            lag_p99_ns: 1_000,
-            errors: 0,
-            sessions_up: 3,
-            cpu_share: 0.5,
-        });
-        Record::new(parameters, "2026-11-25T00:00:00Z".into(), outcome, intervals.collect(), None).unwrap()
-    }
-
-    /// A run of 10 s and 1000 frames of 1 to 1000 ms, in which all went well.
-    pub(crate) fn outcome() -> Outcome {
-        let mut total = Stats { values: 1_000, frames: 1_000, ..Stats::default() };
-        (1..=1_000).for_each(|ms| total.latency.saturating_record(ms * 1_000_000));
-        (0..1_000).for_each(|_| total.lag.saturating_record(2_000));
-        Outcome {
-            total,
-            measured: Duration::from_secs(10),
-            verdicts: (0..3).map(|session| (session, Verdict::Right { count: 7, sum: -1 })).collect(),
-            handshakes: histogram(),
-            threads: vec![ThreadUse { span: 10_000_000_000, cpu: 5_000_000_000, waited: 1_000_000_000 }],
-            was_stopped: false,
-        }
-    }
-
-    #[test]
-    fn a_record_is_read_back_with_its_histogram_and_sums_are_strings() {
-        let mut outcome = outcome();
-        outcome.verdicts[1].1 = Verdict::Right { count: 7, sum: 1 << 100 };
-        let text = sample(&[(100.0, 5)], &outcome).to_json().unwrap();
-        let record = Record::parse(&text).unwrap();
-        assert_eq!(record.latency.histogram().unwrap(), outcome.total.latency);
-        assert_eq!(record.latency.p99_ns, outcome.total.latency.value_at_quantile(0.99));
-        assert_eq!(record.verification.sum, ((1_i128 << 100) - 2).to_string());
-        assert_eq!((record.verification.right, record.verification.count.as_str()), (3, "21"));
-        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
-        assert!(json["verification"]["sum"].is_string());
-        assert!((record.values_per_sec - 100.0).abs() < 1e-9);
-    }
-
-    #[test]
-    fn what_is_no_record_is_refused_with_what_it_is() {
-        assert!(matches!(Record::parse("{}"), Err(RecordError::Json(_))));
-        let text = sample(&[], &outcome())
-            .to_json()
-            .unwrap()
-            .replace("\"schema_version\": 1", "\"schema_version\": 2");
-        assert!(Record::parse(&text).unwrap_err().to_string().contains("version 2"));
-    }
-
-    #[test]
-    fn the_load_says_when_it_was_the_limit_and_not_otherwise() {
-        let why = |outcome: &Outcome, intervals: &[(f64, u64)]| sample(intervals, outcome).generator.why;
-        assert!(why(&outcome(), &[(1.0, 1); 8]).is_empty());
-        let mut busy = outcome();
-        busy.threads[0].cpu = 9_200_000_000;
-        assert!(why(&busy, &[])[0].contains("92 % of a core"));
-        let mut waiting = outcome();
-        waiting.threads[0].waited = 4_500_000_000;
-        assert!(why(&waiting, &[])[0].contains("waited for a core another 45 %"));
-        let mut late = outcome();
-        (0..100).for_each(|_| late.total.lag.saturating_record(90_000_000));
-        assert!(why(&late, &[])[0].contains("90.0 ms late"), "{:?}", why(&late, &[]));
-        let mut record = sample(&[(1.0, 1); 8], &outcome());
-        record.intervals[7].lag_p99_ns = 40_000_000;
-        assert!(super::late(&outcome(), &record.intervals).unwrap().contains("further and further"));
-    }
-
-    #[test]
-    fn wrong_and_open_sessions_are_named() {
-        let mut outcome = outcome();
-        let mismatch = Mismatch { expected_count: 7, expected_sum: 8, stated_count: 7, stated_sum: 9 };
-        outcome.verdicts[1].1 = Verdict::Wrong(mismatch);
-        outcome.verdicts[2].1 = Verdict::Open { why: "cut".into(), values: 4 };
-        let found = sample(&[], &outcome).verification;
-        assert_eq!((found.right, found.wrong[0].session, found.open[0].session), (1, 1, 2));
-        assert_eq!((found.wrong[0].expected_sum.as_str(), found.wrong[0].stated_sum.as_str()), ("8", "9"));
-    }
-}
+pub(crate) mod tests;

@@ -84,10 +84,12 @@ pub struct Outcome {
 }
 
 impl Run {
-    /// Starts the threads, which open the sessions; the load begins by itself once [`Self::collect`] finds all of them open.
+    /// Starts the threads, which open the sessions; the load begins by itself once
+    /// [`Self::collect`] finds all of them open.
     pub fn start(plan: Plan) -> io::Result<Self> {
         let shared = Arc::new(Shared::new(plan.threads));
-        let mut run = Self { plan: Arc::new(plan), shared, threads: Vec::new(), total: Stats::default() };
+        let mut run =
+            Self { plan: Arc::new(plan), shared, threads: Vec::new(), total: Stats::default() };
         for thread in 0..run.plan.threads {
             let (plan, shared) = (Arc::clone(&run.plan), Arc::clone(&run.shared));
             let spawned = thread::Builder::new().name(format!("load-{thread}")).spawn(move || {
@@ -119,9 +121,12 @@ impl Run {
         self.shared.epoch.elapsed().checked_sub(start)
     }
 
-    /// What was measured since this was last asked, if an interval has ended. To be asked several times an interval.
+    /// What was measured since this was last asked, if an interval has ended. To be asked several
+    /// times an interval.
     pub fn collect(&mut self) -> Option<Point> {
-        if self.shared.start.get().is_none() && self.sessions().0 as u64 == u64::from(self.plan.sessions) {
+        if self.shared.start.get().is_none()
+            && self.sessions().0 as u64 == u64::from(self.plan.sessions)
+        {
             let start = self.shared.nanos(Instant::now() + START_WAIT);
             self.shared.start.get_or_init(|| start);
         }

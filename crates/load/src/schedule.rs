@@ -11,8 +11,8 @@ pub enum Arrivals {
     Poisson,
 }
 
-/// The intended starts of frames, in nanoseconds since the run began. It goes by itself, never by the answers, so a server that stalls
-/// does not thin out the load that measures it.
+/// The intended starts of frames, in nanoseconds since the run began. It goes by itself, never by
+/// the answers, so a server that stalls does not thin out the load that measures it.
 #[derive(Clone, Debug)]
 pub(crate) struct Schedule {
     arrivals: Arrivals,
@@ -24,7 +24,8 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    /// `rate` frames a second. `start` is the first, for constant arrivals; Poisson's come an interval of their own after it.
+    /// `rate` frames a second. `start` is the first, for constant arrivals; Poisson's come an
+    /// interval of their own after it.
     pub(crate) fn new(arrivals: Arrivals, rate: f64, start: f64, seed: u64) -> Self {
         let mut schedule = Self { arrivals, interval: 1e9 / rate, next: start, random: mix(seed) };
         if arrivals == Arrivals::Poisson {

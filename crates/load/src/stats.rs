@@ -124,7 +124,8 @@ impl Stats {
 /// An empty histogram of latencies.
 #[allow(clippy::expect_used, reason = "constant bounds; any test that measures would find out")]
 pub(crate) fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, LATENCY_NANOS_MAX, DIGITS).expect("bounds in order, digits in range")
+    Histogram::new_with_bounds(1, LATENCY_NANOS_MAX, DIGITS)
+        .expect("bounds in order, digits in range")
 }
 
 /// All histograms have the same bounds, so one takes what another holds.

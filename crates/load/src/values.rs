@@ -1,4 +1,5 @@
-//! What is sent: a function of the seed, the session and the value's number, so that nothing has to be kept to send it again.
+//! What is sent: a function of the seed, the session and the value's number, so that nothing has to
+//! be kept to send it again.
 
 use std::fmt;
 use std::sync::Arc;
@@ -39,10 +40,12 @@ impl fmt::Debug for Values {
 }
 
 impl Values {
-    /// `constant:N`, `uniform:A..B` (both ends included), `zipf:N` or `zipf:N:S` (1 to N, exponent S, 1 where none is named).
+    /// `constant:N`, `uniform:A..B` (both ends included), `zipf:N` or `zipf:N:S` (1 to N, exponent
+    /// S, 1 where none is named).
     pub fn parse(text: &str, seed: u64) -> Result<Self, String> {
         let (name, rest) = text.split_once(':').unwrap_or((text, ""));
-        let integer = |text: &str| text.parse::<i64>().map_err(|_| format!("'{text}' is not an integer"));
+        let integer =
+            |text: &str| text.parse::<i64>().map_err(|_| format!("'{text}' is not an integer"));
         let kind = match name {
             "constant" => Kind::Constant(integer(rest)?),
             "uniform" => {
@@ -56,7 +59,8 @@ impl Values {
             "zipf" => {
                 let (most, exponent) = rest.split_once(':').unwrap_or((rest, "1"));
                 let most = most.parse().ok().filter(|most| (1..=ZIPF_MAX).contains(most));
-                let exponent = exponent.parse().ok().filter(|exponent: &f64| (0.0..=10.0).contains(exponent));
+                let exponent =
+                    exponent.parse().ok().filter(|exponent: &f64| (0.0..=10.0).contains(exponent));
                 let (Some(most), Some(exponent)) = (most, exponent) else {
                     return Err(format!(
                         "a Zipf distribution is zipf:N or zipf:N:S, N at most {ZIPF_MAX}, S at most 10"
@@ -98,7 +102,10 @@ impl Values {
             Kind::Zipf(table) => {
                 for (number, out) in numbers.zip(&mut *out) {
                     let drawn = draw(number);
-                    #[allow(clippy::cast_possible_wrap, reason = "a table has at most 2^16 entries")]
+                    #[allow(
+                        clippy::cast_possible_wrap,
+                        reason = "a table has at most 2^16 entries"
+                    )]
                     let rank = table.partition_point(|bound| *bound < drawn) as i64 + 1;
                     *out = rank;
                 }
@@ -106,7 +113,8 @@ impl Values {
             Kind::List(list) => {
                 for (number, out) in numbers.zip(&mut *out) {
                     let at = stream.wrapping_add(number) % list.len() as u64;
-                    *out = usize::try_from(at).ok().and_then(|at| list.get(at)).copied().unwrap_or(0);
+                    *out =
+                        usize::try_from(at).ok().and_then(|at| list.get(at)).copied().unwrap_or(0);
                 }
             }
         }
@@ -138,10 +146,12 @@ fn zipf(most: u64, exponent: f64) -> Arc<[u64]> {
     table.into()
 }
 
-/// 2^64 / φ, odd: the step of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
+/// 2^64 / φ, odd: the step of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number
+/// generators, 2014).
 pub(crate) const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// The finalizer of SplitMix64. Of a counter it makes numbers as even as a load needs; nothing secret depends on it.
+/// The finalizer of SplitMix64. Of a counter it makes numbers as even as a load needs; nothing
+/// secret depends on it.
 pub(crate) fn mix(state: u64) -> u64 {
     let state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -172,7 +182,9 @@ mod tests {
 
     #[test]
     fn a_value_depends_on_its_number_and_not_on_its_frame() {
-        for text in ["uniform:-5..5", "zipf:100", "uniform:-9223372036854775808..9223372036854775807"] {
+        for text in
+            ["uniform:-5..5", "zipf:100", "uniform:-9223372036854775808..9223372036854775807"]
+        {
             let values = Values::parse(text, 1).unwrap();
             let (mut whole, mut part) = ([0; 64], [0; 16]);
             values.fill(9, 100, &mut whole);
@@ -189,7 +201,8 @@ mod tests {
             let count = dice.iter().filter(|value| **value == face).count();
             assert!((850..1150).contains(&count), "{face}: {count}");
         }
-        // Exponent 1 over 10: the share of 1 is 1 / (1 + 1/2 + … + 1/10) = 0.341, of 10 a tenth of that.
+        // Exponent 1 over 10: the share of 1 is 1 / (1 + 1/2 + … + 1/10) = 0.341, of 10 a tenth of
+        // that.
         let ranks = drawn("zipf:10", 10_000);
         let share = |rank| ranks.iter().filter(|value| **value == rank).count();
         assert!((3_200..3_630).contains(&share(1)), "{}", share(1));

@@ -106,7 +106,8 @@ impl<'a> Worker<'a> {
             u64::try_from(u128::from(ramp) * u128::from(session) / u128::from(plan.sessions.max(1)))
                 .unwrap_or(ramp)
         };
-        let due = seats.iter().enumerate().map(|(seat, it)| Reverse((when(it.session), seat))).collect();
+        let due =
+            seats.iter().enumerate().map(|(seat, it)| Reverse((when(it.session), seat))).collect();
         let ended = Ended {
             verdicts: Vec::new(),
             handshakes: histogram(),
@@ -152,9 +153,11 @@ impl<'a> Worker<'a> {
                 self.cut(now);
                 cut += nanos(self.plan.interval);
             }
-            // Before the end is seen to: what was due until then is part of the run, however late this thread looks.
+            // Before the end is seen to: what was due until then is part of the run, however late
+            // this thread looks.
             self.arrive(now);
-            let is_over = self.shared.stop.load(Ordering::Relaxed) || until.is_some_and(|until| now >= until);
+            let is_over =
+                self.shared.stop.load(Ordering::Relaxed) || until.is_some_and(|until| now >= until);
             if is_over && last_call.is_none() {
                 last_call = Some(now + nanos(self.plan.timeout));
                 self.finish(now);
@@ -239,7 +242,9 @@ impl<'a> Worker<'a> {
     /// What a session says has happened.
     fn hear(&mut self, seat: usize, at: Instant) {
         let now = self.shared.nanos(at);
-        while let Some(event) = self.seats.get_mut(seat).and_then(|seat| seat.link.as_mut()?.poll_event()) {
+        while let Some(event) =
+            self.seats.get_mut(seat).and_then(|seat| seat.link.as_mut()?.poll_event())
+        {
             match event {
                 ClientEvent::Answered(outcome) => {
                     if let Err(mismatch) = self.traffic.answered(seat, now, &outcome) {
@@ -288,7 +293,8 @@ impl<'a> Worker<'a> {
             ClientEnd::Farewell(farewell) => Some(farewell),
             ClientEnd::Rejected(_) | ClientEnd::Fault(_) => None,
         };
-        // Its last word counts whatever its reason, but only of an open session: before that it states nothing of the account.
+        // Its last word counts whatever its reason, but only of an open session: before that it
+        // states nothing of the account.
         let was_open = leaving || self.seats.get(at).is_some_and(|seat| seat.step == Step::Open);
         if let Some(farewell) = farewell.filter(|_| was_open)
             && let Err(mismatch) = self.traffic.ended(at, now, farewell.last_seq, farewell.sum)
@@ -299,8 +305,8 @@ impl<'a> Worker<'a> {
             let (count, sum) = self.traffic.covered(at);
             return self.settle(at, Verdict::Right { count, sum });
         }
-        let is_final =
-            farewell.is_some_and(|said| [Reason::Superseded, Reason::NotAuthorized].contains(&said.reason));
+        let is_final = farewell
+            .is_some_and(|said| [Reason::Superseded, Reason::NotAuthorized].contains(&said.reason));
         if is_final {
             self.traffic.stats.errors.lost += u64::from(was_open);
             return self.give_up(at, GivenUp::Ended(end));
@@ -329,7 +335,8 @@ impl<'a> Worker<'a> {
                 return;
             }
             self.due.pop();
-            let Some(seat) = self.seats.get_mut(at).filter(|seat| seat.step == Step::Waiting) else {
+            let Some(seat) = self.seats.get_mut(at).filter(|seat| seat.step == Step::Waiting)
+            else {
                 continue;
             };
             let config = ClientConfig {
@@ -367,7 +374,9 @@ impl<'a> Worker<'a> {
         loop {
             let mut is_more = false;
             while self.is_started && *step == Step::Open && link.has_room() {
-                let Some(first) = self.traffic.next_frame(at, now, &mut self.scratch) else { break };
+                let Some(first) = self.traffic.next_frame(at, now, &mut self.scratch) else {
+                    break;
+                };
                 link.submit(instant, first, &self.scratch);
                 is_more = true;
             }
@@ -440,7 +449,10 @@ impl<'a> Worker<'a> {
     fn give_up_the_rest(&mut self) {
         for at in 0..self.seats.len() {
             if self.seats.get(at).is_some_and(|seat| seat.step != Step::Done) {
-                let why = format!("no last word from the server within {} s", self.plan.timeout.as_secs());
+                let why = format!(
+                    "no last word from the server within {} s",
+                    self.plan.timeout.as_secs()
+                );
                 self.give_up(at, GivenUp::Lost(why));
             }
         }

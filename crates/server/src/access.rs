@@ -1,7 +1,9 @@
 //! Who may connect: the files that say so, read again when they change.
 //!
-//! A list that cannot be read keeps what it granted, and is tried again. What takes a right away is believed when the list is whole: where it was put in its
-//! place as a whole, or where two looks a second apart see the same. An editor that writes a list in place, or one that is gone for a moment, ends no session.
+//! A list that cannot be read keeps what it granted, and is tried again. What takes a right away is
+//! believed when the list is whole: where it was put in its place as a whole, or where two looks a
+//! second apart see the same. An editor that writes a list in place, or one that is gone for a
+//! moment, ends no session.
 
 mod list;
 #[cfg(test)]
@@ -33,7 +35,8 @@ pub struct Lists {
 }
 
 impl Lists {
-    /// The keys listed now, and what is wrong with the lists. A list that cannot be read or trusted grants nothing.
+    /// The keys listed now, and what is wrong with the lists. A list that cannot be read or trusted
+    /// grants nothing.
     pub fn read(&self) -> (AuthorizedKeys, Vec<String>) {
         let mut lists = Lasting::new(self);
         let faults = lists.refresh(Instant::now());
@@ -75,12 +78,14 @@ impl Doorkeeper {
         faults
     }
 
-    /// Whether a grant may have changed since this was asked last: a list did, or a key has expired at `now`, in seconds since 1970.
+    /// Whether a grant may have changed since this was asked last: a list did, or a key has expired
+    /// at `now`, in seconds since 1970.
     pub(crate) fn take_change(&mut self, now: i64) -> bool {
         let before = std::mem::replace(&mut self.asked_at, now);
         // A clock that was set back brings a key back, too.
         let has_passed = |at: i64| (before < at && at <= now) || (now < at && at <= before);
-        let lists = self.lists.iter().flat_map(|lists| [lists.file.granted(), lists.folder.granted()]);
+        let lists =
+            self.lists.iter().flat_map(|lists| [lists.file.granted(), lists.folder.granted()]);
         let has_expired = lists.flat_map(AuthorizedKeys::expiries).any(has_passed);
         std::mem::take(&mut self.has_changed) || has_expired
     }

@@ -1,8 +1,10 @@
-//! Who is let in before anything is proven: every bound on connections whose peer nobody knows (rule P-28). Pure: time is an argument.
+//! Who is let in before anything is proven: every bound on connections whose peer nobody knows
+//! (rule P-28). Pure: time is an argument.
 //!
-//! At most half of all connections may be unproven and, with classic, a quarter may be classic sessions, which prove nothing: whoever holds a key finds a place, whatever
-//! strangers do. Where there is no room for a newcomer, the oldest connection goes that has not sent its whole first message: silence costs its sender nothing,
-//! and a client sends that message at once.
+//! At most half of all connections may be unproven and, with classic, a quarter may be classic
+//! sessions, which prove nothing: whoever holds a key finds a place, whatever strangers do. Where
+//! there is no room for a newcomer, the oldest connection goes that has not sent its whole first
+//! message: silence costs its sender nothing, and a client sends that message at once.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -19,7 +21,8 @@ pub struct Bounds {
     pub connections_max: usize,
     /// Most of them that have not proven an identity.
     pub unproven_max: usize,
-    /// Most of these of one IPv4 address or IPv6 /64; twice as many of a /56, four times as many of a /48.
+    /// Most of these of one IPv4 address or IPv6 /64; twice as many of a /56, four times as many of
+    /// a /48.
     pub unproven_network_max: usize,
     /// Most classic sessions, whose clients have given a key and prove nothing.
     pub classic_max: usize,
@@ -27,9 +30,11 @@ pub struct Bounds {
     pub classic_network_max: usize,
     /// Most handshakes that wait to be computed, or are being so.
     pub handshakes_max: usize,
-    /// Most connections a second of one network, as above, twice as many at once; `None` is any number.
+    /// Most connections a second of one network, as above, twice as many at once; `None` is any
+    /// number.
     pub connects_per_sec_max: Option<NonZeroU32>,
-    /// The same of handshakes, counted in those over 2048 bits: at 3072 bits one is two of them, at 4096 four.
+    /// The same of handshakes, counted in those over 2048 bits: at 3072 bits one is two of them, at
+    /// 4096 four.
     pub handshakes_per_sec_max: Option<NonZeroU32>,
 }
 
@@ -118,7 +123,8 @@ impl Admission {
         }
     }
 
-    /// Whether there is room for a connection, and who has to go for it: that one [leaves](Self::leave) first.
+    /// Whether there is room for a connection, and who has to go for it: that one
+    /// [leaves](Self::leave) first.
     pub(crate) fn admit(&mut self, now: Instant, peer: SocketAddr) -> Result<Room, Full> {
         let Bounds { connections_max, unproven_max, unproven_network_max, .. } = self.bounds;
         let sender = Sender::of(peer);
@@ -192,8 +198,8 @@ impl Admission {
     /// It has given a classic key; whether there is room for its session.
     pub(crate) fn turn_classic(&mut self, place: &mut Place) -> bool {
         let Bounds { classic_max, classic_network_max, .. } = self.bounds;
-        let has_room =
-            self.classic.all < classic_max && self.classic.fits(place.sender, classic_network_max).is_ok();
+        let has_room = self.classic.all < classic_max
+            && self.classic.fits(place.sender, classic_network_max).is_ok();
         if has_room && self.leave_standing(place, Standing::Classic) {
             self.classic.add(place.sender);
         }
@@ -267,7 +273,12 @@ mod tests {
 
     impl Door {
         fn new(bounds: Bounds) -> Self {
-            Self { admission: Admission::new(bounds), now: Instant::now(), places: HashMap::new(), next: 0 }
+            Self {
+                admission: Admission::new(bounds),
+                now: Instant::now(),
+                places: HashMap::new(),
+                next: 0,
+            }
         }
 
         fn come(&mut self, address: &str) -> Result<ConnectionId, Full> {
@@ -324,7 +335,10 @@ mod tests {
         // Who has sent a first message stays, and who came next goes.
         door.speak(first).unwrap();
         let fourth = door.come("192.0.2.4").unwrap();
-        assert_eq!([first, second, third, fourth].map(|id| door.is_in(id)), [true, false, true, true]);
+        assert_eq!(
+            [first, second, third, fourth].map(|id| door.is_in(id)),
+            [true, false, true, true]
+        );
         // Where all have, the newcomer hears so.
         for id in [third, fourth] {
             door.speak(id).unwrap();
@@ -339,12 +353,16 @@ mod tests {
     #[test]
     fn a_table_full_of_sessions_and_silence_takes_a_newcomer_and_one_full_of_sessions_none() {
         let mut door = Door::new(Bounds { unproven_max: 3, ..Bounds::of(3) });
-        let [first, second, silent] = [1, 2, 3].map(|n| door.come(&format!("192.0.2.{n}")).unwrap());
+        let [first, second, silent] =
+            [1, 2, 3].map(|n| door.come(&format!("192.0.2.{n}")).unwrap());
         for id in [first, second] {
             door.prove(id);
         }
         let last = door.come("192.0.2.4").unwrap();
-        assert_eq!([first, second, silent, last].map(|id| door.is_in(id)), [true, true, false, true]);
+        assert_eq!(
+            [first, second, silent, last].map(|id| door.is_in(id)),
+            [true, true, false, true]
+        );
         door.prove(last);
         assert_eq!(door.come("192.0.2.5").unwrap_err(), Full::Connections { most: 3 });
         door.close();
@@ -383,8 +401,9 @@ mod tests {
         let address = |site: u8, home: u8, net: u8| format!("2001:db8:{site}:{home:x}{net:02x}::1");
         let mut come =
             |site, home, net| door.come(&address(site, home, net)).map_err(|full| full.to_string());
-        let said =
-            |most: u8| Err(format!("{most} connections of this address have not proven an identity yet"));
+        let said = |most: u8| {
+            Err(format!("{most} connections of this address have not proven an identity yet"))
+        };
         // A /64: two.
         assert!(come(1, 1, 1).is_ok() && come(1, 1, 1).is_ok());
         assert_eq!(come(1, 1, 1), said(2));
@@ -404,8 +423,10 @@ mod tests {
     }
 
     #[test]
-    fn rates_of_ipv6_are_counted_by_home_and_by_site_too_and_neighbours_of_one_stopped_lose_nothing() {
-        let mut door = Door::new(Bounds { connects_per_sec_max: NonZeroU32::new(1), ..Bounds::of(999) });
+    fn rates_of_ipv6_are_counted_by_home_and_by_site_too_and_neighbours_of_one_stopped_lose_nothing()
+     {
+        let mut door =
+            Door::new(Bounds { connects_per_sec_max: NonZeroU32::new(1), ..Bounds::of(999) });
         let mut come =
             |address: &str, count: usize| (0..count).filter(|_| door.come(address).is_ok()).count();
         // Twice as many at once, at each level.
@@ -423,8 +444,12 @@ mod tests {
 
     #[test]
     fn classic_sessions_have_bounds_of_their_own_and_give_back_the_unproven_ones() {
-        let bounds =
-            Bounds { classic_max: 3, classic_network_max: 2, unproven_network_max: 1, ..Bounds::of(9) };
+        let bounds = Bounds {
+            classic_max: 3,
+            classic_network_max: 2,
+            unproven_network_max: 1,
+            ..Bounds::of(9)
+        };
         let mut door = Door::new(bounds);
         for (address, fits) in [
             ("192.0.2.1", true),
@@ -447,7 +472,10 @@ mod tests {
     fn as_many_handshakes_begin_as_may_wait_and_one_that_is_done_or_gone_makes_room() {
         let mut door = Door::new(Bounds { handshakes_max: 2, ..Bounds::of(9) });
         let [first, second, third, fourth] = [1, 2, 3, 4].map(|_| door.come("192.0.2.1").unwrap());
-        assert_eq!([first, second, third].map(|id| door.speak(id)), [Ok(()), Ok(()), Err(Declined::TooMany)]);
+        assert_eq!(
+            [first, second, third].map(|id| door.speak(id)),
+            [Ok(()), Ok(()), Err(Declined::TooMany)]
+        );
         assert!(door.admission.finish(door.places.get_mut(&first).unwrap()));
         assert_eq!(door.speak(fourth), Ok(()));
         let fifth = door.come("192.0.2.1").unwrap();

@@ -1,8 +1,9 @@
 //! The ledger's keeper.
 //!
-//! A ledger in a folder has a clerk, a thread that commits whatever queued while it worked: one batch, one sync, then all answers. The loop commits by itself what
-//! is alone and finds the ledger free: it would only wait for the clerk, and two threads waking each other cost more than the sync. A ledger in memory
-//! needs no clerk.
+//! A ledger in a folder has a clerk, a thread that commits whatever queued while it worked: one
+//! batch, one sync, then all answers. The loop commits by itself what is alone and finds the ledger
+//! free: it would only wait for the clerk, and two threads waking each other cost more than the
+//! sync. A ledger in memory needs no clerk.
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -51,7 +52,8 @@ pub(crate) struct Clerk {
     rest_at: Option<Instant>,
 }
 
-/// What the loop and the clerk share. Whoever takes requests holds the ledger: so they are committed in the order in which they came.
+/// What the loop and the clerk share. Whoever takes requests holds the ledger: so they are
+/// committed in the order in which they came.
 #[derive(Debug)]
 struct Desk {
     keeper: Mutex<Keeper>,
@@ -83,7 +85,8 @@ impl Books {
             return Ok(Self::Memory(Box::new(ledger)));
         }
         let keeper = Mutex::new(Keeper { ledger, health: Health::Good, checkpoint: None });
-        let desk = Arc::new(Desk { keeper, inbox: Mutex::default(), arrived: Condvar::new(), mailbox });
+        let desk =
+            Arc::new(Desk { keeper, inbox: Mutex::default(), arrived: Condvar::new(), mailbox });
         let thread = std::thread::Builder::new().name("clerk".into()).spawn({
             let desk = Arc::clone(&desk);
             move || {
@@ -175,8 +178,10 @@ impl Desk {
             match pause {
                 None => inbox = self.arrived.wait(inbox).unwrap_or_else(PoisonError::into_inner),
                 Some(pause) => {
-                    let waited =
-                        self.arrived.wait_timeout(inbox, pause).unwrap_or_else(PoisonError::into_inner);
+                    let waited = self
+                        .arrived
+                        .wait_timeout(inbox, pause)
+                        .unwrap_or_else(PoisonError::into_inner);
                     if waited.1.timed_out() {
                         return;
                     }
@@ -205,7 +210,8 @@ impl Keeper {
         if let Some(work) = self.ledger.poll_work() {
             self.checkpoint = run(desk, work);
         }
-        let mut answers: Vec<_> = self.ledger.poll_fault().map(Answer::Checkpoint).into_iter().collect();
+        let mut answers: Vec<_> =
+            self.ledger.poll_fault().map(Answer::Checkpoint).into_iter().collect();
         let health = self.ledger.health();
         if health != self.health {
             self.health = health.clone();
@@ -242,7 +248,8 @@ fn serve(desk: &Arc<Desk>) {
             desk.mailbox.post(Mail::Answers(answers));
         }
         if closed && is_idle {
-            // A checkpoint that is being synced is worth the wait: it is shorter than the next opening without it.
+            // A checkpoint that is being synced is worth the wait: it is shorter than the next
+            // opening without it.
             let checkpoint = keeper.checkpoint.take();
             drop(keeper);
             drop(checkpoint.map(JoinHandle::join));
@@ -252,7 +259,8 @@ fn serve(desk: &Arc<Desk>) {
     }
 }
 
-/// Names the checkpoint that was being synced at the end: the next opening need not hold it against the journal. What it replaces is left to the next one.
+/// Names the checkpoint that was being synced at the end: the next opening need not hold it against
+/// the journal. What it replaces is left to the next one.
 fn finish(desk: &Desk) {
     let mut keeper = lock(&desk.keeper);
     for done in desk.take().checkpoints {
@@ -411,7 +419,8 @@ mod tests {
         let mut books = Books::open(ledger, Arc::clone(&mailbox)).unwrap();
         armed.store(true, Ordering::Relaxed);
         // Two go to the clerk; one the loop would do itself.
-        let open = |number| Request { to: None, operation: Operation::Open(AccountId::Classic(number)) };
+        let open =
+            |number| Request { to: None, operation: Operation::Open(AccountId::Classic(number)) };
         assert!(books.submit(vec![open(0), open(1)]).is_empty());
         let mut events = mio::Events::with_capacity(1);
         poll.poll(&mut events, Some(Duration::from_secs(60))).unwrap();
@@ -431,16 +440,20 @@ mod tests {
         let poll = Poll::new().unwrap();
         let mailbox = Arc::new(Mailbox::new(Waker::new(poll.registry(), Token(0)).unwrap()));
         let keeper = Mutex::new(Keeper { ledger, health: Health::Good, checkpoint: None });
-        let desk = Arc::new(Desk { keeper, inbox: Mutex::default(), arrived: Condvar::new(), mailbox });
+        let desk =
+            Arc::new(Desk { keeper, inbox: Mutex::default(), arrived: Condvar::new(), mailbox });
         // A clerk that has not come to it yet.
-        let mut clerk = Clerk { desk: Arc::clone(&desk), thread: std::thread::spawn(|| {}), rest_at: None };
-        let open = |number| Request { to: None, operation: Operation::Open(AccountId::Classic(number)) };
+        let mut clerk =
+            Clerk { desk: Arc::clone(&desk), thread: std::thread::spawn(|| {}), rest_at: None };
+        let open =
+            |number| Request { to: None, operation: Operation::Open(AccountId::Classic(number)) };
         let is_done = |answers: &[Answer]| matches!(answers, [Answer::Values(0)]);
         assert!(is_done(&clerk.submit(vec![open(0)])));
         assert!(clerk.submit(vec![open(1), open(2)]).is_empty());
         assert!(clerk.submit(vec![open(3)]).is_empty());
         let queued = desk.take().requests;
-        let numbers: Vec<_> = queued.iter().map(|request| format!("{:?}", request.operation)).collect();
+        let numbers: Vec<_> =
+            queued.iter().map(|request| format!("{:?}", request.operation)).collect();
         assert_eq!(numbers, [1, 2, 3].map(|number| format!("{:?}", open(number).operation)));
         // The queue is empty again.
         assert!(is_done(&clerk.submit(vec![open(4)])));

@@ -1,9 +1,12 @@
-//! The loop that drives an endpoint: one thread, all sockets, no waiting but for all of them together.
+//! The loop that drives an endpoint: one thread, all sockets, no waiting but for all of them
+//! together.
+//!
 //! Long because a turn is read as one: what one part of it marks the next one does.
 //!
 //! A turn reads once from each socket that is ready, and has the endpoint do its own share
-//! (`handle_timeout`), so that no connection keeps the others waiting. Then come the consequences, all
-//! together: one batch for the ledger, one write for each connection that has something to send.
+//! (`handle_timeout`), so that no connection keeps the others waiting. Then come the consequences,
+//! all together: one batch for the ledger, one write for each connection that has something to
+//! send.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -35,16 +38,18 @@ const SOCKETS: usize = 2;
 
 /// What one read takes at most. The buffer is shared by all connections.
 const READ_BYTES_MAX: usize = 64 * 1024;
-/// So few that what a turn reads of their sockets and sessions is still in the nearest caches when it writes: with 1,024 a value among 10,000 sessions costs a
-/// tenth more.
+/// So few that what a turn reads of their sockets and sessions is still in the nearest caches when
+/// it writes: with 1,024 a value among 10,000 sessions costs a tenth more.
 const EVENTS_MAX: usize = 64;
 /// So many connections are taken in one turn: some 0.1 ms.
 const ACCEPTS_MAX: usize = 4;
 /// After a failed accept (no more open files, say) the next one waits this long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How often the lists are looked at for sessions whose rights changed: twice, where a list is in doubt, and then it is 2 s.
+/// How often the lists are looked at for sessions whose rights changed: twice, where a list is in
+/// doubt, and then it is 2 s.
 const ACCESS_TICK: Duration = Duration::from_secs(1);
-/// With no traffic for so long a handshake is computed here: waking the pool costs a tenth of it, and nobody waits.
+/// With no traffic for so long a handshake is computed here: waking the pool costs a tenth of it,
+/// and nobody waits.
 const QUIET: Duration = Duration::from_millis(10);
 
 /// One socket.
@@ -61,7 +66,8 @@ struct Session {
     /// The system has said so since it last refused.
     readable: bool,
     writable: bool,
-    /// The stream's end, or the connection's, is there to be read behind what came before it. The system says so once.
+    /// The stream's end, or the connection's, is there to be read behind what came before it. The
+    /// system says so once.
     is_ending: bool,
     /// Among those to be read, or flushed, in this turn.
     is_ready: bool,
@@ -204,7 +210,9 @@ impl Driver {
                 mark(&mut self.state.dirty, &mut session.is_dirty, place);
             }
             // Once a turn, however often it is ready.
-            Some(Socket::Refused(refusal)) => mark(&mut self.state.ready, &mut refusal.is_ready, place),
+            Some(Socket::Refused(refusal)) => {
+                mark(&mut self.state.ready, &mut refusal.is_ready, place)
+            }
             None => {}
         }
     }
@@ -327,7 +335,8 @@ impl Driver {
                     self.endpoint.handle_eof(now, session.id);
                 }
                 Ok(count) => {
-                    // A short read has emptied the socket: the next byte is an event. The end may have come with these, and that is none.
+                    // A short read has emptied the socket: the next byte is an event. The end may
+                    // have come with these, and that is none.
                     session.readable = count == room || session.is_ending;
                     let bytes = self.state.buffer.get(..count).unwrap_or(&[]);
                     self.endpoint.handle_bytes(now, session.id, bytes);
@@ -373,7 +382,11 @@ impl Driver {
         loop {
             let now = Instant::now();
             let Consequences { work, requests, cancels } = self.gather(now);
-            if work.is_empty() && requests.is_empty() && cancels.is_empty() && self.state.dirty.is_empty() {
+            if work.is_empty()
+                && requests.is_empty()
+                && cancels.is_empty()
+                && self.state.dirty.is_empty()
+            {
                 return;
             }
             self.compute(now, work);
@@ -417,7 +430,8 @@ impl Driver {
     }
 
     fn compute(&mut self, now: Instant, work: Vec<(ConnectionId, Work)>) {
-        let is_quiet = now.duration_since(self.endpoint.traffic_at()) > QUIET && self.state.ready.is_empty();
+        let is_quiet =
+            now.duration_since(self.endpoint.traffic_at()) > QUIET && self.state.ready.is_empty();
         if is_quiet && work.len() == 1 {
             for (id, work) in work {
                 let done = work.run();
@@ -432,12 +446,15 @@ impl Driver {
         }
     }
 
-    /// Whether the peer of a connection whose session is not open yet has closed it, or its sending direction, as far as is known or `ask` finds out. What it sent
-    /// before is of no use then, and is not waited for.
+    /// Whether the peer of a connection whose session is not open yet has closed it, or its sending
+    /// direction, as far as is known or `ask` finds out. What it sent before is of no use then, and
+    /// is not waited for.
     fn find_gone(&mut self, now: Instant, id: ConnectionId, ask: fn(&TcpStream) -> bool) -> bool {
         let place = self.state.places.get(id.slot()).copied();
         let is_gone = match place.and_then(|place| self.state.sockets.get(place)) {
-            Some(Socket::Session(session)) if session.id == id => session.is_ending || ask(&session.stream),
+            Some(Socket::Session(session)) if session.id == id => {
+                session.is_ending || ask(&session.stream)
+            }
             Some(Socket::Session(_) | Socket::Refused(_)) | None => true,
         };
         if is_gone {
@@ -456,7 +473,8 @@ impl Driver {
         }
     }
 
-    /// Writes what there is, as far as the socket takes it, and looks what the connection needs next.
+    /// Writes what there is, as far as the socket takes it, and looks what the connection needs
+    /// next.
     fn flush(&mut self, now: Instant, place: usize) {
         let Some(Socket::Session(session)) = self.state.sockets.get_mut(place) else { return };
         session.is_dirty = false;
@@ -509,7 +527,9 @@ impl Driver {
         let (mut values, mut outcomes) = (0, Vec::with_capacity(answers.len()));
         for answer in answers {
             match answer {
-                Answer::Done { connection, ticket, outcome } => outcomes.push((connection, ticket, outcome)),
+                Answer::Done { connection, ticket, outcome } => {
+                    outcomes.push((connection, ticket, outcome))
+                }
                 Answer::Values(count) => values += count,
                 Answer::Health(health) => {
                     if let ddes_ledger::Health::Failed(why) = &health {
@@ -540,10 +560,13 @@ impl Driver {
         match command {
             Command::Stop => self.stop(now),
             Command::Totals(question) => self.books.ask(question),
-            Command::Sessions(sessions) => sessions.send(self.endpoint.sessions().collect()).unwrap_or(()),
+            Command::Sessions(sessions) => {
+                sessions.send(self.endpoint.sessions().collect()).unwrap_or(())
+            }
             Command::End { serial, ended } => {
-                let is_meant =
-                    |view: &SessionView| serial.is_none_or(|serial| view.connection.serial() == serial);
+                let is_meant = |view: &SessionView| {
+                    serial.is_none_or(|serial| view.connection.serial() == serial)
+                };
                 let meant: Vec<_> = self.endpoint.sessions().filter(is_meant).collect();
                 for view in &meant {
                     self.endpoint.end(now, view.connection, Order::Operator);
@@ -560,7 +583,8 @@ impl Driver {
         }
     }
 
-    /// Gives open sessions what the lists grant now, and ends those of identities that lost their right.
+    /// Gives open sessions what the lists grant now, and ends those of identities that lost their
+    /// right.
     fn revoke(&mut self, now: Instant) {
         self.refresh(now);
         let wall = seconds();

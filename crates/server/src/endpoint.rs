@@ -1,12 +1,13 @@
 //! Many sessions, one ledger queue. No I/O, no clock, no randomness of its own.
 //!
-//! Long because it is the one place where sessions and the ledger meet, and what each says to the other is read together.
+//! Long because it is the one place where sessions and the ledger meet, and what each says to the
+//! other is read together.
 //!
 //! A driver works in turns. In each of them it
 //!
 //! - gives the endpoint what happened, through the `handle_*` functions;
-//! - calls [`Endpoint::handle_timeout`], and does so at the latest when [`Endpoint::poll_timeout`] is
-//!   due;
+//! - calls [`Endpoint::handle_timeout`], and does so at the latest when [`Endpoint::poll_timeout`]
+//!   is due;
 //! - does what [`Endpoint::poll_action`] asks for, until that returns `None`;
 //! - looks at each connection that it touched or that [`Action::Wake`] names: it writes `pending`,
 //!   follows `phase`, reads at most `room`, and sets a timer for `connection_timeout`.
@@ -16,7 +17,9 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use ddes_identity::{Grant, Role};
-use ddes_ledger::{AccountId, AccountNumber, Opening, Operation, Outcome, Refusal, Submission, Verdict};
+use ddes_ledger::{
+    AccountId, AccountNumber, Opening, Operation, Outcome, Refusal, Submission, Verdict,
+};
 use ddes_session::{Phase, Ticket, classic, v2};
 use ddes_wire::classic::text;
 use ddes_wire::frame::{Header, Opcode};
@@ -45,7 +48,8 @@ const FREED_MAX: usize = 64;
 /// What bounds an endpoint, and what it speaks.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Connections, and what peers may do that have proven nothing; one too many is told so and closed (rule P-28).
+    /// Connections, and what peers may do that have proven nothing; one too many is told so and
+    /// closed (rule P-28).
     pub bounds: Bounds,
     /// Most values that wait for the ledger; beyond them nothing is read from any connection.
     pub queued_values_max: usize,
@@ -111,7 +115,8 @@ pub enum Full {
 }
 
 impl Full {
-    /// The frame that says so to a client: of a D-DDES/2 server the 50 in the clear with reason 9 (rule P-23), else classic's (rule C-21).
+    /// The frame that says so to a client: of a D-DDES/2 server the 50 in the clear with reason 9
+    /// (rule P-23), else classic's (rule C-21).
     pub fn farewell(&self, classic: bool) -> Vec<u8> {
         let body = if classic {
             text::FULL.as_bytes().to_vec()
@@ -142,7 +147,8 @@ pub struct Endpoint {
     /// Values that wait for the ledger, and connections that are not read from because of them.
     queued_values: usize,
     held: Vec<ConnectionId>,
-    /// Connections with frames that are received and not yet processed, in the order of their turns.
+    /// Connections with frames that are received and not yet processed, in the order of their
+    /// turns.
     backlog: VecDeque<ConnectionId>,
     /// When sessions are next checked for having become idle.
     check_at: Instant,
@@ -221,7 +227,12 @@ impl Endpoint {
     }
 
     /// A client connected.
-    pub fn accept(&mut self, now: Instant, peer: SocketAddr, entropy: Entropy) -> Result<ConnectionId, Full> {
+    pub fn accept(
+        &mut self,
+        now: Instant,
+        peer: SocketAddr,
+        entropy: Entropy,
+    ) -> Result<ConnectionId, Full> {
         let room = self.admission.admit(now, peer)?;
         if let Some(other) = room.gives_way {
             self.give_way(now, other);
@@ -287,8 +298,8 @@ impl Endpoint {
     }
 
     /// One turn's share of what the endpoint does by itself: it frees the buffers of idle sessions,
-    /// and processes frames that sessions received too many of at once. What is not due is not done,
-    /// so a driver may call this in every turn.
+    /// and processes frames that sessions received too many of at once. What is not due is not
+    /// done, so a driver may call this in every turn.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.turn_at = now;
         if self.check_at <= now {
@@ -322,7 +333,8 @@ impl Endpoint {
         let Claim { connection: id, ticket, key } = claim;
         let Some(connection) = self.connection_mut(id) else { return };
         let Session::V2(session) = &mut connection.session else { return };
-        // Whose peer is gone opens no session: it would end that of the client's next connection, or be ended by it.
+        // Whose peer is gone opens no session: it would end that of the client's next connection,
+        // or be ended by it.
         if !session.is_opening() {
             return;
         }
@@ -331,8 +343,10 @@ impl Endpoint {
                 let admitted = Admitted { key, name, is_operator: role == Role::Operator };
                 let account = AccountId::Identity(*key.as_bytes());
                 connection.admitted = Some(admitted.clone());
-                self.requests
-                    .push_back(Request { to: Some((id, ticket)), operation: Operation::Open(account) });
+                self.requests.push_back(Request {
+                    to: Some((id, ticket)),
+                    operation: Operation::Open(account),
+                });
                 self.notify(id, || NoticeEvent::Admitted(Box::new(admitted)));
                 self.place(id, Admission::prove);
             }
@@ -348,11 +362,16 @@ impl Endpoint {
     /// What the identity of an admitted session may do from now on.
     pub fn handle_regrant(&mut self, id: ConnectionId, grant: Grant) {
         let Some(connection) = self.connection_mut(id) else { return };
-        let (Some(admitted), Session::V2(session)) = (&mut connection.admitted, &mut connection.session)
+        let (Some(admitted), Session::V2(session)) =
+            (&mut connection.admitted, &mut connection.session)
         else {
             return;
         };
-        let now = Admitted { key: admitted.key, name: grant.name, is_operator: grant.role == Role::Operator };
+        let now = Admitted {
+            key: admitted.key,
+            name: grant.name,
+            is_operator: grant.role == Role::Operator,
+        };
         if now != *admitted {
             session.set_operator(now.is_operator);
             *admitted = now.clone();
@@ -419,7 +438,8 @@ impl Endpoint {
                 connection.account = Some(account);
                 connection.number = number;
                 connection.standing = proof.standing();
-                let is_operator = connection.admitted.as_ref().is_some_and(|admitted| admitted.is_operator);
+                let is_operator =
+                    connection.admitted.as_ref().is_some_and(|admitted| admitted.is_operator);
                 session.admit(now, ticket, number, proof.standing(), is_operator);
             }
             Err(Refusal::Unavailable) => {
@@ -490,7 +510,9 @@ impl Endpoint {
             Some(account @ AccountNumber::Classic(_)) => {
                 self.requests.push_back(Request { to: None, operation: Operation::End(account) });
             }
-            Some(account @ AccountNumber::Identity(_)) if self.newest.get(&account) == Some(&id) => {
+            Some(account @ AccountNumber::Identity(_))
+                if self.newest.get(&account) == Some(&id) =>
+            {
                 self.newest.remove(&account);
             }
             Some(AccountNumber::Identity(_)) | None => {}
@@ -536,7 +558,8 @@ impl Endpoint {
         }
     }
 
-    /// Whether to read from a connection just now. Where it is too much for the ledger, the connection is woken when it is not.
+    /// Whether to read from a connection just now. Where it is too much for the ledger, the
+    /// connection is woken when it is not.
     pub fn wants_bytes(&mut self, id: ConnectionId) -> bool {
         self.room(id) > 0
     }
@@ -572,8 +595,8 @@ impl Endpoint {
 
     /// What to do next, until nothing is left.
     ///
-    /// Claims come first, since their answers make requests; then work, requests, wakes, cancels and
-    /// notices. So a driver finds all requests in one run, and a cancel behind its work.
+    /// Claims come first, since their answers make requests; then work, requests, wakes, cancels
+    /// and notices. So a driver finds all requests in one run, and a cancel behind its work.
     pub fn poll_action(&mut self) -> Option<Action> {
         if let Some(claim) = self.claims.pop_front() {
             return Some(Action::Authorize(claim));
@@ -603,7 +626,8 @@ impl Endpoint {
         }
     }
 
-    /// Where a connection comes from: what waits for a thread waits in turn with other networks' work.
+    /// Where a connection comes from: what waits for a thread waits in turn with other networks'
+    /// work.
     pub(crate) fn network(&self, id: ConnectionId) -> Option<Network> {
         self.connection(id).map(|connection| connection.place.network())
     }
@@ -697,7 +721,11 @@ impl Endpoint {
     }
 
     /// Acts on a connection's place; `None` where there is no such connection.
-    fn place<T>(&mut self, id: ConnectionId, act: impl FnOnce(&mut Admission, &mut Place) -> T) -> Option<T> {
+    fn place<T>(
+        &mut self,
+        id: ConnectionId,
+        act: impl FnOnce(&mut Admission, &mut Place) -> T,
+    ) -> Option<T> {
         let Self { connections, admission, .. } = self;
         let connection = connections.get_mut(id.slot).filter(|connection| connection.id == id)?;
         Some(act(admission, &mut connection.place))
@@ -775,7 +803,9 @@ impl Endpoint {
             classic::Event::TokenShared => NoticeEvent::TokenShared,
             classic::Event::Ended(end) => {
                 let ends_all = |classic: &Classic| classic.config.end_all;
-                if end == classic::End::Bye && self.config.profiles.classic.as_ref().is_some_and(ends_all) {
+                if end == classic::End::Bye
+                    && self.config.profiles.classic.as_ref().is_some_and(ends_all)
+                {
                     self.end_all(now, Order::ClassicEndAll, Some(id));
                 }
                 self.call_back(id);
@@ -789,11 +819,14 @@ impl Endpoint {
             }
             classic::Event::Tampered => NoticeEvent::Tampered,
             classic::Event::Ignored { opcode } => NoticeEvent::Ignored { opcode },
-            classic::Event::ResultSent { sum } => NoticeEvent::ResultSent { status: Status::Applied, sum },
+            classic::Event::ResultSent { sum } => {
+                NoticeEvent::ResultSent { status: Status::Applied, sum }
+            }
         })
     }
 
-    /// A classic account opens with its session's first integer: a session without one writes nothing.
+    /// A classic account opens with its session's first integer: a session without one writes
+    /// nothing.
     fn open_classic(&mut self, id: ConnectionId) -> Option<()> {
         let number = self.classic_next;
         let connection = self.connection_mut(id)?;
@@ -801,7 +834,8 @@ impl Endpoint {
             connection.account = Some(AccountNumber::Classic(number));
             // The only session of its account.
             connection.number = SessionNumber::new(1);
-            // In the order in which they open, not in that of their connections: numbers only ascend.
+            // In the order in which they open, not in that of their connections: numbers only
+            // ascend.
             self.classic_next = number.saturating_add(1);
             let operation = Operation::Open(AccountId::Classic(number));
             self.requests.push_back(Request { to: None, operation });
@@ -809,7 +843,12 @@ impl Endpoint {
         Some(())
     }
 
-    fn handle_v2(&mut self, now: Instant, id: ConnectionId, event: v2::Event) -> Option<NoticeEvent> {
+    fn handle_v2(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        event: v2::Event,
+    ) -> Option<NoticeEvent> {
         Some(match event {
             v2::Event::Authenticated { ticket, key } => {
                 self.claims.push_back(Claim { connection: id, ticket, key: *key });
@@ -828,7 +867,9 @@ impl Endpoint {
                 self.queued_values += count;
                 NoticeEvent::Received { first, count }
             }
-            v2::Event::Answered(answer) => NoticeEvent::ResultSent { status: answer.status, sum: answer.sum },
+            v2::Event::Answered(answer) => {
+                NoticeEvent::ResultSent { status: answer.status, sum: answer.sum }
+            }
             v2::Event::EndAll => {
                 self.end_all(now, Order::Operator, Some(id));
                 return None;

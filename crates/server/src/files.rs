@@ -1,7 +1,8 @@
 //! How the files that a process may open are shared between connections and everything else. Pure.
 
-/// Open files that no connection may have: the ledger's (its folder and lock, the segment and the next, a checkpoint written and one read), the lists', the loop's own,
-/// connections that are accepted and not yet counted, the console's. A server without connections has 15 of them.
+/// Open files that no connection may have: the ledger's (its folder and lock, the segment and the
+/// next, a checkpoint written and one read), the lists', the loop's own, connections that are
+/// accepted and not yet counted, the console's. A server without connections has 15 of them.
 const FILES_KEPT: usize = 40;
 
 /// Most connections too many that are told so at a time.
@@ -22,8 +23,9 @@ impl Files {
         u64::try_from(connections_max.saturating_add(REFUSALS_MAX + FILES_KEPT)).unwrap_or(u64::MAX)
     }
 
-    /// What so many open files allow, where `connections_max` connections are wanted; nothing where it is too few for any. The ledger's come first: a server out of files would
-    /// have to stop at its next segment.
+    /// What so many open files allow, where `connections_max` connections are wanted; nothing where
+    /// it is too few for any. The ledger's come first: a server out of files would have to stop at
+    /// its next segment.
     pub fn share(open_files: u64, connections_max: usize) -> Option<Self> {
         let open_files = usize::try_from(open_files).unwrap_or(usize::MAX);
         let left = open_files.checked_sub(FILES_KEPT)?;

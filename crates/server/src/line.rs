@@ -1,4 +1,5 @@
-//! Lines of those who wait: in at the back, out from anywhere, each in one step. Many lines may share one store.
+//! Lines of those who wait: in at the back, out from anywhere, each in one step. Many lines may
+//! share one store.
 
 use slab::Slab;
 
@@ -93,7 +94,8 @@ mod tests {
         for leaving in 0..32_usize {
             let (mut lines, mut line) = (Lines::default(), Line::default());
             let places: Vec<_> = (0..5).map(|number| lines.push(&mut line, number)).collect();
-            let (leave, stay): (Vec<_>, Vec<_>) = (0..5).partition(|number| leaving >> number & 1 == 1);
+            let (leave, stay): (Vec<_>, Vec<_>) =
+                (0..5).partition(|number| leaving >> number & 1 == 1);
             for number in leave {
                 assert_eq!(lines.take(&mut line, places[number]), Some(number));
             }

@@ -19,7 +19,8 @@ pub(crate) enum Mail {
     Answers(Vec<Answer>),
     /// A person's word.
     Command(Command),
-    /// A thread of this name has panicked, and has said so on standard error: what waits for it waits for ever.
+    /// A thread of this name has panicked, and has said so on standard error: what waits for it
+    /// waits for ever.
     Panicked(String),
 }
 
@@ -32,7 +33,8 @@ pub(crate) enum Command {
     Totals(oneshot::Sender<Totals>),
 }
 
-/// The loop's letter box. Bounded by what it answers: each entry is the result of something that the loop, or a person, asked for.
+/// The loop's letter box. Bounded by what it answers: each entry is the result of something that
+/// the loop, or a person, asked for.
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     letters: Mutex<Letters>,
@@ -51,7 +53,8 @@ impl Mailbox {
         Self { letters: Mutex::default(), waker }
     }
 
-    /// Whether it will be looked at. The loop is woken only by the first letter: it takes all there are.
+    /// Whether it will be looked at. The loop is woken only by the first letter: it takes all there
+    /// are.
     pub(crate) fn post(&self, mail: Mail) -> bool {
         let mut letters = lock(&self.letters);
         if letters.closed {

@@ -8,9 +8,10 @@ use std::time::Instant;
 
 use crate::rate::Rate;
 
-/// The prefixes by which addresses of IPv6 are counted, and how many times the bound of one sender is that of each. A host or a home's network has a /64, a home a
-/// /56 (RIPE-690), a site a /48 (RFC 6177). Few networks of one home are busy at a time, so that its bound grows slower than its /64s: with the defaults a /48 gets at most
-/// half of the unproven connections.
+/// The prefixes by which addresses of IPv6 are counted, and how many times the bound of one sender
+/// is that of each. A host or a home's network has a /64, a home a /56 (RIPE-690), a site a /48
+/// (RFC 6177). Few networks of one home are busy at a time, so that its bound grows slower than its
+/// /64s: with the defaults a /48 gets at most half of the unproven connections.
 const PREFIXES: [(u8, u8); 3] = [(64, 1), (56, 2), (48, 4)];
 
 /// The prefix whose networks take turns where work waits: a home's.
@@ -46,7 +47,8 @@ impl Sender {
         Self(peer.ip().to_canonical())
     }
 
-    /// The networks that it is in, narrow ones first, each with how many times the bound of one sender is its own.
+    /// The networks that it is in, narrow ones first, each with how many times the bound of one
+    /// sender is its own.
     fn networks(self) -> impl Iterator<Item = (Network, u8)> {
         let levels = if self.0.is_ipv4() { 1 } else { PREFIXES.len() };
         PREFIXES.into_iter().take(levels).map(move |(prefix, times)| (self.network(prefix), times))
@@ -110,12 +112,20 @@ pub(crate) struct Rates([Rate; PREFIXES.len()]);
 impl Rates {
     pub(crate) fn new(per_sec: NonZeroU32) -> Self {
         Self(PREFIXES.map(|(_, times)| {
-            Rate::new(NonZeroU32::new(times.into()).map_or(per_sec, |times| per_sec.saturating_mul(times)))
+            Rate::new(
+                NonZeroU32::new(times.into())
+                    .map_or(per_sec, |times| per_sec.saturating_mul(times)),
+            )
         }))
     }
 
     /// Narrow networks first: who is stopped there takes nothing from its neighbours.
-    pub(crate) fn take(&mut self, now: Instant, sender: Sender, count: NonZeroU32) -> Result<(), u32> {
+    pub(crate) fn take(
+        &mut self,
+        now: Instant,
+        sender: Sender,
+        count: NonZeroU32,
+    ) -> Result<(), u32> {
         self.0
             .iter_mut()
             .zip(sender.networks())

@@ -38,7 +38,8 @@ pub struct Notice {
     pub connection: ConnectionId,
     /// The client's address.
     pub peer: SocketAddr,
-    /// The client has proven an identity that is let in: else anybody may cause as many of these as he likes.
+    /// The client has proven an identity that is let in: else anybody may cause as many of these as
+    /// he likes.
     pub is_proven: bool,
     /// What.
     pub event: NoticeEvent,

@@ -9,10 +9,12 @@ use crate::mail::{Mail, Mailbox, Watched, lock};
 use crate::network::Network;
 use crate::queue::Queue;
 
-/// How much less than the loop's thread these count where both want a processor: nice values, of which each is worth a quarter.
+/// How much less than the loop's thread these count where both want a processor: nice values, of
+/// which each is worth a quarter.
 const NICE: i32 = 10;
 
-/// As many threads as the machine has processors. Work beyond them queues, bounded by what admission lets begin.
+/// As many threads as the machine has processors. Work beyond them queues, bounded by what
+/// admission lets begin.
 #[derive(Debug)]
 pub(crate) struct Pool {
     desk: Arc<Desk>,
@@ -86,14 +88,17 @@ fn run(desk: &Desk, mailbox: &Mailbox, compute: fn(Work) -> Done) {
             }
             match waiting.queue.pop() {
                 Some(work) => break work,
-                None => waiting = desk.arrived.wait(waiting).unwrap_or_else(PoisonError::into_inner),
+                None => {
+                    waiting = desk.arrived.wait(waiting).unwrap_or_else(PoisonError::into_inner)
+                }
             }
         };
         drop(waiting);
         if !mailbox.post(Mail::Work(connection, compute(work))) {
             return;
         }
-        // The system lets a thread use up its slice of some milliseconds, whoever else wakes meanwhile.
+        // The system lets a thread use up its slice of some milliseconds, whoever else wakes
+        // meanwhile.
         std::thread::yield_now();
     }
 }

@@ -1,4 +1,5 @@
-//! Handshakes that wait for a thread: networks take turns, and what nobody waits for any more is taken out. Pure, and each step takes the same time however many wait.
+//! Handshakes that wait for a thread: networks take turns, and what nobody waits for any more is
+//! taken out. Pure, and each step takes the same time however many wait.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -136,8 +137,9 @@ mod tests {
         let all = [(1, 1), (1, 2), (2, 10), (2, 11), (3, 20), (3, 21)];
         for gone in 0..1_u32 << all.len() {
             let mut queue = queue(&all);
-            let is_gone =
-                |serial: u64| all.iter().zip(0..).any(|((_, of), at)| *of == serial && gone >> at & 1 == 1);
+            let is_gone = |serial: u64| {
+                all.iter().zip(0..).any(|((_, of), at)| *of == serial && gone >> at & 1 == 1)
+            };
             for (_, serial) in all.iter().filter(|(_, serial)| is_gone(*serial)) {
                 queue.cancel(ConnectionId::numbered(*serial));
                 queue.cancel(ConnectionId::numbered(*serial));

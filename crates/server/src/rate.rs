@@ -1,4 +1,5 @@
-//! How often a network may do something: a bucket for each, and a bound on their number (rule P-28).
+//! How often a network may do something: a bucket for each, and a bound on their number (rule
+//! P-28).
 //!
 //! governor decides; it is told the time, and has no clock.
 
@@ -20,9 +21,11 @@ use crate::network::Network;
 /// A bucket holds what this many seconds bring: whole sites come back at once after an outage.
 const BURST_SECS: NonZeroU32 = NonZeroU32::new(2).unwrap();
 
-/// So many buckets are kept, in 2 MiB. Full ones are forgotten each second, so only a flood that comes from more networks than this within a second finds no
-/// room. All networks without a bucket then share one: evicting others' would give a flood fresh buckets without end, and turning strangers away would shut out
-/// more than it has to. Networks that have a bucket keep it, and notice nothing.
+/// So many buckets are kept, in 2 MiB. Full ones are forgotten each second, so only a flood that
+/// comes from more networks than this within a second finds no room. All networks without a bucket
+/// then share one: evicting others' would give a flood fresh buckets without end, and turning
+/// strangers away would shut out more than it has to. Networks that have a bucket keep it, and
+/// notice nothing.
 const NETWORKS_MAX: usize = 50_000;
 
 /// A rate that each network may keep up.
@@ -37,11 +40,21 @@ impl Rate {
     pub(crate) fn new(per_sec: NonZeroU32) -> Self {
         let burst = per_sec.saturating_mul(BURST_SECS);
         let quota = Quota::per_second(per_sec).allow_burst(burst);
-        Self { per_sec, burst, limiter: RateLimiter::new(quota, Buckets::default(), Told::default()) }
+        Self {
+            per_sec,
+            burst,
+            limiter: RateLimiter::new(quota, Buckets::default(), Told::default()),
+        }
     }
 
-    /// Takes `count` from the bucket of `network`, or says what the rate is. A count that no bucket holds takes a whole one.
-    pub(crate) fn take(&mut self, now: Instant, network: Network, count: NonZeroU32) -> Result<(), u32> {
+    /// Takes `count` from the bucket of `network`, or says what the rate is. A count that no bucket
+    /// holds takes a whole one.
+    pub(crate) fn take(
+        &mut self,
+        now: Instant,
+        network: Network,
+        count: NonZeroU32,
+    ) -> Result<(), u32> {
         self.limiter.clock().tell(now);
         match self.limiter.check_key_n(&network, count.min(self.burst)) {
             Ok(Ok(())) => Ok(()),
@@ -147,7 +160,10 @@ mod tests {
     }
 
     fn full(rate: &mut Rate, now: Instant, network: Network) -> u32 {
-        std::iter::from_fn(|| rate.take(now, network, NonZeroU32::MIN).ok()).take(1_000_000).map(|()| 1).sum()
+        std::iter::from_fn(|| rate.take(now, network, NonZeroU32::MIN).ok())
+            .take(1_000_000)
+            .map(|()| 1)
+            .sum()
     }
 
     #[test]

@@ -8,7 +8,8 @@ use mio::net::TcpStream;
 
 use crate::endpoint::Full;
 
-/// Read of one that is refused, in all: four times the longest first message. Who sends more is cut, and may miss why.
+/// Read of one that is refused, in all: four times the longest first message. Who sends more is
+/// cut, and may miss why.
 const READ_BYTES_MAX: usize = 4 * ddes_session::v2::FIRST_BYTES_MAX;
 
 /// A connection that is being told.
@@ -40,7 +41,12 @@ pub(crate) enum Step {
 }
 
 impl Refusal {
-    pub(crate) fn new(stream: TcpStream, full: Full, now: Instant, silence: Option<Duration>) -> Self {
+    pub(crate) fn new(
+        stream: TcpStream,
+        full: Full,
+        now: Instant,
+        silence: Option<Duration>,
+    ) -> Self {
         let undecided = silence.map(|silence| now + silence);
         let farewell = if undecided.is_some() { Vec::new() } else { full.farewell(false) };
         let until = now + ddes_session::DRAIN_MAX;

@@ -129,7 +129,8 @@ impl Session {
             return Self::v2(profiles, now, entropy);
         };
         let (profiles, until) = (profiles.clone(), now + silence);
-        let mut session = Self::Undecided(Box::new(Undecided { profiles, accepted: now, until, entropy }));
+        let mut session =
+            Self::Undecided(Box::new(Undecided { profiles, accepted: now, until, entropy }));
         if silence.is_zero() {
             session.decide(true);
         }
@@ -194,7 +195,8 @@ impl Session {
         }
     }
 
-    /// Whether frames wait that could be dealt with: the endpoint says when. Classic deals with them by itself, one at a time.
+    /// Whether frames wait that could be dealt with: the endpoint says when. Classic deals with
+    /// them by itself, one at a time.
     pub(crate) fn has_more(&self) -> bool {
         matches!(self, Self::V2(session) if session.has_more())
     }

@@ -1,6 +1,10 @@
-//! How soon the loop has a processor that others of this program compute on. The crate's one file with `unsafe`: a system call that no library wraps.
+//! How soon the loop has a processor that others of this program compute on. The crate's one file
+//! with `unsafe`: a system call that no library wraps.
 
-#![allow(unsafe_code, reason = "each block says why it holds, and the test asks the system what came of it")]
+#![allow(
+    unsafe_code,
+    reason = "each block says why it holds, and the test asks the system what came of it"
+)]
 
 use std::io;
 use std::mem::size_of;
@@ -8,9 +12,10 @@ use std::mem::size_of;
 /// The shortest slice that Linux grants.
 const SLICE_NANOS: u64 = 100_000;
 
-/// Asks for short slices for the calling thread, without more or less of a processor in all. Linux (since 6.12) lets a thread that wakes run at once where its
-/// slice is shorter than that of the one that runs; otherwise it waits until that has used up its own, some milliseconds. A system that does not know this
-/// says nothing, and goes on as it does.
+/// Asks for short slices for the calling thread, without more or less of a processor in all. Linux
+/// (since 6.12) lets a thread that wakes run at once where its slice is shorter than that of the
+/// one that runs; otherwise it waits until that has used up its own, some milliseconds. A system
+/// that does not know this says nothing, and goes on as it does.
 pub(crate) fn be_short() -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
@@ -27,7 +32,8 @@ pub(crate) fn be_short() -> io::Result<()> {
             sched_deadline: 0,
             sched_period: 0,
         };
-        // SAFETY: sched_setattr(2) reads as many bytes of `wanted` as its field `size` says, which is its size, and keeps no pointer to it; 0 is the calling thread.
+        // SAFETY: sched_setattr(2) reads as many bytes of `wanted` as its field `size` says, which
+        // is its size, and keeps no pointer to it; 0 is the calling thread.
         let outcome = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const wanted, 0) };
         if outcome != 0 {
             return Err(io::Error::last_os_error());
@@ -44,7 +50,8 @@ mod tests {
     fn now() -> (u64, i32) {
         // SAFETY: all fields are integers.
         let mut is: libc::sched_attr = unsafe { std::mem::zeroed() };
-        // SAFETY: sched_getattr(2) writes at most as many bytes as its third argument says, which is the size of `is`; 0 is the calling thread.
+        // SAFETY: sched_getattr(2) writes at most as many bytes as its third argument says, which
+        // is the size of `is`; 0 is the calling thread.
         let outcome = unsafe {
             libc::syscall(libc::SYS_sched_getattr, 0, &raw mut is, size_of::<libc::sched_attr>(), 0)
         };

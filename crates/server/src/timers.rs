@@ -4,8 +4,9 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Instant;
 
-/// The timers of all connections. A connection has one entry, at or before the time that it wants: where it wants a later time by then (every counted
-/// value moves it), that is found out when the entry is due, which is cheaper than moving it each time.
+/// The timers of all connections. A connection has one entry, at or before the time that it wants:
+/// where it wants a later time by then (every counted value moves it), that is found out when the
+/// entry is due, which is cheaper than moving it each time.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     due: BinaryHeap<Reverse<(Instant, usize)>>,

@@ -41,7 +41,13 @@ impl World {
         let group = ddes_ffdhe::Group::named(ddes_ffdhe::NamedGroup::Ffdhe2048);
         let classic = classic::ServerConfig { group, idle: hour, handshake: hour, end_all: false };
         let key = SigningKey::from_seed(&[1; 32]);
-        let v2 = v2::ServerConfig { suites: Vec::new(), key, idle: hour, handshake: hour, values_max: 1 };
+        let v2 = v2::ServerConfig {
+            suites: Vec::new(),
+            key,
+            idle: hour,
+            handshake: hour,
+            values_max: 1,
+        };
         let profiles = Profiles {
             v2: Arc::new(v2),
             classic: Some(Classic { config: Arc::new(classic), silence: Duration::ZERO }),
@@ -61,7 +67,11 @@ impl World {
         let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let id = self.endpoint.accept(self.now, peer, entropy).unwrap();
         let hour = Duration::from_secs(3600);
-        let config = classic::ClientConfig { id: ClientId::random([seed; 16]), handshake: hour, reply: hour };
+        let config = classic::ClientConfig {
+            id: ClientId::random([seed; 16]),
+            handshake: hour,
+            reply: hour,
+        };
         let entropy = classic::ClientEntropy { exponent: Zeroizing::new([!seed; _]) };
         Client { id, session: classic::ClientSession::new(config, self.now, entropy) }
     }
@@ -102,7 +112,9 @@ impl World {
                 let outcome = to.map(|(id, ticket)| (id, ticket, outcome));
                 self.endpoint.handle_outcomes(self.now, values, outcome);
             }
-            Action::Authorize(_) | Action::Wake(_) | Action::Cancel(_) | Action::Notify(_) => return false,
+            Action::Authorize(_) | Action::Wake(_) | Action::Cancel(_) | Action::Notify(_) => {
+                return false;
+            }
         }
         true
     }
@@ -119,9 +131,9 @@ impl World {
         client.session.submit(self.now, value).unwrap();
         let events = self.exchange(client);
         let sum = Total::new(value.into());
-        events
-            .iter()
-            .any(|event| matches!(event, classic::ClientEvent::Result { sum: found } if *found == sum))
+        events.iter().any(
+            |event| matches!(event, classic::ClientEvent::Result { sum: found } if *found == sum),
+        )
     }
 }
 

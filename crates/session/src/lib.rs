@@ -29,7 +29,8 @@ use std::time::Duration;
 /// last frame.
 pub const DRAIN_MAX: Duration = Duration::from_secs(5);
 
-/// What a handshake over a prime of so many bytes costs, in handshakes over 2048 bits: 1, 2 and 4 (docs/benchmarks.md: 1, 2.3 and 4.5).
+/// What a handshake over a prime of so many bytes costs, in handshakes over 2048 bits: 1, 2 and 4
+/// (docs/benchmarks.md: 1, 2.3 and 4.5).
 fn cost(prime_bytes: usize) -> NonZeroU32 {
     let kilobits = u32::try_from(prime_bytes / 128).unwrap_or(u32::MAX);
     NonZeroU32::new(kilobits.saturating_mul(kilobits) / 4).unwrap_or(NonZeroU32::MIN)

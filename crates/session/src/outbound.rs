@@ -24,7 +24,10 @@ pub(crate) struct Outbound {
 impl Outbound {
     /// Appends one frame. Bodies are ours and far below `u32::MAX`.
     pub(crate) fn push(&mut self, now: Instant, opcode: Opcode, body: &[u8]) {
-        #[allow(clippy::cast_possible_truncation, reason = "our own bodies are bounded by the profile")]
+        #[allow(
+            clippy::cast_possible_truncation,
+            reason = "our own bodies are bounded by the profile"
+        )]
         let header = Header { opcode: opcode.number(), length: body.len() as u32 };
         self.bytes.extend_from_slice(&header.encode());
         self.bytes.extend_from_slice(body);

@@ -10,4 +10,6 @@ pub mod shown;
 pub mod v2;
 mod value;
 
-pub use value::{Amount, Amounts, ClientId, OverflowError, Sequence, SessionNumber, Standing, Token, Total};
+pub use value::{
+    Amount, Amounts, ClientId, OverflowError, Sequence, SessionNumber, Standing, Token, Total,
+};

@@ -2,8 +2,9 @@
 
 use unicode_general_category::{GeneralCategory, get_general_category};
 
-/// Whether a character is only what it looks like. Control and format characters (bidirectional ones, zero-width ones, tags among them), line and paragraph
-/// separators, private use and what is not assigned move a cursor, turn the order of others round, or are not seen at all.
+/// Whether a character is only what it looks like. Control and format characters (bidirectional
+/// ones, zero-width ones, tags among them), line and paragraph separators, private use and what is
+/// not assigned move a cursor, turn the order of others round, or are not seen at all.
 pub fn is_plain(c: char) -> bool {
     // Nearly all of it, a hundred times as quickly.
     if c.is_ascii() {

@@ -1,4 +1,5 @@
-//! D-DDES/2: suites, the handshake's bodies, and the messages inside records. Big-endian; one encoding of each.
+//! D-DDES/2: suites, the handshake's bodies, and the messages inside records. Big-endian; one
+//! encoding of each.
 
 use smallvec::SmallVec;
 
@@ -23,8 +24,10 @@ pub const TEXT_BYTES_MAX: usize = 256;
 /// Bytes of a 30 beside its values: token, first_seq, count.
 const DATA_FIXED_BYTES: usize = Token::BYTES + 8 + 2;
 
-const _: () =
-    assert!(DATA_FIXED_BYTES + 8 * VALUES_MAX as usize + TAG_BYTES <= BODY_MAX as usize && HEADER_BYTES == 8);
+const _: () = assert!(
+    DATA_FIXED_BYTES + 8 * VALUES_MAX as usize + TAG_BYTES <= BODY_MAX as usize
+        && HEADER_BYTES == 8
+);
 
 /// How long the prime of the DH group is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -126,7 +129,9 @@ impl Suite {
 
     /// Length of the server's first body (message 2).
     pub fn answer_bytes(self) -> usize {
-        self.group().public_bytes() + TAG_BYTES + if self.is_hybrid() { 1_088 + TAG_BYTES } else { 0 }
+        self.group().public_bytes()
+            + TAG_BYTES
+            + if self.is_hybrid() { 1_088 + TAG_BYTES } else { 0 }
     }
 }
 
@@ -162,7 +167,8 @@ impl<'a> Hello<'a> {
     /// Takes a body apart.
     pub fn decode(body: &'a [u8]) -> Result<Self, HelloError> {
         let length = body.len();
-        let (&[version, id], noise) = body.split_first_chunk().ok_or(HelloError::Length { length })?;
+        let (&[version, id], noise) =
+            body.split_first_chunk().ok_or(HelloError::Length { length })?;
         let suite = Suite::from_id(id).filter(|_| version == VERSION);
         let suite = suite.ok_or(HelloError::Unsupported { version, suite: id })?;
         if length != suite.hello_bytes() {
@@ -231,7 +237,11 @@ impl Welcome {
             standing: {
                 let last_seq = Sequence::new(u64::from_be_bytes(fields.take()?));
                 let last_session = SessionNumber::new(u64::from_be_bytes(fields.take()?));
-                Standing { last_seq, last_session, sum: Total::new(i128::from_be_bytes(fields.take()?)) }
+                Standing {
+                    last_seq,
+                    last_session,
+                    sum: Total::new(i128::from_be_bytes(fields.take()?)),
+                }
             },
             idle_millis: u32::from_be_bytes(fields.take()?),
             values_max: u16::from_be_bytes(fields.take()?),
@@ -276,8 +286,13 @@ impl Data {
         let first_seq = Sequence::new(u64::from_be_bytes(fields.take()?));
         let count = u16::from_be_bytes(fields.take()?);
         let (values, remainder) = fields.0.as_chunks();
-        let fits = (1..=most).contains(&count) && values.len() == usize::from(count) && remainder.is_empty();
-        fits.then(|| Self { first_seq, values: values.iter().copied().map(i64::from_be_bytes).collect() })
+        let fits = (1..=most).contains(&count)
+            && values.len() == usize::from(count)
+            && remainder.is_empty();
+        fits.then(|| Self {
+            first_seq,
+            values: values.iter().copied().map(i64::from_be_bytes).collect(),
+        })
     }
 
     /// The plaintext. Nothing if there are no values or more than [`VALUES_MAX`].
@@ -286,9 +301,16 @@ impl Data {
         Self::write(token, self.first_seq, &self.values, &mut plaintext).map(|()| plaintext)
     }
 
-    /// Appends the plaintext to `out`, [`Self::bytes`] of it. Nothing, and nothing is appended, where [`Self::encode`] gives nothing.
-    pub fn write(token: &Token, first_seq: Sequence, values: &[i64], out: &mut Vec<u8>) -> Option<()> {
-        let count = u16::try_from(values.len()).ok().filter(|count| (1..=VALUES_MAX).contains(count))?;
+    /// Appends the plaintext to `out`, [`Self::bytes`] of it. Nothing, and nothing is appended,
+    /// where [`Self::encode`] gives nothing.
+    pub fn write(
+        token: &Token,
+        first_seq: Sequence,
+        values: &[i64],
+        out: &mut Vec<u8>,
+    ) -> Option<()> {
+        let count =
+            u16::try_from(values.len()).ok().filter(|count| (1..=VALUES_MAX).contains(count))?;
         out.extend_from_slice(token.as_bytes());
         out.extend_from_slice(&first_seq.get().to_be_bytes());
         out.extend_from_slice(&count.to_be_bytes());
@@ -360,7 +382,8 @@ impl Outcome {
     /// The plaintext.
     pub fn encode(&self) -> [u8; Self::BYTES] {
         let mut plaintext = [self.status as u8; Self::BYTES];
-        let fields = self.last_seq.get().to_be_bytes().into_iter().chain(self.sum.get().to_be_bytes());
+        let fields =
+            self.last_seq.get().to_be_bytes().into_iter().chain(self.sum.get().to_be_bytes());
         plaintext.iter_mut().skip(1).zip(fields).for_each(|(to, from)| *to = from);
         plaintext
     }
@@ -458,7 +481,8 @@ pub struct Farewell {
     pub last_seq: Sequence,
     /// From the server, the account; zero from a client.
     pub sum: Total,
-    /// For people; at most [`TEXT_BYTES_MAX`] bytes, without characters that are not plain ([`shown::is_plain`]).
+    /// For people; at most [`TEXT_BYTES_MAX`] bytes, without characters that are not plain
+    /// ([`shown::is_plain`]).
     pub text: String,
 }
 

@@ -155,7 +155,8 @@ pub struct Standing {
     pub sum: Total,
 }
 
-/// The 16 random bytes of opcode 20. Compared in constant time only, never printed by Debug, wiped on drop.
+/// The 16 random bytes of opcode 20. Compared in constant time only, never printed by Debug, wiped
+/// on drop.
 #[derive(Clone, ZeroizeOnDrop)]
 pub struct Token([u8; Self::BYTES]);
 

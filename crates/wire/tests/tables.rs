@@ -4,10 +4,12 @@
 
 use ddes_wire::frame::{self, Frame, Header, Opcode};
 use ddes_wire::v2::{
-    Data, Farewell, GroupSize, Hello, HelloError, Outcome, Proof, Reason, Rejection, Scope, Status, Suite,
-    TEXT_BYTES_MAX, VALUES_MAX, Welcome,
+    Data, Farewell, GroupSize, Hello, HelloError, Outcome, Proof, Reason, Rejection, Scope, Status,
+    Suite, TEXT_BYTES_MAX, VALUES_MAX, Welcome,
 };
-use ddes_wire::{Amount, ClientId, OverflowError, Sequence, SessionNumber, Standing, Token, Total, classic};
+use ddes_wire::{
+    Amount, ClientId, OverflowError, Sequence, SessionNumber, Standing, Token, Total, classic,
+};
 use subtle::ConstantTimeEq;
 
 #[test]
@@ -23,7 +25,8 @@ fn the_five_opcodes_have_their_numbers_and_no_other_number_is_one() {
         assert_eq!((Opcode::from_number(number), opcode.number()), (Some(opcode), number));
         assert_eq!(opcode.to_string(), number.to_string());
     }
-    let known = (0..=1_000).chain([u32::MAX]).filter(|number| Opcode::from_number(*number).is_some());
+    let known =
+        (0..=1_000).chain([u32::MAX]).filter(|number| Opcode::from_number(*number).is_some());
     assert_eq!(known.collect::<Vec<_>>(), [10, 20, 30, 40, 50]);
 }
 
@@ -45,9 +48,30 @@ fn every_bit_of_a_header_has_its_place() {
 #[test]
 fn a_suite_says_its_group_its_noise_and_the_lengths_of_its_first_messages() {
     let table = [
-        (0x01, GroupSize::Bits2048, true, "Noise_NNhfs_FFDHE2048+MLKEM768_DDESChaCha_SHA256", 1_442, 1_376),
-        (0x11, GroupSize::Bits3072, true, "Noise_NNhfs_FFDHE3072+MLKEM768_DDESChaCha_SHA256", 1_570, 1_504),
-        (0x21, GroupSize::Bits4096, true, "Noise_NNhfs_FFDHE4096+MLKEM768_DDESChaCha_SHA256", 1_698, 1_632),
+        (
+            0x01,
+            GroupSize::Bits2048,
+            true,
+            "Noise_NNhfs_FFDHE2048+MLKEM768_DDESChaCha_SHA256",
+            1_442,
+            1_376,
+        ),
+        (
+            0x11,
+            GroupSize::Bits3072,
+            true,
+            "Noise_NNhfs_FFDHE3072+MLKEM768_DDESChaCha_SHA256",
+            1_570,
+            1_504,
+        ),
+        (
+            0x21,
+            GroupSize::Bits4096,
+            true,
+            "Noise_NNhfs_FFDHE4096+MLKEM768_DDESChaCha_SHA256",
+            1_698,
+            1_632,
+        ),
         (0x02, GroupSize::Bits2048, false, "Noise_NN_FFDHE2048_DDES_SHA256", 258, 272),
         (0x12, GroupSize::Bits3072, false, "Noise_NN_FFDHE3072_DDES_SHA256", 386, 400),
         (0x22, GroupSize::Bits4096, false, "Noise_NN_FFDHE4096_DDES_SHA256", 514, 528),
@@ -55,9 +79,13 @@ fn a_suite_says_its_group_its_noise_and_the_lengths_of_its_first_messages() {
     for (id, group, is_hybrid, noise, hello, answer) in table {
         let suite = Suite::from_id(id).unwrap();
         assert_eq!((suite.id(), suite.group(), suite.is_hybrid()), (id, group, is_hybrid));
-        assert_eq!((suite.noise_name(), suite.hello_bytes(), suite.answer_bytes()), (noise, hello, answer));
+        assert_eq!(
+            (suite.noise_name(), suite.hello_bytes(), suite.answer_bytes()),
+            (noise, hello, answer)
+        );
     }
-    let sizes = [GroupSize::Bits2048, GroupSize::Bits3072, GroupSize::Bits4096].map(GroupSize::public_bytes);
+    let sizes = [GroupSize::Bits2048, GroupSize::Bits3072, GroupSize::Bits4096]
+        .map(GroupSize::public_bytes);
     assert_eq!(sizes, [256, 384, 512]);
 }
 
@@ -130,7 +158,9 @@ fn a_20_states_between_1_and_8186_values_a_frame() {
         idle_millis: u32::MAX,
         values_max,
     };
-    for (values_max, is_taken) in [(0, false), (1, true), (8_186, true), (8_187, false), (u16::MAX, false)] {
+    for (values_max, is_taken) in
+        [(0, false), (1, true), (8_186, true), (8_187, false), (u16::MAX, false)]
+    {
         let decoded = Welcome::decode(&welcome(values_max).encode());
         assert_eq!(decoded.is_some(), is_taken, "{values_max}");
     }
@@ -139,7 +169,8 @@ fn a_20_states_between_1_and_8186_values_a_frame() {
 /// P-12, P-13.
 #[test]
 fn statuses_and_reasons_have_their_numbers_and_each_reason_its_words() {
-    let statuses = [(0, Status::Applied), (1, Status::Gap), (3, Status::Malformed), (4, Status::Unavailable)];
+    let statuses =
+        [(0, Status::Applied), (1, Status::Gap), (3, Status::Malformed), (4, Status::Unavailable)];
     for (number, status) in statuses {
         assert_eq!(Status::from_number(number), Some(status));
         let outcome = Outcome { status, last_seq: Sequence::new(u64::MAX), sum: Total::new(-2) };
@@ -169,7 +200,10 @@ fn statuses_and_reasons_have_their_numbers_and_each_reason_its_words() {
     }
     assert_eq!((12..=255).filter_map(Reason::from_number).count(), 0);
     assert_eq!((5..=255).chain([2]).filter_map(Status::from_number).count(), 0);
-    assert!(Reason::Superseded.text().contains("newer session") && Reason::Idle.text().contains("no data"));
+    assert!(
+        Reason::Superseded.text().contains("newer session")
+            && Reason::Idle.text().contains("no data")
+    );
 }
 
 #[test]
@@ -189,7 +223,10 @@ fn the_text_of_a_50_ends_at_256_bytes() {
     }
     assert_eq!(farewell(257).encode(), farewell(256).encode());
     let longer = [&farewell(256).encode()[..], b"x"].concat();
-    assert_eq!((Farewell::decode(&longer), Farewell::decode(&longer[..282])), (None, Some(farewell(256))));
+    assert_eq!(
+        (Farewell::decode(&longer), Farewell::decode(&longer[..282])),
+        (None, Some(farewell(256)))
+    );
     assert_eq!(Rejection::decode(&[&[9][..], &[b'y'; 257]].concat()), None);
     assert_eq!(Rejection::decode(b"\x09a\x07b\xc2\x9bc").unwrap().text, "abc");
     // A scope of its own number.
@@ -200,7 +237,9 @@ fn the_text_of_a_50_ends_at_256_bytes() {
 #[test]
 fn numbers_end_where_their_types_do_and_never_wrap() {
     let i64_min = i128::from(i64::MIN);
-    for value in [i64_min, -1, 0, 1, i128::from(i64::MAX), i128::from(i64::MAX) + 1, i128::from(u64::MAX)] {
+    for value in
+        [i64_min, -1, 0, 1, i128::from(i64::MAX), i128::from(i64::MAX) + 1, i128::from(u64::MAX)]
+    {
         assert_eq!(Amount::try_from(value).unwrap().get(), value);
         assert_eq!(Amount::try_from(value).unwrap().to_string(), value.to_string());
     }
@@ -212,7 +251,10 @@ fn numbers_end_where_their_types_do_and_never_wrap() {
     assert_eq!(Total::new(i128::MIN).plus(Amount::from(-1_i64)), Err(OverflowError));
     assert_eq!(Total::new(-5).plus(Amount::from(-6_i64)).unwrap().to_string(), "-11");
     let last = Sequence::new(u64::MAX - 1).forward(1).unwrap();
-    assert_eq!((last.get(), last.forward(0), last.forward(1)), (u64::MAX, Ok(last), Err(OverflowError)));
+    assert_eq!(
+        (last.get(), last.forward(0), last.forward(1)),
+        (u64::MAX, Ok(last), Err(OverflowError))
+    );
     assert_eq!(Sequence::NONE.forward(u64::MAX).unwrap().to_string(), u64::MAX.to_string());
     let last = SessionNumber::new(u64::MAX - 1).next().unwrap();
     assert_eq!((last.get(), last.next()), (u64::MAX, Err(OverflowError)));
@@ -255,7 +297,9 @@ fn classic_bodies_hold_the_integer_first_and_sums_of_39_digits_at_most() {
     assert_eq!(classic::BODY_MAX, 65_536);
     let most = i128::MAX.to_string();
     assert_eq!((most.len(), classic::total(most.as_bytes())), (39, Some(Total::new(i128::MAX))));
-    for text in ["9".repeat(39), "1".repeat(40), format!("1{}", "0".repeat(39)), "1x".into(), "10x".into()] {
+    for text in
+        ["9".repeat(39), "1".repeat(40), format!("1{}", "0".repeat(39)), "1x".into(), "10x".into()]
+    {
         assert_eq!(classic::total(text.as_bytes()), None, "{text}");
     }
 }

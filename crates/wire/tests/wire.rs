@@ -71,9 +71,20 @@ fn a_sum_has_one_decimal_text() {
         assert_eq!(classic::total(text.as_bytes()), Some(Total::new(sum)), "{text}");
     }
     let beyond = (i128::MAX as u128 + 1).to_string();
-    for text in
-        ["", "00", "042", "+42", "-1", " 42", "42 ", "4_2", "4.2", "x", beyond.as_str(), &"9".repeat(40)]
-    {
+    for text in [
+        "",
+        "00",
+        "042",
+        "+42",
+        "-1",
+        " 42",
+        "42 ",
+        "4_2",
+        "4.2",
+        "x",
+        beyond.as_str(),
+        &"9".repeat(40),
+    ] {
         assert_eq!(classic::total(text.as_bytes()), None, "{text}");
     }
 }
@@ -86,7 +97,8 @@ fn a_random_client_id_is_a_version_4_uuid() {
     assert_eq!(id.as_integer(), 0x919108f7_52d1_4320_9bac_f847db4148a8);
 }
 
-/// Made by pyca cryptography 50: PKCS#3 for a group that OpenSSL does not know, X9.42 for ffdhe2048.
+/// Made by pyca cryptography 50: PKCS#3 for a group that OpenSSL does not know, X9.42 for
+/// ffdhe2048.
 const PKCS3: &str = include_str!("data/pkcs3.pem");
 const X942: &str = include_str!("data/x942.pem");
 
@@ -115,7 +127,8 @@ fn a_key_is_read_in_every_text_that_the_originals_library_reads() {
         let lines = base64.as_bytes().chunks(length).map(|line| std::str::from_utf8(line).unwrap());
         lines.collect::<Vec<_>>().join("\n")
     };
-    let block = |body: &str| format!("-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n");
+    let block =
+        |body: &str| format!("-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n");
     let expected = DhPublicKey::from_pem(PKCS3.as_bytes()).unwrap();
     for (what, text, is_read) in [
         ("76 columns", block(&lines(76)), true),
@@ -175,7 +188,8 @@ fn no_single_changed_byte_of_a_key_panics_the_parser() {
 
 mod d_ddes_2 {
     use ddes_wire::v2::{
-        Data, Farewell, Outcome, Proof, Reason, Rejection, Scope, Status, Suite, VALUES_MAX, Welcome,
+        Data, Farewell, Outcome, Proof, Reason, Rejection, Scope, Status, Suite, VALUES_MAX,
+        Welcome,
     };
     use ddes_wire::{Sequence, SessionNumber, Standing, Token, Total};
 
@@ -212,7 +226,8 @@ mod d_ddes_2 {
             (welcome.session, welcome.idle_millis, welcome.values_max),
             (SessionNumber::new(7), 60_000, 8186)
         );
-        let (last_seq, last_session, sum) = (Sequence::new(2), SessionNumber::new(6), Total::new(92));
+        let (last_seq, last_session, sum) =
+            (Sequence::new(2), SessionNumber::new(6), Total::new(92));
         assert_eq!(welcome.standing, Standing { last_seq, last_session, sum });
         assert_eq!(welcome.encode(), body);
         let mut many = body.clone();
@@ -231,7 +246,10 @@ mod d_ddes_2 {
         let data = Data { first_seq: Sequence::new(3), values: vec![42, -1, i64::MIN].into() };
         let body = data.encode(&token).unwrap();
         assert_eq!(body.len(), 26 + 24);
-        assert_eq!(body[16..], bytes("00000000000000030003000000000000002affffffffffffffff8000000000000000"));
+        assert_eq!(
+            body[16..],
+            bytes("00000000000000030003000000000000002affffffffffffffff8000000000000000")
+        );
         let (carried, rest) = Data::token(&body).unwrap();
         assert_eq!(carried.as_bytes(), token.as_bytes());
         let decoded = Data::decode(rest, 3).unwrap();
@@ -245,7 +263,9 @@ mod d_ddes_2 {
         assert!(Data::decode(&bytes("00000000000000030000"), VALUES_MAX).is_none());
         for count in [0, 8187] {
             assert!(
-                Data { first_seq: Sequence::new(1), values: vec![0; count].into() }.encode(&token).is_none()
+                Data { first_seq: Sequence::new(1), values: vec![0; count].into() }
+                    .encode(&token)
+                    .is_none()
             );
         }
     }
@@ -261,8 +281,8 @@ mod d_ddes_2 {
             Outcome { status: Status::Applied, last_seq: Sequence::new(2), sum: Total::ZERO }
         );
         assert_eq!(outcome.encode(), body[..25]);
-        let known =
-            (0..=255).filter(|status| Outcome::decode(&[&[*status], &body[1..25]].concat()).is_some());
+        let known = (0..=255)
+            .filter(|status| Outcome::decode(&[&[*status], &body[1..25]].concat()).is_some());
         assert_eq!(known.collect::<Vec<_>>(), [0, 1, 3, 4]);
     }
 
@@ -289,7 +309,8 @@ mod d_ddes_2 {
             (None, None, None, None)
         );
         assert_eq!(with(26, 0x1b).unwrap().text, "nds");
-        let hidden = "\u{1b}[2J\u{202e}\u{2066}a\u{2028}\u{e0041}\u{200d}\u{fe0f}\u{e000}\u{378}é 漢\u{7f}";
+        let hidden =
+            "\u{1b}[2J\u{202e}\u{2066}a\u{2028}\u{e0041}\u{200d}\u{fe0f}\u{e000}\u{378}é 漢\u{7f}";
         let farewell = Farewell { text: hidden.into(), ..farewell };
         assert_eq!(Farewell::decode(&farewell.encode()).unwrap().text, "[2Jaé 漢");
         let rejection = Rejection { reason: Reason::TooMany, text: hidden.into() };

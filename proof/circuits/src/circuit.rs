@@ -11,7 +11,8 @@ pub const INPUTS: usize = 6;
 pub struct Gate {
     /// The wires a, b, c. A gate of two inputs repeats b as c.
     pub wires: [usize; 3],
-    /// Its value for (a, b, c): bit `4a + 2b + c`, as VPTERNLOG's immediate. Even: gates are normalised.
+    /// Its value for (a, b, c): bit `4a + 2b + c`, as VPTERNLOG's immediate. Even: gates are
+    /// normalised.
     pub function: u8,
 }
 
@@ -85,7 +86,8 @@ impl FromStr for Circuit {
         for line in text.lines() {
             let wrong = || Malformed(line.to_owned());
             let known = INPUTS + circuit.gates.len();
-            let wire = |field: &str| field.parse().ok().filter(|wire| *wire < known).ok_or_else(wrong);
+            let wire =
+                |field: &str| field.parse().ok().filter(|wire| *wire < known).ok_or_else(wrong);
             match line.split(' ').collect::<Vec<_>>()[..] {
                 ["=", a, b, c, d] => circuit.outputs = [wire(a)?, wire(b)?, wire(c)?, wire(d)?],
                 [a, b, c, function] => {

@@ -51,7 +51,8 @@ fn assembly_line(basis: Basis, line: &Line) -> String {
         Basis::Two => ("", "vmovdqu"),
         Basis::Three => ("q", "vmovdqu64"),
     };
-    let memory = |base: &str, size: &str, at: usize| format!("[{{{base}}} + \", ${size}, \" * {at}]");
+    let memory =
+        |base: &str, size: &str, at: usize| format!("[{{{base}}} + \", ${size}, \" * {at}]");
     let register = |n: usize| format!("\", $v, \"{n}");
     let text = match *line {
         Line::Input { to, bit, key, complement } => {
@@ -82,8 +83,12 @@ fn assembly_line(basis: Basis, line: &Line) -> String {
                 register(by)
             );
         }
-        Line::Spill { from, slot } => format!("{whole} {}, {}", memory("s", "lane", slot), register(from)),
-        Line::Reload { to, slot } => format!("{whole} {}, {}", register(to), memory("s", "lane", slot)),
+        Line::Spill { from, slot } => {
+            format!("{whole} {}, {}", memory("s", "lane", slot), register(from))
+        }
+        Line::Reload { to, slot } => {
+            format!("{whole} {}, {}", register(to), memory("s", "lane", slot))
+        }
     };
     format!("\"{text}\\n\",")
 }

@@ -1,4 +1,5 @@
-//! Searches the circuits, and writes what crates/cipher compiles. `cargo xtask circuits` builds and runs it.
+//! Searches the circuits, and writes what crates/cipher compiles. `cargo xtask circuits` builds and
+//! runs it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -59,7 +60,9 @@ fn search(basis: &str, seconds: &str, seed: &str) -> Result<(), String> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
-        threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| "a thread died".to_owned())?)
+        threads
+            .into_iter()
+            .try_for_each(|thread| thread.join().map_err(|_| "a thread died".to_owned())?)
     })
 }
 
@@ -76,8 +79,14 @@ fn one(basis: Basis, folder: &str, sbox: usize, time: Duration, seed: u64) -> Re
         while start.elapsed() < time && began.elapsed() < RESTART {
             let Outcome::Whole { gates } = pool.step() else { continue };
             let Some(circuit) = pool.best().filter(|_| gates < known) else { continue };
-            assert_eq!(circuit.tables(), [0, 1, 2, 3].map(|bit| target(sbox, bit)), "S{}", sbox + 1);
-            fs::write(&file, circuit.to_string()).map_err(|error| format!("{}: {error}", file.display()))?;
+            assert_eq!(
+                circuit.tables(),
+                [0, 1, 2, 3].map(|bit| target(sbox, bit)),
+                "S{}",
+                sbox + 1
+            );
+            fs::write(&file, circuit.to_string())
+                .map_err(|error| format!("{}: {error}", file.display()))?;
             known = gates;
             println!("{folder} S{}: {gates} gates after {} s", sbox + 1, start.elapsed().as_secs());
         }
@@ -121,7 +130,10 @@ fn read(file: &Path) -> Result<Circuit, String> {
 }
 
 fn file(folder: &str, sbox: usize) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("found").join(folder).join(format!("s{}.txt", sbox + 1))
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("found")
+        .join(folder)
+        .join(format!("s{}.txt", sbox + 1))
 }
 
 fn number(text: &str) -> Result<u64, String> {

@@ -1,10 +1,13 @@
-//! A whole round, as an order of instructions and with registers given: what the compiler does not find.
+//! A whole round, as an order of instructions and with registers given: what the compiler does not
+//! find.
 //!
-//! An S-box is deep and narrow, so a processor needs two or more in flight. It looks ahead some 64 vector instructions; beyond that the order must do it.
-//! Of each half, one S-box's outputs go to all but two of the next round's, so the order of S-boxes matters too.
+//! An S-box is deep and narrow, so a processor needs two or more in flight. It looks ahead some 64
+//! vector instructions; beyond that the order must do it. Of each half, one S-box's outputs go to
+//! all but two of the next round's, so the order of S-boxes matters too.
 //!
-//! VPTERNLOG overwrites an operand. Zen 4 copies a register by renaming it, for nothing, but a VPTERNLOG that overwrites such a copy takes
-//! two slots (measured). So the register an operand was computed in is overwritten, and who needs that operand later reads the copy.
+//! VPTERNLOG overwrites an operand. Zen 4 copies a register by renaming it, for nothing, but a
+//! VPTERNLOG that overwrites such a copy takes two slots (measured). So the register an operand was
+//! computed in is overwritten, and who needs that operand later reads the copy.
 
 mod order;
 mod registers;
@@ -12,7 +15,8 @@ mod registers;
 use crate::circuit::Circuit;
 use crate::search::Basis;
 
-/// In which order, and how S-boxes overlap. Found by measuring some hundred of them; nothing but speed depends on it.
+/// In which order, and how S-boxes overlap. Found by measuring some hundred of them; nothing but
+/// speed depends on it.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     /// S-boxes, 0 to 7.
@@ -128,7 +132,8 @@ impl Op {
     }
 }
 
-/// A gate of two inputs that has an instruction, which overwrites nothing: its name, and its operands in order.
+/// A gate of two inputs that has an instruction, which overwrites nothing: its name, and its
+/// operands in order.
 fn two_inputs([a, b, c]: [usize; 3], function: u8) -> Option<(&'static str, [usize; 2])> {
     let value = |row: usize| function >> row & 1;
     let ignores = |bit: usize| (0..8).all(|row| value(row) == value(row ^ bit));

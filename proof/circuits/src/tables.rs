@@ -82,19 +82,20 @@ pub(crate) fn is_complemented(bit: usize) -> bool {
     of_zero(output / 4) >> (3 - output % 4) & 1 == 1
 }
 
-/// Where a window of key lanes has what goes to input i of the eight S-boxes. A window begins in C where the round's shifts say; C stands twice in a row
-/// there and D twice behind it, so shifts are nothing but where it begins.
+/// Where a window of key lanes has what goes to input i of the eight S-boxes. A window begins in C
+/// where the round's shifts say; C stands twice in a row there and D twice behind it, so shifts are
+/// nothing but where it begins.
 pub(crate) fn key_place(input: usize) -> usize {
     let place = PC2[input] - 1;
     place / 28 * 56 + place % 28
 }
 
 const P: [usize; 32] = [
-    16, 7, 20, 21, 29, 12, 28, 17, 1, 15, 23, 26, 5, 18, 31, 10, 2, 8, 24, 14, 32, 27, 3, 9, 19, 13, 30, 6,
-    22, 11, 4, 25,
+    16, 7, 20, 21, 29, 12, 28, 17, 1, 15, 23, 26, 5, 18, 31, 10, 2, 8, 24, 14, 32, 27, 3, 9, 19,
+    13, 30, 6, 22, 11, 4, 25,
 ];
 
 const PC2: [usize; 48] = [
-    14, 17, 11, 24, 1, 5, 3, 28, 15, 6, 21, 10, 23, 19, 12, 4, 26, 8, 16, 7, 27, 20, 13, 2, 41, 52, 31, 37,
-    47, 55, 30, 40, 51, 45, 33, 48, 44, 49, 39, 56, 34, 53, 46, 42, 50, 36, 29, 32,
+    14, 17, 11, 24, 1, 5, 3, 28, 15, 6, 21, 10, 23, 19, 12, 4, 26, 8, 16, 7, 27, 20, 13, 2, 41, 52,
+    31, 37, 47, 55, 30, 40, 51, 45, 33, 48, 44, 49, 39, 56, 34, 53, 46, 42, 50, 36, 29, 32,
 ];

@@ -1,4 +1,5 @@
-//! Each circuit against its table, the code that is compiled against its circuit, and the search itself.
+//! Each circuit against its table, the code that is compiled against its circuit, and the search
+//! itself.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -9,7 +10,8 @@ use ddes_circuits::{Circuit, SBOXES, assembly, of_zero, source, target};
 
 fn found(folder: &str) -> [Circuit; 8] {
     std::array::from_fn(|sbox| {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("found/{folder}/s{}.txt", sbox + 1));
+        let path =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("found/{folder}/s{}.txt", sbox + 1));
         std::fs::read_to_string(path).unwrap().parse().unwrap()
     })
 }
@@ -21,9 +23,16 @@ fn each_circuit_is_its_table() {
         for (sbox, circuit) in found(folder).iter().enumerate() {
             let outputs = circuit.tables();
             for x in 0..64 {
-                let value = outputs.iter().fold(0, |value, table| value << 1 | u8::from(table >> x & 1 == 1));
+                let value = outputs
+                    .iter()
+                    .fold(0, |value, table| value << 1 | u8::from(table >> x & 1 == 1));
                 let (row, column) = ((x >> 4 & 2) | (x & 1), x >> 1 & 15);
-                assert_eq!(value ^ of_zero(sbox), SBOXES[sbox][row][column], "{folder} S{} of {x}", sbox + 1);
+                assert_eq!(
+                    value ^ of_zero(sbox),
+                    SBOXES[sbox][row][column],
+                    "{folder} S{} of {x}",
+                    sbox + 1
+                );
             }
         }
     }
@@ -32,7 +41,10 @@ fn each_circuit_is_its_table() {
 #[test]
 fn gates_of_two_inputs_are_those_every_processor_has() {
     for gate in found("two").iter().flat_map(|circuit| &circuit.gates) {
-        assert!(gate.has_two_inputs() && [0x80, 0x10, 0x08, 0x98, 0x18].contains(&gate.function), "{gate:?}");
+        assert!(
+            gate.has_two_inputs() && [0x80, 0x10, 0x08, 0x98, 0x18].contains(&gate.function),
+            "{gate:?}"
+        );
     }
 }
 
@@ -46,12 +58,14 @@ fn the_code_is_what_the_circuits_say() {
         ("round_of_three", assembly(Basis::Three, &three)),
     ] {
         let path = format!("../../crates/cipher/src/bitslice/{file}.rs");
-        let code = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+        let code =
+            std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
         assert!(code == expected, "{file}.rs is not what `cargo xtask circuits write` makes");
     }
 }
 
-/// A row of each S-box is a permutation of 0 to 15 (one of its published design criteria): a slip in the tables would break it.
+/// A row of each S-box is a permutation of 0 to 15 (one of its published design criteria): a slip
+/// in the tables would break it.
 #[test]
 fn each_row_of_each_table_is_a_permutation() {
     for row in SBOXES.iter().flatten() {

@@ -1,4 +1,5 @@
-//! Files of a ledger's folder, and what is in them, as somebody who can write the folder may leave them.
+//! Files of a ledger's folder, and what is in them, as somebody who can write the folder may leave
+//! them.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -19,7 +20,8 @@ const OPTIONS: Options = Options {
     pause_accounts: 2,
     history: None,
 };
-/// The files made before the data changes them: batches enough for three segments and a checkpoint or two.
+/// The files made before the data changes them: batches enough for three segments and a checkpoint
+/// or two.
 const ROUNDS: u64 = 90;
 
 /// Files in memory.
@@ -34,7 +36,8 @@ struct MemoryFile(Bytes);
 impl Memory {
     fn find(&self, name: &str) -> io::Result<Bytes> {
         let files = self.0.lock().unwrap();
-        let found = files.iter().find(|(other, _)| other == name).map(|(_, bytes)| Arc::clone(bytes));
+        let found =
+            files.iter().find(|(other, _)| other == name).map(|(_, bytes)| Arc::clone(bytes));
         found.ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
@@ -121,12 +124,15 @@ fn made() -> (Memory, Ledger) {
     let ids = [AccountId::Identity([1; 32]), AccountId::Identity([2; 32]), AccountId::Classic(0)];
     let accounts = ids.map(|id| match ledger.commit(Timestamp(1), &[Operation::Open(id)])[0] {
         Outcome::Opened(Ok(opening)) => (opening.account, opening.session),
-        outcome @ (Outcome::Opened(_) | Outcome::Decided(_) | Outcome::Ended(_)) => panic!("{outcome:?}"),
+        outcome @ (Outcome::Opened(_) | Outcome::Decided(_) | Outcome::Ended(_)) => {
+            panic!("{outcome:?}")
+        }
     });
     for round in 1..=ROUNDS {
         for (account, session) in accounts {
             let amounts = [Amount::from(round)].into_iter().collect();
-            let submission = Submission { account, session, first_seq: Sequence::new(round), amounts };
+            let submission =
+                Submission { account, session, first_seq: Sequence::new(round), amounts };
             ledger.commit(Timestamp(round), &[Operation::Add(submission)]);
         }
         while ledger.rest() {}
@@ -138,10 +144,12 @@ fn made() -> (Memory, Ledger) {
     (disk, ledger)
 }
 
-/// Changes one file as the data has it: a place, and what stands there then. The first bit says whether a checkpoint's own checksum is made right.
+/// Changes one file as the data has it: a place, and what stands there then. The first bit says
+/// whether a checkpoint's own checksum is made right.
 fn change(disk: &Memory, prefix: &str, data: &[u8]) {
     let Some(([which, high, low], bytes)) = data.split_first_chunk() else { return };
-    let names: Vec<_> = disk.list().unwrap().into_iter().filter(|name| name.starts_with(prefix)).collect();
+    let names: Vec<_> =
+        disk.list().unwrap().into_iter().filter(|name| name.starts_with(prefix)).collect();
     let Some(name) = names.get(usize::from(*which) % names.len().max(1)) else { return };
     let mut file = disk.find(name).unwrap().lock().unwrap().clone();
     let at = usize::from(u16::from_be_bytes([*high, *low])) % file.len().max(1);
@@ -170,12 +178,17 @@ fn look(disk: &Memory, told: Option<&Ledger>) {
     drop(audit::backup(disk, &Memory::default(), &mut |_, _| {}));
     let Ok((mut ledger, _)) = Ledger::open(Arc::new(disk.copy()), OPTIONS, [8; 16]) else { return };
     if let (Some(told), Ok(verified)) = (told, &verified) {
-        assert_eq!((ledger.totals(), verified.totals), (told.totals(), told.totals()), "a total was changed");
+        assert_eq!(
+            (ledger.totals(), verified.totals),
+            (told.totals(), told.totals()),
+            "a total was changed"
+        );
     }
     ledger.commit(Timestamp(1), &[Operation::Open(AccountId::Identity([9; 32]))]);
 }
 
-/// A ledger in which bytes of a segment were changed: what acknowledges itself as whole holds what was counted.
+/// A ledger in which bytes of a segment were changed: what acknowledges itself as whole holds what
+/// was counted.
 pub fn journal(data: &[u8]) {
     let (disk, ledger) = made();
     change(&disk, "journal-", data);
@@ -187,7 +200,8 @@ pub fn segment(data: &[u8]) {
     let disk = Memory::default();
     let mut bytes = data.to_vec();
     // As long as its header says, where that is small.
-    let length = data.get(32..40).and_then(|length| Some(u64::from_le_bytes(*length.first_chunk()?)));
+    let length =
+        data.get(32..40).and_then(|length| Some(u64::from_le_bytes(*length.first_chunk()?)));
     if let Some(length) =
         length.and_then(|length| usize::try_from(length).ok()).filter(|length| *length < 1 << 20)
     {

@@ -1,4 +1,5 @@
-//! What the fuzz targets do with their bytes. Each function panics if a promise is broken, and on nothing else.
+//! What the fuzz targets do with their bytes. Each function panics if a promise is broken, and on
+//! nothing else.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,7 +21,8 @@ pub use ledger::{checkpoint, journal, receipt, record, segment};
 pub use outbox::outbox;
 pub use pair::{classic_pair, v2_pair};
 
-/// Frames and messages of both profiles: what decodes is encoded to the very bytes again, where there is one encoding.
+/// Frames and messages of both profiles: what decodes is encoded to the very bytes again, where
+/// there is one encoding.
 pub fn frames(data: &[u8]) {
     for most in [ddes_wire::classic::BODY_MAX, v2::BODY_MAX] {
         if let Ok(Some(frame)) = frame::split(data, most) {
@@ -64,7 +66,10 @@ pub fn identity(data: &[u8]) {
     // A passphrase costs up to 10 s by design, and its file is the user's own.
     drop(read_private(data, None));
     let key = ddes_identity::SigningKey::from_seed(&[7; 32]).public();
-    assert!(agent::signature(data, &key, Namespace::Client, b"message").is_err(), "a forged signature");
+    assert!(
+        agent::signature(data, &key, Namespace::Client, b"message").is_err(),
+        "a forged signature"
+    );
     let Ok(text) = std::str::from_utf8(data) else { return };
     if let Ok(key) = read_public(text) {
         assert_eq!(read_public(key.to_openssh()), Ok(key));

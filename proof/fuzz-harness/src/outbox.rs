@@ -3,8 +3,9 @@
 use ddes_client::outbox::{Owner, inspect, journal_of};
 use ddes_identity::SigningKey;
 
-/// The first byte chooses. Odd: the rest is a journal, whatever it is. Even: a script of takings, and what happens to the file then; whatever that is, the outbox holds a
-/// prefix of what it took and says what is torn, or says that it is damaged; and only the last record can be torn.
+/// The first byte chooses. Odd: the rest is a journal, whatever it is. Even: a script of takings,
+/// and what happens to the file then; whatever that is, the outbox holds a prefix of what it took
+/// and says what is torn, or says that it is damaged; and only the last record can be torn.
 pub fn outbox(data: &[u8]) {
     match data.split_first() {
         Some((choice, rest)) if choice % 2 == 1 => {
@@ -25,7 +26,8 @@ fn changed(script: &[u8]) {
     let size = 1 + usize::from(*takings) % 9;
     let values: Vec<i64> = values.iter().map(|byte| i64::from(byte.cast_signed())).collect();
     let groups: Vec<&[i64]> = values.chunks(size).collect();
-    let owner = Owner { key: SigningKey::from_seed(&[3; 32]).public(), server: "a:1".parse().unwrap() };
+    let owner =
+        Owner { key: SigningKey::from_seed(&[3; 32]).public(), server: "a:1".parse().unwrap() };
     let (mut bytes, ends) = journal_of(&owner, [7; 16], &groups);
     let whole = inspect(&bytes).unwrap();
     assert_eq!((whole.pending, whole.torn, whole.owner), (values.clone(), 0, owner));
@@ -41,7 +43,10 @@ fn changed(script: &[u8]) {
             assert!(values.starts_with(&found.pending), "other values");
             let lost = values.len() - found.pending.len();
             let is_flip = kind % 3 == 0;
-            assert!(!is_flip || lost <= size && (at >= last || lost == 0), "whole records are lost");
+            assert!(
+                !is_flip || lost <= size && (at >= last || lost == 0),
+                "whole records are lost"
+            );
         }
         Err(_) => assert!(kind % 3 != 1 || at < ends[0], "a file cut off is torn, and no more"),
     }

@@ -1,5 +1,6 @@
-//! Two real sessions of one profile, client and server, and a wire between them that the data commands: it delivers, splits, changes and makes
-//! up bytes, lets time pass and ends things. Whatever it does, the server counts only a beginning of what was submitted, and the client
+//! Two real sessions of one profile, client and server, and a wire between them that the data
+//! commands: it delivers, splits, changes and makes up bytes, lets time pass and ends things.
+//! Whatever it does, the server counts only a beginning of what was submitted, and the client
 //! believes only true sums.
 
 use std::sync::Arc;
@@ -8,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use ddes_ffdhe::{Group, NamedGroup};
 use ddes_identity::{Namespace, SigningKey};
-use ddes_ledger::{AccountId, AccountNumber, Ledger, Operation, Outcome, Refusal, Submission, Timestamp};
+use ddes_ledger::{
+    AccountId, AccountNumber, Ledger, Operation, Outcome, Refusal, Submission, Timestamp,
+};
 use ddes_session::{Phase, Ticket, classic, v2};
 use ddes_wire::v2::{GroupSize, Scope, Status, Suite};
 use ddes_wire::{Amount, Amounts, ClientId, Sequence, SessionNumber};
@@ -176,7 +179,8 @@ fn pass(
     let until = now + time;
     for _ in 0..64 {
         let (client, server) = profile.sides();
-        let Some(at) = client.wake_at().into_iter().chain(server.wake_at()).min().filter(|at| *at <= until)
+        let Some(at) =
+            client.wake_at().into_iter().chain(server.wake_at()).min().filter(|at| *at <= until)
         else {
             break;
         };
@@ -232,14 +236,20 @@ impl Profile for Classic {
         while let Some(event) = self.server.poll_event() {
             if let classic::Event::Submit { ticket, amount } = event {
                 assert!(self.submitted.contains(&amount.get()), "{amount} was never submitted");
-                if self.held { self.waiting.push((ticket, amount)) } else { self.settle(now, ticket, amount) }
+                if self.held {
+                    self.waiting.push((ticket, amount))
+                } else {
+                    self.settle(now, ticket, amount)
+                }
             }
         }
         while let Some(event) = self.client.poll_event() {
             if let classic::ClientEvent::Result { sum } = event {
-                let sums = (0..=self.counted.len()).map(|count| self.counted[..count].iter().sum::<i128>());
+                let sums = (0..=self.counted.len())
+                    .map(|count| self.counted[..count].iter().sum::<i128>());
                 let mut sums: Vec<_> = sums.collect();
-                // A 30 of the client's own, reflected, passes for a result where it is a decimal number (THREATS.md).
+                // A 30 of the client's own, reflected, passes for a result where it is a decimal
+                // number (THREATS.md).
                 sums.extend(&self.submitted);
                 assert!(sums.contains(&sum.get()), "{sum} was never a sum");
             }
@@ -279,8 +289,10 @@ pub fn classic_pair(data: &[u8]) {
         handshake: Duration::from_secs(10),
         end_all: false,
     };
-    let entropy =
-        classic::ServerEntropy { exponent: Zeroizing::new([5; 64]), token: Zeroizing::new([7; 16]) };
+    let entropy = classic::ServerEntropy {
+        exponent: Zeroizing::new([5; 64]),
+        token: Zeroizing::new([7; 16]),
+    };
     let client = classic::ClientConfig {
         id: ClientId::random([1; 16]),
         handshake: Duration::from_secs(10),
@@ -335,7 +347,8 @@ impl V2 {
                 let client = SigningKey::from_seed(&CLIENT_SEED).public();
                 assert_eq!(*key, client, "a proof nobody made");
                 let account = AccountId::Identity(*key.as_bytes());
-                let outcome = self.ledger.commit(Timestamp(0), &[Operation::Open(account)]).remove(0);
+                let outcome =
+                    self.ledger.commit(Timestamp(0), &[Operation::Open(account)]).remove(0);
                 let Outcome::Opened(Ok(opening)) = outcome else { panic!("{outcome:?}") };
                 self.account = Some((opening.account, opening.session));
                 self.server.admit(now, ticket, opening.session, opening.proof.standing(), false);
@@ -343,7 +356,9 @@ impl V2 {
             v2::Event::Submit { ticket, first_seq, amounts } if self.held => {
                 self.waiting.push((ticket, first_seq, amounts));
             }
-            v2::Event::Submit { ticket, first_seq, amounts } => self.add(now, ticket, first_seq, amounts),
+            v2::Event::Submit { ticket, first_seq, amounts } => {
+                self.add(now, ticket, first_seq, amounts)
+            }
             v2::Event::EndAll => panic!("it is no operator"),
             v2::Event::Ended(_) => self.ends += 1,
             v2::Event::TokenShared | v2::Event::Answered(_) => {}
@@ -372,7 +387,11 @@ impl Profile for V2 {
         while let Some(event) = self.client.poll_event() {
             match event {
                 v2::ClientEvent::ServerProven { key } => {
-                    assert_eq!(key, SigningKey::from_seed(&[200; 32]).public(), "a proof nobody made");
+                    assert_eq!(
+                        key,
+                        SigningKey::from_seed(&[200; 32]).public(),
+                        "a proof nobody made"
+                    );
                     let client = SigningKey::from_seed(&CLIENT_SEED);
                     if let Some(claim) = self.client.claim(&client.public()) {
                         let signature = client.sign(Namespace::Client, &claim);
@@ -383,7 +402,9 @@ impl Profile for V2 {
                     assert_eq!(Some(answer.sum.get()), sum(&self.submitted, answer.last_seq.get()));
                     assert_eq!(answer.status, Status::Applied);
                 }
-                v2::ClientEvent::Ready(welcome) => assert_eq!(welcome.standing.last_seq, Sequence::NONE),
+                v2::ClientEvent::Ready(welcome) => {
+                    assert_eq!(welcome.standing.last_seq, Sequence::NONE)
+                }
                 v2::ClientEvent::Ended(_) => {}
             }
         }
@@ -418,8 +439,10 @@ impl Profile for V2 {
 /// D-DDES/2, in the suite whose handshake is the quicker.
 pub fn v2_pair(data: &[u8]) {
     let now = Instant::now();
-    let noise =
-        |seed: u8| v2::noise::Entropy { dh: Zeroizing::new(vec![seed; 64]), kem: Zeroizing::new([seed; 64]) };
+    let noise = |seed: u8| v2::noise::Entropy {
+        dh: Zeroizing::new(vec![seed; 64]),
+        kem: Zeroizing::new([seed; 64]),
+    };
     let config = v2::ServerConfig {
         suites: vec![SUITE],
         key: SigningKey::from_seed(&[200; 32]),
@@ -427,8 +450,11 @@ pub fn v2_pair(data: &[u8]) {
         handshake: Duration::from_secs(10),
         values_max: 100,
     };
-    let client =
-        v2::ClientConfig { suite: SUITE, handshake: Duration::from_secs(10), reply: Duration::from_secs(10) };
+    let client = v2::ClientConfig {
+        suite: SUITE,
+        handshake: Duration::from_secs(10),
+        reply: Duration::from_secs(10),
+    };
     let entropy = v2::ServerEntropy { noise: noise(2), token: Zeroizing::new([7; 16]) };
     let mut pair = V2 {
         client: v2::ClientSession::new(client, now, noise(1)),

@@ -42,7 +42,11 @@ impl Books {
     }
 
     /// How many values of each client are counted; every sum must be that of so many.
-    pub(crate) fn counted(&self, clients: &[AccountId], sums: &mut [Sums]) -> Result<Vec<u64>, String> {
+    pub(crate) fn counted(
+        &self,
+        clients: &[AccountId],
+        sums: &mut [Sums],
+    ) -> Result<Vec<u64>, String> {
         let of = |(id, sums): (&AccountId, &mut Sums)| {
             let (last_seq, sum) = self.accounts.get(id).copied().unwrap_or((0, 0));
             if sums.of(last_seq) == Some(sum) {

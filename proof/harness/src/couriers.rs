@@ -1,9 +1,10 @@
 //! Many couriers in one process: the clients of `cargo xtask crash` and `power`. Each has an
 //! identity and an outbox of its own, in a folder or in memory.
 //!
-//! A line on standard input is the number of values that each has to have sent by and by; its end is the last word. Standard output says `counted CLIENT LAST-SEQ`
-//! whenever the ledger covers more. `FOLDER/authorized_keys` lets them in, and `FOLDER/clients`, which is there when that is whole, names their accounts. Exits with 5
-//! where an outbox objects to the ledger.
+//! A line on standard input is the number of values that each has to have sent by and by; its end
+//! is the last word. Standard output says `counted CLIENT LAST-SEQ` whenever the ledger covers
+//! more. `FOLDER/authorized_keys` lets them in, and `FOLDER/clients`, which is there when that is
+//! whole, names their accounts. Exits with 5 where an outbox objects to the ledger.
 
 use std::io::{self, BufRead, Write};
 use std::path::Path;
@@ -81,13 +82,15 @@ fn run(arguments: &[&str]) -> Result<(), Failure> {
     });
     let (folder, clients) = (Path::new(folder), number(clients)?);
     std::fs::create_dir_all(folder).map_err(other)?;
-    let keys: String = (0..clients).map(|client| signing_key(client).public().to_openssh() + "\n").collect();
+    let keys: String =
+        (0..clients).map(|client| signing_key(client).public().to_openssh() + "\n").collect();
     std::fs::write(folder.join("authorized_keys"), keys).map_err(other)?;
     let accounts: String = (0..clients).map(|client| account(client) + "\n").collect();
     std::fs::write(folder.join("clients"), accounts).map_err(other)?;
     listen(Arc::clone(&plan.goal));
 
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(other)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(other)?;
     let local = LocalSet::new();
     let running: Vec<_> = (0..clients)
         .map(|client| {
@@ -128,8 +131,11 @@ fn account(client: u64) -> String {
 async fn deliver(plan: &Plan, client: u64, folder: &Path) -> Result<(), Failure> {
     let signer = Signer::Key(signing_key(client));
     let owner = Owner { key: signer.public(), server: plan.server.clone() };
-    let outbox =
-        if plan.is_durable { Outbox::open(folder, &owner).map_err(other)? } else { Outbox::in_memory() };
+    let outbox = if plan.is_durable {
+        Outbox::open(folder, &owner).map_err(other)?
+    } else {
+        Outbox::in_memory()
+    };
     let options = Options {
         server: plan.server.clone(),
         suite: Suite::Hybrid(GroupSize::Bits2048),
@@ -182,10 +188,14 @@ fn counted(client: u64, sums: &mut Sums, last_seq: Sequence, sum: Total) -> Resu
 
 fn of_courier(error: CourierError) -> Failure {
     match error {
-        CourierError::Delivery(DeliveryError::Objection(why)) => Failure::Objection(why.to_string()),
+        CourierError::Delivery(DeliveryError::Objection(why)) => {
+            Failure::Objection(why.to_string())
+        }
         CourierError::Lost(_)
         | CourierError::Delivery(
-            DeliveryError::Malformed { .. } | DeliveryError::Unavailable { .. } | DeliveryError::Journal(_),
+            DeliveryError::Malformed { .. }
+            | DeliveryError::Unavailable { .. }
+            | DeliveryError::Journal(_),
         ) => other(error),
     }
 }

@@ -1,6 +1,7 @@
 //! A disk in memory that tells what is durable from what is not, and loses power.
 //!
-//! What was written and not synced is dropped, kept, kept in pages of 4 KiB, or in sectors of 512 bytes, each at random; and so are names. Files grow as far as what was kept.
+//! What was written and not synced is dropped, kept, kept in pages of 4 KiB, or in sectors of 512
+//! bytes, each at random; and so are names. Files grow as far as what was kept.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -46,7 +47,8 @@ impl Image {
     pub(crate) fn cut(&self, random: &mut Random) -> Self {
         let state = self.state();
         let mut names = state.durable.clone();
-        // A file system with a journal keeps changes of names in their order; one without promises nothing.
+        // A file system with a journal keeps changes of names in their order; one without promises
+        // nothing.
         let ordered = random.one_in(2);
         let kept = random.below(state.changes.len() as u64 + 1);
         for (at, change) in (0..).zip(&state.changes) {
@@ -58,7 +60,12 @@ impl Image {
         for content in &state.files {
             files.push(content.cut(random));
         }
-        Self(Arc::new(Mutex::new(State { files, durable: names.clone(), names, changes: Vec::new() })))
+        Self(Arc::new(Mutex::new(State {
+            files,
+            durable: names.clone(),
+            names,
+            changes: Vec::new(),
+        })))
     }
 
     /// A copy that shares nothing.

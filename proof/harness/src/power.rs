@@ -1,5 +1,6 @@
-//! Power cuts in what a real server wrote: at random points of its trace what was not synced is dropped, kept in part, or torn; then the ledger must open and hold
-//! all that clients had heard of, take more, and hold that through another cut.
+//! Power cuts in what a real server wrote: at random points of its trace what was not synced is
+//! dropped, kept in part, or torn; then the ledger must open and hold all that clients had heard
+//! of, take more, and hold that through another cut.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,7 +21,8 @@ enum Syncs {
     Kept,
     /// As if it had never called them.
     Dropped,
-    /// As if it had told its clients first, and synced later: each covers what the one before it should have.
+    /// As if it had told its clients first, and synced later: each covers what the one before it
+    /// should have.
     Late,
 }
 
@@ -31,7 +33,9 @@ const MORE_CLIENTS: usize = 3;
 
 pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     let [path, folder, file, images, seed, syncs] = arguments else {
-        return Err("usage: ddes-harness power TRACE LEDGER CLIENTS IMAGES SEED whole|none|late".into());
+        return Err(
+            "usage: ddes-harness power TRACE LEDGER CLIENTS IMAGES SEED whole|none|late".into()
+        );
     };
     let syncs = match *syncs {
         "whole" => Syncs::Kept,
@@ -74,7 +78,8 @@ fn points(events: &[Event], images: usize, random: &mut Random) -> Vec<usize> {
         Event::SyncBegins { of, .. } => *of == Synced::Folder,
         Event::Write { .. } | Event::SyncEnds { .. } | Event::Acknowledged { .. } => false,
     };
-    let rare: Vec<usize> = (0..).zip(events).filter(|(_, event)| is_rare(event)).map(|(at, _)| at).collect();
+    let rare: Vec<usize> =
+        (0..).zip(events).filter(|(_, event)| is_rare(event)).map(|(at, _)| at).collect();
     let mut below = |bound: usize| usize::try_from(random.below(bound.max(1) as u64)).unwrap_or(0);
     let mut points: Vec<usize> = (0..images)
         .map(|image| {
@@ -181,12 +186,15 @@ impl Replay {
             let of = |all: &[u64]| all.get(client).copied().unwrap_or(0);
             let (least, most) = (of(&self.acknowledged), of(&self.sent));
             if *counted < least || *counted > most {
-                return Err(format!("client {client}: {counted} values, {least} acknowledged, {most} sent"));
+                return Err(format!(
+                    "client {client}: {counted} values, {least} acknowledged, {most} sent"
+                ));
             }
         }
         self.add(&mut ledger, &mut counted, random)?;
         drop(ledger);
-        // All that was just acknowledged, through another cut; opened, for a torn superblock is only then made good.
+        // All that was just acknowledged, through another cut; opened, for a torn superblock is
+        // only then made good.
         let image = image.cut(random);
         open(&image)?;
         let again = Books::read(&image)?.counted(&self.clients, &mut self.sums)?;
@@ -198,7 +206,12 @@ impl Replay {
     }
 
     /// Counts more in some accounts, and with luck makes a checkpoint of it.
-    fn add(&self, ledger: &mut Ledger, counted: &mut [u64], random: &mut Random) -> Result<(), String> {
+    fn add(
+        &self,
+        ledger: &mut Ledger,
+        counted: &mut [u64],
+        random: &mut Random,
+    ) -> Result<(), String> {
         let now = Timestamp(random.below(u64::MAX));
         for _ in 0..MORE_CLIENTS {
             let client = usize::try_from(random.below(self.clients.len() as u64)).unwrap_or(0);
@@ -206,9 +219,12 @@ impl Replay {
                 continue;
             };
             let opened = ledger.commit(now, &[Operation::Open(*id)]);
-            let [Outcome::Opened(Ok(opening))] = opened[..] else { return Err(format!("{opened:?}")) };
+            let [Outcome::Opened(Ok(opening))] = opened[..] else {
+                return Err(format!("{opened:?}"));
+            };
             let more = 1 + random.below(500);
-            let amounts = (*last + 1..=*last + more).map(|number| Amount::from(value(client as u64, number)));
+            let amounts =
+                (*last + 1..=*last + more).map(|number| Amount::from(value(client as u64, number)));
             let submission = Submission {
                 account: opening.account,
                 session: opening.session,

@@ -1,4 +1,5 @@
-//! Bits that flip and tails that vanish, in a ledger at rest: each must be named, file, offset and batch, and never give another total.
+//! Bits that flip and tails that vanish, in a ledger at rest: each must be named, file, offset and
+//! batch, and never give another total.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,7 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ddes_ledger::audit::{self, VerifyError};
 use ddes_ledger::store::{Damage, Disk, Done, Options, StoreError};
-use ddes_ledger::{AccountId, AccountNumber, Ledger, Operation, Outcome, Submission, Timestamp, Totals};
+use ddes_ledger::{
+    AccountId, AccountNumber, Ledger, Operation, Outcome, Submission, Timestamp, Totals,
+};
 use ddes_wire::{Amount, Sequence, SessionNumber};
 
 use crate::Random;
@@ -57,7 +60,8 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     for kind in Kind::ALL {
         let of: Vec<_> = harms.iter().zip(&results).filter(|((of, _), _)| *of == kind).collect();
         let count = |noticed| of.iter().filter(|(_, result)| **result == Ok(noticed)).count();
-        let (both, verify, none) = (count(Noticed::ByBoth), count(Noticed::ByVerify), count(Noticed::Not));
+        let (both, verify, none) =
+            (count(Noticed::ByBoth), count(Noticed::ByVerify), count(Noticed::Not));
         println!(
             "{kind:?}: {} examined; named by verify and opening {both}, by verify alone {verify} (opening is exact without it), harmless {none}",
             of.len()
@@ -83,7 +87,8 @@ enum Kind {
     Unused,
     Truncated,
     Zeroed,
-    /// An older state put back with all its checksums: nothing in the folder can tell, and this harness must.
+    /// An older state put back with all its checksums: nothing in the folder can tell, and this
+    /// harness must.
     Forged,
 }
 
@@ -192,10 +197,15 @@ impl Sound {
         let (batch, _) = head.ok_or("no journal")?;
         drop(maker);
         let names = image.list().map_err(|error| error.to_string())?;
-        let checkpoints = names.into_iter().filter(|name| name.starts_with("checkpoint-")).collect();
+        let checkpoints =
+            names.into_iter().filter(|name| name.starts_with("checkpoint-")).collect();
         let mut frames = Vec::new();
         for segment in &segments {
-            frames_of(segment, &image.bytes(segment).map_err(|error| error.to_string())?, &mut frames);
+            frames_of(
+                segment,
+                &image.bytes(segment).map_err(|error| error.to_string())?,
+                &mut frames,
+            );
         }
         let last = frames.last().map(|frame| frame.batch);
         if last != Some(batch) {
@@ -210,7 +220,8 @@ impl Sound {
     }
 
     fn harm(&self, kind: Kind, random: &mut Random) -> Result<Harm, String> {
-        let mut below = |bound: usize| usize::try_from(random.below(bound.max(1) as u64)).unwrap_or(0);
+        let mut below =
+            |bound: usize| usize::try_from(random.below(bound.max(1) as u64)).unwrap_or(0);
         let bit = u8::try_from(below(8)).unwrap_or(0);
         let segment = self.segments.get(below(self.segments.len())).ok_or("no segment")?.clone();
         let of_segment = |byte, offset, batch| Harm {
@@ -224,20 +235,11 @@ impl Sound {
         Ok(match kind {
             Kind::Batch => {
                 let all = self.frames.iter().map(|frame| frame.end - frame.start).sum();
-                let mut place = below(all);
-                let frame = self.frames.iter().find(|frame| {
-                    let length = frame.end - frame.start;
-                    let is_here = place < length;
-                    place -= if is_here { 0 } else { length };
-                    is_here
-                });
-                let frame = frame.ok_or("no such byte")?;
-                let what = What::Flip { byte: frame.start + place, bit };
-                let (offset, batch) = (Some(frame.start as u64), Some(frame.batch));
-                Harm { file: frame.file.clone(), what, offset, batch }
+                self.flip_in_a_batch(below(all), bit)?
             }
             Kind::Header => {
-                let first = self.frames.iter().find(|frame| frame.file == segment).map(|frame| frame.batch);
+                let first =
+                    self.frames.iter().find(|frame| frame.file == segment).map(|frame| frame.batch);
                 of_segment(below(HEADER_BYTES), Some(0), first)
             }
             Kind::Superblock => {
@@ -245,15 +247,23 @@ impl Sound {
                 of_segment(start + below(SUPERBLOCK_BYTES), Some(start as u64), None)
             }
             Kind::Checkpoint => {
-                let file =
-                    self.checkpoints.get(below(self.checkpoints.len())).ok_or("no checkpoint")?.clone();
+                let file = self
+                    .checkpoints
+                    .get(below(self.checkpoints.len()))
+                    .ok_or("no checkpoint")?
+                    .clone();
                 let bytes = self.image.bytes(&file).map_err(|error| error.to_string())?.len();
                 let batch = number_of(&file);
                 Harm { file, what: What::Flip { byte: below(bytes), bit }, offset: Some(0), batch }
             }
             Kind::Unused => {
                 let byte = last.end + below(whole - last.end);
-                Harm { file: last.file.clone(), what: What::Flip { byte, bit }, offset: None, batch: None }
+                Harm {
+                    file: last.file.clone(),
+                    what: What::Flip { byte, bit },
+                    offset: None,
+                    batch: None,
+                }
             }
             Kind::Truncated => Harm {
                 file: last.file.clone(),
@@ -263,22 +273,40 @@ impl Sound {
             },
             Kind::Zeroed => {
                 let from = below(last.end);
-                let frame = self.frames.iter().find(|frame| frame.file == last.file && from < frame.end);
+                let frame =
+                    self.frames.iter().find(|frame| frame.file == last.file && from < frame.end);
                 let frame = frame.filter(|_| from >= DATA);
-                let (offset, batch) = (frame.map(|frame| frame.start as u64), frame.map(|frame| frame.batch));
+                let (offset, batch) =
+                    (frame.map(|frame| frame.start as u64), frame.map(|frame| frame.batch));
                 Harm { file: last.file.clone(), what: What::Zero(from), offset, batch }
             }
             Kind::Forged => self.forgery()?,
         })
     }
 
-    /// What opening sees of a harm: it begins behind the newest checkpoint, and takes what it needs first for what stands there.
+    /// Flips a bit of the byte at `place` of all batches, one behind the other.
+    fn flip_in_a_batch(&self, mut place: usize, bit: u8) -> Result<Harm, String> {
+        let frame = self.frames.iter().find(|frame| {
+            let length = frame.end - frame.start;
+            let is_here = place < length;
+            place -= if is_here { 0 } else { length };
+            is_here
+        });
+        let frame = frame.ok_or("no such byte")?;
+        let what = What::Flip { byte: frame.start + place, bit };
+        let (offset, batch) = (Some(frame.start as u64), Some(frame.batch));
+        Ok(Harm { file: frame.file.clone(), what, offset, batch })
+    }
+
+    /// What opening sees of a harm: it begins behind the newest checkpoint, and takes what it needs
+    /// first for what stands there.
     fn needed(&self, harm: &Harm) -> Harm {
         let newest = self.checkpoints.iter().filter_map(|name| number_of(name)).max().unwrap_or(0);
         let (mut offset, mut batch) = (harm.offset, harm.batch);
         if batch.is_some_and(|batch| batch <= newest) && matches!(harm.what, What::Zero(_)) {
             let first = self.frames.iter().find(|frame| frame.batch > newest);
-            (offset, batch) = (first.map(|frame| frame.start as u64), first.map(|frame| frame.batch));
+            (offset, batch) =
+                (first.map(|frame| frame.start as u64), first.map(|frame| frame.batch));
         }
         // A head is read by whoever comes there, at whichever batch.
         if offset == Some(0) && harm.file.starts_with("journal-") {
@@ -290,7 +318,9 @@ impl Sound {
     /// Does the harm to a copy, and holds what verify and opening make of it to what is right.
     fn examine(&self, kind: Kind, harm: &Harm) -> Result<Noticed, String> {
         let image = self.image.copy();
-        image.tamper(&harm.file, |bytes| harm.what.apply(bytes)).map_err(|error| error.to_string())?;
+        image
+            .tamper(&harm.file, |bytes| harm.what.apply(bytes))
+            .map_err(|error| error.to_string())?;
         let verified = match audit::verify(&image, &[], &mut |_, _| {}) {
             Ok(verified) => Ok(verified.totals),
             Err(VerifyError::Store(StoreError::Damaged(damage))) => Err(damage),
@@ -308,7 +338,9 @@ impl Sound {
         }
         let named = match (verified, kind) {
             (Err(damage), _) => damage,
-            (Ok(totals), Kind::Unused) if totals == self.totals && opened.is_ok() => return Ok(Noticed::Not),
+            (Ok(totals), Kind::Unused) if totals == self.totals && opened.is_ok() => {
+                return Ok(Noticed::Not);
+            }
             (Ok(totals), _) => return Err(format!("verify finds nothing, and {totals:?}")),
         };
         harm.hold("verify", &named)?;
@@ -390,7 +422,10 @@ fn examine_all(sound: &Sound, harms: &[(Kind, Harm)]) -> Vec<Result<Noticed, Str
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut all: Vec<_> = std::thread::scope(|scope| {
         let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        running.into_iter().flat_map(|thread| thread.join().unwrap_or_else(|_| Vec::new())).collect()
+        running
+            .into_iter()
+            .flat_map(|thread| thread.join().unwrap_or_else(|_| Vec::new()))
+            .collect()
     });
     all.sort_by_key(|(at, _)| *at);
     all.into_iter().map(|(_, result)| result).collect()
@@ -402,7 +437,8 @@ fn frames_of(file: &str, bytes: &[u8], frames: &mut Vec<Frame>) {
     loop {
         let field = |at: usize| bytes.get(start + at..).and_then(|rest| rest.first_chunk::<8>());
         let (Some(length), Some(batch)) = (field(4), field(8)) else { return };
-        let length = usize::try_from(u64::from_le_bytes(*length) & u64::from(u32::MAX)).unwrap_or(0);
+        let length =
+            usize::try_from(u64::from_le_bytes(*length) & u64::from(u32::MAX)).unwrap_or(0);
         let batch = u64::from_le_bytes(*batch);
         if batch == 0 {
             return;
@@ -426,7 +462,10 @@ impl Maker {
         let id = |account: u64| {
             let mut key = [0; 32];
             let words = key.as_chunks_mut::<8>().0;
-            words.iter_mut().zip(0..).for_each(|(word, part)| *word = mix(account << 2 | part).to_le_bytes());
+            words
+                .iter_mut()
+                .zip(0..)
+                .for_each(|(word, part)| *word = mix(account << 2 | part).to_le_bytes());
             AccountId::Identity(key)
         };
         let openings: Vec<_> = (0..ACCOUNTS).map(|account| Operation::Open(id(account))).collect();
@@ -453,7 +492,8 @@ impl Maker {
             let values: Vec<i64> =
                 (*count + 1..=*count + values).map(|number| value(account, number)).collect();
             // A byte of LEB128 holds seven bits, the sign among them.
-            let bytes = values.iter().map(|value| u64::from(72 - value.unsigned_abs().leading_zeros()) / 7);
+            let bytes =
+                values.iter().map(|value| u64::from(72 - value.unsigned_abs().leading_zeros()) / 7);
             self.written += 24 + bytes.sum::<u64>();
             operations.push(Operation::Add(Submission {
                 account: *number,

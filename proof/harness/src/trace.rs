@@ -1,7 +1,7 @@
 //! What strace saw of a server's ledger and of its clients, in one order.
 //!
-//! A write may be on the disk from where its call begins; a sync holds from where its call returns, for what was written before it began. A client has heard
-//! of a value once it says so.
+//! A write may be on the disk from where its call begins; a sync holds from where its call returns,
+//! for what was written before it began. A client has heard of a value once it says so.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -86,7 +86,9 @@ impl Reader<'_> {
             "write" => self.said(arguments),
             "rename" | "renameat" | "renameat2" => {
                 let mut names = paths(arguments);
-                if let (Some(from), Some(to)) = (self.file(&names.next()?), self.file(&names.next()?)) {
+                if let (Some(from), Some(to)) =
+                    (self.file(&names.next()?), self.file(&names.next()?))
+                {
                     self.events.push(Event::Rename { from, to });
                 }
                 Some(())

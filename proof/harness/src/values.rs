@@ -1,4 +1,5 @@
-//! What each client of a harness sends: so that whoever sees the ledger knows what every sum must be.
+//! What each client of a harness sends: so that whoever sees the ledger knows what every sum must
+//! be.
 
 /// Client `client`'s value number `number`, from 1. Of every size, with either sign.
 pub(crate) fn value(client: u64, number: u64) -> i64 {

@@ -34,7 +34,9 @@ impl Aim {
             self.what.into(),
             format!("{word} {bound:.2}"),
             self.measured.map_or("not measured".into(), |measured| format!("{measured:.2}")),
-            self.measured.map_or("", |measured| if reached(measured) { "yes" } else { "NO" }).into(),
+            self.measured
+                .map_or("", |measured| if reached(measured) { "yes" } else { "NO" })
+                .into(),
         ]);
     }
 }

@@ -1,4 +1,5 @@
-//! Double DES: our engines beside OpenSSL, the `des` crate and John the Ripper, on one core, in one run.
+//! Double DES: our engines beside OpenSSL, the `des` crate and John the Ripper, on one core, in one
+//! run.
 
 use std::hint::black_box;
 use std::process::Command;
@@ -67,7 +68,8 @@ fn streams(time: Duration, clock: f64) -> Result<(), String> {
     };
     row("OpenSSL DES-ECB (`openssl speed`), halved", openssl);
     let (key1, key2) = keys();
-    let (inner, outer) = (des::Des::new(key1.as_bytes().into()), des::Des::new(key2.as_bytes().into()));
+    let (inner, outer) =
+        (des::Des::new(key1.as_bytes().into()), des::Des::new(key2.as_bytes().into()));
     let mut blocks = vec![[0; 8]; BLOCKS];
     let crate_time = median(time, || {
         count(&mut blocks);
@@ -132,7 +134,8 @@ fn parts(time: Duration, clock: f64) {
         let full = cycles(&mut || double.encrypt(&mut blocks[..engine.blocks()]));
         let short = cycles(&mut || double.encrypt(&mut blocks[..1]));
         let full_single = cycles(&mut || single.encrypt(&mut blocks[..engine.blocks()]));
-        // What a batch more costs; what a pass more costs such a batch; the rest is the transpositions', and of a call the keys'.
+        // What a batch more costs; what a pass more costs such a batch; the rest is the
+        // transpositions', and of a call the keys'.
         let batch = (five - full) / 4.0;
         let pass = batch - (five_single - full_single) / 4.0;
         report::row(&[
@@ -171,7 +174,8 @@ fn records(time: Duration) {
         burst.div_f64(BURST as f64)
     });
     let (key1, key2) = keys();
-    let (inner, outer) = (des::Des::new(key1.as_bytes().into()), des::Des::new(key2.as_bytes().into()));
+    let (inner, outer) =
+        (des::Des::new(key1.as_bytes().into()), des::Des::new(key2.as_bytes().into()));
     let (mut nonce, mut text) = (0_u64, [0_u8; 48]);
     let mac = Hmac::<Sha256>::new_from_slice(&[7; 32]);
     let theirs = median(time, || {
@@ -225,7 +229,9 @@ fn median(time: Duration, mut act: impl FnMut()) -> Duration {
                 (0..8).for_each(|_| act());
                 count += 8;
             }
-            let time = on_processor.zip(self::on_processor()).map(|(start, end)| end.saturating_sub(start));
+            let time = on_processor
+                .zip(self::on_processor())
+                .map(|(start, end)| end.saturating_sub(start));
             time.unwrap_or(start.elapsed()) / count
         })
         .collect();
@@ -245,12 +251,14 @@ fn openssl(time: Duration) -> Result<f64, String> {
     let providers = ["-provider", "legacy", "-provider", "default"];
     let what = ["-mr", "-seconds", &seconds, "-bytes", "16384", "-evp", "des-ecb"];
     let text = output(Command::new("openssl").arg("speed").args(providers).args(what))?;
-    let rate = text.lines().rfind(|line| line.starts_with("+F")).and_then(|line| line.rsplit(':').next());
+    let rate =
+        text.lines().rfind(|line| line.starts_with("+F")).and_then(|line| line.rsplit(':').next());
     rate.and_then(|rate| rate.trim().parse().ok())
         .ok_or_else(|| format!("what does openssl mean by this?\n{text}"))
 }
 
-/// DES operations a second, from john's self-test: `Many salts:`, so many `K c/s real`, so many `K c/s virtual`.
+/// DES operations a second, from john's self-test: `Many salts:`, so many `K c/s real`, so many `K
+/// c/s virtual`.
 fn john(time: Duration) -> Result<f64, String> {
     let seconds = time.as_secs().max(1);
     // It runs as many threads as there are cores, unless told.
@@ -277,6 +285,7 @@ fn john(time: Duration) -> Result<f64, String> {
 
 fn output(command: &mut Command) -> Result<String, String> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().map_err(|error| format!("cannot run {program} (install it): {error}"))?;
+    let output =
+        command.output().map_err(|error| format!("cannot run {program} (install it): {error}"))?;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -1,6 +1,8 @@
-//! The same work by ddes and by what a user would take instead, in one run: rates, latencies, processor time and memory, as ratios to Redis over TLS.
+//! The same work by ddes and by what a user would take instead, in one run: rates, latencies,
+//! processor time and memory, as ratios to Redis over TLS.
 //!
-//! In a round each entry of a table is measured once, one after the other, so that what else the machine does meets all alike; a ratio is the median of the rounds' own.
+//! In a round each entry of a table is measured once, one after the other, so that what else the
+//! machine does meets all alike; a ratio is the median of the rounds' own.
 
 use std::time::Duration;
 
@@ -26,7 +28,8 @@ pub(crate) struct Effort {
     /// Sessions that wait while others work, and those.
     crowd: Option<(u64, u32)>,
     growth: &'static [u32],
-    /// What served the opening of sessions is given back by then: each of the servers looks for that once a second.
+    /// What served the opening of sessions is given back by then: each of the servers looks for
+    /// that once a second.
     pub(crate) settle: Duration,
 }
 
@@ -69,7 +72,8 @@ const CPU_OF_REDIS_MAX: f64 = 7.5 / 10.4;
 
 const OURS: Peer = Peer::Ours(Suite::Hybrid(GroupSize::Bits2048));
 
-const USAGE: &str = "usage: ddes-peers compare [counting | durable | handshake | memory | growth] [--short]";
+const USAGE: &str =
+    "usage: ddes-peers compare [counting | durable | handshake | memory | growth] [--short]";
 
 type Part = fn(&Effort) -> Result<Vec<Aim>, String>;
 
@@ -137,7 +141,9 @@ impl Load {
                 format!("{sessions}, {pipeline} of {batch} values")
             }
             Self::Redis { connections: sessions, pipeline }
-            | Self::Ours(ours::Load { sessions, pipeline, .. }) => format!("{sessions}, {pipeline}"),
+            | Self::Ours(ours::Load { sessions, pipeline, .. }) => {
+                format!("{sessions}, {pipeline}")
+            }
             Self::Echo { clients } | Self::Classic { clients } => format!("{clients}, 1"),
         }
     }
@@ -184,9 +190,11 @@ impl<'a> Table<'a> {
 
     fn row(&self, entry: &Entry<'_>) {
         let middle = |of: fn(&Figures) -> f64| median(entry.rounds.iter().map(of).collect());
-        let time =
-            |of| middle(of).map_or(String::new(), |secs| report::duration(Duration::from_secs_f64(secs)));
-        let percent = |of| middle(of).map_or(String::new(), |share| format!("{:.0} %", 100.0 * share));
+        let time = |of| {
+            middle(of).map_or(String::new(), |secs| report::duration(Duration::from_secs_f64(secs)))
+        };
+        let percent =
+            |of| middle(of).map_or(String::new(), |share| format!("{:.0} %", 100.0 * share));
         let ratio = |of| self.ratio(entry, of).map_or(String::new(), |ratio| format!("{ratio:.2}"));
         report::row(&[
             entry.server.kind.name().into(),
@@ -233,7 +241,9 @@ fn cpu(figures: &Figures) -> f64 {
 fn cells<'a>(ours: &'a Server, redis: Option<&'a Server>) -> Vec<(&'a Server, Load)> {
     let mut entries = Vec::new();
     for (sessions, depth) in [(1, 1), (50, 1), (50, 64)] {
-        entries.extend(redis.map(|server| (server, Load::Redis { connections: sessions, pipeline: depth })));
+        entries.extend(
+            redis.map(|server| (server, Load::Redis { connections: sessions, pipeline: depth })),
+        );
         entries.push((ours, Load::ours(sessions, 1, depth)));
     }
     entries.push((ours, Load::ours(50, 64, 8)));
@@ -247,7 +257,8 @@ pub(crate) fn redis_server(kind: Kind) -> Result<Option<Server>, String> {
 fn counting(effort: &Effort) -> Result<Vec<Aim>, String> {
     let (ours, redis) = (cores::serve(Kind::OursSecure)?, redis_server(Kind::Redis)?);
     let echo = cores::serve(Kind::RustlsEcho)?;
-    let (python, stalling) = (cores::serve(Kind::PythonNoDelay)?, cores::serve(Kind::PythonNamedGroup)?);
+    let (python, stalling) =
+        (cores::serve(Kind::PythonNoDelay)?, cores::serve(Kind::PythonNamedGroup)?);
     let mut entries = cells(&ours, redis.as_ref());
     entries.push((&echo, Load::Echo { clients: 50 }));
     for clients in [1, 50] {
@@ -286,7 +297,11 @@ fn durable(effort: &Effort) -> Result<Vec<Aim>, String> {
             wanted: Wanted::AtMost(1.0),
             measured: table.ours(Load::ours(50, 1, 1), p99),
         },
-        rate("values/s on disk, 50 sessions, 64 frames, of Redis' 64 commands", Load::ours(50, 1, 64), 1.5),
+        rate(
+            "values/s on disk, 50 sessions, 64 frames, of Redis' 64 commands",
+            Load::ours(50, 1, 64),
+            1.5,
+        ),
         rate(
             "values/s on disk, 50 sessions, frames of 64, of Redis' 64 commands",
             Load::ours(50, 64, 8),
@@ -297,7 +312,8 @@ fn durable(effort: &Effort) -> Result<Vec<Aim>, String> {
 
 fn handshake(effort: &Effort) -> Result<Vec<Aim>, String> {
     report::heading("A session with one value, over sockets", secure::COLUMNS);
-    let measure = |peer: Peer| secure::sessions(peer, &cores::serve(peer.kind())?, effort.handshakes);
+    let measure =
+        |peer: Peer| secure::sessions(peer, &cores::serve(peer.kind())?, effort.handshakes);
     let (ours, rustls) = (measure(OURS)?, measure(Peer::Rustls)?);
     Ok(vec![Aim {
         what: "server CPU a session of the suite hybrid, of rustls'",
@@ -307,8 +323,10 @@ fn handshake(effort: &Effort) -> Result<Vec<Aim>, String> {
 }
 
 fn memory(effort: &Effort) -> Result<Vec<Aim>, String> {
-    let peers: Vec<Peer> =
-        [OURS, Peer::Rustls].into_iter().chain(redis::is_installed().then_some(Peer::Redis)).collect();
+    let peers: Vec<Peer> = [OURS, Peer::Rustls]
+        .into_iter()
+        .chain(redis::is_installed().then_some(Peer::Redis))
+        .collect();
     report::heading("Idle sessions", secure::MEMORY_COLUMNS);
     let mut ours = None;
     for peer in &peers {

@@ -1,4 +1,5 @@
-//! Which core runs what: the servers on one, the load on the other, so that neither takes the other's time.
+//! Which core runs what: the servers on one, the load on the other, so that neither takes the
+//! other's time.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_setaffinity};

@@ -56,8 +56,10 @@ fn work(peer: Peer, server: &Server, active: u32, effort: &Effort) -> Result<Fig
         Peer::Redis => redis::load(server, active, 1, effort.length),
         Peer::Rustls => runtime()?.block_on(async {
             let sessions = hold(peer, server, active.into(), Duration::ZERO).await?.sessions;
-            closed(server, sessions, effort.length, async |session: &mut Session| session.count(1).await)
-                .await
+            closed(server, sessions, effort.length, async |session: &mut Session| {
+                session.count(1).await
+            })
+            .await
         }),
     }
 }

@@ -1,6 +1,8 @@
-//! Many sessions in one endpoint, without sockets: what each holds, and what a turn and the sweeps over all of them take.
+//! Many sessions in one endpoint, without sockets: what each holds, and what a turn and the sweeps
+//! over all of them take.
 //!
-//! A client is gone once its session has counted a value; what is at work is a thousand sessions, among the others evenly, that are opened anew after memory was looked at.
+//! A client is gone once its session has counted a value; what is at work is a thousand sessions,
+//! among the others evenly, that are opened anew after memory was looked at.
 
 mod house;
 
@@ -31,7 +33,8 @@ const FEWEST: u64 = 1_000;
 const ACTIVE: u64 = 1_000;
 /// Turns of each that works; a round of all has one mean, the figure is the rounds' median.
 const ROUNDS: usize = 50;
-/// Far more often than the driver, which lets those rest that are quiet once a second: what they kept for their burst would stay with the allocator, and be told of as theirs.
+/// Far more often than the driver, which lets those rest that are quiet once a second: what they
+/// kept for their burst would stay with the allocator, and be told of as theirs.
 const REST_EACH: u64 = 10;
 /// What memory is told for, in sessions.
 const OUTLOOK: f64 = 1e7;
@@ -81,9 +84,11 @@ pub(crate) fn measure(most: u64) -> Result<(), String> {
     Ok(())
 }
 
-/// One row, as the process of its own that it needs: what another left to the allocator would be counted, or hide what is to be counted.
+/// One row, as the process of its own that it needs: what another left to the allocator would be
+/// counted, or hide what is to be counted.
 pub(crate) fn step(sessions: u64) -> Result<(), String> {
-    let most = usize::try_from(sessions.saturating_add(2 * ACTIVE)).map_err(|error| error.to_string())?;
+    let most =
+        usize::try_from(sessions.saturating_add(2 * ACTIVE)).map_err(|error| error.to_string())?;
     let mut house = House::new(most);
     // Code and tables that serve all sessions are there by then.
     open(&mut house, u64::MAX - 20..u64::MAX)?;
@@ -99,9 +104,12 @@ pub(crate) fn step(sessions: u64) -> Result<(), String> {
     let rest = time(|| house.rest());
     // As the driver looks for rights that were lost, each 2 s.
     let look = time(|| {
-        std::hint::black_box(house.endpoint.sessions().filter(|view| view.admitted.is_none()).count());
+        std::hint::black_box(
+            house.endpoint.sessions().filter(|view| view.admitted.is_none()).count(),
+        );
     });
-    let [rest, rest_after_work, look] = [rest, rest_after_work, look].map(|time| time.as_secs_f64());
+    let [rest, rest_after_work, look] =
+        [rest, rest_after_work, look].map(|time| time.as_secs_f64());
     println!("{resident_each} {ledger_each} {turn_nanos} {rest} {rest_after_work} {look}");
     Ok(())
 }
@@ -111,13 +119,17 @@ impl Row {
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
         let mut command = Command::new(program);
         command.args(["endpoint-step", &sessions.to_string()]).stderr(Stdio::inherit());
-        let output = command.output().map_err(|error| format!("cannot run {command:?}: {error}"))?;
+        let output =
+            command.output().map_err(|error| format!("cannot run {command:?}: {error}"))?;
         let said = String::from_utf8_lossy(&output.stdout);
-        let numbers: Vec<f64> = said.split_whitespace().filter_map(|number| number.parse().ok()).collect();
-        let [resident_each, ledger_each, turn_nanos, rest, rest_after_work, look] = numbers[..] else {
+        let numbers: Vec<f64> =
+            said.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+        let [resident_each, ledger_each, turn_nanos, rest, rest_after_work, look] = numbers[..]
+        else {
             return Err(format!("{command:?} says '{said}'"));
         };
-        let [rest, rest_after_work, look] = [rest, rest_after_work, look].map(Duration::from_secs_f64);
+        let [rest, rest_after_work, look] =
+            [rest, rest_after_work, look].map(Duration::from_secs_f64);
         Ok(Self { sessions, resident_each, ledger_each, turn_nanos, rest, rest_after_work, look })
     }
 

@@ -1,4 +1,5 @@
-//! Finite-field Diffie-Hellman: our engines beside crypto-bigint and OpenSSL, on one core, in one run.
+//! Finite-field Diffie-Hellman: our engines beside crypto-bigint and OpenSSL, on one core, in one
+//! run.
 
 use std::hint::black_box;
 use std::process::Command;
@@ -82,11 +83,15 @@ fn processor_time() -> Result<Duration, String> {
 /// One shared value, from `openssl speed -mr`: `+F…:bits:operations a second`.
 fn openssl(name: &str, time: Duration) -> Result<Duration, String> {
     let seconds = time.as_secs().max(1).to_string();
-    let output = Command::new("openssl").args(["speed", "-mr", "-seconds", &seconds, name]).output();
+    let output =
+        Command::new("openssl").args(["speed", "-mr", "-seconds", &seconds, name]).output();
     let output = output.map_err(|error| format!("cannot run openssl (install it): {error}"))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let line = text.lines().rfind(|line| line.starts_with("+F")).ok_or("openssl speed says nothing")?;
-    let rate = line.rsplit(':').find_map(|field| field.trim().parse::<f64>().ok().filter(|rate| *rate > 1.0));
+    let line =
+        text.lines().rfind(|line| line.starts_with("+F")).ok_or("openssl speed says nothing")?;
+    let rate = line
+        .rsplit(':')
+        .find_map(|field| field.trim().parse::<f64>().ok().filter(|rate| *rate > 1.0));
     let rate = rate.ok_or_else(|| format!("what does openssl mean by `{line}`?"))?;
     Ok(Duration::from_secs_f64(1.0 / rate))
 }

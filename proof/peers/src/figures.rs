@@ -22,7 +22,9 @@ pub(crate) struct Figures {
 impl Figures {
     /// In words, and empty where there are none.
     pub(crate) fn latencies(&self) -> [String; 2] {
-        self.latency.map_or([const { String::new() }; 2], |(median, p99)| [median, p99].map(report::duration))
+        self.latency.map_or([const { String::new() }; 2], |(median, p99)| {
+            [median, p99].map(report::duration)
+        })
     }
 }
 
@@ -46,7 +48,8 @@ impl<'a> Clock<'a> {
         latency: Option<(Duration, Duration)>,
     ) -> Result<Figures, String> {
         let elapsed = self.start.elapsed().as_secs_f64();
-        let (server, load) = (self.server.cpu()? - self.before.0, cpu_of(self.load)? - self.before.1);
+        let (server, load) =
+            (self.server.cpu()? - self.before.0, cpu_of(self.load)? - self.before.1);
         Ok(Figures {
             rate: operations as f64 / elapsed,
             latency,
@@ -63,7 +66,8 @@ pub(crate) fn median(mut of: Vec<f64>) -> Option<f64> {
     of.get(of.len() / 2).copied().filter(|_| of.iter().all(|it| it.is_finite()))
 }
 
-/// A line of `/proc/PROCESS/status` that is in kB: `VmRSS:` is resident memory, `VmHWM:` the most of it so far.
+/// A line of `/proc/PROCESS/status` that is in kB: `VmRSS:` is resident memory, `VmHWM:` the most
+/// of it so far.
 pub(crate) fn status_kib(process: impl std::fmt::Display, name: &str) -> Result<u64, String> {
     let path = format!("/proc/{process}/status");
     let text = std::fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;

@@ -1,7 +1,10 @@
-//! What established sessions notice of those who do harm: their p99, beside that of the same sessions when nobody does.
+//! What established sessions notice of those who do harm: their p99, beside that of the same
+//! sessions when nobody does.
 //!
-//! In a round each harm is done once to a server of its own, one after the other, so that what else the machine does meets all alike; a ratio is the median
-//! of the rounds' own. The sessions are open before the harm begins, and send by the clock: what they wait is counted from when a frame was due.
+//! In a round each harm is done once to a server of its own, one after the other, so that what else
+//! the machine does meets all alike; a ratio is the median of the rounds' own. The sessions are
+//! open before the harm begins, and send by the clock: what they wait is counted from when a frame
+//! was due.
 
 mod attack;
 mod silent;
@@ -40,13 +43,18 @@ struct Effort {
     length: Duration,
     /// Load before it; harm is done from a third of it on.
     warm_up: Duration,
-    /// Values a second of all established sessions: about a quarter of what the server takes of them.
+    /// Values a second of all established sessions: about a quarter of what the server takes of
+    /// them.
     rate: u32,
 }
 
 /// Long enough that who takes nothing is dropped within.
-const LONG: Effort =
-    Effort { rounds: 3, length: Duration::from_secs(12), warm_up: Duration::from_secs(3), rate: 10_000 };
+const LONG: Effort = Effort {
+    rounds: 3,
+    length: Duration::from_secs(12),
+    warm_up: Duration::from_secs(3),
+    rate: 10_000,
+};
 const SHORT: Effort =
     Effort { rounds: 1, length: Duration::from_secs(1), warm_up: Duration::ZERO, rate: 2_000 };
 
@@ -132,7 +140,8 @@ struct Attackers {
 impl Attackers {
     fn start(harm: Harm, server: &Server) -> Result<Self, String> {
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
-        // Of util-linux. Whatever else wants the core has it at once: the load, whose latencies are measured, is not kept waiting.
+        // Of util-linux. Whatever else wants the core has it at once: the load, whose latencies are
+        // measured, is not kept waiting.
         let mut command = Command::new("chrt");
         command
             .args(["--idle", "0"])
@@ -140,7 +149,8 @@ impl Attackers {
             .args(["attack", harm.name(), &server.address])
             .arg(&server.folder);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let process = command.spawn().map_err(|error| format!("cannot start {command:?}: {error}"))?;
+        let process =
+            command.spawn().map_err(|error| format!("cannot start {command:?}: {error}"))?;
         Ok(Self { process })
     }
 
@@ -151,7 +161,8 @@ impl Attackers {
         drop(self.process.stdin.take());
         let output = self.process.stdout.take().ok_or("those who do harm have no output")?;
         let said = std::io::read_to_string(output).map_err(|error| error.to_string())?;
-        let numbers: Vec<f64> = said.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+        let numbers: Vec<f64> =
+            said.split_whitespace().filter_map(|number| number.parse().ok()).collect();
         let [deeds, connections, seconds] = numbers[..] else {
             return Err(format!("those who do harm say '{said}'"));
         };
@@ -183,8 +194,9 @@ impl Row {
         let lost: u64 = self.rounds.iter().map(|it| it.record.errors.lost).sum();
         report::row(&[
             self.harm.map_or("nobody", |harm| describe(harm).0).into(),
-            self.harm
-                .map_or(String::new(), |harm| format!("{:.0} {}", middle(|it| it.deeds), describe(harm).1)),
+            self.harm.map_or(String::new(), |harm| {
+                format!("{:.0} {}", middle(|it| it.deeds), describe(harm).1)
+            }),
             self.harm.map_or(String::new(), |_| format!("{:.0}", middle(|it| it.connections))),
             format!("{:.0}", middle(|it| it.record.values_per_sec)),
             time(|it| it.record.latency.p50_ns as f64),

@@ -1,6 +1,8 @@
-//! What callgrind counts: one operation under secrets made from a seed. `cargo xtask instructions` compares the counts of several seeds.
+//! What callgrind counts: one operation under secrets made from a seed. `cargo xtask instructions`
+//! compares the counts of several seeds.
 //!
-//! Valgrind knows no AVX-512: on it the engines fall back to AVX2, to MULX and ADX, and to the portable ones, as on a processor without.
+//! Valgrind knows no AVX-512: on it the engines fall back to AVX2, to MULX and ADX, and to the
+//! portable ones, as on a processor without.
 
 use std::hint::black_box;
 
@@ -18,7 +20,8 @@ pub(crate) fn run(what: &str, seed: &str) -> Result<(), String> {
     });
     match what {
         "double-des" => {
-            let [key1, key2] = [0, 8].map(|at| DesKey::new(std::array::from_fn(|i| secret[at + i])));
+            let [key1, key2] =
+                [0, 8].map(|at| DesKey::new(std::array::from_fn(|i| secret[at + i])));
             let mut blocks = [[5; 8]; 64];
             double_des(&DoubleDes::new(&key1, &key2), &mut blocks);
             black_box(&blocks);

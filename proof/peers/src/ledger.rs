@@ -1,5 +1,5 @@
-//! The ledger beside embedded databases and beside the bare floor, on one file system, in one run; and what it costs to open, to hold, to
-//! checkpoint and to grow.
+//! The ledger beside embedded databases and beside the bare floor, on one file system, in one run;
+//! and what it costs to open, to hold, to checkpoint and to grow.
 
 mod costs;
 mod stores;
@@ -14,8 +14,15 @@ use crate::report;
 pub(crate) use stores::now;
 use stores::{Fjall, Floor, Ours, Redb, Scratch, Sqlite, Store, Update};
 
-const COLUMNS: &[&str] =
-    &["accounts", "values a batch", "store", "values/s", "of the floor", "a commit", "bytes written a value"];
+const COLUMNS: &[&str] = &[
+    "accounts",
+    "values a batch",
+    "store",
+    "values/s",
+    "of the floor",
+    "a commit",
+    "bytes written a value",
+];
 const GROWTH_COLUMNS: &[&str] = &[
     "accounts",
     "values a batch",
@@ -96,7 +103,10 @@ fn stores(effort: &Effort) -> Result<(), String> {
         let folder = scratch.path();
         let mut contestants: Vec<(Box<dyn Store>, Load)> = vec![
             (Box::new(Floor::new(folder, accounts)?), Load::new(accounts)),
-            (Box::new(Ours::new(&folder.join("ours"), accounts, Options::default())?), Load::new(accounts)),
+            (
+                Box::new(Ours::new(&folder.join("ours"), accounts, Options::default())?),
+                Load::new(accounts),
+            ),
             (Box::new(Redb::new(folder, accounts)?), Load::new(accounts)),
             (Box::new(Fjall::new(folder, accounts)?), Load::new(accounts)),
             (Box::new(Sqlite::new(folder, accounts)?), Load::new(accounts)),
@@ -128,10 +138,12 @@ fn growth(effort: &Effort) -> Result<(), String> {
     );
     report::heading("Ledger: as accounts grow in number", GROWTH_COLUMNS);
     let mut firsts = Vec::new();
-    let counts = (3..).map(|power| 10_u32.pow(power)).take_while(|count| *count <= effort.accounts_max);
+    let counts =
+        (3..).map(|power| 10_u32.pow(power)).take_while(|count| *count <= effort.accounts_max);
     for accounts in counts {
         let scratch = Scratch::new("growth")?;
-        let (mut floor, mut floor_load) = (Floor::new(scratch.path(), accounts)?, Load::new(accounts));
+        let (mut floor, mut floor_load) =
+            (Floor::new(scratch.path(), accounts)?, Load::new(accounts));
         let folder = scratch.path().join("ours");
         let (mut ours, mut load) = (Ours::new(&folder, accounts, options)?, Load::new(accounts));
         for (place, batch) in GROWTH_BATCHES.into_iter().enumerate() {
@@ -158,7 +170,8 @@ fn growth(effort: &Effort) -> Result<(), String> {
     Ok(())
 }
 
-/// One whole round of what a ledger does: a checkpoint while values are counted, and values until the next one is due.
+/// One whole round of what a ledger does: a checkpoint while values are counted, and values until
+/// the next one is due.
 fn from_checkpoint_to_checkpoint(
     ours: &mut Ours,
     folder: &Path,
@@ -218,7 +231,12 @@ fn compare(
     Ok(rates)
 }
 
-fn run(store: &mut dyn Store, load: &mut Load, batch: usize, time: Duration) -> Result<Rate, String> {
+fn run(
+    store: &mut dyn Store,
+    load: &mut Load,
+    batch: usize,
+    time: Duration,
+) -> Result<Rate, String> {
     let (mut rate, mut updates, before) = (Rate::default(), Vec::new(), written()?);
     while rate.time < time {
         load.fill(&mut updates, batch);
@@ -259,7 +277,8 @@ impl Load {
 
 /// Bytes that this process has handed to write calls.
 fn written() -> Result<u64, String> {
-    let text = fs::read_to_string("/proc/self/io").map_err(|error| format!("/proc/self/io: {error}"))?;
+    let text =
+        fs::read_to_string("/proc/self/io").map_err(|error| format!("/proc/self/io: {error}"))?;
     let bytes = text.lines().find_map(|line| line.strip_prefix("wchar: ")?.parse().ok());
     bytes.ok_or_else(|| "/proc/self/io has no wchar".into())
 }

@@ -1,7 +1,8 @@
-//! Measures ddes beside its peers, over loopback, in one run; prints Markdown tables. `cargo xtask bench` builds and runs it.
+//! Measures ddes beside its peers, over loopback, in one run; prints Markdown tables. `cargo xtask
+//! bench` builds and runs it.
 //!
-//! The server under test is a process of its own; this process is the load. The processor time of the server is read from
-//! the system, so the load's own cost does not enter it.
+//! The server under test is a process of its own; this process is the load. The processor time of
+//! the server is read from the system, so the load's own cost does not enter it.
 
 mod aim;
 mod ciphers;
@@ -170,9 +171,8 @@ fn main() -> ExitCode {
         ["compare", ref rest @ ..] => compare::run(rest),
         ["soak"] => soak::measure(Duration::from_secs(1_800)),
         ["soak", "--short"] => soak::measure(Duration::from_secs(3)),
-        ["soak", minutes] => {
-            number(minutes).and_then(|minutes| soak::measure(Duration::from_secs(60 * minutes as u64)))
-        }
+        ["soak", minutes] => number(minutes)
+            .and_then(|minutes| soak::measure(Duration::from_secs(60 * minutes as u64))),
         ["timing"] => timing(1_000_000),
         ["timing", "--short"] => timing(10_000),
         ["timing", samples] => number(samples).and_then(timing),
@@ -180,7 +180,9 @@ fn main() -> ExitCode {
         ["timing", "ciphers", samples] => number(samples).and_then(timing_of_ciphers),
         // Run under callgrind: instruction counts must not depend on the seed.
         ["instructions", what, seed] => instructions::run(what, seed),
-        ["endpoint-step", sessions] => number(sessions).and_then(|sessions| endpoint::step(sessions as u64)),
+        ["endpoint-step", sessions] => {
+            number(sessions).and_then(|sessions| endpoint::step(sessions as u64))
+        }
         // This program as those who do harm, and as the peer.
         ["attack", which, address, folder] => harm::attack(which, address, Path::new(folder)),
         ["tls-server", folder, "sums"] => tls::serve(Path::new(folder), tls::Service::Sums),

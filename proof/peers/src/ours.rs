@@ -28,7 +28,12 @@ pub(crate) struct Run {
 }
 
 /// `length` and `warm_up` count in whole seconds, `length` as one at least.
-pub(crate) fn start(server: &Server, load: Load, length: Duration, warm_up: Duration) -> Result<Run, String> {
+pub(crate) fn start(
+    server: &Server,
+    load: Load,
+    length: Duration,
+    warm_up: Duration,
+) -> Result<Run, String> {
     let mut arguments = vec![
         "--sessions".into(),
         load.sessions.to_string(),
@@ -48,7 +53,11 @@ pub(crate) fn start(server: &Server, load: Load, length: Duration, warm_up: Dura
 }
 
 /// `ddes bench run` with these arguments; `name` tells what runs at the same time apart.
-pub(crate) fn run<S: AsRef<OsStr>>(server: &Server, name: &str, arguments: &[S]) -> Result<Run, String> {
+pub(crate) fn run<S: AsRef<OsStr>>(
+    server: &Server,
+    name: &str,
+    arguments: &[S],
+) -> Result<Run, String> {
     let key = std::fs::read_to_string(server.folder.join("server_key.pub")).map_err(text)?;
     let key = read_public(&key).map_err(text)?;
     let (home, saved) = (server.folder.join(name), server.folder.join(format!("{name}.json")));

@@ -33,7 +33,9 @@ pub(crate) fn classic(server: &Server, clients: u32, length: Duration) -> Result
         for _ in 0..clients {
             connections.push(connect(&options(server)?).await?);
         }
-        let count = async |connection: &mut ddes_client::classic::Connection| match connection.count(1).await
+        let count = async |connection: &mut ddes_client::classic::Connection| match connection
+            .count(1)
+            .await
         {
             Ok(_) => Ok(()),
             Err(error) => Err(error.to_string()),

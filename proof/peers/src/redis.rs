@@ -20,7 +20,8 @@ const WARM_UP: Duration = Duration::from_millis(500);
 const LOOK: Duration = Duration::from_millis(50);
 /// All of its connections are open and asking by then.
 const OPENING_MAX: Duration = Duration::from_secs(120);
-/// So many answers to each of many connections, at least, that opening them is not among the slowest hundredth.
+/// So many answers to each of many connections, at least, that opening them is not among the
+/// slowest hundredth.
 const ANSWERS_MIN: u64 = 200;
 const MANY: u32 = 100;
 /// Beyond so many connections that takes too long, and there are no latencies.
@@ -51,7 +52,10 @@ pub(crate) fn command(folder: &Path, is_durable: bool) -> Result<Command, String
 /// Redis has to be told a port. Nobody else takes this one in between, as a rule.
 fn free_port() -> Result<String, String> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
-    listener.local_addr().map(|address| address.port().to_string()).map_err(|error| error.to_string())
+    listener
+        .local_addr()
+        .map(|address| address.port().to_string())
+        .map_err(|error| error.to_string())
 }
 
 /// Where it listens, once it says that it does.
@@ -77,7 +81,8 @@ impl Session {
         Self(BufStream::with_capacity(256, 256, stream))
     }
 
-    /// The reply, of one line or of a given length (RESP2, <https://redis.io/docs/latest/develop/reference/protocol-spec/>).
+    /// The reply, of one line or of a given length (RESP2,
+    /// <https://redis.io/docs/latest/develop/reference/protocol-spec/>).
     pub(crate) async fn ask(&mut self, command: &str) -> Result<String, String> {
         let text = |error: std::io::Error| error.to_string();
         self.0.write_all(format!("{command}\r\n").as_bytes()).await.map_err(text)?;
@@ -86,7 +91,8 @@ impl Session {
         self.0.read_line(&mut line).await.map_err(text)?;
         match line.split_at_checked(1) {
             Some(("$", length)) => {
-                let length: u64 = length.trim().parse().map_err(|_| format!("{command}: {line}"))?;
+                let length: u64 =
+                    length.trim().parse().map_err(|_| format!("{command}: {line}"))?;
                 let mut body = String::new();
                 (&mut self.0).take(length + 2).read_to_string(&mut body).await.map_err(text)?;
                 Ok(body)
@@ -114,17 +120,32 @@ impl Drop for Load {
     }
 }
 
-fn generator(server: &Server, connections: u32, pipeline: u32, requests: u64) -> Result<Command, String> {
+fn generator(
+    server: &Server,
+    connections: u32,
+    pipeline: u32,
+    requests: u64,
+) -> Result<Command, String> {
     let (host, port) = server.address.split_once(':').ok_or("no port")?;
     let mut command = Command::new("redis-benchmark");
-    command.args(["-h", host, "-p", port, "--tls", "--cacert", "server.crt.pem"]).current_dir(&server.folder);
+    command
+        .args(["-h", host, "-p", port, "--tls", "--cacert", "server.crt.pem"])
+        .current_dir(&server.folder);
     command.args(["--cert", "client.crt.pem", "--key", "client.key.pem", "--csv", "-r", KEYS]);
-    command.args(["-c", &connections.to_string(), "-P", &pipeline.to_string(), "-n", &requests.to_string()]);
+    command.args([
+        "-c",
+        &connections.to_string(),
+        "-P",
+        &pipeline.to_string(),
+        "-n",
+        &requests.to_string(),
+    ]);
     command.args(["INCRBY", "key:__rand_int__", "7"]);
     Ok(command)
 }
 
-/// Rate and processor times from within a run that has begun; latencies from another, as redis-benchmark tells them at its end only.
+/// Rate and processor times from within a run that has begun; latencies from another, as
+/// redis-benchmark tells them at its end only.
 pub(crate) fn load(
     server: &Server,
     connections: u32,
@@ -135,7 +156,11 @@ pub(crate) fn load(
     if connections > TIMED_CONNECTIONS_MAX {
         return Ok(figures);
     }
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few million requests")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a few million requests"
+    )]
     let requests = (figures.rate * length.as_secs_f64()) as u64;
     let least = if connections >= MANY { ANSWERS_MIN * u64::from(connections) } else { 1 };
     let requests = requests.max(least * u64::from(pipeline));

@@ -84,8 +84,8 @@ impl Door {
         match peer {
             Peer::Ours(suite) => {
                 let path = folder.join("server_key.pub");
-                let line =
-                    std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+                let line = std::fs::read_to_string(&path)
+                    .map_err(|error| format!("{}: {error}", path.display()))?;
                 let trusted = vec![read_public(&line).map_err(|error| error.to_string())?];
                 let (server, connect, handshake, reply) = (
                     address.parse().map_err(|error: AddressError| error.to_string())?,
@@ -93,10 +93,17 @@ impl Door {
                     WAIT_MAX,
                     WAIT_MAX,
                 );
-                Ok(Self::Ours { options: Options { server, suite, connect, handshake, reply }, trusted })
+                Ok(Self::Ours {
+                    options: Options { server, suite, connect, handshake, reply },
+                    trusted,
+                })
             }
-            Peer::Rustls => Ok(Self::Rustls(tls::Dialler::new(folder, address, tls::Exchange::Hybrid)?)),
-            Peer::Redis => Ok(Self::Redis(tls::Dialler::new(folder, address, tls::Exchange::X25519)?)),
+            Peer::Rustls => {
+                Ok(Self::Rustls(tls::Dialler::new(folder, address, tls::Exchange::Hybrid)?))
+            }
+            Peer::Redis => {
+                Ok(Self::Redis(tls::Dialler::new(folder, address, tls::Exchange::X25519)?))
+            }
         }
     }
 
@@ -109,7 +116,8 @@ impl Door {
                 let signer = Signer::Key(SigningKey::from_seed(&seed));
                 let entered = Connection::open(options, trusted, &signer).await;
                 let (connection, welcome) = entered.map_err(|error| error.to_string())?;
-                let next = welcome.standing.last_seq.forward(1).map_err(|error| error.to_string())?;
+                let next =
+                    welcome.standing.last_seq.forward(1).map_err(|error| error.to_string())?;
                 Ok(Session::Ours { connection: Box::new(connection), next })
             }
             Self::Rustls(dialler) => dialler.connect().await.map(Box::new).map(Session::Rustls),
@@ -145,7 +153,10 @@ impl Session {
 }
 
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, String> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())
 }
 
 /// The server's processor time for a session.
@@ -200,7 +211,11 @@ async fn bytes(peer: Peer, server: &Server) -> Result<(u64, u64), String> {
     Ok((there.load(Ordering::Relaxed), back.load(Ordering::Relaxed)))
 }
 
-async fn carry(mut from: impl AsyncReadExt + Unpin, mut to: impl AsyncWriteExt + Unpin, bytes: &AtomicU64) {
+async fn carry(
+    mut from: impl AsyncReadExt + Unpin,
+    mut to: impl AsyncWriteExt + Unpin,
+    bytes: &AtomicU64,
+) {
     let mut buffer = [0; 4096];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
         bytes.fetch_add(count as u64, Ordering::Relaxed);
@@ -218,8 +233,14 @@ pub(crate) struct Held {
     pub(crate) kib_each: f64,
 }
 
-/// Opens so many sessions, each of which counts one integer and then waits for `settle`. Must run on the runtime that goes on to use them.
-pub(crate) async fn hold(peer: Peer, server: &Server, count: u64, settle: Duration) -> Result<Held, String> {
+/// Opens so many sessions, each of which counts one integer and then waits for `settle`. Must run
+/// on the runtime that goes on to use them.
+pub(crate) async fn hold(
+    peer: Peer,
+    server: &Server,
+    count: u64,
+    settle: Duration,
+) -> Result<Held, String> {
     let door = Door::new(peer, &server.address, &server.folder)?;
     let mut sessions = Vec::new();
     let mut open = async |numbers: std::ops::Range<u64>| {
@@ -237,7 +258,12 @@ pub(crate) async fn hold(peer: Peer, server: &Server, count: u64, settle: Durati
     Ok(Held { sessions, kib_each: after.saturating_sub(before) as f64 / count as f64 })
 }
 
-pub(crate) fn memory(peer: Peer, server: &Server, count: u64, settle: Duration) -> Result<f64, String> {
+pub(crate) fn memory(
+    peer: Peer,
+    server: &Server,
+    count: u64,
+    settle: Duration,
+) -> Result<f64, String> {
     let held = runtime()?.block_on(hold(peer, server, count, settle))?;
     report::row(&[peer.name(), count.to_string(), format!("{:.1} KiB", held.kib_each)]);
     Ok(held.kib_each)

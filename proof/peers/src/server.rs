@@ -53,13 +53,15 @@ impl Kind {
 
     fn command(self, folder: &Path) -> Result<Command, String> {
         let python = |arguments: &[&str]| {
-            let python = std::env::var_os("DDES_PEER_PYTHON").ok_or("DDES_PEER_PYTHON is not set")?;
+            let python =
+                std::env::var_os("DDES_PEER_PYTHON").ok_or("DDES_PEER_PYTHON is not set")?;
             let mut command = Command::new(python);
             command.args(["peer/classic/server.py", "--port", "0"]).args(arguments);
             Ok(command)
         };
         let own = |name: &str, arguments: &[&str]| {
-            let program = std::env::current_exe().map_err(|error| error.to_string())?.with_file_name(name);
+            let program =
+                std::env::current_exe().map_err(|error| error.to_string())?.with_file_name(name);
             let mut command = Command::new(program);
             command.args(arguments).env("DDES_HOME", folder);
             Ok(command)
@@ -121,12 +123,15 @@ impl Server {
     pub(crate) fn start_with(kind: Kind, flags: &[&str]) -> Result<Self, String> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("ddes-peers-{}-{count}", std::process::id()));
-        std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        let folder =
+            std::env::temp_dir().join(format!("ddes-peers-{}-{count}", std::process::id()));
+        std::fs::create_dir_all(&folder)
+            .map_err(|error| format!("{}: {error}", folder.display()))?;
         let mut command = kind.command(&folder)?;
         command.args(flags);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut process = command.spawn().map_err(|error| format!("cannot start {command:?}: {error}"))?;
+        let mut process =
+            command.spawn().map_err(|error| format!("cannot start {command:?}: {error}"))?;
         let output = process.stdout.take().ok_or("the server has no output")?;
         let mut lines = BufReader::new(output).lines();
         let address = lines

@@ -16,7 +16,10 @@ const WAIT_MAX: Duration = Duration::from_secs(300);
 
 pub(crate) fn options(server: &Server) -> Result<Options, String> {
     Ok(Options {
-        server: server.address.parse().map_err(|error: ddes_identity::AddressError| error.to_string())?,
+        server: server
+            .address
+            .parse()
+            .map_err(|error: ddes_identity::AddressError| error.to_string())?,
         id: ClientId::random([7; ClientId::BYTES]),
         connect: WAIT_MAX,
         handshake: WAIT_MAX,

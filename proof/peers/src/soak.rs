@@ -1,6 +1,8 @@
-//! A long run at half of what the server takes: whether its memory stays what it was, and every sum is exact.
+//! A long run at half of what the server takes: whether its memory stays what it was, and every sum
+//! is exact.
 //!
-//! Beside the load, sessions come and go all the time: each sample is taken after some more of them, with identities of their own.
+//! Beside the load, sessions come and go all the time: each sample is taken after some more of
+//! them, with identities of their own.
 
 use std::time::{Duration, Instant};
 
@@ -9,12 +11,18 @@ use ddes_load::Record;
 use crate::server::{Kind, Server};
 use crate::{cores, ours, report};
 
-const COLUMNS: &[&str] =
-    &["after", "resident memory", "ledger on disk", "server, share of a core", "sessions opened and closed"];
+const COLUMNS: &[&str] = &[
+    "after",
+    "resident memory",
+    "ledger on disk",
+    "server, share of a core",
+    "sessions opened and closed",
+];
 
 /// Samples of a run.
 const SAMPLES: u32 = 30;
-/// From this sample, half the time, memory is to stay what it is: by then buffers have met their largest batch. What leaks grows in this half too.
+/// From this sample, half the time, memory is to stay what it is: by then buffers have met their
+/// largest batch. What leaks grows in this half too.
 const SETTLED: usize = 14;
 /// What it may grow by after that, of itself; in a run shorter than this it still warms up.
 const GROWTH_MAX: f64 = 0.05;
@@ -30,11 +38,15 @@ pub(crate) fn measure(length: Duration) -> Result<(), String> {
     let server = cores::serve(Kind::OursDurable)?;
     let full = ours::load(&server, FULL, Duration::from_secs(3), Duration::from_secs(1))?;
     let half = full.rate / 2.0;
-    println!("\nClosed loop, {} sessions: {:.0} values/s. Soaked at half of that.", FULL.sessions, full.rate);
+    println!(
+        "\nClosed loop, {} sessions: {:.0} values/s. Soaked at half of that.",
+        FULL.sessions, full.rate
+    );
     report::heading("Soak", COLUMNS);
     let (sessions, rate, secs) =
         (FULL.sessions.to_string(), format!("{half:.0}"), length.as_secs().max(1).to_string());
-    let soak = ["--soak", "--sessions", &sessions, "--rate", &rate, "--duration", &secs, "--seed", "2"];
+    let soak =
+        ["--soak", "--sessions", &sessions, "--rate", &rate, "--duration", &secs, "--seed", "2"];
     let load = ours::run(&server, "soak", &soak)?;
     let memory = watch(&server, length)?;
     let record = load.record()?;
@@ -54,7 +66,8 @@ fn watch(server: &Server, length: Duration) -> Result<Vec<u64>, String> {
     let mut memory = Vec::new();
     for sample in 1..=SAMPLES {
         // As many frames as sessions: each opens, counts once and ends.
-        let churn = ["--sessions", &sessions, "--values", &sessions, "--warmup", "0", "--seed", "3"];
+        let churn =
+            ["--sessions", &sessions, "--values", &sessions, "--warmup", "0", "--seed", "3"];
         ours::run(server, "churn", &churn)?.record()?;
         let at = length * sample / SAMPLES;
         std::thread::sleep(at.saturating_sub(start.elapsed()));
@@ -64,7 +77,10 @@ fn watch(server: &Server, length: Duration) -> Result<Vec<u64>, String> {
             report::duration(start.elapsed()),
             format!("{:.1} MiB", kib as f64 / 1024.0),
             format!("{:.0} MiB", disk(server) as f64 / f64::from(1 << 20)),
-            format!("{:.0} %", 100.0 * (server.cpu()? - cpu).as_secs_f64() / start.elapsed().as_secs_f64()),
+            format!(
+                "{:.0} %",
+                100.0 * (server.cpu()? - cpu).as_secs_f64() / start.elapsed().as_secs_f64()
+            ),
             (sample * CHURN).to_string(),
         ]);
     }

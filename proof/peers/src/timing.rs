@@ -1,12 +1,17 @@
-//! Whether time tells a secret: Welch's t-test on the durations of two classes of secrets, in the manner of dudect (Reparaz, Balasch and Verbauwhede, "Dude, is my
-//! code constant time?", 2017). In each group of samples one class is the fixed secret, the other a random one, new for each group; a coin chooses for each sample.
+//! Whether time tells a secret: Welch's t-test on the durations of two classes of secrets, in the
+//! manner of dudect (Reparaz, Balasch and Verbauwhede, "Dude, is my code constant time?", 2017). In
+//! each group of samples one class is the fixed secret, the other a random one, new for each group;
+//! a coin chooses for each sample.
 //!
-//! A processor takes a ten-thousandth less time for what it has done just before, to the bit; that tells no secret, but as dudect has it only the fixed one comes again and
-//! again, and the test saw it. So both classes repeat alike, each sample comes after an operation under yet another secret, and the texts of a cipher are random: of 64
-//! equal blocks each bit slice is all zeros or all ones, and half of all intermediate values are what lay there before.
+//! A processor takes a ten-thousandth less time for what it has done just before, to the bit; that
+//! tells no secret, but as dudect has it only the fixed one comes again and again, and the test saw
+//! it. So both classes repeat alike, each sample comes after an operation under yet another secret,
+//! and the texts of a cipher are random: of 64 equal blocks each bit slice is all zeros or all
+//! ones, and half of all intermediate values are what lay there before.
 //!
-//! A second coin, which chooses nothing, divides the same samples once more: what the machine does by itself shows in that control too. A comparison that stops early goes
-//! first, and must be found.
+//! A second coin, which chooses nothing, divides the same samples once more: what the machine does
+//! by itself shows in that control too. A comparison that stops early goes first, and must be
+//! found.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -22,11 +27,13 @@ pub(crate) const COLUMNS: &[&str] =
 /// Beyond this |t| the two classes are told apart.
 const T_MAX: f64 = 4.5;
 
-/// Samples of a group, all made before the first is measured, and how many of its first are left out: neither secret has been there yet.
+/// Samples of a group, all made before the first is measured, and how many of its first are left
+/// out: neither secret has been there yet.
 const GROUP: usize = 1_000;
 const GROUP_START: usize = 20;
 
-/// Durations above these parts of all are left out, one test each: interrupts drown small differences.
+/// Durations above these parts of all are left out, one test each: interrupts drown small
+/// differences.
 const CROPS: [f64; 5] = [1.0, 0.99, 0.9, 0.7, 0.5];
 
 type Secret = [u8; 32];
@@ -54,11 +61,16 @@ pub(crate) fn ffdhe(samples: usize) -> Result<(), String> {
             drop(shared);
             time
         })?;
-        row(&format!("FFDHE2048 key generation, {name}: exponent"), samples, exponent, |exponent| {
-            let start = Instant::now();
-            drop(black_box(exponent.public_value()));
-            start.elapsed()
-        })?;
+        row(
+            &format!("FFDHE2048 key generation, {name}: exponent"),
+            samples,
+            exponent,
+            |exponent| {
+                let start = Instant::now();
+                drop(black_box(exponent.public_value()));
+                start.elapsed()
+            },
+        )?;
     }
     Ok(())
 }
@@ -72,30 +84,41 @@ pub(crate) fn des(samples: usize) -> Result<(), String> {
             let double = DoubleDes::with_engine(&key1, &key2, engine).ok_or("an engine is gone")?;
             Ok((double, blocks()?))
         };
-        row(&format!("Double DES, {engine:?}: both keys"), samples, make, |(double, mut blocks)| {
-            let start = Instant::now();
-            double.encrypt(&mut blocks);
-            black_box(&blocks);
-            start.elapsed()
-        })?;
+        row(
+            &format!("Double DES, {engine:?}: both keys"),
+            samples,
+            make,
+            |(double, mut blocks)| {
+                let start = Instant::now();
+                double.encrypt(&mut blocks);
+                black_box(&blocks);
+                start.elapsed()
+            },
+        )?;
     }
     Ok(())
 }
 
-/// What the test is there to find: beside all of Double DES, sixteen bytes compared with the fixed secret's up to the first that differs.
+/// What the test is there to find: beside all of Double DES, sixteen bytes compared with the fixed
+/// secret's up to the first that differs.
 fn leak(samples: usize) -> Result<(), String> {
     let make = |secret: &Secret| {
         let [key1, key2] = keys(secret);
         Ok((DoubleDes::new(&key1, &key2), *secret, blocks()?))
     };
-    row("Double DES and a leak, which must be found", samples, make, |(double, secret, mut blocks)| {
-        let start = Instant::now();
-        double.encrypt(&mut blocks);
-        let mut bytes = secret.iter().zip(&FIXED).take(16);
-        black_box(bytes.all(|(byte, fixed)| black_box(byte) == fixed));
-        black_box(&blocks);
-        start.elapsed()
-    })
+    row(
+        "Double DES and a leak, which must be found",
+        samples,
+        make,
+        |(double, secret, mut blocks)| {
+            let start = Instant::now();
+            double.encrypt(&mut blocks);
+            let mut bytes = secret.iter().zip(&FIXED).take(16);
+            black_box(bytes.all(|(byte, fixed)| black_box(byte) == fixed));
+            black_box(&blocks);
+            start.elapsed()
+        },
+    )
 }
 
 fn keys(secret: &Secret) -> [DesKey; 2] {
@@ -126,7 +149,8 @@ fn row<T>(
         fill(others.as_flattened_mut())?;
         let of_coin = |coin: &u8| if coin & 1 == 0 { FIXED } else { random };
         let pair = |(coin, other)| Ok((make(other)?, make(&of_coin(coin))?));
-        let made: Vec<(T, T)> = coins.iter().zip(&others).map(pair).collect::<Result<_, String>>()?;
+        let made: Vec<(T, T)> =
+            coins.iter().zip(&others).map(pair).collect::<Result<_, String>>()?;
         let mut durations = [Duration::ZERO; GROUP];
         for (duration, (other, made)) in durations.iter_mut().zip(made) {
             measure(other);
@@ -163,7 +187,11 @@ fn greatest_t(sorted: &[Sample], class: impl Fn(&Sample) -> bool) -> f64 {
         let limit = sorted[((sorted.len() - 1) as f64 * crop) as usize].nanos;
         let kept = &sorted[..sorted.partition_point(|sample| sample.nanos <= limit)];
         let [a, b] = [false, true].map(|side| {
-            moments(kept.iter().filter(|sample| class(sample) == side).map(|sample| f64::from(sample.nanos)))
+            moments(
+                kept.iter()
+                    .filter(|sample| class(sample) == side)
+                    .map(|sample| f64::from(sample.nanos)),
+            )
         });
         ((a.mean - b.mean) / (a.variance / a.count + b.variance / b.count).sqrt()).abs()
     };

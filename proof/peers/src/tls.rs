@@ -1,5 +1,6 @@
-//! The peer of D-DDES/2: rustls, TLS 1.3 with X25519MLKEM768, Ed25519 certificates on both sides, no resumption. Each 8 bytes a client sends are an
-//! integer; the server answers with the connection's sum, 16 bytes. Or it answers each 32 bytes with themselves.
+//! The peer of D-DDES/2: rustls, TLS 1.3 with X25519MLKEM768, Ed25519 certificates on both sides,
+//! no resumption. Each 8 bytes a client sends are an integer; the server answers with the
+//! connection's sum, 16 bytes. Or it answers each 32 bytes with themselves.
 
 use std::path::Path;
 use std::process::Command;
@@ -17,7 +18,8 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, server};
 const NAME: &str = "localhost";
 const ECHO_BYTES: usize = 32;
 
-/// Two certificates, each its own root, in a folder that client and server share: as PEM for Redis, as DER for rustls.
+/// Two certificates, each its own root, in a folder that client and server share: as PEM for Redis,
+/// as DER for rustls.
 pub(crate) fn make_certificates(folder: &Path) -> Result<(), String> {
     for name in ["server", "client"] {
         let (certificate, key) = (format!("{name}.crt"), format!("{name}.key"));
@@ -32,10 +34,20 @@ pub(crate) fn make_certificates(folder: &Path) -> Result<(), String> {
             ["-addext", "authorityKeyIdentifier=none"],
         ];
         let extensions = extensions.as_flattened();
-        let make = ["req", "-x509", "-newkey", "ed25519", "-nodes", "-days", "30", "-subj", &subject];
-        openssl(folder, &[&make[..], extensions, &["-keyout", &key_pem, "-out", &certificate_pem]].concat())?;
-        openssl(folder, &["x509", "-in", &certificate_pem, "-outform", "der", "-out", &certificate])?;
-        openssl(folder, &["pkcs8", "-topk8", "-nocrypt", "-in", &key_pem, "-outform", "der", "-out", &key])?;
+        let make =
+            ["req", "-x509", "-newkey", "ed25519", "-nodes", "-days", "30", "-subj", &subject];
+        openssl(
+            folder,
+            &[&make[..], extensions, &["-keyout", &key_pem, "-out", &certificate_pem]].concat(),
+        )?;
+        openssl(
+            folder,
+            &["x509", "-in", &certificate_pem, "-outform", "der", "-out", &certificate],
+        )?;
+        openssl(
+            folder,
+            &["pkcs8", "-topk8", "-nocrypt", "-in", &key_pem, "-outform", "der", "-out", &key],
+        )?;
     }
     Ok(())
 }
@@ -96,8 +108,10 @@ pub(crate) enum Service {
 pub(crate) fn serve(folder: &Path, service: Service) -> Result<(), String> {
     let (certificates, key) = pair(folder, "server")?;
     let provider = provider(Exchange::Hybrid);
-    let verifier =
-        WebPkiClientVerifier::builder_with_provider(roots(folder, "client")?, Arc::clone(&provider));
+    let verifier = WebPkiClientVerifier::builder_with_provider(
+        roots(folder, "client")?,
+        Arc::clone(&provider),
+    );
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&version::TLS13])
         .map_err(text)?
@@ -106,7 +120,8 @@ pub(crate) fn serve(folder: &Path, service: Service) -> Result<(), String> {
         .map_err(text)?;
     config.send_tls13_tickets = 0;
     let acceptor = TlsAcceptor::from(Arc::new(config));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(text)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(text)?;
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.map_err(text)?;
         println!("listening {}", listener.local_addr().map_err(text)?);

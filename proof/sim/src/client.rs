@@ -7,7 +7,9 @@ use ddes_client::outbox::Objection;
 use ddes_identity::{Namespace, PublicKey, SigningKey};
 use ddes_session::Phase;
 use ddes_session::v2::noise::Entropy;
-use ddes_session::v2::{ClientConfig, ClientEnd, ClientEvent, ClientFault, ClientSession, SubmitError, kem};
+use ddes_session::v2::{
+    ClientConfig, ClientEnd, ClientEvent, ClientFault, ClientSession, SubmitError, kem,
+};
 use ddes_wire::v2::{Farewell, GroupSize, Outcome, Reason, Scope, Status, Suite, Welcome};
 use ddes_wire::{SessionNumber, Standing};
 use zeroize::Zeroizing;
@@ -26,8 +28,11 @@ const BURST_MAX: usize = 8;
 const GHOST_WAIT: Duration = Duration::from_secs(10);
 /// After the second `superseded` in a minute a person begins it again, once the ghosts are gone.
 const PERSON_WAIT: Duration = Duration::from_secs(15);
-const CONFIG: ClientConfig =
-    ClientConfig { suite: SUITE, handshake: Duration::from_secs(10), reply: Duration::from_secs(20) };
+const CONFIG: ClientConfig = ClientConfig {
+    suite: SUITE,
+    handshake: Duration::from_secs(10),
+    reply: Duration::from_secs(20),
+};
 
 pub(crate) struct Client {
     pub(crate) key: SigningKey,
@@ -40,7 +45,8 @@ pub(crate) struct Client {
     /// It was set back, and has not heard from the ledger since: what its numbers mean to it.
     pub(crate) restored: Option<History>,
     was_restored: bool,
-    /// When a newer session ended one, last: a client must not connect again before its ghosts are gone (P-29).
+    /// When a newer session ended one, last: a client must not connect again before its ghosts are
+    /// gone (P-29).
     pub(crate) superseded_at: Option<Instant>,
 }
 
@@ -100,10 +106,13 @@ impl Client {
 
     /// How many values count that the copy does not know.
     pub(crate) fn copy_lacks(&self, known: &Known) -> u64 {
-        self.copy.as_ref().map_or(0, |(_, history)| known.promised().saturating_sub(history.count()))
+        self.copy
+            .as_ref()
+            .map_or(0, |(_, history)| known.promised().saturating_sub(history.count()))
     }
 
-    /// The machine is set back to the copy, with its memory, and takes other values before it hears that its session is gone.
+    /// The machine is set back to the copy, with its memory, and takes other values before it hears
+    /// that its session is gone.
     pub(crate) fn set_back(&mut self, values: &[i64], at: Instant) -> Result<bool, Violation> {
         if self.has_stopped() {
             return Ok(false);
@@ -117,21 +126,31 @@ impl Client {
         Ok(true)
     }
 
-    pub(crate) fn begin(&mut self, link: u64, now: Instant, random: &mut Random) -> Result<(), Violation> {
+    pub(crate) fn begin(
+        &mut self,
+        link: u64,
+        now: Instant,
+        random: &mut Random,
+    ) -> Result<(), Violation> {
         if let Some(at) = self.superseded_at.take()
             && now < at + GHOST_WAIT
         {
             let passed = now - at;
-            return Err(Violation(format!("client {} connects {passed:?} after superseded", self.account)));
+            return Err(Violation(format!(
+                "client {} connects {passed:?} after superseded",
+                self.account
+            )));
         }
         let dh = Zeroizing::new(random.bytes::<64>().to_vec());
         let kem = Zeroizing::new(random.bytes::<{ kem::SEED_BYTES }>());
         let session = ClientSession::new(CONFIG, now, Entropy { dh, kem });
-        self.state = State::Meeting(Box::new(Meeting { link, session, has_proven: false, is_shut: false }));
+        self.state =
+            State::Meeting(Box::new(Meeting { link, session, has_proven: false, is_shut: false }));
         Ok(())
     }
 
-    /// Gives up in its handshake, with message 4 under way, and begins anew: the link, and what it still had to say.
+    /// Gives up in its handshake, with message 4 under way, and begins anew: the link, and what it
+    /// still had to say.
     pub(crate) fn give_up(&mut self, now: Instant) -> Option<(u64, Vec<u8>)> {
         let State::Meeting(meeting) = &self.state else { return None };
         if !meeting.has_proven || self.delivery.get().is_open() {
@@ -227,9 +246,10 @@ impl Client {
         let account = self.account;
         let Standing { last_seq, sum, .. } = welcome.standing;
         let session = welcome.session;
-        around
-            .trace
-            .line(around.step, format_args!("{account} hears 20: session {session}, {last_seq} are {sum}"));
+        around.trace.line(
+            around.step,
+            format_args!("{account} hears 20: session {session}, {last_seq} are {sum}"),
+        );
         around.model.tell(account, &welcome.standing)?;
         let handled = self.delivery.handle_welcome(welcome);
         if !self.heed(handled, around)? {
@@ -245,9 +265,14 @@ impl Client {
     fn answered(&mut self, answer: &Outcome, around: &mut Around<'_>) -> Result<(), Violation> {
         let account = self.account;
         let Outcome { status, last_seq, sum } = *answer;
-        around.trace.line(around.step, format_args!("{account} hears 40: {status:?}, {last_seq} are {sum}"));
+        around.trace.line(
+            around.step,
+            format_args!("{account} hears 40: {status:?}, {last_seq} are {sum}"),
+        );
         around.trace.count("answers");
-        around.model.tell(account, &Standing { last_seq, last_session: SessionNumber::NONE, sum })?;
+        around
+            .model
+            .tell(account, &Standing { last_seq, last_session: SessionNumber::NONE, sum })?;
         let handled = self.delivery.handle_answer(around.now, answer);
         self.heed(handled, around)?;
         while let Some(event) = self.delivery.get().poll_event() {
@@ -261,7 +286,8 @@ impl Client {
         Ok(())
     }
 
-    /// Whether delivery continues. An objection is a violation, except of an outbox that was set back.
+    /// Whether delivery continues. An objection is a violation, except of an outbox that was set
+    /// back.
     fn heed(
         &mut self,
         handled: Result<(), DeliveryError>,
@@ -269,7 +295,9 @@ impl Client {
     ) -> Result<bool, Violation> {
         match handled {
             Ok(()) => Ok(true),
-            Err(DeliveryError::Objection(objection)) => self.object(&objection, around).map(|()| false),
+            Err(DeliveryError::Objection(objection)) => {
+                self.object(&objection, around).map(|()| false)
+            }
             Err(error) => Err(Violation(format!("client {}: {error}", self.account))),
         }
     }
@@ -337,7 +365,9 @@ impl Client {
             return Ok(());
         }
         let Farewell { last_seq, sum, .. } = *farewell;
-        around.model.tell(self.account, &Standing { last_seq, last_session: SessionNumber::NONE, sum })
+        around
+            .model
+            .tell(self.account, &Standing { last_seq, last_session: SessionNumber::NONE, sum })
     }
 
     /// Sends what waits, in frames of any size.
@@ -348,13 +378,19 @@ impl Client {
             let Some(submission) = self.delivery.get().poll_submit(most) else { break };
             match meeting.session.submit(now, submission.first_seq, &submission.values) {
                 Ok(()) => self.delivery.get().handle_submitted(&submission),
-                Err(SubmitError::Full | SubmitError::NotOpen | SubmitError::Count { .. }) => return Ok(()),
+                Err(SubmitError::Full | SubmitError::NotOpen | SubmitError::Count { .. }) => {
+                    return Ok(());
+                }
             }
         }
         let delivery = self.delivery.get();
-        let is_stuck = delivery.is_open() && delivery.in_flight() == 0 && delivery.poll_timeout().is_none();
+        let is_stuck =
+            delivery.is_open() && delivery.in_flight() == 0 && delivery.poll_timeout().is_none();
         if is_stuck && delivery.outbox().pending() > 0 {
-            return Err(Violation(format!("client {}: values wait, and none is in flight", self.account)));
+            return Err(Violation(format!(
+                "client {}: values wait, and none is in flight",
+                self.account
+            )));
         }
         Ok(())
     }
@@ -372,6 +408,8 @@ fn is_allowed(reason: Reason) -> bool {
         | Reason::TooMany
         | Reason::TooOld
         | Reason::Operator => true,
-        Reason::NotAuthorized | Reason::Token | Reason::Authentication | Reason::Unsupported => false,
+        Reason::NotAuthorized | Reason::Token | Reason::Authentication | Reason::Unsupported => {
+            false
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! A disk that loses, tears and refuses, as the seed has it.
 //!
-//! What the system shows (`seen`) and what the platter holds (`durable`) are two things. A process that dies leaves the first, a power cut only the second, and of what
-//! was written since the last sync any part: pages, sectors of 512 bytes, each in any state it has had since.
+//! What the system shows (`seen`) and what the platter holds (`durable`) are two things. A process
+//! that dies leaves the first, a power cut only the second, and of what was written since the last
+//! sync any part: pages, sectors of 512 bytes, each in any state it has had since.
 
 mod inode;
 
@@ -135,11 +136,13 @@ impl SimDisk {
         Self(Arc::new(Mutex::new(platter)))
     }
 
-    /// Adds 1 to the first sum in the newest checkpoint, and makes its own checksum right again; whether there is one with an account. Durable at once. The last one is left alone where the
+    /// Adds 1 to the first sum in the newest checkpoint, and makes its own checksum right again;
+    /// whether there is one with an account. Durable at once. The last one is left alone where the
     /// journal's beginning is gone: nobody could open the ledger any more.
     pub(crate) fn edit_checkpoint(&self) -> bool {
         let mut platter = self.lock();
-        let mut checkpoints = platter.seen.iter().filter(|(name, _)| name.starts_with("checkpoint-"));
+        let mut checkpoints =
+            platter.seen.iter().filter(|(name, _)| name.starts_with("checkpoint-"));
         let (newest, has_other) = (checkpoints.next_back(), checkpoints.next().is_some());
         if !has_other && !platter.seen.contains_key("journal-0000000001") {
             return false;
@@ -224,7 +227,11 @@ impl Platter {
     }
 
     /// A call that changes something: an error, and whether it was done all the same.
-    fn enter_changing(&mut self, rate: u64, what: &'static str) -> io::Result<Option<(io::Error, bool)>> {
+    fn enter_changing(
+        &mut self,
+        rate: u64,
+        what: &'static str,
+    ) -> io::Result<Option<(io::Error, bool)>> {
         let power = self.enter()?;
         let error = if power == Power::Going {
             broken("the power goes")
@@ -370,7 +377,8 @@ impl Platter {
         let failure = self.enter_changing(self.rates.sync, "disk: failed sync")?;
         match (failure, self.mutant) {
             (Some((error, _)), _) => {
-                // The system takes what it could not write for written: nobody knows, and no later sync says.
+                // The system takes what it could not write for written: nobody knows, and no later
+                // sync says.
                 let survival = self.survival();
                 self.settle_writes(inode, survival);
                 Err(error)

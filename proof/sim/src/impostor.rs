@@ -1,4 +1,5 @@
-//! Somebody on the path without a key: he answers message 1 himself, and seals a 50 in the place of message 3. NN authenticates nobody, so the client can open it.
+//! Somebody on the path without a key: he answers message 1 himself, and seals a 50 in the place of
+//! message 3. NN authenticates nobody, so the client can open it.
 
 use ddes_session::v2::noise::{Entropy, respond};
 use ddes_session::v2::record::Sealer;
@@ -31,7 +32,8 @@ impl Impostor {
             dh: Zeroizing::new(random.bytes::<64>().to_vec()),
             kem: Zeroizing::new(random.bytes::<{ kem::SEED_BYTES }>()),
         };
-        let Ok(response) = respond(&protocol(SUITE), &prologue(SUITE), &entropy, hello.noise, &[]) else {
+        let Ok(response) = respond(&protocol(SUITE), &prologue(SUITE), &entropy, hello.noise, &[])
+        else {
             return;
         };
         let mut sealer = Sealer::new(protocol(SUITE).cipher, response.finished.to_client);

@@ -1,7 +1,10 @@
-//! A world from a seed: clients with outboxes, endpoints over one ledger, a network and a disk that fail, clocks of its own.
+//! A world from a seed: clients with outboxes, endpoints over one ledger, a network and a disk that
+//! fail, clocks of its own.
 //!
-//! From bytes to ledger it runs what the server runs; what it has of its own is what the server's drivers do with threads, sockets and clocks. One seed decides everything, so that a
-//! violated invariant is seen again under its number. The model is TigerBeetle's VOPR (docs/internals/vopr.md there).
+//! From bytes to ledger it runs what the server runs; what it has of its own is what the server's
+//! drivers do with threads, sockets and clocks. One seed decides everything, so that a violated
+//! invariant is seen again under its number. The model is TigerBeetle's VOPR
+//! (docs/internals/vopr.md there).
 //!
 //! Pure: `base` is where its clock begins, and nothing else comes from outside.
 
@@ -51,7 +54,8 @@ pub struct Failure {
     pub trace: Vec<String>,
 }
 
-/// Runs the world of `seed`, whose clock begins at `base`; each line of its trace goes to standard error where it `prints`.
+/// Runs the world of `seed`, whose clock begins at `base`; each line of its trace goes to standard
+/// error where it `prints`.
 pub fn run(seed: u64, base: Instant, mutant: Option<Mutant>, prints: bool) -> Run {
     let mut world = world::World::new(seed, base, mutant, prints);
     let outcome = world.run();

@@ -60,7 +60,8 @@ impl Pipe {
         self.has_ended |= !self.is_cut;
     }
 
-    /// Some of the bytes under way are lost, and all that would come. Where the receiver `hears` nothing of it, it waits on.
+    /// Some of the bytes under way are lost, and all that would come. Where the receiver `hears`
+    /// nothing of it, it waits on.
     fn cut(&mut self, random: &mut Random, hears: bool) {
         if self.is_cut || self.has_ended {
             return;
@@ -111,7 +112,8 @@ impl Link {
         self.up.cut(random, false);
     }
 
-    /// The client closed its socket, or is gone, and all it wrote is still under way: a message 4 among it arrives when the client has long begun anew.
+    /// The client closed its socket, or is gone, and all it wrote is still under way: a message 4
+    /// among it arrives when the client has long begun anew.
     pub(crate) fn leave_ghost(&mut self, random: &mut Random, now: Instant, left: &[u8]) {
         self.has_client = false;
         self.up.put(left);

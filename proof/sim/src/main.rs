@@ -1,10 +1,12 @@
-//! `ddes-sim`: runs seeds one after the other, and says which of them failed. `cargo xtask sim` runs it once for each core.
+//! `ddes-sim`: runs seeds one after the other, and says which of them failed. `cargo xtask sim`
+//! runs it once for each core.
 //!
 //! ```text
 //! ddes-sim --from SEED --seeds N [--stride K] [--failures N] [--replay] [--mutant NAME] [--trace]
 //! ```
 //!
-//! Standard output: `done 1` for each seed, `count N NAME` at the end, `failed SEED STEP WHAT` for each failed seed; exit code 1 if there was one.
+//! Standard output: `done 1` for each seed, `count N NAME` at the end, `failed SEED STEP WHAT` for
+//! each failed seed; exit code 1 if there was one.
 
 use std::collections::BTreeMap;
 use std::panic::catch_unwind;
@@ -13,8 +15,7 @@ use std::time::Instant;
 
 use ddes_sim::{Mutant, Run, run};
 
-const USAGE: &str =
-    "usage: ddes-sim --from SEED --seeds N [--stride K] [--failures N] [--replay] [--mutant NAME] [--trace]";
+const USAGE: &str = "usage: ddes-sim --from SEED --seeds N [--stride K] [--failures N] [--replay] [--mutant NAME] [--trace]";
 /// After so many failures nothing new is learned, unless `--failures` says otherwise.
 const FAILURES_MAX: u64 = 5;
 

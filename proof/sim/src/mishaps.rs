@@ -20,7 +20,8 @@ const LACKS_MAX: u64 = 100;
 impl World {
     /// Before each step.
     pub(crate) fn faults(&mut self) -> Result<(), Violation> {
-        let Rates { power, budget, kill, stop, client, cut, stall, full, moved, wall, .. } = self.plan.rates;
+        let Rates { power, budget, kill, stop, client, cut, stall, full, moved, wall, .. } =
+            self.plan.rates;
         if matches!(self.clerk.ledger.health(), Health::Failed(_)) && self.random.one_in(40) {
             let outage = if self.random.one_in(2) { Outage::Power } else { Outage::Kill };
             return self.restart(outage);
@@ -89,7 +90,8 @@ impl World {
             return Ok(());
         }
         let Some(known) = self.model.accounts.get_mut(client.account) else { return Ok(()) };
-        let values = (known.count() < self.plan.values_max).then(|| vec![self.random.u64().cast_signed()]);
+        let values =
+            (known.count() < self.plan.values_max).then(|| vec![self.random.u64().cast_signed()]);
         let given = values.iter().flatten().map(|value| i128::from(*value));
         match &mut client.restored {
             Some(history) => given.for_each(|value| history.give(value)),
@@ -108,7 +110,8 @@ impl World {
         Ok(())
     }
 
-    /// A client's outbox is copied, or set back to its copy: then it takes other values under numbers that may be used.
+    /// A client's outbox is copied, or set back to its copy: then it takes other values under
+    /// numbers that may be used.
     fn set_back(&mut self) -> Result<(), Violation> {
         let Rates { copy, restore, .. } = self.plan.rates;
         if restore == 0 {
@@ -124,10 +127,12 @@ impl World {
             return Ok(());
         }
         let link = client.meeting().map(|meeting| meeting.link);
-        // As many as the copy lacks take the very numbers that count already: then only the sum tells.
+        // As many as the copy lacks take the very numbers that count already: then only the sum
+        // tells.
         let lacks = if self.random.one_in(2) { client.copy_lacks(known).min(LACKS_MAX) } else { 0 };
-        let values: Vec<i64> =
-            (0..lacks + self.random.below(12)).map(|_| self.random.u64().cast_signed() >> 1).collect();
+        let values: Vec<i64> = (0..lacks + self.random.below(12))
+            .map(|_| self.random.u64().cast_signed() >> 1)
+            .collect();
         let at = self.now + Duration::from_millis(self.random.below(4_000));
         if !client.set_back(&values, at)? {
             return Ok(());
@@ -135,7 +140,10 @@ impl World {
         if let Some(link) = link.and_then(|link| self.links.get_mut(&link)) {
             link.leave_ghost(&mut self.random, self.now, &[]);
         }
-        self.trace.line(self.step, format_args!("client {number} is set back, and takes {}", values.len()));
+        self.trace.line(
+            self.step,
+            format_args!("client {number} is set back, and takes {}", values.len()),
+        );
         self.trace.count("outboxes set back");
         Ok(())
     }
@@ -146,7 +154,8 @@ impl World {
             return;
         }
         let number = self.random.index(self.clients.len());
-        let Some((link, left)) = self.clients.get_mut(number).and_then(|client| client.give_up(self.now))
+        let Some((link, left)) =
+            self.clients.get_mut(number).and_then(|client| client.give_up(self.now))
         else {
             return;
         };

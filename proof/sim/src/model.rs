@@ -36,8 +36,10 @@ impl History {
     /// The value with the next number.
     pub(crate) fn give(&mut self, value: i128) {
         self.sums.push(self.sums.last().map_or(0, |sum| sum + value));
-        let wider =
-            self.extremes.last().map_or((value, value), |(min, max)| (value.min(*min), value.max(*max)));
+        let wider = self
+            .extremes
+            .last()
+            .map_or((value, value), |(min, max)| (value.min(*min), value.max(*max)));
         self.extremes.push(wider);
     }
 
@@ -54,7 +56,8 @@ impl History {
 
     /// Whether both mean the same by the first numbers.
     fn agrees(&self, other: &Self, last_seq: u64) -> bool {
-        (0..=last_seq).all(|number| self.sum(number).is_some() && self.sum(number) == other.sum(number))
+        (0..=last_seq)
+            .all(|number| self.sum(number).is_some() && self.sum(number) == other.sum(number))
     }
 }
 
@@ -70,7 +73,8 @@ pub(crate) struct Known {
     told: u64,
     /// The newest session that was proven.
     session: SessionNumber,
-    /// Something was answered with "unavailable" since: it may have become durable afterwards, when there was room.
+    /// Something was answered with "unavailable" since: it may have become durable afterwards, when
+    /// there was room.
     unsure: bool,
     /// It is over, or may be.
     pub(crate) is_ending: bool,
@@ -121,7 +125,9 @@ impl Known {
             Some(expected) => {
                 Err(Violation(format!("{}: {last_seq} values are {expected}, not {sum}", self.id)))
             }
-            None => Err(Violation(format!("{}: of {} values, {last_seq} count", self.id, self.count()))),
+            None => {
+                Err(Violation(format!("{}: of {} values, {last_seq} count", self.id, self.count())))
+            }
         }
     }
 }
@@ -161,14 +167,22 @@ impl Model {
         let Some(known) = self.accounts.get_mut(account) else { return Ok(()) };
         if known.promised > count {
             let (id, promised) = (known.id, known.promised);
-            return Err(Violation(format!("{id}: {promised} values count, and the outbox gave out {count}")));
+            return Err(Violation(format!(
+                "{id}: {promised} values count, and the outbox gave out {count}"
+            )));
         }
         known.history.lose(count);
         Ok(())
     }
 
-    /// A client that was set back goes on from a 20, with `history` for what its numbers mean from now on: then the ledger must not count anything else under them.
-    pub(crate) fn go_on(&mut self, account: usize, history: History, last_seq: u64) -> Result<(), Violation> {
+    /// A client that was set back goes on from a 20, with `history` for what its numbers mean from
+    /// now on: then the ledger must not count anything else under them.
+    pub(crate) fn go_on(
+        &mut self,
+        account: usize,
+        history: History,
+        last_seq: u64,
+    ) -> Result<(), Violation> {
         let Some(known) = self.accounts.get_mut(account) else { return Ok(()) };
         if !known.history.agrees(&history, last_seq) {
             let id = known.id;
@@ -185,7 +199,10 @@ impl Model {
         known.check(standing)?;
         if standing.last_seq.get() < known.promised {
             let (id, promised) = (known.id, known.promised);
-            return Err(Violation(format!("{id}: {promised} counted, and now {}", standing.last_seq)));
+            return Err(Violation(format!(
+                "{id}: {promised} counted, and now {}",
+                standing.last_seq
+            )));
         }
         known.promised = standing.last_seq.get();
         known.unsure = false;
@@ -221,10 +238,15 @@ impl Model {
         let last_seq = standing.last_seq.get();
         if last_seq < known.told {
             let (id, told) = (known.id, known.told);
-            return Err(Violation(format!("{id}: a client was told {told} before, and now {last_seq}")));
+            return Err(Violation(format!(
+                "{id}: a client was told {told} before, and now {last_seq}"
+            )));
         }
         if last_seq > known.promised {
-            return Err(Violation(format!("{}: a client is told {last_seq} without a proof", known.id)));
+            return Err(Violation(format!(
+                "{}: a client is told {last_seq} without a proof",
+                known.id
+            )));
         }
         known.told = last_seq;
         Ok(())
@@ -239,10 +261,12 @@ impl Model {
         Ok(())
     }
 
-    /// An ended account may hold values whose sender was answered with status 4: a frame without room keeps its adds and the
-    /// account's end, and the ledger writes both once there is room. P-12 allows it: status 4 promises nothing about the values.
+    /// An ended account may hold values whose sender was answered with status 4: a frame without
+    /// room keeps its adds and the account's end, and the ledger writes both once there is room.
+    /// P-12 allows it: status 4 promises nothing about the values.
     fn ended_with_more(&mut self, found: &Totals, totals: &mut Totals) {
-        let Some(more) = found.count.checked_sub(totals.count).and_then(|more| u64::try_from(more).ok())
+        let Some(more) =
+            found.count.checked_sub(totals.count).and_then(|more| u64::try_from(more).ok())
         else {
             return;
         };
@@ -261,7 +285,8 @@ impl Model {
         }
     }
 
-    /// Everything promised is there. After a restart what is there is `settled`: it holds from then on.
+    /// Everything promised is there. After a restart what is there is `settled`: it holds from then
+    /// on.
     pub(crate) fn check(&mut self, ledger: &Ledger, settled: bool) -> Result<(), Violation> {
         let mut totals = Totals::default();
         for known in &mut self.accounts {
@@ -301,14 +326,18 @@ impl Known {
         self.check(&account.standing())?;
         let (id, count) = (self.id, account.count());
         if count < self.promised {
-            return Err(Violation(format!("{id}: {} were acknowledged, {count} are there", self.promised)));
+            return Err(Violation(format!(
+                "{id}: {} were acknowledged, {count} are there",
+                self.promised
+            )));
         }
         if account.newest_session() < self.session {
             let (was, is) = (self.session, account.newest_session());
             return Err(Violation(format!("{id}: session {was} was opened, the newest is {is}")));
         }
-        let last =
-            usize::try_from(count).ok().and_then(|count| self.history.extremes.get(count.checked_sub(1)?));
+        let last = usize::try_from(count)
+            .ok()
+            .and_then(|count| self.history.extremes.get(count.checked_sub(1)?));
         let found = account.extremes().map(|(min, max)| (Amount::get(min), Amount::get(max)));
         if found == last.copied() {
             Ok(())

@@ -1,4 +1,5 @@
-//! Openings that rely on what is seen and is not durable. Each of these lost values that were acknowledged, or left a ledger that did not open; seeds found them.
+//! Openings that rely on what is seen and is not durable. Each of these lost values that were
+//! acknowledged, or left a ledger that did not open; seeds found them.
 
 use std::sync::Arc;
 
@@ -33,8 +34,12 @@ fn add(ledger: &mut Ledger) -> bool {
     let Outcome::Opened(Ok(opening)) = outcome else { return false };
     let first_seq = Sequence::new(count(ledger) + 1);
     let (account, session) = (opening.account, opening.session);
-    let submission = Submission { account, session, first_seq, amounts: [Amount::from(5_u64)].into() };
-    matches!(ledger.commit(Timestamp(2), &[Operation::Add(submission)])[..], [Outcome::Decided(Ok(_))])
+    let submission =
+        Submission { account, session, first_seq, amounts: [Amount::from(5_u64)].into() };
+    matches!(
+        ledger.commit(Timestamp(2), &[Operation::Add(submission)])[..],
+        [Outcome::Decided(Ok(_))]
+    )
 }
 
 fn count(ledger: &Ledger) -> u64 {
@@ -82,7 +87,8 @@ fn a_batch_is_durable_before_a_superblock_says_so() {
             let disk = SimDisk::new(Random::new(seed), None);
             let mut ledger = open(&disk);
             assert!(add(&mut ledger));
-            // The process is killed between the write of a batch and its sync; then the power goes while the next one opens.
+            // The process is killed between the write of a batch and its sync; then the power goes
+            // while the next one opens.
             disk.set_budget(Some(2));
             assert!(!add(&mut ledger));
             disk.end_process();

@@ -1,8 +1,10 @@
-//! A client's delivery that outlives the client: what its outbox was told, and how much of that had been made durable.
+//! A client's delivery that outlives the client: what its outbox was told, and how much of that had
+//! been made durable.
 //!
-//! The rules are those of `ddes_client::delivery`. The outbox's own file is not run here: an outbox in memory is told again what a crash
-//! left of its log. Values and states are synced before they are used, a confirmation is not (`ddes_client::outbox`, whose own tests cut
-//! its file at every byte).
+//! The rules are those of `ddes_client::delivery`. The outbox's own file is not run here: an outbox
+//! in memory is told again what a crash left of its log. Values and states are synced before they
+//! are used, a confirmation is not (`ddes_client::outbox`, whose own tests cut its file at every
+//! byte).
 
 use std::time::{Duration, Instant};
 
@@ -39,7 +41,11 @@ pub(crate) struct DurableDelivery {
 
 impl DurableDelivery {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { delivery: Delivery::new(now, PATIENCE, Outbox::in_memory()), log: Vec::new(), synced: 0 }
+        Self {
+            delivery: Delivery::new(now, PATIENCE, Outbox::in_memory()),
+            log: Vec::new(),
+            synced: 0,
+        }
     }
 
     /// What needs no log: connections, submissions, pauses, events.
@@ -70,14 +76,20 @@ impl DurableDelivery {
         let standing = welcome.standing;
         if self.outbox().is_new() && standing.last_seq != Sequence::NONE {
             // In memory it would adopt the history, and this one is durable.
-            return Err(Objection::History { last_seq: standing.last_seq, sum: standing.sum }.into());
+            return Err(
+                Objection::History { last_seq: standing.last_seq, sum: standing.sum }.into()
+            );
         }
         let handled = self.delivery.handle_welcome(welcome);
         self.note_or_end(handled.is_ok(), Entry::Admit(Box::new(welcome.clone())), true);
         handled
     }
 
-    pub(crate) fn handle_answer(&mut self, now: Instant, answer: &Outcome) -> Result<(), DeliveryError> {
+    pub(crate) fn handle_answer(
+        &mut self,
+        now: Instant,
+        answer: &Outcome,
+    ) -> Result<(), DeliveryError> {
         let handled = self.delivery.handle_answer(now, answer);
         self.note_or_end(handled.is_ok(), Entry::Confirm(answer.last_seq, answer.sum), false);
         handled
@@ -102,9 +114,14 @@ impl DurableDelivery {
         Copy(self.log.clone())
     }
 
-    /// Everything is as it was, memory and disk: where a session was open, the outbox takes `values` as if it still were. It connects at
-    /// `at`.
-    pub(crate) fn restore(&mut self, copy: Copy, values: &[i64], at: Instant) -> Result<(), TakeError> {
+    /// Everything is as it was, memory and disk: where a session was open, the outbox takes
+    /// `values` as if it still were. It connects at `at`.
+    pub(crate) fn restore(
+        &mut self,
+        copy: Copy,
+        values: &[i64],
+        at: Instant,
+    ) -> Result<(), TakeError> {
         self.log = copy.0;
         self.synced = self.log.len();
         self.replay(at);

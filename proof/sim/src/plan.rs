@@ -1,4 +1,5 @@
-//! What a seed decides before the first step: how large the world is, and which faults it has. Not all at once: a fault shows more where others leave it room.
+//! What a seed decides before the first step: how large the world is, and which faults it has. Not
+//! all at once: a fault shows more where others leave it room.
 
 use std::time::Duration;
 
@@ -21,12 +22,14 @@ pub(crate) struct DiskRates {
     pub(crate) copies_on_write: bool,
 }
 
-/// A bug put in on purpose, by the simulator; those in the ledger's own rules are `--cfg ddes_mutant`.
+/// A bug put in on purpose, by the simulator; those in the ledger's own rules are `--cfg
+/// ddes_mutant`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutant {
     /// The journal's sync does nothing.
     AcknowledgeBeforeSync,
-    /// The journal is synced before anybody is told, and after a checkpoint that holds what is in it.
+    /// The journal is synced before anybody is told, and after a checkpoint that holds what is in
+    /// it.
     CheckpointBeforeSegment,
     /// The checkpoint's sync does nothing.
     CheckpointUnsynced,
@@ -75,7 +78,8 @@ pub(crate) struct Rates {
     pub(crate) moved: u64,
     /// The wall clock jumps.
     pub(crate) wall: u64,
-    /// Of a million ends of the server: while it is down somebody edits a sum in the newest checkpoint.
+    /// Of a million ends of the server: while it is down somebody edits a sum in the newest
+    /// checkpoint.
     pub(crate) edit: u64,
 }
 

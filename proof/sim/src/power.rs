@@ -195,7 +195,8 @@ impl World {
         let failed = |error: audit::VerifyError| Violation(format!("it does not verify: {error}"));
         let verified = audit::verify(&self.disk, &[], &mut |_, _| {}).map_err(failed)?;
         if self.clerk.ledger.health() == Health::Full {
-            // What it could not write whole may be there all the same: it is written again before anything else.
+            // What it could not write whole may be there all the same: it is written again before
+            // anything else.
             let head = self.clerk.ledger.head().map_or(0, |(batch, _)| batch);
             let is_behind = verified.last < head;
             return if is_behind {
@@ -212,16 +213,21 @@ impl World {
             )));
         }
         if self.clerk.ledger.head() != Some((verified.last, verified.chain)) {
-            return Err(Violation(format!("verified up to {}, which is not the head", verified.last)));
+            return Err(Violation(format!(
+                "verified up to {}, which is not the head",
+                verified.last
+            )));
         }
         let is_kept = |batch: u64| self.plan.options.history.is_none() || batch >= verified.first;
         let receipts: Vec<_> =
             self.model.receipts.iter().filter(|receipt| is_kept(receipt.batch)).cloned().collect();
         if !receipts.is_empty() {
             audit::verify(&self.disk, &receipts, &mut |_, _| {}).map_err(|error| match error {
-                audit::VerifyError::Receipt { index, ref why } => {
-                    Violation(format!("{why}: {:?}, kept from {}", receipts.get(index), verified.first))
-                }
+                audit::VerifyError::Receipt { index, ref why } => Violation(format!(
+                    "{why}: {:?}, kept from {}",
+                    receipts.get(index),
+                    verified.first
+                )),
                 error @ audit::VerifyError::Store(_) => failed(error),
             })?;
         }
@@ -230,7 +236,10 @@ impl World {
 
     /// Somebody looks at the ledger while it is written: is it whole, and a receipt, please.
     pub(crate) fn audit(&mut self) -> Result<(), Violation> {
-        if self.clerk.ledger.health() != Health::Good || self.disk.is_armed() || !self.random.one_in(4) {
+        if self.clerk.ledger.health() != Health::Good
+            || self.disk.is_armed()
+            || !self.random.one_in(4)
+        {
             return Ok(());
         }
         self.disk.set_rates(DiskRates::default());
@@ -242,9 +251,13 @@ impl World {
             && self.model.receipts.len() < RECEIPTS_MAX
         {
             let view = View::read(disk).map_err(failed)?;
-            self.model.receipts.extend(view.statement(&known.id).filter(|receipt| receipt.batch > 0));
+            self.model
+                .receipts
+                .extend(view.statement(&known.id).filter(|receipt| receipt.batch > 0));
             let last_seq = ddes_wire::Sequence::new(known.promised());
-            self.model.receipts.extend(audit::statement_at(disk, &known.id, last_seq).map_err(failed)?);
+            self.model
+                .receipts
+                .extend(audit::statement_at(disk, &known.id, last_seq).map_err(failed)?);
             self.model.receipts.extend(audit::checkpoint_statement(disk).map_err(failed)?);
         }
         self.trace.count("audits");

@@ -1,4 +1,5 @@
-//! The server: endpoints, and the clerk that owns the ledger. What `ddes_server::{listen, drive, clerk}` do with threads and sockets, here one thing at a time.
+//! The server: endpoints, and the clerk that owns the ledger. What `ddes_server::{listen, drive,
+//! clerk}` do with threads and sockets, here one thing at a time.
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -123,7 +124,8 @@ pub(crate) fn values_in(operation: &Operation) -> usize {
     }
 }
 
-/// Holds an outcome to the rules of "Exactly once". Nothing may be unavailable unless a fault was injected.
+/// Holds an outcome to the rules of "Exactly once". Nothing may be unavailable unless a fault was
+/// injected.
 pub(crate) fn judge(
     model: &mut Model,
     operation: &Operation,
@@ -132,15 +134,22 @@ pub(crate) fn judge(
 ) -> Result<(), Violation> {
     match (operation, outcome) {
         (Operation::Open(id), Outcome::Opened(Ok(opening))) => {
-            let Some(known) = model.of(id) else { return Err(Violation(format!("{id} is nobody's"))) };
+            let Some(known) = model.of(id) else {
+                return Err(Violation(format!("{id} is nobody's")));
+            };
             if known.number.is_some_and(|number| number != opening.account) {
-                return Err(Violation(format!("{id} has another number now: {:?}", opening.account)));
+                return Err(Violation(format!(
+                    "{id} has another number now: {:?}",
+                    opening.account
+                )));
             }
             known.number = Some(opening.account);
             Model::opened(known, opening.session)?;
             Model::promise(known, &opening.proof.standing())
         }
-        (Operation::Add(submission), Outcome::Decided(Ok(proof))) => counted(model, submission, proof),
+        (Operation::Add(submission), Outcome::Decided(Ok(proof))) => {
+            counted(model, submission, proof)
+        }
         (_, Outcome::Opened(Err(Refusal::Unavailable)))
         | (_, Outcome::Decided(Err(Refusal::Unavailable)))
         | (_, Outcome::Ended(Err(Refusal::Unavailable)))
@@ -149,7 +158,9 @@ pub(crate) fn judge(
             model.doubt(operation);
             Ok(())
         }
-        (Operation::Add(submission), Outcome::Decided(Err(refusal))) => refused(model, submission, *refusal),
+        (Operation::Add(submission), Outcome::Decided(Err(refusal))) => {
+            refused(model, submission, *refusal)
+        }
         (Operation::End(_), Outcome::Ended(Ok(()))) => Ok(()),
         (operation, outcome) => Err(Violation(format!("{operation:?} came to {outcome:?}"))),
     }
@@ -157,10 +168,14 @@ pub(crate) fn judge(
 
 fn counted(model: &mut Model, submission: &Submission, proof: &Proof) -> Result<(), Violation> {
     let Submission { account, session, first_seq, ref amounts } = *submission;
-    let known = model.numbered(account).ok_or(Violation(format!("{account:?} was never opened")))?;
+    let known =
+        model.numbered(account).ok_or(Violation(format!("{account:?} was never opened")))?;
     if session != known.session() {
         let newest = known.session();
-        return Err(Violation(format!("{}: session {session} adds after session {newest}", known.id)));
+        return Err(Violation(format!(
+            "{}: session {session} adds after session {newest}",
+            known.id
+        )));
     }
     let standing = proof.standing();
     if standing.last_seq.get() < first_seq.get() + amounts.len() as u64 - 1 {
@@ -173,9 +188,17 @@ fn refused(model: &mut Model, submission: &Submission, refusal: Refusal) -> Resu
     let known = model.numbered(submission.account);
     let known = known.ok_or(Violation(format!("{:?} was never opened", submission.account)))?;
     let is_right = match refusal {
-        Refusal::Superseded { newest } => known.may_be_newest(newest) && submission.session != newest,
-        Refusal::Gap { expected } => known.may_expect(expected.get()) && submission.first_seq > expected,
+        Refusal::Superseded { newest } => {
+            known.may_be_newest(newest) && submission.session != newest
+        }
+        Refusal::Gap { expected } => {
+            known.may_expect(expected.get()) && submission.first_seq > expected
+        }
         Refusal::Malformed | Refusal::Unavailable => false,
     };
-    if is_right { Ok(()) } else { Err(Violation(format!("{}: refused with {refusal:?}", known.id))) }
+    if is_right {
+        Ok(())
+    } else {
+        Err(Violation(format!("{}: refused with {refusal:?}", known.id)))
+    }
 }

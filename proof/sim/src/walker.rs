@@ -1,4 +1,5 @@
-//! Accounts that come to the clerk on foot: no session, no handshake, and less polite than a client. They make accounts plenty, classic ones among them.
+//! Accounts that come to the clerk on foot: no session, no handshake, and less polite than a
+//! client. They make accounts plenty, classic ones among them.
 
 use ddes_ledger::{AccountId, AccountNumber, Operation, Outcome, Submission};
 use ddes_wire::{Amount, Sequence, SessionNumber};
@@ -64,7 +65,8 @@ impl Walker {
         }
         self.waiting += 1;
         if !self.is_classic && random.one_in(25) {
-            // From here on the session it has is an old one, and it may go on with it until it hears of the new.
+            // From here on the session it has is an old one, and it may go on with it until it
+            // hears of the new.
             return Some(Operation::Open(known.id));
         }
         let first = (known.promised() + 1).saturating_sub(random.below(4)).max(1);
@@ -86,6 +88,11 @@ impl Walker {
             self.waiting -= 1;
             return None;
         };
-        Some(Operation::Add(Submission { account, session, first_seq: Sequence::new(first), amounts }))
+        Some(Operation::Add(Submission {
+            account,
+            session,
+            first_seq: Sequence::new(first),
+            amounts,
+        }))
     }
 }

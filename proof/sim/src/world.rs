@@ -21,7 +21,8 @@ use crate::walker::Walker;
 
 /// Steps that the end may take, with all faults off.
 const DRAIN_STEPS_MAX: u64 = 400_000;
-/// A ledger looks once a second whether its folder is in its place; the clock may have been set back by as much since.
+/// A ledger looks once a second whether its folder is in its place; the clock may have been set
+/// back by as much since.
 const MOVED_MICROS_MAX: u64 = 2_000_000;
 /// The wall clock at the beginning: 2026.
 const WALL_MICROS: u64 = 1_770_000_000_000_000;
@@ -49,7 +50,8 @@ pub(crate) struct World {
     /// How often the server began.
     pub(crate) life: u64,
     pub(crate) classic_next: u64,
-    /// When the wall clock stood where at the first commit after the ledger's folder was moved away, if something was acknowledged in it.
+    /// When the wall clock stood where at the first commit after the ledger's folder was moved
+    /// away, if something was acknowledged in it.
     pub(crate) moved: Option<u64>,
     /// The newest batch and chain before the last opening.
     pub(crate) found: Option<(Batch, Chain)>,
@@ -197,9 +199,12 @@ impl World {
                 }
                 To::Node(number, to) => {
                     let count = values_in(&operation);
-                    if let (Some(node), Some(sum)) = (self.nodes.get_mut(number), values.get_mut(number)) {
+                    if let (Some(node), Some(sum)) =
+                        (self.nodes.get_mut(number), values.get_mut(number))
+                    {
                         *sum += count;
-                        node.answers.extend(to.map(|(id, ticket)| Answer::Done(id, ticket, outcome)));
+                        node.answers
+                            .extend(to.map(|(id, ticket)| Answer::Done(id, ticket, outcome)));
                     }
                 }
             }
@@ -209,11 +214,16 @@ impl World {
         }
         self.model.check(&self.clerk.ledger, false).or_else(|violation| {
             // Without a disk nothing is claimed.
-            if matches!(self.clerk.ledger.health(), Health::Failed(_)) { Ok(()) } else { Err(violation) }
+            if matches!(self.clerk.ledger.health(), Health::Failed(_)) {
+                Ok(())
+            } else {
+                Err(violation)
+            }
         })
     }
 
-    /// Into a folder that is not in its place nothing is written for longer than a second. `before` is the newest batch before this commit.
+    /// Into a folder that is not in its place nothing is written for longer than a second. `before`
+    /// is the newest batch before this commit.
     fn check_moved(&mut self, before: u64) -> Result<(), Violation> {
         let is_written = self.clerk.ledger.head().is_some_and(|(batch, _)| batch > before);
         if !self.disk.is_moved() || !is_written {
@@ -253,10 +263,12 @@ impl World {
         if self.is_ending || count == 0 || client.has_stopped() {
             return Ok(());
         }
-        // Where an outbox may be set back no two values are alike: a sum cannot tell them apart that are.
+        // Where an outbox may be set back no two values are alike: a sum cannot tell them apart
+        // that are.
         let shift = if self.plan.rates.restore == 0 { 64 } else { 8 };
-        let values: Vec<i64> =
-            (0..count).map(|_| self.random.u64().cast_signed() >> self.random.below(shift)).collect();
+        let values: Vec<i64> = (0..count)
+            .map(|_| self.random.u64().cast_signed() >> self.random.below(shift))
+            .collect();
         let give = |value: &i64| match &mut client.restored {
             Some(history) => history.give((*value).into()),
             None => known.give((*value).into()),
@@ -293,7 +305,8 @@ impl World {
         let clients = self.clients.iter().filter_map(Client::due);
         let links = self.links.values().flat_map(|link| {
             let node = self.nodes.get(link.node);
-            let due = link.id.and_then(|id| node.and_then(|node| node.endpoint.connection_timeout(id)));
+            let due =
+                link.id.and_then(|id| node.and_then(|node| node.endpoint.connection_timeout(id)));
             due.into_iter().chain((link.until > self.now).then_some(link.until))
         });
         let nodes = self.nodes.iter().filter_map(|node| node.endpoint.poll_timeout());
@@ -359,7 +372,10 @@ impl World {
         }
         endpoint.hand_on(self.now, node, &mut self.clerk);
         self.links.insert(self.connected, link);
-        self.trace.line(self.step, format_args!("client {number} connects to {node}: {}", self.connected));
+        self.trace.line(
+            self.step,
+            format_args!("client {number} connects to {node}: {}", self.connected),
+        );
         self.trace.count("connections");
         self.settle(number)
     }
@@ -430,7 +446,8 @@ impl World {
             if client.has_stopped() {
                 continue;
             }
-            let counted = self.clerk.ledger.standing(&known.id).map_or(0, |standing| standing.last_seq.get());
+            let counted =
+                self.clerk.ledger.standing(&known.id).map_or(0, |standing| standing.last_seq.get());
             if counted != known.count() {
                 let (id, count) = (known.id, known.count());
                 return Err(Violation(format!("{id}: {count} were given, {counted} count")));
@@ -445,7 +462,8 @@ impl World {
 
     fn is_drained(&self) -> bool {
         let is_idle = self.clerk.inbox.is_empty();
-        let has_all = |client: &Client| client.delivery.outbox().pending() == 0 && client.restored.is_none();
+        let has_all =
+            |client: &Client| client.delivery.outbox().pending() == 0 && client.restored.is_none();
         is_idle && self.clients.iter().all(|client| client.has_stopped() || has_all(client))
     }
 }

@@ -3,7 +3,8 @@
 use super::schedule::Direction;
 use crate::Block;
 
-/// Lanes to compute on, for tests and measurements; by itself the cipher takes the quickest there is.
+/// Lanes to compute on, for tests and measurements; by itself the cipher takes the quickest there
+/// is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
     /// 64 bits, any processor.
@@ -76,7 +77,8 @@ impl Engine {
     }
 }
 
-/// `blocks` in place through up to [`Pass::MAX`] passes; where the processor lacks `engine`, the portable one does it.
+/// `blocks` in place through up to [`Pass::MAX`] passes; where the processor lacks `engine`, the
+/// portable one does it.
 pub(crate) fn run(engine: Engine, passes: &[Pass], blocks: &mut [Block]) {
     #[cfg(target_arch = "x86_64")]
     match engine {
@@ -131,14 +133,19 @@ mod tests {
 
     use super::*;
 
-    /// Speed alone: every engine gives the same blocks. So nothing but this would tell that the portable one is always taken.
+    /// Speed alone: every engine gives the same blocks. So nothing but this would tell that the
+    /// portable one is always taken.
     #[test]
     fn the_quickest_engine_of_this_processor_is_taken() {
-        let avx512 = std::is_x86_feature_detected!("avx512f") && std::is_x86_feature_detected!("avx512vl");
+        let avx512 =
+            std::is_x86_feature_detected!("avx512f") && std::is_x86_feature_detected!("avx512vl");
         let avx2 = std::is_x86_feature_detected!("avx2");
-        for (count, on_avx512) in
-            [(1, Engine::Avx512Vl), (256, Engine::Avx512Vl), (257, Engine::Avx512), (512, Engine::Avx512)]
-        {
+        for (count, on_avx512) in [
+            (1, Engine::Avx512Vl),
+            (256, Engine::Avx512Vl),
+            (257, Engine::Avx512),
+            (512, Engine::Avx512),
+        ] {
             let quickest = match (avx512, avx2) {
                 (true, _) => on_avx512,
                 (false, true) => Engine::Avx2,

@@ -15,7 +15,8 @@ pub(super) trait Lane: Copy {
     fn xor(self, other: Self) -> Self;
     fn or(self, other: Self) -> Self;
 
-    /// Exchanges the bits of `self >> SHIFT` and `other` that `mask` has: one step of a transposition.
+    /// Exchanges the bits of `self >> SHIFT` and `other` that `mask` has: one step of a
+    /// transposition.
     fn exchange<const SHIFT: u32>(self, other: Self, mask: u64) -> (Self, Self);
 
     /// One block a word, little-endian; zero for blocks that are not there.
@@ -24,7 +25,8 @@ pub(super) trait Lane: Copy {
     /// As [`Self::load`], for as many blocks as there are.
     fn store(self, blocks: &mut [Block]);
 
-    /// Sixteen rounds on halves of blocks, left and right, all under one key, a word of which stands for a lane of such words.
+    /// Sixteen rounds on halves of blocks, left and right, all under one key, a word of which
+    /// stands for a lane of such words.
     fn pass(halves: [&mut Half<Self>; 2], key: &[u64; KEY_LANES], direction: Direction);
 
     /// The same from `start` into `halves`, encrypting, a key for each block.
@@ -72,7 +74,11 @@ impl Lane for u64 {
         rounds_of_gates(halves, key, direction);
     }
 
-    fn pass_each(start: [&Half<Self>; 2], [left, right]: [&mut Half<Self>; 2], keys: &[Self; KEY_LANES]) {
+    fn pass_each(
+        start: [&Half<Self>; 2],
+        [left, right]: [&mut Half<Self>; 2],
+        keys: &[Self; KEY_LANES],
+    ) {
         (*left, *right) = (*start[0], *start[1]);
         rounds_of_gates([left, right], keys, Direction::Encrypt);
     }

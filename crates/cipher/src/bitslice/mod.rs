@@ -1,7 +1,9 @@
-//! Bitsliced DES (Biham, "A fast new DES implementation in software", 1997): lane i holds bit i of many blocks, and a round is logic on lanes.
+//! Bitsliced DES (Biham, "A fast new DES implementation in software", 1997): lane i holds bit i of
+//! many blocks, and a round is logic on lanes.
 //!
-//! No table is read at a secret place and nothing branches on a secret, so time tells neither key nor text. Permutations (IP, E, P, PC-1,
-//! PC-2) cost nothing: they only name other lanes. That holds for the key schedule too, so keys that differ from block to block are as quick as one key.
+//! No table is read at a secret place and nothing branches on a secret, so time tells neither key
+//! nor text. Permutations (IP, E, P, PC-1, PC-2) cost nothing: they only name other lanes. That
+//! holds for the key schedule too, so keys that differ from block to block are as quick as one key.
 
 mod engine;
 mod lane;
@@ -28,8 +30,8 @@ pub use search::KeySearch;
 
 use lane::Lane;
 use schedule::{
-    COMPLEMENT, Direction, E, FINAL, HALF, INITIAL, KEY_LANES, KEY_ORDER, KEY_PLACES, P_INVERSE, WINDOW,
-    windows,
+    COMPLEMENT, Direction, E, FINAL, HALF, INITIAL, KEY_LANES, KEY_ORDER, KEY_PLACES, P_INVERSE,
+    WINDOW, windows,
 };
 
 /// Half of so many blocks as a lane has bits.
@@ -56,7 +58,8 @@ fn counters<L: Lane>(passes: &[Pass], first: u64, blocks: &mut [Block]) {
     });
 }
 
-/// Batch after batch: the halves that `start` makes for the blocks from some place on, through the passes, into the blocks.
+/// Batch after batch: the halves that `start` makes for the blocks from some place on, through the
+/// passes, into the blocks.
 #[inline(always)]
 fn through<L: Lane>(
     passes: &[Pass],
@@ -81,7 +84,8 @@ fn through<L: Lane>(
         unslice([left, right], &mut lanes, batch);
     }
     // The keys, and what became of the last batch: keystream, or a message.
-    (keys, halves, lanes) = ([[0; KEY_LANES]; Pass::MAX], [[L::splat(0); 32]; 2], [L::splat(0); 64]);
+    (keys, halves, lanes) =
+        ([[0; KEY_LANES]; Pass::MAX], [[L::splat(0); 32]; 2], [L::splat(0); 64]);
     core::hint::black_box((&mut keys, &mut halves, &mut lanes));
 }
 
@@ -120,7 +124,8 @@ fn sliced<L: Lane>(batch: &[Block]) -> [Half<L>; 2] {
     initial(|bit| lanes[bit])
 }
 
-/// Consecutive numbers, the first of them a multiple of the lane's bits: their low bits are the same always, and those above the same in all.
+/// Consecutive numbers, the first of them a multiple of the lane's bits: their low bits are the
+/// same always, and those above the same in all.
 #[inline(always)]
 fn counted<L: Lane>(first: u64) -> [Half<L>; 2] {
     const LOW: [u64; 6] = [
@@ -172,7 +177,11 @@ fn unslice<L: Lane>(halves: [&Half<L>; 2], lanes: &mut [L; 64], batch: &mut [Blo
 
 /// Sixteen rounds on words, as the compiler arranges them.
 #[inline(always)]
-fn rounds_of_gates([left, right]: [&mut Half<u64>; 2], keys: &[u64; KEY_LANES], direction: Direction) {
+fn rounds_of_gates(
+    [left, right]: [&mut Half<u64>; 2],
+    keys: &[u64; KEY_LANES],
+    direction: Direction,
+) {
     for [even, odd] in windows(direction).as_chunks().0 {
         round(left, right, keys, *even);
         round(right, left, keys, *odd);
@@ -183,7 +192,9 @@ fn rounds_of_gates([left, right]: [&mut Half<u64>; 2], keys: &[u64; KEY_LANES], 
 #[inline(always)]
 fn round(left: &mut Half<u64>, right: &Half<u64>, keys: &[u64; KEY_LANES], windows: [usize; 2]) {
     // A window ends within the lanes: schedule.rs sees to it.
-    let Some(keys) = each(windows, |start| keys.get(start..)?.first_chunk::<WINDOW>()) else { return };
+    let Some(keys) = each(windows, |start| keys.get(start..)?.first_chunk::<WINDOW>()) else {
+        return;
+    };
     let mut sbox = |n: usize, sbox: fn([u64; 6]) -> [u64; 4]| {
         let input = |i: usize| right[E[i]] ^ keys[KEY_PLACES[i].0][KEY_PLACES[i].1];
         for (i, bit) in sbox(core::array::from_fn(|i| input(6 * n + i))).into_iter().enumerate() {

@@ -1,4 +1,5 @@
-//! Sixteen rounds in assembly, on AVX2's and AVX-512's registers. The order of a round and its registers are round_of_two.rs's and round_of_three.rs's.
+//! Sixteen rounds in assembly, on AVX2's and AVX-512's registers. The order of a round and its
+//! registers are round_of_two.rs's and round_of_three.rs's.
 
 #![allow(
     unsafe_code,
@@ -52,8 +53,9 @@ macro_rules! rounds {
             let mut slots = core::mem::MaybeUninit::<[$lane; $slots]>::uninit();
             let [left, right] = halves.map(core::ptr::from_mut);
             let [old, read] = start.map_or([left.cast_const(), right.cast_const()], |start| start.map(core::ptr::from_ref));
-            // SAFETY: it reads `start`, the halves, `windows`, and `keys` at the places that windows have, all below KEY_LANES; it writes the halves and
-            // the slots. Of registers it touches those named here; it uses no stack.
+            // SAFETY: it reads `start`, the halves, `windows`, and `keys` at the places that
+            // windows have, all below KEY_LANES; it writes the halves and the slots. Of registers
+            // it touches those named here; it uses no stack.
             unsafe {
                 asm!(
                     ".p2align 5",
@@ -92,6 +94,18 @@ macro_rules! rounds {
 rounds!(two, rounds_avx2, Two256, u64, round_of_two!("ymm", "32", "vpbroadcastq", "8"));
 rounds!(two, rounds_avx2_each, Two256, Two256, round_of_two!("ymm", "32", "vmovdqu", "32"));
 rounds!(three, rounds_256, Three256, u64, round_of_three!("ymm", "32", "vpbroadcastq", "8"));
-rounds!(three, rounds_256_each, Three256, Three256, round_of_three!("ymm", "32", "vmovdqu64", "32"));
+rounds!(
+    three,
+    rounds_256_each,
+    Three256,
+    Three256,
+    round_of_three!("ymm", "32", "vmovdqu64", "32")
+);
 rounds!(three, rounds_512, Three512, u64, round_of_three!("zmm", "64", "vpbroadcastq", "8"));
-rounds!(three, rounds_512_each, Three512, Three512, round_of_three!("zmm", "64", "vmovdqu64", "64"));
+rounds!(
+    three,
+    rounds_512_each,
+    Three512,
+    Three512,
+    round_of_three!("zmm", "64", "vmovdqu64", "64")
+);

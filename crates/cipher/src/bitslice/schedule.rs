@@ -1,11 +1,13 @@
-//! Which lane is which: FIPS 46-3's permutations as indices, and the key schedule as nothing but where to begin. Bits count from 0, the most significant first.
+//! Which lane is which: FIPS 46-3's permutations as indices, and the key schedule as nothing but
+//! where to begin. Bits count from 0, the most significant first.
 
 use super::two::OF_ZERO;
 
 /// Key bits that are not parity; bit `7·byte + bit` of a key.
 pub(super) const KEY_BITS: usize = 56;
 
-/// Lanes of C, then of D; both twice in a row, so that a shift is nothing but where one begins. Then the complements of all.
+/// Lanes of C, then of D; both twice in a row, so that a shift is nothing but where one begins.
+/// Then the complements of all.
 pub(super) const KEY_LANES: usize = 2 * COMPLEMENT;
 
 /// Where the complements begin.
@@ -24,13 +26,15 @@ pub(crate) enum Direction {
     Decrypt,
 }
 
-/// Where the windows of a round's key begin: that of all inputs, and that of the inputs `S(0)` gets in the way of.
+/// Where the windows of a round's key begin: that of all inputs, and that of the inputs `S(0)` gets
+/// in the way of.
 pub(super) type Windows = [usize; 2];
 
 /// The sixteen rounds' in order of use.
 ///
-/// An S-box that leaves out `S(0)` leaves a constant in each half it is added to, gone again when it is added twice. A complemented key bit takes it
-/// out of the S-boxes' inputs: round r reads a half to which (r + 1) / 2 rounds have added. Both halves end with eight, an even number.
+/// An S-box that leaves out `S(0)` leaves a constant in each half it is added to, gone again when
+/// it is added twice. A complemented key bit takes it out of the S-boxes' inputs: round r reads a
+/// half to which (r + 1) / 2 rounds have added. Both halves end with eight, an even number.
 pub(super) const fn windows(direction: Direction) -> [Windows; 16] {
     let mut all = [[0; 2]; 16];
     let mut shift = 0;
@@ -79,13 +83,15 @@ pub(super) const KEY_BIT_LANES: [([usize; 2], [usize; 2]); KEY_BITS] = {
     while i < KEY_BITS {
         let lane = i / HALF * 2 * HALF + i % HALF;
         let bit = PC1[i] - 1;
-        all[7 * (bit / 8) + bit % 8] = ([lane, lane + HALF], [COMPLEMENT + lane, COMPLEMENT + lane + HALF]);
+        all[7 * (bit / 8) + bit % 8] =
+            ([lane, lane + HALF], [COMPLEMENT + lane, COMPLEMENT + lane + HALF]);
         i += 1;
     }
     all
 };
 
-/// Bit i after IP is the block's bit `INITIAL[i]`, numbered as a little-endian word has it: that is how blocks are loaded.
+/// Bit i after IP is the block's bit `INITIAL[i]`, numbered as a little-endian word has it: that is
+/// how blocks are loaded.
 pub(super) const INITIAL: [usize; 64] = {
     let mut to = [0; 64];
     let mut i = 0;
@@ -122,8 +128,8 @@ pub(super) const E: [usize; 48] = {
 };
 
 const P: [usize; 32] = [
-    16, 7, 20, 21, 29, 12, 28, 17, 1, 15, 23, 26, 5, 18, 31, 10, 2, 8, 24, 14, 32, 27, 3, 9, 19, 13, 30, 6,
-    22, 11, 4, 25,
+    16, 7, 20, 21, 29, 12, 28, 17, 1, 15, 23, 26, 5, 18, 31, 10, 2, 8, 24, 14, 32, 27, 3, 9, 19,
+    13, 30, 6, 22, 11, 4, 25,
 ];
 
 /// S-box output i becomes bit `P_INVERSE[i]` of f.
@@ -138,14 +144,14 @@ pub(super) const P_INVERSE: [usize; 32] = {
 };
 
 const PC1: [usize; KEY_BITS] = [
-    57, 49, 41, 33, 25, 17, 9, 1, 58, 50, 42, 34, 26, 18, 10, 2, 59, 51, 43, 35, 27, 19, 11, 3, 60, 52, 44,
-    36, 63, 55, 47, 39, 31, 23, 15, 7, 62, 54, 46, 38, 30, 22, 14, 6, 61, 53, 45, 37, 29, 21, 13, 5, 28, 20,
-    12, 4,
+    57, 49, 41, 33, 25, 17, 9, 1, 58, 50, 42, 34, 26, 18, 10, 2, 59, 51, 43, 35, 27, 19, 11, 3, 60,
+    52, 44, 36, 63, 55, 47, 39, 31, 23, 15, 7, 62, 54, 46, 38, 30, 22, 14, 6, 61, 53, 45, 37, 29,
+    21, 13, 5, 28, 20, 12, 4,
 ];
 
 const PC2: [usize; 48] = [
-    14, 17, 11, 24, 1, 5, 3, 28, 15, 6, 21, 10, 23, 19, 12, 4, 26, 8, 16, 7, 27, 20, 13, 2, 41, 52, 31, 37,
-    47, 55, 30, 40, 51, 45, 33, 48, 44, 49, 39, 56, 34, 53, 46, 42, 50, 36, 29, 32,
+    14, 17, 11, 24, 1, 5, 3, 28, 15, 6, 21, 10, 23, 19, 12, 4, 26, 8, 16, 7, 27, 20, 13, 2, 41, 52,
+    31, 37, 47, 55, 30, 40, 51, 45, 33, 48, 44, 49, 39, 56, 34, 53, 46, 42, 50, 36, 29, 32,
 ];
 
 /// Left shifts of C and D before each round.

@@ -8,7 +8,8 @@ use crate::{Block, DesKey};
 
 /// What is searched for: the keys under which `plaintext` becomes `ciphertext`.
 ///
-/// Keys are numbered: bit i of the number is the i-th key bit that is not parity, so numbers are below 2^56. Time tells what is found: this is the attacker's side.
+/// Keys are numbered: bit i of the number is the i-th key bit that is not parity, so numbers are
+/// below 2^56. Time tells what is found: this is the attacker's side.
 #[derive(Clone, Copy, Debug)]
 pub struct KeySearch {
     plaintext: Block,
@@ -27,12 +28,14 @@ impl KeySearch {
     /// The key of a number, with odd parity.
     pub fn key(number: u64) -> DesKey {
         DesKey::new(core::array::from_fn(|byte| {
-            let bits = (0..7).fold(0_u8, |sum, bit| sum << 1 | u8::from(number >> (7 * byte + bit) & 1 == 1));
+            let bits = (0..7)
+                .fold(0_u8, |sum, bit| sum << 1 | u8::from(number >> (7 * byte + bit) & 1 == 1));
             bits << 1 | u8::from(bits.count_ones().is_multiple_of(2))
         }))
     }
 
-    /// Tries the `count` keys from number `first` on, rounded up to whole lanes; gives the first that fits to `found` and stops when that says so.
+    /// Tries the `count` keys from number `first` on, rounded up to whole lanes; gives the first
+    /// that fits to `found` and stops when that says so.
     pub fn scan(&self, engine: Engine, first: u64, count: u64, found: &mut dyn FnMut(u64) -> bool) {
         #[cfg(target_arch = "x86_64")]
         match engine {
@@ -58,13 +61,19 @@ impl KeySearch {
 }
 
 #[inline(always)]
-pub(super) fn scan<L: Lane>(search: &KeySearch, first: u64, count: u64, found: &mut dyn FnMut(u64) -> bool) {
+pub(super) fn scan<L: Lane>(
+    search: &KeySearch,
+    first: u64,
+    count: u64,
+    found: &mut dyn FnMut(u64) -> bool,
+) {
     let bits = 64 * L::WORDS as u64;
     let mut keys = [L::splat(0); KEY_LANES];
     // The numbers' low bits are the same in every batch.
     let low = bits.trailing_zeros() as usize;
     for i in 0..low {
-        let numbers: [Block; 8] = core::array::from_fn(|word| low_bits(i, word, L::WORDS).to_le_bytes());
+        let numbers: [Block; 8] =
+            core::array::from_fn(|word| low_bits(i, word, L::WORDS).to_le_bytes());
         set(&mut keys, i, L::load(numbers.get(..L::WORDS).unwrap_or(&numbers)));
     }
     let start = block_halves::<L>(search.plaintext);

@@ -1,8 +1,10 @@
-//! From blocks to lanes and back: 64×64 bits, all words of the lanes at once (Warren, "Hacker's Delight", section 7-3).
+//! From blocks to lanes and back: 64×64 bits, all words of the lanes at once (Warren, "Hacker's
+//! Delight", section 7-3).
 
 use super::lane::Lane;
 
-/// Three of the six steps stay among eight lanes, and so in registers: the lanes i, i + 8, i + 16, …
+/// Three of the six steps stay among eight lanes, and so in registers: the lanes i, i + 8, i + 16,
+/// …
 #[inline(always)]
 pub(super) fn far<L: Lane>(mut eight: [L; 8]) -> [L; 8] {
     step::<L, 32, 4>(&mut eight, 0x0000_0000_ffff_ffff);
@@ -11,7 +13,8 @@ pub(super) fn far<L: Lane>(mut eight: [L; 8]) -> [L; 8] {
     eight
 }
 
-/// The other three: the lanes 8i, 8i + 1, 8i + 2, … After both, for all i, bit j of lane i is bit i of lane j.
+/// The other three: the lanes 8i, 8i + 1, 8i + 2, … After both, for all i, bit j of lane i is bit i
+/// of lane j.
 #[inline(always)]
 pub(super) fn near<L: Lane>(mut eight: [L; 8]) -> [L; 8] {
     step::<L, 4, 4>(&mut eight, 0x0f0f_0f0f_0f0f_0f0f);

@@ -1,4 +1,5 @@
-//! Lanes of AVX2 and AVX-512: loads, stores and the instructions' names, and nothing else. The crate's one file with `unsafe` beside rounds.rs.
+//! Lanes of AVX2 and AVX-512: loads, stores and the instructions' names, and nothing else. The
+//! crate's one file with `unsafe` beside rounds.rs.
 
 #![allow(
     unsafe_code,
@@ -7,9 +8,9 @@
 
 use core::arch::x86_64::{
     __m256i, __m512i, _mm_cvtsi64_si128, _mm256_and_si256, _mm256_andnot_si256, _mm256_or_si256,
-    _mm256_set1_epi64x, _mm256_sll_epi64, _mm256_srl_epi64, _mm256_ternarylogic_epi64, _mm256_xor_si256,
-    _mm512_or_si512, _mm512_set1_epi64, _mm512_sll_epi64, _mm512_srl_epi64, _mm512_ternarylogic_epi64,
-    _mm512_xor_si512,
+    _mm256_set1_epi64x, _mm256_sll_epi64, _mm256_srl_epi64, _mm256_ternarylogic_epi64,
+    _mm256_xor_si256, _mm512_or_si512, _mm512_set1_epi64, _mm512_sll_epi64, _mm512_srl_epi64,
+    _mm512_ternarylogic_epi64, _mm512_xor_si512,
 };
 
 use super::engine::Pass;
@@ -226,7 +227,11 @@ macro_rules! lane {
             }
 
             #[inline(always)]
-            fn pass_each(start: [&Half<Self>; 2], halves: [&mut Half<Self>; 2], keys: &[Self; KEY_LANES]) {
+            fn pass_each(
+                start: [&Half<Self>; 2],
+                halves: [&mut Half<Self>; 2],
+                keys: &[Self; KEY_LANES],
+            ) {
                 // SAFETY: as above.
                 unsafe { $rounds_each(Some(start), halves, keys, Direction::Encrypt) }
             }
@@ -273,7 +278,8 @@ impl Two256 {
     #[inline(always)]
     fn choose(self, one: Self, other: Self) -> Self {
         // SAFETY: as above.
-        let (one, other) = unsafe { (_mm256_and_si256(self.0, one.0), _mm256_andnot_si256(self.0, other.0)) };
+        let (one, other) =
+            unsafe { (_mm256_and_si256(self.0, one.0), _mm256_andnot_si256(self.0, other.0)) };
         Self(one).or(Self(other))
     }
 }

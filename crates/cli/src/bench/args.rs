@@ -98,7 +98,12 @@ pub(crate) struct RunArgs {
     #[arg(long, value_enum, default_value = "constant", requires = "rate")]
     pub(crate) arrivals: ArrivalsName,
     /// constant:N, uniform:A..B, zipf:N or zipf:N:S, or file:PATH with one integer a line
-    #[arg(long, value_name = "WHAT", default_value = "uniform:0..1000000", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "WHAT",
+        default_value = "uniform:0..1000000",
+        allow_hyphen_values = true
+    )]
     pub(crate) values_from: String,
     /// Print a line every interval, and reconnect a lost session for an hour instead of 30 s
     #[arg(long)]

@@ -49,8 +49,10 @@ fn read(path: &Path) -> Result<Record, Failure> {
 }
 
 fn table(comparison: &Comparison) -> String {
-    let mut lines =
-        vec![format!("{:<20} {:>12} {:>12} {:>8}  {}", "", "first", "second", "ratio", "beyond the spread")];
+    let mut lines = vec![format!(
+        "{:<20} {:>12} {:>12} {:>8}  {}",
+        "", "first", "second", "ratio", "beyond the spread"
+    )];
     for row in &comparison.rows {
         let show = |value| if row.is_time { time(value) } else { short(value) };
         let spread = match row.spread {
@@ -59,7 +61,10 @@ fn table(comparison: &Comparison) -> String {
             Spread::Unknown => "-",
         };
         let (first, second) = (show(row.first), show(row.second));
-        lines.push(format!("{:<20} {first:>12} {second:>12} {:>8.3}  {spread}", row.name, row.ratio));
+        lines.push(format!(
+            "{:<20} {first:>12} {second:>12} {:>8.3}  {spread}",
+            row.name, row.ratio
+        ));
     }
     lines.push("A ratio above 1 is better: a higher rate, a shorter time.".into());
     lines.join("\n")

@@ -14,13 +14,16 @@ pub(crate) fn ask(args: &RunArgs) -> Result<(), Failure> {
     if args.no_input || !screen::is_interactive() {
         return Err(Failure::new(Code::Usage, what)
             .cause("without a terminal nobody can confirm that; nothing was sent")
-            .next("--yes     (and on the server: ddes serve --ledger memory, which forgets them)"));
+            .next(
+                "--yes     (and on the server: ddes serve --ledger memory, which forgets them)",
+            ));
     }
     let question = format!("{what}.\nGo on? [y/N] ");
     if crate::runtime()?.block_on(Asker::default().ask(&question))? {
         return Ok(());
     }
-    Err(Failure::new(Code::No, "nothing was sent").next("on the server: ddes serve --ledger memory"))
+    Err(Failure::new(Code::No, "nothing was sent")
+        .next("on the server: ddes serve --ledger memory"))
 }
 
 fn what(args: &RunArgs) -> String {
@@ -35,7 +38,9 @@ fn values(args: &RunArgs) -> String {
     match (args.values, args.duration) {
         (Some(1), _) => "1 value".into(),
         (Some(values), _) => format!("{values} values"),
-        (None, duration) => format!("as many values as it takes in {} s", duration.unwrap_or(DURATION_SECS)),
+        (None, duration) => {
+            format!("as many values as it takes in {} s", duration.unwrap_or(DURATION_SECS))
+        }
     }
 }
 

@@ -59,7 +59,10 @@ impl Live {
                 self.bar.set_message(format!("opening sessions: {opened} of {}", self.sessions));
             }
             (None, _) => {
-                self.bar.set_message(format!("warming up for {} s, {up} sessions up", self.warmup.as_secs()));
+                self.bar.set_message(format!(
+                    "warming up for {} s, {up} sessions up",
+                    self.warmup.as_secs()
+                ));
             }
         }
     }
@@ -100,7 +103,8 @@ impl Live {
     }
 
     pub(crate) fn stopping(&self) {
-        self.bar.set_message("stopping: waiting for the last answers (Ctrl-C again ends it at once)");
+        self.bar
+            .set_message("stopping: waiting for the last answers (Ctrl-C again ends it at once)");
     }
 
     pub(crate) fn end(&self) {

@@ -37,8 +37,10 @@ pub(crate) fn prepare(args: &RunArgs) -> Result<(Meeting, Plan), Failure> {
     let interval = args.interval.unwrap_or(if args.soak { 10 } else { 1 });
     let duration = args.duration.unwrap_or(DURATION_SECS);
     if args.values.is_none() && u64::from(duration / interval) > INTERVALS_MAX {
-        return Err(usage(format!("{duration} s are more than {INTERVALS_MAX} intervals of {interval} s"))
-            .next(format!("--interval {}", duration / 10_000)));
+        return Err(usage(format!(
+            "{duration} s are more than {INTERVALS_MAX} intervals of {interval} s"
+        ))
+        .next(format!("--interval {}", duration / 10_000)));
     }
     descriptors(args.sessions)?;
     let client = args.client();
@@ -61,11 +63,15 @@ pub(crate) fn prepare(args: &RunArgs) -> Result<(Meeting, Plan), Failure> {
         sessions: args.sessions,
         threads: args.threads,
         seed: args.seed,
-        pace: args.rate.map_or(Pace::Closed, |rate| Pace::Open { rate, arrivals: args.arrivals.into() }),
+        pace: args
+            .rate
+            .map_or(Pace::Closed, |rate| Pace::Open { rate, arrivals: args.arrivals.into() }),
         batch: args.batch,
         pipeline: args.pipeline.unwrap_or(if args.rate.is_some() { OPEN_PIPELINE } else { 1 }),
         values,
-        until: args.values.map_or(Until::Elapsed(Duration::from_secs(duration.into())), Until::Sent),
+        until: args
+            .values
+            .map_or(Until::Elapsed(Duration::from_secs(duration.into())), Until::Sent),
         warmup: Duration::from_secs(args.warmup.into()),
         ramp: Duration::from_secs(args.ramp.into()),
         interval: Duration::from_secs(interval.into()),
@@ -91,7 +97,10 @@ fn fits(plan: &Plan, welcome: &Welcome) -> Result<(), Failure> {
     if plan.batch > welcome.values_max {
         return Err(Failure::new(
             Code::Usage,
-            format!("frames of {} values, and the server takes {} at most", plan.batch, welcome.values_max),
+            format!(
+                "frames of {} values, and the server takes {} at most",
+                plan.batch, welcome.values_max
+            ),
         )
         .next(format!(
             "--batch {}, or on the server: ddes serve --frame-values {}",
@@ -107,7 +116,10 @@ fn fits(plan: &Plan, welcome: &Welcome) -> Result<(), Failure> {
         .next("on the server: ddes serve --idle-secs SECS")
     };
     if plan.ramp >= idle {
-        return Err(longer(&format!("the first session would wait {} s for the last", plan.ramp.as_secs())));
+        return Err(longer(&format!(
+            "the first session would wait {} s for the last",
+            plan.ramp.as_secs()
+        )));
     }
     if let Pace::Open { rate, .. } = plan.pace {
         let each = f64::from(plan.sessions) * f64::from(plan.batch) / rate;
@@ -128,7 +140,8 @@ fn values(args: &RunArgs) -> Result<Values, Failure> {
     };
     let file = File::open(path).map_err(|error| usage(error.to_string()))?;
     let (mut reader, mut line, mut list) = (BufReader::new(file), 0, Vec::new());
-    while let Some(value) = next_line_of(path, &mut reader, &mut line, |text| integer(text, RANGE)) {
+    while let Some(value) = next_line_of(path, &mut reader, &mut line, |text| integer(text, RANGE))
+    {
         list.push(value?);
         if list.len() > LIST_MAX {
             return Err(usage(format!("it has more than {LIST_MAX} integers")));
@@ -158,8 +171,9 @@ fn address(args: &RunArgs) -> Result<SocketAddr, Failure> {
 fn descriptors(sessions: u32) -> Result<(), Failure> {
     let needed = u64::from(sessions) + DESCRIPTORS_SPARE;
     crate::limits::open_files(needed).map_err(|most| {
-        let what =
-            format!("{sessions} sessions need {needed} open files, and this user may have {most} at most");
+        let what = format!(
+            "{sessions} sessions need {needed} open files, and this user may have {most} at most"
+        );
         Failure::new(Code::Usage, what).next("fewer --sessions, or a higher limit (ulimit -Hn)")
     })
 }

@@ -114,7 +114,8 @@ fn errors(record: &Record) -> String {
 fn generator(record: &Record) -> String {
     let own = &record.generator;
     let each = |secs: f64| time(secs * 1e9 / (record.values.max(1) as f64));
-    let shares: Vec<_> = own.cpu_shares.iter().map(|share| format!("{:.0} %", 100.0 * share)).collect();
+    let shares: Vec<_> =
+        own.cpu_shares.iter().map(|share| format!("{:.0} %", 100.0 * share)).collect();
     let server = own.server_cpu_secs.map_or(String::new(), |cpu| {
         format!(
             "; the server {cpu:.2} s, {} a value: {:.2} times as much",
@@ -122,7 +123,12 @@ fn generator(record: &Record) -> String {
             cpu / own.cpu_secs.max(1e-9)
         )
     });
-    format!("{} of a core, {:.2} s, {} a value{server}", shares.join(", "), own.cpu_secs, each(own.cpu_secs))
+    format!(
+        "{} of a core, {:.2} s, {} a value{server}",
+        shares.join(", "),
+        own.cpu_secs,
+        each(own.cpu_secs)
+    )
 }
 
 fn verification(record: &Record) -> String {

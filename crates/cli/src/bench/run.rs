@@ -4,7 +4,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ddes_load::{GivenUp, Interval, Outcome, Pace, Parameters, Plan, Record, Run, RunError, Until, cpu_of};
+use ddes_load::{
+    GivenUp, Interval, Outcome, Pace, Parameters, Plan, Record, Run, RunError, Until, cpu_of,
+};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 
@@ -33,7 +35,8 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     let parameters = parameters(args, &plan);
     let now = crate::screen::time(std::time::SystemTime::now());
     let started = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now).to_string();
-    let run = Run::start(plan.clone()).map_err(|error| Failure::system("cannot start the load", &error))?;
+    let run = Run::start(plan.clone())
+        .map_err(|error| Failure::system("cannot start the load", &error))?;
     let mut watch = Watch::new(args, &plan);
     let outcome = crate::runtime()?.block_on(watch.until_the_end(run, &mut screen));
     watch.live.end();
@@ -85,7 +88,8 @@ impl<'a> Watch<'a> {
         mut run: Run,
         screen: &mut Screen,
     ) -> Result<Result<Outcome, RunError>, Failure> {
-        let unwatchable = |error: std::io::Error| Failure::system("cannot watch for signals", &error);
+        let unwatchable =
+            |error: std::io::Error| Failure::system("cannot watch for signals", &error);
         let mut interrupt = signal(SignalKind::interrupt()).map_err(unwatchable)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(unwatchable)?;
         let mut poll = tokio::time::interval(POLL);
@@ -189,7 +193,8 @@ struct Kept {
 impl Kept {
     fn begin(path: Option<&Path>) -> Result<Option<Self>, Failure> {
         let begin = |path: &Path| {
-            let file = Writing::begin(path, New::REPORT).map_err(|error| error.failure(Code::No, path))?;
+            let file =
+                Writing::begin(path, New::REPORT).map_err(|error| error.failure(Code::No, path))?;
             Ok(Self { path: path.to_owned(), file })
         };
         path.map(begin).transpose()
@@ -250,6 +255,8 @@ fn of_run(error: RunError, meeting: &Meeting) -> Failure {
             Failure::new(Code::Connect, error.to_string())
         }
         RunError::Stopped { .. } => Failure::interrupted(),
-        error @ (RunError::System(_) | RunError::Panicked) => Failure::new(Code::No, error.to_string()),
+        error @ (RunError::System(_) | RunError::Panicked) => {
+            Failure::new(Code::No, error.to_string())
+        }
     }
 }

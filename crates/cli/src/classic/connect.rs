@@ -57,7 +57,11 @@ struct Talk<'a> {
 }
 
 /// The last lines, or why the session failed.
-async fn talk(options: &Options, prompt: &mut Prompt, screen: &mut Screen) -> Result<Vec<Line>, Failure> {
+async fn talk(
+    options: &Options,
+    prompt: &mut Prompt,
+    screen: &mut Screen,
+) -> Result<Vec<Line>, Failure> {
     let mut interrupt = signal(SignalKind::interrupt())
         .map_err(|error| Failure::system("cannot watch for signals", &error))?;
     let connection = tokio::select! {
@@ -80,8 +84,14 @@ async fn talk(options: &Options, prompt: &mut Prompt, screen: &mut Screen) -> Re
         "waiting",
         "[STATUS] Waiting for the server's public key (the original takes 1 s to 60 s)",
     ))?;
-    let mut talk =
-        Talk { connection, screen, asks: Asks::Nothing, last_sum: None, place: String::new(), unshown: None };
+    let mut talk = Talk {
+        connection,
+        screen,
+        asks: Asks::Nothing,
+        last_sum: None,
+        place: String::new(),
+        unshown: None,
+    };
     loop {
         if let Some(failure) = talk.unshown.take() {
             return Err(failure);
@@ -188,8 +198,10 @@ impl Talk<'_> {
             }
             ClientEvent::Ready { token } => {
                 self.asks = Asks::Menu;
-                let hex: String = token.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-                Line::new("ready", format!("[STATUS][20] Received session token: {hex}")).with("token", hex)
+                let hex: String =
+                    token.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+                Line::new("ready", format!("[STATUS][20] Received session token: {hex}"))
+                    .with("token", hex)
             }
             ClientEvent::Acknowledged => {
                 Line::new("acknowledged", format!("[STATUS][30] {}", text::RECEIVED))
@@ -220,7 +232,8 @@ impl Talk<'_> {
                 Line::new("disconnected", "[DISCONNECTED][50] Session ended.")
             }
             ClientEnd::Disconnected { asked: false, ref text } if is_orderly(text) => {
-                Line::new("disconnected", format!("[DISCONNECTED][50] {text}")).with("text", text.clone())
+                Line::new("disconnected", format!("[DISCONNECTED][50] {text}"))
+                    .with("text", text.clone())
             }
             ClientEnd::Disconnected { .. } | ClientEnd::Idle | ClientEnd::Fault(_) => {
                 self.screen.leave_prompt();

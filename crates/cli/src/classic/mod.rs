@@ -24,7 +24,8 @@ fn options(args: &ClientArgs) -> Result<Options, Failure> {
         screen::warn_of_classic();
     }
     let mut id = [0; ClientId::BYTES];
-    getrandom::fill(&mut id).map_err(|error| Failure::system("the system gives no randomness", &error))?;
+    getrandom::fill(&mut id)
+        .map_err(|error| Failure::system("the system gives no randomness", &error))?;
     Ok(Options {
         server: args.server.clone(),
         id: ClientId::random(id),

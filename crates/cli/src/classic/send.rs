@@ -32,8 +32,8 @@ pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
     });
     let counted = progress.position();
     progress.finish_and_clear();
-    let last =
-        outcome.map_err(|failure| if counted == 0 { failure } else { failure.after(&so_far(counted)) })?;
+    let last = outcome
+        .map_err(|failure| if counted == 0 { failure } else { failure.after(&so_far(counted)) })?;
     if let (Some(sum), true, false) = (last, source.shows_last_only(), screen.is_json()) {
         show(&mut screen, None, sum).map_err(|failure| failure.after(&so_far(counted)))?;
     }
@@ -88,9 +88,8 @@ fn so_far(counted: u64) -> String {
 fn not_counted(error: CountError) -> Failure {
     match error {
         CountError::Ended(end) => end.into(),
-        CountError::Discarded { .. } => {
-            Failure::new(Code::Integrity, error.to_string()).cause("the message was changed on its way")
-        }
+        CountError::Discarded { .. } => Failure::new(Code::Integrity, error.to_string())
+            .cause("the message was changed on its way"),
         CountError::Submit(error) => Failure::new(Code::No, error.to_string()),
     }
 }
@@ -119,8 +118,11 @@ impl Source {
     fn open(arguments: &[String]) -> Result<Self, Failure> {
         let usage = |what: String| Failure::new(Code::Usage, what).next("ddes send --help");
         if arguments != ["-"] {
-            let values: Vec<_> =
-                arguments.iter().map(|text| amount(text)).collect::<Result<_, _>>().map_err(usage)?;
+            let values: Vec<_> = arguments
+                .iter()
+                .map(|text| amount(text))
+                .collect::<Result<_, _>>()
+                .map_err(usage)?;
             return Ok(Self::Arguments { count: values.len() as u64, values: values.into_iter() });
         }
         let unreadable = |error: io::Error| Failure::system("cannot read standard input", &error);

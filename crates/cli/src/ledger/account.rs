@@ -64,15 +64,18 @@ pub(super) fn named(text: &str, books: &Books) -> Result<AccountId, Failure> {
         return Ok(id);
     }
     if text.starts_with("ssh-") {
-        let key = read_public(text).map_err(|error| Failure::new(Code::Usage, error.to_string()))?;
+        let key =
+            read_public(text).map_err(|error| Failure::new(Code::Usage, error.to_string()))?;
         return Ok(id_of(&key));
     }
-    let own = books.home.identity(text).ok().map(|path| public_path(&path)).filter(|path| path.exists());
+    let own =
+        books.home.identity(text).ok().map(|path| public_path(&path)).filter(|path| path.exists());
     let mut meant: Vec<PublicKey> =
         own.map(|path| read_public_file(&path)).transpose()?.into_iter().collect();
     let listed = Names::read(&books.home);
     let is_meant = |key: &PublicKey| key.fingerprint() == text || uuid(key) == text;
-    let listed = listed.0.iter().filter(|(key, grant)| grant.name.as_deref() == Some(text) || is_meant(key));
+    let listed =
+        listed.0.iter().filter(|(key, grant)| grant.name.as_deref() == Some(text) || is_meant(key));
     meant.extend(listed.map(|(key, _)| *key));
     meant.sort_unstable_by_key(|key| *key.as_bytes());
     meant.dedup();
@@ -90,7 +93,8 @@ pub(super) fn named(text: &str, books: &Books) -> Result<AccountId, Failure> {
     }
     // One that is let in no more is in the ledger still.
     let view = books.view()?;
-    let found = view.accounts().map(|(id, _)| id).find(|id| key_of(id).as_ref().is_some_and(is_meant));
+    let found =
+        view.accounts().map(|(id, _)| id).find(|id| key_of(id).as_ref().is_some_and(is_meant));
     found.ok_or_else(|| {
         Failure::new(Code::No, format!("no account is called '{text}'"))
             .cause("it is neither a name of this home, nor a public key, nor a fingerprint in the ledger")

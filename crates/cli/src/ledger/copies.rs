@@ -44,10 +44,13 @@ fn of_copying(from: &Path, to: &Path, error: StoreError) -> Failure {
         )
     };
     match &error {
-        StoreError::Disk { error: system, .. } if is_of_writing(system.kind()) => folder::of_store(to, error),
-        StoreError::Disk { .. } | StoreError::Damaged(_) | StoreError::Missing | StoreError::Taken => {
-            folder::of_store(from, error)
+        StoreError::Disk { error: system, .. } if is_of_writing(system.kind()) => {
+            folder::of_store(to, error)
         }
+        StoreError::Disk { .. }
+        | StoreError::Damaged(_)
+        | StoreError::Missing
+        | StoreError::Taken => folder::of_store(from, error),
     }
 }
 
@@ -59,14 +62,21 @@ pub(super) fn restore(args: &RestoreArgs) -> Result<(), Failure> {
     if folder::is_mount_point(&path) {
         return Err(Failure::new(
             Code::Usage,
-            format!("{} is a mount point, which nothing else can take the place of", path.display()),
+            format!(
+                "{} is a mount point, which nothing else can take the place of",
+                path.display()
+            ),
         )
-        .next(format!("--ledger {}/ledger, a folder below it, here and for ddes serve", path.display())));
+        .next(format!(
+            "--ledger {}/ledger, a folder below it, here and for ddes serve",
+            path.display()
+        )));
     }
     let now = crate::screen::time(SystemTime::now());
     let now = u64::try_from(now.as_microsecond()).map_or_else(|_| Timestamp::default(), Timestamp);
-    let restored =
-        watched_steps(output.quiet, name_of, |progress| ddes_ledger::restore(&from, &path, now, progress));
+    let restored = watched_steps(output.quiet, name_of, |progress| {
+        ddes_ledger::restore(&from, &path, now, progress)
+    });
     let Restored { path, verified } = restored.map_err(|error| of_restoring(&args.from, error))?;
     let text = format!("{} is restored from {}", path.display(), args.from.display());
     let line = verify::line("restored", &text, &verified, &path);
@@ -92,9 +102,11 @@ fn of_restoring(from: &Path, error: RestoreError) -> Failure {
     match error {
         RestoreError::Backup(error) => verify::failure(from, error),
         RestoreError::Place { path, error } => folder::of_place(&path, error),
-        RestoreError::CutOff(left) => Failure::new(Code::No, format!("{} is there already", left.display()))
-            .cause("a restore was cut off; no server uses what it left")
-            .next(format!("rm -r {}     and the same command again", left.display())),
+        RestoreError::CutOff(left) => {
+            Failure::new(Code::No, format!("{} is there already", left.display()))
+                .cause("a restore was cut off; no server uses what it left")
+                .next(format!("rm -r {}     and the same command again", left.display()))
+        }
         RestoreError::Copy { to, error } => of_copying(from, &to, error),
         RestoreError::Open { path, error } => folder::of_store(&path, error),
         RestoreError::Raise(refusal) => {

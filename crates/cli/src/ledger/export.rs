@@ -56,8 +56,10 @@ pub(super) fn run(args: &ExportArgs) -> Result<(), Failure> {
 
 /// RFC 3339, or a date, which begins at midnight UTC.
 fn time(text: &str) -> Result<Timestamp, Failure> {
-    let full = if text.contains(['T', 't', ' ']) { text.to_owned() } else { format!("{text}T00:00:00Z") };
-    let at = full.parse::<jiff::Timestamp>().ok().and_then(|at| u64::try_from(at.as_microsecond()).ok());
+    let full =
+        if text.contains(['T', 't', ' ']) { text.to_owned() } else { format!("{text}T00:00:00Z") };
+    let at =
+        full.parse::<jiff::Timestamp>().ok().and_then(|at| u64::try_from(at.as_microsecond()).ok());
     at.map(Timestamp).ok_or_else(|| {
         Failure::new(Code::Usage, format!("'{text}' is not a time"))
             .next("for example 2027-01-31, 2027-01-31T12:00:00Z or 2027-01-31T12:00:00+01:00")
@@ -73,7 +75,9 @@ enum Target {
 impl Target {
     fn open(path: Option<&Path>) -> Result<Self, Failure> {
         let Some(path) = path else { return Ok(Self::Stdout(Output)) };
-        Writing::begin(path, New::EXPORT).map(Self::File).map_err(|error| error.failure(Code::No, path))
+        Writing::begin(path, New::EXPORT)
+            .map(Self::File)
+            .map_err(|error| error.failure(Code::No, path))
     }
 
     fn end(self, path: Option<&Path>) -> Result<(), Failure> {
@@ -118,7 +122,9 @@ impl Rows {
 
     fn head(&mut self) -> io::Result<()> {
         match self.format {
-            Format::Csv => writeln!(self.out, "time,batch,account,fingerprint,session,seq,value,sum"),
+            Format::Csv => {
+                writeln!(self.out, "time,batch,account,fingerprint,session,seq,value,sum")
+            }
             Format::Ndjson => Ok(()),
         }
     }
@@ -133,11 +139,15 @@ impl Rows {
         match self.format {
             Format::Csv => {
                 let fingerprint = fingerprint.unwrap_or("");
-                writeln!(self.out, "{},{batch},{id},{fingerprint},{session},{seq},{amount},{sum}", time.1)?;
+                writeln!(
+                    self.out,
+                    "{},{batch},{id},{fingerprint},{session},{seq},{amount},{sum}",
+                    time.1
+                )?;
             }
             Format::Ndjson => {
-                let fingerprint =
-                    fingerprint.map_or("null".to_owned(), |fingerprint| format!("\"{fingerprint}\""));
+                let fingerprint = fingerprint
+                    .map_or("null".to_owned(), |fingerprint| format!("\"{fingerprint}\""));
                 writeln!(
                     self.out,
                     "{{\"schema_version\":{SCHEMA_VERSION},\"event\":\"counted\",\"time\":\"{}\",\"batch\":{batch},\

@@ -27,7 +27,8 @@ impl Books {
         let home = Home::find(&args.home)?;
         let path = place(args, &home)?;
         let folder = look(&path)?;
-        let ledger = args.ledger.as_ref().map_or_else(String::new, |path| home::named("--ledger", path));
+        let ledger =
+            args.ledger.as_ref().map_or_else(String::new, |path| home::named("--ledger", path));
         Ok(Self { home, path, folder, flags: home::flag() + &ledger })
     }
 
@@ -57,7 +58,9 @@ pub(super) fn look(path: &Path) -> Result<Folder, Failure> {
         Ok(found) if found.is_dir() => Folder::look(path).map_err(|error| unusable(path, &error)),
         Ok(_) => Err(Failure::new(Code::Usage, format!("{} is not a folder", path.display()))
             .next("--ledger DIR, as for ddes serve")),
-        Err(error) if error.kind() == ErrorKind::NotFound => Err(of_store(path, StoreError::Missing)),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Err(of_store(path, StoreError::Missing))
+        }
         Err(error) => Err(unusable(path, &error)),
     }
 }
@@ -78,8 +81,10 @@ pub(super) fn of_place(path: &Path, error: PlaceError) -> Failure {
             format!("{shown} is not empty, and a mount point, which cannot be renamed"),
         )
         .next(format!("a folder below it: {shown}/ledger")),
-        PlaceError::NotEmpty => Failure::new(Code::Usage, format!("the folder {shown} is not empty"))
-            .next(format!("mv {shown} {shown}.old     or name another one")),
+        PlaceError::NotEmpty => {
+            Failure::new(Code::Usage, format!("the folder {shown} is not empty"))
+                .next(format!("mv {shown} {shown}.old     or name another one"))
+        }
     }
 }
 
@@ -89,8 +94,9 @@ pub(super) fn is_mount_point(path: &Path) -> bool {
     let flags = AtFlags::empty();
     let attributes = statx(CWD, &path, flags, StatxFlags::BASIC_STATS);
     let root = StatxAttributes::MOUNT_ROOT;
-    attributes
-        .is_ok_and(|found| found.stx_attributes_mask.contains(root) && found.stx_attributes.contains(root))
+    attributes.is_ok_and(|found| {
+        found.stx_attributes_mask.contains(root) && found.stx_attributes.contains(root)
+    })
 }
 
 /// Another process has the ledger.

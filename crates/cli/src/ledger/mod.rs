@@ -68,10 +68,13 @@ struct Bar {
 impl Bar {
     fn new(is_quiet: bool, what: &'static str) -> Self {
         let is_shown = !is_quiet && std::io::stderr().is_terminal();
-        let target = if is_shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let target =
+            if is_shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let template = "{msg} {wide_bar} {binary_bytes}/{binary_total_bytes} {eta} left";
-        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-        let bar = ProgressBar::with_draw_target(Some(0), target).with_style(style).with_message(what);
+        let style =
+            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let bar =
+            ProgressBar::with_draw_target(Some(0), target).with_style(style).with_message(what);
         Self { bar, next: 0 }
     }
 
@@ -96,7 +99,9 @@ fn hex(bytes: &[u8; 32]) -> String {
 
 /// RFC 3339, UTC.
 fn shown_time(time: Timestamp) -> String {
-    let at = i64::try_from(time.0).ok().and_then(|micros| jiff::Timestamp::from_microsecond(micros).ok());
+    let at = i64::try_from(time.0)
+        .ok()
+        .and_then(|micros| jiff::Timestamp::from_microsecond(micros).ok());
     // A clock that was set to the year 10,000 is a number still.
     at.map_or_else(|| format!("{} us", time.0), |at| at.to_string())
 }

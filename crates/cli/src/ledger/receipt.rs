@@ -57,11 +57,15 @@ fn statement(args: &ReceiptArgs, books: &Books) -> Result<Statement, Failure> {
     match args.last_seq {
         None => books.view()?.statement(&id).ok_or_else(|| unknown(&id, books)),
         Some(last_seq) => {
-            let found = audit::statement_at(&books.folder, &id, Sequence::new(last_seq)).map_err(store)?;
+            let found =
+                audit::statement_at(&books.folder, &id, Sequence::new(last_seq)).map_err(store)?;
             found.ok_or_else(|| {
-                Failure::new(Code::No, format!("no acknowledgement of integer {last_seq} of {text} is kept"))
-                    .cause("it was not counted, or is older than what is kept (--history-days)")
-                    .next(format!("ddes ledger receipt '{text}'{}     (its total now)", books.flags))
+                Failure::new(
+                    Code::No,
+                    format!("no acknowledgement of integer {last_seq} of {text} is kept"),
+                )
+                .cause("it was not counted, or is older than what is kept (--history-days)")
+                .next(format!("ddes ledger receipt '{text}'{}     (its total now)", books.flags))
             })
         }
     }
@@ -95,12 +99,17 @@ impl Receipt {
         let read = if path == Path::new("-") {
             io::stdin().take(FILE_BYTES_MAX + 1).read_to_string(&mut text)
         } else {
-            File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text))
+            File::open(path)
+                .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text))
         };
         match read {
             Ok(bytes) if bytes as u64 <= FILE_BYTES_MAX => Ok(Self { path: path.to_owned(), text }),
-            Ok(_) => Err(bad(path, &format!("it is not a receipt: more than {FILE_BYTES_MAX} bytes"))),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(bad(path, "it is not a receipt")),
+            Ok(_) => {
+                Err(bad(path, &format!("it is not a receipt: more than {FILE_BYTES_MAX} bytes")))
+            }
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                Err(bad(path, "it is not a receipt"))
+            }
             Err(error) => Err(Failure::system(&format!("cannot read {}", path.display()), &error)),
         }
     }
@@ -131,16 +140,21 @@ pub(super) fn server_key(given: Option<&str>, home: &Home) -> Result<PublicKey, 
         Some(text) => keys::public(text),
         None if own.exists() => read_public_file(&own),
         None => Err(Failure::new(Code::Usage, "this home has no server key to verify it with")
-            .next("--server-key 'ssh-ed25519 AAAA...' or FILE, from its: ddes key show --server-key")),
+            .next(
+                "--server-key 'ssh-ed25519 AAAA...' or FILE, from its: ddes key show --server-key",
+            )),
     }
 }
 
 fn signing_key(home: &Home) -> Result<SigningKey, Failure> {
     let path = home.server_key();
     if !path.exists() {
-        return Err(Failure::new(Code::Identity, format!("there is no server's key {}", path.display()))
-            .cause("only the key that clients know the server by signs receipts")
-            .next("--home DIR of the server"));
+        return Err(Failure::new(
+            Code::Identity,
+            format!("there is no server's key {}", path.display()),
+        )
+        .cause("only the key that clients know the server by signs receipts")
+        .next("--home DIR of the server"));
     }
     read_key(&path, keys::no_passphrase)
 }

@@ -17,8 +17,10 @@ pub(super) fn totals(args: &TotalsArgs) -> Result<(), Failure> {
     let view = books.view()?;
     verify::warn(&view.footing, &args.books.output);
     let totals = view.totals();
-    let mut text =
-        format!("accounts  {}\ncount     {}\nsum       {}", totals.accounts, totals.count, totals.sum);
+    let mut text = format!(
+        "accounts  {}\ncount     {}\nsum       {}",
+        totals.accounts, totals.count, totals.sum
+    );
     if let (Some((min, max)), Some(mean)) = (totals.extremes(), totals.mean()) {
         text.push_str(&format!("\nmean      {mean}\nleast     {min}\ngreatest  {max}"));
     }
@@ -26,7 +28,9 @@ pub(super) fn totals(args: &TotalsArgs) -> Result<(), Failure> {
     if !args.books.output.quiet && view.batch > 0 {
         text.push_str(&format!("\nas of     batch {}, {as_of}", view.batch));
     }
-    let line = with_totals(Line::new("totals", text), &totals).with("batch", view.batch).with("as_of", as_of);
+    let line = with_totals(Line::new("totals", text), &totals)
+        .with("batch", view.batch)
+        .with("as_of", as_of);
     Screen::of(&args.books.output).show(&line)
 }
 
@@ -63,7 +67,8 @@ fn account_line(id: &AccountId, account: &Account, name: Option<&str>) -> Line {
     let shown = Shown::new(id);
     let sum = account.standing().sum;
     let called = name.unwrap_or("(no name)");
-    let mut text = format!("{:50}  {called:12}  {} integers, sum {sum}", shown.short(), account.count());
+    let mut text =
+        format!("{:50}  {called:12}  {} integers, sum {sum}", shown.short(), account.count());
     let time = |secs: u32| shown_time(Timestamp(u64::from(secs) * 1_000_000));
     let times = account.times().map(|(first, last)| (time(first), time(last)));
     if let (Some((min, max)), Some((first, last))) = (account.extremes(), &times) {

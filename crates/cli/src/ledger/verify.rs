@@ -23,8 +23,9 @@ pub(super) fn run(args: &VerifyArgs) -> Result<(), Failure> {
         }
     }
     let output = &args.books.output;
-    let verified =
-        watched(output.quiet, "Verifying", |progress| audit::verify(&books.folder, &statements, progress));
+    let verified = watched(output.quiet, "Verifying", |progress| {
+        audit::verify(&books.folder, &statements, progress)
+    });
     let verified = verified.map_err(|error| {
         let file = match &error {
             VerifyError::Receipt { index, .. } => args.receipt.get(*index),
@@ -45,8 +46,9 @@ pub(super) fn run(args: &VerifyArgs) -> Result<(), Failure> {
 
 /// Verifies a copy.
 pub(super) fn copy(folder: &Folder, output: &OutputArgs) -> Result<Verified, Failure> {
-    let verified =
-        watched(output.quiet, "Verifying the copy", |progress| audit::verify(folder, &[], progress));
+    let verified = watched(output.quiet, "Verifying the copy", |progress| {
+        audit::verify(folder, &[], progress)
+    });
     verified.map_err(|error| failure(folder.path(), error))
 }
 

@@ -25,7 +25,11 @@ pub(super) struct Own {
 
 impl Own {
     pub(super) fn new(server: &ServerAddress, identity: &PublicKey, is_durable: bool) -> Self {
-        Self { line: format!("{server} {} ", identity.fingerprint()), is_durable, span: Cell::new(None) }
+        Self {
+            line: format!("{server} {} ", identity.fingerprint()),
+            is_durable,
+            span: Cell::new(None),
+        }
     }
 
     /// A session is open. What an earlier one of this process left is held to by its outbox in memory.
@@ -52,12 +56,15 @@ impl Own {
     fn kept(&self, home: &Home) -> Option<Span> {
         let text = read_list(&home.counted()).ok()?;
         let mut lines = text.split(|byte| *byte == b'\n');
-        lines.find_map(|line| parse(std::str::from_utf8(line.strip_prefix(self.line.as_bytes())?).ok()?))
+        lines.find_map(|line| {
+            parse(std::str::from_utf8(line.strip_prefix(self.line.as_bytes())?).ok()?)
+        })
     }
 
     /// Keeps it for the next command.
     pub(super) fn keep(&self, home: &Home) -> Result<(), Failure> {
-        let Some(span) = self.span.get().filter(|span| !self.is_durable && span.from != span.to) else {
+        let Some(span) = self.span.get().filter(|span| !self.is_durable && span.from != span.to)
+        else {
             return Ok(());
         };
         self.replace(home, Some(span))
@@ -69,11 +76,13 @@ impl Own {
         }
         home.edit(&home.counted(), |text| {
             let others = text.split_inclusive(|byte| *byte == b'\n');
-            let others =
-                others.filter(|line| !line.starts_with(self.line.as_bytes()) && line.ends_with(b"\n"));
+            let others = others
+                .filter(|line| !line.starts_with(self.line.as_bytes()) && line.ends_with(b"\n"));
             let mut text: Vec<u8> = others.flatten().copied().collect();
             if let Some(Span { from, to }) = span {
-                text.extend(format!("{}{} {} {} {}\n", self.line, from.0, from.1, to.0, to.1).bytes());
+                text.extend(
+                    format!("{}{} {} {} {}\n", self.line, from.0, from.1, to.0, to.1).bytes(),
+                );
             }
             Ok((text, ()))
         })
@@ -82,8 +91,9 @@ impl Own {
 
 /// The fields behind server and identity.
 fn parse(fields: &str) -> Option<Span> {
-    let stand =
-        |seq: &str, sum: &str| Some((Sequence::new(seq.parse().ok()?), Total::new(sum.parse().ok()?)));
+    let stand = |seq: &str, sum: &str| {
+        Some((Sequence::new(seq.parse().ok()?), Total::new(sum.parse().ok()?)))
+    };
     match fields.split(' ').collect::<Vec<_>>()[..] {
         [from_seq, from_sum, seq, sum] => {
             Some(Span { from: stand(from_seq, from_sum)?, to: stand(seq, sum)? })

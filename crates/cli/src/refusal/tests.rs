@@ -27,7 +27,13 @@ fn check(rows: impl IntoIterator<Item = (Failure, Code)>) {
 
 fn farewell(reason: Reason) -> ClientEnd {
     let (last_seq, sum) = (Sequence::NONE, Total::ZERO);
-    ClientEnd::Farewell(Farewell { reason, scope: Scope::Session, last_seq, sum, text: String::new() })
+    ClientEnd::Farewell(Farewell {
+        reason,
+        scope: Scope::Session,
+        last_seq,
+        sum,
+        text: String::new(),
+    })
 }
 
 #[test]
@@ -61,7 +67,10 @@ fn each_fault_of_a_server_has_its_code() {
         (fault(ClientFault::Truncated), Code::Connect),
         (fault(ClientFault::Opcode { opcode: 1 }), Code::Connect),
         (fault(ClientFault::Length { length: 1 }), Code::Connect),
-        (fault(ClientFault::Handshake(ddes_session::v2::noise::NoiseError::Length)), Code::Integrity),
+        (
+            fault(ClientFault::Handshake(ddes_session::v2::noise::NoiseError::Length)),
+            Code::Integrity,
+        ),
         (fault(ClientFault::Record(RecordError::Short { length: 1 })), Code::Integrity),
         (fault(ClientFault::Malformed { opcode: Opcode::EncryptedResult }), Code::Integrity),
         (fault(ClientFault::Proof), Code::Identity),
@@ -84,7 +93,10 @@ fn each_way_to_no_session_has_its_code() {
     check([
         (connect(ConnectError::Resolve { server: server(), source: io() }), Code::Connect),
         (connect(ConnectError::Refused { server: server() }), Code::Connect),
-        (connect(ConnectError::TimedOut { server: server(), waited: Duration::ZERO }), Code::Timeout),
+        (
+            connect(ConnectError::TimedOut { server: server(), waited: Duration::ZERO }),
+            Code::Timeout,
+        ),
         (connect(ConnectError::Failed { server: server(), source: io() }), Code::Connect),
         (connect(ConnectError::Randomness(getrandom::Error::UNSUPPORTED)), Code::No),
         (sign(SignError::Agent(AgentError::Refused)), Code::Identity),
@@ -130,7 +142,10 @@ fn each_objection_of_an_outbox_and_each_fault_of_its_disk_has_its_code() {
         (journal(io(ErrorKind::Other)), Code::No),
         (of_take(&TakeError::Full), Code::No),
         (
-            of_take(&TakeError::Journal(JournalError::Damaged { file: path(), why: String::new() })),
+            of_take(&TakeError::Journal(JournalError::Damaged {
+                file: path(),
+                why: String::new(),
+            })),
             Code::Integrity,
         ),
     ]);

@@ -84,7 +84,8 @@ impl Board {
         if lines.is_empty() {
             return;
         }
-        let text = lines.iter().map(|line| line.render(self.is_json)).collect::<Vec<_>>().join("\n");
+        let text =
+            lines.iter().map(|line| line.render(self.is_json)).collect::<Vec<_>>().join("\n");
         let count = lines.len() as u64;
         let mut queue = self.desk.lock();
         if queue.bytes.saturating_add(text.len()) > QUEUE_BYTES_MAX {
@@ -129,8 +130,10 @@ impl Board {
 
     /// Waits until all is written, or for `patience`: whoever reads no more must not keep a process from ending. The terminal is given back whether or not.
     pub(super) fn finish(&self, patience: Duration) {
-        let waited =
-            self.desk.changed.wait_timeout_while(self.desk.lock(), patience, |queue| queue.is_busy());
+        let waited = self
+            .desk
+            .changed
+            .wait_timeout_while(self.desk.lock(), patience, |queue| queue.is_busy());
         let queue = waited.unwrap_or_else(PoisonError::into_inner).0;
         let dropped = queue.dropped;
         drop(queue);

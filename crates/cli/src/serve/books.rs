@@ -23,11 +23,13 @@ pub(super) fn open(args: &ServeArgs, home: &Home) -> Result<(Ledger, Vec<Line>),
         return Ok((Ledger::in_memory(), vec![lines::ledger_in_memory()]));
     }
     let folder = Folder::lock(&path).map_err(|error| {
-        ledger::unusable(&path, &error).or_next("--ledger DIR puts it elsewhere, --ledger memory nowhere")
+        ledger::unusable(&path, &error)
+            .or_next("--ledger DIR puts it elsewhere, --ledger memory nowhere")
     })?;
     let folder = folder.ok_or_else(|| ledger::in_use(&path))?;
     let mut id = [0; 16];
-    getrandom::fill(&mut id).map_err(|error| Failure::system("the system gives no randomness", &error))?;
+    getrandom::fill(&mut id)
+        .map_err(|error| Failure::system("the system gives no randomness", &error))?;
     let history = args.history_days.map(|days| DAY * days);
     let mut options = Options { history, ..Options::default() };
     options.checkpoint_bytes = args.checkpoint_bytes.unwrap_or(options.checkpoint_bytes);
@@ -35,8 +37,8 @@ pub(super) fn open(args: &ServeArgs, home: &Home) -> Result<(Ledger, Vec<Line>),
         options.segment_bytes = bytes;
         options.frame_bytes = usize::try_from(bytes / 16).unwrap_or(options.frame_bytes);
     }
-    let (ledger, opened) =
-        Ledger::open(Arc::new(folder), options, id).map_err(|error| ledger::of_store(&path, error))?;
+    let (ledger, opened) = Ledger::open(Arc::new(folder), options, id)
+        .map_err(|error| ledger::of_store(&path, error))?;
     let lines = said(&path, &ledger, &opened);
     Ok((ledger, lines))
 }

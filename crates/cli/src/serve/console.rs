@@ -192,5 +192,9 @@ fn countdown(now: Instant, sessions: &[SessionView]) -> Option<String> {
         0 => String::new(),
         others => format!(", {others} more"),
     };
-    Some(format!("[TIMER] {seconds} seconds remaining (#{} {}{others})", next.connection.serial(), next.peer))
+    Some(format!(
+        "[TIMER] {seconds} seconds remaining (#{} {}{others})",
+        next.connection.serial(),
+        next.peer
+    ))
 }

@@ -29,17 +29,23 @@ pub(super) fn listening(address: SocketAddr, args: &ServeArgs) -> Line {
         (true, 0) => "classic",
         (true, _) => "D-DDES/2, classic",
     };
-    Line::new("listening", format!("[SERVER LISTENING] Server is listening on {address} ({profiles})"))
-        .with("addr", address.to_string())
-        .with("profiles", profiles)
+    Line::new(
+        "listening",
+        format!("[SERVER LISTENING] Server is listening on {address} ({profiles})"),
+    )
+    .with("addr", address.to_string())
+    .with("profiles", profiles)
 }
 
 /// What a client is asked to compare.
 pub(super) fn server_key(fingerprint: &str, is_new: bool) -> Line {
     let new = if is_new { " (just made)" } else { "" };
-    Line::new("server_key", format!("[SERVER KEY] {fingerprint}{new}: clients compare this at first contact"))
-        .with("fingerprint", fingerprint)
-        .with("new", is_new)
+    Line::new(
+        "server_key",
+        format!("[SERVER KEY] {fingerprint}{new}: clients compare this at first contact"),
+    )
+    .with("fingerprint", fingerprint)
+    .with("new", is_new)
 }
 
 pub(super) fn access(home: &Home) -> Line {
@@ -79,7 +85,8 @@ pub(super) fn exited(cut: usize) -> Line {
 }
 
 pub(super) fn dropped(count: u64) -> Line {
-    Line::new("dropped", format!("[LOG] {count} lines could not be shown in time")).with("count", count)
+    Line::new("dropped", format!("[LOG] {count} lines could not be shown in time"))
+        .with("count", count)
 }
 
 /// Of standard error, which could not be written.
@@ -99,7 +106,8 @@ pub(super) fn of_sum(sum: &Sum) -> Vec<Line> {
                 addresses => format!("{at_least}{addresses} addresses"),
             };
             let secs = over.as_secs_f64();
-            let text = format!("[SUM] {count} more {}, from {from}, in {secs:.1} s", Kind::text(*kind));
+            let text =
+                format!("[SUM] {count} more {}, from {from}, in {secs:.1} s", Kind::text(*kind));
             let line = Line::new("summed", text)
                 .with("kind", kind.name())
                 .with("count", *count)
@@ -125,8 +133,10 @@ pub(super) fn session_count(count: usize) -> Line {
 
 pub(super) fn session(now: Instant, view: &SessionView) -> Line {
     let seconds = view.idle_at.map(|at| at.saturating_duration_since(now).as_secs());
-    let state = seconds.map_or("in its handshake".to_owned(), |seconds| format!("{seconds} s left"));
-    let who = view.admitted.as_ref().map_or(String::new(), |admitted| format!("  {}", name(admitted)));
+    let state =
+        seconds.map_or("in its handshake".to_owned(), |seconds| format!("{seconds} s left"));
+    let who =
+        view.admitted.as_ref().map_or(String::new(), |admitted| format!("  {}", name(admitted)));
     let text = format!(
         "  #{} {}{who}  {} integers, sum {}, {state}",
         view.connection.serial(),
@@ -159,7 +169,11 @@ pub(super) fn ledger(path: &Path, totals: &Totals, opened: &Opened) -> Line {
         format!("[LEDGER] {}: new", path.display())
     } else {
         let Totals { accounts, count, .. } = totals;
-        format!("[LEDGER] {}: {accounts} accounts, {count} integers, batch {}", path.display(), opened.batch)
+        format!(
+            "[LEDGER] {}: {accounts} accounts, {count} integers, batch {}",
+            path.display(),
+            opened.batch
+        )
     };
     Line::new("ledger", text)
         .with("path", path.display().to_string())
@@ -176,8 +190,9 @@ pub(super) fn ledger_in_memory() -> Line {
 
 /// No harm was done, and an operator may want to know.
 pub(super) fn ledger_torn(batch: u64) -> Line {
-    let text =
-        format!("[LEDGER] A batch after batch {batch} was torn by a crash; it was never acknowledged.");
+    let text = format!(
+        "[LEDGER] A batch after batch {batch} was torn by a crash; it was never acknowledged."
+    );
     Line::new("ledger_torn", text).with("batch", batch)
 }
 
@@ -213,9 +228,14 @@ pub(super) fn of_notice(notice: &Notice) -> Vec<Line> {
     let peer = notice.peer;
     let who = format!("#{} {peer}", notice.connection.serial());
     let lines = match &notice.event {
-        NoticeEvent::Connected => vec![Line::new("connected", format!("[NEW CONNECTION] {who} connected."))],
+        NoticeEvent::Connected => {
+            vec![Line::new("connected", format!("[NEW CONNECTION] {who} connected."))]
+        }
         NoticeEvent::KeyVerified => {
-            vec![Line::new("key_verified", format!("[10] KEY VERIFICATION {who}: public keys exchanged."))]
+            vec![Line::new(
+                "key_verified",
+                format!("[10] KEY VERIFICATION {who}: public keys exchanged."),
+            )]
         }
         NoticeEvent::Admitted(admitted) => vec![of_admitted(&who, admitted)],
         NoticeEvent::Regranted(admitted) => vec![of_regranted(&who, admitted)],
@@ -264,16 +284,22 @@ pub(super) fn of_notice(notice: &Notice) -> Vec<Line> {
         NoticeEvent::Ended(end) => vec![of_end(&who, end)],
     };
     let serial = notice.connection.serial();
-    lines.into_iter().map(|line| line.with("session", serial).with("peer", peer.to_string())).collect()
+    lines
+        .into_iter()
+        .map(|line| line.with("session", serial).with("peer", peer.to_string()))
+        .collect()
 }
 
 fn of_admitted(who: &str, admitted: &Admitted) -> Line {
     let role = if admitted.is_operator { ", an operator" } else { "" };
     let id = ClientId::new(admitted.key.uuid());
-    Line::new("admitted", format!("[10] KEY VERIFICATION {who}: {}{role}, UUID {id}", name(admitted)))
-        .with("identity", admitted.key.fingerprint())
-        .with("name", admitted.name.clone())
-        .with("operator", admitted.is_operator)
+    Line::new(
+        "admitted",
+        format!("[10] KEY VERIFICATION {who}: {}{role}, UUID {id}", name(admitted)),
+    )
+    .with("identity", admitted.key.fingerprint())
+    .with("name", admitted.name.clone())
+    .with("operator", admitted.is_operator)
 }
 
 fn of_regranted(who: &str, admitted: &Admitted) -> Line {
@@ -304,13 +330,19 @@ fn of_end(who: &str, end: &v2::End) -> Line {
     let (cause, text) = match end {
         v2::End::Bye => ("bye", format!("[CLIENT DISCONNECT][50] {who} asked for the end.")),
         v2::End::Closed => ("closed", format!("[DISCONNECTED][50] {who} closed the connection.")),
-        v2::End::Left => ("left", format!("[DISCONNECTED][50] {who} left before it proved an identity.")),
+        v2::End::Left => {
+            ("left", format!("[DISCONNECTED][50] {who} left before it proved an identity."))
+        }
         v2::End::Idle => ("idle", format!("[TIMEOUT] {who}: time is up; the sum is sent.")),
         v2::End::TooOld => ("too_old", format!("[TIMEOUT] {who}: the session is 24 hours old.")),
-        v2::End::Ordered(reason) => ("ordered", format!("[DISCONNECTED][50] {who}: {}", reason.text())),
+        v2::End::Ordered(reason) => {
+            ("ordered", format!("[DISCONNECTED][50] {who}: {}", reason.text()))
+        }
         v2::End::LedgerUnavailable => (
             "ledger_unavailable",
-            format!("[DISCONNECTED][50] {who}: the ledger has no room for a session, or has failed."),
+            format!(
+                "[DISCONNECTED][50] {who}: the ledger has no room for a session, or has failed."
+            ),
         ),
         v2::End::TooFast { most } => (
             "too_fast",
@@ -318,7 +350,9 @@ fn of_end(who: &str, end: &v2::End) -> Line {
                 "[REFUSED] {who}: its address begins too many handshakes a second (--max-handshakes-per-sec {most})."
             ),
         ),
-        v2::End::Fault(fault) => ("fault", format!("[DISCONNECTED][50] {who}: {fault} ({})", fault.rule())),
+        v2::End::Fault(fault) => {
+            ("fault", format!("[DISCONNECTED][50] {who}: {fault} ({})", fault.rule()))
+        }
     };
     let line = Line::new("ended", text).with("cause", cause);
     match end {
@@ -339,8 +373,12 @@ fn of_classic_end(who: &str, end: &End) -> Line {
         End::Bye => ("bye", format!("[CLIENT DISCONNECT][50] {who} asked for the end.")),
         End::Closed => ("closed", format!("[DISCONNECTED][50] {who} closed the connection.")),
         End::Idle { counted: false } => ("idle", format!("[TIMEOUT] {who}: {}", text::IDLE)),
-        End::Idle { counted: true } => ("idle", format!("[TIMEOUT] {who}: time is up; the sum is sent.")),
-        End::Ordered(Reason::EndAll) => ("end_all", format!("[BROADCAST] {who}: {}", text::END_ALL)),
+        End::Idle { counted: true } => {
+            ("idle", format!("[TIMEOUT] {who}: time is up; the sum is sent."))
+        }
+        End::Ordered(Reason::EndAll) => {
+            ("end_all", format!("[BROADCAST] {who}: {}", text::END_ALL))
+        }
         End::Ordered(Reason::Shutdown) => {
             ("shutdown", format!("[DISCONNECTED][50] {who}: {}", text::SHUTDOWN))
         }
@@ -362,7 +400,9 @@ fn of_classic_end(who: &str, end: &End) -> Line {
                 "[REFUSED] {who}: there are too many that prove nothing (--max-unproven-total, --max-classic)."
             ),
         ),
-        End::Fault(fault) => ("fault", format!("[DISCONNECTED][50] {who}: {fault} ({})", fault.rule())),
+        End::Fault(fault) => {
+            ("fault", format!("[DISCONNECTED][50] {who}: {fault} ({})", fault.rule()))
+        }
     };
     let line = Line::new("ended", text).with("cause", cause);
     match end {

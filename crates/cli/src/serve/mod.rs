@@ -49,7 +49,8 @@ pub(crate) const LAST_WORDS: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     if !args.core_dumps {
-        let failed = |error| Failure::system("cannot switch core dumps off", &error).next("--core-dumps");
+        let failed =
+            |error| Failure::system("cannot switch core dumps off", &error).next("--core-dumps");
         limits::no_core_dumps().map_err(failed)?;
     }
     if args.classic {
@@ -59,7 +60,8 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
         screen::warn_of_any();
     }
     let home = Home::find(&args.home)?;
-    let (key, key_is_new) = home.key_or_new(&home.server_key(), "ddes server", keys::no_passphrase)?;
+    let (key, key_is_new) =
+        home.key_or_new(&home.server_key(), "ddes server", keys::no_passphrase)?;
     let fingerprint = key.public().fingerprint();
     let suites: Vec<SuiteName> =
         if args.suite.is_empty() { SuiteName::DEFAULT.into() } else { args.suite.clone() };
@@ -139,19 +141,26 @@ fn serve(
     board.finish(LAST_WORDS);
     match outcome?.failure {
         None => console.map_err(|_| Failure::new(Code::No, "the console failed")),
-        Some(why) => Err(Failure::new(Code::No, format!("the ledger cannot be written any more: {why}"))
-            .cause("the disk failed, or the folder was moved. Everything acknowledged was synced before")
-            .next(format!(
-                "look at the disk and the folder, then: ddes ledger verify{0}, and ddes serve{0}",
-                crate::home::flag()
-            ))),
+        Some(why) => Err(Failure::new(
+            Code::No,
+            format!("the ledger cannot be written any more: {why}"),
+        )
+        .cause(
+            "the disk failed, or the folder was moved. Everything acknowledged was synced before",
+        )
+        .next(format!(
+            "look at the disk and the folder, then: ddes ledger verify{0}, and ddes serve{0}",
+            crate::home::flag()
+        ))),
     }
 }
 
 /// Of strangers' doings the console hears through the tally alone, but for the first: they cannot keep it from hearing of others.
 fn to_show(tally: &Mutex<Tally>, report: Report) -> Option<Report> {
     match report {
-        Report::Session(notice) => console::lock(tally).note(Instant::now(), notice).map(Report::Session),
+        Report::Session(notice) => {
+            console::lock(tally).note(Instant::now(), notice).map(Report::Session)
+        }
         report @ (Report::Access(_) | Report::Ledger(_) | Report::Checkpoint(_)) => Some(report),
     }
 }
@@ -162,8 +171,11 @@ fn share_files(args: &ServeArgs) -> Result<Files, Failure> {
     let needed = Files::needed(wanted);
     let most = limits::open_files(needed).err().unwrap_or(needed);
     let files = Files::share(most, wanted).ok_or_else(|| {
-        Failure::new(Code::No, format!("this user may have {most} open files, too few for a server"))
-            .next("ulimit -Hn 1024, and ddes serve")
+        Failure::new(
+            Code::No,
+            format!("this user may have {most} open files, too few for a server"),
+        )
+        .next("ulimit -Hn 1024, and ddes serve")
     })?;
     if files.connections_max < wanted && !args.output.quiet {
         streams::say(&format!(
@@ -191,7 +203,13 @@ fn bounds(args: &ServeArgs, connections_max: usize) -> Bounds {
     }
 }
 
-fn options(args: &ServeArgs, files: Files, key: SigningKey, suites: Vec<Suite>, access: Access) -> Options {
+fn options(
+    args: &ServeArgs,
+    files: Files,
+    key: SigningKey,
+    suites: Vec<Suite>,
+    access: Access,
+) -> Options {
     let idle = Duration::from_secs(args.idle_secs.into());
     let classic = args.classic.then(|| Classic {
         config: Arc::new(classic::ServerConfig {
@@ -202,7 +220,13 @@ fn options(args: &ServeArgs, files: Files, key: SigningKey, suites: Vec<Suite>, 
         }),
         silence: Duration::from_millis(args.classic_wait_ms.into()),
     });
-    let v2 = v2::ServerConfig { suites, key, idle, handshake: HANDSHAKE_MAX, values_max: args.frame_values };
+    let v2 = v2::ServerConfig {
+        suites,
+        key,
+        idle,
+        handshake: HANDSHAKE_MAX,
+        values_max: args.frame_values,
+    };
     Options {
         listen: args.listen,
         endpoint: Config {

@@ -95,7 +95,10 @@ impl Tally {
 
     /// All of them, before the end.
     pub(super) fn take_all(&mut self, now: Instant) -> Vec<Sum> {
-        std::mem::take(&mut self.0).into_iter().filter_map(|(kind, window)| window.sum(kind, now)).collect()
+        std::mem::take(&mut self.0)
+            .into_iter()
+            .filter_map(|(kind, window)| window.sum(kind, now))
+            .collect()
     }
 }
 
@@ -111,7 +114,13 @@ impl Window {
         }
         let has_more_addresses = addresses.len() > ADDRESSES_MAX;
         let addresses = addresses.len().min(ADDRESSES_MAX);
-        Some(Sum::Many { kind, count, addresses, has_more_addresses, over: now.duration_since(since) })
+        Some(Sum::Many {
+            kind,
+            count,
+            addresses,
+            has_more_addresses,
+            over: now.duration_since(since),
+        })
     }
 }
 
@@ -140,7 +149,9 @@ impl Kind {
     fn of_end(end: &v2::End) -> Self {
         match end {
             v2::End::Bye | v2::End::Closed | v2::End::Left => Self::Left,
-            v2::End::Idle | v2::End::TooOld | v2::End::Fault(v2::Fault::HandshakeTimeout) => Self::TimedOut,
+            v2::End::Idle | v2::End::TooOld | v2::End::Fault(v2::Fault::HandshakeTimeout) => {
+                Self::TimedOut
+            }
             v2::End::Ordered(_) | v2::End::LedgerUnavailable => Self::Ordered,
             v2::End::TooFast { .. } => Self::TooFast,
             v2::End::Fault(_) => Self::Failed,
@@ -200,7 +211,9 @@ mod tests {
     use std::sync::Arc;
 
     use ddes_identity::SigningKey;
-    use ddes_server::endpoint::{Bounds, Config, ConnectionId, Endpoint, Entropy, Notices, Profiles};
+    use ddes_server::endpoint::{
+        Bounds, Config, ConnectionId, Endpoint, Entropy, Notices, Profiles,
+    };
     use zeroize::Zeroizing;
 
     use super::*;
@@ -209,7 +222,13 @@ mod tests {
 
     fn connection(now: Instant) -> ConnectionId {
         let key = SigningKey::from_seed(&[1; 32]);
-        let v2 = v2::ServerConfig { suites: Vec::new(), key, idle: WINDOW, handshake: WINDOW, values_max: 1 };
+        let v2 = v2::ServerConfig {
+            suites: Vec::new(),
+            key,
+            idle: WINDOW,
+            handshake: WINDOW,
+            values_max: 1,
+        };
         let config = Config {
             bounds: Bounds::of(9),
             queued_values_max: 1,
@@ -238,7 +257,9 @@ mod tests {
         let mut said = 0;
         for n in 0..10_000 {
             for event in [NoticeEvent::Connected, NoticeEvent::Tampered] {
-                said += usize::from(tally.note(start + MOMENT * (n / 100), of(id, n % 7, event)).is_some());
+                said += usize::from(
+                    tally.note(start + MOMENT * (n / 100), of(id, n % 7, event)).is_some(),
+                );
             }
         }
         assert_eq!((said, tally.take(start + MOMENT * 999).len()), (2, 0));
@@ -288,7 +309,8 @@ mod tests {
             tally.note(start, of(id, n, NoticeEvent::Connected));
         }
         let sums = tally.take_all(start);
-        let [Sum::Many { count: 99_999, addresses: ADDRESSES_MAX, has_more_addresses: true, .. }] = sums[..]
+        let [Sum::Many { count: 99_999, addresses: ADDRESSES_MAX, has_more_addresses: true, .. }] =
+            sums[..]
         else {
             panic!("{sums:?}")
         };

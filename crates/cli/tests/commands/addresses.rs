@@ -63,7 +63,8 @@ fn comments_of_known_servers_outlive_every_change_of_it() {
     let home = folder();
     let key = key(&home, "anna");
     let list = home.join("known_servers");
-    fs::write(&list, [format!("# m\u{fc}ne\r\na:1\t{key}  old").as_bytes(), b" \xfc"].concat()).unwrap();
+    fs::write(&list, [format!("# m\u{fc}ne\r\na:1\t{key}  old").as_bytes(), b" \xfc"].concat())
+        .unwrap();
     assert_eq!(output(ddes_at(&home, &["trust", "add", "b:1", &key])).0, 0);
     assert_eq!(output(ddes_at(&home, &["trust", "add", "c:1", &key])).0, 0);
     assert_eq!(output(ddes_at(&home, &["trust", "rm", "b:1"])).0, 0);
@@ -90,8 +91,10 @@ fn a_server_pinned_in_a_line_that_is_not_understood_is_not_met_as_if_for_the_fir
     ];
     for text in pinned {
         fs::write(home.join("known_servers"), &text).unwrap();
-        let (code, _, error) =
-            output(ddes_at(&home, &["total", "--server", &server.address, "--trust", &fingerprint]));
+        let (code, _, error) = output(ddes_at(
+            &home,
+            &["total", "--server", &server.address, "--trust", &fingerprint],
+        ));
         assert_eq!(code, 4, "{text}{error}");
         assert!(error.contains("known_servers: line 1: "), "{text}{error}");
         assert_eq!(fs::read_to_string(home.join("known_servers")).unwrap(), text);
@@ -100,8 +103,10 @@ fn a_server_pinned_in_a_line_that_is_not_understood_is_not_met_as_if_for_the_fir
     for between in ["\t", "  "] {
         let text = format!("localhost:{port}{between}{}\n", wrong.replace(' ', between));
         fs::write(home.join("known_servers"), text).unwrap();
-        let (code, _, error) =
-            output(ddes_at(&home, &["total", "--server", &server.address, "--trust", &fingerprint]));
+        let (code, _, error) = output(ddes_at(
+            &home,
+            &["total", "--server", &server.address, "--trust", &fingerprint],
+        ));
         assert_eq!((code, error.contains("HAS CHANGED")), (4, true), "{error}");
     }
 }
@@ -120,7 +125,8 @@ fn one_latin_1_byte_in_a_comment_locks_nobody_out_of_a_server() {
     let (_, shown, _) = output(ddes_at(&home, &["key", "show", "--server-key", "-q"]));
     for client in [&anna, &bob] {
         assert_eq!(output(ddes_at(client, &["trust", "add", &server.address, shown.trim()])).0, 0);
-        let (code, sum, error) = output(ddes_at(client, &["send", "--server", &server.address, "7"]));
+        let (code, sum, error) =
+            output(ddes_at(client, &["send", "--server", &server.address, "7"]));
         assert_eq!((code, sum.as_str()), (0, "7\n"), "{error}");
     }
     let (code, _, error) = output(ddes_at(&home, &["authorize", "ls"]));
@@ -157,12 +163,17 @@ fn a_server_listens_where_people_say() {
         ("[::1]:0", "[::1]:"),
     ] {
         let home = folder();
-        let mut command = ddes_at(&home, &["serve", "--json", "--ledger", "memory", "--listen", listen]);
+        let mut command =
+            ddes_at(&home, &["serve", "--json", "--ledger", "memory", "--listen", listen]);
         command.stderr(std::process::Stdio::null());
         assert!(super::started(command).address.starts_with(address), "{listen}");
     }
     for wrong in ["", "x", "a:b", "127.0.0.1", "1:2:3", "127.0.0.1:70000"] {
         let (code, _, error) = output(ddes_at(&folder(), &["serve", "--listen", wrong]));
-        assert_eq!((code, error.contains("ADDR:PORT") || error.contains(":5566")), (2, true), "{error}");
+        assert_eq!(
+            (code, error.contains("ADDR:PORT") || error.contains(":5566")),
+            (2, true),
+            "{error}"
+        );
     }
 }

@@ -68,13 +68,18 @@ fn a_run_counts_what_it_sent_and_leaves_a_record_and_a_page() {
     assert!(text.contains("Verified.") && text.matches("<svg").count() >= 1);
 
     // The accounts go on, and so does the check.
-    let (code, again, error) =
-        bench(&home, &server.address, &trust, &[&flags[..], &["--values-from", "constant:-2"]].concat());
+    let (code, again, error) = bench(
+        &home,
+        &server.address,
+        &trust,
+        &[&flags[..], &["--values-from", "constant:-2"]].concat(),
+    );
     assert_eq!(code, 0, "{error}");
     assert_eq!(events(&again)["result"]["verification"]["sum"], (60_003 - 40_002).to_string());
 
-    let compare =
-        |flags: &[&str]| output(ddes_at(&home, &[&["bench", "compare", &save, &save], flags].concat()));
+    let compare = |flags: &[&str]| {
+        output(ddes_at(&home, &[&["bench", "compare", &save, &save], flags].concat()))
+    };
     let (code, table, _) = compare(&["--fail-below", "0.99"]);
     assert_eq!((code, table.contains("values/s") && table.contains("1.000")), (0, true), "{table}");
     let (code, _, error) = compare(&["--fail-below", "1.01", "--on", "p99"]);
@@ -94,8 +99,12 @@ fn an_open_loop_keeps_its_rate_and_reports_each_interval() {
     let trust = fingerprint(&home);
     let flags = ["--json", "--sessions", "4", "--duration", "3", "--rate", "2000"];
     for arrivals in ["constant", "poisson"] {
-        let (code, out, error) =
-            bench(&home, &server.address, &trust, &[&flags[..], &["--arrivals", arrivals]].concat());
+        let (code, out, error) = bench(
+            &home,
+            &server.address,
+            &trust,
+            &[&flags[..], &["--arrivals", arrivals]].concat(),
+        );
         assert_eq!(code, 0, "{error}{out}");
         let result = &events(&out)["result"];
         // Poisson's count has a standard deviation of 77.
@@ -135,7 +144,11 @@ fn what_the_server_does_not_take_is_said_before_the_run_with_what_to_do() {
     check(run(&["--values-from", "gauss:1"]), 2, &["not a distribution", "uniform:0..1000"]);
     check(run(&["--threads", "9", "--sessions", "2"]), 2, &["9 threads have nothing to do"]);
     // A third session is a stranger.
-    check(run(&["--sessions", "3"]), 4, &["session 2 of 3 did not open", "ddes bench keys --sessions 3"]);
+    check(
+        run(&["--sessions", "3"]),
+        4,
+        &["session 2 of 3 did not open", "ddes bench keys --sessions 3"],
+    );
     let (code, out, error) = run(&["--sessions", "2", "--values", "10"]);
     assert_eq!((code, out.contains("2 of 2 sessions verified")), (0, true), "{out}{error}");
     check(bench(&home, "127.0.0.1:1", &trust, &[]), 3, &["refused the connection", "ddes serve"]);
@@ -147,16 +160,37 @@ fn ctrl_c_ends_the_run_and_the_run_is_reported() {
     let home = folder();
     let server = serve(&home, &["--allow-any"]);
     let trust = fingerprint(&home);
-    let flags =
-        ["bench", "run", "--yes", "--server", &server.address, "--trust", &trust, "--warmup", "0", "--json"];
-    let command =
-        ddes_at(&home, &[&flags[..], &["--sessions", "3", "--duration", "600", "--pipeline", "8"]].concat());
+    let flags = [
+        "bench",
+        "run",
+        "--yes",
+        "--server",
+        &server.address,
+        "--trust",
+        &trust,
+        "--warmup",
+        "0",
+        "--json",
+    ];
+    let command = ddes_at(
+        &home,
+        &[&flags[..], &["--sessions", "3", "--duration", "600", "--pipeline", "8"]].concat(),
+    );
     let mut run = crate::start(command, |line| line.contains("\"interval\"").then(String::new));
-    assert!(Command::new("kill").args(["-INT", &run.child.id().to_string()]).status().unwrap().success());
+    assert!(
+        Command::new("kill")
+            .args(["-INT", &run.child.id().to_string()])
+            .status()
+            .unwrap()
+            .success()
+    );
     let mut rest = String::new();
     while run.stdout.read_line(&mut rest).unwrap() > 0 {}
     let result = &events(&rest)["result"];
-    assert_eq!((&result["was_stopped"], &result["verification"]["right"]), (&true.into(), &3.into()));
+    assert_eq!(
+        (&result["was_stopped"], &result["verification"]["right"]),
+        (&true.into(), &3.into())
+    );
     assert_eq!(run.child.wait().unwrap().code(), Some(130));
 }
 
@@ -183,7 +217,8 @@ fn a_server_that_adds_one_to_one_sum_is_caught_and_the_session_named() {
         error.contains("in 1 sessions: 2\n") && out.contains("4 of 5 sessions verified; 1 WRONG"),
         "{out}{error}"
     );
-    let (code, out, _) = bench(&home, &address, &trust, &[&flags[..], &["--json", "--seed", "7"]].concat());
+    let (code, out, _) =
+        bench(&home, &address, &trust, &[&flags[..], &["--json", "--seed", "7"]].concat());
     assert_eq!(
         (code, &events(&out)["result"]["verification"]["right"]),
         (0, &5.into()),
@@ -195,7 +230,8 @@ fn a_server_that_adds_one_to_one_sum_is_caught_and_the_session_named() {
 fn refusals_and_cut_connections_are_counted_and_nothing_is_lost_or_counted_twice() {
     let home = folder();
     let (address, trust) = faulty(Fault::IsRough);
-    let flags = ["--json", "--sessions", "4", "--values", "8000", "--batch", "5", "--pipeline", "6"];
+    let flags =
+        ["--json", "--sessions", "4", "--values", "8000", "--batch", "5", "--pipeline", "6"];
     let (code, out, error) =
         bench(&home, &address, &trust, &[&flags[..], &["--values-from", "constant:1"]].concat());
     assert_eq!(code, 0, "{out}{error}");
@@ -304,7 +340,10 @@ fn settle(
             }
             standing.last_seq = Sequence::new(standing.last_seq.get() + amounts.len() as u64);
             let victim = ddes_load::key(1, VICTIM).public();
-            if fault == Fault::Lies && account == victim.as_bytes() && standing.last_seq.get() == 500 {
+            if fault == Fault::Lies
+                && account == victim.as_bytes()
+                && standing.last_seq.get() == 500
+            {
                 standing.sum = standing.sum.plus(1_i64.into()).unwrap();
             }
             // Counted, and nobody hears of it.
@@ -346,7 +385,8 @@ fn nothing_is_put_into_a_ledger_before_somebody_said_yes() {
         [("", "nothing was sent"), ("n", "nothing was sent"), ("y", "3 of 3 sessions verified")]
     {
         assert_eq!(accounts(), 0);
-        let mut asked = rexpect::session::spawn_command(ddes_at(&home, &flags), Some(20_000)).unwrap();
+        let mut asked =
+            rexpect::session::spawn_command(ddes_at(&home, &flags), Some(20_000)).unwrap();
         asked.exp_string("Go on? [y/N] ").unwrap();
         asked.send_line(answer).unwrap();
         asked.exp_string(expected).unwrap();

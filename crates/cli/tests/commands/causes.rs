@@ -1,4 +1,5 @@
-//! What is said names the cause: of keys, agents, homes, outboxes, ledgers and servers that cannot do what was asked.
+//! What is said names the cause: of keys, agents, homes, outboxes, ledgers and servers that cannot
+//! do what was asked.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -86,8 +87,10 @@ fn an_agent_that_is_not_there_is_not_said_to_lack_the_key() {
     for (socket, cause) in
         [("", "SSH_AUTH_SOCK is not set, or empty"), ("/nonexistent/agent", "no running ssh-agent")]
     {
-        let mut command =
-            ddes_at(&world.home, &["total", "--server", &world.server.address, "--key", text(&key)]);
+        let mut command = ddes_at(
+            &world.home,
+            &["total", "--server", &world.server.address, "--key", text(&key)],
+        );
         command.env("SSH_AUTH_SOCK", socket);
         let (code, _, error) = output(command);
         assert_eq!(
@@ -121,7 +124,10 @@ fn who_is_no_operator_is_told_so_and_not_that_it_is_not_let_in() {
     let ended = child.wait_with_output().unwrap();
     let error = String::from_utf8(ended.stderr).unwrap();
     assert_eq!(ended.status.code(), Some(4));
-    assert!(error.contains("--role operator") && !error.contains("does not let this identity in"), "{error}");
+    assert!(
+        error.contains("--role operator") && !error.contains("does not let this identity in"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -143,7 +149,11 @@ fn authorize_takes_its_flags_before_and_behind_ls_and_rm_and_hints_repeat_the_ho
     let (code, listed, _) = at(&["authorize", "--json", "--home", there, "ls"]);
     assert_eq!((code, listed.starts_with('{')), (0, true), "{listed}");
     let (code, _, error) = at(&["authorize", "--home", there, "rm", "bob"]);
-    assert_eq!((code, error.contains(&format!("ddes authorize ls --home '{there}'"))), (1, true), "{error}");
+    assert_eq!(
+        (code, error.contains(&format!("ddes authorize ls --home '{there}'"))),
+        (1, true),
+        "{error}"
+    );
     assert_eq!(at(&["authorize", "--role", "operator", "ls", "--home", there]).0, 2);
     assert_eq!(at(&["authorize", "--home", there, "rm", "anna"]).0, 0);
     assert_eq!(at(&["authorize", "--home", there, "ls"]).1, "");
@@ -190,7 +200,11 @@ fn a_backup_goes_to_the_root_of_a_disk_and_a_restore_says_that_it_is_one() {
     let (code, _, error) = output(ddes_at(&home, &["ledger", "backup", text(&place)]));
     assert_eq!(code, 0, "{error}");
     let (code, _, error) = output(ddes_at(&home, &["ledger", "backup", text(&place)]));
-    assert_eq!((code, error.contains("a mount point"), error.contains("mv ")), (2, true, false), "{error}");
+    assert_eq!(
+        (code, error.contains("a mount point"), error.contains("mv ")),
+        (2, true, false),
+        "{error}"
+    );
     let (code, _, error) =
         output(ddes_at(&home, &["ledger", "restore", text(&backup), "--ledger", text(&place)]));
     let below = format!("--ledger {}/ledger", place.display());
@@ -224,8 +238,10 @@ fn a_receipt_for_an_integer_inside_a_group_is_that_of_the_group() {
     command.stdin(fs::File::open(&file).unwrap());
     assert_eq!(output(command).0, 0);
     for (seq, code) in [("1", 0), ("2", 0), ("3", 0), ("4", 1), ("0", 1)] {
-        let found =
-            output(ddes_at(&world.home, &["ledger", "receipt", "default", "--last-seq", seq, "--json"]));
+        let found = output(ddes_at(
+            &world.home,
+            &["ledger", "receipt", "default", "--last-seq", seq, "--json"],
+        ));
         assert_eq!(found.0, code, "{seq}: {}", found.2);
         assert!(code == 1 || found.1.contains("\"sum\":\"6\""), "{seq}: {}", found.1);
     }
@@ -248,13 +264,16 @@ fn a_server_whose_disk_is_full_is_said_to_be_at_once_and_waited_for_as_long_as_w
         (output(ddes_at(&home, &flags)), began.elapsed())
     };
     assert_eq!(send("1").0.0, 0);
-    // What is left of the disk goes to somebody else, and the room that the ledger had taken ahead is used up.
+    // What is left of the disk goes to somebody else, and the room that the ledger had taken ahead
+    // is used up.
     drop(fs::write(place.join("other"), vec![0; 8 << 20]));
-    let numbers: String =
-        (1..1_500_000_i64).map(|i| format!("{}\n", i.wrapping_mul(-7_046_029_254_386_353_131))).collect();
+    let numbers: String = (1..1_500_000_i64)
+        .map(|i| format!("{}\n", i.wrapping_mul(-7_046_029_254_386_353_131)))
+        .collect();
     let file = home.join("numbers");
     fs::write(&file, numbers).unwrap();
-    let mut command = ddes_at(&home, &["send", "--retry-secs", "2", "--server", &server.address, "-"]);
+    let mut command =
+        ddes_at(&home, &["send", "--retry-secs", "2", "--server", &server.address, "-"]);
     command.stdin(fs::File::open(&file).unwrap());
     let began = Instant::now();
     let (code, _, error) = output(command);

@@ -14,7 +14,8 @@ fn ddes(arguments: &[&str]) -> Command {
 }
 
 fn serve(flags: &[&str]) -> Running {
-    let classic = ["serve", "--classic", "--classic-wait-ms", "0", "--json", "--listen", "127.0.0.1:0"];
+    let classic =
+        ["serve", "--classic", "--classic-wait-ms", "0", "--json", "--listen", "127.0.0.1:0"];
     // These servers share a home, and each has totals of its own.
     started(ddes(&[&classic[..], &["--ledger", "memory"], flags].concat()))
 }
@@ -50,12 +51,17 @@ fn our_client_gets_its_sums_from_the_python_server_in_a_fresh_and_in_a_known_gro
 fn three_clients_at_once_keep_three_sums_on_either_server() {
     for server in [serve(&[]), peer_server(&["--group", "ffdhe2048"])] {
         let connect = || ddes(&["connect", "--classic", "--json", "--server", &server.address]);
-        let mut clients: Vec<_> =
-            (0..3).map(|_| start(connect(), |line| line.contains("\"ready\"").then(String::new))).collect();
+        let mut clients: Vec<_> = (0..3)
+            .map(|_| start(connect(), |line| line.contains("\"ready\"").then(String::new)))
+            .collect();
         for (value, expected) in [("42", 42), ("50", 92)] {
             for (i, client) in clients.iter_mut().enumerate() {
-                writeln!(client.child.stdin.as_mut().unwrap(), "30 {}", value.parse::<usize>().unwrap() + i)
-                    .unwrap();
+                writeln!(
+                    client.child.stdin.as_mut().unwrap(),
+                    "30 {}",
+                    value.parse::<usize>().unwrap() + i
+                )
+                .unwrap();
                 let sum = (&mut client.stdout)
                     .lines()
                     .map(Result::unwrap)
@@ -84,7 +90,8 @@ fn sessions_may_open_in_another_order_than_their_connections() {
         drop(std::io::copy(&mut &first, &mut down));
         drop((down.shutdown(std::net::Shutdown::Both), upwards.join()));
     });
-    let (code, sums, error) = output(ddes(&["send", "--classic", "-q", "--server", &address, "42", "50"]));
+    let (code, sums, error) =
+        output(ddes(&["send", "--classic", "-q", "--server", &address, "42", "50"]));
     assert_eq!((code, sums.as_str()), (0, "42\n92\n"), "{error}");
     relay.join().unwrap();
 }
@@ -103,7 +110,8 @@ fn what_cannot_be_sent_is_refused_before_a_connection_is_made() {
     for (value, what) in
         [("-1", "outside the range"), ("18446744073709551616", "outside"), ("4x", "not an integer")]
     {
-        let (code, _, error) = output(ddes(&["send", "--classic", "--server", "127.0.0.1:1", "7", value]));
+        let (code, _, error) =
+            output(ddes(&["send", "--classic", "--server", "127.0.0.1:1", "7", value]));
         assert_eq!(code, 2);
         assert!(error.contains(what), "{error}");
     }
@@ -125,7 +133,8 @@ fn each_way_of_not_being_there_has_its_error() {
 
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap().to_string();
-    let (code, _, error) = output(ddes(&["send", "--classic", "--timeout", "1", "--server", &address, "7"]));
+    let (code, _, error) =
+        output(ddes(&["send", "--classic", "--timeout", "1", "--server", &address, "7"]));
     assert_eq!((code, error.contains("nothing came within 1 s")), (6, true), "{error}");
 }
 
@@ -134,7 +143,8 @@ fn silence_ends_a_session_with_the_timeout_exit_code() {
     let server = serve(&["--idle-secs", "1"]);
     let begin = Instant::now();
     let mut client = ddes(&["connect", "--classic", "--server", &server.address]);
-    let mut child = client.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child =
+        client.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     // Its end would disconnect.
     let stdin = child.stdin.take();
     assert_eq!(child.wait().unwrap().code(), Some(6));
@@ -162,9 +172,15 @@ fn with_three_seconds_of_silence_allowed_a_datum_at_two_moves_the_end_to_five() 
         let clients = [&[][..], &["42"], &["42", "50"]].map(|values: &[&str]| {
             scope.spawn(move || {
                 let begin = Instant::now();
-                let mut client =
-                    ddes(&["connect", "--classic", "--json", "--server", &format!("{host}:{port}")]);
-                let mut child = client.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+                let mut client = ddes(&[
+                    "connect",
+                    "--classic",
+                    "--json",
+                    "--server",
+                    &format!("{host}:{port}"),
+                ]);
+                let mut child =
+                    client.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
                 let mut stdin = child.stdin.take().unwrap();
                 for (i, value) in values.iter().enumerate() {
                     std::thread::sleep(Duration::from_secs(2) * u32::try_from(i).unwrap());
@@ -180,8 +196,18 @@ fn with_three_seconds_of_silence_allowed_a_datum_at_two_moves_the_end_to_five() 
     let [without, with_one, with_two] = clients;
     let last_sum = |sum: &str| format!("\"last_sum\",\"schema_version\":2,\"sum\":\"{sum}\"");
     assert_eq!((without.0, without.2.contains("last_sum")), (Some(6), false), "{}", without.2);
-    assert_eq!((with_one.0, with_one.2.contains(&last_sum("42"))), (Some(6), true), "{}", with_one.2);
-    assert_eq!((with_two.0, with_two.2.contains(&last_sum("92"))), (Some(6), true), "{}", with_two.2);
+    assert_eq!(
+        (with_one.0, with_one.2.contains(&last_sum("42"))),
+        (Some(6), true),
+        "{}",
+        with_one.2
+    );
+    assert_eq!(
+        (with_two.0, with_two.2.contains(&last_sum("92"))),
+        (Some(6), true),
+        "{}",
+        with_two.2
+    );
     assert!(with_one.1 >= Duration::from_secs(3) && with_two.1 >= Duration::from_secs(5));
 }
 
@@ -222,7 +248,8 @@ fn a_connection_too_many_is_told_so() {
 #[test]
 fn two_hundred_silent_connections_hurt_nobody() {
     let server = serve(&[]);
-    let silent: Vec<_> = (0..200).map(|_| std::net::TcpStream::connect(&server.address).unwrap()).collect();
+    let silent: Vec<_> =
+        (0..200).map(|_| std::net::TcpStream::connect(&server.address).unwrap()).collect();
     let (code, sums, _) = send(&server, &["42", "50"]);
     assert_eq!((code, sums.as_str()), (0, "42\n92\n"));
     assert_eq!(silent.len(), 200);

@@ -1,4 +1,5 @@
-//! What is on disk before a word leaves, as strace tells it: of an outbox before a 30, of a ledger before a 40.
+//! What is on disk before a word leaves, as strace tells it: of an outbox before a 30, of a ledger
+//! before a 40.
 
 use std::collections::HashSet;
 use std::fs;
@@ -12,8 +13,7 @@ use crate::files::{can, has};
 use crate::secure::fingerprint;
 use crate::{ddes_at, folder, output, started};
 
-const CALLS: &str =
-    "trace=openat,pwrite64,write,writev,sendto,sendmsg,renameat,renameat2,fsync,fdatasync,ftruncate";
+const CALLS: &str = "trace=openat,pwrite64,write,writev,sendto,sendmsg,renameat,renameat2,fsync,fdatasync,ftruncate";
 /// Superblocks stand before the frames of a segment: they are evidence, and written at leisure.
 const FRAMES_FROM: u64 = 4096;
 
@@ -40,7 +40,8 @@ fn described(line: &str, nth: usize) -> Option<&str> {
 }
 
 fn parse(line: &str) -> Option<Call> {
-    // What failed changed nothing. A call that another thread's cut in two is told by its first half.
+    // What failed changed nothing. A call that another thread's cut in two is told by its first
+    // half.
     let line = line.split_once(' ')?.1.trim_start();
     let (name, rest) = line.split_once('(')?;
     if line.contains(" = -1 ") {
@@ -51,7 +52,8 @@ fn parse(line: &str) -> Option<Call> {
     match name {
         "sendto" | "sendmsg" | "write" | "writev" if is_socket => Some(Call::Send),
         "pwrite64" => {
-            let inside = line.split(" = ").next().and_then(|call| call.strip_suffix(')')).unwrap_or(line);
+            let inside =
+                line.split(" = ").next().and_then(|call| call.strip_suffix(')')).unwrap_or(line);
             let offset = inside.rsplit(", ").next().and_then(|offset| offset.parse().ok());
             Some(Call::Write { path, offset: offset.unwrap_or(FRAMES_FROM) })
         }
@@ -86,7 +88,9 @@ impl Unsynced {
     /// Nothing gets a name before it is durable.
     fn note(&mut self, call: &Call, in_folder: &str, is_evidence: impl Fn(&str, u64) -> bool) {
         match call {
-            Call::Write { path, offset } if path.starts_with(in_folder) && !is_evidence(path, *offset) => {
+            Call::Write { path, offset }
+                if path.starts_with(in_folder) && !is_evidence(path, *offset) =>
+            {
                 self.files.insert(path.clone());
             }
             Call::Sync(path) if path == in_folder => self.names = false,
@@ -122,7 +126,11 @@ fn an_outbox_is_durable_before_anything_is_sent_and_its_owners_alone() {
         match call {
             Call::Send => {
                 sends += 1;
-                assert!(unsynced.files.is_empty() && !unsynced.names, "{:?} is not durable", unsynced.files);
+                assert!(
+                    unsynced.files.is_empty() && !unsynced.names,
+                    "{:?} is not durable",
+                    unsynced.files
+                );
             }
             Call::Write { .. } => writes += 1,
             Call::Sync(_) | Call::Rename { .. } => {}
@@ -174,7 +182,9 @@ fn a_ledger_is_durable_before_anything_is_acknowledged() {
                 assert!(unsynced.files.is_empty(), "{:?} is not durable", unsynced.files);
             }
             // A segment's name is durable before a batch goes there.
-            Call::Write { path, offset } if path.contains("/journal-") && *offset >= FRAMES_FROM => {
+            Call::Write { path, offset }
+                if path.contains("/journal-") && *offset >= FRAMES_FROM =>
+            {
                 assert!(!unsynced.names, "{path} may lose its name");
             }
             Call::Rename { .. } => renames += 1,

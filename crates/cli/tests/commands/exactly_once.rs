@@ -10,7 +10,8 @@ use crate::{Running, ddes_at, folder, output, started};
 
 const COUNT: u64 = 20_000;
 const SUM: u64 = COUNT * (COUNT + 1) / 2;
-/// A journal longer than this has its first record of values whole: 8,192 of them, and what stands before.
+/// A journal longer than this has its first record of values whole: 8,192 of them, and what stands
+/// before.
 const TAKEN_BYTES: u64 = 66_000;
 
 /// A home, a server that its identities may use, and a folder for files.
@@ -24,7 +25,8 @@ impl World {
         let home = folder();
         let server = serve(&home, "127.0.0.1:0");
         let world = Self { home, server };
-        let (_, shown, _) = output(ddes_at(&world.home, &["key", "show", "--server-key", "--quiet"]));
+        let (_, shown, _) =
+            output(ddes_at(&world.home, &["key", "show", "--server-key", "--quiet"]));
         let added = ["trust", "add", &world.server.address, shown.trim()];
         assert_eq!(output(ddes_at(&world.home, &added)).0, 0);
         world
@@ -32,7 +34,8 @@ impl World {
 
     pub(crate) fn send(&self, outbox: &str, arguments: &[&str]) -> Command {
         let folder = self.home.join(outbox);
-        let flags = ["send", "--server", &self.server.address, "--outbox", folder.to_str().unwrap()];
+        let flags =
+            ["send", "--server", &self.server.address, "--outbox", folder.to_str().unwrap()];
         ddes_at(&self.home, &[&flags[..], arguments].concat())
     }
 
@@ -49,7 +52,8 @@ impl World {
         // Some identity is there only once it was used.
         assert_eq!(output(ddes_at(&self.home, &["total", "--server", &self.server.address])).0, 0);
         for name in ["identities", "known_servers"] {
-            let copied = Command::new("cp").arg("-rp").arg(self.home.join(name)).arg(&elsewhere).status();
+            let copied =
+                Command::new("cp").arg("-rp").arg(self.home.join(name)).arg(&elsewhere).status();
             assert!(copied.unwrap().success());
         }
         elsewhere
@@ -129,7 +133,8 @@ fn an_input_that_was_cut_off_is_neither_sent_again_nor_mixed_with_another() {
     let mut sender = sender.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     let text = std::fs::read(&numbers).unwrap();
     sender.stdin.as_mut().unwrap().write_all(&text[..text.len() / 2]).unwrap();
-    while !std::fs::metadata(world.home.join("cut/journal")).is_ok_and(|journal| journal.len() > TAKEN_BYTES)
+    while !std::fs::metadata(world.home.join("cut/journal"))
+        .is_ok_and(|journal| journal.len() > TAKEN_BYTES)
     {
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -139,13 +144,16 @@ fn an_input_that_was_cut_off_is_neither_sent_again_nor_mixed_with_another() {
     assert_eq!((code, error.contains("--resume")), (1, true), "{error}");
     let other = world.home.join("other");
     std::fs::write(&other, "5\n".repeat(COUNT as usize)).unwrap();
-    let (code, _, error) = output(from(world.send("cut", &["-q", "--as", "cut", "--resume", "-"]), &other));
+    let (code, _, error) =
+        output(from(world.send("cut", &["-q", "--as", "cut", "--resume", "-"]), &other));
     assert_eq!((code, error.contains("are not those the outbox took")), (1, true), "{error}");
-    let (code, ..) = output(from(world.send("cut", &["-q", "--as", "cut", "--resume", "-"]), &numbers));
+    let (code, ..) =
+        output(from(world.send("cut", &["-q", "--as", "cut", "--resume", "-"]), &numbers));
     assert_eq!((code, world.total("cut").1), (0, SUM.to_string()));
 }
 
-/// P-32: the server's process ends at any moment, and what it acknowledged is there when it starts again.
+/// P-32: the server's process ends at any moment, and what it acknowledged is there when it starts
+/// again.
 #[test]
 fn a_killed_server_goes_on_from_what_it_acknowledged() {
     let mut world = World::new();
@@ -158,7 +166,12 @@ fn a_killed_server_goes_on_from_what_it_acknowledged() {
         assert_eq!(world.total("default"), ((3 * round).to_string(), (6 * round).to_string()));
     }
     let second = output(ddes_at(&world.home, &["serve", "--json", "--listen", "127.0.0.1:0"]));
-    assert_eq!((second.0, second.1.contains("in use by another process")), (1, true), "{}", second.1);
+    assert_eq!(
+        (second.0, second.1.contains("in use by another process")),
+        (1, true),
+        "{}",
+        second.1
+    );
 }
 
 #[test]
@@ -195,16 +208,18 @@ fn a_lost_outbox_is_noticed_and_a_new_one_goes_on_when_told_to() {
 fn two_processes_on_one_identity_are_noticed() {
     let mut world = World::new();
     let mut pipe = world.send("outbox", &["-q", "-"]);
-    let mut pipe = pipe.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut pipe =
+        pipe.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     pipe.stdin.as_mut().unwrap().write_all(b"1\n").unwrap();
     let mut said = (&mut world.server.stdout).lines().map(Result::unwrap);
     assert!(said.any(|line| line.contains("\"token_shared\"")), "its session is open");
     let (code, _, error) = output(world.send("outbox", &["2"]));
     assert_eq!((code, error.contains("in use by another process")), (1, true), "{error}");
-    // From another home it supersedes the one that has the outbox, which comes back once, in case that was its own ghost, and finds
-    // another writer.
+    // From another home it supersedes the one that has the outbox, which comes back once, in case
+    // that was its own ghost, and finds another writer.
     let elsewhere = world.elsewhere();
-    let (code, ..) = output(ddes_at(&elsewhere, &["send", "-q", "--server", &world.server.address, "10"]));
+    let (code, ..) =
+        output(ddes_at(&elsewhere, &["send", "-q", "--server", &world.server.address, "10"]));
     assert_eq!(code, 0);
     pipe.stdin.as_mut().unwrap().write_all(b"3\n").unwrap();
     let ended = pipe.wait_with_output().unwrap();
@@ -216,16 +231,19 @@ fn two_processes_on_one_identity_are_noticed() {
     assert_eq!((code, error.contains("Nothing was sent")), (5, true), "{error}");
 }
 
-/// The same from the home of the outbox is no other writer: it goes on behind what that home has counted.
+/// The same from the home of the outbox is no other writer: it goes on behind what that home has
+/// counted.
 #[test]
 fn a_sender_that_its_own_home_supersedes_goes_on() {
     let mut world = World::new();
     let mut pipe = world.send("outbox", &["-q", "-"]);
-    let mut pipe = pipe.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut pipe =
+        pipe.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     pipe.stdin.as_mut().unwrap().write_all(b"1\n").unwrap();
     let mut said = (&mut world.server.stdout).lines().map(Result::unwrap);
     assert!(said.any(|line| line.contains("\"token_shared\"")), "its session is open");
-    let (code, ..) = output(ddes_at(&world.home, &["send", "-q", "--server", &world.server.address, "10"]));
+    let (code, ..) =
+        output(ddes_at(&world.home, &["send", "-q", "--server", &world.server.address, "10"]));
     assert_eq!(code, 0);
     pipe.stdin.as_mut().unwrap().write_all(b"3\n").unwrap();
     let ended = pipe.wait_with_output().unwrap();

@@ -1,11 +1,10 @@
-//! The files that commands make and replace: whose they are, what they keep, and when their names are durable.
+//! The files that commands make and replace: whose they are, what they keep, and when their names
+//! are durable.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
 
 use crate::{ddes_at, folder, output};
 
@@ -13,7 +12,7 @@ const KEY: &str = include_str!("another-server.pub");
 /// A service's user: nobody has it here.
 const SERVICE: u32 = 12_345;
 
-fn key() -> &'static str {
+pub(crate) fn key() -> &'static str {
     KEY.trim()
 }
 
@@ -24,7 +23,10 @@ fn is_root() -> bool {
 /// Whether this can be shown here; it says so where it cannot.
 pub(crate) fn can(what: &str, is_possible: bool) -> bool {
     if !is_possible {
-        eprintln!("SKIPPED, since there is no {what} here: {}", std::thread::current().name().unwrap_or("?"));
+        eprintln!(
+            "SKIPPED, since there is no {what} here: {}",
+            std::thread::current().name().unwrap_or("?")
+        );
     }
     is_possible
 }
@@ -33,7 +35,7 @@ pub(crate) fn has(program: &str) -> bool {
     Command::new(program).arg("-V").output().is_ok()
 }
 
-fn run(home: &Path, arguments: &[&str]) -> String {
+pub(crate) fn run(home: &Path, arguments: &[&str]) -> String {
     let (code, out, error) = output(ddes_at(home, arguments));
     assert_eq!(code, 0, "{arguments:?}: {error}");
     out
@@ -118,7 +120,11 @@ fn a_list_behind_a_link_that_leads_nowhere_is_made_where_the_link_leads() {
     let (home, elsewhere) = (folder(), folder());
     symlink(elsewhere.join("list"), home.join("authorized_keys")).unwrap();
     run(&home, &["authorize", key()]);
-    assert!(fs::read_to_string(elsewhere.join("list")).unwrap().contains(key().split(' ').nth(1).unwrap()));
+    assert!(
+        fs::read_to_string(elsewhere.join("list"))
+            .unwrap()
+            .contains(key().split(' ').nth(1).unwrap())
+    );
     assert_eq!(stamp(&elsewhere.join("list")).2, 0o600);
 }
 
@@ -180,8 +186,10 @@ fn root_writes_nothing_for_a_service_that_the_service_could_not() {
     if !can("root", is_root()) {
         return;
     }
-    for link in [|from: &Path, to: &Path| symlink(from, to), |from: &Path, to: &Path| fs::hard_link(from, to)]
-    {
+    for link in [
+        |from: &Path, to: &Path| symlink(from, to),
+        |from: &Path, to: &Path| fs::hard_link(from, to),
+    ] {
         let (home, elsewhere) = (folder(), folder());
         let target = elsewhere.join("roots");
         fs::write(&target, "root's\n").unwrap();
@@ -199,14 +207,18 @@ fn root_writes_nothing_for_a_service_that_the_service_could_not() {
         )
         .unwrap();
         let error = refused(&home, &["authorize", key()]);
-        assert!(error.contains(&format!("uid {SERVICE} made it lead to what belongs to uid 0")), "{error}");
+        assert!(
+            error.contains(&format!("uid {SERVICE} made it lead to what belongs to uid 0")),
+            "{error}"
+        );
         assert_eq!(fs::read_to_string(&target).unwrap(), "root's\n");
         assert_eq!(names(&home), ["authorized_keys", "lock"]);
     }
 }
 
 #[test]
-fn a_file_whose_owner_or_group_we_may_not_give_is_written_in_place_and_one_that_we_may_not_write_is_left() {
+fn a_file_whose_owner_or_group_we_may_not_give_is_written_in_place_and_one_that_we_may_not_write_is_left()
+ {
     if !can("root, or no setpriv,", is_root() && has("setpriv")) {
         return;
     }
@@ -266,7 +278,8 @@ fn a_file_whose_owner_or_group_we_may_not_give_is_written_in_place_and_one_that_
 }
 
 #[test]
-fn a_home_that_others_can_write_is_refused_with_the_remedy_and_a_folder_of_ones_own_below_tmp_is_not() {
+fn a_home_that_others_can_write_is_refused_with_the_remedy_and_a_folder_of_ones_own_below_tmp_is_not()
+ {
     let commands: [&[&str]; 7] = [
         &["key", "new", "second"],
         &["key", "show"],
@@ -322,7 +335,8 @@ fn an_export_keeps_what_the_file_was_and_goes_through_what_is_no_file() {
     let text = fs::read_to_string(&new).unwrap();
     assert!(text.contains(",42,42") && stamp(&new).2 == 0o600, "{text}");
     // An old one keeps its mode, its link and its second name.
-    let (old, link, second) = (home.join("old.csv"), home.join("link.csv"), home.join("second.csv"));
+    let (old, link, second) =
+        (home.join("old.csv"), home.join("link.csv"), home.join("second.csv"));
     fs::write(&old, "a longer text than comes now\n".repeat(100)).unwrap();
     set_mode(&old, 0o604);
     symlink("old.csv", &link).unwrap();
@@ -374,7 +388,9 @@ fn an_exports_device_is_still_one_when_root_has_written_to_it() {
         return;
     }
     assert_eq!(export(&home, &device).0, 0);
-    assert!(std::os::unix::fs::FileTypeExt::is_char_device(&fs::metadata(&device).unwrap().file_type()));
+    assert!(std::os::unix::fs::FileTypeExt::is_char_device(
+        &fs::metadata(&device).unwrap().file_type()
+    ));
 }
 
 #[test]
@@ -389,10 +405,18 @@ fn attributes_and_access_lists_of_a_list_are_kept_and_none_is_added() {
         [&tag.to_le_bytes()[..], &bits.to_le_bytes(), &id.to_le_bytes()].concat()
     };
     let any = u32::MAX;
-    let entries =
-        [entry(1, 6, any), entry(2, 4, SERVICE), entry(4, 0, any), entry(16, 4, any), entry(32, 0, any)];
+    let entries = [
+        entry(1, 6, any),
+        entry(2, 4, SERVICE),
+        entry(4, 0, any),
+        entry(16, 4, any),
+        entry(32, 0, any),
+    ];
     let access = [&2_u32.to_le_bytes()[..], &entries.concat()].concat();
-    if !can("extended attribute", set("user.note", b"kept") && set("system.posix_acl_access", &access)) {
+    if !can(
+        "extended attribute",
+        set("user.note", b"kept") && set("system.posix_acl_access", &access),
+    ) {
         return;
     }
     run(&home, &["authorize", key(), "--name", "x"]);
@@ -404,13 +428,19 @@ fn attributes_and_access_lists_of_a_list_are_kept_and_none_is_added() {
     assert_eq!(get(&list, "system.posix_acl_access").unwrap(), access);
     assert_eq!(stamp(&list).2, 0o640);
     // The folder gives an access list to whatever is made in it; what is replaced had none.
-    rustix::fs::setxattr(&home, "system.posix_acl_default", &access, rustix::fs::XattrFlags::empty())
-        .unwrap();
+    rustix::fs::setxattr(
+        &home,
+        "system.posix_acl_default",
+        &access,
+        rustix::fs::XattrFlags::empty(),
+    )
+    .unwrap();
     run(&home, &["trust", "add", "127.0.0.1:2", key()]);
     assert!(get(&home.join("known_servers"), "system.posix_acl_access").is_err());
 }
 
-/// What a command did to files, in order, as strace tells it: `name(…)`, with the paths of descriptors.
+/// What a command did to files, in order, as strace tells it: `name(…)`, with the paths of
+/// descriptors.
 fn traced(home: &Path, arguments: &[&str]) -> Vec<String> {
     let log = folder().join("trace");
     let mut command = Command::new("strace");
@@ -423,7 +453,8 @@ fn traced(home: &Path, arguments: &[&str]) -> Vec<String> {
     text.lines().map(|line| line.split_once(' ').unwrap().1.trim_start().to_owned()).collect()
 }
 
-/// Each name that was published is synced, file and folder, before the first word on standard output.
+/// Each name that was published is synced, file and folder, before the first word on standard
+/// output.
 fn check_durable(calls: &[String], name: &str, arguments: &[&str]) {
     let at = |from: usize, what: &str, is: &dyn Fn(&str) -> bool| {
         let found = calls.iter().skip(from).position(|call| is(call) && !call.contains(" = -1 "));
@@ -432,17 +463,25 @@ fn check_durable(calls: &[String], name: &str, arguments: &[&str]) {
     let published = at(0, "rename", &|call| {
         (call.contains("rename") || call.contains("link")) && call.contains(&format!("\"{name}\""))
     });
-    let folder = calls[published].split('<').nth(1).and_then(|rest| rest.split('>').next()).unwrap();
-    let file_synced = at(0, "fsync", &|call| call.starts_with("fsync") && call.contains(".ddes-new-"));
+    let folder =
+        calls[published].split('<').nth(1).and_then(|rest| rest.split('>').next()).unwrap();
+    let file_synced =
+        at(0, "fsync", &|call| call.starts_with("fsync") && call.contains(".ddes-new-"));
     let synced = at(published, "fsync of the folder", &|call| {
         call.starts_with("fsync") && call.contains(&format!("<{folder}>"))
     });
     let said = at(0, "word", &|call| call.starts_with("write(1<"));
-    assert!(file_synced < published && published < synced && synced < said, "{arguments:?}: {calls:#?}");
-    let made: Vec<_> =
-        calls.iter().filter(|call| call.contains(".ddes-new-") && call.contains("O_CREAT")).collect();
     assert!(
-        !made.is_empty() && made.iter().all(|call| call.contains("O_EXCL") && call.contains("O_NOFOLLOW"))
+        file_synced < published && published < synced && synced < said,
+        "{arguments:?}: {calls:#?}"
+    );
+    let made: Vec<_> = calls
+        .iter()
+        .filter(|call| call.contains(".ddes-new-") && call.contains("O_CREAT"))
+        .collect();
+    assert!(
+        !made.is_empty()
+            && made.iter().all(|call| call.contains("O_EXCL") && call.contains("O_NOFOLLOW"))
     );
 }
 
@@ -457,11 +496,13 @@ fn a_name_is_durable_before_a_command_says_that_it_is_there() {
     check_durable(&calls, "default.pub", &["key", "new"]);
     // Each folder that was made, in the folder it was made in.
     for name in ["new", "home", "identities"] {
-        let made =
-            calls.iter().position(|call| call.starts_with("mkdir") && call.contains(&format!("\"{name}\"")));
+        let made = calls
+            .iter()
+            .position(|call| call.starts_with("mkdir") && call.contains(&format!("\"{name}\"")));
         let made = made.unwrap_or_else(|| panic!("{name}: {calls:#?}"));
         let above = calls[made].split('<').nth(1).and_then(|rest| rest.split('>').next()).unwrap();
-        let is_sync = |call: &&String| call.starts_with("fsync") && call.contains(&format!("<{above}>"));
+        let is_sync =
+            |call: &&String| call.starts_with("fsync") && call.contains(&format!("<{above}>"));
         assert!(calls[made..].iter().any(|call| is_sync(&call)), "{name}: {calls:#?}");
     }
     for (name, arguments) in CHANGES {
@@ -511,7 +552,8 @@ fn a_benchmarks_files_are_found_to_be_writable_before_it_runs_and_keep_what_they
             "--values",
             "10",
         ];
-        let files = ["--sessions", "1", "--save", save.to_str().unwrap(), "--html", html.to_str().unwrap()];
+        let files =
+            ["--sessions", "1", "--save", save.to_str().unwrap(), "--html", html.to_str().unwrap()];
         output(ddes_at(&home, &[&flags[..], &files].concat()))
     };
     let (code, _, error) = bench(&home.join("a.json"), &home.join("nowhere/a.html"));
@@ -527,67 +569,4 @@ fn a_benchmarks_files_are_found_to_be_writable_before_it_runs_and_keep_what_they
     assert_eq!(stamp(&home.join("kept")).2, 0o604);
     assert!(html.exists() && fs::symlink_metadata(&save).unwrap().is_symlink());
     assert!(names(&home).iter().all(|name| !name.contains("new-")), "{:?}", names(&home));
-}
-
-/// What a process has of locks on files: whether it waits for one, and whether it holds one.
-fn locks_of(process: u32) -> (bool, bool) {
-    let locks = fs::read_to_string("/proc/locks").unwrap();
-    let (mut waits, mut holds) = (false, false);
-    for line in locks.lines() {
-        let fields: Vec<_> = line.split_whitespace().collect();
-        if fields.contains(&process.to_string().as_str()) {
-            let is_waiting = fields.get(1) == Some(&"->");
-            (waits, holds) = (waits || is_waiting, holds || !is_waiting);
-        }
-    }
-    (waits, holds)
-}
-
-/// Two that change a list at a time: the second one reads what the first has written.
-#[test]
-fn a_list_is_read_and_changed_by_one_command_at_a_time() {
-    let home = folder();
-    run(&home, &["authorize", key()]);
-    let list = home.join("authorized_keys");
-    let new_key = run(&folder(), &["key", "new", "default"]);
-    let new_key = new_key.lines().find(|line| line.starts_with("ssh-ed25519 ")).unwrap();
-    let lock = fs::File::options().write(true).open(home.join("lock")).unwrap();
-    lock.lock().unwrap();
-    let mut second = ddes_at(&home, &["authorize", new_key]);
-    let mut second = second.stdout(std::process::Stdio::null()).spawn().unwrap();
-    while !locks_of(second.id()).0 {
-        assert!(second.try_wait().unwrap().is_none(), "it has not waited");
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
-    // The first one's change.
-    fs::write(&list, "# changed\n").unwrap();
-    drop(lock);
-    assert!(second.wait().unwrap().success());
-    let text = fs::read_to_string(list).unwrap();
-    assert!(text.starts_with("# changed\n") && text.contains(new_key) && !text.contains(key()), "{text}");
-}
-
-/// A list that is read from a pipe shows when it is read.
-#[test]
-fn a_list_is_read_under_the_lock() {
-    let home = folder();
-    run(&home, &["key", "new", "default"]);
-    let list = home.join("authorized_keys");
-    mknodat(CWD, &list, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
-    let mut command = ddes_at(&home, &["authorize", key()]);
-    let mut command = command.stdout(std::process::Stdio::null()).spawn().unwrap();
-    let nonblocking = OFlags::WRONLY | OFlags::NONBLOCK;
-    let pipe = loop {
-        match open(&list, nonblocking, Mode::empty()) {
-            Ok(pipe) => break pipe,
-            // Nobody reads it yet.
-            Err(_) => assert!(command.try_wait().unwrap().is_none(), "it has read no list"),
-        }
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    };
-    let (_, holds) = locks_of(command.id());
-    command.kill().unwrap();
-    command.wait().unwrap();
-    drop(pipe);
-    assert!(holds, "the list was read without the lock");
 }

@@ -12,7 +12,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::secure::{fingerprint, serve};
 use crate::{Running, ddes_at, folder, output};
 
-/// So long nobody honest waits, on a machine that does much else. The faults this shows took longer, or for ever.
+/// So long nobody honest waits, on a machine that does much else. The faults this shows took
+/// longer, or for ever.
 const SOON: Duration = Duration::from_secs(4);
 /// A message 1 of the suite `ddes`.
 const HELLO_BODY: [u8; 258] = {
@@ -34,7 +35,8 @@ fn long_hello() -> Vec<u8> {
 fn connected(server: &Running, from: [u8; 4]) -> TcpStream {
     let address: SocketAddr = server.address.parse().unwrap();
     let flags = SocketFlags::CLOEXEC;
-    let socket: OwnedFd = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None).unwrap();
+    let socket: OwnedFd =
+        socket_with(AddressFamily::INET, SocketType::STREAM, flags, None).unwrap();
     bind(&socket, &SocketAddr::from((Ipv4Addr::from(from), 0))).unwrap();
     connect(socket.as_fd(), &address).unwrap();
     TcpStream::from(socket)
@@ -70,7 +72,8 @@ fn connections_refused_that_keep_sending_are_cut_and_keep_nobody_waiting() {
     /// What the system keeps on its way, and the little that the server reads.
     const TAKEN_MAX: usize = 64 << 20;
     let home = folder();
-    let server = serve(&home, &["--suite", "hybrid,ddes", "--ledger", "memory", "--max-unproven", "1"]);
+    let server =
+        serve(&home, &["--suite", "hybrid,ddes", "--ledger", "memory", "--max-unproven", "1"]);
     let is_over = AtomicBool::new(false);
     let (taken, waits) = std::thread::scope(|scope| {
         let silent = connected(&server, [127, 0, 7, 7]);
@@ -153,7 +156,9 @@ fn a_client_gets_in_beside_networks_full_of_silent_connections() {
     for (networks, each) in [(16_u16, 4), (300, 1)] {
         let flags = ["--max-connections", "64", "--max-unproven", "4", "--ledger", "memory"];
         let server = serve(&home, &flags);
-        let of = |number: u16| connected(&server, [127, 2, number.to_be_bytes()[0], number.to_be_bytes()[1]]);
+        let of = |number: u16| {
+            connected(&server, [127, 2, number.to_be_bytes()[0], number.to_be_bytes()[1]])
+        };
         let silent: Vec<_> = (0..networks * each).map(|number| of(number % networks)).collect();
         let trust = fingerprint(&home);
         let send = ["send", "-q", "--server", &server.address, "--trust", &trust, "42"];
@@ -187,13 +192,16 @@ fn a_stream_that_ends_together_with_bytes_is_closed_at_once() {
 fn with_few_open_files_connections_are_fewer_and_the_ledger_goes_on() {
     let home = folder();
     let mut command = std::process::Command::new("sh");
-    let serve =
-        format!("ulimit -n 64; exec {} serve --json --listen 127.0.0.1:0", env!("CARGO_BIN_EXE_ddes"));
+    let serve = format!(
+        "ulimit -n 64; exec {} serve --json --listen 127.0.0.1:0",
+        env!("CARGO_BIN_EXE_ddes")
+    );
     command.args(["-c", &serve]).env("DDES_HOME", &home).stderr(std::process::Stdio::piped());
     let server = crate::started(command);
     let silent: Vec<_> = (1..=80).map(|from| connected(&server, [127, 0, 3, from])).collect();
     let trust = fingerprint(&home);
-    let send = ["send", "-q", "--server", &server.address, "--trust", &trust, "--retry-secs", "30", "42"];
+    let send =
+        ["send", "-q", "--server", &server.address, "--trust", &trust, "--retry-secs", "30", "42"];
     let (code, sums, error) = output(ddes_at(&home, &send));
     assert_eq!((code, sums.as_str()), (0, "42\n"), "{error}");
     assert!(files(&server) <= 64 - 24, "{}", files(&server));

@@ -1,4 +1,5 @@
-//! docs/guide.md and README.md, run as scripts from an empty home, in the order of their text. Where a comment says `prints A, then B`, the command prints these lines.
+//! docs/guide.md and README.md, run as scripts from an empty home, in the order of their text.
+//! Where a comment says `prints A, then B`, the command prints these lines.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -47,7 +48,9 @@ impl Reader {
             ["ddes", "serve"] => self.serve(),
             ["ddes", "connect"] => self.connect(),
             // Pulled out in the middle: some is taken, and nothing counted.
-            ["ddes", "send", "--outbox", .., "-", "<", "counts.txt"] if !words.contains(&"--resume") => {
+            ["ddes", "send", "--outbox", .., "-", "<", "counts.txt"]
+                if !words.contains(&"--resume") =>
+            {
                 self.begin_and_kill(line);
             }
             ["mv", ..] => {
@@ -89,7 +92,8 @@ impl Reader {
         kill_process(server, Signal::STOP).unwrap();
         let mut sender = self.shell(&format!("exec {line}")).stderr(Stdio::null()).spawn().unwrap();
         let until = Instant::now() + Duration::from_secs(30);
-        while !std::fs::metadata(self.home.join("counts/journal")).is_ok_and(|journal| journal.len() > 66_000)
+        while !std::fs::metadata(self.home.join("counts/journal"))
+            .is_ok_and(|journal| journal.len() > 66_000)
         {
             assert!(Instant::now() < until, "nothing was taken");
             std::thread::sleep(Duration::from_millis(5));
@@ -103,7 +107,11 @@ impl Reader {
         let (code, said, error) = output(self.shell(line));
         assert_eq!(code, 0, "{line}\n{said}{error}");
         if let Some(says) = says {
-            assert_eq!(said.lines().collect::<Vec<_>>(), says.split(", then ").collect::<Vec<_>>(), "{line}");
+            assert_eq!(
+                said.lines().collect::<Vec<_>>(),
+                says.split(", then ").collect::<Vec<_>>(),
+                "{line}"
+            );
         }
     }
 }

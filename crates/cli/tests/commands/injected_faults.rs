@@ -1,4 +1,5 @@
-//! Calls that fail in the middle, or are interrupted: strace injects what no file or pipe gives at will.
+//! Calls that fail in the middle, or are interrupted: strace injects what no file or pipe gives at
+//! will.
 
 use std::fs::File;
 use std::path::Path;
@@ -79,7 +80,10 @@ fn a_write_that_is_interrupted_changes_nothing_and_one_that_fails_is_an_error() 
         let (code, shown, error) = run("error=EIO:when=1");
         let error = shown + &error;
         assert_eq!(code, Some(1), "{line}: {error}");
-        assert!(error.contains("cannot write standard output: Input/output error"), "{line}: {error}");
+        assert!(
+            error.contains("cannot write standard output: Input/output error"),
+            "{line}: {error}"
+        );
         let (code, shown, error) = run("error=EINTR:when=1+2");
         assert_eq!((code, shown.is_empty()), (Some(0), false), "{line}: {error}");
     });
@@ -108,8 +112,10 @@ fn hints_name_the_home_and_the_ledger_that_were_named() {
     let site = Outputs::new();
     let home = site.home.display().to_string();
     let elsewhere = crate::folder();
-    for flags in [&["--home", &home][..], &["--home", &home, "--ledger", &format!("{home}/ledger")]] {
-        for words in [&["ledger", "receipt", "nobody"][..], &["ledger", "receipt", "--checkpoint"]] {
+    for flags in [&["--home", &home][..], &["--home", &home, "--ledger", &format!("{home}/ledger")]]
+    {
+        for words in [&["ledger", "receipt", "nobody"][..], &["ledger", "receipt", "--checkpoint"]]
+        {
             let (_, _, error) = crate::output(crate::ddes_at(&elsewhere, &[words, flags].concat()));
             assert!(error.contains(&flags.join(" ")), "{words:?} {flags:?}: {error}");
         }
@@ -129,7 +135,11 @@ fn a_standard_error_that_fails_or_is_interrupted_changes_nothing() {
             command.stdin(File::open(site.typed()).unwrap());
             command.stdout(Stdio::piped()).stderr(File::create(&path).unwrap());
             let output = command.output().unwrap();
-            assert_eq!((output.status.code(), output.stdout.is_empty()), (Some(0), false), "{line}: {fault}");
+            assert_eq!(
+                (output.status.code(), output.stdout.is_empty()),
+                (Some(0), false),
+                "{line}: {fault}"
+            );
         }
     });
 }

@@ -1,4 +1,5 @@
-//! Standard input that fails, or comes as nobody expects: each command that reads it against each of these.
+//! Standard input that fails, or comes as nobody expects: each command that reads it against each
+//! of these.
 
 use std::fs::{File, OpenOptions};
 use std::io::{PipeWriter, Write};
@@ -36,7 +37,8 @@ pub(crate) struct Site {
     classic: Running,
 }
 
-/// A server of each profile. One of both would take a client that is slow to start for a classic one.
+/// A server of each profile. One of both would take a client that is slow to start for a classic
+/// one.
 pub(crate) fn both(home: &Path) -> (Running, Running) {
     let classic = ["--classic", "--classic-wait-ms", "0", "--ledger", "memory"];
     (serve(home, &[]), serve(home, &classic))
@@ -64,7 +66,15 @@ impl Site {
         if reader.contains(&"--classic") {
             command.args(["-q", "--server", &self.classic.address]);
         } else {
-            command.args(["-q", "--server", &self.server.address, "--as", name, "--trust", &self.trust]);
+            command.args([
+                "-q",
+                "--server",
+                &self.server.address,
+                "--as",
+                name,
+                "--trust",
+                &self.trust,
+            ]);
         }
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command
@@ -126,7 +136,8 @@ fn typed(master: &mut File, terminal: &File, lines: &[u8]) {
     }
 }
 
-/// A pipe that says EAGAIN whenever it is empty, as a shell leaves one behind that another program has set so.
+/// A pipe that says EAGAIN whenever it is empty, as a shell leaves one behind that another program
+/// has set so.
 fn unblocking_pipe() -> (OwnedFd, PipeWriter) {
     let (reader, writer) = std::io::pipe().unwrap();
     ioctl_fionbio(&reader, true).unwrap();
@@ -193,7 +204,11 @@ fn a_read_that_fails_is_an_error_and_never_the_end() {
         ] {
             let outcome = site.run(reader, input);
             assert_eq!(outcome.code, 1, "{what}: {reader:?}: {}", outcome.said);
-            assert!(outcome.said.contains("cannot read standard input: "), "{what}: {}", outcome.said);
+            assert!(
+                outcome.said.contains("cannot read standard input: "),
+                "{what}: {}",
+                outcome.said
+            );
         }
 
         let (mut master, terminal) = closing_terminal();
@@ -214,7 +229,10 @@ fn without_a_standard_input_nothing_is_counted_and_nothing_panics() {
     for reader in READERS {
         let command = site.command(reader);
         let mut shell = Command::new("sh");
-        shell.args(["-c", "exec \"$0\" \"$@\" <&-"]).arg(command.get_program()).args(command.get_args());
+        shell
+            .args(["-c", "exec \"$0\" \"$@\" <&-"])
+            .arg(command.get_program())
+            .args(command.get_args());
         shell.env("DDES_HOME", &site.home).stdout(Stdio::piped()).stderr(Stdio::piped());
         let outcome = Outcome::of(shell.spawn().unwrap());
         assert_eq!((outcome.code, &*outcome.sum), (0, "0"), "{reader:?}: {}", outcome.said);
@@ -261,9 +279,10 @@ fn every_number_is_whole_or_refused_by_its_line() {
     let long = format!("5\n{}\n", "1".repeat(5000));
     for reader in READERS {
         for (text, sum) in [(&zeros, "1234567890"), (&blanks, "7")] {
-            for outcome in
-                [site.fed(reader, text.as_bytes()), site.run(reader, numbers(&path, text.as_bytes()))]
-            {
+            for outcome in [
+                site.fed(reader, text.as_bytes()),
+                site.run(reader, numbers(&path, text.as_bytes())),
+            ] {
                 assert_eq!((outcome.code, &*outcome.sum), (0, sum), "{reader:?}: {}", outcome.said);
             }
         }
@@ -285,7 +304,8 @@ fn every_number_is_whole_or_refused_by_its_line() {
     }
 }
 
-/// The console is heard through a pipe that does not block; whatever its input does, the server serves.
+/// The console is heard through a pipe that does not block; whatever its input does, the server
+/// serves.
 #[test]
 fn a_server_hears_its_console_and_outlives_it() {
     let home = folder();
@@ -304,16 +324,23 @@ fn a_server_hears_its_console_and_outlives_it() {
     }
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
-    assert_eq!((output.status.code(), said.matches("\"session_count\"").count()), (Some(0), 2), "{said}");
+    assert_eq!(
+        (output.status.code(), said.matches("\"session_count\"").count()),
+        (Some(0), 2),
+        "{said}"
+    );
     assert!(said.contains("\"exited\""), "{said}");
 
-    for input in [Some(File::open(&home).unwrap()), Some(File::open("/proc/self/mem").unwrap()), None] {
+    for input in
+        [Some(File::open(&home).unwrap()), Some(File::open("/proc/self/mem").unwrap()), None]
+    {
         let input = input.map_or_else(Stdio::null, Stdio::from);
         let mut child = serve().stdin(input).spawn().unwrap();
         let mut said = std::io::BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         std::io::BufRead::read_line(&mut said, &mut line).unwrap();
-        let address = line.split("\"addr\":\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+        let address =
+            line.split("\"addr\":\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
         let trust = fingerprint(&home);
         let flags = ["send", "-q", "--server", &address, "--trust", &trust, "42"];
         let (code, sum, error) = crate::output(ddes_at(&home, &flags));

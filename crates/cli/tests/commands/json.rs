@@ -34,8 +34,9 @@ impl Types {
             let object: Value =
                 serde_json::from_str(line).unwrap_or_else(|why| panic!("{from}: {why}: {line}"));
             assert_eq!(object["schema_version"], 2, "{from}: {line}");
-            self.events
-                .insert(object["event"].as_str().unwrap_or_else(|| panic!("{from}: {line}")).to_owned());
+            self.events.insert(
+                object["event"].as_str().unwrap_or_else(|| panic!("{from}: {line}")).to_owned(),
+            );
             assert!(is_time(&object["time"]), "{from}: {line}");
             let names = self.object(&object).into_iter();
             for (name, kind) in names.filter(|(_, kind)| *kind != "null") {
@@ -78,9 +79,11 @@ fn kind(value: &Value) -> &'static str {
 fn is_time(value: &Value) -> bool {
     let text = value.as_str().unwrap_or_default();
     let shape: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
-    let fraction = shape.strip_prefix("0000-00-00T00:00:00").and_then(|rest| rest.strip_suffix('Z'));
+    let fraction =
+        shape.strip_prefix("0000-00-00T00:00:00").and_then(|rest| rest.strip_suffix('Z'));
     fraction.is_some_and(|fraction| {
-        fraction.is_empty() || fraction.strip_prefix('.').is_some_and(|f| f.bytes().all(|b| b == b'0'))
+        fraction.is_empty()
+            || fraction.strip_prefix('.').is_some_and(|f| f.bytes().all(|b| b == b'0'))
     })
 }
 
@@ -99,11 +102,13 @@ fn served(json: &[&str], profile: &[&str]) -> String {
     let home = folder();
     let flags = [&["serve", "--listen", "127.0.0.1:0", "--allow-any"], profile, json].concat();
     let mut child = ddes_at(&home, &flags);
-    let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child =
+        child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut said = std::io::BufReader::new(child.stdout.take().unwrap());
     let mut first = String::new();
     std::io::BufRead::read_line(&mut said, &mut first).unwrap();
-    let address = serde_json::from_str::<Value>(&first).unwrap()["addr"].as_str().unwrap().to_owned();
+    let address =
+        serde_json::from_str::<Value>(&first).unwrap()["addr"].as_str().unwrap().to_owned();
     let trust = crate::secure::fingerprint(&home);
     let visit: &[&str] = if profile.is_empty() { &["--trust", &trust] } else { &["--classic"] };
     let send = [&["send", "-q", "--server", &address], visit, &["5"]].concat();
@@ -149,7 +154,10 @@ fn each_object_has_event_time_and_version_and_a_name_has_one_type() {
         assert!(code == Some(2) || line.starts_with("total"), "{line}: {code:?}");
         types.read(line, &out);
         let error: Value = serde_json::from_str(out.trim()).unwrap();
-        assert_eq!((&error["event"], error["exit_code"].as_i64()), (&"error".into(), code.map(i64::from)));
+        assert_eq!(
+            (&error["event"], error["exit_code"].as_i64()),
+            (&"error".into(), code.map(i64::from))
+        );
         assert!(!error["what"].as_str().unwrap().is_empty(), "{line}: {out}");
     }
     for profile in [&[][..], &["--classic", "--classic-wait-ms", "0"]] {
@@ -162,9 +170,17 @@ fn each_object_has_event_time_and_version_and_a_name_has_one_type() {
     for name in DECIMALS {
         assert!(types.all[name].contains("string"), "{name}");
     }
-    for event in
-        ["error", "listening", "totals", "session_count", "exited", "result", "total", "interval", "counted"]
-    {
+    for event in [
+        "error",
+        "listening",
+        "totals",
+        "session_count",
+        "exited",
+        "result",
+        "total",
+        "interval",
+        "counted",
+    ] {
         assert!(types.events.contains(event), "{event}: {:?}", types.events);
     }
 }

@@ -21,7 +21,10 @@ impl Site {
         let server = serve(&home, "127.0.0.1:0", flags);
         let site = Self { home, server };
         let (_, key, _) = output(ddes_at(&site.home, &["key", "show", "--server-key", "--quiet"]));
-        assert_eq!(output(ddes_at(&site.home, &["trust", "add", &site.server.address, key.trim()])).0, 0);
+        assert_eq!(
+            output(ddes_at(&site.home, &["trust", "add", &site.server.address, key.trim()])).0,
+            0
+        );
         site
     }
 
@@ -36,7 +39,8 @@ impl Site {
     fn outbox(&self, name: &str, values: &[&str]) -> Command {
         let outbox = self.home.join(format!("outbox-{name}"));
         let outbox = outbox.to_str().unwrap();
-        let flags = ["send", "-q", "--server", &self.server.address, "--as", name, "--outbox", outbox];
+        let flags =
+            ["send", "-q", "--server", &self.server.address, "--as", name, "--outbox", outbox];
         ddes_at(&self.home, &[&flags, values].concat())
     }
 
@@ -70,8 +74,12 @@ fn serve(home: &Path, listen: &str, flags: &[&str]) -> Running {
 
 /// 1, 2 … `count` on standard input, and their sum.
 fn numbers(mut command: Command, count: u64) -> (std::process::Child, u64) {
-    let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let lines: String = (1..=count).map(|number| format!("{number}\n")).collect();
     std::thread::spawn(move || stdin.write_all(lines.as_bytes()));
@@ -119,11 +127,15 @@ fn a_flipped_byte_is_named_and_nothing_is_served_from_it() {
         let mut bytes = whole.clone();
         bytes[offset] ^= 1;
         std::fs::write(&file, bytes).unwrap();
-        for command in [&["ledger", "verify"][..], &["ledger", "totals"], &["ledger", "export"], &["serve"]] {
+        for command in
+            [&["ledger", "verify"][..], &["ledger", "totals"], &["ledger", "export"], &["serve"]]
+        {
             let (code, _, error) = output(ddes_at(&site.home, command));
             assert_eq!(code, 5, "{command:?}, {offset}: {error}");
-            let place =
-                format!("journal-0000000001, offset {}, batch 1:", if offset < 4_096 { 0 } else { 4_096 });
+            let place = format!(
+                "journal-0000000001, offset {}, batch 1:",
+                if offset < 4_096 { 0 } else { 4_096 }
+            );
             assert!(error.contains(&place), "{offset}: {error}");
         }
     }
@@ -166,7 +178,8 @@ fn a_backup_made_while_a_client_sends_is_restored_and_each_client_hears_what_is_
 
     let ledger = second.join("ledger");
     let ledger = ledger.to_str().unwrap();
-    site.server = serve(&site.home, &site.server.address.clone(), &["--classic", "--ledger", ledger]);
+    site.server =
+        serve(&site.home, &site.server.address.clone(), &["--classic", "--ledger", ledger]);
     assert_eq!(site.send("plain", &["7"]), "12");
     let classic = ["send", "--classic", "-q", "--server", &site.server.address, "3"];
     assert_eq!(output(ddes_at(&site.home, &classic)).1, "3\n");
@@ -176,7 +189,10 @@ fn a_backup_made_while_a_client_sends_is_restored_and_each_client_hears_what_is_
     assert_eq!(code, 0, "{error}");
     for account in list.lines() {
         let account: Value = serde_json::from_str(account).unwrap();
-        assert!(account["session"].as_str().unwrap().parse::<u64>().unwrap() > 1 << 32, "{account}");
+        assert!(
+            account["session"].as_str().unwrap().parse::<u64>().unwrap() > 1 << 32,
+            "{account}"
+        );
     }
     let (code, _, error) = site.ledger(&["verify", "--ledger", ledger, "--receipt", &receipt]);
     assert_eq!((code, error.contains("does not hold what it states")), (5, true), "{error}");
@@ -201,7 +217,10 @@ fn a_restore_that_is_killed_leaves_no_ledger_or_one_whose_sessions_are_raised() 
         let (code, list, error) = site.ledger(&["ls", "--json", "--ledger", &ledger]);
         if code == 0 {
             let account: Value = serde_json::from_str(&list).unwrap();
-            assert!(account["session"].as_str().unwrap().parse::<u64>().unwrap() > 1 << 32, "{account}");
+            assert!(
+                account["session"].as_str().unwrap().parse::<u64>().unwrap() > 1 << 32,
+                "{account}"
+            );
         } else {
             assert!(code == 1 && list.contains("there is no ledger in"), "{list} {error}");
             left.push(ledger);
@@ -252,7 +271,10 @@ fn a_folder_that_will_not_do_is_told_from_another() {
         5,
         "journal-0000000001, offset 4096, batch 1",
     );
-    assert!(!Path::new(&site.path("other")).exists() && !Path::new(&site.path("other.restoring")).exists());
+    assert!(
+        !Path::new(&site.path("other")).exists()
+            && !Path::new(&site.path("other.restoring")).exists()
+    );
     site.kill();
 }
 
@@ -262,13 +284,19 @@ fn ssh_keygen(arguments: &[&str], input: &str) -> (bool, String) {
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
-    (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    (
+        output.status.success(),
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned(),
+    )
 }
 
 #[test]
 fn a_receipt_verifies_without_the_ledger_with_ssh_keygen_and_against_the_ledger() {
     let site = Site::new(&[]);
-    assert_eq!((site.send("anna", &["42", "50"]), site.send("bert", &["7"])), ("92".into(), "7".into()));
+    assert_eq!(
+        (site.send("anna", &["42", "50"]), site.send("bert", &["7"])),
+        ("92".into(), "7".into())
+    );
     let (code, receipt, error) = site.ledger(&["receipt", "anna"]);
     assert_eq!(code, 0, "{error}");
     assert!(receipt.contains("count: 2\nsum: 92\nbatch: "), "{receipt}");
@@ -285,7 +313,11 @@ fn a_receipt_verifies_without_the_ledger_with_ssh_keygen_and_against_the_ledger(
         output(ddes_at(&stranger, &["ledger", "receipt", "--check", &file, "--server-key", key]))
     };
     let (code, said, error) = check(&receipt, &key);
-    assert_eq!((code, said.contains("2 integers, sum 92, with batch")), (0, true), "{said} {error}");
+    assert_eq!(
+        (code, said.contains("2 integers, sum 92, with batch")),
+        (0, true),
+        "{said} {error}"
+    );
     assert_eq!(site.ledger(&["verify", "--receipt", &file]).0, 0);
 
     let (statement, armor) = receipt.split_at(receipt.find("-----BEGIN").unwrap());
@@ -293,7 +325,8 @@ fn a_receipt_verifies_without_the_ledger_with_ssh_keygen_and_against_the_ledger(
     let line = std::fs::read_to_string(&key).unwrap();
     std::fs::write(&signers, format!("server {line}")).unwrap();
     std::fs::write(&signature, armor).unwrap();
-    let verify = ["-Y", "verify", "-n", "ddes2-receipt", "-f", &signers, "-I", "server", "-s", &signature];
+    let verify =
+        ["-Y", "verify", "-n", "ddes2-receipt", "-f", &signers, "-I", "server", "-s", &signature];
     let (good, said) = ssh_keygen(&verify, statement);
     assert!(good, "{said}");
     assert!(!ssh_keygen(&verify, &statement.replace("sum: 92", "sum: 93")).0);
@@ -311,8 +344,10 @@ fn a_receipt_verifies_without_the_ledger_with_ssh_keygen_and_against_the_ledger(
     assert_eq!(check(statement, &key).0, 5);
     // A server that lies signs well, and its ledger says otherwise.
     let lie = statement.replace("sum: 92", "sum: 93");
-    let (signed, armor) =
-        ssh_keygen(&["-q", "-Y", "sign", "-n", "ddes2-receipt", "-f", &site.path("server_key")], &lie);
+    let (signed, armor) = ssh_keygen(
+        &["-q", "-Y", "sign", "-n", "ddes2-receipt", "-f", &site.path("server_key")],
+        &lie,
+    );
     assert!(signed, "{armor}");
     assert_eq!(check(&format!("{lie}{}", &armor[armor.find("-----BEGIN").unwrap()..]), &key).0, 0);
     let (code, _, error) = site.ledger(&["verify", "--receipt", &file]);
@@ -334,8 +369,11 @@ fn an_account_is_called_by_each_of_its_names_and_a_receipt_of_the_past_is_the_ac
     }
     // Known no more, and in the ledger still.
     for suffix in ["", ".pub"] {
-        std::fs::rename(site.path(&format!("identities/anna{suffix}")), site.path(&format!("away{suffix}")))
-            .unwrap();
+        std::fs::rename(
+            site.path(&format!("identities/anna{suffix}")),
+            site.path(&format!("away{suffix}")),
+        )
+        .unwrap();
     }
     assert_eq!(site.ledger(&["receipt", names[1]]).1, by_name);
     let (code, _, error) = site.ledger(&["receipt", "anna"]);
@@ -344,7 +382,8 @@ fn an_account_is_called_by_each_of_its_names_and_a_receipt_of_the_past_is_the_ac
     let first = site.json(&["receipt", names[1], "--last-seq", "1"]);
     assert_eq!((&first["count"], &first["sum"]), (&"1".into(), &"42".into()));
     let path = site.path("first.receipt");
-    let text = format!("{}{}", first["statement"].as_str().unwrap(), first["signature"].as_str().unwrap());
+    let text =
+        format!("{}{}", first["statement"].as_str().unwrap(), first["signature"].as_str().unwrap());
     std::fs::write(&path, text).unwrap();
     assert_eq!(site.json(&["receipt", "--check", &path])["sum"], "42");
     assert_eq!(site.ledger(&["verify", "--receipt", &path]).0, 0);
@@ -364,7 +403,8 @@ fn what_is_exported_adds_up_to_the_totals() {
     let most = i64::MAX.to_string();
     site.send("anna", &["-3", &most, &most]);
     assert!(sender.wait_with_output().unwrap().status.success());
-    let classic = ["send", "--classic", "-q", "--server", &site.server.address, "18446744073709551615"];
+    let classic =
+        ["send", "--classic", "-q", "--server", &site.server.address, "18446744073709551615"];
     assert_eq!(output(ddes_at(&site.home, &classic)).0, 0);
 
     let totals = site.json(&["totals"]);
@@ -376,7 +416,9 @@ fn what_is_exported_adds_up_to_the_totals() {
     let mut count = 0;
     for line in lines {
         let fields: Vec<&str> = line.split(',').collect();
-        let [time, _, account, fingerprint, _, seq, value, sum] = fields[..] else { panic!("{line}") };
+        let [time, _, account, fingerprint, _, seq, value, sum] = fields[..] else {
+            panic!("{line}")
+        };
         assert!(time.ends_with('Z'), "{line}");
         assert_eq!(fingerprint.is_empty(), account.starts_with("classic/"), "{line}");
         let (last_seq, expected) = sums.entry(account).or_default();
@@ -386,12 +428,16 @@ fn what_is_exported_adds_up_to_the_totals() {
     }
     let all: i128 = sums.values().map(|(_, sum)| sum).sum();
     assert_eq!(all, i128::from(sum) - 3 + 2 * i128::from(i64::MAX) + i128::from(u64::MAX));
-    assert_eq!((&totals["sum"], &totals["count"]), (&all.to_string().into(), &count.to_string().into()));
+    assert_eq!(
+        (&totals["sum"], &totals["count"]),
+        (&all.to_string().into(), &count.to_string().into())
+    );
     assert_eq!((sums.len() as u64, count), (totals["accounts"].as_u64().unwrap(), 504));
 
     let (code, of_anna, error) = site.ledger(&["export", "--account", "anna", "--json"]);
     assert_eq!(code, 0, "{error}");
-    let values: Vec<Value> = of_anna.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let values: Vec<Value> =
+        of_anna.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(
         values.iter().map(|value| value["value"].as_str().unwrap()).collect::<Vec<_>>(),
         ["-3", &most, &most]
@@ -430,7 +476,10 @@ fn a_restore_into_the_place_of_a_folder_that_is_still_served_leaves_both_ledgers
     let mut second = serve(&site.home, "127.0.0.1:0", &[]);
     std::mem::swap(&mut site.server, &mut second);
     let (_, key, _) = output(ddes_at(&site.home, &["key", "show", "--server-key", "--quiet"]));
-    assert_eq!(output(ddes_at(&site.home, &["trust", "add", &site.server.address, key.trim()])).0, 0);
+    assert_eq!(
+        output(ddes_at(&site.home, &["trust", "add", &site.server.address, key.trim()])).0,
+        0
+    );
     assert_eq!(site.send("anna", &["8"]), "100");
 
     // To the first one, as if nothing had been.
@@ -441,7 +490,11 @@ fn a_restore_into_the_place_of_a_folder_that_is_still_served_leaves_both_ledgers
     std::thread::sleep(std::time::Duration::from_millis(1_100));
     output(ddes_at(&site.home, &flags[..7]));
     let (code, said) = last_words(second);
-    assert_eq!((code, said.contains("was moved or replaced while it was in use")), (1, true), "{said}");
+    assert_eq!(
+        (code, said.contains("was moved or replaced while it was in use")),
+        (1, true),
+        "{said}"
+    );
 
     assert_eq!(site.send("anna", &["100"]), "200");
     site.kill();
@@ -459,7 +512,9 @@ fn a_second_server_is_refused_without_a_lock_file_and_on_a_hard_linked_copy() {
     let mut site = Site::new(&[]);
     assert_eq!(site.send("anna", &["42"]), "42");
     let copy = site.path("copy");
-    assert!(Command::new("cp").args(["-al", &site.path("ledger"), &copy]).status().unwrap().success());
+    assert!(
+        Command::new("cp").args(["-al", &site.path("ledger"), &copy]).status().unwrap().success()
+    );
     std::fs::remove_file(site.path("ledger/lock")).unwrap();
     std::fs::remove_file(site.path("copy/lock")).unwrap();
     for folder in ["ledger", "copy"] {
@@ -467,7 +522,11 @@ fn a_second_server_is_refused_without_a_lock_file_and_on_a_hard_linked_copy() {
             &site.home,
             &["serve", "--listen", "127.0.0.1:0", "--ledger", &site.path(folder)],
         ));
-        assert_eq!((code, error.contains("in use by another process")), (1, true), "{folder}: {error}");
+        assert_eq!(
+            (code, error.contains("in use by another process")),
+            (1, true),
+            "{folder}: {error}"
+        );
     }
     assert_eq!(site.send("anna", &["50"]), "92");
     site.kill();

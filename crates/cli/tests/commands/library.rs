@@ -1,4 +1,5 @@
-//! The client library against a server as a user runs it. Each scenario runs for both clients: on tokio, and on a thread of its own.
+//! The client library against a server as a user runs it. Each scenario runs for both clients: on
+//! tokio, and on a thread of its own.
 
 use std::fs;
 use std::future::Future;
@@ -44,9 +45,11 @@ impl Any {
         let observe = move |event: &Progress| progress.send(event.clone()).unwrap_or(());
         match kind {
             Kind::Tokio => {
-                let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+                let runtime =
+                    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
                 let _inside = runtime.enter();
-                let mut builder = Client::builder(server, key).trust_fingerprint(trust).on_progress(observe);
+                let mut builder =
+                    Client::builder(server, key).trust_fingerprint(trust).on_progress(observe);
                 if let Some(outbox) = outbox {
                     builder = builder.outbox(outbox);
                 }
@@ -55,8 +58,9 @@ impl Any {
                 Ok(Self::Tokio(runtime, client))
             }
             Kind::Thread => {
-                let mut builder =
-                    blocking::Client::builder(server, key).trust_fingerprint(trust).on_progress(observe);
+                let mut builder = blocking::Client::builder(server, key)
+                    .trust_fingerprint(trust)
+                    .on_progress(observe);
                 if let Some(outbox) = outbox {
                     builder = builder.outbox(outbox);
                 }
@@ -158,7 +162,8 @@ impl World {
 
     fn restart(&mut self) {
         let listen = self.server.address.clone();
-        self.server = crate::started(ddes_at(&self.home, &["serve", "--json", "--listen", &listen]));
+        self.server =
+            crate::started(ddes_at(&self.home, &["serve", "--json", "--listen", &listen]));
     }
 
     /// Waits for a progress that fits.
@@ -312,7 +317,8 @@ fn many_tasks_and_many_threads_add_at_once() {
     assert_eq!(client.close().unwrap(), balance(400, 20 * (0..20).sum::<i128>()));
 }
 
-/// Whatever was waited for may be given up at any point: an `add` is then done or not, never by half.
+/// Whatever was waited for may be given up at any point: an `add` is then done or not, never by
+/// half.
 #[test]
 fn a_future_that_is_dropped_takes_all_or_none() {
     let world = World::new();
@@ -362,11 +368,15 @@ fn the_examples_run_in_a_crate_of_their_own() {
     // Beside this workspace's own, so that what they depend on is built once.
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../stranger");
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--offline"]).current_dir(&stranger).env("CARGO_TARGET_DIR", &target);
+    cargo
+        .args(["build", "--quiet", "--offline"])
+        .current_dir(&stranger)
+        .env("CARGO_TARGET_DIR", &target);
     let (code, _, error) = output(cargo);
     assert_eq!(code, 0, "{error}");
 
-    let (trust, key, outbox) = (fingerprint(&world.home), world.key_file(), stranger.join("outbox"));
+    let (trust, key, outbox) =
+        (fingerprint(&world.home), world.key_file(), stranger.join("outbox"));
     let run = |name: &str, rest: &[&str]| {
         let mut command = Command::new(target.join("debug").join(name));
         command.args([&world.server.address, &trust, key.to_str().unwrap()]).args(rest);
@@ -375,7 +385,8 @@ fn the_examples_run_in_a_crate_of_their_own() {
     let sensor = run("sensor", &[outbox.to_str().unwrap(), "20"]);
     assert_eq!(sensor, (0, "20 integers, sum 210\n".into(), String::new()));
     let numbers = stranger.join("numbers.txt");
-    fs::write(&numbers, (1..=20_000).map(|number| format!("{number}\n")).collect::<String>()).unwrap();
+    fs::write(&numbers, (1..=20_000).map(|number| format!("{number}\n")).collect::<String>())
+        .unwrap();
     let batch = run("batch", &[numbers.to_str().unwrap()]);
     assert_eq!(batch, (0, "20020 integers, sum 200010210\n".into(), String::new()));
     assert_eq!(world.total(), ("20020".into(), "200010210".into()));

@@ -24,6 +24,7 @@ mod input_faults;
 mod json;
 mod ledger;
 mod library;
+mod locks;
 mod outboxes;
 mod output_faults;
 mod secure;
@@ -57,7 +58,8 @@ impl Drop for Running {
 fn folder() -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{count}", std::process::id()));
+    let folder =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{count}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     folder
 }

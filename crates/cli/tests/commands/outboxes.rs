@@ -1,4 +1,5 @@
-//! Outboxes that were copied back, changed, cut off or full, inputs that end early, and connections that are not what they seem (P-26, P-29, P-30).
+//! Outboxes that were copied back, changed, cut off or full, inputs that end early, and connections
+//! that are not what they seem (P-26, P-29, P-30).
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -24,8 +25,12 @@ use crate::{ddes_at, output};
 
 /// With these lines on standard input, as a pipe.
 fn piped(mut command: Command, lines: &str) -> (i32, String, String) {
-    let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     // A command that refuses before it reads has closed it.
     child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap_or(());
     let output = child.wait_with_output().unwrap();
@@ -76,7 +81,8 @@ impl Open {
     }
 }
 
-/// The folder was copied while a session was open; the original went on in it; the copy takes other integers under its numbers.
+/// The folder was copied while a session was open; the original went on in it; the copy takes other
+/// integers under its numbers.
 #[test]
 fn a_snapshot_put_back_with_other_integers_stops_with_5_and_keeps_them() {
     let world = World::new();
@@ -98,7 +104,10 @@ fn a_snapshot_put_back_with_other_integers_stops_with_5_and_keeps_them() {
         copy(&snapshot, &outbox);
         let (code, _, error) = piped(world.send("outbox", &["--fresh", "-"]), values);
         assert_eq!((code, error.contains("put back from a copy")), (5, true), "{error}");
-        assert_eq!(pending(&outbox).last(), values.lines().last().map(|last| last.parse().unwrap()).as_ref());
+        assert_eq!(
+            pending(&outbox).last(),
+            values.lines().last().map(|last| last.parse().unwrap()).as_ref()
+        );
         let (code, ..) = output(world.send("outbox", &[]));
         assert_eq!(code, 5, "and so it does again");
     }
@@ -113,16 +122,31 @@ fn is_counted(outbox: &Path, count: u64) -> bool {
 
 fn taken_offline(world: &World, flags: &[&str], lines: &str) -> PathBuf {
     let folder = world.home.join("outbox");
-    let absent =
-        ["send", "--server", "127.0.0.1:1", "--retry-secs", "1", "--outbox", folder.to_str().unwrap()];
-    let (code, _, error) = piped(ddes_at(&world.home, &[&absent[..], flags, &["-"]].concat()), lines);
+    let absent = [
+        "send",
+        "--server",
+        "127.0.0.1:1",
+        "--retry-secs",
+        "1",
+        "--outbox",
+        folder.to_str().unwrap(),
+    ];
+    let (code, _, error) =
+        piped(ddes_at(&world.home, &[&absent[..], flags, &["-"]].concat()), lines);
     assert_eq!(code, 3, "{error}");
     folder
 }
 
 fn flush(world: &World, folder: &Path) -> (i32, String, String) {
-    let flags =
-        ["send", "--server", "127.0.0.1:1", "--retry-secs", "0", "--outbox", folder.to_str().unwrap()];
+    let flags = [
+        "send",
+        "--server",
+        "127.0.0.1:1",
+        "--retry-secs",
+        "0",
+        "--outbox",
+        folder.to_str().unwrap(),
+    ];
     output(ddes_at(&world.home, &flags))
 }
 
@@ -154,10 +178,12 @@ fn a_torn_end_is_cut_and_said() {
     assert_eq!(pending(&folder), [10]);
 }
 
-/// Answers each connection's first message, and seals a 50 in the place of message 3. He has no key.
+/// Answers each connection's first message, and seals a 50 in the place of message 3. He has no
+/// key.
 fn impostor(text: &'static str) -> (String, Arc<AtomicU32>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let (address, count) = (listener.local_addr().unwrap().to_string(), Arc::new(AtomicU32::new(0)));
+    let (address, count) =
+        (listener.local_addr().unwrap().to_string(), Arc::new(AtomicU32::new(0)));
     let counted = Arc::clone(&count);
     std::thread::spawn(move || {
         for stream in listener.incoming() {
@@ -180,7 +206,8 @@ fn lie(mut stream: TcpStream, text: &str) {
     };
     let hello = Hello::decode(&first).unwrap();
     let suite = hello.suite;
-    let response = respond(&protocol(suite), &prologue(suite), &entropy(9), hello.noise, &[]).unwrap();
+    let response =
+        respond(&protocol(suite), &prologue(suite), &entropy(9), hello.noise, &[]).unwrap();
     let (reason, scope, text) = (Reason::NotAuthorized, Scope::Session, text.to_owned());
     let farewell = Farewell { reason, scope, last_seq: Sequence::NONE, sum: Total::ZERO, text };
     let head = frame::Header { opcode: 10, length: response.message.len() as u32 }.encode();
@@ -201,8 +228,16 @@ fn a_sealed_50_from_who_has_no_key_is_unproven_and_tried_again() {
     let world = World::new();
     let (address, connections) = impostor("run ddes trust rm");
     let folder = world.home.join("outbox");
-    let arguments =
-        ["send", "--server", &address, "--retry-secs", "4", "--outbox", folder.to_str().unwrap(), "1"];
+    let arguments = [
+        "send",
+        "--server",
+        &address,
+        "--retry-secs",
+        "4",
+        "--outbox",
+        folder.to_str().unwrap(),
+        "1",
+    ];
     let begin = Instant::now();
     let (code, _, error) = output(ddes_at(&world.home, &arguments));
     assert_eq!((code, begin.elapsed() >= Duration::from_secs(4)), (3, true), "{error}");
@@ -299,10 +334,12 @@ fn a_prompt_superseded_by_its_own_ghost_goes_on() {
     let world = World::new();
     assert_eq!(output(world.send("outbox", &["1"])).0, 0);
     let mut ghost = Ghost::meet(&world);
-    let mut connect = ddes_at(&world.home, &["connect", "--json", "-q", "--server", &world.server.address]);
+    let mut connect =
+        ddes_at(&world.home, &["connect", "--json", "-q", "--server", &world.server.address]);
     let mut connect = connect.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut said = BufReader::new(connect.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let mut event = |name: &str| said.find(|line| line.contains(&format!("\"event\":\"{name}\""))).unwrap();
+    let mut event =
+        |name: &str| said.find(|line| line.contains(&format!("\"event\":\"{name}\""))).unwrap();
     event("ready");
     ghost.arrive();
     let line = event("lost");
@@ -326,7 +363,8 @@ fn a_finished_input_is_never_resumed_and_the_same_again_is_a_new_one() {
     assert_eq!(world.total("default"), ("4".into(), "6".into()));
 }
 
-/// A pipe that never says anything: the run is killed when it has begun its input and taken nothing.
+/// A pipe that never says anything: the run is killed when it has begun its input and taken
+/// nothing.
 #[test]
 fn an_input_that_was_begun_and_not_taken_is_resumed_from_its_first_line() {
     let world = World::new();
@@ -435,9 +473,17 @@ fn another_input_that_begins_as_the_cut_off_one_did_is_said_to_count_again() {
     let world = World::new();
     assert_eq!(piped(world.send("outbox", &["-"]), "1\nx\n").0, 2);
     let (code, _, error) = output(world.send("outbox", &["--fresh", "1", "2"]));
-    assert_eq!((code, error.contains("--outbox DIR --fresh without integers ends it")), (1, true), "{error}");
+    assert_eq!(
+        (code, error.contains("--outbox DIR --fresh without integers ends it")),
+        (1, true),
+        "{error}"
+    );
     let (code, _, error) = piped(world.send("outbox", &["--fresh", "-"]), "y\n");
-    assert_eq!((code, error.contains("Every line of this input counts besides")), (2, true), "{error}");
+    assert_eq!(
+        (code, error.contains("Every line of this input counts besides")),
+        (2, true),
+        "{error}"
+    );
     assert_eq!(piped(world.send("outbox", &["-"]), "1\nx\n").0, 2);
     let (code, ..) = output(world.send("outbox", &["--fresh"]));
     assert_eq!(code, 0);
@@ -449,14 +495,19 @@ fn another_input_that_begins_as_the_cut_off_one_did_is_said_to_count_again() {
 #[test]
 fn a_new_outbox_goes_on_by_itself_from_what_this_home_alone_has_counted_without_one() {
     let world = World::new();
-    let plain =
-        |value: &str| output(ddes_at(&world.home, &["send", "--server", &world.server.address, value]));
+    let plain = |value: &str| {
+        output(ddes_at(&world.home, &["send", "--server", &world.server.address, value]))
+    };
     for (value, sum) in [("42", "42\n"), ("50", "92\n")] {
         let (code, said, error) = plain(value);
         assert_eq!((code, said.as_str()), (0, sum), "{error}");
     }
     let (code, said, error) = output(world.send("outbox", &["8"]));
-    assert_eq!((code, said.as_str(), error.contains("continues from there")), (0, "100\n", true), "{error}");
+    assert_eq!(
+        (code, said.as_str(), error.contains("continues from there")),
+        (0, "100\n", true),
+        "{error}"
+    );
     // Of what an outbox has counted another one is not told to go on.
     let (code, _, error) = output(world.send("another", &["1"]));
     assert_eq!((code, error.contains("--adopt")), (5, true), "{error}");
@@ -469,8 +520,9 @@ fn a_new_outbox_goes_on_by_itself_from_what_this_home_alone_has_counted_without_
 #[test]
 fn an_outbox_in_use_goes_on_behind_what_this_home_has_counted_without_it() {
     let world = World::new();
-    let plain =
-        |value: &str| output(ddes_at(&world.home, &["send", "--server", &world.server.address, value]));
+    let plain = |value: &str| {
+        output(ddes_at(&world.home, &["send", "--server", &world.server.address, value]))
+    };
     assert_eq!(output(world.send("outbox", &["1"])).0, 0);
     for value in ["10", "20"] {
         assert_eq!(plain(value).0, 0);

@@ -21,7 +21,8 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 /// What is typed where a command reads.
 const INPUT: &[u8] = b"5\n50\n";
 
-/// Each command, and what must have been done before it. `NEW` is a name and `DIR` a folder that nobody had before.
+/// Each command, and what must have been done before it. `NEW` is a name and `DIR` a folder that
+/// nobody had before.
 pub(crate) const COMMANDS: &[(&str, &str)] = &[
     ("", "connect --server SERVER --trust TRUST --as NEW"),
     ("", "connect --classic --server CLASSIC"),
@@ -71,7 +72,8 @@ impl Site {
         let classic = serve(&home, &["--classic", "--classic-wait-ms", "0", "--ledger", "memory"]);
         let guest = folder();
         let (_, key, _) = output(ddes_at(&guest, &["key", "new", "--quiet"]));
-        let site = Self { trust: fingerprint(&home), key: key.trim().to_owned(), home, server, classic };
+        let site =
+            Self { trust: fingerprint(&home), key: key.trim().to_owned(), home, server, classic };
         site.prepare("key new anna", "");
         site.prepare("send --server SERVER --trust TRUST --as anna 1 2 3", "");
         let receipt = site.prepare("ledger receipt anna", "");
@@ -196,8 +198,10 @@ fn listed(above: &str) -> Vec<String> {
     let words: Vec<_> = above.split_whitespace().chain(["--help"]).collect();
     let (_, help, _) = output(ddes_at(&folder(), &words));
     let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1);
-    let names = commands.take_while(|line| line.starts_with("  ")).filter(|line| !line.starts_with("   "));
-    let names = names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help");
+    let names =
+        commands.take_while(|line| line.starts_with("  ")).filter(|line| !line.starts_with("   "));
+    let names =
+        names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help");
     names.map(|name| format!("{above} {name}").trim().to_owned()).collect()
 }
 
@@ -283,12 +287,18 @@ fn an_error_keeps_its_code_whatever_takes_it() {
 #[test]
 fn help_and_version_that_cannot_be_shown_are_errors_too() {
     let home = folder();
-    for words in [&["--help"][..], &["--version"], &["help"], &["send", "--help"], &["help", "ledger"]] {
+    for words in
+        [&["--help"][..], &["--version"], &["help"], &["send", "--help"], &["help", "ledger"]]
+    {
         assert_eq!(ended(piped(ddes_at(&home, words))).0, Some(0));
         for (fault, expected) in FAULTS.into_iter().zip([1, 1, 141]) {
             let (code, _, error) = ended(faulty(ddes_at(&home, words), Stream::Output, fault));
             assert_eq!(code, Some(expected), "{words:?} {fault:?}: {error}");
-            assert_eq!(error.contains("standard output"), expected == 1, "{words:?} {fault:?}: {error}");
+            assert_eq!(
+                error.contains("standard output"),
+                expected == 1,
+                "{words:?} {fault:?}: {error}"
+            );
         }
     }
 }
@@ -306,7 +316,9 @@ fn an_integer_that_was_counted_though_its_total_was_not_shown_is_said_on_standar
         for fault in FAULTS {
             let command = site.command(line, &new_name());
             let (_, _, error) = ended(faulty(command, Stream::Output, fault));
-            let said = format!("after counting {counted}: the last integer is counted, the sum is {sum}: ");
+            let said = format!(
+                "after counting {counted}: the last integer is counted, the sum is {sum}: "
+            );
             assert!(error.contains(&said), "{line} {fault:?}: {error}");
         }
     }
@@ -332,11 +344,13 @@ fn free() -> String {
 fn a_server_goes_on_whatever_becomes_of_its_output() {
     let site = Site::new();
     for json in [&[][..], &["--json"]] {
-        for (stream, fault) in FAULTS.map(|fault| [(Stream::Output, fault), (Stream::Error, fault)]).concat()
+        for (stream, fault) in
+            FAULTS.map(|fault| [(Stream::Output, fault), (Stream::Error, fault)]).concat()
         {
             let address = free();
             let flags = ["serve", "--ledger", "memory", "--allow-any", "--listen", &address];
-            let mut serve = faulty(ddes_at(&site.home, &[&flags[..], json].concat()), stream, fault);
+            let mut serve =
+                faulty(ddes_at(&site.home, &[&flags[..], json].concat()), stream, fault);
             let mut server = serve.stdin(Stdio::null()).spawn().unwrap();
             drop(serve);
             is_counted(&site, &address, Instant::now());
@@ -386,12 +400,18 @@ fn a_benchmark_that_nobody_reads_any_more_ends_and_keeps_its_record() {
     let site = Site::new();
     let line = "bench run --json --yes --server SERVER --trust TRUST --sessions 1 --warmup 0 --duration 3600 --save DIR";
     let name = new_name();
-    let mut child = site.command(line, &name).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        site.command(line, &name).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut first = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
     assert!(first.contains("\"interval\""), "{first}");
     let Output { status, stderr, .. } = child.wait_with_output().unwrap();
-    assert_eq!((status.code(), &*stderr), (Some(141), &b""[..]), "{}", String::from_utf8_lossy(&stderr));
+    assert_eq!(
+        (status.code(), &*stderr),
+        (Some(141), &b""[..]),
+        "{}",
+        String::from_utf8_lossy(&stderr)
+    );
     assert!(site.home.join(format!("folder-{name}")).is_file());
 }
 

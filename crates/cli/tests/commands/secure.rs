@@ -33,7 +33,8 @@ fn each_identity_of_the_home_keeps_a_sum_that_goes_on() {
         ("bert", ["1", "-3"], "1\n-2\n"),
         ("anna", ["0", "8"], "92\n100\n"),
     ] {
-        let (code, out, error) = send(&home, &server, &trust, &[&["--as", name][..], &values].concat());
+        let (code, out, error) =
+            send(&home, &server, &trust, &[&["--as", name][..], &values].concat());
         assert_eq!((code, out.as_str()), (0, sums), "{error}");
     }
     let (code, total, _) =
@@ -116,7 +117,11 @@ fn what_a_newcomer_can_meet_says_what_happened_and_what_to_do() {
     };
 
     // Nobody to ask.
-    check(client(&home, &[]), 4, &["is not known yet", "--trust SHA256:", "ddes key show --server-key"]);
+    check(
+        client(&home, &[]),
+        4,
+        &["is not known yet", "--trust SHA256:", "ddes key show --server-key"],
+    );
     // Another server than the one meant.
     check(
         client(&home, &["--trust", "SHA256:other"]),
@@ -167,7 +172,8 @@ fn a_key_is_let_in_while_the_server_runs_and_loses_its_session_when_it_is_remove
 
     let connect = ["connect", "--json", "--server", &server.address];
     let mut client = ddes_at(&guest, &connect);
-    let mut child = client.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child =
+        client.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let stdin = child.stdin.take();
     assert_eq!(output(ddes_at(&home, &["authorize", "rm", "guest"])).0, 0);
     assert_eq!(child.wait().unwrap().code(), Some(4));
@@ -182,8 +188,9 @@ fn an_expired_key_and_a_list_that_others_can_write_let_nobody_in() {
     let server = serve(&home, &[]);
     let trust = fingerprint(&home);
     let (_, shown, _) = output(ddes_at(&guest, &["key", "new", "--quiet"]));
-    let authorize =
-        |expires: &str| output(ddes_at(&home, &["authorize", shown.trim(), "--expires", expires])).0;
+    let authorize = |expires: &str| {
+        output(ddes_at(&home, &["authorize", shown.trim(), "--expires", expires])).0
+    };
     assert_eq!((authorize("20200101Z"), send(&guest, &server, &trust, &["5"]).0), (0, 4));
     assert_eq!((authorize("20990101Z"), send(&guest, &server, &trust, &["5"]).0), (0, 0));
     let list = home.join("authorized_keys");
@@ -208,7 +215,10 @@ fn an_operator_ends_every_session_and_nobody_else_can() {
     pretender.child.stdin.as_mut().unwrap().write_all(b"50 all\n").unwrap();
     assert_eq!(pretender.child.wait().unwrap().code(), Some(4));
     let key = home.join("identities/ops.pub");
-    assert_eq!(output(ddes_at(&home, &["authorize", key.to_str().unwrap(), "--role", "operator"])).0, 0);
+    assert_eq!(
+        output(ddes_at(&home, &["authorize", key.to_str().unwrap(), "--role", "operator"])).0,
+        0
+    );
     let mut operator = connect("ops");
     operator.child.stdin.as_mut().unwrap().write_all(b"50 all\n").unwrap();
     assert_eq!(operator.child.wait().unwrap().code(), Some(0));
@@ -226,7 +236,10 @@ fn an_operator_who_is_demoted_ends_nobody_else() {
     }
     let key = home.join("identities/ops.pub");
     let authorize = |role: &str| {
-        assert_eq!(output(ddes_at(&home, &["authorize", key.to_str().unwrap(), "--role", role])).0, 0);
+        assert_eq!(
+            output(ddes_at(&home, &["authorize", key.to_str().unwrap(), "--role", role])).0,
+            0
+        );
     };
     authorize("operator");
     let connect = |name: &str| {
@@ -340,7 +353,8 @@ fn a_flood_from_one_address_hears_that_there_are_too_many() {
     assert_eq!((code, error.contains("have not proven an identity")), (3, true), "{error}");
     drop(silent);
     let full = serve(&home, &["--max-connections", "1", "--ledger", "memory"]);
-    let connect = ["connect", "--json", "--as", "one", "--server", &full.address, "--trust", &trust];
+    let connect =
+        ["connect", "--json", "--as", "one", "--server", &full.address, "--trust", &trust];
     let one = start(ddes_at(&home, &connect), |line| line.contains("\"ready\"").then(String::new));
     let (code, _, error) = send(&home, &full, &trust, &["1"]);
     assert_eq!((code, error.contains("connections are open already")), (3, true), "{error}");
@@ -370,14 +384,20 @@ fn an_address_that_is_too_fast_hears_so_and_is_let_in_later() {
     let home = folder();
     let server = serve(&home, &["--max-connects-per-sec", "1"]);
     let heard = forty_hear(&server);
-    assert!(heard.iter().any(|text| text.contains("connects more than 1 times a second")), "{heard:?}");
+    assert!(
+        heard.iter().any(|text| text.contains("connects more than 1 times a second")),
+        "{heard:?}"
+    );
     let trust = fingerprint(&home);
     assert_eq!(send(&home, &server, &trust, &["--retry-secs", "60", "42"]).1, "42\n");
 
     let flags = ["--suite", "ddes", "--max-handshakes-per-sec", "1", "--ledger", "memory"];
     let server = serve(&home, &flags);
     let heard = forty_hear(&server);
-    assert!(heard.iter().any(|text| text.contains("begins too many handshakes a second")), "{heard:?}");
+    assert!(
+        heard.iter().any(|text| text.contains("begins too many handshakes a second")),
+        "{heard:?}"
+    );
     assert!(heard.iter().any(|text| text.starts_with("\0\0\0\n")), "{heard:?}");
     let flags = ["--suite", "ddes", "--retry-secs", "60", "42"];
     assert_eq!(send(&home, &server, &trust, &flags).1, "42\n");
@@ -394,11 +414,13 @@ fn the_newest_session_of_an_identity_is_the_only_one() {
     let mut older = start(connect, |line| line.contains("\"ready\"").then(String::new));
     let _typing = older.child.stdin.take();
     assert_eq!(send(&home, &server, &trust, &["50"]).1, "92\n");
-    // It connects once more, since the newer one might be its own ghost, and finds another writer (P-29).
+    // It connects once more, since the newer one might be its own ghost, and finds another writer
+    // (P-29).
     assert_eq!(older.child.wait().unwrap().code(), Some(5));
 }
 
-const SUITES: [&str; 6] = ["hybrid", "hybrid-3072", "hybrid-4096", "ddes", "ddes-3072", "ddes-4096"];
+const SUITES: [&str; 6] =
+    ["hybrid", "hybrid-3072", "hybrid-4096", "ddes", "ddes-3072", "ddes-4096"];
 
 #[test]
 fn the_python_client_gets_its_sums_from_our_server_in_every_suite() {
@@ -409,9 +431,11 @@ fn the_python_client_gets_its_sums_from_our_server_in_every_suite() {
     for suite in SUITES {
         assert_eq!(output(ddes_at(&home, &["key", "new", suite])).0, 0);
         let key = home.join("identities").join(suite);
-        let flags = ["--host", host, "--port", port, "--suite", suite, "--key", key.to_str().unwrap()];
+        let flags =
+            ["--host", host, "--port", port, "--suite", suite, "--key", key.to_str().unwrap()];
         let rest = ["--server-key", server_key.trim(), "42", "50"];
-        let (code, sums, error) = output(peer("peer/ddes2/client.py", &[&flags[..], &rest].concat()));
+        let (code, sums, error) =
+            output(peer("peer/ddes2/client.py", &[&flags[..], &rest].concat()));
         assert_eq!((code, sums.as_str()), (0, "42\n92\n"), "{suite}: {error}");
     }
     // And one that it does not let in.
@@ -451,6 +475,10 @@ fn our_client_gets_its_sums_from_the_python_server_in_every_suite() {
         ];
         let (code, sums, error) = output(ddes_at(&home, &[&flags[..], &["42", "50"]].concat()));
         let before = 92 * i;
-        assert_eq!((code, sums), (0, format!("{}\n{}\n", before + 42, before + 92)), "{suite}: {error}");
+        assert_eq!(
+            (code, sums),
+            (0, format!("{}\n{}\n", before + 42, before + 92)),
+            "{suite}: {error}"
+        );
     }
 }

@@ -40,9 +40,11 @@ fn authorize_takes_no_name_with_something_hidden_in_it() {
     let (home, guest) = (folder(), folder());
     let key = key(&guest);
     for hidden in HIDDEN {
-        let (code, _, error) = output(ddes_at(&home, &["authorize", &format!("{key} an{hidden}na")]));
+        let (code, _, error) =
+            output(ddes_at(&home, &["authorize", &format!("{key} an{hidden}na")]));
         assert!(code == 2 && error.contains("--name") && !error.contains(hidden), "{error:?}");
-        let (code, ..) = output(ddes_at(&home, &["authorize", &key, "--name", &format!("an{hidden}na")]));
+        let (code, ..) =
+            output(ddes_at(&home, &["authorize", &key, "--name", &format!("an{hidden}na")]));
         assert_eq!(code, 2);
     }
     assert!(!home.join("authorized_keys").exists());

@@ -144,7 +144,8 @@ fn a_signal_leaves_a_terminal_in_the_mode_it_had_whether_or_not_anybody_reads_it
         let (master, terminal) = closing_terminal();
         let mode = || format!("{:?}", tcgetattr(&terminal).unwrap());
         let before = mode();
-        let mut command = ddes_at(&folder(), &["serve", "--listen", "127.0.0.1:0", "--ledger", "memory"]);
+        let mut command =
+            ddes_at(&folder(), &["serve", "--listen", "127.0.0.1:0", "--ledger", "memory"]);
         let ends = || Stdio::from(terminal.try_clone().unwrap());
         command.env("TERM", "xterm").stdin(ends()).stdout(ends()).stderr(ends());
         let mut child = command.spawn().unwrap();
@@ -189,7 +190,10 @@ fn a_failed_disk_ends_a_server_whose_output_nobody_reads_with_the_reason() {
         assert_ne!(output(ddes_at(&home, &send)).0, 0);
         let (code, said) = server.ended();
         // JSON goes to standard output, and what that does not take to standard error.
-        assert!(code == Some(1) && said.contains("the ledger cannot be written any more"), "{code:?} {said}");
+        assert!(
+            code == Some(1) && said.contains("the ledger cannot be written any more"),
+            "{code:?} {said}"
+        );
     }
 }
 
@@ -200,7 +204,8 @@ fn lines_that_nobody_read_in_time_are_counted_and_said_once_somebody_reads() {
     let (typed, mut types) = std::io::pipe().unwrap();
     let mut server = Piped::with_input(ddes_at(&home, &serve), typed.into());
     server.fill();
-    // Answered with far more than waits for whoever reads; and longer than the pipe to the server holds, so that nearly all of it was answered then.
+    // Answered with far more than waits for whoever reads; and longer than the pipe to the server
+    // holds, so that nearly all of it was answered then.
     let line = format!("what{}\n", " ".repeat(200));
     for _ in 0..20_000 {
         types.write_all(line.as_bytes()).unwrap();
@@ -226,7 +231,8 @@ fn a_file_that_may_not_grow_is_an_error_that_is_said_and_no_death() {
     assert!(code == 1 && error.contains("File too large"), "{code} {error}");
     let values: Vec<String> = (0..2_000).map(|value| value.to_string()).collect();
     let outbox = home.join("outbox");
-    let mut send = vec!["send", "--quiet", "--outbox", outbox.to_str().unwrap(), "--retry-secs", "0"];
+    let mut send =
+        vec!["send", "--quiet", "--outbox", outbox.to_str().unwrap(), "--retry-secs", "0"];
     send.extend(["--server", "127.0.0.1:1"]);
     send.extend(values.iter().map(String::as_str));
     let (code, _, error) = limited(&send);
@@ -237,8 +243,10 @@ fn a_file_that_may_not_grow_is_an_error_that_is_said_and_no_death() {
 fn a_server_starts_and_goes_on_where_standard_error_cannot_be_written_and_says_so() {
     for redirection in ["2>/dev/full", "2>&-"] {
         let home = folder();
-        let serve =
-            format!("exec {} serve --json --listen 127.0.0.1:0 {redirection}", env!("CARGO_BIN_EXE_ddes"));
+        let serve = format!(
+            "exec {} serve --json --listen 127.0.0.1:0 {redirection}",
+            env!("CARGO_BIN_EXE_ddes")
+        );
         let mut shell = Command::new("sh");
         shell.args(["-c", &serve]).env("DDES_HOME", &home);
         let mut server = Piped::of(shell);
@@ -258,7 +266,8 @@ fn a_server_s_process_may_leave_no_core() {
     let home = folder();
     for (flags, expected) in [(&[][..], true), (&["--core-dumps"], false)] {
         let server = Piped::start(&home, flags);
-        let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.child.id())).unwrap();
+        let limits =
+            std::fs::read_to_string(format!("/proc/{}/limits", server.child.id())).unwrap();
         let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
         let words: Vec<_> = core.split_whitespace().collect();
         let own = rustix::process::getrlimit(Resource::Core).maximum == Some(0);
@@ -268,7 +277,8 @@ fn a_server_s_process_may_leave_no_core() {
 
 /// With `DDES_STOP_SESSIONS=1000 DDES_STOP_ROUNDS=30` the long form.
 #[test]
-fn every_session_hears_its_40_and_50_when_a_signal_stops_the_server_whether_or_not_its_output_is_read() {
+fn every_session_hears_its_40_and_50_when_a_signal_stops_the_server_whether_or_not_its_output_is_read()
+ {
     let asked = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let sessions: usize = asked("DDES_STOP_SESSIONS").unwrap_or(8);
     let rounds: usize = asked("DDES_STOP_ROUNDS").unwrap_or(4);
@@ -316,11 +326,17 @@ fn server_key(home: &Path) -> PublicKey {
     read_public(&shown).unwrap()
 }
 
-/// That many sessions, each with an account of its own that has counted a value, and the account's sum.
+/// That many sessions, each with an account of its own that has counted a value, and the account's
+/// sum.
 async fn enter(server: &str, key: PublicKey, count: usize) -> Vec<(Connection, Total)> {
     let suite = Suite::Hybrid(GroupSize::Bits2048);
-    let options =
-        Options { server: server.parse().unwrap(), suite, connect: LONG, handshake: LONG, reply: LONG };
+    let options = Options {
+        server: server.parse().unwrap(),
+        suite,
+        connect: LONG,
+        handshake: LONG,
+        reply: LONG,
+    };
     let mut open = Vec::new();
     for number in 0..count {
         let mut seed = [7; 32];
@@ -345,7 +361,10 @@ async fn is_told(connection: &mut Connection, sum: Total) -> bool {
             Some(ClientEvent::Ended(ClientEnd::Farewell(end))) => {
                 return has_sum && (end.reason, end.sum) == (Reason::ShuttingDown, sum);
             }
-            Some(ClientEvent::Ended(_) | ClientEvent::ServerProven { .. } | ClientEvent::Ready(_)) | None => {
+            Some(
+                ClientEvent::Ended(_) | ClientEvent::ServerProven { .. } | ClientEvent::Ready(_),
+            )
+            | None => {
                 return false;
             }
         }

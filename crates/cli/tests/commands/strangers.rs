@@ -16,7 +16,14 @@ const LINE_BYTES_MAX: usize = 512;
 #[test]
 fn ten_thousand_connections_are_two_lines_a_second() {
     let home = folder();
-    let flags = ["--max-connects-per-sec", "0", "--max-unproven", "1000000", "--max-connections", "1000000"];
+    let flags = [
+        "--max-connects-per-sec",
+        "0",
+        "--max-unproven",
+        "1000000",
+        "--max-connections",
+        "1000000",
+    ];
     let mut server = serve(&home, &[&["--ledger", "memory"], &flags[..]].concat());
     let start = Instant::now();
     for _ in 0..10_000 {
@@ -28,9 +35,10 @@ fn ten_thousand_connections_are_two_lines_a_second() {
         assert!(server.stdout.read_line(&mut line).unwrap() > 0, "it ended");
         let event: Value = serde_json::from_str(&line).unwrap();
         let (count, kind) = match event["event"].as_str().unwrap() {
-            "summed" => {
-                (event["count"].as_str().unwrap().parse::<u64>().unwrap(), event["kind"].as_str().unwrap())
-            }
+            "summed" => (
+                event["count"].as_str().unwrap().parse::<u64>().unwrap(),
+                event["kind"].as_str().unwrap(),
+            ),
             other => (1, other),
         };
         match kind {

@@ -15,7 +15,11 @@ const WAIT_MS: Option<u64> = Some(60_000);
 const PASTED: std::ops::Range<i64> = 1000..1060;
 
 fn on(terminal: &str, mut command: Command) -> PtySession {
-    command.env("TERM", terminal).env_remove("NO_COLOR").env_remove("CLICOLOR").env_remove("CLICOLOR_FORCE");
+    command
+        .env("TERM", terminal)
+        .env_remove("NO_COLOR")
+        .env_remove("CLICOLOR")
+        .env_remove("CLICOLOR_FORCE");
     spawn_command(command, WAIT_MS).unwrap()
 }
 
@@ -128,8 +132,11 @@ fn the_countdown_keeps_to_the_width_of_its_window_as_it_is_now() {
 fn ctrl_c_at_the_fingerprint_question_ends_the_command() {
     let home = folder();
     let server = serve_json(&home, &[]);
-    for (command, is_signal) in [(&["connect"][..], false), (&["send", "5"], false), (&["total"], true)] {
-        let mut client = on("xterm", ddes_at(&home, &[command, &["--server", &server.address]].concat()));
+    for (command, is_signal) in
+        [(&["connect"][..], false), (&["send", "5"], false), (&["total"], true)]
+    {
+        let mut client =
+            on("xterm", ddes_at(&home, &[command, &["--server", &server.address]].concat()));
         client.exp_string("[y/N]").unwrap();
         client.send_control('c').unwrap();
         client.exp_eof().unwrap();
@@ -190,7 +197,8 @@ fn ctrl_d_leaves_a_console_listening_and_ends_a_client() {
     }
 }
 
-/// In a shell with job control, again and again: the shell and the editor both set the terminal's mode.
+/// In a shell with job control, again and again: the shell and the editor both set the terminal's
+/// mode.
 #[test]
 fn ctrl_z_suspends_and_fg_goes_on_at_the_prompt() {
     let home = folder();
@@ -224,17 +232,21 @@ fn ctrl_z_suspends_and_fg_goes_on_at_the_prompt() {
 
 #[test]
 fn help_wraps_at_the_width_of_the_window_and_between_words() {
-    for arguments in [&["--help"][..], &["serve", "--help"], &["send", "--help"], &["bench", "run", "--help"]]
+    for arguments in
+        [&["--help"][..], &["serve", "--help"], &["send", "--help"], &["bench", "run", "--help"]]
     {
         let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-        // Without a home in the environment: its path would be shown, and may be longer than a line.
+        // Without a home in the environment: its path would be shown, and may be longer than a
+        // line.
         let mut plain = Command::new(env!("CARGO_BIN_EXE_ddes"));
         plain.args(arguments).env_remove("DDES_HOME");
         let (_, unwrapped, _) = output(plain);
         for columns in [40, 80] {
             // The window has its size before the command looks.
             let mut shell = Command::new("sh");
-            shell.args(["-c", "read start; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_ddes")]).args(arguments);
+            shell
+                .args(["-c", "read start; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_ddes")])
+                .args(arguments);
             shell.env_remove("DDES_HOME");
             let mut help = on("dumb", shell);
             resize(&help, columns);
@@ -337,7 +349,9 @@ fn the_prompt_takes_help_quit_exit_and_sends_a_30_and_a_50() {
                 let help = line_with(&mut client, "[HELP]");
                 assert!(help.contains("30 30 and 30 50 send 30 and 50"), "{help}");
             }
-            for (text, sum) in [("30 30", "30"), ("30 50", "80"), ("30\n50", "130"), ("30\n?\n30", "160")] {
+            for (text, sum) in
+                [("30 30", "30"), ("30 50", "80"), ("30\n50", "130"), ("30\n?\n30", "160")]
+            {
                 type_line(&mut client, text);
                 line_with(&mut client, &format!("Result: {sum}"));
             }

@@ -53,7 +53,8 @@ fn the_readme_s_transcript_prints_what_it_shows() {
     let mut script = String::from("trap 'kill -9 $(jobs -p) 2> shell.log' EXIT\n");
     for (command, _) in &commands {
         // A second is enough for a person's machine; here the log says when the server is there.
-        let command = command.replace("sleep 1", "until grep -q listening server.log; do sleep 0.05; done");
+        let command =
+            command.replace("sleep 1", "until grep -q listening server.log; do sleep 0.05; done");
         script += &format!("{}\necho '{MARK}'\n", command.replace(PORT, &port));
     }
     let mut shell = Command::new("bash");

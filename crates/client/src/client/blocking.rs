@@ -1,4 +1,5 @@
-//! The client for programs without an asynchronous runtime: a thread of its own, and methods that wait.
+//! The client for programs without an asynchronous runtime: a thread of its own, and methods that
+//! wait.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -27,8 +28,8 @@ use crate::signer::{SignError, Signer};
 /// Calls on their way to the thread.
 const CALLS_MAX: usize = 64;
 
-/// A client whose integers count exactly once. Clones are the same client, for any thread; when the last one is dropped, the session ends
-/// and the outbox keeps what is not counted.
+/// A client whose integers count exactly once. Clones are the same client, for any thread; when the
+/// last one is dropped, the session ends and the outbox keeps what is not counted.
 #[derive(Clone)]
 pub struct Client {
     handle: Arc<Handle>,
@@ -40,8 +41,9 @@ impl Client {
         Builder::new(server, key)
     }
 
-    /// Takes integers, at most [`ADD_MAX`]: all or none. With an outbox they are on the disk when this returns, and count exactly once from
-    /// then on. Waits while the outbox holds 2^20 that are not counted.
+    /// Takes integers, at most [`ADD_MAX`]: all or none. With an outbox they are on the disk when
+    /// this returns, and count exactly once from then on. Waits while the outbox holds 2^20 that
+    /// are not counted.
     pub fn add(&self, values: &[i64]) -> Result<(), ClientError> {
         if values.len() > ADD_MAX {
             return Err(ClientError::TooMany);
@@ -55,12 +57,14 @@ impl Client {
         self.handle.ask(|reply| Call::Flush { reply })
     }
 
-    /// What the server holds, as far as it has told this client. Waits for the first session, not for integers that are under way.
+    /// What the server holds, as far as it has told this client. Waits for the first session, not
+    /// for integers that are under way.
     pub fn total(&self) -> Result<Balance, ClientError> {
         self.handle.ask(|reply| Call::Total { reply })
     }
 
-    /// As [`Self::flush`], then ends the session. The server states the balance once more, and that is given back.
+    /// As [`Self::flush`], then ends the session. The server states the balance once more, and that
+    /// is given back.
     pub fn close(self) -> Result<Balance, ClientError> {
         self.handle.ask(|reply| Call::Close { reply })
     }
@@ -73,7 +77,8 @@ impl fmt::Debug for Client {
 }
 
 impl Builder<Client> {
-    /// Locks the outbox and starts a thread. It connects at once, whether or not there is anything to send.
+    /// Locks the outbox and starts a thread. It connects at once, whether or not there is anything
+    /// to send.
     pub fn start(self) -> Result<Client, ClientError> {
         let plan = self.into_plan();
         let mut delivery = Delivery::new(Instant::now(), plan.patience(), plan.outbox()?);
@@ -128,7 +133,10 @@ struct Handle {
 }
 
 impl Handle {
-    fn ask<T: Send + 'static>(&self, call: impl FnOnce(Reply<T>) -> Call) -> Result<T, ClientError> {
+    fn ask<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(Reply<T>) -> Call,
+    ) -> Result<T, ClientError> {
         let (sender, answer) = sync_channel(1);
         // Who asked is there: this very call.
         let reply = Box::new(move |outcome| drop(sender.send(outcome)));
@@ -305,7 +313,8 @@ impl ClientThread {
                 self.lost(now, Lost::Enter(EnterError::Untrusted { key: Box::new(key) }))
             }
             ClientEvent::Ready(welcome) => {
-                if let WireState::Opening(wire) = std::mem::replace(&mut self.link, WireState::Down) {
+                if let WireState::Opening(wire) = std::mem::replace(&mut self.link, WireState::Down)
+                {
                     self.link = WireState::Up(wire);
                 }
                 let welcomed = self.delivery.handle_welcome(&welcome);
@@ -345,16 +354,21 @@ impl ClientThread {
         Ok(())
     }
 
-    /// Connects on a thread: the system's resolver waits as long as it likes, and integers are taken meanwhile.
+    /// Connects on a thread: the system's resolver waits as long as it likes, and integers are
+    /// taken meanwhile.
     fn dial(&mut self) {
         self.link = WireState::Dialing;
         let options = Arc::clone(&self.options);
-        self.elsewhere("ddes-dial", move || Letter::Dialed(dial_blocking(&options.server, options.connect)));
+        self.elsewhere("ddes-dial", move || {
+            Letter::Dialed(dial_blocking(&options.server, options.connect))
+        });
     }
 
     /// Signs what the server and this client agreed on.
     fn prove(&mut self, now: Instant) -> Result<(), CourierError> {
-        let (WireState::Opening(wire), key) = (&mut self.link, self.signer.public()) else { return Ok(()) };
+        let (WireState::Opening(wire), key) = (&mut self.link, self.signer.public()) else {
+            return Ok(());
+        };
         // None once the session has ended; its next event says so.
         let Some(claim) = wire.session.claim(&key) else { return Ok(()) };
         if let Signer::Key(signing) = &*self.signer {
@@ -429,11 +443,14 @@ impl ClientThread {
                     self.delivery.handle_end(Instant::now(), u64::MAX, Some(&farewell), true)?;
                     return Ok(Some(Balance { count: farewell.last_seq.get(), sum: farewell.sum }));
                 }
-                Ok(Some(ClientEvent::Ended(ClientEnd::Rejected(_) | ClientEnd::Fault(_)))) | Err(Over) => {
+                Ok(Some(ClientEvent::Ended(ClientEnd::Rejected(_) | ClientEnd::Fault(_))))
+                | Err(Over) => {
                     return Ok(None);
                 }
                 Ok(Some(
-                    ClientEvent::ServerProven { .. } | ClientEvent::Ready(_) | ClientEvent::Answered(_),
+                    ClientEvent::ServerProven { .. }
+                    | ClientEvent::Ready(_)
+                    | ClientEvent::Answered(_),
                 )) => {}
                 Ok(None) => {
                     let (socket, flags, until) = wire.waits_for();

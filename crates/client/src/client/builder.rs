@@ -67,28 +67,31 @@ impl<C> Builder<C> {
         self
     }
 
-    /// The server may have this key. With neither key nor fingerprint no server is trusted, and the first attempt ends the client.
+    /// The server may have this key. With neither key nor fingerprint no server is trusted, and the
+    /// first attempt ends the client.
     pub fn trust(mut self, key: PublicKey) -> Self {
         self.plan.trust.keys.push(key);
         self
     }
 
-    /// The server may have a key of this fingerprint: `SHA256:` and 43 characters, as `ddes serve` and `ssh-keygen -l` print it.
+    /// The server may have a key of this fingerprint: `SHA256:` and 43 characters, as `ddes serve`
+    /// and `ssh-keygen -l` print it.
     pub fn trust_fingerprint(mut self, fingerprint: impl Into<String>) -> Self {
         self.plan.trust.fingerprints.push(fingerprint.into());
         self
     }
 
-    /// Keeps integers in this folder from `add` until they are counted, so that each counts exactly once across crashes of either side. It
-    /// is made if there is none. Each outbox belongs to one identity and one server, and is one process's at a time. Without one, integers
-    /// are kept in memory.
+    /// Keeps integers in this folder from `add` until they are counted, so that each counts exactly
+    /// once across crashes of either side. It is made if there is none. Each outbox belongs to one
+    /// identity and one server, and is one process's at a time. Without one, integers are kept in
+    /// memory.
     pub fn outbox(mut self, folder: impl Into<PathBuf>) -> Self {
         self.plan.outbox = Some(folder.into());
         self
     }
 
-    /// Lets a new outbox go on behind what the account counted before: the integers of an outbox that was lost, say. Without this the
-    /// client ends, for they might be the same integers.
+    /// Lets a new outbox go on behind what the account counted before: the integers of an outbox
+    /// that was lost, say. Without this the client ends, for they might be the same integers.
     pub fn adopt(mut self) -> Self {
         self.plan.adopts = true;
         self
@@ -100,14 +103,16 @@ impl<C> Builder<C> {
         self
     }
 
-    /// The longest wait for the connection, for the handshake, and for an answer, each; by default 10 s.
+    /// The longest wait for the connection, for the handshake, and for an answer, each; by default
+    /// 10 s.
     pub fn timeout(mut self, wait: Duration) -> Self {
         let options = &mut self.plan.options;
         (options.connect, options.handshake, options.reply) = (wait, wait, wait);
         self
     }
 
-    /// How long to go on trying without a session before the client ends; by default for ever with an outbox, and 60 s without.
+    /// How long to go on trying without a session before the client ends; by default for ever with
+    /// an outbox, and 60 s without.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.plan.patience = Some(patience);
         self

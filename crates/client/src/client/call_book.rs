@@ -8,7 +8,8 @@ use crate::delivery::{Delivery, Event};
 use crate::lost::CourierError;
 use crate::outbox::{Mark, TakeError};
 
-/// Calls that wait for room in the outbox, or for an answer; beyond them callers wait before they are heard.
+/// Calls that wait for room in the outbox, or for an answer; beyond them callers wait before they
+/// are heard.
 pub(super) const CALLS_MAX: usize = 1024;
 
 pub(super) type Observer = Box<dyn FnMut(&Progress) + Send>;
@@ -87,7 +88,9 @@ impl CallBook {
                     }
                     Some(outcome) => reply(outcome),
                 },
-                Call::Flush { reply } => self.waits.push(Wait { until: self.taken, reply, closes: false }),
+                Call::Flush { reply } => {
+                    self.waits.push(Wait { until: self.taken, reply, closes: false })
+                }
                 Call::Total { reply } => self.waits.push(Wait { until: 0, reply, closes: false }),
                 Call::Close { reply } => {
                     self.waits.push(Wait { until: self.taken, reply, closes: true });
@@ -113,12 +116,20 @@ impl CallBook {
         })
     }
 
-    /// What happened. Calls whose integers are counted are answered; the answer to a close is given back, for the end of the session.
-    pub(super) fn handle_event(&mut self, delivery: &mut Delivery, event: &Event) -> Option<Reply<Balance>> {
+    /// What happened. Calls whose integers are counted are answered; the answer to a close is given
+    /// back, for the end of the session.
+    pub(super) fn handle_event(
+        &mut self,
+        delivery: &mut Delivery,
+        event: &Event,
+    ) -> Option<Reply<Balance>> {
         let progress = match event {
             Event::Opened(welcome) => {
                 let standing = welcome.standing;
-                self.hear(Balance { count: standing.last_seq.get(), sum: standing.sum }, Progress::Opened)
+                self.hear(
+                    Balance { count: standing.last_seq.get(), sum: standing.sum },
+                    Progress::Opened,
+                )
             }
             Event::Counted { last_seq, sum } => {
                 self.hear(Balance { count: last_seq.get(), sum: *sum }, Progress::Counted)
@@ -192,6 +203,8 @@ impl CallBook {
 fn refuse(call: Call, error: &ClientError) {
     match call {
         Call::Add { reply, .. } => reply(Err(error.clone())),
-        Call::Flush { reply } | Call::Total { reply } | Call::Close { reply } => reply(Err(error.clone())),
+        Call::Flush { reply } | Call::Total { reply } | Call::Close { reply } => {
+            reply(Err(error.clone()))
+        }
     }
 }

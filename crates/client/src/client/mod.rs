@@ -39,7 +39,8 @@ pub enum Progress {
     Opened(Balance),
     /// The server has counted more.
     Counted(Balance),
-    /// The server's ledger takes nothing at present (its disk is full, say). The client tries again every second.
+    /// The server's ledger takes nothing at present (its disk is full, say). The client tries again
+    /// every second.
     Unavailable,
     /// There is no session.
     Lost {
@@ -59,11 +60,13 @@ pub enum ClientError {
     /// 2^64 integers were counted. None was taken.
     #[error("the account's numbering is at its end")]
     Overflow,
-    /// The outbox could not be opened or written. None was taken. Where its disk was full, a later call may succeed.
+    /// The outbox could not be opened or written. None was taken. Where its disk was full, a later
+    /// call may succeed.
     #[error(transparent)]
     Outbox(Arc<JournalError>),
-    /// Delivery ended, and the client with it: the server's key or answer is wrong, the identity is not let in, or the patience is over.
-    /// The outbox keeps what was not counted; another client goes on with it.
+    /// Delivery ended, and the client with it: the server's key or answer is wrong, the identity is
+    /// not let in, or the patience is over. The outbox keeps what was not counted; another client
+    /// goes on with it.
     #[error("delivery ended: {}", Reasons(.0))]
     Ended(Arc<CourierError>),
     /// The client was closed before.

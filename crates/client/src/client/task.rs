@@ -18,11 +18,11 @@ use crate::lost::EnterError;
 /// Calls on their way to the task.
 const CALLS_MAX: usize = 64;
 
-/// A client whose integers count exactly once. Clones are the same client; when the last one is dropped, the session ends and the outbox
-/// keeps what is not counted.
+/// A client whose integers count exactly once. Clones are the same client; when the last one is
+/// dropped, the session ends and the outbox keeps what is not counted.
 ///
-/// Each method may be called from any task of any runtime. Dropping a future before it is done takes nothing back: integers of an
-/// [`Self::add`] are then taken all or not at all.
+/// Each method may be called from any task of any runtime. Dropping a future before it is done
+/// takes nothing back: integers of an [`Self::add`] are then taken all or not at all.
 #[derive(Clone)]
 pub struct Client {
     calls: mpsc::Sender<Call>,
@@ -34,8 +34,9 @@ impl Client {
         Builder::new(server, key)
     }
 
-    /// Takes integers, at most [`ADD_MAX`]: all or none. With an outbox they are on the disk when this returns, and count exactly once from
-    /// then on. Waits while the outbox holds 2^20 that are not counted.
+    /// Takes integers, at most [`ADD_MAX`]: all or none. With an outbox they are on the disk when
+    /// this returns, and count exactly once from then on. Waits while the outbox holds 2^20 that
+    /// are not counted.
     pub async fn add(&self, values: &[i64]) -> Result<(), ClientError> {
         if values.len() > ADD_MAX {
             return Err(ClientError::TooMany);
@@ -49,17 +50,22 @@ impl Client {
         self.ask(|reply| Call::Flush { reply }).await
     }
 
-    /// What the server holds, as far as it has told this client. Waits for the first session, not for integers that are under way.
+    /// What the server holds, as far as it has told this client. Waits for the first session, not
+    /// for integers that are under way.
     pub async fn total(&self) -> Result<Balance, ClientError> {
         self.ask(|reply| Call::Total { reply }).await
     }
 
-    /// As [`Self::flush`], then ends the session. The server states the balance once more, and that is given back.
+    /// As [`Self::flush`], then ends the session. The server states the balance once more, and that
+    /// is given back.
     pub async fn close(self) -> Result<Balance, ClientError> {
         self.ask(|reply| Call::Close { reply }).await
     }
 
-    async fn ask<T: Send + 'static>(&self, call: impl FnOnce(Reply<T>) -> Call) -> Result<T, ClientError> {
+    async fn ask<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(Reply<T>) -> Call,
+    ) -> Result<T, ClientError> {
         let (sender, answer) = oneshot::channel();
         // Who asked may be gone.
         let reply = Box::new(move |outcome| drop(sender.send(outcome)));
@@ -75,8 +81,8 @@ impl fmt::Debug for Client {
 }
 
 impl Builder<Client> {
-    /// Locks the outbox and starts a task on the runtime that this is called in. It connects at once, whether or not there is anything to
-    /// send.
+    /// Locks the outbox and starts a task on the runtime that this is called in. It connects at
+    /// once, whether or not there is anything to send.
     ///
     /// # Panics
     ///
@@ -98,7 +104,12 @@ impl Builder<Client> {
     }
 }
 
-async fn run(mut courier: Courier, mut book: CallBook, trust: Trust, mut calls: mpsc::Receiver<Call>) {
+async fn run(
+    mut courier: Courier,
+    mut book: CallBook,
+    trust: Trust,
+    mut calls: mpsc::Receiver<Call>,
+) {
     loop {
         let close = tokio::select! {
             call = calls.recv(), if book.has_room() => match call {
@@ -140,7 +151,11 @@ async fn run(mut courier: Courier, mut book: CallBook, trust: Trust, mut calls: 
     }
 }
 
-fn handle_event(courier: &mut Courier, book: &mut CallBook, event: Event) -> Option<Reply<Balance>> {
+fn handle_event(
+    courier: &mut Courier,
+    book: &mut CallBook,
+    event: Event,
+) -> Option<Reply<Balance>> {
     let event = match event {
         Event::Opened(welcome) => delivery::Event::Opened(Box::new(welcome)),
         Event::Counted { last_seq, sum } => delivery::Event::Counted { last_seq, sum },
@@ -156,7 +171,9 @@ fn handle_event(courier: &mut Courier, book: &mut CallBook, event: Event) -> Opt
 /// What the server's last word says of the account.
 fn stated(end: &ClientEnd) -> Option<Balance> {
     match end {
-        ClientEnd::Farewell(farewell) => Some(Balance { count: farewell.last_seq.get(), sum: farewell.sum }),
+        ClientEnd::Farewell(farewell) => {
+            Some(Balance { count: farewell.last_seq.get(), sum: farewell.sum })
+        }
         ClientEnd::Rejected(_) | ClientEnd::Fault(_) => None,
     }
 }

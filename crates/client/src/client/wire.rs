@@ -36,13 +36,15 @@ impl Wire {
         (self.stream.as_fd(), flags, self.session.poll_timeout())
     }
 
-    /// Reads and writes what it can without waiting, computes, and tells the next thing that happened. `Err`: it has ended, and all is told.
+    /// Reads and writes what it can without waiting, computes, and tells the next thing that
+    /// happened. `Err`: it has ended, and all is told.
     pub(super) fn poll_event(&mut self, now: Instant) -> Result<Option<ClientEvent>, Over> {
         loop {
             if self.session.poll_timeout().is_some_and(|at| at <= now) {
                 self.session.handle_timeout(now);
             }
-            // An exponentiation is less than a millisecond of this thread, which has nothing else to do.
+            // An exponentiation is less than a millisecond of this thread, which has nothing else
+            // to do.
             while let Some(work) = self.session.poll_work() {
                 self.session.handle_done(now, work.run());
             }

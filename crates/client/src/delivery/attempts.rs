@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use crate::backoff::Backoff;
 
-/// The wait after `superseded`: longer than a handshake may last (P-23), and up to half of it more. By then a message 4 that was
-/// late on an abandoned connection is too late, and two clients of one identity do not come back together.
+/// The wait after `superseded`: longer than a handshake may last (P-23), and up to half of it more.
+/// By then a message 4 that was late on an abandoned connection is too late, and two clients of one
+/// identity do not come back together.
 const GHOST_WAIT: Duration = Duration::from_secs(10);
 /// A second `superseded` within this comes from another process.
 const GHOST_TWICE: Duration = Duration::from_secs(60);
@@ -24,7 +25,8 @@ pub struct Patience {
 pub enum Cause {
     /// The connection failed, a limit was reached, the server stopped: another attempt may succeed.
     Passing,
-    /// A newer session of the same identity: of another process, or of our own message 4 that was late.
+    /// A newer session of the same identity: of another process, or of our own message 4 that was
+    /// late.
     Superseded,
     /// A key or a list has to change first: another attempt is wrong or futile.
     Final,
@@ -85,7 +87,8 @@ impl Attempts {
         self.failing_since = now;
     }
 
-    /// The end of a session (`was_open`), or of an attempt. `is_idle`: nothing waits to be sent. `random` is even over all of u64.
+    /// The end of a session (`was_open`), or of an attempt. `is_idle`: nothing waits to be sent.
+    /// `random` is even over all of u64.
     pub fn handle_end(
         &mut self,
         now: Instant,
@@ -103,7 +106,8 @@ impl Attempts {
             Cause::Superseded => {
                 let wait = ghost_wait(random);
                 let last = self.superseded_at.replace(now);
-                let is_twice = last.is_some_and(|last| now.saturating_duration_since(last) < GHOST_TWICE);
+                let is_twice =
+                    last.is_some_and(|last| now.saturating_duration_since(last) < GHOST_TWICE);
                 if cfg!(ddes_mutant = "superseded-ignored") {
                     return Next::After(self.backoff.next(random));
                 }
@@ -111,7 +115,9 @@ impl Attempts {
             }
             // A session that ended with nothing to send is not needed now.
             Cause::Passing if was_open && is_idle => Next::WhenNeeded,
-            Cause::Passing if now.saturating_duration_since(self.failing_since) >= patience => Next::Never,
+            Cause::Passing if now.saturating_duration_since(self.failing_since) >= patience => {
+                Next::Never
+            }
             Cause::Passing => Next::After(self.backoff.next(random)),
         }
     }

@@ -1,4 +1,5 @@
-//! The 30s of one session: what is not answered yet, going back after a refusal, the pause after a status 4 (rules P-08 and P-12).
+//! The 30s of one session: what is not answered yet, going back after a refusal, the pause after a
+//! status 4 (rules P-08 and P-12).
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -12,15 +13,18 @@ pub const FLIGHT_MAX: usize = 64;
 /// The pause after a 40 with status 4, which leaves open whether the values count.
 const UNAVAILABLE_PAUSE: Duration = Duration::from_secs(1);
 
-/// Frames in flight, each known by the number of its last value; `T` is what the sender keeps of a frame.
+/// Frames in flight, each known by the number of its last value; `T` is what the sender keeps of a
+/// frame.
 ///
-/// A server answers every 30 once and in order. After a refused one it refuses all behind it, each with a 40 of its own. They are
-/// sent again only after the last of these 40s: an earlier answer could be taken for that of the second attempt.
+/// A server answers every 30 once and in order. After a refused one it refuses all behind it, each
+/// with a 40 of its own. They are sent again only after the last of these 40s: an earlier answer
+/// could be taken for that of the second attempt.
 #[derive(Debug)]
 pub struct Flight<T> {
     /// Sent and not answered, oldest first.
     sent: VecDeque<(Sequence, T)>,
-    /// Answered with a refusal since the last time all was answered, oldest first; older than all of `sent`.
+    /// Answered with a refusal since the last time all was answered, oldest first; older than all
+    /// of `sent`.
     refused: VecDeque<(Sequence, T)>,
     /// To be sent again, oldest first; newer than all of `sent`.
     again: VecDeque<(Sequence, T)>,
@@ -29,7 +33,12 @@ pub struct Flight<T> {
 
 impl<T> Default for Flight<T> {
     fn default() -> Self {
-        Self { sent: VecDeque::new(), refused: VecDeque::new(), again: VecDeque::new(), paused_until: None }
+        Self {
+            sent: VecDeque::new(),
+            refused: VecDeque::new(),
+            again: VecDeque::new(),
+            paused_until: None,
+        }
     }
 }
 
@@ -59,9 +68,11 @@ impl<T> Flight<T> {
         self.sent.push_back((last, frame));
     }
 
-    /// The oldest frame that an answer covers whose last value has the number `last_seq`. To be called until there is none.
+    /// The oldest frame that an answer covers whose last value has the number `last_seq`. To be
+    /// called until there is none.
     pub fn poll_covered(&mut self, last_seq: Sequence) -> Option<T> {
-        // A frame refused with status 4 may have been counted after all, so all three are looked at, oldest first.
+        // A frame refused with status 4 may have been counted after all, so all three are looked
+        // at, oldest first.
         let frames = [&mut self.refused, &mut self.sent, &mut self.again];
         let oldest = frames.into_iter().find(|frames| !frames.is_empty())?;
         let frame = oldest.pop_front_if(|(last, _)| *last <= last_seq);
@@ -113,14 +124,16 @@ impl<T> Flight<T> {
         self.again.pop_front()
     }
 
-    /// For a sender that makes its frames anew from the first uncovered value on: whether it has to go back there now.
+    /// For a sender that makes its frames anew from the first uncovered value on: whether it has to
+    /// go back there now.
     pub fn poll_go_back(&mut self) -> bool {
         let goes_back = !self.again.is_empty();
         self.again.clear();
         goes_back
     }
 
-    /// Once all is answered, what was refused is to be sent again, before what waits for that already.
+    /// Once all is answered, what was refused is to be sent again, before what waits for that
+    /// already.
     fn turn_back(&mut self) {
         if self.sent.is_empty() {
             self.refused.append(&mut self.again);

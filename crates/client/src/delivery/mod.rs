@@ -1,8 +1,10 @@
-//! The rules of delivery, without sockets, threads or clocks: what a client sends of its outbox, and when it connects (P-12, P-29, P-30).
+//! The rules of delivery, without sockets, threads or clocks: what a client sends of its outbox,
+//! and when it connects (P-12, P-29, P-30).
 //!
-//! A driver owns the connection. It asks [`Delivery::poll_connect`] whether to open one, reports what happens with the `handle_*`
-//! methods, and afterwards sends what [`Delivery::poll_submit`] gives, shows what [`Delivery::poll_event`] gives, and calls
-//! [`Delivery::handle_timeout`] at [`Delivery::poll_timeout`]. The courier, the blocking client and the simulator are such drivers.
+//! A driver owns the connection. It asks [`Delivery::poll_connect`] whether to open one, reports
+//! what happens with the `handle_*` methods, and afterwards sends what [`Delivery::poll_submit`]
+//! gives, shows what [`Delivery::poll_event`] gives, and calls [`Delivery::handle_timeout`] at
+//! [`Delivery::poll_timeout`]. The courier, the blocking client and the simulator are such drivers.
 
 mod attempts;
 mod flight;
@@ -30,8 +32,8 @@ pub enum Event {
         /// The account's sum.
         sum: Total,
     },
-    /// The server's ledger takes no values at present, for want of room for example. They are sent again every second; reported once
-    /// until some count.
+    /// The server's ledger takes no values at present, for want of room for example. They are sent
+    /// again every second; reported once until some count.
     Unavailable,
 }
 
@@ -147,15 +149,15 @@ impl Delivery {
         self.outbox.finish_input()
     }
 
-    /// After an objection: `span` was counted without the outbox, and where that proves what became of its values it continues behind
-    /// them. Connects again.
+    /// After an objection: `span` was counted without the outbox, and where that proves what became
+    /// of its values it continues behind them. Connects again.
     pub fn set_aside(&mut self, now: Instant, span: Span) {
         self.aside = Some(span);
         self.connect(now);
     }
 
-    /// After [`Objection::History`], or another objection while no value is in doubt ([`Outbox::is_in_doubt`]): the outbox may continue
-    /// there. Connects again.
+    /// After [`Objection::History`], or another objection while no value is in doubt
+    /// ([`Outbox::is_in_doubt`]): the outbox may continue there. Connects again.
     pub fn adopt(&mut self, now: Instant) {
         self.adopts = true;
         self.connect(now);
@@ -167,7 +169,8 @@ impl Delivery {
         self.link = Link::Down { at: Some(at) };
     }
 
-    /// Whether to open a connection now. Asked once; the driver then reports [`Self::handle_welcome`] or [`Self::handle_end`].
+    /// Whether to open a connection now. Asked once; the driver then reports
+    /// [`Self::handle_welcome`] or [`Self::handle_end`].
     pub fn poll_connect(&mut self, now: Instant) -> bool {
         let is_due = matches!(self.link, Link::Down { at: Some(at) } if at <= now);
         if is_due {
@@ -229,11 +232,16 @@ impl Delivery {
             return Ok(());
         };
         let waited = now.saturating_duration_since(since);
-        if waited < self.attempts.patience() { Ok(()) } else { Err(DeliveryError::Unavailable { waited }) }
+        if waited < self.attempts.patience() {
+            Ok(())
+        } else {
+            Err(DeliveryError::Unavailable { waited })
+        }
     }
 
-    /// The session is over, or the attempt to open one failed. `said`: the server's sealed 50. Without one, `is_final` tells that another
-    /// attempt would be futile. `random` is even over all of u64.
+    /// The session is over, or the attempt to open one failed. `said`: the server's sealed 50.
+    /// Without one, `is_final` tells that another attempt would be futile. `random` is even over
+    /// all of u64.
     pub fn handle_end(
         &mut self,
         now: Instant,
@@ -281,7 +289,8 @@ impl Delivery {
         }
     }
 
-    /// Values to send now, at most `most` of them. Once they are sent, [`Self::handle_submitted`] is called with them.
+    /// Values to send now, at most `most` of them. Once they are sent, [`Self::handle_submitted`]
+    /// is called with them.
     pub fn poll_submit(&mut self, most: usize) -> Option<Submission> {
         let Link::Up(session) = &mut self.link else { return None };
         if session.flight.poll_go_back() && !cfg!(ddes_mutant = "go-back-forgotten") {
@@ -316,7 +325,8 @@ impl Delivery {
         self.events.pop_front()
     }
 
-    /// After an objection nothing more is sent and nothing is tried again, until a person has looked.
+    /// After an objection nothing more is sent and nothing is tried again, until a person has
+    /// looked.
     fn hold(&mut self, word: Result<(), Objection>) -> Result<(), Objection> {
         if word.is_err() {
             self.outbox.session_ended();

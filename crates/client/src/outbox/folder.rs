@@ -1,6 +1,7 @@
 //! An outbox's folder: opened once, locked, and everything in it reached through its descriptor.
 //!
-//! A folder that is moved takes its files along, and nothing is written into whatever stands in its place afterwards.
+//! A folder that is moved takes its files along, and nothing is written into whatever stands in its
+//! place afterwards.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -26,12 +27,14 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Makes it where it is missing, durably, and locks it: its descriptor, because a file of locks can be removed, and that file, for older versions.
+    /// Makes it where it is missing, durably, and locks it: its descriptor, because a file of locks
+    /// can be removed, and that file, for older versions.
     pub(super) fn open(path: &Path) -> Result<Self, JournalError> {
         let failed = |error: io::Error| JournalError::Io { folder: path.to_owned(), error };
         make(path).map_err(failed)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let dir = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| failed(error.into()))?;
+        let dir =
+            rustix::fs::open(path, flags, Mode::empty()).map_err(|error| failed(error.into()))?;
         match rustix::fs::flock(&dir, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => return Err(JournalError::Locked(path.to_owned())),
@@ -76,7 +79,9 @@ impl Folder {
     pub(super) fn lock(&self, file: &File) -> Result<(), JournalError> {
         file.try_lock().map_err(|error| match error {
             std::fs::TryLockError::WouldBlock => JournalError::Locked(self.path.clone()),
-            std::fs::TryLockError::Error(error) => JournalError::Io { folder: self.path.clone(), error },
+            std::fs::TryLockError::Error(error) => {
+                JournalError::Io { folder: self.path.clone(), error }
+            }
         })
     }
 
@@ -87,7 +92,8 @@ impl Folder {
         }
     }
 
-    /// Gives `from` the name `to`, durably. `false`, and nothing is changed, if the folder's path leads elsewhere by now.
+    /// Gives `from` the name `to`, durably. `false`, and nothing is changed, if the folder's path
+    /// leads elsewhere by now.
     pub(super) fn publish(&self, from: &str, to: &str) -> io::Result<bool> {
         if !self.is_at_its_path()? {
             return Ok(false);

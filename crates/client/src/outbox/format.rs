@@ -11,8 +11,9 @@
 //!
 //! The salt is random and new with each file, so no value that somebody sends looks like a record.
 //!
-//! Each record is synced before the next one is written, so a crash can leave only the last one torn: what follows a broken record shows that it was whole once, and
-//! that is damage. Files of the first format (no salt, no chain, no sums) are read, and written anew in this one.
+//! Each record is synced before the next one is written, so a crash can leave only the last one
+//! torn: what follows a broken record shows that it was whole once, and that is damage. Files of
+//! the first format (no salt, no chain, no sums) are read, and written anew in this one.
 
 use ddes_identity::PublicKey;
 use ddes_wire::{Sequence, SessionNumber, Total};
@@ -48,13 +49,15 @@ pub(super) type Chain = [u8; CHAIN_BYTES];
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Record {
     State(State),
-    /// The account went on without this outbox, and the outbox goes on behind that: its values up to `counted` count, and those above,
-    /// which never can under their old numbers, have the numbers behind `state.confirmed`.
+    /// The account went on without this outbox, and the outbox goes on behind that: its values up
+    /// to `counted` count, and those above, which never can under their old numbers, have the
+    /// numbers behind `state.confirmed`.
     Moved {
         counted: Sequence,
         state: State,
     },
-    /// Of the first format only: now the confirmed number stands in states, and in the file of marks.
+    /// Of the first format only: now the confirmed number stands in states, and in the file of
+    /// marks.
     Confirmed(Sequence),
     Values {
         first_seq: Sequence,
@@ -103,7 +106,8 @@ struct Whole<'a> {
 impl Writer {
     /// A new file: its first record.
     pub(super) fn begin(owner: &Owner, salt: Salt) -> (Self, Vec<u8>) {
-        let payload = [&MAGIC[..], &salt, owner.key.as_bytes(), owner.server.to_string().as_bytes()].concat();
+        let payload =
+            [&MAGIC[..], &salt, owner.key.as_bytes(), owner.server.to_string().as_bytes()].concat();
         let (bytes, chain) = frame(&[], &[0; CHAIN_BYTES], OWNER, &payload);
         (Self { salt, chain }, bytes)
     }
@@ -139,7 +143,12 @@ pub(super) fn image(owner: &Owner, salt: Salt, state: &State, values: &[i64]) ->
         // The numbers of values that wait exist.
         let first_seq = Sequence::new(first.saturating_add(1));
         first = first.saturating_add(chunk.len() as u64);
-        append(&Record::Values { first_seq, sent: state.sent, mark: state.mark, values: chunk.to_vec() });
+        append(&Record::Values {
+            first_seq,
+            sent: state.sent,
+            mark: state.mark,
+            values: chunk.to_vec(),
+        });
     }
     if !values.is_empty() {
         // Values open an input; whether one is open is the state's to say.
@@ -187,7 +196,8 @@ fn first(bytes: &[u8]) -> Result<(Owner, Version, Chain, usize), String> {
     // For its own record the salt is empty.
     let second = whole(&crc32fast::Hasher::new(), true, bytes).filter(|whole| whole.kind == OWNER);
     if let Some(whole) = second
-        && let Some((salt, rest)) = whole.payload.strip_prefix(MAGIC).and_then(<[u8]>::split_first_chunk)
+        && let Some((salt, rest)) =
+            whole.payload.strip_prefix(MAGIC).and_then(<[u8]>::split_first_chunk)
     {
         let chain = chained(&[0; CHAIN_BYTES], whole.head, whole.payload);
         let owner = owned(rest).filter(|_| chain == *whole.chain).ok_or_else(no_outbox)?;
@@ -195,7 +205,8 @@ fn first(bytes: &[u8]) -> Result<(Owner, Version, Chain, usize), String> {
     }
     let whole = Version::First.whole(bytes).ok_or("its first record is broken")?;
     let rest = Some(whole.payload).filter(|_| whole.kind == OWNER);
-    let owner = rest.and_then(|rest| owned(rest.strip_prefix(MAGIC_FIRST)?)).ok_or_else(no_outbox)?;
+    let owner =
+        rest.and_then(|rest| owned(rest.strip_prefix(MAGIC_FIRST)?)).ok_or_else(no_outbox)?;
     Ok((owner, Version::First, [0; CHAIN_BYTES], whole.bytes))
 }
 
@@ -213,7 +224,8 @@ impl Version {
         whole(&self.salted(), matches!(self, Self::Second(_)), bytes)
     }
 
-    /// Whether `rest`, which begins with a broken record, can be what a crash left of one that nobody relied on.
+    /// Whether `rest`, which begins with a broken record, can be what a crash left of one that
+    /// nobody relied on.
     fn is_torn(&self, rest: &[u8]) -> Result<(), &'static str> {
         let salted = self.salted();
         let is_second = matches!(self, Self::Second(_));
@@ -224,7 +236,9 @@ impl Version {
         if rest.len() > most {
             return Err("is broken, and more than one record is behind it");
         }
-        if is_second && head(&salted, rest).is_some_and(|(_, length)| length + FRAME_BYTES < rest.len()) {
+        if is_second
+            && head(&salted, rest).is_some_and(|(_, length)| length + FRAME_BYTES < rest.len())
+        {
             return Err("is broken, and its end is not the file's");
         }
         let follows = (1..rest.len()).filter_map(|at| rest.get(at..));
@@ -251,7 +265,8 @@ fn whole<'a>(salted: &crc32fast::Hasher, is_second: bool, bytes: &'a [u8]) -> Op
     let (payload, rest) = rest.get(SUM_BYTES..)?.split_at_checked(length)?;
     let (sum, rest) = rest.split_first_chunk::<SUM_BYTES>()?;
     let chain = rest.get(..if is_second { CHAIN_BYTES } else { 0 })?;
-    let expected = if is_second { summed(salted, &[head, payload]) } else { summed(salted, &[payload]) };
+    let expected =
+        if is_second { summed(salted, &[head, payload]) } else { summed(salted, &[payload]) };
     let bytes = HEAD_BYTES + 2 * SUM_BYTES + length + chain.len();
     (expected == *sum).then_some(Whole { kind, payload, head, chain, bytes })
 }
@@ -263,8 +278,12 @@ fn summed(salted: &crc32fast::Hasher, parts: &[&[u8]]) -> [u8; SUM_BYTES] {
 }
 
 fn chained(before: &Chain, head: &[u8], payload: &[u8]) -> Chain {
-    let hash: [u8; 32] =
-        Sha256::new().chain_update(before).chain_update(head).chain_update(payload).finalize().into();
+    let hash: [u8; 32] = Sha256::new()
+        .chain_update(before)
+        .chain_update(head)
+        .chain_update(payload)
+        .finalize()
+        .into();
     let mut chain = [0; CHAIN_BYTES];
     chain.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
     chain
@@ -385,7 +404,11 @@ fn decode_state_first(payload: &[u8]) -> Option<State> {
 fn sessions(bytes: &[u8]) -> Option<(SessionNumber, Vec<SessionNumber>)> {
     let (newest, rest) = number(bytes)?;
     let (own, rest) = rest.as_chunks();
-    let own = own.iter().copied().map(|session| SessionNumber::new(u64::from_be_bytes(session))).collect();
+    let own = own
+        .iter()
+        .copied()
+        .map(|session| SessionNumber::new(u64::from_be_bytes(session)))
+        .collect();
     rest.is_empty().then(|| (SessionNumber::new(newest), own))
 }
 
@@ -417,7 +440,10 @@ mod tests {
             let payload = [&MAGIC[..], &salt, key.as_bytes(), old.as_bytes()].concat();
             let (bytes, _) = frame(&[], &[0; CHAIN_BYTES], OWNER, &payload);
             let owner = read(&bytes).map(|contents| contents.owner);
-            assert_eq!(owner, name.parse().map(|server| Owner { key, server }).map_err(|_| String::new()));
+            assert_eq!(
+                owner,
+                name.parse().map(|server| Owner { key, server }).map_err(|_| String::new())
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What a journal's bytes say, without its file and its locks: for tools that look, and for the fuzzer.
+//! What a journal's bytes say, without its file and its locks: for tools that look, and for the
+//! fuzzer.
 
 use ddes_wire::Sequence;
 
@@ -35,7 +36,8 @@ pub fn journal_of(owner: &Owner, salt: [u8; 16], takings: &[&[i64]]) -> (Vec<u8>
     for values in takings {
         let (first_seq, sent) = (Sequence::new(last + 1), Sequence::NONE);
         last += values.len() as u64;
-        let record = Record::Values { first_seq, sent, mark: Mark::default(), values: values.to_vec() };
+        let record =
+            Record::Values { first_seq, sent, mark: Mark::default(), values: values.to_vec() };
         let (next, more) = writer.next(&record);
         writer = next;
         bytes.extend(more);

@@ -1,11 +1,14 @@
-//! The outbox's file: a record is written and synced before the next one is (`format.rs`), so only the last one can be torn.
+//! The outbox's file: a record is written and synced before the next one is (`format.rs`), so only
+//! the last one can be torn.
 //!
-//! The file is written whole under another name and renamed, at first and at each rewriting, so it is never without an owner. Beside it stands `marks`: two slots, written in
-//! turn and not synced, with the number confirmed last and the length that was synced last. They are evidence, not state: a process that is killed leaves them, a
-//! power cut may lose them, and then a value is sent once more, under its number.
+//! The file is written whole under another name and renamed, at first and at each rewriting, so it
+//! is never without an owner. Beside it stands `marks`: two slots, written in turn and not synced,
+//! with the number confirmed last and the length that was synced last. They are evidence, not
+//! state: a process that is killed leaves them, a power cut may lose them, and then a value is sent
+//! once more, under its number.
 //!
-//! Room: values are taken only while [`RESERVE_BYTES`] are allocated behind them, so that a full disk stops the taking and not the delivering; and what was
-//! delivered makes room again.
+//! Room: values are taken only while [`RESERVE_BYTES`] are allocated behind them, so that a full
+//! disk stops the taking and not the delivering; and what was delivered makes room again.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -73,7 +76,8 @@ pub enum JournalError {
         /// What is wrong.
         why: String,
     },
-    /// The disk has no room. Nothing was changed: what is held can be delivered, and then there may be room again.
+    /// The disk has no room. Nothing was changed: what is held can be delivered, and then there may
+    /// be room again.
     #[error("the outbox {} cannot grow: no room", .0.display())]
     Full(PathBuf),
     /// Its folder or its file was moved or replaced while it was in use.
@@ -102,7 +106,8 @@ pub(super) struct Journal {
     length: u64,
     /// So far the file has room for certain.
     allocated: u64,
-    /// There was no room; and with how many values waiting it was not even possible to write the file anew.
+    /// There was no room; and with how many values waiting it was not even possible to write the
+    /// file anew.
     short: Option<usize>,
     poisoned: bool,
 }
@@ -149,7 +154,10 @@ impl Journal {
         }
         let contents = format::read(&bytes).map_err(damaged)?;
         if contents.owner != *owner {
-            return Err(JournalError::Foreign { folder: path.to_owned(), owner: Box::new(contents.owner) });
+            return Err(JournalError::Foreign {
+                folder: path.to_owned(),
+                owner: Box::new(contents.owner),
+            });
         }
         let (length, torn) = (contents.length as u64, bytes.len() - contents.length);
         let (marks, mark) = contents.salt.map_or((None, None), |salt| Marks::open(&folder, &salt));
@@ -166,8 +174,17 @@ impl Journal {
         let confirmed = mark.map(|mark| Sequence::new(mark.confirmed));
         let writer = Writer::resume(contents.salt.unwrap_or([0; 16]), contents.chain);
         let (owner, allocated) = (owner.clone(), length);
-        let mut journal =
-            Self { folder, owner, file, marks, writer, length, allocated, short: None, poisoned: false };
+        let mut journal = Self {
+            folder,
+            owner,
+            file,
+            marks,
+            writer,
+            length,
+            allocated,
+            short: None,
+            poisoned: false,
+        };
         // Where there is none for the longest record, what is delivered is to make some.
         journal.make_room(format::RECORD_BYTES_MAX as u64).unwrap_or(());
         Ok((journal, Found { records: contents.records, confirmed, torn, is_first_format }))
@@ -217,7 +234,8 @@ impl Journal {
         }
     }
 
-    /// The file of this outbox is still the one that the folder shows: what is written elsewhere would be lost.
+    /// The file of this outbox is still the one that the folder shows: what is written elsewhere
+    /// would be lost.
     fn is_in_its_place(&self) -> Result<(), JournalError> {
         let failed = |error| JournalError::Io { folder: self.folder.path().to_owned(), error };
         match self.folder.shows("journal", &self.file).map_err(failed)? {
@@ -253,16 +271,20 @@ impl Journal {
         JournalError::Full(self.folder.path().to_owned())
     }
 
-    /// Whether the file is worth writing anew for `pending` values: at once where room is short, else when there is much to gain.
+    /// Whether the file is worth writing anew for `pending` values: at once where room is short,
+    /// else when there is much to gain.
     pub(super) fn is_worth_rewriting(&self, pending: usize) -> bool {
         let needed = VALUE_BYTES * pending as u64;
         match self.short {
-            Some(failed_with) => pending <= failed_with / 2 && self.length > 2 * needed + FIXED_BYTES,
+            Some(failed_with) => {
+                pending <= failed_with / 2 && self.length > 2 * needed + FIXED_BYTES
+            }
             None => self.length > needed + WASTE_BYTES_MAX,
         }
     }
 
-    /// Writes the file anew, with only what is needed; `false` where there is no room for that, and all is as it was.
+    /// Writes the file anew, with only what is needed; `false` where there is no room for that, and
+    /// all is as it was.
     pub(super) fn rewrite(&mut self, state: &State, values: &[i64]) -> Result<bool, JournalError> {
         if self.poisoned {
             return Err(JournalError::Poisoned(self.folder.path().to_owned()));
@@ -294,7 +316,10 @@ impl Journal {
     }
 
     /// After a failure nobody knows what the disk holds: nothing more is written, nothing claimed.
-    fn guarded<T>(&mut self, act: impl FnOnce(&mut Self) -> io::Result<T>) -> Result<T, JournalError> {
+    fn guarded<T>(
+        &mut self,
+        act: impl FnOnce(&mut Self) -> io::Result<T>,
+    ) -> Result<T, JournalError> {
         if self.poisoned {
             return Err(JournalError::Poisoned(self.folder.path().to_owned()));
         }
@@ -306,7 +331,8 @@ impl Journal {
 }
 
 impl Marks {
-    /// The file, and the newest mark in it that is of the journal with this salt. Without room for it there is none.
+    /// The file, and the newest mark in it that is of the journal with this salt. Without room for
+    /// it there is none.
     fn open(folder: &Folder, salt: &Salt) -> (Option<Self>, Option<Mark>) {
         let Ok(file) = folder.file("marks", OFlags::CREATE) else { return (None, None) };
         let mut found: Option<Mark> = None;
@@ -317,7 +343,9 @@ impl Marks {
                 continue;
             }
             let Some(mark) = Mark::decode(salt, &bytes) else { continue };
-            if found.is_none_or(|found| (found.length, found.confirmed) <= (mark.length, mark.confirmed)) {
+            if found.is_none_or(|found| {
+                (found.length, found.confirmed) <= (mark.length, mark.confirmed)
+            }) {
                 (found, slot) = (Some(mark), at + 1);
             }
         }
@@ -344,7 +372,8 @@ impl Mark {
     fn decode(salt: &Salt, bytes: &[u8; MARK_BYTES]) -> Option<Self> {
         let (confirmed, rest) = bytes.split_first_chunk()?;
         let (length, _) = rest.split_first_chunk()?;
-        let mark = Self { confirmed: u64::from_be_bytes(*confirmed), length: u64::from_be_bytes(*length) };
+        let mark =
+            Self { confirmed: u64::from_be_bytes(*confirmed), length: u64::from_be_bytes(*length) };
         (mark.encode(salt) == *bytes).then_some(mark)
     }
 }
@@ -384,7 +413,8 @@ fn write_whole(
     }
 }
 
-/// The disk, a quota or the limit on the size of files (`SIGXFSZ` is not to end the process) leaves no room.
+/// The disk, a quota or the limit on the size of files (`SIGXFSZ` is not to end the process) leaves
+/// no room.
 fn is_no_room(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -1,7 +1,9 @@
-//! The outbox: every value with its number, kept until the server's ledger covers it (rules P-29 and P-30).
+//! The outbox: every value with its number, kept until the server's ledger covers it (rules P-29
+//! and P-30).
 //!
-//! A value is durable here before it is sent, a number never gets another value, and at each 20 the outbox says whether the ledger is the
-//! one it knows. That is what makes a value count exactly once across cuts, crashes and restarts of either side.
+//! A value is durable here before it is sent, a number never gets another value, and at each 20 the
+//! outbox says whether the ledger is the one it knows. That is what makes a value count exactly
+//! once across cuts, crashes and restarts of either side.
 
 mod folder;
 mod format;
@@ -30,7 +32,8 @@ pub const TAKE_MAX: usize = 8192;
 /// Values not yet covered by the ledger, and what is known of it.
 #[derive(Debug)]
 pub struct Outbox {
-    /// Without one it all ends with the process: nothing counts twice within its life, and no more is promised.
+    /// Without one it all ends with the process: nothing counts twice within its life, and no more
+    /// is promised.
     journal: Option<Journal>,
     state: State,
     /// The values numbered from `state.confirmed` + 1 on.
@@ -54,9 +57,11 @@ pub struct Mark {
 struct State {
     /// The highest number the ledger is known to cover.
     confirmed: Sequence,
-    /// The sum of the values up to there; unknown in an outbox of the first format, until its first session.
+    /// The sum of the values up to there; unknown in an outbox of the first format, until its first
+    /// session.
     sum: Option<Total>,
-    /// No value above this number was ever sent. Durable before one is: an outbox put back from a copy has sent less than the ledger covers.
+    /// No value above this number was ever sent. Durable before one is: an outbox put back from a
+    /// copy has sent less than the ledger covers.
     sent: Sequence,
     /// The newest session of the account that was ours.
     newest: SessionNumber,
@@ -102,22 +107,35 @@ impl Default for State {
 impl Outbox {
     /// An outbox that ends with the process.
     pub fn in_memory() -> Self {
-        Self { journal: None, state: State::default(), pending: VecDeque::new(), is_open: false, torn: 0 }
+        Self {
+            journal: None,
+            state: State::default(),
+            pending: VecDeque::new(),
+            is_open: false,
+            torn: 0,
+        }
     }
 
-    /// The durable outbox in `folder`, made if there is none; of one identity at one server, and of one process at a time.
+    /// The durable outbox in `folder`, made if there is none; of one identity at one server, and of
+    /// one process at a time.
     ///
-    /// One of the first format is written anew: what it had given out counts as sent, and its sum is that of its next session.
+    /// One of the first format is written anew: what it had given out counts as sent, and its sum
+    /// is that of its next session.
     pub fn open(folder: &Path, owner: &Owner) -> Result<Self, JournalError> {
         let (mut journal, found) = Journal::open(folder, owner)?;
         let outbox = Self::of_records(found.records, found.is_first_format);
-        let mut outbox = outbox.ok_or_else(|| journal.damaged("its numbers do not follow each other"))?;
+        let mut outbox =
+            outbox.ok_or_else(|| journal.damaged("its numbers do not follow each other"))?;
         outbox.torn = found.torn;
-        if let Some(confirmed) = found.confirmed.filter(|confirmed| *confirmed > outbox.state.confirmed) {
+        if let Some(confirmed) =
+            found.confirmed.filter(|confirmed| *confirmed > outbox.state.confirmed)
+        {
             let held = outbox.forget_up_to(confirmed);
             held.ok_or_else(|| journal.damaged("values that were confirmed are missing"))?;
         }
-        if found.is_first_format && !journal.rewrite(&outbox.state, outbox.pending.make_contiguous())? {
+        if found.is_first_format
+            && !journal.rewrite(&outbox.state, outbox.pending.make_contiguous())?
+        {
             return Err(JournalError::Full(folder.to_owned()));
         }
         outbox.journal = Some(journal);
@@ -139,7 +157,8 @@ impl Outbox {
         (outbox.state.sent <= highest).then_some(outbox)
     }
 
-    /// So many bytes were cut off its end at the opening: a record that a crash tore, and that nothing had relied on.
+    /// So many bytes were cut off its end at the opening: a record that a crash tore, and that
+    /// nothing had relied on.
     pub fn torn_bytes(&self) -> usize {
         self.torn
     }
@@ -168,7 +187,11 @@ impl Outbox {
 
     /// Another input begins, durably.
     pub fn begin_input(&mut self) -> Result<(), JournalError> {
-        self.enter(Record::State(State { mark: Mark::default(), input_open: true, ..self.state.clone() }))
+        self.enter(Record::State(State {
+            mark: Mark::default(),
+            input_open: true,
+            ..self.state.clone()
+        }))
     }
 
     /// The input is done, durably.
@@ -181,8 +204,9 @@ impl Outbox {
         (self.state.mark, self.state.input_open)
     }
 
-    /// Looks at a session's 20 before anything is sent in it. `adopt`: the outbox may go on from a history that it has no part in, where
-    /// no value of its own is in doubt. `aside`: what the home of this outbox counted without it.
+    /// Looks at a session's 20 before anything is sent in it. `adopt`: the outbox may go on from a
+    /// history that it has no part in, where no value of its own is in doubt. `aside`: what the
+    /// home of this outbox counted without it.
     ///
     /// In memory a new outbox always adopts: it promises nothing about what was before it.
     pub fn admit(
@@ -200,14 +224,18 @@ impl Outbox {
             };
         }
         let standing = welcome.standing;
-        let mut state = State { sum: Some(standing.sum), newest: welcome.session, ..self.state.clone() };
-        // Of a new outbox nothing was ever sent, so the values that wait take the numbers that are next; of any other some are covered.
+        let mut state =
+            State { sum: Some(standing.sum), newest: welcome.session, ..self.state.clone() };
+        // Of a new outbox nothing was ever sent, so the values that wait take the numbers that are
+        // next; of any other some are covered.
         state.confirmed = standing.last_seq;
-        let covered = if self.is_new() { 0 } else { standing.last_seq.get() - self.state.confirmed.get() };
+        let covered =
+            if self.is_new() { 0 } else { standing.last_seq.get() - self.state.confirmed.get() };
         let waiting = (self.pending.len() as u64).saturating_sub(covered);
         // `check` has seen that there are so many numbers.
         state.sent = standing.last_seq.forward(waiting).unwrap_or(standing.last_seq);
-        // From now on only the new session adds; of those before it, only one wrote the last number.
+        // From now on only the new session adds; of those before it, only one wrote the last
+        // number.
         state.own.retain(|session| *session == standing.last_session);
         state.own.push(welcome.session);
         self.enter(Record::State(state))?;
@@ -216,7 +244,8 @@ impl Outbox {
         Ok(Ok(()))
     }
 
-    /// Goes on behind the account's history: the values up to `counted` are part of it, the others take the numbers behind it.
+    /// Goes on behind the account's history: the values up to `counted` are part of it, the others
+    /// take the numbers behind it.
     fn move_behind(&mut self, welcome: &Welcome, counted: Sequence) -> Result<(), JournalError> {
         let standing = welcome.standing;
         let covered = counted.get().saturating_sub(self.state.confirmed.get());
@@ -236,7 +265,8 @@ impl Outbox {
         Ok(())
     }
 
-    /// Whether a value may have been sent that is not confirmed: nobody but the ledger knows if it counts.
+    /// Whether a value may have been sent that is not confirmed: nobody but the ledger knows if it
+    /// counts.
     pub fn is_in_doubt(&self) -> bool {
         self.state.sent > self.state.confirmed
     }
@@ -246,8 +276,13 @@ impl Outbox {
         self.is_open = false;
     }
 
-    /// A 40 or the server's 50 in a session that was admitted: the ledger covers the values up to `last_seq`, and `sum` is its sum. After an objection nothing is changed.
-    pub fn confirm(&mut self, last_seq: Sequence, sum: Total) -> Result<Result<(), Objection>, JournalError> {
+    /// A 40 or the server's 50 in a session that was admitted: the ledger covers the values up to
+    /// `last_seq`, and `sum` is its sum. After an objection nothing is changed.
+    pub fn confirm(
+        &mut self,
+        last_seq: Sequence,
+        sum: Total,
+    ) -> Result<Result<(), Objection>, JournalError> {
         if let Err(objection) = self.hold(last_seq, sum) {
             return Ok(Err(objection));
         }
@@ -288,7 +323,8 @@ impl Outbox {
         let before = self.state.confirmed.get();
         let skipped = first.get().saturating_sub(self.next_unconfirmed().get());
         let skipped = usize::try_from(skipped).unwrap_or(usize::MAX);
-        let may = usize::try_from(self.state.sent.get().saturating_sub(before)).unwrap_or(usize::MAX);
+        let may =
+            usize::try_from(self.state.sent.get().saturating_sub(before)).unwrap_or(usize::MAX);
         self.pending.iter().take(may).skip(skipped).take(most).copied().collect()
     }
 
@@ -311,7 +347,8 @@ impl Outbox {
     /// The values up to `last_seq` are covered; nothing if they are not held.
     fn forget_up_to(&mut self, last_seq: Sequence) -> Option<()> {
         let covered = last_seq.get().checked_sub(self.state.confirmed.get())?;
-        let covered = usize::try_from(covered).ok().filter(|covered| *covered <= self.pending.len())?;
+        let covered =
+            usize::try_from(covered).ok().filter(|covered| *covered <= self.pending.len())?;
         let sum = self.pending.drain(..covered).map(i128::from).sum::<i128>();
         if let Some(before) = self.state.sum {
             self.state.sum = Some(Total::new(before.get().checked_add(sum)?));
@@ -362,8 +399,9 @@ impl Outbox {
             Record::State(state) => {
                 if !self.is_new() {
                     self.forget_up_to(state.confirmed)?;
-                    let agrees =
-                        self.state.sum.is_none() || state.sum.is_none() || self.state.sum == state.sum;
+                    let agrees = self.state.sum.is_none()
+                        || state.sum.is_none()
+                        || self.state.sum == state.sum;
                     (agrees || cfg!(ddes_mutant = "sum-unheld")).then_some(())?;
                 }
                 self.state = state;

@@ -1,11 +1,13 @@
-//! The client's duties at 20, 40 and 50 (rule P-29): whether the ledger is the one that this outbox knows.
+//! The client's duties at 20, 40 and 50 (rule P-29): whether the ledger is the one that this outbox
+//! knows.
 
 use ddes_wire::v2::Welcome;
 use ddes_wire::{Sequence, SessionNumber, Total};
 
 use super::{Outbox, State};
 
-/// Why the ledger is not the one this outbox knows. Nothing more is sent, and nothing is dropped: a person has to look.
+/// Why the ledger is not the one this outbox knows. Nothing more is sent, and nothing is dropped: a
+/// person has to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Objection {
     /// The account has a history that this new outbox has no part in.
@@ -53,7 +55,9 @@ pub enum Objection {
         last_seq: Sequence,
     },
     /// Session numbers went back, as with an older copy of the ledger.
-    #[error("the server opened session {session}, but this outbox has already seen session {newest}")]
+    #[error(
+        "the server opened session {session}, but this outbox has already seen session {newest}"
+    )]
     SessionWentBack {
         /// The new one.
         session: SessionNumber,
@@ -62,7 +66,8 @@ pub enum Objection {
     },
 }
 
-/// What sessions counted one after the other: where the account stood before the first of them, and after the last.
+/// What sessions counted one after the other: where the account stood before the first of them, and
+/// after the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     /// Number of the last value before, and the sum.
@@ -72,10 +77,11 @@ pub struct Span {
 }
 
 impl Outbox {
-    /// How far this outbox's values count, if it is proven that the account went on from there by `span` alone.
+    /// How far this outbox's values count, if it is proven that the account went on from there by
+    /// `span` alone.
     ///
-    /// The first session of the span fenced off every session of this outbox (P-25), and its 20 stated what they had counted: the
-    /// values up to there count, and those above never will.
+    /// The first session of the span fenced off every session of this outbox (P-25), and its 20
+    /// stated what they had counted: the values up to there count, and those above never will.
     pub(super) fn counted_before(&self, welcome: &Welcome, span: &Span) -> Option<Sequence> {
         let standing = welcome.standing;
         let (counted, sum) = span.from;
@@ -101,7 +107,8 @@ impl Outbox {
         welcome.standing.last_seq.forward(waiting).is_ok()
     }
 
-    /// The account's sum once the values up to `last_seq` count; unknown in an outbox of the first format.
+    /// The account's sum once the values up to `last_seq` count; unknown in an outbox of the first
+    /// format.
     fn sum_up_to(&self, last_seq: Sequence) -> Option<Total> {
         let before = self.state.sum?;
         let covered = last_seq.get().saturating_sub(self.state.confirmed.get());
@@ -122,7 +129,11 @@ impl Outbox {
             }
             let adopts = adopt || self.journal.is_none() || last_seq == Sequence::NONE;
             adopts.then_some(()).ok_or(Objection::History { last_seq, sum: standing.sum })?;
-            return if last_seq == Sequence::NONE { self.hold(last_seq, standing.sum) } else { Ok(()) };
+            return if last_seq == Sequence::NONE {
+                self.hold(last_seq, standing.sum)
+            } else {
+                Ok(())
+            };
         }
         if last_seq > *confirmed
             && standing.last_session != SessionNumber::NONE
@@ -137,7 +148,8 @@ impl Outbox {
         self.hold(last_seq, standing.sum)
     }
 
-    /// At 20, 40 and 50: what the ledger covers are values that were sent from here, and its sum is theirs.
+    /// At 20, 40 and 50: what the ledger covers are values that were sent from here, and its sum is
+    /// theirs.
     pub(super) fn hold(&self, last_seq: Sequence, sum: Total) -> Result<(), Objection> {
         self.hold_number(last_seq)?;
         // What an outbox of the first format held was never added up.

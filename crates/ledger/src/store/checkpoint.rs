@@ -7,7 +7,8 @@
 //! file  = head || slice … || rest || SHA-256 of all before it                                                    little-endian
 //! ```
 //!
-//! A slice holds its accounts as of its batch, the rest is as of the end. Replay begins behind `start`.
+//! A slice holds its accounts as of its batch, the rest is as of the end. Replay begins behind
+//! `start`.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -142,7 +143,9 @@ impl Checkpoint {
                     }
                     slices.ends.push((accounts.identities(), batch));
                 }
-                Some(Part::Rest(rest)) if !(batch..BATCH_MAX).contains(&rest.batch) => return Ok(None),
+                Some(Part::Rest(rest)) if !(batch..BATCH_MAX).contains(&rest.batch) => {
+                    return Ok(None);
+                }
                 Some(Part::Rest(rest)) => {
                     slices.end = rest.batch;
                     accounts.restore_rest(rest.classic, rest.classic_next, rest.ended);
@@ -199,8 +202,18 @@ impl Reader {
         let start = Start { segment: 0, offset: 0, batch: 0, chain: Chain([0; 32]) };
         let mark = Mark { start, time: Timestamp::default() };
         let (piece, hash) = (Vec::new(), Sha256::new());
-        let mut reader =
-            Self { file, len, at: 0, piece, used: 0, hash, hashed: 0, ledger: [0; 16], mark, raises: 0 };
+        let mut reader = Self {
+            file,
+            len,
+            at: 0,
+            piece,
+            used: 0,
+            hash,
+            hashed: 0,
+            ledger: [0; 16],
+            mark,
+            raises: 0,
+        };
         let is_head = reader.head().map_err(&failed)?.is_some();
         Ok(Some(reader).filter(|reader| is_head && reader.mark.start.is_in_range(batch)))
     }
@@ -260,7 +273,8 @@ impl Reader {
         let Some(ended) = self.take()?.as_ref().and_then(Totals::decode) else { return Ok(None) };
         self.hash_used();
         let digest = self.hash.clone().finalize().into();
-        let is_whole = self.take()? == Some(digest) && self.at == self.len && self.used == self.piece.len();
+        let is_whole =
+            self.take()? == Some(digest) && self.at == self.len && self.used == self.piece.len();
         let rest = Rest { batch, chain, classic_next, classic, ended, digest };
         Ok(is_whole.then_some(Part::Rest(rest)))
     }
@@ -280,7 +294,8 @@ impl Reader {
         let mut filled = 0;
         while filled < N {
             if self.used == self.piece.len() {
-                let count = usize::try_from(self.len - self.at).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
+                let count =
+                    usize::try_from(self.len - self.at).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
                 if count == 0 {
                     return Ok(None);
                 }
@@ -291,7 +306,9 @@ impl Reader {
             }
             let ready = self.piece.get(self.used..).unwrap_or(&[]);
             let count = ready.len().min(N - filled);
-            if let (Some(to), Some(from)) = (bytes.get_mut(filled..filled + count), ready.get(..count)) {
+            if let (Some(to), Some(from)) =
+                (bytes.get_mut(filled..filled + count), ready.get(..count))
+            {
                 to.copy_from_slice(from);
             }
             (filled, self.used) = (filled + count, self.used + count);
@@ -340,7 +357,12 @@ impl Draft {
     }
 
     /// Takes up to `most` accounts more, as of `now`; whether they were the last.
-    pub(crate) fn slice(&mut self, accounts: &Accounts, now: &Start, most: u32) -> io::Result<bool> {
+    pub(crate) fn slice(
+        &mut self,
+        accounts: &Accounts,
+        now: &Start,
+        most: u32,
+    ) -> io::Result<bool> {
         let end = accounts.identities().min(self.next.saturating_add(most));
         if end > self.next {
             self.buffer.push(SLICE);
@@ -388,7 +410,8 @@ impl Draft {
         Ok(())
     }
 
-    /// Its file is written: what is left to do, on any thread. `obsolete` are the files that nobody needs once it is durable and named.
+    /// Its file is written: what is left to do, on any thread. `obsolete` are the files that nobody
+    /// needs once it is durable and named.
     pub(crate) fn publish(self, disk: Arc<dyn Disk>, obsolete: Obsolete) -> Work {
         let (kept, obsolete) = (Box::new(self.kept()), Box::new(obsolete));
         Work { disk, task: Task::Publish { file: self.file, kept, obsolete } }
@@ -435,8 +458,10 @@ pub(crate) struct Obsolete {
     pub(crate) base: Option<Kept>,
 }
 
-/// Files that nobody needs once the last of `kept` is durable and named. Without `history` all segments are kept, and the newest two checkpoints. With it the journal
-/// begins at a checkpoint of that age (the newest is none to begin at: the one before it is there in case it rots), and an eighth of that time lies between any two.
+/// Files that nobody needs once the last of `kept` is durable and named. Without `history` all
+/// segments are kept, and the newest two checkpoints. With it the journal begins at a checkpoint of
+/// that age (the newest is none to begin at: the one before it is there in case it rots), and an
+/// eighth of that time lies between any two.
 pub(crate) fn obsolete(
     kept: &[Kept],
     segments: &[u64],
@@ -466,11 +491,14 @@ pub(crate) fn obsolete(
         }
     }
     let first = base.map_or(0, |base| base.mark.start.segment);
-    names.extend(segments.iter().filter(|number| **number < first).map(|number| segment::name(*number)));
+    names.extend(
+        segments.iter().filter(|number| **number < first).map(|number| segment::name(*number)),
+    );
     Obsolete { names, base: base.copied() }
 }
 
-/// What takes as long as the disk takes, so on another thread: a checkpoint becomes durable, or what it replaces is deleted once the journal names it.
+/// What takes as long as the disk takes, so on another thread: a checkpoint becomes durable, or
+/// what it replaces is deleted once the journal names it.
 #[derive(Debug)]
 pub struct Work {
     disk: Arc<dyn Disk>,
@@ -516,9 +544,13 @@ impl Work {
             Task::Publish { file, kept, obsolete } => {
                 let published = file.sync().and_then(|()| disk.publish(NEW, &kept.mark.name()));
                 match published {
-                    Ok(()) => Outcome::Published { kept, obsolete: Box::new(obsolete.if_base_holds(disk)) },
+                    Ok(()) => Outcome::Published {
+                        kept,
+                        obsolete: Box::new(obsolete.if_base_holds(disk)),
+                    },
                     Err(error) => {
-                        // The room it takes may be needed; where it has its name by now, this finds nothing.
+                        // The room it takes may be needed; where it has its name by now, this finds
+                        // nothing.
                         drop(disk.remove(NEW));
                         Outcome::Failed(error)
                     }
@@ -537,7 +569,8 @@ fn remove_all(disk: &dyn Disk, names: &[String]) -> io::Result<()> {
 }
 
 impl Obsolete {
-    /// Nothing, where the base has rotted or was changed: it is no beginning then, and may name any place as its own.
+    /// Nothing, where the base has rotted or was changed: it is no beginning then, and may name any
+    /// place as its own.
     fn if_base_holds(self, disk: &dyn Disk) -> Self {
         let Some(base) = self.base else { return self };
         match Checkpoint::read(disk, base.named.start) {

@@ -21,15 +21,19 @@ pub trait Disk: fmt::Debug + Send + Sync {
     fn list(&self) -> io::Result<Vec<String>>;
     /// An existing file, to read and to sync.
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
-    /// An existing file, which this process alone writes for as long as it has it open: [`io::ErrorKind::ResourceBusy`] where another does, and
-    /// [`io::ErrorKind::TooManyLinks`] where another folder has it too.
+    /// An existing file, which this process alone writes for as long as it has it open:
+    /// [`io::ErrorKind::ResourceBusy`] where another does, and [`io::ErrorKind::TooManyLinks`]
+    /// where another folder has it too.
     fn claim(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
-    /// A new file in the place of any old one, claimed: `zeros` bytes of zeros, durable but for its name.
+    /// A new file in the place of any old one, claimed: `zeros` bytes of zeros, durable but for its
+    /// name.
     fn create(&self, name: &str, zeros: u64) -> io::Result<Box<dyn DiskFile>>;
-    /// An error if this folder is no longer the one that its path leads to: whoever looks there sees nothing of what is written here.
+    /// An error if this folder is no longer the one that its path leads to: whoever looks there
+    /// sees nothing of what is written here.
     fn stands(&self) -> io::Result<()>;
-    /// Gives a file another name, for good, in a folder that stands: durable when this returns, the one or the other before. Given its own, that is made durable.
-    /// After an error that says that there is no room (`is_full`) no name has changed.
+    /// Gives a file another name, for good, in a folder that stands: durable when this returns, the
+    /// one or the other before. Given its own, that is made durable. After an error that says that
+    /// there is no room (`is_full`) no name has changed.
     fn publish(&self, from: &str, to: &str) -> io::Result<()>;
     /// Removes a file, not necessarily for good.
     fn remove(&self, name: &str) -> io::Result<()>;
@@ -131,11 +135,13 @@ impl Folder {
         Ok(self.list()?.iter().all(|name| [LOCK, LOST_AND_FOUND].contains(&&**name)))
     }
 
-    /// Puts this folder in the place of `empty`, in one step and for good; both are locked and in one file system. An error leaves `empty` without its lock file.
+    /// Puts this folder in the place of `empty`, in one step and for good; both are locked and in
+    /// one file system. An error leaves `empty` without its lock file.
     pub fn replace(self, empty: &Self) -> io::Result<()> {
         self.held.stands()?;
         empty.held.stands()?;
-        // The lock that is held comes along: whoever has opened its file meanwhile waits for the right one.
+        // The lock that is held comes along: whoever has opened its file meanwhile waits for the
+        // right one.
         empty.held.rename_into(LOCK, &self.held, LOCK)?;
         self.held.sync()?;
         fs::rename(self.path(), empty.path())?;
@@ -146,11 +152,15 @@ impl Folder {
     fn check_locked(&self) -> io::Result<()> {
         match self.lock {
             Some(_) => Ok(()),
-            None => Err(io::Error::new(io::ErrorKind::PermissionDenied, "the folder is open for reading")),
+            None => Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                "the folder is open for reading",
+            )),
         }
     }
 
-    /// The file begun by [`Disk::prepare`], if it is this one. Another one is left to be filled: whoever makes a small file does not wait for a large one.
+    /// The file begun by [`Disk::prepare`], if it is this one. Another one is left to be filled:
+    /// whoever makes a small file does not wait for a large one.
     fn take_ahead(&self, name: &str, zeros: u64) -> Option<io::Result<File>> {
         let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
         let ahead = ahead.take_if(|ahead| ahead.name == name)?;
@@ -247,7 +257,8 @@ impl DiskFile for File {
     }
 }
 
-/// Blocks that were written once are allocated: `fdatasync` of what replaces the zeros has no metadata to write, which is worth a third of its time.
+/// Blocks that were written once are allocated: `fdatasync` of what replaces the zeros has no
+/// metadata to write, which is worth a third of its time.
 fn zeroed(held: &Held, name: &str, zeros: u64) -> io::Result<File> {
     let file = held.make(name)?;
     let filled = held::lock(&file).and_then(|()| fill(&file, zeros));
@@ -279,15 +290,17 @@ fn fill(file: &File, zeros: u64) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Asks a file system that copies on write (btrfs) to let this file be: what replaces the zeros needs no new room then, also on a full disk. The file is
-/// empty yet; later it is too late. Others have nothing to change, and refuse.
+/// Asks a file system that copies on write (btrfs) to let this file be: what replaces the zeros
+/// needs no new room then, also on a full disk. The file is empty yet; later it is too late. Others
+/// have nothing to change, and refuse.
 fn rewrite_in_place(file: &File) {
     match ioctl_getflags(file).and_then(|flags| ioctl_setflags(file, flags | IFlags::NOCOW)) {
         Ok(()) | Err(_) => {}
     }
 }
 
-/// No room: in the file system, in what is granted of it, or in the tables of open files. It may come back.
+/// No room: in the file system, in what is granted of it, or in the tables of open files. It may
+/// come back.
 pub(crate) fn is_full(error: &io::Error) -> bool {
     let is_room = matches!(
         error.kind(),

@@ -5,7 +5,8 @@
 //! chain = SHA-256(chain before || the first 24 bytes || payload)                                          little-endian
 //! ```
 //!
-//! The tag is the ledger's own and of the segment's version, so that no client can send values that look like a frame where one is torn.
+//! The tag is the ledger's own and of the segment's version, so that no client can send values that
+//! look like a frame where one is torn.
 
 use sha2::{Digest, Sha256};
 
@@ -27,8 +28,9 @@ pub(crate) const HEADER_BYTES: usize = FIELDS_BYTES + 4 + 4 + 32;
 pub(crate) struct Tag([u8; 4]);
 
 impl Tag {
-    /// `SHA-256("D-DDES/2 frame" || version u32 || ledger id)[0..4]`; in a segment of version 1 without the version. The chain goes over the tag: no segment's
-    /// batches can be passed off as those of another version.
+    /// `SHA-256("D-DDES/2 frame" || version u32 || ledger id)[0..4]`; in a segment of version 1
+    /// without the version. The chain goes over the tag: no segment's batches can be passed off as
+    /// those of another version.
     pub(crate) fn new(ledger: &[u8; 16], version: Version) -> Self {
         let hash = Sha256::new().chain_update(b"D-DDES/2 frame");
         let hash = match version {
@@ -64,9 +66,18 @@ impl Chain {
     }
 }
 
-/// Completes a frame whose payload stands in `bytes` behind [`HEADER_BYTES`] bytes of room; its chain value.
-pub(crate) fn seal(bytes: &mut [u8], tag: Tag, before: Chain, batch: Batch, time: Timestamp) -> Chain {
-    let Some((header, payload)) = bytes.split_first_chunk_mut::<HEADER_BYTES>() else { return before };
+/// Completes a frame whose payload stands in `bytes` behind [`HEADER_BYTES`] bytes of room; its
+/// chain value.
+pub(crate) fn seal(
+    bytes: &mut [u8],
+    tag: Tag,
+    before: Chain,
+    batch: Batch,
+    time: Timestamp,
+) -> Chain {
+    let Some((header, payload)) = bytes.split_first_chunk_mut::<HEADER_BYTES>() else {
+        return before;
+    };
     // A payload is bounded far below 2^32 bytes.
     let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
     let mut fields = [0; FIELDS_BYTES];
@@ -109,7 +120,8 @@ impl Header {
     /// Its payload, if it is whole; `bytes` begin with the header.
     pub(crate) fn payload<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
         let payload = bytes.get(HEADER_BYTES..)?.get(..self.payload_bytes)?;
-        let is_whole = crc32fast::hash(payload) == self.payload_sum || cfg!(ddes_mutant = "torn-tail");
+        let is_whole =
+            crc32fast::hash(payload) == self.payload_sum || cfg!(ddes_mutant = "torn-tail");
         is_whole.then_some(payload)
     }
 

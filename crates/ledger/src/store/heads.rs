@@ -1,4 +1,5 @@
-//! The heads of all segments that are kept: each follows the one before. What lies in a segment is not read for it.
+//! The heads of all segments that are kept: each follows the one before. What lies in a segment is
+//! not read for it.
 
 use super::checkpoint::Names;
 use super::frame::{Batch, Chain};
@@ -25,12 +26,14 @@ impl Heads {
         let first = numbers.next().ok_or(StoreError::Missing)?;
         let mut before = Head::read(disk, first, if first == 1 { 1 } else { 0 })?;
         before.check_beginning()?;
-        let mut heads = Self { first: before.header, last: before.header, older: None, notes: Vec::new() };
+        let mut heads =
+            Self { first: before.header, last: before.header, older: None, notes: Vec::new() };
         heads.take(&before);
         for number in numbers {
             before.check_neighbour(number)?;
             let head = Head::read(disk, number, before.durable.saturating_add(1))?;
-            // The seal on the one before the last may not be there yet: a crash came between, or a process is about to write it.
+            // The seal on the one before the last may not be there yet: a crash came between, or a
+            // process is about to write it.
             before.check_next(&head, Some(&number) == names.segments.last())?;
             heads.take(&head);
             before = head;
@@ -57,7 +60,8 @@ impl Heads {
             self.older = Some(number);
         }
         for offset in head.superblocks.unreadable() {
-            let why = "a superblock cannot be read: torn by a crash, or damaged; the other one holds";
+            let why =
+                "a superblock cannot be read: torn by a crash, or damaged; the other one holds";
             let (file, batch) = (segment::name(number), head.durable);
             self.notes.push((number, Damage { file, offset, batch, why: why.into() }));
         }
@@ -92,7 +96,10 @@ impl Heads {
 
     /// What was noticed in segments before `number`, and does no harm.
     pub(crate) fn notes_before(&self, number: u64) -> impl Iterator<Item = Damage> {
-        self.notes.iter().filter(move |(segment, _)| *segment < number).map(|(_, note)| note.clone())
+        self.notes
+            .iter()
+            .filter(move |(segment, _)| *segment < number)
+            .map(|(_, note)| note.clone())
     }
 }
 
@@ -117,7 +124,9 @@ impl Head {
         let SegmentHeader { number, first_batch, chain, ledger, .. } = self.header;
         let is_beginning = first_batch == 1 && chain == Chain::genesis(&ledger);
         if first_batch == 0 || (number == 1 && !is_beginning) {
-            return Err(self.damage("the segment does not begin with batch 1, or with another history"));
+            return Err(
+                self.damage("the segment does not begin with batch 1, or with another history")
+            );
         }
         Ok(())
     }
@@ -139,10 +148,15 @@ impl Head {
             && one.first_batch <= two.first_batch
             && (one.first_batch < two.first_batch || one.chain == two.chain);
         if !is_one_history {
-            return Err(next.damage("the segment begins with an older batch, or with another history"));
+            return Err(
+                next.damage("the segment begins with an older batch, or with another history")
+            );
         }
         if self.durable >= two.first_batch {
-            let why = format!("a batch is damaged or missing: batch {} was durable before it", self.durable);
+            let why = format!(
+                "a batch is damaged or missing: batch {} was durable before it",
+                self.durable
+            );
             return Err(next.damage(&why));
         }
         let is_readable = self.superblocks.unreadable().next().is_none();
@@ -154,7 +168,8 @@ impl Head {
 
     fn damage(&self, why: &str) -> StoreError {
         let SegmentHeader { number, first_batch, .. } = self.header;
-        Damage { file: segment::name(number), offset: 0, batch: first_batch, why: why.to_owned() }.into()
+        Damage { file: segment::name(number), offset: 0, batch: first_batch, why: why.to_owned() }
+            .into()
     }
 }
 

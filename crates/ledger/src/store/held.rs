@@ -1,4 +1,5 @@
-//! A folder held by its descriptor: whatever its path leads to by now, files are made, named and removed in the folder that was opened. It knows nothing of ledgers.
+//! A folder held by its descriptor: whatever its path leads to by now, files are made, named and
+//! removed in the folder that was opened. It knows nothing of ledgers.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind};
@@ -27,7 +28,8 @@ impl Held {
         &self.path
     }
 
-    /// Locks the folder itself, for as long as this lives; `false` if another has it. A file system that locks no folders is taken to have given it.
+    /// Locks the folder itself, for as long as this lives; `false` if another has it. A file system
+    /// that locks no folders is taken to have given it.
     pub(crate) fn lock(&self) -> io::Result<bool> {
         match self.folder.try_lock() {
             Ok(()) => Ok(true),
@@ -81,7 +83,8 @@ impl Held {
         self.file(name, OFlags::RDWR | OFlags::CREATE)
     }
 
-    /// A new file in the place of any old one, which keeps what it holds for whoever has it open or linked.
+    /// A new file in the place of any old one, which keeps what it holds for whoever has it open or
+    /// linked.
     pub(crate) fn make(&self, name: &str) -> io::Result<File> {
         match self.remove(name) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
@@ -127,7 +130,8 @@ pub(crate) fn lock(file: &File) -> io::Result<()> {
     }
 }
 
-/// An error where a file has a name besides the one that it was opened by: another folder has it too.
+/// An error where a file has a name besides the one that it was opened by: another folder has it
+/// too.
 pub(crate) fn has_one_name(file: &File) -> io::Result<()> {
     match file.metadata()?.nlink() {
         1 => Ok(()),

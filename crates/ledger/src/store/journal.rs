@@ -13,11 +13,12 @@ use crate::Timestamp;
 /// What is being made, in the order in which it may be left behind.
 pub(crate) const SPARE: &str = "spare";
 
-/// While commits follow each other, no superblock is written before so many durable batches are not named by one: a second page in every commit would make a
-/// small one a fifth longer.
+/// While commits follow each other, no superblock is written before so many durable batches are not
+/// named by one: a second page in every commit would make a small one a fifth longer.
 const UNMARKED_MAX: u64 = 16;
 
-/// So often at most it is seen whether there is room again, and whether the folder still stands: filling a segment takes as long as a thousand commits.
+/// So often at most it is seen whether there is room again, and whether the folder still stands:
+/// filling a segment takes as long as a thousand commits.
 const LOOK_MICROS: u64 = 1_000_000;
 
 /// Why nothing can be written now.
@@ -50,7 +51,8 @@ impl Fault {
 enum Waiting {
     /// The frame that was sealed last: it is decided, and not durable.
     Frame { batch: Batch, chain: Chain, time: Timestamp },
-    /// What an opening writes: the last frame once more, which begins there, and so many zeros behind it.
+    /// What an opening writes: the last frame once more, which begins there, and so many zeros
+    /// behind it.
     Opening { last: Option<u64>, zeros: u64 },
 }
 
@@ -59,7 +61,8 @@ pub(crate) struct Journal {
     disk: Arc<dyn Disk>,
     options: Options,
     ledger: [u8; 16],
-    /// Of frames in segments made now; and in the segment that was found, whose frames go on as they began.
+    /// Of frames in segments made now; and in the segment that was found, whose frames go on as
+    /// they began.
     tag: Tag,
     found: Option<(u64, Tag)>,
     file: Box<dyn DiskFile>,
@@ -77,7 +80,8 @@ pub(crate) struct Journal {
     full: Option<Timestamp>,
     /// Zeros for the next segment, made while it was seen whether there is room.
     spare: Option<Box<dyn DiskFile>>,
-    /// The next segment, whose name is durable, while this one is not yet sealed. No batch goes here any more.
+    /// The next segment, whose name is durable, while this one is not yet sealed. No batch goes
+    /// here any more.
     next: Option<Box<dyn DiskFile>>,
     /// When it was last seen that the folder stands.
     looked: Option<Timestamp>,
@@ -102,8 +106,9 @@ impl Journal {
         Ok(Self::new(disk, options, ledger, file, at, options.bytes_of_segment(1), 0))
     }
 
-    /// Goes on where a journal ends: what was found is made durable, what a torn batch left is zeroed, and the end is made known, before anything is written there.
-    /// A disk without room for that gives a ledger that is full.
+    /// Goes on where a journal ends: what was found is made durable, what a torn batch left is
+    /// zeroed, and the end is made known, before anything is written there. A disk without room for
+    /// that gives a ledger that is full.
     pub(crate) fn resume(
         disk: Arc<dyn Disk>,
         options: Options,
@@ -113,9 +118,11 @@ impl Journal {
     ) -> Result<Self, StoreError> {
         let name = segment::name(end.at.segment);
         let file = disk.claim(&name).map_err(StoreError::disk(&name))?;
-        // A name can be seen that is not durable: a process may have ended before it had synced the folder.
+        // A name can be seen that is not durable: a process may have ended before it had synced the
+        // folder.
         disk.publish(&name, &name).map_err(StoreError::disk(&name))?;
-        let mut journal = Self::new(disk, options, ledger, file, end.at, end.segment_bytes, end.generation);
+        let mut journal =
+            Self::new(disk, options, ledger, file, end.at, end.segment_bytes, end.generation);
         journal.found = Some((end.at.segment, Tag::new(&ledger, end.version)));
         journal.time = time;
         let longest = end.frame_bytes_max.min(end.segment_bytes - end.at.offset);
@@ -137,7 +144,8 @@ impl Journal {
     fn reopen(&mut self, last: Option<u64>, zeros: u64) -> Result<(), Fault> {
         let bytes = |count: u64| vec![0; usize::try_from(count).unwrap_or(0)];
         if let Some(last) = last {
-            // It may be seen and not be durable. After a sync that failed the system takes it for written, so it is written again.
+            // It may be seen and not be durable. After a sync that failed the system takes it for
+            // written, so it is written again.
             let mut frame = bytes(self.at.offset - last);
             self.file.read_at(last, &mut frame).map_err(Fault::Disk)?;
             self.file.write_at(last, &frame).map_err(Fault::of)?;
@@ -145,7 +153,8 @@ impl Journal {
         if zeros > 0 {
             self.file.write_at(self.at.offset, &bytes(zeros)).map_err(Fault::of)?;
         }
-        // Before it is said that this is the end: the other way round a crash between them would leave damage.
+        // Before it is said that this is the end: the other way round a crash between them would
+        // leave damage.
         self.file.sync().map_err(Fault::Disk)?;
         self.write_superblock(self.at.batch, false).map_err(Fault::of)?;
         self.file.sync().map_err(Fault::Disk)?;
@@ -161,7 +170,8 @@ impl Journal {
         segment_bytes: u64,
         generation: u64,
     ) -> Self {
-        let superblock = Superblock { number: at.segment, generation, durable: at.batch, sealed: false };
+        let superblock =
+            Superblock { number: at.segment, generation, durable: at.batch, sealed: false };
         let frame = vec![0; HEADER_BYTES];
         let tag = Tag::new(&ledger, Version::NEW);
         Self {
@@ -219,7 +229,8 @@ impl Journal {
         self.written
     }
 
-    /// Makes room for a frame of at most `payload` bytes of records, before anything of it is decided.
+    /// Makes room for a frame of at most `payload` bytes of records, before anything of it is
+    /// decided.
     pub(crate) fn reserve(&mut self, now: Timestamp, payload: u64) -> Result<(), Closed> {
         if self.failed.is_some() {
             return Err(Closed::Failed);
@@ -233,7 +244,8 @@ impl Journal {
         let fits = self.at.offset + HEADER_BYTES as u64 + payload <= self.segment_bytes;
         if !fits || self.next.is_some() {
             // Where there was no room a second ago there is none now.
-            let begun = if self.full.is_some() { return Err(Closed::Full) } else { self.next_segment() };
+            let begun =
+                if self.full.is_some() { return Err(Closed::Full) } else { self.next_segment() };
             self.note(now, begun)?;
         }
         // Begun in good time, so that it need not be waited for.
@@ -255,7 +267,8 @@ impl Journal {
         Ok(())
     }
 
-    /// A full disk is tried again from time to time: for what waits, and for a whole segment, so that there is room again only where it lasts.
+    /// A full disk is tried again from time to time: for what waits, and for a whole segment, so
+    /// that there is room again only where it lasts.
     fn look_for_room(&mut self, now: Timestamp) -> Result<(), Closed> {
         if !self.full.is_some_and(|tried| is_apart(tried, now)) {
             return Ok(());
@@ -313,7 +326,8 @@ impl Journal {
         }
     }
 
-    /// The frame that is sealed, at its place: over whatever of it was written when there was no room for the rest.
+    /// The frame that is sealed, at its place: over whatever of it was written when there was no
+    /// room for the rest.
     fn write_frame(&mut self, batch: Batch, chain: Chain, time: Timestamp) -> Result<(), Closed> {
         let before = self.at.batch;
         self.guarded(|journal| {
@@ -331,7 +345,8 @@ impl Journal {
         Ok(())
     }
 
-    /// Makes the last batch known as durable: after a pause, and at the end. Where there is no room for that, the frames say it.
+    /// Makes the last batch known as durable: after a pause, and at the end. Where there is no room
+    /// for that, the frames say it.
     pub(crate) fn rest(&mut self) -> Result<(), Closed> {
         if self.failed.is_some() {
             return Err(Closed::Failed);
@@ -365,14 +380,16 @@ impl Journal {
         }
     }
 
-    /// The next segment, and then the seal on this one. Any step may find no room; each is gone on with from where it stands.
+    /// The next segment, and then the seal on this one. Any step may find no room; each is gone on
+    /// with from where it stands.
     fn next_segment(&mut self) -> Result<(), Closed> {
         let at = Start { segment: self.at.segment + 1, offset: DATA, ..self.at };
         if self.next.is_none() {
             self.make_spare()?;
             let Some(spare) = self.spare.take() else { return Err(Closed::Full) };
             self.guarded(|journal| {
-                let begun = begin_segment(&*journal.disk, spare, &journal.options, journal.ledger, at);
+                let begun =
+                    begin_segment(&*journal.disk, spare, &journal.options, journal.ledger, at);
                 journal.next = Some(begun.map_err(Fault::of)?);
                 Ok(())
             })?;
@@ -385,7 +402,8 @@ impl Journal {
         let Some(file) = self.next.take() else { return Err(Closed::Full) };
         self.segment_bytes = self.options.bytes_of_segment(at.segment);
         (self.file, self.at) = (file, at);
-        self.superblock = Superblock { number: at.segment, generation: 0, durable: batch, sealed: false };
+        self.superblock =
+            Superblock { number: at.segment, generation: 0, durable: batch, sealed: false };
         Ok(())
     }
 
@@ -424,7 +442,8 @@ impl Journal {
     }
 }
 
-/// A crash may have come between a segment's name and the seal on the one before, which may be gone by its age.
+/// A crash may have come between a segment's name and the seal on the one before, which may be gone
+/// by its age.
 fn seal(disk: &dyn Disk, number: u64) -> Result<(), Fault> {
     let name = segment::name(number);
     let names = disk.list().map_err(StoreError::disk("the folder")).map_err(Fault::Store)?;
@@ -432,7 +451,8 @@ fn seal(disk: &dyn Disk, number: u64) -> Result<(), Fault> {
         return Ok(());
     }
     let (next, _) = segment::read_head(disk, number + 1, 0).map_err(Fault::Store)?;
-    let (_, superblocks) = segment::read_head(disk, number, next.first_batch - 1).map_err(Fault::Store)?;
+    let (_, superblocks) =
+        segment::read_head(disk, number, next.first_batch - 1).map_err(Fault::Store)?;
     let Some(newest) = superblocks.newest().filter(|newest| !newest.sealed) else { return Ok(()) };
     let sealed = Superblock { generation: newest.generation + 1, sealed: true, ..newest };
     let failed = |error| Fault::Store(StoreError::disk(&name)(error));

@@ -1,4 +1,5 @@
-//! The embedded store: a journal of batches in preallocated segments, and checkpoints. docs/ledger.md has the format and every crash point.
+//! The embedded store: a journal of batches in preallocated segments, and checkpoints.
+//! docs/ledger.md has the format and every crash point.
 
 mod checkpoint;
 mod copy;
@@ -20,15 +21,17 @@ pub use frame::{Batch, Chain};
 pub use record::{Added, Named, Record};
 
 pub(crate) use checkpoint::{
-    Checkpoint, Draft, Kept, Mark, NEW, Names, Obsolete, Part, Reader, Slices, is_name as is_checkpoint,
-    obsolete,
+    Checkpoint, Draft, Kept, Mark, NEW, Names, Obsolete, Part, Reader, Slices,
+    is_name as is_checkpoint, obsolete,
 };
 pub(crate) use checkpoint::{Outcome as WorkOutcome, name as checkpoint_name};
 pub(crate) use copy::{copy, remove_copy};
 pub(crate) use heads::Heads;
 pub(crate) use journal::{Closed, Journal};
 pub(crate) use record::{FIXED_BYTES_MAX, VALUE_BYTES_MAX};
-pub(crate) use record::{put_account, put_add, put_checkpoint, put_end, put_open, put_raise, put_trim, take};
+pub(crate) use record::{
+    put_account, put_add, put_checkpoint, put_end, put_open, put_raise, put_trim, take,
+};
 pub(crate) use segment::{DATA, Version, name as segment_name};
 pub(crate) use walk::{End, Seen, Start, walk};
 
@@ -47,13 +50,16 @@ pub struct Options {
     pub frame_bytes: usize,
     /// Most values of one submission.
     pub values_max: usize,
-    /// A checkpoint is due after so many bytes of journal, or twice those of the newest one where that is more.
+    /// A checkpoint is due after so many bytes of journal, or twice those of the newest one where
+    /// that is more.
     pub checkpoint_bytes: u64,
-    /// Beside commits it takes up as many bytes of accounts as they add to the journal, no fewer accounts than these at a time.
+    /// Beside commits it takes up as many bytes of accounts as they add to the journal, no fewer
+    /// accounts than these at a time.
     pub slice_accounts: u32,
     /// So many in a pause.
     pub pause_accounts: u32,
-    /// Segments that an older checkpoint covers are deleted when they are so old; never, where there is none.
+    /// Segments that an older checkpoint covers are deleted when they are so old; never, where
+    /// there is none.
     pub history: Option<Duration>,
 }
 
@@ -71,7 +77,8 @@ impl Default for Options {
     }
 }
 
-/// The first segment of a ledger is so much smaller; each one doubles, up to [`Options::segment_bytes`].
+/// The first segment of a ledger is so much smaller; each one doubles, up to
+/// [`Options::segment_bytes`].
 const FIRST_SEGMENT_SHIFT: u32 = 4;
 
 impl Options {
@@ -84,7 +91,8 @@ impl Options {
 
     /// Bytes of the segment numbered `number`, from 1.
     pub(crate) fn bytes_of_segment(&self, number: u64) -> u64 {
-        let shift = u32::try_from(number - 1).map_or(0, |before| FIRST_SEGMENT_SHIFT.saturating_sub(before));
+        let shift = u32::try_from(number - 1)
+            .map_or(0, |before| FIRST_SEGMENT_SHIFT.saturating_sub(before));
         let least = (DATA + 2 * self.frame_bytes_max()).next_multiple_of(4096);
         (self.segment_bytes >> shift).max(least)
     }

@@ -93,7 +93,8 @@ pub(crate) const FIXED_BYTES_MAX: usize = 64;
 /// The most bytes of one value: 65 bits, zigzag.
 pub(crate) const VALUE_BYTES_MAX: usize = 10;
 
-const _: () = assert!(1 + 4 * 10 + NUMBER_BYTES_MAX <= FIXED_BYTES_MAX && 1 + 2 * 10 + 32 < FIXED_BYTES_MAX);
+const _: () =
+    assert!(1 + 4 * 10 + NUMBER_BYTES_MAX <= FIXED_BYTES_MAX && 1 + 2 * 10 + 32 < FIXED_BYTES_MAX);
 
 pub(crate) fn put_account(bytes: &mut Vec<u8>, id: &AccountId) {
     match id {
@@ -207,7 +208,8 @@ impl Writer<'_> {
     }
 }
 
-/// Takes the first record off `bytes`; `None` if it is none. Holds for any bytes: a checksum can be right by chance or by intent.
+/// Takes the first record off `bytes`; `None` if it is none. Holds for any bytes: a checksum can be
+/// right by chance or by intent.
 pub(crate) fn take(bytes: &mut &[u8]) -> Option<Record> {
     let (kind, rest) = bytes.split_first()?;
     *bytes = rest;
@@ -218,12 +220,16 @@ pub(crate) fn take(bytes: &mut &[u8]) -> Option<Record> {
             Record::Account(AccountId::Identity(*key))
         }
         CLASSIC_ACCOUNT => Record::Account(AccountId::Classic(take_u64(bytes)?)),
-        OPEN => Record::Open { account: take_account(bytes)?, session: SessionNumber::new(take_u64(bytes)?) },
+        OPEN => Record::Open {
+            account: take_account(bytes)?,
+            session: SessionNumber::new(take_u64(bytes)?),
+        },
         ADD => {
             let account = take_account(bytes)?;
             let session = SessionNumber::new(take_u64(bytes)?);
             let first_seq = Sequence::new(take_u64(bytes)?);
-            let count = usize::try_from(take_u64(bytes)?).ok().filter(|count| *count <= bytes.len())?;
+            let count =
+                usize::try_from(take_u64(bytes)?).ok().filter(|count| *count <= bytes.len())?;
             let amounts = (0..count)
                 .map(|_| Amount::try_from(unzigzag(take_u128(bytes)?)).ok())
                 .collect::<Option<_>>()?;
@@ -378,7 +384,10 @@ mod tests {
                 assert_eq!(take_u128(&mut &bytes[..]), None);
             }
         }
-        assert_eq!([0, -1, 1, -2, i128::MAX, i128::MIN].map(zigzag), [0, 1, 2, 3, u128::MAX - 1, u128::MAX]);
+        assert_eq!(
+            [0, -1, 1, -2, i128::MAX, i128::MIN].map(zigzag),
+            [0, 1, 2, 3, u128::MAX - 1, u128::MAX]
+        );
     }
 
     #[test]
@@ -404,7 +413,11 @@ mod tests {
         ];
         for record in records {
             let bytes = encoded(&record);
-            assert!(bytes.len() <= FIXED_BYTES_MAX + 2 * VALUE_BYTES_MAX, "{record:?}: {}", bytes.len());
+            assert!(
+                bytes.len() <= FIXED_BYTES_MAX + 2 * VALUE_BYTES_MAX,
+                "{record:?}: {}",
+                bytes.len()
+            );
             let mut rest = &bytes[..];
             assert_eq!(take(&mut rest).as_ref(), Some(&record));
             assert!(rest.is_empty());

@@ -1,4 +1,5 @@
-//! A segment's head: its header, and two superblocks written in turn. Each lies in a sector of its own.
+//! A segment's head: its header, and two superblocks written in turn. Each lies in a sector of its
+//! own.
 //!
 //! ```text
 //! header     = "DdsJ" || version u32 || ledger [16] || number u64 || bytes u64 || frame bytes u64 || first batch u64 || chain [32] || CRC-32
@@ -22,8 +23,9 @@ pub(super) const SEGMENT_BYTES_MAX: u64 = 1 << 30;
 /// No batch has this number, or a higher one, whatever a file says.
 pub(super) const BATCH_MAX: Batch = 1 << 62;
 
-const _: () =
-    assert!(HEADER_BYTES as u64 <= SECTOR && SUPERBLOCK_BYTES <= HEADER_BYTES && 3 * SECTOR <= DATA);
+const _: () = assert!(
+    HEADER_BYTES as u64 <= SECTOR && SUPERBLOCK_BYTES <= HEADER_BYTES && 3 * SECTOR <= DATA
+);
 
 /// The format of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -129,7 +131,8 @@ impl SegmentHeader {
         let numbers: Vec<u64> = numbers.iter().copied().map(u64::from_le_bytes).collect();
         let [number, bytes, frame_bytes_max, first_batch] = numbers[..] else { return None };
         let chain = Chain(*chain.first_chunk()?);
-        let header = Self { version, ledger: *ledger, number, bytes, frame_bytes_max, first_batch, chain };
+        let header =
+            Self { version, ledger: *ledger, number, bytes, frame_bytes_max, first_batch, chain };
         (first_batch < BATCH_MAX).then_some(header)
     }
 }
@@ -154,7 +157,12 @@ impl Superblock {
         let (numbers, sealed) = rest.as_chunks();
         let numbers: Vec<u64> = numbers.iter().copied().map(u64::from_le_bytes).collect();
         let ([number, generation, durable], [sealed]) = (&numbers[..], sealed) else { return None };
-        Some(Self { number: *number, generation: *generation, durable: *durable, sealed: *sealed != 0 })
+        Some(Self {
+            number: *number,
+            generation: *generation,
+            durable: *durable,
+            sealed: *sealed != 0,
+        })
     }
 }
 
@@ -189,8 +197,12 @@ pub(crate) fn read_head(
     let failed = StoreError::disk(&name);
     let file = disk.open(&name).map_err(&failed)?;
     let len = file.len().map_err(&failed)?;
-    let damage =
-        |offset, why: &str| Damage { file: name.clone(), offset, batch: expected, why: why.to_owned() };
+    let damage = |offset, why: &str| Damage {
+        file: name.clone(),
+        offset,
+        batch: expected,
+        why: why.to_owned(),
+    };
     if len < DATA {
         return Err(damage(len, "the segment was cut off: it has no whole head").into());
     }
@@ -199,12 +211,17 @@ pub(crate) fn read_head(
     let header = SegmentHeader::decode(&bytes).filter(|header| header.number == number);
     let header = header.ok_or_else(|| damage(0, "the segment's header is damaged"))?;
     if len != header.bytes || len > SEGMENT_BYTES_MAX {
-        let why = format!("the segment has {len} bytes, and was made with {}: it was cut off", header.bytes);
+        let why = format!(
+            "the segment has {len} bytes, and was made with {}: it was cut off",
+            header.bytes
+        );
         return Err(damage(len.min(header.bytes), &why).into());
     }
-    let at = |offset: u64| bytes.get(usize::try_from(offset).unwrap_or(0)..).and_then(Superblock::decode);
-    let slots =
-        [SECTOR, 2 * SECTOR].map(|offset| (offset, at(offset).filter(|block| block.number == number)));
+    let at = |offset: u64| {
+        bytes.get(usize::try_from(offset).unwrap_or(0)..).and_then(Superblock::decode)
+    };
+    let slots = [SECTOR, 2 * SECTOR]
+        .map(|offset| (offset, at(offset).filter(|block| block.number == number)));
     Ok((header, Superblocks(slots)))
 }
 

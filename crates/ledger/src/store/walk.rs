@@ -50,8 +50,8 @@ pub(crate) struct End {
     pub(crate) notes: Vec<Damage>,
 }
 
-/// Gives each batch after `start` to `visit`, whose word that it makes no sense is damage there. `least` is a batch that must be found; a process may be
-/// writing where `is_live`.
+/// Gives each batch after `start` to `visit`, whose word that it makes no sense is damage there.
+/// `least` is a batch that must be found; a process may be writing where `is_live`.
 pub(crate) fn walk(
     disk: &dyn Disk,
     start: Start,
@@ -66,7 +66,8 @@ pub(crate) fn walk(
         match walker.segment(least, visit) {
             Ok(Some(end)) => return Ok(end),
             Ok(None) => {}
-            // What a writer writes while it is read seems damaged, and is not when it is read again.
+            // What a writer writes while it is read seems damaged, and is not when it is read
+            // again.
             Err(StoreError::Damaged(damage)) if tries > 1 => {
                 tries = if walker.at == from { tries - 1 } else { LIVE_TRIES };
                 drop(damage);
@@ -101,7 +102,8 @@ impl Walker<'_> {
         let (_, now) = segment::read_head(self.disk, number, self.at.batch + 1)?;
         let still: Vec<u64> = now.unreadable().collect();
         for offset in segment.unreadable.iter().filter(|offset| still.contains(offset)) {
-            let why = "a superblock cannot be read: torn by a crash, or damaged; the other one holds";
+            let why =
+                "a superblock cannot be read: torn by a crash, or damaged; the other one holds";
             let (file, batch) = (segment.name.clone(), segment.superblock.durable);
             self.notes.push(Damage { file, offset: *offset, batch, why: why.into() });
         }
@@ -109,9 +111,15 @@ impl Walker<'_> {
         let tag = Tag::new(&segment.header.ledger, version);
         while let Some((header, payload, chain)) = self.next(&segment, tag) {
             let bytes = (frame::HEADER_BYTES + payload.len()) as u64;
-            let place = Start { segment: number, offset: self.at.offset + bytes, batch: header.batch, chain };
+            let place = Start {
+                segment: number,
+                offset: self.at.offset + bytes,
+                batch: header.batch,
+                chain,
+            };
             let (batch, time) = (header.batch, header.time);
-            let seen = Seen { batch, time, chain, payload, place, version, bytes: self.bytes + bytes };
+            let seen =
+                Seen { batch, time, chain, payload, place, version, bytes: self.bytes + bytes };
             visit(&seen).map_err(|why| self.damage(&segment, why))?;
             self.last = Some(self.at.offset);
             self.at = place;
@@ -129,7 +137,8 @@ impl Walker<'_> {
         Some((header, payload, chain))
     }
 
-    /// A segment's header continues the one before, whether it is entered at its first batch or further on.
+    /// A segment's header continues the one before, whether it is entered at its first batch or
+    /// further on.
     fn check_start(&self, segment: &Segment) -> Result<(), StoreError> {
         let header = &segment.header;
         let expected = self.at.batch + 1;
@@ -141,7 +150,10 @@ impl Walker<'_> {
         if continues {
             return Ok(());
         }
-        let why = format!("the segment begins with batch {}, or with another history", header.first_batch);
+        let why = format!(
+            "the segment begins with batch {}, or with another history",
+            header.first_batch
+        );
         Err(Damage { file: segment.name.clone(), offset: 0, batch: expected, why }.into())
     }
 
@@ -163,7 +175,9 @@ impl Walker<'_> {
         if segment.superblock.sealed {
             let file = segment::name(self.at.segment + 1);
             let why = "the segment is missing: the one before says that it exists";
-            return Err(Damage { file, offset: 0, batch: self.at.batch + 1, why: why.into() }.into());
+            return Err(
+                Damage { file, offset: 0, batch: self.at.batch + 1, why: why.into() }.into()
+            );
         }
         if let Some(number) = numbers.iter().find(|number| **number > self.at.segment) {
             let why = format!("the segment is missing, and {} exists", segment::name(*number));
@@ -184,7 +198,8 @@ impl Walker<'_> {
         let longest = usize::try_from(segment.header.frame_bytes_max).unwrap_or(usize::MAX);
         let beyond = rest.get(longest..).unwrap_or(&[]);
         if let Some(place) = beyond.iter().position(|byte| *byte != 0) {
-            let why = format!("a batch is damaged: data follows at offset {}", offset + longest + place);
+            let why =
+                format!("a batch is damaged: data follows at offset {}", offset + longest + place);
             return Err(self.damage(segment, why).into());
         }
         let torn = rest.get(..longest).unwrap_or(rest);

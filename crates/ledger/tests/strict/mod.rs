@@ -1,7 +1,8 @@
-//! A disk in memory that keeps nothing which it was not told to sync, and no name before its folder was synced.
+//! A disk in memory that keeps nothing which it was not told to sync, and no name before its folder
+//! was synced.
 //!
-//! It counts its calls. One of them can be the last before the power goes, or a sync that fails: then, as Linux does, it takes what it
-//! could not write for written.
+//! It counts its calls. One of them can be the last before the power goes, or a sync that fails:
+//! then, as Linux does, it takes what it could not write for written.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -24,15 +25,22 @@ pub(crate) enum Left {
     Names,
 }
 
-pub(crate) const ALL: [Left; 6] =
-    [Left::Nothing, Left::Everything, Left::LastWrites, Left::TornWrites, Left::Writes, Left::Names];
+pub(crate) const ALL: [Left; 6] = [
+    Left::Nothing,
+    Left::Everything,
+    Left::LastWrites,
+    Left::TornWrites,
+    Left::Writes,
+    Left::Names,
+];
 
 /// What becomes of the call at which the disk stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
     /// It is not made; nor is any after it.
     Power,
-    /// A sync fails, and what it was to write is lost; a call that is no sync is made. All after it succeed.
+    /// A sync fails, and what it was to write is lost; a call that is no sync is made. All after it
+    /// succeed.
     Sync,
 }
 
@@ -126,8 +134,12 @@ impl Strict {
     pub(crate) fn with(name: &str, bytes: &[u8]) -> Self {
         let disk = Self::default();
         let mut platter = disk.lock();
-        let file =
-            File { seen: bytes.to_vec(), durable: bytes.to_vec(), unsynced: Vec::new(), is_fixed: true };
+        let file = File {
+            seen: bytes.to_vec(),
+            durable: bytes.to_vec(),
+            unsynced: Vec::new(),
+            is_fixed: true,
+        };
         platter.files.insert(0, file);
         platter.next = 1;
         platter.seen.insert(name.to_owned(), 0);
@@ -251,13 +263,17 @@ impl DiskFile for Handle {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let at = usize::try_from(offset).unwrap_or(usize::MAX);
         self.with(|file| {
-            assert!(!file.is_fixed || at + bytes.len() <= file.seen.len(), "a write beyond the file's end");
+            assert!(
+                !file.is_fixed || at + bytes.len() <= file.seen.len(),
+                "a write beyond the file's end"
+            );
             put(&mut file.seen, at, bytes);
             file.unsynced.push((at, bytes.to_vec()));
             Ok(())
         })?;
         let mut platter = self.disk.lock();
-        let is_journal = |(name, file): (&String, &u64)| *file == self.file && name.starts_with("journal-");
+        let is_journal =
+            |(name, file): (&String, &u64)| *file == self.file && name.starts_with("journal-");
         if platter.seen.iter().any(is_journal) {
             platter.journal_writes.push(offset);
         }

@@ -73,7 +73,8 @@ pub(super) struct Watched<S> {
 enum State {
     New,
     Believed(Option<Stamp>),
-    /// The reading takes a right away, and may be a part of what somebody is at writing: it only adds to what was granted before.
+    /// The reading takes a right away, and may be a part of what somebody is at writing: it only
+    /// adds to what was granted before.
     Doubted {
         reading: Reading,
         since: Instant,
@@ -124,7 +125,9 @@ impl<S: Source> Watched<S> {
         match &self.state {
             State::New => true,
             State::Believed(stamp) => is_other(stamp),
-            State::Doubted { reading, since, .. } => *since + LOOK_AGAIN <= now || is_other(&reading.stamp),
+            State::Doubted { reading, since, .. } => {
+                *since + LOOK_AGAIN <= now || is_other(&reading.stamp)
+            }
             State::Failed { at } => *at + LOOK_AGAIN <= now,
         }
     }
@@ -136,11 +139,13 @@ impl<S: Source> Watched<S> {
             State::New | State::Believed(_) | State::Failed { .. } => (self.granted.clone(), None),
         };
         let either = before.or(&reading.keys);
-        let same = seen.filter(|(seen, _)| seen.stamp == reading.stamp && seen.keys == reading.keys);
+        let same =
+            seen.filter(|(seen, _)| seen.stamp == reading.stamp && seen.keys == reading.keys);
         let since = same.map_or(now, |(_, since)| since);
         if reading.is_whole || either == reading.keys || since + LOOK_AGAIN <= now {
             let Reading { stamp, keys, faults, is_partial, is_whole: _ } = reading;
-            self.state = if is_partial { State::Failed { at: now } } else { State::Believed(stamp) };
+            self.state =
+                if is_partial { State::Failed { at: now } } else { State::Believed(stamp) };
             self.grant(keys);
             return Some(faults);
         }
@@ -171,7 +176,9 @@ impl Source for File {
     }
 
     fn read(&self, _: &AuthorizedKeys) -> io::Result<Reading> {
-        let Some((text, stamp, is_whole)) = read_text(&self.0)? else { return Ok(Reading::absent()) };
+        let Some((text, stamp, is_whole)) = read_text(&self.0)? else {
+            return Ok(Reading::absent());
+        };
         let shown = self.0.display();
         let (keys, faults) = match text {
             Text::Trusted(text) => {
@@ -207,7 +214,8 @@ impl Source for Folder {
             let shown = path.display();
             match read_text(&path) {
                 Ok(Some((Text::Trusted(text), ..))) => {
-                    // What is no key of ours grants nothing: ssh has others, and they lie in such folders.
+                    // What is no key of ours grants nothing: ssh has others, and they lie in such
+                    // folders.
                     if let Ok(key) = read_public(&text) {
                         keys.add(key, grant);
                     }
@@ -219,8 +227,9 @@ impl Source for Folder {
                 Ok(None) => {}
                 Err(error) => {
                     is_partial = true;
-                    faults
-                        .push(format!("{shown}: {error}; what it granted before holds until it can be read"));
+                    faults.push(format!(
+                        "{shown}: {error}; what it granted before holds until it can be read"
+                    ));
                     if let Some(key) = known(before, &grant) {
                         keys.add(key, grant);
                     }
@@ -257,7 +266,8 @@ impl Stamp {
         }
     }
 
-    /// Writing sets both times to the same. A later change is of its name or mode: what was written before is whole, and was put in its place then.
+    /// Writing sets both times to the same. A later change is of its name or mode: what was written
+    /// before is whole, and was put in its place then.
     fn is_whole(&self) -> bool {
         self.written < self.changed && self.bytes > 0
     }
@@ -269,7 +279,8 @@ enum Text {
     Untrusted(String),
 }
 
-/// Why a file is worth nothing: others can write it, or it is another user's (OpenSSH's StrictModes). Root takes what it is given.
+/// Why a file is worth nothing: others can write it, or it is another user's (OpenSSH's
+/// StrictModes). Root takes what it is given.
 fn distrust(metadata: &Metadata) -> Option<String> {
     let (owner, ours, mode) = (metadata.uid(), rustix::process::geteuid(), metadata.mode() & 0o777);
     if ![0, ours.as_raw()].contains(&owner) && !ours.is_root() {
@@ -300,7 +311,8 @@ fn read_text(path: &Path) -> io::Result<Option<(Text, Stamp, bool)>> {
     Ok(Some((Text::Trusted(text), stamp, is_same && stamp.is_whole())))
 }
 
-/// What is there. A link that leads nowhere is there and cannot be read: what it leads to may be on a disk that is away just now.
+/// What is there. A link that leads nowhere is there and cannot be read: what it leads to may be on
+/// a disk that is away just now.
 fn look(path: &Path) -> io::Result<Option<Metadata>> {
     match found(fs::metadata(path))? {
         Some(metadata) => Ok(Some(metadata)),

@@ -1,4 +1,5 @@
-//! Lists that fail, vanish or are written under a running server. Times are arguments; only the files are real.
+//! Lists that fail, vanish or are written under a running server. Times are arguments; only the
+//! files are real.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -22,10 +23,12 @@ struct Door {
 impl Door {
     fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("ddes-access-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let name =
+            format!("ddes-access-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let folder = std::env::temp_dir().join(name);
         fs::create_dir_all(folder.join("identities")).unwrap();
-        let lists = Lists { authorized_keys: folder.join("list"), identities: folder.join("identities") };
+        let lists =
+            Lists { authorized_keys: folder.join("list"), identities: folder.join("identities") };
         Self { door: Doorkeeper::new(Access::Listed(lists)), folder, now: Instant::now() }
     }
 

@@ -1,4 +1,5 @@
-//! P-33: whoever cannot have a session because the ledger has no room hears that, and nothing of sessions that would be too many.
+//! P-33: whoever cannot have a session because the ledger has no room hears that, and nothing of
+//! sessions that would be too many.
 
 use ddes_ledger::{Outcome, Refusal};
 use ddes_server::endpoint::Request;

@@ -1,4 +1,5 @@
-//! P-33: with more values waiting for the ledger than may, nothing is read from any connection until they are fewer; nothing is lost.
+//! P-33: with more values waiting for the ledger than may, nothing is read from any connection
+//! until they are fewer; nothing is lost.
 
 use crate::world::{Client, World};
 

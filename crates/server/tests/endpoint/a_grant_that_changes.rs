@@ -1,4 +1,5 @@
-//! P-22: what an identity may do is what its list says now, not what it said when its session opened.
+//! P-22: what an identity may do is what its list says now, not what it said when its session
+//! opened.
 
 use ddes_identity::{Grant, Role};
 use ddes_server::endpoint::NoticeEvent;

@@ -1,4 +1,5 @@
-//! P-19: the newest session of an identity is the only one, and nobody ends another's but an operator.
+//! P-19: the newest session of an identity is the only one, and nobody ends another's but an
+//! operator.
 
 use ddes_session::Phase;
 use ddes_session::v2::{ClientEnd, ClientEvent};
@@ -23,7 +24,10 @@ fn the_older_session_is_told_that_it_is_superseded_and_the_newer_one_counts_on()
     while world.commit() {}
     let mut second = world.join("127.0.0.1", 1);
     world.talk(&mut first);
-    assert_eq!((reason(&first), world.endpoint.phase(second.id)), (Some(Reason::Superseded), Phase::Live));
+    assert_eq!(
+        (reason(&first), world.endpoint.phase(second.id)),
+        (Some(Reason::Superseded), Phase::Live)
+    );
     assert_ne!(world.endpoint.phase(first.id), Phase::Live);
     // Of another identity: nobody's.
     assert_eq!(world.endpoint.phase(berta.id), Phase::Live);
@@ -47,7 +51,10 @@ fn each_of_three_sessions_supersedes_the_one_before_whenever_that_goes() {
         }
         let third = world.join("127.0.0.1", 1);
         world.talk(&mut second);
-        assert_eq!((reason(&first), reason(&second)), (Some(Reason::Superseded), Some(Reason::Superseded)));
+        assert_eq!(
+            (reason(&first), reason(&second)),
+            (Some(Reason::Superseded), Some(Reason::Superseded))
+        );
         assert_eq!((reason(&third), world.endpoint.phase(third.id)), (None, Phase::Live));
     }
 }

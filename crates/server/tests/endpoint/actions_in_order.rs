@@ -51,9 +51,11 @@ fn requests_of_a_turn_come_in_one_run_behind_work_and_before_wakes_and_notices()
 
 #[test]
 fn only_notices_that_somebody_reads_are_built() {
-    for (notices, tells_sessions, tells_values) in
-        [(Notices::Nothing, false, false), (Notices::Sessions, true, false), (Notices::Values, true, true)]
-    {
+    for (notices, tells_sessions, tells_values) in [
+        (Notices::Nothing, false, false),
+        (Notices::Sessions, true, false),
+        (Notices::Values, true, true),
+    ] {
         let mut world = World::new(|config| config.notices = notices);
         let mut client = world.join("127.0.0.1", 1);
         client.submit(world.now, 1, &[7]);
@@ -62,7 +64,8 @@ fn only_notices_that_somebody_reads_are_built() {
         world.talk(&mut client);
         assert_eq!(client.told(), 1);
         let built = world.notices();
-        let has = |wanted: fn(&NoticeEvent) -> bool| built.iter().any(|notice| wanted(&notice.event));
+        let has =
+            |wanted: fn(&NoticeEvent) -> bool| built.iter().any(|notice| wanted(&notice.event));
         for wanted in [
             |event: &NoticeEvent| matches!(event, NoticeEvent::Connected),
             |event: &NoticeEvent| matches!(event, NoticeEvent::Admitted(_)),

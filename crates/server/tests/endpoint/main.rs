@@ -1,4 +1,5 @@
-//! An endpoint under a clock of its own, a ledger behind it, clients before it. One scenario a file.
+//! An endpoint under a clock of its own, a ledger behind it, clients before it. One scenario a
+//! file.
 
 #![allow(
     clippy::unwrap_used,

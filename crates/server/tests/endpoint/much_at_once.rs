@@ -1,4 +1,5 @@
-//! Sessions that send much at once are dealt with in turns, so that nobody waits for them who sends little.
+//! Sessions that send much at once are dealt with in turns, so that nobody waits for them who sends
+//! little.
 
 use ddes_session::v2::SUBMISSIONS_MAX;
 

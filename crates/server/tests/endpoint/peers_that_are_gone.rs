@@ -90,7 +90,8 @@ fn a_handshake_more_than_may_wait_hears_that_there_are_too_many() {
     begin(&mut world, &next);
 }
 
-/// A message 4 that was late on a connection given up long ago: the living client of that identity keeps its session.
+/// A message 4 that was late on a connection given up long ago: the living client of that identity
+/// keeps its session.
 #[test]
 fn one_that_closes_behind_its_proof_opens_no_session_and_ends_none() {
     let mut world = World::new(|_| {});
@@ -108,7 +109,8 @@ fn one_that_closes_behind_its_proof_opens_no_session_and_ends_none() {
     assert_eq!(living.told(), 1);
 }
 
-/// Half of it before the ledger's answer: the ledger has opened the session, so that the older one is over. Nobody is told 20.
+/// Half of it before the ledger's answer: the ledger has opened the session, so that the older one
+/// is over. Nobody is told 20.
 #[test]
 fn one_that_closes_before_the_ledgers_answer_hears_no_20() {
     let mut world = World::new(|_| {});

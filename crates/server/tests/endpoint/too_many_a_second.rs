@@ -132,7 +132,8 @@ fn a_handshake_of_4096_bits_counts_as_four_and_is_never_out_of_reach() {
 fn a_classic_handshake_too_many_hears_its_own_text() {
     let hour = Duration::from_secs(3600);
     let group = ddes_ffdhe::Group::named(ddes_ffdhe::NamedGroup::Ffdhe2048);
-    let config = Arc::new(classic::ServerConfig { group, idle: hour, handshake: hour, end_all: false });
+    let config =
+        Arc::new(classic::ServerConfig { group, idle: hour, handshake: hour, end_all: false });
     let mut world = World::new(|to| {
         to.bounds.handshakes_per_sec_max = NonZeroU32::new(1);
         to.profiles.classic = Some(Classic { config, silence: Duration::from_millis(250) });

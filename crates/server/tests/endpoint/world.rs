@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use ddes_identity::{Grant, Namespace, SigningKey};
 use ddes_ledger::{AccountId, Ledger, Operation, Timestamp};
 use ddes_server::endpoint::{
-    Action, Bounds, Claim, Config, ConnectionId, Endpoint, Entropy, Full, Notice, Notices, Profiles, Request,
-    Work,
+    Action, Bounds, Claim, Config, ConnectionId, Endpoint, Entropy, Full, Notice, Notices,
+    Profiles, Request, Work,
 };
 use ddes_session::v2::{ClientConfig, ClientEvent, ClientSession, ServerConfig, noise};
 use ddes_wire::Sequence;
@@ -17,7 +17,8 @@ use ddes_wire::v2::{GroupSize, Suite};
 use zeroize::Zeroizing;
 
 const SUITE: Suite = Suite::Ddes(GroupSize::Bits2048);
-const SUITES: [Suite; 3] = [SUITE, Suite::Ddes(GroupSize::Bits3072), Suite::Ddes(GroupSize::Bits4096)];
+const SUITES: [Suite; 3] =
+    [SUITE, Suite::Ddes(GroupSize::Bits3072), Suite::Ddes(GroupSize::Bits4096)];
 const HOUR: Duration = Duration::from_secs(3600);
 
 pub(crate) struct World {
@@ -43,7 +44,8 @@ pub(crate) struct Client {
 impl World {
     pub(crate) fn new(change: impl FnOnce(&mut Config)) -> Self {
         let key = SigningKey::from_seed(&[200; 32]);
-        let v2 = ServerConfig { suites: SUITES.into(), key, idle: HOUR, handshake: HOUR, values_max: 8 };
+        let v2 =
+            ServerConfig { suites: SUITES.into(), key, idle: HOUR, handshake: HOUR, values_max: 8 };
         let mut config = Config {
             bounds: Bounds { unproven_max: 99, unproven_network_max: 99, ..Bounds::of(99) },
             queued_values_max: 99,
@@ -129,9 +131,11 @@ impl World {
     pub(crate) fn connect(&mut self, address: &str, seed: u8) -> Client {
         let id = self.accept(address).unwrap();
         let config = ClientConfig { suite: SUITE, handshake: HOUR, reply: HOUR };
-        let entropy = noise::Entropy { dh: Zeroizing::new(vec![seed; 64]), kem: Zeroizing::new([seed; 64]) };
+        let entropy =
+            noise::Entropy { dh: Zeroizing::new(vec![seed; 64]), kem: Zeroizing::new([seed; 64]) };
         let session = ClientSession::new(config, self.now, entropy);
-        let mut client = Client { id, session, events: Vec::new(), key: SigningKey::from_seed(&[seed; 32]) };
+        let mut client =
+            Client { id, session, events: Vec::new(), key: SigningKey::from_seed(&[seed; 32]) };
         client.advance(self.now);
         client
     }
@@ -165,7 +169,8 @@ impl World {
         self.endpoint.poll_timeout().is_some_and(|at| at <= self.now)
     }
 
-    /// Carries bytes both ways until none move, those of the client as far as the endpoint reads. Requests queue.
+    /// Carries bytes both ways until none move, those of the client as far as the endpoint reads.
+    /// Requests queue.
     pub(crate) fn talk(&mut self, client: &mut Client) {
         loop {
             let id = client.id;
@@ -196,7 +201,8 @@ impl World {
     pub(crate) fn commit(&mut self) -> bool {
         self.collect();
         let Some(Request { to, operation }) = self.queue.pop_front() else { return false };
-        let values = if let Operation::Add(submission) = &operation { submission.amounts.len() } else { 0 };
+        let values =
+            if let Operation::Add(submission) = &operation { submission.amounts.len() } else { 0 };
         let outcome = self.ledger.commit(Timestamp(0), &[operation]).remove(0);
         self.endpoint.handle_outcomes(self.now, 0, to.map(|(id, ticket)| (id, ticket, outcome)));
         // Those that are left to be seen are woken because the queue has room.
@@ -253,7 +259,9 @@ impl Client {
     pub(crate) fn told(&self) -> u64 {
         let answer = self.events.iter().rev().find_map(|event| match event {
             ClientEvent::Answered(answer) => Some(answer.last_seq.get()),
-            ClientEvent::ServerProven { .. } | ClientEvent::Ready(_) | ClientEvent::Ended(_) => None,
+            ClientEvent::ServerProven { .. } | ClientEvent::Ready(_) | ClientEvent::Ended(_) => {
+                None
+            }
         });
         answer.unwrap_or(0)
     }

@@ -236,11 +236,14 @@ impl ClientSession {
     pub fn handle_eof(&mut self, _now: Instant) {
         let end = match &self.state {
             State::Done => return,
-            State::Open(open) if open.asked => ClientEnd::Disconnected { asked: true, text: String::new() },
-            State::Open(open) if open.last_sum => ClientEnd::Idle,
-            State::AwaitKey { .. } | State::Joining { .. } | State::AwaitToken { .. } | State::Open(_) => {
-                ClientEnd::Fault(ClientFault::Truncated)
+            State::Open(open) if open.asked => {
+                ClientEnd::Disconnected { asked: true, text: String::new() }
             }
+            State::Open(open) if open.last_sum => ClientEnd::Idle,
+            State::AwaitKey { .. }
+            | State::Joining { .. }
+            | State::AwaitToken { .. }
+            | State::Open(_) => ClientEnd::Fault(ClientFault::Truncated),
         };
         self.end(end);
     }
@@ -255,11 +258,19 @@ impl ClientSession {
         }
         let silent = !self.heard;
         let end = match &self.state {
-            State::Open(open) if open.asked => ClientEnd::Disconnected { asked: true, text: String::new() },
-            State::Open(_) => ClientEnd::Fault(ClientFault::ReplyTimeout { waited: self.config.reply }),
-            State::AwaitKey { .. } | State::Joining { .. } | State::AwaitToken { .. } | State::Done => {
-                ClientEnd::Fault(ClientFault::HandshakeTimeout { waited: self.config.handshake, silent })
+            State::Open(open) if open.asked => {
+                ClientEnd::Disconnected { asked: true, text: String::new() }
             }
+            State::Open(_) => {
+                ClientEnd::Fault(ClientFault::ReplyTimeout { waited: self.config.reply })
+            }
+            State::AwaitKey { .. }
+            | State::Joining { .. }
+            | State::AwaitToken { .. }
+            | State::Done => ClientEnd::Fault(ClientFault::HandshakeTimeout {
+                waited: self.config.handshake,
+                silent,
+            }),
         };
         self.end(end);
     }
@@ -276,7 +287,9 @@ impl ClientSession {
 
     /// The result of [`Self::poll_work`]: sends our 10.
     pub fn handle_done(&mut self, now: Instant, done: Done) {
-        let (State::Joining { .. }, Outcome::Joined(joined)) = (&self.state, done.0) else { return };
+        let (State::Joining { .. }, Outcome::Joined(joined)) = (&self.state, done.0) else {
+            return;
+        };
         match *joined {
             Ok(joined) => {
                 self.outbound.push(now, Opcode::KeyVerification, joined.key.as_bytes());
@@ -350,7 +363,9 @@ impl ClientSession {
             | State::AwaitToken { deadline, .. } => Some(*deadline),
             State::Open(open) => match open.waits_for {
                 WaitsFor::Nothing => None,
-                WaitsFor::Acknowledgement { deadline } | WaitsFor::Result { deadline } => Some(deadline),
+                WaitsFor::Acknowledgement { deadline } | WaitsFor::Result { deadline } => {
+                    Some(deadline)
+                }
             },
             State::Done => None,
         }
@@ -413,14 +428,15 @@ impl State {
         let unexpected = |expected| ClientEnd::Fault(ClientFault::Unexpected { opcode, expected });
         match self {
             Self::AwaitKey { entropy, .. } if opcode == Opcode::KeyVerification.number() => {
-                let server =
-                    DhPublicKey::from_pem(frame.body).map_err(|error| ClientEnd::Fault(error.into()))?;
+                let server = DhPublicKey::from_pem(frame.body)
+                    .map_err(|error| ClientEnd::Fault(error.into()))?;
                 events.push_back(ClientEvent::KeyReceived { bits: server.prime.len() * 8 });
                 *work = Some(Job::Join(Box::new(Join { server, entropy: *entropy })));
                 Ok(Self::Joining { deadline: now + config.handshake })
             }
             Self::AwaitToken { keys, .. } if opcode == Opcode::SessionToken.number() => {
-                let token = keys.open_token(frame.body).ok_or(ClientEnd::Fault(ClientFault::Token))?;
+                let token =
+                    keys.open_token(frame.body).ok_or(ClientEnd::Fault(ClientFault::Token))?;
                 events.push_back(ClientEvent::Ready { token: token.clone() });
                 let waits_for = WaitsFor::Nothing;
                 Ok(Self::Open(Open { keys, token, waits_for, asked: false, last_sum: false }))

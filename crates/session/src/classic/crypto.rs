@@ -45,7 +45,11 @@ impl Keys {
         #[allow(clippy::expect_used, reason = "16 bytes are within HKDF-SHA256's 8,160")]
         hkdf.expand(INFO, okm.as_flattened_mut()).expect("16 bytes are a valid HKDF length");
         let (key1, key2) = (DesKey::new(okm[0]), DesKey::new(okm[1]));
-        Self { token: DoubleDes::new(&key1, &key1), traffic: DoubleDes::new(&key1, &key2), mac_key: key2 }
+        Self {
+            token: DoubleDes::new(&key1, &key1),
+            traffic: DoubleDes::new(&key1, &key2),
+            mac_key: key2,
+        }
     }
 
     /// `E(Key1, E(Key1, pad(token)))`: both passes use Key1, as in the original (rule C-10).
@@ -98,7 +102,8 @@ impl Keys {
     fn hmac(&self, covered: &[u8]) -> Hmac<Sha256> {
         // HMAC takes keys of any length.
         #[allow(clippy::expect_used, reason = "HMAC is defined for every key length")]
-        let mac = Hmac::<Sha256>::new_from_slice(self.mac_key.as_bytes()).expect("any length is a key");
+        let mac =
+            Hmac::<Sha256>::new_from_slice(self.mac_key.as_bytes()).expect("any length is a key");
         mac.chain_update(covered)
     }
 }

@@ -19,7 +19,8 @@ use crate::inbound::Inbound;
 use crate::outbound::Outbound;
 use crate::{DRAIN_MAX, Phase, Ticket};
 
-/// The longest body of a client's 10: more than twice what a key of 8192 bits with X9.42 parameters takes as PEM.
+/// The longest body of a client's 10: more than twice what a key of 8192 bits with X9.42 parameters
+/// takes as PEM.
 const KEY_BODY_MAX: u32 = 8 * 1024;
 
 /// Kept of a client's before it has its token: a 10.
@@ -268,7 +269,8 @@ impl ServerSession {
         self.room() > 0
     }
 
-    /// How many bytes the session can take just now: read no more of the socket at a time. Before the token that is what a key can be (rule C-02).
+    /// How many bytes the session can take just now: read no more of the socket at a time. Before
+    /// the token that is what a key can be (rule C-02).
     pub fn room(&self) -> usize {
         let can_take = !self.at_end && self.inbound.has_room() && self.outbound.has_room();
         match self.state {
@@ -285,7 +287,8 @@ impl ServerSession {
         }
     }
 
-    /// Bytes from the client, in pieces of any size. Before the token more than a key can be ends the session.
+    /// Bytes from the client, in pieces of any size. Before the token more than a key can be ends
+    /// the session.
     pub fn handle_bytes(&mut self, now: Instant, bytes: &[u8]) {
         match self.state {
             State::Draining { .. } | State::Done => return,
@@ -293,7 +296,10 @@ impl ServerSession {
                 let waiting = self.inbound.waiting().len();
                 if waiting + bytes.len() > KEY_BYTES_MAX {
                     let length = u32::try_from(waiting + bytes.len()).unwrap_or(u32::MAX);
-                    return self.end(now, End::Fault(Fault::TooLong(TooLong { length, most: KEY_BODY_MAX })));
+                    return self.end(
+                        now,
+                        End::Fault(Fault::TooLong(TooLong { length, most: KEY_BODY_MAX })),
+                    );
                 }
             }
             State::Open(_) => {}
@@ -302,12 +308,15 @@ impl ServerSession {
         self.advance(now);
     }
 
-    /// The client shut down its direction, or the connection is gone. Before the token it has nothing to say that could still count: nothing more is computed.
+    /// The client shut down its direction, or the connection is gone. Before the token it has
+    /// nothing to say that could still count: nothing more is computed.
     pub fn handle_eof(&mut self, now: Instant) {
         self.at_end = true;
         match self.state {
             State::Generating { .. } | State::Agreeing { .. } => self.close(now),
-            State::AwaitKey(_) | State::Open(_) | State::Draining { .. } | State::Done => self.advance(now),
+            State::AwaitKey(_) | State::Open(_) | State::Draining { .. } | State::Done => {
+                self.advance(now)
+            }
         }
     }
 
@@ -334,7 +343,10 @@ impl ServerSession {
             self.outbound.clear();
             match self.state {
                 State::Draining { .. } | State::Done => self.state = State::Done,
-                State::Generating { .. } | State::AwaitKey(_) | State::Agreeing { .. } | State::Open(_) => {
+                State::Generating { .. }
+                | State::AwaitKey(_)
+                | State::Agreeing { .. }
+                | State::Open(_) => {
                     self.end(now, End::Fault(Fault::TakesNothing));
                 }
             }
@@ -434,9 +446,10 @@ impl ServerSession {
             State::Done => Phase::Done,
             State::Draining { .. } if self.at_end && self.outbound.is_empty() => Phase::Done,
             State::Draining { .. } => Phase::Draining,
-            State::Generating { .. } | State::AwaitKey(_) | State::Agreeing { .. } | State::Open(_) => {
-                Phase::Live
-            }
+            State::Generating { .. }
+            | State::AwaitKey(_)
+            | State::Agreeing { .. }
+            | State::Open(_) => Phase::Live,
         }
     }
 
@@ -472,7 +485,10 @@ impl ServerSession {
     pub fn order_end(&mut self, now: Instant, reason: Reason) {
         match &mut self.state {
             State::Open(open) if open.awaiting.is_some() => open.ending = Some(reason),
-            State::Generating { .. } | State::AwaitKey(_) | State::Agreeing { .. } | State::Open(_) => {
+            State::Generating { .. }
+            | State::AwaitKey(_)
+            | State::Agreeing { .. }
+            | State::Open(_) => {
                 self.end(now, End::Ordered(reason));
             }
             State::Draining { .. } | State::Done => {}
@@ -482,7 +498,8 @@ impl ServerSession {
     /// Takes frames for as long as the state and the bounds allow.
     fn advance(&mut self, now: Instant) {
         while self.takes_frames() {
-            let body_max = if matches!(self.state, State::Open(_)) { BODY_MAX } else { KEY_BODY_MAX };
+            let body_max =
+                if matches!(self.state, State::Open(_)) { BODY_MAX } else { KEY_BODY_MAX };
             let frame = match self.inbound.frame(body_max) {
                 Ok(Some(frame)) => frame,
                 Ok(None) if self.at_end => return self.close(now),
@@ -494,9 +511,13 @@ impl ServerSession {
                 State::AwaitKey(state) => {
                     state.handle_frame(&self.config.group, frame, &mut self.events, &mut self.work)
                 }
-                State::Open(state) => {
-                    state.handle_frame(now, frame, &mut self.outbound, &mut self.events, &mut self.tickets)
-                }
+                State::Open(state) => state.handle_frame(
+                    now,
+                    frame,
+                    &mut self.outbound,
+                    &mut self.events,
+                    &mut self.tickets,
+                ),
                 state @ (State::Generating { .. }
                 | State::Agreeing { .. }
                 | State::Draining { .. }
@@ -514,7 +535,10 @@ impl ServerSession {
         let ready = match &self.state {
             State::AwaitKey(_) => true,
             State::Open(open) => open.awaiting.is_none(),
-            State::Generating { .. } | State::Agreeing { .. } | State::Draining { .. } | State::Done => false,
+            State::Generating { .. }
+            | State::Agreeing { .. }
+            | State::Draining { .. }
+            | State::Done => false,
         };
         ready && self.outbound.has_room()
     }
@@ -539,8 +563,14 @@ impl ServerSession {
         self.outbound.push(now, Opcode::SessionToken, &keys.seal_token(&token));
         self.events.push_back(Event::TokenShared);
         let idle_at = now + self.config.idle;
-        self.state =
-            State::Open(Box::new(Open { keys, token, idle_at, sum: None, awaiting: None, ending: None }));
+        self.state = State::Open(Box::new(Open {
+            keys,
+            token,
+            idle_at,
+            sum: None,
+            awaiting: None,
+            ending: None,
+        }));
     }
 
     /// The one place where a session ends: last frames, then drain.
@@ -598,7 +628,8 @@ impl AwaitKey {
         if !group.is(&key.prime, &key.generator) {
             return Err(fault(Fault::OtherGroup));
         }
-        let peer = PublicValue::received(group, &key.public).map_err(|error| fault(error.into()))?;
+        let peer =
+            PublicValue::received(group, &key.public).map_err(|error| fault(error.into()))?;
         events.push_back(Event::KeyVerified);
         *work = Some(Job::Agree { exponent: self.exponent, peer });
         Ok(State::Agreeing { token: self.token, deadline: self.deadline })

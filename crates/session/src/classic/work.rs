@@ -69,7 +69,8 @@ pub enum JoinError {
 }
 
 impl Work {
-    /// What the handshake that the server's first work begins costs, in those over 2048 bits; 1 for other work.
+    /// What the handshake that the server's first work begins costs, in those over 2048 bits; 1 for
+    /// other work.
     pub fn cost(&self) -> NonZeroU32 {
         match &self.0 {
             Job::Generate { group, .. } => crate::cost(group.prime_len()),

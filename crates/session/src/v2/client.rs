@@ -1,6 +1,7 @@
 //! The client's side of one D-DDES/2 session.
 //!
-//! It numbers nothing and remembers nothing beyond the session: which values to send, and under which numbers, is the outbox's.
+//! It numbers nothing and remembers nothing beyond the session: which values to send, and under
+//! which numbers, is the outbox's.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -38,8 +39,8 @@ pub struct ClientConfig {
 /// What happened in a session.
 #[derive(Debug)]
 pub enum ClientEvent {
-    /// The server holds this key. If it is one known for the address dialled: [`ClientSession::claim`], sign, [`ClientSession::prove`]. Else
-    /// drop the session: not another byte goes out.
+    /// The server holds this key. If it is known for the address dialled, continue with
+    /// [`ClientSession::claim`] and [`ClientSession::prove`]. Else drop the session.
     ServerProven {
         /// The server's identity.
         key: PublicKey,
@@ -57,8 +58,8 @@ pub enum ClientEvent {
 pub enum ClientEnd {
     /// The server's 50, authentic: it came after the server's key was proven and found known.
     Farewell(Farewell),
-    /// A 50 in the clear, or a sealed one before that: anybody on the path can seal one, since NN authenticates nobody. Nobody vouches for its reason: show it as such, and
-    /// change no suite, key or outbox because of it.
+    /// A 50 in the clear, or a sealed one before that: anybody on the path can create one. Show its
+    /// reason as unproven; change no suite, key or outbox because of it.
     Rejected(Rejection),
     /// The server broke a rule, or the connection broke.
     Fault(ClientFault),
@@ -198,7 +199,8 @@ enum Step {
 }
 
 impl Step {
-    /// Message 3 has been verified, and its key found among those known: what is sealed is the server's word.
+    /// Message 3 has been verified, and its key found among those known: what is sealed is the
+    /// server's word.
     fn is_proven(&self) -> bool {
         match self {
             Self::AwaitProof { .. } | Self::AwaitTrust { .. } => cfg!(ddes_mutant = "early-50"),
@@ -259,7 +261,8 @@ impl ClientSession {
                 &self.state,
                 State::Keyed(keyed) if matches!(keyed.step, Step::Open { .. } | Step::Leaving { .. })
             );
-            let fault = if replying { ClientFault::ReplyTimeout } else { ClientFault::HandshakeTimeout };
+            let fault =
+                if replying { ClientFault::ReplyTimeout } else { ClientFault::HandshakeTimeout };
             self.end(ClientEnd::Fault(fault));
         }
     }
@@ -294,7 +297,10 @@ impl ClientSession {
             // The session ended while the work ran.
             (
                 _,
-                Outcome::Started(..) | Outcome::Finished(_) | Outcome::Responded(_) | Outcome::Verified(_),
+                Outcome::Started(..)
+                | Outcome::Finished(_)
+                | Outcome::Responded(_)
+                | Outcome::Verified(_),
             ) => {}
         }
         self.advance(now);
@@ -315,7 +321,8 @@ impl ClientSession {
         self.events.pop_front()
     }
 
-    /// The socket takes nothing any more: what is pending is given up. What the server said before may still be read.
+    /// The socket takes nothing any more: what is pending is given up. What the server said before
+    /// may still be read.
     pub fn give_up_sending(&mut self) {
         self.outbound.clear();
     }
@@ -332,7 +339,8 @@ impl ClientSession {
         }
     }
 
-    /// What `key` signs, for [`Namespace::Client`], to prove itself to the server of [`ClientEvent::ServerProven`]: h ‖ server key ‖ client key.
+    /// What `key` signs, for [`Namespace::Client`], to prove itself to the server of
+    /// [`ClientEvent::ServerProven`]: h ‖ server key ‖ client key.
     pub fn claim(&self, key: &PublicKey) -> Option<Vec<u8>> {
         match &self.state {
             State::Keyed(keyed) => match &keyed.step {
@@ -344,16 +352,24 @@ impl ClientSession {
                 | Step::Open { .. }
                 | Step::Leaving { .. } => None,
             },
-            State::Starting { .. } | State::AwaitAnswer { .. } | State::Finishing { .. } | State::Done => {
-                None
-            }
+            State::Starting { .. }
+            | State::AwaitAnswer { .. }
+            | State::Finishing { .. }
+            | State::Done => None,
         }
     }
 
     /// The server is trusted: message 4, with the signature of [`Self::claim`].
-    pub fn prove(&mut self, now: Instant, key: &PublicKey, signature: [u8; 64]) -> Result<(), SubmitError> {
+    pub fn prove(
+        &mut self,
+        now: Instant,
+        key: &PublicKey,
+        signature: [u8; 64],
+    ) -> Result<(), SubmitError> {
         let State::Keyed(keyed) = &mut self.state else { return Err(SubmitError::NotOpen) };
-        let Step::AwaitTrust { deadline, .. } = keyed.step else { return Err(SubmitError::NotOpen) };
+        let Step::AwaitTrust { deadline, .. } = keyed.step else {
+            return Err(SubmitError::NotOpen);
+        };
         let proof = Proof { key: *key.as_bytes(), signature };
         keyed.step = Step::AwaitWelcome { deadline };
         self.send(now, Opcode::KeyVerification, &proof.encode());
@@ -361,7 +377,12 @@ impl ClientSession {
     }
 
     /// 30: `values` under the numbers from `first_seq` on.
-    pub fn submit(&mut self, now: Instant, first_seq: Sequence, values: &[i64]) -> Result<(), SubmitError> {
+    pub fn submit(
+        &mut self,
+        now: Instant,
+        first_seq: Sequence,
+        values: &[i64],
+    ) -> Result<(), SubmitError> {
         let reply = now + self.config.reply;
         let State::Keyed(keyed) = &mut self.state else { return Err(SubmitError::NotOpen) };
         let Step::Open { token, values_max, awaited } = &mut keyed.step else {
@@ -405,7 +426,9 @@ impl ClientSession {
 
     fn send(&mut self, now: Instant, opcode: Opcode, plaintext: &[u8]) {
         let State::Keyed(keyed) = &mut self.state else { return };
-        if let Err(error) = self.outbound.push_record(now, &mut keyed.link.sealer, opcode, plaintext) {
+        if let Err(error) =
+            self.outbound.push_record(now, &mut keyed.link.sealer, opcode, plaintext)
+        {
             self.end(ClientEnd::Fault(error.into()));
         }
     }
@@ -430,13 +453,17 @@ impl ClientSession {
         while matches!(self.state, State::AwaitAnswer { .. } | State::Keyed(_)) {
             let frame = match self.inbound.frame(BODY_MAX) {
                 Ok(Some(frame)) => frame,
-                Ok(None) if self.at_end => return self.end(ClientEnd::Fault(ClientFault::Truncated)),
+                Ok(None) if self.at_end => {
+                    return self.end(ClientEnd::Fault(ClientFault::Truncated));
+                }
                 Ok(None) => return,
                 Err(too_long) => return self.end(ClientEnd::Fault(too_long.into())),
             };
             let length = frame.len();
             let outcome = match &mut self.state {
-                State::Keyed(keyed) => keyed.handle_frame(now, self.config.reply, frame, &mut self.events),
+                State::Keyed(keyed) => {
+                    keyed.handle_frame(now, self.config.reply, frame, &mut self.events)
+                }
                 State::AwaitAnswer { .. } => match answer(self.config.suite, frame) {
                     Ok(message) => self.finish(message),
                     Err(end) => Err(end),
@@ -457,7 +484,10 @@ impl ClientSession {
                 self.work = Some(Job::Finish { initiator, message });
                 self.state = State::Finishing { deadline };
             }
-            state @ (State::Starting { .. } | State::Finishing { .. } | State::Keyed(_) | State::Done) => {
+            state @ (State::Starting { .. }
+            | State::Finishing { .. }
+            | State::Keyed(_)
+            | State::Done) => {
                 self.state = state;
             }
         }
@@ -480,10 +510,16 @@ impl ClientSession {
 fn answer(suite: Suite, frame: Frame<'_>) -> Result<Vec<u8>, ClientEnd> {
     let fault = ClientEnd::Fault;
     match Opcode::from_number(frame.header.opcode) {
-        Some(Opcode::KeyVerification) if frame.body.len() == suite.answer_bytes() => Ok(frame.body.to_vec()),
-        Some(Opcode::KeyVerification) => Err(fault(ClientFault::Length { length: frame.body.len() })),
+        Some(Opcode::KeyVerification) if frame.body.len() == suite.answer_bytes() => {
+            Ok(frame.body.to_vec())
+        }
+        Some(Opcode::KeyVerification) => {
+            Err(fault(ClientFault::Length { length: frame.body.len() }))
+        }
         Some(Opcode::Disconnect) => Err(match Rejection::decode(frame.body) {
-            Some(rejection) if frame.body.len() <= 1 + TEXT_BYTES_MAX => ClientEnd::Rejected(rejection),
+            Some(rejection) if frame.body.len() <= 1 + TEXT_BYTES_MAX => {
+                ClientEnd::Rejected(rejection)
+            }
             Some(_) | None => fault(ClientFault::Malformed { opcode: Opcode::Disconnect }),
         }),
         Some(Opcode::SessionToken | Opcode::EncryptedData | Opcode::EncryptedResult) | None => {
@@ -510,7 +546,10 @@ impl Keyed {
                 let is_proven = step.is_proven();
                 Err(Farewell::decode(&plaintext).map_or(malformed, |farewell| match is_proven {
                     true => ClientEnd::Farewell(farewell),
-                    false => ClientEnd::Rejected(Rejection { reason: farewell.reason, text: farewell.text }),
+                    false => ClientEnd::Rejected(Rejection {
+                        reason: farewell.reason,
+                        text: farewell.text,
+                    }),
                 }))
             }
             (Step::AwaitProof { deadline }, Opcode::KeyVerification) => {
@@ -555,7 +594,7 @@ impl Keyed {
     fn verify(&self, plaintext: &[u8]) -> Option<PublicKey> {
         let proof = Proof::decode(plaintext)?;
         let key = PublicKey::new(&proof.key).ok()?;
-        let message = [&self.hash[..], key.as_bytes()].concat();
-        key.verify(Namespace::Server, &message, &proof.signature).ok().map(|()| key)
+        let m = [&self.hash[..], key.as_bytes()].concat();
+        key.verify(Namespace::Server, &m, &proof.signature).ok().map(|()| key)
     }
 }

@@ -9,7 +9,8 @@ use super::noise::NoiseError;
 use super::record::RecordError;
 
 /// What is said of [`End::LedgerUnavailable`].
-const NO_ROOM: &str = "the server's ledger takes nothing now: its disk is full or failed; try again later";
+const NO_ROOM: &str =
+    "the server's ledger takes nothing now: its disk is full or failed; try again later";
 
 /// Why the ledger did not count a submission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +32,8 @@ pub enum End {
     Bye,
     /// The connection closed before the client said anything.
     Closed,
-    /// The client had seen the server's proof and left before its own (rule P-18): it came for the key, or does not trust it.
+    /// The client had seen the server's proof and left before its own (rule P-18): it came for the
+    /// key, or does not trust it.
     Left,
     /// The idle timer.
     Idle,
@@ -41,7 +43,8 @@ pub enum End {
     Ordered(Reason),
     /// The ledger has no room for its opening, or has failed (rule P-33).
     LedgerUnavailable,
-    /// Its address begins more handshakes a second than this, counted in those of 2048 bits (rule P-28).
+    /// Its address begins more handshakes a second than this, counted in those of 2048 bits (rule
+    /// P-28).
     TooFast {
         /// The bound.
         most: u32,
@@ -135,7 +138,9 @@ impl Fault {
     /// What the client hears of it; nothing where it would not be read.
     pub(super) fn reason(&self) -> Option<Reason> {
         match self {
-            Self::Hello(HelloError::Unsupported { .. }) | Self::Suite { .. } => Some(Reason::Unsupported),
+            Self::Hello(HelloError::Unsupported { .. }) | Self::Suite { .. } => {
+                Some(Reason::Unsupported)
+            }
             Self::Proof | Self::NotAuthorized | Self::NotOperator => Some(Reason::NotAuthorized),
             Self::Record(_) => Some(Reason::Authentication),
             Self::Token => Some(Reason::Token),
@@ -169,7 +174,9 @@ impl End {
         match self {
             Self::LedgerUnavailable => NO_ROOM.into(),
             Self::TooFast { most } => {
-                format!("this address begins too many handshakes a second (the limit is {most} of 2048 bits)")
+                format!(
+                    "this address begins too many handshakes a second (the limit is {most} of 2048 bits)"
+                )
             }
             Self::Bye
             | Self::Closed

@@ -38,9 +38,11 @@ impl DecapsulationKey {
         (Self(Box::new(Zeroizing::new(private.into()))), public.as_slice().to_vec())
     }
 
-    /// `ML-KEM.Decaps(dk, c)`: a ciphertext that was tampered with gives another secret, as FIPS 203 says.
+    /// `ML-KEM.Decaps(dk, c)`: a ciphertext that was tampered with gives another secret, as FIPS
+    /// 203 says.
     pub fn decapsulate(self, ciphertext: &[u8]) -> Result<Secret, KemError> {
-        let ciphertext: [u8; CIPHERTEXT_BYTES] = ciphertext.try_into().map_err(|_| KemError::Ciphertext)?;
+        let ciphertext: [u8; CIPHERTEXT_BYTES] =
+            ciphertext.try_into().map_err(|_| KemError::Ciphertext)?;
         Ok(Zeroizing::new(mlkem768::decapsulate(&(&**self.0).into(), &ciphertext.into())))
     }
 }
@@ -59,7 +61,11 @@ impl PublicKey {
     pub fn check(bytes: &[u8]) -> Result<Self, KemError> {
         let bytes: [u8; PUBLIC_BYTES] = bytes.try_into().map_err(|_| KemError::Key)?;
         let key = mlkem768::MlKem768PublicKey::from(bytes);
-        if mlkem768::validate_public_key(&key) { Ok(Self(Box::new(key))) } else { Err(KemError::Key) }
+        if mlkem768::validate_public_key(&key) {
+            Ok(Self(Box::new(key)))
+        } else {
+            Err(KemError::Key)
+        }
     }
 
     /// `ML-KEM.Encaps_internal(ek, m)`: ciphertext and secret.

@@ -11,6 +11,8 @@ mod work;
 
 pub use client::{ClientConfig, ClientEnd, ClientEvent, ClientFault, ClientSession, SubmitError};
 pub use end::{End, Fault, Refused};
-pub use server::{Event, FIRST_BYTES_MAX, SUBMISSIONS_MAX, ServerConfig, ServerEntropy, ServerSession};
+pub use server::{
+    Event, FIRST_BYTES_MAX, SUBMISSIONS_MAX, ServerConfig, ServerEntropy, ServerSession,
+};
 pub use suite::{Ffdhe, prologue, protocol};
 pub use work::{Done, Work};

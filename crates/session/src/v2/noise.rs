@@ -5,8 +5,8 @@
 //!         <- e, ee                <- e, ee, ekem1
 //! ```
 //!
-//! Generic over the DH function and the cipher function, so that published vectors run through the code that production runs. Each
-//! message function consumes the state before it.
+//! Generic over the DH function and the cipher function, so that published vectors run through the
+//! code that production runs. Each message function consumes the state before it.
 
 use ddes_cipher::{KEY_BYTES, Key, LimitError, OpenError, TAG_BYTES, Tag};
 use hkdf::Hkdf;
@@ -24,12 +24,17 @@ pub trait Dh {
 
     /// DHLEN: length of public values in bytes.
     fn public_len(&self) -> usize;
-    /// Whether a peer's public value is one that [`Self::agree`] takes, as far as that shows before an exponentiation.
+    /// Whether a peer's public value is one that [`Self::agree`] takes, as far as that shows before
+    /// an exponentiation.
     fn check(&self, public: &[u8]) -> Result<(), Self::Error>;
     /// `GENERATE_KEYPAIR`, from the caller's randomness.
     fn generate(&self, entropy: &[u8]) -> (Self::Private, Vec<u8>);
     /// `DH(private, public)`.
-    fn agree(&self, private: Self::Private, public: &[u8]) -> Result<Zeroizing<Vec<u8>>, Self::Error>;
+    fn agree(
+        &self,
+        private: Self::Private,
+        public: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, Self::Error>;
 }
 
 /// A cipher function (section 4.2).
@@ -42,7 +47,13 @@ pub trait Cipher {
     /// `ENCRYPT(k, n, ad, text)`, in place.
     fn seal(key: &Self::Key, nonce: u64, ad: &[u8], text: &mut [u8]) -> Result<Tag, LimitError>;
     /// `DECRYPT(k, n, ad, text || tag)`, in place.
-    fn open(key: &Self::Key, nonce: u64, ad: &[u8], text: &mut [u8], tag: &Tag) -> Result<(), OpenError>;
+    fn open(
+        key: &Self::Key,
+        nonce: u64,
+        ad: &[u8],
+        text: &mut [u8],
+        tag: &Tag,
+    ) -> Result<(), OpenError>;
 }
 
 /// A concrete protocol.
@@ -137,7 +148,10 @@ impl<D: Dh, C: Cipher> Initiator<D, C> {
         let Self { protocol, mut symmetric, private, decapsulation } = self;
         let (public, mut rest) = split(message, protocol.dh.public_len())?;
         symmetric.mix_hash(public);
-        symmetric.mix_key(&protocol.cipher, &protocol.dh.agree(private, public).map_err(NoiseError::Dh)?);
+        symmetric.mix_key(
+            &protocol.cipher,
+            &protocol.dh.agree(private, public).map_err(NoiseError::Dh)?,
+        );
         if let Some(decapsulation) = decapsulation {
             let (sealed, after) = split(rest, kem::CIPHERTEXT_BYTES + TAG_BYTES)?;
             let ciphertext = symmetric.open_and_hash(sealed)?;
@@ -180,14 +194,19 @@ fn read_first<'a, D: Dh, C>(
     message: &'a [u8],
 ) -> Result<First<'a>, NoiseError<D::Error>> {
     let (public, rest) = split(message, protocol.dh.public_len())?;
-    let (kem_bytes, payload) = if protocol.hfs { split(rest, kem::PUBLIC_BYTES)? } else { (&[][..], rest) };
+    let (kem_bytes, payload) =
+        if protocol.hfs { split(rest, kem::PUBLIC_BYTES)? } else { (&[][..], rest) };
     protocol.dh.check(public).map_err(NoiseError::Dh)?;
     let kem = protocol.hfs.then(|| kem::PublicKey::check(kem_bytes)).transpose()?;
     Ok(First { public, kem, kem_bytes, payload })
 }
 
-/// Whether [`respond`] takes a first message, as far as that shows before an exponentiation or an encapsulation. Cheap: some microseconds.
-pub fn check<D: Dh, C>(protocol: &Protocol<D, C>, message: &[u8]) -> Result<(), NoiseError<D::Error>> {
+/// Whether [`respond`] takes a first message, as far as that shows before an exponentiation or an
+/// encapsulation. Cheap: some microseconds.
+pub fn check<D: Dh, C>(
+    protocol: &Protocol<D, C>,
+    message: &[u8],
+) -> Result<(), NoiseError<D::Error>> {
     read_first(protocol, message).map(drop)
 }
 
@@ -272,12 +291,16 @@ impl<C: Cipher> SymmetricState<C> {
     }
 
     /// `DecryptAndHash`.
-    fn open_and_hash<E: std::error::Error>(&mut self, sealed: &[u8]) -> Result<Vec<u8>, NoiseError<E>> {
+    fn open_and_hash<E: std::error::Error>(
+        &mut self,
+        sealed: &[u8],
+    ) -> Result<Vec<u8>, NoiseError<E>> {
         let mut text = sealed.to_vec();
         if let Some(cipher) = &mut self.cipher {
             let (body, tag) = sealed.split_last_chunk::<TAG_BYTES>().ok_or(NoiseError::Length)?;
             text.truncate(body.len());
-            C::open(&cipher.key, cipher.nonce, &self.hash, &mut text, tag).map_err(NoiseError::Open)?;
+            C::open(&cipher.key, cipher.nonce, &self.hash, &mut text, tag)
+                .map_err(NoiseError::Open)?;
             cipher.nonce += 1;
         }
         self.mix_hash(sealed);
@@ -307,6 +330,8 @@ fn split<E: std::error::Error>(message: &[u8], at: usize) -> Result<(&[u8], &[u8
 }
 
 fn first_half(seed: &[u8; kem::SEED_BYTES]) -> &[u8; kem::MESSAGE_BYTES] {
-    let [first, _] = seed.as_chunks::<{ kem::MESSAGE_BYTES }>().0 else { return &[0; kem::MESSAGE_BYTES] };
+    let [first, _] = seed.as_chunks::<{ kem::MESSAGE_BYTES }>().0 else {
+        return &[0; kem::MESSAGE_BYTES];
+    };
     first
 }

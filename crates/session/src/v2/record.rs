@@ -1,19 +1,23 @@
 //! Records: what a frame's body is once the handshake has given keys.
 //!
-//! A record is `EncryptWithAd(ad = the 8 header bytes, plaintext)`. Its number is implicit, one counter for each direction, so a record replayed,
-//! dropped or moved does not open. This is not the account's `Sequence`, which is durable and outlives sessions.
+//! A record is `EncryptWithAd(ad = the 8 header bytes, plaintext)`. Its number is implicit, one
+//! counter for each direction, so a record replayed, dropped or moved does not open. This is not
+//! the account's `Sequence`, which is durable and outlives sessions.
 
 use ddes_cipher::{Ahead, CipherKey, Function, Key, LimitError, OpenError, TAG_BYTES};
 use ddes_wire::frame::{Frame, HEADER_BYTES, Header, Opcode};
 use zeroize::Zeroizing;
 
-/// A record whose blocks bring the count under one key to this is the last under it (Sweet32: 64-bit blocks).
+/// A record whose blocks bring the count under one key to this is the last under it (Sweet32:
+/// 64-bit blocks).
 pub const REKEY_BLOCKS: u64 = 1 << 20;
 
-/// Blocks that cost as much as one (crates/cipher: a pass of 256 lanes), and 2 KiB for each direction of a session that is not idle.
+/// Blocks that cost as much as one (crates/cipher: a pass of 256 lanes), and 2 KiB for each
+/// direction of a session that is not idle.
 const PASS_BLOCKS: usize = 256;
 
-/// Records of a direction after which it is taken to be busy: to be opened, and to count once, a session needs no more.
+/// Records of a direction after which it is taken to be busy: to be opened, and to count once, a
+/// session needs no more.
 const BUSY_RECORDS: u8 = 3;
 
 /// Why a body is no record of its place.
@@ -70,11 +74,20 @@ impl Sealer {
 
     /// Appends a frame to `out`: header, ciphertext, tag. Nothing is appended on an error.
     ///
-    /// In a burst, keystream is made for as many records of this length as one pass of the engine has room for: one costs as much as all of them. [`Self::rest`] gives it up.
-    pub fn seal(&mut self, opcode: Opcode, plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), LimitError> {
+    /// In a burst, keystream is made for as many records of this length as one pass of the engine
+    /// has room for: one costs as much as all of them. [`Self::rest`] gives it up.
+    pub fn seal(
+        &mut self,
+        opcode: Opcode,
+        plaintext: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), LimitError> {
         let length = plaintext.len() + TAG_BYTES;
         let too_long = LimitError::Length { length: plaintext.len() };
-        let header = Header { opcode: opcode.number(), length: u32::try_from(length).map_err(|_| too_long)? };
+        let header = Header {
+            opcode: opcode.number(),
+            length: u32::try_from(length).map_err(|_| too_long)?,
+        };
         let header = header.encode();
         let start = out.len();
         self.0.look_ahead(plaintext.len());
@@ -106,14 +119,26 @@ impl Opener {
         Self(Direction::new(function, key))
     }
 
-    /// Opens the body of a frame in place and gives the plaintext. After an error nothing more opens that should: end the session.
+    /// Opens the body of a frame in place and gives the plaintext. After an error nothing more
+    /// opens that should: end the session.
     ///
     /// Keystream is made ahead as by [`Sealer::seal`]. [`Self::rest`] gives it up.
-    pub fn open<'a>(&mut self, header: Header, body: &'a mut [u8]) -> Result<&'a [u8], RecordError> {
+    pub fn open<'a>(
+        &mut self,
+        header: Header,
+        body: &'a mut [u8],
+    ) -> Result<&'a [u8], RecordError> {
         let length = body.len();
-        let (text, tag) = body.split_last_chunk_mut::<TAG_BYTES>().ok_or(RecordError::Short { length })?;
+        let (text, tag) =
+            body.split_last_chunk_mut::<TAG_BYTES>().ok_or(RecordError::Short { length })?;
         self.0.look_ahead(text.len());
-        self.0.expanded.open_with(self.0.ahead.as_deref(), self.0.nonce, &header.encode(), text, tag)?;
+        self.0.expanded.open_with(
+            self.0.ahead.as_deref(),
+            self.0.nonce,
+            &header.encode(),
+            text,
+            tag,
+        )?;
         self.0.count(text.len());
         Ok(text)
     }
@@ -136,7 +161,8 @@ impl Link {
         self.scratch = Zeroizing::default();
     }
 
-    /// The plaintext of a frame, wiped on drop: it may hold the session token. [`Self::keep`] takes its memory back.
+    /// The plaintext of a frame, wiped on drop: it may hold the session token. [`Self::keep`] takes
+    /// its memory back.
     pub(super) fn open(&mut self, frame: Frame<'_>) -> Result<Zeroizing<Vec<u8>>, RecordError> {
         let mut body = std::mem::take(&mut self.scratch);
         body.clear();
@@ -154,7 +180,8 @@ impl Link {
     pub(super) fn keep(&mut self, plaintext: Zeroizing<Vec<u8>>) {
         let before = std::mem::replace(&mut self.scratch, plaintext);
         if before.capacity() == 0 {
-            // Wiping nothing is a masked store at no valid address, which some processors take 70 ns to see through.
+            // Wiping nothing is a masked store at no valid address, which some processors take 70
+            // ns to see through.
             std::mem::forget(before);
         }
     }
@@ -166,14 +193,16 @@ impl Direction {
         Self { function, key, expanded, nonce: 0, blocks: 0, stirred: 0, ahead: None }
     }
 
-    /// Keystream for this and the next records of `length` bytes, unless it is there. The first records, and one that fills a pass alone, have none made ahead.
+    /// Keystream for this and the next records of `length` bytes, unless it is there. The first
+    /// records, and one that fills a pass alone, have none made ahead.
     fn look_ahead(&mut self, length: usize) {
         if self.stirred < BUSY_RECORDS {
             self.stirred += 1;
             return;
         }
         let records = PASS_BLOCKS / length.div_ceil(8).max(1);
-        if records > 1 && !self.ahead.as_ref().is_some_and(|ahead| ahead.covers(self.nonce, length)) {
+        if records > 1 && !self.ahead.as_ref().is_some_and(|ahead| ahead.covers(self.nonce, length))
+        {
             self.ahead = Some(Box::new(self.expanded.ahead(self.nonce, records, length)));
         }
     }
@@ -182,7 +211,8 @@ impl Direction {
         (self.stirred, self.ahead) = (0, None);
     }
 
-    /// A record of `plaintext` bytes went through: both ends count alike, so both change keys after the same record.
+    /// A record of `plaintext` bytes went through: both ends count alike, so both change keys after
+    /// the same record.
     fn count(&mut self, plaintext: usize) {
         self.nonce += 1;
         self.blocks += plaintext.div_ceil(8) as u64;

@@ -1,7 +1,7 @@
 //! The server's side of one D-DDES/2 session.
 //!
-//! Long because it is one state machine: its inputs and its one end are read together. The states of
-//! the handshake are in `server/handshake.rs`.
+//! Long because it is one state machine: its inputs and its one end are read together. The states
+//! of the handshake are in `server/handshake.rs`.
 
 mod handshake;
 
@@ -29,7 +29,8 @@ use crate::{DRAIN_MAX, Phase, Ticket};
 pub use handshake::FIRST_BYTES_MAX;
 use handshake::{AwaitHello, AwaitOpening, Handshake, Keyed};
 
-/// So many submissions of one session wait for the ledger at most; no further frame is taken meanwhile.
+/// So many submissions of one session wait for the ledger at most; no further frame is taken
+/// meanwhile.
 pub const SUBMISSIONS_MAX: usize = 64;
 
 /// A session ends at this age; the client connects again, with fresh keys.
@@ -167,13 +168,17 @@ impl ServerSession {
         self.room() > 0
     }
 
-    /// How many bytes the session can take just now: read no more of the socket at a time. Before a proof that is what the handshake can hold (rule P-17).
+    /// How many bytes the session can take just now: read no more of the socket at a time. Before a
+    /// proof that is what the handshake can hold (rule P-17).
     pub fn room(&self) -> usize {
         let can_take = match self.state {
             State::Draining { .. } => true,
             State::Done => false,
             State::Handshake(_) | State::Open(_) => {
-                !self.at_end && self.inbound.has_room() && self.outbound.has_room() && !self.has_more()
+                !self.at_end
+                    && self.inbound.has_room()
+                    && self.outbound.has_room()
+                    && !self.has_more()
             }
         };
         match self.handshake_bytes_max() {
@@ -183,12 +188,14 @@ impl ServerSession {
         }
     }
 
-    /// Bytes from the client, in pieces of any size. Before a proof more than the handshake can hold ends the session.
+    /// Bytes from the client, in pieces of any size. Before a proof more than the handshake can
+    /// hold ends the session.
     pub fn handle_bytes(&mut self, now: Instant, bytes: &[u8]) {
         let mut rest = bytes;
         while !self.is_over() {
             let waiting = self.inbound.waiting().len();
-            let room = self.handshake_bytes_max().map_or(rest.len(), |most| most.saturating_sub(waiting));
+            let room =
+                self.handshake_bytes_max().map_or(rest.len(), |most| most.saturating_sub(waiting));
             let (taken, later) = rest.split_at(room.min(rest.len()));
             self.inbound.push(taken);
             self.advance(now);
@@ -206,14 +213,17 @@ impl ServerSession {
         }
     }
 
-    /// The client shut down its direction, or the connection is gone. Who has not heard 20 yet has nothing to say that could still count: no session opens.
+    /// The client shut down its direction, or the connection is gone. Who has not heard 20 yet has
+    /// nothing to say that could still count: no session opens.
     pub fn handle_eof(&mut self, now: Instant) {
         self.at_end = true;
         match &self.state {
             State::Handshake(handshake) if !handshake.awaits_client() => {
                 self.end(now, End::Fault(Fault::Truncated));
             }
-            State::Handshake(_) | State::Open(_) | State::Draining { .. } | State::Done => self.advance(now),
+            State::Handshake(_) | State::Open(_) | State::Draining { .. } | State::Done => {
+                self.advance(now)
+            }
         }
     }
 
@@ -297,14 +307,18 @@ impl ServerSession {
                 let (state, sent) = state.send(now, &response, &proof, &mut self.outbound);
                 (Handshake::Proof(state), sent.map_err(Fault::from))
             }
-            (state @ Handshake::Response(_), Outcome::Responded(Err(error))) => (state, Err(error.into())),
+            (state @ Handshake::Response(_), Outcome::Responded(Err(error))) => {
+                (state, Err(error.into()))
+            }
             (Handshake::Verification(state), Outcome::Verified(Some(key))) => {
                 self.tickets += 1;
                 let (ticket, key) = (Ticket(self.tickets), Box::new(key));
                 self.events.push_back(Event::Authenticated { ticket, key });
                 (Handshake::Opening(state.prove(self.tickets)), Ok(()))
             }
-            (state @ Handshake::Verification(_), Outcome::Verified(None)) => (state, Err(Fault::Proof)),
+            (state @ Handshake::Verification(_), Outcome::Verified(None)) => {
+                (state, Err(Fault::Proof))
+            }
             // No other work is ever ours.
             (state, _) => (state, Ok(())),
         }
@@ -325,7 +339,8 @@ impl ServerSession {
     /// Whether [`Self::go_on`] has something to do: a received frame, or the stream's end, can be
     /// processed now.
     pub fn has_more(&self) -> bool {
-        self.body_max().is_some_and(|most| self.at_end || !matches!(self.inbound.frame(most), Ok(None)))
+        self.body_max()
+            .is_some_and(|most| self.at_end || !matches!(self.inbound.frame(most), Ok(None)))
     }
 
     /// Processes the received frames that waited for [`Self::sent`] or [`Self::flush_answers`], as
@@ -358,7 +373,8 @@ impl ServerSession {
         }
     }
 
-    /// The identity of [`Event::Authenticated`] is authorized, and `session` is durable: 20 (rule P-10).
+    /// The identity of [`Event::Authenticated`] is authorized, and `session` is durable: 20 (rule
+    /// P-10).
     pub fn admit(
         &mut self,
         now: Instant,
@@ -413,7 +429,8 @@ impl ServerSession {
         }
     }
 
-    /// The identity of [`Event::Authenticated`] is not authorized: it hears what a false proof hears (rule P-19).
+    /// The identity of [`Event::Authenticated`] is not authorized: it hears what a false proof
+    /// hears (rule P-19).
     pub fn turn_away(&mut self, now: Instant, ticket: Ticket) {
         let number = ticket.redeem();
         if let State::Handshake(Handshake::Opening(opening)) = &self.state
@@ -424,8 +441,14 @@ impl ServerSession {
     }
 
     /// The ledger's verdict on the submission of `ticket`: counted, durably, or refused.
-    /// [`Self::flush_answers`] answers, several verdicts at once. A session that is superseded ends.
-    pub fn handle_verdict(&mut self, now: Instant, ticket: Ticket, verdict: Result<Standing, Refused>) {
+    /// [`Self::flush_answers`] answers, several verdicts at once. A session that is superseded
+    /// ends.
+    pub fn handle_verdict(
+        &mut self,
+        now: Instant,
+        ticket: Ticket,
+        verdict: Result<Standing, Refused>,
+    ) {
         let number = ticket.redeem();
         let verdict = match verdict {
             Ok(standing) => Ok(standing),
@@ -454,7 +477,8 @@ impl ServerSession {
                 Ok(standing) => {
                     open.standing = standing;
                     open.idle_at = now + self.config.idle;
-                    if open.waiting.front().is_some_and(|next| matches!(next.verdict, Some(Ok(_)))) {
+                    if open.waiting.front().is_some_and(|next| matches!(next.verdict, Some(Ok(_))))
+                    {
                         // The next one covers it.
                         continue;
                     }
@@ -464,7 +488,8 @@ impl ServerSession {
             };
             let answer = open.answer(status);
             let sealer = &mut open.link.sealer;
-            match self.outbound.push_record(now, sealer, Opcode::EncryptedResult, &answer.encode()) {
+            match self.outbound.push_record(now, sealer, Opcode::EncryptedResult, &answer.encode())
+            {
                 Ok(()) => self.events.push_back(Event::Answered(answer)),
                 Err(error) => return self.end(now, End::Fault(error.into())),
             }
@@ -483,7 +508,8 @@ impl ServerSession {
         self.events.shrink_to(0);
     }
 
-    /// Ends the session from this side: at once, or after the ledger's answers where some are awaited.
+    /// Ends the session from this side: at once, or after the ledger's answers where some are
+    /// awaited.
     pub fn order_end(&mut self, now: Instant, reason: Reason, at_once: bool) {
         match &mut self.state {
             State::Open(open) if !at_once => {
@@ -502,7 +528,8 @@ impl ServerSession {
         }
     }
 
-    /// Message 1 is not answered, whatever [`Self::poll_work`] gave out: its address begins more than `most` handshakes a second (rule P-28).
+    /// Message 1 is not answered, whatever [`Self::poll_work`] gave out: its address begins more
+    /// than `most` handshakes a second (rule P-28).
     pub fn decline(&mut self, now: Instant, most: u32) {
         if matches!(self.state, State::Handshake(Handshake::Response(_))) {
             self.end(now, End::TooFast { most });
@@ -574,7 +601,8 @@ impl ServerSession {
         }
     }
 
-    /// The longest body the state takes; nothing while it takes no frames. Before a proof only its exact lengths.
+    /// The longest body the state takes; nothing while it takes no frames. Before a proof only its
+    /// exact lengths.
     fn body_max(&self) -> Option<u32> {
         if !self.outbound.has_room() {
             return None;
@@ -624,7 +652,12 @@ impl ServerSession {
                     .then(|| open.answer(Status::Applied));
                 last.map_or(Ok(()), |answer| {
                     let sealer = &mut open.link.sealer;
-                    self.outbound.push_record(now, sealer, Opcode::EncryptedResult, &answer.encode())
+                    self.outbound.push_record(
+                        now,
+                        sealer,
+                        Opcode::EncryptedResult,
+                        &answer.encode(),
+                    )
                 })
                 .and_then(|()| self.farewell(now, open.link, open.standing, reason, &end))
             }
@@ -681,7 +714,8 @@ impl Open {
             }
             Some(Opcode::Disconnect) => {
                 let plaintext = self.link.open(frame).map_err(|error| fault(error.into()))?;
-                let farewell = Farewell::decode(&plaintext).ok_or_else(|| fault(Fault::Farewell))?;
+                let farewell =
+                    Farewell::decode(&plaintext).ok_or_else(|| fault(Fault::Farewell))?;
                 self.leaving = Some(match (farewell.scope, self.is_operator) {
                     (Scope::All, false) => fault(Fault::NotOperator),
                     (Scope::All, true) => {
@@ -692,9 +726,8 @@ impl Open {
                 });
                 Ok(())
             }
-            Some(Opcode::KeyVerification | Opcode::SessionToken | Opcode::EncryptedResult) | None => {
-                Err(fault(Fault::Opcode { opcode }))
-            }
+            Some(Opcode::KeyVerification | Opcode::SessionToken | Opcode::EncryptedResult)
+            | None => Err(fault(Fault::Opcode { opcode })),
         }
     }
 

@@ -30,7 +30,8 @@ pub fn prologue(suite: Suite) -> [u8; 10] {
     prologue
 }
 
-/// The DH function FFDHEn: a group of RFC 7919, `g = 2`. Public and shared values are DHLEN = the prime's length in bytes.
+/// The DH function FFDHEn: a group of RFC 7919, `g = 2`. Public and shared values are DHLEN = the
+/// prime's length in bytes.
 #[derive(Clone, Debug)]
 pub struct Ffdhe(Group);
 
@@ -52,7 +53,11 @@ impl Dh for Ffdhe {
         (exponent, public)
     }
 
-    fn agree(&self, private: Exponent, public: &[u8]) -> Result<Zeroizing<Vec<u8>>, PublicValueError> {
+    fn agree(
+        &self,
+        private: Exponent,
+        public: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, PublicValueError> {
         let peer = PublicValue::received_exact(&self.0, public)?;
         Ok(Zeroizing::new(private.agree(&peer)?.as_bytes().to_vec()))
     }
@@ -69,7 +74,13 @@ impl Cipher for Function {
         key.seal(nonce, ad, text)
     }
 
-    fn open(key: &CipherKey, nonce: u64, ad: &[u8], text: &mut [u8], tag: &Tag) -> Result<(), OpenError> {
+    fn open(
+        key: &CipherKey,
+        nonce: u64,
+        ad: &[u8],
+        text: &mut [u8],
+        tag: &Tag,
+    ) -> Result<(), OpenError> {
         key.open(nonce, ad, text, tag)
     }
 }

@@ -55,7 +55,8 @@ pub(super) enum Outcome {
 }
 
 impl Work {
-    /// What the server's share of the handshake costs, in those of suites over 2048 bits; 1 for other work.
+    /// What the server's share of the handshake costs, in those of suites over 2048 bits; 1 for
+    /// other work.
     pub fn cost(&self) -> NonZeroU32 {
         match &self.0 {
             Job::Respond { suite, .. } => crate::cost(suite.group().public_bytes()),
@@ -75,7 +76,8 @@ impl Work {
     fn compute(self) -> Done {
         match self.0 {
             Job::Start { suite, entropy } => {
-                let (initiator, message) = Initiator::start(protocol(suite), &prologue(suite), &entropy, &[]);
+                let (initiator, message) =
+                    Initiator::start(protocol(suite), &prologue(suite), &entropy, &[]);
                 Done(Outcome::Started(Box::new(initiator), message))
             }
             Job::Finish { initiator, message } => {

@@ -18,7 +18,11 @@ pub(crate) fn client(now: Instant) -> ClientSession {
         handshake: Duration::from_secs(120),
         reply: Duration::from_secs(10),
     };
-    ClientSession::new(config, now, ClientEntropy { exponent: Zeroizing::new([0x77; ENTROPY_BYTES_MAX]) })
+    ClientSession::new(
+        config,
+        now,
+        ClientEntropy { exponent: Zeroizing::new([0x77; ENTROPY_BYTES_MAX]) },
+    )
 }
 
 /// Carries bytes both ways until nothing moves; the client's events.
@@ -68,7 +72,10 @@ fn integers_come_back_as_sums() {
     }
     client.disconnect(server.now).unwrap();
     let events = exchange(&mut client, &mut server);
-    assert!(matches!(&events[..], [ClientEvent::Ended(ClientEnd::Disconnected { asked: true, .. })]));
+    assert!(matches!(
+        &events[..],
+        [ClientEvent::Ended(ClientEnd::Disconnected { asked: true, .. })]
+    ));
     assert_eq!(client.phase(), Phase::Done);
 }
 
@@ -94,7 +101,9 @@ fn the_idle_end_is_known_with_and_without_a_sum() {
         server.pass(IDLE);
         let mut events = exchange(&mut client, &mut server);
         if counted {
-            assert!(matches!(events.remove(0), ClientEvent::LastSum { sum } if sum == Total::new(42)));
+            assert!(
+                matches!(events.remove(0), ClientEvent::LastSum { sum } if sum == Total::new(42))
+            );
             client.handle_eof(Instant::now());
             events.extend(client.poll_event());
         }

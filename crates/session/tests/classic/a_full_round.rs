@@ -75,7 +75,11 @@ fn integers_sent_without_waiting_are_answered_in_order() {
     server.settle_waiting();
     assert_eq!(server.waiting.len(), 1);
     server.settle_waiting();
-    let sums: Vec<_> =
-        server.take().iter().filter(|(opcode, _)| *opcode == 40).map(|(_, b)| peer.keys.sum(b)).collect();
+    let sums: Vec<_> = server
+        .take()
+        .iter()
+        .filter(|(opcode, _)| *opcode == 40)
+        .map(|(_, b)| peer.keys.sum(b))
+        .collect();
     assert_eq!(sums, ["1", "3"]);
 }

@@ -1,4 +1,5 @@
-//! C-17, C-19, C-20: what begins once and is not begun again by what a peer does, each at its end and just before it.
+//! C-17, C-19, C-20: what begins once and is not begun again by what a peer does, each at its end
+//! and just before it.
 
 use std::time::Duration;
 

@@ -12,7 +12,10 @@ fn a_wrong_token_ends_the_session_and_counts_nothing() {
         peer.token[bit / 8] ^= 1 << (bit % 8);
         server.give(&raw(30, &peer.data(42)));
         assert_eq!(server.end, Some(End::Fault(Fault::Token)), "bit {bit}");
-        assert_eq!(server.take(), [farewell("Error: Invalid session token. Connection terminated.")]);
+        assert_eq!(
+            server.take(),
+            [farewell("Error: Invalid session token. Connection terminated.")]
+        );
         assert!(server.counted.is_empty());
         server.give(&raw(30, &peer.data(1)));
         assert!(server.counted.is_empty(), "nothing is counted after the end");

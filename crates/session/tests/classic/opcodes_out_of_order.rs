@@ -11,7 +11,10 @@ fn anything_but_a_key_in_the_keys_place_ends_the_session() {
         Peer::offer(&mut server);
         server.give(&raw(opcode, b"x"));
         assert_eq!(server.end, Some(End::Fault(Fault::ExpectedKey { opcode })));
-        assert_eq!(server.take(), [farewell("Error: Expected key verification. Connection terminated.")]);
+        assert_eq!(
+            server.take(),
+            [farewell("Error: Expected key verification. Connection terminated.")]
+        );
     }
 }
 

@@ -60,7 +60,9 @@ impl Liar {
             match self.client.poll_event() {
                 Some(ClientEvent::Ended(ClientEnd::Fault(fault))) => return fault,
                 Some(ClientEvent::Ended(end)) => panic!("{end:?}"),
-                Some(ClientEvent::Result { sum } | ClientEvent::LastSum { sum }) => panic!("a sum of {sum}"),
+                Some(ClientEvent::Result { sum } | ClientEvent::LastSum { sum }) => {
+                    panic!("a sum of {sum}")
+                }
                 Some(_) => {}
                 None => panic!("no fault"),
             }
@@ -124,13 +126,16 @@ fn an_end_without_a_word_is_a_truncation() {
 
 #[test]
 fn another_protocol_is_named_as_such() {
-    for greeting in [&b"SSH-2.0-OpenSSH_9.2\r\n"[..], b"220 mail.example ESMTP", b"HTTP/1.1 400 Bad Request"]
+    for greeting in
+        [&b"SSH-2.0-OpenSSH_9.2\r\n"[..], b"220 mail.example ESMTP", b"HTTP/1.1 400 Bad Request"]
     {
         let now = Instant::now();
         let mut client = client(now);
         client.handle_bytes(now, greeting);
         let first = greeting[..8].try_into().unwrap();
-        let Some(ClientEvent::Ended(ClientEnd::Fault(fault))) = client.poll_event() else { panic!() };
+        let Some(ClientEvent::Ended(ClientEnd::Fault(fault))) = client.poll_event() else {
+            panic!()
+        };
         assert_eq!(fault, ClientFault::NotClassic { first });
     }
 }

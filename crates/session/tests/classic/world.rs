@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use ddes_cipher::{DesKey, DoubleDes, ecb};
 use ddes_ffdhe::{Exponent, Group, NamedGroup, PublicValue};
-use ddes_session::classic::{ENTROPY_BYTES_MAX, End, Event, ServerConfig, ServerEntropy, ServerSession};
+use ddes_session::classic::{
+    ENTROPY_BYTES_MAX, End, Event, ServerConfig, ServerEntropy, ServerSession,
+};
 use ddes_session::{Phase, Ticket};
 use ddes_wire::classic::{self, DhPublicKey};
 use ddes_wire::frame::{self, Header};
@@ -47,7 +49,12 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn new() -> Self {
-        Self::with(ServerConfig { group: group(), idle: IDLE, handshake: HANDSHAKE, end_all: false })
+        Self::with(ServerConfig {
+            group: group(),
+            idle: IDLE,
+            handshake: HANDSHAKE,
+            end_all: false,
+        })
     }
 
     pub(crate) fn with(config: ServerConfig) -> Self {
@@ -162,7 +169,8 @@ impl PeerKeys {
     pub(crate) fn derive(secret: &[u8]) -> Self {
         let mut okm = [0; 16];
         Hkdf::<Sha256>::new(None, secret).expand(b"handshake data", &mut okm).unwrap();
-        let (key1, key2) = (DesKey::new(okm[..8].try_into().unwrap()), okm[8..].try_into().unwrap());
+        let (key1, key2) =
+            (DesKey::new(okm[..8].try_into().unwrap()), okm[8..].try_into().unwrap());
         Self { traffic: DoubleDes::new(&key1, &DesKey::new(key2)), key1, key2 }
     }
 
@@ -200,7 +208,8 @@ impl Peer {
         let group = Group::received(&offer.prime, &offer.generator).unwrap();
         let exponent = Exponent::from_entropy(&group, &[0x33; 64]);
         let public = exponent.public_value().as_bytes().to_vec();
-        let shared = exponent.agree(&PublicValue::received(&group, &offer.public).unwrap()).unwrap();
+        let shared =
+            exponent.agree(&PublicValue::received(&group, &offer.public).unwrap()).unwrap();
         let key = DhPublicKey { public, ..offer.clone() };
         (key.to_pem().unwrap().into_bytes(), PeerKeys::derive(shared.as_bytes()))
     }

@@ -23,14 +23,17 @@ fn sums(client: &Session) -> Vec<(Status, u64, i128)> {
 #[test]
 fn two_values_and_a_farewell_in_either_suite() {
     for suite in [CONFIG.suite, Suite::Hybrid(GroupSize::Bits2048)] {
-        let (mut client, mut server) = (Session::new(ClientConfig { suite, ..CONFIG }), Server::new());
+        let (mut client, mut server) =
+            (Session::new(ClientConfig { suite, ..CONFIG }), Server::new());
         client.talk(&mut server);
         assert!(
             matches!(&client.events[..], [ClientEvent::ServerProven { key }] if *key == identity(200).public())
         );
         client.prove(&identity(3));
         client.talk(&mut server);
-        assert!(matches!(&client.events[1], ClientEvent::Ready(welcome) if welcome.session.get() == 1));
+        assert!(
+            matches!(&client.events[1], ClientEvent::Ready(welcome) if welcome.session.get() == 1)
+        );
         for (seq, value) in [(1, 42), (2, 50)] {
             client.session.submit(client.now, Sequence::new(seq), &[value]).unwrap();
         }
@@ -38,8 +41,13 @@ fn two_values_and_a_farewell_in_either_suite() {
         assert_eq!(sums(&client), [(Status::Applied, 1, 42), (Status::Applied, 2, 92)]);
         client.session.disconnect(client.now, Scope::Session).unwrap();
         client.talk(&mut server);
-        let Some(ClientEnd::Farewell(farewell)) = client.end() else { panic!("{:?}", client.end()) };
-        assert_eq!((farewell.reason, farewell.last_seq.get(), farewell.sum.get()), (Reason::Bye, 2, 92));
+        let Some(ClientEnd::Farewell(farewell)) = client.end() else {
+            panic!("{:?}", client.end())
+        };
+        assert_eq!(
+            (farewell.reason, farewell.last_seq.get(), farewell.sum.get()),
+            (Reason::Bye, 2, 92)
+        );
         assert_eq!(client.session.phase(), Phase::Done);
     }
 }
@@ -48,7 +56,10 @@ fn two_values_and_a_farewell_in_either_suite() {
 fn nothing_is_sent_before_the_caller_has_said_that_the_server_is_known() {
     let (mut client, mut server) = (Session::new(CONFIG), Server::new());
     client.talk(&mut server);
-    assert_eq!(client.session.submit(client.now, Sequence::new(1), &[42]), Err(SubmitError::NotOpen));
+    assert_eq!(
+        client.session.submit(client.now, Sequence::new(1), &[42]),
+        Err(SubmitError::NotOpen)
+    );
     assert_eq!(client.session.disconnect(client.now, Scope::Session), Err(SubmitError::NotOpen));
     assert!(client.session.pending().is_empty());
 }
@@ -78,14 +89,16 @@ fn what_does_not_fit_a_frame_is_not_sent() {
     client.talk(&mut server);
     client.prove(&identity(3));
     client.talk(&mut server);
-    let mut refused =
-        |seq: u64, count: usize| client.session.submit(client.now, Sequence::new(seq), &vec![1; count]);
+    let mut refused = |seq: u64, count: usize| {
+        client.session.submit(client.now, Sequence::new(seq), &vec![1; count])
+    };
     let count = Err(SubmitError::Count { most: 100 });
     assert_eq!((refused(1, 0), refused(1, 101), refused(u64::MAX, 2)), (count, count, count));
     assert!(client.session.pending().is_empty());
 }
 
-/// Its keystream is made ahead and kept, over gaps, over changes of length and over changes of keys (P-07): the server cannot tell.
+/// Its keystream is made ahead and kept, over gaps, over changes of length and over changes of keys
+/// (P-07): the server cannot tell.
 #[test]
 fn a_session_without_pauses_is_understood_like_any_other() {
     let (mut client, mut server) = (Session::new(CONFIG), Server::new());

@@ -36,7 +36,10 @@ fn the_sum_goes_on_in_the_next_session_of_the_same_identity_and_of_no_other() {
     let mut server = Server::with_ledger(server.ledger);
     let mut client = Client::join(&mut server, 3);
     let standing = client.welcome.clone().unwrap().standing;
-    assert_eq!((standing.last_seq.get(), standing.last_session.get(), standing.sum.get()), (3, 1, 92));
+    assert_eq!(
+        (standing.last_seq.get(), standing.last_session.get(), standing.sum.get()),
+        (3, 1, 92)
+    );
     server.give(&client.data(4, &[8]));
     assert_eq!(client.heard(&mut server).0, [(0, 4, 100)]);
     let mut server = Server::with_ledger(server.ledger);

@@ -1,7 +1,9 @@
-//! P-08, P-17, P-18, P-26: one whole session, real at both ends, with one of its frames changed on the way: every bit flipped, cut at each byte,
-//! dropped, sent twice, reflected, replaced by its twin of another session, with each other opcode and other lengths.
+//! P-08, P-17, P-18, P-26: one whole session, real at both ends, with one of its frames changed on
+//! the way: every bit flipped, cut at each byte, dropped, sent twice, reflected, replaced by its
+//! twin of another session, with each other opcode and other lengths.
 //!
-//! Whatever is done, only true values count, the client believes only true sums, nobody panics, and who was lied to says which rule broke.
+//! Whatever is done, only true values count, the client believes only true sums, nobody panics, and
+//! who was lied to says which rule broke.
 
 use ddes_session::v2::{ClientEnd, ClientEvent, End};
 use ddes_wire::Sequence;
@@ -10,7 +12,8 @@ use ddes_wire::v2::{Scope, Status};
 
 use crate::world::{CONFIG, Server, Session, identity};
 
-/// What the client sends: messages 1 and 4, two 30s and a 50. The server: messages 2 and 3, 20, two 40s and a 50.
+/// What the client sends: messages 1 and 4, two 30s and a 50. The server: messages 2 and 3, 20, two
+/// 40s and a 50.
 const FRAMES: [usize; 2] = [5, 6];
 const TO_SERVER: usize = 0;
 const TO_CLIENT: usize = 1;
@@ -18,7 +21,8 @@ const TO_CLIENT: usize = 1;
 const DATA: [usize; 2] = [2, 3];
 const STANDINGS: [(u64, i128); 3] = [(0, 0), (1, 42), (2, 92)];
 
-/// What is done to a frame: what arrives in its place, given the frame and the last one of the other direction.
+/// What is done to a frame: what arrives in its place, given the frame and the last one of the
+/// other direction.
 type Change<'a> = &'a dyn Fn(&[u8], &[u8]) -> Vec<u8>;
 
 struct World {
@@ -60,8 +64,12 @@ impl World {
                     }
                 }
                 ClientEvent::Ready(welcome) => {
-                    self.believed.push((welcome.standing.last_seq.get(), welcome.standing.sum.get()));
-                    self.client.session.submit(self.client.now, Sequence::new(1), &[42]).unwrap_or(());
+                    self.believed
+                        .push((welcome.standing.last_seq.get(), welcome.standing.sum.get()));
+                    self.client
+                        .session
+                        .submit(self.client.now, Sequence::new(1), &[42])
+                        .unwrap_or(());
                 }
                 ClientEvent::Answered(answer) => {
                     assert_eq!(answer.status, Status::Applied);
@@ -88,7 +96,8 @@ impl World {
             waiting[TO_CLIENT].extend(self.server.take_bytes());
             let mut moved = false;
             for direction in [TO_SERVER, TO_CLIENT] {
-                let Some((header, rest)) = waiting[direction].split_first_chunk::<HEADER_BYTES>() else {
+                let Some((header, rest)) = waiting[direction].split_first_chunk::<HEADER_BYTES>()
+                else {
                     continue;
                 };
                 let length = HEADER_BYTES + Header::decode(*header).length as usize;
@@ -152,7 +161,8 @@ fn check(at: (usize, usize), what: &str, change: Change<'_>) {
         TO_SERVER => {
             let before = DATA.iter().filter(|data| **data < frame).count();
             assert_eq!(counted, before, "{context}");
-            // A client whose first message was changed does not open the server's proof, and leaves.
+            // A client whose first message was changed does not open the server's proof, and
+            // leaves.
             let left = frame == 0 && world.server.end == Some(End::Left);
             assert!(
                 left || matches!(world.server.end, Some(End::Fault(_))),
@@ -162,7 +172,10 @@ fn check(at: (usize, usize), what: &str, change: Change<'_>) {
         }
         _ => {
             let end = world.client.end();
-            assert!(matches!(end, Some(ClientEnd::Fault(_) | ClientEnd::Rejected(_))), "{context}: {end:?}");
+            assert!(
+                matches!(end, Some(ClientEnd::Fault(_) | ClientEnd::Rejected(_))),
+                "{context}: {end:?}"
+            );
         }
     }
     assert!(counted <= 2, "{context}");
@@ -223,7 +236,11 @@ fn cut_off_at_each_byte_of_each_frame() {
                     let silent = (index, length) == (0, 0);
                     assert_eq!(matches!(world.server.end, Some(End::Closed)), silent);
                 }
-                assert!(matches!(world.client.end(), Some(ClientEnd::Fault(_))), "{:?}", world.client.end());
+                assert!(
+                    matches!(world.client.end(), Some(ClientEnd::Fault(_))),
+                    "{:?}",
+                    world.client.end()
+                );
             }
         }
     }
@@ -255,13 +272,15 @@ fn with_each_frame_retyped_or_of_another_length() {
             let frames = if direction == TO_SERVER { &world.sent } else { &world.received };
             for (index, frame) in frames.iter().enumerate() {
                 if frame[..4] != opcode.to_be_bytes() {
-                    let retyped = |frame: &[u8], _: &[u8]| [&opcode.to_be_bytes(), &frame[4..]].concat();
+                    let retyped =
+                        |frame: &[u8], _: &[u8]| [&opcode.to_be_bytes(), &frame[4..]].concat();
                     check((direction, index), "retyped", &retyped);
                 }
             }
         }
     }
-    let with_length = |frame: &[u8], length: u32| [&frame[..4], &length.to_be_bytes(), &frame[8..]].concat();
+    let with_length =
+        |frame: &[u8], length: u32| [&frame[..4], &length.to_be_bytes(), &frame[8..]].concat();
     for length in [0, 1, 15, 16, 65_535, 65_536, u32::MAX] {
         everywhere("of another length", &|frame, _| with_length(frame, length));
     }
@@ -275,7 +294,8 @@ fn with_each_frame_retyped_or_of_another_length() {
     });
 }
 
-/// A 50 is the last frame, so a second one comes too late to matter; before it each frame sent twice, and each dropped, ends the session.
+/// A 50 is the last frame, so a second one comes too late to matter; before it each frame sent
+/// twice, and each dropped, ends the session.
 #[test]
 fn with_each_frame_sent_twice_or_dropped() {
     for direction in [TO_SERVER, TO_CLIENT] {

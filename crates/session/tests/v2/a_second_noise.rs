@@ -1,5 +1,6 @@
-//! The handshake of suite `ddes` against clatter's implementation of Noise, in both roles: its pattern, hash and key schedule, our DH and
-//! cipher functions (P-02). Its hybrid pattern is not the hfs extension, so the suite `hybrid` has the Python peer for that.
+//! The handshake of suite `ddes` against clatter's implementation of Noise, in both roles: its
+//! pattern, hash and key schedule, our DH and cipher functions (P-02). Its hybrid pattern is not
+//! the hfs extension, so the suite `hybrid` has the Python peer for that.
 
 use clatter::bytearray::{ByteArray, HeapArray};
 use clatter::crypto::hash::Sha256;
@@ -62,7 +63,13 @@ impl Cipher for Ddes {
         TAG_BYTES
     }
 
-    fn encrypt(key: &Self::Key, nonce: u64, ad: &[u8], plaintext: &[u8], out: &mut [u8]) -> CipherResult<()> {
+    fn encrypt(
+        key: &Self::Key,
+        nonce: u64,
+        ad: &[u8],
+        plaintext: &[u8],
+        out: &mut [u8],
+    ) -> CipherResult<()> {
         out[..plaintext.len()].copy_from_slice(plaintext);
         Self::encrypt_in_place(key, nonce, ad, out, plaintext.len()).map(drop)
     }
@@ -80,7 +87,13 @@ impl Cipher for Ddes {
         Ok(length + TAG_BYTES)
     }
 
-    fn decrypt(key: &Self::Key, nonce: u64, ad: &[u8], sealed: &[u8], out: &mut [u8]) -> CipherResult<()> {
+    fn decrypt(
+        key: &Self::Key,
+        nonce: u64,
+        ad: &[u8],
+        sealed: &[u8],
+        out: &mut [u8],
+    ) -> CipherResult<()> {
         let mut text = sealed.to_vec();
         let length = Self::decrypt_in_place(key, nonce, ad, &mut text, sealed.len())?;
         out[..length].copy_from_slice(&text[..length]);
@@ -104,7 +117,8 @@ impl Cipher for Ddes {
 fn clatter(seed: u8, is_initiator: bool) -> NqHandshake<Group, Ddes, Sha256> {
     let private = HeapArray::from_slice(&entropy(seed).dh);
     let pair = KeyPair::new(Group::pubkey(&private), private);
-    NqHandshake::new(noise_nn(), &prologue(SUITE), is_initiator, None, Some(pair), None, None).unwrap()
+    NqHandshake::new(noise_nn(), &prologue(SUITE), is_initiator, None, Some(pair), None, None)
+        .unwrap()
 }
 
 /// Both directions' first records, without associated data.
@@ -114,8 +128,11 @@ fn check(
     ours: &ddes_session::v2::noise::Finished,
 ) {
     assert_eq!(other.get_handshake_hash().as_slice(), ours.hash);
-    let (outwards, inwards) =
-        if is_initiator { (&ours.to_server, &ours.to_client) } else { (&ours.to_client, &ours.to_server) };
+    let (outwards, inwards) = if is_initiator {
+        (&ours.to_server, &ours.to_client)
+    } else {
+        (&ours.to_client, &ours.to_server)
+    };
     let mut text = *b"a record";
     let sealed = other.send_vec(&text).unwrap();
     let tag = Function::Ddes.key(outwards).seal(0, &[], &mut text).unwrap();
@@ -142,7 +159,8 @@ fn our_responder_agrees_with_its_initiator() {
     let mut other = clatter(1, true);
     let (mut first, mut payload) = ([0; 1024], [0; 1024]);
     let length = other.write_message(b"", &mut first).unwrap();
-    let response = respond(&protocol(SUITE), &prologue(SUITE), &entropy(2), &first[..length], b"").unwrap();
+    let response =
+        respond(&protocol(SUITE), &prologue(SUITE), &entropy(2), &first[..length], b"").unwrap();
     assert_eq!(other.read_message(&response.message, &mut payload).unwrap(), 0);
     check(other.finalize().unwrap(), true, &response.finished);
 }

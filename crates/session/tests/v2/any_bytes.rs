@@ -1,6 +1,8 @@
-//! P-08, P-17, P-18, P-25, P-26: whatever comes, in whatever order and pieces, no side panics and nothing counts that the client did not send.
+//! P-08, P-17, P-18, P-25, P-26: whatever comes, in whatever order and pieces, no side panics and
+//! nothing counts that the client did not send.
 //!
-//! Each run is one seed: honest frames, of which some are changed, cut, doubled, swapped, mixed with noise or delayed.
+//! Each run is one seed: honest frames, of which some are changed, cut, doubled, swapped, mixed
+//! with noise or delayed.
 
 use std::time::Duration;
 
@@ -77,7 +79,11 @@ fn a_server_counts_a_prefix_of_what_was_sent_and_ends_once() {
             let account = ddes_ledger::AccountId::Identity(*identity(3).public().as_bytes());
             let standing = server.ledger.standing(&account).unwrap();
             let sum: i128 = (1..=standing.last_seq.get()).map(|seq| 1 << seq.min(60)).sum();
-            assert_eq!((standing.sum.get(), standing.last_seq.get()), (sum, server.counted), "seed {seed}");
+            assert_eq!(
+                (standing.sum.get(), standing.last_seq.get()),
+                (sum, server.counted),
+                "seed {seed}"
+            );
             counted += server.counted;
         }
         server.close();

@@ -1,5 +1,7 @@
-//! P-10 to P-13, P-18 to P-22, P-25: every message and every refusal, as bytes, in vectors/ddes2/conversations.txt and records.txt. The Python
-//! peer opens and reads them (peer/test_ddes2.py). `DDES_BLESS=1 cargo test -p ddes-session --test v2 conversations` writes the files anew.
+//! P-10 to P-13, P-18 to P-22, P-25: every message and every refusal, as bytes, in
+//! vectors/ddes2/conversations.txt and records.txt. The Python peer opens and reads them
+//! (peer/test_ddes2.py). `DDES_BLESS=1 cargo test -p ddes-session --test v2 conversations` writes
+//! the files anew.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -46,7 +48,13 @@ struct Talk {
 
 impl Talk {
     fn new() -> Self {
-        Self { server: Server::new(), client: None, plain: Vec::new(), sent: Vec::new(), frames: Vec::new() }
+        Self {
+            server: Server::new(),
+            client: None,
+            plain: Vec::new(),
+            sent: Vec::new(),
+            frames: Vec::new(),
+        }
     }
 
     fn give(&mut self, bytes: Vec<u8>) {
@@ -93,7 +101,8 @@ impl Talk {
             Some(client) => self.frames[2..]
                 .iter()
                 .map(|(header, body)| {
-                    let plaintext = client.opener.open(*header, &mut body.clone()).unwrap().to_vec();
+                    let plaintext =
+                        client.opener.open(*header, &mut body.clone()).unwrap().to_vec();
                     said(header.opcode, &plaintext)
                 })
                 .collect::<Vec<_>>(),
@@ -106,8 +115,11 @@ impl Talk {
                 })
                 .collect(),
         };
-        let expect: Vec<_> =
-            self.frames.iter().map(|(header, body)| hex(&[&header.encode()[..], body].concat())).collect();
+        let expect: Vec<_> = self
+            .frames
+            .iter()
+            .map(|(header, body)| hex(&[&header.encode()[..], body].concat()))
+            .collect();
         let sent: Vec<_> = self.sent.iter().map(|frame| hex(frame)).collect();
         format!(
             "name: {name}\nplain:{}\nsend:{}\nthen: {then}\nheard: {}\nexpect: {}\n",
@@ -128,7 +140,8 @@ fn said(opcode: u32, plaintext: &[u8]) -> String {
         20 => {
             let Welcome { session, standing, idle_millis, values_max, .. } =
                 Welcome::decode(plaintext).unwrap();
-            let (last_seq, last_session, sum) = (standing.last_seq, standing.last_session, standing.sum);
+            let (last_seq, last_session, sum) =
+                (standing.last_seq, standing.last_session, standing.sum);
             format!(
                 "20 session {session} last_seq {last_seq} last_session {last_session} sum {sum} idle {idle_millis} most {values_max}"
             )
@@ -138,7 +151,8 @@ fn said(opcode: u32, plaintext: &[u8]) -> String {
             format!("40 status {} last_seq {last_seq} sum {sum}", status as u8)
         }
         50 => {
-            let Farewell { reason, scope, last_seq, sum, text } = Farewell::decode(plaintext).unwrap();
+            let Farewell { reason, scope, last_seq, sum, text } =
+                Farewell::decode(plaintext).unwrap();
             format!(
                 "50 reason {} scope {} last_seq {last_seq} sum {sum} text {text}",
                 reason as u8, scope as u8
@@ -199,15 +213,22 @@ fn messages() -> Vec<String> {
             plaintext[25] = 2;
             talk.record(Opcode::EncryptedData, &plaintext);
         }),
-        after_joining("the greatest and the least", |talk| talk.data(7, 1, &[i64::MAX, i64::MIN, i64::MIN])),
+        after_joining("the greatest and the least", |talk| {
+            talk.data(7, 1, &[i64::MAX, i64::MIN, i64::MIN])
+        }),
         then("silence", "60 s pass", |server| server.pass(IDLE)),
         then("a day", "24 h pass, a value each minute", |server| {
-            // The age is looked at when a frame comes or the timer ends; the ledger is asked for nothing here.
+            // The age is looked at when a frame comes or the timer ends; the ledger is asked for
+            // nothing here.
             server.session.order_end(server.now, Reason::TooOld, false);
             server.settle();
         }),
         then("the server stops", "the server stops", order(Reason::ShuttingDown, false)),
-        then("a newer session", "a newer session of the identity begins", order(Reason::Superseded, true)),
+        then(
+            "a newer session",
+            "a newer session of the identity begins",
+            order(Reason::Superseded, true),
+        ),
         then("an operator", "an operator ends the session", order(Reason::Operator, false)),
     ]
 }
@@ -251,7 +272,9 @@ fn refusals() -> Vec<String> {
             talk.give(sealed);
         }),
         after_joining("a body shorter than a tag", |talk| talk.give(frame(30, &[0; 15]))),
-        after_joining("an opcode out of order", |talk| talk.record(Opcode::EncryptedResult, &[0; 25])),
+        after_joining("an opcode out of order", |talk| {
+            talk.record(Opcode::EncryptedResult, &[0; 25])
+        }),
         after_joining("an unknown opcode", |talk| talk.give(frame(60, &[0; 16]))),
         after_joining("a frame too long", |talk| {
             talk.give(Header { opcode: 30, length: 65_536 }.encode().to_vec());
@@ -262,13 +285,15 @@ fn refusals() -> Vec<String> {
     ]
 }
 
-/// Whoever answers message 1 can seal this, without any key: the client takes it for a lost connection with an unproven reason (P-26).
+/// Whoever answers message 1 can seal this, without any key: the client takes it for a lost
+/// connection with an unproven reason (P-26).
 fn early_farewell() -> String {
     let first = hello(SUITE).1;
     let noise = &Hello::decode(&first[HEADER_BYTES..]).unwrap().noise.to_vec();
     let response = respond(&protocol(SUITE), &prologue(SUITE), &entropy(2), noise, &[]).unwrap();
     let mut sealed = Vec::new();
-    let (reason, scope, text) = (Reason::NotAuthorized, Scope::Session, "run ddes trust rm".to_owned());
+    let (reason, scope, text) =
+        (Reason::NotAuthorized, Scope::Session, "run ddes trust rm".to_owned());
     let (last_seq, sum) = (ddes_wire::Sequence::NONE, ddes_wire::Total::ZERO);
     let farewell = Farewell { reason, scope, last_seq, sum, text }.encode();
     Sealer::new(Function::Ddes, response.finished.to_client)
@@ -288,7 +313,10 @@ fn check(file: &str, text: &str) {
     if std::env::var_os("DDES_BLESS").is_some() {
         std::fs::write(&path, text).unwrap();
     }
-    assert!(std::fs::read_to_string(&path).unwrap() == text, "another conversation than that of {file}");
+    assert!(
+        std::fs::read_to_string(&path).unwrap() == text,
+        "another conversation than that of {file}"
+    );
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! P-21, P-23, P-24: what begins once and is not begun again by what a peer does, each at its end and just before it.
+//! P-21, P-23, P-24: what begins once and is not begun again by what a peer does, each at its end
+//! and just before it.
 
 use std::time::Duration;
 
@@ -61,10 +62,16 @@ fn work_that_is_not_done_in_time_is_not_waited_for() {
     server.session.handle_bytes(server.now, &client.seal(Opcode::KeyVerification, &proof.encode()));
     let work = server.session.poll_work().unwrap();
     server.pass(SECOND);
-    assert_eq!((client.heard(&mut server).1, server.end.clone()), (Some(Reason::Protocol), TIMEOUT));
+    assert_eq!(
+        (client.heard(&mut server).1, server.end.clone()),
+        (Some(Reason::Protocol), TIMEOUT)
+    );
     server.session.handle_done(server.now, work.run());
     server.settle();
-    assert!(server.take().is_empty() && server.ledger.standing(&account(3)).is_none(), "nobody was let in");
+    assert!(
+        server.take().is_empty() && server.ledger.standing(&account(3)).is_none(),
+        "nobody was let in"
+    );
 }
 
 fn account(seed: u8) -> ddes_ledger::AccountId {
@@ -83,7 +90,10 @@ fn answers_queued_meanwhile_give_a_peer_that_takes_nothing_no_more_time() {
     }
     assert_eq!((server.session.phase(), server.end.clone()), (Phase::Live, None));
     server.pass(MILLI);
-    assert_eq!((server.session.phase(), server.end), (Phase::Done, Some(End::Fault(Fault::TakesNothing))));
+    assert_eq!(
+        (server.session.phase(), server.end),
+        (Phase::Done, Some(End::Fault(Fault::TakesNothing)))
+    );
 }
 
 #[test]

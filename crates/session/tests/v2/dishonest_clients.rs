@@ -21,7 +21,10 @@ fn outcome(proof: impl Fn(&Client) -> Proof) -> (Farewell, Option<End>) {
 #[test]
 fn a_stranger_and_a_liar_hear_the_same() {
     let (stranger, end) = outcome(|client| client.proof(&identity(STRANGER), Namespace::Client));
-    assert_eq!((stranger.reason, end), (Reason::NotAuthorized, Some(End::Fault(Fault::NotAuthorized))));
+    assert_eq!(
+        (stranger.reason, end),
+        (Reason::NotAuthorized, Some(End::Fault(Fault::NotAuthorized)))
+    );
     let lies: [&dyn Fn(&Client) -> Proof; 5] = [
         // A signature for another purpose.
         &|client| client.proof(&identity(3), Namespace::Server),

@@ -43,7 +43,10 @@ fn lengths_are_refused_on_sight_of_the_header() {
     let header = |opcode: u32, length: u32| Header { opcode, length }.encode();
     let mut server = Server::new();
     server.give(&header(10, u32::MAX));
-    assert_eq!(server.end, Some(End::Fault(Fault::TooLong(TooLong { length: u32::MAX, most: 1698 }))));
+    assert_eq!(
+        server.end,
+        Some(End::Fault(Fault::TooLong(TooLong { length: u32::MAX, most: 1698 })))
+    );
     let mut server = Server::new();
     Client::meet(&mut server, SUITE);
     server.give(&header(10, 113));
@@ -51,5 +54,8 @@ fn lengths_are_refused_on_sight_of_the_header() {
     let mut server = Server::new();
     Client::join(&mut server, 3);
     server.give(&header(30, 65_536));
-    assert_eq!(server.end, Some(End::Fault(Fault::TooLong(TooLong { length: 65_536, most: 65_535 }))));
+    assert_eq!(
+        server.end,
+        Some(End::Fault(Fault::TooLong(TooLong { length: 65_536, most: 65_535 })))
+    );
 }

@@ -1,4 +1,5 @@
-//! P-01 to P-04: the handshake of each suite: both sides agree, and nothing that was changed on the way passes.
+//! P-01 to P-04: the handshake of each suite: both sides agree, and nothing that was changed on the
+//! way passes.
 
 use ddes_session::v2::kem::KemError;
 use ddes_session::v2::noise::{Entropy, Finished, Initiator, NoiseError, respond};
@@ -7,7 +8,10 @@ use ddes_wire::v2::{GroupSize, Hello, HelloError, Suite};
 use zeroize::Zeroizing;
 
 fn entropy(seed: u8) -> Entropy {
-    Entropy { dh: Zeroizing::new((0..64).map(|i| seed ^ i).collect()), kem: Zeroizing::new([seed; 64]) }
+    Entropy {
+        dh: Zeroizing::new((0..64).map(|i| seed ^ i).collect()),
+        kem: Zeroizing::new([seed; 64]),
+    }
 }
 
 fn start(suite: Suite) -> (Initiator<Ffdhe, ddes_cipher::Function>, Vec<u8>) {
@@ -68,7 +72,8 @@ fn a_changed_first_message_leaves_the_sides_apart() {
 
 #[test]
 fn another_suite_on_the_other_side_is_refused() {
-    let (ours, theirs) = (Suite::Ddes(GroupSize::Bits2048), prologue(Suite::Ddes(GroupSize::Bits3072)));
+    let (ours, theirs) =
+        (Suite::Ddes(GroupSize::Bits2048), prologue(Suite::Ddes(GroupSize::Bits3072)));
     let (initiator, first) = start(ours);
     let response = respond(&protocol(ours), &theirs, &entropy(2), &first, &[]).unwrap();
     assert!(initiator.finish(&response.message).is_err());
@@ -83,7 +88,10 @@ fn messages_cut_short_are_refused() {
         assert!(matches!(answer(suite, &first[..length]), Err(NoiseError::Length)), "{length}");
     }
     for length in [0, 255, 256, 1359, 1360, 1375] {
-        assert!(matches!(start(suite).0.finish(&second[..length]), Err(NoiseError::Length)), "{length}");
+        assert!(
+            matches!(start(suite).0.finish(&second[..length]), Err(NoiseError::Length)),
+            "{length}"
+        );
     }
 }
 

@@ -67,5 +67,8 @@ fn a_server_that_stops_answers_what_waits_then_says_so() {
     server.give(&client.data(1, &[42]));
     server.session.order_end(server.now, Reason::ShuttingDown, false);
     server.ledger_answers();
-    assert_eq!(client.heard(&mut server), (vec![(0, 1, 42), (0, 1, 42)], Some(Reason::ShuttingDown)));
+    assert_eq!(
+        client.heard(&mut server),
+        (vec![(0, 1, 42), (0, 1, 42)], Some(Reason::ShuttingDown))
+    );
 }

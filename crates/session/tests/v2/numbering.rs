@@ -35,7 +35,10 @@ fn malformed_numbering_and_lengths_change_nothing_and_the_session_lives() {
     let token_alone = *client.welcome.as_ref().unwrap().token.as_bytes();
     server.give(&client.seal(Opcode::EncryptedData, &token_alone));
     server.give(&client.data(1, &[42]));
-    assert_eq!(client.heard(&mut server).0, [(3, 0, 0), (3, 0, 0), (3, 0, 0), (3, 0, 0), (0, 1, 42)]);
+    assert_eq!(
+        client.heard(&mut server).0,
+        [(3, 0, 0), (3, 0, 0), (3, 0, 0), (3, 0, 0), (0, 1, 42)]
+    );
 }
 
 #[test]

@@ -20,5 +20,8 @@ fn its_frames_wait_and_then_it_is_dropped() {
     assert!(given < 10_000, "it is asked for no more");
     assert!(server.session.pending().len() < UNSENT_BYTES_MAX + 1_000);
     server.pass(Duration::from_secs(10));
-    assert_eq!((server.session.phase(), server.end), (Phase::Done, Some(End::Fault(Fault::TakesNothing))));
+    assert_eq!(
+        (server.session.phase(), server.end),
+        (Phase::Done, Some(End::Fault(Fault::TakesNothing)))
+    );
 }

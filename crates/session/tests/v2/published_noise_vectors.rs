@@ -1,4 +1,5 @@
-//! The published vectors of NN run through the code that production runs, with X25519 and ChaCha20-Poly1305 in the places of ours.
+//! The published vectors of NN run through the code that production runs, with X25519 and
+//! ChaCha20-Poly1305 in the places of ours.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -33,7 +34,11 @@ impl Dh for X25519 {
         (private, public)
     }
 
-    fn agree(&self, private: StaticSecret, public: &[u8]) -> Result<Zeroizing<Vec<u8>>, Infallible> {
+    fn agree(
+        &self,
+        private: StaticSecret,
+        public: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, Infallible> {
         let public = PublicKey::from(<[u8; 32]>::try_from(public).unwrap());
         Ok(Zeroizing::new(private.diffie_hellman(&public).as_bytes().to_vec()))
     }
@@ -58,8 +63,15 @@ impl Cipher for ChaChaPoly {
         Ok(key.encrypt_inout_detached(&nonce(n).into(), ad, text.into()).unwrap().into())
     }
 
-    fn open(key: &ChaCha20Poly1305, n: u64, ad: &[u8], text: &mut [u8], tag: &Tag) -> Result<(), OpenError> {
-        key.decrypt_inout_detached(&nonce(n).into(), ad, text.into(), tag.into()).map_err(|_| OpenError::Tag)
+    fn open(
+        key: &ChaCha20Poly1305,
+        n: u64,
+        ad: &[u8],
+        text: &mut [u8],
+        tag: &Tag,
+    ) -> Result<(), OpenError> {
+        key.decrypt_inout_detached(&nonce(n).into(), ad, text.into(), tag.into())
+            .map_err(|_| OpenError::Tag)
     }
 }
 
@@ -74,8 +86,8 @@ fn list(field: &str) -> Vec<Vec<u8>> {
 
 #[test]
 fn nn_gives_the_messages_and_transport_keys_of_the_published_vectors() {
-    let path =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../vectors/noise/nn-25519-chachapoly-sha256.txt");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../vectors/noise/nn-25519-chachapoly-sha256.txt");
     let text = std::fs::read_to_string(path).unwrap();
     let cases: Vec<BTreeMap<&str, &str>> = text
         .split("\n\n")
@@ -90,13 +102,17 @@ fn nn_gives_the_messages_and_transport_keys_of_the_published_vectors() {
             cipher: ChaChaPoly,
             hfs: false,
         };
-        let entropy =
-            |key: &str| Entropy { dh: Zeroizing::new(bytes(case[key])), kem: Zeroizing::new([0; 64]) };
+        let entropy = |key: &str| Entropy {
+            dh: Zeroizing::new(bytes(case[key])),
+            kem: Zeroizing::new([0; 64]),
+        };
         let (prologue, payloads, expected) =
             (bytes(case["prologue"]), list(case["payloads"]), list(case["expect"]));
-        let (initiator, first) = Initiator::start(protocol(), &prologue, &entropy("initiator"), &payloads[0]);
+        let (initiator, first) =
+            Initiator::start(protocol(), &prologue, &entropy("initiator"), &payloads[0]);
         assert_eq!(first, expected[0], "{}", case["name"]);
-        let response = respond(&protocol(), &prologue, &entropy("responder"), &first, &payloads[1]).unwrap();
+        let response =
+            respond(&protocol(), &prologue, &entropy("responder"), &first, &payloads[1]).unwrap();
         assert_eq!(response.message, expected[1], "{}", case["name"]);
         assert_eq!(response.payload, payloads[0]);
         let (finished, payload) = initiator.finish(&response.message).unwrap();
@@ -105,7 +121,8 @@ fn nn_gives_the_messages_and_transport_keys_of_the_published_vectors() {
         for (i, (payload, expected)) in payloads.iter().zip(&expected).enumerate().skip(2) {
             let key = if i % 2 == 0 { &finished.to_server } else { &response.finished.to_client };
             let mut text = payload.clone();
-            let tag = ChaChaPoly::seal(&ChaChaPoly.key(key), (i as u64 - 2) / 2, &[], &mut text).unwrap();
+            let tag =
+                ChaChaPoly::seal(&ChaChaPoly.key(key), (i as u64 - 2) / 2, &[], &mut text).unwrap();
             assert_eq!([&text[..], &tag].concat(), *expected, "{}, message {i}", case["name"]);
         }
     }

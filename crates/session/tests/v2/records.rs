@@ -1,4 +1,5 @@
-//! P-08, P-09: only the next record of its direction opens, and both ends change keys after the same one.
+//! P-08, P-09: only the next record of its direction opens, and both ends change keys after the
+//! same one.
 
 use ddes_cipher::{Function, OpenError, PLAINTEXT_BYTES_MAX, TAG_BYTES};
 use ddes_session::v2::record::{Opener, REKEY_BLOCKS, RecordError, Sealer};
@@ -67,7 +68,8 @@ fn a_plaintext_too_long_appends_nothing_and_uses_no_number() {
     assert_eq!(open(&mut opener, &frame).unwrap(), b"after");
 }
 
-/// The rekeying, told by a second count here: records before the change open under the first key alone, those after it under REKEY of it.
+/// The rekeying, told by a second count here: records before the change open under the first key
+/// alone, those after it under REKEY of it.
 #[test]
 fn both_ends_change_keys_after_the_record_that_fills_the_count() {
     let function = Function::Ddes;
@@ -96,7 +98,8 @@ fn both_ends_change_keys_after_the_record_that_fills_the_count() {
     assert_eq!(changes, 1);
 }
 
-/// One block short of the count, the count, one block beyond it: of both ends together nobody would see a key that changes one record late.
+/// One block short of the count, the count, one block beyond it: of both ends together nobody would
+/// see a key that changes one record late.
 #[test]
 fn the_record_that_fills_the_count_exactly_is_the_last_under_its_key() {
     assert_eq!(REKEY_BLOCKS, 1 << 20);
@@ -104,19 +107,22 @@ fn the_record_that_fills_the_count_exactly_is_the_last_under_its_key() {
     let first = Zeroizing::new([9; 32]);
     let second = function.rekey(&first);
     // 128 records of 8190 blocks leave 256.
-    for (last_bytes, changes) in [(255 * 8, false), (255 * 8 + 1, true), (256 * 8, true), (256 * 8 + 1, true)]
+    for (last_bytes, changes) in
+        [(255 * 8, false), (255 * 8 + 1, true), (256 * 8, true), (256 * 8 + 1, true)]
     {
         let (mut sealer, mut opener) = pair(function);
         for _ in 0..128 {
             let frame = seal(&mut sealer, &vec![0; PLAINTEXT_BYTES_MAX]);
             open(&mut opener, &frame).unwrap();
         }
-        for (number, plaintext, key) in
-            [(128, vec![0; last_bytes], &first), (129, vec![0; 9], if changes { &second } else { &first })]
-        {
+        for (number, plaintext, key) in [
+            (128, vec![0; last_bytes], &first),
+            (129, vec![0; 9], if changes { &second } else { &first }),
+        ] {
             let frame = seal(&mut sealer, &plaintext);
             let (sealed, tag) = frame[HEADER_BYTES..].split_last_chunk().unwrap();
-            let opened = function.key(key).open(number, &frame[..HEADER_BYTES], &mut sealed.to_vec(), tag);
+            let opened =
+                function.key(key).open(number, &frame[..HEADER_BYTES], &mut sealed.to_vec(), tag);
             assert_eq!(opened, Ok(()), "record {number}, after one of {last_bytes} bytes");
             assert_eq!(open(&mut opener, &frame).unwrap(), plaintext);
         }

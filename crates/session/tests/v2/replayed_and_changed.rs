@@ -1,4 +1,5 @@
-//! P-08: records replayed in the same session and in another, reflected, reordered, dropped, and with each bit changed.
+//! P-08: records replayed in the same session and in another, reflected, reordered, dropped, and
+//! with each bit changed.
 
 use ddes_session::v2::{End, Fault};
 use ddes_wire::v2::Reason;
@@ -40,7 +41,8 @@ fn the_servers_own_frames_reflected() {
     for (header, body) in server.take() {
         let mut server = Server::new();
         let mut client = Client::join(&mut server, 3);
-        let reflected = [&ddes_wire::frame::Header { opcode: 30, ..header }.encode()[..], &body].concat();
+        let reflected =
+            [&ddes_wire::frame::Header { opcode: 30, ..header }.encode()[..], &body].concat();
         server.give(&reflected);
         refused(&mut server, &mut client, 0);
     }

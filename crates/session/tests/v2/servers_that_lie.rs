@@ -23,7 +23,8 @@ impl Liar {
     fn meet(client: &mut Session) -> Self {
         let first = client.take();
         let hello = Hello::decode(&first[HEADER_BYTES..]).unwrap();
-        let response = respond(&protocol(SUITE), &prologue(SUITE), &entropy(2), hello.noise, &[]).unwrap();
+        let response =
+            respond(&protocol(SUITE), &prologue(SUITE), &entropy(2), hello.noise, &[]).unwrap();
         let sealer = Sealer::new(Function::Ddes, response.finished.to_client);
         Self { hash: response.finished.hash, second: frame(10, &response.message), sealer }
     }
@@ -69,7 +70,11 @@ fn a_sealed_50_before_the_servers_key_is_proven_and_known_is_no_more_than_one_in
         let mut liar = Liar::meet(&mut client);
         let sealed = liar.seal(Opcode::Disconnect, &farewell().encode());
         client.give(&[liar.second.clone(), sealed].concat());
-        assert_eq!((client.end(), client.session.phase()), (rejected.clone(), Phase::Done), "{reason:?}");
+        assert_eq!(
+            (client.end(), client.session.phase()),
+            (rejected.clone(), Phase::Done),
+            "{reason:?}"
+        );
         // After it, while the caller looks for a key that anybody may have proven.
         let mut client = Session::new(CONFIG);
         let mut liar = Liar::meet(&mut client);
@@ -121,8 +126,8 @@ fn a_middleman_who_swaps_the_keys_between_two_true_ends() {
     let his = Client::meet(&mut server, SUITE);
     let fault = end(|liar| {
         assert_ne!(liar.hash, his.hash);
-        let signature =
-            identity(200).sign(Namespace::Server, &[&his.hash[..], his.server_key.as_bytes()].concat());
+        let signature = identity(200)
+            .sign(Namespace::Server, &[&his.hash[..], his.server_key.as_bytes()].concat());
         let proof = Proof { key: *his.server_key.as_bytes(), signature }.encode();
         [liar.second.clone(), liar.seal(Opcode::KeyVerification, &proof)].concat()
     });
@@ -144,9 +149,13 @@ fn messages_out_of_their_place() {
 fn lengths_that_are_not_the_suites() {
     assert_eq!(end(|_| frame(10, &[2; 271])), ClientFault::Length { length: 271 });
     let long = Header { opcode: 10, length: 65_536 }.encode();
-    assert_eq!(end(|_| long.to_vec()), ClientFault::TooLong(TooLong { length: 65_536, most: 65_535 }));
+    assert_eq!(
+        end(|_| long.to_vec()),
+        ClientFault::TooLong(TooLong { length: 65_536, most: 65_535 })
+    );
     assert_eq!(end(|_| frame(50, &[])), ClientFault::Malformed { opcode: Opcode::Disconnect });
-    let farewell = end(|liar| [liar.second.clone(), liar.seal(Opcode::Disconnect, &[0; 25])].concat());
+    let farewell =
+        end(|liar| [liar.second.clone(), liar.seal(Opcode::Disconnect, &[0; 25])].concat());
     assert_eq!(farewell, ClientFault::Malformed { opcode: Opcode::Disconnect });
     assert_eq!(Farewell::decode(&[0; 25]), None);
 }

@@ -1,4 +1,5 @@
-//! P-23: from accept to a verified message 4 there are ten seconds in all, however slowly bytes come.
+//! P-23: from accept to a verified message 4 there are ten seconds in all, however slowly bytes
+//! come.
 
 use std::time::Duration;
 

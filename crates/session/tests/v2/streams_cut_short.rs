@@ -12,7 +12,11 @@ fn at_each_byte_of_a_30() {
         let mut client = Client::join(&mut server, 3);
         server.give(&client.data(1, &[42])[..cut]);
         server.close();
-        assert_eq!((server.end, server.counted), (Some(End::Fault(Fault::Truncated)), 0), "byte {cut}");
+        assert_eq!(
+            (server.end, server.counted),
+            (Some(End::Fault(Fault::Truncated)), 0),
+            "byte {cut}"
+        );
     }
 }
 

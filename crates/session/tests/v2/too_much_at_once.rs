@@ -1,4 +1,5 @@
-//! P-18, P-24: more frames in one piece than are dealt with at once. What a bound leaves waits, in its order; what stands behind a 50 is nothing.
+//! P-18, P-24: more frames in one piece than are dealt with at once. What a bound leaves waits, in
+//! its order; what stands behind a 50 is nothing.
 
 use ddes_session::UNSENT_BYTES_MAX;
 use ddes_session::v2::End;

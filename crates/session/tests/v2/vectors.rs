@@ -1,4 +1,5 @@
-//! P-02, P-14: the handshakes of vectors/ddes2/handshakes.txt, which the Python peer computes on its own (peer/test_ddes2.py).
+//! P-02, P-14: the handshakes of vectors/ddes2/handshakes.txt, which the Python peer computes on
+//! its own (peer/test_ddes2.py).
 //!
 //! `DDES_BLESS=1 cargo test -p ddes-session --test v2 vectors` writes the file anew.
 
@@ -43,17 +44,22 @@ fn case(suite: Suite) -> String {
         Vec::new(),
     ];
     let mut message = [&finished.hash[..], server.public().as_bytes()].concat();
-    let proof =
-        Proof { key: *server.public().as_bytes(), signature: server.sign(Namespace::Server, &message) };
+    let proof = Proof {
+        key: *server.public().as_bytes(),
+        signature: server.sign(Namespace::Server, &message),
+    };
     let mut sealer = Sealer::new(function, finished.to_client.clone());
     sealer.seal(Opcode::KeyVerification, &proof.encode(), &mut out[2]).unwrap();
     message.extend(client.public().as_bytes());
-    let proof =
-        Proof { key: *client.public().as_bytes(), signature: client.sign(Namespace::Client, &message) };
+    let proof = Proof {
+        key: *client.public().as_bytes(),
+        signature: client.sign(Namespace::Client, &message),
+    };
     let mut sealer = Sealer::new(function, finished.to_server.clone());
     sealer.seal(Opcode::KeyVerification, &proof.encode(), &mut out[3]).unwrap();
-    let data =
-        Data { first_seq: Sequence::new(1), values: [42, -1].into() }.encode(&Token::new([7; 16])).unwrap();
+    let data = Data { first_seq: Sequence::new(1), values: [42, -1].into() }
+        .encode(&Token::new([7; 16]))
+        .unwrap();
     sealer.seal(Opcode::EncryptedData, &data, &mut out[4]).unwrap();
 
     let exponent = |entropy: &[u8]| {

@@ -1,11 +1,14 @@
-//! A server's session with a real ledger behind it, under a clock of its own, and a client made of parts, which can do wrong.
+//! A server's session with a real ledger behind it, under a clock of its own, and a client made of
+//! parts, which can do wrong.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ddes_cipher::Function;
 use ddes_identity::{Namespace, PublicKey, SigningKey};
-use ddes_ledger::{AccountId, AccountNumber, Ledger, Opening, Operation, Refusal, Submission, Timestamp};
+use ddes_ledger::{
+    AccountId, AccountNumber, Ledger, Opening, Operation, Refusal, Submission, Timestamp,
+};
 use ddes_session::Phase;
 use ddes_session::v2::noise::{Entropy, Finished, Initiator};
 use ddes_session::v2::record::{Opener, Sealer};
@@ -26,7 +29,10 @@ pub(crate) const IDLE: Duration = Duration::from_secs(60);
 pub(crate) const STRANGER: u8 = 100;
 
 pub(crate) fn entropy(seed: u8) -> Entropy {
-    Entropy { dh: Zeroizing::new((0..64).map(|i| seed ^ i).collect()), kem: Zeroizing::new([seed; 64]) }
+    Entropy {
+        dh: Zeroizing::new((0..64).map(|i| seed ^ i).collect()),
+        kem: Zeroizing::new([seed; 64]),
+    }
 }
 
 pub(crate) fn identity(seed: u8) -> SigningKey {
@@ -250,8 +256,10 @@ impl Client {
         let frames = server.take();
         let Finished { hash, to_server, to_client } = initiator.finish(&frames[0].1).unwrap().0;
         let function = protocol(suite).cipher;
-        let (sealer, mut opener) = (Sealer::new(function, to_server), Opener::new(function, to_client));
-        let proof = Proof::decode(opener.open(frames[1].0, &mut frames[1].1.clone()).unwrap()).unwrap();
+        let (sealer, mut opener) =
+            (Sealer::new(function, to_server), Opener::new(function, to_client));
+        let proof =
+            Proof::decode(opener.open(frames[1].0, &mut frames[1].1.clone()).unwrap()).unwrap();
         let server_key = PublicKey::new(&proof.key).unwrap();
         let message = [&hash[..], &proof.key].concat();
         server_key.verify(Namespace::Server, &message, &proof.signature).unwrap();
@@ -303,7 +311,9 @@ impl Client {
         let frames = server.take();
         frames
             .into_iter()
-            .map(|(header, mut body)| (header.opcode, self.opener.open(header, &mut body).unwrap().to_vec()))
+            .map(|(header, mut body)| {
+                (header.opcode, self.opener.open(header, &mut body).unwrap().to_vec())
+            })
             .collect()
     }
 
@@ -325,8 +335,11 @@ impl Client {
     }
 }
 
-pub(crate) const CONFIG: ClientConfig =
-    ClientConfig { suite: SUITE, handshake: Duration::from_secs(10), reply: Duration::from_secs(5) };
+pub(crate) const CONFIG: ClientConfig = ClientConfig {
+    suite: SUITE,
+    handshake: Duration::from_secs(10),
+    reply: Duration::from_secs(5),
+};
 
 /// A client's session with its first message computed; what it sends, and what happened.
 pub(crate) struct Session {

@@ -1,4 +1,5 @@
-//! P-01: versions, suites and lengths that are not taken here; P-03, P-04: values that are none. Each has its reason in the clear.
+//! P-01: versions, suites and lengths that are not taken here; P-03, P-04: values that are none.
+//! Each has its reason in the clear.
 
 use ddes_session::v2::{End, Fault};
 use ddes_wire::v2::{GroupSize, HelloError, Reason, Suite};

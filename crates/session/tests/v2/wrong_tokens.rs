@@ -27,6 +27,10 @@ fn one_bit_is_enough() {
         token[bit / 8] ^= 1 << (bit % 8);
         client.welcome.as_mut().unwrap().token = Token::new(token);
         server.give(&client.data(1, &[42]));
-        assert_eq!((client.heard(&mut server).1, server.counted), (Some(Reason::Token), 0), "bit {bit}");
+        assert_eq!(
+            (client.heard(&mut server).1, server.counted),
+            (Some(Reason::Token), 0),
+            "bit {bit}"
+        );
     }
 }

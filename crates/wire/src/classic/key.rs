@@ -1,6 +1,7 @@
 //! The public key of opcode 10: PEM text of an X.509 SubjectPublicKeyInfo (RFC 7468, RFC 5280).
 //!
-//! The text is read as loosely as the original's library (pyca/cryptography) reads it: lines of any length, text or NUL around the block. The DER in it is read strictly.
+//! The text is read as loosely as the original's library (pyca/cryptography) reads it: lines of any
+//! length, text or NUL around the block. The DER in it is read strictly.
 //!
 //! Two forms are read: PKCS#3 `dhKeyAgreement` (p, g), which the original sends and we write, and
 //! X9.42 `dhpublicnumber` (p, g, q; RFC 3279), which OpenSSL writes for groups it knows.
@@ -102,6 +103,9 @@ impl DhPublicKey {
             subject_public_key: BitStringRef::from_bytes(&public).map_err(der)?,
         };
         let key = key.to_der().map_err(der)?;
-        Ok(pem::encode_config(&Pem::new(LABEL, key), EncodeConfig::new().set_line_ending(LineEnding::LF)))
+        Ok(pem::encode_config(
+            &Pem::new(LABEL, key),
+            EncodeConfig::new().set_line_ending(LineEnding::LF),
+        ))
     }
 }

@@ -19,7 +19,8 @@ struct Order<'a> {
     ops: Vec<Op>,
 }
 
-/// The ops in order, and how many values they have. Of the gates whose inputs are there, those due first; inputs just before who needs them, outputs at once.
+/// The ops in order, and how many values they have. Of the gates whose inputs are there, those due
+/// first; inputs just before who needs them, outputs at once.
 pub(super) fn ops(circuits: &[Circuit; 8], plan: &Plan) -> (Vec<Op>, usize) {
     let mut firsts = [0; 8];
     let mut values = 0;
@@ -50,7 +51,11 @@ fn due(circuits: &[Circuit; 8], plan: &Plan) -> Vec<Due> {
         let depth = heights.iter().copied().max().unwrap_or(0);
         for gate in 0..circuits[sbox].gates.len() {
             let late = plan.latency * (depth - heights[INPUTS + gate]);
-            all.push(Due { sbox, gate, step: plan.distance * rank as f64 + late as f64 + 2.0 * rng.f64() });
+            all.push(Due {
+                sbox,
+                gate,
+                step: plan.distance * rank as f64 + late as f64 + 2.0 * rng.f64(),
+            });
         }
     }
     all.sort_by(|a, b| a.step.total_cmp(&b.step));
@@ -70,8 +75,13 @@ fn heights(circuit: &Circuit) -> Vec<usize> {
 
 impl Order<'_> {
     fn is_ready(&self, due: &Due, step: usize) -> bool {
-        let there = |wire: usize| self.ready[self.firsts[due.sbox] + wire].is_some_and(|ready| ready <= step);
-        self.circuits[due.sbox].gates[due.gate].wires.iter().all(|wire| *wire < INPUTS || there(*wire))
+        let there = |wire: usize| {
+            self.ready[self.firsts[due.sbox] + wire].is_some_and(|ready| ready <= step)
+        };
+        self.circuits[due.sbox].gates[due.gate]
+            .wires
+            .iter()
+            .all(|wire| *wire < INPUTS || there(*wire))
     }
 
     fn take(&mut self, sbox: usize, gate: usize, ready: usize) {

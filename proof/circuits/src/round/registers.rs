@@ -23,7 +23,8 @@ struct Allocation<'a> {
     lines: Vec<Line>,
 }
 
-/// Registers from first to last op; where they do not suffice, the value is spilled that is needed last.
+/// Registers from first to last op; where they do not suffice, the value is spilled that is needed
+/// last.
 pub(super) fn allocate(ops: &[Op], values: usize, registers: usize) -> Vec<Line> {
     let overwritten = overwritten(ops, values);
     let mut all = Allocation {
@@ -133,7 +134,14 @@ impl Allocation<'_> {
         self.lines.push(Line::Two { name, to, first, second });
     }
 
-    fn three(&mut self, at: usize, to: usize, of: [usize; 3], function: u8, overwritten: Option<usize>) {
+    fn three(
+        &mut self,
+        at: usize,
+        to: usize,
+        of: [usize; 3],
+        function: u8,
+        overwritten: Option<usize>,
+    ) {
         let registers = of.map(|value| self.load(at, value));
         // Without one of its own, whichever.
         let which = of.iter().position(|value| Some(*value) == overwritten).unwrap_or(0);
@@ -151,8 +159,9 @@ impl Allocation<'_> {
     }
 }
 
-/// For each gate that overwrites, which of its values: no value twice (a copy would be overwritten), and the youngest where that can be: the one that is
-/// there last goes the quickest way through the processor. A matching by augmenting paths.
+/// For each gate that overwrites, which of its values: no value twice (a copy would be
+/// overwritten), and the youngest where that can be: the one that is there last goes the quickest
+/// way through the processor. A matching by augmenting paths.
 fn overwritten(ops: &[Op], values: usize) -> Vec<Option<usize>> {
     let mut made = vec![0; values];
     for (at, op) in ops.iter().enumerate() {
@@ -169,10 +178,14 @@ fn overwritten(ops: &[Op], values: usize) -> Vec<Option<usize>> {
         Op::Input { .. } | Op::Gate { .. } | Op::Output { .. } => Vec::new(),
     };
     let all: Vec<Vec<usize>> = ops.iter().map(by_age).collect();
-    let mut matching =
-        Matching { choices: Vec::new(), of_gate: vec![None; ops.len()], of_value: vec![None; values] };
+    let mut matching = Matching {
+        choices: Vec::new(),
+        of_gate: vec![None; ops.len()],
+        of_value: vec![None; values],
+    };
     for allowed in 1..=3 {
-        matching.choices = all.iter().map(|values| values.iter().copied().take(allowed).collect()).collect();
+        matching.choices =
+            all.iter().map(|values| values.iter().copied().take(allowed).collect()).collect();
         for gate in 0..ops.len() {
             if matching.of_gate[gate].is_none() {
                 matching.augment(gate, &mut vec![false; values]);

@@ -94,7 +94,8 @@ impl Pool {
     /// The smallest whole circuit yet.
     pub fn best(&self) -> Option<Circuit> {
         let best = self.sets[ALL].iter().min_by_key(|partial| partial.wires.count())?;
-        // A target is normalised, and so are wires: where the mask is all, neither is the other's complement.
+        // A target is normalised, and so are wires: where the mask is all, neither is the other's
+        // complement.
         let outputs = best.outputs.map(|signal| signal.map_or(0, |signal| signal.wire));
         Some(Circuit { gates: best.wires.gates().to_vec(), outputs })
     }

@@ -6,7 +6,12 @@ use super::wires::{Basis, Goal, Signal, Wires, build};
 use crate::circuit::input;
 
 /// The goal by one or two new gates.
-pub(super) fn near(rng: &mut Rng, wires: &Wires, goal: &Goal, free: usize) -> Option<(Wires, Signal)> {
+pub(super) fn near(
+    rng: &mut Rng,
+    wires: &Wires,
+    goal: &Goal,
+    free: usize,
+) -> Option<(Wires, Signal)> {
     let mut order: Vec<usize> = (0..wires.count()).collect();
     rng.shuffle(&mut order);
     let tables: Vec<u64> = order.iter().map(|wire| wires.tables()[*wire]).collect();
@@ -60,7 +65,8 @@ fn triple(tables: &[u64], table: u64, mask: u64) -> Option<[usize; 3]> {
     None
 }
 
-/// h = a gate of three wires such that the goal is a function of (h, d, e): in each cell of (d, e) it is 0, 1, h or !h.
+/// h = a gate of three wires such that the goal is a function of (h, d, e): in each cell of (d, e)
+/// it is 0, 1, h or !h.
 fn inner(tables: &[u64], goal: &Goal, d: usize, e: usize) -> Option<([usize; 3], u64, u64)> {
     let (d, e) = (tables[d], tables[e]);
     let (ones, zeros) = (goal.table & goal.mask, !goal.table & goal.mask);
@@ -75,7 +81,8 @@ fn inner(tables: &[u64], goal: &Goal, d: usize, e: usize) -> Option<([usize; 3],
     let mask = mixed[..count].iter().fold(0, |sum, cell| sum | cell);
     // The first cell may be taken as h; each other as h or !h.
     (0..1_usize << count.saturating_sub(1)).find_map(|choice| {
-        let complemented = mixed[..count].iter().skip(1).enumerate().filter(|(i, _)| choice >> i & 1 == 1);
+        let complemented =
+            mixed[..count].iter().skip(1).enumerate().filter(|(i, _)| choice >> i & 1 == 1);
         let table = complemented.fold(goal.table, |table, (_, cell)| table ^ cell);
         triple(tables, table, mask).map(|triple| (triple, table, mask))
     })
@@ -87,7 +94,8 @@ fn gate_for(wires: &mut Wires, of: [usize; 3], goal: &Goal) -> Signal {
     let pick = |bit: u8, wire: u64| if bit == 0 { !wire } else { wire };
     let ones = goal.table & goal.mask;
     // Where nothing is asked for, the function is 0.
-    let rows = (0..8_u8).filter(|row| ones & pick(row & 4, a) & pick(row & 2, b) & pick(row & 1, c) != 0);
+    let rows =
+        (0..8_u8).filter(|row| ones & pick(row & 4, a) & pick(row & 2, b) & pick(row & 1, c) != 0);
     let function = rows.fold(0, |sum: u8, row| sum | 1 << row);
     wires.gate(of, function)
 }
@@ -104,7 +112,8 @@ pub(super) fn join(
     let room = |goal: Goal| Goal { limit: goal.limit.saturating_sub(1), ..goal };
     let (wires, f) = build(Basis::Three, rng, wires, room(goal.on(!there, bit)))?;
     let table = if rng.bool() { goal.table } else { goal.table ^ wires.table(f) };
-    let (mut wires, g) = build(Basis::Three, rng, &wires, room(Goal { table, ..goal }.on(there, bit)))?;
+    let (mut wires, g) =
+        build(Basis::Three, rng, &wires, room(Goal { table, ..goal }.on(there, bit)))?;
     let signal = gate_for(&mut wires, [bit, f.wire, g.wire], &goal);
     (wires.count() <= goal.limit).then_some((wires, signal))
 }

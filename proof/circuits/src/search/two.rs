@@ -5,7 +5,8 @@ use fastrand::Rng;
 use super::wires::{Basis, Goal, Signal, Wires, build};
 use crate::circuit::input;
 
-/// `a & b`, `a & !b`, `!a & b`, `a | b`, `a ^ b` as functions of (a, b, b): only the rows 0, 3, 4 and 7 come up.
+/// `a & b`, `a & !b`, `!a & b`, `a | b`, `a ^ b` as functions of (a, b, b): only the rows 0, 3, 4
+/// and 7 come up.
 const FUNCTIONS: [u8; 5] = [0b1000_0000, 0b0001_0000, 0b0000_1000, 0b1001_1000, 0b0001_1000];
 
 fn apply(function: usize, a: u64, b: u64) -> u64 {
@@ -19,7 +20,12 @@ fn apply(function: usize, a: u64, b: u64) -> u64 {
 }
 
 /// The goal by one or two new gates.
-pub(super) fn near(rng: &mut Rng, wires: &Wires, goal: &Goal, free: usize) -> Option<(Wires, Signal)> {
+pub(super) fn near(
+    rng: &mut Rng,
+    wires: &Wires,
+    goal: &Goal,
+    free: usize,
+) -> Option<(Wires, Signal)> {
     let mut order: Vec<usize> = (0..wires.count()).collect();
     rng.shuffle(&mut order);
     let tables: Vec<u64> = order.iter().map(|wire| wires.tables()[*wire]).collect();
@@ -27,8 +33,9 @@ pub(super) fn near(rng: &mut Rng, wires: &Wires, goal: &Goal, free: usize) -> Op
         let mut next = *wires;
         let mut last = None;
         for (function, a, b) in gates {
-            let wire =
-                |i: usize| order.get(i).copied().or(last.map(|signal: Signal| signal.wire)).unwrap_or(0);
+            let wire = |i: usize| {
+                order.get(i).copied().or(last.map(|signal: Signal| signal.wire)).unwrap_or(0)
+            };
             last = Some(next.gate([wire(*a), wire(*b), wire(*b)], FUNCTIONS[*function]));
         }
         let signal = last?;
@@ -65,12 +72,14 @@ pub(super) fn near(rng: &mut Rng, wires: &Wires, goal: &Goal, free: usize) -> Op
 fn completion(goal: &Goal, v: u64, tables: &[u64]) -> Option<(usize, usize)> {
     let (ones, zeros) = (goal.table & goal.mask, !goal.table & goal.mask);
     let (v1, v0) = (v & goal.mask, !v & goal.mask);
-    // Which functions v allows at all: v & w covers only v's ones, and so on; each for the goal and its complement.
+    // Which functions v allows at all: v & w covers only v's ones, and so on; each for the goal and
+    // its complement.
     let and = ones & v0 == 0 || zeros & v0 == 0;
     let or = ones & v1 == 0 || zeros & v1 == 0;
     tables.iter().enumerate().find_map(|(k, w)| {
-        let try_all =
-            |range: &[usize]| range.iter().copied().find(|f| goal.met_by(apply(*f, v, *w)).is_some());
+        let try_all = |range: &[usize]| {
+            range.iter().copied().find(|f| goal.met_by(apply(*f, v, *w)).is_some())
+        };
         let found = goal.met_by(v ^ w).map(|_| 4);
         let found = found.or_else(|| if and { try_all(&[0, 1]) } else { None });
         let found = found.or_else(|| if or { try_all(&[2, 3]) } else { None });

@@ -79,7 +79,8 @@ impl Wires {
         if signal.complement { !table } else { table }
     }
 
-    /// The function of up to three wires, normalised: the wire that has it already, or a new gate. `function` need not be even.
+    /// The function of up to three wires, normalised: the wire that has it already, or a new gate.
+    /// `function` need not be even.
     pub(super) fn gate(&mut self, wires: [usize; 3], function: u8) -> Signal {
         let complement = function & 1 == 1;
         let gate = Gate { wires, function: if complement { !function } else { function } };
@@ -96,19 +97,24 @@ impl Wires {
 
     /// The goal as a wire that is there.
     fn found(&self, goal: &Goal) -> Option<Signal> {
-        self.tables()
-            .iter()
-            .enumerate()
-            .find_map(|(wire, table)| goal.met_by(*table).map(|complement| Signal { wire, complement }))
+        self.tables().iter().enumerate().find_map(|(wire, table)| {
+            goal.met_by(*table).map(|complement| Signal { wire, complement })
+        })
     }
 }
 
 /// Kwan's recursion: the smallest circuit found that has the goal, and the goal in it.
-pub(super) fn build(basis: Basis, rng: &mut Rng, wires: &Wires, goal: Goal) -> Option<(Wires, Signal)> {
+pub(super) fn build(
+    basis: Basis,
+    rng: &mut Rng,
+    wires: &Wires,
+    goal: Goal,
+) -> Option<(Wires, Signal)> {
     if let Some(signal) = wires.found(&goal) {
         return (wires.count <= goal.limit).then_some((*wires, signal));
     }
-    let free = goal.limit.checked_sub(wires.count).filter(|free| *free > 0)?.min(WIRES_MAX - wires.count);
+    let free =
+        goal.limit.checked_sub(wires.count).filter(|free| *free > 0)?.min(WIRES_MAX - wires.count);
     let near = match basis {
         Basis::Two => two::near(rng, wires, &goal, free),
         Basis::Three => three::near(rng, wires, &goal, free),

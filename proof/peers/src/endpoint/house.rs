@@ -1,4 +1,5 @@
-//! The server without its sockets: an endpoint, a ledger in memory, and their clients, in one thread. After each call it does what the driver does.
+//! The server without its sockets: an endpoint, a ledger in memory, and their clients, in one
+//! thread. After each call it does what the driver does.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -42,7 +43,13 @@ impl House {
     pub(super) fn new(sessions_max: usize) -> Self {
         let key = SigningKey::from_seed(&[1; 32]);
         let server = key.public();
-        let v2 = ServerConfig { suites: vec![SUITE], key, idle: FOREVER, handshake: FOREVER, values_max: 64 };
+        let v2 = ServerConfig {
+            suites: vec![SUITE],
+            key,
+            idle: FOREVER,
+            handshake: FOREVER,
+            values_max: 64,
+        };
         let config = Config {
             bounds: Bounds::of(sessions_max),
             queued_values_max: 1,
@@ -72,7 +79,8 @@ impl House {
             token: random::<{ Token::BYTES }>()?,
         };
         let id = self.endpoint.accept(now, peer, entropy).map_err(text)?;
-        let entropy = noise::Entropy { dh: Zeroizing::new(random::<64>()?.to_vec()), kem: random()? };
+        let entropy =
+            noise::Entropy { dh: Zeroizing::new(random::<64>()?.to_vec()), kem: random()? };
         let mut client = ClientSession::new(CLIENT, now, entropy);
         let key = ddes_load::key(1, number);
         loop {
@@ -140,7 +148,8 @@ impl House {
         Ok(())
     }
 
-    /// Ends a turn, as the driver does: all requests are one batch, and their answers may ask for more.
+    /// Ends a turn, as the driver does: all requests are one batch, and their answers may ask for
+    /// more.
     fn hand_on(&mut self) -> Result<(), String> {
         self.endpoint.handle_timeout(self.now);
         loop {
@@ -150,7 +159,9 @@ impl House {
                     Action::Authorize(claim) => {
                         self.endpoint.handle_grant(self.now, claim, Some(Grant::default()));
                     }
-                    Action::Compute(id, work) => self.endpoint.handle_done(self.now, id, work.run()),
+                    Action::Compute(id, work) => {
+                        self.endpoint.handle_done(self.now, id, work.run())
+                    }
                     Action::Commit(request) => requests.push(request),
                     Action::Wake(id) if self.endpoint.phase(id) != Phase::Live => {
                         self.endpoint.remove(self.now, id);

@@ -1,7 +1,8 @@
 //! Those who do harm, as a process of their own: this program in another role.
 //!
-//! It shares the load's core and gives way to it (SCHED_IDLE): what is to be seen is what the server does to established sessions under harm, and not
-//! what a client notices whose own core is busy.
+//! It shares the load's core and gives way to it (SCHED_IDLE): what is to be seen is what the
+//! server does to established sessions under harm, and not what a client notices whose own core is
+//! busy.
 
 use std::path::Path;
 use std::rc::Rc;
@@ -29,7 +30,8 @@ use crate::secure::{Door, Peer, runtime};
 pub(crate) enum Harm {
     /// Whole handshakes, each of a new identity, and gone.
     Handshakes,
-    /// First messages that cost the sender nothing, and the server two exponentiations each; nobody stays for the answer's sake.
+    /// First messages that cost the sender nothing, and the server two exponentiations each; nobody
+    /// stays for the answer's sake.
     FirstMessages,
     /// Sessions that send as much as they may and never read.
     SlowReaders,
@@ -37,7 +39,8 @@ pub(crate) enum Harm {
     SlowWriters,
     /// Connections that never speak.
     Silent,
-    /// As many, to another listener on the load's core: what the load notices of them although the server has no part in it.
+    /// As many, to another listener on the load's core: what the load notices of them although the
+    /// server has no part in it.
     Elsewhere,
 }
 
@@ -112,15 +115,15 @@ pub(crate) fn run(harm: Harm, address: &str, folder: &Path) -> Result<(), String
             let (door, message) = (Rc::clone(&door), Rc::clone(&message));
             drop(match harm {
                 Harm::Handshakes => spawn_local(handshakes(door, place, tally)),
-                Harm::FirstMessages => {
-                    spawn_local(again(PAUSE, async move || first_of(&address, &message, &tally).await))
-                }
-                Harm::SlowReaders => {
-                    spawn_local(again(PAUSE, async move || slow_reader(&address, place, &tally).await))
-                }
-                Harm::SlowWriters => {
-                    spawn_local(again(BYTE_EACH, async move || slow_writer(&address, &message, &tally).await))
-                }
+                Harm::FirstMessages => spawn_local(again(PAUSE, async move || {
+                    first_of(&address, &message, &tally).await
+                })),
+                Harm::SlowReaders => spawn_local(again(PAUSE, async move || {
+                    slow_reader(&address, place, &tally).await
+                })),
+                Harm::SlowWriters => spawn_local(again(BYTE_EACH, async move || {
+                    slow_writer(&address, &message, &tally).await
+                })),
                 Harm::Silent => spawn_local(silent::flood(address, tally)),
                 Harm::Elsewhere => spawn_local(silent::flood(silent::elsewhere()?, tally)),
             });
@@ -136,7 +139,8 @@ fn end_with_input(tally: Arc<Tally>) -> JoinHandle<()> {
     let start = Instant::now();
     std::thread::spawn(move || {
         drop(std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
-        let [deeds, connections] = [&tally.deeds, &tally.connections].map(|of| of.load(Ordering::Relaxed));
+        let [deeds, connections] =
+            [&tally.deeds, &tally.connections].map(|of| of.load(Ordering::Relaxed));
         println!("{deeds} {connections} {}", start.elapsed().as_secs_f64());
         std::process::exit(0);
     })
@@ -198,7 +202,8 @@ async fn slow_reader(address: &str, place: u64, tally: &Tally) -> Result<(), Str
     stream.set_zero_linger().map_err(text)?;
     add(&tally.connections);
     let mut session = ClientSession::new(CLIENT, Instant::now(), entropy()?);
-    let mut next = timeout(WAIT_MAX, open(&mut stream, &mut session, place)).await.map_err(text)??;
+    let mut next =
+        timeout(WAIT_MAX, open(&mut stream, &mut session, place)).await.map_err(text)??;
     loop {
         while session.submit(Instant::now(), next, &[1]).is_ok() {
             add(&tally.deeds);
@@ -210,7 +215,11 @@ async fn slow_reader(address: &str, place: u64, tally: &Tally) -> Result<(), Str
 }
 
 /// Opens the session, whoever the server is; the number of its first value.
-async fn open(stream: &mut TcpStream, session: &mut ClientSession, place: u64) -> Result<Sequence, String> {
+async fn open(
+    stream: &mut TcpStream,
+    session: &mut ClientSession,
+    place: u64,
+) -> Result<Sequence, String> {
     let key = ddes_load::key(2, place);
     let mut bytes = [0; 4096];
     loop {
@@ -223,7 +232,9 @@ async fn open(stream: &mut TcpStream, session: &mut ClientSession, place: u64) -
                 let signature = key.sign(Namespace::Client, &claim);
                 session.prove(Instant::now(), &key.public(), signature).map_err(text)?;
             }
-            Some(ClientEvent::Ready(welcome)) => return welcome.standing.last_seq.forward(1).map_err(text),
+            Some(ClientEvent::Ready(welcome)) => {
+                return welcome.standing.last_seq.forward(1).map_err(text);
+            }
             Some(event @ (ClientEvent::Answered(_) | ClientEvent::Ended(_))) => {
                 return Err(format!("{event:?}"));
             }
@@ -251,8 +262,10 @@ fn first_message() -> Result<Vec<u8>, String> {
 }
 
 fn entropy() -> Result<noise::Entropy, String> {
-    let mut entropy =
-        noise::Entropy { dh: Zeroizing::new(vec![0; 64]), kem: Zeroizing::new([0; kem::SEED_BYTES]) };
+    let mut entropy = noise::Entropy {
+        dh: Zeroizing::new(vec![0; 64]),
+        kem: Zeroizing::new([0; kem::SEED_BYTES]),
+    };
     getrandom::fill(&mut entropy.dh).map_err(text)?;
     getrandom::fill(entropy.kem.as_mut()).map_err(text)?;
     Ok(entropy)

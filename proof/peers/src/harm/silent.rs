@@ -16,11 +16,13 @@ use super::attack::{Tally, add, text};
 const TICK: Duration = Duration::from_millis(1);
 /// 10,000 a second.
 const CONNECTS_EACH_TICK: usize = 10;
-/// So many wait for the system at a time, and so many are held; then the oldest is closed. Far below the limit of open files.
+/// So many wait for the system at a time, and so many are held; then the oldest is closed. Far
+/// below the limit of open files.
 const CONNECTING_MAX: usize = 2_000;
 const HELD_MAX: usize = 8_000;
 
-/// A listener of this process that takes connections and holds them until they are cut; its address.
+/// A listener of this process that takes connections and holds them until they are cut; its
+/// address.
 pub(super) fn elsewhere() -> Result<String, String> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").map_err(text)?;
     listener.set_nonblocking(true).map_err(text)?;
@@ -54,7 +56,8 @@ pub(super) async fn flood(address: String, tally: Arc<Tally>) {
                 connecting.set(connecting.get() - 1);
                 add(&tally.connections);
                 // It is cut when it is dropped, so that no port is kept for it.
-                let Ok(stream) = connected.and_then(|stream| stream.set_zero_linger().map(|()| stream))
+                let Ok(stream) =
+                    connected.and_then(|stream| stream.set_zero_linger().map(|()| stream))
                 else {
                     return;
                 };

@@ -11,8 +11,10 @@ use super::stores::{Ours, Scratch, Store};
 use crate::figures::resident;
 use crate::report::{self, Latencies};
 
-const MEMORY_COLUMNS: &[&str] = &["ledger", "accounts", "resident, bytes an account", "by its own count"];
-const CHECKPOINT_COLUMNS: &[&str] = &["64 values a batch", "commits", "median", "p99", "p99.9", "longest"];
+const MEMORY_COLUMNS: &[&str] =
+    &["ledger", "accounts", "resident, bytes an account", "by its own count"];
+const CHECKPOINT_COLUMNS: &[&str] =
+    &["64 values a batch", "commits", "median", "p99", "p99.9", "longest"];
 const OPENING_COLUMNS: &[&str] =
     &["accounts in the checkpoint", "values after it", "batches", "bytes written a value", "time"];
 
@@ -23,7 +25,12 @@ pub(crate) fn memory(accounts: u32) -> Result<(), String> {
     let row = |what: &str, before: u64, ledger: &Ledger| {
         let each = |bytes: u64| format!("{:.1}", bytes as f64 / f64::from(accounts));
         let resident = resident()?.saturating_sub(before);
-        report::row(&[what.into(), accounts.to_string(), each(resident), each(ledger.memory_bytes() as u64)]);
+        report::row(&[
+            what.into(),
+            accounts.to_string(),
+            each(resident),
+            each(ledger.memory_bytes() as u64),
+        ]);
         Ok::<_, String>(())
     };
     let before = resident()?;
@@ -33,7 +40,8 @@ pub(crate) fn memory(accounts: u32) -> Result<(), String> {
     row("the same after a checkpoint", before, &ours.ledger)
 }
 
-/// Latency of commits with no checkpoint under way, while one is written, and while it is made durable.
+/// Latency of commits with no checkpoint under way, while one is written, and while it is made
+/// durable.
 pub(crate) fn checkpoint(accounts: u32, time: Duration) -> Result<(), String> {
     report::heading(
         &format!("Ledger: commits beside a checkpoint of {accounts} accounts"),
@@ -79,7 +87,11 @@ pub(crate) fn checkpoint(accounts: u32, time: Duration) -> Result<(), String> {
     row("no checkpoint".into(), &without, longest_without);
     checkpoints.sort();
     let each = checkpoints.get(checkpoints.len() / 2).copied().unwrap_or(Duration::ZERO);
-    row(format!("beside a checkpoint, each {} long", report::duration(each)), &beside, longest_beside);
+    row(
+        format!("beside a checkpoint, each {} long", report::duration(each)),
+        &beside,
+        longest_beside,
+    );
     Ok(())
 }
 
@@ -103,7 +115,8 @@ pub(crate) fn opening(accounts: u32, values: u64) -> Result<(), String> {
         let start = Instant::now();
         let folder = Folder::lock(scratch.path()).map_err(|error| error.to_string())?;
         let disk = Arc::new(folder.ok_or("the folder is locked")?);
-        let (ledger, _) = Ledger::open(disk, options, [0; 16]).map_err(|error| error.to_string())?;
+        let (ledger, _) =
+            Ledger::open(disk, options, [0; 16]).map_err(|error| error.to_string())?;
         let time = start.elapsed();
         let values = batches * batch as u64;
         if ledger.totals().count != u128::from(values) {

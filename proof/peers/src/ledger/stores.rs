@@ -48,7 +48,10 @@ fn text(error: impl std::fmt::Display) -> String {
 impl State {
     fn count(&mut self, update: &Update) -> Result<(), String> {
         if (update.session, update.seq) != (self.session, self.last_seq + 1) {
-            return Err(format!("value {} of account {} is out of order", update.seq, update.account));
+            return Err(format!(
+                "value {} of account {} is out of order",
+                update.seq, update.account
+            ));
         }
         self.last_seq = update.seq;
         self.sum += i128::from(update.value);
@@ -94,7 +97,8 @@ impl Floor {
     pub(crate) fn new(folder: &Path, accounts: u32) -> Result<Self, String> {
         let path = folder.join("floor");
         let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(true).open(path).map_err(text)?;
+        let file =
+            options.read(true).write(true).create(true).truncate(true).open(path).map_err(text)?;
         let zeros = vec![0; 1 << 20];
         for offset in (0..Self::FILE_BYTES).step_by(zeros.len()) {
             file.write_all_at(&zeros, offset).map_err(text)?;
@@ -229,8 +233,10 @@ const TABLE: redb::TableDefinition<'_, u32, [u8; 32]> = redb::TableDefinition::n
 
 impl Redb {
     pub(crate) fn new(folder: &Path, accounts: u32) -> Result<Self, String> {
-        let database =
-            redb::Builder::new().set_cache_size(CACHE_BYTES).create(folder.join("redb")).map_err(text)?;
+        let database = redb::Builder::new()
+            .set_cache_size(CACHE_BYTES)
+            .create(folder.join("redb"))
+            .map_err(text)?;
         let transaction = database.begin_write().map_err(text)?;
         {
             let mut table = transaction.open_table(TABLE).map_err(text)?;
@@ -256,7 +262,8 @@ impl Store for Redb {
             let mut table = transaction.open_table(TABLE).map_err(text)?;
             for update in batch {
                 let found = table.get(update.account).map_err(text)?.map(|bytes| bytes.value());
-                let mut state = found.and_then(|bytes| State::decode(&bytes)).ok_or("no such account")?;
+                let mut state =
+                    found.and_then(|bytes| State::decode(&bytes)).ok_or("no such account")?;
                 state.count(update)?;
                 table.insert(update.account, state.encode()).map_err(text)?;
             }
@@ -277,7 +284,8 @@ impl Fjall {
     pub(crate) fn new(folder: &Path, accounts: u32) -> Result<Self, String> {
         let database = fjall::Database::builder(folder.join("fjall"));
         let database = database.cache_size(CACHE_BYTES as u64).open().map_err(text)?;
-        let keyspace = database.keyspace("accounts", fjall::KeyspaceCreateOptions::default).map_err(text)?;
+        let keyspace =
+            database.keyspace("accounts", fjall::KeyspaceCreateOptions::default).map_err(text)?;
         for first in (0..accounts).step_by(OPENINGS as usize) {
             let mut batch = database.batch();
             for account in first..accounts.min(first.saturating_add(OPENINGS)) {
@@ -304,7 +312,8 @@ impl Store for Fjall {
                 Some(state) => state,
                 None => {
                     let found = self.accounts.get(update.account.to_be_bytes()).map_err(text)?;
-                    let state = found.and_then(|bytes| State::decode(&bytes)).ok_or("no such account")?;
+                    let state =
+                        found.and_then(|bytes| State::decode(&bytes)).ok_or("no such account")?;
                     self.states.entry(update.account).or_insert(state)
                 }
             };
@@ -367,7 +376,11 @@ impl Store for Sqlite {
                 let mut state = found.optional().map_err(text)?.ok_or("no such account")?;
                 state.count(update)?;
                 write
-                    .execute((update.account, state.last_seq.cast_signed(), state.sum.to_le_bytes()))
+                    .execute((
+                        update.account,
+                        state.last_seq.cast_signed(),
+                        state.sum.to_le_bytes(),
+                    ))
                     .map_err(text)?;
             }
         }

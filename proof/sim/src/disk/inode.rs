@@ -90,7 +90,8 @@ fn put(file: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
     }
 }
 
-/// As crates/ledger's checkpoint.rs lays out a file: a head of 92 bytes, then a slice's 13, a key of 32, and in the account 20 bytes before its sum.
+/// As crates/ledger's checkpoint.rs lays out a file: a head of 92 bytes, then a slice's 13, a key
+/// of 32, and in the account 20 bytes before its sum.
 pub(super) fn edit_sum(file: &mut [u8]) -> bool {
     const HEAD: usize = 92;
     const SLICE: u8 = 1;

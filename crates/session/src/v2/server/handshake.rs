@@ -151,7 +151,9 @@ impl Handshake {
                 }
                 Err(fault) => (Self::Proof(state), Err(fault)),
             },
-            state @ (Self::Response(_) | Self::Verification(_) | Self::Opening(_)) => (state, Ok(None)),
+            state @ (Self::Response(_) | Self::Verification(_) | Self::Opening(_)) => {
+                (state, Ok(None))
+            }
         }
     }
 
@@ -168,7 +170,12 @@ impl Handshake {
 
 impl AwaitHello {
     /// Message 1 is good: messages 2 and 3 are to be computed.
-    fn respond(self, config: &Arc<ServerConfig>, suite: Suite, message: Vec<u8>) -> (AwaitResponse, Job) {
+    fn respond(
+        self,
+        config: &Arc<ServerConfig>,
+        suite: Suite,
+        message: Vec<u8>,
+    ) -> (AwaitResponse, Job) {
         let Self { entropy, token, deadline } = self;
         let job = Job::Respond { suite, entropy, message, config: Arc::clone(config) };
         (AwaitResponse { suite, token, deadline }, job)
@@ -186,7 +193,11 @@ impl AwaitResponse {
     ) -> (AwaitProof, Result<(), LimitError>) {
         let Self { suite, token, deadline } = self;
         let finished = &response.finished;
-        let link = Link::new(protocol(suite).cipher, finished.to_client.clone(), finished.to_server.clone());
+        let link = Link::new(
+            protocol(suite).cipher,
+            finished.to_client.clone(),
+            finished.to_server.clone(),
+        );
         let mut keyed = Box::new(Keyed { link, token });
         outbound.push(now, Opcode::KeyVerification, &response.message);
         let sealer = &mut keyed.link.sealer;
