@@ -148,7 +148,7 @@ impl<M: Machine> Pump<M> {
             Next::Readable => match self.stream.try_read(&mut self.buffer) {
                 Ok(0) => self.session.handle_eof(now),
                 Ok(count) => {
-                    self.session.handle_bytes(now, self.buffer.get(..count).unwrap_or(&[]))
+                    self.session.handle_bytes(now, self.buffer.get(..count).unwrap_or(&[]));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => self.session.handle_eof(now),

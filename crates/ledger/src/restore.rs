@@ -161,7 +161,7 @@ impl Staging {
         ledger.rest();
         drop(ledger);
         audit::verify(&*folder, &[], &mut |done, whole| {
-            progress(RestoreStep::VerifyCopy, done, whole)
+            progress(RestoreStep::VerifyCopy, done, whole);
         })
         .map_err(|error| RestoreError::Verify { path: path(), error })
     }

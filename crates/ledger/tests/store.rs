@@ -262,7 +262,7 @@ fn each_bit_that_is_flipped_is_named_or_was_not_in_use() {
             assert_named(&damage, name, offset, number as u64);
             match place.open_with(WITHOUT_CHECKPOINTS) {
                 Err(StoreError::Damaged(damage)) => {
-                    assert_named(&damage, name, offset, number as u64)
+                    assert_named(&damage, name, offset, number as u64);
                 }
                 // A superblock alone, of which there are two.
                 Ok((ledger, opened)) => {

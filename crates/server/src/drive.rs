@@ -211,7 +211,7 @@ impl Driver {
             }
             // Once a turn, however often it is ready.
             Some(Socket::Refused(refusal)) => {
-                mark(&mut self.state.ready, &mut refusal.is_ready, place)
+                mark(&mut self.state.ready, &mut refusal.is_ready, place);
             }
             None => {}
         }
@@ -528,7 +528,7 @@ impl Driver {
         for answer in answers {
             match answer {
                 Answer::Done { connection, ticket, outcome } => {
-                    outcomes.push((connection, ticket, outcome))
+                    outcomes.push((connection, ticket, outcome));
                 }
                 Answer::Values(count) => values += count,
                 Answer::Health(health) => {
@@ -561,7 +561,7 @@ impl Driver {
             Command::Stop => self.stop(now),
             Command::Totals(question) => self.books.ask(question),
             Command::Sessions(sessions) => {
-                sessions.send(self.endpoint.sessions().collect()).unwrap_or(())
+                sessions.send(self.endpoint.sessions().collect()).unwrap_or(());
             }
             Command::End { serial, ended } => {
                 let is_meant = |view: &SessionView| {

@@ -89,7 +89,7 @@ fn run(desk: &Desk, mailbox: &Mailbox, compute: fn(Work) -> Done) {
             match waiting.queue.pop() {
                 Some(work) => break work,
                 None => {
-                    waiting = desk.arrived.wait(waiting).unwrap_or_else(PoisonError::into_inner)
+                    waiting = desk.arrived.wait(waiting).unwrap_or_else(PoisonError::into_inner);
                 }
             }
         };

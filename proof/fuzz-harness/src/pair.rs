@@ -237,9 +237,9 @@ impl Profile for Classic {
             if let classic::Event::Submit { ticket, amount } = event {
                 assert!(self.submitted.contains(&amount.get()), "{amount} was never submitted");
                 if self.held {
-                    self.waiting.push((ticket, amount))
+                    self.waiting.push((ticket, amount));
                 } else {
-                    self.settle(now, ticket, amount)
+                    self.settle(now, ticket, amount);
                 }
             }
         }
@@ -357,7 +357,7 @@ impl V2 {
                 self.waiting.push((ticket, first_seq, amounts));
             }
             v2::Event::Submit { ticket, first_seq, amounts } => {
-                self.add(now, ticket, first_seq, amounts)
+                self.add(now, ticket, first_seq, amounts);
             }
             v2::Event::EndAll => panic!("it is no operator"),
             v2::Event::Ended(_) => self.ends += 1,
@@ -403,7 +403,7 @@ impl Profile for V2 {
                     assert_eq!(answer.status, Status::Applied);
                 }
                 v2::ClientEvent::Ready(welcome) => {
-                    assert_eq!(welcome.standing.last_seq, Sequence::NONE)
+                    assert_eq!(welcome.standing.last_seq, Sequence::NONE);
                 }
                 v2::ClientEvent::Ended(_) => {}
             }

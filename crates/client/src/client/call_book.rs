@@ -89,7 +89,7 @@ impl CallBook {
                     Some(outcome) => reply(outcome),
                 },
                 Call::Flush { reply } => {
-                    self.waits.push(Wait { until: self.taken, reply, closes: false })
+                    self.waits.push(Wait { until: self.taken, reply, closes: false });
                 }
                 Call::Total { reply } => self.waits.push(Wait { until: 0, reply, closes: false }),
                 Call::Close { reply } => {
@@ -204,7 +204,7 @@ fn refuse(call: Call, error: &ClientError) {
     match call {
         Call::Add { reply, .. } => reply(Err(error.clone())),
         Call::Flush { reply } | Call::Total { reply } | Call::Close { reply } => {
-            reply(Err(error.clone()))
+            reply(Err(error.clone()));
         }
     }
 }

@@ -315,7 +315,7 @@ impl ServerSession {
         match self.state {
             State::Generating { .. } | State::Agreeing { .. } => self.close(now),
             State::AwaitKey(_) | State::Open(_) | State::Draining { .. } | State::Done => {
-                self.advance(now)
+                self.advance(now);
             }
         }
     }

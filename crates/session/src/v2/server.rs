@@ -222,7 +222,7 @@ impl ServerSession {
                 self.end(now, End::Fault(Fault::Truncated));
             }
             State::Handshake(_) | State::Open(_) | State::Draining { .. } | State::Done => {
-                self.advance(now)
+                self.advance(now);
             }
         }
     }

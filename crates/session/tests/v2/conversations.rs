@@ -214,7 +214,7 @@ fn messages() -> Vec<String> {
             talk.record(Opcode::EncryptedData, &plaintext);
         }),
         after_joining("the greatest and the least", |talk| {
-            talk.data(7, 1, &[i64::MAX, i64::MIN, i64::MIN])
+            talk.data(7, 1, &[i64::MAX, i64::MIN, i64::MIN]);
         }),
         then("silence", "60 s pass", |server| server.pass(IDLE)),
         then("a day", "24 h pass, a value each minute", |server| {
@@ -273,7 +273,7 @@ fn refusals() -> Vec<String> {
         }),
         after_joining("a body shorter than a tag", |talk| talk.give(frame(30, &[0; 15]))),
         after_joining("an opcode out of order", |talk| {
-            talk.record(Opcode::EncryptedResult, &[0; 25])
+            talk.record(Opcode::EncryptedResult, &[0; 25]);
         }),
         after_joining("an unknown opcode", |talk| talk.give(frame(60, &[0; 16]))),
         after_joining("a frame too long", |talk| {

@@ -160,7 +160,7 @@ impl House {
                         self.endpoint.handle_grant(self.now, claim, Some(Grant::default()));
                     }
                     Action::Compute(id, work) => {
-                        self.endpoint.handle_done(self.now, id, work.run())
+                        self.endpoint.handle_done(self.now, id, work.run());
                     }
                     Action::Commit(request) => requests.push(request),
                     Action::Wake(id) if self.endpoint.phase(id) != Phase::Live => {
