@@ -125,7 +125,8 @@ pub(crate) struct HomeArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct ServeArgs {
-    /// Address and port; :PORT for all addresses; PORT for this machine alone; port 0 picks a free one
+    /// Address and port; :PORT for all addresses; PORT for this machine alone; port 0 picks a free
+    /// one
     #[arg(long, value_name = "ADDR:PORT", value_parser = address::listen, default_value = "127.0.0.1:5566", env = "DDES_LISTEN")]
     pub(crate) listen: SocketAddr,
     /// End a session after this long without a counted integer
@@ -135,8 +136,8 @@ pub(crate) struct ServeArgs {
     /// Suites to accept; may be repeated [default: hybrid, hybrid-3072, hybrid-4096]
     #[arg(long, value_name = "SUITE", value_enum, value_delimiter = ',')]
     pub(crate) suite: Vec<SuiteName>,
-    /// Folder of the ledger, or `memory` for totals that end with the server [default: `ledger` in the
-    /// home]
+    /// Folder of the ledger, or `memory` for totals that end with the server [default: `ledger` in
+    /// the home]
     #[arg(long, value_name = "DIR|memory", env = "DDES_LEDGER")]
     pub(crate) ledger: Option<PathBuf>,
     /// Delete history older than this many days; totals stay exact [default: keep all]
@@ -173,8 +174,8 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "N", default_value = "4096",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) max_connections: u32,
-    /// Most connections of one address without a proven identity (IPv6: of one /64, twice as many of a
-    /// /56, four times of a /48)
+    /// Most connections of one address without a proven identity (IPv6: of one /64, twice as many
+    /// of a /56, four times of a /48)
     #[arg(long, value_name = "N", default_value = "256",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) max_unproven: u32,
@@ -187,12 +188,13 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "N", requires = "classic",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) max_classic: Option<u32>,
-    /// Most new connections a second of one address (IPv6: /64); bursts of twice as many; 0: no limit
+    /// Most new connections a second of one address (IPv6: /64); bursts of twice as many; 0: no
+    /// limit
     #[arg(long, value_name = "N", default_value = "2000",
           value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub(crate) max_connects_per_sec: u32,
-    /// Most new handshakes a second of one address (IPv6: /64); bursts of twice as many; 3072 bits count
-    /// 2, 4096 bits 4; 0: no limit
+    /// Most new handshakes a second of one address (IPv6: /64); bursts of twice as many; 3072 bits
+    /// count 2, 4096 bits 4; 0: no limit
     #[arg(long, value_name = "N", default_value = "1000",
           value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub(crate) max_handshakes_per_sec: u32,
@@ -306,8 +308,8 @@ pub(crate) struct ClientArgs {
     /// Use the original's wire: NOT SECURE, for study and for the original's server
     #[arg(long)]
     pub(crate) classic: bool,
-    /// Longest wait for the connection, for the handshake and for each answer
-    /// [default: 10, but 120 for a classic handshake: the original needs up to a minute for its key]
+    /// Longest wait for the connection, for the handshake and for each answer [default: 10, but 120
+    /// for a classic handshake: the original needs up to a minute for its key]
     #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub(crate) timeout: Option<u32>,
     #[command(flatten)]

@@ -1,5 +1,6 @@
-//! Which standard streams were closed when the process began. The runtime opens /dev/null in their place before `main`, where what is written is lost without an error. The
-//! crate's one file with `unsafe`: only what the loader calls is early enough.
+//! Which standard streams were closed when the process began. The runtime opens /dev/null in their
+//! place before `main`, where what is written is lost without an error. The crate's one file with
+//! `unsafe`: only what the loader calls is early enough.
 
 #![allow(
     unsafe_code,
@@ -23,8 +24,10 @@ pub(crate) fn is_error() -> bool {
     ERROR.load(Ordering::Relaxed)
 }
 
-// SAFETY: the section holds pointers to functions that the loader calls once, before `main` and on the only thread. This one takes no argument (on this ABI the caller's are
-// ignored), allocates nothing, cannot panic, and uses nothing that the runtime has yet to set up. Other systems are not asked.
+// SAFETY: the section holds pointers to functions that the loader calls once, before `main` and on
+// the only thread. This one takes no argument (on this ABI the caller's are ignored), allocates
+// nothing, cannot panic, and uses nothing that the runtime has yet to set up. Other systems are not
+// asked.
 #[cfg(target_os = "linux")]
 #[used]
 #[unsafe(link_section = ".init_array")]

@@ -1,49 +1,75 @@
-//! `ddes connect`: the original client's menu over D-DDES/2, at a prompt that never keeps the network waiting.
+//! `ddes connect`: the original client's menu, at a prompt that never keeps the network waiting.
 
 use std::time::Duration;
 
-use ddes_client::courier::{Courier, Event, Lost};
 use ddes_client::delivery::Patience;
 use ddes_client::outbox::{Mark, Outbox};
-use ddes_session::v2::ClientEnd;
-use ddes_wire::ClientId;
-use ddes_wire::v2::{Farewell, Reason, Scope, Welcome};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use ddes_wire::v2::Scope;
 
-use crate::args::ConnectArgs;
-use crate::failure::{Code, Failure};
+use crate::args::{ConnectArgs, OutputArgs};
+use crate::counter::classic::{self, Session};
+use crate::counter::v2::Account;
+use crate::counter::{Counter, End, Queue, Report};
+use crate::failure::Failure;
 use crate::input;
+use crate::interrupt::Interrupt;
 use crate::meet::Meeting;
 use crate::prompt::{Input, Prompt};
-use crate::refusal;
 use crate::screen::{self, Line, Screen, number};
 
-pub(crate) const MENU: &str = "Enter opcode (30 to send data, 50 to disconnect): ";
-pub(crate) const INTEGER: &str = "Enter an integer: ";
-/// What both profiles take at the prompt.
-pub(crate) const HELP: &str = "30 asks for an integer; 30 N, or N alone, sends N; 30 30 and 30 50 send 30 and 50; 50, quit or exit disconnects";
+const MENU: &str = "Enter opcode (30 to send data, 50 to disconnect): ";
+const INTEGER: &str = "Enter an integer: ";
+const HELP: &str = "30 asks for an integer; 30 N, or N alone, sends N; \
+    30 30 and 30 50 send 30 and 50; 50, quit or exit disconnects";
 const HELP_OF_OPERATORS: &str = "; 50 all (operators) ends every session";
-pub(crate) const RANGE: &str = "-9223372036854775808 to 9223372036854775807 (64 bits)";
 
-/// A person at a prompt does not wait for a server at first, and a minute for one that was lost.
+/// A person does not wait for the first session, and waits a minute for one that was lost.
 const PATIENCE: Patience = Patience { first: Duration::ZERO, later: Duration::from_secs(60) };
 
+/// Each integer is answered before the next is asked for.
+const WAITING_MAX: usize = 1;
+
 pub(crate) fn run(args: &ConnectArgs) -> Result<(), Failure> {
-    let (meeting, mut courier) =
-        Meeting::arrange(&args.client, PATIENCE, |_| Ok(Outbox::in_memory()))?;
+    if args.client.classic { with_session(args) } else { with_account(args) }
+}
+
+fn with_session(args: &ConnectArgs) -> Result<(), Failure> {
+    let options = classic::options(&args.client)?;
     let runtime = crate::runtime()?;
-    let mut interrupt = runtime.block_on(async {
-        signal(SignalKind::interrupt())
-            .map_err(|error| Failure::system("cannot watch for signals", &error))
-    })?;
+    let mut interrupt = Interrupt::watch(&runtime)?;
+    let session = runtime.block_on(Session::open(options, &mut interrupt))?;
+    let greeting = session.greeting();
+    runtime.block_on(converse(session, greeting, &args.client.output, &mut interrupt))?.show()
+}
+
+fn with_account(args: &ConnectArgs) -> Result<(), Failure> {
+    let in_memory = |_| Ok(Outbox::in_memory());
+    let (meeting, mut courier) = Meeting::arrange(&args.client, PATIENCE, in_memory)?;
+    let runtime = crate::runtime()?;
+    let mut interrupt = Interrupt::watch(&runtime)?;
     // A person may be asked before the prompt takes the terminal.
     let welcome = runtime.block_on(async {
         tokio::select! {
             welcome = meeting.open(&mut courier, |_, _| {}) => welcome,
-            () = interrupted(&mut interrupt) => Err(Failure::interrupted()),
+            failure = interrupt.came() => Err(failure),
         }
     })?;
-    let (mut prompt, mut screen) = if args.client.output.json {
+    let mut account = Account::new(&meeting, courier, WAITING_MAX);
+    let greeting = account.greeting(&welcome);
+    let talk = converse(account, greeting, &args.client.output, &mut interrupt);
+    let last_words = runtime.block_on(talk);
+    meeting.remember();
+    last_words?.show()
+}
+
+/// Talks with a person, or a program at a pipe, until either side ends it.
+async fn converse(
+    counter: impl Counter,
+    greeting: Vec<Report>,
+    output: &OutputArgs,
+    interrupt: &mut Interrupt,
+) -> Result<LastWords, Failure> {
+    let (mut prompt, screen) = if output.json {
         (Prompt::on_pipe()?, Screen::json())
     } else if screen::is_interactive() {
         Prompt::on_terminal()?
@@ -51,23 +77,31 @@ pub(crate) fn run(args: &ConnectArgs) -> Result<(), Failure> {
         (Prompt::on_pipe()?, Screen::plain())
     };
     let mut talk = Talk {
-        meeting,
-        screen: &mut screen,
-        asks: Asks::Menu,
-        is_open: true,
+        screen,
+        asks: Asks::Nothing,
+        is_open: false,
         unsent: None,
         place: String::new(),
         unshown: None,
     };
-    talk.welcome(&welcome);
-    let outcome = runtime.block_on(talk.hold(courier, &mut prompt, &mut interrupt));
-    talk.meeting.remember();
-    let unshown = talk.unshown.take();
+    let outcome = talk.run(counter, greeting, &mut prompt, interrupt).await;
+    let Talk { mut screen, unshown, .. } = talk;
     screen.leave_prompt();
-    for line in &outcome? {
-        screen.show(line)?;
+    Ok(LastWords { lines: outcome?, screen, unshown })
+}
+
+/// What is still to be shown of a conversation that ended in good order.
+struct LastWords {
+    screen: Screen,
+    lines: Vec<Line>,
+    unshown: Option<Failure>,
+}
+
+impl LastWords {
+    fn show(mut self) -> Result<(), Failure> {
+        self.lines.iter().try_for_each(|line| self.screen.show(line))?;
+        self.unshown.map_or(Ok(()), Err)
     }
-    unshown.map_or(Ok(()), Err)
 }
 
 /// What the prompt asks for.
@@ -79,30 +113,38 @@ enum Asks {
     Nothing,
 }
 
-struct Talk<'a> {
-    meeting: Meeting,
-    screen: &'a mut Screen,
+struct Talk {
+    screen: Screen,
     asks: Asks,
     is_open: bool,
-    /// Taken while no session was open.
-    unsent: Option<i64>,
-    /// Where the line that is dealt with stands, for complaints.
+    /// An integer that was taken while no session was open.
+    unsent: Option<String>,
+    /// The number of the line that was typed last, for complaints.
     place: String,
     /// Why a line could not be shown, which ends the conversation.
     unshown: Option<Failure>,
 }
 
-impl Talk<'_> {
+impl Talk {
     /// The last lines, or why the session failed.
-    async fn hold(
+    async fn run<C: Counter>(
         &mut self,
-        mut courier: Courier,
+        mut counter: C,
+        greeting: Vec<Report>,
         prompt: &mut Prompt,
-        interrupt: &mut Signal,
+        interrupt: &mut Interrupt,
     ) -> Result<Vec<Line>, Failure> {
+        for report in greeting {
+            if let Some(end) = self.show(report) {
+                return self.ended(end);
+            }
+        }
         let scope = loop {
             if let Some(failure) = self.unshown.take() {
                 return Err(failure);
+            }
+            if self.asks == Asks::Nothing && counter.queue() == Queue::Empty {
+                self.asks = Asks::Menu;
             }
             match self.asks {
                 Asks::Menu => prompt.ask(MENU),
@@ -110,24 +152,16 @@ impl Talk<'_> {
                 Asks::Nothing => {}
             }
             tokio::select! {
-                delivery = self.meeting.next(&mut courier) => match delivery {
-                    Ok(Event::Lost { why: Lost::Ended(ClientEnd::Farewell(farewell)), .. })
-                        // By what may be our own ghost (rule P-29): the courier connects once more, or gives up.
-                        if farewell.reason != Reason::Superseded =>
-                    {
-                        return self.ended(&farewell);
+                report = counter.next() => {
+                    if let Some(end) = self.show(report?) {
+                        return self.ended(end);
                     }
-                    Ok(delivery) => self.show(&delivery, courier.outbox().pending() == 0),
-                    Err(failure) => {
-                        self.screen.leave_prompt();
-                        return Err(failure);
-                    }
-                },
-                () = interrupted(interrupt) => return Err(Failure::interrupted()),
+                }
+                failure = interrupt.came() => return Err(failure),
                 input = prompt.line(), if self.asks != Asks::Nothing => match input {
                     Input::Text(text) => {
                         self.place = prompt.place();
-                        if let Some(scope) = self.typed(&mut courier, &text) {
+                        if let Some(scope) = self.typed(&mut counter, &text) {
                             break scope;
                         }
                     }
@@ -142,92 +176,49 @@ impl Talk<'_> {
             }
         };
         self.tell(&Line::new("disconnecting", "[STATUS][50] Disconnecting"));
-        match courier.close(scope).await.map_err(|error| refusal::of(error, &self.meeting))?.1 {
-            Some(ClientEnd::Farewell(farewell))
-                if scope == Scope::All && farewell.reason == Reason::NotAuthorized =>
-            {
-                Err(refusal::not_operator(&self.meeting))
-            }
-            Some(ClientEnd::Farewell(farewell)) => self.ended(&farewell),
-            Some(end) => Err(refusal::of_end(&end, &self.meeting)),
-            None => Ok(vec![Line::new(
-                "disconnected",
-                "[DISCONNECTED][50] There was no session to end.",
-            )]),
+        tokio::select! {
+            end = counter.leave(scope) => self.ended(end?),
+            failure = interrupt.came() => Err(failure),
         }
     }
 
-    fn welcome(&mut self, welcome: &Welcome) {
-        let (server, key) = (self.meeting.server.clone(), self.meeting.identity);
-        let id = ClientId::new(key.uuid());
-        self.tell(
-            &Line::new(
-                "connected",
-                format!("[CONNECTED] Connected to server at {server}; its key is the one known"),
-            )
-            .with("server", server.to_string()),
-        );
-        self.tell(
-            &Line::new("client_id", format!("[CLIENT ID] UUID: {id}, {}", key.fingerprint()))
-                .with("uuid", id.to_string())
-                .with("fingerprint", key.fingerprint()),
-        );
-        self.opened(welcome);
-    }
-
-    fn opened(&mut self, welcome: &Welcome) {
-        let standing = welcome.standing;
-        let text = format!(
-            "[STATUS][20] Session {} is open. So far: {} integers, sum {}",
-            welcome.session, standing.last_seq, standing.sum
-        );
-        self.tell(
-            &Line::new("ready", text)
-                .with("session", number(&welcome.session))
-                .with("count", number(&standing.last_seq))
-                .with("sum", number(&standing.sum))
-                .with("idle_secs", welcome.idle_millis / 1000),
-        );
-    }
-
-    /// 30 and 50 are the menu; an integer may also follow the 30, or stand for itself. The scope, if it is to end.
-    fn typed(&mut self, courier: &mut Courier, text: &str) -> Option<Scope> {
+    /// 30 and 50 are the menu; an integer may also follow the 30, or stand for itself.
+    /// Gives the scope of the end, if the line asks for one.
+    fn typed<C: Counter>(&mut self, counter: &mut C, text: &str) -> Option<Scope> {
+        let operators = if C::HAS_OPERATORS { HELP_OF_OPERATORS } else { "" };
         let words: Vec<_> = text.split_whitespace().collect();
         match (self.asks, &*words) {
             (_, []) => {}
             (_, ["help" | "?"]) => {
-                self.tell(&Line::new("help", format!("[HELP] {HELP}{HELP_OF_OPERATORS}")));
+                self.tell(&Line::new("help", format!("[HELP] {HELP}{operators}")));
             }
             (_, ["quit" | "exit"]) => return Some(Scope::Session),
-            (Asks::Integer, [integer]) | (_, ["30", integer]) => self.send(courier, integer),
+            (Asks::Integer, [integer]) | (_, ["30", integer]) => self.send(counter, integer),
             (_, ["30"]) => self.asks = Asks::Integer,
             (_, ["50"]) => return Some(Scope::Session),
-            (_, ["50", "all"]) => return Some(Scope::All),
-            (_, [integer]) => self.send(courier, integer),
-            _ => self.complain(&format!("{HELP}{HELP_OF_OPERATORS}")),
+            (_, ["50", "all"]) if C::HAS_OPERATORS => return Some(Scope::All),
+            (_, [integer]) => self.send(counter, integer),
+            _ => self.complain(&format!("{HELP}{operators}")),
         }
         None
     }
 
-    fn send(&mut self, courier: &mut Courier, text: &str) {
-        let value: i64 = match input::integer(text, RANGE) {
+    fn send<C: Counter>(&mut self, counter: &mut C, text: &str) {
+        let value: C::Integer = match input::integer(text) {
             Ok(value) => value,
             Err(what) => return self.complain(&what),
         };
-        match courier.take(&[value], Mark::default()) {
-            Ok(()) => {
-                self.asks = Asks::Nothing;
-                self.unsent = Some(value);
-                if self.is_open {
-                    self.sent();
-                } else {
-                    let text = format!(
-                        "[STATUS] There is no session; {value} is sent as soon as one opens"
-                    );
-                    self.tell(&Line::new("queued", text).with("amount", number(&value)));
-                }
-            }
-            Err(error) => self.complain(&error.to_string()),
+        if let Err(not_taken) = counter.give(&[value], Mark::default()) {
+            return self.complain(not_taken.failure.what());
+        }
+        self.asks = Asks::Nothing;
+        self.unsent = Some(value.to_string());
+        if self.is_open {
+            self.sent();
+        } else {
+            let what = format!("There is no session; {value} is sent as soon as one opens");
+            let line = Line::new("queued", format!("[STATUS] {what}"));
+            self.tell(&line.with("amount", number(&value)));
         }
     }
 
@@ -236,7 +227,7 @@ impl Talk<'_> {
         if let Some(value) = self.unsent.take() {
             let line = Line::new("sent", format!("[STATUS][30] Sent {value}, encrypted"));
             let else_said = format!("{value} is sent, and may be counted");
-            self.tell_or_say(&line.with("amount", number(&value)), &else_said);
+            self.tell_or_say(&line.with("amount", value), &else_said);
         }
     }
 
@@ -246,7 +237,7 @@ impl Talk<'_> {
         }
     }
 
-    /// As [`Self::tell`], of what is said somewhere in any case.
+    /// As [`Self::tell`]; the failure of a line that cannot be shown begins with `else_said`.
     fn tell_or_say(&mut self, line: &Line, else_said: &str) {
         if let Err(failure) = self.screen.show(line) {
             self.unshown.get_or_insert(failure.after(else_said));
@@ -259,72 +250,52 @@ impl Talk<'_> {
         self.asks = Asks::Menu;
     }
 
-    /// `all_counted`: no integer waits for its answer.
-    fn show(&mut self, delivery: &Event, all_counted: bool) {
-        if all_counted && self.asks == Asks::Nothing {
-            self.asks = Asks::Menu;
-        }
-        match delivery {
-            Event::Opened(welcome) => {
+    /// Shows what happened. An end is given back: its lines come after the prompt.
+    fn show(&mut self, report: Report) -> Option<End> {
+        match report {
+            Report::Opened { line, .. } => {
                 self.is_open = true;
-                self.opened(welcome);
+                self.tell(&line);
                 self.sent();
             }
-            Event::Counted { last_seq, sum } => {
+            Report::Summed { sum, count } => {
                 let line = Line::new("result", format!("[SERVER RESULT] Result: {sum}"));
-                let line = line.with("sum", number(sum)).with("count", number(last_seq));
-                self.tell_or_say(&line, &unshown_sum(sum));
+                let line = line.with("sum", number(&sum));
+                let line = match count {
+                    Some(count) => line.with("count", number(&count)),
+                    None => line,
+                };
+                self.tell_or_say(&line, &unshown_sum(&sum));
             }
-            Event::Unavailable => self.tell(&refusal::unavailable()),
-            Event::Lost { why, retry } => {
+            Report::Step(line) | Report::Discarded { line, .. } | Report::Delayed(line) => {
+                self.tell(&line);
+            }
+            Report::Lost { end: Some(end), .. } | Report::Ended { end, .. } => return Some(end),
+            Report::Lost { line, end: None } => {
                 self.is_open = false;
-                self.tell(&refusal::lost(why, *retry, &self.meeting));
+                self.tell(&line);
+            }
+        }
+        None
+    }
+
+    /// The last lines of an orderly end.
+    fn ended(&mut self, end: End) -> Result<Vec<Line>, Failure> {
+        let End { last_sum, outcome } = end;
+        match outcome {
+            Ok(line) => Ok(last_sum.into_iter().chain([line]).collect()),
+            Err(failure) => {
+                self.screen.leave_prompt();
+                if let Some(last_sum) = last_sum {
+                    self.tell(&last_sum);
+                }
+                Err(failure)
             }
         }
     }
-
-    /// An orderly end, whoever wanted it, is no failure.
-    fn ended(&mut self, farewell: &Farewell) -> Result<Vec<Line>, Failure> {
-        let (sum, count, text) = (farewell.sum, farewell.last_seq, &farewell.text);
-        let last = Line::new("last_sum", format!("[SERVER RESULT] Last result: {sum}"));
-        let last = last.with("sum", number(&sum)).with("count", number(&count));
-        let line = match farewell.reason {
-            Reason::Bye => Line::new("disconnected", "[DISCONNECTED][50] Session ended."),
-            Reason::ShuttingDown | Reason::Operator | Reason::TooOld => {
-                Line::new("disconnected", format!("[DISCONNECTED][50] {text}"))
-                    .with("text", text.clone())
-            }
-            Reason::Idle => {
-                self.screen.leave_prompt();
-                self.tell(&last);
-                return Err(Failure::new(
-                    Code::Timeout,
-                    "the server ended the session: no integer came in time",
-                )
-                .next("connect again: the sum goes on; the server's --idle-secs sets the time"));
-            }
-            Reason::Superseded
-            | Reason::NotAuthorized
-            | Reason::Token
-            | Reason::Authentication
-            | Reason::Protocol
-            | Reason::Unsupported
-            | Reason::TooMany => {
-                self.screen.leave_prompt();
-                return Err(refusal::of_end(&ClientEnd::Farewell(farewell.clone()), &self.meeting));
-            }
-        };
-        Ok(vec![last, line])
-    }
 }
 
-/// What standard error hears of a sum that standard output did not take.
+/// What standard error states of a sum that standard output did not take.
 pub(crate) fn unshown_sum(sum: &impl std::fmt::Display) -> String {
     format!("the last integer is counted, the sum is {sum}")
-}
-
-pub(crate) async fn interrupted(signal: &mut Signal) {
-    if signal.recv().await.is_none() {
-        std::future::pending::<()>().await;
-    }
 }

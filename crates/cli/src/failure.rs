@@ -24,7 +24,8 @@ pub(crate) enum Code {
     Integrity = 5,
     Timeout = 6,
     Interrupted = 130,
-    /// Nobody reads standard output any more. What SIGPIPE (13) makes of any other filter: what was asked for is not all printed, and whoever left knows why.
+    /// Nobody reads standard output any more. What SIGPIPE (13) makes of any other filter: what was
+    /// asked for is not all printed, and whoever left knows why.
     Unread = 141,
 }
 
@@ -63,7 +64,8 @@ impl Failure {
         Self::new(Code::No, format!("{what}: {error}"))
     }
 
-    /// What standard output did not take. Who reads no more ends the command as it ends any filter, without a word.
+    /// What standard output did not take. Who reads no more ends the command as it ends any filter,
+    /// without a word.
     pub(crate) fn output(error: &io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
             let failure = Self::new(Code::Unread, "the reader of standard output has gone");
@@ -92,7 +94,8 @@ impl Failure {
         Self { what: plain_lines(&format!("{context}: {}", self.what)), is_known: false, ..self }
     }
 
-    /// Tells the user, and gives the exit code. What standard output does not take goes to standard error.
+    /// Tells the user, and gives the exit code. What standard output does not take goes to standard
+    /// error.
     pub(crate) fn report(&self, json: bool) -> ExitCode {
         let is_told = self.is_known || json && streams::to_stdout(&self.json()).is_ok();
         if !is_told {
@@ -205,7 +208,8 @@ mod tests {
         }
     }
 
-    /// The numbers that scripts rely on (the contract of the command line), and 128 + 13 of SIGPIPE.
+    /// The numbers that scripts rely on (the contract of the command line), and 128 + 13 of
+    /// SIGPIPE.
     #[test]
     fn the_codes_have_their_numbers() {
         let numbers = [

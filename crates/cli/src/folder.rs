@@ -1,8 +1,12 @@
-//! A folder that files are made in: opened once, so that all that follows happens in that one, and its names are made durable.
+//! A folder that files are made in: opened once, so that all that follows happens in that one, and
+//! its names are made durable.
 //!
-//! Whose it is and who may write it is looked at as OpenSSH's StrictModes does: it is ours or root's, and nobody else may write it. Root may act in anybody's
-//! folder, since an administrator keeps the lists of a service. Only the folder itself is looked at, and not those above it: whoever may write above it can put
-//! another folder in its place, but only one that passes the same test, so one of our own; and shared places above it (/tmp, volumes of containers) are common.
+//! Whose it is and who may write it is looked at as OpenSSH's StrictModes does: it is ours or
+//! root's, and nobody else may write it. Root may act in anybody's folder, since an administrator
+//! keeps the lists of a service. Only the folder itself is looked at, and not those above it:
+//! whoever may write above it can put another folder in its place, but only one that passes the
+//! same test, so one of our own; and shared places above it (/tmp, volumes of containers) are
+//! common.
 
 use std::ffi::OsStr;
 use std::fs::{File, Metadata};
@@ -52,7 +56,8 @@ impl Folder {
         Self::opened(descriptor, path.to_owned())
     }
 
-    /// Makes it and what is missing above it, each name durable. What root makes belongs to the owner of the folder it is made in.
+    /// Makes it and what is missing above it, each name durable. What root makes belongs to the
+    /// owner of the folder it is made in.
     pub(crate) fn make(path: &Path) -> io::Result<Self> {
         match Self::open(path) {
             Ok(folder) => {

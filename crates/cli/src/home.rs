@@ -117,7 +117,8 @@ impl Home {
         Lists { authorized_keys: self.authorized_keys(), identities: self.identities() }
     }
 
-    /// The key in `path`, made if there is none; whether it was made. `secret` opens an encrypted one.
+    /// The key in `path`, made if there is none; whether it was made. `secret` opens an encrypted
+    /// one.
     pub(crate) fn key_or_new(
         &self,
         path: &Path,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, IsTerminal};
 use std::os::fd::AsFd;
+use std::str::FromStr;
 use std::time::Duration;
 
 use ddes_wire::shown;
@@ -18,21 +19,46 @@ pub(crate) const REDRAW: Duration = Duration::from_millis(100);
 /// What is shown of a line that is no integer.
 const SHOWN_CHARS_MAX: usize = 40;
 
+/// What the wire of a profile carries.
+pub(crate) trait Integer: FromStr + fmt::Display + Copy + Send + 'static {
+    /// For messages.
+    const RANGE: &'static str;
+
+    /// As an outbox hashes it.
+    fn bytes(self) -> [u8; 8];
+}
+
+/// Of D-DDES/2.
+impl Integer for i64 {
+    const RANGE: &'static str = "-9223372036854775808 to 9223372036854775807 (64 bits)";
+
+    fn bytes(self) -> [u8; 8] {
+        self.to_be_bytes()
+    }
+}
+
+/// Of the classic profile.
+impl Integer for u64 {
+    const RANGE: &'static str = "0 to 18446744073709551615 (2^64 - 1) on the classic wire";
+
+    fn bytes(self) -> [u8; 8] {
+        self.to_be_bytes()
+    }
+}
+
 /// The integer of the next line of standard input that is not blank; `line` is its number.
-pub(crate) fn next_line<T>(
-    reader: &mut impl BufRead,
+pub(crate) fn next_line<T: Integer, R: BufRead>(
+    reader: &mut R,
     line: &mut u64,
-    parse: impl Fn(&str) -> Result<T, String>,
 ) -> Option<Result<T, Failure>> {
-    next_line_of("standard input", reader, line, parse)
+    next_line_of("standard input", reader, line)
 }
 
 /// As [`next_line`], of another input. After an error nothing more is to be read.
-pub(crate) fn next_line_of<T>(
+pub(crate) fn next_line_of<T: Integer>(
     name: &str,
     reader: &mut impl BufRead,
     line: &mut u64,
-    parse: impl Fn(&str) -> Result<T, String>,
 ) -> Option<Result<T, Failure>> {
     loop {
         match read_line(reader, *line == 0) {
@@ -43,8 +69,10 @@ pub(crate) fn next_line_of<T>(
                 return Some(Err(refused(&unfit_line(*line, unfit))));
             }
             Ok(Some(Ok(text))) => {
-                if let Some(value) = parse_line(&text, line, &parse) {
-                    return Some(value);
+                *line += 1;
+                if !text.trim().is_empty() {
+                    let refused = |what| refused(&format!("line {line}: {what}"));
+                    return Some(integer(&text).map_err(refused));
                 }
             }
         }
@@ -63,32 +91,19 @@ pub(crate) fn unfit_line(line: u64, unfit: Unfit) -> String {
     format!("line {line} {unfit}")
 }
 
-pub(crate) fn refused(what: &str) -> Failure {
+fn refused(what: &str) -> Failure {
     Failure::new(Code::Usage, what).next("one integer a line, blank lines are skipped")
 }
 
-/// The integer of a line; `None` for a blank one.
-pub(crate) fn parse_line<T>(
-    text: &str,
-    line: &mut u64,
-    parse: impl Fn(&str) -> Result<T, String>,
-) -> Option<Result<T, Failure>> {
-    *line += 1;
-    if text.trim().is_empty() {
-        return None;
-    }
-    Some(parse(text).map_err(|what| refused(&format!("line {line}: {what}"))))
-}
-
-/// An integer in a range, or what is wrong with it.
-pub(crate) fn integer<T: std::str::FromStr>(text: &str, range: &str) -> Result<T, String> {
+/// An integer in the range of its type, or what is wrong with it.
+pub(crate) fn integer<T: Integer>(text: &str) -> Result<T, String> {
     let text = text.trim();
     text.parse().map_err(|_| {
         let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
         if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
             let shown: String = text.chars().take(SHOWN_CHARS_MAX).collect();
             let more = if shown.len() < text.len() { "..." } else { "" };
-            format!("{shown}{more} is outside the range, {range}")
+            format!("{shown}{more} is outside the range, {}", T::RANGE)
         } else {
             let shown: String =
                 text.chars().filter(|c| shown::is_plain(*c)).take(SHOWN_CHARS_MAX).collect();

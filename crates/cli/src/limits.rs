@@ -8,19 +8,22 @@ use rustix::process::{
 };
 use signal_hook::consts::SIGXFSZ;
 
-/// Memory holds keys: none of it is written to a file when the process dies, and no other process of the user reads it.
+/// Memory holds keys: none of it is written to a file when the process dies, and no other process
+/// of the user reads it.
 pub(crate) fn no_core_dumps() -> io::Result<()> {
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
     Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
-/// A write beyond `ulimit -f` fails, and is handled as a full disk, where it would have ended the process without a word.
+/// A write beyond `ulimit -f` fails, and is handled as a full disk, where it would have ended the
+/// process without a word.
 pub(crate) fn hear_of_file_sizes() -> io::Result<()> {
     // Any handler does: the error of the write is what counts.
     signal_hook::flag::register(SIGXFSZ, Arc::default()).map(drop)
 }
 
-/// Raises the soft limit on open files to `needed`, if it is lower; if it may not be, how many there may be.
+/// Raises the soft limit on open files to `needed`, if it is lower; if it may not be, how many
+/// there may be.
 pub(crate) fn open_files(needed: u64) -> Result<(), u64> {
     let limit = getrlimit(Resource::Nofile);
     let allows = |limit: Option<u64>| limit.is_none_or(|limit| limit >= needed);

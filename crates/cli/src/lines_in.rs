@@ -1,7 +1,8 @@
 //! One reader of lines for every input: a pipe, a file, a terminal without an editor, the console.
 //!
-//! A read that fails is an error and never the end. A line is given whole or refused whole: of what makes no difference to an integer (leading zeros, blanks) it
-//! may have any amount, and of everything else [`LINE_BYTES_MAX`].
+//! A read that fails is an error and never the end. A line is given whole or refused whole: of what
+//! makes no difference to an integer (leading zeros, blanks) it may have any amount, and of
+//! everything else [`LINE_BYTES_MAX`].
 
 use std::fmt;
 use std::io::{self, BufRead, Read};

@@ -2,13 +2,14 @@
 
 mod args;
 mod bench;
-mod classic;
 mod closed;
 mod connect;
+mod counter;
 mod failure;
 mod folder;
 mod home;
 mod input;
+mod interrupt;
 mod keys;
 mod ledger;
 mod limits;
@@ -18,9 +19,11 @@ mod prompt;
 mod question;
 mod refusal;
 mod replace;
+mod resume;
 mod screen;
 mod send;
 mod serve;
+mod source;
 mod streams;
 mod suspend;
 mod teletype;
@@ -44,14 +47,8 @@ fn main() -> ExitCode {
     let is_server = matches!(cli.command, Command::Serve(_));
     let (json, outcome) = match cli.command {
         Command::Serve(args) => (args.output.json, serve::run(&args)),
-        Command::Connect(args) => (
-            args.client.output.json,
-            if args.client.classic { classic::connect::run(&args) } else { connect::run(&args) },
-        ),
-        Command::Send(args) => (
-            args.client.output.json,
-            if args.client.classic { classic::send::run(&args) } else { send::run(&args) },
-        ),
+        Command::Connect(args) => (args.client.output.json, connect::run(&args)),
+        Command::Send(args) => (args.client.output.json, send::run(&args)),
         Command::Total(args) => (args.client.output.json, total::run(&args)),
         Command::Ledger(command) => (command.is_json(), ledger::run(&command)),
         Command::Key(command) => (command.is_json(), keys::key(&command)),

@@ -125,7 +125,8 @@ impl Meeting {
         Ok((meeting, Courier::new(terms, trusted, outbox)))
     }
 
-    /// Goes on to the next thing that happens; a person is asked where only a person can say. Dropping the future loses nothing.
+    /// Goes on to the next thing that happens; a person is asked where only a person can say.
+    /// Dropping the future loses nothing.
     pub(crate) async fn next(&self, courier: &mut Courier) -> Result<Event, Failure> {
         loop {
             if let Some(undecided) = self.undecided.get() {
@@ -160,8 +161,8 @@ impl Meeting {
         }
     }
 
-    /// The server's account is not as the outbox knows it. What this home counted without the outbox may explain it; else a person may,
-    /// where no value is in doubt.
+    /// The server's account is not as the outbox knows it. What this home counted without the
+    /// outbox may explain it; else a person may, where no value is in doubt.
     fn object(&self, objection: Objection, courier: &mut Courier) -> Result<(), Failure> {
         if self.aside.get() == Aside::Unused
             && let Some(span) = self.own.aside(&self.home)
@@ -212,7 +213,8 @@ impl Meeting {
         }
     }
 
-    /// Keeps how far this home has counted without an outbox. Where that cannot be written, a new outbox asks.
+    /// Keeps how far this home has counted without an outbox. Where that cannot be written, a new
+    /// outbox asks.
     pub(crate) fn remember(&self) {
         self.own.keep(&self.home).unwrap_or(());
     }
@@ -242,7 +244,8 @@ impl Meeting {
         Ok(known.map(|(_, key)| *key).filter(expected).collect())
     }
 
-    /// Whether the key that the server has proven is to be trusted. What is stored is exactly the key shown.
+    /// Whether the key that the server has proven is to be trusted. What is stored is exactly the
+    /// key shown.
     async fn judge(&self, key: &PublicKey) -> Result<(), Failure> {
         let (server, shown) = (&self.server, key.fingerprint());
         let refuse = |what: String| Err(Failure::new(Code::Identity, what));

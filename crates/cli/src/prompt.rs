@@ -42,7 +42,8 @@ pub(crate) struct Prompt {
 }
 
 impl Prompt {
-    /// A line editor on the terminal, and the screen above it; plain lines where the terminal has no use for an editor.
+    /// A line editor on the terminal, and the screen above it; plain lines where the terminal has
+    /// no use for an editor.
     pub(crate) fn on_terminal() -> Result<(Self, Screen), Failure> {
         match if terminal::has_cursor() { editor() } else { None } {
             Some((editor, screen)) => Ok((Self::with_editor(editor)?, screen)),

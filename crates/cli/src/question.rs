@@ -18,7 +18,8 @@ const ASKED_AGAIN_MAX: usize = 2;
 
 type Answer = oneshot::Receiver<Result<bool, Failure>>;
 
-/// Who asks. A question that nobody waits for any more still stands on the terminal: it is not put twice, and its answer is kept.
+/// Who asks. A question that nobody waits for any more still stands on the terminal: it is not put
+/// twice, and its answer is kept.
 #[derive(Debug, Default)]
 pub(crate) struct Asker {
     standing: RefCell<Option<(String, Answer)>>,

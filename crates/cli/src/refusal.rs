@@ -1,4 +1,5 @@
-//! What a D-DDES/2 server, or the way to it, refuses: what happened, the likely cause, the next command.
+//! What a D-DDES/2 server, or the way to it, refuses: what happened, the likely cause, the next
+//! command.
 
 use std::io::{self, ErrorKind};
 use std::time::Duration;
@@ -217,7 +218,8 @@ pub(crate) fn of_objection(objection: Objection) -> Failure {
     }
 }
 
-/// As [`of_objection`], where no value of the outbox is in doubt: what was counted without it does no harm.
+/// As [`of_objection`], where no value of the outbox is in doubt: what was counted without it does
+/// no harm.
 pub(crate) fn with_adopt(failure: Failure) -> Failure {
     failure
         .next("the same command with --adopt continues from there; none of the outbox's integers is in doubt")

@@ -1,15 +1,21 @@
-//! Files that are made or replaced whole: the old one or the new one, whatever happens on the way, and durable when it is said to be there.
+//! Files that are made or replaced whole: the old one or the new one, whatever happens on the way,
+//! and durable when it is said to be there.
 //!
-//! A new file is written beside the old one, under a random name that nobody can have prepared (`O_EXCL`, `O_NOFOLLOW`), and takes its place by rename; then the
-//! folder is synced. What the old file had is kept: owner, group, mode, access lists and other extended attributes, and symbolic links that lead to it.
+//! A new file is written beside the old one, under a random name that nobody can have prepared
+//! (`O_EXCL`, `O_NOFOLLOW`), and takes its place by rename; then the folder is synced. What the old
+//! file had is kept: owner, group, mode, access lists and other extended attributes, and symbolic
+//! links that lead to it.
 //!
-//! Three things a rename cannot keep: other hard links, an owner or group that we may not give, attributes that we may not set. Then the new text is made durable
-//! beside the old file, and written into it. A crash in between leaves the whole of it there, under the name of the copy. Of the attributes in `security.` only SELinux's
-//! label is kept: the others (capabilities, IMA's and EVM's hashes) speak of what the file held.
+//! Three things a rename cannot keep: other hard links, an owner or group that we may not give,
+//! attributes that we may not set. Then the new text is made durable beside the old file, and
+//! written into it. A crash in between leaves the whole of it there, under the name of the copy. Of
+//! the attributes in `security.` only SELinux's label is kept: the others (capabilities, IMA's and
+//! EVM's hashes) speak of what the file held.
 //!
 //! What is no regular file (a device, a pipe, whatever /dev/stdout is) is written through.
 //!
-//! In a folder of another user root does only what that user could do: where a link was made by somebody who is neither root nor we, it leads only to what is theirs.
+//! In a folder of another user root does only what that user could do: where a link was made by
+//! somebody who is neither root nor we, it leads only to what is theirs.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
@@ -91,7 +97,8 @@ impl ReplaceError {
     }
 }
 
-/// A file on its way: it has its name when it has [ended](Self::end), and leaves nothing behind when it is dropped before.
+/// A file on its way: it has its name when it has [ended](Self::end), and leaves nothing behind
+/// when it is dropped before.
 pub(crate) struct Writing(Way);
 
 enum Way {
@@ -308,7 +315,8 @@ impl Old {
     }
 }
 
-/// Gives the new file the old one's extended attributes, of which access lists are some, and no others.
+/// Gives the new file the old one's extended attributes, of which access lists are some, and no
+/// others.
 fn lend_attributes(old: &File, new: &File) -> rustix::io::Result<()> {
     let (wanted, had) = (attributes(old)?, attributes(new)?);
     // A folder's own access list is put on whatever is made in it.

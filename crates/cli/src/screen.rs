@@ -22,7 +22,8 @@ use crate::terminal;
 /// Raised when a field of a JSON line changes its meaning or goes.
 pub(crate) const SCHEMA_VERSION: u32 = 2;
 
-/// What may exceed 2^53, above which JSON's readers round: decimal digits in a string wherever the name stands, also where the number is small. Other numbers are numbers.
+/// What may exceed 2^53, above which JSON's readers round: decimal digits in a string wherever the
+/// name stands, also where the number is small. Other numbers are numbers.
 const DECIMALS: [&str; 11] =
     ["amount", "count", "integer", "max", "mean", "min", "seed", "seq", "session", "sum", "values"];
 
@@ -193,8 +194,9 @@ impl Borrowed {
         Ok(Self { before: tcgetattr(&terminal)?, terminal: Arc::new(terminal) })
     }
 
-    /// Takes the terminal from the prompt for good, and sets the mode that it had. The editor sets its own mode on another thread, which may be about to: standard input leads to nothing
-    /// by then, so that nothing it does comes after this.
+    /// Takes the terminal from the prompt for good, and sets the mode that it had. The editor sets
+    /// its own mode on another thread, which may be about to: standard input leads to nothing by
+    /// then, so that nothing it does comes after this.
     pub(crate) fn give_back(&self) {
         // A terminal that is gone has nothing to restore.
         File::open("/dev/null").and_then(|nothing| Ok(dup2_stdin(nothing)?)).unwrap_or(());

@@ -1,4 +1,5 @@
-//! Standard output and standard error. Nothing else writes to them: what is written is whole, or it is an error.
+//! Standard output and standard error. Nothing else writes to them: what is written is whole, or it
+//! is an error.
 
 use std::io::{self, Write};
 use std::os::fd::BorrowedFd;
@@ -17,7 +18,8 @@ use crate::closed;
 /// Lines that standard error did not take since they were last told.
 static UNSAID: AtomicU64 = AtomicU64::new(0);
 
-/// Whether the last text was cut off in the middle. Held while one is written, so that lines stay whole.
+/// Whether the last text was cut off in the middle. Held while one is written, so that lines stay
+/// whole.
 static OUTPUT_IS_TORN: Mutex<bool> = Mutex::new(false);
 static ERROR_IS_TORN: Mutex<bool> = Mutex::new(false);
 
@@ -33,7 +35,8 @@ pub(crate) fn to_stderr(text: &str) -> io::Result<()> {
     })
 }
 
-/// Says something on standard error. One that takes nothing ends nothing; how many lines it did not take is known.
+/// Says something on standard error. One that takes nothing ends nothing; how many lines it did not
+/// take is known.
 pub(crate) fn say(text: &str) {
     say_styled(&shown::plain_lines(text));
 }
@@ -63,7 +66,8 @@ impl Write for Output {
     }
 }
 
-/// Does what may wait for a reader who never comes, on a thread of its own, and goes on without it after a time; whether it was done.
+/// Does what may wait for a reader who never comes, on a thread of its own, and goes on without it
+/// after a time; whether it was done.
 pub(crate) fn within(patience: Duration, act: impl FnOnce() -> bool + Send + 'static) -> bool {
     let (done, when_done) = mpsc::channel();
     // Who waits no more needs no answer.

@@ -1,6 +1,8 @@
-//! Ctrl-Z at the prompt: the terminal is given back to the shell, and taken again when the shell says go on.
+//! Ctrl-Z at the prompt: the terminal is given back to the shell, and taken again when the shell
+//! says go on.
 //!
-//! The editor's own way takes it again before all threads have stopped, and then the shell has the last word on its mode.
+//! The editor's own way takes it again before all threads have stopped, and then the shell has the
+//! last word on its mode.
 
 use std::io;
 use std::sync::Arc;

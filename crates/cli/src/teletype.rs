@@ -1,4 +1,5 @@
-//! A prompt on a terminal that cannot move its cursor: what is said while a question stands goes below it, and the question is put again.
+//! A prompt on a terminal that cannot move its cursor: what is said while a question stands goes
+//! below it, and the question is put again.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -14,7 +14,8 @@ const COLUMNS: u16 = 80;
 /// Terminals that cannot move their cursor, or of which nothing is known.
 const WITHOUT_CURSOR: [&str; 5] = ["", "dumb", "emacs", "cons25", "unknown"];
 
-/// Whether a line can be edited and overwritten there; without it lines are read and written plainly.
+/// Whether a line can be edited and overwritten there; without it lines are read and written
+/// plainly.
 pub(crate) fn has_cursor() -> bool {
     let name = env::var("TERM").unwrap_or_else(|_| String::new());
     !WITHOUT_CURSOR.iter().any(|without| name.eq_ignore_ascii_case(without))
@@ -26,8 +27,8 @@ pub(crate) fn columns() -> usize {
     usize::from(if columns == 0 { COLUMNS } else { columns })
 }
 
-/// Whether to write colours there: on a terminal that has them, unless `NO_COLOR`, `CLICOLOR` or `CLICOLOR_FORCE` says otherwise (no-color.org,
-/// bixense.com/clicolors).
+/// Whether to write colours there: on a terminal that has them, unless `NO_COLOR`, `CLICOLOR` or
+/// `CLICOLOR_FORCE` says otherwise (no-color.org, bixense.com/clicolors).
 pub(crate) fn colours(stream: &impl IsTerminal) -> bool {
     let set = |name| env::var_os(name).filter(|value| !value.is_empty());
     if set("NO_COLOR").is_some() {

@@ -1,4 +1,5 @@
-//! The command line as it is given: what is wrong with it, for people and for programs, and `--help`.
+//! The command line as it is given: what is wrong with it, for people and for programs, and
+//! `--help`.
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};

@@ -12,7 +12,8 @@ pub(crate) fn server(text: &str) -> Result<ServerAddress, String> {
     text.parse().map_err(|error: AddressError| error.to_string())
 }
 
-/// `--listen`: an address and port; `localhost:PORT` or `PORT`, which only this machine reaches; or `:PORT`, which others reach too.
+/// `--listen`: an address and port; `localhost:PORT` or `PORT`, which only this machine reaches; or
+/// `:PORT`, which others reach too.
 pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
     if text.is_empty() {
         return Err("it is empty: give ADDR:PORT, or unset DDES_LISTEN where that is empty".into());

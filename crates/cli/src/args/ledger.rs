@@ -153,7 +153,8 @@ pub(crate) struct RestoreArgs {
 #[derive(Args, Debug)]
 #[command(group = clap::ArgGroup::new("what").required(true).args(["account", "checkpoint", "check"]))]
 pub(crate) struct ReceiptArgs {
-    /// An identity of the home, a name of `ddes authorize`, a public key, a fingerprint, or classic/N
+    /// An identity of the home, a name of `ddes authorize`, a public key, a fingerprint, or
+    /// classic/N
     #[arg(value_name = "ACCOUNT")]
     pub(crate) account: Option<String>,
     /// The total as acknowledged with the integer of this number

@@ -5,7 +5,8 @@ use crate::failure::{Code, Failure};
 use crate::question::Asker;
 use crate::screen;
 
-/// Before anything is sent: the first session makes an account already. D-DDES/2 does not tell a ledger in memory from another, so every server is asked about.
+/// Before anything is sent: the first session makes an account already. D-DDES/2 does not tell a
+/// ledger in memory from another, so every server is asked about.
 pub(crate) fn ask(args: &RunArgs) -> Result<(), Failure> {
     if args.yes {
         return Ok(());

@@ -1,4 +1,5 @@
-//! What is shown while a run goes on: a bar for a person at a terminal, a line an interval for a soak, JSON for programs.
+//! What is shown while a run goes on: a bar for a person at a terminal, a line an interval for a
+//! soak, JSON for programs.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Before a run: is the server there, is it the one meant, does it let the load in, and can it take what is planned?
+//! Before a run: is the server there, is it the one meant, does it let the load in, and can it take
+//! what is planned?
 
 use std::fs::File;
 use std::io::BufReader;
@@ -13,9 +14,8 @@ use ddes_wire::v2::{Scope, Welcome};
 
 use crate::bench::args::RunArgs;
 use crate::bench::consent::DURATION_SECS;
-use crate::connect::RANGE;
 use crate::failure::{Code, Failure};
-use crate::input::{integer, next_line_of};
+use crate::input::next_line_of;
 use crate::meet::Meeting;
 
 /// An integer a line, at most so many lines.
@@ -140,8 +140,7 @@ fn values(args: &RunArgs) -> Result<Values, Failure> {
     };
     let file = File::open(path).map_err(|error| usage(error.to_string()))?;
     let (mut reader, mut line, mut list) = (BufReader::new(file), 0, Vec::new());
-    while let Some(value) = next_line_of(path, &mut reader, &mut line, |text| integer(text, RANGE))
-    {
+    while let Some(value) = next_line_of(path, &mut reader, &mut line) {
         list.push(value?);
         if list.len() > LIST_MAX {
             return Err(usage(format!("it has more than {LIST_MAX} integers")));

@@ -88,7 +88,8 @@ pub(super) fn of_place(path: &Path, error: PlaceError) -> Failure {
     }
 }
 
-/// Whether a file system, or a part of one, is mounted there. Where it cannot be told, whoever replaces the folder hears of it.
+/// Whether a file system, or a part of one, is mounted there. Where it cannot be told, whoever
+/// replaces the folder hears of it.
 pub(super) fn is_mount_point(path: &Path) -> bool {
     let Ok(path) = fs::canonicalize(path) else { return false };
     let flags = AtFlags::empty();

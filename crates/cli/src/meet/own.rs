@@ -1,9 +1,12 @@
-//! What sessions of this home have counted without an outbox: an outbox may go on behind that without being told.
+//! What sessions of this home have counted without an outbox: an outbox may go on behind that
+//! without being told.
 //!
-//! The file `counted` has a line for each server and identity: `HOST:PORT FINGERPRINT FROM_SEQ FROM_SUM LAST_SEQ SUM`, where the account
-//! stood before the first of these sessions and after the last, with nothing else counted in between. Older versions wrote the last two
-//! fields alone, and only from an account's beginning on. The line is written when a command ends and is believed only where the server
-//! states the very same end, so an old line proves nothing, and neither does one of an account that anybody else has added to since.
+//! The file `counted` has a line for each server and identity: `HOST:PORT FINGERPRINT FROM_SEQ
+//! FROM_SUM LAST_SEQ SUM`, where the account stood before the first of these sessions and after the
+//! last, with nothing else counted in between. Older versions wrote the last two fields alone, and
+//! only from an account's beginning on. The line is written when a command ends and is believed
+//! only where the server states the very same end, so an old line proves nothing, and neither does
+//! one of an account that anybody else has added to since.
 
 use std::cell::Cell;
 
@@ -32,11 +35,13 @@ impl Own {
         }
     }
 
-    /// A session is open. What an earlier one of this process left is held to by its outbox in memory.
+    /// A session is open. What an earlier one of this process left is held to by its outbox in
+    /// memory.
     pub(super) fn opened(&self, home: &Home, standing: Standing) {
         if self.is_durable {
-            // The outbox stands where the account does now: what is counted aside begins anew. A line that stays, because the home
-            // cannot be written, proves less later, and nothing false.
+            // The outbox stands where the account does now: what is counted aside begins anew. A
+            // line that stays, because the home cannot be written, proves less later, and nothing
+            // false.
             self.replace(home, None).unwrap_or(());
         }
         let now = (standing.last_seq, standing.sum);

@@ -1,4 +1,5 @@
-//! One row for each refusal: the exit codes of the contract of the command line (3 connect, 4 identity, 5 integrity, 6 timeout, 2 usage, 1 no).
+//! One row for each refusal: the exit codes of the contract of the command line (3 connect, 4
+//! identity, 5 integrity, 6 timeout, 2 usage, 1 no).
 
 use std::path::PathBuf;
 

@@ -1,4 +1,5 @@
-//! What a server shows: a queue before the one thread that writes to standard output, so that a reader who does not read holds nothing else up.
+//! What a server shows: a queue before the one thread that writes to standard output, so that a
+//! reader who does not read holds nothing else up.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -104,8 +105,9 @@ impl Board {
         }
     }
 
-    /// Waits until all is written, or for `patience`. What is written before the prompt is put again stands in its order; what comes while
-    /// somebody types goes through the editor, and one that waits there would be overtaken.
+    /// Waits until all is written, or for `patience`. What is written before the prompt is put
+    /// again stands in its order; what comes while somebody types goes through the editor, and one
+    /// that waits there would be overtaken.
     pub(super) async fn settle(&self, patience: Duration) {
         let settled = async {
             loop {
@@ -128,7 +130,8 @@ impl Board {
         }
     }
 
-    /// Waits until all is written, or for `patience`: whoever reads no more must not keep a process from ending. The terminal is given back whether or not.
+    /// Waits until all is written, or for `patience`: whoever reads no more must not keep a process
+    /// from ending. The terminal is given back whether or not.
     pub(super) fn finish(&self, patience: Duration) {
         let waited = self
             .desk

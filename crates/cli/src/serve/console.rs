@@ -1,4 +1,5 @@
-//! The server's console: its bracketed lines, its countdown, its commands. It never writes, so that it always listens.
+//! The server's console: its bracketed lines, its countdown, its commands. It never writes, so that
+//! it always listens.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +19,8 @@ use crate::streams;
 
 const QUESTION: &str = "Enter 'exit' to stop the server: ";
 const TICK: Duration = Duration::from_secs(1);
-/// Reports are shown at most so long after they came, together: waking for each cost a session as much as its handshake's signatures.
+/// Reports are shown at most so long after they came, together: waking for each cost a session as
+/// much as its handshake's signatures.
 const GATHER: Duration = Duration::from_millis(10);
 const GATHERED_MAX: usize = 4096;
 /// The prompt waits at most so long for what is still to be written above it.
@@ -45,7 +47,8 @@ impl Console {
         self.say_unsaid();
         loop {
             if !stopping {
-                // Lines of a pipe have no prompt, and whoever reads their answers may take his time.
+                // Lines of a pipe have no prompt, and whoever reads their answers may take his
+                // time.
                 if prompt.is_typed() && prompt.is_free() {
                     self.board.settle(SETTLE_MAX).await;
                 }

@@ -97,7 +97,8 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     serve(server, &board, prompt, signals)
 }
 
-/// Serves on this thread, beside a console on another, until it is stopped or the disk fails. Nothing here waits for whoever should read what is shown.
+/// Serves on this thread, beside a console on another, until it is stopped or the disk fails.
+/// Nothing here waits for whoever should read what is shown.
 fn serve(
     server: Server,
     board: &Board,
@@ -155,7 +156,8 @@ fn serve(
     }
 }
 
-/// Of strangers' doings the console hears through the tally alone, but for the first: they cannot keep it from hearing of others.
+/// Of strangers' doings the console hears through the tally alone, but for the first: they cannot
+/// keep it from hearing of others.
 fn to_show(tally: &Mutex<Tally>, report: Report) -> Option<Report> {
     match report {
         Report::Session(notice) => {
@@ -165,7 +167,8 @@ fn to_show(tally: &Mutex<Tally>, report: Report) -> Option<Report> {
     }
 }
 
-/// Fewer connections where this user may not open files for all of them: out of files the ledger could not go on.
+/// Fewer connections where this user may not open files for all of them: out of files the ledger
+/// could not go on.
 fn share_files(args: &ServeArgs) -> Result<Files, Failure> {
     let wanted = args.max_connections as usize;
     let needed = Files::needed(wanted);

@@ -9,7 +9,8 @@ use tokio::sync::mpsc;
 
 use crate::failure::Failure;
 
-/// Each of them stops the server: the first lets sessions end, the second ends it at once. The console hears of it, to say so.
+/// Each of them stops the server: the first lets sessions end, the second ends it at once. The
+/// console hears of it, to say so.
 pub(super) fn watch(handle: Handle) -> Result<mpsc::Receiver<()>, Failure> {
     let mut signals = Signals::new([SIGINT, SIGTERM])
         .map_err(|error| Failure::system("cannot watch for signals", &error))?;

@@ -1,4 +1,5 @@
-//! What strangers cause is counted: each kind is said once in full, and then summed up once a second, however much of it there is.
+//! What strangers cause is counted: each kind is said once in full, and then summed up once a
+//! second, however much of it there is.
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
@@ -125,7 +126,8 @@ impl Window {
 }
 
 impl Kind {
-    /// `None` of what is always said: of proven identities, and of values, which are told to a person only.
+    /// `None` of what is always said: of proven identities, and of values, which are told to a
+    /// person only.
     fn of(notice: &Notice) -> Option<Self> {
         if notice.is_proven {
             return None;
