@@ -91,6 +91,7 @@ fn to_account(args: &SendArgs) -> Result<(), Failure> {
     }
     let mut sending = Sending::new(args, &source);
     sending.has_none_left = resume.as_ref().is_some_and(Resume::has_part);
+    sending.stores_first = args.outbox.is_some() && source.is_at_hand();
     let (most, waiting_max) = if sending.each { (1, 1) } else { (TAKE_MAX, WAITING_MAX) };
     let mut account = Account::new(&meeting, courier, waiting_max);
     let runtime = crate::runtime()?;
@@ -100,9 +101,10 @@ fn to_account(args: &SendArgs) -> Result<(), Failure> {
     let mut courier = account.into_courier();
     let outcome = outcome.and_then(|()| finish(args, &mut courier));
     meeting.remember();
-    sending.stop(outcome).map_err(|failure| match args.outbox {
-        Some(_) => failure.or_next(RESUME),
-        None => failure,
+    sending.stop(outcome).map_err(|failure| match (&args.outbox, courier.outbox().pending()) {
+        (Some(_), 0) => failure.or_next(RESUME),
+        (Some(_), stored) => failure.after(&stored_text(stored)).or_next(RESUME),
+        (None, _) => failure,
     })?;
     sending.sum_up().map_err(|failure| failure.or_next("ddes total"))?;
     runtime.block_on(leave(courier))
@@ -125,14 +127,25 @@ fn finish(args: &SendArgs, courier: &mut Courier) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Everything is counted. How the session ends does not matter, but what the server states in its
-/// 50 does.
+fn stored_text(stored: usize) -> String {
+    match stored {
+        1 => "1 integer is in the outbox and not counted yet".to_owned(),
+        stored => format!("{stored} integers are in the outbox and not counted yet"),
+    }
+}
+
+/// Everything is counted, and the session ends.
 async fn leave(courier: Courier) -> Result<(), Failure> {
-    match courier.close(Scope::Session).await {
+    left(&courier.close(Scope::Session).await.map(drop))
+}
+
+/// How the session ended does not matter, but what the server states in its 50 does.
+fn left(outcome: &Result<(), CourierError>) -> Result<(), Failure> {
+    match outcome {
         Err(CourierError::Delivery(DeliveryError::Objection(objection))) => {
-            Err(refusal::of_objection(objection))
+            Err(refusal::of_objection(*objection))
         }
-        Ok(_)
+        Ok(())
         | Err(
             CourierError::Lost(_)
             | CourierError::Delivery(
@@ -154,6 +167,9 @@ struct Sending {
     counted: u64,
     /// A run before took the whole input, so no integer of it has a line of its own.
     has_none_left: bool,
+    /// The first integers are stored before a connection is tried, so that a server that is away
+    /// leaves no doubt about them.
+    stores_first: bool,
 }
 
 impl Sending {
@@ -167,6 +183,7 @@ impl Sending {
             last: None,
             counted: 0,
             has_none_left: false,
+            stores_first: false,
         }
     }
 
@@ -181,6 +198,16 @@ impl Sending {
         let mut unshown = None;
         // What the counter had no room for, until some of what waits is counted.
         let mut held = None;
+        if self.stores_first {
+            tokio::select! {
+                chunk = chunks.recv() => {
+                    if let Some(chunk) = chunk {
+                        held = self.give(counter, chunk?, &mut unshown)?;
+                    }
+                }
+                failure = interrupt.came() => return Err(failure),
+            }
+        }
         loop {
             // Nothing is awaited once all is counted: a session that ends then is no failure.
             let is_read = chunks.is_closed() && chunks.is_empty();
@@ -288,6 +315,31 @@ impl Sending {
         match self.counted {
             0 => failure,
             counted => failure.after(&format!("after counting {counted}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ddes_client::outbox::{JournalError, Objection};
+    use ddes_session::v2::{ClientEnd, ClientFault};
+    use ddes_wire::Sequence;
+
+    use super::*;
+    use crate::failure::Code;
+
+    #[test]
+    fn a_last_word_that_contradicts_the_outbox_is_a_failure_and_no_other_end_is() {
+        let number = Sequence::new(1);
+        let objection = Objection::Beyond { last_seq: number, sent: number };
+        assert_eq!(left(&Err(objection.into())).unwrap_err().code(), Code::Integrity);
+        let lost = ddes_client::Lost::Ended(ClientEnd::Fault(ClientFault::Truncated));
+        for end in [
+            Ok(()),
+            Err(CourierError::Lost(lost)),
+            Err(JournalError::Poisoned("outbox".into()).into()),
+        ] {
+            assert!(left(&end).is_ok());
         }
     }
 }

@@ -94,6 +94,11 @@ impl<T: Integer> Source<T> {
         matches!(self, Self::File { .. } | Self::Pipe)
     }
 
+    /// Whether its first integers are there without a wait for another program.
+    pub(crate) fn is_at_hand(&self) -> bool {
+        matches!(self, Self::Arguments(_) | Self::File { .. })
+    }
+
     pub(crate) fn progress(&self, quiet: bool) -> ProgressBar {
         match self {
             Self::Nothing | Self::Pipe => input::progress(None, quiet),

@@ -1,11 +1,9 @@
-//! Long because it is a round, instruction by instruction. AVX2: gates of two inputs, 46.88 an
-//! S-box. Written by `cargo xtask circuits write`.
+//! Long because it is a round, instruction by instruction. AVX2: gates of two inputs, 46.88 an S-box. Written by `cargo xtask circuits write`.
 
 /// Lanes that it puts aside.
 pub(super) const SLOTS: usize = 34;
 
-/// A round. `$v` is the registers' letter, `$lane` a lane's bytes; `$load` loads a key lane of
-/// `$key` bytes.
+/// A round. `$v` is the registers' letter, `$lane` a lane's bytes; `$load` loads a key lane of `$key` bytes.
 #[rustfmt::skip]
 macro_rules! round_of_two {
     ($v:literal, $lane:literal, $load:literal, $key:literal) => {

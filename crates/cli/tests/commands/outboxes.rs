@@ -574,3 +574,21 @@ fn a_new_outbox_does_not_go_on_by_itself_where_anybody_else_has_counted() {
     assert_eq!(output(world.send("outbox", &["1"])).0, 5);
     assert_eq!(world.total("default").0, "3");
 }
+
+/// A server that is away leaves no doubt about the first integer: it is stored, and that is said.
+#[test]
+fn what_is_sent_to_a_server_that_is_away_is_stored_and_said_to_be() {
+    let mut world = World::new();
+    assert_eq!(output(world.send("outbox", &["1"])).0, 0);
+    world.server.child.kill().unwrap();
+    world.server.child.wait().unwrap();
+    for value in 900..910 {
+        let mut send = world.send("outbox", &["--retry-secs", "0", "--fresh"]);
+        send.arg(value.to_string());
+        let (code, _, error) = output(send);
+        assert_eq!(code, 3, "{error}");
+        assert!(error.contains("in the outbox and not counted yet"), "{error}");
+    }
+    let stored: Vec<i64> = (900..910).collect();
+    assert_eq!(pending(&world.home.join("outbox")), stored);
+}
