@@ -4,7 +4,8 @@
 
 #![allow(
     unsafe_code,
-    reason = "a function that the loader calls makes one system call, and its test starts processes without streams"
+    reason = "a function that the loader calls makes one system call, and its test starts \
+              processes without streams"
 )]
 
 use std::os::fd::BorrowedFd;

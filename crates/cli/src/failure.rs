@@ -170,20 +170,30 @@ impl From<ClientFault> for Failure {
             ClientFault::NotClassic { .. } => failure(Code::Connect)
                 .cause("another kind of server listens on that port")
                 .next("check --server HOST:PORT"),
-            ClientFault::TooLong(_)
-            | ClientFault::Unexpected { .. }
-            | ClientFault::Key(_) => failure(Code::Connect).cause("what answers does not keep to the classic protocol"),
+            ClientFault::TooLong(_) | ClientFault::Unexpected { .. } | ClientFault::Key(_) => {
+                failure(Code::Connect).cause(
+                    "what answers does not keep to \
+                the classic protocol",
+                )
+            }
             ClientFault::Truncated => failure(Code::Connect)
                 .cause("the server stopped, or somebody cut the connection")
                 .next("connect again"),
             ClientFault::Join(_) => failure(Code::Identity)
                 .cause("the server's Diffie-Hellman key is weak or forged: nothing was sent"),
-            ClientFault::Token | ClientFault::Hmac | ClientFault::Result => failure(Code::Integrity)
-                .cause("the message was changed on its way, or the two sides hold different keys"),
+            ClientFault::Token | ClientFault::Hmac | ClientFault::Result => failure(
+                Code::Integrity,
+            )
+            .cause("the message was changed on its way, or the two sides hold different keys"),
             ClientFault::HandshakeTimeout { silent: true, .. } => failure(Code::Timeout)
-                .cause("what listens there waits for the client to speak first, or is busy: a classic server speaks first")
+                .cause(
+                    "what listens there waits for the client to speak first, or is busy: a \
+                        classic server speaks first",
+                )
                 .next("without --classic, if it speaks D-DDES/2; or --timeout SECS to wait longer"),
-            ClientFault::HandshakeTimeout { .. } | ClientFault::ReplyTimeout { .. } | ClientFault::TakesNothing => {
+            ClientFault::HandshakeTimeout { .. }
+            | ClientFault::ReplyTimeout { .. }
+            | ClientFault::TakesNothing => {
                 failure(Code::Timeout).next("--timeout SECS to wait longer")
             }
         }

@@ -270,7 +270,8 @@ fn private_copy(path: &Path, metadata: &Metadata) -> String {
         "it is another user's"
     };
     format!(
-        "install -m 600 {shown} COPY, and --key COPY ({why}, so its mode stays); or mount it with mode 0400, owned by uid {}",
+        "install -m 600 {shown} COPY, and --key COPY ({why}, so its mode stays); or mount it with \
+         mode 0400, owned by uid {}",
         geteuid().as_raw()
     )
 }

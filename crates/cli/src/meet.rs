@@ -197,7 +197,8 @@ impl Meeting {
         {
             let count = to.0.get().saturating_sub(from.0.get());
             streams::say(&format!(
-                "{count} integers were sent from this home without this outbox, and nothing else was counted since; the outbox continues from there."
+                "{count} integers were sent from this home without this outbox, and nothing else \
+                 was counted since; the outbox continues from there."
             ));
         }
     }
@@ -258,8 +259,15 @@ impl Meeting {
                 ))
                 .map_err(|failure| {
                     failure
-                        .cause("somebody is between you and the server, or the server has a new key. Nothing was sent")
-                        .next(format!("compare with `ddes key show --server-key` there; if it is the server's: ddes trust rm {server}{}", home::flag()))
+                        .cause(
+                            "somebody is between you and the server, or the server has a new \
+                                key. Nothing was sent",
+                        )
+                        .next(format!(
+                            "compare with `ddes key show --server-key` there; if it is \
+                                       the server's: ddes trust rm {server}{}",
+                            home::flag()
+                        ))
                 });
             }
             Contact::Known | Contact::First => {}
@@ -276,18 +284,24 @@ impl Meeting {
             }
             None if self.may_ask => {
                 let question = format!(
-                    "{server} is not known yet. Its key has the fingerprint\n  {shown}\nCompare it with what the server shows (`ddes key show --server-key` there).\nTrust it from now on? [y/N] "
+                    "{server} is not known yet. Its key has the fingerprint\n  {shown}\nCompare \
+                     it with what the server shows (`ddes key show --server-key` there).\nTrust \
+                     it from now on? [y/N] "
                 );
                 if !self.asker.ask(&question).await? {
                     return refuse(format!("{server} is not trusted; nothing was sent"));
                 }
             }
             None => {
-                return refuse(format!("{server} is not known yet; it shows the key {shown}")).map_err(|failure| {
-                    failure
-                        .cause("without a terminal nobody can confirm that this is its key")
-                        .next(format!("--trust {shown}     (after comparing it with `ddes key show --server-key` there)"))
-                });
+                return refuse(format!("{server} is not known yet; it shows the key {shown}"))
+                    .map_err(|failure| {
+                        failure
+                            .cause("without a terminal nobody can confirm that this is its key")
+                            .next(format!(
+                                "--trust {shown}     (after comparing it with `ddes key \
+                                       show --server-key` there)"
+                            ))
+                    });
             }
         }
         let kept = self.home.edit_servers(|servers| servers.add(server, *key));

@@ -61,7 +61,10 @@ fn of_sign(error: &SignError) -> Failure {
             .cause("the ssh-agent does not hold this key, or a person denied its use")
             .next("ssh-add -l     (what it holds)"),
         SignError::Socket(_) => failure
-            .cause("SSH_AUTH_SOCK leads to no running ssh-agent: it has ended, or the variable is from another session")
+            .cause(
+                "SSH_AUTH_SOCK leads to no running ssh-agent: it has ended, or the variable is \
+                    from another session",
+            )
             .next("eval $(ssh-agent); ssh-add KEY     or --key with the private file"),
         SignError::Agent(AgentError::Malformed | AgentError::Signature) => {
             failure.cause("SSH_AUTH_SOCK does not lead to an ssh-agent, or the agent is faulty")
@@ -87,21 +90,31 @@ fn of_farewell(farewell: &Farewell, meeting: &Meeting) -> Failure {
     match farewell.reason {
         Reason::NotAuthorized => Failure::new(
             Code::Identity,
-            format!("{} does not let this identity in: {}", meeting.server, meeting.identity.fingerprint()),
+            format!(
+                "{} does not let this identity in: {}",
+                meeting.server,
+                meeting.identity.fingerprint()
+            ),
         )
         .cause("its key is not in the server's list, has expired, or lacks the role")
         .next(&meeting.admission),
         Reason::Superseded => failure(Code::Identity)
             .cause("another process uses the same identity; the newest session is the only one")
             .next("--as NAME     (an identity, and a sum, of its own)"),
-        Reason::Idle => failure(Code::Timeout).next("connect again; the server's --idle-secs sets the time"),
+        Reason::Idle => failure(Code::Timeout).next(
+            "connect again; the server's --idle-secs sets \
+            the time",
+        ),
         Reason::Token | Reason::Authentication => failure(Code::Integrity)
             .cause("a message was changed on its way, or one of the two programs is at fault"),
         Reason::Protocol | Reason::Unsupported => {
             failure(Code::Connect).cause("the two programs are of different versions")
         }
         Reason::TooMany => failure(Code::Connect)
-            .cause("it has as many sessions as it takes, or its ledger has no room: its disk is full, say")
+            .cause(
+                "it has as many sessions as it takes, or its ledger has no room: its disk is \
+                    full, say",
+            )
             .next("connect again later"),
         Reason::Bye | Reason::ShuttingDown | Reason::Operator | Reason::TooOld => {
             failure(Code::Connect).next("connect again later")
@@ -150,7 +163,8 @@ fn of_fault(fault: &ClientFault) -> Failure {
         ClientFault::Opcode { .. } | ClientFault::Length { .. } | ClientFault::TooLong(_) => {
             failure(Code::Connect)
                 .cause(
-                    "what answers does not speak D-DDES/2: another kind of server, or one of the original's",
+                    "what answers does not speak D-DDES/2: another kind of server, or one of the \
+                     original's",
                 )
                 .next("check --server HOST:PORT; --classic for the original's wire (not secure)")
         }
@@ -158,9 +172,10 @@ fn of_fault(fault: &ClientFault) -> Failure {
             failure(Code::Integrity)
                 .cause("a message was changed on its way, or one of the two programs is at fault")
         }
-        ClientFault::Proof => {
-            failure(Code::Identity).cause("the peer does not hold the server's key. Nothing was sent")
-        }
+        ClientFault::Proof => failure(Code::Identity).cause(
+            "the peer does not hold the server's key. Nothing was \
+                sent",
+        ),
         ClientFault::HandshakeTimeout | ClientFault::ReplyTimeout | ClientFault::TakesNothing => {
             failure(Code::Timeout)
                 .cause("the server is busy or gone, or what answers waits for something else")
@@ -204,25 +219,50 @@ pub(crate) fn of_objection(objection: Objection) -> Failure {
     let failure = Failure::new(Code::Integrity, format!("{objection}. {when}"));
     match objection {
         Objection::History { .. } => failure
-            .cause("the outbox that sent those is elsewhere, or lost; what it still held would be lost too")
+            .cause(
+                "the outbox that sent those is elsewhere, or lost; what it still held would be \
+                    lost too",
+            )
             .next("use that outbox, or --adopt to continue from there with this one"),
         Objection::WentBack { .. } | Objection::SessionWentBack { .. } => failure
-            .cause("the server's ledger was set back to an older copy, or lost: values that were counted are missing")
-            .next("ask the server's operator; to continue from the ledger's total: another --outbox with --adopt"),
+            .cause(
+                "the server's ledger was set back to an older copy, or lost: values that were \
+                    counted are missing",
+            )
+            .next(
+                "ask the server's operator; to continue from the ledger's total: another \
+                   --outbox with --adopt",
+            ),
         Objection::Beyond { .. } | Objection::Sum { .. } => failure
-            .cause("this outbox was put back from a copy, and other integers were counted under its numbers; or another sends as this identity, or the server has another ledger")
-            .next("find out which integers were counted (ddes ledger export, on the server), then send the others with another --outbox and --adopt"),
+            .cause(
+                "this outbox was put back from a copy, and other integers were counted under \
+                    its numbers; or another sends as this identity, or the server has another \
+                    ledger",
+            )
+            .next(
+                "find out which integers were counted (ddes ledger export, on the server), then \
+                   send the others with another --outbox and --adopt",
+            ),
         Objection::AnotherWriter { .. } => failure
-            .cause("another process or machine sends as this identity, or this outbox is an older copy")
-            .next("find out which of its integers were counted (ddes ledger export, on the server), then send the others with another --outbox and --adopt; later --as NAME for each sender"),
+            .cause(
+                "another process or machine sends as this identity, or this outbox is an older \
+                    copy",
+            )
+            .next(
+                "find out which of its integers were counted (ddes ledger export, on the \
+                   server), then send the others with another --outbox and --adopt; later --as \
+                   NAME for each sender",
+            ),
     }
 }
 
 /// As [`of_objection`], where no value of the outbox is in doubt: what was counted without it does
 /// no harm.
 pub(crate) fn with_adopt(failure: Failure) -> Failure {
-    failure
-        .next("the same command with --adopt continues from there; none of the outbox's integers is in doubt")
+    failure.next(
+        "the same command with --adopt continues from there; none of the outbox's integers \
+               is in doubt",
+    )
 }
 
 pub(crate) fn of_journal(error: &JournalError) -> Failure {
@@ -236,12 +276,18 @@ pub(crate) fn of_journal(error: &JournalError) -> Failure {
         }
         JournalError::Damaged { .. } => failure(Code::Integrity)
             .cause("the disk, or another program, changed it. It was left as it is")
-            .next("restore it from a copy, or start another outbox with --adopt: what it held is lost"),
+            .next(
+                "restore it from a copy, or start another outbox with --adopt: what it held is \
+                   lost",
+            ),
         JournalError::Full(_) => failure(Code::No)
             .cause("the disk is full, or a quota or `ulimit -f` is reached. What it holds is kept")
             .next("free some room; ddes send --outbox DIR without integers delivers what it holds"),
         JournalError::Moved(_) => failure(Code::No)
-            .cause("nothing was written to what replaced it; its integers are where it was moved to")
+            .cause(
+                "nothing was written to what replaced it; its integers are where it was moved \
+                    to",
+            )
             .next("move it back, or name its new place"),
         JournalError::Io { error, .. } => of_outbox_io(failure(Code::No), error),
         JournalError::Poisoned(_) => failure(Code::No).cause("the disk fails"),

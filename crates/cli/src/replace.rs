@@ -70,7 +70,8 @@ pub(crate) enum ReplaceError {
     #[error("uid {holder} made it lead to what belongs to uid {owner}")]
     Foreign { holder: u32, owner: u32 },
     #[error(
-        "it belongs to uid {user} and group {group}; a new file could not, and it cannot be written: {error}"
+        "it belongs to uid {user} and group {group}; a new file could not, and it cannot be \
+         written: {error}"
     )]
     Unkept { user: u32, group: u32, error: Errno },
     #[error("it was not written to its end: {error}")]
@@ -89,10 +90,18 @@ impl ReplaceError {
         match self {
             Self::Io(_) => failure,
             Self::Foreign { .. } => failure
-                .cause("the owner of the link may not write there, so this command does not write there for them")
+                .cause(
+                    "the owner of the link may not write there, so this command does not write \
+                        there for them",
+                )
                 .next("remove the link, or name the file itself"),
-            Self::Unkept { .. } => failure.next("run this as the file's owner or as root; or name another file"),
-            Self::Torn { copy, .. } => failure.next(format!("the whole of it is in {}", copy.display())),
+            Self::Unkept { .. } => failure.next(
+                "run this as the file's owner or as root; or name \
+                another file",
+            ),
+            Self::Torn { copy, .. } => {
+                failure.next(format!("the whole of it is in {}", copy.display()))
+            }
         }
     }
 }
@@ -393,7 +402,8 @@ impl Beside {
                 match linkat(folder, from, folder, to, AtFlags::empty()) {
                     Err(Errno::PERM | Errno::NOTSUP | Errno::NOSYS) => {
                         return Err(io::Error::other(
-                            "this file system has neither hard links nor a rename that replaces nothing, so no file can be made there safely",
+                            "this file system has neither hard links nor a rename that replaces \
+                             nothing, so no file can be made there safely",
                         ));
                     }
                     linked => linked,

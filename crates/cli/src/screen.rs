@@ -240,7 +240,8 @@ fn of_one_type(name: &str, value: Value) -> Value {
 pub(crate) fn warn_of_classic() {
     warn(
         "the classic profile is NOT SECURE.",
-        "Nobody is authenticated, frames can be replayed,\n         and Double DES falls to about 2^57 work. For study and the original's programs only.",
+        "Nobody is authenticated, frames can be replayed,\n         and Double DES falls to about \
+         2^57 work. For study and the original's programs only.",
     );
 }
 
@@ -249,7 +250,8 @@ pub(crate) fn warn_of_ddes(quiet: bool) {
     if !quiet {
         warn(
             "the suite ddes keeps secrets no better than Double DES:",
-            "about 2^57 work.\n         Totals stay exact and authentic. For study, or a policy that demands it.",
+            "about 2^57 work.\n         Totals stay exact and authentic. For study, or a policy \
+             that demands it.",
         );
     }
 }
@@ -258,7 +260,8 @@ pub(crate) fn warn_of_ddes(quiet: bool) {
 pub(crate) fn warn_of_any() {
     warn(
         "--allow-any lets in WHOEVER HOLDS ANY KEY.",
-        "Each still keeps a sum of its own.\n         To let in only those you know: ddes authorize KEY",
+        "Each still keeps a sum of its own.\n         To let in only those you know: ddes \
+         authorize KEY",
     );
 }
 

@@ -49,8 +49,14 @@ fn passphrase(descriptor: Option<u32>, path: &Path) -> Result<Zeroizing<Vec<u8>>
     let unreadable = |error: io::Error| Failure::system("cannot read the passphrase", &error);
     let Some(descriptor) = descriptor else {
         if !io::stdin().is_terminal() {
-            return Err(Failure::new(Code::Identity, format!("the key {} is encrypted", path.display()))
-                .next("--passphrase-fd N, for example: --passphrase-fd 3 3< FILE     or an ssh-agent and --key KEY.pub"));
+            return Err(Failure::new(
+                Code::Identity,
+                format!("the key {} is encrypted", path.display()),
+            )
+            .next(
+                "--passphrase-fd N, for example: --passphrase-fd 3 3< FILE     or an \
+                       ssh-agent and --key KEY.pub",
+            ));
         }
         let prompt = format!("Passphrase of {}: ", path.display());
         let text = rpassword::prompt_password(prompt).map_err(unreadable)?;

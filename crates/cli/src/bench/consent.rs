@@ -31,7 +31,8 @@ fn what(args: &RunArgs) -> String {
     let RunArgs { server, sessions, .. } = args;
     let (accounts, values) = (if *sessions == 1 { "account" } else { "accounts" }, values(args));
     format!(
-        "This run puts {values} into the ledger of {server}, in {sessions} {accounts}; they stay there unless it is in memory"
+        "This run puts {values} into the ledger of {server}, in {sessions} {accounts}; they stay \
+         there unless it is in memory"
     )
 }
 

@@ -99,7 +99,8 @@ fn errors(record: &Record) -> String {
         return "none".into();
     }
     format!(
-        "{} sessions lost ({} opened again); 40s of status 1, 3, 4: {}, {}, {}; {} frames sent again, {} never",
+        "{} sessions lost ({} opened again); 40s of status 1, 3, 4: {}, {}, {}; {} frames sent \
+         again, {} never",
         errors.lost,
         errors.reopened,
         errors.gaps,

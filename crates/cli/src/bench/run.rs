@@ -219,10 +219,19 @@ fn verdict(record: &Record, shown: Result<(), Failure>) -> Result<(), Failure> {
         let sessions = name(found.wrong.iter().map(|it| it.session).collect());
         return Err(Failure::new(
             Code::Integrity,
-            format!("the server's sums differ from what was sent, in {} sessions: {sessions}", found.wrong.len()),
+            format!(
+                "the server's sums differ from what was sent, in {} sessions: {sessions}",
+                found.wrong.len()
+            ),
         )
-        .cause("the server lost, repeated or changed values; or something else sent as these identities")
-        .next("--save FILE keeps what each has to be and what the server says; another --seed takes other identities"));
+        .cause(
+            "the server lost, repeated or changed values; or something else sent as these \
+                identities",
+        )
+        .next(
+            "--save FILE keeps what each has to be and what the server says; another --seed \
+               takes other identities",
+        ));
     }
     shown?;
     if record.was_stopped {

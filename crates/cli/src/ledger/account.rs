@@ -97,7 +97,10 @@ pub(super) fn named(text: &str, books: &Books) -> Result<AccountId, Failure> {
         view.accounts().map(|(id, _)| id).find(|id| key_of(id).as_ref().is_some_and(is_meant));
     found.ok_or_else(|| {
         Failure::new(Code::No, format!("no account is called '{text}'"))
-            .cause("it is neither a name of this home, nor a public key, nor a fingerprint in the ledger")
+            .cause(
+                "it is neither a name of this home, nor a public key, nor a fingerprint in the \
+                    ledger",
+            )
             .next(format!("ddes ledger ls{}", books.flags))
     })
 }

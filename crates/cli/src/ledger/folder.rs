@@ -115,7 +115,10 @@ pub(crate) fn of_store(path: &Path, error: StoreError) -> Failure {
             Code::Integrity,
             format!("the ledger {shown} is damaged: {damage}"),
         )
-        .cause("the disk, or another program, changed or lost what was acknowledged; nothing was changed now")
+        .cause(
+            "the disk, or another program, changed or lost what was acknowledged; nothing was \
+                changed now",
+        )
         .next(format!(
             "ddes ledger verify{}     (all of it), then: ddes ledger restore BACKUP --ledger DIR",
             home::named("--ledger", path)
@@ -123,18 +126,26 @@ pub(crate) fn of_store(path: &Path, error: StoreError) -> Failure {
         StoreError::Missing => Failure::new(Code::No, format!("there is no ledger in {shown}"))
             .cause("no server has run with it yet, or it is elsewhere")
             .next("--ledger DIR or --home DIR, as for ddes serve"),
-        StoreError::Taken => Failure::new(Code::Usage, format!("there is a ledger in {shown} already"))
-            .next("name an empty folder"),
+        StoreError::Taken => Failure::new(
+            Code::Usage,
+            format!(
+                "there is a ledger in {shown} \
+            already"
+            ),
+        )
+        .next("name an empty folder"),
         StoreError::Disk { error, .. } if error.kind() == ErrorKind::ResourceBusy => in_use(path),
         StoreError::Disk { file, error } if error.kind() == ErrorKind::TooManyLinks => {
             let segment = path.join(&file);
             let segment = segment.display();
             Failure::system(&format!("the ledger {shown}, {file}"), &error)
                 .cause(
-                    "what is written here would change that copy too, and the other way round (cp -al, ln)",
+                    "what is written here would change that copy too, and the other way round (cp \
+                     -al, ln)",
                 )
                 .next(format!(
-                    "cp -p {segment} {segment}.own && mv {segment}.own {segment}     in the copy to be used"
+                    "cp -p {segment} {segment}.own && mv {segment}.own {segment}     in the copy \
+                     to be used"
                 ))
         }
         StoreError::Disk { file, error }
@@ -149,7 +160,9 @@ pub(crate) fn of_store(path: &Path, error: StoreError) -> Failure {
                 .cause("its server replaced or deleted it meanwhile (--history-days)")
                 .next("the same command again")
         }
-        StoreError::Disk { file, error } => Failure::system(&format!("the ledger {shown}, {file}"), &error),
+        StoreError::Disk { file, error } => {
+            Failure::system(&format!("the ledger {shown}, {file}"), &error)
+        }
     }
 }
 

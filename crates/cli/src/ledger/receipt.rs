@@ -48,9 +48,15 @@ fn statement(args: &ReceiptArgs, books: &Books) -> Result<Statement, Failure> {
     let store = |error| books.failure(error);
     let Some(text) = &args.account else {
         return audit::checkpoint_statement(&books.folder).map_err(store)?.ok_or_else(|| {
-            Failure::new(Code::No, format!("{} has no checkpoint yet that its journal names", books.path.display()))
-                .cause("the server makes one after 256 MiB of journal, later where there are many accounts; those of an earlier release it names when it opens the ledger")
-                .next(format!("ddes ledger receipt ACCOUNT{}", books.flags))
+            Failure::new(
+                Code::No,
+                format!("{} has no checkpoint yet that its journal names", books.path.display()),
+            )
+            .cause(
+                "the server makes one after 256 MiB of journal, later where there are many \
+                        accounts; those of an earlier release it names when it opens the ledger",
+            )
+            .next(format!("ddes ledger receipt ACCOUNT{}", books.flags))
         });
     };
     let id = account::named(text, books)?;
@@ -130,7 +136,10 @@ impl Receipt {
 fn bad(path: &Path, why: &str) -> Failure {
     Failure::new(Code::Integrity, format!("{}: {why}", path.display()))
         .cause("the receipt was changed, or another server signed it")
-        .next("--server-key with the key of the server that signed it, from its: ddes key show --server-key")
+        .next(
+            "--server-key with the key of the server that signed it, from its: ddes key show \
+               --server-key",
+        )
 }
 
 /// Whose signature a receipt must have.

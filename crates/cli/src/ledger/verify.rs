@@ -61,7 +61,8 @@ pub(super) fn failure(path: &Path, error: VerifyError) -> Failure {
         VerifyError::Receipt { why, .. } => {
             Failure::new(Code::Integrity, format!("{}: {why}", path.display()))
                 .cause(
-                    "the ledger was set back or replaced since the receipt was signed, or it is another one",
+                    "the ledger was set back or replaced since the receipt was signed, or it is \
+                     another one",
                 )
                 .next("ask its operator; the receipt is evidence")
         }

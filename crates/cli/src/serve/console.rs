@@ -72,11 +72,14 @@ impl Console {
                 input = prompt.line(), if !stopping => match input {
                     Input::Text(text) => self.command(&text, &mut stopping).await,
                     Input::Interrupted => self.stop(&mut stopping),
-                    Input::Refused(what) => self.board.show(&help(&format!("{what}; the console takes"))),
-                    Input::End if prompt.is_typed() => self.board.show(&help("Ctrl-D does not stop a server; the console takes")),
+                    Input::Refused(what) => self.board.show(&help(&format!("{what}; the console \
+                        takes"))),
+                    Input::End if prompt.is_typed() => self.board.show(&help("Ctrl-D does not \
+                        stop a server; the console takes")),
                     // A service has no standard input; it goes on serving.
                     Input::End => {}
-                    Input::Failed(failure) => self.board.show(&help(&format!("{}; the console takes nothing any more", failure.what()))),
+                    Input::Failed(failure) => self.board.show(&help(&format!("{}; the console \
+                        takes nothing any more", failure.what()))),
                 },
                 _ = tick.tick(), if self.board.is_live() || lock(&self.tally).is_open() => self.tick().await,
             }

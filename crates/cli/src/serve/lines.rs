@@ -52,7 +52,8 @@ pub(super) fn access(home: &Home) -> Line {
     let (keys, _) = home.lists().read();
     let (list, own) = (home.authorized_keys(), home.identities());
     let text = format!(
-        "[ACCESS] {} listed so far. Any identity of this home may connect ({}), others after: ddes authorize{} KEY",
+        "[ACCESS] {} listed so far. Any identity of this home may connect ({}), others after: \
+         ddes authorize{} KEY",
         keys.len(),
         own.display(),
         home::flag()
@@ -78,7 +79,8 @@ pub(super) fn exited(cut: usize) -> Line {
     let text = match cut {
         0 => "[SERVER EXITED][50] Server has exited.".to_owned(),
         cut => format!(
-            "[SERVER EXITED][50] Server has exited; {cut} connections did not end in time and were cut."
+            "[SERVER EXITED][50] Server has exited; {cut} connections did not end in time and \
+             were cut."
         ),
     };
     Line::new("exited", text).with("cut", cut)
@@ -209,16 +211,25 @@ pub(super) fn ledger_health(health: &Health) -> Line {
         Health::Good => ("good", "[LEDGER] There is room again: integers are counted.".to_owned()),
         Health::Full => (
             "full",
-            "[LEDGER] There is no room on the disk, or too many files are open: only what fits is counted. Clients receive status 4 and try again; so does the server, once a second.".to_owned(),
+            "[LEDGER] There is no room on the disk, or too many files are open: only what fits is \
+             counted. Clients receive status 4 and try again; so does the server, once a second."
+                .to_owned(),
         ),
-        Health::Failed(why) => ("failed", format!("[LEDGER] It cannot be written any more: {why}. The server stops.")),
+        Health::Failed(why) => (
+            "failed",
+            format!(
+                "[LEDGER] It cannot be written any more: {why}. \
+            The server stops."
+            ),
+        ),
     };
     Line::new("ledger_health", text).with("state", state)
 }
 
 pub(super) fn ledger_checkpoint(error: &std::io::Error) -> Line {
     let text = format!(
-        "[LEDGER] A checkpoint could not be made: {error}. Nothing is lost; the next start takes longer."
+        "[LEDGER] A checkpoint could not be made: {error}. Nothing is lost; the next start takes \
+         longer."
     );
     Line::new("ledger_checkpoint", text).with("error", error.to_string())
 }
@@ -347,7 +358,8 @@ fn of_end(who: &str, end: &v2::End) -> Line {
         v2::End::TooFast { most } => (
             "too_fast",
             format!(
-                "[REFUSED] {who}: its address begins too many handshakes a second (--max-handshakes-per-sec {most})."
+                "[REFUSED] {who}: its address begins too many handshakes a second \
+                 (--max-handshakes-per-sec {most})."
             ),
         ),
         v2::End::Fault(fault) => {
@@ -391,13 +403,15 @@ fn of_classic_end(who: &str, end: &End) -> Line {
         End::Ordered(Reason::TooFast) => (
             "too_fast",
             format!(
-                "[REFUSED] {who}: its address begins too many handshakes a second (--max-handshakes-per-sec)."
+                "[REFUSED] {who}: its address begins too many handshakes a second \
+                 (--max-handshakes-per-sec)."
             ),
         ),
         End::Ordered(Reason::TooMany) => (
             "too_many",
             format!(
-                "[REFUSED] {who}: there are too many that prove nothing (--max-unproven-total, --max-classic)."
+                "[REFUSED] {who}: there are too many that prove nothing (--max-unproven-total, \
+                 --max-classic)."
             ),
         ),
         End::Fault(fault) => {

@@ -182,7 +182,8 @@ fn share_files(args: &ServeArgs) -> Result<Files, Failure> {
     })?;
     if files.connections_max < wanted && !args.output.quiet {
         streams::say(&format!(
-            "Warning: {wanted} connections need {needed} open files, and this user may have {most} (ulimit -Hn): at most {} connections are taken.",
+            "Warning: {wanted} connections need {needed} open files, and this user may have \
+             {most} (ulimit -Hn): at most {} connections are taken.",
             files.connections_max
         ));
     }
