@@ -250,27 +250,8 @@ impl Meeting {
     async fn judge(&self, key: &PublicKey) -> Result<(), Failure> {
         let (server, shown) = (&self.server, key.fingerprint());
         let refuse = |what: String| Err(Failure::new(Code::Identity, what));
-        match self.home.servers()?.contact(server, key) {
-            Contact::Changed { known } => {
-                let known: Vec<_> = known.iter().map(PublicKey::fingerprint).collect();
-                return refuse(format!(
-                    "THE KEY OF {server} HAS CHANGED. It shows {shown}; known is {}",
-                    known.join(", ")
-                ))
-                .map_err(|failure| {
-                    failure
-                        .cause(
-                            "somebody is between you and the server, or the server has a new \
-                                key. Nothing was sent",
-                        )
-                        .next(format!(
-                            "compare with `ddes key show --server-key` there; if it is \
-                                       the server's: ddes trust rm {server}{}",
-                            home::flag()
-                        ))
-                });
-            }
-            Contact::Known | Contact::First => {}
+        if let Contact::Changed { known } = self.home.servers()?.contact(server, key) {
+            return Err(changed(server, &shown, &known));
         }
         match &self.expected {
             Some(expected) if *expected == shown => {}
@@ -319,6 +300,21 @@ impl Meeting {
             (kept, _) => kept,
         }
     }
+}
+
+fn changed(server: &ServerAddress, shown: &str, known: &[PublicKey]) -> Failure {
+    let known: Vec<_> = known.iter().map(PublicKey::fingerprint).collect();
+    let known = known.join(", ");
+    let what = format!("THE KEY OF {server} HAS CHANGED. It shows {shown}; known is {known}");
+    Failure::new(Code::Identity, what)
+        .cause(
+            "somebody is between you and the server, or the server has a new key. Nothing was sent",
+        )
+        .next(format!(
+            "compare with `ddes key show --server-key` there; if it is the server's: \
+             ddes trust rm {server}{}",
+            home::flag()
+        ))
 }
 
 fn refuse(objection: Objection, may_adopt: bool) -> Failure {
