@@ -15,7 +15,7 @@ use ddes_session::Ticket;
 use tokio::sync::oneshot;
 
 use crate::endpoint::{ConnectionId, Request};
-use crate::mail::{Mail, Mailbox, Watched, lock};
+use crate::mail::{Mail, Mailbox, Watched, lock, reply};
 
 /// After a pause of this length the ledger makes its newest batch known as durable.
 const REST: Duration = Duration::from_millis(5);
@@ -109,8 +109,7 @@ impl Books {
     /// Totals over all accounts will be told.
     pub(crate) fn ask(&self, question: oneshot::Sender<Totals>) {
         match self {
-            // Who asked may be gone.
-            Self::Memory(ledger) => question.send(ledger.totals()).unwrap_or(()),
+            Self::Memory(ledger) => reply(question, ledger.totals()),
             Self::Folder(clerk) => {
                 lock(&clerk.desk.inbox).questions.push(question);
                 clerk.desk.arrived.notify_one();
@@ -235,7 +234,7 @@ fn serve(desk: &Arc<Desk>) {
             answers.extend(keeper.ledger.handle_done(done).err().map(Answer::Checkpoint));
         }
         for question in questions {
-            question.send(keeper.ledger.totals()).unwrap_or(());
+            reply(question, keeper.ledger.totals());
         }
         let mut requests = requests;
         while !requests.is_empty() {
@@ -319,7 +318,7 @@ fn commit(ledger: &mut Ledger, requests: Vec<Request>) -> Vec<Answer> {
     to.into_iter().zip(outcomes).filter_map(done).chain([Answer::Values(values)]).collect()
 }
 
-/// A clock before 1970 shows as 1970: times are evidence, not order.
+/// Microseconds since 1970, capped at both ends of the range: times are evidence, not order.
 fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     Timestamp(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))

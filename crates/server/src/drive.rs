@@ -25,7 +25,7 @@ use crate::access::{Doorkeeper, seconds};
 use crate::clerk::{Answer, Books};
 use crate::endpoint::{Action, ConnectionId, Endpoint, Entropy, Order, Request, SessionView, Work};
 use crate::listen::{Report, Stopped};
-use crate::mail::{Command, Mail, Mailbox};
+use crate::mail::{Command, Mail, Mailbox, reply};
 use crate::pool::Pool;
 use crate::refuse::{Refusal, Step};
 use crate::slice;
@@ -144,7 +144,7 @@ impl State {
 
 impl Driver {
     pub(crate) fn run(mut self) -> io::Result<Stopped> {
-        // Where the system refuses, answers take longer beside handshakes.
+        // A system that refuses only makes answers slower while handshakes run.
         slice::be_short().unwrap_or(());
         let mut events = Events::with_capacity(EVENTS_MAX);
         loop {
@@ -272,9 +272,7 @@ impl Driver {
         if places.len() <= id.slot() {
             places.resize(id.slot() + 1, usize::MAX);
         }
-        if let Some(entry) = places.get_mut(id.slot()) {
-            *entry = place;
-        }
+        places[id.slot()] = place;
         self.register(place);
         self.wake(id);
     }
@@ -329,7 +327,7 @@ impl Driver {
             if room == 0 {
                 continue;
             }
-            match session.stream.read(self.state.buffer.get_mut(..room).unwrap_or(&mut [])) {
+            match session.stream.read(&mut self.state.buffer[..room]) {
                 Ok(0) => {
                     session.readable = false;
                     self.endpoint.handle_eof(now, session.id);
@@ -338,7 +336,7 @@ impl Driver {
                     // A short read has emptied the socket: the next byte is an event. The end may
                     // have come with these, and that is none.
                     session.readable = count == room || session.is_ending;
-                    let bytes = self.state.buffer.get(..count).unwrap_or(&[]);
+                    let bytes = &self.state.buffer[..count];
                     self.endpoint.handle_bytes(now, session.id, bytes);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => session.readable = false,
@@ -556,12 +554,11 @@ impl Driver {
     }
 
     fn obey(&mut self, now: Instant, command: Command) {
-        // Who asked may be gone; nothing is owed then.
         match command {
             Command::Stop => self.stop(now),
             Command::Totals(question) => self.books.ask(question),
             Command::Sessions(sessions) => {
-                sessions.send(self.endpoint.sessions().collect()).unwrap_or(());
+                reply(sessions, self.endpoint.sessions().collect());
             }
             Command::End { serial, ended } => {
                 let is_meant = |view: &SessionView| {
@@ -571,7 +568,7 @@ impl Driver {
                 for view in &meant {
                     self.endpoint.end(now, view.connection, Order::Operator);
                 }
-                ended.send(meant.len()).unwrap_or(());
+                reply(ended, meant.len());
             }
         }
     }

@@ -20,13 +20,14 @@ pub struct Files {
 impl Files {
     /// How many files a server opens that takes so many connections.
     pub fn needed(connections_max: usize) -> u64 {
-        u64::try_from(connections_max.saturating_add(REFUSALS_MAX + FILES_KEPT)).unwrap_or(u64::MAX)
+        connections_max.saturating_add(REFUSALS_MAX + FILES_KEPT) as u64
     }
 
     /// What so many open files allow, where `connections_max` connections are wanted; nothing where
     /// it is too few for any. The ledger's come first: a server out of files would have to stop at
     /// its next segment.
     pub fn share(open_files: u64, connections_max: usize) -> Option<Self> {
+        // More files than a process can count are as good as without a limit.
         let open_files = usize::try_from(open_files).unwrap_or(usize::MAX);
         let left = open_files.checked_sub(FILES_KEPT)?;
         let refusals_max = REFUSALS_MAX.min(left / 4);

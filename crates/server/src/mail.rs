@@ -101,6 +101,12 @@ impl Drop for Watched {
     }
 }
 
+/// Answers a question. Where the asker has stopped waiting, nothing is lost: the answer is its only
+/// effect.
+pub(crate) fn reply<T>(asker: oneshot::Sender<T>, answer: T) {
+    drop(asker.send(answer));
+}
+
 /// A poisoned lock means that a holder panicked; what these guard is valid at any point.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

@@ -12,7 +12,11 @@ use crate::rate::Rate;
 /// is that of each. A host or a home's network has a /64, a home a /56 (RIPE-690), a site a /48
 /// (RFC 6177). Few networks of one home are busy at a time, so that its bound grows slower than its
 /// /64s: with the defaults a /48 gets at most half of the unproven connections.
-const PREFIXES: [(u8, u8); 3] = [(64, 1), (56, 2), (48, 4)];
+const PREFIXES: [(u8, NonZeroU32); 3] = [
+    (64, NonZeroU32::new(1).unwrap()),
+    (56, NonZeroU32::new(2).unwrap()),
+    (48, NonZeroU32::new(4).unwrap()),
+];
 
 /// The prefix whose networks take turns where work waits: a home's.
 const TURN_PREFIX: u8 = 56;
@@ -49,7 +53,7 @@ impl Sender {
 
     /// The networks that it is in, narrow ones first, each with how many times the bound of one
     /// sender is its own.
-    fn networks(self) -> impl Iterator<Item = (Network, u8)> {
+    fn networks(self) -> impl Iterator<Item = (Network, NonZeroU32)> {
         let levels = if self.0.is_ipv4() { 1 } else { PREFIXES.len() };
         PREFIXES.into_iter().take(levels).map(move |(prefix, times)| (self.network(prefix), times))
     }
@@ -77,7 +81,7 @@ impl Tally {
     /// Whether none of its networks has its bound already; else that bound.
     pub(crate) fn fits(&self, sender: Sender, most: usize) -> Result<(), usize> {
         for (network, times) in sender.networks() {
-            let most = most.saturating_mul(times.into());
+            let most = most.saturating_mul(times.get() as usize);
             if self.of.get(&network).is_some_and(|count| *count >= most) {
                 return Err(most);
             }
@@ -111,12 +115,7 @@ pub(crate) struct Rates([Rate; PREFIXES.len()]);
 
 impl Rates {
     pub(crate) fn new(per_sec: NonZeroU32) -> Self {
-        Self(PREFIXES.map(|(_, times)| {
-            Rate::new(
-                NonZeroU32::new(times.into())
-                    .map_or(per_sec, |times| per_sec.saturating_mul(times)),
-            )
-        }))
+        Self(PREFIXES.map(|(_, times)| Rate::new(per_sec.saturating_mul(times))))
     }
 
     /// Narrow networks first: who is stopped there takes nothing from its neighbours.

@@ -78,7 +78,7 @@ impl Pool {
 }
 
 fn run(desk: &Desk, mailbox: &Mailbox, compute: fn(Work) -> Done) {
-    // Where the system refuses, handshakes count as much as traffic.
+    // A system that refuses only gives handshakes as much of the processor as traffic.
     rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE).unwrap_or(());
     loop {
         let mut waiting = lock(&desk.waiting);

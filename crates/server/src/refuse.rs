@@ -106,7 +106,7 @@ impl Refusal {
         }
         // What the client has said is read, or a reset would eat the frame.
         let left = READ_BYTES_MAX.saturating_sub(self.read).min(buffer.len());
-        let count = self.stream.read(buffer.get_mut(..left).unwrap_or(&mut []))?;
+        let count = self.stream.read(&mut buffer[..left])?;
         self.read += count;
         // At the bound nothing more is read: it is over, as at the end of the stream.
         Ok(if count == 0 || self.read >= READ_BYTES_MAX { Step::Over } else { Step::HasMore })

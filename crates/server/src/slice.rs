@@ -19,7 +19,7 @@ const SLICE_NANOS: u64 = 100_000;
 pub(crate) fn be_short() -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
-        let nice = rustix::process::getpriority_process(None).unwrap_or(0);
+        let nice = rustix::process::getpriority_process(None)?;
         #[allow(clippy::cast_possible_truncation, reason = "48 bytes")]
         #[allow(clippy::cast_sign_loss, reason = "the policy is 0")]
         let wanted = libc::sched_attr {

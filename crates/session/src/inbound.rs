@@ -47,7 +47,8 @@ impl Inbound {
     }
 
     pub(crate) fn waiting(&self) -> &[u8] {
-        self.bytes.get(self.taken..).unwrap_or(&[])
+        // `consume` never takes more than there is.
+        &self.bytes[self.taken..]
     }
 
     pub(crate) fn has_room(&self) -> bool {

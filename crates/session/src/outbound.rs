@@ -48,7 +48,8 @@ impl Outbound {
     }
 
     pub(crate) fn pending(&self) -> &[u8] {
-        self.bytes.get(self.sent..).unwrap_or(&[])
+        // `sent` never counts more than there is.
+        &self.bytes[self.sent..]
     }
 
     /// `count` bytes of [`Self::pending`] went to the peer.

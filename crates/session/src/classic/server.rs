@@ -295,7 +295,7 @@ impl ServerSession {
             State::Generating { .. } | State::AwaitKey(_) | State::Agreeing { .. } => {
                 let waiting = self.inbound.waiting().len();
                 if waiting + bytes.len() > KEY_BYTES_MAX {
-                    let length = u32::try_from(waiting + bytes.len()).unwrap_or(u32::MAX);
+                    let length = crate::saturating_u32(waiting + bytes.len());
                     return self.end(
                         now,
                         End::Fault(Fault::TooLong(TooLong { length, most: KEY_BODY_MAX })),

@@ -224,7 +224,7 @@ pub fn respond<D: Dh, C: Cipher>(
     let encapsulation = kem.map(|key| {
         // No key yet: EncryptAndHash is MixHash.
         symmetric.mix_hash(kem_bytes);
-        key.encapsulate(first_half(&entropy.kem))
+        key.encapsulate(encapsulation_message(&entropy.kem))
     });
     symmetric.mix_hash(rest);
 
@@ -329,9 +329,9 @@ fn split<E: std::error::Error>(message: &[u8], at: usize) -> Result<(&[u8], &[u8
     message.split_at_checked(at).ok_or(NoiseError::Length)
 }
 
-fn first_half(seed: &[u8; kem::SEED_BYTES]) -> &[u8; kem::MESSAGE_BYTES] {
-    let [first, _] = seed.as_chunks::<{ kem::MESSAGE_BYTES }>().0 else {
-        return &[0; kem::MESSAGE_BYTES];
-    };
-    first
+/// The responder's `m`: the first 32 of the 64 random bytes that either side draws.
+#[allow(clippy::expect_used, reason = "the compiler checks the lengths")]
+fn encapsulation_message(seed: &[u8; kem::SEED_BYTES]) -> &[u8; kem::MESSAGE_BYTES] {
+    const { assert!(kem::MESSAGE_BYTES <= kem::SEED_BYTES) }
+    seed.first_chunk().expect("a seed is at least as long as a message")
 }

@@ -93,7 +93,8 @@ impl Sealer {
         self.0.look_ahead(plaintext.len());
         out.extend_from_slice(&header);
         out.extend_from_slice(plaintext);
-        let text = out.get_mut(start + HEADER_BYTES..).unwrap_or(&mut []);
+        // Never empty by accident: that would leave the plaintext in `out` unencrypted.
+        let text = &mut out[start + HEADER_BYTES..];
         match self.0.expanded.seal_with(self.0.ahead.as_deref(), self.0.nonce, &header, text) {
             Ok(tag) => {
                 out.extend_from_slice(&tag);

@@ -408,7 +408,7 @@ impl ServerSession {
             token: token.clone(),
             session,
             standing,
-            idle_millis: u32::try_from(self.config.idle.as_millis()).unwrap_or(u32::MAX),
+            idle_millis: crate::saturating_u32(self.config.idle.as_millis()),
             values_max: self.config.values_max,
         };
         let welcome = Zeroizing::new(welcome.encode());
