@@ -14,7 +14,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use ddes_identity::{AuthorizedKeys, Grant, PublicKey};
 
-use list::{File, Folder, Watched};
+use list::{KeyFile, KeyFolder, WatchedList};
 
 /// Who may connect.
 #[derive(Clone, Debug)]
@@ -38,7 +38,7 @@ impl Lists {
     /// The keys listed now, and what is wrong with the lists. A list that cannot be read or trusted
     /// grants nothing.
     pub fn read(&self) -> (AuthorizedKeys, Vec<String>) {
-        let mut lists = Lasting::new(self);
+        let mut lists = WatchedLists::new(self);
         let faults = lists.refresh(Instant::now());
         (lists.file.granted().clone().with(lists.folder.granted()), faults)
     }
@@ -46,9 +46,9 @@ impl Lists {
 
 /// Holds what the lists granted last.
 #[derive(Debug)]
-pub(crate) struct Doorkeeper {
+pub(crate) struct AccessControl {
     /// `None` lets everybody in.
-    lists: Option<Lasting>,
+    lists: Option<WatchedLists>,
     /// A grant may have changed since [`Self::take_change`].
     has_changed: bool,
     /// When that was asked, in seconds since 1970.
@@ -56,16 +56,16 @@ pub(crate) struct Doorkeeper {
 }
 
 #[derive(Debug)]
-struct Lasting {
-    file: Watched<File>,
-    folder: Watched<Folder>,
+struct WatchedLists {
+    file: WatchedList<KeyFile>,
+    folder: WatchedList<KeyFolder>,
 }
 
-impl Doorkeeper {
+impl AccessControl {
     pub(crate) fn new(access: Access) -> Self {
         let lists = match access {
             Access::Any => None,
-            Access::Listed(lists) => Some(Lasting::new(&lists)),
+            Access::Listed(lists) => Some(WatchedLists::new(&lists)),
         };
         Self { lists, has_changed: false, asked_at: i64::MIN }
     }
@@ -95,7 +95,7 @@ impl Doorkeeper {
         match &self.lists {
             None => Some(Grant::default()),
             // What the file says of a key holds before its being an identity of the home.
-            Some(Lasting { file, folder }) => {
+            Some(WatchedLists { file, folder }) => {
                 let grant = file.granted().get(key).or_else(|| folder.granted().get(key))?;
                 grant.holds_at(now).then(|| grant.clone())
             }
@@ -103,11 +103,11 @@ impl Doorkeeper {
     }
 }
 
-impl Lasting {
+impl WatchedLists {
     fn new(lists: &Lists) -> Self {
         Self {
-            file: Watched::new(File(lists.authorized_keys.clone())),
-            folder: Watched::new(Folder(lists.identities.clone())),
+            file: WatchedList::new(KeyFile(lists.authorized_keys.clone())),
+            folder: WatchedList::new(KeyFolder(lists.identities.clone())),
         }
     }
 

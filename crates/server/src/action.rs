@@ -4,16 +4,16 @@ use ddes_identity::PublicKey;
 use ddes_ledger::Operation;
 use ddes_session::Ticket;
 
-use crate::endpoint::{ConnectionId, Work};
+use crate::endpoint::{ConnectionId, SessionWork};
 use crate::notice::Notice;
 
 /// One thing that a driver does for an [`Endpoint`](crate::endpoint::Endpoint).
 #[derive(Debug)]
 pub enum Action {
     /// Look up what a proven identity may do, and answer with `handle_grant`.
-    Authorize(Claim),
+    Authorize(AuthorizationRequest),
     /// Compute on any thread, and return the result to `handle_done`.
-    Compute(ConnectionId, Work),
+    Compute(ConnectionId, SessionWork),
     /// Have the ledger do this after the requests before it, and answer with `handle_outcomes`.
     Commit(Request),
     /// Look at the connection again: it may have bytes to send, room for bytes, another timeout or
@@ -28,7 +28,7 @@ pub enum Action {
 
 /// An identity whose client has proven that it holds the key.
 #[derive(Debug)]
-pub struct Claim {
+pub struct AuthorizationRequest {
     /// The connection that waits for the answer.
     pub connection: ConnectionId,
     /// Right to one answer.
@@ -37,7 +37,7 @@ pub struct Claim {
     pub key: PublicKey,
 }
 
-/// Work for the ledger, in order.
+/// SessionWork for the ledger, in order.
 #[derive(Debug)]
 pub struct Request {
     /// Who waits for the outcome, and the right to one answer. `None`: nobody waits.

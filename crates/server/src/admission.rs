@@ -4,15 +4,15 @@
 //! At most half of all connections may be unproven and, with classic, a quarter may be classic
 //! sessions, which prove nothing: whoever holds a key finds a place, whatever strangers do. Where
 //! there is no room for a newcomer, the oldest connection goes that has not sent its whole first
-//! message: silence costs its sender nothing, and a client sends that message at once.
+//! message: silence costs its address nothing, and a client sends that message at once.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::time::Instant;
 
 use crate::endpoint::{ConnectionId, Full};
-use crate::line::{Line, Lines};
-use crate::network::{Network, Rates, Sender, Tally};
+use crate::line::{LinkedQueue, QueueNodes};
+use crate::network::{Network, NetworkCounts, PeerAddress, Rates};
 
 /// What bounds connections.
 #[derive(Clone, Debug)]
@@ -60,37 +60,37 @@ impl Bounds {
 pub(crate) struct Admission {
     bounds: Bounds,
     open: usize,
-    unproven: Tally,
-    classic: Tally,
+    unproven: NetworkCounts,
+    classic: NetworkCounts,
     /// Handshakes handed out and not done.
     computing: usize,
     /// Unproven connections that have not sent their whole first message, oldest first.
-    silent: Lines<ConnectionId>,
-    line: Line,
+    silent: QueueNodes<ConnectionId>,
+    line: LinkedQueue,
     connects: Option<Rates>,
     handshakes: Option<Rates>,
 }
 
-/// Room for one connection.
+/// Reservation for one connection.
 #[derive(Debug)]
-pub(crate) struct Room {
-    sender: Sender,
-    pub(crate) gives_way: Option<ConnectionId>,
+pub(crate) struct Reservation {
+    address: PeerAddress,
+    pub(crate) evicts: Option<ConnectionId>,
 }
 
-/// The place of one connection, until [`Admission::leave`].
+/// The entry of one connection, until [`Admission::leave`].
 #[derive(Debug)]
-pub(crate) struct Place {
-    sender: Sender,
-    standing: Standing,
+pub(crate) struct AdmissionEntry {
+    address: PeerAddress,
+    state: AdmissionState,
     has_begun: bool,
     is_computing: bool,
 }
 
 /// As what a connection counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    /// Unproven, at that place of the line of the silent.
+enum AdmissionState {
+    /// Unproven, at that entry of the line of the silent.
     Silent(usize),
     /// Unproven; its first message is here.
     Unproven,
@@ -115,50 +115,50 @@ impl Admission {
             handshakes: bounds.handshakes_per_sec_max.map(Rates::new),
             bounds,
             open: 0,
-            unproven: Tally::default(),
-            classic: Tally::default(),
+            unproven: NetworkCounts::default(),
+            classic: NetworkCounts::default(),
             computing: 0,
-            silent: Lines::default(),
-            line: Line::default(),
+            silent: QueueNodes::default(),
+            line: LinkedQueue::default(),
         }
     }
 
     /// Whether there is room for a connection, and who has to go for it: that one
     /// [leaves](Self::leave) first.
-    pub(crate) fn admit(&mut self, now: Instant, peer: SocketAddr) -> Result<Room, Full> {
+    pub(crate) fn admit(&mut self, now: Instant, peer: SocketAddr) -> Result<Reservation, Full> {
         let Bounds { connections_max, unproven_max, unproven_network_max, .. } = self.bounds;
-        let sender = Sender::of(peer);
-        self.unproven.fits(sender, unproven_network_max).map_err(|most| Full::Address { most })?;
-        let gives_way = self.silent.first(self.line).copied();
+        let address = PeerAddress::of(peer);
+        self.unproven.fits(address, unproven_network_max).map_err(|most| Full::Address { most })?;
+        let evicts = self.silent.first(self.line).copied();
         let is_full = self.open >= connections_max;
         let is_crowded = self.unproven.all >= unproven_max;
-        if is_full && gives_way.is_none() {
+        if is_full && evicts.is_none() {
             return Err(Full::Connections { most: connections_max });
         }
-        if is_crowded && gives_way.is_none() {
+        if is_crowded && evicts.is_none() {
             return Err(Full::Unproven { most: unproven_max });
         }
         if let Some(rates) = &mut self.connects {
-            rates.take(now, sender, NonZeroU32::MIN).map_err(|most| Full::TooFast { most })?;
+            rates.take(now, address, NonZeroU32::MIN).map_err(|most| Full::TooFast { most })?;
         }
-        Ok(Room { sender, gives_way: gives_way.filter(|_| is_full || is_crowded) })
+        Ok(Reservation { address, evicts: evicts.filter(|_| is_full || is_crowded) })
     }
 
     /// A connection takes the room that it was given.
     #[allow(clippy::needless_pass_by_value, reason = "room is taken once")]
-    pub(crate) fn enter(&mut self, room: Room, id: ConnectionId) -> Place {
-        let Room { sender, gives_way: _ } = room;
+    pub(crate) fn enter(&mut self, room: Reservation, id: ConnectionId) -> AdmissionEntry {
+        let Reservation { address, evicts: _ } = room;
         self.open += 1;
-        self.unproven.add(sender);
-        let standing = Standing::Silent(self.silent.push(&mut self.line, id));
-        Place { sender, standing, has_begun: false, is_computing: false }
+        self.unproven.add(address);
+        let state = AdmissionState::Silent(self.silent.push(&mut self.line, id));
+        AdmissionEntry { address, state, has_begun: false, is_computing: false }
     }
 
     /// Its whole first message is here: it gives way to nobody any more.
-    pub(crate) fn hear(&mut self, place: &mut Place) {
-        if let Standing::Silent(at) = place.standing {
+    pub(crate) fn end_silence(&mut self, entry: &mut AdmissionEntry) {
+        if let AdmissionState::Silent(at) = entry.state {
             self.silent.take(&mut self.line, at);
-            place.standing = Standing::Unproven;
+            entry.state = AdmissionState::Unproven;
         }
     }
 
@@ -166,67 +166,67 @@ impl Admission {
     pub(crate) fn begin(
         &mut self,
         now: Instant,
-        place: &mut Place,
+        entry: &mut AdmissionEntry,
         cost: NonZeroU32,
     ) -> Result<(), Declined> {
-        if !std::mem::replace(&mut place.has_begun, true) {
+        if !std::mem::replace(&mut entry.has_begun, true) {
             if self.computing >= self.bounds.handshakes_max {
                 return Err(Declined::TooMany);
             }
             if let Some(rates) = &mut self.handshakes {
-                rates.take(now, place.sender, cost).map_err(Declined::TooFast)?;
+                rates.take(now, entry.address, cost).map_err(Declined::TooFast)?;
             }
         }
-        if !std::mem::replace(&mut place.is_computing, true) {
+        if !std::mem::replace(&mut entry.is_computing, true) {
             self.computing += 1;
         }
         Ok(())
     }
 
     /// Its work is done, or nobody waits for it any more; whether there was any.
-    pub(crate) fn finish(&mut self, place: &mut Place) -> bool {
-        let was_computing = std::mem::replace(&mut place.is_computing, false);
+    pub(crate) fn finish(&mut self, entry: &mut AdmissionEntry) -> bool {
+        let was_computing = std::mem::replace(&mut entry.is_computing, false);
         self.computing -= usize::from(was_computing);
         was_computing
     }
 
     /// It has proven an identity that may connect.
-    pub(crate) fn prove(&mut self, place: &mut Place) {
-        self.leave_standing(place, Standing::Proven);
+    pub(crate) fn prove(&mut self, entry: &mut AdmissionEntry) {
+        self.set_state(entry, AdmissionState::Proven);
     }
 
     /// It has given a classic key; whether there is room for its session.
-    pub(crate) fn turn_classic(&mut self, place: &mut Place) -> bool {
+    pub(crate) fn turn_classic(&mut self, entry: &mut AdmissionEntry) -> bool {
         let Bounds { classic_max, classic_network_max, .. } = self.bounds;
         let has_room = self.classic.all < classic_max
-            && self.classic.fits(place.sender, classic_network_max).is_ok();
-        if has_room && self.leave_standing(place, Standing::Classic) {
-            self.classic.add(place.sender);
+            && self.classic.fits(entry.address, classic_network_max).is_ok();
+        if has_room && self.set_state(entry, AdmissionState::Classic) {
+            self.classic.add(entry.address);
         }
         has_room
     }
 
     /// It counts no more; whether work of it was under way.
-    pub(crate) fn leave(&mut self, place: &mut Place) -> bool {
-        if self.leave_standing(place, Standing::Gone) {
+    pub(crate) fn leave(&mut self, entry: &mut AdmissionEntry) -> bool {
+        if self.set_state(entry, AdmissionState::Gone) {
             self.open -= 1;
         }
-        self.finish(place)
+        self.finish(entry)
     }
 
     /// Whether it was not gone already: that is for good.
-    fn leave_standing(&mut self, place: &mut Place, next: Standing) -> bool {
-        if place.standing == Standing::Gone {
+    fn set_state(&mut self, entry: &mut AdmissionEntry, next: AdmissionState) -> bool {
+        if entry.state == AdmissionState::Gone {
             return false;
         }
-        match std::mem::replace(&mut place.standing, next) {
-            Standing::Silent(at) => {
+        match std::mem::replace(&mut entry.state, next) {
+            AdmissionState::Silent(at) => {
                 self.silent.take(&mut self.line, at);
-                self.unproven.remove(place.sender);
+                self.unproven.remove(entry.address);
             }
-            Standing::Unproven => self.unproven.remove(place.sender),
-            Standing::Classic => self.classic.remove(place.sender),
-            Standing::Proven | Standing::Gone => {}
+            AdmissionState::Unproven => self.unproven.remove(entry.address),
+            AdmissionState::Classic => self.classic.remove(entry.address),
+            AdmissionState::Proven | AdmissionState::Gone => {}
         }
         true
     }
@@ -244,7 +244,7 @@ impl Admission {
     }
 }
 
-impl Place {
+impl AdmissionEntry {
     /// Whether work of it is handed out, and somebody waits for that.
     pub(crate) fn is_computing(&self) -> bool {
         self.is_computing
@@ -252,7 +252,7 @@ impl Place {
 
     /// Whose turn its work is.
     pub(crate) fn network(&self) -> Network {
-        self.sender.of_turn()
+        self.address.of_turn()
     }
 }
 
@@ -267,7 +267,7 @@ mod tests {
     struct Door {
         admission: Admission,
         now: Instant,
-        places: HashMap<ConnectionId, Place>,
+        places: HashMap<ConnectionId, AdmissionEntry>,
         next: u64,
     }
 
@@ -284,7 +284,7 @@ mod tests {
         fn come(&mut self, address: &str) -> Result<ConnectionId, Full> {
             let peer = SocketAddr::new(address.parse().unwrap(), 1);
             let room = self.admission.admit(self.now, peer)?;
-            if let Some(other) = room.gives_way {
+            if let Some(other) = room.evicts {
                 self.go(other);
             }
             self.next += 1;
@@ -302,15 +302,15 @@ mod tests {
         }
 
         fn speak(&mut self, id: ConnectionId) -> Result<(), Declined> {
-            let place = self.places.get_mut(&id).unwrap();
-            self.admission.hear(place);
-            self.admission.begin(self.now, place, NonZeroU32::MIN)
+            let entry = self.places.get_mut(&id).unwrap();
+            self.admission.end_silence(entry);
+            self.admission.begin(self.now, entry, NonZeroU32::MIN)
         }
 
         fn prove(&mut self, id: ConnectionId) {
-            let place = self.places.get_mut(&id).unwrap();
-            self.admission.hear(place);
-            self.admission.prove(place);
+            let entry = self.places.get_mut(&id).unwrap();
+            self.admission.end_silence(entry);
+            self.admission.prove(entry);
         }
 
         fn turn_classic(&mut self, id: ConnectionId) -> bool {
@@ -490,19 +490,19 @@ mod tests {
     fn who_is_gone_stays_gone() {
         let mut door = Door::new(Bounds::of(9));
         let id = door.come("192.0.2.1").unwrap();
-        let mut place = door.places.remove(&id).unwrap();
-        door.speak_of(&mut place);
-        assert!(door.admission.leave(&mut place));
-        assert!(!door.admission.leave(&mut place));
-        door.admission.prove(&mut place);
-        assert!(door.admission.turn_classic(&mut place));
+        let mut entry = door.places.remove(&id).unwrap();
+        door.speak_of(&mut entry);
+        assert!(door.admission.leave(&mut entry));
+        assert!(!door.admission.leave(&mut entry));
+        door.admission.prove(&mut entry);
+        assert!(door.admission.turn_classic(&mut entry));
         door.close();
     }
 
     impl Door {
-        fn speak_of(&mut self, place: &mut Place) {
-            self.admission.hear(place);
-            self.admission.begin(self.now, place, NonZeroU32::MIN).unwrap();
+        fn speak_of(&mut self, entry: &mut AdmissionEntry) {
+            self.admission.end_silence(entry);
+            self.admission.begin(self.now, entry, NonZeroU32::MIN).unwrap();
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The ledger's keeper.
+//! The ledger's state.
 //!
 //! A ledger in a folder has a clerk, a thread that commits whatever queued while it worked: one
 //! batch, one sync, then all answers. The loop commits by itself what is alone and finds the ledger
@@ -15,16 +15,16 @@ use ddes_session::Ticket;
 use tokio::sync::oneshot;
 
 use crate::endpoint::{ConnectionId, Request};
-use crate::mail::{Mail, Mailbox, Watched, lock, reply};
+use crate::mail::{Mail, Mailbox, PanicWatch, lock, reply};
 
 /// After a pause of this length the ledger makes its newest batch known as durable.
-const REST: Duration = Duration::from_millis(5);
+const PAUSE: Duration = Duration::from_millis(5);
 /// Values of one batch; what queued beyond them is the next.
 const BATCH_VALUES_MAX: usize = 16_384;
 
 /// What the ledger has to say.
 #[derive(Debug)]
-pub(crate) enum Answer {
+pub(crate) enum LedgerReply {
     /// To a [`Request`].
     Done { connection: ConnectionId, ticket: Ticket, outcome: Outcome },
     /// So many values are off the queue.
@@ -37,7 +37,7 @@ pub(crate) enum Answer {
 
 /// The ledger, as the loop has it.
 #[derive(Debug)]
-pub(crate) enum Books {
+pub(crate) enum ServerLedger {
     /// In memory.
     Memory(Box<Ledger>),
     /// In a folder.
@@ -46,25 +46,25 @@ pub(crate) enum Books {
 
 #[derive(Debug)]
 pub(crate) struct Clerk {
-    desk: Arc<Desk>,
+    shared: Arc<ClerkShared>,
     thread: JoinHandle<()>,
     /// The loop committed something itself, and will use the pause after it.
-    rest_at: Option<Instant>,
+    pause_at: Option<Instant>,
 }
 
 /// What the loop and the clerk share. Whoever takes requests holds the ledger: so they are
 /// committed in the order in which they came.
 #[derive(Debug)]
-struct Desk {
-    keeper: Mutex<Keeper>,
-    inbox: Mutex<Inbox>,
+struct ClerkShared {
+    state: Mutex<LedgerState>,
+    inbox: Mutex<ClerkInbox>,
     arrived: Condvar,
     mailbox: Arc<Mailbox>,
 }
 
 /// Bounded by the endpoint: so many values in all, and for each session an opening and an end.
 #[derive(Debug, Default)]
-struct Inbox {
+struct ClerkInbox {
     requests: Vec<Request>,
     checkpoints: Vec<store::Done>,
     questions: Vec<oneshot::Sender<Totals>>,
@@ -73,33 +73,37 @@ struct Inbox {
 
 /// The ledger and what was last said of it.
 #[derive(Debug)]
-struct Keeper {
+struct LedgerState {
     ledger: Ledger,
     health: Health,
     checkpoint: Option<JoinHandle<()>>,
 }
 
-impl Books {
+impl ServerLedger {
     pub(crate) fn open(ledger: Ledger, mailbox: Arc<Mailbox>) -> io::Result<Self> {
         if ledger.head().is_none() {
             return Ok(Self::Memory(Box::new(ledger)));
         }
-        let keeper = Mutex::new(Keeper { ledger, health: Health::Good, checkpoint: None });
-        let desk =
-            Arc::new(Desk { keeper, inbox: Mutex::default(), arrived: Condvar::new(), mailbox });
+        let state = Mutex::new(LedgerState { ledger, health: Health::Good, checkpoint: None });
+        let shared = Arc::new(ClerkShared {
+            state,
+            inbox: Mutex::default(),
+            arrived: Condvar::new(),
+            mailbox,
+        });
         let thread = std::thread::Builder::new().name("clerk".into()).spawn({
-            let desk = Arc::clone(&desk);
+            let shared = Arc::clone(&shared);
             move || {
-                let watched = Watched::new(&desk.mailbox);
-                serve(&desk);
+                let watched = PanicWatch::new(&shared.mailbox);
+                serve(&shared);
                 drop(watched);
             }
         })?;
-        Ok(Self::Folder(Clerk { desk, thread, rest_at: None }))
+        Ok(Self::Folder(Clerk { shared, thread, pause_at: None }))
     }
 
     /// Commits now or later; the answers that are there already.
-    pub(crate) fn submit(&mut self, requests: Vec<Request>) -> Vec<Answer> {
+    pub(crate) fn submit(&mut self, requests: Vec<Request>) -> Vec<LedgerReply> {
         match self {
             Self::Memory(ledger) => commit(ledger, requests),
             Self::Folder(clerk) => clerk.submit(requests),
@@ -111,31 +115,31 @@ impl Books {
         match self {
             Self::Memory(ledger) => reply(question, ledger.totals()),
             Self::Folder(clerk) => {
-                lock(&clerk.desk.inbox).questions.push(question);
-                clerk.desk.arrived.notify_one();
+                lock(&clerk.shared.inbox).questions.push(question);
+                clerk.shared.arrived.notify_one();
             }
         }
     }
 
-    /// When to call [`Self::ring`].
-    pub(crate) fn rest_at(&self) -> Option<Instant> {
+    /// When to call [`Self::handle_timeout`].
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         match self {
             Self::Memory(_) => None,
-            Self::Folder(clerk) => clerk.rest_at,
+            Self::Folder(clerk) => clerk.pause_at,
         }
     }
 
     /// Uses a pause, if it is one.
-    pub(crate) fn ring(&mut self, now: Instant) -> Vec<Answer> {
+    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Vec<LedgerReply> {
         match self {
-            Self::Folder(clerk) if clerk.rest_at.is_some_and(|at| at <= now) => {
-                clerk.rest_at = None;
+            Self::Folder(clerk) if clerk.pause_at.is_some_and(|at| at <= now) => {
+                clerk.pause_at = None;
                 // The clerk uses its own pauses.
-                let Ok(mut keeper) = clerk.desk.keeper.try_lock() else { return Vec::new() };
-                if keeper.ledger.rest() {
-                    clerk.rest_at = Some(now + REST);
+                let Ok(mut state) = clerk.shared.state.try_lock() else { return Vec::new() };
+                if state.ledger.rest() {
+                    clerk.pause_at = Some(now + PAUSE);
                 }
-                keeper.look(&clerk.desk)
+                state.after_commit(&clerk.shared)
             }
             Self::Memory(_) | Self::Folder(_) => Vec::new(),
         }
@@ -144,32 +148,32 @@ impl Books {
     /// Commits what is queued, then stops; whether without a panic.
     pub(crate) fn stop(self) -> bool {
         let Self::Folder(clerk) = self else { return true };
-        lock(&clerk.desk.inbox).closed = true;
-        clerk.desk.arrived.notify_one();
+        lock(&clerk.shared.inbox).closed = true;
+        clerk.shared.arrived.notify_one();
         clerk.thread.join().is_ok()
     }
 }
 
 impl Clerk {
-    fn submit(&mut self, requests: Vec<Request>) -> Vec<Answer> {
+    fn submit(&mut self, requests: Vec<Request>) -> Vec<LedgerReply> {
         if requests.len() == 1
-            && let Ok(mut keeper) = self.desk.keeper.try_lock()
-            && lock(&self.desk.inbox).requests.is_empty()
+            && let Ok(mut state) = self.shared.state.try_lock()
+            && lock(&self.shared.inbox).requests.is_empty()
         {
-            let mut answers = commit(&mut keeper.ledger, requests);
-            answers.extend(keeper.look(&self.desk));
-            self.rest_at = Some(Instant::now() + REST);
+            let mut answers = commit(&mut state.ledger, requests);
+            answers.extend(state.after_commit(&self.shared));
+            self.pause_at = Some(Instant::now() + PAUSE);
             return answers;
         }
-        lock(&self.desk.inbox).requests.extend(requests);
-        self.desk.arrived.notify_one();
+        lock(&self.shared.inbox).requests.extend(requests);
+        self.shared.arrived.notify_one();
         // The pause after these is the clerk's.
-        self.rest_at = None;
+        self.pause_at = None;
         Vec::new()
     }
 }
 
-impl Desk {
+impl ClerkShared {
     /// Waits until there is something to do, or a pause is over.
     fn wait(&self, pause: Option<Duration>) {
         let mut inbox = lock(&self.inbox);
@@ -190,69 +194,69 @@ impl Desk {
         }
     }
 
-    fn take(&self) -> Inbox {
+    fn take(&self) -> ClerkInbox {
         let mut inbox = lock(&self.inbox);
         let closed = inbox.closed;
-        std::mem::replace(&mut *inbox, Inbox { closed, ..Inbox::default() })
+        std::mem::replace(&mut *inbox, ClerkInbox { closed, ..ClerkInbox::default() })
     }
 }
 
-impl Inbox {
+impl ClerkInbox {
     fn is_empty(&self) -> bool {
         self.requests.is_empty() && self.checkpoints.is_empty() && self.questions.is_empty()
     }
 }
 
-impl Keeper {
+impl LedgerState {
     /// What there is to do and to say after a commit.
-    fn look(&mut self, desk: &Arc<Desk>) -> Vec<Answer> {
+    fn after_commit(&mut self, shared: &Arc<ClerkShared>) -> Vec<LedgerReply> {
         if let Some(work) = self.ledger.poll_work() {
-            self.checkpoint = run(desk, work);
+            self.checkpoint = run(shared, work);
         }
         let mut answers: Vec<_> =
-            self.ledger.poll_fault().map(Answer::Checkpoint).into_iter().collect();
+            self.ledger.poll_fault().map(LedgerReply::Checkpoint).into_iter().collect();
         let health = self.ledger.health();
         if health != self.health {
             self.health = health.clone();
-            answers.push(Answer::Health(health));
+            answers.push(LedgerReply::Health(health));
         }
         answers
     }
 }
 
-fn serve(desk: &Arc<Desk>) {
+fn serve(shared: &Arc<ClerkShared>) {
     // A pause is of use once something was committed.
     let mut pause = None;
     loop {
-        desk.wait(pause);
-        let mut keeper = lock(&desk.keeper);
-        let Inbox { requests, checkpoints, questions, closed } = desk.take();
+        shared.wait(pause);
+        let mut state = lock(&shared.state);
+        let ClerkInbox { requests, checkpoints, questions, closed } = shared.take();
         let is_idle = requests.is_empty() && checkpoints.is_empty() && questions.is_empty();
-        pause = if is_idle { keeper.ledger.rest().then_some(REST) } else { Some(REST) };
+        pause = if is_idle { state.ledger.rest().then_some(PAUSE) } else { Some(PAUSE) };
         let mut answers = Vec::new();
         for done in checkpoints {
-            answers.extend(keeper.ledger.handle_done(done).err().map(Answer::Checkpoint));
+            answers.extend(state.ledger.handle_done(done).err().map(LedgerReply::Checkpoint));
         }
         for question in questions {
-            reply(question, keeper.ledger.totals());
+            reply(question, state.ledger.totals());
         }
         let mut requests = requests;
         while !requests.is_empty() {
             let later = requests.split_off(one_batch(&requests));
-            answers.extend(commit(&mut keeper.ledger, std::mem::replace(&mut requests, later)));
-            desk.mailbox.post(Mail::Answers(std::mem::take(&mut answers)));
+            answers.extend(commit(&mut state.ledger, std::mem::replace(&mut requests, later)));
+            shared.mailbox.post(Mail::Answers(std::mem::take(&mut answers)));
         }
-        answers.extend(keeper.look(desk));
+        answers.extend(state.after_commit(shared));
         if !answers.is_empty() {
-            desk.mailbox.post(Mail::Answers(answers));
+            shared.mailbox.post(Mail::Answers(answers));
         }
         if closed && is_idle {
             // A checkpoint that is being synced is worth the wait: it is shorter than the next
             // opening without it.
-            let checkpoint = keeper.checkpoint.take();
-            drop(keeper);
+            let checkpoint = state.checkpoint.take();
+            drop(state);
             drop(checkpoint.map(JoinHandle::join));
-            finish(desk);
+            finish(shared);
             return;
         }
     }
@@ -260,22 +264,22 @@ fn serve(desk: &Arc<Desk>) {
 
 /// Names the checkpoint that was being synced at the end: the next opening need not hold it against
 /// the journal. What it replaces is left to the next one.
-fn finish(desk: &Desk) {
-    let mut keeper = lock(&desk.keeper);
-    for done in desk.take().checkpoints {
+fn finish(shared: &ClerkShared) {
+    let mut state = lock(&shared.state);
+    for done in shared.take().checkpoints {
         // It failed at the end: nobody listens any more.
-        drop(keeper.ledger.handle_done(done));
+        drop(state.ledger.handle_done(done));
     }
-    keeper.ledger.rest();
+    state.ledger.rest();
 }
 
 /// Runs a checkpoint's last part beside the commits; where there is no thread for it, at once.
-fn run(desk: &Arc<Desk>, work: store::Work) -> Option<JoinHandle<()>> {
+fn run(shared: &Arc<ClerkShared>, work: store::Work) -> Option<JoinHandle<()>> {
     let work = Arc::new(Mutex::new(Some(work)));
     let run = {
-        let there = Arc::clone(desk);
+        let there = Arc::clone(shared);
         move || {
-            let watched = Watched::new(&there.mailbox);
+            let watched = PanicWatch::new(&there.mailbox);
             let work = lock(&work).take();
             if let Some(work) = work {
                 let done = work.run();
@@ -307,15 +311,15 @@ fn values_in(request: &Request) -> usize {
     }
 }
 
-fn commit(ledger: &mut Ledger, requests: Vec<Request>) -> Vec<Answer> {
+fn commit(ledger: &mut Ledger, requests: Vec<Request>) -> Vec<LedgerReply> {
     let values = requests.iter().map(values_in).sum();
     let (to, operations): (Vec<_>, Vec<_>) =
         requests.into_iter().map(|Request { to, operation }| (to, operation)).unzip();
     let outcomes = ledger.commit(now(), &operations);
     let done = |(to, outcome): (Option<_>, _)| {
-        to.map(|(connection, ticket)| Answer::Done { connection, ticket, outcome })
+        to.map(|(connection, ticket)| LedgerReply::Done { connection, ticket, outcome })
     };
-    to.into_iter().zip(outcomes).filter_map(done).chain([Answer::Values(values)]).collect()
+    to.into_iter().zip(outcomes).filter_map(done).chain([LedgerReply::Values(values)]).collect()
 }
 
 /// Microseconds since 1970, capped at both ends of the range: times are evidence, not order.
@@ -415,18 +419,18 @@ mod tests {
         let (ledger, _) = Ledger::open(disk, Options::default(), [7; 16]).unwrap();
         let mut poll = Poll::new().unwrap();
         let mailbox = Arc::new(Mailbox::new(Waker::new(poll.registry(), Token(0)).unwrap()));
-        let mut books = Books::open(ledger, Arc::clone(&mailbox)).unwrap();
+        let mut ledger = ServerLedger::open(ledger, Arc::clone(&mailbox)).unwrap();
         armed.store(true, Ordering::Relaxed);
         // Two go to the clerk; one the loop would do itself.
         let open =
             |number| Request { to: None, operation: Operation::Open(AccountId::Classic(number)) };
-        assert!(books.submit(vec![open(0), open(1)]).is_empty());
+        assert!(ledger.submit(vec![open(0), open(1)]).is_empty());
         let mut events = mio::Events::with_capacity(1);
         poll.poll(&mut events, Some(Duration::from_secs(60))).unwrap();
         assert!(matches!(&mailbox.take()[..], [Mail::Panicked(name)] if name == "clerk"));
         // The ledger is locked by nobody's fault of the loop: it asks, and does not wait.
-        assert!(books.submit(vec![open(2)]).is_empty());
-        assert!(!books.stop());
+        assert!(ledger.submit(vec![open(2)]).is_empty());
+        assert!(!ledger.stop());
         std::fs::remove_dir_all(path).unwrap();
     }
 
@@ -438,26 +442,33 @@ mod tests {
         let (ledger, _) = Ledger::open(Arc::new(folder), Options::default(), [7; 16]).unwrap();
         let poll = Poll::new().unwrap();
         let mailbox = Arc::new(Mailbox::new(Waker::new(poll.registry(), Token(0)).unwrap()));
-        let keeper = Mutex::new(Keeper { ledger, health: Health::Good, checkpoint: None });
-        let desk =
-            Arc::new(Desk { keeper, inbox: Mutex::default(), arrived: Condvar::new(), mailbox });
+        let state = Mutex::new(LedgerState { ledger, health: Health::Good, checkpoint: None });
+        let shared = Arc::new(ClerkShared {
+            state,
+            inbox: Mutex::default(),
+            arrived: Condvar::new(),
+            mailbox,
+        });
         // A clerk that has not come to it yet.
-        let mut clerk =
-            Clerk { desk: Arc::clone(&desk), thread: std::thread::spawn(|| {}), rest_at: None };
+        let mut clerk = Clerk {
+            shared: Arc::clone(&shared),
+            thread: std::thread::spawn(|| {}),
+            pause_at: None,
+        };
         let open =
             |number| Request { to: None, operation: Operation::Open(AccountId::Classic(number)) };
-        let is_done = |answers: &[Answer]| matches!(answers, [Answer::Values(0)]);
+        let is_done = |answers: &[LedgerReply]| matches!(answers, [LedgerReply::Values(0)]);
         assert!(is_done(&clerk.submit(vec![open(0)])));
         assert!(clerk.submit(vec![open(1), open(2)]).is_empty());
         assert!(clerk.submit(vec![open(3)]).is_empty());
-        let queued = desk.take().requests;
+        let queued = shared.take().requests;
         let numbers: Vec<_> =
             queued.iter().map(|request| format!("{:?}", request.operation)).collect();
         assert_eq!(numbers, [1, 2, 3].map(|number| format!("{:?}", open(number).operation)));
         // The queue is empty again.
         assert!(is_done(&clerk.submit(vec![open(4)])));
         clerk.thread.join().unwrap();
-        drop(desk);
+        drop(shared);
         std::fs::remove_dir_all(path).unwrap();
     }
 }

@@ -21,13 +21,15 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use slab::Slab;
 use zeroize::Zeroizing;
 
-use crate::access::{Doorkeeper, seconds};
-use crate::clerk::{Answer, Books};
-use crate::endpoint::{Action, ConnectionId, Endpoint, Entropy, Order, Request, SessionView, Work};
+use crate::access::{AccessControl, seconds};
+use crate::clerk::{LedgerReply, ServerLedger};
+use crate::endpoint::{
+    Action, ConnectionEntropy, ConnectionId, Endpoint, Order, Request, SessionView, SessionWork,
+};
 use crate::listen::{Report, Stopped};
-use crate::mail::{Command, Mail, Mailbox, reply};
+use crate::mail::{Mail, Mailbox, ServerCommand, reply};
 use crate::pool::Pool;
-use crate::refuse::{Refusal, Step};
+use crate::refuse::{RefusalStep, RefusedConnection};
 use crate::slice;
 use crate::timers::Timers;
 
@@ -55,12 +57,12 @@ const QUIET: Duration = Duration::from_millis(10);
 /// One socket.
 #[derive(Debug)]
 enum Socket {
-    Session(Box<Session>),
-    Refused(Box<Refusal>),
+    Session(Box<SessionSocket>),
+    Refused(Box<RefusedConnection>),
 }
 
 #[derive(Debug)]
-struct Session {
+struct SessionSocket {
     stream: TcpStream,
     id: ConnectionId,
     /// The system has said so since it last refused.
@@ -83,19 +85,19 @@ pub(crate) struct Driver {
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) listener: Option<TcpListener>,
     pub(crate) endpoint: Endpoint,
-    pub(crate) books: Books,
+    pub(crate) ledger: ServerLedger,
     pub(crate) pool: Pool,
-    pub(crate) door: Doorkeeper,
+    pub(crate) access: AccessControl,
     pub(crate) observe: Box<dyn FnMut(Report)>,
     /// With classic switched on, how long it waits for a client to speak first.
     pub(crate) silence: Option<Duration>,
     pub(crate) drain: Duration,
     pub(crate) refusals_max: usize,
-    pub(crate) state: State,
+    pub(crate) state: LoopState,
 }
 
 /// What only the loop knows.
-pub(crate) struct State {
+pub(crate) struct LoopState {
     sockets: Slab<Socket>,
     /// By the endpoint's slots: where a connection's socket is.
     places: Vec<usize>,
@@ -115,15 +117,15 @@ pub(crate) struct State {
 
 /// What is done together, once the endpoint asks for nothing more.
 #[derive(Default)]
-struct Consequences {
-    work: Vec<(ConnectionId, Work)>,
+struct DeferredActions {
+    work: Vec<(ConnectionId, SessionWork)>,
     /// One batch for the ledger.
     requests: Vec<Request>,
     /// After the work, some of which they may call off.
     cancels: Vec<ConnectionId>,
 }
 
-impl State {
+impl LoopState {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
             sockets: Slab::new(),
@@ -155,26 +157,26 @@ impl Driver {
             if self.state.stopping.is_some_and(|until| self.endpoint.is_empty() || until <= now) {
                 break;
             }
-            match self.poll.poll(&mut events, self.patience(now)) {
+            match self.poll.poll(&mut events, self.poll_timeout(now)) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 outcome => outcome?,
             }
             let now = Instant::now();
-            events.iter().for_each(|event| self.note(now, event));
+            events.iter().for_each(|event| self.note_event(now, event));
             for mail in self.mailbox.take() {
-                self.open(now, mail);
+                self.handle_mail(now, mail);
             }
             self.accept(now);
             self.read_ready(now);
-            self.ring(now);
+            self.handle_timers(now);
             self.endpoint.handle_timeout(now);
-            self.settle();
+            self.do_deferred();
         }
         // What is left is counted and cut.
         let cut = self.endpoint.len();
         self.mailbox.close();
         self.pool.stop();
-        let clerk = self.books.stop();
+        let clerk = self.ledger.stop();
         match self.state.panicked.or((!clerk).then(|| "clerk".into())) {
             // What it was at is done by nobody: better no server than one that waits for it.
             Some(name) => Err(io::Error::other(format!("the thread '{name}' panicked"))),
@@ -183,17 +185,18 @@ impl Driver {
     }
 
     /// How long nothing need be looked at; for ever is never.
-    fn patience(&self, now: Instant) -> Option<Duration> {
-        let State { ready, timers, accept_at, access_at, stopping, .. } = &self.state;
+    fn poll_timeout(&self, now: Instant) -> Option<Duration> {
+        let LoopState { ready, timers, accept_at, access_at, stopping, .. } = &self.state;
         if !ready.is_empty() {
             return Some(Duration::ZERO);
         }
-        let (endpoint_at, rest_at) = (self.endpoint.poll_timeout(), self.books.rest_at());
-        let times = [timers.next(), *accept_at, Some(*access_at), *stopping, endpoint_at, rest_at];
+        let (endpoint_at, ledger_at) = (self.endpoint.poll_timeout(), self.ledger.poll_timeout());
+        let times =
+            [timers.next(), *accept_at, Some(*access_at), *stopping, endpoint_at, ledger_at];
         times.into_iter().flatten().min().map(|at| at.saturating_duration_since(now))
     }
 
-    fn note(&mut self, now: Instant, event: &Event) {
+    fn note_event(&mut self, now: Instant, event: &Event) {
         let place = match event.token() {
             LISTENER => return self.state.accept_at = Some(now),
             MAIL => return,
@@ -242,21 +245,21 @@ impl Driver {
             let Ok(()) = stream.set_nodelay(true) else { continue };
             let Ok(entropy) = entropy() else { continue };
             match self.endpoint.accept(now, peer, entropy) {
-                Ok(id) => self.enter(stream, id),
+                Ok(id) => self.add_session(stream, id),
                 Err(full) if self.state.refusals < self.refusals_max => {
                     self.state.refusals += 1;
-                    let refusal = Refusal::new(stream, full, now, self.silence);
+                    let refusal = RefusedConnection::new(stream, full, now, self.silence);
                     let place = self.state.sockets.insert(Socket::Refused(Box::new(refusal)));
                     self.register(place);
-                    self.refuse_on(now, place);
+                    self.advance_refusal(now, place);
                 }
                 Err(_) => {}
             }
         }
     }
 
-    fn enter(&mut self, stream: TcpStream, id: ConnectionId) {
-        let session = Session {
+    fn add_session(&mut self, stream: TcpStream, id: ConnectionId) {
+        let session = SessionSocket {
             stream,
             id,
             readable: false,
@@ -294,15 +297,15 @@ impl Driver {
         }
     }
 
-    fn refuse_on(&mut self, now: Instant, place: usize) {
+    fn advance_refusal(&mut self, now: Instant, place: usize) {
         let Some(Socket::Refused(refusal)) = self.state.sockets.get_mut(place) else { return };
-        match refusal.go_on(now, &mut self.state.buffer) {
-            Step::Over => self.close(now, place),
-            Step::Waits => {
+        match refusal.advance(now, &mut self.state.buffer) {
+            RefusalStep::Over => self.close(now, place),
+            RefusalStep::Waits => {
                 let at = refusal.poll_timeout();
                 self.state.timers.set(place, &mut refusal.armed, Some(at));
             }
-            Step::HasMore => mark(&mut self.state.ready, &mut refusal.is_ready, place),
+            RefusalStep::HasMore => mark(&mut self.state.ready, &mut refusal.is_ready, place),
         }
     }
 
@@ -313,7 +316,7 @@ impl Driver {
                 Some(Socket::Session(session)) => session,
                 Some(Socket::Refused(refusal)) => {
                     refusal.is_ready = false;
-                    self.refuse_on(now, place);
+                    self.advance_refusal(now, place);
                     continue;
                 }
                 None => continue,
@@ -350,7 +353,7 @@ impl Driver {
     }
 
     /// Everything that is due.
-    fn ring(&mut self, now: Instant) {
+    fn handle_timers(&mut self, now: Instant) {
         while let Some((place, at)) = self.state.timers.pop(now) {
             match self.state.sockets.get_mut(place) {
                 Some(Socket::Session(session)) if session.armed == Some(at) => {
@@ -362,7 +365,7 @@ impl Driver {
                 }
                 Some(Socket::Refused(refusal)) if refusal.armed == Some(at) => {
                     refusal.armed = None;
-                    self.refuse_on(now, place);
+                    self.advance_refusal(now, place);
                 }
                 Some(Socket::Session(_) | Socket::Refused(_)) | None => {}
             }
@@ -371,15 +374,15 @@ impl Driver {
             self.state.access_at = now + ACCESS_TICK;
             self.revoke(now);
         }
-        let answers = self.books.ring(now);
-        self.answer(now, answers);
+        let answers = self.ledger.handle_timeout(now);
+        self.handle_replies(now, answers);
     }
 
     /// All consequences, until there are none.
-    fn settle(&mut self) {
+    fn do_deferred(&mut self) {
         loop {
             let now = Instant::now();
-            let Consequences { work, requests, cancels } = self.gather(now);
+            let DeferredActions { work, requests, cancels } = self.poll_actions(now);
             if work.is_empty()
                 && requests.is_empty()
                 && cancels.is_empty()
@@ -392,8 +395,8 @@ impl Driver {
                 self.pool.cancel(id);
             }
             if !requests.is_empty() {
-                let answers = self.books.submit(requests);
-                self.answer(now, answers);
+                let answers = self.ledger.submit(requests);
+                self.handle_replies(now, answers);
             }
             for place in std::mem::take(&mut self.state.dirty) {
                 self.flush(now, place);
@@ -402,19 +405,19 @@ impl Driver {
     }
 
     /// Does at once what the endpoint asks for, but for what is done together.
-    fn gather(&mut self, now: Instant) -> Consequences {
-        let mut all = Consequences::default();
+    fn poll_actions(&mut self, now: Instant) -> DeferredActions {
+        let mut all = DeferredActions::default();
         while let Some(action) = self.endpoint.poll_action() {
             match action {
                 Action::Authorize(claim) => {
                     // The peer may have gone, and what says so may be on its way.
-                    self.find_gone(now, claim.connection, has_ended);
+                    self.end_if_gone(now, claim.connection, has_ended);
                     self.refresh(now);
-                    let grant = self.door.grant(&claim.key, seconds());
+                    let grant = self.access.grant(&claim.key, seconds());
                     self.endpoint.handle_grant(now, claim, grant);
                 }
                 Action::Compute(id, work) => {
-                    if !self.find_gone(now, id, |_| false) {
+                    if !self.end_if_gone(now, id, |_| false) {
                         all.work.push((id, work));
                     }
                 }
@@ -427,7 +430,7 @@ impl Driver {
         all
     }
 
-    fn compute(&mut self, now: Instant, work: Vec<(ConnectionId, Work)>) {
+    fn compute(&mut self, now: Instant, work: Vec<(ConnectionId, SessionWork)>) {
         let is_quiet =
             now.duration_since(self.endpoint.traffic_at()) > QUIET && self.state.ready.is_empty();
         if is_quiet && work.len() == 1 {
@@ -447,7 +450,7 @@ impl Driver {
     /// Whether the peer of a connection whose session is not open yet has closed it, or its sending
     /// direction, as far as is known or `ask` finds out. What it sent before is of no use then, and
     /// is not waited for.
-    fn find_gone(&mut self, now: Instant, id: ConnectionId, ask: fn(&TcpStream) -> bool) -> bool {
+    fn end_if_gone(&mut self, now: Instant, id: ConnectionId, ask: fn(&TcpStream) -> bool) -> bool {
         let place = self.state.places.get(id.slot()).copied();
         let is_gone = match place.and_then(|place| self.state.sockets.get(place)) {
             Some(Socket::Session(session)) if session.id == id => {
@@ -511,32 +514,32 @@ impl Driver {
         // A place in the lists may be another connection's by then: it is looked at once too often.
     }
 
-    fn open(&mut self, now: Instant, mail: Mail) {
+    fn handle_mail(&mut self, now: Instant, mail: Mail) {
         match mail {
             Mail::Work(id, done) => self.endpoint.handle_done(now, id, done),
-            Mail::Answers(answers) => self.answer(now, answers),
-            Mail::Command(command) => self.obey(now, command),
+            Mail::Answers(answers) => self.handle_replies(now, answers),
+            Mail::Command(command) => self.handle_command(now, command),
             Mail::Panicked(name) => self.state.panicked = Some(name),
         }
     }
 
     /// The ledger's answers: to sessions, and to the operator.
-    fn answer(&mut self, now: Instant, answers: Vec<Answer>) {
+    fn handle_replies(&mut self, now: Instant, answers: Vec<LedgerReply>) {
         let (mut values, mut outcomes) = (0, Vec::with_capacity(answers.len()));
         for answer in answers {
             match answer {
-                Answer::Done { connection, ticket, outcome } => {
+                LedgerReply::Done { connection, ticket, outcome } => {
                     outcomes.push((connection, ticket, outcome));
                 }
-                Answer::Values(count) => values += count,
-                Answer::Health(health) => {
+                LedgerReply::Values(count) => values += count,
+                LedgerReply::Health(health) => {
                     if let ddes_ledger::Health::Failed(why) = &health {
                         self.state.failure = Some(why.clone());
                         self.stop(now);
                     }
                     (self.observe)(Report::Ledger(health));
                 }
-                Answer::Checkpoint(error) => (self.observe)(Report::Checkpoint(error)),
+                LedgerReply::Checkpoint(error) => (self.observe)(Report::Checkpoint(error)),
             }
         }
         self.endpoint.handle_outcomes(now, values, outcomes);
@@ -553,14 +556,14 @@ impl Driver {
         self.endpoint.end_all(now, Order::Shutdown, None);
     }
 
-    fn obey(&mut self, now: Instant, command: Command) {
+    fn handle_command(&mut self, now: Instant, command: ServerCommand) {
         match command {
-            Command::Stop => self.stop(now),
-            Command::Totals(question) => self.books.ask(question),
-            Command::Sessions(sessions) => {
+            ServerCommand::Stop => self.stop(now),
+            ServerCommand::Totals(question) => self.ledger.ask(question),
+            ServerCommand::Sessions(sessions) => {
                 reply(sessions, self.endpoint.sessions().collect());
             }
-            Command::End { serial, ended } => {
+            ServerCommand::End { serial, ended } => {
                 let is_meant = |view: &SessionView| {
                     serial.is_none_or(|serial| view.connection.serial() == serial)
                 };
@@ -575,7 +578,7 @@ impl Driver {
 
     /// Reads the lists again if they changed.
     fn refresh(&mut self, now: Instant) {
-        for fault in self.door.refresh(now) {
+        for fault in self.access.refresh(now) {
             (self.observe)(Report::Access(fault));
         }
     }
@@ -585,13 +588,13 @@ impl Driver {
     fn revoke(&mut self, now: Instant) {
         self.refresh(now);
         let wall = seconds();
-        if !self.door.take_change(wall) {
+        if !self.access.take_change(wall) {
             return;
         }
         let sessions: Vec<_> = self.endpoint.sessions().collect();
         for view in sessions {
             let Some(admitted) = view.admitted else { continue };
-            match self.door.grant(&admitted.key, wall) {
+            match self.access.grant(&admitted.key, wall) {
                 Some(grant) => self.endpoint.handle_regrant(view.connection, grant),
                 None => {
                     self.endpoint.end(now, view.connection, Order::NotAuthorized);
@@ -619,8 +622,8 @@ fn mark(list: &mut Vec<usize>, is_on_it: &mut bool, place: usize) {
     }
 }
 
-fn entropy() -> Result<Entropy, getrandom::Error> {
-    let mut entropy = Entropy {
+fn entropy() -> Result<ConnectionEntropy, getrandom::Error> {
+    let mut entropy = ConnectionEntropy {
         exponent: Zeroizing::new([0; _]),
         kem: Zeroizing::new([0; _]),
         token: Zeroizing::new([0; _]),

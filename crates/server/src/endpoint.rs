@@ -28,13 +28,13 @@ use ddes_wire::{Amounts, Sequence, SessionNumber, Standing};
 use slab::Slab;
 use smallvec::smallvec;
 
-pub use crate::action::{Action, Claim, Request};
+pub use crate::action::{Action, AuthorizationRequest, Request};
 pub use crate::admission::Bounds;
-use crate::admission::{Admission, Declined, Place};
+use crate::admission::{Admission, AdmissionEntry, Declined};
 use crate::network::Network;
 pub use crate::notice::{Admitted, Notice, NoticeEvent, Notices, SessionView};
-pub use crate::session::{Classic, Done, Entropy, Order, Profiles, Work};
-use crate::session::{Event, Session};
+use crate::session::{AnySession, SessionEvent};
+pub use crate::session::{Classic, ConnectionEntropy, Order, Profiles, SessionDone, SessionWork};
 
 /// Backlog bytes processed per turn, in addition to what is read: less than a millisecond's work.
 const BACKLOG_BYTES_MAX: usize = 32 * 1024;
@@ -133,7 +133,7 @@ impl Full {
 #[derive(Debug)]
 pub struct Endpoint {
     config: Config,
-    connections: Slab<Connection>,
+    connections: Slab<EndpointConnection>,
     serial: u64,
     /// The next classic account.
     classic_next: u64,
@@ -156,33 +156,33 @@ pub struct Endpoint {
     turn_at: Instant,
     /// See [`Self::traffic_at`].
     traffic_at: Instant,
-    work: VecDeque<(ConnectionId, Work)>,
+    work: VecDeque<(ConnectionId, SessionWork)>,
     /// Connections whose work was given out, and whose result is of no use any more.
     cancels: VecDeque<ConnectionId>,
-    claims: VecDeque<Claim>,
+    claims: VecDeque<AuthorizationRequest>,
     requests: VecDeque<Request>,
     wakes: VecDeque<ConnectionId>,
     notices: VecDeque<Notice>,
 }
 
 #[derive(Debug)]
-struct Connection {
+struct EndpointConnection {
     id: ConnectionId,
     peer: SocketAddr,
-    session: Session,
+    session: AnySession,
     admitted: Option<Admitted>,
     account: Option<AccountNumber>,
     number: SessionNumber,
     standing: Standing,
-    place: Place,
+    admission: AdmissionEntry,
     /// It had to go for another: told so, as far as its socket takes it at once, and closed.
-    gives_way: bool,
+    is_evicted: bool,
     /// Among [`Endpoint::held`].
     is_held: bool,
     /// Has a verdict that its client was not told yet.
-    has_heard: bool,
+    has_verdict: bool,
     /// Has sent values.
-    is_at_work: bool,
+    has_submitted: bool,
     /// Among [`Endpoint::backlog`].
     has_backlog: bool,
     buffers: Buffers,
@@ -231,28 +231,28 @@ impl Endpoint {
         &mut self,
         now: Instant,
         peer: SocketAddr,
-        entropy: Entropy,
+        entropy: ConnectionEntropy,
     ) -> Result<ConnectionId, Full> {
         let room = self.admission.admit(now, peer)?;
-        if let Some(other) = room.gives_way {
-            self.give_way(now, other);
+        if let Some(other) = room.evicts {
+            self.evict(now, other);
         }
         self.serial += 1;
         let slot = self.connections.vacant_entry();
         let id = ConnectionId { slot: slot.key(), serial: self.serial };
-        slot.insert(Connection {
+        slot.insert(EndpointConnection {
             id,
             peer,
-            session: Session::new(&self.config.profiles, now, entropy),
+            session: AnySession::new(&self.config.profiles, now, entropy),
             admitted: None,
             account: None,
             number: SessionNumber::NONE,
             standing: Standing::default(),
-            place: self.admission.enter(room, id),
-            gives_way: false,
+            admission: self.admission.enter(room, id),
+            is_evicted: false,
             is_held: false,
-            has_heard: false,
-            is_at_work: false,
+            has_verdict: false,
+            has_submitted: false,
             has_backlog: false,
             buffers: Buffers::Freed,
         });
@@ -262,9 +262,9 @@ impl Endpoint {
     }
 
     /// A connection goes for another that comes. It holds its slot until it is removed.
-    fn give_way(&mut self, now: Instant, id: ConnectionId) {
+    fn evict(&mut self, now: Instant, id: ConnectionId) {
         if let Some(connection) = self.connection_mut(id) {
-            connection.gives_way = true;
+            connection.is_evicted = true;
         }
         self.leave(id);
         self.end(now, id, Order::TooMany);
@@ -322,17 +322,22 @@ impl Endpoint {
     }
 
     /// The result of an [`Action::Compute`].
-    pub fn handle_done(&mut self, now: Instant, id: ConnectionId, done: Done) {
-        self.place(id, Admission::finish);
+    pub fn handle_done(&mut self, now: Instant, id: ConnectionId, done: SessionDone) {
+        self.with_admission(id, Admission::finish);
         self.with(now, id, |session| session.handle_done(now, done));
         self.wakes.push_back(id);
     }
 
-    /// What the identity of a [`Claim`] may do: nothing, or count.
-    pub fn handle_grant(&mut self, now: Instant, claim: Claim, grant: Option<Grant>) {
-        let Claim { connection: id, ticket, key } = claim;
+    /// What the identity of a [`AuthorizationRequest`] may do: nothing, or count.
+    pub fn handle_grant(
+        &mut self,
+        now: Instant,
+        claim: AuthorizationRequest,
+        grant: Option<Grant>,
+    ) {
+        let AuthorizationRequest { connection: id, ticket, key } = claim;
         let Some(connection) = self.connection_mut(id) else { return };
-        let Session::V2(session) = &mut connection.session else { return };
+        let AnySession::V2(session) = &mut connection.session else { return };
         // Whose peer is gone opens no session: it would end that of the client's next connection,
         // or be ended by it.
         if !session.is_opening() {
@@ -348,7 +353,7 @@ impl Endpoint {
                     operation: Operation::Open(account),
                 });
                 self.notify(id, || NoticeEvent::Admitted(Box::new(admitted)));
-                self.place(id, Admission::prove);
+                self.with_admission(id, Admission::prove);
             }
             None => {
                 session.turn_away(now, ticket);
@@ -362,7 +367,7 @@ impl Endpoint {
     /// What the identity of an admitted session may do from now on.
     pub fn handle_regrant(&mut self, id: ConnectionId, grant: Grant) {
         let Some(connection) = self.connection_mut(id) else { return };
-        let (Some(admitted), Session::V2(session)) =
+        let (Some(admitted), AnySession::V2(session)) =
             (&mut connection.admitted, &mut connection.session)
         else {
             return;
@@ -388,7 +393,7 @@ impl Endpoint {
         outcomes: impl IntoIterator<Item = (ConnectionId, Ticket, Outcome)>,
     ) {
         self.unqueue(values);
-        let mut heard = Vec::new();
+        let mut to_answer = Vec::new();
         for (id, ticket, outcome) in outcomes {
             match outcome {
                 Outcome::Opened(opening) => self.handle_opening(now, id, ticket, opening),
@@ -397,15 +402,15 @@ impl Endpoint {
                 Outcome::Ended(_) => {}
             }
             if let Some(connection) = self.connection_mut(id)
-                && !std::mem::replace(&mut connection.has_heard, true)
+                && !std::mem::replace(&mut connection.has_verdict, true)
             {
-                heard.push(id);
+                to_answer.push(id);
             }
         }
-        for id in heard {
+        for id in to_answer {
             let Some(connection) = self.connection_mut(id) else { continue };
-            connection.has_heard = false;
-            if let Session::V2(session) = &mut connection.session {
+            connection.has_verdict = false;
+            if let AnySession::V2(session) = &mut connection.session {
                 session.flush_answers(now);
             }
             self.collect(now, id);
@@ -432,7 +437,7 @@ impl Endpoint {
             }
         }
         let Some(connection) = self.connection_mut(id) else { return };
-        let Session::V2(session) = &mut connection.session else { return };
+        let AnySession::V2(session) = &mut connection.session else { return };
         match opening {
             Ok(Opening { account, session: number, proof }) => {
                 connection.account = Some(account);
@@ -459,13 +464,15 @@ impl Endpoint {
             connection.standing = proof.standing();
         }
         match (&mut connection.session, verdict) {
-            (Session::Classic(session), Ok(proof)) => session.settle(now, ticket, proof.standing()),
-            (Session::Classic(session), Err(_)) => session.refuse(now, ticket),
-            (Session::V2(session), verdict) => {
+            (AnySession::Classic(session), Ok(proof)) => {
+                session.settle(now, ticket, proof.standing())
+            }
+            (AnySession::Classic(session), Err(_)) => session.refuse(now, ticket),
+            (AnySession::V2(session), verdict) => {
                 let verdict = verdict.map(|proof| proof.standing()).map_err(refused);
                 session.handle_verdict(now, ticket, verdict);
             }
-            (Session::Undecided(_) | Session::Gone, _) => {}
+            (AnySession::Undecided(_) | AnySession::Gone, _) => {}
         }
     }
 
@@ -538,7 +545,7 @@ impl Endpoint {
             let Some(id) = self.backlog.pop_front() else { return };
             let Some(connection) = self.connection_mut(id) else { continue };
             connection.has_backlog = false;
-            bytes += connection.session.go_on(now);
+            bytes += connection.session.process_backlog(now);
             self.collect(now, id);
             // It may be read again.
             self.wakes.push_back(id);
@@ -551,7 +558,7 @@ impl Endpoint {
 
     fn note_backlog(&mut self, id: ConnectionId) {
         if let Some(connection) = self.connection_mut(id)
-            && connection.session.has_more()
+            && connection.session.has_backlog()
             && !std::mem::replace(&mut connection.has_backlog, true)
         {
             self.backlog.push_back(id);
@@ -583,7 +590,7 @@ impl Endpoint {
     /// How far a connection has come.
     pub fn phase(&self, id: ConnectionId) -> Phase {
         match self.connection(id) {
-            Some(connection) if !connection.gives_way => connection.session.phase(),
+            Some(connection) if !connection.is_evicted => connection.session.phase(),
             Some(_) | None => Phase::Done,
         }
     }
@@ -617,10 +624,10 @@ impl Endpoint {
     }
 
     /// The oldest work whose result somebody still waits for.
-    fn next_work(&mut self) -> Option<(ConnectionId, Work)> {
+    fn next_work(&mut self) -> Option<(ConnectionId, SessionWork)> {
         loop {
             let (id, work) = self.work.pop_front()?;
-            if self.connection(id).is_some_and(|connection| connection.place.is_computing()) {
+            if self.connection(id).is_some_and(|connection| connection.admission.is_computing()) {
                 return Some((id, work));
             }
         }
@@ -629,7 +636,7 @@ impl Endpoint {
     /// Where a connection comes from: what waits for a thread waits in turn with other networks'
     /// work.
     pub(crate) fn network(&self, id: ConnectionId) -> Option<Network> {
-        self.connection(id).map(|connection| connection.place.network())
+        self.connection(id).map(|connection| connection.admission.network())
     }
 
     /// Finds the sessions that received nothing since the check before this one.
@@ -658,9 +665,9 @@ impl Endpoint {
         for id in self.to_free.split_off(self.to_free.len().saturating_sub(FREED_MAX)) {
             if let Some(connection) = self.connection_mut(id)
                 && connection.buffers == Buffers::Freed
-                && let Session::V2(session) = &mut connection.session
+                && let AnySession::V2(session) = &mut connection.session
             {
-                session.rest();
+                session.free_buffers();
             }
         }
         if self.to_free.is_empty() {
@@ -690,16 +697,16 @@ impl Endpoint {
         })
     }
 
-    fn connection(&self, id: ConnectionId) -> Option<&Connection> {
+    fn connection(&self, id: ConnectionId) -> Option<&EndpointConnection> {
         self.connections.get(id.slot).filter(|connection| connection.id == id)
     }
 
-    fn connection_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+    fn connection_mut(&mut self, id: ConnectionId) -> Option<&mut EndpointConnection> {
         self.connections.get_mut(id.slot).filter(|connection| connection.id == id)
     }
 
     /// Acts on a session; whatever happened is collected.
-    fn with(&mut self, now: Instant, id: ConnectionId, act: impl FnOnce(&mut Session)) {
+    fn with(&mut self, now: Instant, id: ConnectionId, act: impl FnOnce(&mut AnySession)) {
         if let Some(connection) = self.connection_mut(id) {
             act(&mut connection.session);
             self.collect(now, id);
@@ -714,33 +721,33 @@ impl Endpoint {
         if !self.config.notices.include(&event) {
             return;
         }
-        if let Some(Connection { peer, admitted, .. }) = self.connection(id) {
+        if let Some(EndpointConnection { peer, admitted, .. }) = self.connection(id) {
             let (peer, is_proven) = (*peer, admitted.is_some());
             self.notices.push_back(Notice { connection: id, peer, is_proven, event });
         }
     }
 
     /// Acts on a connection's place; `None` where there is no such connection.
-    fn place<T>(
+    fn with_admission<T>(
         &mut self,
         id: ConnectionId,
-        act: impl FnOnce(&mut Admission, &mut Place) -> T,
+        act: impl FnOnce(&mut Admission, &mut AdmissionEntry) -> T,
     ) -> Option<T> {
         let Self { connections, admission, .. } = self;
         let connection = connections.get_mut(id.slot).filter(|connection| connection.id == id)?;
-        Some(act(admission, &mut connection.place))
+        Some(act(admission, &mut connection.admission))
     }
 
     /// A connection counts no more.
     fn leave(&mut self, id: ConnectionId) {
-        if self.place(id, Admission::leave) == Some(true) {
+        if self.with_admission(id, Admission::leave) == Some(true) {
             self.cancels.push_back(id);
         }
     }
 
     /// A session is over: its work, if any is under way, is of no use.
-    fn call_back(&mut self, id: ConnectionId) {
-        if self.place(id, Admission::finish) == Some(true) {
+    fn cancel_work(&mut self, id: ConnectionId) {
+        if self.with_admission(id, Admission::finish) == Some(true) {
             self.cancels.push_back(id);
         }
     }
@@ -750,13 +757,13 @@ impl Endpoint {
         loop {
             let Some(connection) = self.connection_mut(id) else { return };
             if let Some(work) = connection.session.poll_work() {
-                self.hand_out(now, id, work);
+                self.start_work(now, id, work);
                 continue;
             }
             let Some(event) = connection.session.poll_event() else { return };
             let event = match event {
-                Event::Classic(event) => self.handle_classic(now, id, event),
-                Event::V2(event) => self.handle_v2(now, id, event),
+                SessionEvent::Classic(event) => self.handle_classic(now, id, event),
+                SessionEvent::V2(event) => self.handle_v2(now, id, event),
             };
             if let Some(event) = event {
                 self.notify(id, || event);
@@ -765,14 +772,14 @@ impl Endpoint {
     }
 
     /// The first work of a session begins its handshake, where its address may begin one.
-    fn hand_out(&mut self, now: Instant, id: ConnectionId, work: Work) {
-        let begun = self.place(id, |admission, place| {
+    fn start_work(&mut self, now: Instant, id: ConnectionId, work: SessionWork) {
+        let begun = self.with_admission(id, |admission, entry| {
             match work {
                 // The classic server speaks first.
-                Work::Classic(_) => {}
-                Work::V2(_) => admission.hear(place),
+                SessionWork::Classic(_) => {}
+                SessionWork::V2(_) => admission.end_silence(entry),
             }
-            admission.begin(now, place, work.cost())
+            admission.begin(now, entry, work.cost())
         });
         let Some(connection) = self.connection_mut(id) else { return };
         match begun {
@@ -787,10 +794,10 @@ impl Endpoint {
         &mut self,
         now: Instant,
         id: ConnectionId,
-        event: classic::Event,
+        event: classic::ServerEvent,
     ) -> Option<NoticeEvent> {
         Some(match event {
-            classic::Event::Submit { ticket, amount } => {
+            classic::ServerEvent::Submit { ticket, amount } => {
                 self.open_classic(id)?;
                 let connection = self.connection_mut(id)?;
                 // The number after the last asked for; the ledger has the last word.
@@ -800,26 +807,26 @@ impl Endpoint {
                 self.queued_values += 1;
                 NoticeEvent::Received { first: amount, count: 1 }
             }
-            classic::Event::TokenShared => NoticeEvent::TokenShared,
-            classic::Event::Ended(end) => {
+            classic::ServerEvent::TokenShared => NoticeEvent::TokenShared,
+            classic::ServerEvent::Ended(end) => {
                 let ends_all = |classic: &Classic| classic.config.end_all;
-                if end == classic::End::Bye
+                if end == classic::ServerEnd::Bye
                     && self.config.profiles.classic.as_ref().is_some_and(ends_all)
                 {
                     self.end_all(now, Order::ClassicEndAll, Some(id));
                 }
-                self.call_back(id);
+                self.cancel_work(id);
                 NoticeEvent::ClassicEnded(end)
             }
-            classic::Event::KeyVerified => {
-                if !self.place(id, Admission::turn_classic)? {
+            classic::ServerEvent::KeyVerified => {
+                if !self.with_admission(id, Admission::turn_classic)? {
                     self.connection_mut(id)?.session.order_end(now, Order::TooMany);
                 }
                 NoticeEvent::KeyVerified
             }
-            classic::Event::Tampered => NoticeEvent::Tampered,
-            classic::Event::Ignored { opcode } => NoticeEvent::Ignored { opcode },
-            classic::Event::ResultSent { sum } => {
+            classic::ServerEvent::Tampered => NoticeEvent::Tampered,
+            classic::ServerEvent::Ignored { opcode } => NoticeEvent::Ignored { opcode },
+            classic::ServerEvent::ResultSent { sum } => {
                 NoticeEvent::ResultSent { status: Status::Applied, sum }
             }
         })
@@ -847,42 +854,42 @@ impl Endpoint {
         &mut self,
         now: Instant,
         id: ConnectionId,
-        event: v2::Event,
+        event: v2::ServerEvent,
     ) -> Option<NoticeEvent> {
         Some(match event {
-            v2::Event::Authenticated { ticket, key } => {
-                self.claims.push_back(Claim { connection: id, ticket, key: *key });
+            v2::ServerEvent::Authenticated { ticket, key } => {
+                self.claims.push_back(AuthorizationRequest { connection: id, ticket, key: *key });
                 return None;
             }
-            v2::Event::TokenShared => NoticeEvent::TokenShared,
-            v2::Event::Submit { ticket, first_seq, amounts } => {
+            v2::ServerEvent::TokenShared => NoticeEvent::TokenShared,
+            v2::ServerEvent::Submit { ticket, first_seq, amounts } => {
                 let (first, count) = (*amounts.first()?, amounts.len());
                 let connection = self.connection_mut(id)?;
-                let is_at_work = std::mem::replace(&mut connection.is_at_work, true);
+                let has_submitted = std::mem::replace(&mut connection.has_submitted, true);
                 let request = connection.submit(ticket, first_seq, amounts)?;
-                if is_at_work {
+                if has_submitted {
                     self.traffic_at = now;
                 }
                 self.requests.push_back(request);
                 self.queued_values += count;
                 NoticeEvent::Received { first, count }
             }
-            v2::Event::Answered(answer) => {
+            v2::ServerEvent::Answered(answer) => {
                 NoticeEvent::ResultSent { status: answer.status, sum: answer.sum }
             }
-            v2::Event::EndAll => {
+            v2::ServerEvent::EndAll => {
                 self.end_all(now, Order::Operator, Some(id));
                 return None;
             }
-            v2::Event::Ended(end) => {
-                self.call_back(id);
+            v2::ServerEvent::Ended(end) => {
+                self.cancel_work(id);
                 NoticeEvent::Ended(end)
             }
         })
     }
 }
 
-impl Connection {
+impl EndpointConnection {
     fn submit(&self, ticket: Ticket, first_seq: Sequence, amounts: Amounts) -> Option<Request> {
         let (account, session) = (self.account?, self.number);
         let submission = Submission { account, session, first_seq, amounts };
@@ -919,7 +926,7 @@ pub(crate) mod tests {
     }
 
     /// Of a connection that has sent a first message.
-    pub(crate) fn first_work() -> Work {
+    pub(crate) fn first_work() -> SessionWork {
         let now = Instant::now();
         let mut endpoint = endpoint(now);
         let id = accept(&mut endpoint, now);
@@ -931,7 +938,7 @@ pub(crate) mod tests {
     }
 
     fn accept(endpoint: &mut Endpoint, now: Instant) -> ConnectionId {
-        let entropy = Entropy {
+        let entropy = ConnectionEntropy {
             exponent: Zeroizing::new([0; _]),
             kem: Zeroizing::new([0; _]),
             token: Zeroizing::new([0; _]),

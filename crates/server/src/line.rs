@@ -1,17 +1,17 @@
-//! Lines of those who wait: in at the back, out from anywhere, each in one step. Many lines may
+//! QueueNodes of those who wait: in at the back, out from anywhere, each in one step. Many lines may
 //! share one store.
 
 use slab::Slab;
 
 /// What waits in lines.
 #[derive(Debug)]
-pub(crate) struct Lines<T> {
+pub(crate) struct QueueNodes<T> {
     nodes: Slab<Node<T>>,
 }
 
-/// One line of a [`Lines`].
+/// One line of a [`QueueNodes`].
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Line {
+pub(crate) struct LinkedQueue {
     first: Option<usize>,
     last: Option<usize>,
 }
@@ -23,15 +23,15 @@ struct Node<T> {
     behind: Option<usize>,
 }
 
-impl<T> Default for Lines<T> {
+impl<T> Default for QueueNodes<T> {
     fn default() -> Self {
         Self { nodes: Slab::new() }
     }
 }
 
-impl<T> Lines<T> {
+impl<T> QueueNodes<T> {
     /// Puts `value` at the back; its place, until it is taken.
-    pub(crate) fn push(&mut self, line: &mut Line, value: T) -> usize {
+    pub(crate) fn push(&mut self, line: &mut LinkedQueue, value: T) -> usize {
         let place = self.nodes.insert(Node { value, before: line.last, behind: None });
         match line.last.and_then(|last| self.nodes.get_mut(last)) {
             Some(last) => last.behind = Some(place),
@@ -42,7 +42,7 @@ impl<T> Lines<T> {
     }
 
     /// Takes what is at a place of this line.
-    pub(crate) fn take(&mut self, line: &mut Line, place: usize) -> Option<T> {
+    pub(crate) fn take(&mut self, line: &mut LinkedQueue, place: usize) -> Option<T> {
         let Node { value, before, behind } = self.nodes.try_remove(place)?;
         match before.and_then(|before| self.nodes.get_mut(before)) {
             Some(node) => node.behind = behind,
@@ -56,7 +56,7 @@ impl<T> Lines<T> {
     }
 
     /// What is at the front.
-    pub(crate) fn first(&self, line: Line) -> Option<&T> {
+    pub(crate) fn first(&self, line: LinkedQueue) -> Option<&T> {
         self.nodes.get(line.first?).map(|node| &node.value)
     }
 
@@ -66,7 +66,7 @@ impl<T> Lines<T> {
     }
 
     /// Takes what is at the front.
-    pub(crate) fn pop(&mut self, line: &mut Line) -> Option<T> {
+    pub(crate) fn pop(&mut self, line: &mut LinkedQueue) -> Option<T> {
         let first = line.first?;
         self.take(line, first)
     }
@@ -78,7 +78,7 @@ impl<T> Lines<T> {
     }
 }
 
-impl Line {
+impl LinkedQueue {
     pub(crate) fn is_empty(&self) -> bool {
         self.first.is_none()
     }
@@ -92,7 +92,7 @@ mod tests {
     fn who_leaves_from_anywhere_leaves_the_others_in_order() {
         // Each of the 2^5 choices of who leaves early.
         for leaving in 0..32_usize {
-            let (mut lines, mut line) = (Lines::default(), Line::default());
+            let (mut lines, mut line) = (QueueNodes::default(), LinkedQueue::default());
             let places: Vec<_> = (0..5).map(|number| lines.push(&mut line, number)).collect();
             let (leave, stay): (Vec<_>, Vec<_>) =
                 (0..5).partition(|number| leaving >> number & 1 == 1);
@@ -110,7 +110,8 @@ mod tests {
 
     #[test]
     fn two_lines_of_one_store_do_not_meet() {
-        let (mut lines, mut a, mut b) = (Lines::default(), Line::default(), Line::default());
+        let (mut lines, mut a, mut b) =
+            (QueueNodes::default(), LinkedQueue::default(), LinkedQueue::default());
         for number in 0..3 {
             lines.push(&mut a, number);
             lines.push(&mut b, number + 10);

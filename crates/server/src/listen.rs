@@ -9,18 +9,18 @@ use ddes_ledger::{Health, Ledger, Totals};
 use mio::{Interest, Poll, Waker};
 use tokio::sync::oneshot;
 
-use crate::access::{Access, Doorkeeper};
-use crate::clerk::Books;
-use crate::drive::{Driver, LISTENER, MAIL, State};
+use crate::access::{Access, AccessControl};
+use crate::clerk::ServerLedger;
+use crate::drive::{Driver, LISTENER, LoopState, MAIL};
 use crate::endpoint::{Config, Endpoint, Notice, SessionView};
-use crate::mail::{Command, Mail, Mailbox};
+use crate::mail::{Mail, Mailbox, ServerCommand};
 use crate::pool::Pool;
 
 const BACKLOG: i32 = 4096;
 
 /// How a server is set up.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct ServerOptions {
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
     /// What bounds it, and what it speaks.
@@ -39,13 +39,13 @@ pub struct Server {
     ledger: Ledger,
     listener: mio::net::TcpListener,
     poll: Poll,
-    options: Options,
+    options: ServerOptions,
     mailbox: Arc<Mailbox>,
 }
 
 /// Steers a running server from any thread.
 #[derive(Clone, Debug)]
-pub struct Handle {
+pub struct ServerHandle {
     mailbox: Arc<Mailbox>,
 }
 
@@ -72,29 +72,29 @@ pub struct Stopped {
     pub failure: Option<String>,
 }
 
-impl Handle {
+impl ServerHandle {
     /// Ends every session and stops. A second call stops at once.
     pub fn stop(&self) {
         // A server that is gone is stopped already.
-        self.mailbox.post(Mail::Command(Command::Stop));
+        self.mailbox.post(Mail::Command(ServerCommand::Stop));
     }
 
     /// Ends the session numbered `serial`, or all; how many there were.
     pub async fn end(&self, serial: Option<u64>) -> usize {
-        self.ask(|ended| Command::End { serial, ended }).await.unwrap_or(0)
+        self.ask(|ended| ServerCommand::End { serial, ended }).await.unwrap_or(0)
     }
 
     /// Over all accounts of the ledger; `None` if the server is gone.
     pub async fn totals(&self) -> Option<Totals> {
-        self.ask(Command::Totals).await
+        self.ask(ServerCommand::Totals).await
     }
 
     /// All sessions, in no particular order.
     pub async fn sessions(&self) -> Vec<SessionView> {
-        self.ask(Command::Sessions).await.unwrap_or(Vec::new())
+        self.ask(ServerCommand::Sessions).await.unwrap_or(Vec::new())
     }
 
-    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> ServerCommand) -> Option<T> {
         let (sender, answer) = oneshot::channel();
         self.mailbox.post(Mail::Command(command(sender)));
         answer.await.ok()
@@ -103,7 +103,7 @@ impl Handle {
 
 impl Server {
     /// Takes the address.
-    pub fn bind(options: Options, ledger: Ledger) -> io::Result<Self> {
+    pub fn bind(options: ServerOptions, ledger: Ledger) -> io::Result<Self> {
         let socket = socket2::Socket::new(
             socket2::Domain::for_address(options.listen),
             socket2::Type::STREAM,
@@ -126,8 +126,8 @@ impl Server {
     }
 
     /// Steers this server once it runs.
-    pub fn handle(&self) -> Handle {
-        Handle { mailbox: Arc::clone(&self.mailbox) }
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle { mailbox: Arc::clone(&self.mailbox) }
     }
 
     /// Serves on this thread until stopped. `observe` is called for every report and must not
@@ -141,14 +141,14 @@ impl Server {
             poll,
             listener: Some(listener),
             endpoint: Endpoint::new(now, config),
-            books: Books::open(ledger, Arc::clone(&mailbox))?,
+            ledger: ServerLedger::open(ledger, Arc::clone(&mailbox))?,
             pool: Pool::start(&mailbox)?,
-            door: Doorkeeper::new(options.access),
+            access: AccessControl::new(options.access),
             observe: Box::new(observe),
             silence,
             drain: options.drain,
             refusals_max: options.refusals_max,
-            state: State::new(now),
+            state: LoopState::new(now),
             mailbox,
         };
         driver.run()
@@ -170,7 +170,7 @@ mod tests {
             classic_first: 0,
             profiles: profiles(),
         };
-        let options = Options {
+        let options = ServerOptions {
             listen: SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 0)),
             endpoint,
             access: Access::Any,

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use crate::rate::Rate;
 
-/// The prefixes by which addresses of IPv6 are counted, and how many times the bound of one sender
+/// The prefixes by which addresses of IPv6 are counted, and how many times the bound of one address
 /// is that of each. A host or a home's network has a /64, a home a /56 (RIPE-690), a site a /48
 /// (RFC 6177). Few networks of one home are busy at a time, so that its bound grows slower than its
 /// /64s: with the defaults a /48 gets at most half of the unproven connections.
@@ -23,9 +23,9 @@ const TURN_PREFIX: u8 = 56;
 
 /// Where a connection comes from.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Sender(IpAddr);
+pub(crate) struct PeerAddress(IpAddr);
 
-/// What one sender may command: an IPv4 address, or a prefix of IPv6.
+/// What one address may command: an IPv4 address, or a prefix of IPv6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Network {
     address: IpAddr,
@@ -33,15 +33,15 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// That of one sender.
+    /// That of one address.
     #[cfg(test)]
     pub(crate) fn of(peer: SocketAddr) -> Self {
         let (prefix, _) = PREFIXES[0];
-        Sender::of(peer).network(prefix)
+        PeerAddress::of(peer).network(prefix)
     }
 }
 
-impl Sender {
+impl PeerAddress {
     /// The one whose turn work waits for.
     pub(crate) fn of_turn(self) -> Network {
         self.network(TURN_PREFIX)
@@ -52,7 +52,7 @@ impl Sender {
     }
 
     /// The networks that it is in, narrow ones first, each with how many times the bound of one
-    /// sender is its own.
+    /// address is its own.
     fn networks(self) -> impl Iterator<Item = (Network, NonZeroU32)> {
         let levels = if self.0.is_ipv4() { 1 } else { PREFIXES.len() };
         PREFIXES.into_iter().take(levels).map(move |(prefix, times)| (self.network(prefix), times))
@@ -72,15 +72,15 @@ impl Sender {
 
 /// How many connections each network has, and all together.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct NetworkCounts {
     pub(crate) of: HashMap<Network, usize>,
     pub(crate) all: usize,
 }
 
-impl Tally {
+impl NetworkCounts {
     /// Whether none of its networks has its bound already; else that bound.
-    pub(crate) fn fits(&self, sender: Sender, most: usize) -> Result<(), usize> {
-        for (network, times) in sender.networks() {
+    pub(crate) fn fits(&self, address: PeerAddress, most: usize) -> Result<(), usize> {
+        for (network, times) in address.networks() {
             let most = most.saturating_mul(times.get() as usize);
             if self.of.get(&network).is_some_and(|count| *count >= most) {
                 return Err(most);
@@ -89,16 +89,16 @@ impl Tally {
         Ok(())
     }
 
-    pub(crate) fn add(&mut self, sender: Sender) {
+    pub(crate) fn add(&mut self, address: PeerAddress) {
         self.all += 1;
-        for (network, _) in sender.networks() {
+        for (network, _) in address.networks() {
             *self.of.entry(network).or_insert(0) += 1;
         }
     }
 
-    pub(crate) fn remove(&mut self, sender: Sender) {
+    pub(crate) fn remove(&mut self, address: PeerAddress) {
         self.all -= 1;
-        for (network, _) in sender.networks() {
+        for (network, _) in address.networks() {
             if let Entry::Occupied(mut count) = self.of.entry(network) {
                 *count.get_mut() -= 1;
                 if *count.get() == 0 {
@@ -122,12 +122,12 @@ impl Rates {
     pub(crate) fn take(
         &mut self,
         now: Instant,
-        sender: Sender,
+        address: PeerAddress,
         count: NonZeroU32,
     ) -> Result<(), u32> {
         self.0
             .iter_mut()
-            .zip(sender.networks())
+            .zip(address.networks())
             .try_for_each(|(rate, (network, _))| rate.take(now, network, count))
     }
 

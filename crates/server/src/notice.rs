@@ -85,9 +85,9 @@ pub enum NoticeEvent {
         opcode: u32,
     },
     /// A classic session is over.
-    ClassicEnded(classic::End),
+    ClassicEnded(classic::ServerEnd),
     /// A D-DDES/2 session is over.
-    Ended(v2::End),
+    Ended(v2::ServerEnd),
 }
 
 impl NoticeEvent {

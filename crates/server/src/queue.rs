@@ -4,22 +4,22 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use crate::endpoint::{ConnectionId, Work};
-use crate::line::{Line, Lines};
+use crate::endpoint::{ConnectionId, SessionWork};
+use crate::line::{LinkedQueue, QueueNodes};
 use crate::network::Network;
 
 /// What waits; one at a time of each connection, so no more than the endpoint hands out.
 #[derive(Debug)]
-pub(crate) struct Queue<W = Work> {
-    waiting: Lines<Waiting<W>>,
+pub(crate) struct HandshakeQueue<W = SessionWork> {
+    waiting: QueueNodes<QueuedWork<W>>,
     places: HashMap<ConnectionId, usize>,
     networks: HashMap<Network, Turn>,
-    turns: Lines<Network>,
-    order: Line,
+    turns: QueueNodes<Network>,
+    order: LinkedQueue,
 }
 
 #[derive(Debug)]
-struct Waiting<W> {
+struct QueuedWork<W> {
     of: ConnectionId,
     network: Network,
     work: W,
@@ -28,33 +28,33 @@ struct Waiting<W> {
 /// A network of which something waits.
 #[derive(Debug)]
 struct Turn {
-    line: Line,
+    line: LinkedQueue,
     /// Its place among all.
     place: usize,
 }
 
-impl<W> Default for Queue<W> {
+impl<W> Default for HandshakeQueue<W> {
     fn default() -> Self {
         Self {
-            waiting: Lines::default(),
+            waiting: QueueNodes::default(),
             places: HashMap::new(),
             networks: HashMap::new(),
-            turns: Lines::default(),
-            order: Line::default(),
+            turns: QueueNodes::default(),
+            order: LinkedQueue::default(),
         }
     }
 }
 
-impl<W> Queue<W> {
+impl<W> HandshakeQueue<W> {
     pub(crate) fn push(&mut self, network: Network, of: ConnectionId, work: W) {
         let turn = match self.networks.entry(network) {
             Entry::Occupied(turn) => turn.into_mut(),
             Entry::Vacant(turn) => {
                 let place = self.turns.push(&mut self.order, network);
-                turn.insert(Turn { line: Line::default(), place })
+                turn.insert(Turn { line: LinkedQueue::default(), place })
             }
         };
-        let place = self.waiting.push(&mut turn.line, Waiting { of, network, work });
+        let place = self.waiting.push(&mut turn.line, QueuedWork { of, network, work });
         self.places.insert(of, place);
     }
 
@@ -68,7 +68,7 @@ impl<W> Queue<W> {
         } else {
             turn.place = self.turns.push(&mut self.order, network);
         }
-        next.map(|Waiting { of, work, .. }| {
+        next.map(|QueuedWork { of, work, .. }| {
             self.places.remove(&of);
             (of, work)
         })
@@ -102,15 +102,15 @@ mod tests {
         Network::of((Ipv4Addr::new(192, 0, 2, number), 1).into())
     }
 
-    fn queue(of: &[(u8, u64)]) -> Queue<u64> {
-        let mut queue = Queue::default();
+    fn queue(of: &[(u8, u64)]) -> HandshakeQueue<u64> {
+        let mut queue = HandshakeQueue::default();
         for (number, serial) in of {
             queue.push(network(*number), ConnectionId::numbered(*serial), *serial);
         }
         queue
     }
 
-    fn order(queue: &mut Queue<u64>) -> Vec<u64> {
+    fn order(queue: &mut HandshakeQueue<u64>) -> Vec<u64> {
         std::iter::from_fn(|| queue.pop()).map(|(_, work)| work).collect()
     }
 

@@ -33,7 +33,7 @@ const NETWORKS_MAX: usize = 50_000;
 pub(crate) struct Rate {
     per_sec: NonZeroU32,
     burst: NonZeroU32,
-    limiter: RateLimiter<Network, Buckets, Told, NoOpMiddleware<Duration>>,
+    limiter: RateLimiter<Network, Buckets, GivenClock, NoOpMiddleware<Duration>>,
 }
 
 impl Rate {
@@ -43,7 +43,7 @@ impl Rate {
         Self {
             per_sec,
             burst,
-            limiter: RateLimiter::new(quota, Buckets::default(), Told::default()),
+            limiter: RateLimiter::new(quota, Buckets::default(), GivenClock::default()),
         }
     }
 
@@ -55,7 +55,7 @@ impl Rate {
         network: Network,
         count: NonZeroU32,
     ) -> Result<(), u32> {
-        self.limiter.clock().tell(now);
+        self.limiter.clock().set(now);
         match self.limiter.check_key_n(&network, count.min(self.burst)) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(self.per_sec.get()),
@@ -64,7 +64,7 @@ impl Rate {
 
     /// Forgets buckets that are full again.
     pub(crate) fn forget(&mut self, now: Instant) {
-        self.limiter.clock().tell(now);
+        self.limiter.clock().set(now);
         self.limiter.retain_recent();
         self.limiter.shrink_to_fit();
     }
@@ -72,20 +72,20 @@ impl Rate {
 
 /// The time that was told last, since the first that was told.
 #[derive(Debug, Default)]
-struct Told {
+struct GivenClock {
     first: Cell<Option<Instant>>,
     since: Cell<Duration>,
 }
 
-impl Told {
-    fn tell(&self, now: Instant) {
+impl GivenClock {
+    fn set(&self, now: Instant) {
         let first = self.first.get().unwrap_or(now);
         self.first.set(Some(first));
         self.since.set(now.saturating_duration_since(first));
     }
 }
 
-impl Clock for Told {
+impl Clock for GivenClock {
     type Instant = Duration;
 
     fn now(&self) -> Duration {

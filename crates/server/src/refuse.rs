@@ -14,7 +14,7 @@ const READ_BYTES_MAX: usize = 4 * ddes_session::v2::FIRST_BYTES_MAX;
 
 /// A connection that is being told.
 #[derive(Debug)]
-pub(crate) struct Refusal {
+pub(crate) struct RefusedConnection {
     stream: TcpStream,
     full: Full,
     /// Where classic is served: until when a client may show that it speaks D-DDES/2.
@@ -31,7 +31,7 @@ pub(crate) struct Refusal {
 
 /// What a refused connection needs next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum RefusalStep {
     /// To be looked at in the next turn.
     HasMore,
     /// An event, or its time.
@@ -40,7 +40,7 @@ pub(crate) enum Step {
     Over,
 }
 
-impl Refusal {
+impl RefusedConnection {
     pub(crate) fn new(
         stream: TcpStream,
         full: Full,
@@ -73,26 +73,26 @@ impl Refusal {
     }
 
     /// Goes on as far as the socket lets it, with one read at most: it takes turns with the others.
-    pub(crate) fn go_on(&mut self, now: Instant, buffer: &mut [u8]) -> Step {
+    pub(crate) fn advance(&mut self, now: Instant, buffer: &mut [u8]) -> RefusalStep {
         if self.until <= now {
-            return Step::Over;
+            return RefusalStep::Over;
         }
         match self.step(now, buffer) {
             Ok(step) => step,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Step::Waits,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Step::HasMore,
-            Err(_) => Step::Over,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => RefusalStep::Waits,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => RefusalStep::HasMore,
+            Err(_) => RefusalStep::Over,
         }
     }
 
-    fn step(&mut self, now: Instant, buffer: &mut [u8]) -> io::Result<Step> {
+    fn step(&mut self, now: Instant, buffer: &mut [u8]) -> io::Result<RefusalStep> {
         if let Some(undecided) = self.undecided {
             let silent = match self.stream.peek(&mut [0]) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => true,
                 other => other.map(|_| false)?,
             };
             if silent && now < undecided {
-                return Ok(Step::Waits);
+                return Ok(RefusalStep::Waits);
             }
             self.undecided = None;
             self.farewell = self.full.farewell(silent);
@@ -109,7 +109,11 @@ impl Refusal {
         let count = self.stream.read(&mut buffer[..left])?;
         self.read += count;
         // At the bound nothing more is read: it is over, as at the end of the stream.
-        Ok(if count == 0 || self.read >= READ_BYTES_MAX { Step::Over } else { Step::HasMore })
+        Ok(if count == 0 || self.read >= READ_BYTES_MAX {
+            RefusalStep::Over
+        } else {
+            RefusalStep::HasMore
+        })
     }
 }
 
@@ -122,16 +126,16 @@ mod tests {
 
     const FULL: Full = Full::Connections { most: 1 };
 
-    fn pair(now: Instant) -> (TcpStream, Refusal) {
+    fn pair(now: Instant) -> (TcpStream, RefusedConnection) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (server, _) = listener.accept().unwrap();
         server.set_nonblocking(true).unwrap();
-        (client, Refusal::new(mio::net::TcpStream::from_std(server), FULL, now, None))
+        (client, RefusedConnection::new(mio::net::TcpStream::from_std(server), FULL, now, None))
     }
 
     /// Waits until the kernel has carried the bytes over: loopback does so while they are written.
-    fn arrived(refusal: &Refusal, count: usize) {
+    fn arrived(refusal: &RefusedConnection, count: usize) {
         let mut bytes = vec![0; count];
         while refusal.stream.peek(&mut bytes).ok() != Some(count) {
             std::thread::yield_now();
@@ -142,17 +146,19 @@ mod tests {
     fn who_is_refused_is_read_once_a_turn_and_never_beyond_the_bound() {
         let now = Instant::now();
         // One byte less than the bound, and just it.
-        for (count, end) in [(READ_BYTES_MAX - 1, Step::HasMore), (READ_BYTES_MAX, Step::Over)] {
+        for (count, end) in
+            [(READ_BYTES_MAX - 1, RefusalStep::HasMore), (READ_BYTES_MAX, RefusalStep::Over)]
+        {
             let (mut client, mut refusal) = pair(now);
             client.write_all(&vec![7; count]).unwrap();
             arrived(&refusal, count);
             let mut buffer = [0; 1024];
             let turns = count.div_ceil(buffer.len());
             for turn in 1..turns {
-                assert_eq!(refusal.go_on(now, &mut buffer), Step::HasMore);
+                assert_eq!(refusal.advance(now, &mut buffer), RefusalStep::HasMore);
                 assert_eq!(refusal.read, turn * buffer.len(), "one read a turn");
             }
-            assert_eq!(refusal.go_on(now, &mut buffer), end);
+            assert_eq!(refusal.advance(now, &mut buffer), end);
             assert_eq!(refusal.read, count);
         }
     }
@@ -164,11 +170,11 @@ mod tests {
         client.write_all(&[7]).unwrap();
         arrived(&refusal, 1);
         let mut buffer = [0; 1024];
-        assert_eq!(refusal.go_on(now, &mut buffer), Step::HasMore);
-        assert_eq!(refusal.go_on(now, &mut buffer), Step::Waits);
+        assert_eq!(refusal.advance(now, &mut buffer), RefusalStep::HasMore);
+        assert_eq!(refusal.advance(now, &mut buffer), RefusalStep::Waits);
         client.write_all(&[7]).unwrap();
         assert_eq!(refusal.poll_timeout(), now + ddes_session::DRAIN_MAX);
-        assert_eq!(refusal.go_on(now + ddes_session::DRAIN_MAX, &mut buffer), Step::Over);
+        assert_eq!(refusal.advance(now + ddes_session::DRAIN_MAX, &mut buffer), RefusalStep::Over);
     }
 
     #[test]
@@ -179,7 +185,7 @@ mod tests {
         client.shutdown(Shutdown::Write).unwrap();
         arrived(&refusal, 1706);
         let mut buffer = [0; 4096];
-        while refusal.go_on(now, &mut buffer) != Step::Over {}
+        while refusal.advance(now, &mut buffer) != RefusalStep::Over {}
         drop(refusal);
         let mut heard = Vec::new();
         client.read_to_end(&mut heard).unwrap();

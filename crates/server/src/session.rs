@@ -10,7 +10,7 @@ use ddes_wire::Token;
 use zeroize::Zeroizing;
 
 /// The randomness of one connection, drawn by the driver: enough for either profile, used by one.
-pub struct Entropy {
+pub struct ConnectionEntropy {
     /// For the private exponent.
     pub exponent: Zeroizing<[u8; classic::ENTROPY_BYTES_MAX]>,
     /// For ML-KEM.
@@ -19,9 +19,9 @@ pub struct Entropy {
     pub token: Zeroizing<[u8; Token::BYTES]>,
 }
 
-impl fmt::Debug for Entropy {
+impl fmt::Debug for ConnectionEntropy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Entropy(..)")
+        f.write_str("ConnectionEntropy(..)")
     }
 }
 
@@ -64,23 +64,23 @@ pub enum Order {
 
 /// An exponentiation, to be run on any thread.
 #[derive(Debug)]
-pub enum Work {
+pub enum SessionWork {
     /// Of a classic session.
-    Classic(classic::Work),
+    Classic(classic::HandshakeWork),
     /// Of a D-DDES/2 session.
-    V2(v2::Work),
+    V2(v2::HandshakeWork),
 }
 
-/// The result of [`Work`].
+/// The result of [`SessionWork`].
 #[derive(Debug)]
-pub enum Done {
+pub enum SessionDone {
     /// Of a classic session.
-    Classic(classic::Done),
+    Classic(classic::HandshakeDone),
     /// Of a D-DDES/2 session.
-    V2(v2::Done),
+    V2(v2::HandshakeDone),
 }
 
-impl Work {
+impl SessionWork {
     /// What its handshake costs, in those over 2048 bits.
     pub(crate) fn cost(&self) -> NonZeroU32 {
         match self {
@@ -90,25 +90,25 @@ impl Work {
     }
 
     /// Runs it.
-    pub fn run(self) -> Done {
+    pub fn run(self) -> SessionDone {
         match self {
-            Self::Classic(work) => Done::Classic(work.run()),
-            Self::V2(work) => Done::V2(work.run()),
+            Self::Classic(work) => SessionDone::Classic(work.run()),
+            Self::V2(work) => SessionDone::V2(work.run()),
         }
     }
 }
 
 /// What happened in a session.
 #[derive(Debug)]
-pub(crate) enum Event {
-    Classic(classic::Event),
-    V2(v2::Event),
+pub(crate) enum SessionEvent {
+    Classic(classic::ServerEvent),
+    V2(v2::ServerEvent),
 }
 
 #[derive(Debug)]
-pub(crate) enum Session {
+pub(crate) enum AnySession {
     /// Who speaks first decides.
-    Undecided(Box<Undecided>),
+    Undecided(Box<UndecidedSession>),
     Classic(classic::ServerSession),
     V2(v2::ServerSession),
     /// Between two states; never seen from outside.
@@ -116,21 +116,21 @@ pub(crate) enum Session {
 }
 
 #[derive(Debug)]
-pub(crate) struct Undecided {
+pub(crate) struct UndecidedSession {
     profiles: Profiles,
     accepted: Instant,
     until: Instant,
-    entropy: Entropy,
+    entropy: ConnectionEntropy,
 }
 
-impl Session {
-    pub(crate) fn new(profiles: &Profiles, now: Instant, entropy: Entropy) -> Self {
+impl AnySession {
+    pub(crate) fn new(profiles: &Profiles, now: Instant, entropy: ConnectionEntropy) -> Self {
         let Some(silence) = profiles.classic.as_ref().map(|classic| classic.silence) else {
             return Self::v2(profiles, now, entropy);
         };
         let (profiles, until) = (profiles.clone(), now + silence);
         let mut session =
-            Self::Undecided(Box::new(Undecided { profiles, accepted: now, until, entropy }));
+            Self::Undecided(Box::new(UndecidedSession { profiles, accepted: now, until, entropy }));
         if silence.is_zero() {
             session.decide(true);
         }
@@ -178,11 +178,11 @@ impl Session {
         }
     }
 
-    pub(crate) fn handle_done(&mut self, now: Instant, done: Done) {
+    pub(crate) fn handle_done(&mut self, now: Instant, done: SessionDone) {
         match (self, done) {
-            (Self::Classic(session), Done::Classic(done)) => session.handle_done(now, done),
-            (Self::V2(session), Done::V2(done)) => session.handle_done(now, done),
-            // Work and session are of one profile.
+            (Self::Classic(session), SessionDone::Classic(done)) => session.handle_done(now, done),
+            (Self::V2(session), SessionDone::V2(done)) => session.handle_done(now, done),
+            // SessionWork and session are of one profile.
             (Self::Undecided(_) | Self::Classic(_) | Self::V2(_) | Self::Gone, _) => {}
         }
     }
@@ -197,14 +197,14 @@ impl Session {
 
     /// Whether frames wait that could be dealt with: the endpoint says when. Classic deals with
     /// them by itself, one at a time.
-    pub(crate) fn has_more(&self) -> bool {
-        matches!(self, Self::V2(session) if session.has_more())
+    pub(crate) fn has_backlog(&self) -> bool {
+        matches!(self, Self::V2(session) if session.has_backlog())
     }
 
     /// How many bytes were dealt with.
-    pub(crate) fn go_on(&mut self, now: Instant) -> usize {
+    pub(crate) fn process_backlog(&mut self, now: Instant) -> usize {
         match self {
-            Self::V2(session) => session.go_on(now),
+            Self::V2(session) => session.process_backlog(now),
             Self::Classic(_) | Self::Undecided(_) | Self::Gone => 0,
         }
     }
@@ -228,7 +228,7 @@ impl Session {
     /// The handshake does not begin: there are more than `most` a second of its address.
     pub(crate) fn decline(&mut self, now: Instant, most: u32) {
         match self {
-            Self::Classic(session) => session.order_end(now, classic::Reason::TooFast),
+            Self::Classic(session) => session.order_end(now, classic::EndReason::TooFast),
             Self::V2(session) => session.decline(now, most),
             Self::Undecided(_) | Self::Gone => {}
         }
@@ -277,24 +277,24 @@ impl Session {
         }
     }
 
-    pub(crate) fn poll_work(&mut self) -> Option<Work> {
+    pub(crate) fn poll_work(&mut self) -> Option<SessionWork> {
         match self {
-            Self::Classic(session) => session.poll_work().map(Work::Classic),
-            Self::V2(session) => session.poll_work().map(Work::V2),
+            Self::Classic(session) => session.poll_work().map(SessionWork::Classic),
+            Self::V2(session) => session.poll_work().map(SessionWork::V2),
             Self::Undecided(_) | Self::Gone => None,
         }
     }
 
-    pub(crate) fn poll_event(&mut self) -> Option<Event> {
+    pub(crate) fn poll_event(&mut self) -> Option<SessionEvent> {
         match self {
-            Self::Classic(session) => session.poll_event().map(Event::Classic),
-            Self::V2(session) => session.poll_event().map(Event::V2),
+            Self::Classic(session) => session.poll_event().map(SessionEvent::Classic),
+            Self::V2(session) => session.poll_event().map(SessionEvent::V2),
             Self::Undecided(_) | Self::Gone => None,
         }
     }
 
-    fn v2(profiles: &Profiles, accepted: Instant, entropy: Entropy) -> Self {
-        let Entropy { exponent, kem, token } = entropy;
+    fn v2(profiles: &Profiles, accepted: Instant, entropy: ConnectionEntropy) -> Self {
+        let ConnectionEntropy { exponent, kem, token } = entropy;
         let noise = v2::noise::Entropy { dh: Zeroizing::new(exponent.to_vec()), kem };
         let entropy = v2::ServerEntropy { noise, token };
         Self::V2(v2::ServerSession::new(Arc::clone(&profiles.v2), accepted, entropy))
@@ -304,10 +304,10 @@ impl Session {
     fn decide(&mut self, silent: bool) {
         *self = match std::mem::replace(self, Self::Gone) {
             Self::Undecided(undecided) => {
-                let Undecided { profiles, accepted, until, entropy } = *undecided;
+                let UndecidedSession { profiles, accepted, until, entropy } = *undecided;
                 match profiles.classic.as_ref().filter(|_| silent) {
                     Some(classic) => {
-                        let Entropy { exponent, token, .. } = entropy;
+                        let ConnectionEntropy { exponent, token, .. } = entropy;
                         let entropy = classic::ServerEntropy { exponent, token };
                         let config = Arc::clone(&classic.config);
                         Self::Classic(classic::ServerSession::new(config, until, entropy))
@@ -321,14 +321,14 @@ impl Session {
 }
 
 impl Order {
-    fn classic(self) -> classic::Reason {
+    fn classic(self) -> classic::EndReason {
         match self {
-            Self::Shutdown => classic::Reason::Shutdown,
-            Self::ClassicEndAll => classic::Reason::EndAll,
+            Self::Shutdown => classic::EndReason::Shutdown,
+            Self::ClassicEndAll => classic::EndReason::EndAll,
             // Only the first of these: the others need an identity.
-            Self::Operator | Self::Superseded | Self::NotAuthorized => classic::Reason::Operator,
-            Self::LedgerUnavailable => classic::Reason::LedgerUnavailable,
-            Self::TooMany => classic::Reason::TooMany,
+            Self::Operator | Self::Superseded | Self::NotAuthorized => classic::EndReason::Operator,
+            Self::LedgerUnavailable => classic::EndReason::LedgerUnavailable,
+            Self::TooMany => classic::EndReason::TooMany,
         }
     }
 

@@ -64,7 +64,7 @@ impl Outbound {
     }
 
     /// Keeps no memory that it does not need: an idle session costs no buffer.
-    pub(crate) fn rest(&mut self) {
+    pub(crate) fn free_buffers(&mut self) {
         if self.bytes.is_empty() {
             self.bytes = Vec::new();
         }

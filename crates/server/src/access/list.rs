@@ -17,7 +17,7 @@ const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What is read: a file, or a folder.
-pub(super) trait Source: Debug {
+pub(super) trait ListSource: Debug {
     fn path(&self) -> &Path;
 
     /// `before` is what it granted: a part of it that cannot be read keeps that.
@@ -26,11 +26,11 @@ pub(super) trait Source: Debug {
 
 /// authorized_keys.
 #[derive(Debug)]
-pub(super) struct File(pub(super) PathBuf);
+pub(super) struct KeyFile(pub(super) PathBuf);
 
 /// The identities of a home.
 #[derive(Debug)]
-pub(super) struct Folder(pub(super) PathBuf);
+pub(super) struct KeyFolder(pub(super) PathBuf);
 
 /// What was read at once.
 #[derive(Debug)]
@@ -59,10 +59,10 @@ struct Stamp {
 
 /// A list, with what it grants.
 #[derive(Debug)]
-pub(super) struct Watched<S> {
+pub(super) struct WatchedList<S> {
     source: S,
     granted: AuthorizedKeys,
-    state: State,
+    state: ListState,
     /// [`Self::granted`] is another since [`Self::take_change`].
     has_changed: bool,
     /// The faults that were told and that stand.
@@ -70,7 +70,7 @@ pub(super) struct Watched<S> {
 }
 
 #[derive(Debug)]
-enum State {
+enum ListState {
     New,
     Believed(Option<Stamp>),
     /// The reading takes a right away, and may be a part of what somebody is at writing: it only
@@ -85,10 +85,10 @@ enum State {
     },
 }
 
-impl<S: Source> Watched<S> {
+impl<S: ListSource> WatchedList<S> {
     pub(super) fn new(source: S) -> Self {
         let granted = AuthorizedKeys::default();
-        Self { source, granted, state: State::New, has_changed: false, said: Vec::new() }
+        Self { source, granted, state: ListState::New, has_changed: false, said: Vec::new() }
     }
 
     pub(super) fn granted(&self) -> &AuthorizedKeys {
@@ -123,20 +123,22 @@ impl<S: Source> Watched<S> {
             stamp.map_or(true, |stamp| stamp.as_ref().map(Stamp::of) != *seen)
         };
         match &self.state {
-            State::New => true,
-            State::Believed(stamp) => is_other(stamp),
-            State::Doubted { reading, since, .. } => {
+            ListState::New => true,
+            ListState::Believed(stamp) => is_other(stamp),
+            ListState::Doubted { reading, since, .. } => {
                 *since + LOOK_AGAIN <= now || is_other(&reading.stamp)
             }
-            State::Failed { at } => *at + LOOK_AGAIN <= now,
+            ListState::Failed { at } => *at + LOOK_AGAIN <= now,
         }
     }
 
     /// What is wrong with it, where it is believed.
     fn take(&mut self, now: Instant, reading: Reading) -> Option<Vec<String>> {
-        let (before, seen) = match std::mem::replace(&mut self.state, State::New) {
-            State::Doubted { reading, since, before } => (before, Some((reading, since))),
-            State::New | State::Believed(_) | State::Failed { .. } => (self.granted.clone(), None),
+        let (before, seen) = match std::mem::replace(&mut self.state, ListState::New) {
+            ListState::Doubted { reading, since, before } => (before, Some((reading, since))),
+            ListState::New | ListState::Believed(_) | ListState::Failed { .. } => {
+                (self.granted.clone(), None)
+            }
         };
         let either = before.or(&reading.keys);
         let same =
@@ -145,12 +147,12 @@ impl<S: Source> Watched<S> {
         if reading.is_whole || either == reading.keys || since + LOOK_AGAIN <= now {
             let Reading { stamp, keys, faults, is_partial, is_whole: _ } = reading;
             self.state =
-                if is_partial { State::Failed { at: now } } else { State::Believed(stamp) };
+                if is_partial { ListState::Failed { at: now } } else { ListState::Believed(stamp) };
             self.grant(keys);
             return Some(faults);
         }
         self.grant(either);
-        self.state = State::Doubted { reading, since, before };
+        self.state = ListState::Doubted { reading, since, before };
         None
     }
 
@@ -160,7 +162,7 @@ impl<S: Source> Watched<S> {
     }
 
     fn fail(&mut self, now: Instant, error: &io::Error) -> String {
-        self.state = State::Failed { at: now };
+        self.state = ListState::Failed { at: now };
         let until = if self.granted.is_empty() {
             "nobody in it is authorized"
         } else {
@@ -170,7 +172,7 @@ impl<S: Source> Watched<S> {
     }
 }
 
-impl Source for File {
+impl ListSource for KeyFile {
     fn path(&self) -> &Path {
         &self.0
     }
@@ -181,11 +183,11 @@ impl Source for File {
         };
         let shown = self.0.display();
         let (keys, faults) = match text {
-            Text::Trusted(text) => {
+            FileText::Trusted(text) => {
                 let (keys, errors) = AuthorizedKeys::parse(&text);
                 (keys, errors.iter().map(|error| format!("{shown}: {error}")).collect())
             }
-            Text::Untrusted(why) => {
+            FileText::Untrusted(why) => {
                 let fault = format!("{shown}: {why}; nobody in it is authorized");
                 (AuthorizedKeys::default(), vec![fault])
             }
@@ -194,7 +196,7 @@ impl Source for File {
     }
 }
 
-impl Source for Folder {
+impl ListSource for KeyFolder {
     fn path(&self) -> &Path {
         &self.0
     }
@@ -213,14 +215,14 @@ impl Source for Folder {
             let grant = Grant { name: Some(name), ..Grant::default() };
             let shown = path.display();
             match read_text(&path) {
-                Ok(Some((Text::Trusted(text), ..))) => {
+                Ok(Some((FileText::Trusted(text), ..))) => {
                     // What is no key of ours grants nothing: ssh has others, and they lie in such
                     // folders.
                     if let Ok(key) = read_public(&text) {
                         keys.add(key, grant);
                     }
                 }
-                Ok(Some((Text::Untrusted(why), ..))) => {
+                Ok(Some((FileText::Untrusted(why), ..))) => {
                     faults.push(format!("{shown}: {why}; it is not authorized"));
                 }
                 // Removed since.
@@ -273,7 +275,7 @@ impl Stamp {
     }
 }
 
-enum Text {
+enum FileText {
     Trusted(Vec<u8>),
     /// Why not.
     Untrusted(String),
@@ -290,7 +292,7 @@ fn distrust(metadata: &Metadata) -> Option<String> {
 }
 
 /// The text, when it was changed, and whether it is whole; `None` where there is no such file.
-fn read_text(path: &Path) -> io::Result<Option<(Text, Stamp, bool)>> {
+fn read_text(path: &Path) -> io::Result<Option<(FileText, Stamp, bool)>> {
     // Opening a pipe would wait for who writes to it.
     let Some(metadata) = look(path)? else { return Ok(None) };
     if !metadata.is_file() {
@@ -300,7 +302,7 @@ fn read_text(path: &Path) -> io::Result<Option<(Text, Stamp, bool)>> {
     let metadata = file.metadata()?;
     let stamp = Stamp::of(&metadata);
     if let Some(why) = distrust(&metadata) {
-        return Ok(Some((Text::Untrusted(why), stamp, stamp.is_whole())));
+        return Ok(Some((FileText::Untrusted(why), stamp, stamp.is_whole())));
     }
     let mut text = Vec::new();
     (&file).take(FILE_BYTES_MAX + 1).read_to_end(&mut text)?;
@@ -308,7 +310,7 @@ fn read_text(path: &Path) -> io::Result<Option<(Text, Stamp, bool)>> {
         return Err(io::Error::other(format!("it has more than {FILE_BYTES_MAX} bytes")));
     }
     let is_same = Stamp::of(&file.metadata()?) == stamp;
-    Ok(Some((Text::Trusted(text), stamp, is_same && stamp.is_whole())))
+    Ok(Some((FileText::Trusted(text), stamp, is_same && stamp.is_whole())))
 }
 
 /// What is there. A link that leads nowhere is there and cannot be read: what it leads to may be on

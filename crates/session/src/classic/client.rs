@@ -9,7 +9,9 @@ use ddes_wire::{ClientId, Token, Total, shown};
 use zeroize::Zeroizing;
 
 use super::crypto::{BodyError, Keys};
-use super::{Done, Entropy, Job, Join, JoinError, Outcome, Work};
+use super::{
+    ExchangeJob, ExchangeOutcome, ExponentEntropy, HandshakeDone, HandshakeWork, Join, JoinError,
+};
 use crate::Phase;
 use crate::inbound::Inbound;
 use crate::outbound::Outbound;
@@ -159,18 +161,18 @@ pub enum SubmitError {
 #[derive(Debug)]
 pub struct ClientSession {
     config: ClientConfig,
-    state: State,
+    state: ClientState,
     inbound: Inbound,
     outbound: Outbound,
     events: VecDeque<ClientEvent>,
-    work: Option<Job>,
+    work: Option<ExchangeJob>,
     heard: bool,
 }
 
 #[derive(Debug)]
-enum State {
+enum ClientState {
     AwaitKey {
-        entropy: Box<Entropy>,
+        entropy: Box<ExponentEntropy>,
         deadline: Instant,
     },
     /// The server's group is checked and the exponentiations run.
@@ -181,12 +183,12 @@ enum State {
         keys: Keys,
         deadline: Instant,
     },
-    Open(Open),
+    Open(OpenClient),
     Done,
 }
 
 #[derive(Debug)]
-struct Open {
+struct OpenClient {
     keys: Keys,
     token: Token,
     waits_for: WaitsFor,
@@ -209,7 +211,7 @@ impl ClientSession {
         let deadline = now + config.handshake;
         Self {
             config,
-            state: State::AwaitKey { entropy: Box::new(entropy.exponent), deadline },
+            state: ClientState::AwaitKey { entropy: Box::new(entropy.exponent), deadline },
             inbound: Inbound::default(),
             outbound: Outbound::default(),
             events: VecDeque::new(),
@@ -220,12 +222,12 @@ impl ClientSession {
 
     /// Whether the session can take bytes just now.
     pub fn wants_bytes(&self) -> bool {
-        !matches!(self.state, State::Done) && self.inbound.has_room()
+        !matches!(self.state, ClientState::Done) && self.inbound.has_room()
     }
 
     /// Bytes from the server, in pieces of any size.
     pub fn handle_bytes(&mut self, now: Instant, bytes: &[u8]) {
-        if !matches!(self.state, State::Done) {
+        if !matches!(self.state, ClientState::Done) {
             self.heard |= !bytes.is_empty();
             self.inbound.push(bytes);
             self.advance(now);
@@ -235,15 +237,15 @@ impl ClientSession {
     /// The server closed the connection, or it was reset.
     pub fn handle_eof(&mut self, _now: Instant) {
         let end = match &self.state {
-            State::Done => return,
-            State::Open(open) if open.asked => {
+            ClientState::Done => return,
+            ClientState::Open(open) if open.asked => {
                 ClientEnd::Disconnected { asked: true, text: String::new() }
             }
-            State::Open(open) if open.last_sum => ClientEnd::Idle,
-            State::AwaitKey { .. }
-            | State::Joining { .. }
-            | State::AwaitToken { .. }
-            | State::Open(_) => ClientEnd::Fault(ClientFault::Truncated),
+            ClientState::Open(open) if open.last_sum => ClientEnd::Idle,
+            ClientState::AwaitKey { .. }
+            | ClientState::Joining { .. }
+            | ClientState::AwaitToken { .. }
+            | ClientState::Open(_) => ClientEnd::Fault(ClientFault::Truncated),
         };
         self.end(end);
     }
@@ -258,16 +260,16 @@ impl ClientSession {
         }
         let silent = !self.heard;
         let end = match &self.state {
-            State::Open(open) if open.asked => {
+            ClientState::Open(open) if open.asked => {
                 ClientEnd::Disconnected { asked: true, text: String::new() }
             }
-            State::Open(_) => {
+            ClientState::Open(_) => {
                 ClientEnd::Fault(ClientFault::ReplyTimeout { waited: self.config.reply })
             }
-            State::AwaitKey { .. }
-            | State::Joining { .. }
-            | State::AwaitToken { .. }
-            | State::Done => ClientEnd::Fault(ClientFault::HandshakeTimeout {
+            ClientState::AwaitKey { .. }
+            | ClientState::Joining { .. }
+            | ClientState::AwaitToken { .. }
+            | ClientState::Done => ClientEnd::Fault(ClientFault::HandshakeTimeout {
                 waited: self.config.handshake,
                 silent,
             }),
@@ -281,13 +283,14 @@ impl ClientSession {
     }
 
     /// The exponentiations to run; give their result to [`Self::handle_done`].
-    pub fn poll_work(&mut self) -> Option<Work> {
-        self.work.take().map(Work)
+    pub fn poll_work(&mut self) -> Option<HandshakeWork> {
+        self.work.take().map(HandshakeWork)
     }
 
     /// The result of [`Self::poll_work`]: sends our 10.
-    pub fn handle_done(&mut self, now: Instant, done: Done) {
-        let (State::Joining { .. }, Outcome::Joined(joined)) = (&self.state, done.0) else {
+    pub fn handle_done(&mut self, now: Instant, done: HandshakeDone) {
+        let (ClientState::Joining { .. }, ExchangeOutcome::Joined(joined)) = (&self.state, done.0)
+        else {
             return;
         };
         match *joined {
@@ -295,7 +298,8 @@ impl ClientSession {
                 self.outbound.push(now, Opcode::KeyVerification, joined.key.as_bytes());
                 self.events.push_back(ClientEvent::KeySent);
                 let deadline = now + self.config.handshake;
-                self.state = State::AwaitToken { keys: Keys::derive(&joined.secret), deadline };
+                self.state =
+                    ClientState::AwaitToken { keys: Keys::derive(&joined.secret), deadline };
             }
             Err(error) => return self.end(ClientEnd::Fault(error.into())),
         }
@@ -325,13 +329,13 @@ impl ClientSession {
 
     /// How far the connection has come. A client never drains: the server has the last word.
     pub fn phase(&self) -> Phase {
-        if matches!(self.state, State::Done) { Phase::Done } else { Phase::Live }
+        if matches!(self.state, ClientState::Done) { Phase::Done } else { Phase::Live }
     }
 
     /// Sends 30 with one integer. Its answers are [`ClientEvent::Acknowledged`] and
     /// [`ClientEvent::Result`], or [`ClientEvent::Discarded`].
     pub fn submit(&mut self, now: Instant, value: u64) -> Result<(), SubmitError> {
-        let State::Open(open) = &mut self.state else { return Err(SubmitError::NotOpen) };
+        let ClientState::Open(open) = &mut self.state else { return Err(SubmitError::NotOpen) };
         if open.asked {
             return Err(SubmitError::NotOpen);
         }
@@ -346,7 +350,7 @@ impl ClientSession {
 
     /// Sends 50, twice as the original does, and waits for the server's.
     pub fn disconnect(&mut self, now: Instant) -> Result<(), SubmitError> {
-        let State::Open(open) = &mut self.state else { return Err(SubmitError::NotOpen) };
+        let ClientState::Open(open) = &mut self.state else { return Err(SubmitError::NotOpen) };
         if !open.asked {
             open.asked = true;
             open.waits_for = WaitsFor::Result { deadline: now + self.config.reply };
@@ -358,21 +362,21 @@ impl ClientSession {
 
     fn state_deadline(&self) -> Option<Instant> {
         match &self.state {
-            State::AwaitKey { deadline, .. }
-            | State::Joining { deadline }
-            | State::AwaitToken { deadline, .. } => Some(*deadline),
-            State::Open(open) => match open.waits_for {
+            ClientState::AwaitKey { deadline, .. }
+            | ClientState::Joining { deadline }
+            | ClientState::AwaitToken { deadline, .. } => Some(*deadline),
+            ClientState::Open(open) => match open.waits_for {
                 WaitsFor::Nothing => None,
                 WaitsFor::Acknowledgement { deadline } | WaitsFor::Result { deadline } => {
                     Some(deadline)
                 }
             },
-            State::Done => None,
+            ClientState::Done => None,
         }
     }
 
     fn advance(&mut self, now: Instant) {
-        while !matches!(self.state, State::Joining { .. } | State::Done) {
+        while !matches!(self.state, ClientState::Joining { .. } | ClientState::Done) {
             if let Some(fault) = self.foreign() {
                 return self.end(ClientEnd::Fault(fault));
             }
@@ -382,7 +386,7 @@ impl ClientSession {
                 Err(too_long) => return self.end(ClientEnd::Fault(too_long.into())),
             };
             let length = frame.len();
-            let state = std::mem::replace(&mut self.state, State::Done);
+            let state = std::mem::replace(&mut self.state, ClientState::Done);
             let outcome = if frame.header.opcode == Opcode::Disconnect.number() {
                 Err(disconnected(&state, frame.body))
             } else {
@@ -399,14 +403,14 @@ impl ClientSession {
     /// Whether what came first can be no frame of a classic server: told before a length that
     /// is really text makes us wait for a body that never comes.
     fn foreign(&self) -> Option<ClientFault> {
-        let State::AwaitKey { .. } = self.state else { return None };
+        let ClientState::AwaitKey { .. } = self.state else { return None };
         let first = *self.inbound.waiting().first_chunk()?;
         let opcode = Opcode::from_number(Header::decode(first).opcode);
         opcode.is_none().then_some(ClientFault::NotClassic { first })
     }
 
     fn end(&mut self, end: ClientEnd) {
-        self.state = State::Done;
+        self.state = ClientState::Done;
         self.work = None;
         self.inbound.clear();
         self.outbound.clear();
@@ -414,7 +418,7 @@ impl ClientSession {
     }
 }
 
-impl State {
+impl ClientState {
     /// Any frame but a 50.
     fn handle_frame(
         self,
@@ -422,7 +426,7 @@ impl State {
         config: &ClientConfig,
         frame: Frame<'_>,
         events: &mut VecDeque<ClientEvent>,
-        work: &mut Option<Job>,
+        work: &mut Option<ExchangeJob>,
     ) -> Result<Self, ClientEnd> {
         let opcode = frame.header.opcode;
         let unexpected = |expected| ClientEnd::Fault(ClientFault::Unexpected { opcode, expected });
@@ -431,7 +435,7 @@ impl State {
                 let server = DhPublicKey::from_pem(frame.body)
                     .map_err(|error| ClientEnd::Fault(error.into()))?;
                 events.push_back(ClientEvent::KeyReceived { bits: server.prime.len() * 8 });
-                *work = Some(Job::Join(Box::new(Join { server, entropy: *entropy })));
+                *work = Some(ExchangeJob::Join(Box::new(Join { server, entropy: *entropy })));
                 Ok(Self::Joining { deadline: now + config.handshake })
             }
             Self::AwaitToken { keys, .. } if opcode == Opcode::SessionToken.number() => {
@@ -439,7 +443,7 @@ impl State {
                     keys.open_token(frame.body).ok_or(ClientEnd::Fault(ClientFault::Token))?;
                 events.push_back(ClientEvent::Ready { token: token.clone() });
                 let waits_for = WaitsFor::Nothing;
-                Ok(Self::Open(Open { keys, token, waits_for, asked: false, last_sum: false }))
+                Ok(Self::Open(OpenClient { keys, token, waits_for, asked: false, last_sum: false }))
             }
             Self::Open(open) => open.handle_frame(frame, events).map(Self::Open),
             Self::AwaitKey { .. } => Err(unexpected("10, the server's key,")),
@@ -449,7 +453,7 @@ impl State {
     }
 }
 
-impl Open {
+impl OpenClient {
     /// 30 and 40 (rule C-15).
     fn handle_frame(
         mut self,
@@ -501,11 +505,11 @@ impl Open {
 }
 
 /// A 50 can come in any state.
-fn disconnected(state: &State, body: &[u8]) -> ClientEnd {
+fn disconnected(state: &ClientState, body: &[u8]) -> ClientEnd {
     if body == text::IDLE.as_bytes() {
         return ClientEnd::Idle;
     }
-    let asked = matches!(state, State::Open(open) if open.asked);
+    let asked = matches!(state, ClientState::Open(open) if open.asked);
     ClientEnd::Disconnected { asked, text: printable(body) }
 }
 

@@ -14,7 +14,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::crypto::{BodyError, Keys};
-use super::{Done, Job, Outcome, Work};
+use super::{ExchangeJob, ExchangeOutcome, HandshakeDone, HandshakeWork};
 use crate::inbound::Inbound;
 use crate::outbound::Outbound;
 use crate::{DRAIN_MAX, Phase, Ticket};
@@ -49,7 +49,7 @@ pub struct ServerEntropy {
 
 /// What happened in a session.
 #[derive(Debug)]
-pub enum Event {
+pub enum ServerEvent {
     /// The client's public key is accepted.
     KeyVerified,
     /// The session token is on its way; the idle timer runs.
@@ -74,12 +74,12 @@ pub enum Event {
         sum: Total,
     },
     /// The session is over.
-    Ended(End),
+    Ended(ServerEnd),
 }
 
 /// How a session ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum ServerEnd {
     /// The client's 50.
     Bye,
     /// The client closed the connection without one.
@@ -90,14 +90,14 @@ pub enum End {
         counted: bool,
     },
     /// This side's decision.
-    Ordered(Reason),
+    Ordered(EndReason),
     /// The client broke a rule.
     Fault(Fault),
 }
 
 /// Why this side ends a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
+pub enum EndReason {
     /// The server stops.
     Shutdown,
     /// Another client's 50, where that ends all.
@@ -181,7 +181,7 @@ impl Fault {
     }
 }
 
-impl Reason {
+impl EndReason {
     fn farewell(self) -> &'static str {
         match self {
             Self::Shutdown => text::SHUTDOWN,
@@ -197,18 +197,18 @@ impl Reason {
 #[derive(Debug)]
 pub struct ServerSession {
     config: Arc<ServerConfig>,
-    state: State,
+    state: ServerState,
     inbound: Inbound,
     outbound: Outbound,
-    events: VecDeque<Event>,
-    work: Option<Job>,
+    events: VecDeque<ServerEvent>,
+    work: Option<ExchangeJob>,
     /// The peer has shut down its direction.
     at_end: bool,
     tickets: u64,
 }
 
 #[derive(Debug)]
-enum State {
+enum ServerState {
     /// Our public value is being computed.
     Generating {
         token: Token,
@@ -220,7 +220,7 @@ enum State {
         token: Token,
         deadline: Instant,
     },
-    Open(Box<Open>),
+    Open(Box<OpenServer>),
     Draining {
         until: Instant,
     },
@@ -235,7 +235,7 @@ struct AwaitKey {
 }
 
 #[derive(Debug)]
-struct Open {
+struct OpenServer {
     keys: Keys,
     token: Token,
     idle_at: Instant,
@@ -244,7 +244,7 @@ struct Open {
     /// The submission that waits for the ledger. No further frame is taken meanwhile.
     awaiting: Option<u64>,
     /// To be ended as soon as the ledger has answered.
-    ending: Option<Reason>,
+    ending: Option<EndReason>,
 }
 
 impl ServerSession {
@@ -254,11 +254,11 @@ impl ServerSession {
         let group = config.group.clone();
         Self {
             config,
-            state: State::Generating { token: Token::new(*entropy.token), deadline },
+            state: ServerState::Generating { token: Token::new(*entropy.token), deadline },
             inbound: Inbound::default(),
             outbound: Outbound::default(),
             events: VecDeque::new(),
-            work: Some(Job::Generate { group, entropy: entropy.exponent }),
+            work: Some(ExchangeJob::Generate { group, entropy: entropy.exponent }),
             at_end: false,
             tickets: 0,
         }
@@ -274,16 +274,20 @@ impl ServerSession {
     pub fn room(&self) -> usize {
         let can_take = !self.at_end && self.inbound.has_room() && self.outbound.has_room();
         match self.state {
-            State::Draining { .. } => usize::MAX,
-            State::Open(_) if can_take => usize::MAX,
-            State::Generating { .. } | State::AwaitKey(_) | State::Agreeing { .. } if can_take => {
+            ServerState::Draining { .. } => usize::MAX,
+            ServerState::Open(_) if can_take => usize::MAX,
+            ServerState::Generating { .. }
+            | ServerState::AwaitKey(_)
+            | ServerState::Agreeing { .. }
+                if can_take =>
+            {
                 KEY_BYTES_MAX.saturating_sub(self.inbound.waiting().len())
             }
-            State::Generating { .. }
-            | State::AwaitKey(_)
-            | State::Agreeing { .. }
-            | State::Open(_)
-            | State::Done => 0,
+            ServerState::Generating { .. }
+            | ServerState::AwaitKey(_)
+            | ServerState::Agreeing { .. }
+            | ServerState::Open(_)
+            | ServerState::Done => 0,
         }
     }
 
@@ -291,18 +295,20 @@ impl ServerSession {
     /// the session.
     pub fn handle_bytes(&mut self, now: Instant, bytes: &[u8]) {
         match self.state {
-            State::Draining { .. } | State::Done => return,
-            State::Generating { .. } | State::AwaitKey(_) | State::Agreeing { .. } => {
+            ServerState::Draining { .. } | ServerState::Done => return,
+            ServerState::Generating { .. }
+            | ServerState::AwaitKey(_)
+            | ServerState::Agreeing { .. } => {
                 let waiting = self.inbound.waiting().len();
                 if waiting + bytes.len() > KEY_BYTES_MAX {
                     let length = crate::saturating_u32(waiting + bytes.len());
                     return self.end(
                         now,
-                        End::Fault(Fault::TooLong(TooLong { length, most: KEY_BODY_MAX })),
+                        ServerEnd::Fault(Fault::TooLong(TooLong { length, most: KEY_BODY_MAX })),
                     );
                 }
             }
-            State::Open(_) => {}
+            ServerState::Open(_) => {}
         }
         self.inbound.push(bytes);
         self.advance(now);
@@ -313,8 +319,11 @@ impl ServerSession {
     pub fn handle_eof(&mut self, now: Instant) {
         self.at_end = true;
         match self.state {
-            State::Generating { .. } | State::Agreeing { .. } => self.close(now),
-            State::AwaitKey(_) | State::Open(_) | State::Draining { .. } | State::Done => {
+            ServerState::Generating { .. } | ServerState::Agreeing { .. } => self.close(now),
+            ServerState::AwaitKey(_)
+            | ServerState::Open(_)
+            | ServerState::Draining { .. }
+            | ServerState::Done => {
                 self.advance(now);
             }
         }
@@ -323,7 +332,10 @@ impl ServerSession {
     /// The stream ended.
     fn close(&mut self, now: Instant) {
         let is_whole = self.inbound.waiting().is_empty();
-        self.end(now, if is_whole { End::Closed } else { End::Fault(Fault::Truncated) });
+        self.end(
+            now,
+            if is_whole { ServerEnd::Closed } else { ServerEnd::Fault(Fault::Truncated) },
+        );
     }
 
     /// The connection is gone in both directions.
@@ -332,7 +344,7 @@ impl ServerSession {
         self.inbound.clear();
         self.handle_eof(now);
         if self.phase() == Phase::Live {
-            self.end(now, End::Closed);
+            self.end(now, ServerEnd::Closed);
             self.outbound.clear();
         }
     }
@@ -342,46 +354,46 @@ impl ServerSession {
         if self.outbound.poll_timeout().is_some_and(|at| at <= now) {
             self.outbound.clear();
             match self.state {
-                State::Draining { .. } | State::Done => self.state = State::Done,
-                State::Generating { .. }
-                | State::AwaitKey(_)
-                | State::Agreeing { .. }
-                | State::Open(_) => {
-                    self.end(now, End::Fault(Fault::TakesNothing));
+                ServerState::Draining { .. } | ServerState::Done => self.state = ServerState::Done,
+                ServerState::Generating { .. }
+                | ServerState::AwaitKey(_)
+                | ServerState::Agreeing { .. }
+                | ServerState::Open(_) => {
+                    self.end(now, ServerEnd::Fault(Fault::TakesNothing));
                 }
             }
         }
         match &self.state {
-            State::Generating { deadline, .. }
-            | State::AwaitKey(AwaitKey { deadline, .. })
-            | State::Agreeing { deadline, .. }
+            ServerState::Generating { deadline, .. }
+            | ServerState::AwaitKey(AwaitKey { deadline, .. })
+            | ServerState::Agreeing { deadline, .. }
                 if *deadline <= now =>
             {
-                self.end(now, End::Fault(Fault::HandshakeTimeout));
+                self.end(now, ServerEnd::Fault(Fault::HandshakeTimeout));
             }
-            State::Open(open) if open.awaiting.is_none() && open.idle_at <= now => {
+            ServerState::Open(open) if open.awaiting.is_none() && open.idle_at <= now => {
                 let counted = open.sum.is_some();
-                self.end(now, End::Idle { counted });
+                self.end(now, ServerEnd::Idle { counted });
             }
-            State::Draining { until } if *until <= now => self.state = State::Done,
-            State::Generating { .. }
-            | State::AwaitKey(_)
-            | State::Agreeing { .. }
-            | State::Open(_)
-            | State::Draining { .. }
-            | State::Done => {}
+            ServerState::Draining { until } if *until <= now => self.state = ServerState::Done,
+            ServerState::Generating { .. }
+            | ServerState::AwaitKey(_)
+            | ServerState::Agreeing { .. }
+            | ServerState::Open(_)
+            | ServerState::Draining { .. }
+            | ServerState::Done => {}
         }
     }
 
     /// When to call [`Self::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
         let state = match &self.state {
-            State::Generating { deadline, .. }
-            | State::AwaitKey(AwaitKey { deadline, .. })
-            | State::Agreeing { deadline, .. } => Some(*deadline),
-            State::Open(open) => self.idle_at().filter(|_| open.awaiting.is_none()),
-            State::Draining { until } => Some(*until),
-            State::Done => None,
+            ServerState::Generating { deadline, .. }
+            | ServerState::AwaitKey(AwaitKey { deadline, .. })
+            | ServerState::Agreeing { deadline, .. } => Some(*deadline),
+            ServerState::Open(open) => self.idle_at().filter(|_| open.awaiting.is_none()),
+            ServerState::Draining { until } => Some(*until),
+            ServerState::Done => None,
         };
         state.into_iter().chain(self.outbound.poll_timeout()).min()
     }
@@ -389,34 +401,37 @@ impl ServerSession {
     /// When the idle timer runs out, once it runs.
     pub fn idle_at(&self) -> Option<Instant> {
         match &self.state {
-            State::Open(open) => Some(open.idle_at),
-            State::Generating { .. }
-            | State::AwaitKey(_)
-            | State::Agreeing { .. }
-            | State::Draining { .. }
-            | State::Done => None,
+            ServerState::Open(open) => Some(open.idle_at),
+            ServerState::Generating { .. }
+            | ServerState::AwaitKey(_)
+            | ServerState::Agreeing { .. }
+            | ServerState::Draining { .. }
+            | ServerState::Done => None,
         }
     }
 
     /// An exponentiation to run; give its result to [`Self::handle_done`].
-    pub fn poll_work(&mut self) -> Option<Work> {
-        self.work.take().map(Work)
+    pub fn poll_work(&mut self) -> Option<HandshakeWork> {
+        self.work.take().map(HandshakeWork)
     }
 
     /// The result of [`Self::poll_work`].
-    pub fn handle_done(&mut self, now: Instant, done: Done) {
-        match (std::mem::replace(&mut self.state, State::Done), done.0) {
-            (State::Generating { token, deadline }, Outcome::Generated(exponent, public)) => {
+    pub fn handle_done(&mut self, now: Instant, done: HandshakeDone) {
+        match (std::mem::replace(&mut self.state, ServerState::Done), done.0) {
+            (
+                ServerState::Generating { token, deadline },
+                ExchangeOutcome::Generated(exponent, public),
+            ) => {
                 self.offer_key(now, &public);
-                if !matches!(self.state, State::Draining { .. }) {
-                    self.state = State::AwaitKey(AwaitKey { exponent, token, deadline });
+                if !matches!(self.state, ServerState::Draining { .. }) {
+                    self.state = ServerState::AwaitKey(AwaitKey { exponent, token, deadline });
                 }
             }
-            (State::Agreeing { token, .. }, Outcome::Agreed(Ok(secret))) => {
+            (ServerState::Agreeing { token, .. }, ExchangeOutcome::Agreed(Ok(secret))) => {
                 self.share_token(now, token, &secret);
             }
-            (State::Agreeing { .. }, Outcome::Agreed(Err(error))) => {
-                self.end(now, End::Fault(Fault::PublicValue(error)));
+            (ServerState::Agreeing { .. }, ExchangeOutcome::Agreed(Err(error))) => {
+                self.end(now, ServerEnd::Fault(Fault::PublicValue(error)));
             }
             // The session ended while the work ran, or the work was another's.
             (state, _) => self.state = state,
@@ -436,27 +451,27 @@ impl ServerSession {
     }
 
     /// What happened, oldest first.
-    pub fn poll_event(&mut self) -> Option<Event> {
+    pub fn poll_event(&mut self) -> Option<ServerEvent> {
         self.events.pop_front()
     }
 
     /// How far the connection has come.
     pub fn phase(&self) -> Phase {
         match self.state {
-            State::Done => Phase::Done,
-            State::Draining { .. } if self.at_end && self.outbound.is_empty() => Phase::Done,
-            State::Draining { .. } => Phase::Draining,
-            State::Generating { .. }
-            | State::AwaitKey(_)
-            | State::Agreeing { .. }
-            | State::Open(_) => Phase::Live,
+            ServerState::Done => Phase::Done,
+            ServerState::Draining { .. } if self.at_end && self.outbound.is_empty() => Phase::Done,
+            ServerState::Draining { .. } => Phase::Draining,
+            ServerState::Generating { .. }
+            | ServerState::AwaitKey(_)
+            | ServerState::Agreeing { .. }
+            | ServerState::Open(_) => Phase::Live,
         }
     }
 
     /// The ledger counted the submission of `ticket`: acknowledge, and send the sum (rule C-15).
     pub fn settle(&mut self, now: Instant, ticket: Ticket, standing: Standing) {
         let number = ticket.redeem();
-        let State::Open(open) = &mut self.state else { return };
+        let ServerState::Open(open) = &mut self.state else { return };
         if open.awaiting != Some(number) {
             return;
         }
@@ -465,9 +480,9 @@ impl ServerSession {
         open.idle_at = now + self.config.idle;
         self.outbound.push(now, Opcode::EncryptedData, text::RECEIVED.as_bytes());
         self.outbound.push(now, Opcode::EncryptedResult, &open.keys.seal_total(standing.sum));
-        self.events.push_back(Event::ResultSent { sum: standing.sum });
+        self.events.push_back(ServerEvent::ResultSent { sum: standing.sum });
         if let Some(reason) = open.ending {
-            self.end(now, End::Ordered(reason));
+            self.end(now, ServerEnd::Ordered(reason));
         }
         self.advance(now);
     }
@@ -475,23 +490,23 @@ impl ServerSession {
     /// The ledger did not count the submission of `ticket`, nor will it count another.
     pub fn refuse(&mut self, now: Instant, ticket: Ticket) {
         let number = ticket.redeem();
-        let State::Open(open) = &mut self.state else { return };
+        let ServerState::Open(open) = &mut self.state else { return };
         if open.awaiting == Some(number) {
-            self.end(now, End::Ordered(Reason::LedgerUnavailable));
+            self.end(now, ServerEnd::Ordered(EndReason::LedgerUnavailable));
         }
     }
 
     /// Ends the session from this side, after the ledger's answer where one is awaited.
-    pub fn order_end(&mut self, now: Instant, reason: Reason) {
+    pub fn order_end(&mut self, now: Instant, reason: EndReason) {
         match &mut self.state {
-            State::Open(open) if open.awaiting.is_some() => open.ending = Some(reason),
-            State::Generating { .. }
-            | State::AwaitKey(_)
-            | State::Agreeing { .. }
-            | State::Open(_) => {
-                self.end(now, End::Ordered(reason));
+            ServerState::Open(open) if open.awaiting.is_some() => open.ending = Some(reason),
+            ServerState::Generating { .. }
+            | ServerState::AwaitKey(_)
+            | ServerState::Agreeing { .. }
+            | ServerState::Open(_) => {
+                self.end(now, ServerEnd::Ordered(reason));
             }
-            State::Draining { .. } | State::Done => {}
+            ServerState::Draining { .. } | ServerState::Done => {}
         }
     }
 
@@ -499,29 +514,29 @@ impl ServerSession {
     fn advance(&mut self, now: Instant) {
         while self.takes_frames() {
             let body_max =
-                if matches!(self.state, State::Open(_)) { BODY_MAX } else { KEY_BODY_MAX };
+                if matches!(self.state, ServerState::Open(_)) { BODY_MAX } else { KEY_BODY_MAX };
             let frame = match self.inbound.frame(body_max) {
                 Ok(Some(frame)) => frame,
                 Ok(None) if self.at_end => return self.close(now),
                 Ok(None) => return,
-                Err(too_long) => return self.end(now, End::Fault(too_long.into())),
+                Err(too_long) => return self.end(now, ServerEnd::Fault(too_long.into())),
             };
             let length = frame.len();
-            let outcome = match std::mem::replace(&mut self.state, State::Done) {
-                State::AwaitKey(state) => {
+            let outcome = match std::mem::replace(&mut self.state, ServerState::Done) {
+                ServerState::AwaitKey(state) => {
                     state.handle_frame(&self.config.group, frame, &mut self.events, &mut self.work)
                 }
-                State::Open(state) => state.handle_frame(
+                ServerState::Open(state) => state.handle_frame(
                     now,
                     frame,
                     &mut self.outbound,
                     &mut self.events,
                     &mut self.tickets,
                 ),
-                state @ (State::Generating { .. }
-                | State::Agreeing { .. }
-                | State::Draining { .. }
-                | State::Done) => Ok(state),
+                state @ (ServerState::Generating { .. }
+                | ServerState::Agreeing { .. }
+                | ServerState::Draining { .. }
+                | ServerState::Done) => Ok(state),
             };
             self.inbound.consume(length);
             match outcome {
@@ -533,12 +548,12 @@ impl ServerSession {
 
     fn takes_frames(&self) -> bool {
         let ready = match &self.state {
-            State::AwaitKey(_) => true,
-            State::Open(open) => open.awaiting.is_none(),
-            State::Generating { .. }
-            | State::Agreeing { .. }
-            | State::Draining { .. }
-            | State::Done => false,
+            ServerState::AwaitKey(_) => true,
+            ServerState::Open(open) => open.awaiting.is_none(),
+            ServerState::Generating { .. }
+            | ServerState::Agreeing { .. }
+            | ServerState::Draining { .. }
+            | ServerState::Done => false,
         };
         ready && self.outbound.has_room()
     }
@@ -553,7 +568,7 @@ impl ServerSession {
         };
         match key.to_pem() {
             Ok(pem) => self.outbound.push(now, Opcode::KeyVerification, pem.as_bytes()),
-            Err(error) => self.end(now, End::Fault(error.into())),
+            Err(error) => self.end(now, ServerEnd::Fault(error.into())),
         }
     }
 
@@ -561,9 +576,9 @@ impl ServerSession {
     fn share_token(&mut self, now: Instant, token: Token, secret: &SharedSecret) {
         let keys = Keys::derive(secret);
         self.outbound.push(now, Opcode::SessionToken, &keys.seal_token(&token));
-        self.events.push_back(Event::TokenShared);
+        self.events.push_back(ServerEvent::TokenShared);
         let idle_at = now + self.config.idle;
-        self.state = State::Open(Box::new(Open {
+        self.state = ServerState::Open(Box::new(OpenServer {
             keys,
             token,
             idle_at,
@@ -574,24 +589,29 @@ impl ServerSession {
     }
 
     /// The one place where a session ends: last frames, then drain.
-    fn end(&mut self, now: Instant, end: End) {
-        let state = std::mem::replace(&mut self.state, State::Draining { until: now + DRAIN_MAX });
+    fn end(&mut self, now: Instant, end: ServerEnd) {
+        let state =
+            std::mem::replace(&mut self.state, ServerState::Draining { until: now + DRAIN_MAX });
         let last_sum = match &state {
-            State::Open(open) => open.sum.map(|sum| open.keys.seal_total(sum)),
-            State::Generating { .. }
-            | State::AwaitKey(_)
-            | State::Agreeing { .. }
-            | State::Draining { .. }
-            | State::Done => None,
+            ServerState::Open(open) => open.sum.map(|sum| open.keys.seal_total(sum)),
+            ServerState::Generating { .. }
+            | ServerState::AwaitKey(_)
+            | ServerState::Agreeing { .. }
+            | ServerState::Draining { .. }
+            | ServerState::Done => None,
         };
         let (result, farewell) = match &end {
-            End::Bye => (None, Some(if self.config.end_all { text::END_ALL } else { text::END })),
-            End::Idle { counted: true } => (last_sum, None),
-            End::Idle { counted: false } => (None, Some(text::IDLE)),
-            End::Ordered(Reason::Shutdown) => (last_sum, Some(Reason::Shutdown.farewell())),
-            End::Ordered(reason) => (None, Some(reason.farewell())),
-            End::Fault(fault) => (None, fault.farewell()),
-            End::Closed => (None, None),
+            ServerEnd::Bye => {
+                (None, Some(if self.config.end_all { text::END_ALL } else { text::END }))
+            }
+            ServerEnd::Idle { counted: true } => (last_sum, None),
+            ServerEnd::Idle { counted: false } => (None, Some(text::IDLE)),
+            ServerEnd::Ordered(EndReason::Shutdown) => {
+                (last_sum, Some(EndReason::Shutdown.farewell()))
+            }
+            ServerEnd::Ordered(reason) => (None, Some(reason.farewell())),
+            ServerEnd::Fault(fault) => (None, fault.farewell()),
+            ServerEnd::Closed => (None, None),
         };
         if let Some(body) = result {
             self.outbound.push(now, Opcode::EncryptedResult, &body);
@@ -599,12 +619,12 @@ impl ServerSession {
         if let Some(text) = farewell {
             self.outbound.push(now, Opcode::Disconnect, text.as_bytes());
         }
-        if matches!(end, End::Fault(Fault::TakesNothing)) {
-            self.state = State::Done;
+        if matches!(end, ServerEnd::Fault(Fault::TakesNothing)) {
+            self.state = ServerState::Done;
         }
         self.work = None;
         self.inbound.clear();
-        self.events.push_back(Event::Ended(end));
+        self.events.push_back(ServerEvent::Ended(end));
     }
 }
 
@@ -614,12 +634,12 @@ impl AwaitKey {
         self,
         group: &Group,
         frame: Frame<'_>,
-        events: &mut VecDeque<Event>,
-        work: &mut Option<Job>,
-    ) -> Result<State, End> {
-        let fault = End::Fault;
+        events: &mut VecDeque<ServerEvent>,
+        work: &mut Option<ExchangeJob>,
+    ) -> Result<ServerState, ServerEnd> {
+        let fault = ServerEnd::Fault;
         if frame.header.opcode == Opcode::Disconnect.number() {
-            return Err(End::Bye);
+            return Err(ServerEnd::Bye);
         }
         if frame.header.opcode != Opcode::KeyVerification.number() {
             return Err(fault(Fault::ExpectedKey { opcode: frame.header.opcode }));
@@ -630,26 +650,26 @@ impl AwaitKey {
         }
         let peer =
             PublicValue::received(group, &key.public).map_err(|error| fault(error.into()))?;
-        events.push_back(Event::KeyVerified);
-        *work = Some(Job::Agree { exponent: self.exponent, peer });
-        Ok(State::Agreeing { token: self.token, deadline: self.deadline })
+        events.push_back(ServerEvent::KeyVerified);
+        *work = Some(ExchangeJob::Agree { exponent: self.exponent, peer });
+        Ok(ServerState::Agreeing { token: self.token, deadline: self.deadline })
     }
 }
 
-impl Open {
+impl OpenServer {
     fn handle_frame(
         self: Box<Self>,
         now: Instant,
         frame: Frame<'_>,
         outbound: &mut Outbound,
-        events: &mut VecDeque<Event>,
+        events: &mut VecDeque<ServerEvent>,
         tickets: &mut u64,
-    ) -> Result<State, End> {
+    ) -> Result<ServerState, ServerEnd> {
         match Opcode::from_number(frame.header.opcode) {
-            Some(Opcode::Disconnect) => Err(End::Bye),
-            Some(Opcode::EncryptedData) if !frame.body.is_empty() => {
-                self.handle_data(now, frame.body, outbound, events, tickets).map_err(End::Fault)
-            }
+            Some(Opcode::Disconnect) => Err(ServerEnd::Bye),
+            Some(Opcode::EncryptedData) if !frame.body.is_empty() => self
+                .handle_data(now, frame.body, outbound, events, tickets)
+                .map_err(ServerEnd::Fault),
             Some(
                 Opcode::KeyVerification
                 | Opcode::SessionToken
@@ -657,8 +677,8 @@ impl Open {
                 | Opcode::EncryptedResult,
             )
             | None => {
-                events.push_back(Event::Ignored { opcode: frame.header.opcode });
-                Ok(State::Open(self))
+                events.push_back(ServerEvent::Ignored { opcode: frame.header.opcode });
+                Ok(ServerState::Open(self))
             }
         }
     }
@@ -669,9 +689,9 @@ impl Open {
         now: Instant,
         body: &[u8],
         outbound: &mut Outbound,
-        events: &mut VecDeque<Event>,
+        events: &mut VecDeque<ServerEvent>,
         tickets: &mut u64,
-    ) -> Result<State, Fault> {
+    ) -> Result<ServerState, Fault> {
         let data = Data::decode(body).ok_or(Fault::Token)?;
         if !bool::from(Token::new(*data.token).ct_eq(&self.token)) {
             return Err(Fault::Token);
@@ -681,15 +701,15 @@ impl Open {
                 *tickets += 1;
                 self.awaiting = Some(*tickets);
                 let amount = classic::amount(&plaintext);
-                events.push_back(Event::Submit { ticket: Ticket(*tickets), amount });
+                events.push_back(ServerEvent::Submit { ticket: Ticket(*tickets), amount });
             }
             Err(BodyError::Tampered) => {
                 outbound.push(now, Opcode::EncryptedData, text::TAMPERING.as_bytes());
-                events.push_back(Event::Tampered);
+                events.push_back(ServerEvent::Tampered);
             }
             Err(BodyError::Hmac) => return Err(Fault::Hmac),
         }
-        Ok(State::Open(self))
+        Ok(ServerState::Open(self))
     }
 }
 

@@ -14,20 +14,20 @@ const STACK_BYTES: usize = 64 * 1024;
 pub const ENTROPY_BYTES_MAX: usize = 64;
 
 /// The random bytes of an exponent, before the group and so their number is known.
-pub(super) type Entropy = Zeroizing<[u8; ENTROPY_BYTES_MAX]>;
+pub(super) type ExponentEntropy = Zeroizing<[u8; ENTROPY_BYTES_MAX]>;
 
 /// Exponentiations a session asks for. They take up to a millisecond (a received group that is
 /// not known: more), so they run outside the session, on any thread.
 #[derive(Debug)]
-pub struct Work(pub(super) Job);
+pub struct HandshakeWork(pub(super) ExchangeJob);
 
-/// The result of [`Work`].
+/// The result of [`HandshakeWork`].
 #[derive(Debug)]
-pub struct Done(pub(super) Outcome);
+pub struct HandshakeDone(pub(super) ExchangeOutcome);
 
-pub(super) enum Job {
+pub(super) enum ExchangeJob {
     /// The server's public value.
-    Generate { group: Group, entropy: Entropy },
+    Generate { group: Group, entropy: ExponentEntropy },
     /// The server's shared value.
     Agree { exponent: Exponent, peer: PublicValue },
     /// All of the client's part.
@@ -37,11 +37,11 @@ pub(super) enum Job {
 /// The client's part of the exchange: the server's group is checked, then both values computed.
 pub(super) struct Join {
     pub(super) server: DhPublicKey,
-    pub(super) entropy: Entropy,
+    pub(super) entropy: ExponentEntropy,
 }
 
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(super) enum ExchangeOutcome {
     Generated(Exponent, PublicValue),
     Agreed(Result<SharedSecret, PublicValueError>),
     Joined(Box<Result<Joined, JoinError>>),
@@ -68,18 +68,18 @@ pub enum JoinError {
     Key(#[from] KeyError),
 }
 
-impl Work {
+impl HandshakeWork {
     /// What the handshake that the server's first work begins costs, in those over 2048 bits; 1 for
     /// other work.
     pub fn cost(&self) -> NonZeroU32 {
         match &self.0 {
-            Job::Generate { group, .. } => crate::cost(group.prime_len()),
-            Job::Agree { .. } | Job::Join(_) => NonZeroU32::MIN,
+            ExchangeJob::Generate { group, .. } => crate::cost(group.prime_len()),
+            ExchangeJob::Agree { .. } | ExchangeJob::Join(_) => NonZeroU32::MIN,
         }
     }
 
     /// Runs it.
-    pub fn run(self) -> Done {
+    pub fn run(self) -> HandshakeDone {
         let done = self.compute();
         zeroize_stack::<STACK_BYTES>();
         done
@@ -87,15 +87,15 @@ impl Work {
 
     /// Apart, so that its stack is below [`Self::run`]'s.
     #[inline(never)]
-    fn compute(self) -> Done {
-        Done(match self.0 {
-            Job::Generate { group, entropy } => {
+    fn compute(self) -> HandshakeDone {
+        HandshakeDone(match self.0 {
+            ExchangeJob::Generate { group, entropy } => {
                 let exponent = draw(&group, &entropy);
                 let public = exponent.public_value();
-                Outcome::Generated(exponent, public)
+                ExchangeOutcome::Generated(exponent, public)
             }
-            Job::Agree { exponent, peer } => Outcome::Agreed(exponent.agree(&peer)),
-            Job::Join(join) => Outcome::Joined(Box::new(join.run())),
+            ExchangeJob::Agree { exponent, peer } => ExchangeOutcome::Agreed(exponent.agree(&peer)),
+            ExchangeJob::Join(join) => ExchangeOutcome::Joined(Box::new(join.run())),
         })
     }
 }
@@ -112,11 +112,11 @@ impl Join {
     }
 }
 
-fn draw(group: &Group, entropy: &Entropy) -> Exponent {
+fn draw(group: &Group, entropy: &ExponentEntropy) -> Exponent {
     Exponent::from_entropy(group, &entropy[..group.exponent_len()])
 }
 
-impl fmt::Debug for Job {
+impl fmt::Debug for ExchangeJob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Generate { .. } => "Generate(..)",

@@ -18,8 +18,8 @@ use ddes_wire::{Sequence, Token, Total};
 use zeroize::Zeroizing;
 
 use super::noise::{Entropy, Finished, Initiator, NoiseError};
-use super::record::{Link, RecordError};
-use super::work::{Done, Job, Outcome, Work};
+use super::record::{RecordError, RecordLayer};
+use super::work::{HandshakeDone, HandshakeJob, HandshakeOutcome, HandshakeWork};
 use super::{Ffdhe, protocol};
 use crate::Phase;
 use crate::inbound::Inbound;
@@ -136,18 +136,18 @@ pub enum SubmitError {
 #[derive(Debug)]
 pub struct ClientSession {
     config: ClientConfig,
-    state: State,
+    state: ClientState,
     inbound: Inbound,
     outbound: Outbound,
     events: VecDeque<ClientEvent>,
-    work: Option<Job>,
+    work: Option<HandshakeJob>,
     at_end: bool,
     /// The memory of a 30's plaintext.
     plaintext: Zeroizing<Vec<u8>>,
 }
 
 #[derive(Debug)]
-enum State {
+enum ClientState {
     /// Our first message is being computed.
     Starting {
         deadline: Instant,
@@ -160,20 +160,20 @@ enum State {
     Finishing {
         deadline: Instant,
     },
-    Keyed(Box<Keyed>),
+    Keyed(Box<KeyedClient>),
     Done,
 }
 
-/// From the keys on: what is awaited, and the link.
+/// From the keys on: what is awaited, and the records.
 #[derive(Debug)]
-struct Keyed {
-    link: Link,
+struct KeyedClient {
+    records: RecordLayer,
     hash: [u8; 32],
-    step: Step,
+    step: KeyedStep,
 }
 
 #[derive(Debug)]
-enum Step {
+enum KeyedStep {
     /// Message 3.
     AwaitProof {
         deadline: Instant,
@@ -198,7 +198,7 @@ enum Step {
     },
 }
 
-impl Step {
+impl KeyedStep {
     /// Message 3 has been verified, and its key found among those known: what is sealed is the
     /// server's word.
     fn is_proven(&self) -> bool {
@@ -223,11 +223,11 @@ impl ClientSession {
     pub fn new(config: ClientConfig, now: Instant, entropy: Entropy) -> Self {
         Self {
             config,
-            state: State::Starting { deadline: now + config.handshake },
+            state: ClientState::Starting { deadline: now + config.handshake },
             inbound: Inbound::default(),
             outbound: Outbound::default(),
             events: VecDeque::new(),
-            work: Some(Job::Start { suite: config.suite, entropy }),
+            work: Some(HandshakeJob::Start { suite: config.suite, entropy }),
             at_end: false,
             plaintext: Zeroizing::default(),
         }
@@ -235,12 +235,12 @@ impl ClientSession {
 
     /// Whether the session can take bytes just now.
     pub fn wants_bytes(&self) -> bool {
-        !self.at_end && !matches!(self.state, State::Done) && self.inbound.has_room()
+        !self.at_end && !matches!(self.state, ClientState::Done) && self.inbound.has_room()
     }
 
     /// Bytes from the server, in pieces of any size.
     pub fn handle_bytes(&mut self, now: Instant, bytes: &[u8]) {
-        if !matches!(self.state, State::Done) {
+        if !matches!(self.state, ClientState::Done) {
             self.inbound.push(bytes);
             self.advance(now);
         }
@@ -259,7 +259,7 @@ impl ClientSession {
         } else if self.state_timeout().is_some_and(|at| at <= now) {
             let replying = matches!(
                 &self.state,
-                State::Keyed(keyed) if matches!(keyed.step, Step::Open { .. } | Step::Leaving { .. })
+                ClientState::Keyed(keyed) if matches!(keyed.step, KeyedStep::Open { .. } | KeyedStep::Leaving { .. })
             );
             let fault =
                 if replying { ClientFault::ReplyTimeout } else { ClientFault::HandshakeTimeout };
@@ -273,34 +273,35 @@ impl ClientSession {
     }
 
     /// The handshake's work; give its result to [`Self::handle_done`].
-    pub fn poll_work(&mut self) -> Option<Work> {
-        self.work.take().map(Work)
+    pub fn poll_work(&mut self) -> Option<HandshakeWork> {
+        self.work.take().map(HandshakeWork)
     }
 
     /// The result of [`Self::poll_work`].
-    pub fn handle_done(&mut self, now: Instant, done: Done) {
+    pub fn handle_done(&mut self, now: Instant, done: HandshakeDone) {
         match (&self.state, done.0) {
-            (State::Starting { deadline }, Outcome::Started(initiator, noise)) => {
+            (ClientState::Starting { deadline }, HandshakeOutcome::Started(initiator, noise)) => {
                 let hello = Hello { suite: self.config.suite, noise: &noise }.encode();
                 self.outbound.push(now, Opcode::KeyVerification, &hello);
-                self.state = State::AwaitAnswer { initiator, deadline: *deadline };
+                self.state = ClientState::AwaitAnswer { initiator, deadline: *deadline };
             }
-            (State::Finishing { deadline }, Outcome::Finished(Ok(finished))) => {
+            (ClientState::Finishing { deadline }, HandshakeOutcome::Finished(Ok(finished))) => {
                 let Finished { hash, to_server, to_client } = finished;
-                let link = Link::new(protocol(self.config.suite).cipher, to_server, to_client);
-                let step = Step::AwaitProof { deadline: *deadline };
-                self.state = State::Keyed(Box::new(Keyed { link, hash, step }));
+                let records =
+                    RecordLayer::new(protocol(self.config.suite).cipher, to_server, to_client);
+                let step = KeyedStep::AwaitProof { deadline: *deadline };
+                self.state = ClientState::Keyed(Box::new(KeyedClient { records, hash, step }));
             }
-            (State::Finishing { .. }, Outcome::Finished(Err(error))) => {
+            (ClientState::Finishing { .. }, HandshakeOutcome::Finished(Err(error))) => {
                 self.end(ClientEnd::Fault(error.into()));
             }
             // The session ended while the work ran.
             (
                 _,
-                Outcome::Started(..)
-                | Outcome::Finished(_)
-                | Outcome::Responded(_)
-                | Outcome::Verified(_),
+                HandshakeOutcome::Started(..)
+                | HandshakeOutcome::Finished(_)
+                | HandshakeOutcome::Responded(_)
+                | HandshakeOutcome::Verified(_),
             ) => {}
         }
         self.advance(now);
@@ -330,12 +331,14 @@ impl ClientSession {
     /// How far the connection has come. From our own 50 on there is nothing more to send.
     pub fn phase(&self) -> Phase {
         match &self.state {
-            State::Done => Phase::Done,
-            State::Keyed(keyed) if matches!(keyed.step, Step::Leaving { .. }) => Phase::Draining,
-            State::Starting { .. }
-            | State::AwaitAnswer { .. }
-            | State::Finishing { .. }
-            | State::Keyed(_) => Phase::Live,
+            ClientState::Done => Phase::Done,
+            ClientState::Keyed(keyed) if matches!(keyed.step, KeyedStep::Leaving { .. }) => {
+                Phase::Draining
+            }
+            ClientState::Starting { .. }
+            | ClientState::AwaitAnswer { .. }
+            | ClientState::Finishing { .. }
+            | ClientState::Keyed(_) => Phase::Live,
         }
     }
 
@@ -343,19 +346,19 @@ impl ClientSession {
     /// [`ClientEvent::ServerProven`]: h ‖ server key ‖ client key.
     pub fn claim(&self, key: &PublicKey) -> Option<Vec<u8>> {
         match &self.state {
-            State::Keyed(keyed) => match &keyed.step {
-                Step::AwaitTrust { server, .. } => {
+            ClientState::Keyed(keyed) => match &keyed.step {
+                KeyedStep::AwaitTrust { server, .. } => {
                     Some([&keyed.hash[..], server.as_bytes(), key.as_bytes()].concat())
                 }
-                Step::AwaitProof { .. }
-                | Step::AwaitWelcome { .. }
-                | Step::Open { .. }
-                | Step::Leaving { .. } => None,
+                KeyedStep::AwaitProof { .. }
+                | KeyedStep::AwaitWelcome { .. }
+                | KeyedStep::Open { .. }
+                | KeyedStep::Leaving { .. } => None,
             },
-            State::Starting { .. }
-            | State::AwaitAnswer { .. }
-            | State::Finishing { .. }
-            | State::Done => None,
+            ClientState::Starting { .. }
+            | ClientState::AwaitAnswer { .. }
+            | ClientState::Finishing { .. }
+            | ClientState::Done => None,
         }
     }
 
@@ -366,12 +369,12 @@ impl ClientSession {
         key: &PublicKey,
         signature: [u8; 64],
     ) -> Result<(), SubmitError> {
-        let State::Keyed(keyed) = &mut self.state else { return Err(SubmitError::NotOpen) };
-        let Step::AwaitTrust { deadline, .. } = keyed.step else {
+        let ClientState::Keyed(keyed) = &mut self.state else { return Err(SubmitError::NotOpen) };
+        let KeyedStep::AwaitTrust { deadline, .. } = keyed.step else {
             return Err(SubmitError::NotOpen);
         };
         let proof = Proof { key: *key.as_bytes(), signature };
-        keyed.step = Step::AwaitWelcome { deadline };
+        keyed.step = KeyedStep::AwaitWelcome { deadline };
         self.send(now, Opcode::KeyVerification, &proof.encode());
         Ok(())
     }
@@ -384,8 +387,8 @@ impl ClientSession {
         values: &[i64],
     ) -> Result<(), SubmitError> {
         let reply = now + self.config.reply;
-        let State::Keyed(keyed) = &mut self.state else { return Err(SubmitError::NotOpen) };
-        let Step::Open { token, values_max, awaited } = &mut keyed.step else {
+        let ClientState::Keyed(keyed) = &mut self.state else { return Err(SubmitError::NotOpen) };
+        let KeyedStep::Open { token, values_max, awaited } = &mut keyed.step else {
             return Err(SubmitError::NotOpen);
         };
         let count = SubmitError::Count { most: *values_max };
@@ -413,11 +416,11 @@ impl ClientSession {
 
     /// 50. The server answers what came before, then says its own.
     pub fn disconnect(&mut self, now: Instant, scope: Scope) -> Result<(), SubmitError> {
-        let State::Keyed(keyed) = &mut self.state else { return Err(SubmitError::NotOpen) };
-        if !matches!(keyed.step, Step::Open { .. }) {
+        let ClientState::Keyed(keyed) = &mut self.state else { return Err(SubmitError::NotOpen) };
+        if !matches!(keyed.step, KeyedStep::Open { .. }) {
             return Err(SubmitError::NotOpen);
         }
-        keyed.step = Step::Leaving { deadline: now + self.config.reply };
+        keyed.step = KeyedStep::Leaving { deadline: now + self.config.reply };
         let (last_seq, sum, text) = (Sequence::NONE, Total::ZERO, String::new());
         let farewell = Farewell { reason: Reason::Bye, scope, last_seq, sum, text };
         self.send(now, Opcode::Disconnect, &farewell.encode());
@@ -425,9 +428,9 @@ impl ClientSession {
     }
 
     fn send(&mut self, now: Instant, opcode: Opcode, plaintext: &[u8]) {
-        let State::Keyed(keyed) = &mut self.state else { return };
+        let ClientState::Keyed(keyed) = &mut self.state else { return };
         if let Err(error) =
-            self.outbound.push_record(now, &mut keyed.link.sealer, opcode, plaintext)
+            self.outbound.push_record(now, &mut keyed.records.sealer, opcode, plaintext)
         {
             self.end(ClientEnd::Fault(error.into()));
         }
@@ -435,22 +438,22 @@ impl ClientSession {
 
     fn state_timeout(&self) -> Option<Instant> {
         match &self.state {
-            State::Starting { deadline }
-            | State::AwaitAnswer { deadline, .. }
-            | State::Finishing { deadline } => Some(*deadline),
-            State::Keyed(keyed) => match &keyed.step {
-                Step::AwaitProof { deadline }
-                | Step::AwaitTrust { deadline, .. }
-                | Step::AwaitWelcome { deadline }
-                | Step::Leaving { deadline } => Some(*deadline),
-                Step::Open { awaited, .. } => awaited.until,
+            ClientState::Starting { deadline }
+            | ClientState::AwaitAnswer { deadline, .. }
+            | ClientState::Finishing { deadline } => Some(*deadline),
+            ClientState::Keyed(keyed) => match &keyed.step {
+                KeyedStep::AwaitProof { deadline }
+                | KeyedStep::AwaitTrust { deadline, .. }
+                | KeyedStep::AwaitWelcome { deadline }
+                | KeyedStep::Leaving { deadline } => Some(*deadline),
+                KeyedStep::Open { awaited, .. } => awaited.until,
             },
-            State::Done => None,
+            ClientState::Done => None,
         }
     }
 
     fn advance(&mut self, now: Instant) {
-        while matches!(self.state, State::AwaitAnswer { .. } | State::Keyed(_)) {
+        while matches!(self.state, ClientState::AwaitAnswer { .. } | ClientState::Keyed(_)) {
             let frame = match self.inbound.frame(BODY_MAX) {
                 Ok(Some(frame)) => frame,
                 Ok(None) if self.at_end => {
@@ -461,14 +464,16 @@ impl ClientSession {
             };
             let length = frame.len();
             let outcome = match &mut self.state {
-                State::Keyed(keyed) => {
+                ClientState::Keyed(keyed) => {
                     keyed.handle_frame(now, self.config.reply, frame, &mut self.events)
                 }
-                State::AwaitAnswer { .. } => match answer(self.config.suite, frame) {
+                ClientState::AwaitAnswer { .. } => match answer(self.config.suite, frame) {
                     Ok(message) => self.finish(message),
                     Err(end) => Err(end),
                 },
-                State::Starting { .. } | State::Finishing { .. } | State::Done => Ok(()),
+                ClientState::Starting { .. }
+                | ClientState::Finishing { .. }
+                | ClientState::Done => Ok(()),
             };
             self.inbound.consume(length);
             if let Err(end) = outcome {
@@ -479,15 +484,15 @@ impl ClientSession {
 
     /// Message 2 is taken: the keys.
     fn finish(&mut self, message: Vec<u8>) -> Result<(), ClientEnd> {
-        match std::mem::replace(&mut self.state, State::Done) {
-            State::AwaitAnswer { initiator, deadline } => {
-                self.work = Some(Job::Finish { initiator, message });
-                self.state = State::Finishing { deadline };
+        match std::mem::replace(&mut self.state, ClientState::Done) {
+            ClientState::AwaitAnswer { initiator, deadline } => {
+                self.work = Some(HandshakeJob::Finish { initiator, message });
+                self.state = ClientState::Finishing { deadline };
             }
-            state @ (State::Starting { .. }
-            | State::Finishing { .. }
-            | State::Keyed(_)
-            | State::Done) => {
+            state @ (ClientState::Starting { .. }
+            | ClientState::Finishing { .. }
+            | ClientState::Keyed(_)
+            | ClientState::Done) => {
                 self.state = state;
             }
         }
@@ -495,10 +500,10 @@ impl ClientSession {
     }
 
     fn end(&mut self, end: ClientEnd) {
-        if matches!(self.state, State::Done) {
+        if matches!(self.state, ClientState::Done) {
             return;
         }
-        self.state = State::Done;
+        self.state = ClientState::Done;
         self.work = None;
         self.inbound.clear();
         self.outbound.clear();
@@ -528,7 +533,7 @@ fn answer(suite: Suite, frame: Frame<'_>) -> Result<Vec<u8>, ClientEnd> {
     }
 }
 
-impl Keyed {
+impl KeyedClient {
     fn handle_frame(
         &mut self,
         now: Instant,
@@ -539,7 +544,7 @@ impl Keyed {
         let number = frame.header.opcode;
         let out_of_order = ClientEnd::Fault(ClientFault::Opcode { opcode: number });
         let Some(opcode) = Opcode::from_number(number) else { return Err(out_of_order) };
-        let plaintext = self.link.open(frame).map_err(|error| ClientEnd::Fault(error.into()))?;
+        let plaintext = self.records.open(frame).map_err(|error| ClientEnd::Fault(error.into()))?;
         let malformed = ClientEnd::Fault(ClientFault::Malformed { opcode });
         match (&mut self.step, opcode) {
             (step, Opcode::Disconnect) => {
@@ -552,36 +557,39 @@ impl Keyed {
                     }),
                 }))
             }
-            (Step::AwaitProof { deadline }, Opcode::KeyVerification) => {
+            (KeyedStep::AwaitProof { deadline }, Opcode::KeyVerification) => {
                 let deadline = *deadline;
                 let server = self.verify(&plaintext).ok_or(ClientEnd::Fault(ClientFault::Proof))?;
-                self.step = Step::AwaitTrust { server, deadline };
+                self.step = KeyedStep::AwaitTrust { server, deadline };
                 events.push_back(ClientEvent::ServerProven { key: server });
                 Ok(())
             }
-            (Step::AwaitWelcome { .. }, Opcode::SessionToken) => {
+            (KeyedStep::AwaitWelcome { .. }, Opcode::SessionToken) => {
                 let welcome = Welcome::decode(&plaintext).ok_or(malformed)?;
                 let (token, values_max) = (welcome.token.clone(), welcome.values_max);
-                self.step = Step::Open { token, values_max, awaited: Awaited::default() };
+                self.step = KeyedStep::Open { token, values_max, awaited: Awaited::default() };
                 events.push_back(ClientEvent::Ready(welcome));
                 Ok(())
             }
-            (step @ (Step::Open { .. } | Step::Leaving { .. }), Opcode::EncryptedResult) => {
+            (
+                step @ (KeyedStep::Open { .. } | KeyedStep::Leaving { .. }),
+                Opcode::EncryptedResult,
+            ) => {
                 let answer = Answer::decode(&plaintext).ok_or(malformed)?;
-                if let Step::Open { awaited, .. } = step {
+                if let KeyedStep::Open { awaited, .. } = step {
                     let due = answer.last_seq < awaited.highest;
                     awaited.until = due.then_some(now + reply);
                 }
-                self.link.keep(plaintext);
+                self.records.recycle(plaintext);
                 events.push_back(ClientEvent::Answered(answer));
                 Ok(())
             }
             (
-                Step::AwaitProof { .. }
-                | Step::AwaitTrust { .. }
-                | Step::AwaitWelcome { .. }
-                | Step::Open { .. }
-                | Step::Leaving { .. },
+                KeyedStep::AwaitProof { .. }
+                | KeyedStep::AwaitTrust { .. }
+                | KeyedStep::AwaitWelcome { .. }
+                | KeyedStep::Open { .. }
+                | KeyedStep::Leaving { .. },
                 Opcode::KeyVerification
                 | Opcode::SessionToken
                 | Opcode::EncryptedData

@@ -8,7 +8,7 @@ use ddes_wire::v2::{HelloError, Reason, Suite};
 use super::noise::NoiseError;
 use super::record::RecordError;
 
-/// What is said of [`End::LedgerUnavailable`].
+/// What is said of [`ServerEnd::LedgerUnavailable`].
 const NO_ROOM: &str =
     "the server's ledger takes nothing now: its disk is full or failed; try again later";
 
@@ -27,7 +27,7 @@ pub enum Refused {
 
 /// How a session ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum ServerEnd {
     /// The client's 50.
     Bye,
     /// The connection closed before the client said anything.
@@ -156,7 +156,7 @@ impl Fault {
     }
 }
 
-impl End {
+impl ServerEnd {
     pub(super) fn reason(&self) -> Option<Reason> {
         match self {
             Self::Bye => Some(Reason::Bye),

@@ -54,9 +54,9 @@ impl std::fmt::Debug for DecapsulationKey {
 }
 
 /// An encapsulation key that has passed the checks of section 7.2.
-pub struct PublicKey(Box<mlkem768::MlKem768PublicKey>);
+pub struct EncapsulationKey(Box<mlkem768::MlKem768PublicKey>);
 
-impl PublicKey {
+impl EncapsulationKey {
     /// Checks length and modulus.
     pub fn check(bytes: &[u8]) -> Result<Self, KemError> {
         let bytes: [u8; PUBLIC_BYTES] = bytes.try_into().map_err(|_| KemError::Key)?;
@@ -75,8 +75,8 @@ impl PublicKey {
     }
 }
 
-impl std::fmt::Debug for PublicKey {
+impl std::fmt::Debug for EncapsulationKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("PublicKey(..)")
+        f.write_str("EncapsulationKey(..)")
     }
 }

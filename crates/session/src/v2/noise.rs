@@ -183,7 +183,7 @@ pub struct Response {
 /// The parts of a first message, its public values checked.
 struct First<'a> {
     public: &'a [u8],
-    kem: Option<kem::PublicKey>,
+    kem: Option<kem::EncapsulationKey>,
     kem_bytes: &'a [u8],
     payload: &'a [u8],
 }
@@ -197,7 +197,7 @@ fn read_first<'a, D: Dh, C>(
     let (kem_bytes, payload) =
         if protocol.hfs { split(rest, kem::PUBLIC_BYTES)? } else { (&[][..], rest) };
     protocol.dh.check(public).map_err(NoiseError::Dh)?;
-    let kem = protocol.hfs.then(|| kem::PublicKey::check(kem_bytes)).transpose()?;
+    let kem = protocol.hfs.then(|| kem::EncapsulationKey::check(kem_bytes)).transpose()?;
     Ok(First { public, kem, kem_bytes, payload })
 }
 

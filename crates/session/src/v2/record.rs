@@ -36,15 +36,15 @@ pub enum RecordError {
 
 /// The sending side of one direction.
 #[derive(Debug)]
-pub struct Sealer(Direction);
+pub struct Sealer(DirectionKeys);
 
 /// The receiving side of one direction.
 #[derive(Debug)]
-pub struct Opener(Direction);
+pub struct Opener(DirectionKeys);
 
 /// Both directions, seen from one end.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(super) struct RecordLayer {
     pub(super) sealer: Sealer,
     opener: Opener,
     /// Memory for the next plaintext; an idle session keeps none.
@@ -52,7 +52,7 @@ pub(super) struct Link {
 }
 
 #[derive(Debug)]
-struct Direction {
+struct DirectionKeys {
     function: Function,
     key: Key,
     expanded: CipherKey,
@@ -61,7 +61,7 @@ struct Direction {
     /// Blocks encrypted under this key.
     blocks: u64,
     /// Records since it last rested, up to [`BUSY_RECORDS`].
-    stirred: u8,
+    busy_records: u8,
     /// Keystream of the next records; an idle session keeps none.
     ahead: Option<Box<Ahead>>,
 }
@@ -69,13 +69,13 @@ struct Direction {
 impl Sealer {
     /// Records under `key`, from number 0.
     pub fn new(function: Function, key: Key) -> Self {
-        Self(Direction::new(function, key))
+        Self(DirectionKeys::new(function, key))
     }
 
     /// Appends a frame to `out`: header, ciphertext, tag. Nothing is appended on an error.
     ///
     /// In a burst, keystream is made for as many records of this length as one pass of the engine
-    /// has room for: one costs as much as all of them. [`Self::rest`] gives it up.
+    /// has room for: one costs as much as all of them. [`Self::drop_keystream`] gives it up.
     pub fn seal(
         &mut self,
         opcode: Opcode,
@@ -90,7 +90,7 @@ impl Sealer {
         };
         let header = header.encode();
         let start = out.len();
-        self.0.look_ahead(plaintext.len());
+        self.0.make_keystream_ahead(plaintext.len());
         out.extend_from_slice(&header);
         out.extend_from_slice(plaintext);
         // Never empty by accident: that would leave the plaintext in `out` unencrypted.
@@ -109,21 +109,21 @@ impl Sealer {
     }
 
     /// Nothing waits to be sent: keeps no keystream.
-    pub fn rest(&mut self) {
-        self.0.rest();
+    pub fn drop_keystream(&mut self) {
+        self.0.drop_keystream();
     }
 }
 
 impl Opener {
     /// Records under `key`, from number 0.
     pub fn new(function: Function, key: Key) -> Self {
-        Self(Direction::new(function, key))
+        Self(DirectionKeys::new(function, key))
     }
 
     /// Opens the body of a frame in place and gives the plaintext. After an error nothing more
     /// opens that should: end the session.
     ///
-    /// Keystream is made ahead as by [`Sealer::seal`]. [`Self::rest`] gives it up.
+    /// Keystream is made ahead as by [`Sealer::seal`]. [`Self::drop_keystream`] gives it up.
     pub fn open<'a>(
         &mut self,
         header: Header,
@@ -132,7 +132,7 @@ impl Opener {
         let length = body.len();
         let (text, tag) =
             body.split_last_chunk_mut::<TAG_BYTES>().ok_or(RecordError::Short { length })?;
-        self.0.look_ahead(text.len());
+        self.0.make_keystream_ahead(text.len());
         self.0.expanded.open_with(
             self.0.ahead.as_deref(),
             self.0.nonce,
@@ -145,24 +145,24 @@ impl Opener {
     }
 
     /// No burst is under way: keeps no keystream.
-    pub fn rest(&mut self) {
-        self.0.rest();
+    pub fn drop_keystream(&mut self) {
+        self.0.drop_keystream();
     }
 }
 
-impl Link {
+impl RecordLayer {
     pub(super) fn new(function: Function, outwards: Key, inwards: Key) -> Self {
         let (sealer, opener) = (Sealer::new(function, outwards), Opener::new(function, inwards));
         Self { sealer, opener, scratch: Zeroizing::default() }
     }
 
-    pub(super) fn rest(&mut self) {
-        self.sealer.rest();
-        self.opener.rest();
+    pub(super) fn free_buffers(&mut self) {
+        self.sealer.drop_keystream();
+        self.opener.drop_keystream();
         self.scratch = Zeroizing::default();
     }
 
-    /// The plaintext of a frame, wiped on drop: it may hold the session token. [`Self::keep`] takes
+    /// The plaintext of a frame, wiped on drop: it may hold the session token. [`Self::recycle`] takes
     /// its memory back.
     pub(super) fn open(&mut self, frame: Frame<'_>) -> Result<Zeroizing<Vec<u8>>, RecordError> {
         let mut body = std::mem::take(&mut self.scratch);
@@ -178,7 +178,7 @@ impl Link {
     }
 
     /// A plaintext that was dealt with.
-    pub(super) fn keep(&mut self, plaintext: Zeroizing<Vec<u8>>) {
+    pub(super) fn recycle(&mut self, plaintext: Zeroizing<Vec<u8>>) {
         let before = std::mem::replace(&mut self.scratch, plaintext);
         if before.capacity() == 0 {
             // Wiping nothing is a masked store at no valid address, which some processors take 70
@@ -188,17 +188,17 @@ impl Link {
     }
 }
 
-impl Direction {
+impl DirectionKeys {
     fn new(function: Function, key: Key) -> Self {
         let expanded = function.key(&key);
-        Self { function, key, expanded, nonce: 0, blocks: 0, stirred: 0, ahead: None }
+        Self { function, key, expanded, nonce: 0, blocks: 0, busy_records: 0, ahead: None }
     }
 
     /// Keystream for this and the next records of `length` bytes, unless it is there. The first
     /// records, and one that fills a pass alone, have none made ahead.
-    fn look_ahead(&mut self, length: usize) {
-        if self.stirred < BUSY_RECORDS {
-            self.stirred += 1;
+    fn make_keystream_ahead(&mut self, length: usize) {
+        if self.busy_records < BUSY_RECORDS {
+            self.busy_records += 1;
             return;
         }
         let records = PASS_BLOCKS / length.div_ceil(8).max(1);
@@ -208,8 +208,8 @@ impl Direction {
         }
     }
 
-    fn rest(&mut self) {
-        (self.stirred, self.ahead) = (0, None);
+    fn drop_keystream(&mut self) {
+        (self.busy_records, self.ahead) = (0, None);
     }
 
     /// A record of `plaintext` bytes went through: both ends count alike, so both change keys after

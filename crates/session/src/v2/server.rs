@@ -19,15 +19,15 @@ use ddes_wire::{Amounts, Sequence, SessionNumber, Standing, Token, Total};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::end::{End, Fault, Refused};
+use super::end::{Fault, Refused, ServerEnd};
 use super::noise::Entropy;
-use super::record::Link;
-use super::work::{Done, Job, Outcome, Work};
+use super::record::RecordLayer;
+use super::work::{HandshakeDone, HandshakeJob, HandshakeOutcome, HandshakeWork};
 use crate::inbound::Inbound;
 use crate::outbound::Outbound;
 use crate::{DRAIN_MAX, Phase, Ticket};
 pub use handshake::FIRST_BYTES_MAX;
-use handshake::{AwaitHello, AwaitOpening, Handshake, Keyed};
+use handshake::{AwaitHello, AwaitOpening, Handshake, KeyedHandshake};
 
 /// So many submissions of one session wait for the ledger at most; no further frame is taken
 /// meanwhile.
@@ -61,7 +61,7 @@ pub struct ServerEntropy {
 
 /// What happened in a session.
 #[derive(Debug)]
-pub enum Event {
+pub enum ServerEvent {
     /// The client has proven that it holds this key: `admit` it with its account, or `turn_away`.
     Authenticated {
         /// Right to one answer.
@@ -86,32 +86,32 @@ pub enum Event {
     /// An operator ends every session of this server.
     EndAll,
     /// The session is over.
-    Ended(End),
+    Ended(ServerEnd),
 }
 
 /// One D-DDES/2 session, seen from the server.
 #[derive(Debug)]
 pub struct ServerSession {
     config: Arc<ServerConfig>,
-    state: State,
+    state: ServerState,
     inbound: Inbound,
     outbound: Outbound,
-    events: VecDeque<Event>,
-    work: Option<Job>,
+    events: VecDeque<ServerEvent>,
+    work: Option<HandshakeJob>,
     /// The peer has shut down its direction.
     at_end: bool,
     tickets: u64,
 }
 
 #[derive(Debug)]
-enum State {
+enum ServerState {
     Handshake(Handshake),
-    Open(Box<Open>),
+    Open(Box<EstablishedSession>),
     Draining { until: Instant },
     Done,
 }
 
-impl State {
+impl ServerState {
     /// The state of the handshake, for a transition that consumes it and sets the next state.
     fn take_handshake(&mut self) -> Option<Handshake> {
         match std::mem::replace(self, Self::Done) {
@@ -125,21 +125,21 @@ impl State {
 }
 
 #[derive(Debug)]
-struct Open {
-    link: Link,
+struct EstablishedSession {
+    records: RecordLayer,
     token: Token,
     is_operator: bool,
     idle_at: Instant,
     old_at: Instant,
     standing: Standing,
     /// Submissions not yet answered, oldest first.
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<PendingSubmission>,
     /// To be ended once all of them are.
-    leaving: Option<End>,
+    leaving: Option<ServerEnd>,
 }
 
 #[derive(Debug)]
-struct Waiting {
+struct PendingSubmission {
     ticket: u64,
     verdict: Option<Result<Standing, Status>>,
 }
@@ -152,7 +152,7 @@ impl ServerSession {
         let first = Handshake::Hello(AwaitHello { entropy: entropy.noise, token, deadline });
         Self {
             config,
-            state: State::Handshake(first),
+            state: ServerState::Handshake(first),
             inbound: Inbound::default(),
             outbound: Outbound::default(),
             // Mostly one at a time; where more come, it grows.
@@ -172,13 +172,13 @@ impl ServerSession {
     /// proof that is what the handshake can hold (rule P-17).
     pub fn room(&self) -> usize {
         let can_take = match self.state {
-            State::Draining { .. } => true,
-            State::Done => false,
-            State::Handshake(_) | State::Open(_) => {
+            ServerState::Draining { .. } => true,
+            ServerState::Done => false,
+            ServerState::Handshake(_) | ServerState::Open(_) => {
                 !self.at_end
                     && self.inbound.has_room()
                     && self.outbound.has_room()
-                    && !self.has_more()
+                    && !self.has_backlog()
             }
         };
         match self.handshake_bytes_max() {
@@ -204,7 +204,7 @@ impl ServerSession {
                 waiting > most || (waiting == most && !later.is_empty())
             });
             if is_too_much {
-                return self.end(now, End::Fault(Fault::Early));
+                return self.end(now, ServerEnd::Fault(Fault::Early));
             }
             if later.is_empty() {
                 return;
@@ -218,18 +218,21 @@ impl ServerSession {
     pub fn handle_eof(&mut self, now: Instant) {
         self.at_end = true;
         match &self.state {
-            State::Handshake(handshake) if !handshake.awaits_client() => {
-                self.end(now, End::Fault(Fault::Truncated));
+            ServerState::Handshake(handshake) if !handshake.awaits_client() => {
+                self.end(now, ServerEnd::Fault(Fault::Truncated));
             }
-            State::Handshake(_) | State::Open(_) | State::Draining { .. } | State::Done => {
+            ServerState::Handshake(_)
+            | ServerState::Open(_)
+            | ServerState::Draining { .. }
+            | ServerState::Done => {
                 self.advance(now);
             }
         }
     }
 
-    /// Whether the identity of [`Event::Authenticated`] still waits for its answer.
+    /// Whether the identity of [`ServerEvent::Authenticated`] still waits for its answer.
     pub fn is_opening(&self) -> bool {
-        matches!(self.state, State::Handshake(Handshake::Opening(_)))
+        matches!(self.state, ServerState::Handshake(Handshake::Opening(_)))
     }
 
     /// The connection is gone in both directions.
@@ -238,7 +241,7 @@ impl ServerSession {
             self.end(now, self.cut_off());
         }
         self.outbound.clear();
-        self.state = State::Done;
+        self.state = ServerState::Done;
     }
 
     /// The clock reached [`Self::poll_timeout`].
@@ -246,29 +249,34 @@ impl ServerSession {
         if self.outbound.poll_timeout().is_some_and(|at| at <= now) {
             self.outbound.clear();
             if self.is_over() {
-                self.state = State::Done;
+                self.state = ServerState::Done;
             } else {
-                self.end(now, End::Fault(Fault::TakesNothing));
+                self.end(now, ServerEnd::Fault(Fault::TakesNothing));
             }
         }
         let is_due = self.state_timeout().is_some_and(|at| at <= now);
         match &mut self.state {
-            State::Handshake(_) if is_due => self.end(now, End::Fault(Fault::HandshakeTimeout)),
-            State::Open(open) if is_due => {
-                let end = if open.old_at <= now { End::TooOld } else { End::Idle };
+            ServerState::Handshake(_) if is_due => {
+                self.end(now, ServerEnd::Fault(Fault::HandshakeTimeout))
+            }
+            ServerState::Open(open) if is_due => {
+                let end = if open.old_at <= now { ServerEnd::TooOld } else { ServerEnd::Idle };
                 open.leaving.get_or_insert(end);
                 self.leave(now);
             }
-            State::Draining { .. } if is_due => self.state = State::Done,
-            State::Handshake(_) | State::Open(_) | State::Draining { .. } | State::Done => {}
+            ServerState::Draining { .. } if is_due => self.state = ServerState::Done,
+            ServerState::Handshake(_)
+            | ServerState::Open(_)
+            | ServerState::Draining { .. }
+            | ServerState::Done => {}
         }
     }
 
     /// When the idle timer runs out; nothing before 20.
     pub fn idle_at(&self) -> Option<Instant> {
         match &self.state {
-            State::Open(open) => Some(open.idle_at),
-            State::Handshake(_) | State::Draining { .. } | State::Done => None,
+            ServerState::Open(open) => Some(open.idle_at),
+            ServerState::Handshake(_) | ServerState::Draining { .. } | ServerState::Done => None,
         }
     }
 
@@ -278,17 +286,17 @@ impl ServerSession {
     }
 
     /// The handshake's work; give its result to [`Self::handle_done`].
-    pub fn poll_work(&mut self) -> Option<Work> {
-        self.work.take().map(Work)
+    pub fn poll_work(&mut self) -> Option<HandshakeWork> {
+        self.work.take().map(HandshakeWork)
     }
 
     /// The result of [`Self::poll_work`].
-    pub fn handle_done(&mut self, now: Instant, done: Done) {
+    pub fn handle_done(&mut self, now: Instant, done: HandshakeDone) {
         if let Some(handshake) = self.state.take_handshake() {
             let (handshake, outcome) = self.after_work(now, handshake, done.0);
-            self.state = State::Handshake(handshake);
+            self.state = ServerState::Handshake(handshake);
             if let Err(fault) = outcome {
-                self.end(now, End::Fault(fault));
+                self.end(now, ServerEnd::Fault(fault));
             }
         }
         self.advance(now);
@@ -299,24 +307,24 @@ impl ServerSession {
         &mut self,
         now: Instant,
         handshake: Handshake,
-        outcome: Outcome,
+        outcome: HandshakeOutcome,
     ) -> (Handshake, Result<(), Fault>) {
         match (handshake, outcome) {
-            (Handshake::Response(state), Outcome::Responded(Ok(answer))) => {
+            (Handshake::Response(state), HandshakeOutcome::Responded(Ok(answer))) => {
                 let (response, proof) = *answer;
                 let (state, sent) = state.send(now, &response, &proof, &mut self.outbound);
                 (Handshake::Proof(state), sent.map_err(Fault::from))
             }
-            (state @ Handshake::Response(_), Outcome::Responded(Err(error))) => {
+            (state @ Handshake::Response(_), HandshakeOutcome::Responded(Err(error))) => {
                 (state, Err(error.into()))
             }
-            (Handshake::Verification(state), Outcome::Verified(Some(key))) => {
+            (Handshake::Verification(state), HandshakeOutcome::Verified(Some(key))) => {
                 self.tickets += 1;
                 let (ticket, key) = (Ticket(self.tickets), Box::new(key));
-                self.events.push_back(Event::Authenticated { ticket, key });
+                self.events.push_back(ServerEvent::Authenticated { ticket, key });
                 (Handshake::Opening(state.prove(self.tickets)), Ok(()))
             }
-            (state @ Handshake::Verification(_), Outcome::Verified(None)) => {
+            (state @ Handshake::Verification(_), HandshakeOutcome::Verified(None)) => {
                 (state, Err(Fault::Proof))
             }
             // No other work is ever ours.
@@ -330,50 +338,50 @@ impl ServerSession {
     }
 
     /// `count` bytes of [`Self::pending`] went out. Frames that waited for that are left to
-    /// [`Self::go_on`].
+    /// [`Self::process_backlog`].
     pub fn sent(&mut self, now: Instant, count: usize) {
         self.outbound.sent(now, count);
         self.shed();
     }
 
-    /// Whether [`Self::go_on`] has something to do: a received frame, or the stream's end, can be
+    /// Whether [`Self::process_backlog`] has something to do: a received frame, or the stream's end, can be
     /// processed now.
-    pub fn has_more(&self) -> bool {
+    pub fn has_backlog(&self) -> bool {
         self.body_max()
             .is_some_and(|most| self.at_end || !matches!(self.inbound.frame(most), Ok(None)))
     }
 
     /// Processes the received frames that waited for [`Self::sent`] or [`Self::flush_answers`], as
     /// far as the bounds allow; how many bytes that were.
-    pub fn go_on(&mut self, now: Instant) -> usize {
+    pub fn process_backlog(&mut self, now: Instant) -> usize {
         let before = self.inbound.waiting().len();
         self.advance(now);
         before.saturating_sub(self.inbound.waiting().len())
     }
 
     /// What happened, oldest first.
-    pub fn poll_event(&mut self) -> Option<Event> {
+    pub fn poll_event(&mut self) -> Option<ServerEvent> {
         self.events.pop_front()
     }
 
     /// How far the connection has come.
     pub fn phase(&self) -> Phase {
         match self.state {
-            State::Done => Phase::Done,
-            State::Draining { .. } if self.at_end && self.outbound.is_empty() => Phase::Done,
-            State::Draining { .. } => Phase::Draining,
-            State::Handshake(_) | State::Open(_) => Phase::Live,
+            ServerState::Done => Phase::Done,
+            ServerState::Draining { .. } if self.at_end && self.outbound.is_empty() => Phase::Done,
+            ServerState::Draining { .. } => Phase::Draining,
+            ServerState::Handshake(_) | ServerState::Open(_) => Phase::Live,
         }
     }
 
     /// Whether the identity of an open session may end all sessions from now on (rule P-22).
     pub fn set_operator(&mut self, may: bool) {
-        if let State::Open(open) = &mut self.state {
+        if let ServerState::Open(open) = &mut self.state {
             open.is_operator = may;
         }
     }
 
-    /// The identity of [`Event::Authenticated`] is authorized, and `session` is durable: 20 (rule
+    /// The identity of [`ServerEvent::Authenticated`] is authorized, and `session` is durable: 20 (rule
     /// P-10).
     pub fn admit(
         &mut self,
@@ -388,7 +396,7 @@ impl ServerSession {
             Some(Handshake::Opening(AwaitOpening { keyed, ticket })) if ticket == number => {
                 self.open(now, *keyed, session, standing, is_operator);
             }
-            Some(handshake) => self.state = State::Handshake(handshake),
+            Some(handshake) => self.state = ServerState::Handshake(handshake),
             None => {}
         }
         self.advance(now);
@@ -398,12 +406,12 @@ impl ServerSession {
     fn open(
         &mut self,
         now: Instant,
-        keyed: Keyed,
+        keyed: KeyedHandshake,
         session: SessionNumber,
         standing: Standing,
         is_operator: bool,
     ) {
-        let Keyed { mut link, token } = keyed;
+        let KeyedHandshake { mut records, token } = keyed;
         let welcome = Welcome {
             token: token.clone(),
             session,
@@ -412,9 +420,10 @@ impl ServerSession {
             values_max: self.config.values_max,
         };
         let welcome = Zeroizing::new(welcome.encode());
-        let sent = self.outbound.push_record(now, &mut link.sealer, Opcode::SessionToken, &welcome);
-        self.state = State::Open(Box::new(Open {
-            link,
+        let sent =
+            self.outbound.push_record(now, &mut records.sealer, Opcode::SessionToken, &welcome);
+        self.state = ServerState::Open(Box::new(EstablishedSession {
+            records,
             token,
             is_operator,
             idle_at: now + self.config.idle,
@@ -424,19 +433,19 @@ impl ServerSession {
             leaving: None,
         }));
         match sent {
-            Ok(()) => self.events.push_back(Event::TokenShared),
-            Err(error) => self.end(now, End::Fault(error.into())),
+            Ok(()) => self.events.push_back(ServerEvent::TokenShared),
+            Err(error) => self.end(now, ServerEnd::Fault(error.into())),
         }
     }
 
-    /// The identity of [`Event::Authenticated`] is not authorized: it hears what a false proof
+    /// The identity of [`ServerEvent::Authenticated`] is not authorized: it hears what a false proof
     /// hears (rule P-19).
     pub fn turn_away(&mut self, now: Instant, ticket: Ticket) {
         let number = ticket.redeem();
-        if let State::Handshake(Handshake::Opening(opening)) = &self.state
+        if let ServerState::Handshake(Handshake::Opening(opening)) = &self.state
             && opening.ticket == number
         {
-            self.end(now, End::Fault(Fault::NotAuthorized));
+            self.end(now, ServerEnd::Fault(Fault::NotAuthorized));
         }
     }
 
@@ -457,7 +466,7 @@ impl ServerSession {
             Err(Refused::Unavailable) => Err(Status::Unavailable),
             Err(Refused::Superseded) => return self.order_end(now, Reason::Superseded, true),
         };
-        let State::Open(open) = &mut self.state else { return };
+        let ServerState::Open(open) = &mut self.state else { return };
         // Tickets are numbered without a gap.
         let at = open.waiting.front().and_then(|first| number.checked_sub(first.ticket));
         let waiting = at.and_then(|at| open.waiting.get_mut(usize::try_from(at).ok()?));
@@ -468,9 +477,9 @@ impl ServerSession {
 
     /// Answers what is decided, in the order of the submissions: one 40 for all that were counted
     /// together, since `last_seq` covers them (P-12), and one for each refusal. Frames that waited
-    /// for that are left to [`Self::go_on`].
+    /// for that are left to [`Self::process_backlog`].
     pub fn flush_answers(&mut self, now: Instant) {
-        let State::Open(open) = &mut self.state else { return };
+        let ServerState::Open(open) = &mut self.state else { return };
         while let Some(verdict) = open.waiting.front().and_then(|waiting| waiting.verdict) {
             open.waiting.pop_front();
             let status = match verdict {
@@ -487,24 +496,24 @@ impl ServerSession {
                 Err(status) => status,
             };
             let answer = open.answer(status);
-            let sealer = &mut open.link.sealer;
+            let sealer = &mut open.records.sealer;
             match self.outbound.push_record(now, sealer, Opcode::EncryptedResult, &answer.encode())
             {
-                Ok(()) => self.events.push_back(Event::Answered(answer)),
-                Err(error) => return self.end(now, End::Fault(error.into())),
+                Ok(()) => self.events.push_back(ServerEvent::Answered(answer)),
+                Err(error) => return self.end(now, ServerEnd::Fault(error.into())),
             }
         }
         self.leave(now);
     }
 
     /// No burst is under way: keeps neither keystream nor buffers.
-    pub fn rest(&mut self) {
-        if let State::Open(open) = &mut self.state {
-            open.link.rest();
+    pub fn free_buffers(&mut self) {
+        if let ServerState::Open(open) = &mut self.state {
+            open.records.free_buffers();
             open.waiting.shrink_to(0);
         }
-        self.inbound.rest();
-        self.outbound.rest();
+        self.inbound.free_buffers();
+        self.outbound.free_buffers();
         self.events.shrink_to(0);
     }
 
@@ -512,57 +521,65 @@ impl ServerSession {
     /// awaited.
     pub fn order_end(&mut self, now: Instant, reason: Reason, at_once: bool) {
         match &mut self.state {
-            State::Open(open) if !at_once => {
-                open.leaving = Some(End::Ordered(reason));
+            ServerState::Open(open) if !at_once => {
+                open.leaving = Some(ServerEnd::Ordered(reason));
                 self.leave(now);
             }
-            State::Draining { .. } | State::Done => {}
-            State::Handshake(_) | State::Open(_) => self.end(now, End::Ordered(reason)),
+            ServerState::Draining { .. } | ServerState::Done => {}
+            ServerState::Handshake(_) | ServerState::Open(_) => {
+                self.end(now, ServerEnd::Ordered(reason))
+            }
         }
     }
 
     /// The ledger does not open it: its disk is full or failed (rule P-33).
     pub fn lack_ledger(&mut self, now: Instant) {
         if !self.is_over() {
-            self.end(now, End::LedgerUnavailable);
+            self.end(now, ServerEnd::LedgerUnavailable);
         }
     }
 
     /// Message 1 is not answered, whatever [`Self::poll_work`] gave out: its address begins more
     /// than `most` handshakes a second (rule P-28).
     pub fn decline(&mut self, now: Instant, most: u32) {
-        if matches!(self.state, State::Handshake(Handshake::Response(_))) {
-            self.end(now, End::TooFast { most });
+        if matches!(self.state, ServerState::Handshake(Handshake::Response(_))) {
+            self.end(now, ServerEnd::TooFast { most });
         }
     }
 
     /// The messages of a handshake are long: their buffers are not kept for what comes.
     fn shed(&mut self) {
-        if !matches!(self.state, State::Open(_)) {
-            self.inbound.rest();
-            self.outbound.rest();
+        if !matches!(self.state, ServerState::Open(_)) {
+            self.inbound.free_buffers();
+            self.outbound.free_buffers();
         }
     }
 
     /// Nothing more comes, and no 50 came (rule P-18).
-    fn cut_off(&self) -> End {
+    fn cut_off(&self) -> ServerEnd {
         match &self.state {
-            State::Handshake(handshake) => handshake.cut_off(self.inbound.waiting().is_empty()),
-            State::Open(_) | State::Draining { .. } | State::Done => End::Fault(Fault::Truncated),
+            ServerState::Handshake(handshake) => {
+                handshake.cut_off(self.inbound.waiting().is_empty())
+            }
+            ServerState::Open(_) | ServerState::Draining { .. } | ServerState::Done => {
+                ServerEnd::Fault(Fault::Truncated)
+            }
         }
     }
 
     fn is_over(&self) -> bool {
-        matches!(self.state, State::Draining { .. } | State::Done)
+        matches!(self.state, ServerState::Draining { .. } | ServerState::Done)
     }
 
     fn state_timeout(&self) -> Option<Instant> {
         match &self.state {
-            State::Handshake(handshake) => handshake.deadline(),
+            ServerState::Handshake(handshake) => handshake.deadline(),
             // The timer stands while a 30 waits for the ledger.
-            State::Open(open) if open.waiting.is_empty() => Some(open.idle_at.min(open.old_at)),
-            State::Open(_) | State::Done => None,
-            State::Draining { until } => Some(*until),
+            ServerState::Open(open) if open.waiting.is_empty() => {
+                Some(open.idle_at.min(open.old_at))
+            }
+            ServerState::Open(_) | ServerState::Done => None,
+            ServerState::Draining { until } => Some(*until),
         }
     }
 
@@ -573,20 +590,20 @@ impl ServerSession {
                 Ok(Some(frame)) => frame,
                 Ok(None) if self.at_end => return self.end(now, self.cut_off()),
                 Ok(None) => return,
-                Err(too_long) => return self.end(now, End::Fault(too_long.into())),
+                Err(too_long) => return self.end(now, ServerEnd::Fault(too_long.into())),
             };
             let length = frame.len();
             let outcome = match &mut self.state {
                 // By reference: moved out and in it would cost with every frame.
-                State::Open(open) => {
+                ServerState::Open(open) => {
                     open.handle_frame(now, &self.config, frame, &mut self.events, &mut self.tickets)
                 }
-                State::Handshake(_) | State::Draining { .. } | State::Done => {
+                ServerState::Handshake(_) | ServerState::Draining { .. } | ServerState::Done => {
                     match self.state.take_handshake() {
                         Some(handshake) => {
                             let (handshake, outcome) = handshake.handle_frame(&self.config, frame);
-                            self.state = State::Handshake(handshake);
-                            outcome.map(|job| self.work = job).map_err(End::Fault)
+                            self.state = ServerState::Handshake(handshake);
+                            outcome.map(|job| self.work = job).map_err(ServerEnd::Fault)
                         }
                         None => Ok(()),
                     }
@@ -608,25 +625,27 @@ impl ServerSession {
             return None;
         }
         match &self.state {
-            State::Handshake(handshake) => handshake.body_max(),
-            State::Open(open) if open.waiting.len() < SUBMISSIONS_MAX && open.leaving.is_none() => {
+            ServerState::Handshake(handshake) => handshake.body_max(),
+            ServerState::Open(open)
+                if open.waiting.len() < SUBMISSIONS_MAX && open.leaving.is_none() =>
+            {
                 Some(BODY_MAX)
             }
-            State::Open(_) | State::Draining { .. } | State::Done => None,
+            ServerState::Open(_) | ServerState::Draining { .. } | ServerState::Done => None,
         }
     }
 
     /// How much of a client's is kept before its proof is verified: the frame that is due.
     fn handshake_bytes_max(&self) -> Option<usize> {
         match &self.state {
-            State::Handshake(handshake) => Some(handshake.bytes_max()),
-            State::Open(_) | State::Draining { .. } | State::Done => None,
+            ServerState::Handshake(handshake) => Some(handshake.bytes_max()),
+            ServerState::Open(_) | ServerState::Draining { .. } | ServerState::Done => None,
         }
     }
 
     /// Ends a session that is to end once nothing waits for the ledger any more.
     fn leave(&mut self, now: Instant) {
-        let State::Open(open) = &mut self.state else { return };
+        let ServerState::Open(open) = &mut self.state else { return };
         if open.waiting.is_empty()
             && let Some(end) = open.leaving.take()
         {
@@ -635,23 +654,24 @@ impl ServerSession {
     }
 
     /// The one place where a session ends: last frames, then drain.
-    fn end(&mut self, now: Instant, end: End) {
-        let state = std::mem::replace(&mut self.state, State::Draining { until: now + DRAIN_MAX });
+    fn end(&mut self, now: Instant, end: ServerEnd) {
+        let state =
+            std::mem::replace(&mut self.state, ServerState::Draining { until: now + DRAIN_MAX });
         let reason = end.reason();
         let sealed = match (state, reason) {
-            (State::Handshake(handshake), Some(reason)) => match handshake.into_link() {
-                Some(link) => self.farewell(now, link, Standing::default(), reason, &end),
+            (ServerState::Handshake(handshake), Some(reason)) => match handshake.into_records() {
+                Some(records) => self.farewell(now, records, Standing::default(), reason, &end),
                 None => {
                     let rejection = Rejection { reason, text: end.text(reason) };
                     self.outbound.push(now, Opcode::Disconnect, &rejection.encode());
                     Ok(())
                 }
             },
-            (State::Open(mut open), Some(reason)) => {
+            (ServerState::Open(mut open), Some(reason)) => {
                 let last = matches!(reason, Reason::Idle | Reason::ShuttingDown)
                     .then(|| open.answer(Status::Applied));
                 last.map_or(Ok(()), |answer| {
-                    let sealer = &mut open.link.sealer;
+                    let sealer = &mut open.records.sealer;
                     self.outbound.push_record(
                         now,
                         sealer,
@@ -659,25 +679,25 @@ impl ServerSession {
                         &answer.encode(),
                     )
                 })
-                .and_then(|()| self.farewell(now, open.link, open.standing, reason, &end))
+                .and_then(|()| self.farewell(now, open.records, open.standing, reason, &end))
             }
-            (_, None) | (State::Draining { .. } | State::Done, Some(_)) => Ok(()),
+            (_, None) | (ServerState::Draining { .. } | ServerState::Done, Some(_)) => Ok(()),
         };
-        if sealed.is_err() || matches!(end, End::Fault(Fault::TakesNothing)) {
-            self.state = State::Done;
+        if sealed.is_err() || matches!(end, ServerEnd::Fault(Fault::TakesNothing)) {
+            self.state = ServerState::Done;
         }
         self.work = None;
         self.inbound.clear();
-        self.events.push_back(Event::Ended(end));
+        self.events.push_back(ServerEvent::Ended(end));
     }
 
     fn farewell(
         &mut self,
         now: Instant,
-        mut link: Link,
+        mut records: RecordLayer,
         standing: Standing,
         reason: Reason,
-        end: &End,
+        end: &ServerEnd,
     ) -> Result<(), LimitError> {
         let farewell = Farewell {
             reason,
@@ -686,43 +706,43 @@ impl ServerSession {
             sum: standing.sum,
             text: end.text(reason),
         };
-        self.outbound.push_record(now, &mut link.sealer, Opcode::Disconnect, &farewell.encode())
+        self.outbound.push_record(now, &mut records.sealer, Opcode::Disconnect, &farewell.encode())
     }
 }
 
-impl Open {
+impl EstablishedSession {
     fn handle_frame(
         &mut self,
         now: Instant,
         config: &ServerConfig,
         frame: Frame<'_>,
-        events: &mut VecDeque<Event>,
+        events: &mut VecDeque<ServerEvent>,
         tickets: &mut u64,
-    ) -> Result<(), End> {
+    ) -> Result<(), ServerEnd> {
         if self.old_at <= now {
-            self.leaving = Some(End::TooOld);
+            self.leaving = Some(ServerEnd::TooOld);
             return Ok(());
         }
         let opcode = frame.header.opcode;
-        let fault = |fault: Fault| End::Fault(fault);
+        let fault = |fault: Fault| ServerEnd::Fault(fault);
         match Opcode::from_number(opcode) {
             Some(Opcode::EncryptedData) => {
-                let plaintext = self.link.open(frame).map_err(|error| fault(error.into()))?;
+                let plaintext = self.records.open(frame).map_err(|error| fault(error.into()))?;
                 self.handle_data(config.values_max, &plaintext, events, tickets).map_err(fault)?;
-                self.link.keep(plaintext);
+                self.records.recycle(plaintext);
                 Ok(())
             }
             Some(Opcode::Disconnect) => {
-                let plaintext = self.link.open(frame).map_err(|error| fault(error.into()))?;
+                let plaintext = self.records.open(frame).map_err(|error| fault(error.into()))?;
                 let farewell =
                     Farewell::decode(&plaintext).ok_or_else(|| fault(Fault::Farewell))?;
                 self.leaving = Some(match (farewell.scope, self.is_operator) {
                     (Scope::All, false) => fault(Fault::NotOperator),
                     (Scope::All, true) => {
-                        events.push_back(Event::EndAll);
-                        End::Bye
+                        events.push_back(ServerEvent::EndAll);
+                        ServerEnd::Bye
                     }
-                    (Scope::Session, _) => End::Bye,
+                    (Scope::Session, _) => ServerEnd::Bye,
                 });
                 Ok(())
             }
@@ -736,7 +756,7 @@ impl Open {
         &mut self,
         values_max: u16,
         plaintext: &[u8],
-        events: &mut VecDeque<Event>,
+        events: &mut VecDeque<ServerEvent>,
         tickets: &mut u64,
     ) -> Result<(), Fault> {
         let (token, rest) = Data::token(plaintext).ok_or(Fault::Token)?;
@@ -747,12 +767,16 @@ impl Open {
         let verdict = match Data::decode(rest, values_max) {
             Some(data) => {
                 let (first_seq, amounts) = (data.first_seq, data.amounts());
-                events.push_back(Event::Submit { ticket: Ticket(*tickets), first_seq, amounts });
+                events.push_back(ServerEvent::Submit {
+                    ticket: Ticket(*tickets),
+                    first_seq,
+                    amounts,
+                });
                 None
             }
             None => Some(Err(Status::Malformed)),
         };
-        self.waiting.push_back(Waiting { ticket: *tickets, verdict });
+        self.waiting.push_back(PendingSubmission { ticket: *tickets, verdict });
         Ok(())
     }
 

@@ -16,16 +16,16 @@ use super::{Ffdhe, prologue, protocol};
 /// As much of the stack as a handshake may have left secrets on: ML-KEM takes the most of it.
 const STACK_BYTES: usize = 64 * 1024;
 
-/// Work a session asks for.
+/// A computation that a session asks for, to run on any thread.
 #[derive(Debug)]
 #[must_use = "the session waits for its result"]
-pub struct Work(pub(super) Job);
+pub struct HandshakeWork(pub(super) HandshakeJob);
 
-/// The result of [`Work`], for the session that asked.
+/// The result of [`HandshakeWork`], for the session that asked.
 #[derive(Debug)]
-pub struct Done(pub(super) Outcome);
+pub struct HandshakeDone(pub(super) HandshakeOutcome);
 
-pub(super) enum Job {
+pub(super) enum HandshakeJob {
     /// The client's first message.
     Start { suite: Suite, entropy: Entropy },
     /// What the client makes of the server's.
@@ -33,19 +33,19 @@ pub(super) enum Job {
     /// The server's whole share of the handshake, and its proof.
     Respond { suite: Suite, entropy: Entropy, message: Vec<u8>, config: Arc<ServerConfig> },
     /// Whether a client's proof, message 4, is one.
-    Verify(Box<Claim>),
+    Verify(Box<ProofCheck>),
 }
 
 /// What message 4 claims.
 #[derive(Debug)]
-pub(super) struct Claim {
+pub(super) struct ProofCheck {
     pub(super) proof: Proof,
     pub(super) server: PublicKey,
     pub(super) hash: [u8; 32],
 }
 
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(super) enum HandshakeOutcome {
     Started(Box<Initiator<Ffdhe, Function>>, Vec<u8>),
     Finished(Result<Finished, NoiseError<PublicValueError>>),
     /// With message 3's plaintext.
@@ -54,18 +54,20 @@ pub(super) enum Outcome {
     Verified(Option<PublicKey>),
 }
 
-impl Work {
+impl HandshakeWork {
     /// What the server's share of the handshake costs, in those of suites over 2048 bits; 1 for
     /// other work.
     pub fn cost(&self) -> NonZeroU32 {
         match &self.0 {
-            Job::Respond { suite, .. } => crate::cost(suite.group().public_bytes()),
-            Job::Start { .. } | Job::Finish { .. } | Job::Verify(_) => NonZeroU32::MIN,
+            HandshakeJob::Respond { suite, .. } => crate::cost(suite.group().public_bytes()),
+            HandshakeJob::Start { .. } | HandshakeJob::Finish { .. } | HandshakeJob::Verify(_) => {
+                NonZeroU32::MIN
+            }
         }
     }
 
     /// Runs it: some 0.1 ms to 2 ms of computation, no I/O.
-    pub fn run(self) -> Done {
+    pub fn run(self) -> HandshakeDone {
         let done = self.compute();
         zeroize_stack::<STACK_BYTES>();
         done
@@ -73,25 +75,29 @@ impl Work {
 
     /// Apart, so that its stack is below [`Self::run`]'s.
     #[inline(never)]
-    fn compute(self) -> Done {
+    fn compute(self) -> HandshakeDone {
         match self.0 {
-            Job::Start { suite, entropy } => {
+            HandshakeJob::Start { suite, entropy } => {
                 let (initiator, message) =
                     Initiator::start(protocol(suite), &prologue(suite), &entropy, &[]);
-                Done(Outcome::Started(Box::new(initiator), message))
+                HandshakeDone(HandshakeOutcome::Started(Box::new(initiator), message))
             }
-            Job::Finish { initiator, message } => {
+            HandshakeJob::Finish { initiator, message } => {
                 // The payload is empty: message 2 has exactly its length.
-                Done(Outcome::Finished(initiator.finish(&message).map(|(finished, _)| finished)))
+                HandshakeDone(HandshakeOutcome::Finished(
+                    initiator.finish(&message).map(|(finished, _)| finished),
+                ))
             }
-            Job::Respond { suite, entropy, message, config } => {
+            HandshakeJob::Respond { suite, entropy, message, config } => {
                 let response = respond(&protocol(suite), &prologue(suite), &entropy, &message, &[]);
-                Done(Outcome::Responded(response.map(|response| {
+                HandshakeDone(HandshakeOutcome::Responded(response.map(|response| {
                     let proof = prove(&config, &response);
                     Box::new((response, proof))
                 })))
             }
-            Job::Verify(claim) => Done(Outcome::Verified(claim.verify())),
+            HandshakeJob::Verify(claim) => {
+                HandshakeDone(HandshakeOutcome::Verified(claim.verify()))
+            }
         }
     }
 }
@@ -103,7 +109,7 @@ fn prove(config: &ServerConfig, response: &Response) -> Proof {
     Proof { key: *key.as_bytes(), signature: config.key.sign(Namespace::Server, &message) }
 }
 
-impl Claim {
+impl ProofCheck {
     /// The client's key, if its signature is one over the handshake and both keys (rule P-15).
     fn verify(&self) -> Option<PublicKey> {
         let key = PublicKey::new(&self.proof.key).ok()?;
@@ -112,7 +118,7 @@ impl Claim {
     }
 }
 
-impl std::fmt::Debug for Job {
+impl std::fmt::Debug for HandshakeJob {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Start { suite, .. } => write!(f, "Start({suite:?})"),

@@ -13,11 +13,11 @@ use ddes_wire::v2::{Hello, Proof, Suite, TAG_BYTES};
 
 use super::ServerConfig;
 use crate::outbound::Outbound;
-use crate::v2::end::{End, Fault};
+use crate::v2::end::{Fault, ServerEnd};
 use crate::v2::noise::{self, Entropy, Response};
 use crate::v2::protocol;
-use crate::v2::record::Link;
-use crate::v2::work::{Claim, Job};
+use crate::v2::record::RecordLayer;
+use crate::v2::work::{HandshakeJob, ProofCheck};
 
 /// What the session waits for.
 #[derive(Debug)]
@@ -55,28 +55,28 @@ pub(super) struct AwaitResponse {
 
 #[derive(Debug)]
 pub(super) struct AwaitProof {
-    keyed: Box<Keyed>,
+    keyed: Box<KeyedHandshake>,
     hash: [u8; 32],
     deadline: Instant,
 }
 
 #[derive(Debug)]
 pub(super) struct AwaitVerification {
-    keyed: Box<Keyed>,
+    keyed: Box<KeyedHandshake>,
     deadline: Instant,
 }
 
 #[derive(Debug)]
 pub(super) struct AwaitOpening {
-    pub(super) keyed: Box<Keyed>,
+    pub(super) keyed: Box<KeyedHandshake>,
     /// The number of the ticket that answers.
     pub(super) ticket: u64,
 }
 
 /// What a session has from its keys on, boxed: transitions do not copy keys.
 #[derive(Debug)]
-pub(super) struct Keyed {
-    pub(super) link: Link,
+pub(super) struct KeyedHandshake {
+    pub(super) records: RecordLayer,
     pub(super) token: Token,
 }
 
@@ -117,15 +117,15 @@ impl Handshake {
     }
 
     /// How the session ends where the stream does, with or without a part of a frame before.
-    pub(super) fn cut_off(&self, is_between_frames: bool) -> End {
+    pub(super) fn cut_off(&self, is_between_frames: bool) -> ServerEnd {
         match self {
-            Self::Hello(_) if is_between_frames => End::Closed,
-            Self::Proof(_) if is_between_frames => End::Left,
+            Self::Hello(_) if is_between_frames => ServerEnd::Closed,
+            Self::Proof(_) if is_between_frames => ServerEnd::Left,
             Self::Hello(_)
             | Self::Response(_)
             | Self::Proof(_)
             | Self::Verification(_)
-            | Self::Opening(_) => End::Fault(Fault::Truncated),
+            | Self::Opening(_) => ServerEnd::Fault(Fault::Truncated),
         }
     }
 
@@ -135,7 +135,7 @@ impl Handshake {
         self,
         config: &Arc<ServerConfig>,
         frame: Frame<'_>,
-    ) -> (Self, Result<Option<Job>, Fault>) {
+    ) -> (Self, Result<Option<HandshakeJob>, Fault>) {
         match self {
             Self::Hello(state) => match hello(config, frame) {
                 Ok((suite, message)) => {
@@ -157,13 +157,13 @@ impl Handshake {
         }
     }
 
-    /// The link to seal a farewell with; none before there are keys.
-    pub(super) fn into_link(self) -> Option<Link> {
+    /// The records to seal a farewell with; none before there are keys.
+    pub(super) fn into_records(self) -> Option<RecordLayer> {
         match self {
             Self::Hello(_) | Self::Response(_) => None,
             Self::Proof(AwaitProof { keyed, .. })
             | Self::Verification(AwaitVerification { keyed, .. })
-            | Self::Opening(AwaitOpening { keyed, .. }) => Some(keyed.link),
+            | Self::Opening(AwaitOpening { keyed, .. }) => Some(keyed.records),
         }
     }
 }
@@ -175,9 +175,9 @@ impl AwaitHello {
         config: &Arc<ServerConfig>,
         suite: Suite,
         message: Vec<u8>,
-    ) -> (AwaitResponse, Job) {
+    ) -> (AwaitResponse, HandshakeJob) {
         let Self { entropy, token, deadline } = self;
-        let job = Job::Respond { suite, entropy, message, config: Arc::clone(config) };
+        let job = HandshakeJob::Respond { suite, entropy, message, config: Arc::clone(config) };
         (AwaitResponse { suite, token, deadline }, job)
     }
 }
@@ -193,14 +193,14 @@ impl AwaitResponse {
     ) -> (AwaitProof, Result<(), LimitError>) {
         let Self { suite, token, deadline } = self;
         let finished = &response.finished;
-        let link = Link::new(
+        let records = RecordLayer::new(
             protocol(suite).cipher,
             finished.to_client.clone(),
             finished.to_server.clone(),
         );
-        let mut keyed = Box::new(Keyed { link, token });
+        let mut keyed = Box::new(KeyedHandshake { records, token });
         outbound.push(now, Opcode::KeyVerification, &response.message);
-        let sealer = &mut keyed.link.sealer;
+        let sealer = &mut keyed.records.sealer;
         let sent = outbound.push_record(now, sealer, Opcode::KeyVerification, &proof.encode());
         (AwaitProof { keyed, hash: finished.hash, deadline }, sent)
     }
@@ -213,13 +213,14 @@ impl AwaitProof {
         if opcode != Opcode::KeyVerification.number() {
             return Err(Fault::Opcode { opcode });
         }
-        Proof::decode(&self.keyed.link.open(frame)?).ok_or(Fault::Proof)
+        Proof::decode(&self.keyed.records.open(frame)?).ok_or(Fault::Proof)
     }
 
     /// Message 4 has its form: whether it is a proof is to be computed.
-    fn verify(self, config: &ServerConfig, proof: Proof) -> (AwaitVerification, Job) {
+    fn verify(self, config: &ServerConfig, proof: Proof) -> (AwaitVerification, HandshakeJob) {
         let Self { keyed, hash, deadline } = self;
-        let job = Job::Verify(Box::new(Claim { proof, server: config.key.public(), hash }));
+        let job =
+            HandshakeJob::Verify(Box::new(ProofCheck { proof, server: config.key.public(), hash }));
         (AwaitVerification { keyed, deadline }, job)
     }
 }
