@@ -1,6 +1,6 @@
 //! The server's side of one classic session.
 //!
-//! Long because it is one state machine: its states, its inputs and its one end are read together.
+//! Long because it is one state machine whose states, inputs and one way to end are read together.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,31 +19,31 @@ use crate::inbound::Inbound;
 use crate::outbound::Outbound;
 use crate::{DRAIN_MAX, Phase, Ticket};
 
-/// The longest body of a client's 10: more than twice what a key of 8192 bits with X9.42 parameters
-/// takes as PEM.
+/// The longest body of a client's 10: over twice the length in PEM of a key of 8192 bits with X9.42
+/// parameters.
 const KEY_BODY_MAX: u32 = 8 * 1024;
 
-/// Kept of a client's before it has its token: a 10.
+/// The most bytes kept before the client has its token: those of a 10.
 const KEY_BYTES_MAX: usize = HEADER_BYTES + KEY_BODY_MAX as usize;
 
-/// What all classic sessions of a server share.
+/// The settings that all classic sessions of a server share.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
-    /// The Diffie-Hellman group offered.
+    /// The Diffie-Hellman group that the server offers.
     pub group: Group,
-    /// Silence after which a session ends.
+    /// A session ends after this long without a counted integer.
     pub idle: Duration,
-    /// From accept to the client's public key.
+    /// The longest time from the connection to the client's public key.
     pub handshake: Duration,
-    /// One client's 50 ends every session, as in the original (rule C-18).
+    /// Whether one client's 50 ends every session, as in the original (rule C-18).
     pub end_all: bool,
 }
 
 /// The randomness of one session, drawn by the caller.
 pub struct ServerEntropy {
-    /// For the private exponent; the group takes as many bytes as it needs.
+    /// Seed of the private exponent, of which the group uses as many bytes as it needs.
     pub exponent: Zeroizing<[u8; super::ENTROPY_BYTES_MAX]>,
-    /// For the session token.
+    /// The session token.
     pub token: Zeroizing<[u8; Token::BYTES]>,
 }
 
@@ -52,25 +52,26 @@ pub struct ServerEntropy {
 pub enum ServerEvent {
     /// The client's public key is accepted.
     KeyVerified,
-    /// The session token is on its way; the idle timer runs.
+    /// The session token is to be sent; the idle timer runs.
     TokenShared,
-    /// Count this integer, then `settle` or `refuse` the ticket.
+    /// The client submitted this integer. Give its ticket to [`ServerSession::settle`] or
+    /// [`ServerSession::refuse`].
     Submit {
-        /// Right to one answer.
+        /// The right to answer it, once.
         ticket: Ticket,
-        /// The integer.
+        /// The submitted integer.
         amount: Amount,
     },
-    /// A 30 was authentic but did not decrypt; nothing is counted and the session goes on.
+    /// A 30 was authentic but did not decrypt. Nothing is counted, and the session continues.
     Tampered,
     /// A frame was ignored, as the original does (rule C-16).
     Ignored {
-        /// Its opcode.
+        /// The opcode of the ignored frame.
         opcode: u32,
     },
-    /// The sum went to the client.
+    /// A sum is to be sent to the client.
     ResultSent {
-        /// The sum.
+        /// The sum of the session's integers.
         sum: Total,
     },
     /// The session is over.
@@ -80,16 +81,16 @@ pub enum ServerEvent {
 /// How a session ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServerEnd {
-    /// The client's 50.
+    /// The client sent a 50.
     Bye,
     /// The client closed the connection without one.
     Closed,
-    /// The idle timer.
+    /// The idle timer ran out.
     Idle {
         /// Whether an integer had been counted, so that a last 40 was sent.
         counted: bool,
     },
-    /// This side's decision.
+    /// The server decided to end it, for the reason given.
     Ordered(EndReason),
     /// The client broke a rule.
     Fault(Fault),
@@ -98,15 +99,15 @@ pub enum ServerEnd {
 /// Why this side ends a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndReason {
-    /// The server stops.
+    /// The server is shutting down.
     Shutdown,
-    /// Another client's 50, where that ends all.
+    /// Another client's 50 ends every session.
     EndAll,
-    /// An operator's word.
+    /// An operator ended the session.
     Operator,
     /// The ledger cannot count.
     LedgerUnavailable,
-    /// Too many handshakes a second of its address (rule C-21).
+    /// The client's address began too many handshakes per second (rule C-21).
     TooFast,
     /// Too many connections, handshakes or sessions (rule C-21).
     TooMany,
@@ -115,7 +116,7 @@ pub enum EndReason {
 /// How a client broke the protocol. [`Fault::rule`] says which rule it broke.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// A frame longer than its place allows.
+    /// A frame is longer than the state allows.
     #[error(transparent)]
     TooLong(#[from] TooLong),
     /// The stream ended inside a frame.
@@ -124,25 +125,25 @@ pub enum Fault {
     /// The first frame is not the client's key.
     #[error("opcode {opcode} came where the client's key was expected")]
     ExpectedKey {
-        /// What came.
+        /// The opcode of the received frame.
         opcode: u32,
     },
     /// The body of the 10 is not a Diffie-Hellman key in PEM.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The key has other parameters than the server's.
+    /// The key's parameters differ from the server's.
     #[error("the client's key lies in another group than the server's")]
     OtherGroup,
     /// The public value is out of range.
     #[error("the client's public value: {0}")]
     PublicValue(#[from] PublicValueError),
-    /// A 30 with another token than that of its session.
+    /// A 30 carries a token other than its session's.
     #[error("the session token is wrong")]
     Token,
-    /// A 30 whose HMAC does not verify.
+    /// The HMAC of a 30 does not verify.
     #[error("the HMAC is wrong")]
     Hmac,
-    /// The client's key took too long.
+    /// No key came before the handshake deadline.
     #[error("no key came before the handshake deadline")]
     HandshakeTimeout,
     /// The client did not read what was sent to it.
@@ -167,7 +168,7 @@ impl Fault {
         }
     }
 
-    /// What the client hears of it; nothing where it would not be read.
+    /// The text of the client's 50; `None` where the client could not read one.
     fn farewell(&self) -> Option<&'static str> {
         match self {
             Self::TooLong(_) => Some(text::TOO_LONG),
@@ -202,14 +203,14 @@ pub struct ServerSession {
     outbound: Outbound,
     events: VecDeque<ServerEvent>,
     work: Option<ExchangeJob>,
-    /// The peer has shut down its direction.
+    /// The client shut down its direction.
     at_end: bool,
     tickets: u64,
 }
 
 #[derive(Debug)]
 enum ServerState {
-    /// Our public value is being computed.
+    /// The server's public value is being computed.
     Generating {
         token: Token,
         deadline: Instant,
@@ -239,16 +240,18 @@ struct OpenServer {
     keys: Keys,
     token: Token,
     idle_at: Instant,
-    /// The sum, once an integer is counted.
+    /// The sum; `None` before an integer is counted.
     sum: Option<Total>,
-    /// The submission that waits for the ledger. No further frame is taken meanwhile.
+    /// The ticket number of the submission that waits for the ledger. Meanwhile no frame is
+    /// processed.
     awaiting: Option<u64>,
-    /// To be ended as soon as the ledger has answered.
+    /// Why the session ends once the ledger has answered.
     ending: Option<EndReason>,
 }
 
 impl ServerSession {
-    /// A connection was accepted. The server speaks first, once its public value is computed.
+    /// Begins a session on an accepted connection. The server sends first, once its public value is
+    /// computed.
     pub fn new(config: Arc<ServerConfig>, now: Instant, entropy: ServerEntropy) -> Self {
         let deadline = now + config.handshake;
         let group = config.group.clone();
@@ -264,13 +267,13 @@ impl ServerSession {
         }
     }
 
-    /// Whether the session can take bytes just now. While it cannot, do not read the socket.
+    /// Whether the session accepts bytes now. While it does not, do not read the socket.
     pub fn wants_bytes(&self) -> bool {
         self.room() > 0
     }
 
-    /// How many bytes the session can take just now: read no more of the socket at a time. Before
-    /// the token that is what a key can be (rule C-02).
+    /// How many bytes the session accepts now: read at most this many from the socket. Before the
+    /// token this is what a client's key can have (rule C-02).
     pub fn room(&self) -> usize {
         let can_take = !self.at_end && self.inbound.has_room() && self.outbound.has_room();
         match self.state {
@@ -291,8 +294,8 @@ impl ServerSession {
         }
     }
 
-    /// Bytes from the client, in pieces of any size. Before the token more than a key can be ends
-    /// the session.
+    /// Bytes from the client, in pieces of any size. Before the token, more bytes than a key can
+    /// have end the session.
     pub fn handle_bytes(&mut self, now: Instant, bytes: &[u8]) {
         match self.state {
             ServerState::Draining { .. } | ServerState::Done => return,
@@ -314,8 +317,8 @@ impl ServerSession {
         self.advance(now);
     }
 
-    /// The client shut down its direction, or the connection is gone. Before the token it has
-    /// nothing to say that could still count: nothing more is computed.
+    /// The client shut down its direction, or the connection broke. A client without a token can no
+    /// longer send an integer, so nothing more is computed for it.
     pub fn handle_eof(&mut self, now: Instant) {
         self.at_end = true;
         match self.state {
@@ -329,7 +332,7 @@ impl ServerSession {
         }
     }
 
-    /// The stream ended.
+    /// Ends the session at the end of the stream.
     fn close(&mut self, now: Instant) {
         let is_whole = self.inbound.waiting().is_empty();
         self.end(
@@ -338,7 +341,7 @@ impl ServerSession {
         );
     }
 
-    /// The connection is gone in both directions.
+    /// The connection broke: nothing can be sent any more.
     pub fn handle_reset(&mut self, now: Instant) {
         self.outbound.clear();
         self.inbound.clear();
@@ -398,7 +401,7 @@ impl ServerSession {
         state.into_iter().chain(self.outbound.poll_timeout()).min()
     }
 
-    /// When the idle timer runs out, once it runs.
+    /// When the idle timer runs out; `None` before the token.
     pub fn idle_at(&self) -> Option<Instant> {
         match &self.state {
             ServerState::Open(open) => Some(open.idle_at),
@@ -410,12 +413,12 @@ impl ServerSession {
         }
     }
 
-    /// An exponentiation to run; give its result to [`Self::handle_done`].
+    /// The next exponentiation of the handshake. Give its result to [`Self::handle_done`].
     pub fn poll_work(&mut self) -> Option<HandshakeWork> {
         self.work.take().map(HandshakeWork)
     }
 
-    /// The result of [`Self::poll_work`].
+    /// Continues the handshake with the result of [`Self::poll_work`].
     pub fn handle_done(&mut self, now: Instant, done: HandshakeDone) {
         match (std::mem::replace(&mut self.state, ServerState::Done), done.0) {
             (
@@ -433,7 +436,7 @@ impl ServerSession {
             (ServerState::Agreeing { .. }, ExchangeOutcome::Agreed(Err(error))) => {
                 self.end(now, ServerEnd::Fault(Fault::PublicValue(error)));
             }
-            // The session ended while the work ran, or the work was another's.
+            // The session ended while this was computed.
             (state, _) => self.state = state,
         }
         self.advance(now);
@@ -468,7 +471,8 @@ impl ServerSession {
         }
     }
 
-    /// The ledger counted the submission of `ticket`: acknowledge, and send the sum (rule C-15).
+    /// Acknowledges the submission of `ticket`, which the ledger counted, and sends the sum (rule
+    /// C-15).
     pub fn settle(&mut self, now: Instant, ticket: Ticket, standing: Standing) {
         let number = ticket.redeem();
         let ServerState::Open(open) = &mut self.state else { return };
@@ -487,7 +491,7 @@ impl ServerSession {
         self.advance(now);
     }
 
-    /// The ledger did not count the submission of `ticket`, nor will it count another.
+    /// Ends the session: the ledger refused the submission of `ticket` and would refuse others.
     pub fn refuse(&mut self, now: Instant, ticket: Ticket) {
         let number = ticket.redeem();
         let ServerState::Open(open) = &mut self.state else { return };
@@ -496,7 +500,7 @@ impl ServerSession {
         }
     }
 
-    /// Ends the session from this side, after the ledger's answer where one is awaited.
+    /// Ends the session for `reason`, after the ledger's answer if one is awaited.
     pub fn order_end(&mut self, now: Instant, reason: EndReason) {
         match &mut self.state {
             ServerState::Open(open) if open.awaiting.is_some() => open.ending = Some(reason),
@@ -510,7 +514,7 @@ impl ServerSession {
         }
     }
 
-    /// Takes frames for as long as the state and the bounds allow.
+    /// Processes received frames as long as the state and the bounds allow.
     fn advance(&mut self, now: Instant) {
         while self.takes_frames() {
             let body_max =
@@ -558,7 +562,7 @@ impl ServerSession {
         ready && self.outbound.has_room()
     }
 
-    /// 10 from the server (rule C-04).
+    /// Sends the server's 10 (rule C-04).
     fn offer_key(&mut self, now: Instant, public: &PublicValue) {
         let group = &self.config.group;
         let key = DhPublicKey {
@@ -572,7 +576,7 @@ impl ServerSession {
         }
     }
 
-    /// 20 (rule C-10). The idle timer starts here.
+    /// Sends the 20 (rule C-10) and starts the idle timer.
     fn share_token(&mut self, now: Instant, token: Token, secret: &SharedSecret) {
         let keys = Keys::derive(secret);
         self.outbound.push(now, Opcode::SessionToken, &keys.seal_token(&token));
@@ -588,7 +592,7 @@ impl ServerSession {
         }));
     }
 
-    /// The one place where a session ends: last frames, then drain.
+    /// Ends the session: queues the last frames, then drains. No other function ends one.
     fn end(&mut self, now: Instant, end: ServerEnd) {
         let state =
             std::mem::replace(&mut self.state, ServerState::Draining { until: now + DRAIN_MAX });
@@ -629,7 +633,8 @@ impl ServerSession {
 }
 
 impl AwaitKey {
-    /// The client's 10: parsed, in our group, in range; then the shared value.
+    /// Handles the client's 10: its key must parse, be in the server's group and in range. Then the
+    /// shared value is to be computed.
     fn handle_frame(
         self,
         group: &Group,
@@ -683,7 +688,7 @@ impl OpenServer {
         }
     }
 
-    /// 30: token, then HMAC, then the ciphertext (rules C-12 to C-14).
+    /// Handles a 30: checks the token, then the HMAC, then the ciphertext (rules C-12 to C-14).
     fn handle_data(
         mut self: Box<Self>,
         now: Instant,

@@ -1,4 +1,4 @@
-//! The exponentiations of a handshake, apart from the session that asks for them.
+//! The exponentiations of a handshake, separate from the session so that they run on any thread.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -7,30 +7,30 @@ use ddes_ffdhe::{Exponent, Group, GroupError, PublicValue, PublicValueError, Sha
 use ddes_wire::classic::{DhPublicKey, KeyError};
 use zeroize::{Zeroizing, zeroize_stack};
 
-/// As much of the stack as an exchange may have left secrets on.
+/// Bytes of stack to wipe after an exchange: more than its deepest call uses.
 const STACK_BYTES: usize = 64 * 1024;
 
-/// Enough random bytes for an exponent of any group that is taken.
+/// Random bytes that suffice for an exponent of any accepted group.
 pub const ENTROPY_BYTES_MAX: usize = 64;
 
-/// The random bytes of an exponent, before the group and so their number is known.
+/// The random bytes of an exponent, drawn before the group says how many it needs.
 pub(super) type ExponentEntropy = Zeroizing<[u8; ENTROPY_BYTES_MAX]>;
 
-/// Exponentiations a session asks for. They take up to a millisecond (a received group that is
-/// not known: more), so they run outside the session, on any thread.
+/// Exponentiations that a session asks for. They take up to a millisecond, or more for a received
+/// group that is not a known one, so they run outside the session, on any thread.
 #[derive(Debug)]
 pub struct HandshakeWork(pub(super) ExchangeJob);
 
-/// The result of [`HandshakeWork`].
+/// The result of [`HandshakeWork`], for the session that asked.
 #[derive(Debug)]
 pub struct HandshakeDone(pub(super) ExchangeOutcome);
 
 pub(super) enum ExchangeJob {
-    /// The server's public value.
+    /// Computes the server's public value.
     Generate { group: Group, entropy: ExponentEntropy },
-    /// The server's shared value.
+    /// Computes the shared value on the server.
     Agree { exponent: Exponent, peer: PublicValue },
-    /// All of the client's part.
+    /// Checks the server's key and computes both values on the client.
     Join(Box<Join>),
 }
 
@@ -57,20 +57,20 @@ pub(super) struct Joined {
 /// Why a client refuses a server's key (rules C-06 to C-08).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JoinError {
-    /// C-07.
+    /// The server's group is not acceptable (rule C-07).
     #[error("the server's Diffie-Hellman group: {0}")]
     Group(#[from] GroupError),
-    /// C-08.
+    /// The server's public value is not acceptable (rule C-08).
     #[error("the server's public value: {0}")]
     PublicValue(#[from] PublicValueError),
-    /// Our own key could not be written in the server's group.
+    /// The client's key cannot be encoded in the server's group.
     #[error(transparent)]
     Key(#[from] KeyError),
 }
 
 impl HandshakeWork {
-    /// What the handshake that the server's first work begins costs, in those over 2048 bits; 1 for
-    /// other work.
+    /// The cost of the handshake that this work begins on the server, in handshakes over 2048 bits;
+    /// 1 for other work.
     pub fn cost(&self) -> NonZeroU32 {
         match &self.0 {
             ExchangeJob::Generate { group, .. } => crate::cost(group.prime_len()),
@@ -78,14 +78,14 @@ impl HandshakeWork {
         }
     }
 
-    /// Runs it.
+    /// Computes the result, without I/O.
     pub fn run(self) -> HandshakeDone {
         let done = self.compute();
         zeroize_stack::<STACK_BYTES>();
         done
     }
 
-    /// Apart, so that its stack is below [`Self::run`]'s.
+    /// A function of its own, so that [`Self::run`] can wipe its stack frame.
     #[inline(never)]
     fn compute(self) -> HandshakeDone {
         HandshakeDone(match self.0 {

@@ -1,20 +1,22 @@
 //! The client's side of one D-DDES/2 session.
 //!
-//! It numbers nothing and remembers nothing beyond the session: which values to send, and under
-//! which numbers, is the outbox's.
+//! It assigns no numbers and keeps nothing after the session: the outbox decides which values to
+//! send under which numbers.
+
+mod keyed;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use ddes_cipher::{Function, LimitError};
 use ddes_ffdhe::PublicValueError;
-use ddes_identity::{Namespace, PublicKey};
+use ddes_identity::PublicKey;
 use ddes_wire::frame::{Frame, Opcode, TooLong};
 use ddes_wire::v2::{
     BODY_MAX, Data, Farewell, Hello, Outcome as Answer, Proof, Reason, Rejection, Scope, Suite,
     TEXT_BYTES_MAX, Welcome,
 };
-use ddes_wire::{Sequence, Token, Total};
+use ddes_wire::{Sequence, Total};
 use zeroize::Zeroizing;
 
 use super::noise::{Entropy, Finished, Initiator, NoiseError};
@@ -24,30 +26,32 @@ use super::{Ffdhe, protocol};
 use crate::Phase;
 use crate::inbound::Inbound;
 use crate::outbound::Outbound;
+use keyed::{KeyedClient, KeyedStep};
 
-/// What a client decides.
+/// The settings of a client's session.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientConfig {
-    /// The one suite it speaks; it never tries another by itself.
+    /// The suite to use. The session never falls back to another.
     pub suite: Suite,
-    /// From the connection to a 20.
+    /// The longest time from the connection to the server's 20.
     pub handshake: Duration,
-    /// The longest wait for the answer to a 30, and to a 50.
+    /// The longest wait for the answer to a 30 or a 50.
     pub reply: Duration,
 }
 
 /// What happened in a session.
 #[derive(Debug)]
 pub enum ClientEvent {
-    /// The server holds this key. If it is known for the address dialled, continue with
-    /// [`ClientSession::claim`] and [`ClientSession::prove`]. Else drop the session.
+    /// The server proved that it holds this key. If the key is the one known for the dialled
+    /// address, continue with [`ClientSession::claim`] and [`ClientSession::prove`]; otherwise drop
+    /// the session.
     ServerProven {
-        /// The server's identity.
+        /// The public key of the server's identity.
         key: PublicKey,
     },
-    /// 20: values can be sent.
+    /// The server's 20: values can be sent.
     Ready(Welcome),
-    /// A 40. Go by its `last_seq`, never by the number of 40s.
+    /// A 40. Only its `last_seq` says what is counted: one 40 may answer several 30s.
     Answered(Answer),
     /// The session is over.
     Ended(ClientEnd),
@@ -56,78 +60,81 @@ pub enum ClientEvent {
 /// How a session ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientEnd {
-    /// The server's 50, authentic: it came after the server's key was proven and found known.
+    /// An authentic 50 from the server: it came after the server proved its key and the caller
+    /// accepted that key.
     Farewell(Farewell),
-    /// A 50 in the clear, or a sealed one before that: anybody on the path can create one. Show its
-    /// reason as unproven; change no suite, key or outbox because of it.
+    /// A 50 in the clear, or an encrypted one before the server's key was accepted. Anybody on the
+    /// path can create one. Show its reason as unproven, and change no suite, key or outbox because
+    /// of it.
     Rejected(Rejection),
-    /// The server broke a rule, or the connection broke.
+    /// The server broke a rule, did not answer in time, or closed the connection without a 50.
     Fault(ClientFault),
 }
 
-/// The rule a server broke.
+/// How a server broke the protocol, as the client sees it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClientFault {
-    /// P-26.
+    /// A frame is longer than any message (rule P-26).
     #[error(transparent)]
     TooLong(#[from] TooLong),
-    /// P-18: the stream ended without a 50.
+    /// The stream ended without a 50 (rule P-18).
     #[error("the connection ended without a 50")]
     Truncated,
-    /// P-26.
+    /// An opcode is unknown, or not allowed in the current state (rule P-26).
     #[error("opcode {opcode} came out of order")]
     Opcode {
-        /// What came.
+        /// The opcode of the received frame.
         opcode: u32,
     },
-    /// P-02: message 2 has another length than the suite's.
+    /// Message 2 has a wrong length for the suite (rule P-02).
     #[error("the server's first message has {length} bytes")]
     Length {
-        /// Its length.
+        /// The length of the body in bytes.
         length: usize,
     },
-    /// P-02 to P-04.
+    /// Message 2 is not a valid Noise message (rules P-02 to P-04).
     #[error("the handshake: {0}")]
     Handshake(#[from] NoiseError<PublicValueError>),
-    /// P-08.
+    /// A record is too short or not authentic (rule P-08).
     #[error(transparent)]
     Record(#[from] RecordError),
-    /// P-15, P-16.
+    /// Message 3 does not prove the server's identity (rules P-15 and P-16).
     #[error("the server's proof of identity does not verify")]
     Proof,
-    /// P-10, P-12, P-13: authentic, and no message.
+    /// The plaintext of an authentic record is malformed (rules P-10, P-12 and P-13).
     #[error("a message of opcode {opcode} is malformed")]
     Malformed {
-        /// Its opcode.
+        /// The opcode of the record's frame.
         opcode: Opcode,
     },
-    /// P-27.
+    /// No 20 came before the handshake deadline (rule P-27).
     #[error("the server did not open the session in time")]
     HandshakeTimeout,
-    /// P-27.
+    /// A 30 or a 50 was not answered in time (rule P-27).
     #[error("the server did not answer in time")]
     ReplyTimeout,
-    /// P-24.
+    /// The server read nothing while bytes were pending (rule P-24).
     #[error("the server took nothing for {} s", crate::STALL_MAX.as_secs())]
     TakesNothing,
-    /// P-07.
+    /// A message, or the keystream under one key, would exceed the cipher's limit (rule P-07).
     #[error(transparent)]
     Limit(#[from] LimitError),
 }
 
-/// Why values were not taken for sending.
+/// Why values were not accepted for sending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubmitError {
     /// The session is not open.
     #[error("the session is not open")]
     NotOpen,
-    /// None, more than the server takes in a frame, or a numbering beyond its range.
+    /// There is no value, there are more than the server accepts in one frame, or their numbers
+    /// exceed the range.
     #[error("1 to {most} values go into a frame, and their numbers into 64 bits")]
     Count {
-        /// The most values.
+        /// The largest number of values that the server accepts in one frame.
         most: u16,
     },
-    /// What was sent before is to go out first.
+    /// Too many bytes are pending: send them first.
     #[error("too much waits to be sent")]
     Full,
 }
@@ -142,13 +149,13 @@ pub struct ClientSession {
     events: VecDeque<ClientEvent>,
     work: Option<HandshakeJob>,
     at_end: bool,
-    /// The memory of a 30's plaintext.
+    /// Buffer for the plaintext of a 30.
     plaintext: Zeroizing<Vec<u8>>,
 }
 
 #[derive(Debug)]
 enum ClientState {
-    /// Our first message is being computed.
+    /// Message 1 is being computed.
     Starting {
         deadline: Instant,
     },
@@ -164,62 +171,9 @@ enum ClientState {
     Done,
 }
 
-/// From the keys on: what is awaited, and the records.
-#[derive(Debug)]
-struct KeyedClient {
-    records: RecordLayer,
-    hash: [u8; 32],
-    step: KeyedStep,
-}
-
-#[derive(Debug)]
-enum KeyedStep {
-    /// Message 3.
-    AwaitProof {
-        deadline: Instant,
-    },
-    /// The caller's word on the server's key.
-    AwaitTrust {
-        server: PublicKey,
-        deadline: Instant,
-    },
-    /// 20.
-    AwaitWelcome {
-        deadline: Instant,
-    },
-    Open {
-        token: Token,
-        values_max: u16,
-        awaited: Awaited,
-    },
-    /// Our 50 is sent.
-    Leaving {
-        deadline: Instant,
-    },
-}
-
-impl KeyedStep {
-    /// Message 3 has been verified, and its key found among those known: what is sealed is the
-    /// server's word.
-    fn is_proven(&self) -> bool {
-        match self {
-            Self::AwaitProof { .. } | Self::AwaitTrust { .. } => cfg!(ddes_mutant = "early-50"),
-            Self::AwaitWelcome { .. } | Self::Open { .. } | Self::Leaving { .. } => true,
-        }
-    }
-}
-
-/// The answers still due.
-#[derive(Debug, Default)]
-struct Awaited {
-    /// The highest number sent.
-    highest: Sequence,
-    /// Until when the next answer is due.
-    until: Option<Instant>,
-}
-
 impl ClientSession {
-    /// A connection was made. The client speaks first, once its public value is computed.
+    /// Begins a session on a new connection. The client sends first, once its public value is
+    /// computed.
     pub fn new(config: ClientConfig, now: Instant, entropy: Entropy) -> Self {
         Self {
             config,
@@ -233,7 +187,7 @@ impl ClientSession {
         }
     }
 
-    /// Whether the session can take bytes just now.
+    /// Whether the session accepts bytes now.
     pub fn wants_bytes(&self) -> bool {
         !self.at_end && !matches!(self.state, ClientState::Done) && self.inbound.has_room()
     }
@@ -246,7 +200,7 @@ impl ClientSession {
         }
     }
 
-    /// The connection is gone.
+    /// The server shut down its direction, or the connection broke.
     pub fn handle_eof(&mut self, now: Instant) {
         self.at_end = true;
         self.advance(now);
@@ -272,12 +226,12 @@ impl ClientSession {
         self.state_timeout().into_iter().chain(self.outbound.poll_timeout()).min()
     }
 
-    /// The handshake's work; give its result to [`Self::handle_done`].
+    /// The next computation of the handshake. Give its result to [`Self::handle_done`].
     pub fn poll_work(&mut self) -> Option<HandshakeWork> {
         self.work.take().map(HandshakeWork)
     }
 
-    /// The result of [`Self::poll_work`].
+    /// Continues the handshake with the result of [`Self::poll_work`].
     pub fn handle_done(&mut self, now: Instant, done: HandshakeDone) {
         match (&self.state, done.0) {
             (ClientState::Starting { deadline }, HandshakeOutcome::Started(initiator, noise)) => {
@@ -295,7 +249,7 @@ impl ClientSession {
             (ClientState::Finishing { .. }, HandshakeOutcome::Finished(Err(error))) => {
                 self.end(ClientEnd::Fault(error.into()));
             }
-            // The session ended while the work ran.
+            // The session ended while this was computed.
             (
                 _,
                 HandshakeOutcome::Started(..)
@@ -322,13 +276,13 @@ impl ClientSession {
         self.events.pop_front()
     }
 
-    /// The socket takes nothing any more: what is pending is given up. What the server said before
+    /// Drops what is pending, since the socket accepts nothing more. What the server sent before
     /// may still be read.
     pub fn give_up_sending(&mut self) {
         self.outbound.clear();
     }
 
-    /// How far the connection has come. From our own 50 on there is nothing more to send.
+    /// How far the connection has come. After its own 50 the client sends nothing more.
     pub fn phase(&self) -> Phase {
         match &self.state {
             ClientState::Done => Phase::Done,
@@ -342,7 +296,7 @@ impl ClientSession {
         }
     }
 
-    /// What `key` signs, for [`Namespace::Client`], to prove itself to the server of
+    /// What `key` signs, for [`ddes_identity::Namespace::Client`], to prove itself to the server of
     /// [`ClientEvent::ServerProven`]: h ‖ server key ‖ client key.
     pub fn claim(&self, key: &PublicKey) -> Option<Vec<u8>> {
         match &self.state {
@@ -362,7 +316,7 @@ impl ClientSession {
         }
     }
 
-    /// The server is trusted: message 4, with the signature of [`Self::claim`].
+    /// Accepts the server's key and sends message 4, with the signature of [`Self::claim`].
     pub fn prove(
         &mut self,
         now: Instant,
@@ -379,7 +333,7 @@ impl ClientSession {
         Ok(())
     }
 
-    /// 30: `values` under the numbers from `first_seq` on.
+    /// Sends a 30 with `values`, numbered from `first_seq` on.
     pub fn submit(
         &mut self,
         now: Instant,
@@ -403,7 +357,7 @@ impl ClientSession {
         let mut plaintext = std::mem::take(&mut self.plaintext);
         plaintext.clear();
         if plaintext.capacity() < Data::bytes(values.len()) {
-            // Never grown in place: that would leave a copy of the token behind.
+            // Not grown in place: reallocation would leave an unwiped copy of the token behind.
             plaintext = Zeroizing::new(Vec::with_capacity(Data::bytes(values.len())));
         }
         Data::write(token, first_seq, values, &mut plaintext).ok_or(count)?;
@@ -414,7 +368,7 @@ impl ClientSession {
         Ok(())
     }
 
-    /// 50. The server answers what came before, then says its own.
+    /// Sends a 50. The server first answers the 30s before it, then sends its own 50.
     pub fn disconnect(&mut self, now: Instant, scope: Scope) -> Result<(), SubmitError> {
         let ClientState::Keyed(keyed) = &mut self.state else { return Err(SubmitError::NotOpen) };
         if !matches!(keyed.step, KeyedStep::Open { .. }) {
@@ -482,7 +436,7 @@ impl ClientSession {
         }
     }
 
-    /// Message 2 is taken: the keys.
+    /// Message 2 is here: the keys are to be computed.
     fn finish(&mut self, message: Vec<u8>) -> Result<(), ClientEnd> {
         match std::mem::replace(&mut self.state, ClientState::Done) {
             ClientState::AwaitAnswer { initiator, deadline } => {
@@ -511,7 +465,7 @@ impl ClientSession {
     }
 }
 
-/// Message 2, or a 50 in the clear in its place.
+/// The Noise message of message 2, or the 50 in the clear that replaces it.
 fn answer(suite: Suite, frame: Frame<'_>) -> Result<Vec<u8>, ClientEnd> {
     let fault = ClientEnd::Fault;
     match Opcode::from_number(frame.header.opcode) {
@@ -530,79 +484,5 @@ fn answer(suite: Suite, frame: Frame<'_>) -> Result<Vec<u8>, ClientEnd> {
         Some(Opcode::SessionToken | Opcode::EncryptedData | Opcode::EncryptedResult) | None => {
             Err(fault(ClientFault::Opcode { opcode: frame.header.opcode }))
         }
-    }
-}
-
-impl KeyedClient {
-    fn handle_frame(
-        &mut self,
-        now: Instant,
-        reply: Duration,
-        frame: Frame<'_>,
-        events: &mut VecDeque<ClientEvent>,
-    ) -> Result<(), ClientEnd> {
-        let number = frame.header.opcode;
-        let out_of_order = ClientEnd::Fault(ClientFault::Opcode { opcode: number });
-        let Some(opcode) = Opcode::from_number(number) else { return Err(out_of_order) };
-        let plaintext = self.records.open(frame).map_err(|error| ClientEnd::Fault(error.into()))?;
-        let malformed = ClientEnd::Fault(ClientFault::Malformed { opcode });
-        match (&mut self.step, opcode) {
-            (step, Opcode::Disconnect) => {
-                let is_proven = step.is_proven();
-                Err(Farewell::decode(&plaintext).map_or(malformed, |farewell| match is_proven {
-                    true => ClientEnd::Farewell(farewell),
-                    false => ClientEnd::Rejected(Rejection {
-                        reason: farewell.reason,
-                        text: farewell.text,
-                    }),
-                }))
-            }
-            (KeyedStep::AwaitProof { deadline }, Opcode::KeyVerification) => {
-                let deadline = *deadline;
-                let server = self.verify(&plaintext).ok_or(ClientEnd::Fault(ClientFault::Proof))?;
-                self.step = KeyedStep::AwaitTrust { server, deadline };
-                events.push_back(ClientEvent::ServerProven { key: server });
-                Ok(())
-            }
-            (KeyedStep::AwaitWelcome { .. }, Opcode::SessionToken) => {
-                let welcome = Welcome::decode(&plaintext).ok_or(malformed)?;
-                let (token, values_max) = (welcome.token.clone(), welcome.values_max);
-                self.step = KeyedStep::Open { token, values_max, awaited: Awaited::default() };
-                events.push_back(ClientEvent::Ready(welcome));
-                Ok(())
-            }
-            (
-                step @ (KeyedStep::Open { .. } | KeyedStep::Leaving { .. }),
-                Opcode::EncryptedResult,
-            ) => {
-                let answer = Answer::decode(&plaintext).ok_or(malformed)?;
-                if let KeyedStep::Open { awaited, .. } = step {
-                    let due = answer.last_seq < awaited.highest;
-                    awaited.until = due.then_some(now + reply);
-                }
-                self.records.recycle(plaintext);
-                events.push_back(ClientEvent::Answered(answer));
-                Ok(())
-            }
-            (
-                KeyedStep::AwaitProof { .. }
-                | KeyedStep::AwaitTrust { .. }
-                | KeyedStep::AwaitWelcome { .. }
-                | KeyedStep::Open { .. }
-                | KeyedStep::Leaving { .. },
-                Opcode::KeyVerification
-                | Opcode::SessionToken
-                | Opcode::EncryptedData
-                | Opcode::EncryptedResult,
-            ) => Err(out_of_order),
-        }
-    }
-
-    /// Message 3: the key that it proves.
-    fn verify(&self, plaintext: &[u8]) -> Option<PublicKey> {
-        let proof = Proof::decode(plaintext)?;
-        let key = PublicKey::new(&proof.key).ok()?;
-        let m = [&self.hash[..], key.as_bytes()].concat();
-        key.verify(Namespace::Server, &m, &proof.signature).ok().map(|()| key)
     }
 }

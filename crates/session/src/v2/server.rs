@@ -1,7 +1,7 @@
 //! The server's side of one D-DDES/2 session.
 //!
-//! Long because it is one state machine: its inputs and its one end are read together. The states
-//! of the handshake are in `server/handshake.rs`.
+//! Long because it is one state machine whose inputs and one way to end are read together. The
+//! states of the handshake are in `server/handshake.rs`.
 
 mod handshake;
 
@@ -29,61 +29,62 @@ use crate::{DRAIN_MAX, Phase, Ticket};
 pub use handshake::FIRST_BYTES_MAX;
 use handshake::{AwaitHello, AwaitOpening, Handshake, KeyedHandshake};
 
-/// So many submissions of one session wait for the ledger at most; no further frame is taken
-/// meanwhile.
+/// The most submissions of one session that wait for the ledger. At this number the session
+/// processes no further frame.
 pub const SUBMISSIONS_MAX: usize = 64;
 
-/// A session ends at this age; the client connects again, with fresh keys.
+/// The age at which a session ends. The client connects again, with fresh keys.
 const AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What all D-DDES/2 sessions of a server share.
+/// The settings that all D-DDES/2 sessions of a server share.
 #[derive(Debug)]
 pub struct ServerConfig {
-    /// The suites taken.
+    /// The suites that clients may use.
     pub suites: Vec<Suite>,
-    /// The server's identity.
+    /// The signing key of the server's identity.
     pub key: SigningKey,
-    /// Silence after which a session ends.
+    /// A session ends after this long without a counted value.
     pub idle: Duration,
-    /// From accept to a verified message 4.
+    /// The longest time from the connection to a verified message 4.
     pub handshake: Duration,
-    /// The most values in one 30.
+    /// The most values that one 30 may hold.
     pub values_max: u16,
 }
 
 /// The randomness of one session, drawn by the caller.
 pub struct ServerEntropy {
-    /// For the handshake.
+    /// Randomness for the handshake.
     pub noise: Entropy,
-    /// For the session token.
+    /// The session token.
     pub token: Zeroizing<[u8; Token::BYTES]>,
 }
 
 /// What happened in a session.
 #[derive(Debug)]
 pub enum ServerEvent {
-    /// The client has proven that it holds this key: `admit` it with its account, or `turn_away`.
+    /// The client proved that it holds this key. Answer with [`ServerSession::admit`] or
+    /// [`ServerSession::turn_away`].
     Authenticated {
-        /// Right to one answer.
+        /// The right to answer it, once.
         ticket: Ticket,
-        /// The identity. Apart, since a session keeps room for an event.
+        /// The client's key. Boxed to keep events small, since every session keeps memory for one.
         key: Box<PublicKey>,
     },
-    /// 20 is on its way; the idle timer runs.
+    /// The 20 is to be sent; the idle timer runs.
     TokenShared,
-    /// Count these values, then give the ledger's verdict to [`ServerSession::handle_verdict`], and
-    /// let [`ServerSession::flush_answers`] answer.
+    /// The client submitted these values. Give the ledger's verdict to
+    /// [`ServerSession::handle_verdict`]; [`ServerSession::flush_answers`] then answers the client.
     Submit {
-        /// Right to one answer.
+        /// The right to answer it, once.
         ticket: Ticket,
-        /// The number of the first of them.
+        /// The number of the first value.
         first_seq: Sequence,
-        /// The values.
+        /// The submitted values, at least one.
         amounts: Amounts,
     },
-    /// A 40 went to the client.
+    /// A 40 is to be sent to the client.
     Answered(Answer),
-    /// An operator ends every session of this server.
+    /// An operator asked to end every session of this server.
     EndAll,
     /// The session is over.
     Ended(ServerEnd),
@@ -98,7 +99,7 @@ pub struct ServerSession {
     outbound: Outbound,
     events: VecDeque<ServerEvent>,
     work: Option<HandshakeJob>,
-    /// The peer has shut down its direction.
+    /// The client shut down its direction.
     at_end: bool,
     tickets: u64,
 }
@@ -132,9 +133,9 @@ struct EstablishedSession {
     idle_at: Instant,
     old_at: Instant,
     standing: Standing,
-    /// Submissions not yet answered, oldest first.
+    /// Submissions without an answer so far, oldest first.
     waiting: VecDeque<PendingSubmission>,
-    /// To be ended once all of them are.
+    /// How the session ends once all submissions are answered.
     leaving: Option<ServerEnd>,
 }
 
@@ -145,7 +146,7 @@ struct PendingSubmission {
 }
 
 impl ServerSession {
-    /// A connection was accepted. The client speaks first.
+    /// Begins a session on an accepted connection. The client sends first.
     pub fn new(config: Arc<ServerConfig>, now: Instant, entropy: ServerEntropy) -> Self {
         let deadline = now + config.handshake;
         let token = Token::new(*entropy.token);
@@ -155,7 +156,7 @@ impl ServerSession {
             state: ServerState::Handshake(first),
             inbound: Inbound::default(),
             outbound: Outbound::default(),
-            // Mostly one at a time; where more come, it grows.
+            // Mostly one at a time; it grows where there are more.
             events: VecDeque::with_capacity(1),
             work: None,
             at_end: false,
@@ -163,13 +164,13 @@ impl ServerSession {
         }
     }
 
-    /// Whether the session can take bytes just now. While it cannot, do not read the socket.
+    /// Whether the session accepts bytes now. While it does not, do not read the socket.
     pub fn wants_bytes(&self) -> bool {
         self.room() > 0
     }
 
-    /// How many bytes the session can take just now: read no more of the socket at a time. Before a
-    /// proof that is what the handshake can hold (rule P-17).
+    /// How many bytes the session accepts now: read at most this many from the socket. Before the
+    /// client's proof this is what the handshake can hold (rule P-17).
     pub fn room(&self) -> usize {
         let can_take = match self.state {
             ServerState::Draining { .. } => true,
@@ -188,8 +189,8 @@ impl ServerSession {
         }
     }
 
-    /// Bytes from the client, in pieces of any size. Before a proof more than the handshake can
-    /// hold ends the session.
+    /// Bytes from the client, in pieces of any size. Before the client's proof, more bytes than the
+    /// handshake can hold end the session.
     pub fn handle_bytes(&mut self, now: Instant, bytes: &[u8]) {
         let mut rest = bytes;
         while !self.is_over() {
@@ -213,8 +214,8 @@ impl ServerSession {
         }
     }
 
-    /// The client shut down its direction, or the connection is gone. Who has not heard 20 yet has
-    /// nothing to say that could still count: no session opens.
+    /// The client shut down its direction, or the connection broke. A client without a 20 can no
+    /// longer send a value, so no session opens for it.
     pub fn handle_eof(&mut self, now: Instant) {
         self.at_end = true;
         match &self.state {
@@ -235,7 +236,7 @@ impl ServerSession {
         matches!(self.state, ServerState::Handshake(Handshake::Opening(_)))
     }
 
-    /// The connection is gone in both directions.
+    /// The connection broke: nothing can be sent any more.
     pub fn handle_reset(&mut self, now: Instant) {
         if !self.is_over() {
             self.end(now, self.cut_off());
@@ -257,7 +258,7 @@ impl ServerSession {
         let is_due = self.state_timeout().is_some_and(|at| at <= now);
         match &mut self.state {
             ServerState::Handshake(_) if is_due => {
-                self.end(now, ServerEnd::Fault(Fault::HandshakeTimeout))
+                self.end(now, ServerEnd::Fault(Fault::HandshakeTimeout));
             }
             ServerState::Open(open) if is_due => {
                 let end = if open.old_at <= now { ServerEnd::TooOld } else { ServerEnd::Idle };
@@ -272,7 +273,7 @@ impl ServerSession {
         }
     }
 
-    /// When the idle timer runs out; nothing before 20.
+    /// When the idle timer runs out; `None` before the 20.
     pub fn idle_at(&self) -> Option<Instant> {
         match &self.state {
             ServerState::Open(open) => Some(open.idle_at),
@@ -285,12 +286,12 @@ impl ServerSession {
         self.state_timeout().into_iter().chain(self.outbound.poll_timeout()).min()
     }
 
-    /// The handshake's work; give its result to [`Self::handle_done`].
+    /// The next computation of the handshake. Give its result to [`Self::handle_done`].
     pub fn poll_work(&mut self) -> Option<HandshakeWork> {
         self.work.take().map(HandshakeWork)
     }
 
-    /// The result of [`Self::poll_work`].
+    /// Continues the handshake with the result of [`Self::poll_work`].
     pub fn handle_done(&mut self, now: Instant, done: HandshakeDone) {
         if let Some(handshake) = self.state.take_handshake() {
             let (handshake, outcome) = self.after_work(now, handshake, done.0);
@@ -302,7 +303,7 @@ impl ServerSession {
         self.advance(now);
     }
 
-    /// The state after the result of its work.
+    /// The handshake's next state after a computation, or the fault that it found.
     fn after_work(
         &mut self,
         now: Instant,
@@ -327,7 +328,7 @@ impl ServerSession {
             (state @ Handshake::Verification(_), HandshakeOutcome::Verified(None)) => {
                 (state, Err(Fault::Proof))
             }
-            // No other work is ever ours.
+            // A session gives out no other computation in these states.
             (state, _) => (state, Ok(())),
         }
     }
@@ -337,7 +338,7 @@ impl ServerSession {
         self.outbound.pending()
     }
 
-    /// `count` bytes of [`Self::pending`] went out. Frames that waited for that are left to
+    /// `count` bytes of [`Self::pending`] went out. Frames that waited for this are processed by
     /// [`Self::process_backlog`].
     pub fn sent(&mut self, now: Instant, count: usize) {
         self.outbound.sent(now, count);
@@ -352,7 +353,7 @@ impl ServerSession {
     }
 
     /// Processes the received frames that waited for [`Self::sent`] or [`Self::flush_answers`], as
-    /// far as the bounds allow; how many bytes that were.
+    /// far as the bounds allow. Returns the number of bytes processed.
     pub fn process_backlog(&mut self, now: Instant) -> usize {
         let before = self.inbound.waiting().len();
         self.advance(now);
@@ -374,15 +375,15 @@ impl ServerSession {
         }
     }
 
-    /// Whether the identity of an open session may end all sessions from now on (rule P-22).
+    /// Sets whether the identity of an open session may end all sessions (rule P-22).
     pub fn set_operator(&mut self, may: bool) {
         if let ServerState::Open(open) = &mut self.state {
             open.is_operator = may;
         }
     }
 
-    /// The identity of [`ServerEvent::Authenticated`] is authorized, and `session` is durable: 20 (rule
-    /// P-10).
+    /// Sends the 20 (rule P-10): the identity of [`ServerEvent::Authenticated`] is authorized, and
+    /// `session` is durable.
     pub fn admit(
         &mut self,
         now: Instant,
@@ -402,7 +403,7 @@ impl ServerSession {
         self.advance(now);
     }
 
-    /// Sends 20. The idle timer starts here.
+    /// Sends the 20 and starts the idle timer.
     fn open(
         &mut self,
         now: Instant,
@@ -438,8 +439,8 @@ impl ServerSession {
         }
     }
 
-    /// The identity of [`ServerEvent::Authenticated`] is not authorized: it hears what a false proof
-    /// hears (rule P-19).
+    /// Ends the session: the identity of [`ServerEvent::Authenticated`] is not authorized. The
+    /// client receives the same 50 as for a false proof (rule P-19).
     pub fn turn_away(&mut self, now: Instant, ticket: Ticket) {
         let number = ticket.redeem();
         if let ServerState::Handshake(Handshake::Opening(opening)) = &self.state
@@ -449,9 +450,9 @@ impl ServerSession {
         }
     }
 
-    /// The ledger's verdict on the submission of `ticket`: counted, durably, or refused.
-    /// [`Self::flush_answers`] answers, several verdicts at once. A session that is superseded
-    /// ends.
+    /// The ledger's verdict on the submission of `ticket`: durably counted, or refused.
+    /// [`Self::flush_answers`] answers several verdicts at once. A superseded session ends
+    /// immediately.
     pub fn handle_verdict(
         &mut self,
         now: Instant,
@@ -467,7 +468,7 @@ impl ServerSession {
             Err(Refused::Superseded) => return self.order_end(now, Reason::Superseded, true),
         };
         let ServerState::Open(open) = &mut self.state else { return };
-        // Tickets are numbered without a gap.
+        // Tickets are numbered without a gap, so the difference is the index.
         let at = open.waiting.front().and_then(|first| number.checked_sub(first.ticket));
         let waiting = at.and_then(|at| open.waiting.get_mut(usize::try_from(at).ok()?));
         if let Some(waiting) = waiting.filter(|waiting| waiting.ticket == number) {
@@ -475,9 +476,9 @@ impl ServerSession {
         }
     }
 
-    /// Answers what is decided, in the order of the submissions: one 40 for all that were counted
-    /// together, since `last_seq` covers them (P-12), and one for each refusal. Frames that waited
-    /// for that are left to [`Self::process_backlog`].
+    /// Answers the decided submissions, in their order: one 40 for consecutive ones that were
+    /// counted, since `last_seq` covers them (rule P-12), and one for each refusal. Frames that
+    /// waited for this are processed by [`Self::process_backlog`].
     pub fn flush_answers(&mut self, now: Instant) {
         let ServerState::Open(open) = &mut self.state else { return };
         while let Some(verdict) = open.waiting.front().and_then(|waiting| waiting.verdict) {
@@ -488,7 +489,7 @@ impl ServerSession {
                     open.idle_at = now + self.config.idle;
                     if open.waiting.front().is_some_and(|next| matches!(next.verdict, Some(Ok(_))))
                     {
-                        // The next one covers it.
+                        // The next submission's 40 covers this one.
                         continue;
                     }
                     Status::Applied
@@ -506,7 +507,7 @@ impl ServerSession {
         self.leave(now);
     }
 
-    /// No burst is under way: keeps neither keystream nor buffers.
+    /// Frees precomputed keystream and empty buffers. The driver calls this for idle sessions.
     pub fn free_buffers(&mut self) {
         if let ServerState::Open(open) = &mut self.state {
             open.records.free_buffers();
@@ -517,8 +518,8 @@ impl ServerSession {
         self.events.shrink_to(0);
     }
 
-    /// Ends the session from this side: at once, or after the ledger's answers where some are
-    /// awaited.
+    /// Ends the session for `reason`: immediately if `at_once`, otherwise after all submissions are
+    /// answered.
     pub fn order_end(&mut self, now: Instant, reason: Reason, at_once: bool) {
         match &mut self.state {
             ServerState::Open(open) if !at_once => {
@@ -527,27 +528,28 @@ impl ServerSession {
             }
             ServerState::Draining { .. } | ServerState::Done => {}
             ServerState::Handshake(_) | ServerState::Open(_) => {
-                self.end(now, ServerEnd::Ordered(reason))
+                self.end(now, ServerEnd::Ordered(reason));
             }
         }
     }
 
-    /// The ledger does not open it: its disk is full or failed (rule P-33).
+    /// Ends the session, since the ledger cannot open it: its disk is full or failed (rule P-33).
     pub fn lack_ledger(&mut self, now: Instant) {
         if !self.is_over() {
             self.end(now, ServerEnd::LedgerUnavailable);
         }
     }
 
-    /// Message 1 is not answered, whatever [`Self::poll_work`] gave out: its address begins more
-    /// than `most` handshakes a second (rule P-28).
+    /// Ends the session instead of answering message 1, since the client's address began more than
+    /// `most` handshakes per second (rule P-28). Work that was given out is of no use.
     pub fn decline(&mut self, now: Instant, most: u32) {
         if matches!(self.state, ServerState::Handshake(Handshake::Response(_))) {
             self.end(now, ServerEnd::TooFast { most });
         }
     }
 
-    /// The messages of a handshake are long: their buffers are not kept for what comes.
+    /// Frees empty buffers before the session is open: the handshake's messages are longer than
+    /// those that follow.
     fn shed(&mut self) {
         if !matches!(self.state, ServerState::Open(_)) {
             self.inbound.free_buffers();
@@ -555,7 +557,7 @@ impl ServerSession {
         }
     }
 
-    /// Nothing more comes, and no 50 came (rule P-18).
+    /// How the session ends where the stream ends without a 50 (rule P-18).
     fn cut_off(&self) -> ServerEnd {
         match &self.state {
             ServerState::Handshake(handshake) => {
@@ -574,7 +576,7 @@ impl ServerSession {
     fn state_timeout(&self) -> Option<Instant> {
         match &self.state {
             ServerState::Handshake(handshake) => handshake.deadline(),
-            // The timer stands while a 30 waits for the ledger.
+            // The idle timer is suspended while a 30 waits for the ledger.
             ServerState::Open(open) if open.waiting.is_empty() => {
                 Some(open.idle_at.min(open.old_at))
             }
@@ -583,7 +585,7 @@ impl ServerSession {
         }
     }
 
-    /// Takes frames for as long as the state and the bounds allow.
+    /// Processes received frames as long as the state and the bounds allow.
     fn advance(&mut self, now: Instant) {
         while let Some(body_max) = self.body_max() {
             let frame = match self.inbound.frame(body_max) {
@@ -594,7 +596,7 @@ impl ServerSession {
             };
             let length = frame.len();
             let outcome = match &mut self.state {
-                // By reference: moved out and in it would cost with every frame.
+                // By reference: moving the state out and back would cost time for every frame.
                 ServerState::Open(open) => {
                     open.handle_frame(now, &self.config, frame, &mut self.events, &mut self.tickets)
                 }
@@ -618,8 +620,7 @@ impl ServerSession {
         }
     }
 
-    /// The longest body the state takes; nothing while it takes no frames. Before a proof only its
-    /// exact lengths.
+    /// The longest body that the state accepts; `None` while it accepts no frame.
     fn body_max(&self) -> Option<u32> {
         if !self.outbound.has_room() {
             return None;
@@ -635,7 +636,7 @@ impl ServerSession {
         }
     }
 
-    /// How much of a client's is kept before its proof is verified: the frame that is due.
+    /// The most bytes kept before the client's proof is verified: those of the next message.
     fn handshake_bytes_max(&self) -> Option<usize> {
         match &self.state {
             ServerState::Handshake(handshake) => Some(handshake.bytes_max()),
@@ -643,7 +644,7 @@ impl ServerSession {
         }
     }
 
-    /// Ends a session that is to end once nothing waits for the ledger any more.
+    /// Ends a session that is to end, once no submission waits for the ledger.
     fn leave(&mut self, now: Instant) {
         let ServerState::Open(open) = &mut self.state else { return };
         if open.waiting.is_empty()
@@ -653,7 +654,7 @@ impl ServerSession {
         }
     }
 
-    /// The one place where a session ends: last frames, then drain.
+    /// Ends the session: queues the last frames, then drains. No other function ends one.
     fn end(&mut self, now: Instant, end: ServerEnd) {
         let state =
             std::mem::replace(&mut self.state, ServerState::Draining { until: now + DRAIN_MAX });
@@ -751,7 +752,7 @@ impl EstablishedSession {
         }
     }
 
-    /// 30: the token before the rest is looked at (rule P-20).
+    /// A 30: the token is checked before the rest is parsed (rule P-20).
     fn handle_data(
         &mut self,
         values_max: u16,

@@ -1,4 +1,5 @@
-//! The handshake's exponentiations and signatures, to be run wherever they hurt nobody.
+//! The handshake's exponentiations and signatures, separate from the session so that they run on
+//! any thread.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use super::noise::{Entropy, Finished, Initiator, NoiseError, Response, respond};
 use super::server::ServerConfig;
 use super::{Ffdhe, prologue, protocol};
 
-/// As much of the stack as a handshake may have left secrets on: ML-KEM takes the most of it.
+/// Bytes of stack to wipe after a handshake: more than its deepest call uses, which is ML-KEM's.
 const STACK_BYTES: usize = 64 * 1024;
 
 /// A computation that a session asks for, to run on any thread.
@@ -26,17 +27,17 @@ pub struct HandshakeWork(pub(super) HandshakeJob);
 pub struct HandshakeDone(pub(super) HandshakeOutcome);
 
 pub(super) enum HandshakeJob {
-    /// The client's first message.
+    /// Builds the client's first message.
     Start { suite: Suite, entropy: Entropy },
-    /// What the client makes of the server's.
+    /// Processes the server's message 2 on the client.
     Finish { initiator: Box<Initiator<Ffdhe, Function>>, message: Vec<u8> },
-    /// The server's whole share of the handshake, and its proof.
+    /// Computes message 2 and the server's proof of identity, the plaintext of message 3.
     Respond { suite: Suite, entropy: Entropy, message: Vec<u8>, config: Arc<ServerConfig> },
-    /// Whether a client's proof, message 4, is one.
+    /// Verifies the client's proof of identity, message 4.
     Verify(Box<ProofCheck>),
 }
 
-/// What message 4 claims.
+/// A client's proof, with what its signature must cover.
 #[derive(Debug)]
 pub(super) struct ProofCheck {
     pub(super) proof: Proof,
@@ -48,15 +49,15 @@ pub(super) struct ProofCheck {
 pub(super) enum HandshakeOutcome {
     Started(Box<Initiator<Ffdhe, Function>>, Vec<u8>),
     Finished(Result<Finished, NoiseError<PublicValueError>>),
-    /// With message 3's plaintext.
+    /// Message 2, and the plaintext of message 3.
     Responded(Result<Box<(Response, Proof)>, NoiseError<PublicValueError>>),
-    /// The key that is proven.
+    /// The client's key; `None` if the proof does not verify.
     Verified(Option<PublicKey>),
 }
 
 impl HandshakeWork {
-    /// What the server's share of the handshake costs, in those of suites over 2048 bits; 1 for
-    /// other work.
+    /// The cost of the server's part of a handshake, in handshakes over 2048 bits; 1 for other
+    /// work.
     pub fn cost(&self) -> NonZeroU32 {
         match &self.0 {
             HandshakeJob::Respond { suite, .. } => crate::cost(suite.group().public_bytes()),
@@ -66,14 +67,14 @@ impl HandshakeWork {
         }
     }
 
-    /// Runs it: some 0.1 ms to 2 ms of computation, no I/O.
+    /// Computes the result in 0.1 ms to 2 ms, without I/O.
     pub fn run(self) -> HandshakeDone {
         let done = self.compute();
         zeroize_stack::<STACK_BYTES>();
         done
     }
 
-    /// Apart, so that its stack is below [`Self::run`]'s.
+    /// A function of its own, so that [`Self::run`] can wipe its stack frame.
     #[inline(never)]
     fn compute(self) -> HandshakeDone {
         match self.0 {
@@ -83,7 +84,7 @@ impl HandshakeWork {
                 HandshakeDone(HandshakeOutcome::Started(Box::new(initiator), message))
             }
             HandshakeJob::Finish { initiator, message } => {
-                // The payload is empty: message 2 has exactly its length.
+                // The payload is empty: the length of message 2 was checked.
                 HandshakeDone(HandshakeOutcome::Finished(
                     initiator.finish(&message).map(|(finished, _)| finished),
                 ))
@@ -102,7 +103,7 @@ impl HandshakeWork {
     }
 }
 
-/// The server's key, and its signature over the handshake and that key (rule P-15).
+/// The server's key, and its signature over the handshake hash and that key (rule P-15).
 fn prove(config: &ServerConfig, response: &Response) -> Proof {
     let key = config.key.public();
     let message = [&response.finished.hash[..], key.as_bytes()].concat();
@@ -110,7 +111,7 @@ fn prove(config: &ServerConfig, response: &Response) -> Proof {
 }
 
 impl ProofCheck {
-    /// The client's key, if its signature is one over the handshake and both keys (rule P-15).
+    /// The client's key, if its signature covers the handshake hash and both keys (rule P-15).
     fn verify(&self) -> Option<PublicKey> {
         let key = PublicKey::new(&self.proof.key).ok()?;
         let message = [&self.hash[..], self.server.as_bytes(), key.as_bytes()].concat();

@@ -1,7 +1,7 @@
 //! The states of a session before it is open, each named after what it waits for.
 //!
-//! A transition consumes a state and returns the next one. What can fail is checked before, so a
-//! session that ends still has the state that says how to tell the client.
+//! A transition consumes a state and returns the next one. What can fail is checked before it, so
+//! that a session that ends still has the state that says how to tell the client.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,18 +19,18 @@ use crate::v2::protocol;
 use crate::v2::record::RecordLayer;
 use crate::v2::work::{HandshakeJob, ProofCheck};
 
-/// What the session waits for.
+/// What the session waits for, with the data of that state.
 #[derive(Debug)]
 pub(super) enum Handshake {
-    /// Message 1.
+    /// Waits for message 1.
     Hello(AwaitHello),
-    /// Messages 2 and 3, which are being computed.
+    /// Waits for the computation of messages 2 and 3.
     Response(AwaitResponse),
-    /// Message 4.
+    /// Waits for message 4.
     Proof(AwaitProof),
-    /// The verification of message 4, which is being computed.
+    /// Waits for the verification of message 4.
     Verification(AwaitVerification),
-    /// The authorization of the proven identity, and its session in the ledger.
+    /// Waits for the authorization of the proven identity, and for its session in the ledger.
     Opening(AwaitOpening),
 }
 
@@ -69,11 +69,11 @@ pub(super) struct AwaitVerification {
 #[derive(Debug)]
 pub(super) struct AwaitOpening {
     pub(super) keyed: Box<KeyedHandshake>,
-    /// The number of the ticket that answers.
+    /// The number of the ticket that answers the authentication.
     pub(super) ticket: u64,
 }
 
-/// What a session has from its keys on, boxed: transitions do not copy keys.
+/// What a session holds once it has keys. Boxed, so that transitions do not copy keys.
 #[derive(Debug)]
 pub(super) struct KeyedHandshake {
     pub(super) records: RecordLayer,
@@ -81,7 +81,7 @@ pub(super) struct KeyedHandshake {
 }
 
 impl Handshake {
-    /// The longest body that is taken; `None` while no frame is. Only the exact lengths fit.
+    /// The longest body that the state accepts; `None` while it accepts no frame.
     pub(super) fn body_max(&self) -> Option<u32> {
         match self {
             Self::Hello(_) => Some(HELLO_BYTES_MAX),
@@ -90,7 +90,7 @@ impl Handshake {
         }
     }
 
-    /// How many received bytes are kept: the frame that is due, or the next one.
+    /// The most received bytes to keep: those of the next message.
     pub(super) fn bytes_max(&self) -> usize {
         match self {
             Self::Hello(_) => FIRST_BYTES_MAX,
@@ -100,7 +100,7 @@ impl Handshake {
         }
     }
 
-    /// When the handshake is over; no longer once the identity is proven.
+    /// The handshake's deadline; `None` once the identity is proven.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self {
             Self::Hello(state) => Some(state.deadline),
@@ -111,12 +111,12 @@ impl Handshake {
         }
     }
 
-    /// Whether the next step is the client's.
+    /// Whether the state waits for a message of the client.
     pub(super) fn awaits_client(&self) -> bool {
         self.body_max().is_some()
     }
 
-    /// How the session ends where the stream does, with or without a part of a frame before.
+    /// How the session ends if the stream ends in this state.
     pub(super) fn cut_off(&self, is_between_frames: bool) -> ServerEnd {
         match self {
             Self::Hello(_) if is_between_frames => ServerEnd::Closed,
@@ -129,8 +129,8 @@ impl Handshake {
         }
     }
 
-    /// Message 1 or 4. The work that it leads to, or what is wrong with it; then the state is the
-    /// same as before.
+    /// Handles message 1 or 4. Returns the next state and its computation, or the same state and
+    /// the fault of the message.
     pub(super) fn handle_frame(
         self,
         config: &Arc<ServerConfig>,
@@ -157,7 +157,7 @@ impl Handshake {
         }
     }
 
-    /// The records to seal a farewell with; none before there are keys.
+    /// The record layer that encrypts a farewell; `None` before there are keys.
     pub(super) fn into_records(self) -> Option<RecordLayer> {
         match self {
             Self::Hello(_) | Self::Response(_) => None,
@@ -169,7 +169,7 @@ impl Handshake {
 }
 
 impl AwaitHello {
-    /// Message 1 is good: messages 2 and 3 are to be computed.
+    /// Message 1 is valid: messages 2 and 3 are to be computed.
     fn respond(
         self,
         config: &Arc<ServerConfig>,
@@ -183,7 +183,7 @@ impl AwaitHello {
 }
 
 impl AwaitResponse {
-    /// Messages 2 and 3 are computed: sends them.
+    /// Sends messages 2 and 3, which are computed.
     pub(super) fn send(
         self,
         now: Instant,
@@ -207,7 +207,7 @@ impl AwaitResponse {
 }
 
 impl AwaitProof {
-    /// Message 4, not yet verified.
+    /// Decrypts and parses message 4; its signature is not verified yet.
     fn open(&mut self, frame: Frame<'_>) -> Result<Proof, Fault> {
         let opcode = frame.header.opcode;
         if opcode != Opcode::KeyVerification.number() {
@@ -216,7 +216,7 @@ impl AwaitProof {
         Proof::decode(&self.keyed.records.open(frame)?).ok_or(Fault::Proof)
     }
 
-    /// Message 4 has its form: whether it is a proof is to be computed.
+    /// Message 4 is well-formed: its signature is to be verified.
     fn verify(self, config: &ServerConfig, proof: Proof) -> (AwaitVerification, HandshakeJob) {
         let Self { keyed, hash, deadline } = self;
         let job =
@@ -226,14 +226,14 @@ impl AwaitProof {
 }
 
 impl AwaitVerification {
-    /// The identity is proven: `ticket` is the right to say whether its session opens.
+    /// The identity is proven. `ticket` is the right to say whether its session opens.
     pub(super) fn prove(self, ticket: u64) -> AwaitOpening {
         AwaitOpening { keyed: self.keyed, ticket }
     }
 }
 
-/// Message 1: its suite and Noise message, whose public values are in range. A bad one costs no
-/// exponentiation and no encapsulation (rules P-03, P-04).
+/// Parses message 1 and checks its public values, before any exponentiation or encapsulation is
+/// spent on it (rules P-03 and P-04).
 fn hello(config: &ServerConfig, frame: Frame<'_>) -> Result<(Suite, Vec<u8>), Fault> {
     let opcode = frame.header.opcode;
     if opcode != Opcode::KeyVerification.number() {
@@ -247,12 +247,12 @@ fn hello(config: &ServerConfig, frame: Frame<'_>) -> Result<(Suite, Vec<u8>), Fa
     Ok((suite, message.to_vec()))
 }
 
-/// The longest frame of a client that has said nothing yet.
+/// The longest first frame of a client, header included.
 pub const FIRST_BYTES_MAX: usize = HEADER_BYTES + HELLO_BYTES_MAX as usize;
 
-/// The longest message 1, `hybrid-4096`.
+/// The length of the longest message 1, that of suite `hybrid-4096`.
 const HELLO_BYTES_MAX: u32 = 1_698;
 
-/// Message 4.
+/// The length of the frame body that holds message 4.
 #[allow(clippy::cast_possible_truncation, reason = "96 and 16")]
 const PROOF_BODY_BYTES: u32 = (Proof::BYTES + TAG_BYTES) as u32;
