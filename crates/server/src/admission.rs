@@ -1,10 +1,11 @@
-//! Who is let in before anything is proven: every bound on connections whose peer nobody knows
-//! (rule P-28). Pure: time is an argument.
+//! Admission: every bound on connections whose client has not proven an identity (rule P-28). Pure:
+//! time is an argument.
 //!
 //! At most half of all connections may be unproven and, with classic, a quarter may be classic
-//! sessions, which prove nothing: whoever holds a key finds a place, whatever strangers do. Where
-//! there is no room for a newcomer, the oldest connection goes that has not sent its whole first
-//! message: silence costs its address nothing, and a client sends that message at once.
+//! sessions, which prove nothing: so clients with a key find room whatever strangers do. If there
+//! is no room for a new connection, the oldest connection is evicted that has not sent its whole
+//! first message: staying silent costs a stranger nothing, and an honest client sends that message
+//! immediately.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -14,32 +15,32 @@ use crate::endpoint::{ConnectionId, Full};
 use crate::line::{LinkedQueue, QueueNodes};
 use crate::network::{Network, NetworkCounts, PeerAddress, Rates};
 
-/// What bounds connections.
+/// The limits on connections and handshakes.
 #[derive(Clone, Debug)]
 pub struct Bounds {
-    /// Most connections at a time.
+    /// The most connections at a time.
     pub connections_max: usize,
-    /// Most of them that have not proven an identity.
+    /// The most of them without a proven identity.
     pub unproven_max: usize,
-    /// Most of these of one IPv4 address or IPv6 /64; twice as many of a /56, four times as many of
-    /// a /48.
+    /// The most of these from one IPv4 address or IPv6 /64; twice as many from a /56, four times as
+    /// many from a /48.
     pub unproven_network_max: usize,
-    /// Most classic sessions, whose clients have given a key and prove nothing.
+    /// The most classic sessions, whose clients sent a key and prove nothing.
     pub classic_max: usize,
-    /// Most of these of one network, as above.
+    /// The most of these from one network, counted as above.
     pub classic_network_max: usize,
-    /// Most handshakes that wait to be computed, or are being so.
+    /// The most handshakes that are being computed or wait for it.
     pub handshakes_max: usize,
-    /// Most connections a second of one network, as above, twice as many at once; `None` is any
-    /// number.
+    /// The most connections per second from one network, counted as above, with bursts of twice as
+    /// many; `None` for no limit.
     pub connects_per_sec_max: Option<NonZeroU32>,
-    /// The same of handshakes, counted in those over 2048 bits: at 3072 bits one is two of them, at
-    /// 4096 four.
+    /// The same for handshakes, counted in those over 2048 bits: one over 3072 bits counts as two,
+    /// one over 4096 bits as four.
     pub handshakes_per_sec_max: Option<NonZeroU32>,
 }
 
 impl Bounds {
-    /// The bounds that go with so many connections, with none on networks.
+    /// The bounds for `connections_max` connections, without limits per network.
     pub fn of(connections_max: usize) -> Self {
         let unproven_max = connections_max.div_ceil(2);
         Self {
@@ -55,30 +56,30 @@ impl Bounds {
     }
 }
 
-/// Who is in.
+/// The current connections, counted against the [`Bounds`].
 #[derive(Debug)]
 pub(crate) struct Admission {
     bounds: Bounds,
     open: usize,
     unproven: NetworkCounts,
     classic: NetworkCounts,
-    /// Handshakes handed out and not done.
+    /// Handshakes whose computation was given out and has no result yet.
     computing: usize,
     /// Unproven connections that have not sent their whole first message, oldest first.
     silent: QueueNodes<ConnectionId>,
-    line: LinkedQueue,
+    silent_queue: LinkedQueue,
     connects: Option<Rates>,
     handshakes: Option<Rates>,
 }
 
-/// Reservation for one connection.
+/// The right to add one connection.
 #[derive(Debug)]
 pub(crate) struct Reservation {
     address: PeerAddress,
     pub(crate) evicts: Option<ConnectionId>,
 }
 
-/// The entry of one connection, until [`Admission::leave`].
+/// What admission holds of one connection, until [`Admission::leave`].
 #[derive(Debug)]
 pub(crate) struct AdmissionEntry {
     address: PeerAddress,
@@ -87,24 +88,24 @@ pub(crate) struct AdmissionEntry {
     is_computing: bool,
 }
 
-/// As what a connection counts.
+/// Which limits a connection counts against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum AdmissionState {
-    /// Unproven, at that entry of the line of the silent.
+    /// Unproven, and in the queue of silent connections, at this index.
     Silent(usize),
-    /// Unproven; its first message is here.
+    /// Unproven; its whole first message was received.
     Unproven,
     Classic,
     Proven,
     Gone,
 }
 
-/// Why a handshake does not begin.
+/// Why a handshake may not begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Declined {
-    /// Its network begins more than this a second.
+    /// Its network would exceed this many handshakes per second.
     TooFast(u32),
-    /// Too many wait.
+    /// Too many handshakes are being computed or wait for it.
     TooMany,
 }
 
@@ -119,17 +120,17 @@ impl Admission {
             classic: NetworkCounts::default(),
             computing: 0,
             silent: QueueNodes::default(),
-            line: LinkedQueue::default(),
+            silent_queue: LinkedQueue::default(),
         }
     }
 
-    /// Whether there is room for a connection, and who has to go for it: that one
-    /// [leaves](Self::leave) first.
+    /// Whether there is room for a connection, and which other one to evict for it. The evicted one
+    /// must [leave](Self::leave) first.
     pub(crate) fn admit(&mut self, now: Instant, peer: SocketAddr) -> Result<Reservation, Full> {
         let Bounds { connections_max, unproven_max, unproven_network_max, .. } = self.bounds;
         let address = PeerAddress::of(peer);
         self.unproven.fits(address, unproven_network_max).map_err(|most| Full::Address { most })?;
-        let evicts = self.silent.first(self.line).copied();
+        let evicts = self.silent.first(self.silent_queue).copied();
         let is_full = self.open >= connections_max;
         let is_crowded = self.unproven.all >= unproven_max;
         if is_full && evicts.is_none() {
@@ -144,25 +145,25 @@ impl Admission {
         Ok(Reservation { address, evicts: evicts.filter(|_| is_full || is_crowded) })
     }
 
-    /// A connection takes the room that it was given.
+    /// Adds a connection for a reservation.
     #[allow(clippy::needless_pass_by_value, reason = "room is taken once")]
     pub(crate) fn enter(&mut self, room: Reservation, id: ConnectionId) -> AdmissionEntry {
         let Reservation { address, evicts: _ } = room;
         self.open += 1;
         self.unproven.add(address);
-        let state = AdmissionState::Silent(self.silent.push(&mut self.line, id));
+        let state = AdmissionState::Silent(self.silent.push(&mut self.silent_queue, id));
         AdmissionEntry { address, state, has_begun: false, is_computing: false }
     }
 
-    /// Its whole first message is here: it gives way to nobody any more.
+    /// The whole first message was received: the connection is not evicted from now on.
     pub(crate) fn end_silence(&mut self, entry: &mut AdmissionEntry) {
         if let AdmissionState::Silent(at) = entry.state {
-            self.silent.take(&mut self.line, at);
+            self.silent.take(&mut self.silent_queue, at);
             entry.state = AdmissionState::Unproven;
         }
     }
 
-    /// Work of its handshake is to be computed. The first is counted; whether it may begin.
+    /// Counts a computation of the handshake; the first one only if the handshake may begin.
     pub(crate) fn begin(
         &mut self,
         now: Instant,
@@ -183,19 +184,19 @@ impl Admission {
         Ok(())
     }
 
-    /// Its work is done, or nobody waits for it any more; whether there was any.
+    /// The computation has a result, or needs none any more. Returns whether one was running.
     pub(crate) fn finish(&mut self, entry: &mut AdmissionEntry) -> bool {
         let was_computing = std::mem::replace(&mut entry.is_computing, false);
         self.computing -= usize::from(was_computing);
         was_computing
     }
 
-    /// It has proven an identity that may connect.
+    /// The client proved an identity that may connect.
     pub(crate) fn prove(&mut self, entry: &mut AdmissionEntry) {
         self.set_state(entry, AdmissionState::Proven);
     }
 
-    /// It has given a classic key; whether there is room for its session.
+    /// The client sent a classic key. Returns whether there is room for its session.
     pub(crate) fn turn_classic(&mut self, entry: &mut AdmissionEntry) -> bool {
         let Bounds { classic_max, classic_network_max, .. } = self.bounds;
         let has_room = self.classic.all < classic_max
@@ -206,7 +207,7 @@ impl Admission {
         has_room
     }
 
-    /// It counts no more; whether work of it was under way.
+    /// Removes the connection from all counts. Returns whether a computation was running.
     pub(crate) fn leave(&mut self, entry: &mut AdmissionEntry) -> bool {
         if self.set_state(entry, AdmissionState::Gone) {
             self.open -= 1;
@@ -214,14 +215,14 @@ impl Admission {
         self.finish(entry)
     }
 
-    /// Whether it was not gone already: that is for good.
+    /// Moves the connection to `next`; `false` if it had left already, which is final.
     fn set_state(&mut self, entry: &mut AdmissionEntry, next: AdmissionState) -> bool {
         if entry.state == AdmissionState::Gone {
             return false;
         }
         match std::mem::replace(&mut entry.state, next) {
             AdmissionState::Silent(at) => {
-                self.silent.take(&mut self.line, at);
+                self.silent.take(&mut self.silent_queue, at);
                 self.unproven.remove(entry.address);
             }
             AdmissionState::Unproven => self.unproven.remove(entry.address),
@@ -231,12 +232,12 @@ impl Admission {
         true
     }
 
-    /// Whether there is a rate, and so networks to [forget](Self::forget).
+    /// Whether rates are limited, so that there are networks to [forget](Self::forget).
     pub(crate) fn has_rates(&self) -> bool {
         self.connects.is_some() || self.handshakes.is_some()
     }
 
-    /// Networks that keep to their rates are forgotten.
+    /// Forgets networks that are below their rates again.
     pub(crate) fn forget(&mut self, now: Instant) {
         for rates in self.connects.iter_mut().chain(&mut self.handshakes) {
             rates.forget(now);
@@ -245,12 +246,12 @@ impl Admission {
 }
 
 impl AdmissionEntry {
-    /// Whether work of it is handed out, and somebody waits for that.
+    /// Whether a computation was given out whose result is still needed.
     pub(crate) fn is_computing(&self) -> bool {
         self.is_computing
     }
 
-    /// Whose turn its work is.
+    /// The network whose turn its computations wait for.
     pub(crate) fn network(&self) -> Network {
         self.address.of_turn()
     }

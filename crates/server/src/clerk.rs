@@ -1,9 +1,9 @@
-//! The ledger's state.
+//! The clerk: the thread that owns the ledger in a folder.
 //!
-//! A ledger in a folder has a clerk, a thread that commits whatever queued while it worked: one
-//! batch, one sync, then all answers. The loop commits by itself what is alone and finds the ledger
-//! free: it would only wait for the clerk, and two threads waking each other cost more than the
-//! sync. A ledger in memory needs no clerk.
+//! The clerk commits all requests that queued while it worked: one batch, one sync, then all
+//! answers. A single request that finds the ledger unlocked is committed by the loop itself: it
+//! would only wait for the clerk, and two threads waking each other cost more than the sync. A
+//! ledger in memory needs no clerk.
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -17,30 +17,30 @@ use tokio::sync::oneshot;
 use crate::endpoint::{ConnectionId, Request};
 use crate::mail::{Mail, Mailbox, PanicWatch, lock, reply};
 
-/// After a pause of this length the ledger makes its newest batch known as durable.
+/// After a pause of this length the ledger records that its newest batch is durable.
 const PAUSE: Duration = Duration::from_millis(5);
-/// Values of one batch; what queued beyond them is the next.
+/// The most values in one batch. Further requests form the next batch.
 const BATCH_VALUES_MAX: usize = 16_384;
 
-/// What the ledger has to say.
+/// A message of the ledger to the loop.
 #[derive(Debug)]
 pub(crate) enum LedgerReply {
-    /// To a [`Request`].
+    /// The outcome of a [`Request`] that a connection waits for.
     Done { connection: ConnectionId, ticket: Ticket, outcome: Outcome },
-    /// So many values are off the queue.
+    /// This many queued values are committed or refused.
     Values(usize),
-    /// The ledger can be written again, or no more.
+    /// The ledger became writable again, or failed.
     Health(Health),
-    /// A checkpoint could not be made; the journal is none the worse for it.
+    /// A checkpoint failed. The journal is not affected.
     Checkpoint(io::Error),
 }
 
-/// The ledger, as the loop has it.
+/// The ledger, as the loop accesses it.
 #[derive(Debug)]
 pub(crate) enum ServerLedger {
-    /// In memory.
+    /// A ledger in memory, committed to by the loop.
     Memory(Box<Ledger>),
-    /// In a folder.
+    /// A ledger in a folder, with its clerk.
     Folder(Clerk),
 }
 
@@ -48,12 +48,12 @@ pub(crate) enum ServerLedger {
 pub(crate) struct Clerk {
     shared: Arc<ClerkShared>,
     thread: JoinHandle<()>,
-    /// The loop committed something itself, and will use the pause after it.
+    /// When the loop handles the pause after its own commit; `None` if the clerk does.
     pause_at: Option<Instant>,
 }
 
-/// What the loop and the clerk share. Whoever takes requests holds the ledger: so they are
-/// committed in the order in which they came.
+/// What the loop and the clerk share. Requests are taken from the inbox only with the ledger
+/// locked, so that they are committed in the order in which they came.
 #[derive(Debug)]
 struct ClerkShared {
     state: Mutex<LedgerState>,
@@ -62,7 +62,8 @@ struct ClerkShared {
     mailbox: Arc<Mailbox>,
 }
 
-/// Bounded by the endpoint: so many values in all, and for each session an opening and an end.
+/// What waits for the clerk. The endpoint bounds it: by the number of values in all, and by one
+/// opening and one end for each session.
 #[derive(Debug, Default)]
 struct ClerkInbox {
     requests: Vec<Request>,
@@ -71,7 +72,7 @@ struct ClerkInbox {
     closed: bool,
 }
 
-/// The ledger and what was last said of it.
+/// The ledger, and the health that was last reported.
 #[derive(Debug)]
 struct LedgerState {
     ledger: Ledger,
@@ -102,7 +103,7 @@ impl ServerLedger {
         Ok(Self::Folder(Clerk { shared, thread, pause_at: None }))
     }
 
-    /// Commits now or later; the answers that are there already.
+    /// Commits now or later. Returns the answers of what is committed now.
     pub(crate) fn submit(&mut self, requests: Vec<Request>) -> Vec<LedgerReply> {
         match self {
             Self::Memory(ledger) => commit(ledger, requests),
@@ -110,7 +111,7 @@ impl ServerLedger {
         }
     }
 
-    /// Totals over all accounts will be told.
+    /// Answers with the totals over all accounts, now or later.
     pub(crate) fn ask(&self, question: oneshot::Sender<Totals>) {
         match self {
             Self::Memory(ledger) => reply(question, ledger.totals()),
@@ -121,7 +122,7 @@ impl ServerLedger {
         }
     }
 
-    /// When to call [`Self::handle_timeout`].
+    /// When to call [`Self::handle_timeout`]; `None` for never.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         match self {
             Self::Memory(_) => None,
@@ -129,12 +130,12 @@ impl ServerLedger {
         }
     }
 
-    /// Uses a pause, if it is one.
+    /// Lets the ledger use a pause in the traffic, if there is one.
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> Vec<LedgerReply> {
         match self {
             Self::Folder(clerk) if clerk.pause_at.is_some_and(|at| at <= now) => {
                 clerk.pause_at = None;
-                // The clerk uses its own pauses.
+                // If the clerk has the ledger, it also uses the pause.
                 let Ok(mut state) = clerk.shared.state.try_lock() else { return Vec::new() };
                 if state.ledger.rest() {
                     clerk.pause_at = Some(now + PAUSE);
@@ -145,7 +146,7 @@ impl ServerLedger {
         }
     }
 
-    /// Commits what is queued, then stops; whether without a panic.
+    /// Commits what is queued, then stops the clerk. Returns whether it ended without a panic.
     pub(crate) fn stop(self) -> bool {
         let Self::Folder(clerk) = self else { return true };
         lock(&clerk.shared.inbox).closed = true;
@@ -167,14 +168,14 @@ impl Clerk {
         }
         lock(&self.shared.inbox).requests.extend(requests);
         self.shared.arrived.notify_one();
-        // The pause after these is the clerk's.
+        // The clerk uses the pause after these.
         self.pause_at = None;
         Vec::new()
     }
 }
 
 impl ClerkShared {
-    /// Waits until there is something to do, or a pause is over.
+    /// Waits until the inbox has something, or `pause` is over.
     fn wait(&self, pause: Option<Duration>) {
         let mut inbox = lock(&self.inbox);
         while inbox.is_empty() && !inbox.closed {
@@ -208,7 +209,8 @@ impl ClerkInbox {
 }
 
 impl LedgerState {
-    /// What there is to do and to say after a commit.
+    /// Starts a checkpoint if one is due. Returns changes of the ledger's health and failed
+    /// checkpoints.
     fn after_commit(&mut self, shared: &Arc<ClerkShared>) -> Vec<LedgerReply> {
         if let Some(work) = self.ledger.poll_work() {
             self.checkpoint = run(shared, work);
@@ -225,7 +227,7 @@ impl LedgerState {
 }
 
 fn serve(shared: &Arc<ClerkShared>) {
-    // A pause is of use once something was committed.
+    // The ledger can use a pause only after a commit.
     let mut pause = None;
     loop {
         shared.wait(pause);
@@ -251,8 +253,8 @@ fn serve(shared: &Arc<ClerkShared>) {
             shared.mailbox.post(Mail::Answers(answers));
         }
         if closed && is_idle {
-            // A checkpoint that is being synced is worth the wait: it is shorter than the next
-            // opening without it.
+            // Waiting for a checkpoint that is being synced takes less time than opening the ledger
+            // without it.
             let checkpoint = state.checkpoint.take();
             drop(state);
             drop(checkpoint.map(JoinHandle::join));
@@ -262,18 +264,18 @@ fn serve(shared: &Arc<ClerkShared>) {
     }
 }
 
-/// Names the checkpoint that was being synced at the end: the next opening need not hold it against
-/// the journal. What it replaces is left to the next one.
+/// Records the checkpoint that was being synced, so that the next opening need not check it against
+/// the journal. The files that it replaces are removed by the next checkpoint.
 fn finish(shared: &ClerkShared) {
     let mut state = lock(&shared.state);
     for done in shared.take().checkpoints {
-        // It failed at the end: nobody listens any more.
+        // An error is not reported: the loop has ended, and the journal is complete without it.
         drop(state.ledger.handle_done(done));
     }
     state.ledger.rest();
 }
 
-/// Runs a checkpoint's last part beside the commits; where there is no thread for it, at once.
+/// Runs a checkpoint's last part on a thread of its own; on this one if none can be started.
 fn run(shared: &Arc<ClerkShared>, work: store::Work) -> Option<JoinHandle<()>> {
     let work = Arc::new(Mutex::new(Some(work)));
     let run = {
@@ -293,14 +295,14 @@ fn run(shared: &Arc<ClerkShared>, work: store::Work) -> Option<JoinHandle<()>> {
     spawned.map_err(|_| run()).ok()
 }
 
-/// How many requests make a batch.
+/// The number of requests in the next batch.
 fn one_batch(requests: &[Request]) -> usize {
     let mut values = 0;
     let full = requests.iter().position(|request| {
         values += values_in(request);
         values > BATCH_VALUES_MAX
     });
-    // At least one, however large.
+    // At least one, even if it alone exceeds the bound.
     full.map_or(requests.len(), |count| count.max(1))
 }
 

@@ -1,12 +1,12 @@
-//! The loop that drives an endpoint: one thread, all sockets, no waiting but for all of them
-//! together.
+//! The loop that drives an endpoint: one thread serves all sockets, and blocks only in one poll of
+//! all of them.
 //!
-//! Long because a turn is read as one: what one part of it marks the next one does.
+//! Long because the parts of a turn are read together: each does what the one before it marked.
 //!
-//! A turn reads once from each socket that is ready, and has the endpoint do its own share
-//! (`handle_timeout`), so that no connection keeps the others waiting. Then come the consequences,
-//! all together: one batch for the ledger, one write for each connection that has something to
-//! send.
+//! A turn reads once from each ready socket, and calls the endpoint's `handle_timeout` for a
+//! bounded part of its backlog, so that no connection delays the others. Then it does all
+//! consequences together: one batch for the ledger, one write for each connection with pending
+//! bytes.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -35,26 +35,26 @@ use crate::timers::Timers;
 
 pub(crate) const LISTENER: Token = Token(0);
 pub(crate) const MAIL: Token = Token(1);
-/// Tokens of sockets are their places and this.
+/// The token of the socket at place 0; tokens and places count up together.
 const SOCKETS: usize = 2;
 
-/// What one read takes at most. The buffer is shared by all connections.
+/// The most bytes of one read. All connections share the buffer.
 const READ_BYTES_MAX: usize = 64 * 1024;
-/// So few that what a turn reads of their sockets and sessions is still in the nearest caches when
-/// it writes: with 1,024 a value among 10,000 sessions costs a tenth more.
+/// The most events per turn: few enough that what a turn reads of sockets and sessions is still
+/// cached when it writes. With 1,024 a value among 10,000 sessions costs a tenth more.
 const EVENTS_MAX: usize = 64;
-/// So many connections are taken in one turn: some 0.1 ms.
+/// The most connections accepted per turn, which takes some 0.1 ms.
 const ACCEPTS_MAX: usize = 4;
-/// After a failed accept (no more open files, say) the next one waits this long.
+/// The pause after a failed accept, for example where no more files can be opened.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How often the lists are looked at for sessions whose rights changed: twice, where a list is in
-/// doubt, and then it is 2 s.
+/// How often changed rights are applied to open sessions. A removed right that has to be confirmed
+/// by a second reading takes two of these.
 const ACCESS_TICK: Duration = Duration::from_secs(1);
-/// With no traffic for so long a handshake is computed here: waking the pool costs a tenth of it,
-/// and nobody waits.
+/// Without traffic for this long, the loop computes a single handshake itself: it delays no
+/// traffic, and waking the pool would add a tenth to its time.
 const QUIET: Duration = Duration::from_millis(10);
 
-/// One socket.
+/// A connection's socket, with a session or being refused.
 #[derive(Debug)]
 enum Socket {
     Session(Box<SessionSocket>),
@@ -65,21 +65,21 @@ enum Socket {
 struct SessionSocket {
     stream: TcpStream,
     id: ConnectionId,
-    /// The system has said so since it last refused.
+    /// Reported by the system since the socket last returned `WouldBlock`.
     readable: bool,
     writable: bool,
-    /// The stream's end, or the connection's, is there to be read behind what came before it. The
-    /// system says so once.
+    /// The stream or the connection has ended, behind bytes that may still be unread. The system
+    /// reports this only once.
     is_ending: bool,
-    /// Among those to be read, or flushed, in this turn.
+    /// Whether it is in [`LoopState::ready`], and in [`LoopState::dirty`].
     is_ready: bool,
     is_dirty: bool,
-    /// Its sending direction is shut down.
+    /// Whether the sending direction is shut down.
     is_shut: bool,
     armed: Option<Instant>,
 }
 
-/// The loop and all that it drives.
+/// The loop, with everything that it drives.
 pub(crate) struct Driver {
     pub(crate) poll: Poll,
     pub(crate) mailbox: Arc<Mailbox>,
@@ -89,39 +89,39 @@ pub(crate) struct Driver {
     pub(crate) pool: Pool,
     pub(crate) access: AccessControl,
     pub(crate) observe: Box<dyn FnMut(Report)>,
-    /// With classic switched on, how long it waits for a client to speak first.
+    /// With classic enabled, how long a client may stay silent before it counts as classic.
     pub(crate) silence: Option<Duration>,
     pub(crate) drain: Duration,
     pub(crate) refusals_max: usize,
     pub(crate) state: LoopState,
 }
 
-/// What only the loop knows.
+/// The state that only the loop uses.
 pub(crate) struct LoopState {
     sockets: Slab<Socket>,
-    /// By the endpoint's slots: where a connection's socket is.
+    /// The place of each connection's socket, indexed by the endpoint's slots.
     places: Vec<usize>,
     ready: Vec<usize>,
     dirty: Vec<usize>,
     timers: Timers,
     buffer: Box<[u8]>,
     refusals: usize,
-    /// There may be connections to accept, from this time on.
+    /// When to accept again; `None` until the listener reports a connection.
     accept_at: Option<Instant>,
     access_at: Instant,
     stopping: Option<Instant>,
     failure: Option<String>,
-    /// The name of a thread that panicked.
+    /// The name of another thread that panicked.
     panicked: Option<String>,
 }
 
-/// What is done together, once the endpoint asks for nothing more.
+/// Actions that are collected, then done together.
 #[derive(Default)]
 struct DeferredActions {
     work: Vec<(ConnectionId, SessionWork)>,
-    /// One batch for the ledger.
+    /// Requests that form one batch for the ledger.
     requests: Vec<Request>,
-    /// After the work, some of which they may call off.
+    /// Done after the work, since they may cancel some of it.
     cancels: Vec<ConnectionId>,
 }
 
@@ -146,8 +146,8 @@ impl LoopState {
 
 impl Driver {
     pub(crate) fn run(mut self) -> io::Result<Stopped> {
-        // A system that refuses only makes answers slower while handshakes run.
-        slice::be_short().unwrap_or(());
+        // If the system refuses, answers are slower while handshakes run; nothing else changes.
+        slice::request_short_slices().unwrap_or(());
         let mut events = Events::with_capacity(EVENTS_MAX);
         loop {
             let now = Instant::now();
@@ -172,19 +172,20 @@ impl Driver {
             self.endpoint.handle_timeout(now);
             self.do_deferred();
         }
-        // What is left is counted and cut.
+        // Connections that are still open are counted and closed.
         let cut = self.endpoint.len();
         self.mailbox.close();
         self.pool.stop();
         let clerk = self.ledger.stop();
         match self.state.panicked.or((!clerk).then(|| "clerk".into())) {
-            // What it was at is done by nobody: better no server than one that waits for it.
+            // Nothing does that thread's work any more: a stopped server is better than one that
+            // waits for it.
             Some(name) => Err(io::Error::other(format!("the thread '{name}' panicked"))),
             None => Ok(Stopped { cut, failure: self.state.failure }),
         }
     }
 
-    /// How long nothing need be looked at; for ever is never.
+    /// Time until the next deadline; `None` blocks until an event.
     fn poll_timeout(&self, now: Instant) -> Option<Duration> {
         let LoopState { ready, timers, accept_at, access_at, stopping, .. } = &self.state;
         if !ready.is_empty() {
@@ -212,7 +213,7 @@ impl Driver {
                 }
                 mark(&mut self.state.dirty, &mut session.is_dirty, place);
             }
-            // Once a turn, however often it is ready.
+            // Served once per turn, however often it is ready.
             Some(Socket::Refused(refusal)) => {
                 mark(&mut self.state.ready, &mut refusal.is_ready, place);
             }
@@ -222,7 +223,7 @@ impl Driver {
 
     fn accept(&mut self, now: Instant) {
         let Some(listener) = &self.listener else {
-            // Or the loop would not wait while it drains.
+            // Otherwise the loop would not block while sessions drain.
             self.state.accept_at = None;
             return;
         };
@@ -241,7 +242,7 @@ impl Driver {
             }
         };
         for (stream, peer) in accepted {
-            // Without it each answer waits for the client's delayed acknowledgement: 44 ms.
+            // Otherwise each answer waits for the client's delayed TCP acknowledgement, 44 ms.
             let Ok(()) = stream.set_nodelay(true) else { continue };
             let Ok(entropy) = entropy() else { continue };
             match self.endpoint.accept(now, peer, entropy) {
@@ -309,7 +310,7 @@ impl Driver {
         }
     }
 
-    /// Reads once from each connection that is ready and may be read.
+    /// Reads once from each ready connection that accepts bytes.
     fn read_ready(&mut self, now: Instant) {
         for place in std::mem::take(&mut self.state.ready) {
             let session = match self.state.sockets.get_mut(place) {
@@ -336,8 +337,8 @@ impl Driver {
                     self.endpoint.handle_eof(now, session.id);
                 }
                 Ok(count) => {
-                    // A short read has emptied the socket: the next byte is an event. The end may
-                    // have come with these, and that is none.
+                    // A short read emptied the socket, and more bytes cause an event. The end of
+                    // the stream, if it came with these bytes, causes none.
                     session.readable = count == room || session.is_ending;
                     let bytes = &self.state.buffer[..count];
                     self.endpoint.handle_bytes(now, session.id, bytes);
@@ -352,7 +353,7 @@ impl Driver {
         }
     }
 
-    /// Everything that is due.
+    /// Handles all timers that are due: connections, rights, the ledger's pause.
     fn handle_timers(&mut self, now: Instant) {
         while let Some((place, at)) = self.state.timers.pop(now) {
             match self.state.sockets.get_mut(place) {
@@ -378,7 +379,7 @@ impl Driver {
         self.handle_replies(now, answers);
     }
 
-    /// All consequences, until there are none.
+    /// Does what the endpoint asks for, until it asks for nothing more.
     fn do_deferred(&mut self) {
         loop {
             let now = Instant::now();
@@ -404,17 +405,18 @@ impl Driver {
         }
     }
 
-    /// Does at once what the endpoint asks for, but for what is done together.
+    /// Does the endpoint's actions, and collects those that are done together.
     fn poll_actions(&mut self, now: Instant) -> DeferredActions {
         let mut all = DeferredActions::default();
         while let Some(action) = self.endpoint.poll_action() {
             match action {
-                Action::Authorize(claim) => {
-                    // The peer may have gone, and what says so may be on its way.
-                    self.end_if_gone(now, claim.connection, has_ended);
+                Action::Authorize(request) => {
+                    // The client may have closed the connection, and the event for it may still be
+                    // on its way.
+                    self.end_if_gone(now, request.connection, has_ended);
                     self.refresh(now);
-                    let grant = self.access.grant(&claim.key, seconds());
-                    self.endpoint.handle_grant(now, claim, grant);
+                    let grant = self.access.grant(&request.key, seconds());
+                    self.endpoint.handle_grant(now, request, grant);
                 }
                 Action::Compute(id, work) => {
                     if !self.end_if_gone(now, id, |_| false) {
@@ -447,9 +449,9 @@ impl Driver {
         }
     }
 
-    /// Whether the peer of a connection whose session is not open yet has closed it, or its sending
-    /// direction, as far as is known or `ask` finds out. What it sent before is of no use then, and
-    /// is not waited for.
+    /// Ends a connection whose session is not open yet if its client has closed it or its sending
+    /// direction, as far as is known or `ask` finds out. What the client sent before is of no use
+    /// then. Returns whether it ended.
     fn end_if_gone(&mut self, now: Instant, id: ConnectionId, ask: fn(&TcpStream) -> bool) -> bool {
         let place = self.state.places.get(id.slot()).copied();
         let is_gone = match place.and_then(|place| self.state.sockets.get(place)) {
@@ -474,8 +476,8 @@ impl Driver {
         }
     }
 
-    /// Writes what there is, as far as the socket takes it, and looks what the connection needs
-    /// next.
+    /// Writes pending bytes as far as the socket accepts them, then closes, shuts down, reads or
+    /// sets a timer as the connection requires.
     fn flush(&mut self, now: Instant, place: usize) {
         let Some(Socket::Session(session)) = self.state.sockets.get_mut(place) else { return };
         session.is_dirty = false;
@@ -511,7 +513,8 @@ impl Driver {
             Some(Socket::Refused(_)) => self.state.refusals -= 1,
             None => {}
         }
-        // A place in the lists may be another connection's by then: it is looked at once too often.
+        // The place may stay in a list and belong to another connection by then, which is then
+        // checked once more than necessary.
     }
 
     fn handle_mail(&mut self, now: Instant, mail: Mail) {
@@ -523,7 +526,7 @@ impl Driver {
         }
     }
 
-    /// The ledger's answers: to sessions, and to the operator.
+    /// Passes the ledger's answers on to sessions and to the operator.
     fn handle_replies(&mut self, now: Instant, answers: Vec<LedgerReply>) {
         let (mut values, mut outcomes) = (0, Vec::with_capacity(answers.len()));
         for answer in answers {
@@ -547,7 +550,7 @@ impl Driver {
 
     fn stop(&mut self, now: Instant) {
         if self.state.stopping.is_some() {
-            // A second time stops at once.
+            // A second call stops immediately.
             self.state.stopping = Some(now);
             return;
         }
@@ -576,15 +579,15 @@ impl Driver {
         }
     }
 
-    /// Reads the lists again if they changed.
+    /// Reads the lists of authorized keys again if they changed.
     fn refresh(&mut self, now: Instant) {
         for fault in self.access.refresh(now) {
             (self.observe)(Report::Access(fault));
         }
     }
 
-    /// Gives open sessions what the lists grant now, and ends those of identities that lost their
-    /// right.
+    /// Applies what the lists grant now to open sessions, and ends those of identities that are no
+    /// longer authorized.
     fn revoke(&mut self, now: Instant) {
         self.refresh(now);
         let wall = seconds();
@@ -604,18 +607,19 @@ impl Driver {
     }
 }
 
-/// What the system knows of the peer's end, asked: the event that says so may be on its way.
+/// Asks the system whether the client has closed the connection: the event for it may still be on
+/// its way.
 fn has_ended(stream: &TcpStream) -> bool {
     let mut asked = [PollFd::new(stream, PollFlags::RDHUP)];
     let ended = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
     match rustix::event::poll(&mut asked, Some(&Timespec::default())) {
         Ok(_) => asked.iter().any(|found| found.revents().intersects(ended)),
-        // Then reading will find out.
+        // A later read finds out.
         Err(_) => false,
     }
 }
 
-/// Puts a place on a list once.
+/// Adds a place to a list, unless it is on it already.
 fn mark(list: &mut Vec<usize>, is_on_it: &mut bool, place: usize) {
     if !std::mem::replace(is_on_it, true) {
         list.push(place);

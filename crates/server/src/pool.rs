@@ -1,4 +1,4 @@
-//! The handshake pool: threads for exponentiations, beside the traffic and not in its way.
+//! The handshake pool: threads that compute exponentiations without delaying traffic.
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -9,12 +9,11 @@ use crate::mail::{Mail, Mailbox, PanicWatch, lock};
 use crate::network::Network;
 use crate::queue::HandshakeQueue;
 
-/// How much less than the loop's thread these count where both want a processor: nice values, of
-/// which each is worth a quarter.
+/// The nice value of the pool's threads, so that the loop, and so traffic, takes precedence. Each
+/// step is worth about a quarter of processor time.
 const NICE: i32 = 10;
 
-/// As many threads as the machine has processors. SessionWork beyond them queues, bounded by what
-/// admission lets begin.
+/// One thread per processor. More work waits in a queue, which admission bounds.
 #[derive(Debug)]
 pub(crate) struct Pool {
     shared: Arc<PoolShared>,
@@ -61,12 +60,12 @@ impl Pool {
         self.shared.arrived.notify_one();
     }
 
-    /// What waits of a connection is not computed; what is being computed is of no use.
+    /// Removes a connection's queued work. Work that is being computed finishes.
     pub(crate) fn cancel(&self, connection: ConnectionId) {
         lock(&self.shared.state).queue.cancel(connection);
     }
 
-    /// Drops what is queued and waits for what runs.
+    /// Drops queued work, and waits for running work to finish.
     pub(crate) fn stop(self) {
         let mut state = lock(&self.shared.state);
         state.closed = true;
@@ -74,14 +73,15 @@ impl Pool {
         drop(state);
         self.shared.arrived.notify_all();
         for thread in self.threads {
-            // The loop has heard of a panic there.
+            // A panic of the thread was reported by its `PanicWatch`.
             drop(thread.join());
         }
     }
 }
 
 fn run(shared: &PoolShared, mailbox: &Mailbox, compute: fn(SessionWork) -> SessionDone) {
-    // A system that refuses only gives handshakes as much of the processor as traffic.
+    // If the system refuses, handshakes get as much processor time as traffic; nothing else
+    // changes.
     rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE).unwrap_or(());
     loop {
         let mut state = lock(&shared.state);
@@ -100,8 +100,7 @@ fn run(shared: &PoolShared, mailbox: &Mailbox, compute: fn(SessionWork) -> Sessi
         if !mailbox.post(Mail::Work(connection, compute(work))) {
             return;
         }
-        // The system lets a thread use up its slice of some milliseconds, whoever else wakes
-        // meanwhile.
+        // Without this the thread would use up its slice of some milliseconds before the loop runs.
         std::thread::yield_now();
     }
 }

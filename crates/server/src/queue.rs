@@ -1,5 +1,5 @@
-//! Handshakes that wait for a thread: networks take turns, and what nobody waits for any more is
-//! taken out. Pure, and each step takes the same time however many wait.
+//! The queue of handshakes that wait for a thread. Networks take turns, and cancelled work is
+//! removed. Pure; every operation takes constant time.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -8,7 +8,7 @@ use crate::endpoint::{ConnectionId, SessionWork};
 use crate::line::{LinkedQueue, QueueNodes};
 use crate::network::Network;
 
-/// What waits; one at a time of each connection, so no more than the endpoint hands out.
+/// The queued work, at most one piece per connection.
 #[derive(Debug)]
 pub(crate) struct HandshakeQueue<W = SessionWork> {
     waiting: QueueNodes<QueuedWork<W>>,
@@ -25,11 +25,11 @@ struct QueuedWork<W> {
     work: W,
 }
 
-/// A network of which something waits.
+/// A network with queued work.
 #[derive(Debug)]
 struct Turn {
-    line: LinkedQueue,
-    /// Its place among all.
+    queue: LinkedQueue,
+    /// Its index in the queue of networks.
     place: usize,
 }
 
@@ -51,19 +51,19 @@ impl<W> HandshakeQueue<W> {
             Entry::Occupied(turn) => turn.into_mut(),
             Entry::Vacant(turn) => {
                 let place = self.turns.push(&mut self.order, network);
-                turn.insert(Turn { line: LinkedQueue::default(), place })
+                turn.insert(Turn { queue: LinkedQueue::default(), place })
             }
         };
-        let place = self.waiting.push(&mut turn.line, QueuedWork { of, network, work });
+        let place = self.waiting.push(&mut turn.queue, QueuedWork { of, network, work });
         self.places.insert(of, place);
     }
 
-    /// The oldest of the network whose turn it is.
+    /// The oldest work of the network whose turn it is.
     pub(crate) fn pop(&mut self) -> Option<(ConnectionId, W)> {
         let network = self.turns.pop(&mut self.order)?;
         let turn = self.networks.get_mut(&network)?;
-        let next = self.waiting.pop(&mut turn.line);
-        if turn.line.is_empty() {
+        let next = self.waiting.pop(&mut turn.queue);
+        if turn.queue.is_empty() {
             self.networks.remove(&network);
         } else {
             turn.place = self.turns.push(&mut self.order, network);
@@ -74,13 +74,13 @@ impl<W> HandshakeQueue<W> {
         })
     }
 
-    /// Nobody waits for that connection's any more.
+    /// Removes the work of a connection that no longer needs it.
     pub(crate) fn cancel(&mut self, of: ConnectionId) {
         let Some(place) = self.places.remove(&of) else { return };
         let Some(network) = self.waiting.at(place).map(|waiting| waiting.network) else { return };
         if let Entry::Occupied(mut turn) = self.networks.entry(network) {
-            self.waiting.take(&mut turn.get_mut().line, place);
-            if turn.get().line.is_empty() {
+            self.waiting.take(&mut turn.get_mut().queue, place);
+            if turn.get().queue.is_empty() {
                 let turn = turn.remove();
                 self.turns.take(&mut self.order, turn.place);
             }

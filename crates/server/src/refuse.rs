@@ -1,4 +1,4 @@
-//! A connection too many: told so, briefly, and closed.
+//! Connections beyond a limit: refused with a 50, then closed.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -8,23 +8,23 @@ use mio::net::TcpStream;
 
 use crate::endpoint::Full;
 
-/// Read of one that is refused, in all: four times the longest first message. Who sends more is
-/// cut, and may miss why.
+/// The most bytes read from a refused connection: four times the longest first message. A client
+/// that sends more is cut off and may miss the 50.
 const READ_BYTES_MAX: usize = 4 * ddes_session::v2::FIRST_BYTES_MAX;
 
-/// A connection that is being told.
+/// A connection that is being refused.
 #[derive(Debug)]
 pub(crate) struct RefusedConnection {
     stream: TcpStream,
     full: Full,
-    /// Where classic is served: until when a client may show that it speaks D-DDES/2.
+    /// Where classic is served: the time until which a client may show that it speaks D-DDES/2.
     undecided: Option<Instant>,
     farewell: Vec<u8>,
     sent: usize,
     read: usize,
     until: Instant,
     shut: bool,
-    /// Among those to be looked at in this turn.
+    /// Whether it is in the loop's list of ready sockets.
     pub(crate) is_ready: bool,
     pub(crate) armed: Option<Instant>,
 }
@@ -32,11 +32,11 @@ pub(crate) struct RefusedConnection {
 /// What a refused connection needs next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RefusalStep {
-    /// To be looked at in the next turn.
+    /// It can continue in the next turn.
     HasMore,
-    /// An event, or its time.
+    /// It waits for an event on its socket, or for its timeout.
     Waits,
-    /// To be closed.
+    /// It is finished and is to be closed.
     Over,
 }
 
@@ -72,7 +72,7 @@ impl RefusedConnection {
         self.undecided.unwrap_or(self.until)
     }
 
-    /// Goes on as far as the socket lets it, with one read at most: it takes turns with the others.
+    /// Continues as far as the socket allows, with at most one read, so that others get their turn.
     pub(crate) fn advance(&mut self, now: Instant, buffer: &mut [u8]) -> RefusalStep {
         if self.until <= now {
             return RefusalStep::Over;
@@ -104,11 +104,12 @@ impl RefusedConnection {
             self.stream.shutdown(Shutdown::Write)?;
             self.shut = true;
         }
-        // What the client has said is read, or a reset would eat the frame.
+        // What the client sent is read: unread bytes would cause a reset, and the client would lose
+        // the 50.
         let left = READ_BYTES_MAX.saturating_sub(self.read).min(buffer.len());
         let count = self.stream.read(&mut buffer[..left])?;
         self.read += count;
-        // At the bound nothing more is read: it is over, as at the end of the stream.
+        // At the bound it is over, as at the end of the stream.
         Ok(if count == 0 || self.read >= READ_BYTES_MAX {
             RefusalStep::Over
         } else {

@@ -1,4 +1,4 @@
-//! One connection's session, of either profile.
+//! The session of one connection, in either profile.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -9,13 +9,14 @@ use ddes_session::{Phase, classic, v2};
 use ddes_wire::Token;
 use zeroize::Zeroizing;
 
-/// The randomness of one connection, drawn by the driver: enough for either profile, used by one.
+/// The randomness of one connection, drawn by the driver. It suffices for either profile, and only
+/// one uses it.
 pub struct ConnectionEntropy {
-    /// For the private exponent.
+    /// Seed of the private exponent.
     pub exponent: Zeroizing<[u8; classic::ENTROPY_BYTES_MAX]>,
-    /// For ML-KEM.
+    /// Randomness for ML-KEM, with a hybrid suite.
     pub kem: Zeroizing<[u8; v2::kem::SEED_BYTES]>,
-    /// For the session token.
+    /// The session token.
     pub token: Zeroizing<[u8; Token::BYTES]>,
 }
 
@@ -25,63 +26,64 @@ impl fmt::Debug for ConnectionEntropy {
     }
 }
 
-/// What this server speaks.
+/// The profiles that the server offers.
 #[derive(Clone, Debug)]
 pub struct Profiles {
-    /// D-DDES/2.
+    /// The settings of D-DDES/2 sessions.
     pub v2: Arc<v2::ServerConfig>,
-    /// The original's wire, where it is switched on.
+    /// The classic profile, if it is enabled.
     pub classic: Option<Classic>,
 }
 
-/// The original's wire beside D-DDES/2.
+/// The settings of the classic profile.
 #[derive(Clone, Debug)]
 pub struct Classic {
-    /// Its sessions.
+    /// The settings of classic sessions.
     pub config: Arc<classic::ServerConfig>,
-    /// A client silent for so long waits for the server to speak first, as the original's does.
+    /// A client that sends nothing for this long is taken for a classic one, which expects the
+    /// server to send first.
     pub silence: Duration,
 }
 
 /// Why this side ends a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// The server stops.
+    /// The server is shutting down.
     Shutdown,
-    /// An operator's word.
+    /// An operator ended the session.
     Operator,
-    /// A classic client's 50, where that ends all.
+    /// A classic client's 50, which ends every session where that is enabled.
     ClassicEndAll,
-    /// A newer session of the same identity.
+    /// The same identity has opened a newer session.
     Superseded,
     /// The identity is no longer authorized.
     NotAuthorized,
-    /// Its session cannot be made durable.
+    /// The ledger cannot make the session durable.
     LedgerUnavailable,
-    /// Too many have proven nothing (rule P-28).
+    /// Too many connections are unproven (rule P-28).
     TooMany,
 }
 
-/// An exponentiation, to be run on any thread.
+/// A computation of a handshake, to run on any thread.
 #[derive(Debug)]
 pub enum SessionWork {
-    /// Of a classic session.
+    /// A classic handshake's.
     Classic(classic::HandshakeWork),
-    /// Of a D-DDES/2 session.
+    /// A D-DDES/2 handshake's.
     V2(v2::HandshakeWork),
 }
 
 /// The result of [`SessionWork`].
 #[derive(Debug)]
 pub enum SessionDone {
-    /// Of a classic session.
+    /// A classic handshake's.
     Classic(classic::HandshakeDone),
-    /// Of a D-DDES/2 session.
+    /// A D-DDES/2 handshake's.
     V2(v2::HandshakeDone),
 }
 
 impl SessionWork {
-    /// What its handshake costs, in those over 2048 bits.
+    /// The cost of its handshake, in handshakes over 2048 bits.
     pub(crate) fn cost(&self) -> NonZeroU32 {
         match self {
             Self::Classic(work) => work.cost(),
@@ -89,7 +91,7 @@ impl SessionWork {
         }
     }
 
-    /// Runs it.
+    /// Computes the result, without I/O.
     pub fn run(self) -> SessionDone {
         match self {
             Self::Classic(work) => SessionDone::Classic(work.run()),
@@ -107,11 +109,11 @@ pub(crate) enum SessionEvent {
 
 #[derive(Debug)]
 pub(crate) enum AnySession {
-    /// Who speaks first decides.
+    /// Undecided until the client sends first (D-DDES/2) or stays silent (classic).
     Undecided(Box<UndecidedSession>),
     Classic(classic::ServerSession),
     V2(v2::ServerSession),
-    /// Between two states; never seen from outside.
+    /// A placeholder while `decide` replaces the state; no caller sees it.
     Gone,
 }
 
@@ -137,7 +139,7 @@ impl AnySession {
         session
     }
 
-    /// Bytes from the client: one that speaks first speaks D-DDES/2.
+    /// Bytes from the client. A client that sends first speaks D-DDES/2.
     pub(crate) fn handle_bytes(&mut self, now: Instant, bytes: &[u8]) {
         self.decide(false);
         match self {
@@ -182,7 +184,7 @@ impl AnySession {
         match (self, done) {
             (Self::Classic(session), SessionDone::Classic(done)) => session.handle_done(now, done),
             (Self::V2(session), SessionDone::V2(done)) => session.handle_done(now, done),
-            // SessionWork and session are of one profile.
+            // A result always has the profile of its session.
             (Self::Undecided(_) | Self::Classic(_) | Self::V2(_) | Self::Gone, _) => {}
         }
     }
@@ -195,13 +197,13 @@ impl AnySession {
         }
     }
 
-    /// Whether frames wait that could be dealt with: the endpoint says when. Classic deals with
-    /// them by itself, one at a time.
+    /// Whether received frames wait for [`Self::process_backlog`]. Classic sessions process theirs
+    /// by themselves, one at a time.
     pub(crate) fn has_backlog(&self) -> bool {
         matches!(self, Self::V2(session) if session.has_backlog())
     }
 
-    /// How many bytes were dealt with.
+    /// Processes received frames that waited. Returns the number of bytes processed.
     pub(crate) fn process_backlog(&mut self, now: Instant) -> usize {
         match self {
             Self::V2(session) => session.process_backlog(now),
@@ -209,7 +211,7 @@ impl AnySession {
         }
     }
 
-    /// Ends the session; where an identity lost its right, at once.
+    /// Ends the session; immediately if the identity may not continue.
     pub(crate) fn order_end(&mut self, now: Instant, order: Order) {
         self.decide(false);
         match self {
@@ -219,13 +221,13 @@ impl AnySession {
                     let at_once = matches!(order, Order::Superseded | Order::NotAuthorized);
                     session.order_end(now, reason, at_once);
                 }
-                None => session.lack_ledger(now),
+                None => session.end_without_ledger(now),
             },
             Self::Undecided(_) | Self::Gone => {}
         }
     }
 
-    /// The handshake does not begin: there are more than `most` a second of its address.
+    /// Ends the session before its handshake: its address began more than `most` per second.
     pub(crate) fn decline(&mut self, now: Instant, most: u32) {
         match self {
             Self::Classic(session) => session.order_end(now, classic::EndReason::TooFast),
@@ -300,7 +302,7 @@ impl AnySession {
         Self::V2(v2::ServerSession::new(Arc::clone(&profiles.v2), accepted, entropy))
     }
 
-    /// Settles which profile an undecided connection speaks.
+    /// Decides which profile an undecided connection speaks.
     fn decide(&mut self, silent: bool) {
         *self = match std::mem::replace(self, Self::Gone) {
             Self::Undecided(undecided) => {
@@ -325,21 +327,21 @@ impl Order {
         match self {
             Self::Shutdown => classic::EndReason::Shutdown,
             Self::ClassicEndAll => classic::EndReason::EndAll,
-            // Only the first of these: the others need an identity.
+            // A classic session receives only the first of these: the others need an identity.
             Self::Operator | Self::Superseded | Self::NotAuthorized => classic::EndReason::Operator,
             Self::LedgerUnavailable => classic::EndReason::LedgerUnavailable,
             Self::TooMany => classic::EndReason::TooMany,
         }
     }
 
-    /// The reason, of an order that has one.
+    /// The reason in the 50; `None` for [`Order::LedgerUnavailable`], which has a text of its own.
     fn v2(self) -> Option<ddes_wire::v2::Reason> {
         Some(match self {
             Self::Shutdown => ddes_wire::v2::Reason::ShuttingDown,
             Self::Operator | Self::ClassicEndAll => ddes_wire::v2::Reason::Operator,
             Self::Superseded => ddes_wire::v2::Reason::Superseded,
             Self::NotAuthorized => ddes_wire::v2::Reason::NotAuthorized,
-            // A bound is reached that time may lift.
+            // The client may try again later.
             Self::TooMany => ddes_wire::v2::Reason::TooMany,
             Self::LedgerUnavailable => return None,
         })

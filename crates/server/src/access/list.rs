@@ -1,4 +1,4 @@
-//! One list: what was read of it last, and what of that is believed.
+//! One list of authorized keys: its last reading, and what it grants.
 
 use std::fmt::Debug;
 use std::fs::{self, Metadata};
@@ -10,62 +10,62 @@ use std::time::{Duration, Instant};
 use ddes_identity::{AuthorizedKeys, Grant, PublicKey, read_public};
 use ddes_wire::shown;
 
-/// An authorized_keys file may have so many bytes: some 100,000 keys.
+/// The most bytes of an authorized_keys file: some 100,000 keys.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// From one look to the next, where the first was in doubt or failed.
+/// The time between readings where a reading failed or is not yet confirmed.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// What is read: a file, or a folder.
+/// What a list is read from: a file or a folder.
 pub(super) trait ListSource: Debug {
     fn path(&self) -> &Path;
 
-    /// `before` is what it granted: a part of it that cannot be read keeps that.
+    /// Reads the list. A part that cannot be read keeps granting what it granted in `before`.
     fn read(&self, before: &AuthorizedKeys) -> io::Result<Reading>;
 }
 
-/// authorized_keys.
+/// An authorized_keys file.
 #[derive(Debug)]
 pub(super) struct KeyFile(pub(super) PathBuf);
 
-/// The identities of a home.
+/// A folder with the identities of a home, one `.pub` file each.
 #[derive(Debug)]
 pub(super) struct KeyFolder(pub(super) PathBuf);
 
-/// What was read at once.
+/// The result of reading a list once.
 #[derive(Debug)]
 pub(super) struct Reading {
-    /// `None`: there is nothing of that name.
+    /// The version that was read; `None` if the list does not exist.
     stamp: Option<Stamp>,
     keys: AuthorizedKeys,
-    /// What is wrong with parts of it.
+    /// Errors in parts of the list.
     faults: Vec<String>,
-    /// It was put in its place as a whole: nobody is at writing it.
+    /// The list was moved into place as a whole, so that no writer is at work on it.
     is_whole: bool,
-    /// A part of it could not be read: it is read again.
+    /// A part of the list could not be read, so that it is read again.
     is_partial: bool,
 }
 
-/// What tells that a list, or who may write it, has changed.
+/// A version of a list: it differs if the content or the permissions may have changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     device: u64,
     inode: u64,
     bytes: u64,
-    /// Seconds and nanoseconds.
+    /// The time of the last write, in seconds and nanoseconds.
     written: (i64, i64),
     changed: (i64, i64),
 }
 
-/// A list, with what it grants.
+/// A list that is read again when it changes, and what it grants.
 #[derive(Debug)]
 pub(super) struct WatchedList<S> {
     source: S,
     granted: AuthorizedKeys,
     state: ListState,
-    /// [`Self::granted`] is another since [`Self::take_change`].
+    /// Whether [`Self::granted`] changed since [`Self::take_change`].
     has_changed: bool,
-    /// The faults that were told and that stand.
+    /// The errors that were reported and still exist.
     said: Vec<String>,
 }
 
@@ -73,8 +73,8 @@ pub(super) struct WatchedList<S> {
 enum ListState {
     New,
     Believed(Option<Stamp>),
-    /// The reading takes a right away, and may be a part of what somebody is at writing: it only
-    /// adds to what was granted before.
+    /// The reading removes a right, and may be an incomplete list that is being written. Until it
+    /// is confirmed, it only adds to what was granted before.
     Doubted {
         reading: Reading,
         since: Instant,
@@ -99,7 +99,7 @@ impl<S: ListSource> WatchedList<S> {
         std::mem::take(&mut self.has_changed)
     }
 
-    /// Reads it if there may be something new; what is newly wrong with it.
+    /// Reads the list if it may have changed. Returns new errors in it.
     pub(super) fn refresh(&mut self, now: Instant) -> Vec<String> {
         if !self.is_due(now) {
             return Vec::new();
@@ -107,7 +107,7 @@ impl<S: ListSource> WatchedList<S> {
         let faults = match self.source.read(&self.granted) {
             Ok(reading) => match self.take(now, reading) {
                 Some(faults) => faults,
-                // What is wrong with half a list is not worth a word.
+                // Errors in a list that may be incomplete are not reported.
                 None => return Vec::new(),
             },
             Err(error) => vec![self.fail(now, &error)],
@@ -132,7 +132,7 @@ impl<S: ListSource> WatchedList<S> {
         }
     }
 
-    /// What is wrong with it, where it is believed.
+    /// Applies a reading. Returns its errors, or `None` if it is not confirmed yet.
     fn take(&mut self, now: Instant, reading: Reading) -> Option<Vec<String>> {
         let (before, seen) = match std::mem::replace(&mut self.state, ListState::New) {
             ListState::Doubted { reading, since, before } => (before, Some((reading, since))),
@@ -216,8 +216,7 @@ impl ListSource for KeyFolder {
             let shown = path.display();
             match read_text(&path) {
                 Ok(Some((FileText::Trusted(text), ..))) => {
-                    // What is no key of ours grants nothing: ssh has others, and they lie in such
-                    // folders.
+                    // Other files are ignored: such folders also hold ssh keys of other types.
                     if let Ok(key) = read_public(&text) {
                         keys.add(key, grant);
                     }
@@ -225,7 +224,7 @@ impl ListSource for KeyFolder {
                 Ok(Some((FileText::Untrusted(why), ..))) => {
                     faults.push(format!("{shown}: {why}; it is not authorized"));
                 }
-                // Removed since.
+                // It was removed after the folder was listed.
                 Ok(None) => {}
                 Err(error) => {
                     is_partial = true;
@@ -243,14 +242,14 @@ impl ListSource for KeyFolder {
     }
 }
 
-/// The key that had this grant, where one only had it.
+/// The key with this grant, if exactly one has it.
 fn known(before: &AuthorizedKeys, grant: &Grant) -> Option<PublicKey> {
     let mut keys = before.iter().filter(|(_, listed)| *listed == grant).map(|(key, _)| *key);
     keys.next().filter(|_| keys.next().is_none())
 }
 
 impl Reading {
-    /// What is not there lists nobody.
+    /// An absent list grants nothing.
     fn absent() -> Self {
         let keys = AuthorizedKeys::default();
         Self { stamp: None, keys, faults: Vec::new(), is_whole: false, is_partial: false }
@@ -268,8 +267,8 @@ impl Stamp {
         }
     }
 
-    /// Writing sets both times to the same. A later change is of its name or mode: what was written
-    /// before is whole, and was put in its place then.
+    /// Whether the list was moved into place after it was written. A write sets both times; a later
+    /// time of change comes from a new name or mode.
     fn is_whole(&self) -> bool {
         self.written < self.changed && self.bytes > 0
     }
@@ -277,12 +276,12 @@ impl Stamp {
 
 enum FileText {
     Trusted(Vec<u8>),
-    /// Why not.
+    /// Why it is not trusted, for the message.
     Untrusted(String),
 }
 
-/// Why a file is worth nothing: others can write it, or it is another user's (OpenSSH's
-/// StrictModes). Root takes what it is given.
+/// Why a file is not trusted: other users can write it, or it belongs to one (OpenSSH's
+/// StrictModes). Root accepts any owner.
 fn distrust(metadata: &Metadata) -> Option<String> {
     let (owner, ours, mode) = (metadata.uid(), rustix::process::geteuid(), metadata.mode() & 0o777);
     if ![0, ours.as_raw()].contains(&owner) && !ours.is_root() {
@@ -291,9 +290,9 @@ fn distrust(metadata: &Metadata) -> Option<String> {
     (mode & 0o022 != 0).then(|| format!("others can write it (mode {mode:03o}): chmod go-w it"))
 }
 
-/// The text, when it was changed, and whether it is whole; `None` where there is no such file.
+/// The text, its version, and whether it is complete; `None` if there is no such file.
 fn read_text(path: &Path) -> io::Result<Option<(FileText, Stamp, bool)>> {
-    // Opening a pipe would wait for who writes to it.
+    // Checked before it is opened, since opening a pipe waits for a writer.
     let Some(metadata) = look(path)? else { return Ok(None) };
     if !metadata.is_file() {
         return Err(io::Error::other("it is not a regular file"));
@@ -313,8 +312,8 @@ fn read_text(path: &Path) -> io::Result<Option<(FileText, Stamp, bool)>> {
     Ok(Some((FileText::Trusted(text), stamp, is_same && stamp.is_whole())))
 }
 
-/// What is there. A link that leads nowhere is there and cannot be read: what it leads to may be on
-/// a disk that is away just now.
+/// The metadata; `None` if nothing has that name. A dangling link is an error, not absent: its
+/// target may be on a disk that is unmounted for a while.
 fn look(path: &Path) -> io::Result<Option<Metadata>> {
     match found(fs::metadata(path))? {
         Some(metadata) => Ok(Some(metadata)),
@@ -322,13 +321,13 @@ fn look(path: &Path) -> io::Result<Option<Metadata>> {
             Some(name) if name.is_symlink() => {
                 Err(io::Error::new(ErrorKind::NotFound, "a link that leads nowhere"))
             }
-            // Made in this moment, or not there.
+            // It was created after the first call, or does not exist.
             Some(_) | None => Ok(None),
         },
     }
 }
 
-/// `None` where there is nothing of that name.
+/// Turns the error for an absent file into `None`.
 fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),

@@ -342,7 +342,7 @@ impl ServerSession {
     /// [`Self::process_backlog`].
     pub fn sent(&mut self, now: Instant, count: usize) {
         self.outbound.sent(now, count);
-        self.shed();
+        self.free_handshake_buffers();
     }
 
     /// Whether [`Self::process_backlog`] has something to do: a received frame, or the stream's end, can be
@@ -534,7 +534,7 @@ impl ServerSession {
     }
 
     /// Ends the session, since the ledger cannot open it: its disk is full or failed (rule P-33).
-    pub fn lack_ledger(&mut self, now: Instant) {
+    pub fn end_without_ledger(&mut self, now: Instant) {
         if !self.is_over() {
             self.end(now, ServerEnd::LedgerUnavailable);
         }
@@ -550,7 +550,7 @@ impl ServerSession {
 
     /// Frees empty buffers before the session is open: the handshake's messages are longer than
     /// those that follow.
-    fn shed(&mut self) {
+    fn free_handshake_buffers(&mut self) {
         if !matches!(self.state, ServerState::Open(_)) {
             self.inbound.free_buffers();
             self.outbound.free_buffers();
@@ -612,7 +612,7 @@ impl ServerSession {
                 }
             };
             self.inbound.consume(length);
-            self.shed();
+            self.free_handshake_buffers();
             match outcome {
                 Ok(()) => self.flush_answers(now),
                 Err(end) => self.end(now, end),
