@@ -264,7 +264,7 @@ mod tests {
 
     use super::*;
 
-    /// Connections as an endpoint has them.
+    /// Connections, kept as an endpoint keeps them.
     struct Door {
         admission: Admission,
         now: Instant,
@@ -318,7 +318,7 @@ mod tests {
             self.admission.turn_classic(self.places.get_mut(&id).unwrap())
         }
 
-        /// All go, and nothing is left of them.
+        /// All connections leave, and no count remains.
         fn close(mut self) {
             let all: Vec<_> = self.places.keys().copied().collect();
             all.into_iter().for_each(|id| self.go(id));
@@ -333,19 +333,19 @@ mod tests {
         let mut door = Door::new(Bounds { unproven_max: 3, ..Bounds::of(9) });
         let [first, second, third] = [1, 2, 3].map(|n| door.come(&format!("192.0.2.{n}")).unwrap());
         assert!(door.is_in(first));
-        // Who has sent a first message stays, and who came next goes.
+        // A connection with a first message stays; the next oldest is evicted.
         door.speak(first).unwrap();
         let fourth = door.come("192.0.2.4").unwrap();
         assert_eq!(
             [first, second, third, fourth].map(|id| door.is_in(id)),
             [true, false, true, true]
         );
-        // Where all have, the newcomer hears so.
+        // If all have, the new connection is refused with that reason.
         for id in [third, fourth] {
             door.speak(id).unwrap();
         }
         assert_eq!(door.come("192.0.2.5").unwrap_err(), Full::Unproven { most: 3 });
-        // Who has proven an identity makes room.
+        // A proven identity no longer counts as unproven.
         door.prove(first);
         assert!(door.come("192.0.2.5").is_ok());
         door.close();
@@ -482,7 +482,7 @@ mod tests {
         let fifth = door.come("192.0.2.1").unwrap();
         door.go(second);
         assert_eq!(door.speak(fifth), Ok(()));
-        // What goes on is not begun again.
+        // A computation that continues does not begin again.
         assert_eq!(door.speak(first), Ok(()));
         door.close();
     }

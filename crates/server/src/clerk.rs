@@ -24,7 +24,7 @@ const BATCH_VALUES_MAX: usize = 16_384;
 
 /// A message of the ledger to the loop.
 #[derive(Debug)]
-pub(crate) enum LedgerReply {
+pub(crate) enum LedgerAnswer {
     /// The outcome of a [`Request`] that a connection waits for.
     Done { connection: ConnectionId, ticket: Ticket, outcome: Outcome },
     /// This many queued values are committed or refused.
@@ -96,7 +96,7 @@ impl ServerLedger {
             let shared = Arc::clone(&shared);
             move || {
                 let watched = PanicWatch::new(&shared.mailbox);
-                serve(&shared);
+                run_clerk(&shared);
                 drop(watched);
             }
         })?;
@@ -104,7 +104,7 @@ impl ServerLedger {
     }
 
     /// Commits now or later. Returns the answers of what is committed now.
-    pub(crate) fn submit(&mut self, requests: Vec<Request>) -> Vec<LedgerReply> {
+    pub(crate) fn submit(&mut self, requests: Vec<Request>) -> Vec<LedgerAnswer> {
         match self {
             Self::Memory(ledger) => commit(ledger, requests),
             Self::Folder(clerk) => clerk.submit(requests),
@@ -131,7 +131,7 @@ impl ServerLedger {
     }
 
     /// Lets the ledger use a pause in the traffic, if there is one.
-    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Vec<LedgerReply> {
+    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Vec<LedgerAnswer> {
         match self {
             Self::Folder(clerk) if clerk.pause_at.is_some_and(|at| at <= now) => {
                 clerk.pause_at = None;
@@ -156,7 +156,7 @@ impl ServerLedger {
 }
 
 impl Clerk {
-    fn submit(&mut self, requests: Vec<Request>) -> Vec<LedgerReply> {
+    fn submit(&mut self, requests: Vec<Request>) -> Vec<LedgerAnswer> {
         if requests.len() == 1
             && let Ok(mut state) = self.shared.state.try_lock()
             && lock(&self.shared.inbox).requests.is_empty()
@@ -211,22 +211,22 @@ impl ClerkInbox {
 impl LedgerState {
     /// Starts a checkpoint if one is due. Returns changes of the ledger's health and failed
     /// checkpoints.
-    fn after_commit(&mut self, shared: &Arc<ClerkShared>) -> Vec<LedgerReply> {
+    fn after_commit(&mut self, shared: &Arc<ClerkShared>) -> Vec<LedgerAnswer> {
         if let Some(work) = self.ledger.poll_work() {
-            self.checkpoint = run(shared, work);
+            self.checkpoint = run_checkpoint(shared, work);
         }
         let mut answers: Vec<_> =
-            self.ledger.poll_fault().map(LedgerReply::Checkpoint).into_iter().collect();
+            self.ledger.poll_fault().map(LedgerAnswer::Checkpoint).into_iter().collect();
         let health = self.ledger.health();
         if health != self.health {
             self.health = health.clone();
-            answers.push(LedgerReply::Health(health));
+            answers.push(LedgerAnswer::Health(health));
         }
         answers
     }
 }
 
-fn serve(shared: &Arc<ClerkShared>) {
+fn run_clerk(shared: &Arc<ClerkShared>) {
     // The ledger can use a pause only after a commit.
     let mut pause = None;
     loop {
@@ -237,7 +237,7 @@ fn serve(shared: &Arc<ClerkShared>) {
         pause = if is_idle { state.ledger.rest().then_some(PAUSE) } else { Some(PAUSE) };
         let mut answers = Vec::new();
         for done in checkpoints {
-            answers.extend(state.ledger.handle_done(done).err().map(LedgerReply::Checkpoint));
+            answers.extend(state.ledger.handle_done(done).err().map(LedgerAnswer::Checkpoint));
         }
         for question in questions {
             reply(question, state.ledger.totals());
@@ -276,7 +276,7 @@ fn finish(shared: &ClerkShared) {
 }
 
 /// Runs a checkpoint's last part on a thread of its own; on this one if none can be started.
-fn run(shared: &Arc<ClerkShared>, work: store::Work) -> Option<JoinHandle<()>> {
+fn run_checkpoint(shared: &Arc<ClerkShared>, work: store::Work) -> Option<JoinHandle<()>> {
     let work = Arc::new(Mutex::new(Some(work)));
     let run = {
         let there = Arc::clone(shared);
@@ -313,15 +313,15 @@ fn values_in(request: &Request) -> usize {
     }
 }
 
-fn commit(ledger: &mut Ledger, requests: Vec<Request>) -> Vec<LedgerReply> {
+fn commit(ledger: &mut Ledger, requests: Vec<Request>) -> Vec<LedgerAnswer> {
     let values = requests.iter().map(values_in).sum();
     let (to, operations): (Vec<_>, Vec<_>) =
         requests.into_iter().map(|Request { to, operation }| (to, operation)).unzip();
     let outcomes = ledger.commit(now(), &operations);
     let done = |(to, outcome): (Option<_>, _)| {
-        to.map(|(connection, ticket)| LedgerReply::Done { connection, ticket, outcome })
+        to.map(|(connection, ticket)| LedgerAnswer::Done { connection, ticket, outcome })
     };
-    to.into_iter().zip(outcomes).filter_map(done).chain([LedgerReply::Values(values)]).collect()
+    to.into_iter().zip(outcomes).filter_map(done).chain([LedgerAnswer::Values(values)]).collect()
 }
 
 /// Microseconds since 1970, capped at both ends of the range: times are evidence, not order.
@@ -423,20 +423,20 @@ mod tests {
         let mailbox = Arc::new(Mailbox::new(Waker::new(poll.registry(), Token(0)).unwrap()));
         let mut ledger = ServerLedger::open(ledger, Arc::clone(&mailbox)).unwrap();
         armed.store(true, Ordering::Relaxed);
-        // Two go to the clerk; one the loop would do itself.
+        // The clerk commits two requests; the loop would commit one itself.
         let open =
             |number| Request { to: None, operation: Operation::Open(AccountId::Classic(number)) };
         assert!(ledger.submit(vec![open(0), open(1)]).is_empty());
         let mut events = mio::Events::with_capacity(1);
         poll.poll(&mut events, Some(Duration::from_secs(60))).unwrap();
         assert!(matches!(&mailbox.take()[..], [Mail::Panicked(name)] if name == "clerk"));
-        // The ledger is locked by nobody's fault of the loop: it asks, and does not wait.
+        // The lock is poisoned, not held: the loop queues the request and does not wait.
         assert!(ledger.submit(vec![open(2)]).is_empty());
         assert!(!ledger.stop());
         std::fs::remove_dir_all(path).unwrap();
     }
 
-    /// The order in which requests came is that in which they are committed, whoever commits them.
+    /// Requests are committed in the order in which they came, by the clerk and by the loop.
     #[test]
     fn the_loop_commits_nothing_before_what_is_queued() {
         let path = std::env::temp_dir().join(format!("ddes-clerk-order-{}", std::process::id()));
@@ -451,7 +451,7 @@ mod tests {
             arrived: Condvar::new(),
             mailbox,
         });
-        // A clerk that has not come to it yet.
+        // A clerk that has not taken its inbox yet.
         let mut clerk = Clerk {
             shared: Arc::clone(&shared),
             thread: std::thread::spawn(|| {}),
@@ -459,7 +459,7 @@ mod tests {
         };
         let open =
             |number| Request { to: None, operation: Operation::Open(AccountId::Classic(number)) };
-        let is_done = |answers: &[LedgerReply]| matches!(answers, [LedgerReply::Values(0)]);
+        let is_done = |answers: &[LedgerAnswer]| matches!(answers, [LedgerAnswer::Values(0)]);
         assert!(is_done(&clerk.submit(vec![open(0)])));
         assert!(clerk.submit(vec![open(1), open(2)]).is_empty());
         assert!(clerk.submit(vec![open(3)]).is_empty());

@@ -22,7 +22,7 @@ use slab::Slab;
 use zeroize::Zeroizing;
 
 use crate::access::{AccessControl, seconds};
-use crate::clerk::{LedgerReply, ServerLedger};
+use crate::clerk::{LedgerAnswer, ServerLedger};
 use crate::endpoint::{
     Action, ConnectionEntropy, ConnectionId, Endpoint, Order, Request, SessionView, SessionWork,
 };
@@ -376,7 +376,7 @@ impl Driver {
             self.revoke(now);
         }
         let answers = self.ledger.handle_timeout(now);
-        self.handle_replies(now, answers);
+        self.handle_answers(now, answers);
     }
 
     /// Does what the endpoint asks for, until it asks for nothing more.
@@ -397,7 +397,7 @@ impl Driver {
             }
             if !requests.is_empty() {
                 let answers = self.ledger.submit(requests);
-                self.handle_replies(now, answers);
+                self.handle_answers(now, answers);
             }
             for place in std::mem::take(&mut self.state.dirty) {
                 self.flush(now, place);
@@ -520,29 +520,29 @@ impl Driver {
     fn handle_mail(&mut self, now: Instant, mail: Mail) {
         match mail {
             Mail::Work(id, done) => self.endpoint.handle_done(now, id, done),
-            Mail::Answers(answers) => self.handle_replies(now, answers),
+            Mail::Answers(answers) => self.handle_answers(now, answers),
             Mail::Command(command) => self.handle_command(now, command),
             Mail::Panicked(name) => self.state.panicked = Some(name),
         }
     }
 
     /// Passes the ledger's answers on to sessions and to the operator.
-    fn handle_replies(&mut self, now: Instant, answers: Vec<LedgerReply>) {
+    fn handle_answers(&mut self, now: Instant, answers: Vec<LedgerAnswer>) {
         let (mut values, mut outcomes) = (0, Vec::with_capacity(answers.len()));
         for answer in answers {
             match answer {
-                LedgerReply::Done { connection, ticket, outcome } => {
+                LedgerAnswer::Done { connection, ticket, outcome } => {
                     outcomes.push((connection, ticket, outcome));
                 }
-                LedgerReply::Values(count) => values += count,
-                LedgerReply::Health(health) => {
+                LedgerAnswer::Values(count) => values += count,
+                LedgerAnswer::Health(health) => {
                     if let ddes_ledger::Health::Failed(why) = &health {
                         self.state.failure = Some(why.clone());
                         self.stop(now);
                     }
                     (self.observe)(Report::Ledger(health));
                 }
-                LedgerReply::Checkpoint(error) => (self.observe)(Report::Checkpoint(error)),
+                LedgerAnswer::Checkpoint(error) => (self.observe)(Report::Checkpoint(error)),
             }
         }
         self.endpoint.handle_outcomes(now, values, outcomes);

@@ -935,7 +935,7 @@ pub(crate) mod tests {
         Profiles { v2: Arc::new(v2), classic: None }
     }
 
-    /// Of a connection that has sent a first message.
+    /// The work of a connection that sent a first message.
     pub(crate) fn first_work() -> SessionWork {
         let now = Instant::now();
         let mut endpoint = endpoint(now);
@@ -990,7 +990,7 @@ pub(crate) mod tests {
         endpoint.handle_bytes(now, first, &[0]);
         let now = check(&mut endpoint);
         assert_eq!(endpoint.buffered, [first]);
-        // A newcomer to the slot of one that is gone is another connection.
+        // A new connection in the slot of a removed one is a different connection.
         endpoint.remove(now, first);
         let third = accept(&mut endpoint, now);
         endpoint.handle_bytes(now, third, &[0]);

@@ -7,16 +7,16 @@ use ddes_ledger::Totals;
 use mio::Waker;
 use tokio::sync::oneshot;
 
-use crate::clerk::LedgerReply;
+use crate::clerk::LedgerAnswer;
 use crate::endpoint::{ConnectionId, SessionDone, SessionView};
 
-/// One message.
+/// A message of another thread to the loop.
 #[derive(Debug)]
 pub(crate) enum Mail {
     /// The result of a handshake's computation for this connection.
     Work(ConnectionId, SessionDone),
     /// The ledger's answers to requests, or news of its health.
-    Answers(Vec<LedgerReply>),
+    Answers(Vec<LedgerAnswer>),
     /// A call of [`ServerHandle`](crate::ServerHandle).
     Command(ServerCommand),
     /// The thread of this name has panicked, and has said so on standard error. What it was to do is

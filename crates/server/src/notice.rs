@@ -13,7 +13,7 @@ use crate::endpoint::ConnectionId;
 /// Which notices an endpoint builds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notices {
-    /// No notices.
+    /// No notices: nobody reads them.
     Nothing,
     /// Notices of connections and sessions.
     Sessions,
@@ -41,7 +41,7 @@ pub struct Notice {
     /// Whether the client has proven an authorized identity. Otherwise anybody can cause any number
     /// of these notices.
     pub is_proven: bool,
-    /// The event itself.
+    /// What happened on the connection.
     pub event: NoticeEvent,
 }
 
@@ -65,7 +65,7 @@ pub enum NoticeEvent {
     TokenShared,
     /// An authentic submission arrived.
     Received {
-        /// The first integer.
+        /// The first integer of the submission.
         first: Amount,
         /// The number of integers.
         count: usize,
@@ -74,7 +74,7 @@ pub enum NoticeEvent {
     ResultSent {
         /// The outcome of the submission; for classic always success.
         status: Status,
-        /// The account's sum.
+        /// The account's sum after the submission.
         sum: Total,
     },
     /// A classic frame was authentic but did not decrypt.
@@ -111,7 +111,7 @@ pub struct Admitted {
 /// A session as an operator sees it.
 #[derive(Clone, Debug)]
 pub struct SessionView {
-    /// The session's connection.
+    /// The connection that the session is on.
     pub connection: ConnectionId,
     /// The address and port of the client.
     pub peer: SocketAddr,

@@ -16,7 +16,7 @@ pub struct ConnectionEntropy {
     pub exponent: Zeroizing<[u8; classic::ENTROPY_BYTES_MAX]>,
     /// Randomness for ML-KEM, with a hybrid suite.
     pub kem: Zeroizing<[u8; v2::kem::SEED_BYTES]>,
-    /// The session token.
+    /// The bytes of the session token.
     pub token: Zeroizing<[u8; Token::BYTES]>,
 }
 
@@ -67,18 +67,18 @@ pub enum Order {
 /// A computation of a handshake, to run on any thread.
 #[derive(Debug)]
 pub enum SessionWork {
-    /// A classic handshake's.
+    /// The work of a classic handshake.
     Classic(classic::HandshakeWork),
-    /// A D-DDES/2 handshake's.
+    /// The work of a D-DDES/2 handshake.
     V2(v2::HandshakeWork),
 }
 
 /// The result of [`SessionWork`].
 #[derive(Debug)]
 pub enum SessionDone {
-    /// A classic handshake's.
+    /// The result of a classic handshake.
     Classic(classic::HandshakeDone),
-    /// A D-DDES/2 handshake's.
+    /// The result of a D-DDES/2 handshake.
     V2(v2::HandshakeDone),
 }
 

@@ -43,7 +43,7 @@ pub struct ServerConfig {
 pub struct ServerEntropy {
     /// Seed of the private exponent, of which the group uses as many bytes as it needs.
     pub exponent: Zeroizing<[u8; super::ENTROPY_BYTES_MAX]>,
-    /// The session token.
+    /// The bytes of the session token.
     pub token: Zeroizing<[u8; Token::BYTES]>,
 }
 
@@ -59,7 +59,7 @@ pub enum ServerEvent {
     Submit {
         /// The right to answer it, once.
         ticket: Ticket,
-        /// The submitted integer.
+        /// The integer to count.
         amount: Amount,
     },
     /// A 30 was authentic but did not decrypt. Nothing is counted, and the session continues.

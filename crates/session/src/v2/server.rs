@@ -55,7 +55,7 @@ pub struct ServerConfig {
 pub struct ServerEntropy {
     /// Randomness for the handshake.
     pub noise: Entropy,
-    /// The session token.
+    /// The bytes of the session token.
     pub token: Zeroizing<[u8; Token::BYTES]>,
 }
 
