@@ -9,7 +9,7 @@
 //! - calls [`Endpoint::handle_timeout`], and does so at the latest when [`Endpoint::poll_timeout`]
 //!   is due;
 //! - does what [`Endpoint::poll_action`] asks for, until that returns `None`;
-//! - looks at each connection that it touched or that [`Action::Wake`] names: it writes `pending`,
+//! - checks each connection that it touched or that [`Action::Wake`] names: it writes `pending`,
 //!   follows `phase`, reads at most `room`, and sets a timer for `connection_timeout`.
 
 use std::collections::{HashMap, VecDeque};

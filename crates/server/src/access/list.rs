@@ -14,7 +14,7 @@ use ddes_wire::shown;
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// The time between readings where a reading failed or is not yet confirmed.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+const READ_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// What a list is read from: a file or a folder.
 pub(super) trait ListSource: Debug {
@@ -119,16 +119,16 @@ impl<S: ListSource> WatchedList<S> {
 
     fn is_due(&self, now: Instant) -> bool {
         let is_other = |seen: &Option<Stamp>| {
-            let stamp = look(self.source.path());
+            let stamp = metadata_of(self.source.path());
             stamp.map_or(true, |stamp| stamp.as_ref().map(Stamp::of) != *seen)
         };
         match &self.state {
             ListState::New => true,
             ListState::Believed(stamp) => is_other(stamp),
             ListState::Doubted { reading, since, .. } => {
-                *since + LOOK_AGAIN <= now || is_other(&reading.stamp)
+                *since + READ_AGAIN_AFTER <= now || is_other(&reading.stamp)
             }
-            ListState::Failed { at } => *at + LOOK_AGAIN <= now,
+            ListState::Failed { at } => *at + READ_AGAIN_AFTER <= now,
         }
     }
 
@@ -144,7 +144,7 @@ impl<S: ListSource> WatchedList<S> {
         let same =
             seen.filter(|(seen, _)| seen.stamp == reading.stamp && seen.keys == reading.keys);
         let since = same.map_or(now, |(_, since)| since);
-        if reading.is_whole || either == reading.keys || since + LOOK_AGAIN <= now {
+        if reading.is_whole || either == reading.keys || since + READ_AGAIN_AFTER <= now {
             let Reading { stamp, keys, faults, is_partial, is_whole: _ } = reading;
             self.state =
                 if is_partial { ListState::Failed { at: now } } else { ListState::Believed(stamp) };
@@ -202,7 +202,7 @@ impl ListSource for KeyFolder {
     }
 
     fn read(&self, before: &AuthorizedKeys) -> io::Result<Reading> {
-        let Some(metadata) = look(&self.0)? else { return Ok(Reading::absent()) };
+        let Some(metadata) = metadata_of(&self.0)? else { return Ok(Reading::absent()) };
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.0)? {
             let path = entry?.path();
@@ -293,7 +293,7 @@ fn distrust(metadata: &Metadata) -> Option<String> {
 /// The text, its version, and whether it is complete; `None` if there is no such file.
 fn read_text(path: &Path) -> io::Result<Option<(FileText, Stamp, bool)>> {
     // Checked before it is opened, since opening a pipe waits for a writer.
-    let Some(metadata) = look(path)? else { return Ok(None) };
+    let Some(metadata) = metadata_of(path)? else { return Ok(None) };
     if !metadata.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
@@ -314,7 +314,7 @@ fn read_text(path: &Path) -> io::Result<Option<(FileText, Stamp, bool)>> {
 
 /// The metadata; `None` if nothing has that name. A dangling link is an error, not absent: its
 /// target may be on a disk that is unmounted for a while.
-fn look(path: &Path) -> io::Result<Option<Metadata>> {
+fn metadata_of(path: &Path) -> io::Result<Option<Metadata>> {
     match found(fs::metadata(path))? {
         Some(metadata) => Ok(Some(metadata)),
         None => match found(fs::symlink_metadata(path))? {

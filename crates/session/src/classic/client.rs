@@ -166,7 +166,7 @@ pub struct ClientSession {
     outbound: Outbound,
     events: VecDeque<ClientEvent>,
     work: Option<ExchangeJob>,
-    heard: bool,
+    has_received: bool,
 }
 
 #[derive(Debug)]
@@ -216,7 +216,7 @@ impl ClientSession {
             outbound: Outbound::default(),
             events: VecDeque::new(),
             work: None,
-            heard: false,
+            has_received: false,
         }
     }
 
@@ -228,7 +228,7 @@ impl ClientSession {
     /// Bytes from the server, in pieces of any size.
     pub fn handle_bytes(&mut self, now: Instant, bytes: &[u8]) {
         if !matches!(self.state, ClientState::Done) {
-            self.heard |= !bytes.is_empty();
+            self.has_received |= !bytes.is_empty();
             self.inbound.push(bytes);
             self.advance(now);
         }
@@ -258,7 +258,7 @@ impl ClientSession {
         if self.state_deadline().is_none_or(|at| at > now) {
             return;
         }
-        let silent = !self.heard;
+        let silent = !self.has_received;
         let end = match &self.state {
             ClientState::Open(open) if open.asked => {
                 ClientEnd::Disconnected { asked: true, text: String::new() }
