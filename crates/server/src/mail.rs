@@ -19,8 +19,8 @@ pub(crate) enum Mail {
     Answers(Vec<LedgerAnswer>),
     /// A call of [`ServerHandle`](crate::ServerHandle).
     Command(ServerCommand),
-    /// The thread of this name has panicked, and has said so on standard error. What it was to do is
-    /// never done.
+    /// The thread of this name has panicked, and has said so on standard error. What it was to do
+    /// is never done.
     Panicked(String),
 }
 
@@ -33,8 +33,8 @@ pub(crate) enum ServerCommand {
     Totals(oneshot::Sender<Totals>),
 }
 
-/// Messages to the loop. Bounded, since each is the result of something that the loop or an operator
-/// asked for.
+/// Messages to the loop. Bounded, since each is the result of something that the loop or an
+/// operator asked for.
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     pending: Mutex<PendingMail>,
@@ -71,8 +71,8 @@ impl Mailbox {
         std::mem::take(&mut lock(&self.pending).mail)
     }
 
-    /// Drops all messages, now and later. Dropping a command's reply channel tells its asker that no
-    /// answer comes.
+    /// Drops all messages, now and later. Dropping a command's reply channel tells its asker that
+    /// no answer comes.
     pub(crate) fn close(&self) {
         let mut pending = lock(&self.pending);
         pending.closed = true;

@@ -213,7 +213,8 @@ impl ClientSession {
         } else if self.state_timeout().is_some_and(|at| at <= now) {
             let replying = matches!(
                 &self.state,
-                ClientState::Keyed(keyed) if matches!(keyed.step, KeyedStep::Open { .. } | KeyedStep::Leaving { .. })
+                ClientState::Keyed(keyed)
+                    if matches!(keyed.step, KeyedStep::Open { .. } | KeyedStep::Leaving { .. })
             );
             let fault =
                 if replying { ClientFault::ReplyTimeout } else { ClientFault::HandshakeTimeout };

@@ -345,8 +345,8 @@ impl ServerSession {
         self.free_handshake_buffers();
     }
 
-    /// Whether [`Self::process_backlog`] has something to do: a received frame, or the stream's end, can be
-    /// processed now.
+    /// Whether [`Self::process_backlog`] has something to do: a received frame, or the stream's
+    /// end, can be processed now.
     pub fn has_backlog(&self) -> bool {
         self.body_max()
             .is_some_and(|most| self.at_end || !matches!(self.inbound.frame(most), Ok(None)))
