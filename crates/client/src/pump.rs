@@ -41,7 +41,7 @@ macro_rules! machine {
     ($profile:ident) => {
         impl Machine for $profile::ClientSession {
             type Event = $profile::ClientEvent;
-            type Done = $profile::Done;
+            type Done = $profile::HandshakeDone;
 
             fn handle_bytes(&mut self, now: Instant, bytes: &[u8]) {
                 self.handle_bytes(now, bytes);

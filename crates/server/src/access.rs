@@ -1,9 +1,9 @@
-//! Who may connect: the files that say so, read again when they change.
+//! Which identities may connect: lists in files, which are read again when they change.
 //!
-//! A list that cannot be read keeps what it granted, and is tried again. What takes a right away is
-//! believed when the list is whole: where it was put in its place as a whole, or where two looks a
-//! second apart see the same. An editor that writes a list in place, or one that is gone for a
-//! moment, ends no session.
+//! A list that cannot be read keeps granting what it granted, and is read again. A change that
+//! removes a right takes effect once the list is complete: if it was moved into place as a whole,
+//! or if two readings a second apart are equal. So an editor that writes a list in place, or a list
+//! that is absent for a moment, ends no session.
 
 mod list;
 #[cfg(test)]
@@ -14,63 +14,63 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use ddes_identity::{AuthorizedKeys, Grant, PublicKey};
 
-use list::{File, Folder, Watched};
+use list::{KeyFile, KeyFolder, WatchedList};
 
-/// Who may connect.
+/// Which identities may connect.
 #[derive(Clone, Debug)]
 pub enum Access {
-    /// Whoever holds a key: the original's openness.
+    /// Every identity, as with the original.
     Any,
-    /// Those listed.
+    /// The identities in the lists.
     Listed(Lists),
 }
 
-/// Where they are listed.
+/// The lists of authorized identities.
 #[derive(Clone, Debug)]
 pub struct Lists {
-    /// A file in the manner of OpenSSH's.
+    /// A file in OpenSSH's authorized_keys format.
     pub authorized_keys: PathBuf,
     /// A folder of `NAME.pub` files: the identities of the user who started the server.
     pub identities: PathBuf,
 }
 
 impl Lists {
-    /// The keys listed now, and what is wrong with the lists. A list that cannot be read or trusted
-    /// grants nothing.
+    /// The keys that the lists contain now, and the errors in the lists. A list that cannot be read
+    /// or trusted grants nothing.
     pub fn read(&self) -> (AuthorizedKeys, Vec<String>) {
-        let mut lists = Lasting::new(self);
+        let mut lists = WatchedLists::new(self);
         let faults = lists.refresh(Instant::now());
         (lists.file.granted().clone().with(lists.folder.granted()), faults)
     }
 }
 
-/// Holds what the lists granted last.
+/// Decides what an identity may do, by the lists as they were last read.
 #[derive(Debug)]
-pub(crate) struct Doorkeeper {
-    /// `None` lets everybody in.
-    lists: Option<Lasting>,
-    /// A grant may have changed since [`Self::take_change`].
+pub(crate) struct AccessControl {
+    /// `None` authorizes every identity.
+    lists: Option<WatchedLists>,
+    /// Whether a grant may have changed since [`Self::take_change`].
     has_changed: bool,
-    /// When that was asked, in seconds since 1970.
+    /// The time of the last [`Self::take_change`], in seconds since 1970.
     asked_at: i64,
 }
 
 #[derive(Debug)]
-struct Lasting {
-    file: Watched<File>,
-    folder: Watched<Folder>,
+struct WatchedLists {
+    file: WatchedList<KeyFile>,
+    folder: WatchedList<KeyFolder>,
 }
 
-impl Doorkeeper {
+impl AccessControl {
     pub(crate) fn new(access: Access) -> Self {
         let lists = match access {
             Access::Any => None,
-            Access::Listed(lists) => Some(Lasting::new(&lists)),
+            Access::Listed(lists) => Some(WatchedLists::new(&lists)),
         };
         Self { lists, has_changed: false, asked_at: i64::MIN }
     }
 
-    /// Reads the lists again if they changed or could not be read; what is newly wrong with them.
+    /// Reads the lists again if they changed or could not be read. Returns new errors in them.
     pub(crate) fn refresh(&mut self, now: Instant) -> Vec<String> {
         let Some(lists) = &mut self.lists else { return Vec::new() };
         let faults = lists.refresh(now);
@@ -78,11 +78,11 @@ impl Doorkeeper {
         faults
     }
 
-    /// Whether a grant may have changed since this was asked last: a list did, or a key has expired
-    /// at `now`, in seconds since 1970.
+    /// Whether a grant may have changed since the last call: a list changed, or a key expired by
+    /// `now`, in seconds since 1970.
     pub(crate) fn take_change(&mut self, now: i64) -> bool {
         let before = std::mem::replace(&mut self.asked_at, now);
-        // A clock that was set back brings a key back, too.
+        // A clock that is set back makes an expired key valid again.
         let has_passed = |at: i64| (before < at && at <= now) || (now < at && at <= before);
         let lists =
             self.lists.iter().flat_map(|lists| [lists.file.granted(), lists.folder.granted()]);
@@ -90,12 +90,12 @@ impl Doorkeeper {
         std::mem::take(&mut self.has_changed) || has_expired
     }
 
-    /// What `key` may do at `now`, in seconds since 1970.
+    /// The rights of `key` at `now`, in seconds since 1970; `None` if it has none.
     pub(crate) fn grant(&self, key: &PublicKey, now: i64) -> Option<Grant> {
         match &self.lists {
             None => Some(Grant::default()),
-            // What the file says of a key holds before its being an identity of the home.
-            Some(Lasting { file, folder }) => {
+            // An entry in the file takes precedence over the folder's.
+            Some(WatchedLists { file, folder }) => {
                 let grant = file.granted().get(key).or_else(|| folder.granted().get(key))?;
                 grant.holds_at(now).then(|| grant.clone())
             }
@@ -103,11 +103,11 @@ impl Doorkeeper {
     }
 }
 
-impl Lasting {
+impl WatchedLists {
     fn new(lists: &Lists) -> Self {
         Self {
-            file: Watched::new(File(lists.authorized_keys.clone())),
-            folder: Watched::new(Folder(lists.identities.clone())),
+            file: WatchedList::new(KeyFile(lists.authorized_keys.clone())),
+            folder: WatchedList::new(KeyFolder(lists.identities.clone())),
         }
     }
 
@@ -118,7 +118,7 @@ impl Lasting {
     }
 }
 
-/// Since 1970. A clock before that authorizes nobody whose key ever expires.
+/// Seconds since 1970. A clock before 1970 fails closed: keys with an expiry count as expired.
 pub(crate) fn seconds() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).map(|since| since.as_secs());
     since.ok().and_then(|seconds| i64::try_from(seconds).ok()).unwrap_or(i64::MAX)

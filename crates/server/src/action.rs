@@ -4,44 +4,44 @@ use ddes_identity::PublicKey;
 use ddes_ledger::Operation;
 use ddes_session::Ticket;
 
-use crate::endpoint::{ConnectionId, Work};
+use crate::endpoint::{ConnectionId, SessionWork};
 use crate::notice::Notice;
 
-/// One thing that a driver does for an [`Endpoint`](crate::endpoint::Endpoint).
+/// One thing that a driver is to do for an [`Endpoint`](crate::endpoint::Endpoint).
 #[derive(Debug)]
 pub enum Action {
     /// Look up what a proven identity may do, and answer with `handle_grant`.
-    Authorize(Claim),
+    Authorize(AuthorizationRequest),
     /// Compute on any thread, and return the result to `handle_done`.
-    Compute(ConnectionId, Work),
-    /// Have the ledger do this after the requests before it, and answer with `handle_outcomes`.
+    Compute(ConnectionId, SessionWork),
+    /// Give this to the ledger after all earlier requests, and answer with `handle_outcomes`.
     Commit(Request),
-    /// Look at the connection again: it may have bytes to send, room for bytes, another timeout or
-    /// another phase, without a call that named it.
+    /// Check the connection again: its pending bytes, its room for bytes, its timeout or its phase
+    /// may have changed without a call that named it.
     Wake(ConnectionId),
-    /// The result of this connection's [`Action::Compute`] is of no use any more. A result that
-    /// comes anyway is ignored.
+    /// The result of this connection's [`Action::Compute`] is no longer needed. If it comes anyway,
+    /// it is ignored.
     Cancel(ConnectionId),
-    /// Show this to people.
+    /// Show this to the operator.
     Notify(Notice),
 }
 
-/// An identity whose client has proven that it holds the key.
+/// An identity that a client has proven to hold, and that waits to be authorized.
 #[derive(Debug)]
-pub struct Claim {
-    /// The connection that waits for the answer.
+pub struct AuthorizationRequest {
+    /// The connection that waits for the authorization.
     pub connection: ConnectionId,
-    /// Right to one answer.
+    /// The right to answer it, once.
     pub ticket: Ticket,
-    /// The identity.
+    /// The public key of the identity.
     pub key: PublicKey,
 }
 
-/// Work for the ledger, in order.
+/// An operation for the ledger. Requests are executed in the order in which they are given.
 #[derive(Debug)]
 pub struct Request {
-    /// Who waits for the outcome, and the right to one answer. `None`: nobody waits.
+    /// The connection that waits for the outcome, and the right to answer it. `None`: none waits.
     pub to: Option<(ConnectionId, Ticket)>,
-    /// What to do.
+    /// The operation to execute.
     pub operation: Operation,
 }

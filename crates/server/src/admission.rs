@@ -1,45 +1,46 @@
-//! Who is let in before anything is proven: every bound on connections whose peer nobody knows
-//! (rule P-28). Pure: time is an argument.
+//! Admission: every bound on connections whose client has not proven an identity (rule P-28). Pure:
+//! time is an argument.
 //!
 //! At most half of all connections may be unproven and, with classic, a quarter may be classic
-//! sessions, which prove nothing: whoever holds a key finds a place, whatever strangers do. Where
-//! there is no room for a newcomer, the oldest connection goes that has not sent its whole first
-//! message: silence costs its sender nothing, and a client sends that message at once.
+//! sessions, which prove nothing: so clients with a key find room whatever strangers do. If there
+//! is no room for a new connection, the oldest connection is evicted that has not sent its whole
+//! first message: staying silent costs a stranger nothing, and an honest client sends that message
+//! immediately.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::time::Instant;
 
 use crate::endpoint::{ConnectionId, Full};
-use crate::line::{Line, Lines};
-use crate::network::{Network, Rates, Sender, Tally};
+use crate::line::{LinkedQueue, QueueNodes};
+use crate::network::{Network, NetworkCounts, PeerAddress, Rates};
 
-/// What bounds connections.
+/// The limits on connections and handshakes.
 #[derive(Clone, Debug)]
 pub struct Bounds {
-    /// Most connections at a time.
+    /// The most connections at a time.
     pub connections_max: usize,
-    /// Most of them that have not proven an identity.
+    /// The most of them without a proven identity.
     pub unproven_max: usize,
-    /// Most of these of one IPv4 address or IPv6 /64; twice as many of a /56, four times as many of
-    /// a /48.
+    /// The most of these from one IPv4 address or IPv6 /64; twice as many from a /56, four times as
+    /// many from a /48.
     pub unproven_network_max: usize,
-    /// Most classic sessions, whose clients have given a key and prove nothing.
+    /// The most classic sessions, whose clients sent a key and prove nothing.
     pub classic_max: usize,
-    /// Most of these of one network, as above.
+    /// The most of these from one network, counted as above.
     pub classic_network_max: usize,
-    /// Most handshakes that wait to be computed, or are being so.
+    /// The most handshakes that are being computed or wait for it.
     pub handshakes_max: usize,
-    /// Most connections a second of one network, as above, twice as many at once; `None` is any
-    /// number.
+    /// The most connections per second from one network, counted as above, with bursts of twice as
+    /// many; `None` for no limit.
     pub connects_per_sec_max: Option<NonZeroU32>,
-    /// The same of handshakes, counted in those over 2048 bits: at 3072 bits one is two of them, at
-    /// 4096 four.
+    /// The same for handshakes, counted in those over 2048 bits: one over 3072 bits counts as two,
+    /// one over 4096 bits as four.
     pub handshakes_per_sec_max: Option<NonZeroU32>,
 }
 
 impl Bounds {
-    /// The bounds that go with so many connections, with none on networks.
+    /// The bounds for `connections_max` connections, without limits per network.
     pub fn of(connections_max: usize) -> Self {
         let unproven_max = connections_max.div_ceil(2);
         Self {
@@ -55,56 +56,56 @@ impl Bounds {
     }
 }
 
-/// Who is in.
+/// The current connections, counted against the [`Bounds`].
 #[derive(Debug)]
 pub(crate) struct Admission {
     bounds: Bounds,
     open: usize,
-    unproven: Tally,
-    classic: Tally,
-    /// Handshakes handed out and not done.
+    unproven: NetworkCounts,
+    classic: NetworkCounts,
+    /// Handshakes whose computation was given out and has no result yet.
     computing: usize,
     /// Unproven connections that have not sent their whole first message, oldest first.
-    silent: Lines<ConnectionId>,
-    line: Line,
+    silent: QueueNodes<ConnectionId>,
+    silent_queue: LinkedQueue,
     connects: Option<Rates>,
     handshakes: Option<Rates>,
 }
 
-/// Room for one connection.
+/// The right to add one connection.
 #[derive(Debug)]
-pub(crate) struct Room {
-    sender: Sender,
-    pub(crate) gives_way: Option<ConnectionId>,
+pub(crate) struct Reservation {
+    address: PeerAddress,
+    pub(crate) evicts: Option<ConnectionId>,
 }
 
-/// The place of one connection, until [`Admission::leave`].
+/// What admission holds of one connection, until [`Admission::leave`].
 #[derive(Debug)]
-pub(crate) struct Place {
-    sender: Sender,
-    standing: Standing,
+pub(crate) struct AdmissionEntry {
+    address: PeerAddress,
+    state: AdmissionState,
     has_begun: bool,
     is_computing: bool,
 }
 
-/// As what a connection counts.
+/// Which limits a connection counts against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    /// Unproven, at that place of the line of the silent.
+enum AdmissionState {
+    /// Unproven, and in the queue of silent connections, at this index.
     Silent(usize),
-    /// Unproven; its first message is here.
+    /// Unproven; its whole first message was received.
     Unproven,
     Classic,
     Proven,
     Gone,
 }
 
-/// Why a handshake does not begin.
+/// Why a handshake may not begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Declined {
-    /// Its network begins more than this a second.
+    /// Its network would exceed this many handshakes per second.
     TooFast(u32),
-    /// Too many wait.
+    /// Too many handshakes are being computed or wait for it.
     TooMany,
 }
 
@@ -115,128 +116,128 @@ impl Admission {
             handshakes: bounds.handshakes_per_sec_max.map(Rates::new),
             bounds,
             open: 0,
-            unproven: Tally::default(),
-            classic: Tally::default(),
+            unproven: NetworkCounts::default(),
+            classic: NetworkCounts::default(),
             computing: 0,
-            silent: Lines::default(),
-            line: Line::default(),
+            silent: QueueNodes::default(),
+            silent_queue: LinkedQueue::default(),
         }
     }
 
-    /// Whether there is room for a connection, and who has to go for it: that one
-    /// [leaves](Self::leave) first.
-    pub(crate) fn admit(&mut self, now: Instant, peer: SocketAddr) -> Result<Room, Full> {
+    /// Whether there is room for a connection, and which other one to evict for it. The evicted one
+    /// must [leave](Self::leave) first.
+    pub(crate) fn admit(&mut self, now: Instant, peer: SocketAddr) -> Result<Reservation, Full> {
         let Bounds { connections_max, unproven_max, unproven_network_max, .. } = self.bounds;
-        let sender = Sender::of(peer);
-        self.unproven.fits(sender, unproven_network_max).map_err(|most| Full::Address { most })?;
-        let gives_way = self.silent.first(self.line).copied();
+        let address = PeerAddress::of(peer);
+        self.unproven.fits(address, unproven_network_max).map_err(|most| Full::Address { most })?;
+        let evicts = self.silent.first(self.silent_queue).copied();
         let is_full = self.open >= connections_max;
         let is_crowded = self.unproven.all >= unproven_max;
-        if is_full && gives_way.is_none() {
+        if is_full && evicts.is_none() {
             return Err(Full::Connections { most: connections_max });
         }
-        if is_crowded && gives_way.is_none() {
+        if is_crowded && evicts.is_none() {
             return Err(Full::Unproven { most: unproven_max });
         }
         if let Some(rates) = &mut self.connects {
-            rates.take(now, sender, NonZeroU32::MIN).map_err(|most| Full::TooFast { most })?;
+            rates.take(now, address, NonZeroU32::MIN).map_err(|most| Full::TooFast { most })?;
         }
-        Ok(Room { sender, gives_way: gives_way.filter(|_| is_full || is_crowded) })
+        Ok(Reservation { address, evicts: evicts.filter(|_| is_full || is_crowded) })
     }
 
-    /// A connection takes the room that it was given.
+    /// Adds a connection for a reservation.
     #[allow(clippy::needless_pass_by_value, reason = "room is taken once")]
-    pub(crate) fn enter(&mut self, room: Room, id: ConnectionId) -> Place {
-        let Room { sender, gives_way: _ } = room;
+    pub(crate) fn enter(&mut self, room: Reservation, id: ConnectionId) -> AdmissionEntry {
+        let Reservation { address, evicts: _ } = room;
         self.open += 1;
-        self.unproven.add(sender);
-        let standing = Standing::Silent(self.silent.push(&mut self.line, id));
-        Place { sender, standing, has_begun: false, is_computing: false }
+        self.unproven.add(address);
+        let state = AdmissionState::Silent(self.silent.push(&mut self.silent_queue, id));
+        AdmissionEntry { address, state, has_begun: false, is_computing: false }
     }
 
-    /// Its whole first message is here: it gives way to nobody any more.
-    pub(crate) fn hear(&mut self, place: &mut Place) {
-        if let Standing::Silent(at) = place.standing {
-            self.silent.take(&mut self.line, at);
-            place.standing = Standing::Unproven;
+    /// The whole first message was received: the connection is not evicted from now on.
+    pub(crate) fn end_silence(&mut self, entry: &mut AdmissionEntry) {
+        if let AdmissionState::Silent(at) = entry.state {
+            self.silent.take(&mut self.silent_queue, at);
+            entry.state = AdmissionState::Unproven;
         }
     }
 
-    /// Work of its handshake is to be computed. The first is counted; whether it may begin.
+    /// Counts a computation of the handshake; the first one only if the handshake may begin.
     pub(crate) fn begin(
         &mut self,
         now: Instant,
-        place: &mut Place,
+        entry: &mut AdmissionEntry,
         cost: NonZeroU32,
     ) -> Result<(), Declined> {
-        if !std::mem::replace(&mut place.has_begun, true) {
+        if !std::mem::replace(&mut entry.has_begun, true) {
             if self.computing >= self.bounds.handshakes_max {
                 return Err(Declined::TooMany);
             }
             if let Some(rates) = &mut self.handshakes {
-                rates.take(now, place.sender, cost).map_err(Declined::TooFast)?;
+                rates.take(now, entry.address, cost).map_err(Declined::TooFast)?;
             }
         }
-        if !std::mem::replace(&mut place.is_computing, true) {
+        if !std::mem::replace(&mut entry.is_computing, true) {
             self.computing += 1;
         }
         Ok(())
     }
 
-    /// Its work is done, or nobody waits for it any more; whether there was any.
-    pub(crate) fn finish(&mut self, place: &mut Place) -> bool {
-        let was_computing = std::mem::replace(&mut place.is_computing, false);
+    /// The computation has a result, or needs none any more. Returns whether one was running.
+    pub(crate) fn finish(&mut self, entry: &mut AdmissionEntry) -> bool {
+        let was_computing = std::mem::replace(&mut entry.is_computing, false);
         self.computing -= usize::from(was_computing);
         was_computing
     }
 
-    /// It has proven an identity that may connect.
-    pub(crate) fn prove(&mut self, place: &mut Place) {
-        self.leave_standing(place, Standing::Proven);
+    /// The client proved an identity that may connect.
+    pub(crate) fn prove(&mut self, entry: &mut AdmissionEntry) {
+        self.set_state(entry, AdmissionState::Proven);
     }
 
-    /// It has given a classic key; whether there is room for its session.
-    pub(crate) fn turn_classic(&mut self, place: &mut Place) -> bool {
+    /// The client sent a classic key. Returns whether there is room for its session.
+    pub(crate) fn turn_classic(&mut self, entry: &mut AdmissionEntry) -> bool {
         let Bounds { classic_max, classic_network_max, .. } = self.bounds;
         let has_room = self.classic.all < classic_max
-            && self.classic.fits(place.sender, classic_network_max).is_ok();
-        if has_room && self.leave_standing(place, Standing::Classic) {
-            self.classic.add(place.sender);
+            && self.classic.fits(entry.address, classic_network_max).is_ok();
+        if has_room && self.set_state(entry, AdmissionState::Classic) {
+            self.classic.add(entry.address);
         }
         has_room
     }
 
-    /// It counts no more; whether work of it was under way.
-    pub(crate) fn leave(&mut self, place: &mut Place) -> bool {
-        if self.leave_standing(place, Standing::Gone) {
+    /// Removes the connection from all counts. Returns whether a computation was running.
+    pub(crate) fn leave(&mut self, entry: &mut AdmissionEntry) -> bool {
+        if self.set_state(entry, AdmissionState::Gone) {
             self.open -= 1;
         }
-        self.finish(place)
+        self.finish(entry)
     }
 
-    /// Whether it was not gone already: that is for good.
-    fn leave_standing(&mut self, place: &mut Place, next: Standing) -> bool {
-        if place.standing == Standing::Gone {
+    /// Moves the connection to `next`; `false` if it had left already, which is final.
+    fn set_state(&mut self, entry: &mut AdmissionEntry, next: AdmissionState) -> bool {
+        if entry.state == AdmissionState::Gone {
             return false;
         }
-        match std::mem::replace(&mut place.standing, next) {
-            Standing::Silent(at) => {
-                self.silent.take(&mut self.line, at);
-                self.unproven.remove(place.sender);
+        match std::mem::replace(&mut entry.state, next) {
+            AdmissionState::Silent(at) => {
+                self.silent.take(&mut self.silent_queue, at);
+                self.unproven.remove(entry.address);
             }
-            Standing::Unproven => self.unproven.remove(place.sender),
-            Standing::Classic => self.classic.remove(place.sender),
-            Standing::Proven | Standing::Gone => {}
+            AdmissionState::Unproven => self.unproven.remove(entry.address),
+            AdmissionState::Classic => self.classic.remove(entry.address),
+            AdmissionState::Proven | AdmissionState::Gone => {}
         }
         true
     }
 
-    /// Whether there is a rate, and so networks to [forget](Self::forget).
+    /// Whether rates are limited, so that there are networks to [forget](Self::forget).
     pub(crate) fn has_rates(&self) -> bool {
         self.connects.is_some() || self.handshakes.is_some()
     }
 
-    /// Networks that keep to their rates are forgotten.
+    /// Forgets networks that are below their rates again.
     pub(crate) fn forget(&mut self, now: Instant) {
         for rates in self.connects.iter_mut().chain(&mut self.handshakes) {
             rates.forget(now);
@@ -244,15 +245,15 @@ impl Admission {
     }
 }
 
-impl Place {
-    /// Whether work of it is handed out, and somebody waits for that.
+impl AdmissionEntry {
+    /// Whether a computation was given out whose result is still needed.
     pub(crate) fn is_computing(&self) -> bool {
         self.is_computing
     }
 
-    /// Whose turn its work is.
+    /// The network whose turn its computations wait for.
     pub(crate) fn network(&self) -> Network {
-        self.sender.of_turn()
+        self.address.of_turn()
     }
 }
 
@@ -263,11 +264,11 @@ mod tests {
 
     use super::*;
 
-    /// Connections as an endpoint has them.
+    /// Connections, kept as an endpoint keeps them.
     struct Door {
         admission: Admission,
         now: Instant,
-        places: HashMap<ConnectionId, Place>,
+        places: HashMap<ConnectionId, AdmissionEntry>,
         next: u64,
     }
 
@@ -284,7 +285,7 @@ mod tests {
         fn come(&mut self, address: &str) -> Result<ConnectionId, Full> {
             let peer = SocketAddr::new(address.parse().unwrap(), 1);
             let room = self.admission.admit(self.now, peer)?;
-            if let Some(other) = room.gives_way {
+            if let Some(other) = room.evicts {
                 self.go(other);
             }
             self.next += 1;
@@ -302,22 +303,22 @@ mod tests {
         }
 
         fn speak(&mut self, id: ConnectionId) -> Result<(), Declined> {
-            let place = self.places.get_mut(&id).unwrap();
-            self.admission.hear(place);
-            self.admission.begin(self.now, place, NonZeroU32::MIN)
+            let entry = self.places.get_mut(&id).unwrap();
+            self.admission.end_silence(entry);
+            self.admission.begin(self.now, entry, NonZeroU32::MIN)
         }
 
         fn prove(&mut self, id: ConnectionId) {
-            let place = self.places.get_mut(&id).unwrap();
-            self.admission.hear(place);
-            self.admission.prove(place);
+            let entry = self.places.get_mut(&id).unwrap();
+            self.admission.end_silence(entry);
+            self.admission.prove(entry);
         }
 
         fn turn_classic(&mut self, id: ConnectionId) -> bool {
             self.admission.turn_classic(self.places.get_mut(&id).unwrap())
         }
 
-        /// All go, and nothing is left of them.
+        /// All connections leave, and no count remains.
         fn close(mut self) {
             let all: Vec<_> = self.places.keys().copied().collect();
             all.into_iter().for_each(|id| self.go(id));
@@ -332,19 +333,19 @@ mod tests {
         let mut door = Door::new(Bounds { unproven_max: 3, ..Bounds::of(9) });
         let [first, second, third] = [1, 2, 3].map(|n| door.come(&format!("192.0.2.{n}")).unwrap());
         assert!(door.is_in(first));
-        // Who has sent a first message stays, and who came next goes.
+        // A connection with a first message stays; the next oldest is evicted.
         door.speak(first).unwrap();
         let fourth = door.come("192.0.2.4").unwrap();
         assert_eq!(
             [first, second, third, fourth].map(|id| door.is_in(id)),
             [true, false, true, true]
         );
-        // Where all have, the newcomer hears so.
+        // If all have, the new connection is refused with that reason.
         for id in [third, fourth] {
             door.speak(id).unwrap();
         }
         assert_eq!(door.come("192.0.2.5").unwrap_err(), Full::Unproven { most: 3 });
-        // Who has proven an identity makes room.
+        // A proven identity no longer counts as unproven.
         door.prove(first);
         assert!(door.come("192.0.2.5").is_ok());
         door.close();
@@ -481,7 +482,7 @@ mod tests {
         let fifth = door.come("192.0.2.1").unwrap();
         door.go(second);
         assert_eq!(door.speak(fifth), Ok(()));
-        // What goes on is not begun again.
+        // A computation that continues does not begin again.
         assert_eq!(door.speak(first), Ok(()));
         door.close();
     }
@@ -490,19 +491,19 @@ mod tests {
     fn who_is_gone_stays_gone() {
         let mut door = Door::new(Bounds::of(9));
         let id = door.come("192.0.2.1").unwrap();
-        let mut place = door.places.remove(&id).unwrap();
-        door.speak_of(&mut place);
-        assert!(door.admission.leave(&mut place));
-        assert!(!door.admission.leave(&mut place));
-        door.admission.prove(&mut place);
-        assert!(door.admission.turn_classic(&mut place));
+        let mut entry = door.places.remove(&id).unwrap();
+        door.speak_of(&mut entry);
+        assert!(door.admission.leave(&mut entry));
+        assert!(!door.admission.leave(&mut entry));
+        door.admission.prove(&mut entry);
+        assert!(door.admission.turn_classic(&mut entry));
         door.close();
     }
 
     impl Door {
-        fn speak_of(&mut self, place: &mut Place) {
-            self.admission.hear(place);
-            self.admission.begin(self.now, place, NonZeroU32::MIN).unwrap();
+        fn speak_of(&mut self, entry: &mut AdmissionEntry) {
+            self.admission.end_silence(entry);
+            self.admission.begin(self.now, entry, NonZeroU32::MIN).unwrap();
         }
     }
 }

@@ -1,9 +1,9 @@
-//! The ledger's keeper.
+//! The clerk: the thread that owns the ledger in a folder.
 //!
-//! A ledger in a folder has a clerk, a thread that commits whatever queued while it worked: one
-//! batch, one sync, then all answers. The loop commits by itself what is alone and finds the ledger
-//! free: it would only wait for the clerk, and two threads waking each other cost more than the
-//! sync. A ledger in memory needs no clerk.
+//! The clerk commits all requests that queued while it worked: one batch, one sync, then all
+//! answers. A single request that finds the ledger unlocked is committed by the loop itself: it
+//! would only wait for the clerk, and two threads waking each other cost more than the sync. A
+//! ledger in memory needs no clerk.
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -15,163 +15,167 @@ use ddes_session::Ticket;
 use tokio::sync::oneshot;
 
 use crate::endpoint::{ConnectionId, Request};
-use crate::mail::{Mail, Mailbox, Watched, lock};
+use crate::mail::{Mail, Mailbox, PanicWatch, lock, reply};
 
-/// After a pause of this length the ledger makes its newest batch known as durable.
-const REST: Duration = Duration::from_millis(5);
-/// Values of one batch; what queued beyond them is the next.
+/// After a pause of this length the ledger records that its newest batch is durable.
+const PAUSE: Duration = Duration::from_millis(5);
+/// The most values in one batch. Further requests form the next batch.
 const BATCH_VALUES_MAX: usize = 16_384;
 
-/// What the ledger has to say.
+/// A message of the ledger to the loop.
 #[derive(Debug)]
-pub(crate) enum Answer {
-    /// To a [`Request`].
+pub(crate) enum LedgerAnswer {
+    /// The outcome of a [`Request`] that a connection waits for.
     Done { connection: ConnectionId, ticket: Ticket, outcome: Outcome },
-    /// So many values are off the queue.
+    /// This many queued values are committed or refused.
     Values(usize),
-    /// The ledger can be written again, or no more.
+    /// The ledger became writable again, or failed.
     Health(Health),
-    /// A checkpoint could not be made; the journal is none the worse for it.
+    /// A checkpoint failed. The journal is not affected.
     Checkpoint(io::Error),
 }
 
-/// The ledger, as the loop has it.
+/// The ledger, as the loop accesses it.
 #[derive(Debug)]
-pub(crate) enum Books {
-    /// In memory.
+pub(crate) enum ServerLedger {
+    /// A ledger in memory, committed to by the loop.
     Memory(Box<Ledger>),
-    /// In a folder.
+    /// A ledger in a folder, with its clerk.
     Folder(Clerk),
 }
 
 #[derive(Debug)]
 pub(crate) struct Clerk {
-    desk: Arc<Desk>,
+    shared: Arc<ClerkShared>,
     thread: JoinHandle<()>,
-    /// The loop committed something itself, and will use the pause after it.
-    rest_at: Option<Instant>,
+    /// When the loop handles the pause after its own commit; `None` if the clerk does.
+    pause_at: Option<Instant>,
 }
 
-/// What the loop and the clerk share. Whoever takes requests holds the ledger: so they are
-/// committed in the order in which they came.
+/// What the loop and the clerk share. Requests are taken from the inbox only with the ledger
+/// locked, so that they are committed in the order in which they came.
 #[derive(Debug)]
-struct Desk {
-    keeper: Mutex<Keeper>,
-    inbox: Mutex<Inbox>,
+struct ClerkShared {
+    state: Mutex<LedgerState>,
+    inbox: Mutex<ClerkInbox>,
     arrived: Condvar,
     mailbox: Arc<Mailbox>,
 }
 
-/// Bounded by the endpoint: so many values in all, and for each session an opening and an end.
+/// What waits for the clerk. The endpoint bounds it: by the number of values in all, and by one
+/// opening and one end for each session.
 #[derive(Debug, Default)]
-struct Inbox {
+struct ClerkInbox {
     requests: Vec<Request>,
     checkpoints: Vec<store::Done>,
     questions: Vec<oneshot::Sender<Totals>>,
     closed: bool,
 }
 
-/// The ledger and what was last said of it.
+/// The ledger, and the health that was last reported.
 #[derive(Debug)]
-struct Keeper {
+struct LedgerState {
     ledger: Ledger,
     health: Health,
     checkpoint: Option<JoinHandle<()>>,
 }
 
-impl Books {
+impl ServerLedger {
     pub(crate) fn open(ledger: Ledger, mailbox: Arc<Mailbox>) -> io::Result<Self> {
         if ledger.head().is_none() {
             return Ok(Self::Memory(Box::new(ledger)));
         }
-        let keeper = Mutex::new(Keeper { ledger, health: Health::Good, checkpoint: None });
-        let desk =
-            Arc::new(Desk { keeper, inbox: Mutex::default(), arrived: Condvar::new(), mailbox });
+        let state = Mutex::new(LedgerState { ledger, health: Health::Good, checkpoint: None });
+        let shared = Arc::new(ClerkShared {
+            state,
+            inbox: Mutex::default(),
+            arrived: Condvar::new(),
+            mailbox,
+        });
         let thread = std::thread::Builder::new().name("clerk".into()).spawn({
-            let desk = Arc::clone(&desk);
+            let shared = Arc::clone(&shared);
             move || {
-                let watched = Watched::new(&desk.mailbox);
-                serve(&desk);
+                let watched = PanicWatch::new(&shared.mailbox);
+                run_clerk(&shared);
                 drop(watched);
             }
         })?;
-        Ok(Self::Folder(Clerk { desk, thread, rest_at: None }))
+        Ok(Self::Folder(Clerk { shared, thread, pause_at: None }))
     }
 
-    /// Commits now or later; the answers that are there already.
-    pub(crate) fn submit(&mut self, requests: Vec<Request>) -> Vec<Answer> {
+    /// Commits now or later. Returns the answers of what is committed now.
+    pub(crate) fn submit(&mut self, requests: Vec<Request>) -> Vec<LedgerAnswer> {
         match self {
             Self::Memory(ledger) => commit(ledger, requests),
             Self::Folder(clerk) => clerk.submit(requests),
         }
     }
 
-    /// Totals over all accounts will be told.
+    /// Answers with the totals over all accounts, now or later.
     pub(crate) fn ask(&self, question: oneshot::Sender<Totals>) {
         match self {
-            // Who asked may be gone.
-            Self::Memory(ledger) => question.send(ledger.totals()).unwrap_or(()),
+            Self::Memory(ledger) => reply(question, ledger.totals()),
             Self::Folder(clerk) => {
-                lock(&clerk.desk.inbox).questions.push(question);
-                clerk.desk.arrived.notify_one();
+                lock(&clerk.shared.inbox).questions.push(question);
+                clerk.shared.arrived.notify_one();
             }
         }
     }
 
-    /// When to call [`Self::ring`].
-    pub(crate) fn rest_at(&self) -> Option<Instant> {
+    /// When to call [`Self::handle_timeout`]; `None` for never.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         match self {
             Self::Memory(_) => None,
-            Self::Folder(clerk) => clerk.rest_at,
+            Self::Folder(clerk) => clerk.pause_at,
         }
     }
 
-    /// Uses a pause, if it is one.
-    pub(crate) fn ring(&mut self, now: Instant) -> Vec<Answer> {
+    /// Lets the ledger use a pause in the traffic, if there is one.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Vec<LedgerAnswer> {
         match self {
-            Self::Folder(clerk) if clerk.rest_at.is_some_and(|at| at <= now) => {
-                clerk.rest_at = None;
-                // The clerk uses its own pauses.
-                let Ok(mut keeper) = clerk.desk.keeper.try_lock() else { return Vec::new() };
-                if keeper.ledger.rest() {
-                    clerk.rest_at = Some(now + REST);
+            Self::Folder(clerk) if clerk.pause_at.is_some_and(|at| at <= now) => {
+                clerk.pause_at = None;
+                // If the clerk has the ledger, it also uses the pause.
+                let Ok(mut state) = clerk.shared.state.try_lock() else { return Vec::new() };
+                if state.ledger.rest() {
+                    clerk.pause_at = Some(now + PAUSE);
                 }
-                keeper.look(&clerk.desk)
+                state.after_commit(&clerk.shared)
             }
             Self::Memory(_) | Self::Folder(_) => Vec::new(),
         }
     }
 
-    /// Commits what is queued, then stops; whether without a panic.
+    /// Commits what is queued, then stops the clerk. Returns whether it ended without a panic.
     pub(crate) fn stop(self) -> bool {
         let Self::Folder(clerk) = self else { return true };
-        lock(&clerk.desk.inbox).closed = true;
-        clerk.desk.arrived.notify_one();
+        lock(&clerk.shared.inbox).closed = true;
+        clerk.shared.arrived.notify_one();
         clerk.thread.join().is_ok()
     }
 }
 
 impl Clerk {
-    fn submit(&mut self, requests: Vec<Request>) -> Vec<Answer> {
+    fn submit(&mut self, requests: Vec<Request>) -> Vec<LedgerAnswer> {
         if requests.len() == 1
-            && let Ok(mut keeper) = self.desk.keeper.try_lock()
-            && lock(&self.desk.inbox).requests.is_empty()
+            && let Ok(mut state) = self.shared.state.try_lock()
+            && lock(&self.shared.inbox).requests.is_empty()
         {
-            let mut answers = commit(&mut keeper.ledger, requests);
-            answers.extend(keeper.look(&self.desk));
-            self.rest_at = Some(Instant::now() + REST);
+            let mut answers = commit(&mut state.ledger, requests);
+            answers.extend(state.after_commit(&self.shared));
+            self.pause_at = Some(Instant::now() + PAUSE);
             return answers;
         }
-        lock(&self.desk.inbox).requests.extend(requests);
-        self.desk.arrived.notify_one();
-        // The pause after these is the clerk's.
-        self.rest_at = None;
+        lock(&self.shared.inbox).requests.extend(requests);
+        self.shared.arrived.notify_one();
+        // The clerk uses the pause after these.
+        self.pause_at = None;
         Vec::new()
     }
 }
 
-impl Desk {
-    /// Waits until there is something to do, or a pause is over.
+impl ClerkShared {
+    /// Waits until the inbox has something, or `pause` is over.
     fn wait(&self, pause: Option<Duration>) {
         let mut inbox = lock(&self.inbox);
         while inbox.is_empty() && !inbox.closed {
@@ -191,92 +195,93 @@ impl Desk {
         }
     }
 
-    fn take(&self) -> Inbox {
+    fn take(&self) -> ClerkInbox {
         let mut inbox = lock(&self.inbox);
         let closed = inbox.closed;
-        std::mem::replace(&mut *inbox, Inbox { closed, ..Inbox::default() })
+        std::mem::replace(&mut *inbox, ClerkInbox { closed, ..ClerkInbox::default() })
     }
 }
 
-impl Inbox {
+impl ClerkInbox {
     fn is_empty(&self) -> bool {
         self.requests.is_empty() && self.checkpoints.is_empty() && self.questions.is_empty()
     }
 }
 
-impl Keeper {
-    /// What there is to do and to say after a commit.
-    fn look(&mut self, desk: &Arc<Desk>) -> Vec<Answer> {
+impl LedgerState {
+    /// Starts a checkpoint if one is due. Returns changes of the ledger's health and failed
+    /// checkpoints.
+    fn after_commit(&mut self, shared: &Arc<ClerkShared>) -> Vec<LedgerAnswer> {
         if let Some(work) = self.ledger.poll_work() {
-            self.checkpoint = run(desk, work);
+            self.checkpoint = run_checkpoint(shared, work);
         }
         let mut answers: Vec<_> =
-            self.ledger.poll_fault().map(Answer::Checkpoint).into_iter().collect();
+            self.ledger.poll_fault().map(LedgerAnswer::Checkpoint).into_iter().collect();
         let health = self.ledger.health();
         if health != self.health {
             self.health = health.clone();
-            answers.push(Answer::Health(health));
+            answers.push(LedgerAnswer::Health(health));
         }
         answers
     }
 }
 
-fn serve(desk: &Arc<Desk>) {
-    // A pause is of use once something was committed.
+fn run_clerk(shared: &Arc<ClerkShared>) {
+    // The ledger can use a pause only after a commit.
     let mut pause = None;
     loop {
-        desk.wait(pause);
-        let mut keeper = lock(&desk.keeper);
-        let Inbox { requests, checkpoints, questions, closed } = desk.take();
+        shared.wait(pause);
+        let mut state = lock(&shared.state);
+        let ClerkInbox { requests, checkpoints, questions, closed } = shared.take();
         let is_idle = requests.is_empty() && checkpoints.is_empty() && questions.is_empty();
-        pause = if is_idle { keeper.ledger.rest().then_some(REST) } else { Some(REST) };
+        pause = if is_idle { state.ledger.rest().then_some(PAUSE) } else { Some(PAUSE) };
         let mut answers = Vec::new();
         for done in checkpoints {
-            answers.extend(keeper.ledger.handle_done(done).err().map(Answer::Checkpoint));
+            answers.extend(state.ledger.handle_done(done).err().map(LedgerAnswer::Checkpoint));
         }
         for question in questions {
-            question.send(keeper.ledger.totals()).unwrap_or(());
+            reply(question, state.ledger.totals());
         }
         let mut requests = requests;
         while !requests.is_empty() {
             let later = requests.split_off(one_batch(&requests));
-            answers.extend(commit(&mut keeper.ledger, std::mem::replace(&mut requests, later)));
-            desk.mailbox.post(Mail::Answers(std::mem::take(&mut answers)));
+            answers.extend(commit(&mut state.ledger, std::mem::replace(&mut requests, later)));
+            shared.mailbox.post(Mail::Answers(std::mem::take(&mut answers)));
         }
-        answers.extend(keeper.look(desk));
+        answers.extend(state.after_commit(shared));
         if !answers.is_empty() {
-            desk.mailbox.post(Mail::Answers(answers));
+            shared.mailbox.post(Mail::Answers(answers));
         }
         if closed && is_idle {
-            // A checkpoint that is being synced is worth the wait: it is shorter than the next
-            // opening without it.
-            let checkpoint = keeper.checkpoint.take();
-            drop(keeper);
+            // Waiting for a checkpoint that is being synced takes less time than opening the ledger
+            // without it.
+            let checkpoint = state.checkpoint.take();
+            drop(state);
             drop(checkpoint.map(JoinHandle::join));
-            finish(desk);
+            finish(shared);
             return;
         }
     }
 }
 
-/// Names the checkpoint that was being synced at the end: the next opening need not hold it against
-/// the journal. What it replaces is left to the next one.
-fn finish(desk: &Desk) {
-    let mut keeper = lock(&desk.keeper);
-    for done in desk.take().checkpoints {
-        // It failed at the end: nobody listens any more.
-        drop(keeper.ledger.handle_done(done));
+/// Records the checkpoint that was being synced, so that the next opening need not check it against
+/// the journal. The files that it replaces are removed by the next checkpoint.
+fn finish(shared: &ClerkShared) {
+    let mut state = lock(&shared.state);
+    for done in shared.take().checkpoints {
+        // An error is not reported: the loop has ended, and the journal is complete without it.
+        drop(state.ledger.handle_done(done));
     }
-    keeper.ledger.rest();
+    state.ledger.rest();
 }
 
-/// Runs a checkpoint's last part beside the commits; where there is no thread for it, at once.
-fn run(desk: &Arc<Desk>, work: store::Work) -> Option<JoinHandle<()>> {
+/// Runs a checkpoint's last part on a thread of its own; on this one if none can be started.
+fn run_checkpoint(shared: &Arc<ClerkShared>, work: store::Work) -> Option<JoinHandle<()>> {
     let work = Arc::new(Mutex::new(Some(work)));
     let run = {
-        let there = Arc::clone(desk);
+        let there = Arc::clone(shared);
         move || {
-            let watched = Watched::new(&there.mailbox);
+            let watched = PanicWatch::new(&there.mailbox);
             let work = lock(&work).take();
             if let Some(work) = work {
                 let done = work.run();
@@ -290,14 +295,14 @@ fn run(desk: &Arc<Desk>, work: store::Work) -> Option<JoinHandle<()>> {
     spawned.map_err(|_| run()).ok()
 }
 
-/// How many requests make a batch.
+/// The number of requests in the next batch.
 fn one_batch(requests: &[Request]) -> usize {
     let mut values = 0;
     let full = requests.iter().position(|request| {
         values += values_in(request);
         values > BATCH_VALUES_MAX
     });
-    // At least one, however large.
+    // At least one, even if it alone exceeds the bound.
     full.map_or(requests.len(), |count| count.max(1))
 }
 
@@ -308,18 +313,18 @@ fn values_in(request: &Request) -> usize {
     }
 }
 
-fn commit(ledger: &mut Ledger, requests: Vec<Request>) -> Vec<Answer> {
+fn commit(ledger: &mut Ledger, requests: Vec<Request>) -> Vec<LedgerAnswer> {
     let values = requests.iter().map(values_in).sum();
     let (to, operations): (Vec<_>, Vec<_>) =
         requests.into_iter().map(|Request { to, operation }| (to, operation)).unzip();
     let outcomes = ledger.commit(now(), &operations);
     let done = |(to, outcome): (Option<_>, _)| {
-        to.map(|(connection, ticket)| Answer::Done { connection, ticket, outcome })
+        to.map(|(connection, ticket)| LedgerAnswer::Done { connection, ticket, outcome })
     };
-    to.into_iter().zip(outcomes).filter_map(done).chain([Answer::Values(values)]).collect()
+    to.into_iter().zip(outcomes).filter_map(done).chain([LedgerAnswer::Values(values)]).collect()
 }
 
-/// A clock before 1970 shows as 1970: times are evidence, not order.
+/// Microseconds since 1970, capped at both ends of the range: times are evidence, not order.
 fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     Timestamp(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
@@ -416,22 +421,22 @@ mod tests {
         let (ledger, _) = Ledger::open(disk, Options::default(), [7; 16]).unwrap();
         let mut poll = Poll::new().unwrap();
         let mailbox = Arc::new(Mailbox::new(Waker::new(poll.registry(), Token(0)).unwrap()));
-        let mut books = Books::open(ledger, Arc::clone(&mailbox)).unwrap();
+        let mut ledger = ServerLedger::open(ledger, Arc::clone(&mailbox)).unwrap();
         armed.store(true, Ordering::Relaxed);
-        // Two go to the clerk; one the loop would do itself.
+        // The clerk commits two requests; the loop would commit one itself.
         let open =
             |number| Request { to: None, operation: Operation::Open(AccountId::Classic(number)) };
-        assert!(books.submit(vec![open(0), open(1)]).is_empty());
+        assert!(ledger.submit(vec![open(0), open(1)]).is_empty());
         let mut events = mio::Events::with_capacity(1);
         poll.poll(&mut events, Some(Duration::from_secs(60))).unwrap();
         assert!(matches!(&mailbox.take()[..], [Mail::Panicked(name)] if name == "clerk"));
-        // The ledger is locked by nobody's fault of the loop: it asks, and does not wait.
-        assert!(books.submit(vec![open(2)]).is_empty());
-        assert!(!books.stop());
+        // The lock is poisoned, not held: the loop queues the request and does not wait.
+        assert!(ledger.submit(vec![open(2)]).is_empty());
+        assert!(!ledger.stop());
         std::fs::remove_dir_all(path).unwrap();
     }
 
-    /// The order in which requests came is that in which they are committed, whoever commits them.
+    /// Requests are committed in the order in which they came, by the clerk and by the loop.
     #[test]
     fn the_loop_commits_nothing_before_what_is_queued() {
         let path = std::env::temp_dir().join(format!("ddes-clerk-order-{}", std::process::id()));
@@ -439,26 +444,33 @@ mod tests {
         let (ledger, _) = Ledger::open(Arc::new(folder), Options::default(), [7; 16]).unwrap();
         let poll = Poll::new().unwrap();
         let mailbox = Arc::new(Mailbox::new(Waker::new(poll.registry(), Token(0)).unwrap()));
-        let keeper = Mutex::new(Keeper { ledger, health: Health::Good, checkpoint: None });
-        let desk =
-            Arc::new(Desk { keeper, inbox: Mutex::default(), arrived: Condvar::new(), mailbox });
-        // A clerk that has not come to it yet.
-        let mut clerk =
-            Clerk { desk: Arc::clone(&desk), thread: std::thread::spawn(|| {}), rest_at: None };
+        let state = Mutex::new(LedgerState { ledger, health: Health::Good, checkpoint: None });
+        let shared = Arc::new(ClerkShared {
+            state,
+            inbox: Mutex::default(),
+            arrived: Condvar::new(),
+            mailbox,
+        });
+        // A clerk that has not taken its inbox yet.
+        let mut clerk = Clerk {
+            shared: Arc::clone(&shared),
+            thread: std::thread::spawn(|| {}),
+            pause_at: None,
+        };
         let open =
             |number| Request { to: None, operation: Operation::Open(AccountId::Classic(number)) };
-        let is_done = |answers: &[Answer]| matches!(answers, [Answer::Values(0)]);
+        let is_done = |answers: &[LedgerAnswer]| matches!(answers, [LedgerAnswer::Values(0)]);
         assert!(is_done(&clerk.submit(vec![open(0)])));
         assert!(clerk.submit(vec![open(1), open(2)]).is_empty());
         assert!(clerk.submit(vec![open(3)]).is_empty());
-        let queued = desk.take().requests;
+        let queued = shared.take().requests;
         let numbers: Vec<_> =
             queued.iter().map(|request| format!("{:?}", request.operation)).collect();
         assert_eq!(numbers, [1, 2, 3].map(|number| format!("{:?}", open(number).operation)));
         // The queue is empty again.
         assert!(is_done(&clerk.submit(vec![open(4)])));
         clerk.thread.join().unwrap();
-        drop(desk);
+        drop(shared);
         std::fs::remove_dir_all(path).unwrap();
     }
 }

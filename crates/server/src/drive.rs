@@ -1,12 +1,12 @@
-//! The loop that drives an endpoint: one thread, all sockets, no waiting but for all of them
-//! together.
+//! The loop that drives an endpoint: one thread serves all sockets, and blocks only in one poll of
+//! all of them.
 //!
-//! Long because a turn is read as one: what one part of it marks the next one does.
+//! Long because the parts of a turn are read together: each does what the one before it marked.
 //!
-//! A turn reads once from each socket that is ready, and has the endpoint do its own share
-//! (`handle_timeout`), so that no connection keeps the others waiting. Then come the consequences,
-//! all together: one batch for the ledger, one write for each connection that has something to
-//! send.
+//! A turn reads once from each ready socket, and calls the endpoint's `handle_timeout` for a
+//! bounded part of its backlog, so that no connection delays the others. Then it does all
+//! consequences together: one batch for the ledger, one write for each connection with pending
+//! bytes.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -21,109 +21,111 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use slab::Slab;
 use zeroize::Zeroizing;
 
-use crate::access::{Doorkeeper, seconds};
-use crate::clerk::{Answer, Books};
-use crate::endpoint::{Action, ConnectionId, Endpoint, Entropy, Order, Request, SessionView, Work};
+use crate::access::{AccessControl, seconds};
+use crate::clerk::{LedgerAnswer, ServerLedger};
+use crate::endpoint::{
+    Action, ConnectionEntropy, ConnectionId, Endpoint, Order, Request, SessionView, SessionWork,
+};
 use crate::listen::{Report, Stopped};
-use crate::mail::{Command, Mail, Mailbox};
+use crate::mail::{Mail, Mailbox, ServerCommand, reply};
 use crate::pool::Pool;
-use crate::refuse::{Refusal, Step};
+use crate::refuse::{RefusalStep, RefusedConnection};
 use crate::slice;
 use crate::timers::Timers;
 
 pub(crate) const LISTENER: Token = Token(0);
 pub(crate) const MAIL: Token = Token(1);
-/// Tokens of sockets are their places and this.
+/// The token of the socket at place 0; tokens and places count up together.
 const SOCKETS: usize = 2;
 
-/// What one read takes at most. The buffer is shared by all connections.
+/// The most bytes of one read. All connections share the buffer.
 const READ_BYTES_MAX: usize = 64 * 1024;
-/// So few that what a turn reads of their sockets and sessions is still in the nearest caches when
-/// it writes: with 1,024 a value among 10,000 sessions costs a tenth more.
+/// The most events per turn: few enough that what a turn reads of sockets and sessions is still
+/// cached when it writes. With 1,024 a value among 10,000 sessions costs a tenth more.
 const EVENTS_MAX: usize = 64;
-/// So many connections are taken in one turn: some 0.1 ms.
+/// The most connections accepted per turn, which takes some 0.1 ms.
 const ACCEPTS_MAX: usize = 4;
-/// After a failed accept (no more open files, say) the next one waits this long.
+/// The pause after a failed accept, for example where no more files can be opened.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How often the lists are looked at for sessions whose rights changed: twice, where a list is in
-/// doubt, and then it is 2 s.
+/// How often changed rights are applied to open sessions. A removed right that has to be confirmed
+/// by a second reading takes two of these.
 const ACCESS_TICK: Duration = Duration::from_secs(1);
-/// With no traffic for so long a handshake is computed here: waking the pool costs a tenth of it,
-/// and nobody waits.
+/// Without traffic for this long, the loop computes a single handshake itself: it delays no
+/// traffic, and waking the pool would add a tenth to its time.
 const QUIET: Duration = Duration::from_millis(10);
 
-/// One socket.
+/// A connection's socket, with a session or being refused.
 #[derive(Debug)]
 enum Socket {
-    Session(Box<Session>),
-    Refused(Box<Refusal>),
+    Session(Box<SessionSocket>),
+    Refused(Box<RefusedConnection>),
 }
 
 #[derive(Debug)]
-struct Session {
+struct SessionSocket {
     stream: TcpStream,
     id: ConnectionId,
-    /// The system has said so since it last refused.
+    /// Reported by the system since the socket last returned `WouldBlock`.
     readable: bool,
     writable: bool,
-    /// The stream's end, or the connection's, is there to be read behind what came before it. The
-    /// system says so once.
+    /// The stream or the connection has ended, behind bytes that may still be unread. The system
+    /// reports this only once.
     is_ending: bool,
-    /// Among those to be read, or flushed, in this turn.
+    /// Whether it is in [`LoopState::ready`], and in [`LoopState::dirty`].
     is_ready: bool,
     is_dirty: bool,
-    /// Its sending direction is shut down.
+    /// Whether the sending direction is shut down.
     is_shut: bool,
     armed: Option<Instant>,
 }
 
-/// The loop and all that it drives.
+/// The loop, with everything that it drives.
 pub(crate) struct Driver {
     pub(crate) poll: Poll,
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) listener: Option<TcpListener>,
     pub(crate) endpoint: Endpoint,
-    pub(crate) books: Books,
+    pub(crate) ledger: ServerLedger,
     pub(crate) pool: Pool,
-    pub(crate) door: Doorkeeper,
+    pub(crate) access: AccessControl,
     pub(crate) observe: Box<dyn FnMut(Report)>,
-    /// With classic switched on, how long it waits for a client to speak first.
+    /// With classic enabled, how long a client may stay silent before it counts as classic.
     pub(crate) silence: Option<Duration>,
     pub(crate) drain: Duration,
     pub(crate) refusals_max: usize,
-    pub(crate) state: State,
+    pub(crate) state: LoopState,
 }
 
-/// What only the loop knows.
-pub(crate) struct State {
+/// The state that only the loop uses.
+pub(crate) struct LoopState {
     sockets: Slab<Socket>,
-    /// By the endpoint's slots: where a connection's socket is.
+    /// The place of each connection's socket, indexed by the endpoint's slots.
     places: Vec<usize>,
     ready: Vec<usize>,
     dirty: Vec<usize>,
     timers: Timers,
     buffer: Box<[u8]>,
     refusals: usize,
-    /// There may be connections to accept, from this time on.
+    /// When to accept again; `None` until the listener reports a connection.
     accept_at: Option<Instant>,
     access_at: Instant,
     stopping: Option<Instant>,
     failure: Option<String>,
-    /// The name of a thread that panicked.
+    /// The name of another thread that panicked.
     panicked: Option<String>,
 }
 
-/// What is done together, once the endpoint asks for nothing more.
+/// Actions that are collected, then done together.
 #[derive(Default)]
-struct Consequences {
-    work: Vec<(ConnectionId, Work)>,
-    /// One batch for the ledger.
+struct DeferredActions {
+    work: Vec<(ConnectionId, SessionWork)>,
+    /// Requests that form one batch for the ledger.
     requests: Vec<Request>,
-    /// After the work, some of which they may call off.
+    /// Done after the work, since they may cancel some of it.
     cancels: Vec<ConnectionId>,
 }
 
-impl State {
+impl LoopState {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
             sockets: Slab::new(),
@@ -144,8 +146,8 @@ impl State {
 
 impl Driver {
     pub(crate) fn run(mut self) -> io::Result<Stopped> {
-        // Where the system refuses, answers take longer beside handshakes.
-        slice::be_short().unwrap_or(());
+        // If the system refuses, answers are slower while handshakes run; nothing else changes.
+        slice::request_short_slices().unwrap_or(());
         let mut events = Events::with_capacity(EVENTS_MAX);
         loop {
             let now = Instant::now();
@@ -155,45 +157,47 @@ impl Driver {
             if self.state.stopping.is_some_and(|until| self.endpoint.is_empty() || until <= now) {
                 break;
             }
-            match self.poll.poll(&mut events, self.patience(now)) {
+            match self.poll.poll(&mut events, self.poll_timeout(now)) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 outcome => outcome?,
             }
             let now = Instant::now();
-            events.iter().for_each(|event| self.note(now, event));
+            events.iter().for_each(|event| self.note_event(now, event));
             for mail in self.mailbox.take() {
-                self.open(now, mail);
+                self.handle_mail(now, mail);
             }
             self.accept(now);
             self.read_ready(now);
-            self.ring(now);
+            self.handle_timers(now);
             self.endpoint.handle_timeout(now);
-            self.settle();
+            self.do_deferred();
         }
-        // What is left is counted and cut.
+        // Connections that are still open are counted and closed.
         let cut = self.endpoint.len();
         self.mailbox.close();
         self.pool.stop();
-        let clerk = self.books.stop();
+        let clerk = self.ledger.stop();
         match self.state.panicked.or((!clerk).then(|| "clerk".into())) {
-            // What it was at is done by nobody: better no server than one that waits for it.
+            // Nothing does that thread's work any more: a stopped server is better than one that
+            // waits for it.
             Some(name) => Err(io::Error::other(format!("the thread '{name}' panicked"))),
             None => Ok(Stopped { cut, failure: self.state.failure }),
         }
     }
 
-    /// How long nothing need be looked at; for ever is never.
-    fn patience(&self, now: Instant) -> Option<Duration> {
-        let State { ready, timers, accept_at, access_at, stopping, .. } = &self.state;
+    /// Time until the next deadline; `None` blocks until an event.
+    fn poll_timeout(&self, now: Instant) -> Option<Duration> {
+        let LoopState { ready, timers, accept_at, access_at, stopping, .. } = &self.state;
         if !ready.is_empty() {
             return Some(Duration::ZERO);
         }
-        let (endpoint_at, rest_at) = (self.endpoint.poll_timeout(), self.books.rest_at());
-        let times = [timers.next(), *accept_at, Some(*access_at), *stopping, endpoint_at, rest_at];
+        let (endpoint_at, ledger_at) = (self.endpoint.poll_timeout(), self.ledger.poll_timeout());
+        let times =
+            [timers.next(), *accept_at, Some(*access_at), *stopping, endpoint_at, ledger_at];
         times.into_iter().flatten().min().map(|at| at.saturating_duration_since(now))
     }
 
-    fn note(&mut self, now: Instant, event: &Event) {
+    fn note_event(&mut self, now: Instant, event: &Event) {
         let place = match event.token() {
             LISTENER => return self.state.accept_at = Some(now),
             MAIL => return,
@@ -209,7 +213,7 @@ impl Driver {
                 }
                 mark(&mut self.state.dirty, &mut session.is_dirty, place);
             }
-            // Once a turn, however often it is ready.
+            // Served once per turn, however often it is ready.
             Some(Socket::Refused(refusal)) => {
                 mark(&mut self.state.ready, &mut refusal.is_ready, place);
             }
@@ -219,7 +223,7 @@ impl Driver {
 
     fn accept(&mut self, now: Instant) {
         let Some(listener) = &self.listener else {
-            // Or the loop would not wait while it drains.
+            // Otherwise the loop would not block while sessions drain.
             self.state.accept_at = None;
             return;
         };
@@ -238,25 +242,25 @@ impl Driver {
             }
         };
         for (stream, peer) in accepted {
-            // Without it each answer waits for the client's delayed acknowledgement: 44 ms.
+            // Otherwise each answer waits for the client's delayed TCP acknowledgement, 44 ms.
             let Ok(()) = stream.set_nodelay(true) else { continue };
             let Ok(entropy) = entropy() else { continue };
             match self.endpoint.accept(now, peer, entropy) {
-                Ok(id) => self.enter(stream, id),
+                Ok(id) => self.add_session(stream, id),
                 Err(full) if self.state.refusals < self.refusals_max => {
                     self.state.refusals += 1;
-                    let refusal = Refusal::new(stream, full, now, self.silence);
+                    let refusal = RefusedConnection::new(stream, full, now, self.silence);
                     let place = self.state.sockets.insert(Socket::Refused(Box::new(refusal)));
                     self.register(place);
-                    self.refuse_on(now, place);
+                    self.advance_refusal(now, place);
                 }
                 Err(_) => {}
             }
         }
     }
 
-    fn enter(&mut self, stream: TcpStream, id: ConnectionId) {
-        let session = Session {
+    fn add_session(&mut self, stream: TcpStream, id: ConnectionId) {
+        let session = SessionSocket {
             stream,
             id,
             readable: false,
@@ -272,9 +276,7 @@ impl Driver {
         if places.len() <= id.slot() {
             places.resize(id.slot() + 1, usize::MAX);
         }
-        if let Some(entry) = places.get_mut(id.slot()) {
-            *entry = place;
-        }
+        places[id.slot()] = place;
         self.register(place);
         self.wake(id);
     }
@@ -296,26 +298,26 @@ impl Driver {
         }
     }
 
-    fn refuse_on(&mut self, now: Instant, place: usize) {
+    fn advance_refusal(&mut self, now: Instant, place: usize) {
         let Some(Socket::Refused(refusal)) = self.state.sockets.get_mut(place) else { return };
-        match refusal.go_on(now, &mut self.state.buffer) {
-            Step::Over => self.close(now, place),
-            Step::Waits => {
+        match refusal.advance(now, &mut self.state.buffer) {
+            RefusalStep::Over => self.close(now, place),
+            RefusalStep::Waits => {
                 let at = refusal.poll_timeout();
                 self.state.timers.set(place, &mut refusal.armed, Some(at));
             }
-            Step::HasMore => mark(&mut self.state.ready, &mut refusal.is_ready, place),
+            RefusalStep::HasMore => mark(&mut self.state.ready, &mut refusal.is_ready, place),
         }
     }
 
-    /// Reads once from each connection that is ready and may be read.
+    /// Reads once from each ready connection that accepts bytes.
     fn read_ready(&mut self, now: Instant) {
         for place in std::mem::take(&mut self.state.ready) {
             let session = match self.state.sockets.get_mut(place) {
                 Some(Socket::Session(session)) => session,
                 Some(Socket::Refused(refusal)) => {
                     refusal.is_ready = false;
-                    self.refuse_on(now, place);
+                    self.advance_refusal(now, place);
                     continue;
                 }
                 None => continue,
@@ -329,16 +331,16 @@ impl Driver {
             if room == 0 {
                 continue;
             }
-            match session.stream.read(self.state.buffer.get_mut(..room).unwrap_or(&mut [])) {
+            match session.stream.read(&mut self.state.buffer[..room]) {
                 Ok(0) => {
                     session.readable = false;
                     self.endpoint.handle_eof(now, session.id);
                 }
                 Ok(count) => {
-                    // A short read has emptied the socket: the next byte is an event. The end may
-                    // have come with these, and that is none.
+                    // A short read emptied the socket, and more bytes cause an event. The end of
+                    // the stream, if it came with these bytes, causes none.
                     session.readable = count == room || session.is_ending;
-                    let bytes = self.state.buffer.get(..count).unwrap_or(&[]);
+                    let bytes = &self.state.buffer[..count];
                     self.endpoint.handle_bytes(now, session.id, bytes);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => session.readable = false,
@@ -351,8 +353,8 @@ impl Driver {
         }
     }
 
-    /// Everything that is due.
-    fn ring(&mut self, now: Instant) {
+    /// Handles all timers that are due: connections, rights, the ledger's pause.
+    fn handle_timers(&mut self, now: Instant) {
         while let Some((place, at)) = self.state.timers.pop(now) {
             match self.state.sockets.get_mut(place) {
                 Some(Socket::Session(session)) if session.armed == Some(at) => {
@@ -364,7 +366,7 @@ impl Driver {
                 }
                 Some(Socket::Refused(refusal)) if refusal.armed == Some(at) => {
                     refusal.armed = None;
-                    self.refuse_on(now, place);
+                    self.advance_refusal(now, place);
                 }
                 Some(Socket::Session(_) | Socket::Refused(_)) | None => {}
             }
@@ -373,15 +375,15 @@ impl Driver {
             self.state.access_at = now + ACCESS_TICK;
             self.revoke(now);
         }
-        let answers = self.books.ring(now);
-        self.answer(now, answers);
+        let answers = self.ledger.handle_timeout(now);
+        self.handle_answers(now, answers);
     }
 
-    /// All consequences, until there are none.
-    fn settle(&mut self) {
+    /// Does what the endpoint asks for, until it asks for nothing more.
+    fn do_deferred(&mut self) {
         loop {
             let now = Instant::now();
-            let Consequences { work, requests, cancels } = self.gather(now);
+            let DeferredActions { work, requests, cancels } = self.poll_actions(now);
             if work.is_empty()
                 && requests.is_empty()
                 && cancels.is_empty()
@@ -394,8 +396,8 @@ impl Driver {
                 self.pool.cancel(id);
             }
             if !requests.is_empty() {
-                let answers = self.books.submit(requests);
-                self.answer(now, answers);
+                let answers = self.ledger.submit(requests);
+                self.handle_answers(now, answers);
             }
             for place in std::mem::take(&mut self.state.dirty) {
                 self.flush(now, place);
@@ -403,20 +405,21 @@ impl Driver {
         }
     }
 
-    /// Does at once what the endpoint asks for, but for what is done together.
-    fn gather(&mut self, now: Instant) -> Consequences {
-        let mut all = Consequences::default();
+    /// Does the endpoint's actions, and collects those that are done together.
+    fn poll_actions(&mut self, now: Instant) -> DeferredActions {
+        let mut all = DeferredActions::default();
         while let Some(action) = self.endpoint.poll_action() {
             match action {
-                Action::Authorize(claim) => {
-                    // The peer may have gone, and what says so may be on its way.
-                    self.find_gone(now, claim.connection, has_ended);
+                Action::Authorize(request) => {
+                    // The client may have closed the connection, and the event for it may still be
+                    // on its way.
+                    self.end_if_gone(now, request.connection, has_ended);
                     self.refresh(now);
-                    let grant = self.door.grant(&claim.key, seconds());
-                    self.endpoint.handle_grant(now, claim, grant);
+                    let grant = self.access.grant(&request.key, seconds());
+                    self.endpoint.handle_grant(now, request, grant);
                 }
                 Action::Compute(id, work) => {
-                    if !self.find_gone(now, id, |_| false) {
+                    if !self.end_if_gone(now, id, |_| false) {
                         all.work.push((id, work));
                     }
                 }
@@ -429,7 +432,7 @@ impl Driver {
         all
     }
 
-    fn compute(&mut self, now: Instant, work: Vec<(ConnectionId, Work)>) {
+    fn compute(&mut self, now: Instant, work: Vec<(ConnectionId, SessionWork)>) {
         let is_quiet =
             now.duration_since(self.endpoint.traffic_at()) > QUIET && self.state.ready.is_empty();
         if is_quiet && work.len() == 1 {
@@ -446,10 +449,10 @@ impl Driver {
         }
     }
 
-    /// Whether the peer of a connection whose session is not open yet has closed it, or its sending
-    /// direction, as far as is known or `ask` finds out. What it sent before is of no use then, and
-    /// is not waited for.
-    fn find_gone(&mut self, now: Instant, id: ConnectionId, ask: fn(&TcpStream) -> bool) -> bool {
+    /// Ends a connection whose session is not open yet if its client has closed it or its sending
+    /// direction, as far as is known or `ask` finds out. What the client sent before is of no use
+    /// then. Returns whether it ended.
+    fn end_if_gone(&mut self, now: Instant, id: ConnectionId, ask: fn(&TcpStream) -> bool) -> bool {
         let place = self.state.places.get(id.slot()).copied();
         let is_gone = match place.and_then(|place| self.state.sockets.get(place)) {
             Some(Socket::Session(session)) if session.id == id => {
@@ -473,8 +476,8 @@ impl Driver {
         }
     }
 
-    /// Writes what there is, as far as the socket takes it, and looks what the connection needs
-    /// next.
+    /// Writes pending bytes as far as the socket accepts them, then closes, shuts down, reads or
+    /// sets a timer as the connection requires.
     fn flush(&mut self, now: Instant, place: usize) {
         let Some(Socket::Session(session)) = self.state.sockets.get_mut(place) else { return };
         session.is_dirty = false;
@@ -510,35 +513,36 @@ impl Driver {
             Some(Socket::Refused(_)) => self.state.refusals -= 1,
             None => {}
         }
-        // A place in the lists may be another connection's by then: it is looked at once too often.
+        // The place may stay in a list and belong to another connection by then, which is then
+        // checked once more than necessary.
     }
 
-    fn open(&mut self, now: Instant, mail: Mail) {
+    fn handle_mail(&mut self, now: Instant, mail: Mail) {
         match mail {
             Mail::Work(id, done) => self.endpoint.handle_done(now, id, done),
-            Mail::Answers(answers) => self.answer(now, answers),
-            Mail::Command(command) => self.obey(now, command),
+            Mail::Answers(answers) => self.handle_answers(now, answers),
+            Mail::Command(command) => self.handle_command(now, command),
             Mail::Panicked(name) => self.state.panicked = Some(name),
         }
     }
 
-    /// The ledger's answers: to sessions, and to the operator.
-    fn answer(&mut self, now: Instant, answers: Vec<Answer>) {
+    /// Passes the ledger's answers on to sessions and to the operator.
+    fn handle_answers(&mut self, now: Instant, answers: Vec<LedgerAnswer>) {
         let (mut values, mut outcomes) = (0, Vec::with_capacity(answers.len()));
         for answer in answers {
             match answer {
-                Answer::Done { connection, ticket, outcome } => {
+                LedgerAnswer::Done { connection, ticket, outcome } => {
                     outcomes.push((connection, ticket, outcome));
                 }
-                Answer::Values(count) => values += count,
-                Answer::Health(health) => {
+                LedgerAnswer::Values(count) => values += count,
+                LedgerAnswer::Health(health) => {
                     if let ddes_ledger::Health::Failed(why) = &health {
                         self.state.failure = Some(why.clone());
                         self.stop(now);
                     }
                     (self.observe)(Report::Ledger(health));
                 }
-                Answer::Checkpoint(error) => (self.observe)(Report::Checkpoint(error)),
+                LedgerAnswer::Checkpoint(error) => (self.observe)(Report::Checkpoint(error)),
             }
         }
         self.endpoint.handle_outcomes(now, values, outcomes);
@@ -546,7 +550,7 @@ impl Driver {
 
     fn stop(&mut self, now: Instant) {
         if self.state.stopping.is_some() {
-            // A second time stops at once.
+            // A second call stops immediately.
             self.state.stopping = Some(now);
             return;
         }
@@ -555,15 +559,14 @@ impl Driver {
         self.endpoint.end_all(now, Order::Shutdown, None);
     }
 
-    fn obey(&mut self, now: Instant, command: Command) {
-        // Who asked may be gone; nothing is owed then.
+    fn handle_command(&mut self, now: Instant, command: ServerCommand) {
         match command {
-            Command::Stop => self.stop(now),
-            Command::Totals(question) => self.books.ask(question),
-            Command::Sessions(sessions) => {
-                sessions.send(self.endpoint.sessions().collect()).unwrap_or(());
+            ServerCommand::Stop => self.stop(now),
+            ServerCommand::Totals(question) => self.ledger.ask(question),
+            ServerCommand::Sessions(sessions) => {
+                reply(sessions, self.endpoint.sessions().collect());
             }
-            Command::End { serial, ended } => {
+            ServerCommand::End { serial, ended } => {
                 let is_meant = |view: &SessionView| {
                     serial.is_none_or(|serial| view.connection.serial() == serial)
                 };
@@ -571,30 +574,30 @@ impl Driver {
                 for view in &meant {
                     self.endpoint.end(now, view.connection, Order::Operator);
                 }
-                ended.send(meant.len()).unwrap_or(());
+                reply(ended, meant.len());
             }
         }
     }
 
-    /// Reads the lists again if they changed.
+    /// Reads the lists of authorized keys again if they changed.
     fn refresh(&mut self, now: Instant) {
-        for fault in self.door.refresh(now) {
+        for fault in self.access.refresh(now) {
             (self.observe)(Report::Access(fault));
         }
     }
 
-    /// Gives open sessions what the lists grant now, and ends those of identities that lost their
-    /// right.
+    /// Applies what the lists grant now to open sessions, and ends those of identities that are no
+    /// longer authorized.
     fn revoke(&mut self, now: Instant) {
         self.refresh(now);
         let wall = seconds();
-        if !self.door.take_change(wall) {
+        if !self.access.take_change(wall) {
             return;
         }
         let sessions: Vec<_> = self.endpoint.sessions().collect();
         for view in sessions {
             let Some(admitted) = view.admitted else { continue };
-            match self.door.grant(&admitted.key, wall) {
+            match self.access.grant(&admitted.key, wall) {
                 Some(grant) => self.endpoint.handle_regrant(view.connection, grant),
                 None => {
                     self.endpoint.end(now, view.connection, Order::NotAuthorized);
@@ -604,26 +607,27 @@ impl Driver {
     }
 }
 
-/// What the system knows of the peer's end, asked: the event that says so may be on its way.
+/// Asks the system whether the client has closed the connection: the event for it may still be on
+/// its way.
 fn has_ended(stream: &TcpStream) -> bool {
     let mut asked = [PollFd::new(stream, PollFlags::RDHUP)];
     let ended = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
     match rustix::event::poll(&mut asked, Some(&Timespec::default())) {
         Ok(_) => asked.iter().any(|found| found.revents().intersects(ended)),
-        // Then reading will find out.
+        // A later read finds out.
         Err(_) => false,
     }
 }
 
-/// Puts a place on a list once.
+/// Adds a place to a list, unless it is on it already.
 fn mark(list: &mut Vec<usize>, is_on_it: &mut bool, place: usize) {
     if !std::mem::replace(is_on_it, true) {
         list.push(place);
     }
 }
 
-fn entropy() -> Result<Entropy, getrandom::Error> {
-    let mut entropy = Entropy {
+fn entropy() -> Result<ConnectionEntropy, getrandom::Error> {
+    let mut entropy = ConnectionEntropy {
         exponent: Zeroizing::new([0; _]),
         kem: Zeroizing::new([0; _]),
         token: Zeroizing::new([0; _]),

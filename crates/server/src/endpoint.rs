@@ -1,7 +1,7 @@
-//! Many sessions, one ledger queue. No I/O, no clock, no randomness of its own.
+//! Many sessions and one queue of requests for the ledger. Pure: no I/O, clock or randomness.
 //!
-//! Long because it is the one place where sessions and the ledger meet, and what each says to the
-//! other is read together.
+//! Long because it is the one place where sessions and the ledger meet, and both directions are
+//! read together.
 //!
 //! A driver works in turns. In each of them it
 //!
@@ -9,7 +9,7 @@
 //! - calls [`Endpoint::handle_timeout`], and does so at the latest when [`Endpoint::poll_timeout`]
 //!   is due;
 //! - does what [`Endpoint::poll_action`] asks for, until that returns `None`;
-//! - looks at each connection that it touched or that [`Action::Wake`] names: it writes `pending`,
+//! - checks each connection that it touched or that [`Action::Wake`] names: it writes `pending`,
 //!   follows `phase`, reads at most `room`, and sets a timer for `connection_timeout`.
 
 use std::collections::{HashMap, VecDeque};
@@ -28,13 +28,13 @@ use ddes_wire::{Amounts, Sequence, SessionNumber, Standing};
 use slab::Slab;
 use smallvec::smallvec;
 
-pub use crate::action::{Action, Claim, Request};
+pub use crate::action::{Action, AuthorizationRequest, Request};
 pub use crate::admission::Bounds;
-use crate::admission::{Admission, Declined, Place};
+use crate::admission::{Admission, AdmissionEntry, Declined};
 use crate::network::Network;
 pub use crate::notice::{Admitted, Notice, NoticeEvent, Notices, SessionView};
-pub use crate::session::{Classic, Done, Entropy, Order, Profiles, Work};
-use crate::session::{Event, Session};
+use crate::session::{AnySession, SessionEvent};
+pub use crate::session::{Classic, ConnectionEntropy, Order, Profiles, SessionDone, SessionWork};
 
 /// Backlog bytes processed per turn, in addition to what is read: less than a millisecond's work.
 const BACKLOG_BYTES_MAX: usize = 32 * 1024;
@@ -45,23 +45,23 @@ const IDLE_CHECK: Duration = Duration::from_secs(1);
 /// Sessions whose buffers are freed per turn: less than a millisecond's work.
 const FREED_MAX: usize = 64;
 
-/// What bounds an endpoint, and what it speaks.
+/// The settings of an endpoint.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Connections, and what peers may do that have proven nothing; one too many is told so and
-    /// closed (rule P-28).
+    /// The limits on connections and on clients without a proven identity. A connection beyond a
+    /// limit is refused with a message (rule P-28).
     pub bounds: Bounds,
-    /// Most values that wait for the ledger; beyond them nothing is read from any connection.
+    /// The most values that wait for the ledger. Beyond them no connection is read.
     pub queued_values_max: usize,
-    /// Which notices somebody reads. Others are not built.
+    /// Which notices to build.
     pub notices: Notices,
-    /// The first number that no classic account of the ledger had.
+    /// The number of the next classic account: higher than any in the ledger.
     pub classic_first: u64,
-    /// The wires.
+    /// The profiles that clients may use.
     pub profiles: Profiles,
 }
 
-/// One connection of this endpoint. Never given out again.
+/// Identifies one connection of this endpoint. Never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConnectionId {
     slot: usize,
@@ -69,7 +69,8 @@ pub struct ConnectionId {
 }
 
 impl ConnectionId {
-    /// Where its endpoint keeps it; another connection's once it is removed.
+    /// The connection's index in the endpoint. Another connection may have it after this one is
+    /// removed.
     pub(crate) fn slot(self) -> usize {
         self.slot
     }
@@ -79,44 +80,44 @@ impl ConnectionId {
         Self { slot: 0, serial }
     }
 
-    /// The number people see: 1 for the first connection, and so on.
+    /// The number that operators see, counted from 1 in the order of connecting.
     pub fn serial(self) -> u64 {
         self.serial
     }
 }
 
-/// Why a connection is not taken.
+/// Why a connection is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Full {
-    /// The server is full.
+    /// The server has the most connections.
     #[error("{most} connections are open already")]
     Connections {
-        /// The bound.
+        /// The limit that is reached.
         most: usize,
     },
-    /// So it is of connections that have proven nothing, and all of them have begun a handshake.
+    /// The server has the most unproven connections, and all of them have begun a handshake.
     #[error("{most} connections have not proven an identity yet")]
     Unproven {
-        /// The bound.
+        /// The limit that is reached.
         most: usize,
     },
-    /// The address is, or with IPv6 a network that it is in.
+    /// The address, or an IPv6 network that it is in, has the most unproven connections.
     #[error("{most} connections of this address have not proven an identity yet")]
     Address {
-        /// The bound.
+        /// The limit that is reached.
         most: usize,
     },
-    /// The address comes too often.
+    /// The address connects too often.
     #[error("this address connects more than {most} times a second")]
     TooFast {
-        /// The bound.
+        /// The limit that is reached.
         most: u32,
     },
 }
 
 impl Full {
-    /// The frame that says so to a client: of a D-DDES/2 server the 50 in the clear with reason 9
-    /// (rule P-23), else classic's (rule C-21).
+    /// The frame that tells the client: a 50 in the clear with reason 9 (rule P-23), or the classic
+    /// one (rule C-21).
     pub fn farewell(&self, classic: bool) -> Vec<u8> {
         let body = if classic {
             text::FULL.as_bytes().to_vec()
@@ -129,13 +130,13 @@ impl Full {
     }
 }
 
-/// All sessions of one thread of the server.
+/// All sessions of a server's loop.
 #[derive(Debug)]
 pub struct Endpoint {
     config: Config,
-    connections: Slab<Connection>,
+    connections: Slab<EndpointConnection>,
     serial: u64,
-    /// The next classic account.
+    /// The number of the next classic account.
     classic_next: u64,
     admission: Admission,
     /// The newest session of each identity that has one.
@@ -144,7 +145,8 @@ pub struct Endpoint {
     buffered: Vec<ConnectionId>,
     /// Connections whose idle buffers are still to be freed.
     to_free: Vec<ConnectionId>,
-    /// Values that wait for the ledger, and connections that are not read from because of them.
+    /// Values that wait for the ledger, and connections that are not read because there are too
+    /// many.
     queued_values: usize,
     held: Vec<ConnectionId>,
     /// Connections with frames that are received and not yet processed, in the order of their
@@ -152,38 +154,39 @@ pub struct Endpoint {
     backlog: VecDeque<ConnectionId>,
     /// When sessions are next checked for having become idle.
     check_at: Instant,
-    /// When the last turn was.
+    /// The time of the last [`Self::handle_timeout`].
     turn_at: Instant,
-    /// See [`Self::traffic_at`].
+    /// The time that [`Self::traffic_at`] returns.
     traffic_at: Instant,
-    work: VecDeque<(ConnectionId, Work)>,
-    /// Connections whose work was given out, and whose result is of no use any more.
+    work: VecDeque<(ConnectionId, SessionWork)>,
+    /// Connections whose work was given out, and whose result is no longer needed.
     cancels: VecDeque<ConnectionId>,
-    claims: VecDeque<Claim>,
+    authorizations: VecDeque<AuthorizationRequest>,
     requests: VecDeque<Request>,
     wakes: VecDeque<ConnectionId>,
     notices: VecDeque<Notice>,
 }
 
 #[derive(Debug)]
-struct Connection {
+struct EndpointConnection {
     id: ConnectionId,
     peer: SocketAddr,
-    session: Session,
+    session: AnySession,
     admitted: Option<Admitted>,
     account: Option<AccountNumber>,
     number: SessionNumber,
     standing: Standing,
-    place: Place,
-    /// It had to go for another: told so, as far as its socket takes it at once, and closed.
-    gives_way: bool,
-    /// Among [`Endpoint::held`].
+    admission: AdmissionEntry,
+    /// It is evicted for a new connection: it is sent a 50, if its socket accepts it at once, and
+    /// closed.
+    is_evicted: bool,
+    /// Whether it is in [`Endpoint::held`].
     is_held: bool,
-    /// Has a verdict that its client was not told yet.
-    has_heard: bool,
-    /// Has sent values.
-    is_at_work: bool,
-    /// Among [`Endpoint::backlog`].
+    /// Whether it has a verdict that its client was not sent yet.
+    has_verdict: bool,
+    /// Whether its client has submitted values.
+    has_submitted: bool,
+    /// Whether it is in [`Endpoint::backlog`].
     has_backlog: bool,
     buffers: Buffers,
 }
@@ -219,40 +222,40 @@ impl Endpoint {
             traffic_at: now,
             work: VecDeque::new(),
             cancels: VecDeque::new(),
-            claims: VecDeque::new(),
+            authorizations: VecDeque::new(),
             requests: VecDeque::new(),
             wakes: VecDeque::new(),
             notices: VecDeque::new(),
         }
     }
 
-    /// A client connected.
+    /// Adds a connection, or refuses it. May evict another one for it.
     pub fn accept(
         &mut self,
         now: Instant,
         peer: SocketAddr,
-        entropy: Entropy,
+        entropy: ConnectionEntropy,
     ) -> Result<ConnectionId, Full> {
         let room = self.admission.admit(now, peer)?;
-        if let Some(other) = room.gives_way {
-            self.give_way(now, other);
+        if let Some(other) = room.evicts {
+            self.evict(now, other);
         }
         self.serial += 1;
         let slot = self.connections.vacant_entry();
         let id = ConnectionId { slot: slot.key(), serial: self.serial };
-        slot.insert(Connection {
+        slot.insert(EndpointConnection {
             id,
             peer,
-            session: Session::new(&self.config.profiles, now, entropy),
+            session: AnySession::new(&self.config.profiles, now, entropy),
             admitted: None,
             account: None,
             number: SessionNumber::NONE,
             standing: Standing::default(),
-            place: self.admission.enter(room, id),
-            gives_way: false,
+            admission: self.admission.enter(room, id),
+            is_evicted: false,
             is_held: false,
-            has_heard: false,
-            is_at_work: false,
+            has_verdict: false,
+            has_submitted: false,
             has_backlog: false,
             buffers: Buffers::Freed,
         });
@@ -261,10 +264,10 @@ impl Endpoint {
         Ok(id)
     }
 
-    /// A connection goes for another that comes. It holds its slot until it is removed.
-    fn give_way(&mut self, now: Instant, id: ConnectionId) {
+    /// Ends a connection to make room for a new one. It keeps its slot until it is removed.
+    fn evict(&mut self, now: Instant, id: ConnectionId) {
         if let Some(connection) = self.connection_mut(id) {
-            connection.gives_way = true;
+            connection.is_evicted = true;
         }
         self.leave(id);
         self.end(now, id, Order::TooMany);
@@ -287,7 +290,7 @@ impl Endpoint {
         self.with(now, id, |session| session.handle_eof(now));
     }
 
-    /// A connection broke.
+    /// A connection broke: nothing can be sent on it any more.
     pub fn handle_reset(&mut self, now: Instant, id: ConnectionId) {
         self.with(now, id, |session| session.handle_reset(now));
     }
@@ -297,9 +300,9 @@ impl Endpoint {
         self.with(now, id, |session| session.handle_timeout(now));
     }
 
-    /// One turn's share of what the endpoint does by itself: it frees the buffers of idle sessions,
-    /// and processes frames that sessions received too many of at once. What is not due is not
-    /// done, so a driver may call this in every turn.
+    /// Does one turn's part of the endpoint's own tasks: frees the buffers of idle sessions, and
+    /// processes frames of the backlog. Does only what is due, so a driver may call this in every
+    /// turn.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.turn_at = now;
         if self.check_at <= now {
@@ -311,8 +314,8 @@ impl Endpoint {
         self.free_buffers();
     }
 
-    /// When to call [`Self::handle_timeout`]; a time that has passed where a turn left something
-    /// over. `None`: the endpoint has nothing to do by itself.
+    /// When to call [`Self::handle_timeout`]; a time in the past if the last turn left something to
+    /// do. `None`: the endpoint has no task of its own.
     pub fn poll_timeout(&self) -> Option<Instant> {
         if self.can_process_backlog() || !self.to_free.is_empty() {
             return Some(self.turn_at);
@@ -322,19 +325,24 @@ impl Endpoint {
     }
 
     /// The result of an [`Action::Compute`].
-    pub fn handle_done(&mut self, now: Instant, id: ConnectionId, done: Done) {
-        self.place(id, Admission::finish);
+    pub fn handle_done(&mut self, now: Instant, id: ConnectionId, done: SessionDone) {
+        self.with_admission(id, Admission::finish);
         self.with(now, id, |session| session.handle_done(now, done));
         self.wakes.push_back(id);
     }
 
-    /// What the identity of a [`Claim`] may do: nothing, or count.
-    pub fn handle_grant(&mut self, now: Instant, claim: Claim, grant: Option<Grant>) {
-        let Claim { connection: id, ticket, key } = claim;
+    /// The rights of the identity of an [`AuthorizationRequest`]; `None` if it is not authorized.
+    pub fn handle_grant(
+        &mut self,
+        now: Instant,
+        request: AuthorizationRequest,
+        grant: Option<Grant>,
+    ) {
+        let AuthorizationRequest { connection: id, ticket, key } = request;
         let Some(connection) = self.connection_mut(id) else { return };
-        let Session::V2(session) = &mut connection.session else { return };
-        // Whose peer is gone opens no session: it would end that of the client's next connection,
-        // or be ended by it.
+        let AnySession::V2(session) = &mut connection.session else { return };
+        // If the client is gone, no session opens: it would supersede the one of the client's next
+        // connection, or be superseded by it.
         if !session.is_opening() {
             return;
         }
@@ -348,7 +356,7 @@ impl Endpoint {
                     operation: Operation::Open(account),
                 });
                 self.notify(id, || NoticeEvent::Admitted(Box::new(admitted)));
-                self.place(id, Admission::prove);
+                self.with_admission(id, Admission::prove);
             }
             None => {
                 session.turn_away(now, ticket);
@@ -359,10 +367,10 @@ impl Endpoint {
         self.wakes.push_back(id);
     }
 
-    /// What the identity of an admitted session may do from now on.
+    /// Changes the rights of an admitted session's identity.
     pub fn handle_regrant(&mut self, id: ConnectionId, grant: Grant) {
         let Some(connection) = self.connection_mut(id) else { return };
-        let (Some(admitted), Session::V2(session)) =
+        let (Some(admitted), AnySession::V2(session)) =
             (&mut connection.admitted, &mut connection.session)
         else {
             return;
@@ -379,8 +387,8 @@ impl Endpoint {
         }
     }
 
-    /// The ledger's answers to [`Request`]s, which had `values` values together. A client receives
-    /// one answer for all of its values among them that were counted.
+    /// The ledger's answers to [`Request`]s with `values` values in all. A client receives one 40
+    /// for all of its values among them that were counted.
     pub fn handle_outcomes(
         &mut self,
         now: Instant,
@@ -388,24 +396,24 @@ impl Endpoint {
         outcomes: impl IntoIterator<Item = (ConnectionId, Ticket, Outcome)>,
     ) {
         self.unqueue(values);
-        let mut heard = Vec::new();
+        let mut to_answer = Vec::new();
         for (id, ticket, outcome) in outcomes {
             match outcome {
                 Outcome::Opened(opening) => self.handle_opening(now, id, ticket, opening),
                 Outcome::Decided(verdict) => self.handle_verdict(now, id, ticket, verdict),
-                // Nobody waits for these.
+                // No connection waits for these.
                 Outcome::Ended(_) => {}
             }
             if let Some(connection) = self.connection_mut(id)
-                && !std::mem::replace(&mut connection.has_heard, true)
+                && !std::mem::replace(&mut connection.has_verdict, true)
             {
-                heard.push(id);
+                to_answer.push(id);
             }
         }
-        for id in heard {
+        for id in to_answer {
             let Some(connection) = self.connection_mut(id) else { continue };
-            connection.has_heard = false;
-            if let Session::V2(session) = &mut connection.session {
+            connection.has_verdict = false;
+            if let AnySession::V2(session) = &mut connection.session {
                 session.flush_answers(now);
             }
             self.collect(now, id);
@@ -414,7 +422,8 @@ impl Endpoint {
         }
     }
 
-    /// The newest session of an account is the only one.
+    /// The ledger opened a session, or refused to. A new session of an account ends the account's
+    /// older one.
     fn handle_opening(
         &mut self,
         now: Instant,
@@ -432,7 +441,7 @@ impl Endpoint {
             }
         }
         let Some(connection) = self.connection_mut(id) else { return };
-        let Session::V2(session) = &mut connection.session else { return };
+        let AnySession::V2(session) = &mut connection.session else { return };
         match opening {
             Ok(Opening { account, session: number, proof }) => {
                 connection.account = Some(account);
@@ -443,10 +452,11 @@ impl Endpoint {
                 session.admit(now, ticket, number, proof.standing(), is_operator);
             }
             Err(Refusal::Unavailable) => {
+                // Not answered: the session ends instead.
                 drop(ticket);
                 connection.session.order_end(now, Order::LedgerUnavailable);
             }
-            // Its session numbers are used up.
+            // The account has used all of its session numbers.
             Err(Refusal::Malformed | Refusal::Gap { .. } | Refusal::Superseded { .. }) => {
                 session.turn_away(now, ticket);
             }
@@ -459,13 +469,15 @@ impl Endpoint {
             connection.standing = proof.standing();
         }
         match (&mut connection.session, verdict) {
-            (Session::Classic(session), Ok(proof)) => session.settle(now, ticket, proof.standing()),
-            (Session::Classic(session), Err(_)) => session.refuse(now, ticket),
-            (Session::V2(session), verdict) => {
+            (AnySession::Classic(session), Ok(proof)) => {
+                session.settle(now, ticket, proof.standing());
+            }
+            (AnySession::Classic(session), Err(_)) => session.refuse(now, ticket),
+            (AnySession::V2(session), verdict) => {
                 let verdict = verdict.map(|proof| proof.standing()).map_err(refused);
                 session.handle_verdict(now, ticket, verdict);
             }
-            (Session::Undecided(_) | Session::Gone, _) => {}
+            (AnySession::Undecided(_) | AnySession::Gone, _) => {}
         }
     }
 
@@ -490,7 +502,7 @@ impl Endpoint {
         }
     }
 
-    /// Ends one session; whether there was one.
+    /// Ends one session. Returns whether the connection exists.
     pub fn end(&mut self, now: Instant, id: ConnectionId, order: Order) -> bool {
         let found = self.connection(id).is_some();
         self.with(now, id, |session| session.order_end(now, order));
@@ -498,7 +510,7 @@ impl Endpoint {
         found
     }
 
-    /// The connection is closed; its slot is free again.
+    /// The driver closed the connection: frees its slot.
     pub fn remove(&mut self, now: Instant, id: ConnectionId) {
         self.with(now, id, |session| session.handle_reset(now));
         self.leave(id);
@@ -519,7 +531,7 @@ impl Endpoint {
         }
     }
 
-    /// What to send on a connection.
+    /// The bytes to send on a connection; none if it is gone.
     pub fn pending(&self, id: ConnectionId) -> &[u8] {
         self.connection(id).map_or(&[], |connection| connection.session.pending())
     }
@@ -530,17 +542,17 @@ impl Endpoint {
         self.note_backlog(id);
     }
 
-    /// Processes frames that sessions received too many of at once, session by session and little
-    /// of it in a turn: whoever sends little does not wait for whoever sends much.
+    /// Processes a bounded part of the backlog, one session after the other, so that sessions with
+    /// few frames do not wait for those with many.
     fn process_backlog(&mut self, now: Instant) {
         let mut bytes = 0;
         while bytes < BACKLOG_BYTES_MAX && self.can_process_backlog() {
             let Some(id) = self.backlog.pop_front() else { return };
             let Some(connection) = self.connection_mut(id) else { continue };
             connection.has_backlog = false;
-            bytes += connection.session.go_on(now);
+            bytes += connection.session.process_backlog(now);
             self.collect(now, id);
-            // It may be read again.
+            // It may accept bytes again.
             self.wakes.push_back(id);
         }
     }
@@ -551,20 +563,20 @@ impl Endpoint {
 
     fn note_backlog(&mut self, id: ConnectionId) {
         if let Some(connection) = self.connection_mut(id)
-            && connection.session.has_more()
+            && connection.session.has_backlog()
             && !std::mem::replace(&mut connection.has_backlog, true)
         {
             self.backlog.push_back(id);
         }
     }
 
-    /// Whether to read from a connection just now. Where it is too much for the ledger, the
-    /// connection is woken when it is not.
+    /// Whether to read from a connection now. If too many values wait for the ledger,
+    /// [`Action::Wake`] names the connection once there are fewer.
     pub fn wants_bytes(&mut self, id: ConnectionId) -> bool {
         self.room(id) > 0
     }
 
-    /// How many bytes to read from it at a time just now.
+    /// The most bytes to read from a connection now; 0 for the reasons of [`Self::wants_bytes`].
     pub fn room(&mut self, id: ConnectionId) -> usize {
         let is_full = self.queued_values > self.config.queued_values_max;
         let Some(connection) = self.connection_mut(id) else { return 0 };
@@ -575,7 +587,8 @@ impl Endpoint {
         if is_full { 0 } else { room }
     }
 
-    /// When a session that had submitted values before last submitted some; at first the beginning.
+    /// When a session last submitted values that was not submitting its first; initially the time
+    /// of creation.
     pub fn traffic_at(&self) -> Instant {
         self.traffic_at
     }
@@ -583,7 +596,7 @@ impl Endpoint {
     /// How far a connection has come.
     pub fn phase(&self, id: ConnectionId) -> Phase {
         match self.connection(id) {
-            Some(connection) if !connection.gives_way => connection.session.phase(),
+            Some(connection) if !connection.is_evicted => connection.session.phase(),
             Some(_) | None => Phase::Done,
         }
     }
@@ -593,13 +606,14 @@ impl Endpoint {
         self.connection(id)?.session.poll_timeout()
     }
 
-    /// What to do next, until nothing is left.
+    /// The next action for the driver; `None` if there is none.
     ///
-    /// Claims come first, since their answers make requests; then work, requests, wakes, cancels
-    /// and notices. So a driver finds all requests in one run, and a cancel behind its work.
+    /// Authorizations come first, since their answers cause requests; then work, requests, wakes,
+    /// cancels and notices. So a driver receives all requests together, and a cancel after its
+    /// work.
     pub fn poll_action(&mut self) -> Option<Action> {
-        if let Some(claim) = self.claims.pop_front() {
-            return Some(Action::Authorize(claim));
+        if let Some(request) = self.authorizations.pop_front() {
+            return Some(Action::Authorize(request));
         }
         if let Some((id, work)) = self.next_work() {
             return Some(Action::Compute(id, work));
@@ -616,20 +630,19 @@ impl Endpoint {
         self.notices.pop_front().map(Action::Notify)
     }
 
-    /// The oldest work whose result somebody still waits for.
-    fn next_work(&mut self) -> Option<(ConnectionId, Work)> {
+    /// The oldest work whose result is still needed.
+    fn next_work(&mut self) -> Option<(ConnectionId, SessionWork)> {
         loop {
             let (id, work) = self.work.pop_front()?;
-            if self.connection(id).is_some_and(|connection| connection.place.is_computing()) {
+            if self.connection(id).is_some_and(|connection| connection.admission.is_computing()) {
                 return Some((id, work));
             }
         }
     }
 
-    /// Where a connection comes from: what waits for a thread waits in turn with other networks'
-    /// work.
+    /// The network of a connection. Networks take turns in the handshake queue.
     pub(crate) fn network(&self, id: ConnectionId) -> Option<Network> {
-        self.connection(id).map(|connection| connection.place.network())
+        self.connection(id).map(|connection| connection.admission.network())
     }
 
     /// Finds the sessions that received nothing since the check before this one.
@@ -647,20 +660,20 @@ impl Endpoint {
             };
             connection.buffers != Buffers::Freed
         });
-        // The list may never be as long again.
+        // Freed, since it may never be as long again.
         if buffered.is_empty() {
             *buffered = Vec::new();
         }
     }
 
-    /// Frees the buffers of some idle sessions: thousands at once would keep the others waiting.
+    /// Frees the buffers of some idle sessions. Freeing thousands at once would delay active ones.
     fn free_buffers(&mut self) {
         for id in self.to_free.split_off(self.to_free.len().saturating_sub(FREED_MAX)) {
             if let Some(connection) = self.connection_mut(id)
                 && connection.buffers == Buffers::Freed
-                && let Session::V2(session) = &mut connection.session
+                && let AnySession::V2(session) = &mut connection.session
             {
-                session.rest();
+                session.free_buffers();
             }
         }
         if self.to_free.is_empty() {
@@ -668,7 +681,7 @@ impl Endpoint {
         }
     }
 
-    /// How many connections are open.
+    /// The number of open connections.
     pub fn len(&self) -> usize {
         self.connections.len()
     }
@@ -678,7 +691,7 @@ impl Endpoint {
         self.connections.is_empty()
     }
 
-    /// All sessions.
+    /// All connections with their sessions, as an operator sees them.
     pub fn sessions(&self) -> impl Iterator<Item = SessionView> {
         self.connections.iter().map(|(_, connection)| SessionView {
             connection: connection.id,
@@ -690,16 +703,16 @@ impl Endpoint {
         })
     }
 
-    fn connection(&self, id: ConnectionId) -> Option<&Connection> {
+    fn connection(&self, id: ConnectionId) -> Option<&EndpointConnection> {
         self.connections.get(id.slot).filter(|connection| connection.id == id)
     }
 
-    fn connection_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+    fn connection_mut(&mut self, id: ConnectionId) -> Option<&mut EndpointConnection> {
         self.connections.get_mut(id.slot).filter(|connection| connection.id == id)
     }
 
-    /// Acts on a session; whatever happened is collected.
-    fn with(&mut self, now: Instant, id: ConnectionId, act: impl FnOnce(&mut Session)) {
+    /// Calls `act` on a session, then collects the consequences.
+    fn with(&mut self, now: Instant, id: ConnectionId, act: impl FnOnce(&mut AnySession)) {
         if let Some(connection) = self.connection_mut(id) {
             act(&mut connection.session);
             self.collect(now, id);
@@ -714,49 +727,49 @@ impl Endpoint {
         if !self.config.notices.include(&event) {
             return;
         }
-        if let Some(Connection { peer, admitted, .. }) = self.connection(id) {
+        if let Some(EndpointConnection { peer, admitted, .. }) = self.connection(id) {
             let (peer, is_proven) = (*peer, admitted.is_some());
             self.notices.push_back(Notice { connection: id, peer, is_proven, event });
         }
     }
 
-    /// Acts on a connection's place; `None` where there is no such connection.
-    fn place<T>(
+    /// Calls `act` on what admission holds of a connection; `None` if there is no such connection.
+    fn with_admission<T>(
         &mut self,
         id: ConnectionId,
-        act: impl FnOnce(&mut Admission, &mut Place) -> T,
+        act: impl FnOnce(&mut Admission, &mut AdmissionEntry) -> T,
     ) -> Option<T> {
         let Self { connections, admission, .. } = self;
         let connection = connections.get_mut(id.slot).filter(|connection| connection.id == id)?;
-        Some(act(admission, &mut connection.place))
+        Some(act(admission, &mut connection.admission))
     }
 
-    /// A connection counts no more.
+    /// Removes a connection from the counts of admission.
     fn leave(&mut self, id: ConnectionId) {
-        if self.place(id, Admission::leave) == Some(true) {
+        if self.with_admission(id, Admission::leave) == Some(true) {
             self.cancels.push_back(id);
         }
     }
 
-    /// A session is over: its work, if any is under way, is of no use.
-    fn call_back(&mut self, id: ConnectionId) {
-        if self.place(id, Admission::finish) == Some(true) {
+    /// A session ended: if it has work under way, cancels it.
+    fn cancel_work(&mut self, id: ConnectionId) {
+        if self.with_admission(id, Admission::finish) == Some(true) {
             self.cancels.push_back(id);
         }
     }
 
-    /// Hands on what a session has to say.
+    /// Collects a session's work and events, until there are none.
     fn collect(&mut self, now: Instant, id: ConnectionId) {
         loop {
             let Some(connection) = self.connection_mut(id) else { return };
             if let Some(work) = connection.session.poll_work() {
-                self.hand_out(now, id, work);
+                self.start_work(now, id, work);
                 continue;
             }
             let Some(event) = connection.session.poll_event() else { return };
             let event = match event {
-                Event::Classic(event) => self.handle_classic(now, id, event),
-                Event::V2(event) => self.handle_v2(now, id, event),
+                SessionEvent::Classic(event) => self.handle_classic(now, id, event),
+                SessionEvent::V2(event) => self.handle_v2(now, id, event),
             };
             if let Some(event) = event {
                 self.notify(id, || event);
@@ -764,15 +777,15 @@ impl Endpoint {
         }
     }
 
-    /// The first work of a session begins its handshake, where its address may begin one.
-    fn hand_out(&mut self, now: Instant, id: ConnectionId, work: Work) {
-        let begun = self.place(id, |admission, place| {
+    /// Gives out a session's work. The first work begins the handshake, if admission allows one.
+    fn start_work(&mut self, now: Instant, id: ConnectionId, work: SessionWork) {
+        let begun = self.with_admission(id, |admission, entry| {
             match work {
-                // The classic server speaks first.
-                Work::Classic(_) => {}
-                Work::V2(_) => admission.hear(place),
+                // A classic server sends first, so this says nothing about the client.
+                SessionWork::Classic(_) => {}
+                SessionWork::V2(_) => admission.end_silence(entry),
             }
-            admission.begin(now, place, work.cost())
+            admission.begin(now, entry, work.cost())
         });
         let Some(connection) = self.connection_mut(id) else { return };
         match begun {
@@ -787,55 +800,55 @@ impl Endpoint {
         &mut self,
         now: Instant,
         id: ConnectionId,
-        event: classic::Event,
+        event: classic::ServerEvent,
     ) -> Option<NoticeEvent> {
         Some(match event {
-            classic::Event::Submit { ticket, amount } => {
+            classic::ServerEvent::Submit { ticket, amount } => {
                 self.open_classic(id)?;
                 let connection = self.connection_mut(id)?;
-                // The number after the last asked for; the ledger has the last word.
+                // The number after the last counted one. The ledger checks it.
                 let first_seq = connection.standing.last_seq.forward(1).ok()?;
                 let request = connection.submit(ticket, first_seq, smallvec![amount])?;
                 self.requests.push_back(request);
                 self.queued_values += 1;
                 NoticeEvent::Received { first: amount, count: 1 }
             }
-            classic::Event::TokenShared => NoticeEvent::TokenShared,
-            classic::Event::Ended(end) => {
+            classic::ServerEvent::TokenShared => NoticeEvent::TokenShared,
+            classic::ServerEvent::Ended(end) => {
                 let ends_all = |classic: &Classic| classic.config.end_all;
-                if end == classic::End::Bye
+                if end == classic::ServerEnd::Bye
                     && self.config.profiles.classic.as_ref().is_some_and(ends_all)
                 {
                     self.end_all(now, Order::ClassicEndAll, Some(id));
                 }
-                self.call_back(id);
+                self.cancel_work(id);
                 NoticeEvent::ClassicEnded(end)
             }
-            classic::Event::KeyVerified => {
-                if !self.place(id, Admission::turn_classic)? {
+            classic::ServerEvent::KeyVerified => {
+                if !self.with_admission(id, Admission::turn_classic)? {
                     self.connection_mut(id)?.session.order_end(now, Order::TooMany);
                 }
                 NoticeEvent::KeyVerified
             }
-            classic::Event::Tampered => NoticeEvent::Tampered,
-            classic::Event::Ignored { opcode } => NoticeEvent::Ignored { opcode },
-            classic::Event::ResultSent { sum } => {
+            classic::ServerEvent::Tampered => NoticeEvent::Tampered,
+            classic::ServerEvent::Ignored { opcode } => NoticeEvent::Ignored { opcode },
+            classic::ServerEvent::ResultSent { sum } => {
                 NoticeEvent::ResultSent { status: Status::Applied, sum }
             }
         })
     }
 
-    /// A classic account opens with its session's first integer: a session without one writes
-    /// nothing.
+    /// Opens the classic account of a session with its first integer, so that a session without
+    /// integers writes nothing to the ledger.
     fn open_classic(&mut self, id: ConnectionId) -> Option<()> {
         let number = self.classic_next;
         let connection = self.connection_mut(id)?;
         if connection.account.is_none() {
             connection.account = Some(AccountNumber::Classic(number));
-            // The only session of its account.
+            // A classic account has only one session.
             connection.number = SessionNumber::new(1);
-            // In the order in which they open, not in that of their connections: numbers only
-            // ascend.
+            // Numbered in the order in which accounts open, not in that of their connections: the
+            // ledger requires ascending numbers.
             self.classic_next = number.saturating_add(1);
             let operation = Operation::Open(AccountId::Classic(number));
             self.requests.push_back(Request { to: None, operation });
@@ -847,42 +860,46 @@ impl Endpoint {
         &mut self,
         now: Instant,
         id: ConnectionId,
-        event: v2::Event,
+        event: v2::ServerEvent,
     ) -> Option<NoticeEvent> {
         Some(match event {
-            v2::Event::Authenticated { ticket, key } => {
-                self.claims.push_back(Claim { connection: id, ticket, key: *key });
+            v2::ServerEvent::Authenticated { ticket, key } => {
+                self.authorizations.push_back(AuthorizationRequest {
+                    connection: id,
+                    ticket,
+                    key: *key,
+                });
                 return None;
             }
-            v2::Event::TokenShared => NoticeEvent::TokenShared,
-            v2::Event::Submit { ticket, first_seq, amounts } => {
+            v2::ServerEvent::TokenShared => NoticeEvent::TokenShared,
+            v2::ServerEvent::Submit { ticket, first_seq, amounts } => {
                 let (first, count) = (*amounts.first()?, amounts.len());
                 let connection = self.connection_mut(id)?;
-                let is_at_work = std::mem::replace(&mut connection.is_at_work, true);
+                let has_submitted = std::mem::replace(&mut connection.has_submitted, true);
                 let request = connection.submit(ticket, first_seq, amounts)?;
-                if is_at_work {
+                if has_submitted {
                     self.traffic_at = now;
                 }
                 self.requests.push_back(request);
                 self.queued_values += count;
                 NoticeEvent::Received { first, count }
             }
-            v2::Event::Answered(answer) => {
+            v2::ServerEvent::Answered(answer) => {
                 NoticeEvent::ResultSent { status: answer.status, sum: answer.sum }
             }
-            v2::Event::EndAll => {
+            v2::ServerEvent::EndAll => {
                 self.end_all(now, Order::Operator, Some(id));
                 return None;
             }
-            v2::Event::Ended(end) => {
-                self.call_back(id);
+            v2::ServerEvent::Ended(end) => {
+                self.cancel_work(id);
                 NoticeEvent::Ended(end)
             }
         })
     }
 }
 
-impl Connection {
+impl EndpointConnection {
     fn submit(&self, ticket: Ticket, first_seq: Sequence, amounts: Amounts) -> Option<Request> {
         let (account, session) = (self.account?, self.number);
         let submission = Submission { account, session, first_seq, amounts };
@@ -890,7 +907,7 @@ impl Connection {
     }
 }
 
-/// The ledger's words in the session's.
+/// Converts the ledger's refusal into the session's.
 fn refused(refusal: Refusal) -> v2::Refused {
     match refusal {
         Refusal::Gap { .. } => v2::Refused::Gap,
@@ -918,20 +935,20 @@ pub(crate) mod tests {
         Profiles { v2: Arc::new(v2), classic: None }
     }
 
-    /// Of a connection that has sent a first message.
-    pub(crate) fn first_work() -> Work {
+    /// The work of a connection that sent a first message.
+    pub(crate) fn first_work() -> SessionWork {
         let now = Instant::now();
         let mut endpoint = endpoint(now);
         let id = accept(&mut endpoint, now);
         let hello = [&[0, 0, 0, 10, 0, 0, 1, 2, 2, 2][..], &[3; 256]].concat();
         endpoint.handle_bytes(now, id, &hello);
-        // It comes before the other actions: there is no claim.
+        // It comes before the other actions: no authorization waits.
         let Some(Action::Compute(_, work)) = endpoint.poll_action() else { panic!("no work") };
         work
     }
 
     fn accept(endpoint: &mut Endpoint, now: Instant) -> ConnectionId {
-        let entropy = Entropy {
+        let entropy = ConnectionEntropy {
             exponent: Zeroizing::new([0; _]),
             kem: Zeroizing::new([0; _]),
             token: Zeroizing::new([0; _]),
@@ -973,7 +990,7 @@ pub(crate) mod tests {
         endpoint.handle_bytes(now, first, &[0]);
         let now = check(&mut endpoint);
         assert_eq!(endpoint.buffered, [first]);
-        // A newcomer to the slot of one that is gone is another connection.
+        // A new connection in the slot of a removed one is a different connection.
         endpoint.remove(now, first);
         let third = accept(&mut endpoint, now);
         endpoint.handle_bytes(now, third, &[0]);

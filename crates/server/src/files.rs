@@ -1,32 +1,34 @@
 //! How the files that a process may open are shared between connections and everything else. Pure.
 
-/// Open files that no connection may have: the ledger's (its folder and lock, the segment and the
-/// next, a checkpoint written and one read), the lists', the loop's own, connections that are
-/// accepted and not yet counted, the console's. A server without connections has 15 of them.
+/// Open files reserved for everything but connections: the ledger's (its folder and lock, the
+/// segment and the next, a checkpoint written and one read), the lists', the loop's own,
+/// connections that are accepted and not yet counted, the console's. A server without connections
+/// has 15 of them.
 const FILES_KEPT: usize = 40;
 
-/// Most connections too many that are told so at a time.
+/// The most excess connections that are refused with a message at a time.
 const REFUSALS_MAX: usize = 64;
 
-/// How the files that a process may open are shared.
+/// The files that a process may open, shared between connections and refusals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Files {
-    /// Most connections at a time.
+    /// The most connections at a time.
     pub connections_max: usize,
-    /// Most connections too many that are told so.
+    /// The most excess connections that are refused with a message at a time.
     pub refusals_max: usize,
 }
 
 impl Files {
-    /// How many files a server opens that takes so many connections.
+    /// The number of files that a server with `connections_max` connections opens.
     pub fn needed(connections_max: usize) -> u64 {
-        u64::try_from(connections_max.saturating_add(REFUSALS_MAX + FILES_KEPT)).unwrap_or(u64::MAX)
+        connections_max.saturating_add(REFUSALS_MAX + FILES_KEPT) as u64
     }
 
-    /// What so many open files allow, where `connections_max` connections are wanted; nothing where
-    /// it is too few for any. The ledger's come first: a server out of files would have to stop at
+    /// Shares `open_files` where `connections_max` connections are wanted; `None` if not even one
+    /// is possible. The ledger's files come first: without them the server would have to stop at
     /// its next segment.
     pub fn share(open_files: u64, connections_max: usize) -> Option<Self> {
+        // A limit beyond `usize` is never reached.
         let open_files = usize::try_from(open_files).unwrap_or(usize::MAX);
         let left = open_files.checked_sub(FILES_KEPT)?;
         let refusals_max = REFUSALS_MAX.min(left / 4);

@@ -1,7 +1,7 @@
 //! The D-DDES server.
 //!
-//! The line between pure and not runs through this crate: [`endpoint`] takes bytes, time and
-//! randomness and holds every session; the drivers around it (sockets, the clerk's thread, the
+//! One part of this crate is pure: [`endpoint`] holds every session and takes bytes, time and
+//! randomness as arguments. The parts around it that do I/O (sockets, the clerk's thread, the
 //! clock) are thin. See ARCHITECTURE.md.
 
 mod access;
@@ -26,4 +26,4 @@ mod timers;
 
 pub use access::{Access, Lists};
 pub use files::Files;
-pub use listen::{Handle, Options, Report, Server, Stopped};
+pub use listen::{Report, Server, ServerHandle, ServerOptions, Stopped};

@@ -1,17 +1,17 @@
-//! Lines of those who wait: in at the back, out from anywhere, each in one step. Many lines may
-//! share one store.
+//! Doubly linked queues: push at the back and remove from anywhere, both in constant time. Many
+//! queues may share one set of nodes.
 
 use slab::Slab;
 
-/// What waits in lines.
+/// The nodes of any number of [`LinkedQueue`]s.
 #[derive(Debug)]
-pub(crate) struct Lines<T> {
+pub(crate) struct QueueNodes<T> {
     nodes: Slab<Node<T>>,
 }
 
-/// One line of a [`Lines`].
+/// The ends of one queue, whose values are in a [`QueueNodes`].
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Line {
+pub(crate) struct LinkedQueue {
     first: Option<usize>,
     last: Option<usize>,
 }
@@ -23,62 +23,62 @@ struct Node<T> {
     behind: Option<usize>,
 }
 
-impl<T> Default for Lines<T> {
+impl<T> Default for QueueNodes<T> {
     fn default() -> Self {
         Self { nodes: Slab::new() }
     }
 }
 
-impl<T> Lines<T> {
-    /// Puts `value` at the back; its place, until it is taken.
-    pub(crate) fn push(&mut self, line: &mut Line, value: T) -> usize {
-        let place = self.nodes.insert(Node { value, before: line.last, behind: None });
-        match line.last.and_then(|last| self.nodes.get_mut(last)) {
+impl<T> QueueNodes<T> {
+    /// Appends `value` and returns its index, which is valid until the value is removed.
+    pub(crate) fn push(&mut self, queue: &mut LinkedQueue, value: T) -> usize {
+        let place = self.nodes.insert(Node { value, before: queue.last, behind: None });
+        match queue.last.and_then(|last| self.nodes.get_mut(last)) {
             Some(last) => last.behind = Some(place),
-            None => line.first = Some(place),
+            None => queue.first = Some(place),
         }
-        line.last = Some(place);
+        queue.last = Some(place);
         place
     }
 
-    /// Takes what is at a place of this line.
-    pub(crate) fn take(&mut self, line: &mut Line, place: usize) -> Option<T> {
+    /// Removes the value at `place`, which must be in this queue.
+    pub(crate) fn take(&mut self, queue: &mut LinkedQueue, place: usize) -> Option<T> {
         let Node { value, before, behind } = self.nodes.try_remove(place)?;
         match before.and_then(|before| self.nodes.get_mut(before)) {
             Some(node) => node.behind = behind,
-            None => line.first = behind,
+            None => queue.first = behind,
         }
         match behind.and_then(|behind| self.nodes.get_mut(behind)) {
             Some(node) => node.before = before,
-            None => line.last = before,
+            None => queue.last = before,
         }
         Some(value)
     }
 
-    /// What is at the front.
-    pub(crate) fn first(&self, line: Line) -> Option<&T> {
-        self.nodes.get(line.first?).map(|node| &node.value)
+    /// The value at the front; `None` if the queue is empty.
+    pub(crate) fn first(&self, queue: LinkedQueue) -> Option<&T> {
+        self.nodes.get(queue.first?).map(|node| &node.value)
     }
 
-    /// What is at a place, of any line.
+    /// The value at `place`, in any queue.
     pub(crate) fn at(&self, place: usize) -> Option<&T> {
         self.nodes.get(place).map(|node| &node.value)
     }
 
-    /// Takes what is at the front.
-    pub(crate) fn pop(&mut self, line: &mut Line) -> Option<T> {
-        let first = line.first?;
-        self.take(line, first)
+    /// Removes the value at the front; `None` if the queue is empty.
+    pub(crate) fn pop(&mut self, queue: &mut LinkedQueue) -> Option<T> {
+        let first = queue.first?;
+        self.take(queue, first)
     }
 
-    /// How many wait in all lines.
+    /// The number of values in all queues.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.nodes.len()
     }
 }
 
-impl Line {
+impl LinkedQueue {
     pub(crate) fn is_empty(&self) -> bool {
         self.first.is_none()
     }
@@ -92,7 +92,7 @@ mod tests {
     fn who_leaves_from_anywhere_leaves_the_others_in_order() {
         // Each of the 2^5 choices of who leaves early.
         for leaving in 0..32_usize {
-            let (mut lines, mut line) = (Lines::default(), Line::default());
+            let (mut lines, mut line) = (QueueNodes::default(), LinkedQueue::default());
             let places: Vec<_> = (0..5).map(|number| lines.push(&mut line, number)).collect();
             let (leave, stay): (Vec<_>, Vec<_>) =
                 (0..5).partition(|number| leaving >> number & 1 == 1);
@@ -110,7 +110,8 @@ mod tests {
 
     #[test]
     fn two_lines_of_one_store_do_not_meet() {
-        let (mut lines, mut a, mut b) = (Lines::default(), Line::default(), Line::default());
+        let (mut lines, mut a, mut b) =
+            (QueueNodes::default(), LinkedQueue::default(), LinkedQueue::default());
         for number in 0..3 {
             lines.push(&mut a, number);
             lines.push(&mut b, number + 10);

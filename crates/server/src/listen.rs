@@ -1,4 +1,4 @@
-//! A server: bound, then run, then steered.
+//! The server: bound to an address, run on one thread, controlled through handles.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,27 +9,28 @@ use ddes_ledger::{Health, Ledger, Totals};
 use mio::{Interest, Poll, Waker};
 use tokio::sync::oneshot;
 
-use crate::access::{Access, Doorkeeper};
-use crate::clerk::Books;
-use crate::drive::{Driver, LISTENER, MAIL, State};
+use crate::access::{Access, AccessControl};
+use crate::clerk::ServerLedger;
+use crate::drive::{Driver, LISTENER, LoopState, MAIL};
 use crate::endpoint::{Config, Endpoint, Notice, SessionView};
-use crate::mail::{Command, Mail, Mailbox};
+use crate::mail::{Mail, Mailbox, ServerCommand};
 use crate::pool::Pool;
 
 const BACKLOG: i32 = 4096;
 
-/// How a server is set up.
+/// The settings of a server.
 #[derive(Clone, Debug)]
-pub struct Options {
-    /// Where to listen; port 0 takes a free one.
+pub struct ServerOptions {
+    /// The address to listen on; port 0 chooses a free port.
     pub listen: SocketAddr,
-    /// What bounds it, and what it speaks.
+    /// The limits, and the profiles offered.
     pub endpoint: Config,
-    /// Who may connect.
+    /// Which identities may connect.
     pub access: Access,
-    /// How long stopping may take.
+    /// How long open sessions may take to end when the server stops.
     pub drain: Duration,
-    /// How many connections too many are told so at a time; beyond them they are closed at once.
+    /// The most excess connections that are refused with a message at a time. Further ones are
+    /// closed immediately.
     pub refusals_max: usize,
 }
 
@@ -39,27 +40,28 @@ pub struct Server {
     ledger: Ledger,
     listener: mio::net::TcpListener,
     poll: Poll,
-    options: Options,
+    options: ServerOptions,
     mailbox: Arc<Mailbox>,
 }
 
-/// Steers a running server from any thread.
+/// Controls a running server from any thread.
 #[derive(Clone, Debug)]
-pub struct Handle {
+pub struct ServerHandle {
     mailbox: Arc<Mailbox>,
 }
 
-/// What a running server tells.
+/// What a running server reports.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "nearly every report is a notice")]
 pub enum Report {
     /// Something happened in a session.
     Session(Notice),
-    /// A list of who may connect is at fault; what it says otherwise holds.
+    /// A list of authorized keys has an error. Its other entries apply.
     Access(String),
-    /// The ledger can be written again, or no more. After a failure the server stops.
+    /// The ledger became writable again, or failed. After a failure the server stops.
     Ledger(Health),
-    /// A checkpoint of the ledger could not be made: opening takes longer, and nothing else.
+    /// A checkpoint of the ledger failed. The only consequence is that opening the ledger takes
+    /// longer.
     Checkpoint(io::Error),
 }
 
@@ -68,33 +70,34 @@ pub enum Report {
 pub struct Stopped {
     /// Connections that were cut because stopping took too long.
     pub cut: usize,
-    /// Why the ledger could not be written any more, where that is why it stopped.
+    /// Why the ledger failed, if that stopped the server.
     pub failure: Option<String>,
 }
 
-impl Handle {
+impl ServerHandle {
     /// Ends every session and stops. A second call stops at once.
     pub fn stop(&self) {
-        // A server that is gone is stopped already.
-        self.mailbox.post(Mail::Command(Command::Stop));
+        // If nobody takes the message, the server has stopped already.
+        self.mailbox.post(Mail::Command(ServerCommand::Stop));
     }
 
-    /// Ends the session numbered `serial`, or all; how many there were.
+    /// Ends the session numbered `serial`, or all of them. Returns how many it ends; 0 if the
+    /// server has stopped.
     pub async fn end(&self, serial: Option<u64>) -> usize {
-        self.ask(|ended| Command::End { serial, ended }).await.unwrap_or(0)
+        self.ask(|ended| ServerCommand::End { serial, ended }).await.unwrap_or(0)
     }
 
-    /// Over all accounts of the ledger; `None` if the server is gone.
+    /// Totals over all accounts of the ledger; `None` if the server has stopped.
     pub async fn totals(&self) -> Option<Totals> {
-        self.ask(Command::Totals).await
+        self.ask(ServerCommand::Totals).await
     }
 
-    /// All sessions, in no particular order.
+    /// All sessions, in no particular order; none if the server has stopped.
     pub async fn sessions(&self) -> Vec<SessionView> {
-        self.ask(Command::Sessions).await.unwrap_or(Vec::new())
+        self.ask(ServerCommand::Sessions).await.unwrap_or(Vec::new())
     }
 
-    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> ServerCommand) -> Option<T> {
         let (sender, answer) = oneshot::channel();
         self.mailbox.post(Mail::Command(command(sender)));
         answer.await.ok()
@@ -102,8 +105,8 @@ impl Handle {
 }
 
 impl Server {
-    /// Takes the address.
-    pub fn bind(options: Options, ledger: Ledger) -> io::Result<Self> {
+    /// Binds the address and listens on it.
+    pub fn bind(options: ServerOptions, ledger: Ledger) -> io::Result<Self> {
         let socket = socket2::Socket::new(
             socket2::Domain::for_address(options.listen),
             socket2::Type::STREAM,
@@ -120,14 +123,14 @@ impl Server {
         Ok(Self { ledger, listener, poll, options, mailbox })
     }
 
-    /// The address taken.
+    /// The bound address, with the chosen port.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
-    /// Steers this server once it runs.
-    pub fn handle(&self) -> Handle {
-        Handle { mailbox: Arc::clone(&self.mailbox) }
+    /// A handle that controls this server once it runs.
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle { mailbox: Arc::clone(&self.mailbox) }
     }
 
     /// Serves on this thread until stopped. `observe` is called for every report and must not
@@ -141,14 +144,14 @@ impl Server {
             poll,
             listener: Some(listener),
             endpoint: Endpoint::new(now, config),
-            books: Books::open(ledger, Arc::clone(&mailbox))?,
+            ledger: ServerLedger::open(ledger, Arc::clone(&mailbox))?,
             pool: Pool::start(&mailbox)?,
-            door: Doorkeeper::new(options.access),
+            access: AccessControl::new(options.access),
             observe: Box::new(observe),
             silence,
             drain: options.drain,
             refusals_max: options.refusals_max,
-            state: State::new(now),
+            state: LoopState::new(now),
             mailbox,
         };
         driver.run()
@@ -170,7 +173,7 @@ mod tests {
             classic_first: 0,
             profiles: profiles(),
         };
-        let options = Options {
+        let options = ServerOptions {
             listen: SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 0)),
             endpoint,
             access: Access::Any,

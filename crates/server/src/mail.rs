@@ -1,4 +1,4 @@
-//! What other threads have for the loop that drives the endpoint.
+//! Messages from other threads to the loop that drives the endpoint.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,98 +7,105 @@ use ddes_ledger::Totals;
 use mio::Waker;
 use tokio::sync::oneshot;
 
-use crate::clerk::Answer;
-use crate::endpoint::{ConnectionId, Done, SessionView};
+use crate::clerk::LedgerAnswer;
+use crate::endpoint::{ConnectionId, SessionDone, SessionView};
 
-/// One thing to look at.
+/// A message of another thread to the loop.
 #[derive(Debug)]
 pub(crate) enum Mail {
-    /// An exponentiation is done.
-    Work(ConnectionId, Done),
-    /// The ledger's answers.
-    Answers(Vec<Answer>),
-    /// A person's word.
-    Command(Command),
-    /// A thread of this name has panicked, and has said so on standard error: what waits for it
-    /// waits for ever.
+    /// The result of a handshake's computation for this connection.
+    Work(ConnectionId, SessionDone),
+    /// The ledger's answers to requests, or news of its health.
+    Answers(Vec<LedgerAnswer>),
+    /// A call of [`ServerHandle`](crate::ServerHandle).
+    Command(ServerCommand),
+    /// The thread of this name has panicked, and has said so on standard error. What it was to do
+    /// is never done.
     Panicked(String),
 }
 
-/// What a person may want of a running server.
+/// What a [`ServerHandle`](crate::ServerHandle) asks of a running server.
 #[derive(Debug)]
-pub(crate) enum Command {
+pub(crate) enum ServerCommand {
     Stop,
     End { serial: Option<u64>, ended: oneshot::Sender<usize> },
     Sessions(oneshot::Sender<Vec<SessionView>>),
     Totals(oneshot::Sender<Totals>),
 }
 
-/// The loop's letter box. Bounded by what it answers: each entry is the result of something that
-/// the loop, or a person, asked for.
+/// Messages to the loop. Bounded, since each is the result of something that the loop or an
+/// operator asked for.
 #[derive(Debug)]
 pub(crate) struct Mailbox {
-    letters: Mutex<Letters>,
+    pending: Mutex<PendingMail>,
     waker: Waker,
 }
 
 #[derive(Debug, Default)]
-struct Letters {
-    waiting: Vec<Mail>,
-    /// Nobody reads them any more.
+struct PendingMail {
+    mail: Vec<Mail>,
+    /// The loop has ended: nothing more is kept.
     closed: bool,
 }
 
 impl Mailbox {
     pub(crate) fn new(waker: Waker) -> Self {
-        Self { letters: Mutex::default(), waker }
+        Self { pending: Mutex::default(), waker }
     }
 
-    /// Whether it will be looked at. The loop is woken only by the first letter: it takes all there
-    /// are.
+    /// Whether the loop still runs and will take it. Only the first message wakes the loop, which
+    /// takes all there are.
     pub(crate) fn post(&self, mail: Mail) -> bool {
-        let mut letters = lock(&self.letters);
-        if letters.closed {
+        let mut pending = lock(&self.pending);
+        if pending.closed {
             return false;
         }
-        letters.waiting.push(mail);
-        let is_first = letters.waiting.len() == 1;
-        drop(letters);
+        pending.mail.push(mail);
+        let is_first = pending.mail.len() == 1;
+        drop(pending);
         // An eventfd refuses only what would overflow it, and then it is set already.
         is_first.then(|| self.waker.wake()).is_none_or(|woken: io::Result<()>| woken.is_ok())
     }
 
     pub(crate) fn take(&self) -> Vec<Mail> {
-        std::mem::take(&mut lock(&self.letters).waiting)
+        std::mem::take(&mut lock(&self.pending).mail)
     }
 
-    /// Drops what is there and what comes: who waits for an answer hears that there is none.
+    /// Drops all messages, now and later. Dropping a command's reply channel tells its asker that
+    /// no answer comes.
     pub(crate) fn close(&self) {
-        let mut letters = lock(&self.letters);
-        letters.closed = true;
-        letters.waiting.clear();
+        let mut pending = lock(&self.pending);
+        pending.closed = true;
+        pending.mail.clear();
     }
 }
 
 /// Tells the loop if the thread that holds this panics.
 #[derive(Debug)]
-pub(crate) struct Watched {
+pub(crate) struct PanicWatch {
     mailbox: Arc<Mailbox>,
 }
 
-impl Watched {
+impl PanicWatch {
     pub(crate) fn new(mailbox: &Arc<Mailbox>) -> Self {
         Self { mailbox: Arc::clone(mailbox) }
     }
 }
 
-impl Drop for Watched {
+impl Drop for PanicWatch {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let name = std::thread::current().name().unwrap_or("unnamed").to_owned();
-            // A loop that is gone has ended everything already.
+            // A loop that has ended has ended every session already.
             self.mailbox.post(Mail::Panicked(name));
         }
     }
+}
+
+/// Answers a question. Where the asker has stopped waiting, nothing is lost: the answer is its only
+/// effect.
+pub(crate) fn reply<T>(asker: oneshot::Sender<T>, answer: T) {
+    drop(asker.send(answer));
 }
 
 /// A poisoned lock means that a holder panicked; what these guard is valid at any point.

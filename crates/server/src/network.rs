@@ -1,4 +1,4 @@
-//! Where connections come from, and how much each network has of something.
+//! Networks of clients, and counts and rates for each network.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -8,20 +8,24 @@ use std::time::Instant;
 
 use crate::rate::Rate;
 
-/// The prefixes by which addresses of IPv6 are counted, and how many times the bound of one sender
-/// is that of each. A host or a home's network has a /64, a home a /56 (RIPE-690), a site a /48
-/// (RFC 6177). Few networks of one home are busy at a time, so that its bound grows slower than its
-/// /64s: with the defaults a /48 gets at most half of the unproven connections.
-const PREFIXES: [(u8, u8); 3] = [(64, 1), (56, 2), (48, 4)];
+/// The prefixes by which IPv6 addresses are counted, each with its bound as a multiple of the bound
+/// of one address. A host or one network of a home has a /64, a home a /56 (RIPE-690), a site a /48
+/// (RFC 6177). Few networks of one home are busy at a time, so the bound grows more slowly than the
+/// number of /64s: with the defaults a /48 gets at most half of the unproven connections.
+const PREFIXES: [(u8, NonZeroU32); 3] = [
+    (64, NonZeroU32::new(1).unwrap()),
+    (56, NonZeroU32::new(2).unwrap()),
+    (48, NonZeroU32::new(4).unwrap()),
+];
 
-/// The prefix whose networks take turns where work waits: a home's.
+/// The prefix whose networks take turns in the handshake queue: a home's.
 const TURN_PREFIX: u8 = 56;
 
-/// Where a connection comes from.
+/// The address that a connection comes from.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Sender(IpAddr);
+pub(crate) struct PeerAddress(IpAddr);
 
-/// What one sender may command: an IPv4 address, or a prefix of IPv6.
+/// The addresses that one client may control: an IPv4 address, or an IPv6 prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Network {
     address: IpAddr,
@@ -29,16 +33,16 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// That of one sender.
+    /// The narrowest network of an address.
     #[cfg(test)]
     pub(crate) fn of(peer: SocketAddr) -> Self {
         let (prefix, _) = PREFIXES[0];
-        Sender::of(peer).network(prefix)
+        PeerAddress::of(peer).network(prefix)
     }
 }
 
-impl Sender {
-    /// The one whose turn work waits for.
+impl PeerAddress {
+    /// The network whose turn the address's handshakes wait for.
     pub(crate) fn of_turn(self) -> Network {
         self.network(TURN_PREFIX)
     }
@@ -47,9 +51,9 @@ impl Sender {
         Self(peer.ip().to_canonical())
     }
 
-    /// The networks that it is in, narrow ones first, each with how many times the bound of one
-    /// sender is its own.
-    fn networks(self) -> impl Iterator<Item = (Network, u8)> {
+    /// The networks that the address is in, narrowest first, each with its bound as a multiple of
+    /// the bound of one address.
+    fn networks(self) -> impl Iterator<Item = (Network, NonZeroU32)> {
         let levels = if self.0.is_ipv4() { 1 } else { PREFIXES.len() };
         PREFIXES.into_iter().take(levels).map(move |(prefix, times)| (self.network(prefix), times))
     }
@@ -66,18 +70,18 @@ impl Sender {
     }
 }
 
-/// How many connections each network has, and all together.
+/// The number of connections of each network, and of all networks.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct NetworkCounts {
     pub(crate) of: HashMap<Network, usize>,
     pub(crate) all: usize,
 }
 
-impl Tally {
-    /// Whether none of its networks has its bound already; else that bound.
-    pub(crate) fn fits(&self, sender: Sender, most: usize) -> Result<(), usize> {
-        for (network, times) in sender.networks() {
-            let most = most.saturating_mul(times.into());
+impl NetworkCounts {
+    /// Checks that none of the address's networks is at its bound; otherwise returns that bound.
+    pub(crate) fn fits(&self, address: PeerAddress, most: usize) -> Result<(), usize> {
+        for (network, times) in address.networks() {
+            let most = most.saturating_mul(times.get() as usize);
             if self.of.get(&network).is_some_and(|count| *count >= most) {
                 return Err(most);
             }
@@ -85,16 +89,16 @@ impl Tally {
         Ok(())
     }
 
-    pub(crate) fn add(&mut self, sender: Sender) {
+    pub(crate) fn add(&mut self, address: PeerAddress) {
         self.all += 1;
-        for (network, _) in sender.networks() {
+        for (network, _) in address.networks() {
             *self.of.entry(network).or_insert(0) += 1;
         }
     }
 
-    pub(crate) fn remove(&mut self, sender: Sender) {
+    pub(crate) fn remove(&mut self, address: PeerAddress) {
         self.all -= 1;
-        for (network, _) in sender.networks() {
+        for (network, _) in address.networks() {
             if let Entry::Occupied(mut count) = self.of.entry(network) {
                 *count.get_mut() -= 1;
                 if *count.get() == 0 {
@@ -105,30 +109,26 @@ impl Tally {
     }
 }
 
-/// A rate for each level of networks.
+/// A rate limit for each prefix length.
 #[derive(Debug)]
 pub(crate) struct Rates([Rate; PREFIXES.len()]);
 
 impl Rates {
     pub(crate) fn new(per_sec: NonZeroU32) -> Self {
-        Self(PREFIXES.map(|(_, times)| {
-            Rate::new(
-                NonZeroU32::new(times.into())
-                    .map_or(per_sec, |times| per_sec.saturating_mul(times)),
-            )
-        }))
+        Self(PREFIXES.map(|(_, times)| Rate::new(per_sec.saturating_mul(times))))
     }
 
-    /// Narrow networks first: who is stopped there takes nothing from its neighbours.
+    /// Checks narrow networks first: a client refused there uses up nothing of its neighbours'
+    /// rate.
     pub(crate) fn take(
         &mut self,
         now: Instant,
-        sender: Sender,
+        address: PeerAddress,
         count: NonZeroU32,
     ) -> Result<(), u32> {
         self.0
             .iter_mut()
-            .zip(sender.networks())
+            .zip(address.networks())
             .try_for_each(|(rate, (network, _))| rate.take(now, network, count))
     }
 

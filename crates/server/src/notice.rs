@@ -1,4 +1,4 @@
-//! What an endpoint tells people: events as they happen, and sessions as they are.
+//! What an endpoint reports to the operator: events as they happen, and the current sessions.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -13,11 +13,11 @@ use crate::endpoint::ConnectionId;
 /// Which notices an endpoint builds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notices {
-    /// None: nobody reads them.
+    /// No notices: nobody reads them.
     Nothing,
-    /// What happens to connections and sessions.
+    /// Notices of connections and sessions.
     Sessions,
-    /// That, and each integer and each sum.
+    /// Also a notice for each submission and each sum.
     Values,
 }
 
@@ -31,78 +31,78 @@ impl Notices {
     }
 }
 
-/// Something a person may want to see.
+/// An event that an operator may want to see.
 #[derive(Debug)]
 pub struct Notice {
-    /// Where it happened.
+    /// The connection of the event.
     pub connection: ConnectionId,
-    /// The client's address.
+    /// The address and port of the client.
     pub peer: SocketAddr,
-    /// The client has proven an identity that is let in: else anybody may cause as many of these as
-    /// he likes.
+    /// Whether the client has proven an authorized identity. Otherwise anybody can cause any number
+    /// of these notices.
     pub is_proven: bool,
-    /// What.
+    /// What happened on the connection.
     pub event: NoticeEvent,
 }
 
 /// What happened in a session.
 #[derive(Debug)]
 pub enum NoticeEvent {
-    /// A client connected.
+    /// A client opened a connection.
     Connected,
-    /// A classic client's key was accepted; it proves nothing.
+    /// A classic client's key was accepted, which proves no identity.
     KeyVerified,
-    /// A client proved that it holds a key, and is authorized.
+    /// A client proved an identity that is authorized.
     Admitted(Box<Admitted>),
-    /// What an admitted client may do, or its name, is another from now on.
+    /// The rights or the name of an admitted client changed.
     Regranted(Box<Admitted>),
-    /// A client proved that it holds a key, and is not authorized.
+    /// A client proved an identity that is not authorized.
     TurnedAway {
-        /// The key.
+        /// The public key of the identity.
         key: PublicKey,
     },
-    /// It has its session token.
+    /// The client's session is open: its token is to be sent.
     TokenShared,
-    /// Integers were authentic.
+    /// An authentic submission arrived.
     Received {
-        /// The first of them.
+        /// The first integer of the submission.
         first: Amount,
-        /// How many.
+        /// The number of integers.
         count: usize,
     },
-    /// The sum went back.
+    /// A sum is to be sent to the client.
     ResultSent {
-        /// What became of the integers; classic knows only success.
+        /// The outcome of the submission; for classic always success.
         status: Status,
-        /// The sum.
+        /// The account's sum after the submission.
         sum: Total,
     },
     /// A classic frame was authentic but did not decrypt.
     Tampered,
-    /// A classic frame was ignored.
+    /// A classic frame with an unexpected opcode was ignored.
     Ignored {
-        /// Its opcode.
+        /// The opcode of the ignored frame.
         opcode: u32,
     },
     /// A classic session is over.
-    ClassicEnded(classic::End),
+    ClassicEnded(classic::ServerEnd),
     /// A D-DDES/2 session is over.
-    Ended(v2::End),
+    Ended(v2::ServerEnd),
 }
 
 impl NoticeEvent {
-    /// Whether it is one of those that come with every integer.
+    /// Whether a client can cause it with every frame.
     fn is_of_values(&self) -> bool {
         matches!(self, Self::Received { .. } | Self::ResultSent { .. } | Self::Ignored { .. })
     }
 }
 
-/// Who a client has proven to be.
+/// The identity that a client has proven, and its rights.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admitted {
-    /// The identity.
+    /// The public key of the identity.
     pub key: PublicKey,
-    /// The name it is granted under.
+    /// The name that the list of authorized keys gives it.
     pub name: Option<String>,
     /// Whether it may end every session.
     pub is_operator: bool,
@@ -111,15 +111,15 @@ pub struct Admitted {
 /// A session as an operator sees it.
 #[derive(Clone, Debug)]
 pub struct SessionView {
-    /// Its number.
+    /// The connection that the session is on.
     pub connection: ConnectionId,
-    /// The client's address.
+    /// The address and port of the client.
     pub peer: SocketAddr,
-    /// Who it is, once that is proven.
+    /// The client's identity, once it is proven and authorized.
     pub admitted: Option<Admitted>,
-    /// Integers counted in its account.
+    /// The number of integers counted in its account.
     pub count: u64,
-    /// Their sum.
+    /// The sum of these integers.
     pub sum: Total,
     /// When its idle timer runs out; `None` before the token.
     pub idle_at: Option<Instant>,

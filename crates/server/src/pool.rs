@@ -1,104 +1,106 @@
-//! The handshake pool: threads for exponentiations, beside the traffic and not in its way.
+//! The handshake pool: threads that compute exponentiations without delaying traffic.
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use crate::endpoint::{ConnectionId, Done, Work};
-use crate::mail::{Mail, Mailbox, Watched, lock};
+use crate::endpoint::{ConnectionId, SessionDone, SessionWork};
+use crate::mail::{Mail, Mailbox, PanicWatch, lock};
 use crate::network::Network;
-use crate::queue::Queue;
+use crate::queue::HandshakeQueue;
 
-/// How much less than the loop's thread these count where both want a processor: nice values, of
-/// which each is worth a quarter.
+/// The nice value of the pool's threads, so that the loop, and so traffic, takes precedence. Each
+/// step is worth about a quarter of processor time.
 const NICE: i32 = 10;
 
-/// As many threads as the machine has processors. Work beyond them queues, bounded by what
-/// admission lets begin.
+/// One thread per processor. More work waits in a queue, which admission bounds.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    desk: Arc<Desk>,
+    shared: Arc<PoolShared>,
     threads: Vec<JoinHandle<()>>,
 }
 
 #[derive(Debug, Default)]
-struct Desk {
-    waiting: Mutex<Waiting>,
+struct PoolShared {
+    state: Mutex<PoolState>,
     arrived: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
-    queue: Queue,
+struct PoolState {
+    queue: HandshakeQueue,
     closed: bool,
 }
 
 impl Pool {
     pub(crate) fn start(mailbox: &Arc<Mailbox>) -> io::Result<Self> {
-        Self::start_with(mailbox, Work::run)
+        Self::start_with(mailbox, SessionWork::run)
     }
 
-    fn start_with(mailbox: &Arc<Mailbox>, compute: fn(Work) -> Done) -> io::Result<Self> {
-        let desk = Arc::new(Desk::default());
+    fn start_with(
+        mailbox: &Arc<Mailbox>,
+        compute: fn(SessionWork) -> SessionDone,
+    ) -> io::Result<Self> {
+        let shared = Arc::new(PoolShared::default());
         let count = std::thread::available_parallelism().map_or(1, usize::from);
         let start = |_| {
-            let (desk, mailbox) = (Arc::clone(&desk), Arc::clone(mailbox));
+            let (shared, mailbox) = (Arc::clone(&shared), Arc::clone(mailbox));
             std::thread::Builder::new().name("handshakes".into()).spawn(move || {
-                let watched = Watched::new(&mailbox);
-                run(&desk, &mailbox, compute);
+                let watched = PanicWatch::new(&mailbox);
+                run(&shared, &mailbox, compute);
                 drop(watched);
             })
         };
         let threads = (0..count).map(start).collect::<io::Result<_>>()?;
-        Ok(Self { desk, threads })
+        Ok(Self { shared, threads })
     }
 
-    pub(crate) fn submit(&self, network: Network, connection: ConnectionId, work: Work) {
-        lock(&self.desk.waiting).queue.push(network, connection, work);
-        self.desk.arrived.notify_one();
+    pub(crate) fn submit(&self, network: Network, connection: ConnectionId, work: SessionWork) {
+        lock(&self.shared.state).queue.push(network, connection, work);
+        self.shared.arrived.notify_one();
     }
 
-    /// What waits of a connection is not computed; what is being computed is of no use.
+    /// Removes a connection's queued work. Work that is being computed finishes.
     pub(crate) fn cancel(&self, connection: ConnectionId) {
-        lock(&self.desk.waiting).queue.cancel(connection);
+        lock(&self.shared.state).queue.cancel(connection);
     }
 
-    /// Drops what is queued and waits for what runs.
+    /// Drops queued work, and waits for running work to finish.
     pub(crate) fn stop(self) {
-        let mut waiting = lock(&self.desk.waiting);
-        waiting.closed = true;
-        waiting.queue.clear();
-        drop(waiting);
-        self.desk.arrived.notify_all();
+        let mut state = lock(&self.shared.state);
+        state.closed = true;
+        state.queue.clear();
+        drop(state);
+        self.shared.arrived.notify_all();
         for thread in self.threads {
-            // The loop has heard of a panic there.
+            // A panic of the thread was reported by its `PanicWatch`.
             drop(thread.join());
         }
     }
 }
 
-fn run(desk: &Desk, mailbox: &Mailbox, compute: fn(Work) -> Done) {
-    // Where the system refuses, handshakes count as much as traffic.
+fn run(shared: &PoolShared, mailbox: &Mailbox, compute: fn(SessionWork) -> SessionDone) {
+    // If the system refuses, handshakes get as much processor time as traffic; nothing else
+    // changes.
     rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE).unwrap_or(());
     loop {
-        let mut waiting = lock(&desk.waiting);
+        let mut state = lock(&shared.state);
         let (connection, work) = loop {
-            if waiting.closed {
+            if state.closed {
                 return;
             }
-            match waiting.queue.pop() {
+            match state.queue.pop() {
                 Some(work) => break work,
                 None => {
-                    waiting = desk.arrived.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+                    state = shared.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
                 }
             }
         };
-        drop(waiting);
+        drop(state);
         if !mailbox.post(Mail::Work(connection, compute(work))) {
             return;
         }
-        // The system lets a thread use up its slice of some milliseconds, whoever else wakes
-        // meanwhile.
+        // Without this the thread would use up its slice of some milliseconds before the loop runs.
         std::thread::yield_now();
     }
 }

@@ -1,86 +1,86 @@
-//! Handshakes that wait for a thread: networks take turns, and what nobody waits for any more is
-//! taken out. Pure, and each step takes the same time however many wait.
+//! The queue of handshakes that wait for a thread. Networks take turns, and cancelled work is
+//! removed. Pure; every operation takes constant time.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use crate::endpoint::{ConnectionId, Work};
-use crate::line::{Line, Lines};
+use crate::endpoint::{ConnectionId, SessionWork};
+use crate::line::{LinkedQueue, QueueNodes};
 use crate::network::Network;
 
-/// What waits; one at a time of each connection, so no more than the endpoint hands out.
+/// The queued work, at most one piece per connection.
 #[derive(Debug)]
-pub(crate) struct Queue<W = Work> {
-    waiting: Lines<Waiting<W>>,
+pub(crate) struct HandshakeQueue<W = SessionWork> {
+    waiting: QueueNodes<QueuedWork<W>>,
     places: HashMap<ConnectionId, usize>,
     networks: HashMap<Network, Turn>,
-    turns: Lines<Network>,
-    order: Line,
+    turns: QueueNodes<Network>,
+    order: LinkedQueue,
 }
 
 #[derive(Debug)]
-struct Waiting<W> {
+struct QueuedWork<W> {
     of: ConnectionId,
     network: Network,
     work: W,
 }
 
-/// A network of which something waits.
+/// A network with queued work.
 #[derive(Debug)]
 struct Turn {
-    line: Line,
-    /// Its place among all.
+    queue: LinkedQueue,
+    /// Its index in the queue of networks.
     place: usize,
 }
 
-impl<W> Default for Queue<W> {
+impl<W> Default for HandshakeQueue<W> {
     fn default() -> Self {
         Self {
-            waiting: Lines::default(),
+            waiting: QueueNodes::default(),
             places: HashMap::new(),
             networks: HashMap::new(),
-            turns: Lines::default(),
-            order: Line::default(),
+            turns: QueueNodes::default(),
+            order: LinkedQueue::default(),
         }
     }
 }
 
-impl<W> Queue<W> {
+impl<W> HandshakeQueue<W> {
     pub(crate) fn push(&mut self, network: Network, of: ConnectionId, work: W) {
         let turn = match self.networks.entry(network) {
             Entry::Occupied(turn) => turn.into_mut(),
             Entry::Vacant(turn) => {
                 let place = self.turns.push(&mut self.order, network);
-                turn.insert(Turn { line: Line::default(), place })
+                turn.insert(Turn { queue: LinkedQueue::default(), place })
             }
         };
-        let place = self.waiting.push(&mut turn.line, Waiting { of, network, work });
+        let place = self.waiting.push(&mut turn.queue, QueuedWork { of, network, work });
         self.places.insert(of, place);
     }
 
-    /// The oldest of the network whose turn it is.
+    /// The oldest work of the network whose turn it is.
     pub(crate) fn pop(&mut self) -> Option<(ConnectionId, W)> {
         let network = self.turns.pop(&mut self.order)?;
         let turn = self.networks.get_mut(&network)?;
-        let next = self.waiting.pop(&mut turn.line);
-        if turn.line.is_empty() {
+        let next = self.waiting.pop(&mut turn.queue);
+        if turn.queue.is_empty() {
             self.networks.remove(&network);
         } else {
             turn.place = self.turns.push(&mut self.order, network);
         }
-        next.map(|Waiting { of, work, .. }| {
+        next.map(|QueuedWork { of, work, .. }| {
             self.places.remove(&of);
             (of, work)
         })
     }
 
-    /// Nobody waits for that connection's any more.
+    /// Removes the work of a connection that no longer needs it.
     pub(crate) fn cancel(&mut self, of: ConnectionId) {
         let Some(place) = self.places.remove(&of) else { return };
         let Some(network) = self.waiting.at(place).map(|waiting| waiting.network) else { return };
         if let Entry::Occupied(mut turn) = self.networks.entry(network) {
-            self.waiting.take(&mut turn.get_mut().line, place);
-            if turn.get().line.is_empty() {
+            self.waiting.take(&mut turn.get_mut().queue, place);
+            if turn.get().queue.is_empty() {
                 let turn = turn.remove();
                 self.turns.take(&mut self.order, turn.place);
             }
@@ -102,15 +102,15 @@ mod tests {
         Network::of((Ipv4Addr::new(192, 0, 2, number), 1).into())
     }
 
-    fn queue(of: &[(u8, u64)]) -> Queue<u64> {
-        let mut queue = Queue::default();
+    fn queue(of: &[(u8, u64)]) -> HandshakeQueue<u64> {
+        let mut queue = HandshakeQueue::default();
         for (number, serial) in of {
             queue.push(network(*number), ConnectionId::numbered(*serial), *serial);
         }
         queue
     }
 
-    fn order(queue: &mut Queue<u64>) -> Vec<u64> {
+    fn order(queue: &mut HandshakeQueue<u64>) -> Vec<u64> {
         std::iter::from_fn(|| queue.pop()).map(|(_, work)| work).collect()
     }
 

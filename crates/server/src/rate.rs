@@ -1,7 +1,6 @@
-//! How often a network may do something: a bucket for each, and a bound on their number (rule
-//! P-28).
+//! Rate limits per network: a token bucket for each, and a bound on their number (rule P-28).
 //!
-//! governor decides; it is told the time, and has no clock.
+//! The crate governor decides. Its clock is set by the caller, so time is an argument.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -18,22 +17,22 @@ use governor::{Quota, RateLimiter};
 
 use crate::network::Network;
 
-/// A bucket holds what this many seconds bring: whole sites come back at once after an outage.
+/// The size of a bucket, in seconds of its rate: after an outage a whole site reconnects at once.
 const BURST_SECS: NonZeroU32 = NonZeroU32::new(2).unwrap();
 
-/// So many buckets are kept, in 2 MiB. Full ones are forgotten each second, so only a flood that
-/// comes from more networks than this within a second finds no room. All networks without a bucket
-/// then share one: evicting others' would give a flood fresh buckets without end, and turning
-/// strangers away would shut out more than it has to. Networks that have a bucket keep it, and
-/// notice nothing.
+/// The most buckets kept, in 2 MiB. Full buckets are forgotten each second, so only a flood from
+/// more networks than this within a second exceeds it. All networks without a bucket then share
+/// one. Evicting buckets instead would give a flood fresh ones without end, and refusing all new
+/// networks would shut out more clients than necessary. Networks that have a bucket keep it and are
+/// not affected.
 const NETWORKS_MAX: usize = 50_000;
 
-/// A rate that each network may keep up.
+/// A rate limit that applies to each network separately.
 #[derive(Debug)]
 pub(crate) struct Rate {
     per_sec: NonZeroU32,
     burst: NonZeroU32,
-    limiter: RateLimiter<Network, Buckets, Told, NoOpMiddleware<Duration>>,
+    limiter: RateLimiter<Network, Buckets, GivenClock, NoOpMiddleware<Duration>>,
 }
 
 impl Rate {
@@ -43,19 +42,19 @@ impl Rate {
         Self {
             per_sec,
             burst,
-            limiter: RateLimiter::new(quota, Buckets::default(), Told::default()),
+            limiter: RateLimiter::new(quota, Buckets::default(), GivenClock::default()),
         }
     }
 
-    /// Takes `count` from the bucket of `network`, or says what the rate is. A count that no bucket
-    /// holds takes a whole one.
+    /// Takes `count` tokens from the bucket of `network`, or returns the rate that it exceeds. A
+    /// count larger than a bucket takes a whole bucket.
     pub(crate) fn take(
         &mut self,
         now: Instant,
         network: Network,
         count: NonZeroU32,
     ) -> Result<(), u32> {
-        self.limiter.clock().tell(now);
+        self.limiter.clock().set(now);
         match self.limiter.check_key_n(&network, count.min(self.burst)) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(self.per_sec.get()),
@@ -64,28 +63,28 @@ impl Rate {
 
     /// Forgets buckets that are full again.
     pub(crate) fn forget(&mut self, now: Instant) {
-        self.limiter.clock().tell(now);
+        self.limiter.clock().set(now);
         self.limiter.retain_recent();
         self.limiter.shrink_to_fit();
     }
 }
 
-/// The time that was told last, since the first that was told.
+/// A clock that is set from outside. It starts at the first time that it is set to.
 #[derive(Debug, Default)]
-struct Told {
+struct GivenClock {
     first: Cell<Option<Instant>>,
     since: Cell<Duration>,
 }
 
-impl Told {
-    fn tell(&self, now: Instant) {
+impl GivenClock {
+    fn set(&self, now: Instant) {
         let first = self.first.get().unwrap_or(now);
         self.first.set(Some(first));
         self.since.set(now.saturating_duration_since(first));
     }
 }
 
-impl Clock for Told {
+impl Clock for GivenClock {
     type Instant = Duration;
 
     fn now(&self) -> Duration {
@@ -93,11 +92,11 @@ impl Clock for Told {
     }
 }
 
-/// When each bucket that is not full will be.
+/// When each bucket will be full again; full ones are not kept.
 #[derive(Debug, Default)]
 struct Buckets {
     of: RefCell<HashMap<Network, Nanos>>,
-    /// Of all networks for which there is no room.
+    /// The bucket shared by all networks beyond [`NETWORKS_MAX`].
     shared: Cell<Option<Nanos>>,
 }
 
@@ -135,7 +134,7 @@ impl ShrinkableKeyedStateStore<Network> for Buckets {
         self.of.borrow_mut().retain(|_, full_at| *full_at > drop_below);
     }
 
-    /// Room for as many again: what comes each second is not moved each second.
+    /// Keeps room for as many again, so that a steady number of networks causes no reallocation.
     fn shrink_to_fit(&self) {
         let mut of = self.of.borrow_mut();
         let room = of.len() * 2;

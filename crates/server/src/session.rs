@@ -1,4 +1,4 @@
-//! One connection's session, of either profile.
+//! The session of one connection, in either profile.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -9,79 +9,81 @@ use ddes_session::{Phase, classic, v2};
 use ddes_wire::Token;
 use zeroize::Zeroizing;
 
-/// The randomness of one connection, drawn by the driver: enough for either profile, used by one.
-pub struct Entropy {
-    /// For the private exponent.
+/// The randomness of one connection, drawn by the driver. It suffices for either profile, and only
+/// one uses it.
+pub struct ConnectionEntropy {
+    /// Seed of the private exponent.
     pub exponent: Zeroizing<[u8; classic::ENTROPY_BYTES_MAX]>,
-    /// For ML-KEM.
+    /// Randomness for ML-KEM, with a hybrid suite.
     pub kem: Zeroizing<[u8; v2::kem::SEED_BYTES]>,
-    /// For the session token.
+    /// The bytes of the session token.
     pub token: Zeroizing<[u8; Token::BYTES]>,
 }
 
-impl fmt::Debug for Entropy {
+impl fmt::Debug for ConnectionEntropy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Entropy(..)")
+        f.write_str("ConnectionEntropy(..)")
     }
 }
 
-/// What this server speaks.
+/// The profiles that the server offers.
 #[derive(Clone, Debug)]
 pub struct Profiles {
-    /// D-DDES/2.
+    /// The settings of D-DDES/2 sessions.
     pub v2: Arc<v2::ServerConfig>,
-    /// The original's wire, where it is switched on.
+    /// The classic profile, if it is enabled.
     pub classic: Option<Classic>,
 }
 
-/// The original's wire beside D-DDES/2.
+/// The settings of the classic profile.
 #[derive(Clone, Debug)]
 pub struct Classic {
-    /// Its sessions.
+    /// The settings of classic sessions.
     pub config: Arc<classic::ServerConfig>,
-    /// A client silent for so long waits for the server to speak first, as the original's does.
+    /// A client that sends nothing for this long is taken for a classic one, which expects the
+    /// server to send first.
     pub silence: Duration,
 }
 
 /// Why this side ends a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// The server stops.
+    /// The server is shutting down.
     Shutdown,
-    /// An operator's word.
+    /// An operator ended the session.
     Operator,
-    /// A classic client's 50, where that ends all.
+    /// A classic client's 50, which ends every session where that is enabled.
     ClassicEndAll,
-    /// A newer session of the same identity.
+    /// The same identity has opened a newer session.
     Superseded,
     /// The identity is no longer authorized.
     NotAuthorized,
-    /// Its session cannot be made durable.
+    /// The ledger cannot make the session durable.
     LedgerUnavailable,
-    /// Too many have proven nothing (rule P-28).
+    /// Too many connections are unproven (rule P-28).
     TooMany,
 }
 
-/// An exponentiation, to be run on any thread.
+/// A computation of a handshake, to run on any thread.
 #[derive(Debug)]
-pub enum Work {
-    /// Of a classic session.
-    Classic(classic::Work),
-    /// Of a D-DDES/2 session.
-    V2(v2::Work),
+pub enum SessionWork {
+    /// The work of a classic handshake.
+    Classic(classic::HandshakeWork),
+    /// The work of a D-DDES/2 handshake.
+    V2(v2::HandshakeWork),
 }
 
-/// The result of [`Work`].
+/// The result of [`SessionWork`].
 #[derive(Debug)]
-pub enum Done {
-    /// Of a classic session.
-    Classic(classic::Done),
-    /// Of a D-DDES/2 session.
-    V2(v2::Done),
+pub enum SessionDone {
+    /// The result of a classic handshake.
+    Classic(classic::HandshakeDone),
+    /// The result of a D-DDES/2 handshake.
+    V2(v2::HandshakeDone),
 }
 
-impl Work {
-    /// What its handshake costs, in those over 2048 bits.
+impl SessionWork {
+    /// The cost of its handshake, in handshakes over 2048 bits.
     pub(crate) fn cost(&self) -> NonZeroU32 {
         match self {
             Self::Classic(work) => work.cost(),
@@ -89,55 +91,55 @@ impl Work {
         }
     }
 
-    /// Runs it.
-    pub fn run(self) -> Done {
+    /// Computes the result, without I/O.
+    pub fn run(self) -> SessionDone {
         match self {
-            Self::Classic(work) => Done::Classic(work.run()),
-            Self::V2(work) => Done::V2(work.run()),
+            Self::Classic(work) => SessionDone::Classic(work.run()),
+            Self::V2(work) => SessionDone::V2(work.run()),
         }
     }
 }
 
 /// What happened in a session.
 #[derive(Debug)]
-pub(crate) enum Event {
-    Classic(classic::Event),
-    V2(v2::Event),
+pub(crate) enum SessionEvent {
+    Classic(classic::ServerEvent),
+    V2(v2::ServerEvent),
 }
 
 #[derive(Debug)]
-pub(crate) enum Session {
-    /// Who speaks first decides.
-    Undecided(Box<Undecided>),
+pub(crate) enum AnySession {
+    /// Undecided until the client sends first (D-DDES/2) or stays silent (classic).
+    Undecided(Box<UndecidedSession>),
     Classic(classic::ServerSession),
     V2(v2::ServerSession),
-    /// Between two states; never seen from outside.
+    /// A placeholder while `decide` replaces the state; no caller sees it.
     Gone,
 }
 
 #[derive(Debug)]
-pub(crate) struct Undecided {
+pub(crate) struct UndecidedSession {
     profiles: Profiles,
     accepted: Instant,
     until: Instant,
-    entropy: Entropy,
+    entropy: ConnectionEntropy,
 }
 
-impl Session {
-    pub(crate) fn new(profiles: &Profiles, now: Instant, entropy: Entropy) -> Self {
+impl AnySession {
+    pub(crate) fn new(profiles: &Profiles, now: Instant, entropy: ConnectionEntropy) -> Self {
         let Some(silence) = profiles.classic.as_ref().map(|classic| classic.silence) else {
             return Self::v2(profiles, now, entropy);
         };
         let (profiles, until) = (profiles.clone(), now + silence);
         let mut session =
-            Self::Undecided(Box::new(Undecided { profiles, accepted: now, until, entropy }));
+            Self::Undecided(Box::new(UndecidedSession { profiles, accepted: now, until, entropy }));
         if silence.is_zero() {
             session.decide(true);
         }
         session
     }
 
-    /// Bytes from the client: one that speaks first speaks D-DDES/2.
+    /// Bytes from the client. A client that sends first speaks D-DDES/2.
     pub(crate) fn handle_bytes(&mut self, now: Instant, bytes: &[u8]) {
         self.decide(false);
         match self {
@@ -178,11 +180,11 @@ impl Session {
         }
     }
 
-    pub(crate) fn handle_done(&mut self, now: Instant, done: Done) {
+    pub(crate) fn handle_done(&mut self, now: Instant, done: SessionDone) {
         match (self, done) {
-            (Self::Classic(session), Done::Classic(done)) => session.handle_done(now, done),
-            (Self::V2(session), Done::V2(done)) => session.handle_done(now, done),
-            // Work and session are of one profile.
+            (Self::Classic(session), SessionDone::Classic(done)) => session.handle_done(now, done),
+            (Self::V2(session), SessionDone::V2(done)) => session.handle_done(now, done),
+            // A result always has the profile of its session.
             (Self::Undecided(_) | Self::Classic(_) | Self::V2(_) | Self::Gone, _) => {}
         }
     }
@@ -195,21 +197,21 @@ impl Session {
         }
     }
 
-    /// Whether frames wait that could be dealt with: the endpoint says when. Classic deals with
-    /// them by itself, one at a time.
-    pub(crate) fn has_more(&self) -> bool {
-        matches!(self, Self::V2(session) if session.has_more())
+    /// Whether received frames wait for [`Self::process_backlog`]. Classic sessions process theirs
+    /// by themselves, one at a time.
+    pub(crate) fn has_backlog(&self) -> bool {
+        matches!(self, Self::V2(session) if session.has_backlog())
     }
 
-    /// How many bytes were dealt with.
-    pub(crate) fn go_on(&mut self, now: Instant) -> usize {
+    /// Processes received frames that waited. Returns the number of bytes processed.
+    pub(crate) fn process_backlog(&mut self, now: Instant) -> usize {
         match self {
-            Self::V2(session) => session.go_on(now),
+            Self::V2(session) => session.process_backlog(now),
             Self::Classic(_) | Self::Undecided(_) | Self::Gone => 0,
         }
     }
 
-    /// Ends the session; where an identity lost its right, at once.
+    /// Ends the session; immediately if the identity may not continue.
     pub(crate) fn order_end(&mut self, now: Instant, order: Order) {
         self.decide(false);
         match self {
@@ -219,16 +221,16 @@ impl Session {
                     let at_once = matches!(order, Order::Superseded | Order::NotAuthorized);
                     session.order_end(now, reason, at_once);
                 }
-                None => session.lack_ledger(now),
+                None => session.end_without_ledger(now),
             },
             Self::Undecided(_) | Self::Gone => {}
         }
     }
 
-    /// The handshake does not begin: there are more than `most` a second of its address.
+    /// Ends the session before its handshake: its address began more than `most` per second.
     pub(crate) fn decline(&mut self, now: Instant, most: u32) {
         match self {
-            Self::Classic(session) => session.order_end(now, classic::Reason::TooFast),
+            Self::Classic(session) => session.order_end(now, classic::EndReason::TooFast),
             Self::V2(session) => session.decline(now, most),
             Self::Undecided(_) | Self::Gone => {}
         }
@@ -277,37 +279,37 @@ impl Session {
         }
     }
 
-    pub(crate) fn poll_work(&mut self) -> Option<Work> {
+    pub(crate) fn poll_work(&mut self) -> Option<SessionWork> {
         match self {
-            Self::Classic(session) => session.poll_work().map(Work::Classic),
-            Self::V2(session) => session.poll_work().map(Work::V2),
+            Self::Classic(session) => session.poll_work().map(SessionWork::Classic),
+            Self::V2(session) => session.poll_work().map(SessionWork::V2),
             Self::Undecided(_) | Self::Gone => None,
         }
     }
 
-    pub(crate) fn poll_event(&mut self) -> Option<Event> {
+    pub(crate) fn poll_event(&mut self) -> Option<SessionEvent> {
         match self {
-            Self::Classic(session) => session.poll_event().map(Event::Classic),
-            Self::V2(session) => session.poll_event().map(Event::V2),
+            Self::Classic(session) => session.poll_event().map(SessionEvent::Classic),
+            Self::V2(session) => session.poll_event().map(SessionEvent::V2),
             Self::Undecided(_) | Self::Gone => None,
         }
     }
 
-    fn v2(profiles: &Profiles, accepted: Instant, entropy: Entropy) -> Self {
-        let Entropy { exponent, kem, token } = entropy;
+    fn v2(profiles: &Profiles, accepted: Instant, entropy: ConnectionEntropy) -> Self {
+        let ConnectionEntropy { exponent, kem, token } = entropy;
         let noise = v2::noise::Entropy { dh: Zeroizing::new(exponent.to_vec()), kem };
         let entropy = v2::ServerEntropy { noise, token };
         Self::V2(v2::ServerSession::new(Arc::clone(&profiles.v2), accepted, entropy))
     }
 
-    /// Settles which profile an undecided connection speaks.
+    /// Decides which profile an undecided connection speaks.
     fn decide(&mut self, silent: bool) {
         *self = match std::mem::replace(self, Self::Gone) {
             Self::Undecided(undecided) => {
-                let Undecided { profiles, accepted, until, entropy } = *undecided;
+                let UndecidedSession { profiles, accepted, until, entropy } = *undecided;
                 match profiles.classic.as_ref().filter(|_| silent) {
                     Some(classic) => {
-                        let Entropy { exponent, token, .. } = entropy;
+                        let ConnectionEntropy { exponent, token, .. } = entropy;
                         let entropy = classic::ServerEntropy { exponent, token };
                         let config = Arc::clone(&classic.config);
                         Self::Classic(classic::ServerSession::new(config, until, entropy))
@@ -321,25 +323,25 @@ impl Session {
 }
 
 impl Order {
-    fn classic(self) -> classic::Reason {
+    fn classic(self) -> classic::EndReason {
         match self {
-            Self::Shutdown => classic::Reason::Shutdown,
-            Self::ClassicEndAll => classic::Reason::EndAll,
-            // Only the first of these: the others need an identity.
-            Self::Operator | Self::Superseded | Self::NotAuthorized => classic::Reason::Operator,
-            Self::LedgerUnavailable => classic::Reason::LedgerUnavailable,
-            Self::TooMany => classic::Reason::TooMany,
+            Self::Shutdown => classic::EndReason::Shutdown,
+            Self::ClassicEndAll => classic::EndReason::EndAll,
+            // A classic session receives only the first of these: the others need an identity.
+            Self::Operator | Self::Superseded | Self::NotAuthorized => classic::EndReason::Operator,
+            Self::LedgerUnavailable => classic::EndReason::LedgerUnavailable,
+            Self::TooMany => classic::EndReason::TooMany,
         }
     }
 
-    /// The reason, of an order that has one.
+    /// The reason in the 50; `None` for [`Order::LedgerUnavailable`], which has a text of its own.
     fn v2(self) -> Option<ddes_wire::v2::Reason> {
         Some(match self {
             Self::Shutdown => ddes_wire::v2::Reason::ShuttingDown,
             Self::Operator | Self::ClassicEndAll => ddes_wire::v2::Reason::Operator,
             Self::Superseded => ddes_wire::v2::Reason::Superseded,
             Self::NotAuthorized => ddes_wire::v2::Reason::NotAuthorized,
-            // A bound is reached that time may lift.
+            // The client may try again later.
             Self::TooMany => ddes_wire::v2::Reason::TooMany,
             Self::LedgerUnavailable => return None,
         })

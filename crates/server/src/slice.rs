@@ -1,5 +1,5 @@
-//! How soon the loop has a processor that others of this program compute on. The crate's one file
-//! with `unsafe`: a system call that no library wraps.
+//! Asks Linux for short scheduler slices, so that the loop runs at once where the handshake pool
+//! uses all processors. The crate's only `unsafe`: a system call that no library wraps.
 
 #![allow(
     unsafe_code,
@@ -9,17 +9,17 @@
 use std::io;
 use std::mem::size_of;
 
-/// The shortest slice that Linux grants.
+/// The shortest slice that Linux grants, in nanoseconds.
 const SLICE_NANOS: u64 = 100_000;
 
-/// Asks for short slices for the calling thread, without more or less of a processor in all. Linux
-/// (since 6.12) lets a thread that wakes run at once where its slice is shorter than that of the
-/// one that runs; otherwise it waits until that has used up its own, some milliseconds. A system
-/// that does not know this says nothing, and goes on as it does.
-pub(crate) fn be_short() -> io::Result<()> {
+/// Requests short slices for the calling thread; its share of the processor stays the same. Linux
+/// (since 6.12) lets a thread that wakes up preempt a running thread with a longer slice. Otherwise
+/// it waits until that thread has used up its slice, some milliseconds. Systems without this
+/// feature ignore the request.
+pub(crate) fn request_short_slices() -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
-        let nice = rustix::process::getpriority_process(None).unwrap_or(0);
+        let nice = rustix::process::getpriority_process(None)?;
         #[allow(clippy::cast_possible_truncation, reason = "48 bytes")]
         #[allow(clippy::cast_sign_loss, reason = "the policy is 0")]
         let wanted = libc::sched_attr {
@@ -63,7 +63,7 @@ mod tests {
     fn the_slice_is_short_where_there_is_such_a_thing_and_nothing_else_changes() {
         std::thread::spawn(|| {
             let (before, nice) = now();
-            be_short().unwrap();
+            request_short_slices().unwrap();
             // Before 6.12 it is always 0.
             assert_eq!(now(), (if before == 0 { 0 } else { SLICE_NANOS }, nice));
         })

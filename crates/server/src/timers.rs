@@ -1,19 +1,19 @@
-//! When to look at a connection again.
+//! The timers of the loop: when to check a connection again.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Instant;
 
-/// The timers of all connections. A connection has one entry, at or before the time that it wants:
-/// where it wants a later time by then (every counted value moves it), that is found out when the
-/// entry is due, which is cheaper than moving it each time.
+/// The timers of all connections. A connection has one entry, at or before its timeout. Where the
+/// timeout has moved to a later time (every counted value moves it), this is noticed when the entry
+/// is due, which is cheaper than moving the entry each time.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     due: BinaryHeap<Reverse<(Instant, usize)>>,
 }
 
 impl Timers {
-    /// `key` wants to be woken at `at`; `armed` is its entry so far.
+    /// Sets the timeout of `key` to `at`; `armed` holds the time of its current entry.
     pub(crate) fn set(&mut self, key: usize, armed: &mut Option<Instant>, at: Option<Instant>) {
         if let Some(at) = at.filter(|at| armed.is_none_or(|armed| *at < armed)) {
             *armed = Some(at);
@@ -21,12 +21,12 @@ impl Timers {
         }
     }
 
-    /// When the next entry is due.
+    /// The time of the earliest entry.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.due.peek().map(|Reverse((at, _))| *at)
     }
 
-    /// An entry that is due; it may be of a connection that is gone.
+    /// Removes and returns an entry that is due. Its connection may be gone already.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<(usize, Instant)> {
         let Reverse((at, key)) = self.due.peek().copied().filter(|Reverse((at, _))| *at <= now)?;
         self.due.pop();

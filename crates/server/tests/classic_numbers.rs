@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use ddes_identity::SigningKey;
 use ddes_ledger::{AccountId, Ledger, Operation, Timestamp};
 use ddes_server::endpoint::{
-    Action, Bounds, Classic, Config, ConnectionId, Endpoint, Entropy, Notices, Profiles, Request,
+    Action, Bounds, Classic, Config, ConnectionEntropy, ConnectionId, Endpoint, Notices, Profiles,
+    Request,
 };
 use ddes_session::{classic, v2};
 use ddes_wire::{ClientId, Total};
@@ -59,7 +60,7 @@ impl World {
     }
 
     fn accept(&mut self, seed: u8) -> Client {
-        let entropy = Entropy {
+        let entropy = ConnectionEntropy {
             exponent: Zeroizing::new([seed; _]),
             kem: Zeroizing::new([0; _]),
             token: Zeroizing::new([seed; _]),

@@ -1,8 +1,8 @@
-//! Bytes received and not yet taken as frames.
+//! Received bytes that are not yet consumed as frames.
 
 use ddes_wire::frame::{self, Frame, HEADER_BYTES, TooLong};
 
-/// Above this many bytes waiting a session wants no more until it has dealt with some.
+/// A session with this many unconsumed bytes asks for no more until it has processed some.
 const WAITING_BYTES_MAX: usize = HEADER_BYTES + 64 * 1024;
 
 #[derive(Debug, Default)]
@@ -20,12 +20,12 @@ impl Inbound {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// The frame that comes next, once it is whole.
+    /// The next frame, once all of its bytes are here.
     pub(crate) fn frame(&self, body_max: u32) -> Result<Option<Frame<'_>>, TooLong> {
         frame::split(self.waiting(), body_max)
     }
 
-    /// Takes away `count` bytes of what [`Self::frame`] showed.
+    /// Drops the first `count` unconsumed bytes: those of the frame that [`Self::frame`] returned.
     pub(crate) fn consume(&mut self, count: usize) {
         self.taken = (self.taken + count).min(self.bytes.len());
         if self.taken == self.bytes.len() {
@@ -34,20 +34,21 @@ impl Inbound {
         }
     }
 
-    /// Keeps no memory that it does not need: an idle session costs no buffer.
-    pub(crate) fn rest(&mut self) {
+    /// Frees the buffer if it is empty, so that an idle session holds none.
+    pub(crate) fn free_buffers(&mut self) {
         if self.bytes.is_empty() {
             self.clear();
         }
     }
 
-    /// Drops everything, and keeps no memory.
+    /// Drops all bytes and frees the buffer.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }
 
     pub(crate) fn waiting(&self) -> &[u8] {
-        self.bytes.get(self.taken..).unwrap_or(&[])
+        // In range: `consume` caps `taken` at the length.
+        &self.bytes[self.taken..]
     }
 
     pub(crate) fn has_room(&self) -> bool {
@@ -55,5 +56,5 @@ impl Inbound {
     }
 }
 
-/// A largest frame must be able to become whole.
+/// The largest frame must fit.
 const _: () = assert!(WAITING_BYTES_MAX >= HEADER_BYTES + ddes_wire::classic::BODY_MAX as usize);

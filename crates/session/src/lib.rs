@@ -1,17 +1,18 @@
 //! The D-DDES protocol as state machines without I/O.
 //!
-//! A session takes bytes, the time and randomness as arguments and says what to send, when to
-//! wake and what happened. Whoever drives one does, in any order and until [`Phase::Done`]:
+//! A session takes bytes, the time and randomness as arguments, and says what to send, when to wake
+//! and what happened. A driver calls, in any order and until [`Phase::Done`]:
 //!
 //! - `handle_bytes`, `handle_eof`: what the peer sent, while `wants_bytes` says so;
-//! - `pending`, `sent`: what to send, and how much of it went;
+//! - `pending`, `sent`: what to send, and how much of it was sent;
 //! - `poll_timeout`, `handle_timeout`: when to wake;
-//! - `poll_work`, `handle_done`: the exponentiations, to be run wherever they hurt nobody;
+//! - `poll_work`, `handle_done`: the handshake's computations, to run on any thread;
 //! - `poll_event`: what happened; a submission among them is answered through its [`Ticket`].
 //!
 //! The server's side of a D-DDES/2 session takes the verdicts of several submissions, then answers
 //! them together (`handle_verdict`, `flush_answers`). Its driver also decides when it processes
-//! frames that had to wait (`has_more`, `go_on`), so that one session does not delay the others.
+//! frames that had to wait (`has_backlog`, `process_backlog`), so that one session does not delay
+//! the others.
 //!
 //! A session never panics, whatever the peer sends, and holds bounded memory.
 
@@ -25,18 +26,28 @@ pub use outbound::{STALL_MAX, UNSENT_BYTES_MAX};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// How long a finished session waits for the peer to close, so that a reset does not eat its
-/// last frame.
+/// How long a finished session waits for the peer to close. Closing earlier could cause a reset,
+/// and the peer would lose the last frame.
 pub const DRAIN_MAX: Duration = Duration::from_secs(5);
 
-/// What a handshake over a prime of so many bytes costs, in handshakes over 2048 bits: 1, 2 and 4
-/// (docs/benchmarks.md: 1, 2.3 and 4.5).
+/// The cost of a handshake over a prime of `prime_bytes`, in handshakes over 2048 bits: 1, 2 and 4
+/// for 2048, 3072 and 4096 bits (docs/benchmarks.md measures 1, 2.3 and 4.5).
 fn cost(prime_bytes: usize) -> NonZeroU32 {
-    let kilobits = u32::try_from(prime_bytes / 128).unwrap_or(u32::MAX);
-    NonZeroU32::new(kilobits.saturating_mul(kilobits) / 4).unwrap_or(NonZeroU32::MIN)
+    let kilobits = saturating_u32(prime_bytes / 128);
+    let beyond_one = (kilobits.saturating_mul(kilobits) / 4).saturating_sub(1);
+    NonZeroU32::MIN.saturating_add(beyond_one)
 }
 
-/// Right to one answer for one submission: not `Clone`, so none is answered twice.
+/// `number` where it fits, else the largest `u32`: for bounds and messages, where more than that
+/// means the same.
+fn saturating_u32<N>(number: N) -> u32
+where
+    u32: TryFrom<N>,
+{
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// The right to answer one submission. Not `Clone`, so no submission is answered twice.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "a submission is answered through its ticket"]
 pub struct Ticket(u64);
@@ -50,10 +61,11 @@ impl Ticket {
 /// How far a connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// The session goes on.
+    /// The session can still send and receive.
     Live,
-    /// Everything is said: once `pending` is empty, shut down the sending direction and read on.
+    /// The session sends nothing beyond `pending`. Once that is empty, shut down the sending
+    /// direction and keep reading.
     Draining,
-    /// Close the connection.
+    /// The session is over: close the connection.
     Done,
 }

@@ -1,4 +1,4 @@
-//! Bytes to send, and the bound on a peer that does not take them.
+//! Bytes to send, and the time limit for a peer that does not read them.
 
 use std::time::{Duration, Instant};
 
@@ -7,22 +7,22 @@ use ddes_wire::frame::{Header, Opcode};
 
 use crate::v2::record::Sealer;
 
-/// A session with this many bytes unsent deals with no further frame until some have gone.
+/// A session with this many unsent bytes processes no further frame until some are sent.
 pub const UNSENT_BYTES_MAX: usize = 64 * 1024;
 
-/// A peer that takes nothing for this long is dropped.
+/// A peer that reads nothing for this long while bytes are pending is disconnected.
 pub const STALL_MAX: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Default)]
 pub(crate) struct Outbound {
     bytes: Vec<u8>,
     sent: usize,
-    /// Set while bytes are pending.
+    /// When the peer counts as stalled; set while bytes are pending.
     stalled_at: Option<Instant>,
 }
 
 impl Outbound {
-    /// Appends one frame. Bodies are ours and far below `u32::MAX`.
+    /// Appends one frame. All bodies are built here and far shorter than `u32::MAX` bytes.
     pub(crate) fn push(&mut self, now: Instant, opcode: Opcode, body: &[u8]) {
         #[allow(
             clippy::cast_possible_truncation,
@@ -48,10 +48,11 @@ impl Outbound {
     }
 
     pub(crate) fn pending(&self) -> &[u8] {
-        self.bytes.get(self.sent..).unwrap_or(&[])
+        // In range: `sent()` caps the count at the length.
+        &self.bytes[self.sent..]
     }
 
-    /// `count` bytes of [`Self::pending`] went to the peer.
+    /// The first `count` bytes of [`Self::pending`] were handed to the socket.
     pub(crate) fn sent(&mut self, now: Instant, count: usize) {
         self.sent = (self.sent + count).min(self.bytes.len());
         if self.sent == self.bytes.len() {
@@ -62,14 +63,14 @@ impl Outbound {
         }
     }
 
-    /// Keeps no memory that it does not need: an idle session costs no buffer.
-    pub(crate) fn rest(&mut self) {
+    /// Frees the buffer if it is empty, so that an idle session holds none.
+    pub(crate) fn free_buffers(&mut self) {
         if self.bytes.is_empty() {
             self.bytes = Vec::new();
         }
     }
 
-    /// Gives up on what is pending.
+    /// Drops what is pending: it will not be sent.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }
@@ -82,7 +83,7 @@ impl Outbound {
         self.pending().len() < UNSENT_BYTES_MAX
     }
 
-    /// When the peer will have taken nothing for [`STALL_MAX`].
+    /// When the peer will have read nothing for [`STALL_MAX`]; `None` if nothing is pending.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         self.stalled_at
     }

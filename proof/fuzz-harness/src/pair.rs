@@ -62,7 +62,7 @@ trait Side {
 }
 
 macro_rules! side {
-    ($session:ty $(, $go_on:ident)?) => {
+    ($session:ty $(, $process_backlog:ident)?) => {
         impl Side for $session {
             fn give(&mut self, now: Instant, bytes: &[u8]) {
                 self.handle_bytes(now, bytes);
@@ -85,7 +85,7 @@ macro_rules! side {
                 while let Some(work) = self.poll_work() {
                     self.handle_done(now, work.run());
                 }
-                $(self.$go_on(now);)?
+                $(self.$process_backlog(now);)?
             }
         }
     };
@@ -94,7 +94,7 @@ macro_rules! side {
 side!(classic::ClientSession);
 side!(classic::ServerSession);
 side!(v2::ClientSession);
-side!(v2::ServerSession, go_on);
+side!(v2::ServerSession, process_backlog);
 
 /// What the profiles do differently.
 trait Profile {
@@ -234,7 +234,7 @@ impl Profile for Classic {
     /// Replays count again: that is the profile. Nothing that was never submitted does.
     fn react(&mut self, now: Instant) {
         while let Some(event) = self.server.poll_event() {
-            if let classic::Event::Submit { ticket, amount } = event {
+            if let classic::ServerEvent::Submit { ticket, amount } = event {
                 assert!(self.submitted.contains(&amount.get()), "{amount} was never submitted");
                 if self.held {
                     self.waiting.push((ticket, amount));
@@ -267,7 +267,7 @@ impl Profile for Classic {
     }
 
     fn order_end(&mut self, now: Instant, _: u8) {
-        self.server.order_end(now, classic::Reason::Shutdown);
+        self.server.order_end(now, classic::EndReason::Shutdown);
     }
 
     fn hold(&mut self, now: Instant, held: bool) {
@@ -341,9 +341,9 @@ impl V2 {
         self.server.handle_verdict(now, ticket, verdict);
     }
 
-    fn handle(&mut self, now: Instant, event: v2::Event) {
+    fn handle(&mut self, now: Instant, event: v2::ServerEvent) {
         match event {
-            v2::Event::Authenticated { ticket, key } => {
+            v2::ServerEvent::Authenticated { ticket, key } => {
                 let client = SigningKey::from_seed(&CLIENT_SEED).public();
                 assert_eq!(*key, client, "a proof nobody made");
                 let account = AccountId::Identity(*key.as_bytes());
@@ -353,15 +353,15 @@ impl V2 {
                 self.account = Some((opening.account, opening.session));
                 self.server.admit(now, ticket, opening.session, opening.proof.standing(), false);
             }
-            v2::Event::Submit { ticket, first_seq, amounts } if self.held => {
+            v2::ServerEvent::Submit { ticket, first_seq, amounts } if self.held => {
                 self.waiting.push((ticket, first_seq, amounts));
             }
-            v2::Event::Submit { ticket, first_seq, amounts } => {
+            v2::ServerEvent::Submit { ticket, first_seq, amounts } => {
                 self.add(now, ticket, first_seq, amounts);
             }
-            v2::Event::EndAll => panic!("it is no operator"),
-            v2::Event::Ended(_) => self.ends += 1,
-            v2::Event::TokenShared | v2::Event::Answered(_) => {}
+            v2::ServerEvent::EndAll => panic!("it is no operator"),
+            v2::ServerEvent::Ended(_) => self.ends += 1,
+            v2::ServerEvent::TokenShared | v2::ServerEvent::Answered(_) => {}
         }
     }
 }

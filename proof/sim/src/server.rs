@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use ddes_identity::{Grant, Role, SigningKey};
 use ddes_ledger::{Ledger, Operation, Outcome, Proof, Refusal, Submission, Timestamp, store};
 use ddes_server::endpoint::{
-    Action, Bounds, Config, ConnectionId, Endpoint, Entropy, Full, Notices, Profiles, Request, Work,
+    Action, Bounds, Config, ConnectionEntropy, ConnectionId, Endpoint, Full, Notices, Profiles,
+    Request, SessionWork,
 };
 use ddes_session::{Ticket, v2};
 use zeroize::Zeroizing;
@@ -24,7 +25,7 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// An endpoint and what is on its way to it.
 pub(crate) struct Node {
     pub(crate) endpoint: Endpoint,
-    pub(crate) work: Vec<(ConnectionId, Work)>,
+    pub(crate) work: Vec<(ConnectionId, SessionWork)>,
     pub(crate) answers: VecDeque<Answer>,
 }
 
@@ -59,7 +60,7 @@ impl Node {
         port: u16,
         random: &mut Random,
     ) -> Result<ConnectionId, Full> {
-        let entropy = Entropy {
+        let entropy = ConnectionEntropy {
             exponent: Zeroizing::new(random.bytes()),
             kem: Zeroizing::new(random.bytes()),
             token: Zeroizing::new(random.bytes()),

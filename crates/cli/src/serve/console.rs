@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ddes_server::endpoint::SessionView;
-use ddes_server::{Handle, Report, Stopped};
+use ddes_server::{Report, ServerHandle, Stopped};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -27,7 +27,7 @@ const GATHERED_MAX: usize = 4096;
 const SETTLE_MAX: Duration = Duration::from_millis(200);
 
 pub(super) struct Console {
-    pub(super) handle: Handle,
+    pub(super) handle: ServerHandle,
     pub(super) board: Board,
     /// SIGTERM or Ctrl-C came; the server knows already.
     pub(super) signals: mpsc::Receiver<()>,

@@ -7,7 +7,7 @@ use std::time::Instant;
 use ddes_ledger::store::Damage;
 use ddes_ledger::{Health, Opened, Totals};
 use ddes_server::endpoint::{Admitted, Notice, NoticeEvent, SessionView};
-use ddes_session::classic::{End, Reason};
+use ddes_session::classic::{EndReason, ServerEnd};
 use ddes_session::v2;
 use ddes_wire::classic::text;
 use ddes_wire::v2::Status;
@@ -337,90 +337,98 @@ fn name(admitted: &Admitted) -> String {
     admitted.name.as_ref().map_or(fingerprint.clone(), |name| format!("{name} ({fingerprint})"))
 }
 
-fn of_end(who: &str, end: &v2::End) -> Line {
+fn of_end(who: &str, end: &v2::ServerEnd) -> Line {
     let (cause, text) = match end {
-        v2::End::Bye => ("bye", format!("[CLIENT DISCONNECT][50] {who} asked for the end.")),
-        v2::End::Closed => ("closed", format!("[DISCONNECTED][50] {who} closed the connection.")),
-        v2::End::Left => {
+        v2::ServerEnd::Bye => ("bye", format!("[CLIENT DISCONNECT][50] {who} asked for the end.")),
+        v2::ServerEnd::Closed => {
+            ("closed", format!("[DISCONNECTED][50] {who} closed the connection."))
+        }
+        v2::ServerEnd::Left => {
             ("left", format!("[DISCONNECTED][50] {who} left before it proved an identity."))
         }
-        v2::End::Idle => ("idle", format!("[TIMEOUT] {who}: time is up; the sum is sent.")),
-        v2::End::TooOld => ("too_old", format!("[TIMEOUT] {who}: the session is 24 hours old.")),
-        v2::End::Ordered(reason) => {
+        v2::ServerEnd::Idle => ("idle", format!("[TIMEOUT] {who}: time is up; the sum is sent.")),
+        v2::ServerEnd::TooOld => {
+            ("too_old", format!("[TIMEOUT] {who}: the session is 24 hours old."))
+        }
+        v2::ServerEnd::Ordered(reason) => {
             ("ordered", format!("[DISCONNECTED][50] {who}: {}", reason.text()))
         }
-        v2::End::LedgerUnavailable => (
+        v2::ServerEnd::LedgerUnavailable => (
             "ledger_unavailable",
             format!(
                 "[DISCONNECTED][50] {who}: the ledger has no room for a session, or has failed."
             ),
         ),
-        v2::End::TooFast { most } => (
+        v2::ServerEnd::TooFast { most } => (
             "too_fast",
             format!(
                 "[REFUSED] {who}: its address begins too many handshakes a second \
                  (--max-handshakes-per-sec {most})."
             ),
         ),
-        v2::End::Fault(fault) => {
+        v2::ServerEnd::Fault(fault) => {
             ("fault", format!("[DISCONNECTED][50] {who}: {fault} ({})", fault.rule()))
         }
     };
     let line = Line::new("ended", text).with("cause", cause);
     match end {
-        v2::End::Fault(fault) => line.with("rule", fault.rule()).with("fault", fault.to_string()),
-        v2::End::Ordered(reason) => line.with("reason", *reason as u8),
-        v2::End::LedgerUnavailable => line.with("reason", ddes_wire::v2::Reason::TooMany as u8),
-        v2::End::Bye
-        | v2::End::Closed
-        | v2::End::Left
-        | v2::End::Idle
-        | v2::End::TooOld
-        | v2::End::TooFast { .. } => line,
+        v2::ServerEnd::Fault(fault) => {
+            line.with("rule", fault.rule()).with("fault", fault.to_string())
+        }
+        v2::ServerEnd::Ordered(reason) => line.with("reason", *reason as u8),
+        v2::ServerEnd::LedgerUnavailable => {
+            line.with("reason", ddes_wire::v2::Reason::TooMany as u8)
+        }
+        v2::ServerEnd::Bye
+        | v2::ServerEnd::Closed
+        | v2::ServerEnd::Left
+        | v2::ServerEnd::Idle
+        | v2::ServerEnd::TooOld
+        | v2::ServerEnd::TooFast { .. } => line,
     }
 }
 
-fn of_classic_end(who: &str, end: &End) -> Line {
+fn of_classic_end(who: &str, end: &ServerEnd) -> Line {
     let (cause, text) = match end {
-        End::Bye => ("bye", format!("[CLIENT DISCONNECT][50] {who} asked for the end.")),
-        End::Closed => ("closed", format!("[DISCONNECTED][50] {who} closed the connection.")),
-        End::Idle { counted: false } => ("idle", format!("[TIMEOUT] {who}: {}", text::IDLE)),
-        End::Idle { counted: true } => {
+        ServerEnd::Bye => ("bye", format!("[CLIENT DISCONNECT][50] {who} asked for the end.")),
+        ServerEnd::Closed => ("closed", format!("[DISCONNECTED][50] {who} closed the connection.")),
+        ServerEnd::Idle { counted: false } => ("idle", format!("[TIMEOUT] {who}: {}", text::IDLE)),
+        ServerEnd::Idle { counted: true } => {
             ("idle", format!("[TIMEOUT] {who}: time is up; the sum is sent."))
         }
-        End::Ordered(Reason::EndAll) => {
+        ServerEnd::Ordered(EndReason::EndAll) => {
             ("end_all", format!("[BROADCAST] {who}: {}", text::END_ALL))
         }
-        End::Ordered(Reason::Shutdown) => {
+        ServerEnd::Ordered(EndReason::Shutdown) => {
             ("shutdown", format!("[DISCONNECTED][50] {who}: {}", text::SHUTDOWN))
         }
-        End::Ordered(Reason::Operator) => {
+        ServerEnd::Ordered(EndReason::Operator) => {
             ("operator", format!("[DISCONNECTED][50] {who}: {}", text::OPERATOR))
         }
-        End::Ordered(Reason::LedgerUnavailable) => {
+        ServerEnd::Ordered(EndReason::LedgerUnavailable) => {
             ("ledger", format!("[DISCONNECTED][50] {who}: {}", text::LEDGER))
         }
-        End::Ordered(Reason::TooFast) => (
+        ServerEnd::Ordered(EndReason::TooFast) => (
             "too_fast",
             format!(
                 "[REFUSED] {who}: its address begins too many handshakes a second \
                  (--max-handshakes-per-sec)."
             ),
         ),
-        End::Ordered(Reason::TooMany) => (
+        ServerEnd::Ordered(EndReason::TooMany) => (
             "too_many",
             format!(
                 "[REFUSED] {who}: there are too many that prove nothing (--max-unproven-total, \
                  --max-classic)."
             ),
         ),
-        End::Fault(fault) => {
+        ServerEnd::Fault(fault) => {
             ("fault", format!("[DISCONNECTED][50] {who}: {fault} ({})", fault.rule()))
         }
     };
     let line = Line::new("ended", text).with("cause", cause);
     match end {
-        End::Fault(fault) => line.with("rule", fault.rule()).with("fault", fault.to_string()),
-        End::Bye | End::Closed | End::Idle { .. } | End::Ordered(_) => line,
+        ServerEnd::Fault(fault) => line.with("rule", fault.rule()).with("fault", fault.to_string()),
+        ServerEnd::Bye | ServerEnd::Closed | ServerEnd::Idle { .. } | ServerEnd::Ordered(_) => line,
     }
 }

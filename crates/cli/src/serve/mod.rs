@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use ddes_ffdhe::{Group, NamedGroup};
 use ddes_identity::SigningKey;
 use ddes_server::endpoint::{Bounds, Classic, Config, Notices, Profiles};
-use ddes_server::{Access, Files, Options, Report, Server};
+use ddes_server::{Access, Files, Report, Server, ServerOptions};
 use ddes_session::{classic, v2};
 use ddes_wire::v2::Suite;
 use tokio::sync::{mpsc, oneshot};
@@ -213,7 +213,7 @@ fn options(
     key: SigningKey,
     suites: Vec<Suite>,
     access: Access,
-) -> Options {
+) -> ServerOptions {
     let idle = Duration::from_secs(args.idle_secs.into());
     let classic = args.classic.then(|| Classic {
         config: Arc::new(classic::ServerConfig {
@@ -231,7 +231,7 @@ fn options(
         handshake: HANDSHAKE_MAX,
         values_max: args.frame_values,
     };
-    Options {
+    ServerOptions {
         listen: args.listen,
         endpoint: Config {
             bounds: bounds(args, files.connections_max),

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use ddes_server::Handle;
+use ddes_server::ServerHandle;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tokio::sync::mpsc;
@@ -10,8 +10,8 @@ use tokio::sync::mpsc;
 use crate::failure::Failure;
 
 /// Each of them stops the server: the first lets sessions end, the second ends it at once. The
-/// console hears of it, to say so.
-pub(super) fn watch(handle: Handle) -> Result<mpsc::Receiver<()>, Failure> {
+/// console is told, to report it.
+pub(super) fn watch(handle: ServerHandle) -> Result<mpsc::Receiver<()>, Failure> {
     let mut signals = Signals::new([SIGINT, SIGTERM])
         .map_err(|error| Failure::system("cannot watch for signals", &error))?;
     let (told, heard) = mpsc::channel(1);

@@ -148,27 +148,26 @@ impl Kind {
         })
     }
 
-    fn of_end(end: &v2::End) -> Self {
+    fn of_end(end: &v2::ServerEnd) -> Self {
         match end {
-            v2::End::Bye | v2::End::Closed | v2::End::Left => Self::Left,
-            v2::End::Idle | v2::End::TooOld | v2::End::Fault(v2::Fault::HandshakeTimeout) => {
-                Self::TimedOut
-            }
-            v2::End::Ordered(_) | v2::End::LedgerUnavailable => Self::Ordered,
-            v2::End::TooFast { .. } => Self::TooFast,
-            v2::End::Fault(_) => Self::Failed,
+            v2::ServerEnd::Bye | v2::ServerEnd::Closed | v2::ServerEnd::Left => Self::Left,
+            v2::ServerEnd::Idle
+            | v2::ServerEnd::TooOld
+            | v2::ServerEnd::Fault(v2::Fault::HandshakeTimeout) => Self::TimedOut,
+            v2::ServerEnd::Ordered(_) | v2::ServerEnd::LedgerUnavailable => Self::Ordered,
+            v2::ServerEnd::TooFast { .. } => Self::TooFast,
+            v2::ServerEnd::Fault(_) => Self::Failed,
         }
     }
 
-    fn of_classic_end(end: &classic::End) -> Self {
+    fn of_classic_end(end: &classic::ServerEnd) -> Self {
         match end {
-            classic::End::Bye | classic::End::Closed => Self::Left,
-            classic::End::Idle { .. } | classic::End::Fault(classic::Fault::HandshakeTimeout) => {
-                Self::TimedOut
-            }
-            classic::End::Ordered(classic::Reason::TooFast) => Self::TooFast,
-            classic::End::Ordered(_) => Self::Ordered,
-            classic::End::Fault(_) => Self::Failed,
+            classic::ServerEnd::Bye | classic::ServerEnd::Closed => Self::Left,
+            classic::ServerEnd::Idle { .. }
+            | classic::ServerEnd::Fault(classic::Fault::HandshakeTimeout) => Self::TimedOut,
+            classic::ServerEnd::Ordered(classic::EndReason::TooFast) => Self::TooFast,
+            classic::ServerEnd::Ordered(_) => Self::Ordered,
+            classic::ServerEnd::Fault(_) => Self::Failed,
         }
     }
 
@@ -214,7 +213,7 @@ mod tests {
 
     use ddes_identity::SigningKey;
     use ddes_server::endpoint::{
-        Bounds, Config, ConnectionId, Endpoint, Entropy, Notices, Profiles,
+        Bounds, Config, ConnectionEntropy, ConnectionId, Endpoint, Notices, Profiles,
     };
     use zeroize::Zeroizing;
 
@@ -239,7 +238,7 @@ mod tests {
             profiles: Profiles { v2: Arc::new(v2), classic: None },
         };
         let mut endpoint = Endpoint::new(now, config);
-        let entropy = Entropy {
+        let entropy = ConnectionEntropy {
             exponent: Zeroizing::new([0; _]),
             kem: Zeroizing::new([0; _]),
             token: Zeroizing::new([0; _]),
@@ -297,7 +296,8 @@ mod tests {
         let start = Instant::now();
         let (mut tally, id) = (Tally::default(), connection(start));
         for _ in 0..100 {
-            let notice = Notice { is_proven: true, ..of(id, 1, NoticeEvent::Ended(v2::End::Bye)) };
+            let notice =
+                Notice { is_proven: true, ..of(id, 1, NoticeEvent::Ended(v2::ServerEnd::Bye)) };
             assert!(tally.note(start, notice).is_some());
         }
         assert!(!tally.is_open());

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use ddes_identity::SigningKey;
 use ddes_session::v2::noise::Entropy;
-use ddes_session::v2::{Event, Refused, ServerConfig, ServerEntropy, ServerSession};
+use ddes_session::v2::{Refused, ServerConfig, ServerEntropy, ServerEvent, ServerSession};
 use ddes_session::{Phase, Ticket};
 use ddes_wire::v2::{GroupSize, Suite};
 use ddes_wire::{Sequence, SessionNumber, Standing};
@@ -294,7 +294,7 @@ fn converse(mut stream: TcpStream, config: Arc<ServerConfig>, accounts: &Account
             return;
         }
         session.sent(Instant::now(), session.pending().len());
-        session.go_on(Instant::now());
+        session.process_backlog(Instant::now());
         if session.phase() == Phase::Draining {
             stream.shutdown(Shutdown::Write).unwrap_or(());
         }
@@ -310,7 +310,7 @@ fn converse(mut stream: TcpStream, config: Arc<ServerConfig>, accounts: &Account
 /// Whether the connection is to last.
 fn settle(
     session: &mut ServerSession,
-    event: Event,
+    event: ServerEvent,
     account: &mut [u8; 32],
     accounts: &Accounts,
     fault: Fault,
@@ -318,13 +318,13 @@ fn settle(
     static SUBMISSIONS: AtomicU64 = AtomicU64::new(0);
     let (now, mut accounts) = (Instant::now(), accounts.lock().unwrap());
     match event {
-        Event::Authenticated { ticket, key } => {
+        ServerEvent::Authenticated { ticket, key } => {
             *account = *key.as_bytes();
             let (standing, sessions) = accounts.entry(*account).or_default();
             *sessions += 1;
             session.admit(now, ticket, SessionNumber::new(*sessions), *standing, false);
         }
-        Event::Submit { ticket, first_seq, amounts } => {
+        ServerEvent::Submit { ticket, first_seq, amounts } => {
             let (standing, _) = accounts.get_mut(account).unwrap();
             let count = SUBMISSIONS.fetch_add(1, Ordering::Relaxed);
             if first_seq.get() != standing.last_seq.get() + 1 {
@@ -361,7 +361,7 @@ fn answer(session: &mut ServerSession, ticket: Ticket, verdict: Result<Standing,
     let now = Instant::now();
     session.handle_verdict(now, ticket, verdict);
     session.flush_answers(now);
-    session.go_on(now);
+    session.process_backlog(now);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! One list: what was read of it last, and what of that is believed.
+//! One list of authorized keys: its last reading, and what it grants.
 
 use std::fmt::Debug;
 use std::fs::{self, Metadata};
@@ -10,71 +10,71 @@ use std::time::{Duration, Instant};
 use ddes_identity::{AuthorizedKeys, Grant, PublicKey, read_public};
 use ddes_wire::shown;
 
-/// An authorized_keys file may have so many bytes: some 100,000 keys.
+/// The most bytes of an authorized_keys file: some 100,000 keys.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// From one look to the next, where the first was in doubt or failed.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// The time between readings where a reading failed or is not yet confirmed.
+const READ_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// What is read: a file, or a folder.
-pub(super) trait Source: Debug {
+/// What a list is read from: a file or a folder.
+pub(super) trait ListSource: Debug {
     fn path(&self) -> &Path;
 
-    /// `before` is what it granted: a part of it that cannot be read keeps that.
+    /// Reads the list. A part that cannot be read keeps granting what it granted in `before`.
     fn read(&self, before: &AuthorizedKeys) -> io::Result<Reading>;
 }
 
-/// authorized_keys.
+/// An authorized_keys file.
 #[derive(Debug)]
-pub(super) struct File(pub(super) PathBuf);
+pub(super) struct KeyFile(pub(super) PathBuf);
 
-/// The identities of a home.
+/// A folder with the identities of a home, one `.pub` file each.
 #[derive(Debug)]
-pub(super) struct Folder(pub(super) PathBuf);
+pub(super) struct KeyFolder(pub(super) PathBuf);
 
-/// What was read at once.
+/// The result of reading a list once.
 #[derive(Debug)]
 pub(super) struct Reading {
-    /// `None`: there is nothing of that name.
+    /// The version that was read; `None` if the list does not exist.
     stamp: Option<Stamp>,
     keys: AuthorizedKeys,
-    /// What is wrong with parts of it.
+    /// Errors in parts of the list.
     faults: Vec<String>,
-    /// It was put in its place as a whole: nobody is at writing it.
+    /// The list was moved into place as a whole, so that no writer is at work on it.
     is_whole: bool,
-    /// A part of it could not be read: it is read again.
+    /// A part of the list could not be read, so that it is read again.
     is_partial: bool,
 }
 
-/// What tells that a list, or who may write it, has changed.
+/// A version of a list: it differs if the content or the permissions may have changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     device: u64,
     inode: u64,
     bytes: u64,
-    /// Seconds and nanoseconds.
+    /// The time of the last write, in seconds and nanoseconds.
     written: (i64, i64),
     changed: (i64, i64),
 }
 
-/// A list, with what it grants.
+/// A list that is read again when it changes, and what it grants.
 #[derive(Debug)]
-pub(super) struct Watched<S> {
+pub(super) struct WatchedList<S> {
     source: S,
     granted: AuthorizedKeys,
-    state: State,
-    /// [`Self::granted`] is another since [`Self::take_change`].
+    state: ListState,
+    /// Whether [`Self::granted`] changed since [`Self::take_change`].
     has_changed: bool,
-    /// The faults that were told and that stand.
+    /// The errors that were reported and still exist.
     said: Vec<String>,
 }
 
 #[derive(Debug)]
-enum State {
+enum ListState {
     New,
     Believed(Option<Stamp>),
-    /// The reading takes a right away, and may be a part of what somebody is at writing: it only
-    /// adds to what was granted before.
+    /// The reading removes a right, and may be an incomplete list that is being written. Until it
+    /// is confirmed, it only adds to what was granted before.
     Doubted {
         reading: Reading,
         since: Instant,
@@ -85,10 +85,10 @@ enum State {
     },
 }
 
-impl<S: Source> Watched<S> {
+impl<S: ListSource> WatchedList<S> {
     pub(super) fn new(source: S) -> Self {
         let granted = AuthorizedKeys::default();
-        Self { source, granted, state: State::New, has_changed: false, said: Vec::new() }
+        Self { source, granted, state: ListState::New, has_changed: false, said: Vec::new() }
     }
 
     pub(super) fn granted(&self) -> &AuthorizedKeys {
@@ -99,7 +99,7 @@ impl<S: Source> Watched<S> {
         std::mem::take(&mut self.has_changed)
     }
 
-    /// Reads it if there may be something new; what is newly wrong with it.
+    /// Reads the list if it may have changed. Returns new errors in it.
     pub(super) fn refresh(&mut self, now: Instant) -> Vec<String> {
         if !self.is_due(now) {
             return Vec::new();
@@ -107,7 +107,7 @@ impl<S: Source> Watched<S> {
         let faults = match self.source.read(&self.granted) {
             Ok(reading) => match self.take(now, reading) {
                 Some(faults) => faults,
-                // What is wrong with half a list is not worth a word.
+                // Errors in a list that may be incomplete are not reported.
                 None => return Vec::new(),
             },
             Err(error) => vec![self.fail(now, &error)],
@@ -119,38 +119,40 @@ impl<S: Source> Watched<S> {
 
     fn is_due(&self, now: Instant) -> bool {
         let is_other = |seen: &Option<Stamp>| {
-            let stamp = look(self.source.path());
+            let stamp = metadata_of(self.source.path());
             stamp.map_or(true, |stamp| stamp.as_ref().map(Stamp::of) != *seen)
         };
         match &self.state {
-            State::New => true,
-            State::Believed(stamp) => is_other(stamp),
-            State::Doubted { reading, since, .. } => {
-                *since + LOOK_AGAIN <= now || is_other(&reading.stamp)
+            ListState::New => true,
+            ListState::Believed(stamp) => is_other(stamp),
+            ListState::Doubted { reading, since, .. } => {
+                *since + READ_AGAIN_AFTER <= now || is_other(&reading.stamp)
             }
-            State::Failed { at } => *at + LOOK_AGAIN <= now,
+            ListState::Failed { at } => *at + READ_AGAIN_AFTER <= now,
         }
     }
 
-    /// What is wrong with it, where it is believed.
+    /// Applies a reading. Returns its errors, or `None` if it is not confirmed yet.
     fn take(&mut self, now: Instant, reading: Reading) -> Option<Vec<String>> {
-        let (before, seen) = match std::mem::replace(&mut self.state, State::New) {
-            State::Doubted { reading, since, before } => (before, Some((reading, since))),
-            State::New | State::Believed(_) | State::Failed { .. } => (self.granted.clone(), None),
+        let (before, seen) = match std::mem::replace(&mut self.state, ListState::New) {
+            ListState::Doubted { reading, since, before } => (before, Some((reading, since))),
+            ListState::New | ListState::Believed(_) | ListState::Failed { .. } => {
+                (self.granted.clone(), None)
+            }
         };
         let either = before.or(&reading.keys);
         let same =
             seen.filter(|(seen, _)| seen.stamp == reading.stamp && seen.keys == reading.keys);
         let since = same.map_or(now, |(_, since)| since);
-        if reading.is_whole || either == reading.keys || since + LOOK_AGAIN <= now {
+        if reading.is_whole || either == reading.keys || since + READ_AGAIN_AFTER <= now {
             let Reading { stamp, keys, faults, is_partial, is_whole: _ } = reading;
             self.state =
-                if is_partial { State::Failed { at: now } } else { State::Believed(stamp) };
+                if is_partial { ListState::Failed { at: now } } else { ListState::Believed(stamp) };
             self.grant(keys);
             return Some(faults);
         }
         self.grant(either);
-        self.state = State::Doubted { reading, since, before };
+        self.state = ListState::Doubted { reading, since, before };
         None
     }
 
@@ -160,7 +162,7 @@ impl<S: Source> Watched<S> {
     }
 
     fn fail(&mut self, now: Instant, error: &io::Error) -> String {
-        self.state = State::Failed { at: now };
+        self.state = ListState::Failed { at: now };
         let until = if self.granted.is_empty() {
             "nobody in it is authorized"
         } else {
@@ -170,7 +172,7 @@ impl<S: Source> Watched<S> {
     }
 }
 
-impl Source for File {
+impl ListSource for KeyFile {
     fn path(&self) -> &Path {
         &self.0
     }
@@ -181,11 +183,11 @@ impl Source for File {
         };
         let shown = self.0.display();
         let (keys, faults) = match text {
-            Text::Trusted(text) => {
+            FileText::Trusted(text) => {
                 let (keys, errors) = AuthorizedKeys::parse(&text);
                 (keys, errors.iter().map(|error| format!("{shown}: {error}")).collect())
             }
-            Text::Untrusted(why) => {
+            FileText::Untrusted(why) => {
                 let fault = format!("{shown}: {why}; nobody in it is authorized");
                 (AuthorizedKeys::default(), vec![fault])
             }
@@ -194,13 +196,13 @@ impl Source for File {
     }
 }
 
-impl Source for Folder {
+impl ListSource for KeyFolder {
     fn path(&self) -> &Path {
         &self.0
     }
 
     fn read(&self, before: &AuthorizedKeys) -> io::Result<Reading> {
-        let Some(metadata) = look(&self.0)? else { return Ok(Reading::absent()) };
+        let Some(metadata) = metadata_of(&self.0)? else { return Ok(Reading::absent()) };
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.0)? {
             let path = entry?.path();
@@ -213,17 +215,16 @@ impl Source for Folder {
             let grant = Grant { name: Some(name), ..Grant::default() };
             let shown = path.display();
             match read_text(&path) {
-                Ok(Some((Text::Trusted(text), ..))) => {
-                    // What is no key of ours grants nothing: ssh has others, and they lie in such
-                    // folders.
+                Ok(Some((FileText::Trusted(text), ..))) => {
+                    // Other files are ignored: such folders also hold ssh keys of other types.
                     if let Ok(key) = read_public(&text) {
                         keys.add(key, grant);
                     }
                 }
-                Ok(Some((Text::Untrusted(why), ..))) => {
+                Ok(Some((FileText::Untrusted(why), ..))) => {
                     faults.push(format!("{shown}: {why}; it is not authorized"));
                 }
-                // Removed since.
+                // It was removed after the folder was listed.
                 Ok(None) => {}
                 Err(error) => {
                     is_partial = true;
@@ -241,14 +242,14 @@ impl Source for Folder {
     }
 }
 
-/// The key that had this grant, where one only had it.
+/// The key with this grant, if exactly one has it.
 fn known(before: &AuthorizedKeys, grant: &Grant) -> Option<PublicKey> {
     let mut keys = before.iter().filter(|(_, listed)| *listed == grant).map(|(key, _)| *key);
     keys.next().filter(|_| keys.next().is_none())
 }
 
 impl Reading {
-    /// What is not there lists nobody.
+    /// An absent list grants nothing.
     fn absent() -> Self {
         let keys = AuthorizedKeys::default();
         Self { stamp: None, keys, faults: Vec::new(), is_whole: false, is_partial: false }
@@ -266,21 +267,21 @@ impl Stamp {
         }
     }
 
-    /// Writing sets both times to the same. A later change is of its name or mode: what was written
-    /// before is whole, and was put in its place then.
+    /// Whether the list was moved into place after it was written. A write sets both times; a later
+    /// time of change comes from a new name or mode.
     fn is_whole(&self) -> bool {
         self.written < self.changed && self.bytes > 0
     }
 }
 
-enum Text {
+enum FileText {
     Trusted(Vec<u8>),
-    /// Why not.
+    /// Why it is not trusted, for the message.
     Untrusted(String),
 }
 
-/// Why a file is worth nothing: others can write it, or it is another user's (OpenSSH's
-/// StrictModes). Root takes what it is given.
+/// Why a file is not trusted: other users can write it, or it belongs to one (OpenSSH's
+/// StrictModes). Root accepts any owner.
 fn distrust(metadata: &Metadata) -> Option<String> {
     let (owner, ours, mode) = (metadata.uid(), rustix::process::geteuid(), metadata.mode() & 0o777);
     if ![0, ours.as_raw()].contains(&owner) && !ours.is_root() {
@@ -289,10 +290,10 @@ fn distrust(metadata: &Metadata) -> Option<String> {
     (mode & 0o022 != 0).then(|| format!("others can write it (mode {mode:03o}): chmod go-w it"))
 }
 
-/// The text, when it was changed, and whether it is whole; `None` where there is no such file.
-fn read_text(path: &Path) -> io::Result<Option<(Text, Stamp, bool)>> {
-    // Opening a pipe would wait for who writes to it.
-    let Some(metadata) = look(path)? else { return Ok(None) };
+/// The text, its version, and whether it is complete; `None` if there is no such file.
+fn read_text(path: &Path) -> io::Result<Option<(FileText, Stamp, bool)>> {
+    // Checked before it is opened, since opening a pipe waits for a writer.
+    let Some(metadata) = metadata_of(path)? else { return Ok(None) };
     if !metadata.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
@@ -300,7 +301,7 @@ fn read_text(path: &Path) -> io::Result<Option<(Text, Stamp, bool)>> {
     let metadata = file.metadata()?;
     let stamp = Stamp::of(&metadata);
     if let Some(why) = distrust(&metadata) {
-        return Ok(Some((Text::Untrusted(why), stamp, stamp.is_whole())));
+        return Ok(Some((FileText::Untrusted(why), stamp, stamp.is_whole())));
     }
     let mut text = Vec::new();
     (&file).take(FILE_BYTES_MAX + 1).read_to_end(&mut text)?;
@@ -308,25 +309,25 @@ fn read_text(path: &Path) -> io::Result<Option<(Text, Stamp, bool)>> {
         return Err(io::Error::other(format!("it has more than {FILE_BYTES_MAX} bytes")));
     }
     let is_same = Stamp::of(&file.metadata()?) == stamp;
-    Ok(Some((Text::Trusted(text), stamp, is_same && stamp.is_whole())))
+    Ok(Some((FileText::Trusted(text), stamp, is_same && stamp.is_whole())))
 }
 
-/// What is there. A link that leads nowhere is there and cannot be read: what it leads to may be on
-/// a disk that is away just now.
-fn look(path: &Path) -> io::Result<Option<Metadata>> {
+/// The metadata; `None` if nothing has that name. A dangling link is an error, not absent: its
+/// target may be on a disk that is unmounted for a while.
+fn metadata_of(path: &Path) -> io::Result<Option<Metadata>> {
     match found(fs::metadata(path))? {
         Some(metadata) => Ok(Some(metadata)),
         None => match found(fs::symlink_metadata(path))? {
             Some(name) if name.is_symlink() => {
                 Err(io::Error::new(ErrorKind::NotFound, "a link that leads nowhere"))
             }
-            // Made in this moment, or not there.
+            // It was created after the first call, or does not exist.
             Some(_) | None => Ok(None),
         },
     }
 }
 
-/// `None` where there is nothing of that name.
+/// Turns the error for an absent file into `None`.
 fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),

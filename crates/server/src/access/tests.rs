@@ -9,14 +9,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use ddes_identity::{PublicKey, Role, SigningKey};
 
-use super::{Access, Doorkeeper, Lists};
+use super::{Access, AccessControl, Lists};
 
 const MOMENT: Duration = Duration::from_millis(10);
 const SECOND: Duration = Duration::from_secs(1);
 
 struct Door {
     folder: PathBuf,
-    door: Doorkeeper,
+    door: AccessControl,
     now: Instant,
 }
 
@@ -29,7 +29,7 @@ impl Door {
         fs::create_dir_all(folder.join("identities")).unwrap();
         let lists =
             Lists { authorized_keys: folder.join("list"), identities: folder.join("identities") };
-        Self { door: Doorkeeper::new(Access::Listed(lists)), folder, now: Instant::now() }
+        Self { door: AccessControl::new(Access::Listed(lists)), folder, now: Instant::now() }
     }
 
     fn list(&self) -> PathBuf {
@@ -247,7 +247,7 @@ fn lists_without_a_line_and_lists_that_are_not_there_let_nobody_in() {
     fs::remove_dir_all(door.folder.join("identities")).unwrap();
     assert_eq!((door.after(SECOND), door.who()), (vec![], vec![]));
     // The original's openness is another choice.
-    assert!(Doorkeeper::new(Access::Any).grant(&key(1), 0).is_some());
+    assert!(AccessControl::new(Access::Any).grant(&key(1), 0).is_some());
 }
 
 #[test]

@@ -3,19 +3,19 @@
 use std::time::Duration;
 
 use ddes_identity::Grant;
-use ddes_server::endpoint::{Claim, Work};
+use ddes_server::endpoint::{AuthorizationRequest, SessionWork};
 use ddes_session::Phase;
 
 use crate::world::{Client, World};
 
 /// Its message 1 is taken; the work of it.
-fn begin(world: &mut World, client: &Client) -> Work {
+fn begin(world: &mut World, client: &Client) -> SessionWork {
     world.endpoint.handle_bytes(world.now, client.id, client.session.pending());
     world.work().unwrap().1
 }
 
 /// Its message 4 is taken and verified; what it claims.
-fn claim(world: &mut World, client: &mut Client) -> Claim {
+fn claim(world: &mut World, client: &mut Client) -> AuthorizationRequest {
     loop {
         let up = client.session.pending().to_vec();
         client.session.sent(world.now, up.len());

@@ -2,7 +2,7 @@
 
 use ddes_server::endpoint::{ConnectionId, Full, NoticeEvent};
 use ddes_session::Phase;
-use ddes_session::v2::End;
+use ddes_session::v2::ServerEnd;
 use ddes_wire::v2::Reason;
 
 use crate::world::World;
@@ -33,7 +33,7 @@ fn the_oldest_silent_one_hears_that_there_are_too_many_and_is_closed_for_a_newco
         NoticeEvent::Ended(end) => Some((notice.connection, end)),
         _ => None,
     });
-    assert_eq!(ended, Some((all[0], End::Ordered(Reason::TooMany))));
+    assert_eq!(ended, Some((all[0], ServerEnd::Ordered(Reason::TooMany))));
     world.endpoint.remove(world.now, all[0]);
     assert_eq!(world.endpoint.len(), 4);
     for id in all[1..].iter().chain([&newcomer]) {

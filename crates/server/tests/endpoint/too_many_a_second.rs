@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ddes_server::endpoint::{Classic, ConnectionId, Full, NoticeEvent};
-use ddes_session::v2::{ClientEnd, ClientEvent, End};
+use ddes_session::v2::{ClientEnd, ClientEvent, ServerEnd};
 use ddes_session::{Phase, classic};
 use ddes_wire::frame::Header;
 use ddes_wire::v2::{GroupSize, Reason, Suite};
@@ -36,7 +36,7 @@ fn begins(world: &mut World, address: &str) -> bool {
     has_work
 }
 
-fn ended(world: &mut World, id: ConnectionId) -> Option<End> {
+fn ended(world: &mut World, id: ConnectionId) -> Option<ServerEnd> {
     world.notices().into_iter().find_map(|notice| match notice.event {
         NoticeEvent::Ended(end) if notice.connection == id => Some(end),
         _ => None,
@@ -80,7 +80,7 @@ fn a_handshake_too_many_hears_so_in_the_place_of_message_2_and_costs_no_exponent
     let said = b"\0\0\0\x32\0\0\0\x4f\x09this address begins too many handshakes a second (the limit is 1 of 2048 bits)";
     assert_eq!(world.endpoint.pending(client.id), said);
     assert_eq!(world.endpoint.phase(client.id), Phase::Draining);
-    assert_eq!(ended(&mut world, client.id), Some(End::TooFast { most: 1 }));
+    assert_eq!(ended(&mut world, client.id), Some(ServerEnd::TooFast { most: 1 }));
 
     world.talk(&mut client);
     let Some(ClientEvent::Ended(ClientEnd::Rejected(rejection))) = client.events.last() else {

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use ddes_identity::{Grant, Namespace, SigningKey};
 use ddes_ledger::{AccountId, Ledger, Operation, Timestamp};
 use ddes_server::endpoint::{
-    Action, Bounds, Claim, Config, ConnectionId, Endpoint, Entropy, Full, Notice, Notices,
-    Profiles, Request, Work,
+    Action, AuthorizationRequest, Bounds, Config, ConnectionEntropy, ConnectionId, Endpoint, Full,
+    Notice, Notices, Profiles, Request, SessionWork,
 };
 use ddes_session::v2::{ClientConfig, ClientEvent, ClientSession, ServerConfig, noise};
 use ddes_wire::Sequence;
@@ -27,8 +27,8 @@ pub(crate) struct World {
     ledger: Ledger,
     /// Requests that wait for [`Self::commit`].
     pub(crate) queue: VecDeque<Request>,
-    work: VecDeque<(ConnectionId, Work)>,
-    claims: VecDeque<Claim>,
+    work: VecDeque<(ConnectionId, SessionWork)>,
+    claims: VecDeque<AuthorizationRequest>,
     wakes: Vec<ConnectionId>,
     cancels: VecDeque<ConnectionId>,
     notices: Vec<Notice>,
@@ -83,13 +83,13 @@ impl World {
     }
 
     /// The oldest work that is to be computed.
-    pub(crate) fn work(&mut self) -> Option<(ConnectionId, Work)> {
+    pub(crate) fn work(&mut self) -> Option<(ConnectionId, SessionWork)> {
         self.collect();
         self.work.pop_front()
     }
 
     /// The oldest identity that is to be looked up.
-    pub(crate) fn claim(&mut self) -> Option<Claim> {
+    pub(crate) fn claim(&mut self) -> Option<AuthorizationRequest> {
         self.collect();
         self.claims.pop_front()
     }
@@ -118,7 +118,7 @@ impl World {
     }
 
     pub(crate) fn accept(&mut self, address: &str) -> Result<ConnectionId, Full> {
-        let entropy = Entropy {
+        let entropy = ConnectionEntropy {
             exponent: Zeroizing::new([7; _]),
             kem: Zeroizing::new([7; _]),
             token: Zeroizing::new([7; _]),

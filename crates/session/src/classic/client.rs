@@ -9,15 +9,17 @@ use ddes_wire::{ClientId, Token, Total, shown};
 use zeroize::Zeroizing;
 
 use super::crypto::{BodyError, Keys};
-use super::{Done, Entropy, Job, Join, JoinError, Outcome, Work};
+use super::{
+    ExchangeJob, ExchangeOutcome, ExponentEntropy, HandshakeDone, HandshakeWork, Join, JoinError,
+};
 use crate::Phase;
 use crate::inbound::Inbound;
 use crate::outbound::Outbound;
 
-/// The longest text of a 50 or a 30 that is shown.
+/// The longest text of a 50 or a 30 to show, in characters.
 const TEXT_CHARS_MAX: usize = 256;
 
-/// What a client decides.
+/// The settings of a client's session.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
     /// The UUID sent with each integer.
@@ -43,28 +45,28 @@ pub enum ClientEvent {
         /// Length of the prime in bits.
         bits: usize,
     },
-    /// Our key is on its way.
+    /// The client's key is to be sent.
     KeySent,
-    /// The session token came: integers can be sent.
+    /// The server's session token came: integers can be sent.
     Ready {
-        /// The token; classic shows it, as the original does.
+        /// The token, which classic clients show, as the original does.
         token: Token,
     },
-    /// The server has the integer (the first of its two answers).
+    /// The server received the integer: the first of its two answers.
     Acknowledged,
     /// The server's sum, in answer to an integer.
     Result {
-        /// The sum with that integer.
+        /// The sum that includes the integer.
         sum: Total,
     },
-    /// The server discarded the integer; nothing was counted.
+    /// The server discarded the integer and counted nothing.
     Discarded {
         /// Its text, without control characters.
         text: String,
     },
-    /// A sum that answers nothing: the server's last word before the end.
+    /// A sum that answers no integer: the server sends it before it closes.
     LastSum {
-        /// The sum.
+        /// The sum of all counted integers.
         sum: Total,
     },
     /// The session is over.
@@ -76,70 +78,70 @@ pub enum ClientEvent {
 pub enum ClientEnd {
     /// The server's 50, or the end of the stream after our own.
     Disconnected {
-        /// Whether we had asked for it.
+        /// Whether the client had sent a 50 before.
         asked: bool,
         /// The server's text, without control characters; empty if none came.
         text: String,
     },
-    /// The server's idle timer: with its text, or with a last sum.
+    /// The server's idle timer ran out: it said so, or sent a last sum.
     Idle,
-    /// The server, or whoever answered, broke a rule.
+    /// The peer broke a rule, or did not answer in time.
     Fault(ClientFault),
 }
 
-/// The rule a server broke, or what kept it from answering.
+/// How a server broke the protocol, or that it did not answer in time, as the client sees it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClientFault {
-    /// C-01: the first bytes are no frame of this protocol.
+    /// The first bytes are not a frame of this protocol (rule C-01).
     #[error("what answers does not speak the classic protocol (it began with {first:02x?})")]
     NotClassic {
-        /// The first bytes.
+        /// As many of the first bytes as a frame header has.
         first: [u8; HEADER_BYTES],
     },
-    /// C-02.
+    /// A frame is longer than the limit (rule C-02).
     #[error(transparent)]
     TooLong(#[from] TooLong),
-    /// C-24: the stream ended without a 50 or a last sum.
+    /// The stream ended without a 50 or a last sum (rule C-24).
     #[error("the connection ended without a word (truncated)")]
     Truncated,
-    /// C-23.
+    /// An opcode is unknown, or not allowed in the current state (rule C-23).
     #[error("opcode {opcode} came where {expected} was expected")]
     Unexpected {
-        /// What came.
+        /// The opcode of the received frame.
         opcode: u32,
-        /// What could have come.
+        /// What the state allows, for the message.
         expected: &'static str,
     },
-    /// C-06.
+    /// The server's key is not a Diffie-Hellman key in PEM (rule C-06).
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// C-07, C-08.
+    /// The server's group or public value is not acceptable (rules C-07 and C-08).
     #[error(transparent)]
     Join(#[from] JoinError),
-    /// C-10.
+    /// The session token does not decrypt (rule C-10).
     #[error("the session token does not decrypt")]
     Token,
-    /// C-15: the HMAC of a 40.
+    /// The HMAC of a 40 is wrong (rule C-15).
     #[error("the HMAC of the sum is wrong")]
     Hmac,
-    /// C-15: what a 40 decrypts to.
+    /// A 40 does not decrypt to a decimal number (rule C-15).
     #[error("the sum does not decrypt to a decimal number")]
     Result,
-    /// C-19.
+    /// The handshake took longer than its deadline (rule C-19).
     #[error("nothing came within {} s", .waited.as_secs())]
     HandshakeTimeout {
-        /// The longest wait.
+        /// The longest wait that the settings allow.
         waited: Duration,
-        /// Whether the server had said anything.
+        /// Whether the server had sent nothing at all.
         silent: bool,
     },
-    /// C-19.
+    /// An integer was not answered in time (rule C-19).
     #[error("no answer to the integer came within {} s", .waited.as_secs())]
     ReplyTimeout {
-        /// The longest wait.
+        /// The longest wait that the settings allow.
         waited: Duration,
     },
-    /// C-20.
+    /// The server read nothing while bytes were pending (rule C-20).
     #[error("the server took nothing for {} s", crate::STALL_MAX.as_secs())]
     TakesNothing,
 }
@@ -150,7 +152,7 @@ pub enum SubmitError {
     /// The session is not ready yet, or over.
     #[error("the session is not open")]
     NotOpen,
-    /// The answers to the integer before are still to come: classic sends one at a time.
+    /// The previous integer is not answered yet: classic sends one at a time.
     #[error("an integer still waits for its answer")]
     Busy,
 }
@@ -159,21 +161,21 @@ pub enum SubmitError {
 #[derive(Debug)]
 pub struct ClientSession {
     config: ClientConfig,
-    state: State,
+    state: ClientState,
     inbound: Inbound,
     outbound: Outbound,
     events: VecDeque<ClientEvent>,
-    work: Option<Job>,
-    heard: bool,
+    work: Option<ExchangeJob>,
+    has_received: bool,
 }
 
 #[derive(Debug)]
-enum State {
+enum ClientState {
     AwaitKey {
-        entropy: Box<Entropy>,
+        entropy: Box<ExponentEntropy>,
         deadline: Instant,
     },
-    /// The server's group is checked and the exponentiations run.
+    /// The server's group is being checked and the exponentiations computed.
     Joining {
         deadline: Instant,
     },
@@ -181,18 +183,18 @@ enum State {
         keys: Keys,
         deadline: Instant,
     },
-    Open(Open),
+    Open(OpenClient),
     Done,
 }
 
 #[derive(Debug)]
-struct Open {
+struct OpenClient {
     keys: Keys,
     token: Token,
     waits_for: WaitsFor,
-    /// Our own 50 is sent.
+    /// The client's own 50 is sent.
     asked: bool,
-    /// A sum that answered nothing has come: the end follows.
+    /// A last sum came: the server closes next.
     last_sum: bool,
 }
 
@@ -204,29 +206,29 @@ enum WaitsFor {
 }
 
 impl ClientSession {
-    /// A connection was made; the server speaks first.
+    /// Begins a session on a new connection. The server sends first.
     pub fn new(config: ClientConfig, now: Instant, entropy: ClientEntropy) -> Self {
         let deadline = now + config.handshake;
         Self {
             config,
-            state: State::AwaitKey { entropy: Box::new(entropy.exponent), deadline },
+            state: ClientState::AwaitKey { entropy: Box::new(entropy.exponent), deadline },
             inbound: Inbound::default(),
             outbound: Outbound::default(),
             events: VecDeque::new(),
             work: None,
-            heard: false,
+            has_received: false,
         }
     }
 
-    /// Whether the session can take bytes just now.
+    /// Whether the session accepts bytes now.
     pub fn wants_bytes(&self) -> bool {
-        !matches!(self.state, State::Done) && self.inbound.has_room()
+        !matches!(self.state, ClientState::Done) && self.inbound.has_room()
     }
 
     /// Bytes from the server, in pieces of any size.
     pub fn handle_bytes(&mut self, now: Instant, bytes: &[u8]) {
-        if !matches!(self.state, State::Done) {
-            self.heard |= !bytes.is_empty();
+        if !matches!(self.state, ClientState::Done) {
+            self.has_received |= !bytes.is_empty();
             self.inbound.push(bytes);
             self.advance(now);
         }
@@ -235,15 +237,15 @@ impl ClientSession {
     /// The server closed the connection, or it was reset.
     pub fn handle_eof(&mut self, _now: Instant) {
         let end = match &self.state {
-            State::Done => return,
-            State::Open(open) if open.asked => {
+            ClientState::Done => return,
+            ClientState::Open(open) if open.asked => {
                 ClientEnd::Disconnected { asked: true, text: String::new() }
             }
-            State::Open(open) if open.last_sum => ClientEnd::Idle,
-            State::AwaitKey { .. }
-            | State::Joining { .. }
-            | State::AwaitToken { .. }
-            | State::Open(_) => ClientEnd::Fault(ClientFault::Truncated),
+            ClientState::Open(open) if open.last_sum => ClientEnd::Idle,
+            ClientState::AwaitKey { .. }
+            | ClientState::Joining { .. }
+            | ClientState::AwaitToken { .. }
+            | ClientState::Open(_) => ClientEnd::Fault(ClientFault::Truncated),
         };
         self.end(end);
     }
@@ -256,18 +258,18 @@ impl ClientSession {
         if self.state_deadline().is_none_or(|at| at > now) {
             return;
         }
-        let silent = !self.heard;
+        let silent = !self.has_received;
         let end = match &self.state {
-            State::Open(open) if open.asked => {
+            ClientState::Open(open) if open.asked => {
                 ClientEnd::Disconnected { asked: true, text: String::new() }
             }
-            State::Open(_) => {
+            ClientState::Open(_) => {
                 ClientEnd::Fault(ClientFault::ReplyTimeout { waited: self.config.reply })
             }
-            State::AwaitKey { .. }
-            | State::Joining { .. }
-            | State::AwaitToken { .. }
-            | State::Done => ClientEnd::Fault(ClientFault::HandshakeTimeout {
+            ClientState::AwaitKey { .. }
+            | ClientState::Joining { .. }
+            | ClientState::AwaitToken { .. }
+            | ClientState::Done => ClientEnd::Fault(ClientFault::HandshakeTimeout {
                 waited: self.config.handshake,
                 silent,
             }),
@@ -280,14 +282,15 @@ impl ClientSession {
         self.state_deadline().into_iter().chain(self.outbound.poll_timeout()).min()
     }
 
-    /// The exponentiations to run; give their result to [`Self::handle_done`].
-    pub fn poll_work(&mut self) -> Option<Work> {
-        self.work.take().map(Work)
+    /// The exponentiations to compute. Give their result to [`Self::handle_done`].
+    pub fn poll_work(&mut self) -> Option<HandshakeWork> {
+        self.work.take().map(HandshakeWork)
     }
 
-    /// The result of [`Self::poll_work`]: sends our 10.
-    pub fn handle_done(&mut self, now: Instant, done: Done) {
-        let (State::Joining { .. }, Outcome::Joined(joined)) = (&self.state, done.0) else {
+    /// Takes the result of [`Self::poll_work`] and sends the client's 10.
+    pub fn handle_done(&mut self, now: Instant, done: HandshakeDone) {
+        let (ClientState::Joining { .. }, ExchangeOutcome::Joined(joined)) = (&self.state, done.0)
+        else {
             return;
         };
         match *joined {
@@ -295,15 +298,16 @@ impl ClientSession {
                 self.outbound.push(now, Opcode::KeyVerification, joined.key.as_bytes());
                 self.events.push_back(ClientEvent::KeySent);
                 let deadline = now + self.config.handshake;
-                self.state = State::AwaitToken { keys: Keys::derive(&joined.secret), deadline };
+                self.state =
+                    ClientState::AwaitToken { keys: Keys::derive(&joined.secret), deadline };
             }
             Err(error) => return self.end(ClientEnd::Fault(error.into())),
         }
         self.advance(now);
     }
 
-    /// What to send next; empty if nothing. Write it whole where you can: the original reads each
-    /// field with a single `recv`.
+    /// What to send next; empty if nothing. Write it in one call if possible: the original reads
+    /// each field with a single `recv`.
     pub fn pending(&self) -> &[u8] {
         self.outbound.pending()
     }
@@ -313,7 +317,7 @@ impl ClientSession {
         self.outbound.sent(now, count);
     }
 
-    /// The connection takes no more bytes: what is pending will not go out.
+    /// Drops what is pending, since the connection accepts no more bytes.
     pub fn give_up_sending(&mut self) {
         self.outbound.clear();
     }
@@ -323,15 +327,15 @@ impl ClientSession {
         self.events.pop_front()
     }
 
-    /// How far the connection has come. A client never drains: the server has the last word.
+    /// How far the connection has come. A client never drains, since the server closes last.
     pub fn phase(&self) -> Phase {
-        if matches!(self.state, State::Done) { Phase::Done } else { Phase::Live }
+        if matches!(self.state, ClientState::Done) { Phase::Done } else { Phase::Live }
     }
 
     /// Sends 30 with one integer. Its answers are [`ClientEvent::Acknowledged`] and
     /// [`ClientEvent::Result`], or [`ClientEvent::Discarded`].
     pub fn submit(&mut self, now: Instant, value: u64) -> Result<(), SubmitError> {
-        let State::Open(open) = &mut self.state else { return Err(SubmitError::NotOpen) };
+        let ClientState::Open(open) = &mut self.state else { return Err(SubmitError::NotOpen) };
         if open.asked {
             return Err(SubmitError::NotOpen);
         }
@@ -346,7 +350,7 @@ impl ClientSession {
 
     /// Sends 50, twice as the original does, and waits for the server's.
     pub fn disconnect(&mut self, now: Instant) -> Result<(), SubmitError> {
-        let State::Open(open) = &mut self.state else { return Err(SubmitError::NotOpen) };
+        let ClientState::Open(open) = &mut self.state else { return Err(SubmitError::NotOpen) };
         if !open.asked {
             open.asked = true;
             open.waits_for = WaitsFor::Result { deadline: now + self.config.reply };
@@ -358,21 +362,21 @@ impl ClientSession {
 
     fn state_deadline(&self) -> Option<Instant> {
         match &self.state {
-            State::AwaitKey { deadline, .. }
-            | State::Joining { deadline }
-            | State::AwaitToken { deadline, .. } => Some(*deadline),
-            State::Open(open) => match open.waits_for {
+            ClientState::AwaitKey { deadline, .. }
+            | ClientState::Joining { deadline }
+            | ClientState::AwaitToken { deadline, .. } => Some(*deadline),
+            ClientState::Open(open) => match open.waits_for {
                 WaitsFor::Nothing => None,
                 WaitsFor::Acknowledgement { deadline } | WaitsFor::Result { deadline } => {
                     Some(deadline)
                 }
             },
-            State::Done => None,
+            ClientState::Done => None,
         }
     }
 
     fn advance(&mut self, now: Instant) {
-        while !matches!(self.state, State::Joining { .. } | State::Done) {
+        while !matches!(self.state, ClientState::Joining { .. } | ClientState::Done) {
             if let Some(fault) = self.foreign() {
                 return self.end(ClientEnd::Fault(fault));
             }
@@ -382,7 +386,7 @@ impl ClientSession {
                 Err(too_long) => return self.end(ClientEnd::Fault(too_long.into())),
             };
             let length = frame.len();
-            let state = std::mem::replace(&mut self.state, State::Done);
+            let state = std::mem::replace(&mut self.state, ClientState::Done);
             let outcome = if frame.header.opcode == Opcode::Disconnect.number() {
                 Err(disconnected(&state, frame.body))
             } else {
@@ -396,17 +400,17 @@ impl ClientSession {
         }
     }
 
-    /// Whether what came first can be no frame of a classic server: told before a length that
-    /// is really text makes us wait for a body that never comes.
+    /// The fault of a peer whose first bytes are not a classic frame. It is found before the length
+    /// is used: text read as a length would make the client wait for a body that never comes.
     fn foreign(&self) -> Option<ClientFault> {
-        let State::AwaitKey { .. } = self.state else { return None };
+        let ClientState::AwaitKey { .. } = self.state else { return None };
         let first = *self.inbound.waiting().first_chunk()?;
         let opcode = Opcode::from_number(Header::decode(first).opcode);
         opcode.is_none().then_some(ClientFault::NotClassic { first })
     }
 
     fn end(&mut self, end: ClientEnd) {
-        self.state = State::Done;
+        self.state = ClientState::Done;
         self.work = None;
         self.inbound.clear();
         self.outbound.clear();
@@ -414,7 +418,7 @@ impl ClientSession {
     }
 }
 
-impl State {
+impl ClientState {
     /// Any frame but a 50.
     fn handle_frame(
         self,
@@ -422,7 +426,7 @@ impl State {
         config: &ClientConfig,
         frame: Frame<'_>,
         events: &mut VecDeque<ClientEvent>,
-        work: &mut Option<Job>,
+        work: &mut Option<ExchangeJob>,
     ) -> Result<Self, ClientEnd> {
         let opcode = frame.header.opcode;
         let unexpected = |expected| ClientEnd::Fault(ClientFault::Unexpected { opcode, expected });
@@ -431,7 +435,7 @@ impl State {
                 let server = DhPublicKey::from_pem(frame.body)
                     .map_err(|error| ClientEnd::Fault(error.into()))?;
                 events.push_back(ClientEvent::KeyReceived { bits: server.prime.len() * 8 });
-                *work = Some(Job::Join(Box::new(Join { server, entropy: *entropy })));
+                *work = Some(ExchangeJob::Join(Box::new(Join { server, entropy: *entropy })));
                 Ok(Self::Joining { deadline: now + config.handshake })
             }
             Self::AwaitToken { keys, .. } if opcode == Opcode::SessionToken.number() => {
@@ -439,7 +443,7 @@ impl State {
                     keys.open_token(frame.body).ok_or(ClientEnd::Fault(ClientFault::Token))?;
                 events.push_back(ClientEvent::Ready { token: token.clone() });
                 let waits_for = WaitsFor::Nothing;
-                Ok(Self::Open(Open { keys, token, waits_for, asked: false, last_sum: false }))
+                Ok(Self::Open(OpenClient { keys, token, waits_for, asked: false, last_sum: false }))
             }
             Self::Open(open) => open.handle_frame(frame, events).map(Self::Open),
             Self::AwaitKey { .. } => Err(unexpected("10, the server's key,")),
@@ -449,7 +453,7 @@ impl State {
     }
 }
 
-impl Open {
+impl OpenClient {
     /// 30 and 40 (rule C-15).
     fn handle_frame(
         mut self,
@@ -500,16 +504,16 @@ impl Open {
     }
 }
 
-/// A 50 can come in any state.
-fn disconnected(state: &State, body: &[u8]) -> ClientEnd {
+/// How a 50 of the server ends the session; it may come in any state.
+fn disconnected(state: &ClientState, body: &[u8]) -> ClientEnd {
     if body == text::IDLE.as_bytes() {
         return ClientEnd::Idle;
     }
-    let asked = matches!(state, State::Open(open) if open.asked);
+    let asked = matches!(state, ClientState::Open(open) if open.asked);
     ClientEnd::Disconnected { asked, text: printable(body) }
 }
 
-/// The server's text, safe to show, and bounded.
+/// The server's text without control characters, and no longer than [`TEXT_CHARS_MAX`].
 fn printable(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     text.chars().filter(|c| shown::is_plain(*c)).take(TEXT_CHARS_MAX).collect()

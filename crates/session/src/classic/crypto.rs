@@ -1,4 +1,4 @@
-//! Keys and protected bodies of the classic profile.
+//! Keys and encrypted bodies of the classic profile.
 
 use ddes_cipher::{DesKey, DoubleDes, ecb};
 use ddes_ffdhe::SharedSecret;
@@ -31,7 +31,7 @@ impl ZeroizeOnDrop for Keys {}
 pub(super) enum BodyError {
     /// Too short, or the HMAC does not verify.
     Hmac,
-    /// Authentic, but not whole blocks, or without its padding.
+    /// Authentic, but not a whole number of blocks, or wrongly padded.
     Tampered,
 }
 
@@ -39,7 +39,7 @@ impl Keys {
     pub(super) fn derive(secret: &SharedSecret) -> Self {
         let mut okm = Zeroizing::new([[0; DesKey::BYTES]; 2]);
         let (mut prk, hkdf) = Hkdf::<Sha256>::extract(None, secret.as_bytes());
-        // Both keys follow from it.
+        // Both keys can be derived from it.
         prk.as_mut_slice().zeroize();
         // HKDF refuses only lengths beyond 255 hashes.
         #[allow(clippy::expect_used, reason = "16 bytes are within HKDF-SHA256's 8,160")]
@@ -57,7 +57,7 @@ impl Keys {
         ecb::seal(&self.token, token.as_bytes())
     }
 
-    /// The token of a 20.
+    /// Decrypts the token of a 20; `None` if it is not one.
     pub(super) fn open_token(&self, body: &[u8]) -> Option<Token> {
         let plaintext = ecb::open(&self.token, body).ok()?;
         plaintext.try_into().ok().map(Token::new)
@@ -72,7 +72,7 @@ impl Keys {
         body
     }
 
-    /// The plaintext of a 30 whose token was found equal.
+    /// Verifies and decrypts a 30 whose token was checked before.
     pub(super) fn open_data(&self, data: &Data<'_>) -> Result<Vec<u8>, BodyError> {
         self.verify(data.authenticated, data.hmac)?;
         ecb::open(&self.traffic, data.ciphertext).map_err(|_| BodyError::Tampered)
@@ -86,7 +86,7 @@ impl Keys {
         body
     }
 
-    /// The sum of a 40.
+    /// Verifies and decrypts the sum of a 40.
     pub(super) fn open_total(&self, body: &[u8]) -> Result<Total, BodyError> {
         let result = AggregateResult::decode(body).ok_or(BodyError::Hmac)?;
         self.verify(result.ciphertext, result.hmac)?;

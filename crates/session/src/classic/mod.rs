@@ -11,7 +11,9 @@ mod work;
 pub use client::{
     ClientConfig, ClientEnd, ClientEntropy, ClientEvent, ClientFault, ClientSession, SubmitError,
 };
-pub use server::{End, Event, Fault, Reason, ServerConfig, ServerEntropy, ServerSession};
-pub use work::{Done, ENTROPY_BYTES_MAX, JoinError, Work};
+pub use server::{
+    EndReason, Fault, ServerConfig, ServerEnd, ServerEntropy, ServerEvent, ServerSession,
+};
+pub use work::{ENTROPY_BYTES_MAX, HandshakeDone, HandshakeWork, JoinError};
 
-use work::{Entropy, Job, Join, Outcome};
+use work::{ExchangeJob, ExchangeOutcome, ExponentEntropy, Join};

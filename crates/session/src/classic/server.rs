@@ -1,6 +1,6 @@
 //! The server's side of one classic session.
 //!
-//! Long because it is one state machine: its states, its inputs and its one end are read together.
+//! Long because it is one state machine whose states, inputs and one way to end are read together.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,99 +14,100 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::crypto::{BodyError, Keys};
-use super::{Done, Job, Outcome, Work};
+use super::{ExchangeJob, ExchangeOutcome, HandshakeDone, HandshakeWork};
 use crate::inbound::Inbound;
 use crate::outbound::Outbound;
 use crate::{DRAIN_MAX, Phase, Ticket};
 
-/// The longest body of a client's 10: more than twice what a key of 8192 bits with X9.42 parameters
-/// takes as PEM.
+/// The longest body of a client's 10: over twice the length in PEM of a key of 8192 bits with X9.42
+/// parameters.
 const KEY_BODY_MAX: u32 = 8 * 1024;
 
-/// Kept of a client's before it has its token: a 10.
+/// The most bytes kept before the client has its token: those of a 10.
 const KEY_BYTES_MAX: usize = HEADER_BYTES + KEY_BODY_MAX as usize;
 
-/// What all classic sessions of a server share.
+/// The settings that all classic sessions of a server share.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
-    /// The Diffie-Hellman group offered.
+    /// The Diffie-Hellman group that the server offers.
     pub group: Group,
-    /// Silence after which a session ends.
+    /// A session ends after this long without a counted integer.
     pub idle: Duration,
-    /// From accept to the client's public key.
+    /// The longest time from the connection to the client's public key.
     pub handshake: Duration,
-    /// One client's 50 ends every session, as in the original (rule C-18).
+    /// Whether one client's 50 ends every session, as in the original (rule C-18).
     pub end_all: bool,
 }
 
 /// The randomness of one session, drawn by the caller.
 pub struct ServerEntropy {
-    /// For the private exponent; the group takes as many bytes as it needs.
+    /// Seed of the private exponent, of which the group uses as many bytes as it needs.
     pub exponent: Zeroizing<[u8; super::ENTROPY_BYTES_MAX]>,
-    /// For the session token.
+    /// The bytes of the session token.
     pub token: Zeroizing<[u8; Token::BYTES]>,
 }
 
 /// What happened in a session.
 #[derive(Debug)]
-pub enum Event {
+pub enum ServerEvent {
     /// The client's public key is accepted.
     KeyVerified,
-    /// The session token is on its way; the idle timer runs.
+    /// The session token is to be sent; the idle timer runs.
     TokenShared,
-    /// Count this integer, then `settle` or `refuse` the ticket.
+    /// The client submitted this integer. Give its ticket to [`ServerSession::settle`] or
+    /// [`ServerSession::refuse`].
     Submit {
-        /// Right to one answer.
+        /// The right to answer it, once.
         ticket: Ticket,
-        /// The integer.
+        /// The integer to count.
         amount: Amount,
     },
-    /// A 30 was authentic but did not decrypt; nothing is counted and the session goes on.
+    /// A 30 was authentic but did not decrypt. Nothing is counted, and the session continues.
     Tampered,
     /// A frame was ignored, as the original does (rule C-16).
     Ignored {
-        /// Its opcode.
+        /// The opcode of the ignored frame.
         opcode: u32,
     },
-    /// The sum went to the client.
+    /// A sum is to be sent to the client.
     ResultSent {
-        /// The sum.
+        /// The sum of the session's integers.
         sum: Total,
     },
     /// The session is over.
-    Ended(End),
+    Ended(ServerEnd),
 }
 
 /// How a session ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
-    /// The client's 50.
+pub enum ServerEnd {
+    /// The client sent a 50.
     Bye,
     /// The client closed the connection without one.
     Closed,
-    /// The idle timer.
+    /// The idle timer ran out.
     Idle {
         /// Whether an integer had been counted, so that a last 40 was sent.
         counted: bool,
     },
-    /// This side's decision.
-    Ordered(Reason),
+    /// The server decided to end it, for the reason given.
+    Ordered(EndReason),
     /// The client broke a rule.
     Fault(Fault),
 }
 
 /// Why this side ends a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// The server stops.
+pub enum EndReason {
+    /// The server is shutting down.
     Shutdown,
-    /// Another client's 50, where that ends all.
+    /// Another client's 50 ends every session.
     EndAll,
-    /// An operator's word.
+    /// An operator ended the session.
     Operator,
     /// The ledger cannot count.
     LedgerUnavailable,
-    /// Too many handshakes a second of its address (rule C-21).
+    /// The client's address began too many handshakes per second (rule C-21).
     TooFast,
     /// Too many connections, handshakes or sessions (rule C-21).
     TooMany,
@@ -115,7 +116,7 @@ pub enum Reason {
 /// How a client broke the protocol. [`Fault::rule`] says which rule it broke.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// A frame longer than its place allows.
+    /// A frame is longer than the state allows.
     #[error(transparent)]
     TooLong(#[from] TooLong),
     /// The stream ended inside a frame.
@@ -124,25 +125,25 @@ pub enum Fault {
     /// The first frame is not the client's key.
     #[error("opcode {opcode} came where the client's key was expected")]
     ExpectedKey {
-        /// What came.
+        /// The opcode of the received frame.
         opcode: u32,
     },
     /// The body of the 10 is not a Diffie-Hellman key in PEM.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The key has other parameters than the server's.
+    /// The key's parameters differ from the server's.
     #[error("the client's key lies in another group than the server's")]
     OtherGroup,
     /// The public value is out of range.
     #[error("the client's public value: {0}")]
     PublicValue(#[from] PublicValueError),
-    /// A 30 with another token than that of its session.
+    /// A 30 carries a token other than its session's.
     #[error("the session token is wrong")]
     Token,
-    /// A 30 whose HMAC does not verify.
+    /// The HMAC of a 30 does not verify.
     #[error("the HMAC is wrong")]
     Hmac,
-    /// The client's key took too long.
+    /// No key came before the handshake deadline.
     #[error("no key came before the handshake deadline")]
     HandshakeTimeout,
     /// The client did not read what was sent to it.
@@ -167,7 +168,7 @@ impl Fault {
         }
     }
 
-    /// What the client hears of it; nothing where it would not be read.
+    /// The text of the client's 50; `None` where the client could not read one.
     fn farewell(&self) -> Option<&'static str> {
         match self {
             Self::TooLong(_) => Some(text::TOO_LONG),
@@ -181,7 +182,7 @@ impl Fault {
     }
 }
 
-impl Reason {
+impl EndReason {
     fn farewell(self) -> &'static str {
         match self {
             Self::Shutdown => text::SHUTDOWN,
@@ -197,19 +198,19 @@ impl Reason {
 #[derive(Debug)]
 pub struct ServerSession {
     config: Arc<ServerConfig>,
-    state: State,
+    state: ServerState,
     inbound: Inbound,
     outbound: Outbound,
-    events: VecDeque<Event>,
-    work: Option<Job>,
-    /// The peer has shut down its direction.
+    events: VecDeque<ServerEvent>,
+    work: Option<ExchangeJob>,
+    /// The client shut down its direction.
     at_end: bool,
     tickets: u64,
 }
 
 #[derive(Debug)]
-enum State {
-    /// Our public value is being computed.
+enum ServerState {
+    /// The server's public value is being computed.
     Generating {
         token: Token,
         deadline: Instant,
@@ -220,7 +221,7 @@ enum State {
         token: Token,
         deadline: Instant,
     },
-    Open(Box<Open>),
+    Open(Box<OpenServer>),
     Draining {
         until: Instant,
     },
@@ -235,104 +236,118 @@ struct AwaitKey {
 }
 
 #[derive(Debug)]
-struct Open {
+struct OpenServer {
     keys: Keys,
     token: Token,
     idle_at: Instant,
-    /// The sum, once an integer is counted.
+    /// The sum; `None` before an integer is counted.
     sum: Option<Total>,
-    /// The submission that waits for the ledger. No further frame is taken meanwhile.
+    /// The ticket number of the submission that waits for the ledger. Meanwhile no frame is
+    /// processed.
     awaiting: Option<u64>,
-    /// To be ended as soon as the ledger has answered.
-    ending: Option<Reason>,
+    /// Why the session ends once the ledger has answered.
+    ending: Option<EndReason>,
 }
 
 impl ServerSession {
-    /// A connection was accepted. The server speaks first, once its public value is computed.
+    /// Begins a session on an accepted connection. The server sends first, once its public value is
+    /// computed.
     pub fn new(config: Arc<ServerConfig>, now: Instant, entropy: ServerEntropy) -> Self {
         let deadline = now + config.handshake;
         let group = config.group.clone();
         Self {
             config,
-            state: State::Generating { token: Token::new(*entropy.token), deadline },
+            state: ServerState::Generating { token: Token::new(*entropy.token), deadline },
             inbound: Inbound::default(),
             outbound: Outbound::default(),
             events: VecDeque::new(),
-            work: Some(Job::Generate { group, entropy: entropy.exponent }),
+            work: Some(ExchangeJob::Generate { group, entropy: entropy.exponent }),
             at_end: false,
             tickets: 0,
         }
     }
 
-    /// Whether the session can take bytes just now. While it cannot, do not read the socket.
+    /// Whether the session accepts bytes now. While it does not, do not read the socket.
     pub fn wants_bytes(&self) -> bool {
         self.room() > 0
     }
 
-    /// How many bytes the session can take just now: read no more of the socket at a time. Before
-    /// the token that is what a key can be (rule C-02).
+    /// How many bytes the session accepts now: read at most this many from the socket. Before the
+    /// token this is what a client's key can have (rule C-02).
     pub fn room(&self) -> usize {
         let can_take = !self.at_end && self.inbound.has_room() && self.outbound.has_room();
         match self.state {
-            State::Draining { .. } => usize::MAX,
-            State::Open(_) if can_take => usize::MAX,
-            State::Generating { .. } | State::AwaitKey(_) | State::Agreeing { .. } if can_take => {
+            ServerState::Draining { .. } => usize::MAX,
+            ServerState::Open(_) if can_take => usize::MAX,
+            ServerState::Generating { .. }
+            | ServerState::AwaitKey(_)
+            | ServerState::Agreeing { .. }
+                if can_take =>
+            {
                 KEY_BYTES_MAX.saturating_sub(self.inbound.waiting().len())
             }
-            State::Generating { .. }
-            | State::AwaitKey(_)
-            | State::Agreeing { .. }
-            | State::Open(_)
-            | State::Done => 0,
+            ServerState::Generating { .. }
+            | ServerState::AwaitKey(_)
+            | ServerState::Agreeing { .. }
+            | ServerState::Open(_)
+            | ServerState::Done => 0,
         }
     }
 
-    /// Bytes from the client, in pieces of any size. Before the token more than a key can be ends
-    /// the session.
+    /// Bytes from the client, in pieces of any size. Before the token, more bytes than a key can
+    /// have end the session.
     pub fn handle_bytes(&mut self, now: Instant, bytes: &[u8]) {
         match self.state {
-            State::Draining { .. } | State::Done => return,
-            State::Generating { .. } | State::AwaitKey(_) | State::Agreeing { .. } => {
+            ServerState::Draining { .. } | ServerState::Done => return,
+            ServerState::Generating { .. }
+            | ServerState::AwaitKey(_)
+            | ServerState::Agreeing { .. } => {
                 let waiting = self.inbound.waiting().len();
                 if waiting + bytes.len() > KEY_BYTES_MAX {
-                    let length = u32::try_from(waiting + bytes.len()).unwrap_or(u32::MAX);
+                    let length = crate::saturating_u32(waiting + bytes.len());
                     return self.end(
                         now,
-                        End::Fault(Fault::TooLong(TooLong { length, most: KEY_BODY_MAX })),
+                        ServerEnd::Fault(Fault::TooLong(TooLong { length, most: KEY_BODY_MAX })),
                     );
                 }
             }
-            State::Open(_) => {}
+            ServerState::Open(_) => {}
         }
         self.inbound.push(bytes);
         self.advance(now);
     }
 
-    /// The client shut down its direction, or the connection is gone. Before the token it has
-    /// nothing to say that could still count: nothing more is computed.
+    /// The client shut down its direction, or the connection broke. A client without a token can no
+    /// longer send an integer, so nothing more is computed for it.
     pub fn handle_eof(&mut self, now: Instant) {
         self.at_end = true;
         match self.state {
-            State::Generating { .. } | State::Agreeing { .. } => self.close(now),
-            State::AwaitKey(_) | State::Open(_) | State::Draining { .. } | State::Done => {
+            ServerState::Generating { .. } | ServerState::Agreeing { .. } => self.close(now),
+            ServerState::AwaitKey(_)
+            | ServerState::Open(_)
+            | ServerState::Draining { .. }
+            | ServerState::Done => {
                 self.advance(now);
             }
         }
     }
 
-    /// The stream ended.
+    /// Ends the session at the end of the stream.
     fn close(&mut self, now: Instant) {
         let is_whole = self.inbound.waiting().is_empty();
-        self.end(now, if is_whole { End::Closed } else { End::Fault(Fault::Truncated) });
+        self.end(
+            now,
+            if is_whole { ServerEnd::Closed } else { ServerEnd::Fault(Fault::Truncated) },
+        );
     }
 
-    /// The connection is gone in both directions.
+    /// The connection broke: nothing can be sent any more.
     pub fn handle_reset(&mut self, now: Instant) {
         self.outbound.clear();
         self.inbound.clear();
         self.handle_eof(now);
         if self.phase() == Phase::Live {
-            self.end(now, End::Closed);
+            self.end(now, ServerEnd::Closed);
             self.outbound.clear();
         }
     }
@@ -342,83 +357,86 @@ impl ServerSession {
         if self.outbound.poll_timeout().is_some_and(|at| at <= now) {
             self.outbound.clear();
             match self.state {
-                State::Draining { .. } | State::Done => self.state = State::Done,
-                State::Generating { .. }
-                | State::AwaitKey(_)
-                | State::Agreeing { .. }
-                | State::Open(_) => {
-                    self.end(now, End::Fault(Fault::TakesNothing));
+                ServerState::Draining { .. } | ServerState::Done => self.state = ServerState::Done,
+                ServerState::Generating { .. }
+                | ServerState::AwaitKey(_)
+                | ServerState::Agreeing { .. }
+                | ServerState::Open(_) => {
+                    self.end(now, ServerEnd::Fault(Fault::TakesNothing));
                 }
             }
         }
         match &self.state {
-            State::Generating { deadline, .. }
-            | State::AwaitKey(AwaitKey { deadline, .. })
-            | State::Agreeing { deadline, .. }
+            ServerState::Generating { deadline, .. }
+            | ServerState::AwaitKey(AwaitKey { deadline, .. })
+            | ServerState::Agreeing { deadline, .. }
                 if *deadline <= now =>
             {
-                self.end(now, End::Fault(Fault::HandshakeTimeout));
+                self.end(now, ServerEnd::Fault(Fault::HandshakeTimeout));
             }
-            State::Open(open) if open.awaiting.is_none() && open.idle_at <= now => {
+            ServerState::Open(open) if open.awaiting.is_none() && open.idle_at <= now => {
                 let counted = open.sum.is_some();
-                self.end(now, End::Idle { counted });
+                self.end(now, ServerEnd::Idle { counted });
             }
-            State::Draining { until } if *until <= now => self.state = State::Done,
-            State::Generating { .. }
-            | State::AwaitKey(_)
-            | State::Agreeing { .. }
-            | State::Open(_)
-            | State::Draining { .. }
-            | State::Done => {}
+            ServerState::Draining { until } if *until <= now => self.state = ServerState::Done,
+            ServerState::Generating { .. }
+            | ServerState::AwaitKey(_)
+            | ServerState::Agreeing { .. }
+            | ServerState::Open(_)
+            | ServerState::Draining { .. }
+            | ServerState::Done => {}
         }
     }
 
     /// When to call [`Self::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
         let state = match &self.state {
-            State::Generating { deadline, .. }
-            | State::AwaitKey(AwaitKey { deadline, .. })
-            | State::Agreeing { deadline, .. } => Some(*deadline),
-            State::Open(open) => self.idle_at().filter(|_| open.awaiting.is_none()),
-            State::Draining { until } => Some(*until),
-            State::Done => None,
+            ServerState::Generating { deadline, .. }
+            | ServerState::AwaitKey(AwaitKey { deadline, .. })
+            | ServerState::Agreeing { deadline, .. } => Some(*deadline),
+            ServerState::Open(open) => self.idle_at().filter(|_| open.awaiting.is_none()),
+            ServerState::Draining { until } => Some(*until),
+            ServerState::Done => None,
         };
         state.into_iter().chain(self.outbound.poll_timeout()).min()
     }
 
-    /// When the idle timer runs out, once it runs.
+    /// When the idle timer runs out; `None` before the token.
     pub fn idle_at(&self) -> Option<Instant> {
         match &self.state {
-            State::Open(open) => Some(open.idle_at),
-            State::Generating { .. }
-            | State::AwaitKey(_)
-            | State::Agreeing { .. }
-            | State::Draining { .. }
-            | State::Done => None,
+            ServerState::Open(open) => Some(open.idle_at),
+            ServerState::Generating { .. }
+            | ServerState::AwaitKey(_)
+            | ServerState::Agreeing { .. }
+            | ServerState::Draining { .. }
+            | ServerState::Done => None,
         }
     }
 
-    /// An exponentiation to run; give its result to [`Self::handle_done`].
-    pub fn poll_work(&mut self) -> Option<Work> {
-        self.work.take().map(Work)
+    /// The next exponentiation of the handshake. Give its result to [`Self::handle_done`].
+    pub fn poll_work(&mut self) -> Option<HandshakeWork> {
+        self.work.take().map(HandshakeWork)
     }
 
-    /// The result of [`Self::poll_work`].
-    pub fn handle_done(&mut self, now: Instant, done: Done) {
-        match (std::mem::replace(&mut self.state, State::Done), done.0) {
-            (State::Generating { token, deadline }, Outcome::Generated(exponent, public)) => {
+    /// Continues the handshake with the result of [`Self::poll_work`].
+    pub fn handle_done(&mut self, now: Instant, done: HandshakeDone) {
+        match (std::mem::replace(&mut self.state, ServerState::Done), done.0) {
+            (
+                ServerState::Generating { token, deadline },
+                ExchangeOutcome::Generated(exponent, public),
+            ) => {
                 self.offer_key(now, &public);
-                if !matches!(self.state, State::Draining { .. }) {
-                    self.state = State::AwaitKey(AwaitKey { exponent, token, deadline });
+                if !matches!(self.state, ServerState::Draining { .. }) {
+                    self.state = ServerState::AwaitKey(AwaitKey { exponent, token, deadline });
                 }
             }
-            (State::Agreeing { token, .. }, Outcome::Agreed(Ok(secret))) => {
+            (ServerState::Agreeing { token, .. }, ExchangeOutcome::Agreed(Ok(secret))) => {
                 self.share_token(now, token, &secret);
             }
-            (State::Agreeing { .. }, Outcome::Agreed(Err(error))) => {
-                self.end(now, End::Fault(Fault::PublicValue(error)));
+            (ServerState::Agreeing { .. }, ExchangeOutcome::Agreed(Err(error))) => {
+                self.end(now, ServerEnd::Fault(Fault::PublicValue(error)));
             }
-            // The session ended while the work ran, or the work was another's.
+            // The session ended while this was computed.
             (state, _) => self.state = state,
         }
         self.advance(now);
@@ -436,27 +454,28 @@ impl ServerSession {
     }
 
     /// What happened, oldest first.
-    pub fn poll_event(&mut self) -> Option<Event> {
+    pub fn poll_event(&mut self) -> Option<ServerEvent> {
         self.events.pop_front()
     }
 
     /// How far the connection has come.
     pub fn phase(&self) -> Phase {
         match self.state {
-            State::Done => Phase::Done,
-            State::Draining { .. } if self.at_end && self.outbound.is_empty() => Phase::Done,
-            State::Draining { .. } => Phase::Draining,
-            State::Generating { .. }
-            | State::AwaitKey(_)
-            | State::Agreeing { .. }
-            | State::Open(_) => Phase::Live,
+            ServerState::Done => Phase::Done,
+            ServerState::Draining { .. } if self.at_end && self.outbound.is_empty() => Phase::Done,
+            ServerState::Draining { .. } => Phase::Draining,
+            ServerState::Generating { .. }
+            | ServerState::AwaitKey(_)
+            | ServerState::Agreeing { .. }
+            | ServerState::Open(_) => Phase::Live,
         }
     }
 
-    /// The ledger counted the submission of `ticket`: acknowledge, and send the sum (rule C-15).
+    /// Acknowledges the submission of `ticket`, which the ledger counted, and sends the sum (rule
+    /// C-15).
     pub fn settle(&mut self, now: Instant, ticket: Ticket, standing: Standing) {
         let number = ticket.redeem();
-        let State::Open(open) = &mut self.state else { return };
+        let ServerState::Open(open) = &mut self.state else { return };
         if open.awaiting != Some(number) {
             return;
         }
@@ -465,63 +484,63 @@ impl ServerSession {
         open.idle_at = now + self.config.idle;
         self.outbound.push(now, Opcode::EncryptedData, text::RECEIVED.as_bytes());
         self.outbound.push(now, Opcode::EncryptedResult, &open.keys.seal_total(standing.sum));
-        self.events.push_back(Event::ResultSent { sum: standing.sum });
+        self.events.push_back(ServerEvent::ResultSent { sum: standing.sum });
         if let Some(reason) = open.ending {
-            self.end(now, End::Ordered(reason));
+            self.end(now, ServerEnd::Ordered(reason));
         }
         self.advance(now);
     }
 
-    /// The ledger did not count the submission of `ticket`, nor will it count another.
+    /// Ends the session: the ledger refused the submission of `ticket` and would refuse others.
     pub fn refuse(&mut self, now: Instant, ticket: Ticket) {
         let number = ticket.redeem();
-        let State::Open(open) = &mut self.state else { return };
+        let ServerState::Open(open) = &mut self.state else { return };
         if open.awaiting == Some(number) {
-            self.end(now, End::Ordered(Reason::LedgerUnavailable));
+            self.end(now, ServerEnd::Ordered(EndReason::LedgerUnavailable));
         }
     }
 
-    /// Ends the session from this side, after the ledger's answer where one is awaited.
-    pub fn order_end(&mut self, now: Instant, reason: Reason) {
+    /// Ends the session for `reason`, after the ledger's answer if one is awaited.
+    pub fn order_end(&mut self, now: Instant, reason: EndReason) {
         match &mut self.state {
-            State::Open(open) if open.awaiting.is_some() => open.ending = Some(reason),
-            State::Generating { .. }
-            | State::AwaitKey(_)
-            | State::Agreeing { .. }
-            | State::Open(_) => {
-                self.end(now, End::Ordered(reason));
+            ServerState::Open(open) if open.awaiting.is_some() => open.ending = Some(reason),
+            ServerState::Generating { .. }
+            | ServerState::AwaitKey(_)
+            | ServerState::Agreeing { .. }
+            | ServerState::Open(_) => {
+                self.end(now, ServerEnd::Ordered(reason));
             }
-            State::Draining { .. } | State::Done => {}
+            ServerState::Draining { .. } | ServerState::Done => {}
         }
     }
 
-    /// Takes frames for as long as the state and the bounds allow.
+    /// Processes received frames as long as the state and the bounds allow.
     fn advance(&mut self, now: Instant) {
         while self.takes_frames() {
             let body_max =
-                if matches!(self.state, State::Open(_)) { BODY_MAX } else { KEY_BODY_MAX };
+                if matches!(self.state, ServerState::Open(_)) { BODY_MAX } else { KEY_BODY_MAX };
             let frame = match self.inbound.frame(body_max) {
                 Ok(Some(frame)) => frame,
                 Ok(None) if self.at_end => return self.close(now),
                 Ok(None) => return,
-                Err(too_long) => return self.end(now, End::Fault(too_long.into())),
+                Err(too_long) => return self.end(now, ServerEnd::Fault(too_long.into())),
             };
             let length = frame.len();
-            let outcome = match std::mem::replace(&mut self.state, State::Done) {
-                State::AwaitKey(state) => {
+            let outcome = match std::mem::replace(&mut self.state, ServerState::Done) {
+                ServerState::AwaitKey(state) => {
                     state.handle_frame(&self.config.group, frame, &mut self.events, &mut self.work)
                 }
-                State::Open(state) => state.handle_frame(
+                ServerState::Open(state) => state.handle_frame(
                     now,
                     frame,
                     &mut self.outbound,
                     &mut self.events,
                     &mut self.tickets,
                 ),
-                state @ (State::Generating { .. }
-                | State::Agreeing { .. }
-                | State::Draining { .. }
-                | State::Done) => Ok(state),
+                state @ (ServerState::Generating { .. }
+                | ServerState::Agreeing { .. }
+                | ServerState::Draining { .. }
+                | ServerState::Done) => Ok(state),
             };
             self.inbound.consume(length);
             match outcome {
@@ -533,17 +552,17 @@ impl ServerSession {
 
     fn takes_frames(&self) -> bool {
         let ready = match &self.state {
-            State::AwaitKey(_) => true,
-            State::Open(open) => open.awaiting.is_none(),
-            State::Generating { .. }
-            | State::Agreeing { .. }
-            | State::Draining { .. }
-            | State::Done => false,
+            ServerState::AwaitKey(_) => true,
+            ServerState::Open(open) => open.awaiting.is_none(),
+            ServerState::Generating { .. }
+            | ServerState::Agreeing { .. }
+            | ServerState::Draining { .. }
+            | ServerState::Done => false,
         };
         ready && self.outbound.has_room()
     }
 
-    /// 10 from the server (rule C-04).
+    /// Sends the server's 10 (rule C-04).
     fn offer_key(&mut self, now: Instant, public: &PublicValue) {
         let group = &self.config.group;
         let key = DhPublicKey {
@@ -553,17 +572,17 @@ impl ServerSession {
         };
         match key.to_pem() {
             Ok(pem) => self.outbound.push(now, Opcode::KeyVerification, pem.as_bytes()),
-            Err(error) => self.end(now, End::Fault(error.into())),
+            Err(error) => self.end(now, ServerEnd::Fault(error.into())),
         }
     }
 
-    /// 20 (rule C-10). The idle timer starts here.
+    /// Sends the 20 (rule C-10) and starts the idle timer.
     fn share_token(&mut self, now: Instant, token: Token, secret: &SharedSecret) {
         let keys = Keys::derive(secret);
         self.outbound.push(now, Opcode::SessionToken, &keys.seal_token(&token));
-        self.events.push_back(Event::TokenShared);
+        self.events.push_back(ServerEvent::TokenShared);
         let idle_at = now + self.config.idle;
-        self.state = State::Open(Box::new(Open {
+        self.state = ServerState::Open(Box::new(OpenServer {
             keys,
             token,
             idle_at,
@@ -573,25 +592,30 @@ impl ServerSession {
         }));
     }
 
-    /// The one place where a session ends: last frames, then drain.
-    fn end(&mut self, now: Instant, end: End) {
-        let state = std::mem::replace(&mut self.state, State::Draining { until: now + DRAIN_MAX });
+    /// Ends the session: queues the last frames, then drains. No other function ends one.
+    fn end(&mut self, now: Instant, end: ServerEnd) {
+        let state =
+            std::mem::replace(&mut self.state, ServerState::Draining { until: now + DRAIN_MAX });
         let last_sum = match &state {
-            State::Open(open) => open.sum.map(|sum| open.keys.seal_total(sum)),
-            State::Generating { .. }
-            | State::AwaitKey(_)
-            | State::Agreeing { .. }
-            | State::Draining { .. }
-            | State::Done => None,
+            ServerState::Open(open) => open.sum.map(|sum| open.keys.seal_total(sum)),
+            ServerState::Generating { .. }
+            | ServerState::AwaitKey(_)
+            | ServerState::Agreeing { .. }
+            | ServerState::Draining { .. }
+            | ServerState::Done => None,
         };
         let (result, farewell) = match &end {
-            End::Bye => (None, Some(if self.config.end_all { text::END_ALL } else { text::END })),
-            End::Idle { counted: true } => (last_sum, None),
-            End::Idle { counted: false } => (None, Some(text::IDLE)),
-            End::Ordered(Reason::Shutdown) => (last_sum, Some(Reason::Shutdown.farewell())),
-            End::Ordered(reason) => (None, Some(reason.farewell())),
-            End::Fault(fault) => (None, fault.farewell()),
-            End::Closed => (None, None),
+            ServerEnd::Bye => {
+                (None, Some(if self.config.end_all { text::END_ALL } else { text::END }))
+            }
+            ServerEnd::Idle { counted: true } => (last_sum, None),
+            ServerEnd::Idle { counted: false } => (None, Some(text::IDLE)),
+            ServerEnd::Ordered(EndReason::Shutdown) => {
+                (last_sum, Some(EndReason::Shutdown.farewell()))
+            }
+            ServerEnd::Ordered(reason) => (None, Some(reason.farewell())),
+            ServerEnd::Fault(fault) => (None, fault.farewell()),
+            ServerEnd::Closed => (None, None),
         };
         if let Some(body) = result {
             self.outbound.push(now, Opcode::EncryptedResult, &body);
@@ -599,27 +623,28 @@ impl ServerSession {
         if let Some(text) = farewell {
             self.outbound.push(now, Opcode::Disconnect, text.as_bytes());
         }
-        if matches!(end, End::Fault(Fault::TakesNothing)) {
-            self.state = State::Done;
+        if matches!(end, ServerEnd::Fault(Fault::TakesNothing)) {
+            self.state = ServerState::Done;
         }
         self.work = None;
         self.inbound.clear();
-        self.events.push_back(Event::Ended(end));
+        self.events.push_back(ServerEvent::Ended(end));
     }
 }
 
 impl AwaitKey {
-    /// The client's 10: parsed, in our group, in range; then the shared value.
+    /// Handles the client's 10: its key must parse, be in the server's group and in range. Then the
+    /// shared value is to be computed.
     fn handle_frame(
         self,
         group: &Group,
         frame: Frame<'_>,
-        events: &mut VecDeque<Event>,
-        work: &mut Option<Job>,
-    ) -> Result<State, End> {
-        let fault = End::Fault;
+        events: &mut VecDeque<ServerEvent>,
+        work: &mut Option<ExchangeJob>,
+    ) -> Result<ServerState, ServerEnd> {
+        let fault = ServerEnd::Fault;
         if frame.header.opcode == Opcode::Disconnect.number() {
-            return Err(End::Bye);
+            return Err(ServerEnd::Bye);
         }
         if frame.header.opcode != Opcode::KeyVerification.number() {
             return Err(fault(Fault::ExpectedKey { opcode: frame.header.opcode }));
@@ -630,26 +655,26 @@ impl AwaitKey {
         }
         let peer =
             PublicValue::received(group, &key.public).map_err(|error| fault(error.into()))?;
-        events.push_back(Event::KeyVerified);
-        *work = Some(Job::Agree { exponent: self.exponent, peer });
-        Ok(State::Agreeing { token: self.token, deadline: self.deadline })
+        events.push_back(ServerEvent::KeyVerified);
+        *work = Some(ExchangeJob::Agree { exponent: self.exponent, peer });
+        Ok(ServerState::Agreeing { token: self.token, deadline: self.deadline })
     }
 }
 
-impl Open {
+impl OpenServer {
     fn handle_frame(
         self: Box<Self>,
         now: Instant,
         frame: Frame<'_>,
         outbound: &mut Outbound,
-        events: &mut VecDeque<Event>,
+        events: &mut VecDeque<ServerEvent>,
         tickets: &mut u64,
-    ) -> Result<State, End> {
+    ) -> Result<ServerState, ServerEnd> {
         match Opcode::from_number(frame.header.opcode) {
-            Some(Opcode::Disconnect) => Err(End::Bye),
-            Some(Opcode::EncryptedData) if !frame.body.is_empty() => {
-                self.handle_data(now, frame.body, outbound, events, tickets).map_err(End::Fault)
-            }
+            Some(Opcode::Disconnect) => Err(ServerEnd::Bye),
+            Some(Opcode::EncryptedData) if !frame.body.is_empty() => self
+                .handle_data(now, frame.body, outbound, events, tickets)
+                .map_err(ServerEnd::Fault),
             Some(
                 Opcode::KeyVerification
                 | Opcode::SessionToken
@@ -657,21 +682,21 @@ impl Open {
                 | Opcode::EncryptedResult,
             )
             | None => {
-                events.push_back(Event::Ignored { opcode: frame.header.opcode });
-                Ok(State::Open(self))
+                events.push_back(ServerEvent::Ignored { opcode: frame.header.opcode });
+                Ok(ServerState::Open(self))
             }
         }
     }
 
-    /// 30: token, then HMAC, then the ciphertext (rules C-12 to C-14).
+    /// Handles a 30: checks the token, then the HMAC, then the ciphertext (rules C-12 to C-14).
     fn handle_data(
         mut self: Box<Self>,
         now: Instant,
         body: &[u8],
         outbound: &mut Outbound,
-        events: &mut VecDeque<Event>,
+        events: &mut VecDeque<ServerEvent>,
         tickets: &mut u64,
-    ) -> Result<State, Fault> {
+    ) -> Result<ServerState, Fault> {
         let data = Data::decode(body).ok_or(Fault::Token)?;
         if !bool::from(Token::new(*data.token).ct_eq(&self.token)) {
             return Err(Fault::Token);
@@ -681,15 +706,15 @@ impl Open {
                 *tickets += 1;
                 self.awaiting = Some(*tickets);
                 let amount = classic::amount(&plaintext);
-                events.push_back(Event::Submit { ticket: Ticket(*tickets), amount });
+                events.push_back(ServerEvent::Submit { ticket: Ticket(*tickets), amount });
             }
             Err(BodyError::Tampered) => {
                 outbound.push(now, Opcode::EncryptedData, text::TAMPERING.as_bytes());
-                events.push_back(Event::Tampered);
+                events.push_back(ServerEvent::Tampered);
             }
             Err(BodyError::Hmac) => return Err(Fault::Hmac),
         }
-        Ok(State::Open(self))
+        Ok(ServerState::Open(self))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The exponentiations of a handshake, apart from the session that asks for them.
+//! The exponentiations of a handshake, separate from the session so that they run on any thread.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -7,41 +7,41 @@ use ddes_ffdhe::{Exponent, Group, GroupError, PublicValue, PublicValueError, Sha
 use ddes_wire::classic::{DhPublicKey, KeyError};
 use zeroize::{Zeroizing, zeroize_stack};
 
-/// As much of the stack as an exchange may have left secrets on.
+/// Bytes of stack to wipe after an exchange: more than its deepest call uses.
 const STACK_BYTES: usize = 64 * 1024;
 
-/// Enough random bytes for an exponent of any group that is taken.
+/// Random bytes that suffice for an exponent of any accepted group.
 pub const ENTROPY_BYTES_MAX: usize = 64;
 
-/// The random bytes of an exponent, before the group and so their number is known.
-pub(super) type Entropy = Zeroizing<[u8; ENTROPY_BYTES_MAX]>;
+/// The random bytes of an exponent, drawn before the group says how many it needs.
+pub(super) type ExponentEntropy = Zeroizing<[u8; ENTROPY_BYTES_MAX]>;
 
-/// Exponentiations a session asks for. They take up to a millisecond (a received group that is
-/// not known: more), so they run outside the session, on any thread.
+/// Exponentiations that a session asks for. They take up to a millisecond, or more for a received
+/// group that is not a known one, so they run outside the session, on any thread.
 #[derive(Debug)]
-pub struct Work(pub(super) Job);
+pub struct HandshakeWork(pub(super) ExchangeJob);
 
-/// The result of [`Work`].
+/// The result of [`HandshakeWork`], for the session that asked.
 #[derive(Debug)]
-pub struct Done(pub(super) Outcome);
+pub struct HandshakeDone(pub(super) ExchangeOutcome);
 
-pub(super) enum Job {
-    /// The server's public value.
-    Generate { group: Group, entropy: Entropy },
-    /// The server's shared value.
+pub(super) enum ExchangeJob {
+    /// Computes the server's public value.
+    Generate { group: Group, entropy: ExponentEntropy },
+    /// Computes the shared value on the server.
     Agree { exponent: Exponent, peer: PublicValue },
-    /// All of the client's part.
+    /// Checks the server's key and computes both values on the client.
     Join(Box<Join>),
 }
 
 /// The client's part of the exchange: the server's group is checked, then both values computed.
 pub(super) struct Join {
     pub(super) server: DhPublicKey,
-    pub(super) entropy: Entropy,
+    pub(super) entropy: ExponentEntropy,
 }
 
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(super) enum ExchangeOutcome {
     Generated(Exponent, PublicValue),
     Agreed(Result<SharedSecret, PublicValueError>),
     Joined(Box<Result<Joined, JoinError>>),
@@ -57,45 +57,45 @@ pub(super) struct Joined {
 /// Why a client refuses a server's key (rules C-06 to C-08).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JoinError {
-    /// C-07.
+    /// The server's group is not acceptable (rule C-07).
     #[error("the server's Diffie-Hellman group: {0}")]
     Group(#[from] GroupError),
-    /// C-08.
+    /// The server's public value is not acceptable (rule C-08).
     #[error("the server's public value: {0}")]
     PublicValue(#[from] PublicValueError),
-    /// Our own key could not be written in the server's group.
+    /// The client's key cannot be encoded in the server's group.
     #[error(transparent)]
     Key(#[from] KeyError),
 }
 
-impl Work {
-    /// What the handshake that the server's first work begins costs, in those over 2048 bits; 1 for
-    /// other work.
+impl HandshakeWork {
+    /// The cost of the handshake that this work begins on the server, in handshakes over 2048 bits;
+    /// 1 for other work.
     pub fn cost(&self) -> NonZeroU32 {
         match &self.0 {
-            Job::Generate { group, .. } => crate::cost(group.prime_len()),
-            Job::Agree { .. } | Job::Join(_) => NonZeroU32::MIN,
+            ExchangeJob::Generate { group, .. } => crate::cost(group.prime_len()),
+            ExchangeJob::Agree { .. } | ExchangeJob::Join(_) => NonZeroU32::MIN,
         }
     }
 
-    /// Runs it.
-    pub fn run(self) -> Done {
+    /// Computes the result, without I/O.
+    pub fn run(self) -> HandshakeDone {
         let done = self.compute();
         zeroize_stack::<STACK_BYTES>();
         done
     }
 
-    /// Apart, so that its stack is below [`Self::run`]'s.
+    /// A function of its own, so that [`Self::run`] can wipe its stack frame.
     #[inline(never)]
-    fn compute(self) -> Done {
-        Done(match self.0 {
-            Job::Generate { group, entropy } => {
+    fn compute(self) -> HandshakeDone {
+        HandshakeDone(match self.0 {
+            ExchangeJob::Generate { group, entropy } => {
                 let exponent = draw(&group, &entropy);
                 let public = exponent.public_value();
-                Outcome::Generated(exponent, public)
+                ExchangeOutcome::Generated(exponent, public)
             }
-            Job::Agree { exponent, peer } => Outcome::Agreed(exponent.agree(&peer)),
-            Job::Join(join) => Outcome::Joined(Box::new(join.run())),
+            ExchangeJob::Agree { exponent, peer } => ExchangeOutcome::Agreed(exponent.agree(&peer)),
+            ExchangeJob::Join(join) => ExchangeOutcome::Joined(Box::new(join.run())),
         })
     }
 }
@@ -112,11 +112,11 @@ impl Join {
     }
 }
 
-fn draw(group: &Group, entropy: &Entropy) -> Exponent {
+fn draw(group: &Group, entropy: &ExponentEntropy) -> Exponent {
     Exponent::from_entropy(group, &entropy[..group.exponent_len()])
 }
 
-impl fmt::Debug for Job {
+impl fmt::Debug for ExchangeJob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Generate { .. } => "Generate(..)",

@@ -1,53 +1,57 @@
 //! The client's side of one D-DDES/2 session.
 //!
-//! It numbers nothing and remembers nothing beyond the session: which values to send, and under
-//! which numbers, is the outbox's.
+//! It assigns no numbers and keeps nothing after the session: the outbox decides which values to
+//! send under which numbers.
+
+mod keyed;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use ddes_cipher::{Function, LimitError};
 use ddes_ffdhe::PublicValueError;
-use ddes_identity::{Namespace, PublicKey};
+use ddes_identity::PublicKey;
 use ddes_wire::frame::{Frame, Opcode, TooLong};
 use ddes_wire::v2::{
     BODY_MAX, Data, Farewell, Hello, Outcome as Answer, Proof, Reason, Rejection, Scope, Suite,
     TEXT_BYTES_MAX, Welcome,
 };
-use ddes_wire::{Sequence, Token, Total};
+use ddes_wire::{Sequence, Total};
 use zeroize::Zeroizing;
 
 use super::noise::{Entropy, Finished, Initiator, NoiseError};
-use super::record::{Link, RecordError};
-use super::work::{Done, Job, Outcome, Work};
+use super::record::{RecordError, RecordLayer};
+use super::work::{HandshakeDone, HandshakeJob, HandshakeOutcome, HandshakeWork};
 use super::{Ffdhe, protocol};
 use crate::Phase;
 use crate::inbound::Inbound;
 use crate::outbound::Outbound;
+use keyed::{KeyedClient, KeyedStep};
 
-/// What a client decides.
+/// The settings of a client's session.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientConfig {
-    /// The one suite it speaks; it never tries another by itself.
+    /// The suite to use. The session never falls back to another.
     pub suite: Suite,
-    /// From the connection to a 20.
+    /// The longest time from the connection to the server's 20.
     pub handshake: Duration,
-    /// The longest wait for the answer to a 30, and to a 50.
+    /// The longest wait for the answer to a 30 or a 50.
     pub reply: Duration,
 }
 
 /// What happened in a session.
 #[derive(Debug)]
 pub enum ClientEvent {
-    /// The server holds this key. If it is known for the address dialled, continue with
-    /// [`ClientSession::claim`] and [`ClientSession::prove`]. Else drop the session.
+    /// The server proved that it holds this key. If the key is the one known for the dialled
+    /// address, continue with [`ClientSession::claim`] and [`ClientSession::prove`]; otherwise drop
+    /// the session.
     ServerProven {
-        /// The server's identity.
+        /// The public key of the server's identity.
         key: PublicKey,
     },
-    /// 20: values can be sent.
+    /// The server's 20: values can be sent.
     Ready(Welcome),
-    /// A 40. Go by its `last_seq`, never by the number of 40s.
+    /// A 40. Only its `last_seq` says what is counted: one 40 may answer several 30s.
     Answered(Answer),
     /// The session is over.
     Ended(ClientEnd),
@@ -56,78 +60,81 @@ pub enum ClientEvent {
 /// How a session ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientEnd {
-    /// The server's 50, authentic: it came after the server's key was proven and found known.
+    /// An authentic 50 from the server: it came after the server proved its key and the caller
+    /// accepted that key.
     Farewell(Farewell),
-    /// A 50 in the clear, or a sealed one before that: anybody on the path can create one. Show its
-    /// reason as unproven; change no suite, key or outbox because of it.
+    /// A 50 in the clear, or an encrypted one before the server's key was accepted. Anybody on the
+    /// path can create one. Show its reason as unproven, and change no suite, key or outbox because
+    /// of it.
     Rejected(Rejection),
-    /// The server broke a rule, or the connection broke.
+    /// The server broke a rule, did not answer in time, or closed the connection without a 50.
     Fault(ClientFault),
 }
 
-/// The rule a server broke.
+/// How a server broke the protocol, as the client sees it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClientFault {
-    /// P-26.
+    /// A frame is longer than any message (rule P-26).
     #[error(transparent)]
     TooLong(#[from] TooLong),
-    /// P-18: the stream ended without a 50.
+    /// The stream ended without a 50 (rule P-18).
     #[error("the connection ended without a 50")]
     Truncated,
-    /// P-26.
+    /// An opcode is unknown, or not allowed in the current state (rule P-26).
     #[error("opcode {opcode} came out of order")]
     Opcode {
-        /// What came.
+        /// The opcode of the received frame.
         opcode: u32,
     },
-    /// P-02: message 2 has another length than the suite's.
+    /// Message 2 has a wrong length for the suite (rule P-02).
     #[error("the server's first message has {length} bytes")]
     Length {
-        /// Its length.
+        /// The length of the body in bytes.
         length: usize,
     },
-    /// P-02 to P-04.
+    /// Message 2 is not a valid Noise message (rules P-02 to P-04).
     #[error("the handshake: {0}")]
     Handshake(#[from] NoiseError<PublicValueError>),
-    /// P-08.
+    /// A record is too short or not authentic (rule P-08).
     #[error(transparent)]
     Record(#[from] RecordError),
-    /// P-15, P-16.
+    /// Message 3 does not prove the server's identity (rules P-15 and P-16).
     #[error("the server's proof of identity does not verify")]
     Proof,
-    /// P-10, P-12, P-13: authentic, and no message.
+    /// The plaintext of an authentic record is malformed (rules P-10, P-12 and P-13).
     #[error("a message of opcode {opcode} is malformed")]
     Malformed {
-        /// Its opcode.
+        /// The opcode of the record's frame.
         opcode: Opcode,
     },
-    /// P-27.
+    /// No 20 came before the handshake deadline (rule P-27).
     #[error("the server did not open the session in time")]
     HandshakeTimeout,
-    /// P-27.
+    /// A 30 or a 50 was not answered in time (rule P-27).
     #[error("the server did not answer in time")]
     ReplyTimeout,
-    /// P-24.
+    /// The server read nothing while bytes were pending (rule P-24).
     #[error("the server took nothing for {} s", crate::STALL_MAX.as_secs())]
     TakesNothing,
-    /// P-07.
+    /// A message, or the keystream under one key, would exceed the cipher's limit (rule P-07).
     #[error(transparent)]
     Limit(#[from] LimitError),
 }
 
-/// Why values were not taken for sending.
+/// Why values were not accepted for sending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubmitError {
     /// The session is not open.
     #[error("the session is not open")]
     NotOpen,
-    /// None, more than the server takes in a frame, or a numbering beyond its range.
+    /// There is no value, there are more than the server accepts in one frame, or their numbers
+    /// exceed the range.
     #[error("1 to {most} values go into a frame, and their numbers into 64 bits")]
     Count {
-        /// The most values.
+        /// The largest number of values that the server accepts in one frame.
         most: u16,
     },
-    /// What was sent before is to go out first.
+    /// Too many bytes are pending: send them first.
     #[error("too much waits to be sent")]
     Full,
 }
@@ -136,19 +143,19 @@ pub enum SubmitError {
 #[derive(Debug)]
 pub struct ClientSession {
     config: ClientConfig,
-    state: State,
+    state: ClientState,
     inbound: Inbound,
     outbound: Outbound,
     events: VecDeque<ClientEvent>,
-    work: Option<Job>,
+    work: Option<HandshakeJob>,
     at_end: bool,
-    /// The memory of a 30's plaintext.
+    /// Buffer for the plaintext of a 30.
     plaintext: Zeroizing<Vec<u8>>,
 }
 
 #[derive(Debug)]
-enum State {
-    /// Our first message is being computed.
+enum ClientState {
+    /// Message 1 is being computed.
     Starting {
         deadline: Instant,
     },
@@ -160,93 +167,40 @@ enum State {
     Finishing {
         deadline: Instant,
     },
-    Keyed(Box<Keyed>),
+    Keyed(Box<KeyedClient>),
     Done,
 }
 
-/// From the keys on: what is awaited, and the link.
-#[derive(Debug)]
-struct Keyed {
-    link: Link,
-    hash: [u8; 32],
-    step: Step,
-}
-
-#[derive(Debug)]
-enum Step {
-    /// Message 3.
-    AwaitProof {
-        deadline: Instant,
-    },
-    /// The caller's word on the server's key.
-    AwaitTrust {
-        server: PublicKey,
-        deadline: Instant,
-    },
-    /// 20.
-    AwaitWelcome {
-        deadline: Instant,
-    },
-    Open {
-        token: Token,
-        values_max: u16,
-        awaited: Awaited,
-    },
-    /// Our 50 is sent.
-    Leaving {
-        deadline: Instant,
-    },
-}
-
-impl Step {
-    /// Message 3 has been verified, and its key found among those known: what is sealed is the
-    /// server's word.
-    fn is_proven(&self) -> bool {
-        match self {
-            Self::AwaitProof { .. } | Self::AwaitTrust { .. } => cfg!(ddes_mutant = "early-50"),
-            Self::AwaitWelcome { .. } | Self::Open { .. } | Self::Leaving { .. } => true,
-        }
-    }
-}
-
-/// The answers still due.
-#[derive(Debug, Default)]
-struct Awaited {
-    /// The highest number sent.
-    highest: Sequence,
-    /// Until when the next answer is due.
-    until: Option<Instant>,
-}
-
 impl ClientSession {
-    /// A connection was made. The client speaks first, once its public value is computed.
+    /// Begins a session on a new connection. The client sends first, once its public value is
+    /// computed.
     pub fn new(config: ClientConfig, now: Instant, entropy: Entropy) -> Self {
         Self {
             config,
-            state: State::Starting { deadline: now + config.handshake },
+            state: ClientState::Starting { deadline: now + config.handshake },
             inbound: Inbound::default(),
             outbound: Outbound::default(),
             events: VecDeque::new(),
-            work: Some(Job::Start { suite: config.suite, entropy }),
+            work: Some(HandshakeJob::Start { suite: config.suite, entropy }),
             at_end: false,
             plaintext: Zeroizing::default(),
         }
     }
 
-    /// Whether the session can take bytes just now.
+    /// Whether the session accepts bytes now.
     pub fn wants_bytes(&self) -> bool {
-        !self.at_end && !matches!(self.state, State::Done) && self.inbound.has_room()
+        !self.at_end && !matches!(self.state, ClientState::Done) && self.inbound.has_room()
     }
 
     /// Bytes from the server, in pieces of any size.
     pub fn handle_bytes(&mut self, now: Instant, bytes: &[u8]) {
-        if !matches!(self.state, State::Done) {
+        if !matches!(self.state, ClientState::Done) {
             self.inbound.push(bytes);
             self.advance(now);
         }
     }
 
-    /// The connection is gone.
+    /// The server shut down its direction, or the connection broke.
     pub fn handle_eof(&mut self, now: Instant) {
         self.at_end = true;
         self.advance(now);
@@ -259,7 +213,8 @@ impl ClientSession {
         } else if self.state_timeout().is_some_and(|at| at <= now) {
             let replying = matches!(
                 &self.state,
-                State::Keyed(keyed) if matches!(keyed.step, Step::Open { .. } | Step::Leaving { .. })
+                ClientState::Keyed(keyed)
+                    if matches!(keyed.step, KeyedStep::Open { .. } | KeyedStep::Leaving { .. })
             );
             let fault =
                 if replying { ClientFault::ReplyTimeout } else { ClientFault::HandshakeTimeout };
@@ -272,35 +227,36 @@ impl ClientSession {
         self.state_timeout().into_iter().chain(self.outbound.poll_timeout()).min()
     }
 
-    /// The handshake's work; give its result to [`Self::handle_done`].
-    pub fn poll_work(&mut self) -> Option<Work> {
-        self.work.take().map(Work)
+    /// The next computation of the handshake. Give its result to [`Self::handle_done`].
+    pub fn poll_work(&mut self) -> Option<HandshakeWork> {
+        self.work.take().map(HandshakeWork)
     }
 
-    /// The result of [`Self::poll_work`].
-    pub fn handle_done(&mut self, now: Instant, done: Done) {
+    /// Continues the handshake with the result of [`Self::poll_work`].
+    pub fn handle_done(&mut self, now: Instant, done: HandshakeDone) {
         match (&self.state, done.0) {
-            (State::Starting { deadline }, Outcome::Started(initiator, noise)) => {
+            (ClientState::Starting { deadline }, HandshakeOutcome::Started(initiator, noise)) => {
                 let hello = Hello { suite: self.config.suite, noise: &noise }.encode();
                 self.outbound.push(now, Opcode::KeyVerification, &hello);
-                self.state = State::AwaitAnswer { initiator, deadline: *deadline };
+                self.state = ClientState::AwaitAnswer { initiator, deadline: *deadline };
             }
-            (State::Finishing { deadline }, Outcome::Finished(Ok(finished))) => {
+            (ClientState::Finishing { deadline }, HandshakeOutcome::Finished(Ok(finished))) => {
                 let Finished { hash, to_server, to_client } = finished;
-                let link = Link::new(protocol(self.config.suite).cipher, to_server, to_client);
-                let step = Step::AwaitProof { deadline: *deadline };
-                self.state = State::Keyed(Box::new(Keyed { link, hash, step }));
+                let records =
+                    RecordLayer::new(protocol(self.config.suite).cipher, to_server, to_client);
+                let step = KeyedStep::AwaitProof { deadline: *deadline };
+                self.state = ClientState::Keyed(Box::new(KeyedClient { records, hash, step }));
             }
-            (State::Finishing { .. }, Outcome::Finished(Err(error))) => {
+            (ClientState::Finishing { .. }, HandshakeOutcome::Finished(Err(error))) => {
                 self.end(ClientEnd::Fault(error.into()));
             }
-            // The session ended while the work ran.
+            // The session ended while this was computed.
             (
                 _,
-                Outcome::Started(..)
-                | Outcome::Finished(_)
-                | Outcome::Responded(_)
-                | Outcome::Verified(_),
+                HandshakeOutcome::Started(..)
+                | HandshakeOutcome::Finished(_)
+                | HandshakeOutcome::Responded(_)
+                | HandshakeOutcome::Verified(_),
             ) => {}
         }
         self.advance(now);
@@ -321,62 +277,64 @@ impl ClientSession {
         self.events.pop_front()
     }
 
-    /// The socket takes nothing any more: what is pending is given up. What the server said before
+    /// Drops what is pending, since the socket accepts nothing more. What the server sent before
     /// may still be read.
     pub fn give_up_sending(&mut self) {
         self.outbound.clear();
     }
 
-    /// How far the connection has come. From our own 50 on there is nothing more to send.
+    /// How far the connection has come. After its own 50 the client sends nothing more.
     pub fn phase(&self) -> Phase {
         match &self.state {
-            State::Done => Phase::Done,
-            State::Keyed(keyed) if matches!(keyed.step, Step::Leaving { .. }) => Phase::Draining,
-            State::Starting { .. }
-            | State::AwaitAnswer { .. }
-            | State::Finishing { .. }
-            | State::Keyed(_) => Phase::Live,
+            ClientState::Done => Phase::Done,
+            ClientState::Keyed(keyed) if matches!(keyed.step, KeyedStep::Leaving { .. }) => {
+                Phase::Draining
+            }
+            ClientState::Starting { .. }
+            | ClientState::AwaitAnswer { .. }
+            | ClientState::Finishing { .. }
+            | ClientState::Keyed(_) => Phase::Live,
         }
     }
 
-    /// What `key` signs, for [`Namespace::Client`], to prove itself to the server of
+    /// What `key` signs, for [`ddes_identity::Namespace::Client`], to prove itself to the server of
     /// [`ClientEvent::ServerProven`]: h ‖ server key ‖ client key.
     pub fn claim(&self, key: &PublicKey) -> Option<Vec<u8>> {
         match &self.state {
-            State::Keyed(keyed) => match &keyed.step {
-                Step::AwaitTrust { server, .. } => {
+            ClientState::Keyed(keyed) => match &keyed.step {
+                KeyedStep::AwaitTrust { server, .. } => {
                     Some([&keyed.hash[..], server.as_bytes(), key.as_bytes()].concat())
                 }
-                Step::AwaitProof { .. }
-                | Step::AwaitWelcome { .. }
-                | Step::Open { .. }
-                | Step::Leaving { .. } => None,
+                KeyedStep::AwaitProof { .. }
+                | KeyedStep::AwaitWelcome { .. }
+                | KeyedStep::Open { .. }
+                | KeyedStep::Leaving { .. } => None,
             },
-            State::Starting { .. }
-            | State::AwaitAnswer { .. }
-            | State::Finishing { .. }
-            | State::Done => None,
+            ClientState::Starting { .. }
+            | ClientState::AwaitAnswer { .. }
+            | ClientState::Finishing { .. }
+            | ClientState::Done => None,
         }
     }
 
-    /// The server is trusted: message 4, with the signature of [`Self::claim`].
+    /// Accepts the server's key and sends message 4, with the signature of [`Self::claim`].
     pub fn prove(
         &mut self,
         now: Instant,
         key: &PublicKey,
         signature: [u8; 64],
     ) -> Result<(), SubmitError> {
-        let State::Keyed(keyed) = &mut self.state else { return Err(SubmitError::NotOpen) };
-        let Step::AwaitTrust { deadline, .. } = keyed.step else {
+        let ClientState::Keyed(keyed) = &mut self.state else { return Err(SubmitError::NotOpen) };
+        let KeyedStep::AwaitTrust { deadline, .. } = keyed.step else {
             return Err(SubmitError::NotOpen);
         };
         let proof = Proof { key: *key.as_bytes(), signature };
-        keyed.step = Step::AwaitWelcome { deadline };
+        keyed.step = KeyedStep::AwaitWelcome { deadline };
         self.send(now, Opcode::KeyVerification, &proof.encode());
         Ok(())
     }
 
-    /// 30: `values` under the numbers from `first_seq` on.
+    /// Sends a 30 with `values`, numbered from `first_seq` on.
     pub fn submit(
         &mut self,
         now: Instant,
@@ -384,8 +342,8 @@ impl ClientSession {
         values: &[i64],
     ) -> Result<(), SubmitError> {
         let reply = now + self.config.reply;
-        let State::Keyed(keyed) = &mut self.state else { return Err(SubmitError::NotOpen) };
-        let Step::Open { token, values_max, awaited } = &mut keyed.step else {
+        let ClientState::Keyed(keyed) = &mut self.state else { return Err(SubmitError::NotOpen) };
+        let KeyedStep::Open { token, values_max, awaited } = &mut keyed.step else {
             return Err(SubmitError::NotOpen);
         };
         let count = SubmitError::Count { most: *values_max };
@@ -400,7 +358,7 @@ impl ClientSession {
         let mut plaintext = std::mem::take(&mut self.plaintext);
         plaintext.clear();
         if plaintext.capacity() < Data::bytes(values.len()) {
-            // Never grown in place: that would leave a copy of the token behind.
+            // Not grown in place: reallocation would leave an unwiped copy of the token behind.
             plaintext = Zeroizing::new(Vec::with_capacity(Data::bytes(values.len())));
         }
         Data::write(token, first_seq, values, &mut plaintext).ok_or(count)?;
@@ -411,13 +369,13 @@ impl ClientSession {
         Ok(())
     }
 
-    /// 50. The server answers what came before, then says its own.
+    /// Sends a 50. The server first answers the 30s before it, then sends its own 50.
     pub fn disconnect(&mut self, now: Instant, scope: Scope) -> Result<(), SubmitError> {
-        let State::Keyed(keyed) = &mut self.state else { return Err(SubmitError::NotOpen) };
-        if !matches!(keyed.step, Step::Open { .. }) {
+        let ClientState::Keyed(keyed) = &mut self.state else { return Err(SubmitError::NotOpen) };
+        if !matches!(keyed.step, KeyedStep::Open { .. }) {
             return Err(SubmitError::NotOpen);
         }
-        keyed.step = Step::Leaving { deadline: now + self.config.reply };
+        keyed.step = KeyedStep::Leaving { deadline: now + self.config.reply };
         let (last_seq, sum, text) = (Sequence::NONE, Total::ZERO, String::new());
         let farewell = Farewell { reason: Reason::Bye, scope, last_seq, sum, text };
         self.send(now, Opcode::Disconnect, &farewell.encode());
@@ -425,9 +383,9 @@ impl ClientSession {
     }
 
     fn send(&mut self, now: Instant, opcode: Opcode, plaintext: &[u8]) {
-        let State::Keyed(keyed) = &mut self.state else { return };
+        let ClientState::Keyed(keyed) = &mut self.state else { return };
         if let Err(error) =
-            self.outbound.push_record(now, &mut keyed.link.sealer, opcode, plaintext)
+            self.outbound.push_record(now, &mut keyed.records.sealer, opcode, plaintext)
         {
             self.end(ClientEnd::Fault(error.into()));
         }
@@ -435,22 +393,22 @@ impl ClientSession {
 
     fn state_timeout(&self) -> Option<Instant> {
         match &self.state {
-            State::Starting { deadline }
-            | State::AwaitAnswer { deadline, .. }
-            | State::Finishing { deadline } => Some(*deadline),
-            State::Keyed(keyed) => match &keyed.step {
-                Step::AwaitProof { deadline }
-                | Step::AwaitTrust { deadline, .. }
-                | Step::AwaitWelcome { deadline }
-                | Step::Leaving { deadline } => Some(*deadline),
-                Step::Open { awaited, .. } => awaited.until,
+            ClientState::Starting { deadline }
+            | ClientState::AwaitAnswer { deadline, .. }
+            | ClientState::Finishing { deadline } => Some(*deadline),
+            ClientState::Keyed(keyed) => match &keyed.step {
+                KeyedStep::AwaitProof { deadline }
+                | KeyedStep::AwaitTrust { deadline, .. }
+                | KeyedStep::AwaitWelcome { deadline }
+                | KeyedStep::Leaving { deadline } => Some(*deadline),
+                KeyedStep::Open { awaited, .. } => awaited.until,
             },
-            State::Done => None,
+            ClientState::Done => None,
         }
     }
 
     fn advance(&mut self, now: Instant) {
-        while matches!(self.state, State::AwaitAnswer { .. } | State::Keyed(_)) {
+        while matches!(self.state, ClientState::AwaitAnswer { .. } | ClientState::Keyed(_)) {
             let frame = match self.inbound.frame(BODY_MAX) {
                 Ok(Some(frame)) => frame,
                 Ok(None) if self.at_end => {
@@ -461,14 +419,16 @@ impl ClientSession {
             };
             let length = frame.len();
             let outcome = match &mut self.state {
-                State::Keyed(keyed) => {
+                ClientState::Keyed(keyed) => {
                     keyed.handle_frame(now, self.config.reply, frame, &mut self.events)
                 }
-                State::AwaitAnswer { .. } => match answer(self.config.suite, frame) {
+                ClientState::AwaitAnswer { .. } => match answer(self.config.suite, frame) {
                     Ok(message) => self.finish(message),
                     Err(end) => Err(end),
                 },
-                State::Starting { .. } | State::Finishing { .. } | State::Done => Ok(()),
+                ClientState::Starting { .. }
+                | ClientState::Finishing { .. }
+                | ClientState::Done => Ok(()),
             };
             self.inbound.consume(length);
             if let Err(end) = outcome {
@@ -477,17 +437,17 @@ impl ClientSession {
         }
     }
 
-    /// Message 2 is taken: the keys.
+    /// Message 2 is here: the keys are to be computed.
     fn finish(&mut self, message: Vec<u8>) -> Result<(), ClientEnd> {
-        match std::mem::replace(&mut self.state, State::Done) {
-            State::AwaitAnswer { initiator, deadline } => {
-                self.work = Some(Job::Finish { initiator, message });
-                self.state = State::Finishing { deadline };
+        match std::mem::replace(&mut self.state, ClientState::Done) {
+            ClientState::AwaitAnswer { initiator, deadline } => {
+                self.work = Some(HandshakeJob::Finish { initiator, message });
+                self.state = ClientState::Finishing { deadline };
             }
-            state @ (State::Starting { .. }
-            | State::Finishing { .. }
-            | State::Keyed(_)
-            | State::Done) => {
+            state @ (ClientState::Starting { .. }
+            | ClientState::Finishing { .. }
+            | ClientState::Keyed(_)
+            | ClientState::Done) => {
                 self.state = state;
             }
         }
@@ -495,10 +455,10 @@ impl ClientSession {
     }
 
     fn end(&mut self, end: ClientEnd) {
-        if matches!(self.state, State::Done) {
+        if matches!(self.state, ClientState::Done) {
             return;
         }
-        self.state = State::Done;
+        self.state = ClientState::Done;
         self.work = None;
         self.inbound.clear();
         self.outbound.clear();
@@ -506,7 +466,7 @@ impl ClientSession {
     }
 }
 
-/// Message 2, or a 50 in the clear in its place.
+/// The Noise message of message 2, or the 50 in the clear that replaces it.
 fn answer(suite: Suite, frame: Frame<'_>) -> Result<Vec<u8>, ClientEnd> {
     let fault = ClientEnd::Fault;
     match Opcode::from_number(frame.header.opcode) {
@@ -525,76 +485,5 @@ fn answer(suite: Suite, frame: Frame<'_>) -> Result<Vec<u8>, ClientEnd> {
         Some(Opcode::SessionToken | Opcode::EncryptedData | Opcode::EncryptedResult) | None => {
             Err(fault(ClientFault::Opcode { opcode: frame.header.opcode }))
         }
-    }
-}
-
-impl Keyed {
-    fn handle_frame(
-        &mut self,
-        now: Instant,
-        reply: Duration,
-        frame: Frame<'_>,
-        events: &mut VecDeque<ClientEvent>,
-    ) -> Result<(), ClientEnd> {
-        let number = frame.header.opcode;
-        let out_of_order = ClientEnd::Fault(ClientFault::Opcode { opcode: number });
-        let Some(opcode) = Opcode::from_number(number) else { return Err(out_of_order) };
-        let plaintext = self.link.open(frame).map_err(|error| ClientEnd::Fault(error.into()))?;
-        let malformed = ClientEnd::Fault(ClientFault::Malformed { opcode });
-        match (&mut self.step, opcode) {
-            (step, Opcode::Disconnect) => {
-                let is_proven = step.is_proven();
-                Err(Farewell::decode(&plaintext).map_or(malformed, |farewell| match is_proven {
-                    true => ClientEnd::Farewell(farewell),
-                    false => ClientEnd::Rejected(Rejection {
-                        reason: farewell.reason,
-                        text: farewell.text,
-                    }),
-                }))
-            }
-            (Step::AwaitProof { deadline }, Opcode::KeyVerification) => {
-                let deadline = *deadline;
-                let server = self.verify(&plaintext).ok_or(ClientEnd::Fault(ClientFault::Proof))?;
-                self.step = Step::AwaitTrust { server, deadline };
-                events.push_back(ClientEvent::ServerProven { key: server });
-                Ok(())
-            }
-            (Step::AwaitWelcome { .. }, Opcode::SessionToken) => {
-                let welcome = Welcome::decode(&plaintext).ok_or(malformed)?;
-                let (token, values_max) = (welcome.token.clone(), welcome.values_max);
-                self.step = Step::Open { token, values_max, awaited: Awaited::default() };
-                events.push_back(ClientEvent::Ready(welcome));
-                Ok(())
-            }
-            (step @ (Step::Open { .. } | Step::Leaving { .. }), Opcode::EncryptedResult) => {
-                let answer = Answer::decode(&plaintext).ok_or(malformed)?;
-                if let Step::Open { awaited, .. } = step {
-                    let due = answer.last_seq < awaited.highest;
-                    awaited.until = due.then_some(now + reply);
-                }
-                self.link.keep(plaintext);
-                events.push_back(ClientEvent::Answered(answer));
-                Ok(())
-            }
-            (
-                Step::AwaitProof { .. }
-                | Step::AwaitTrust { .. }
-                | Step::AwaitWelcome { .. }
-                | Step::Open { .. }
-                | Step::Leaving { .. },
-                Opcode::KeyVerification
-                | Opcode::SessionToken
-                | Opcode::EncryptedData
-                | Opcode::EncryptedResult,
-            ) => Err(out_of_order),
-        }
-    }
-
-    /// Message 3: the key that it proves.
-    fn verify(&self, plaintext: &[u8]) -> Option<PublicKey> {
-        let proof = Proof::decode(plaintext)?;
-        let key = PublicKey::new(&proof.key).ok()?;
-        let m = [&self.hash[..], key.as_bytes()].concat();
-        key.verify(Namespace::Server, &m, &proof.signature).ok().map(|()| key)
     }
 }

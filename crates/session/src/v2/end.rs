@@ -1,4 +1,4 @@
-//! How a session ends on the server, whose fault it is, and what the client hears of it.
+//! How a session ends on the server, which rule the client broke, and what the client is told.
 
 use ddes_cipher::LimitError;
 use ddes_ffdhe::PublicValueError;
@@ -8,45 +8,44 @@ use ddes_wire::v2::{HelloError, Reason, Suite};
 use super::noise::NoiseError;
 use super::record::RecordError;
 
-/// What is said of [`End::LedgerUnavailable`].
+/// The text of a 50 for [`ServerEnd::LedgerUnavailable`].
 const NO_ROOM: &str =
     "the server's ledger takes nothing now: its disk is full or failed; try again later";
 
 /// Why the ledger did not count a submission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// It would leave a hole in the numbering.
+    /// Its first number is not the next one of the account.
     Gap,
-    /// Its numbering is malformed.
+    /// Its numbers are outside the valid range.
     Malformed,
-    /// A newer session of the account exists.
+    /// The account has a newer session.
     Superseded,
-    /// The ledger cannot say whether it counted.
+    /// The ledger failed and cannot say whether the values count.
     Unavailable,
 }
 
 /// How a session ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
-    /// The client's 50.
+pub enum ServerEnd {
+    /// The client sent a 50.
     Bye,
-    /// The connection closed before the client said anything.
+    /// The connection closed before the client sent anything.
     Closed,
-    /// The client had seen the server's proof and left before its own (rule P-18): it came for the
-    /// key, or does not trust it.
+    /// The client closed the connection after the server's proof and before its own (rule P-18): it
+    /// wanted only the server's key, or does not trust it.
     Left,
-    /// The idle timer.
+    /// The idle timer ran out.
     Idle,
-    /// 24 hours.
+    /// The session reached its maximum age of 24 hours.
     TooOld,
-    /// This side's decision.
+    /// The server decided to end it, for the reason given.
     Ordered(Reason),
-    /// The ledger has no room for its opening, or has failed (rule P-33).
+    /// The ledger could not open the session: its disk is full or failed (rule P-33).
     LedgerUnavailable,
-    /// Its address begins more handshakes a second than this, counted in those of 2048 bits (rule
-    /// P-28).
+    /// The client's address began more handshakes per second than allowed (rule P-28).
     TooFast {
-        /// The bound.
+        /// The limit per second, in handshakes over 2048 bits.
         most: u32,
     },
     /// The client broke a rule.
@@ -56,59 +55,59 @@ pub enum End {
 /// How a client broke the protocol. [`Fault::rule`] says which rule it broke.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// A frame longer than its place allows.
+    /// A frame is longer than the state allows.
     #[error(transparent)]
     TooLong(#[from] TooLong),
-    /// Bytes that the handshake has no place for.
+    /// More bytes arrived than the handshake's next message has.
     #[error("more came than the handshake holds")]
     Early,
     /// The stream ended without a 50.
     #[error("the stream ended without a 50")]
     Truncated,
-    /// An opcode that does not exist or is not due.
+    /// An opcode is unknown, or not allowed in the current state.
     #[error("opcode {opcode} came out of order")]
     Opcode {
-        /// What came.
+        /// The opcode of the received frame.
         opcode: u32,
     },
-    /// A first message without a known version and suite, or of another length than its suite's.
+    /// Message 1 names an unknown version or suite, or has a wrong length for its suite.
     #[error(transparent)]
     Hello(#[from] HelloError),
-    /// A suite that exists, and that this server does not take.
+    /// Message 1 names a suite that this server does not accept.
     #[error("the suite {} is not taken here", .suite.name())]
     Suite {
-        /// The suite named.
+        /// The suite that the client asked for.
         suite: Suite,
     },
-    /// A first message whose Noise part is refused.
+    /// The Noise part of message 1 is invalid.
     #[error("the handshake: {0}")]
     Handshake(#[from] NoiseError<PublicValueError>),
-    /// A record that does not open.
+    /// A record is too short or not authentic.
     #[error(transparent)]
     Record(#[from] RecordError),
     /// Message 4 does not prove an identity.
     #[error("the client's proof of identity does not verify")]
     Proof,
-    /// The identity is proven, but not authorized. The client gets the same 50 as for
+    /// The identity is proven but not authorized. The client receives the same 50 as for
     /// [`Self::Proof`].
     #[error("the client's identity is not authorized")]
     NotAuthorized,
-    /// A 30 with another token than that of its session.
+    /// A 30 carries a token other than its session's.
     #[error("the session token is wrong")]
     Token,
-    /// The body of a 50 has another form than it should.
+    /// The body of a 50 is malformed.
     #[error("the client's 50 is malformed")]
     Farewell,
-    /// Scope "all" from a client that is not an operator.
+    /// A 50 with scope "all" came from a client that is not an operator.
     #[error("only an operator may end every session")]
     NotOperator,
-    /// The handshake took too long.
+    /// No valid message 4 came before the handshake deadline.
     #[error("no proof of identity came before the handshake deadline")]
     HandshakeTimeout,
     /// The client did not read what was sent to it.
     #[error("the client took nothing for {} s", crate::STALL_MAX.as_secs())]
     TakesNothing,
-    /// The keystream under one key, or one message, would be too long.
+    /// A message, or the keystream under one key, would exceed the cipher's limit.
     #[error(transparent)]
     Limit(#[from] LimitError),
 }
@@ -135,7 +134,7 @@ impl Fault {
         }
     }
 
-    /// What the client hears of it; nothing where it would not be read.
+    /// The reason in the client's 50; `None` where the client could not read one.
     pub(super) fn reason(&self) -> Option<Reason> {
         match self {
             Self::Hello(HelloError::Unsupported { .. }) | Self::Suite { .. } => {
@@ -156,7 +155,7 @@ impl Fault {
     }
 }
 
-impl End {
+impl ServerEnd {
     pub(super) fn reason(&self) -> Option<Reason> {
         match self {
             Self::Bye => Some(Reason::Bye),
@@ -169,7 +168,7 @@ impl End {
         }
     }
 
-    /// What the client is told of `reason`.
+    /// The text in the client's 50.
     pub(super) fn text(&self, reason: Reason) -> String {
         match self {
             Self::LedgerUnavailable => NO_ROOM.into(),

@@ -1,4 +1,4 @@
-//! ML-KEM-768 (FIPS 203), its randomness as an argument.
+//! ML-KEM-768 (FIPS 203), with randomness as an argument.
 
 use libcrux_ml_kem::mlkem768;
 use zeroize::{ZeroizeOnDrop, Zeroizing};
@@ -38,8 +38,8 @@ impl DecapsulationKey {
         (Self(Box::new(Zeroizing::new(private.into()))), public.as_slice().to_vec())
     }
 
-    /// `ML-KEM.Decaps(dk, c)`: a ciphertext that was tampered with gives another secret, as FIPS
-    /// 203 says.
+    /// `ML-KEM.Decaps(dk, c)`. A ciphertext that was changed yields a different secret, not an
+    /// error (implicit rejection, FIPS 203).
     pub fn decapsulate(self, ciphertext: &[u8]) -> Result<Secret, KemError> {
         let ciphertext: [u8; CIPHERTEXT_BYTES] =
             ciphertext.try_into().map_err(|_| KemError::Ciphertext)?;
@@ -53,11 +53,11 @@ impl std::fmt::Debug for DecapsulationKey {
     }
 }
 
-/// An encapsulation key that has passed the checks of section 7.2.
-pub struct PublicKey(Box<mlkem768::MlKem768PublicKey>);
+/// An encapsulation key that passed the checks of section 7.2.
+pub struct EncapsulationKey(Box<mlkem768::MlKem768PublicKey>);
 
-impl PublicKey {
-    /// Checks length and modulus.
+impl EncapsulationKey {
+    /// Parses a key and checks its length and the range of its coefficients.
     pub fn check(bytes: &[u8]) -> Result<Self, KemError> {
         let bytes: [u8; PUBLIC_BYTES] = bytes.try_into().map_err(|_| KemError::Key)?;
         let key = mlkem768::MlKem768PublicKey::from(bytes);
@@ -75,8 +75,8 @@ impl PublicKey {
     }
 }
 
-impl std::fmt::Debug for PublicKey {
+impl std::fmt::Debug for EncapsulationKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("PublicKey(..)")
+        f.write_str("EncapsulationKey(..)")
     }
 }

@@ -10,9 +10,9 @@ mod suite;
 mod work;
 
 pub use client::{ClientConfig, ClientEnd, ClientEvent, ClientFault, ClientSession, SubmitError};
-pub use end::{End, Fault, Refused};
+pub use end::{Fault, Refused, ServerEnd};
 pub use server::{
-    Event, FIRST_BYTES_MAX, SUBMISSIONS_MAX, ServerConfig, ServerEntropy, ServerSession,
+    FIRST_BYTES_MAX, SUBMISSIONS_MAX, ServerConfig, ServerEntropy, ServerEvent, ServerSession,
 };
 pub use suite::{Ffdhe, prologue, protocol};
-pub use work::{Done, Work};
+pub use work::{HandshakeDone, HandshakeWork};

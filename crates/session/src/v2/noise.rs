@@ -15,21 +15,20 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::kem::{self, DecapsulationKey, KemError};
 
-/// A DH function (section 4.1).
+/// The operations that Noise requires of a DH function (section 4.1).
 pub trait Dh {
-    /// A private key, used once.
+    /// A private key; using it consumes it.
     type Private;
-    /// Why a peer's public value is refused.
+    /// Why [`Self::check`] or [`Self::agree`] refuses a peer's public value.
     type Error: std::error::Error;
 
     /// DHLEN: length of public values in bytes.
     fn public_len(&self) -> usize;
-    /// Whether a peer's public value is one that [`Self::agree`] takes, as far as that shows before
-    /// an exponentiation.
+    /// Checks a peer's public value as far as is possible without an exponentiation.
     fn check(&self, public: &[u8]) -> Result<(), Self::Error>;
-    /// `GENERATE_KEYPAIR`, from the caller's randomness.
+    /// `GENERATE_KEYPAIR`: a private key and its public value, from the caller's random bytes.
     fn generate(&self, entropy: &[u8]) -> (Self::Private, Vec<u8>);
-    /// `DH(private, public)`.
+    /// `DH(private, public)`: the shared value, DHLEN bytes, or why the public value is refused.
     fn agree(
         &self,
         private: Self::Private,
@@ -37,16 +36,16 @@ pub trait Dh {
     ) -> Result<Zeroizing<Vec<u8>>, Self::Error>;
 }
 
-/// A cipher function (section 4.2).
+/// The operations that Noise requires of a cipher function (section 4.2).
 pub trait Cipher {
-    /// An expanded key.
+    /// A key after key expansion, reused for every message under it.
     type Key;
 
-    /// Expands a key.
+    /// Expands a key of [`KEY_BYTES`] for use in [`Self::seal`] and [`Self::open`].
     fn key(&self, key: &[u8; KEY_BYTES]) -> Self::Key;
-    /// `ENCRYPT(k, n, ad, text)`, in place.
+    /// `ENCRYPT(k, n, ad, text)`: encrypts `text` in place and returns its tag.
     fn seal(key: &Self::Key, nonce: u64, ad: &[u8], text: &mut [u8]) -> Result<Tag, LimitError>;
-    /// `DECRYPT(k, n, ad, text || tag)`, in place.
+    /// `DECRYPT(k, n, ad, text || tag)`: verifies the tag, then decrypts `text` in place.
     fn open(
         key: &Self::Key,
         nonce: u64,
@@ -56,14 +55,14 @@ pub trait Cipher {
     ) -> Result<(), OpenError>;
 }
 
-/// A concrete protocol.
+/// A concrete protocol: a pattern with its DH and cipher functions (section 8).
 #[derive(Clone, Debug)]
 pub struct Protocol<D, C> {
-    /// Its Noise name, which the handshake hash starts with.
+    /// The protocol's Noise name, which initializes the handshake hash.
     pub name: &'static str,
-    /// The DH function.
+    /// The DH function of tokens `e` and `ee`.
     pub dh: D,
-    /// The cipher function.
+    /// The cipher function of the handshake's encrypted parts.
     pub cipher: C,
     /// Whether the pattern has the modifier hfs, with ML-KEM-768.
     pub hfs: bool,
@@ -71,7 +70,7 @@ pub struct Protocol<D, C> {
 
 /// The randomness of one side of one handshake, drawn by the caller and wiped on drop.
 pub struct Entropy {
-    /// For the DH key pair; as many bytes as the DH function asks for.
+    /// Seed of the DH key pair, as long as the DH function requires.
     pub dh: Zeroizing<Vec<u8>>,
     /// For ML-KEM: `d || z` on the initiator's side; the responder's `m` is its first 32 bytes.
     pub kem: Zeroizing<[u8; kem::SEED_BYTES]>,
@@ -91,7 +90,7 @@ pub enum NoiseError<E: std::error::Error> {
     /// ML-KEM refuses the key or ciphertext.
     #[error(transparent)]
     Kem(#[from] KemError),
-    /// A part of the message does not open.
+    /// An encrypted part of the message is not authentic.
     #[error(transparent)]
     Open(OpenError),
     /// A payload is too long.
@@ -99,10 +98,10 @@ pub enum NoiseError<E: std::error::Error> {
     Limit(LimitError),
 }
 
-/// What both sides hold after the handshake.
+/// What both sides derive from the handshake.
 #[derive(Debug)]
 pub struct Finished {
-    /// `h`, which names this handshake and no other.
+    /// `h`, the handshake hash: unique to this handshake, and the same on both sides.
     pub hash: [u8; 32],
     /// Key of the records to the server (the responder).
     pub to_server: Key,
@@ -112,7 +111,7 @@ pub struct Finished {
 
 impl ZeroizeOnDrop for Finished {}
 
-/// The initiator between its message and the responder's.
+/// The initiator, after it sent its message and before it received the responder's.
 pub struct Initiator<D: Dh, C: Cipher> {
     protocol: Protocol<D, C>,
     symmetric: SymmetricState<C>,
@@ -121,7 +120,7 @@ pub struct Initiator<D: Dh, C: Cipher> {
 }
 
 impl<D: Dh, C: Cipher> Initiator<D, C> {
-    /// `-> e[, e1]`, payload: the first message.
+    /// `-> e[, e1]`, then the payload: the initiator's state and the first message, to send.
     pub fn start(
         protocol: Protocol<D, C>,
         prologue: &[u8],
@@ -143,7 +142,7 @@ impl<D: Dh, C: Cipher> Initiator<D, C> {
         (Self { protocol, symmetric, private, decapsulation }, message)
     }
 
-    /// `<- e, ee[, ekem1]`: takes the second message, gives its payload.
+    /// `<- e, ee[, ekem1]`: processes the second message, and returns the keys and its payload.
     pub fn finish(self, message: &[u8]) -> Result<(Finished, Vec<u8>), NoiseError<D::Error>> {
         let Self { protocol, mut symmetric, private, decapsulation } = self;
         let (public, mut rest) = split(message, protocol.dh.public_len())?;
@@ -169,21 +168,21 @@ impl<D: Dh, C: Cipher> std::fmt::Debug for Initiator<D, C> {
     }
 }
 
-/// What the responder answers and holds.
+/// The responder's result: the handshake is complete on its side.
 #[derive(Debug)]
 pub struct Response {
-    /// The handshake's result.
+    /// The keys and the hash of the handshake.
     pub finished: Finished,
-    /// The second message, to send.
+    /// The second message, to send to the initiator.
     pub message: Vec<u8>,
-    /// The first message's payload.
+    /// The payload of the initiator's message.
     pub payload: Vec<u8>,
 }
 
 /// The parts of a first message, its public values checked.
 struct First<'a> {
     public: &'a [u8],
-    kem: Option<kem::PublicKey>,
+    kem: Option<kem::EncapsulationKey>,
     kem_bytes: &'a [u8],
     payload: &'a [u8],
 }
@@ -197,12 +196,12 @@ fn read_first<'a, D: Dh, C>(
     let (kem_bytes, payload) =
         if protocol.hfs { split(rest, kem::PUBLIC_BYTES)? } else { (&[][..], rest) };
     protocol.dh.check(public).map_err(NoiseError::Dh)?;
-    let kem = protocol.hfs.then(|| kem::PublicKey::check(kem_bytes)).transpose()?;
+    let kem = protocol.hfs.then(|| kem::EncapsulationKey::check(kem_bytes)).transpose()?;
     Ok(First { public, kem, kem_bytes, payload })
 }
 
-/// Whether [`respond`] takes a first message, as far as that shows before an exponentiation or an
-/// encapsulation. Cheap: some microseconds.
+/// Checks a first message as far as is possible without an exponentiation or an encapsulation: in
+/// some microseconds.
 pub fn check<D: Dh, C>(
     protocol: &Protocol<D, C>,
     message: &[u8],
@@ -210,7 +209,7 @@ pub fn check<D: Dh, C>(
     read_first(protocol, message).map(drop)
 }
 
-/// The responder's whole handshake: takes the first message, gives the second.
+/// The responder's whole handshake: processes the first message and builds the second.
 pub fn respond<D: Dh, C: Cipher>(
     protocol: &Protocol<D, C>,
     prologue: &[u8],
@@ -224,7 +223,7 @@ pub fn respond<D: Dh, C: Cipher>(
     let encapsulation = kem.map(|key| {
         // No key yet: EncryptAndHash is MixHash.
         symmetric.mix_hash(kem_bytes);
-        key.encapsulate(first_half(&entropy.kem))
+        key.encapsulate(encapsulation_message(&entropy.kem))
     });
     symmetric.mix_hash(rest);
 
@@ -239,7 +238,7 @@ pub fn respond<D: Dh, C: Cipher>(
     Ok(Response { finished: symmetric.finish(), message: answer, payload: rest.to_vec() })
 }
 
-/// Section 5.2, with the one CipherState of section 5.1 that these patterns need.
+/// The SymmetricState of section 5.2, with the one CipherState (section 5.1) of these patterns.
 struct SymmetricState<C: Cipher> {
     chaining_key: Key,
     hash: [u8; 32],
@@ -252,7 +251,7 @@ struct CipherState<C: Cipher> {
 }
 
 impl<C: Cipher> SymmetricState<C> {
-    /// `InitializeSymmetric(name)`, then `MixHash(prologue)`.
+    /// `InitializeSymmetric(name)` of section 5.2, then `MixHash(prologue)`.
     fn new(name: &str, prologue: &[u8]) -> Self {
         let hash = match name.len() {
             length @ ..=32 => {
@@ -279,7 +278,7 @@ impl<C: Cipher> SymmetricState<C> {
         self.cipher = Some(CipherState { key: cipher.key(&key), nonce: 0 });
     }
 
-    /// `EncryptAndHash`.
+    /// `EncryptAndHash(text)`: without a key yet, the text itself.
     fn seal_and_hash(&mut self, mut text: Vec<u8>) -> Result<Vec<u8>, LimitError> {
         if let Some(cipher) = &mut self.cipher {
             let tag = C::seal(&cipher.key, cipher.nonce, &self.hash, &mut text)?;
@@ -290,7 +289,7 @@ impl<C: Cipher> SymmetricState<C> {
         Ok(text)
     }
 
-    /// `DecryptAndHash`.
+    /// `DecryptAndHash(sealed)`: without a key yet, the bytes themselves.
     fn open_and_hash<E: std::error::Error>(
         &mut self,
         sealed: &[u8],
@@ -307,7 +306,7 @@ impl<C: Cipher> SymmetricState<C> {
         Ok(text)
     }
 
-    /// `Split`.
+    /// `Split()`: the keys of the two directions.
     fn finish(self) -> Finished {
         let (to_server, to_client) = hkdf2(&self.chaining_key, &[]);
         Finished { hash: self.hash, to_server, to_client }
@@ -319,7 +318,7 @@ impl<C: Cipher> SymmetricState<C> {
 fn hkdf2(chaining_key: &Key, input: &[u8]) -> (Key, Key) {
     let mut okm = Zeroizing::new([[0; 32]; 2]);
     let (mut prk, hkdf) = Hkdf::<Sha256>::extract(Some(chaining_key.as_ref()), input);
-    // Both keys follow from it.
+    // Both keys can be derived from it.
     prk.as_mut_slice().zeroize();
     hkdf.expand(&[], okm.as_flattened_mut()).expect("an output far below the bound");
     (Zeroizing::new(okm[0]), Zeroizing::new(okm[1]))
@@ -329,9 +328,9 @@ fn split<E: std::error::Error>(message: &[u8], at: usize) -> Result<(&[u8], &[u8
     message.split_at_checked(at).ok_or(NoiseError::Length)
 }
 
-fn first_half(seed: &[u8; kem::SEED_BYTES]) -> &[u8; kem::MESSAGE_BYTES] {
-    let [first, _] = seed.as_chunks::<{ kem::MESSAGE_BYTES }>().0 else {
-        return &[0; kem::MESSAGE_BYTES];
-    };
-    first
+/// The responder's `m`: the first 32 of the 64 random bytes that either side draws.
+#[allow(clippy::expect_used, reason = "the compiler checks the lengths")]
+fn encapsulation_message(seed: &[u8; kem::SEED_BYTES]) -> &[u8; kem::MESSAGE_BYTES] {
+    const { assert!(kem::MESSAGE_BYTES <= kem::SEED_BYTES) }
+    seed.first_chunk().expect("a seed is at least as long as a message")
 }

@@ -1,4 +1,4 @@
-//! Records: what a frame's body is once the handshake has given keys.
+//! Records: the encrypted bodies of frames after the handshake.
 //!
 //! A record is `EncryptWithAd(ad = the 8 header bytes, plaintext)`. Its number is implicit, one
 //! counter for each direction, so a record replayed, dropped or moved does not open. This is not
@@ -8,74 +8,75 @@ use ddes_cipher::{Ahead, CipherKey, Function, Key, LimitError, OpenError, TAG_BY
 use ddes_wire::frame::{Frame, HEADER_BYTES, Header, Opcode};
 use zeroize::Zeroizing;
 
-/// A record whose blocks bring the count under one key to this is the last under it (Sweet32:
-/// 64-bit blocks).
+/// The key changes after the record that brings the blocks under it to this number (Sweet32: blocks
+/// have 64 bits).
 pub const REKEY_BLOCKS: u64 = 1 << 20;
 
-/// Blocks that cost as much as one (crates/cipher: a pass of 256 lanes), and 2 KiB for each
-/// direction of a session that is not idle.
+/// Blocks that one pass of the cipher computes (256 lanes): computing fewer costs the same. Their
+/// keystream takes 2 KiB for each direction of an active session.
 const PASS_BLOCKS: usize = 256;
 
-/// Records of a direction after which it is taken to be busy: to be opened, and to count once, a
-/// session needs no more.
+/// Records after which a direction counts as busy. A session that opens and counts one value needs
+/// fewer.
 const BUSY_RECORDS: u8 = 3;
 
-/// Why a body is no record of its place.
+/// Why a frame's body is not a valid record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
     /// Shorter than a tag.
     #[error("a record of {length} bytes is shorter than its tag")]
     Short {
-        /// Its length.
+        /// The length of the body in bytes.
         length: usize,
     },
-    /// It does not open under its place's key and number.
+    /// It is not authentic under the current key and record number.
     #[error(transparent)]
     Open(#[from] OpenError),
 }
 
 /// The sending side of one direction.
 #[derive(Debug)]
-pub struct Sealer(Direction);
+pub struct Sealer(DirectionKeys);
 
 /// The receiving side of one direction.
 #[derive(Debug)]
-pub struct Opener(Direction);
+pub struct Opener(DirectionKeys);
 
-/// Both directions, seen from one end.
+/// Both directions of a connection, at one end of it.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(super) struct RecordLayer {
     pub(super) sealer: Sealer,
     opener: Opener,
-    /// Memory for the next plaintext; an idle session keeps none.
+    /// Buffer for the next plaintext; an idle session holds none.
     scratch: Zeroizing<Vec<u8>>,
 }
 
 #[derive(Debug)]
-struct Direction {
+struct DirectionKeys {
     function: Function,
     key: Key,
     expanded: CipherKey,
-    /// Number of the next record; goes on when the key changes.
+    /// Number of the next record. It keeps counting when the key changes.
     nonce: u64,
-    /// Blocks encrypted under this key.
+    /// Blocks processed under the current key.
     blocks: u64,
-    /// Records since it last rested, up to [`BUSY_RECORDS`].
-    stirred: u8,
-    /// Keystream of the next records; an idle session keeps none.
+    /// Records since the direction was last idle, counted up to [`BUSY_RECORDS`].
+    busy_records: u8,
+    /// Precomputed keystream of the next records; an idle session holds none.
     ahead: Option<Box<Ahead>>,
 }
 
 impl Sealer {
-    /// Records under `key`, from number 0.
+    /// A direction whose first record has number 0 and is under `key`.
     pub fn new(function: Function, key: Key) -> Self {
-        Self(Direction::new(function, key))
+        Self(DirectionKeys::new(function, key))
     }
 
     /// Appends a frame to `out`: header, ciphertext, tag. Nothing is appended on an error.
     ///
-    /// In a burst, keystream is made for as many records of this length as one pass of the engine
-    /// has room for: one costs as much as all of them. [`Self::rest`] gives it up.
+    /// A busy direction computes the keystream of as many records of this length as fit into one
+    /// pass of the cipher, since one record costs as much as all. [`Self::drop_keystream`] frees
+    /// it.
     pub fn seal(
         &mut self,
         opcode: Opcode,
@@ -90,10 +91,12 @@ impl Sealer {
         };
         let header = header.encode();
         let start = out.len();
-        self.0.look_ahead(plaintext.len());
+        self.0.make_keystream_ahead(plaintext.len());
         out.extend_from_slice(&header);
         out.extend_from_slice(plaintext);
-        let text = out.get_mut(start + HEADER_BYTES..).unwrap_or(&mut []);
+        // Indexed, not looked up with a fallback: sealing an empty text instead would leave the
+        // plaintext in `out` unencrypted.
+        let text = &mut out[start + HEADER_BYTES..];
         match self.0.expanded.seal_with(self.0.ahead.as_deref(), self.0.nonce, &header, text) {
             Ok(tag) => {
                 out.extend_from_slice(&tag);
@@ -107,22 +110,22 @@ impl Sealer {
         }
     }
 
-    /// Nothing waits to be sent: keeps no keystream.
-    pub fn rest(&mut self) {
-        self.0.rest();
+    /// The direction is idle: frees precomputed keystream.
+    pub fn drop_keystream(&mut self) {
+        self.0.drop_keystream();
     }
 }
 
 impl Opener {
-    /// Records under `key`, from number 0.
+    /// A direction whose first record has number 0 and is under `key`.
     pub fn new(function: Function, key: Key) -> Self {
-        Self(Direction::new(function, key))
+        Self(DirectionKeys::new(function, key))
     }
 
-    /// Opens the body of a frame in place and gives the plaintext. After an error nothing more
-    /// opens that should: end the session.
+    /// Decrypts the body of a frame in place and returns the plaintext. After an error the record
+    /// numbers of the two ends differ: end the session.
     ///
-    /// Keystream is made ahead as by [`Sealer::seal`]. [`Self::rest`] gives it up.
+    /// Keystream is precomputed as by [`Sealer::seal`]. [`Self::drop_keystream`] frees it.
     pub fn open<'a>(
         &mut self,
         header: Header,
@@ -131,7 +134,7 @@ impl Opener {
         let length = body.len();
         let (text, tag) =
             body.split_last_chunk_mut::<TAG_BYTES>().ok_or(RecordError::Short { length })?;
-        self.0.look_ahead(text.len());
+        self.0.make_keystream_ahead(text.len());
         self.0.expanded.open_with(
             self.0.ahead.as_deref(),
             self.0.nonce,
@@ -143,31 +146,31 @@ impl Opener {
         Ok(text)
     }
 
-    /// No burst is under way: keeps no keystream.
-    pub fn rest(&mut self) {
-        self.0.rest();
+    /// The direction is idle: frees precomputed keystream.
+    pub fn drop_keystream(&mut self) {
+        self.0.drop_keystream();
     }
 }
 
-impl Link {
+impl RecordLayer {
     pub(super) fn new(function: Function, outwards: Key, inwards: Key) -> Self {
         let (sealer, opener) = (Sealer::new(function, outwards), Opener::new(function, inwards));
         Self { sealer, opener, scratch: Zeroizing::default() }
     }
 
-    pub(super) fn rest(&mut self) {
-        self.sealer.rest();
-        self.opener.rest();
+    pub(super) fn free_buffers(&mut self) {
+        self.sealer.drop_keystream();
+        self.opener.drop_keystream();
         self.scratch = Zeroizing::default();
     }
 
-    /// The plaintext of a frame, wiped on drop: it may hold the session token. [`Self::keep`] takes
-    /// its memory back.
+    /// The plaintext of a frame, wiped on drop, since it may hold the session token. Give it to
+    /// [`Self::recycle`] to reuse its memory.
     pub(super) fn open(&mut self, frame: Frame<'_>) -> Result<Zeroizing<Vec<u8>>, RecordError> {
         let mut body = std::mem::take(&mut self.scratch);
         body.clear();
         if body.capacity() < frame.body.len() {
-            // Never grown in place: that would leave a copy of what was in it.
+            // Not grown in place: reallocation would leave an unwiped copy behind.
             body = Zeroizing::new(Vec::with_capacity(frame.body.len()));
         }
         body.extend_from_slice(frame.body);
@@ -176,28 +179,28 @@ impl Link {
         Ok(body)
     }
 
-    /// A plaintext that was dealt with.
-    pub(super) fn keep(&mut self, plaintext: Zeroizing<Vec<u8>>) {
+    /// Keeps the memory of a processed plaintext for the next one.
+    pub(super) fn recycle(&mut self, plaintext: Zeroizing<Vec<u8>>) {
         let before = std::mem::replace(&mut self.scratch, plaintext);
         if before.capacity() == 0 {
-            // Wiping nothing is a masked store at no valid address, which some processors take 70
-            // ns to see through.
+            // Wiping an empty vector is a masked store to a dangling address, which takes some
+            // processors 70 ns.
             std::mem::forget(before);
         }
     }
 }
 
-impl Direction {
+impl DirectionKeys {
     fn new(function: Function, key: Key) -> Self {
         let expanded = function.key(&key);
-        Self { function, key, expanded, nonce: 0, blocks: 0, stirred: 0, ahead: None }
+        Self { function, key, expanded, nonce: 0, blocks: 0, busy_records: 0, ahead: None }
     }
 
-    /// Keystream for this and the next records of `length` bytes, unless it is there. The first
-    /// records, and one that fills a pass alone, have none made ahead.
-    fn look_ahead(&mut self, length: usize) {
-        if self.stirred < BUSY_RECORDS {
-            self.stirred += 1;
+    /// Computes the keystream of this and the next records of `length` bytes, unless it exists. Not
+    /// for the first records, nor for a record that fills a pass alone.
+    fn make_keystream_ahead(&mut self, length: usize) {
+        if self.busy_records < BUSY_RECORDS {
+            self.busy_records += 1;
             return;
         }
         let records = PASS_BLOCKS / length.div_ceil(8).max(1);
@@ -207,11 +210,11 @@ impl Direction {
         }
     }
 
-    fn rest(&mut self) {
-        (self.stirred, self.ahead) = (0, None);
+    fn drop_keystream(&mut self) {
+        (self.busy_records, self.ahead) = (0, None);
     }
 
-    /// A record of `plaintext` bytes went through: both ends count alike, so both change keys after
+    /// Counts a record of `plaintext` bytes. Both ends count the same, so both change keys after
     /// the same record.
     fn count(&mut self, plaintext: usize) {
         self.nonce += 1;

@@ -1,7 +1,7 @@
 //! The server's side of one D-DDES/2 session.
 //!
-//! Long because it is one state machine: its inputs and its one end are read together. The states
-//! of the handshake are in `server/handshake.rs`.
+//! Long because it is one state machine whose inputs and one way to end are read together. The
+//! states of the handshake are in `server/handshake.rs`.
 
 mod handshake;
 
@@ -19,99 +19,100 @@ use ddes_wire::{Amounts, Sequence, SessionNumber, Standing, Token, Total};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::end::{End, Fault, Refused};
+use super::end::{Fault, Refused, ServerEnd};
 use super::noise::Entropy;
-use super::record::Link;
-use super::work::{Done, Job, Outcome, Work};
+use super::record::RecordLayer;
+use super::work::{HandshakeDone, HandshakeJob, HandshakeOutcome, HandshakeWork};
 use crate::inbound::Inbound;
 use crate::outbound::Outbound;
 use crate::{DRAIN_MAX, Phase, Ticket};
 pub use handshake::FIRST_BYTES_MAX;
-use handshake::{AwaitHello, AwaitOpening, Handshake, Keyed};
+use handshake::{AwaitHello, AwaitOpening, Handshake, KeyedHandshake};
 
-/// So many submissions of one session wait for the ledger at most; no further frame is taken
-/// meanwhile.
+/// The most submissions of one session that wait for the ledger. At this number the session
+/// processes no further frame.
 pub const SUBMISSIONS_MAX: usize = 64;
 
-/// A session ends at this age; the client connects again, with fresh keys.
+/// The age at which a session ends. The client connects again, with fresh keys.
 const AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What all D-DDES/2 sessions of a server share.
+/// The settings that all D-DDES/2 sessions of a server share.
 #[derive(Debug)]
 pub struct ServerConfig {
-    /// The suites taken.
+    /// The suites that clients may use.
     pub suites: Vec<Suite>,
-    /// The server's identity.
+    /// The signing key of the server's identity.
     pub key: SigningKey,
-    /// Silence after which a session ends.
+    /// A session ends after this long without a counted value.
     pub idle: Duration,
-    /// From accept to a verified message 4.
+    /// The longest time from the connection to a verified message 4.
     pub handshake: Duration,
-    /// The most values in one 30.
+    /// The most values that one 30 may hold.
     pub values_max: u16,
 }
 
 /// The randomness of one session, drawn by the caller.
 pub struct ServerEntropy {
-    /// For the handshake.
+    /// Randomness for the handshake.
     pub noise: Entropy,
-    /// For the session token.
+    /// The bytes of the session token.
     pub token: Zeroizing<[u8; Token::BYTES]>,
 }
 
 /// What happened in a session.
 #[derive(Debug)]
-pub enum Event {
-    /// The client has proven that it holds this key: `admit` it with its account, or `turn_away`.
+pub enum ServerEvent {
+    /// The client proved that it holds this key. Answer with [`ServerSession::admit`] or
+    /// [`ServerSession::turn_away`].
     Authenticated {
-        /// Right to one answer.
+        /// The right to answer it, once.
         ticket: Ticket,
-        /// The identity. Apart, since a session keeps room for an event.
+        /// The client's key. Boxed to keep events small, since every session keeps memory for one.
         key: Box<PublicKey>,
     },
-    /// 20 is on its way; the idle timer runs.
+    /// The 20 is to be sent; the idle timer runs.
     TokenShared,
-    /// Count these values, then give the ledger's verdict to [`ServerSession::handle_verdict`], and
-    /// let [`ServerSession::flush_answers`] answer.
+    /// The client submitted these values. Give the ledger's verdict to
+    /// [`ServerSession::handle_verdict`]; [`ServerSession::flush_answers`] then answers the client.
     Submit {
-        /// Right to one answer.
+        /// The right to answer it, once.
         ticket: Ticket,
-        /// The number of the first of them.
+        /// The number of the first value.
         first_seq: Sequence,
-        /// The values.
+        /// The submitted values, at least one.
         amounts: Amounts,
     },
-    /// A 40 went to the client.
+    /// A 40 is to be sent to the client.
     Answered(Answer),
-    /// An operator ends every session of this server.
+    /// An operator asked to end every session of this server.
     EndAll,
     /// The session is over.
-    Ended(End),
+    Ended(ServerEnd),
 }
 
 /// One D-DDES/2 session, seen from the server.
 #[derive(Debug)]
 pub struct ServerSession {
     config: Arc<ServerConfig>,
-    state: State,
+    state: ServerState,
     inbound: Inbound,
     outbound: Outbound,
-    events: VecDeque<Event>,
-    work: Option<Job>,
-    /// The peer has shut down its direction.
+    events: VecDeque<ServerEvent>,
+    work: Option<HandshakeJob>,
+    /// The client shut down its direction.
     at_end: bool,
     tickets: u64,
 }
 
 #[derive(Debug)]
-enum State {
+enum ServerState {
     Handshake(Handshake),
-    Open(Box<Open>),
+    Open(Box<EstablishedSession>),
     Draining { until: Instant },
     Done,
 }
 
-impl State {
+impl ServerState {
     /// The state of the handshake, for a transition that consumes it and sets the next state.
     fn take_handshake(&mut self) -> Option<Handshake> {
         match std::mem::replace(self, Self::Done) {
@@ -125,37 +126,37 @@ impl State {
 }
 
 #[derive(Debug)]
-struct Open {
-    link: Link,
+struct EstablishedSession {
+    records: RecordLayer,
     token: Token,
     is_operator: bool,
     idle_at: Instant,
     old_at: Instant,
     standing: Standing,
-    /// Submissions not yet answered, oldest first.
-    waiting: VecDeque<Waiting>,
-    /// To be ended once all of them are.
-    leaving: Option<End>,
+    /// Submissions without an answer so far, oldest first.
+    waiting: VecDeque<PendingSubmission>,
+    /// How the session ends once all submissions are answered.
+    leaving: Option<ServerEnd>,
 }
 
 #[derive(Debug)]
-struct Waiting {
+struct PendingSubmission {
     ticket: u64,
     verdict: Option<Result<Standing, Status>>,
 }
 
 impl ServerSession {
-    /// A connection was accepted. The client speaks first.
+    /// Begins a session on an accepted connection. The client sends first.
     pub fn new(config: Arc<ServerConfig>, now: Instant, entropy: ServerEntropy) -> Self {
         let deadline = now + config.handshake;
         let token = Token::new(*entropy.token);
         let first = Handshake::Hello(AwaitHello { entropy: entropy.noise, token, deadline });
         Self {
             config,
-            state: State::Handshake(first),
+            state: ServerState::Handshake(first),
             inbound: Inbound::default(),
             outbound: Outbound::default(),
-            // Mostly one at a time; where more come, it grows.
+            // Mostly one at a time; it grows where there are more.
             events: VecDeque::with_capacity(1),
             work: None,
             at_end: false,
@@ -163,22 +164,22 @@ impl ServerSession {
         }
     }
 
-    /// Whether the session can take bytes just now. While it cannot, do not read the socket.
+    /// Whether the session accepts bytes now. While it does not, do not read the socket.
     pub fn wants_bytes(&self) -> bool {
         self.room() > 0
     }
 
-    /// How many bytes the session can take just now: read no more of the socket at a time. Before a
-    /// proof that is what the handshake can hold (rule P-17).
+    /// How many bytes the session accepts now: read at most this many from the socket. Before the
+    /// client's proof this is what the handshake can hold (rule P-17).
     pub fn room(&self) -> usize {
         let can_take = match self.state {
-            State::Draining { .. } => true,
-            State::Done => false,
-            State::Handshake(_) | State::Open(_) => {
+            ServerState::Draining { .. } => true,
+            ServerState::Done => false,
+            ServerState::Handshake(_) | ServerState::Open(_) => {
                 !self.at_end
                     && self.inbound.has_room()
                     && self.outbound.has_room()
-                    && !self.has_more()
+                    && !self.has_backlog()
             }
         };
         match self.handshake_bytes_max() {
@@ -188,8 +189,8 @@ impl ServerSession {
         }
     }
 
-    /// Bytes from the client, in pieces of any size. Before a proof more than the handshake can
-    /// hold ends the session.
+    /// Bytes from the client, in pieces of any size. Before the client's proof, more bytes than the
+    /// handshake can hold end the session.
     pub fn handle_bytes(&mut self, now: Instant, bytes: &[u8]) {
         let mut rest = bytes;
         while !self.is_over() {
@@ -204,7 +205,7 @@ impl ServerSession {
                 waiting > most || (waiting == most && !later.is_empty())
             });
             if is_too_much {
-                return self.end(now, End::Fault(Fault::Early));
+                return self.end(now, ServerEnd::Fault(Fault::Early));
             }
             if later.is_empty() {
                 return;
@@ -213,32 +214,35 @@ impl ServerSession {
         }
     }
 
-    /// The client shut down its direction, or the connection is gone. Who has not heard 20 yet has
-    /// nothing to say that could still count: no session opens.
+    /// The client shut down its direction, or the connection broke. A client without a 20 can no
+    /// longer send a value, so no session opens for it.
     pub fn handle_eof(&mut self, now: Instant) {
         self.at_end = true;
         match &self.state {
-            State::Handshake(handshake) if !handshake.awaits_client() => {
-                self.end(now, End::Fault(Fault::Truncated));
+            ServerState::Handshake(handshake) if !handshake.awaits_client() => {
+                self.end(now, ServerEnd::Fault(Fault::Truncated));
             }
-            State::Handshake(_) | State::Open(_) | State::Draining { .. } | State::Done => {
+            ServerState::Handshake(_)
+            | ServerState::Open(_)
+            | ServerState::Draining { .. }
+            | ServerState::Done => {
                 self.advance(now);
             }
         }
     }
 
-    /// Whether the identity of [`Event::Authenticated`] still waits for its answer.
+    /// Whether the identity of [`ServerEvent::Authenticated`] still waits for its answer.
     pub fn is_opening(&self) -> bool {
-        matches!(self.state, State::Handshake(Handshake::Opening(_)))
+        matches!(self.state, ServerState::Handshake(Handshake::Opening(_)))
     }
 
-    /// The connection is gone in both directions.
+    /// The connection broke: nothing can be sent any more.
     pub fn handle_reset(&mut self, now: Instant) {
         if !self.is_over() {
             self.end(now, self.cut_off());
         }
         self.outbound.clear();
-        self.state = State::Done;
+        self.state = ServerState::Done;
     }
 
     /// The clock reached [`Self::poll_timeout`].
@@ -246,29 +250,34 @@ impl ServerSession {
         if self.outbound.poll_timeout().is_some_and(|at| at <= now) {
             self.outbound.clear();
             if self.is_over() {
-                self.state = State::Done;
+                self.state = ServerState::Done;
             } else {
-                self.end(now, End::Fault(Fault::TakesNothing));
+                self.end(now, ServerEnd::Fault(Fault::TakesNothing));
             }
         }
         let is_due = self.state_timeout().is_some_and(|at| at <= now);
         match &mut self.state {
-            State::Handshake(_) if is_due => self.end(now, End::Fault(Fault::HandshakeTimeout)),
-            State::Open(open) if is_due => {
-                let end = if open.old_at <= now { End::TooOld } else { End::Idle };
+            ServerState::Handshake(_) if is_due => {
+                self.end(now, ServerEnd::Fault(Fault::HandshakeTimeout));
+            }
+            ServerState::Open(open) if is_due => {
+                let end = if open.old_at <= now { ServerEnd::TooOld } else { ServerEnd::Idle };
                 open.leaving.get_or_insert(end);
                 self.leave(now);
             }
-            State::Draining { .. } if is_due => self.state = State::Done,
-            State::Handshake(_) | State::Open(_) | State::Draining { .. } | State::Done => {}
+            ServerState::Draining { .. } if is_due => self.state = ServerState::Done,
+            ServerState::Handshake(_)
+            | ServerState::Open(_)
+            | ServerState::Draining { .. }
+            | ServerState::Done => {}
         }
     }
 
-    /// When the idle timer runs out; nothing before 20.
+    /// When the idle timer runs out; `None` before the 20.
     pub fn idle_at(&self) -> Option<Instant> {
         match &self.state {
-            State::Open(open) => Some(open.idle_at),
-            State::Handshake(_) | State::Draining { .. } | State::Done => None,
+            ServerState::Open(open) => Some(open.idle_at),
+            ServerState::Handshake(_) | ServerState::Draining { .. } | ServerState::Done => None,
         }
     }
 
@@ -277,49 +286,49 @@ impl ServerSession {
         self.state_timeout().into_iter().chain(self.outbound.poll_timeout()).min()
     }
 
-    /// The handshake's work; give its result to [`Self::handle_done`].
-    pub fn poll_work(&mut self) -> Option<Work> {
-        self.work.take().map(Work)
+    /// The next computation of the handshake. Give its result to [`Self::handle_done`].
+    pub fn poll_work(&mut self) -> Option<HandshakeWork> {
+        self.work.take().map(HandshakeWork)
     }
 
-    /// The result of [`Self::poll_work`].
-    pub fn handle_done(&mut self, now: Instant, done: Done) {
+    /// Continues the handshake with the result of [`Self::poll_work`].
+    pub fn handle_done(&mut self, now: Instant, done: HandshakeDone) {
         if let Some(handshake) = self.state.take_handshake() {
             let (handshake, outcome) = self.after_work(now, handshake, done.0);
-            self.state = State::Handshake(handshake);
+            self.state = ServerState::Handshake(handshake);
             if let Err(fault) = outcome {
-                self.end(now, End::Fault(fault));
+                self.end(now, ServerEnd::Fault(fault));
             }
         }
         self.advance(now);
     }
 
-    /// The state after the result of its work.
+    /// The handshake's next state after a computation, or the fault that it found.
     fn after_work(
         &mut self,
         now: Instant,
         handshake: Handshake,
-        outcome: Outcome,
+        outcome: HandshakeOutcome,
     ) -> (Handshake, Result<(), Fault>) {
         match (handshake, outcome) {
-            (Handshake::Response(state), Outcome::Responded(Ok(answer))) => {
+            (Handshake::Response(state), HandshakeOutcome::Responded(Ok(answer))) => {
                 let (response, proof) = *answer;
                 let (state, sent) = state.send(now, &response, &proof, &mut self.outbound);
                 (Handshake::Proof(state), sent.map_err(Fault::from))
             }
-            (state @ Handshake::Response(_), Outcome::Responded(Err(error))) => {
+            (state @ Handshake::Response(_), HandshakeOutcome::Responded(Err(error))) => {
                 (state, Err(error.into()))
             }
-            (Handshake::Verification(state), Outcome::Verified(Some(key))) => {
+            (Handshake::Verification(state), HandshakeOutcome::Verified(Some(key))) => {
                 self.tickets += 1;
                 let (ticket, key) = (Ticket(self.tickets), Box::new(key));
-                self.events.push_back(Event::Authenticated { ticket, key });
+                self.events.push_back(ServerEvent::Authenticated { ticket, key });
                 (Handshake::Opening(state.prove(self.tickets)), Ok(()))
             }
-            (state @ Handshake::Verification(_), Outcome::Verified(None)) => {
+            (state @ Handshake::Verification(_), HandshakeOutcome::Verified(None)) => {
                 (state, Err(Fault::Proof))
             }
-            // No other work is ever ours.
+            // A session gives out no other computation in these states.
             (state, _) => (state, Ok(())),
         }
     }
@@ -329,52 +338,52 @@ impl ServerSession {
         self.outbound.pending()
     }
 
-    /// `count` bytes of [`Self::pending`] went out. Frames that waited for that are left to
-    /// [`Self::go_on`].
+    /// `count` bytes of [`Self::pending`] went out. Frames that waited for this are processed by
+    /// [`Self::process_backlog`].
     pub fn sent(&mut self, now: Instant, count: usize) {
         self.outbound.sent(now, count);
-        self.shed();
+        self.free_handshake_buffers();
     }
 
-    /// Whether [`Self::go_on`] has something to do: a received frame, or the stream's end, can be
-    /// processed now.
-    pub fn has_more(&self) -> bool {
+    /// Whether [`Self::process_backlog`] has something to do: a received frame, or the stream's
+    /// end, can be processed now.
+    pub fn has_backlog(&self) -> bool {
         self.body_max()
             .is_some_and(|most| self.at_end || !matches!(self.inbound.frame(most), Ok(None)))
     }
 
     /// Processes the received frames that waited for [`Self::sent`] or [`Self::flush_answers`], as
-    /// far as the bounds allow; how many bytes that were.
-    pub fn go_on(&mut self, now: Instant) -> usize {
+    /// far as the bounds allow. Returns the number of bytes processed.
+    pub fn process_backlog(&mut self, now: Instant) -> usize {
         let before = self.inbound.waiting().len();
         self.advance(now);
         before.saturating_sub(self.inbound.waiting().len())
     }
 
     /// What happened, oldest first.
-    pub fn poll_event(&mut self) -> Option<Event> {
+    pub fn poll_event(&mut self) -> Option<ServerEvent> {
         self.events.pop_front()
     }
 
     /// How far the connection has come.
     pub fn phase(&self) -> Phase {
         match self.state {
-            State::Done => Phase::Done,
-            State::Draining { .. } if self.at_end && self.outbound.is_empty() => Phase::Done,
-            State::Draining { .. } => Phase::Draining,
-            State::Handshake(_) | State::Open(_) => Phase::Live,
+            ServerState::Done => Phase::Done,
+            ServerState::Draining { .. } if self.at_end && self.outbound.is_empty() => Phase::Done,
+            ServerState::Draining { .. } => Phase::Draining,
+            ServerState::Handshake(_) | ServerState::Open(_) => Phase::Live,
         }
     }
 
-    /// Whether the identity of an open session may end all sessions from now on (rule P-22).
+    /// Sets whether the identity of an open session may end all sessions (rule P-22).
     pub fn set_operator(&mut self, may: bool) {
-        if let State::Open(open) = &mut self.state {
+        if let ServerState::Open(open) = &mut self.state {
             open.is_operator = may;
         }
     }
 
-    /// The identity of [`Event::Authenticated`] is authorized, and `session` is durable: 20 (rule
-    /// P-10).
+    /// Sends the 20 (rule P-10): the identity of [`ServerEvent::Authenticated`] is authorized, and
+    /// `session` is durable.
     pub fn admit(
         &mut self,
         now: Instant,
@@ -388,33 +397,34 @@ impl ServerSession {
             Some(Handshake::Opening(AwaitOpening { keyed, ticket })) if ticket == number => {
                 self.open(now, *keyed, session, standing, is_operator);
             }
-            Some(handshake) => self.state = State::Handshake(handshake),
+            Some(handshake) => self.state = ServerState::Handshake(handshake),
             None => {}
         }
         self.advance(now);
     }
 
-    /// Sends 20. The idle timer starts here.
+    /// Sends the 20 and starts the idle timer.
     fn open(
         &mut self,
         now: Instant,
-        keyed: Keyed,
+        keyed: KeyedHandshake,
         session: SessionNumber,
         standing: Standing,
         is_operator: bool,
     ) {
-        let Keyed { mut link, token } = keyed;
+        let KeyedHandshake { mut records, token } = keyed;
         let welcome = Welcome {
             token: token.clone(),
             session,
             standing,
-            idle_millis: u32::try_from(self.config.idle.as_millis()).unwrap_or(u32::MAX),
+            idle_millis: crate::saturating_u32(self.config.idle.as_millis()),
             values_max: self.config.values_max,
         };
         let welcome = Zeroizing::new(welcome.encode());
-        let sent = self.outbound.push_record(now, &mut link.sealer, Opcode::SessionToken, &welcome);
-        self.state = State::Open(Box::new(Open {
-            link,
+        let sent =
+            self.outbound.push_record(now, &mut records.sealer, Opcode::SessionToken, &welcome);
+        self.state = ServerState::Open(Box::new(EstablishedSession {
+            records,
             token,
             is_operator,
             idle_at: now + self.config.idle,
@@ -424,25 +434,25 @@ impl ServerSession {
             leaving: None,
         }));
         match sent {
-            Ok(()) => self.events.push_back(Event::TokenShared),
-            Err(error) => self.end(now, End::Fault(error.into())),
+            Ok(()) => self.events.push_back(ServerEvent::TokenShared),
+            Err(error) => self.end(now, ServerEnd::Fault(error.into())),
         }
     }
 
-    /// The identity of [`Event::Authenticated`] is not authorized: it hears what a false proof
-    /// hears (rule P-19).
+    /// Ends the session: the identity of [`ServerEvent::Authenticated`] is not authorized. The
+    /// client receives the same 50 as for a false proof (rule P-19).
     pub fn turn_away(&mut self, now: Instant, ticket: Ticket) {
         let number = ticket.redeem();
-        if let State::Handshake(Handshake::Opening(opening)) = &self.state
+        if let ServerState::Handshake(Handshake::Opening(opening)) = &self.state
             && opening.ticket == number
         {
-            self.end(now, End::Fault(Fault::NotAuthorized));
+            self.end(now, ServerEnd::Fault(Fault::NotAuthorized));
         }
     }
 
-    /// The ledger's verdict on the submission of `ticket`: counted, durably, or refused.
-    /// [`Self::flush_answers`] answers, several verdicts at once. A session that is superseded
-    /// ends.
+    /// The ledger's verdict on the submission of `ticket`: durably counted, or refused.
+    /// [`Self::flush_answers`] answers several verdicts at once. A superseded session ends
+    /// immediately.
     pub fn handle_verdict(
         &mut self,
         now: Instant,
@@ -457,8 +467,8 @@ impl ServerSession {
             Err(Refused::Unavailable) => Err(Status::Unavailable),
             Err(Refused::Superseded) => return self.order_end(now, Reason::Superseded, true),
         };
-        let State::Open(open) = &mut self.state else { return };
-        // Tickets are numbered without a gap.
+        let ServerState::Open(open) = &mut self.state else { return };
+        // Tickets are numbered without a gap, so the difference is the index.
         let at = open.waiting.front().and_then(|first| number.checked_sub(first.ticket));
         let waiting = at.and_then(|at| open.waiting.get_mut(usize::try_from(at).ok()?));
         if let Some(waiting) = waiting.filter(|waiting| waiting.ticket == number) {
@@ -466,11 +476,11 @@ impl ServerSession {
         }
     }
 
-    /// Answers what is decided, in the order of the submissions: one 40 for all that were counted
-    /// together, since `last_seq` covers them (P-12), and one for each refusal. Frames that waited
-    /// for that are left to [`Self::go_on`].
+    /// Answers the decided submissions, in their order: one 40 for consecutive ones that were
+    /// counted, since `last_seq` covers them (rule P-12), and one for each refusal. Frames that
+    /// waited for this are processed by [`Self::process_backlog`].
     pub fn flush_answers(&mut self, now: Instant) {
-        let State::Open(open) = &mut self.state else { return };
+        let ServerState::Open(open) = &mut self.state else { return };
         while let Some(verdict) = open.waiting.front().and_then(|waiting| waiting.verdict) {
             open.waiting.pop_front();
             let status = match verdict {
@@ -479,7 +489,7 @@ impl ServerSession {
                     open.idle_at = now + self.config.idle;
                     if open.waiting.front().is_some_and(|next| matches!(next.verdict, Some(Ok(_))))
                     {
-                        // The next one covers it.
+                        // The next submission's 40 covers this one.
                         continue;
                     }
                     Status::Applied
@@ -487,113 +497,122 @@ impl ServerSession {
                 Err(status) => status,
             };
             let answer = open.answer(status);
-            let sealer = &mut open.link.sealer;
+            let sealer = &mut open.records.sealer;
             match self.outbound.push_record(now, sealer, Opcode::EncryptedResult, &answer.encode())
             {
-                Ok(()) => self.events.push_back(Event::Answered(answer)),
-                Err(error) => return self.end(now, End::Fault(error.into())),
+                Ok(()) => self.events.push_back(ServerEvent::Answered(answer)),
+                Err(error) => return self.end(now, ServerEnd::Fault(error.into())),
             }
         }
         self.leave(now);
     }
 
-    /// No burst is under way: keeps neither keystream nor buffers.
-    pub fn rest(&mut self) {
-        if let State::Open(open) = &mut self.state {
-            open.link.rest();
+    /// Frees precomputed keystream and empty buffers. The driver calls this for idle sessions.
+    pub fn free_buffers(&mut self) {
+        if let ServerState::Open(open) = &mut self.state {
+            open.records.free_buffers();
             open.waiting.shrink_to(0);
         }
-        self.inbound.rest();
-        self.outbound.rest();
+        self.inbound.free_buffers();
+        self.outbound.free_buffers();
         self.events.shrink_to(0);
     }
 
-    /// Ends the session from this side: at once, or after the ledger's answers where some are
-    /// awaited.
+    /// Ends the session for `reason`: immediately if `at_once`, otherwise after all submissions are
+    /// answered.
     pub fn order_end(&mut self, now: Instant, reason: Reason, at_once: bool) {
         match &mut self.state {
-            State::Open(open) if !at_once => {
-                open.leaving = Some(End::Ordered(reason));
+            ServerState::Open(open) if !at_once => {
+                open.leaving = Some(ServerEnd::Ordered(reason));
                 self.leave(now);
             }
-            State::Draining { .. } | State::Done => {}
-            State::Handshake(_) | State::Open(_) => self.end(now, End::Ordered(reason)),
+            ServerState::Draining { .. } | ServerState::Done => {}
+            ServerState::Handshake(_) | ServerState::Open(_) => {
+                self.end(now, ServerEnd::Ordered(reason));
+            }
         }
     }
 
-    /// The ledger does not open it: its disk is full or failed (rule P-33).
-    pub fn lack_ledger(&mut self, now: Instant) {
+    /// Ends the session, since the ledger cannot open it: its disk is full or failed (rule P-33).
+    pub fn end_without_ledger(&mut self, now: Instant) {
         if !self.is_over() {
-            self.end(now, End::LedgerUnavailable);
+            self.end(now, ServerEnd::LedgerUnavailable);
         }
     }
 
-    /// Message 1 is not answered, whatever [`Self::poll_work`] gave out: its address begins more
-    /// than `most` handshakes a second (rule P-28).
+    /// Ends the session instead of answering message 1, since the client's address began more than
+    /// `most` handshakes per second (rule P-28). Work that was given out is of no use.
     pub fn decline(&mut self, now: Instant, most: u32) {
-        if matches!(self.state, State::Handshake(Handshake::Response(_))) {
-            self.end(now, End::TooFast { most });
+        if matches!(self.state, ServerState::Handshake(Handshake::Response(_))) {
+            self.end(now, ServerEnd::TooFast { most });
         }
     }
 
-    /// The messages of a handshake are long: their buffers are not kept for what comes.
-    fn shed(&mut self) {
-        if !matches!(self.state, State::Open(_)) {
-            self.inbound.rest();
-            self.outbound.rest();
+    /// Frees empty buffers before the session is open: the handshake's messages are longer than
+    /// those that follow.
+    fn free_handshake_buffers(&mut self) {
+        if !matches!(self.state, ServerState::Open(_)) {
+            self.inbound.free_buffers();
+            self.outbound.free_buffers();
         }
     }
 
-    /// Nothing more comes, and no 50 came (rule P-18).
-    fn cut_off(&self) -> End {
+    /// How the session ends where the stream ends without a 50 (rule P-18).
+    fn cut_off(&self) -> ServerEnd {
         match &self.state {
-            State::Handshake(handshake) => handshake.cut_off(self.inbound.waiting().is_empty()),
-            State::Open(_) | State::Draining { .. } | State::Done => End::Fault(Fault::Truncated),
+            ServerState::Handshake(handshake) => {
+                handshake.cut_off(self.inbound.waiting().is_empty())
+            }
+            ServerState::Open(_) | ServerState::Draining { .. } | ServerState::Done => {
+                ServerEnd::Fault(Fault::Truncated)
+            }
         }
     }
 
     fn is_over(&self) -> bool {
-        matches!(self.state, State::Draining { .. } | State::Done)
+        matches!(self.state, ServerState::Draining { .. } | ServerState::Done)
     }
 
     fn state_timeout(&self) -> Option<Instant> {
         match &self.state {
-            State::Handshake(handshake) => handshake.deadline(),
-            // The timer stands while a 30 waits for the ledger.
-            State::Open(open) if open.waiting.is_empty() => Some(open.idle_at.min(open.old_at)),
-            State::Open(_) | State::Done => None,
-            State::Draining { until } => Some(*until),
+            ServerState::Handshake(handshake) => handshake.deadline(),
+            // The idle timer is suspended while a 30 waits for the ledger.
+            ServerState::Open(open) if open.waiting.is_empty() => {
+                Some(open.idle_at.min(open.old_at))
+            }
+            ServerState::Open(_) | ServerState::Done => None,
+            ServerState::Draining { until } => Some(*until),
         }
     }
 
-    /// Takes frames for as long as the state and the bounds allow.
+    /// Processes received frames as long as the state and the bounds allow.
     fn advance(&mut self, now: Instant) {
         while let Some(body_max) = self.body_max() {
             let frame = match self.inbound.frame(body_max) {
                 Ok(Some(frame)) => frame,
                 Ok(None) if self.at_end => return self.end(now, self.cut_off()),
                 Ok(None) => return,
-                Err(too_long) => return self.end(now, End::Fault(too_long.into())),
+                Err(too_long) => return self.end(now, ServerEnd::Fault(too_long.into())),
             };
             let length = frame.len();
             let outcome = match &mut self.state {
-                // By reference: moved out and in it would cost with every frame.
-                State::Open(open) => {
+                // By reference: moving the state out and back would cost time for every frame.
+                ServerState::Open(open) => {
                     open.handle_frame(now, &self.config, frame, &mut self.events, &mut self.tickets)
                 }
-                State::Handshake(_) | State::Draining { .. } | State::Done => {
+                ServerState::Handshake(_) | ServerState::Draining { .. } | ServerState::Done => {
                     match self.state.take_handshake() {
                         Some(handshake) => {
                             let (handshake, outcome) = handshake.handle_frame(&self.config, frame);
-                            self.state = State::Handshake(handshake);
-                            outcome.map(|job| self.work = job).map_err(End::Fault)
+                            self.state = ServerState::Handshake(handshake);
+                            outcome.map(|job| self.work = job).map_err(ServerEnd::Fault)
                         }
                         None => Ok(()),
                     }
                 }
             };
             self.inbound.consume(length);
-            self.shed();
+            self.free_handshake_buffers();
             match outcome {
                 Ok(()) => self.flush_answers(now),
                 Err(end) => self.end(now, end),
@@ -601,32 +620,33 @@ impl ServerSession {
         }
     }
 
-    /// The longest body the state takes; nothing while it takes no frames. Before a proof only its
-    /// exact lengths.
+    /// The longest body that the state accepts; `None` while it accepts no frame.
     fn body_max(&self) -> Option<u32> {
         if !self.outbound.has_room() {
             return None;
         }
         match &self.state {
-            State::Handshake(handshake) => handshake.body_max(),
-            State::Open(open) if open.waiting.len() < SUBMISSIONS_MAX && open.leaving.is_none() => {
+            ServerState::Handshake(handshake) => handshake.body_max(),
+            ServerState::Open(open)
+                if open.waiting.len() < SUBMISSIONS_MAX && open.leaving.is_none() =>
+            {
                 Some(BODY_MAX)
             }
-            State::Open(_) | State::Draining { .. } | State::Done => None,
+            ServerState::Open(_) | ServerState::Draining { .. } | ServerState::Done => None,
         }
     }
 
-    /// How much of a client's is kept before its proof is verified: the frame that is due.
+    /// The most bytes kept before the client's proof is verified: those of the next message.
     fn handshake_bytes_max(&self) -> Option<usize> {
         match &self.state {
-            State::Handshake(handshake) => Some(handshake.bytes_max()),
-            State::Open(_) | State::Draining { .. } | State::Done => None,
+            ServerState::Handshake(handshake) => Some(handshake.bytes_max()),
+            ServerState::Open(_) | ServerState::Draining { .. } | ServerState::Done => None,
         }
     }
 
-    /// Ends a session that is to end once nothing waits for the ledger any more.
+    /// Ends a session that is to end, once no submission waits for the ledger.
     fn leave(&mut self, now: Instant) {
-        let State::Open(open) = &mut self.state else { return };
+        let ServerState::Open(open) = &mut self.state else { return };
         if open.waiting.is_empty()
             && let Some(end) = open.leaving.take()
         {
@@ -634,24 +654,25 @@ impl ServerSession {
         }
     }
 
-    /// The one place where a session ends: last frames, then drain.
-    fn end(&mut self, now: Instant, end: End) {
-        let state = std::mem::replace(&mut self.state, State::Draining { until: now + DRAIN_MAX });
+    /// Ends the session: queues the last frames, then drains. No other function ends one.
+    fn end(&mut self, now: Instant, end: ServerEnd) {
+        let state =
+            std::mem::replace(&mut self.state, ServerState::Draining { until: now + DRAIN_MAX });
         let reason = end.reason();
         let sealed = match (state, reason) {
-            (State::Handshake(handshake), Some(reason)) => match handshake.into_link() {
-                Some(link) => self.farewell(now, link, Standing::default(), reason, &end),
+            (ServerState::Handshake(handshake), Some(reason)) => match handshake.into_records() {
+                Some(records) => self.farewell(now, records, Standing::default(), reason, &end),
                 None => {
                     let rejection = Rejection { reason, text: end.text(reason) };
                     self.outbound.push(now, Opcode::Disconnect, &rejection.encode());
                     Ok(())
                 }
             },
-            (State::Open(mut open), Some(reason)) => {
+            (ServerState::Open(mut open), Some(reason)) => {
                 let last = matches!(reason, Reason::Idle | Reason::ShuttingDown)
                     .then(|| open.answer(Status::Applied));
                 last.map_or(Ok(()), |answer| {
-                    let sealer = &mut open.link.sealer;
+                    let sealer = &mut open.records.sealer;
                     self.outbound.push_record(
                         now,
                         sealer,
@@ -659,25 +680,25 @@ impl ServerSession {
                         &answer.encode(),
                     )
                 })
-                .and_then(|()| self.farewell(now, open.link, open.standing, reason, &end))
+                .and_then(|()| self.farewell(now, open.records, open.standing, reason, &end))
             }
-            (_, None) | (State::Draining { .. } | State::Done, Some(_)) => Ok(()),
+            (_, None) | (ServerState::Draining { .. } | ServerState::Done, Some(_)) => Ok(()),
         };
-        if sealed.is_err() || matches!(end, End::Fault(Fault::TakesNothing)) {
-            self.state = State::Done;
+        if sealed.is_err() || matches!(end, ServerEnd::Fault(Fault::TakesNothing)) {
+            self.state = ServerState::Done;
         }
         self.work = None;
         self.inbound.clear();
-        self.events.push_back(Event::Ended(end));
+        self.events.push_back(ServerEvent::Ended(end));
     }
 
     fn farewell(
         &mut self,
         now: Instant,
-        mut link: Link,
+        mut records: RecordLayer,
         standing: Standing,
         reason: Reason,
-        end: &End,
+        end: &ServerEnd,
     ) -> Result<(), LimitError> {
         let farewell = Farewell {
             reason,
@@ -686,43 +707,43 @@ impl ServerSession {
             sum: standing.sum,
             text: end.text(reason),
         };
-        self.outbound.push_record(now, &mut link.sealer, Opcode::Disconnect, &farewell.encode())
+        self.outbound.push_record(now, &mut records.sealer, Opcode::Disconnect, &farewell.encode())
     }
 }
 
-impl Open {
+impl EstablishedSession {
     fn handle_frame(
         &mut self,
         now: Instant,
         config: &ServerConfig,
         frame: Frame<'_>,
-        events: &mut VecDeque<Event>,
+        events: &mut VecDeque<ServerEvent>,
         tickets: &mut u64,
-    ) -> Result<(), End> {
+    ) -> Result<(), ServerEnd> {
         if self.old_at <= now {
-            self.leaving = Some(End::TooOld);
+            self.leaving = Some(ServerEnd::TooOld);
             return Ok(());
         }
         let opcode = frame.header.opcode;
-        let fault = |fault: Fault| End::Fault(fault);
+        let fault = |fault: Fault| ServerEnd::Fault(fault);
         match Opcode::from_number(opcode) {
             Some(Opcode::EncryptedData) => {
-                let plaintext = self.link.open(frame).map_err(|error| fault(error.into()))?;
+                let plaintext = self.records.open(frame).map_err(|error| fault(error.into()))?;
                 self.handle_data(config.values_max, &plaintext, events, tickets).map_err(fault)?;
-                self.link.keep(plaintext);
+                self.records.recycle(plaintext);
                 Ok(())
             }
             Some(Opcode::Disconnect) => {
-                let plaintext = self.link.open(frame).map_err(|error| fault(error.into()))?;
+                let plaintext = self.records.open(frame).map_err(|error| fault(error.into()))?;
                 let farewell =
                     Farewell::decode(&plaintext).ok_or_else(|| fault(Fault::Farewell))?;
                 self.leaving = Some(match (farewell.scope, self.is_operator) {
                     (Scope::All, false) => fault(Fault::NotOperator),
                     (Scope::All, true) => {
-                        events.push_back(Event::EndAll);
-                        End::Bye
+                        events.push_back(ServerEvent::EndAll);
+                        ServerEnd::Bye
                     }
-                    (Scope::Session, _) => End::Bye,
+                    (Scope::Session, _) => ServerEnd::Bye,
                 });
                 Ok(())
             }
@@ -731,12 +752,12 @@ impl Open {
         }
     }
 
-    /// 30: the token before the rest is looked at (rule P-20).
+    /// A 30: the token is checked before the rest is parsed (rule P-20).
     fn handle_data(
         &mut self,
         values_max: u16,
         plaintext: &[u8],
-        events: &mut VecDeque<Event>,
+        events: &mut VecDeque<ServerEvent>,
         tickets: &mut u64,
     ) -> Result<(), Fault> {
         let (token, rest) = Data::token(plaintext).ok_or(Fault::Token)?;
@@ -747,12 +768,16 @@ impl Open {
         let verdict = match Data::decode(rest, values_max) {
             Some(data) => {
                 let (first_seq, amounts) = (data.first_seq, data.amounts());
-                events.push_back(Event::Submit { ticket: Ticket(*tickets), first_seq, amounts });
+                events.push_back(ServerEvent::Submit {
+                    ticket: Ticket(*tickets),
+                    first_seq,
+                    amounts,
+                });
                 None
             }
             None => Some(Err(Status::Malformed)),
         };
-        self.waiting.push_back(Waiting { ticket: *tickets, verdict });
+        self.waiting.push_back(PendingSubmission { ticket: *tickets, verdict });
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! What a suite means: its Noise protocol.
+//! The Noise protocol of each suite.
 
 use ddes_cipher::{CipherKey, Function, KEY_BYTES, LimitError, OpenError, Tag};
 use ddes_ffdhe::{Exponent, Group, NamedGroup, PublicValue, PublicValueError};
@@ -22,7 +22,7 @@ pub fn protocol(suite: Suite) -> Protocol<Ffdhe, Function> {
     }
 }
 
-/// `"D-DDES/2" || version || suite id`.
+/// The Noise prologue: `"D-DDES/2" || version || suite id`.
 pub fn prologue(suite: Suite) -> [u8; 10] {
     let mut prologue = *b"D-DDES/2__";
     prologue[8] = VERSION;

@@ -1,4 +1,5 @@
-//! The handshake's exponentiations and signatures, to be run wherever they hurt nobody.
+//! The handshake's exponentiations and signatures, separate from the session so that they run on
+//! any thread.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -13,98 +14,104 @@ use super::noise::{Entropy, Finished, Initiator, NoiseError, Response, respond};
 use super::server::ServerConfig;
 use super::{Ffdhe, prologue, protocol};
 
-/// As much of the stack as a handshake may have left secrets on: ML-KEM takes the most of it.
+/// Bytes of stack to wipe after a handshake: more than its deepest call uses, which is ML-KEM's.
 const STACK_BYTES: usize = 64 * 1024;
 
-/// Work a session asks for.
+/// A computation that a session asks for, to run on any thread.
 #[derive(Debug)]
 #[must_use = "the session waits for its result"]
-pub struct Work(pub(super) Job);
+pub struct HandshakeWork(pub(super) HandshakeJob);
 
-/// The result of [`Work`], for the session that asked.
+/// The result of [`HandshakeWork`], for the session that asked.
 #[derive(Debug)]
-pub struct Done(pub(super) Outcome);
+pub struct HandshakeDone(pub(super) HandshakeOutcome);
 
-pub(super) enum Job {
-    /// The client's first message.
+pub(super) enum HandshakeJob {
+    /// Builds the client's first message.
     Start { suite: Suite, entropy: Entropy },
-    /// What the client makes of the server's.
+    /// Processes the server's message 2 on the client.
     Finish { initiator: Box<Initiator<Ffdhe, Function>>, message: Vec<u8> },
-    /// The server's whole share of the handshake, and its proof.
+    /// Computes message 2 and the server's proof of identity, the plaintext of message 3.
     Respond { suite: Suite, entropy: Entropy, message: Vec<u8>, config: Arc<ServerConfig> },
-    /// Whether a client's proof, message 4, is one.
-    Verify(Box<Claim>),
+    /// Verifies the client's proof of identity, message 4.
+    Verify(Box<ProofCheck>),
 }
 
-/// What message 4 claims.
+/// A client's proof, with what its signature must cover.
 #[derive(Debug)]
-pub(super) struct Claim {
+pub(super) struct ProofCheck {
     pub(super) proof: Proof,
     pub(super) server: PublicKey,
     pub(super) hash: [u8; 32],
 }
 
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(super) enum HandshakeOutcome {
     Started(Box<Initiator<Ffdhe, Function>>, Vec<u8>),
     Finished(Result<Finished, NoiseError<PublicValueError>>),
-    /// With message 3's plaintext.
+    /// Message 2, and the plaintext of message 3.
     Responded(Result<Box<(Response, Proof)>, NoiseError<PublicValueError>>),
-    /// The key that is proven.
+    /// The client's key; `None` if the proof does not verify.
     Verified(Option<PublicKey>),
 }
 
-impl Work {
-    /// What the server's share of the handshake costs, in those of suites over 2048 bits; 1 for
-    /// other work.
+impl HandshakeWork {
+    /// The cost of the server's part of a handshake, in handshakes over 2048 bits; 1 for other
+    /// work.
     pub fn cost(&self) -> NonZeroU32 {
         match &self.0 {
-            Job::Respond { suite, .. } => crate::cost(suite.group().public_bytes()),
-            Job::Start { .. } | Job::Finish { .. } | Job::Verify(_) => NonZeroU32::MIN,
+            HandshakeJob::Respond { suite, .. } => crate::cost(suite.group().public_bytes()),
+            HandshakeJob::Start { .. } | HandshakeJob::Finish { .. } | HandshakeJob::Verify(_) => {
+                NonZeroU32::MIN
+            }
         }
     }
 
-    /// Runs it: some 0.1 ms to 2 ms of computation, no I/O.
-    pub fn run(self) -> Done {
+    /// Computes the result in 0.1 ms to 2 ms, without I/O.
+    pub fn run(self) -> HandshakeDone {
         let done = self.compute();
         zeroize_stack::<STACK_BYTES>();
         done
     }
 
-    /// Apart, so that its stack is below [`Self::run`]'s.
+    /// A function of its own, so that [`Self::run`] can wipe its stack frame.
     #[inline(never)]
-    fn compute(self) -> Done {
+    fn compute(self) -> HandshakeDone {
         match self.0 {
-            Job::Start { suite, entropy } => {
+            HandshakeJob::Start { suite, entropy } => {
                 let (initiator, message) =
                     Initiator::start(protocol(suite), &prologue(suite), &entropy, &[]);
-                Done(Outcome::Started(Box::new(initiator), message))
+                HandshakeDone(HandshakeOutcome::Started(Box::new(initiator), message))
             }
-            Job::Finish { initiator, message } => {
-                // The payload is empty: message 2 has exactly its length.
-                Done(Outcome::Finished(initiator.finish(&message).map(|(finished, _)| finished)))
+            HandshakeJob::Finish { initiator, message } => {
+                // The payload is empty: the length of message 2 was checked.
+                HandshakeDone(HandshakeOutcome::Finished(
+                    initiator.finish(&message).map(|(finished, _)| finished),
+                ))
             }
-            Job::Respond { suite, entropy, message, config } => {
+            HandshakeJob::Respond { suite, entropy, message, config } => {
                 let response = respond(&protocol(suite), &prologue(suite), &entropy, &message, &[]);
-                Done(Outcome::Responded(response.map(|response| {
+                HandshakeDone(HandshakeOutcome::Responded(response.map(|response| {
                     let proof = prove(&config, &response);
                     Box::new((response, proof))
                 })))
             }
-            Job::Verify(claim) => Done(Outcome::Verified(claim.verify())),
+            HandshakeJob::Verify(claim) => {
+                HandshakeDone(HandshakeOutcome::Verified(claim.verify()))
+            }
         }
     }
 }
 
-/// The server's key, and its signature over the handshake and that key (rule P-15).
+/// The server's key, and its signature over the handshake hash and that key (rule P-15).
 fn prove(config: &ServerConfig, response: &Response) -> Proof {
     let key = config.key.public();
     let message = [&response.finished.hash[..], key.as_bytes()].concat();
     Proof { key: *key.as_bytes(), signature: config.key.sign(Namespace::Server, &message) }
 }
 
-impl Claim {
-    /// The client's key, if its signature is one over the handshake and both keys (rule P-15).
+impl ProofCheck {
+    /// The client's key, if its signature covers the handshake hash and both keys (rule P-15).
     fn verify(&self) -> Option<PublicKey> {
         let key = PublicKey::new(&self.proof.key).ok()?;
         let message = [&self.hash[..], self.server.as_bytes(), key.as_bytes()].concat();
@@ -112,7 +119,7 @@ impl Claim {
     }
 }
 
-impl std::fmt::Debug for Job {
+impl std::fmt::Debug for HandshakeJob {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Start { suite, .. } => write!(f, "Start({suite:?})"),

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use ddes_session::Phase;
 use ddes_session::classic::{
-    ClientConfig, ClientEnd, ClientEntropy, ClientEvent, ClientSession, ENTROPY_BYTES_MAX, Reason,
-    SubmitError,
+    ClientConfig, ClientEnd, ClientEntropy, ClientEvent, ClientSession, ENTROPY_BYTES_MAX,
+    EndReason, SubmitError,
 };
 use ddes_wire::{ClientId, Total};
 use zeroize::Zeroizing;
@@ -82,7 +82,7 @@ fn integers_come_back_as_sums() {
 #[test]
 fn a_shutdown_reaches_a_client_that_waits_at_its_prompt() {
     let (mut client, mut server) = joined();
-    server.session.order_end(server.now, Reason::Shutdown);
+    server.session.order_end(server.now, EndReason::Shutdown);
     let events = exchange(&mut client, &mut server);
     let [ClientEvent::Ended(ClientEnd::Disconnected { asked: false, text })] = &events[..] else {
         panic!("{events:?}");

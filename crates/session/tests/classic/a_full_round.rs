@@ -1,7 +1,7 @@
 //! C-04 to C-15: what a well-behaved client sees.
 
 use ddes_session::Phase;
-use ddes_session::classic::{End, ServerConfig};
+use ddes_session::classic::{ServerConfig, ServerEnd};
 use ddes_wire::Amount;
 
 use crate::world::{HANDSHAKE, IDLE, Peer, Server, farewell, group, raw};
@@ -47,7 +47,7 @@ fn a_50_ends_its_own_session_only() {
     let mut server = Server::new();
     Peer::join(&mut server);
     server.give(&[raw(50, b""), raw(50, b"")].concat());
-    assert_eq!(server.end, Some(End::Bye));
+    assert_eq!(server.end, Some(ServerEnd::Bye));
     assert_eq!(server.take(), [farewell("Client requested session end.")]);
     assert_eq!(server.session.phase(), Phase::Draining);
     server.give_eof();

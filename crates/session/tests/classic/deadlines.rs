@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use ddes_session::Phase;
-use ddes_session::classic::{End, Fault, Reason};
+use ddes_session::classic::{EndReason, Fault, ServerEnd};
 
 use crate::world::{Peer, Server, raw};
 
@@ -21,7 +21,7 @@ fn a_clients_key_begins_no_other_deadline() {
     server.pass(SECOND - MILLI);
     assert!(server.is_live());
     server.pass(MILLI);
-    assert_eq!(server.end, Some(End::Fault(Fault::HandshakeTimeout)));
+    assert_eq!(server.end, Some(ServerEnd::Fault(Fault::HandshakeTimeout)));
     let frames = server.take().len();
     server.session.handle_done(server.now, work.run());
     assert_eq!((frames, server.take().len()), (1, 0), "no token behind the end");
@@ -38,7 +38,7 @@ fn answers_queued_meanwhile_give_a_peer_that_takes_nothing_no_more_time() {
     server.pass(9 * MILLI);
     assert!(server.is_live());
     server.pass(MILLI);
-    assert_eq!(server.end, Some(End::Fault(Fault::TakesNothing)));
+    assert_eq!(server.end, Some(ServerEnd::Fault(Fault::TakesNothing)));
 }
 
 /// A peer that stays is not stayed with, whatever it sends and however the session ended.
@@ -56,7 +56,7 @@ fn a_session_that_is_over_is_drained_for_five_seconds() {
         },
         &|server| {
             Peer::join(server);
-            server.session.order_end(server.now, Reason::Shutdown);
+            server.session.order_end(server.now, EndReason::Shutdown);
             server.give(b"");
         },
     ];

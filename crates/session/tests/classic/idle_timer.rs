@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ddes_session::Phase;
-use ddes_session::classic::End;
+use ddes_session::classic::ServerEnd;
 
 use crate::world::{Peer, Server, farewell, raw};
 
@@ -16,7 +16,7 @@ fn without_an_integer_silence_ends_with_the_timeout_text() {
     server.pass(59 * SECOND);
     assert!(server.is_live());
     server.pass(SECOND);
-    assert_eq!(server.end, Some(End::Idle { counted: false }));
+    assert_eq!(server.end, Some(ServerEnd::Idle { counted: false }));
     assert_eq!(server.take(), [farewell("Timeout: No data provided.")]);
 }
 
@@ -30,7 +30,7 @@ fn with_an_integer_silence_ends_with_the_sum() {
     server.pass(59 * SECOND);
     assert!(server.is_live(), "the integer restarted the timer");
     server.pass(SECOND);
-    assert_eq!(server.end, Some(End::Idle { counted: true }));
+    assert_eq!(server.end, Some(ServerEnd::Idle { counted: true }));
     let frames = server.take();
     assert_eq!(frames.len(), 1);
     assert_eq!((frames[0].0, peer.keys.sum(&frames[0].1).as_str()), (40, "42"));
@@ -46,7 +46,7 @@ fn what_is_not_counted_does_not_restart_it() {
     server.give(&raw(30, &peer.body(&[0; 8])));
     server.take();
     server.pass(SECOND);
-    assert_eq!(server.end, Some(End::Idle { counted: false }));
+    assert_eq!(server.end, Some(ServerEnd::Idle { counted: false }));
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn it_stands_while_an_integer_waits_for_the_ledger() {
     server.pass(59 * SECOND);
     assert!(server.is_live());
     server.pass(SECOND);
-    assert_eq!(server.end, Some(End::Idle { counted: true }));
+    assert_eq!(server.end, Some(ServerEnd::Idle { counted: true }));
 }
 
 #[test]

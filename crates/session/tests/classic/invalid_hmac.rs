@@ -1,6 +1,6 @@
 //! C-13.
 
-use ddes_session::classic::{End, Fault};
+use ddes_session::classic::{Fault, ServerEnd};
 
 use crate::world::{Peer, Server, farewell, raw};
 
@@ -12,7 +12,7 @@ fn a_changed_ciphertext_or_hmac_ends_the_session_and_counts_nothing() {
         let mut body = peer.data(42);
         body[at] ^= 0x80;
         server.give(&raw(30, &body));
-        assert_eq!(server.end, Some(End::Fault(Fault::Hmac)), "byte {at}");
+        assert_eq!(server.end, Some(ServerEnd::Fault(Fault::Hmac)), "byte {at}");
         assert_eq!(server.take(), [farewell("Error: Invalid HMAC. Connection terminated.")]);
         assert!(server.counted.is_empty());
     }

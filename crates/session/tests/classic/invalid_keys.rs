@@ -1,7 +1,7 @@
 //! C-06 to C-08: keys a server refuses.
 
 use ddes_ffdhe::{Group, NamedGroup, PublicValueError};
-use ddes_session::classic::{End, Fault};
+use ddes_session::classic::{Fault, ServerEnd};
 use ddes_wire::classic::{DhPublicKey, KeyError};
 
 use crate::world::{Peer, Server, farewell, raw};
@@ -13,7 +13,7 @@ fn verdict(body: &[u8]) -> Fault {
     server.give(&raw(10, body));
     assert_eq!(server.take(), [farewell("Error: Invalid public key. Connection terminated.")]);
     match server.end {
-        Some(End::Fault(fault)) => fault,
+        Some(ServerEnd::Fault(fault)) => fault,
         other => panic!("ended as {other:?}"),
     }
 }

@@ -1,6 +1,6 @@
 //! C-12.
 
-use ddes_session::classic::{End, Fault};
+use ddes_session::classic::{Fault, ServerEnd};
 
 use crate::world::{Peer, Server, farewell, raw};
 
@@ -11,7 +11,7 @@ fn a_wrong_token_ends_the_session_and_counts_nothing() {
         let mut peer = Peer::join(&mut server);
         peer.token[bit / 8] ^= 1 << (bit % 8);
         server.give(&raw(30, &peer.data(42)));
-        assert_eq!(server.end, Some(End::Fault(Fault::Token)), "bit {bit}");
+        assert_eq!(server.end, Some(ServerEnd::Fault(Fault::Token)), "bit {bit}");
         assert_eq!(
             server.take(),
             [farewell("Error: Invalid session token. Connection terminated.")]
@@ -28,6 +28,6 @@ fn a_body_too_short_for_a_token_is_a_wrong_token() {
         let mut server = Server::new();
         Peer::join(&mut server);
         server.give(&raw(30, &vec![0; length]));
-        assert_eq!(server.end, Some(End::Fault(Fault::Token)), "{length} bytes");
+        assert_eq!(server.end, Some(ServerEnd::Fault(Fault::Token)), "{length} bytes");
     }
 }

@@ -1,6 +1,6 @@
 //! C-02: a length of 2^32 - 1 is refused on sight of the header, in every state.
 
-use ddes_session::classic::{End, Fault};
+use ddes_session::classic::{Fault, ServerEnd};
 use ddes_wire::frame::{Header, TooLong};
 
 use crate::world::{Peer, Server, farewell};
@@ -8,7 +8,7 @@ use crate::world::{Peer, Server, farewell};
 fn is_refused(mut server: Server, most: u32) {
     let length = u32::MAX;
     server.give(&Header { opcode: 30, length }.encode());
-    assert_eq!(server.end, Some(End::Fault(Fault::TooLong(TooLong { length, most }))));
+    assert_eq!(server.end, Some(ServerEnd::Fault(Fault::TooLong(TooLong { length, most }))));
     assert_eq!(server.take(), [farewell("Error: Frame too long. Connection terminated.")]);
 }
 

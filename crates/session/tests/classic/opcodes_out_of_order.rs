@@ -1,6 +1,6 @@
 //! C-01: opcodes that do not exist, or not here. C-05 before the key, C-16 after it.
 
-use ddes_session::classic::{End, Fault};
+use ddes_session::classic::{Fault, ServerEnd};
 
 use crate::world::{Peer, Server, farewell, raw};
 
@@ -10,7 +10,7 @@ fn anything_but_a_key_in_the_keys_place_ends_the_session() {
         let mut server = Server::new();
         Peer::offer(&mut server);
         server.give(&raw(opcode, b"x"));
-        assert_eq!(server.end, Some(End::Fault(Fault::ExpectedKey { opcode })));
+        assert_eq!(server.end, Some(ServerEnd::Fault(Fault::ExpectedKey { opcode })));
         assert_eq!(
             server.take(),
             [farewell("Error: Expected key verification. Connection terminated.")]

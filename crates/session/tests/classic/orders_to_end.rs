@@ -1,6 +1,6 @@
 //! C-22: the server's own decisions.
 
-use ddes_session::classic::{End, Reason};
+use ddes_session::classic::{EndReason, ServerEnd};
 
 use crate::world::{Peer, Server, farewell, raw};
 
@@ -10,7 +10,7 @@ fn a_shutdown_sends_the_sum_and_says_so() {
     let peer = Peer::join(&mut server);
     server.give(&raw(30, &peer.data(42)));
     server.take();
-    server.session.order_end(server.now, Reason::Shutdown);
+    server.session.order_end(server.now, EndReason::Shutdown);
     let frames = server.take();
     assert_eq!((frames[0].0, peer.keys.sum(&frames[0].1).as_str()), (40, "42"));
     assert_eq!(frames[1], farewell("Server is shutting down."));
@@ -22,13 +22,13 @@ fn an_order_waits_for_the_integer_under_way() {
     server.ledger_is_slow = true;
     let peer = Peer::join(&mut server);
     server.give(&raw(30, &peer.data(42)));
-    server.session.order_end(server.now, Reason::Operator);
+    server.session.order_end(server.now, EndReason::Operator);
     assert!(server.take().is_empty());
     server.settle_waiting();
     let frames = server.take();
     assert_eq!(peer.keys.sum(&frames[1].1), "42");
     assert_eq!(frames[2], farewell("Session ended by the operator."));
-    assert_eq!(server.end, Some(End::Ordered(Reason::Operator)));
+    assert_eq!(server.end, Some(ServerEnd::Ordered(EndReason::Operator)));
 }
 
 #[test]

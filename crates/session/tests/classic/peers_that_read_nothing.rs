@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ddes_session::classic::{End, Fault};
+use ddes_session::classic::{Fault, ServerEnd};
 use ddes_session::{Phase, STALL_MAX, UNSENT_BYTES_MAX};
 
 use crate::world::{Peer, Server, raw};
@@ -30,7 +30,7 @@ fn a_peer_that_takes_nothing_for_ten_seconds_is_dropped() {
     let peer = Peer::join(&mut server);
     server.give(&raw(30, &peer.data(1)));
     server.pass(STALL_MAX);
-    assert_eq!(server.end, Some(End::Fault(Fault::TakesNothing)));
+    assert_eq!(server.end, Some(ServerEnd::Fault(Fault::TakesNothing)));
     assert_eq!(server.session.phase(), Phase::Done);
     assert!(server.session.pending().is_empty());
 }

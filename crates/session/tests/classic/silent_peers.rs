@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ddes_session::classic::{End, Fault};
+use ddes_session::classic::{Fault, ServerEnd};
 
 use crate::world::{HANDSHAKE, Peer, Server, farewell};
 
@@ -13,7 +13,7 @@ fn a_client_that_says_nothing_is_dropped_after_ten_seconds() {
     server.pass(HANDSHAKE - Duration::from_millis(1));
     assert!(server.is_live());
     server.pass(Duration::from_millis(1));
-    assert_eq!(server.end, Some(End::Fault(Fault::HandshakeTimeout)));
+    assert_eq!(server.end, Some(ServerEnd::Fault(Fault::HandshakeTimeout)));
     assert_eq!(server.take(), [farewell("Timeout: No key provided.")]);
 }
 
@@ -27,5 +27,5 @@ fn a_client_that_drips_bytes_gains_no_time() {
     }
     assert!(server.is_live());
     server.pass(Duration::from_secs(1));
-    assert_eq!(server.end, Some(End::Fault(Fault::HandshakeTimeout)));
+    assert_eq!(server.end, Some(ServerEnd::Fault(Fault::HandshakeTimeout)));
 }

@@ -1,7 +1,7 @@
 //! C-03: the stream ends, between frames or at each byte of one.
 
 use ddes_session::Phase;
-use ddes_session::classic::{End, Fault};
+use ddes_session::classic::{Fault, ServerEnd};
 
 use crate::world::{Peer, Server, raw};
 
@@ -15,7 +15,7 @@ fn an_end_between_frames_is_a_departure() {
             Peer::offer(&mut server);
         }
         server.give_eof();
-        assert_eq!(server.end, Some(End::Closed));
+        assert_eq!(server.end, Some(ServerEnd::Closed));
         assert_eq!(server.session.phase(), Phase::Done);
     }
 }
@@ -27,7 +27,7 @@ fn an_end_inside_a_30_counts_nothing_wherever_it_falls() {
         let peer = Peer::join(&mut server);
         server.give(&raw(30, &peer.data(42))[..cut]);
         server.give_eof();
-        assert_eq!(server.end, Some(End::Fault(Fault::Truncated)), "after {cut} bytes");
+        assert_eq!(server.end, Some(ServerEnd::Fault(Fault::Truncated)), "after {cut} bytes");
         assert!(server.counted.is_empty());
         assert_eq!(server.session.phase(), Phase::Done);
     }
@@ -40,7 +40,7 @@ fn an_end_inside_the_key_ends_the_session() {
         let (pem, _) = Peer::answer(&Peer::offer(&mut server));
         server.give(&raw(10, &pem)[..cut]);
         server.give_eof();
-        assert_eq!(server.end, Some(End::Fault(Fault::Truncated)), "after {cut} bytes");
+        assert_eq!(server.end, Some(ServerEnd::Fault(Fault::Truncated)), "after {cut} bytes");
     }
 }
 
@@ -53,7 +53,7 @@ fn an_integer_that_came_whole_is_counted_although_the_stream_ended_behind_it() {
     server.give_eof();
     assert_eq!(server.end, None);
     server.settle_waiting();
-    assert_eq!(server.end, Some(End::Closed));
+    assert_eq!(server.end, Some(ServerEnd::Closed));
     assert_eq!(peer.keys.sum(&server.take()[1].1), "42");
     assert_eq!(server.session.phase(), Phase::Done);
 }

@@ -2,7 +2,7 @@
 //! its order; what stands behind a 50 is nothing.
 
 use ddes_session::UNSENT_BYTES_MAX;
-use ddes_session::classic::End;
+use ddes_session::classic::ServerEnd;
 
 use crate::world::{Peer, Server, raw};
 
@@ -45,5 +45,5 @@ fn what_stands_behind_a_50_is_not_counted() {
     server.settle_waiting();
     server.ledger_is_slow = false;
     server.settle_waiting();
-    assert_eq!((server.counted.len(), server.end), (1, Some(End::Bye)));
+    assert_eq!((server.counted.len(), server.end), (1, Some(ServerEnd::Bye)));
 }

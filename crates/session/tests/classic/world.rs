@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use ddes_cipher::{DesKey, DoubleDes, ecb};
 use ddes_ffdhe::{Exponent, Group, NamedGroup, PublicValue};
 use ddes_session::classic::{
-    ENTROPY_BYTES_MAX, End, Event, ServerConfig, ServerEntropy, ServerSession,
+    ENTROPY_BYTES_MAX, ServerConfig, ServerEnd, ServerEntropy, ServerEvent, ServerSession,
 };
 use ddes_session::{Phase, Ticket};
 use ddes_wire::classic::{self, DhPublicKey};
@@ -41,7 +41,7 @@ pub(crate) struct Server {
     pub(crate) counted: Vec<Amount>,
     pub(crate) warnings: usize,
     pub(crate) ignored: Vec<u32>,
-    pub(crate) end: Option<End>,
+    pub(crate) end: Option<ServerEnd>,
     /// Holds submissions back when set, as a slow ledger would.
     pub(crate) ledger_is_slow: bool,
     pub(crate) waiting: Vec<(Ticket, Amount)>,
@@ -142,17 +142,21 @@ impl Server {
             }
             match self.session.poll_event() {
                 None => return,
-                Some(Event::Submit { ticket, amount }) if self.ledger_is_slow => {
+                Some(ServerEvent::Submit { ticket, amount }) if self.ledger_is_slow => {
                     self.waiting.push((ticket, amount));
                 }
-                Some(Event::Submit { ticket, amount }) => self.settle(ticket, amount),
-                Some(Event::Tampered) => self.warnings += 1,
-                Some(Event::Ignored { opcode }) => self.ignored.push(opcode),
-                Some(Event::Ended(end)) => {
+                Some(ServerEvent::Submit { ticket, amount }) => self.settle(ticket, amount),
+                Some(ServerEvent::Tampered) => self.warnings += 1,
+                Some(ServerEvent::Ignored { opcode }) => self.ignored.push(opcode),
+                Some(ServerEvent::Ended(end)) => {
                     assert_eq!(self.end, None, "a session ends once");
                     self.end = Some(end);
                 }
-                Some(Event::KeyVerified | Event::TokenShared | Event::ResultSent { .. }) => {}
+                Some(
+                    ServerEvent::KeyVerified
+                    | ServerEvent::TokenShared
+                    | ServerEvent::ResultSent { .. },
+                ) => {}
             }
         }
     }

@@ -1,7 +1,7 @@
 //! P-17, P-18, P-21: what a well-behaved client sees.
 
 use ddes_session::Phase;
-use ddes_session::v2::End;
+use ddes_session::v2::ServerEnd;
 use ddes_wire::v2::{Farewell, GroupSize, Reason, Scope, Suite};
 
 use crate::world::{Client, Server, frame, hello};
@@ -25,7 +25,7 @@ fn two_values_give_their_sums_and_a_50_is_answered_by_one() {
     );
     assert_eq!(server.session.phase(), Phase::Draining);
     server.close();
-    assert_eq!((server.session.phase(), server.end), (Phase::Done, Some(End::Bye)));
+    assert_eq!((server.session.phase(), server.end), (Phase::Done, Some(ServerEnd::Bye)));
 }
 
 #[test]

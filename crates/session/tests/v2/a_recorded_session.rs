@@ -5,7 +5,7 @@
 //! Whatever is done, only true values count, the client believes only true sums, nobody panics, and
 //! who was lied to says which rule broke.
 
-use ddes_session::v2::{ClientEnd, ClientEvent, End};
+use ddes_session::v2::{ClientEnd, ClientEvent, ServerEnd};
 use ddes_wire::Sequence;
 use ddes_wire::frame::{HEADER_BYTES, Header};
 use ddes_wire::v2::{Scope, Status};
@@ -144,7 +144,10 @@ fn recorded(seed: u8) -> World {
     world.run((usize::MAX, 0), None);
     world.close();
     assert_eq!(world.passed, FRAMES);
-    assert_eq!((world.server.end.clone(), &world.believed[..]), (Some(End::Bye), &STANDINGS[..]));
+    assert_eq!(
+        (world.server.end.clone(), &world.believed[..]),
+        (Some(ServerEnd::Bye), &STANDINGS[..])
+    );
     assert!(matches!(world.client.end(), Some(ClientEnd::Farewell(_))));
     world
 }
@@ -163,9 +166,9 @@ fn check(at: (usize, usize), what: &str, change: Change<'_>) {
             assert_eq!(counted, before, "{context}");
             // A client whose first message was changed does not open the server's proof, and
             // leaves.
-            let left = frame == 0 && world.server.end == Some(End::Left);
+            let left = frame == 0 && world.server.end == Some(ServerEnd::Left);
             assert!(
-                left || matches!(world.server.end, Some(End::Fault(_))),
+                left || matches!(world.server.end, Some(ServerEnd::Fault(_))),
                 "{context}: {:?}",
                 world.server.end
             );
@@ -234,7 +237,7 @@ fn cut_off_at_each_byte_of_each_frame() {
                     assert_eq!(counted, DATA.iter().filter(|data| **data < index).count());
                     // Cut before its first byte, the connection was only closed.
                     let silent = (index, length) == (0, 0);
-                    assert_eq!(matches!(world.server.end, Some(End::Closed)), silent);
+                    assert_eq!(matches!(world.server.end, Some(ServerEnd::Closed)), silent);
                 }
                 assert!(
                     matches!(world.client.end(), Some(ClientEnd::Fault(_))),
@@ -307,7 +310,7 @@ fn with_each_frame_sent_twice_or_dropped() {
             let counted = world.server.counted as usize;
             let ours = if direction == TO_SERVER {
                 assert_eq!(counted, DATA.iter().filter(|data| **data <= frame).count());
-                matches!(world.server.end, Some(End::Fault(_)))
+                matches!(world.server.end, Some(ServerEnd::Fault(_)))
             } else {
                 matches!(world.client.end(), Some(ClientEnd::Fault(_)))
             };

@@ -3,7 +3,7 @@
 use ddes_ffdhe::{Group, NamedGroup, PublicValueError};
 use ddes_session::v2::kem::{KemError, PUBLIC_BYTES};
 use ddes_session::v2::noise::NoiseError;
-use ddes_session::v2::{End, Fault};
+use ddes_session::v2::{Fault, ServerEnd};
 use ddes_wire::v2::{GroupSize, Hello, Reason, Suite};
 
 use crate::world::{Server, frame};
@@ -21,7 +21,7 @@ fn verdict(public: &[u8], kem: &[u8]) -> Option<Fault> {
     server.give(&[]);
     assert_eq!(server.rejection().reason, Reason::Protocol);
     match server.end {
-        Some(End::Fault(fault)) => Some(fault),
+        Some(ServerEnd::Fault(fault)) => Some(fault),
         end => panic!("{end:?}"),
     }
 }

@@ -1,6 +1,6 @@
 //! P-17: before a proof a client's bytes are kept only as far as the handshake can hold them.
 
-use ddes_session::v2::{End, FIRST_BYTES_MAX, Fault};
+use ddes_session::v2::{FIRST_BYTES_MAX, Fault, ServerEnd};
 use ddes_wire::frame::Opcode;
 
 use crate::world::{Client, SUITE, Server, frame, hello};
@@ -21,7 +21,7 @@ fn a_first_message_is_taken_in_any_pieces_and_no_more_than_the_longest() {
 }
 
 /// What a client may send while it waits for message 2: nothing.
-fn behind_the_first(count: usize) -> Option<End> {
+fn behind_the_first(count: usize) -> Option<ServerEnd> {
     let mut server = Server::new();
     server.session.handle_bytes(server.now, &hello(SUITE).1);
     assert_eq!(server.session.room(), PROOF_BYTES);
@@ -31,7 +31,7 @@ fn behind_the_first(count: usize) -> Option<End> {
     }
     let mut events = std::iter::from_fn(|| server.session.poll_event());
     events.find_map(|event| match event {
-        ddes_session::v2::Event::Ended(end) => Some(end),
+        ddes_session::v2::ServerEvent::Ended(end) => Some(end),
         _ => None,
     })
 }
@@ -39,12 +39,12 @@ fn behind_the_first(count: usize) -> Option<End> {
 #[test]
 fn behind_a_first_message_no_more_is_kept_than_a_proof() {
     assert_eq!(behind_the_first(PROOF_BYTES), None);
-    assert_eq!(behind_the_first(PROOF_BYTES + 1), Some(End::Fault(Fault::Early)));
-    assert_eq!(behind_the_first(64 * 1024), Some(End::Fault(Fault::Early)));
+    assert_eq!(behind_the_first(PROOF_BYTES + 1), Some(ServerEnd::Fault(Fault::Early)));
+    assert_eq!(behind_the_first(64 * 1024), Some(ServerEnd::Fault(Fault::Early)));
     // In one piece with it.
     let mut server = Server::new();
     server.give(&[hello(SUITE).1, vec![0; PROOF_BYTES + 1]].concat());
-    assert_eq!(server.end, Some(End::Fault(Fault::Early)));
+    assert_eq!(server.end, Some(ServerEnd::Fault(Fault::Early)));
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn behind_a_proof_no_more_is_kept_than_that_and_a_session_takes_what_it_may() {
     let proof = client.seal(Opcode::KeyVerification, &proof);
     server.session.handle_bytes(server.now, &[proof, vec![0; PROOF_BYTES + 1]].concat());
     server.give(&[]);
-    assert_eq!(server.end, Some(End::Fault(Fault::Early)));
+    assert_eq!(server.end, Some(ServerEnd::Fault(Fault::Early)));
 
     let mut server = Server::new();
     Client::join(&mut server, 3);

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use ddes_session::Phase;
-use ddes_session::v2::{End, Fault};
+use ddes_session::v2::{Fault, ServerEnd};
 use ddes_wire::frame::Opcode;
 use ddes_wire::v2::{Reason, Scope};
 
@@ -14,7 +14,7 @@ use crate::world::{Client, IDLE, SUITE, Server, frame, hello, identity};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MILLI: Duration = Duration::from_millis(1);
-const TIMEOUT: Option<End> = Some(End::Fault(Fault::HandshakeTimeout));
+const TIMEOUT: Option<ServerEnd> = Some(ServerEnd::Fault(Fault::HandshakeTimeout));
 
 #[test]
 fn message_1_begins_no_other_deadline() {
@@ -92,7 +92,7 @@ fn answers_queued_meanwhile_give_a_peer_that_takes_nothing_no_more_time() {
     server.pass(MILLI);
     assert_eq!(
         (server.session.phase(), server.end),
-        (Phase::Done, Some(End::Fault(Fault::TakesNothing)))
+        (Phase::Done, Some(ServerEnd::Fault(Fault::TakesNothing)))
     );
 }
 
@@ -110,7 +110,7 @@ fn a_peer_that_takes_a_byte_now_and_then_is_not_dropped() {
     // None is no byte.
     server.session.sent(server.now, 0);
     server.pass(10 * SECOND);
-    assert_eq!(server.end, Some(End::Fault(Fault::TakesNothing)));
+    assert_eq!(server.end, Some(ServerEnd::Fault(Fault::TakesNothing)));
 }
 
 /// A peer that stays is not stayed with, whatever it sends and however the session ended.
@@ -186,5 +186,5 @@ fn a_frame_that_comes_at_24_hours_is_not_taken_while_another_waits_for_the_ledge
     server.ledger_answers();
     let (answers, reason) = client.heard(&mut server);
     assert_eq!((answers.last(), reason), (Some(&(0, 2_881, 2_881)), Some(Reason::TooOld)));
-    assert_eq!((server.end, server.counted), (Some(End::TooOld), 2_881));
+    assert_eq!((server.end, server.counted), (Some(ServerEnd::TooOld), 2_881));
 }

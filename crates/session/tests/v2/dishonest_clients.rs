@@ -1,14 +1,14 @@
 //! P-15, P-19: proofs that prove nothing, and identities that nobody authorized, all hear the same.
 
 use ddes_identity::Namespace;
-use ddes_session::v2::{End, Fault};
+use ddes_session::v2::{Fault, ServerEnd};
 use ddes_wire::frame::Opcode;
 use ddes_wire::v2::{Farewell, Proof, Reason};
 
 use crate::world::{Client, STRANGER, SUITE, Server, identity};
 
 /// What a client hears that sends this proof, and how its session ended.
-fn outcome(proof: impl Fn(&Client) -> Proof) -> (Farewell, Option<End>) {
+fn outcome(proof: impl Fn(&Client) -> Proof) -> (Farewell, Option<ServerEnd>) {
     let mut server = Server::new();
     let mut client = Client::meet(&mut server, SUITE);
     let plaintext = proof(&client).encode();
@@ -23,7 +23,7 @@ fn a_stranger_and_a_liar_hear_the_same() {
     let (stranger, end) = outcome(|client| client.proof(&identity(STRANGER), Namespace::Client));
     assert_eq!(
         (stranger.reason, end),
-        (Reason::NotAuthorized, Some(End::Fault(Fault::NotAuthorized)))
+        (Reason::NotAuthorized, Some(ServerEnd::Fault(Fault::NotAuthorized)))
     );
     let lies: [&dyn Fn(&Client) -> Proof; 5] = [
         // A signature for another purpose.
@@ -55,7 +55,7 @@ fn a_stranger_and_a_liar_hear_the_same() {
         },
     ];
     for lie in lies {
-        assert_eq!(outcome(lie), (stranger.clone(), Some(End::Fault(Fault::Proof))));
+        assert_eq!(outcome(lie), (stranger.clone(), Some(ServerEnd::Fault(Fault::Proof))));
     }
 }
 
@@ -67,7 +67,7 @@ fn a_proof_of_another_handshake_or_for_another_server_proves_nothing() {
         assert_eq!(other.server_key, client.server_key);
         other.proof(&identity(3), Namespace::Client)
     });
-    assert_eq!(end, Some(End::Fault(Fault::Proof)));
+    assert_eq!(end, Some(ServerEnd::Fault(Fault::Proof)));
     let (_, end) = outcome(|client| {
         let other = Client {
             server_key: identity(201).public(),
@@ -76,5 +76,5 @@ fn a_proof_of_another_handshake_or_for_another_server_proves_nothing() {
         };
         other.proof(&identity(3), Namespace::Client)
     });
-    assert_eq!(end, Some(End::Fault(Fault::Proof)));
+    assert_eq!(end, Some(ServerEnd::Fault(Fault::Proof)));
 }

@@ -1,6 +1,6 @@
 //! P-17: opcodes that do not exist or are not due, and frames longer than their place allows.
 
-use ddes_session::v2::{End, Fault};
+use ddes_session::v2::{Fault, ServerEnd};
 use ddes_wire::frame::{Header, Opcode, TooLong};
 use ddes_wire::v2::Reason;
 
@@ -12,7 +12,7 @@ fn anything_but_a_10_in_the_first_place_is_refused_in_the_clear() {
         let mut server = Server::new();
         server.give(&frame(opcode, &[2; 258]));
         assert_eq!(server.rejection().reason, Reason::Protocol);
-        assert_eq!(server.end, Some(End::Fault(Fault::Opcode { opcode })));
+        assert_eq!(server.end, Some(ServerEnd::Fault(Fault::Opcode { opcode })));
     }
 }
 
@@ -23,7 +23,7 @@ fn a_second_hello_in_the_place_of_the_proof_is_refused() {
         let mut client = Client::meet(&mut server, SUITE);
         server.give(&frame(opcode, &[0; 112]));
         assert_eq!(client.heard(&mut server), (vec![], Some(Reason::Protocol)));
-        assert_eq!(server.end, Some(End::Fault(Fault::Opcode { opcode })));
+        assert_eq!(server.end, Some(ServerEnd::Fault(Fault::Opcode { opcode })));
     }
 }
 
@@ -34,7 +34,7 @@ fn a_record_of_an_opcode_that_is_not_due_ends_the_session() {
         let mut client = Client::join(&mut server, 3);
         server.give(&client.seal(opcode, b"authentic, and out of order"));
         assert_eq!(client.heard(&mut server), (vec![], Some(Reason::Protocol)));
-        assert_eq!(server.end, Some(End::Fault(Fault::Opcode { opcode: opcode.number() })));
+        assert_eq!(server.end, Some(ServerEnd::Fault(Fault::Opcode { opcode: opcode.number() })));
     }
 }
 
@@ -45,17 +45,20 @@ fn lengths_are_refused_on_sight_of_the_header() {
     server.give(&header(10, u32::MAX));
     assert_eq!(
         server.end,
-        Some(End::Fault(Fault::TooLong(TooLong { length: u32::MAX, most: 1698 })))
+        Some(ServerEnd::Fault(Fault::TooLong(TooLong { length: u32::MAX, most: 1698 })))
     );
     let mut server = Server::new();
     Client::meet(&mut server, SUITE);
     server.give(&header(10, 113));
-    assert_eq!(server.end, Some(End::Fault(Fault::TooLong(TooLong { length: 113, most: 112 }))));
+    assert_eq!(
+        server.end,
+        Some(ServerEnd::Fault(Fault::TooLong(TooLong { length: 113, most: 112 })))
+    );
     let mut server = Server::new();
     Client::join(&mut server, 3);
     server.give(&header(30, 65_536));
     assert_eq!(
         server.end,
-        Some(End::Fault(Fault::TooLong(TooLong { length: 65_536, most: 65_535 })))
+        Some(ServerEnd::Fault(Fault::TooLong(TooLong { length: 65_536, most: 65_535 })))
     );
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ddes_session::v2::End;
+use ddes_session::v2::ServerEnd;
 use ddes_wire::v2::Reason;
 
 use crate::world::{Client, IDLE, Server};
@@ -17,7 +17,7 @@ fn silence_ends_the_session_with_the_account_as_it_stands() {
     assert_eq!(server.end, None);
     server.pass(SECOND);
     assert_eq!(client.heard(&mut server), (vec![(0, 0, 0)], Some(Reason::Idle)));
-    assert_eq!(server.end, Some(End::Idle));
+    assert_eq!(server.end, Some(ServerEnd::Idle));
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn a_session_ends_after_a_day_however_busy() {
     assert_eq!((server.end.clone(), client.heard(&mut server).1), (None, None));
     server.pass(IDLE);
     assert_eq!(client.heard(&mut server), (vec![], Some(Reason::TooOld)));
-    assert_eq!(server.end, Some(End::TooOld));
+    assert_eq!(server.end, Some(ServerEnd::TooOld));
 }
 
 #[test]

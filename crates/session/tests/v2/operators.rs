@@ -1,6 +1,6 @@
 //! P-22: who may end every session.
 
-use ddes_session::v2::{End, Fault};
+use ddes_session::v2::{Fault, ServerEnd};
 use ddes_wire::frame::Opcode;
 use ddes_wire::v2::{Reason, Scope};
 
@@ -22,7 +22,7 @@ fn anybody_else_ends_their_own() {
     server.give(&client.bye(Scope::All));
     assert!(!server.end_all);
     assert_eq!(client.heard(&mut server).1, Some(Reason::NotAuthorized));
-    assert_eq!(server.end, Some(End::Fault(Fault::NotOperator)));
+    assert_eq!(server.end, Some(ServerEnd::Fault(Fault::NotOperator)));
 }
 
 /// P-13.
@@ -32,5 +32,5 @@ fn a_50_that_is_none_ends_the_session_all_the_same() {
     let mut client = Client::join(&mut server, 1);
     server.give(&client.seal(Opcode::Disconnect, &[0, 2, 0, 0]));
     assert_eq!((client.heard(&mut server).1, server.end_all), (Some(Reason::Protocol), false));
-    assert_eq!(server.end, Some(End::Fault(Fault::Farewell)));
+    assert_eq!(server.end, Some(ServerEnd::Fault(Fault::Farewell)));
 }

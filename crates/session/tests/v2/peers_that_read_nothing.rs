@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ddes_session::v2::{End, Fault};
+use ddes_session::v2::{Fault, ServerEnd};
 use ddes_session::{Phase, UNSENT_BYTES_MAX};
 
 use crate::world::{Client, Server};
@@ -22,6 +22,6 @@ fn its_frames_wait_and_then_it_is_dropped() {
     server.pass(Duration::from_secs(10));
     assert_eq!(
         (server.session.phase(), server.end),
-        (Phase::Done, Some(End::Fault(Fault::TakesNothing)))
+        (Phase::Done, Some(ServerEnd::Fault(Fault::TakesNothing)))
     );
 }

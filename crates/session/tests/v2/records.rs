@@ -147,10 +147,10 @@ fn records_in_bursts_are_the_records_one_by_one() {
         for (number, length) in lengths.iter().enumerate() {
             let plaintext = vec![number as u8; *length];
             one.seal(Opcode::EncryptedData, &plaintext, &mut single).unwrap();
-            one.rest();
+            one.drop_keystream();
             many.seal(Opcode::EncryptedData, &plaintext, &mut burst).unwrap();
             if number > 200 && number.is_multiple_of(36) {
-                many.rest();
+                many.drop_keystream();
             }
         }
         assert!(single == burst);

@@ -1,14 +1,14 @@
 //! P-08: records replayed in the same session and in another, reflected, reordered, dropped, and
 //! with each bit changed.
 
-use ddes_session::v2::{End, Fault};
+use ddes_session::v2::{Fault, ServerEnd};
 use ddes_wire::v2::Reason;
 
 use crate::world::{Client, Server};
 
 fn refused(server: &mut Server, client: &mut Client, counted: u64) {
     assert_eq!(client.heard(server).1, Some(Reason::Authentication));
-    assert!(matches!(server.end, Some(End::Fault(Fault::Record(_)))), "{:?}", server.end);
+    assert!(matches!(server.end, Some(ServerEnd::Fault(Fault::Record(_)))), "{:?}", server.end);
     assert_eq!(server.counted, counted);
 }
 

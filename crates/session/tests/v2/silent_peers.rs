@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use ddes_session::v2::{End, Fault};
+use ddes_session::v2::{Fault, ServerEnd};
 use ddes_wire::v2::Reason;
 
 use crate::world::{Client, SUITE, Server, hello};
 
-const TIMEOUT: Option<End> = Some(End::Fault(Fault::HandshakeTimeout));
+const TIMEOUT: Option<ServerEnd> = Some(ServerEnd::Fault(Fault::HandshakeTimeout));
 
 #[test]
 fn one_that_says_nothing_hears_so_in_the_clear() {

@@ -1,6 +1,6 @@
 //! P-18: the stream ends without a 50, between frames or at each byte of one.
 
-use ddes_session::v2::{End, Fault};
+use ddes_session::v2::{Fault, ServerEnd};
 
 use crate::world::{Client, SUITE, Server, hello};
 
@@ -14,7 +14,7 @@ fn at_each_byte_of_a_30() {
         server.close();
         assert_eq!(
             (server.end, server.counted),
-            (Some(End::Fault(Fault::Truncated)), 0),
+            (Some(ServerEnd::Fault(Fault::Truncated)), 0),
             "byte {cut}"
         );
     }
@@ -24,12 +24,12 @@ fn at_each_byte_of_a_30() {
 fn in_the_handshake() {
     let mut server = Server::new();
     server.close();
-    assert_eq!(server.end, Some(End::Closed));
+    assert_eq!(server.end, Some(ServerEnd::Closed));
     for cut in [1, 8, 9, 265] {
         let mut server = Server::new();
         server.give(&hello(SUITE).1[..cut]);
         server.close();
-        assert_eq!(server.end, Some(End::Fault(Fault::Truncated)), "byte {cut}");
+        assert_eq!(server.end, Some(ServerEnd::Fault(Fault::Truncated)), "byte {cut}");
     }
 }
 
@@ -39,5 +39,5 @@ fn after_the_servers_proof_and_before_the_clients_own_it_is_no_fault() {
     let mut server = Server::new();
     Client::meet(&mut server, SUITE);
     server.close();
-    assert_eq!(server.end, Some(End::Left));
+    assert_eq!(server.end, Some(ServerEnd::Left));
 }

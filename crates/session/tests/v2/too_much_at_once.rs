@@ -2,7 +2,7 @@
 //! its order; what stands behind a 50 is nothing.
 
 use ddes_session::UNSENT_BYTES_MAX;
-use ddes_session::v2::End;
+use ddes_session::v2::ServerEnd;
 use ddes_wire::v2::{Reason, Scope};
 
 use crate::world::{Client, Server};
@@ -23,7 +23,7 @@ fn sixty_four_submissions_wait_for_the_ledger_and_no_more() {
         let frames = burst(&mut client, count);
         server.give(&frames);
         assert_eq!(server.held() as u64, count.min(64));
-        assert!(!server.session.has_more(), "the ledger's answer is awaited");
+        assert!(!server.session.has_backlog(), "the ledger's answer is awaited");
         server.ledger_answers();
         assert_eq!((server.counted, client.heard(&mut server).1), (count, None));
     }
@@ -41,7 +41,7 @@ fn with_64_kib_unsent_no_further_frame_is_dealt_with() {
     let unsent = server.session.pending().len();
     assert!((UNSENT_BYTES_MAX..most).contains(&unsent), "{unsent} bytes unsent");
     assert!(server.counted as usize <= most / ANSWER_BYTES, "{} counted", server.counted);
-    assert!(!server.session.wants_bytes() && !server.session.has_more());
+    assert!(!server.session.wants_bytes() && !server.session.has_backlog());
     // One byte below the bound, one frame at least goes on.
     let (before, over) = (server.counted, unsent - UNSENT_BYTES_MAX);
     server.session.sent(server.now, over);
@@ -74,5 +74,5 @@ fn what_stands_behind_a_50_is_not_counted_while_answers_are_awaited() {
     assert_eq!(server.held(), 2);
     server.ledger_answers();
     assert_eq!(client.heard(&mut server), (vec![(0, 1, 1), (0, 2, 3)], Some(Reason::Bye)));
-    assert_eq!((server.end, server.counted), (Some(End::Bye), 2));
+    assert_eq!((server.end, server.counted), (Some(ServerEnd::Bye), 2));
 }

@@ -13,8 +13,8 @@ use ddes_session::Phase;
 use ddes_session::v2::noise::{Entropy, Finished, Initiator};
 use ddes_session::v2::record::{Opener, Sealer};
 use ddes_session::v2::{
-    ClientConfig, ClientEnd, ClientEvent, ClientSession, End, Event, Ffdhe, Refused, ServerConfig,
-    ServerEntropy, ServerSession, prologue, protocol,
+    ClientConfig, ClientEnd, ClientEvent, ClientSession, Ffdhe, Refused, ServerConfig, ServerEnd,
+    ServerEntropy, ServerEvent, ServerSession, prologue, protocol,
 };
 use ddes_wire::frame::{HEADER_BYTES, Header, Opcode};
 use ddes_wire::v2::{
@@ -43,12 +43,12 @@ pub(crate) struct Server {
     pub(crate) now: Instant,
     pub(crate) session: ServerSession,
     pub(crate) ledger: Ledger,
-    pub(crate) end: Option<End>,
+    pub(crate) end: Option<ServerEnd>,
     pub(crate) end_all: bool,
     pub(crate) counted: u64,
     /// While set, submissions wait.
     pub(crate) ledger_stands: bool,
-    held: Vec<Event>,
+    held: Vec<ServerEvent>,
     account: Option<(AccountNumber, SessionNumber)>,
     out: Vec<u8>,
     takes_bytes: bool,
@@ -161,8 +161,8 @@ impl Server {
                 self.out.extend_from_slice(self.session.pending());
                 self.session.sent(self.now, count);
             }
-            if self.session.has_more() {
-                self.session.go_on(self.now);
+            if self.session.has_backlog() {
+                self.session.process_backlog(self.now);
             }
             if let Some(work) = self.session.poll_work() {
                 self.session.handle_done(self.now, work.run());
@@ -174,9 +174,9 @@ impl Server {
         }
     }
 
-    fn handle(&mut self, event: Event) {
+    fn handle(&mut self, event: ServerEvent) {
         match event {
-            Event::Authenticated { ticket, key } => match role(&key) {
+            ServerEvent::Authenticated { ticket, key } => match role(&key) {
                 Some(is_operator) => {
                     let account = AccountId::Identity(*key.as_bytes());
                     let opening = open(&mut self.ledger, account);
@@ -186,8 +186,8 @@ impl Server {
                 }
                 None => self.session.turn_away(self.now, ticket),
             },
-            event @ Event::Submit { .. } if self.ledger_stands => self.held.push(event),
-            Event::Submit { ticket, first_seq, amounts } => {
+            event @ ServerEvent::Submit { .. } if self.ledger_stands => self.held.push(event),
+            ServerEvent::Submit { ticket, first_seq, amounts } => {
                 let (account, session) = self.account.unwrap();
                 let submission = Submission { account, session, first_seq, amounts };
                 let outcome = self.ledger.commit(NOW, &[Operation::Add(submission)]).remove(0);
@@ -205,12 +205,12 @@ impl Server {
                 self.session.handle_verdict(self.now, ticket, verdict);
                 self.session.flush_answers(self.now);
             }
-            Event::EndAll => self.end_all = true,
-            Event::Ended(end) => {
+            ServerEvent::EndAll => self.end_all = true,
+            ServerEvent::Ended(end) => {
                 assert_eq!(self.end.replace(end), None, "a session ends once");
                 assert_ne!(self.session.phase(), Phase::Live);
             }
-            Event::TokenShared | Event::Answered(_) => {}
+            ServerEvent::TokenShared | ServerEvent::Answered(_) => {}
         }
     }
 }

@@ -1,7 +1,7 @@
 //! P-01: versions, suites and lengths that are not taken here; P-03, P-04: values that are none.
 //! Each has its reason in the clear.
 
-use ddes_session::v2::{End, Fault};
+use ddes_session::v2::{Fault, ServerEnd};
 use ddes_wire::v2::{GroupSize, HelloError, Reason, Suite};
 
 use crate::world::{SUITE, Server, frame, hello};
@@ -25,7 +25,10 @@ fn each_has_its_reason() {
     for (first, fault, reason) in cases {
         let mut server = Server::new();
         server.give(&first);
-        assert_eq!((server.rejection().reason, server.end), (reason, Some(End::Fault(fault))));
+        assert_eq!(
+            (server.rejection().reason, server.end),
+            (reason, Some(ServerEnd::Fault(fault)))
+        );
     }
 }
 
@@ -35,6 +38,10 @@ fn a_public_value_of_zero_one_or_above_p_is_refused_in_the_clear() {
         let mut server = Server::new();
         server.give(&frame(10, &[&[2, 2], &value[..]].concat()));
         assert_eq!(server.rejection().reason, Reason::Protocol);
-        assert!(matches!(server.end, Some(End::Fault(Fault::Handshake(_)))), "{:?}", server.end);
+        assert!(
+            matches!(server.end, Some(ServerEnd::Fault(Fault::Handshake(_)))),
+            "{:?}",
+            server.end
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! P-20: another token, in an authentic record.
 
-use ddes_session::v2::{End, Fault};
+use ddes_session::v2::{Fault, ServerEnd};
 use ddes_wire::Token;
 use ddes_wire::frame::Opcode;
 use ddes_wire::v2::Reason;
@@ -14,7 +14,7 @@ fn it_ends_the_session_before_the_rest_is_looked_at() {
         let mut client = Client::join(&mut server, 3);
         server.give(&client.seal(Opcode::EncryptedData, plaintext));
         assert_eq!(client.heard(&mut server), (vec![], Some(Reason::Token)));
-        assert_eq!(server.end, Some(End::Fault(Fault::Token)));
+        assert_eq!(server.end, Some(ServerEnd::Fault(Fault::Token)));
     }
 }
 

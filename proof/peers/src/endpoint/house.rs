@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use ddes_identity::{Grant, Namespace, PublicKey, SigningKey};
 use ddes_ledger::{Ledger, Operation};
 use ddes_server::endpoint::{
-    Action, Bounds, Config, ConnectionId, Endpoint, Entropy, Notices, Profiles, Request,
+    Action, Bounds, Config, ConnectionEntropy, ConnectionId, Endpoint, Notices, Profiles, Request,
 };
 use ddes_session::v2::{ClientConfig, ClientEvent, ClientSession, ServerConfig, kem, noise};
 use ddes_session::{Phase, classic};
@@ -73,7 +73,7 @@ impl House {
     pub(super) fn enter(&mut self, number: u64) -> Result<Guest, String> {
         let now = self.now;
         let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        let entropy = Entropy {
+        let entropy = ConnectionEntropy {
             exponent: random::<{ classic::ENTROPY_BYTES_MAX }>()?,
             kem: random::<{ kem::SEED_BYTES }>()?,
             token: random::<{ Token::BYTES }>()?,

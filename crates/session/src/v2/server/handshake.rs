@@ -1,7 +1,7 @@
 //! The states of a session before it is open, each named after what it waits for.
 //!
-//! A transition consumes a state and returns the next one. What can fail is checked before, so a
-//! session that ends still has the state that says how to tell the client.
+//! A transition consumes a state and returns the next one. What can fail is checked before it, so
+//! that a session that ends still has the state that says how to tell the client.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,24 +13,24 @@ use ddes_wire::v2::{Hello, Proof, Suite, TAG_BYTES};
 
 use super::ServerConfig;
 use crate::outbound::Outbound;
-use crate::v2::end::{End, Fault};
+use crate::v2::end::{Fault, ServerEnd};
 use crate::v2::noise::{self, Entropy, Response};
 use crate::v2::protocol;
-use crate::v2::record::Link;
-use crate::v2::work::{Claim, Job};
+use crate::v2::record::RecordLayer;
+use crate::v2::work::{HandshakeJob, ProofCheck};
 
-/// What the session waits for.
+/// What the session waits for, with the data of that state.
 #[derive(Debug)]
 pub(super) enum Handshake {
-    /// Message 1.
+    /// Waits for message 1.
     Hello(AwaitHello),
-    /// Messages 2 and 3, which are being computed.
+    /// Waits for the computation of messages 2 and 3.
     Response(AwaitResponse),
-    /// Message 4.
+    /// Waits for message 4.
     Proof(AwaitProof),
-    /// The verification of message 4, which is being computed.
+    /// Waits for the verification of message 4.
     Verification(AwaitVerification),
-    /// The authorization of the proven identity, and its session in the ledger.
+    /// Waits for the authorization of the proven identity, and for its session in the ledger.
     Opening(AwaitOpening),
 }
 
@@ -55,33 +55,33 @@ pub(super) struct AwaitResponse {
 
 #[derive(Debug)]
 pub(super) struct AwaitProof {
-    keyed: Box<Keyed>,
+    keyed: Box<KeyedHandshake>,
     hash: [u8; 32],
     deadline: Instant,
 }
 
 #[derive(Debug)]
 pub(super) struct AwaitVerification {
-    keyed: Box<Keyed>,
+    keyed: Box<KeyedHandshake>,
     deadline: Instant,
 }
 
 #[derive(Debug)]
 pub(super) struct AwaitOpening {
-    pub(super) keyed: Box<Keyed>,
-    /// The number of the ticket that answers.
+    pub(super) keyed: Box<KeyedHandshake>,
+    /// The number of the ticket that answers the authentication.
     pub(super) ticket: u64,
 }
 
-/// What a session has from its keys on, boxed: transitions do not copy keys.
+/// What a session holds once it has keys. Boxed, so that transitions do not copy keys.
 #[derive(Debug)]
-pub(super) struct Keyed {
-    pub(super) link: Link,
+pub(super) struct KeyedHandshake {
+    pub(super) records: RecordLayer,
     pub(super) token: Token,
 }
 
 impl Handshake {
-    /// The longest body that is taken; `None` while no frame is. Only the exact lengths fit.
+    /// The longest body that the state accepts; `None` while it accepts no frame.
     pub(super) fn body_max(&self) -> Option<u32> {
         match self {
             Self::Hello(_) => Some(HELLO_BYTES_MAX),
@@ -90,7 +90,7 @@ impl Handshake {
         }
     }
 
-    /// How many received bytes are kept: the frame that is due, or the next one.
+    /// The most received bytes to keep: those of the next message.
     pub(super) fn bytes_max(&self) -> usize {
         match self {
             Self::Hello(_) => FIRST_BYTES_MAX,
@@ -100,7 +100,7 @@ impl Handshake {
         }
     }
 
-    /// When the handshake is over; no longer once the identity is proven.
+    /// The handshake's deadline; `None` once the identity is proven.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self {
             Self::Hello(state) => Some(state.deadline),
@@ -111,31 +111,31 @@ impl Handshake {
         }
     }
 
-    /// Whether the next step is the client's.
+    /// Whether the state waits for a message of the client.
     pub(super) fn awaits_client(&self) -> bool {
         self.body_max().is_some()
     }
 
-    /// How the session ends where the stream does, with or without a part of a frame before.
-    pub(super) fn cut_off(&self, is_between_frames: bool) -> End {
+    /// How the session ends if the stream ends in this state.
+    pub(super) fn cut_off(&self, is_between_frames: bool) -> ServerEnd {
         match self {
-            Self::Hello(_) if is_between_frames => End::Closed,
-            Self::Proof(_) if is_between_frames => End::Left,
+            Self::Hello(_) if is_between_frames => ServerEnd::Closed,
+            Self::Proof(_) if is_between_frames => ServerEnd::Left,
             Self::Hello(_)
             | Self::Response(_)
             | Self::Proof(_)
             | Self::Verification(_)
-            | Self::Opening(_) => End::Fault(Fault::Truncated),
+            | Self::Opening(_) => ServerEnd::Fault(Fault::Truncated),
         }
     }
 
-    /// Message 1 or 4. The work that it leads to, or what is wrong with it; then the state is the
-    /// same as before.
+    /// Handles message 1 or 4. Returns the next state and its computation, or the same state and
+    /// the fault of the message.
     pub(super) fn handle_frame(
         self,
         config: &Arc<ServerConfig>,
         frame: Frame<'_>,
-    ) -> (Self, Result<Option<Job>, Fault>) {
+    ) -> (Self, Result<Option<HandshakeJob>, Fault>) {
         match self {
             Self::Hello(state) => match hello(config, frame) {
                 Ok((suite, message)) => {
@@ -157,33 +157,33 @@ impl Handshake {
         }
     }
 
-    /// The link to seal a farewell with; none before there are keys.
-    pub(super) fn into_link(self) -> Option<Link> {
+    /// The record layer that encrypts a farewell; `None` before there are keys.
+    pub(super) fn into_records(self) -> Option<RecordLayer> {
         match self {
             Self::Hello(_) | Self::Response(_) => None,
             Self::Proof(AwaitProof { keyed, .. })
             | Self::Verification(AwaitVerification { keyed, .. })
-            | Self::Opening(AwaitOpening { keyed, .. }) => Some(keyed.link),
+            | Self::Opening(AwaitOpening { keyed, .. }) => Some(keyed.records),
         }
     }
 }
 
 impl AwaitHello {
-    /// Message 1 is good: messages 2 and 3 are to be computed.
+    /// Message 1 is valid: messages 2 and 3 are to be computed.
     fn respond(
         self,
         config: &Arc<ServerConfig>,
         suite: Suite,
         message: Vec<u8>,
-    ) -> (AwaitResponse, Job) {
+    ) -> (AwaitResponse, HandshakeJob) {
         let Self { entropy, token, deadline } = self;
-        let job = Job::Respond { suite, entropy, message, config: Arc::clone(config) };
+        let job = HandshakeJob::Respond { suite, entropy, message, config: Arc::clone(config) };
         (AwaitResponse { suite, token, deadline }, job)
     }
 }
 
 impl AwaitResponse {
-    /// Messages 2 and 3 are computed: sends them.
+    /// Sends messages 2 and 3, which are computed.
     pub(super) fn send(
         self,
         now: Instant,
@@ -193,46 +193,47 @@ impl AwaitResponse {
     ) -> (AwaitProof, Result<(), LimitError>) {
         let Self { suite, token, deadline } = self;
         let finished = &response.finished;
-        let link = Link::new(
+        let records = RecordLayer::new(
             protocol(suite).cipher,
             finished.to_client.clone(),
             finished.to_server.clone(),
         );
-        let mut keyed = Box::new(Keyed { link, token });
+        let mut keyed = Box::new(KeyedHandshake { records, token });
         outbound.push(now, Opcode::KeyVerification, &response.message);
-        let sealer = &mut keyed.link.sealer;
+        let sealer = &mut keyed.records.sealer;
         let sent = outbound.push_record(now, sealer, Opcode::KeyVerification, &proof.encode());
         (AwaitProof { keyed, hash: finished.hash, deadline }, sent)
     }
 }
 
 impl AwaitProof {
-    /// Message 4, not yet verified.
+    /// Decrypts and parses message 4; its signature is not verified yet.
     fn open(&mut self, frame: Frame<'_>) -> Result<Proof, Fault> {
         let opcode = frame.header.opcode;
         if opcode != Opcode::KeyVerification.number() {
             return Err(Fault::Opcode { opcode });
         }
-        Proof::decode(&self.keyed.link.open(frame)?).ok_or(Fault::Proof)
+        Proof::decode(&self.keyed.records.open(frame)?).ok_or(Fault::Proof)
     }
 
-    /// Message 4 has its form: whether it is a proof is to be computed.
-    fn verify(self, config: &ServerConfig, proof: Proof) -> (AwaitVerification, Job) {
+    /// Message 4 is well-formed: its signature is to be verified.
+    fn verify(self, config: &ServerConfig, proof: Proof) -> (AwaitVerification, HandshakeJob) {
         let Self { keyed, hash, deadline } = self;
-        let job = Job::Verify(Box::new(Claim { proof, server: config.key.public(), hash }));
+        let job =
+            HandshakeJob::Verify(Box::new(ProofCheck { proof, server: config.key.public(), hash }));
         (AwaitVerification { keyed, deadline }, job)
     }
 }
 
 impl AwaitVerification {
-    /// The identity is proven: `ticket` is the right to say whether its session opens.
+    /// The identity is proven. `ticket` is the right to say whether its session opens.
     pub(super) fn prove(self, ticket: u64) -> AwaitOpening {
         AwaitOpening { keyed: self.keyed, ticket }
     }
 }
 
-/// Message 1: its suite and Noise message, whose public values are in range. A bad one costs no
-/// exponentiation and no encapsulation (rules P-03, P-04).
+/// Parses message 1 and checks its public values, before any exponentiation or encapsulation is
+/// spent on it (rules P-03 and P-04).
 fn hello(config: &ServerConfig, frame: Frame<'_>) -> Result<(Suite, Vec<u8>), Fault> {
     let opcode = frame.header.opcode;
     if opcode != Opcode::KeyVerification.number() {
@@ -246,12 +247,12 @@ fn hello(config: &ServerConfig, frame: Frame<'_>) -> Result<(Suite, Vec<u8>), Fa
     Ok((suite, message.to_vec()))
 }
 
-/// The longest frame of a client that has said nothing yet.
+/// The longest first frame of a client, header included.
 pub const FIRST_BYTES_MAX: usize = HEADER_BYTES + HELLO_BYTES_MAX as usize;
 
-/// The longest message 1, `hybrid-4096`.
+/// The length of the longest message 1, that of suite `hybrid-4096`.
 const HELLO_BYTES_MAX: u32 = 1_698;
 
-/// Message 4.
+/// The length of the frame body that holds message 4.
 #[allow(clippy::cast_possible_truncation, reason = "96 and 16")]
 const PROOF_BODY_BYTES: u32 = (Proof::BYTES + TAG_BYTES) as u32;
