@@ -227,7 +227,7 @@ mod tests {
             ("uniform:5..4", "empty"),
             ("zipf:0", "zipf:N"),
             ("zipf:10:nan", "zipf:N"),
-            ("gauss:1", "no distribution"),
+            ("gauss:1", "not a distribution"),
         ] {
             let error = Values::parse(text, 0).unwrap_err();
             assert!(error.contains(part), "{text}: {error}");
