@@ -66,7 +66,7 @@ pub use client::blocking;
 pub use client::{ADD_MAX, Balance, Builder, ClientError, Progress};
 pub use dial::ConnectError;
 pub use lost::{CourierError, EnterError, Lost};
-pub use options::Options;
+pub use options::{Options, handshake_entropy};
 pub use signer::{SignError, Signer};
 
 /// The runtime of [`Client`]: a program needs no dependency of its own to have one.

@@ -32,8 +32,10 @@ impl Options {
     }
 }
 
-/// What one handshake needs of the system's randomness.
-pub(crate) fn entropy() -> Result<Entropy, getrandom::Error> {
+/// The random bytes of one handshake, from the system: what a [`ClientSession`] is made with.
+///
+/// [`ClientSession`]: ddes_session::v2::ClientSession
+pub fn handshake_entropy() -> Result<Entropy, getrandom::Error> {
     let mut dh = Zeroizing::new(vec![0; EXPONENT_BYTES]);
     let mut kem = Zeroizing::new([0; kem::SEED_BYTES]);
     getrandom::fill(&mut dh)?;

@@ -94,7 +94,7 @@ pub(crate) struct Pump<M: Machine> {
     pub(crate) session: M,
     work: Option<JoinHandle<M::Done>>,
     /// Our direction is shut down.
-    shut: bool,
+    is_shut: bool,
     buffer: Box<[u8]>,
 }
 
@@ -107,7 +107,7 @@ enum Next<D> {
 
 impl<M: Machine> Pump<M> {
     pub(crate) fn new(stream: TcpStream, session: M) -> Self {
-        Self { stream, session, work: None, shut: false, buffer: vec![0; READ_BYTES_MAX].into() }
+        Self { stream, session, work: None, is_shut: false, buffer: vec![0; READ_BYTES_MAX].into() }
     }
 
     /// Carries the session on until something happens; `None` once it has ended and all is told.
@@ -147,9 +147,7 @@ impl<M: Machine> Pump<M> {
             Next::Timeout => self.session.handle_timeout(now),
             Next::Readable => match self.stream.try_read(&mut self.buffer) {
                 Ok(0) => self.session.handle_eof(now),
-                Ok(count) => {
-                    self.session.handle_bytes(now, self.buffer.get(..count).unwrap_or(&[]));
-                }
+                Ok(count) => self.session.handle_bytes(now, self.buffer.split_at(count).0),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => self.session.handle_eof(now),
             },
@@ -172,10 +170,11 @@ impl<M: Machine> Pump<M> {
                 Err(_) => return self.session.give_up_sending(),
             }
         }
-        if self.session.phase() == Phase::Draining && !self.shut {
-            self.shut = true;
-            // A socket that is gone is shut down already.
-            SockRef::from(&self.stream).shutdown(Shutdown::Write).unwrap_or(());
+        if self.session.phase() == Phase::Draining && !self.is_shut {
+            match SockRef::from(&self.stream).shutdown(Shutdown::Write) {
+                // An error: the connection is gone, and with it this direction.
+                Ok(()) | Err(_) => self.is_shut = true,
+            }
         }
     }
 }

@@ -9,10 +9,10 @@ use ddes_wire::v2::{Scope, Welcome};
 
 use crate::dial::ConnectError;
 pub use crate::lost::EnterError;
-use crate::options;
 pub use crate::options::Options;
+use crate::options::handshake_entropy;
 use crate::pump::{Pump, dial};
-use crate::signer::Signer;
+use crate::signer::{SignError, Signer};
 
 /// One session over one socket.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ impl Connection {
         trusted: &[PublicKey],
         signer: &Signer,
     ) -> Result<(Self, Welcome), EnterError> {
-        let entropy = options::entropy().map_err(ConnectError::from)?;
+        let entropy = handshake_entropy().map_err(ConnectError::from)?;
         let stream = dial(&options.server, options.connect).await?;
         let session = ClientSession::new(options.session(), Instant::now(), entropy);
         let mut connection = Self(Pump::new(stream, session));
@@ -50,14 +50,12 @@ impl Connection {
         }
     }
 
-    async fn prove(&mut self, signer: &Signer) -> Result<(), EnterError> {
+    /// Sends message 4; `false` if the session has ended, which its next event reports.
+    async fn prove(&mut self, signer: &Signer) -> Result<bool, SignError> {
         let key = signer.public();
-        // None once the session has ended; its next event says so.
-        let Some(claim) = self.0.session.claim(&key) else { return Ok(()) };
+        let Some(claim) = self.0.session.claim(&key) else { return Ok(false) };
         let signature = signer.sign(Namespace::Client, &claim).await?;
-        // And so it does if it ended meanwhile.
-        self.0.session.prove(Instant::now(), &key, signature).unwrap_or(());
-        Ok(())
+        Ok(self.0.session.prove(Instant::now(), &key, signature).is_ok())
     }
 
     /// Carries the session on until something happens; `None` once it has ended and all is told.

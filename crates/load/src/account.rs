@@ -11,9 +11,10 @@ use ddes_wire::{Sequence, Standing, Total};
 /// A frame that the ledger does not cover yet.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Frame {
-    /// The numbers of its values.
+    /// The number of its first value.
     pub(crate) first: u64,
-    pub(crate) last: u64,
+    /// How many values it has, at least 1.
+    pub(crate) count: u16,
     /// The account's sum once it counts.
     sum: i128,
     /// When it was to be sent, in nanoseconds since the run began.
@@ -24,7 +25,12 @@ pub(crate) struct Frame {
 
 impl Frame {
     pub(crate) fn values(&self) -> u64 {
-        self.last - self.first + 1
+        self.count.into()
+    }
+
+    /// The number of its last value.
+    pub(crate) fn last(&self) -> u64 {
+        self.first + self.values() - 1
     }
 }
 
@@ -94,14 +100,14 @@ impl Account {
     /// first.
     pub(crate) fn give(
         &mut self,
-        count: u64,
+        count: u16,
         sum: i128,
         intended: u64,
         is_measured: bool,
     ) -> Frame {
-        let (first, last) = (self.given.0 + 1, self.given.0 + count);
+        let (first, last) = (self.given.0 + 1, self.given.0 + u64::from(count));
         self.given = (last, self.given.1 + sum);
-        let frame = Frame { first, last, sum: self.given.1, intended, is_measured };
+        let frame = Frame { first, count, sum: self.given.1, intended, is_measured };
         self.flight.handle_sent(Sequence::new(last), frame);
         frame
     }
@@ -142,7 +148,7 @@ impl Account {
         mut counted: impl FnMut(&Frame),
     ) -> Result<(), Mismatch> {
         while let Some(frame) = self.flight.poll_covered(last_seq) {
-            self.covered = (frame.last, frame.sum);
+            self.covered = (frame.last(), frame.sum);
             counted(&frame);
         }
         if self.covered == (last_seq.get(), sum.get()) {
@@ -217,7 +223,7 @@ mod tests {
         assert!(!account.must_give_again());
         account.answer(&outcome(Status::Gap, 12, 107), |_| {}).unwrap();
         let numbers: Vec<_> =
-            std::iter::from_fn(|| account.give_again()).map(|f| (f.first, f.last)).collect();
+            std::iter::from_fn(|| account.give_again()).map(|f| (f.first, f.last())).collect();
         assert_eq!(numbers, [(13, 14), (15, 16)]);
         account.answer(&outcome(Status::Applied, 16, 121), |_| {}).unwrap();
         assert_eq!((account.uncovered().count(), account.covered()), (0, (16, 121)));

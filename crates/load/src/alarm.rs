@@ -34,10 +34,7 @@ impl Alarm {
         // A time of 0 would disarm it.
         let wait = wait.max(Duration::from_nanos(1));
         let never = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let once = Timespec {
-            tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: wait.subsec_nanos().into(),
-        };
+        let once = Timespec::try_from(wait).map_err(io::Error::other)?;
         let timer = Itimerspec { it_interval: never, it_value: once };
         timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &timer)?;
         Ok(())

@@ -4,18 +4,14 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::time::Instant;
 
+use ddes_client::handshake_entropy;
 use ddes_identity::{Namespace, SigningKey};
-use ddes_session::v2::noise::Entropy;
-use ddes_session::v2::{ClientConfig, ClientEvent, ClientSession, kem};
+use ddes_session::v2::{ClientConfig, ClientEvent, ClientSession, SubmitError};
 use ddes_session::{Phase, UNSENT_BYTES_MAX};
 use ddes_wire::Sequence;
 use ddes_wire::v2::Scope;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
-use zeroize::Zeroizing;
-
-/// Bytes a private exponent is made of: 512 bits, more than any group takes.
-const EXPONENT_BYTES: usize = 64;
 
 #[derive(Debug)]
 pub(crate) struct Link {
@@ -33,14 +29,11 @@ impl Link {
         registry: &Registry,
         token: Token,
     ) -> io::Result<Self> {
-        let mut dh = Zeroizing::new(vec![0; EXPONENT_BYTES]);
-        let mut kem = Zeroizing::new([0; kem::SEED_BYTES]);
-        getrandom::fill(&mut dh).map_err(io::Error::other)?;
-        getrandom::fill(kem.as_mut()).map_err(io::Error::other)?;
+        let entropy = handshake_entropy().map_err(io::Error::other)?;
         let mut stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
-        let mut session = ClientSession::new(config, now, Entropy { dh, kem });
+        let mut session = ClientSession::new(config, now, entropy);
         work(&mut session, now);
         Ok(Self { stream, session, is_shut: false })
     }
@@ -56,7 +49,7 @@ impl Link {
             match read {
                 Ok(0) => self.session.handle_eof(now),
                 Ok(count) => {
-                    self.session.handle_bytes(now, buffer.get(..count).unwrap_or(&[]));
+                    self.session.handle_bytes(now, buffer.split_at(count).0);
                     work(&mut self.session, now);
                     // A stream that gave less than there was room for is empty (epoll(7)); it will
                     // say when it no longer is.
@@ -92,9 +85,10 @@ impl Link {
             }
         }
         if self.session.phase() == Phase::Draining && !self.is_shut {
-            self.is_shut = true;
-            // A socket that is gone is shut down already.
-            self.stream.shutdown(Shutdown::Write).unwrap_or(());
+            match self.stream.shutdown(Shutdown::Write) {
+                // An error: the connection is gone, and with it this direction.
+                Ok(()) | Err(_) => self.is_shut = true,
+            }
         }
         true
     }
@@ -109,12 +103,14 @@ impl Link {
         self.session.poll_event()
     }
 
-    /// Message 4, to a server that is trusted.
-    pub(crate) fn prove(&mut self, now: Instant, key: &SigningKey) {
+    /// Sends message 4 to a server that is trusted; `false` if the session has ended, which its
+    /// next event reports.
+    pub(crate) fn prove(&mut self, now: Instant, key: &SigningKey) -> bool {
         let public = key.public();
-        // None, or an error, once the session has ended; its next event says so.
-        let Some(claim) = self.session.claim(&public) else { return };
-        self.session.prove(now, &public, key.sign(Namespace::Client, &claim)).unwrap_or(());
+        self.session.claim(&public).is_some_and(|claim| {
+            let signature = key.sign(Namespace::Client, &claim);
+            self.session.prove(now, &public, signature).is_ok()
+        })
     }
 
     /// Whether a further 30 would be taken now.
@@ -122,9 +118,14 @@ impl Link {
         self.session.phase() == Phase::Live && self.session.pending().len() < UNSENT_BYTES_MAX
     }
 
-    /// 30. There is room; an error means that the session has ended, and its next event says so.
-    pub(crate) fn submit(&mut self, now: Instant, first: Sequence, values: &[i64]) {
-        self.session.submit(now, first, values).unwrap_or(());
+    /// Sends a 30; see [`ClientSession::submit`].
+    pub(crate) fn submit(
+        &mut self,
+        now: Instant,
+        first: Sequence,
+        values: &[i64],
+    ) -> Result<(), SubmitError> {
+        self.session.submit(now, first, values)
     }
 
     /// 50; whether it was sent.
@@ -133,8 +134,8 @@ impl Link {
     }
 
     pub(crate) fn close(mut self, registry: &Registry) {
-        // Closing it takes it out of the poll in any case.
-        registry.deregister(&mut self.stream).unwrap_or(());
+        // An error leaves nothing behind: closing the socket removes it from the poll.
+        drop(registry.deregister(&mut self.stream));
     }
 }
 

@@ -16,8 +16,9 @@ pub(crate) struct Usage {
 impl Usage {
     pub(crate) fn now() -> Self {
         let time = clock_gettime(ClockId::ThreadCPUTime);
-        let nanos = i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec);
-        Self { cpu: u64::try_from(nanos).unwrap_or(0), waited: waited().unwrap_or(0) }
+        // This clock starts at 0 with the thread, so neither part is negative.
+        let cpu = time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs();
+        Self { cpu, waited: waited().unwrap_or(0) }
     }
 
     pub(crate) fn since(self, before: Self) -> Self {

@@ -415,8 +415,8 @@ fn late(outcome: &Outcome, intervals: &[Interval]) -> Option<String> {
     let mean = |part: &[Interval]| {
         part.iter().map(|it| it.lag_p99_ns).sum::<u64>() / part.len().max(1) as u64
     };
-    let first = mean(intervals.get(..quarter).unwrap_or(&[]));
-    let last = mean(intervals.get(intervals.len() - quarter..).unwrap_or(&[]));
+    let first = mean(intervals.split_at(quarter).0);
+    let last = mean(intervals.split_at(intervals.len() - quarter).1);
     let lag_ms = Duration::from_nanos(lag).as_secs_f64() * 1e3;
     if quarter > 0 && last > LAG_NANOS && last > 2 * first {
         return Some(format!(

@@ -1,6 +1,8 @@
 //! The threads of a run, seen from the one who started them.
 
 use std::io;
+use std::iter::StepBy;
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -12,7 +14,7 @@ use crate::ended::{Ended, GivenUp, ThreadUse, Verdict};
 use crate::plan::{Pace, Plan, Until};
 use crate::schedule::Schedule;
 use crate::shared::{Shared, nanos};
-use crate::stats::{Stats, histogram};
+use crate::stats::{Stats, add_histogram, histogram};
 use crate::traffic::{Pacing, Traffic};
 use crate::worker::Worker;
 
@@ -93,11 +95,9 @@ impl Run {
         for thread in 0..run.plan.threads {
             let (plan, shared) = (Arc::clone(&run.plan), Arc::clone(&run.shared));
             let spawned = thread::Builder::new().name(format!("load-{thread}")).spawn(move || {
-                let step = usize::try_from(plan.threads).unwrap_or(usize::MAX);
-                let sessions = || (thread..plan.sessions).step_by(step);
                 let traffic = traffic(&plan, thread);
-                let slot = usize::try_from(thread).unwrap_or(usize::MAX);
-                Worker::new(&plan, &shared, slot, sessions(), traffic)?.run()
+                let sessions = sessions_of(&plan, thread);
+                Worker::new(&plan, &shared, thread as usize, sessions, traffic)?.run()
             });
             match spawned {
                 Ok(spawned) => run.threads.push(spawned),
@@ -169,8 +169,7 @@ impl Run {
         for thread in std::mem::take(&mut self.threads) {
             let ended = thread.join().map_err(|_| RunError::Panicked)??;
             verdicts.extend(ended.verdicts);
-            // The same bounds everywhere.
-            handshakes.add(&ended.handshakes).unwrap_or(());
+            add_histogram(&mut handshakes, &ended.handshakes);
             finished = finished.max(ended.finished);
             threads.push(ended.used);
             failed = failed.or(ended.failed);
@@ -197,10 +196,14 @@ impl Run {
     }
 }
 
+/// The numbers of one thread's sessions: they are dealt out in turn.
+fn sessions_of(plan: &Plan, thread: u32) -> StepBy<Range<u32>> {
+    (thread..plan.sessions).step_by(plan.threads as usize)
+}
+
 /// What one thread sends.
 fn traffic(plan: &Plan, thread: u32) -> Traffic {
-    let step = usize::try_from(plan.threads).unwrap_or(usize::MAX);
-    let sessions = (thread..plan.sessions).step_by(step);
+    let sessions = sessions_of(plan, thread);
     let pacing = match plan.pace {
         Pace::Closed => Pacing::Closed,
         Pace::Open { rate, arrivals } => {
@@ -218,6 +221,6 @@ fn traffic(plan: &Plan, thread: u32) -> Traffic {
         Until::Elapsed(duration) => Some(nanos(duration)),
         Until::Sent(_) => None,
     };
-    let depth = usize::try_from(plan.pipeline).unwrap_or(usize::MAX);
+    let depth = plan.pipeline as usize;
     Traffic::new(shares, pacing, plan.values.clone(), plan.batch, depth, span)
 }

@@ -42,7 +42,7 @@ impl Shared {
     }
 }
 
-/// A duration, in nanoseconds.
+/// A duration in nanoseconds; one of more than 584 years counts as that.
 pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

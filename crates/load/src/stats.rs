@@ -90,8 +90,8 @@ impl Stats {
     pub fn merge(&mut self, other: &Self) {
         self.values += other.values;
         self.frames += other.frames;
-        add(&mut self.latency, &other.latency);
-        add(&mut self.lag, &other.lag);
+        add_histogram(&mut self.latency, &other.latency);
+        add_histogram(&mut self.lag, &other.lag);
         self.errors.add(&other.errors);
         self.span += other.span;
         self.cpu += other.cpu;
@@ -128,9 +128,10 @@ pub(crate) fn histogram() -> Histogram<u64> {
         .expect("bounds in order, digits in range")
 }
 
-/// All histograms have the same bounds, so one takes what another holds.
-fn add(to: &mut Histogram<u64>, from: &Histogram<u64>) {
+/// Adds the counts of one histogram to another; both are made by [`histogram`].
+#[allow(clippy::expect_used, reason = "all histograms have the same constant bounds")]
+pub(crate) fn add_histogram(to: &mut Histogram<u64>, from: &Histogram<u64>) {
     if !from.is_empty() {
-        to.add(from).unwrap_or(());
+        to.add(from).expect("both have the same bounds");
     }
 }

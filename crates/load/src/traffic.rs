@@ -205,7 +205,7 @@ impl Traffic {
             }
             let flight = lane.account.give_again()?;
             self.stats.errors.retried += 1;
-            fill(&self.values, lane.session, flight.first, flight.values(), out);
+            fill(&self.values, lane.session, flight.first, flight.count, out);
             return Some(Sequence::new(flight.first));
         }
         let (intended, values) = match &self.pacing {
@@ -225,8 +225,8 @@ impl Traffic {
             return None;
         }
         let first = lane.account.next_number();
-        let sum = fill(&self.values, lane.session, first, values.into(), out);
-        lane.account.give(values.into(), sum, intended, self.window.covers(intended));
+        let sum = fill(&self.values, lane.session, first, values, out);
+        lane.account.give(values, sum, intended, self.window.covers(intended));
         Some(Sequence::new(first))
     }
 
@@ -392,9 +392,8 @@ impl Lane {
     }
 }
 
-fn fill(values: &Values, session: u64, first: u64, count: u64, out: &mut Vec<i64>) -> i128 {
-    // A frame has at most 8186 values.
-    out.resize(usize::try_from(count).unwrap_or(0), 0);
+fn fill(values: &Values, session: u64, first: u64, count: u16, out: &mut Vec<i64>) -> i128 {
+    out.resize(count.into(), 0);
     values.fill(session, first, out)
 }
 

@@ -113,8 +113,12 @@ impl Values {
             Kind::List(list) => {
                 for (number, out) in numbers.zip(&mut *out) {
                     let at = stream.wrapping_add(number) % list.len() as u64;
-                    *out =
-                        usize::try_from(at).ok().and_then(|at| list.get(at)).copied().unwrap_or(0);
+                    #[allow(
+                        clippy::cast_possible_truncation,
+                        reason = "below the list's length, which is a usize"
+                    )]
+                    let value = list[at as usize];
+                    *out = value;
                 }
             }
         }

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use ddes_client::delivery::Backoff;
-use ddes_session::v2::{ClientConfig, ClientEnd, ClientEvent};
+use ddes_session::v2::{ClientConfig, ClientEnd, ClientEvent, SubmitError};
 use ddes_wire::v2::{Reason, Welcome};
 use mio::event::Event;
 use mio::{Events, Poll, Token};
@@ -215,7 +215,7 @@ impl<'a> Worker<'a> {
             self.alarm.set(Duration::from_nanos(arrival - now))?;
             self.alarm_at = arrival;
         }
-        let next = next.min(arrival.unwrap_or(u64::MAX));
+        let next = arrival.map_or(next, |arrival| next.min(arrival));
         match self.poll.poll(events, Some(Duration::from_nanos(next.saturating_sub(now)))) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
@@ -377,8 +377,15 @@ impl<'a> Worker<'a> {
                 let Some(first) = self.traffic.next_frame(at, now, &mut self.scratch) else {
                     break;
                 };
-                link.submit(instant, first, &self.scratch);
-                is_more = true;
+                match link.submit(instant, first, &self.scratch) {
+                    Ok(()) => is_more = true,
+                    // Its next event is its end; what it had is sent again in the next session.
+                    Err(SubmitError::NotOpen) => break,
+                    // The server takes fewer values in a frame than the plan puts into one.
+                    Err(error @ (SubmitError::Count { .. } | SubmitError::Full)) => {
+                        return self.give_up(at, GivenUp::Lost(error.to_string()));
+                    }
+                }
             }
             if self.is_started
                 && *step == Step::Open

@@ -121,7 +121,7 @@ struct Ring(Arc<UnixStream>);
 
 impl Ring {
     fn ring(&self) {
-        // Full: it is awake. Gone: so is the thread.
+        // Full: the thread is awake already. Closed: it has ended.
         drop((&*self.0).write(&[1]));
     }
 }
@@ -138,7 +138,7 @@ impl Handle {
         call: impl FnOnce(Reply<T>) -> Call,
     ) -> Result<T, ClientError> {
         let (sender, answer) = sync_channel(1);
-        // Who asked is there: this very call.
+        // The receiver waits below, so this cannot fail.
         let reply = Box::new(move |outcome| drop(sender.send(outcome)));
         let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone();
         calls.ok_or(ClientError::Closed)?.send(call(reply)).map_err(|_| ClientError::Closed)?;
@@ -369,11 +369,10 @@ impl ClientThread {
         let (WireState::Opening(wire), key) = (&mut self.link, self.signer.public()) else {
             return Ok(());
         };
-        // None once the session has ended; its next event says so.
+        // A session that has ended signs nothing; its next event reports the end.
         let Some(claim) = wire.session.claim(&key) else { return Ok(()) };
         if let Signer::Key(signing) = &*self.signer {
-            let signature = signing.sign(Namespace::Client, &claim);
-            wire.session.prove(now, &key, signature).unwrap_or(());
+            wire.prove(now, &key, signing.sign(Namespace::Client, &claim));
             return Ok(());
         }
         // An agent may ask a person.
@@ -392,9 +391,10 @@ impl ClientThread {
         let run = move || {
             let work = work.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(work) = work {
-                // The client may be gone meanwhile.
-                letters.send(work()).unwrap_or(());
-                ring.ring();
+                // An error: the client has ended, and needs no letter.
+                if letters.send(work()).is_ok() {
+                    ring.ring();
+                }
             }
         };
         let spawned = thread::Builder::new().name(name.into()).spawn(run.clone());
@@ -418,9 +418,8 @@ impl ClientThread {
             Letter::Signed { signature, .. } => {
                 let WireState::Opening(wire) = &mut self.link else { return Ok(()) };
                 match signature {
-                    // Its next event says so if it ended meanwhile.
                     Ok(signature) => {
-                        wire.session.prove(now, &self.signer.public(), signature).unwrap_or(());
+                        wire.prove(now, &self.signer.public(), signature);
                         Ok(())
                     }
                     Err(error) => self.lost(now, Lost::Enter(EnterError::Sign(error))),
@@ -476,6 +475,8 @@ fn submit(now: Instant, delivery: &mut Delivery, session: &mut ClientSession) {
 fn wait_until(waited: &mut [PollFd<'_>], until: Option<Instant>) {
     let left = until.map(|at| at.saturating_duration_since(Instant::now()));
     let left = left.and_then(|left| Timespec::try_from(left).ok());
-    // Interrupted, or refused for want of memory: then everything is looked at again.
-    poll(waited, left.as_ref()).map(drop).unwrap_or(());
+    // Interrupted, or out of memory: the caller checks everything again in any case.
+    if poll(waited, left.as_ref()).is_err() {
+        thread::yield_now();
+    }
 }

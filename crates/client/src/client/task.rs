@@ -67,7 +67,7 @@ impl Client {
         call: impl FnOnce(Reply<T>) -> Call,
     ) -> Result<T, ClientError> {
         let (sender, answer) = oneshot::channel();
-        // Who asked may be gone.
+        // The caller may have dropped its future: then nobody needs the outcome.
         let reply = Box::new(move |outcome| drop(sender.send(outcome)));
         self.calls.send(call(reply)).await.map_err(|_| ClientError::Closed)?;
         answer.await.map_err(|_| ClientError::Closed)?

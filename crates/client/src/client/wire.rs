@@ -5,11 +5,12 @@ use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
+use ddes_identity::PublicKey;
 use ddes_session::Phase;
 use ddes_session::v2::{ClientEvent, ClientSession};
 use rustix::event::PollFlags;
 
-use crate::options::{self, Options};
+use crate::options::{Options, handshake_entropy};
 
 const READ_BYTES_MAX: usize = 16 * 1024;
 
@@ -24,8 +25,13 @@ pub(super) struct Wire {
 
 impl Wire {
     pub(super) fn new(stream: TcpStream, options: &Options) -> Result<Self, getrandom::Error> {
-        let session = ClientSession::new(options.session(), Instant::now(), options::entropy()?);
+        let session = ClientSession::new(options.session(), Instant::now(), handshake_entropy()?);
         Ok(Self { stream, session, is_shut: false })
+    }
+
+    /// Sends message 4; `false` if the session has ended, which its next event reports.
+    pub(super) fn prove(&mut self, now: Instant, key: &PublicKey, signature: [u8; 64]) -> bool {
+        self.session.prove(now, key, signature).is_ok()
     }
 
     /// What there is to wait for, and until when.
@@ -69,7 +75,7 @@ impl Wire {
         let mut buffer = [0; READ_BYTES_MAX];
         match self.stream.read(&mut buffer) {
             Ok(0) => self.session.handle_eof(now),
-            Ok(count) => self.session.handle_bytes(now, buffer.get(..count).unwrap_or(&[])),
+            Ok(count) => self.session.handle_bytes(now, buffer.split_at(count).0),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => self.session.handle_eof(now),
@@ -88,9 +94,10 @@ impl Wire {
             }
         }
         if self.session.phase() == Phase::Draining && !self.is_shut {
-            self.is_shut = true;
-            // A socket that is gone is shut down already.
-            self.stream.shutdown(Shutdown::Write).unwrap_or(());
+            match self.stream.shutdown(Shutdown::Write) {
+                // An error: the connection is gone, and with it this direction.
+                Ok(()) | Err(_) => self.is_shut = true,
+            }
         }
     }
 }

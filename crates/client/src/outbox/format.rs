@@ -290,8 +290,8 @@ fn chained(before: &Chain, head: &[u8], payload: &[u8]) -> Chain {
 }
 
 fn frame(salt: &[u8], before: &Chain, kind: u32, payload: &[u8]) -> (Vec<u8>, Chain) {
-    // A payload is bounded far below 2^32.
-    let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+    #[allow(clippy::expect_used, reason = "a payload has at most RECORD_BYTES_MAX bytes")]
+    let length = u32::try_from(payload.len()).expect("a payload is far below 2^32 bytes");
     let head = [kind.to_be_bytes(), length.to_be_bytes()].concat();
     let mut salted = crc32fast::Hasher::new();
     salted.update(salt);

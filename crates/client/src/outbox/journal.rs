@@ -185,8 +185,8 @@ impl Journal {
             short: None,
             poisoned: false,
         };
-        // Where there is none for the longest record, what is delivered is to make some.
-        journal.make_room(format::RECORD_BYTES_MAX as u64).unwrap_or(());
+        // If there is no room for the longest record, that is noted: delivery frees some.
+        journal.reserve(format::RECORD_BYTES_MAX as u64);
         Ok((journal, Found { records: contents.records, confirmed, torn, is_first_format }))
     }
 
@@ -197,7 +197,9 @@ impl Journal {
     /// Values, durable when this returns; only where there is room for what delivers them as well.
     pub(super) fn append_values(&mut self, record: &Record) -> Result<(), JournalError> {
         let (writer, bytes) = self.writer.next(record);
-        self.make_room(bytes.len() as u64)?;
+        if !self.reserve(bytes.len() as u64) {
+            return Err(self.full());
+        }
         self.write(writer, &bytes)
     }
 
@@ -244,26 +246,35 @@ impl Journal {
         }
     }
 
-    fn make_room(&mut self, bytes: u64) -> Result<(), JournalError> {
-        let needed = self.length + bytes + RESERVE_BYTES;
+    /// Allocates disk space for `bytes` more and [`RESERVE_BYTES`] after them; `false`, which is
+    /// noted, if there is none.
+    fn reserve(&mut self, bytes: u64) -> bool {
+        let has_room = self.allocate(self.length + bytes + RESERVE_BYTES);
+        if !has_room {
+            self.short.get_or_insert(usize::MAX);
+        }
+        has_room
+    }
+
+    fn allocate(&mut self, needed: u64) -> bool {
         if getrlimit(Resource::Fsize).current.is_some_and(|most| needed > most) {
-            return Err(self.full());
+            return false;
         }
         if needed <= self.allocated {
-            return Ok(());
+            return true;
         }
         for wanted in [needed + STEP_BYTES, needed] {
             match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, wanted) {
                 Ok(()) => {
                     self.allocated = wanted;
-                    return Ok(());
+                    return true;
                 }
                 Err(Errno::NOSPC | Errno::DQUOT | Errno::FBIG) => {}
-                // A file system that promises no room: the write itself says whether there is some.
-                Err(_) => return Ok(()),
+                // The file system allocates nothing in advance: the write itself may fail.
+                Err(_) => return true,
             }
         }
-        Err(self.full())
+        false
     }
 
     fn full(&mut self) -> JournalError {
@@ -299,8 +310,8 @@ impl Journal {
             Ok(written) => written,
             Err(JournalError::Full(_)) => {
                 self.short = Some(values.len());
-                // What is left of it is reserved again.
-                self.make_room(0).unwrap_or(());
+                // Reserves again what the attempt has released and the disk still has.
+                self.reserve(0);
                 return Ok(false);
             }
             Err(error) => {

@@ -21,6 +21,7 @@ use format::Record;
 pub use inspect::{Inspected, inspect, journal_of};
 use journal::Journal;
 pub use journal::{JournalError, Owner};
+use objection::Continuation;
 pub use objection::{Objection, Span};
 
 /// So many values wait in an outbox at most.
@@ -219,21 +220,22 @@ impl Outbox {
             let counted = aside.and_then(|span| self.counted_before(welcome, span));
             let counted = counted.or_else(|| self.counted_if_adopted(welcome, adopt));
             return match counted {
-                Some(counted) => self.move_behind(welcome, counted).map(Ok),
+                Some(continuation) => self.continue_after(welcome, continuation).map(Ok),
                 None => Ok(Err(objection)),
             };
         }
         let standing = welcome.standing;
         let mut state =
             State { sum: Some(standing.sum), newest: welcome.session, ..self.state.clone() };
-        // Of a new outbox nothing was ever sent, so the values that wait take the numbers that are
-        // next; of any other some are covered.
         state.confirmed = standing.last_seq;
-        let covered =
-            if self.is_new() { 0 } else { standing.last_seq.get() - self.state.confirmed.get() };
-        let waiting = (self.pending.len() as u64).saturating_sub(covered);
-        // `check` has seen that there are so many numbers.
-        state.sent = standing.last_seq.forward(waiting).unwrap_or(standing.last_seq);
+        // A new outbox has sent nothing, so all its values are numbered from here on; in any other
+        // the ledger may cover some already.
+        let covered = if self.is_new() { 0 } else { self.pending_up_to(standing.last_seq) };
+        let Ok(last) = standing.last_seq.forward((self.pending.len() - covered) as u64) else {
+            let (last_seq, sent) = (standing.last_seq, self.state.sent);
+            return Ok(Err(Objection::Beyond { last_seq, sent }));
+        };
+        state.sent = last;
         // From now on only the new session adds; of those before it, only one wrote the last
         // number.
         state.own.retain(|session| *session == standing.last_session);
@@ -244,17 +246,18 @@ impl Outbox {
         Ok(Ok(()))
     }
 
-    /// Goes on behind the account's history: the values up to `counted` are part of it, the others
-    /// take the numbers behind it.
-    fn move_behind(&mut self, welcome: &Welcome, counted: Sequence) -> Result<(), JournalError> {
+    /// Continues after the account's history: the values up to `counted` are part of it, and the
+    /// others take the numbers after it.
+    fn continue_after(
+        &mut self,
+        welcome: &Welcome,
+        Continuation { counted, last }: Continuation,
+    ) -> Result<(), JournalError> {
         let standing = welcome.standing;
-        let covered = counted.get().saturating_sub(self.state.confirmed.get());
-        let waiting = (self.pending.len() as u64).saturating_sub(covered);
         let state = State {
             confirmed: standing.last_seq,
             sum: Some(standing.sum),
-            // Whoever looked at the 20 has seen that there are so many numbers.
-            sent: standing.last_seq.forward(waiting).unwrap_or(standing.last_seq),
+            sent: last,
             newest: welcome.session,
             own: vec![standing.last_session, welcome.session],
             ..self.state.clone()
@@ -320,12 +323,16 @@ impl Outbox {
 
     /// At most `most` values from number `first` on that may be sent.
     pub fn values(&self, first: Sequence, most: usize) -> Vec<i64> {
-        let before = self.state.confirmed.get();
-        let skipped = first.get().saturating_sub(self.next_unconfirmed().get());
-        let skipped = usize::try_from(skipped).unwrap_or(usize::MAX);
-        let may =
-            usize::try_from(self.state.sent.get().saturating_sub(before)).unwrap_or(usize::MAX);
+        let skipped = self.pending_up_to(Sequence::new(first.get().saturating_sub(1)));
+        let may = self.pending_up_to(self.state.sent);
         self.pending.iter().take(may).skip(skipped).take(most).copied().collect()
+    }
+
+    /// How many of the values that wait have numbers up to `last`.
+    fn pending_up_to(&self, last: Sequence) -> usize {
+        let most = self.pending.len();
+        let count = last.get().saturating_sub(self.state.confirmed.get());
+        usize::try_from(count).map_or(most, |count| count.min(most))
     }
 
     /// The number of the first value that waits, or will.

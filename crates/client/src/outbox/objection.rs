@@ -76,43 +76,63 @@ pub struct Span {
     pub to: (Sequence, Total),
 }
 
+/// How an outbox continues after values that the account counted without it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Continuation {
+    /// The last of this outbox's values that counts, by its old number.
+    pub(super) counted: Sequence,
+    /// The new number of the last value that waits.
+    pub(super) last: Sequence,
+}
+
 impl Outbox {
-    /// How far this outbox's values count, if it is proven that the account went on from there by
-    /// `span` alone.
+    /// How this outbox continues, if `span` proves how far its values count: the account has to
+    /// have continued from there by `span` alone.
     ///
     /// The first session of the span fenced off every session of this outbox (P-25), and its 20
     /// stated what they had counted: the values up to there count, and those above never will.
-    pub(super) fn counted_before(&self, welcome: &Welcome, span: &Span) -> Option<Sequence> {
+    pub(super) fn counted_before(&self, welcome: &Welcome, span: &Span) -> Option<Continuation> {
         let standing = welcome.standing;
         let (counted, sum) = span.from;
         let State { confirmed, sent, newest, .. } = self.state;
         let is_whole = span.to == (standing.last_seq, standing.sum) && span.to.0 > counted;
         let is_ours = (confirmed..=sent).contains(&counted) && self.sum_up_to(counted)? == sum;
         let is_newer = welcome.session > newest && standing.last_session > newest;
-        (is_whole && is_ours && is_newer && self.has_numbers(welcome, counted)).then_some(counted)
+        if !(is_whole && is_ours && is_newer) {
+            return None;
+        }
+        self.continuation(welcome, counted)
     }
 
-    /// The same by a person's word, which is enough only where no value is in doubt.
-    pub(super) fn counted_if_adopted(&self, welcome: &Welcome, adopt: bool) -> Option<Sequence> {
+    /// The same where a person has decided to adopt the account (`adopt`), which is enough only
+    /// while no value is in doubt.
+    pub(super) fn counted_if_adopted(
+        &self,
+        welcome: &Welcome,
+        adopt: bool,
+    ) -> Option<Continuation> {
         let State { confirmed, newest, .. } = self.state;
         let is_newer = welcome.session > newest && welcome.standing.last_seq > confirmed;
         let may = adopt && !self.is_new() && !self.is_in_doubt() && is_newer;
-        (may && self.has_numbers(welcome, confirmed)).then_some(confirmed)
+        if !may {
+            return None;
+        }
+        self.continuation(welcome, confirmed)
     }
 
-    /// Whether the values above `counted` fit behind the account's last number.
-    fn has_numbers(&self, welcome: &Welcome, counted: Sequence) -> bool {
-        let covered = counted.get().saturating_sub(self.state.confirmed.get());
-        let waiting = (self.pending.len() as u64).saturating_sub(covered);
-        welcome.standing.last_seq.forward(waiting).is_ok()
+    /// Numbers the values above `counted` after the account's last one; `None` if the numbering
+    /// ends before them.
+    fn continuation(&self, welcome: &Welcome, counted: Sequence) -> Option<Continuation> {
+        let waiting = self.pending.len() - self.pending_up_to(counted);
+        let last = welcome.standing.last_seq.forward(waiting as u64).ok()?;
+        Some(Continuation { counted, last })
     }
 
     /// The account's sum once the values up to `last_seq` count; unknown in an outbox of the first
     /// format.
     fn sum_up_to(&self, last_seq: Sequence) -> Option<Total> {
         let before = self.state.sum?;
-        let covered = last_seq.get().saturating_sub(self.state.confirmed.get());
-        let covered = usize::try_from(covered).unwrap_or(usize::MAX);
+        let covered = self.pending_up_to(last_seq);
         let values: i128 = self.pending.iter().take(covered).copied().map(i128::from).sum();
         // Beyond the range of sums nothing agrees.
         Some(Total::new(before.get().saturating_add(values)))
