@@ -61,7 +61,7 @@ fn drive(world: &World, kills: u64, clients: usize, random: &mut Random) -> Resu
         let mut server = start(world, &mut hardship.command())?;
         torn += u64::from(server.said.contains("ledger_torn"));
         couriers.more(VALUES + hardship.values(clients as u64))?;
-        live(&couriers, usize::try_from(random.below(clients as u64 + 1)).unwrap_or(0));
+        live(&couriers, random.index(clients + 1));
         thread::sleep(Duration::from_millis(random.below(KILL_AFTER_MS_MAX)));
         let is_over = suffered.suffer(hardship, world, (&mut server, &mut couriers), random)?;
         if !is_over && server.has_ended()? {

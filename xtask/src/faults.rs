@@ -211,7 +211,7 @@ fn carry(
     while let Ok(count) = from.read(&mut buffer) {
         thread::sleep(Duration::from_millis(random.below(DELAY_MS_MAX)));
         carried += count as u64;
-        let part = buffer.get(..count).unwrap_or(&[]);
+        let (part, _) = buffer.split_at(count);
         if count == 0 {
             drop(to.shutdown(Shutdown::Write));
             return;

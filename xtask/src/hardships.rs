@@ -189,7 +189,7 @@ impl Suffered {
         let text = fs::read(&list).map_err(failed)?;
         // Truncated, then written in two parts that end anywhere.
         let mut file = fs::File::create(&list).map_err(failed)?;
-        let cut = usize::try_from(random.below(text.len() as u64 + 1)).unwrap_or(0);
+        let cut = random.index(text.len() + 1);
         let (first, rest) = text.split_at(cut);
         for part in [first, rest] {
             thread::sleep(Duration::from_millis(random.below(LIST_PAUSE_MS)));
@@ -370,7 +370,7 @@ fn remove_folder(folder: &Path) -> Result<(), String> {
 /// Fisher and Yates.
 fn shuffle(kinds: &mut [Hardship], random: &mut Random) {
     for end in (1..kinds.len()).rev() {
-        let other = usize::try_from(random.below(end as u64 + 1)).unwrap_or(0);
+        let other = random.index(end + 1);
         kinds.swap(end, other);
     }
 }

@@ -23,6 +23,12 @@ impl Random {
         self.0 ^= self.0 >> 27;
         (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) % bound
     }
+
+    /// An index below `bound`, which is not 0.
+    #[allow(clippy::cast_possible_truncation, reason = "below `bound`, which is a usize")]
+    pub(crate) fn index(&mut self, bound: usize) -> usize {
+        self.below(bound as u64) as usize
+    }
 }
 
 /// A process that is killed when this is dropped.

@@ -115,7 +115,7 @@ struct Harm {
 }
 
 enum What {
-    Flip { byte: usize, bit: u8 },
+    Flip { byte: usize, bit: usize },
     Truncate(usize),
     Zero(usize),
     Replace(Arc<Vec<u8>>),
@@ -220,9 +220,8 @@ impl Sound {
     }
 
     fn harm(&self, kind: Kind, random: &mut Random) -> Result<Harm, String> {
-        let mut below =
-            |bound: usize| usize::try_from(random.below(bound.max(1) as u64)).unwrap_or(0);
-        let bit = u8::try_from(below(8)).unwrap_or(0);
+        let mut below = |bound: usize| random.index(bound);
+        let bit = below(8);
         let segment = self.segments.get(below(self.segments.len())).ok_or("no segment")?.clone();
         let of_segment = |byte, offset, batch| Harm {
             file: segment.clone(),
@@ -285,7 +284,7 @@ impl Sound {
     }
 
     /// Flips a bit of the byte at `place` of all batches, one behind the other.
-    fn flip_in_a_batch(&self, mut place: usize, bit: u8) -> Result<Harm, String> {
+    fn flip_in_a_batch(&self, mut place: usize, bit: usize) -> Result<Harm, String> {
         let frame = self.frames.iter().find(|frame| {
             let length = frame.end - frame.start;
             let is_here = place < length;
@@ -385,7 +384,11 @@ impl What {
                 }
             }
             Self::Truncate(length) => bytes.truncate(*length),
-            Self::Zero(from) => bytes.get_mut(*from..).unwrap_or(&mut []).fill(0),
+            Self::Zero(from) => {
+                if let Some(rest) = bytes.get_mut(*from..) {
+                    rest.fill(0);
+                }
+            }
             Self::Replace(other) => bytes.clone_from(other),
         }
     }
@@ -431,14 +434,14 @@ fn examine_all(sound: &Sound, harms: &[(Kind, Harm)]) -> Vec<Result<Noticed, Str
     all.into_iter().map(|(_, result)| result).collect()
 }
 
-/// Length and batch stand at the 5th and 9th byte of a frame.
+/// A frame has its length at its 5th byte, and its batch at the 9th.
 fn frames_of(file: &str, bytes: &[u8], frames: &mut Vec<Frame>) {
     let mut start = DATA;
     loop {
-        let field = |at: usize| bytes.get(start + at..).and_then(|rest| rest.first_chunk::<8>());
-        let (Some(length), Some(batch)) = (field(4), field(8)) else { return };
-        let length =
-            usize::try_from(u64::from_le_bytes(*length) & u64::from(u32::MAX)).unwrap_or(0);
+        let Some(rest) = bytes.get(start + 4..) else { return };
+        let Some((length, rest)) = rest.split_first_chunk() else { return };
+        let Some(batch) = rest.first_chunk() else { return };
+        let length = u32::from_le_bytes(*length) as usize;
         let batch = u64::from_le_bytes(*batch);
         if batch == 0 {
             return;

@@ -349,7 +349,7 @@ impl Platter {
         let Some(file) = self.inodes.get_mut(&inode) else { return Err(broken("no such file")) };
         if is_full && offset + bytes.len() > file.seen.len() {
             let inside = bytes.len().min(file.seen.len().saturating_sub(offset));
-            file.write(offset, bytes.get(..inside).unwrap_or(&[]));
+            file.write(offset, bytes.split_at(inside).0);
             self.fault("disk: no room");
             return Err(no_room());
         }
@@ -447,7 +447,7 @@ impl Platter {
     }
 }
 
-/// Simulated files are small.
+/// A simulated file is held in memory: an offset that does not fit is beyond every file.
 fn size(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }

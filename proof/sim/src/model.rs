@@ -45,7 +45,8 @@ impl History {
 
     /// Numbers above `count` were never given out: what they would have meant was lost.
     pub(crate) fn lose(&mut self, count: u64) {
-        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        // More than memory holds is more than was given out.
+        let Ok(count) = usize::try_from(count) else { return };
         self.sums.truncate(count.saturating_add(1));
         self.extremes.truncate(count);
     }

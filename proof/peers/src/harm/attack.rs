@@ -244,7 +244,7 @@ async fn open(
             }
             None => match stream.read(&mut bytes).await.map_err(text)? {
                 0 => session.handle_eof(Instant::now()),
-                count => session.handle_bytes(Instant::now(), bytes.get(..count).unwrap_or(&[])),
+                count => session.handle_bytes(Instant::now(), bytes.split_at(count).0),
             },
         }
     }
