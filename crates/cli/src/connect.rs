@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use ddes_client::courier::{Courier, Event, Lost};
+use ddes_client::courier::{Courier, CourierEvent, Lost};
 use ddes_client::delivery::Patience;
-use ddes_client::outbox::{Mark, Outbox};
+use ddes_client::outbox::{InputMark, Outbox};
 use ddes_session::v2::ClientEnd;
 use ddes_wire::ClientId;
 use ddes_wire::v2::{Farewell, Reason, Scope, Welcome};
@@ -111,7 +111,7 @@ impl Talk<'_> {
             }
             tokio::select! {
                 delivery = self.meeting.next(&mut courier) => match delivery {
-                    Ok(Event::Lost { why: Lost::Ended(ClientEnd::Farewell(farewell)), .. })
+                    Ok(CourierEvent::Lost { why: Lost::Ended(ClientEnd::Farewell(farewell)), .. })
                         // By what may be our own ghost (rule P-29): the courier connects once more, or gives up.
                         if farewell.reason != Reason::Superseded =>
                     {
@@ -214,7 +214,7 @@ impl Talk<'_> {
             Ok(value) => value,
             Err(what) => return self.complain(&what),
         };
-        match courier.take(&[value], Mark::default()) {
+        match courier.take(&[value], InputMark::default()) {
             Ok(()) => {
                 self.asks = Asks::Nothing;
                 self.unsent = Some(value);
@@ -260,23 +260,23 @@ impl Talk<'_> {
     }
 
     /// `all_counted`: no integer waits for its answer.
-    fn show(&mut self, delivery: &Event, all_counted: bool) {
+    fn show(&mut self, delivery: &CourierEvent, all_counted: bool) {
         if all_counted && self.asks == Asks::Nothing {
             self.asks = Asks::Menu;
         }
         match delivery {
-            Event::Opened(welcome) => {
+            CourierEvent::Opened(welcome) => {
                 self.is_open = true;
                 self.opened(welcome);
                 self.sent();
             }
-            Event::Counted { last_seq, sum } => {
+            CourierEvent::Counted { last_seq, sum } => {
                 let line = Line::new("result", format!("[SERVER RESULT] Result: {sum}"));
                 let line = line.with("sum", number(sum)).with("count", number(last_seq));
                 self.tell_or_say(&line, &unshown_sum(sum));
             }
-            Event::Unavailable => self.tell(&refusal::unavailable()),
-            Event::Lost { why, retry } => {
+            CourierEvent::Unavailable => self.tell(&refusal::unavailable()),
+            CourierEvent::Lost { why, retry } => {
                 self.is_open = false;
                 self.tell(&refusal::lost(why, *retry, &self.meeting));
             }

@@ -4,9 +4,9 @@ use std::io::{self, BufReader, Read, Seek};
 use std::thread;
 use std::time::Duration;
 
-use ddes_client::courier::{Courier, CourierError, Event};
+use ddes_client::courier::{Courier, CourierError, CourierEvent};
 use ddes_client::delivery::{DeliveryError, Patience};
-use ddes_client::outbox::{JournalError, Mark, Outbox, Owner, TAKE_MAX, TakeError};
+use ddes_client::outbox::{InputMark, JournalError, Outbox, OutboxOwner, TAKE_MAX, TakeError};
 use ddes_wire::v2::Scope;
 use ddes_wire::{Sequence, Total};
 use indicatif::ProgressBar;
@@ -43,7 +43,7 @@ pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
     let (meeting, mut courier) =
         Meeting::arrange(&args.client, Patience { first, later }, |key| {
             let Some(folder) = &args.outbox else { return Ok(Outbox::in_memory()) };
-            let owner = Owner { key, server: args.client.server.clone() };
+            let owner = OutboxOwner { key, server: args.client.server.clone() };
             Outbox::open(folder, &owner).map_err(|error| refusal::of_journal(&error))
         })?;
     if args.adopt {
@@ -120,13 +120,13 @@ async fn leave(courier: Courier) -> Result<(), Failure> {
 }
 
 /// Where in the input to start: after what the outbox took of it before. A finished input is never resumed; one of which nothing was taken is as good as new.
-fn begin(args: &SendArgs, courier: &mut Courier, input: &mut Input) -> Result<Mark, Failure> {
+fn begin(args: &SendArgs, courier: &mut Courier, input: &mut Input) -> Result<InputMark, Failure> {
     let (mark, is_open) = courier.outbox().input();
     if args.outbox.is_some() && args.fresh && matches!(input, Input::Nothing) && is_open {
         courier.finish_input().map_err(|error| refusal::of_journal(&error))?;
     }
     if args.outbox.is_none() || matches!(input, Input::Nothing) {
-        return Ok(Mark::default());
+        return Ok(InputMark::default());
     }
     let lines = mark.lines;
     // An outbox that was refused a history holds what that try took, and --adopt is the same command again.
@@ -164,7 +164,7 @@ fn begin(args: &SendArgs, courier: &mut Courier, input: &mut Input) -> Result<Ma
         ));
     }
     courier.begin_input().map_err(|error| refusal::of_journal(&error))?;
-    Ok(Mark::default())
+    Ok(InputMark::default())
 }
 
 struct Sending<'a> {
@@ -184,7 +184,7 @@ struct Sending<'a> {
 
 impl Sending<'_> {
     /// The last sum, once everything is counted.
-    async fn run(&mut self, input: Input, start: Mark) -> Result<Option<Total>, Failure> {
+    async fn run(&mut self, input: Input, start: InputMark) -> Result<Option<Total>, Failure> {
         let mut interrupt = signal(SignalKind::interrupt())
             .map_err(|error| Failure::system("cannot watch for signals", &error))?;
         let mut chunks = input.start(start, self.each, self.args.outbox.is_some())?;
@@ -250,9 +250,9 @@ impl Sending<'_> {
     }
 
     /// Shows it; whether a session is open.
-    fn delivered(&mut self, delivery: &Event) -> bool {
+    fn delivered(&mut self, delivery: &CourierEvent) -> bool {
         match delivery {
-            Event::Opened(welcome) => {
+            CourierEvent::Opened(welcome) => {
                 self.last = Some(welcome.standing.sum);
                 self.base.get_or_insert(self.courier.outbox().confirmed());
                 self.progress.enable_steady_tick(input::REDRAW);
@@ -260,17 +260,17 @@ impl Sending<'_> {
                 self.counted();
                 return true;
             }
-            Event::Counted { sum, .. } => {
+            CourierEvent::Counted { sum, .. } => {
                 self.last = Some(*sum);
                 self.counted();
             }
-            Event::Unavailable => {
+            CourierEvent::Unavailable => {
                 if !self.args.client.output.quiet {
                     let line = refusal::unavailable();
                     self.progress.suspend(|| say(line.text()));
                 }
             }
-            Event::Lost { why, retry } => {
+            CourierEvent::Lost { why, retry } => {
                 if !self.args.client.output.quiet {
                     let line = refusal::lost(why, *retry, &self.meeting);
                     self.progress.suspend(|| say(line.text()));
@@ -298,7 +298,7 @@ impl Sending<'_> {
 /// Integers and how much of the input they make.
 struct Chunk {
     values: Vec<i64>,
-    mark: Mark,
+    mark: InputMark,
 }
 
 /// Where the integers come from.
@@ -341,7 +341,7 @@ impl Input {
     }
 
     /// Whether what was taken of another input is the beginning of this one, which a pipe cannot tell without waiting.
-    fn begins_with(&mut self, taken: Mark) -> Result<bool, Failure> {
+    fn begins_with(&mut self, taken: InputMark) -> Result<bool, Failure> {
         let (mut hash, mut lines) = (Sha256::new(), 0);
         match self {
             Self::Nothing | Self::Pipe => return Ok(false),
@@ -378,7 +378,7 @@ impl Input {
     /// Reads from behind `start` on, in a thread of its own: a pipe may give nothing for long.
     fn start(
         self,
-        start: Mark,
+        start: InputMark,
         each: bool,
         is_durable: bool,
     ) -> Result<mpsc::Receiver<Result<Chunk, Failure>>, Failure> {
@@ -386,7 +386,7 @@ impl Input {
         let most = if each { 1 } else { TAKE_MAX };
         let read = move || {
             let is_same = start.lines == 0;
-            let (mark, hash, values) = (Mark::default(), Sha256::new(), Vec::new());
+            let (mark, hash, values) = (InputMark::default(), Sha256::new(), Vec::new());
             let mut feed =
                 Feed { start, mark, last_line: 0, hash, is_same, is_durable, values, most, chunks };
             let end = match self {
@@ -412,8 +412,8 @@ const CORRECTED: &str = "correct that line, and the same command with --resume: 
 struct Gone;
 
 struct Feed {
-    start: Mark,
-    mark: Mark,
+    start: InputMark,
+    mark: InputMark,
     /// Where the last of `values` stands.
     last_line: u64,
     hash: Sha256,
@@ -498,7 +498,7 @@ impl Feed {
             return Ok(());
         }
         // A line behind it that is blank or refused is not taken.
-        let mark = Mark { lines: self.last_line, digest: self.digest() };
+        let mark = InputMark { lines: self.last_line, digest: self.digest() };
         let values = std::mem::take(&mut self.values);
         self.say(Ok(Chunk { values, mark }))
     }

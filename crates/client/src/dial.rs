@@ -1,4 +1,4 @@
-//! Reaching a server.
+//! TCP connections to a server.
 
 use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use ddes_identity::ServerAddress;
 
-/// Why there is no connection.
+/// Why no connection opened.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The host name has no address.
@@ -14,7 +14,7 @@ pub enum ConnectError {
     Resolve {
         /// What was asked for.
         server: String,
-        /// What the resolver said.
+        /// The error that the resolver returned.
         source: io::Error,
     },
     /// The host answered that nobody listens there.
@@ -36,7 +36,7 @@ pub enum ConnectError {
     Failed {
         /// What was asked for.
         server: String,
-        /// What the system said.
+        /// The error that the system returned.
         source: io::Error,
     },
     /// The system gives no randomness.

@@ -13,20 +13,20 @@ const EXPONENT_BYTES: usize = 64;
 
 /// Where to connect, how, and how long to wait.
 #[derive(Clone, Debug)]
-pub struct Options {
-    /// The server.
+pub struct ConnectOptions {
+    /// The server's host and port.
     pub server: ServerAddress,
-    /// The one suite spoken.
+    /// The suite; the server has to accept it.
     pub suite: Suite,
     /// Longest wait for the TCP connection.
     pub connect: Duration,
-    /// Longest wait from there to a 20.
+    /// Longest wait from the connection to a 20.
     pub handshake: Duration,
     /// Longest wait for an answer.
     pub reply: Duration,
 }
 
-impl Options {
+impl ConnectOptions {
     pub(crate) fn session(&self) -> ClientConfig {
         ClientConfig { suite: self.suite, handshake: self.handshake, reply: self.reply }
     }

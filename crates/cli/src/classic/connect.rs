@@ -1,7 +1,7 @@
 //! `ddes connect --classic`: the original client's whole life, at a prompt that never keeps the
 //! network waiting.
 
-use ddes_client::classic::{Connection, Options};
+use ddes_client::classic::{ClassicConnection, ClassicOptions};
 use ddes_session::classic::{ClientEnd, ClientEvent};
 use ddes_wire::classic::text;
 use tokio::signal::unix::{SignalKind, signal};
@@ -45,7 +45,7 @@ enum Asks {
 }
 
 struct Talk<'a> {
-    connection: Connection,
+    connection: ClassicConnection,
     screen: &'a mut Screen,
     asks: Asks,
     /// A sum that answered nothing: shown with the end that follows it.
@@ -58,14 +58,14 @@ struct Talk<'a> {
 
 /// The last lines, or why the session failed.
 async fn talk(
-    options: &Options,
+    options: &ClassicOptions,
     prompt: &mut Prompt,
     screen: &mut Screen,
 ) -> Result<Vec<Line>, Failure> {
     let mut interrupt = signal(SignalKind::interrupt())
         .map_err(|error| Failure::system("cannot watch for signals", &error))?;
     let connection = tokio::select! {
-        connection = Connection::open(options) => connection?,
+        connection = ClassicConnection::open(options) => connection?,
         () = interrupted(&mut interrupt) => return Err(Failure::interrupted()),
     };
     screen.show(

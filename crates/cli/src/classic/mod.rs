@@ -5,7 +5,7 @@ pub(crate) mod send;
 
 use std::time::Duration;
 
-use ddes_client::classic::Options;
+use ddes_client::classic::ClassicOptions;
 use ddes_wire::ClientId;
 
 use crate::args::ClientArgs;
@@ -19,14 +19,14 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(120);
 
 const AMOUNT_RANGE: &str = "0 to 18446744073709551615 (2^64 - 1) on the classic wire";
 
-fn options(args: &ClientArgs) -> Result<Options, Failure> {
+fn options(args: &ClientArgs) -> Result<ClassicOptions, Failure> {
     if !args.output.quiet {
         screen::warn_of_classic();
     }
     let mut id = [0; ClientId::BYTES];
     getrandom::fill(&mut id)
         .map_err(|error| Failure::system("the system gives no randomness", &error))?;
-    Ok(Options {
+    Ok(ClassicOptions {
         server: args.server.clone(),
         id: ClientId::random(id),
         connect: args.timeout_or(CONNECT_MAX),

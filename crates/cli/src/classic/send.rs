@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufReader, Seek};
 
-use ddes_client::classic::{Connection, CountError, Options};
+use ddes_client::classic::{ClassicConnection, ClassicOptions, CountError};
 use ddes_session::classic::ClientEvent;
 use ddes_wire::Total;
 use indicatif::ProgressBar;
@@ -41,12 +41,12 @@ pub(crate) fn run(args: &SendArgs) -> Result<(), Failure> {
 }
 
 async fn send(
-    options: &Options,
+    options: &ClassicOptions,
     source: &mut Source,
     screen: &mut Screen,
     progress: &ProgressBar,
 ) -> Result<Option<Total>, Failure> {
-    let mut connection = Connection::open(options).await?;
+    let mut connection = ClassicConnection::open(options).await?;
     connection.ready(|event| announce(progress, event)).await?;
     let each = screen.is_json() || !source.shows_last_only();
     let mut last = None;
@@ -140,7 +140,7 @@ impl Source {
     }
 
     /// The next integer. While a pipe gives none, the session is watched: it may end meanwhile.
-    async fn next(&mut self, connection: &mut Connection) -> Result<Option<u64>, Failure> {
+    async fn next(&mut self, connection: &mut ClassicConnection) -> Result<Option<u64>, Failure> {
         let (lines, line) = match self {
             Self::Arguments { values, .. } => return Ok(values.next()),
             Self::File { reader, line, .. } => return next_line(reader, line, amount).transpose(),

@@ -10,7 +10,7 @@ use ddes_session::Phase;
 use ddes_session::v2::{ClientEvent, ClientSession};
 use rustix::event::PollFlags;
 
-use crate::options::{Options, handshake_entropy};
+use crate::options::{ConnectOptions, handshake_entropy};
 
 const READ_BYTES_MAX: usize = 16 * 1024;
 
@@ -24,7 +24,10 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    pub(super) fn new(stream: TcpStream, options: &Options) -> Result<Self, getrandom::Error> {
+    pub(super) fn new(
+        stream: TcpStream,
+        options: &ConnectOptions,
+    ) -> Result<Self, getrandom::Error> {
         let session = ClientSession::new(options.session(), Instant::now(), handshake_entropy()?);
         Ok(Self { stream, session, is_shut: false })
     }
@@ -34,7 +37,7 @@ impl Wire {
         self.session.prove(now, key, signature).is_ok()
     }
 
-    /// What there is to wait for, and until when.
+    /// What to poll the socket for, and until when.
     pub(super) fn waits_for(&self) -> (BorrowedFd<'_>, PollFlags, Option<Instant>) {
         let mut flags = PollFlags::empty();
         flags.set(PollFlags::IN, self.session.wants_bytes());
@@ -42,8 +45,8 @@ impl Wire {
         (self.stream.as_fd(), flags, self.session.poll_timeout())
     }
 
-    /// Reads and writes what it can without waiting, computes, and tells the next thing that
-    /// happened. `Err`: it has ended, and all is told.
+    /// Reads, writes and computes without waiting, and returns the next event. `Err` after the last
+    /// one.
     pub(super) fn poll_event(&mut self, now: Instant) -> Result<Option<ClientEvent>, Over> {
         loop {
             if self.session.poll_timeout().is_some_and(|at| at <= now) {
@@ -67,7 +70,7 @@ impl Wire {
         }
     }
 
-    /// Whether anything came.
+    /// Reads once; `false` if the socket has nothing, or the session wants nothing.
     fn read(&mut self, now: Instant) -> bool {
         if !self.session.wants_bytes() {
             return false;
@@ -102,6 +105,6 @@ impl Wire {
     }
 }
 
-/// A session that has ended and told so.
+/// The session has ended and has reported its last event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Over;
