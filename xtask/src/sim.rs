@@ -15,7 +15,7 @@ const USAGE: &str =
     "usage: cargo xtask sim --seeds N [--from SEED] | --seed SEED | --short | --mutants";
 /// In CI: each of them twice.
 const SEEDS_SHORT: u64 = 60;
-/// A mutant is to be found within so many.
+/// The number of seeds within which a mutant has to be found.
 const SEEDS_MUTANT: u64 = 1_000;
 const PROGRESS: Duration = Duration::from_secs(10);
 

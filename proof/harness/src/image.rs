@@ -130,7 +130,7 @@ impl Image {
         Ok(Arc::clone(&self.state().content(file)?.durable))
     }
 
-    /// Changes a file behind everybody's back.
+    /// Changes a file as damage does: without a call of the ledger.
     pub(crate) fn tamper(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
         let file = self.find(name)?;
         change(Arc::make_mut(&mut self.state().content(file)?.durable));
@@ -277,7 +277,7 @@ impl DiskFile for Handle {
         let mut state = self.image.state();
         let content = state.content(self.file)?;
         let mut seen = content.clone();
-        // Whoever reads sees what is written, synced or not.
+        // A reader sees what is written, synced or not.
         seen.sync(usize::MAX);
         let start = usize::try_from(offset).map_err(io::Error::other)?;
         let found = seen.durable.get(start..).and_then(|rest| rest.get(..bytes.len()));

@@ -26,7 +26,7 @@ enum Syncs {
     Late,
 }
 
-/// So many events about a change of names are looked at as closely as all others.
+/// Half of the cuts are within this many events of a change of names, which are rare.
 const NEAR: usize = 8;
 const SHOWN_MAX: usize = 5;
 const MORE_CLIENTS: usize = 3;

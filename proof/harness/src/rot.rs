@@ -1,4 +1,4 @@
-//! Bits that flip and tails that vanish, in a ledger at rest: each must be named, file, offset and
+//! Bits that flip and tails that vanish, in a closed ledger: each must be named, file, offset and
 //! batch, and never give another total.
 
 use std::fmt;
@@ -26,7 +26,8 @@ const FRAME_HEADER_BYTES: usize = 64;
 
 const ACCOUNTS: u64 = 2_000;
 const SHOWN_MAX: usize = 10;
-/// For each flip in a batch so many part as often one in a head, a checkpoint, and unused space.
+/// Flips in a segment's head, in a checkpoint and in unused space are this many times rarer than
+/// flips in batches.
 const ELSEWHERE: usize = 10;
 
 pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
@@ -137,7 +138,7 @@ struct Frame {
     batch: u64,
 }
 
-/// A ledger at rest.
+/// An undamaged ledger that no process has open.
 struct Sound {
     image: Image,
     totals: Totals,
@@ -145,7 +146,7 @@ struct Sound {
     frames: Vec<Frame>,
     segments: Vec<String>,
     checkpoints: Vec<String>,
-    /// The last segment as it was some batches ago, at rest as well.
+    /// The last segment as it was some batches ago.
     earlier: Arc<Vec<u8>>,
 }
 
@@ -283,7 +284,7 @@ impl Sound {
         })
     }
 
-    /// Flips a bit of the byte at `place` of all batches, one behind the other.
+    /// Flips a bit of the byte at `place` in all batches, taken as one sequence of bytes.
     fn flip_in_a_batch(&self, mut place: usize, bit: usize) -> Result<Harm, String> {
         let frame = self.frames.iter().find(|frame| {
             let length = frame.end - frame.start;
@@ -297,8 +298,8 @@ impl Sound {
         Ok(Harm { file: frame.file.clone(), what, offset, batch })
     }
 
-    /// What opening sees of a harm: it begins behind the newest checkpoint, and takes what it needs
-    /// first for what stands there.
+    /// What opening notices of a harm: it begins after the newest checkpoint, and reports the first
+    /// frame that it needs and does not find.
     fn needed(&self, harm: &Harm) -> Harm {
         let newest = self.checkpoints.iter().filter_map(|name| number_of(name)).max().unwrap_or(0);
         let (mut offset, mut batch) = (harm.offset, harm.batch);
@@ -307,7 +308,7 @@ impl Sound {
             (offset, batch) =
                 (first.map(|frame| frame.start as u64), first.map(|frame| frame.batch));
         }
-        // A head is read by whoever comes there, at whichever batch.
+        // The head of a segment is read before its batches, so no batch is named.
         if offset == Some(0) && harm.file.starts_with("journal-") {
             batch = None;
         }
@@ -452,7 +453,7 @@ fn frames_of(file: &str, bytes: &[u8], frames: &mut Vec<Frame>) {
     }
 }
 
-/// Fills a ledger.
+/// Fills a ledger with random accounts and batches.
 struct Maker {
     ledger: Ledger,
     sessions: Vec<(AccountNumber, SessionNumber, u64)>,

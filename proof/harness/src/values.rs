@@ -1,4 +1,4 @@
-//! What each client of a harness sends: so that whoever sees the ledger knows what every sum must
+//! What each client of a harness sends: a check of the ledger computes from it what every sum must
 //! be.
 
 /// Client `client`'s value number `number`, from 1. Of every size, with either sign.

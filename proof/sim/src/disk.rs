@@ -105,7 +105,7 @@ impl SimDisk {
         self.lock().is_moved
     }
 
-    /// The power goes in the middle of the call after so many.
+    /// The power fails in the middle of the call after this many.
     pub(crate) fn set_budget(&self, calls: Option<u64>) {
         self.lock().budget = calls;
     }
@@ -124,7 +124,7 @@ impl SimDisk {
         std::mem::take(&mut self.lock().faults)
     }
 
-    /// How often which.
+    /// How often each thing happened.
     pub(crate) fn counts(&self) -> Tally {
         self.lock().counts.clone()
     }
@@ -182,7 +182,7 @@ fn broken(what: &str) -> io::Error {
     io::Error::other(format!("simulated: {what}"))
 }
 
-/// `EMFILE`.
+/// The error `EMFILE`: too many open files.
 fn no_files() -> io::Error {
     io::Error::from_raw_os_error(24)
 }
