@@ -1,7 +1,7 @@
 //! The D-DDES client library: integers that count exactly once, over networks that nobody trusts.
 //!
 //! [`Client`] is what most programs want. It takes integers from any task, keeps them in an outbox
-//! until the server has counted them, connects again when it has to, and tells the sum that the
+//! until the server has counted them, connects again when it has to, and returns the sum that the
 //! server holds. [`blocking::Client`] is the same for programs without an asynchronous runtime; it
 //! needs neither tokio nor any of this crate's features.
 //!

@@ -47,7 +47,7 @@ impl Signer {
         }
     }
 
-    /// Its signature over `message`. An agent is asked on a thread of its own.
+    /// Signs `message`. A request to an agent runs on a thread of its own.
     #[cfg(feature = "tokio")]
     pub async fn sign(&self, namespace: Namespace, message: &[u8]) -> Result<[u8; 64], SignError> {
         match self {

@@ -37,7 +37,7 @@ impl SentFrame {
 /// The server states another count or sum than that of the values sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mismatch {
-    /// How many values count, as far as this side can tell.
+    /// The count by what was sent, at the end of the last frame that the server covers.
     pub expected_count: u64,
     /// The sum of these values.
     pub expected_sum: i128,

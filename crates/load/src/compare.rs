@@ -1,5 +1,5 @@
-//! Compares two runs: how many times better the second is, and whether that is more than each of
-//! them varies by itself.
+//! Compares two runs: how many times better the second is, and whether that is more than the
+//! variation within each of them.
 
 use crate::record::{Interval, RunRecord};
 

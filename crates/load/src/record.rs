@@ -30,7 +30,7 @@ const LAG_SHARE: f64 = 0.1;
 pub struct RunRecord {
     /// The version of this format: [`SCHEMA_VERSION`].
     pub schema_version: u32,
-    /// The constant `ddes bench run`, which tells the file from others.
+    /// The constant `ddes bench run`, which identifies the kind of file.
     pub kind: String,
     /// When the run began, in RFC 3339.
     pub started: String,
@@ -340,13 +340,13 @@ impl Latency {
 
 impl Interval {
     /// Summarizes an interval of `threads` threads.
-    pub fn of(point: &IntervalStats, threads: u32, sessions_up: usize) -> Self {
-        let stats = &point.stats;
+    pub fn of(measured: &IntervalStats, threads: u32, sessions_up: usize) -> Self {
+        let stats = &measured.stats;
         // The threads' intervals are one and the same time.
         #[allow(clippy::cast_precision_loss, reason = "2^53 ns are 104 days")]
         let seconds = stats.span as f64 / 1e9 / f64::from(threads.max(1));
         Self {
-            at_secs: point.at.as_secs_f64(),
+            at_secs: measured.at.as_secs_f64(),
             values_per_sec: rate(stats.values, seconds),
             frames: stats.frames,
             p50_ns: stats.latency.value_at_quantile(0.5),

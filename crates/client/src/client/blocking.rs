@@ -25,7 +25,7 @@ use crate::options::ConnectOptions;
 use crate::random;
 use crate::signer::{SignError, Signer};
 
-/// Calls on their way to the thread.
+/// The most calls that wait for the thread.
 const CALLS_MAX: usize = 64;
 
 /// A client whose integers count exactly once. Clones are the same client, for any thread; when the
@@ -57,8 +57,8 @@ impl Client {
         self.handle.ask(|reply| Call::Flush { reply })
     }
 
-    /// What the server holds, as far as it has told this client. Waits for the first session, not
-    /// for integers that are under way.
+    /// What the server holds, as it stated it last. Waits for the first session, but not for
+    /// integers that are not counted yet.
     pub fn total(&self) -> Result<Balance, ClientError> {
         self.handle.ask(|reply| Call::Total { reply })
     }

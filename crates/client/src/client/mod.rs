@@ -32,7 +32,7 @@ pub struct Balance {
     pub sum: Total,
 }
 
-/// What happens on the way; see [`Builder::on_progress`].
+/// What happens to the integers and the session; see [`Builder::on_progress`].
 #[derive(Clone, Debug)]
 pub enum Progress {
     /// A session is open; the server holds this.
@@ -42,7 +42,7 @@ pub enum Progress {
     /// The server's ledger takes no integers at present, for example because its disk is full. The
     /// client tries again every second.
     Unavailable,
-    /// There is no session.
+    /// The session ended, or none opened.
     Lost {
         /// Why it ended, or did not open.
         why: Arc<Lost>,
@@ -51,7 +51,7 @@ pub enum Progress {
     },
 }
 
-/// Why a client did not do what it was asked for.
+/// Why a call of a client failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ClientError {
     /// More integers than one call takes. None was taken.

@@ -15,7 +15,7 @@ use crate::courier::{Courier, CourierError, CourierEvent, Lost, Terms};
 use crate::delivery::DeliveryEvent;
 use crate::lost::EnterError;
 
-/// Calls on their way to the task.
+/// The most calls that wait for the task.
 const CALLS_MAX: usize = 64;
 
 /// A client whose integers count exactly once. Clones are the same client; when the last one is
@@ -50,8 +50,8 @@ impl Client {
         self.ask(|reply| Call::Flush { reply }).await
     }
 
-    /// What the server holds, as far as it has told this client. Waits for the first session, not
-    /// for integers that are under way.
+    /// What the server holds, as it stated it last. Waits for the first session, but not for
+    /// integers that are not counted yet.
     pub async fn total(&self) -> Result<Balance, ClientError> {
         self.ask(|reply| Call::Total { reply }).await
     }

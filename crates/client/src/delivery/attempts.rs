@@ -66,12 +66,12 @@ impl Attempts {
         }
     }
 
-    /// How long a client with a session waits for whatever it needs.
+    /// How long a client waits: before its first session, or after that.
     pub fn patience(&self) -> Duration {
         if self.has_opened { self.patience.later } else { self.patience.first }
     }
 
-    /// A person or new values ask for an attempt: patience begins anew.
+    /// A person or new values ask for an attempt: patience starts again.
     pub fn handle_request(&mut self, now: Instant) {
         self.failing_since = now;
     }

@@ -90,7 +90,7 @@ struct LiveSession {
     flight: Flight<()>,
 }
 
-/// An outbox on its way to the server.
+/// The delivery of one outbox to the server.
 #[derive(Debug)]
 pub struct Delivery {
     outbox: Outbox,
@@ -163,7 +163,7 @@ impl Delivery {
         self.connect(now);
     }
 
-    /// Connects at `at`; patience begins anew.
+    /// Connects at `at`; patience starts again.
     pub fn connect(&mut self, at: Instant) {
         self.attempts.handle_request(at);
         self.link = LinkState::Down { at: Some(at) };
@@ -239,8 +239,8 @@ impl Delivery {
         }
     }
 
-    /// The session is over, or the attempt to open one failed. `said`: the server's sealed 50.
-    /// Without one, `is_final` tells that another attempt would be futile. `random` is even over
+    /// The session ended, or the attempt to open one failed. `said`: the server's sealed 50.
+    /// Without one, `is_final` means that another attempt would be futile. `random` is even over
     /// all of u64.
     pub fn handle_end(
         &mut self,

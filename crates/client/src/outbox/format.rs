@@ -294,7 +294,7 @@ fn chained(before: &ChainHash, head: &[u8], payload: &[u8]) -> ChainHash {
 }
 
 fn frame(salt: &[u8], before: &ChainHash, kind: u32, payload: &[u8]) -> (Vec<u8>, ChainHash) {
-    #[allow(clippy::expect_used, reason = "a payload has at most RECORD_BYTES_MAX bytes")]
+    #[allow(clippy::expect_used, reason = "a payload is shorter than the longest file")]
     let length = u32::try_from(payload.len()).expect("a payload is far below 2^32 bytes");
     let head = [kind.to_be_bytes(), length.to_be_bytes()].concat();
     let mut salted = crc32fast::Hasher::new();

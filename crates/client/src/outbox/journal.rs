@@ -44,6 +44,8 @@ const SLOTS: u64 = 2;
 const MARK_BYTES: usize = 8 + 8 + 4;
 
 const _: () = assert!((format::RECORD_BYTES_MAX as u64) < 2 * STEP_BYTES);
+// The length of a record is a u32.
+const _: () = assert!(FILE_BYTES_MAX < 1 << 32);
 
 /// The identity and the server that an outbox belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
