@@ -1,6 +1,6 @@
 //! `cargo xtask crash`: a server is killed at random moments, again and again, while clients send
-//! through real sockets. No sum may be off, and nothing that a client heard of may be missing.
-//! Beside the kills its files suffer what `hardships.rs` has.
+//! through real sockets. No sum may be wrong, and no value that a client saw confirmed may be
+//! missing. In addition the server's files suffer the faults in `hardships.rs`.
 //!
 //! A killed process leaves the system's page cache: what a power cut loses is `cargo xtask power`'s
 //! to find.
@@ -18,8 +18,8 @@ const KILLS: u64 = 200;
 const CLIENTS: usize = 50;
 /// In CI: each hardship twice.
 const SHORT: (u64, usize) = (10, 8);
-/// A server lives until some of its clients, none to all of them, have heard of values in this
-/// life, and so much longer.
+/// A server runs until a random number of its clients have values confirmed in this run, and for at
+/// most this much longer.
 const KILL_AFTER_MS_MAX: u64 = 100;
 const LIFE_MAX: Duration = Duration::from_secs(10);
 /// Each client's, for each kill.
@@ -61,7 +61,7 @@ fn drive(world: &World, kills: u64, clients: usize, random: &mut Random) -> Resu
         let mut server = start(world, &mut hardship.command())?;
         torn += u64::from(server.said.contains("ledger_torn"));
         couriers.more(VALUES + hardship.values(clients as u64))?;
-        live(&couriers, usize::try_from(random.below(clients as u64 + 1)).unwrap_or(0));
+        live(&couriers, random.index(clients + 1));
         thread::sleep(Duration::from_millis(random.below(KILL_AFTER_MS_MAX)));
         let is_over = suffered.suffer(hardship, world, (&mut server, &mut couriers), random)?;
         if !is_over && server.has_ended()? {
@@ -100,8 +100,8 @@ fn finish(world: &World, couriers: &mut Couriers) -> Result<(), String> {
     Ok(())
 }
 
-/// Clients that found no server wait longer each time: they must come to their turn, or the server
-/// is killed at rest.
+/// Waits until `clients` of them have values confirmed: clients that found no server wait longer
+/// each time, and without this the server would be killed idle.
 fn live(couriers: &Couriers, clients: usize) {
     let (begin, before) = (Instant::now(), couriers.confirmed());
     let moved =
@@ -190,7 +190,7 @@ fn control(world: &World) -> Result<(), String> {
         }
     }
     let server = start(world, &mut Command::new(program("ddes")))?;
-    // Whoever has nothing to send does not ask.
+    // A client with nothing to send does not connect.
     couriers.more(1)?;
     let code = couriers.finish(END_MAX)?;
     if code != Some(OBJECTS) {

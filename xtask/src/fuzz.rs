@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: runs the fuzz targets, each for a while, and says how far they came.
+//! `cargo xtask fuzz`: runs the fuzz targets, each for a while, and prints their progress.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};

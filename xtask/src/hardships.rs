@@ -18,10 +18,10 @@ use crate::shell;
 
 /// Open files of a life that has few: as many as the ledger and 18 connections need.
 const FILES: &str = "64";
-/// Connections that say nothing beside it.
+/// Silent connections that are open at the same time.
 const SILENT: usize = 100;
-/// In such a life those who find a place, at most so many, have so many values more: they fill more
-/// than a segment.
+/// The most clients that get a connection in such a life, and the values that each sends in
+/// addition: together more than a segment.
 const PLACES: u64 = 16;
 const VALUES_OF_SEGMENTS: u64 = 40_000;
 const SEGMENT_MAX: Duration = Duration::from_secs(8);
@@ -30,7 +30,7 @@ const LIST_AWAY_MS: (u64, u64) = (1_200, 2_600);
 const LIST_PAUSE_MS: u64 = 700;
 /// From the move of its folder to a server's end; sessions are ended first.
 const ENDS_WITHIN: Duration = Duration::from_secs(10);
-/// Each client sends a value so often meanwhile.
+/// The time between two values of a client meanwhile.
 const WHILE_MOVED: Duration = Duration::from_millis(40);
 const REFUSED_WITHIN: Duration = Duration::from_secs(30);
 
@@ -167,7 +167,7 @@ impl Suffered {
         remove_folder(&linked)
     }
 
-    /// A client that heard `not authorized` once would end for good.
+    /// Replaces the list of keys. A client that gets `not authorized` once would end for good.
     fn list(&mut self, world: &World, random: &mut Random) -> Result<(), String> {
         let (list, away) = (world.home.join("authorized_keys"), world.home.join("list-away"));
         let failed = |error: std::io::Error| format!("{}: {error}", list.display());
@@ -189,7 +189,7 @@ impl Suffered {
         let text = fs::read(&list).map_err(failed)?;
         // Truncated, then written in two parts that end anywhere.
         let mut file = fs::File::create(&list).map_err(failed)?;
-        let cut = usize::try_from(random.below(text.len() as u64 + 1)).unwrap_or(0);
+        let cut = random.index(text.len() + 1);
         let (first, rest) = text.split_at(cut);
         for part in [first, rest] {
             thread::sleep(Duration::from_millis(random.below(LIST_PAUSE_MS)));
@@ -236,7 +236,7 @@ impl Suffered {
         if is_replaced {
             copy(&older, &ledger)?;
         }
-        // A server with nothing to write looks at nothing.
+        // A server with nothing to write does not notice the move.
         while begin.elapsed() < ENDS_WITHIN && !server.has_ended()? {
             couriers.more(1)?;
             thread::sleep(WHILE_MOVED);
@@ -367,10 +367,10 @@ fn remove_folder(folder: &Path) -> Result<(), String> {
     }
 }
 
-/// Fisher and Yates.
+/// Shuffles evenly, by the method of Fisher and Yates.
 fn shuffle(kinds: &mut [Hardship], random: &mut Random) {
     for end in (1..kinds.len()).rev() {
-        let other = usize::try_from(random.below(end as u64 + 1)).unwrap_or(0);
+        let other = random.index(end + 1);
         kinds.swap(end, other);
     }
 }

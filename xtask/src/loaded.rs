@@ -1,5 +1,5 @@
-//! `cargo xtask loaded`: the tests again and again beside busy threads. A test that passes on a
-//! quiet machine alone waits for a time, not for a condition.
+//! `cargo xtask loaded`: the tests again and again while other threads are busy. A test that passes
+//! on a quiet machine alone waits for a time, not for a condition.
 
 use std::hint::spin_loop;
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 //! reason.
 //!
 //! It works in a copy of the tree under `target/mutants`, so nothing here is ever changed, and each
-//! run goes on where the last one was cut off. The bugs that the simulator must find are others:
+//! run continues where the last one was stopped. The bugs that the simulator must find are others:
 //! `cargo xtask sim --mutants`.
 
 use std::collections::BTreeSet;
@@ -19,11 +19,11 @@ use crate::survivors::{Results, accepted};
 const USAGE: &str = "\
 usage: cargo xtask mutants [GROUP...] [--shard K/N] [--fresh]
        cargo xtask mutants --diff [COMMIT]";
-/// Of cargo-mutants.
+/// The version of cargo-mutants.
 const VERSION: &str = "27.1.0";
-/// For the mutants in the lines of a change; what was not reached by then is said.
+/// The time for the mutants in the lines of a change; the report names those not reached.
 const DIFF_TIME_MAX: Duration = Duration::from_secs(180);
-/// For it to put back what it changed.
+/// The time for cargo-mutants to restore what it changed.
 const STOP_TIME_MAX: Duration = Duration::from_secs(30);
 /// A test run that takes longer than this, and several times as long as without the mutant, hangs.
 const TEST_SECS: &str = "60";

@@ -23,6 +23,12 @@ impl Random {
         self.0 ^= self.0 >> 27;
         (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) % bound
     }
+
+    /// An index below `bound`, which is not 0.
+    #[allow(clippy::cast_possible_truncation, reason = "below `bound`, which is a usize")]
+    pub(crate) fn index(&mut self, bound: usize) -> usize {
+        self.below(bound as u64) as usize
+    }
 }
 
 /// A process that is killed when this is dropped.
@@ -61,7 +67,7 @@ pub(crate) fn clock() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_secs())
 }
 
-/// A number behind a flag, where it is given.
+/// The number after a flag, or `default` without the flag.
 pub(crate) fn option<T: std::str::FromStr>(
     arguments: &[&str],
     flag: &str,
@@ -74,25 +80,25 @@ pub(crate) fn option<T: std::str::FromStr>(
     text.parse().map_err(|_| format!("{flag} {text}: a number"))
 }
 
-/// Builds the program and what the harnesses run beside it.
+/// Builds the release programs: `ddes` and the harness.
 pub(crate) fn build() -> Result<(), String> {
     let packages = ["--package", "ddes", "--package", HARNESS];
     shell::run("cargo", &[&["build", "--release"], &packages[..]].concat(), &[])
 }
 
-/// Of a release build.
+/// The path of a program of the release build.
 pub(crate) fn program(name: &str) -> PathBuf {
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or(shell::root().join("target"), PathBuf::from);
     target.join("release").join(name)
 }
 
-/// What [`build`] made for `cargo xtask power` and `rot`; an error is what it says.
+/// Runs the harness that [`build`] made and returns its output; also the error is its output.
 pub(crate) fn harness(arguments: &[&str]) -> Result<String, String> {
     output(Command::new(program(HARNESS)).args(arguments))
 }
 
-/// What a command says; its error is what it says there.
+/// Runs a command and returns its standard output; the error is all of its output.
 pub(crate) fn output(command: &mut Command) -> Result<String, String> {
     let Output { status, stdout, stderr } = command.output().map_err(|error| error.to_string())?;
     let said = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
@@ -212,7 +218,7 @@ impl World {
     }
 }
 
-/// A server.
+/// A running `ddes serve` and its output.
 pub(crate) struct Server {
     pub(crate) process: Running,
     pub(crate) said: Said,
@@ -223,7 +229,7 @@ impl Server {
         self.process.0.try_wait().map(|status| status.is_some()).map_err(|error| error.to_string())
     }
 
-    /// Whether it comes to listen before it ends.
+    /// Waits until it listens; `false` if it ends before.
     pub(crate) fn listens(&mut self) -> Result<bool, String> {
         let begin = Instant::now();
         while !self.said.contains("\"event\":\"listening\"") {
@@ -239,7 +245,7 @@ impl Server {
     }
 }
 
-/// The lines that a process says, all of them.
+/// All lines that a process has written.
 #[derive(Clone, Default)]
 pub(crate) struct Said(Arc<Mutex<String>>);
 
@@ -269,7 +275,7 @@ impl Said {
     }
 }
 
-/// Clients in one process.
+/// The clients of a harness, all in one process.
 pub(crate) struct Couriers {
     process: Running,
     input: Option<ChildStdin>,
@@ -280,7 +286,7 @@ pub(crate) struct Couriers {
 }
 
 impl Couriers {
-    /// Each has so many values more to send.
+    /// Gives each client this many more values to send.
     pub(crate) fn more(&mut self, values: u64) -> Result<(), String> {
         self.goal += values;
         let input = self.input.as_mut().ok_or("the clients were told that it was all")?;
@@ -288,12 +294,12 @@ impl Couriers {
             .map_err(|error| format!("the clients: {error}\n{}", self.said.text()))
     }
 
-    /// What each has heard of.
+    /// How many values of each client are confirmed.
     pub(crate) fn confirmed(&self) -> Vec<u64> {
         self.confirmed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits until each has heard of so many values.
+    /// Waits until each client has at least this many values confirmed.
     pub(crate) fn reach(&self, least: u64, most: Duration) -> Result<(), String> {
         let begin = Instant::now();
         while self.confirmed().iter().any(|confirmed| *confirmed < least) {
@@ -321,7 +327,7 @@ impl Couriers {
         Ok(self.clients.with_file_name("authorized_keys"))
     }
 
-    /// That was all: their exit code, once all is counted.
+    /// Tells the clients that no more values follow, and waits for their exit code.
     pub(crate) fn finish(&mut self, most: Duration) -> Result<Option<i32>, String> {
         self.input = None;
         self.process.wait(most).map_err(|why| format!("the clients: {why}; {:?}", self.confirmed()))
@@ -332,7 +338,7 @@ impl Couriers {
     }
 }
 
-/// `NAME A B`
+/// The two numbers of a line `NAME A B`.
 fn pair(line: &str, name: &str) -> Option<(usize, u64)> {
     let (first, second) = line.strip_prefix(name)?.split_once(' ')?;
     Some((first.parse().ok()?, second.parse().ok()?))

@@ -1,4 +1,4 @@
-//! `cargo xtask rot`: bits flip and tails vanish in a ledger at rest; each must be named.
+//! `cargo xtask rot`: bits flip and tails vanish in a closed ledger; each must be named.
 
 use crate::process::{self, clock, harness, option};
 

@@ -15,7 +15,7 @@ const USAGE: &str =
     "usage: cargo xtask sim --seeds N [--from SEED] | --seed SEED | --short | --mutants";
 /// In CI: each of them twice.
 const SEEDS_SHORT: u64 = 60;
-/// A mutant is to be found within so many.
+/// The number of seeds within which a mutant has to be found.
 const SEEDS_MUTANT: u64 = 1_000;
 const PROGRESS: Duration = Duration::from_secs(10);
 
@@ -154,7 +154,7 @@ fn spread(
     let mut found = Found::default();
     let mut shown = Instant::now();
     for line in lines {
-        found.take(&line);
+        found.take(&line)?;
         if shows && shown.elapsed() > PROGRESS {
             shown = Instant::now();
             println!("{} of {seeds} seeds, {} failed", found.done, found.failures.len());
@@ -170,16 +170,19 @@ fn spread(
 }
 
 impl Found {
-    fn take(&mut self, line: &str) {
+    fn take(&mut self, line: &str) -> Result<(), String> {
+        let number = |text: &str| {
+            text.parse::<u64>().map_err(|error| format!("the simulator wrote '{line}': {error}"))
+        };
         match line.split_once(' ') {
-            Some(("done", count)) => self.done += count.parse::<u64>().unwrap_or(0),
+            Some(("done", count)) => self.done += number(count)?,
             Some(("failed", what)) => self.failures.push(format!("seed {what}")),
             Some(("count", rest)) => {
                 let (count, what) = rest.split_once(' ').unwrap_or((rest, ""));
-                *self.counts.entry(what.to_owned()).or_insert(0) +=
-                    count.parse::<u64>().unwrap_or(0);
+                *self.counts.entry(what.to_owned()).or_insert(0) += number(count)?;
             }
             Some(_) | None => {}
         }
+        Ok(())
     }
 }

@@ -58,7 +58,7 @@ impl Results {
     }
 }
 
-/// `file:line:column: change`.
+/// Whether `accepted` has the mutant `name`, which is `file:line:column: change`.
 fn is_accepted(name: &str, tree: &Path, accepted: &str) -> bool {
     let mut parts = name.splitn(4, ':');
     let (Some(file), Some(number), Some(_), Some(change)) =
@@ -95,7 +95,7 @@ fn entries(text: &str) -> impl Iterator<Item = Entry<'_>> {
     parts.filter(|part| part.lines().any(|line| !line.starts_with('#'))).map(Entry)
 }
 
-/// The list, each entry of which names a line that is there and says why.
+/// The list; an error if an entry names no existing line or gives no reason.
 pub(crate) fn accepted() -> Result<String, String> {
     let path = root().join("xtask/mutants.txt");
     let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ddes_client::delivery::Patience;
-use ddes_client::outbox::{Mark, Outbox};
+use ddes_client::outbox::{InputMark, Outbox};
 use ddes_wire::v2::Scope;
 
 use crate::args::{ConnectArgs, OutputArgs};
@@ -208,7 +208,7 @@ impl Talk {
             Ok(value) => value,
             Err(what) => return self.complain(&what),
         };
-        if let Err(not_taken) = counter.give(&[value], Mark::default()) {
+        if let Err(not_taken) = counter.give(&[value], InputMark::default()) {
             return self.complain(not_taken.failure.what());
         }
         self.asks = Asks::Nothing;

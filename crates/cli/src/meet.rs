@@ -6,10 +6,10 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use ddes_client::Signer;
-use ddes_client::courier::{Courier, CourierError, Event, Lost, Terms};
+use ddes_client::courier::{Courier, CourierError, CourierEvent, Lost, Terms};
 use ddes_client::delivery::{DeliveryError, Patience};
 use ddes_client::outbox::{Objection, Outbox, Span};
-use ddes_client::v2::{EnterError, Options};
+use ddes_client::v2::{ConnectOptions, EnterError};
 use ddes_identity::{Contact, PublicKey, ServerAddress};
 use ddes_wire::v2::{Suite, Welcome};
 
@@ -105,7 +105,7 @@ impl Meeting {
         }
         let signer = signer(&home)?;
         let identity = signer.public();
-        let options = Options {
+        let options = ConnectOptions {
             server: args.server.clone(),
             suite: args.suite.into(),
             connect: args.timeout_or(CONNECT_MAX),
@@ -127,7 +127,7 @@ impl Meeting {
 
     /// Goes on to the next thing that happens; a person is asked where only a person can say.
     /// Dropping the future loses nothing.
-    pub(crate) async fn next(&self, courier: &mut Courier) -> Result<Event, Failure> {
+    pub(crate) async fn next(&self, courier: &mut Courier) -> Result<CourierEvent, Failure> {
         loop {
             if let Some(undecided) = self.undecided.get() {
                 let decided = self.decide(undecided).await;
@@ -141,12 +141,14 @@ impl Meeting {
             match courier.next().await {
                 Ok(delivery) => {
                     match &delivery {
-                        Event::Opened(welcome) => {
+                        CourierEvent::Opened(welcome) => {
                             self.own.opened(&self.home, welcome.standing);
                             self.tell_aside();
                         }
-                        Event::Counted { last_seq, sum } => self.own.counted(*last_seq, *sum),
-                        Event::Unavailable | Event::Lost { .. } => {}
+                        CourierEvent::Counted { last_seq, sum } => {
+                            self.own.counted(*last_seq, *sum);
+                        }
+                        CourierEvent::Unavailable | CourierEvent::Lost { .. } => {}
                     }
                     return Ok(delivery);
                 }
@@ -228,9 +230,9 @@ impl Meeting {
     ) -> Result<Welcome, Failure> {
         loop {
             match self.next(courier).await? {
-                Event::Opened(welcome) => return Ok(welcome),
-                Event::Lost { why, retry } => observe(&why, retry),
-                Event::Counted { .. } | Event::Unavailable => {}
+                CourierEvent::Opened(welcome) => return Ok(welcome),
+                CourierEvent::Lost { why, retry } => observe(&why, retry),
+                CourierEvent::Counted { .. } | CourierEvent::Unavailable => {}
             }
         }
     }

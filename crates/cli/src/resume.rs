@@ -1,7 +1,7 @@
 //! An input of which an outbox took a part before it was cut off: what of it still counts.
 
 use ddes_client::courier::Courier;
-use ddes_client::outbox::Mark;
+use ddes_client::outbox::InputMark;
 use sha2::{Digest, Sha256};
 
 use crate::args::SendArgs;
@@ -14,7 +14,7 @@ use crate::streams::say;
 /// How far the outbox was in the input, and how far reading is.
 pub(crate) struct Resume {
     /// What the outbox has taken.
-    start: Mark,
+    start: InputMark,
     /// Of all integers that were read.
     hash: Sha256,
     /// What was taken before is the beginning of this input.
@@ -22,7 +22,7 @@ pub(crate) struct Resume {
 }
 
 impl Resume {
-    fn behind(start: Mark) -> Self {
+    fn behind(start: InputMark) -> Self {
         Self { start, hash: Sha256::new(), is_same: start.lines == 0 }
     }
 
@@ -38,7 +38,7 @@ impl Resume {
             if args.fresh && is_open {
                 courier.finish_input().map_err(|error| refusal::of_journal(&error))?;
             }
-            return Ok(Self::behind(Mark::default()));
+            return Ok(Self::behind(InputMark::default()));
         }
         let (lines, quiet) = (mark.lines, args.client.output.quiet);
         // An outbox that was refused a history holds what that try took, and --adopt is the same
@@ -68,7 +68,7 @@ impl Resume {
             ));
         }
         courier.begin_input().map_err(|error| refusal::of_journal(&error))?;
-        Ok(Self::behind(Mark::default()))
+        Ok(Self::behind(InputMark::default()))
     }
 
     /// Whether some of the input was taken before.
@@ -95,8 +95,8 @@ impl Resume {
     }
 
     /// The input up to the integer that was read last, which is in this line.
-    pub(crate) fn mark(&self, line: u64) -> Mark {
-        Mark { lines: line, digest: self.digest() }
+    pub(crate) fn mark(&self, line: u64) -> InputMark {
+        InputMark { lines: line, digest: self.digest() }
     }
 
     /// The input has ended after `lines` lines.
@@ -127,7 +127,7 @@ impl Resume {
 
 /// Whether what was taken of another input is the beginning of this one, which a pipe cannot tell
 /// without waiting.
-fn begins_with(source: &mut Source<i64>, taken: Mark) -> Result<bool, Failure> {
+fn begins_with(source: &mut Source<i64>, taken: InputMark) -> Result<bool, Failure> {
     let mut hash = Sha256::new();
     let lines = source.first(taken.lines, |value| hash.update(value.bytes()))?;
     Ok(lines == Some(taken.lines) && <[u8; 32]>::from(hash.finalize()) == taken.digest)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ddes_client::courier::{Courier, CourierError};
 use ddes_client::delivery::{DeliveryError, Patience};
-use ddes_client::outbox::{Outbox, Owner, TAKE_MAX};
+use ddes_client::outbox::{Outbox, OutboxOwner, TAKE_MAX};
 use ddes_wire::Total;
 use ddes_wire::v2::Scope;
 use indicatif::ProgressBar;
@@ -66,7 +66,7 @@ fn to_account(args: &SendArgs) -> Result<(), Failure> {
     let mut source = Source::open(&args.values)?;
     let (meeting, mut courier) = Meeting::arrange(&args.client, patience(args), |key| {
         let Some(folder) = &args.outbox else { return Ok(Outbox::in_memory()) };
-        let owner = Owner { key, server: args.client.server.clone() };
+        let owner = OutboxOwner { key, server: args.client.server.clone() };
         Outbox::open(folder, &owner).map_err(|error| refusal::of_journal(&error))
     })?;
     if args.adopt {

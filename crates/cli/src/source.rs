@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
 use std::thread;
 
-use ddes_client::outbox::Mark;
+use ddes_client::outbox::InputMark;
 use indicatif::ProgressBar;
 use tokio::sync::mpsc;
 
@@ -19,7 +19,7 @@ const READ_BYTES: usize = 64 * 1024;
 /// Integers, and how much of the input they complete for an outbox.
 pub(crate) struct Chunk<T> {
     pub(crate) values: Vec<T>,
-    pub(crate) mark: Mark,
+    pub(crate) mark: InputMark,
 }
 
 pub(crate) type Chunks<T> = mpsc::Receiver<Result<Chunk<T>, Failure>>;
@@ -198,7 +198,7 @@ impl<T: Integer> Feed<T> {
         }
         // A line behind it that is blank or refused is not taken.
         let resume = self.resume.as_ref();
-        let mark = resume.map_or_else(Mark::default, |resume| resume.mark(self.last_line));
+        let mark = resume.map_or_else(InputMark::default, |resume| resume.mark(self.last_line));
         let values = std::mem::take(&mut self.values);
         self.say(Ok(Chunk { values, mark }))
     }

@@ -33,7 +33,7 @@ impl Backoff {
         bound.mul_f64(random as f64 / u64::MAX as f64)
     }
 
-    /// Things go well again.
+    /// Starts again with the shortest wait.
     pub fn reset(&mut self) {
         self.attempts = 0;
     }

@@ -15,8 +15,8 @@ use crate::pump::{Pump, dial};
 
 /// Where to connect, as whom, and how long to wait.
 #[derive(Clone, Debug)]
-pub struct Options {
-    /// The server.
+pub struct ClassicOptions {
+    /// The server's host and port.
     pub server: ServerAddress,
     /// The UUID sent with each integer.
     pub id: ClientId,
@@ -37,7 +37,7 @@ pub enum CountError {
     /// The server discarded it; it is not counted.
     #[error("the server discarded the integer: {text}")]
     Discarded {
-        /// The server's text.
+        /// The text that the server sent in answer.
         text: String,
     },
     /// It was not sent.
@@ -47,11 +47,11 @@ pub enum CountError {
 
 /// One session over one socket.
 #[derive(Debug)]
-pub struct Connection(Pump<ClientSession>);
+pub struct ClassicConnection(Pump<ClientSession>);
 
-impl Connection {
-    /// Connects; the handshake goes on in [`Self::next`].
-    pub async fn open(options: &Options) -> Result<Self, ConnectError> {
+impl ClassicConnection {
+    /// Connects; [`Self::next`] performs the handshake.
+    pub async fn open(options: &ClassicOptions) -> Result<Self, ConnectError> {
         let mut exponent = Zeroizing::new([0; ENTROPY_BYTES_MAX]);
         getrandom::fill(exponent.as_mut())?;
         let stream = dial(&options.server, options.connect).await?;
@@ -61,8 +61,8 @@ impl Connection {
         Ok(Self(Pump::new(stream, session)))
     }
 
-    /// Carries the session on until something happens; `None` once it has ended and all is told.
-    /// Dropping the future loses nothing.
+    /// Drives the session to its next event; `None` after the last one. Dropping the future loses
+    /// nothing.
     pub async fn next(&mut self) -> Option<ClientEvent> {
         self.0.next().await
     }
@@ -77,7 +77,7 @@ impl Connection {
         self.0.session.disconnect(Instant::now())
     }
 
-    /// Carries the handshake through; `observe` sees its steps.
+    /// Completes the handshake; `observe` gets each event of it.
     pub async fn ready(&mut self, mut observe: impl FnMut(&ClientEvent)) -> Result<(), ClientEnd> {
         while let Some(event) = self.next().await {
             observe(&event);

@@ -1,5 +1,4 @@
-//! Delivers an outbox: connects, sends what waits, goes by `last_seq`, and connects again when it
-//! has to.
+//! Delivers an outbox on tokio: the rules of [`Delivery`] over one TCP connection at a time.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -11,63 +10,64 @@ use ddes_session::v2::{ClientEnd, ClientEvent, ClientFault, SubmitError};
 use ddes_wire::v2::{Scope, Welcome};
 use ddes_wire::{Sequence, Total};
 
-use crate::delivery::{self, Delivery, DeliveryError, Next, Patience};
+use crate::delivery::{Delivery, DeliveryError, DeliveryEvent, NextAttempt, Patience};
 pub use crate::lost::{CourierError, Lost};
-use crate::outbox::{JournalError, Mark, Outbox, Span, TakeError};
+use crate::outbox::{InputMark, JournalError, Outbox, Span, TakeError};
 use crate::random;
 use crate::signer::Signer;
-use crate::v2::{Connection, EnterError, Options};
+use crate::v2::{ClientConnection, ConnectOptions, EnterError};
 
-/// How to deliver.
+/// What a courier is given: the server, the identity, and how long to try.
 #[derive(Debug)]
 pub struct Terms {
     /// Where and how to connect.
-    pub options: Options,
-    /// Who delivers.
+    pub options: ConnectOptions,
+    /// Signs for the identity whose account counts the values.
     pub signer: Signer,
     /// How long to try to get a session.
     pub patience: Patience,
 }
 
-/// What happened.
+/// What happened to the values and the session.
 #[derive(Debug)]
-pub enum Event {
+pub enum CourierEvent {
     /// A session is open.
     Opened(Welcome),
     /// The ledger covers more values.
     Counted {
         /// The number of the last value covered.
         last_seq: Sequence,
-        /// The account's sum.
+        /// The account's sum up to that value.
         sum: Total,
     },
-    /// The server's ledger takes nothing just now: it has no room, say. The values are sent again
-    /// and again; said once until some count.
+    /// The server's ledger takes no values at present, for example because its disk is full. They
+    /// are sent again every second; reported once until some count.
     Unavailable,
-    /// There is no session any more, or still none.
+    /// The session ended, or none opened.
     Lost {
-        /// Why.
+        /// Why it ended, or did not open.
         why: Lost,
-        /// When it is tried again; `None`: once there is something to send.
+        /// The wait before the next attempt; `None`: it follows the next value.
         retry: Option<Duration>,
     },
 }
 
-type Opening = Pin<Box<dyn Future<Output = Result<(Connection, Welcome), EnterError>> + Send>>;
+type OpeningFuture =
+    Pin<Box<dyn Future<Output = Result<(ClientConnection, Welcome), EnterError>> + Send>>;
 
-enum Link {
+enum ConnectionState {
     Down,
-    Opening(Opening),
-    Up(Box<Connection>),
+    Opening(OpeningFuture),
+    Up(Box<ClientConnection>),
 }
 
-/// An outbox on its way: the rules of [`Delivery`] over one TCP connection at a time.
+/// Drives the delivery of one outbox.
 pub struct Courier {
     terms: Arc<Terms>,
-    /// The server's keys.
+    /// The keys that the server may prove.
     trusted: Vec<PublicKey>,
     delivery: Delivery,
-    link: Link,
+    connection: ConnectionState,
 }
 
 impl std::fmt::Debug for Courier {
@@ -81,40 +81,40 @@ impl Courier {
     /// `trusted`.
     pub fn new(terms: Terms, trusted: Vec<PublicKey>, outbox: Outbox) -> Self {
         let delivery = Delivery::new(Instant::now(), terms.patience, outbox);
-        Self { terms: Arc::new(terms), trusted, delivery, link: Link::Down }
+        Self { terms: Arc::new(terms), trusted, delivery, connection: ConnectionState::Down }
     }
 
-    /// After [`EnterError::Untrusted`]: the key is the server's. It is connected again.
+    /// After [`EnterError::Untrusted`]: trusts the key and connects again.
     pub fn trust(&mut self, key: PublicKey) {
         self.trusted.push(key);
-        self.link = Link::Down;
+        self.connection = ConnectionState::Down;
         self.delivery.connect(Instant::now());
     }
 
-    /// After an objection; see [`Delivery::set_aside`]. It is connected again.
+    /// After an objection; see [`Delivery::set_aside`]. Connects again.
     pub fn set_aside(&mut self, span: Span) {
-        self.link = Link::Down;
+        self.connection = ConnectionState::Down;
         self.delivery.set_aside(Instant::now(), span);
     }
 
-    /// After an objection; see [`Delivery::adopt`]. It is connected again.
+    /// After an objection; see [`Delivery::adopt`]. Connects again.
     pub fn adopt(&mut self) {
-        self.link = Link::Down;
+        self.connection = ConnectionState::Down;
         self.delivery.adopt(Instant::now());
     }
 
-    /// The rules, for a driver of this driver.
+    /// For the client, which takes values and events from it directly.
     pub(crate) fn delivery_mut(&mut self) -> &mut Delivery {
         &mut self.delivery
     }
 
-    /// What waits.
+    /// The outbox: what waits, and what is confirmed.
     pub fn outbox(&self) -> &Outbox {
         self.delivery.outbox()
     }
 
-    /// Takes values; see [`Outbox::take`]. They are sent by [`Self::next`].
-    pub fn take(&mut self, values: &[i64], mark: Mark) -> Result<(), TakeError> {
+    /// Takes values; see [`Outbox::take`]. [`Self::next`] sends them.
+    pub fn take(&mut self, values: &[i64], mark: InputMark) -> Result<(), TakeError> {
         self.delivery.take(Instant::now(), values, mark)
     }
 
@@ -129,31 +129,31 @@ impl Courier {
     }
 
     /// Runs until something happens. Dropping the future loses nothing.
-    pub async fn next(&mut self) -> Result<Event, CourierError> {
+    pub async fn next(&mut self) -> Result<CourierEvent, CourierError> {
         loop {
             if let Some(event) = self.delivery.poll_event() {
                 return Ok(event.into());
             }
-            match &mut self.link {
-                Link::Down => {
+            match &mut self.connection {
+                ConnectionState::Down => {
                     sleep_until(self.delivery.poll_timeout()).await;
                     if self.delivery.poll_connect(Instant::now()) {
                         let (terms, trusted) = (Arc::clone(&self.terms), self.trusted.clone());
-                        self.link = Link::Opening(Box::pin(async move {
-                            Connection::open(&terms.options, &trusted, &terms.signer).await
+                        self.connection = ConnectionState::Opening(Box::pin(async move {
+                            ClientConnection::open(&terms.options, &trusted, &terms.signer).await
                         }));
                     }
                 }
-                Link::Opening(opening) => match opening.await {
+                ConnectionState::Opening(opening) => match opening.await {
                     Ok((connection, welcome)) => {
-                        self.link = Link::Up(Box::new(connection));
+                        self.connection = ConnectionState::Up(Box::new(connection));
                         self.delivery
                             .handle_welcome(&welcome)
-                            .inspect_err(|_| self.link = Link::Down)?;
+                            .inspect_err(|_| self.connection = ConnectionState::Down)?;
                     }
                     Err(error) => return self.lost(Lost::Enter(error)),
                 },
-                Link::Up(connection) => {
+                ConnectionState::Up(connection) => {
                     submit(&mut self.delivery, connection);
                     let event = tokio::select! {
                         event = connection.next() => event,
@@ -166,7 +166,7 @@ impl Courier {
                         Some(ClientEvent::Answered(answer)) => {
                             let handled = self.delivery.handle_answer(Instant::now(), &answer);
                             if matches!(handled, Err(DeliveryError::Objection(_))) {
-                                self.link = Link::Down;
+                                self.connection = ConnectionState::Down;
                             }
                             handled?;
                         }
@@ -183,12 +183,12 @@ impl Courier {
         }
     }
 
-    /// Says goodbye, where there is a session; how it ended. The outbox is given back.
+    /// Ends the session if there is one; returns the outbox and how the session ended.
     pub async fn close(self, scope: Scope) -> Result<(Outbox, Option<ClientEnd>), CourierError> {
-        let Self { mut delivery, link, .. } = self;
-        let end = match link {
-            Link::Up(connection) => connection.close(scope).await,
-            Link::Down | Link::Opening(_) => None,
+        let Self { mut delivery, connection, .. } = self;
+        let end = match connection {
+            ConnectionState::Up(connection) => connection.close(scope).await,
+            ConnectionState::Down | ConnectionState::Opening(_) => None,
         };
         if let Some(ClientEnd::Farewell(farewell)) = &end {
             delivery.handle_end(Instant::now(), u64::MAX, Some(farewell), true)?;
@@ -196,21 +196,21 @@ impl Courier {
         Ok((delivery.into_outbox(), end))
     }
 
-    /// There is no session any more, or still none.
-    fn lost(&mut self, why: Lost) -> Result<Event, CourierError> {
-        self.link = Link::Down;
+    /// The session ended, or none opened.
+    fn lost(&mut self, why: Lost) -> Result<CourierEvent, CourierError> {
+        self.connection = ConnectionState::Down;
         let next =
             self.delivery.handle_end(Instant::now(), random(), why.farewell(), why.is_futile())?;
         match next {
-            Next::After(wait) => Ok(Event::Lost { why, retry: Some(wait) }),
-            Next::WhenNeeded => Ok(Event::Lost { why, retry: None }),
-            Next::Never => Err(CourierError::Lost(why)),
+            NextAttempt::After(wait) => Ok(CourierEvent::Lost { why, retry: Some(wait) }),
+            NextAttempt::WhenNeeded => Ok(CourierEvent::Lost { why, retry: None }),
+            NextAttempt::Never => Err(CourierError::Lost(why)),
         }
     }
 }
 
-/// Hands over what waits, as far as the session takes it.
-fn submit(delivery: &mut Delivery, connection: &mut Connection) {
+/// Submits what waits, as far as the session takes it.
+fn submit(delivery: &mut Delivery, connection: &mut ClientConnection) {
     while let Some(submission) = delivery.poll_submit(usize::MAX) {
         match connection.submit(submission.first_seq, &submission.values) {
             Ok(()) => delivery.handle_submitted(&submission),
@@ -227,12 +227,12 @@ async fn sleep_until(at: Option<Instant>) {
     }
 }
 
-impl From<delivery::Event> for Event {
-    fn from(event: delivery::Event) -> Self {
+impl From<DeliveryEvent> for CourierEvent {
+    fn from(event: DeliveryEvent) -> Self {
         match event {
-            delivery::Event::Opened(welcome) => Self::Opened(*welcome),
-            delivery::Event::Counted { last_seq, sum } => Self::Counted { last_seq, sum },
-            delivery::Event::Unavailable => Self::Unavailable,
+            DeliveryEvent::Opened(welcome) => Self::Opened(*welcome),
+            DeliveryEvent::Counted { last_seq, sum } => Self::Counted { last_seq, sum },
+            DeliveryEvent::Unavailable => Self::Unavailable,
         }
     }
 }

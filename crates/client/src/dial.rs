@@ -1,4 +1,4 @@
-//! Reaching a server.
+//! TCP connections to a server.
 
 use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
@@ -6,27 +6,27 @@ use std::time::{Duration, Instant};
 
 use ddes_identity::ServerAddress;
 
-/// Why there is no connection.
+/// Why no connection opened.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The host name has no address.
     #[error("cannot find {server}: {source}")]
     Resolve {
-        /// What was asked for.
+        /// The server's host and port, as they were given.
         server: String,
-        /// What the resolver said.
+        /// The error that the resolver returned.
         source: io::Error,
     },
-    /// The host answered that nobody listens there.
+    /// The host answered that no program listens on this port.
     #[error("{server} refused the connection")]
     Refused {
-        /// What was asked for.
+        /// The server's host and port, as they were given.
         server: String,
     },
     /// No answer in time.
     #[error("{server} did not answer within {} s", .waited.as_secs())]
     TimedOut {
-        /// What was asked for.
+        /// The server's host and port, as they were given.
         server: String,
         /// How long was waited.
         waited: Duration,
@@ -34,9 +34,9 @@ pub enum ConnectError {
     /// The system's other reasons.
     #[error("cannot connect to {server}: {source}")]
     Failed {
-        /// What was asked for.
+        /// The server's host and port, as they were given.
         server: String,
-        /// What the system said.
+        /// The error that the system returned.
         source: io::Error,
     },
     /// The system gives no randomness.

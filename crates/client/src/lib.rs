@@ -1,7 +1,7 @@
 //! The D-DDES client library: integers that count exactly once, over networks that nobody trusts.
 //!
 //! [`Client`] is what most programs want. It takes integers from any task, keeps them in an outbox
-//! until the server has counted them, connects again when it has to, and tells the sum that the
+//! until the server has counted them, connects again when it has to, and returns the sum that the
 //! server holds. [`blocking::Client`] is the same for programs without an asynchronous runtime; it
 //! needs neither tokio nor any of this crate's features.
 //!
@@ -40,8 +40,8 @@
 //! ```
 //!
 //! Below them: [`delivery::Delivery`] is the rules without I/O, `courier::Courier` delivers an
-//! [`outbox::Outbox`] on tokio, `v2::Connection` is one session over one socket, and
-//! `classic::Connection` one on the original's wire.
+//! [`outbox::Outbox`] on tokio, `v2::ClientConnection` is one session over one socket, and
+//! `classic::ClassicConnection` one on the original's wire.
 
 mod backoff;
 #[cfg(feature = "tokio")]
@@ -66,7 +66,7 @@ pub use client::blocking;
 pub use client::{ADD_MAX, Balance, Builder, ClientError, Progress};
 pub use dial::ConnectError;
 pub use lost::{CourierError, EnterError, Lost};
-pub use options::Options;
+pub use options::{ConnectOptions, handshake_entropy};
 pub use signer::{SignError, Signer};
 
 /// The runtime of [`Client`]: a program needs no dependency of its own to have one.
@@ -81,8 +81,8 @@ pub use ddes_session::v2::{ClientEnd, ClientFault};
 pub use ddes_wire::v2::{Farewell, GroupSize, Reason, Rejection, Suite, Welcome};
 pub use ddes_wire::{Sequence, Total};
 
-/// Even over all of u64. Without the system's randomness it is the largest: a wait drawn with it is
-/// the longest.
+/// A uniform random number. If the system gives none it is `u64::MAX`, which draws the longest
+/// wait.
 fn random() -> u64 {
     let mut random = [0; 8];
     getrandom::fill(&mut random).map_or(u64::MAX, |()| u64::from_be_bytes(random))

@@ -1,4 +1,4 @@
-//! Why there is no session, and why delivery ends.
+//! Why a session ended or did not open, and why delivery ends.
 
 use std::fmt;
 
@@ -14,13 +14,13 @@ use crate::signer::SignError;
 /// Why no session opened.
 #[derive(Debug, thiserror::Error)]
 pub enum EnterError {
-    /// There is no connection.
+    /// The TCP connection could not be opened.
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    /// The server proved a key that is not among those trusted. Nothing was said to it after that.
+    /// The server proved a key that is not among those trusted. Nothing was sent to it after that.
     #[error("the server's key {} is not one that is known for it", .key.fingerprint())]
     Untrusted {
-        /// The key.
+        /// The key that the server proved.
         key: Box<PublicKey>,
     },
     /// The identity could not sign.
@@ -31,13 +31,13 @@ pub enum EnterError {
     Ended(ClientEnd),
 }
 
-/// Why there is no session.
+/// Why there is no open session.
 #[derive(Debug, thiserror::Error)]
 pub enum Lost {
-    /// None opened.
+    /// The attempt to open one failed.
     #[error(transparent)]
     Enter(EnterError),
-    /// It ended.
+    /// It was open, and ended.
     #[error("the session ended")]
     Ended(ClientEnd),
 }
@@ -45,10 +45,10 @@ pub enum Lost {
 /// Why the courier cannot continue. The outbox keeps what was not counted.
 #[derive(Debug, thiserror::Error)]
 pub enum CourierError {
-    /// No session, for longer than the patience; or another attempt would be futile.
+    /// There was no session for longer than the patience, or another attempt would be futile.
     #[error(transparent)]
     Lost(Lost),
-    /// What the server says of the values, or the outbox.
+    /// The ledger or the outbox does not allow it.
     #[error(transparent)]
     Delivery(#[from] DeliveryError),
 }
@@ -66,7 +66,7 @@ impl From<JournalError> for CourierError {
 }
 
 impl Lost {
-    /// With the reason that the server or the session gives.
+    /// Writes the error with the reason that the server or the session gives.
     pub(crate) fn fmt_whole(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Enter(EnterError::Ended(end)) | Self::Ended(end) => match end {
@@ -80,7 +80,7 @@ impl Lost {
         }
     }
 
-    /// The server's sealed 50, where there was one.
+    /// The server's sealed 50, if there was one.
     pub(crate) fn farewell(&self) -> Option<&Farewell> {
         let (Self::Enter(EnterError::Ended(end)) | Self::Ended(end)) = self else { return None };
         match end {

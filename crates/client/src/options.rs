@@ -13,27 +13,29 @@ const EXPONENT_BYTES: usize = 64;
 
 /// Where to connect, how, and how long to wait.
 #[derive(Clone, Debug)]
-pub struct Options {
-    /// The server.
+pub struct ConnectOptions {
+    /// The server's host and port.
     pub server: ServerAddress,
-    /// The one suite spoken.
+    /// The suite; the server has to accept it.
     pub suite: Suite,
     /// Longest wait for the TCP connection.
     pub connect: Duration,
-    /// Longest wait from there to a 20.
+    /// Longest wait from the connection to a 20.
     pub handshake: Duration,
     /// Longest wait for an answer.
     pub reply: Duration,
 }
 
-impl Options {
+impl ConnectOptions {
     pub(crate) fn session(&self) -> ClientConfig {
         ClientConfig { suite: self.suite, handshake: self.handshake, reply: self.reply }
     }
 }
 
-/// What one handshake needs of the system's randomness.
-pub(crate) fn entropy() -> Result<Entropy, getrandom::Error> {
+/// The random bytes of one handshake, from the system: what a [`ClientSession`] is made with.
+///
+/// [`ClientSession`]: ddes_session::v2::ClientSession
+pub fn handshake_entropy() -> Result<Entropy, getrandom::Error> {
     let mut dh = Zeroizing::new(vec![0; EXPONENT_BYTES]);
     let mut kem = Zeroizing::new([0; kem::SEED_BYTES]);
     getrandom::fill(&mut dh)?;

@@ -1,4 +1,4 @@
-//! Carries a session over a socket.
+//! Drives a session of either profile over a tokio socket.
 
 use std::io;
 use std::net::Shutdown;
@@ -15,23 +15,22 @@ use crate::dial::ConnectError;
 
 const READ_BYTES_MAX: usize = 16 * 1024;
 
-/// The contract of a client's session (`ddes_session`'s own words say what each does), so that both
-/// profiles share one driver. Longer than a seam should be: it is that contract, and nothing of
-/// this crate's.
+/// The contract of a client's session, which `ddes_session` documents, so that both profiles share
+/// one driver. It is longer than a seam should be because it is that whole contract.
 pub(crate) trait Machine {
-    type Event;
-    type Done: Send + 'static;
+    type SessionEvent;
+    type WorkDone: Send + 'static;
 
     fn handle_bytes(&mut self, now: Instant, bytes: &[u8]);
     fn handle_eof(&mut self, now: Instant);
     fn handle_timeout(&mut self, now: Instant);
-    fn handle_done(&mut self, now: Instant, done: Self::Done);
-    fn poll_work(&mut self) -> Option<Box<dyn FnOnce() -> Self::Done + Send>>;
-    fn poll_event(&mut self) -> Option<Self::Event>;
+    fn handle_done(&mut self, now: Instant, done: Self::WorkDone);
+    fn poll_work(&mut self) -> Option<Box<dyn FnOnce() -> Self::WorkDone + Send>>;
+    fn poll_event(&mut self) -> Option<Self::SessionEvent>;
     fn poll_timeout(&self) -> Option<Instant>;
     fn pending(&self) -> &[u8];
     fn sent(&mut self, now: Instant, count: usize);
-    /// The socket takes nothing any more; what it still gives may hold the reason.
+    /// The socket accepts no more bytes; what is still read from it may hold the reason.
     fn give_up_sending(&mut self);
     fn wants_bytes(&self) -> bool;
     fn phase(&self) -> Phase;
@@ -40,8 +39,8 @@ pub(crate) trait Machine {
 macro_rules! machine {
     ($profile:ident) => {
         impl Machine for $profile::ClientSession {
-            type Event = $profile::ClientEvent;
-            type Done = $profile::HandshakeDone;
+            type SessionEvent = $profile::ClientEvent;
+            type WorkDone = $profile::HandshakeDone;
 
             fn handle_bytes(&mut self, now: Instant, bytes: &[u8]) {
                 self.handle_bytes(now, bytes);
@@ -52,14 +51,14 @@ macro_rules! machine {
             fn handle_timeout(&mut self, now: Instant) {
                 self.handle_timeout(now);
             }
-            fn handle_done(&mut self, now: Instant, done: Self::Done) {
+            fn handle_done(&mut self, now: Instant, done: Self::WorkDone) {
                 self.handle_done(now, done);
             }
-            fn poll_work(&mut self) -> Option<Box<dyn FnOnce() -> Self::Done + Send>> {
+            fn poll_work(&mut self) -> Option<Box<dyn FnOnce() -> Self::WorkDone + Send>> {
                 let work = self.poll_work()?;
                 Some(Box::new(|| work.run()))
             }
-            fn poll_event(&mut self) -> Option<Self::Event> {
+            fn poll_event(&mut self) -> Option<Self::SessionEvent> {
                 self.poll_event()
             }
             fn poll_timeout(&self) -> Option<Instant> {
@@ -92,13 +91,13 @@ machine!(v2);
 pub(crate) struct Pump<M: Machine> {
     stream: TcpStream,
     pub(crate) session: M,
-    work: Option<JoinHandle<M::Done>>,
+    work: Option<JoinHandle<M::WorkDone>>,
     /// Our direction is shut down.
-    shut: bool,
+    is_shut: bool,
     buffer: Box<[u8]>,
 }
 
-enum Next<D> {
+enum Wakeup<D> {
     Readable,
     Writable,
     Timeout,
@@ -107,12 +106,12 @@ enum Next<D> {
 
 impl<M: Machine> Pump<M> {
     pub(crate) fn new(stream: TcpStream, session: M) -> Self {
-        Self { stream, session, work: None, shut: false, buffer: vec![0; READ_BYTES_MAX].into() }
+        Self { stream, session, work: None, is_shut: false, buffer: vec![0; READ_BYTES_MAX].into() }
     }
 
-    /// Carries the session on until something happens; `None` once it has ended and all is told.
-    /// Dropping the future loses nothing.
-    pub(crate) async fn next(&mut self) -> Option<M::Event> {
+    /// Drives the session to its next event; `None` after the last one. Dropping the future loses
+    /// nothing.
+    pub(crate) async fn next(&mut self) -> Option<M::SessionEvent> {
         loop {
             if let Some(event) = self.session.poll_event() {
                 return Some(event);
@@ -129,31 +128,29 @@ impl<M: Machine> Pump<M> {
         }
     }
 
-    async fn wait(&mut self) -> Next<M::Done> {
+    async fn wait(&mut self) -> Wakeup<M::WorkDone> {
         let timeout = self.session.poll_timeout();
         let working = self.work.is_some();
         tokio::select! {
-            _ = self.stream.readable(), if self.session.wants_bytes() => Next::Readable,
-            _ = self.stream.writable(), if !self.session.pending().is_empty() => Next::Writable,
-            () = async { sleep_until(timeout.unwrap_or_else(Instant::now).into()).await }, if timeout.is_some() => Next::Timeout,
-            Some(done) = async { Some(self.work.as_mut()?.await) }, if working => Next::Done(done),
+            _ = self.stream.readable(), if self.session.wants_bytes() => Wakeup::Readable,
+            _ = self.stream.writable(), if !self.session.pending().is_empty() => Wakeup::Writable,
+            () = async { sleep_until(timeout.unwrap_or_else(Instant::now).into()).await }, if timeout.is_some() => Wakeup::Timeout,
+            Some(done) = async { Some(self.work.as_mut()?.await) }, if working => Wakeup::Done(done),
         }
     }
 
-    fn handle(&mut self, next: Next<M::Done>) {
+    fn handle(&mut self, next: Wakeup<M::WorkDone>) {
         let now = Instant::now();
         match next {
-            Next::Writable => {}
-            Next::Timeout => self.session.handle_timeout(now),
-            Next::Readable => match self.stream.try_read(&mut self.buffer) {
+            Wakeup::Writable => {}
+            Wakeup::Timeout => self.session.handle_timeout(now),
+            Wakeup::Readable => match self.stream.try_read(&mut self.buffer) {
                 Ok(0) => self.session.handle_eof(now),
-                Ok(count) => {
-                    self.session.handle_bytes(now, self.buffer.get(..count).unwrap_or(&[]));
-                }
+                Ok(count) => self.session.handle_bytes(now, self.buffer.split_at(count).0),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => self.session.handle_eof(now),
             },
-            Next::Done(done) => {
+            Wakeup::Done(done) => {
                 self.work = None;
                 match done {
                     Ok(done) => self.session.handle_done(now, done),
@@ -172,10 +169,11 @@ impl<M: Machine> Pump<M> {
                 Err(_) => return self.session.give_up_sending(),
             }
         }
-        if self.session.phase() == Phase::Draining && !self.shut {
-            self.shut = true;
-            // A socket that is gone is shut down already.
-            SockRef::from(&self.stream).shutdown(Shutdown::Write).unwrap_or(());
+        if self.session.phase() == Phase::Draining && !self.is_shut {
+            match SockRef::from(&self.stream).shutdown(Shutdown::Write) {
+                // An error: the connection is gone, and with it this direction.
+                Ok(()) | Err(_) => self.is_shut = true,
+            }
         }
     }
 }

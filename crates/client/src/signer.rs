@@ -1,4 +1,4 @@
-//! Whoever signs for a client: a key in memory, or an agent that holds it.
+//! The signer of a client: a key in memory, or an agent that holds it.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use ddes_identity::{Namespace, PublicKey, SigningKey, agent};
 
-/// An agent may ask a person first; the server waits no longer than 10 s in all.
+/// An agent may ask a person for permission; the server waits at most 10 s for the handshake.
 const AGENT_MAX: Duration = Duration::from_secs(8);
 
 /// An identity that can prove itself.
@@ -17,9 +17,9 @@ pub enum Signer {
     Key(SigningKey),
     /// An ssh-agent that holds it.
     Agent {
-        /// The agent's socket.
+        /// The path of the agent's socket.
         socket: PathBuf,
-        /// The key.
+        /// The public key of the identity, which the agent has to hold.
         key: PublicKey,
     },
 }
@@ -27,19 +27,19 @@ pub enum Signer {
 /// Why an agent gave no signature.
 #[derive(Debug, thiserror::Error)]
 pub enum SignError {
-    /// The agent's answer.
+    /// The agent refused, or its answer is malformed.
     #[error(transparent)]
     Agent(#[from] agent::AgentError),
-    /// It cannot be talked to.
+    /// The agent's socket failed.
     #[error("cannot talk to the agent: {0}")]
     Socket(#[from] io::Error),
-    /// It says nothing.
+    /// The agent did not answer in time.
     #[error("the agent did not answer within {} s", AGENT_MAX.as_secs())]
     TimedOut,
 }
 
 impl Signer {
-    /// The identity.
+    /// The public key of the identity that signs.
     pub fn public(&self) -> PublicKey {
         match self {
             Self::Key(key) => key.public(),
@@ -47,7 +47,7 @@ impl Signer {
         }
     }
 
-    /// Its signature over `message`. An agent is asked on a thread of its own.
+    /// Signs `message`. A request to an agent runs on a thread of its own.
     #[cfg(feature = "tokio")]
     pub async fn sign(&self, namespace: Namespace, message: &[u8]) -> Result<[u8; 64], SignError> {
         match self {
@@ -117,7 +117,7 @@ fn read_until(
     Ok(())
 }
 
-/// A socket's time is up as an error of reading or writing.
+/// A socket reports a timeout as an error of reading or writing.
 fn late(error: io::Error) -> SignError {
     let is_late = matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
     if is_late { SignError::TimedOut } else { error.into() }

@@ -9,24 +9,24 @@ use ddes_wire::v2::{Scope, Welcome};
 
 use crate::dial::ConnectError;
 pub use crate::lost::EnterError;
-use crate::options;
-pub use crate::options::Options;
+pub use crate::options::ConnectOptions;
+use crate::options::handshake_entropy;
 use crate::pump::{Pump, dial};
-use crate::signer::Signer;
+use crate::signer::{SignError, Signer};
 
 /// One session over one socket.
 #[derive(Debug)]
-pub struct Connection(Pump<ClientSession>);
+pub struct ClientConnection(Pump<ClientSession>);
 
-impl Connection {
+impl ClientConnection {
     /// Connects, proves both sides to each other, and opens the session. The server must prove one
     /// of `trusted`.
     pub async fn open(
-        options: &Options,
+        options: &ConnectOptions,
         trusted: &[PublicKey],
         signer: &Signer,
     ) -> Result<(Self, Welcome), EnterError> {
-        let entropy = options::entropy().map_err(ConnectError::from)?;
+        let entropy = handshake_entropy().map_err(ConnectError::from)?;
         let stream = dial(&options.server, options.connect).await?;
         let session = ClientSession::new(options.session(), Instant::now(), entropy);
         let mut connection = Self(Pump::new(stream, session));
@@ -40,7 +40,7 @@ impl Connection {
                 }
                 Some(ClientEvent::Ready(welcome)) => return Ok((connection, welcome)),
                 Some(ClientEvent::Ended(end)) => return Err(EnterError::Ended(end)),
-                // Before 20 the session knows no answers.
+                // A session has no answers before its 20.
                 Some(ClientEvent::Answered(_)) | None => {
                     return Err(EnterError::Ended(ClientEnd::Fault(
                         ddes_session::v2::ClientFault::Truncated,
@@ -50,33 +50,31 @@ impl Connection {
         }
     }
 
-    async fn prove(&mut self, signer: &Signer) -> Result<(), EnterError> {
+    /// Sends message 4; `false` if the session has ended, which its next event reports.
+    async fn prove(&mut self, signer: &Signer) -> Result<bool, SignError> {
         let key = signer.public();
-        // None once the session has ended; its next event says so.
-        let Some(claim) = self.0.session.claim(&key) else { return Ok(()) };
+        let Some(claim) = self.0.session.claim(&key) else { return Ok(false) };
         let signature = signer.sign(Namespace::Client, &claim).await?;
-        // And so it does if it ended meanwhile.
-        self.0.session.prove(Instant::now(), &key, signature).unwrap_or(());
-        Ok(())
+        Ok(self.0.session.prove(Instant::now(), &key, signature).is_ok())
     }
 
-    /// Carries the session on until something happens; `None` once it has ended and all is told.
-    /// Dropping the future loses nothing.
+    /// Drives the session to its next event; `None` after the last one. Dropping the future loses
+    /// nothing.
     pub async fn next(&mut self) -> Option<ClientEvent> {
         self.0.next().await
     }
 
-    /// 30; see [`ClientSession::submit`].
+    /// Sends values in a 30; see [`ClientSession::submit`].
     pub fn submit(&mut self, first_seq: Sequence, values: &[i64]) -> Result<(), SubmitError> {
         self.0.session.submit(Instant::now(), first_seq, values)
     }
 
-    /// 50; see [`ClientSession::disconnect`].
+    /// Sends a 50; see [`ClientSession::disconnect`].
     pub fn disconnect(&mut self, scope: Scope) -> Result<(), SubmitError> {
         self.0.session.disconnect(Instant::now(), scope)
     }
 
-    /// 50, and waits for the server's.
+    /// Sends a 50 and waits for the server's.
     pub async fn close(mut self, scope: Scope) -> Option<ClientEnd> {
         self.disconnect(scope).ok()?;
         while let Some(event) = self.next().await {

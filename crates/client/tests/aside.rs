@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use ddes_client::outbox::{Mark, Objection, Outbox, Owner, Span};
+use ddes_client::outbox::{InputMark, Objection, Outbox, OutboxOwner, Span};
 use ddes_identity::SigningKey;
 use ddes_wire::v2::Welcome;
 use ddes_wire::{Sequence, SessionNumber, Standing, Token, Total};
@@ -17,8 +17,8 @@ fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("aside-{}-{count}", std::process::id()))
 }
 
-fn owner() -> Owner {
-    Owner { key: SigningKey::from_seed(&[3; 32]).public(), server: "a:1".parse().unwrap() }
+fn owner() -> OutboxOwner {
+    OutboxOwner { key: SigningKey::from_seed(&[3; 32]).public(), server: "a:1".parse().unwrap() }
 }
 
 /// The ledger's side of one account: every value in the order in which it counted.
@@ -72,12 +72,12 @@ fn with_values_in_doubt(folder: &std::path::Path) -> (Outbox, Account) {
     let mut account = Account::default();
     let mut outbox = Outbox::open(folder, &owner()).unwrap();
     outbox.admit(&account.open(), false, None).unwrap().unwrap();
-    outbox.take(&[1, 2, 4, 8], Mark::default()).unwrap();
+    outbox.take(&[1, 2, 4, 8], InputMark::default()).unwrap();
     account.add(&[1, 2]);
     let (last_seq, sum) = account.stand();
     outbox.confirm(last_seq, sum).unwrap().unwrap();
     outbox.session_ended();
-    outbox.take(&[16], Mark::default()).unwrap();
+    outbox.take(&[16], InputMark::default()).unwrap();
     (outbox, account)
 }
 
@@ -144,11 +144,11 @@ fn a_persons_word_is_enough_only_where_no_value_is_in_doubt() {
     let mut account = Account::default();
     let mut outbox = Outbox::open(&folder, &owner()).unwrap();
     outbox.admit(&account.open(), false, None).unwrap().unwrap();
-    outbox.take(&[1], Mark::default()).unwrap();
+    outbox.take(&[1], InputMark::default()).unwrap();
     account.add(&[1]);
     outbox.confirm(account.stand().0, account.stand().1).unwrap().unwrap();
     outbox.session_ended();
-    outbox.take(&[2, 4], Mark::default()).unwrap();
+    outbox.take(&[2, 4], InputMark::default()).unwrap();
     account.plain(&[100]);
     let welcome = account.open();
     assert!(!outbox.is_in_doubt());
@@ -186,9 +186,9 @@ fn any_order_of_sessions_with_and_without_the_outbox_counts_every_value_once() {
                 continue;
             }
             let (before, after) = values.split_at(draw(values.len() + 1));
-            outbox.take(before, Mark::default()).unwrap();
+            outbox.take(before, InputMark::default()).unwrap();
             outbox.admit(&account.open(), false, span.take().as_ref()).unwrap().unwrap();
-            outbox.take(after, Mark::default()).unwrap();
+            outbox.take(after, InputMark::default()).unwrap();
             let waiting = outbox.values(outbox.next_unconfirmed(), 100);
             account.add(waiting.get(..draw(waiting.len() + 1)).unwrap());
             if draw(2) == 0 {

@@ -5,9 +5,10 @@
 use std::time::{Duration, Instant};
 
 use ddes_client::delivery::{
-    Attempts, Cause, Delivery, DeliveryError, Event, FLIGHT_MAX, Flight, Next, Patience, Submission,
+    Attempts, Cause, Delivery, DeliveryError, DeliveryEvent, FLIGHT_MAX, Flight, NextAttempt,
+    Patience, Submission,
 };
-use ddes_client::outbox::{Mark, Objection, Outbox};
+use ddes_client::outbox::{InputMark, Objection, Outbox};
 use ddes_wire::v2::{Farewell, Outcome, Reason, Scope, Status, Welcome};
 use ddes_wire::{Sequence, SessionNumber, Standing, Token, Total};
 
@@ -49,9 +50,9 @@ fn open(now: Instant, count: i64) -> Delivery {
     let mut delivery = Delivery::new(now, PATIENT, Outbox::in_memory());
     assert!(delivery.poll_connect(now));
     delivery.handle_welcome(&welcome(1, 0, 0)).unwrap();
-    assert!(matches!(delivery.poll_event(), Some(Event::Opened(_))));
+    assert!(matches!(delivery.poll_event(), Some(DeliveryEvent::Opened(_))));
     let values: Vec<i64> = (1..=count).collect();
-    delivery.take(now, &values, Mark::default()).unwrap();
+    delivery.take(now, &values, InputMark::default()).unwrap();
     delivery
 }
 
@@ -74,7 +75,7 @@ fn values_are_sent_in_order_and_no_more_30s_than_the_server_keeps() {
     assert!(firsts.iter().enumerate().all(|(nth, first)| *first == 2 * nth as u64 + 1));
     delivery.handle_answer(now, &answer(Status::Applied, 2, 3)).unwrap();
     assert_eq!(send(&mut delivery), [129]);
-    assert!(matches!(delivery.poll_event(), Some(Event::Counted { .. })));
+    assert!(matches!(delivery.poll_event(), Some(DeliveryEvent::Counted { .. })));
     assert_eq!(delivery.poll_submit(1), None);
 }
 
@@ -96,7 +97,7 @@ fn after_status_4_nothing_is_sent_for_a_second_and_then_all_of_it() {
     let mut delivery = open(now, 2);
     send(&mut delivery);
     delivery.handle_answer(now, &answer(Status::Unavailable, 0, 0)).unwrap();
-    assert!(matches!(delivery.poll_event(), Some(Event::Unavailable)));
+    assert!(matches!(delivery.poll_event(), Some(DeliveryEvent::Unavailable)));
     assert_eq!(send(&mut delivery), []);
     let at = delivery.poll_timeout().unwrap();
     assert_eq!(at - now, Duration::from_secs(1));
@@ -158,7 +159,7 @@ fn a_lost_session_is_replaced_after_a_wait_and_continues_behind_what_counts() {
     send(&mut delivery);
     delivery.handle_answer(now, &answer(Status::Applied, 2, 3)).unwrap();
     let next = delivery.handle_end(now, HALF, None, false).unwrap();
-    let Next::After(wait) = next else { panic!("{next:?}") };
+    let NextAttempt::After(wait) = next else { panic!("{next:?}") };
     assert_eq!(wait.as_millis(), 50);
     assert!(!delivery.poll_connect(now + wait - Duration::from_nanos(1)));
     assert_eq!(delivery.poll_timeout(), Some(now + wait));
@@ -176,9 +177,12 @@ fn a_session_that_ends_with_nothing_to_send_is_replaced_when_there_is() {
     let mut delivery = open(now, 2);
     send(&mut delivery);
     let said = farewell(Reason::Idle, 2, 3);
-    assert_eq!(delivery.handle_end(now, HALF, Some(&said), false).unwrap(), Next::WhenNeeded);
+    assert_eq!(
+        delivery.handle_end(now, HALF, Some(&said), false).unwrap(),
+        NextAttempt::WhenNeeded
+    );
     assert_eq!(delivery.poll_timeout(), None);
-    delivery.take(now + MINUTE, &[7], Mark::default()).unwrap();
+    delivery.take(now + MINUTE, &[7], InputMark::default()).unwrap();
     assert!(delivery.poll_connect(now + MINUTE));
 }
 
@@ -199,11 +203,12 @@ fn not_authorized_is_final_and_superseded_is_tried_once_more_after_the_ghosts() 
     let now = Instant::now();
     let mut delivery = open(now, 2);
     let said = farewell(Reason::NotAuthorized, 0, 0);
-    assert_eq!(delivery.handle_end(now, HALF, Some(&said), false).unwrap(), Next::Never);
+    assert_eq!(delivery.handle_end(now, HALF, Some(&said), false).unwrap(), NextAttempt::Never);
     for random in [0, HALF, u64::MAX] {
         let mut attempts = Attempts::new(now, PATIENT);
         attempts.handle_open();
-        let Next::After(wait) = attempts.handle_end(now, random, Cause::Superseded, true, false)
+        let NextAttempt::After(wait) =
+            attempts.handle_end(now, random, Cause::Superseded, true, false)
         else {
             panic!("superseded once is final")
         };
@@ -211,11 +216,11 @@ fn not_authorized_is_final_and_superseded_is_tried_once_more_after_the_ghosts() 
         let within = now + MINUTE - Duration::from_nanos(1);
         assert_eq!(
             attempts.handle_end(within, random, Cause::Superseded, true, false),
-            Next::Never
+            NextAttempt::Never
         );
         assert!(matches!(
             attempts.handle_end(within + MINUTE, random, Cause::Superseded, true, false),
-            Next::After(_)
+            NextAttempt::After(_)
         ));
     }
 }
@@ -229,15 +234,18 @@ fn attempts_end_with_the_patience_and_progress_begins_it_anew() {
     let mut attempts = Attempts::new(now, PATIENT);
     assert_eq!(
         fails(&mut attempts, Duration::ZERO),
-        Next::Never,
+        NextAttempt::Never,
         "the first patience is zero: one attempt"
     );
     attempts.handle_open();
-    assert!(matches!(fails(&mut attempts, MINUTE - Duration::from_nanos(1)), Next::After(_)));
-    assert_eq!(fails(&mut attempts, MINUTE), Next::Never);
+    assert!(matches!(
+        fails(&mut attempts, MINUTE - Duration::from_nanos(1)),
+        NextAttempt::After(_)
+    ));
+    assert_eq!(fails(&mut attempts, MINUTE), NextAttempt::Never);
     attempts.handle_progress(now + MINUTE);
-    assert!(matches!(fails(&mut attempts, MINUTE), Next::After(_)));
-    assert_eq!(fails(&mut attempts, 2 * MINUTE), Next::Never);
+    assert!(matches!(fails(&mut attempts, MINUTE), NextAttempt::After(_)));
+    assert_eq!(fails(&mut attempts, 2 * MINUTE), NextAttempt::Never);
 }
 
 #[test]

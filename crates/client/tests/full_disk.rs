@@ -6,17 +6,17 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use ddes_client::outbox::{JournalError, Mark, Outbox, Owner, TakeError};
+use ddes_client::outbox::{InputMark, JournalError, Outbox, OutboxOwner, TakeError};
 use ddes_identity::SigningKey;
 use ddes_wire::v2::Welcome;
 use ddes_wire::{Sequence, SessionNumber, Standing, Token, Total};
 
-fn owner() -> Owner {
-    Owner { key: SigningKey::from_seed(&[3; 32]).public(), server: "a:1".parse().unwrap() }
+fn owner() -> OutboxOwner {
+    OutboxOwner { key: SigningKey::from_seed(&[3; 32]).public(), server: "a:1".parse().unwrap() }
 }
 
-fn mark(lines: u64) -> Mark {
-    Mark { lines, digest: [7; 32] }
+fn mark(lines: u64) -> InputMark {
+    InputMark { lines, digest: [7; 32] }
 }
 
 /// Nothing was counted, and that session is new.

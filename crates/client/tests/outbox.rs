@@ -12,7 +12,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use ddes_client::outbox::{JournalError, Mark, Objection, Outbox, Owner, TAKE_MAX, TakeError};
+use ddes_client::outbox::{
+    InputMark, JournalError, Objection, Outbox, OutboxOwner, TAKE_MAX, TakeError,
+};
 use ddes_identity::SigningKey;
 use ddes_wire::v2::Welcome;
 use ddes_wire::{Sequence, SessionNumber, Standing, Token, Total};
@@ -24,12 +26,12 @@ fn folder() -> PathBuf {
         .join(format!("outbox-{}-{count}", std::process::id()))
 }
 
-fn owner() -> Owner {
-    Owner { key: SigningKey::from_seed(&[3; 32]).public(), server: "a:1".parse().unwrap() }
+fn owner() -> OutboxOwner {
+    OutboxOwner { key: SigningKey::from_seed(&[3; 32]).public(), server: "a:1".parse().unwrap() }
 }
 
-fn mark(lines: u64) -> Mark {
-    Mark { lines, digest: [lines as u8; 32] }
+fn mark(lines: u64) -> InputMark {
+    InputMark { lines, digest: [lines as u8; 32] }
 }
 
 /// A 20: the session's number, and the ledger's last number, whose it is, and its sum.
@@ -107,7 +109,7 @@ fn one_process_at_a_time_and_one_owner() {
     let held = Outbox::open(&folder, &owner()).unwrap();
     assert!(matches!(Outbox::open(&folder, &owner()), Err(JournalError::Locked(_))));
     drop(held);
-    let other = Owner { server: "b:1".parse().unwrap(), ..owner() };
+    let other = OutboxOwner { server: "b:1".parse().unwrap(), ..owner() };
     assert!(matches!(Outbox::open(&folder, &other), Err(JournalError::Foreign { .. })));
 }
 

@@ -1,4 +1,4 @@
-//! One account under load: its numbering, what is on its way, and whether the server's sums are
+//! One account under load: its numbering, the frames in flight, and whether the server's sums are
 //! right.
 //!
 //! Every sum that the server states is checked, not only the last: a 40 names the number it covers,
@@ -10,61 +10,68 @@ use ddes_wire::{Sequence, Standing, Total};
 
 /// A frame that the ledger does not cover yet.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Frame {
-    /// The numbers of its values.
+pub(crate) struct SentFrame {
+    /// The number of its first value.
     pub(crate) first: u64,
-    pub(crate) last: u64,
+    /// How many values it has, at least 1.
+    pub(crate) count: u16,
     /// The account's sum once it counts.
     sum: i128,
-    /// When it was to be sent, in nanoseconds since the run began.
+    /// When it should have been sent, in nanoseconds since the run began.
     pub(crate) intended: u64,
     /// Whether its latency is one of those measured.
     pub(crate) is_measured: bool,
 }
 
-impl Frame {
+impl SentFrame {
     pub(crate) fn values(&self) -> u64 {
-        self.last - self.first + 1
+        self.count.into()
+    }
+
+    /// The number of its last value.
+    pub(crate) fn last(&self) -> u64 {
+        self.first + self.values() - 1
     }
 }
 
-/// What the server states of an account is not what was sent.
+/// The server states another count or sum than that of the values sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mismatch {
-    /// How many values count, as far as this side can tell.
+    /// The count by what was sent, at the end of the last frame that the server covers.
     pub expected_count: u64,
-    /// Their sum.
+    /// The sum of these values.
     pub expected_sum: i128,
-    /// How many the server says there are.
+    /// How many values the server states.
     pub stated_count: u64,
-    /// The sum it says they have.
+    /// The sum that the server states.
     pub stated_sum: i128,
 }
 
+/// What was sent to one account, against what the server states of it.
 #[derive(Debug, Default)]
-pub(crate) struct Account {
-    /// What the first 20 stated is taken over.
+pub(crate) struct LoadAccount {
+    /// The first 20 came: the account starts with the count and sum in it.
     is_known: bool,
-    /// Through the last number given out.
+    /// The last number sent, and the sum up to it.
     given: (u64, i128),
-    /// Through the last number covered.
+    /// The last number covered, and the sum up to it.
     covered: (u64, i128),
-    flight: Flight<Frame>,
+    flight: Flight<SentFrame>,
 }
 
-impl Account {
+impl LoadAccount {
     /// The next value's number.
     pub(crate) fn next_number(&self) -> u64 {
         self.given.0 + 1
     }
 
-    /// Frames on their way.
-    pub(crate) fn flights(&self) -> usize {
+    /// The number of frames sent and not answered.
+    pub(crate) fn in_flight(&self) -> usize {
         self.flight.len()
     }
 
     /// Frames that do not count yet, oldest first.
-    pub(crate) fn uncovered(&self) -> impl Iterator<Item = &Frame> {
+    pub(crate) fn uncovered(&self) -> impl Iterator<Item = &SentFrame> {
         self.flight.uncovered()
     }
 
@@ -73,12 +80,12 @@ impl Account {
         self.covered
     }
 
-    /// A 20. The first one is where the account starts; a later one settles what was on its way,
-    /// and the rest is to be sent again.
+    /// Takes a 20. The account starts at the first one; a later one confirms frames that were in
+    /// flight, and the others are to be sent again.
     pub(crate) fn open(
         &mut self,
         standing: &Standing,
-        counted: impl FnMut(&Frame),
+        counted: impl FnMut(&SentFrame),
     ) -> Result<(), Mismatch> {
         if !self.is_known {
             self.is_known = true;
@@ -90,59 +97,59 @@ impl Account {
         Ok(())
     }
 
-    /// `count` values of the sum `sum`, under the next numbers, are on their way; the number of the
-    /// first.
-    pub(crate) fn give(
+    /// Notes a new frame as sent: `count` values with the sum `sum`, under the next numbers.
+    pub(crate) fn send(
         &mut self,
-        count: u64,
+        count: u16,
         sum: i128,
         intended: u64,
         is_measured: bool,
-    ) -> Frame {
-        let (first, last) = (self.given.0 + 1, self.given.0 + count);
+    ) -> SentFrame {
+        let (first, last) = (self.given.0 + 1, self.given.0 + u64::from(count));
         self.given = (last, self.given.1 + sum);
-        let frame = Frame { first, last, sum: self.given.1, intended, is_measured };
+        let frame = SentFrame { first, count, sum: self.given.1, intended, is_measured };
         self.flight.handle_sent(Sequence::new(last), frame);
         frame
     }
 
-    /// The oldest frame that is to be sent again; it is on its way now. New ones come behind these.
-    pub(crate) fn give_again(&mut self) -> Option<Frame> {
+    /// The oldest frame to be sent again, which is noted as sent. All of these come before new
+    /// ones.
+    pub(crate) fn send_again(&mut self) -> Option<SentFrame> {
         let (last, frame) = self.flight.poll_again()?;
         self.flight.handle_sent(last, frame);
         Some(frame)
     }
 
     /// Whether frames wait to be sent again.
-    pub(crate) fn must_give_again(&self) -> bool {
+    pub(crate) fn must_send_again(&self) -> bool {
         self.flight.must_send_again()
     }
 
-    /// A 40. `counted` is told of each frame that it covers.
+    /// Takes a 40; calls `counted` with each frame that it covers.
     pub(crate) fn answer(
         &mut self,
         outcome: &Outcome,
-        counted: impl FnMut(&Frame),
+        counted: impl FnMut(&SentFrame),
     ) -> Result<(), Mismatch> {
         self.cover(outcome.last_seq, outcome.sum, counted)?;
         if outcome.status != Status::Applied {
-            // Without a pause also after status 4: what is measured is how soon the server takes
+            // There is no pause after status 4 either: the load measures how soon the server takes
             // values again.
             self.flight.handle_refusal();
         }
         Ok(())
     }
 
-    /// What the server states has to be the sum at the end of a frame that was sent: each counts
-    /// whole or not at all.
+    /// Takes a count and a sum that the server states. They have to be those at the end of a frame
+    /// that was sent, because each counts whole or not at all.
     pub(crate) fn cover(
         &mut self,
         last_seq: Sequence,
         sum: Total,
-        mut counted: impl FnMut(&Frame),
+        mut counted: impl FnMut(&SentFrame),
     ) -> Result<(), Mismatch> {
         while let Some(frame) = self.flight.poll_covered(last_seq) {
-            self.covered = (frame.last, frame.sum);
+            self.covered = (frame.last(), frame.sum);
             counted(&frame);
         }
         if self.covered == (last_seq.get(), sum.get()) {
@@ -177,11 +184,11 @@ mod tests {
 
     /// An account with a history of 10 values, sum 100, and three frames of 2 values, sum 7, on
     /// their way.
-    fn three_on_their_way() -> Account {
-        let mut account = Account::default();
+    fn three_on_their_way() -> LoadAccount {
+        let mut account = LoadAccount::default();
         account.open(&standing(10, 100), |_| panic!("nothing was sent")).unwrap();
         for intended in [1, 2, 3] {
-            account.give(2, 7, intended, true);
+            account.send(2, 7, intended, true);
         }
         account
     }
@@ -193,7 +200,7 @@ mod tests {
         account
             .answer(&outcome(Status::Applied, 14, 114), |flight| starts.push(flight.intended))
             .unwrap();
-        assert_eq!((starts, account.flights(), account.covered()), (vec![1, 2], 1, (14, 114)));
+        assert_eq!((starts, account.in_flight(), account.covered()), (vec![1, 2], 1, (14, 114)));
         assert_eq!(account.next_number(), 17);
     }
 
@@ -214,10 +221,10 @@ mod tests {
         let mut account = three_on_their_way();
         account.answer(&outcome(Status::Applied, 12, 107), |_| {}).unwrap();
         account.answer(&outcome(Status::Unavailable, 12, 107), |_| {}).unwrap();
-        assert!(!account.must_give_again());
+        assert!(!account.must_send_again());
         account.answer(&outcome(Status::Gap, 12, 107), |_| {}).unwrap();
         let numbers: Vec<_> =
-            std::iter::from_fn(|| account.give_again()).map(|f| (f.first, f.last)).collect();
+            std::iter::from_fn(|| account.send_again()).map(|f| (f.first, f.last())).collect();
         assert_eq!(numbers, [(13, 14), (15, 16)]);
         account.answer(&outcome(Status::Applied, 16, 121), |_| {}).unwrap();
         assert_eq!((account.uncovered().count(), account.covered()), (0, (16, 121)));
@@ -229,10 +236,10 @@ mod tests {
         for status in [Status::Unavailable, Status::Gap, Status::Gap] {
             account.answer(&outcome(status, 10, 100), |_| {}).unwrap();
         }
-        assert_eq!(account.give_again().map(|flight| flight.first), Some(11));
+        assert_eq!(account.send_again().map(|flight| flight.first), Some(11));
         // The first pass was applied whole.
         account.answer(&outcome(Status::Applied, 16, 121), |_| {}).unwrap();
-        assert!(!account.must_give_again() && account.flights() == 0);
+        assert!(!account.must_send_again() && account.in_flight() == 0);
     }
 
     #[test]
@@ -240,8 +247,8 @@ mod tests {
         let mut account = three_on_their_way();
         let mut counted = 0;
         account.open(&standing(12, 107), |_| counted += 1).unwrap();
-        assert_eq!((counted, account.flights()), (1, 0));
-        assert_eq!(account.give_again().map(|flight| flight.first), Some(13));
+        assert_eq!((counted, account.in_flight()), (1, 0));
+        assert_eq!(account.send_again().map(|flight| flight.first), Some(13));
         // A ledger that went back is no ledger.
         assert!(account.open(&standing(10, 100), |_| {}).is_err());
     }

@@ -1,13 +1,11 @@
-//! A wake-up to the microsecond: `epoll_wait` counts in milliseconds, which is longer than many an
-//! answer takes.
+//! A wake-up to the microsecond: `epoll_wait` counts in milliseconds, and many answers take less.
 
 use std::io;
 use std::time::Duration;
 
 use mio::{Registry, Token};
 
-/// Linux has a clock that is a file descriptor; elsewhere a wake-up is as late as the poll makes
-/// it.
+/// A timer in the poll, which Linux has as a file descriptor.
 #[cfg(target_os = "linux")]
 #[derive(Debug)]
 pub(crate) struct Alarm(std::os::fd::OwnedFd);
@@ -27,24 +25,21 @@ impl Alarm {
         Ok(Self(clock))
     }
 
-    /// Wakes the poll once, `wait` from now; what was set before is forgotten.
+    /// Wakes the poll once, `wait` from now, and cancels an earlier wake-up.
     pub(crate) fn set(&self, wait: Duration) -> io::Result<()> {
         use rustix::time::{Itimerspec, TimerfdTimerFlags, Timespec, timerfd_settime};
 
         // A time of 0 would disarm it.
         let wait = wait.max(Duration::from_nanos(1));
         let never = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let once = Timespec {
-            tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: wait.subsec_nanos().into(),
-        };
+        let once = Timespec::try_from(wait).map_err(io::Error::other)?;
         let timer = Itimerspec { it_interval: never, it_value: once };
         timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &timer)?;
         Ok(())
     }
 }
 
-/// See above.
+/// Does nothing: a wake-up is as late as the poll makes it.
 #[cfg(not(target_os = "linux"))]
 #[derive(Debug)]
 pub(crate) struct Alarm;

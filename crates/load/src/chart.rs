@@ -1,17 +1,15 @@
 //! Line charts in SVG, for pages without scripts.
 
-use std::fmt::Write;
-
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 260.0;
 const LEFT: f64 = 76.0;
 const RIGHT: f64 = 14.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 42.0;
-/// More points than a screen has columns show nothing.
+/// The most points drawn: more than a screen has columns add nothing.
 const POINTS_MAX: usize = 1_500;
 
-/// One axis: where on it a value lies, from 0 to 1, and its marks.
+/// One axis: its label, and its marks with their places from 0 to 1.
 pub(crate) struct Axis {
     pub(crate) label: &'static str,
     pub(crate) marks: Vec<(f64, String)>,
@@ -25,8 +23,7 @@ pub(crate) fn line(title: &str, x: &Axis, y: &Axis, points: &[(f64, f64, String)
     let mut svg = format!(
         "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{title}\"><title>{title}</title>\n"
     );
-    // Writing to a String does not fail.
-    let mut put = |text: std::fmt::Arguments<'_>| svg.write_fmt(text).unwrap_or(());
+    let mut put = |text: std::fmt::Arguments<'_>| svg.push_str(&text.to_string());
     for (share, mark) in &y.marks {
         let at = up(*share);
         put(format_args!(
@@ -69,7 +66,7 @@ pub(crate) fn line(title: &str, x: &Axis, y: &Axis, points: &[(f64, f64, String)
     svg
 }
 
-/// Round marks from 0 on; gives where the axis ends: at `most`, or at the first mark that is not
+/// An axis with round marks from 0 on, and the value at its end: `most`, or the first mark not
 /// below it.
 pub(crate) fn linear(
     label: &'static str,
@@ -92,7 +89,8 @@ pub(crate) fn linear(
     (Axis { label, marks }, end)
 }
 
-/// Marks at the powers of ten around `least` to `most`; gives where a value lies.
+/// An axis with marks at the powers of ten from `least` to `most`, and a function from a value to
+/// its place.
 pub(crate) fn logarithmic(
     label: &'static str,
     least: f64,

@@ -1,31 +1,31 @@
-//! Two runs beside each other: how many times better the second is, and whether that is more than
-//! each of them varies by itself.
+//! Compares two runs: how many times better the second is, and whether that is more than the
+//! variation within each of them.
 
-use crate::record::{Interval, Record};
+use crate::record::{Interval, RunRecord};
 
-/// Below so many intervals a run does not say how much it varies.
+/// The fewest intervals that show how much a run varies.
 const INTERVALS_MIN: usize = 5;
-/// A difference of means beyond so many standard deviations of single intervals is beyond the
-/// spread.
+/// A difference of means is beyond the spread from this many standard deviations of single
+/// intervals.
 const DEVIATIONS: f64 = 2.0;
 
-/// Two runs beside each other.
+/// The comparison of two runs.
 #[derive(Clone, Debug)]
 pub struct Comparison {
-    /// What was measured.
+    /// One row for each figure that both runs have.
     pub rows: Vec<Row>,
-    /// What to know before believing it.
+    /// Reasons to doubt the comparison.
     pub cautions: Vec<String>,
 }
 
 /// One figure of both runs.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// Its name.
+    /// The name of the figure, for example `p99`.
     pub name: &'static str,
-    /// Of the first run. Times in nanoseconds.
+    /// The first run's figure; times are in nanoseconds.
     pub first: f64,
-    /// Of the second run.
+    /// The second run's figure.
     pub second: f64,
     /// Whether these are times.
     pub is_time: bool,
@@ -35,27 +35,27 @@ pub struct Row {
     pub spread: Spread,
 }
 
-/// A difference beside the spread of the runs' intervals.
+/// How a difference compares with the spread of the runs' intervals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spread {
     /// The means differ by more than two standard deviations of single intervals.
     Beyond,
-    /// They do not.
+    /// The means differ by no more than that.
     Within,
     /// A run has too few intervals, or the figure has none.
     Unknown,
 }
 
-/// The second run beside the first.
-pub fn compare(first: &Record, second: &Record) -> Comparison {
-    let value = |figure: &dyn Fn(&Record) -> f64| (figure(first), figure(second));
+/// Compares the second run with the first.
+pub fn compare(first: &RunRecord, second: &RunRecord) -> Comparison {
+    let value = |figure: &dyn Fn(&RunRecord) -> f64| (figure(first), figure(second));
     let spread = |figure: &dyn Fn(&Interval) -> f64| {
-        let of = |record: &Record| record.intervals.iter().map(figure).collect::<Vec<_>>();
+        let of = |record: &RunRecord| record.intervals.iter().map(figure).collect::<Vec<_>>();
         spread(&of(first), &of(second))
     };
     let per_value =
-        |record: &Record| record.generator.cpu_secs * 1e9 / count(record.values).max(1.0);
-    let server = |record: &Record| {
+        |record: &RunRecord| record.generator.cpu_secs * 1e9 / count(record.values).max(1.0);
+    let server = |record: &RunRecord| {
         record
             .generator
             .server_cpu_secs
@@ -111,7 +111,7 @@ fn spread(first: &[f64], second: &[f64]) -> Spread {
     }
 }
 
-/// Mean and variance.
+/// The mean, and the variance of a sample.
 #[allow(clippy::cast_precision_loss, reason = "a number of intervals")]
 fn moments(of: &[f64]) -> (f64, f64) {
     let count = of.len() as f64;
@@ -124,7 +124,7 @@ fn count(number: u64) -> f64 {
     number as f64
 }
 
-fn cautions(first: &Record, second: &Record) -> Vec<String> {
+fn cautions(first: &RunRecord, second: &RunRecord) -> Vec<String> {
     let mut cautions = Vec::new();
     let (a, b) = (&first.parameters, &second.parameters);
     let mut differ = |name: &str, a: String, b: String| {

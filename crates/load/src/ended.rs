@@ -1,27 +1,27 @@
-//! How sessions and threads come to their ends.
+//! The results of sessions and threads.
 
 use ddes_session::v2::ClientEnd;
 use hdrhistogram::Histogram;
 
 use crate::account::Mismatch;
 
-/// How a session came out.
+/// The result of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// The server's last word is what was sent.
+pub enum SessionVerdict {
+    /// The last count and sum that the server stated are those of the values sent.
     Right {
-        /// Values of the account.
+        /// How many values the account has.
         count: u64,
-        /// Their sum.
+        /// The sum of these values.
         sum: i128,
     },
-    /// It is not.
+    /// The last count or sum is another one.
     Wrong(Mismatch),
-    /// The server's last word was not heard.
+    /// The server did not state a last count and sum.
     Open {
-        /// Why.
+        /// Why the session was given up.
         why: String,
-        /// Values sent, or due, that nobody knows to count.
+        /// Values sent, or due, of which nobody knows whether they count.
         values: u64,
     },
 }
@@ -29,14 +29,14 @@ pub enum Verdict {
 /// Why a session was given up.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum GivenUp {
-    /// The server holds another key than one trusted.
+    /// The server proved a key that is not trusted.
     #[error("the server's key is not one that is known for it")]
     Untrusted,
-    /// How it ended last; it is of no use to connect again, or was not for as long as the plan
-    /// says.
+    /// The last end of the session, which is final, or after which connecting again failed for as
+    /// long as the plan allows.
     #[error("{}", ended(.0))]
     Ended(ClientEnd),
-    /// The system gave no socket, or the server no last word.
+    /// There was no socket, the server takes no such frames, or it sent no last 50.
     #[error("{0}")]
     Lost(String),
 }
@@ -52,24 +52,25 @@ fn ended(end: &ClientEnd) -> String {
 /// What one thread used in the measured part, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ThreadUse {
-    /// How long that was.
+    /// The length of the measured part.
     pub span: u64,
-    /// Processor time.
+    /// Processor time of the thread.
     pub cpu: u64,
-    /// Ready to run, and no processor free; 0 where the system does not say.
+    /// Time in which the thread was ready and no processor was free; 0 if the system does not
+    /// report it.
     pub waited: u64,
 }
 
-/// What a thread has to say at its end.
+/// What a thread reports when it ends.
 #[derive(Debug)]
 pub(crate) struct Ended {
-    /// By session.
-    pub(crate) verdicts: Vec<(u32, Verdict)>,
-    /// From connecting to a 20, in nanoseconds, of the sessions' first handshakes.
+    /// The result of each session, with the session's number.
+    pub(crate) verdicts: Vec<(u32, SessionVerdict)>,
+    /// Times from connecting to a 20, in nanoseconds, of the sessions' first handshakes.
     pub(crate) handshakes: Histogram<u64>,
     /// The first session given up before the measured part: the run did not take place.
     pub(crate) failed: Option<(u32, GivenUp)>,
-    /// When the measured part ended.
+    /// When the measured part ended, in nanoseconds since the run began.
     pub(crate) finished: u64,
     /// What the thread used in the measured part.
     pub(crate) used: ThreadUse,

@@ -1,12 +1,12 @@
-//! Figures as people read them: three digits that mean something, and a unit.
+//! Figures for people: three significant digits and a unit.
 
-/// A time.
+/// A whole number of nanoseconds as a time with a unit, such as `12.3 ms`.
 #[allow(clippy::cast_precision_loss, reason = "three digits are shown")]
 pub fn nanos(nanos: u64) -> String {
     time(nanos as f64)
 }
 
-/// A time in nanoseconds.
+/// A number of nanoseconds as a time with a unit, such as `12.3 ms`.
 pub fn time(nanos: f64) -> String {
     match nanos {
         ..1e3 => format!("{} ns", three(nanos)),
@@ -16,7 +16,7 @@ pub fn time(nanos: f64) -> String {
     }
 }
 
-/// A number or a rate.
+/// A number or a rate with a decimal prefix, such as `1.23 k`.
 pub fn short(number: f64) -> String {
     match number {
         ..1e3 => three(number),

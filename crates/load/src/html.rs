@@ -1,10 +1,8 @@
 //! A run as one HTML file that needs nothing else: no script, no font, no picture from anywhere.
 
-use std::fmt::Write;
-
 use crate::chart::{Axis, line, linear, logarithmic};
 use crate::figures::{nanos, short, time};
-use crate::record::{Interval, Record, RecordError};
+use crate::record::{Interval, RunRecord, RunRecordError};
 
 /// Sessions named in a table, at most; the record names all.
 const NAMED_MAX: usize = 20;
@@ -27,7 +25,7 @@ svg{width:100%;height:auto;display:block}.grid{stroke:var(--rule);stroke-width:1
 ";
 
 /// The page of a run.
-pub fn page(record: &Record) -> Result<String, RecordError> {
+pub fn page(record: &RunRecord) -> Result<String, RunRecordError> {
     let mut page = String::new();
     let at = &record.parameters;
     let title = format!("Load on {}", escape(&at.server));
@@ -77,7 +75,7 @@ pub fn page(record: &Record) -> Result<String, RecordError> {
     Ok(page)
 }
 
-fn cards(page: &mut String, record: &Record) {
+fn cards(page: &mut String, record: &RunRecord) {
     page.push_str("<div class=\"cards\">\n");
     let latency = &record.latency;
     let cards = [
@@ -96,7 +94,7 @@ fn cards(page: &mut String, record: &Record) {
     page.push_str("</div>\n");
 }
 
-fn verification(page: &mut String, record: &Record) {
+fn verification(page: &mut String, record: &RunRecord) {
     let found = &record.verification;
     let is_right = found.wrong.is_empty() && found.open.is_empty();
     add(
@@ -149,7 +147,7 @@ fn verification(page: &mut String, record: &Record) {
     }
 }
 
-fn generator(page: &mut String, record: &Record) {
+fn generator(page: &mut String, record: &RunRecord) {
     let own = &record.generator;
     let shares: Vec<String> =
         own.cpu_shares.iter().map(|share| format!("{:.0} %", 100.0 * share)).collect();
@@ -180,7 +178,7 @@ fn generator(page: &mut String, record: &Record) {
 
 /// Equal steps to the right are equal numbers of nines.
 #[allow(clippy::cast_precision_loss, reason = "a pixel need not be exact")]
-fn percentiles(record: &Record) -> Result<String, RecordError> {
+fn percentiles(record: &RunRecord) -> Result<String, RunRecordError> {
     let times = record.latency.histogram()?;
     let nines = (times.len().max(10) as f64).log10().clamp(1.0, 7.0);
     let place = |quantile: f64| -(1.0 - quantile).max(1e-12).log10() / nines;
@@ -203,7 +201,7 @@ fn percentiles(record: &Record) -> Result<String, RecordError> {
 
 fn over_time(
     title: &str,
-    record: &Record,
+    record: &RunRecord,
     label: &'static str,
     figure: &dyn Fn(&Interval) -> f64,
     show: &dyn Fn(f64) -> String,
@@ -229,7 +227,7 @@ fn over_time(
     line(title, &x, &y, &points)
 }
 
-fn parameters(page: &mut String, record: &Record) {
+fn parameters(page: &mut String, record: &RunRecord) {
     let at = &record.parameters;
     let pace = match (at.rate, &at.arrivals) {
         (Some(rate), arrivals) => {
@@ -243,7 +241,8 @@ fn parameters(page: &mut String, record: &Record) {
     };
     let length = match (at.duration_secs, at.values) {
         (Some(secs), _) => format!("{secs} s"),
-        (None, values) => format!("{} values", values.unwrap_or(0)),
+        (None, Some(values)) => format!("{values} values"),
+        (None, None) => "not stated".into(),
     };
     let errors = record.errors;
     let rows = [
@@ -284,14 +283,13 @@ fn escape(text: &str) -> String {
 }
 
 fn add(page: &mut String, text: std::fmt::Arguments<'_>) {
-    // Writing to a String does not fail.
-    page.write_fmt(text).unwrap_or(());
+    page.push_str(&text.to_string());
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ended::Verdict;
+    use crate::ended::SessionVerdict;
     use crate::record::tests::{outcome, sample};
 
     #[test]
@@ -321,7 +319,7 @@ mod tests {
     fn a_page_of_nothing_is_a_page_and_a_failure_is_one_to_the_eye() {
         let mut outcome = outcome();
         outcome.total = crate::stats::Stats::default();
-        outcome.verdicts[0].1 = Verdict::Open { why: "cut <off>".into(), values: 4 };
+        outcome.verdicts[0].1 = SessionVerdict::Open { why: "cut <off>".into(), values: 4 };
         outcome.threads[0].cpu = outcome.threads[0].span;
         let page = page(&sample(&[], &outcome)).unwrap();
         for part in [

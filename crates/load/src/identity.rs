@@ -1,5 +1,5 @@
-//! The sessions' identities, all from one seed: whoever knows it can act as any of them, so they
-//! are for servers under test.
+//! The sessions' identities, all derived from one seed. Anyone who knows the seed can act as any of
+//! them, so they are only for servers under test.
 
 use ddes_identity::SigningKey;
 use sha2::{Digest, Sha256};

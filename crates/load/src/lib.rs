@@ -2,12 +2,12 @@
 //!
 //! - A run has many sessions, each of an identity of its own, over a few threads; each thread is
 //!   one event loop ([`Run`]).
-//! - A closed loop keeps a number of frames of each session on their way. An open loop sends by the
-//!   clock, and its latencies count from the intended start: what waits because the server stalls
-//!   is in them.
+//! - A closed loop keeps a number of frames of each session in flight. An open loop sends by the
+//!   clock, and its latencies count from the intended start, so they include waiting that a
+//!   stalling server causes.
 //! - What the server states of an account is compared with what was sent, at every 40 and in the
 //!   last 50.
-//! - It says when it was itself the limit.
+//! - A run reports when the load itself was the limit.
 
 mod account;
 mod alarm;
@@ -17,13 +17,13 @@ mod ended;
 mod figures;
 mod html;
 mod identity;
-mod link;
 mod plan;
 mod processor;
 mod record;
 mod run;
 mod schedule;
 mod shared;
+mod socket;
 mod stats;
 mod traffic;
 mod values;
@@ -31,17 +31,17 @@ mod worker;
 
 pub use account::Mismatch;
 pub use compare::{Comparison, Row, Spread, compare};
-pub use ended::{GivenUp, ThreadUse, Verdict};
+pub use ended::{GivenUp, SessionVerdict, ThreadUse};
 pub use figures::{nanos, short, time};
 pub use html::page;
 pub use identity::key;
 pub use plan::{PIPELINE_MAX, Pace, Plan, SESSIONS_MAX, THREADS_MAX, Until};
 pub use processor::cpu_of;
 pub use record::{
-    ErrorCounts, Generator, Interval, Latency, OpenSession, Parameters, Record, RecordError,
+    ErrorCounts, Generator, Interval, Latency, OpenSession, Parameters, RunRecord, RunRecordError,
     SCHEMA_VERSION, Verification, WrongSession,
 };
-pub use run::{Outcome, Point, Run, RunError};
+pub use run::{IntervalStats, Run, RunError, RunOutcome};
 pub use schedule::Arrivals;
 pub use stats::{Errors, Stats};
 pub use values::Values;

@@ -9,60 +9,60 @@ use ddes_wire::v2::{Suite, VALUES_MAX};
 use crate::schedule::Arrivals;
 use crate::values::Values;
 
-/// The most sessions, threads, and frames of a session on their way.
+/// The most sessions of a run.
 pub const SESSIONS_MAX: u32 = 1_000_000;
-/// See [`SESSIONS_MAX`].
+/// The most threads of a run.
 pub const THREADS_MAX: u32 = 256;
-/// See [`SESSIONS_MAX`].
+/// The most frames of one session in flight.
 pub const PIPELINE_MAX: u32 = 65_536;
 
-/// Handshakes of all threads at a time: the server lets in 256 of one address that have not proven
-/// themselves.
+/// The most handshakes of all threads at a time: a server accepts 256 connections of one address
+/// that have not proven an identity.
 pub(crate) const HANDSHAKES_MAX: usize = 64;
 
-/// A whole run.
+/// All parameters of a run.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The server, resolved.
+    /// The server's resolved address.
     pub address: SocketAddr,
-    /// Its keys; another one ends the run.
+    /// The keys that the server may prove; another one ends the run.
     pub trusted: Vec<PublicKey>,
-    /// The suite spoken.
+    /// The suite of every session.
     pub suite: Suite,
     /// Sessions, each of an identity of its own; at least as many as threads.
     pub sessions: u32,
-    /// Threads.
+    /// Threads, each with an event loop for its share of the sessions.
     pub threads: u32,
-    /// What the identities and the values are made of.
+    /// The seed of the identities and the values.
     pub seed: u64,
-    /// How it is paced.
+    /// When frames are sent.
     pub pace: Pace,
     /// Values in a frame.
     pub batch: u16,
-    /// Frames of one session on their way, at most.
+    /// The most frames of one session in flight.
     pub pipeline: u32,
-    /// What is sent.
+    /// The distribution of the values.
     pub values: Values,
-    /// How long, or how much.
+    /// When the measured part ends.
     pub until: Until,
-    /// Load before the measured part.
+    /// How long the load lasts before the measured part.
     pub warmup: Duration,
-    /// Over how long the connections are spread.
+    /// The time over which the connections are spread.
     pub ramp: Duration,
-    /// How often what was measured is handed out.
+    /// The length of a measured interval.
     pub interval: Duration,
     /// Longest wait for a handshake, and for an answer.
     pub timeout: Duration,
-    /// For how long a lost session is tried again.
+    /// How long a session that was lost tries to connect again.
     pub patience: Duration,
 }
 
 /// How a run is paced.
 #[derive(Clone, Copy, Debug)]
 pub enum Pace {
-    /// A frame goes out when one was answered.
+    /// A frame is sent when one is answered.
     Closed,
-    /// Frames go out by the clock.
+    /// Frames are sent by the clock.
     Open {
         /// Values a second, of all sessions.
         rate: f64,
@@ -74,14 +74,14 @@ pub enum Pace {
 /// When a run ends.
 #[derive(Clone, Copy, Debug)]
 pub enum Until {
-    /// So long after the warm-up.
+    /// This long after the warm-up.
     Elapsed(Duration),
-    /// So many values after the warm-up.
+    /// After this many values, the warm-up's not counted.
     Sent(u64),
 }
 
 impl Plan {
-    /// What is wrong with it, in words.
+    /// Checks every bound. The error names the first that does not hold.
     pub fn check(&self) -> Result<(), String> {
         let within = |what: &str, value: u64, most: u64| match value {
             0 => Err(format!("{what} must be at least 1")),
@@ -115,8 +115,8 @@ impl Plan {
         }
     }
 
-    /// The share of values of one session, where the run has a number of them: they differ by one
-    /// at most.
+    /// One session's share of the values, if the run has a number of them. Shares differ by at most
+    /// one.
     pub(crate) fn share(&self, session: u32) -> Option<u64> {
         let Until::Sent(values) = self.until else { return None };
         let (sessions, session) = (u64::from(self.sessions), u64::from(session));

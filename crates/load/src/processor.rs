@@ -1,23 +1,25 @@
-//! How much processor time a thread has had, and how long it has waited for one.
+//! The processor time that a thread has used, and how long it has waited for a processor.
 
 use std::fs::File;
 use std::io::Read;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Of the calling thread, in nanoseconds.
+/// The calling thread's use of the processors, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Usage {
     pub(crate) cpu: u64,
-    /// Ready to run, and no processor free; 0 where the system does not say.
+    /// Time in which the thread was ready and no processor was free; 0 if the system does not
+    /// report it.
     pub(crate) waited: u64,
 }
 
 impl Usage {
     pub(crate) fn now() -> Self {
         let time = clock_gettime(ClockId::ThreadCPUTime);
-        let nanos = i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec);
-        Self { cpu: u64::try_from(nanos).unwrap_or(0), waited: waited().unwrap_or(0) }
+        // This clock starts at 0 with the thread, so neither part is negative.
+        let cpu = time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs();
+        Self { cpu, waited: waited().unwrap_or(0) }
     }
 
     pub(crate) fn since(self, before: Self) -> Self {
@@ -38,12 +40,12 @@ fn waited() -> Option<u64> {
     text.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
-/// Processor time that a process of this machine has had, in nanoseconds: user and system, from
+/// The processor time of a process of this machine, user and system, in nanoseconds, from
 /// `/proc/PID/stat`.
 pub fn cpu_of(process: u32) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The name may hold blanks and parentheses; the fields start behind its last one (proc(5):
-    // state is the third, utime the 14th).
+    // The name may hold blanks and parentheses; the other fields follow its last parenthesis
+    // (proc(5): state is the third, utime the 14th).
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
     let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
     Some(ticks * 1_000_000_000 / rustix::param::clock_ticks_per_second())

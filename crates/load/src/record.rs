@@ -1,4 +1,4 @@
-//! A run as it is kept: JSON that other programs read, and that two runs are compared by.
+//! The record of a run: JSON for other programs, and for comparing two runs.
 
 use std::time::Duration;
 
@@ -8,133 +8,133 @@ use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
 use serde::{Deserialize, Serialize};
 
-use crate::ended::{ThreadUse, Verdict};
-use crate::run::{Outcome, Point};
+use crate::ended::{SessionVerdict, ThreadUse};
+use crate::run::{IntervalStats, RunOutcome};
 use crate::stats::Errors;
 
-/// Raised when a field changes its meaning or goes.
+/// Raised when a field changes its meaning or is removed.
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// What marks a file as a run's record.
 const KIND: &str = "ddes bench run";
 
-/// A thread that used so much of a core was at its limit.
+/// A thread that used at least this share of a core was at its limit.
 const BUSY_SHARE: f64 = 0.9;
-/// Open loop: arrivals seen to later than this, by so large a part of what is measured, are this
-/// program's delay.
+/// Open loop: the load itself was late if one arrival in a hundred was handled later than this,
+/// and than the share [`LAG_SHARE`] of the median latency.
 const LAG_NANOS: u64 = 1_000_000;
 const LAG_SHARE: f64 = 0.1;
 
-/// One run.
+/// The parameters and results of one run.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct Record {
-    /// See [`SCHEMA_VERSION`].
+pub struct RunRecord {
+    /// The version of this format: [`SCHEMA_VERSION`].
     pub schema_version: u32,
-    /// Says that this is one.
+    /// The constant `ddes bench run`, which identifies the kind of file.
     pub kind: String,
-    /// When it began, RFC 3339.
+    /// When the run began, in RFC 3339.
     pub started: String,
     /// The version of this program.
     pub version: String,
-    /// What it was to do.
+    /// The parameters of the run.
     pub parameters: Parameters,
-    /// It was stopped before its end.
+    /// Whether the run was stopped before its end.
     pub was_stopped: bool,
-    /// How long the measured part was.
+    /// The length of the measured part.
     pub seconds: f64,
-    /// Values counted within it.
+    /// Values counted in the measured part.
     pub values: u64,
-    /// Frames of them.
+    /// Frames that held these values.
     pub frames: u64,
-    /// Values a second.
+    /// Values a second, over the measured part.
     pub values_per_sec: f64,
-    /// Frames a second.
+    /// Frames a second, over the measured part.
     pub frames_per_sec: f64,
-    /// Of a frame, from its start (open loop: its intended start) to the 40 that covers it.
+    /// Times from a frame's start (open loop: its intended start) to the 40 that covers it.
     pub latency: Latency,
-    /// From connecting to a 20.
+    /// Times from connecting to a 20.
     pub handshake: Latency,
-    /// Open loop: from a frame's intended start to when this program saw to it.
+    /// Open loop: times from a frame's intended start to when the load handled it.
     pub lag: Option<Latency>,
-    /// What went wrong on the way.
+    /// The errors of the run.
     pub errors: ErrorCounts,
-    /// This program's own part.
+    /// What the load itself used.
     pub generator: Generator,
     /// Whether the sums are right.
     pub verification: Verification,
-    /// One after the other.
+    /// The measured intervals, in order.
     pub intervals: Vec<Interval>,
 }
 
-/// What a run was to do.
+/// The parameters of a run.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct Parameters {
-    /// `HOST:PORT`.
+    /// The server, as `HOST:PORT`.
     pub server: String,
-    /// The suite's name.
+    /// The name of the suite.
     pub suite: String,
-    /// Sessions.
+    /// The number of sessions.
     pub sessions: u32,
-    /// Threads.
+    /// The number of threads.
     pub threads: u32,
-    /// `closed` or `open`.
+    /// The kind of loop: `closed` or `open`.
     pub mode: String,
-    /// Values a frame.
+    /// The values of a frame.
     pub batch: u16,
-    /// Frames of a session on their way, at most.
+    /// The most frames of a session in flight.
     pub pipeline: u32,
     /// Open loop: values a second.
     pub rate: Option<f64>,
     /// Open loop: `constant` or `poisson`.
     pub arrivals: Option<String>,
-    /// How long it was to be, if that was said.
+    /// The planned length of the measured part, if one was given.
     pub duration_secs: Option<f64>,
-    /// How many values it was to send, if that was said.
+    /// The planned number of values, if one was given.
     pub values: Option<u64>,
-    /// Load before the measured part.
+    /// How long the load lasted before the measured part.
     pub warmup_secs: f64,
-    /// Over how long the connections were spread.
+    /// The time over which the connections were spread.
     pub ramp_secs: f64,
-    /// Seconds an interval.
+    /// The length of an interval.
     pub interval_secs: f64,
-    /// What the values were.
+    /// The distribution of the values, as it was given.
     pub values_from: String,
-    /// What identities and values were made of.
+    /// The seed of the identities and the values.
     pub seed: u64,
 }
 
 /// A distribution of times.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Latency {
-    /// How many.
+    /// The number of times measured.
     pub count: u64,
-    /// Their mean.
+    /// The mean of all of them.
     pub mean_ns: f64,
-    /// The shortest.
+    /// The shortest of all.
     pub min_ns: u64,
-    /// The median.
+    /// The median: half of them took no longer.
     pub p50_ns: u64,
     /// 90 of 100 took no longer.
     pub p90_ns: u64,
     /// 99 of 100 took no longer.
     pub p99_ns: u64,
-    /// 999 of 1000.
+    /// 999 of 1000 took no longer.
     pub p99_9_ns: u64,
-    /// 9999 of 10,000.
+    /// 9999 of 10,000 took no longer.
     pub p99_99_ns: u64,
-    /// The longest.
+    /// The longest of all.
     pub max_ns: u64,
-    /// All of it: an HdrHistogram in its V2 encoding, deflated, in base64 as its other
-    /// implementations write it.
+    /// The whole distribution: an HdrHistogram in its V2 encoding, deflated, in base64, as its
+    /// other implementations write it.
     pub histogram: String,
 }
 
-/// See [`Errors`].
+/// The counters of [`Errors`] in the form of the record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct ErrorCounts {
     /// Sessions that ended before their time.
     pub lost: u64,
-    /// Sessions opened again.
+    /// Lost sessions that were opened again.
     pub reopened: u64,
     /// 40s of status 1.
     pub gaps: u64,
@@ -148,61 +148,61 @@ pub struct ErrorCounts {
     pub unsent: u64,
 }
 
-/// This program's own part.
+/// What the load itself used, and whether it was the limit.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Generator {
     /// Processor time in the measured part.
     pub cpu_secs: f64,
-    /// Of each thread, the share of a core that it used.
+    /// The share of a core that each thread used.
     pub cpu_shares: Vec<f64>,
-    /// Of each thread, the share of the time in which it could have run and no core was free.
+    /// The share of the time in which each thread was ready and no core was free.
     pub waiting_shares: Vec<f64>,
     /// The server's processor time in the measured part, where its process was named.
     pub server_cpu_secs: Option<f64>,
-    /// This program was the limit, or may have been.
+    /// Whether the load was the limit, or may have been.
     pub was_limit: bool,
-    /// Why.
+    /// The reasons, one sentence each.
     pub why: Vec<String>,
 }
 
-/// Whether the sums are right.
+/// Whether the server's counts and sums are those of the values sent.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Verification {
     /// Sessions whose last count and sum are what was sent.
     pub right: u64,
-    /// Sessions where they are not.
+    /// Sessions whose last count or sum is another one.
     pub wrong: Vec<WrongSession>,
-    /// Sessions whose last word was not heard.
+    /// Sessions whose last count and sum the server did not state.
     pub open: Vec<OpenSession>,
-    /// The sums of the right ones, with what their accounts held before.
+    /// The sum over the right sessions, with what their accounts held before.
     pub sum: String,
-    /// The counts of them.
+    /// The number of values that this is the sum of.
     pub count: String,
 }
 
 /// A session whose sum, or count, is not what was sent.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct WrongSession {
-    /// Its number, from 0.
+    /// The session's number, from 0.
     pub session: u32,
-    /// What it has to be.
+    /// The count of the values sent.
     pub expected_count: String,
-    /// See above.
+    /// The sum of the values sent.
     pub expected_sum: String,
-    /// What the server says.
+    /// The count that the server states.
     pub stated_count: String,
-    /// See above.
+    /// The sum that the server states.
     pub stated_sum: String,
 }
 
-/// A session whose last word was not heard.
+/// A session whose last count and sum the server did not state.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct OpenSession {
-    /// Its number, from 0.
+    /// The session's number, from 0.
     pub session: u32,
-    /// Why.
+    /// Why the session was given up.
     pub why: String,
-    /// Values that nobody knows to count.
+    /// Values of which nobody knows whether they count.
     pub values: u64,
 }
 
@@ -211,19 +211,19 @@ pub struct OpenSession {
 pub struct Interval {
     /// Its end, since the measured part began.
     pub at_secs: f64,
-    /// Values a second.
+    /// Values a second, in this interval.
     pub values_per_sec: f64,
-    /// Frames answered.
+    /// Frames answered in this interval.
     pub frames: u64,
-    /// As in [`Latency`].
+    /// The median latency; see [`Latency`].
     pub p50_ns: u64,
-    /// As in [`Latency`].
+    /// 99 of 100 latencies were no longer.
     pub p99_ns: u64,
-    /// As in [`Latency`].
+    /// 999 of 1000 latencies were no longer.
     pub p99_9_ns: u64,
-    /// As in [`Latency`].
+    /// The longest latency of the interval.
     pub max_ns: u64,
-    /// Open loop: how late this program saw to 99 of 100 arrivals.
+    /// Open loop: the load handled 99 of 100 arrivals no later than this.
     pub lag_p99_ns: u64,
     /// Sessions lost, frames refused or never sent.
     pub errors: u64,
@@ -233,10 +233,10 @@ pub struct Interval {
     pub cpu_share: f64,
 }
 
-/// Why a text is no record.
+/// Why a text is not a record.
 #[derive(Debug, thiserror::Error)]
-pub enum RecordError {
-    /// Not its JSON.
+pub enum RunRecordError {
+    /// It is not JSON of this shape.
     #[error("it is not a saved run: {0}")]
     Json(#[from] serde_json::Error),
     /// Another kind of file, or another version of it.
@@ -244,9 +244,9 @@ pub enum RecordError {
         "it is a '{kind}' of schema version {version}; this program reads '{KIND}' of version {SCHEMA_VERSION}"
     )]
     Kind {
-        /// What it says it is.
+        /// The kind in the file.
         kind: String,
-        /// And of which version.
+        /// The schema version in the file.
         version: u32,
     },
     /// A histogram does not decode.
@@ -254,15 +254,15 @@ pub enum RecordError {
     Histogram(String),
 }
 
-impl Record {
+impl RunRecord {
     /// The record of a run. `server_cpu` is the server's processor time in the measured part.
     pub fn new(
         parameters: Parameters,
         started: String,
-        outcome: &Outcome,
+        outcome: &RunOutcome,
         intervals: Vec<Interval>,
         server_cpu: Option<Duration>,
-    ) -> Result<Self, RecordError> {
+    ) -> Result<Self, RunRecordError> {
         let (total, seconds) = (&outcome.total, outcome.measured.as_secs_f64());
         let is_open = parameters.rate.is_some();
         Ok(Self {
@@ -287,32 +287,32 @@ impl Record {
         })
     }
 
-    /// Reads one.
-    pub fn parse(text: &str) -> Result<Self, RecordError> {
+    /// Reads a record from its JSON text.
+    pub fn parse(text: &str) -> Result<Self, RunRecordError> {
         #[derive(Deserialize)]
-        struct Mark {
+        struct RecordHeader {
             kind: String,
             schema_version: u32,
         }
-        let mark: Mark = serde_json::from_str(text)?;
-        if (mark.kind.as_str(), mark.schema_version) != (KIND, SCHEMA_VERSION) {
-            return Err(RecordError::Kind { kind: mark.kind, version: mark.schema_version });
+        let header: RecordHeader = serde_json::from_str(text)?;
+        if (header.kind.as_str(), header.schema_version) != (KIND, SCHEMA_VERSION) {
+            return Err(RunRecordError::Kind { kind: header.kind, version: header.schema_version });
         }
         Ok(serde_json::from_str(text)?)
     }
 
-    /// As text.
-    pub fn to_json(&self) -> Result<String, RecordError> {
+    /// Writes the record as JSON text.
+    pub fn to_json(&self) -> Result<String, RunRecordError> {
         Ok(serde_json::to_string_pretty(self)? + "\n")
     }
 }
 
 impl Latency {
-    fn of(times: &Histogram<u64>) -> Result<Self, RecordError> {
+    fn of(times: &Histogram<u64>) -> Result<Self, RunRecordError> {
         let mut bytes = Vec::new();
         V2DeflateSerializer::new()
             .serialize(times, &mut bytes)
-            .map_err(|error| RecordError::Histogram(error.to_string()))?;
+            .map_err(|error| RunRecordError::Histogram(error.to_string()))?;
         let at = |quantile| times.value_at_quantile(quantile);
         Ok(Self {
             count: times.len(),
@@ -328,9 +328,9 @@ impl Latency {
         })
     }
 
-    /// All of it.
-    pub fn histogram(&self) -> Result<Histogram<u64>, RecordError> {
-        let broken = |what: String| RecordError::Histogram(what);
+    /// Decodes the whole distribution.
+    pub fn histogram(&self) -> Result<Histogram<u64>, RunRecordError> {
+        let broken = |what: String| RunRecordError::Histogram(what);
         let bytes = STANDARD.decode(&self.histogram).map_err(|error| broken(error.to_string()))?;
         Deserializer::new()
             .deserialize(&mut bytes.as_slice())
@@ -339,14 +339,14 @@ impl Latency {
 }
 
 impl Interval {
-    /// What is kept of a point.
-    pub fn of(point: &Point, threads: u32, sessions_up: usize) -> Self {
-        let stats = &point.stats;
+    /// Summarizes an interval of `threads` threads.
+    pub fn of(measured: &IntervalStats, threads: u32, sessions_up: usize) -> Self {
+        let stats = &measured.stats;
         // The threads' intervals are one and the same time.
         #[allow(clippy::cast_precision_loss, reason = "2^53 ns are 104 days")]
         let seconds = stats.span as f64 / 1e9 / f64::from(threads.max(1));
         Self {
-            at_secs: point.at.as_secs_f64(),
+            at_secs: measured.at.as_secs_f64(),
             values_per_sec: rate(stats.values, seconds),
             frames: stats.frames,
             p50_ns: stats.latency.value_at_quantile(0.5),
@@ -363,7 +363,7 @@ impl Interval {
 
 impl Generator {
     fn of(
-        outcome: &Outcome,
+        outcome: &RunOutcome,
         intervals: &[Interval],
         server_cpu: Option<Duration>,
         is_open: bool,
@@ -388,7 +388,7 @@ impl Generator {
     }
 }
 
-/// What to say of a thread that had no time left.
+/// The reason to give for a thread that had no time left.
 fn busy((thread, used): (usize, &ThreadUse)) -> Option<String> {
     let (cpu, waited) = (share(used.cpu, used.span), share(used.waited, used.span));
     if cpu >= BUSY_SHARE {
@@ -406,8 +406,8 @@ fn busy((thread, used): (usize, &ThreadUse)) -> Option<String> {
     })
 }
 
-/// What to say of arrivals that were seen to late.
-fn late(outcome: &Outcome, intervals: &[Interval]) -> Option<String> {
+/// The reason to give for arrivals that were handled late.
+fn late(outcome: &RunOutcome, intervals: &[Interval]) -> Option<String> {
     let lag = outcome.total.lag.value_at_quantile(0.99);
     #[allow(clippy::cast_precision_loss, reason = "2^53 ns are 104 days")]
     let part = lag as f64 / outcome.total.latency.value_at_quantile(0.5).max(1) as f64;
@@ -415,8 +415,8 @@ fn late(outcome: &Outcome, intervals: &[Interval]) -> Option<String> {
     let mean = |part: &[Interval]| {
         part.iter().map(|it| it.lag_p99_ns).sum::<u64>() / part.len().max(1) as u64
     };
-    let first = mean(intervals.get(..quarter).unwrap_or(&[]));
-    let last = mean(intervals.get(intervals.len() - quarter..).unwrap_or(&[]));
+    let first = mean(intervals.split_at(quarter).0);
+    let last = mean(intervals.split_at(intervals.len() - quarter).1);
     let lag_ms = Duration::from_nanos(lag).as_secs_f64() * 1e3;
     if quarter > 0 && last > LAG_NANOS && last > 2 * first {
         return Some(format!(
@@ -430,26 +430,26 @@ fn late(outcome: &Outcome, intervals: &[Interval]) -> Option<String> {
 }
 
 impl Verification {
-    fn of(verdicts: &[(u32, Verdict)]) -> Self {
+    fn of(verdicts: &[(u32, SessionVerdict)]) -> Self {
         let (mut all, mut whole_count, mut whole_sum) = (Self::default(), 0_u128, 0_i128);
         for (session, verdict) in verdicts {
             let session = *session;
             match verdict {
-                Verdict::Right { count, sum } => {
+                SessionVerdict::Right { count, sum } => {
                     all.right += 1;
                     whole_count += u128::from(*count);
                     // Each is below 2^127 in magnitude; of many such the total is not worth a
                     // panic.
                     whole_sum = whole_sum.saturating_add(*sum);
                 }
-                Verdict::Wrong(mismatch) => all.wrong.push(WrongSession {
+                SessionVerdict::Wrong(mismatch) => all.wrong.push(WrongSession {
                     session,
                     expected_count: mismatch.expected_count.to_string(),
                     expected_sum: mismatch.expected_sum.to_string(),
                     stated_count: mismatch.stated_count.to_string(),
                     stated_sum: mismatch.stated_sum.to_string(),
                 }),
-                Verdict::Open { why, values } => {
+                SessionVerdict::Open { why, values } => {
                     all.open.push(OpenSession { session, why: why.clone(), values: *values });
                 }
             }

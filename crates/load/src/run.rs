@@ -1,6 +1,8 @@
-//! The threads of a run, seen from the one who started them.
+//! The threads of a run, seen from the thread that starts them.
 
 use std::io;
+use std::iter::StepBy;
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -8,18 +10,18 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use crate::ended::{Ended, GivenUp, ThreadUse, Verdict};
+use crate::ended::{Ended, GivenUp, SessionVerdict, ThreadUse};
 use crate::plan::{Pace, Plan, Until};
 use crate::schedule::Schedule;
 use crate::shared::{Shared, nanos};
-use crate::stats::{Stats, histogram};
+use crate::stats::{Stats, add_histogram, histogram};
 use crate::traffic::{Pacing, Traffic};
 use crate::worker::Worker;
 
-/// From the last session's 20 to the start: every thread has looked at the clock by then.
+/// The time from the last session's 20 to the start: every thread has read the clock by then.
 const START_WAIT: Duration = Duration::from_millis(20);
 
-/// A run that goes on.
+/// A run in progress.
 #[derive(Debug)]
 pub struct Run {
     plan: Arc<Plan>,
@@ -34,22 +36,22 @@ pub enum RunError {
     /// A session could not be opened.
     #[error("session {session} of {sessions} could not be opened: {why}")]
     Session {
-        /// Its number, from 0.
+        /// The session's number, from 0.
         session: u32,
-        /// Of how many.
+        /// The number of sessions in the plan.
         sessions: u32,
-        /// Why.
+        /// Why it was given up.
         why: GivenUp,
     },
     /// It was stopped before all sessions were open.
     #[error("it was stopped when {opened} of {sessions} sessions were open")]
     Stopped {
-        /// How many were.
+        /// The number of sessions that were open.
         opened: u32,
-        /// Of how many.
+        /// The number of sessions in the plan.
         sessions: u32,
     },
-    /// The system refused something.
+    /// The system returned an error.
     #[error("the load stopped: {0}")]
     System(#[from] io::Error),
     /// A thread panicked: a fault of this program.
@@ -59,27 +61,27 @@ pub enum RunError {
 
 /// What one interval measured.
 #[derive(Clone, Debug)]
-pub struct Point {
-    /// Its end, since the measured part began.
+pub struct IntervalStats {
+    /// The end of the interval, since the measured part began.
     pub at: Duration,
-    /// What was measured, of all threads.
+    /// What all threads measured in it.
     pub stats: Stats,
 }
 
-/// How a run came out.
+/// The result of a run.
 #[derive(Debug)]
-pub struct Outcome {
-    /// Everything measured.
+pub struct RunOutcome {
+    /// Everything that all threads measured.
     pub total: Stats,
-    /// How long the measured part was.
+    /// The length of the measured part.
     pub measured: Duration,
-    /// One of each session, by its number.
-    pub verdicts: Vec<(u32, Verdict)>,
-    /// From connecting to a 20, in nanoseconds.
+    /// The result of each session, with its number, in order.
+    pub verdicts: Vec<(u32, SessionVerdict)>,
+    /// Times from connecting to a 20, in nanoseconds.
     pub handshakes: Histogram<u64>,
-    /// What each thread used.
+    /// The processor time of each thread.
     pub threads: Vec<ThreadUse>,
-    /// It was stopped early.
+    /// Whether it was stopped before its end.
     pub was_stopped: bool,
 }
 
@@ -93,11 +95,9 @@ impl Run {
         for thread in 0..run.plan.threads {
             let (plan, shared) = (Arc::clone(&run.plan), Arc::clone(&run.shared));
             let spawned = thread::Builder::new().name(format!("load-{thread}")).spawn(move || {
-                let step = usize::try_from(plan.threads).unwrap_or(usize::MAX);
-                let sessions = || (thread..plan.sessions).step_by(step);
                 let traffic = traffic(&plan, thread);
-                let slot = usize::try_from(thread).unwrap_or(usize::MAX);
-                Worker::new(&plan, &shared, slot, sessions(), traffic)?.run()
+                let sessions = sessions_of(&plan, thread);
+                Worker::new(&plan, &shared, thread as usize, sessions, traffic)?.run()
             });
             match spawned {
                 Ok(spawned) => run.threads.push(spawned),
@@ -110,20 +110,20 @@ impl Run {
         Ok(run)
     }
 
-    /// Sessions that have been open, and that are.
+    /// The number of sessions that have been open, and of those that are.
     pub fn sessions(&self) -> (usize, usize) {
         (self.shared.opened.load(Ordering::Relaxed), self.shared.up.load(Ordering::Relaxed))
     }
 
-    /// How long the measured part goes on already; nothing before it.
+    /// The time since the measured part began; `None` before that.
     pub fn elapsed(&self) -> Option<Duration> {
         let start = Duration::from_nanos(*self.shared.start.get()?) + self.plan.warmup;
         self.shared.epoch.elapsed().checked_sub(start)
     }
 
-    /// What was measured since this was last asked, if an interval has ended. To be asked several
-    /// times an interval.
-    pub fn collect(&mut self) -> Option<Point> {
+    /// What was measured since the last call, if an interval has ended. The caller calls this
+    /// several times an interval.
+    pub fn collect(&mut self) -> Option<IntervalStats> {
         if self.shared.start.get().is_none()
             && self.sessions().0 as u64 == u64::from(self.plan.sessions)
         {
@@ -132,10 +132,10 @@ impl Run {
         }
         let at = self.elapsed()?;
         let stats = self.take().filter(|stats| stats.span > 0)?;
-        Some(Point { at, stats })
+        Some(IntervalStats { at, stats })
     }
 
-    /// Nothing, if no thread has handed anything out.
+    /// Adds up what the threads have handed out since the last call; `None` if that is nothing.
     fn take(&mut self) -> Option<Stats> {
         let mut taken: Option<Stats> = None;
         for slot in &self.shared.slots {
@@ -149,18 +149,18 @@ impl Run {
         taken
     }
 
-    /// Ends the load; the sessions still hear their last words.
+    /// Ends the load. The sessions still receive their last answers and the server's 50.
     pub fn stop(&self) {
         self.shared.stop.store(true, Ordering::Relaxed);
     }
 
-    /// Whether all threads have come to their end.
+    /// Whether all threads have ended.
     pub fn is_finished(&self) -> bool {
         self.threads.iter().all(JoinHandle::is_finished)
     }
 
-    /// Waits for the threads.
-    pub fn finish(mut self) -> Result<Outcome, RunError> {
+    /// Waits for the threads and adds up their results.
+    pub fn finish(mut self) -> Result<RunOutcome, RunError> {
         let mut verdicts = Vec::new();
         let mut handshakes = histogram();
         let mut finished = 0;
@@ -169,8 +169,7 @@ impl Run {
         for thread in std::mem::take(&mut self.threads) {
             let ended = thread.join().map_err(|_| RunError::Panicked)??;
             verdicts.extend(ended.verdicts);
-            // The same bounds everywhere.
-            handshakes.add(&ended.handshakes).unwrap_or(());
+            add_histogram(&mut handshakes, &ended.handshakes);
             finished = finished.max(ended.finished);
             threads.push(ended.used);
             failed = failed.or(ended.failed);
@@ -186,7 +185,7 @@ impl Run {
         self.take();
         verdicts.sort_by_key(|(session, _)| *session);
         let from = start + nanos(self.plan.warmup);
-        Ok(Outcome {
+        Ok(RunOutcome {
             total: self.total,
             measured: Duration::from_nanos(finished.saturating_sub(from)),
             verdicts,
@@ -197,17 +196,21 @@ impl Run {
     }
 }
 
-/// What one thread sends.
+/// The numbers of one thread's sessions, which are dealt to the threads in turn.
+fn sessions_of(plan: &Plan, thread: u32) -> StepBy<Range<u32>> {
+    (thread..plan.sessions).step_by(plan.threads as usize)
+}
+
+/// The traffic of one thread.
 fn traffic(plan: &Plan, thread: u32) -> Traffic {
-    let step = usize::try_from(plan.threads).unwrap_or(usize::MAX);
-    let sessions = (thread..plan.sessions).step_by(step);
+    let sessions = sessions_of(plan, thread);
     let pacing = match plan.pace {
         Pace::Closed => Pacing::Closed,
         Pace::Open { rate, arrivals } => {
             let frames = rate / f64::from(plan.batch);
             #[allow(clippy::cast_precision_loss, reason = "at most a million")]
             let share = sessions.len() as f64 / f64::from(plan.sessions);
-            // The threads' constant arrivals fall between one another.
+            // The threads' constant arrivals alternate.
             let first = f64::from(thread) * 1e9 / frames;
             let seed = plan.seed ^ (u64::from(thread) << 32);
             Pacing::Open(Schedule::new(arrivals, frames * share, first, seed))
@@ -218,6 +221,6 @@ fn traffic(plan: &Plan, thread: u32) -> Traffic {
         Until::Elapsed(duration) => Some(nanos(duration)),
         Until::Sent(_) => None,
     };
-    let depth = usize::try_from(plan.pipeline).unwrap_or(usize::MAX);
+    let depth = plan.pipeline as usize;
     Traffic::new(shares, pacing, plan.values.clone(), plan.batch, depth, span)
 }

@@ -1,31 +1,31 @@
-//! When values are to start, whatever the server does: the open loop.
+//! The open loop: when frames should start, independent of the server.
 
 use crate::values::{GOLDEN, mix};
 
 /// How arrivals are spaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrivals {
-    /// At equal intervals.
+    /// All intervals are equal.
     Constant,
-    /// Each independent of the others: exponential intervals.
+    /// Each arrival is independent of the others: intervals are exponential.
     Poisson,
 }
 
-/// The intended starts of frames, in nanoseconds since the run began. It goes by itself, never by
-/// the answers, so a server that stalls does not thin out the load that measures it.
+/// The intended starts of frames, in nanoseconds since the run began. It does not depend on the
+/// answers, so a server that stalls does not reduce the load that measures it.
 #[derive(Clone, Debug)]
 pub(crate) struct Schedule {
     arrivals: Arrivals,
-    /// Mean nanoseconds between two.
+    /// The mean number of nanoseconds between two starts.
     interval: f64,
-    /// The next one, with its fraction, so that no rounding adds up.
+    /// The next start, with its fraction, so that rounding errors do not add up.
     next: f64,
     random: u64,
 }
 
 impl Schedule {
-    /// `rate` frames a second. `start` is the first, for constant arrivals; Poisson's come an
-    /// interval of their own after it.
+    /// `rate` frames a second. The first constant arrival is at `start`; the first Poisson arrival
+    /// is a random interval later.
     pub(crate) fn new(arrivals: Arrivals, rate: f64, start: f64, seed: u64) -> Self {
         let mut schedule = Self { arrivals, interval: 1e9 / rate, next: start, random: mix(seed) };
         if arrivals == Arrivals::Poisson {
@@ -34,7 +34,7 @@ impl Schedule {
         schedule
     }
 
-    /// The same starts, so many nanoseconds later.
+    /// Moves all starts to come by `nanos` nanoseconds.
     pub(crate) fn delay(&mut self, nanos: u64) {
         #[allow(clippy::cast_precision_loss, reason = "2^53 ns are 104 days")]
         let nanos = nanos as f64;
@@ -51,7 +51,7 @@ impl Schedule {
         self.next as u64
     }
 
-    /// Goes on to the one after it.
+    /// Moves to the start after it.
     pub(crate) fn advance(&mut self) {
         self.next += self.draw();
     }

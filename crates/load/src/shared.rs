@@ -1,4 +1,4 @@
-//! What threads and the one who started them tell each other.
+//! What the threads of a run share.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Mutex, OnceLock};
@@ -6,21 +6,22 @@ use std::time::{Duration, Instant};
 
 use crate::stats::Stats;
 
+/// The state that all threads of a run read and write.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    /// All times are in nanoseconds since this.
+    /// All times of the run are nanoseconds since this instant.
     pub(crate) epoch: Instant,
     /// When the load begins; set once all sessions are open.
     pub(crate) start: OnceLock<u64>,
-    /// The run is to end now.
+    /// Asks all threads to end the run.
     pub(crate) stop: AtomicBool,
-    /// Sessions that have been open.
+    /// The number of sessions that have been open.
     pub(crate) opened: AtomicUsize,
-    /// Sessions that are open.
+    /// The number of open sessions.
     pub(crate) up: AtomicUsize,
-    /// Handshakes going on.
+    /// The number of handshakes in progress.
     pub(crate) handshakes: AtomicUsize,
-    /// What each thread measured and nobody took yet.
+    /// What each thread has measured and [`crate::Run::collect`] has not taken yet.
     pub(crate) slots: Vec<Mutex<Stats>>,
 }
 
@@ -42,7 +43,7 @@ impl Shared {
     }
 }
 
-/// A duration, in nanoseconds.
+/// A duration in nanoseconds; one of more than 584 years counts as that.
 pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -1,18 +1,18 @@
-//! What was measured, in numbers that add up: over threads, over intervals.
+//! Measurements that can be added over threads and over intervals.
 
 use ddes_wire::v2::Status;
 use hdrhistogram::Histogram;
 
-/// Latencies up to an hour are told apart to three digits; longer ones count as an hour.
+/// Latencies up to an hour are kept to three digits; longer ones count as an hour.
 const LATENCY_NANOS_MAX: u64 = 3_600_000_000_000;
 const DIGITS: u8 = 3;
 
-/// What went wrong, and was mended or not.
+/// Counts of what went wrong, also where a retry succeeded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Errors {
     /// Sessions that ended before their time.
     pub lost: u64,
-    /// Sessions opened again.
+    /// Lost sessions that were opened again.
     pub reopened: u64,
     /// 40s of status 1.
     pub gaps: u64,
@@ -22,12 +22,13 @@ pub struct Errors {
     pub unavailable: u64,
     /// Frames sent again under their numbers.
     pub retried: u64,
-    /// Open loop: frames that were due and never sent, too many waiting already.
+    /// Open loop: frames that were due and never sent because too many were waiting.
     pub unsent: u64,
 }
 
 impl Errors {
-    /// Sessions lost, frames refused or never sent; what follows from these is not counted twice.
+    /// Sessions lost, and frames refused or never sent. Retries and reopened sessions follow from
+    /// these and are not added.
     pub fn total(&self) -> u64 {
         self.lost + self.gaps + self.malformed + self.unavailable + self.unsent
     }
@@ -55,19 +56,19 @@ impl Errors {
 /// What one or more threads measured in one or more intervals.
 #[derive(Clone, Debug)]
 pub struct Stats {
-    /// Values counted within the interval, and frames of them.
+    /// Values counted within the interval.
     pub values: u64,
-    /// See [`Self::values`].
+    /// Frames that held these values.
     pub frames: u64,
-    /// From the intended start of a frame to the 40 that covers it, in nanoseconds.
+    /// Times from the intended start of a frame to the 40 that covers it, in nanoseconds.
     pub latency: Histogram<u64>,
-    /// Open loop: from the intended start to when this program saw to it, whatever the server did.
+    /// Open loop: times from the intended start to when the load handled it, in nanoseconds.
     pub lag: Histogram<u64>,
-    /// What went wrong.
+    /// Counts of what went wrong.
     pub errors: Errors,
-    /// Thread-nanoseconds measured.
+    /// The length of the intervals in nanoseconds, added over the threads.
     pub span: u64,
-    /// Processor time of these threads, in nanoseconds.
+    /// The processor time of these threads, in nanoseconds.
     pub cpu: u64,
 }
 
@@ -86,30 +87,30 @@ impl Default for Stats {
 }
 
 impl Stats {
-    /// Adds what another measured.
+    /// Adds the measurements of another thread or interval.
     pub fn merge(&mut self, other: &Self) {
         self.values += other.values;
         self.frames += other.frames;
-        add(&mut self.latency, &other.latency);
-        add(&mut self.lag, &other.lag);
+        add_histogram(&mut self.latency, &other.latency);
+        add_histogram(&mut self.lag, &other.lag);
         self.errors.add(&other.errors);
         self.span += other.span;
         self.cpu += other.cpu;
     }
 
-    /// Whether anything is in it.
+    /// Whether anything was measured.
     pub(crate) fn is_filled(&self) -> bool {
         self.span > 0 || !self.latency.is_empty() || self.errors != Errors::default()
     }
 
-    /// What went wrong before the measured part went wrong all the same.
+    /// Resets all but the errors: those of the warm-up count as well.
     pub(crate) fn forget_warmup(&mut self) {
         let errors = self.errors;
         self.reset();
         self.errors = errors;
     }
 
-    /// Keeps the memory, forgets the numbers.
+    /// Sets all numbers to zero and keeps the memory.
     pub(crate) fn reset(&mut self) {
         self.values = 0;
         self.frames = 0;
@@ -128,9 +129,10 @@ pub(crate) fn histogram() -> Histogram<u64> {
         .expect("bounds in order, digits in range")
 }
 
-/// All histograms have the same bounds, so one takes what another holds.
-fn add(to: &mut Histogram<u64>, from: &Histogram<u64>) {
+/// Adds the counts of one histogram to another; both are made by [`histogram`].
+#[allow(clippy::expect_used, reason = "all histograms have the same constant bounds")]
+pub(crate) fn add_histogram(to: &mut Histogram<u64>, from: &Histogram<u64>) {
     if !from.is_empty() {
-        to.add(from).unwrap_or(());
+        to.add(from).expect("both have the same bounds");
     }
 }

@@ -1,35 +1,34 @@
 //! What one thread sends, and when: a closed loop that follows the answers, or an open one that
 //! follows the clock.
 //!
-//! Pure: it takes the time, in nanoseconds since the run began, and what the server stated.
+//! Pure: its inputs are the time, in nanoseconds since the run began, and what the server stated.
 
 use std::collections::VecDeque;
 
 use ddes_wire::v2::{Outcome, Status};
 use ddes_wire::{Sequence, Standing, Total};
 
-use crate::account::{Account, Frame, Mismatch};
+use crate::account::{LoadAccount, Mismatch, SentFrame};
 use crate::schedule::Schedule;
 use crate::stats::Stats;
 use crate::values::Values;
 
-/// Frames that wait for their session in one thread, at most. Beyond it arrivals are seen to later,
-/// under their intended starts all the same.
+/// The most frames that wait for their session in one thread. Arrivals beyond it are handled later
+/// and keep their intended starts.
 const WAITING_MAX: usize = if cfg!(test) { 1 << 12 } else { 1 << 20 };
 
-/// After a 40 that refuses for no fault of the numbering, what is open is sent again after so long,
-/// in nanoseconds.
+/// The wait before frames are sent again after a 40 with status 3 or 4, in nanoseconds.
 const AGAIN_NANOS: u64 = 100_000_000;
 
-/// The part of the run that is measured.
+/// The measured part of a run.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Window {
+pub(crate) struct MeasuredWindow {
     pub(crate) from: u64,
     /// `None`: until every session has sent its share.
     pub(crate) until: Option<u64>,
 }
 
-impl Window {
+impl MeasuredWindow {
     pub(crate) fn covers(&self, at: u64) -> bool {
         self.from <= at && self.until.is_none_or(|until| at < until)
     }
@@ -45,17 +44,17 @@ pub(crate) enum Pacing {
 /// The traffic of one thread's sessions.
 #[derive(Debug)]
 pub(crate) struct Traffic {
-    lanes: Vec<Lane>,
+    lanes: Vec<SessionLane>,
     pacing: Pacing,
     values: Values,
-    /// Values a frame.
+    /// The values of a frame.
     batch: u16,
-    /// Frames of a session on their way, at most.
+    /// The most frames of a session in flight.
     depth: usize,
-    /// How long the measured part is, where the run has a time.
+    /// The length of the measured part, if the run has one.
     span: Option<u64>,
-    window: Window,
-    /// Nothing new is given out.
+    window: MeasuredWindow,
+    /// No new frames are made.
     is_over: bool,
     /// Open loop: every session has been dealt its share.
     is_dealt: bool,
@@ -64,21 +63,21 @@ pub(crate) struct Traffic {
     /// Open loop: the lane that the next arrival is for, and how many wait in all.
     turn: usize,
     waiting: usize,
-    /// What was measured since this was last taken.
+    /// What was measured since this was last reset.
     pub(crate) stats: Stats,
 }
 
-/// One session's part.
+/// The account and the waiting arrivals of one session.
 #[derive(Debug)]
-struct Lane {
+struct SessionLane {
     /// The session's number in the whole run, which its values depend on.
     session: u64,
-    account: Account,
-    /// Measured values still to be sent, where the run has a number of them.
+    account: LoadAccount,
+    /// Measured values still to be sent, if the run has a number of them.
     quota: Option<u64>,
     /// Open loop: arrivals that the session could not take yet.
     waiting: VecDeque<Arrival>,
-    /// Nothing is sent again before.
+    /// Frames are sent again from this time on.
     again_at: u64,
 }
 
@@ -89,7 +88,7 @@ struct Arrival {
 }
 
 impl Traffic {
-    /// For sessions of these numbers and quotas.
+    /// Traffic for sessions with these numbers and quotas.
     pub(crate) fn new(
         sessions: impl Iterator<Item = (u64, Option<u64>)>,
         pacing: Pacing,
@@ -98,9 +97,9 @@ impl Traffic {
         depth: usize,
         span: Option<u64>,
     ) -> Self {
-        let lanes = sessions.map(|(session, quota)| Lane {
+        let lanes = sessions.map(|(session, quota)| SessionLane {
             session,
-            account: Account::default(),
+            account: LoadAccount::default(),
             quota,
             waiting: VecDeque::new(),
             again_at: 0,
@@ -112,7 +111,7 @@ impl Traffic {
             batch,
             depth,
             span,
-            window: Window { from: u64::MAX, until: None },
+            window: MeasuredWindow { from: u64::MAX, until: None },
             is_over: false,
             is_dealt: false,
             finished: 0,
@@ -125,17 +124,17 @@ impl Traffic {
     /// The load begins at `start`, the measured part `warmup` later.
     pub(crate) fn begin(&mut self, start: u64, warmup: u64) {
         let from = start + warmup;
-        self.window = Window { from, until: self.span.map(|span| from + span) };
+        self.window = MeasuredWindow { from, until: self.span.map(|span| from + span) };
         if let Pacing::Open(schedule) = &mut self.pacing {
             schedule.delay(start);
         }
     }
 
-    pub(crate) fn window(&self) -> Window {
+    pub(crate) fn window(&self) -> MeasuredWindow {
         self.window
     }
 
-    /// Open loop: sees to the arrivals that are due; `touched` is told for which lanes.
+    /// Open loop: gives the arrivals that are due to their lanes; calls `touched` with each lane.
     pub(crate) fn arrive(&mut self, now: u64, mut touched: impl FnMut(usize)) {
         while !self.is_over && !self.is_dealt && self.waiting < WAITING_MAX {
             let Pacing::Open(schedule) = &mut self.pacing else { return };
@@ -187,8 +186,8 @@ impl Traffic {
         None
     }
 
-    /// The next frame of a lane, if it may send one now: its values in `out`, the number of the
-    /// first.
+    /// The next frame of a lane, if it may send one now: fills `out` with the values and returns
+    /// the number of the first.
     pub(crate) fn next_frame(
         &mut self,
         lane: usize,
@@ -196,17 +195,17 @@ impl Traffic {
         out: &mut Vec<i64>,
     ) -> Option<Sequence> {
         let lane = self.lanes.get_mut(lane)?;
-        if lane.account.flights() >= self.depth {
+        if lane.account.in_flight() >= self.depth {
             return None;
         }
-        if lane.account.must_give_again() {
+        if lane.account.must_send_again() {
             if now < lane.again_at {
                 return None;
             }
-            let flight = lane.account.give_again()?;
+            let frame = lane.account.send_again()?;
             self.stats.errors.retried += 1;
-            fill(&self.values, lane.session, flight.first, flight.values(), out);
-            return Some(Sequence::new(flight.first));
+            fill(&self.values, lane.session, frame.first, frame.count, out);
+            return Some(Sequence::new(frame.first));
         }
         let (intended, values) = match &self.pacing {
             Pacing::Open(_) => {
@@ -225,19 +224,19 @@ impl Traffic {
             return None;
         }
         let first = lane.account.next_number();
-        let sum = fill(&self.values, lane.session, first, values.into(), out);
-        lane.account.give(values.into(), sum, intended, self.window.covers(intended));
+        let sum = fill(&self.values, lane.session, first, values, out);
+        lane.account.send(values, sum, intended, self.window.covers(intended));
         Some(Sequence::new(first))
     }
 
-    /// A 20.
+    /// Takes the 20 of a lane's session.
     pub(crate) fn opened(
         &mut self,
         lane: usize,
         now: u64,
         standing: &Standing,
     ) -> Result<(), Mismatch> {
-        let mut tally = Tally {
+        let mut tally = FrameTally {
             stats: &mut self.stats,
             finished: &mut self.finished,
             window: self.window,
@@ -245,17 +244,17 @@ impl Traffic {
         };
         let Some(lane) = self.lanes.get_mut(lane) else { return Ok(()) };
         lane.again_at = now;
-        lane.account.open(standing, |flight| tally.count(flight))
+        lane.account.open(standing, |frame| tally.count(frame))
     }
 
-    /// A 40.
+    /// Takes a 40 of a lane's session.
     pub(crate) fn answered(
         &mut self,
         lane: usize,
         now: u64,
         outcome: &Outcome,
     ) -> Result<(), Mismatch> {
-        let mut tally = Tally {
+        let mut tally = FrameTally {
             stats: &mut self.stats,
             finished: &mut self.finished,
             window: self.window,
@@ -263,7 +262,7 @@ impl Traffic {
         };
         let Some(lane) = self.lanes.get_mut(lane) else { return Ok(()) };
         tally.stats.errors.refused(outcome.status);
-        lane.account.answer(outcome, |flight| tally.count(flight))?;
+        lane.account.answer(outcome, |frame| tally.count(frame))?;
         match outcome.status {
             Status::Applied | Status::Gap => {}
             Status::Unavailable | Status::Malformed => {
@@ -273,7 +272,7 @@ impl Traffic {
         Ok(())
     }
 
-    /// The server's 50: the last word on the account.
+    /// Takes the server's 50, which states the account for the last time.
     pub(crate) fn ended(
         &mut self,
         lane: usize,
@@ -281,18 +280,18 @@ impl Traffic {
         last_seq: Sequence,
         sum: Total,
     ) -> Result<(), Mismatch> {
-        let mut tally = Tally {
+        let mut tally = FrameTally {
             stats: &mut self.stats,
             finished: &mut self.finished,
             window: self.window,
             now,
         };
         let Some(lane) = self.lanes.get_mut(lane) else { return Ok(()) };
-        lane.account.cover(last_seq, sum, |flight| tally.count(flight))
+        lane.account.cover(last_seq, sum, |frame| tally.count(frame))
     }
 
-    /// The end, come early or in time: nothing new is given out, and what could not be sent yet
-    /// still is. Gives when the measured part ended.
+    /// Ends the load, early or in time: no new frames are made, and those that wait are still sent.
+    /// Returns when the measured part ended.
     pub(crate) fn finish(&mut self, now: u64) -> u64 {
         self.count_unsent(now);
         self.is_over = true;
@@ -306,8 +305,8 @@ impl Traffic {
         until
     }
 
-    /// Open loop: arrivals that were due and found no room to wait in are in the latencies all the
-    /// same.
+    /// Open loop: records the latencies of arrivals that were due and for which there was no room
+    /// to wait.
     fn count_unsent(&mut self, now: u64) {
         let until = self.window.until.map_or(now, |until| until.min(now));
         if self.waiting < WAITING_MAX || self.is_over {
@@ -332,9 +331,9 @@ impl Traffic {
         (0..self.lanes.len()).all(|lane| self.is_settled(lane))
     }
 
-    /// Whether a lane has something to send again.
-    pub(crate) fn must_give_again(&self, lane: usize) -> bool {
-        self.lanes.get(lane).is_some_and(|lane| lane.account.must_give_again())
+    /// Whether a lane has frames to send again.
+    pub(crate) fn must_send_again(&self, lane: usize) -> bool {
+        self.lanes.get(lane).is_some_and(|lane| lane.account.must_send_again())
     }
 
     /// Whether a lane has sent all that it will, and all of it counts.
@@ -351,15 +350,15 @@ impl Traffic {
         self.lanes.get(lane).map_or((0, 0), |lane| lane.account.covered())
     }
 
-    /// A lane is given up. What it leaves unanswered is in the latencies as what it has waited so
-    /// far, which is less than it would have been; gives how many values those are.
+    /// Gives a lane up. Its unanswered frames enter the latencies with the time they have waited so
+    /// far, which is a lower bound. Returns the number of their values.
     pub(crate) fn give_up(&mut self, lane: usize, now: u64) -> u64 {
         let Some(lane) = self.lanes.get_mut(lane) else { return 0 };
         let mut left = 0;
-        for flight in lane.account.uncovered() {
-            left += flight.values();
-            if flight.is_measured {
-                self.stats.latency.saturating_record(now.saturating_sub(flight.intended).max(1));
+        for frame in lane.account.uncovered() {
+            left += frame.values();
+            if frame.is_measured {
+                self.stats.latency.saturating_record(now.saturating_sub(frame.intended).max(1));
             }
         }
         for arrival in &lane.waiting {
@@ -375,8 +374,8 @@ impl Traffic {
     }
 }
 
-impl Lane {
-    /// The size of its next frame: a whole one, or what is left of its share.
+impl SessionLane {
+    /// The size of the next frame: a whole batch, or what is left of the quota.
     fn draw(&mut self, batch: u16, is_measured: bool) -> u16 {
         match &mut self.quota {
             Some(quota) if is_measured => {
@@ -384,41 +383,39 @@ impl Lane {
                 *quota -= u64::from(values);
                 values
             }
-            // Before the measured part nothing is drawn from the share, and after it nothing is
-            // left.
+            // Frames of the warm-up are not drawn from the quota.
             Some(0) => 0,
             Some(_) | None => batch,
         }
     }
 }
 
-fn fill(values: &Values, session: u64, first: u64, count: u64, out: &mut Vec<i64>) -> i128 {
-    // A frame has at most 8186 values.
-    out.resize(usize::try_from(count).unwrap_or(0), 0);
+fn fill(values: &Values, session: u64, first: u64, count: u16, out: &mut Vec<i64>) -> i128 {
+    out.resize(count.into(), 0);
     values.fill(session, first, out)
 }
 
-/// Where a frame that counts is entered.
-struct Tally<'a> {
+/// Enters the frames that an answer covers into the measurements.
+struct FrameTally<'a> {
     stats: &'a mut Stats,
     finished: &'a mut u64,
-    window: Window,
+    window: MeasuredWindow,
     now: u64,
 }
 
-impl Tally<'_> {
-    fn count(&mut self, flight: &Frame) {
-        if flight.is_measured {
-            self.stats.latency.saturating_record(self.now.saturating_sub(flight.intended).max(1));
+impl FrameTally<'_> {
+    fn count(&mut self, frame: &SentFrame) {
+        if frame.is_measured {
+            self.stats.latency.saturating_record(self.now.saturating_sub(frame.intended).max(1));
         }
-        // A rate is what was answered within the time, whenever it was sent.
+        // A rate counts what was answered within the window, no matter when it was sent.
         let counts = if self.window.until.is_some() {
             self.window.covers(self.now)
         } else {
-            flight.is_measured
+            frame.is_measured
         };
         if counts {
-            self.stats.values += flight.values();
+            self.stats.values += frame.values();
             self.stats.frames += 1;
             *self.finished = self.now;
         }

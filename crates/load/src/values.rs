@@ -1,21 +1,21 @@
-//! What is sent: a function of the seed, the session and the value's number, so that nothing has to
-//! be kept to send it again.
+//! The values of the load: a function of the seed, the session and the value's number, so that no
+//! value has to be kept to be sent again.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// Distinct values of a Zipf distribution, at most: its table is searched for each value.
+/// The most distinct values of a Zipf distribution: its table is searched for each value.
 const ZIPF_MAX: u64 = 65_536;
 
-/// Where values come from.
+/// A source of values.
 #[derive(Clone)]
 pub struct Values {
-    kind: Kind,
+    distribution: Distribution,
     seed: u64,
 }
 
 #[derive(Clone)]
-enum Kind {
+enum Distribution {
     Constant(i64),
     /// `span` values from `low` on; a span of 2^64 is all of them.
     Uniform {
@@ -24,17 +24,17 @@ enum Kind {
     },
     /// The cumulated probabilities of 1, 2, 3 …, in 2^-64.
     Zipf(Arc<[u64]>),
-    /// One after the other, each session from a place of its own, round and round.
+    /// The values of a list in a cycle; each session starts at a place of its own.
     List(Arc<[i64]>),
 }
 
 impl fmt::Debug for Values {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.kind {
-            Kind::Constant(value) => write!(f, "Constant({value})"),
-            Kind::Uniform { low, span } => write!(f, "Uniform({low}, {span})"),
-            Kind::Zipf(table) => write!(f, "Zipf(1..={})", table.len()),
-            Kind::List(list) => write!(f, "List({} values)", list.len()),
+        match &self.distribution {
+            Distribution::Constant(value) => write!(f, "Constant({value})"),
+            Distribution::Uniform { low, span } => write!(f, "Uniform({low}, {span})"),
+            Distribution::Zipf(table) => write!(f, "Zipf(1..={})", table.len()),
+            Distribution::List(list) => write!(f, "List({} values)", list.len()),
         }
     }
 }
@@ -46,15 +46,15 @@ impl Values {
         let (name, rest) = text.split_once(':').unwrap_or((text, ""));
         let integer =
             |text: &str| text.parse::<i64>().map_err(|_| format!("'{text}' is not an integer"));
-        let kind = match name {
-            "constant" => Kind::Constant(integer(rest)?),
+        let distribution = match name {
+            "constant" => Distribution::Constant(integer(rest)?),
             "uniform" => {
                 let (low, high) = rest.split_once("..").ok_or("a range is A..B")?;
                 let (low, high) = (integer(low)?, integer(high)?);
                 if low > high {
                     return Err(format!("the range {rest} is empty"));
                 }
-                Kind::Uniform { low, span: u128::from(high.abs_diff(low)) + 1 }
+                Distribution::Uniform { low, span: u128::from(high.abs_diff(low)) + 1 }
             }
             "zipf" => {
                 let (most, exponent) = rest.split_once(':').unwrap_or((rest, "1"));
@@ -66,7 +66,7 @@ impl Values {
                         "a Zipf distribution is zipf:N or zipf:N:S, N at most {ZIPF_MAX}, S at most 10"
                     ));
                 };
-                Kind::Zipf(zipf(most, exponent))
+                Distribution::Zipf(zipf(most, exponent))
             }
             _ => {
                 return Err(format!(
@@ -74,22 +74,22 @@ impl Values {
                 ));
             }
         };
-        Ok(Self { kind, seed })
+        Ok(Self { distribution, seed })
     }
 
     /// The values of a list, over and over; `None` for an empty one.
     pub fn list(values: Vec<i64>, seed: u64) -> Option<Self> {
-        (!values.is_empty()).then(|| Self { kind: Kind::List(values.into()), seed })
+        (!values.is_empty()).then(|| Self { distribution: Distribution::List(values.into()), seed })
     }
 
-    /// Fills `out` with a session's values from number `first` on, and gives their sum.
+    /// Fills `out` with a session's values from number `first` on, and returns their sum.
     pub(crate) fn fill(&self, session: u64, first: u64, out: &mut [i64]) -> i128 {
         let stream = mix(self.seed.wrapping_add(session.wrapping_mul(GOLDEN)));
         let draw = |number: u64| mix(stream.wrapping_add(number.wrapping_mul(GOLDEN)));
         let numbers = first..;
-        match &self.kind {
-            Kind::Constant(value) => out.fill(*value),
-            Kind::Uniform { low, span } => {
+        match &self.distribution {
+            Distribution::Constant(value) => out.fill(*value),
+            Distribution::Uniform { low, span } => {
                 for (number, out) in numbers.zip(&mut *out) {
                     #[allow(
                         clippy::cast_possible_truncation,
@@ -99,7 +99,7 @@ impl Values {
                     *out = low.wrapping_add_unsigned(offset);
                 }
             }
-            Kind::Zipf(table) => {
+            Distribution::Zipf(table) => {
                 for (number, out) in numbers.zip(&mut *out) {
                     let drawn = draw(number);
                     #[allow(
@@ -110,11 +110,15 @@ impl Values {
                     *out = rank;
                 }
             }
-            Kind::List(list) => {
+            Distribution::List(list) => {
                 for (number, out) in numbers.zip(&mut *out) {
                     let at = stream.wrapping_add(number) % list.len() as u64;
-                    *out =
-                        usize::try_from(at).ok().and_then(|at| list.get(at)).copied().unwrap_or(0);
+                    #[allow(
+                        clippy::cast_possible_truncation,
+                        reason = "below the list's length, which is a usize"
+                    )]
+                    let value = list[at as usize];
+                    *out = value;
                 }
             }
         }
@@ -227,7 +231,7 @@ mod tests {
             ("uniform:5..4", "empty"),
             ("zipf:0", "zipf:N"),
             ("zipf:10:nan", "zipf:N"),
-            ("gauss:1", "no distribution"),
+            ("gauss:1", "not a distribution"),
         ] {
             let error = Values::parse(text, 0).unwrap_err();
             assert!(error.contains(part), "{text}: {error}");

@@ -1,4 +1,4 @@
-//! One thread: its sessions, and the loop that carries them.
+//! One thread of a run: its sessions and their event loop.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -8,30 +8,30 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use ddes_client::delivery::Backoff;
-use ddes_session::v2::{ClientConfig, ClientEnd, ClientEvent};
+use ddes_session::v2::{ClientConfig, ClientEnd, ClientEvent, SubmitError};
 use ddes_wire::v2::{Reason, Welcome};
 use mio::event::Event;
 use mio::{Events, Poll, Token};
 
 use crate::alarm::Alarm;
-use crate::ended::{Ended, GivenUp, ThreadUse, Verdict};
+use crate::ended::{Ended, GivenUp, SessionVerdict, ThreadUse};
 use crate::identity;
-use crate::link::Link;
 use crate::plan::{HANDSHAKES_MAX, Plan};
 use crate::processor::Usage;
 use crate::shared::{Shared, nanos};
+use crate::socket::SessionSocket;
 use crate::stats::histogram;
-use crate::traffic::{Traffic, Window};
+use crate::traffic::{MeasuredWindow, Traffic};
 
-/// How often deadlines are looked at.
+/// How often deadlines are checked.
 const TICK: Duration = Duration::from_millis(100);
-/// And before the measured part, where the start is waited for.
+/// How often the start of the load is checked for.
 const RAMP_TICK: Duration = Duration::from_millis(5);
 
 const READ_BYTES: usize = 64 * 1024;
 const EVENTS_MAX: usize = 1024;
 
-/// A run ends soon: its sessions do not wait as long as a client may.
+/// The longest wait of a session; shorter than a client's because a run ends soon.
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
 const ALARM: Token = Token(usize::MAX);
@@ -45,35 +45,35 @@ pub(crate) struct Worker<'a> {
     alarm_at: u64,
     seats: Vec<Seat>,
     traffic: Traffic,
-    /// Seats to be connected, and when.
+    /// When to connect which seat, earliest first.
     due: BinaryHeap<Reverse<(u64, usize)>>,
     buffer: Box<[u8]>,
     scratch: Vec<i64>,
     ended: Ended,
-    /// Seats that have come to their end.
+    /// The number of seats that are done.
     done: usize,
     is_started: bool,
-    /// The measured part goes on, and its last interval began here.
+    /// When the current interval began; `None` outside the measured part.
     cut_at: Option<u64>,
     usage: Usage,
     /// Seats that have something to send.
     touched: Vec<usize>,
 }
 
-/// One session's place.
+/// The place of one session, connected or not.
 struct Seat {
     session: u32,
-    link: Option<Link>,
-    step: Step,
-    /// It has been open.
+    socket: Option<SessionSocket>,
+    state: SeatState,
+    /// The session has been open.
     was_open: bool,
-    /// Since when it is tried in vain.
+    /// Since when attempts to open it have failed.
     trying_since: Option<u64>,
     backoff: Backoff,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+enum SeatState {
     Waiting,
     Handshaking { since: u64 },
     Open,
@@ -94,8 +94,8 @@ impl<'a> Worker<'a> {
         let seats: Vec<Seat> = sessions
             .map(|session| Seat {
                 session,
-                link: None,
-                step: Step::Waiting,
+                socket: None,
+                state: SeatState::Waiting,
                 was_open: false,
                 trying_since: None,
                 backoff: Backoff::up_to(BACKOFF_MAX),
@@ -136,7 +136,7 @@ impl<'a> Worker<'a> {
         })
     }
 
-    /// Carries all sessions to their ends.
+    /// Runs all sessions to their ends.
     pub(crate) fn run(mut self) -> io::Result<Ended> {
         let mut events = Events::with_capacity(EVENTS_MAX);
         if !self.ramp(&mut events)? {
@@ -145,7 +145,7 @@ impl<'a> Worker<'a> {
         for seat in 0..self.seats.len() {
             self.pump(seat);
         }
-        let Window { from, until } = self.traffic.window();
+        let MeasuredWindow { from, until } = self.traffic.window();
         let (mut cut, mut tick, mut last_call) = (from, from, None);
         while self.done < self.seats.len() {
             let now = self.now();
@@ -153,8 +153,8 @@ impl<'a> Worker<'a> {
                 self.cut(now);
                 cut += nanos(self.plan.interval);
             }
-            // Before the end is seen to: what was due until then is part of the run, however late
-            // this thread looks.
+            // Before the end is handled: what was due until then is part of the run, even if this
+            // thread is late.
             self.arrive(now);
             let is_over =
                 self.shared.stop.load(Ordering::Relaxed) || until.is_some_and(|until| now >= until);
@@ -164,7 +164,7 @@ impl<'a> Worker<'a> {
             }
             if now >= tick {
                 tick = now + nanos(TICK);
-                self.deadlines();
+                self.check_deadlines();
                 if last_call.is_some_and(|last_call| now >= last_call) {
                     self.give_up_the_rest();
                 }
@@ -178,7 +178,7 @@ impl<'a> Worker<'a> {
         Ok(self.conclude())
     }
 
-    /// Until every session of every thread is open and the time to start has come; whether it has.
+    /// Opens the sessions and waits for the start of the load; `false` if the run was stopped.
     fn ramp(&mut self, events: &mut Events) -> io::Result<bool> {
         let mut tick = 0;
         loop {
@@ -193,7 +193,7 @@ impl<'a> Worker<'a> {
             }
             if now >= tick {
                 tick = now + nanos(TICK);
-                self.deadlines();
+                self.check_deadlines();
             }
             self.connect(now);
             self.wait(events, now + nanos(RAMP_TICK))?;
@@ -215,7 +215,7 @@ impl<'a> Worker<'a> {
             self.alarm.set(Duration::from_nanos(arrival - now))?;
             self.alarm_at = arrival;
         }
-        let next = next.min(arrival.unwrap_or(u64::MAX));
+        let next = arrival.map_or(next, |arrival| next.min(arrival));
         match self.poll.poll(events, Some(Duration::from_nanos(next.saturating_sub(now)))) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
@@ -231,47 +231,49 @@ impl<'a> Worker<'a> {
 
     fn handle(&mut self, event: &Event) {
         let seat = event.token().0;
-        let Some(Seat { link: Some(link), .. }) = self.seats.get_mut(seat) else { return };
+        let Some(Seat { socket: Some(socket), .. }) = self.seats.get_mut(seat) else { return };
         if event.is_readable() || event.is_read_closed() || event.is_error() {
-            let now = link.receive(&mut self.buffer);
-            self.hear(seat, now);
+            let now = socket.receive(&mut self.buffer);
+            self.handle_events(seat, now);
         }
         self.pump(seat);
     }
 
-    /// What a session says has happened.
-    fn hear(&mut self, seat: usize, at: Instant) {
+    /// Handles a session's events.
+    fn handle_events(&mut self, seat: usize, at: Instant) {
         let now = self.shared.nanos(at);
         while let Some(event) =
-            self.seats.get_mut(seat).and_then(|seat| seat.link.as_mut()?.poll_event())
+            self.seats.get_mut(seat).and_then(|seat| seat.socket.as_mut()?.poll_event())
         {
             match event {
                 ClientEvent::Answered(outcome) => {
                     if let Err(mismatch) = self.traffic.answered(seat, now, &outcome) {
-                        return self.settle(seat, Verdict::Wrong(mismatch));
+                        return self.settle(seat, SessionVerdict::Wrong(mismatch));
                     }
                 }
                 ClientEvent::ServerProven { key } if self.plan.trusted.contains(&key) => {
-                    if let Some(Seat { session, link: Some(link), .. }) = self.seats.get_mut(seat) {
-                        link.prove(at, &identity::key(self.plan.seed, u64::from(*session)));
+                    if let Some(Seat { session, socket: Some(socket), .. }) =
+                        self.seats.get_mut(seat)
+                    {
+                        socket.prove(at, &identity::key(self.plan.seed, u64::from(*session)));
                     }
                 }
                 ClientEvent::ServerProven { .. } => return self.give_up(seat, GivenUp::Untrusted),
                 ClientEvent::Ready(welcome) => self.opened(seat, now, &welcome),
-                ClientEvent::Ended(end) => return self.over(seat, now, end),
+                ClientEvent::Ended(end) => return self.handle_end(seat, now, end),
             }
         }
     }
 
     fn opened(&mut self, at: usize, now: u64, welcome: &Welcome) {
         let Some(seat) = self.seats.get_mut(at) else { return };
-        if let Step::Handshaking { since } = seat.step {
+        if let SeatState::Handshaking { since } = seat.state {
             self.shared.handshakes.fetch_sub(1, Ordering::Relaxed);
             if !seat.was_open {
                 self.ended.handshakes.saturating_record((now - since).max(1));
             }
         }
-        seat.step = Step::Open;
+        seat.state = SeatState::Open;
         seat.trying_since = None;
         seat.backoff.reset();
         self.shared.up.fetch_add(1, Ordering::Relaxed);
@@ -282,28 +284,28 @@ impl<'a> Worker<'a> {
             self.shared.opened.fetch_add(1, Ordering::Relaxed);
         }
         if let Err(mismatch) = self.traffic.opened(at, now, &welcome.standing) {
-            self.settle(at, Verdict::Wrong(mismatch));
+            self.settle(at, SessionVerdict::Wrong(mismatch));
         }
     }
 
-    /// A session has ended, by our will or not.
-    fn over(&mut self, at: usize, now: u64, end: ClientEnd) {
-        let leaving = self.seats.get(at).is_some_and(|seat| seat.step == Step::Leaving);
+    /// A session has ended, on our request or not.
+    fn handle_end(&mut self, at: usize, now: u64, end: ClientEnd) {
+        let leaving = self.seats.get(at).is_some_and(|seat| seat.state == SeatState::Leaving);
         let farewell = match &end {
             ClientEnd::Farewell(farewell) => Some(farewell),
             ClientEnd::Rejected(_) | ClientEnd::Fault(_) => None,
         };
-        // Its last word counts whatever its reason, but only of an open session: before that it
-        // states nothing of the account.
-        let was_open = leaving || self.seats.get(at).is_some_and(|seat| seat.step == Step::Open);
+        // The 50 of an open session states the account whatever its reason; an earlier 50 does not.
+        let was_open =
+            leaving || self.seats.get(at).is_some_and(|seat| seat.state == SeatState::Open);
         if let Some(farewell) = farewell.filter(|_| was_open)
             && let Err(mismatch) = self.traffic.ended(at, now, farewell.last_seq, farewell.sum)
         {
-            return self.settle(at, Verdict::Wrong(mismatch));
+            return self.settle(at, SessionVerdict::Wrong(mismatch));
         }
         if leaving && farewell.is_some_and(|farewell| farewell.reason == Reason::Bye) {
             let (count, sum) = self.traffic.covered(at);
-            return self.settle(at, Verdict::Right { count, sum });
+            return self.settle(at, SessionVerdict::Right { count, sum });
         }
         let is_final = farewell
             .is_some_and(|said| [Reason::Superseded, Reason::NotAuthorized].contains(&said.reason));
@@ -314,10 +316,10 @@ impl<'a> Worker<'a> {
         self.lost(at, now, was_open, end);
     }
 
-    /// Tries it again, later each time.
+    /// Connects it again, later each time.
     fn lost(&mut self, at: usize, now: u64, was_open: bool, end: ClientEnd) {
         self.traffic.stats.errors.lost += u64::from(was_open);
-        self.unlink(at);
+        self.close_socket(at);
         let Some(seat) = self.seats.get_mut(at) else { return };
         let since = *seat.trying_since.get_or_insert(now);
         if now - since > nanos(self.plan.patience) {
@@ -335,7 +337,7 @@ impl<'a> Worker<'a> {
                 return;
             }
             self.due.pop();
-            let Some(seat) = self.seats.get_mut(at).filter(|seat| seat.step == Step::Waiting)
+            let Some(seat) = self.seats.get_mut(at).filter(|seat| seat.state == SeatState::Waiting)
             else {
                 continue;
             };
@@ -345,10 +347,10 @@ impl<'a> Worker<'a> {
                 reply: self.plan.timeout,
             };
             let (began, registry) = (Instant::now(), self.poll.registry());
-            match Link::open(self.plan.address, config, began, registry, Token(at)) {
-                Ok(link) => {
-                    seat.link = Some(link);
-                    seat.step = Step::Handshaking { since: self.shared.nanos(began) };
+            match SessionSocket::open(self.plan.address, config, began, registry, Token(at)) {
+                Ok(socket) => {
+                    seat.socket = Some(socket);
+                    seat.state = SeatState::Handshaking { since: self.shared.nanos(began) };
                     self.shared.handshakes.fetch_add(1, Ordering::Relaxed);
                 }
                 Err(error) => self.give_up(at, GivenUp::Lost(error.to_string())),
@@ -356,7 +358,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Open loop: what is due goes to its sessions.
+    /// Open loop: gives the arrivals that are due to their sessions.
     fn arrive(&mut self, now: u64) {
         let mut touched = std::mem::take(&mut self.touched);
         self.traffic.arrive(now, |lane| touched.push(lane));
@@ -368,40 +370,47 @@ impl<'a> Worker<'a> {
 
     /// Sends what a session may send now.
     fn pump(&mut self, at: usize) {
-        let Some(Seat { link: Some(link), step, .. }) = self.seats.get_mut(at) else { return };
+        let Some(Seat { socket: Some(socket), state, .. }) = self.seats.get_mut(at) else { return };
         let instant = Instant::now();
         let now = self.shared.nanos(instant);
         loop {
             let mut is_more = false;
-            while self.is_started && *step == Step::Open && link.has_room() {
+            while self.is_started && *state == SeatState::Open && socket.has_room() {
                 let Some(first) = self.traffic.next_frame(at, now, &mut self.scratch) else {
                     break;
                 };
-                link.submit(instant, first, &self.scratch);
-                is_more = true;
+                match socket.submit(instant, first, &self.scratch) {
+                    Ok(()) => is_more = true,
+                    // Its next event is its end; what it had is sent again in the next session.
+                    Err(SubmitError::NotOpen) => break,
+                    // The server takes fewer values in a frame than the plan puts into one.
+                    Err(error @ (SubmitError::Count { .. } | SubmitError::Full)) => {
+                        return self.give_up(at, GivenUp::Lost(error.to_string()));
+                    }
+                }
             }
             if self.is_started
-                && *step == Step::Open
+                && *state == SeatState::Open
                 && self.traffic.is_settled(at)
-                && link.disconnect(instant)
+                && socket.disconnect(instant)
             {
-                *step = Step::Leaving;
+                *state = SeatState::Leaving;
                 self.shared.up.fetch_sub(1, Ordering::Relaxed);
             }
-            if !link.flush(instant) || !is_more {
+            if !socket.flush(instant) || !is_more {
                 break;
             }
         }
     }
 
-    /// Looks at what no socket tells.
-    fn deadlines(&mut self) {
+    /// Handles timeouts, and retries whose pause is over.
+    fn check_deadlines(&mut self) {
         for at in 0..self.seats.len() {
-            let Some(Seat { link: Some(link), .. }) = self.seats.get_mut(at) else { continue };
+            let Some(Seat { socket: Some(socket), .. }) = self.seats.get_mut(at) else { continue };
             let now = Instant::now();
-            link.handle_timeout(now);
-            self.hear(at, now);
-            if self.traffic.must_give_again(at) {
+            socket.handle_timeout(now);
+            self.handle_events(at, now);
+            if self.traffic.must_send_again(at) {
                 self.pump(at);
             }
         }
@@ -448,7 +457,7 @@ impl<'a> Worker<'a> {
 
     fn give_up_the_rest(&mut self) {
         for at in 0..self.seats.len() {
-            if self.seats.get(at).is_some_and(|seat| seat.step != Step::Done) {
+            if self.seats.get(at).is_some_and(|seat| seat.state != SeatState::Done) {
                 let why = format!(
                     "no last word from the server within {} s",
                     self.plan.timeout.as_secs()
@@ -466,36 +475,36 @@ impl<'a> Worker<'a> {
             self.shared.stop.store(true, Ordering::Relaxed);
         }
         let values = self.traffic.give_up(at, self.now());
-        self.settle(at, Verdict::Open { why: words, values });
+        self.settle(at, SessionVerdict::Open { why: words, values });
     }
 
-    fn settle(&mut self, at: usize, verdict: Verdict) {
-        self.unlink(at);
+    fn settle(&mut self, at: usize, verdict: SessionVerdict) {
+        self.close_socket(at);
         let Some(seat) = self.seats.get_mut(at) else { return };
-        if seat.step != Step::Done {
-            seat.step = Step::Done;
+        if seat.state != SeatState::Done {
+            seat.state = SeatState::Done;
             self.done += 1;
             self.ended.verdicts.push((seat.session, verdict));
         }
     }
 
     /// Closes the socket; the seat waits.
-    fn unlink(&mut self, at: usize) {
+    fn close_socket(&mut self, at: usize) {
         let Some(seat) = self.seats.get_mut(at) else { return };
-        if let Some(link) = seat.link.take() {
-            link.close(self.poll.registry());
+        if let Some(socket) = seat.socket.take() {
+            socket.close(self.poll.registry());
         }
-        match seat.step {
-            Step::Handshaking { .. } => {
+        match seat.state {
+            SeatState::Handshaking { .. } => {
                 self.shared.handshakes.fetch_sub(1, Ordering::Relaxed);
-                seat.step = Step::Waiting;
+                seat.state = SeatState::Waiting;
             }
-            Step::Open => {
+            SeatState::Open => {
                 self.shared.up.fetch_sub(1, Ordering::Relaxed);
-                seat.step = Step::Waiting;
+                seat.state = SeatState::Waiting;
             }
-            Step::Leaving => seat.step = Step::Waiting,
-            Step::Waiting | Step::Done => {}
+            SeatState::Leaving => seat.state = SeatState::Waiting,
+            SeatState::Waiting | SeatState::Done => {}
         }
     }
 

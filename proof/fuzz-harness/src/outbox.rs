@@ -1,6 +1,6 @@
 //! An outbox's journal: any bytes, and a true one of which some bytes are changed.
 
-use ddes_client::outbox::{Owner, inspect, journal_of};
+use ddes_client::outbox::{OutboxOwner, inspect, journal_of};
 use ddes_identity::SigningKey;
 
 /// The first byte chooses. Odd: the rest is a journal, whatever it is. Even: a script of takings,
@@ -26,8 +26,10 @@ fn changed(script: &[u8]) {
     let size = 1 + usize::from(*takings) % 9;
     let values: Vec<i64> = values.iter().map(|byte| i64::from(byte.cast_signed())).collect();
     let groups: Vec<&[i64]> = values.chunks(size).collect();
-    let owner =
-        Owner { key: SigningKey::from_seed(&[3; 32]).public(), server: "a:1".parse().unwrap() };
+    let owner = OutboxOwner {
+        key: SigningKey::from_seed(&[3; 32]).public(),
+        server: "a:1".parse().unwrap(),
+    };
     let (mut bytes, ends) = journal_of(&owner, [7; 16], &groups);
     let whole = inspect(&bytes).unwrap();
     assert_eq!((whole.pending, whole.torn, whole.owner), (values.clone(), 0, owner));

@@ -16,7 +16,7 @@ pub(crate) fn clients(file: &str) -> Result<Vec<AccountId>, String> {
     parsed.map_err(|error| format!("{file}: {error}"))
 }
 
-/// What a ledger says of each account, once it has passed.
+/// The accounts of a ledger that passed verification.
 pub(crate) struct Books {
     pub(crate) batch: u64,
     pub(crate) accounts: BTreeMap<AccountId, (u64, i128)>,
@@ -24,7 +24,7 @@ pub(crate) struct Books {
 }
 
 impl Books {
-    /// Verifies and reads.
+    /// Verifies a ledger and reads its accounts.
     pub(crate) fn read(disk: &dyn Disk) -> Result<Self, String> {
         let verified =
             audit::verify(disk, &[], &mut |_, _| {}).map_err(|error| format!("verify: {error}"))?;
@@ -41,7 +41,7 @@ impl Books {
         }
     }
 
-    /// How many values of each client are counted; every sum must be that of so many.
+    /// How many values of each client are counted. Every sum must be that of its first values.
     pub(crate) fn counted(
         &self,
         clients: &[AccountId],

@@ -14,10 +14,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use ddes_client::Signer;
-use ddes_client::courier::{Courier, CourierError, Event, Terms};
+use ddes_client::courier::{Courier, CourierError, CourierEvent, Terms};
 use ddes_client::delivery::{DeliveryError, Patience};
-use ddes_client::outbox::{Mark, Outbox, Owner, TAKE_MAX};
-use ddes_client::v2::Options;
+use ddes_client::outbox::{InputMark, Outbox, OutboxOwner, TAKE_MAX};
+use ddes_client::v2::ConnectOptions;
 use ddes_identity::{PublicKey, ServerAddress, SigningKey, read_public};
 use ddes_wire::v2::{GroupSize, Scope, Suite, Welcome};
 use ddes_wire::{Sequence, Total};
@@ -130,13 +130,13 @@ fn account(client: u64) -> String {
 
 async fn deliver(plan: &Plan, client: u64, folder: &Path) -> Result<(), Failure> {
     let signer = Signer::Key(signing_key(client));
-    let owner = Owner { key: signer.public(), server: plan.server.clone() };
+    let owner = OutboxOwner { key: signer.public(), server: plan.server.clone() };
     let outbox = if plan.is_durable {
         Outbox::open(folder, &owner).map_err(other)?
     } else {
         Outbox::in_memory()
     };
-    let options = Options {
+    let options = ConnectOptions {
         server: plan.server.clone(),
         suite: Suite::Hybrid(GroupSize::Bits2048),
         connect: REPLY_MAX,
@@ -155,17 +155,17 @@ async fn deliver(plan: &Plan, client: u64, folder: &Path) -> Result<(), Failure>
         }
         tokio::select! {
             delivery = courier.next() => match delivery.map_err(of_courier)? {
-                Event::Opened(Welcome { standing, .. }) => {
+                CourierEvent::Opened(Welcome { standing, .. }) => {
                     counted(client, &mut sums, standing.last_seq, standing.sum)?;
                 }
-                Event::Counted { last_seq, sum } => counted(client, &mut sums, last_seq, sum)?,
-                Event::Unavailable | Event::Lost { .. } => {}
+                CourierEvent::Counted { last_seq, sum } => counted(client, &mut sums, last_seq, sum)?,
+                CourierEvent::Unavailable | CourierEvent::Lost { .. } => {}
             },
             () = tokio::time::sleep(plan.pause) => {
                 let chunk = chunk(plan, client, given).min(goal.saturating_sub(given));
                 if chunk > 0 && courier.outbox().pending() < TAKE_MAX {
                     let values: Vec<i64> = (given + 1..=given + chunk).map(|number| value(client, number)).collect();
-                    courier.take(&values, Mark::default()).map_err(other)?;
+                    courier.take(&values, InputMark::default()).map_err(other)?;
                     given += chunk;
                 }
             }

@@ -130,7 +130,7 @@ impl Image {
         Ok(Arc::clone(&self.state().content(file)?.durable))
     }
 
-    /// Changes a file behind everybody's back.
+    /// Changes a file as damage does: without a call of the ledger.
     pub(crate) fn tamper(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
         let file = self.find(name)?;
         change(Arc::make_mut(&mut self.state().content(file)?.durable));
@@ -195,7 +195,7 @@ impl Content {
             let mut rest = &bytes[..];
             while !rest.is_empty() {
                 let room = if unit == u64::MAX { unit } else { unit - at % unit };
-                let count = usize::try_from(room).unwrap_or(usize::MAX).min(rest.len());
+                let count = usize::try_from(room).map_or(rest.len(), |room| room.min(rest.len()));
                 let (piece, after) = rest.split_at(count);
                 if unit == u64::MAX || random.one_in(2) {
                     put(kept, at, piece);
@@ -208,8 +208,9 @@ impl Content {
 }
 
 fn put(content: &mut Vec<u8>, offset: u64, bytes: &[u8]) {
-    let start = usize::try_from(offset).unwrap_or(usize::MAX);
-    let end = start.saturating_add(bytes.len());
+    #[allow(clippy::expect_used, reason = "an image is held in memory, so its offsets fit")]
+    let start = usize::try_from(offset).expect("an offset in memory");
+    let end = start + bytes.len();
     if content.len() < end {
         content.resize(end, 0);
     }
@@ -269,14 +270,14 @@ impl DiskFile for Handle {
         let mut state = self.image.state();
         let content = state.content(self.file)?;
         let ends = content.writes.iter().map(|(offset, bytes)| offset + bytes.len() as u64);
-        Ok(ends.max().unwrap_or(0).max(content.durable.len() as u64))
+        Ok(ends.fold(content.durable.len() as u64, u64::max))
     }
 
     fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
         let mut state = self.image.state();
         let content = state.content(self.file)?;
         let mut seen = content.clone();
-        // Whoever reads sees what is written, synced or not.
+        // A reader sees what is written, synced or not.
         seen.sync(usize::MAX);
         let start = usize::try_from(offset).map_err(io::Error::other)?;
         let found = seen.durable.get(start..).and_then(|rest| rest.get(..bytes.len()));

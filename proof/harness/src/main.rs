@@ -62,6 +62,12 @@ impl Random {
         (self.next() >> 16) % bound
     }
 
+    /// An index below `bound`; 0 if that is 0.
+    #[allow(clippy::cast_possible_truncation, reason = "below `bound`, which is a usize")]
+    fn index(&mut self, bound: usize) -> usize {
+        self.below(bound.max(1) as u64) as usize
+    }
+
     fn one_in(&mut self, bound: u64) -> bool {
         self.below(bound) == 0
     }

@@ -26,7 +26,7 @@ enum Syncs {
     Late,
 }
 
-/// So many events about a change of names are looked at as closely as all others.
+/// Half of the cuts are within this many events of a change of names, which are rare.
 const NEAR: usize = 8;
 const SHOWN_MAX: usize = 5;
 const MORE_CLIENTS: usize = 3;
@@ -80,12 +80,13 @@ fn points(events: &[Event], images: usize, random: &mut Random) -> Vec<usize> {
     };
     let rare: Vec<usize> =
         (0..).zip(events).filter(|(_, event)| is_rare(event)).map(|(at, _)| at).collect();
-    let mut below = |bound: usize| usize::try_from(random.below(bound.max(1) as u64)).unwrap_or(0);
     let mut points: Vec<usize> = (0..images)
         .map(|image| {
-            let at = match rare.get(below(rare.len())) {
-                Some(near) if image % 2 == 1 => (near + below(2 * NEAR)).saturating_sub(NEAR),
-                Some(_) | None => below(events.len()),
+            let at = match rare.get(random.index(rare.len())) {
+                Some(near) if image % 2 == 1 => {
+                    (near + random.index(2 * NEAR)).saturating_sub(NEAR)
+                }
+                Some(_) | None => random.index(events.len()),
             };
             at.min(events.len().saturating_sub(1))
         })
@@ -214,7 +215,7 @@ impl Replay {
     ) -> Result<(), String> {
         let now = Timestamp(random.below(u64::MAX));
         for _ in 0..MORE_CLIENTS {
-            let client = usize::try_from(random.below(self.clients.len() as u64)).unwrap_or(0);
+            let client = random.index(self.clients.len());
             let (Some(id), Some(last)) = (self.clients.get(client), counted.get_mut(client)) else {
                 continue;
             };

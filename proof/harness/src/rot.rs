@@ -1,4 +1,4 @@
-//! Bits that flip and tails that vanish, in a ledger at rest: each must be named, file, offset and
+//! Bits that flip and tails that vanish, in a closed ledger: each must be named, file, offset and
 //! batch, and never give another total.
 
 use std::fmt;
@@ -26,7 +26,8 @@ const FRAME_HEADER_BYTES: usize = 64;
 
 const ACCOUNTS: u64 = 2_000;
 const SHOWN_MAX: usize = 10;
-/// For each flip in a batch so many part as often one in a head, a checkpoint, and unused space.
+/// Flips in a segment's head, in a checkpoint and in unused space are this many times rarer than
+/// flips in batches.
 const ELSEWHERE: usize = 10;
 
 pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
@@ -115,7 +116,7 @@ struct Harm {
 }
 
 enum What {
-    Flip { byte: usize, bit: u8 },
+    Flip { byte: usize, bit: usize },
     Truncate(usize),
     Zero(usize),
     Replace(Arc<Vec<u8>>),
@@ -137,7 +138,7 @@ struct Frame {
     batch: u64,
 }
 
-/// A ledger at rest.
+/// An undamaged ledger that no process has open.
 struct Sound {
     image: Image,
     totals: Totals,
@@ -145,7 +146,7 @@ struct Sound {
     frames: Vec<Frame>,
     segments: Vec<String>,
     checkpoints: Vec<String>,
-    /// The last segment as it was some batches ago, at rest as well.
+    /// The last segment as it was some batches ago.
     earlier: Arc<Vec<u8>>,
 }
 
@@ -220,9 +221,8 @@ impl Sound {
     }
 
     fn harm(&self, kind: Kind, random: &mut Random) -> Result<Harm, String> {
-        let mut below =
-            |bound: usize| usize::try_from(random.below(bound.max(1) as u64)).unwrap_or(0);
-        let bit = u8::try_from(below(8)).unwrap_or(0);
+        let mut below = |bound: usize| random.index(bound);
+        let bit = below(8);
         let segment = self.segments.get(below(self.segments.len())).ok_or("no segment")?.clone();
         let of_segment = |byte, offset, batch| Harm {
             file: segment.clone(),
@@ -284,8 +284,8 @@ impl Sound {
         })
     }
 
-    /// Flips a bit of the byte at `place` of all batches, one behind the other.
-    fn flip_in_a_batch(&self, mut place: usize, bit: u8) -> Result<Harm, String> {
+    /// Flips a bit of the byte at `place` in all batches, taken as one sequence of bytes.
+    fn flip_in_a_batch(&self, mut place: usize, bit: usize) -> Result<Harm, String> {
         let frame = self.frames.iter().find(|frame| {
             let length = frame.end - frame.start;
             let is_here = place < length;
@@ -298,8 +298,8 @@ impl Sound {
         Ok(Harm { file: frame.file.clone(), what, offset, batch })
     }
 
-    /// What opening sees of a harm: it begins behind the newest checkpoint, and takes what it needs
-    /// first for what stands there.
+    /// What opening notices of a harm: it begins after the newest checkpoint, and reports the first
+    /// frame that it needs and does not find.
     fn needed(&self, harm: &Harm) -> Harm {
         let newest = self.checkpoints.iter().filter_map(|name| number_of(name)).max().unwrap_or(0);
         let (mut offset, mut batch) = (harm.offset, harm.batch);
@@ -308,7 +308,7 @@ impl Sound {
             (offset, batch) =
                 (first.map(|frame| frame.start as u64), first.map(|frame| frame.batch));
         }
-        // A head is read by whoever comes there, at whichever batch.
+        // The head of a segment is read before its batches, so no batch is named.
         if offset == Some(0) && harm.file.starts_with("journal-") {
             batch = None;
         }
@@ -385,7 +385,11 @@ impl What {
                 }
             }
             Self::Truncate(length) => bytes.truncate(*length),
-            Self::Zero(from) => bytes.get_mut(*from..).unwrap_or(&mut []).fill(0),
+            Self::Zero(from) => {
+                if let Some(rest) = bytes.get_mut(*from..) {
+                    rest.fill(0);
+                }
+            }
             Self::Replace(other) => bytes.clone_from(other),
         }
     }
@@ -431,14 +435,14 @@ fn examine_all(sound: &Sound, harms: &[(Kind, Harm)]) -> Vec<Result<Noticed, Str
     all.into_iter().map(|(_, result)| result).collect()
 }
 
-/// Length and batch stand at the 5th and 9th byte of a frame.
+/// A frame has its length at its 5th byte, and its batch at the 9th.
 fn frames_of(file: &str, bytes: &[u8], frames: &mut Vec<Frame>) {
     let mut start = DATA;
     loop {
-        let field = |at: usize| bytes.get(start + at..).and_then(|rest| rest.first_chunk::<8>());
-        let (Some(length), Some(batch)) = (field(4), field(8)) else { return };
-        let length =
-            usize::try_from(u64::from_le_bytes(*length) & u64::from(u32::MAX)).unwrap_or(0);
+        let Some(rest) = bytes.get(start + 4..) else { return };
+        let Some((length, rest)) = rest.split_first_chunk() else { return };
+        let Some(batch) = rest.first_chunk() else { return };
+        let length = u32::from_le_bytes(*length) as usize;
         let batch = u64::from_le_bytes(*batch);
         if batch == 0 {
             return;
@@ -449,7 +453,7 @@ fn frames_of(file: &str, bytes: &[u8], frames: &mut Vec<Frame>) {
     }
 }
 
-/// Fills a ledger.
+/// Fills a ledger with random accounts and batches.
 struct Maker {
     ledger: Ledger,
     sessions: Vec<(AccountNumber, SessionNumber, u64)>,

@@ -1,7 +1,7 @@
 //! What strace saw of a server's ledger and of its clients, in one order.
 //!
 //! A write may be on the disk from where its call begins; a sync holds from where its call returns,
-//! for what was written before it began. A client has heard of a value once it says so.
+//! for what was written before it began. A client knows that a value counts once it prints that.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -147,7 +147,7 @@ impl Reader<'_> {
         Some(())
     }
 
-    /// A client says that values are counted.
+    /// A client prints that values are counted.
     fn said(&mut self, arguments: &str) -> Option<()> {
         let Some((_, rest)) = arguments.split_once(", \"") else { return Some(()) };
         let (data, _) = rest.split_once('"')?;

@@ -1,4 +1,4 @@
-//! What each client of a harness sends: so that whoever sees the ledger knows what every sum must
+//! What each client of a harness sends: a check of the ledger computes from it what every sum must
 //! be.
 
 /// Client `client`'s value number `number`, from 1. Of every size, with either sign.
@@ -32,7 +32,7 @@ impl Sums {
         const MOST: usize = 1 << 26;
         let count = usize::try_from(count).ok().filter(|count| *count <= MOST)?;
         while self.sums.len() <= count {
-            let last = self.sums.last().copied().unwrap_or(0);
+            let last = *self.sums.last()?;
             self.sums.push(last + i128::from(value(self.client, self.sums.len() as u64)));
         }
         self.sums.get(count).copied()

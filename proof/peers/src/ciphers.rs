@@ -25,13 +25,13 @@ const PART_COLUMNS: &[&str] = &[
 ];
 const RECORD_COLUMNS: &[&str] = &["what", "DDES", "DDESChaCha"];
 
-/// 16 KiB.
+/// The blocks encrypted at once: 16 KiB.
 const BLOCKS: usize = 2048;
 
 /// The first counter of some record.
 const FIRST: u64 = 7 << 16;
 
-/// Each figure is the median of so many parts of the time.
+/// The measured time has this many parts; each figure is their median.
 const PARTS: u32 = 9;
 
 pub(crate) fn measure(time: Duration) -> Result<(), String> {

@@ -14,7 +14,7 @@ pub(crate) fn take() -> Result<(), String> {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })
         .map_err(|error| format!("cannot raise the limit of open files: {error}"))?;
-    if pin(LOAD).is_err() {
+    if !pin(LOAD) {
         println!("\nOne core for both sides: the rates are of no use.");
     }
     Ok(())
@@ -27,15 +27,16 @@ pub(crate) fn serve(kind: Kind) -> Result<Server, String> {
 
 /// The same with further flags of its command.
 pub(crate) fn serve_with(kind: Kind, flags: &[&str]) -> Result<Server, String> {
-    // Where there is but one core, that was said.
-    pin(SERVER).unwrap_or(());
+    // On a machine with one core both fail, which `take` has printed.
+    pin(SERVER);
     let server = Server::start_with(kind, flags);
-    pin(LOAD).unwrap_or(());
+    pin(LOAD);
     server
 }
 
-fn pin(core: usize) -> rustix::io::Result<()> {
+/// Keeps this thread on a core; `false` if the machine does not have it.
+fn pin(core: usize) -> bool {
     let mut cores = CpuSet::new();
     cores.set(core);
-    sched_setaffinity(None, &cores)
+    sched_setaffinity(None, &cores).is_ok()
 }

@@ -12,7 +12,7 @@ use crate::report;
 pub(crate) const COLUMNS: &[&str] =
     &["group", "engine", "key generation", "shared value", "OpenSSL's time / ours"];
 
-/// Each figure is the median of so many parts of the time.
+/// The measured time has this many parts; each figure is their median.
 const PARTS: usize = 9;
 
 pub(crate) fn measure(name: NamedGroup, openssl_name: &str, time: Duration) -> Result<(), String> {

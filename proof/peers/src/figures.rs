@@ -1,14 +1,14 @@
-//! What is measured of a server under a load, whoever they are.
+//! What is measured of any server under any load.
 
 use std::time::{Duration, Instant};
 
 use crate::report;
 use crate::server::{Server, cpu_of};
 
-/// Of one measurement.
+/// The results of one measurement.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Figures {
-    /// Operations a second.
+    /// Operations a second, over the whole time.
     pub(crate) rate: f64,
     /// Median and 99th percentile.
     pub(crate) latency: Option<(Duration, Duration)>,
@@ -41,7 +41,7 @@ impl<'a> Clock<'a> {
         Ok(Self { server, load, before: (server.cpu()?, cpu_of(load)?), start: Instant::now() })
     }
 
-    /// After so many operations.
+    /// Ends the measurement, after this many operations.
     pub(crate) fn stop(
         &self,
         operations: u64,

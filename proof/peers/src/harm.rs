@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use ddes_load::Record;
+use ddes_load::RunRecord;
 
 use crate::aim::{Aim, Wanted};
 use crate::figures::median;
@@ -68,7 +68,7 @@ const USAGE: &str = "usage: ddes-peers harm [handshakes | first-messages | slow-
 
 /// What one measurement came to.
 struct Figures {
-    record: Record,
+    record: RunRecord,
     /// Deeds, and connections, a second.
     deeds: f64,
     connections: f64,

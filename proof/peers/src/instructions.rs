@@ -49,25 +49,25 @@ fn with_a_wrong_byte(right: &[u8; 16], seed: u8) -> [u8; 16] {
     std::array::from_fn(|i| right[i] ^ u8::from(i == usize::from(seed) % 16))
 }
 
-/// Callgrind counts from here on.
+/// Encrypts blocks; callgrind counts its instructions.
 #[inline(never)]
 fn double_des(double: &DoubleDes, blocks: &mut [[u8; 8]]) {
     double.encrypt(blocks);
 }
 
-/// As above.
+/// Opens one record; callgrind counts its instructions.
 #[inline(never)]
 fn open(key: &CipherKey, text: &mut [u8], tag: &Tag) {
     black_box(key.open(1, b"ad", text, tag).is_ok());
 }
 
-/// As above.
+/// Compares two tokens; callgrind counts its instructions.
 #[inline(never)]
 fn token(ours: &Token, theirs: &Token) {
     black_box(bool::from(ours.ct_eq(theirs)));
 }
 
-/// As above.
+/// Makes a public value and agrees; callgrind counts its instructions.
 #[inline(never)]
 fn ffdhe(exponent: Exponent, peer: &ddes_ffdhe::PublicValue) {
     drop(black_box(exponent.public_value()));

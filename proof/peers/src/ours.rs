@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use ddes_identity::read_public;
-use ddes_load::Record;
+use ddes_load::RunRecord;
 
 use crate::figures::Figures;
 use crate::server::Server;
@@ -83,12 +83,12 @@ pub(crate) fn run<S: AsRef<OsStr>>(
 
 impl Run {
     /// Waits for its end. Fails too where the server's sums are not what was sent.
-    pub(crate) fn record(self) -> Result<Record, String> {
+    pub(crate) fn record(self) -> Result<RunRecord, String> {
         let output = self.process.wait_with_output().map_err(text)?;
         if !output.status.success() {
             return Err(format!("ddes bench run: {}", String::from_utf8_lossy(&output.stderr)));
         }
-        Record::parse(&std::fs::read_to_string(&self.saved).map_err(text)?).map_err(text)
+        RunRecord::parse(&std::fs::read_to_string(&self.saved).map_err(text)?).map_err(text)
     }
 }
 

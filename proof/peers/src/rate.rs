@@ -33,13 +33,14 @@ pub(crate) fn classic(server: &Server, clients: u32, length: Duration) -> Result
         for _ in 0..clients {
             connections.push(connect(&options(server)?).await?);
         }
-        let count = async |connection: &mut ddes_client::classic::Connection| match connection
-            .count(1)
-            .await
-        {
-            Ok(_) => Ok(()),
-            Err(error) => Err(error.to_string()),
-        };
+        let count =
+            async |connection: &mut ddes_client::classic::ClassicConnection| match connection
+                .count(1)
+                .await
+            {
+                Ok(_) => Ok(()),
+                Err(error) => Err(error.to_string()),
+            };
         closed(server, connections, length, count).await
     })
 }

@@ -15,16 +15,16 @@ use crate::tls::{Dialler, Exchange, make_certificates};
 
 /// Keys that are counted on.
 const KEYS: &str = "100000";
-/// The load runs so long before it is measured, or as long as it is measured.
+/// How long the load runs before it is measured, or less if it is measured for less.
 const WARM_UP: Duration = Duration::from_millis(500);
 const LOOK: Duration = Duration::from_millis(50);
 /// All of its connections are open and asking by then.
 const OPENING_MAX: Duration = Duration::from_secs(120);
-/// So many answers to each of many connections, at least, that opening them is not among the
-/// slowest hundredth.
+/// The fewest answers to each of many connections, so that opening them is not among the slowest
+/// hundredth.
 const ANSWERS_MIN: u64 = 200;
 const MANY: u32 = 100;
-/// Beyond so many connections that takes too long, and there are no latencies.
+/// With more connections that takes too long, and no latencies are measured.
 const TIMED_CONNECTIONS_MAX: u32 = 1_000;
 const PORT_FILE: &str = "port";
 
@@ -73,7 +73,7 @@ fn finish(command: &mut Command) -> Result<String, String> {
     }
 }
 
-/// One connection.
+/// One connection to Redis over TLS.
 pub(crate) struct Session(BufStream<TlsStream<TcpStream>>);
 
 impl Session {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use ddes_client::Signer;
-use ddes_client::v2::{Connection, Options};
+use ddes_client::v2::{ClientConnection, ConnectOptions};
 use ddes_identity::{AddressError, PublicKey, SigningKey, read_public};
 use ddes_wire::Sequence;
 use ddes_wire::v2::{GroupSize, Scope, Suite};
@@ -33,7 +33,7 @@ pub(crate) const MEMORY_COLUMNS: &[&str] = &["what", "idle sessions", "memory ea
 
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
-/// Who is measured.
+/// A server that is measured, and how it is reached.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Peer {
     Ours(Suite),
@@ -68,13 +68,13 @@ impl Peer {
 
 /// How to reach a server.
 pub(crate) enum Door {
-    Ours { options: Options, trusted: Vec<PublicKey> },
+    Ours { options: ConnectOptions, trusted: Vec<PublicKey> },
     Rustls(tls::Dialler),
     Redis(tls::Dialler),
 }
 
 pub(crate) enum Session {
-    Ours { connection: Box<Connection>, next: Sequence },
+    Ours { connection: Box<ClientConnection>, next: Sequence },
     Rustls(Box<TlsStream<TcpStream>>),
     Redis(Box<redis::Session>),
 }
@@ -94,7 +94,7 @@ impl Door {
                     WAIT_MAX,
                 );
                 Ok(Self::Ours {
-                    options: Options { server, suite, connect, handshake, reply },
+                    options: ConnectOptions { server, suite, connect, handshake, reply },
                     trusted,
                 })
             }
@@ -114,7 +114,7 @@ impl Door {
                 let mut seed = [9; 32];
                 seed[..8].copy_from_slice(&number.to_be_bytes());
                 let signer = Signer::Key(SigningKey::from_seed(&seed));
-                let entered = Connection::open(options, trusted, &signer).await;
+                let entered = ClientConnection::open(options, trusted, &signer).await;
                 let (connection, welcome) = entered.map_err(|error| error.to_string())?;
                 let next =
                     welcome.standing.last_seq.forward(1).map_err(|error| error.to_string())?;

@@ -9,14 +9,14 @@ use std::time::Duration;
 use crate::figures::status_kib;
 use crate::redis;
 
-/// What serves.
+/// A kind of server that is measured.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kind {
-    /// `ddes serve --classic`.
+    /// This project's server with the classic profile: `ddes serve --classic`.
     Ours,
     /// `ddes serve`, letting in every key.
     OursSecure,
-    /// The same with the bounds that it has where nothing is said.
+    /// The same with its default bounds.
     OursBounded,
     /// As `OursSecure`, with its ledger in a folder.
     OursDurable,
@@ -109,7 +109,7 @@ impl Kind {
 pub(crate) struct Server {
     pub(crate) kind: Kind,
     pub(crate) address: String,
-    /// Its keys.
+    /// The folder that holds its keys.
     pub(crate) folder: PathBuf,
     process: Child,
 }
@@ -153,7 +153,7 @@ impl Server {
         cpu_of(self.id())
     }
 
-    /// Resident memory.
+    /// Resident memory in KiB, from `/proc`.
     pub(crate) fn resident_kib(&self) -> Result<u64, String> {
         status_kib(self.id(), "VmRSS:")
     }

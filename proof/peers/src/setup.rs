@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ddes_client::classic::{Connection, Options};
+use ddes_client::classic::{ClassicConnection, ClassicOptions};
 use ddes_wire::ClientId;
 
 use crate::report::{self, Latencies};
@@ -14,8 +14,8 @@ pub(crate) const COLUMNS: &[&str] =
 /// The original's server may need a minute for a group, and ours must wait for it.
 const WAIT_MAX: Duration = Duration::from_secs(300);
 
-pub(crate) fn options(server: &Server) -> Result<Options, String> {
-    Ok(Options {
+pub(crate) fn options(server: &Server) -> Result<ClassicOptions, String> {
+    Ok(ClassicOptions {
         server: server
             .address
             .parse()
@@ -28,8 +28,9 @@ pub(crate) fn options(server: &Server) -> Result<Options, String> {
 }
 
 /// A connection with its token.
-pub(crate) async fn connect(options: &Options) -> Result<Connection, String> {
-    let mut connection = Connection::open(options).await.map_err(|error| error.to_string())?;
+pub(crate) async fn connect(options: &ClassicOptions) -> Result<ClassicConnection, String> {
+    let mut connection =
+        ClassicConnection::open(options).await.map_err(|error| error.to_string())?;
     connection.ready(|_| ()).await.map_err(|end| format!("the session ended: {end:?}"))?;
     Ok(connection)
 }

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use ddes_load::Record;
+use ddes_load::RunRecord;
 
 use crate::server::{Kind, Server};
 use crate::{cores, ours, report};
@@ -93,7 +93,7 @@ fn disk(server: &Server) -> u64 {
     files.filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum()
 }
 
-fn tell(record: &Record) {
+fn tell(record: &RunRecord) {
     let time = |nanos| report::duration(Duration::from_nanos(nanos));
     println!(
         "\n{} values in {:.0} s, {:.0} a second; p50 {}, p99 {}, p99.9 {}, longest {}; {} sessions lost; every sum as sent: {}; the load was the limit: {}.",

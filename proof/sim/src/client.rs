@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ddes_client::delivery::{DeliveryError, Event, Next};
+use ddes_client::delivery::{DeliveryError, DeliveryEvent, NextAttempt};
 use ddes_client::outbox::Objection;
 use ddes_identity::{Namespace, PublicKey, SigningKey};
 use ddes_session::Phase;
@@ -36,13 +36,13 @@ const CONFIG: ClientConfig = ClientConfig {
 
 pub(crate) struct Client {
     pub(crate) key: SigningKey,
-    /// In the model.
+    /// The index of its account in the model.
     pub(crate) account: usize,
     pub(crate) delivery: DurableDelivery,
     pub(crate) state: State,
     /// The outbox as it was once, and what its numbers meant.
     pub(crate) copy: Option<(Copy, History)>,
-    /// It was set back, and has not heard from the ledger since: what its numbers mean to it.
+    /// It was set back, and the ledger has stated nothing since: what its numbers mean to it.
     pub(crate) restored: Option<History>,
     was_restored: bool,
     /// When a newer session ended one, last: a client must not connect again before its ghosts are
@@ -52,7 +52,7 @@ pub(crate) struct Client {
 
 pub(crate) enum State {
     Down,
-    /// It objected, and a person has to look.
+    /// It objected, and a person has to decide.
     Stopped,
     Meeting(Box<Meeting>),
 }
@@ -61,7 +61,7 @@ pub(crate) enum State {
 pub(crate) struct Meeting {
     pub(crate) link: u64,
     pub(crate) session: ClientSession,
-    /// Message 4 is said.
+    /// Message 4 was sent.
     has_proven: bool,
     /// Our direction is shut down.
     pub(crate) is_shut: bool,
@@ -111,8 +111,8 @@ impl Client {
             .map_or(0, |(_, history)| known.promised().saturating_sub(history.count()))
     }
 
-    /// The machine is set back to the copy, with its memory, and takes other values before it hears
-    /// that its session is gone.
+    /// The machine is set back to the copy, with its memory, and takes other values before it
+    /// learns that its session has ended.
     pub(crate) fn set_back(&mut self, values: &[i64], at: Instant) -> Result<bool, Violation> {
         if self.has_stopped() {
             return Ok(false);
@@ -149,8 +149,8 @@ impl Client {
         Ok(())
     }
 
-    /// Gives up in its handshake, with message 4 under way, and begins anew: the link, and what it
-    /// still had to say.
+    /// Gives up in its handshake, with message 4 in flight, and begins anew: the link, and the
+    /// bytes it had not sent.
     pub(crate) fn give_up(&mut self, now: Instant) -> Option<(u64, Vec<u8>)> {
         let State::Meeting(meeting) = &self.state else { return None };
         if !meeting.has_proven || self.delivery.get().is_open() {
@@ -189,7 +189,7 @@ impl Client {
         self.delivery.get().handle_timeout(now);
     }
 
-    /// Says goodbye.
+    /// Sends a 50 if its session is open.
     pub(crate) fn leave(&mut self, now: Instant) -> bool {
         let State::Meeting(meeting) = &mut self.state else { return false };
         meeting.session.disconnect(now, Scope::Session).is_ok()
@@ -235,9 +235,7 @@ impl Client {
         let key = self.key.public();
         if let Some(claim) = meeting.session.claim(&key) {
             let signature = self.key.sign(Namespace::Client, &claim);
-            // If the session has ended, its next event says so.
-            meeting.session.prove(around.now, &key, signature).unwrap_or(());
-            meeting.has_proven = true;
+            meeting.has_proven = meeting.session.prove(around.now, &key, signature).is_ok();
         }
         Ok(())
     }
@@ -276,7 +274,7 @@ impl Client {
         let handled = self.delivery.handle_answer(around.now, answer);
         self.heed(handled, around)?;
         while let Some(event) = self.delivery.get().poll_event() {
-            if matches!(event, Event::Unavailable) {
+            if matches!(event, DeliveryEvent::Unavailable) {
                 around.trace.count("outages of the ledger that were reported");
             }
         }
@@ -349,7 +347,7 @@ impl Client {
             Ok(next) => next,
             Err(error) => return self.heed(Err(error), around).map(drop),
         };
-        if next == Next::Never {
+        if next == NextAttempt::Never {
             if !is_superseded {
                 return Err(Violation(format!("client {account} gives up: {end:?}")));
             }

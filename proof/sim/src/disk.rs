@@ -105,7 +105,7 @@ impl SimDisk {
         self.lock().is_moved
     }
 
-    /// The power goes in the middle of the call after so many.
+    /// The power fails in the middle of the call after this many.
     pub(crate) fn set_budget(&self, calls: Option<u64>) {
         self.lock().budget = calls;
     }
@@ -124,7 +124,7 @@ impl SimDisk {
         std::mem::take(&mut self.lock().faults)
     }
 
-    /// How often which.
+    /// How often each thing happened.
     pub(crate) fn counts(&self) -> Tally {
         self.lock().counts.clone()
     }
@@ -182,7 +182,7 @@ fn broken(what: &str) -> io::Error {
     io::Error::other(format!("simulated: {what}"))
 }
 
-/// `EMFILE`.
+/// The error `EMFILE`: too many open files.
 fn no_files() -> io::Error {
     io::Error::from_raw_os_error(24)
 }
@@ -349,7 +349,7 @@ impl Platter {
         let Some(file) = self.inodes.get_mut(&inode) else { return Err(broken("no such file")) };
         if is_full && offset + bytes.len() > file.seen.len() {
             let inside = bytes.len().min(file.seen.len().saturating_sub(offset));
-            file.write(offset, bytes.get(..inside).unwrap_or(&[]));
+            file.write(offset, bytes.split_at(inside).0);
             self.fault("disk: no room");
             return Err(no_room());
         }
@@ -447,7 +447,7 @@ impl Platter {
     }
 }
 
-/// Simulated files are small.
+/// A simulated file is held in memory: an offset that does not fit is beyond every file.
 fn size(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }

@@ -41,7 +41,7 @@ impl Impostor {
         let (reason, scope, last_seq, sum) =
             (Reason::NotAuthorized, Scope::Session, Sequence::NONE, Total::ZERO);
         let farewell = Farewell { reason, scope, last_seq, sum, text }.encode();
-        let length = u32::try_from(response.message.len()).unwrap_or(0);
+        let Ok(length) = u32::try_from(response.message.len()) else { return };
         let head = frame::Header { opcode: Opcode::KeyVerification.number(), length };
         let mut sealed = Vec::new();
         self.has_answered = sealer.seal(Opcode::Disconnect, &farewell, &mut sealed).is_ok();

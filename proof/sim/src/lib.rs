@@ -43,12 +43,12 @@ pub struct Run {
     pub failure: Option<Failure>,
 }
 
-/// A failed run.
+/// What failed in a run, and when.
 #[derive(Debug)]
 pub struct Failure {
     /// What does not hold.
     pub violation: Violation,
-    /// Since when.
+    /// The step in which that was noticed.
     pub step: u64,
     /// What happened before, oldest first.
     pub trace: Vec<String>,

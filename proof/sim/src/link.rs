@@ -8,7 +8,7 @@ use ddes_server::endpoint::ConnectionId;
 use crate::impostor::Impostor;
 use crate::random::Random;
 
-/// So late are the bytes of a client that is gone, at most: longer than a handshake may last.
+/// The longest delay of the bytes of a client that is gone: longer than a handshake may last.
 const GHOST_LATE_MS_MAX: u64 = 12_000;
 
 /// One direction of a connection.
@@ -18,7 +18,7 @@ pub(crate) struct Pipe {
     room: usize,
     /// Nothing comes after these bytes, and the receiver can know.
     has_ended: bool,
-    /// The receiver knows.
+    /// The receiver knows that nothing more comes.
     pub(crate) is_told: bool,
     /// Nothing reaches the other end any more.
     is_cut: bool,
@@ -50,7 +50,7 @@ impl Pipe {
         self.bytes.len()
     }
 
-    /// The receiver has all bytes, and is to hear that it was all.
+    /// Whether the receiver has all bytes and has to be told so.
     pub(crate) fn is_over(&self) -> bool {
         self.has_ended && self.bytes.is_empty() && !self.is_told
     }
@@ -60,8 +60,8 @@ impl Pipe {
         self.has_ended |= !self.is_cut;
     }
 
-    /// Some of the bytes under way are lost, and all that would come. Where the receiver `hears`
-    /// nothing of it, it waits on.
+    /// Some of the bytes in flight are lost, and all later ones. If the receiver does not notice
+    /// (`hears`), it keeps waiting.
     fn cut(&mut self, random: &mut Random, hears: bool) {
         if self.is_cut || self.has_ended {
             return;
@@ -98,14 +98,14 @@ impl Link {
         Self { client, node, id: None, impostor: None, has_client: true, up, down, until: now }
     }
 
-    /// It breaks: at any byte, and heard of by both ends, one, or none.
+    /// It breaks: at any byte, noticed by both ends, one, or none.
     pub(crate) fn cut(&mut self, random: &mut Random) {
         let hears = random.below(4);
         self.up.cut(random, hears == 1 || hears >= 2);
         self.down.cut(random, hears >= 2);
     }
 
-    /// The server's process is gone; where the machine went with it, nobody may say so.
+    /// The server's process is gone; if its machine is too, the client may not notice (`says_so`).
     pub(crate) fn lose_server(&mut self, random: &mut Random, says_so: bool) {
         self.id = None;
         self.down.cut(random, says_so);

@@ -16,7 +16,7 @@ use std::time::Instant;
 use ddes_sim::{Mutant, Run, run};
 
 const USAGE: &str = "usage: ddes-sim --from SEED --seeds N [--stride K] [--failures N] [--replay] [--mutant NAME] [--trace]";
-/// After so many failures nothing new is learned, unless `--failures` says otherwise.
+/// The run ends after this many failures, unless `--failures` sets another number.
 const FAILURES_MAX: u64 = 5;
 
 struct Arguments {

@@ -14,11 +14,11 @@ use crate::power::Outage;
 use crate::random::Random;
 use crate::world::World;
 
-/// Values that a client set back takes at once, beside a few.
+/// The most values, apart from a few, that a client takes at once when it is set back.
 const LACKS_MAX: u64 = 100;
 
 impl World {
-    /// Before each step.
+    /// Causes random faults; called before each step.
     pub(crate) fn faults(&mut self) -> Result<(), Violation> {
         let Rates { power, budget, kill, stop, client, cut, stall, full, moved, wall, .. } =
             self.plan.rates;

@@ -45,7 +45,8 @@ impl History {
 
     /// Numbers above `count` were never given out: what they would have meant was lost.
     pub(crate) fn lose(&mut self, count: u64) {
-        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        // More than memory holds is more than was given out.
+        let Ok(count) = usize::try_from(count) else { return };
         self.sums.truncate(count.saturating_add(1));
         self.extremes.truncate(count);
     }
@@ -67,9 +68,9 @@ pub(crate) struct Known {
     pub(crate) id: AccountId,
     pub(crate) number: Option<AccountNumber>,
     history: History,
-    /// The ledger has proven so many.
+    /// How many values the ledger has proven to count.
     promised: u64,
-    /// And so many were told to the client, in a 20, 40 or 50.
+    /// How many of these the client knows of, from a 20, 40 or 50.
     told: u64,
     /// The newest session that was proven.
     session: SessionNumber,
@@ -97,7 +98,8 @@ impl Known {
         self.session
     }
 
-    /// Whether the ledger may say that `expected` is next: what it cannot vouch for may count.
+    /// Whether the ledger may expect the number `expected` next: values that were answered with
+    /// "unavailable" may count.
     pub(crate) fn may_expect(&self, expected: u64) -> bool {
         let next = self.promised + 1;
         expected == next || (self.unsure && expected > next && expected <= self.count() + 1)
@@ -209,7 +211,7 @@ impl Model {
         Ok(())
     }
 
-    /// The ledger could not say what became of an operation.
+    /// The ledger could not tell whether an operation took effect.
     pub(crate) fn doubt(&mut self, operation: &Operation) {
         let known = match operation {
             Operation::Open(id) => self.of(id),
@@ -231,7 +233,7 @@ impl Model {
         Ok(())
     }
 
-    /// A client hears a standing.
+    /// A client learns a standing of its account.
     pub(crate) fn tell(&mut self, account: usize, standing: &Standing) -> Result<(), Violation> {
         let Some(known) = self.accounts.get_mut(account) else { return Ok(()) };
         known.check(standing)?;

@@ -8,8 +8,8 @@
 
 use std::time::{Duration, Instant};
 
-use ddes_client::delivery::{Delivery, DeliveryError, Next, Patience};
-use ddes_client::outbox::{Mark, Objection, Outbox, TakeError};
+use ddes_client::delivery::{Delivery, DeliveryError, NextAttempt, Patience};
+use ddes_client::outbox::{InputMark, Objection, Outbox, TakeError};
 use ddes_wire::v2::{Farewell, Outcome, Welcome};
 use ddes_wire::{Sequence, Total};
 
@@ -35,7 +35,7 @@ pub(crate) struct Copy(Vec<Entry>);
 pub(crate) struct DurableDelivery {
     delivery: Delivery,
     log: Vec<Entry>,
-    /// So many entries are durable.
+    /// The number of entries that are durable.
     synced: usize,
 }
 
@@ -67,7 +67,7 @@ impl DurableDelivery {
     }
 
     pub(crate) fn take(&mut self, now: Instant, values: Vec<i64>) -> Result<(), TakeError> {
-        self.delivery.take(now, &values, Mark::default())?;
+        self.delivery.take(now, &values, InputMark::default())?;
         self.note(Entry::Take(values), true);
         Ok(())
     }
@@ -100,7 +100,7 @@ impl DurableDelivery {
         now: Instant,
         random: &mut Random,
         said: Option<&Farewell>,
-    ) -> Result<Next, DeliveryError> {
+    ) -> Result<NextAttempt, DeliveryError> {
         let was_open = self.delivery.is_open();
         let handled = self.delivery.handle_end(now, random.u64(), said, false);
         if let Some(farewell) = said.filter(|_| was_open && handled.is_ok()) {
@@ -170,9 +170,9 @@ impl DurableDelivery {
     fn replay(&mut self, at: Instant) {
         let mut outbox = Outbox::in_memory();
         for entry in &self.log {
-            // They were taken once, and are again.
+            // Each result is the same as at the first time, when it was handled.
             match entry {
-                Entry::Take(values) => outbox.take(values, Mark::default()).unwrap_or(()),
+                Entry::Take(values) => outbox.take(values, InputMark::default()).unwrap_or(()),
                 Entry::Admit(welcome) => drop(outbox.admit(welcome, false, None)),
                 Entry::Confirm(last_seq, sum) => drop(outbox.confirm(*last_seq, *sum)),
                 Entry::Ended => outbox.session_ended(),

@@ -28,8 +28,7 @@ pub(crate) struct DiskRates {
 pub enum Mutant {
     /// The journal's sync does nothing.
     AcknowledgeBeforeSync,
-    /// The journal is synced before anybody is told, and after a checkpoint that holds what is in
-    /// it.
+    /// The journal is synced before an answer, but only after a checkpoint that holds its content.
     CheckpointBeforeSegment,
     /// The checkpoint's sync does nothing.
     CheckpointUnsynced,
@@ -47,16 +46,16 @@ impl Mutant {
     }
 }
 
-/// What happens so many times in a million steps.
+/// How often each fault happens in a million steps.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rates {
-    /// The power goes between two steps.
+    /// The power fails between two steps.
     pub(crate) power: u64,
-    /// The power goes some disk calls later, in the middle of one.
+    /// The power fails some disk calls later, in the middle of one.
     pub(crate) budget: u64,
     /// The server's process is killed.
     pub(crate) kill: u64,
-    /// The server is told to stop, and starts again.
+    /// The server is stopped in order, and starts again.
     pub(crate) stop: u64,
     /// A client's outbox is copied.
     pub(crate) copy: u64,
@@ -66,11 +65,11 @@ pub(crate) struct Rates {
     pub(crate) ghost: u64,
     /// Of connections, not of steps: somebody on the path answers.
     pub(crate) impostor: u64,
-    /// A client dies.
+    /// A client's process is killed.
     pub(crate) client: u64,
     /// A connection is cut.
     pub(crate) cut: u64,
-    /// A connection stands still for a while.
+    /// A connection carries nothing for a while.
     pub(crate) stall: u64,
     /// The disk is full for a while.
     pub(crate) full: u64,
@@ -90,10 +89,10 @@ pub(crate) struct Plan {
     pub(crate) nodes: usize,
     pub(crate) walkers: usize,
     pub(crate) steps: u64,
-    /// Of one client.
+    /// The most values of one client.
     pub(crate) values_max: u64,
     pub(crate) idle: Duration,
-    /// The clerk lets so many chances to commit go by, on average: batches grow.
+    /// How many chances to commit the clerk passes over on average, so that batches grow.
     pub(crate) lull: u64,
     pub(crate) rates: Rates,
     pub(crate) disk: DiskRates,

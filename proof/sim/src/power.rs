@@ -58,9 +58,9 @@ fn refused(opened: &Opened) -> u64 {
     opened.notes.iter().filter(|note| note.why.ends_with("was removed")).count() as u64
 }
 
-/// So many tries of an opening are disturbed.
+/// The most attempts to open a ledger that are disturbed.
 const DISTURBED_MAX: u32 = 6;
-/// So many receipts are kept.
+/// The most receipts that are kept.
 const RECEIPTS_MAX: usize = 60;
 
 impl World {

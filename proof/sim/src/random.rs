@@ -33,8 +33,9 @@ impl Random {
     }
 
     /// A place in something of `len`, which is not 0.
+    #[allow(clippy::cast_possible_truncation, reason = "below `len`, which is a usize")]
     pub(crate) fn index(&mut self, len: usize) -> usize {
-        usize::try_from(self.below(len as u64)).unwrap_or(0)
+        self.below(len as u64) as usize
     }
 
     /// From `least` to `most`.

@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 
 use sha2::{Digest, Sha256};
 
-/// So many lines are kept for the reader of a failure.
+/// The number of lines kept for the report of a failure.
 const LINES_KEPT: usize = 120;
 
 /// The lines of one run, their digest, and how often what happened.

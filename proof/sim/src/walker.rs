@@ -8,7 +8,7 @@ use crate::model::Model;
 use crate::random::Random;
 
 pub(crate) struct Walker {
-    /// In the model.
+    /// The index of its account in the model.
     pub(crate) account: usize,
     pub(crate) is_classic: bool,
     /// Account and session, where one is open.

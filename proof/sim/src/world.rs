@@ -291,7 +291,7 @@ impl World {
         Ok(())
     }
 
-    /// Time goes on: mostly a little, sometimes to when something is due.
+    /// Advances the clock: mostly a little, sometimes to the next timeout.
     fn pass(&mut self) -> Result<(), Violation> {
         let passed = match self.random.below(20) {
             0..14 => Duration::from_micros(self.random.below(5_000)),
@@ -335,7 +335,7 @@ impl World {
         Ok(())
     }
 
-    /// A client that has something to say, or just so, connects.
+    /// A client connects that has something to send, or for no reason.
     fn connect(&mut self) -> Result<(), Violation> {
         let number = self.random.index(self.clients.len());
         let Some(client) = self.clients.get_mut(number) else { return Ok(()) };
@@ -380,7 +380,7 @@ impl World {
         self.settle(number)
     }
 
-    /// A checkpoint goes on: its last part runs, or the clerk hears that it has.
+    /// Continues a checkpoint: runs its last part, or gives the clerk the result.
     pub(crate) fn checkpoint(&mut self) -> Result<(), Violation> {
         if let Some((done, had_fault)) = self.clerk.done.take() {
             return match self.clerk.ledger.handle_done(done) {
@@ -411,7 +411,7 @@ impl World {
         if self.disk.is_off() { self.restart(Outage::Power) } else { Ok(()) }
     }
 
-    /// A client says goodbye.
+    /// A client ends its session with a 50.
     fn leave(&mut self) -> Result<(), Violation> {
         let number = self.random.index(self.clients.len());
         let Some(client) = self.clients.get_mut(number) else { return Ok(()) };

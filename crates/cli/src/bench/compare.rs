@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use ddes_load::{Comparison, Record, Row, Spread, short, time};
+use ddes_load::{Comparison, Row, RunRecord, Spread, short, time};
 use serde_json::json;
 
 use crate::bench::args::{CompareArgs, FigureName};
@@ -39,13 +39,13 @@ pub(crate) fn run(args: &CompareArgs) -> Result<(), Failure> {
     }
 }
 
-fn read(path: &Path) -> Result<Record, Failure> {
+fn read(path: &Path) -> Result<RunRecord, Failure> {
     let usage = |what: String| {
         Failure::new(Code::Usage, format!("{}: {what}", path.display()))
             .next("ddes bench run --save FILE     (makes one)")
     };
     let text = fs::read_to_string(path).map_err(|error| usage(error.to_string()))?;
-    Record::parse(&text).map_err(|error| usage(error.to_string()))
+    RunRecord::parse(&text).map_err(|error| usage(error.to_string()))
 }
 
 fn table(comparison: &Comparison) -> String {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use ddes_load::{Record, nanos, short, time};
+use ddes_load::{RunRecord, nanos, short, time};
 use serde_json::Value;
 
 use crate::screen::Line;
@@ -11,7 +11,7 @@ use crate::screen::Line;
 const LEFT_OUT: [&str; 3] = ["intervals", "kind", "schema_version"];
 
 /// The run, for people and for programs.
-pub(crate) fn line(record: &Record) -> Line {
+pub(crate) fn line(record: &RunRecord) -> Line {
     let mut line = Line::new("result", text(record));
     if let Ok(Value::Object(fields)) = serde_json::to_value(record) {
         for (name, value) in fields {
@@ -23,7 +23,7 @@ pub(crate) fn line(record: &Record) -> Line {
     line
 }
 
-fn text(record: &Record) -> String {
+fn text(record: &RunRecord) -> String {
     let (at, latency, handshake) = (&record.parameters, &record.latency, &record.handshake);
     let mut text = String::new();
     // Writing to a String does not fail.
@@ -93,7 +93,7 @@ fn text(record: &Record) -> String {
     text.trim_end().to_owned()
 }
 
-fn errors(record: &Record) -> String {
+fn errors(record: &RunRecord) -> String {
     let errors = &record.errors;
     if errors.total() == 0 {
         return "none".into();
@@ -112,7 +112,7 @@ fn errors(record: &Record) -> String {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "three digits are shown")]
-fn generator(record: &Record) -> String {
+fn generator(record: &RunRecord) -> String {
     let own = &record.generator;
     let each = |secs: f64| time(secs * 1e9 / (record.values.max(1) as f64));
     let shares: Vec<_> =
@@ -132,7 +132,7 @@ fn generator(record: &Record) -> String {
     )
 }
 
-fn verification(record: &Record) -> String {
+fn verification(record: &RunRecord) -> String {
     let found = &record.verification;
     let mut text = format!("{} of {} sessions verified", found.right, record.parameters.sessions);
     if !found.wrong.is_empty() {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ddes_load::{
-    GivenUp, Interval, Outcome, Pace, Parameters, Plan, Record, Run, RunError, Until, cpu_of,
+    GivenUp, Interval, Pace, Parameters, Plan, Run, RunError, RunOutcome, RunRecord, Until, cpu_of,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::MissedTickBehavior;
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     let outcome = crate::runtime()?.block_on(watch.until_the_end(run, &mut screen));
     watch.live.end();
     let outcome = outcome?.map_err(|error| of_run(error, &meeting))?;
-    let record = Record::new(parameters, started, &outcome, watch.intervals, watch.server_cpu)
+    let record = RunRecord::new(parameters, started, &outcome, watch.intervals, watch.server_cpu)
         .map_err(|error| Failure::system("cannot record the run", &error))?;
     let shown = watch.shown.and_then(|()| screen.show(&report::line(&record)));
     if let Some(file) = save {
@@ -87,7 +87,7 @@ impl<'a> Watch<'a> {
         &mut self,
         mut run: Run,
         screen: &mut Screen,
-    ) -> Result<Result<Outcome, RunError>, Failure> {
+    ) -> Result<Result<RunOutcome, RunError>, Failure> {
         let unwatchable =
             |error: std::io::Error| Failure::system("cannot watch for signals", &error);
         let mut interrupt = signal(SignalKind::interrupt()).map_err(unwatchable)?;
@@ -200,7 +200,7 @@ impl Kept {
         path.map(begin).transpose()
     }
 
-    fn end(mut self, text: Result<String, ddes_load::RecordError>) -> Result<(), Failure> {
+    fn end(mut self, text: Result<String, ddes_load::RunRecordError>) -> Result<(), Failure> {
         let text = text.map_err(|error| Failure::system("cannot record the run", &error))?;
         let written = self.file.write_all(text.as_bytes()).map_err(Into::into);
         written.and_then(|()| self.file.end()).map_err(|error| error.failure(Code::No, &self.path))
@@ -208,7 +208,7 @@ impl Kept {
 }
 
 /// What the exit code says. A run that could not be shown was stopped for that.
-fn verdict(record: &Record, shown: Result<(), Failure>) -> Result<(), Failure> {
+fn verdict(record: &RunRecord, shown: Result<(), Failure>) -> Result<(), Failure> {
     let found = &record.verification;
     let name = |sessions: Vec<u32>| {
         let named: Vec<_> = sessions.iter().take(NAMED_MAX).map(u32::to_string).collect();

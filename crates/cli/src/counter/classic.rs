@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use ddes_client::classic::{Connection, CountError, Options};
-use ddes_client::outbox::Mark;
+use ddes_client::classic::{ClassicConnection, ClassicOptions, CountError};
+use ddes_client::outbox::InputMark;
 use ddes_session::classic::{ClientEnd, ClientEvent};
 use ddes_wire::classic::text;
 use ddes_wire::v2::Scope;
@@ -21,8 +21,8 @@ const REPLY_MAX: Duration = Duration::from_secs(10);
 const HANDSHAKE_MAX: Duration = Duration::from_secs(120);
 
 pub(crate) struct Session {
-    options: Options,
-    connection: Connection,
+    options: ClassicOptions,
+    connection: ClassicConnection,
     /// Full until the handshake is done, while an integer waits for its sum, and at the end.
     queue: Queue,
     counted: u64,
@@ -32,9 +32,12 @@ pub(crate) struct Session {
 
 impl Session {
     /// Connects; [`Counter::next`] carries the handshake through.
-    pub(crate) async fn open(options: Options, interrupt: &mut Interrupt) -> Result<Self, Failure> {
+    pub(crate) async fn open(
+        options: ClassicOptions,
+        interrupt: &mut Interrupt,
+    ) -> Result<Self, Failure> {
         let connection = tokio::select! {
-            connection = Connection::open(&options) => connection?,
+            connection = ClassicConnection::open(&options) => connection?,
             failure = interrupt.came() => return Err(failure),
         };
         Ok(Self { options, connection, queue: Queue::Full, counted: 0, last_sum: None })
@@ -42,7 +45,7 @@ impl Session {
 
     /// What a person reads before the handshake.
     pub(crate) fn greeting(&self) -> Vec<Report> {
-        let Options { server, id, .. } = &self.options;
+        let ClassicOptions { server, id, .. } = &self.options;
         let connected = format!("[CONNECTED] Connected to server at {server}");
         let client_id = format!("[CLIENT ID] UUID: {id}, Integer: {}", id.as_integer());
         let waiting = "Waiting for the server's public key (the original takes 1 s to 60 s)";
@@ -120,7 +123,7 @@ impl Counter for Session {
         }
     }
 
-    fn give(&mut self, values: &[u64], _: Mark) -> Result<(), NotTaken> {
+    fn give(&mut self, values: &[u64], _: InputMark) -> Result<(), NotTaken> {
         for value in values {
             self.connection.submit(*value).map_err(|error| {
                 let failure = Failure::new(Code::No, error.to_string());
@@ -151,14 +154,14 @@ impl Counter for Session {
 }
 
 /// Where to connect, and as whom: each session has an identity of its own.
-pub(crate) fn options(args: &ClientArgs) -> Result<Options, Failure> {
+pub(crate) fn options(args: &ClientArgs) -> Result<ClassicOptions, Failure> {
     if !args.output.quiet {
         screen::warn_of_classic();
     }
     let mut id = [0; ClientId::BYTES];
     let no_randomness = |error| Failure::system("the system gives no randomness", &error);
     getrandom::fill(&mut id).map_err(no_randomness)?;
-    Ok(Options {
+    Ok(ClassicOptions {
         server: args.server.clone(),
         id: ClientId::random(id),
         connect: args.timeout_or(CONNECT_MAX),

@@ -6,7 +6,7 @@
 pub(crate) mod classic;
 pub(crate) mod v2;
 
-use ddes_client::outbox::Mark;
+use ddes_client::outbox::InputMark;
 use ddes_wire::v2::Scope;
 use ddes_wire::{Sequence, Total};
 
@@ -26,7 +26,7 @@ pub(crate) trait Counter {
     async fn next(&mut self) -> Result<Report, Failure>;
 
     /// Takes integers; [`Self::next`] sends them. `mark` is how much of an input they complete.
-    fn give(&mut self, values: &[Self::Integer], mark: Mark) -> Result<(), NotTaken>;
+    fn give(&mut self, values: &[Self::Integer], mark: InputMark) -> Result<(), NotTaken>;
 
     /// Whether more integers are taken, and whether any wait to be counted.
     fn queue(&self) -> Queue;

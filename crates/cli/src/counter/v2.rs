@@ -1,7 +1,7 @@
 //! An account at a D-DDES/2 server: a courier delivers to it, session after session.
 
-use ddes_client::courier::{Courier, Event, Lost};
-use ddes_client::outbox::{JournalError, Mark, TakeError};
+use ddes_client::courier::{Courier, CourierEvent, Lost};
+use ddes_client::outbox::{InputMark, JournalError, TakeError};
 use ddes_session::v2::ClientEnd;
 use ddes_wire::v2::{Farewell, Reason, Scope, Welcome};
 use ddes_wire::{ClientId, Sequence};
@@ -72,10 +72,12 @@ impl Counter for Account<'_> {
 
     async fn next(&mut self) -> Result<Report, Failure> {
         Ok(match self.meeting.next(&mut self.courier).await? {
-            Event::Opened(welcome) => self.opened(&welcome),
-            Event::Counted { last_seq, sum } => Report::Summed { sum, count: Some(last_seq) },
-            Event::Unavailable => Report::Delayed(refusal::unavailable()),
-            Event::Lost { why, retry } => {
+            CourierEvent::Opened(welcome) => self.opened(&welcome),
+            CourierEvent::Counted { last_seq, sum } => {
+                Report::Summed { sum, count: Some(last_seq) }
+            }
+            CourierEvent::Unavailable => Report::Delayed(refusal::unavailable()),
+            CourierEvent::Lost { why, retry } => {
                 let line = refusal::lost(&why, retry, self.meeting);
                 let end = match why {
                     // What superseded the session may be our own ghost (rule P-29): the courier
@@ -90,7 +92,7 @@ impl Counter for Account<'_> {
         })
     }
 
-    fn give(&mut self, values: &[i64], mark: Mark) -> Result<(), NotTaken> {
+    fn give(&mut self, values: &[i64], mark: InputMark) -> Result<(), NotTaken> {
         self.courier.take(values, mark).map_err(|error| {
             let is_full = matches!(error, TakeError::Journal(JournalError::Full(_)));
             // What waits makes room in the journal once it is counted.

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use ddes_client::outbox::Owner;
+use ddes_client::outbox::OutboxOwner;
 use ddes_identity::SigningKey;
 use ddes_session::v2::record::RecordError;
 use ddes_wire::frame::{Opcode, TooLong};
@@ -127,7 +127,7 @@ fn each_objection_of_an_outbox_and_each_fault_of_its_disk_has_its_code() {
     check(objections.map(|objection| (of(objection.into(), &meeting), Code::Integrity)));
     let path = || PathBuf::from("outbox");
     let io = |kind| JournalError::Io { folder: path(), error: io::Error::from(kind) };
-    let owner = Owner { server: meeting.server.clone(), key: meeting.identity };
+    let owner = OutboxOwner { server: meeting.server.clone(), key: meeting.identity };
     let journal = |error: JournalError| of(error.into(), &meeting);
     check([
         (journal(JournalError::Locked(path())), Code::No),

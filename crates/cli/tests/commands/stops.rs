@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use ddes_client::Signer;
-use ddes_client::v2::{Connection, Options};
+use ddes_client::v2::{ClientConnection, ConnectOptions};
 use ddes_identity::{PublicKey, SigningKey, read_public};
 use ddes_session::v2::{ClientEnd, ClientEvent};
 use ddes_wire::Total;
@@ -328,9 +328,9 @@ fn server_key(home: &Path) -> PublicKey {
 
 /// That many sessions, each with an account of its own that has counted a value, and the account's
 /// sum.
-async fn enter(server: &str, key: PublicKey, count: usize) -> Vec<(Connection, Total)> {
+async fn enter(server: &str, key: PublicKey, count: usize) -> Vec<(ClientConnection, Total)> {
     let suite = Suite::Hybrid(GroupSize::Bits2048);
-    let options = Options {
+    let options = ConnectOptions {
         server: server.parse().unwrap(),
         suite,
         connect: LONG,
@@ -342,7 +342,8 @@ async fn enter(server: &str, key: PublicKey, count: usize) -> Vec<(Connection, T
         let mut seed = [7; 32];
         seed[..8].copy_from_slice(&number.to_be_bytes());
         let signer = Signer::Key(SigningKey::from_seed(&seed));
-        let (mut connection, welcome) = Connection::open(&options, &[key], &signer).await.unwrap();
+        let (mut connection, welcome) =
+            ClientConnection::open(&options, &[key], &signer).await.unwrap();
         connection.submit(welcome.standing.last_seq.forward(1).unwrap(), &[number as i64]).unwrap();
         match connection.next().await {
             Some(ClientEvent::Answered(answer)) => open.push((connection, answer.sum)),
@@ -353,7 +354,7 @@ async fn enter(server: &str, key: PublicKey, count: usize) -> Vec<(Connection, T
 }
 
 /// Whether it hears the sum once more, and then that the server stops.
-async fn is_told(connection: &mut Connection, sum: Total) -> bool {
+async fn is_told(connection: &mut ClientConnection, sum: Total) -> bool {
     let mut has_sum = false;
     loop {
         match connection.next().await {

@@ -14,25 +14,25 @@ use ddes_session::v2::{ClientEnd, ClientEvent, ClientFault, ClientSession};
 use ddes_wire::v2::Scope;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::builder::{Plan, Trust};
+use super::builder::{ClientPlan, Trust};
 use super::call_book::{Call, CallBook, Reply};
 use super::wire::{Over, Wire};
 use super::{ADD_MAX, Balance, Builder, ClientError, Progress};
-use crate::delivery::{Delivery, DeliveryError, Next};
+use crate::delivery::{Delivery, DeliveryError, NextAttempt};
 use crate::dial::{ConnectError, dial_blocking};
 use crate::lost::{CourierError, EnterError, Lost};
-use crate::options::Options;
+use crate::options::ConnectOptions;
 use crate::random;
 use crate::signer::{SignError, Signer};
 
-/// Calls on their way to the thread.
+/// The most calls that wait for the thread.
 const CALLS_MAX: usize = 64;
 
 /// A client whose integers count exactly once. Clones are the same client, for any thread; when the
 /// last one is dropped, the session ends and the outbox keeps what is not counted.
 #[derive(Clone)]
 pub struct Client {
-    handle: Arc<Handle>,
+    handle: Arc<ThreadHandle>,
 }
 
 impl Client {
@@ -57,8 +57,8 @@ impl Client {
         self.handle.ask(|reply| Call::Flush { reply })
     }
 
-    /// What the server holds, as far as it has told this client. Waits for the first session, not
-    /// for integers that are under way.
+    /// What the server holds, as it stated it last. Waits for the first session, but not for
+    /// integers that are not counted yet.
     pub fn total(&self) -> Result<Balance, ClientError> {
         self.handle.ask(|reply| Call::Total { reply })
     }
@@ -85,7 +85,7 @@ impl Builder<Client> {
         if plan.adopts {
             delivery.adopt(Instant::now());
         }
-        let Plan { options, signer, trust, observer, .. } = plan;
+        let ClientPlan { options, signer, trust, observer, .. } = plan;
         let book = CallBook::new(observer, &delivery);
         let failed = |error| ClientError::Start(Arc::new(error));
         let (bell, ring) = UnixStream::pair().map_err(failed)?;
@@ -101,7 +101,7 @@ impl Builder<Client> {
             trust,
             delivery,
             book,
-            link: WireState::Down,
+            wire_state: WireState::Down,
             sessions: 0,
             inbox,
             post,
@@ -111,34 +111,34 @@ impl Builder<Client> {
         };
         let thread = thread::Builder::new().name("ddes-client".into());
         thread.spawn(move || worker.run()).map_err(failed)?;
-        Ok(Client { handle: Arc::new(Handle { calls: Mutex::new(Some(calls)), ring }) })
+        Ok(Client { handle: Arc::new(ThreadHandle { calls: Mutex::new(Some(calls)), ring }) })
     }
 }
 
-/// Wakes the thread.
+/// The end of a socket pair that wakes the client's thread: it polls the other end.
 #[derive(Clone)]
 struct Ring(Arc<UnixStream>);
 
 impl Ring {
     fn ring(&self) {
-        // Full: it is awake. Gone: so is the thread.
+        // Full: the thread is awake already. Closed: it has ended.
         drop((&*self.0).write(&[1]));
     }
 }
 
-struct Handle {
-    /// `None` while it is dropped: the thread is woken behind that.
+struct ThreadHandle {
+    /// `None` only inside `drop`, which closes the channel before it wakes the thread.
     calls: Mutex<Option<SyncSender<Call>>>,
     ring: Ring,
 }
 
-impl Handle {
+impl ThreadHandle {
     fn ask<T: Send + 'static>(
         &self,
         call: impl FnOnce(Reply<T>) -> Call,
     ) -> Result<T, ClientError> {
         let (sender, answer) = sync_channel(1);
-        // Who asked is there: this very call.
+        // The receiver waits below, so this cannot fail.
         let reply = Box::new(move |outcome| drop(sender.send(outcome)));
         let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone();
         calls.ok_or(ClientError::Closed)?.send(call(reply)).map_err(|_| ClientError::Closed)?;
@@ -147,14 +147,14 @@ impl Handle {
     }
 }
 
-impl Drop for Handle {
+impl Drop for ThreadHandle {
     fn drop(&mut self) {
         drop(self.calls.get_mut().unwrap_or_else(PoisonError::into_inner).take());
         self.ring.ring();
     }
 }
 
-/// What other threads found out for this one.
+/// The result of work on another thread.
 enum Letter {
     Dialed(Result<TcpStream, ConnectError>),
     /// For the session of that number.
@@ -173,22 +173,22 @@ enum WireState {
     Up(Box<Wire>),
 }
 
-/// How the thread goes on.
+/// What the thread does after a step.
 enum NextStep {
     On,
-    /// As asked, by whoever waits for it.
+    /// End the session as a caller asked, and answer that call.
     Close(Reply<Balance>),
-    /// Nobody is there any more.
+    /// End: the last handle was dropped.
     Leave,
 }
 
 struct ClientThread {
-    options: Arc<Options>,
+    options: Arc<ConnectOptions>,
     signer: Arc<Signer>,
     trust: Trust,
     delivery: Delivery,
     book: CallBook,
-    link: WireState,
+    wire_state: WireState,
     /// How many have begun.
     sessions: u64,
     inbox: Receiver<Call>,
@@ -259,7 +259,7 @@ impl ClientThread {
         }
     }
 
-    /// Tells what happened, and answers whoever can be answered. Gives back the answer to a close.
+    /// Reports events and answers the calls that are due; returns the reply to a close.
     fn tell(&mut self) -> Option<Reply<Balance>> {
         while let Some(event) = self.delivery.poll_event() {
             let close = self.book.handle_event(&mut self.delivery, &event);
@@ -275,11 +275,11 @@ impl ClientThread {
         while self.bell.read(&mut rung).is_ok_and(|count| count == rung.len()) {}
     }
 
-    /// Until the socket, a call or a letter needs something, or a time is up.
+    /// Waits until the socket is ready, a call or a letter arrives, or a timeout is due.
     fn wait(&self) {
         let mut waited = vec![PollFd::new(&self.bell, PollFlags::IN)];
         let mut until = self.delivery.poll_timeout();
-        if let WireState::Opening(wire) | WireState::Up(wire) = &self.link {
+        if let WireState::Opening(wire) | WireState::Up(wire) = &self.wire_state {
             let (socket, flags, at) = wire.waits_for();
             waited.push(PollFd::from_borrowed_fd(socket, flags));
             until = [until, at].into_iter().flatten().min();
@@ -287,10 +287,10 @@ impl ClientThread {
         wait_until(&mut waited, until);
     }
 
-    /// Carries the session on as far as it goes.
+    /// Drives the session as far as it gets without waiting.
     fn carry(&mut self, now: Instant) -> Result<(), CourierError> {
         loop {
-            let wire = match &mut self.link {
+            let wire = match &mut self.wire_state {
                 WireState::Up(wire) => {
                     submit(now, &mut self.delivery, &mut wire.session);
                     wire
@@ -313,17 +313,18 @@ impl ClientThread {
                 self.lost(now, Lost::Enter(EnterError::Untrusted { key: Box::new(key) }))
             }
             ClientEvent::Ready(welcome) => {
-                if let WireState::Opening(wire) = std::mem::replace(&mut self.link, WireState::Down)
+                if let WireState::Opening(wire) =
+                    std::mem::replace(&mut self.wire_state, WireState::Down)
                 {
-                    self.link = WireState::Up(wire);
+                    self.wire_state = WireState::Up(wire);
                 }
                 let welcomed = self.delivery.handle_welcome(&welcome);
-                Ok(welcomed.inspect_err(|_| self.link = WireState::Down)?)
+                Ok(welcomed.inspect_err(|_| self.wire_state = WireState::Down)?)
             }
             ClientEvent::Answered(answer) => {
                 let handled = self.delivery.handle_answer(now, &answer);
                 if matches!(handled, Err(DeliveryError::Objection(_))) {
-                    self.link = WireState::Down;
+                    self.wire_state = WireState::Down;
                 }
                 Ok(handled?)
             }
@@ -332,7 +333,7 @@ impl ClientThread {
     }
 
     fn handle_end(&mut self, now: Instant, end: ClientEnd) -> Result<(), CourierError> {
-        let why = match &self.link {
+        let why = match &self.wire_state {
             WireState::Up(_) => Lost::Ended(end),
             WireState::Opening(_) | WireState::Dialing | WireState::Down => {
                 Lost::Enter(EnterError::Ended(end))
@@ -341,14 +342,14 @@ impl ClientThread {
         self.lost(now, why)
     }
 
-    /// There is no session any more, or still none.
+    /// The session ended, or none opened.
     fn lost(&mut self, now: Instant, why: Lost) -> Result<(), CourierError> {
-        self.link = WireState::Down;
+        self.wire_state = WireState::Down;
         let next = self.delivery.handle_end(now, random(), why.farewell(), why.is_futile())?;
         let retry = match next {
-            Next::After(wait) => Some(wait),
-            Next::WhenNeeded => None,
-            Next::Never => return Err(CourierError::Lost(why)),
+            NextAttempt::After(wait) => Some(wait),
+            NextAttempt::WhenNeeded => None,
+            NextAttempt::Never => return Err(CourierError::Lost(why)),
         };
         self.book.handle_lost(&Progress::Lost { why: Arc::new(why), retry });
         Ok(())
@@ -357,7 +358,7 @@ impl ClientThread {
     /// Connects on a thread: the system's resolver waits as long as it likes, and integers are
     /// taken meanwhile.
     fn dial(&mut self) {
-        self.link = WireState::Dialing;
+        self.wire_state = WireState::Dialing;
         let options = Arc::clone(&self.options);
         self.elsewhere("ddes-dial", move || {
             Letter::Dialed(dial_blocking(&options.server, options.connect))
@@ -366,14 +367,13 @@ impl ClientThread {
 
     /// Signs what the server and this client agreed on.
     fn prove(&mut self, now: Instant) -> Result<(), CourierError> {
-        let (WireState::Opening(wire), key) = (&mut self.link, self.signer.public()) else {
+        let (WireState::Opening(wire), key) = (&mut self.wire_state, self.signer.public()) else {
             return Ok(());
         };
-        // None once the session has ended; its next event says so.
+        // A session that has ended signs nothing; its next event reports the end.
         let Some(claim) = wire.session.claim(&key) else { return Ok(()) };
         if let Signer::Key(signing) = &*self.signer {
-            let signature = signing.sign(Namespace::Client, &claim);
-            wire.session.prove(now, &key, signature).unwrap_or(());
+            wire.prove(now, &key, signing.sign(Namespace::Client, &claim));
             return Ok(());
         }
         // An agent may ask a person.
@@ -392,9 +392,10 @@ impl ClientThread {
         let run = move || {
             let work = work.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(work) = work {
-                // The client may be gone meanwhile.
-                letters.send(work()).unwrap_or(());
-                ring.ring();
+                // An error: the client has ended, and needs no letter.
+                if letters.send(work()).is_ok() {
+                    ring.ring();
+                }
             }
         };
         let spawned = thread::Builder::new().name(name.into()).spawn(run.clone());
@@ -408,7 +409,7 @@ impl ClientThread {
             Letter::Dialed(Ok(stream)) => match Wire::new(stream, &self.options) {
                 Ok(wire) => {
                     self.sessions += 1;
-                    self.link = WireState::Opening(Box::new(wire));
+                    self.wire_state = WireState::Opening(Box::new(wire));
                     Ok(())
                 }
                 Err(error) => self.lost(now, failed(error.into())),
@@ -416,11 +417,10 @@ impl ClientThread {
             // Of a session that is over.
             Letter::Signed { session, .. } if session != self.sessions => Ok(()),
             Letter::Signed { signature, .. } => {
-                let WireState::Opening(wire) = &mut self.link else { return Ok(()) };
+                let WireState::Opening(wire) = &mut self.wire_state else { return Ok(()) };
                 match signature {
-                    // Its next event says so if it ended meanwhile.
                     Ok(signature) => {
-                        wire.session.prove(now, &self.signer.public(), signature).unwrap_or(());
+                        wire.prove(now, &self.signer.public(), signature);
                         Ok(())
                     }
                     Err(error) => self.lost(now, Lost::Enter(EnterError::Sign(error))),
@@ -431,7 +431,8 @@ impl ClientThread {
 
     /// 50, and the server's: what that states of the account.
     fn say_goodbye(&mut self) -> Result<Option<Balance>, CourierError> {
-        let WireState::Up(mut wire) = std::mem::replace(&mut self.link, WireState::Down) else {
+        let WireState::Up(mut wire) = std::mem::replace(&mut self.wire_state, WireState::Down)
+        else {
             return Ok(None);
         };
         if wire.session.disconnect(Instant::now(), Scope::Session).is_err() {
@@ -461,7 +462,7 @@ impl ClientThread {
     }
 }
 
-/// Hands over what waits, as far as the session takes it.
+/// Submits what waits, as far as the session takes it.
 fn submit(now: Instant, delivery: &mut Delivery, session: &mut ClientSession) {
     while let Some(submission) = delivery.poll_submit(usize::MAX) {
         // Full: there is room once some bytes have gone. Not open: its end is the next event.
@@ -472,10 +473,12 @@ fn submit(now: Instant, delivery: &mut Delivery, session: &mut ClientSession) {
     }
 }
 
-/// Until one of them is ready, or the time has come; for ever without one.
+/// Waits until one of `waited` is ready or until `until`; without that, without limit.
 fn wait_until(waited: &mut [PollFd<'_>], until: Option<Instant>) {
     let left = until.map(|at| at.saturating_duration_since(Instant::now()));
     let left = left.and_then(|left| Timespec::try_from(left).ok());
-    // Interrupted, or refused for want of memory: then everything is looked at again.
-    poll(waited, left.as_ref()).map(drop).unwrap_or(());
+    // Interrupted, or out of memory: the caller checks everything again in any case.
+    if poll(waited, left.as_ref()).is_err() {
+        thread::yield_now();
+    }
 }

@@ -10,25 +10,26 @@ use ddes_wire::v2::{GroupSize, Suite};
 use super::call_book::Observer;
 use super::{ClientError, Progress};
 use crate::delivery::Patience;
-use crate::options::Options;
-use crate::outbox::{Outbox, Owner};
+use crate::options::ConnectOptions;
+use crate::outbox::{Outbox, OutboxOwner};
 use crate::signer::Signer;
 
 /// For the connection, for the handshake and for an answer, each.
 const WAIT: Duration = Duration::from_secs(10);
-/// Without an outbox the integers are lost with the program: whoever waits for them wants to know.
+/// Shorter without an outbox: the integers are lost with the program, so its caller has to learn of
+/// the failure.
 const PATIENCE_IN_MEMORY: Duration = Duration::from_secs(60);
 
 /// A client to be. Made by `Client::builder`; `C` is the client that [`Self::start`] gives.
 #[must_use = "nothing is started before `start`"]
 pub struct Builder<C> {
-    plan: Plan,
+    plan: ClientPlan,
     kind: std::marker::PhantomData<fn() -> C>,
 }
 
-/// What was asked for.
-pub(super) struct Plan {
-    pub(super) options: Options,
+/// The choices of a builder.
+pub(super) struct ClientPlan {
+    pub(super) options: ConnectOptions,
     pub(super) signer: Signer,
     pub(super) trust: Trust,
     outbox: Option<PathBuf>,
@@ -48,8 +49,8 @@ impl<C> Builder<C> {
     /// A client of `server`, with the identity of `key`.
     pub(super) fn new(server: ServerAddress, key: SigningKey) -> Self {
         let suite = Suite::Hybrid(GroupSize::Bits2048);
-        let options = Options { server, suite, connect: WAIT, handshake: WAIT, reply: WAIT };
-        let plan = Plan {
+        let options = ConnectOptions { server, suite, connect: WAIT, handshake: WAIT, reply: WAIT };
+        let plan = ClientPlan {
             options,
             signer: Signer::Key(key),
             trust: Trust::default(),
@@ -90,8 +91,9 @@ impl<C> Builder<C> {
         self
     }
 
-    /// Lets a new outbox go on behind what the account counted before: the integers of an outbox
-    /// that was lost, say. Without this the client ends, for they might be the same integers.
+    /// Lets a new outbox continue an account that has counted integers before, for example those of
+    /// an outbox that was lost. Without this the client ends, because the new integers may be the
+    /// same ones.
     pub fn adopt(mut self) -> Self {
         self.plan.adopts = true;
         self
@@ -111,8 +113,8 @@ impl<C> Builder<C> {
         self
     }
 
-    /// How long to go on trying without a session before the client ends; by default for ever with
-    /// an outbox, and 60 s without.
+    /// How long the client tries to get a session before it ends; by default without limit with an
+    /// outbox, and 60 s without.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.plan.patience = Some(patience);
         self
@@ -124,22 +126,22 @@ impl<C> Builder<C> {
         self
     }
 
-    pub(super) fn into_plan(self) -> Plan {
+    pub(super) fn into_plan(self) -> ClientPlan {
         self.plan
     }
 }
 
-impl Plan {
+impl ClientPlan {
     pub(super) fn patience(&self) -> Patience {
         let default = if self.outbox.is_some() { Duration::MAX } else { PATIENCE_IN_MEMORY };
         let patience = self.patience.unwrap_or(default);
         Patience { first: patience, later: patience }
     }
 
-    /// Locks the outbox.
+    /// Opens and locks the outbox, or makes one in memory.
     pub(super) fn outbox(&self) -> Result<Outbox, ClientError> {
         let Some(folder) = &self.outbox else { return Ok(Outbox::in_memory()) };
-        let owner = Owner { server: self.options.server.clone(), key: self.signer.public() };
+        let owner = OutboxOwner { server: self.options.server.clone(), key: self.signer.public() };
         Ok(Outbox::open(folder, &owner)?)
     }
 }
@@ -154,7 +156,7 @@ impl Trust {
 
 impl<C> fmt::Debug for Builder<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Plan { options, trust, outbox, patience, adopts, .. } = &self.plan;
+        let ClientPlan { options, trust, outbox, patience, adopts, .. } = &self.plan;
         let mut shown = f.debug_struct("Builder");
         shown.field("options", options).field("trust", trust).field("outbox", outbox);
         shown.field("patience", patience).field("adopts", adopts).finish_non_exhaustive()

@@ -1,23 +1,23 @@
-//! What callers ask of a client and are owed, whoever drives it.
+//! The calls of a client and the replies it owes, for both drivers.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::{Balance, ClientError, Progress};
-use crate::delivery::{Delivery, Event};
+use crate::delivery::{Delivery, DeliveryEvent};
 use crate::lost::CourierError;
-use crate::outbox::{Mark, TakeError};
+use crate::outbox::{InputMark, TakeError};
 
-/// Calls that wait for room in the outbox, or for an answer; beyond them callers wait before they
-/// are heard.
+/// Calls that may wait for room in the outbox or for an answer. With more, the driver takes no
+/// further call.
 pub(super) const CALLS_MAX: usize = 1024;
 
 pub(super) type Observer = Box<dyn FnMut(&Progress) + Send>;
 
-/// Called once. Whoever waited may be gone.
+/// Answers a call, once. The caller may have stopped waiting.
 pub(super) type Reply<T> = Box<dyn FnOnce(Result<T, ClientError>) + Send>;
 
-/// A call.
+/// A call of the public client, with its reply.
 pub(super) enum Call {
     /// Keep integers, and deliver them.
     Add { values: Vec<i64>, reply: Reply<()> },
@@ -29,9 +29,9 @@ pub(super) enum Call {
     Close { reply: Reply<Balance> },
 }
 
-/// Somebody who waits for the server.
+/// A call that waits for the server.
 struct Wait {
-    /// So many integers of this client are to be counted.
+    /// It is answered once this many integers of this client are counted.
     until: u64,
     reply: Reply<Balance>,
     closes: bool,
@@ -42,9 +42,9 @@ pub(super) struct CallBook {
     observer: Observer,
     /// Integers taken, those that the outbox held at the start among them.
     taken: u64,
-    /// What the server said last.
+    /// The account as the server stated it last.
     balance: Option<Balance>,
-    /// Integers for which there is no room yet, in order, and whatever was asked behind them.
+    /// Integers for which there is no room yet, and the calls after them, in order.
     queue: VecDeque<Call>,
     waits: Vec<Wait>,
     /// Why the client does no more.
@@ -63,12 +63,12 @@ impl CallBook {
         }
     }
 
-    /// Whether it can hear more.
+    /// Whether another call may be taken.
     pub(super) fn has_room(&self) -> bool {
         self.queue.is_empty() && self.waits.len() < CALLS_MAX
     }
 
-    /// Takes a call. Integers are in the outbox before anything else is looked at.
+    /// Takes a call. Integers are put into the outbox at once if there is room.
     pub(super) fn handle_call(&mut self, delivery: &mut Delivery, call: Call) {
         self.queue.push_back(call);
         self.work(delivery);
@@ -104,7 +104,7 @@ impl CallBook {
         if values.is_empty() {
             return Some(Ok(()));
         }
-        Some(match delivery.take(std::time::Instant::now(), values, Mark::default()) {
+        Some(match delivery.take(std::time::Instant::now(), values, InputMark::default()) {
             Ok(()) => {
                 self.taken += values.len() as u64;
                 Ok(())
@@ -116,41 +116,41 @@ impl CallBook {
         })
     }
 
-    /// What happened. Calls whose integers are counted are answered; the answer to a close is given
-    /// back, for the end of the session.
+    /// Reports an event and answers the calls whose integers are counted. Returns the reply to a
+    /// close: the driver ends the session first.
     pub(super) fn handle_event(
         &mut self,
         delivery: &mut Delivery,
-        event: &Event,
+        event: &DeliveryEvent,
     ) -> Option<Reply<Balance>> {
         let progress = match event {
-            Event::Opened(welcome) => {
+            DeliveryEvent::Opened(welcome) => {
                 let standing = welcome.standing;
-                self.hear(
+                self.note_balance(
                     Balance { count: standing.last_seq.get(), sum: standing.sum },
                     Progress::Opened,
                 )
             }
-            Event::Counted { last_seq, sum } => {
-                self.hear(Balance { count: last_seq.get(), sum: *sum }, Progress::Counted)
+            DeliveryEvent::Counted { last_seq, sum } => {
+                self.note_balance(Balance { count: last_seq.get(), sum: *sum }, Progress::Counted)
             }
-            Event::Unavailable => Progress::Unavailable,
+            DeliveryEvent::Unavailable => Progress::Unavailable,
         };
         (self.observer)(&progress);
         self.poll_close(delivery)
     }
 
-    fn hear(&mut self, balance: Balance, progress: fn(Balance) -> Progress) -> Progress {
+    fn note_balance(&mut self, balance: Balance, progress: fn(Balance) -> Progress) -> Progress {
         self.balance = Some(balance);
         progress(balance)
     }
 
-    /// There is no session.
+    /// Reports that a session was lost, or that none opened.
     pub(super) fn handle_lost(&mut self, progress: &Progress) {
         (self.observer)(progress);
     }
 
-    /// Answers whoever can be answered; see [`Self::handle_event`].
+    /// Answers the calls that are due; see [`Self::handle_event`].
     pub(super) fn poll_close(&mut self, delivery: &mut Delivery) -> Option<Reply<Balance>> {
         // Some may be counted now, and leave room.
         self.work(delivery);
@@ -178,7 +178,7 @@ impl CallBook {
         reply(balance.ok_or(ClientError::Closed));
     }
 
-    /// Delivery has ended.
+    /// Delivery has failed for good: fails all calls with `error`, also those to come.
     pub(super) fn handle_error(&mut self, error: CourierError) {
         self.end(ClientError::Ended(Arc::new(error)));
     }

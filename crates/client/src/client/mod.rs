@@ -28,30 +28,30 @@ pub const ADD_MAX: usize = crate::outbox::TAKE_MAX;
 pub struct Balance {
     /// How many integers, over the account's whole life.
     pub count: u64,
-    /// Their sum.
+    /// The exact sum of these integers.
     pub sum: Total,
 }
 
-/// What happens on the way; see [`Builder::on_progress`].
+/// What happens to the integers and the session; see [`Builder::on_progress`].
 #[derive(Clone, Debug)]
 pub enum Progress {
     /// A session is open; the server holds this.
     Opened(Balance),
     /// The server has counted more.
     Counted(Balance),
-    /// The server's ledger takes nothing at present (its disk is full, say). The client tries again
-    /// every second.
+    /// The server's ledger takes no integers at present, for example because its disk is full. The
+    /// client tries again every second.
     Unavailable,
-    /// There is no session.
+    /// The session ended, or none opened.
     Lost {
-        /// Why.
+        /// Why it ended, or did not open.
         why: Arc<Lost>,
-        /// When the client connects again; `None`: with the next integer.
+        /// The wait before the client connects again; `None`: it connects with the next integer.
         retry: Option<Duration>,
     },
 }
 
-/// Why a client did not do what it was asked for.
+/// Why a call of a client failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ClientError {
     /// More integers than one call takes. None was taken.
@@ -65,8 +65,8 @@ pub enum ClientError {
     #[error(transparent)]
     Outbox(Arc<JournalError>),
     /// Delivery ended, and the client with it: the server's key or answer is wrong, the identity is
-    /// not let in, or the patience is over. The outbox keeps what was not counted; another client
-    /// goes on with it.
+    /// not authorized, or the patience is over. The outbox keeps what was not counted; a new client
+    /// continues with it.
     #[error("delivery ended: {}", Reasons(.0))]
     Ended(Arc<CourierError>),
     /// The client was closed before.

@@ -8,14 +8,14 @@ use ddes_session::v2::ClientEnd;
 use ddes_wire::v2::Scope;
 use tokio::sync::{mpsc, oneshot};
 
-use super::builder::{Plan, Trust};
+use super::builder::{ClientPlan, Trust};
 use super::call_book::{Call, CallBook, Reply};
 use super::{ADD_MAX, Balance, Builder, ClientError, Progress};
-use crate::courier::{Courier, CourierError, Event, Lost, Terms};
-use crate::delivery;
+use crate::courier::{Courier, CourierError, CourierEvent, Lost, Terms};
+use crate::delivery::DeliveryEvent;
 use crate::lost::EnterError;
 
-/// Calls on their way to the task.
+/// The most calls that wait for the task.
 const CALLS_MAX: usize = 64;
 
 /// A client whose integers count exactly once. Clones are the same client; when the last one is
@@ -50,8 +50,8 @@ impl Client {
         self.ask(|reply| Call::Flush { reply }).await
     }
 
-    /// What the server holds, as far as it has told this client. Waits for the first session, not
-    /// for integers that are under way.
+    /// What the server holds, as it stated it last. Waits for the first session, but not for
+    /// integers that are not counted yet.
     pub async fn total(&self) -> Result<Balance, ClientError> {
         self.ask(|reply| Call::Total { reply }).await
     }
@@ -67,7 +67,7 @@ impl Client {
         call: impl FnOnce(Reply<T>) -> Call,
     ) -> Result<T, ClientError> {
         let (sender, answer) = oneshot::channel();
-        // Who asked may be gone.
+        // The caller may have dropped its future: then nobody needs the outcome.
         let reply = Box::new(move |outcome| drop(sender.send(outcome)));
         self.calls.send(call(reply)).await.map_err(|_| ClientError::Closed)?;
         answer.await.map_err(|_| ClientError::Closed)?
@@ -91,7 +91,7 @@ impl Builder<Client> {
         let plan = self.into_plan();
         let outbox = plan.outbox()?;
         let patience = plan.patience();
-        let Plan { options, signer, trust, observer, adopts, .. } = plan;
+        let ClientPlan { options, signer, trust, observer, adopts, .. } = plan;
         let keys = trust.keys.clone();
         let mut courier = Courier::new(Terms { options, signer, patience }, keys, outbox);
         if adopts {
@@ -154,13 +154,13 @@ async fn run(
 fn handle_event(
     courier: &mut Courier,
     book: &mut CallBook,
-    event: Event,
+    event: CourierEvent,
 ) -> Option<Reply<Balance>> {
     let event = match event {
-        Event::Opened(welcome) => delivery::Event::Opened(Box::new(welcome)),
-        Event::Counted { last_seq, sum } => delivery::Event::Counted { last_seq, sum },
-        Event::Unavailable => delivery::Event::Unavailable,
-        Event::Lost { why, retry } => {
+        CourierEvent::Opened(welcome) => DeliveryEvent::Opened(Box::new(welcome)),
+        CourierEvent::Counted { last_seq, sum } => DeliveryEvent::Counted { last_seq, sum },
+        CourierEvent::Unavailable => DeliveryEvent::Unavailable,
+        CourierEvent::Lost { why, retry } => {
             book.handle_lost(&Progress::Lost { why: Arc::new(why), retry });
             return None;
         }
@@ -168,7 +168,7 @@ fn handle_event(
     book.handle_event(courier.delivery_mut(), &event)
 }
 
-/// What the server's last word says of the account.
+/// The account as the server's last message states it.
 fn stated(end: &ClientEnd) -> Option<Balance> {
     match end {
         ClientEnd::Farewell(farewell) => {

@@ -5,11 +5,12 @@ use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
+use ddes_identity::PublicKey;
 use ddes_session::Phase;
 use ddes_session::v2::{ClientEvent, ClientSession};
 use rustix::event::PollFlags;
 
-use crate::options::{self, Options};
+use crate::options::{ConnectOptions, handshake_entropy};
 
 const READ_BYTES_MAX: usize = 16 * 1024;
 
@@ -23,12 +24,20 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    pub(super) fn new(stream: TcpStream, options: &Options) -> Result<Self, getrandom::Error> {
-        let session = ClientSession::new(options.session(), Instant::now(), options::entropy()?);
+    pub(super) fn new(
+        stream: TcpStream,
+        options: &ConnectOptions,
+    ) -> Result<Self, getrandom::Error> {
+        let session = ClientSession::new(options.session(), Instant::now(), handshake_entropy()?);
         Ok(Self { stream, session, is_shut: false })
     }
 
-    /// What there is to wait for, and until when.
+    /// Sends message 4; `false` if the session has ended, which its next event reports.
+    pub(super) fn prove(&mut self, now: Instant, key: &PublicKey, signature: [u8; 64]) -> bool {
+        self.session.prove(now, key, signature).is_ok()
+    }
+
+    /// What to poll the socket for, and until when.
     pub(super) fn waits_for(&self) -> (BorrowedFd<'_>, PollFlags, Option<Instant>) {
         let mut flags = PollFlags::empty();
         flags.set(PollFlags::IN, self.session.wants_bytes());
@@ -36,8 +45,8 @@ impl Wire {
         (self.stream.as_fd(), flags, self.session.poll_timeout())
     }
 
-    /// Reads and writes what it can without waiting, computes, and tells the next thing that
-    /// happened. `Err`: it has ended, and all is told.
+    /// Reads, writes and computes without waiting, and returns the next event. `Err` after the last
+    /// one.
     pub(super) fn poll_event(&mut self, now: Instant) -> Result<Option<ClientEvent>, Over> {
         loop {
             if self.session.poll_timeout().is_some_and(|at| at <= now) {
@@ -61,7 +70,7 @@ impl Wire {
         }
     }
 
-    /// Whether anything came.
+    /// Reads once; `false` if the socket has nothing, or the session wants nothing.
     fn read(&mut self, now: Instant) -> bool {
         if !self.session.wants_bytes() {
             return false;
@@ -69,7 +78,7 @@ impl Wire {
         let mut buffer = [0; READ_BYTES_MAX];
         match self.stream.read(&mut buffer) {
             Ok(0) => self.session.handle_eof(now),
-            Ok(count) => self.session.handle_bytes(now, buffer.get(..count).unwrap_or(&[])),
+            Ok(count) => self.session.handle_bytes(now, buffer.split_at(count).0),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => self.session.handle_eof(now),
@@ -88,13 +97,14 @@ impl Wire {
             }
         }
         if self.session.phase() == Phase::Draining && !self.is_shut {
-            self.is_shut = true;
-            // A socket that is gone is shut down already.
-            self.stream.shutdown(Shutdown::Write).unwrap_or(());
+            match self.stream.shutdown(Shutdown::Write) {
+                // An error: the connection is gone, and with it this direction.
+                Ok(()) | Err(_) => self.is_shut = true,
+            }
         }
     }
 }
 
-/// A session that has ended and told so.
+/// The session has ended and has reported its last event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Over;

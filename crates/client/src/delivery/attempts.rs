@@ -34,7 +34,7 @@ pub enum Cause {
 
 /// What follows an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum NextAttempt {
     /// Connect after this wait.
     After(Duration),
     /// Connect once there is something to send.
@@ -55,7 +55,7 @@ pub struct Attempts {
 }
 
 impl Attempts {
-    /// None so far.
+    /// Before the first attempt; patience begins at `now`.
     pub fn new(now: Instant, patience: Patience) -> Self {
         Self {
             patience,
@@ -66,17 +66,17 @@ impl Attempts {
         }
     }
 
-    /// How long a client with a session waits for whatever it needs.
+    /// How long a client waits: before its first session, or after that.
     pub fn patience(&self) -> Duration {
         if self.has_opened { self.patience.later } else { self.patience.first }
     }
 
-    /// A person or new values ask for an attempt: patience begins anew.
+    /// A person or new values ask for an attempt: patience starts again.
     pub fn handle_request(&mut self, now: Instant) {
         self.failing_since = now;
     }
 
-    /// A session opened.
+    /// A session opened: from now on the later patience holds.
     pub fn handle_open(&mut self) {
         self.has_opened = true;
     }
@@ -96,29 +96,33 @@ impl Attempts {
         cause: Cause,
         was_open: bool,
         is_idle: bool,
-    ) -> Next {
+    ) -> NextAttempt {
         if was_open {
             self.failing_since = now;
         }
         let patience = self.patience();
         match cause {
-            Cause::Final => Next::Never,
+            Cause::Final => NextAttempt::Never,
             Cause::Superseded => {
                 let wait = ghost_wait(random);
                 let last = self.superseded_at.replace(now);
                 let is_twice =
                     last.is_some_and(|last| now.saturating_duration_since(last) < GHOST_TWICE);
                 if cfg!(ddes_mutant = "superseded-ignored") {
-                    return Next::After(self.backoff.next(random));
+                    return NextAttempt::After(self.backoff.next(random));
                 }
-                if is_twice || patience < wait { Next::Never } else { Next::After(wait) }
+                if is_twice || patience < wait {
+                    NextAttempt::Never
+                } else {
+                    NextAttempt::After(wait)
+                }
             }
             // A session that ended with nothing to send is not needed now.
-            Cause::Passing if was_open && is_idle => Next::WhenNeeded,
+            Cause::Passing if was_open && is_idle => NextAttempt::WhenNeeded,
             Cause::Passing if now.saturating_duration_since(self.failing_since) >= patience => {
-                Next::Never
+                NextAttempt::Never
             }
-            Cause::Passing => Next::After(self.backoff.next(random)),
+            Cause::Passing => NextAttempt::After(self.backoff.next(random)),
         }
     }
 }

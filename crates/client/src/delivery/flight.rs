@@ -124,8 +124,8 @@ impl<T> Flight<T> {
         self.again.pop_front()
     }
 
-    /// For a sender that makes its frames anew from the first uncovered value on: whether it has to
-    /// go back there now.
+    /// For a sender that makes its frames again from the first uncovered value on: whether it has
+    /// to go back there now.
     pub fn poll_go_back(&mut self) -> bool {
         let goes_back = !self.again.is_empty();
         self.again.clear();

@@ -16,20 +16,20 @@ use ddes_wire::v2::{Farewell, Outcome, Reason, Status, Welcome};
 use ddes_wire::{Sequence, Total};
 
 pub use crate::backoff::Backoff;
-use crate::outbox::{JournalError, Mark, Objection, Outbox, Span, TakeError};
-pub use attempts::{Attempts, Cause, Next, Patience};
+use crate::outbox::{InputMark, JournalError, Objection, Outbox, Span, TakeError};
+pub use attempts::{Attempts, Cause, NextAttempt, Patience};
 pub use flight::{FLIGHT_MAX, Flight};
 
 /// What happened to the values.
 #[derive(Clone, Debug)]
-pub enum Event {
+pub enum DeliveryEvent {
     /// A session is open.
     Opened(Box<Welcome>),
     /// The ledger covers more values.
     Counted {
         /// The number of the last value covered.
         last_seq: Sequence,
-        /// The account's sum.
+        /// The account's sum up to that value.
         sum: Total,
     },
     /// The server's ledger takes no values at present, for want of room for example. They are sent
@@ -52,10 +52,10 @@ pub enum DeliveryError {
     /// The server's ledger has taken nothing for longer than the patience.
     #[error("the server's ledger has taken nothing for {} s", .waited.as_secs())]
     Unavailable {
-        /// How long.
+        /// How long it has taken none.
         waited: Duration,
     },
-    /// The outbox.
+    /// The outbox could not be written.
     #[error(transparent)]
     Journal(#[from] JournalError),
 }
@@ -67,34 +67,34 @@ pub struct Submission {
     pub first_seq: Sequence,
     /// At least one value.
     pub values: Vec<i64>,
-    /// The number behind the last value.
+    /// The number after that of the last value.
     after: Sequence,
 }
 
 #[derive(Debug)]
-enum Link {
+enum LinkState {
     /// To be opened at a time, or once there is something to send.
     Down {
         at: Option<Instant>,
     },
     /// The driver is opening it.
     Opening,
-    Up(Session),
+    Up(LiveSession),
 }
 
 #[derive(Debug)]
-struct Session {
+struct LiveSession {
     values_max: usize,
     /// The number of the next value to send.
     next: Sequence,
     flight: Flight<()>,
 }
 
-/// An outbox on its way to the server.
+/// The delivery of one outbox to the server.
 #[derive(Debug)]
 pub struct Delivery {
     outbox: Outbox,
-    link: Link,
+    link: LinkState,
     attempts: Attempts,
     /// The outbox may continue a history that it has no part in.
     adopts: bool,
@@ -102,7 +102,7 @@ pub struct Delivery {
     aside: Option<Span>,
     /// Since when the ledger has taken nothing; it was reported then.
     unavailable_since: Option<Instant>,
-    events: VecDeque<Event>,
+    events: VecDeque<DeliveryEvent>,
 }
 
 impl Delivery {
@@ -110,7 +110,7 @@ impl Delivery {
     pub fn new(now: Instant, patience: Patience, outbox: Outbox) -> Self {
         Self {
             outbox,
-            link: Link::Down { at: Some(now) },
+            link: LinkState::Down { at: Some(now) },
             attempts: Attempts::new(now, patience),
             adopts: false,
             aside: None,
@@ -119,21 +119,21 @@ impl Delivery {
         }
     }
 
-    /// What waits.
+    /// The outbox: what waits, and what is confirmed.
     pub fn outbox(&self) -> &Outbox {
         &self.outbox
     }
 
-    /// Ends delivery; the outbox as it stands.
+    /// Ends delivery and returns the outbox.
     pub fn into_outbox(mut self) -> Outbox {
         self.outbox.session_ended();
         self.outbox
     }
 
     /// Takes values; see [`Outbox::take`]. Connects if that waited for values.
-    pub fn take(&mut self, now: Instant, values: &[i64], mark: Mark) -> Result<(), TakeError> {
+    pub fn take(&mut self, now: Instant, values: &[i64], mark: InputMark) -> Result<(), TakeError> {
         self.outbox.take(values, mark)?;
-        if let Link::Down { at: None } = &self.link {
+        if let LinkState::Down { at: None } = &self.link {
             self.connect(now);
         }
         Ok(())
@@ -150,7 +150,7 @@ impl Delivery {
     }
 
     /// After an objection: `span` was counted without the outbox, and where that proves what became
-    /// of its values it continues behind them. Connects again.
+    /// of its values it continues after them. Connects again.
     pub fn set_aside(&mut self, now: Instant, span: Span) {
         self.aside = Some(span);
         self.connect(now);
@@ -163,38 +163,38 @@ impl Delivery {
         self.connect(now);
     }
 
-    /// Connects at `at`; patience begins anew.
+    /// Connects at `at`; patience starts again.
     pub fn connect(&mut self, at: Instant) {
         self.attempts.handle_request(at);
-        self.link = Link::Down { at: Some(at) };
+        self.link = LinkState::Down { at: Some(at) };
     }
 
     /// Whether to open a connection now. Asked once; the driver then reports
     /// [`Self::handle_welcome`] or [`Self::handle_end`].
     pub fn poll_connect(&mut self, now: Instant) -> bool {
-        let is_due = matches!(self.link, Link::Down { at: Some(at) } if at <= now);
+        let is_due = matches!(self.link, LinkState::Down { at: Some(at) } if at <= now);
         if is_due {
-            self.link = Link::Opening;
+            self.link = LinkState::Opening;
         }
         is_due
     }
 
     /// Whether a session is open.
     pub fn is_open(&self) -> bool {
-        matches!(self.link, Link::Up(_))
+        matches!(self.link, LinkState::Up(_))
     }
 
     /// A session opened: its 20.
     pub fn handle_welcome(&mut self, welcome: &Welcome) -> Result<(), DeliveryError> {
         let admitted = self.outbox.admit(welcome, self.adopts, self.aside.as_ref())?;
-        self.hold(admitted)?;
+        self.stop_on_objection(admitted)?;
         self.attempts.handle_open();
-        self.link = Link::Up(Session {
+        self.link = LinkState::Up(LiveSession {
             values_max: welcome.values_max.into(),
             next: self.outbox.next_unconfirmed(),
             flight: Flight::default(),
         });
-        self.events.push_back(Event::Opened(Box::new(welcome.clone())));
+        self.events.push_back(DeliveryEvent::Opened(Box::new(welcome.clone())));
         Ok(())
     }
 
@@ -207,8 +207,8 @@ impl Delivery {
             answer.last_seq
         };
         let confirmed = self.outbox.confirm(covered, answer.sum)?;
-        self.hold(confirmed)?;
-        let Link::Up(session) = &mut self.link else { return Ok(()) };
+        self.stop_on_objection(confirmed)?;
+        let LinkState::Up(session) = &mut self.link else { return Ok(()) };
         while session.flight.poll_covered(answer.last_seq).is_some() {}
         if answer.status == Status::Malformed {
             return Err(DeliveryError::Malformed { first_seq: self.outbox.next_unconfirmed() });
@@ -218,7 +218,7 @@ impl Delivery {
         if last_seq > before {
             self.attempts.handle_progress(now);
             self.unavailable_since = None;
-            self.events.push_back(Event::Counted { last_seq, sum });
+            self.events.push_back(DeliveryEvent::Counted { last_seq, sum });
         } else if answer.status == Status::Unavailable {
             self.handle_unavailable(now)?;
         }
@@ -228,7 +228,7 @@ impl Delivery {
     fn handle_unavailable(&mut self, now: Instant) -> Result<(), DeliveryError> {
         let Some(since) = self.unavailable_since else {
             self.unavailable_since = Some(now);
-            self.events.push_back(Event::Unavailable);
+            self.events.push_back(DeliveryEvent::Unavailable);
             return Ok(());
         };
         let waited = now.saturating_duration_since(since);
@@ -239,8 +239,8 @@ impl Delivery {
         }
     }
 
-    /// The session is over, or the attempt to open one failed. `said`: the server's sealed 50.
-    /// Without one, `is_final` tells that another attempt would be futile. `random` is even over
+    /// The session ended, or the attempt to open one failed. `said`: the server's sealed 50.
+    /// Without one, `is_final` means that another attempt would be futile. `random` is even over
     /// all of u64.
     pub fn handle_end(
         &mut self,
@@ -248,12 +248,12 @@ impl Delivery {
         random: u64,
         said: Option<&Farewell>,
         is_final: bool,
-    ) -> Result<Next, DeliveryError> {
+    ) -> Result<NextAttempt, DeliveryError> {
         let was_open = self.is_open();
         if was_open && let Some(farewell) = said {
             // The 50 of an open session states the account once more.
             let confirmed = self.outbox.confirm(farewell.last_seq, farewell.sum)?;
-            self.hold(confirmed)?;
+            self.stop_on_objection(confirmed)?;
         }
         self.outbox.session_ended();
         let cause = match said.map(|farewell| farewell.reason) {
@@ -264,10 +264,10 @@ impl Delivery {
         };
         let is_idle = self.outbox.pending() == 0;
         let next = self.attempts.handle_end(now, random, cause, was_open, is_idle);
-        self.link = Link::Down {
+        self.link = LinkState::Down {
             at: match next {
-                Next::After(wait) => Some(now + wait),
-                Next::WhenNeeded | Next::Never => None,
+                NextAttempt::After(wait) => Some(now + wait),
+                NextAttempt::WhenNeeded | NextAttempt::Never => None,
             },
         };
         Ok(next)
@@ -276,15 +276,15 @@ impl Delivery {
     /// When to call [`Self::handle_timeout`] and [`Self::poll_connect`].
     pub fn poll_timeout(&self) -> Option<Instant> {
         match &self.link {
-            Link::Down { at } => *at,
-            Link::Opening => None,
-            Link::Up(session) => session.flight.poll_timeout(),
+            LinkState::Down { at } => *at,
+            LinkState::Opening => None,
+            LinkState::Up(session) => session.flight.poll_timeout(),
         }
     }
 
     /// The clock has advanced.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if let Link::Up(session) = &mut self.link {
+        if let LinkState::Up(session) = &mut self.link {
             session.flight.handle_timeout(now);
         }
     }
@@ -292,7 +292,7 @@ impl Delivery {
     /// Values to send now, at most `most` of them. Once they are sent, [`Self::handle_submitted`]
     /// is called with them.
     pub fn poll_submit(&mut self, most: usize) -> Option<Submission> {
-        let Link::Up(session) = &mut self.link else { return None };
+        let LinkState::Up(session) = &mut self.link else { return None };
         if session.flight.poll_go_back() && !cfg!(ddes_mutant = "go-back-forgotten") {
             session.next = self.outbox.next_unconfirmed();
         }
@@ -307,7 +307,7 @@ impl Delivery {
 
     /// The values were handed to the session.
     pub fn handle_submitted(&mut self, submission: &Submission) {
-        let Link::Up(session) = &mut self.link else { return };
+        let LinkState::Up(session) = &mut self.link else { return };
         session.flight.handle_sent(Sequence::new(submission.after.get() - 1), ());
         session.next = submission.after;
     }
@@ -315,23 +315,22 @@ impl Delivery {
     /// 30s of the open session that are not answered.
     pub fn in_flight(&self) -> usize {
         match &self.link {
-            Link::Up(session) => session.flight.len(),
-            Link::Down { .. } | Link::Opening => 0,
+            LinkState::Up(session) => session.flight.len(),
+            LinkState::Down { .. } | LinkState::Opening => 0,
         }
     }
 
     /// What happened, oldest first.
-    pub fn poll_event(&mut self) -> Option<Event> {
+    pub fn poll_event(&mut self) -> Option<DeliveryEvent> {
         self.events.pop_front()
     }
 
-    /// After an objection nothing more is sent and nothing is tried again, until a person has
-    /// looked.
-    fn hold(&mut self, word: Result<(), Objection>) -> Result<(), Objection> {
-        if word.is_err() {
+    /// Ends sending and connecting on an objection, until a person decides how to continue.
+    fn stop_on_objection(&mut self, checked: Result<(), Objection>) -> Result<(), Objection> {
+        if checked.is_err() {
             self.outbox.session_ended();
-            self.link = Link::Down { at: None };
+            self.link = LinkState::Down { at: None };
         }
-        word
+        checked
     }
 }

@@ -1,7 +1,7 @@
 //! An outbox's folder: opened once, locked, and everything in it reached through its descriptor.
 //!
-//! A folder that is moved takes its files along, and nothing is written into whatever stands in its
-//! place afterwards.
+//! A folder that is moved keeps its files, and nothing is written into a folder that takes its
+//! place.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -19,16 +19,16 @@ const FOLDER_MODE: Mode = Mode::RWXU;
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 
 #[derive(Debug)]
-pub(super) struct Folder {
+pub(super) struct OutboxFolder {
     path: PathBuf,
     dir: OwnedFd,
-    /// What older versions lock.
+    /// The file that older versions lock.
     _lock: File,
 }
 
-impl Folder {
-    /// Makes it where it is missing, durably, and locks it: its descriptor, because a file of locks
-    /// can be removed, and that file, for older versions.
+impl OutboxFolder {
+    /// Makes the folder if it is missing, durably, and locks it: its descriptor, because a lock
+    /// file can be removed, and the lock file, for older versions.
     pub(super) fn open(path: &Path) -> Result<Self, JournalError> {
         let failed = |error: io::Error| JournalError::Io { folder: path.to_owned(), error };
         make(path).map_err(failed)?;
@@ -52,7 +52,7 @@ impl Folder {
         &self.path
     }
 
-    /// A file in it, for reading and writing.
+    /// Opens a file of the folder for reading and writing.
     pub(super) fn file(&self, name: &str, flags: OFlags) -> io::Result<File> {
         open_at(&self.dir, name, flags)
     }
@@ -65,7 +65,7 @@ impl Folder {
         }
     }
 
-    /// Whether the name leads to this very file.
+    /// Whether `name` still leads to `file`.
     pub(super) fn shows(&self, name: &str, file: &File) -> io::Result<bool> {
         let held = rustix::fs::fstat(file)?;
         match rustix::fs::statat(&self.dir, name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -75,7 +75,7 @@ impl Folder {
         }
     }
 
-    /// Nobody else has the file, under whatever name.
+    /// Locks the file, which other processes may have open under any name.
     pub(super) fn lock(&self, file: &File) -> Result<(), JournalError> {
         file.try_lock().map_err(|error| match error {
             std::fs::TryLockError::WouldBlock => JournalError::Locked(self.path.clone()),
@@ -92,8 +92,8 @@ impl Folder {
         }
     }
 
-    /// Gives `from` the name `to`, durably. `false`, and nothing is changed, if the folder's path
-    /// leads elsewhere by now.
+    /// Renames `from` to `to`, durably. `false`, and nothing changes, if the folder's path leads to
+    /// another folder by now.
     pub(super) fn publish(&self, from: &str, to: &str) -> io::Result<bool> {
         if !self.is_at_its_path()? {
             return Ok(false);
@@ -113,7 +113,7 @@ impl Folder {
     }
 }
 
-/// Never through a link: what stands in the folder is a file of the outbox or a fault.
+/// Never follows a link: every name in the folder is a file of the outbox, or a fault.
 fn open_at(dir: &OwnedFd, name: &str, flags: OFlags) -> io::Result<File> {
     let flags = flags | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(rustix::fs::openat(dir, name, flags, FILE_MODE)?.into())
@@ -123,7 +123,7 @@ fn open_at(dir: &OwnedFd, name: &str, flags: OFlags) -> io::Result<File> {
 fn make(path: &Path) -> io::Result<()> {
     match rustix::fs::mkdir(path, FOLDER_MODE) {
         Ok(()) => sync_parent(path),
-        // Whoever made it, perhaps we in a life that ended before it was durable.
+        // An earlier process may have made it and ended before it was durable.
         Err(Errno::EXIST) if !path.join("journal").try_exists()? => sync_parent(path),
         Err(Errno::EXIST) => Ok(()),
         Err(Errno::NOENT) => {
@@ -143,7 +143,7 @@ fn sync_parent(path: &Path) -> io::Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let parent = match rustix::fs::openat(CWD, parent, flags, Mode::empty()) {
         Ok(parent) => parent,
-        // One that may be entered and not listed is not ours to sync.
+        // We may enter this folder but not list it, so we cannot sync it.
         Err(Errno::ACCESS) => return Ok(()),
         Err(error) => return Err(error.into()),
     };

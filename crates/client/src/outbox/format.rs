@@ -1,38 +1,38 @@
-//! The bytes of an outbox's journal, without a file: what was done, one record after the other.
+//! The bytes of an outbox's journal, without a file: a sequence of records.
 //!
 //! ```text
 //! record = kind u32 || length u32 || CRC-32 of salt and head || payload || CRC-32 of salt, head and payload || chain (16)
 //! head   = kind || length;   chain = SHA-256(chain of the record before || head || payload)[0..16]      big-endian
 //! owner  = magic (16) || salt (16) || key (32) || server as text          the first record; for it the salt and the chain before are empty and zeros
 //! state  = lines u64 || digest (32) || input is open u8 || sum is known u8 || sum i128 || confirmed u64 || sent u64 || newest u64 || own sessions, each u64
-//! moved  = counted u64 || state              of the values that waited, those up to `counted` count; the others have the numbers behind the state's
+//! moved  = counted u64 || state              of the waiting values, those up to `counted` count; the others have the numbers after the state's
 //! values = first_seq u64 || sent u64 || lines u64 || digest (32) || values, each i64
 //! ```
 //!
-//! The salt is random and new with each file, so no value that somebody sends looks like a record.
+//! The salt is random and new for each file, so nobody can choose values that look like a record.
 //!
 //! Each record is synced before the next one is written, so a crash can leave only the last one
-//! torn: what follows a broken record shows that it was whole once, and that is damage. Files of
-//! the first format (no salt, no chain, no sums) are read, and written anew in this one.
+//! torn: a record after a broken one shows that the broken one was whole once, which is damage.
+//! Files of the first format (no salt, no chain, no sums) are read, and rewritten in this one.
 
 use ddes_identity::PublicKey;
 use ddes_wire::{Sequence, SessionNumber, Total};
 use sha2::{Digest, Sha256};
 
-use super::{Mark, Owner, State, TAKE_MAX};
+use super::{InputMark, OutboxOwner, OutboxState, TAKE_MAX};
 
 const MAGIC: &[u8; 16] = b"D-DDES/2 outbox2";
 const MAGIC_FIRST: &[u8; 16] = b"D-DDES/2 outbox\n";
 const HEAD_BYTES: usize = 8;
 const SUM_BYTES: usize = 4;
 const CHAIN_BYTES: usize = 16;
-/// Beside the payload.
+/// What a record has in addition to its payload.
 const FRAME_BYTES: usize = HEAD_BYTES + SUM_BYTES + SUM_BYTES + CHAIN_BYTES;
-/// Of a record of values, beside them: number, sent, lines, digest.
+/// What a record of values has before them: number, sent, lines, digest.
 const VALUES_FIXED_BYTES: usize = 8 + 8 + 8 + 32;
-/// The longest record.
+/// The longest record: one of [`TAKE_MAX`] values.
 pub(super) const RECORD_BYTES_MAX: usize = FRAME_BYTES + VALUES_FIXED_BYTES + 8 * TAKE_MAX;
-/// In the first format so many bytes could be unsynced at once.
+/// The most bytes that could be unsynced at once in the first format.
 const UNSYNCED_BYTES_MAX_FIRST: usize = 32 * 1024;
 
 const OWNER: u32 = 1;
@@ -41,55 +41,54 @@ const CONFIRMED: u32 = 3;
 const VALUES: u32 = 4;
 const MOVED: u32 = 5;
 
-/// Of one file: what makes its records its own.
+/// Random bytes of one file, which bind its records to it.
 pub(super) type Salt = [u8; 16];
 /// A running hash over all records so far.
-pub(super) type Chain = [u8; CHAIN_BYTES];
+pub(super) type ChainHash = [u8; CHAIN_BYTES];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Record {
-    State(State),
-    /// The account went on without this outbox, and the outbox goes on behind that: its values up
-    /// to `counted` count, and those above, which never can under their old numbers, have the
-    /// numbers behind `state.confirmed`.
+pub(super) enum OutboxRecord {
+    State(OutboxState),
+    /// The account continued without this outbox, and the outbox continues after that: its values
+    /// up to `counted` count. Those above can never count under their old numbers, so they get the
+    /// numbers after `state.confirmed`.
     Moved {
         counted: Sequence,
-        state: State,
+        state: OutboxState,
     },
-    /// Of the first format only: now the confirmed number stands in states, and in the file of
-    /// marks.
+    /// In the first format only: now the confirmed number is in states and in the file of marks.
     Confirmed(Sequence),
     Values {
         first_seq: Sequence,
         /// No value above this number was ever sent; a value of this record may be from now on.
         sent: Sequence,
-        mark: Mark,
+        mark: InputMark,
         values: Vec<i64>,
     },
 }
 
-/// What a journal's bytes say.
+/// What a journal's bytes hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Contents {
-    pub(super) owner: Owner,
+    pub(super) owner: OutboxOwner,
     /// None in the first format.
     pub(super) salt: Option<Salt>,
-    pub(super) records: Vec<Record>,
-    /// So many bytes hold. Those behind them are the torn end of a record that was never used.
+    pub(super) records: Vec<OutboxRecord>,
+    /// The length of the valid part in bytes. A torn record may follow it, which was never used.
     pub(super) length: usize,
-    pub(super) chain: Chain,
+    pub(super) chain: ChainHash,
 }
 
 /// Writes records, each chained to the one before.
 #[derive(Clone, Debug)]
-pub(super) struct Writer {
+pub(super) struct JournalWriter {
     salt: Salt,
-    chain: Chain,
+    chain: ChainHash,
 }
 
-/// How records are framed.
+/// The format of the file, which decides how records are framed.
 #[derive(Clone, Copy, Debug)]
-enum Version {
+enum FormatVersion {
     First,
     Second(Salt),
 }
@@ -103,22 +102,22 @@ struct Whole<'a> {
     bytes: usize,
 }
 
-impl Writer {
+impl JournalWriter {
     /// A new file: its first record.
-    pub(super) fn begin(owner: &Owner, salt: Salt) -> (Self, Vec<u8>) {
+    pub(super) fn begin(owner: &OutboxOwner, salt: Salt) -> (Self, Vec<u8>) {
         let payload =
             [&MAGIC[..], &salt, owner.key.as_bytes(), owner.server.to_string().as_bytes()].concat();
         let (bytes, chain) = frame(&[], &[0; CHAIN_BYTES], OWNER, &payload);
         (Self { salt, chain }, bytes)
     }
 
-    /// Goes on behind what was read.
-    pub(super) fn resume(salt: Salt, chain: Chain) -> Self {
+    /// Continues after the records that were read.
+    pub(super) fn resume(salt: Salt, chain: ChainHash) -> Self {
         Self { salt, chain }
     }
 
-    /// The record's bytes, and the writer that goes on behind them once they are durable.
-    pub(super) fn next(&self, record: &Record) -> (Self, Vec<u8>) {
+    /// The record's bytes, and the writer to continue with once they are durable.
+    pub(super) fn next(&self, record: &OutboxRecord) -> (Self, Vec<u8>) {
         let (kind, payload) = record.encode();
         let (bytes, chain) = frame(&self.salt, &self.chain, kind, &payload);
         (Self { salt: self.salt, chain }, bytes)
@@ -130,20 +129,25 @@ impl Writer {
 }
 
 /// A whole file that holds just this.
-pub(super) fn image(owner: &Owner, salt: Salt, state: &State, values: &[i64]) -> (Writer, Vec<u8>) {
-    let (mut writer, mut bytes) = Writer::begin(owner, salt);
-    let mut append = |record: &Record| {
+pub(super) fn image(
+    owner: &OutboxOwner,
+    salt: Salt,
+    state: &OutboxState,
+    values: &[i64],
+) -> (JournalWriter, Vec<u8>) {
+    let (mut writer, mut bytes) = JournalWriter::begin(owner, salt);
+    let mut append = |record: &OutboxRecord| {
         let (next, more) = writer.next(record);
         writer = next;
         bytes.extend(more);
     };
-    append(&Record::State(state.clone()));
+    append(&OutboxRecord::State(state.clone()));
     let mut first = state.confirmed.get();
     for chunk in values.chunks(TAKE_MAX) {
         // The numbers of values that wait exist.
         let first_seq = Sequence::new(first.saturating_add(1));
         first = first.saturating_add(chunk.len() as u64);
-        append(&Record::Values {
+        append(&OutboxRecord::Values {
             first_seq,
             sent: state.sent,
             mark: state.mark,
@@ -151,13 +155,13 @@ pub(super) fn image(owner: &Owner, salt: Salt, state: &State, values: &[i64]) ->
         });
     }
     if !values.is_empty() {
-        // Values open an input; whether one is open is the state's to say.
-        append(&Record::State(state.clone()));
+        // A record of values marks the input as open; the state after it restores what is true.
+        append(&OutboxRecord::State(state.clone()));
     }
     (writer, bytes)
 }
 
-/// Owner and records, as far as they hold; or what is damaged.
+/// Reads the owner and all valid records. The error names the damage.
 pub(super) fn read(bytes: &[u8]) -> Result<Contents, String> {
     let (owner, version, mut chain, mut length) = first(bytes)?;
     let mut records = Vec::new();
@@ -167,30 +171,30 @@ pub(super) fn read(bytes: &[u8]) -> Result<Contents, String> {
             break;
         };
         chain = match version {
-            Version::First => chain,
-            Version::Second(_) => chained(&chain, whole.head, whole.payload),
+            FormatVersion::First => chain,
+            FormatVersion::Second(_) => chained(&chain, whole.head, whole.payload),
         };
-        if matches!(version, Version::Second(_)) && chain != *whole.chain {
+        if matches!(version, FormatVersion::Second(_)) && chain != *whole.chain {
             return Err(format!("the record at byte {length} does not follow the one before it"));
         }
-        let record = Record::decode(version, whole.kind, whole.payload);
+        let record = OutboxRecord::decode(version, whole.kind, whole.payload);
         records.push(record.ok_or(format!("the record at byte {length} makes no sense"))?);
         length += whole.bytes;
     }
     let salt = match version {
-        Version::First => None,
-        Version::Second(salt) => Some(salt),
+        FormatVersion::First => None,
+        FormatVersion::Second(salt) => Some(salt),
     };
     Ok(Contents { owner, salt, records, length, chain })
 }
 
-/// The first record, which is never torn: the file is renamed into its place when it is whole.
-fn first(bytes: &[u8]) -> Result<(Owner, Version, Chain, usize), String> {
+/// Reads the first record, which is never torn: the file is renamed when it is whole.
+fn first(bytes: &[u8]) -> Result<(OutboxOwner, FormatVersion, ChainHash, usize), String> {
     let owned = |rest: &[u8]| {
         let (key, server) = rest.split_first_chunk()?;
         // Older versions kept the spelling that they were given.
         let server = std::str::from_utf8(server).ok()?.parse().ok()?;
-        Some(Owner { key: PublicKey::new(key).ok()?, server })
+        Some(OutboxOwner { key: PublicKey::new(key).ok()?, server })
     };
     let no_outbox = || "it is not an outbox".to_owned();
     // For its own record the salt is empty.
@@ -201,16 +205,16 @@ fn first(bytes: &[u8]) -> Result<(Owner, Version, Chain, usize), String> {
     {
         let chain = chained(&[0; CHAIN_BYTES], whole.head, whole.payload);
         let owner = owned(rest).filter(|_| chain == *whole.chain).ok_or_else(no_outbox)?;
-        return Ok((owner, Version::Second(*salt), chain, whole.bytes));
+        return Ok((owner, FormatVersion::Second(*salt), chain, whole.bytes));
     }
-    let whole = Version::First.whole(bytes).ok_or("its first record is broken")?;
+    let whole = FormatVersion::First.whole(bytes).ok_or("its first record is broken")?;
     let rest = Some(whole.payload).filter(|_| whole.kind == OWNER);
     let owner =
         rest.and_then(|rest| owned(rest.strip_prefix(MAGIC_FIRST)?)).ok_or_else(no_outbox)?;
-    Ok((owner, Version::First, [0; CHAIN_BYTES], whole.bytes))
+    Ok((owner, FormatVersion::First, [0; CHAIN_BYTES], whole.bytes))
 }
 
-impl Version {
+impl FormatVersion {
     fn salted(&self) -> crc32fast::Hasher {
         let mut hasher = crc32fast::Hasher::new();
         if let Self::Second(salt) = self {
@@ -224,8 +228,8 @@ impl Version {
         whole(&self.salted(), matches!(self, Self::Second(_)), bytes)
     }
 
-    /// Whether `rest`, which begins with a broken record, can be what a crash left of one that
-    /// nobody relied on.
+    /// Whether `rest`, which begins with a broken record, can be what a crash left of an unused
+    /// record. The error says why not.
     fn is_torn(&self, rest: &[u8]) -> Result<(), &'static str> {
         let salted = self.salted();
         let is_second = matches!(self, Self::Second(_));
@@ -277,7 +281,7 @@ fn summed(salted: &crc32fast::Hasher, parts: &[&[u8]]) -> [u8; SUM_BYTES] {
     hasher.finalize().to_be_bytes()
 }
 
-fn chained(before: &Chain, head: &[u8], payload: &[u8]) -> Chain {
+fn chained(before: &ChainHash, head: &[u8], payload: &[u8]) -> ChainHash {
     let hash: [u8; 32] = Sha256::new()
         .chain_update(before)
         .chain_update(head)
@@ -289,9 +293,9 @@ fn chained(before: &Chain, head: &[u8], payload: &[u8]) -> Chain {
     chain
 }
 
-fn frame(salt: &[u8], before: &Chain, kind: u32, payload: &[u8]) -> (Vec<u8>, Chain) {
-    // A payload is bounded far below 2^32.
-    let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+fn frame(salt: &[u8], before: &ChainHash, kind: u32, payload: &[u8]) -> (Vec<u8>, ChainHash) {
+    #[allow(clippy::expect_used, reason = "a payload is shorter than the longest file")]
+    let length = u32::try_from(payload.len()).expect("a payload is far below 2^32 bytes");
     let head = [kind.to_be_bytes(), length.to_be_bytes()].concat();
     let mut salted = crc32fast::Hasher::new();
     salted.update(salt);
@@ -300,7 +304,7 @@ fn frame(salt: &[u8], before: &Chain, kind: u32, payload: &[u8]) -> (Vec<u8>, Ch
     ([&head[..], &sums[0], payload, &sums[1], &chain].concat(), chain)
 }
 
-impl Record {
+impl OutboxRecord {
     fn encode(&self) -> (u32, Vec<u8>) {
         match self {
             Self::State(state) => (STATE, encode_state(state)),
@@ -319,24 +323,24 @@ impl Record {
         }
     }
 
-    fn decode(version: Version, kind: u32, payload: &[u8]) -> Option<Self> {
+    fn decode(version: FormatVersion, kind: u32, payload: &[u8]) -> Option<Self> {
         match (version, kind) {
-            (Version::First, STATE) => decode_state_first(payload).map(Self::State),
-            (Version::Second(_), STATE) => decode_state(payload).map(Self::State),
-            (Version::Second(_), MOVED) => {
+            (FormatVersion::First, STATE) => decode_state_first(payload).map(Self::State),
+            (FormatVersion::Second(_), STATE) => decode_state(payload).map(Self::State),
+            (FormatVersion::Second(_), MOVED) => {
                 let (counted, rest) = number(payload)?;
                 let state = decode_state(rest)?;
                 Some(Self::Moved { counted: Sequence::new(counted), state })
             }
-            (Version::First, CONFIRMED) => {
+            (FormatVersion::First, CONFIRMED) => {
                 Some(Self::Confirmed(Sequence::new(u64::from_be_bytes(payload.try_into().ok()?))))
             }
             (_, VALUES) => {
                 let (first_seq, rest) = number(payload)?;
-                // The first format did not say how far it had sent: `Outbox::open` does.
+                // The first format did not store how far it had sent: `Outbox::open` decides.
                 let (sent, rest) = match version {
-                    Version::First => (0, rest),
-                    Version::Second(_) => number(rest)?,
+                    FormatVersion::First => (0, rest),
+                    FormatVersion::Second(_) => number(rest)?,
                 };
                 let (mark, rest) = decode_mark(rest)?;
                 let (values, rest) = rest.as_chunks();
@@ -345,7 +349,7 @@ impl Record {
                 let fits = rest.is_empty() && values.len() <= TAKE_MAX;
                 fits.then_some(Self::Values { first_seq, sent, mark, values })
             }
-            (Version::First | Version::Second(_), _) => None,
+            (FormatVersion::First | FormatVersion::Second(_), _) => None,
         }
     }
 }
@@ -355,17 +359,17 @@ fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
     Some((u64::from_be_bytes(*number), rest))
 }
 
-fn encode_mark(mark: &Mark) -> Vec<u8> {
+fn encode_mark(mark: &InputMark) -> Vec<u8> {
     [&mark.lines.to_be_bytes()[..], &mark.digest].concat()
 }
 
-fn decode_mark(bytes: &[u8]) -> Option<(Mark, &[u8])> {
+fn decode_mark(bytes: &[u8]) -> Option<(InputMark, &[u8])> {
     let (lines, rest) = number(bytes)?;
     let (digest, rest) = rest.split_first_chunk()?;
-    Some((Mark { lines, digest: *digest }, rest))
+    Some((InputMark { lines, digest: *digest }, rest))
 }
 
-fn encode_state(state: &State) -> Vec<u8> {
+fn encode_state(state: &OutboxState) -> Vec<u8> {
     let mut bytes = encode_mark(&state.mark);
     bytes.extend([u8::from(state.input_open), u8::from(state.sum.is_some())]);
     bytes.extend(state.sum.map_or(0, Total::get).to_be_bytes());
@@ -375,7 +379,7 @@ fn encode_state(state: &State) -> Vec<u8> {
     bytes
 }
 
-fn decode_state(payload: &[u8]) -> Option<State> {
+fn decode_state(payload: &[u8]) -> Option<OutboxState> {
     let (mark, rest) = decode_mark(payload)?;
     let ([open, known], rest) = rest.split_first_chunk()?;
     let (sum, rest) = rest.split_first_chunk()?;
@@ -388,17 +392,17 @@ fn decode_state(payload: &[u8]) -> Option<State> {
     let (sent, rest) = number(rest)?;
     let (newest, own) = sessions(rest)?;
     let (confirmed, sent) = (Sequence::new(confirmed), Sequence::new(sent));
-    Some(State { confirmed, sum, sent, newest, own, mark, input_open: flag(*open)? })
+    Some(OutboxState { confirmed, sum, sent, newest, own, mark, input_open: flag(*open)? })
 }
 
 /// `mark || input is open u8 || confirmed u64 || newest u64 || own sessions, each u64`.
-fn decode_state_first(payload: &[u8]) -> Option<State> {
+fn decode_state_first(payload: &[u8]) -> Option<OutboxState> {
     let (mark, rest) = decode_mark(payload)?;
     let ([open], rest) = rest.split_first_chunk()?;
     let (confirmed, rest) = number(rest)?;
     let (newest, own) = sessions(rest)?;
     let (confirmed, sent) = (Sequence::new(confirmed), Sequence::NONE);
-    Some(State { confirmed, sum: None, sent, newest, own, mark, input_open: flag(*open)? })
+    Some(OutboxState { confirmed, sum: None, sent, newest, own, mark, input_open: flag(*open)? })
 }
 
 fn sessions(bytes: &[u8]) -> Option<(SessionNumber, Vec<SessionNumber>)> {
@@ -442,7 +446,7 @@ mod tests {
             let owner = read(&bytes).map(|contents| contents.owner);
             assert_eq!(
                 owner,
-                name.parse().map(|server| Owner { key, server }).map_err(|_| String::new())
+                name.parse().map(|server| OutboxOwner { key, server }).map_err(|_| String::new())
             );
         }
     }

@@ -1,25 +1,24 @@
-//! What a journal's bytes say, without its file and its locks: for tools that look, and for the
-//! fuzzer.
+//! Reads a journal's bytes without its file and its locks: for tools and the fuzzer.
 
 use ddes_wire::Sequence;
 
-use super::format::{self, Record, Writer};
-use super::{Mark, Outbox, Owner};
+use super::format::{self, JournalWriter, OutboxRecord};
+use super::{InputMark, Outbox, OutboxOwner};
 
-/// What the bytes of a journal say.
+/// The outbox that a journal's bytes describe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inspected {
-    /// Whose it is.
-    pub owner: Owner,
+    /// The identity and the server of the outbox.
+    pub owner: OutboxOwner,
     /// The highest number that its states call confirmed.
     pub confirmed: Sequence,
-    /// The values from there on.
+    /// The values after that number.
     pub pending: Vec<i64>,
-    /// So many bytes at the end are a torn record that was never used.
+    /// The length of a torn record at the end, in bytes; it was never used.
     pub torn: usize,
 }
 
-/// Reads a journal's bytes, as an opening does; or says what is damaged.
+/// Reads a journal's bytes as [`Outbox::open`] does. The error names the damage.
 pub fn inspect(bytes: &[u8]) -> Result<Inspected, String> {
     let contents = format::read(bytes)?;
     let outbox = Outbox::of_records(contents.records, contents.salt.is_none());
@@ -29,15 +28,23 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspected, String> {
 }
 
 /// The bytes of a journal that took these values, each group at once, and where each record ends.
-pub fn journal_of(owner: &Owner, salt: [u8; 16], takings: &[&[i64]]) -> (Vec<u8>, Vec<usize>) {
-    let (mut writer, mut bytes) = Writer::begin(owner, salt);
+pub fn journal_of(
+    owner: &OutboxOwner,
+    salt: [u8; 16],
+    takings: &[&[i64]],
+) -> (Vec<u8>, Vec<usize>) {
+    let (mut writer, mut bytes) = JournalWriter::begin(owner, salt);
     let mut ends = vec![bytes.len()];
     let mut last = 0;
     for values in takings {
         let (first_seq, sent) = (Sequence::new(last + 1), Sequence::NONE);
         last += values.len() as u64;
-        let record =
-            Record::Values { first_seq, sent, mark: Mark::default(), values: values.to_vec() };
+        let record = OutboxRecord::Values {
+            first_seq,
+            sent,
+            mark: InputMark::default(),
+            values: values.to_vec(),
+        };
         let (next, more) = writer.next(&record);
         writer = next;
         bytes.extend(more);

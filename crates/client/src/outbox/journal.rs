@@ -2,13 +2,13 @@
 //! the last one can be torn.
 //!
 //! The file is written whole under another name and renamed, at first and at each rewriting, so it
-//! is never without an owner. Beside it stands `marks`: two slots, written in turn and not synced,
-//! with the number confirmed last and the length that was synced last. They are evidence, not
-//! state: a process that is killed leaves them, a power cut may lose them, and then a value is sent
-//! once more, under its number.
+//! is never without an owner. A second file, `marks`, has two slots, written in turn and not
+//! synced, with the number confirmed last and the length that was synced last. They are evidence,
+//! not state: a process that is killed leaves them, a power cut may lose them, and then a value is
+//! sent once more, under its number.
 //!
-//! Room: values are taken only while [`RESERVE_BYTES`] are allocated behind them, so that a full
-//! disk stops the taking and not the delivering; and what was delivered makes room again.
+//! Room: values are taken only while [`RESERVE_BYTES`] are allocated after them, so a full disk
+//! stops taking but not delivery; and delivered values make room again.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -21,22 +21,22 @@ use rustix::fs::{FallocateFlags, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
-use super::folder::Folder;
-use super::format::{self, Record, Salt, Writer};
-use super::{PENDING_MAX, State};
+use super::folder::OutboxFolder;
+use super::format::{self, JournalWriter, OutboxRecord, Salt};
+use super::{OutboxState, PENDING_MAX};
 
-/// A file with so many bytes that nobody needs is written anew.
+/// A file with more unneeded bytes than this is rewritten.
 const WASTE_BYTES_MAX: u64 = 4 * 1024 * 1024;
-/// What values must leave free for states: some 200 sessions.
+/// Space that values leave free for states: about 200 sessions.
 const RESERVE_BYTES: u64 = 32 * 1024;
-/// Room is asked for in steps.
+/// Disk space is allocated in steps of this size.
 const STEP_BYTES: u64 = 64 * 1024;
-/// What a value needs that waits, and what it takes at most, alone in its record.
+/// The bytes of a waiting value in a record of many, and alone in its record.
 const VALUE_BYTES: u64 = 8;
 const VALUE_BYTES_MAX: u64 = 96;
-/// No outbox has a longer file: all values waiting, each of them taken singly, and the waste.
+/// The longest file of an outbox: all values waiting, each taken singly, and the waste.
 const FILE_BYTES_MAX: u64 = VALUE_BYTES_MAX * PENDING_MAX as u64 + 2 * WASTE_BYTES_MAX;
-/// Beside the values: owner, states.
+/// What a rewritten file has in addition to values: owner and states.
 const FIXED_BYTES: u64 = 1024;
 /// The slots of `marks` are in different sectors.
 const SLOT_BYTES: u64 = 512;
@@ -44,83 +44,84 @@ const SLOTS: u64 = 2;
 const MARK_BYTES: usize = 8 + 8 + 4;
 
 const _: () = assert!((format::RECORD_BYTES_MAX as u64) < 2 * STEP_BYTES);
+// The length of a record is a u32.
+const _: () = assert!(FILE_BYTES_MAX < 1 << 32);
 
-/// Whose outbox it is.
+/// The identity and the server that an outbox belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owner {
-    /// The identity.
+pub struct OutboxOwner {
+    /// The public key of the identity.
     pub key: PublicKey,
-    /// The server.
+    /// The server's host and port.
     pub server: ServerAddress,
 }
 
 /// Why an outbox cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
-    /// Another process has it.
+    /// Another process has it open.
     #[error("the outbox {} is in use by another process", .0.display())]
     Locked(PathBuf),
     /// It is of another identity or for another server.
     #[error("the outbox {} is of identity {} at {}", .folder.display(), .owner.key.fingerprint(), .owner.server)]
     Foreign {
-        /// The outbox.
+        /// The folder of the outbox.
         folder: PathBuf,
-        /// Whose it is, and where its values go.
-        owner: Box<Owner>,
+        /// The identity and server that it belongs to.
+        owner: Box<OutboxOwner>,
     },
-    /// What is there was not written here, or was changed.
+    /// Its file is not an outbox, or was changed.
     #[error("the outbox file {} is damaged: {why}", .file.display())]
     Damaged {
-        /// The file.
+        /// The path of the journal.
         file: PathBuf,
-        /// What is wrong.
+        /// What is wrong with it.
         why: String,
     },
-    /// The disk has no room. Nothing was changed: what is held can be delivered, and then there may
-    /// be room again.
+    /// The disk is full. Nothing was changed: what is held can be delivered, which may make room.
     #[error("the outbox {} cannot grow: no room", .0.display())]
     Full(PathBuf),
     /// Its folder or its file was moved or replaced while it was in use.
     #[error("the outbox {} was moved or replaced while it was in use", .0.display())]
     Moved(PathBuf),
-    /// The system.
+    /// The system returned an error.
     #[error("the outbox {}: {error}", .folder.display())]
     Io {
-        /// The outbox.
+        /// The folder of the outbox.
         folder: PathBuf,
-        /// What the system said.
+        /// The error that the system returned.
         error: io::Error,
     },
-    /// A write failed before: whatever was to follow it is not written either.
+    /// An earlier write failed, so nothing is written after it.
     #[error("the outbox {} could not be written before", .0.display())]
     Poisoned(PathBuf),
 }
 
 #[derive(Debug)]
-pub(super) struct Journal {
-    folder: Folder,
-    owner: Owner,
+pub(super) struct OutboxJournal {
+    folder: OutboxFolder,
+    owner: OutboxOwner,
     file: File,
     marks: Option<Marks>,
-    writer: Writer,
+    writer: JournalWriter,
     length: u64,
-    /// So far the file has room for certain.
+    /// The file has disk space up to this length.
     allocated: u64,
-    /// There was no room; and with how many values waiting it was not even possible to write the
-    /// file anew.
+    /// Set while the disk is full: with how many values waiting there was no room even to rewrite
+    /// the file, or `usize::MAX` if that was not tried.
     short: Option<usize>,
     poisoned: bool,
 }
 
-/// What an opening found.
+/// What opening a journal has read.
 #[derive(Debug)]
-pub(super) struct Found {
-    pub(super) records: Vec<Record>,
-    /// The number confirmed last, if the marks are there.
+pub(super) struct RecoveredJournal {
+    pub(super) records: Vec<OutboxRecord>,
+    /// The number confirmed last, if the marks exist.
     pub(super) confirmed: Option<Sequence>,
-    /// The torn end of a record that was never used, in bytes; it was cut off.
+    /// The length of a torn record at the end, in bytes; it was never used, and is removed.
     pub(super) torn: usize,
-    /// Of the first format: to be written anew.
+    /// The file has the first format and is to be rewritten.
     pub(super) is_first_format: bool,
 }
 
@@ -131,18 +132,21 @@ struct Marks {
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Mark {
+struct JournalMark {
     confirmed: u64,
     length: u64,
 }
 
-impl Journal {
-    /// Locks, reads and mends; what the file says.
-    pub(super) fn open(path: &Path, owner: &Owner) -> Result<(Self, Found), JournalError> {
-        let folder = Folder::open(path)?;
+impl OutboxJournal {
+    /// Locks the folder, reads the file and removes a torn end.
+    pub(super) fn open(
+        path: &Path,
+        owner: &OutboxOwner,
+    ) -> Result<(Self, RecoveredJournal), JournalError> {
+        let folder = OutboxFolder::open(path)?;
         let io = |error| JournalError::Io { folder: path.to_owned(), error };
         if !folder.holds("journal").map_err(io)? {
-            write_whole(&folder, owner, &State::default(), &[])?;
+            write_whole(&folder, owner, &OutboxState::default(), &[])?;
         }
         let file = folder.file("journal", OFlags::empty()).map_err(io)?;
         folder.lock(&file)?;
@@ -172,7 +176,7 @@ impl Journal {
         }
         let is_first_format = contents.salt.is_none();
         let confirmed = mark.map(|mark| Sequence::new(mark.confirmed));
-        let writer = Writer::resume(contents.salt.unwrap_or([0; 16]), contents.chain);
+        let writer = JournalWriter::resume(contents.salt.unwrap_or([0; 16]), contents.chain);
         let (owner, allocated) = (owner.clone(), length);
         let mut journal = Self {
             folder,
@@ -185,33 +189,38 @@ impl Journal {
             short: None,
             poisoned: false,
         };
-        // Where there is none for the longest record, what is delivered is to make some.
-        journal.make_room(format::RECORD_BYTES_MAX as u64).unwrap_or(());
-        Ok((journal, Found { records: contents.records, confirmed, torn, is_first_format }))
+        // If there is no room for the longest record, that is noted: delivery frees some.
+        journal.reserve(format::RECORD_BYTES_MAX as u64);
+        Ok((
+            journal,
+            RecoveredJournal { records: contents.records, confirmed, torn, is_first_format },
+        ))
     }
 
     pub(super) fn damaged(&self, why: &str) -> JournalError {
         JournalError::Damaged { file: self.folder.path().join("journal"), why: why.to_owned() }
     }
 
-    /// Values, durable when this returns; only where there is room for what delivers them as well.
-    pub(super) fn append_values(&mut self, record: &Record) -> Result<(), JournalError> {
+    /// Appends values, durable when this returns, if there is room for delivering them as well.
+    pub(super) fn append_values(&mut self, record: &OutboxRecord) -> Result<(), JournalError> {
         let (writer, bytes) = self.writer.next(record);
-        self.make_room(bytes.len() as u64)?;
+        if !self.reserve(bytes.len() as u64) {
+            return Err(self.full());
+        }
         self.write(writer, &bytes)
     }
 
-    /// Anything else, durable when this returns.
-    pub(super) fn append(&mut self, record: &Record) -> Result<(), JournalError> {
+    /// Appends any other record, durable when this returns.
+    pub(super) fn append(&mut self, record: &OutboxRecord) -> Result<(), JournalError> {
         let (writer, bytes) = self.writer.next(record);
         self.write(writer, &bytes)
     }
 
-    fn write(&mut self, writer: Writer, bytes: &[u8]) -> Result<(), JournalError> {
+    fn write(&mut self, writer: JournalWriter, bytes: &[u8]) -> Result<(), JournalError> {
         self.is_in_its_place()?;
         let length = self.length;
         let written = self.guarded(|journal| match journal.file.write_all_at(bytes, length) {
-            // What is torn is cut off again: nothing was changed.
+            // Removes the torn part again: nothing was changed.
             Err(error) if is_no_room(&error) => journal.file.set_len(length).map(|()| false),
             Err(error) => Err(error),
             Ok(()) => journal.file.sync_data().map(|()| true),
@@ -225,17 +234,17 @@ impl Journal {
         Ok(())
     }
 
-    /// Evidence of what was confirmed and synced; nothing depends on it being written.
+    /// Writes evidence of what was confirmed and synced. Nothing depends on it: an error ends the
+    /// writing of marks.
     pub(super) fn mark(&mut self, confirmed: Sequence) {
-        let mark = Mark { confirmed: confirmed.get(), length: self.length };
+        let mark = JournalMark { confirmed: confirmed.get(), length: self.length };
         let salt = self.writer.salt();
         if self.marks.as_mut().is_some_and(|marks| marks.write(salt, mark).is_err()) {
             self.marks = None;
         }
     }
 
-    /// The file of this outbox is still the one that the folder shows: what is written elsewhere
-    /// would be lost.
+    /// Checks that the folder still has this file: what is written to another one would be lost.
     fn is_in_its_place(&self) -> Result<(), JournalError> {
         let failed = |error| JournalError::Io { folder: self.folder.path().to_owned(), error };
         match self.folder.shows("journal", &self.file).map_err(failed)? {
@@ -244,26 +253,35 @@ impl Journal {
         }
     }
 
-    fn make_room(&mut self, bytes: u64) -> Result<(), JournalError> {
-        let needed = self.length + bytes + RESERVE_BYTES;
+    /// Allocates disk space for `bytes` more and [`RESERVE_BYTES`] after them; `false`, which is
+    /// noted, if there is none.
+    fn reserve(&mut self, bytes: u64) -> bool {
+        let has_room = self.allocate(self.length + bytes + RESERVE_BYTES);
+        if !has_room {
+            self.short.get_or_insert(usize::MAX);
+        }
+        has_room
+    }
+
+    fn allocate(&mut self, needed: u64) -> bool {
         if getrlimit(Resource::Fsize).current.is_some_and(|most| needed > most) {
-            return Err(self.full());
+            return false;
         }
         if needed <= self.allocated {
-            return Ok(());
+            return true;
         }
         for wanted in [needed + STEP_BYTES, needed] {
             match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, wanted) {
                 Ok(()) => {
                     self.allocated = wanted;
-                    return Ok(());
+                    return true;
                 }
                 Err(Errno::NOSPC | Errno::DQUOT | Errno::FBIG) => {}
-                // A file system that promises no room: the write itself says whether there is some.
-                Err(_) => return Ok(()),
+                // The file system allocates nothing in advance: the write itself may fail.
+                Err(_) => return true,
             }
         }
-        Err(self.full())
+        false
     }
 
     fn full(&mut self) -> JournalError {
@@ -271,8 +289,8 @@ impl Journal {
         JournalError::Full(self.folder.path().to_owned())
     }
 
-    /// Whether the file is worth writing anew for `pending` values: at once where room is short,
-    /// else when there is much to gain.
+    /// Whether the file is worth rewriting for `pending` values: at once while the disk is full,
+    /// else when it saves much.
     pub(super) fn is_worth_rewriting(&self, pending: usize) -> bool {
         let needed = VALUE_BYTES * pending as u64;
         match self.short {
@@ -283,15 +301,19 @@ impl Journal {
         }
     }
 
-    /// Writes the file anew, with only what is needed; `false` where there is no room for that, and
-    /// all is as it was.
-    pub(super) fn rewrite(&mut self, state: &State, values: &[i64]) -> Result<bool, JournalError> {
+    /// Rewrites the file with only what is needed; `false`, and nothing changes, if there is no
+    /// room for that.
+    pub(super) fn rewrite(
+        &mut self,
+        state: &OutboxState,
+        values: &[i64],
+    ) -> Result<bool, JournalError> {
         if self.poisoned {
             return Err(JournalError::Poisoned(self.folder.path().to_owned()));
         }
         self.is_in_its_place()?;
         if self.short.is_some() {
-            // What was reserved may be just what is missing.
+            // The reserve may be what the new file lacks.
             self.guarded(|journal| journal.file.set_len(journal.length))?;
             self.allocated = self.length;
         }
@@ -299,8 +321,8 @@ impl Journal {
             Ok(written) => written,
             Err(JournalError::Full(_)) => {
                 self.short = Some(values.len());
-                // What is left of it is reserved again.
-                self.make_room(0).unwrap_or(());
+                // Reserves again what the attempt has released and the disk still has.
+                self.reserve(0);
                 return Ok(false);
             }
             Err(error) => {
@@ -315,7 +337,7 @@ impl Journal {
         Ok(true)
     }
 
-    /// After a failure nobody knows what the disk holds: nothing more is written, nothing claimed.
+    /// Runs `act`; after a failure the content of the disk is unknown, and nothing more is written.
     fn guarded<T>(
         &mut self,
         act: impl FnOnce(&mut Self) -> io::Result<T>,
@@ -331,18 +353,18 @@ impl Journal {
 }
 
 impl Marks {
-    /// The file, and the newest mark in it that is of the journal with this salt. Without room for
-    /// it there is none.
-    fn open(folder: &Folder, salt: &Salt) -> (Option<Self>, Option<Mark>) {
+    /// The file, and the newest mark in it that belongs to the journal with this salt. Both are
+    /// `None` if the file cannot be made.
+    fn open(folder: &OutboxFolder, salt: &Salt) -> (Option<Self>, Option<JournalMark>) {
         let Ok(file) = folder.file("marks", OFlags::CREATE) else { return (None, None) };
-        let mut found: Option<Mark> = None;
+        let mut found: Option<JournalMark> = None;
         let mut slot = 0;
         for at in 0..SLOTS {
             let mut bytes = [0; MARK_BYTES];
             if file.read_exact_at(&mut bytes, at * SLOT_BYTES).is_err() {
                 continue;
             }
-            let Some(mark) = Mark::decode(salt, &bytes) else { continue };
+            let Some(mark) = JournalMark::decode(salt, &bytes) else { continue };
             if found.is_none_or(|found| {
                 (found.length, found.confirmed) <= (mark.length, mark.confirmed)
             }) {
@@ -352,14 +374,14 @@ impl Marks {
         (Some(Self { file, slot }), found)
     }
 
-    fn write(&mut self, salt: &Salt, mark: Mark) -> io::Result<()> {
+    fn write(&mut self, salt: &Salt, mark: JournalMark) -> io::Result<()> {
         self.file.write_all_at(&mark.encode(salt), (self.slot % SLOTS) * SLOT_BYTES)?;
         self.slot += 1;
         Ok(())
     }
 }
 
-impl Mark {
+impl JournalMark {
     /// `confirmed u64 || length u64 || CRC-32 of the salt and these`.
     fn encode(self, salt: &Salt) -> [u8; MARK_BYTES] {
         let mut bytes = [0; MARK_BYTES];
@@ -378,13 +400,13 @@ impl Mark {
     }
 }
 
-/// A new file in the place of the old one, whatever happens on the way: the one or the other.
+/// Replaces the file atomically: after a crash there is the old one or the new one.
 fn write_whole(
-    folder: &Folder,
-    owner: &Owner,
-    state: &State,
+    folder: &OutboxFolder,
+    owner: &OutboxOwner,
+    state: &OutboxState,
     values: &[i64],
-) -> Result<(File, Writer, u64), JournalError> {
+) -> Result<(File, JournalWriter, u64), JournalError> {
     let failed = |error: io::Error| match is_no_room(&error) {
         true => JournalError::Full(folder.path().to_owned()),
         false => JournalError::Io { folder: folder.path().to_owned(), error },
@@ -413,8 +435,8 @@ fn write_whole(
     }
 }
 
-/// The disk, a quota or the limit on the size of files (`SIGXFSZ` is not to end the process) leaves
-/// no room.
+/// Whether the disk, a quota or the limit on file sizes leaves no room. (For the last
+/// of these the program has to ignore `SIGXFSZ`.)
 fn is_no_room(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -2,8 +2,8 @@
 //! and P-30).
 //!
 //! A value is durable here before it is sent, a number never gets another value, and at each 20 the
-//! outbox says whether the ledger is the one it knows. That is what makes a value count exactly
-//! once across cuts, crashes and restarts of either side.
+//! outbox checks that the ledger is the one it knows. So a value counts exactly once across lost
+//! connections, crashes and restarts of either side.
 
 mod folder;
 mod format;
@@ -17,58 +17,60 @@ use std::path::{Path, PathBuf};
 use ddes_wire::v2::Welcome;
 use ddes_wire::{Sequence, SessionNumber, Total};
 
-use format::Record;
+use format::OutboxRecord;
 pub use inspect::{Inspected, inspect, journal_of};
-use journal::Journal;
-pub use journal::{JournalError, Owner};
+use journal::OutboxJournal;
+pub use journal::{JournalError, OutboxOwner};
+use objection::Continuation;
 pub use objection::{Objection, Span};
 
-/// So many values wait in an outbox at most.
+/// The most values that wait in an outbox.
 pub const PENDING_MAX: usize = 1 << 20;
 
-/// So many values are taken at once at most: they are one record, there whole or not at all.
+/// The most values taken at once: they are one record, which a crash leaves whole or not at all.
 pub const TAKE_MAX: usize = 8192;
 
-/// Values not yet covered by the ledger, and what is known of it.
+/// Values that the ledger does not cover yet, and what is known of the ledger.
 #[derive(Debug)]
 pub struct Outbox {
-    /// Without one it all ends with the process: nothing counts twice within its life, and no more
-    /// is promised.
-    journal: Option<Journal>,
-    state: State,
+    /// `None` for an outbox in memory: no value counts twice while the process lives, and nothing
+    /// is promised beyond that.
+    journal: Option<OutboxJournal>,
+    state: OutboxState,
     /// The values numbered from `state.confirmed` + 1 on.
     pending: VecDeque<i64>,
-    /// A session is open: what is taken may be sent at once.
+    /// A session is open, so a value that is taken may be sent at once.
     is_open: bool,
+    /// The bytes removed at the opening; see [`Self::torn_bytes`].
     torn: usize,
 }
 
-/// How much of an input was taken: what tells, after a crash, where to go on in it.
+/// How much of an input was taken: after a crash, reading continues there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Mark {
-    /// How many of its lines, or whatever its units are.
+pub struct InputMark {
+    /// How many of its lines, or other units, were taken.
     pub lines: u64,
-    /// A hash of them, so that going on in another input is noticed.
+    /// A hash of these units, which detects a different input.
     pub digest: [u8; 32],
 }
 
-/// All but the values.
+/// What an outbox knows besides the values.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct State {
+struct OutboxState {
     /// The highest number the ledger is known to cover.
     confirmed: Sequence,
-    /// The sum of the values up to there; unknown in an outbox of the first format, until its first
+    /// The account's sum up to there; `None` in an outbox of the first format, until its first
     /// session.
     sum: Option<Total>,
-    /// No value above this number was ever sent. Durable before one is: an outbox put back from a
-    /// copy has sent less than the ledger covers.
+    /// No value above this number was ever sent. It is durable before the value is sent, so an
+    /// outbox restored from a copy is detected: the ledger covers more than it has sent.
     sent: Sequence,
-    /// The newest session of the account that was ours.
+    /// The newest session that this outbox opened.
     newest: SessionNumber,
-    /// Our sessions that may have written the ledger's last number.
+    /// Sessions of this outbox that may have written the ledger's last number.
     own: Vec<SessionNumber>,
     /// How much of the last input was taken.
-    mark: Mark,
+    mark: InputMark,
     /// There may be more of it.
     input_open: bool,
 }
@@ -82,15 +84,15 @@ pub enum TakeError {
     /// More than fit a record.
     #[error("at most {TAKE_MAX} values are taken at once")]
     TooMany,
-    /// 2^64 values.
+    /// The account would have more than 2^64 - 1 values.
     #[error("the numbering is at its end")]
     Overflow,
-    /// The disk.
+    /// The outbox could not be written.
     #[error(transparent)]
     Journal(#[from] JournalError),
 }
 
-impl Default for State {
+impl Default for OutboxState {
     fn default() -> Self {
         Self {
             confirmed: Sequence::NONE,
@@ -98,7 +100,7 @@ impl Default for State {
             sent: Sequence::NONE,
             newest: SessionNumber::NONE,
             own: Vec::new(),
-            mark: Mark::default(),
+            mark: InputMark::default(),
             input_open: false,
         }
     }
@@ -109,20 +111,20 @@ impl Outbox {
     pub fn in_memory() -> Self {
         Self {
             journal: None,
-            state: State::default(),
+            state: OutboxState::default(),
             pending: VecDeque::new(),
             is_open: false,
             torn: 0,
         }
     }
 
-    /// The durable outbox in `folder`, made if there is none; of one identity at one server, and of
-    /// one process at a time.
+    /// Opens the durable outbox in `folder`, or makes it. It belongs to one identity at one server,
+    /// and one process at a time may have it open.
     ///
-    /// One of the first format is written anew: what it had given out counts as sent, and its sum
-    /// is that of its next session.
-    pub fn open(folder: &Path, owner: &Owner) -> Result<Self, JournalError> {
-        let (mut journal, found) = Journal::open(folder, owner)?;
+    /// An outbox of the first format is rewritten in the second: all values that it had numbered
+    /// count as sent, and its sum becomes that of its next session.
+    pub fn open(folder: &Path, owner: &OutboxOwner) -> Result<Self, JournalError> {
+        let (mut journal, found) = OutboxJournal::open(folder, owner)?;
         let outbox = Self::of_records(found.records, found.is_first_format);
         let mut outbox =
             outbox.ok_or_else(|| journal.damaged("its numbers do not follow each other"))?;
@@ -142,8 +144,8 @@ impl Outbox {
         Ok(outbox)
     }
 
-    /// What records say, one after the other; nothing if that cannot have been.
-    fn of_records(records: Vec<Record>, is_first_format: bool) -> Option<Self> {
+    /// The outbox that `records` lead to; `None` if they contradict each other.
+    fn of_records(records: Vec<OutboxRecord>, is_first_format: bool) -> Option<Self> {
         let mut outbox = Self::in_memory();
         for record in records {
             outbox.replay(record)?;
@@ -157,14 +159,15 @@ impl Outbox {
         (outbox.state.sent <= highest).then_some(outbox)
     }
 
-    /// So many bytes were cut off its end at the opening: a record that a crash tore, and that
-    /// nothing had relied on.
+    /// The bytes that [`Self::open`] removed from the end of the file: a record that a crash tore,
+    /// which was never used.
     pub fn torn_bytes(&self) -> usize {
         self.torn
     }
 
-    /// Takes `values` under the next numbers, durably, with how much of the input that makes.
-    pub fn take(&mut self, values: &[i64], mark: Mark) -> Result<(), TakeError> {
+    /// Takes `values` under the next numbers, durably; `mark` is how much of the input is taken
+    /// with them.
+    pub fn take(&mut self, values: &[i64], mark: InputMark) -> Result<(), TakeError> {
         if values.len() > TAKE_MAX {
             return Err(TakeError::TooMany);
         }
@@ -175,40 +178,40 @@ impl Outbox {
         let last = last.ok_or(TakeError::Overflow)?;
         let sent = if self.is_open { last } else { self.state.sent };
         let (first_seq, values) = (self.next_seq(), values.to_vec());
-        let record = Record::Values { first_seq, sent, mark, values };
+        let record = OutboxRecord::Values { first_seq, sent, mark, values };
         match self.append_values(&record) {
             Err(JournalError::Full(_)) if self.shrink()? => self.append_values(&record)?,
             written => written?,
         }
         self.replay(record).ok_or(TakeError::Overflow)?;
-        self.note();
+        self.write_mark();
         Ok(())
     }
 
-    /// Another input begins, durably.
+    /// Notes durably that another input begins.
     pub fn begin_input(&mut self) -> Result<(), JournalError> {
-        self.enter(Record::State(State {
-            mark: Mark::default(),
+        self.enter(OutboxRecord::State(OutboxState {
+            mark: InputMark::default(),
             input_open: true,
             ..self.state.clone()
         }))
     }
 
-    /// The input is done, durably.
+    /// Notes durably that the input is taken whole.
     pub fn finish_input(&mut self) -> Result<(), JournalError> {
-        self.enter(Record::State(State { input_open: false, ..self.state.clone() }))
+        self.enter(OutboxRecord::State(OutboxState { input_open: false, ..self.state.clone() }))
     }
 
     /// How much was taken of the last input, and whether there may be more of it.
-    pub fn input(&self) -> (Mark, bool) {
+    pub fn input(&self) -> (InputMark, bool) {
         (self.state.mark, self.state.input_open)
     }
 
-    /// Looks at a session's 20 before anything is sent in it. `adopt`: the outbox may go on from a
-    /// history that it has no part in, where no value of its own is in doubt. `aside`: what the
-    /// home of this outbox counted without it.
+    /// Checks a session's 20 before anything is sent in it. `adopt`: the outbox may continue a
+    /// history that it has no part in, if no value of its own is in doubt. `aside`: what the
+    /// identity's other sessions from here counted without this outbox.
     ///
-    /// In memory a new outbox always adopts: it promises nothing about what was before it.
+    /// A new outbox in memory always adopts: it promises nothing about earlier values.
     pub fn admit(
         &mut self,
         welcome: &Welcome,
@@ -219,81 +222,83 @@ impl Outbox {
             let counted = aside.and_then(|span| self.counted_before(welcome, span));
             let counted = counted.or_else(|| self.counted_if_adopted(welcome, adopt));
             return match counted {
-                Some(counted) => self.move_behind(welcome, counted).map(Ok),
+                Some(continuation) => self.continue_after(welcome, continuation).map(Ok),
                 None => Ok(Err(objection)),
             };
         }
         let standing = welcome.standing;
         let mut state =
-            State { sum: Some(standing.sum), newest: welcome.session, ..self.state.clone() };
-        // Of a new outbox nothing was ever sent, so the values that wait take the numbers that are
-        // next; of any other some are covered.
+            OutboxState { sum: Some(standing.sum), newest: welcome.session, ..self.state.clone() };
         state.confirmed = standing.last_seq;
-        let covered =
-            if self.is_new() { 0 } else { standing.last_seq.get() - self.state.confirmed.get() };
-        let waiting = (self.pending.len() as u64).saturating_sub(covered);
-        // `check` has seen that there are so many numbers.
-        state.sent = standing.last_seq.forward(waiting).unwrap_or(standing.last_seq);
-        // From now on only the new session adds; of those before it, only one wrote the last
-        // number.
+        // A new outbox has sent nothing, so all its values are numbered from here on; in any other
+        // the ledger may cover some already.
+        let covered = if self.is_new() { 0 } else { self.pending_up_to(standing.last_seq) };
+        let Ok(last) = standing.last_seq.forward((self.pending.len() - covered) as u64) else {
+            let (last_seq, sent) = (standing.last_seq, self.state.sent);
+            return Ok(Err(Objection::Beyond { last_seq, sent }));
+        };
+        state.sent = last;
+        // From now on only the new session adds values; of the earlier ones, only the one that
+        // wrote the last number matters.
         state.own.retain(|session| *session == standing.last_session);
         state.own.push(welcome.session);
-        self.enter(Record::State(state))?;
+        self.enter(OutboxRecord::State(state))?;
         self.is_open = true;
         self.shrink()?;
         Ok(Ok(()))
     }
 
-    /// Goes on behind the account's history: the values up to `counted` are part of it, the others
-    /// take the numbers behind it.
-    fn move_behind(&mut self, welcome: &Welcome, counted: Sequence) -> Result<(), JournalError> {
+    /// Continues after the account's history: the values up to `counted` are part of it, and the
+    /// others take the numbers after it.
+    fn continue_after(
+        &mut self,
+        welcome: &Welcome,
+        Continuation { counted, last }: Continuation,
+    ) -> Result<(), JournalError> {
         let standing = welcome.standing;
-        let covered = counted.get().saturating_sub(self.state.confirmed.get());
-        let waiting = (self.pending.len() as u64).saturating_sub(covered);
-        let state = State {
+        let state = OutboxState {
             confirmed: standing.last_seq,
             sum: Some(standing.sum),
-            // Whoever looked at the 20 has seen that there are so many numbers.
-            sent: standing.last_seq.forward(waiting).unwrap_or(standing.last_seq),
+            sent: last,
             newest: welcome.session,
             own: vec![standing.last_session, welcome.session],
             ..self.state.clone()
         };
-        self.enter(Record::Moved { counted, state })?;
+        self.enter(OutboxRecord::Moved { counted, state })?;
         self.is_open = true;
         self.shrink()?;
         Ok(())
     }
 
-    /// Whether a value may have been sent that is not confirmed: nobody but the ledger knows if it
+    /// Whether a value may have been sent that is not confirmed: only the ledger knows if it
     /// counts.
     pub fn is_in_doubt(&self) -> bool {
         self.state.sent > self.state.confirmed
     }
 
-    /// The session is over: what is taken from now on is not sent before the next one opens.
+    /// The session has ended: values taken from now on are not sent before the next one opens.
     pub fn session_ended(&mut self) {
         self.is_open = false;
     }
 
     /// A 40 or the server's 50 in a session that was admitted: the ledger covers the values up to
-    /// `last_seq`, and `sum` is its sum. After an objection nothing is changed.
+    /// `last_seq`, and `sum` is its sum. On an objection nothing changes.
     pub fn confirm(
         &mut self,
         last_seq: Sequence,
         sum: Total,
     ) -> Result<Result<(), Objection>, JournalError> {
-        if let Err(objection) = self.hold(last_seq, sum) {
+        if let Err(objection) = self.check_sum(last_seq, sum) {
             return Ok(Err(objection));
         }
         if last_seq > self.state.confirmed && self.forget_up_to(last_seq).is_some() {
-            self.note();
+            self.write_mark();
             self.shrink()?;
         }
         Ok(Ok(()))
     }
 
-    /// Whether it outlives the process.
+    /// Whether the outbox is on disk.
     pub fn is_durable(&self) -> bool {
         self.journal.is_some()
     }
@@ -320,31 +325,35 @@ impl Outbox {
 
     /// At most `most` values from number `first` on that may be sent.
     pub fn values(&self, first: Sequence, most: usize) -> Vec<i64> {
-        let before = self.state.confirmed.get();
-        let skipped = first.get().saturating_sub(self.next_unconfirmed().get());
-        let skipped = usize::try_from(skipped).unwrap_or(usize::MAX);
-        let may =
-            usize::try_from(self.state.sent.get().saturating_sub(before)).unwrap_or(usize::MAX);
+        let skipped = self.pending_up_to(Sequence::new(first.get().saturating_sub(1)));
+        let may = self.pending_up_to(self.state.sent);
         self.pending.iter().take(may).skip(skipped).take(most).copied().collect()
     }
 
-    /// The number of the first value that waits, or will.
+    /// How many of the values that wait have numbers up to `last`.
+    fn pending_up_to(&self, last: Sequence) -> usize {
+        let most = self.pending.len();
+        let count = last.get().saturating_sub(self.state.confirmed.get());
+        usize::try_from(count).map_or(most, |count| count.min(most))
+    }
+
+    /// The number of the first value that waits, or of the next one to be taken.
     pub fn next_unconfirmed(&self) -> Sequence {
         self.state.confirmed.forward(1).unwrap_or(self.state.confirmed)
     }
 
-    /// The highest number given out.
+    /// The highest number that a value has here.
     fn highest(&self) -> Option<Sequence> {
         self.state.confirmed.forward(self.pending.len() as u64).ok()
     }
 
     fn next_seq(&self) -> Sequence {
-        // `take` has checked that there is one.
+        // `take` has checked that this number exists.
         let next = self.next_unconfirmed().forward(self.pending.len() as u64);
         next.unwrap_or(self.state.confirmed)
     }
 
-    /// The values up to `last_seq` are covered; nothing if they are not held.
+    /// Removes the values up to `last_seq`, which are covered; `None` if they are not held.
     fn forget_up_to(&mut self, last_seq: Sequence) -> Option<()> {
         let covered = last_seq.get().checked_sub(self.state.confirmed.get())?;
         let covered =
@@ -358,32 +367,32 @@ impl Outbox {
         Some(())
     }
 
-    /// Durably goes over to a state; memory follows the disk.
-    fn enter(&mut self, record: Record) -> Result<(), JournalError> {
+    /// Writes a record durably, then applies it in memory.
+    fn enter(&mut self, record: OutboxRecord) -> Result<(), JournalError> {
         if let Some(journal) = &mut self.journal {
             journal.append(&record)?;
         }
-        // It was made from the state that it follows, so it does follow.
+        // The record was made from the current state, so it follows it.
         let unfit = match &self.journal {
             Some(journal) => journal.damaged("a state does not follow the one before"),
             None => JournalError::Poisoned(PathBuf::new()),
         };
         self.replay(record).ok_or(unfit)?;
-        self.note();
+        self.write_mark();
         Ok(())
     }
 
-    fn append_values(&mut self, record: &Record) -> Result<(), JournalError> {
+    fn append_values(&mut self, record: &OutboxRecord) -> Result<(), JournalError> {
         self.journal.as_mut().map_or(Ok(()), |journal| journal.append_values(record))
     }
 
-    fn note(&mut self) {
+    fn write_mark(&mut self) {
         if let Some(journal) = &mut self.journal {
             journal.mark(self.state.confirmed);
         }
     }
 
-    /// Writes the file anew where that is worth it; whether it did.
+    /// Rewrites the file if that saves enough; whether it did.
     fn shrink(&mut self) -> Result<bool, JournalError> {
         match &mut self.journal {
             Some(journal) if journal.is_worth_rewriting(self.pending.len()) => {
@@ -393,10 +402,10 @@ impl Outbox {
         }
     }
 
-    /// Does what a record says; nothing if that cannot be.
-    fn replay(&mut self, record: Record) -> Option<()> {
+    /// Applies a record; `None` if it contradicts the records before it.
+    fn replay(&mut self, record: OutboxRecord) -> Option<()> {
         match record {
-            Record::State(state) => {
+            OutboxRecord::State(state) => {
                 if !self.is_new() {
                     self.forget_up_to(state.confirmed)?;
                     let agrees = self.state.sum.is_none()
@@ -406,13 +415,13 @@ impl Outbox {
                 }
                 self.state = state;
             }
-            Record::Moved { counted, state } => {
+            OutboxRecord::Moved { counted, state } => {
                 self.forget_up_to(counted)?;
                 (state.confirmed >= counted).then_some(())?;
                 self.state = state;
             }
-            Record::Confirmed(last_seq) => self.forget_up_to(last_seq)?,
-            Record::Values { first_seq, sent, mark, values } => {
+            OutboxRecord::Confirmed(last_seq) => self.forget_up_to(last_seq)?,
+            OutboxRecord::Values { first_seq, sent, mark, values } => {
                 (first_seq == self.next_seq()).then_some(())?;
                 (self.pending.len() + values.len() <= PENDING_MAX).then_some(())?;
                 (self.state.mark, self.state.input_open) = (mark, true);
@@ -420,7 +429,7 @@ impl Outbox {
                 self.pending.extend(values);
             }
         }
-        // Whatever the file says, the numbers that wait have to exist.
+        // A file may hold anything, so check that the numbers of the waiting values exist.
         self.highest().map(drop)
     }
 }

@@ -3,7 +3,7 @@ use crate::account::Mismatch;
 use crate::stats::{Stats, histogram};
 
 /// A run whose intervals had these rates and, in ms, these p99s.
-pub(crate) fn sample(intervals: &[(f64, u64)], outcome: &Outcome) -> Record {
+pub(crate) fn sample(intervals: &[(f64, u64)], outcome: &RunOutcome) -> RunRecord {
     let parameters = Parameters {
         server: "counter.example:5566".into(),
         suite: "hybrid".into(),
@@ -35,19 +35,21 @@ pub(crate) fn sample(intervals: &[(f64, u64)], outcome: &Outcome) -> Record {
         sessions_up: 3,
         cpu_share: 0.5,
     });
-    Record::new(parameters, "2026-11-25T00:00:00Z".into(), outcome, intervals.collect(), None)
+    RunRecord::new(parameters, "2026-11-25T00:00:00Z".into(), outcome, intervals.collect(), None)
         .unwrap()
 }
 
 /// A run of 10 s and 1000 frames of 1 to 1000 ms, in which all went well.
-pub(crate) fn outcome() -> Outcome {
+pub(crate) fn outcome() -> RunOutcome {
     let mut total = Stats { values: 1_000, frames: 1_000, ..Stats::default() };
     (1..=1_000).for_each(|ms| total.latency.saturating_record(ms * 1_000_000));
     (0..1_000).for_each(|_| total.lag.saturating_record(2_000));
-    Outcome {
+    RunOutcome {
         total,
         measured: Duration::from_secs(10),
-        verdicts: (0..3).map(|session| (session, Verdict::Right { count: 7, sum: -1 })).collect(),
+        verdicts: (0..3)
+            .map(|session| (session, SessionVerdict::Right { count: 7, sum: -1 }))
+            .collect(),
         handshakes: histogram(),
         threads: vec![ThreadUse {
             span: 10_000_000_000,
@@ -61,9 +63,9 @@ pub(crate) fn outcome() -> Outcome {
 #[test]
 fn a_record_is_read_back_with_its_histogram_and_sums_are_strings() {
     let mut outcome = outcome();
-    outcome.verdicts[1].1 = Verdict::Right { count: 7, sum: 1 << 100 };
+    outcome.verdicts[1].1 = SessionVerdict::Right { count: 7, sum: 1 << 100 };
     let text = sample(&[(100.0, 5)], &outcome).to_json().unwrap();
-    let record = Record::parse(&text).unwrap();
+    let record = RunRecord::parse(&text).unwrap();
     assert_eq!(record.latency.histogram().unwrap(), outcome.total.latency);
     assert_eq!(record.latency.p99_ns, outcome.total.latency.value_at_quantile(0.99));
     assert_eq!(record.verification.sum, ((1_i128 << 100) - 2).to_string());
@@ -75,18 +77,18 @@ fn a_record_is_read_back_with_its_histogram_and_sums_are_strings() {
 
 #[test]
 fn what_is_no_record_is_refused_with_what_it_is() {
-    assert!(matches!(Record::parse("{}"), Err(RecordError::Json(_))));
+    assert!(matches!(RunRecord::parse("{}"), Err(RunRecordError::Json(_))));
     let text = sample(&[], &outcome())
         .to_json()
         .unwrap()
         .replace("\"schema_version\": 1", "\"schema_version\": 2");
-    assert!(Record::parse(&text).unwrap_err().to_string().contains("version 2"));
+    assert!(RunRecord::parse(&text).unwrap_err().to_string().contains("version 2"));
 }
 
 #[test]
 fn the_load_says_when_it_was_the_limit_and_not_otherwise() {
     let why =
-        |outcome: &Outcome, intervals: &[(f64, u64)]| sample(intervals, outcome).generator.why;
+        |outcome: &RunOutcome, intervals: &[(f64, u64)]| sample(intervals, outcome).generator.why;
     assert!(why(&outcome(), &[(1.0, 1); 8]).is_empty());
     let mut busy = outcome();
     busy.threads[0].cpu = 9_200_000_000;
@@ -106,8 +108,8 @@ fn the_load_says_when_it_was_the_limit_and_not_otherwise() {
 fn wrong_and_open_sessions_are_named() {
     let mut outcome = outcome();
     let mismatch = Mismatch { expected_count: 7, expected_sum: 8, stated_count: 7, stated_sum: 9 };
-    outcome.verdicts[1].1 = Verdict::Wrong(mismatch);
-    outcome.verdicts[2].1 = Verdict::Open { why: "cut".into(), values: 4 };
+    outcome.verdicts[1].1 = SessionVerdict::Wrong(mismatch);
+    outcome.verdicts[2].1 = SessionVerdict::Open { why: "cut".into(), values: 4 };
     let found = sample(&[], &outcome).verification;
     assert_eq!((found.right, found.wrong[0].session, found.open[0].session), (1, 1, 2));
     assert_eq!(

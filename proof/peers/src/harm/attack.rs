@@ -85,7 +85,7 @@ impl Harm {
 const SUITE: Suite = Suite::Hybrid(GroupSize::Bits2048);
 const WAIT_MAX: Duration = Duration::from_secs(10);
 const CLIENT: ClientConfig = ClientConfig { suite: SUITE, handshake: WAIT_MAX, reply: WAIT_MAX };
-/// After a failure.
+/// The wait after a connection failed.
 const PAUSE: Duration = Duration::from_millis(10);
 /// From one byte of a slow writer to its next, and after it was cut.
 const BYTE_EACH: Duration = Duration::from_millis(100);
@@ -244,7 +244,7 @@ async fn open(
             }
             None => match stream.read(&mut bytes).await.map_err(text)? {
                 0 => session.handle_eof(Instant::now()),
-                count => session.handle_bytes(Instant::now(), bytes.get(..count).unwrap_or(&[])),
+                count => session.handle_bytes(Instant::now(), bytes.split_at(count).0),
             },
         }
     }

@@ -14,10 +14,10 @@ use tokio::time::interval;
 use super::attack::{Tally, add, text};
 
 const TICK: Duration = Duration::from_millis(1);
-/// 10,000 a second.
+/// Connections begun in each tick: 10,000 a second.
 const CONNECTS_EACH_TICK: usize = 10;
-/// So many wait for the system at a time, and so many are held; then the oldest is closed. Far
-/// below the limit of open files.
+/// The most connections that are being opened, and that are held; beyond it the oldest is closed.
+/// Both are far below the limit of open files.
 const CONNECTING_MAX: usize = 2_000;
 const HELD_MAX: usize = 8_000;
 

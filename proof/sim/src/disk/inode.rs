@@ -54,7 +54,8 @@ impl Inode {
                 writes.iter().filter(|(at, bytes)| *at < to && at + bytes.len() > from).collect();
             let applied = if is_all { touching.len() } else { random.index(touching.len() + 1) };
             if applied == touching.len() {
-                // As it was seen at last, with what a failed sync took for written.
+                // As it was seen at last, with what a failed sync took for written; nothing where
+                // the file has become shorter since.
                 let page = self.seen.get(from..to).unwrap_or(&[]);
                 put(&mut self.durable, from, page);
                 continue;

@@ -4,28 +4,25 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::time::Instant;
 
+use ddes_client::handshake_entropy;
 use ddes_identity::{Namespace, SigningKey};
-use ddes_session::v2::noise::Entropy;
-use ddes_session::v2::{ClientConfig, ClientEvent, ClientSession, kem};
+use ddes_session::v2::{ClientConfig, ClientEvent, ClientSession, SubmitError};
 use ddes_session::{Phase, UNSENT_BYTES_MAX};
 use ddes_wire::Sequence;
 use ddes_wire::v2::Scope;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
-use zeroize::Zeroizing;
 
-/// Bytes a private exponent is made of: 512 bits, more than any group takes.
-const EXPONENT_BYTES: usize = 64;
-
+/// A session and its socket.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub(crate) struct SessionSocket {
     stream: TcpStream,
     session: ClientSession,
     /// Our direction is shut down.
     is_shut: bool,
 }
 
-impl Link {
+impl SessionSocket {
     pub(crate) fn open(
         address: SocketAddr,
         config: ClientConfig,
@@ -33,19 +30,16 @@ impl Link {
         registry: &Registry,
         token: Token,
     ) -> io::Result<Self> {
-        let mut dh = Zeroizing::new(vec![0; EXPONENT_BYTES]);
-        let mut kem = Zeroizing::new([0; kem::SEED_BYTES]);
-        getrandom::fill(&mut dh).map_err(io::Error::other)?;
-        getrandom::fill(kem.as_mut()).map_err(io::Error::other)?;
+        let entropy = handshake_entropy().map_err(io::Error::other)?;
         let mut stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
-        let mut session = ClientSession::new(config, now, Entropy { dh, kem });
+        let mut session = ClientSession::new(config, now, entropy);
         work(&mut session, now);
         Ok(Self { stream, session, is_shut: false })
     }
 
-    /// The socket is readable, or may be. Reads what there is.
+    /// Reads until the socket is empty; the time of the last read.
     pub(crate) fn receive(&mut self, buffer: &mut [u8]) -> Instant {
         loop {
             if !self.session.wants_bytes() {
@@ -56,10 +50,10 @@ impl Link {
             match read {
                 Ok(0) => self.session.handle_eof(now),
                 Ok(count) => {
-                    self.session.handle_bytes(now, buffer.get(..count).unwrap_or(&[]));
+                    self.session.handle_bytes(now, buffer.split_at(count).0);
                     work(&mut self.session, now);
-                    // A stream that gave less than there was room for is empty (epoll(7)); it will
-                    // say when it no longer is.
+                    // A stream that fills only part of the buffer is empty (epoll(7)); an event
+                    // follows when it has more.
                     if count < buffer.len() {
                         return now;
                     }
@@ -71,13 +65,13 @@ impl Link {
         }
     }
 
-    /// Sends what is pending, as far as the socket takes it; whether all of it went.
+    /// Writes pending bytes as far as the socket takes them; whether none are left.
     pub(crate) fn flush(&mut self, now: Instant) -> bool {
         while !self.session.pending().is_empty() {
             match self.stream.write(self.session.pending()) {
                 Ok(count) => self.session.sent(now, count),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // Not connected yet counts as this, too.
+                // `NotConnected`: the connection is still being made.
                 Err(error)
                     if [io::ErrorKind::WouldBlock, io::ErrorKind::NotConnected]
                         .contains(&error.kind()) =>
@@ -92,9 +86,10 @@ impl Link {
             }
         }
         if self.session.phase() == Phase::Draining && !self.is_shut {
-            self.is_shut = true;
-            // A socket that is gone is shut down already.
-            self.stream.shutdown(Shutdown::Write).unwrap_or(());
+            match self.stream.shutdown(Shutdown::Write) {
+                // An error: the connection is gone, and with it this direction.
+                Ok(()) | Err(_) => self.is_shut = true,
+            }
         }
         true
     }
@@ -109,37 +104,44 @@ impl Link {
         self.session.poll_event()
     }
 
-    /// Message 4, to a server that is trusted.
-    pub(crate) fn prove(&mut self, now: Instant, key: &SigningKey) {
+    /// Sends message 4 to a server that is trusted; `false` if the session has ended, which its
+    /// next event reports.
+    pub(crate) fn prove(&mut self, now: Instant, key: &SigningKey) -> bool {
         let public = key.public();
-        // None, or an error, once the session has ended; its next event says so.
-        let Some(claim) = self.session.claim(&public) else { return };
-        self.session.prove(now, &public, key.sign(Namespace::Client, &claim)).unwrap_or(());
+        self.session.claim(&public).is_some_and(|claim| {
+            let signature = key.sign(Namespace::Client, &claim);
+            self.session.prove(now, &public, signature).is_ok()
+        })
     }
 
-    /// Whether a further 30 would be taken now.
+    /// Whether the session takes another 30 now.
     pub(crate) fn has_room(&self) -> bool {
         self.session.phase() == Phase::Live && self.session.pending().len() < UNSENT_BYTES_MAX
     }
 
-    /// 30. There is room; an error means that the session has ended, and its next event says so.
-    pub(crate) fn submit(&mut self, now: Instant, first: Sequence, values: &[i64]) {
-        self.session.submit(now, first, values).unwrap_or(());
+    /// Sends a 30; see [`ClientSession::submit`].
+    pub(crate) fn submit(
+        &mut self,
+        now: Instant,
+        first: Sequence,
+        values: &[i64],
+    ) -> Result<(), SubmitError> {
+        self.session.submit(now, first, values)
     }
 
-    /// 50; whether it was sent.
+    /// Sends a 50; `false` if the session has ended.
     pub(crate) fn disconnect(&mut self, now: Instant) -> bool {
         self.session.disconnect(now, Scope::Session).is_ok()
     }
 
     pub(crate) fn close(mut self, registry: &Registry) {
-        // Closing it takes it out of the poll in any case.
-        registry.deregister(&mut self.stream).unwrap_or(());
+        // An error leaves nothing behind: closing the socket removes it from the poll.
+        drop(registry.deregister(&mut self.stream));
     }
 }
 
-/// The exponentiations, here and now: some 0.3 ms in all, before the measured part, or once a lost
-/// session.
+/// Runs the exponentiations on this thread: about 0.3 ms in all, before the measured part or when a
+/// session is opened again.
 fn work(session: &mut ClientSession, now: Instant) {
     while let Some(work) = session.poll_work() {
         session.handle_done(now, work.run());
