@@ -191,7 +191,9 @@ impl Server {
                 let (account, session) = self.account.unwrap();
                 let submission = Submission { account, session, first_seq, amounts };
                 let outcome = self.ledger.commit(NOW, &[Operation::Add(submission)]).remove(0);
-                let ddes_ledger::Outcome::Decided(verdict) = outcome else { panic!("{outcome:?}") };
+                let ddes_ledger::OperationOutcome::Decided(verdict) = outcome else {
+                    panic!("{outcome:?}")
+                };
                 let verdict = match verdict {
                     Ok(proof) => {
                         self.counted = proof.standing().last_seq.get();
@@ -220,7 +222,7 @@ const NOW: Timestamp = Timestamp(1_800_000_000_000_000);
 /// Opens a session beside, or for, a client's own.
 pub(crate) fn open(ledger: &mut Ledger, account: AccountId) -> Opening {
     match ledger.commit(NOW, &[Operation::Open(account)])[0] {
-        ddes_ledger::Outcome::Opened(opening) => opening.unwrap(),
+        ddes_ledger::OperationOutcome::Opened(opening) => opening.unwrap(),
         outcome => panic!("{outcome:?}"),
     }
 }
