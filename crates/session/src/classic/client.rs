@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use ddes_wire::classic::{BODY_MAX, DhPublicKey, KeyError, text};
+use ddes_wire::classic::{BODY_MAX, DhKeyError, DhPublicKey, text};
 use ddes_wire::frame::{Frame, HEADER_BYTES, Header, Opcode, TooLong};
 use ddes_wire::{ClientId, Token, Total, shown};
 use zeroize::Zeroizing;
@@ -112,7 +112,7 @@ pub enum ClientFault {
     },
     /// C-06.
     #[error(transparent)]
-    Key(#[from] KeyError),
+    Key(#[from] DhKeyError),
     /// C-07, C-08.
     #[error(transparent)]
     Join(#[from] JoinError),

@@ -11,8 +11,8 @@ use ddes_ffdhe::PublicValueError;
 use ddes_identity::{Namespace, PublicKey};
 use ddes_wire::frame::{Frame, Opcode, TooLong};
 use ddes_wire::v2::{
-    BODY_MAX, Data, Farewell, Hello, Outcome as Answer, Proof, Reason, Rejection, Scope, Suite,
-    TEXT_BYTES_MAX, Welcome,
+    BODY_MAX, Data, Farewell, Hello, IdentityProof, Outcome as Answer, Reason, Rejection, Scope,
+    Suite, TEXT_BYTES_MAX, Welcome,
 };
 use ddes_wire::{Sequence, Token, Total};
 use zeroize::Zeroizing;
@@ -370,7 +370,7 @@ impl ClientSession {
         let Step::AwaitTrust { deadline, .. } = keyed.step else {
             return Err(SubmitError::NotOpen);
         };
-        let proof = Proof { key: *key.as_bytes(), signature };
+        let proof = IdentityProof { key: *key.as_bytes(), signature };
         keyed.step = Step::AwaitWelcome { deadline };
         self.send(now, Opcode::KeyVerification, &proof.encode());
         Ok(())
@@ -592,7 +592,7 @@ impl Keyed {
 
     /// Message 3: the key that it proves.
     fn verify(&self, plaintext: &[u8]) -> Option<PublicKey> {
-        let proof = Proof::decode(plaintext)?;
+        let proof = IdentityProof::decode(plaintext)?;
         let key = PublicKey::new(&proof.key).ok()?;
         let m = [&self.hash[..], key.as_bytes()].concat();
         key.verify(Namespace::Server, &m, &proof.signature).ok().map(|()| key)

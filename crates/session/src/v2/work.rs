@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ddes_cipher::Function;
 use ddes_ffdhe::PublicValueError;
 use ddes_identity::{Namespace, PublicKey};
-use ddes_wire::v2::{Proof, Suite};
+use ddes_wire::v2::{IdentityProof, Suite};
 use zeroize::zeroize_stack;
 
 use super::noise::{Entropy, Finished, Initiator, NoiseError, Response, respond};
@@ -39,7 +39,7 @@ pub(super) enum Job {
 /// What message 4 claims.
 #[derive(Debug)]
 pub(super) struct Claim {
-    pub(super) proof: Proof,
+    pub(super) proof: IdentityProof,
     pub(super) server: PublicKey,
     pub(super) hash: [u8; 32],
 }
@@ -49,7 +49,7 @@ pub(super) enum Outcome {
     Started(Box<Initiator<Ffdhe, Function>>, Vec<u8>),
     Finished(Result<Finished, NoiseError<PublicValueError>>),
     /// With message 3's plaintext.
-    Responded(Result<Box<(Response, Proof)>, NoiseError<PublicValueError>>),
+    Responded(Result<Box<(Response, IdentityProof)>, NoiseError<PublicValueError>>),
     /// The key that is proven.
     Verified(Option<PublicKey>),
 }
@@ -97,10 +97,10 @@ impl Work {
 }
 
 /// The server's key, and its signature over the handshake and that key (rule P-15).
-fn prove(config: &ServerConfig, response: &Response) -> Proof {
+fn prove(config: &ServerConfig, response: &Response) -> IdentityProof {
     let key = config.key.public();
     let message = [&response.finished.hash[..], key.as_bytes()].concat();
-    Proof { key: *key.as_bytes(), signature: config.key.sign(Namespace::Server, &message) }
+    IdentityProof { key: *key.as_bytes(), signature: config.key.sign(Namespace::Server, &message) }
 }
 
 impl Claim {

@@ -18,7 +18,8 @@ use ddes_session::v2::{
 };
 use ddes_wire::frame::{HEADER_BYTES, Header, Opcode};
 use ddes_wire::v2::{
-    Data, Farewell, GroupSize, Hello, Outcome, Proof, Reason, Rejection, Scope, Suite, Welcome,
+    Data, Farewell, GroupSize, Hello, IdentityProof, Outcome, Reason, Rejection, Scope, Suite,
+    Welcome,
 };
 use ddes_wire::{Sequence, SessionNumber};
 use zeroize::Zeroizing;
@@ -261,7 +262,8 @@ impl Client {
         let (sealer, mut opener) =
             (Sealer::new(function, to_server), Opener::new(function, to_client));
         let proof =
-            Proof::decode(opener.open(frames[1].0, &mut frames[1].1.clone()).unwrap()).unwrap();
+            IdentityProof::decode(opener.open(frames[1].0, &mut frames[1].1.clone()).unwrap())
+                .unwrap();
         let server_key = PublicKey::new(&proof.key).unwrap();
         let message = [&hash[..], &proof.key].concat();
         server_key.verify(Namespace::Server, &message, &proof.signature).unwrap();
@@ -279,10 +281,10 @@ impl Client {
         client
     }
 
-    pub(crate) fn proof(&self, key: &SigningKey, namespace: Namespace) -> Proof {
+    pub(crate) fn proof(&self, key: &SigningKey, namespace: Namespace) -> IdentityProof {
         let public = *key.public().as_bytes();
         let message = [&self.hash[..], self.server_key.as_bytes(), &public].concat();
-        Proof { key: public, signature: key.sign(namespace, &message) }
+        IdentityProof { key: public, signature: key.sign(namespace, &message) }
     }
 
     pub(crate) fn seal(&mut self, opcode: Opcode, plaintext: &[u8]) -> Vec<u8> {
