@@ -11,7 +11,7 @@ use crate::{Account, AccountId, AccountNumber, Totals};
 /// Accounts of a chunk. Growth adds a chunk and moves no account.
 const CHUNK: usize = 1024;
 
-/// What lies in memory for each identity.
+/// The memory of one identity.
 #[derive(Clone, Debug)]
 struct Slot {
     key: [u8; 32],
@@ -143,9 +143,12 @@ impl Accounts {
         true
     }
 
-    /// Identities from number `from` to before `to`.
+    /// The identities numbered from `from` up to and without `to`, which exist.
     pub(crate) fn range(&self, from: u32, to: u32) -> impl Iterator<Item = (&[u8; 32], &Packed)> {
-        (from..to).filter_map(|number| self.slot(number)).map(|slot| (&slot.key, &slot.packed))
+        (from..to).map(|number| {
+            let slot = &self.chunks[number as usize / CHUNK][number as usize % CHUNK];
+            (&slot.key, &slot.packed)
+        })
     }
 
     pub(crate) fn ended(&self) -> Totals {

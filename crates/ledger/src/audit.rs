@@ -403,15 +403,21 @@ pub fn history<E>(
     let whole = whole_bytes(disk, &names)?;
     let (Base { mut accounts, slices, start, .. }, _) =
         oldest(disk, &names, &Heads::read(disk, &names)?)?;
-    let mut refused = None;
+    let (mut refused, mut is_unknown) = (None, false);
     let walked = walk(disk, start, slices.end, true, &mut |seen| {
         progress(seen.bytes, whole);
         let each = &mut *each;
         replay(&mut accounts, &slices, seen, &mut |accounts, record| {
             if let (Record::Add(added), None) = (record, &refused) {
-                refused = values(accounts, added, seen, each).err();
+                match accounts.id(added.account) {
+                    Some(account) => refused = values(account, added, seen, each).err(),
+                    None => is_unknown = true,
+                }
             }
         })?;
+        if is_unknown {
+            return Err("values of an account that does not exist".into());
+        }
         if refused.is_some() { Err("ended by the reader".into()) } else { Ok(()) }
     });
     match (refused, walked) {
@@ -420,13 +426,13 @@ pub fn history<E>(
     }
 }
 
+/// Passes each value of a record to `each`.
 fn values<E>(
-    accounts: &Accounts,
+    account: AccountId,
     added: &Added,
     seen: &Seen<'_>,
     each: &mut dyn FnMut(&Counted) -> Result<(), E>,
 ) -> Result<(), E> {
-    let Some(account) = accounts.id(added.account) else { return Ok(()) };
     // The record has the sum after the values; subtracting them gives the sum before.
     let all = added.amounts.iter().fold(0_i128, |all, amount| all.wrapping_add(amount.get()));
     let mut sum = added.sum.get().wrapping_sub(all);

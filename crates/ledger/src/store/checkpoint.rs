@@ -101,8 +101,8 @@ pub(crate) struct Checkpoint {
 }
 
 impl Start {
-    /// Whether a checkpoint of this name can begin here. Its own checksum proves nothing: whoever
-    /// can write the file can compute it.
+    /// Whether a checkpoint of this name can begin here. Its own checksum proves nothing: anyone
+    /// who can write the file can compute it.
     fn is_in_range(&self, batch: Batch) -> bool {
         let is_place = (DATA..=SEGMENT_BYTES_MAX).contains(&self.offset);
         is_place && self.batch == batch && batch < BATCH_MAX
@@ -140,7 +140,9 @@ impl Checkpoint {
             match part {
                 Some(Part::Slice { batch, identities }) => {
                     for (key, packed) in identities {
-                        accounts.restore(key, packed);
+                        if accounts.restore(key, packed).is_none() {
+                            return Ok(None);
+                        }
                     }
                     slices.ends.push((accounts.identities(), batch));
                 }

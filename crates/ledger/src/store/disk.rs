@@ -79,7 +79,7 @@ pub enum PlaceError {
     System(#[from] io::Error),
 }
 
-/// A file being filled with zeros on a thread of its own.
+/// A file that a separate thread fills with zeros.
 #[derive(Debug)]
 struct ZeroFill {
     name: String,

@@ -127,7 +127,7 @@ pub enum StoreError {
     /// A call of the file system failed.
     #[error("{file}: {error}")]
     Disk {
-        /// Name of the file, or what stands for it.
+        /// Name of the file, or a description such as "the folder".
         file: String,
         /// What the system says.
         error: io::Error,

@@ -1,5 +1,4 @@
-//! A segment's head: its header, and two superblocks written in turn. Each lies in a sector of its
-//! own.
+//! A segment's head: its header, and two superblocks written in turn. Each has a sector of its own.
 //!
 //! ```text
 //! header     = "DdsJ" || version u32 || ledger [16] || number u64 || bytes u64 || frame bytes u64 || first batch u64 || chain [32] || CRC-32
