@@ -1,4 +1,4 @@
-//! One pass: DES itself (FIPS 46-3).
+//! Single DES (FIPS 46-3).
 
 use core::fmt;
 
@@ -9,9 +9,9 @@ use crate::bitslice::{Engine, Pass, run};
 /// One DES block: 64 bits, most significant bit first.
 pub type Block = [u8; 8];
 
-/// A DES key as it travels: 8 bytes, of which DES ignores the lowest bit of each (the parity).
+/// A DES key of 8 bytes. DES ignores the lowest bit of each byte, its parity.
 ///
-/// Weak keys and wrong parity are accepted here: what a profile does about them is its own rule.
+/// Weak keys and wrong parity are accepted: each profile has its own rule for them.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct DesKey([u8; Self::BYTES]);
 
@@ -19,12 +19,13 @@ impl DesKey {
     /// Length of a key in bytes, parity bits included.
     pub const BYTES: usize = 8;
 
-    /// Takes the 8 bytes as they are.
+    /// The key with these 8 bytes, unchanged.
     pub fn new(bytes: [u8; Self::BYTES]) -> Self {
         Self(bytes)
     }
 
-    /// The 8 bytes, parity bits as given: the classic profile uses Key2 as its MAC key too.
+    /// The 8 bytes with the parity bits as given. The classic profile also uses Key2 as its MAC
+    /// key.
     pub fn as_bytes(&self) -> &[u8; Self::BYTES] {
         &self.0
     }
@@ -53,12 +54,12 @@ pub struct Des {
 }
 
 impl Des {
-    /// Under `key`, on the quickest engine there is.
+    /// DES under `key`, on the fastest engine of this processor.
     pub fn new(key: &DesKey) -> Self {
         Self { key: key.bits(), engine: None }
     }
 
-    /// The same on one engine, if this processor has it.
+    /// Like [`Self::new`], on a given engine; `None` if this processor lacks it.
     pub fn with_engine(key: &DesKey, engine: Engine) -> Option<Self> {
         engine.is_available().then(|| Self { key: key.bits(), engine: Some(engine) })
     }

@@ -1,4 +1,4 @@
-//! Two passes: Double DES.
+//! Double DES: two passes of DES.
 
 use core::fmt;
 
@@ -17,12 +17,13 @@ pub struct DoubleDes {
 }
 
 impl DoubleDes {
-    /// Under `key1` (the inner pass) and `key2` (the outer pass), on the quickest engine there is.
+    /// Double DES under `key1` (inner pass) and `key2` (outer pass), on the fastest engine of this
+    /// processor.
     pub fn new(key1: &DesKey, key2: &DesKey) -> Self {
         Self { key1: key1.bits(), key2: key2.bits(), engine: None }
     }
 
-    /// The same on one engine, if this processor has it.
+    /// Like [`Self::new`], on a given engine; `None` if this processor lacks it.
     pub fn with_engine(key1: &DesKey, key2: &DesKey, engine: Engine) -> Option<Self> {
         engine.is_available().then(|| Self { engine: Some(engine), ..Self::new(key1, key2) })
     }

@@ -5,8 +5,8 @@
 //! seal(m) = DDES_E(pad(m)), block by block, no IV
 //! ```
 //!
-//! Equal blocks give equal ciphertext: that is one of the classic profile's lessons, not an
-//! oversight of this module.
+//! Equal blocks give equal ciphertext. This weakness is a lesson of the classic profile, and
+//! intended.
 
 use alloc::vec::Vec;
 
@@ -14,12 +14,12 @@ use crate::{Block, DoubleDes};
 
 const BLOCK_BYTES: usize = size_of::<Block>();
 
-/// Why a ciphertext gave no message.
+/// Why a ciphertext was not decrypted to a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OpenError {
-    /// The ciphertext is empty or no multiple of 8 bytes.
+pub enum EcbError {
+    /// The ciphertext is empty, or not a multiple of 8 bytes long.
     Length,
-    /// What the last block decrypts to does not end in PKCS#7 padding.
+    /// The decrypted last block does not end in PKCS#7 padding.
     Padding,
 }
 
@@ -37,15 +37,15 @@ pub fn seal(key: &DoubleDes, message: &[u8]) -> Vec<u8> {
 
 /// The message whose [`seal`] is `ciphertext`.
 ///
-/// Padding is checked without an early exit, but the two errors are told apart on purpose: the
-/// classic profile authenticates before it decrypts, so neither is an oracle.
-pub fn open(key: &DoubleDes, ciphertext: &[u8]) -> Result<Vec<u8>, OpenError> {
+/// Padding is checked without an early exit. The two errors differ on purpose: the classic profile
+/// authenticates before it decrypts, so neither is an oracle.
+pub fn open(key: &DoubleDes, ciphertext: &[u8]) -> Result<Vec<u8>, EcbError> {
     if ciphertext.is_empty() || !ciphertext.len().is_multiple_of(BLOCK_BYTES) {
-        return Err(OpenError::Length);
+        return Err(EcbError::Length);
     }
     let mut bytes = ciphertext.to_vec();
     key.decrypt(bytes.as_chunks_mut().0);
-    let message = bytes.len() - padding(&bytes).ok_or(OpenError::Padding)?;
+    let message = bytes.len() - padding(&bytes).ok_or(EcbError::Padding)?;
     bytes.truncate(message);
     Ok(bytes)
 }

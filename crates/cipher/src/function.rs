@@ -13,7 +13,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::{Block, DoubleDes, Engine, weak};
 
-/// Length of a key in bytes.
+/// Length of a cipher function's key in bytes.
 pub const KEY_BYTES: usize = 32;
 
 /// A cipher function's key, wiped on drop.
@@ -22,27 +22,28 @@ pub type Key = Zeroizing<[u8; KEY_BYTES]>;
 /// Length of a tag in bytes.
 pub const TAG_BYTES: usize = 16;
 
-/// HMAC-SHA256, its first 16 bytes.
+/// An authentication tag: the first 16 bytes of an HMAC-SHA256.
 pub type Tag = [u8; TAG_BYTES];
 
-/// The longest plaintext in bytes: blocks are counted in 16 bits, up to 8190 of them.
+/// The longest plaintext in bytes: 8190 blocks, whose count fits 16 bits.
 pub const PLAINTEXT_BYTES_MAX: usize = BLOCKS_MAX * size_of::<Block>();
 
-/// Nonces are below this: they are 48 bits of the block counter.
+/// Upper bound of nonces, exclusive: a nonce is 48 bits of the block counter.
 pub const NONCE_END: u64 = 1 << 48;
 
 const BLOCKS_MAX: usize = 8190;
 
-/// Which of the two cipher functions.
+/// One of the two cipher functions of D-DDES/2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Function {
     /// Double DES alone in counter mode: about 2^57 DES operations of secrecy.
     Ddes,
-    /// Double DES and ChaCha20 (RFC 8439) under independent keys: as strong as the stronger.
+    /// Double DES and ChaCha20 (RFC 8439) under independent keys: as strong as the stronger of
+    /// them.
     DdesChaCha,
 }
 
-/// What is beyond the function's range. Nothing was sealed.
+/// A nonce or a length is out of range. Nothing was encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LimitError {
     /// The nonce has more than 48 bits.
@@ -51,15 +52,15 @@ pub enum LimitError {
     /// The text is longer than [`PLAINTEXT_BYTES_MAX`].
     #[error("{length} bytes are too long for one message")]
     Length {
-        /// Its length.
+        /// The text's length in bytes.
         length: usize,
     },
 }
 
-/// Why a message did not open. Nothing of it was decrypted.
+/// Why a message was not decrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
-    /// Beyond the function's range.
+    /// The nonce or the length is out of range.
     #[error(transparent)]
     Limit(#[from] LimitError),
     /// The tag is wrong: another key, nonce, associated data or ciphertext.
@@ -75,16 +76,16 @@ impl Function {
             Self::Ddes => (&b"D-DDES/2 DDES"[..], OKM_BYTES - KEY_BYTES),
             Self::DdesChaCha => (&b"D-DDES/2 DDESChaCha"[..], OKM_BYTES),
         };
-        expand(key, info, okm.get_mut(..length).unwrap_or(&mut []));
-        let [key1, key2] = [array_at(okm.as_ref(), 0), array_at(okm.as_ref(), 8)];
-        let mac_key: Key = Zeroizing::new(array_at(okm.as_ref(), 16));
+        expand(key, info, &mut okm[..length]);
+        let (key1, key2) = (part::<0, 8, _>(&okm), part::<8, 8, _>(&okm));
+        let mac_key: Key = Zeroizing::new(part::<16, KEY_BYTES, _>(&okm));
         let (key1, key2) = weak::key_pair(key1, key2);
         CipherKey {
             double: DoubleDes::new(&key1, &key2),
             mac: mac(&mac_key),
             chacha: match self {
                 Self::Ddes => None,
-                Self::DdesChaCha => Some(Zeroizing::new(array_at(okm.as_ref(), 48))),
+                Self::DdesChaCha => Some(Zeroizing::new(part::<48, KEY_BYTES, _>(&okm))),
             },
         }
     }
@@ -117,7 +118,7 @@ impl CipherKey {
         self.seal_with(None, nonce, ad, text)
     }
 
-    /// As [`Self::seal`], with keystream of this key that may be there already.
+    /// Like [`Self::seal`], but uses keystream from [`Self::ahead`] if it covers the record.
     pub fn seal_with(
         &self,
         ahead: Option<&Ahead>,
@@ -130,12 +131,12 @@ impl CipherKey {
         Ok(self.tag(nonce, ad, text))
     }
 
-    /// Checks `tag` in constant time; decrypts `text` in place only if it is right.
+    /// Checks `tag` in constant time, and decrypts `text` in place only if it is right.
     pub fn open(&self, nonce: u64, ad: &[u8], text: &mut [u8], tag: &Tag) -> Result<(), OpenError> {
         self.open_with(None, nonce, ad, text, tag)
     }
 
-    /// As [`Self::open`], with keystream of this key that may be there already.
+    /// Like [`Self::open`], but uses keystream from [`Self::ahead`] if it covers the record.
     pub fn open_with(
         &self,
         ahead: Option<&Ahead>,
@@ -152,15 +153,16 @@ impl CipherKey {
         Ok(())
     }
 
-    /// Keystream for `records` records of up to `length` bytes, from `nonce` on: as many of them as
-    /// one batch of the engine has room for.
+    /// Keystream for up to `records` records of up to `length` bytes, from `nonce` on: as many as
+    /// one batch of the engine holds.
     ///
-    /// One short record costs as much as a batch of them, so this pays from the second record on.
+    /// A batch takes as long as one short record, so this saves time from the second record on.
     pub fn ahead(&self, nonce: u64, records: usize, length: usize) -> Ahead {
         let each = length.div_ceil(size_of::<Block>()).clamp(1, BLOCKS_MAX);
         let room = Engine::batch_blocks() / each;
         let end = nonce.saturating_add(records.clamp(1, room.max(1)) as u64).min(NONCE_END);
-        let records = usize::try_from(end.saturating_sub(nonce)).unwrap_or(0);
+        #[allow(clippy::cast_possible_truncation, reason = "at most `room` or 1")]
+        let records = end.saturating_sub(nonce) as usize;
         let mut blocks = vec![[0; 8]; records * each];
         for (n, record) in (nonce..end).zip(blocks.chunks_exact_mut(each)) {
             count_from(n << 16, record);
@@ -177,9 +179,7 @@ impl CipherKey {
         }
         if let Some(key) = &self.chacha {
             let mut iv = [0; 12];
-            if let Some(low) = iv.last_chunk_mut() {
-                *low = nonce.to_le_bytes();
-            }
+            iv[4..].copy_from_slice(&nonce.to_le_bytes());
             ChaCha20::new((&**key).into(), &iv.into()).apply_keystream(text);
         }
     }
@@ -189,7 +189,7 @@ impl CipherKey {
         let mut counter = nonce << 16;
         for batch in text.chunks_mut(BATCH_BLOCKS * size_of::<Block>()) {
             let count = batch.len().div_ceil(size_of::<Block>());
-            let used = blocks.get_mut(..count).unwrap_or(&mut []);
+            let used = &mut blocks[..count];
             self.double.encrypt_counters(counter, used);
             counter += count as u64;
             xor(batch, used);
@@ -204,16 +204,17 @@ impl CipherKey {
         mac.update(ad);
         mac.update(text);
         let mut whole: [u8; KEY_BYTES] = mac.finalize().into_bytes().into();
-        let tag = array_at(&whole, 0);
+        let tag = part::<0, TAG_BYTES, _>(&whole);
         whole.zeroize();
         tag
     }
 }
 
-/// Double DES keystream of records to come, made in one batch: [`CipherKey::ahead`]. Wiped on drop.
+/// Double DES keystream for later records, computed in one batch ([`CipherKey::ahead`]). Wiped on
+/// drop.
 pub struct Ahead {
     first: u64,
-    /// Blocks of each record.
+    /// Blocks for each record.
     each: usize,
     blocks: Vec<Block>,
 }
@@ -227,7 +228,7 @@ impl Drop for Ahead {
 }
 
 impl Ahead {
-    /// Whether it has what a record of `length` bytes wants.
+    /// Whether it holds the keystream for a record of `length` bytes with this nonce.
     pub fn covers(&self, nonce: u64, length: usize) -> bool {
         self.of(nonce, length).is_some()
     }
@@ -245,15 +246,15 @@ impl core::fmt::Debug for Ahead {
     }
 }
 
-/// Zeros, at the speed of memory: `zeroize` writes byte by byte, which for keystream takes half as
-/// long as making it.
+/// Zeros blocks at the speed of memory. `zeroize` writes byte by byte, which takes half as long as
+/// computing the keystream.
 fn wipe(blocks: &mut [Block]) {
     blocks.fill([0; 8]);
-    // The compiler may not leave out what something it cannot see might read.
+    // Keeps the compiler from removing the writes: it must assume that this reads them.
     core::hint::black_box(blocks);
 }
 
-/// Big-endian counters.
+/// Fills `blocks` with the big-endian counters from `first` on.
 fn count_from(first: u64, blocks: &mut [Block]) {
     for (counter, block) in (first..).zip(blocks) {
         *block = counter.to_be_bytes();
@@ -293,13 +294,14 @@ fn mac(key: &Key) -> Hmac<Sha256> {
     Hmac::new_from_slice(key.as_ref()).expect("a key of any length")
 }
 
-/// `N` bytes of `whole` from `at`; the callers' ranges lie inside.
-fn array_at<const N: usize>(whole: &[u8], at: usize) -> [u8; N] {
-    core::array::from_fn(|i| whole.get(at + i).copied().unwrap_or(0))
+/// The `N` bytes of `whole` from `AT` on; the compiler checks that they lie inside.
+fn part<const AT: usize, const N: usize, const WHOLE: usize>(whole: &[u8; WHOLE]) -> [u8; N] {
+    const { assert!(AT + N <= WHOLE) };
+    core::array::from_fn(|i| whole[AT + i])
 }
 
-/// Key1, Key2, MacKey, ChaChaKey.
+/// Bytes of Key1, Key2, MacKey and ChaChaKey, in this order.
 const OKM_BYTES: usize = 8 + 8 + KEY_BYTES + KEY_BYTES;
 
-/// Blocks of keystream made at a time: the widest engine's batch.
+/// Blocks of keystream computed at a time: a batch of the widest engine.
 const BATCH_BLOCKS: usize = 512;

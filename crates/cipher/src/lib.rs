@@ -7,9 +7,9 @@
 //! `E` and `D` are DES (FIPS 46-3). Two keys of 56 bits do not give 112 bits of strength: a
 //! meet-in-the-middle needs about 2^57 DES operations (Diffie and Hellman, 1977).
 //!
-//! This crate knows no protocol. [`DoubleDes`] works on whole blocks in place; [`ecb`] adds the
-//! padding and the block-by-block mode of the classic profile; [`Function`] gives the authenticated
-//! cipher functions of D-DDES/2, DDES and DDESChaCha.
+//! This crate is independent of the protocol. [`DoubleDes`] works on whole blocks in place; [`ecb`]
+//! adds the padding and the block-by-block mode of the classic profile; [`Function`] gives the
+//! authenticated cipher functions of D-DDES/2, DDES and DDESChaCha.
 
 #![no_std]
 

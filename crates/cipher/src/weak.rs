@@ -1,4 +1,4 @@
-//! The 64 weak, semi-weak and possibly weak DES keys, and what is done about them.
+//! Detects the 64 weak, semi-weak and possibly weak DES keys, and replaces them.
 //!
 //! In each of them the two halves that PC-1 makes of the key repeat a pattern of four bits of even
 //! weight (Moore and Simmons, "Cycle structure of the DES with weak and semi-weak keys", 1986):
@@ -15,8 +15,8 @@ type Bytes = [u8; DesKey::BYTES];
 /// A byte of the first half and its counterpart in the second.
 const PAIRS: [(u8, u8); 4] = [(0x01, 0x01), (0x1f, 0x0e), (0xe0, 0xf1), (0xfe, 0xfe)];
 
-/// Key1 and Key2 as D-DDES/2 takes them from 16 bytes of a KDF's output, in constant time: odd
-/// parity, no weak key, and not equal.
+/// Key1 and Key2 of D-DDES/2 from 16 bytes of a KDF's output, computed in constant time: odd
+/// parity, not weak, and not equal.
 pub fn key_pair(key1: Bytes, key2: Bytes) -> (DesKey, DesKey) {
     let (mut key1, mut key2) = (Zeroizing::new(key1), Zeroizing::new(key2));
     for key in [&mut key1, &mut key2] {

@@ -149,11 +149,7 @@ fn the_inner_pass_uses_the_first_key() {
 fn ciphertexts_that_are_not_whole_blocks_are_refused() {
     let key = DoubleDes::new(&DesKey::new([1; 8]), &DesKey::new([2; 8]));
     for length in [0, 1, 7, 9, 15] {
-        assert_eq!(
-            ecb::open(&key, &vec![0; length]),
-            Err(ecb::OpenError::Length),
-            "{length} bytes"
-        );
+        assert_eq!(ecb::open(&key, &vec![0; length]), Err(ecb::EcbError::Length), "{length} bytes");
     }
 }
 
@@ -167,7 +163,7 @@ fn every_wrong_padding_is_refused() {
     for last in (0..=255).filter(|last| !(1..=8).contains(last)) {
         assert_eq!(
             open([0, 0, 0, 0, 0, 0, 0, last]),
-            Err(ecb::OpenError::Padding),
+            Err(ecb::EcbError::Padding),
             "last byte {last}"
         );
     }
@@ -177,7 +173,7 @@ fn every_wrong_padding_is_refused() {
             plaintext[7 - usize::from(wrong)] ^= 1;
             assert_eq!(
                 open(plaintext),
-                Err(ecb::OpenError::Padding),
+                Err(ecb::EcbError::Padding),
                 "padding {n}, byte {wrong} from the end"
             );
         }
@@ -194,7 +190,7 @@ fn a_padding_longer_than_a_block_is_refused() {
             let mut ciphertext = vec![[n; 8]; blocks.max(1)];
             key.encrypt(&mut ciphertext);
             let opened = ecb::open(&key, ciphertext.as_flattened());
-            assert_eq!(opened, Err(ecb::OpenError::Padding), "{blocks} blocks of {n}");
+            assert_eq!(opened, Err(ecb::EcbError::Padding), "{blocks} blocks of {n}");
         }
     }
 }

@@ -207,7 +207,7 @@ fn said(text: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use ddes_session::classic::JoinError;
-    use ddes_wire::classic::KeyError;
+    use ddes_wire::classic::DhKeyError;
     use ddes_wire::frame::TooLong;
 
     use super::*;
@@ -262,8 +262,8 @@ mod tests {
             (fault(ClientFault::TooLong(TooLong { length: 2, most: 1 })), Code::Connect),
             (fault(ClientFault::Truncated), Code::Connect),
             (fault(ClientFault::Unexpected { opcode: 1, expected: "2" }), Code::Connect),
-            (fault(ClientFault::Key(KeyError::Der)), Code::Connect),
-            (fault(ClientFault::Join(JoinError::Key(KeyError::Der))), Code::Identity),
+            (fault(ClientFault::Key(DhKeyError::Der)), Code::Connect),
+            (fault(ClientFault::Join(JoinError::Key(DhKeyError::Der))), Code::Identity),
             (fault(ClientFault::Token), Code::Integrity),
             (fault(ClientFault::Hmac), Code::Integrity),
             (fault(ClientFault::Result), Code::Integrity),

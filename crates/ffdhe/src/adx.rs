@@ -1,6 +1,6 @@
-//! Products of 512-bit blocks with MULX, ADCX and ADOX: two chains of carries at once, which the
-//! compiler does not make, and the running sum in eight registers. The other of the crate's two
-//! files with `unsafe`.
+//! Products of 512-bit blocks with MULX, ADCX and ADOX: two carry chains at once, which the
+//! compiler does not generate, and the running sum in eight registers. One of the crate's two files
+//! with `unsafe`.
 
 #![allow(
     unsafe_code,
@@ -16,8 +16,8 @@ pub(super) struct Adx(());
 /// Limbs of a block.
 pub(super) const BLOCK_LIMBS: usize = 8;
 
-/// The lowest limb first.
-pub(super) type Block = [u64; BLOCK_LIMBS];
+/// A block of 512 bits, the lowest limb first.
+pub(super) type LimbBlock = [u64; BLOCK_LIMBS];
 
 /// `sum += rdx·block`, the sum in registers and the block at rdi. `first` and `done` have the
 /// lowest limb to themselves: before, with OF as carry to the next limb, and once it is complete.
@@ -125,10 +125,10 @@ impl Adx {
     #[inline]
     pub(super) fn add_product(
         self,
-        sum: &mut [Block],
-        a: &[Block],
-        factor: &Block,
-        carry: &mut Block,
+        sum: &mut [LimbBlock],
+        a: &[LimbBlock],
+        factor: &LimbBlock,
+        carry: &mut LimbBlock,
     ) {
         let blocks = sum.len().min(a.len());
         if blocks == 0 {
@@ -168,7 +168,13 @@ impl Adx {
     /// `carry` becomes what `block + p·factor` leaves above its lowest 512 bits, p being its lowest
     /// block alone and factor such that those are zeros; `block` becomes factor.
     #[inline]
-    pub(super) fn clear(self, block: &mut Block, p: &Block, k0: u64, carry: &mut Block) {
+    pub(super) fn clear(
+        self,
+        block: &mut LimbBlock,
+        p: &LimbBlock,
+        k0: u64,
+        carry: &mut LimbBlock,
+    ) {
         // SAFETY: all are blocks; otherwise as above.
         unsafe {
             asm!(
@@ -193,7 +199,7 @@ impl Adx {
 
     /// `block += Σ a[i]·a[j]·2^(64·(i + j))` over i < j; `carry` becomes what lies above.
     #[inline]
-    pub(super) fn add_triangle(self, block: &mut Block, a: &Block, carry: &mut Block) {
+    pub(super) fn add_triangle(self, block: &mut LimbBlock, a: &LimbBlock, carry: &mut LimbBlock) {
         // SAFETY: all are blocks; otherwise as above.
         unsafe {
             asm!(
@@ -223,7 +229,7 @@ impl Adx {
     /// `sum = 2·sum + Σ a[i]²·2^(128·i)` over the limbs of a, which has half of sum's blocks. What
     /// is carried beyond is lost; for a square there is nothing.
     #[inline]
-    pub(super) fn double_and_add_squares(self, sum: &mut [Block], a: &[Block]) {
+    pub(super) fn double_and_add_squares(self, sum: &mut [LimbBlock], a: &[LimbBlock]) {
         let limbs = (sum.len() / 2).min(a.len()) * BLOCK_LIMBS;
         if limbs == 0 {
             return;

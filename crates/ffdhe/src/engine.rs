@@ -1,5 +1,5 @@
-//! Which engine a modulus gets: IFMA where the processor has it, 64-bit limbs otherwise,
-//! crypto-bigint for lengths that neither has.
+//! Chooses the engine for a modulus: IFMA if the processor has it, 64-bit limbs otherwise, and
+//! crypto-bigint for lengths that neither supports.
 
 use std::sync::OnceLock;
 
@@ -12,35 +12,35 @@ use crate::field::{Comb, Field, power};
 use crate::modulus52::Modulus52;
 use crate::modulus64::Modulus64;
 
-/// An engine that was asked for, for tests and measurements.
+/// A choice of engine, for tests and measurements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EngineKind {
-    /// 52-bit limbs, AVX-512 IFMA.
+    /// 52-bit limbs with AVX-512 IFMA.
     Ifma,
-    /// 64-bit limbs, MULX, ADCX and ADOX.
+    /// 64-bit limbs with MULX, ADCX and ADOX.
     Adx,
-    /// 64-bit limbs, any processor.
+    /// 64-bit limbs, on any processor.
     Portable,
-    /// crypto-bigint.
+    /// The crypto-bigint crate, to which tests compare the others.
     Oracle,
 }
 
-/// As much of the stack as an exponentiation takes: a table of 16 numbers, and the numbers that are
-/// returned by value.
+/// Upper bound on the stack of an exponentiation, in bytes: a table of 16 numbers, and the numbers
+/// that are returned by value.
 const STACK_BYTES: usize = 32 * 1024;
 
-/// Exponentiation modulo one prime, with one base of its own.
-pub(crate) struct Engine(Box<dyn Exponentiation + Send + Sync>);
+/// Exponentiation modulo one prime, with a fixed generator.
+pub(crate) struct GroupEngine(Box<dyn Exponentiation + Send + Sync>);
 
-impl Engine {
-    /// The best for this processor. `generator` is big-endian and below p.
+impl GroupEngine {
+    /// The fastest engine of this processor. `generator` is big-endian and below p.
     pub(crate) fn new(p: &Odd<BoxedUint>, generator: &[u8]) -> Self {
         let kinds = [EngineKind::Ifma, EngineKind::Adx, EngineKind::Portable];
         let best = kinds.into_iter().find_map(|kind| Self::of_kind(kind, p, generator));
         best.unwrap_or_else(|| Self(Box::new(Oracle::new(p, generator))))
     }
 
-    /// Nothing where the processor or the length does not allow it.
+    /// An engine of the given kind; `None` if the processor or the length does not allow it.
     pub(crate) fn of_kind(kind: EngineKind, p: &Odd<BoxedUint>, generator: &[u8]) -> Option<Self> {
         let bits = p.as_ref().bit_width_vartime();
         match (kind, bits) {
@@ -100,12 +100,12 @@ struct Based<F: Field> {
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "its callers chain it with `?`")]
-fn boxed<F: Field + Send + Sync + 'static>(field: F, generator: &[u8]) -> Option<Engine>
+fn boxed<F: Field + Send + Sync + 'static>(field: F, generator: &[u8]) -> Option<GroupEngine>
 where
     F::Element: Send + Sync,
 {
     let generator = field.import(generator);
-    Some(Engine(Box::new(Based { field, generator, comb: OnceLock::new() })))
+    Some(GroupEngine(Box::new(Based { field, generator, comb: OnceLock::new() })))
 }
 
 impl<F: Field> Exponentiation for Based<F> {
@@ -121,7 +121,7 @@ impl<F: Field> Exponentiation for Based<F> {
     }
 }
 
-/// crypto-bigint: the fallback for other lengths, and what the engines are held to.
+/// crypto-bigint: for other lengths, and as the reference of the engines' tests.
 struct Oracle {
     params: BoxedMontyParams,
     generator: BoxedMontyForm,
@@ -147,7 +147,7 @@ impl Oracle {
         let bytes = Zeroizing::new(power.to_be_bytes().to_vec());
         power.zeroize();
         let length = self.params.modulus().as_ref().bit_width_vartime().div_ceil(8) as usize;
-        Zeroizing::new(bytes.get(bytes.len().saturating_sub(length)..).unwrap_or(&[]).to_vec())
+        Zeroizing::new(bytes[bytes.len() - length..].to_vec())
     }
 }
 

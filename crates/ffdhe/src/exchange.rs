@@ -1,4 +1,4 @@
-//! Private exponents, public values and shared values.
+//! Private exponents, public values and shared secrets.
 
 use std::fmt;
 
@@ -6,16 +6,16 @@ use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use crate::group::{Group, in_range, trimmed};
 
-/// A private key: an exponent of fixed length, used for one handshake. Wiped on drop.
+/// A private key: an exponent of fixed length, for one handshake. Wiped on drop.
 pub struct Exponent {
     group: Group,
-    /// Big-endian, of the group's exponent length.
+    /// The exponent, big-endian, of the group's exponent length.
     bytes: Zeroizing<Vec<u8>>,
 }
 
 impl ZeroizeOnDrop for Exponent {}
 
-/// A public value in 2..=p-2 of a known group.
+/// A public value in 2..=p-2 of a given group.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PublicValue {
     group: Group,
@@ -33,44 +33,43 @@ pub enum PublicValueError {
     /// Not in 2..=p-2: 0, 1 and p-1 would fix the shared value.
     #[error("it is not in 2..p-2")]
     Range,
-    /// Not exactly as long as the prime, where that is asked for.
+    /// It is not as long as the prime, where the protocol requires that.
     #[error("it has {length} bytes instead of {expected}")]
     Length {
-        /// What came.
+        /// The length received, in bytes.
         length: usize,
-        /// The prime's length.
+        /// The length of the prime in bytes.
         expected: usize,
     },
     /// The shared value is 0, 1 or p-1.
     #[error("it leads to a degenerate shared value")]
     Degenerate,
-    /// It lies in another group than the exponent.
+    /// It belongs to another group than the exponent.
     #[error("it lies in another group")]
     OtherGroup,
 }
 
 impl Exponent {
-    /// A key from uniformly random bytes, of which the first [`Group::exponent_len`] are used
-    /// (missing ones count as zeros). The top bit is set, so that the length is always the same.
+    /// A key from uniformly random bytes, of which the first [`Group::exponent_len`] are used. The
+    /// top bit is set, so that all exponents have the same length.
+    ///
+    /// # Panics
+    ///
+    /// If there are fewer bytes: a key of them would be easier to guess.
     pub fn from_entropy(group: &Group, entropy: &[u8]) -> Self {
         let length = group.exponent_len();
-        let mut bytes = Zeroizing::new(vec![0; length]);
-        for (byte, random) in bytes.iter_mut().zip(entropy) {
-            *byte = *random;
-        }
-        if let Some(top) = bytes.first_mut() {
-            *top |= 0x80;
-        }
+        let mut bytes = Zeroizing::new(entropy[..length].to_vec());
+        bytes[0] |= 0x80;
         Self { group: group.clone(), bytes }
     }
 
-    /// `g^x mod p`.
+    /// The public value `Y = g^x mod p`.
     pub fn public_value(&self) -> PublicValue {
         let power = self.group.engine().of_generator(&self.bytes);
         PublicValue { bytes: power.as_slice().into(), group: self.group.clone() }
     }
 
-    /// `Y^x mod p`.
+    /// The shared secret `Y^x mod p`, where `Y` is the peer's value.
     pub fn agree(self, peer: &PublicValue) -> Result<SharedSecret, PublicValueError> {
         if peer.group != self.group {
             return Err(PublicValueError::OtherGroup);
@@ -117,17 +116,19 @@ impl SharedSecret {
     }
 }
 
-/// Whether a shared value is 0, 1 or p-1; every byte is looked at, whatever it is. p is odd, so p-1
-/// differs from it in the last bit alone.
+/// Whether a shared value is 0, 1 or p-1. Every byte is examined, whatever the value. p is odd, so
+/// p-1 differs from it in the last bit only.
 fn is_degenerate(shared: &[u8], prime: &[u8]) -> bool {
-    let ends = |last: &[u8], expected: u8| last.first().copied().unwrap_or(0) ^ expected;
-    let (front, last) = shared.split_at(shared.len().saturating_sub(1));
-    let (prime_front, prime_last) = prime.split_at(prime.len().saturating_sub(1));
+    let (Some((last, front)), Some((prime_last, prime_front))) =
+        (shared.split_last(), prime.split_last())
+    else {
+        return true;
+    };
     let any = front.iter().fold(0, |any, byte| any | byte);
     let other = front.iter().zip(prime_front).fold(0, |other, (a, b)| other | (a ^ b));
-    let below = prime_last.first().map_or(0, |last| last ^ 1);
-    let differences = [any | ends(last, 0), any | ends(last, 1), other | ends(last, below)];
-    // Zero if one of them is: none has more than 8 bits.
+    let below = prime_last ^ 1;
+    let differences = [any | last, any | (last ^ 1), other | (last ^ below)];
+    // The product is zero if one of them is; they have 8 bits each, so it does not overflow.
     differences.iter().fold(1_u32, |product, difference| product * u32::from(*difference)) == 0
 }
 

@@ -1,54 +1,54 @@
-//! Arithmetic modulo an odd number, behind two engines, and the exponentiations that both run.
+//! The interface of modular arithmetic, and the exponentiations over it.
 //!
-//! Numbers are in Montgomery form, `x·R mod p`. Which operations run, and which memory they touch,
-//! depends on lengths alone.
+//! Numbers are in Montgomery form, `x·R mod p`. The operations and the memory accesses depend on
+//! lengths only.
 
 use zeroize::Zeroizing;
 
-/// Bits of an exponent dealt with at once where the base is any number.
+/// Bits of an exponent processed at once for an arbitrary base.
 const WINDOW_BITS: usize = 4;
 /// Rows of the comb: bits of the exponent that choose one entry.
 const TEETH: usize = 6;
-/// Tables of the comb: squarings are shared by so many.
+/// Tables of the comb, which share its squarings.
 const TABLES: usize = 4;
 
 /// An engine: integers modulo p in its own representation.
 pub(crate) trait Field {
-    /// A number, at most a little above p. Wiped where it is secret.
+    /// A number below 2p. Secret numbers are wiped.
     type Element: Clone + zeroize::Zeroize;
 
-    /// `R mod p`: one.
+    /// The number one in Montgomery form, `R mod p`.
     fn one(&self) -> Self::Element;
-    /// `a·b/R mod p`.
+    /// The Montgomery product `a·b/R mod p`.
     fn mul(&self, a: &Self::Element, b: &Self::Element) -> Self::Element;
-    /// `a²/R mod p`.
+    /// The Montgomery square `a²/R mod p`.
     fn square(&self, a: &Self::Element) -> Self::Element;
-    /// `x·R mod p`, of big-endian bytes below p.
+    /// The Montgomery form `x·R mod p` of big-endian bytes below p.
     fn import(&self, bytes: &[u8]) -> Self::Element;
-    /// `x/R mod p`, below p, in exactly p's length.
+    /// The number `x/R mod p` as big-endian bytes of p's length.
     fn export(&self, x: &Self::Element) -> Zeroizing<Vec<u8>>;
-    /// `table[index]`, touching every entry alike.
+    /// `table[index]`; reads every entry, so that memory accesses do not depend on `index`.
     fn select(&self, table: &[Self::Element], index: usize) -> Self::Element;
 }
 
-/// All ones if the two are equal, else zeros. `black_box` keeps the compiler from finding the
-/// comparison in it and branching: it did, and the timing test of the benchmarks saw it.
+/// All ones if `a` and `b` are equal, else zeros. Without `black_box` the compiler recognised the
+/// comparison and branched, which the benchmarks' timing test detected.
 pub(crate) fn mask(a: usize, b: usize) -> u64 {
     let difference = (a ^ b) as u64;
     std::hint::black_box(((difference | difference.wrapping_neg()) >> 63).wrapping_sub(1))
 }
 
-/// `base^exponent`, the exponent big-endian with its top bit set: windows of 4 bits, from the top,
-/// each a digit of 1 to 16. So nothing is ever multiplied by one, which processors do some 0.1 ns
-/// quicker than by other numbers: the timing test of the benchmarks saw it.
+/// `base^exponent`, for a big-endian exponent with its top bit set. It processes windows of 4 bits
+/// from the top, each as a digit of 1 to 16. No number is therefore multiplied by one, which takes
+/// processors about 0.1 ns less than other factors: the benchmarks' timing test detected that.
 pub(crate) fn power<F: Field>(
     field: &F,
     base: &F::Element,
     exponent: &[u8],
 ) -> Zeroizing<F::Element> {
     debug_assert!(exponent.first().is_some_and(|top| top >> 7 == 1));
-    // base^1 to base^16; on the stack, since beside a session's small and lasting allocations it
-    // would leave holes.
+    // base^1 to base^16. On the stack, because among a session's small lasting allocations it would
+    // fragment the heap.
     let mut table: [F::Element; 1 << WINDOW_BITS] = std::array::from_fn(|_| base.clone());
     for power in 2..=1 << WINDOW_BITS {
         let half = &table[power / 2 - 1];
@@ -70,7 +70,7 @@ pub(crate) fn power<F: Field>(
     result
 }
 
-/// An exponent's digits to base 16, the lowest first, of which all but the highest are 1 to 16
+/// The digits of an exponent to base 16, lowest first, where all but the highest are 1 to 16
 /// (Joye and Tunstall, "Exponent recoding and regular exponentiation algorithms", AFRICACRYPT
 /// 2009). The highest is not 0 where the top bit is set.
 fn digits(exponent: &[u8]) -> Zeroizing<Vec<u8>> {
@@ -83,7 +83,7 @@ fn digits(exponent: &[u8]) -> Zeroizing<Vec<u8>> {
         borrow = digit.wrapping_sub(1) >> 7;
         digits.push(digit.wrapping_add(borrow << WINDOW_BITS));
     }
-    // Nothing is above it to borrow from.
+    // The highest digit has none above it to borrow from.
     if let Some(top) = digits.last_mut() {
         *top = top.wrapping_sub(borrow << WINDOW_BITS);
     }
@@ -122,13 +122,14 @@ impl<E: Clone + zeroize::Zeroize> Comb<E> {
         Self { tables: (0..TABLES).map(table).collect(), row, part, exponent_len }
     }
 
-    /// `base^exponent`, the exponent big-endian and of the length the comb was made for.
+    /// `base^exponent`, for a big-endian exponent of the length that the comb was made for.
     pub(crate) fn power<F: Field<Element = E>>(&self, field: &F, exponent: &[u8]) -> Zeroizing<E> {
-        debug_assert_eq!(exponent.len(), self.exponent_len);
-        // Which bits are read is public; what they are is not.
-        let bit = |i: usize| {
-            let byte = exponent.len().checked_sub(1 + i / 8).and_then(|at| exponent.get(at));
-            usize::from(byte.copied().unwrap_or(0) >> (i % 8) & 1)
+        assert_eq!(exponent.len(), self.exponent_len, "the comb would ignore higher bits");
+        // The positions of the bits are public; their values are not. The rows may be a few bits
+        // longer than the exponent: those bits are zero.
+        let bit = |i: usize| match exponent.len().checked_sub(1 + i / 8) {
+            Some(at) => usize::from(exponent[at] >> (i % 8) & 1),
+            None => 0,
         };
         let mut result = Zeroizing::new(field.one());
         for k in (0..self.part).rev() {

@@ -1,4 +1,4 @@
-//! Groups: those of RFC 7919 by name, and those a peer chose, once they are found safe.
+//! Groups: those of RFC 7919 by name, and groups chosen by a peer, which are checked first.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use crypto_bigint::{BoxedUint, Odd};
 use crypto_primes::Flavor;
 
-use crate::engine::{Engine, EngineKind};
+use crate::engine::{EngineKind, GroupEngine};
 
-/// Shortest prime that is taken from a peer, in bits.
+/// The shortest prime that is accepted from a peer, in bits.
 pub const PRIME_BITS_MIN: u32 = 2048;
-/// Longest prime that is taken from a peer, in bits: beyond it a check costs seconds.
+/// The longest prime that is accepted from a peer, in bits. Checking a longer one takes seconds.
 pub const PRIME_BITS_MAX: u32 = 8192;
 
-/// Safe primes proved in this process and kept, so that a group met again costs nothing.
+/// Safe primes that this process remembers, so that a group is checked only once.
 const PROVED_MAX: usize = 16;
 
 const KNOWN_PRIMES: &str = include_str!("known_primes.txt");
@@ -23,9 +23,9 @@ const KNOWN_PRIMES: &str = include_str!("known_primes.txt");
 pub enum NamedGroup {
     /// 2048 bits: 103 bits of strength by RFC 7919's count.
     Ffdhe2048,
-    /// 3072 bits: 125.
+    /// 3072 bits: 125 bits of strength by the same count.
     Ffdhe3072,
-    /// 4096 bits: 150.
+    /// 4096 bits: 150 bits of strength by the same count.
     Ffdhe4096,
 }
 
@@ -46,7 +46,7 @@ pub enum GroupError {
     /// The prime is too short for a discrete logarithm to be hard.
     #[error("its prime has {bits} bits, at least {PRIME_BITS_MIN} are needed")]
     TooShort {
-        /// Its length.
+        /// The length of the prime in bits.
         bits: u32,
     },
     /// The prime is so long that using it would be a denial of service.
@@ -66,13 +66,13 @@ pub struct Group(Arc<Domain>);
 
 struct Domain {
     p: Odd<BoxedUint>,
-    engine: Engine,
+    engine: GroupEngine,
     prime_bytes: Box<[u8]>,
     generator_bytes: Box<[u8]>,
 }
 
 impl Group {
-    /// The group of that name.
+    /// The group of RFC 7919 with this name.
     pub fn named(name: NamedGroup) -> Self {
         static GROUPS: [OnceLock<Group>; 3] = [const { OnceLock::new() }; 3];
         let build = || {
@@ -91,12 +91,14 @@ impl Group {
         slot.get_or_init(build).clone()
     }
 
-    /// A group that a peer chose: `prime` and `generator` unsigned big-endian, leading zeros
-    /// ignored. Refused unless 2048 to 8192 bits, a safe prime, and a generator in 2..=p-2.
+    /// A group chosen by a peer: `prime` and `generator` are unsigned big-endian, and leading zeros
+    /// are ignored. Refused unless the prime is safe and has 2048 to 8192 bits, and the generator
+    /// is in 2..=p-2.
     ///
     /// The prime is checked by the strengthened Baillie-PSW test (Baillie, Fiori and Wagstaff,
-    /// 2021) on p and (p-1)/2, to which no composite is known that passes, chosen ones included.
-    /// The primes of RFC 7919 and RFC 3526 and the last few proved are taken without it.
+    /// 2021) on p and (p-1)/2. No composite is known that passes it, not even a constructed one.
+    /// The primes of RFC 7919 and RFC 3526, and the last few that passed, are accepted without a
+    /// test.
     pub fn received(prime: &[u8], generator: &[u8]) -> Result<Self, GroupError> {
         let prime = trimmed(prime);
         if prime.len() > PRIME_BITS_MAX.div_ceil(8) as usize {
@@ -117,12 +119,12 @@ impl Group {
         Ok(group)
     }
 
-    /// Everything but the size and the primality.
+    /// Builds the group, and checks all but the prime's size and primality.
     fn build(prime: &[u8], generator: &[u8]) -> Result<Self, GroupError> {
         let p = BoxedUint::from_be_slice_vartime(prime);
         let p: Odd<BoxedUint> = Option::from(p.into_odd()).ok_or(GroupError::NotSafePrime)?;
         in_range(&p, generator).ok_or(GroupError::Generator)?;
-        let engine = Engine::new(&p, generator);
+        let engine = GroupEngine::new(&p, generator);
         Ok(Self(Arc::new(Domain {
             p,
             engine,
@@ -131,11 +133,11 @@ impl Group {
         })))
     }
 
-    /// The same group on an engine that is asked for; nothing where the processor or the length
-    /// does not allow it. For tests and measurements.
+    /// The same group on a given engine; `None` if the processor or the length does not allow it.
+    /// For tests and measurements.
     pub fn with_engine(&self, kind: EngineKind) -> Option<Self> {
         let Domain { p, prime_bytes, generator_bytes, .. } = &*self.0;
-        let engine = Engine::of_kind(kind, p, generator_bytes)?;
+        let engine = GroupEngine::of_kind(kind, p, generator_bytes)?;
         let (prime_bytes, generator_bytes) = (prime_bytes.clone(), generator_bytes.clone());
         Some(Self(Arc::new(Domain { p: p.clone(), engine, prime_bytes, generator_bytes })))
     }
@@ -150,7 +152,7 @@ impl Group {
         &self.0.generator_bytes
     }
 
-    /// Whether this is the group of that prime and generator, leading zeros ignored.
+    /// Whether the group has this prime and generator; leading zeros are ignored.
     pub fn is(&self, prime: &[u8], generator: &[u8]) -> bool {
         self.prime() == trimmed(prime) && self.generator() == trimmed(generator)
     }
@@ -175,7 +177,7 @@ impl Group {
         &self.0.p
     }
 
-    pub(crate) fn engine(&self) -> &Engine {
+    pub(crate) fn engine(&self) -> &GroupEngine {
         &self.0.engine
     }
 }
@@ -194,7 +196,7 @@ impl fmt::Debug for Group {
     }
 }
 
-/// `bytes` as an integer in 2..=p-2, with p's precision.
+/// `bytes` as an integer with p's precision; `None` unless it is in 2..=p-2.
 pub(crate) fn in_range(p: &Odd<BoxedUint>, bytes: &[u8]) -> Option<BoxedUint> {
     let value = BoxedUint::from_be_slice(trimmed(bytes), p.bits_precision()).ok()?;
     let one = BoxedUint::one_with_precision(p.bits_precision());
@@ -202,22 +204,23 @@ pub(crate) fn in_range(p: &Odd<BoxedUint>, bytes: &[u8]) -> Option<BoxedUint> {
     (value > one && value < below).then_some(value)
 }
 
+/// `bytes` without leading zeros.
 pub(crate) fn trimmed(bytes: &[u8]) -> &[u8] {
     let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
-    bytes.get(zeros..).unwrap_or(&[])
+    &bytes[zeros..]
 }
 
-/// Names and primes of the table, in its order.
+/// The names and primes of the table, in order.
 fn known_primes() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
     let lines = KNOWN_PRIMES.lines().filter(|line| !line.starts_with('#'));
     lines.filter_map(|line| line.split_once(' ')).map(|(name, hex)| (name, decode_hex(hex)))
 }
 
-/// Our own table holds nothing but pairs of hexadecimal digits.
+#[allow(clippy::expect_used, reason = "the table in this crate is hexadecimal")]
 fn decode_hex(hex: &str) -> Vec<u8> {
-    let digit =
-        |c: u8| char::from(c).to_digit(16).and_then(|digit| u8::try_from(digit).ok()).unwrap_or(0);
-    hex.as_bytes().as_chunks().0.iter().map(|[high, low]| digit(*high) << 4 | digit(*low)).collect()
+    let pairs = hex.as_bytes().as_chunks::<2>().0.iter();
+    let digits = pairs.map(|pair| std::str::from_utf8(pair).expect("ASCII"));
+    digits.map(|pair| u8::from_str_radix(pair, 16).expect("two digits")).collect()
 }
 
 static PROVED: Mutex<Vec<Box<[u8]>>> = Mutex::new(Vec::new());

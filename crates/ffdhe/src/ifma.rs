@@ -1,5 +1,5 @@
-//! Montgomery arithmetic on 52-bit limbs with AVX-512 IFMA: the instructions and nothing else. One
-//! of the crate's two files with `unsafe`.
+//! Montgomery arithmetic on 52-bit limbs with AVX-512 IFMA instructions. One of the crate's two
+//! files with `unsafe`.
 //!
 //! `V` vectors of 8 limbs, of which the first `K` are used: R = 2^(52·K). p has at most 52·K - 3
 //! bits, so that products of numbers below 2p stay below 2p without a subtraction (Walter,
@@ -58,7 +58,7 @@ impl Ifma {
         unsafe { mul::<V, K>(a, b, p, k0) }
     }
 
-    /// `a²/R mod p`, as [`Self::mul`] and a sixth quicker.
+    /// `a²/R mod p`, like [`Self::mul`], in a sixth less time.
     pub(super) fn square<const V: usize, const K: usize>(
         self,
         a: &Limbs<V>,
@@ -69,7 +69,7 @@ impl Ifma {
         unsafe { square::<V, K>(a, p, k0) }
     }
 
-    /// `table[index]`, touching every entry alike.
+    /// `table[index]`; reads every entry, so that memory accesses do not depend on `index`.
     pub(super) fn select<const V: usize>(self, table: &[Limbs<V>], index: usize) -> Limbs<V> {
         // SAFETY: as above.
         unsafe { select(table, index) }
@@ -102,7 +102,7 @@ fn mul<const V: usize, const K: usize>(
     k0: u64,
 ) -> Limbs<V> {
     let turns = Turns::new(a, p, k0);
-    let sum = turns.take::<0, false>(Sum::ZERO, &b.0.as_flattened()[..K]);
+    let sum = turns.take::<0, false>(LimbSum::ZERO, &b.0.as_flattened()[..K]);
     carried(sum)
 }
 
@@ -113,7 +113,7 @@ fn square<const V: usize, const K: usize>(a: &Limbs<V>, p: &Limbs<V>, k0: u64) -
     let turns = Turns::new(a, p, k0);
     let limbs = a.0.as_flattened();
     let of = |v: usize| &limbs[(8 * v).min(K)..(8 * v + 8).min(K)];
-    let mut sum = turns.take::<0, true>(Sum::ZERO, of(0));
+    let mut sum = turns.take::<0, true>(LimbSum::ZERO, of(0));
     sum = turns.take::<1, true>(sum, of(1));
     sum = turns.take::<2, true>(sum, of(2));
     sum = turns.take::<3, true>(sum, of(3));
@@ -130,21 +130,20 @@ fn square<const V: usize, const K: usize>(a: &Limbs<V>, p: &Limbs<V>, k0: u64) -
     carried(sum)
 }
 
-/// What has been added up so far. The lowest limb, on which the next multiple of p depends, is kept
-/// apart as a scalar; lane 0 is not used. So the vectors have a whole turn's time until their lane
-/// 1 is needed.
+/// The running sum. The next multiple of p depends on the lowest limb, which is a separate scalar;
+/// lane 0 of the vectors is unused. Lane 1 is then needed only a whole turn later.
 #[derive(Clone, Copy)]
-struct Sum<const V: usize> {
+struct LimbSum<const V: usize> {
     vectors: [__m512i; V],
     low: u64,
 }
 
-impl<const V: usize> Sum<V> {
+impl<const V: usize> LimbSum<V> {
     // SAFETY: 64 bytes, and every bit pattern is valid.
     const ZERO: Self = Self { vectors: unsafe { core::mem::zeroed() }, low: 0 };
 }
 
-/// What a turn needs of a and p.
+/// The parts of a and p that each turn uses.
 struct Turns<const V: usize> {
     a: [__m512i; V],
     p: [__m512i; V],
@@ -167,7 +166,11 @@ impl<const V: usize> Turns<V> {
     /// have been dealt with, those above count twice.
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma")]
-    fn take<const OWN: usize, const SQUARE: bool>(&self, mut sum: Sum<V>, b: &[u64]) -> Sum<V> {
+    fn take<const OWN: usize, const SQUARE: bool>(
+        &self,
+        mut sum: LimbSum<V>,
+        b: &[u64],
+    ) -> LimbSum<V> {
         let zero = _mm512_setzero_si512();
         let ([a0, a1], [p0, p1]) = (self.a_low, self.p_low);
         for b in b {
@@ -214,12 +217,12 @@ impl<const V: usize> Turns<V> {
     }
 }
 
-/// Limbs below 2^63 made into limbs below 2^52: carries once over, and then those that ripple, all
-/// at once in a scalar with a bit for each limb.
+/// Reduces limbs below 2^63 to limbs below 2^52. One pass adds the carries; the carries that ripple
+/// further are computed together in a scalar with a bit for each limb.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn carried<const V: usize>(sum: Sum<V>) -> Limbs<V> {
-    let Sum { vectors: mut sum, low } = sum;
+fn carried<const V: usize>(sum: LimbSum<V>) -> Limbs<V> {
+    let LimbSum { vectors: mut sum, low } = sum;
     sum[0] = _mm512_mask_set1_epi64(sum[0], 1, low.cast_signed());
     let mask = broadcast(MASK);
     let carry: [_; V] = std::array::from_fn(|j| _mm512_srli_epi64::<52>(sum[j]));
@@ -276,7 +279,7 @@ mod tests {
         let low = std::mem::replace(&mut vectors[0][0], 0x5555);
         let vectors = vectors.map(|limbs| vector(&limbs));
         // SAFETY: the caller has seen that the processor has the feature.
-        let limbs = unsafe { carried(Sum { vectors, low }) };
+        let limbs = unsafe { carried(LimbSum { vectors, low }) };
         assert_eq!(limbs.0.as_flattened(), one_by_one(sum), "{sum:x?}");
     }
 

@@ -1,4 +1,4 @@
-//! The engine on AVX-512 IFMA: numbers as 52-bit limbs.
+//! The engine for AVX-512 IFMA, with 52-bit limbs.
 
 use crypto_bigint::{BoxedUint, NonZero, Odd};
 use zeroize::Zeroizing;
@@ -10,7 +10,7 @@ use crate::ifma::{Ifma, LIMB_BITS, Limbs, MASK};
 pub(crate) struct Modulus52<const V: usize, const K: usize> {
     ifma: Ifma,
     p: Limbs<V>,
-    /// -1/p mod 2^52.
+    /// Montgomery's constant -1/p mod 2^52.
     k0: u64,
     /// R mod p, R² mod p, and the integer 1.
     one: Limbs<V>,
@@ -20,7 +20,7 @@ pub(crate) struct Modulus52<const V: usize, const K: usize> {
 }
 
 impl<const V: usize, const K: usize> Modulus52<V, K> {
-    /// Nothing where the processor lacks IFMA or the modulus is too long.
+    /// The arithmetic modulo p; `None` if the processor lacks IFMA or p is too long.
     pub(crate) fn new(p: &Odd<BoxedUint>) -> Option<Self> {
         let ifma = Ifma::detect()?;
         let bits = p.as_ref().bit_width_vartime() as usize;
@@ -28,7 +28,7 @@ impl<const V: usize, const K: usize> Modulus52<V, K> {
             return None;
         }
         let power_of_two = |exponent: usize| {
-            // Of the modulus' own parts nothing is secret.
+            // The modulus is public, so variable time is safe.
             let bytes = exponent / 8 + 1;
             let mut power = vec![0; bytes];
             *power.first_mut()? = 1 << (exponent % 8);
@@ -83,7 +83,7 @@ impl<const V: usize, const K: usize> Field for Modulus52<V, K> {
     }
 }
 
-/// x - p if that is not negative, else x; without a branch.
+/// x - p if that is not negative, else x; computed without a branch.
 fn reduced<const V: usize>(x: &Limbs<V>, p: &Limbs<V>) -> Limbs<V> {
     let mut difference = Zeroizing::new(*x);
     let mut borrow = 0_i64;
@@ -102,7 +102,8 @@ fn reduced<const V: usize>(x: &Limbs<V>, p: &Limbs<V>) -> Limbs<V> {
     result
 }
 
-/// What does not fit is not there: the caller has checked the length.
+/// The limbs of a big-endian number. Bytes beyond the limbs are ignored: the caller has checked the
+/// length.
 fn from_be_bytes<const V: usize>(bytes: &[u8]) -> Limbs<V> {
     let mut limbs = Limbs([[0; 8]; V]);
     let flat = limbs.0.as_flattened_mut();

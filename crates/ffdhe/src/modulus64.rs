@@ -1,30 +1,30 @@
-//! The engine for any processor: numbers as 64-bit limbs.
+//! The engine for any processor, with 64-bit limbs.
 
 use crypto_bigint::{BoxedUint, NonZero, Odd};
 use zeroize::Zeroizing;
 
 #[cfg(target_arch = "x86_64")]
-use crate::adx::{Adx, BLOCK_LIMBS, Block};
+use crate::adx::{Adx, BLOCK_LIMBS, LimbBlock};
 use crate::field::{Field, mask};
 
 /// An odd modulus of at most 64·N bits. R = 2^(64·N); numbers are below p.
 pub(crate) struct Modulus64<const N: usize> {
     p: [u64; N],
-    /// -1/p mod 2^64.
+    /// Montgomery's constant -1/p mod 2^64.
     k0: u64,
     /// R mod p, R² mod p, and the integer 1.
     one: [u64; N],
     r_squared: [u64; N],
     unit: [u64; N],
     bytes: usize,
-    /// How blocks are multiplied, where the processor has more than the compiler uses.
+    /// Multiplication by blocks, if the processor has ADX and it is requested.
     #[cfg(target_arch = "x86_64")]
     adx: Option<Adx>,
 }
 
 impl<const N: usize> Modulus64<N> {
-    /// Nothing where the modulus is too long. `adx`: with MULX, ADCX and ADOX where the processor
-    /// has them.
+    /// The arithmetic modulo p; `None` if p is too long. `adx`: use MULX, ADCX and ADOX if the
+    /// processor has them.
     pub(crate) fn new(p: &Odd<BoxedUint>, adx: bool) -> Option<Self> {
         let bits = p.as_ref().bit_width_vartime() as usize;
         if bits > 64 * N {
@@ -55,7 +55,7 @@ impl<const N: usize> Modulus64<N> {
     }
 }
 
-/// The sum of the products of one column: 192 bits.
+/// The sum of the products of one column, in 192 bits.
 #[derive(Default)]
 struct Column {
     low: u128,
@@ -77,7 +77,7 @@ impl Column {
         }
     }
 
-    /// The lowest limb, which is dropped.
+    /// Removes the lowest limb and returns it.
     #[inline(always)]
     fn shift(&mut self) -> u64 {
         #[allow(clippy::cast_possible_truncation, reason = "the lowest limb is meant")]
@@ -88,8 +88,8 @@ impl Column {
 }
 
 impl<const N: usize> Modulus64<N> {
-    /// The product whose columns `fill` gives, times 1/R: for each of the low columns a multiple of
-    /// p that clears it.
+    /// The product whose columns `fill` adds, times 1/R. For each low column, a multiple of p is
+    /// added that clears it.
     #[inline(always)]
     #[allow(
         clippy::needless_range_loop,
@@ -122,11 +122,11 @@ impl<const N: usize> Modulus64<N> {
     }
 }
 
-/// A product before its reduction: the longest, of 4096-bit numbers.
+/// Blocks of the longest product before its reduction, of 4096-bit numbers.
 #[cfg(target_arch = "x86_64")]
 const PRODUCT_BLOCKS_MAX: usize = 2 * 4096 / 64 / BLOCK_LIMBS;
 
-/// The same by blocks of eight limbs.
+/// Multiplication by blocks of eight limbs.
 #[cfg(target_arch = "x86_64")]
 impl<const N: usize> Modulus64<N> {
     const BLOCKS: usize = {
@@ -144,7 +144,7 @@ impl<const N: usize> Modulus64<N> {
         self.reduce_blocks(adx, &mut product)
     }
 
-    /// Each product of two different limbs once; then all doubled, and the squares added.
+    /// Adds each product of two different limbs once, doubles the sum, and adds the squares.
     fn square_blocks(&self, adx: Adx, a: &[u64; N]) -> [u64; N] {
         let mut product = [[0; BLOCK_LIMBS]; PRODUCT_BLOCKS_MAX];
         let blocks = a.as_chunks().0;
@@ -157,15 +157,15 @@ impl<const N: usize> Modulus64<N> {
         self.reduce_blocks(adx, &mut product)
     }
 
-    /// For each of the low blocks the multiple of p that clears it.
-    fn reduce_blocks(&self, adx: Adx, product: &mut [Block; PRODUCT_BLOCKS_MAX]) -> [u64; N] {
-        let Some((p0, p)) = self.p.as_chunks().0.split_first() else { return self.p };
+    /// Adds, for each low block, the multiple of p that clears it.
+    fn reduce_blocks(&self, adx: Adx, product: &mut [LimbBlock; PRODUCT_BLOCKS_MAX]) -> [u64; N] {
+        let (p0, p) = self.p.as_chunks().0.split_at(1);
         let (mut carries, mut top) = ([0; BLOCK_LIMBS], 0);
         for i in 0..Self::BLOCKS {
             let (sum, above) = product[i..].split_at_mut(Self::BLOCKS);
-            let Some((factor, sum)) = sum.split_first_mut() else { continue };
-            adx.clear(factor, p0, self.k0, &mut carries);
-            adx.add_product(sum, p, factor, &mut carries);
+            let (factor, sum) = sum.split_at_mut(1);
+            adx.clear(&mut factor[0], &p0[0], self.k0, &mut carries);
+            adx.add_product(sum, p, &factor[0], &mut carries);
             for (limb, carry) in above[0].iter_mut().zip(carries) {
                 let (sum, first) = limb.overflowing_add(carry);
                 let (sum, second) = sum.overflowing_add(top);
@@ -198,7 +198,7 @@ impl<const N: usize> Field for Modulus64<N> {
         })
     }
 
-    /// Each product of two different limbs once, and doubled.
+    /// Adds each product of two different limbs once, and doubles it.
     fn square(&self, a: &[u64; N]) -> [u64; N] {
         #[cfg(target_arch = "x86_64")]
         if let Some(adx) = self.adx {
@@ -238,7 +238,7 @@ impl<const N: usize> Field for Modulus64<N> {
     }
 }
 
-/// `x + top·2^(64·N)` less p, once, if that is not negative; without a branch.
+/// `x + top·2^(64·N)`, less p if that is not negative; computed without a branch.
 fn reduced<const N: usize>(x: &[u64; N], top: u64, p: &[u64; N]) -> [u64; N] {
     let (mut difference, mut borrow) = ([0; N], 0_u64);
     for ((to, x), p) in difference.iter_mut().zip(x).zip(p) {
@@ -252,7 +252,8 @@ fn reduced<const N: usize>(x: &[u64; N], top: u64, p: &[u64; N]) -> [u64; N] {
     std::array::from_fn(|j| x[j] & keep | difference[j] & !keep)
 }
 
-/// What does not fit is not there: the caller has checked the length.
+/// The limbs of a big-endian number. Bytes beyond the limbs are ignored: the caller has checked the
+/// length.
 fn from_be_bytes<const N: usize>(bytes: &[u8]) -> [u64; N] {
     let mut limbs = [0; N];
     for (i, byte) in bytes.iter().rev().enumerate() {

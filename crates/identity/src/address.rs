@@ -1,5 +1,4 @@
-//! Where a server is reached: `HOST:PORT`. One server has one name, whatever the spelling it was
-//! asked for by.
+//! The address of a server: `HOST:PORT`. All spellings of one address compare equal.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -7,12 +6,12 @@ use std::str::FromStr;
 
 use ddes_wire::shown;
 
-/// A host name has at most so many characters (RFC 1035).
+/// The most characters of a host name (RFC 1035).
 const NAME_CHARS_MAX: usize = 253;
 
-/// A server's address. Those that name the same host and port are equal and shown alike: letters
-/// have no case, an IPv6 address has its shortest text in brackets, and `localhost` is called
-/// 127.0.0.1, whichever loopback address answers.
+/// A server's address. Addresses of the same host and port are equal and displayed the same: letter
+/// case is ignored, an IPv6 address is shown in its shortest form in brackets, and `localhost` is
+/// shown as 127.0.0.1, whichever loopback address it resolves to.
 #[derive(Clone, Debug)]
 pub struct ServerAddress {
     host: Host,
@@ -23,13 +22,13 @@ pub struct ServerAddress {
 enum Host {
     Localhost,
     Ip(IpAddr),
-    /// A link-local address and the interface it is reached by.
+    /// A link-local address and its interface.
     Zoned(Ipv6Addr, String),
-    /// In lower case, without a dot at the end.
+    /// A name in lower case, without a dot at the end.
     Name(String),
 }
 
-/// What is no address, and why.
+/// A text that is not an address, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "'{text}' is not HOST:PORT: {why}. Write counter.example:5566, 192.0.2.7:5566 or [2001:db8::7]:5566"
@@ -41,7 +40,7 @@ pub struct AddressError {
 }
 
 impl ServerAddress {
-    /// What a resolver is asked for: an address without brackets, or a name.
+    /// The host for a resolver: an address without brackets, or a name.
     pub fn host(&self) -> String {
         match &self.host {
             Host::Localhost => "localhost".to_owned(),
@@ -56,7 +55,7 @@ impl ServerAddress {
         self.port
     }
 
-    /// By which it is compared and shown.
+    /// The form in which it is compared and displayed.
     fn name(&self) -> (Host, u16) {
         let host = match &self.host {
             Host::Localhost => Host::Ip(Ipv4Addr::LOCALHOST.into()),
@@ -113,7 +112,7 @@ fn host_of(text: &str) -> Result<Host, &'static str> {
     if name.len() > NAME_CHARS_MAX || !name.bytes().all(fits) {
         return Err("a host name is letters, digits and -_. (253 at most)");
     }
-    // Resolvers take 127.1 and 0x7f000001 for 127.0.0.1, and such a name for nothing else.
+    // Resolvers read 127.1 and 0x7f000001 as 127.0.0.1, so such names are addresses.
     let last = name.rsplit('.').next().unwrap_or(&name);
     if last.bytes().all(|byte| byte.is_ascii_digit()) || last.starts_with("0x") {
         let address = ipv4(&name).ok_or("an IPv4 address is four numbers from 0 to 255")?;
@@ -122,7 +121,7 @@ fn host_of(text: &str) -> Result<Host, &'static str> {
     if name == "localhost" { Ok(Host::Localhost) } else { Ok(Host::Name(name)) }
 }
 
-/// As inet_aton(3) reads it: one to four numbers, of which the last fills what is left.
+/// Parses like inet_aton(3): one to four numbers, of which the last fills the remaining bytes.
 fn ipv4(text: &str) -> Option<Ipv4Addr> {
     let numbers = text.split('.').map(|part| match part.strip_prefix("0x") {
         Some(hex) => u32::from_str_radix(hex, 16).ok(),
@@ -140,7 +139,7 @@ fn ipv4(text: &str) -> Option<Ipv4Addr> {
     u32::try_from(address).ok().map(Ipv4Addr::from_bits)
 }
 
-/// With or without a zone. One that stands for an IPv4 address is that address.
+/// An IPv6 address with or without a zone. An IPv4-mapped address becomes the IPv4 address.
 fn ipv6(text: &str) -> Option<Host> {
     let Some((address, zone)) = text.split_once('%') else {
         return Some(Host::Ip(text.parse::<Ipv6Addr>().ok()?.to_canonical()));

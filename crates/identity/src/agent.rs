@@ -1,43 +1,47 @@
 //! Two messages of the ssh-agent protocol (draft-ietf-sshm-ssh-agent): sign this, and the
 //! signature. Takes and gives bytes, opens no socket.
 //!
-//! Our own because it is two messages: the crates that speak the protocol bring RSA, DSA and the
-//! NIST curves along.
+//! Implemented here because it is two messages: crates for the whole protocol depend on RSA, DSA
+//! and the NIST curves.
 
+use crate::key::ssh_string;
 use crate::{Namespace, PublicKey, signed_data};
 
-/// No answer to a request is longer.
+/// The longest accepted answer, in bytes.
 pub const ANSWER_BYTES_MAX: usize = 4096;
 
 const SIGN_REQUEST: u8 = 13;
 const SIGN_RESPONSE: u8 = 14;
 const ALGORITHM: &[u8] = b"ssh-ed25519";
 
-/// Why an agent's answer is no signature.
+/// Why an agent's answer gives no signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AgentError {
-    /// It does not hold the key, or does not want to use it.
+    /// The agent does not hold the key, or refuses to use it.
     #[error("the agent does not sign with this key")]
     Refused,
-    /// Not the protocol.
+    /// The answer does not follow the protocol.
     #[error("the agent's answer is malformed")]
     Malformed,
-    /// A signature, and not this key's over this message.
+    /// The signature is not this key's over this message.
     #[error("the agent's signature does not verify")]
     Signature,
 }
 
 /// `u32 length || 13 || string(key) || string(data) || u32 flags`, where data is [`signed_data`].
 pub fn request(key: &PublicKey, namespace: Namespace, message: &[u8]) -> Vec<u8> {
-    let blob = [string(ALGORITHM), string(key.as_bytes())].concat();
-    let body =
-        [vec![SIGN_REQUEST], string(&blob), string(&signed_data(namespace, message)), vec![0; 4]]
-            .concat();
-    string(&body)
+    let blob = [ssh_string(ALGORITHM), ssh_string(key.as_bytes())].concat();
+    let body = [
+        vec![SIGN_REQUEST],
+        ssh_string(&blob),
+        ssh_string(&signed_data(namespace, message)),
+        vec![0; 4],
+    ]
+    .concat();
+    ssh_string(&body)
 }
 
-/// The signature of an answer's body: what follows its length. It is verified, whatever the agent
-/// claims.
+/// The signature in an answer, of which `body` is the part after the length. It is verified.
 pub fn signature(
     body: &[u8],
     key: &PublicKey,
@@ -60,13 +64,7 @@ pub fn signature(
     Ok(raw)
 }
 
-/// `u32 length || bytes`.
-fn string(bytes: &[u8]) -> Vec<u8> {
-    // Ours are of some hundred bytes.
-    let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-    [&length.to_be_bytes()[..], bytes].concat()
-}
-
+/// Splits off the first string; `None` if it is incomplete.
 fn take(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = bytes.split_first_chunk()?;
     rest.split_at_checked(u32::from_be_bytes(*length) as usize)

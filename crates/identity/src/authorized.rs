@@ -1,4 +1,4 @@
-//! Who may connect: a file in the manner of OpenSSH's authorized_keys.
+//! The keys that may connect: a file like OpenSSH's authorized_keys.
 //!
 //! ```text
 //! # a comment
@@ -13,44 +13,44 @@ use ddes_wire::shown;
 use crate::lines::{BLANKS, BYTE_ORDER_MARK, content, fields, numbered};
 use crate::{PublicKey, read_public};
 
-/// What an identity may do beside counting.
+/// What an identity may do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Role {
-    /// Count.
+    /// It may count values.
     #[default]
     Client,
     /// Also end every session of the server.
     Operator,
 }
 
-/// What the file says of one key.
+/// The rights of one key in the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grant {
-    /// `ddes-role`.
+    /// The role of option `ddes-role`; a client without it.
     pub role: Role,
-    /// `ddes-name`, else the line's comment; fit to be shown ([`shown::plain`]).
+    /// The name of option `ddes-name`, or the line's comment, as plain text ([`shown::plain`]).
     pub name: Option<String>,
-    /// `expiry-time`, in seconds since 1970 (UTC).
+    /// The end of validity from option `expiry-time`, in seconds since 1970 (UTC).
     pub expires: Option<i64>,
 }
 
-/// A line that grants nothing, and why. The others of its file hold.
+/// A line that cannot be parsed and grants nothing. The other lines of its file are valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {why}")]
 pub struct LineError {
-    /// From 1.
+    /// The line's number, from 1.
     pub line: usize,
-    /// For people; fit to be shown ([`shown::plain`]).
+    /// The reason, as plain text for people ([`shown::plain`]).
     pub why: String,
 }
 
-/// The file, read.
+/// A parsed file of authorized keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuthorizedKeys(HashMap<PublicKey, Grant>);
 
 impl AuthorizedKeys {
-    /// Reads a file. Where a key stands twice, the first line holds, as in OpenSSH. A line that
-    /// cannot be read grants nothing, and the others hold.
+    /// Parses a file. If a key is listed twice, the first line is valid, as in OpenSSH. A line that
+    /// cannot be parsed grants nothing, and the other lines are valid.
     pub fn parse(text: impl AsRef<[u8]>) -> (Self, Vec<LineError>) {
         let text = text.as_ref();
         let text = text.strip_prefix(BYTE_ORDER_MARK.as_bytes()).unwrap_or(text);
@@ -66,12 +66,12 @@ impl AuthorizedKeys {
         (keys, errors)
     }
 
-    /// Adds a key; where it is listed, that grant holds.
+    /// Adds a key, unless it is listed.
     pub fn add(&mut self, key: PublicKey, grant: Grant) {
         self.0.entry(key).or_insert(grant);
     }
 
-    /// With another list's keys; of those in both, its own grant holds.
+    /// Adds another list's keys. For a key in both lists, this list's grant is valid.
     pub fn with(mut self, other: &Self) -> Self {
         for (key, grant) in &other.0 {
             self.add(*key, grant.clone());
@@ -79,12 +79,12 @@ impl AuthorizedKeys {
         self
     }
 
-    /// What the list says of `key`, expired or not.
+    /// The grant of `key`, expired or not.
     pub fn get(&self, key: &PublicKey) -> Option<&Grant> {
         self.0.get(key)
     }
 
-    /// What either list grants: while it is not known which of them holds, nobody loses a right.
+    /// The union of two lists, for while it is unknown which is valid: no right is lost.
     pub fn or(&self, other: &Self) -> Self {
         let mut either = other.clone();
         for (key, grant) in &self.0 {
@@ -97,8 +97,7 @@ impl AuthorizedKeys {
         either
     }
 
-    /// What `key` may do at `now`, in seconds since 1970; nothing if it is not listed or has
-    /// expired.
+    /// The grant of `key` at `now`, in seconds since 1970; `None` if it is not listed or expired.
     pub fn find(&self, key: &PublicKey, now: i64) -> Option<&Grant> {
         self.0.get(key).filter(|grant| grant.holds_at(now))
     }
@@ -108,7 +107,7 @@ impl AuthorizedKeys {
         self.0.values().filter_map(|grant| grant.expires)
     }
 
-    /// Every key with what it may do, expired ones too, in no order.
+    /// Every key with its grant, expired ones included, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (&PublicKey, &Grant)> {
         self.0.iter()
     }
@@ -130,7 +129,7 @@ impl Grant {
         self.expires.is_none_or(|expires| now < expires)
     }
 
-    /// The wider of each right, under the other's name.
+    /// The wider of each right, with the other's name.
     fn or(&self, other: &Self) -> Self {
         let role = if self.role == Role::Operator { Role::Operator } else { other.role };
         let expires = self.expires.zip(other.expires).map(|(one, two)| one.max(two));
@@ -149,7 +148,7 @@ fn grant(line: &str) -> Result<(PublicKey, Grant), String> {
         let (option, value) = option.split_once('=').unwrap_or((option, ""));
         let value =
             value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
-        // Which of the two was meant is not ours to guess.
+        // Which of the two was meant is unknown.
         if seen.contains(&option) {
             return Err(format!("option '{option}' appears twice, so the key is refused"));
         }
@@ -162,7 +161,7 @@ fn grant(line: &str) -> Result<(PublicKey, Grant), String> {
             }
             ("ddes-name", _) => grant.name = name(&value.replace("\\\"", "\"")),
             ("expiry-time", _) => grant.expires = Some(expiry(value)?),
-            // One that is not understood may forbid what we would allow.
+            // An unknown option may restrict the key.
             _ => {
                 return Err(format!(
                     "option '{option}' is not known here, so the key is not taken"
@@ -173,7 +172,7 @@ fn grant(line: &str) -> Result<(PublicKey, Grant), String> {
     Ok((key, grant))
 }
 
-/// As it is shown; one that shows nothing is none.
+/// A name as plain text; `None` if nothing of it is visible.
 fn name(text: &str) -> Option<String> {
     Some(shown::plain(text)).filter(|name| !name.trim().is_empty())
 }
@@ -198,7 +197,8 @@ fn list(options: &str) -> Vec<&str> {
     parts
 }
 
-/// Where one of `wanted`, all ASCII, stands outside double quotes; `\"` inside quotes is a quote.
+/// The offsets of `wanted` characters, all ASCII, outside double quotes. `\"` inside quotes is a
+/// quote.
 fn unquoted<'a>(text: &'a str, wanted: &'a [char]) -> impl Iterator<Item = usize> + 'a {
     let mut quoted = false;
     let mut before = ' ';
@@ -211,7 +211,7 @@ fn unquoted<'a>(text: &'a str, wanted: &'a [char]) -> impl Iterator<Item = usize
     })
 }
 
-/// `YYYYMMDD[HHMM[SS]]Z`. OpenSSH takes it without the Z as local time; here the zone must be said.
+/// Parses `YYYYMMDD[HHMM[SS]]Z`. OpenSSH reads a time without the Z as local; here it is an error.
 fn expiry(text: &str) -> Result<i64, String> {
     let wrong = || format!("expiry-time '{text}' is not YYYYMMDD[HHMM[SS]]Z (UTC)");
     let digits =

@@ -1,4 +1,4 @@
-//! Keys and signatures.
+//! Ed25519 keys, and signatures in OpenSSH's format.
 
 use std::fmt;
 
@@ -12,23 +12,23 @@ use crate::openssh;
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PublicKey(VerifyingKey);
 
-/// Why 32 bytes are no public key.
+/// Why 32 bytes are not a public key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// No point of the curve, or not its one encoding.
+    /// Not a point of the curve, or not its canonical encoding.
     #[error("the bytes are not an Ed25519 public key")]
     Malformed,
-    /// A point of small order: signatures under it prove nothing.
+    /// A point of small order, under which signatures prove nothing.
     #[error("the Ed25519 public key is of small order")]
     SmallOrder,
 }
 
-/// A signature that does not verify.
+/// The signature does not verify.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the signature is not this key's over this message")]
 pub struct SignatureError;
 
-/// What a signature is for.
+/// The purpose of a signature, which it covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Namespace {
     /// Message 3: the server proves itself.
@@ -40,7 +40,7 @@ pub enum Namespace {
 }
 
 impl Namespace {
-    /// Its name in the signed blob.
+    /// The namespace string in the signed blob.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Server => "ddes2-server",
@@ -55,19 +55,22 @@ impl Namespace {
 pub fn signed_data(namespace: Namespace, message: &[u8]) -> Vec<u8> {
     let digest = HashAlg::Sha512.digest(message);
     let fields = [namespace.as_str().as_bytes(), b"", b"sha512", &digest];
-    let strings = fields.iter().flat_map(|field| {
-        // The longest field is a SHA-512 value.
-        let length = u32::try_from(field.len()).unwrap_or(u32::MAX);
-        length.to_be_bytes().into_iter().chain(field.iter().copied())
-    });
+    let strings = fields.iter().flat_map(|field| ssh_string(field));
     b"SSHSIG".iter().copied().chain(strings).collect()
 }
 
+/// `u32 length || bytes`: a string in OpenSSH's formats.
+#[allow(clippy::expect_used, reason = "all strings made here have a few hundred bytes")]
+pub(crate) fn ssh_string(bytes: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(bytes.len()).expect("a short string");
+    [&length.to_be_bytes()[..], bytes].concat()
+}
+
 impl PublicKey {
-    /// Length in bytes.
+    /// Length of a public key in bytes.
     pub const BYTES: usize = 32;
 
-    /// Takes the 32 bytes of RFC 8032.
+    /// Decodes the 32 bytes of RFC 8032.
     pub fn new(bytes: &[u8; Self::BYTES]) -> Result<Self, KeyError> {
         // y below p = 2^255 - 19; the sign bit is the top one.
         let [low, middle @ .., high] = bytes;
@@ -78,7 +81,7 @@ impl PublicKey {
         if key.is_weak() { Err(KeyError::SmallOrder) } else { Ok(Self(key)) }
     }
 
-    /// The 32 bytes.
+    /// The key's encoding as in RFC 8032.
     pub fn as_bytes(&self) -> &[u8; Self::BYTES] {
         self.0.as_bytes()
     }
@@ -114,8 +117,8 @@ impl PublicKey {
         self.openssh().fingerprint(HashAlg::Sha256).to_string()
     }
 
-    /// The id shown to people: a UUID of version 8 (RFC 9562) from the first half of the
-    /// fingerprint's hash.
+    /// The id shown to people: a version 8 UUID (RFC 9562) of the first half of the fingerprint's
+    /// hash.
     pub fn uuid(&self) -> [u8; 16] {
         let fingerprint = self.openssh().fingerprint(HashAlg::Sha256);
         let mut uuid = [0; 16];
@@ -147,23 +150,23 @@ pub struct SigningKey(ed25519_dalek::SigningKey);
 impl ZeroizeOnDrop for SigningKey {}
 
 impl SigningKey {
-    /// The key of a 32-byte seed: the caller's randomness.
+    /// The key of a 32-byte seed, which the caller draws at random.
     pub fn from_seed(seed: &[u8; 32]) -> Self {
         Self(ed25519_dalek::SigningKey::from_bytes(seed))
     }
 
-    /// Its public half.
+    /// The public key that belongs to it.
     pub fn public(&self) -> PublicKey {
         PublicKey(self.0.verifying_key())
     }
 
-    /// Signs [`signed_data`].
+    /// Signs the [`signed_data`] of a message.
     pub fn sign(&self, namespace: Namespace, message: &[u8]) -> [u8; 64] {
         self.0.sign(&signed_data(namespace, message)).to_bytes()
     }
 
-    /// Signs `message` as `ssh-keygen -Y sign` does: `-----BEGIN SSH SIGNATURE-----` and what
-    /// follows.
+    /// Signs `message` as `ssh-keygen -Y sign` does; the result begins with
+    /// `-----BEGIN SSH SIGNATURE-----`.
     pub fn sign_armored(
         &self,
         namespace: Namespace,
@@ -172,7 +175,7 @@ impl SigningKey {
         openssh::armor(&self.public(), namespace, self.sign(namespace, message))
     }
 
-    /// The private key file, without a passphrase.
+    /// The text of an OpenSSH private key file without a passphrase.
     pub fn to_openssh(&self, comment: &str) -> Result<Zeroizing<String>, openssh::KeyFileError> {
         openssh::private_file(self.0.as_bytes(), &self.public(), comment)
     }

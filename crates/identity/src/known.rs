@@ -1,55 +1,55 @@
-//! Which servers a client knows: lines `host:port ssh-ed25519 AAAA… [comment]`, and comments.
+//! The servers that a client knows: lines `host:port ssh-ed25519 AAAA… [comment]`, and comments.
 
 use ddes_wire::shown;
 
 use crate::lines::{BYTE_ORDER_MARK, content, first_field, numbered};
 use crate::{LineError, PublicKey, ServerAddress, read_public};
 
-/// What a client knows of a server that shows a key.
+/// How a server's key compares with the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Contact {
-    /// The key is listed for this very address.
+    /// The key is listed for this address.
     Known,
-    /// Nothing is listed for it: ask a person.
+    /// No key is listed for the address: ask the user.
     First,
-    /// Other keys are: fail closed.
+    /// Only other keys are listed for the address: refuse.
     Changed {
-        /// Those listed.
+        /// The keys listed for the address.
         known: Vec<PublicKey>,
     },
 }
 
-/// The file, read. An address may have several keys, so that a server's key can be changed in
-/// advance.
+/// A parsed file of known servers. An address may have several keys, so that a server's next key
+/// can be listed in advance.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct KnownServers(Vec<Line>);
+pub struct KnownServers(Vec<KnownLine>);
 
-/// A line as it stands in the file, with its end.
+/// A line of the file, with its line ending.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Line {
+struct KnownLine {
     bytes: Vec<u8>,
-    /// `None`: a comment, or nothing.
+    /// `None` for a comment or an empty line.
     says: Option<(ServerAddress, PublicKey)>,
 }
 
 impl KnownServers {
-    /// Reads a file. A line that is not understood is an error of the whole: a key that it pins
-    /// must not read as a first contact.
+    /// Parses a file. A line that cannot be parsed makes the whole file an error: a server that the
+    /// line may list must not count as a first contact.
     pub fn parse(text: impl AsRef<[u8]>) -> Result<Self, LineError> {
         let lines = numbered(text.as_ref()).map(|(line, bytes)| {
             let says = content(bytes).map(|text| pinned(&text)).transpose();
             let says = says.map_err(|why| LineError { line, why: shown::plain(&why) })?;
-            Ok(Line { bytes: bytes.to_owned(), says })
+            Ok(KnownLine { bytes: bytes.to_owned(), says })
         });
         lines.collect::<Result<_, _>>().map(Self)
     }
 
-    /// The file's text: every line that was read as it was, comments too.
+    /// The file's text: every parsed line unchanged, comments included.
     pub fn to_bytes(&self) -> Vec<u8> {
         self.0.iter().flat_map(|line| &line.bytes).copied().collect()
     }
 
-    /// What is known of the server at `address` that shows `key`.
+    /// Compares the `key` of the server at `address` with the list.
     pub fn contact(&self, address: &ServerAddress, key: &PublicKey) -> Contact {
         let known: Vec<_> =
             self.iter().filter(|(known, _)| *known == address).map(|(_, key)| *key).collect();
@@ -60,7 +60,7 @@ impl KnownServers {
         }
     }
 
-    /// Adds a key of a server; nothing changes if it is listed.
+    /// Adds a key of a server, unless it is listed.
     pub fn add(&mut self, address: &ServerAddress, key: PublicKey) {
         if self.contact(address, &key) == Contact::Known {
             return;
@@ -71,10 +71,10 @@ impl KnownServers {
             last.bytes.push(b'\n');
         }
         let bytes = format!("{address} {}\n", key.to_openssh()).into_bytes();
-        self.0.push(Line { bytes, says: Some((address.clone(), key)) });
+        self.0.push(KnownLine { bytes, says: Some((address.clone(), key)) });
     }
 
-    /// Forgets all keys of a server; how many there were.
+    /// Removes all keys of a server; returns how many there were.
     pub fn remove(&mut self, address: &ServerAddress) -> usize {
         let before = self.0.len();
         self.0.retain(|line| line.says.as_ref().is_none_or(|(known, _)| known != address));
@@ -87,7 +87,7 @@ impl KnownServers {
     }
 }
 
-/// The server and the key that a line pins, or why it is not understood.
+/// The server and the key of a line, or why it cannot be parsed.
 fn pinned(line: &str) -> Result<(ServerAddress, PublicKey), String> {
     if line.starts_with(BYTE_ORDER_MARK) {
         return Err(

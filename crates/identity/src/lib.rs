@@ -1,7 +1,7 @@
-//! Identities: Ed25519 keys in OpenSSH's formats, who may connect, and which servers are known.
+//! Identities: Ed25519 keys in OpenSSH's formats, the keys that may connect, and known servers.
 //!
 //! A signature made here is the raw Ed25519 signature of an SSHSIG blob (OpenSSH's
-//! PROTOCOL.sshsig), so what an SSH key or agent signs for D-DDES means nothing anywhere else.
+//! PROTOCOL.sshsig), so a signature for D-DDES is valid in no other protocol.
 
 mod address;
 pub mod agent;

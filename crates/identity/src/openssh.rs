@@ -1,5 +1,5 @@
-//! OpenSSH's files: keys, and signatures (PROTOCOL.sshsig). The one file that knows the library
-//! behind them.
+//! OpenSSH's files: keys, and signatures (PROTOCOL.sshsig). The only file that uses the `ssh-key`
+//! crate for them.
 
 use ssh_key::private::{Ed25519Keypair, Ed25519PrivateKey, KeypairData};
 use ssh_key::public::{Ed25519PublicKey, KeyData};
@@ -9,44 +9,44 @@ use zeroize::Zeroizing;
 use crate::lines::{BYTE_ORDER_MARK, content, fields, numbered};
 use crate::{KeyError, Namespace, PublicKey, SignatureError, SigningKey};
 
-/// No key file is longer.
+/// The longest accepted key file, in bytes.
 pub const FILE_BYTES_MAX: usize = 64 * 1024;
 
-/// Rounds of bcrypt that a passphrase may cost: some 10 s. ssh-keygen makes 24.
+/// The most rounds of bcrypt for a passphrase: about 10 s. ssh-keygen uses 24.
 const ROUNDS_MAX: u32 = 1_000;
 
 /// Why a file gives no key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyFileError {
-    /// Not OpenSSH's format, or damaged.
+    /// The file is damaged, or not in OpenSSH's format.
     #[error("this is not an OpenSSH key file: {0}")]
     Malformed(String),
-    /// A key of another algorithm.
+    /// The key is of another algorithm.
     #[error("the key is {0}; D-DDES takes ssh-ed25519 only")]
     Algorithm(String),
     /// A passphrase is needed.
     #[error("the key is encrypted")]
     Encrypted,
-    /// Opening it would take too long.
+    /// Decrypting it would take too long.
     #[error(
         "its passphrase costs {rounds} rounds of bcrypt, at most {ROUNDS_MAX} are taken (ssh-keygen -p -a {ROUNDS_MAX})"
     )]
     Rounds {
-        /// How many it asks for.
+        /// The rounds that the file asks for.
         rounds: u32,
     },
-    /// The passphrase is another.
+    /// The passphrase is wrong.
     #[error("the passphrase does not open the key")]
     Passphrase,
-    /// The key itself is bad.
+    /// The key itself is invalid.
     #[error(transparent)]
     Key(#[from] KeyError),
 }
 
-/// Why an armored signature is not one over a message.
+/// Why an armored signature is not valid for a message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArmorError {
-    /// Not OpenSSH's format, or damaged.
+    /// The text is damaged, or not in OpenSSH's format.
     #[error("this is not an SSH signature: {0}")]
     Malformed(String),
     /// Made by another key.
@@ -60,7 +60,7 @@ pub enum ArmorError {
     Signature(#[from] SignatureError),
 }
 
-/// The key of a private key file, opened with `passphrase` if it is encrypted.
+/// The key of a private key file, decrypted with `passphrase` if it is encrypted.
 pub fn read_private(text: &[u8], passphrase: Option<&[u8]>) -> Result<SigningKey, KeyFileError> {
     if text.len() > FILE_BYTES_MAX {
         return Err(KeyFileError::Malformed(format!("more than {FILE_BYTES_MAX} bytes")));
@@ -89,8 +89,8 @@ pub fn read_private(text: &[u8], passphrase: Option<&[u8]>) -> Result<SigningKey
     }
 }
 
-/// The key of a line `ssh-ed25519 AAAA… [comment]`, or of a file of which that is the one line
-/// beside comments. The key's comment need not be UTF-8.
+/// The key of a line `ssh-ed25519 AAAA… [comment]`, or of a file with one such line and comments
+/// only. The key's comment need not be UTF-8.
 pub fn read_public(text: impl AsRef<[u8]>) -> Result<PublicKey, KeyFileError> {
     let text = text.as_ref();
     if text.len() > FILE_BYTES_MAX {
@@ -102,7 +102,7 @@ pub fn read_public(text: impl AsRef<[u8]>) -> Result<PublicKey, KeyFileError> {
     if lines.next().is_some() {
         return Err(KeyFileError::Malformed("it has more than one line".into()));
     }
-    // The library wants single blanks, and a comment that is UTF-8.
+    // The library requires single blanks, and a comment in UTF-8.
     let key: Vec<_> = fields(&line).take(2).collect();
     let key = ssh_key::PublicKey::from_openssh(&key.join(" "))?;
     let key = key
@@ -116,11 +116,10 @@ pub(crate) fn public(bytes: &[u8; 32]) -> ssh_key::PublicKey {
     Ed25519PublicKey(*bytes).into()
 }
 
+#[allow(clippy::expect_used, reason = "the encoder fails only on a buffer that is too small")]
 pub(crate) fn public_line(bytes: &[u8; 32]) -> String {
-    // The encoder's one failure is a buffer too small, and it sizes its own.
-    public(bytes)
-        .to_openssh()
-        .map_or_else(|error| error.to_string(), |line| line.trim_end().to_owned())
+    let line = public(bytes).to_openssh().expect("the encoder allocates its buffer");
+    line.trim_end().to_owned()
 }
 
 pub(crate) fn private_file(
@@ -147,8 +146,7 @@ pub(crate) fn armor(
     signed.to_pem(LineEnding::LF).map_err(malformed)
 }
 
-/// The raw signature, if it says that it is `key`'s for `namespace`. Whether it is, is not looked
-/// at.
+/// The raw signature, if the armor names `key` and `namespace`. The signature is not verified.
 pub(crate) fn unarmor(
     key: &PublicKey,
     namespace: Namespace,

@@ -8,7 +8,14 @@ use crate::{Refusal, Submission};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub u64);
 
-/// An account: its session, its total, and what the values were like.
+impl Timestamp {
+    /// Whole seconds since 1970; `u32::MAX` from 2106 on, so that a later value is not early.
+    fn saturating_secs(self) -> u32 {
+        u32::try_from(self.0 / 1_000_000).unwrap_or(u32::MAX)
+    }
+}
+
+/// An account: its newest session, its total, and the extremes and times of its values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Account {
     newest_session: SessionNumber,
@@ -26,7 +33,7 @@ impl Account {
         self.newest_session
     }
 
-    /// Where it stands.
+    /// Its last number, last session and sum.
     pub fn standing(&self) -> Standing {
         self.standing
     }
@@ -47,7 +54,7 @@ impl Account {
         (self.count() > 0).then_some((self.first_secs, self.last_secs))
     }
 
-    /// Without history.
+    /// An account without values.
     pub(crate) fn new(newest_session: SessionNumber) -> Self {
         Self { newest_session, ..Self::default() }
     }
@@ -62,7 +69,7 @@ impl Account {
         Ok(next)
     }
 
-    /// No session that was ever given out may add, nor may its number be given out again.
+    /// Ends every session of the account: its session numbers continue 2^32 further on.
     pub(crate) fn raise(&mut self) -> Result<(), OverflowError> {
         let raised = self.newest_session.get() + (1 << RAISE_BITS);
         if raised >= 1 << SESSION_BITS {
@@ -72,7 +79,7 @@ impl Account {
         Ok(())
     }
 
-    /// Counts what was not counted before, all or none; the values that are new.
+    /// Counts all values that were not counted before, or none; returns those.
     #[inline]
     pub(crate) fn apply<'a>(
         &mut self,
@@ -89,7 +96,7 @@ impl Account {
         Ok(fresh)
     }
 
-    /// Counts `fresh` after what is counted.
+    /// Counts `fresh`, whose first value has the number after the last one counted.
     #[inline]
     pub(crate) fn count_in(
         &mut self,
@@ -104,7 +111,7 @@ impl Account {
             (min, max) = (min.min(*amount), max.max(*amount));
         }
         let last_seq = self.standing.last_seq.forward(fresh.len() as u64)?;
-        let secs = u32::try_from(now.0 / 1_000_000).unwrap_or(u32::MAX);
+        let secs = now.saturating_secs();
         if self.count() == 0 {
             (self.min, self.max, self.first_secs) = (min, max, secs);
         }
@@ -124,25 +131,26 @@ impl Account {
         let expected = self.standing.last_seq.forward(1)?;
         let counted = expected.get().checked_sub(first).ok_or(Refusal::Gap { expected })?;
         let counted = if cfg!(ddes_mutant = "count-twice") { 0 } else { counted };
-        let counted = usize::try_from(counted).unwrap_or(usize::MAX);
-        Ok(submission.amounts.get(counted..).unwrap_or(&[]))
+        // A submission may repeat counted values only: then none is fresh.
+        let len = submission.amounts.len();
+        let counted = usize::try_from(counted).map_or(len, |counted| counted.min(len));
+        Ok(&submission.amounts[counted..])
     }
 }
 
-/// A session number has so many bits, which leaves room for 2^32 sessions between any two of 2^16
-/// restores.
+/// Bits of a session number: room for 2^16 restores, and for 2^32 sessions between two of them.
 const SESSION_BITS: u32 = 48;
 /// A restore raises by 2^32 (D-DDES/2, "Exactly once").
 pub(crate) const RAISE_BITS: u32 = 32;
 
-/// An account at rest, in memory and in checkpoints, little-endian:
+/// An account as memory and checkpoints hold it, little-endian:
 ///
 /// ```text
 /// newest session u48 || last session u48 || last_seq u64 || sum i128 || min 8 || max 8 || first u32 s || last u32 s
 /// ```
 ///
-/// `min` and `max` are the low 64 bits; as `i64` for identities, as `u64` for classic accounts,
-/// which is what either wire can send.
+/// `min` and `max` are the low 64 bits: an `i64` of an identity, a `u64` of a classic account, as
+/// the account's wire sends them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Packed(pub(crate) [u8; Self::BYTES]);
 
@@ -155,7 +163,7 @@ impl Packed {
         packed
     }
 
-    /// In its place: to make one and then move it costs more than all the rest.
+    /// Writes in place: to build a packed account and move it takes longer than packing.
     #[inline]
     pub(crate) fn set(&mut self, account: &Account) {
         let standing = &account.standing;
@@ -183,16 +191,14 @@ impl Packed {
             last_session: session(self.get::<6>()),
             sum: Total::new(sum.cast_signed()),
         };
-        let [first_secs, last_secs] =
-            [self.get::<52>() & u64::from(u32::MAX), self.get::<52>() >> 32]
-                .map(|secs| u32::try_from(secs).unwrap_or(u32::MAX));
+        let [.., a, b, c, d, e, f, g, h] = self.0;
         Account {
             newest_session: session(self.get::<0>()),
             standing,
             min: amount(self.get::<36>()),
             max: amount(self.get::<44>()),
-            first_secs,
-            last_secs,
+            first_secs: u32::from_le_bytes([a, b, c, d]),
+            last_secs: u32::from_le_bytes([e, f, g, h]),
         }
     }
 
@@ -210,9 +216,10 @@ impl Packed {
 }
 
 /// The low and the high 64 bits.
+#[allow(clippy::cast_possible_truncation, reason = "the two halves of a u128")]
 fn halves(number: i128) -> [u64; 2] {
     let bits = number.cast_unsigned();
-    [bits & u128::from(u64::MAX), bits >> 64].map(|half| u64::try_from(half).unwrap_or(u64::MAX))
+    [bits as u64, (bits >> 64) as u64]
 }
 
 #[cfg(test)]

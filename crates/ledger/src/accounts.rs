@@ -8,10 +8,10 @@ use crate::account::{Packed, RAISE_BITS};
 use crate::index::Index;
 use crate::{Account, AccountId, AccountNumber, Totals};
 
-/// Accounts lie in chunks of so many, so that growth moves none of them.
+/// Accounts of a chunk. Growth adds a chunk and moves no account.
 const CHUNK: usize = 1024;
 
-/// What lies in memory for each identity.
+/// The memory of one identity.
 #[derive(Clone, Debug)]
 struct Slot {
     key: [u8; 32],
@@ -23,18 +23,18 @@ pub(crate) struct Accounts {
     chunks: Vec<Vec<Slot>>,
     count: u32,
     index: Index,
-    /// Classic accounts under way: as many as there are connections.
+    /// Open classic accounts: one for each classic connection.
     classic: BTreeMap<u64, Account>,
-    /// Those that ended.
+    /// Totals of the classic accounts that ended.
     ended: Totals,
-    /// Above every classic number used.
+    /// The lowest classic number that was never used.
     classic_next: u64,
     /// How often all session numbers were raised.
     raises: u32,
 }
 
 impl Accounts {
-    /// Identities, all of them numbered below this.
+    /// How many identities there are; they are numbered from 0.
     pub(crate) fn identities(&self) -> u32 {
         self.count
     }
@@ -70,10 +70,9 @@ impl Accounts {
         }
     }
 
-    /// Reads what lies of accounts that will be asked for. They lie anywhere, so that each is a
-    /// miss of all caches where there are many; here nothing waits for what is read, and several
-    /// misses are under way at a time.
-    pub(crate) fn touch(&self, numbers: impl Iterator<Item = AccountNumber>) {
+    /// Fetches accounts into the cache before they are used. Among many accounts each one is a
+    /// cache miss; nothing here depends on what is read, so that several misses overlap.
+    pub(crate) fn prefetch(&self, numbers: impl Iterator<Item = AccountNumber>) {
         let mut seen = 0;
         for number in numbers {
             let AccountNumber::Identity(number) = number else { continue };
@@ -84,14 +83,12 @@ impl Accounts {
         std::hint::black_box(seen);
     }
 
-    /// Puts an account back; it exists.
+    /// Replaces an account, which exists.
     #[inline]
     pub(crate) fn put(&mut self, number: AccountNumber, account: &Account) {
         match number {
             AccountNumber::Identity(number) => {
-                if let Some(slot) = self.slot_mut(number) {
-                    slot.packed.set(account);
-                }
+                self.slot_mut(number).packed.set(account);
             }
             AccountNumber::Classic(number) => {
                 self.classic.insert(number, *account);
@@ -99,7 +96,7 @@ impl Accounts {
         }
     }
 
-    /// A new identity, which is not there yet; `None` beyond 2^32 - 1.
+    /// Adds an identity that has no account yet; `None` if there are 2^32 - 1.
     pub(crate) fn add_identity(&mut self, key: [u8; 32]) -> Option<u32> {
         let account = Account::new(self.first_session());
         let number = self.restore(key, Packed::new(&account))?;
@@ -108,26 +105,26 @@ impl Accounts {
         Some(number)
     }
 
-    /// A new classic account; `None` if its number was used before.
+    /// Adds a classic account; `None` if its number was used before.
     pub(crate) fn add_classic(&mut self, number: u64) -> Option<Account> {
         if number < self.classic_next {
             return None;
         }
         self.classic_next = number.checked_add(1)?;
-        // Its number is new, so its session 1 is too, whatever was restored.
+        // Its number is new, so no session of it was given out before a restore.
         let account = Account::new(SessionNumber::NONE);
         self.classic.insert(number, account);
         Some(account)
     }
 
-    /// A classic account is over.
+    /// Moves a classic account into the totals of those that ended; returns it.
     pub(crate) fn end_classic(&mut self, number: u64) -> Option<Account> {
         let account = self.classic.remove(&number)?;
         self.ended.include(&account);
         Some(account)
     }
 
-    /// Raises all session numbers; `false`, with nothing changed, if one has no room.
+    /// Raises all session numbers by 2^32; `false`, with nothing changed, if one would overflow.
     pub(crate) fn raise(&mut self) -> bool {
         let raised = |mut account: Account| account.raise().ok().map(|()| account);
         let all = self.chunks.iter().flatten().map(|slot| slot.packed.unpack(false));
@@ -135,33 +132,36 @@ impl Accounts {
             return false;
         }
         for slot in self.chunks.iter_mut().flatten() {
-            if let Some(account) = raised(slot.packed.unpack(false)) {
-                slot.packed = Packed::new(&account);
-            }
+            let Some(account) = raised(slot.packed.unpack(false)) else { return false };
+            slot.packed = Packed::new(&account);
         }
         for account in self.classic.values_mut() {
-            *account = raised(*account).unwrap_or(*account);
+            let Some(raised) = raised(*account) else { return false };
+            *account = raised;
         }
         self.raises += 1;
         true
     }
 
-    /// Identities from number `from` to before `to`.
+    /// The identities numbered from `from` up to and without `to`, which exist.
     pub(crate) fn range(&self, from: u32, to: u32) -> impl Iterator<Item = (&[u8; 32], &Packed)> {
-        (from..to).filter_map(|number| self.slot(number)).map(|slot| (&slot.key, &slot.packed))
+        (from..to).map(|number| {
+            let slot = &self.chunks[number as usize / CHUNK][number as usize % CHUNK];
+            (&slot.key, &slot.packed)
+        })
     }
 
     pub(crate) fn ended(&self) -> Totals {
         self.ended
     }
 
-    /// Above every number that a classic account had.
+    /// The lowest number that no classic account had.
     pub(crate) fn classic_next(&self) -> u64 {
         self.classic_next
     }
 
-    /// Whether the identities from number `from` on are just these.
-    pub(crate) fn agree(&self, from: u32, identities: &[([u8; 32], Packed)]) -> bool {
+    /// Whether the identities numbered from `from` on equal these: keys and packed accounts.
+    pub(crate) fn holds(&self, from: u32, identities: &[([u8; 32], Packed)]) -> bool {
         (from..).zip(identities).all(|(number, (key, packed))| {
             self.slot(number).is_some_and(|slot| (slot.key, slot.packed) == (*key, *packed))
         })
@@ -192,12 +192,12 @@ impl Accounts {
         self.raises
     }
 
-    /// What a checkpoint says before its first identity.
+    /// Takes the number of raises from a checkpoint, before its identities are added.
     pub(crate) fn restore_raises(&mut self, raises: u32) {
         self.raises = raises;
     }
 
-    /// An identity as a checkpoint holds it; none is found before [`Self::restore_rest`].
+    /// Adds an identity from a checkpoint; [`Self::find`] finds none before [`Self::restore_rest`].
     pub(crate) fn restore(&mut self, key: [u8; 32], packed: Packed) -> Option<u32> {
         let number = self.count;
         self.count = number.checked_add(1)?;
@@ -212,7 +212,7 @@ impl Accounts {
         Some(number)
     }
 
-    /// What a checkpoint says of everything but identities, which are all there.
+    /// Takes from a checkpoint everything but the identities, which have all been added.
     pub(crate) fn restore_rest(
         &mut self,
         classic: BTreeMap<u64, Account>,
@@ -224,12 +224,13 @@ impl Accounts {
         self.index = Index::of(self.count, |number| key_in(chunks, number));
     }
 
-    /// Bytes that the identities take, the index included.
+    /// Bytes of heap that the identities take, the index included.
     pub(crate) fn bytes(&self) -> usize {
         self.chunks.len() * CHUNK * size_of::<Slot>() + self.index.bytes()
     }
 
-    /// A new account's session number before its first session: no restore gives one out twice.
+    /// A new account's session number before its first session: above all numbers that an account
+    /// of the same key may have had before a restore.
     fn first_session(&self) -> SessionNumber {
         SessionNumber::new(u64::from(self.raises) << RAISE_BITS)
     }
@@ -240,14 +241,12 @@ impl Accounts {
     }
 
     #[inline]
-    fn slot_mut(&mut self, number: u32) -> Option<&mut Slot> {
-        self.chunks.get_mut(number as usize / CHUNK)?.get_mut(number as usize % CHUNK)
+    fn slot_mut(&mut self, number: u32) -> &mut Slot {
+        &mut self.chunks[number as usize / CHUNK][number as usize % CHUNK]
     }
 }
 
-/// Numbers in the index are of slots that exist.
+/// The key of a number from the index, which holds numbers of existing slots only.
 fn key_in(chunks: &[Vec<Slot>], number: u32) -> &[u8; 32] {
-    const NONE: [u8; 32] = [0; 32];
-    let chunk = chunks.get(number as usize / CHUNK);
-    chunk.and_then(|chunk| chunk.get(number as usize % CHUNK)).map_or(&NONE, |slot| &slot.key)
+    &chunks[number as usize / CHUNK][number as usize % CHUNK].key
 }

@@ -1,35 +1,34 @@
-//! What an operation does, and what its record does again.
+//! Applies operations to accounts, and replays their records.
 
 use ddes_wire::Amount;
 
 use crate::accounts::Accounts;
-use crate::store::{self, Options, Record, Seen, Slices, take};
+use crate::store::{self, Record, Seen, Slices, StoreOptions, take};
 use crate::{
-    AccountId, AccountNumber, Opening, Operation, Outcome, Proof, Refusal, Submission, Timestamp,
-    Verdict,
+    AccountId, AccountNumber, Opening, Operation, OperationOutcome, Proof, Refusal, Submission,
+    Timestamp, Verdict,
 };
 
-/// Where the records of a batch go; nowhere, in memory.
+/// The buffer for the records of a batch; `None` for a ledger in memory.
 pub(crate) type Records<'a> = Option<&'a mut Vec<u8>>;
 
-/// How many records or operations have their accounts fetched at a time: what they need fits the
-/// nearest cache.
+/// Operations or records whose accounts are fetched together: they fit the L1 cache.
 const GROUP: usize = 64;
 
-/// Does operations until a frame's worth of records has been put, and says there what they did; one
-/// outcome each. In memory there is no such bound.
+/// Applies operations and appends their records, until the records fill a frame; one outcome for
+/// each operation applied. In memory there is no such bound.
 pub(crate) fn decide(
     accounts: &mut Accounts,
     now: Timestamp,
     operations: &[Operation],
-    options: &Options,
+    options: &StoreOptions,
     mut records: Records<'_>,
-    outcomes: &mut Vec<Outcome>,
+    outcomes: &mut Vec<OperationOutcome>,
 ) {
     let len = |records: &Records<'_>| records.as_ref().map_or(0, |records| records.len());
     let full = len(&records) + options.frame_bytes;
     for group in operations.chunks(GROUP) {
-        accounts.touch(group.iter().filter_map(|operation| match operation {
+        accounts.prefetch(group.iter().filter_map(|operation| match operation {
             Operation::Add(submission) => Some(submission.account),
             Operation::Open(_) | Operation::End(_) => None,
         }));
@@ -49,13 +48,13 @@ fn decide_one(
     operation: &Operation,
     values_max: usize,
     records: Records<'_>,
-) -> Outcome {
+) -> OperationOutcome {
     match operation {
-        Operation::Open(id) => Outcome::Opened(open(accounts, id, records)),
+        Operation::Open(id) => OperationOutcome::Opened(open(accounts, id, records)),
         Operation::Add(submission) => {
-            Outcome::Decided(add(accounts, now, submission, values_max, records))
+            OperationOutcome::Decided(add(accounts, now, submission, values_max, records))
         }
-        Operation::End(account) => Outcome::Ended(end(accounts, *account, records)),
+        Operation::End(account) => OperationOutcome::Ended(end(accounts, *account, records)),
     }
 }
 
@@ -96,7 +95,7 @@ fn add(
     values_max: usize,
     records: Records<'_>,
 ) -> Verdict {
-    // A number never given out is no account of this ledger.
+    // The ledger never gave out a number for which it has no account.
     let mut account = accounts.get(submission.account).ok_or(Refusal::Malformed)?;
     let fits = |amount: &Amount| match submission.account {
         AccountNumber::Identity(_) => i64::try_from(amount.get()).is_ok(),
@@ -130,8 +129,8 @@ fn end(
     Ok(())
 }
 
-/// Does again what the records of one batch say, where a checkpoint does not hold it already, and
-/// gives each record to `after` behind that; or says what makes no sense.
+/// Applies the records of one batch that the checkpoint does not include, and passes each record to
+/// `after` once it is applied. The error says which record cannot be right.
 pub(crate) fn replay(
     accounts: &mut Accounts,
     slices: &Slices,
@@ -143,7 +142,7 @@ pub(crate) fn replay(
         while group.len() < GROUP && !rest.is_empty() {
             group.push(take(&mut rest).ok_or("a record cannot be read")?);
         }
-        accounts.touch(group.iter().filter_map(|record| match record {
+        accounts.prefetch(group.iter().filter_map(|record| match record {
             Record::Add(added) => Some(added.account),
             Record::Account(_)
             | Record::Open { .. }
@@ -153,8 +152,8 @@ pub(crate) fn replay(
             | Record::Trim(_) => None,
         }));
         for record in group.drain(..) {
-            if !is_held(slices, seen.batch, &record) {
-                again(accounts, seen, &record)?;
+            if !is_included(slices, seen.batch, &record) {
+                replay_one(accounts, seen, &record)?;
             }
             after(accounts, &record);
         }
@@ -162,9 +161,9 @@ pub(crate) fn replay(
     Ok(())
 }
 
-/// Whether the checkpoint that `accounts` began with holds it.
-fn is_held(slices: &Slices, batch: store::Batch, record: &Record) -> bool {
-    // No slice is as of a later batch than the rest.
+/// Whether the checkpoint that replay began with includes a record.
+fn is_included(slices: &Slices, batch: store::Batch, record: &Record) -> bool {
+    // No slice is as of a batch after the end.
     if batch > slices.end {
         return false;
     }
@@ -172,20 +171,20 @@ fn is_held(slices: &Slices, batch: store::Batch, record: &Record) -> bool {
         AccountNumber::Identity(number) => slices.of(*number),
         AccountNumber::Classic(_) => slices.end,
     };
-    let held = match record {
-        // All that came before the end are in the checkpoint.
+    let included_to = match record {
+        // The checkpoint includes all accounts that were created before its end.
         Record::Account(_) => slices.end,
         Record::Open { account, .. } | Record::End(account) => of(account),
         Record::Add(added) => of(&added.account),
-        // Only ever written with no checkpoint under way.
+        // Written only while no checkpoint is being made.
         Record::Raise => 0,
-        // They change no account.
+        // These change no account.
         Record::Checkpoint(_) | Record::Trim(_) => 0,
     };
-    batch <= held
+    batch <= included_to
 }
 
-fn again(accounts: &mut Accounts, seen: &Seen<'_>, record: &Record) -> Result<(), String> {
+fn replay_one(accounts: &mut Accounts, seen: &Seen<'_>, record: &Record) -> Result<(), String> {
     match record {
         Record::Account(id) => {
             if accounts.find(id).is_some() {

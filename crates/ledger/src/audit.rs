@@ -1,5 +1,5 @@
-//! Reading a ledger without writing it: the proof that it is whole, its history, and what a receipt
-//! states. Another process may be writing it.
+//! Reads a ledger without writing it: verifies it, lists its history, and gives the statements for
+//! receipts. Another process may be writing it.
 
 use std::io::ErrorKind;
 
@@ -10,37 +10,37 @@ use ddes_wire::{Amount, Sequence, SessionNumber, Total};
 use crate::accounts::Accounts;
 use crate::apply::replay;
 pub use crate::base::Footing;
-use crate::base::{Base, Found, Trail, find, oldest};
-use crate::check::{Check, Point};
+use crate::base::{Base, FoundLedger, Trail, find, oldest};
+use crate::check::{Check, JournalPoint};
 use crate::receipt::{Statement, Subject};
 use crate::store::{
-    Added, Batch, Chain, Checkpoint, Disk, Heads, Named, Names, Record, Seen, StoreError, Version,
-    checkpoint_name, copy, remove_copy, segment_name, walk,
+    Added, Batch, Chain, Checkpoint, Disk, FolderNames, Heads, Named, Record, Seen, SegmentVersion,
+    StoreError, checkpoint_name, copy, remove_copy, segment_name, walk,
 };
 use crate::{Account, AccountId, Timestamp, Totals};
 
-/// A ledger as it stands, read once.
+/// The state of a ledger, read once.
 #[derive(Debug)]
 pub struct View {
     accounts: Accounts,
     /// SHA-256 of the ledger's id.
     pub ledger: [u8; 32],
-    /// What its totals rest on.
+    /// The evidence for its totals, in addition to the kept batches.
     pub footing: Footing,
-    /// The newest batch.
+    /// The newest batch in the journal.
     pub batch: Batch,
-    /// The chain with it.
+    /// The chain value of that batch.
     pub chain: Chain,
-    /// Its time.
+    /// The time of that batch.
     pub time: Timestamp,
 }
 
 impl View {
     /// Reads the newest checkpoint and the journal after it.
     pub fn read(disk: &dyn Disk) -> Result<Self, StoreError> {
-        let Found { accounts, ledger, footing, end, time, .. } =
-            find(disk, &Names::read(disk)?, true)?;
-        settle(disk, end.at.segment)?;
+        let FoundLedger { accounts, ledger, footing, end, time, .. } =
+            find(disk, &FolderNames::read(disk)?, true)?;
+        sync_segment(disk, end.at.segment)?;
         let (ledger, batch, chain) = (name_of(&ledger), end.at.batch, end.at.chain);
         Ok(Self { accounts, ledger, footing, batch, chain, time })
     }
@@ -55,12 +55,13 @@ impl View {
         self.accounts.iter()
     }
 
-    /// Over all accounts, those that ended included.
+    /// The totals over all accounts, those that ended included.
     pub fn totals(&self) -> Totals {
         self.accounts.totals()
     }
 
-    /// Where an account stands with the newest batch; `None` if it never had a session, or ended.
+    /// The statement of an account as of the newest batch; `None` if it never had a session, or
+    /// ended.
     pub fn statement(&self, id: &AccountId) -> Option<Statement> {
         let standing = self.account(id)?.standing();
         Some(Statement {
@@ -75,30 +76,30 @@ impl View {
     }
 }
 
-/// What a receipt names a ledger by: SHA-256 of its id, from which nobody learns what its frames
-/// begin with.
+/// The name of a ledger in receipts: SHA-256 of its id, which does not reveal the tag of its
+/// frames.
 fn name_of(ledger: &[u8; 16]) -> [u8; 32] {
     Sha256::digest(ledger).into()
 }
 
-/// What [`verify`] found to be whole.
+/// The result of [`verify`] for a ledger that passes.
 #[derive(Clone, Debug)]
 pub struct Verified {
     /// SHA-256 of the ledger's id.
     pub ledger: [u8; 32],
-    /// What the totals rest on beside the batches that are kept.
+    /// The evidence for the totals, in addition to the kept batches.
     pub footing: Footing,
-    /// The oldest batch whose receipts can be held. Where the journal begins at a checkpoint, it is
-    /// the one behind that checkpoint's last slice: accounts in it are newer than the batches
-    /// before.
+    /// The oldest batch whose receipts can be checked. If the journal begins at a checkpoint, it is
+    /// the batch after the checkpoint's end: the checkpoint does not hold accounts as of earlier
+    /// batches.
     pub first: Batch,
-    /// The newest one.
+    /// The newest batch in the journal.
     pub last: Batch,
-    /// The chain with it.
+    /// The chain value of that batch.
     pub chain: Chain,
     /// Values counted in those batches.
     pub values: u64,
-    /// Over all accounts.
+    /// The totals over all accounts.
     pub totals: Totals,
     /// Checkpoints that agree with the journal.
     pub checkpoints: usize,
@@ -113,31 +114,31 @@ pub enum VerifyError {
     /// A receipt states something else than the ledger holds.
     #[error("receipt {}: {why}", .index + 1)]
     Receipt {
-        /// Which of those given.
+        /// Its index among the statements given.
         index: usize,
-        /// What is wrong.
+        /// What the ledger holds instead, for people.
         why: String,
     },
 }
 
-/// How far a reader has come, in bytes of the journal, of so many in all.
+/// Receives a reader's progress: the bytes of the journal read so far, and all of them.
 pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
 
-/// Recomputes every total from the oldest batch that is kept, and holds the chain, every
-/// superblock, every checkpoint and the statements given to it.
+/// Recomputes every total from the oldest kept batch on, and checks the chain, every superblock,
+/// every checkpoint and the given statements.
 pub fn verify(
     disk: &dyn Disk,
     statements: &[Statement],
     progress: Progress<'_>,
 ) -> Result<Verified, VerifyError> {
-    let names = Names::read(disk)?;
+    let names = FolderNames::read(disk)?;
     let whole = whole_bytes(disk, &names)?;
     let heads = Heads::read(disk, &names)?;
     let (base, footing) = oldest(disk, &names, &heads)?;
     let ledger = name_of(&base.ledger);
     let mut auditor = Auditor {
         checks: checks(disk, &names, &base, &footing)?,
-        claims: Claims::new(statements, ledger, footing),
+        statements: StatementChecks::new(statements, ledger, footing),
         base,
         trail: Trail::default(),
         values: 0,
@@ -147,28 +148,28 @@ pub fn verify(
     let (start, least) = (auditor.base.start, auditor.base.slices.end);
     let walked = walk(disk, start, least, true, &mut |seen| {
         progress(seen.bytes, whole);
-        auditor.hold(seen)
+        auditor.check(seen)
     });
     let end = match auditor.fault.take() {
         Some(fault) => return Err(fault),
         None => walked?,
     };
-    let held = auditor.held()?;
+    let agreeing = auditor.checkpoints()?;
     if let Some(note) = end.notes.into_iter().chain(heads.notes_before(start.segment)).next() {
         return Err(StoreError::Damaged(note).into());
     }
-    auditor.claims.finish(&auditor.trail, &held)?;
+    auditor.statements.finish(&auditor.trail, &agreeing)?;
     progress(whole, whole);
     let first = auditor.base.slices.end + 1;
     let (last, chain, totals) = (end.at.batch, end.at.chain, auditor.base.accounts.totals());
-    let (values, checkpoints) = (auditor.values, held.len());
+    let (values, checkpoints) = (auditor.values, agreeing.len());
     Ok(Verified { ledger, footing, first, last, chain, values, totals, checkpoints })
 }
 
-/// Of every checkpoint behind the base. What is older begins nowhere any more.
+/// A check of every checkpoint after the base. Older ones begin in segments that are deleted.
 fn checks(
     disk: &dyn Disk,
-    names: &Names,
+    names: &FolderNames,
     base: &Base,
     footing: &Footing,
 ) -> Result<Vec<Check>, StoreError> {
@@ -186,35 +187,36 @@ fn checks(
 struct Auditor<'a> {
     base: Base,
     checks: Vec<Check>,
-    claims: Claims<'a>,
+    statements: StatementChecks<'a>,
     trail: Trail,
     values: u64,
-    /// What is wrong, and not with the journal.
+    /// An error that is not the journal's, and ends the walk.
     fault: Option<VerifyError>,
 }
 
 impl Auditor<'_> {
-    /// Before the first batch.
+    /// Checks what can be checked before the first batch.
     fn begin(&mut self) -> Result<(), StoreError> {
-        let Self { base, checks, claims, .. } = self;
-        claims.hold_base(base);
-        let point = Point::at(base.start, base.time);
-        checks.iter_mut().try_for_each(|check| check.hold(&base.accounts, &point))
+        let Self { base, checks, statements, .. } = self;
+        statements.check_base(base);
+        let point = JournalPoint::at(base.start, base.time);
+        checks.iter_mut().try_for_each(|check| check.compare(&base.accounts, &point))
     }
 
-    fn hold(&mut self, seen: &Seen<'_>) -> Result<(), String> {
-        let Self { base, checks, claims, trail, values, fault } = self;
+    /// Replays a batch, and checks the checkpoints and statements as of it.
+    fn check(&mut self, seen: &Seen<'_>) -> Result<(), String> {
+        let Self { base, checks, statements, trail, values, fault } = self;
         replay(&mut base.accounts, &base.slices, seen, &mut |accounts, record| {
             trail.take(seen, record);
             if let Record::Add(added) = record {
                 *values += added.amounts.len() as u64;
-                claims.hold_record(accounts, added, seen);
+                statements.check_record(accounts, added, seen);
             }
         })?;
-        claims.hold_batch(&base.accounts, seen, trail);
-        let point = Point::behind(seen);
+        statements.check_batch(&base.accounts, seen, trail);
+        let point = JournalPoint::behind(seen);
         if let Err(error) =
-            checks.iter_mut().try_for_each(|check| check.hold(&base.accounts, &point))
+            checks.iter_mut().try_for_each(|check| check.compare(&base.accounts, &point))
         {
             *fault = Some(error.into());
             return Err("a checkpoint cannot be read".into());
@@ -222,9 +224,9 @@ impl Auditor<'_> {
         Ok(())
     }
 
-    /// Every checkpoint agrees with the journal, and is the file that batches name, if they name
-    /// one.
-    fn held(&self) -> Result<Vec<Named>, StoreError> {
+    /// The checkpoints, if each agrees with the journal, and is the file that batches name if they
+    /// name one.
+    fn checkpoints(&self) -> Result<Vec<Named>, StoreError> {
         let held = |check: &Check| {
             let named = check.held().ok_or_else(|| check.damage())?.named;
             if self.trail.names(&named).is_none() && self.trail.names_another(named.start) {
@@ -237,78 +239,86 @@ impl Auditor<'_> {
     }
 }
 
-/// Statements, and whether the ledger holds them.
-struct Claims<'a> {
+/// Statements, and how far each has been checked against the ledger.
+struct StatementChecks<'a> {
     statements: &'a [Statement],
-    states: Vec<Claim>,
+    states: Vec<StatementState>,
     /// SHA-256 of the ledger's id.
     ledger: [u8; 32],
     footing: Footing,
 }
 
-/// What became of a statement.
+/// The result of checking one statement.
 #[derive(Clone, Copy)]
-enum Claim {
-    /// Nothing yet.
+enum StatementState {
+    /// No batch that matches it has been read.
     Open,
+    /// The ledger holds what it states.
     Held,
-    /// It is held, if this is a checkpoint of the ledger.
+    /// The totals agree; it is true if this is a checkpoint of the ledger.
     Of(Named),
 }
 
-impl<'a> Claims<'a> {
+impl<'a> StatementChecks<'a> {
     fn new(statements: &'a [Statement], ledger: [u8; 32], footing: Footing) -> Self {
-        Self { statements, states: vec![Claim::Open; statements.len()], ledger, footing }
+        Self { statements, states: vec![StatementState::Open; statements.len()], ledger, footing }
     }
 
-    /// A 40 states its account behind its own 30, which may be in the middle of a batch.
-    fn hold_record(&mut self, accounts: &Accounts, added: &Added, seen: &Seen<'_>) {
+    /// A 40 states the account directly after its own 30, which may be in the middle of a batch.
+    fn check_record(&mut self, accounts: &Accounts, added: &Added, seen: &Seen<'_>) {
         let id = accounts.id(added.account).map(Subject::Account);
-        self.hold((seen.batch, seen.chain, seen.time), |statement| {
+        self.check((seen.batch, seen.chain, seen.time), |statement| {
             let count = u128::from(added.first_seq.get()) + added.amounts.len() as u128 - 1;
             let holds = Some(statement.subject) == id
                 && (statement.count, statement.sum) == (count, added.sum);
-            holds.then_some(Claim::Held)
+            holds.then_some(StatementState::Held)
         });
     }
 
-    fn hold_batch(&mut self, accounts: &Accounts, seen: &Seen<'_>, trail: &Trail) {
-        // The earlier release named no checkpoint; where all is kept since the first batch, the
-        // totals are proven without.
-        let is_unnamed =
-            seen.version == Version::One && trail.is_silent() && self.footing == Footing::Beginning;
-        self.hold((seen.batch, seen.chain, seen.time), |statement| {
-            let claim = standing(accounts, statement)?;
-            Some(if is_unnamed { Claim::Held } else { claim })
+    fn check_batch(&mut self, accounts: &Accounts, seen: &Seen<'_>, trail: &Trail) {
+        // The earlier release named no checkpoints. If all batches are kept, the totals are proven
+        // without a name.
+        let is_unnamed = seen.version == SegmentVersion::One
+            && trail.is_silent()
+            && self.footing == Footing::Beginning;
+        self.check((seen.batch, seen.chain, seen.time), |statement| {
+            let state = compare(accounts, statement)?;
+            Some(if is_unnamed { StatementState::Held } else { state })
         });
     }
 
-    /// The base may be as of a batch that is not read.
-    fn hold_base(&mut self, base: &Base) {
+    /// Checks the statements as of the base, whose batch may not be kept.
+    fn check_base(&mut self, base: &Base) {
         if base.slices.end == base.start.batch {
-            self.hold((base.start.batch, base.start.chain, base.time), |statement| {
-                standing(&base.accounts, statement)
+            self.check((base.start.batch, base.start.chain, base.time), |statement| {
+                compare(&base.accounts, statement)
             });
         }
     }
 
-    fn hold(
+    /// Checks the open statements as of one batch; `None` from `holds` leaves a statement open.
+    fn check(
         &mut self,
         (batch, chain, time): (Batch, Chain, Timestamp),
-        holds: impl Fn(&Statement) -> Option<Claim>,
+        holds: impl Fn(&Statement) -> Option<StatementState>,
     ) {
         for (statement, state) in self.statements.iter().zip(&mut self.states) {
             let is_there =
                 (statement.batch, statement.chain, statement.time) == (batch, chain, time);
             let is_own = statement.ledger.is_none_or(|ledger| ledger == self.ledger);
-            if is_there && is_own && matches!(state, Claim::Open) {
-                *state = holds(statement).unwrap_or(Claim::Open);
+            if is_there
+                && is_own
+                && matches!(state, StatementState::Open)
+                && let Some(found) = holds(statement)
+            {
+                *state = found;
             }
         }
     }
 
-    /// `held` are the checkpoints that are kept and agree with the journal.
-    fn finish(&self, trail: &Trail, held: &[Named]) -> Result<(), VerifyError> {
+    /// The first statement that the ledger does not hold is an error. `agreeing` are the kept
+    /// checkpoints, which agree with the journal.
+    fn finish(&self, trail: &Trail, agreeing: &[Named]) -> Result<(), VerifyError> {
         for (index, (statement, state)) in self.statements.iter().zip(&self.states).enumerate() {
             let is_base = |named: &Named| match &self.footing {
                 Footing::Beginning => false,
@@ -317,17 +327,19 @@ impl<'a> Claims<'a> {
                 }
             };
             let is_named =
-                |named: &Named| trail.all().chain(held).any(|there| is_same(there, named));
+                |named: &Named| trail.all().chain(agreeing).any(|there| is_same(there, named));
             let why = match state {
-                Claim::Held => continue,
-                Claim::Of(named) if is_base(named) || is_named(named) => continue,
-                Claim::Of(_) => {
+                StatementState::Held => continue,
+                StatementState::Of(named) if is_base(named) || is_named(named) => continue,
+                StatementState::Of(_) => {
                     "no batch that is kept names a checkpoint of that digest: totals agree, accounts may not"
                 }
-                Claim::Open if statement.ledger.is_some_and(|ledger| ledger != self.ledger) => {
+                StatementState::Open
+                    if statement.ledger.is_some_and(|ledger| ledger != self.ledger) =>
+                {
                     "it is of another ledger"
                 }
-                Claim::Open => {
+                StatementState::Open => {
                     "this ledger does not hold what it states: its batch is missing, older than what is kept, or another"
                 }
             };
@@ -337,26 +349,26 @@ impl<'a> Claims<'a> {
     }
 }
 
-/// Whether it is the checkpoint that a receipt speaks of, which does not state where it begins.
+/// Whether this is the checkpoint of a receipt, which does not state where the checkpoint begins.
 fn is_same(there: &Named, stated: &Named) -> bool {
     (there.end, there.digest) == (stated.end, stated.digest)
 }
 
-/// What holds if accounts stand as is stated.
-fn standing(accounts: &Accounts, statement: &Statement) -> Option<Claim> {
+/// Compares a statement with the accounts; `None` if they differ.
+fn compare(accounts: &Accounts, statement: &Statement) -> Option<StatementState> {
     match statement.subject {
         Subject::Account(id) => {
             let account = accounts.find(&id).and_then(|number| accounts.get(number))?;
             let standing = account.standing();
             let stands =
                 (statement.count, statement.sum) == (standing.last_seq.get().into(), standing.sum);
-            stands.then_some(Claim::Held)
+            stands.then_some(StatementState::Held)
         }
         Subject::Checkpoint { accounts: count, digest } => {
             let totals = accounts.totals();
             let stands = (statement.count, statement.sum, count)
                 == (totals.count, totals.sum, totals.accounts);
-            stands.then_some(Claim::Of(Named { start: 0, end: statement.batch, digest }))
+            stands.then_some(StatementState::Of(Named { start: 0, end: statement.batch, digest }))
         }
     }
 }
@@ -364,41 +376,48 @@ fn standing(accounts: &Accounts, statement: &Statement) -> Option<Claim> {
 /// One value that was counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counted {
-    /// When.
+    /// The time of its batch.
     pub time: Timestamp,
-    /// In which batch.
+    /// The batch that counted it.
     pub batch: Batch,
-    /// Where.
+    /// The account in which it counts.
     pub account: AccountId,
-    /// By which session.
+    /// The session that sent it.
     pub session: SessionNumber,
-    /// Its number.
+    /// Its number in the account.
     pub seq: Sequence,
-    /// The value.
+    /// The value that was counted.
     pub amount: Amount,
-    /// The account's sum with it.
+    /// The account's sum after it.
     pub sum: Total,
 }
 
-/// Gives every value that is kept to `each`, oldest first; an error of `each` ends it.
+/// Passes every kept value to `each`, oldest first. An error of `each` ends the walk and is the
+/// inner result.
 pub fn history<E>(
     disk: &dyn Disk,
     progress: Progress<'_>,
     each: &mut dyn FnMut(&Counted) -> Result<(), E>,
 ) -> Result<Result<(), E>, StoreError> {
-    let names = Names::read(disk)?;
+    let names = FolderNames::read(disk)?;
     let whole = whole_bytes(disk, &names)?;
     let (Base { mut accounts, slices, start, .. }, _) =
         oldest(disk, &names, &Heads::read(disk, &names)?)?;
-    let mut refused = None;
+    let (mut refused, mut is_unknown) = (None, false);
     let walked = walk(disk, start, slices.end, true, &mut |seen| {
         progress(seen.bytes, whole);
         let each = &mut *each;
         replay(&mut accounts, &slices, seen, &mut |accounts, record| {
             if let (Record::Add(added), None) = (record, &refused) {
-                refused = values(accounts, added, seen, each).err();
+                match accounts.id(added.account) {
+                    Some(account) => refused = values(account, added, seen, each).err(),
+                    None => is_unknown = true,
+                }
             }
         })?;
+        if is_unknown {
+            return Err("values of an account that does not exist".into());
+        }
         if refused.is_some() { Err("ended by the reader".into()) } else { Ok(()) }
     });
     match (refused, walked) {
@@ -407,14 +426,14 @@ pub fn history<E>(
     }
 }
 
+/// Passes each value of a record to `each`.
 fn values<E>(
-    accounts: &Accounts,
+    account: AccountId,
     added: &Added,
     seen: &Seen<'_>,
     each: &mut dyn FnMut(&Counted) -> Result<(), E>,
 ) -> Result<(), E> {
-    let Some(account) = accounts.id(added.account) else { return Ok(()) };
-    // From the sum after them back to the one before.
+    // The record has the sum after the values; subtracting them gives the sum before.
     let all = added.amounts.iter().fold(0_i128, |all, amount| all.wrapping_add(amount.get()));
     let mut sum = added.sum.get().wrapping_sub(all);
     for (seq, amount) in (added.first_seq.get()..).zip(&added.amounts) {
@@ -433,14 +452,15 @@ fn values<E>(
     Ok(())
 }
 
-/// The statement of the 40 that acknowledged the account's value number `seq`, also where more came
-/// with it: the account behind the last of those; `None` if what is kept has no such value.
+/// The statement of the 40 that acknowledged the account's value number `seq`. If several values
+/// came together, it states the account after the last of them. `None` if the kept batches do not
+/// hold the value.
 pub fn statement_at(
     disk: &dyn Disk,
     id: &AccountId,
     seq: Sequence,
 ) -> Result<Option<Statement>, StoreError> {
-    let names = Names::read(disk)?;
+    let names = FolderNames::read(disk)?;
     let (base, _) = oldest(disk, &names, &Heads::read(disk, &names)?)?;
     let Base { mut accounts, slices, start, ledger, .. } = base;
     let ledger = Some(name_of(&ledger));
@@ -458,13 +478,13 @@ pub fn statement_at(
             }
         })
     })?;
-    settle(disk, end.at.segment)?;
+    sync_segment(disk, end.at.segment)?;
     Ok(found)
 }
 
-/// What the newest checkpoint states that a batch names; `None` if there is none.
+/// The statement of the newest checkpoint that a batch names; `None` if there is none.
 pub fn checkpoint_statement(disk: &dyn Disk) -> Result<Option<Statement>, StoreError> {
-    let found = find(disk, &Names::read(disk)?, true)?;
+    let found = find(disk, &FolderNames::read(disk)?, true)?;
     let Footing::Named { checkpoint: Named { start, end, digest }, .. } = found.footing else {
         return Ok(None);
     };
@@ -473,7 +493,7 @@ pub fn checkpoint_statement(disk: &dyn Disk) -> Result<Option<Statement>, StoreE
     let checkpoint = checkpoint.ok_or_else(|| Checkpoint::damage(start))?;
     let Checkpoint { mut accounts, slices, mark, end_chain, ledger, .. } = checkpoint;
     let mut time = mark.time;
-    // Each slice is as of a batch of its own: what came between it and the end is in the journal.
+    // Each slice is as of its own batch. The journal has what came between it and the end.
     let last = walk(disk, mark.start, end, true, &mut |seen| {
         if seen.batch > end {
             return Ok(());
@@ -481,21 +501,21 @@ pub fn checkpoint_statement(disk: &dyn Disk) -> Result<Option<Statement>, StoreE
         time = seen.time;
         replay(&mut accounts, &slices, seen, &mut |_, _| {})
     })?;
-    // With the batch that names it.
-    settle(disk, last.at.segment)?;
+    // Including the batch that names it.
+    sync_segment(disk, last.at.segment)?;
     let totals = accounts.totals();
     let subject = Subject::Checkpoint { accounts: totals.accounts, digest };
     let (ledger, count, sum) = (Some(name_of(&ledger)), totals.count, totals.sum);
     Ok(Some(Statement { ledger, subject, count, sum, batch: end, chain: end_chain, time }))
 }
 
-/// So often a copy is begun anew because a file was deleted while it was made.
+/// Attempts to copy a ledger whose files are deleted meanwhile.
 const COPIES_MAX: usize = 5;
 
-/// Copies a ledger into an empty folder, also while it is being written: every batch that was
-/// durable when this began, and those after it that were found whole. The newest batch copied.
+/// Copies a ledger into an empty folder, also while another process writes it: every batch that was
+/// durable when this began, and complete batches after those. Returns the newest batch copied.
 pub fn backup(from: &dyn Disk, to: &dyn Disk, progress: Progress<'_>) -> Result<Batch, StoreError> {
-    let taken = Names::read(to)?;
+    let taken = FolderNames::read(to)?;
     if !taken.segments.is_empty() || !taken.checkpoints.is_empty() {
         return Err(StoreError::Taken);
     }
@@ -503,7 +523,7 @@ pub fn backup(from: &dyn Disk, to: &dyn Disk, progress: Progress<'_>) -> Result<
     loop {
         tries -= 1;
         match copy_once(from, to, &mut *progress) {
-            // Its age, or a newer checkpoint, had it deleted: what is kept now is copied.
+            // A file was deleted by its age, or for a newer checkpoint. The copy starts again.
             Err(StoreError::Disk { error, .. })
                 if error.kind() == ErrorKind::NotFound && tries > 0 =>
             {
@@ -515,7 +535,7 @@ pub fn backup(from: &dyn Disk, to: &dyn Disk, progress: Progress<'_>) -> Result<
 }
 
 fn copy_once(from: &dyn Disk, to: &dyn Disk, progress: Progress<'_>) -> Result<Batch, StoreError> {
-    let names = Names::read(from)?;
+    let names = FolderNames::read(from)?;
     let whole = whole_bytes(from, &names)?;
     let heads = Heads::read(from, &names)?;
     let (base, footing) = oldest(from, &names, &heads)?;
@@ -523,24 +543,25 @@ fn copy_once(from: &dyn Disk, to: &dyn Disk, progress: Progress<'_>) -> Result<B
         progress(seen.bytes, whole);
         Ok(())
     })?;
-    settle(from, end.at.segment)?;
-    // Those that began meanwhile are copied as well, and no segment is left out that was there:
-    // what is copied says of no other one that it was deleted.
+    sync_segment(from, end.at.segment)?;
+    // Segments that began meanwhile are copied too. All segments are copied, since the copied
+    // journal does not record that any of them was deleted.
     copy(from, &names.checkpoints, heads.first(), &end.at, to)?;
-    if footing != Footing::Beginning && !Names::read(to)?.checkpoints.contains(&base.start.batch) {
+    if footing != Footing::Beginning
+        && !FolderNames::read(to)?.checkpoints.contains(&base.start.batch)
+    {
         let name = checkpoint_name(base.start.batch);
         return Err(StoreError::disk(&name)(ErrorKind::NotFound.into()));
     }
     Ok(end.at.batch)
 }
 
-/// The last batch that was found may be one that its writer has not synced yet: nobody is told of
-/// it before it is durable.
-fn settle(disk: &dyn Disk, segment: u64) -> Result<(), StoreError> {
+/// Syncs a segment: its writer may not have synced the last batch that was found, and nothing may
+/// be reported before it is durable.
+fn sync_segment(disk: &dyn Disk, segment: u64) -> Result<(), StoreError> {
     let name = segment_name(segment);
     match disk.open(&name).and_then(|file| file.sync()) {
-        // What cannot be written, an image say, cannot be lost either; some file systems refuse to
-        // sync it.
+        // What is read-only, like an image, cannot be lost. Some file systems refuse to sync it.
         Err(error)
             if !matches!(error.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::InvalidInput) =>
         {
@@ -550,9 +571,8 @@ fn settle(disk: &dyn Disk, segment: u64) -> Result<(), StoreError> {
     }
 }
 
-/// What a walk goes through at most. A head that is damaged is the walk's to find, which knows the
-/// batch.
-fn whole_bytes(disk: &dyn Disk, names: &Names) -> Result<u64, StoreError> {
+/// The bytes that a walk reads at most: of all segments. Damage is left for the walk to find.
+fn whole_bytes(disk: &dyn Disk, names: &FolderNames) -> Result<u64, StoreError> {
     let len = |number: &u64| {
         let name = segment_name(*number);
         disk.open(&name).and_then(|file| file.len()).map_err(StoreError::disk(&name))

@@ -1,39 +1,40 @@
-//! Where replay begins, and why that is believed.
+//! Decides where replay begins, and on what evidence.
 //!
-//! The beginning of all needs no proof. A checkpoint is believed where a batch behind its end names
-//! it: the chain stands for it then. One that nothing names is held against the journal, or left
-//! aside.
+//! The first batch of all needs no evidence. A checkpoint is trusted if a batch after its end names
+//! it, since the chain covers that batch. A checkpoint that no batch names is compared with the
+//! journal, or not used.
 
 use std::collections::BTreeMap;
 
 use crate::Timestamp;
 use crate::accounts::Accounts;
 use crate::apply::replay;
-use crate::check::{Check, Point};
+use crate::check::{Check, JournalPoint};
 use crate::rhythm::Rhythm;
 use crate::store::{
-    Batch, Chain, Checkpoint, DATA, Damage, Disk, End, Heads, Kept, Mark, Named, Names, Record,
-    Seen, Slices, Start, StoreError, Version, segment_name, take, walk,
+    Batch, Chain, Checkpoint, CheckpointMark, DATA, Damage, Disk, FolderNames, Heads, JournalEnd,
+    KeptCheckpoint, Named, Record, Seen, SegmentVersion, Slices, Start, StoreError, segment_name,
+    take, walk,
 };
 
-/// What the totals of a ledger rest on, beside the batches that are kept.
+/// The evidence for a ledger's totals, in addition to the batches that are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Footing {
-    /// On nothing: every batch since the first is kept.
+    /// None is needed: every batch since the first is kept.
     Beginning,
-    /// On a checkpoint that a batch names.
+    /// A checkpoint that a batch names.
     Named {
-        /// It.
+        /// The checkpoint at which the journal begins.
         checkpoint: Named,
         /// The first kept batch that names it.
         by: Batch,
     },
-    /// On a checkpoint of an earlier release, which named none and had deleted what was before it.
-    /// Whoever could write the folder could change it.
+    /// A checkpoint of an earlier release, which named no checkpoints and has deleted the batches
+    /// before this one. A change of its file would go unnoticed.
     Unproven(Named),
 }
 
-/// Where replay begins.
+/// The accounts and the place from which replay begins.
 #[derive(Debug)]
 pub(crate) struct Base {
     pub(crate) accounts: Accounts,
@@ -44,7 +45,7 @@ pub(crate) struct Base {
 }
 
 impl Base {
-    /// The beginning of all.
+    /// The empty ledger before its first batch.
     fn genesis(ledger: [u8; 16]) -> Self {
         let start = Start { segment: 1, offset: DATA, batch: 0, chain: Chain::genesis(&ledger) };
         let (accounts, slices) = (Accounts::default(), Slices::default());
@@ -52,19 +53,20 @@ impl Base {
     }
 
     fn of(checkpoint: Checkpoint) -> Self {
-        let Checkpoint { accounts, slices, ledger, mark: Mark { start, time }, .. } = checkpoint;
+        let Checkpoint { accounts, slices, ledger, mark: CheckpointMark { start, time }, .. } =
+            checkpoint;
         Self { accounts, slices, ledger, start, time }
     }
 }
 
-/// What batches say of files.
+/// What the batches state about checkpoints and deleted segments.
 #[derive(Debug, Default)]
 pub(crate) struct Trail {
-    /// By which batch first.
+    /// Each named checkpoint, with the first batch that names it.
     named: BTreeMap<Named, Batch>,
-    /// Segments before this one may be gone; 0, where nothing says so.
+    /// Segments before this one may be deleted; 0 if no batch says so.
     pub(crate) kept_from: u64,
-    /// A batch lies in a segment of this version.
+    /// Whether a batch is in a segment of version 2.
     is_new: bool,
 }
 
@@ -84,10 +86,10 @@ impl Trail {
     }
 
     fn pass(&mut self, seen: &Seen<'_>) {
-        self.is_new |= seen.version == Version::Two;
+        self.is_new |= seen.version == SegmentVersion::Two;
     }
 
-    /// The first batch that names this very file.
+    /// The first batch that names a file with exactly this digest.
     pub(crate) fn names(&self, checkpoint: &Named) -> Option<Batch> {
         if cfg!(ddes_mutant = "checkpoint-unheld") {
             let is_near = |(named, _): &(&Named, &Batch)| named.start == checkpoint.start;
@@ -96,27 +98,27 @@ impl Trail {
         self.named.get(checkpoint).copied()
     }
 
-    /// Whether a file of that name is named, this one or another.
+    /// Whether a batch names a checkpoint with this start, of whatever digest.
     pub(crate) fn names_another(&self, start: Batch) -> bool {
         self.named.keys().any(|named| named.start == start)
     }
 
-    /// Files named, ascending.
+    /// All named checkpoints, in ascending order.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Named> {
         self.named.keys()
     }
 
-    /// Nothing is named yet.
+    /// Whether no batch names a checkpoint or a deleted segment.
     pub(crate) fn is_silent(&self) -> bool {
         self.named.is_empty() && self.kept_from == 0
     }
 
-    /// Whether the earlier release alone can have written all of it.
+    /// Whether the earlier release can have written all batches.
     fn is_older(&self) -> bool {
         self.is_silent() && !self.is_new
     }
 
-    /// Whether the segments before the first one were deleted by what the journal says.
+    /// Checks that the journal records the deletion of the segments that are missing.
     fn allows(&self, heads: &Heads) -> Result<(), StoreError> {
         let first = heads.first();
         if first == 1 || self.kept_from >= first {
@@ -128,30 +130,34 @@ impl Trail {
     }
 }
 
-/// A ledger as its folder has it.
-pub(crate) struct Found {
+/// A ledger as it was read from its folder.
+pub(crate) struct FoundLedger {
     pub(crate) accounts: Accounts,
     pub(crate) ledger: [u8; 16],
-    /// The checkpoint used; 0 is none.
+    /// The batch of the checkpoint that was used; 0 if none was.
     pub(crate) checkpoint: Batch,
     pub(crate) footing: Footing,
-    pub(crate) end: End,
+    pub(crate) end: JournalEnd,
     pub(crate) time: Timestamp,
     pub(crate) notes: Vec<Damage>,
-    /// How far it is from the checkpoint.
+    /// The distance of the journal's end from the checkpoint.
     pub(crate) rhythm: Rhythm,
     pub(crate) trail: Trail,
-    /// Checkpoints that nothing names, newer than what was used: those that the journal proves, and
-    /// the others.
-    pub(crate) proven: Vec<Kept>,
+    /// Checkpoints that no batch names, newer than the one used, and that agree with the journal.
+    pub(crate) proven: Vec<KeptCheckpoint>,
+    /// The other checkpoints that no batch names, or that are another ledger's.
     pub(crate) refused: Vec<Batch>,
     /// The first segment that is kept.
     pub(crate) first: u64,
 }
 
-/// The newest checkpoint that is named, and every batch after it. Checkpoints that nothing names
-/// are held against the journal, but not where somebody may be writing.
-pub(crate) fn find(disk: &dyn Disk, names: &Names, is_live: bool) -> Result<Found, StoreError> {
+/// Reads the newest checkpoint that a batch names, and every batch after it. Checkpoints that no
+/// batch names are compared with the journal, except if another process may be writing (`is_live`).
+pub(crate) fn find(
+    disk: &dyn Disk,
+    names: &FolderNames,
+    is_live: bool,
+) -> Result<FoundLedger, StoreError> {
     let heads = Heads::read(disk, names)?;
     let mut search = Search {
         disk,
@@ -166,7 +172,7 @@ pub(crate) fn find(disk: &dyn Disk, names: &Names, is_live: bool) -> Result<Foun
         let Some(checkpoint) = search.candidate(*batch)? else { continue };
         let named = checkpoint.named();
         let attempt = match search.replay(Base::of(checkpoint)) {
-            // It may be the checkpoint that is wrong, and not the journal.
+            // The checkpoint may be wrong rather than the journal.
             Err(StoreError::Damaged(damage)) => {
                 search.set_aside(named, Some(damage));
                 continue;
@@ -183,7 +189,7 @@ pub(crate) fn find(disk: &dyn Disk, names: &Names, is_live: bool) -> Result<Foun
         }
         search.set_aside(named, None);
         if attempt.trail.is_older() && search.heads.is_older(attempt.end.at.batch) {
-            // All of it is of the earlier release, most likely: then no other one is named either.
+            // The earlier release wrote the ledger, so no batch names an older checkpoint either.
             search.aside.extend(names.checkpoints.iter().filter(|older| *older < batch));
             break;
         }
@@ -191,12 +197,12 @@ pub(crate) fn find(disk: &dyn Disk, names: &Names, is_live: bool) -> Result<Foun
     search.begin_at_the_first(names)
 }
 
-/// A walk from a base to the end.
+/// The outcome of replay from one base to the journal's end.
 struct Attempt {
     accounts: Accounts,
     trail: Trail,
     start: Start,
-    end: End,
+    end: JournalEnd,
     time: Timestamp,
     rhythm: Rhythm,
     checks: Vec<Check>,
@@ -206,17 +212,18 @@ struct Search<'a> {
     disk: &'a dyn Disk,
     heads: Heads,
     is_live: bool,
-    /// A checkpoint says that this batch was durable.
+    /// The newest batch that a checkpoint states to be durable.
     least: Batch,
     notes: Vec<Damage>,
-    /// Checkpoints that no batch names, or that are not this ledger's.
+    /// Checkpoints that were not used: no batch names them, or they are another ledger's.
     aside: Vec<Batch>,
-    /// What was wrong behind the first of them.
+    /// The first damage that replay after one of them met.
     error: Option<Damage>,
 }
 
 impl Search<'_> {
-    /// A checkpoint that is whole, of this ledger, and begins in what is kept.
+    /// Reads a checkpoint; `None` unless it is undamaged, this ledger's, and begins in a kept
+    /// segment.
     fn candidate(&mut self, batch: Batch) -> Result<Option<Checkpoint>, StoreError> {
         let Some(checkpoint) = Checkpoint::read(self.disk, batch)? else {
             self.notes.push(Checkpoint::damage(batch));
@@ -228,7 +235,7 @@ impl Search<'_> {
             return Ok(Some(checkpoint));
         }
         if is_own && segment > self.heads.last() {
-            // What it begins behind was acknowledged.
+            // The batches before its start were acknowledged.
             self.least = self.least.max(checkpoint.slices.end);
         }
         self.aside.push(batch);
@@ -248,16 +255,16 @@ impl Search<'_> {
             checks.extend(Check::open(self.disk, &ledger, *batch)?);
         }
         let (mut bytes, covered) = (0, accounts.identities());
-        let begin = Point::at(start, time);
-        checks.iter_mut().try_for_each(|check| check.hold(&accounts, &begin))?;
+        let begin = JournalPoint::at(start, time);
+        checks.iter_mut().try_for_each(|check| check.compare(&accounts, &begin))?;
         let mut fault = Ok(());
         let least = self.least.max(slices.end);
         let walked = walk(self.disk, start, least, self.is_live, &mut |seen| {
             (time, bytes) = (seen.time, seen.bytes - start.offset);
             trail.pass(seen);
             replay(&mut accounts, &slices, seen, &mut |_, record| trail.take(seen, record))?;
-            let point = Point::behind(seen);
-            fault = checks.iter_mut().try_for_each(|check| check.hold(&accounts, &point));
+            let point = JournalPoint::behind(seen);
+            fault = checks.iter_mut().try_for_each(|check| check.compare(&accounts, &point));
             if fault.is_err() { Err("a checkpoint cannot be read".into()) } else { Ok(()) }
         });
         fault?;
@@ -265,9 +272,9 @@ impl Search<'_> {
         Ok(Attempt { accounts, trail, start, end: walked?, time, rhythm, checks })
     }
 
-    /// No checkpoint is named. From the first batch on all is proven; where that is gone, it must
-    /// have gone before checkpoints were named.
-    fn begin_at_the_first(mut self, names: &Names) -> Result<Found, StoreError> {
+    /// Begins at the first kept batch, if no checkpoint is named. If that is not batch 1, the
+    /// earlier release must have deleted the batches before it.
+    fn begin_at_the_first(mut self, names: &FolderNames) -> Result<FoundLedger, StoreError> {
         let mut try_it = || {
             let (base, footing) = oldest(self.disk, names, &self.heads)?;
             let checkpoint = base.start.batch;
@@ -281,14 +288,14 @@ impl Search<'_> {
         }
     }
 
-    fn finish(mut self, attempt: Attempt, checkpoint: Batch, footing: Footing) -> Found {
+    fn finish(mut self, attempt: Attempt, checkpoint: Batch, footing: Footing) -> FoundLedger {
         let Attempt { accounts, trail, start, end, time, rhythm, checks } = attempt;
-        let proven: Vec<Kept> = checks.iter().filter_map(Check::held).collect();
+        let proven: Vec<KeptCheckpoint> = checks.iter().filter_map(Check::held).collect();
         let is_proven = |batch: &Batch| proven.iter().any(|kept| kept.named.start == *batch);
         let refused = self.aside.iter().copied().filter(|batch| !is_proven(batch)).collect();
         self.notes.extend(self.heads.notes_before(start.segment));
         let (ledger, first, notes) = (self.heads.ledger(), self.heads.first(), self.notes);
-        Found {
+        FoundLedger {
             accounts,
             ledger,
             checkpoint,
@@ -305,11 +312,11 @@ impl Search<'_> {
     }
 }
 
-/// Where the oldest batch that is kept can be understood: the beginning of all, or the checkpoint
-/// that the journal now begins at.
+/// The base for replay of the oldest kept batches: the first batch of all, or the checkpoint at
+/// which the journal now begins.
 pub(crate) fn oldest(
     disk: &dyn Disk,
-    names: &Names,
+    names: &FolderNames,
     heads: &Heads,
 ) -> Result<(Base, Footing), StoreError> {
     if heads.first() == 1 {
@@ -338,17 +345,17 @@ pub(crate) fn oldest(
     Err(damage.map_or(StoreError::Missing, StoreError::Damaged))
 }
 
-/// All batches that are kept, read without the accounts that only a checkpoint could tell.
+/// What the kept batches say, read without the accounts, which only a checkpoint holds.
 struct Survey {
     trail: Trail,
-    /// Behind the batches that checkpoints begin behind.
-    points: BTreeMap<Batch, Point>,
+    /// The points after those batches at which a checkpoint begins.
+    points: BTreeMap<Batch, JournalPoint>,
     start: Start,
     is_older: bool,
 }
 
 impl Survey {
-    fn make(disk: &dyn Disk, names: &Names, heads: &Heads) -> Result<Self, StoreError> {
+    fn make(disk: &dyn Disk, names: &FolderNames, heads: &Heads) -> Result<Self, StoreError> {
         let (mut trail, mut points, start) = (Trail::default(), BTreeMap::new(), heads.start());
         let end = walk(disk, start, start.batch, true, &mut |seen| {
             trail.pass(seen);
@@ -357,7 +364,7 @@ impl Survey {
                 trail.take(seen, &take(&mut rest).ok_or("a record cannot be read")?);
             }
             if names.checkpoints.binary_search(&seen.batch).is_ok() {
-                points.insert(seen.batch, Point::behind(seen));
+                points.insert(seen.batch, JournalPoint::behind(seen));
             }
             Ok(())
         })?;
@@ -365,8 +372,8 @@ impl Survey {
         Ok(Self { trail, points, start, is_older })
     }
 
-    /// Whether a checkpoint begins at a place of this journal.
-    fn passes(&self, mark: &Mark) -> bool {
+    /// Whether a checkpoint begins at a point of this journal.
+    fn passes(&self, mark: &CheckpointMark) -> bool {
         mark.start == self.start
             || self.points.get(&mark.start.batch).is_some_and(|point| point.is(mark))
     }

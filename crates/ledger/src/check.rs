@@ -1,22 +1,22 @@
-//! A checkpoint held against the journal, beside which it is read part by part.
+//! Compares a checkpoint with the journal: it is read part by part while the journal is replayed.
 
 use crate::Timestamp;
 use crate::accounts::Accounts;
 use crate::store::{
-    Batch, Checkpoint, DATA, Damage, Disk, Kept, Mark, Named, Part, Reader, Seen, Start,
-    StoreError, Version,
+    Batch, Checkpoint, CheckpointMark, DATA, Damage, Disk, KeptCheckpoint, Named, Part, Reader,
+    Seen, SegmentVersion, Start, StoreError,
 };
 
-/// How far it is.
+/// How far the comparison is.
 #[derive(Debug)]
-enum State {
-    /// Its start was not reached.
+enum CheckState {
+    /// Replay has not reached the checkpoint's start.
     Ahead,
-    /// Its next part, if it is read, is not due yet.
+    /// All parts so far agree. A part that was read ahead waits for its batch.
     Begun(Option<Part>),
-    /// All of it agrees.
+    /// The whole checkpoint agrees.
     Held(Named),
-    /// Something does not, or its checksum does not hold.
+    /// A part disagrees, or the checksum does not hold.
     Failed,
 }
 
@@ -24,66 +24,70 @@ enum State {
 pub(crate) struct Check {
     batch: Batch,
     reader: Reader,
-    /// The next identity.
+    /// The number of the next part's first identity.
     next: u32,
-    state: State,
+    state: CheckState,
 }
 
-/// Where the journal stands.
+/// A place in the journal, and the time and version of the batch before it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Point {
+pub(crate) struct JournalPoint {
     place: Start,
     time: Timestamp,
-    version: Version,
+    version: SegmentVersion,
 }
 
-impl Point {
-    /// Behind a batch.
+impl JournalPoint {
+    /// The point directly after a batch.
     pub(crate) fn behind(seen: &Seen<'_>) -> Self {
         Self { place: seen.place, time: seen.time, version: seen.version }
     }
 
-    /// Where replay begins.
+    /// The point at which replay begins.
     pub(crate) fn at(place: Start, time: Timestamp) -> Self {
-        Self { place, time, version: Version::NEW }
+        Self { place, time, version: SegmentVersion::NEW }
     }
 
     /// Whether a checkpoint can begin here.
-    pub(crate) fn is(&self, mark: &Mark) -> bool {
+    pub(crate) fn is(&self, mark: &CheckpointMark) -> bool {
         let (place, start) = (self.place, mark.start);
         let is_place = (start.segment, start.offset) == (place.segment, place.offset)
-            // The next segment was begun, and no batch of it was written.
+            // The next segment was begun and holds no batch.
             || (start.segment == place.segment.saturating_add(1) && start.offset == DATA);
-        // The earlier release did not take down the time of a restore's first batch.
-        let is_time = mark.time == self.time || self.version == Version::One;
+        // The earlier release did not record the time of a restore's first batch.
+        let is_time = mark.time == self.time || self.version == SegmentVersion::One;
         is_place && is_time && (start.batch, start.chain) == (place.batch, place.chain)
     }
 }
 
 impl Check {
-    /// Of a checkpoint that is whole as far as its head tells; `None` for another.
+    /// Opens a checkpoint; `None` if its head is damaged or names another ledger.
     pub(crate) fn open(
         disk: &dyn Disk,
         ledger: &[u8; 16],
         batch: Batch,
     ) -> Result<Option<Self>, StoreError> {
         let reader = Reader::open(disk, batch)?.filter(|reader| reader.ledger == *ledger);
-        Ok(reader.map(|reader| Self { batch, reader, next: 0, state: State::Ahead }))
+        Ok(reader.map(|reader| Self { batch, reader, next: 0, state: CheckState::Ahead }))
     }
 
-    /// Every part as of this batch against the accounts that the journal gives.
-    pub(crate) fn hold(&mut self, accounts: &Accounts, at: &Point) -> Result<(), StoreError> {
-        if matches!(self.state, State::Ahead) && at.place.batch >= self.batch {
+    /// Compares every part that is as of this batch with the accounts that replay has produced.
+    pub(crate) fn compare(
+        &mut self,
+        accounts: &Accounts,
+        at: &JournalPoint,
+    ) -> Result<(), StoreError> {
+        if matches!(self.state, CheckState::Ahead) && at.place.batch >= self.batch {
             let is_its_start = at.is(&self.reader.mark) && self.reader.raises == accounts.raises();
-            self.state = if is_its_start { State::Begun(None) } else { State::Failed };
+            self.state = if is_its_start { CheckState::Begun(None) } else { CheckState::Failed };
         }
-        while let State::Begun(part) = &mut self.state {
+        while let CheckState::Begun(part) = &mut self.state {
             let part = match part.take() {
                 Some(part) => Some(part),
                 None => self.reader.next().map_err(StoreError::disk("a checkpoint"))?,
             };
             let Some(part) = part else {
-                self.state = State::Failed;
+                self.state = CheckState::Failed;
                 return Ok(());
             };
             let batch = match &part {
@@ -91,24 +95,28 @@ impl Check {
                 Part::Rest(rest) => rest.batch,
             };
             if batch > at.place.batch {
-                self.state = State::Begun(Some(part));
+                self.state = CheckState::Begun(Some(part));
                 return Ok(());
             }
             self.state = if batch == at.place.batch {
-                self.agree(part, accounts, at)
+                self.after(part, accounts, at)
             } else {
-                State::Failed
+                CheckState::Failed
             };
         }
         Ok(())
     }
 
-    fn agree(&mut self, part: Part, accounts: &Accounts, at: &Point) -> State {
+    /// The state after a part that is as of `at`.
+    fn after(&mut self, part: Part, accounts: &Accounts, at: &JournalPoint) -> CheckState {
         match part {
-            Part::Slice { identities, .. } if accounts.agree(self.next, &identities) => {
-                let count = u32::try_from(identities.len()).unwrap_or(u32::MAX);
-                self.next = self.next.saturating_add(count);
-                State::Begun(None)
+            Part::Slice { identities, .. } if accounts.holds(self.next, &identities) => {
+                let count = u32::try_from(identities.len()).ok();
+                let Some(next) = count.and_then(|count| self.next.checked_add(count)) else {
+                    return CheckState::Failed;
+                };
+                self.next = next;
+                CheckState::Begun(None)
             }
             Part::Rest(rest)
                 if self.next == accounts.identities()
@@ -117,21 +125,21 @@ impl Check {
                     && (rest.classic_next, rest.ended)
                         == (accounts.classic_next(), accounts.ended()) =>
             {
-                State::Held(Named { start: self.batch, end: rest.batch, digest: rest.digest })
+                CheckState::Held(Named { start: self.batch, end: rest.batch, digest: rest.digest })
             }
-            Part::Slice { .. } | Part::Rest(_) => State::Failed,
+            Part::Slice { .. } | Part::Rest(_) => CheckState::Failed,
         }
     }
 
     /// The checkpoint, if all of it agrees with the journal.
-    pub(crate) fn held(&self) -> Option<Kept> {
+    pub(crate) fn held(&self) -> Option<KeptCheckpoint> {
         match self.state {
-            State::Held(named) => Some(Kept { mark: self.reader.mark, named }),
-            State::Ahead | State::Begun(_) | State::Failed => None,
+            CheckState::Held(named) => Some(KeptCheckpoint { mark: self.reader.mark, named }),
+            CheckState::Ahead | CheckState::Begun(_) | CheckState::Failed => None,
         }
     }
 
-    /// What is said of one that does not hold.
+    /// The damage of a checkpoint that does not agree.
     pub(crate) fn damage(&self) -> Damage {
         Checkpoint::wrong(
             self.batch,

@@ -1,24 +1,24 @@
 //! From an identity's key to its number.
 //!
-//! A hash table of numbers alone, since the keys lie with the accounts: open addressing, linear
-//! probing, in shards that grow one at a time, so that no growth holds up a commit for long, and by
-//! an eighth, so that a number takes 5 to 6 bytes. A shard lies in blocks that never move: tables
-//! that are copied when they grow leave the allocator holes of all sizes, as many bytes again.
+//! A hash table that holds numbers only, since the accounts hold the keys: open addressing with
+//! linear probing. It is divided into shards. A shard grows alone, so that growth delays a commit
+//! only briefly, and by an eighth, so that a number takes 5 to 6 bytes. A shard consists of blocks
+//! that never move: tables that are copied when they grow fragment the heap by their own size.
 
 use std::hash::{BuildHasher, RandomState};
 
 /// Shards, by the hash's top bits.
 const SHARDS: usize = 1 << SHARD_BITS;
 const SHARD_BITS: u32 = 10;
-/// Full to so many 64ths a shard grows.
+/// Load factor at which a shard grows, in 64ths.
 const LOAD_64THS: usize = 54;
-/// Places of a block: with the allocator's eight bytes 256.
+/// Places of a block: 256 bytes together with the allocator's eight.
 const BLOCK: usize = 62;
 const VACANT: u32 = u32::MAX;
 
 #[derive(Debug)]
 pub(crate) struct Index {
-    /// Keyed by the process: whoever chooses their keys cannot choose their places.
+    /// Seeded per process, so that a client that chooses its key cannot choose its place.
     state: RandomState,
     shards: Box<[Shard]>,
 }
@@ -37,15 +37,14 @@ impl Default for Index {
 }
 
 impl Index {
-    /// The number of `key`; `key_of` tells the key of a number.
+    /// The number of `key`; `key_of` returns the key of a number.
     pub(crate) fn find<'a>(
         &self,
         key: &[u8; 32],
         key_of: impl Fn(u32) -> &'a [u8; 32],
     ) -> Option<u32> {
         let hash = self.state.hash_one(key);
-        let shard = self.shards.get(shard_of(hash))?;
-        shard
+        self.shards[shard_of(hash)]
             .probe(hash)
             .find(|number| *number == VACANT || key_of(*number) == key)
             .filter(|n| *n != VACANT)
@@ -55,25 +54,23 @@ impl Index {
     pub(crate) fn insert<'a>(&mut self, number: u32, key_of: impl Fn(u32) -> &'a [u8; 32]) {
         let hash_of = |number| self.state.hash_one(key_of(number));
         let hash = hash_of(number);
-        let Some(shard) = self.shards.get_mut(shard_of(hash)) else { return };
+        let shard = &mut self.shards[shard_of(hash)];
         if shard.taken * 64 >= shard.places() * LOAD_64THS {
             shard.grow(hash_of);
         }
         shard.place(hash, number);
     }
 
-    /// Of all numbers below `count`, whose keys differ: room for each is made once.
+    /// The index of all numbers below `count`, whose keys differ. Allocates each shard once.
     pub(crate) fn of<'a>(count: u32, key_of: impl Fn(u32) -> &'a [u8; 32]) -> Self {
         let mut index = Self::default();
         let shard = |index: &Self, number| shard_of(index.state.hash_one(key_of(number)));
         let mut counts = vec![0_usize; SHARDS];
         for number in 0..count {
-            if let Some(count) = counts.get_mut(shard(&index, number)) {
-                *count += 1;
-            }
+            counts[shard(&index, number)] += 1;
         }
         for (shard, count) in index.shards.iter_mut().zip(counts) {
-            // With room for some more.
+            // A 32nd more, so that the first insertions do not grow it.
             let places = count * 64 / LOAD_64THS + 1;
             shard.grow_to((places + places / 32).div_ceil(BLOCK));
         }
@@ -83,7 +80,7 @@ impl Index {
         index
     }
 
-    /// Bytes it holds.
+    /// Bytes of heap that the table takes.
     pub(crate) fn bytes(&self) -> usize {
         let blocks: usize = self.shards.iter().map(|shard| shard.blocks.len()).sum();
         SHARDS * size_of::<Shard>()
@@ -101,7 +98,8 @@ impl Shard {
         let places = self.places();
         // The hash's low half, scaled to the table (Lemire 2019); the top bits chose the shard.
         let scaled = ((hash & 0xffff_ffff) * places as u64) >> 32;
-        let start = usize::try_from(scaled).unwrap_or(0);
+        #[allow(clippy::cast_possible_truncation, reason = "below `places`, which is a usize")]
+        let start = scaled as usize;
         (start..places).chain(0..start)
     }
 
@@ -111,15 +109,11 @@ impl Shard {
     }
 
     fn place(&mut self, hash: u64, number: u32) {
-        for place in self.order(hash) {
-            let place =
-                self.blocks.get_mut(place / BLOCK).and_then(|block| block.get_mut(place % BLOCK));
-            if let Some(place) = place.filter(|place| **place == VACANT) {
-                *place = number;
-                self.taken += 1;
-                return;
-            }
-        }
+        let is_vacant = |place: &usize| self.blocks[place / BLOCK][place % BLOCK] == VACANT;
+        #[allow(clippy::expect_used, reason = "a shard grows before it is full")]
+        let place = self.order(hash).find(is_vacant).expect("a vacant place");
+        self.blocks[place / BLOCK][place % BLOCK] = number;
+        self.taken += 1;
     }
 
     fn grow(&mut self, hash_of: impl Fn(u32) -> u64) {
@@ -139,8 +133,10 @@ impl Shard {
     }
 }
 
+/// Below [`SHARDS`]: the hash's top bits.
+#[allow(clippy::cast_possible_truncation, reason = "it has SHARD_BITS bits")]
 fn shard_of(hash: u64) -> usize {
-    usize::try_from(hash >> (64 - SHARD_BITS)).unwrap_or(0)
+    (hash >> (64 - SHARD_BITS)) as usize
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The ledger: accounts, and the journal that makes them last.
+//! The ledger: accounts, and the journal that makes them durable.
 
 use std::io;
 use std::sync::Arc;
@@ -7,100 +7,104 @@ use ddes_wire::Standing;
 
 use crate::accounts::Accounts;
 use crate::apply::decide;
-use crate::base::{Footing, Found, find};
+use crate::base::{Footing, FoundLedger, find};
 use crate::rhythm::Rhythm;
 use crate::store::{
-    Batch, Chain, Checkpoint, Closed, Damage, Disk, Done, Draft, FIXED_BYTES_MAX, Journal, Kept,
-    Mark, NEW, Names, Obsolete, Options, StoreError, VALUE_BYTES_MAX, Work, WorkOutcome,
-    checkpoint_name, is_checkpoint, obsolete, put_checkpoint, put_end, put_raise, put_trim,
+    Batch, Chain, Checkpoint, CheckpointDone, CheckpointMark, CheckpointOutcome, CheckpointWork,
+    Closed, Damage, Disk, Draft, FIXED_BYTES_MAX, FolderNames, Journal, KeptCheckpoint, NEW,
+    Obsolete, StoreError, StoreOptions, VALUE_BYTES_MAX, checkpoint_name, is_checkpoint, obsolete,
+    put_checkpoint, put_end, put_raise, put_trim,
 };
-use crate::{Account, AccountId, AccountNumber, Operation, Outcome, Refusal, Timestamp, Totals};
+use crate::{
+    Account, AccountId, AccountNumber, Operation, OperationOutcome, Refusal, Timestamp, Totals,
+};
 
-/// All accounts.
+/// All accounts, in memory or in a folder.
 #[derive(Debug, Default)]
 pub struct Ledger {
     accounts: Accounts,
-    options: Options,
+    options: StoreOptions,
     durable: Option<Durable>,
 }
 
-/// What a ledger in a folder has beside its accounts.
+/// The parts of a ledger in a folder, in addition to its accounts.
 #[derive(Debug)]
 struct Durable {
     disk: Arc<dyn Disk>,
     journal: Journal,
     rhythm: Rhythm,
-    /// Durable, and named by a batch that is kept, or to be named by the next.
-    checkpoints: Vec<Kept>,
-    /// Files under a checkpoint's name that no batch read so far names: obsolete with the next one.
+    /// Durable checkpoints that a kept batch names, or the next one will.
+    checkpoints: Vec<KeptCheckpoint>,
+    /// Files with a checkpoint's name that no batch names: deleted after the next checkpoint.
     strays: Vec<String>,
-    /// Segments before this one may be gone.
+    /// Segments before this one may be deleted.
     kept_from: u64,
-    /// The journal is yet to say which checkpoints are kept, and from which segment on.
+    /// The next batch has to name the kept checkpoints, and the first kept segment.
     is_unnamed: bool,
-    /// What may be deleted once it has.
+    /// Files to delete once that batch is durable.
     obsolete: Vec<String>,
     draft: Option<Draft>,
     /// Why the last checkpoint could not be written.
     fault: Option<io::Error>,
-    /// A written checkpoint that waits to be run, and one that runs.
-    work: Option<Work>,
+    /// Work that waits for [`Ledger::poll_work`].
+    work: Option<CheckpointWork>,
+    /// Whether work waits or runs.
     publishing: bool,
-    /// Bytes of frames and identities that the rhythm knows of.
+    /// Bytes of frames, and identities, that the rhythm has counted.
     counted: (u64, u32),
-    /// The newest time that was told: a disk without room is tried again by it.
+    /// The time of the last call, by which a full disk is tried again.
     clock: Timestamp,
 }
 
 /// Whether a ledger can be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Health {
-    /// It can.
+    /// It can be written.
     Good,
-    /// There is no room, for a batch or for the next segment: what does not fit is refused, until a
-    /// whole segment has room again.
+    /// The disk is full: operations that do not fit are refused until there is room for a whole
+    /// segment.
     Full,
-    /// A write or a sync failed. This process writes no more, and claims nothing: open the ledger
-    /// again to see what the disk holds.
+    /// A write or a sync failed. This process writes and acknowledges nothing more. Open the ledger
+    /// again to read what the disk holds.
     Failed(String),
 }
 
-/// What opening found.
+/// What [`Ledger::open`] found in the folder.
 #[derive(Debug)]
 pub struct Opened {
-    /// Whether the ledger was made just now.
+    /// Whether this call created the ledger.
     pub is_new: bool,
-    /// The newest batch that was found. Opening may add some: they end classic accounts, and name
+    /// The newest batch that was found. Opening may add batches that end classic accounts and name
     /// checkpoints.
     pub batch: Batch,
-    /// The chain with it.
+    /// The chain value of that batch.
     pub chain: Chain,
-    /// What the totals rest on.
+    /// The evidence for the totals, in addition to the kept batches.
     pub footing: Footing,
-    /// Classic accounts that a former process had left under way, as they ended now: nobody can add
-    /// to them.
+    /// Classic accounts that an earlier process left open. This call ended them, since their
+    /// connections no longer exist.
     pub ended: Vec<(AccountId, Account)>,
-    /// The checkpoint that it began with; 0 is none.
+    /// The batch of the checkpoint that replay began with; 0 if there was none.
     pub checkpoint: Batch,
-    /// Whether a crash had left a torn batch, which nobody was told of.
+    /// Whether a crash had left a torn batch, which was never acknowledged.
     pub was_torn: bool,
-    /// What is not as it should be, and did no harm.
+    /// Damage that did no harm.
     pub notes: Vec<Damage>,
 }
 
 impl Ledger {
-    /// A ledger without accounts, in memory: it ends with the process.
+    /// An empty ledger in memory, which is lost with the process.
     pub fn in_memory() -> Self {
         Self::default()
     }
 
-    /// The ledger in a folder that is locked; a new one where there is none, whose id is `entropy`.
+    /// Opens the ledger in a locked folder. If there is none, creates one whose id is `entropy`.
     pub fn open(
         disk: Arc<dyn Disk>,
-        options: Options,
+        options: StoreOptions,
         entropy: [u8; 16],
     ) -> Result<(Self, Opened), StoreError> {
-        let names = Names::read(&*disk)?;
+        let names = FolderNames::read(&*disk)?;
         for name in &names.unfinished {
             disk.remove(name).map_err(StoreError::disk(name))?;
         }
@@ -121,13 +125,13 @@ impl Ledger {
             was_torn: found.end.is_torn,
             notes: Vec::new(),
         };
-        let mut accounts = durable.take(found, &names, &mut opened.notes)?;
+        let mut accounts = durable.adopt(found, &names, &mut opened.notes)?;
         let forward = durable
-            .name()
+            .name_checkpoints()
             .and_then(|()| durable.end_classic(&mut accounts, &options, &mut opened.ended));
         match forward {
-            // Without room the rest is done when there is some: checkpoints with the first commit,
-            // classic accounts at the next opening.
+            // If the disk is full, this is done later: checkpoints are named with the first commit,
+            // and classic accounts end at the next opening.
             Ok(()) | Err(Closed::Full | Closed::Failed) => {}
         }
         if let Some(why) = durable.journal.failure() {
@@ -138,7 +142,7 @@ impl Ledger {
 
     fn create(
         disk: Arc<dyn Disk>,
-        options: Options,
+        options: StoreOptions,
         entropy: [u8; 16],
     ) -> Result<(Self, Opened), StoreError> {
         let journal = Journal::create(Arc::clone(&disk), options, entropy)?;
@@ -156,9 +160,9 @@ impl Ledger {
         Ok((Self { accounts: Accounts::default(), options, durable: Some(durable) }, opened))
     }
 
-    /// Does each operation or refuses it, in order; one outcome each. When this returns, what is
-    /// acknowledged is durable.
-    pub fn commit(&mut self, now: Timestamp, operations: &[Operation]) -> Vec<Outcome> {
+    /// Applies or refuses each operation, in order; returns one outcome for each. When this
+    /// returns, all that it acknowledges is durable.
+    pub fn commit(&mut self, now: Timestamp, operations: &[Operation]) -> Vec<OperationOutcome> {
         let mut outcomes = Vec::with_capacity(operations.len());
         let Some(durable) = &mut self.durable else {
             decide(&mut self.accounts, now, operations, &self.options, None, &mut outcomes);
@@ -168,66 +172,65 @@ impl Ledger {
             let decided = outcomes.len();
             let frame = durable.commit(&mut self.accounts, now, rest, &self.options, &mut outcomes);
             if let Err(closed) = frame {
-                // Those after it may build on those that were not done.
+                // Later operations may depend on these, so they are refused too.
                 outcomes.truncate(decided);
                 outcomes.extend(rest.iter().map(unavailable));
                 if let Closed::Failed = closed {
-                    // Memory may hold what the disk does not: nothing is claimed from here on.
+                    // Memory may be ahead of the disk: no account may be read from here on.
                     self.accounts = Accounts::default();
                 }
             }
         }
-        // Where there is no room the journal does not grow, and what was begun takes some: it is to
-        // end.
+        // On a full disk the journal does not grow, so the draft's share is zero. It takes room
+        // itself and should be completed.
         let least = if durable.journal.is_full() { self.options.pause_accounts } else { 0 };
-        durable.go_on(&self.accounts, &self.options, least);
+        durable.advance_checkpoint(&self.accounts, &self.options, least);
         outcomes
     }
 
-    /// Uses a pause: makes the newest batch known as durable, and goes on with a checkpoint.
-    /// Whether there is more to do in the next pause.
+    /// Uses a pause: states in the superblock that the newest batch is durable, and continues a
+    /// checkpoint. Whether there is more to do in the next pause.
     pub fn rest(&mut self) -> bool {
         let Some(durable) = &mut self.durable else { return false };
-        // Where there is no room for it, there may be in the next pause.
-        let named = durable.name();
-        if matches!(named, Err(Closed::Failed)) || durable.journal.rest().is_err() {
+        // A full disk may have room in the next pause.
+        let named = durable.name_checkpoints();
+        if matches!(named, Err(Closed::Failed)) || durable.journal.mark_durable().is_err() {
             self.accounts = Accounts::default();
             return false;
         }
-        durable.go_on(&self.accounts, &self.options, self.options.pause_accounts);
+        durable.advance_checkpoint(&self.accounts, &self.options, self.options.pause_accounts);
         durable.draft.is_some()
     }
 
-    /// What is left to do for a checkpoint, on any thread; its result goes to
-    /// [`Self::handle_done`].
-    pub fn poll_work(&mut self) -> Option<Work> {
+    /// Work for a checkpoint, to run on any thread; its result goes to [`Self::handle_done`].
+    pub fn poll_work(&mut self) -> Option<CheckpointWork> {
         self.durable.as_mut()?.work.take()
     }
 
-    /// The result of [`Work`]: an error, if the checkpoint could not be made, or if what it
-    /// replaces could not be deleted. The journal is none the worse for it, and another is tried
-    /// before long. A checkpoint that is durable is named in the journal before this returns, or as
-    /// soon as there is room.
-    pub fn handle_done(&mut self, done: Done) -> io::Result<()> {
+    /// Takes the result of [`CheckpointWork`]. A durable checkpoint is named in the journal before
+    /// this returns, or as soon as there is room. An error if the checkpoint could not be written,
+    /// or if the files that it replaces could not be deleted. The journal is unaffected, and
+    /// another checkpoint is tried soon.
+    pub fn handle_done(&mut self, done: CheckpointDone) -> io::Result<()> {
         let Some(durable) = &mut self.durable else { return Ok(()) };
-        let Done(outcome) = done;
+        let CheckpointDone(outcome) = done;
         match outcome {
-            WorkOutcome::Published { kept, obsolete } => {
+            CheckpointOutcome::Published { kept, obsolete } => {
                 durable.take_published(*kept, *obsolete);
-                if let Err(Closed::Failed) = durable.name() {
+                if let Err(Closed::Failed) = durable.name_checkpoints() {
                     self.accounts = Accounts::default();
                 }
                 Ok(())
             }
-            WorkOutcome::Failed(error) => {
+            CheckpointOutcome::Failed(error) => {
                 durable.publishing = false;
                 durable.rhythm.fail(&self.options);
                 Err(error)
             }
-            WorkOutcome::Removed { names, outcome } => {
+            CheckpointOutcome::Removed { names, outcome } => {
                 durable.publishing = false;
                 if outcome.is_err() {
-                    // Segments are listed anew each time.
+                    // Segments need not be kept here: each checkpoint lists them again.
                     durable.strays.extend(names.into_iter().filter(|name| is_checkpoint(name)));
                 }
                 outcome
@@ -235,21 +238,21 @@ impl Ledger {
         }
     }
 
-    /// Why a checkpoint could not be written, once; likewise.
+    /// Why a checkpoint could not be written; returned once. The journal is unaffected.
     pub fn poll_fault(&mut self) -> Option<io::Error> {
         self.durable.as_mut()?.fault.take()
     }
 
-    /// Begins a checkpoint now, whether or not one is due.
+    /// Begins a checkpoint now, even if none is due.
     pub fn checkpoint(&mut self) {
         if let Some(durable) = &mut self.durable {
             durable.rhythm.want();
-            durable.go_on(&self.accounts, &self.options, self.options.pause_accounts);
+            durable.advance_checkpoint(&self.accounts, &self.options, self.options.pause_accounts);
         }
     }
 
-    /// No session number that was ever given out is given out again: the first thing after a
-    /// restore. Every account's grows by 2^32.
+    /// Raises every account's session number by 2^32, so that no number is given out twice. A
+    /// restored ledger needs this before anything else.
     pub fn raise(&mut self, now: Timestamp) -> Result<(), Refusal> {
         let durable = self.durable.as_mut().ok_or(Refusal::Unavailable)?;
         durable.journal.reserve(now, FIXED_BYTES_MAX as u64).map_err(|_| Refusal::Unavailable)?;
@@ -277,7 +280,7 @@ impl Ledger {
         self.accounts.get(self.accounts.find(id)?)
     }
 
-    /// Where an account stands; `None` if it never had a session.
+    /// An account's last number, last session and sum; `None` if it never had a session.
     pub fn standing(&self, id: &AccountId) -> Option<Standing> {
         self.account(id).map(|account| account.standing())
     }
@@ -292,12 +295,12 @@ impl Ledger {
         self.accounts.totals()
     }
 
-    /// The first number that no classic account had.
+    /// The lowest number that no classic account had.
     pub fn classic_next(&self) -> u64 {
         self.accounts.classic_next()
     }
 
-    /// The newest batch, and the chain with it; `None` in memory.
+    /// The newest batch and its chain value; `None` for a ledger in memory.
     pub fn head(&self) -> Option<(Batch, Chain)> {
         self.durable
             .as_ref()
@@ -330,12 +333,12 @@ impl Durable {
         }
     }
 
-    /// What was found in the folder. Checkpoints that the journal proves will be named; those that
-    /// it does not are removed.
-    fn take(
+    /// Takes over what was found in the folder. Checkpoints that agree with the journal will be
+    /// named; those that do not are removed.
+    fn adopt(
         &mut self,
-        found: Found,
-        names: &Names,
+        found: FoundLedger,
+        names: &FolderNames,
         notes: &mut Vec<Damage>,
     ) -> Result<Accounts, StoreError> {
         (self.rhythm, self.clock, self.counted.1) =
@@ -353,16 +356,16 @@ impl Durable {
         let is_there =
             |batch: &Batch| names.checkpoints.contains(batch) && !found.refused.contains(batch);
         for named in found.trail.all().filter(|named| is_there(&named.start)) {
-            // Whether its file is this one is looked at before the journal begins at it.
-            if let Some(mark) = Mark::read(&*self.disk, named.start)? {
-                self.checkpoints.push(Kept { mark, named: *named });
+            // Whether the file has this digest is checked before segments are deleted.
+            if let Some(mark) = CheckpointMark::read(&*self.disk, named.start)? {
+                self.checkpoints.push(KeptCheckpoint { mark, named: *named });
             }
         }
         let is_older = matches!(found.footing, Footing::Unproven(_));
         if let Footing::Unproven(named) = found.footing
-            && let Some(mark) = Mark::read(&*self.disk, named.start)?
+            && let Some(mark) = CheckpointMark::read(&*self.disk, named.start)?
         {
-            self.checkpoints.push(Kept { mark, named });
+            self.checkpoints.push(KeptCheckpoint { mark, named });
         }
         if is_older {
             let why = "an earlier release deleted what was before this checkpoint, and named none in its journal: its totals are taken as they are";
@@ -383,7 +386,7 @@ impl Durable {
         Ok(found.accounts)
     }
 
-    fn take_published(&mut self, kept: Kept, obsolete: Obsolete) {
+    fn take_published(&mut self, kept: KeptCheckpoint, obsolete: Obsolete) {
         self.checkpoints.push(kept);
         self.checkpoints.retain(|kept| !obsolete.names.contains(&kept.mark.name()));
         self.strays.retain(|name| !obsolete.names.contains(name));
@@ -392,15 +395,15 @@ impl Durable {
         (self.obsolete, self.is_unnamed) = (obsolete.names, true);
     }
 
-    /// Says in a batch of its own which checkpoints are kept, and from which segment on, if that is
-    /// yet to be said; only then is anything deleted. All of them each time: whoever begins at the
-    /// newest reads no batch before it.
-    fn name(&mut self) -> Result<(), Closed> {
+    /// Writes a batch that names the kept checkpoints and the first kept segment, if one is due;
+    /// files are deleted only afterwards. It names all of them each time, since a reader that
+    /// begins at the newest checkpoint reads no batch before it.
+    fn name_checkpoints(&mut self) -> Result<(), Closed> {
         if !self.is_unnamed {
             return Ok(());
         }
         let newest = self.checkpoints.len().saturating_sub(NAMED_MAX);
-        let kept = self.checkpoints.get(newest..).unwrap_or(&[]);
+        let kept = &self.checkpoints[newest..];
         self.journal.reserve(self.clock, ((kept.len() + 1) * FIXED_BYTES_MAX) as u64)?;
         for kept in kept {
             put_checkpoint(self.journal.records(), &kept.named);
@@ -413,21 +416,23 @@ impl Durable {
         if self.publishing {
             let names = std::mem::take(&mut self.obsolete);
             self.publishing = !names.is_empty();
-            self.work = self.publishing.then(|| Work::remove(Arc::clone(&self.disk), names));
+            self.work =
+                self.publishing.then(|| CheckpointWork::remove(Arc::clone(&self.disk), names));
         }
         Ok(())
     }
 
-    /// A batch that no client asked for has the time of the one before: this is no clock's.
+    /// Appends a batch of the ledger's own. It has the time of the batch before, since no caller
+    /// gave one.
     fn append_own(&mut self) -> Result<(), Closed> {
         self.journal.append(self.clock, self.journal.time())
     }
 
-    /// Ends the classic accounts of a former process, whose connections are gone with it.
+    /// Ends the classic accounts that an earlier process left open with its connections.
     fn end_classic(
         &mut self,
         accounts: &mut Accounts,
-        options: &Options,
+        options: &StoreOptions,
         ended: &mut Vec<(AccountId, Account)>,
     ) -> Result<(), Closed> {
         let under_way: Vec<u64> = accounts.classic().keys().copied().collect();
@@ -439,26 +444,27 @@ impl Durable {
             let accounts =
                 some.iter().filter_map(|number| Some((*number, accounts.end_classic(*number)?)));
             ended.extend(accounts.map(|(number, account)| (AccountId::Classic(number), account)));
-            // A frame that finds no room is decided all the same, and written before any other.
+            // If there is no room, the frame waits and is written before any other.
             self.append_own()?;
         }
         Ok(())
     }
 
-    /// One batch of as many operations as a frame takes: room first, then the decisions, then the
-    /// disk.
+    /// Commits as many operations as one frame takes: reserves room, decides them, writes the
+    /// frame.
     fn commit(
         &mut self,
         accounts: &mut Accounts,
         now: Timestamp,
         operations: &[Operation],
-        options: &Options,
-        outcomes: &mut Vec<Outcome>,
+        options: &StoreOptions,
+        outcomes: &mut Vec<OperationOutcome>,
     ) -> Result<(), Closed> {
         self.clock = now;
-        let room =
-            self.name().and_then(|()| self.journal.reserve(now, bytes_max(operations, options)));
-        // A batch that waited for room may have been written.
+        let room = self
+            .name_checkpoints()
+            .and_then(|()| self.journal.reserve(now, bytes_max(operations, options)));
+        // Reserving may have written a batch that waited for room.
         self.count(accounts);
         room?;
         decide(accounts, now, operations, options, Some(self.journal.records()), outcomes);
@@ -467,9 +473,9 @@ impl Durable {
         appended
     }
 
-    /// What was written since the last time adds to the distance of the next checkpoint.
+    /// Adds what was written since the last call to the distance to the next checkpoint.
     fn count(&mut self, accounts: &Accounts) {
-        // Its accounts are dropped by then: there is no next checkpoint.
+        // A failed ledger has dropped its accounts and writes no checkpoint.
         if self.journal.failure().is_some() {
             return;
         }
@@ -481,14 +487,14 @@ impl Durable {
         }
     }
 
-    /// A checkpoint takes up what it owes beside commits, or so many accounts at least; one is
-    /// begun where it is due. A failure leaves the older one in force.
-    fn go_on(&mut self, accounts: &Accounts, options: &Options, least: u32) {
+    /// Begins a checkpoint if one is due, and writes its next slice: its share since the last call,
+    /// or `least` accounts if that is more. After a failure the older checkpoint stays valid.
+    fn advance_checkpoint(&mut self, accounts: &Accounts, options: &StoreOptions, least: u32) {
         if self.journal.failure().is_some() {
             self.draft = None;
             return;
         }
-        // Accounts are ahead of the journal's end.
+        // Accounts in memory are ahead of the journal's end.
         if self.journal.is_waiting() {
             return;
         }
@@ -514,18 +520,19 @@ impl Durable {
         }
     }
 
-    fn give_up(&mut self, error: io::Error, options: &Options) {
+    fn give_up(&mut self, error: io::Error, options: &StoreOptions) {
         (self.draft, self.fault) = (None, Some(error));
         self.rhythm.fail(options);
-        // The room it takes may be needed; where it cannot be removed, the next one replaces it.
+        // Best effort, for its room: the next checkpoint replaces a file that stays.
         drop(self.disk.remove(NEW));
     }
 
-    fn publish(&mut self, options: &Options) {
+    fn publish(&mut self, options: &StoreOptions) {
         let Some(draft) = self.draft.take() else { return };
-        let kept: Vec<Kept> = self.checkpoints.iter().copied().chain([draft.kept()]).collect();
-        // What cannot be listed now is deleted with the next one.
-        let segments = Names::read(&*self.disk).map_or(Vec::new(), |names| names.segments);
+        let kept: Vec<KeptCheckpoint> =
+            self.checkpoints.iter().copied().chain([draft.kept()]).collect();
+        // If the folder cannot be listed, the next checkpoint deletes its old segments.
+        let segments = FolderNames::read(&*self.disk).map_or(Vec::new(), |names| names.segments);
         let mut obsolete = obsolete(&kept, &segments, self.journal.time(), options.history);
         obsolete.names.splice(..0, self.strays.iter().cloned());
         self.work = Some(draft.publish(Arc::clone(&self.disk), obsolete));
@@ -533,35 +540,35 @@ impl Durable {
     }
 }
 
-/// So many checkpoints are named in one batch, the newest. With `history` some ten are kept,
-/// without it two.
+/// Most checkpoints that one batch names, the newest. With `history` about ten are kept, without
+/// it two.
 const NAMED_MAX: usize = 16;
 
-/// The most bytes of records that operations come to in one frame.
-fn bytes_max(operations: &[Operation], options: &Options) -> u64 {
+/// The most bytes that the records of operations can take in one frame.
+fn bytes_max(operations: &[Operation], options: &StoreOptions) -> u64 {
     let mut bytes = 0;
     for operation in operations {
-        // It takes no further record from here on.
+        // The frame takes no further record from here on.
         if bytes >= options.frame_bytes {
             break;
         }
         bytes += match operation {
             Operation::Open(_) => 2 * FIXED_BYTES_MAX,
-            // More than `values_max` are refused, and take no room.
+            // A submission of more than `values_max` is refused and has no record.
             Operation::Add(submission) => {
                 FIXED_BYTES_MAX + submission.amounts.len().min(options.values_max) * VALUE_BYTES_MAX
             }
             Operation::End(_) => FIXED_BYTES_MAX,
         };
     }
-    // Where they come to less than that, one more may follow, and it the longest.
+    // A frame that is not full may take one more record, of the greatest length.
     if bytes >= options.frame_bytes { options.frame_bytes_max() } else { bytes as u64 }
 }
 
-fn unavailable(operation: &Operation) -> Outcome {
+fn unavailable(operation: &Operation) -> OperationOutcome {
     match operation {
-        Operation::Open(_) => Outcome::Opened(Err(Refusal::Unavailable)),
-        Operation::Add(_) => Outcome::Decided(Err(Refusal::Unavailable)),
-        Operation::End(_) => Outcome::Ended(Err(Refusal::Unavailable)),
+        Operation::Open(_) => OperationOutcome::Opened(Err(Refusal::Unavailable)),
+        Operation::Add(_) => OperationOutcome::Decided(Err(Refusal::Unavailable)),
+        Operation::End(_) => OperationOutcome::Ended(Err(Refusal::Unavailable)),
     }
 }

@@ -1,12 +1,12 @@
 //! Accounts: independent running totals in which each value counts exactly once.
 //!
-//! Every account numbers its values 1, 2, 3 … for ever. A submission names the number of its first
-//! value, so that what was counted before is skipped and what would leave a hole is refused; and it
+//! Every account numbers its values 1, 2, 3 … without end. A submission names the number of its
+//! first value, so that values that were counted before are skipped, and a gap is refused. It also
 //! names its session, so that only the newest session of an account may add.
 //!
 //! A [`Ledger`] lives in memory or in a folder. In a folder each [`Ledger::commit`] is one batch of
-//! a hash-chained journal, synced before anybody is told; docs/ledger.md argues every crash point.
-//! Time is an argument; the disk is the [`store::Disk`] given.
+//! a hash-chained journal, synced before it is acknowledged; docs/ledger.md argues every crash
+//! point. Time and the disk ([`store::Disk`]) are arguments.
 
 mod account;
 mod accounts;
@@ -26,7 +26,8 @@ mod totals;
 pub use account::{Account, Timestamp};
 pub use ledger::{Health, Ledger, Opened};
 pub use operation::{
-    AccountId, AccountNumber, Opening, Operation, Outcome, Proof, Refusal, Submission, Verdict,
+    AccountId, AccountNumber, Opening, Operation, OperationOutcome, Proof, Refusal, Submission,
+    Verdict,
 };
 pub use receipt::{Statement, StatementError, Subject};
 pub use restore::{RestoreError, RestoreStep, Restored, restore};

@@ -1,44 +1,45 @@
-//! What is asked of a ledger, and what it answers.
+//! The operations of a ledger, and their outcomes.
 
 use std::fmt;
 
 use ddes_wire::{Amounts, OverflowError, Sequence, SessionNumber, Standing};
 
-/// Whose total it is.
+/// The name of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AccountId {
     /// A D-DDES/2 client: its Ed25519 public key.
     Identity([u8; 32]),
-    /// One session of the original's wire, which knows no identities: `classic/N`. No two sessions
-    /// of a ledger have the same number.
+    /// One session of the classic wire, which has no identities: `classic/N`. Each session of a
+    /// ledger has a number of its own.
     Classic(u64),
 }
 
-/// An account as its ledger numbers it: short, and found at once.
+/// The number by which a ledger finds an account without a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AccountNumber {
-    /// The identity that came as the n-th, from 0.
+    /// The n-th identity in order of first appearance, from 0.
     Identity(u32),
-    /// As in [`AccountId::Classic`].
+    /// The same number as in [`AccountId::Classic`].
     Classic(u64),
 }
 
-/// Something to do. In a batch each sees what those before it did.
+/// A change of the ledger. In a batch, each operation sees the effects of those before it.
 #[derive(Clone, Debug)]
 pub enum Operation {
-    /// Open a session of an account, which may be new. It supersedes all before it.
+    /// Open a session of an account, which may be new. It supersedes the account's earlier
+    /// sessions.
     Open(AccountId),
-    /// Count values.
+    /// Count values in an account.
     Add(Submission),
-    /// A classic account is over with its session, as in the original: it stays in the ledger's
-    /// totals and history, and can be added to no more.
+    /// End a classic account together with its session. It stays in the ledger's totals and
+    /// history, and nothing can be added to it any more.
     End(AccountNumber),
 }
 
-/// Values to count, all or none.
+/// Values to count: all of them or none.
 #[derive(Clone, Debug)]
 pub struct Submission {
-    /// Where they count.
+    /// The account in which they count.
     pub account: AccountNumber,
     /// The session that sends them.
     pub session: SessionNumber,
@@ -48,22 +49,22 @@ pub struct Submission {
     pub amounts: Amounts,
 }
 
-/// What became of one operation.
+/// The outcome of one operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Of [`Operation::Open`].
+pub enum OperationOutcome {
+    /// The outcome of [`Operation::Open`].
     Opened(Result<Opening, Refusal>),
-    /// Of [`Operation::Add`].
+    /// The outcome of [`Operation::Add`].
     Decided(Verdict),
-    /// Of [`Operation::End`].
+    /// The outcome of [`Operation::End`].
     Ended(Result<(), Refusal>),
 }
 
-/// What became of one submission.
+/// The outcome of one submission.
 pub type Verdict = Result<Proof, Refusal>;
 
-/// Proof that the ledger holds what it states, as durably as it holds anything. Only the ledger
-/// makes one.
+/// Proof that the ledger holds this standing, as durably as everything else in it. Only the ledger
+/// can create one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Proof(Standing);
 
@@ -72,20 +73,20 @@ impl Proof {
         Self(standing)
     }
 
-    /// What is proven.
+    /// The standing that is proven.
     pub fn standing(&self) -> Standing {
         self.0
     }
 }
 
-/// A new session, and where its account stood when it opened.
+/// A new session, and the account's standing when it opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Opening {
-    /// What to name in submissions.
+    /// The account's number, for submissions.
     pub account: AccountNumber,
-    /// The session's number, above all before it.
+    /// The session's number, above those of the account's earlier sessions.
     pub session: SessionNumber,
-    /// The account.
+    /// The account's standing when the session opened.
     pub proof: Proof,
 }
 
@@ -101,14 +102,14 @@ pub enum Refusal {
     /// A newer session of the same account exists.
     #[error("session {newest} of the same account superseded this one")]
     Superseded {
-        /// The newest session.
+        /// The number of the newest session.
         newest: SessionNumber,
     },
     /// First number 0, no values, too many or none that the account's wire can send, no such
     /// account, or a numbering or sum beyond its range.
     #[error("the numbering is malformed or would overflow")]
     Malformed,
-    /// The disk is full or has failed. It may or may not have counted.
+    /// The disk is full or has failed. The values may or may not have counted.
     #[error("the ledger cannot be written")]
     Unavailable,
 }

@@ -1,4 +1,4 @@
-//! What a receipt states. The signature over it is the caller's: this crate holds no key.
+//! The statement of a receipt. The caller signs it: this crate holds no key.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,22 +8,22 @@ use ddes_wire::Total;
 use crate::store::{Batch, Chain};
 use crate::{AccountId, Timestamp};
 
-/// Where an account, or the whole ledger, stood with a batch. Its text is what is signed.
+/// Count and sum of an account, or of the whole ledger, as of a batch. Its text is what is signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement {
-    /// SHA-256 of the ledger's id; earlier releases did not say.
+    /// SHA-256 of the ledger's id; `None` in receipts of earlier releases.
     pub ledger: Option<[u8; 32]>,
-    /// Of what.
+    /// The account or checkpoint that it is about.
     pub subject: Subject,
     /// How many values are counted.
     pub count: u128,
-    /// Their sum.
+    /// The sum of those values.
     pub sum: Total,
-    /// The batch with which it stood so.
+    /// The batch as of which it holds.
     pub batch: Batch,
-    /// The chain with that batch: all batches up to it.
+    /// The chain value of that batch, which commits to all batches up to it.
     pub chain: Chain,
-    /// The batch's time.
+    /// The time of that batch.
     pub time: Timestamp,
 }
 
@@ -34,14 +34,14 @@ pub enum Subject {
     Account(AccountId),
     /// All accounts of a checkpoint.
     Checkpoint {
-        /// How many accounts.
+        /// How many accounts it covers.
         accounts: u64,
         /// SHA-256 of the checkpoint's file.
         digest: [u8; 32],
     },
 }
 
-/// A text that is no statement, or names no account.
+/// The text is not a statement, or not an account's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the text is not of the form that a receipt has")]
 pub struct StatementError;
@@ -79,9 +79,9 @@ impl fmt::Display for Statement {
 }
 
 impl Statement {
-    /// Reads its own text, and no other.
+    /// Parses the text of a statement. Accepts only the exact text that [`fmt::Display`] gives.
     pub fn parse(text: &str) -> Result<Self, StatementError> {
-        // One text for each statement.
+        // Each statement has exactly one text.
         Self::read(text).filter(|statement| statement.to_string() == text).ok_or(StatementError)
     }
 
@@ -117,7 +117,7 @@ impl Statement {
 impl FromStr for AccountId {
     type Err = StatementError;
 
-    /// As it is shown: `classic/7`, or 64 hexadecimal digits.
+    /// Parses the displayed form: `classic/7`, or 64 hexadecimal digits.
     fn from_str(text: &str) -> Result<Self, StatementError> {
         let id = match text.strip_prefix("classic/") {
             Some(number) => number.parse().ok().map(Self::Classic),

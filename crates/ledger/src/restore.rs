@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::audit::{self, Verified, VerifyError};
-use crate::store::{Disk, Folder, Options, PlaceError, StoreError};
+use crate::store::{Disk, Folder, PlaceError, StoreError, StoreOptions};
 use crate::{Ledger, Refusal, Timestamp};
 
-/// What [`restore`] does at a time.
+/// The step of [`restore`] that is running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RestoreStep {
     /// It verifies the backup.
@@ -31,7 +31,7 @@ pub enum RestoreStep {
 pub struct Restored {
     /// Its folder, with all symbolic links resolved.
     pub path: PathBuf,
-    /// What it holds.
+    /// What verifying the restored copy found.
     pub verified: Verified,
 }
 
@@ -44,9 +44,9 @@ pub enum RestoreError {
     /// A folder cannot be used: the ledger's, or the one in which the copy is made.
     #[error("{}: {error}", .path.display())]
     Place {
-        /// The folder.
+        /// The path of the unusable folder.
         path: PathBuf,
-        /// Why not.
+        /// Why it cannot be used.
         error: PlaceError,
     },
     /// An earlier restore was cut off and left this folder. No server uses it. It has to be
@@ -58,7 +58,7 @@ pub enum RestoreError {
     Copy {
         /// The folder in which the copy is made.
         to: PathBuf,
-        /// What failed.
+        /// The read or write that failed.
         error: StoreError,
     },
     /// The copy cannot be opened.
@@ -66,7 +66,7 @@ pub enum RestoreError {
     Open {
         /// The folder in which the copy is made.
         path: PathBuf,
-        /// What failed.
+        /// Why the ledger cannot be opened.
         error: StoreError,
     },
     /// The session numbers cannot be raised: the disk fails, or this would be the 65,536th time.
@@ -77,13 +77,13 @@ pub enum RestoreError {
     Verify {
         /// The folder in which the copy was made.
         path: PathBuf,
-        /// What failed.
+        /// The check that failed.
         error: VerifyError,
     },
     /// The copy cannot take its place.
     #[error("{}: {error}", .path.display())]
     Replace {
-        /// The ledger's folder.
+        /// The folder that the copy should replace.
         path: PathBuf,
         /// What the system says.
         error: io::Error,
@@ -154,7 +154,7 @@ impl Staging {
             .map_err(|error| RestoreError::Copy { to: path(), error })?;
         let disk = Arc::clone(&folder) as Arc<dyn Disk>;
         // The id given here is for a new ledger. This one has its own.
-        let (mut ledger, _) = Ledger::open(disk, Options::default(), [0; 16])
+        let (mut ledger, _) = Ledger::open(disk, StoreOptions::default(), [0; 16])
             .map_err(|error| RestoreError::Open { path: path(), error })?;
         ledger.raise(now).map_err(RestoreError::Raise)?;
         // Writes the superblock too, which says that the raise is durable.

@@ -1,12 +1,12 @@
-//! When a checkpoint is due, and how quickly it goes on beside commits: bytes of journal and of
-//! accounts, and nothing else.
+//! When a checkpoint is due, and how much of it each commit writes. Both depend only on bytes of
+//! journal and of accounts.
 
 use crate::account::Packed;
-use crate::store::Options;
+use crate::store::StoreOptions;
 
-/// What an account takes in a checkpoint, beside its key.
+/// Bytes of an account in a checkpoint, its key included.
 const ACCOUNT_BYTES: u64 = (32 + Packed::BYTES) as u64;
-/// An overdue one goes on so many times as quickly at most.
+/// Upper bound on the speed-up of an overdue checkpoint.
 const TIMES_MAX: u64 = 8;
 
 /// The pace of checkpoints.
@@ -14,18 +14,19 @@ const TIMES_MAX: u64 = 8;
 pub(crate) struct Rhythm {
     /// Bytes of journal since the newest checkpoint began.
     since: u64,
-    /// Bytes that its accounts take.
+    /// Bytes of accounts in the newest checkpoint.
     newest: u64,
-    /// One was asked for, due or not.
+    /// A checkpoint was requested, due or not.
     is_wanted: bool,
-    /// Bytes of accounts that the one in the making lags behind the journal, and how often a byte
-    /// of journal counts there.
+    /// Bytes of accounts that the checkpoint being made still owes for the journal's growth.
     owed: u64,
+    /// Bytes owed for each byte of journal.
     times: u64,
 }
 
 impl Rhythm {
-    /// After an opening: the journal since a checkpoint of so many accounts.
+    /// The rhythm after an opening: `since` bytes of journal follow a checkpoint of `accounts`
+    /// accounts.
     pub(crate) fn new(since: u64, accounts: u32) -> Self {
         Self { since, newest: bytes_of(accounts), is_wanted: false, owed: 0, times: 1 }
     }
@@ -34,35 +35,36 @@ impl Rhythm {
         self.is_wanted = true;
     }
 
-    pub(crate) fn is_due(&self, options: &Options) -> bool {
+    pub(crate) fn is_due(&self, options: &StoreOptions) -> bool {
         self.is_wanted || self.since >= self.distance(options)
     }
 
-    /// A checkpoint of so many accounts begins.
-    pub(crate) fn begin(&mut self, accounts: u32, options: &Options) {
-        // Overdue after failures, or where each process ended before it had made one: then it is to
-        // end sooner than this one does.
+    /// A checkpoint of `accounts` accounts begins.
+    pub(crate) fn begin(&mut self, accounts: u32, options: &StoreOptions) {
+        // It is overdue after failures, or if earlier processes ended before they completed one.
+        // Then it should be complete before this process ends too.
         let times = self.since.checked_div(self.distance(options)).unwrap_or(1).clamp(1, TIMES_MAX);
         *self = Self { since: 0, newest: bytes_of(accounts), is_wanted: false, owed: 0, times };
     }
 
-    /// It did not begin, or was not made: the next is tried after an eighth of the way.
-    pub(crate) fn fail(&mut self, options: &Options) {
+    /// A checkpoint failed: the next is tried after an eighth of the distance.
+    pub(crate) fn fail(&mut self, options: &StoreOptions) {
         let distance = self.distance(options);
         (self.since, self.is_wanted) = (distance - distance / 8, false);
     }
 
-    /// A commit added so much to the journal. New accounts count in full beside their records,
-    /// which are shorter: however many come, a checkpoint gets ahead of them.
+    /// A commit added `bytes` to the journal. Each new account counts in full in addition to its
+    /// record, which is shorter, so that a checkpoint completes at any rate of new accounts.
     pub(crate) fn count(&mut self, bytes: u64, new_accounts: u32) {
         self.since = self.since.saturating_add(bytes);
         let owed = bytes.saturating_mul(self.times).saturating_add(bytes_of(new_accounts));
         self.owed = self.owed.saturating_add(owed);
     }
 
-    /// How many accounts to take up beside the commits since it was asked last: as many bytes as
-    /// these added to the journal. None until it is worth a write.
-    pub(crate) fn take(&mut self, options: &Options) -> u32 {
+    /// How many accounts to write for the commits since the last call. They have as many bytes as
+    /// those commits added to the journal; 0 until that is worth a write.
+    pub(crate) fn take(&mut self, options: &StoreOptions) -> u32 {
+        // Saturation asks for every account there can be.
         let accounts = u32::try_from(self.owed / ACCOUNT_BYTES).unwrap_or(u32::MAX);
         if accounts < options.slice_accounts {
             return 0;
@@ -71,9 +73,9 @@ impl Rhythm {
         accounts
     }
 
-    /// Bytes of journal between two. A checkpoint of many accounts is itself long: half as much
-    /// again is written for them.
-    fn distance(&self, options: &Options) -> u64 {
+    /// Bytes of journal between two checkpoints. At twice the accounts' bytes, checkpoints add at
+    /// most half of what the journal writes.
+    fn distance(&self, options: &StoreOptions) -> u64 {
         options.checkpoint_bytes.max(2 * self.newest)
     }
 }
@@ -86,7 +88,7 @@ fn bytes_of(accounts: u32) -> u64 {
 mod tests {
     use super::*;
 
-    const OPTIONS: Options = Options {
+    const OPTIONS: StoreOptions = StoreOptions {
         segment_bytes: 0,
         frame_bytes: 0,
         values_max: 0,

@@ -4,14 +4,14 @@ use ddes_wire::{Amount, Total};
 
 use crate::Account;
 
-/// Sum, count, mean, least and greatest over accounts: what the course asks of the server.
+/// Sum, count, mean, smallest and greatest value over accounts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Accounts that were opened.
     pub accounts: u64,
-    /// Values counted.
+    /// How many values were counted.
     pub count: u128,
-    /// Their sum. It wraps at 2^127, which 2^63 full accounts would reach.
+    /// The sum of the values. It wraps at 2^127, which takes 2^63 full accounts.
     pub sum: Total,
     extremes: Option<(Amount, Amount)>,
 }
@@ -32,7 +32,7 @@ impl Totals {
         Some(format!("{sign}{}.{thousandths:03}", (sum / count).unsigned_abs()))
     }
 
-    /// Adds one account.
+    /// Adds one account to the totals.
     pub fn include(&mut self, account: &Account) {
         self.merge(&Self {
             accounts: 1,
@@ -55,6 +55,7 @@ impl Totals {
 
     /// `accounts u64 || count u128 || sum i128 || min i128 || max i128`, little-endian.
     pub(crate) fn encode(&self) -> [u8; Self::BYTES] {
+        // Without values both are zero; `decode` ignores them then.
         let (min, max) = self.extremes.unwrap_or((Amount::from(0_i64), Amount::from(0_i64)));
         let mut bytes = [0; Self::BYTES];
         bytes[..8].copy_from_slice(&self.accounts.to_le_bytes());

@@ -16,15 +16,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ddes_ledger::audit::{self, Footing, Verified, VerifyError, View};
-use ddes_ledger::store::{Chain, Damage, Disk, DiskFile, Folder, Options, StoreError};
+use ddes_ledger::store::{Chain, Damage, Disk, DiskFile, Folder, StoreError, StoreOptions};
 use ddes_ledger::{
-    AccountId, Ledger, Opened, Opening, Operation, Outcome, Statement, Subject, Submission,
-    Timestamp,
+    AccountId, Ledger, Opened, Opening, Operation, OperationOutcome, Statement, Subject,
+    Submission, Timestamp,
 };
 use ddes_wire::{Amount, Sequence, Total};
 use sha2::{Digest, Sha256};
 
-const OPTIONS: Options = Options {
+const OPTIONS: StoreOptions = StoreOptions {
     segment_bytes: 16 * 1024,
     frame_bytes: 1024,
     values_max: 16,
@@ -33,7 +33,7 @@ const OPTIONS: Options = Options {
     pause_accounts: 2,
     history: None,
 };
-const TRIMMING: Options = Options { history: Some(Duration::from_secs(20)), ..OPTIONS };
+const TRIMMING: StoreOptions = StoreOptions { history: Some(Duration::from_secs(20)), ..OPTIONS };
 const ALICE: AccountId = AccountId::Identity([0; 32]);
 const BOB: AccountId = AccountId::Identity([1; 32]);
 
@@ -73,7 +73,7 @@ impl Place {
         place
     }
 
-    fn open(&self, options: Options) -> Result<(Ledger, Opened), StoreError> {
+    fn open(&self, options: StoreOptions) -> Result<(Ledger, Opened), StoreError> {
         Ledger::open(Arc::new(Folder::lock(&self.0).unwrap().unwrap()), options, [7; 16])
     }
 
@@ -117,8 +117,10 @@ fn settle(ledger: &mut Ledger) {
 
 fn open(ledger: &mut Ledger, id: AccountId) -> Opening {
     match ledger.commit(time(0), &[Operation::Open(id)])[0] {
-        Outcome::Opened(Ok(opening)) => opening,
-        outcome @ (Outcome::Opened(_) | Outcome::Decided(_) | Outcome::Ended(_)) => {
+        OperationOutcome::Opened(Ok(opening)) => opening,
+        outcome @ (OperationOutcome::Opened(_)
+        | OperationOutcome::Decided(_)
+        | OperationOutcome::Ended(_)) => {
             panic!("{outcome:?}")
         }
     }
@@ -130,7 +132,7 @@ fn add(ledger: &mut Ledger, opening: &Opening, secs: u64, seq: u64, value: i64) 
     let add =
         Operation::Add(Submission { account, session, first_seq: Sequence::new(seq), amounts });
     let outcomes = ledger.commit(time(secs), &[add]);
-    assert!(matches!(outcomes[..], [Outcome::Decided(Ok(_))]), "{outcomes:?}");
+    assert!(matches!(outcomes[..], [OperationOutcome::Decided(Ok(_))]), "{outcomes:?}");
 }
 
 /// Alice and Bob count 5,000 each and rest; Carol goes on for so many rounds.
@@ -184,7 +186,7 @@ fn damage<T>(result: Result<T, impl Into<VerifyError>>) -> Damage {
 }
 
 /// A ledger of either kind, closed.
-fn ledger(options: Options) -> Place {
+fn ledger(options: StoreOptions) -> Place {
     let place = Place::new();
     let (mut ledger, _) = place.open(options).unwrap();
     fill(&mut ledger, 100);

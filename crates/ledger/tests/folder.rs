@@ -15,14 +15,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use ddes_ledger::audit;
-use ddes_ledger::store::{Disk, DiskFile, Folder, Options, PlaceError, StoreError};
+use ddes_ledger::store::{Disk, DiskFile, Folder, PlaceError, StoreError, StoreOptions};
 use ddes_ledger::{
-    AccountId, Health, Ledger, Opening, Operation, Outcome, Refusal, RestoreError, RestoreStep,
-    Restored, Submission, Timestamp,
+    AccountId, Health, Ledger, Opening, Operation, OperationOutcome, Refusal, RestoreError,
+    RestoreStep, Restored, Submission, Timestamp,
 };
 use ddes_wire::{Amount, Sequence};
 
-const OPTIONS: Options = Options {
+const OPTIONS: StoreOptions = StoreOptions {
     segment_bytes: 16 * 1024,
     frame_bytes: 1024,
     values_max: 16,
@@ -32,7 +32,7 @@ const OPTIONS: Options = Options {
     history: None,
 };
 const ALICE: AccountId = AccountId::Identity([1; 32]);
-const UNAVAILABLE: Outcome = Outcome::Decided(Err(Refusal::Unavailable));
+const UNAVAILABLE: OperationOutcome = OperationOutcome::Decided(Err(Refusal::Unavailable));
 
 /// A folder of one test, with room for ledgers in it; removed with it.
 struct Place(PathBuf);
@@ -92,10 +92,12 @@ struct Writer {
 impl Writer {
     fn begin(ledger: &mut Ledger) -> Self {
         match ledger.commit(at(0), &[Operation::Open(ALICE)])[0] {
-            Outcome::Opened(Ok(opening)) => {
+            OperationOutcome::Opened(Ok(opening)) => {
                 Self { opening, count: opening.proof.standing().last_seq.get() }
             }
-            outcome @ (Outcome::Opened(_) | Outcome::Decided(_) | Outcome::Ended(_)) => {
+            outcome @ (OperationOutcome::Opened(_)
+            | OperationOutcome::Decided(_)
+            | OperationOutcome::Ended(_)) => {
                 panic!("{outcome:?}")
             }
         }
@@ -109,11 +111,13 @@ impl Writer {
         let outcome = ledger
             .commit(now, &[Operation::Add(Submission { account, session, first_seq, amounts })])[0];
         match outcome {
-            Outcome::Decided(Ok(proof)) => {
+            OperationOutcome::Decided(Ok(proof)) => {
                 self.count = proof.standing().last_seq.get();
                 true
             }
-            outcome @ (Outcome::Opened(_) | Outcome::Decided(_) | Outcome::Ended(_)) => {
+            outcome @ (OperationOutcome::Opened(_)
+            | OperationOutcome::Decided(_)
+            | OperationOutcome::Ended(_)) => {
                 assert_eq!(outcome, UNAVAILABLE);
                 false
             }
@@ -512,13 +516,13 @@ fn a_ledger_without_room_to_open_is_full_until_there_is_some() {
             if is_full {
                 ledger.rest();
                 ledger.checkpoint();
-                let refused = Outcome::Opened(Err(Refusal::Unavailable));
+                let refused = OperationOutcome::Opened(Err(Refusal::Unavailable));
                 assert_eq!(ledger.commit(at(1_000), &[Operation::Open(ALICE)])[0], refused);
                 assert_eq!(ledger.health(), Health::Full);
             }
             room.bytes.store(1 << 30, Ordering::Relaxed);
             let open = ledger.commit(at(2_000), &[Operation::Open(ALICE)])[0];
-            assert!(matches!(open, Outcome::Opened(Ok(_))), "{open:?}");
+            assert!(matches!(open, OperationOutcome::Opened(Ok(_))), "{open:?}");
             assert_eq!(ledger.health(), Health::Good);
             drop(ledger);
             assert_eq!(verify(&path), 3);

@@ -13,15 +13,16 @@ mod strict;
 
 use std::sync::Arc;
 
-use ddes_ledger::store::{Options, StoreError};
+use ddes_ledger::store::{StoreError, StoreOptions};
 use ddes_ledger::{
-    AccountId, Ledger, Opening, Operation, Outcome, Statement, Submission, Timestamp, audit,
+    AccountId, Ledger, Opening, Operation, OperationOutcome, Statement, Submission, Timestamp,
+    audit,
 };
 use ddes_wire::{Amount, Sequence};
 use sha2::{Digest, Sha256};
 use strict::Strict;
 
-const OPTIONS: Options = Options {
+const OPTIONS: StoreOptions = StoreOptions {
     segment_bytes: 16 * 1024,
     frame_bytes: 1024,
     values_max: 16,
@@ -43,8 +44,10 @@ fn time(secs: u64) -> Timestamp {
 
 fn opened(ledger: &mut Ledger, now: u64) -> Opening {
     match ledger.commit(time(now), &[Operation::Open(AccountId::Identity([1; 32]))])[0] {
-        Outcome::Opened(Ok(opening)) => opening,
-        outcome @ (Outcome::Opened(_) | Outcome::Decided(_) | Outcome::Ended(_)) => {
+        OperationOutcome::Opened(Ok(opening)) => opening,
+        outcome @ (OperationOutcome::Opened(_)
+        | OperationOutcome::Decided(_)
+        | OperationOutcome::Ended(_)) => {
             panic!("{outcome:?}")
         }
     }
@@ -66,7 +69,7 @@ fn journal(steps: &[&[i64]]) -> Vec<u8> {
         let submission = Submission { account, session, first_seq: Sequence::new(next), amounts };
         assert!(matches!(
             ledger.commit(time(now), &[Operation::Add(submission)])[0],
-            Outcome::Decided(Ok(_))
+            OperationOutcome::Decided(Ok(_))
         ));
         next += step.len() as u64;
     }

@@ -17,13 +17,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ddes_ledger::audit;
-use ddes_ledger::store::{Options, StoreError};
-use ddes_ledger::{AccountId, Ledger, Opening, Operation, Outcome, Submission, Timestamp};
+use ddes_ledger::store::{StoreError, StoreOptions};
+use ddes_ledger::{AccountId, Ledger, Opening, Operation, OperationOutcome, Submission, Timestamp};
 use ddes_wire::{Amount, Sequence, Standing};
 use strict::{ALL, Left, Stop, Strict};
 
 /// Small enough that a few dozen batches go through several segments and checkpoints.
-const OPTIONS: Options = Options {
+const OPTIONS: StoreOptions = StoreOptions {
     segment_bytes: 8 * 1024,
     frame_bytes: 1024,
     values_max: 16,
@@ -56,12 +56,14 @@ fn sum(count: u64) -> i128 {
 
 fn open(ledger: &mut Ledger, id: AccountId, told: &mut Told) -> Option<Opening> {
     match ledger.commit(time(0), &[Operation::Open(id)])[0] {
-        Outcome::Opened(Ok(opening)) => {
+        OperationOutcome::Opened(Ok(opening)) => {
             told.insert(id, opening.proof.standing());
             Some(opening)
         }
-        Outcome::Opened(Err(_)) => None,
-        Outcome::Decided(_) | Outcome::Ended(_) => panic!("an opening is answered as one"),
+        OperationOutcome::Opened(Err(_)) => None,
+        OperationOutcome::Decided(_) | OperationOutcome::Ended(_) => {
+            panic!("an opening is answered as one")
+        }
     }
 }
 
@@ -78,9 +80,13 @@ fn add(ledger: &mut Ledger, openings: &[Opening], count: u64, now: u64, told: &m
     let mut all = true;
     for (outcome, id) in outcomes.iter().zip(0..) {
         match outcome {
-            Outcome::Decided(Ok(proof)) => drop(told.insert(identity(id), proof.standing())),
-            Outcome::Decided(Err(_)) => all = false,
-            Outcome::Opened(_) | Outcome::Ended(_) => panic!("values are answered as such"),
+            OperationOutcome::Decided(Ok(proof)) => {
+                told.insert(identity(id), proof.standing());
+            }
+            OperationOutcome::Decided(Err(_)) => all = false,
+            OperationOutcome::Opened(_) | OperationOutcome::Ended(_) => {
+                panic!("values are answered as such")
+            }
         }
     }
     all
@@ -210,7 +216,7 @@ fn what_is_read_after_a_failed_sync_is_durable_before_it_is_told() {
 fn a_frame_never_crosses_the_end_of_its_segment() {
     for shift in 0..180 {
         let disk = Strict::default();
-        let options = Options { checkpoint_bytes: u64::MAX, ..OPTIONS };
+        let options = StoreOptions { checkpoint_bytes: u64::MAX, ..OPTIONS };
         let (mut ledger, _) = Ledger::open(Arc::new(disk.clone()), options, [7; 16]).unwrap();
         let opening = open(&mut ledger, AccountId::Classic(0), &mut Told::new()).unwrap();
         let mut next = 1;
@@ -233,7 +239,7 @@ fn a_frame_never_crosses_the_end_of_its_segment() {
         }
         for batch in 0..70 {
             let outcomes = ledger.commit(time(batch), &[add(vec![Amount::from(u64::MAX); 16])]);
-            assert!(matches!(outcomes[0], Outcome::Decided(Ok(_))), "{outcomes:?}");
+            assert!(matches!(outcomes[0], OperationOutcome::Decided(Ok(_))), "{outcomes:?}");
         }
         let totals = ledger.totals();
         drop(ledger);
@@ -257,7 +263,7 @@ fn a_backup_is_durable_when_it_is_made() {
 fn a_superblock_is_written_after_sixteen_batches_without_one_and_at_a_rest() {
     const SUPERBLOCKS: std::ops::Range<u64> = 1..4096;
     let (disk, mut told) = (Strict::default(), Told::new());
-    let options = Options { segment_bytes: 1 << 20, checkpoint_bytes: u64::MAX, ..OPTIONS };
+    let options = StoreOptions { segment_bytes: 1 << 20, checkpoint_bytes: u64::MAX, ..OPTIONS };
     let (mut ledger, _) = Ledger::open(Arc::new(disk.clone()), options, [7; 16]).unwrap();
     let opening = open(&mut ledger, identity(0), &mut told).unwrap();
     let superblocks =

@@ -11,7 +11,8 @@
 )]
 
 use ddes_ledger::{
-    AccountId, AccountNumber, Ledger, Opening, Operation, Outcome, Refusal, Submission, Timestamp,
+    AccountId, AccountNumber, Ledger, Opening, Operation, OperationOutcome, Refusal, Submission,
+    Timestamp,
 };
 use ddes_wire::{Amount, Sequence, SessionNumber, Total};
 
@@ -21,7 +22,7 @@ const NOW: Timestamp = Timestamp(1_800_000_000_000_000);
 
 fn open(ledger: &mut Ledger, account: AccountId) -> Opening {
     match ledger.commit(NOW, &[Operation::Open(account)])[0] {
-        Outcome::Opened(opening) => opening.unwrap(),
+        OperationOutcome::Opened(opening) => opening.unwrap(),
         other => panic!("{other:?}"),
     }
 }
@@ -35,7 +36,7 @@ fn submission(opening: &Opening, first_seq: u64, amounts: &[i64]) -> Submission 
 /// Commits one submission; `(last_seq, sum)` if it was applied.
 fn commit(ledger: &mut Ledger, submission: Submission) -> Result<(u64, i128), Refusal> {
     match ledger.commit(NOW, &[Operation::Add(submission)])[0] {
-        Outcome::Decided(verdict) => {
+        OperationOutcome::Decided(verdict) => {
             verdict.map(|proof| (proof.standing().last_seq.get(), proof.standing().sum.get()))
         }
         other => panic!("{other:?}"),
@@ -153,10 +154,10 @@ fn a_classic_account_that_ended_stays_in_the_totals_and_its_number_is_used_up() 
     let classic = open(&mut ledger, id);
     commit(&mut ledger, submission(&classic, 1, &[40, 2])).unwrap();
     let ended = ledger.commit(NOW, &[Operation::End(classic.account)])[0];
-    assert_eq!(ended, Outcome::Ended(Ok(())));
+    assert_eq!(ended, OperationOutcome::Ended(Ok(())));
     assert_eq!(commit(&mut ledger, submission(&classic, 3, &[1])), Err(Refusal::Malformed));
     let again = ledger.commit(NOW, &[Operation::Open(id)])[0];
-    assert_eq!(again, Outcome::Opened(Err(Refusal::Malformed)));
+    assert_eq!(again, OperationOutcome::Opened(Err(Refusal::Malformed)));
     let alice = open(&mut ledger, ALICE);
     commit(&mut ledger, submission(&alice, 1, &[-1])).unwrap();
     let totals = ledger.totals();
@@ -177,8 +178,8 @@ fn operations_of_one_batch_see_those_before_them() {
         Operation::Add(submission(&first, 3, &[4])),
     ];
     let outcomes = ledger.commit(NOW, &batch);
-    let Outcome::Opened(Ok(second)) = outcomes[2] else { panic!("{outcomes:?}") };
+    let OperationOutcome::Opened(Ok(second)) = outcomes[2] else { panic!("{outcomes:?}") };
     assert_eq!(second.proof.standing().sum, Total::new(3));
     let superseded = Refusal::Superseded { newest: second.session };
-    assert_eq!(outcomes[3], Outcome::Decided(Err(superseded)));
+    assert_eq!(outcomes[3], OperationOutcome::Decided(Err(superseded)));
 }

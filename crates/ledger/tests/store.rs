@@ -17,15 +17,15 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use ddes_ledger::audit::{self, View};
-use ddes_ledger::store::{Damage, Disk, DiskFile, Folder, Options, StoreError};
+use ddes_ledger::store::{Damage, Disk, DiskFile, Folder, StoreError, StoreOptions};
 use ddes_ledger::{
-    AccountId, AccountNumber, Health, Ledger, Opened, Opening, Operation, Outcome, Refusal,
-    Statement, Subject, Submission, Timestamp,
+    AccountId, AccountNumber, Health, Ledger, Opened, Opening, Operation, OperationOutcome,
+    Refusal, Statement, Subject, Submission, Timestamp,
 };
 use ddes_wire::{Amount, Amounts, Sequence, Total};
 
 /// Small enough that a few hundred values go through all of it.
-const OPTIONS: Options = Options {
+const OPTIONS: StoreOptions = StoreOptions {
     segment_bytes: 16 * 1024,
     frame_bytes: 1024,
     values_max: 16,
@@ -36,7 +36,7 @@ const OPTIONS: Options = Options {
 };
 
 /// All of the journal is read.
-const WITHOUT_CHECKPOINTS: Options = Options { checkpoint_bytes: u64::MAX, ..OPTIONS };
+const WITHOUT_CHECKPOINTS: StoreOptions = StoreOptions { checkpoint_bytes: u64::MAX, ..OPTIONS };
 
 /// A folder of one test, removed with it.
 struct Place(PathBuf);
@@ -58,7 +58,7 @@ impl Place {
         self.open_with(OPTIONS)
     }
 
-    fn open_with(&self, options: Options) -> Result<(Ledger, Opened), StoreError> {
+    fn open_with(&self, options: StoreOptions) -> Result<(Ledger, Opened), StoreError> {
         Ledger::open(self.disk(), options, [7; 16])
     }
 
@@ -91,8 +91,10 @@ fn identity(number: u8) -> AccountId {
 
 fn open(ledger: &mut Ledger, id: AccountId) -> Opening {
     match ledger.commit(time(0), &[Operation::Open(id)])[0] {
-        Outcome::Opened(Ok(opening)) => opening,
-        outcome @ (Outcome::Opened(_) | Outcome::Decided(_) | Outcome::Ended(_)) => {
+        OperationOutcome::Opened(Ok(opening)) => opening,
+        outcome @ (OperationOutcome::Opened(_)
+        | OperationOutcome::Decided(_)
+        | OperationOutcome::Ended(_)) => {
             panic!("{outcome:?}")
         }
     }
@@ -133,7 +135,7 @@ fn fill(ledger: &mut Ledger, rounds: u64) {
             let batch: Vec<_> = three.iter().map(adds).collect();
             let outcomes = ledger.commit(time(round), &batch);
             assert!(
-                outcomes.iter().all(|outcome| matches!(outcome, Outcome::Decided(Ok(_)))),
+                outcomes.iter().all(|outcome| matches!(outcome, OperationOutcome::Decided(Ok(_)))),
                 "{outcomes:?}"
             );
         }
@@ -352,7 +354,7 @@ fn a_checkpoint_of_many_accounts_comes_seldom_and_goes_no_faster_than_the_journa
     // A key and 60 bytes.
     const CHECKPOINT_BYTES: u64 = ACCOUNTS * 92;
     let place = Place::new();
-    let options = Options { segment_bytes: 16 * 1024 * 1024, ..OPTIONS };
+    let options = StoreOptions { segment_bytes: 16 * 1024 * 1024, ..OPTIONS };
     let (mut ledger, _) = place.open_with(options).unwrap();
     let opening = open_many(&mut ledger, ACCOUNTS as u8);
     let mut seqs = 1..;
@@ -451,7 +453,7 @@ fn a_damaged_header_before_the_newest_checkpoint_is_named_with_its_first_batch()
 
 #[test]
 fn a_checkpoint_that_rotted_is_no_beginning_and_deletes_nothing() {
-    let options = Options { history: Some(Duration::ZERO), ..OPTIONS };
+    let options = StoreOptions { history: Some(Duration::ZERO), ..OPTIONS };
     let place = Place::new();
     let (mut ledger, _) = place.open_with(options).unwrap();
     fill(&mut ledger, 100);
@@ -475,7 +477,7 @@ fn a_checkpoint_that_rotted_is_no_beginning_and_deletes_nothing() {
 #[test]
 fn history_is_dropped_by_its_age_and_totals_stay() {
     let place = Place::new();
-    let options = Options { history: Some(Duration::from_secs(20)), ..OPTIONS };
+    let options = StoreOptions { history: Some(Duration::from_secs(20)), ..OPTIONS };
     let (mut ledger, _) = place.open_with(options).unwrap();
     fill(&mut ledger, 200);
     let expected = picture(&ledger);
@@ -492,7 +494,7 @@ fn history_is_dropped_by_its_age_and_totals_stay() {
 #[test]
 fn every_receipt_from_the_first_batch_on_holds_where_history_is_dropped() {
     let place = Place::new();
-    let options = Options { history: Some(Duration::from_secs(20)), ..OPTIONS };
+    let options = StoreOptions { history: Some(Duration::from_secs(20)), ..OPTIONS };
     let (mut ledger, _) = place.open_with(options).unwrap();
     let openings: Vec<_> = (0..12).map(|number| open(&mut ledger, identity(number))).collect();
     let mut receipts = Vec::new();
@@ -635,7 +637,7 @@ fn a_folder_takes_the_place_of_an_empty_one_and_stays_locked() {
 #[test]
 fn the_longest_submissions_fit_their_frames() {
     let place = Place::new();
-    let options = Options::default();
+    let options = StoreOptions::default();
     let (mut ledger, _) = place.open_with(options).unwrap();
     let classic = open(&mut ledger, AccountId::Classic(0));
     assert_eq!(classic.account, AccountNumber::Classic(0));
@@ -651,7 +653,7 @@ fn the_longest_submissions_fit_their_frames() {
         .map(Operation::Add)
         .collect();
     let outcomes = ledger.commit(time(1), &batch);
-    assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Decided(Ok(_)))));
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, OperationOutcome::Decided(Ok(_)))));
     assert_eq!(ledger.health(), Health::Good);
     let expected = ledger.totals();
     drop(ledger);
@@ -747,26 +749,28 @@ fn a_full_disk_refuses_and_takes_again_when_there_is_room() {
     let mut seq = 1;
     let refused = loop {
         match ledger.commit(time(1), &[add(&opening, seq, &[1])])[0] {
-            Outcome::Decided(Ok(_)) => seq += 1,
-            outcome @ (Outcome::Opened(_) | Outcome::Decided(_) | Outcome::Ended(_)) => {
+            OperationOutcome::Decided(Ok(_)) => seq += 1,
+            outcome @ (OperationOutcome::Opened(_)
+            | OperationOutcome::Decided(_)
+            | OperationOutcome::Ended(_)) => {
                 break outcome;
             }
         }
         assert!(seq < 10_000, "the segment has an end");
     };
-    assert_eq!(refused, Outcome::Decided(Err(Refusal::Unavailable)));
+    assert_eq!(refused, OperationOutcome::Decided(Err(Refusal::Unavailable)));
     assert_eq!(ledger.health(), Health::Full);
     // What is counted can be read; and nothing is half there.
     assert_eq!(ledger.standing(&identity(1)).unwrap().last_seq, Sequence::new(seq - 1));
     assert_eq!(
         ledger.commit(time(1), &[Operation::Open(identity(2))])[0],
-        Outcome::Opened(Err(Refusal::Unavailable))
+        OperationOutcome::Opened(Err(Refusal::Unavailable))
     );
     assert!(ledger.account(&identity(2)).is_none());
     mood.full.store(false, Ordering::Relaxed);
     assert!(matches!(
         ledger.commit(time(2), &[add(&opening, seq, &[1])])[0],
-        Outcome::Decided(Ok(_))
+        OperationOutcome::Decided(Ok(_))
     ));
     assert_eq!(ledger.health(), Health::Good);
     drop(ledger);
@@ -778,8 +782,10 @@ fn a_full_disk_refuses_and_takes_again_when_there_is_room() {
 fn open_many(ledger: &mut Ledger, count: u8) -> Opening {
     let opens: Vec<_> = (0..count).map(|number| Operation::Open(identity(number))).collect();
     match ledger.commit(time(0), &opens)[0] {
-        Outcome::Opened(Ok(opening)) => opening,
-        outcome @ (Outcome::Opened(_) | Outcome::Decided(_) | Outcome::Ended(_)) => {
+        OperationOutcome::Opened(Ok(opening)) => opening,
+        outcome @ (OperationOutcome::Opened(_)
+        | OperationOutcome::Decided(_)
+        | OperationOutcome::Ended(_)) => {
             panic!("{outcome:?}")
         }
     }
@@ -793,7 +799,7 @@ fn a_checkpoint_under_way_ends_on_a_full_disk_where_nothing_is_counted() {
     assert!(!place.names("checkpoint.new").is_empty());
     mood.full.store(true, Ordering::Relaxed);
     let mut seqs = 1..10_000;
-    let refused = Outcome::Decided(Err(Refusal::Unavailable));
+    let refused = OperationOutcome::Decided(Err(Refusal::Unavailable));
     assert!(seqs.any(|seq| ledger.commit(time(1), &[add(&opening, seq, &[1])])[0] == refused));
     assert!(ledger.poll_work().is_none(), "it was over before the disk was full");
     let ended = (0..250).find_map(|_| {
@@ -832,7 +838,7 @@ fn after_a_failed_sync_nothing_is_written_and_nothing_claimed_by_this_process() 
     let opening = open(&mut ledger, identity(1));
     ledger.commit(time(1), &[add(&opening, 1, &[42])]);
     mood.sync_fails.store(true, Ordering::Relaxed);
-    let unavailable = Outcome::Decided(Err(Refusal::Unavailable));
+    let unavailable = OperationOutcome::Decided(Err(Refusal::Unavailable));
     assert_eq!(ledger.commit(time(2), &[add(&opening, 2, &[50])])[0], unavailable);
     // It would succeed now, and prove nothing.
     mood.sync_fails.store(false, Ordering::Relaxed);
@@ -859,7 +865,7 @@ fn a_ledger_whose_disk_fails_after_a_checkpoint_was_named_refuses_what_comes() {
     mood.sync_fails.store(true, Ordering::Relaxed);
     assert!(!ledger.rest());
     assert!(matches!(ledger.health(), Health::Failed(_)));
-    let refused = Outcome::Decided(Err(Refusal::Unavailable));
+    let refused = OperationOutcome::Decided(Err(Refusal::Unavailable));
     assert_eq!(ledger.commit(time(1), &[add(&opening, 1, &[1])]), [refused]);
 }
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use ddes_ledger::{Health, Ledger, Operation, Outcome, Timestamp, Totals, store};
+use ddes_ledger::{Health, Ledger, Operation, OperationOutcome, Timestamp, Totals, store};
 use ddes_session::Ticket;
 use tokio::sync::oneshot;
 
@@ -26,7 +26,7 @@ const BATCH_VALUES_MAX: usize = 16_384;
 #[derive(Debug)]
 pub(crate) enum LedgerAnswer {
     /// The outcome of a [`Request`] that a connection waits for.
-    Done { connection: ConnectionId, ticket: Ticket, outcome: Outcome },
+    Done { connection: ConnectionId, ticket: Ticket, outcome: OperationOutcome },
     /// This many queued values are committed or refused.
     Values(usize),
     /// The ledger became writable again, or failed.
@@ -67,7 +67,7 @@ struct ClerkShared {
 #[derive(Debug, Default)]
 struct ClerkInbox {
     requests: Vec<Request>,
-    checkpoints: Vec<store::Done>,
+    checkpoints: Vec<store::CheckpointDone>,
     questions: Vec<oneshot::Sender<Totals>>,
     closed: bool,
 }
@@ -276,7 +276,10 @@ fn finish(shared: &ClerkShared) {
 }
 
 /// Runs a checkpoint's last part on a thread of its own; on this one if none can be started.
-fn run_checkpoint(shared: &Arc<ClerkShared>, work: store::Work) -> Option<JoinHandle<()>> {
+fn run_checkpoint(
+    shared: &Arc<ClerkShared>,
+    work: store::CheckpointWork,
+) -> Option<JoinHandle<()>> {
     let work = Arc::new(Mutex::new(Some(work)));
     let run = {
         let there = Arc::clone(shared);
@@ -335,7 +338,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use ddes_ledger::AccountId;
-    use ddes_ledger::store::{Disk, DiskFile, Folder, Options};
+    use ddes_ledger::store::{Disk, DiskFile, Folder, StoreOptions};
     use mio::{Poll, Token, Waker};
 
     use super::*;
@@ -418,7 +421,7 @@ mod tests {
         let folder = Folder::lock(&path).unwrap().unwrap();
         let armed = Arc::new(AtomicBool::new(false));
         let disk = Arc::new(Trap { folder, armed: Arc::clone(&armed) });
-        let (ledger, _) = Ledger::open(disk, Options::default(), [7; 16]).unwrap();
+        let (ledger, _) = Ledger::open(disk, StoreOptions::default(), [7; 16]).unwrap();
         let mut poll = Poll::new().unwrap();
         let mailbox = Arc::new(Mailbox::new(Waker::new(poll.registry(), Token(0)).unwrap()));
         let mut ledger = ServerLedger::open(ledger, Arc::clone(&mailbox)).unwrap();
@@ -441,7 +444,7 @@ mod tests {
     fn the_loop_commits_nothing_before_what_is_queued() {
         let path = std::env::temp_dir().join(format!("ddes-clerk-order-{}", std::process::id()));
         let folder = Folder::lock(&path).unwrap().unwrap();
-        let (ledger, _) = Ledger::open(Arc::new(folder), Options::default(), [7; 16]).unwrap();
+        let (ledger, _) = Ledger::open(Arc::new(folder), StoreOptions::default(), [7; 16]).unwrap();
         let poll = Poll::new().unwrap();
         let mailbox = Arc::new(Mailbox::new(Waker::new(poll.registry(), Token(0)).unwrap()));
         let state = Mutex::new(LedgerState { ledger, health: Health::Good, checkpoint: None });

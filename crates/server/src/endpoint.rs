@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use ddes_identity::{Grant, Role};
 use ddes_ledger::{
-    AccountId, AccountNumber, Opening, Operation, Outcome, Refusal, Submission, Verdict,
+    AccountId, AccountNumber, Opening, Operation, OperationOutcome, Refusal, Submission, Verdict,
 };
 use ddes_session::{Phase, Ticket, classic, v2};
 use ddes_wire::classic::text;
@@ -393,16 +393,16 @@ impl Endpoint {
         &mut self,
         now: Instant,
         values: usize,
-        outcomes: impl IntoIterator<Item = (ConnectionId, Ticket, Outcome)>,
+        outcomes: impl IntoIterator<Item = (ConnectionId, Ticket, OperationOutcome)>,
     ) {
         self.unqueue(values);
         let mut to_answer = Vec::new();
         for (id, ticket, outcome) in outcomes {
             match outcome {
-                Outcome::Opened(opening) => self.handle_opening(now, id, ticket, opening),
-                Outcome::Decided(verdict) => self.handle_verdict(now, id, ticket, verdict),
+                OperationOutcome::Opened(opening) => self.handle_opening(now, id, ticket, opening),
+                OperationOutcome::Decided(verdict) => self.handle_verdict(now, id, ticket, verdict),
                 // No connection waits for these.
-                Outcome::Ended(_) => {}
+                OperationOutcome::Ended(_) => {}
             }
             if let Some(connection) = self.connection_mut(id)
                 && !std::mem::replace(&mut connection.has_verdict, true)

@@ -46,12 +46,12 @@ impl fmt::Display for Opcode {
     }
 }
 
-/// The first 8 bytes of a frame, as they came: the opcode may be unknown, the length too large.
+/// The first 8 bytes of a frame, unchecked: the opcode may be unknown and the length too large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// What the frame says it is.
+    /// The frame's type, in its first four bytes.
     pub opcode: u32,
-    /// How many bytes of body it says follow.
+    /// Bytes of body that it announces.
     pub length: u32,
 }
 
@@ -72,9 +72,9 @@ impl Header {
 /// A whole frame at the start of a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame<'a> {
-    /// Its header.
+    /// Opcode and length, as received.
     pub header: Header,
-    /// Its body, `header.length` bytes.
+    /// The body, of `header.length` bytes.
     pub body: &'a [u8],
 }
 
@@ -84,25 +84,25 @@ impl Frame<'_> {
         HEADER_BYTES + self.body.len()
     }
 
-    /// Never: a frame has a header.
+    /// Always false: a frame has a header.
     pub fn is_empty(&self) -> bool {
         false
     }
 }
 
-/// A frame that announces more than the profile's bound.
+/// A frame announces a longer body than the profile allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a frame announces {length} bytes of body, at most {most} are allowed")]
 pub struct TooLong {
-    /// The announced length.
+    /// The announced length in bytes.
     pub length: u32,
-    /// The bound.
+    /// The longest body that is allowed, in bytes.
     pub most: u32,
 }
 
-/// The frame at the start of `buffer`, or `None` while it is not whole.
+/// The frame at the start of `buffer`; `None` while it is incomplete.
 ///
-/// The bound is checked as soon as the header is there, before a byte of body is awaited.
+/// The length is checked as soon as the header is complete, before any of the body has come.
 pub fn split(buffer: &[u8], most: u32) -> Result<Option<Frame<'_>>, TooLong> {
     let Some((header, rest)) = buffer.split_first_chunk::<HEADER_BYTES>() else { return Ok(None) };
     let header = Header::decode(*header);

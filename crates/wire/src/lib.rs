@@ -1,8 +1,7 @@
-//! What travels and what is counted: values, frames and the messages of both profiles.
+//! Values, frames, and the messages of both profiles.
 //!
 //! No I/O and no cryptography: bytes in, typed messages out, and back. Integers are big-endian.
-//! Every decoder takes one canonical encoding, has a bound, and refuses the rest with an error
-//! that names what was wrong.
+//! Every decoder accepts one canonical encoding within a bound, and refuses anything else.
 
 pub mod classic;
 pub mod frame;

@@ -1,12 +1,12 @@
-//! Text of a peer or of a file, before people are shown it.
+//! Filters text of a peer or of a file before it is shown to people.
 
 use unicode_general_category::{GeneralCategory, get_general_category};
 
-/// Whether a character is only what it looks like. Control and format characters (bidirectional
-/// ones, zero-width ones, tags among them), line and paragraph separators, private use and what is
-/// not assigned move a cursor, turn the order of others round, or are not seen at all.
+/// Whether a character only shows itself. The others move a cursor, reorder other characters, or
+/// are invisible: control and format characters (bidirectional, zero-width, tags), line and
+/// paragraph separators, private use, and unassigned code points.
 pub fn is_plain(c: char) -> bool {
-    // Nearly all of it, a hundred times as quickly.
+    // Most text is ASCII, for which this is a hundred times as fast.
     if c.is_ascii() {
         return !c.is_ascii_control();
     }
@@ -23,7 +23,7 @@ pub fn is_plain(c: char) -> bool {
     is_seen && !is_filler(c)
 }
 
-/// Variation selectors, joiners and fillers: marks and letters that are not seen.
+/// Variation selectors, joiners and fillers: invisible marks and letters.
 fn is_filler(c: char) -> bool {
     matches!(
         c,
@@ -40,12 +40,12 @@ fn is_filler(c: char) -> bool {
     )
 }
 
-/// The text without characters that are not plain.
+/// The plain characters of `text`.
 pub fn plain(text: &str) -> String {
     text.chars().filter(|c| is_plain(*c)).collect()
 }
 
-/// As [`plain`], of a text of several lines.
+/// Like [`plain`], but keeps line feeds.
 pub fn plain_lines(text: &str) -> String {
     text.chars().filter(|c| *c == '\n' || is_plain(*c)).collect()
 }

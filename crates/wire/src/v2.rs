@@ -1,5 +1,5 @@
-//! D-DDES/2: suites, the handshake's bodies, and the messages inside records. Big-endian; one
-//! encoding of each.
+//! D-DDES/2: suites, the bodies of the handshake, and the messages inside records. Integers are
+//! big-endian; each message has exactly one encoding.
 
 use smallvec::SmallVec;
 
@@ -9,19 +9,19 @@ use crate::{Amount, Amounts, Sequence, SessionNumber, Standing, Token, Total, sh
 /// The protocol's version, first byte of a client's first body.
 pub const VERSION: u8 = 2;
 
-/// The longest body of a frame, the tag counted.
+/// The longest body of a frame in bytes, tag included.
 pub const BODY_MAX: u32 = 65_535;
 
 /// The tag of a record in bytes.
 pub const TAG_BYTES: usize = 16;
 
-/// The most values one 30 holds.
+/// The most values that one 30 holds.
 pub const VALUES_MAX: u16 = 8_186;
 
 /// The most bytes of text in a 50.
 pub const TEXT_BYTES_MAX: usize = 256;
 
-/// Bytes of a 30 beside its values: token, first_seq, count.
+/// Bytes of a 30 without its values: token, first_seq, count.
 const DATA_FIXED_BYTES: usize = Token::BYTES + 8 + 2;
 
 const _: () = assert!(
@@ -29,19 +29,19 @@ const _: () = assert!(
         && HEADER_BYTES == 8
 );
 
-/// How long the prime of the DH group is.
+/// The length of the DH group's prime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum GroupSize {
-    /// ffdhe2048.
+    /// 2048 bits: ffdhe2048 of RFC 7919.
     Bits2048,
-    /// ffdhe3072.
+    /// 3072 bits: ffdhe3072 of RFC 7919.
     Bits3072,
-    /// ffdhe4096.
+    /// 4096 bits: ffdhe4096 of RFC 7919.
     Bits4096,
 }
 
 impl GroupSize {
-    /// DHLEN: length of public and shared values in bytes.
+    /// DHLEN: length of public values and shared values in bytes.
     pub fn public_bytes(self) -> usize {
         match self {
             Self::Bits2048 => 256,
@@ -51,7 +51,7 @@ impl GroupSize {
     }
 }
 
-/// A suite: what the client names and the server takes or refuses; nothing is negotiated.
+/// A suite. The client names it and the server accepts or refuses it; nothing is negotiated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Suite {
     /// FFDHE with ML-KEM-768, DDESChaCha.
@@ -81,7 +81,7 @@ impl Suite {
         group | if self.is_hybrid() { 0x01 } else { 0x02 }
     }
 
-    /// The suite of a number.
+    /// The suite with this number on the wire.
     pub fn from_id(id: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|suite| suite.id() == id)
     }
@@ -110,14 +110,14 @@ impl Suite {
         }
     }
 
-    /// Its DH group.
+    /// The size of its DH group.
     pub fn group(self) -> GroupSize {
         match self {
             Self::Hybrid(group) | Self::Ddes(group) => group,
         }
     }
 
-    /// Whether it has ML-KEM and ChaCha20.
+    /// Whether it includes ML-KEM-768 and ChaCha20.
     pub fn is_hybrid(self) -> bool {
         matches!(self, Self::Hybrid(_))
     }
@@ -135,36 +135,36 @@ impl Suite {
     }
 }
 
-/// Message 1, taken apart: version, suite, Noise message.
+/// Message 1, decoded: version, suite, Noise message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hello<'a> {
-    /// The suite the client names.
+    /// The suite that the client names.
     pub suite: Suite,
     /// The Noise message, of the suite's length.
     pub noise: &'a [u8],
 }
 
-/// Why a first body is no message 1.
+/// Why a first body is not a valid message 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HelloError {
-    /// Another version, or no suite of this number.
+    /// The version is not 2, or no suite has this number.
     #[error("version {version}, suite 0x{suite:02x} does not exist here")]
     Unsupported {
-        /// The version named.
+        /// The version in the message.
         version: u8,
-        /// The suite named.
+        /// The suite number in the message.
         suite: u8,
     },
-    /// Not the suite's length.
+    /// The body does not have the suite's length.
     #[error("the client's first message has {length} bytes")]
     Length {
-        /// Its length.
+        /// The length of the body in bytes.
         length: usize,
     },
 }
 
 impl<'a> Hello<'a> {
-    /// Takes a body apart.
+    /// Decodes a body of exactly the suite's length.
     pub fn decode(body: &'a [u8]) -> Result<Self, HelloError> {
         let length = body.len();
         let (&[version, id], noise) =
@@ -177,50 +177,50 @@ impl<'a> Hello<'a> {
         Ok(Self { suite, noise })
     }
 
-    /// The body.
+    /// Encodes the body of message 1.
     pub fn encode(&self) -> Vec<u8> {
         [&[VERSION, self.suite.id()], self.noise].concat()
     }
 }
 
-/// Messages 3 and 4: who signs, and the signature.
+/// Messages 3 and 4: the signer's key, and its signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Proof {
-    /// Ed25519 public key.
+pub struct IdentityProof {
+    /// The signer's Ed25519 public key.
     pub key: [u8; 32],
-    /// Ed25519 signature.
+    /// The signature, which proves that the signer holds the key.
     pub signature: [u8; 64],
 }
 
-impl Proof {
+impl IdentityProof {
     /// Length of the plaintext in bytes.
     pub const BYTES: usize = 96;
 
-    /// Exactly [`Self::BYTES`], or nothing.
+    /// Decodes exactly [`Self::BYTES`]; `None` for another length.
     pub fn decode(plaintext: &[u8]) -> Option<Self> {
         let plaintext: &[u8; Self::BYTES] = plaintext.try_into().ok()?;
         let (key, signature) = plaintext.split_first_chunk()?;
         Some(Self { key: *key, signature: signature.try_into().ok()? })
     }
 
-    /// The plaintext.
+    /// Encodes the plaintext of the message.
     pub fn encode(&self) -> Vec<u8> {
         [&self.key[..], &self.signature].concat()
     }
 }
 
-/// 20: the session, and the account as it stands.
+/// 20: the session, and the standing of its account.
 #[derive(Clone, Debug)]
 pub struct Welcome {
-    /// The session token.
+    /// The token that each 30 of the session repeats.
     pub token: Token,
-    /// The session's number.
+    /// The session's number in its account.
     pub session: SessionNumber,
-    /// The account.
+    /// The account's standing when the session opened.
     pub standing: Standing,
     /// Silence after which the session ends, in milliseconds.
     pub idle_millis: u32,
-    /// The most values in one 30.
+    /// The most values that the server accepts in one 30.
     pub values_max: u16,
 }
 
@@ -228,7 +228,7 @@ impl Welcome {
     /// Length of the plaintext in bytes.
     pub const BYTES: usize = Token::BYTES + 8 + 8 + 8 + 16 + 4 + 2;
 
-    /// Exactly [`Self::BYTES`], or nothing. At least one value a frame, at most [`VALUES_MAX`].
+    /// Decodes exactly [`Self::BYTES`] with `values_max` in `1..=VALUES_MAX`; `None` otherwise.
     pub fn decode(plaintext: &[u8]) -> Option<Self> {
         let mut fields = Fields(plaintext);
         let welcome = Self {
@@ -250,7 +250,7 @@ impl Welcome {
         (1..=VALUES_MAX).contains(&welcome.values_max).then_some(welcome)
     }
 
-    /// The plaintext.
+    /// Encodes the plaintext of the message.
     pub fn encode(&self) -> Vec<u8> {
         [
             &self.token.as_bytes()[..],
@@ -270,17 +270,17 @@ impl Welcome {
 pub struct Data {
     /// The number of the first value.
     pub first_seq: Sequence,
-    /// At least one.
+    /// The values: at least one, at most [`VALUES_MAX`].
     pub values: SmallVec<[i64; 2]>,
 }
 
 impl Data {
-    /// The token and what follows it: the token is compared before the rest is looked at.
+    /// Splits off the token, which is compared before the remainder is decoded.
     pub fn token(plaintext: &[u8]) -> Option<(Token, &[u8])> {
         plaintext.split_first_chunk().map(|(token, rest)| (Token::new(*token), rest))
     }
 
-    /// What follows the token; nothing if its length is not that of `1..=most` values.
+    /// Decodes what follows the token; `None` unless it holds exactly `1..=most` values.
     pub fn decode(rest: &[u8], most: u16) -> Option<Self> {
         let mut fields = Fields(rest);
         let first_seq = Sequence::new(u64::from_be_bytes(fields.take()?));
@@ -295,14 +295,14 @@ impl Data {
         })
     }
 
-    /// The plaintext. Nothing if there are no values or more than [`VALUES_MAX`].
+    /// Encodes the plaintext; `None` if there are no values or more than [`VALUES_MAX`].
     pub fn encode(&self, token: &Token) -> Option<Vec<u8>> {
         let mut plaintext = Vec::with_capacity(Self::bytes(self.values.len()));
         Self::write(token, self.first_seq, &self.values, &mut plaintext).map(|()| plaintext)
     }
 
-    /// Appends the plaintext to `out`, [`Self::bytes`] of it. Nothing, and nothing is appended,
-    /// where [`Self::encode`] gives nothing.
+    /// Appends the [`Self::bytes`] of the plaintext to `out`. Appends nothing and returns `None`
+    /// where [`Self::encode`] does.
     pub fn write(
         token: &Token,
         first_seq: Sequence,
@@ -318,7 +318,7 @@ impl Data {
         Some(())
     }
 
-    /// Length of the plaintext of so many values.
+    /// Length in bytes of the plaintext with `values` values.
     pub fn bytes(values: usize) -> usize {
         DATA_FIXED_BYTES + 8 * values
     }
@@ -329,22 +329,22 @@ impl Data {
     }
 }
 
-/// What a 40 says of a 30.
+/// The result of a 30, as a 40 states it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Status {
-    /// All that `last_seq` covers counts.
+    /// All values up to `last_seq` are counted.
     Applied = 0,
-    /// Refused: it would leave a hole in the numbering.
+    /// Refused: it would leave a gap in the numbering.
     Gap = 1,
     /// Refused: first number 0, numbering beyond its range, wrong length.
     Malformed = 3,
-    /// Open whether it was applied: send it again under its numbers.
+    /// Unknown whether it was applied: send the values again under the same numbers.
     Unavailable = 4,
 }
 
 impl Status {
-    /// The status of a number.
+    /// The status with this number on the wire.
     pub fn from_number(number: u8) -> Option<Self> {
         [Self::Applied, Self::Gap, Self::Malformed, Self::Unavailable]
             .into_iter()
@@ -355,11 +355,11 @@ impl Status {
 /// 40: the account after a 30.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// What became of the 30.
+    /// The result of the 30.
     pub status: Status,
-    /// The number of the last value counted; also how many there are.
+    /// The number of the last value counted, which is also their count.
     pub last_seq: Sequence,
-    /// Their sum.
+    /// The sum of all values counted.
     pub sum: Total,
 }
 
@@ -367,7 +367,7 @@ impl Outcome {
     /// Length of the plaintext in bytes.
     pub const BYTES: usize = 1 + 8 + 16;
 
-    /// Exactly [`Self::BYTES`] with a known status, or nothing.
+    /// Decodes exactly [`Self::BYTES`] with a known status; `None` otherwise.
     pub fn decode(plaintext: &[u8]) -> Option<Self> {
         let mut fields = Fields(plaintext);
         let [status] = fields.take()?;
@@ -379,7 +379,7 @@ impl Outcome {
         fields.end().map(|()| outcome)
     }
 
-    /// The plaintext.
+    /// Encodes the plaintext of the message.
     pub fn encode(&self) -> [u8; Self::BYTES] {
         let mut plaintext = [self.status as u8; Self::BYTES];
         let fields =
@@ -393,29 +393,29 @@ impl Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Reason {
-    /// The sender is done.
+    /// The sender has nothing more to send.
     Bye = 0,
-    /// Silence.
+    /// No data came for the idle time.
     Idle = 1,
-    /// The server stops.
+    /// The server is shutting down.
     ShuttingDown = 2,
     /// A newer session of the same account exists.
     Superseded = 3,
-    /// The identity may not do this, or is not known.
+    /// The identity is unknown, or lacks the right.
     NotAuthorized = 4,
     /// A 30 named another token.
     Token = 5,
-    /// A record does not open.
+    /// A record failed its authentication.
     Authentication = 6,
-    /// Any other rule.
+    /// The peer broke another rule of the protocol.
     Protocol = 7,
     /// The server does not take this version or suite.
     Unsupported = 8,
     /// Too many sessions, or too fast.
     TooMany = 9,
-    /// An operator's word.
+    /// An operator ended the session.
     Operator = 10,
-    /// 24 hours.
+    /// The session is 24 hours old.
     TooOld = 11,
 }
 
@@ -436,7 +436,7 @@ impl Reason {
         Self::TooOld,
     ];
 
-    /// What people are told of it.
+    /// The reason as text for people.
     pub fn text(self) -> &'static str {
         match self {
             Self::Bye => "bye",
@@ -454,40 +454,40 @@ impl Reason {
         }
     }
 
-    /// The reason of a number.
+    /// The reason with this number on the wire.
     pub fn from_number(number: u8) -> Option<Self> {
         Self::ALL.get(usize::from(number)).copied()
     }
 }
 
-/// Whose session ends.
+/// Which sessions a 50 ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Scope {
-    /// This one.
+    /// The sender's own session.
     Session = 0,
-    /// Every session of this server: operators only.
+    /// Every session of the server; only operators may ask for it.
     All = 1,
 }
 
 /// 50: the sender's last frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Farewell {
-    /// Why.
+    /// Why the session ends.
     pub reason: Reason,
-    /// Whose session.
+    /// Which of the server's sessions end.
     pub scope: Scope,
     /// From the server, the account; zero from a client.
     pub last_seq: Sequence,
     /// From the server, the account; zero from a client.
     pub sum: Total,
-    /// For people; at most [`TEXT_BYTES_MAX`] bytes, without characters that are not plain
+    /// Text for people: at most [`TEXT_BYTES_MAX`] bytes, plain characters only
     /// ([`shown::is_plain`]).
     pub text: String,
 }
 
 impl Farewell {
-    /// All fields in range and the text UTF-8, or nothing.
+    /// Decodes a plaintext; `None` unless all fields are in range and the text is UTF-8.
     pub fn decode(plaintext: &[u8]) -> Option<Self> {
         let mut fields = Fields(plaintext);
         let [reason, scope] = fields.take()?;
@@ -504,7 +504,7 @@ impl Farewell {
         })
     }
 
-    /// The plaintext, its text cut at [`TEXT_BYTES_MAX`].
+    /// Encodes the plaintext, with the text cut at [`TEXT_BYTES_MAX`].
     pub fn encode(&self) -> Vec<u8> {
         let text = &self.text[..self.text.floor_char_boundary(TEXT_BYTES_MAX)];
         [
@@ -517,37 +517,37 @@ impl Farewell {
     }
 }
 
-/// The 50 in the clear that a server may send in the place of message 2. Nobody vouches for it.
+/// The unencrypted 50 that a server may send in place of message 2. It is not authenticated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
-    /// Why, if true.
+    /// The stated reason, which is not authenticated.
     pub reason: Reason,
-    /// For people, as in [`Farewell`].
+    /// Text for people, as in [`Farewell`].
     pub text: String,
 }
 
 impl Rejection {
-    /// A known reason and a text, or nothing.
+    /// Decodes a body; `None` unless it is a known reason and a text.
     pub fn decode(body: &[u8]) -> Option<Self> {
         let (&reason, rest) = body.split_first()?;
         Some(Self { reason: Reason::from_number(reason)?, text: text(rest)? })
     }
 
-    /// The body, its text cut at [`TEXT_BYTES_MAX`].
+    /// Encodes the body, with the text cut at [`TEXT_BYTES_MAX`].
     pub fn encode(&self) -> Vec<u8> {
         let text = &self.text[..self.text.floor_char_boundary(TEXT_BYTES_MAX)];
         [&[self.reason as u8], text.as_bytes()].concat()
     }
 }
 
-/// A peer's text, fit to be shown.
+/// A peer's text without characters that are not plain; `None` if it is too long or not UTF-8.
 fn text(bytes: &[u8]) -> Option<String> {
     let bytes = Some(bytes).filter(|bytes| bytes.len() <= TEXT_BYTES_MAX)?;
     let text = std::str::from_utf8(bytes).ok()?;
     Some(shown::plain(text))
 }
 
-/// Fields of fixed length, one after the other.
+/// Reads fields of fixed length in order.
 struct Fields<'a>(&'a [u8]);
 
 impl Fields<'_> {

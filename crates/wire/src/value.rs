@@ -1,4 +1,4 @@
-//! The quantities and names of both profiles.
+//! Amounts, numbers and names that both profiles use.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::ZeroizeOnDrop;
 
-/// A sum or a numbering left its range. No peer can get there: it takes 2^63 values.
+/// A sum or a number left its range. No peer can cause it: it takes 2^63 values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the numbering or the total would overflow")]
 pub struct OverflowError;
@@ -16,13 +16,13 @@ pub struct OverflowError;
 pub struct Amount(i128);
 
 impl Amount {
-    /// The integer.
+    /// The amount as an integer.
     pub fn get(self) -> i128 {
         self.0
     }
 }
 
-/// Values that count together: in most frames one, which needs no memory of its own.
+/// Values that count together. Most frames hold one, which needs no allocation.
 pub type Amounts = SmallVec<[Amount; 1]>;
 
 impl From<u64> for Amount {
@@ -65,7 +65,7 @@ impl Total {
         Self(sum)
     }
 
-    /// The integer.
+    /// The sum as an integer.
     pub fn get(self) -> i128 {
         self.0
     }
@@ -82,9 +82,9 @@ impl fmt::Display for Total {
     }
 }
 
-/// The number of a value in its account: 1, 2, 3 … for ever. 0 means none yet.
+/// The number of a value in its account: 1, 2, 3 … without end. 0 means none yet.
 ///
-/// Durable, and not to be confused with a record number, which is per key and implicit.
+/// It is durable. A record number, in contrast, is per key and implicit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sequence(u64);
 
@@ -97,12 +97,12 @@ impl Sequence {
         Self(number)
     }
 
-    /// The number.
+    /// The value's number as an integer.
     pub fn get(self) -> u64 {
         self.0
     }
 
-    /// The number `count` values further on.
+    /// The number `count` values later.
     pub fn forward(self, count: u64) -> Result<Self, OverflowError> {
         self.0.checked_add(count).map(Self).ok_or(OverflowError)
     }
@@ -127,7 +127,7 @@ impl SessionNumber {
         Self(number)
     }
 
-    /// The number.
+    /// The session's number as an integer.
     pub fn get(self) -> u64 {
         self.0
     }
@@ -144,12 +144,12 @@ impl fmt::Display for SessionNumber {
     }
 }
 
-/// Where an account stands: what 20, 40 and the server's 50 state.
+/// An account's last number, last session and sum, as 20, 40 and the server's 50 state them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
     /// The highest number counted, which is also the count of values.
     pub last_seq: Sequence,
-    /// The session that wrote `last_seq`.
+    /// The session that counted value `last_seq`.
     pub last_session: SessionNumber,
     /// The sum of all values counted.
     pub sum: Total,
@@ -169,7 +169,7 @@ impl Token {
         Self(bytes)
     }
 
-    /// The bytes.
+    /// The token's bytes, which are secret.
     pub fn as_bytes(&self) -> &[u8; Self::BYTES] {
         &self.0
     }

@@ -4,8 +4,8 @@
 
 use ddes_wire::frame::{self, Frame, Header, Opcode};
 use ddes_wire::v2::{
-    Data, Farewell, GroupSize, Hello, HelloError, Outcome, Proof, Reason, Rejection, Scope, Status,
-    Suite, TEXT_BYTES_MAX, VALUES_MAX, Welcome,
+    Data, Farewell, GroupSize, Hello, HelloError, IdentityProof, Outcome, Reason, Rejection, Scope,
+    Status, Suite, TEXT_BYTES_MAX, VALUES_MAX, Welcome,
 };
 use ddes_wire::{
     Amount, ClientId, OverflowError, Sequence, SessionNumber, Standing, Token, Total, classic,
@@ -115,7 +115,7 @@ fn a_hello_has_exactly_its_suites_length_and_this_version() {
 
 #[test]
 fn plaintexts_have_the_lengths_that_the_protocol_says() {
-    assert_eq!((Welcome::BYTES, Outcome::BYTES, Proof::BYTES), (62, 25, 96));
+    assert_eq!((Welcome::BYTES, Outcome::BYTES, IdentityProof::BYTES), (62, 25, 96));
     assert_eq!([0, 1, 2, 8_186].map(Data::bytes), [26, 34, 42, 65_514]);
     let token = Token::new([9; 16]);
     for count in [1, 2, VALUES_MAX] {

@@ -10,7 +10,7 @@
     reason = "a test fails by panicking, and knows its numbers"
 )]
 
-use ddes_wire::classic::{self, AggregateResult, Data, DhPublicKey, KeyError};
+use ddes_wire::classic::{self, AggregateResult, Data, DhKeyError, DhPublicKey};
 use ddes_wire::frame::{self, Header, TooLong};
 use ddes_wire::{Amount, ClientId, Total};
 
@@ -159,17 +159,17 @@ fn garbage_in_the_keys_place_is_refused_by_name() {
     // An Ed25519 key (RFC 8410, section 10.1).
     let ed25519 = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
     for (text, error) in [
-        ("", KeyError::Pem),
-        ("GET / HTTP/1.1", KeyError::Pem),
-        (relabelled.as_str(), KeyError::Pem),
-        ("-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----\n", KeyError::Der),
-        ("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", KeyError::Der),
-        (truncated.as_str(), KeyError::Der),
-        (ed25519, KeyError::Algorithm),
+        ("", DhKeyError::Pem),
+        ("GET / HTTP/1.1", DhKeyError::Pem),
+        (relabelled.as_str(), DhKeyError::Pem),
+        ("-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----\n", DhKeyError::Der),
+        ("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", DhKeyError::Der),
+        (truncated.as_str(), DhKeyError::Der),
+        (ed25519, DhKeyError::Algorithm),
     ] {
         assert_eq!(DhPublicKey::from_pem(text.as_bytes()), Err(error), "{text}");
     }
-    assert_eq!(DhPublicKey::from_pem(&[0xff; 100]), Err(KeyError::Pem));
+    assert_eq!(DhPublicKey::from_pem(&[0xff; 100]), Err(DhKeyError::Pem));
 }
 
 #[test]
@@ -188,8 +188,8 @@ fn no_single_changed_byte_of_a_key_panics_the_parser() {
 
 mod d_ddes_2 {
     use ddes_wire::v2::{
-        Data, Farewell, Outcome, Proof, Reason, Rejection, Scope, Status, Suite, VALUES_MAX,
-        Welcome,
+        Data, Farewell, IdentityProof, Outcome, Reason, Rejection, Scope, Status, Suite,
+        VALUES_MAX, Welcome,
     };
     use ddes_wire::{Sequence, SessionNumber, Standing, Token, Total};
 
@@ -327,9 +327,12 @@ mod d_ddes_2 {
     #[test]
     fn a_proof_is_a_key_and_a_signature() {
         let plaintext: Vec<u8> = (0..96).collect();
-        let proof = Proof::decode(&plaintext).unwrap();
+        let proof = IdentityProof::decode(&plaintext).unwrap();
         assert_eq!((proof.key[31], proof.signature[0]), (31, 32));
         assert_eq!(proof.encode(), plaintext);
-        assert!(Proof::decode(&plaintext[..95]).is_none() && Proof::decode(&[0; 97]).is_none());
+        assert!(
+            IdentityProof::decode(&plaintext[..95]).is_none()
+                && IdentityProof::decode(&[0; 97]).is_none()
+        );
     }
 }

@@ -5,13 +5,15 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use ddes_ledger::audit::{self, View};
-use ddes_ledger::store::{Disk, DiskFile, Options};
-use ddes_ledger::{AccountId, Ledger, Operation, Outcome, Statement, Submission, Timestamp};
+use ddes_ledger::store::{Disk, DiskFile, StoreOptions};
+use ddes_ledger::{
+    AccountId, Ledger, Operation, OperationOutcome, Statement, Submission, Timestamp,
+};
 use ddes_wire::{Amount, Sequence};
 use sha2::{Digest, Sha256};
 
 /// Small, so that a few batches go through several files.
-const OPTIONS: Options = Options {
+const OPTIONS: StoreOptions = StoreOptions {
     segment_bytes: 8 * 1024,
     frame_bytes: 1024,
     values_max: 16,
@@ -123,8 +125,10 @@ fn made() -> (Memory, Ledger) {
     let (mut ledger, _) = Ledger::open(Arc::new(disk.clone()), OPTIONS, [7; 16]).unwrap();
     let ids = [AccountId::Identity([1; 32]), AccountId::Identity([2; 32]), AccountId::Classic(0)];
     let accounts = ids.map(|id| match ledger.commit(Timestamp(1), &[Operation::Open(id)])[0] {
-        Outcome::Opened(Ok(opening)) => (opening.account, opening.session),
-        outcome @ (Outcome::Opened(_) | Outcome::Decided(_) | Outcome::Ended(_)) => {
+        OperationOutcome::Opened(Ok(opening)) => (opening.account, opening.session),
+        outcome @ (OperationOutcome::Opened(_)
+        | OperationOutcome::Decided(_)
+        | OperationOutcome::Ended(_)) => {
             panic!("{outcome:?}")
         }
     });

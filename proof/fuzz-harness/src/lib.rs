@@ -15,7 +15,7 @@ mod pair;
 use ddes_identity::{AuthorizedKeys, KnownServers, Namespace, agent, read_private, read_public};
 use ddes_wire::classic::DhPublicKey;
 use ddes_wire::frame;
-use ddes_wire::v2::{self, Data, Farewell, Hello, Outcome, Proof, Rejection, Welcome};
+use ddes_wire::v2::{self, Data, Farewell, Hello, IdentityProof, Outcome, Rejection, Welcome};
 
 pub use ledger::{checkpoint, journal, receipt, record, segment};
 pub use outbox::outbox;
@@ -33,7 +33,7 @@ pub fn frames(data: &[u8]) {
     if let Ok(hello) = Hello::decode(data) {
         assert_eq!(hello.encode(), data);
     }
-    if let Some(proof) = Proof::decode(data) {
+    if let Some(proof) = IdentityProof::decode(data) {
         assert_eq!(proof.encode(), data);
     }
     if let Some(welcome) = Welcome::decode(data) {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use ddes_ffdhe::{Group, NamedGroup};
 use ddes_identity::{Namespace, SigningKey};
 use ddes_ledger::{
-    AccountId, AccountNumber, Ledger, Operation, Outcome, Refusal, Submission, Timestamp,
+    AccountId, AccountNumber, Ledger, Operation, OperationOutcome, Refusal, Submission, Timestamp,
 };
 use ddes_session::{Phase, Ticket, classic, v2};
 use ddes_wire::v2::{GroupSize, Scope, Status, Suite};
@@ -326,7 +326,9 @@ impl V2 {
         let (account, session) = self.account.unwrap();
         let submission = Submission { account, session, first_seq, amounts };
         let outcome = self.ledger.commit(Timestamp(0), &[Operation::Add(submission)]).remove(0);
-        let Outcome::Decided(verdict) = outcome else { panic!("another's answer: {outcome:?}") };
+        let OperationOutcome::Decided(verdict) = outcome else {
+            panic!("another's answer: {outcome:?}")
+        };
         let verdict = match verdict {
             Ok(proof) => {
                 let standing = proof.standing();
@@ -349,7 +351,7 @@ impl V2 {
                 let account = AccountId::Identity(*key.as_bytes());
                 let outcome =
                     self.ledger.commit(Timestamp(0), &[Operation::Open(account)]).remove(0);
-                let Outcome::Opened(Ok(opening)) = outcome else { panic!("{outcome:?}") };
+                let OperationOutcome::Opened(Ok(opening)) = outcome else { panic!("{outcome:?}") };
                 self.account = Some((opening.account, opening.session));
                 self.server.admit(now, ticket, opening.session, opening.proof.standing(), false);
             }

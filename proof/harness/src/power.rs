@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ddes_ledger::store::Options;
-use ddes_ledger::{AccountId, Ledger, Operation, Outcome, Submission, Timestamp};
+use ddes_ledger::store::StoreOptions;
+use ddes_ledger::{AccountId, Ledger, Operation, OperationOutcome, Submission, Timestamp};
 use ddes_wire::{Amount, Sequence};
 
 use crate::Random;
@@ -220,7 +220,7 @@ impl Replay {
                 continue;
             };
             let opened = ledger.commit(now, &[Operation::Open(*id)]);
-            let [Outcome::Opened(Ok(opening))] = opened[..] else {
+            let [OperationOutcome::Opened(Ok(opening))] = opened[..] else {
                 return Err(format!("{opened:?}"));
             };
             let more = 1 + random.below(500);
@@ -233,7 +233,9 @@ impl Replay {
                 amounts: amounts.collect(),
             };
             let added = ledger.commit(now, &[Operation::Add(submission)]);
-            let [Outcome::Decided(Ok(_))] = added[..] else { return Err(format!("{added:?}")) };
+            let [OperationOutcome::Decided(Ok(_))] = added[..] else {
+                return Err(format!("{added:?}"));
+            };
             *last += more;
             if random.one_in(4) {
                 ledger.checkpoint();
@@ -250,7 +252,7 @@ impl Replay {
 }
 
 fn open(image: &Image) -> Result<(Ledger, bool), String> {
-    let opened = Ledger::open(Arc::new(image.clone()), Options::default(), [7; 16]);
+    let opened = Ledger::open(Arc::new(image.clone()), StoreOptions::default(), [7; 16]);
     let (ledger, opened) = opened.map_err(|error| format!("opening: {error}"))?;
     Ok((ledger, opened.was_torn))
 }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ddes_ledger::audit::{self, VerifyError};
-use ddes_ledger::store::{Damage, Disk, Done, Options, StoreError};
+use ddes_ledger::store::{CheckpointDone, Damage, Disk, StoreError, StoreOptions};
 use ddes_ledger::{
-    AccountId, AccountNumber, Ledger, Operation, Outcome, Submission, Timestamp, Totals,
+    AccountId, AccountNumber, Ledger, Operation, OperationOutcome, Submission, Timestamp, Totals,
 };
 use ddes_wire::{Amount, Sequence, SessionNumber};
 
@@ -168,7 +168,7 @@ impl fmt::Display for Sound {
 impl Sound {
     fn make(bytes: u64, random: &mut Random) -> Result<Self, String> {
         let image = Image::default();
-        let options = Options { checkpoint_bytes: bytes * 2 / 7, ..Options::default() };
+        let options = StoreOptions { checkpoint_bytes: bytes * 2 / 7, ..StoreOptions::default() };
         let opened = Ledger::open(Arc::new(image.clone()), options, [9; 16]);
         let (ledger, _) = opened.map_err(|error| error.to_string())?;
         let mut maker = Maker { ledger, sessions: Vec::new(), written: 0 };
@@ -326,7 +326,7 @@ impl Sound {
             Err(VerifyError::Store(StoreError::Damaged(damage))) => Err(damage),
             Err(error) => return Err(format!("verify: {error}")),
         };
-        let opened = match Ledger::open(Arc::new(image), Options::default(), [9; 16]) {
+        let opened = match Ledger::open(Arc::new(image), StoreOptions::default(), [9; 16]) {
             Ok((ledger, opened)) => Ok((ledger.totals(), opened)),
             Err(StoreError::Damaged(damage)) => Err(damage),
             Err(error) => return Err(format!("opening: {error}")),
@@ -474,7 +474,9 @@ impl Maker {
         };
         let openings: Vec<_> = (0..ACCOUNTS).map(|account| Operation::Open(id(account))).collect();
         for outcome in self.commit(&openings)? {
-            let Outcome::Opened(Ok(opening)) = outcome else { return Err(format!("{outcome:?}")) };
+            let OperationOutcome::Opened(Ok(opening)) = outcome else {
+                return Err(format!("{outcome:?}"));
+            };
             self.sessions.push((opening.account, opening.session, 0));
         }
         Ok(())
@@ -508,14 +510,15 @@ impl Maker {
             *count += values_in(operations.last());
         }
         let outcomes = self.commit(&operations)?;
-        let refused = outcomes.iter().find(|outcome| !matches!(outcome, Outcome::Decided(Ok(_))));
+        let refused =
+            outcomes.iter().find(|outcome| !matches!(outcome, OperationOutcome::Decided(Ok(_))));
         refused.map_or(Ok(()), |outcome| Err(format!("{outcome:?}")))
     }
 
-    fn commit(&mut self, operations: &[Operation]) -> Result<Vec<Outcome>, String> {
+    fn commit(&mut self, operations: &[Operation]) -> Result<Vec<OperationOutcome>, String> {
         let outcomes = self.ledger.commit(Timestamp(self.written), operations);
         if let Some(work) = self.ledger.poll_work() {
-            let done: Done = work.run();
+            let done: CheckpointDone = work.run();
             self.ledger.handle_done(done).map_err(|error| error.to_string())?;
         }
         Ok(outcomes)

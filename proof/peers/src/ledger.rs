@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use ddes_ledger::store::Options;
+use ddes_ledger::store::StoreOptions;
 
 use crate::report;
 pub(crate) use stores::now;
@@ -104,7 +104,7 @@ fn stores(effort: &Effort) -> Result<(), String> {
         let mut contestants: Vec<(Box<dyn Store>, Load)> = vec![
             (Box::new(Floor::new(folder, accounts)?), Load::new(accounts)),
             (
-                Box::new(Ours::new(&folder.join("ours"), accounts, Options::default())?),
+                Box::new(Ours::new(&folder.join("ours"), accounts, StoreOptions::default())?),
                 Load::new(accounts),
             ),
             (Box::new(Redb::new(folder, accounts)?), Load::new(accounts)),
@@ -131,7 +131,8 @@ fn stores(effort: &Effort) -> Result<(), String> {
 }
 
 fn growth(effort: &Effort) -> Result<(), String> {
-    let options = Options { checkpoint_bytes: effort.checkpoint_bytes, ..Options::default() };
+    let options =
+        StoreOptions { checkpoint_bytes: effort.checkpoint_bytes, ..StoreOptions::default() };
     println!(
         "\nOurs is measured from the beginning of a checkpoint to that of the next, at least {} MiB of journal, the floor for half a cell before and half after.",
         options.checkpoint_bytes >> 20

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use ddes_ledger::store::Options;
-use ddes_ledger::{AccountId, Ledger, Operation, Outcome, Submission, Timestamp};
+use ddes_ledger::store::StoreOptions;
+use ddes_ledger::{AccountId, Ledger, Operation, OperationOutcome, Submission, Timestamp};
 use ddes_wire::{Amount, Sequence};
 
 use crate::disk::SimDisk;
@@ -18,12 +18,12 @@ const ALWAYS: u64 = 1_000_000;
 const DISKS: u64 = 60;
 
 fn open(disk: &SimDisk) -> Ledger {
-    let options = Options {
+    let options = StoreOptions {
         segment_bytes: 8192,
         frame_bytes: 1024,
         values_max: 16,
         checkpoint_bytes: u64::MAX,
-        ..Options::default()
+        ..StoreOptions::default()
     };
     Ledger::open(Arc::new(disk.clone()), options, [7; 16]).unwrap().0
 }
@@ -31,14 +31,14 @@ fn open(disk: &SimDisk) -> Ledger {
 /// A session, and one value in it; whether the value is acknowledged.
 fn add(ledger: &mut Ledger) -> bool {
     let outcome = ledger.commit(Timestamp(1), &[Operation::Open(ALICE)]).remove(0);
-    let Outcome::Opened(Ok(opening)) = outcome else { return false };
+    let OperationOutcome::Opened(Ok(opening)) = outcome else { return false };
     let first_seq = Sequence::new(count(ledger) + 1);
     let (account, session) = (opening.account, opening.session);
     let submission =
         Submission { account, session, first_seq, amounts: [Amount::from(5_u64)].into() };
     matches!(
         ledger.commit(Timestamp(2), &[Operation::Add(submission)])[..],
-        [Outcome::Decided(Ok(_))]
+        [OperationOutcome::Decided(Ok(_))]
     )
 }
 
@@ -93,7 +93,7 @@ fn a_batch_is_durable_before_a_superblock_says_so() {
             assert!(!add(&mut ledger));
             disk.end_process();
             disk.set_budget(Some(calls));
-            let options = Options { segment_bytes: 8192, ..Options::default() };
+            let options = StoreOptions { segment_bytes: 8192, ..StoreOptions::default() };
             drop(Ledger::open(Arc::new(disk.clone()), options, [7; 16]));
             disk.cut_power();
             assert!(count(&open(&disk)) >= 1, "disk {seed}, call {calls}");

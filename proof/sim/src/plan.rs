@@ -96,7 +96,7 @@ pub(crate) struct Plan {
     pub(crate) lull: u64,
     pub(crate) rates: Rates,
     pub(crate) disk: DiskRates,
-    pub(crate) options: store::Options,
+    pub(crate) options: store::StoreOptions,
 }
 
 /// Most values of a 30, for server and ledger.
@@ -143,7 +143,7 @@ impl Plan {
             lull: random.within(1, 12),
             rates,
             disk,
-            options: store::Options {
+            options: store::StoreOptions {
                 segment_bytes: 8192 << random.below(3),
                 frame_bytes: 1024,
                 values_max: FRAME_VALUES.into(),

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ddes_identity::{Grant, Role, SigningKey};
-use ddes_ledger::{Ledger, Operation, Outcome, Proof, Refusal, Submission, Timestamp, store};
+use ddes_ledger::{
+    Ledger, Operation, OperationOutcome, Proof, Refusal, Submission, Timestamp, store,
+};
 use ddes_server::endpoint::{
     Action, Bounds, Config, ConnectionEntropy, ConnectionId, Endpoint, Full, Notices, Profiles,
     Request, SessionWork,
@@ -31,7 +33,7 @@ pub(crate) struct Node {
 
 /// From the clerk to an endpoint.
 pub(crate) enum Answer {
-    Done(ConnectionId, Ticket, Outcome),
+    Done(ConnectionId, Ticket, OperationOutcome),
     Values(usize),
 }
 
@@ -99,9 +101,9 @@ pub(crate) enum To {
 pub(crate) struct Clerk {
     pub(crate) ledger: Ledger,
     pub(crate) inbox: VecDeque<(To, Operation)>,
-    pub(crate) work: Option<store::Work>,
+    pub(crate) work: Option<store::CheckpointWork>,
     /// What it came to, and whether the disk had failed meanwhile.
-    pub(crate) done: Option<(store::Done, bool)>,
+    pub(crate) done: Option<(store::CheckpointDone, bool)>,
 }
 
 impl Clerk {
@@ -110,7 +112,11 @@ impl Clerk {
     }
 
     /// One batch: who waited, for what, and what became of it.
-    pub(crate) fn commit(&mut self, now: Timestamp, count: usize) -> Vec<(To, Operation, Outcome)> {
+    pub(crate) fn commit(
+        &mut self,
+        now: Timestamp,
+        count: usize,
+    ) -> Vec<(To, Operation, OperationOutcome)> {
         let (to, operations): (Vec<_>, Vec<_>) = self.inbox.drain(..count).unzip();
         let outcomes = self.ledger.commit(now, &operations);
         let done = to.into_iter().zip(operations).zip(outcomes);
@@ -130,11 +136,11 @@ pub(crate) fn values_in(operation: &Operation) -> usize {
 pub(crate) fn judge(
     model: &mut Model,
     operation: &Operation,
-    outcome: &Outcome,
+    outcome: &OperationOutcome,
     had_fault: bool,
 ) -> Result<(), Violation> {
     match (operation, outcome) {
-        (Operation::Open(id), Outcome::Opened(Ok(opening))) => {
+        (Operation::Open(id), OperationOutcome::Opened(Ok(opening))) => {
             let Some(known) = model.of(id) else {
                 return Err(Violation(format!("{id} is nobody's")));
             };
@@ -148,21 +154,21 @@ pub(crate) fn judge(
             Model::opened(known, opening.session)?;
             Model::promise(known, &opening.proof.standing())
         }
-        (Operation::Add(submission), Outcome::Decided(Ok(proof))) => {
+        (Operation::Add(submission), OperationOutcome::Decided(Ok(proof))) => {
             counted(model, submission, proof)
         }
-        (_, Outcome::Opened(Err(Refusal::Unavailable)))
-        | (_, Outcome::Decided(Err(Refusal::Unavailable)))
-        | (_, Outcome::Ended(Err(Refusal::Unavailable)))
+        (_, OperationOutcome::Opened(Err(Refusal::Unavailable)))
+        | (_, OperationOutcome::Decided(Err(Refusal::Unavailable)))
+        | (_, OperationOutcome::Ended(Err(Refusal::Unavailable)))
             if had_fault =>
         {
             model.doubt(operation);
             Ok(())
         }
-        (Operation::Add(submission), Outcome::Decided(Err(refusal))) => {
+        (Operation::Add(submission), OperationOutcome::Decided(Err(refusal))) => {
             refused(model, submission, *refusal)
         }
-        (Operation::End(_), Outcome::Ended(Ok(()))) => Ok(()),
+        (Operation::End(_), OperationOutcome::Ended(Ok(()))) => Ok(()),
         (operation, outcome) => Err(Violation(format!("{operation:?} came to {outcome:?}"))),
     }
 }

@@ -1,7 +1,7 @@
 //! Accounts that come to the clerk on foot: no session, no handshake, and less polite than a
 //! client. They make accounts plenty, classic ones among them.
 
-use ddes_ledger::{AccountId, AccountNumber, Operation, Outcome, Submission};
+use ddes_ledger::{AccountId, AccountNumber, Operation, OperationOutcome, Submission};
 use ddes_wire::{Amount, Sequence, SessionNumber};
 
 use crate::model::Model;
@@ -29,9 +29,9 @@ impl Walker {
     }
 
     /// The answer to the oldest operation.
-    pub(crate) fn handle(&mut self, outcome: &Outcome) {
+    pub(crate) fn handle(&mut self, outcome: &OperationOutcome) {
         self.waiting = self.waiting.saturating_sub(1);
-        if let Outcome::Opened(Ok(opening)) = outcome {
+        if let OperationOutcome::Opened(Ok(opening)) = outcome {
             self.open = Some((opening.account, opening.session));
         }
     }

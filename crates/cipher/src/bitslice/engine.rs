@@ -1,48 +1,47 @@
-//! Which lanes a processor gets.
+//! Chooses the lanes for a processor.
 
-use super::schedule::Direction;
+use super::schedule::PassDirection;
 use crate::Block;
 
-/// Lanes to compute on, for tests and measurements; by itself the cipher takes the quickest there
-/// is.
+/// The lanes to compute on. By default the cipher takes the fastest; tests and measurements choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
-    /// 64 bits, any processor.
+    /// Lanes of 64 bits, on any processor.
     Portable,
-    /// 256 bits, AVX2.
+    /// Lanes of 256 bits, with AVX2.
     Avx2,
-    /// 256 bits with gates of three inputs, AVX-512 VL: the quickest for up to 256 blocks.
+    /// Lanes of 256 bits with three-input gates, with AVX-512 VL: the fastest for up to 256 blocks.
     Avx512Vl,
-    /// 512 bits with gates of three inputs, AVX-512.
+    /// Lanes of 512 bits with three-input gates, with AVX-512.
     Avx512,
 }
 
-/// A pass of DES: a key without its parity, and which way.
+/// A pass of DES: a key without its parity, and the direction.
 #[derive(Clone, Copy)]
 pub(crate) struct Pass {
-    /// Bit i is key lane i.
+    /// The key; bit i is key lane i.
     pub(super) key: u64,
-    pub(super) direction: Direction,
+    pub(super) direction: PassDirection,
 }
 
 impl Pass {
-    /// Passes in one go.
+    /// The most passes of one run.
     pub(super) const MAX: usize = 2;
 
     pub(crate) fn encrypt(key: u64) -> Self {
-        Self { key, direction: Direction::Encrypt }
+        Self { key, direction: PassDirection::Encrypt }
     }
 
     pub(crate) fn decrypt(key: u64) -> Self {
-        Self { key, direction: Direction::Decrypt }
+        Self { key, direction: PassDirection::Decrypt }
     }
 }
 
 impl Engine {
-    /// All of them.
+    /// All engines, the widest last.
     pub const ALL: [Self; 4] = [Self::Portable, Self::Avx2, Self::Avx512Vl, Self::Avx512];
 
-    /// Whether this processor has it.
+    /// Whether this processor has the instructions.
     pub fn is_available(self) -> bool {
         #[cfg(target_arch = "x86_64")]
         return match self {
@@ -54,7 +53,7 @@ impl Engine {
         return self == Self::Portable;
     }
 
-    /// Blocks that one pass takes.
+    /// Blocks of one batch.
     pub fn blocks(self) -> usize {
         match self {
             Self::Portable => 64,
@@ -63,12 +62,12 @@ impl Engine {
         }
     }
 
-    /// Blocks that the quickest engine here takes at a time.
+    /// Blocks of one batch of this processor's fastest engine.
     pub(crate) fn batch_blocks() -> usize {
         Self::best(usize::MAX).blocks()
     }
 
-    /// The quickest here for `count` blocks.
+    /// This processor's fastest engine for `count` blocks.
     pub(crate) fn best(count: usize) -> Self {
         if Self::Avx512.is_available() {
             return if count <= Self::Avx512Vl.blocks() { Self::Avx512Vl } else { Self::Avx512 };
@@ -77,8 +76,8 @@ impl Engine {
     }
 }
 
-/// `blocks` in place through up to [`Pass::MAX`] passes; where the processor lacks `engine`, the
-/// portable one does it.
+/// Runs up to [`Pass::MAX`] passes on `blocks` in place. If the processor lacks `engine`, the
+/// portable engine runs.
 pub(crate) fn run(engine: Engine, passes: &[Pass], blocks: &mut [Block]) {
     #[cfg(target_arch = "x86_64")]
     match engine {
@@ -102,7 +101,7 @@ pub(crate) fn run(engine: Engine, passes: &[Pass], blocks: &mut [Block]) {
     super::blocks::<u64>(passes, blocks);
 }
 
-/// As [`run`], on the big-endian numbers from `first` on.
+/// Like [`run`], with the big-endian numbers from `first` on as input.
 pub(crate) fn run_counters(engine: Engine, passes: &[Pass], first: u64, blocks: &mut [Block]) {
     #[cfg(target_arch = "x86_64")]
     match engine {

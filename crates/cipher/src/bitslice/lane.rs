@@ -1,39 +1,39 @@
-//! What the core computes on: lanes of bits.
+//! The lanes of bits on which the core computes.
 
-use super::schedule::{Direction, KEY_LANES};
+use super::schedule::{KEY_LANES, PassDirection};
 use super::{Half, rounds_of_gates};
 use crate::Block;
 
-/// A lane. Wider than a word, it is that many words side by side; all operations are word by word.
+/// A lane of one or more words of 64 bits. All operations act on each word separately.
 pub(super) trait Lane: Copy {
-    /// Its words: a pass is for 64 times as many blocks.
+    /// Words of a lane; a batch has 64 blocks for each.
     const WORDS: usize;
 
-    /// All words alike.
+    /// A lane whose words all equal `word`.
     fn splat(word: u64) -> Self;
 
     fn xor(self, other: Self) -> Self;
     fn or(self, other: Self) -> Self;
 
-    /// Exchanges the bits of `self >> SHIFT` and `other` that `mask` has: one step of a
+    /// Exchanges the bits of `self >> SHIFT` and `other` selected by `mask`: a step of a
     /// transposition.
     fn exchange<const SHIFT: u32>(self, other: Self, mask: u64) -> (Self, Self);
 
-    /// One block a word, little-endian; zero for blocks that are not there.
+    /// Loads one little-endian block into each word; zeros for missing blocks.
     fn load(blocks: &[Block]) -> Self;
 
-    /// As [`Self::load`], for as many blocks as there are.
+    /// Stores each word as a little-endian block, for as many blocks as there are.
     fn store(self, blocks: &mut [Block]);
 
-    /// Sixteen rounds on halves of blocks, left and right, all under one key, a word of which
-    /// stands for a lane of such words.
-    fn pass(halves: [&mut Half<Self>; 2], key: &[u64; KEY_LANES], direction: Direction);
+    /// Sixteen rounds on the left and right halves of blocks, all under one key. Each word of the
+    /// key is the value of all words of a key lane.
+    fn pass(halves: [&mut Half<Self>; 2], key: &[u64; KEY_LANES], direction: PassDirection);
 
-    /// The same from `start` into `halves`, encrypting, a key for each block.
+    /// Sixteen rounds of encryption from `start` into `halves`, with a key for each block.
     fn pass_each(start: [&Half<Self>; 2], halves: [&mut Half<Self>; 2], keys: &[Self; KEY_LANES]);
 }
 
-/// The portable lane: one word.
+/// The portable lane: a single word.
 impl Lane for u64 {
     const WORDS: usize = 1;
 
@@ -70,7 +70,7 @@ impl Lane for u64 {
         }
     }
 
-    fn pass(halves: [&mut Half<Self>; 2], key: &[u64; KEY_LANES], direction: Direction) {
+    fn pass(halves: [&mut Half<Self>; 2], key: &[u64; KEY_LANES], direction: PassDirection) {
         rounds_of_gates(halves, key, direction);
     }
 
@@ -80,6 +80,6 @@ impl Lane for u64 {
         keys: &[Self; KEY_LANES],
     ) {
         (*left, *right) = (*start[0], *start[1]);
-        rounds_of_gates([left, right], keys, Direction::Encrypt);
+        rounds_of_gates([left, right], keys, PassDirection::Encrypt);
     }
 }

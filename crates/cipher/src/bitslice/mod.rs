@@ -1,9 +1,9 @@
 //! Bitsliced DES (Biham, "A fast new DES implementation in software", 1997): lane i holds bit i of
 //! many blocks, and a round is logic on lanes.
 //!
-//! No table is read at a secret place and nothing branches on a secret, so time tells neither key
-//! nor text. Permutations (IP, E, P, PC-1, PC-2) cost nothing: they only name other lanes. That
-//! holds for the key schedule too, so keys that differ from block to block are as quick as one key.
+//! No table is indexed by a secret and no branch depends on one, so the time reveals neither key
+//! nor text. Permutations (IP, E, P, PC-1, PC-2) cost nothing: they only rename lanes. The same
+//! holds for the key schedule, so a different key for each block is as fast as one key for all.
 
 mod engine;
 mod lane;
@@ -30,11 +30,11 @@ pub use search::KeySearch;
 
 use lane::Lane;
 use schedule::{
-    COMPLEMENT, Direction, E, FINAL, HALF, INITIAL, KEY_LANES, KEY_ORDER, KEY_PLACES, P_INVERSE,
-    WINDOW, windows,
+    COMPLEMENT, E, FINAL, HALF, INITIAL, KEY_LANES, KEY_ORDER, KEY_PLACES, P_INVERSE,
+    PassDirection, WINDOW, windows,
 };
 
-/// Half of so many blocks as a lane has bits.
+/// One half of each block: lane i holds bit i of the halves.
 type Half<L> = [L; 32];
 
 /// Encrypts or decrypts `blocks` in place, pass after pass.
@@ -43,7 +43,7 @@ fn blocks<L: Lane>(passes: &[Pass], blocks: &mut [Block]) {
     through::<L>(passes, blocks, |_, batch| sliced(batch));
 }
 
-/// Fills `blocks` with what becomes of `first`, `first` + 1, … as big-endian blocks.
+/// Fills `blocks` with the results for `first`, `first` + 1, … as big-endian input blocks.
 #[inline(always)]
 fn counters<L: Lane>(passes: &[Pass], first: u64, blocks: &mut [Block]) {
     through::<L>(passes, blocks, |at, batch| {
@@ -58,8 +58,8 @@ fn counters<L: Lane>(passes: &[Pass], first: u64, blocks: &mut [Block]) {
     });
 }
 
-/// Batch after batch: the halves that `start` makes for the blocks from some place on, through the
-/// passes, into the blocks.
+/// Runs batch after batch: `start` gives the halves of a batch from its offset and its blocks; the
+/// passes transform them; the result is written to the blocks.
 #[inline(always)]
 fn through<L: Lane>(
     passes: &[Pass],
@@ -78,12 +78,12 @@ fn through<L: Lane>(
         let [mut left, mut right] = halves.each_mut();
         for (key, pass) in keys.iter().zip(passes) {
             L::pass([left, right], key, pass.direction);
-            // As FIPS 46-3's preoutput wants, and as the next pass wants its input.
+            // Swapped as in FIPS 46-3's preoutput, which is also the next pass's input.
             core::mem::swap(&mut left, &mut right);
         }
         unslice([left, right], &mut lanes, batch);
     }
-    // The keys, and what became of the last batch: keystream, or a message.
+    // Wipes the keys and the last batch's result, which is keystream or a message.
     (keys, halves, lanes) =
         ([[0; KEY_LANES]; Pass::MAX], [[L::splat(0); 32]; 2], [L::splat(0); 64]);
     core::hint::black_box((&mut keys, &mut halves, &mut lanes));
@@ -124,8 +124,8 @@ fn sliced<L: Lane>(batch: &[Block]) -> [Half<L>; 2] {
     initial(|bit| lanes[bit])
 }
 
-/// Consecutive numbers, the first of them a multiple of the lane's bits: their low bits are the
-/// same always, and those above the same in all.
+/// The halves of consecutive numbers whose first is a multiple of the lane's bits. Their low bits
+/// are always the same, and the bits above are equal in all of them.
 #[inline(always)]
 fn counted<L: Lane>(first: u64) -> [Half<L>; 2] {
     const LOW: [u64; 6] = [
@@ -143,13 +143,16 @@ fn counted<L: Lane>(first: u64) -> [Half<L>; 2] {
         if bit < words {
             let words: [Block; 8] =
                 core::array::from_fn(|word| (word as u64 >> bit & 1).wrapping_neg().to_le_bytes());
-            return L::load(words.get(..L::WORDS).unwrap_or(&words));
+            return L::load(&words[..L::WORDS]);
         }
-        L::splat(LOW.get(bit - words).copied().unwrap_or((first >> bit & 1).wrapping_neg()))
+        match LOW.get(bit - words) {
+            Some(low) => L::splat(*low),
+            None => L::splat((first >> bit & 1).wrapping_neg()),
+        }
     })
 }
 
-/// IP.
+/// The initial permutation IP.
 #[inline(always)]
 fn initial<L: Lane>(lane: impl Fn(usize) -> L) -> [Half<L>; 2] {
     [core::array::from_fn(|i| lane(INITIAL[i])), core::array::from_fn(|i| lane(INITIAL[32 + i]))]
@@ -167,7 +170,7 @@ fn unslice<L: Lane>(halves: [&Half<L>; 2], lanes: &mut [L; 64], batch: &mut [Blo
             lanes[i + 8 * k] = lane;
         }
     }
-    // Of few blocks, only as many as there are.
+    // An incomplete batch needs only its own lanes.
     for (eight, blocks) in lanes.as_chunks().0.iter().zip(batch.chunks_mut(8 * L::WORDS)) {
         for (lane, blocks) in transpose::near(*eight).into_iter().zip(blocks.chunks_mut(L::WORDS)) {
             lane.store(blocks);
@@ -175,12 +178,12 @@ fn unslice<L: Lane>(halves: [&Half<L>; 2], lanes: &mut [L; 64], batch: &mut [Blo
     }
 }
 
-/// Sixteen rounds on words, as the compiler arranges them.
+/// Sixteen rounds on words, compiled from the gates.
 #[inline(always)]
 fn rounds_of_gates(
     [left, right]: [&mut Half<u64>; 2],
     keys: &[u64; KEY_LANES],
-    direction: Direction,
+    direction: PassDirection,
 ) {
     for [even, odd] in windows(direction).as_chunks().0 {
         round(left, right, keys, *even);
@@ -191,17 +194,15 @@ fn rounds_of_gates(
 /// `left ^= P(S(E(right) ^ K))`.
 #[inline(always)]
 fn round(left: &mut Half<u64>, right: &Half<u64>, keys: &[u64; KEY_LANES], windows: [usize; 2]) {
-    // A window ends within the lanes: schedule.rs sees to it.
-    let Some(keys) = each(windows, |start| keys.get(start..)?.first_chunk::<WINDOW>()) else {
-        return;
-    };
+    #[allow(clippy::expect_used, reason = "schedule.rs asserts where windows end")]
+    let keys = windows.map(|start| keys[start..].first_chunk::<WINDOW>().expect("a whole window"));
     let mut sbox = |n: usize, sbox: fn([u64; 6]) -> [u64; 4]| {
         let input = |i: usize| right[E[i]] ^ keys[KEY_PLACES[i].0][KEY_PLACES[i].1];
         for (i, bit) in sbox(core::array::from_fn(|i| input(6 * n + i))).into_iter().enumerate() {
             let to = P_INVERSE[4 * n + i];
             left[to] ^= bit;
         }
-        // Without it the compiler takes up the next S-boxes' inputs early, and spills.
+        // Without it the compiler loads the next S-boxes' inputs early, and spills.
         compiler_fence(Ordering::SeqCst);
     };
     sbox(0, two::s1);
@@ -212,9 +213,4 @@ fn round(left: &mut Half<u64>, right: &Half<u64>, keys: &[u64; KEY_LANES], windo
     sbox(5, two::s6);
     sbox(6, two::s7);
     sbox(7, two::s8);
-}
-
-#[inline(always)]
-fn each<T, U>([a, b]: [T; 2], f: impl Fn(T) -> Option<U>) -> Option<[U; 2]> {
-    Some([f(a)?, f(b)?])
 }

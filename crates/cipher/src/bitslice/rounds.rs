@@ -11,11 +11,11 @@ use core::arch::asm;
 use super::Half;
 use super::round_of_three::round_of_three;
 use super::round_of_two::round_of_two;
-use super::schedule::{Direction, KEY_LANES, windows};
+use super::schedule::{KEY_LANES, PassDirection, windows};
 use super::x86::{Three256, Three512, Two256};
 
-/// In bytes, for key lanes of so many.
-const fn window_bytes<const KEY: usize>(direction: Direction) -> [[u64; 2]; 16] {
+/// The windows as byte offsets, for key lanes of `KEY` bytes.
+const fn window_bytes<const KEY: usize>(direction: PassDirection) -> [[u64; 2]; 16] {
     let windows = windows(direction);
     let mut bytes = [[0; 2]; 16];
     let mut round = 0;
@@ -43,11 +43,11 @@ macro_rules! rounds {
             start: Option<[&Half<$lane>; 2]>,
             halves: [&mut Half<$lane>; 2],
             keys: &[$key; KEY_LANES],
-            direction: Direction,
+            direction: PassDirection,
         ) {
             let windows = match direction {
-                Direction::Encrypt => &const { window_bytes::<{ size_of::<$key>() }>(Direction::Encrypt) },
-                Direction::Decrypt => &const { window_bytes::<{ size_of::<$key>() }>(Direction::Decrypt) },
+                PassDirection::Encrypt => &const { window_bytes::<{ size_of::<$key>() }>(PassDirection::Encrypt) },
+                PassDirection::Decrypt => &const { window_bytes::<{ size_of::<$key>() }>(PassDirection::Decrypt) },
             };
             let windows = windows.as_ptr_range();
             let mut slots = core::mem::MaybeUninit::<[$lane; $slots]>::uninit();
@@ -65,7 +65,7 @@ macro_rules! rounds {
                     "add {k}, {keys}",
                     "add {x}, {keys}",
                     $round,
-                    // What was written is read next, and what was read is what is added to.
+                    // The half that was written is read next, and the other one is written.
                     "mov {o}, {r}",
                     "mov {r}, {l}",
                     "mov {l}, {other}",

@@ -1,49 +1,49 @@
-//! Which lane is which: FIPS 46-3's permutations as indices, and the key schedule as nothing but
-//! where to begin. Bits count from 0, the most significant first.
+//! The order of lanes: FIPS 46-3's permutations as indices, and the key schedule as start offsets.
+//! Bits count from 0, the most significant first.
 
 use super::two::OF_ZERO;
 
 /// Key bits that are not parity; bit `7·byte + bit` of a key.
 pub(super) const KEY_BITS: usize = 56;
 
-/// Lanes of C, then of D; both twice in a row, so that a shift is nothing but where one begins.
-/// Then the complements of all.
+/// Lanes of C, then of D, each twice in a row, so that a shift is a start offset. The complements
+/// of all of them follow.
 pub(super) const KEY_LANES: usize = 2 * COMPLEMENT;
 
-/// Where the complements begin.
+/// The first lane of the complements.
 pub(super) const COMPLEMENT: usize = 4 * HALF;
 
 /// Bits of C, and of D.
 pub(super) const HALF: usize = 28;
 
-/// Lanes in which a round finds its key, wherever it begins.
+/// Lanes that a round reads from its start offset on.
 pub(super) const WINDOW: usize = COMPLEMENT - HALF;
 
-/// Which way a pass goes.
+/// The direction of a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Direction {
+pub(crate) enum PassDirection {
     Encrypt,
     Decrypt,
 }
 
-/// Where the windows of a round's key begin: that of all inputs, and that of the inputs `S(0)` gets
-/// in the way of.
+/// The start offsets of a round's key: for most S-box inputs, and for those that the omitted `S(0)`
+/// may complement.
 pub(super) type Windows = [usize; 2];
 
-/// The sixteen rounds' in order of use.
+/// The windows of the sixteen rounds, in order of use.
 ///
-/// An S-box that leaves out `S(0)` leaves a constant in each half it is added to, gone again when
-/// it is added twice. A complemented key bit takes it out of the S-boxes' inputs: round r reads a
-/// half to which (r + 1) / 2 rounds have added. Both halves end with eight, an even number.
-pub(super) const fn windows(direction: Direction) -> [Windows; 16] {
+/// An S-box circuit without `S(0)` adds a constant to a half; two additions cancel. A complemented
+/// key bit removes the constant from the S-boxes' inputs: round r reads a half to which (r + 1) / 2
+/// rounds have been added. Each half receives eight rounds in all, so no constant remains.
+pub(super) const fn windows(direction: PassDirection) -> [Windows; 16] {
     let mut all = [[0; 2]; 16];
     let mut shift = 0;
     let mut key_round = 0_usize;
     while key_round < 16 {
         shift += SHIFTS[key_round];
         let round = match direction {
-            Direction::Encrypt => key_round,
-            Direction::Decrypt => 15 - key_round,
+            PassDirection::Encrypt => key_round,
+            PassDirection::Decrypt => 15 - key_round,
         };
         let odd = round.div_ceil(2) % 2 == 1;
         all[round] = [shift, if odd { COMPLEMENT + shift } else { shift }];
@@ -52,7 +52,7 @@ pub(super) const fn windows(direction: Direction) -> [Windows; 16] {
     all
 }
 
-/// S-box input i's key lane: which of the [`Windows`], and where in it.
+/// The key lane of S-box input i: which of the [`Windows`], and the offset in it.
 pub(super) const KEY_PLACES: [(usize, usize); 48] = {
     let mut all = [(0, 0); 48];
     let mut i = 0;
@@ -64,7 +64,7 @@ pub(super) const KEY_PLACES: [(usize, usize); 48] = {
     all
 };
 
-/// The key bits that C has, and D.
+/// The key bits of C, then of D, in order.
 pub(super) const KEY_ORDER: [u64; KEY_BITS] = {
     let mut all = [0; KEY_BITS];
     let mut i = 0;
@@ -76,7 +76,7 @@ pub(super) const KEY_ORDER: [u64; KEY_BITS] = {
     all
 };
 
-/// The four lanes of each key bit: twice itself, twice its complement.
+/// The four lanes of each key bit: two for the bit, two for its complement.
 pub(super) const KEY_BIT_LANES: [([usize; 2], [usize; 2]); KEY_BITS] = {
     let mut all = [([0; 2], [0; 2]); KEY_BITS];
     let mut i = 0;
@@ -90,8 +90,8 @@ pub(super) const KEY_BIT_LANES: [([usize; 2], [usize; 2]); KEY_BITS] = {
     all
 };
 
-/// Bit i after IP is the block's bit `INITIAL[i]`, numbered as a little-endian word has it: that is
-/// how blocks are loaded.
+/// Bit i after IP is the block's bit `INITIAL[i]`, numbered as in a little-endian word, since
+/// blocks are loaded so.
 pub(super) const INITIAL: [usize; 64] = {
     let mut to = [0; 64];
     let mut i = 0;
@@ -105,7 +105,7 @@ pub(super) const INITIAL: [usize; 64] = {
     to
 };
 
-/// The other way: bit i of a block is bit `FINAL[i]` of both halves.
+/// The inverse: bit i of a block is bit `FINAL[i]` of the two halves.
 pub(super) const FINAL: [usize; 64] = {
     let mut to = [0; 64];
     let mut i = 0;
@@ -125,6 +125,18 @@ pub(super) const E: [usize; 48] = {
         i += 1;
     }
     from
+};
+
+// `round` reads the window that begins at each offset.
+const _: () = {
+    let mut i = 0;
+    while i < 16 {
+        let [[a, b], [c, d]] =
+            [windows(PassDirection::Encrypt)[i], windows(PassDirection::Decrypt)[i]];
+        assert!(a + WINDOW <= KEY_LANES && b + WINDOW <= KEY_LANES);
+        assert!(c + WINDOW <= KEY_LANES && d + WINDOW <= KEY_LANES);
+        i += 1;
+    }
 };
 
 const P: [usize; 32] = [
@@ -157,7 +169,7 @@ const PC2: [usize; 48] = [
 /// Left shifts of C and D before each round.
 const SHIFTS: [usize; 16] = [1, 1, 2, 2, 2, 2, 2, 2, 1, 2, 2, 2, 2, 2, 2, 1];
 
-/// Whether bit i of f misses a one.
+/// Whether the omitted `S(0)` complements bit i of f.
 const fn is_complemented(i: usize) -> bool {
     let output = P[i] - 1;
     OF_ZERO[output / 4] >> (3 - output % 4) & 1 == 1

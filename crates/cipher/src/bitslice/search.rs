@@ -6,10 +6,10 @@ use super::schedule::{KEY_BIT_LANES, KEY_BITS, KEY_LANES};
 use super::{Half, initial};
 use crate::{Block, DesKey};
 
-/// What is searched for: the keys under which `plaintext` becomes `ciphertext`.
+/// A search for the keys that encrypt `plaintext` to `ciphertext`.
 ///
-/// Keys are numbered: bit i of the number is the i-th key bit that is not parity, so numbers are
-/// below 2^56. Time tells what is found: this is the attacker's side.
+/// Keys are numbered below 2^56: bit i of the number is the i-th key bit that is not parity. The
+/// time depends on what is found: this is the attacker's side.
 #[derive(Clone, Copy, Debug)]
 pub struct KeySearch {
     plaintext: Block,
@@ -17,7 +17,7 @@ pub struct KeySearch {
 }
 
 impl KeySearch {
-    /// Keys there are.
+    /// How many keys DES has.
     pub const KEYS: u64 = 1 << KEY_BITS;
 
     /// A search for the keys that turn `plaintext` into `ciphertext`.
@@ -25,7 +25,7 @@ impl KeySearch {
         Self { plaintext, ciphertext }
     }
 
-    /// The key of a number, with odd parity.
+    /// The key with this number, with odd parity.
     pub fn key(number: u64) -> DesKey {
         DesKey::new(core::array::from_fn(|byte| {
             let bits = (0..7)
@@ -34,8 +34,8 @@ impl KeySearch {
         }))
     }
 
-    /// Tries the `count` keys from number `first` on, rounded up to whole lanes; gives the first
-    /// that fits to `found` and stops when that says so.
+    /// Tries `count` keys from number `first` on, in whole batches. Passes each match to `found`,
+    /// and stops when that returns false.
     pub fn scan(&self, engine: Engine, first: u64, count: u64, found: &mut dyn FnMut(u64) -> bool) {
         #[cfg(target_arch = "x86_64")]
         match engine {
@@ -74,7 +74,7 @@ pub(super) fn scan<L: Lane>(
     for i in 0..low {
         let numbers: [Block; 8] =
             core::array::from_fn(|word| low_bits(i, word, L::WORDS).to_le_bytes());
-        set(&mut keys, i, L::load(numbers.get(..L::WORDS).unwrap_or(&numbers)));
+        set(&mut keys, i, L::load(&numbers[..L::WORDS]));
     }
     let start = block_halves::<L>(search.plaintext);
     // The halves change places at the end.
@@ -120,7 +120,7 @@ fn block_halves<L: Lane>(block: Block) -> [Half<L>; 2] {
     initial(|bit| L::splat((word >> bit & 1).wrapping_neg()))
 }
 
-/// Whether to go on.
+/// Passes the matches of a batch to `found`; whether the search continues.
 #[inline(always)]
 fn report<L: Lane>(
     halves: &[Half<L>; 2],
@@ -131,13 +131,13 @@ fn report<L: Lane>(
 ) -> bool {
     let mut differ = L::splat(0);
     let mut words = [[0; 8]; 8];
-    // After 16 bits, of 512 wrong keys one is left in a hundred batches.
+    // After 16 bits, a batch of 512 wrong keys has one left in a hundred cases.
     let (halves, goal) = (halves.as_flattened().chunks(16), goal.as_flattened().chunks(16));
     for (is, should) in halves.zip(goal) {
         for (is, should) in is.iter().zip(should) {
             differ = differ.or(is.xor(*should));
         }
-        differ.store(words.get_mut(..L::WORDS).unwrap_or(&mut []));
+        differ.store(&mut words[..L::WORDS]);
         if words.iter().take(L::WORDS).all(|word| *word == [0xff; 8]) {
             return true;
         }

@@ -3,8 +3,7 @@
 
 use super::lane::Lane;
 
-/// Three of the six steps stay among eight lanes, and so in registers: the lanes i, i + 8, i + 16,
-/// …
+/// The three steps among the eight lanes i, i + 8, i + 16, …, which fit in registers.
 #[inline(always)]
 pub(super) fn far<L: Lane>(mut eight: [L; 8]) -> [L; 8] {
     step::<L, 32, 4>(&mut eight, 0x0000_0000_ffff_ffff);
@@ -13,8 +12,8 @@ pub(super) fn far<L: Lane>(mut eight: [L; 8]) -> [L; 8] {
     eight
 }
 
-/// The other three: the lanes 8i, 8i + 1, 8i + 2, … After both, for all i, bit j of lane i is bit i
-/// of lane j.
+/// The three steps among the eight lanes 8i, 8i + 1, 8i + 2, … After both, for all i and j, bit j
+/// of lane i is the former bit i of lane j.
 #[inline(always)]
 pub(super) fn near<L: Lane>(mut eight: [L; 8]) -> [L; 8] {
     step::<L, 4, 4>(&mut eight, 0x0f0f_0f0f_0f0f_0f0f);
@@ -23,7 +22,8 @@ pub(super) fn near<L: Lane>(mut eight: [L; 8]) -> [L; 8] {
     eight
 }
 
-/// Exchanges the bits `mask` has of each lane, `SHIFT` up, with those of the lane `DISTANCE` on.
+/// Exchanges the bits selected by `mask` of each lane, shifted by `SHIFT`, with those of the lane
+/// `DISTANCE` further.
 #[inline(always)]
 fn step<L: Lane, const SHIFT: u32, const DISTANCE: usize>(lanes: &mut [L; 8], mask: u64) {
     for i in (0..8).filter(|i| i & DISTANCE == 0) {

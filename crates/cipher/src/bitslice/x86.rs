@@ -1,5 +1,5 @@
-//! Lanes of AVX2 and AVX-512: loads, stores and the instructions' names, and nothing else. The
-//! crate's one file with `unsafe` beside rounds.rs.
+//! Lanes of AVX2 and AVX-512: only loads, stores and single instructions. With rounds.rs, one of
+//! the crate's two files with `unsafe`.
 
 #![allow(
     unsafe_code,
@@ -18,7 +18,7 @@ use super::lane::Lane;
 use super::rounds::{
     rounds_256, rounds_256_each, rounds_512, rounds_512_each, rounds_avx2, rounds_avx2_each,
 };
-use super::schedule::{Direction, KEY_LANES};
+use super::schedule::{KEY_LANES, PassDirection};
 use super::search::{KeySearch, scan};
 use super::{Half, blocks, counters};
 use crate::Block;
@@ -49,7 +49,7 @@ pub(super) struct Three256(__m256i);
 #[repr(transparent)]
 pub(super) struct Three512(__m512i);
 
-type Found<'a> = &'a mut dyn FnMut(u64) -> bool;
+type OnMatch<'a> = &'a mut dyn FnMut(u64) -> bool;
 
 impl Avx2 {
     pub(super) fn detect() -> Option<Self> {
@@ -66,7 +66,7 @@ impl Avx2 {
         unsafe { counters_avx2(passes, first, blocks) }
     }
 
-    pub(super) fn scan(self, search: &KeySearch, first: u64, count: u64, found: Found<'_>) {
+    pub(super) fn scan(self, search: &KeySearch, first: u64, count: u64, found: OnMatch<'_>) {
         // SAFETY: as above.
         unsafe { scan_avx2(search, first, count, found) }
     }
@@ -97,12 +97,12 @@ impl Avx512 {
         unsafe { counters_avx512(passes, first, blocks) }
     }
 
-    pub(super) fn scan_256(self, search: &KeySearch, first: u64, count: u64, found: Found<'_>) {
+    pub(super) fn scan_256(self, search: &KeySearch, first: u64, count: u64, found: OnMatch<'_>) {
         // SAFETY: as above.
         unsafe { scan_avx512vl(search, first, count, found) }
     }
 
-    pub(super) fn scan_512(self, search: &KeySearch, first: u64, count: u64, found: Found<'_>) {
+    pub(super) fn scan_512(self, search: &KeySearch, first: u64, count: u64, found: OnMatch<'_>) {
         // SAFETY: as above.
         unsafe { scan_avx512(search, first, count, found) }
     }
@@ -139,21 +139,21 @@ fn counters_avx512(passes: &[Pass], first: u64, all: &mut [Block]) {
 }
 
 #[target_feature(enable = "avx2")]
-fn scan_avx2(search: &KeySearch, first: u64, count: u64, found: Found<'_>) {
+fn scan_avx2(search: &KeySearch, first: u64, count: u64, found: OnMatch<'_>) {
     scan::<Two256>(search, first, count, found);
 }
 
 #[target_feature(enable = "avx512f,avx512vl")]
-fn scan_avx512vl(search: &KeySearch, first: u64, count: u64, found: Found<'_>) {
+fn scan_avx512vl(search: &KeySearch, first: u64, count: u64, found: OnMatch<'_>) {
     scan::<Three256>(search, first, count, found);
 }
 
 #[target_feature(enable = "avx512f,avx512vl")]
-fn scan_avx512(search: &KeySearch, first: u64, count: u64, found: Found<'_>) {
+fn scan_avx512(search: &KeySearch, first: u64, count: u64, found: OnMatch<'_>) {
     scan::<Three512>(search, first, count, found);
 }
 
-/// Up to `N` blocks, zeros behind them.
+/// The first `N` blocks; zeros for missing ones, whose results are not stored.
 #[inline(always)]
 fn padded<const N: usize>(blocks: &[Block]) -> [Block; N] {
     blocks
@@ -173,7 +173,7 @@ fn put<const N: usize>(words: &[Block; N], blocks: &mut [Block]) {
     }
 }
 
-/// [`Lane`] for a vector: all of it but the S-boxes is the same for each, under another name.
+/// [`Lane`] for a vector. The implementations differ only in the names of instructions and rounds.
 macro_rules! lane {
     ($lane:ident($vector:ty), $words:literal, $rounds:ident, $rounds_each:ident, $set1:ident, $xor:ident, $or:ident, $shr:ident, $shl:ident) => {
         impl Lane for $lane {
@@ -221,7 +221,11 @@ macro_rules! lane {
             }
 
             #[inline(always)]
-            fn pass(halves: [&mut Half<Self>; 2], key: &[u64; KEY_LANES], direction: Direction) {
+            fn pass(
+                halves: [&mut Half<Self>; 2],
+                key: &[u64; KEY_LANES],
+                direction: PassDirection,
+            ) {
                 // SAFETY: as above.
                 unsafe { $rounds(None, halves, key, direction) }
             }
@@ -233,7 +237,7 @@ macro_rules! lane {
                 keys: &[Self; KEY_LANES],
             ) {
                 // SAFETY: as above.
-                unsafe { $rounds_each(Some(start), halves, keys, Direction::Encrypt) }
+                unsafe { $rounds_each(Some(start), halves, keys, PassDirection::Encrypt) }
             }
         }
     };
@@ -274,7 +278,7 @@ lane!(
 );
 
 impl Two256 {
-    /// `one` where this has ones, `other` where it has zeros.
+    /// The bits of `one` where this has ones, those of `other` where it has zeros.
     #[inline(always)]
     fn choose(self, one: Self, other: Self) -> Self {
         // SAFETY: as above.
@@ -285,7 +289,7 @@ impl Two256 {
 }
 
 impl Three256 {
-    /// As above.
+    /// The same selection as [`Two256::choose`], in one instruction.
     #[inline(always)]
     fn choose(self, one: Self, other: Self) -> Self {
         // SAFETY: as above.
@@ -294,7 +298,7 @@ impl Three256 {
 }
 
 impl Three512 {
-    /// As above.
+    /// The same selection as [`Two256::choose`], in one instruction.
     #[inline(always)]
     fn choose(self, one: Self, other: Self) -> Self {
         // SAFETY: as above.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ddes_ledger::store::{Folder, Options};
+use ddes_ledger::store::{Folder, StoreOptions};
 use ddes_ledger::{Ledger, Opened};
 
 use super::lines;
@@ -31,7 +31,7 @@ pub(super) fn open(args: &ServeArgs, home: &Home) -> Result<(Ledger, Vec<Line>),
     getrandom::fill(&mut id)
         .map_err(|error| Failure::system("the system gives no randomness", &error))?;
     let history = args.history_days.map(|days| DAY * days);
-    let mut options = Options { history, ..Options::default() };
+    let mut options = StoreOptions { history, ..StoreOptions::default() };
     options.checkpoint_bytes = args.checkpoint_bytes.unwrap_or(options.checkpoint_bytes);
     if let Some(bytes) = args.segment_bytes {
         options.segment_bytes = bytes;

@@ -7,7 +7,7 @@
 //! file  = head || slice … || rest || SHA-256 of all before it                                                    little-endian
 //! ```
 //!
-//! A slice holds its accounts as of its batch, the rest is as of the end. Replay begins behind
+//! A slice holds its accounts as of its batch; the rest is as of the end batch. Replay begins after
 //! `start`.
 
 use std::collections::BTreeMap;
@@ -32,22 +32,22 @@ const HEAD_BYTES: usize = 4 + 4 + 16 + 8 + 3 * 8 + 32 + 4;
 const SLICE: u8 = 1;
 const REST: u8 = 2;
 const RECORD_BYTES: usize = 32 + Packed::BYTES;
-/// The names of checkpoints begin with it.
+/// The prefix of every checkpoint's file name.
 const PREFIX: &str = "checkpoint-";
-/// A file being made.
+/// The name of a checkpoint's file until it is complete.
 pub(crate) const NEW: &str = "checkpoint.new";
 
 /// The names in a ledger's folder.
 #[derive(Debug)]
-pub(crate) struct Names {
+pub(crate) struct FolderNames {
     pub(crate) segments: Vec<u64>,
-    /// By the batch that replay starts after, ascending.
+    /// The batches that replay starts after, ascending.
     pub(crate) checkpoints: Vec<Batch>,
-    /// What a crash left in the making.
+    /// Unfinished files that a crash left.
     pub(crate) unfinished: Vec<String>,
 }
 
-impl Names {
+impl FolderNames {
     pub(crate) fn read(disk: &dyn Disk) -> Result<Self, StoreError> {
         let names = disk.list().map_err(StoreError::disk("the folder"))?;
         let number = |entry: &String| {
@@ -66,49 +66,50 @@ pub(crate) fn name(batch: Batch) -> String {
     format!("{PREFIX}{batch:020}")
 }
 
-/// Whether a file is named like a checkpoint. Files that are still being made have other names.
+/// Whether a file is named like a checkpoint. Unfinished files have other names.
 pub(crate) fn is_name(name: &str) -> bool {
     name.starts_with(PREFIX)
 }
 
-/// Which batch each account of a checkpoint is as of.
+/// The batch as of which a checkpoint holds each account.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Slices {
-    /// Behind the last account of each slice, and its batch.
+    /// For each slice, the number after its last identity, and its batch.
     ends: Vec<(u32, Batch)>,
-    /// As of this batch is all the rest.
+    /// The batch as of which everything but identities is included.
     pub(crate) end: Batch,
 }
 
 impl Slices {
-    /// The batch that identity `number` is as of; 0 for one that is in none.
+    /// The batch as of which identity `number` is included; 0 if it is not.
     pub(crate) fn of(&self, number: u32) -> Batch {
         let slice = self.ends.partition_point(|(end, _)| *end <= number);
         self.ends.get(slice).map_or(0, |(_, batch)| *batch)
     }
 }
 
-/// A checkpoint as it is read.
+/// A checkpoint, read completely.
 #[derive(Debug)]
 pub(crate) struct Checkpoint {
     pub(crate) accounts: Accounts,
     pub(crate) slices: Slices,
     pub(crate) ledger: [u8; 16],
-    pub(crate) mark: Mark,
+    pub(crate) mark: CheckpointMark,
     pub(crate) end_chain: Chain,
     /// SHA-256 of the file.
     pub(crate) digest: [u8; 32],
 }
 
 impl Start {
-    /// Whether a checkpoint of this name can begin there: its own checksum proves nothing.
+    /// Whether a checkpoint of this name can begin here. Its own checksum proves nothing: anyone
+    /// who can write the file can compute it.
     fn is_in_range(&self, batch: Batch) -> bool {
         let is_place = (DATA..=SEGMENT_BYTES_MAX).contains(&self.offset);
         is_place && self.batch == batch && batch < BATCH_MAX
     }
 }
 
-/// What follows a checkpoint's head.
+/// A part of a checkpoint after its head.
 #[derive(Debug)]
 pub(crate) enum Part {
     Slice { batch: Batch, identities: Vec<([u8; 32], Packed)> },
@@ -123,12 +124,12 @@ pub(crate) struct Rest {
     pub(crate) classic_next: u64,
     pub(crate) classic: BTreeMap<u64, Account>,
     pub(crate) ended: Totals,
-    /// SHA-256 of the file, which holds.
+    /// SHA-256 of the file, which has been checked.
     pub(crate) digest: [u8; 32],
 }
 
 impl Checkpoint {
-    /// Reads one; `None` if it is not whole and unchanged.
+    /// Reads a checkpoint; `None` if it is damaged.
     pub(crate) fn read(disk: &dyn Disk, batch: Batch) -> Result<Option<Self>, StoreError> {
         let Some(mut reader) = Reader::open(disk, batch)? else { return Ok(None) };
         let mut accounts = Accounts::default();
@@ -139,7 +140,9 @@ impl Checkpoint {
             match part {
                 Some(Part::Slice { batch, identities }) => {
                     for (key, packed) in identities {
-                        accounts.restore(key, packed);
+                        if accounts.restore(key, packed).is_none() {
+                            return Ok(None);
+                        }
                     }
                     slices.ends.push((accounts.identities(), batch));
                 }
@@ -158,23 +161,23 @@ impl Checkpoint {
         }
     }
 
-    /// As a batch names it.
+    /// The record by which a batch names it.
     pub(crate) fn named(&self) -> Named {
         Named { start: self.mark.start.batch, end: self.slices.end, digest: self.digest }
     }
 
-    /// What is said of one that does not hold.
+    /// The damage of a checkpoint whose checksum does not hold.
     pub(crate) fn damage(batch: Batch) -> Damage {
         Self::wrong(batch, "the checkpoint is damaged: its checksum does not hold")
     }
 
-    /// What is said of one in which something else is wrong.
+    /// The damage of a checkpoint for another reason.
     pub(crate) fn wrong(batch: Batch, why: &str) -> Damage {
         Damage { file: name(batch), offset: 0, batch, why: why.to_owned() }
     }
 }
 
-/// Reads a checkpoint part by part. Only the rest proves that all before it was right.
+/// Reads a checkpoint part by part. The checksum after the last part covers all of them.
 #[derive(Debug)]
 pub(crate) struct Reader {
     file: Box<dyn DiskFile>,
@@ -182,25 +185,25 @@ pub(crate) struct Reader {
     at: u64,
     piece: Vec<u8>,
     used: usize,
-    /// Of all before the piece, and of so many bytes of it.
+    /// The hash of all bytes before `piece`, and of the first `hashed` bytes of it.
     hash: Sha256,
     hashed: usize,
     pub(crate) ledger: [u8; 16],
-    pub(crate) mark: Mark,
+    pub(crate) mark: CheckpointMark,
     pub(crate) raises: u32,
 }
 
 const PIECE_BYTES: usize = 1024 * 1024;
 
 impl Reader {
-    /// Reads the head; `None` if that is none, or is of another batch.
+    /// Reads the head; `None` if it is damaged or names another batch.
     pub(crate) fn open(disk: &dyn Disk, batch: Batch) -> Result<Option<Self>, StoreError> {
         let name = name(batch);
         let failed = StoreError::disk(&name);
         let file = disk.open(&name).map_err(&failed)?;
         let len = file.len().map_err(&failed)?;
         let start = Start { segment: 0, offset: 0, batch: 0, chain: Chain([0; 32]) };
-        let mark = Mark { start, time: Timestamp::default() };
+        let mark = CheckpointMark { start, time: Timestamp::default() };
         let (piece, hash) = (Vec::new(), Sha256::new());
         let mut reader = Self {
             file,
@@ -231,13 +234,13 @@ impl Reader {
             let (chain, rest) = rest.split_first_chunk()?;
             self.raises = u32::from_le_bytes(*rest.first_chunk()?);
             let start = Start { segment, offset, batch, chain: Chain(*chain) };
-            (self.ledger, self.mark) = (*ledger, Mark { start, time: Timestamp(time) });
+            (self.ledger, self.mark) = (*ledger, CheckpointMark { start, time: Timestamp(time) });
             (u32::from_le_bytes(*version) == VERSION).then_some(())
         };
         Ok(parse())
     }
 
-    /// The next part; `None` if the file is not what was written.
+    /// The next part; `None` if the file is damaged.
     pub(crate) fn next(&mut self) -> io::Result<Option<Part>> {
         let Some([tag]) = self.take()? else { return Ok(None) };
         let Some(batch) = self.u64()? else { return Ok(None) };
@@ -284,7 +287,7 @@ impl Reader {
     }
 
     fn hash_used(&mut self) {
-        self.hash.update(self.piece.get(self.hashed..self.used).unwrap_or(&[]));
+        self.hash.update(&self.piece[self.hashed..self.used]);
         self.hashed = self.used;
     }
 
@@ -294,8 +297,8 @@ impl Reader {
         let mut filled = 0;
         while filled < N {
             if self.used == self.piece.len() {
-                let count =
-                    usize::try_from(self.len - self.at).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
+                let count = usize::try_from(self.len - self.at)
+                    .map_or(PIECE_BYTES, |rest| rest.min(PIECE_BYTES));
                 if count == 0 {
                     return Ok(None);
                 }
@@ -304,36 +307,32 @@ impl Reader {
                 self.file.read_at(self.at, &mut self.piece)?;
                 (self.at, self.used, self.hashed) = (self.at + count as u64, 0, 0);
             }
-            let ready = self.piece.get(self.used..).unwrap_or(&[]);
+            let ready = &self.piece[self.used..];
             let count = ready.len().min(N - filled);
-            if let (Some(to), Some(from)) =
-                (bytes.get_mut(filled..filled + count), ready.get(..count))
-            {
-                to.copy_from_slice(from);
-            }
+            bytes[filled..filled + count].copy_from_slice(&ready[..count]);
             (filled, self.used) = (filled + count, self.used + count);
         }
         Ok(Some(bytes))
     }
 }
 
-/// A checkpoint in the making.
+/// A checkpoint that is being written.
 #[derive(Debug)]
 pub(crate) struct Draft {
     file: Box<dyn DiskFile>,
     at: u64,
     hash: Sha256,
     buffer: Vec<u8>,
-    /// The next identity to take up.
+    /// The number of the next identity to write.
     next: u32,
-    mark: Mark,
-    /// Once it is written.
+    mark: CheckpointMark,
+    /// The end batch and the digest, once it is written.
     end: Batch,
     digest: [u8; 32],
 }
 
 impl Draft {
-    /// Begins with a head; the accounts are as of `start`.
+    /// Creates the file and writes the head. No account is older than `start`.
     pub(crate) fn begin(
         disk: &dyn Disk,
         ledger: [u8; 16],
@@ -341,7 +340,7 @@ impl Draft {
         time: Timestamp,
         raises: u32,
     ) -> io::Result<Self> {
-        let (file, mark) = (disk.create(NEW, 0)?, Mark { start, time });
+        let (file, mark) = (disk.create(NEW, 0)?, CheckpointMark { start, time });
         let (hash, buffer, end, digest) = (Sha256::new(), Vec::new(), start.batch, [0; 32]);
         let mut draft = Self { file, at: 0, hash, buffer, next: 0, mark, end, digest };
         draft.buffer.extend(MAGIC);
@@ -356,7 +355,7 @@ impl Draft {
         Ok(draft)
     }
 
-    /// Takes up to `most` accounts more, as of `now`; whether they were the last.
+    /// Writes up to `most` further accounts as of `now`; whether the checkpoint is complete.
     pub(crate) fn slice(
         &mut self,
         accounts: &Accounts,
@@ -369,7 +368,7 @@ impl Draft {
             self.buffer.extend(now.batch.to_le_bytes());
             self.buffer.extend((end - self.next).to_le_bytes());
             for (key, packed) in accounts.range(self.next, end) {
-                // By the slice: an array's iterator goes byte by byte.
+                // As slices: `extend` with an array copies byte by byte.
                 self.buffer.extend_from_slice(key);
                 self.buffer.extend_from_slice(&packed.0);
             }
@@ -388,8 +387,7 @@ impl Draft {
         self.buffer.extend(now.batch.to_le_bytes());
         self.buffer.extend(now.chain.0);
         self.buffer.extend(accounts.classic_next().to_le_bytes());
-        // As many as there are connections.
-        let count = u32::try_from(accounts.classic().len()).unwrap_or(u32::MAX);
+        let count = u32::try_from(accounts.classic().len()).map_err(io::Error::other)?;
         self.buffer.extend(count.to_le_bytes());
         for (number, account) in accounts.classic() {
             self.buffer.extend(number.to_le_bytes());
@@ -410,60 +408,61 @@ impl Draft {
         Ok(())
     }
 
-    /// Its file is written: what is left to do, on any thread. `obsolete` are the files that nobody
-    /// needs once it is durable and named.
-    pub(crate) fn publish(self, disk: Arc<dyn Disk>, obsolete: Obsolete) -> Work {
+    /// The work that is left once the file is written, for any thread. `obsolete` are the files
+    /// that are not needed once the checkpoint is durable and named.
+    pub(crate) fn publish(self, disk: Arc<dyn Disk>, obsolete: Obsolete) -> CheckpointWork {
         let (kept, obsolete) = (Box::new(self.kept()), Box::new(obsolete));
-        Work { disk, task: Task::Publish { file: self.file, kept, obsolete } }
+        CheckpointWork { disk, task: Task::Publish { file: self.file, kept, obsolete } }
     }
 
-    /// As it is to be named, once it is written.
-    pub(crate) fn kept(&self) -> Kept {
+    /// The checkpoint as a batch will name it, once it is written.
+    pub(crate) fn kept(&self) -> KeptCheckpoint {
         let Self { mark, end, digest, .. } = *self;
-        Kept { mark, named: Named { start: mark.start.batch, end, digest } }
+        KeptCheckpoint { mark, named: Named { start: mark.start.batch, end, digest } }
     }
 }
 
-/// A checkpoint's place in the journal.
+/// Where a checkpoint begins in the journal, and the time of the batch before.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Mark {
+pub(crate) struct CheckpointMark {
     pub(crate) start: Start,
     pub(crate) time: Timestamp,
 }
 
-impl Mark {
-    /// Its file.
+impl CheckpointMark {
+    /// The name of the checkpoint's file.
     pub(crate) fn name(&self) -> String {
         name(self.start.batch)
     }
 
-    /// Of a checkpoint in the folder, whole or not.
+    /// Reads the mark of a checkpoint in the folder, whose later parts may be damaged.
     pub(crate) fn read(disk: &dyn Disk, batch: Batch) -> Result<Option<Self>, StoreError> {
         Ok(Reader::open(disk, batch)?.map(|reader| reader.mark))
     }
 }
 
-/// A checkpoint that is durable under its name, and what names it.
+/// A checkpoint that is durable under its name, and the record that names it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Kept {
-    pub(crate) mark: Mark,
+pub(crate) struct KeptCheckpoint {
+    pub(crate) mark: CheckpointMark,
     pub(crate) named: Named,
 }
 
-/// Files to delete.
+/// Files to delete once a checkpoint is named.
 #[derive(Debug, Default)]
 pub(crate) struct Obsolete {
     pub(crate) names: Vec<String>,
-    /// The checkpoint that the journal begins at without them.
-    pub(crate) base: Option<Kept>,
+    /// The checkpoint at which the journal begins once they are deleted.
+    pub(crate) base: Option<KeptCheckpoint>,
 }
 
-/// Files that nobody needs once the last of `kept` is durable and named. Without `history` all
-/// segments are kept, and the newest two checkpoints. With it the journal begins at a checkpoint of
-/// that age (the newest is none to begin at: the one before it is there in case it rots), and an
-/// eighth of that time lies between any two.
+/// The files that are not needed once the last of `kept` is durable and named.
+///
+/// Without `history` all segments are kept, and the newest two checkpoints. With it the journal
+/// begins at a checkpoint of that age, and the checkpoints after it are an eighth of that time
+/// apart. It never begins at the newest checkpoint: the one before serves if that is damaged.
 pub(crate) fn obsolete(
-    kept: &[Kept],
+    kept: &[KeptCheckpoint],
     segments: &[u64],
     now: Timestamp,
     history: Option<Duration>,
@@ -474,10 +473,11 @@ pub(crate) fn obsolete(
         let names = older.iter().map(|kept| kept.mark.name()).collect();
         return Obsolete { names, base: None };
     };
+    // Saturation keeps everything: 2^64 microseconds are 584,000 years.
     let micros = u64::try_from(history.as_micros()).unwrap_or(u64::MAX);
-    let is_old = |kept: &&Kept| kept.mark.time.0.saturating_add(micros) <= now.0;
+    let is_old = |kept: &&KeptCheckpoint| kept.mark.time.0.saturating_add(micros) <= now.0;
     let base = if is_old(&before) { Some(before) } else { older.iter().rev().find(is_old) };
-    let start_of = |kept: &Kept| kept.mark.start.batch;
+    let start_of = |kept: &KeptCheckpoint| kept.mark.start.batch;
     let mut names = Vec::new();
     let mut last = Timestamp::default();
     for kept in older {
@@ -497,62 +497,59 @@ pub(crate) fn obsolete(
     Obsolete { names, base: base.copied() }
 }
 
-/// What takes as long as the disk takes, so on another thread: a checkpoint becomes durable, or
-/// what it replaces is deleted once the journal names it.
+/// Work that waits for the disk and therefore runs on another thread: it makes a checkpoint
+/// durable, or deletes what the checkpoint replaces once the journal names it.
 #[derive(Debug)]
-pub struct Work {
+pub struct CheckpointWork {
     disk: Arc<dyn Disk>,
     task: Task,
 }
 
 #[derive(Debug)]
 enum Task {
-    Publish { file: Box<dyn DiskFile>, kept: Box<Kept>, obsolete: Box<Obsolete> },
+    Publish { file: Box<dyn DiskFile>, kept: Box<KeptCheckpoint>, obsolete: Box<Obsolete> },
     Remove(Vec<String>),
 }
 
-/// The result of [`Work`].
+/// The result of [`CheckpointWork`].
 #[derive(Debug)]
-pub struct Done(pub(crate) Outcome);
+pub struct CheckpointDone(pub(crate) CheckpointOutcome);
 
 #[derive(Debug)]
-pub(crate) enum Outcome {
-    /// It is durable under its name; or is not.
-    Published {
-        kept: Box<Kept>,
-        obsolete: Box<Obsolete>,
-    },
+pub(crate) enum CheckpointOutcome {
+    /// The checkpoint is durable under its name.
+    Published { kept: Box<KeptCheckpoint>, obsolete: Box<Obsolete> },
+    /// The checkpoint could not be made durable.
     Failed(io::Error),
-    /// Whether all of these are gone.
-    Removed {
-        names: Vec<String>,
-        outcome: io::Result<()>,
-    },
+    /// Whether all of these files are deleted.
+    Removed { names: Vec<String>, outcome: io::Result<()> },
 }
 
-impl Work {
-    /// Deletes files; the journal says already that they may be gone.
+impl CheckpointWork {
+    /// The deletion of files that a batch of the journal already calls deleted.
     pub(crate) fn remove(disk: Arc<dyn Disk>, names: Vec<String>) -> Self {
         Self { disk, task: Task::Remove(names) }
     }
 
-    /// Syncs a checkpoint and gives it its name for good; or deletes.
-    pub fn run(self) -> Done {
+    /// Syncs a checkpoint and gives it its name durably, or deletes files.
+    pub fn run(self) -> CheckpointDone {
         let disk = &*self.disk;
-        Done(match self.task {
-            Task::Remove(names) => Outcome::Removed { outcome: remove_all(disk, &names), names },
+        CheckpointDone(match self.task {
+            Task::Remove(names) => {
+                CheckpointOutcome::Removed { outcome: remove_all(disk, &names), names }
+            }
             Task::Publish { file, kept, obsolete } => {
                 let published = file.sync().and_then(|()| disk.publish(NEW, &kept.mark.name()));
                 match published {
-                    Ok(()) => Outcome::Published {
+                    Ok(()) => CheckpointOutcome::Published {
                         kept,
                         obsolete: Box::new(obsolete.if_base_holds(disk)),
                     },
                     Err(error) => {
-                        // The room it takes may be needed; where it has its name by now, this finds
-                        // nothing.
+                        // Best effort, for its room: if it was renamed already, nothing is
+                        // found, and the next checkpoint replaces a file that stays.
                         drop(disk.remove(NEW));
-                        Outcome::Failed(error)
+                        CheckpointOutcome::Failed(error)
                     }
                 }
             }
@@ -560,7 +557,7 @@ impl Work {
     }
 }
 
-/// A file that is gone is no error: whoever was cut off begins again.
+/// Deletes files. A missing file is no error: a deletion that a crash cut off is repeated.
 fn remove_all(disk: &dyn Disk, names: &[String]) -> io::Result<()> {
     names.iter().try_for_each(|name| match disk.remove(name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -569,8 +566,8 @@ fn remove_all(disk: &dyn Disk, names: &[String]) -> io::Result<()> {
 }
 
 impl Obsolete {
-    /// Nothing, where the base has rotted or was changed: it is no beginning then, and may name any
-    /// place as its own.
+    /// These files, or none if the base is damaged or changed: the journal cannot begin at it, and
+    /// its mark may name any place.
     fn if_base_holds(self, disk: &dyn Disk) -> Self {
         let Some(base) = self.base else { return self };
         match Checkpoint::read(disk, base.named.start) {

@@ -1,18 +1,18 @@
-//! A second folder with the same ledger: a backup, also while the first is being written.
+//! Copies a ledger to a second folder: a backup, also while another process writes the first.
 
 use std::io::ErrorKind;
 
-use super::checkpoint::{self, Checkpoint, Names};
+use super::checkpoint::{self, Checkpoint, FolderNames};
 use super::frame::Batch;
 use super::segment::{self, Segment, Superblock};
 use super::walk::Start;
-use super::{Disk, StoreError};
+use super::{Damage, Disk, StoreError};
 
-/// Under this name a file is written before it gets its own.
+/// The name of a file while it is written.
 const NEW: &str = "copy.new";
 
-/// Copies what `from` holds from segment `first` up to `end`, where a walk has found the end, into
-/// an empty folder. Checkpoints first: what is copied later is newer.
+/// Copies `from`, from segment `first` up to `end`, which a walk has found, into an empty folder.
+/// Checkpoints first: what is copied later is newer.
 pub(crate) fn copy(
     from: &dyn Disk,
     checkpoints: &[Batch],
@@ -27,14 +27,11 @@ pub(crate) fn copy(
         let number = &number;
         let mut segment = Segment::read(from, *number, 0)?;
         let is_last = *number == end.segment;
-        let used = if is_last {
-            usize::try_from(end.offset).unwrap_or(usize::MAX)
-        } else {
-            segment.bytes.len()
-        };
         let durable = if is_last { end.batch } else { segment.superblock.durable };
-        segment.bytes.get_mut(used..).unwrap_or(&mut []).fill(0);
-        // The end as the copy has it, whatever the writer has done since.
+        if is_last {
+            zero_after(&mut segment, end)?;
+        }
+        // The end of the copy, which the writer of the original may have passed.
         let blocks = [0, 1].map(|generation| Superblock {
             number: *number,
             generation,
@@ -48,8 +45,19 @@ pub(crate) fn copy(
     Ok(())
 }
 
-/// One that does not hold is no use there either. One that was replaced meanwhile need not be
-/// there, unless the journal begins at it.
+/// Zeros what a writer has added after `end` since the walk found it.
+fn zero_after(segment: &mut Segment, end: &Start) -> Result<(), StoreError> {
+    let added = usize::try_from(end.offset).ok().and_then(|end| segment.bytes.get_mut(end..));
+    if let Some(added) = added {
+        added.fill(0);
+        return Ok(());
+    }
+    let (file, why) = (segment.name.clone(), "the segment ends before this place".to_owned());
+    Err(Damage { file, offset: end.offset, batch: end.batch, why }.into())
+}
+
+/// Copies a checkpoint, unless it is damaged. One that was deleted meanwhile may be missing, unless
+/// the journal begins at it, which the caller checks.
 fn copy_checkpoint(
     from: &dyn Disk,
     batch: Batch,
@@ -62,7 +70,7 @@ fn copy_checkpoint(
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         file => file.map_err(&failed)?,
     };
-    // From here on it can be read, whatever becomes of its name.
+    // The open file stays readable even if its name is removed.
     let len = file.len().map_err(&failed)?;
     let bytes = segment::read_pieces(&*file, len).map_err(&failed)?;
     put(to, &name, &[(0, &bytes)])?;
@@ -71,9 +79,9 @@ fn copy_checkpoint(
     if is_whole { Ok(()) } else { to.remove(&name).map_err(&failed) }
 }
 
-/// Removes what a copy had come to.
+/// Removes the files of an unfinished copy.
 pub(crate) fn remove_copy(to: &dyn Disk) -> Result<(), StoreError> {
-    let names = Names::read(to)?;
+    let names = FolderNames::read(to)?;
     let segments = names.segments.iter().map(|number| segment::name(*number));
     let checkpoints = names.checkpoints.iter().map(|batch| checkpoint::name(*batch));
     segments

@@ -1,6 +1,7 @@
-//! The disk, cut at the dumbest level: names, and bytes at places.
+//! The interface to the disk: file names, and bytes at offsets.
 //!
-//! Two users: [`Folder`], and the simulator's disk, which loses, tears and refuses.
+//! It has two implementations: [`Folder`], and the simulator's disk, which loses, tears and refuses
+//! writes.
 
 use std::fmt;
 use std::fs::{self, DirBuilder, File};
@@ -17,40 +18,40 @@ use super::held::{self, Held};
 
 /// A folder of files.
 pub trait Disk: fmt::Debug + Send + Sync {
-    /// The names in it.
+    /// The names of its files.
     fn list(&self) -> io::Result<Vec<String>>;
-    /// An existing file, to read and to sync.
+    /// Opens an existing file, to read and to sync it.
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
-    /// An existing file, which this process alone writes for as long as it has it open:
-    /// [`io::ErrorKind::ResourceBusy`] where another does, and [`io::ErrorKind::TooManyLinks`]
-    /// where another folder has it too.
+    /// Opens an existing file to write it, locked against other processes while it is open.
+    /// [`io::ErrorKind::ResourceBusy`] if another process has the lock,
+    /// [`io::ErrorKind::TooManyLinks`] if another folder holds the file too.
     fn claim(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
-    /// A new file in the place of any old one, claimed: `zeros` bytes of zeros, durable but for its
-    /// name.
+    /// Creates a file of `zeros` zero bytes in the place of any old one, locked as by
+    /// [`Self::claim`]. All of it is durable except its name.
     fn create(&self, name: &str, zeros: u64) -> io::Result<Box<dyn DiskFile>>;
-    /// An error if this folder is no longer the one that its path leads to: whoever looks there
-    /// sees nothing of what is written here.
+    /// An error if the path of this folder leads elsewhere by now: what is written here would not
+    /// be found there.
     fn stands(&self) -> io::Result<()>;
-    /// Gives a file another name, for good, in a folder that stands: durable when this returns, the
-    /// one or the other before. Given its own, that is made durable. After an error that says that
-    /// there is no room (`is_full`) no name has changed.
+    /// Renames a file durably: after a crash it has the old name or the new one. If both are the
+    /// same, that name is made durable. Fails as [`Self::stands`] does. After an error of `is_full`
+    /// no name has changed.
     fn publish(&self, from: &str, to: &str) -> io::Result<()>;
-    /// Removes a file, not necessarily for good.
+    /// Removes a file. A crash may bring it back.
     fn remove(&self, name: &str) -> io::Result<()>;
-    /// Says that [`Self::create`] will be called with just this; it may begin already.
+    /// Announces a call of [`Self::create`] with these arguments, which may begin its work.
     fn prepare(&self, name: &str, zeros: u64);
 }
 
 /// A file of a [`Disk`].
 #[allow(clippy::len_without_is_empty, reason = "nobody asks whether a file is empty")]
 pub trait DiskFile: fmt::Debug + Send {
-    /// How many bytes it has.
+    /// Its length in bytes.
     fn len(&self) -> io::Result<u64>;
     /// Fills `bytes` from `offset` on.
     fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()>;
     /// Writes at `offset`: not durable before [`Self::sync`].
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
-    /// What was written is durable (`fdatasync`). After an error nobody knows what is.
+    /// Makes all writes durable (`fdatasync`). After an error it is unknown which are.
     fn sync(&self) -> io::Result<()>;
 }
 
@@ -58,12 +59,13 @@ pub trait DiskFile: fmt::Debug + Send {
 #[derive(Debug)]
 pub struct Folder {
     held: Arc<Held>,
-    ahead: Mutex<Option<Ahead>>,
-    /// What an older release excludes others with; whoever has it also has the folder's own lock.
+    ahead: Mutex<Option<ZeroFill>>,
+    /// The lock file of older releases, held in addition to the lock on the folder itself; `None`
+    /// if the folder was opened for reading.
     lock: Option<File>,
 }
 
-/// Why a folder cannot be taken for a new ledger.
+/// Why a folder cannot be used for a new ledger.
 #[derive(Debug, thiserror::Error)]
 pub enum PlaceError {
     /// Another process has its lock.
@@ -72,31 +74,31 @@ pub enum PlaceError {
     /// There are files in it.
     #[error("the folder is not empty")]
     NotEmpty,
-    /// The system refuses.
+    /// The file system refuses a call.
     #[error(transparent)]
     System(#[from] io::Error),
 }
 
-/// A file being filled with zeros on a thread of its own.
+/// A file that a separate thread fills with zeros.
 #[derive(Debug)]
-struct Ahead {
+struct ZeroFill {
     name: String,
     zeros: u64,
     thread: JoinHandle<io::Result<File>>,
 }
 
-/// Zeros are written in pieces of so many bytes.
+/// Bytes of one write of zeros.
 const FILL_BYTES: usize = 1024 * 1024;
 const LOCK: &str = "lock";
-/// At the root of ext2 to ext4.
+/// The folder that fsck fills at the root of ext2 to ext4.
 const LOST_AND_FOUND: &str = "lost+found";
 
 impl Folder {
-    /// Takes a folder for writing, made if it is not there; `None` if another process has it.
+    /// Opens a folder for writing, creating it if needed; `None` if another process has its lock.
     pub fn lock(path: &Path) -> io::Result<Option<Self>> {
         if !path.try_exists()? {
             DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-            // The folder's own name, or all in it could vanish with the power.
+            // Otherwise a power failure could remove the folder's name, and all in it.
             sync_parent(path)?;
         }
         let held = Held::open(path)?;
@@ -109,23 +111,23 @@ impl Folder {
             Err(error) if error.kind() == io::ErrorKind::ResourceBusy => return Ok(None),
             Err(error) => return Err(error),
         }
-        // It may have been replaced between the two steps.
+        // The path may have been replaced between opening and locking.
         held.stands()?;
         Ok(Some(Self { held: Arc::new(held), ahead: Mutex::new(None), lock: Some(lock) }))
     }
 
-    /// Takes a folder that holds nothing, made if it is not there.
+    /// Opens an empty folder for writing, creating it if needed.
     pub fn lock_empty(path: &Path) -> Result<Self, PlaceError> {
         let folder = Self::lock(path)?.ok_or(PlaceError::InUse)?;
         if folder.is_empty()? { Ok(folder) } else { Err(PlaceError::NotEmpty) }
     }
 
-    /// Looks at a folder, which another process may be writing. No lock is taken.
+    /// Opens a folder for reading, without a lock: another process may be writing it.
     pub fn look(path: &Path) -> io::Result<Self> {
         Ok(Self { held: Arc::new(Held::open(path)?), ahead: Mutex::new(None), lock: None })
     }
 
-    /// Where it was opened.
+    /// The path by which it was opened.
     pub fn path(&self) -> &Path {
         self.held.path()
     }
@@ -135,20 +137,19 @@ impl Folder {
         Ok(self.list()?.iter().all(|name| [LOCK, LOST_AND_FOUND].contains(&&**name)))
     }
 
-    /// Puts this folder in the place of `empty`, in one step and for good; both are locked and in
+    /// Renames this folder to the place of `empty`, atomically and durably. Both are locked and in
     /// one file system. An error leaves `empty` without its lock file.
     pub fn replace(self, empty: &Self) -> io::Result<()> {
         self.held.stands()?;
         empty.held.stands()?;
-        // The lock that is held comes along: whoever has opened its file meanwhile waits for the
-        // right one.
+        // The lock file moves too: a process that has opened it meanwhile waits for the right lock.
         empty.held.rename_into(LOCK, &self.held, LOCK)?;
         self.held.sync()?;
         fs::rename(self.path(), empty.path())?;
         sync_parent(empty.path())
     }
 
-    /// Whoever looks changes nothing.
+    /// An error if the folder was opened for reading.
     fn check_locked(&self) -> io::Result<()> {
         match self.lock {
             Some(_) => Ok(()),
@@ -159,8 +160,8 @@ impl Folder {
         }
     }
 
-    /// The file begun by [`Disk::prepare`], if it is this one. Another one is left to be filled:
-    /// whoever makes a small file does not wait for a large one.
+    /// The file begun by [`Disk::prepare`], if it has this name. A file of another name is left to
+    /// be filled, so that a small file need not wait for a large one.
     fn take_ahead(&self, name: &str, zeros: u64) -> Option<io::Result<File>> {
         let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
         let ahead = ahead.take_if(|ahead| ahead.name == name)?;
@@ -174,7 +175,7 @@ impl Folder {
 
 impl Disk for Folder {
     fn list(&self) -> io::Result<Vec<String>> {
-        // A name that is not Unicode is none of ours.
+        // The ledger gives no file a name that is not Unicode.
         self.held.names()
     }
 
@@ -194,7 +195,7 @@ impl Disk for Folder {
         self.check_locked()?;
         let file = match self.take_ahead(name, zeros) {
             Some(Ok(file)) => file,
-            // Whatever was wrong then may be right by now.
+            // What failed on the thread may succeed by now.
             Some(Err(_)) | None => zeroed(&self.held, name, zeros)?,
         };
         Ok(Box::new(file))
@@ -210,7 +211,7 @@ impl Disk for Folder {
         if from != to {
             self.held.rename(from, to)?;
         }
-        // The name has changed: whatever this is, it is no mere want of room.
+        // The name has changed, so this must not be reported as a full disk.
         self.held.sync().map_err(io::Error::other)
     }
 
@@ -225,16 +226,17 @@ impl Disk for Folder {
             let (held, file) = (Arc::clone(&self.held), name.to_owned());
             let fill = move || zeroed(&held, &file, zeros);
             let thread = std::thread::Builder::new().name("zeros".into()).spawn(fill);
-            // Without a thread it is made when it is needed.
-            *ahead = thread.ok().map(|thread| Ahead { name: name.to_owned(), zeros, thread });
+            // Without a thread, `create` fills the file itself.
+            *ahead = thread.ok().map(|thread| ZeroFill { name: name.to_owned(), zeros, thread });
         }
     }
 }
 
 impl Drop for Folder {
-    /// The lock is not given up while a thread still writes.
+    /// Waits for the thread that writes, and only then releases the lock.
     fn drop(&mut self) {
         let ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Nothing needs the file any more, so it does not matter how the thread ended.
         drop(ahead.map(|ahead| ahead.thread.join()));
     }
 }
@@ -257,13 +259,13 @@ impl DiskFile for File {
     }
 }
 
-/// Blocks that were written once are allocated: `fdatasync` of what replaces the zeros has no
-/// metadata to write, which is worth a third of its time.
+/// Creates a file of written zeros. Its blocks are allocated then, so that `fdatasync` of what
+/// replaces them has no metadata to write, which saves a third of its time.
 fn zeroed(held: &Held, name: &str, zeros: u64) -> io::Result<File> {
     let file = held.make(name)?;
     let filled = held::lock(&file).and_then(|()| fill(&file, zeros));
     if filled.is_err() {
-        // Half a file is of no use, and the room may be needed.
+        // Best effort: half a file only takes room, and the next file of this name replaces it.
         drop(held.remove(name));
     }
     filled.map(|()| file)
@@ -274,7 +276,7 @@ fn fill(file: &File, zeros: u64) -> io::Result<()> {
         return Ok(());
     }
     rewrite_in_place(file);
-    // Where there is no room this says so before anything is written. Not every file system can.
+    // Reports a full disk before anything is written. Not every file system supports it.
     match fallocate(file, FallocateFlags::empty(), 0, zeros) {
         Err(error) if is_full(&error.into()) => return Err(error.into()),
         Ok(()) | Err(_) => {}
@@ -282,25 +284,24 @@ fn fill(file: &File, zeros: u64) -> io::Result<()> {
     let piece = vec![0; FILL_BYTES];
     let mut offset = 0;
     while offset < zeros {
-        let rest = usize::try_from(zeros - offset).unwrap_or(FILL_BYTES);
-        let piece = piece.get(..rest).unwrap_or(&piece);
-        file.write_all_at(piece, offset)?;
-        offset += piece.len() as u64;
+        let rest = usize::try_from(zeros - offset).map_or(FILL_BYTES, |rest| rest.min(FILL_BYTES));
+        file.write_all_at(&piece[..rest], offset)?;
+        offset += rest as u64;
     }
     file.sync_all()
 }
 
-/// Asks a file system that copies on write (btrfs) to let this file be: what replaces the zeros
-/// needs no new room then, also on a full disk. The file is empty yet; later it is too late. Others
-/// have nothing to change, and refuse.
+/// Asks a file system that copies on write (btrfs) to rewrite this file in place, so that replacing
+/// the zeros needs no room, even on a full disk. It takes effect on an empty file only. Other file
+/// systems refuse, and need no change.
 fn rewrite_in_place(file: &File) {
     match ioctl_getflags(file).and_then(|flags| ioctl_setflags(file, flags | IFlags::NOCOW)) {
         Ok(()) | Err(_) => {}
     }
 }
 
-/// No room: in the file system, in what is granted of it, or in the tables of open files. It may
-/// come back.
+/// Whether an error means that room is missing: in the file system, in a quota, or in the tables of
+/// open files. It may pass.
 pub(crate) fn is_full(error: &io::Error) -> bool {
     let is_room = matches!(
         error.kind(),

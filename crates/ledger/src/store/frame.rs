@@ -5,15 +5,17 @@
 //! chain = SHA-256(chain before || the first 24 bytes || payload)                                          little-endian
 //! ```
 //!
-//! The tag is the ledger's own and of the segment's version, so that no client can send values that
-//! look like a frame where one is torn.
+//! The tag depends on the ledger and on the segment's version, so that no client can send values
+//! that look like a frame behind a torn one.
+
+use std::io;
 
 use sha2::{Digest, Sha256};
 
-use super::segment::Version;
+use super::segment::SegmentVersion;
 use crate::Timestamp;
 
-/// A value of the chain: it stands for all batches up to its own.
+/// A value of the hash chain: it commits to all batches up to its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Chain(pub [u8; 32]);
 
@@ -23,19 +25,19 @@ pub type Batch = u64;
 const FIELDS_BYTES: usize = 24;
 pub(crate) const HEADER_BYTES: usize = FIELDS_BYTES + 4 + 4 + 32;
 
-/// What the frames of one ledger begin with.
+/// The first four bytes of every frame of one ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Tag([u8; 4]);
+pub(crate) struct FrameTag([u8; 4]);
 
-impl Tag {
+impl FrameTag {
     /// `SHA-256("D-DDES/2 frame" || version u32 || ledger id)[0..4]`; in a segment of version 1
-    /// without the version. The chain goes over the tag: no segment's batches can be passed off as
-    /// those of another version.
-    pub(crate) fn new(ledger: &[u8; 16], version: Version) -> Self {
+    /// without the version. The chain covers the tag, so that the batches of one version cannot be
+    /// passed off as those of another.
+    pub(crate) fn new(ledger: &[u8; 16], version: SegmentVersion) -> Self {
         let hash = Sha256::new().chain_update(b"D-DDES/2 frame");
         let hash = match version {
-            Version::One => hash,
-            Version::Two => hash.chain_update(2_u32.to_le_bytes()),
+            SegmentVersion::One => hash,
+            SegmentVersion::Two => hash.chain_update(2_u32.to_le_bytes()),
         };
         let hash: [u8; 32] = hash.chain_update(ledger).finalize().into();
         let [a, b, c, d, ..] = hash;
@@ -43,9 +45,9 @@ impl Tag {
     }
 }
 
-/// A frame's header, whose own checksum holds.
+/// A frame's header whose own checksum holds.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Header {
+pub(crate) struct FrameHeader {
     pub(crate) payload_bytes: usize,
     pub(crate) batch: Batch,
     pub(crate) time: Timestamp,
@@ -66,20 +68,19 @@ impl Chain {
     }
 }
 
-/// Completes a frame whose payload stands in `bytes` behind [`HEADER_BYTES`] bytes of room; its
-/// chain value.
+/// Writes the header of a frame into the first [`HEADER_BYTES`] bytes, which the payload follows;
+/// returns its chain value. An error if the header has no room, or the payload 2^32 bytes.
 pub(crate) fn seal(
     bytes: &mut [u8],
-    tag: Tag,
+    tag: FrameTag,
     before: Chain,
     batch: Batch,
     time: Timestamp,
-) -> Chain {
-    let Some((header, payload)) = bytes.split_first_chunk_mut::<HEADER_BYTES>() else {
-        return before;
-    };
-    // A payload is bounded far below 2^32 bytes.
-    let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+) -> io::Result<Chain> {
+    let (header, payload) = bytes
+        .split_first_chunk_mut::<HEADER_BYTES>()
+        .ok_or_else(|| io::Error::other("a frame has no room for its header"))?;
+    let length = u32::try_from(payload.len()).map_err(io::Error::other)?;
     let mut fields = [0; FIELDS_BYTES];
     fields[..4].copy_from_slice(&tag.0);
     fields[4..8].copy_from_slice(&length.to_le_bytes());
@@ -90,13 +91,13 @@ pub(crate) fn seal(
     header[24..28].copy_from_slice(&crc32fast::hash(&fields).to_le_bytes());
     header[28..32].copy_from_slice(&crc32fast::hash(payload).to_le_bytes());
     header[32..].copy_from_slice(&chain.0);
-    chain
+    Ok(chain)
 }
 
-impl Header {
+impl FrameHeader {
     /// The header at the start of `bytes`, if there is one.
-    pub(crate) fn read(tag: Tag, bytes: &[u8]) -> Option<Self> {
-        // Most places that are looked at hold none.
+    pub(crate) fn read(tag: FrameTag, bytes: &[u8]) -> Option<Self> {
+        // The cheap test first: a search for frames tries every offset.
         let header = bytes.strip_prefix(&tag.0).and(Some(bytes))?.first_chunk::<HEADER_BYTES>()?;
         let (fields, rest) = header.split_first_chunk::<FIELDS_BYTES>()?;
         let (_, numbers) = fields.split_first_chunk::<4>()?;
@@ -117,7 +118,7 @@ impl Header {
         })
     }
 
-    /// Its payload, if it is whole; `bytes` begin with the header.
+    /// The payload, if its checksum holds; `bytes` begin with the header.
     pub(crate) fn payload<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
         let payload = bytes.get(HEADER_BYTES..)?.get(..self.payload_bytes)?;
         let is_whole =
@@ -125,7 +126,7 @@ impl Header {
         is_whole.then_some(payload)
     }
 
-    /// The chain value with this batch, if it is the one that follows `before`.
+    /// The chain value of this batch, if the batch follows `before`.
     pub(crate) fn link(&self, before: Chain, payload: &[u8]) -> Option<Chain> {
         let chain = before.next(&self.fields, payload);
         (chain == self.chain || cfg!(ddes_mutant = "torn-tail")).then_some(chain)

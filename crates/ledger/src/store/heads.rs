@@ -1,27 +1,27 @@
-//! The heads of all segments that are kept: each follows the one before. What lies in a segment is
-//! not read for it.
+//! Reads the heads of all segments that are kept, and checks that each follows the one before. The
+//! batches are not read.
 
-use super::checkpoint::Names;
+use super::checkpoint::FolderNames;
 use super::frame::{Batch, Chain};
-use super::segment::{self, DATA, SegmentHeader, Superblocks, Version};
+use super::segment::{self, DATA, SegmentHeader, SegmentVersion, Superblocks};
 use super::walk::Start;
 use super::{Damage, Disk, StoreError};
 
-/// What they say together.
+/// What the heads of all kept segments say together.
 #[derive(Debug)]
 pub(crate) struct Heads {
-    /// Of the first and the last segment.
+    /// The headers of the first and the last segment.
     first: SegmentHeader,
     last: SegmentHeader,
-    /// The last segment of the older version.
+    /// The number of the last segment of version 1.
     older: Option<u64>,
-    /// Superblocks that cannot be read, by segment; each has another that holds.
+    /// Superblocks that cannot be read, by segment; the other superblock of each holds.
     notes: Vec<(u64, Damage)>,
 }
 
 impl Heads {
-    /// Reads them all. Another process may be writing.
-    pub(crate) fn read(disk: &dyn Disk, names: &Names) -> Result<Self, StoreError> {
+    /// Reads all heads, also while another process writes.
+    pub(crate) fn read(disk: &dyn Disk, names: &FolderNames) -> Result<Self, StoreError> {
         let mut numbers = names.segments.iter().copied();
         let first = numbers.next().ok_or(StoreError::Missing)?;
         let mut before = Head::read(disk, first, if first == 1 { 1 } else { 0 })?;
@@ -32,15 +32,15 @@ impl Heads {
         for number in numbers {
             before.check_neighbour(number)?;
             let head = Head::read(disk, number, before.durable.saturating_add(1))?;
-            // The seal on the one before the last may not be there yet: a crash came between, or a
-            // process is about to write it.
+            // The last segment but one may be unsealed: after a crash, or because its writer is
+            // about to seal it.
             before.check_next(&head, Some(&number) == names.segments.last())?;
             heads.take(&head);
             before = head;
         }
         if before.is_sealed {
             let next = before.header.number.saturating_add(1);
-            // A writer may have begun it since the names were read.
+            // A writer may have created it since the names were read.
             let now = segment::numbers(&disk.list().map_err(StoreError::disk("the folder"))?);
             if !now.contains(&next) {
                 return Err(missing(
@@ -56,7 +56,7 @@ impl Heads {
 
     fn take(&mut self, head: &Head) {
         let SegmentHeader { number, version, .. } = head.header;
-        if version == Version::One {
+        if version == SegmentVersion::One {
             self.older = Some(number);
         }
         for offset in head.superblocks.unreadable() {
@@ -76,25 +76,25 @@ impl Heads {
         self.first.number
     }
 
-    /// And of the last.
+    /// The number of the last segment.
     pub(crate) fn last(&self) -> u64 {
         self.last.number
     }
 
-    /// Where the first batch that is kept begins.
+    /// The place of the first batch that is kept.
     pub(crate) fn start(&self) -> Start {
         let SegmentHeader { number, first_batch, chain, .. } = self.first;
         Start { segment: number, offset: DATA, batch: first_batch - 1, chain }
     }
 
-    /// Whether no batch up to `end` lies in a segment of this version.
+    /// Whether all batches up to `end` are in segments of version 1.
     pub(crate) fn is_older(&self, end: Batch) -> bool {
         let is_empty = self.last.first_batch > end;
         let all_but = if is_empty { self.last.number - 1 } else { self.last.number };
         self.older.is_some_and(|older| older >= all_but)
     }
 
-    /// What was noticed in segments before `number`, and does no harm.
+    /// Harmless findings in segments before `number`.
     pub(crate) fn notes_before(&self, number: u64) -> impl Iterator<Item = Damage> {
         self.notes
             .iter()
@@ -103,7 +103,7 @@ impl Heads {
     }
 }
 
-/// Of one segment.
+/// The head of one segment.
 struct Head {
     header: SegmentHeader,
     superblocks: Superblocks,
@@ -140,7 +140,7 @@ impl Head {
         Err(missing(next, self.durable.saturating_add(1), &why))
     }
 
-    /// The next one continues this one, as far as heads can tell.
+    /// Checks that the next segment continues this one, as far as heads can tell.
     fn check_next(&self, next: &Self, is_last: bool) -> Result<(), StoreError> {
         let (one, two) = (&self.header, &next.header);
         let is_one_history = one.ledger == two.ledger

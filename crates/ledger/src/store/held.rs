@@ -1,5 +1,5 @@
-//! A folder held by its descriptor: whatever its path leads to by now, files are made, named and
-//! removed in the folder that was opened. It knows nothing of ledgers.
+//! A folder held open by its descriptor: files are created, renamed and removed in the folder that
+//! was opened, wherever its path leads by now. Independent of the ledger's format.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind};
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, Dir, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
-/// The path, and the descriptor that it led to.
+/// An open folder, with the path by which it was opened.
 #[derive(Debug)]
 pub(crate) struct Held {
     path: PathBuf,
@@ -28,8 +28,8 @@ impl Held {
         &self.path
     }
 
-    /// Locks the folder itself, for as long as this lives; `false` if another has it. A file system
-    /// that locks no folders is taken to have given it.
+    /// Locks the folder itself while this value lives; `false` if another process has the lock. A
+    /// file system that cannot lock folders counts as locked.
     pub(crate) fn lock(&self) -> io::Result<bool> {
         match self.folder.try_lock() {
             Ok(()) => Ok(true),
@@ -41,7 +41,7 @@ impl Held {
         }
     }
 
-    /// An error if the path leads elsewhere by now, or nowhere.
+    /// An error if the path leads to another folder by now, or nowhere.
     pub(crate) fn stands(&self) -> io::Result<()> {
         let held = self.folder.metadata()?;
         match fs::metadata(&self.path) {
@@ -57,7 +57,7 @@ impl Held {
         io::Error::new(ErrorKind::StaleNetworkFileHandle, text)
     }
 
-    /// Names that are Unicode.
+    /// The names in the folder that are Unicode.
     pub(crate) fn names(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in Dir::read_from(&self.folder)? {
@@ -78,13 +78,13 @@ impl Held {
         self.file(name, OFlags::RDWR)
     }
 
-    /// Made if it is not there.
+    /// Opens a file for writing, creating it if needed.
     pub(crate) fn write_or_make(&self, name: &str) -> io::Result<File> {
         self.file(name, OFlags::RDWR | OFlags::CREATE)
     }
 
-    /// A new file in the place of any old one, which keeps what it holds for whoever has it open or
-    /// linked.
+    /// Creates a file in the place of any old one. The old file is not overwritten: it lives on
+    /// under its other names and descriptors.
     pub(crate) fn make(&self, name: &str) -> io::Result<File> {
         match self.remove(name) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
@@ -93,7 +93,7 @@ impl Held {
         self.file(name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL)
     }
 
-    /// Its owner's alone to read, and never what a link leads to.
+    /// Opens a file. A new one is readable by its owner only; a symbolic link is an error.
     fn file(&self, name: &str, flags: OFlags) -> io::Result<File> {
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = Mode::RUSR | Mode::WUSR;
@@ -113,13 +113,13 @@ impl Held {
         Ok(rustix::fs::renameat(&self.folder, from, &folder.folder, to)?)
     }
 
-    /// Its names are durable.
+    /// Makes the folder's names durable.
     pub(crate) fn sync(&self) -> io::Result<()> {
         self.folder.sync_all()
     }
 }
 
-/// Locks a file that this process alone writes.
+/// Locks a file against writing by other processes.
 pub(crate) fn lock(file: &File) -> io::Result<()> {
     match file.try_lock() {
         Ok(()) => Ok(()),
@@ -130,8 +130,7 @@ pub(crate) fn lock(file: &File) -> io::Result<()> {
     }
 }
 
-/// An error where a file has a name besides the one that it was opened by: another folder has it
-/// too.
+/// An error unless a file has exactly one name: a second one means that another folder shares it.
 pub(crate) fn has_one_name(file: &File) -> io::Result<()> {
     match file.metadata()?.nlink() {
         1 => Ok(()),

@@ -1,101 +1,104 @@
-//! The writer's end of the journal: one frame at a time, synced before anybody is told.
+//! Writes the journal: one frame at a time, synced before its batch is acknowledged.
 
 use std::io;
 use std::sync::Arc;
 
 use super::disk::is_full;
-use super::frame::{self, Batch, Chain, HEADER_BYTES, Tag};
-use super::segment::{self, DATA, SegmentHeader, Superblock, Version};
-use super::walk::{End, Start};
-use super::{Disk, DiskFile, Options, StoreError};
+use super::frame::{self, Batch, Chain, FrameTag, HEADER_BYTES};
+use super::segment::{self, DATA, SegmentHeader, SegmentVersion, Superblock};
+use super::walk::{JournalEnd, Start};
+use super::{Disk, DiskFile, StoreError, StoreOptions};
 use crate::Timestamp;
 
-/// What is being made, in the order in which it may be left behind.
+/// The name of the next segment's file until it gets a segment's name.
 pub(crate) const SPARE: &str = "spare";
 
-/// While commits follow each other, no superblock is written before so many durable batches are not
-/// named by one: a second page in every commit would make a small one a fifth longer.
+/// Batches between superblock writes under load. A second page in every commit would make a small
+/// commit a fifth slower.
 const UNMARKED_MAX: u64 = 16;
 
-/// So often at most it is seen whether there is room again, and whether the folder still stands:
-/// filling a segment takes as long as a thousand commits.
+/// Least time between two checks whether the disk has room again, and whether the folder is still
+/// in its place: filling a segment takes as long as a thousand commits.
 const LOOK_MICROS: u64 = 1_000_000;
 
 /// Why nothing can be written now.
 #[derive(Debug)]
 pub(crate) enum Closed {
-    /// No room, for another segment or in this one; there may be later.
+    /// The disk has no room for another segment, or in this one. It may have some later.
     Full,
-    /// A write or a sync failed: never again by this process. [`Journal::failure`] says why.
+    /// A write or a sync failed: this process writes no more. [`Journal::failure`] says why.
     Failed,
 }
 
-/// What a call of the disk came to, where more than one may be wrong.
-enum Fault {
-    /// Nothing that is acknowledged was touched, and what was written in part is written again.
+/// Why a write to the disk failed.
+enum WriteFault {
+    /// The disk is full. Acknowledged batches are intact; a partial write is repeated later.
     NoRoom,
+    /// The file system reports another error for this segment.
     Disk(io::Error),
-    /// Of another segment than the one that is written.
+    /// Another segment cannot be read or written.
     Store(StoreError),
 }
 
-impl Fault {
-    /// Of a write, or of a name. A sync has no such excuse: after it nobody knows what is durable.
+impl WriteFault {
+    /// The fault of a write or a rename. A failed sync is never [`Self::NoRoom`]: after it nothing
+    /// is known about what is durable.
     fn of(error: io::Error) -> Self {
         if is_full(&error) { Self::NoRoom } else { Self::Disk(error) }
     }
 }
 
-/// What is written before anything else, and found no room yet.
+/// A write that found no room. It is repeated before anything else is written.
 #[derive(Clone, Copy, Debug)]
-enum Waiting {
-    /// The frame that was sealed last: it is decided, and not durable.
+enum WaitingWrite {
+    /// The frame that was sealed last: its operations are applied in memory, and not durable.
     Frame { batch: Batch, chain: Chain, time: Timestamp },
-    /// What an opening writes: the last frame once more, which begins there, and so many zeros
-    /// behind it.
+    /// The writes of an opening: again the last frame, which begins at offset `last`, and `zeros`
+    /// zero bytes after it.
     Opening { last: Option<u64>, zeros: u64 },
 }
 
 #[derive(Debug)]
 pub(crate) struct Journal {
     disk: Arc<dyn Disk>,
-    options: Options,
+    options: StoreOptions,
     ledger: [u8; 16],
-    /// Of frames in segments made now; and in the segment that was found, whose frames go on as
-    /// they began.
-    tag: Tag,
-    found: Option<(u64, Tag)>,
+    /// The tag of frames in new segments. A segment found at the opening keeps its own tag: its
+    /// number and tag are in `found`.
+    tag: FrameTag,
+    found: Option<(u64, FrameTag)>,
     file: Box<dyn DiskFile>,
-    /// Of the segment: its size, and behind its last frame.
+    /// Size of the segment that is written.
     segment_bytes: u64,
+    /// The place after its last frame.
     at: Start,
     superblock: Superblock,
-    /// Armed while the disk may hold something else than memory.
+    /// Why nothing more is written. Set before each write, and cleared when the write succeeded.
     failed: Option<String>,
-    /// The frame in the making: room for its header, then records.
+    /// The frame being built: room for its header, then records.
     frame: Vec<u8>,
-    /// Memory is ahead of what is known to be durable: no frame is made before this is written.
-    waiting: Option<Waiting>,
-    /// There was no room at this time, and none was found since.
+    /// Memory is ahead of the disk by this write: no frame is built before it is done.
+    waiting: Option<WaitingWrite>,
+    /// When the disk was last found full; `None` if it has room.
     full: Option<Timestamp>,
-    /// Zeros for the next segment, made while it was seen whether there is room.
+    /// A zeroed file for the next segment, created by the check whether the disk has room.
     spare: Option<Box<dyn DiskFile>>,
-    /// The next segment, whose name is durable, while this one is not yet sealed. No batch goes
-    /// here any more.
+    /// The next segment, whose name is durable, while this one is not sealed. No batch is added to
+    /// this one any more.
     next: Option<Box<dyn DiskFile>>,
-    /// When it was last seen that the folder stands.
+    /// When the folder was last checked to be in its place.
     looked: Option<Timestamp>,
-    /// Bytes of all frames that this process wrote.
+    /// Bytes of all frames that this process has written.
     written: u64,
     /// The newest batch's time.
     time: Timestamp,
 }
 
 impl Journal {
-    /// The first segment of a new ledger.
+    /// Creates the first segment of a new ledger.
     pub(crate) fn create(
         disk: Arc<dyn Disk>,
-        options: Options,
+        options: StoreOptions,
         ledger: [u8; 16],
     ) -> Result<Self, StoreError> {
         let chain = Chain::genesis(&ledger);
@@ -106,64 +109,66 @@ impl Journal {
         Ok(Self::new(disk, options, ledger, file, at, options.bytes_of_segment(1), 0))
     }
 
-    /// Goes on where a journal ends: what was found is made durable, what a torn batch left is
-    /// zeroed, and the end is made known, before anything is written there. A disk without room for
-    /// that gives a ledger that is full.
+    /// Continues a journal at its end. Before anything is written there, the batches that were
+    /// found are made durable, the rest of a torn batch is zeroed, and the superblock states the
+    /// end. If the disk has no room for that, the ledger opens as full.
     pub(crate) fn resume(
         disk: Arc<dyn Disk>,
-        options: Options,
+        options: StoreOptions,
         ledger: [u8; 16],
-        end: &End,
+        end: &JournalEnd,
         time: Timestamp,
     ) -> Result<Self, StoreError> {
         let name = segment::name(end.at.segment);
         let file = disk.claim(&name).map_err(StoreError::disk(&name))?;
-        // A name can be seen that is not durable: a process may have ended before it had synced the
-        // folder.
+        // A visible name need not be durable: a process may have ended before it synced the folder.
         disk.publish(&name, &name).map_err(StoreError::disk(&name))?;
         let mut journal =
             Self::new(disk, options, ledger, file, end.at, end.segment_bytes, end.generation);
-        journal.found = Some((end.at.segment, Tag::new(&ledger, end.version)));
+        journal.found = Some((end.at.segment, FrameTag::new(&ledger, end.version)));
         journal.time = time;
         let longest = end.frame_bytes_max.min(end.segment_bytes - end.at.offset);
         let zeros = if end.is_torn { longest } else { 0 };
         match journal.reopen(end.last, zeros) {
             Ok(()) => Ok(journal),
-            Err(Fault::NoRoom) => {
-                journal.waiting = Some(Waiting::Opening { last: end.last, zeros });
-                // Long ago: the first commit tries again.
+            Err(WriteFault::NoRoom) => {
+                journal.waiting = Some(WaitingWrite::Opening { last: end.last, zeros });
+                // Time zero, so that the first commit tries again.
                 journal.full = Some(Timestamp::default());
                 Ok(journal)
             }
-            Err(Fault::Disk(error)) => Err(StoreError::disk(&name)(error)),
-            Err(Fault::Store(error)) => Err(error),
+            Err(WriteFault::Disk(error)) => Err(StoreError::disk(&name)(error)),
+            Err(WriteFault::Store(error)) => Err(error),
         }
     }
 
-    /// May be done again from its beginning: the same is written to the same places.
-    fn reopen(&mut self, last: Option<u64>, zeros: u64) -> Result<(), Fault> {
-        let bytes = |count: u64| vec![0; usize::try_from(count).unwrap_or(0)];
+    /// May be repeated from its beginning: it writes the same bytes to the same places.
+    fn reopen(&mut self, last: Option<u64>, zeros: u64) -> Result<(), WriteFault> {
+        let bytes = |count: u64| match usize::try_from(count) {
+            Ok(count) => Ok(vec![0; count]),
+            Err(_) => Err(WriteFault::Disk(io::ErrorKind::OutOfMemory.into())),
+        };
         if let Some(last) = last {
-            // It may be seen and not be durable. After a sync that failed the system takes it for
-            // written, so it is written again.
-            let mut frame = bytes(self.at.offset - last);
-            self.file.read_at(last, &mut frame).map_err(Fault::Disk)?;
-            self.file.write_at(last, &frame).map_err(Fault::of)?;
+            // It may be visible and not durable. After a failed sync the system considers it
+            // written, so it has to be written again.
+            let mut frame = bytes(self.at.offset - last)?;
+            self.file.read_at(last, &mut frame).map_err(WriteFault::Disk)?;
+            self.file.write_at(last, &frame).map_err(WriteFault::of)?;
         }
         if zeros > 0 {
-            self.file.write_at(self.at.offset, &bytes(zeros)).map_err(Fault::of)?;
+            self.file.write_at(self.at.offset, &bytes(zeros)?).map_err(WriteFault::of)?;
         }
-        // Before it is said that this is the end: the other way round a crash between them would
+        // Before the superblock states the end: in the other order a crash between the two would
         // leave damage.
-        self.file.sync().map_err(Fault::Disk)?;
-        self.write_superblock(self.at.batch, false).map_err(Fault::of)?;
-        self.file.sync().map_err(Fault::Disk)?;
+        self.file.sync().map_err(WriteFault::Disk)?;
+        self.write_superblock(self.at.batch, false).map_err(WriteFault::of)?;
+        self.file.sync().map_err(WriteFault::Disk)?;
         seal(&*self.disk, self.at.segment - 1)
     }
 
     fn new(
         disk: Arc<dyn Disk>,
-        options: Options,
+        options: StoreOptions,
         ledger: [u8; 16],
         file: Box<dyn DiskFile>,
         at: Start,
@@ -173,7 +178,7 @@ impl Journal {
         let superblock =
             Superblock { number: at.segment, generation, durable: at.batch, sealed: false };
         let frame = vec![0; HEADER_BYTES];
-        let tag = Tag::new(&ledger, Version::NEW);
+        let tag = FrameTag::new(&ledger, SegmentVersion::NEW);
         Self {
             disk,
             options,
@@ -196,7 +201,7 @@ impl Journal {
         }
     }
 
-    /// Behind the last batch.
+    /// The place after the last batch.
     pub(crate) fn at(&self) -> Start {
         self.at
     }
@@ -209,12 +214,12 @@ impl Journal {
         self.failed.as_deref()
     }
 
-    /// Whether there was no room, and none was found since.
+    /// Whether the disk was full when it was last checked.
     pub(crate) fn is_full(&self) -> bool {
         self.full.is_some()
     }
 
-    /// Whether memory is ahead of the disk by a frame that waits for room.
+    /// Whether memory is ahead of the disk by a write that waits for room.
     pub(crate) fn is_waiting(&self) -> bool {
         self.waiting.is_some()
     }
@@ -224,18 +229,18 @@ impl Journal {
         self.time
     }
 
-    /// Bytes of all frames that this process wrote.
+    /// Bytes of all frames that this process has written.
     pub(crate) fn written(&self) -> u64 {
         self.written
     }
 
-    /// Makes room for a frame of at most `payload` bytes of records, before anything of it is
+    /// Makes room for a frame of at most `payload` bytes of records, before its operations are
     /// decided.
     pub(crate) fn reserve(&mut self, now: Timestamp, payload: u64) -> Result<(), Closed> {
         if self.failed.is_some() {
             return Err(Closed::Failed);
         }
-        self.look(now)?;
+        self.check_place(now)?;
         self.look_for_room(now)?;
         if self.waiting.is_some() {
             return Err(Closed::Full);
@@ -243,20 +248,20 @@ impl Journal {
         self.frame.truncate(HEADER_BYTES);
         let fits = self.at.offset + HEADER_BYTES as u64 + payload <= self.segment_bytes;
         if !fits || self.next.is_some() {
-            // Where there was no room a second ago there is none now.
+            // The disk was full at the last check, and the next one is not due.
             let begun =
                 if self.full.is_some() { return Err(Closed::Full) } else { self.next_segment() };
             self.note(now, begun)?;
         }
-        // Begun in good time, so that it need not be waited for.
+        // Early, so that the next segment need not be waited for.
         if self.at.offset > self.segment_bytes / 2 && self.full.is_none() && self.spare.is_none() {
             self.disk.prepare(SPARE, self.options.bytes_of_segment(self.at.segment + 1));
         }
         Ok(())
     }
 
-    /// What is written into a folder that is in nobody's path is not where it is looked for.
-    fn look(&mut self, now: Timestamp) -> Result<(), Closed> {
+    /// Fails if the folder is no longer at its path: what is written then would not be found there.
+    fn check_place(&mut self, now: Timestamp) -> Result<(), Closed> {
         if self.looked.is_none_or(|looked| is_apart(looked, now)) {
             self.looked = Some(now);
             if let Err(error) = self.disk.stands() {
@@ -267,8 +272,8 @@ impl Journal {
         Ok(())
     }
 
-    /// A full disk is tried again from time to time: for what waits, and for a whole segment, so
-    /// that there is room again only where it lasts.
+    /// Tries a full disk again from time to time: first the write that waits, then a whole segment,
+    /// so that the ledger is writable only once there is room for many batches.
     fn look_for_room(&mut self, now: Timestamp) -> Result<(), Closed> {
         if !self.full.is_some_and(|tried| is_apart(tried, now)) {
             return Ok(());
@@ -295,12 +300,12 @@ impl Journal {
         outcome
     }
 
-    /// Where records go.
+    /// The buffer of the next frame, to which records are appended.
     pub(crate) fn records(&mut self) -> &mut Vec<u8> {
         &mut self.frame
     }
 
-    /// Makes the frame durable, if it has records, as a batch of `time`.
+    /// Makes the frame durable as a batch of `time`, if it has records.
     pub(crate) fn append(&mut self, now: Timestamp, time: Timestamp) -> Result<(), Closed> {
         if self.frame.len() == HEADER_BYTES {
             return Ok(());
@@ -308,8 +313,9 @@ impl Journal {
         let batch = self.at.batch + 1;
         let found = self.found.filter(|(segment, _)| *segment == self.at.segment);
         let tag = found.map_or(self.tag, |(_, tag)| tag);
-        let chain = frame::seal(&mut self.frame, tag, self.at.chain, batch, time);
-        self.waiting = Some(Waiting::Frame { batch, chain, time });
+        let sealed = frame::seal(&mut self.frame, tag, self.at.chain, batch, time);
+        let chain = sealed.map_err(|error| self.fail(&error))?;
+        self.waiting = Some(WaitingWrite::Frame { batch, chain, time });
         let written = self.write_frame(batch, chain, time);
         self.note(now, written)
     }
@@ -317,8 +323,10 @@ impl Journal {
     fn write_what_waits(&mut self) -> Result<(), Closed> {
         match self.waiting {
             None => Ok(()),
-            Some(Waiting::Frame { batch, chain, time }) => self.write_frame(batch, chain, time),
-            Some(Waiting::Opening { last, zeros }) => {
+            Some(WaitingWrite::Frame { batch, chain, time }) => {
+                self.write_frame(batch, chain, time)
+            }
+            Some(WaitingWrite::Opening { last, zeros }) => {
                 self.guarded(|journal| journal.reopen(last, zeros))?;
                 self.waiting = None;
                 Ok(())
@@ -326,16 +334,16 @@ impl Journal {
         }
     }
 
-    /// The frame that is sealed, at its place: over whatever of it was written when there was no
-    /// room for the rest.
+    /// Writes the sealed frame at its place, over any part of it that was written when the disk was
+    /// full.
     fn write_frame(&mut self, batch: Batch, chain: Chain, time: Timestamp) -> Result<(), Closed> {
         let before = self.at.batch;
         self.guarded(|journal| {
-            journal.file.write_at(journal.at.offset, &journal.frame).map_err(Fault::of)?;
+            journal.file.write_at(journal.at.offset, &journal.frame).map_err(WriteFault::of)?;
             if before - journal.superblock.durable >= UNMARKED_MAX {
-                journal.write_superblock(before, false).map_err(Fault::of)?;
+                journal.write_superblock(before, false).map_err(WriteFault::of)?;
             }
-            journal.file.sync().map_err(Fault::Disk)
+            journal.file.sync().map_err(WriteFault::Disk)
         })?;
         self.at.offset += self.frame.len() as u64;
         self.written += self.frame.len() as u64;
@@ -345,22 +353,23 @@ impl Journal {
         Ok(())
     }
 
-    /// Makes the last batch known as durable: after a pause, and at the end. Where there is no room
-    /// for that, the frames say it.
-    pub(crate) fn rest(&mut self) -> Result<(), Closed> {
+    /// States in the superblock that the last batch is durable: in a pause, and at the end. Nothing
+    /// is lost if there is no room for that, since the frames prove themselves.
+    pub(crate) fn mark_durable(&mut self) -> Result<(), Closed> {
         if self.failed.is_some() {
             return Err(Closed::Failed);
         }
-        let waits = matches!(self.waiting, Some(Waiting::Opening { .. })) || self.next.is_some();
+        let waits =
+            matches!(self.waiting, Some(WaitingWrite::Opening { .. })) || self.next.is_some();
         if self.superblock.durable == self.at.batch || waits {
             return Ok(());
         }
         let batch = self.at.batch;
-        let rested = self.guarded(|journal| {
-            journal.write_superblock(batch, false).map_err(Fault::of)?;
-            journal.file.sync().map_err(Fault::Disk)
+        let marked = self.guarded(|journal| {
+            journal.write_superblock(batch, false).map_err(WriteFault::of)?;
+            journal.file.sync().map_err(WriteFault::Disk)
         });
-        match rested {
+        match marked {
             Ok(()) | Err(Closed::Full) => Ok(()),
             Err(Closed::Failed) => Err(Closed::Failed),
         }
@@ -380,8 +389,8 @@ impl Journal {
         }
     }
 
-    /// The next segment, and then the seal on this one. Any step may find no room; each is gone on
-    /// with from where it stands.
+    /// Creates the next segment, then seals this one. Any step may find no room; the next call
+    /// continues at that step.
     fn next_segment(&mut self) -> Result<(), Closed> {
         let at = Start { segment: self.at.segment + 1, offset: DATA, ..self.at };
         if self.next.is_none() {
@@ -390,14 +399,14 @@ impl Journal {
             self.guarded(|journal| {
                 let begun =
                     begin_segment(&*journal.disk, spare, &journal.options, journal.ledger, at);
-                journal.next = Some(begun.map_err(Fault::of)?);
+                journal.next = Some(begun.map_err(WriteFault::of)?);
                 Ok(())
             })?;
         }
         let batch = self.at.batch;
         self.guarded(|journal| {
-            journal.write_superblock(batch, true).map_err(Fault::of)?;
-            journal.file.sync().map_err(Fault::Disk)
+            journal.write_superblock(batch, true).map_err(WriteFault::of)?;
+            journal.file.sync().map_err(WriteFault::Disk)
         })?;
         let Some(file) = self.next.take() else { return Err(Closed::Full) };
         self.segment_bytes = self.options.bytes_of_segment(at.segment);
@@ -407,7 +416,8 @@ impl Journal {
         Ok(())
     }
 
-    /// One that was written in part takes the same place again: the other one holds meanwhile.
+    /// Writes the older superblock's place. A partial write is repeated there, and the other
+    /// superblock holds meanwhile.
     fn write_superblock(&mut self, durable: Batch, sealed: bool) -> io::Result<()> {
         let generation = self.superblock.generation + 1;
         let superblock = Superblock { generation, durable, sealed, ..self.superblock };
@@ -416,20 +426,24 @@ impl Journal {
         Ok(())
     }
 
-    /// After a failure nobody knows what the disk holds: nothing more is written, nothing claimed.
-    fn guarded(&mut self, act: impl FnOnce(&mut Self) -> Result<(), Fault>) -> Result<(), Closed> {
+    /// Runs a write. After a failure nothing is known about what the disk holds: this process
+    /// writes and acknowledges nothing more.
+    fn guarded(
+        &mut self,
+        act: impl FnOnce(&mut Self) -> Result<(), WriteFault>,
+    ) -> Result<(), Closed> {
         self.failed = Some("a write was cut off".into());
         match act(self) {
             Ok(()) => {
                 self.failed = None;
                 Ok(())
             }
-            Err(Fault::NoRoom) => {
+            Err(WriteFault::NoRoom) => {
                 self.failed = None;
                 Err(Closed::Full)
             }
-            Err(Fault::Disk(error)) => Err(self.fail(&error)),
-            Err(Fault::Store(error)) => {
+            Err(WriteFault::Disk(error)) => Err(self.fail(&error)),
+            Err(WriteFault::Store(error)) => {
                 self.failed = Some(error.to_string());
                 Err(Closed::Failed)
             }
@@ -442,37 +456,37 @@ impl Journal {
     }
 }
 
-/// A crash may have come between a segment's name and the seal on the one before, which may be gone
-/// by its age.
-fn seal(disk: &dyn Disk, number: u64) -> Result<(), Fault> {
+/// Seals a segment before the last one, if a crash came between the next segment's name and the
+/// seal. The segment may have been deleted by its age.
+fn seal(disk: &dyn Disk, number: u64) -> Result<(), WriteFault> {
     let name = segment::name(number);
-    let names = disk.list().map_err(StoreError::disk("the folder")).map_err(Fault::Store)?;
+    let names = disk.list().map_err(StoreError::disk("the folder")).map_err(WriteFault::Store)?;
     if !names.contains(&name) {
         return Ok(());
     }
-    let (next, _) = segment::read_head(disk, number + 1, 0).map_err(Fault::Store)?;
+    let (next, _) = segment::read_head(disk, number + 1, 0).map_err(WriteFault::Store)?;
     let (_, superblocks) =
-        segment::read_head(disk, number, next.first_batch - 1).map_err(Fault::Store)?;
+        segment::read_head(disk, number, next.first_batch - 1).map_err(WriteFault::Store)?;
     let Some(newest) = superblocks.newest().filter(|newest| !newest.sealed) else { return Ok(()) };
     let sealed = Superblock { generation: newest.generation + 1, sealed: true, ..newest };
-    let failed = |error| Fault::Store(StoreError::disk(&name)(error));
+    let failed = |error| WriteFault::Store(StoreError::disk(&name)(error));
     let file = disk.claim(&name).map_err(failed)?;
     match file.write_at(sealed.offset(), &sealed.encode()) {
-        Err(error) if is_full(&error) => Err(Fault::NoRoom),
+        Err(error) if is_full(&error) => Err(WriteFault::NoRoom),
         written => written.and_then(|()| file.sync()).map_err(failed),
     }
 }
 
-/// Gives the spare file its head and its name, for good.
+/// Writes the head of the spare file and gives it a segment's name, durably.
 fn begin_segment(
     disk: &dyn Disk,
     file: Box<dyn DiskFile>,
-    options: &Options,
+    options: &StoreOptions,
     ledger: [u8; 16],
     at: Start,
 ) -> io::Result<Box<dyn DiskFile>> {
     let header = SegmentHeader {
-        version: Version::NEW,
+        version: SegmentVersion::NEW,
         ledger,
         number: at.segment,
         bytes: options.bytes_of_segment(at.segment),
@@ -490,7 +504,7 @@ fn begin_segment(
     Ok(file)
 }
 
-/// A clock that was set back has not stood still.
+/// Whether the two times are [`LOOK_MICROS`] apart, in either direction: a clock may be set back.
 fn is_apart(then: Timestamp, now: Timestamp) -> bool {
     now.0.abs_diff(then.0) >= LOOK_MICROS
 }

@@ -15,16 +15,16 @@ mod walk;
 use std::io;
 use std::time::Duration;
 
-pub use checkpoint::{Done, Work};
+pub use checkpoint::{CheckpointDone, CheckpointWork};
 pub use disk::{Disk, DiskFile, Folder, PlaceError};
 pub use frame::{Batch, Chain};
 pub use record::{Added, Named, Record};
 
 pub(crate) use checkpoint::{
-    Checkpoint, Draft, Kept, Mark, NEW, Names, Obsolete, Part, Reader, Slices,
-    is_name as is_checkpoint, obsolete,
+    Checkpoint, CheckpointMark, Draft, FolderNames, KeptCheckpoint, NEW, Obsolete, Part, Reader,
+    Slices, is_name as is_checkpoint, obsolete,
 };
-pub(crate) use checkpoint::{Outcome as WorkOutcome, name as checkpoint_name};
+pub(crate) use checkpoint::{CheckpointOutcome, name as checkpoint_name};
 pub(crate) use copy::{copy, remove_copy};
 pub(crate) use heads::Heads;
 pub(crate) use journal::{Closed, Journal};
@@ -32,38 +32,38 @@ pub(crate) use record::{FIXED_BYTES_MAX, VALUE_BYTES_MAX};
 pub(crate) use record::{
     put_account, put_add, put_checkpoint, put_end, put_open, put_raise, put_trim, take,
 };
-pub(crate) use segment::{DATA, Version, name as segment_name};
-pub(crate) use walk::{End, Seen, Start, walk};
+pub(crate) use segment::{DATA, SegmentVersion, name as segment_name};
+pub(crate) use walk::{JournalEnd, Seen, Start, walk};
 
-/// Whether a folder holds a ledger, whole or not: a maker that was killed early may have left none.
+/// Whether a folder holds a ledger, complete or not. A process that was killed while it created a
+/// ledger may have left none.
 pub fn holds_ledger(disk: &dyn Disk) -> io::Result<bool> {
     let is_ledgers = |name: &String| name.starts_with(segment::PREFIX) || checkpoint::is_name(name);
     Ok(disk.list()?.iter().any(is_ledgers))
 }
 
-/// How large things are, and how long they are kept.
+/// Sizes of files and batches, and how long history is kept.
 #[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// Bytes of a segment; the first ones are smaller. At least a frame's and a header's.
+pub struct StoreOptions {
+    /// Bytes of a segment: at least a header and a frame. The first segments are smaller.
     pub segment_bytes: u64,
-    /// A frame takes no further record when it has so many bytes of them.
+    /// Bytes of records at which a frame takes no further record.
     pub frame_bytes: usize,
-    /// Most values of one submission.
+    /// The most values of one submission.
     pub values_max: usize,
-    /// A checkpoint is due after so many bytes of journal, or twice those of the newest one where
-    /// that is more.
+    /// Bytes of journal between two checkpoints; twice the bytes of the newest checkpoint if that
+    /// is more.
     pub checkpoint_bytes: u64,
-    /// Beside commits it takes up as many bytes of accounts as they add to the journal, no fewer
-    /// accounts than these at a time.
+    /// Minimum accounts per checkpoint slice while commits run. A slice has as many bytes of
+    /// accounts as the commits since the slice before added to the journal.
     pub slice_accounts: u32,
-    /// So many in a pause.
+    /// Accounts per checkpoint slice in a pause.
     pub pause_accounts: u32,
-    /// Segments that an older checkpoint covers are deleted when they are so old; never, where
-    /// there is none.
+    /// Age at which segments that a checkpoint covers are deleted; `None` keeps all segments.
     pub history: Option<Duration>,
 }
 
-impl Default for Options {
+impl Default for StoreOptions {
     fn default() -> Self {
         Self {
             segment_bytes: 64 * 1024 * 1024,
@@ -77,15 +77,15 @@ impl Default for Options {
     }
 }
 
-/// The first segment of a ledger is so much smaller; each one doubles, up to
-/// [`Options::segment_bytes`].
+/// The first segment is smaller by this power of two; each next one doubles, up to
+/// [`StoreOptions::segment_bytes`].
 const FIRST_SEGMENT_SHIFT: u32 = 4;
 
-impl Options {
+impl StoreOptions {
     /// The most bytes one frame has.
     pub(crate) fn frame_bytes_max(&self) -> u64 {
         let record = FIXED_BYTES_MAX + self.values_max * VALUE_BYTES_MAX;
-        // A new account is a record of its own beside its opening.
+        // Opening a session of a new account adds two records.
         (frame::HEADER_BYTES + self.frame_bytes + record + FIXED_BYTES_MAX) as u64
     }
 
@@ -98,36 +98,36 @@ impl Options {
     }
 }
 
-/// Where a ledger was changed by something that is not this program.
+/// A place where a ledger is not as this program wrote it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{file}, offset {offset}, batch {batch}: {why}")]
 pub struct Damage {
-    /// The file.
+    /// Name of the damaged file in the ledger's folder.
     pub file: String,
-    /// The byte in it.
+    /// Offset of the damage in it, in bytes.
     pub offset: u64,
-    /// The batch that stands there, or should.
+    /// The batch that is there, or should be.
     pub batch: Batch,
-    /// What is wrong.
+    /// Which check failed, for people.
     pub why: String,
 }
 
 /// Why a ledger cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// It is damaged.
+    /// A file of the ledger is damaged.
     #[error(transparent)]
     Damaged(#[from] Damage),
-    /// There is none.
+    /// The folder holds no ledger.
     #[error("there is no ledger in this folder")]
     Missing,
-    /// There is one where there must be none.
+    /// The folder already holds a ledger, and must not.
     #[error("there is a ledger in this folder already")]
     Taken,
-    /// The disk refuses.
+    /// A call of the file system failed.
     #[error("{file}: {error}")]
     Disk {
-        /// The file.
+        /// Name of the file, or a description such as "the folder".
         file: String,
         /// What the system says.
         error: io::Error,

@@ -1,41 +1,41 @@
-//! Records: what a batch did. Numbers in LEB128, signed ones zigzag first.
+//! Records: what a batch did. Numbers are LEB128; signed ones are zigzag-encoded first.
 
 use ddes_wire::{Amount, Amounts, Sequence, SessionNumber, Total};
 
 use super::frame::Batch;
 use crate::{AccountId, AccountNumber};
 
-/// Something that a batch did. Replay does it again.
+/// One effect of a batch. Replay applies it again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
     /// A new account; an identity has the next number.
     Account(AccountId),
     /// A session was opened.
     Open {
-        /// Of.
+        /// The account that opened it.
         account: AccountNumber,
-        /// Its number.
+        /// The number that it was given.
         session: SessionNumber,
     },
-    /// Values were counted.
+    /// Values were counted in an account.
     Add(Added),
-    /// A classic account is over.
+    /// A classic account ended.
     End(AccountNumber),
     /// All session numbers grew by 2^32.
     Raise,
     /// A checkpoint is durable under its name.
     Checkpoint(Named),
-    /// Segments before this one may be gone: they were older than what is kept.
+    /// Segments before this one may be deleted: they are older than the history that is kept.
     Trim(u64),
 }
 
 impl Record {
-    /// Takes the first record off `bytes`; `None` if it is none.
+    /// Removes the first record from `bytes`; `None` if they do not begin with one.
     pub fn take(bytes: &mut &[u8]) -> Option<Self> {
         take(bytes)
     }
 
-    /// Writes it behind `bytes`, in its one encoding.
+    /// Appends the record to `bytes`, in its one encoding.
     pub fn put(&self, bytes: &mut Vec<u8>) {
         match self {
             Self::Account(id) => put_account(bytes, id),
@@ -51,29 +51,29 @@ impl Record {
     }
 }
 
-/// A checkpoint's file, as a batch behind its end names it.
+/// A checkpoint's file, as a batch after its end names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Named {
-    /// Replay starts behind this batch; the number in the file's name.
+    /// Replay starts after this batch; the number in the file's name.
     pub start: Batch,
-    /// It holds nothing of a later batch.
+    /// The last batch whose effects it holds.
     pub end: Batch,
-    /// SHA-256 of the file but for its last 32 bytes, which are this.
+    /// SHA-256 of the file without its last 32 bytes, which hold this digest.
     pub digest: [u8; 32],
 }
 
 /// Values that were counted, and the sum after them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Added {
-    /// Where.
+    /// The account in which they count.
     pub account: AccountNumber,
-    /// By which session.
+    /// The session that sent them.
     pub session: SessionNumber,
-    /// The number of the first.
+    /// The number of the first value.
     pub first_seq: Sequence,
-    /// The values.
+    /// The values, numbered consecutively.
     pub amounts: Amounts,
-    /// The account's sum with them.
+    /// The account's sum after the last value.
     pub sum: Total,
 }
 
@@ -86,9 +86,9 @@ const CLASSIC_ACCOUNT: u8 = 6;
 const CHECKPOINT: u8 = 7;
 const TRIM: u8 = 8;
 
-/// The most bytes of a number of 128 bits, and of 64.
+/// The most bytes of an encoded number: 128 bits, 7 bits a byte.
 const NUMBER_BYTES_MAX: usize = 19;
-/// The most bytes of a record beside its values' own.
+/// The most bytes of a record without its values.
 pub(crate) const FIXED_BYTES_MAX: usize = 64;
 /// The most bytes of one value: 65 bits, zigzag.
 pub(crate) const VALUE_BYTES_MAX: usize = 10;
@@ -103,13 +103,13 @@ pub(crate) fn put_account(bytes: &mut Vec<u8>, id: &AccountId) {
             bytes.extend_from_slice(key);
         }
         AccountId::Classic(number) => {
-            Writer::write(bytes, CLASSIC_ACCOUNT, 0, |record| record.put((*number).into()));
+            RecordWriter::write(bytes, CLASSIC_ACCOUNT, 0, |record| record.put((*number).into()));
         }
     }
 }
 
 pub(crate) fn put_open(bytes: &mut Vec<u8>, account: AccountNumber, session: SessionNumber) {
-    Writer::write(bytes, OPEN, 0, |record| {
+    RecordWriter::write(bytes, OPEN, 0, |record| {
         record.put(number(account));
         record.put(session.get().into());
     });
@@ -123,7 +123,7 @@ pub(crate) fn put_add(
     amounts: &[Amount],
     sum: Total,
 ) {
-    Writer::write(bytes, ADD, amounts.len(), |record| {
+    RecordWriter::write(bytes, ADD, amounts.len(), |record| {
         record.put(number(account));
         record.put(session.get().into());
         record.put(first_seq.get().into());
@@ -136,7 +136,7 @@ pub(crate) fn put_add(
 }
 
 pub(crate) fn put_end(bytes: &mut Vec<u8>, account: AccountNumber) {
-    Writer::write(bytes, END, 0, |record| record.put(number(account)));
+    RecordWriter::write(bytes, END, 0, |record| record.put(number(account)));
 }
 
 pub(crate) fn put_raise(bytes: &mut Vec<u8>) {
@@ -144,7 +144,7 @@ pub(crate) fn put_raise(bytes: &mut Vec<u8>) {
 }
 
 pub(crate) fn put_checkpoint(bytes: &mut Vec<u8>, named: &Named) {
-    Writer::write(bytes, CHECKPOINT, 0, |record| {
+    RecordWriter::write(bytes, CHECKPOINT, 0, |record| {
         record.put(named.start.into());
         record.put(named.end.into());
     });
@@ -152,21 +152,26 @@ pub(crate) fn put_checkpoint(bytes: &mut Vec<u8>, named: &Named) {
 }
 
 pub(crate) fn put_trim(bytes: &mut Vec<u8>, segment: u64) {
-    Writer::write(bytes, TRIM, 0, |record| record.put(segment.into()));
+    RecordWriter::write(bytes, TRIM, 0, |record| record.put(segment.into()));
 }
 
-/// A record in the making, in room for the longest.
-struct Writer<'a> {
+/// Encodes one record into room for the longest record of its kind.
+struct RecordWriter<'a> {
     room: &'a mut [u8],
     at: usize,
 }
 
-impl Writer<'_> {
-    fn write(bytes: &mut Vec<u8>, kind: u8, values: usize, fill: impl FnOnce(&mut Writer<'_>)) {
+impl RecordWriter<'_> {
+    fn write(
+        bytes: &mut Vec<u8>,
+        kind: u8,
+        values: usize,
+        fill: impl FnOnce(&mut RecordWriter<'_>),
+    ) {
         let start = bytes.len();
         bytes.push(kind);
         bytes.resize(start + FIXED_BYTES_MAX + values * VALUE_BYTES_MAX, 0);
-        let mut writer = Writer { room: bytes.get_mut(start..).unwrap_or(&mut []), at: 1 };
+        let mut writer = RecordWriter { room: &mut bytes[start..], at: 1 };
         fill(&mut writer);
         let end = start + writer.at;
         bytes.truncate(end);
@@ -180,7 +185,7 @@ impl Writer<'_> {
             self.at += 1;
             return;
         }
-        // Most are short: eight bytes at once, of which `count` stand.
+        // Most numbers are short: eight bytes are written at once, of which `count` are kept.
         if let Some(short) = u64::try_from(number).ok().filter(|short| *short < 1 << 56) {
             let count = (70 - (short | 1).leading_zeros() as usize) / 7;
             let more = MORE & !(u64::MAX << (8 * (count - 1)));
@@ -196,9 +201,7 @@ impl Writer<'_> {
     fn put_long(&mut self, mut number: u128) {
         loop {
             let more = if number >= 0x80 { 0x80 } else { 0 };
-            if let Some(byte) = self.room.get_mut(self.at) {
-                *byte = number.to_le_bytes()[0] & 0x7f | more;
-            }
+            self.room[self.at] = number.to_le_bytes()[0] & 0x7f | more;
             self.at += 1;
             number >>= 7;
             if more == 0 {
@@ -208,8 +211,8 @@ impl Writer<'_> {
     }
 }
 
-/// Takes the first record off `bytes`; `None` if it is none. Holds for any bytes: a checksum can be
-/// right by chance or by intent.
+/// Removes the first record from `bytes`; `None` if they do not begin with one. Accepts any bytes:
+/// a checksum can be right by chance or by intent.
 pub(crate) fn take(bytes: &mut &[u8]) -> Option<Record> {
     let (kind, rest) = bytes.split_first()?;
     *bytes = rest;
@@ -249,7 +252,7 @@ pub(crate) fn take(bytes: &mut &[u8]) -> Option<Record> {
     })
 }
 
-/// Even for identities, odd for classic accounts.
+/// An account's number in a record: even for identities, odd for classic accounts.
 fn number(account: AccountNumber) -> u128 {
     match account {
         AccountNumber::Identity(number) => u128::from(number) << 1,
@@ -266,7 +269,7 @@ fn take_account(bytes: &mut &[u8]) -> Option<AccountNumber> {
     }
 }
 
-/// Small numbers of either sign become small ones without: 0, -1, 1, -2 … are 0, 1, 2, 3 …
+/// Maps small numbers of either sign to small unsigned ones: 0, -1, 1, -2 … to 0, 1, 2, 3 …
 fn zigzag(number: i128) -> u128 {
     (number.cast_unsigned() << 1) ^ (number >> 127).cast_unsigned()
 }
@@ -275,17 +278,17 @@ fn unzigzag(number: u128) -> i128 {
     (number >> 1).cast_signed() ^ -(number & 1).cast_signed()
 }
 
-/// In each of eight bytes the bit that says that another one follows.
+/// The bit of each of eight bytes that says that another byte follows.
 const MORE: u64 = 0x8080_8080_8080_8080;
 
-/// 56 bits, seven to a byte: halves are parted, then quarters, then eighths.
+/// Spreads 56 bits to seven a byte: separates halves, then quarters, then eighths.
 fn spread(bits: u64) -> u64 {
     let bits = (bits & 0x00ff_ffff_f000_0000) << 4 | bits & 0x0fff_ffff;
     let bits = (bits & 0x0fff_c000_0fff_c000) << 2 | bits & 0x3fff_0000_3fff;
     (bits & 0x3f80_3f80_3f80_3f80) << 1 | bits & 0x007f_007f_007f_007f
 }
 
-/// Undoes [`spread`].
+/// The inverse of [`spread`]; continuation bits are ignored.
 fn gather(word: u64) -> u64 {
     let bits = (word & 0x7f00_7f00_7f00_7f00) >> 1 | word & 0x007f_007f_007f_007f;
     let bits = (bits & 0x3fff_0000_3fff_0000) >> 2 | bits & 0x3fff_0000_3fff;
@@ -299,12 +302,13 @@ fn take_u64(bytes: &mut &[u8]) -> Option<u64> {
     }
 }
 
-/// The shortest encoding only.
+/// Removes a number from `bytes`; `None` unless it has its shortest encoding.
 fn take_u128(bytes: &mut &[u8]) -> Option<u128> {
     take_short(bytes).map(u128::from).or_else(|| take_long(bytes))
 }
 
-/// A number of at most eight bytes, where eight can be looked at; `None` says nothing.
+/// Removes a number of at most eight bytes, if eight can be read. `None` decides nothing: the
+/// caller tries [`take_long`].
 fn take_short(bytes: &mut &[u8]) -> Option<u64> {
     let (&first, after) = bytes.split_first()?;
     if first < 0x80 {
@@ -313,7 +317,7 @@ fn take_short(bytes: &mut &[u8]) -> Option<u64> {
     }
     let word = u64::from_le_bytes(*bytes.first_chunk()?);
     let ends = !word & MORE;
-    // All bits up to that of the first byte that none follows; none, if all eight go on.
+    // All bits up to the end of the first byte without a continuation bit.
     let low = ends ^ ends.wrapping_sub(1);
     let count = low.count_ones() as usize / 8;
     let top = word & low & !(low >> 8);
@@ -353,7 +357,7 @@ mod tests {
 
     fn leb(number: u128) -> Vec<u8> {
         let mut bytes = Vec::new();
-        Writer::write(&mut bytes, 0, 0, |record| record.put(number));
+        RecordWriter::write(&mut bytes, 0, 0, |record| record.put(number));
         bytes.split_off(1)
     }
 

@@ -1,26 +1,30 @@
-//! A segment's head: its header, and two superblocks written in turn. Each lies in a sector of its
-//! own.
+//! A segment's head: its header, and two superblocks written in turn. Each has a sector of its own.
 //!
 //! ```text
 //! header     = "DdsJ" || version u32 || ledger [16] || number u64 || bytes u64 || frame bytes u64 || first batch u64 || chain [32] || CRC-32
 //! superblock = "DdsS" || number u64 || generation u64 || durable batch u64 || sealed u8 || CRC-32              little-endian
 //! ```
 
+use std::io::ErrorKind;
+
 use super::frame::{Batch, Chain};
 use super::{Damage, Disk, DiskFile, StoreError};
 
-/// Batches begin here.
-pub(crate) const DATA: u64 = 4096;
-const SECTOR: u64 = 512;
+/// Bytes of the head; the first batch follows it.
+const HEAD_BYTES: usize = 4096;
+/// Offset of a segment's first batch.
+pub(crate) const DATA: u64 = HEAD_BYTES as u64;
+const SECTOR_BYTES: usize = 512;
+const SECTOR: u64 = SECTOR_BYTES as u64;
 const HEADER_BYTES: usize = 4 + 4 + 16 + 8 + 8 + 8 + 8 + 32 + 4;
 const SUPERBLOCK_BYTES: usize = 4 + 8 + 8 + 8 + 1 + 4;
 const HEADER_MAGIC: &[u8; 4] = b"DdsJ";
 const SUPERBLOCK_MAGIC: &[u8; 4] = b"DdsS";
-/// A segment is read in pieces of so many bytes.
+/// Bytes of one read of a segment.
 const PIECE_BYTES: usize = 1024 * 1024;
-/// No segment is longer, whatever a header says.
+/// Upper bound on a segment's bytes, whatever its header says.
 pub(super) const SEGMENT_BYTES_MAX: u64 = 1 << 30;
-/// No batch has this number, or a higher one, whatever a file says.
+/// All batch numbers are below this, whatever a file says.
 pub(super) const BATCH_MAX: Batch = 1 << 62;
 
 const _: () = assert!(
@@ -29,15 +33,15 @@ const _: () = assert!(
 
 /// The format of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Version {
-    /// Nothing in it names a checkpoint, but for the batches that brought its ledger forward.
+pub(crate) enum SegmentVersion {
+    /// Its batches name no checkpoint, except those that upgraded the ledger to version 2.
     One,
-    /// Its ledger names each checkpoint that it relies on, and says which segments are gone.
+    /// Batches name each checkpoint that the ledger relies on, and the segments that are deleted.
     Two,
 }
 
-impl Version {
-    /// Of segments that are made now.
+impl SegmentVersion {
+    /// The version of new segments.
     pub(crate) const NEW: Self = Self::Two;
 
     fn encode(self) -> [u8; 4] {
@@ -53,21 +57,21 @@ impl Version {
     }
 }
 
-/// What a segment says of itself, for good.
+/// A segment's header, which is written once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SegmentHeader {
-    pub(crate) version: Version,
+    pub(crate) version: SegmentVersion,
     pub(crate) ledger: [u8; 16],
     pub(crate) number: u64,
     pub(crate) bytes: u64,
     /// The most bytes of one frame in it.
     pub(crate) frame_bytes_max: u64,
     pub(crate) first_batch: Batch,
-    /// Before the first batch.
+    /// The chain value before the first batch.
     pub(crate) chain: Chain,
 }
 
-/// What a segment says of its end.
+/// What a segment states about its end; rewritten as the segment grows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Superblock {
     pub(crate) number: u64,
@@ -83,14 +87,14 @@ pub(crate) struct Superblock {
 pub(crate) struct Segment {
     pub(crate) name: String,
     pub(crate) header: SegmentHeader,
-    /// The newer superblock.
+    /// The superblock of the higher generation.
     pub(crate) superblock: Superblock,
     /// Offsets of superblocks that cannot be read: torn by a crash, or damaged.
     pub(crate) unreadable: Vec<u64>,
     pub(crate) bytes: Vec<u8>,
 }
 
-/// The names of segments begin with it.
+/// The prefix of every segment's file name.
 pub(crate) const PREFIX: &str = "journal-";
 
 pub(crate) fn name(number: u64) -> String {
@@ -124,7 +128,7 @@ impl SegmentHeader {
     fn decode(bytes: &[u8]) -> Option<Self> {
         let rest = checked(bytes.get(..HEADER_BYTES)?, HEADER_MAGIC)?;
         let (version, rest) = rest.split_first_chunk()?;
-        let version = Version::decode(*version)?;
+        let version = SegmentVersion::decode(*version)?;
         let (ledger, rest) = rest.split_first_chunk()?;
         let (numbers, chain) = rest.split_at_checked(32)?;
         let (numbers, _) = numbers.as_chunks();
@@ -166,13 +170,13 @@ impl Superblock {
     }
 }
 
-/// What stands between a magic and a checksum that both hold.
+/// The bytes between the magic and the checksum, if both hold.
 fn checked<'a>(bytes: &'a [u8], magic: &[u8; 4]) -> Option<&'a [u8]> {
     let (body, sum) = bytes.split_last_chunk()?;
     (u32::from_le_bytes(*sum) == crc32fast::hash(body)).then(|| body.strip_prefix(magic))?
 }
 
-/// Both superblocks of a segment, and where they stand; `None` for one that cannot be read.
+/// Both superblocks of a segment with their offsets; `None` for one that cannot be read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Superblocks([(u64, Option<Superblock>); 2]);
 
@@ -187,7 +191,7 @@ impl Superblocks {
     }
 }
 
-/// Reads a segment's head, and looks at its length. `expected` is the batch that should come first.
+/// Reads a segment's head and checks its length. `expected` is the first batch that it should hold.
 pub(crate) fn read_head(
     disk: &dyn Disk,
     number: u64,
@@ -206,7 +210,7 @@ pub(crate) fn read_head(
     if len < DATA {
         return Err(damage(len, "the segment was cut off: it has no whole head").into());
     }
-    let mut bytes = vec![0; usize::try_from(DATA).unwrap_or(0)];
+    let mut bytes = vec![0; HEAD_BYTES];
     file.read_at(0, &mut bytes).map_err(&failed)?;
     let header = SegmentHeader::decode(&bytes).filter(|header| header.number == number);
     let header = header.ok_or_else(|| damage(0, "the segment's header is damaged"))?;
@@ -217,18 +221,17 @@ pub(crate) fn read_head(
         );
         return Err(damage(len.min(header.bytes), &why).into());
     }
-    let at = |offset: u64| {
-        bytes.get(usize::try_from(offset).unwrap_or(0)..).and_then(Superblock::decode)
-    };
-    let slots = [SECTOR, 2 * SECTOR]
-        .map(|offset| (offset, at(offset).filter(|block| block.number == number)));
+    let slots = [SECTOR_BYTES, 2 * SECTOR_BYTES].map(|at| {
+        let block = Superblock::decode(&bytes[at..]).filter(|block| block.number == number);
+        (at as u64, block)
+    });
     Ok((header, Superblocks(slots)))
 }
 
 impl Segment {
-    /// Reads it whole.
+    /// Reads a whole segment; `expected` is the first batch that it should hold.
     pub(crate) fn read(disk: &dyn Disk, number: u64, expected: Batch) -> Result<Self, StoreError> {
-        // The head first: batches that a writer adds meanwhile are no damage then.
+        // The head first: a superblock read last might name a batch that was read as zeros.
         let (header, superblocks) = read_head(disk, number, expected)?;
         let name = name(number);
         let bytes = disk.open(&name).and_then(|file| read_pieces(&*file, header.bytes));
@@ -238,7 +241,7 @@ impl Segment {
     }
 }
 
-/// What is said of a segment whose two superblocks are both damaged.
+/// The damage of a segment whose two superblocks cannot be read.
 pub(super) fn no_superblock(number: u64, expected: Batch) -> Damage {
     let why = "neither superblock can be read".to_owned();
     Damage { file: name(number), offset: SECTOR, batch: expected, why }
@@ -246,7 +249,8 @@ pub(super) fn no_superblock(number: u64, expected: Batch) -> Damage {
 
 /// The first `len` bytes of a file.
 pub(super) fn read_pieces(file: &dyn DiskFile, len: u64) -> std::io::Result<Vec<u8>> {
-    let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
+    let len = usize::try_from(len).map_err(|_| ErrorKind::OutOfMemory)?;
+    let mut bytes = vec![0; len];
     for (i, piece) in bytes.chunks_mut(PIECE_BYTES).enumerate() {
         file.read_at((i * PIECE_BYTES) as u64, piece)?;
     }

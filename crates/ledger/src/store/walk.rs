@@ -1,17 +1,18 @@
-//! Every batch in the order it was made; and where the journal ends, torn or clean.
+//! Reads every batch of the journal in order, and finds its end, torn or clean.
 
-use super::frame::{self, Batch, Chain, Header, Tag};
-use super::segment::{self, DATA, Segment, Version};
+use super::frame::{self, Batch, Chain, FrameHeader, FrameTag};
+use super::segment::{self, DATA, Segment, SegmentVersion};
 use super::{Damage, Disk, StoreError};
 use crate::Timestamp;
 
-/// Where to begin.
+/// A place in the journal from which batches can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Start {
     pub(crate) segment: u64,
     pub(crate) offset: u64,
-    /// The batch before.
+    /// The batch before this place.
     pub(crate) batch: Batch,
+    /// The chain value of that batch.
     pub(crate) chain: Chain,
 }
 
@@ -20,45 +21,45 @@ pub(crate) struct Start {
 pub(crate) struct Seen<'a> {
     pub(crate) batch: Batch,
     pub(crate) time: Timestamp,
-    /// With it.
+    /// The chain value of this batch.
     pub(crate) chain: Chain,
     pub(crate) payload: &'a [u8],
-    /// Behind it.
+    /// The place after it.
     pub(crate) place: Start,
-    /// Of its segment.
-    pub(crate) version: Version,
+    /// The version of its segment.
+    pub(crate) version: SegmentVersion,
     /// Bytes of all segments up to its end.
     pub(crate) bytes: u64,
 }
 
 /// Where the journal ends.
 #[derive(Debug)]
-pub(crate) struct End {
-    /// Behind the last batch; the segment is the last.
+pub(crate) struct JournalEnd {
+    /// The place after the last batch, in the last segment.
     pub(crate) at: Start,
-    /// Where the last batch begins, if it was read and is in this segment.
+    /// The offset at which the last batch begins, if it was read and lies in this segment.
     pub(crate) last: Option<u64>,
     /// The last segment's newest superblock.
     pub(crate) generation: u64,
     /// Bytes of the last segment, and the most bytes of a frame in it.
     pub(crate) segment_bytes: u64,
     pub(crate) frame_bytes_max: u64,
-    pub(crate) version: Version,
-    /// Whether anything but zeros follows.
+    pub(crate) version: SegmentVersion,
+    /// Whether anything but zeros follows the last batch.
     pub(crate) is_torn: bool,
-    /// What was noticed and does no harm.
+    /// Findings that do no harm.
     pub(crate) notes: Vec<Damage>,
 }
 
-/// Gives each batch after `start` to `visit`, whose word that it makes no sense is damage there.
-/// `least` is a batch that must be found; a process may be writing where `is_live`.
+/// Passes each batch after `start` to `visit`; an error of `visit` is damage at that batch. `least`
+/// is a batch that must be found. `is_live`: another process may be writing the journal.
 pub(crate) fn walk(
     disk: &dyn Disk,
     start: Start,
     least: Batch,
     is_live: bool,
     visit: &mut dyn FnMut(&Seen<'_>) -> Result<(), String>,
-) -> Result<End, StoreError> {
+) -> Result<JournalEnd, StoreError> {
     let mut walker = Walker { disk, at: start, last: None, notes: Vec::new(), bytes: start.offset };
     let mut tries = if is_live { LIVE_TRIES } else { 1 };
     loop {
@@ -66,18 +67,16 @@ pub(crate) fn walk(
         match walker.segment(least, visit) {
             Ok(Some(end)) => return Ok(end),
             Ok(None) => {}
-            // What a writer writes while it is read seems damaged, and is not when it is read
-            // again.
-            Err(StoreError::Damaged(damage)) if tries > 1 => {
+            // A batch that is read while it is written looks damaged. It is read again.
+            Err(StoreError::Damaged(_)) if tries > 1 => {
                 tries = if walker.at == from { tries - 1 } else { LIVE_TRIES };
-                drop(damage);
             }
             Err(error) => return Err(error),
         }
     }
 }
 
-/// How often a place is read that a writer may be writing.
+/// Attempts to read one place that another process may be writing.
 const LIVE_TRIES: usize = 5;
 
 struct Walker<'a> {
@@ -89,16 +88,16 @@ struct Walker<'a> {
 }
 
 impl Walker<'_> {
-    /// Goes through one segment from where it stands; the end, if it was the last.
+    /// Reads one segment from the current place on; returns the end if it is the last one.
     fn segment(
         &mut self,
         least: Batch,
         visit: &mut dyn FnMut(&Seen<'_>) -> Result<(), String>,
-    ) -> Result<Option<End>, StoreError> {
+    ) -> Result<Option<JournalEnd>, StoreError> {
         let number = self.at.segment;
         let segment = Segment::read(self.disk, number, self.at.batch + 1)?;
         self.check_start(&segment)?;
-        // One that a writer was in the middle of writing can be read by now.
+        // A superblock that was being written is readable by now.
         let (_, now) = segment::read_head(self.disk, number, self.at.batch + 1)?;
         let still: Vec<u64> = now.unreadable().collect();
         for offset in segment.unreadable.iter().filter(|offset| still.contains(offset)) {
@@ -108,7 +107,7 @@ impl Walker<'_> {
             self.notes.push(Damage { file, offset: *offset, batch, why: why.into() });
         }
         let version = segment.header.version;
-        let tag = Tag::new(&segment.header.ledger, version);
+        let tag = FrameTag::new(&segment.header.ledger, version);
         while let Some((header, payload, chain)) = self.next(&segment, tag) {
             let bytes = (frame::HEADER_BYTES + payload.len()) as u64;
             let place = Start {
@@ -128,17 +127,21 @@ impl Walker<'_> {
         self.leave(&segment, least)
     }
 
-    /// The frame at this place, if it is the one that belongs there.
-    fn next<'s>(&self, segment: &'s Segment, tag: Tag) -> Option<(Header, &'s [u8], Chain)> {
+    /// The frame at the current place, if it is the next batch.
+    fn next<'s>(
+        &self,
+        segment: &'s Segment,
+        tag: FrameTag,
+    ) -> Option<(FrameHeader, &'s [u8], Chain)> {
         let bytes = segment.bytes.get(usize::try_from(self.at.offset).ok()?..)?;
-        let header = Header::read(tag, bytes)?;
+        let header = FrameHeader::read(tag, bytes)?;
         let payload = header.payload(bytes).filter(|_| header.batch == self.at.batch + 1)?;
         let chain = header.link(self.at.chain, payload)?;
         Some((header, payload, chain))
     }
 
-    /// A segment's header continues the one before, whether it is entered at its first batch or
-    /// further on.
+    /// Checks that a segment's header continues the journal, whether reading starts at its first
+    /// batch or a later one.
     fn check_start(&self, segment: &Segment) -> Result<(), StoreError> {
         let header = &segment.header;
         let expected = self.at.batch + 1;
@@ -157,8 +160,9 @@ impl Walker<'_> {
         Err(Damage { file: segment.name.clone(), offset: 0, batch: expected, why }.into())
     }
 
-    /// No frame stands here that belongs here: the next segment, the end, or damage.
-    fn leave(&mut self, segment: &Segment, least: Batch) -> Result<Option<End>, StoreError> {
+    /// No next batch is at the current place: moves to the next segment, or finds the end or
+    /// damage.
+    fn leave(&mut self, segment: &Segment, least: Batch) -> Result<Option<JournalEnd>, StoreError> {
         let numbers = segment::numbers(&self.disk.list().map_err(StoreError::disk("the folder"))?);
         if numbers.contains(&(self.at.segment + 1)) {
             let (next, _) = segment::read_head(self.disk, self.at.segment + 1, self.at.batch + 1)?;
@@ -191,28 +195,32 @@ impl Walker<'_> {
         self.end(segment).map(Some)
     }
 
-    /// The end is clean or torn, unless something follows that a torn batch cannot have left.
-    fn end(&mut self, segment: &Segment) -> Result<End, StoreError> {
-        let offset = usize::try_from(self.at.offset).unwrap_or(usize::MAX);
-        let rest = segment.bytes.get(offset..).unwrap_or(&[]);
-        let longest = usize::try_from(segment.header.frame_bytes_max).unwrap_or(usize::MAX);
-        let beyond = rest.get(longest..).unwrap_or(&[]);
+    /// The end, clean or torn; damage if data follows that no torn batch can have left.
+    fn end(&mut self, segment: &Segment) -> Result<JournalEnd, StoreError> {
+        let found = usize::try_from(self.at.offset)
+            .ok()
+            .and_then(|offset| Some((offset, segment.bytes.get(offset..)?)));
+        let Some((offset, rest)) = found else {
+            return Err(self.damage(segment, "the segment ends before this place").into());
+        };
+        let longest = usize::try_from(segment.header.frame_bytes_max)
+            .map_or(rest.len(), |longest| longest.min(rest.len()));
+        let (torn, beyond) = rest.split_at(longest);
         if let Some(place) = beyond.iter().position(|byte| *byte != 0) {
             let why =
                 format!("a batch is damaged: data follows at offset {}", offset + longest + place);
             return Err(self.damage(segment, why).into());
         }
-        let torn = rest.get(..longest).unwrap_or(rest);
-        let tag = Tag::new(&segment.header.ledger, segment.header.version);
+        let tag = FrameTag::new(&segment.header.ledger, segment.header.version);
         let later = (1..torn.len()).find(|at| {
-            let header = torn.get(*at..).and_then(|bytes| Header::read(tag, bytes));
+            let header = torn.get(*at..).and_then(|bytes| FrameHeader::read(tag, bytes));
             header.is_some_and(|header| header.batch > self.at.batch + 1)
         });
         if let Some(later) = later {
             let why = format!("a batch is damaged: a later one is at offset {}", offset + later);
             return Err(self.damage(segment, why).into());
         }
-        Ok(End {
+        Ok(JournalEnd {
             at: self.at,
             last: self.last,
             generation: segment.superblock.generation,

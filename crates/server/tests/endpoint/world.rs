@@ -223,7 +223,7 @@ impl World {
     pub(crate) fn standing(&mut self, client: &Client) -> (u64, i128) {
         let account = AccountId::Identity(*client.key.public().as_bytes());
         match self.ledger.commit(Timestamp(0), &[Operation::Open(account)]).remove(0) {
-            ddes_ledger::Outcome::Opened(Ok(opening)) => {
+            ddes_ledger::OperationOutcome::Opened(Ok(opening)) => {
                 let standing = opening.proof.standing();
                 (standing.last_seq.get(), standing.sum.get())
             }

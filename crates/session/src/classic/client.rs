@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use ddes_wire::classic::{BODY_MAX, DhPublicKey, KeyError, text};
+use ddes_wire::classic::{BODY_MAX, DhKeyError, DhPublicKey, text};
 use ddes_wire::frame::{Frame, HEADER_BYTES, Header, Opcode, TooLong};
 use ddes_wire::{ClientId, Token, Total, shown};
 use zeroize::Zeroizing;
@@ -114,7 +114,7 @@ pub enum ClientFault {
     },
     /// The server's key is not a Diffie-Hellman key in PEM (rule C-06).
     #[error(transparent)]
-    Key(#[from] KeyError),
+    Key(#[from] DhKeyError),
     /// The server's group or public value is not acceptable (rules C-07 and C-08).
     #[error(transparent)]
     Join(#[from] JoinError),

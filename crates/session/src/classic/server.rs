@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ddes_ffdhe::{Exponent, Group, PublicValue, PublicValueError, SharedSecret};
-use ddes_wire::classic::{self, BODY_MAX, Data, DhPublicKey, KeyError, text};
+use ddes_wire::classic::{self, BODY_MAX, Data, DhKeyError, DhPublicKey, text};
 use ddes_wire::frame::{Frame, HEADER_BYTES, Opcode, TooLong};
 use ddes_wire::{Amount, Standing, Token, Total};
 use subtle::ConstantTimeEq;
@@ -130,7 +130,7 @@ pub enum Fault {
     },
     /// The body of the 10 is not a Diffie-Hellman key in PEM.
     #[error(transparent)]
-    Key(#[from] KeyError),
+    Key(#[from] DhKeyError),
     /// The key's parameters differ from the server's.
     #[error("the client's key lies in another group than the server's")]
     OtherGroup,
@@ -728,7 +728,7 @@ mod tests {
             (Fault::TooLong(TooLong { length: 9, most: 8 }), "C-02"),
             (Fault::Truncated, "C-03"),
             (Fault::ExpectedKey { opcode: 30 }, "C-05"),
-            (Fault::Key(KeyError::Pem), "C-06"),
+            (Fault::Key(DhKeyError::Pem), "C-06"),
             (Fault::OtherGroup, "C-07"),
             (Fault::PublicValue(PublicValueError::Range), "C-08"),
             (Fault::Token, "C-12"),

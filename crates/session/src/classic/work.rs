@@ -4,7 +4,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 
 use ddes_ffdhe::{Exponent, Group, GroupError, PublicValue, PublicValueError, SharedSecret};
-use ddes_wire::classic::{DhPublicKey, KeyError};
+use ddes_wire::classic::{DhKeyError, DhPublicKey};
 use zeroize::{Zeroizing, zeroize_stack};
 
 /// Bytes of stack to wipe after an exchange: more than its deepest call uses.
@@ -65,7 +65,7 @@ pub enum JoinError {
     PublicValue(#[from] PublicValueError),
     /// The client's key cannot be encoded in the server's group.
     #[error(transparent)]
-    Key(#[from] KeyError),
+    Key(#[from] DhKeyError),
 }
 
 impl HandshakeWork {

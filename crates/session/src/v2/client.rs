@@ -13,8 +13,8 @@ use ddes_ffdhe::PublicValueError;
 use ddes_identity::PublicKey;
 use ddes_wire::frame::{Frame, Opcode, TooLong};
 use ddes_wire::v2::{
-    BODY_MAX, Data, Farewell, Hello, Outcome as Answer, Proof, Reason, Rejection, Scope, Suite,
-    TEXT_BYTES_MAX, Welcome,
+    BODY_MAX, Data, Farewell, Hello, IdentityProof, Outcome as Answer, Reason, Rejection, Scope,
+    Suite, TEXT_BYTES_MAX, Welcome,
 };
 use ddes_wire::{Sequence, Total};
 use zeroize::Zeroizing;
@@ -328,7 +328,7 @@ impl ClientSession {
         let KeyedStep::AwaitTrust { deadline, .. } = keyed.step else {
             return Err(SubmitError::NotOpen);
         };
-        let proof = Proof { key: *key.as_bytes(), signature };
+        let proof = IdentityProof { key: *key.as_bytes(), signature };
         keyed.step = KeyedStep::AwaitWelcome { deadline };
         self.send(now, Opcode::KeyVerification, &proof.encode());
         Ok(())

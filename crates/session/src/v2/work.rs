@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ddes_cipher::Function;
 use ddes_ffdhe::PublicValueError;
 use ddes_identity::{Namespace, PublicKey};
-use ddes_wire::v2::{Proof, Suite};
+use ddes_wire::v2::{IdentityProof, Suite};
 use zeroize::zeroize_stack;
 
 use super::noise::{Entropy, Finished, Initiator, NoiseError, Response, respond};
@@ -40,7 +40,7 @@ pub(super) enum HandshakeJob {
 /// A client's proof, with what its signature must cover.
 #[derive(Debug)]
 pub(super) struct ProofCheck {
-    pub(super) proof: Proof,
+    pub(super) proof: IdentityProof,
     pub(super) server: PublicKey,
     pub(super) hash: [u8; 32],
 }
@@ -50,7 +50,7 @@ pub(super) enum HandshakeOutcome {
     Started(Box<Initiator<Ffdhe, Function>>, Vec<u8>),
     Finished(Result<Finished, NoiseError<PublicValueError>>),
     /// Message 2, and the plaintext of message 3.
-    Responded(Result<Box<(Response, Proof)>, NoiseError<PublicValueError>>),
+    Responded(Result<Box<(Response, IdentityProof)>, NoiseError<PublicValueError>>),
     /// The client's key; `None` if the proof does not verify.
     Verified(Option<PublicKey>),
 }
@@ -104,10 +104,10 @@ impl HandshakeWork {
 }
 
 /// The server's key, and its signature over the handshake hash and that key (rule P-15).
-fn prove(config: &ServerConfig, response: &Response) -> Proof {
+fn prove(config: &ServerConfig, response: &Response) -> IdentityProof {
     let key = config.key.public();
     let message = [&response.finished.hash[..], key.as_bytes()].concat();
-    Proof { key: *key.as_bytes(), signature: config.key.sign(Namespace::Server, &message) }
+    IdentityProof { key: *key.as_bytes(), signature: config.key.sign(Namespace::Server, &message) }
 }
 
 impl ProofCheck {

@@ -2,7 +2,7 @@
 
 use ddes_ffdhe::{Group, NamedGroup, PublicValueError};
 use ddes_session::classic::{Fault, ServerEnd};
-use ddes_wire::classic::{DhPublicKey, KeyError};
+use ddes_wire::classic::{DhKeyError, DhPublicKey};
 
 use crate::world::{Peer, Server, farewell, raw};
 
@@ -26,9 +26,9 @@ fn key_with(change: impl FnOnce(&mut DhPublicKey)) -> Vec<u8> {
 
 #[test]
 fn pem_garbage_is_refused() {
-    assert_eq!(verdict(b"garbage"), Fault::Key(KeyError::Pem));
-    assert_eq!(verdict(&[0xff; 8_000]), Fault::Key(KeyError::Pem));
-    assert_eq!(verdict(b""), Fault::Key(KeyError::Pem));
+    assert_eq!(verdict(b"garbage"), Fault::Key(DhKeyError::Pem));
+    assert_eq!(verdict(&[0xff; 8_000]), Fault::Key(DhKeyError::Pem));
+    assert_eq!(verdict(b""), Fault::Key(DhKeyError::Pem));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use ddes_ffdhe::{GroupError, PublicValueError};
 use ddes_session::classic::{ClientEnd, ClientEvent, ClientFault, JoinError};
-use ddes_wire::classic::{DhPublicKey, KeyError};
+use ddes_wire::classic::{DhKeyError, DhPublicKey};
 
 use crate::a_client_round::client;
 use crate::world::{group, raw};
@@ -69,5 +69,5 @@ fn public_values_out_of_range() {
 
 #[test]
 fn pem_garbage() {
-    assert_eq!(fault_of(b"garbage"), ClientFault::Key(KeyError::Pem));
+    assert_eq!(fault_of(b"garbage"), ClientFault::Key(DhKeyError::Pem));
 }

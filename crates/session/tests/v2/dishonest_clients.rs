@@ -3,12 +3,12 @@
 use ddes_identity::Namespace;
 use ddes_session::v2::{Fault, ServerEnd};
 use ddes_wire::frame::Opcode;
-use ddes_wire::v2::{Farewell, Proof, Reason};
+use ddes_wire::v2::{Farewell, IdentityProof, Reason};
 
 use crate::world::{Client, STRANGER, SUITE, Server, identity};
 
 /// What a client hears that sends this proof, and how its session ended.
-fn outcome(proof: impl Fn(&Client) -> Proof) -> (Farewell, Option<ServerEnd>) {
+fn outcome(proof: impl Fn(&Client) -> IdentityProof) -> (Farewell, Option<ServerEnd>) {
     let mut server = Server::new();
     let mut client = Client::meet(&mut server, SUITE);
     let plaintext = proof(&client).encode();
@@ -25,11 +25,11 @@ fn a_stranger_and_a_liar_hear_the_same() {
         (stranger.reason, end),
         (Reason::NotAuthorized, Some(ServerEnd::Fault(Fault::NotAuthorized)))
     );
-    let lies: [&dyn Fn(&Client) -> Proof; 5] = [
+    let lies: [&dyn Fn(&Client) -> IdentityProof; 5] = [
         // A signature for another purpose.
         &|client| client.proof(&identity(3), Namespace::Server),
         // Another's key with a signature of one's own.
-        &|client| Proof {
+        &|client| IdentityProof {
             key: *identity(4).public().as_bytes(),
             ..client.proof(&identity(3), Namespace::Client)
         },
@@ -43,12 +43,12 @@ fn a_stranger_and_a_liar_hear_the_same() {
         &|client| {
             let mut key = [0; 32];
             key[0] = 1;
-            Proof { key, ..client.proof(&identity(3), Namespace::Client) }
+            IdentityProof { key, ..client.proof(&identity(3), Namespace::Client) }
         },
         // The server's own proof, sent back.
         &|client| {
             let message = [&client.hash[..], client.server_key.as_bytes()].concat();
-            Proof {
+            IdentityProof {
                 key: *client.server_key.as_bytes(),
                 signature: identity(200).sign(Namespace::Server, &message),
             }

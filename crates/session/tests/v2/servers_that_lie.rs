@@ -7,7 +7,7 @@ use ddes_session::v2::noise::respond;
 use ddes_session::v2::record::Sealer;
 use ddes_session::v2::{ClientEnd, ClientFault, prologue, protocol};
 use ddes_wire::frame::{HEADER_BYTES, Header, Opcode, TooLong};
-use ddes_wire::v2::{Farewell, Hello, Proof, Reason, Rejection, Scope};
+use ddes_wire::v2::{Farewell, Hello, IdentityProof, Reason, Rejection, Scope};
 use ddes_wire::{Sequence, Total};
 
 use crate::world::{CONFIG, Client, SUITE, Server, Session, entropy, frame, identity};
@@ -38,7 +38,7 @@ impl Liar {
     fn proof(&self, key: &SigningKey, namespace: Namespace) -> Vec<u8> {
         let public = *key.public().as_bytes();
         let signature = key.sign(namespace, &[&self.hash[..], &public].concat());
-        Proof { key: public, signature }.encode()
+        IdentityProof { key: public, signature }.encode()
     }
 }
 
@@ -128,7 +128,7 @@ fn a_middleman_who_swaps_the_keys_between_two_true_ends() {
         assert_ne!(liar.hash, his.hash);
         let signature = identity(200)
             .sign(Namespace::Server, &[&his.hash[..], his.server_key.as_bytes()].concat());
-        let proof = Proof { key: *his.server_key.as_bytes(), signature }.encode();
+        let proof = IdentityProof { key: *his.server_key.as_bytes(), signature }.encode();
         [liar.second.clone(), liar.seal(Opcode::KeyVerification, &proof)].concat()
     });
     assert_eq!(fault, ClientFault::Proof);

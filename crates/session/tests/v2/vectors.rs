@@ -11,7 +11,7 @@ use ddes_session::v2::noise::{Initiator, respond};
 use ddes_session::v2::record::Sealer;
 use ddes_session::v2::{prologue, protocol};
 use ddes_wire::frame::Opcode;
-use ddes_wire::v2::{Data, Hello, Proof, Suite};
+use ddes_wire::v2::{Data, Hello, IdentityProof, Suite};
 use ddes_wire::{Sequence, Token};
 
 use crate::world::{entropy, frame, identity};
@@ -44,14 +44,14 @@ fn case(suite: Suite) -> String {
         Vec::new(),
     ];
     let mut message = [&finished.hash[..], server.public().as_bytes()].concat();
-    let proof = Proof {
+    let proof = IdentityProof {
         key: *server.public().as_bytes(),
         signature: server.sign(Namespace::Server, &message),
     };
     let mut sealer = Sealer::new(function, finished.to_client.clone());
     sealer.seal(Opcode::KeyVerification, &proof.encode(), &mut out[2]).unwrap();
     message.extend(client.public().as_bytes());
-    let proof = Proof {
+    let proof = IdentityProof {
         key: *client.public().as_bytes(),
         signature: client.sign(Namespace::Client, &message),
     };

@@ -18,7 +18,8 @@ use ddes_session::v2::{
 };
 use ddes_wire::frame::{HEADER_BYTES, Header, Opcode};
 use ddes_wire::v2::{
-    Data, Farewell, GroupSize, Hello, Outcome, Proof, Reason, Rejection, Scope, Suite, Welcome,
+    Data, Farewell, GroupSize, Hello, IdentityProof, Outcome, Reason, Rejection, Scope, Suite,
+    Welcome,
 };
 use ddes_wire::{Sequence, SessionNumber};
 use zeroize::Zeroizing;
@@ -191,7 +192,9 @@ impl Server {
                 let (account, session) = self.account.unwrap();
                 let submission = Submission { account, session, first_seq, amounts };
                 let outcome = self.ledger.commit(NOW, &[Operation::Add(submission)]).remove(0);
-                let ddes_ledger::Outcome::Decided(verdict) = outcome else { panic!("{outcome:?}") };
+                let ddes_ledger::OperationOutcome::Decided(verdict) = outcome else {
+                    panic!("{outcome:?}")
+                };
                 let verdict = match verdict {
                     Ok(proof) => {
                         self.counted = proof.standing().last_seq.get();
@@ -220,7 +223,7 @@ const NOW: Timestamp = Timestamp(1_800_000_000_000_000);
 /// Opens a session beside, or for, a client's own.
 pub(crate) fn open(ledger: &mut Ledger, account: AccountId) -> Opening {
     match ledger.commit(NOW, &[Operation::Open(account)])[0] {
-        ddes_ledger::Outcome::Opened(opening) => opening.unwrap(),
+        ddes_ledger::OperationOutcome::Opened(opening) => opening.unwrap(),
         outcome => panic!("{outcome:?}"),
     }
 }
@@ -259,7 +262,8 @@ impl Client {
         let (sealer, mut opener) =
             (Sealer::new(function, to_server), Opener::new(function, to_client));
         let proof =
-            Proof::decode(opener.open(frames[1].0, &mut frames[1].1.clone()).unwrap()).unwrap();
+            IdentityProof::decode(opener.open(frames[1].0, &mut frames[1].1.clone()).unwrap())
+                .unwrap();
         let server_key = PublicKey::new(&proof.key).unwrap();
         let message = [&hash[..], &proof.key].concat();
         server_key.verify(Namespace::Server, &message, &proof.signature).unwrap();
@@ -277,10 +281,10 @@ impl Client {
         client
     }
 
-    pub(crate) fn proof(&self, key: &SigningKey, namespace: Namespace) -> Proof {
+    pub(crate) fn proof(&self, key: &SigningKey, namespace: Namespace) -> IdentityProof {
         let public = *key.public().as_bytes();
         let message = [&self.hash[..], self.server_key.as_bytes(), &public].concat();
-        Proof { key: public, signature: key.sign(namespace, &message) }
+        IdentityProof { key: public, signature: key.sign(namespace, &message) }
     }
 
     pub(crate) fn seal(&mut self, opcode: Opcode, plaintext: &[u8]) -> Vec<u8> {

@@ -1,10 +1,10 @@
 //! The public key of opcode 10: PEM text of an X.509 SubjectPublicKeyInfo (RFC 7468, RFC 5280).
 //!
-//! The text is read as loosely as the original's library (pyca/cryptography) reads it: lines of any
-//! length, text or NUL around the block. The DER in it is read strictly.
+//! The text is parsed as leniently as by the original's library (pyca/cryptography): lines of any
+//! length, text or NUL around the block. The DER in it is parsed strictly.
 //!
-//! Two forms are read: PKCS#3 `dhKeyAgreement` (p, g), which the original sends and we write, and
-//! X9.42 `dhpublicnumber` (p, g, q; RFC 3279), which OpenSSL writes for groups it knows.
+//! Two forms are accepted: PKCS#3 `dhKeyAgreement` (p, g), which the original sends and this crate
+//! writes, and X9.42 `dhpublicnumber` (p, g, q; RFC 3279), which OpenSSL writes for known groups.
 
 use der::asn1::{AnyRef, BitStringRef, ObjectIdentifier, UintRef};
 use der::{Decode, Encode, Sequence};
@@ -15,28 +15,28 @@ const LABEL: &str = "PUBLIC KEY";
 const PKCS3: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.3.1");
 const X942: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10046.2.1");
 
-/// A Diffie-Hellman public value with the group it lies in, each an unsigned big-endian integer
-/// without leading zeros. Parsed, not yet checked: ranges and primality are the receiver's work.
+/// A Diffie-Hellman public value with its group. Each number is an unsigned big-endian integer
+/// without leading zeros. Ranges and primality are not checked here: the receiver has to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DhPublicKey {
-    /// The prime modulus.
+    /// The group's prime modulus.
     pub prime: Vec<u8>,
-    /// The generator.
+    /// The generator of the group.
     pub generator: Vec<u8>,
-    /// The public value.
+    /// The sender's public value.
     pub public: Vec<u8>,
 }
 
-/// Why the body of a 10 is no public key (rule C-06).
+/// Why the body of a 10 is not a public key (rule C-06).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum KeyError {
+pub enum DhKeyError {
     /// Not PEM text whose first block has the label `PUBLIC KEY`.
     #[error("the key is not PEM text labelled PUBLIC KEY")]
     Pem,
     /// Not DER, or not of the expected structure.
     #[error("the key's DER is not a SubjectPublicKeyInfo with Diffie-Hellman parameters")]
     Der,
-    /// Another algorithm than Diffie-Hellman.
+    /// The key is for another algorithm than Diffie-Hellman.
     #[error("the key's algorithm is not Diffie-Hellman")]
     Algorithm,
 }
@@ -60,34 +60,36 @@ struct DomainParameters<'a> {
 }
 
 impl DhPublicKey {
-    /// Reads either form.
-    pub fn from_pem(text: &[u8]) -> Result<Self, KeyError> {
-        let block = pem::parse(text).map_err(|_| KeyError::Pem)?;
+    /// Parses either form of the key.
+    pub fn from_pem(text: &[u8]) -> Result<Self, DhKeyError> {
+        let block = pem::parse(text).map_err(|_| DhKeyError::Pem)?;
         if block.tag() != LABEL {
-            return Err(KeyError::Pem);
+            return Err(DhKeyError::Pem);
         }
-        let key = SubjectPublicKeyInfoRef::from_der(block.contents()).map_err(|_| KeyError::Der)?;
+        let key =
+            SubjectPublicKeyInfoRef::from_der(block.contents()).map_err(|_| DhKeyError::Der)?;
         let is_pkcs3 = key.algorithm.oid == PKCS3;
         if !is_pkcs3 && key.algorithm.oid != X942 {
-            return Err(KeyError::Algorithm);
+            return Err(DhKeyError::Algorithm);
         }
-        let parameters = key.algorithm.parameters.ok_or(KeyError::Der)?;
+        let parameters = key.algorithm.parameters.ok_or(DhKeyError::Der)?;
         let (prime, generator) = if is_pkcs3 {
-            let group: Pkcs3Parameters<'_> = parameters.decode_as().map_err(|_| KeyError::Der)?;
+            let group: Pkcs3Parameters<'_> = parameters.decode_as().map_err(|_| DhKeyError::Der)?;
             (group.prime, group.base)
         } else {
-            let group: DomainParameters<'_> = parameters.decode_as().map_err(|_| KeyError::Der)?;
+            let group: DomainParameters<'_> =
+                parameters.decode_as().map_err(|_| DhKeyError::Der)?;
             (group.p, group.g)
         };
-        let public = key.subject_public_key.as_bytes().ok_or(KeyError::Der)?;
-        let public = UintRef::from_der(public).map_err(|_| KeyError::Der)?;
+        let public = key.subject_public_key.as_bytes().ok_or(DhKeyError::Der)?;
+        let public = UintRef::from_der(public).map_err(|_| DhKeyError::Der)?;
         let bytes = |integer: UintRef<'_>| integer.as_bytes().to_vec();
         Ok(Self { prime: bytes(prime), generator: bytes(generator), public: bytes(public) })
     }
 
     /// Writes the PKCS#3 form, which both originals read.
-    pub fn to_pem(&self) -> Result<String, KeyError> {
-        let der = |_: der::Error| KeyError::Der;
+    pub fn to_pem(&self) -> Result<String, DhKeyError> {
+        let der = |_: der::Error| DhKeyError::Der;
         let group = Pkcs3Parameters {
             prime: UintRef::new(&self.prime).map_err(der)?,
             base: UintRef::new(&self.generator).map_err(der)?,

@@ -3,11 +3,11 @@
 mod key;
 pub mod text;
 
-pub use key::{DhPublicKey, KeyError};
+pub use key::{DhKeyError, DhPublicKey};
 
 use crate::{Amount, ClientId, Token, Total};
 
-/// The largest body we take. The originals know no bound (rule C-02).
+/// The longest body that is accepted, in bytes. The originals have no bound (rule C-02).
 pub const BODY_MAX: u32 = 64 * 1024;
 
 /// Length of an HMAC-SHA256.
@@ -27,7 +27,7 @@ pub struct Data<'a> {
 }
 
 impl<'a> Data<'a> {
-    /// Takes a body apart from its end; `None` if it is too short to have a token and an HMAC.
+    /// Splits a body, starting at its end; `None` if it is too short to have a token and an HMAC.
     pub fn decode(body: &'a [u8]) -> Option<Self> {
         let (authenticated, hmac) = body.split_last_chunk()?;
         let (ciphertext, token) = authenticated.split_last_chunk()?;
@@ -45,7 +45,7 @@ pub struct AggregateResult<'a> {
 }
 
 impl<'a> AggregateResult<'a> {
-    /// Takes a body apart from its end; `None` if it is too short to have an HMAC.
+    /// Splits a body, starting at its end; `None` if it is too short to have an HMAC.
     pub fn decode(body: &'a [u8]) -> Option<Self> {
         let (ciphertext, hmac) = body.split_last_chunk()?;
         Some(Self { ciphertext, hmac })
@@ -60,14 +60,14 @@ pub fn plaintext(value: u64, client: &ClientId) -> [u8; 24] {
     bytes
 }
 
-/// The integer of a plaintext: its first 8 bytes, or all of it where it is shorter (rule C-14).
+/// The integer of a plaintext: its first 8 bytes, or all of a shorter one (rule C-14).
 pub fn amount(plaintext: &[u8]) -> Amount {
     let integer = plaintext.iter().take(8).fold(0, |integer, byte| integer << 8 | u64::from(*byte));
     Amount::from(integer)
 }
 
 /// The sum of a 40 from its decimal text: `0`, or digits without a leading zero.
-/// `None` for anything else, and beyond 2^127 - 1, which would take 2^63 integers.
+/// `None` for anything else, and above 2^127 - 1, which takes 2^63 integers.
 pub fn total(text: &[u8]) -> Option<Total> {
     const DIGITS_MAX: usize = 39;
     let canonical = match text {

@@ -1,4 +1,4 @@
-//! The clear texts of the original's frames, to the letter, and ours beside them.
+//! The unencrypted texts of the original's frames, unchanged, and those that this project adds.
 
 /// 30 from the server: the integer is counted.
 pub const RECEIVED: &str = "Server Received number";

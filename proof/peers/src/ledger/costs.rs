@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ddes_ledger::Ledger;
-use ddes_ledger::store::{Folder, Options};
+use ddes_ledger::store::{Folder, StoreOptions};
 
 use super::Load;
 use super::stores::{Ours, Scratch, Store};
@@ -34,7 +34,7 @@ pub(crate) fn memory(accounts: u32) -> Result<(), String> {
         Ok::<_, String>(())
     };
     let before = resident()?;
-    let mut ours = Ours::new(scratch.path(), accounts, Options::default())?;
+    let mut ours = Ours::new(scratch.path(), accounts, StoreOptions::default())?;
     row("accounts opened one after the other", before, &ours.ledger)?;
     ours.finish_checkpoint()?;
     row("the same after a checkpoint", before, &ours.ledger)
@@ -49,7 +49,7 @@ pub(crate) fn checkpoint(accounts: u32, time: Duration) -> Result<(), String> {
     );
     let scratch = Scratch::new("checkpoint")?;
     // None but those asked for.
-    let options = Options { checkpoint_bytes: u64::MAX, ..Options::default() };
+    let options = StoreOptions { checkpoint_bytes: u64::MAX, ..StoreOptions::default() };
     let mut ours = Ours::new(scratch.path(), accounts, options)?;
     let (mut load, mut updates) = (Load::new(accounts), Vec::new());
     let mut commit = |ours: &mut Ours, latencies: &mut Latencies| {
@@ -100,7 +100,7 @@ pub(crate) fn opening(accounts: u32, values: u64) -> Result<(), String> {
     report::heading("Ledger: opening", OPENING_COLUMNS);
     for batch in [1024_usize, 64] {
         let scratch = Scratch::new("opening")?;
-        let options = Options { checkpoint_bytes: u64::MAX, ..Options::default() };
+        let options = StoreOptions { checkpoint_bytes: u64::MAX, ..StoreOptions::default() };
         let mut ours = Ours::new(scratch.path(), accounts, options)?;
         ours.finish_checkpoint()?;
         let (mut load, mut updates) = (Load::new(accounts), Vec::new());

@@ -8,8 +8,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use ddes_ledger::store::{Done, Folder, Options, Work};
-use ddes_ledger::{AccountId, AccountNumber, Ledger, Operation, Outcome, Submission, Timestamp};
+use ddes_ledger::store::{CheckpointDone, CheckpointWork, Folder, StoreOptions};
+use ddes_ledger::{
+    AccountId, AccountNumber, Ledger, Operation, OperationOutcome, Submission, Timestamp,
+};
 use ddes_wire::{Amount, Sequence, SessionNumber};
 use redb::ReadableTable;
 use rusqlite::OptionalExtension;
@@ -143,20 +145,20 @@ pub(crate) struct Ours {
     /// Those, and one that is being made durable.
     written: usize,
     operations: Vec<Operation>,
-    work: Sender<Work>,
-    done: Receiver<Done>,
+    work: Sender<CheckpointWork>,
+    done: Receiver<CheckpointDone>,
 }
 
 impl Ours {
     /// A new ledger with so many accounts, each with its first session.
-    pub(crate) fn new(folder: &Path, accounts: u32, options: Options) -> Result<Self, String> {
+    pub(crate) fn new(folder: &Path, accounts: u32, options: StoreOptions) -> Result<Self, String> {
         let mut ours = Self::open(folder, options)?;
         for first in (0..accounts).step_by(OPENINGS as usize) {
             let numbers = first..accounts.min(first.saturating_add(OPENINGS));
             let openings: Vec<_> =
                 numbers.map(|number| Operation::Open(AccountId::Identity(key(number)))).collect();
             let outcomes = ours.ledger.commit(now()?, &openings);
-            if !outcomes.iter().all(|outcome| matches!(outcome, Outcome::Opened(Ok(_)))) {
+            if !outcomes.iter().all(|outcome| matches!(outcome, OperationOutcome::Opened(Ok(_)))) {
                 return Err("an account cannot be opened".into());
             }
             ours.clerk()?;
@@ -164,10 +166,10 @@ impl Ours {
         Ok(ours)
     }
 
-    pub(crate) fn open(folder: &Path, options: Options) -> Result<Self, String> {
+    pub(crate) fn open(folder: &Path, options: StoreOptions) -> Result<Self, String> {
         let folder = Folder::lock(folder).map_err(text)?.ok_or("the folder is locked")?;
         let (ledger, _) = Ledger::open(Arc::new(folder), options, [7; 16]).map_err(text)?;
-        let (work, todo) = mpsc::channel::<Work>();
+        let (work, todo) = mpsc::channel::<CheckpointWork>();
         let (finished, done) = mpsc::channel();
         // It ends with the sender.
         std::thread::spawn(move || todo.into_iter().try_for_each(|work| finished.send(work.run())));
@@ -222,7 +224,8 @@ impl Store for Ours {
         let outcomes = self.ledger.commit(now()?, &self.operations);
         self.clerk()?;
         let time = start.elapsed();
-        let counted = outcomes.iter().all(|outcome| matches!(outcome, Outcome::Decided(Ok(_))));
+        let counted =
+            outcomes.iter().all(|outcome| matches!(outcome, OperationOutcome::Decided(Ok(_))));
         if counted { Ok(time) } else { Err("a value was refused".into()) }
     }
 }

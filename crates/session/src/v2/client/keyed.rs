@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ddes_identity::{Namespace, PublicKey};
 use ddes_wire::frame::{Frame, Opcode};
-use ddes_wire::v2::{Farewell, Outcome as Answer, Proof, Rejection, Welcome};
+use ddes_wire::v2::{Farewell, IdentityProof, Outcome as Answer, Rejection, Welcome};
 use ddes_wire::{Sequence, Token};
 
 use super::{ClientEnd, ClientEvent, ClientFault};
@@ -131,7 +131,7 @@ impl KeyedClient {
 
     /// The key that message 3 proves; `None` if it does not verify.
     fn verify(&self, plaintext: &[u8]) -> Option<PublicKey> {
-        let proof = Proof::decode(plaintext)?;
+        let proof = IdentityProof::decode(plaintext)?;
         let key = PublicKey::new(&proof.key).ok()?;
         let m = [&self.hash[..], key.as_bytes()].concat();
         key.verify(Namespace::Server, &m, &proof.signature).ok().map(|()| key)

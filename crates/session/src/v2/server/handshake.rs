@@ -9,7 +9,7 @@ use std::time::Instant;
 use ddes_cipher::LimitError;
 use ddes_wire::Token;
 use ddes_wire::frame::{Frame, HEADER_BYTES, Opcode};
-use ddes_wire::v2::{Hello, Proof, Suite, TAG_BYTES};
+use ddes_wire::v2::{Hello, IdentityProof, Suite, TAG_BYTES};
 
 use super::ServerConfig;
 use crate::outbound::Outbound;
@@ -188,7 +188,7 @@ impl AwaitResponse {
         self,
         now: Instant,
         response: &Response,
-        proof: &Proof,
+        proof: &IdentityProof,
         outbound: &mut Outbound,
     ) -> (AwaitProof, Result<(), LimitError>) {
         let Self { suite, token, deadline } = self;
@@ -208,16 +208,20 @@ impl AwaitResponse {
 
 impl AwaitProof {
     /// Decrypts and parses message 4; its signature is not verified yet.
-    fn open(&mut self, frame: Frame<'_>) -> Result<Proof, Fault> {
+    fn open(&mut self, frame: Frame<'_>) -> Result<IdentityProof, Fault> {
         let opcode = frame.header.opcode;
         if opcode != Opcode::KeyVerification.number() {
             return Err(Fault::Opcode { opcode });
         }
-        Proof::decode(&self.keyed.records.open(frame)?).ok_or(Fault::Proof)
+        IdentityProof::decode(&self.keyed.records.open(frame)?).ok_or(Fault::Proof)
     }
 
     /// Message 4 is well-formed: its signature is to be verified.
-    fn verify(self, config: &ServerConfig, proof: Proof) -> (AwaitVerification, HandshakeJob) {
+    fn verify(
+        self,
+        config: &ServerConfig,
+        proof: IdentityProof,
+    ) -> (AwaitVerification, HandshakeJob) {
         let Self { keyed, hash, deadline } = self;
         let job =
             HandshakeJob::Verify(Box::new(ProofCheck { proof, server: config.key.public(), hash }));
@@ -255,4 +259,4 @@ const HELLO_BYTES_MAX: u32 = 1_698;
 
 /// The length of the frame body that holds message 4.
 #[allow(clippy::cast_possible_truncation, reason = "96 and 16")]
-const PROOF_BODY_BYTES: u32 = (Proof::BYTES + TAG_BYTES) as u32;
+const PROOF_BODY_BYTES: u32 = (IdentityProof::BYTES + TAG_BYTES) as u32;
