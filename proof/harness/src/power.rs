@@ -183,10 +183,9 @@ impl Replay {
         let image = self.image.cut(random);
         let (mut ledger, was_torn) = open(&image)?;
         let mut counted = Books::read(&image)?.counted(&self.clients, &mut self.sums)?;
-        for (client, counted) in counted.iter().enumerate() {
-            let of = |all: &[u64]| all.get(client).copied().unwrap_or(0);
-            let (least, most) = (of(&self.acknowledged), of(&self.sent));
-            if *counted < least || *counted > most {
+        let bounds = self.acknowledged.iter().zip(&self.sent);
+        for (client, (counted, (least, most))) in counted.iter().zip(bounds).enumerate() {
+            if counted < least || counted > most {
                 return Err(format!(
                     "client {client}: {counted} values, {least} acknowledged, {most} sent"
                 ));

@@ -316,7 +316,9 @@ impl World {
 
     fn advance(&mut self, passed: Duration) -> Result<(), Violation> {
         self.now += passed;
-        self.wall += u64::try_from(passed.as_micros()).unwrap_or(0);
+        #[allow(clippy::cast_possible_truncation, reason = "a step takes far less than 2^64 µs")]
+        let micros = passed.as_micros() as u64;
+        self.wall += micros;
         for link in self.links.values() {
             let Some((id, node)) = link.id.zip(self.nodes.get_mut(link.node)) else { continue };
             if node.endpoint.connection_timeout(id).is_some_and(|at| at <= self.now) {
@@ -361,7 +363,8 @@ impl World {
             return self.settle(number);
         }
         let Some(endpoint) = self.nodes.get_mut(node) else { return Ok(()) };
-        let port = u16::try_from(number).unwrap_or(0);
+        #[allow(clippy::cast_possible_truncation, reason = "a plan has a handful of clients")]
+        let port = number as u16;
         match endpoint.accept(self.now, port, &mut self.random) {
             Ok(id) => link.id = Some(id),
             Err(full) => {
