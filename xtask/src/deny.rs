@@ -7,7 +7,8 @@
 //! github.com/rustsec/advisory-db next to this project:
 //!
 //! ```text
-//! git -C ../advisory-db archive --format=tar.gz HEAD crates rust support.toml LICENSE.txt LICENSES > advisories/advisory-db.tar.gz
+//! git -C ../advisory-db archive --format=tar.gz HEAD crates rust support.toml LICENSE.txt \
+//!     LICENSES > advisories/advisory-db.tar.gz
 //! ```
 
 use std::fs;

@@ -11,6 +11,7 @@ mod fuzz;
 mod hardships;
 mod instructions;
 mod loaded;
+mod map;
 mod mutants;
 mod power;
 mod process;

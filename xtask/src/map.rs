@@ -9,7 +9,9 @@ impl Sources<'_> {
         let mut missing: Vec<_> = spans(map)
             .filter_map(|span| span.split_once("::"))
             .filter(|(owner, item)| is_type(owner) && !self.has(owner, item))
-            .map(|(owner, item)| format!("ARCHITECTURE.md names `{owner}::{item}`, which is not there"))
+            .map(|(owner, item)| {
+                format!("ARCHITECTURE.md names `{owner}::{item}`, which is not there")
+            })
             .collect();
         let words = map.split(|c: char| !(c.is_alphanumeric() || "_/.".contains(c)));
         let files = words.filter(|word| word.ends_with(".rs") && word.len() > 3);

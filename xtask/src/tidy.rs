@@ -5,10 +5,12 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use crate::map::Sources;
 use crate::shell::root;
 
 const FUNCTION_LINES_MAX: usize = 70;
 const FILE_LINES_MAX: usize = 600;
+const COMMENT_COLUMNS_MAX: usize = 100;
 const ARCHITECTURE_LINES_MAX: usize = 150;
 
 /// Which of our crates a crate may use. Arrows point inwards only.
@@ -87,6 +89,7 @@ pub(crate) fn run() -> Result<(), String> {
     let listing = String::from_utf8_lossy(&output.stdout).into_owned();
     let mut found = Vec::new();
     let mut rules = Rules::default();
+    let (mut map, mut sources) = (String::new(), Vec::new());
     for file in listing.lines() {
         // What a fuzzer makes is not prose.
         if file.starts_with("proof/fuzz/corpus/") {
@@ -95,8 +98,14 @@ pub(crate) fn run() -> Result<(), String> {
         let Ok(text) = fs::read_to_string(root().join(file)) else { continue };
         found.extend(check(file, &text).into_iter().map(|what| format!("{file}: {what}")));
         rules.read(file, &text);
+        if file == "ARCHITECTURE.md" {
+            map = text;
+        } else if file.ends_with(".rs") {
+            sources.push((file.to_owned(), text));
+        }
     }
     found.extend(rules.faults());
+    found.extend(Sources(&sources).missing(&map));
     for pure in PURE {
         if !root().join(pure).join("clippy.toml").is_file() {
             found.push(format!("{pure}: a pure crate's clippy.toml bans clocks and sockets"));
@@ -235,12 +244,31 @@ fn check_rust(file: &str, text: &str) -> Vec<String> {
     {
         found.push("nothing depends on proof/: a file that both need belongs to a crate".into());
     }
+    found.extend(wide_comments(file, text));
     found.extend(long_functions(text).into_iter().map(|(line, length)| {
         format!(
             "line {line}: a function of {length} lines, at most {FUNCTION_LINES_MAX} can be read in one look"
         )
     }));
     found
+}
+
+/// rustfmt wraps code and leaves comments. Layouts with columns of their own may be wider, and what
+/// the search for circuits writes is not read line by line.
+fn wide_comments(file: &str, text: &str) -> Vec<String> {
+    let is_written_by_circuits = file.starts_with("proof/circuits/")
+        || ["two.rs", "round_of_two.rs", "round_of_three.rs"].iter().any(|end| file.ends_with(end));
+    let is_layout = |line: &str| line.contains("||") || line.trim_start().contains("    ");
+    let is_wide = |line: &str| {
+        let is_comment = line.trim_start().starts_with("//");
+        is_comment && line.chars().count() > COMMENT_COLUMNS_MAX && !is_layout(line)
+    };
+    let wide =
+        text.lines().enumerate().filter(|(_, line)| !is_written_by_circuits && is_wide(line));
+    wide.map(|(at, _)| {
+        format!("line {}: a comment over {COMMENT_COLUMNS_MAX} columns wide", at + 1)
+    })
+    .collect()
 }
 
 fn is_test(file: &str) -> bool {

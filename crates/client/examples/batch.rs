@@ -1,7 +1,8 @@
 //! A batch from a file, one integer a line, without an asynchronous runtime.
 //!
 //! ```text
-//! cargo run --example batch -- 127.0.0.1:5566 SHA256:… ~/.config/ddes/identities/default numbers.txt
+//! cargo run --example batch -- 127.0.0.1:5566 SHA256:… \
+//!     ~/.config/ddes/identities/default numbers.txt
 //! ```
 //!
 //! It has no outbox: if it is cut off, see what was counted (`ddes total`) before the rest is sent.
