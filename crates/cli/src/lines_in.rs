@@ -63,7 +63,7 @@ pub(crate) fn read_line(
         }
         is_empty = false;
         let end = available.iter().position(|byte| *byte == b'\n');
-        let part = available.get(..end.unwrap_or(available.len())).unwrap_or(&[]);
+        let (part, _) = available.split_at(end.unwrap_or(available.len()));
         let outcome = part.iter().try_for_each(|byte| line.push(*byte));
         let taken = part.len() + usize::from(end.is_some() && outcome.is_ok());
         reader.consume(taken);

@@ -154,6 +154,7 @@ impl Screen {
         if let Mode::Prompt { borrowed, .. } = &self.mode {
             borrowed.give_back();
             self.mode = Mode::Plain;
+            // The next line that cannot be written is reported.
             to_stdout("\r\x1b[K").unwrap_or(());
             self.status_shown = false;
         } else if let Mode::Teletype(teletype) = &self.mode {

@@ -72,9 +72,12 @@ impl<T: Integer> Source<T> {
         match self {
             Self::Nothing | Self::Pipe => Ok(None),
             Self::Arguments(values) => {
-                let count = usize::try_from(lines).unwrap_or(usize::MAX).min(values.len());
-                values[..count].iter().copied().for_each(each);
-                Ok(Some(count as u64))
+                let mut taken = 0;
+                for (value, number) in values.iter().zip(1..=lines) {
+                    each(*value);
+                    taken = number;
+                }
+                Ok(Some(taken))
             }
             Self::File { reader, .. } => {
                 let mut line = 0;

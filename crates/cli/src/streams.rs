@@ -96,7 +96,10 @@ fn whole(
     while !bytes.is_empty() {
         match write(bytes) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(count) => bytes = bytes.get(count..).unwrap_or(&[]),
+            Ok(count) => {
+                let rest = bytes.get(count..);
+                bytes = rest.ok_or_else(|| io::Error::other("more was written than there is"))?;
+            }
             Err(error) => {
                 *is_torn = bytes.len() < length;
                 return Err(error);

@@ -40,6 +40,7 @@ impl Teletype {
     /// Leaves the question where it stands.
     pub(crate) fn leave(&self) {
         if self.question.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {
+            // A terminal that takes no line end shows nothing that could be cut off.
             to_stdout("\n").unwrap_or(());
         }
     }

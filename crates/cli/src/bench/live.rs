@@ -56,7 +56,7 @@ impl Live {
                 self.bar.set_position(elapsed.min(duration).as_secs());
             }
             (Some(_), Until::Sent(_)) => {}
-            (None, _) if opened < usize::try_from(self.sessions).unwrap_or(usize::MAX) => {
+            (None, _) if usize::try_from(self.sessions).is_ok_and(|sessions| opened < sessions) => {
                 self.bar.set_message(format!("opening sessions: {opened} of {}", self.sessions));
             }
             (None, _) => {

@@ -115,6 +115,7 @@ pub(super) fn of_sum(sum: &Sum) -> Vec<Line> {
                 .with("count", *count)
                 .with("addresses", *addresses)
                 .with("more_addresses", *has_more_addresses)
+                // Some 500 million years fit.
                 .with("millis", u64::try_from(over.as_millis()).unwrap_or(u64::MAX));
             vec![line]
         }
