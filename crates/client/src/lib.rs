@@ -5,32 +5,42 @@
 //! server holds. [`blocking::Client`] is the same for programs without an asynchronous runtime; it
 //! needs neither tokio nor any of this crate's features.
 //!
-//! ```no_run
+//! ```
+//! # mod served { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/served/mod.rs")); }
+//! # use ddes_client::tokio;
 //! use ddes_client::{Client, SigningKey};
 //!
-//! # async fn count() -> Result<(), Box<dyn std::error::Error>> {
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let (server, fingerprint) = served::start();
+//! # let outbox = std::env::temp_dir().join(format!("ddes-example-{}", std::process::id()));
+//! # let folder = outbox.clone();
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
 //! let key = SigningKey::from_seed(&[7; 32]); // Your own: see `ddes key new`.
-//! let client = Client::builder("127.0.0.1:5566".parse()?, key)
-//!     .trust_fingerprint("SHA256:…") // The server's, as `ddes serve` prints it.
-//!     .outbox("/var/lib/sensor/outbox")
+//! let client = Client::builder(server.parse()?, key) // For example "127.0.0.1:5566".
+//!     .trust_fingerprint(fingerprint) // "SHA256:…", as `ddes serve` prints it.
+//!     .outbox(outbox) // A folder for what is not counted yet.
 //!     .start()?;
 //! client.add(&[3, 4, 5]).await?; // On the disk from here on.
 //! let balance = client.flush().await?; // Counted.
-//! assert_eq!(balance.sum.get(), 12);
+//! assert_eq!((balance.count, balance.sum.get()), (3, 12));
 //! client.close().await?;
+//! # std::fs::remove_dir_all(folder)?;
 //! # Ok(())
+//! # })
 //! # }
 //! ```
 //!
 //! The same without a runtime:
 //!
-//! ```no_run
+//! ```
+//! # mod served { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/served/mod.rs")); }
 //! use ddes_client::{SigningKey, blocking};
 //!
-//! # fn count() -> Result<(), Box<dyn std::error::Error>> {
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let (server, fingerprint) = served::start();
 //! let key = SigningKey::from_seed(&[7; 32]);
-//! let client = blocking::Client::builder("127.0.0.1:5566".parse()?, key)
-//!     .trust_fingerprint("SHA256:…")
+//! let client = blocking::Client::builder(server.parse()?, key)
+//!     .trust_fingerprint(fingerprint)
 //!     .start()?;
 //! client.add(&[3, 4, 5])?;
 //! assert_eq!(client.flush()?.sum.get(), 12);

@@ -262,12 +262,9 @@ impl ClientThread {
     /// Reports events and answers the calls that are due; returns the reply to a close.
     fn tell(&mut self) -> Option<Reply<Balance>> {
         while let Some(event) = self.delivery.poll_event() {
-            let close = self.book.handle_event(&mut self.delivery, &event);
-            if close.is_some() {
-                return close;
-            }
+            self.book.handle_event(&event);
         }
-        self.book.poll_close(&mut self.delivery)
+        self.book.answer_due(&mut self.delivery)
     }
 
     fn silence_bell(&mut self) {

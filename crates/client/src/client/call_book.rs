@@ -116,13 +116,8 @@ impl CallBook {
         })
     }
 
-    /// Reports an event and answers the calls whose integers are counted. Returns the reply to a
-    /// close: the driver ends the session first.
-    pub(super) fn handle_event(
-        &mut self,
-        delivery: &mut Delivery,
-        event: &DeliveryEvent,
-    ) -> Option<Reply<Balance>> {
+    /// Reports an event.
+    pub(super) fn handle_event(&mut self, event: &DeliveryEvent) {
         let progress = match event {
             DeliveryEvent::Opened(welcome) => {
                 let standing = welcome.standing;
@@ -137,7 +132,6 @@ impl CallBook {
             DeliveryEvent::Unavailable => Progress::Unavailable,
         };
         (self.observer)(&progress);
-        self.poll_close(delivery)
     }
 
     fn note_balance(&mut self, balance: Balance, progress: fn(Balance) -> Progress) -> Progress {
@@ -150,11 +144,16 @@ impl CallBook {
         (self.observer)(progress);
     }
 
-    /// Answers the calls that are due; see [`Self::handle_event`].
-    pub(super) fn poll_close(&mut self, delivery: &mut Delivery) -> Option<Reply<Balance>> {
+    /// Answers the calls whose integers are counted. Returns the reply to a close: the driver ends
+    /// the session first.
+    pub(super) fn answer_due(&mut self, delivery: &mut Delivery) -> Option<Reply<Balance>> {
         // Some may be counted now, and leave room.
         self.work(delivery);
         let balance = self.balance?;
+        // The event that states the newer balance is still to come.
+        if balance.count < delivery.outbox().confirmed().get() {
+            return None;
+        }
         let counted = self.taken.saturating_sub(delivery.outbox().pending() as u64);
         let (done, waits) =
             std::mem::take(&mut self.waits).into_iter().partition(|wait| wait.until <= counted);
@@ -206,5 +205,57 @@ fn refuse(call: Call, error: &ClientError) {
         Call::Flush { reply } | Call::Total { reply } | Call::Close { reply } => {
             reply(Err(error.clone()));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::time::{Duration, Instant};
+
+    use ddes_wire::v2::{Outcome, Status, Welcome};
+    use ddes_wire::{Sequence, SessionNumber, Standing, Token, Total};
+
+    use super::*;
+    use crate::delivery::Patience;
+    use crate::outbox::Outbox;
+
+    fn open_with(values: &[i64]) -> (Delivery, CallBook, Instant) {
+        let now = Instant::now();
+        let patience = Patience { first: Duration::MAX, later: Duration::MAX };
+        let mut delivery = Delivery::new(now, patience, Outbox::in_memory());
+        let mut book = CallBook::new(Box::new(|_| {}), &delivery);
+        let (reply, values) = (Box::new(|taken: Result<_, _>| taken.unwrap()), values.to_vec());
+        book.handle_call(&mut delivery, Call::Add { values, reply });
+        assert!(delivery.poll_connect(now));
+        let welcome = Welcome {
+            token: Token::new([7; 16]),
+            session: SessionNumber::new(1),
+            standing: Standing::default(),
+            idle_millis: 60_000,
+            values_max: 100,
+        };
+        delivery.handle_welcome(&welcome).unwrap();
+        let submission = delivery.poll_submit(100).unwrap();
+        delivery.handle_submitted(&submission);
+        (delivery, book, now)
+    }
+
+    /// The answer came together with the welcome: both are counted before either was reported.
+    #[test]
+    fn a_flush_is_answered_with_the_balance_that_contains_its_integers() {
+        let (mut delivery, mut book, now) = open_with(&[3, 4, 5]);
+        let (sender, answer) = channel();
+        let reply = Box::new(move |balance| sender.send(balance).unwrap());
+        book.handle_call(&mut delivery, Call::Flush { reply });
+        let counted =
+            Outcome { status: Status::Applied, last_seq: Sequence::new(3), sum: Total::new(12) };
+        delivery.handle_answer(now, &counted).unwrap();
+        while let Some(event) = delivery.poll_event() {
+            book.handle_event(&event);
+            assert!(book.answer_due(&mut delivery).is_none());
+        }
+        let expected = Balance { count: 3, sum: Total::new(12) };
+        assert_eq!(answer.try_recv().unwrap().unwrap(), expected);
     }
 }

@@ -115,7 +115,7 @@ async fn run(
             call = calls.recv(), if book.has_room() => match call {
                 Some(call) => {
                     book.handle_call(courier.delivery_mut(), call);
-                    book.poll_close(courier.delivery_mut())
+                    book.answer_due(courier.delivery_mut())
                 }
                 None => {
                     // Nobody waits for how it ends; the outbox keeps what is not counted.
@@ -165,7 +165,8 @@ fn handle_event(
             return None;
         }
     };
-    book.handle_event(courier.delivery_mut(), &event)
+    book.handle_event(&event);
+    book.answer_due(courier.delivery_mut())
 }
 
 /// The account as the server's last message states it.
