@@ -245,12 +245,42 @@ fn check_rust(file: &str, text: &str) -> Vec<String> {
         found.push("nothing depends on proof/: a file that both need belongs to a crate".into());
     }
     found.extend(wide_comments(file, text));
+    if is_product {
+        found.extend(unargued_fallbacks(text));
+    }
     found.extend(long_functions(text).into_iter().map(|(line, length)| {
         format!(
             "line {line}: a function of {length} lines, at most {FUNCTION_LINES_MAX} can be read in one look"
         )
     }));
     found
+}
+
+/// What hides a failure, or a branch that cannot happen, behind a value. In halves, as above.
+const FALLBACKS: &[&str] = &["0)", "())", "&[])", "&mut [])", "MAX)"];
+/// A fallback has its reason in a comment at most so many lines above it.
+const REASON_LINES: usize = 5;
+
+fn unargued_fallbacks(text: &str) -> Vec<String> {
+    let lines: Vec<&str> = text.lines().take_while(|line| !line.contains("#[cfg(test)]")).collect();
+    let is_fallback = |line: &str| {
+        line.split(concat!(".unwrap", "_or(")).skip(1).any(|rest| {
+            let value = rest.split_inclusive(')').next().unwrap_or("");
+            let value = if rest.starts_with("())") { "())" } else { value };
+            FALLBACKS.iter().any(|end| value == *end || (*end == "MAX)" && value.ends_with(end)))
+        })
+    };
+    let is_argued = |at: usize| {
+        let above = lines.get(at.saturating_sub(REASON_LINES)..=at);
+        above.is_some_and(|above| above.iter().any(|line| line.contains("//")))
+    };
+    let unargued =
+        lines.iter().enumerate().filter(|(at, line)| is_fallback(line) && !is_argued(*at));
+    unargued
+        .map(|(at, _)| {
+            format!("line {}: a fallback without its reason in a comment: fail, or say why", at + 1)
+        })
+        .collect()
 }
 
 /// rustfmt wraps code and leaves comments. Layouts with columns of their own may be wider, and what
@@ -484,6 +514,19 @@ mod tests {
         assert_eq!(check("crates/x/src/utils.rs", "").len(), 1);
         assert_eq!(check("docs/a.md", "see [it](nowhere.md)\n").len(), 1);
         assert_eq!(check("docs/a.md", "blank \n").len(), 1);
+    }
+
+    #[test]
+    fn a_fallback_without_a_reason_and_a_wide_comment_are_found() {
+        let fallback = concat!("let a = b.unwrap", "_or(0);\n");
+        assert_eq!(check("crates/x/src/a.rs", fallback).len(), 1);
+        assert!(check("crates/x/src/a.rs", &format!("// It is none.\n{fallback}")).is_empty());
+        let other = concat!("let a = b.unwrap", "_or(c);\n");
+        assert!(check("crates/x/src/a.rs", other).is_empty());
+        assert_eq!(
+            check("crates/x/src/a.rs", &format!("// {}\n", "a ".repeat(60).trim())).len(),
+            1
+        );
     }
 
     #[test]
