@@ -434,6 +434,12 @@ impl Endpoint {
         if let Ok(Opening { account, .. }) = opening {
             let older = self.newest.insert(account, id).filter(|older| *older != id);
             if let Some(older) = older {
+                // What the same batch counted for it is answered first, and its 50 states it.
+                if let Some(connection) = self.connection_mut(older)
+                    && let AnySession::V2(session) = &mut connection.session
+                {
+                    session.flush_answers(now);
+                }
                 self.end(now, older, Order::Superseded);
             }
             if self.connection(id).is_none() {

@@ -68,3 +68,27 @@ fn who_is_no_operator_ends_no_session_but_its_own() {
     assert_eq!(world.endpoint.phase(berta.id), Phase::Live);
     assert_ne!(world.endpoint.phase(anna.id), Phase::Live);
 }
+
+/// A 30 of the older session and the opening of the newer one are in one batch: the older session
+/// is told what was counted before it is told that it is superseded.
+#[test]
+fn what_one_batch_counts_and_supersedes_is_answered_first() {
+    let mut world = World::new(|_| {});
+    let mut first = world.join("127.0.0.1", 1);
+    first.submit(world.now, 1, &[5, 6]);
+    world.talk(&mut first);
+    let mut second = world.connect("127.0.0.1", 1);
+    world.talk(&mut second);
+    world.commit_together();
+    world.talk(&mut first);
+    assert_eq!((first.told(), reason(&first)), (2, Some(Reason::Superseded)));
+    let last = first.events.iter().find_map(|event| match event {
+        ClientEvent::Ended(ClientEnd::Farewell(last)) => {
+            Some((last.last_seq.get(), last.sum.get()))
+        }
+        _ => None,
+    });
+    assert_eq!(last, Some((2, 11)));
+    world.talk(&mut second);
+    assert_eq!(world.standing(&second), (2, 11));
+}

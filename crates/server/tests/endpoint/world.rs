@@ -211,6 +211,22 @@ impl World {
         true
     }
 
+    /// The ledger does all requests in one batch.
+    pub(crate) fn commit_together(&mut self) {
+        self.collect();
+        let (to, operations): (Vec<_>, Vec<_>) =
+            self.queue.drain(..).map(|request| (request.to, request.operation)).unzip();
+        let values = operations.iter().map(|operation| match operation {
+            Operation::Add(submission) => submission.amounts.len(),
+            Operation::Open(_) | Operation::End(_) => 0,
+        });
+        let (values, outcomes) = (values.sum(), self.ledger.commit(Timestamp(0), &operations));
+        let outcomes = to.into_iter().zip(outcomes);
+        let outcomes = outcomes.filter_map(|(to, outcome)| to.map(|(id, t)| (id, t, outcome)));
+        self.endpoint.handle_outcomes(self.now, values, outcomes);
+        self.wakes();
+    }
+
     /// The connections to be looked at again, in order.
     pub(crate) fn wakes(&mut self) -> Vec<ConnectionId> {
         self.collect();
