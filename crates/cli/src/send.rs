@@ -198,7 +198,7 @@ impl Sending {
         let mut unshown = None;
         // What the counter had no room for, until some of what waits is counted.
         let mut held = None;
-        if self.stores_first {
+        if self.stores_first && counter.queue() != Queue::Full {
             tokio::select! {
                 chunk = chunks.recv() => {
                     if let Some(chunk) = chunk {

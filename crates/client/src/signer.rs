@@ -9,6 +9,8 @@ use ddes_identity::{Namespace, PublicKey, SigningKey, agent};
 
 /// An agent may ask a person for permission; the server waits at most 10 s for the handshake.
 const AGENT_MAX: Duration = Duration::from_secs(8);
+/// From one try to connect to a busy agent to the next.
+const CONNECT_AGAIN: Duration = Duration::from_millis(20);
 
 /// An identity that can prove itself.
 #[derive(Debug)]
@@ -47,16 +49,14 @@ impl Signer {
         }
     }
 
-    /// Signs `message`. A request to an agent runs on a thread of its own.
+    /// Signs `message`. Dropping the future ends the request.
     #[cfg(feature = "tokio")]
     pub async fn sign(&self, namespace: Namespace, message: &[u8]) -> Result<[u8; 64], SignError> {
         match self {
             Self::Key(key) => Ok(key.sign(namespace, message)),
             Self::Agent { socket, key } => {
-                let (socket, key, message) = (socket.clone(), *key, message.to_vec());
-                let asked =
-                    tokio::task::spawn_blocking(move || ask(&socket, &key, namespace, &message));
-                asked.await.map_err(io::Error::other)?
+                let asked = tokio::time::timeout(AGENT_MAX, ask(socket, key, namespace, message));
+                asked.await.map_err(|_| SignError::TimedOut)?
             }
         }
     }
@@ -69,28 +69,67 @@ impl Signer {
     ) -> Result<[u8; 64], SignError> {
         match self {
             Self::Key(key) => Ok(key.sign(namespace, message)),
-            Self::Agent { socket, key } => ask(socket, key, namespace, message),
+            Self::Agent { socket, key } => ask_blocking(socket, key, namespace, message),
         }
     }
 }
 
-fn ask(
+#[cfg(feature = "tokio")]
+async fn ask(
+    socket: &Path,
+    key: &PublicKey,
+    namespace: Namespace,
+    message: &[u8],
+) -> Result<[u8; 64], SignError> {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let mut stream = tokio::net::UnixStream::connect(socket).await?;
+    stream.write_all(&agent::request(key, namespace, message)).await?;
+    let mut body = vec![0; body_length(stream.read_u32().await?)?];
+    stream.read_exact(&mut body).await?;
+    Ok(agent::signature(&body, key, namespace, message)?)
+}
+
+fn body_length(length: u32) -> Result<usize, SignError> {
+    let length = length as usize;
+    if length > agent::ANSWER_BYTES_MAX {
+        Err(agent::AgentError::Malformed.into())
+    } else {
+        Ok(length)
+    }
+}
+
+/// Connects before `until`. An agent whose queue of connections is full refuses at once.
+fn connect(socket: &Path, until: Instant) -> Result<UnixStream, SignError> {
+    let address = socket2::SockAddr::unix(socket)?;
+    let stream = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
+    stream.set_nonblocking(true)?;
+    while let Err(error) = stream.connect(&address) {
+        if error.kind() != io::ErrorKind::WouldBlock {
+            return Err(error.into());
+        }
+        if Instant::now() >= until {
+            return Err(SignError::TimedOut);
+        }
+        std::thread::sleep(CONNECT_AGAIN);
+    }
+    stream.set_nonblocking(false)?;
+    Ok(UnixStream::from(std::os::fd::OwnedFd::from(stream)))
+}
+
+fn ask_blocking(
     socket: &Path,
     key: &PublicKey,
     namespace: Namespace,
     message: &[u8],
 ) -> Result<[u8; 64], SignError> {
     let until = Instant::now() + AGENT_MAX;
-    let mut stream = UnixStream::connect(socket)?;
+    let mut stream = connect(socket, until)?;
     stream.set_write_timeout(Some(AGENT_MAX))?;
     stream.write_all(&agent::request(key, namespace, message)).map_err(late)?;
     let mut length = [0; 4];
     read_until(until, &mut stream, &mut length)?;
-    let length = u32::from_be_bytes(length) as usize;
-    if length > agent::ANSWER_BYTES_MAX {
-        return Err(agent::AgentError::Malformed.into());
-    }
-    let mut body = vec![0; length];
+    let mut body = vec![0; body_length(u32::from_be_bytes(length))?];
     read_until(until, &mut stream, &mut body)?;
     Ok(agent::signature(&body, key, namespace, message)?)
 }

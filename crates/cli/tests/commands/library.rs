@@ -349,6 +349,67 @@ fn a_future_that_is_dropped_takes_all_or_none() {
     drop(client);
 }
 
+#[test]
+fn an_outbox_is_free_once_its_client_has_said_how_it_ended() {
+    for kind in BOTH {
+        let world = World::new();
+        for count in 1..=5 {
+            let client = world.start(kind, true);
+            client.add(&[10]).unwrap();
+            assert_eq!(client.close().unwrap(), balance(count, 10 * i128::from(count)));
+        }
+        let other = SigningKey::from_seed(&[9; 32]).public().fingerprint();
+        let client = Any::start(kind, Setup { trust: other, ..world.setup(true) }).unwrap();
+        assert!(matches!(client.flush(), Err(ClientError::Ended(_))));
+        // It is there still, and refuses.
+        let next = world.start(kind, true);
+        assert!(matches!(client.add(&[1]), Err(ClientError::Ended(_))));
+        assert_eq!(next.close().unwrap(), balance(5, 50));
+    }
+}
+
+/// What `ddes send` has taken of an input stays known: it is not counted a second time.
+#[test]
+fn an_input_that_was_cut_off_stays_so_while_a_program_adds_to_its_outbox() {
+    for kind in BOTH {
+        let mut world = World::new();
+        let outbox = world.home.join("outbox");
+        let send = |world: &World, more: &[&str]| {
+            let trust = fingerprint(&world.home);
+            let flags =
+                ["send", "--as", "sensor", "--server", &world.server.address, "--trust", &trust];
+            let outbox = ["--outbox", outbox.to_str().unwrap()];
+            output(ddes_at(&world.home, &[&flags[..], &outbox, more].concat()))
+        };
+        world.kill();
+        assert_eq!(send(&world, &["--retry-secs", "0", "900"]).0, 3);
+        world.restart();
+        let client = world.start(kind, true);
+        client.add(&[1]).unwrap();
+        assert_eq!(client.close().unwrap(), balance(2, 901));
+        let (code, _, error) = send(&world, &["900"]);
+        assert!(code == 1 && error.contains("cut off after 1 lines"), "{error}");
+        assert_eq!(send(&world, &["--resume", "900"]).0, 0);
+        assert_eq!(world.total(), ("2".into(), "901".into()));
+        // That input is finished, and stays so.
+        let client = world.start(kind, true);
+        client.add(&[2]).unwrap();
+        assert_eq!(client.close().unwrap(), balance(3, 903));
+        let (code, _, error) = send(&world, &["--resume", "900"]);
+        assert!(code == 1 && error.contains("there is no input to resume"), "{error}");
+    }
+}
+
+#[test]
+fn a_wait_without_end_is_a_long_one() {
+    let world = World::new();
+    let Setup { server, key, trust, .. } = world.setup(false);
+    let client = blocking::Client::builder(server, key).trust_fingerprint(trust);
+    let client = client.timeout(Duration::MAX).patience(Duration::MAX).start().unwrap();
+    client.add(&[6]).unwrap();
+    assert_eq!(client.close().unwrap(), balance(1, 6));
+}
+
 /// The examples, copied into a crate that depends on nothing but this library.
 #[test]
 fn the_examples_run_in_a_crate_of_their_own() {

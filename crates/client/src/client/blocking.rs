@@ -29,7 +29,8 @@ use crate::signer::{SignError, Signer};
 const CALLS_MAX: usize = 64;
 
 /// A client whose integers count exactly once. Clones are the same client, for any thread; when the
-/// last one is dropped, the session ends and the outbox keeps what is not counted.
+/// last one is dropped, the session ends and the outbox keeps what is not counted. A program that
+/// ends at once may cut that short: call [`Client::close`] first.
 #[derive(Clone)]
 pub struct Client {
     handle: Arc<ThreadHandle>,
@@ -200,32 +201,41 @@ struct ClientThread {
 
 impl ClientThread {
     fn run(mut self) {
-        loop {
+        let end = loop {
             match self.step() {
                 Ok(NextStep::On) => self.wait(),
                 Ok(NextStep::Close(reply)) => {
-                    match self.say_goodbye() {
-                        Ok(balance) => self.book.handle_closed(reply, balance),
-                        Err(error) => {
-                            let error = ClientError::Ended(Arc::new(error));
-                            self.book.handle_closed(Box::new(move |_| reply(Err(error))), None);
-                        }
-                    }
-                    break;
+                    let closed = self.say_goodbye();
+                    break Some((closed, Some(reply)));
                 }
                 Ok(NextStep::Leave) => {
                     // Nobody waits for how it ends; the outbox keeps what is not counted.
                     drop(self.say_goodbye());
-                    return;
+                    break None;
                 }
                 Err(error) => {
-                    self.book.handle_error(error);
-                    break;
+                    // What was counted before is answered so.
+                    let reply = self.tell();
+                    let is_closed = reply.is_some();
+                    break Some((if is_closed { Ok(None) } else { Err(error) }, reply));
                 }
             }
+        };
+        let Self { mut book, inbox, delivery, wire_state, .. } = self;
+        // The outbox is free before anybody hears of the end: the next client may be started at
+        // once.
+        drop((delivery, wire_state));
+        match end {
+            Some((Ok(balance), Some(reply))) => book.handle_closed(reply, balance),
+            Some((Err(error), Some(reply))) => {
+                let error = ClientError::Ended(Arc::new(error));
+                book.handle_closed(Box::new(move |_| reply(Err(error))), None);
+            }
+            Some((Err(error), None)) => book.handle_error(error),
+            Some((Ok(_), None)) | None => {}
         }
-        while let Ok(call) = self.inbox.recv() {
-            self.book.refuse(call);
+        while let Ok(call) = inbox.recv() {
+            book.refuse(call);
         }
     }
 
@@ -261,10 +271,14 @@ impl ClientThread {
 
     /// Reports events and answers the calls that are due; returns the reply to a close.
     fn tell(&mut self) -> Option<Reply<Balance>> {
+        self.report();
+        self.book.answer_due(&mut self.delivery)
+    }
+
+    fn report(&mut self) {
         while let Some(event) = self.delivery.poll_event() {
             self.book.handle_event(&event);
         }
-        self.book.answer_due(&mut self.delivery)
     }
 
     fn silence_bell(&mut self) {
@@ -342,6 +356,8 @@ impl ClientThread {
     /// The session ended, or none opened.
     fn lost(&mut self, now: Instant, why: Lost) -> Result<(), CourierError> {
         self.wire_state = WireState::Down;
+        // What happened before is reported before.
+        self.report();
         let next = self.delivery.handle_end(now, random(), why.farewell(), why.is_futile())?;
         let retry = match next {
             NextAttempt::After(wait) => Some(wait),

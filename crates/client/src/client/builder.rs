@@ -16,6 +16,8 @@ use crate::signer::Signer;
 
 /// For the connection, for the handshake and for an answer, each.
 const WAIT: Duration = Duration::from_secs(10);
+/// Longer waits than a year are a year: no time that is computed from one overflows.
+const WAIT_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// Shorter without an outbox: the integers are lost with the program, so its caller has to learn of
 /// the failure.
 const PATIENCE_IN_MEMORY: Duration = Duration::from_secs(60);
@@ -108,6 +110,7 @@ impl<C> Builder<C> {
     /// The longest wait for the connection, for the handshake, and for an answer, each; by default
     /// 10 s.
     pub fn timeout(mut self, wait: Duration) -> Self {
+        let wait = wait.min(WAIT_MAX);
         let options = &mut self.plan.options;
         (options.connect, options.handshake, options.reply) = (wait, wait, wait);
         self

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::{Balance, ClientError, Progress};
 use crate::delivery::{Delivery, DeliveryEvent};
-use crate::lost::CourierError;
+use ddes_session::v2::ClientEnd;
+
+use crate::lost::{CourierError, Lost};
 use crate::outbox::{InputMark, TakeError};
 
 /// Calls that may wait for room in the outbox or for an answer. With more, the driver takes no
@@ -104,10 +106,16 @@ impl CallBook {
         if values.is_empty() {
             return Some(Ok(()));
         }
-        Some(match delivery.take(std::time::Instant::now(), values, InputMark::default()) {
+        // An input of `ddes send` that the outbox has taken a part of stays as it is.
+        let (mark, is_open) = delivery.outbox().input();
+        Some(match delivery.take(std::time::Instant::now(), values, mark) {
             Ok(()) => {
                 self.taken += values.len() as u64;
-                Ok(())
+                if is_open || mark == InputMark::default() {
+                    Ok(())
+                } else {
+                    delivery.finish_input().map_err(ClientError::from)
+                }
             }
             Err(TakeError::Full) => return None,
             Err(TakeError::TooMany) => Err(ClientError::TooMany),
@@ -141,6 +149,12 @@ impl CallBook {
 
     /// Reports that a session was lost, or that none opened.
     pub(super) fn handle_lost(&mut self, progress: &Progress) {
+        if let Progress::Lost { why, .. } = progress
+            && let Lost::Ended(ClientEnd::Farewell(last)) = &**why
+        {
+            // The server's 50 states the account once more.
+            self.balance = Some(Balance { count: last.last_seq.get(), sum: last.sum });
+        }
         (self.observer)(progress);
     }
 
@@ -213,7 +227,7 @@ mod tests {
     use std::sync::mpsc::channel;
     use std::time::{Duration, Instant};
 
-    use ddes_wire::v2::{Outcome, Status, Welcome};
+    use ddes_wire::v2::{Farewell, Outcome, Reason, Scope, Status, Welcome};
     use ddes_wire::{Sequence, SessionNumber, Standing, Token, Total};
 
     use super::*;
@@ -255,6 +269,31 @@ mod tests {
             book.handle_event(&event);
             assert!(book.answer_due(&mut delivery).is_none());
         }
+        let expected = Balance { count: 3, sum: Total::new(12) };
+        assert_eq!(answer.try_recv().unwrap().unwrap(), expected);
+    }
+
+    /// A 50 that states more than the last 40 did answers the calls that wait for it.
+    #[test]
+    fn a_flush_is_answered_with_what_the_last_50_states() {
+        let (mut delivery, mut book, now) = open_with(&[3, 4, 5]);
+        let (sender, answer) = channel();
+        let reply = Box::new(move |balance| sender.send(balance).unwrap());
+        book.handle_call(&mut delivery, Call::Flush { reply });
+        let last = Farewell {
+            reason: Reason::ShuttingDown,
+            scope: Scope::Session,
+            last_seq: Sequence::new(3),
+            sum: Total::new(12),
+            text: String::new(),
+        };
+        delivery.handle_end(now, 0, Some(&last), false).unwrap();
+        while let Some(event) = delivery.poll_event() {
+            book.handle_event(&event);
+        }
+        let why = Arc::new(Lost::Ended(ClientEnd::Farewell(last)));
+        book.handle_lost(&Progress::Lost { why, retry: None });
+        assert!(book.answer_due(&mut delivery).is_none());
         let expected = Balance { count: 3, sum: Total::new(12) };
         assert_eq!(answer.try_recv().unwrap().unwrap(), expected);
     }

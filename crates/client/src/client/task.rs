@@ -19,7 +19,8 @@ use crate::lost::EnterError;
 const CALLS_MAX: usize = 64;
 
 /// A client whose integers count exactly once. Clones are the same client; when the last one is
-/// dropped, the session ends and the outbox keeps what is not counted.
+/// dropped, the session ends and the outbox keeps what is not counted. A program that ends at once
+/// may cut that short: call [`Client::close`] first.
 ///
 /// Each method may be called from any task of any runtime. Dropping a future before it is done
 /// takes nothing back: integers of an [`Self::add`] are then taken all or not at all.
@@ -104,12 +105,57 @@ impl Builder<Client> {
     }
 }
 
+/// Why the task stops.
+enum TaskEnd {
+    /// As a caller asked, whose call is to be answered.
+    Close(Reply<Balance>),
+    /// Delivery ended.
+    Failed(CourierError),
+    /// The last handle was dropped.
+    Left,
+}
+
 async fn run(
     mut courier: Courier,
     mut book: CallBook,
     trust: Trust,
     mut calls: mpsc::Receiver<Call>,
 ) {
+    // The outbox is free before anybody hears of the end: the next client may be started at once.
+    match deliver(&mut courier, &mut book, &trust, &mut calls).await {
+        TaskEnd::Close(reply) => {
+            let closed = courier.close(Scope::Session).await;
+            match closed.map(|(outbox, end)| {
+                drop(outbox);
+                end
+            }) {
+                Ok(end) => book.handle_closed(reply, end.as_ref().and_then(stated)),
+                Err(error) => {
+                    let error = ClientError::Ended(Arc::new(error));
+                    book.handle_closed(Box::new(move |_| reply(Err(error))), None);
+                }
+            }
+        }
+        TaskEnd::Failed(error) => {
+            drop(courier);
+            book.handle_error(error);
+        }
+        TaskEnd::Left => {
+            // Nobody waits for how it ends; the outbox keeps what is not counted.
+            drop(courier.close(Scope::Session).await);
+        }
+    }
+    while let Some(call) = calls.recv().await {
+        book.refuse(call);
+    }
+}
+
+async fn deliver(
+    courier: &mut Courier,
+    book: &mut CallBook,
+    trust: &Trust,
+    calls: &mut mpsc::Receiver<Call>,
+) -> TaskEnd {
     loop {
         let close = tokio::select! {
             call = calls.recv(), if book.has_room() => match call {
@@ -117,37 +163,22 @@ async fn run(
                     book.handle_call(courier.delivery_mut(), call);
                     book.answer_due(courier.delivery_mut())
                 }
-                None => {
-                    // Nobody waits for how it ends; the outbox keeps what is not counted.
-                    drop(courier.close(Scope::Session).await);
-                    return;
-                }
+                None => return TaskEnd::Left,
             },
             event = courier.next() => match event {
-                Ok(event) => handle_event(&mut courier, &mut book, event),
-                Err(CourierError::Lost(Lost::Enter(EnterError::Untrusted { key }))) if trust.holds(&key) => {
+                Ok(event) => handle_event(courier, book, event),
+                Err(CourierError::Lost(Lost::Enter(EnterError::Untrusted { key })))
+                    if trust.holds(&key) =>
+                {
                     courier.trust(*key);
                     None
                 }
-                Err(error) => {
-                    book.handle_error(error);
-                    break;
-                }
+                Err(error) => return TaskEnd::Failed(error),
             },
         };
         if let Some(reply) = close {
-            match courier.close(Scope::Session).await {
-                Ok((_, end)) => book.handle_closed(reply, end.as_ref().and_then(stated)),
-                Err(error) => {
-                    let error = ClientError::Ended(Arc::new(error));
-                    book.handle_closed(Box::new(move |_| reply(Err(error))), None);
-                }
-            }
-            break;
+            return TaskEnd::Close(reply);
         }
-    }
-    while let Some(call) = calls.recv().await {
-        book.refuse(call);
     }
 }
 
@@ -162,7 +193,7 @@ fn handle_event(
         CourierEvent::Unavailable => DeliveryEvent::Unavailable,
         CourierEvent::Lost { why, retry } => {
             book.handle_lost(&Progress::Lost { why: Arc::new(why), retry });
-            return None;
+            return book.answer_due(courier.delivery_mut());
         }
     };
     book.handle_event(&event);
