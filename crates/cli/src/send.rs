@@ -91,7 +91,9 @@ fn to_account(args: &SendArgs) -> Result<(), Failure> {
     }
     let mut sending = Sending::new(args, &source);
     sending.has_none_left = resume.as_ref().is_some_and(Resume::has_part);
-    sending.stores_first = args.outbox.is_some() && source.is_at_hand();
+    // An outbox in which more waits is drained first: it may be full.
+    let has_room = courier.outbox().pending() < WAITING_MAX;
+    sending.stores_first = args.outbox.is_some() && source.is_at_hand() && has_room;
     let (most, waiting_max) = if sending.each { (1, 1) } else { (TAKE_MAX, WAITING_MAX) };
     let mut account = Account::new(&meeting, courier, waiting_max);
     let runtime = crate::runtime()?;
@@ -198,7 +200,7 @@ impl Sending {
         let mut unshown = None;
         // What the counter had no room for, until some of what waits is counted.
         let mut held = None;
-        if self.stores_first && counter.queue() != Queue::Full {
+        if self.stores_first {
             tokio::select! {
                 chunk = chunks.recv() => {
                     if let Some(chunk) = chunk {
