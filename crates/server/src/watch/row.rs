@@ -1,0 +1,78 @@
+//! The sessions, as other threads see them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use ddes_ledger::AccountId;
+use ddes_wire::v2::Suite;
+use ddes_wire::{Amount, Total};
+
+use super::Profile;
+
+/// One connection with its session.
+#[derive(Clone, Debug)]
+pub struct SessionRow {
+    /// The number that operators see, counted from 1 in the order of connecting.
+    pub serial: u64,
+    /// The profile that it speaks.
+    pub profile: Profile,
+    /// The suite of D-DDES/2; `None` before the client's first message.
+    pub suite: Option<Suite>,
+    /// The address and port of the client.
+    pub peer: SocketAddr,
+    /// How far it has come.
+    pub state: SessionState,
+    /// The name that the list of authorized keys gives the identity.
+    pub name: Option<Arc<str>>,
+    /// The account that it adds to: of an identity from its authorization on, of a classic session
+    /// from its first integer on. An identity's bytes are its public key.
+    pub account: Option<AccountId>,
+    /// Whether the identity may end every session.
+    pub is_operator: bool,
+    /// When the connection was accepted.
+    pub opened: Instant,
+    /// When its idle timer runs out; `None` before the token.
+    pub idle_at: Option<Instant>,
+    /// When its newest submission came.
+    pub last_value_at: Option<Instant>,
+    /// The last value of that submission.
+    pub last_value: Option<Amount>,
+    /// How many values its account has counted.
+    pub count: u64,
+    /// Their sum.
+    pub sum: Total,
+    /// When this was published.
+    pub at: Instant,
+}
+
+/// How far a session has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionState {
+    /// The client has no token yet.
+    Handshake,
+    /// Values can be counted.
+    Open,
+    /// It is over, and the connection is about to be closed.
+    Ending,
+}
+
+impl SessionState {
+    /// The name in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Handshake => "handshake",
+            Self::Open => "open",
+            Self::Ending => "ending",
+        }
+    }
+}
+
+/// Some of the sessions, and where to continue.
+#[derive(Clone, Debug, Default)]
+pub struct RowSlice {
+    /// In the order of their slots, which says nothing.
+    pub rows: Vec<SessionRow>,
+    /// What to ask for next; `None` at the end.
+    pub next: Option<usize>,
+}
