@@ -8,9 +8,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::Profile;
-
 pub use ddes_session::Direction;
+use ddes_session::SeenFrames;
+
+use super::Profile;
+use crate::endpoint::ConnectionId;
 
 /// The most connections whose frames are traced: the newest ones, and those that are pinned.
 pub const TRACES_MAX: usize = 16;
@@ -76,4 +78,138 @@ pub struct Trace {
 pub(crate) struct KeptTrace {
     pub(crate) connection: TracedConnection,
     pub(crate) frames: VecDeque<TracedFrame>,
+}
+
+/// The loop's side of all traces.
+#[derive(Debug, Default)]
+pub(crate) struct TraceLogs {
+    /// The oldest connection first.
+    logs: Vec<TraceLog>,
+    /// Pins so far.
+    pins: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct TraceLog {
+    pub(crate) id: ConnectionId,
+    pub(crate) connection: TracedConnection,
+    /// Orders the pins by their age; `None` if it is not pinned.
+    pin: Option<u64>,
+    /// The last frames of a connection that was removed, until they are published. `None` while its
+    /// session keeps them.
+    left: Option<SeenFrames>,
+}
+
+impl TraceLogs {
+    /// Traces a connection. Returns the one that is no longer traced for it.
+    pub(crate) fn add(
+        &mut self,
+        id: ConnectionId,
+        connection: TracedConnection,
+    ) -> Option<ConnectionId> {
+        let place = self.logs.partition_point(|log| log.id.serial() < id.serial());
+        self.logs.insert(place, TraceLog { id, connection, pin: None, left: None });
+        self.shed(id)
+    }
+
+    /// Drops the trace of the oldest connection that is not pinned, if there are too many. Returns
+    /// that connection if its session still keeps frames.
+    fn shed(&mut self, except: ConnectionId) -> Option<ConnectionId> {
+        if self.logs.len() <= TRACES_MAX {
+            return None;
+        }
+        let place = self.logs.iter().position(|log| log.pin.is_none() && log.id != except)?;
+        let shed = self.logs.remove(place);
+        // A connection that was removed has no session any more.
+        shed.left.is_none().then_some(shed.id)
+    }
+
+    /// Pins or unpins a trace; the oldest pin goes if there are too many. Returns whether there is
+    /// such a trace.
+    pub(crate) fn pin(&mut self, serial: u64, is_pinned: bool) -> bool {
+        let Some(log) = self.logs.iter_mut().find(|log| log.id.serial() == serial) else {
+            return false;
+        };
+        if !is_pinned {
+            log.pin = None;
+        } else if log.pin.is_none() {
+            self.pins += 1;
+            log.pin = Some(self.pins);
+        }
+        let mut pinned: Vec<_> = self.logs.iter_mut().filter(|log| log.pin.is_some()).collect();
+        if pinned.len() > PINS_MAX
+            && let Some(oldest) = pinned.iter_mut().min_by_key(|log| log.pin)
+        {
+            oldest.pin = None;
+        }
+        true
+    }
+
+    /// The trace of a connection that still has its slot.
+    pub(crate) fn of(&mut self, id: ConnectionId) -> Option<&mut TraceLog> {
+        self.logs.iter_mut().find(|log| log.id == id)
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut TraceLog> {
+        self.logs.iter_mut()
+    }
+
+    /// Makes the published traces those of the loop, in its order. Their new frames are not
+    /// published yet.
+    pub(crate) fn publish(&self, published: &mut Vec<KeptTrace>) {
+        for (place, log) in self.logs.iter().enumerate() {
+            let is_it = |kept: &KeptTrace| kept.connection.serial == log.connection.serial;
+            match published.iter().skip(place).position(is_it) {
+                Some(behind) => published.swap(place, place + behind),
+                None => published.insert(place, KeptTrace::new(log.connection.clone())),
+            }
+        }
+        published.truncate(self.logs.len());
+    }
+}
+
+impl TraceLog {
+    /// The connection is removed; these are its last frames.
+    pub(crate) fn leave(&mut self, frames: SeenFrames) {
+        self.left = Some(frames);
+    }
+
+    /// The last frames of a removed connection; none if they were taken before.
+    pub(crate) fn take_left(&mut self) -> SeenFrames {
+        self.left.as_mut().map_or_else(SeenFrames::default, std::mem::take)
+    }
+
+    /// Publishes new frames, and what is known of the connection.
+    pub(crate) fn publish(&mut self, new: SeenFrames, kept: &mut KeptTrace) {
+        let SeenFrames { frames, dropped } = new;
+        self.connection.frames += dropped;
+        for frame in frames {
+            self.connection.frames += 1;
+            let after = frame.at.saturating_duration_since(self.connection.opened);
+            kept.push(TracedFrame {
+                seq: self.connection.frames,
+                // A connection ends after a day.
+                micros: u64::try_from(after.as_micros()).unwrap_or(u64::MAX),
+                direction: frame.direction,
+                opcode: frame.opcode,
+                bytes: frame.bytes,
+                is_encrypted: frame.is_encrypted,
+            });
+        }
+        self.connection.is_pinned = self.pin.is_some();
+        kept.connection.clone_from(&self.connection);
+    }
+}
+
+impl KeptTrace {
+    fn new(connection: TracedConnection) -> Self {
+        Self { connection, frames: VecDeque::new() }
+    }
+
+    fn push(&mut self, frame: TracedFrame) {
+        if self.frames.len() == FRAMES_MAX {
+            self.frames.pop_front();
+        }
+        self.frames.push_back(frame);
+    }
 }
