@@ -993,7 +993,7 @@ pub(crate) mod tests {
         endpoint.accept(now, SocketAddr::from((Ipv4Addr::LOCALHOST, 1)), entropy).unwrap()
     }
 
-    fn endpoint(now: Instant) -> Endpoint {
+    pub(crate) fn endpoint(now: Instant) -> Endpoint {
         let config = Config {
             bounds: Bounds::of(300),
             queued_values_max: 9,

@@ -183,6 +183,8 @@ impl Server {
         let config = Config { classic_first: ledger.classic_next(), ..options.endpoint };
         let now = Instant::now();
         let endpoint = Endpoint::new(now, config);
+        let publisher =
+            watch.as_ref().map(|watch| Publisher::new(Arc::clone(watch), now, ledger.health()));
         let driver = Driver {
             poll,
             listener: Some(listener),
@@ -194,7 +196,7 @@ impl Server {
             silence,
             drain: options.drain,
             refusals_max: options.refusals_max,
-            publisher: watch.map(|watch| Publisher::new(watch, now)),
+            publisher,
             state: LoopState::new(now),
             mailbox,
         };

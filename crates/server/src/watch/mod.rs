@@ -133,3 +133,52 @@ impl Watch {
         lock(&self.published)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ddes_ledger::Health;
+
+    use super::*;
+    use crate::endpoint::tests::endpoint;
+
+    #[test]
+    fn a_reader_that_holds_the_lock_delays_a_publication_and_not_the_loop() {
+        let now = Instant::now();
+        let mut endpoint = endpoint(now).watched(now);
+        let watch = Arc::new(Watch::new(now));
+        let mut publisher = Publisher::new(Arc::clone(&watch), now, Health::Good);
+        let at = |millis| now + Duration::from_millis(millis);
+        let reader = watch.lock();
+        // It returns while this same thread holds the lock, and tries again soon.
+        publisher.handle_timeout(at(1), &mut endpoint);
+        assert_eq!(reader.stats.at, now);
+        let retry = publisher.poll_timeout();
+        assert!(retry > at(1) && retry < at(1) + PUBLISH_EVERY);
+        drop(reader);
+        publisher.handle_timeout(at(2), &mut endpoint);
+        assert_eq!(watch.stats().at, now, "it is not due yet");
+        publisher.handle_timeout(retry, &mut endpoint);
+        assert_eq!(watch.stats().at, retry);
+        assert_eq!(publisher.poll_timeout(), retry + PUBLISH_EVERY);
+    }
+
+    #[test]
+    fn a_reader_that_panicked_does_not_end_the_publications() {
+        let now = Instant::now();
+        let mut endpoint = endpoint(now).watched(now);
+        let watch = Arc::new(Watch::new(now));
+        let reader = std::thread::spawn({
+            let watch = Arc::clone(&watch);
+            move || {
+                let held = watch.lock();
+                panic!("injected, at {:?}", held.stats.at)
+            }
+        });
+        assert!(reader.join().is_err());
+        let later = now + PUBLISH_EVERY;
+        assert!(watch.publish(later, &mut endpoint, &DriverCounts::default()));
+        assert_eq!(watch.stats().at, later);
+    }
+}

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ddes_ledger::Health;
+
 use super::{DriverCounts, PUBLISH_EVERY, Watch};
 use crate::endpoint::Endpoint;
 
@@ -17,8 +19,10 @@ pub(crate) struct Publisher {
 }
 
 impl Publisher {
-    pub(crate) fn new(watch: Arc<Watch>, now: Instant) -> Self {
-        Self { watch, due: now, counts: DriverCounts::default() }
+    pub(crate) fn new(watch: Arc<Watch>, now: Instant, health: Health) -> Self {
+        let mut counts = DriverCounts::default();
+        counts.ledger.health = health;
+        Self { watch, due: now, counts }
     }
 
     /// When to call [`Self::handle_timeout`].

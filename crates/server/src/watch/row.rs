@@ -46,6 +46,9 @@ pub struct SessionRow {
     pub at: Instant,
 }
 
+/// What each session takes of the published memory.
+const _: () = assert!(size_of::<Option<SessionRow>>() <= 256);
+
 /// How far a session has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionState {

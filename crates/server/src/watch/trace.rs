@@ -158,7 +158,11 @@ impl TraceLogs {
     /// published yet.
     pub(crate) fn publish(&self, published: &mut Vec<KeptTrace>) {
         for (place, log) in self.logs.iter().enumerate() {
-            let is_it = |kept: &KeptTrace| kept.connection.serial == log.connection.serial;
+            // A trace that was dropped and begun again counts its frames from 0.
+            let is_it = |kept: &KeptTrace| {
+                (kept.connection.serial, kept.connection.frames)
+                    == (log.connection.serial, log.connection.frames)
+            };
             match published.iter().skip(place).position(is_it) {
                 Some(behind) => published.swap(place, place + behind),
                 None => published.insert(place, KeptTrace::new(log.connection.clone())),
@@ -211,5 +215,110 @@ impl KeptTrace {
             self.frames.pop_front();
         }
         self.frames.push_back(frame);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    fn connection(serial: u64, opened: Instant) -> TracedConnection {
+        TracedConnection {
+            serial,
+            peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
+            name: None,
+            profile: Profile::V2,
+            opened,
+            ended: None,
+            is_from_start: true,
+            is_pinned: false,
+            frames: 0,
+        }
+    }
+
+    fn logs(serials: impl Iterator<Item = u64>) -> TraceLogs {
+        let (mut logs, now) = (TraceLogs::default(), Instant::now());
+        for serial in serials {
+            logs.add(ConnectionId::numbered(serial), connection(serial, now));
+        }
+        logs
+    }
+
+    fn serials(logs: &TraceLogs, wanted: impl Fn(&TraceLog) -> bool) -> Vec<u64> {
+        logs.logs.iter().filter(|log| wanted(log)).map(|log| log.id.serial()).collect()
+    }
+
+    #[test]
+    fn one_pin_too_many_takes_the_oldest_pin() {
+        let most = PINS_MAX as u64;
+        let mut logs = logs(1..=TRACES_MAX as u64);
+        let pinned = |logs: &TraceLogs| serials(logs, |log| log.pin.is_some());
+        // From the newest connection to the oldest: a pin's age is not its connection's.
+        for serial in (1..=most).rev() {
+            assert!(logs.pin(serial, true));
+        }
+        assert_eq!(pinned(&logs), (1..=most).collect::<Vec<_>>());
+        // A pin that is set again stays as old as it is.
+        assert!(logs.pin(most, true));
+        assert!(logs.pin(most + 1, true));
+        assert_eq!(pinned(&logs), (1..most).chain([most + 1]).collect::<Vec<_>>());
+        assert!(logs.pin(1, false) && !logs.pin(99, true));
+        assert_eq!(pinned(&logs), (2..most).chain([most + 1]).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_trace_that_goes_is_reported_only_while_its_session_keeps_frames() {
+        let most = TRACES_MAX as u64;
+        let mut logs = logs(1..=most);
+        let now = Instant::now();
+        let mut add = |serial| {
+            logs.of(ConnectionId::numbered(2)).into_iter().for_each(|log| {
+                log.leave(SeenFrames::default());
+            });
+            logs.add(ConnectionId::numbered(serial), connection(serial, now))
+        };
+        assert_eq!(add(most + 1), Some(ConnectionId::numbered(1)));
+        // Number 2 was removed: another connection may have its slot.
+        assert_eq!(add(most + 2), None);
+        assert_eq!(add(most + 3), Some(ConnectionId::numbered(3)));
+        assert_eq!(serials(&logs, |_| true), (4..=most + 3).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_kept_trace_drops_its_oldest_frame_for_one_more_than_it_holds() {
+        let now = Instant::now();
+        let mut kept = KeptTrace::new(connection(1, now));
+        let frame = |seq| TracedFrame {
+            seq,
+            micros: 0,
+            direction: Direction::In,
+            opcode: 30,
+            bytes: 8,
+            is_encrypted: true,
+        };
+        let most = FRAMES_MAX as u64;
+        (1..=most).for_each(|seq| kept.push(frame(seq)));
+        assert_eq!((kept.frames.len(), kept.frames[0].seq), (FRAMES_MAX, 1));
+        kept.push(frame(most + 1));
+        assert_eq!((kept.frames.len(), kept.frames[0].seq), (FRAMES_MAX, 2));
+    }
+
+    /// The session forgot its frames meanwhile, so the numbers of the new trace begin at 1.
+    #[test]
+    fn a_trace_that_is_dropped_and_begun_again_between_two_publications_starts_empty() {
+        let now = Instant::now();
+        let mut logs = logs(1..=1);
+        let mut published = Vec::new();
+        logs.publish(&mut published);
+        let seen = SeenFrames { dropped: 3, ..SeenFrames::default() };
+        logs.logs[0].publish(seen, &mut published[0]);
+        assert_eq!(published[0].connection.frames, 3);
+        logs.logs.clear();
+        logs.add(ConnectionId::numbered(1), connection(1, now));
+        logs.publish(&mut published);
+        assert_eq!(published.len(), 1);
+        assert_eq!(published[0].connection.frames, 0);
     }
 }
