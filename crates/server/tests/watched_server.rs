@@ -14,7 +14,7 @@ use ddes_ledger::store::{Folder, StoreOptions};
 use ddes_ledger::{AccountId, Health, Ledger, Operation, Timestamp};
 use ddes_server::endpoint::{Bounds, Config, Notices, Profiles};
 use ddes_server::watch::{Cause, ServerStats, Watch};
-use ddes_server::{Access, Server, ServerHandle, ServerOptions};
+use ddes_server::{Access, Lists, Server, ServerHandle, ServerOptions};
 use ddes_session::v2::{ClientConfig, ClientEvent, ClientSession, ServerConfig, noise};
 use ddes_wire::Sequence;
 use ddes_wire::v2::{GroupSize, Suite};
@@ -31,6 +31,10 @@ struct Running {
 
 impl Running {
     fn start(ledger: Ledger, is_watched: bool) -> Self {
+        Self::start_with(ledger, Access::Any, is_watched)
+    }
+
+    fn start_with(ledger: Ledger, access: Access, is_watched: bool) -> Self {
         let key = SigningKey::from_seed(&[9; 32]);
         let suites = vec![SUITE];
         let v2 = ServerConfig { suites, key, idle: MINUTE, handshake: MINUTE, values_max: 8 };
@@ -43,7 +47,7 @@ impl Running {
                 classic_first: 0,
                 profiles: Profiles { v2: Arc::new(v2), classic: None },
             },
-            access: Access::Any,
+            access,
             drain: MINUTE,
             refusals_max: 16,
             watch: is_watched,
@@ -168,6 +172,21 @@ fn batches_are_timed_in_memory_and_in_a_folder() {
         assert!(answer(handle.accounts(0)).is_none());
     }
     std::fs::remove_dir_all(path).unwrap();
+}
+
+#[test]
+fn errors_in_the_lists_of_authorized_keys_are_counted() {
+    let folder = std::env::temp_dir().join(format!("ddes-watch-lists-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let lists =
+        Lists { authorized_keys: folder.join("authorized_keys"), identities: folder.join("keys") };
+    std::fs::write(&lists.authorized_keys, "no key\nno key either\n").unwrap();
+    let server = Running::start_with(Ledger::in_memory(), Access::Listed(lists), true);
+    let watch = server.handle.watch().unwrap();
+    // The lists are read a second after the start at the latest.
+    wait(&watch, |stats| stats.access_errors == 2);
+    server.stop();
+    std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::{Cause, CauseCounts};
 use crate::line::{LinkedQueue, QueueNodes};
 
-/// The most networks kept, in 1 MiB.
+/// The most networks kept, in some 2 MiB with the published copy.
 pub const NETWORKS_MAX: usize = 4096;
 
 /// Failures of the last hour are counted in windows of this length.

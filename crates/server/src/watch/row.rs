@@ -47,7 +47,7 @@ pub struct SessionRow {
 }
 
 /// What each session takes of the published memory.
-const _: () = assert!(size_of::<Option<SessionRow>>() <= 256);
+const _: () = assert!(size_of::<Option<SessionRow>>() <= 224);
 
 /// How far a session has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
