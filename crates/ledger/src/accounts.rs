@@ -11,6 +11,18 @@ use crate::{Account, AccountId, AccountNumber, Totals};
 /// Accounts of a chunk. Growth adds a chunk and moves no account.
 const CHUNK: usize = 1024;
 
+/// The position of the first classic account, behind the positions of all possible identities.
+const CLASSIC_FROM: u64 = 1 << 32;
+
+/// Some of the accounts, and where to continue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountSlice {
+    /// Identities in the order they came, then classic accounts.
+    pub accounts: Vec<(AccountId, Account)>,
+    /// The position of the next account; `None` at the end.
+    pub next: Option<u64>,
+}
+
 /// The memory of one identity.
 #[derive(Clone, Debug)]
 struct Slot {
@@ -182,6 +194,32 @@ impl Accounts {
         identities.chain(
             self.classic.iter().map(|(number, account)| (AccountId::Classic(*number), *account)),
         )
+    }
+
+    /// At most `most` accounts from a position on. Positions are stable: identities have their
+    /// numbers, and classic accounts follow behind all possible identities.
+    pub(crate) fn slice(&self, from: u64, most: usize) -> AccountSlice {
+        let identities = u32::try_from(from).map_or(self.count..0, |from| from..self.count);
+        let identities = identities.filter_map(|number| {
+            let slot = self.slot(number)?;
+            let account = slot.packed.unpack(false);
+            Some((u64::from(number), (AccountId::Identity(slot.key), account)))
+        });
+        let classic = self.classic.range(from.saturating_sub(CLASSIC_FROM)..);
+        let classic = classic.map(|(number, account)| {
+            // A number this high takes more sessions than a server lives for.
+            let position = CLASSIC_FROM.saturating_add(*number);
+            (position, (AccountId::Classic(*number), *account))
+        });
+        let mut all = identities.chain(classic);
+        let mut accounts = Vec::with_capacity(most.min(self.len()));
+        accounts.extend(all.by_ref().take(most).map(|(_, account)| account));
+        AccountSlice { accounts, next: all.next().map(|(position, _)| position) }
+    }
+
+    /// Accounts that can be added to.
+    pub(crate) fn len(&self) -> usize {
+        self.count as usize + self.classic.len()
     }
 
     pub(crate) fn classic(&self) -> &BTreeMap<u64, Account> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ddes_wire::Standing;
 
-use crate::accounts::Accounts;
+use crate::accounts::{AccountSlice, Accounts};
 use crate::apply::decide;
 use crate::base::{Footing, FoundLedger, find};
 use crate::rhythm::Rhythm;
@@ -290,6 +290,17 @@ impl Ledger {
         self.accounts.iter()
     }
 
+    /// At most `most` accounts from a position on: 0, or the `next` of another slice. Accounts keep
+    /// their positions, so slice by slice each account that exists meanwhile comes once.
+    pub fn accounts_from(&self, position: u64, most: usize) -> AccountSlice {
+        self.accounts.slice(position, most)
+    }
+
+    /// The number of accounts but those that ended.
+    pub fn accounts_len(&self) -> u64 {
+        self.accounts.len() as u64
+    }
+
     /// Sum, count, mean and extremes over all accounts, those that ended included.
     pub fn totals(&self) -> Totals {
         self.accounts.totals()
@@ -305,6 +316,12 @@ impl Ledger {
         self.durable
             .as_ref()
             .map(|durable| (durable.journal.at().batch, durable.journal.at().chain))
+    }
+
+    /// The batch of the newest durable checkpoint.
+    pub fn newest_checkpoint(&self) -> Option<Batch> {
+        let kept = self.durable.as_ref()?.checkpoints.last()?;
+        Some(kept.named.start)
     }
 
     /// Bytes of memory that identities take, the index included.

@@ -24,6 +24,7 @@ pub mod store;
 mod totals;
 
 pub use account::{Account, Timestamp};
+pub use accounts::AccountSlice;
 pub use ledger::{Health, Ledger, Opened};
 pub use operation::{
     AccountId, AccountNumber, Opening, Operation, OperationOutcome, Proof, Refusal, Submission,

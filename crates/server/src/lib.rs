@@ -23,7 +23,9 @@ mod refuse;
 mod session;
 mod slice;
 mod timers;
+pub mod watch;
 
 pub use access::{Access, Lists};
+pub use clerk::LedgerView;
 pub use files::Files;
 pub use listen::{Report, Server, ServerHandle, ServerOptions, Stopped};

@@ -5,16 +5,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ddes_ledger::{Health, Ledger, Totals};
+use ddes_ledger::{Account, AccountId, AccountSlice, Health, Ledger, Totals};
 use mio::{Interest, Poll, Waker};
 use tokio::sync::oneshot;
 
 use crate::access::{Access, AccessControl};
-use crate::clerk::ServerLedger;
+use crate::clerk::{LedgerQuestion, LedgerView, ServerLedger};
 use crate::drive::{Driver, LISTENER, LoopState, MAIL};
 use crate::endpoint::{Config, Endpoint, Notice, SessionView};
 use crate::mail::{Mail, Mailbox, ServerCommand};
 use crate::pool::Pool;
+use crate::watch::{Publisher, Watch};
 
 const BACKLOG: i32 = 4096;
 
@@ -32,6 +33,9 @@ pub struct ServerOptions {
     /// The most excess connections that are refused with a message at a time. Further ones are
     /// closed immediately.
     pub refusals_max: usize,
+    /// Whether to publish counters, sessions and traces through [`ServerHandle::watch`]. Otherwise
+    /// nothing is counted.
+    pub watch: bool,
 }
 
 /// A bound server, not yet running.
@@ -42,12 +46,14 @@ pub struct Server {
     poll: Poll,
     options: ServerOptions,
     mailbox: Arc<Mailbox>,
+    watch: Option<Arc<Watch>>,
 }
 
 /// Controls a running server from any thread.
 #[derive(Clone, Debug)]
 pub struct ServerHandle {
     mailbox: Arc<Mailbox>,
+    watch: Option<Arc<Watch>>,
 }
 
 /// What a running server reports.
@@ -89,12 +95,47 @@ impl ServerHandle {
 
     /// Totals over all accounts of the ledger; `None` if the server has stopped.
     pub async fn totals(&self) -> Option<Totals> {
-        self.ask(ServerCommand::Totals).await
+        self.ask_ledger(LedgerQuestion::Totals).await
+    }
+
+    /// The ledger's health and head; `None` if the server has stopped.
+    pub async fn ledger(&self) -> Option<LedgerView> {
+        self.ask_ledger(LedgerQuestion::View).await
+    }
+
+    /// An account; `None` if it never had a session, has ended, or if the server has stopped.
+    pub async fn account(&self, id: AccountId) -> Option<Account> {
+        self.ask_ledger(|asker| LedgerQuestion::Account(id, asker)).await.flatten()
+    }
+
+    /// At most 4,096 accounts: the first for 0, then those from the slice's `next` on. Each account
+    /// that exists meanwhile comes once. `None` if the server has stopped.
+    pub async fn accounts(&self, from: u64) -> Option<AccountSlice> {
+        self.ask_ledger(|slice| LedgerQuestion::Accounts { from, slice }).await
+    }
+
+    /// What the server publishes, if [`ServerOptions::watch`] says that it does.
+    pub fn watch(&self) -> Option<Arc<Watch>> {
+        self.watch.clone()
+    }
+
+    /// Traces the session numbered `serial` from now on, or no longer keeps its trace although
+    /// newer connections come. Returns whether there is such a session or trace.
+    pub async fn pin_trace(&self, serial: u64, is_pinned: bool) -> bool {
+        let command = |found| ServerCommand::PinTrace { serial, is_pinned, found };
+        self.ask(command).await.unwrap_or(false)
     }
 
     /// All sessions, in no particular order; none if the server has stopped.
     pub async fn sessions(&self) -> Vec<SessionView> {
         self.ask(ServerCommand::Sessions).await.unwrap_or(Vec::new())
+    }
+
+    async fn ask_ledger<T>(
+        &self,
+        question: impl FnOnce(oneshot::Sender<T>) -> LedgerQuestion,
+    ) -> Option<T> {
+        self.ask(|asker| ServerCommand::Ledger(question(asker))).await
     }
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> ServerCommand) -> Option<T> {
@@ -120,7 +161,8 @@ impl Server {
         let poll = Poll::new()?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let mailbox = Arc::new(Mailbox::new(Waker::new(poll.registry(), MAIL)?));
-        Ok(Self { ledger, listener, poll, options, mailbox })
+        let watch = options.watch.then(|| Arc::new(Watch::new(Instant::now())));
+        Ok(Self { ledger, listener, poll, options, mailbox, watch })
     }
 
     /// The bound address, with the chosen port.
@@ -130,27 +172,31 @@ impl Server {
 
     /// A handle that controls this server once it runs.
     pub fn handle(&self) -> ServerHandle {
-        ServerHandle { mailbox: Arc::clone(&self.mailbox) }
+        ServerHandle { mailbox: Arc::clone(&self.mailbox), watch: self.watch.clone() }
     }
 
     /// Serves on this thread until stopped. `observe` is called for every report and must not
     /// block.
     pub fn run(self, observe: impl FnMut(Report) + 'static) -> io::Result<Stopped> {
-        let Self { ledger, listener, poll, options, mailbox } = self;
+        let Self { ledger, listener, poll, options, mailbox, watch } = self;
         let silence = options.endpoint.profiles.classic.as_ref().map(|classic| classic.silence);
         let config = Config { classic_first: ledger.classic_next(), ..options.endpoint };
         let now = Instant::now();
+        let endpoint = Endpoint::new(now, config);
+        let publisher =
+            watch.as_ref().map(|watch| Publisher::new(Arc::clone(watch), now, ledger.health()));
         let driver = Driver {
             poll,
             listener: Some(listener),
-            endpoint: Endpoint::new(now, config),
-            ledger: ServerLedger::open(ledger, Arc::clone(&mailbox))?,
+            endpoint: if watch.is_some() { endpoint.watched(now) } else { endpoint },
+            ledger: ServerLedger::open(ledger, Arc::clone(&mailbox), watch.is_some())?,
             pool: Pool::start(&mailbox)?,
             access: AccessControl::new(options.access),
             observe: Box::new(observe),
             silence,
             drain: options.drain,
             refusals_max: options.refusals_max,
+            publisher,
             state: LoopState::new(now),
             mailbox,
         };
@@ -179,6 +225,7 @@ mod tests {
             access: Access::Any,
             drain: Duration::from_secs(60),
             refusals_max: 9,
+            watch: false,
         };
         let server = Server::bind(options, Ledger::in_memory()).unwrap();
         server.mailbox.post(Mail::Panicked("handshakes".into()));

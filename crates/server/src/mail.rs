@@ -3,11 +3,10 @@
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ddes_ledger::Totals;
 use mio::Waker;
 use tokio::sync::oneshot;
 
-use crate::clerk::LedgerAnswer;
+use crate::clerk::{LedgerAnswer, LedgerQuestion};
 use crate::endpoint::{ConnectionId, SessionDone, SessionView};
 
 /// A message of another thread to the loop.
@@ -30,7 +29,8 @@ pub(crate) enum ServerCommand {
     Stop,
     End { serial: Option<u64>, ended: oneshot::Sender<usize> },
     Sessions(oneshot::Sender<Vec<SessionView>>),
-    Totals(oneshot::Sender<Totals>),
+    Ledger(LedgerQuestion),
+    PinTrace { serial: u64, is_pinned: bool, found: oneshot::Sender<bool> },
 }
 
 /// Messages to the loop. Bounded, since each is the result of something that the loop or an

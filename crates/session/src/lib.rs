@@ -19,9 +19,11 @@
 pub mod classic;
 mod inbound;
 mod outbound;
+mod tap;
 pub mod v2;
 
 pub use outbound::{STALL_MAX, UNSENT_BYTES_MAX};
+pub use tap::{Direction, SEEN_FRAMES_MAX, SeenFrame, SeenFrames};
 
 use std::num::NonZeroU32;
 use std::time::Duration;

@@ -249,6 +249,7 @@ fn options(
         access,
         drain: Duration::from_secs(args.drain_secs.into()),
         refusals_max: files.refusals_max,
+        watch: false,
     }
 }
 

@@ -30,6 +30,7 @@ pub fn start() -> (String, String) {
         access: Access::Any,
         drain: minute,
         refusals_max: 16,
+        watch: false,
     };
     let server = Server::bind(options, Ledger::in_memory()).unwrap();
     let address = server.local_addr().unwrap().to_string();
