@@ -1,7 +1,7 @@
 //! Messages from other threads to the loop that drives the endpoint.
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
 use ddes_ledger::Totals;
 use mio::Waker;
@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::clerk::LedgerAnswer;
 use crate::endpoint::{ConnectionId, SessionDone, SessionView};
+use crate::listen::LiveSettings;
 
 /// A message of another thread to the loop.
 #[derive(Debug)]
@@ -31,6 +32,7 @@ pub(crate) enum ServerCommand {
     End { serial: Option<u64>, ended: oneshot::Sender<usize> },
     Sessions(oneshot::Sender<Vec<SessionView>>),
     Totals(oneshot::Sender<Totals>),
+    Apply { settings: Box<LiveSettings>, applied: mpsc::Sender<()> },
 }
 
 /// Messages to the loop. Bounded, since each is the result of something that the loop or an
