@@ -3,26 +3,27 @@
 mod board;
 mod books;
 mod console;
+mod control;
+mod events;
 mod lines;
+pub(crate) mod settings;
 mod signals;
+mod socket;
 mod tally;
 
 use std::io::{self, IsTerminal};
-use std::num::NonZeroU32;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc as std_mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ddes_ffdhe::{Group, NamedGroup};
-use ddes_identity::SigningKey;
-use ddes_server::endpoint::{Bounds, Classic, Config, Notices, Profiles};
-use ddes_server::{Access, Files, Report, Server, ServerOptions};
-use ddes_session::{classic, v2};
+use ddes_server::{Access, Report, Server};
 use ddes_wire::v2::Suite;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::args::{GroupName, ServeArgs, SuiteName};
+use crate::args::{ServeArgs, SuiteName};
+use crate::config::{CommandLine, Configuration};
 use crate::failure::{Code, Failure};
 use crate::home::Home;
 use crate::keys;
@@ -32,52 +33,44 @@ use crate::screen::{self, Screen};
 use crate::streams;
 use board::Board;
 use console::Console;
+use control::Control;
+pub(crate) use lines::reloaded;
+use socket::ControlSocket;
+pub(crate) use socket::RunningServer;
 use tally::Tally;
-
-/// From accept to a client's proof, or its classic key (PROTOCOL.md, P-23 and C-19).
-const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
 /// Notices that wait to be shown. More are dropped and counted: a console that is held (Ctrl-S)
 /// must not hold the server.
 const NOTICES_MAX: usize = 4096;
 
-/// Values that wait for the ledger, 16 bytes each; beyond them nothing is read.
-const QUEUED_VALUES_MAX: usize = 1 << 20;
-
 /// Once the server has stopped, its process waits no longer for whoever reads its last lines.
 pub(crate) const LAST_WORDS: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
-    if !args.core_dumps {
-        let failed =
-            |error| Failure::system("cannot switch core dumps off", &error).next("--core-dumps");
-        limits::no_core_dumps().map_err(failed)?;
-    }
-    if args.classic {
-        screen::warn_of_classic();
-    }
-    if args.allow_any {
-        screen::warn_of_any();
-    }
+    let line = CommandLine::of_process(&["serve"]);
+    let configuration = Configuration::load(&line, args.config.as_deref())?;
+    let args = &configuration.args;
+    warn(args)?;
     let home = Home::find(&args.home)?;
     let (key, key_is_new) =
         home.key_or_new(&home.server_key(), "ddes server", keys::no_passphrase)?;
     let fingerprint = key.public().fingerprint();
-    let suites: Vec<SuiteName> =
-        if args.suite.is_empty() { SuiteName::DEFAULT.into() } else { args.suite.clone() };
-    let suites: Vec<Suite> = suites.into_iter().map(Suite::from).collect();
-    if suites.iter().any(|suite| !suite.is_hybrid()) {
-        screen::warn_of_ddes(args.output.quiet);
-    }
+    let suites = suites(args);
     let access = if args.allow_any { Access::Any } else { Access::Listed(home.lists()) };
     let (ledger, about_ledger) = books::open(args, &home)?;
-    let files = share_files(args)?;
-    let server = Server::bind(options(args, files, key, suites, access), ledger)
+    let files = settings::share_files(args)?;
+    let values_at = board::values_at(&args.output);
+    let live = settings::live(args, files, board::notices(args.log_level, values_at));
+    let server = Server::bind(settings::options(args, live, key, suites, access), ledger)
         .map_err(|error| cannot_listen(args, &error))?;
     let address = server.local_addr().map_err(|error| cannot_listen(args, &error))?;
-    let signals = signals::watch(server.handle())?;
     let (prompt, screen) = open_screen(args)?;
-    let board = Board::start(screen)?;
+    let board = Board::start(screen, args.log_level, values_at)?;
+    let control =
+        Control::start(line, configuration.clone(), files, server.handle(), board.clone())?;
+    // Both before the first line: whoever waits for it may ask for a reload.
+    let signals = signals::watch(server.handle(), control.clone())?;
+    let socket = take_commands(&home, address, &control);
     // For programs the first line is the address.
     if !board.is_json() {
         board.show(&lines::starting());
@@ -94,7 +87,50 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
             address.port()
         ));
     }
-    serve(server, &board, prompt, signals)
+    let outcome = serve(server, &board, prompt, signals, control);
+    drop(socket);
+    outcome
+}
+
+/// Says what is not secure, and switches core dumps off.
+fn warn(args: &ServeArgs) -> Result<(), Failure> {
+    if !args.core_dumps {
+        let failed =
+            |error| Failure::system("cannot switch core dumps off", &error).next("--core-dumps");
+        limits::no_core_dumps().map_err(failed)?;
+    }
+    if args.classic {
+        screen::warn_of_classic();
+    }
+    if args.allow_any {
+        screen::warn_of_any();
+    }
+    Ok(())
+}
+
+fn suites(args: &ServeArgs) -> Vec<Suite> {
+    let named: &[SuiteName] = if args.suite.is_empty() { &SuiteName::DEFAULT } else { &args.suite };
+    let suites: Vec<Suite> = named.iter().copied().map(Suite::from).collect();
+    if suites.iter().any(|suite| !suite.is_hybrid()) {
+        screen::warn_of_ddes(args.output.quiet);
+    }
+    suites
+}
+
+/// The socket of `ddes reload`. A home that takes none is no reason not to serve.
+fn take_commands(home: &Home, address: SocketAddr, control: &Control) -> Option<ControlSocket> {
+    let folder = home.sockets();
+    match ControlSocket::open(&folder, address.to_string(), control.clone()) {
+        Ok(socket) => Some(socket),
+        Err(error) => {
+            streams::say(&format!(
+                "Warning: no socket in {}: {error}. `ddes reload` does not reach this server; \
+                 SIGHUP does.",
+                folder.display()
+            ));
+            None
+        }
+    }
 }
 
 /// Serves on this thread, beside a console on another, until it is stopped or the disk fails.
@@ -104,6 +140,7 @@ fn serve(
     board: &Board,
     mut prompt: Prompt,
     signals: mpsc::Receiver<()>,
+    control: Control,
 ) -> Result<(), Failure> {
     let (notices, received) = mpsc::channel(NOTICES_MAX);
     let dropped = Arc::new(AtomicU64::new(0));
@@ -112,6 +149,7 @@ fn serve(
     let console = Console {
         handle: server.handle(),
         board: board.clone(),
+        control,
         signals,
         notices: received,
         dropped: Arc::clone(&dropped),
@@ -164,100 +202,6 @@ fn to_show(tally: &Mutex<Tally>, report: Report) -> Option<Report> {
             console::lock(tally).note(Instant::now(), notice).map(Report::Session)
         }
         report @ (Report::Access(_) | Report::Ledger(_) | Report::Checkpoint(_)) => Some(report),
-    }
-}
-
-/// Fewer connections where this user may not open files for all of them: out of files the ledger
-/// could not go on.
-fn share_files(args: &ServeArgs) -> Result<Files, Failure> {
-    let wanted = args.max_connections as usize;
-    let needed = Files::needed(wanted);
-    let most = limits::open_files(needed).err().unwrap_or(needed);
-    let files = Files::share(most, wanted).ok_or_else(|| {
-        Failure::new(
-            Code::No,
-            format!("this user may have {most} open files, too few for a server"),
-        )
-        .next("ulimit -Hn 1024, and ddes serve")
-    })?;
-    if files.connections_max < wanted && !args.output.quiet {
-        streams::say(&format!(
-            "Warning: {wanted} connections need {needed} open files, and this user may have \
-             {most} (ulimit -Hn): at most {} connections are taken.",
-            files.connections_max
-        ));
-    }
-    Ok(files)
-}
-
-/// What strangers may hold: half of all places and, on the original's wire, a quarter.
-fn bounds(args: &ServeArgs, connections_max: usize) -> Bounds {
-    let usual = Bounds::of(connections_max);
-    let classic_max = if args.classic_wait_ms == 0 { connections_max } else { usual.classic_max };
-    let unproven_max = args.max_unproven_total.map_or(usual.unproven_max, |most| most as usize);
-    Bounds {
-        unproven_max,
-        unproven_network_max: args.max_unproven as usize,
-        classic_max: args.max_classic.map_or(classic_max, |most| most as usize),
-        classic_network_max: args.max_unproven as usize,
-        handshakes_max: unproven_max,
-        connects_per_sec_max: NonZeroU32::new(args.max_connects_per_sec),
-        handshakes_per_sec_max: NonZeroU32::new(args.max_handshakes_per_sec),
-        ..usual
-    }
-}
-
-fn options(
-    args: &ServeArgs,
-    files: Files,
-    key: SigningKey,
-    suites: Vec<Suite>,
-    access: Access,
-) -> ServerOptions {
-    let idle = Duration::from_secs(args.idle_secs.into());
-    let classic = args.classic.then(|| Classic {
-        config: Arc::new(classic::ServerConfig {
-            group: Group::named(named(args.group)),
-            idle,
-            handshake: HANDSHAKE_MAX,
-            end_all: args.classic_end_all,
-        }),
-        silence: Duration::from_millis(args.classic_wait_ms.into()),
-    });
-    let v2 = v2::ServerConfig {
-        suites,
-        key,
-        idle,
-        handshake: HANDSHAKE_MAX,
-        values_max: args.frame_values,
-    };
-    ServerOptions {
-        listen: args.listen,
-        endpoint: Config {
-            bounds: bounds(args, files.connections_max),
-            queued_values_max: QUEUED_VALUES_MAX,
-            // Values are for a person at the terminal, and stay out of logs.
-            notices: if screen::is_interactive() && !args.output.json && !args.output.quiet {
-                Notices::Values
-            } else {
-                Notices::Sessions
-            },
-            // The ledger knows.
-            classic_first: 0,
-            profiles: Profiles { v2: Arc::new(v2), classic },
-        },
-        access,
-        drain: Duration::from_secs(args.drain_secs.into()),
-        refusals_max: files.refusals_max,
-        watch: false,
-    }
-}
-
-fn named(group: GroupName) -> NamedGroup {
-    match group {
-        GroupName::Ffdhe2048 => NamedGroup::Ffdhe2048,
-        GroupName::Ffdhe3072 => NamedGroup::Ffdhe3072,
-        GroupName::Ffdhe4096 => NamedGroup::Ffdhe4096,
     }
 }
 
