@@ -69,6 +69,7 @@ const UNSAFE_FILES: &[&str] = &[
     "crates/cipher/src/bitslice/rounds.rs",
     "crates/cipher/src/bitslice/x86.rs",
     "crates/cli/src/closed.rs",
+    "crates/cli/src/serve/activation.rs",
     "crates/ffdhe/src/adx.rs",
     "crates/ffdhe/src/ifma.rs",
     "crates/server/src/slice.rs",

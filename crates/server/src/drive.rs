@@ -26,7 +26,7 @@ use crate::clerk::{LedgerAnswer, ServerLedger};
 use crate::endpoint::{
     Action, ConnectionEntropy, ConnectionId, Endpoint, Order, Request, SessionView, SessionWork,
 };
-use crate::listen::{Report, Stopped};
+use crate::listen::{Pulse, Report, Stopped};
 use crate::mail::{Mail, Mailbox, ServerCommand, reply};
 use crate::pool::Pool;
 use crate::refuse::{RefusalStep, RefusedConnection};
@@ -557,11 +557,16 @@ impl Driver {
         self.state.stopping = Some(now + self.drain);
         self.listener = None;
         self.endpoint.end_all(now, Order::Shutdown, None);
+        (self.observe)(Report::Stopping(self.drain));
     }
 
     fn handle_command(&mut self, now: Instant, command: ServerCommand) {
         match command {
             ServerCommand::Stop => self.stop(now),
+            ServerCommand::Pulse(asker) => {
+                let connections = self.endpoint.len();
+                reply(asker, Pulse { connections, is_stopping: self.state.stopping.is_some() });
+            }
             ServerCommand::Totals(question) => self.ledger.ask(question),
             ServerCommand::Sessions(sessions) => {
                 reply(sessions, self.endpoint.sessions().collect());

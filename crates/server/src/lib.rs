@@ -26,4 +26,4 @@ mod timers;
 
 pub use access::{Access, Lists};
 pub use files::Files;
-pub use listen::{Report, Server, ServerHandle, ServerOptions, Stopped};
+pub use listen::{Pulse, Report, Server, ServerHandle, ServerOptions, Stopped};

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::clerk::LedgerAnswer;
 use crate::endpoint::{ConnectionId, SessionDone, SessionView};
+use crate::listen::Pulse;
 
 /// A message of another thread to the loop.
 #[derive(Debug)]
@@ -31,6 +32,7 @@ pub(crate) enum ServerCommand {
     End { serial: Option<u64>, ended: oneshot::Sender<usize> },
     Sessions(oneshot::Sender<Vec<SessionView>>),
     Totals(oneshot::Sender<Totals>),
+    Pulse(oneshot::Sender<Pulse>),
 }
 
 /// Messages to the loop. Bounded, since each is the result of something that the loop or an

@@ -1,10 +1,12 @@
 //! `ddes serve`.
 
+mod activation;
 mod board;
 mod books;
 mod console;
 mod lines;
 mod signals;
+mod systemd;
 mod tally;
 
 use std::io::{self, IsTerminal};
@@ -32,6 +34,7 @@ use crate::screen::{self, Screen};
 use crate::streams;
 use board::Board;
 use console::Console;
+use systemd::StopNote;
 use tally::Tally;
 
 /// From accept to a client's proof, or its classic key (PROTOCOL.md, P-23 and C-19).
@@ -72,8 +75,14 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let access = if args.allow_any { Access::Any } else { Access::Listed(home.lists()) };
     let (ledger, about_ledger) = books::open(args, &home)?;
     let files = share_files(args)?;
-    let server = Server::bind(options(args, files, key, suites, access), ledger)
-        .map_err(|error| cannot_listen(args, &error))?;
+    let passed = activation::listener()?;
+    let is_passed = passed.is_some();
+    let options = options(args, files, key, suites, access);
+    let server = match passed {
+        Some(listener) => Server::on(listener, options, ledger),
+        None => Server::bind(options, ledger),
+    };
+    let server = server.map_err(|error| cannot_listen(args, &error))?;
     let address = server.local_addr().map_err(|error| cannot_listen(args, &error))?;
     let signals = signals::watch(server.handle())?;
     let (prompt, screen) = open_screen(args)?;
@@ -88,13 +97,14 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     if !args.allow_any {
         board.show(&lines::access(&home));
     }
-    if address.ip().is_loopback() && !args.output.quiet {
+    if address.ip().is_loopback() && !is_passed && !args.output.quiet {
         streams::say(&format!(
             "Only this machine can connect. To accept others: --listen 0.0.0.0:{}",
             address.port()
         ));
     }
-    serve(server, &board, prompt, signals)
+    let stop_note = systemd::watch(server.handle(), address.to_string())?;
+    serve(server, &board, prompt, signals, stop_note)
 }
 
 /// Serves on this thread, beside a console on another, until it is stopped or the disk fails.
@@ -104,6 +114,7 @@ fn serve(
     board: &Board,
     mut prompt: Prompt,
     signals: mpsc::Receiver<()>,
+    stop_note: StopNote,
 ) -> Result<(), Failure> {
     let (notices, received) = mpsc::channel(NOTICES_MAX);
     let dropped = Arc::new(AtomicU64::new(0));
@@ -130,7 +141,7 @@ fn serve(
         .map_err(|error| Failure::system("cannot start a thread", &error))?;
 
     let outcome = server.run(move |report: Report| {
-        let Some(report) = to_show(&tally, report) else { return };
+        let Some(report) = to_show(&tally, &stop_note, report) else { return };
         if notices.try_send(report).is_err() {
             dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -158,10 +169,15 @@ fn serve(
 
 /// Of strangers' doings the console hears through the tally alone, but for the first: they cannot
 /// keep it from hearing of others.
-fn to_show(tally: &Mutex<Tally>, report: Report) -> Option<Report> {
+fn to_show(tally: &Mutex<Tally>, stop_note: &StopNote, report: Report) -> Option<Report> {
     match report {
         Report::Session(notice) => {
             console::lock(tally).note(Instant::now(), notice).map(Report::Session)
+        }
+        Report::Stopping(drain) => {
+            // Without a service manager nobody waits for it.
+            stop_note.send(drain).unwrap_or(());
+            None
         }
         report @ (Report::Access(_) | Report::Ledger(_) | Report::Checkpoint(_)) => Some(report),
     }

@@ -31,6 +31,7 @@ mod secure;
 mod shown;
 mod stops;
 mod strangers;
+mod systemd;
 mod terminals;
 mod transcript;
 
