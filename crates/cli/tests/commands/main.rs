@@ -13,11 +13,14 @@
 mod addresses;
 mod bench;
 mod causes;
+mod check;
 mod classic;
+mod doctor;
 mod durability;
 mod exactly_once;
 mod files;
 mod floods;
+mod generate;
 mod guide;
 mod injected_faults;
 mod input_faults;
