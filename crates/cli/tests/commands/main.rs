@@ -30,6 +30,7 @@ mod library;
 mod locks;
 mod outboxes;
 mod output_faults;
+mod packaging;
 mod secure;
 mod shown;
 mod stops;
