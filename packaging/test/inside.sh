@@ -15,6 +15,8 @@ await() {
     "$@"
 }
 pid() { systemctl show --property=MainPID --value ddes.service; }
+# `set -e` does not hear of a `!` that fails.
+fails() { if "$@"; then return 1; fi; }
 is_another() { test "$(pid)" != "$1" && test "$(pid)" != 0 && systemctl is-active --quiet ddes; }
 
 : installed and started
@@ -39,7 +41,7 @@ test "$(ddes send --as anna --trust "$trust" 42 50 | tail -1)" = 92
 seq 1000 | ddes send --as anna --quiet - | grep -x 500592
 ddes doctor --home $home --json >doctor
 grep -c '"level":"ok"' doctor
-! grep '"level":"fail"' doctor
+fails grep '"level":"fail"' doctor
 
 : hangs, and is started again by the watchdog
 mkdir -p /run/systemd/system/ddes.service.d
@@ -76,8 +78,8 @@ await ddes check
 
 : removed, and installed again
 dpkg --remove ddes
-! systemctl is-active --quiet ddes
-! ddes check
+fails systemctl is-active --quiet ddes
+fails ddes check
 test -f $home/server_key
 dpkg -i /shared/new.deb
 await ddes check
@@ -86,8 +88,8 @@ test "$(ddes total --as anna)" = 500600
 
 : purged, and nothing is left
 dpkg --purge ddes
-! getent passwd ddes
-! getent group ddes
+fails getent passwd ddes
+fails getent group ddes
 test ! -e $home
 test ! -e /etc/ddes
 test -z "$(find / -xdev -path /proc -prune -o -path /sys -prune -o -path /shared -prune \

@@ -50,11 +50,8 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
 
 /// Manual pages and completions, as the program itself describes its command line.
 fn generate(profile: &str) -> Result<(), String> {
-    let program = process::program("ddes");
-    let program = match profile {
-        "dev" => program.with_file_name("").join("../debug/ddes"),
-        _ => program,
-    };
+    let built = if profile == "dev" { "debug" } else { profile };
+    let program = process::target().join(built).join("ddes");
     let staging = root().join("target/package");
     let man = staging.join("man");
     let failed = |error: std::io::Error| format!("{}: {error}", staging.display());
@@ -87,7 +84,9 @@ fn installed() -> Result<String, String> {
 
 fn pack(cargo_deb: &str, profile: &str, deb: &Path, flags: &[&str]) -> Result<(), String> {
     let deb = deb.display().to_string();
-    let arguments = ["--package", "ddes", "--no-build", "--profile", profile, "--output", &deb];
+    // Its warnings are of folders that it does not know.
+    let arguments =
+        ["--quiet", "--package", "ddes", "--no-build", "--profile", profile, "--output", &deb];
     shell::run(cargo_deb, &[&arguments[..], flags].concat(), &[])
 }
 
