@@ -1,5 +1,6 @@
 //! `ddes serve`.
 
+mod activation;
 mod board;
 mod books;
 mod console;
@@ -9,6 +10,7 @@ mod lines;
 pub(crate) mod settings;
 mod signals;
 mod socket;
+mod systemd;
 mod tally;
 
 use std::io::{self, IsTerminal};
@@ -37,6 +39,7 @@ use control::Control;
 pub(crate) use lines::reloaded;
 use socket::ControlSocket;
 pub(crate) use socket::RunningServer;
+use systemd::StopNote;
 use tally::Tally;
 
 /// Notices that wait to be shown. More are dropped and counted: a console that is held (Ctrl-S)
@@ -61,8 +64,14 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let files = settings::share_files(args)?;
     let values_at = board::values_at(&args.output);
     let live = settings::live(args, files, board::notices(args.log_level, values_at));
-    let server = Server::bind(settings::options(args, live, key, suites, access), ledger)
-        .map_err(|error| cannot_listen(args, &error))?;
+    let options = settings::options(args, live, key, suites, access);
+    let passed = activation::listener()?;
+    let is_passed = passed.is_some();
+    let server = match passed {
+        Some(listener) => Server::on(listener, options, ledger),
+        None => Server::bind(options, ledger),
+    };
+    let server = server.map_err(|error| cannot_listen(args, &error))?;
     let address = server.local_addr().map_err(|error| cannot_listen(args, &error))?;
     let (prompt, screen) = open_screen(args)?;
     let board = Board::start(screen, args.log_level, values_at)?;
@@ -81,13 +90,14 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     if !args.allow_any {
         board.show(&lines::access(&home));
     }
-    if address.ip().is_loopback() && !args.output.quiet {
+    if address.ip().is_loopback() && !is_passed && !args.output.quiet {
         streams::say(&format!(
             "Only this machine can connect. To accept others: --listen 0.0.0.0:{}",
             address.port()
         ));
     }
-    let outcome = serve(server, &board, prompt, signals, control);
+    let stop_note = systemd::watch(server.handle(), address.to_string())?;
+    let outcome = serve(server, &board, prompt, signals, control, stop_note);
     drop(socket);
     outcome
 }
@@ -141,6 +151,7 @@ fn serve(
     mut prompt: Prompt,
     signals: mpsc::Receiver<()>,
     control: Control,
+    stop_note: StopNote,
 ) -> Result<(), Failure> {
     let (notices, received) = mpsc::channel(NOTICES_MAX);
     let dropped = Arc::new(AtomicU64::new(0));
@@ -168,7 +179,7 @@ fn serve(
         .map_err(|error| Failure::system("cannot start a thread", &error))?;
 
     let outcome = server.run(move |report: Report| {
-        let Some(report) = to_show(&tally, report) else { return };
+        let Some(report) = to_show(&tally, &stop_note, report) else { return };
         if notices.try_send(report).is_err() {
             dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -196,10 +207,15 @@ fn serve(
 
 /// Of strangers' doings the console hears through the tally alone, but for the first: they cannot
 /// keep it from hearing of others.
-fn to_show(tally: &Mutex<Tally>, report: Report) -> Option<Report> {
+fn to_show(tally: &Mutex<Tally>, stop_note: &StopNote, report: Report) -> Option<Report> {
     match report {
         Report::Session(notice) => {
             console::lock(tally).note(Instant::now(), notice).map(Report::Session)
+        }
+        Report::Stopping(drain) => {
+            // Without a service manager nobody waits for it.
+            stop_note.send(drain).unwrap_or(());
+            None
         }
         report @ (Report::Access(_) | Report::Ledger(_) | Report::Checkpoint(_)) => Some(report),
     }
