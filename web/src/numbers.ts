@@ -6,12 +6,15 @@ const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const short = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 const fine = new Intl.NumberFormat("en", { maximumFractionDigits: 3 });
 
-/** A number that a person counts: 12,345; below 10 with one decimal place. */
+/** Groups are gaps, as in sums, and not commas, which are decimal points to half of the world. */
+const gaps = (text: string): string => text.replaceAll(",", "\u202f");
+
+/** A number that a person counts: 12 345; below 10 with one decimal place. */
 export function amount(value: number): string {
-  return value < 10 && !Number.isInteger(value) ? short.format(value) : whole.format(value);
+  return gaps(value < 10 && !Number.isInteger(value) ? short.format(value) : whole.format(value));
 }
 
-export const mean = (value: number | null): string => (value === null ? "–" : fine.format(value));
+export const mean = (value: number | null): string => (value === null ? "–" : gaps(fine.format(value)));
 
 /** The sign, and the digits in groups of three. */
 export function groups(digits: Digits): { sign: string; groups: string[] } {
@@ -37,14 +40,14 @@ export function bytes(value: number | null): string {
 
 export function micros(value: number | null | undefined): string {
   if (value === null || value === undefined) return "–";
-  if (value < 1000) return `${whole.format(value)}\u00a0µs`;
+  if (value < 1000) return `${amount(value)}\u00a0µs`;
   if (value < 1_000_000) return `${three(value / 1000)}\u00a0ms`;
   return `${three(value / 1_000_000)}\u00a0s`;
 }
 
 /** Three digits that say something: 1.25, 12.5, 125. */
 function three(value: number): string {
-  return value < 10 ? value.toFixed(2) : value < 100 ? value.toFixed(1) : whole.format(value);
+  return value < 10 ? value.toFixed(2) : value < 100 ? value.toFixed(1) : amount(value);
 }
 
 /** The two largest units: 3 d 4 h, 12 min 5 s, 42 s. */
@@ -64,6 +67,8 @@ export function duration(seconds: number): string {
 
 const clock = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 const day = new Intl.DateTimeFormat("en-CA");
+
+export const date = (time: string): string => day.format(new Date(time));
 
 /** The time of today, else the date and the time. */
 export function moment(time: string | null, now: number): string {

@@ -10,7 +10,7 @@ import { Sparkline } from "../parts/chart";
 import { Icon } from "../parts/icon";
 import { Command, Empty, Sheet } from "../parts/notice";
 import { Filter, listing, Pages, Rows, type Column } from "../parts/rows";
-import { Ago, At, Identifier, Sum } from "../parts/text";
+import { Ago, At, Day, Identifier, Sum } from "../parts/text";
 
 const EVERY_MS = 2_000;
 
@@ -89,7 +89,7 @@ function columnsWith(show: (id: string) => void): Column<Account>[] {
       cell: (row) => (
         <span class="account">
           <button type="button" class="link" onClick={() => show(row.id)}>
-            {row.name ?? row.id}
+            {row.name ?? <code>{row.id}</code>}
           </button>
           {row.open && <span class="mark">open</span>}
           {row.name !== null && <code class="aside">{row.id}</code>}
@@ -102,7 +102,7 @@ function columnsWith(show: (id: string) => void): Column<Account>[] {
     { title: "Mean", sort: "mean", isNumber: true, first: "desc", cell: (row) => mean(row.mean) },
     { title: "Min", sort: "min", isNumber: true, cell: (row) => <Sum value={row.min} /> },
     { title: "Max", sort: "max", isNumber: true, first: "desc", cell: (row) => <Sum value={row.max} /> },
-    { title: "First seen", sort: "first_seen", isNumber: true, cell: (row) => <At time={row.first_seen} /> },
+    { title: "First seen", sort: "first_seen", isNumber: true, cell: (row) => <Day time={row.first_seen} /> },
     { title: "Last seen", sort: "last_seen", isNumber: true, first: "desc", cell: (row) => <Ago time={row.last_seen} /> },
   ];
 }

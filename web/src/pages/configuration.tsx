@@ -7,7 +7,7 @@ import { overview, useFeed } from "../feed";
 import { plural } from "../numbers";
 import { shortcuts, theme, type Theme } from "../preference";
 import { Action, Question, ReadOnly, say } from "../parts/notice";
-import { Rows } from "../parts/rows";
+import { Rows, type Column } from "../parts/rows";
 
 const EVERY_MS = 5_000;
 const LEVELS = ["error", "warn", "info", "debug"];
@@ -178,6 +178,24 @@ const ORIGINS = {
   default: "default",
 } as const satisfies Record<Entry["origin"], string>;
 
+const COLUMNS: Column<Entry>[] = [
+  { title: "Key", isWide: true, cell: (row) => <code>{row.key}</code> },
+  { title: "Value", cell: (row) => <span class="value">{shown(row.value)}</span> },
+  {
+    title: "Origin",
+    cell: (row) => (
+      <>
+        <span class={row.origin === "default" ? "aside" : undefined}>{ORIGINS[row.origin]}</span>
+        {row.where !== null && <code class="below">{row.where}</code>}
+      </>
+    ),
+  },
+  {
+    title: "Takes effect",
+    cell: (row) => <span class="aside">{row.reloadable ? "at a reload" : "at a restart"}</span>,
+  },
+];
+
 function Values({ entries }: { entries: Entry[] }) {
   return (
     <section class="card" aria-labelledby="values">
@@ -188,23 +206,7 @@ function Values({ entries }: { entries: Entry[] }) {
         caption="Values of the configuration"
         id={(row) => row.key}
         rows={entries}
-        columns={[
-          { title: "Key", isWide: true, cell: (row) => <code>{row.key}</code> },
-          { title: "Value", cell: (row) => <span class="value">{shown(row.value)}</span> },
-          {
-            title: "Origin",
-            cell: (row) => (
-              <>
-                <span class={row.origin === "default" ? "aside" : undefined}>{ORIGINS[row.origin]}</span>
-                {row.where !== null && <code class="below">{row.where}</code>}
-              </>
-            ),
-          },
-          {
-            title: "Takes effect",
-            cell: (row) => <span class="aside">{row.reloadable ? "at a reload" : "at a restart"}</span>,
-          },
-        ]}
+        columns={COLUMNS}
       />
     </section>
   );

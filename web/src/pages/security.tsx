@@ -1,12 +1,11 @@
 // Security: what was refused, why, and from where; and how much of each limit is used.
 
-import { useFeed } from "../feed";
 import type { Security as Answer } from "../api";
+import { overview, useFeed } from "../feed";
 import { amount } from "../numbers";
 import { Empty } from "../parts/notice";
-import { Rows } from "../parts/rows";
+import { Rows, type Column } from "../parts/rows";
 import { Ago } from "../parts/text";
-import { overview } from "../feed";
 import { Warnings } from "./overview";
 
 const EVERY_MS = 2_000;
@@ -83,6 +82,21 @@ function Kinds({ answer }: { answer: Answer }) {
   );
 }
 
+const REASONS: Column<Answer["reasons"][number]>[] = [
+  {
+    title: "Reason",
+    isWide: true,
+    cell: (row) => (
+      <>
+        <code>{row.reason}</code>
+        <span class="below">{row.text}</span>
+      </>
+    ),
+  },
+  { title: "Last minute", isNumber: true, cell: (row) => amount(row.last_minute) },
+  { title: "Since start", isNumber: true, cell: (row) => amount(row.count) },
+];
+
 function Reasons({ answer }: { answer: Answer }) {
   const shown = answer.reasons
     .filter((one) => one.count > 0)
@@ -99,20 +113,7 @@ function Reasons({ answer }: { answer: Answer }) {
           caption="Refusals by reason"
           id={(row) => row.reason}
           rows={shown}
-          columns={[
-            {
-              title: "Reason",
-              isWide: true,
-              cell: (row) => (
-                <>
-                  <code>{row.reason}</code>
-                  <span class="below">{row.text}</span>
-                </>
-              ),
-            },
-            { title: "Last minute", isNumber: true, cell: (row) => amount(row.last_minute) },
-            { title: "Since start", isNumber: true, cell: (row) => amount(row.count) },
-          ]}
+          columns={REASONS}
         />
       )}
     </section>
@@ -122,6 +123,27 @@ function Reasons({ answer }: { answer: Answer }) {
 const BAR = 96;
 /** From here on a limit is about to be felt. */
 const NEAR = 0.8;
+
+const LIMITS: Column<Answer["limits"][number]>[] = [
+  { title: "Limit", isWide: true, cell: (row) => row.name },
+  {
+    title: "Used",
+    isNumber: true,
+    cell: (row) => {
+      const part = Math.min(1, row.limit > 0 ? row.used / row.limit : 0);
+      return (
+        <span class={part >= NEAR ? "used near" : "used"}>
+          <svg width={BAR} height="4" aria-hidden="true">
+            <rect class="rail" width={BAR} height="4" rx="2" />
+            <rect class="rest" width={BAR * part} height="4" rx="2" />
+          </svg>
+          {amount(row.used)}
+        </span>
+      );
+    },
+  },
+  { title: "Of", isNumber: true, cell: (row) => amount(row.limit) },
+];
 
 function Limits({ answer }: { answer: Answer }) {
   return (
@@ -133,30 +155,32 @@ function Limits({ answer }: { answer: Answer }) {
         caption="Limits"
         id={(row) => row.name}
         rows={answer.limits}
-        columns={[
-          { title: "Limit", isWide: true, cell: (row) => row.name },
-          {
-            title: "Used",
-            isNumber: true,
-            cell: (row) => {
-              const part = Math.min(1, row.limit > 0 ? row.used / row.limit : 0);
-              return (
-                <span class={part >= NEAR ? "used near" : "used"}>
-                  <svg width={BAR} height="4" aria-hidden="true">
-                    <rect class="rail" width={BAR} height="4" rx="2" />
-                    <rect class="rest" width={BAR * part} height="4" rx="2" />
-                  </svg>
-                  {amount(row.used)}
-                </span>
-              );
-            },
-          },
-          { title: "Of", isNumber: true, cell: (row) => amount(row.limit) },
-        ]}
+        columns={LIMITS}
       />
     </section>
   );
 }
+
+const NETWORKS: Column<Answer["networks"][number]>[] = [
+  { title: "Network", isWide: true, cell: (row) => <code>{row.network}</code> },
+  { title: "Failures", isNumber: true, cell: (row) => amount(row.failures) },
+  { title: "Last", isNumber: true, cell: (row) => <Ago time={row.last_at} /> },
+  {
+    title: "Reasons",
+    isWide: true,
+    cell: (row) => (
+      <span class="tags">
+        {Object.entries(row.reasons)
+          .toSorted(([, a], [, b]) => b - a)
+          .map(([reason, count]) => (
+            <span class="tag" key={reason}>
+              <code>{reason}</code> {amount(count)}
+            </span>
+          ))}
+      </span>
+    ),
+  },
+];
 
 function Networks({ answer }: { answer: Answer }) {
   return (
@@ -176,26 +200,7 @@ function Networks({ answer }: { answer: Answer }) {
           caption="Failures by network"
           id={(row) => row.network}
           rows={answer.networks}
-          columns={[
-            { title: "Network", isWide: true, cell: (row) => <code>{row.network}</code> },
-            { title: "Failures", isNumber: true, cell: (row) => amount(row.failures) },
-            { title: "Last", isNumber: true, cell: (row) => <Ago time={row.last_at} /> },
-            {
-              title: "Reasons",
-              isWide: true,
-              cell: (row) => (
-                <span class="tags">
-                  {Object.entries(row.reasons)
-                    .toSorted(([, a], [, b]) => b - a)
-                    .map(([reason, count]) => (
-                      <span class="tag" key={reason}>
-                        <code>{reason}</code> {amount(count)}
-                      </span>
-                    ))}
-                </span>
-              ),
-            },
-          ]}
+          columns={NETWORKS}
         />
       )}
     </section>

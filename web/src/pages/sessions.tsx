@@ -1,6 +1,6 @@
 // Sessions: who is connected, for how long yet, and what they counted. The server filters and sorts.
 
-import { useState } from "preact/hooks";
+import { useMemo, useState } from "preact/hooks";
 import { act, Refused, words, type Session, type Sessions as Answer } from "../api";
 import { now, overview, useFeed } from "../feed";
 import { amount, plural } from "../numbers";
@@ -21,6 +21,7 @@ export function Sessions() {
   const server = overview.value?.server;
   const fields = route.value.fields;
   const idleSecs = server?.idle_secs ?? 60;
+  const columns = useMemo(() => columnsWith(idleSecs, setEnding), [idleSecs]);
   return (
     <>
       {server && <Warnings classic={server.classic} allowAny={server.allow_any} />}
@@ -55,7 +56,7 @@ export function Sessions() {
       {answer && answer.sessions.length > 0 && (
         <Rows
           caption="Sessions"
-          columns={columns(idleSecs, setEnding)}
+          columns={columns}
           rows={answer.sessions}
           id={(row) => row.id}
           listing={order}
@@ -88,7 +89,7 @@ export function Sessions() {
 
 const profiles = { v2: "D-DDES/2", classic: "Classic", undecided: "Undecided" } as const;
 
-function columns(idleSecs: number, end: (session: Session) => void): Column<Session>[] {
+function columnsWith(idleSecs: number, end: (session: Session) => void): Column<Session>[] {
   return [
     { title: "#", sort: "id", isNumber: true, first: "desc", cell: (row) => row.id },
     {

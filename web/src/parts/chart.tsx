@@ -17,7 +17,7 @@ export interface Series {
 }
 
 const SECONDS = 300;
-const HEIGHT = 148;
+const HEIGHT = 176;
 /** The point under the pointer, shared by all charts: one moment, seen in each. */
 const pointed = signal<number | null>(null);
 
@@ -69,8 +69,8 @@ function options(
         size: 56,
         gap: 8,
         grid,
-        space: 36,
-        values: (_, splits) => splits.map((value) => format(value)),
+        space: 30,
+        values: (_, splits) => splits.map((value) => format(value).replace(/\.0+(?=\D)|(\.\d*?[1-9])0+(?=\D)/, "$1")),
       },
     ],
     series: [

@@ -1,6 +1,6 @@
 // Rows that the server filters, sorts and divides into pages; the address keeps the choice.
 
-import type { ComponentChildren } from "preact";
+import { Component, type ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { query } from "../api";
 import { amount, plural } from "../numbers";
@@ -74,23 +74,42 @@ export function Rows<Row>(props: {
         </thead>
         <tbody role="rowgroup">
           {props.rows.map((row) => (
-            <tr role="row" key={props.id(row)}>
-              {columns.map((column) => (
-                <td
-                  role="cell"
-                  key={column.title}
-                  class={`${column.isNumber ? "number" : ""}${column.isWide ? " wide" : ""}`}
-                  data-title={column.isBare ? undefined : column.title}
-                >
-                  {column.cell(row)}
-                </td>
-              ))}
-            </tr>
+            <Row key={props.id(row)} row={row} columns={columns} />
           ))}
         </tbody>
       </table>
     </div>
   );
+}
+
+interface RowProps<Row> {
+  row: Row;
+  columns: Column<Row>[];
+}
+
+/** Draws again only what differs: most rows of an answer are those of the answer before. */
+class Row<Shown> extends Component<RowProps<Shown>> {
+  override shouldComponentUpdate(next: RowProps<Shown>): boolean {
+    const { row, columns } = this.props;
+    return columns !== next.columns || JSON.stringify(row) !== JSON.stringify(next.row);
+  }
+
+  override render({ row, columns }: RowProps<Shown>) {
+    return (
+      <tr role="row">
+        {columns.map((column) => (
+          <td
+            role="cell"
+            key={column.title}
+            class={`${column.isNumber ? "number" : ""}${column.isWide ? " wide" : ""}`}
+            data-title={column.isBare ? undefined : column.title}
+          >
+            {column.cell(row)}
+          </td>
+        ))}
+      </tr>
+    );
+  }
 }
 
 function Heading<Row>({ column, listing: order }: { column: Column<Row>; listing?: Listing | undefined }) {

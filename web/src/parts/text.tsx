@@ -1,9 +1,10 @@
 // Digits, times and identifiers as they stand in a line.
 
+import { Fragment } from "preact";
 import { useState } from "preact/hooks";
 import type { Digits } from "../api";
 import { now } from "../feed";
-import { duration, groups, moment } from "../numbers";
+import { date, duration, groups, moment } from "../numbers";
 import { Icon } from "./icon";
 
 /** All digits of a sum. The groups are gaps and no characters: what is copied is the number. */
@@ -14,7 +15,10 @@ export function Sum({ value }: { value: Digits | number | null }) {
     <span class="sum">
       {sign}
       {parts.map((part, at) => (
-        <span key={at}>{part}</span>
+        <Fragment key={at}>
+          {at > 0 && <wbr />}
+          <span>{part}</span>
+        </Fragment>
       ))}
     </span>
   );
@@ -36,6 +40,16 @@ export function At({ time }: { time: string | null }) {
   return (
     <time dateTime={time} title={time}>
       {moment(time, now.value)}
+    </time>
+  );
+}
+
+/** The day alone, with the exact time at hand. */
+export function Day({ time }: { time: string | null }) {
+  if (time === null) return <span class="none">–</span>;
+  return (
+    <time dateTime={time} title={new Date(time).toLocaleString()}>
+      {date(time)}
     </time>
   );
 }
