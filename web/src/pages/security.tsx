@@ -137,7 +137,7 @@ const LIMITS: Column<Answer["limits"][number]>[] = [
             <rect class="rail" width={BAR} height="4" rx="2" />
             <rect class="rest" width={BAR * part} height="4" rx="2" />
           </svg>
-          {amount(row.used)}
+          <span>{amount(row.used)}</span>
         </span>
       );
     },

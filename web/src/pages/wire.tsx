@@ -73,7 +73,8 @@ function TraceList({ traces, id }: { traces: Trace[]; id: number | null }) {
                 {trace.pinned && <span class="unseen">, pinned</span>}
               </span>
               <span class="aside">
-                {trace.ended === null ? plural(trace.frames, "frame") : "ended"}
+                {trace.ended === null ? amount(trace.frames) : "ended"}
+                {trace.ended === null && <span class="unseen"> frames</span>}
               </span>
             </a>
           </li>
@@ -278,7 +279,7 @@ function Rung({ frame, before }: { frame: Frame; before: Frame | undefined }) {
   const isIn = frame.direction === "in";
   const since = before ? frame.micros_since_open - before.micros_since_open : null;
   return (
-    <li class={`rung ${frame.direction}`}>
+    <li class={`rung ${frame.direction}${frame.encrypted ? "" : " clear"}`}>
       <span class="rung-time">
         <span class="unseen">At </span>
         {micros(frame.micros_since_open)}
@@ -292,8 +293,8 @@ function Rung({ frame, before }: { frame: Frame; before: Frame | undefined }) {
         </span>
         <span class="rung-size">
           <Icon name={frame.encrypted ? "locked" : "open"} />
-          <span class="unseen">{frame.encrypted ? "encrypted, " : "in the clear, "}</span>
-          {frame.bytes < 10_000 ? `${amount(frame.bytes)}\u00a0B` : bytes(frame.bytes)}
+          {frame.bytes < 10_000 ? `${amount(frame.bytes)}\u00a0B` : bytes(frame.bytes)}{" "}
+          {frame.encrypted ? "encrypted" : "in the clear"}
         </span>
       </span>
       <span class="rung-note">{frame.note}</span>

@@ -18,6 +18,8 @@ export interface Series {
 
 const SECONDS = 300;
 const HEIGHT = 176;
+/** Below this width every other label of the time axis is left out. */
+const NARROW = 330;
 /** The point under the pointer, shared by all charts: one moment, seen in each. */
 const pointed = signal<number | null>(null);
 
@@ -61,7 +63,7 @@ function options(
         size: 24,
         gap: 6,
         grid: { show: false },
-        splits: () => [-300, -240, -180, -120, -60, 0],
+        splits: (plot) => (plot.width < NARROW ? [-240, -120, 0] : [-300, -240, -180, -120, -60, 0]),
         values: (_, splits) => splits.map((at) => (at === 0 ? "now" : `−${-at / 60} min`)),
       },
       {

@@ -31,7 +31,8 @@ export interface Listing {
   search: string;
 }
 
-export const PAGE_ROWS = 100;
+/** Few enough that a letter in the filter shows its rows at once. */
+export const PAGE_ROWS = 50;
 
 /** The listing that the address states. */
 export function listing(sort: string, order: "asc" | "desc", filters: string[] = []): Listing {

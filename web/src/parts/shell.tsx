@@ -161,7 +161,7 @@ function About() {
             <>
               <dt>Key</dt>
               <dd>
-                <code class="fingerprint">{server.fingerprint}</code>
+                <code class="fingerprint" title={server.fingerprint}>{server.fingerprint}</code>
               </dd>
             </>
           )}

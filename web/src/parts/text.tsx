@@ -10,7 +10,9 @@ import { Icon } from "./icon";
 /** All digits of a sum. The groups are gaps and no characters: what is copied is the number. */
 export function Sum({ value }: { value: Digits | number | null }) {
   if (value === null) return <span class="none">–</span>;
-  const { sign, groups: parts } = groups(String(value));
+  const digits = String(value);
+  if (digits.length <= 3) return <>{digits}</>;
+  const { sign, groups: parts } = groups(digits);
   return (
     <span class="sum">
       {sign}
