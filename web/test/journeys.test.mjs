@@ -2,6 +2,7 @@
 // with thousands of rows.
 
 import assert from "node:assert/strict";
+import { cpus, loadavg } from "node:os";
 import { after, before, test } from "node:test";
 import { BASE_URL, launch, mock, open, visit } from "./browser.mjs";
 
@@ -114,39 +115,62 @@ test("a server that is killed is marked, and one that returns is noticed", needs
   }
 });
 
-/** From the event to the frame in which the new rows are drawn, in milliseconds. */
-async function timed(page, act, isDone) {
+/** From the key's event to the frame in which the new rows are drawn, in milliseconds. */
+async function timed(page, key, isDone) {
   await page.evaluate((wanted) => {
     globalThis.shown = new Promise((resolve) => {
       let from = 0;
-      const begin = (event) => {
-        from ||= event.timeStamp;
-      };
-      addEventListener("keydown", begin, { capture: true });
-      const look = () => {
+      addEventListener("keydown", (event) => (from = event.timeStamp), { capture: true, once: true });
+      const rows = new MutationObserver(() => {
         const first = document.querySelector("main tbody tr")?.textContent ?? "";
-        if (from === 0 || !new RegExp(wanted).test(first)) return requestAnimationFrame(look);
-        removeEventListener("keydown", begin, { capture: true });
-        return requestAnimationFrame(() => resolve(performance.now() - from));
-      };
-      look();
+        if (from === 0 || !new RegExp(wanted).test(first)) return;
+        rows.disconnect();
+        // The first callback runs before the frame is drawn, the second after it.
+        requestAnimationFrame(() => requestAnimationFrame(() => resolve(performance.now() - from)));
+      });
+      rows.observe(document.querySelector("main"), { childList: true, subtree: true });
     });
   }, isDone.source);
-  await act();
+  await page.keyboard.press(key);
   return page.evaluate(() => globalThis.shown);
 }
 
 const FAST_MS = 100;
 const TRIES_MIN = 3;
-const TRIES_MAX = 40;
+const TRIES_MAX = 30;
+/** Above this many waiting threads for each processor, clocks measure the other work. */
+const BUSY = 2;
 
-/** Other work on the machine only ever makes it slower: one try in a quiet moment is enough. */
-async function bestOf(measure) {
-  const times = [];
-  while (times.length < TRIES_MIN || (Math.min(...times) >= FAST_MS && times.length < TRIES_MAX)) {
-    times.push(Math.round(await measure()));
+/** The processor time of the page's own thread so far, in milliseconds. */
+async function threadClock(page) {
+  const session = await page.context().newCDPSession(page);
+  await session.send("Performance.enable", { timeDomain: "threadTicks" });
+  return async () => {
+    const { metrics } = await session.send("Performance.getMetrics");
+    return 1000 * metrics.find((metric) => metric.name === "TaskDuration").value;
+  };
+}
+
+/** Repeats until one try is fast: other work on the machine only ever makes it slower. */
+async function tries(clock, prepare, act) {
+  const walls = [];
+  const threads = [];
+  while (walls.length < TRIES_MIN || (Math.min(...walls) >= FAST_MS && walls.length < TRIES_MAX)) {
+    await prepare();
+    const before = await clock();
+    const wall = await act();
+    threads.push(Math.round((await clock()) - before));
+    walls.push(Math.round(wall));
   }
-  return times;
+  return { walls, threads };
+}
+
+function assertFast(what, { walls, threads }) {
+  const text = `${what}: ${walls.join(", ")} ms; of the page's thread ${threads.join(", ")} ms`;
+  console.log(text);
+  const isBusy = loadavg()[0] > BUSY * cpus().length;
+  const best = Math.min(...walls) < FAST_MS || !isBusy ? walls : threads;
+  assert.ok(Math.min(...best) < FAST_MS, text);
 }
 
 test("filter and sort show the new rows of 10,000 sessions within 100 ms", needsMock, async () => {
@@ -154,24 +178,22 @@ test("filter and sort show the new rows of 10,000 sessions within 100 ms", needs
     await visit(page, server.url, "sessions");
     const first = page.locator('[aria-label="End session 1"]');
     await first.waitFor();
-    const filters = await bestOf(async () => {
-      await page.locator("#filter").focus();
-      // Only the peers of IPv6 have a bracket, and the first of them is the seventh session.
-      const time = await timed(page, () => page.keyboard.press("["), /^7/);
-      await page.keyboard.press("Backspace");
+    const clock = await threadClock(page);
+    const unfiltered = async () => {
+      await page.locator("#filter").fill("");
       await first.waitFor();
-      return time;
-    });
-    const sorts = await bestOf(async () => {
+    };
+    // Only the peers of IPv6 have a bracket, and the first of them is the seventh session.
+    const filters = await tries(clock, unfiltered, () => timed(page, "[", /^7/));
+    await unfiltered();
+    const ascending = async () => {
       await page.locator("th button", { hasText: "#" }).focus();
-      const time = await timed(page, () => page.keyboard.press("Enter"), /^10000/);
-      await page.keyboard.press("Enter");
+      if ((await first.count()) === 0) await page.keyboard.press("Enter");
       await first.waitFor();
-      return time;
-    });
-    console.log(`filter: ${filters.join(", ")} ms; sort: ${sorts.join(", ")} ms`);
-    assert.ok(Math.min(...filters) < FAST_MS, `filtering took ${filters.join(", ")} ms`);
-    assert.ok(Math.min(...sorts) < FAST_MS, `sorting took ${sorts.join(", ")} ms`);
+    };
+    const sorts = await tries(clock, ascending, () => timed(page, "Enter", /^10000/));
+    assertFast("filter", filters);
+    assertFast("sort", sorts);
   });
 });
 
@@ -268,6 +290,23 @@ test("the wire shows the opcodes in their order, pauses, and pins", needsMock, a
     await page.getByRole("button", { name: "Unpin" }).waitFor();
     await fetch(`${server.url}/api/v1/sessions/1/end`, { method: "POST", headers: { "X-Ddes-Action": "1" } });
     await page.locator(".rung:last-child .opcode", { hasText: "50" }).waitFor();
+  });
+});
+
+test("a session that is not traced can be, from now on", needsMock, async () => {
+  await withMock(["--sessions", "60"], {}, async (page, server) => {
+    await visit(page, server.url, "wire/7");
+    await page.getByRole("button", { name: "Trace it from now on" }).click();
+    await page.locator(".ladder", { hasText: "Session 7" }).locator(".rung").first().waitFor();
+    await page.getByRole("button", { name: "Unpin" }).waitFor();
+  });
+});
+
+test("a page behind the last row turns to the last page", needsMock, async () => {
+  await withMock(["--sessions", "60"], {}, async (page, server) => {
+    await visit(page, server.url, "sessions?offset=5000");
+    await page.locator('[aria-label="End session 60"]').waitFor();
+    assert.match(page.url(), /offset=50$/);
   });
 });
 

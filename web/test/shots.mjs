@@ -1,5 +1,5 @@
 // Screenshots of every page into web/shots, to be looked at: `npm run shots [PAGE…]`. With
-// `--docs` also the two that the documentation shows.
+// `--docs` instead the two that the documentation shows, into docs/images.
 
 import { mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -25,8 +25,8 @@ const servers = {
 };
 const browser = await launch();
 try {
-  for (const [name, server] of Object.entries(servers)) await Promise.all(series(name, server));
   if (process.argv.includes("--docs")) await documented(servers.many);
+  else for (const [name, server] of Object.entries(servers)) await Promise.all(series(name, server));
 } finally {
   await browser.close();
   for (const server of Object.values(servers)) await server.kill();

@@ -29,6 +29,7 @@ export function Overview() {
           series={[{ title: "Values/s", values: history.values_per_sec }]}
           step={step}
           format={compact}
+          least={4}
         />
         <Chart
           title="Commit time"
@@ -38,12 +39,14 @@ export function Overview() {
           ]}
           step={step}
           format={micros}
+          least={1000}
         />
         <Chart
           title="Sessions"
           series={[{ title: "Sessions", values: history.sessions }]}
           step={step}
           format={compact}
+          least={4}
         />
       </div>
       <div class="columns">

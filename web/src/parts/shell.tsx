@@ -2,7 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { boots, locked, overview, restarted, staleSecs, tick } from "../feed";
+import { boots, isOutdated, locked, overview, restarted, staleSecs, tick } from "../feed";
 import { duration } from "../numbers";
 import { isDark, theme } from "../preference";
 import { link } from "../route";
@@ -122,6 +122,15 @@ function Freshness() {
                 <span aria-hidden="true">The server does not answer since {duration(stale)}</span>
               )}
               <span class="unseen">The server does not answer. The page keeps trying.</span>
+            </span>
+          </p>
+        ) : isOutdated.value ? (
+          <p class="again">
+            <span>
+              The server is now version {overview.value?.server.version}.{" "}
+              <button type="button" class="link" onClick={() => location.reload()}>
+                Reload the page
+              </button>
             </span>
           </p>
         ) : (

@@ -11,7 +11,7 @@ import { Icon } from "./icon";
 export function Sum({ value }: { value: Digits | number | null }) {
   if (value === null) return <span class="none">–</span>;
   const digits = String(value);
-  if (digits.length <= 3) return <>{digits}</>;
+  if (digits.length <= 3) return <span class="sum">{digits}</span>;
   const { sign, groups: parts } = groups(digits);
   return (
     <span class="sum">
