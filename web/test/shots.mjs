@@ -56,10 +56,12 @@ async function shoot(name, server, scheme, [width, height]) {
 async function documented(server) {
   const docs = join(here, "../../docs/images");
   mkdirSync(docs, { recursive: true });
-  const { context, page } = await open(browser, { width: 1280, height: 800 });
+  const { context, page } = await open(browser);
   for (const path of ["overview", "wire"]) {
     await visit(page, server.url, path);
-    await page.waitForTimeout(2 * LIVE_MS);
+    await page.waitForTimeout(LIVE_MS);
+    // The handshake is what a reader of the documentation has not seen yet.
+    await page.evaluate(() => document.querySelector(".rungs")?.scrollTo(0, 0));
     await page.screenshot({ path: join(docs, `page-${path}.png`) });
   }
   await context.close();

@@ -7,7 +7,7 @@ import { amount, bytes, micros } from "../numbers";
 import { link } from "../route";
 import { Chart } from "../parts/chart";
 import { Command, Empty, Notice } from "../parts/notice";
-import { Sum } from "../parts/text";
+import { Sum, Words } from "../parts/text";
 
 export function Overview() {
   const answer = overview.value;
@@ -183,7 +183,7 @@ function Refusals({ answer }: { answer: Answer }) {
             {sorted.slice(0, SHOWN).map((one) => (
               <tr key={one.reason}>
                 <td>
-                  <code>{one.reason}</code>
+                  <Words text={one.reason} />
                 </td>
                 <td class={one.last_minute > 0 ? "number" : "number none"}>{amount(one.last_minute)}</td>
                 <td class="number">{amount(one.count)}</td>

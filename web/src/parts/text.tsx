@@ -26,6 +26,22 @@ export function Sum({ value }: { value: Digits | number | null }) {
   );
 }
 
+/** A name_of_words, which may break between its words. */
+export function Words({ text }: { text: string }) {
+  const parts = text.split("_");
+  return (
+    <code>
+      {parts.map((part, at) => (
+        <Fragment key={at}>
+          {at > 0 && "_"}
+          {at > 0 && <wbr />}
+          {part}
+        </Fragment>
+      ))}
+    </code>
+  );
+}
+
 /** How long ago, with the exact time at hand. */
 export function Ago({ time }: { time: string | null }) {
   if (time === null) return <span class="none">–</span>;
