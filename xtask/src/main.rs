@@ -14,6 +14,7 @@ mod loaded;
 mod map;
 mod mutants;
 mod package;
+mod page;
 mod power;
 mod process;
 mod rot;
