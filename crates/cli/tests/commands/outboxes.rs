@@ -87,6 +87,7 @@ impl Open {
 fn a_snapshot_put_back_with_other_integers_stops_with_5_and_keeps_them() {
     let world = World::new();
     let (outbox, snapshot) = (world.home.join("outbox"), world.home.join("snapshot"));
+    let input = world.home.join("input");
     let mut sender = world.open("outbox");
     sender.give("1\n2\n");
     // `ddes total` would end its session.
@@ -102,11 +103,16 @@ fn a_snapshot_put_back_with_other_integers_stops_with_5_and_keeps_them() {
     for values in ["500\n600\n", "500\n600\n700\n"] {
         std::fs::remove_dir_all(&outbox).unwrap();
         copy(&snapshot, &outbox);
-        let (code, _, error) = piped(world.send("outbox", &["--fresh", "-"]), values);
+        // A file, which is stored before a connection is tried; of a pipe less may be read by then.
+        std::fs::write(&input, values).unwrap();
+        let mut send = world.send("outbox", &["--fresh", "-"]);
+        send.stdin(std::fs::File::open(&input).unwrap());
+        let (code, _, error) = output(send);
         assert_eq!((code, error.contains("put back from a copy")), (5, true), "{error}");
         assert_eq!(
             pending(&outbox).last(),
-            values.lines().last().map(|last| last.parse().unwrap()).as_ref()
+            values.lines().last().map(|last| last.parse().unwrap()).as_ref(),
+            "{error}"
         );
         let (code, ..) = output(world.send("outbox", &[]));
         assert_eq!(code, 5, "and so it does again");
