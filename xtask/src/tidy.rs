@@ -24,7 +24,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("server", &["wire", "session", "ledger", "identity"]),
     ("client", &["wire", "session", "identity"]),
     ("load", &["client", "wire", "session", "identity"]),
-    ("cli", &["wire", "session", "ledger", "server", "client", "load", "ffdhe", "identity"]),
+    ("web", &["wire", "ledger", "server", "identity"]),
+    ("cli", &["wire", "session", "ledger", "server", "client", "load", "ffdhe", "identity", "web"]),
 ];
 
 /// What proves the product, and which of our crates each of them may use. Nothing depends on these.
@@ -41,7 +42,7 @@ const PROOF: &[(&str, &[&str])] = &[
 ];
 
 /// Crates with an asynchronous driver, and those of proof/ that run one.
-const MAY_USE_TOKIO: &[&str] = &["server", "client", "cli", "harness", "peers"];
+const MAY_USE_TOKIO: &[&str] = &["server", "client", "web", "cli", "harness", "peers"];
 
 /// Crates that take time, randomness and bytes as arguments.
 const PURE: &[&str] = &[

@@ -1,6 +1,7 @@
 //! The command line. Names here are a contract: scripts rely on them.
 
 pub(crate) mod address;
+mod http;
 mod ledger;
 
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use ddes_wire::v2::{GroupSize, Suite};
 
 use crate::bench::args::BenchCommand;
 use crate::terminal;
+pub(crate) use http::{HTTP_DEFAULT, HttpArgs, HttpPlace};
 pub(crate) use ledger::{
     BackupArgs, BooksArgs, ExportArgs, Format, LedgerCommand, LsArgs, ReceiptArgs, RestoreArgs,
     TotalsArgs, VerifyArgs,
@@ -47,11 +49,13 @@ Examples:
   ddes serve --listen 127.0.0.1:0 --json      first line: the address taken
   ddes serve --classic                        the original's clients too: NOT SECURE
   ddes serve --ledger memory                  totals end with the server
+  ddes serve --http off                       no page, no metrics
 
 Totals are in the ledger, a folder of the home; what a client is told is on the disk. Who may connect: the identities of the same home, and those of `ddes authorize`; nobody else.
 Lines for people go to a terminal; a pipe, a file or a service's log gets one JSON object a line, as with --json. An error that ends it is
 said on standard error, with --json on standard output.
-On a terminal the console takes: exit, sessions, end ID, end all, totals, help. Ctrl-D does not stop the server.")]
+On a terminal the console takes: exit, sessions, end ID, end all, totals, link, help. Ctrl-D does not stop the server.
+The page is on http://127.0.0.1:5580: whoever is on this machine reads it; `link` gives the right to act.")]
     Serve(Box<ServeArgs>),
     /// Talk to a server at a prompt: 30 sends an integer, 50 disconnects
     #[command(after_help = "\
@@ -205,6 +209,8 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "SECS", default_value = "20",
           value_parser = clap::value_parser!(u32).range(0..=3_600))]
     pub(crate) drain_secs: u32,
+    #[command(flatten)]
+    pub(crate) http: HttpArgs,
     #[command(flatten)]
     pub(crate) home: HomeArgs,
     #[command(flatten)]

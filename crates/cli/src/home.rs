@@ -107,6 +107,11 @@ impl Home {
         self.folder.join("authorized_keys")
     }
 
+    /// What programs send to be let in by the page of this home's server.
+    pub(crate) fn http_token(&self) -> PathBuf {
+        self.folder.join("http-token")
+    }
+
     /// What was counted from here without an outbox.
     pub(crate) fn counted(&self) -> PathBuf {
         self.folder.join("counted")

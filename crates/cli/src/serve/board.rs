@@ -4,8 +4,9 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use ddes_web::{Event, Events};
 use tokio::sync::Notify;
 
 use super::lines;
@@ -20,6 +21,8 @@ const QUEUE_BYTES_MAX: usize = 1024 * 1024;
 #[derive(Clone)]
 pub(super) struct Board {
     desk: Arc<Desk>,
+    /// What watches through the page.
+    events: Events,
     is_json: bool,
     is_live: bool,
     borrowed: Option<Borrowed>,
@@ -56,7 +59,7 @@ struct Lines {
 
 impl Board {
     /// Writes to `screen` from now on.
-    pub(super) fn start(mut screen: Screen) -> Result<Self, Failure> {
+    pub(super) fn start(mut screen: Screen, events: Events) -> Result<Self, Failure> {
         let desk = Arc::<Desk>::default();
         let (is_json, is_live, borrowed) = (screen.is_json(), screen.is_live(), screen.borrowed());
         let work = Arc::clone(&desk);
@@ -64,7 +67,7 @@ impl Board {
             .name("writer".into())
             .spawn(move || write(&work, &mut screen))
             .map_err(|error| Failure::system("cannot start a thread", &error))?;
-        Ok(Self { desk, is_json, is_live, borrowed })
+        Ok(Self { desk, events, is_json, is_live, borrowed })
     }
 
     /// Whether somebody watches, so that a countdown makes sense.
@@ -82,6 +85,17 @@ impl Board {
 
     /// Shows all of them with one write.
     pub(super) fn show_all(&self, lines: &[Line]) {
+        if self.events.is_watched() {
+            let at = SystemTime::now();
+            for (name, fields) in lines.iter().map(Line::event) {
+                self.events.publish(Event { name, at, fields: fields.clone() });
+            }
+        }
+        self.show_here(lines);
+    }
+
+    /// Shows them to the console, and to nobody else.
+    pub(super) fn show_here(&self, lines: &[Line]) {
         if lines.is_empty() {
             return;
         }
@@ -91,6 +105,7 @@ impl Board {
         let mut queue = self.desk.lock();
         if queue.bytes.saturating_add(text.len()) > QUEUE_BYTES_MAX {
             queue.dropped += count;
+            self.events.count_dropped(count);
         } else {
             queue.bytes += text.len();
             queue.push(Job::Show(Lines { text, count }), &self.desk);

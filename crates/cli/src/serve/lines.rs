@@ -15,6 +15,7 @@ use ddes_wire::{ClientId, Total};
 
 use super::tally::{Kind, Sum};
 use crate::args::ServeArgs;
+use crate::failure::Failure;
 use crate::home::{self, Home};
 use crate::ledger::with_totals;
 use crate::screen::{Line, number};
@@ -23,7 +24,7 @@ pub(super) fn starting() -> Line {
     Line::new("starting", "[SERVER STARTING] Server is starting...")
 }
 
-pub(super) fn listening(address: SocketAddr, args: &ServeArgs) -> Line {
+pub(super) fn listening(address: SocketAddr, http: Option<SocketAddr>, args: &ServeArgs) -> Line {
     let profiles = match (args.classic, args.classic_wait_ms) {
         (false, _) => "D-DDES/2",
         (true, 0) => "classic",
@@ -34,7 +35,24 @@ pub(super) fn listening(address: SocketAddr, args: &ServeArgs) -> Line {
         format!("[SERVER LISTENING] Server is listening on {address} ({profiles})"),
     )
     .with("addr", address.to_string())
+    .with("http", http.map(|address| address.to_string()))
     .with("profiles", profiles)
+}
+
+/// Why there is no page, where nobody asked for one.
+pub(super) fn http_off(failure: &Failure) -> Line {
+    let why = failure.what();
+    let next = failure.remedy().map_or_else(String::new, |next| format!(" ({next})"));
+    Line::new("http_off", format!("[HTTP] {why}{next}")).with("fault", why)
+}
+
+/// A link that opens the page. Whoever has it may act: it is shown to the console alone.
+pub(super) fn link(link: &str) -> Line {
+    let text = format!(
+        "[HTTP] {link}\n  opens the page with the right to act: once, within 10 minutes; `link` \
+         prints another"
+    );
+    Line::new("link", text).with("link", link)
 }
 
 /// What a client is asked to compare.

@@ -3,12 +3,14 @@
 mod board;
 mod books;
 mod console;
+mod http;
 mod lines;
 mod signals;
 mod tally;
 
 use std::io::{self, IsTerminal};
 use std::num::NonZeroU32;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc as std_mpsc};
 use std::thread;
@@ -19,6 +21,7 @@ use ddes_identity::SigningKey;
 use ddes_server::endpoint::{Bounds, Classic, Config, Notices, Profiles};
 use ddes_server::{Access, Files, Report, Server, ServerOptions};
 use ddes_session::{classic, v2};
+use ddes_web::{About, Draining, Events, WebHandle};
 use ddes_wire::v2::Suite;
 use tokio::sync::{mpsc, oneshot};
 
@@ -32,6 +35,7 @@ use crate::screen::{self, Screen};
 use crate::streams;
 use board::Board;
 use console::Console;
+use http::{ServeOperations, Stopper};
 use tally::Tally;
 
 /// From accept to a client's proof, or its classic key (PROTOCOL.md, P-23 and C-19).
@@ -71,22 +75,39 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     }
     let access = if args.allow_any { Access::Any } else { Access::Listed(home.lists()) };
     let (ledger, about_ledger) = books::open(args, &home)?;
-    let files = share_files(args)?;
-    let server = Server::bind(options(args, files, key, suites, access), ledger)
-        .map_err(|error| cannot_listen(args, &error))?;
+    let (files, http_files) = share_files(args)?;
+    let (events, draining) = (Events::default(), Draining::default());
+    let (web, about_web) = http::bind(args, &home, http_files, &events)?;
+    let public = key.public();
+    let mut options = options(args, files, key, suites.clone(), access);
+    options.watch = web.is_some();
+    let about = about(args, &home, &options, fingerprint.clone(), suites);
+    let server = Server::bind(options, ledger).map_err(|error| cannot_listen(args, &error))?;
     let address = server.local_addr().map_err(|error| cannot_listen(args, &error))?;
-    let signals = signals::watch(server.handle())?;
+    let (stopper, stops) = Stopper::new(server.handle(), draining.clone());
+    signals::watch(stopper.clone())?;
+    let start = |web| {
+        let operations = ServeOperations { stopper: stopper.clone(), key: public };
+        let about = About { address, ..about };
+        http::start(web, about, server.handle(), operations, draining).map(Arc::new)
+    };
+    let web = web.map(start).transpose()?;
     let (prompt, screen) = open_screen(args)?;
-    let board = Board::start(screen)?;
+    let board = Board::start(screen, events.clone())?;
     // For programs the first line is the address.
     if !board.is_json() {
         board.show(&lines::starting());
     }
-    board.show(&lines::listening(address, args));
+    let http = web.as_ref().map(|web| web.local_addr());
+    board.show(&lines::listening(address, http, args));
     board.show(&lines::server_key(&fingerprint, key_is_new));
     board.show_all(&about_ledger);
     if !args.allow_any {
         board.show(&lines::access(&home));
+    }
+    board.show_all(about_web.as_slice());
+    if web.is_some() && !board.is_json() {
+        board.show_here(&[http::link(web.as_deref())]);
     }
     if address.ip().is_loopback() && !args.output.quiet {
         streams::say(&format!(
@@ -94,25 +115,57 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
             address.port()
         ));
     }
-    serve(server, &board, prompt, signals)
+    let beside = Beside { stopper, stops, web, events };
+    serve(server, &board, prompt, beside)
+}
+
+/// What serves beside the server, and ends it.
+struct Beside {
+    stopper: Stopper,
+    stops: mpsc::Receiver<()>,
+    web: Option<Arc<WebHandle>>,
+    events: Events,
+}
+
+/// What the page tells of this server.
+fn about(
+    args: &ServeArgs,
+    home: &Home,
+    options: &ServerOptions,
+    fingerprint: String,
+    suites: Vec<Suite>,
+) -> About {
+    let ledger = args.ledger.clone().unwrap_or_else(|| home.ledger());
+    About {
+        version: env!("CARGO_PKG_VERSION"),
+        address: options.listen,
+        fingerprint,
+        suites,
+        is_classic: args.classic,
+        allows_any: args.allow_any,
+        idle: Duration::from_secs(args.idle_secs.into()),
+        bounds: options.endpoint.bounds.clone(),
+        queued_values_max: options.endpoint.queued_values_max,
+        ledger: (ledger != Path::new("memory")).then_some(ledger),
+        lists: Some(home.lists()),
+    }
 }
 
 /// Serves on this thread, beside a console on another, until it is stopped or the disk fails.
 /// Nothing here waits for whoever should read what is shown.
-fn serve(
-    server: Server,
-    board: &Board,
-    mut prompt: Prompt,
-    signals: mpsc::Receiver<()>,
-) -> Result<(), Failure> {
+fn serve(server: Server, board: &Board, mut prompt: Prompt, beside: Beside) -> Result<(), Failure> {
+    let Beside { stopper, stops, web, events } = beside;
     let (notices, received) = mpsc::channel(NOTICES_MAX);
     let dropped = Arc::new(AtomicU64::new(0));
     let (stopped, when_stopped) = oneshot::channel();
     let tally = Arc::new(Mutex::new(Tally::default()));
     let console = Console {
         handle: server.handle(),
+        stopper,
+        web: web.clone(),
+        events,
         board: board.clone(),
-        signals,
+        signals: stops,
         notices: received,
         dropped: Arc::clone(&dropped),
         tally: Arc::clone(&tally),
@@ -136,6 +189,7 @@ fn serve(
         }
     });
     let outcome = outcome.map_err(|error| Failure::system("the server cannot run", &error));
+    drop(web);
     // A console that is gone has failed, which is said below.
     stopped.send(outcome.as_ref().ok().cloned()).unwrap_or_else(drop);
     let console = when_over.recv_timeout(LAST_WORDS);
@@ -168,12 +222,13 @@ fn to_show(tally: &Mutex<Tally>, report: Report) -> Option<Report> {
 }
 
 /// Fewer connections where this user may not open files for all of them: out of files the ledger
-/// could not go on.
-fn share_files(args: &ServeArgs) -> Result<Files, Failure> {
+/// could not go on. Also how many files the page takes.
+fn share_files(args: &ServeArgs) -> Result<(Files, u64), Failure> {
     let wanted = args.max_connections as usize;
-    let needed = Files::needed(wanted);
+    let needed = Files::needed(wanted) + http::files(args, u64::MAX);
     let most = limits::open_files(needed).err().unwrap_or(needed);
-    let files = Files::share(most, wanted).ok_or_else(|| {
+    let http_files = http::files(args, most);
+    let files = Files::share(most - http_files, wanted).ok_or_else(|| {
         Failure::new(
             Code::No,
             format!("this user may have {most} open files, too few for a server"),
@@ -187,7 +242,7 @@ fn share_files(args: &ServeArgs) -> Result<Files, Failure> {
             files.connections_max
         ));
     }
-    Ok(files)
+    Ok((files, http_files))
 }
 
 /// What strangers may hold: half of all places and, on the original's wire, a quarter.
