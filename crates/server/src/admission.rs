@@ -14,6 +14,7 @@ use std::time::Instant;
 use crate::endpoint::{ConnectionId, Full};
 use crate::line::{LinkedQueue, QueueNodes};
 use crate::network::{Network, NetworkCounts, PeerAddress, Rates};
+use crate::watch::Gauges;
 
 /// The limits on connections and handshakes.
 #[derive(Clone, Debug)]
@@ -230,6 +231,16 @@ impl Admission {
             AdmissionState::Proven | AdmissionState::Gone => {}
         }
         true
+    }
+
+    /// The counts that the bounds are about, as far as admission keeps them.
+    pub(crate) fn gauges(&self) -> Gauges {
+        Gauges {
+            unproven: self.unproven.all,
+            classic: self.classic.all,
+            handshakes: self.computing,
+            ..Gauges::default()
+        }
     }
 
     /// Whether rates are limited, so that there are networks to [forget](Self::forget).

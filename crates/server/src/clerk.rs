@@ -33,8 +33,12 @@ const ACCOUNTS_MAX: usize = 4096;
 pub(crate) enum LedgerAnswer {
     /// The outcome of a [`Request`] that a connection waits for.
     Done { connection: ConnectionId, ticket: Ticket, outcome: OperationOutcome },
-    /// This many queued values are committed or refused.
-    Values(usize),
+    /// A batch is decided: this many queued values are committed or refused.
+    Batch {
+        values: usize,
+        /// How long the ledger took for it; `None` if nobody wants to know.
+        took: Option<Duration>,
+    },
     /// The ledger became writable again, or failed.
     Health(Health),
     /// A checkpoint failed. The journal is not affected.
@@ -67,7 +71,7 @@ pub struct LedgerView {
 #[derive(Debug)]
 pub(crate) enum ServerLedger {
     /// A ledger in memory, committed to by the loop.
-    Memory(Box<Ledger>),
+    Memory { ledger: Box<Ledger>, is_timed: bool },
     /// A ledger in a folder, with its clerk.
     Folder(Clerk),
 }
@@ -88,6 +92,8 @@ struct ClerkShared {
     inbox: Mutex<ClerkInbox>,
     arrived: Condvar,
     mailbox: Arc<Mailbox>,
+    /// Whether to take the time of each batch.
+    is_timed: bool,
 }
 
 /// What waits for the clerk. The endpoint bounds it: by the number of values in all, and by one
@@ -109,9 +115,10 @@ struct LedgerState {
 }
 
 impl ServerLedger {
-    pub(crate) fn open(ledger: Ledger, mailbox: Arc<Mailbox>) -> io::Result<Self> {
+    /// `is_timed`: takes the time of each batch.
+    pub(crate) fn open(ledger: Ledger, mailbox: Arc<Mailbox>, is_timed: bool) -> io::Result<Self> {
         if ledger.head().is_none() {
-            return Ok(Self::Memory(Box::new(ledger)));
+            return Ok(Self::Memory { ledger: Box::new(ledger), is_timed });
         }
         let state = Mutex::new(LedgerState { ledger, health: Health::Good, checkpoint: None });
         let shared = Arc::new(ClerkShared {
@@ -119,6 +126,7 @@ impl ServerLedger {
             inbox: Mutex::default(),
             arrived: Condvar::new(),
             mailbox,
+            is_timed,
         });
         let thread = std::thread::Builder::new().name("clerk".into()).spawn({
             let shared = Arc::clone(&shared);
@@ -134,7 +142,7 @@ impl ServerLedger {
     /// Commits now or later. Returns the answers of what is committed now.
     pub(crate) fn submit(&mut self, requests: Vec<Request>) -> Vec<LedgerAnswer> {
         match self {
-            Self::Memory(ledger) => commit(ledger, requests),
+            Self::Memory { ledger, is_timed } => commit(ledger, requests, *is_timed),
             Self::Folder(clerk) => clerk.submit(requests),
         }
     }
@@ -142,7 +150,7 @@ impl ServerLedger {
     /// Answers a question, now or later.
     pub(crate) fn ask(&self, question: LedgerQuestion) {
         match self {
-            Self::Memory(ledger) => question.answer(ledger),
+            Self::Memory { ledger, .. } => question.answer(ledger),
             Self::Folder(clerk) => {
                 lock(&clerk.shared.inbox).questions.push(question);
                 clerk.shared.arrived.notify_one();
@@ -153,7 +161,7 @@ impl ServerLedger {
     /// When to call [`Self::handle_timeout`]; `None` for never.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         match self {
-            Self::Memory(_) => None,
+            Self::Memory { .. } => None,
             Self::Folder(clerk) => clerk.pause_at,
         }
     }
@@ -170,7 +178,7 @@ impl ServerLedger {
                 }
                 state.after_commit(&clerk.shared)
             }
-            Self::Memory(_) | Self::Folder(_) => Vec::new(),
+            Self::Memory { .. } | Self::Folder(_) => Vec::new(),
         }
     }
 
@@ -213,7 +221,7 @@ impl Clerk {
             && let Ok(mut state) = self.shared.state.try_lock()
             && lock(&self.shared.inbox).requests.is_empty()
         {
-            let mut answers = commit(&mut state.ledger, requests);
+            let mut answers = commit(&mut state.ledger, requests, self.shared.is_timed);
             answers.extend(state.after_commit(&self.shared));
             self.pause_at = Some(Instant::now() + PAUSE);
             return answers;
@@ -297,7 +305,8 @@ fn run_clerk(shared: &Arc<ClerkShared>) {
         let mut requests = requests;
         while !requests.is_empty() {
             let later = requests.split_off(one_batch(&requests));
-            answers.extend(commit(&mut state.ledger, std::mem::replace(&mut requests, later)));
+            let batch = std::mem::replace(&mut requests, later);
+            answers.extend(commit(&mut state.ledger, batch, shared.is_timed));
             shared.mailbox.post(Mail::Answers(std::mem::take(&mut answers)));
         }
         answers.extend(state.after_commit(shared));
@@ -368,15 +377,18 @@ fn values_in(request: &Request) -> usize {
     }
 }
 
-fn commit(ledger: &mut Ledger, requests: Vec<Request>) -> Vec<LedgerAnswer> {
+fn commit(ledger: &mut Ledger, requests: Vec<Request>, is_timed: bool) -> Vec<LedgerAnswer> {
     let values = requests.iter().map(values_in).sum();
     let (to, operations): (Vec<_>, Vec<_>) =
         requests.into_iter().map(|Request { to, operation }| (to, operation)).unzip();
+    let start = is_timed.then(Instant::now);
     let outcomes = ledger.commit(now(), &operations);
+    let took = start.map(|start| start.elapsed());
     let done = |(to, outcome): (Option<_>, _)| {
         to.map(|(connection, ticket)| LedgerAnswer::Done { connection, ticket, outcome })
     };
-    to.into_iter().zip(outcomes).filter_map(done).chain([LedgerAnswer::Values(values)]).collect()
+    let batch = LedgerAnswer::Batch { values, took };
+    to.into_iter().zip(outcomes).filter_map(done).chain([batch]).collect()
 }
 
 /// Microseconds since 1970, capped at both ends of the range: times are evidence, not order.
@@ -476,7 +488,7 @@ mod tests {
         let (ledger, _) = Ledger::open(disk, StoreOptions::default(), [7; 16]).unwrap();
         let mut poll = Poll::new().unwrap();
         let mailbox = Arc::new(Mailbox::new(Waker::new(poll.registry(), Token(0)).unwrap()));
-        let mut ledger = ServerLedger::open(ledger, Arc::clone(&mailbox)).unwrap();
+        let mut ledger = ServerLedger::open(ledger, Arc::clone(&mailbox), false).unwrap();
         armed.store(true, Ordering::Relaxed);
         // The clerk commits two requests; the loop would commit one itself.
         let open =
@@ -505,6 +517,7 @@ mod tests {
             inbox: Mutex::default(),
             arrived: Condvar::new(),
             mailbox,
+            is_timed: true,
         });
         // A clerk that has not taken its inbox yet.
         let mut clerk = Clerk {
@@ -514,7 +527,9 @@ mod tests {
         };
         let open =
             |number| Request { to: None, operation: Operation::Open(AccountId::Classic(number)) };
-        let is_done = |answers: &[LedgerAnswer]| matches!(answers, [LedgerAnswer::Values(0)]);
+        let is_done = |answers: &[LedgerAnswer]| {
+            matches!(answers, [LedgerAnswer::Batch { values: 0, took: Some(_) }])
+        };
         assert!(is_done(&clerk.submit(vec![open(0)])));
         assert!(clerk.submit(vec![open(1), open(2)]).is_empty());
         assert!(clerk.submit(vec![open(3)]).is_empty());

@@ -32,6 +32,7 @@ use crate::pool::Pool;
 use crate::refuse::{RefusalStep, RefusedConnection};
 use crate::slice;
 use crate::timers::Timers;
+use crate::watch::{DriverCounts, Publisher};
 
 pub(crate) const LISTENER: Token = Token(0);
 pub(crate) const MAIL: Token = Token(1);
@@ -93,6 +94,8 @@ pub(crate) struct Driver {
     pub(crate) silence: Option<Duration>,
     pub(crate) drain: Duration,
     pub(crate) refusals_max: usize,
+    /// `None` if nobody watches.
+    pub(crate) publisher: Option<Publisher>,
     pub(crate) state: LoopState,
 }
 
@@ -171,7 +174,11 @@ impl Driver {
             self.handle_timers(now);
             self.endpoint.handle_timeout(now);
             self.do_deferred();
+            if let Some(publisher) = &mut self.publisher {
+                publisher.handle_timeout(now, &mut self.endpoint);
+            }
         }
+        self.publish_now();
         // Connections that are still open are counted and closed.
         let cut = self.endpoint.len();
         self.mailbox.close();
@@ -192,8 +199,16 @@ impl Driver {
             return Some(Duration::ZERO);
         }
         let (endpoint_at, ledger_at) = (self.endpoint.poll_timeout(), self.ledger.poll_timeout());
-        let times =
-            [timers.next(), *accept_at, Some(*access_at), *stopping, endpoint_at, ledger_at];
+        let publish_at = self.publisher.as_ref().map(Publisher::poll_timeout);
+        let times = [
+            timers.next(),
+            *accept_at,
+            Some(*access_at),
+            *stopping,
+            endpoint_at,
+            ledger_at,
+            publish_at,
+        ];
         times.into_iter().flatten().min().map(|at| at.saturating_duration_since(now))
     }
 
@@ -534,18 +549,34 @@ impl Driver {
                 LedgerAnswer::Done { connection, ticket, outcome } => {
                     outcomes.push((connection, ticket, outcome));
                 }
-                LedgerAnswer::Values(count) => values += count,
+                LedgerAnswer::Batch { values: count, took } => {
+                    values += count;
+                    if let Some(took) = took {
+                        self.count(|counts| counts.ledger.commits.record(took));
+                    }
+                }
                 LedgerAnswer::Health(health) => {
+                    self.count(|counts| counts.ledger.health.clone_from(&health));
                     if let ddes_ledger::Health::Failed(why) = &health {
                         self.state.failure = Some(why.clone());
                         self.stop(now);
                     }
                     (self.observe)(Report::Ledger(health));
                 }
-                LedgerAnswer::Checkpoint(error) => (self.observe)(Report::Checkpoint(error)),
+                LedgerAnswer::Checkpoint(error) => {
+                    self.count(|counts| counts.ledger.checkpoint_failures += 1);
+                    (self.observe)(Report::Checkpoint(error));
+                }
             }
         }
         self.endpoint.handle_outcomes(now, values, outcomes);
+    }
+
+    /// Lets `add` count something, if somebody watches.
+    fn count(&mut self, add: impl FnOnce(&mut DriverCounts)) {
+        if let Some(publisher) = &mut self.publisher {
+            add(&mut publisher.counts);
+        }
     }
 
     fn stop(&mut self, now: Instant) {
@@ -557,6 +588,14 @@ impl Driver {
         self.state.stopping = Some(now + self.drain);
         self.listener = None;
         self.endpoint.end_all(now, Order::Shutdown, None);
+        self.count(|counts| counts.is_stopping = true);
+        self.publish_now();
+    }
+
+    fn publish_now(&mut self) {
+        if let Some(publisher) = &mut self.publisher {
+            publisher.publish(Instant::now(), &mut self.endpoint);
+        }
     }
 
     fn handle_command(&mut self, now: Instant, command: ServerCommand) {
@@ -564,7 +603,7 @@ impl Driver {
             ServerCommand::Stop => self.stop(now),
             ServerCommand::Ledger(question) => self.ledger.ask(question),
             ServerCommand::PinTrace { serial, is_pinned, found } => {
-                reply(found, self.endpoint.pin_trace(now, serial, is_pinned));
+                reply(found, self.endpoint.pin_trace(serial, is_pinned));
             }
             ServerCommand::Sessions(sessions) => {
                 reply(sessions, self.endpoint.sessions().collect());
@@ -585,6 +624,7 @@ impl Driver {
     /// Reads the lists of authorized keys again if they changed.
     fn refresh(&mut self, now: Instant) {
         for fault in self.access.refresh(now) {
+            self.count(|counts| counts.access_errors += 1);
             (self.observe)(Report::Access(fault));
         }
     }

@@ -12,6 +12,8 @@
 //! - checks each connection that it touched or that [`Action::Wake`] names: it writes `pending`,
 //!   follows `phase`, reads at most `room`, and sets a timer for `connection_timeout`.
 
+mod watched;
+
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -35,6 +37,7 @@ use crate::network::Network;
 pub use crate::notice::{Admitted, Notice, NoticeEvent, Notices, SessionView};
 use crate::session::{AnySession, SessionEvent};
 pub use crate::session::{Classic, ConnectionEntropy, Order, Profiles, SessionDone, SessionWork};
+use crate::watch::{Cause, Profile, Recorder};
 
 /// Backlog bytes processed per turn, in addition to what is read: less than a millisecond's work.
 const BACKLOG_BYTES_MAX: usize = 32 * 1024;
@@ -165,6 +168,8 @@ pub struct Endpoint {
     requests: VecDeque<Request>,
     wakes: VecDeque<ConnectionId>,
     notices: VecDeque<Notice>,
+    /// What others watch; `None` if nobody does.
+    recorder: Option<Box<Recorder>>,
 }
 
 #[derive(Debug)]
@@ -226,6 +231,7 @@ impl Endpoint {
             requests: VecDeque::new(),
             wakes: VecDeque::new(),
             notices: VecDeque::new(),
+            recorder: None,
         }
     }
 
@@ -236,7 +242,11 @@ impl Endpoint {
         peer: SocketAddr,
         entropy: ConnectionEntropy,
     ) -> Result<ConnectionId, Full> {
-        let room = self.admission.admit(now, peer)?;
+        let room = self.admission.admit(now, peer).inspect_err(|full| {
+            if let Some(recorder) = &mut self.recorder {
+                recorder.refuse(now, peer, (*full).into());
+            }
+        })?;
         if let Some(other) = room.evicts {
             self.evict(now, other);
         }
@@ -259,6 +269,7 @@ impl Endpoint {
             has_backlog: false,
             buffers: Buffers::Freed,
         });
+        self.record_accepted(now, id);
         self.notify(id, || NoticeEvent::Connected);
         self.collect(now, id);
         Ok(id)
@@ -278,6 +289,7 @@ impl Endpoint {
         if let Some(connection) = self.connection_mut(id) {
             let before = std::mem::replace(&mut connection.buffers, Buffers::Used);
             connection.session.handle_bytes(now, bytes);
+            self.record(|recorder| recorder.counts.received_bytes += bytes.len() as u64);
             if before == Buffers::Freed {
                 self.buffered.push(id);
             }
@@ -523,6 +535,7 @@ impl Endpoint {
         if self.connection(id).is_none() {
             return;
         }
+        self.record_removal(id);
         let connection = self.connections.remove(id.slot);
         match connection.account {
             Some(account @ AccountNumber::Classic(_)) => {
@@ -544,6 +557,7 @@ impl Endpoint {
 
     /// `count` bytes of [`Self::pending`] went out.
     pub fn sent(&mut self, now: Instant, id: ConnectionId, count: usize) {
+        self.record(|recorder| recorder.counts.sent_bytes += count as u64);
         self.with(now, id, |session| session.sent(now, count));
         self.note_backlog(id);
     }
@@ -687,12 +701,6 @@ impl Endpoint {
         }
     }
 
-    /// Traces the connection numbered `serial` from now on, or no longer keeps its trace although
-    /// newer connections come. Returns whether there is such a connection or trace.
-    pub fn pin_trace(&mut self, _now: Instant, serial: u64, _is_pinned: bool) -> bool {
-        self.connections.iter().any(|(_, connection)| connection.id.serial == serial)
-    }
-
     /// The number of open connections.
     pub fn len(&self) -> usize {
         self.connections.len()
@@ -799,6 +807,11 @@ impl Endpoint {
             }
             admission.begin(now, entry, work.cost())
         });
+        if let SessionWork::V2(work) = &work
+            && let Some(suite) = work.suite()
+        {
+            self.record(|recorder| recorder.note(id).suite = Some(suite));
+        }
         let Some(connection) = self.connection_mut(id) else { return };
         match begun {
             Some(Ok(())) => self.work.push_back((id, work)),
@@ -823,10 +836,15 @@ impl Endpoint {
                 let request = connection.submit(ticket, first_seq, smallvec![amount])?;
                 self.requests.push_back(request);
                 self.queued_values += 1;
+                self.record(|recorder| recorder.submit(now, id, 1, amount));
                 NoticeEvent::Received { first: amount, count: 1 }
             }
-            classic::ServerEvent::TokenShared => NoticeEvent::TokenShared,
+            classic::ServerEvent::TokenShared => {
+                self.record(|recorder| recorder.open(id, Profile::Classic));
+                NoticeEvent::TokenShared
+            }
             classic::ServerEvent::Ended(end) => {
+                self.record_end(now, id, Profile::Classic, Cause::from(&end));
                 let ends_all = |classic: &Classic| classic.config.end_all;
                 if end == classic::ServerEnd::Bye
                     && self.config.profiles.classic.as_ref().is_some_and(ends_all)
@@ -845,6 +863,7 @@ impl Endpoint {
             classic::ServerEvent::Tampered => NoticeEvent::Tampered,
             classic::ServerEvent::Ignored { opcode } => NoticeEvent::Ignored { opcode },
             classic::ServerEvent::ResultSent { sum } => {
+                self.record(|recorder| recorder.counts.results += 1);
                 NoticeEvent::ResultSent { status: Status::Applied, sum }
             }
         })
@@ -883,9 +902,12 @@ impl Endpoint {
                 });
                 return None;
             }
-            v2::ServerEvent::TokenShared => NoticeEvent::TokenShared,
+            v2::ServerEvent::TokenShared => {
+                self.record(|recorder| recorder.open(id, Profile::V2));
+                NoticeEvent::TokenShared
+            }
             v2::ServerEvent::Submit { ticket, first_seq, amounts } => {
-                let (first, count) = (*amounts.first()?, amounts.len());
+                let (first, last, count) = (*amounts.first()?, *amounts.last()?, amounts.len());
                 let connection = self.connection_mut(id)?;
                 let has_submitted = std::mem::replace(&mut connection.has_submitted, true);
                 let request = connection.submit(ticket, first_seq, amounts)?;
@@ -894,9 +916,11 @@ impl Endpoint {
                 }
                 self.requests.push_back(request);
                 self.queued_values += count;
+                self.record(|recorder| recorder.submit(now, id, count, last));
                 NoticeEvent::Received { first, count }
             }
             v2::ServerEvent::Answered(answer) => {
+                self.record(|recorder| recorder.counts.results += 1);
                 NoticeEvent::ResultSent { status: answer.status, sum: answer.sum }
             }
             v2::ServerEvent::EndAll => {
@@ -904,6 +928,7 @@ impl Endpoint {
                 return None;
             }
             v2::ServerEvent::Ended(end) => {
+                self.record_end(now, id, Profile::V2, Cause::from(&end));
                 self.cancel_work(id);
                 NoticeEvent::Ended(end)
             }
@@ -968,7 +993,7 @@ pub(crate) mod tests {
         endpoint.accept(now, SocketAddr::from((Ipv4Addr::LOCALHOST, 1)), entropy).unwrap()
     }
 
-    fn endpoint(now: Instant) -> Endpoint {
+    pub(crate) fn endpoint(now: Instant) -> Endpoint {
         let config = Config {
             bounds: Bounds::of(300),
             queued_values_max: 9,

@@ -15,7 +15,7 @@ use crate::drive::{Driver, LISTENER, LoopState, MAIL};
 use crate::endpoint::{Config, Endpoint, Notice, SessionView};
 use crate::mail::{Mail, Mailbox, ServerCommand};
 use crate::pool::Pool;
-use crate::watch::Watch;
+use crate::watch::{Publisher, Watch};
 
 const BACKLOG: i32 = 4096;
 
@@ -182,17 +182,21 @@ impl Server {
         let silence = options.endpoint.profiles.classic.as_ref().map(|classic| classic.silence);
         let config = Config { classic_first: ledger.classic_next(), ..options.endpoint };
         let now = Instant::now();
+        let endpoint = Endpoint::new(now, config);
+        let publisher =
+            watch.as_ref().map(|watch| Publisher::new(Arc::clone(watch), now, ledger.health()));
         let driver = Driver {
             poll,
             listener: Some(listener),
-            endpoint: Endpoint::new(now, config),
-            ledger: ServerLedger::open(ledger, Arc::clone(&mailbox))?,
+            endpoint: if watch.is_some() { endpoint.watched(now) } else { endpoint },
+            ledger: ServerLedger::open(ledger, Arc::clone(&mailbox), watch.is_some())?,
             pool: Pool::start(&mailbox)?,
             access: AccessControl::new(options.access),
             observe: Box::new(observe),
             silence,
             drain: options.drain,
             refusals_max: options.refusals_max,
+            publisher,
             state: LoopState::new(now),
             mailbox,
         };

@@ -5,9 +5,11 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ddes_session::{Phase, classic, v2};
+use ddes_session::{Phase, SeenFrames, classic, v2};
 use ddes_wire::Token;
 use zeroize::Zeroizing;
+
+use crate::watch::Profile;
 
 /// The randomness of one connection, drawn by the driver. It suffices for either profile, and only
 /// one uses it.
@@ -123,6 +125,7 @@ pub(crate) struct UndecidedSession {
     accepted: Instant,
     until: Instant,
     entropy: ConnectionEntropy,
+    is_traced: bool,
 }
 
 impl AnySession {
@@ -131,8 +134,9 @@ impl AnySession {
             return Self::v2(profiles, now, entropy);
         };
         let (profiles, until) = (profiles.clone(), now + silence);
-        let mut session =
-            Self::Undecided(Box::new(UndecidedSession { profiles, accepted: now, until, entropy }));
+        let undecided =
+            UndecidedSession { profiles, accepted: now, until, entropy, is_traced: false };
+        let mut session = Self::Undecided(Box::new(undecided));
         if silence.is_zero() {
             session.decide(true);
         }
@@ -279,6 +283,33 @@ impl AnySession {
         }
     }
 
+    pub(crate) fn profile(&self) -> Profile {
+        match self {
+            Self::Classic(_) => Profile::Classic,
+            Self::V2(_) => Profile::V2,
+            Self::Undecided(_) | Self::Gone => Profile::Undecided,
+        }
+    }
+
+    /// Begins to keep the session's frames for [`Self::take_frames`], or ends that.
+    pub(crate) fn set_traced(&mut self, is_traced: bool) {
+        match self {
+            Self::Classic(session) => session.set_traced(is_traced),
+            Self::V2(session) => session.set_traced(is_traced),
+            Self::Undecided(undecided) => undecided.is_traced = is_traced,
+            Self::Gone => {}
+        }
+    }
+
+    /// The frames of a traced session since this was called last.
+    pub(crate) fn take_frames(&mut self) -> SeenFrames {
+        match self {
+            Self::Classic(session) => session.take_frames(),
+            Self::V2(session) => session.take_frames(),
+            Self::Undecided(_) | Self::Gone => SeenFrames::default(),
+        }
+    }
+
     pub(crate) fn poll_work(&mut self) -> Option<SessionWork> {
         match self {
             Self::Classic(session) => session.poll_work().map(SessionWork::Classic),
@@ -305,20 +336,26 @@ impl AnySession {
     /// Decides which profile an undecided connection speaks.
     fn decide(&mut self, silent: bool) {
         *self = match std::mem::replace(self, Self::Gone) {
-            Self::Undecided(undecided) => {
-                let UndecidedSession { profiles, accepted, until, entropy } = *undecided;
-                match profiles.classic.as_ref().filter(|_| silent) {
-                    Some(classic) => {
-                        let ConnectionEntropy { exponent, token, .. } = entropy;
-                        let entropy = classic::ServerEntropy { exponent, token };
-                        let config = Arc::clone(&classic.config);
-                        Self::Classic(classic::ServerSession::new(config, until, entropy))
-                    }
-                    None => Self::v2(&profiles, accepted, entropy),
-                }
-            }
+            Self::Undecided(undecided) => undecided.decide(silent),
             decided @ (Self::Classic(_) | Self::V2(_) | Self::Gone) => decided,
         };
+    }
+}
+
+impl UndecidedSession {
+    fn decide(self, silent: bool) -> AnySession {
+        let Self { profiles, accepted, until, entropy, is_traced } = self;
+        let mut session = match profiles.classic.as_ref().filter(|_| silent) {
+            Some(classic) => {
+                let ConnectionEntropy { exponent, token, .. } = entropy;
+                let entropy = classic::ServerEntropy { exponent, token };
+                let config = Arc::clone(&classic.config);
+                AnySession::Classic(classic::ServerSession::new(config, until, entropy))
+            }
+            None => AnySession::v2(&profiles, accepted, entropy),
+        };
+        session.set_traced(is_traced);
+        session
     }
 }
 

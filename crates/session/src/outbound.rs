@@ -1,10 +1,12 @@
-//! Bytes to send, and the time limit for a peer that does not read them.
+//! Bytes to send, the time limit for a peer that does not read them, and the tap of a traced
+//! session.
 
 use std::time::{Duration, Instant};
 
 use ddes_cipher::LimitError;
-use ddes_wire::frame::{Header, Opcode};
+use ddes_wire::frame::{HEADER_BYTES, Header, Opcode};
 
+use crate::tap::{Direction, FrameTap};
 use crate::v2::record::Sealer;
 
 /// A session with this many unsent bytes processes no further frame until some are sent.
@@ -19,6 +21,8 @@ pub(crate) struct Outbound {
     sent: usize,
     /// When the peer counts as stalled; set while bytes are pending.
     stalled_at: Option<Instant>,
+    /// Sees the frames of both directions, in their order.
+    pub(crate) tap: FrameTap,
 }
 
 impl Outbound {
@@ -31,6 +35,10 @@ impl Outbound {
         let header = Header { opcode: opcode.number(), length: body.len() as u32 };
         self.bytes.extend_from_slice(&header.encode());
         self.bytes.extend_from_slice(body);
+        // Without a record around it, only a classic body with a token or a sum is encrypted.
+        let is_encrypted = matches!(opcode, Opcode::SessionToken | Opcode::EncryptedResult);
+        let length = HEADER_BYTES + body.len();
+        self.tap.see(now, Direction::Out, opcode.number(), length, is_encrypted);
         self.stalled_at.get_or_insert(now + STALL_MAX);
     }
 
@@ -42,7 +50,10 @@ impl Outbound {
         opcode: Opcode,
         plaintext: &[u8],
     ) -> Result<(), LimitError> {
+        let start = self.bytes.len();
         sealer.seal(opcode, plaintext, &mut self.bytes)?;
+        let length = self.bytes.len() - start;
+        self.tap.see(now, Direction::Out, opcode.number(), length, true);
         self.stalled_at.get_or_insert(now + STALL_MAX);
         Ok(())
     }
@@ -72,7 +83,8 @@ impl Outbound {
 
     /// Drops what is pending: it will not be sent.
     pub(crate) fn clear(&mut self) {
-        *self = Self::default();
+        let tap = std::mem::take(&mut self.tap);
+        *self = Self { tap, ..Self::default() };
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -3,17 +3,15 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use ddes_wire::frame::{HEADER_BYTES, Header};
-
 /// The most frames that a traced session keeps until they are taken: the newest.
 pub const SEEN_FRAMES_MAX: usize = 512;
 
-/// Which side sent a frame, seen from the server.
+/// Which way a frame went, seen from the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// The client.
+    /// From the client.
     In,
-    /// The server.
+    /// To the client.
     Out,
 }
 
@@ -22,7 +20,7 @@ pub enum Direction {
 pub struct SeenFrame {
     /// When a received frame was processed, or a sent one was queued.
     pub at: Instant,
-    /// Which side sent it.
+    /// Which way it went.
     pub direction: Direction,
     /// The opcode, which may be unknown.
     pub opcode: u32,
@@ -41,13 +39,13 @@ pub struct SeenFrames {
     pub dropped: u64,
 }
 
-/// Sees the frames of a session, if it is traced. Otherwise it takes the memory of a pointer.
+/// Keeps the frames of a session if it is traced. Otherwise it holds a pointer and nothing else.
 #[derive(Debug, Default)]
 pub(crate) struct FrameTap(Option<Box<SeenFrames>>);
 
 impl FrameTap {
     /// Begins to keep frames, or drops those that are kept and keeps none.
-    pub(crate) fn set(&mut self, is_traced: bool) {
+    pub(crate) fn set_traced(&mut self, is_traced: bool) {
         if !is_traced {
             self.0 = None;
         } else if self.0.is_none() {
@@ -55,25 +53,63 @@ impl FrameTap {
         }
     }
 
+    /// A frame of `bytes` bytes was received or queued.
+    #[inline]
     pub(crate) fn see(
         &mut self,
         at: Instant,
         direction: Direction,
-        header: Header,
+        opcode: u32,
+        bytes: usize,
         is_encrypted: bool,
     ) {
-        let Some(seen) = &mut self.0 else { return };
-        let bytes = header.length.saturating_add(HEADER_BYTES as u32);
-        let opcode = header.opcode;
-        if seen.frames.len() == SEEN_FRAMES_MAX {
-            seen.frames.pop_front();
-            seen.dropped += 1;
+        if let Some(seen) = &mut self.0 {
+            let bytes = crate::saturating_u32(bytes);
+            seen.push(SeenFrame { at, direction, opcode, bytes, is_encrypted });
         }
-        seen.frames.push_back(SeenFrame { at, direction, opcode, bytes, is_encrypted });
     }
 
     /// The frames since this was called last; none if the session is not traced.
     pub(crate) fn take(&mut self) -> SeenFrames {
-        self.0.as_deref_mut().map(std::mem::take).unwrap_or(SeenFrames::default())
+        self.0.as_deref_mut().map_or_else(SeenFrames::default, std::mem::take)
+    }
+}
+
+impl SeenFrames {
+    /// Not inlined: few sessions are traced, and each frame of the others passes here too.
+    #[cold]
+    fn push(&mut self, frame: SeenFrame) {
+        if self.frames.len() == SEEN_FRAMES_MAX {
+            self.frames.pop_front();
+            self.dropped += 1;
+        }
+        self.frames.push_back(frame);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a scenario starts its virtual clock somewhere")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_frame_more_than_fits_drops_the_oldest() {
+        let at = Instant::now();
+        let mut tap = FrameTap::default();
+        let see = |tap: &mut FrameTap, count: usize| {
+            (1..=count).for_each(|bytes| tap.see(at, Direction::In, 30, bytes, true));
+            let SeenFrames { frames, dropped } = tap.take();
+            (frames.front().map(|frame| frame.bytes), frames.len(), dropped)
+        };
+        assert_eq!(see(&mut tap, 1), (None, 0, 0));
+        tap.set_traced(true);
+        assert_eq!(see(&mut tap, SEEN_FRAMES_MAX), (Some(1), SEEN_FRAMES_MAX, 0));
+        assert_eq!(see(&mut tap, SEEN_FRAMES_MAX + 1), (Some(2), SEEN_FRAMES_MAX, 1));
+        // Set again, it keeps what it has.
+        tap.see(at, Direction::Out, 40, 9, true);
+        tap.set_traced(true);
+        assert_eq!(see(&mut tap, 0), (Some(9), 1, 0));
+        tap.set_traced(false);
+        assert_eq!(see(&mut tap, 1), (None, 0, 0));
     }
 }

@@ -284,7 +284,23 @@ impl CauseCounts {
 
 #[cfg(test)]
 mod tests {
+    use ddes_wire::v2::Suite;
+
     use super::*;
+
+    /// Those that need keys to be caused through an endpoint.
+    #[test]
+    fn faults_inside_authentic_records_have_their_causes() {
+        for (fault, cause) in [
+            (v2::Fault::Token, Cause::BadToken),
+            (v2::Fault::Farewell, Cause::Other),
+            (v2::Fault::NotOperator, Cause::NotAuthorized),
+            (v2::Fault::Early, Cause::TooLong),
+            (v2::Fault::Suite { suite: Suite::ALL[0] }, Cause::BadHandshake),
+        ] {
+            assert_eq!(Cause::from(&v2::ServerEnd::Fault(fault)), cause);
+        }
+    }
 
     #[test]
     fn each_cause_has_its_own_number_and_name() {

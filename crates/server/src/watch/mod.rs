@@ -6,31 +6,35 @@
 mod cause;
 mod histogram;
 mod networks;
+mod publisher;
+mod recorder;
 mod row;
 mod stats;
 mod trace;
 
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
 pub use cause::{Cause, CauseCounts};
 pub use histogram::Histogram;
 pub use networks::{NETWORKS_MAX, NetworkFailures};
 pub use row::{RowSlice, SessionRow, SessionState};
-pub use stats::{Counts, Gauges, LedgerCounts, Profile, ServerStats, SessionCounts};
+pub use stats::{Counts, DriverCounts, Gauges, LedgerCounts, Profile, ServerStats, SessionCounts};
 pub use trace::{
     Direction, FRAMES_MAX, PINS_MAX, TRACES_MAX, Trace, TracedConnection, TracedFrame,
 };
 
+use crate::endpoint::Endpoint;
 use crate::mail::lock;
+pub(crate) use publisher::Publisher;
+pub(crate) use recorder::Recorder;
+use row::Rows;
 use trace::KeptTrace;
 
 /// The least time between two publications.
 pub const PUBLISH_EVERY: Duration = Duration::from_millis(250);
 /// The most rows that one publication writes.
 pub const ROWS_MAX: usize = 2500;
-/// The most slots of sessions that a reader copies while it holds the lock.
-const SLOTS_READ_MAX: usize = 4096;
 
 /// What the loop published, for readers on any thread.
 #[derive(Debug)]
@@ -42,8 +46,7 @@ pub struct Watch {
 #[derive(Debug)]
 pub(crate) struct Published {
     pub(crate) stats: ServerStats,
-    /// By the endpoint's slots.
-    pub(crate) rows: Vec<Option<SessionRow>>,
+    pub(crate) rows: Rows,
     pub(crate) traces: Vec<KeptTrace>,
     pub(crate) networks: Vec<NetworkFailures>,
 }
@@ -54,11 +57,28 @@ impl Watch {
         Self {
             published: Mutex::new(Published {
                 stats: ServerStats::new(now),
-                rows: Vec::new(),
+                rows: Rows::default(),
                 traces: Vec::new(),
                 networks: Vec::new(),
             }),
         }
+    }
+
+    /// Copies the endpoint's state, the traces' new frames and some rows, unless a reader holds
+    /// the lock at this moment. Returns whether it did. `driver` is what the driver counted.
+    pub fn publish(&self, now: Instant, endpoint: &mut Endpoint, driver: &DriverCounts) -> bool {
+        let mut published = match self.published.try_lock() {
+            Ok(published) => published,
+            // What a reader's panic leaves is valid: readers change nothing.
+            Err(TryLockError::Poisoned(published)) => published.into_inner(),
+            Err(TryLockError::WouldBlock) => return false,
+        };
+        let stats = &mut published.stats;
+        stats.ledger.clone_from(&driver.ledger);
+        (stats.at, stats.access_errors, stats.is_stopping) =
+            (now, driver.access_errors, driver.is_stopping);
+        endpoint.publish(now, &mut published);
+        true
     }
 
     /// Counters and gauges.
@@ -66,17 +86,12 @@ impl Watch {
         self.lock().stats.clone()
     }
 
-    /// Some sessions: those from slot `from` on, 0 for the first.
+    /// Some sessions: 0 for the first, then those from a slice's `next` on.
     pub fn sessions(&self, from: usize) -> RowSlice {
-        let published = self.lock();
-        // A position beyond the end is the end.
-        let rows = published.rows.get(from..).unwrap_or(&[]);
-        let slots = rows.len().min(SLOTS_READ_MAX);
-        let next = (slots < rows.len()).then_some(from + slots);
-        RowSlice { rows: rows[..slots].iter().flatten().cloned().collect(), next }
+        self.lock().rows.slice(from)
     }
 
-    /// All sessions. Readers between two slices do not wait for the rest.
+    /// All sessions, copied in slices, so that the loop can publish between them.
     pub fn all_sessions(&self) -> Vec<SessionRow> {
         let RowSlice { mut rows, mut next } = self.sessions(0);
         while let Some(from) = next {
@@ -89,7 +104,7 @@ impl Watch {
 
     /// The session numbered `serial`; `None` if it is gone or not published yet.
     pub fn session(&self, serial: u64) -> Option<SessionRow> {
-        self.lock().rows.iter().flatten().find(|row| row.serial == serial).cloned()
+        self.lock().rows.iter().find(|row| row.serial == serial).cloned()
     }
 
     /// The traced connections, the newest last.
@@ -116,5 +131,54 @@ impl Watch {
 
     fn lock(&self) -> MutexGuard<'_, Published> {
         lock(&self.published)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ddes_ledger::Health;
+
+    use super::*;
+    use crate::endpoint::tests::endpoint;
+
+    #[test]
+    fn a_reader_that_holds_the_lock_delays_a_publication_and_not_the_loop() {
+        let now = Instant::now();
+        let mut endpoint = endpoint(now).watched(now);
+        let watch = Arc::new(Watch::new(now));
+        let mut publisher = Publisher::new(Arc::clone(&watch), now, Health::Good);
+        let at = |millis| now + Duration::from_millis(millis);
+        let reader = watch.lock();
+        // It returns while this same thread holds the lock, and tries again soon.
+        publisher.handle_timeout(at(1), &mut endpoint);
+        assert_eq!(reader.stats.at, now);
+        let retry = publisher.poll_timeout();
+        assert!(retry > at(1) && retry < at(1) + PUBLISH_EVERY);
+        drop(reader);
+        publisher.handle_timeout(at(2), &mut endpoint);
+        assert_eq!(watch.stats().at, now, "it is not due yet");
+        publisher.handle_timeout(retry, &mut endpoint);
+        assert_eq!(watch.stats().at, retry);
+        assert_eq!(publisher.poll_timeout(), retry + PUBLISH_EVERY);
+    }
+
+    #[test]
+    fn a_reader_that_panicked_does_not_end_the_publications() {
+        let now = Instant::now();
+        let mut endpoint = endpoint(now).watched(now);
+        let watch = Arc::new(Watch::new(now));
+        let reader = std::thread::spawn({
+            let watch = Arc::clone(&watch);
+            move || {
+                let held = watch.lock();
+                panic!("injected, at {:?}", held.stats.at)
+            }
+        });
+        assert!(reader.join().is_err());
+        let later = now + PUBLISH_EVERY;
+        assert!(watch.publish(later, &mut endpoint, &DriverCounts::default()));
+        assert_eq!(watch.stats().at, later);
     }
 }

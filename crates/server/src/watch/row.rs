@@ -46,6 +46,9 @@ pub struct SessionRow {
     pub at: Instant,
 }
 
+/// What each session takes of the published memory.
+const _: () = assert!(size_of::<Option<SessionRow>>() <= 224);
+
 /// How far a session has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionState {
@@ -71,8 +74,49 @@ impl SessionState {
 /// Some of the sessions, and where to continue.
 #[derive(Clone, Debug, Default)]
 pub struct RowSlice {
-    /// In the order of their slots, which says nothing.
+    /// In no particular order.
     pub rows: Vec<SessionRow>,
-    /// What to ask for next; `None` at the end.
+    /// Where the next slice begins; `None` at the end.
     pub next: Option<usize>,
+}
+
+/// Slots of a chunk. Growth adds a chunk and moves no row, so that no publication copies them all.
+const CHUNK: usize = 1024;
+/// The most chunks that a reader copies while it holds the lock.
+const CHUNKS_READ_MAX: usize = 4;
+
+/// The rows of all sessions, by the endpoint's slots.
+#[derive(Debug, Default)]
+pub(crate) struct Rows {
+    chunks: Vec<Vec<Option<SessionRow>>>,
+}
+
+impl Rows {
+    /// The row of a slot, to be replaced.
+    pub(crate) fn slot(&mut self, slot: usize) -> &mut Option<SessionRow> {
+        let (chunk, place) = (slot / CHUNK, slot % CHUNK);
+        while self.chunks.len() <= chunk {
+            self.chunks.push(vec![None; CHUNK]);
+        }
+        &mut self.chunks[chunk][place]
+    }
+
+    /// Clears a slot that has no session.
+    pub(crate) fn clear(&mut self, slot: usize) {
+        if let Some(chunk) = self.chunks.get_mut(slot / CHUNK) {
+            chunk[slot % CHUNK] = None;
+        }
+    }
+
+    /// The sessions of the chunks from `from` on, as many as one reader copies at a time.
+    pub(crate) fn slice(&self, from: usize) -> RowSlice {
+        let chunks = self.chunks.iter().skip(from).take(CHUNKS_READ_MAX);
+        let rows = chunks.flatten().flatten().cloned().collect();
+        let next = from.saturating_add(CHUNKS_READ_MAX);
+        RowSlice { rows, next: (next < self.chunks.len()).then_some(next) }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &SessionRow> {
+        self.chunks.iter().flatten().flatten()
+    }
 }

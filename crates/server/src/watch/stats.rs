@@ -111,6 +111,17 @@ pub struct LedgerCounts {
     pub checkpoint_failures: u64,
 }
 
+/// What the driver of an endpoint knows beside it.
+#[derive(Clone, Debug, Default)]
+pub struct DriverCounts {
+    /// The ledger's part.
+    pub ledger: LedgerCounts,
+    /// Errors found in the lists of authorized keys.
+    pub access_errors: u64,
+    /// Whether the server is stopping.
+    pub is_stopping: bool,
+}
+
 impl Default for LedgerCounts {
     fn default() -> Self {
         Self { health: Health::Good, commits: Histogram::default(), checkpoint_failures: 0 }

@@ -11,6 +11,7 @@ use ddes_server::endpoint::{
     Action, AuthorizationRequest, Bounds, Config, ConnectionEntropy, ConnectionId, Endpoint, Full,
     Notice, Notices, Profiles, Request, SessionWork,
 };
+use ddes_server::watch::{DriverCounts, ServerStats, Watch};
 use ddes_session::v2::{ClientConfig, ClientEvent, ClientSession, ServerConfig, noise};
 use ddes_wire::Sequence;
 use ddes_wire::v2::{GroupSize, Suite};
@@ -24,6 +25,11 @@ const HOUR: Duration = Duration::from_secs(3600);
 pub(crate) struct World {
     pub(crate) now: Instant,
     pub(crate) endpoint: Endpoint,
+    pub(crate) watch: Watch,
+    /// What the lists grant to every identity.
+    pub(crate) grant: Option<Grant>,
+    /// Bytes that [`Self::talk`] carried to the endpoint and from it.
+    pub(crate) carried: (usize, usize),
     ledger: Ledger,
     /// Requests that wait for [`Self::commit`].
     pub(crate) queue: VecDeque<Request>,
@@ -39,6 +45,8 @@ pub(crate) struct Client {
     pub(crate) session: ClientSession,
     pub(crate) events: Vec<ClientEvent>,
     key: SigningKey,
+    /// Whether its signature is of another message.
+    pub(crate) is_forger: bool,
 }
 
 impl World {
@@ -57,7 +65,10 @@ impl World {
         let now = Instant::now();
         Self {
             now,
-            endpoint: Endpoint::new(now, config),
+            endpoint: Endpoint::new(now, config).watched(now),
+            watch: Watch::new(now),
+            grant: Some(Grant::default()),
+            carried: (0, 0),
             ledger: Ledger::in_memory(),
             queue: VecDeque::new(),
             work: VecDeque::new(),
@@ -134,8 +145,8 @@ impl World {
         let entropy =
             noise::Entropy { dh: Zeroizing::new(vec![seed; 64]), kem: Zeroizing::new([seed; 64]) };
         let session = ClientSession::new(config, self.now, entropy);
-        let mut client =
-            Client { id, session, events: Vec::new(), key: SigningKey::from_seed(&[seed; 32]) };
+        let key = SigningKey::from_seed(&[seed; 32]);
+        let mut client = Client { id, session, events: Vec::new(), key, is_forger: false };
         client.advance(self.now);
         client
     }
@@ -148,6 +159,12 @@ impl World {
         self.talk(&mut client);
         assert!(client.is_open(), "{:?}", client.events);
         client
+    }
+
+    /// What the endpoint counted, after it published.
+    pub(crate) fn stats(&mut self) -> ServerStats {
+        assert!(self.watch.publish(self.now, &mut self.endpoint, &DriverCounts::default()));
+        self.watch.stats()
     }
 
     /// Carries all that a client has to send to the endpoint. Requests queue.
@@ -184,12 +201,14 @@ impl World {
                 self.endpoint.handle_done(self.now, id, work.run());
             }
             while let Some(claim) = self.claim() {
-                self.endpoint.handle_grant(self.now, claim, Some(Grant::default()));
+                self.endpoint.handle_grant(self.now, claim, self.grant.clone());
             }
             let down = self.endpoint.pending(id).to_vec();
             self.endpoint.sent(self.now, id, down.len());
             client.session.handle_bytes(self.now, &down);
             client.advance(self.now);
+            self.carried.0 += up.len();
+            self.carried.1 += down.len();
             self.turn();
             if up.is_empty() && down.is_empty() && !self.is_due() {
                 return;
@@ -255,7 +274,8 @@ impl Client {
         }
         while let Some(event) = self.session.poll_event() {
             if let ClientEvent::ServerProven { .. } = event {
-                let message = self.session.claim(&self.key.public()).unwrap();
+                let mut message = self.session.claim(&self.key.public()).unwrap();
+                message[0] ^= u8::from(self.is_forger);
                 let signature = self.key.sign(Namespace::Client, &message);
                 self.session.prove(now, &self.key.public(), signature).unwrap();
             }

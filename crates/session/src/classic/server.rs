@@ -17,6 +17,7 @@ use super::crypto::{BodyError, Keys};
 use super::{ExchangeJob, ExchangeOutcome, HandshakeDone, HandshakeWork};
 use crate::inbound::Inbound;
 use crate::outbound::Outbound;
+use crate::tap::{Direction, SeenFrames};
 use crate::{DRAIN_MAX, Phase, Ticket};
 
 /// The longest body of a client's 10: over twice the length in PEM of a key of 8192 bits with X9.42
@@ -458,6 +459,16 @@ impl ServerSession {
         self.events.pop_front()
     }
 
+    /// Begins to keep the session's frames for [`Self::take_frames`], or ends that.
+    pub fn set_traced(&mut self, is_traced: bool) {
+        self.outbound.tap.set_traced(is_traced);
+    }
+
+    /// The frames of a traced session since this was called last.
+    pub fn take_frames(&mut self) -> SeenFrames {
+        self.outbound.tap.take()
+    }
+
     /// How far the connection has come.
     pub fn phase(&self) -> Phase {
         match self.state {
@@ -526,6 +537,9 @@ impl ServerSession {
                 Err(too_long) => return self.end(now, ServerEnd::Fault(too_long.into())),
             };
             let length = frame.len();
+            let opcode = frame.header.opcode;
+            let is_encrypted = opcode == Opcode::EncryptedData.number();
+            self.outbound.tap.see(now, Direction::In, opcode, length, is_encrypted);
             let outcome = match std::mem::replace(&mut self.state, ServerState::Done) {
                 ServerState::AwaitKey(state) => {
                     state.handle_frame(&self.config.group, frame, &mut self.events, &mut self.work)

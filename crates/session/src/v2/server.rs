@@ -25,6 +25,7 @@ use super::record::RecordLayer;
 use super::work::{HandshakeDone, HandshakeJob, HandshakeOutcome, HandshakeWork};
 use crate::inbound::Inbound;
 use crate::outbound::Outbound;
+use crate::tap::{Direction, SeenFrames};
 use crate::{DRAIN_MAX, Phase, Ticket};
 pub use handshake::FIRST_BYTES_MAX;
 use handshake::{AwaitHello, AwaitOpening, Handshake, KeyedHandshake};
@@ -365,6 +366,16 @@ impl ServerSession {
         self.events.pop_front()
     }
 
+    /// Begins to keep the session's frames for [`Self::take_frames`], or ends that.
+    pub fn set_traced(&mut self, is_traced: bool) {
+        self.outbound.tap.set_traced(is_traced);
+    }
+
+    /// The frames of a traced session since this was called last.
+    pub fn take_frames(&mut self) -> SeenFrames {
+        self.outbound.tap.take()
+    }
+
     /// How far the connection has come.
     pub fn phase(&self) -> Phase {
         match self.state {
@@ -595,6 +606,9 @@ impl ServerSession {
                 Err(too_long) => return self.end(now, ServerEnd::Fault(too_long.into())),
             };
             let length = frame.len();
+            let is_encrypted = !matches!(self.state, ServerState::Handshake(Handshake::Hello(_)));
+            let opcode = frame.header.opcode;
+            self.outbound.tap.see(now, Direction::In, opcode, length, is_encrypted);
             let outcome = match &mut self.state {
                 // By reference: moving the state out and back would cost time for every frame.
                 ServerState::Open(open) => {

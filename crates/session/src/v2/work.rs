@@ -67,6 +67,16 @@ impl HandshakeWork {
         }
     }
 
+    /// The suite that the client's message 1 names, of the work that answers it.
+    pub fn suite(&self) -> Option<Suite> {
+        match &self.0 {
+            HandshakeJob::Respond { suite, .. } => Some(*suite),
+            HandshakeJob::Start { .. } | HandshakeJob::Finish { .. } | HandshakeJob::Verify(_) => {
+                None
+            }
+        }
+    }
+
     /// Computes the result in 0.1 ms to 2 ms, without I/O.
     pub fn run(self) -> HandshakeDone {
         let done = self.compute();
