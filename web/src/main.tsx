@@ -1,0 +1,56 @@
+// The page of `ddes serve`.
+
+import "uplot/dist/uPlot.min.css";
+import "./style.css";
+
+import { render, type ComponentType } from "preact";
+import { useEffect } from "preact/hooks";
+import { start } from "./feed";
+import { shortcuts } from "./preference";
+import { route } from "./route";
+import { Shell, type Place } from "./parts/shell";
+import { Accounts } from "./pages/accounts";
+import { Configuration } from "./pages/configuration";
+import { Ledger } from "./pages/ledger";
+import { Overview } from "./pages/overview";
+import { Security } from "./pages/security";
+import { Sessions } from "./pages/sessions";
+import { Wire } from "./pages/wire";
+
+const OVERVIEW: Place & { page: ComponentType } = { name: "overview", title: "Overview", page: Overview };
+
+const PLACES: (Place & { page: ComponentType })[] = [
+  OVERVIEW,
+  { name: "sessions", title: "Sessions", page: Sessions },
+  { name: "accounts", title: "Accounts", page: Accounts },
+  { name: "ledger", title: "Ledger", page: Ledger },
+  { name: "security", title: "Security", page: Security },
+  { name: "wire", title: "Wire", page: Wire },
+  { name: "configuration", title: "Configuration", page: Configuration },
+];
+
+function App() {
+  const name = route.value.path[0];
+  const here = PLACES.find((place) => place.name === name) ?? OVERVIEW;
+  useEffect(() => {
+    const jump = (event: KeyboardEvent) => {
+      const isTyping = event.target instanceof Element && event.target.closest("input, textarea, select, dialog");
+      const isPlain = !event.ctrlKey && !event.metaKey && !event.altKey;
+      const filter = document.getElementById("filter");
+      if (event.key !== "/" || isTyping || !isPlain || !shortcuts.peek() || !filter) return;
+      event.preventDefault();
+      filter.focus();
+    };
+    addEventListener("keydown", jump);
+    return () => removeEventListener("keydown", jump);
+  }, []);
+  return (
+    <Shell places={PLACES} here={here}>
+      <here.page key={here.name} />
+    </Shell>
+  );
+}
+
+start();
+const place = document.getElementById("app");
+if (place) render(<App />, place);

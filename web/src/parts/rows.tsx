@@ -1,0 +1,240 @@
+// Rows that the server filters, sorts and divides into pages; the address keeps the choice.
+
+import { Component, type ComponentChildren } from "preact";
+import { useEffect, useRef } from "preact/hooks";
+import { query } from "../api";
+import { amount, plural } from "../numbers";
+import { change, route } from "../route";
+import { Icon } from "./icon";
+import { whisper } from "./notice";
+
+export interface Column<Row> {
+  title: string;
+  cell: (row: Row) => ComponentChildren;
+  /** The name by which the server sorts. */
+  sort?: string;
+  isNumber?: boolean;
+  /** Its title is for those who do not see the column. */
+  isBare?: boolean;
+  /** Takes the whole width of a narrow screen. */
+  isWide?: boolean;
+  /** Which way a first click sorts. */
+  first?: "asc" | "desc";
+}
+
+export interface Listing {
+  q: string;
+  sort: string;
+  order: "asc" | "desc";
+  offset: number;
+  /** What to add to the path of a request. */
+  search: string;
+}
+
+export const PAGE_ROWS = 100;
+
+/** The listing that the address states. */
+export function listing(sort: string, order: "asc" | "desc", filters: string[] = []): Listing {
+  const fields = route.value.fields;
+  const stated = {
+    q: fields.get("q") ?? "",
+    sort: fields.get("sort") ?? sort,
+    order: (fields.get("order") === "asc" ? "asc" : fields.get("order") === "desc" ? "desc" : order) as "asc" | "desc",
+    offset: Math.max(0, Number.parseInt(fields.get("offset") ?? "0", 10) || 0),
+  };
+  const more = Object.fromEntries(filters.map((name) => [name, fields.get(name) ?? ""]));
+  return { ...stated, search: query({ ...stated, ...more, limit: PAGE_ROWS }) };
+}
+
+function sortBy(column: { sort?: string; first?: "asc" | "desc" }, now: Listing): void {
+  if (!column.sort) return;
+  const turned = now.order === "asc" ? "desc" : "asc";
+  const order = now.sort === column.sort ? turned : (column.first ?? "asc");
+  change({ sort: column.sort, order, offset: null });
+}
+
+export function Rows<Row>(props: {
+  caption: string;
+  columns: Column<Row>[];
+  rows: Row[];
+  id: (row: Row) => string | number;
+  listing?: Listing;
+}) {
+  const { columns, listing: order } = props;
+  return (
+    <div class="rows">
+      {order && <NarrowSort columns={columns} listing={order} />}
+      <table role="table" aria-label={props.caption}>
+        <thead role="rowgroup">
+          <tr role="row">
+            {columns.map((column) => (
+              <Heading key={column.title} column={column} listing={order} />
+            ))}
+          </tr>
+        </thead>
+        <tbody role="rowgroup">
+          {props.rows.map((row) => (
+            <Row key={props.id(row)} row={row} columns={columns} />
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+interface RowProps<Row> {
+  row: Row;
+  columns: Column<Row>[];
+}
+
+/** Draws again only what differs: most rows of an answer are those of the answer before. */
+class Row<Shown> extends Component<RowProps<Shown>> {
+  override shouldComponentUpdate(next: RowProps<Shown>): boolean {
+    const { row, columns } = this.props;
+    return columns !== next.columns || JSON.stringify(row) !== JSON.stringify(next.row);
+  }
+
+  override render({ row, columns }: RowProps<Shown>) {
+    return (
+      <tr role="row">
+        {columns.map((column) => (
+          <td
+            role="cell"
+            key={column.title}
+            class={`${column.isNumber ? "number" : ""}${column.isWide ? " wide" : ""}`}
+            data-title={column.isBare ? undefined : column.title}
+          >
+            {column.cell(row)}
+          </td>
+        ))}
+      </tr>
+    );
+  }
+}
+
+function Heading<Row>({ column, listing: order }: { column: Column<Row>; listing?: Listing | undefined }) {
+  const isSorted = order !== undefined && column.sort === order.sort;
+  const sorted = isSorted ? (order.order === "asc" ? "ascending" : "descending") : undefined;
+  return (
+    <th role="columnheader" scope="col" class={column.isNumber ? "number" : undefined} aria-sort={sorted}>
+      {column.sort && order ? (
+        <button type="button" class="sort" onClick={() => sortBy(column, order)}>
+          {column.title}
+          {isSorted && <Icon name={order.order === "asc" ? "up" : "down"} />}
+        </button>
+      ) : (
+        <span class={column.isBare ? "unseen" : undefined}>{column.title}</span>
+      )}
+    </th>
+  );
+}
+
+/** On a narrow screen rows are cards, and there is no heading to click. */
+function NarrowSort<Row>({ columns, listing: order }: { columns: Column<Row>[]; listing: Listing }) {
+  return (
+    <div class="narrow-sort">
+      <label>
+        Sort by{" "}
+        <select
+          value={order.sort}
+          onChange={(event) => change({ sort: event.currentTarget.value, offset: null })}
+        >
+          {columns
+            .filter((column) => column.sort)
+            .map((column) => (
+              <option key={column.sort} value={column.sort}>
+                {column.title}
+              </option>
+            ))}
+        </select>
+      </label>
+      <button
+        type="button"
+        onClick={() => change({ order: order.order === "asc" ? "desc" : "asc", offset: null })}
+      >
+        <Icon name={order.order === "asc" ? "up" : "down"} />
+        {order.order === "asc" ? "Ascending" : "Descending"}
+      </button>
+    </div>
+  );
+}
+
+export function Filter({ hint, value }: { hint: string; value: string }) {
+  return (
+    <label class="filter">
+      <span class="unseen">Filter</span>
+      <Icon name="search" />
+      <input
+        type="search"
+        id="filter"
+        placeholder={hint}
+        value={value}
+        maxLength={200}
+        autocomplete="off"
+        spellcheck={false}
+        onInput={(event) => change({ q: event.currentTarget.value, offset: null })}
+      />
+      <kbd aria-hidden="true">/</kbd>
+    </label>
+  );
+}
+
+export function Choice(props: { name: string; title: string; value: string; of: [string, string][] }) {
+  return (
+    <label class="choice">
+      <span class="unseen">{props.title}</span>
+      <select
+        value={props.value}
+        onChange={(event) => change({ [props.name]: event.currentTarget.value, offset: null })}
+      >
+        {props.of.map(([value, text]) => (
+          <option key={value} value={value}>
+            {text}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}
+
+const SETTLED_MS = 700;
+
+export function Pages(props: { offset: number; rows: number; total: number; one: string; many: string }) {
+  const { offset, rows, total } = props;
+  const text = total === 0 ? `No ${props.many}` : `${amount(offset + 1)}–${amount(offset + rows)} of ${amount(total)}`;
+  const first = useRef(true);
+  useEffect(() => {
+    // Read out once typing has settled, and not when the page opens.
+    if (first.current) {
+      first.current = false;
+      return undefined;
+    }
+    const timer = setTimeout(() => whisper(`${plural(total, props.one, props.many)} match`), SETTLED_MS);
+    return () => clearTimeout(timer);
+  }, [route.value.fields.get("q")]);
+  const last = Math.max(0, Math.floor((total - 1) / PAGE_ROWS) * PAGE_ROWS);
+  const turn = (to: number) => change({ offset: to > 0 ? String(to) : null });
+  return (
+    <nav class="pages" aria-label="Pages of rows">
+      <span class="count">{text}</span>
+      {total > PAGE_ROWS && (
+        <>
+          <button type="button" disabled={offset === 0} onClick={() => turn(0)}>
+            First
+          </button>
+          <button type="button" disabled={offset === 0} onClick={() => turn(offset - PAGE_ROWS)}>
+            <Icon name="left" />
+            Previous
+          </button>
+          <button type="button" disabled={offset >= last} onClick={() => turn(offset + PAGE_ROWS)}>
+            Next
+            <Icon name="right" />
+          </button>
+          <button type="button" disabled={offset >= last} onClick={() => turn(last)}>
+            Last
+          </button>
+        </>
+      )}
+    </nav>
+  );
+}
