@@ -4,12 +4,13 @@ use std::time::{Duration, SystemTime};
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{FromRequestParts, Query};
+use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::SCHEMA_VERSION;
 use crate::error::ApiError;
@@ -76,6 +77,24 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
             };
             ApiError::bad_request(why)
         })
+    }
+}
+
+/// The body of an action: an object. JSON's other values are refused, also those that Serde takes for
+/// a structure.
+pub(crate) struct Given<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Given<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let wrong = |why: String| {
+            ApiError::bad_request(format!("{why}: see /api/v1/openapi.json for the body"))
+        };
+        let body = Json::<Map<String, Value>>::from_request(request, state).await;
+        let Json(object) = body.map_err(|error| wrong(error.body_text()))?;
+        let given = serde_json::from_value(Value::Object(object));
+        given.map(Self).map_err(|error| wrong(error.to_string()))
     }
 }
 

@@ -71,3 +71,20 @@ async fn wrong_method() -> ApiError {
 async fn openapi() -> Response {
     ([(CONTENT_TYPE, "application/json")], OPENAPI).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_path_is_documented_but_the_login() {
+        let document: serde_json::Value = serde_json::from_str(OPENAPI).unwrap();
+        let documented: BTreeSet<_> =
+            document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
+        let served = routes().into_iter().map(|(path, _)| path);
+        let served: BTreeSet<_> = served.filter(|path| *path != "/login").collect();
+        assert_eq!(documented, served);
+    }
+}

@@ -34,6 +34,8 @@ use crate::verification::Verification;
 
 /// The nice value of this server's threads, as of the handshake pool's: the loop takes precedence.
 const NICE: i32 = 10;
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 1024;
 /// Threads for what reads files or takes long.
 const ASIDE_MAX: usize = 8;
 /// Samples between two looks at the ledger's files.
@@ -94,11 +96,8 @@ impl Web {
         if !options.listen.ip().is_loopback() && !options.allow_plain {
             return Err(WebError::Plain(options.listen));
         }
-        let bound = std::net::TcpListener::bind(options.listen).and_then(|listener| {
-            listener.set_nonblocking(true)?;
-            Ok((listener.local_addr()?, listener))
-        });
-        let (address, listener) = bound.map_err(|error| WebError::Listen(options.listen, error))?;
+        let (address, listener) =
+            bind(options.listen).map_err(|error| WebError::Listen(options.listen, error))?;
         Ok(Self { listener, address, options })
     }
 
@@ -199,6 +198,21 @@ impl Drop for WebHandle {
         // A panic of the thread has been printed.
         drop(self.thread.take().map(JoinHandle::join));
     }
+}
+
+/// With a queue that a burst of connections does not fill.
+fn bind(address: SocketAddr) -> io::Result<(SocketAddr, std::net::TcpListener)> {
+    let socket = socket2::Socket::new(
+        socket2::Domain::for_address(address),
+        socket2::Type::STREAM,
+        Some(socket2::Protocol::TCP),
+    )?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    let listener = std::net::TcpListener::from(socket);
+    Ok((listener.local_addr()?, listener))
 }
 
 fn boot() -> Result<String, getrandom::Error> {

@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{Json, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
-use crate::answer::{Answer, aside};
-use crate::api::sessions::wrong_body;
+use crate::answer::{Answer, Given, aside};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::operations::{Configuration, LogLevel, Reloaded};
@@ -35,9 +33,8 @@ pub(crate) struct Level {
 /// `PUT /api/v1/log`
 pub(crate) async fn set_log_level(
     State(app): State<Arc<App>>,
-    body: Result<Json<Level>, JsonRejection>,
+    Given(Level { level }): Given<Level>,
 ) -> Result<Answer<Level>, ApiError> {
-    let Json(Level { level }) = body.map_err(|error| wrong_body(&error))?;
     let operations = Arc::clone(&app.operations);
     let set = aside(move || operations.set_log_level(level)).await?;
     set.map_err(ApiError::unprocessable)?;
@@ -58,9 +55,8 @@ pub(crate) struct Stopping {
 /// `POST /api/v1/stop`
 pub(crate) async fn stop(
     State(app): State<Arc<App>>,
-    body: Result<Json<Stop>, JsonRejection>,
+    Given(Stop { confirm }): Given<Stop>,
 ) -> Result<(StatusCode, Answer<Stopping>), ApiError> {
-    let Json(Stop { confirm }) = body.map_err(|error| wrong_body(&error))?;
     if confirm != "stop" {
         return Err(ApiError::bad_request("to stop the server, send {\"confirm\":\"stop\"}"));
     }

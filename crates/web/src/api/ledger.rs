@@ -3,15 +3,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use axum::extract::rejection::{JsonRejection, PathRejection};
-use axum::extract::{Json, Path, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use ddes_ledger::audit::VerifyError;
 use ddes_ledger::{Health, Statement, Subject};
 use serde::{Deserialize, Serialize};
 
-use crate::answer::{Answer, aside, shown_time};
-use crate::api::sessions::{serial, wrong_body};
+use crate::answer::{Answer, Given, aside, shown_time};
+use crate::api::sessions::serial;
 use crate::app::{App, lock};
 use crate::error::ApiError;
 use crate::names::account_id;
@@ -148,7 +148,7 @@ pub(crate) async fn job(
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Given {
+pub(crate) struct ReceiptText {
     receipt: String,
 }
 
@@ -162,9 +162,8 @@ pub(crate) struct Checked {
 /// what it states. The second question reads the whole ledger.
 pub(crate) async fn receipt(
     State(app): State<Arc<App>>,
-    body: Result<Json<Given>, JsonRejection>,
+    Given(ReceiptText { receipt }): Given<ReceiptText>,
 ) -> Result<Answer<Checked>, ApiError> {
-    let Json(Given { receipt }) = body.map_err(|error| wrong_body(&error))?;
     let folder = folder(&app)?;
     let operations = Arc::clone(&app.operations);
     let statement = match aside(move || operations.read_receipt(&receipt)).await? {

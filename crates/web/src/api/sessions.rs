@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use axum::extract::rejection::{JsonRejection, PathRejection};
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Json, Path, State};
 use ddes_ledger::AccountId;
 use ddes_server::watch::{Profile, SessionRow, SessionState};
 use serde::{Deserialize, Serialize};
 
 use crate::about::suite_name;
-use crate::answer::{Answer, Order, Params, Part, search, shown_time};
+use crate::answer::{Answer, Given, Order, Params, Part, search, shown_time};
 use crate::app::{App, Clock};
 use crate::error::ApiError;
 use crate::names::{account_id, fingerprint};
@@ -220,9 +220,8 @@ pub(crate) struct EndAll {
 /// `POST /api/v1/sessions/end-all`
 pub(crate) async fn end_all(
     State(app): State<Arc<App>>,
-    body: Result<Json<EndAll>, JsonRejection>,
+    Given(EndAll { expect }): Given<EndAll>,
 ) -> Result<Answer<Ended>, ApiError> {
-    let Json(EndAll { expect }) = body.map_err(|error| wrong_body(&error))?;
     let open = app.watch.stats().gauges.connections as u64;
     let most = expect.saturating_add(EXCESS_MIN.max(expect / 10));
     if open > most {
@@ -235,13 +234,6 @@ pub(crate) async fn end_all(
 
 pub(crate) fn serial(id: Result<Path<u64>, PathRejection>) -> Result<u64, ApiError> {
     id.map(|Path(id)| id).map_err(|_| ApiError::bad_request("the id is a number"))
-}
-
-pub(crate) fn wrong_body(error: &JsonRejection) -> ApiError {
-    ApiError::bad_request(format!(
-        "{}: see /api/v1/openapi.json for the body, with Content-Type: application/json",
-        error.body_text()
-    ))
 }
 
 fn gone(id: u64) -> ApiError {
