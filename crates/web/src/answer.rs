@@ -80,8 +80,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     }
 }
 
-/// The body of an action: an object. JSON's other values are refused, also those that Serde takes for
-/// a structure.
+/// The body of an action: an object. JSON's other values are refused, also those that Serde takes
+/// for a structure.
 pub(crate) struct Given<T>(pub(crate) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Given<T> {

@@ -57,8 +57,9 @@ pub(crate) struct Rates {
 }
 
 impl History {
-    /// Takes a sample.
-    pub(crate) fn push(&mut self, stats: &ServerStats) {
+    /// Takes a sample; also whether the clock was set since the one before.
+    pub(crate) fn push(&mut self, stats: &ServerStats, has_clock_jumped: bool) {
+        self.clock_jumps += u64::from(has_clock_jumped);
         let state =
             State { at: stats.at, counts: stats.counts, commits: stats.ledger.commits.clone() };
         if let Some(last) = self.states.back() {

@@ -138,10 +138,9 @@ impl Rows {
     pub(crate) fn get(&self, place: usize) -> Option<(Kind, &Row)> {
         // All chunks but the last are full.
         let size = self.identities.first().map_or(1, |chunk| chunk.len().max(1));
-        if let Some(chunk) = self.identities.get(place / size) {
-            if let Some(row) = chunk.get(place % size) {
-                return Some((Kind::Identity, row));
-            }
+        let chunk = self.identities.get(place / size);
+        if let Some(row) = chunk.and_then(|chunk| chunk.get(place % size)) {
+            return Some((Kind::Identity, row));
         }
         let identities: usize = self.identities.iter().map(|chunk| chunk.len()).sum();
         let row = self.classic.get(place.checked_sub(identities)?)?;

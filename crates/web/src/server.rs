@@ -144,7 +144,7 @@ impl Web {
         let shared = Arc::clone(&app);
         let (ready, started) = std::sync::mpsc::sync_channel(1);
         let run = move || {
-            let outcome = run(listener, connections_max, shared, stopped, &ready);
+            let outcome = run(listener, connections_max, &shared, stopped, &ready);
             // It was told already that this runs.
             ready.send(outcome).unwrap_or(());
         };
@@ -224,7 +224,7 @@ fn boot() -> Result<String, getrandom::Error> {
 fn run(
     listener: std::net::TcpListener,
     connections_max: usize,
-    app: Arc<App>,
+    app: &Arc<App>,
     stopped: oneshot::Receiver<()>,
     ready: &std::sync::mpsc::SyncSender<io::Result<()>>,
 ) -> io::Result<()> {
@@ -245,9 +245,9 @@ fn run(
         // Whoever waits for this is there.
         ready.send(Ok(())).unwrap_or(());
         tokio::select! {
-            () = listen::serve(listener, connections_max, router(Arc::clone(&app))) => {}
-            () = sample(&app) => {}
-            () = app.mirror.run(&app) => {}
+            () = listen::serve(listener, connections_max, router(Arc::clone(app))) => {}
+            () = sample(app) => {}
+            () = app.mirror.run(app) => {}
             // The handle was dropped.
             stopped = stopped => drop(stopped),
         }
@@ -266,10 +266,7 @@ async fn sample(app: &App) {
         tick.tick().await;
         let stats = app.watch.stats();
         let now = (Instant::now(), SystemTime::now());
-        let mut history = lock(&app.history);
-        history.push(&stats);
-        history.clock_jumps += u64::from(has_jumped(last, now));
-        drop(history);
+        lock(&app.history).push(&stats, has_jumped(last, now));
         last = now;
         if count.is_multiple_of(FILES_EVERY) {
             read_files(app).await;

@@ -88,13 +88,12 @@ pub(super) fn failure(error: &WebError) -> Failure {
             )),
         WebError::Listen(_, cause) => {
             let failure = Failure::new(Code::Connect, format!("no page: {error}"));
-            match cause.kind() {
-                io::ErrorKind::AddrInUse => failure
+            if cause.kind() == io::ErrorKind::AddrInUse {
+                failure
                     .cause("another server has its page there")
-                    .next("--http 127.0.0.1:0     (takes a free port)"),
-                _ => {
-                    failure.next("--http ADDR:PORT with an address of this machine, or --http off")
-                }
+                    .next("--http 127.0.0.1:0     (takes a free port)")
+            } else {
+                failure.next("--http ADDR:PORT with an address of this machine, or --http off")
             }
         }
         WebError::NoWatch | WebError::Start(_) => {

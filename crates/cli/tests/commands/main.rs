@@ -19,6 +19,7 @@ mod exactly_once;
 mod files;
 mod floods;
 mod guide;
+mod http;
 mod injected_faults;
 mod input_faults;
 mod json;
@@ -68,6 +69,8 @@ fn folder() -> PathBuf {
 fn ddes_at(home: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ddes"));
     command.args(arguments).env("DDES_HOME", home);
+    // One port is not enough for all of them; those that are about the page name another.
+    command.env("DDES_HTTP", "off");
     command
 }
 

@@ -122,7 +122,7 @@ const HEAD: [&str; 11] =
 
 fn push_csv(text: &mut String, shown: &Shown) {
     let Shown { id, name, kind, count, sum, mean, min, max, first_seen, last_seen, open } = shown;
-    let or_empty = |cell: &Option<String>| cell.clone().unwrap_or(String::new());
+    let or_empty = |cell: &Option<String>| cell.as_deref().map_or_else(String::new, str::to_owned);
     let cells = [
         id.clone(),
         name.as_deref().map_or_else(String::new, cell),

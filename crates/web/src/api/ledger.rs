@@ -187,7 +187,7 @@ pub(crate) async fn receipt(
     checked.await.map_err(failed)??.map(Answer::now)
 }
 
-fn check(folder: &PathBuf, statement: &Statement, job: &Job) -> Result<Checked, ApiError> {
+fn check(folder: &std::path::Path, statement: &Statement, job: &Job) -> Result<Checked, ApiError> {
     match verify(folder, std::slice::from_ref(statement), job) {
         Ok(_) => Ok(Checked { outcome: "holds", text: summary(statement) }),
         Err(VerifyError::Receipt { why, .. }) => {

@@ -5,6 +5,8 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::cast_possible_truncation,
+    clippy::needless_pass_by_value,
+    clippy::wildcard_enum_match_arm,
     reason = "a test fails by panicking, and knows its numbers"
 )]
 
