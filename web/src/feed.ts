@@ -26,6 +26,11 @@ export const restarted = signal<number | null>(null);
 /** Counts the processes seen. What was collected from an older one is not continued. */
 export const boots = signal(0);
 
+/** The version that this page belongs to: its files came from that server. */
+let ours: string | null = null;
+/** Another version answers now: its answers may differ from what this page reads. */
+export const isOutdated = signal(false);
+
 export const canAct = computed(() => overview.value?.can_act ?? false);
 
 /** For how many seconds the numbers are older than they should be. */
@@ -46,6 +51,8 @@ function note(answer: Overview): void {
     restarted.value = at;
     boots.value += 1;
   }
+  ours ??= answer.server.version;
+  isOutdated.value = answer.server.version !== ours;
   overview.value = answer;
   answered.value = at;
   locked.value = null;

@@ -3,11 +3,13 @@
 import "uplot/dist/uPlot.min.css";
 import "./style.css";
 
-import { render, type ComponentType } from "preact";
+import { Component, render, type ComponentChildren, type ComponentType } from "preact";
 import { useEffect } from "preact/hooks";
+import { words } from "./api";
 import { start } from "./feed";
 import { shortcuts } from "./preference";
 import { route } from "./route";
+import { Empty } from "./parts/notice";
 import { Shell, type Place } from "./parts/shell";
 import { Accounts } from "./pages/accounts";
 import { Configuration } from "./pages/configuration";
@@ -29,6 +31,28 @@ const PLACES: (Place & { page: ComponentType })[] = [
   { name: "configuration", title: "Configuration", page: Configuration },
 ];
 
+/** A fault of one page leaves the others, and says what it was. */
+class Guard extends Component<{ children: ComponentChildren }, { fault: string | null }> {
+  override state = { fault: null };
+
+  static override getDerivedStateFromError(error: unknown) {
+    return { fault: words(error) };
+  }
+
+  override render() {
+    const { fault } = this.state;
+    if (fault === null) return this.props.children;
+    return (
+      <Empty title="This page failed.">
+        <p>{fault}</p>
+        <button type="button" onClick={() => location.reload()}>
+          Reload
+        </button>
+      </Empty>
+    );
+  }
+}
+
 function App() {
   const name = route.value.path[0];
   const here = PLACES.find((place) => place.name === name) ?? OVERVIEW;
@@ -46,7 +70,9 @@ function App() {
   }, []);
   return (
     <Shell places={PLACES} here={here}>
-      <here.page key={here.name} />
+      <Guard key={here.name}>
+        <here.page />
+      </Guard>
     </Shell>
   );
 }

@@ -1,5 +1,5 @@
 // Screenshots of every page into web/shots, to be looked at: `npm run shots [PAGE…]`. With
-// `--docs` also the two that the documentation shows.
+// `--docs` instead the two that the documentation shows, into docs/images.
 
 import { mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -25,8 +25,8 @@ const servers = {
 };
 const browser = await launch();
 try {
-  for (const [name, server] of Object.entries(servers)) await Promise.all(series(name, server));
   if (process.argv.includes("--docs")) await documented(servers.many);
+  else for (const [name, server] of Object.entries(servers)) await Promise.all(series(name, server));
 } finally {
   await browser.close();
   for (const server of Object.values(servers)) await server.kill();
@@ -56,10 +56,12 @@ async function shoot(name, server, scheme, [width, height]) {
 async function documented(server) {
   const docs = join(here, "../../docs/images");
   mkdirSync(docs, { recursive: true });
-  const { context, page } = await open(browser, { width: 1280, height: 800 });
+  const { context, page } = await open(browser);
   for (const path of ["overview", "wire"]) {
     await visit(page, server.url, path);
-    await page.waitForTimeout(2 * LIVE_MS);
+    await page.waitForTimeout(LIVE_MS);
+    // The handshake is what a reader of the documentation has not seen yet.
+    await page.evaluate(() => document.querySelector(".rungs")?.scrollTo(0, 0));
     await page.screenshot({ path: join(docs, `page-${path}.png`) });
   }
   await context.close();

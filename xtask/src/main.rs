@@ -13,6 +13,7 @@ mod instructions;
 mod loaded;
 mod map;
 mod mutants;
+mod page;
 mod power;
 mod process;
 mod rot;

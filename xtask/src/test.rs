@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::shell::{self, python};
 use crate::tidy;
-use crate::{bench, crash, deny, faults, mutants, power, rot, sim};
+use crate::{bench, crash, deny, faults, mutants, page, power, rot, sim};
 
 /// A step's name, and what it does.
 type Step = (&'static str, fn() -> Result<(), String>);
@@ -29,6 +29,7 @@ const STEPS: &[Step] = &[
     }),
     ("deny", deny::run),
     ("peer", || shell::run(&python()?, &["-m", "unittest", "discover", "-s", "peer"], &[])),
+    ("page", page::run),
     // The commands are tested as a user runs them: from a release build.
     ("build", || shell::run("cargo", &["build", "--release"], &[])),
     ("tests", || {

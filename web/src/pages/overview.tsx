@@ -7,7 +7,7 @@ import { amount, bytes, micros } from "../numbers";
 import { link } from "../route";
 import { Chart } from "../parts/chart";
 import { Command, Empty, Notice } from "../parts/notice";
-import { Sum } from "../parts/text";
+import { Sum, Words } from "../parts/text";
 
 export function Overview() {
   const answer = overview.value;
@@ -29,6 +29,7 @@ export function Overview() {
           series={[{ title: "Values/s", values: history.values_per_sec }]}
           step={step}
           format={compact}
+          least={4}
         />
         <Chart
           title="Commit time"
@@ -38,12 +39,14 @@ export function Overview() {
           ]}
           step={step}
           format={micros}
+          least={1000}
         />
         <Chart
           title="Sessions"
           series={[{ title: "Sessions", values: history.sessions }]}
           step={step}
           format={compact}
+          least={4}
         />
       </div>
       <div class="columns">
@@ -180,7 +183,7 @@ function Refusals({ answer }: { answer: Answer }) {
             {sorted.slice(0, SHOWN).map((one) => (
               <tr key={one.reason}>
                 <td>
-                  <code>{one.reason}</code>
+                  <Words text={one.reason} />
                 </td>
                 <td class={one.last_minute > 0 ? "number" : "number none"}>{amount(one.last_minute)}</td>
                 <td class="number">{amount(one.count)}</td>

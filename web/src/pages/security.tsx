@@ -5,7 +5,7 @@ import { overview, useFeed } from "../feed";
 import { amount } from "../numbers";
 import { Empty } from "../parts/notice";
 import { Rows, type Column } from "../parts/rows";
-import { Ago } from "../parts/text";
+import { Ago, Words } from "../parts/text";
 import { Warnings } from "./overview";
 
 const EVERY_MS = 2_000;
@@ -88,7 +88,7 @@ const REASONS: Column<Answer["reasons"][number]>[] = [
     isWide: true,
     cell: (row) => (
       <>
-        <code>{row.reason}</code>
+        <Words text={row.reason} />
         <span class="below">{row.text}</span>
       </>
     ),
@@ -137,7 +137,7 @@ const LIMITS: Column<Answer["limits"][number]>[] = [
             <rect class="rail" width={BAR} height="4" rx="2" />
             <rect class="rest" width={BAR * part} height="4" rx="2" />
           </svg>
-          {amount(row.used)}
+          <span>{amount(row.used)}</span>
         </span>
       );
     },

@@ -73,7 +73,8 @@ function TraceList({ traces, id }: { traces: Trace[]; id: number | null }) {
                 {trace.pinned && <span class="unseen">, pinned</span>}
               </span>
               <span class="aside">
-                {trace.ended === null ? plural(trace.frames, "frame") : "ended"}
+                {trace.ended === null ? amount(trace.frames) : "ended"}
+                {trace.ended === null && <span class="unseen"> frames</span>}
               </span>
             </a>
           </li>
@@ -143,7 +144,7 @@ function Ladder({ id, trace, refresh }: { id: number; trace: Trace | null; refre
   const live = tape.frames.value;
   const frames = paused ?? live;
   const waiting = paused ? live.filter((frame) => frame.seq > (paused[paused.length - 1]?.seq ?? -1)).length : 0;
-  if (!about) return <section class="ladder">{tape.failure.value && <Gone id={id} said={tape.failure.value} />}</section>;
+  if (!about) return <section class="ladder">{tape.failure.value && <Gone id={id} said={tape.failure.value} refresh={refresh} />}</section>;
   return (
     <section class="ladder card" aria-labelledby="ladder">
       <header class="ladder-head">
@@ -196,18 +197,20 @@ function Ladder({ id, trace, refresh }: { id: number; trace: Trace | null; refre
   );
 }
 
-function Gone({ id, said }: { id: number; said: string }) {
+function Gone({ id, said, refresh }: { id: number; said: string; refresh: () => void }) {
   return (
     <Empty title={`Session ${id} is not traced.`}>
       <p>{said}</p>
-      <p>
+      <p class="choices">
+        <Pin id={id} isPinned={false} refresh={refresh} text="Trace it from now on" />
         <a href={link("wire")}>Follow the newest instead</a>
       </p>
     </Empty>
   );
 }
 
-function Pin({ id, isPinned, refresh }: { id: number; isPinned: boolean; refresh: () => void }) {
+function Pin(props: { id: number; isPinned: boolean; refresh: () => void; text?: string }) {
+  const { id, isPinned, refresh } = props;
   const turn = async () => {
     try {
       await act(isPinned ? "DELETE" : "POST", `wire/${id}/pin`);
@@ -218,9 +221,9 @@ function Pin({ id, isPinned, refresh }: { id: number; isPinned: boolean; refresh
     refresh();
   };
   return (
-    <Action aria-pressed={isPinned} onAct={() => void turn()}>
+    <Action aria-pressed={props.text === undefined ? isPinned : undefined} onAct={() => void turn()}>
       <Icon name="pin" />
-      {isPinned ? "Unpin" : "Pin"}
+      {props.text ?? (isPinned ? "Unpin" : "Pin")}
     </Action>
   );
 }
@@ -278,7 +281,7 @@ function Rung({ frame, before }: { frame: Frame; before: Frame | undefined }) {
   const isIn = frame.direction === "in";
   const since = before ? frame.micros_since_open - before.micros_since_open : null;
   return (
-    <li class={`rung ${frame.direction}`}>
+    <li class={`rung ${frame.direction}${frame.encrypted ? "" : " clear"}`}>
       <span class="rung-time">
         <span class="unseen">At </span>
         {micros(frame.micros_since_open)}
@@ -292,8 +295,8 @@ function Rung({ frame, before }: { frame: Frame; before: Frame | undefined }) {
         </span>
         <span class="rung-size">
           <Icon name={frame.encrypted ? "locked" : "open"} />
-          <span class="unseen">{frame.encrypted ? "encrypted, " : "in the clear, "}</span>
-          {frame.bytes < 10_000 ? `${amount(frame.bytes)}\u00a0B` : bytes(frame.bytes)}
+          {frame.bytes < 10_000 ? `${amount(frame.bytes)}\u00a0B` : bytes(frame.bytes)}{" "}
+          {frame.encrypted ? "encrypted" : "in the clear"}
         </span>
       </span>
       <span class="rung-note">{frame.note}</span>

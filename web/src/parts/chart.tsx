@@ -18,6 +18,8 @@ export interface Series {
 
 const SECONDS = 300;
 const HEIGHT = 176;
+/** Below this width every other label of the time axis is left out. */
+const NARROW = 330;
 /** The point under the pointer, shared by all charts: one moment, seen in each. */
 const pointed = signal<number | null>(null);
 
@@ -36,6 +38,7 @@ function options(
   series: Series[],
   step: number,
   format: (value: number) => string,
+  least: number,
 ): uPlot.Options {
   const font = `11px ${getComputedStyle(element).fontFamily}`;
   const axis = { stroke: colour(element, "muted"), font, ticks: { show: false } };
@@ -53,7 +56,7 @@ function options(
     },
     scales: {
       x: { time: false, range: [-SECONDS, 0] },
-      y: { range: (_, __, highest) => [0, Math.max(1, (highest ?? 0) * 1.12)] },
+      y: { range: (_, __, highest) => [0, Math.max(least, (highest ?? 0) * 1.12)] },
     },
     axes: [
       {
@@ -61,7 +64,7 @@ function options(
         size: 24,
         gap: 6,
         grid: { show: false },
-        splits: () => [-300, -240, -180, -120, -60, 0],
+        splits: (plot) => (plot.width < NARROW ? [-240, -120, 0] : [-300, -240, -180, -120, -60, 0]),
         values: (_, splits) => splits.map((at) => (at === 0 ? "now" : `−${-at / 60} min`)),
       },
       {
@@ -109,9 +112,11 @@ interface ChartProps {
   series: Series[];
   step: number;
   format: (value: number) => string;
+  /** The least height of its axis: a quiet server is a low line, not noise in full height. */
+  least: number;
 }
 
-export function Chart({ title, series, step, format }: ChartProps) {
+export function Chart({ title, series, step, format, least }: ChartProps) {
   const [isTable, setTable] = useState(false);
   const shown = (value: number | null | undefined) => (value === null || value === undefined ? "–" : format(value));
   const back = pointed.value;
@@ -145,20 +150,20 @@ export function Chart({ title, series, step, format }: ChartProps) {
       {isTable ? (
         <ChartTable title={title} series={series} step={step} shown={shown} />
       ) : (
-        <Plot title={title} series={series} step={step} format={format} />
+        <Plot title={title} series={series} step={step} format={format} least={least} />
       )}
     </section>
   );
 }
 
-function Plot({ title, series, step, format }: ChartProps) {
+function Plot({ title, series, step, format, least }: ChartProps) {
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const dark = isDark();
   useEffect(() => {
     const element = place.current;
     if (!element) return undefined;
-    const made = new uPlot(options(element, series, step, format), points(series, step), element);
+    const made = new uPlot(options(element, series, step, format, least), points(series, step), element);
     plot.current = made;
     const watch = new ResizeObserver(() => made.setSize({ width: element.clientWidth, height: HEIGHT }));
     watch.observe(element);

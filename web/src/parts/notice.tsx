@@ -191,11 +191,24 @@ function useModal() {
   return { ref, heading };
 }
 
-/** To what opened the dialog; if that is gone, as an ended session's row is, to the page's title. */
+/** How long a row may take to vanish after its dialog has closed. */
+const VANISH_MS = 5_000;
+
+/** To what opened the dialog; once that is gone, as an ended session's row is, to the title. */
 function returnFocus(opener: Element | null): void {
+  const title = () => document.querySelector<HTMLElement>("h1")?.focus();
   requestAnimationFrame(() => {
-    const isThere = opener instanceof HTMLElement && opener.isConnected;
-    const target = isThere ? opener : document.querySelector<HTMLElement>("h1");
-    target?.focus();
+    if (!(opener instanceof HTMLElement && opener.isConnected)) {
+      title();
+      return;
+    }
+    opener.focus();
+    const watch = new MutationObserver(() => {
+      if (opener.isConnected) return;
+      watch.disconnect();
+      if (document.activeElement === document.body) title();
+    });
+    watch.observe(document.body, { childList: true, subtree: true });
+    setTimeout(() => watch.disconnect(), VANISH_MS);
   });
 }

@@ -31,7 +31,8 @@ export interface Listing {
   search: string;
 }
 
-export const PAGE_ROWS = 100;
+/** Few enough that a letter in the filter shows its rows at once. */
+export const PAGE_ROWS = 50;
 
 /** The listing that the address states. */
 export function listing(sort: string, order: "asc" | "desc", filters: string[] = []): Listing {
@@ -214,6 +215,11 @@ export function Pages(props: { offset: number; rows: number; total: number; one:
   }, [route.value.fields.get("q")]);
   const last = Math.max(0, Math.floor((total - 1) / PAGE_ROWS) * PAGE_ROWS);
   const turn = (to: number) => change({ offset: to > 0 ? String(to) : null });
+  // The rows of this page have gone since: the last that there is takes its place.
+  const isBehind = total > 0 && offset > last;
+  useEffect(() => {
+    if (isBehind) turn(last);
+  }, [isBehind]);
   return (
     <nav class="pages" aria-label="Pages of rows">
       <span class="count">{text}</span>

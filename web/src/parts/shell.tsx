@@ -2,7 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { boots, locked, overview, restarted, staleSecs, tick } from "../feed";
+import { boots, isOutdated, locked, overview, restarted, staleSecs, tick } from "../feed";
 import { duration } from "../numbers";
 import { isDark, theme } from "../preference";
 import { link } from "../route";
@@ -124,6 +124,15 @@ function Freshness() {
               <span class="unseen">The server does not answer. The page keeps trying.</span>
             </span>
           </p>
+        ) : isOutdated.value ? (
+          <p class="again">
+            <span>
+              The server is now version {overview.value?.server.version}.{" "}
+              <button type="button" class="link" onClick={() => location.reload()}>
+                Reload the page
+              </button>
+            </span>
+          </p>
         ) : (
           boots.value > 0 && isRecent && <p class="again">The server restarted; the page goes on.</p>
         )}
@@ -161,7 +170,7 @@ function About() {
             <>
               <dt>Key</dt>
               <dd>
-                <code class="fingerprint">{server.fingerprint}</code>
+                <code class="fingerprint" title={server.fingerprint}>{server.fingerprint}</code>
               </dd>
             </>
           )}

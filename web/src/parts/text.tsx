@@ -10,7 +10,9 @@ import { Icon } from "./icon";
 /** All digits of a sum. The groups are gaps and no characters: what is copied is the number. */
 export function Sum({ value }: { value: Digits | number | null }) {
   if (value === null) return <span class="none">–</span>;
-  const { sign, groups: parts } = groups(String(value));
+  const digits = String(value);
+  if (digits.length <= 3) return <span class="sum">{digits}</span>;
+  const { sign, groups: parts } = groups(digits);
   return (
     <span class="sum">
       {sign}
@@ -21,6 +23,22 @@ export function Sum({ value }: { value: Digits | number | null }) {
         </Fragment>
       ))}
     </span>
+  );
+}
+
+/** A name_of_words, which may break between its words. */
+export function Words({ text }: { text: string }) {
+  const parts = text.split("_");
+  return (
+    <code>
+      {parts.map((part, at) => (
+        <Fragment key={at}>
+          {at > 0 && "_"}
+          {at > 0 && <wbr />}
+          {part}
+        </Fragment>
+      ))}
+    </code>
   );
 }
 
