@@ -1,6 +1,7 @@
 //! The command line. Names here are a contract: scripts rely on them.
 
 pub(crate) mod address;
+mod config;
 mod http;
 mod ledger;
 
@@ -8,12 +9,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use ddes_identity::ServerAddress;
 use ddes_wire::v2::{GroupSize, Suite};
 
 use crate::bench::args::BenchCommand;
+use crate::level::Level;
 use crate::terminal;
+pub(crate) use config::{CheckArgs, ConfigCommand, ReloadArgs, ShowArgs};
 pub(crate) use http::{HTTP_DEFAULT, HttpArgs, HttpPlace};
 pub(crate) use ledger::{
     BackupArgs, BooksArgs, ExportArgs, Format, LedgerCommand, LsArgs, ReceiptArgs, RestoreArgs,
@@ -54,9 +57,24 @@ Examples:
 Totals are in the ledger, a folder of the home; what a client is told is on the disk. Who may connect: the identities of the same home, and those of `ddes authorize`; nobody else.
 Lines for people go to a terminal; a pipe, a file or a service's log gets one JSON object a line, as with --json. An error that ends it is
 said on standard error, with --json on standard output.
-On a terminal the console takes: exit, sessions, end ID, end all, totals, link, help. Ctrl-D does not stop the server.
+Each setting is a flag, a variable DDES_NAME or a key of the configuration file, in this order; `ddes config show --origin` says which. SIGHUP and `ddes reload` read the file again.
+On a terminal the console takes: exit, sessions, end ID, end all, totals, link, log LEVEL, reload, help. Ctrl-D does not stop the server.
 The page is on http://127.0.0.1:5580: whoever is on this machine reads it; `link` gives the right to act.")]
     Serve(Box<ServeArgs>),
+    /// Show and check the configuration of `ddes serve`
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Let the running server of this home read its configuration again
+    #[command(after_help = "\
+Examples:
+  ddes reload
+  ddes reload --home /var/lib/ddes
+  ddes reload --pid 4711                      where the home has several servers
+
+All of it applies, or nothing: an error in the file changes nothing, names the line, and is exit
+code 1. It prints what changed, and what changes with the next start only. SIGHUP does the same; the
+server's own lines say how it went.")]
+    Reload(ReloadArgs),
     /// Talk to a server at a prompt: 30 sends an integer, 50 disconnects
     #[command(after_help = "\
 Examples:
@@ -127,7 +145,10 @@ pub(crate) struct HomeArgs {
     pub(crate) home: Option<PathBuf>,
 }
 
-#[derive(Args, Debug)]
+/// The settings of a server. Each flag is a key of the configuration file too (config/keys.rs), but
+/// for hidden ones and --config, --home, --json and --quiet. So each has a variable, and none
+/// requires another here: clap would not count a value of the file.
+#[derive(Args, Clone, Debug)]
 pub(crate) struct ServeArgs {
     /// Address and port; :PORT for all addresses; PORT for this machine alone; port 0 picks a free
     /// one
@@ -138,14 +159,15 @@ pub(crate) struct ServeArgs {
           value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub(crate) idle_secs: u32,
     /// Suites to accept; may be repeated [default: hybrid, hybrid-3072, hybrid-4096]
-    #[arg(long, value_name = "SUITE", value_enum, value_delimiter = ',')]
+    #[arg(long, value_name = "SUITE", value_enum, value_delimiter = ',', env = "DDES_SUITE")]
     pub(crate) suite: Vec<SuiteName>,
     /// Folder of the ledger, or `memory` for totals that end with the server [default: `ledger` in
     /// the home]
     #[arg(long, value_name = "DIR|memory", env = "DDES_LEDGER")]
     pub(crate) ledger: Option<PathBuf>,
     /// Delete history older than this many days; totals stay exact [default: keep all]
-    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(0..=36_500))]
+    #[arg(long, value_name = "DAYS", env = "DDES_HISTORY_DAYS",
+          value_parser = clap::value_parser!(u32).range(0..=36_500))]
     pub(crate) history_days: Option<u32>,
     /// Bytes of journal between checkpoints; for tests
     #[arg(long, value_name = "BYTES", hide = true)]
@@ -155,60 +177,76 @@ pub(crate) struct ServeArgs {
           value_parser = clap::value_parser!(u64).range(65_536..=67_108_864))]
     pub(crate) segment_bytes: Option<u64>,
     /// Most integers in one frame
-    #[arg(long, value_name = "N", default_value = "1024",
+    #[arg(long, value_name = "N", default_value = "1024", env = "DDES_FRAME_VALUES",
           value_parser = clap::value_parser!(u16).range(1..=8186))]
     pub(crate) frame_values: u16,
     /// Accept any key, as the original does: NOT SECURE
-    #[arg(long)]
+    #[arg(long, env = "DDES_ALLOW_ANY", action = ArgAction::Set,
+          value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false",
+          default_missing_value = "true", hide_possible_values = true, hide_default_value = true)]
     pub(crate) allow_any: bool,
     /// Also serve the original's wire, to clients that wait for the server to speak: NOT SECURE
-    #[arg(long)]
+    #[arg(long, env = "DDES_CLASSIC", action = ArgAction::Set,
+          value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false",
+          default_missing_value = "true", hide_possible_values = true, hide_default_value = true)]
     pub(crate) classic: bool,
     /// With --classic: how long a client must be silent; 0 serves the original's wire alone
-    #[arg(long, value_name = "MS", default_value = "250", requires = "classic",
+    #[arg(long, value_name = "MS", default_value = "250", env = "DDES_CLASSIC_WAIT_MS",
           value_parser = clap::value_parser!(u32).range(0..=10_000))]
     pub(crate) classic_wait_ms: u32,
     /// With --classic: one client's 50 ends every session, as in the original
-    #[arg(long, requires = "classic")]
+    #[arg(long, env = "DDES_CLASSIC_END_ALL", action = ArgAction::Set,
+          value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false",
+          default_missing_value = "true", hide_possible_values = true, hide_default_value = true)]
     pub(crate) classic_end_all: bool,
     /// Diffie-Hellman group offered to classic clients (RFC 7919)
-    #[arg(long, value_enum, default_value = "ffdhe2048")]
+    #[arg(long, value_enum, default_value = "ffdhe2048", env = "DDES_GROUP")]
     pub(crate) group: GroupName,
     /// Most connections at a time
-    #[arg(long, value_name = "N", default_value = "4096",
+    #[arg(long, value_name = "N", default_value = "4096", env = "DDES_MAX_CONNECTIONS",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) max_connections: u32,
     /// Most connections of one address without a proven identity (IPv6: of one /64, twice as many
     /// of a /56, four times of a /48)
-    #[arg(long, value_name = "N", default_value = "256",
+    #[arg(long, value_name = "N", default_value = "256", env = "DDES_MAX_UNPROVEN",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) max_unproven: u32,
     /// Most connections in all without a proven identity; over it the oldest silent one is closed
     /// [default: half of --max-connections]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", env = "DDES_MAX_UNPROVEN_TOTAL",
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) max_unproven_total: Option<u32>,
     /// With --classic: most sessions of the original's wire; of one address at most --max-unproven
     /// [default: a quarter of --max-connections; all with --classic-wait-ms 0]
-    #[arg(long, value_name = "N", requires = "classic",
+    #[arg(long, value_name = "N", env = "DDES_MAX_CLASSIC",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) max_classic: Option<u32>,
     /// Most new connections a second of one address (IPv6: /64); bursts of twice as many; 0: no
     /// limit
-    #[arg(long, value_name = "N", default_value = "2000",
+    #[arg(long, value_name = "N", default_value = "2000", env = "DDES_MAX_CONNECTS_PER_SEC",
           value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub(crate) max_connects_per_sec: u32,
     /// Most new handshakes a second of one address (IPv6: /64); bursts of twice as many; 3072 bits
     /// count 2, 4096 bits 4; 0: no limit
-    #[arg(long, value_name = "N", default_value = "1000",
+    #[arg(long, value_name = "N", default_value = "1000", env = "DDES_MAX_HANDSHAKES_PER_SEC",
           value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub(crate) max_handshakes_per_sec: u32,
     /// Allow core dumps and debuggers: the server's memory holds its key and those of sessions
-    #[arg(long)]
+    #[arg(long, env = "DDES_CORE_DUMPS", action = ArgAction::Set,
+          value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false",
+          default_missing_value = "true", hide_possible_values = true, hide_default_value = true)]
     pub(crate) core_dumps: bool,
     /// Longest wait for sessions to end when the server stops
-    #[arg(long, value_name = "SECS", default_value = "20",
+    #[arg(long, value_name = "SECS", default_value = "20", env = "DDES_DRAIN_SECS",
           value_parser = clap::value_parser!(u32).range(0..=3_600))]
     pub(crate) drain_secs: u32,
+    /// Least important lines to show; values that clients send are shown on a terminal, and in logs
+    /// at debug only
+    #[arg(long, value_enum, default_value = "info", env = "DDES_LOG_LEVEL")]
+    pub(crate) log_level: Level,
+    /// The configuration file [default: /etc/ddes/ddes.toml if it exists]
+    #[arg(long, value_name = "FILE", env = "DDES_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) http: HttpArgs,
     #[command(flatten)]
@@ -217,7 +255,7 @@ pub(crate) struct ServeArgs {
     pub(crate) output: OutputArgs,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum GroupName {
     Ffdhe2048,
     Ffdhe3072,

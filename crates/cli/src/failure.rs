@@ -7,6 +7,7 @@ use std::{fmt, io};
 use ddes_client::ConnectError;
 use ddes_session::classic::{ClientEnd, ClientFault};
 use ddes_wire::shown::plain_lines;
+use serde_json::{Value, json};
 
 use crate::screen::Line;
 use crate::streams;
@@ -91,6 +92,35 @@ impl Failure {
     /// What happened.
     pub(crate) fn what(&self) -> &str {
         &self.what
+    }
+
+    /// The same with another exit code.
+    pub(crate) fn with_code(self, code: Code) -> Self {
+        Self { code, ..self }
+    }
+
+    /// What happened, its cause and what to do, for another process to say.
+    pub(crate) fn parts(&self) -> Value {
+        json!({"what": self.what, "cause": self.cause, "next": self.next})
+    }
+
+    /// What another process could not do.
+    pub(crate) fn of_parts(parts: &Value) -> Self {
+        let text = |name| parts.get(name).and_then(Value::as_str);
+        let failure = Self::new(Code::No, text("what").unwrap_or("it failed"));
+        let failure = match text("cause") {
+            Some(cause) => failure.cause(cause),
+            None => failure,
+        };
+        match text("next") {
+            Some(next) => failure.next(next),
+            None => failure,
+        }
+    }
+
+    /// The likely cause, if one is known.
+    pub(crate) fn likely_cause(&self) -> Option<&str> {
+        self.cause.as_deref()
     }
 
     /// Prefixes what happened: how far the work had come, say, which is always said.

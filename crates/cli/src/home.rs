@@ -43,11 +43,16 @@ pub(crate) fn flag() -> String {
 
 /// ` FLAG PATH`, quoted for a shell where it has to be.
 pub(crate) fn named(flag: &str, path: &Path) -> String {
+    format!(" {flag} {}", quoted(path))
+}
+
+/// A path, quoted for a shell where it has to be.
+pub(crate) fn quoted(path: &Path) -> String {
     let path = path.display().to_string();
     let is_plain = |c: char| c.is_alphanumeric() || "/-_.,:@+=~".contains(c);
     match path.chars().all(is_plain) {
-        true => format!(" {flag} {path}"),
-        false => format!(" {flag} '{}'", path.replace('\'', r"'\''")),
+        true => path,
+        false => format!("'{}'", path.replace('\'', r"'\''")),
     }
 }
 
@@ -78,6 +83,11 @@ impl Home {
     /// Where the server of this home keeps its ledger.
     pub(crate) fn ledger(&self) -> PathBuf {
         self.data.join("ledger")
+    }
+
+    /// Where the servers of this home take requests of its commands.
+    pub(crate) fn sockets(&self) -> PathBuf {
+        self.data.join("run")
     }
 
     pub(crate) fn identities(&self) -> PathBuf {

@@ -3,6 +3,7 @@
 mod args;
 mod bench;
 mod closed;
+mod config;
 mod connect;
 mod counter;
 mod failure;
@@ -12,12 +13,14 @@ mod input;
 mod interrupt;
 mod keys;
 mod ledger;
+mod level;
 mod limits;
 mod lines_in;
 mod meet;
 mod prompt;
 mod question;
 mod refusal;
+mod reload;
 mod replace;
 mod resume;
 mod screen;
@@ -47,6 +50,8 @@ fn main() -> ExitCode {
     let is_server = matches!(cli.command, Command::Serve(_));
     let (json, outcome) = match cli.command {
         Command::Serve(args) => (args.output.json, serve::run(&args)),
+        Command::Config(command) => (command.is_json(), config::show::run(&command)),
+        Command::Reload(args) => (args.output.json, reload::run(&args)),
         Command::Connect(args) => (args.client.output.json, connect::run(&args)),
         Command::Send(args) => (args.client.output.json, send::run(&args)),
         Command::Total(args) => (args.client.output.json, total::run(&args)),

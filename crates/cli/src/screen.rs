@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 
 use crate::args::OutputArgs;
 use crate::failure::Failure;
+use crate::level::Level;
 use crate::streams::{say_styled, to_stdout};
 use crate::teletype::Teletype;
 use crate::terminal;
@@ -33,17 +34,29 @@ pub(crate) struct Line {
     /// Whoever's words are in it, they are fit to be shown.
     text: String,
     event: &'static str,
+    /// `None`: shown at every level.
+    level: Option<Level>,
     fields: Map<String, Value>,
 }
 
 impl Line {
     pub(crate) fn new(event: &'static str, text: impl Into<String>) -> Self {
-        Self { text: shown::plain_lines(&text.into()), event, fields: Map::new() }
+        Self { text: shown::plain_lines(&text.into()), event, level: None, fields: Map::new() }
     }
 
     pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.fields.insert(name.into(), of_one_type(name, value.into()));
         self
+    }
+
+    /// Shown where this level is.
+    pub(crate) fn at(self, level: Option<Level>) -> Self {
+        Self { level, ..self }
+    }
+
+    /// The level at which it is shown; `None` if it always is.
+    pub(crate) fn level(&self) -> Option<Level> {
+        self.level
     }
 
     /// As people read it.

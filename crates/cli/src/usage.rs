@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use clap::Parser;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::args::Cli;
 use crate::failure::{Code, Failure};
@@ -27,7 +27,9 @@ fn report(error: &clap::Error) -> ExitCode {
     if wants_json(std::env::args_os().skip(1)) {
         return failure(error).report(true);
     }
-    streams::say_styled(text(error, &io::stderr()).trim_end());
+    let text = text(error, &io::stderr());
+    let tip = of_variable(error).map_or(String::new(), |tip| format!("\n\n  tip: {tip}"));
+    streams::say_styled(&format!("{}{tip}", text.trim_end()));
     ExitCode::from(Code::Usage as u8)
 }
 
@@ -50,8 +52,28 @@ fn wants_json(arguments: impl Iterator<Item = OsString>) -> bool {
     false
 }
 
+/// Where a wrong value comes from, if no flag gives it: clap names the flag for either.
+fn of_variable(error: &clap::Error) -> Option<String> {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text),
+        Some(_) | None => None,
+    };
+    let (flag, value) = (text(ContextKind::InvalidArg)?, text(ContextKind::InvalidValue)?);
+    let flag = flag.split([' ', '=', '[']).next()?;
+    let is_flag = |argument: OsString| {
+        let rest = argument.to_str().and_then(|argument| argument.strip_prefix(flag));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+    };
+    if std::env::args_os().any(is_flag) {
+        return None;
+    }
+    let name = format!("DDES_{}", flag.trim_start_matches('-').replace('-', "_").to_uppercase());
+    let of_variable = std::env::var(&name).ok()?;
+    of_variable.contains(&**value).then(|| format!("the value is that of the variable {name}"))
+}
+
 /// What is said to people, in parts.
-fn failure(error: &clap::Error) -> Failure {
+pub(crate) fn failure(error: &clap::Error) -> Failure {
     let text = error.render().to_string();
     let mut parts = text.split("\n\n").map(str::trim_end);
     let what = if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
@@ -67,7 +89,7 @@ fn failure(error: &clap::Error) -> Failure {
         || "ddes --help".to_owned(),
         |usage| format!("{usage}     (--help says more)"),
     );
-    match tips.next() {
+    match of_variable(error).or_else(|| tips.next().map(str::to_owned)) {
         Some(tip) => failure.cause(tip),
         None => failure,
     }

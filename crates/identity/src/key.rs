@@ -149,6 +149,13 @@ pub struct SigningKey(ed25519_dalek::SigningKey);
 
 impl ZeroizeOnDrop for SigningKey {}
 
+/// Each copy is wiped on drop by itself.
+impl Clone for SigningKey {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
 impl SigningKey {
     /// The key of a 32-byte seed, which the caller draws at random.
     pub fn from_seed(seed: &[u8; 32]) -> Self {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ddes_wire::Standing;
 
@@ -236,6 +237,11 @@ impl Ledger {
                 outcome
             }
         }
+    }
+
+    /// Changes how long history is kept, from the next checkpoint on; `None` keeps all.
+    pub fn set_history(&mut self, history: Option<Duration>) {
+        self.options.history = history;
     }
 
     /// Why a checkpoint could not be written; returned once. The journal is unaffected.

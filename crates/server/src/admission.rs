@@ -17,7 +17,7 @@ use crate::network::{Network, NetworkCounts, PeerAddress, Rates};
 use crate::watch::Gauges;
 
 /// The limits on connections and handshakes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// The most connections at a time.
     pub connections_max: usize,
@@ -123,6 +123,18 @@ impl Admission {
             silent: QueueNodes::default(),
             silent_queue: LinkedQueue::default(),
         }
+    }
+
+    /// Replaces the limits. What is counted stays counted, so that a lower limit refuses newcomers
+    /// and ends nobody. A rate that changes begins with full buckets.
+    pub(crate) fn set_bounds(&mut self, bounds: Bounds) {
+        if bounds.connects_per_sec_max != self.bounds.connects_per_sec_max {
+            self.connects = bounds.connects_per_sec_max.map(Rates::new);
+        }
+        if bounds.handshakes_per_sec_max != self.bounds.handshakes_per_sec_max {
+            self.handshakes = bounds.handshakes_per_sec_max.map(Rates::new);
+        }
+        self.bounds = bounds;
     }
 
     /// Whether there is room for a connection, and which other one to evict for it. The evicted one
@@ -377,6 +389,25 @@ mod tests {
         );
         door.prove(last);
         assert_eq!(door.come("192.0.2.5").unwrap_err(), Full::Connections { most: 3 });
+        door.close();
+    }
+
+    #[test]
+    fn new_limits_refuse_newcomers_and_end_nobody_and_an_unchanged_rate_keeps_its_buckets() {
+        let one = NonZeroU32::new(1);
+        let bounds = Bounds { unproven_network_max: 9, connects_per_sec_max: one, ..Bounds::of(4) };
+        let mut door = Door::new(bounds.clone());
+        let all = [1, 1].map(|_| door.come("192.0.2.1").unwrap());
+        all.iter().for_each(|id| door.speak(*id).unwrap());
+        assert_eq!(door.come("192.0.2.1").unwrap_err(), Full::Unproven { most: 2 });
+        // The bucket of that address is empty, and stays so.
+        door.admission.set_bounds(Bounds { unproven_max: 3, ..bounds.clone() });
+        assert_eq!(door.come("192.0.2.1").unwrap_err(), Full::TooFast { most: 1 });
+        door.admission.set_bounds(Bounds { unproven_max: 1, connects_per_sec_max: None, ..bounds });
+        assert_eq!(door.come("192.0.2.1").unwrap_err(), Full::Unproven { most: 1 });
+        assert!(all.iter().all(|id| door.is_in(*id)));
+        all.iter().for_each(|id| door.prove(*id));
+        assert!(door.come("192.0.2.1").is_ok());
         door.close();
     }
 

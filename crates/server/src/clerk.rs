@@ -103,6 +103,8 @@ struct ClerkInbox {
     requests: Vec<Request>,
     checkpoints: Vec<store::CheckpointDone>,
     questions: Vec<LedgerQuestion>,
+    /// How long history is kept from now on; the inner `None` keeps all.
+    history: Option<Option<Duration>>,
     closed: bool,
 }
 
@@ -153,6 +155,18 @@ impl ServerLedger {
             Self::Memory { ledger, .. } => question.answer(ledger),
             Self::Folder(clerk) => {
                 lock(&clerk.shared.inbox).questions.push(question);
+                clerk.shared.arrived.notify_one();
+            }
+        }
+    }
+
+    /// Changes how long history is kept, now or once the clerk has the ledger: the loop does not
+    /// wait for a commit.
+    pub(crate) fn set_history(&mut self, history: Option<Duration>) {
+        match self {
+            Self::Memory { ledger, .. } => ledger.set_history(history),
+            Self::Folder(clerk) => {
+                lock(&clerk.shared.inbox).history = Some(history);
                 clerk.shared.arrived.notify_one();
             }
         }
@@ -264,7 +278,8 @@ impl ClerkShared {
 
 impl ClerkInbox {
     fn is_empty(&self) -> bool {
-        self.requests.is_empty() && self.checkpoints.is_empty() && self.questions.is_empty()
+        let Self { requests, checkpoints, questions, history, closed: _ } = self;
+        requests.is_empty() && checkpoints.is_empty() && questions.is_empty() && history.is_none()
     }
 }
 
@@ -292,9 +307,12 @@ fn run_clerk(shared: &Arc<ClerkShared>) {
     loop {
         shared.wait(pause);
         let mut state = lock(&shared.state);
-        let ClerkInbox { requests, checkpoints, questions, closed } = shared.take();
+        let ClerkInbox { requests, checkpoints, questions, history, closed } = shared.take();
         let is_idle = requests.is_empty() && checkpoints.is_empty() && questions.is_empty();
         pause = if is_idle { state.ledger.rest().then_some(PAUSE) } else { Some(PAUSE) };
+        if let Some(history) = history {
+            state.ledger.set_history(history);
+        }
         let mut answers = Vec::new();
         for done in checkpoints {
             answers.extend(state.ledger.handle_done(done).err().map(LedgerAnswer::Checkpoint));

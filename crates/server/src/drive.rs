@@ -26,7 +26,7 @@ use crate::clerk::{LedgerAnswer, ServerLedger};
 use crate::endpoint::{
     Action, ConnectionEntropy, ConnectionId, Endpoint, Order, Request, SessionView, SessionWork,
 };
-use crate::listen::{Report, Stopped};
+use crate::listen::{LiveSettings, Report, Stopped};
 use crate::mail::{Mail, Mailbox, ServerCommand, reply};
 use crate::pool::Pool;
 use crate::refuse::{RefusalStep, RefusedConnection};
@@ -618,7 +618,19 @@ impl Driver {
                 }
                 reply(ended, meant.len());
             }
+            ServerCommand::Apply { settings, applied } => {
+                self.apply(*settings);
+                // Whoever waits no longer for it loses nothing: the settings apply.
+                applied.send(()).unwrap_or(());
+            }
         }
+    }
+
+    fn apply(&mut self, settings: LiveSettings) {
+        let LiveSettings { bounds, idle, notices, drain, refusals_max, history } = settings;
+        self.endpoint.set_limits(bounds, idle, notices);
+        self.ledger.set_history(history);
+        (self.drain, self.refusals_max) = (drain, refusals_max);
     }
 
     /// Reads the lists of authorized keys again if they changed.

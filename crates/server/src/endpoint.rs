@@ -16,6 +16,7 @@ mod watched;
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ddes_identity::{Grant, Role};
@@ -233,6 +234,20 @@ impl Endpoint {
             notices: VecDeque::new(),
             recorder: None,
         }
+    }
+
+    /// Replaces settings, all at once. The idle time is that of sessions that begin from now on: an
+    /// open one keeps the time that it began with.
+    pub fn set_limits(&mut self, bounds: Bounds, idle: Duration, notices: Notices) {
+        self.admission.set_bounds(bounds.clone());
+        let Config { profiles: Profiles { v2, classic }, .. } = &mut self.config;
+        if v2.idle != idle {
+            *v2 = Arc::new(v2::ServerConfig { idle, ..(**v2).clone() });
+            if let Some(Classic { config, .. }) = classic {
+                *config = Arc::new(classic::ServerConfig { idle, ..(**config).clone() });
+            }
+        }
+        (self.config.bounds, self.config.notices) = (bounds, notices);
     }
 
     /// Adds a connection, or refuses it. May evict another one for it.

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use crate::access::{Access, AccessControl};
 use crate::clerk::{LedgerQuestion, LedgerView, ServerLedger};
 use crate::drive::{Driver, LISTENER, LoopState, MAIL};
-use crate::endpoint::{Config, Endpoint, Notice, SessionView};
+use crate::endpoint::{Bounds, Config, Endpoint, Notice, Notices, SessionView};
 use crate::mail::{Mail, Mailbox, ServerCommand};
 use crate::pool::Pool;
 use crate::watch::{Publisher, Watch};
@@ -36,6 +36,23 @@ pub struct ServerOptions {
     /// Whether to publish counters, sessions and traces through [`ServerHandle::watch`]. Otherwise
     /// nothing is counted.
     pub watch: bool,
+}
+
+/// The settings that a running server takes up: all of them, between two turns of its loop.
+#[derive(Clone, Debug)]
+pub struct LiveSettings {
+    /// The limits on connections. A lower one refuses newcomers and ends nobody.
+    pub bounds: Bounds,
+    /// How long a session may go without a counted value; of sessions that begin from now on.
+    pub idle: Duration,
+    /// Which notices to build.
+    pub notices: Notices,
+    /// How long open sessions may take to end when the server stops.
+    pub drain: Duration,
+    /// As [`ServerOptions::refusals_max`].
+    pub refusals_max: usize,
+    /// How long the ledger keeps its history, from its next checkpoint on; `None` keeps all.
+    pub history: Option<Duration>,
 }
 
 /// A bound server, not yet running.
@@ -91,6 +108,16 @@ impl ServerHandle {
     /// server has stopped.
     pub async fn end(&self, serial: Option<u64>) -> usize {
         self.ask(|ended| ServerCommand::End { serial, ended }).await.unwrap_or(0)
+    }
+
+    /// Replaces the settings that a running server takes up, and waits until they apply. Returns
+    /// whether they do: they do not if the server has stopped.
+    pub fn apply(&self, settings: LiveSettings) -> bool {
+        let (applied, answer) = std::sync::mpsc::channel();
+        self.mailbox
+            .post(Mail::Command(ServerCommand::Apply { settings: Box::new(settings), applied }));
+        // Sent within a turn of the loop, or dropped with the mail of a loop that has ended.
+        answer.recv().is_ok()
     }
 
     /// Totals over all accounts of the ledger; `None` if the server has stopped.
@@ -208,7 +235,6 @@ impl Server {
 mod tests {
     use super::*;
     use crate::endpoint::tests::profiles;
-    use crate::endpoint::{Bounds, Notices};
 
     #[test]
     fn a_server_one_of_whose_threads_panicked_ends_and_says_which() {

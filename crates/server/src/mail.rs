@@ -1,13 +1,14 @@
 //! Messages from other threads to the loop that drives the endpoint.
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
 use mio::Waker;
 use tokio::sync::oneshot;
 
 use crate::clerk::{LedgerAnswer, LedgerQuestion};
 use crate::endpoint::{ConnectionId, SessionDone, SessionView};
+use crate::listen::LiveSettings;
 
 /// A message of another thread to the loop.
 #[derive(Debug)]
@@ -31,6 +32,7 @@ pub(crate) enum ServerCommand {
     Sessions(oneshot::Sender<Vec<SessionView>>),
     Ledger(LedgerQuestion),
     PinTrace { serial: u64, is_pinned: bool, found: oneshot::Sender<bool> },
+    Apply { settings: Box<LiveSettings>, applied: mpsc::Sender<()> },
 }
 
 /// Messages to the loop. Bounded, since each is the result of something that the loop or an

@@ -80,7 +80,7 @@ impl Health {
 
 fn warning(app: &App, stats: &ServerStats, last_minute: &CauseCounts) -> Option<Health> {
     let warn = |text: String| Some(Health::new(Level::Warning, text));
-    let (open, most) = (stats.gauges.connections, app.about.bounds.connections_max);
+    let (open, most) = (stats.gauges.connections, app.about.limits.bounds().connections_max);
     if open.saturating_mul(10) >= most.saturating_mul(9) {
         return warn(format!("{open} of {most} connections are in use (--max-connections)."));
     }

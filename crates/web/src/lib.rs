@@ -32,7 +32,7 @@ mod token;
 mod totals;
 mod verification;
 
-pub use about::About;
+pub use about::{About, Limits};
 pub use events::{Event, Events};
 pub use listen::CONNECTIONS_MAX;
 pub use operations::{

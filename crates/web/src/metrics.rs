@@ -59,7 +59,7 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Api
     let scrape = Scrape {
         version: app.about.version,
         started: app.started,
-        connections_max: app.about.bounds.connections_max as u64,
+        connections_max: app.about.limits.bounds().connections_max as u64,
         is_ready: unready(&app, &stats).is_empty(),
         accounts,
         files: *lock(&app.ledger_files),

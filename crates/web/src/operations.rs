@@ -36,11 +36,11 @@ pub struct Configuration {
 pub struct ConfigEntry {
     /// Its name in the file, and as a flag.
     pub key: String,
-    /// Its value, as text.
-    pub value: String,
+    /// Its value, as text; `None` where nothing is set.
+    pub value: Option<String>,
     /// What set it.
     pub origin: Origin,
-    /// The file and line, if a file set it.
+    /// The flag, the variable, or the file and line that set it.
     pub r#where: Option<String>,
     /// Whether a reload applies a change of it.
     pub reloadable: bool,
@@ -58,6 +58,8 @@ pub enum Origin {
     File,
     /// Nothing.
     Default,
+    /// An operator of the running server, until the next reload.
+    Operator,
 }
 
 /// What a reload did.
@@ -75,9 +77,9 @@ pub struct ConfigChange {
     /// Its name.
     pub key: String,
     /// Its value before.
-    pub from: String,
+    pub from: Option<String>,
     /// Its value now.
-    pub to: String,
+    pub to: Option<String>,
 }
 
 /// How much is logged.

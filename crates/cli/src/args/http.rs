@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use clap::Args;
+use clap::{ArgAction, Args};
 
 use super::address;
 
@@ -17,18 +17,20 @@ pub(crate) enum HttpPlace {
     Off,
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct HttpArgs {
-    /// Address and port of the page, its API and the metrics, or `off` [default: 127.0.0.1:5580, or
+    /// Address and port of the page, its API and the metrics, or `off` [default: 127.0.0.1:5580;
     /// off where that is taken]
     #[arg(long, value_name = "ADDR:PORT|off", value_parser = place, env = "DDES_HTTP")]
     pub(crate) http: Option<HttpPlace>,
     /// Serve plain HTTP to other machines too: behind a proxy that speaks TLS, or in a network that
     /// you trust
-    #[arg(long)]
+    #[arg(long, env = "DDES_HTTP_PLAIN", action = ArgAction::Set,
+          value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false",
+          default_missing_value = "true", hide_possible_values = true, hide_default_value = true)]
     pub(crate) http_plain: bool,
-    /// A name under which a browser may reach the page; may be repeated
-    #[arg(long, value_name = "NAME")]
+    /// A name under which a browser may reach the page; may be repeated [default: none]
+    #[arg(long, value_name = "NAME", env = "DDES_HTTP_HOST", value_delimiter = ',')]
     pub(crate) http_host: Vec<String>,
 }
 

@@ -2,16 +2,20 @@
 //! reader who does not read holds nothing else up.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
+use ddes_server::endpoint::Notices;
 use ddes_web::{Event, Events};
 use tokio::sync::Notify;
 
 use super::lines;
+use crate::args::OutputArgs;
 use crate::failure::Failure;
-use crate::screen::{Borrowed, Line, Screen};
+use crate::level::Level;
+use crate::screen::{self, Borrowed, Line, Screen};
 use crate::streams;
 
 /// Text that waits for whoever reads. More is dropped and counted.
@@ -25,12 +29,16 @@ pub(super) struct Board {
     events: Events,
     is_json: bool,
     is_live: bool,
+    /// The level from which lines with values are shown.
+    values_at: Level,
     borrowed: Option<Borrowed>,
 }
 
 #[derive(Default)]
 struct Desk {
     queue: Mutex<Queue>,
+    /// The number of the least important [`Level`] shown.
+    level: AtomicU8,
     changed: Condvar,
     /// Everything was written.
     settled: Notify,
@@ -57,17 +65,36 @@ struct Lines {
     count: u64,
 }
 
+/// The level from which values are shown: they are for a person at the terminal, and stay out of
+/// logs at every level but the last.
+pub(super) fn values_at(output: &OutputArgs) -> Level {
+    let is_for_people = screen::is_interactive() && !output.json && !output.quiet;
+    if is_for_people { Level::Info } else { Level::Debug }
+}
+
+/// What the server is to report where lines of `level` are shown.
+pub(super) fn notices(level: Level, values_at: Level) -> Notices {
+    if level >= values_at { Notices::Values } else { Notices::Sessions }
+}
+
 impl Board {
-    /// Writes to `screen` from now on.
-    pub(super) fn start(mut screen: Screen, events: Events) -> Result<Self, Failure> {
+    /// Writes to `screen` from now on, what is as important as `level`; lines with values from
+    /// `values_at` on. All lines go to `events`.
+    pub(super) fn start(
+        mut screen: Screen,
+        level: Level,
+        values_at: Level,
+        events: Events,
+    ) -> Result<Self, Failure> {
         let desk = Arc::<Desk>::default();
+        desk.level.store(level as u8, Ordering::Relaxed);
         let (is_json, is_live, borrowed) = (screen.is_json(), screen.is_live(), screen.borrowed());
         let work = Arc::clone(&desk);
         thread::Builder::new()
             .name("writer".into())
             .spawn(move || write(&work, &mut screen))
             .map_err(|error| Failure::system("cannot start a thread", &error))?;
-        Ok(Self { desk, events, is_json, is_live, borrowed })
+        Ok(Self { desk, events, is_json, is_live, values_at, borrowed })
     }
 
     /// Whether somebody watches, so that a countdown makes sense.
@@ -79,6 +106,24 @@ impl Board {
         self.is_json
     }
 
+    /// Changes which lines are shown from now on.
+    pub(super) fn set_level(&self, level: Level) {
+        self.desk.level.store(level as u8, Ordering::Relaxed);
+    }
+
+    /// What the server is to report where lines of this level are shown.
+    pub(super) fn notices(&self, level: Level) -> Notices {
+        notices(level, self.values_at)
+    }
+
+    fn shows(&self, line: &Line) -> bool {
+        let level = Level::numbered(self.desk.level.load(Ordering::Relaxed));
+        line.level().is_none_or(|of_line| match of_line {
+            Level::Debug => self.values_at <= level,
+            Level::Error | Level::Warn | Level::Info => of_line <= level,
+        })
+    }
+
     pub(super) fn show(&self, line: &Line) {
         self.show_all(std::slice::from_ref(line));
     }
@@ -87,7 +132,10 @@ impl Board {
     pub(super) fn show_all(&self, lines: &[Line]) {
         if self.events.is_watched() {
             let at = SystemTime::now();
-            for (name, fields) in lines.iter().map(Line::event) {
+            // Of what the log leaves out, only values stay out of here too.
+            let is_published =
+                |line: &&Line| self.shows(line) || line.level() != Some(Level::Debug);
+            for (name, fields) in lines.iter().filter(is_published).map(Line::event) {
                 self.events.publish(Event { name, at, fields: fields.clone() });
             }
         }
@@ -96,12 +144,15 @@ impl Board {
 
     /// Shows them to the console, and to nobody else.
     pub(super) fn show_here(&self, lines: &[Line]) {
+        let lines: Vec<_> = lines
+            .iter()
+            .filter(|line| self.shows(line))
+            .map(|line| line.render(self.is_json))
+            .collect();
         if lines.is_empty() {
             return;
         }
-        let text =
-            lines.iter().map(|line| line.render(self.is_json)).collect::<Vec<_>>().join("\n");
-        let count = lines.len() as u64;
+        let (text, count) = (lines.join("\n"), lines.len() as u64);
         let mut queue = self.desk.lock();
         if queue.bytes.saturating_add(text.len()) > QUEUE_BYTES_MAX {
             queue.dropped += count;

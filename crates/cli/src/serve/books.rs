@@ -2,19 +2,16 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ddes_ledger::store::{Folder, StoreOptions};
 use ddes_ledger::{Ledger, Opened};
 
-use super::lines;
+use super::{lines, settings};
 use crate::args::ServeArgs;
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::ledger;
 use crate::screen::Line;
-
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Opens the ledger; what to say of it.
 pub(super) fn open(args: &ServeArgs, home: &Home) -> Result<(Ledger, Vec<Line>), Failure> {
@@ -30,8 +27,7 @@ pub(super) fn open(args: &ServeArgs, home: &Home) -> Result<(Ledger, Vec<Line>),
     let mut id = [0; 16];
     getrandom::fill(&mut id)
         .map_err(|error| Failure::system("the system gives no randomness", &error))?;
-    let history = args.history_days.map(|days| DAY * days);
-    let mut options = StoreOptions { history, ..StoreOptions::default() };
+    let mut options = StoreOptions { history: settings::history(args), ..StoreOptions::default() };
     options.checkpoint_bytes = args.checkpoint_bytes.unwrap_or(options.checkpoint_bytes);
     if let Some(bytes) = args.segment_bytes {
         options.segment_bytes = bytes;

@@ -12,9 +12,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::board::Board;
+use super::control::Control;
 use super::http::{self, Stopper};
 use super::lines;
 use super::tally::Tally;
+use crate::level::Level;
 use crate::prompt::{Input, Prompt};
 use crate::screen::Line;
 use crate::streams;
@@ -35,6 +37,7 @@ pub(super) struct Console {
     pub(super) web: Option<Arc<WebHandle>>,
     pub(super) events: Events,
     pub(super) board: Board,
+    pub(super) control: Control,
     /// SIGTERM or Ctrl-C came; the server knows already.
     pub(super) signals: mpsc::Receiver<()>,
     pub(super) notices: mpsc::Receiver<Report>,
@@ -78,13 +81,13 @@ impl Console {
                 input = prompt.line(), if !stopping => match input {
                     Input::Text(text) => self.command(&text, &mut stopping).await,
                     Input::Interrupted => self.stop(&mut stopping),
-                    Input::Refused(what) => self.board.show(&help(&format!("{what}; the console \
+                    Input::Refused(what) => self.board.show(&lines::help(&format!("{what}; the console \
                         takes"))),
-                    Input::End if prompt.is_typed() => self.board.show(&help("Ctrl-D does not \
+                    Input::End if prompt.is_typed() => self.board.show(&lines::help("Ctrl-D does not \
                         stop a server; the console takes")),
                     // A service has no standard input; it goes on serving.
                     Input::End => {}
-                    Input::Failed(failure) => self.board.show(&help(&format!("{}; the console \
+                    Input::Failed(failure) => self.board.show(&lines::help(&format!("{}; the console \
                         takes nothing any more", failure.what()))),
                 },
                 _ = tick.tick(), if self.board.is_live() || lock(&self.tally).is_open() => self.tick().await,
@@ -164,10 +167,26 @@ impl Console {
             ["end", "all"] => board.show(&lines::ended(self.handle.end(None).await)),
             ["end", id] => match id.trim_start_matches('#').parse() {
                 Ok(serial) => board.show(&lines::ended(self.handle.end(Some(serial)).await)),
-                Err(_) => board.show(&help(&format!("'{id}' is not a session number"))),
+                Err(_) => board.show(&lines::help(&format!("'{id}' is not a session number"))),
             },
-            _ => board.show(&help("the console takes")),
+            ["log", name] => self.set_log_level(name),
+            ["reload"] => self.control.ask_reload(),
+            _ => board.show(&lines::help("the console takes")),
         }
+    }
+
+    fn set_log_level(&self, name: &str) {
+        let line = match Level::named(name).map(|level| (level, self.control.set_log_level(level)))
+        {
+            Some((level, Ok(()))) => lines::log_level(level),
+            Some((_, Err(failure))) => {
+                lines::help(&format!("{}; the console takes", failure.what()))
+            }
+            None => lines::help(&format!(
+                "'{name}' is not a level (error, warn, info, debug); the console takes"
+            )),
+        };
+        self.board.show(&line);
     }
 
     /// What the sessions said at their end, then the last line.
@@ -186,16 +205,6 @@ impl Console {
 async fn next(notices: &mut mpsc::Receiver<Report>, at: Instant) -> Option<Report> {
     tokio::time::sleep_until(at.into()).await;
     notices.recv().await
-}
-
-fn help(why: &str) -> Line {
-    Line::new(
-        "help",
-        format!(
-            "[HELP] {why}: exit, sessions, end ID, end all, totals, \
-         link, help"
-        ),
-    )
 }
 
 /// What it guards is valid at any point.

@@ -11,17 +11,20 @@ use ddes_identity::PublicKey;
 use ddes_ledger::Statement;
 use ddes_server::ServerHandle;
 use ddes_web::{
-    About, Configuration, Draining, Events, LogLevel, Operations, ReceiptFault, Reloaded, Token,
-    Web, WebError, WebHandle, WebOptions,
+    About, ConfigChange, ConfigEntry, Configuration, Draining, Events, LogLevel, Operations,
+    ReceiptFault, Reloaded, Token, Web, WebError, WebHandle, WebOptions,
 };
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
+use super::control::{Change, Changes, Control};
 use super::lines;
 use crate::args::{HTTP_DEFAULT, HttpPlace, ServeArgs};
+use crate::config::{Entry, Origin};
 use crate::failure::{Code, Failure};
 use crate::home::Home;
 use crate::ledger::check_receipt;
+use crate::level::Level;
 use crate::replace::{New, create};
 use crate::screen::Line;
 
@@ -162,21 +165,39 @@ impl Stopper {
 /// What the page asks of this process.
 pub(super) struct ServeOperations {
     pub(super) stopper: Stopper,
+    pub(super) control: Control,
     /// Of the server, which signs receipts.
     pub(super) key: PublicKey,
 }
 
 impl Operations for ServeOperations {
     fn config(&self) -> Configuration {
-        Configuration::default()
+        let entries = self.control.entries().iter().map(entry).collect();
+        let file = self.control.file().map(|file| file.display().to_string());
+        Configuration { entries, file }
     }
 
     fn reload(&self) -> Result<Reloaded, String> {
-        Err("this server reads no configuration file: start it again with other flags".into())
+        let Changes { changed, needs_restart, file: _ } =
+            self.control.reload().map_err(|failure| said(&failure))?;
+        let change = |change: Change| {
+            let Change { key, from, to } = change;
+            ConfigChange { key: key.into(), from, to }
+        };
+        Ok(Reloaded {
+            changed: changed.into_iter().map(change).collect(),
+            needs_restart: needs_restart.iter().map(|change| change.key.into()).collect(),
+        })
     }
 
-    fn set_log_level(&self, _: LogLevel) -> Result<(), String> {
-        Err("this server's log has one level".into())
+    fn set_log_level(&self, level: LogLevel) -> Result<(), String> {
+        let level = match level {
+            LogLevel::Error => Level::Error,
+            LogLevel::Warn => Level::Warn,
+            LogLevel::Info => Level::Info,
+            LogLevel::Debug => Level::Debug,
+        };
+        self.control.set_log_level(level).map_err(|failure| said(&failure))
     }
 
     fn read_receipt(&self, text: &str) -> Result<Statement, ReceiptFault> {
@@ -188,24 +209,48 @@ impl Operations for ServeOperations {
     }
 }
 
-/// Starts it, and what to say of it.
+fn entry(entry: &Entry) -> ConfigEntry {
+    ConfigEntry {
+        key: entry.key.name.into(),
+        value: entry.value.clone(),
+        origin: match entry.origin {
+            Origin::Flag => ddes_web::Origin::Flag,
+            Origin::Environment => ddes_web::Origin::Environment,
+            Origin::File { .. } => ddes_web::Origin::File,
+            Origin::Default => ddes_web::Origin::Default,
+            Origin::Operator => ddes_web::Origin::Operator,
+        },
+        r#where: entry.place(),
+        reloadable: entry.key.is_reloadable(),
+    }
+}
+
+/// What happened, and what to do, in one text.
+fn said(failure: &Failure) -> String {
+    let next = failure.remedy().map_or_else(String::new, |next| format!("; try: {next}"));
+    format!("{}{next}", failure.what())
+}
+
+/// Starts the page of a server.
 pub(super) fn start(
     web: Web,
     about: About,
     handle: ServerHandle,
     operations: ServeOperations,
-    draining: Draining,
-) -> Result<WebHandle, Failure> {
-    web.start(about, handle, Arc::new(operations), draining).map_err(|error| failure(&error))
+) -> Result<Arc<WebHandle>, Failure> {
+    let draining = operations.stopper.draining.clone();
+    web.start(about, handle, Arc::new(operations), draining)
+        .map(Arc::new)
+        .map_err(|error| failure(&error))
 }
 
 /// A link that opens the page, to print.
 pub(super) fn link(web: Option<&WebHandle>) -> Line {
     let Some(web) = web else {
-        return Line::new("link", "[HTTP] This server has no page (--http).");
+        return lines::no_link("this server has no page (--http)");
     };
     match web.login_link() {
         Ok(link) => lines::link(&link),
-        Err(error) => Line::new("link", format!("[HTTP] No link: {error}")),
+        Err(error) => lines::no_link(&error.to_string()),
     }
 }

@@ -13,15 +13,18 @@ use ddes_wire::classic::text;
 use ddes_wire::v2::Status;
 use ddes_wire::{ClientId, Total};
 
+use super::control::{Change, Changes};
+use super::events::Event;
 use super::tally::{Kind, Sum};
 use crate::args::ServeArgs;
 use crate::failure::Failure;
 use crate::home::{self, Home};
 use crate::ledger::with_totals;
+use crate::level::Level;
 use crate::screen::{Line, number};
 
 pub(super) fn starting() -> Line {
-    Line::new("starting", "[SERVER STARTING] Server is starting...")
+    Event::Starting.line("[SERVER STARTING] Server is starting...")
 }
 
 pub(super) fn listening(address: SocketAddr, http: Option<SocketAddr>, args: &ServeArgs) -> Line {
@@ -30,20 +33,18 @@ pub(super) fn listening(address: SocketAddr, http: Option<SocketAddr>, args: &Se
         (true, 0) => "classic",
         (true, _) => "D-DDES/2, classic",
     };
-    Line::new(
-        "listening",
-        format!("[SERVER LISTENING] Server is listening on {address} ({profiles})"),
-    )
-    .with("addr", address.to_string())
-    .with("http", http.map(|address| address.to_string()))
-    .with("profiles", profiles)
+    Event::Listening
+        .line(format!("[SERVER LISTENING] Server is listening on {address} ({profiles})"))
+        .with("addr", address.to_string())
+        .with("http", http.map(|address| address.to_string()))
+        .with("profiles", profiles)
 }
 
 /// Why there is no page, where nobody asked for one.
 pub(super) fn http_off(failure: &Failure) -> Line {
     let why = failure.what();
     let next = failure.remedy().map_or_else(String::new, |next| format!(" ({next})"));
-    Line::new("http_off", format!("[HTTP] {why}{next}")).with("fault", why)
+    Event::HttpOff.line(format!("[HTTP] {why}{next}")).with("fault", why)
 }
 
 /// A link that opens the page. Whoever has it may act: it is shown to the console alone.
@@ -52,18 +53,21 @@ pub(super) fn link(link: &str) -> Line {
         "[HTTP] {link}\n  opens the page with the right to act: once, within 10 minutes; `link` \
          prints another"
     );
-    Line::new("link", text).with("link", link)
+    Event::Link.line(text).with("link", link)
+}
+
+/// Why there is no link.
+pub(super) fn no_link(why: &str) -> Line {
+    Event::Link.line(format!("[HTTP] No link: {why}."))
 }
 
 /// What a client is asked to compare.
 pub(super) fn server_key(fingerprint: &str, is_new: bool) -> Line {
     let new = if is_new { " (just made)" } else { "" };
-    Line::new(
-        "server_key",
-        format!("[SERVER KEY] {fingerprint}{new}: clients compare this at first contact"),
-    )
-    .with("fingerprint", fingerprint)
-    .with("new", is_new)
+    Event::ServerKey
+        .line(format!("[SERVER KEY] {fingerprint}{new}: clients compare this at first contact"))
+        .with("fingerprint", fingerprint)
+        .with("new", is_new)
 }
 
 pub(super) fn access(home: &Home) -> Line {
@@ -76,21 +80,20 @@ pub(super) fn access(home: &Home) -> Line {
         own.display(),
         home::flag()
     );
-    Line::new("access", text)
+    Event::Access
+        .line(text)
         .with("keys", keys.len())
         .with("authorized_keys", list.display().to_string())
         .with("identities", own.display().to_string())
 }
 
 pub(super) fn access_fault(fault: &str) -> Line {
-    Line::new("access_fault", format!("[ACCESS] {fault}")).with("fault", fault)
+    Event::AccessFault.line(format!("[ACCESS] {fault}")).with("fault", fault)
 }
 
 pub(super) fn shutting_down() -> Line {
-    Line::new(
-        "shutting_down",
-        "[SERVER SHUTTING DOWN] No new connections; every session receives its sum and a 50.",
-    )
+    Event::ShuttingDown
+        .line("[SERVER SHUTTING DOWN] No new connections; every session receives its sum and a 50.")
 }
 
 pub(super) fn exited(cut: usize) -> Line {
@@ -101,18 +104,70 @@ pub(super) fn exited(cut: usize) -> Line {
              were cut."
         ),
     };
-    Line::new("exited", text).with("cut", cut)
+    Event::Exited.line(text).with("cut", cut)
 }
 
 pub(super) fn dropped(count: u64) -> Line {
-    Line::new("dropped", format!("[LOG] {count} lines could not be shown in time"))
+    Event::Dropped
+        .line(format!("[LOG] {count} lines could not be shown in time"))
         .with("count", count)
 }
 
 /// Of standard error, which could not be written.
 pub(super) fn unsaid(count: u64) -> Line {
     let text = format!("[LOG] {count} lines could not be written to standard error");
-    Line::new("unsaid", text).with("count", count)
+    Event::Unsaid.line(text).with("count", count)
+}
+
+/// What a reload changed, and what it left for the next start.
+pub(crate) fn reloaded(changes: &Changes) -> Line {
+    let Changes { changed, needs_restart, file } = changes;
+    let from = match file {
+        Some(file) => format!("from {}", file.display()),
+        None => "without a file".to_owned(),
+    };
+    let count = match changed.len() {
+        0 => "nothing changed".to_owned(),
+        1 => "1 setting changed".to_owned(),
+        count => format!("{count} settings changed"),
+    };
+    let mut text = format!("[CONFIGURATION] Read again {from}: {count}.");
+    let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "not set".into());
+    for Change { key, from, to } in changed {
+        text.push_str(&format!("\n  {key}: {} -> {}", value(from), value(to)));
+    }
+    for Change { key, from, to } in needs_restart {
+        let (from, to) = (value(from), value(to));
+        text.push_str(&format!("\n  {key}: stays {from}; {to} needs a restart"));
+    }
+    let keys: Vec<_> = needs_restart.iter().map(|change| change.key).collect();
+    Event::Reloaded
+        .line(text)
+        .with("changed", changed.iter().map(Change::to_json).collect::<Vec<_>>())
+        .with("needs_restart", keys)
+        .with("file", file.as_ref().map(|file| file.display().to_string()))
+}
+
+/// Nothing was changed.
+pub(super) fn reload_failed(failure: &Failure) -> Line {
+    let (what, cause) = (failure.what(), failure.likely_cause());
+    let because = cause.map_or(String::new(), |cause| format!("; {cause}"));
+    Event::ReloadFailed
+        .line(format!("[CONFIGURATION] Nothing is changed: {what}{because}"))
+        .with("what", what)
+        .with("cause", cause)
+}
+
+pub(super) fn log_level(level: Level) -> Line {
+    let text = format!("[LOG] The level is {} until the next reload.", level.name());
+    Event::LogLevel.line(text).with("log_level", level.name())
+}
+
+/// Why the console did nothing.
+pub(super) fn help(why: &str) -> Line {
+    Event::Help.line(format!(
+        "[HELP] {why}: exit, sessions, end ID, end all, totals, link, log LEVEL, reload, help"
+    ))
 }
 
 /// What strangers caused in about a second.
@@ -128,7 +183,8 @@ pub(super) fn of_sum(sum: &Sum) -> Vec<Line> {
             let secs = over.as_secs_f64();
             let text =
                 format!("[SUM] {count} more {}, from {from}, in {secs:.1} s", Kind::text(*kind));
-            let line = Line::new("summed", text)
+            let line = Event::Summed
+                .line(text)
                 .with("kind", kind.name())
                 .with("count", *count)
                 .with("addresses", *addresses)
@@ -145,11 +201,11 @@ pub(super) fn ended(count: usize) -> Line {
         0 => "[SESSIONS] No such session.".to_owned(),
         count => format!("[SESSIONS] {count} ended."),
     };
-    Line::new("sessions_ended", text).with("count", count)
+    Event::SessionsEnded.line(text).with("count", count)
 }
 
 pub(super) fn session_count(count: usize) -> Line {
-    Line::new("session_count", format!("[SESSIONS] {count} connected")).with("count", count)
+    Event::SessionCount.line(format!("[SESSIONS] {count} connected")).with("count", count)
 }
 
 pub(super) fn session(now: Instant, view: &SessionView) -> Line {
@@ -165,7 +221,8 @@ pub(super) fn session(now: Instant, view: &SessionView) -> Line {
         view.count,
         view.sum
     );
-    Line::new("session", text)
+    Event::Session
+        .line(text)
         .with("session", view.connection.serial())
         .with("peer", view.peer.to_string())
         .with("identity", view.admitted.as_ref().map(|admitted| admitted.key.fingerprint()))
@@ -182,7 +239,7 @@ pub(super) fn totals(sessions: usize, totals: &Totals) -> Line {
     if let (Some((min, max)), Some(mean)) = (totals.extremes(), totals.mean()) {
         text.push_str(&format!(", mean {mean}, least {min}, greatest {max}"));
     }
-    with_totals(Line::new("totals", text).with("sessions", sessions), totals)
+    with_totals(Event::Totals.line(text).with("sessions", sessions), totals)
 }
 
 pub(super) fn ledger(path: &Path, totals: &Totals, opened: &Opened) -> Line {
@@ -196,7 +253,8 @@ pub(super) fn ledger(path: &Path, totals: &Totals, opened: &Opened) -> Line {
             opened.batch
         )
     };
-    Line::new("ledger", text)
+    Event::Ledger
+        .line(text)
         .with("path", path.display().to_string())
         .with("new", opened.is_new)
         .with("accounts", totals.accounts)
@@ -206,7 +264,7 @@ pub(super) fn ledger(path: &Path, totals: &Totals, opened: &Opened) -> Line {
 }
 
 pub(super) fn ledger_in_memory() -> Line {
-    Line::new("ledger", "[LEDGER] In memory: totals end with this server.").with("path", "memory")
+    Event::Ledger.line("[LEDGER] In memory: totals end with this server.").with("path", "memory")
 }
 
 /// No harm was done, and an operator may want to know.
@@ -214,11 +272,12 @@ pub(super) fn ledger_torn(batch: u64) -> Line {
     let text = format!(
         "[LEDGER] A batch after batch {batch} was torn by a crash; it was never acknowledged."
     );
-    Line::new("ledger_torn", text).with("batch", batch)
+    Event::LedgerTorn.line(text).with("batch", batch)
 }
 
 pub(super) fn ledger_note(damage: &Damage) -> Line {
-    Line::new("ledger_note", format!("[LEDGER] {damage}"))
+    Event::LedgerNote
+        .line(format!("[LEDGER] {damage}"))
         .with("file", damage.file.clone())
         .with("offset", damage.offset)
         .with("batch", damage.batch)
@@ -242,7 +301,7 @@ pub(super) fn ledger_health(health: &Health) -> Line {
             ),
         ),
     };
-    Line::new("ledger_health", text).with("state", state)
+    Event::LedgerHealth.line(text).with("state", state)
 }
 
 pub(super) fn ledger_checkpoint(error: &std::io::Error) -> Line {
@@ -250,7 +309,7 @@ pub(super) fn ledger_checkpoint(error: &std::io::Error) -> Line {
         "[LEDGER] A checkpoint could not be made: {error}. Nothing is lost; the next start takes \
          longer."
     );
-    Line::new("ledger_checkpoint", text).with("error", error.to_string())
+    Event::LedgerCheckpoint.line(text).with("error", error.to_string())
 }
 
 /// One notice is one line or two, as in the original.
@@ -259,33 +318,31 @@ pub(super) fn of_notice(notice: &Notice) -> Vec<Line> {
     let who = format!("#{} {peer}", notice.connection.serial());
     let lines = match &notice.event {
         NoticeEvent::Connected => {
-            vec![Line::new("connected", format!("[NEW CONNECTION] {who} connected."))]
+            vec![Event::Connected.line(format!("[NEW CONNECTION] {who} connected."))]
         }
         NoticeEvent::KeyVerified => {
-            vec![Line::new(
-                "key_verified",
-                format!("[10] KEY VERIFICATION {who}: public keys exchanged."),
-            )]
+            vec![
+                Event::KeyVerified
+                    .line(format!("[10] KEY VERIFICATION {who}: public keys exchanged.")),
+            ]
         }
         NoticeEvent::Admitted(admitted) => vec![of_admitted(&who, admitted)],
         NoticeEvent::Regranted(admitted) => vec![of_regranted(&who, admitted)],
         NoticeEvent::TurnedAway { key } => vec![
-            Line::new(
-                "turned_away",
-                format!(
+            Event::TurnedAway
+                .line(format!(
                     "[REFUSED] {who}: not authorized. To let it in: ddes authorize{} '{}'",
                     home::flag(),
                     key.to_openssh()
-                ),
-            )
-            .with("identity", key.fingerprint())
-            .with("key", key.to_openssh()),
+                ))
+                .with("identity", key.fingerprint())
+                .with("key", key.to_openssh()),
         ],
         NoticeEvent::TokenShared => {
-            vec![Line::new(
-                "token_shared",
-                format!("[20] Shared SESSION KEY: {who} has its token; the timer runs."),
-            )]
+            vec![
+                Event::TokenShared
+                    .line(format!("[20] Shared SESSION KEY: {who} has its token; the timer runs.")),
+            ]
         }
         NoticeEvent::Received { first, count } => {
             let text = match count {
@@ -293,20 +350,21 @@ pub(super) fn of_notice(notice: &Notice) -> Vec<Line> {
                 count => format!("[STATUS] {who} Received {count} integers, the first {first}"),
             };
             vec![
-                Line::new("hmac_verified", format!("[HMAC VERIFIED SUCCESSFULLY] {who}")),
-                Line::new("received", text).with("amount", number(&first)).with("count", *count),
+                Event::HmacVerified.line(format!("[HMAC VERIFIED SUCCESSFULLY] {who}")),
+                Event::Received.line(text).with("amount", number(&first)).with("count", *count),
             ]
         }
         NoticeEvent::ResultSent { status, sum } => vec![result_sent(&who, *status, sum)],
         NoticeEvent::Tampered => {
-            vec![Line::new(
-                "tampered",
-                format!("[WARNING] {who}: Data tampering detected. Message discarded."),
-            )]
+            vec![
+                Event::Tampered
+                    .line(format!("[WARNING] {who}: Data tampering detected. Message discarded.")),
+            ]
         }
         NoticeEvent::Ignored { opcode } => {
             vec![
-                Line::new("ignored", format!("[STATUS] {who}: opcode {opcode} ignored"))
+                Event::Ignored
+                    .line(format!("[STATUS] {who}: opcode {opcode} ignored"))
                     .with("opcode", *opcode),
             ]
         }
@@ -323,18 +381,17 @@ pub(super) fn of_notice(notice: &Notice) -> Vec<Line> {
 fn of_admitted(who: &str, admitted: &Admitted) -> Line {
     let role = if admitted.is_operator { ", an operator" } else { "" };
     let id = ClientId::new(admitted.key.uuid());
-    Line::new(
-        "admitted",
-        format!("[10] KEY VERIFICATION {who}: {}{role}, UUID {id}", name(admitted)),
-    )
-    .with("identity", admitted.key.fingerprint())
-    .with("name", admitted.name.clone())
-    .with("operator", admitted.is_operator)
+    Event::Admitted
+        .line(format!("[10] KEY VERIFICATION {who}: {}{role}, UUID {id}", name(admitted)))
+        .with("identity", admitted.key.fingerprint())
+        .with("name", admitted.name.clone())
+        .with("operator", admitted.is_operator)
 }
 
 fn of_regranted(who: &str, admitted: &Admitted) -> Line {
     let role = if admitted.is_operator { "an operator" } else { "a client" };
-    Line::new("regranted", format!("[ACCESS] {who}: {} is {role} from now on", name(admitted)))
+    Event::Regranted
+        .line(format!("[ACCESS] {who}: {} is {role} from now on", name(admitted)))
         .with("identity", admitted.key.fingerprint())
         .with("name", admitted.name.clone())
         .with("operator", admitted.is_operator)
@@ -347,7 +404,7 @@ fn result_sent(who: &str, status: Status, sum: &Total) -> Line {
         Status::Malformed => format!("[40] Refused {who}: malformed; sum {sum}"),
         Status::Unavailable => format!("[40] Told {who} that the ledger is unavailable; sum {sum}"),
     };
-    Line::new("result_sent", text).with("sum", number(sum)).with("status", status as u8)
+    Event::ResultSent.line(text).with("sum", number(sum)).with("status", status as u8)
 }
 
 /// As an operator knows a client.
@@ -389,7 +446,7 @@ fn of_end(who: &str, end: &v2::ServerEnd) -> Line {
             ("fault", format!("[DISCONNECTED][50] {who}: {fault} ({})", fault.rule()))
         }
     };
-    let line = Line::new("ended", text).with("cause", cause);
+    let line = Event::Ended.line(text).with("cause", cause);
     match end {
         v2::ServerEnd::Fault(fault) => {
             line.with("rule", fault.rule()).with("fault", fault.to_string())
@@ -445,7 +502,7 @@ fn of_classic_end(who: &str, end: &ServerEnd) -> Line {
             ("fault", format!("[DISCONNECTED][50] {who}: {fault} ({})", fault.rule()))
         }
     };
-    let line = Line::new("ended", text).with("cause", cause);
+    let line = Event::Ended.line(text).with("cause", cause);
     match end {
         ServerEnd::Fault(fault) => line.with("rule", fault.rule()).with("fault", fault.to_string()),
         ServerEnd::Bye | ServerEnd::Closed | ServerEnd::Idle { .. } | ServerEnd::Ordered(_) => line,

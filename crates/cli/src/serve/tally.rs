@@ -207,7 +207,7 @@ impl Kind {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::net::{Ipv4Addr, SocketAddr};
     use std::sync::Arc;
 
@@ -221,7 +221,12 @@ mod tests {
 
     const MOMENT: Duration = Duration::from_millis(1);
 
-    fn connection(now: Instant) -> ConnectionId {
+    pub(in crate::serve) fn connection(now: Instant) -> ConnectionId {
+        endpoint(now).1
+    }
+
+    /// An endpoint with one connection.
+    pub(in crate::serve) fn endpoint(now: Instant) -> (Endpoint, ConnectionId) {
         let key = SigningKey::from_seed(&[1; 32]);
         let v2 = v2::ServerConfig {
             suites: Vec::new(),
@@ -243,7 +248,9 @@ mod tests {
             kem: Zeroizing::new([0; _]),
             token: Zeroizing::new([0; _]),
         };
-        endpoint.accept(now, SocketAddr::from((Ipv4Addr::LOCALHOST, 1)), entropy).unwrap()
+        let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        let id = endpoint.accept(now, peer, entropy).unwrap();
+        (endpoint, id)
     }
 
     fn of(connection: ConnectionId, address: u32, event: NoticeEvent) -> Notice {

@@ -178,8 +178,8 @@ fn a_backup_made_while_a_client_sends_is_restored_and_each_client_hears_what_is_
 
     let ledger = second.join("ledger");
     let ledger = ledger.to_str().unwrap();
-    site.server =
-        serve(&site.home, &site.server.address.clone(), &["--classic", "--ledger", ledger]);
+    let both = ["--classic", "--classic-wait-ms", "2000", "--ledger", ledger];
+    site.server = serve(&site.home, &site.server.address.clone(), &both);
     assert_eq!(site.send("plain", &["7"]), "12");
     let classic = ["send", "--classic", "-q", "--server", &site.server.address, "3"];
     assert_eq!(output(ddes_at(&site.home, &classic)).1, "3\n");
@@ -395,7 +395,8 @@ fn an_account_is_called_by_each_of_its_names_and_a_receipt_of_the_past_is_the_ac
 
 #[test]
 fn what_is_exported_adds_up_to_the_totals() {
-    let site = Site::new(&["--classic", "--classic-wait-ms", "50"]);
+    // On a busy machine a D-DDES/2 client may take long to send its first bytes.
+    let site = Site::new(&["--classic", "--classic-wait-ms", "2000"]);
     let (sender, sum) = numbers(
         ddes_at(&site.home, &["send", "-q", "--server", &site.server.address, "--as", "bert", "-"]),
         500,

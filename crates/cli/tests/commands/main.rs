@@ -14,6 +14,7 @@ mod addresses;
 mod bench;
 mod causes;
 mod classic;
+mod config;
 mod durability;
 mod exactly_once;
 mod files;

@@ -42,6 +42,10 @@ pub(crate) const COMMANDS: &[(&str, &str)] = &[
     ("ledger backup DIR", "ledger restore DIR --ledger DIR.restored"),
     ("", "ledger receipt anna"),
     ("", "ledger receipt --check RECEIPT"),
+    ("", "config show"),
+    ("", "config show --origin"),
+    ("", "config check"),
+    ("", "reload --pid PID"),
     ("", "key new NEW"),
     ("", "key show --as anna"),
     ("", "key show --server-key"),
@@ -91,6 +95,7 @@ impl Site {
             .split_whitespace()
             .map(|word| match word {
                 "SERVER" => self.server.address.clone(),
+                "PID" => self.server.child.id().to_string(),
                 "CLASSIC" => self.classic.address.clone(),
                 "TRUST" => self.trust.clone(),
                 "KEY" => self.key.clone(),

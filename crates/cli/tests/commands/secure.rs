@@ -332,7 +332,7 @@ fn an_existing_key_serves_as_an_identity_with_a_passphrase_and_through_an_agent(
 #[test]
 fn one_port_serves_both_wires() {
     let home = folder();
-    let server = serve(&home, &["--classic"]);
+    let server = serve(&home, &["--classic", "--classic-wait-ms", "2000"]);
     let trust = fingerprint(&home);
     assert_eq!(send(&home, &server, &trust, &["42", "50"]).1, "42\n92\n");
     let (host, port) = server.address.split_once(':').unwrap();

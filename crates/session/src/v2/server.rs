@@ -38,7 +38,7 @@ pub const SUBMISSIONS_MAX: usize = 64;
 const AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The settings that all D-DDES/2 sessions of a server share.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ServerConfig {
     /// The suites that clients may use.
     pub suites: Vec<Suite>,

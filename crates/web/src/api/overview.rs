@@ -103,7 +103,7 @@ pub(crate) async fn overview(
             unproven: stats.gauges.unproven,
             classic: stats.counts.classic.open(),
             connections: stats.gauges.connections,
-            max: app.about.bounds.connections_max,
+            max: app.about.limits.bounds().connections_max,
         },
         rates: history.rates(),
         commit: Commit { p50_micros, p99_micros, queued_values: stats.gauges.queued_values },
@@ -132,7 +132,7 @@ fn server(app: &App, stats: &ServerStats) -> Server {
         classic: app.about.is_classic,
         allow_any: app.about.allows_any,
         suites: app.about.suites.iter().map(|suite| suite_name(*suite)).collect(),
-        idle_secs: app.about.idle.as_secs(),
+        idle_secs: app.about.limits.idle().as_secs(),
     }
 }
 

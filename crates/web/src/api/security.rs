@@ -92,7 +92,7 @@ fn shown_address(address: IpAddr) -> String {
 }
 
 fn limits(app: &App, stats: &ServerStats) -> Vec<Limit> {
-    let (bounds, gauges) = (&app.about.bounds, &stats.gauges);
+    let (bounds, gauges) = (app.about.limits.bounds(), &stats.gauges);
     let held = |name, limit: usize, used: usize| Limit {
         name,
         limit: Some(limit as u64),

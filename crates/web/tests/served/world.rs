@@ -16,7 +16,7 @@ use ddes_server::endpoint::{Bounds, Config, Notices, Profiles};
 use ddes_server::{Access, Server, ServerHandle, ServerOptions};
 use ddes_session::v2::ServerConfig;
 use ddes_web::{
-    About, ConfigEntry, Configuration, Draining, Events, LogLevel, Operations, Origin,
+    About, ConfigEntry, Configuration, Draining, Events, Limits, LogLevel, Operations, Origin,
     ReceiptFault, Reloaded, Token, Web, WebError, WebHandle, WebOptions,
 };
 use ddes_wire::v2::{GroupSize, Suite};
@@ -58,7 +58,7 @@ impl Operations for Process {
     fn config(&self) -> Configuration {
         let entry = ConfigEntry {
             key: "idle_secs".into(),
-            value: "60".into(),
+            value: Some("60".into()),
             origin: Origin::File,
             r#where: Some("ddes.toml:7".into()),
             reloadable: true,
@@ -128,8 +128,7 @@ impl World {
             suites: vec![SUITE],
             is_classic: false,
             allows_any: true,
-            idle: MINUTE,
-            bounds,
+            limits: Limits::new(bounds, MINUTE),
             queued_values_max: 1 << 20,
             ledger: plan.folder.clone(),
             lists: None,

@@ -1,0 +1,208 @@
+//! The socket through which `ddes reload` reaches the running servers of a home.
+//!
+//! Each server has one in the folder `run` of its home's data. That a server takes the connection
+//! proves that it runs, which no file with a process number in it would: after a crash such a
+//! number may be another process'. The protocol is a line each way, and no contract: both ends are
+//! of one program.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use rustix::net::sockopt::socket_peercred;
+use rustix::process::geteuid;
+use serde_json::{Value, json};
+
+use super::control::{Change, Changes, Control};
+use crate::failure::Failure;
+use crate::folder::Folder;
+
+/// What a path of a socket may have of bytes (unix(7)), with the 0 at its end.
+const PATH_BYTES_MAX: usize = 108;
+const SUFFIX: &str = ".sock";
+/// Sockets of one home that are looked at.
+const SOCKETS_MAX: usize = 256;
+/// A line, either way.
+const LINE_BYTES_MAX: u64 = 64 * 1024;
+/// Requests of one connection.
+const REQUESTS_MAX: usize = 8;
+/// The next client waits for one that says nothing.
+const REQUEST_MAX: Duration = Duration::from_secs(2);
+/// The configuration may be on a slow disk.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
+
+const WHO: &str = "who";
+const RELOAD: &str = "reload";
+
+/// The socket of this process. Removed on drop.
+pub(super) struct ControlSocket {
+    path: PathBuf,
+}
+
+impl Drop for ControlSocket {
+    fn drop(&mut self) {
+        // The next server of this home removes one that stays.
+        std::fs::remove_file(&self.path).unwrap_or(());
+    }
+}
+
+impl ControlSocket {
+    /// Takes requests for a server that listens on `address`, on a thread of its own.
+    pub(super) fn open(folder: &Path, address: String, control: Control) -> io::Result<Self> {
+        let open = Folder::make(folder)?;
+        open.refuse_if_shared().map_err(|failure| io::Error::other(failure.what().to_owned()))?;
+        for (path, _) in reachable(folder, &open)?.1 {
+            // Nobody listens on it any more.
+            std::fs::remove_file(path)?;
+        }
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).map_err(io::Error::other)?;
+        let name = format!("{:016x}{SUFFIX}", u64::from_be_bytes(random));
+        // Listening before it has its name: one that does not listen is removed by others.
+        let new = format!("{name}.new");
+        let listener = UnixListener::bind(short(folder, &open, &new))?;
+        let path = folder.join(&name);
+        std::fs::rename(folder.join(&new), &path)?;
+        let socket = Self { path };
+        thread::Builder::new().name("control".into()).spawn(move || {
+            // Errors of accept pass: of files that are all in use, of clients that left.
+            for stream in listener.incoming().flatten() {
+                // A client that leaves needs no answer.
+                answer(&stream, &address, &control).unwrap_or(());
+            }
+        })?;
+        Ok(socket)
+    }
+}
+
+fn answer(stream: &UnixStream, address: &str, control: &Control) -> io::Result<()> {
+    let client = socket_peercred(stream)?.uid;
+    if client != geteuid() && !client.is_root() {
+        return Ok(());
+    }
+    stream.set_read_timeout(Some(REQUEST_MAX))?;
+    stream.set_write_timeout(Some(REQUEST_MAX))?;
+    let mut lines = BufReader::new(stream.take(LINE_BYTES_MAX)).lines();
+    for _ in 0..REQUESTS_MAX {
+        let Some(request) = lines.next().transpose()? else { return Ok(()) };
+        let answer = match &*request {
+            WHO => json!({"pid": std::process::id(), "addr": address}),
+            RELOAD => match control.reload() {
+                Ok(changes) => json!({"reloaded": changes.to_json()}),
+                Err(failure) => json!({"failed": failure.parts()}),
+            },
+            _ => json!({"failed": {"what": "the server does not know this request"}}),
+        };
+        let mut stream = stream;
+        stream.write_all(format!("{answer}\n").as_bytes())?;
+    }
+    Ok(())
+}
+
+/// A running server, as `ddes reload` sees it.
+pub(crate) struct RunningServer {
+    stream: BufReader<UnixStream>,
+    pub(crate) pid: u64,
+    pub(crate) address: String,
+}
+
+impl RunningServer {
+    /// All that run in this home now.
+    pub(crate) fn all(folder: &Path) -> io::Result<Vec<Self>> {
+        let open = match Folder::open(folder) {
+            Ok(open) => open,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let (streams, _) = reachable(folder, &open)?;
+        // One that ends at this moment does not run.
+        Ok(streams.into_iter().filter_map(|stream| Self::ask(stream).ok()).collect())
+    }
+
+    fn ask(stream: UnixStream) -> io::Result<Self> {
+        stream.set_read_timeout(Some(ANSWER_MAX))?;
+        stream.set_write_timeout(Some(ANSWER_MAX))?;
+        let mut server = Self { stream: BufReader::new(stream), pid: 0, address: String::new() };
+        let who = server.request(WHO)?;
+        server.pid = who.get("pid").and_then(Value::as_u64).ok_or(io::ErrorKind::InvalidData)?;
+        let address = who.get("addr").and_then(Value::as_str);
+        server.address = address.ok_or(io::ErrorKind::InvalidData)?.to_owned();
+        Ok(server)
+    }
+
+    fn request(&mut self, request: &str) -> io::Result<Value> {
+        self.stream.get_mut().write_all(format!("{request}\n").as_bytes())?;
+        let mut line = String::new();
+        (&mut self.stream).take(LINE_BYTES_MAX).read_line(&mut line)?;
+        serde_json::from_str(&line).map_err(io::Error::other)
+    }
+
+    /// Lets it read its configuration again: what changed, or why nothing did.
+    pub(crate) fn reload(&mut self) -> io::Result<Result<Changes, Failure>> {
+        let answer = self.request(RELOAD)?;
+        if let Some(failed) = answer.get("failed") {
+            return Ok(Err(Failure::of_parts(failed)));
+        }
+        let changes = answer.get("reloaded").and_then(Changes::of_json);
+        changes.map(Ok).ok_or(io::ErrorKind::InvalidData.into())
+    }
+}
+
+type Reached = (Vec<UnixStream>, Vec<(PathBuf, io::Error)>);
+
+/// Connections to all sockets of the folder, and those on which nobody listens.
+fn reachable(folder: &Path, open: &Folder) -> io::Result<Reached> {
+    let (mut reached, mut dead) = (Vec::new(), Vec::new());
+    for entry in std::fs::read_dir(folder)?.take(SOCKETS_MAX) {
+        let name = entry?.file_name();
+        let Some(name) = name.to_str().filter(|name| name.ends_with(SUFFIX)) else { continue };
+        match UnixStream::connect(short(folder, open, name)) {
+            Ok(stream) => reached.push(stream),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                dead.push((folder.join(name), error));
+            }
+            // It was removed meanwhile, or is another user's.
+            Err(_) => {}
+        }
+    }
+    Ok((reached, dead))
+}
+
+/// The path of a name in the folder; where it is too long for a socket, by the folder's descriptor.
+fn short(folder: &Path, open: &Folder, name: &str) -> PathBuf {
+    let path = folder.join(name);
+    if path.as_os_str().len() < PATH_BYTES_MAX {
+        return path;
+    }
+    PathBuf::from(format!("/proc/self/fd/{}/{name}", open.as_fd().as_raw_fd()))
+}
+
+impl Changes {
+    fn to_json(&self) -> Value {
+        let list = |changes: &[Change]| changes.iter().map(Change::to_json).collect::<Vec<_>>();
+        json!({
+            "file": self.file.as_ref().map(|file| file.display().to_string()),
+            "changed": list(&self.changed),
+            "needs_restart": list(&self.needs_restart),
+        })
+    }
+
+    fn of_json(value: &Value) -> Option<Self> {
+        let text = |value: &Value, name: &str| value.get(name)?.as_str().map(str::to_owned);
+        let change = |value: &Value| {
+            let key = crate::config::Key::named(value.get("key")?.as_str()?)?.name;
+            Some(Change { key, from: text(value, "from"), to: text(value, "to") })
+        };
+        let list = |name: &str| -> Option<Vec<Change>> {
+            value.get(name)?.as_array()?.iter().map(change).collect()
+        };
+        Some(Self {
+            changed: list("changed")?,
+            needs_restart: list("needs_restart")?,
+            file: text(value, "file").map(PathBuf::from),
+        })
+    }
+}
