@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use axum::extract::{Query, State};
 use axum::http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, SET_COOKIE};
-use axum::http::{StatusCode, Uri};
+use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use rust_embed::{EmbeddedFile, RustEmbed};
 use serde::Deserialize;
@@ -81,10 +81,13 @@ pub(crate) struct LoginQuery {
 /// Opens a session with the code of a link, and shows the page.
 pub(crate) async fn login(
     State(app): State<Arc<App>>,
+    method: Method,
     headers: HeaderMap,
     query: Result<Query<LoginQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Response {
     let code = query.ok().and_then(|query| query.0.code).and_then(|code| Token::parse(&code));
+    // A program that looks ahead must not use the link up.
+    let code = code.filter(|_| method == Method::GET);
     let Some(code) = code else { return login_refused() };
     let id = match app.access.logins.open(Instant::now(), &code) {
         Ok(Some(id)) => id,

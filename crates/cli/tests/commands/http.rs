@@ -174,6 +174,48 @@ fn the_console_gives_links_and_only_the_console() {
 }
 
 #[test]
+fn the_configuration_is_shown_reloaded_and_refused_with_its_line() {
+    let home = folder();
+    let file = home.join("ddes.toml");
+    std::fs::write(&file, "idle_secs = 300\n").unwrap();
+    let served = serve(&home, &["--config", file.to_str().unwrap(), "--drain-secs", "7"]);
+    let token = std::fs::read_to_string(home.join("http-token")).unwrap();
+    let act = |method: &str, path: &str, body: &str| {
+        let headers = format!(
+            "Authorization: Bearer {}\r\nX-Ddes-Action: 1\r\nContent-Type: \
+             application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            token.trim(),
+            body.len()
+        );
+        served.ask(method, path, &headers)
+    };
+    let entry = |key: &str| {
+        let config = served.get("/api/v1/config");
+        let entries = config["entries"].as_array().unwrap();
+        let entry = entries.iter().find(|entry| entry["key"] == key).unwrap().clone();
+        (entry["value"].clone(), entry["origin"].clone(), entry["where"].clone())
+    };
+    let place = format!("{}:1", file.display());
+    assert_eq!(entry("idle_secs"), ("300".into(), "file".into(), place.into()));
+    assert_eq!(entry("drain_secs"), ("7".into(), "flag".into(), "--drain-secs".into()));
+    assert_eq!(served.get("/api/v1/overview")["server"]["idle_secs"], 300);
+    std::fs::write(&file, "idle_secs = 200\nmax_connections = 50\n").unwrap();
+    let (status, reloaded) = act("POST", "/api/v1/config/reload", "");
+    let reloaded: Value = serde_json::from_str(&reloaded).unwrap();
+    assert_eq!(status, 200, "{reloaded}");
+    assert_eq!(reloaded["changed"][0]["to"], "200");
+    let overview = served.get("/api/v1/overview");
+    assert_eq!(overview["server"]["idle_secs"], 200);
+    assert_eq!(overview["sessions"]["max"], 50);
+    std::fs::write(&file, "\nidle_secs = 0\n").unwrap();
+    let (status, refused) = act("POST", "/api/v1/config/reload", "");
+    assert!(status == 422 && refused.contains("ddes.toml:2"), "{status} {refused}");
+    assert_eq!(entry("idle_secs").0, "200");
+    assert_eq!(act("PUT", "/api/v1/log", "{\"level\":\"warn\"}").0, 200);
+    assert_eq!(entry("log_level").1, "operator");
+}
+
+#[test]
 fn a_server_that_drains_is_not_ready_while_it_still_answers() {
     let home = folder();
     let mut served = serve(&home, &["--drain-secs", "3600"]);

@@ -70,8 +70,10 @@ fn folder() -> PathBuf {
 fn ddes_at(home: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ddes"));
     command.args(arguments).env("DDES_HOME", home);
-    // One port is not enough for all of them; those that are about the page name another.
-    command.env("DDES_HTTP", "off");
+    if arguments.first() == Some(&"serve") {
+        // One port is not enough for all servers; tests of the page name another.
+        command.env("DDES_HTTP", "off");
+    }
     command
 }
 

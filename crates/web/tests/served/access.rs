@@ -128,6 +128,8 @@ fn a_login_link_works_once_and_its_session_may_act() {
     let link = world.web.as_ref().unwrap().login_link().unwrap();
     assert!(link.starts_with(&format!("http://localhost:{}/login?code=", world.http.port())));
     let path = &link[link.find("/login").unwrap()..];
+    let head = format!("HEAD {path} HTTP/1.1\r\nHost: {}\r\n", world.http);
+    assert_eq!(world.send(&head, "").status, 403);
     let login = world.get(path);
     assert_eq!((login.status, login.header("location")), (303, Some("/")));
     let cookie = login.header("set-cookie").unwrap();
