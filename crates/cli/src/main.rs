@@ -2,12 +2,15 @@
 
 mod args;
 mod bench;
+mod check;
 mod closed;
 mod config;
 mod connect;
 mod counter;
+mod doctor;
 mod failure;
 mod folder;
+mod generate;
 mod home;
 mod input;
 mod interrupt;
@@ -60,6 +63,9 @@ fn main() -> ExitCode {
         Command::Trust(command) => (command.is_json(), keys::trust(&command)),
         Command::Authorize(args) => (args.is_json(), keys::authorize(&args)),
         Command::Bench(command) => (command.is_json(), bench::run(&command)),
+        Command::Check(args) => return check::run(&args),
+        Command::Doctor(args) => (args.output.json, doctor::run(&args)),
+        Command::Generate(command) => (false, generate::run(&command)),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

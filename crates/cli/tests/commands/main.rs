@@ -13,12 +13,15 @@
 mod addresses;
 mod bench;
 mod causes;
+mod check;
 mod classic;
 mod config;
+mod doctor;
 mod durability;
 mod exactly_once;
 mod files;
 mod floods;
+mod generate;
 mod guide;
 mod http;
 mod injected_faults;
@@ -29,10 +32,12 @@ mod library;
 mod locks;
 mod outboxes;
 mod output_faults;
+mod packaging;
 mod secure;
 mod shown;
 mod stops;
 mod strangers;
+mod systemd;
 mod terminals;
 mod transcript;
 

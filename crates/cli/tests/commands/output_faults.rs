@@ -58,6 +58,8 @@ pub(crate) const COMMANDS: &[(&str, &str)] = &[
     ("", "bench run --yes --server SERVER --trust TRUST --sessions 1 --values 10 --warmup 0"),
     ("", "bench compare RUN RUN"),
     ("", "bench keys --sessions 3"),
+    ("", "check --server SERVER --trust TRUST"),
+    ("", "doctor --listen 127.0.0.1:0 --http off"),
 ];
 
 /// A home with everything that commands may want to show.
