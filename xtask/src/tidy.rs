@@ -24,9 +24,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("server", &["wire", "session", "ledger", "identity"]),
     ("client", &["wire", "session", "identity"]),
     ("load", &["client", "wire", "session", "identity"]),
+    ("web", &["wire", "ledger", "server", "identity"]),
     (
         "cli",
-        &["wire", "session", "ledger", "server", "client", "load", "cipher", "ffdhe", "identity"],
+        &[
+            "wire", "session", "ledger", "server", "client", "load", "cipher", "ffdhe", "identity",
+            "web",
+        ],
     ),
 ];
 
@@ -44,7 +48,7 @@ const PROOF: &[(&str, &[&str])] = &[
 ];
 
 /// Crates with an asynchronous driver, and those of proof/ that run one.
-const MAY_USE_TOKIO: &[&str] = &["server", "client", "cli", "harness", "peers"];
+const MAY_USE_TOKIO: &[&str] = &["server", "client", "web", "cli", "harness", "peers"];
 
 /// Crates that take time, randomness and bytes as arguments.
 const PURE: &[&str] = &[

@@ -2,6 +2,7 @@
 
 pub(crate) mod address;
 mod config;
+mod http;
 mod ledger;
 mod operation;
 
@@ -17,6 +18,7 @@ use crate::bench::args::BenchCommand;
 use crate::level::Level;
 use crate::terminal;
 pub(crate) use config::{ConfigCheckArgs, ConfigCommand, ReloadArgs, ShowArgs};
+pub(crate) use http::{HTTP_DEFAULT, HttpArgs, HttpPlace};
 pub(crate) use ledger::{
     BackupArgs, BooksArgs, ExportArgs, Format, LedgerCommand, LsArgs, ReceiptArgs, RestoreArgs,
     TotalsArgs, VerifyArgs,
@@ -55,12 +57,14 @@ Examples:
   ddes serve --listen 127.0.0.1:0 --json      first line: the address taken
   ddes serve --classic                        the original's clients too: NOT SECURE
   ddes serve --ledger memory                  totals end with the server
+  ddes serve --http off                       no page, no metrics
 
 Totals are in the ledger, a folder of the home; what a client is told is on the disk. Who may connect: the identities of the same home, and those of `ddes authorize`; nobody else.
 Lines for people go to a terminal; a pipe, a file or a service's log gets one JSON object a line, as with --json. An error that ends it is
 said on standard error, with --json on standard output.
 Each setting is a flag, a variable DDES_NAME or a key of the configuration file, in this order; `ddes config show --origin` says which. SIGHUP and `ddes reload` read the file again.
-On a terminal the console takes: exit, sessions, end ID, end all, totals, log LEVEL, reload, help. Ctrl-D does not stop the server.")]
+On a terminal the console takes: exit, sessions, end ID, end all, totals, link, log LEVEL, reload, help. Ctrl-D does not stop the server.
+The page is on http://127.0.0.1:5580: whoever is on this machine reads it; `link` gives the right to act.")]
     Serve(Box<ServeArgs>),
     /// Show and check the configuration of `ddes serve`
     #[command(subcommand)]
@@ -272,6 +276,8 @@ pub(crate) struct ServeArgs {
     /// The configuration file [default: /etc/ddes/ddes.toml if it exists]
     #[arg(long, value_name = "FILE", env = "DDES_CONFIG")]
     pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) http: HttpArgs,
     #[command(flatten)]
     pub(crate) home: HomeArgs,
     #[command(flatten)]

@@ -85,9 +85,13 @@ impl Failure {
         Self::new(Code::Interrupted, "interrupted")
     }
 
-    #[cfg(test)]
     pub(crate) fn code(&self) -> Code {
         self.code
+    }
+
+    /// The next command, if one is known.
+    pub(crate) fn remedy(&self) -> Option<&str> {
+        self.next.as_deref()
     }
 
     /// What happened.

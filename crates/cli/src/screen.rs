@@ -69,6 +69,11 @@ impl Line {
         &self.text
     }
 
+    /// As programs know it: its name, and its fields.
+    pub(crate) fn event(&self) -> (&'static str, &Map<String, Value>) {
+        (self.event, &self.fields)
+    }
+
     /// Writes it where many follow, without a flush after each.
     pub(crate) fn write(&self, out: &mut impl Write, is_json: bool) -> io::Result<()> {
         writeln!(out, "{}", self.render(is_json))

@@ -64,6 +64,9 @@ pub(crate) const KEYS: &[Key] = &[
     key("core_dumps", Switch, AtStart),
     key("drain_secs", Number("seconds"), AtReload("at once")),
     key("log_level", Text("name"), AtReload("at once")),
+    key("http", Text("address and port, or `off`"), AtStart),
+    key("http_plain", Switch, AtStart),
+    key("http_host", Names, AtStart),
 ];
 
 /// Flags of one run, which no file sets, and what to use instead.

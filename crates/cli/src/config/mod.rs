@@ -210,6 +210,7 @@ fn unset(key: &Key, args: &ServeArgs, home: &Home) -> Option<String> {
     // Without a look at the limit on open files, which is another one for each user.
     let bounds = || bounds(args, args.max_connections as usize);
     match key.name {
+        "http" => Some("127.0.0.1:5580".into()),
         "ledger" => Some(home.ledger().display().to_string()),
         "suite" => Some(SuiteName::DEFAULT.each_ref().map(name_of).join(",")),
         "max_unproven_total" => Some(bounds().unproven_max.to_string()),

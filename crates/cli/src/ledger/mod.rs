@@ -18,6 +18,7 @@ use crate::args::LedgerCommand;
 use crate::failure::Failure;
 
 pub(crate) use folder::{in_use, of_store, unusable};
+pub(crate) use receipt::check_receipt;
 pub(crate) use totals::with_totals;
 
 /// A bar is moved after so many bytes.

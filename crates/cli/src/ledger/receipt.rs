@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use ddes_identity::{Namespace, PublicKey, SigningKey};
 use ddes_ledger::{AccountId, Statement, Subject, audit};
+use ddes_web::ReceiptFault;
 use ddes_wire::Sequence;
 
 use super::account::{self, Shown};
@@ -122,15 +123,20 @@ impl Receipt {
 
     /// What it states, if `key` has signed it.
     pub(super) fn check(&self, key: &PublicKey) -> Result<Statement, Failure> {
-        let at = self
-            .text
-            .find(BEGIN)
-            .ok_or_else(|| bad(&self.path, "it is not a receipt: it has no signature"))?;
-        let (statement, armor) = self.text.split_at_checked(at).unwrap_or((&self.text, ""));
-        key.verify_armored(Namespace::Receipt, statement.as_bytes(), armor)
-            .map_err(|error| bad(&self.path, &error.to_string()))?;
-        Statement::parse(statement).map_err(|error| bad(&self.path, &error.to_string()))
+        check_receipt(&self.text, key).map_err(|fault| match fault {
+            ReceiptFault::Unreadable(why) | ReceiptFault::NotSigned(why) => bad(&self.path, &why),
+        })
     }
+}
+
+/// What the text of a receipt states, if `key` has signed it.
+pub(crate) fn check_receipt(text: &str, key: &PublicKey) -> Result<Statement, ReceiptFault> {
+    let unsigned = || ReceiptFault::Unreadable("it is not a receipt: it has no signature".into());
+    let at = text.find(BEGIN).ok_or_else(unsigned)?;
+    let (statement, armor) = text.split_at_checked(at).ok_or_else(unsigned)?;
+    key.verify_armored(Namespace::Receipt, statement.as_bytes(), armor)
+        .map_err(|error| ReceiptFault::NotSigned(error.to_string()))?;
+    Statement::parse(statement).map_err(|error| ReceiptFault::Unreadable(error.to_string()))
 }
 
 fn bad(path: &Path, why: &str) -> Failure {

@@ -5,9 +5,10 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ddes_server::endpoint::Notices;
+use ddes_web::{Event, Events};
 use tokio::sync::Notify;
 
 use super::lines;
@@ -24,6 +25,8 @@ const QUEUE_BYTES_MAX: usize = 1024 * 1024;
 #[derive(Clone)]
 pub(super) struct Board {
     desk: Arc<Desk>,
+    /// What watches through the page.
+    events: Events,
     is_json: bool,
     is_live: bool,
     /// The level from which lines with values are shown.
@@ -76,11 +79,12 @@ pub(super) fn notices(level: Level, values_at: Level) -> Notices {
 
 impl Board {
     /// Writes to `screen` from now on, what is as important as `level`; lines with values from
-    /// `values_at` on.
+    /// `values_at` on. All lines go to `events`.
     pub(super) fn start(
         mut screen: Screen,
         level: Level,
         values_at: Level,
+        events: Events,
     ) -> Result<Self, Failure> {
         let desk = Arc::<Desk>::default();
         desk.level.store(level as u8, Ordering::Relaxed);
@@ -90,7 +94,7 @@ impl Board {
             .name("writer".into())
             .spawn(move || write(&work, &mut screen))
             .map_err(|error| Failure::system("cannot start a thread", &error))?;
-        Ok(Self { desk, is_json, is_live, values_at, borrowed })
+        Ok(Self { desk, events, is_json, is_live, values_at, borrowed })
     }
 
     /// Whether somebody watches, so that a countdown makes sense.
@@ -126,6 +130,20 @@ impl Board {
 
     /// Shows all of them with one write.
     pub(super) fn show_all(&self, lines: &[Line]) {
+        if self.events.is_watched() {
+            let at = SystemTime::now();
+            // Of what the log leaves out, only values stay out of here too.
+            let is_published =
+                |line: &&Line| self.shows(line) || line.level() != Some(Level::Debug);
+            for (name, fields) in lines.iter().filter(is_published).map(Line::event) {
+                self.events.publish(Event { name, at, fields: fields.clone() });
+            }
+        }
+        self.show_here(lines);
+    }
+
+    /// Shows them to the console, and to nobody else.
+    pub(super) fn show_here(&self, lines: &[Line]) {
         let lines: Vec<_> = lines
             .iter()
             .filter(|line| self.shows(line))
@@ -138,6 +156,7 @@ impl Board {
         let mut queue = self.desk.lock();
         if queue.bytes.saturating_add(text.len()) > QUEUE_BYTES_MAX {
             queue.dropped += count;
+            self.events.count_dropped(count);
         } else {
             queue.bytes += text.len();
             queue.push(Job::Show(Lines { text, count }), &self.desk);

@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 
 use ddes_server::endpoint::SessionView;
 use ddes_server::{Report, ServerHandle, Stopped};
+use ddes_web::{Events, WebHandle};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::board::Board;
 use super::control::Control;
+use super::http::{self, Stopper};
 use super::lines;
 use super::tally::Tally;
 use crate::level::Level;
@@ -30,6 +32,10 @@ const SETTLE_MAX: Duration = Duration::from_millis(200);
 
 pub(super) struct Console {
     pub(super) handle: ServerHandle,
+    pub(super) stopper: Stopper,
+    /// The page, if there is one.
+    pub(super) web: Option<Arc<WebHandle>>,
+    pub(super) events: Events,
     pub(super) board: Board,
     pub(super) control: Control,
     /// SIGTERM or Ctrl-C came; the server knows already.
@@ -119,6 +125,7 @@ impl Console {
         };
         let dropped = self.dropped.swap(0, Ordering::Relaxed);
         if dropped > 0 {
+            self.events.count_dropped(dropped);
             all.push(lines::dropped(dropped));
         }
         all
@@ -127,7 +134,7 @@ impl Console {
     /// Drains; a second time stops at once.
     fn stop(&self, stopping: &mut bool) {
         self.say_stop(stopping);
-        self.handle.stop();
+        self.stopper.stop();
     }
 
     fn say_stop(&self, stopping: &mut bool) {
@@ -158,6 +165,7 @@ impl Console {
                     board.show(&lines::totals(sessions, &totals));
                 }
             }
+            ["link"] => board.show_here(&[http::link(self.web.as_deref())]),
             ["end", "all"] => board.show(&lines::ended(self.handle.end(None).await)),
             ["end", id] => match id.trim_start_matches('#').parse() {
                 Ok(serial) => board.show(&lines::ended(self.handle.end(Some(serial)).await)),

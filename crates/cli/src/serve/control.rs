@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use ddes_server::{Files, ServerHandle};
+use ddes_web::Limits;
 use serde_json::{Value, json};
 
 use super::board::Board;
@@ -28,6 +29,8 @@ struct Shared {
     line: CommandLine,
     server: ServerHandle,
     board: Board,
+    /// As the page shows them.
+    limits: Limits,
     /// Asks for a reload by nobody who waits for its outcome.
     asked: SyncSender<()>,
 }
@@ -71,11 +74,12 @@ impl Control {
         files: Files,
         server: ServerHandle,
         board: Board,
+        limits: Limits,
     ) -> Result<Self, Failure> {
         // One that waits covers all that are asked for until it begins.
         let (asked, when_asked) = sync_channel(1);
         let running = Mutex::new(Running { configuration, files });
-        let shared = Shared { running, line, server, board, asked };
+        let shared = Shared { running, line, server, board, limits, asked };
         let control = Self { shared: Arc::new(shared) };
         let working = control.clone();
         thread::Builder::new()
@@ -100,13 +104,11 @@ impl Control {
     }
 
     /// Each setting as the server uses it.
-    #[allow(dead_code, reason = "for the HTTP API")]
     pub(super) fn entries(&self) -> Vec<Entry> {
         self.lock().configuration.entries.clone()
     }
 
     /// The file that was read last.
-    #[allow(dead_code, reason = "for the HTTP API")]
     pub(super) fn file(&self) -> Option<PathBuf> {
         self.lock().configuration.file.clone()
     }
@@ -128,7 +130,7 @@ impl Control {
         let new = Configuration::load(&self.shared.line, named)
             .map_err(|unusable| Failure::from(unusable).with_code(Code::No))?;
         let (changes, configuration) = merge(&running.configuration, new)?;
-        let files = settings::share_files(&configuration.args)?;
+        let (files, _) = settings::share_files(&configuration.args)?;
         self.apply(&mut running, Running { configuration, files })?;
         Ok(changes)
     }
@@ -149,12 +151,15 @@ impl Control {
 
     /// All of it, or nothing.
     fn apply(&self, running: &mut Running, new: Running) -> Result<(), Failure> {
-        let Shared { server, board, .. } = &*self.shared;
+        let Shared { server, board, limits, .. } = &*self.shared;
         let args = &new.configuration.args;
         let level = args.log_level;
-        if !server.apply(settings::live(args, new.files, board.notices(level))) {
+        let live = settings::live(args, new.files, board.notices(level));
+        let (bounds, idle) = (live.bounds.clone(), live.idle);
+        if !server.apply(live) {
             return Err(Failure::new(Code::No, "the server is stopping"));
         }
+        limits.set(bounds, idle);
         board.set_level(level);
         *running = new;
         Ok(())

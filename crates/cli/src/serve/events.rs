@@ -45,7 +45,9 @@ enum Shown {
 
 events! {
     Starting "starting" Info []
-    Listening "listening" Always ["addr" "profiles"]
+    Listening "listening" Always ["addr" "http" "profiles"]
+    HttpOff "http_off" Warn ["fault"]
+    Link "link" Always ["link"]
     ServerKey "server_key" Info ["fingerprint" "new"]
     Access "access" Info ["keys" "authorized_keys" "identities"]
     AccessFault "access_fault" Warn ["fault"]
@@ -245,7 +247,9 @@ mod tests {
         };
         let mut samples = vec![
             lines::starting(),
-            lines::listening(address, &args),
+            lines::listening(address, Some(address), &args),
+            lines::http_off(&Failure::new(Code::No, "why")),
+            lines::link("http://localhost"),
             lines::server_key("SHA256:x", true),
             lines::access(&home),
             lines::access_fault("why"),

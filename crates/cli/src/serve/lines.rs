@@ -27,7 +27,7 @@ pub(super) fn starting() -> Line {
     Event::Starting.line("[SERVER STARTING] Server is starting...")
 }
 
-pub(super) fn listening(address: SocketAddr, args: &ServeArgs) -> Line {
+pub(super) fn listening(address: SocketAddr, http: Option<SocketAddr>, args: &ServeArgs) -> Line {
     let profiles = match (args.classic, args.classic_wait_ms) {
         (false, _) => "D-DDES/2",
         (true, 0) => "classic",
@@ -36,7 +36,29 @@ pub(super) fn listening(address: SocketAddr, args: &ServeArgs) -> Line {
     Event::Listening
         .line(format!("[SERVER LISTENING] Server is listening on {address} ({profiles})"))
         .with("addr", address.to_string())
+        .with("http", http.map(|address| address.to_string()))
         .with("profiles", profiles)
+}
+
+/// Why there is no page, where nobody asked for one.
+pub(super) fn http_off(failure: &Failure) -> Line {
+    let why = failure.what();
+    let next = failure.remedy().map_or_else(String::new, |next| format!(" ({next})"));
+    Event::HttpOff.line(format!("[HTTP] {why}{next}")).with("fault", why)
+}
+
+/// A link that opens the page. Whoever has it may act: it is shown to the console alone.
+pub(super) fn link(link: &str) -> Line {
+    let text = format!(
+        "[HTTP] {link}\n  opens the page with the right to act: once, within 10 minutes; `link` \
+         prints another"
+    );
+    Event::Link.line(text).with("link", link)
+}
+
+/// Why there is no link.
+pub(super) fn no_link(why: &str) -> Line {
+    Event::Link.line(format!("[HTTP] No link: {why}."))
 }
 
 /// What a client is asked to compare.
@@ -144,7 +166,7 @@ pub(super) fn log_level(level: Level) -> Line {
 /// Why the console did nothing.
 pub(super) fn help(why: &str) -> Line {
     Event::Help.line(format!(
-        "[HELP] {why}: exit, sessions, end ID, end all, totals, log LEVEL, reload, help"
+        "[HELP] {why}: exit, sessions, end ID, end all, totals, link, log LEVEL, reload, help"
     ))
 }
 

@@ -6,6 +6,7 @@ mod books;
 mod console;
 mod control;
 mod events;
+mod http;
 mod lines;
 pub(crate) mod settings;
 mod signals;
@@ -15,12 +16,15 @@ mod tally;
 
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc as std_mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ddes_server::{Access, Report, Server};
+use ddes_ledger::Ledger;
+use ddes_server::{Access, Report, Server, ServerOptions};
+use ddes_web::{About, Draining, Events, Limits, WebHandle};
 use ddes_wire::v2::Suite;
 use tokio::sync::{mpsc, oneshot};
 
@@ -36,6 +40,7 @@ use crate::streams;
 use board::Board;
 use console::Console;
 use control::Control;
+use http::{ServeOperations, Stopper};
 pub(crate) use lines::reloaded;
 use socket::ControlSocket;
 pub(crate) use socket::RunningServer;
@@ -57,38 +62,52 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let home = Home::find(&args.home)?;
     let (key, key_is_new) =
         home.key_or_new(&home.server_key(), "ddes server", keys::no_passphrase)?;
-    let fingerprint = key.public().fingerprint();
     let suites = suites(args);
     let access = if args.allow_any { Access::Any } else { Access::Listed(home.lists()) };
     let (ledger, about_ledger) = books::open(args, &home)?;
-    let files = settings::share_files(args)?;
+    let (files, http_files) = settings::share_files(args)?;
     let values_at = board::values_at(&args.output);
     let live = settings::live(args, files, board::notices(args.log_level, values_at));
-    let options = settings::options(args, live, key, suites, access);
-    let passed = activation::listener()?;
-    let is_passed = passed.is_some();
-    let server = match passed {
-        Some(listener) => Server::on(listener, options, ledger),
-        None => Server::bind(options, ledger),
-    };
-    let server = server.map_err(|error| cannot_listen(args, &error))?;
+    let events = Events::default();
+    let (web, about_web) = http::bind(args, &home, http_files, &events)?;
+    let public = key.public();
+    let mut options = settings::options(args, live, key, suites, access);
+    options.watch = web.is_some();
+    let about = about(args, &home, &options);
+    let (server, is_passed) = bind(args, options, ledger)?;
     let address = server.local_addr().map_err(|error| cannot_listen(args, &error))?;
     let (prompt, screen) = open_screen(args)?;
-    let board = Board::start(screen, args.log_level, values_at)?;
-    let control =
-        Control::start(line, configuration.clone(), files, server.handle(), board.clone())?;
-    // Both before the first line: whoever waits for it may ask for a reload.
-    let signals = signals::watch(server.handle(), control.clone())?;
+    let board = Board::start(screen, args.log_level, values_at, events.clone())?;
+    let control = Control::start(
+        line,
+        configuration.clone(),
+        files,
+        server.handle(),
+        board.clone(),
+        about.limits.clone(),
+    )?;
+    let (stopper, stops) = Stopper::new(server.handle(), Draining::default());
+    // All before the first line: whoever waits for it may ask for a reload, or for the page.
+    signals::watch(stopper.clone(), control.clone())?;
     let socket = take_commands(&home, address, &control);
+    let operations =
+        ServeOperations { stopper: stopper.clone(), control: control.clone(), key: public };
+    let about = About { address, ..about };
+    let web = web.map(|web| http::start(web, about, server.handle(), operations)).transpose()?;
     // For programs the first line is the address.
     if !board.is_json() {
         board.show(&lines::starting());
     }
-    board.show(&lines::listening(address, args));
-    board.show(&lines::server_key(&fingerprint, key_is_new));
+    let http = web.as_ref().map(|web| web.local_addr());
+    board.show(&lines::listening(address, http, args));
+    board.show(&lines::server_key(&public.fingerprint(), key_is_new));
     board.show_all(&about_ledger);
     if !args.allow_any {
         board.show(&lines::access(&home));
+    }
+    board.show_all(about_web.as_slice());
+    if web.is_some() && screen::is_interactive() && !board.is_json() {
+        board.show_here(&[http::link(web.as_deref())]);
     }
     if address.ip().is_loopback() && !is_passed && !args.output.quiet {
         streams::say(&format!(
@@ -97,9 +116,54 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
         ));
     }
     let stop_note = systemd::watch(server.handle(), address.to_string())?;
-    let outcome = serve(server, &board, prompt, signals, control, stop_note);
+    let beside = Beside { control, stopper, stops, stop_note, web, events };
+    let outcome = serve(server, &board, prompt, beside);
     drop(socket);
     outcome
+}
+
+/// What runs beside the server, and what ends it.
+struct Beside {
+    control: Control,
+    stopper: Stopper,
+    stops: mpsc::Receiver<()>,
+    stop_note: StopNote,
+    /// The page, if there is one.
+    web: Option<Arc<WebHandle>>,
+    events: Events,
+}
+
+/// On the socket that the service manager passes, which the second value says, or on its own.
+fn bind(
+    args: &ServeArgs,
+    options: ServerOptions,
+    ledger: Ledger,
+) -> Result<(Server, bool), Failure> {
+    let passed = activation::listener()?;
+    let is_passed = passed.is_some();
+    let server = match passed {
+        Some(listener) => Server::on(listener, options, ledger),
+        None => Server::bind(options, ledger),
+    };
+    server.map(|server| (server, is_passed)).map_err(|error| cannot_listen(args, &error))
+}
+
+/// What the page tells of this server.
+fn about(args: &ServeArgs, home: &Home, options: &ServerOptions) -> About {
+    let ledger = args.ledger.clone().unwrap_or_else(|| home.ledger());
+    let v2 = &options.endpoint.profiles.v2;
+    About {
+        version: env!("CARGO_PKG_VERSION"),
+        address: options.listen,
+        fingerprint: v2.key.public().fingerprint(),
+        suites: v2.suites.clone(),
+        is_classic: args.classic,
+        allows_any: args.allow_any,
+        limits: Limits::new(options.endpoint.bounds.clone(), v2.idle),
+        queued_values_max: options.endpoint.queued_values_max,
+        ledger: (ledger != Path::new("memory")).then_some(ledger),
+        lists: Some(home.lists()),
+    }
 }
 
 /// Says what is not secure, and switches core dumps off.
@@ -145,14 +209,8 @@ fn take_commands(home: &Home, address: SocketAddr, control: &Control) -> Option<
 
 /// Serves on this thread, beside a console on another, until it is stopped or the disk fails.
 /// Nothing here waits for whoever should read what is shown.
-fn serve(
-    server: Server,
-    board: &Board,
-    mut prompt: Prompt,
-    signals: mpsc::Receiver<()>,
-    control: Control,
-    stop_note: StopNote,
-) -> Result<(), Failure> {
+fn serve(server: Server, board: &Board, mut prompt: Prompt, beside: Beside) -> Result<(), Failure> {
+    let Beside { control, stopper, stops, stop_note, web, events } = beside;
     let (notices, received) = mpsc::channel(NOTICES_MAX);
     let dropped = Arc::new(AtomicU64::new(0));
     let (stopped, when_stopped) = oneshot::channel();
@@ -161,7 +219,10 @@ fn serve(
         handle: server.handle(),
         board: board.clone(),
         control,
-        signals,
+        stopper,
+        web: web.clone(),
+        events,
+        signals: stops,
         notices: received,
         dropped: Arc::clone(&dropped),
         tally: Arc::clone(&tally),
@@ -185,6 +246,7 @@ fn serve(
         }
     });
     let outcome = outcome.map_err(|error| Failure::system("the server cannot run", &error));
+    drop(web);
     // A console that is gone has failed, which is said below.
     stopped.send(outcome.as_ref().ok().cloned()).unwrap_or_else(drop);
     let console = when_over.recv_timeout(LAST_WORDS);

@@ -12,6 +12,7 @@ use ddes_server::{Access, Files, LiveSettings, ServerOptions};
 use ddes_session::{classic, v2};
 use ddes_wire::v2::Suite;
 
+use super::http;
 use crate::args::{GroupName, ServeArgs};
 use crate::failure::{Code, Failure};
 use crate::limits;
@@ -26,12 +27,13 @@ const QUEUED_VALUES_MAX: usize = 1 << 20;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Fewer connections where this user may not open files for all of them: out of files the ledger
-/// could not go on.
-pub(super) fn share_files(args: &ServeArgs) -> Result<Files, Failure> {
+/// could not go on. Also how many files the page takes.
+pub(super) fn share_files(args: &ServeArgs) -> Result<(Files, u64), Failure> {
     let wanted = args.max_connections as usize;
-    let needed = Files::needed(wanted);
+    let needed = Files::needed(wanted) + http::files(args, u64::MAX);
     let most = limits::open_files(needed).err().unwrap_or(needed);
-    let files = Files::share(most, wanted).ok_or_else(|| {
+    let http_files = http::files(args, most);
+    let files = Files::share(most - http_files, wanted).ok_or_else(|| {
         Failure::new(
             Code::No,
             format!("this user may have {most} open files, too few for a server"),
@@ -45,7 +47,7 @@ pub(super) fn share_files(args: &ServeArgs) -> Result<Files, Failure> {
             files.connections_max
         ));
     }
-    Ok(files)
+    Ok((files, http_files))
 }
 
 /// What strangers may hold: half of all places and, on the original's wire, a quarter.

@@ -4,22 +4,20 @@ use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 use std::thread;
 
-use ddes_server::ServerHandle;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use tokio::sync::mpsc;
 
 use super::control::Control;
+use super::http::Stopper;
 use crate::failure::Failure;
 
-/// SIGTERM and Ctrl-C stop the server: the first lets sessions end, the second ends it at once. The
-/// console is told, to report it. SIGHUP asks for a reload; but where the terminal is closed that
+/// SIGTERM and Ctrl-C stop the server: the first lets sessions end, the second ends it at once.
+/// SIGHUP asks for a reload; but where the terminal is closed that
 /// the server was started on, it stops the server, since nobody sees the server any more.
-pub(super) fn watch(handle: ServerHandle, control: Control) -> Result<mpsc::Receiver<()>, Failure> {
+pub(super) fn watch(stopper: Stopper, control: Control) -> Result<(), Failure> {
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])
         .map_err(|error| Failure::system("cannot watch for signals", &error))?;
-    let (told, heard) = mpsc::channel(1);
     let terminal = Terminal::of_process();
     thread::Builder::new()
         .name("signals".into())
@@ -29,13 +27,11 @@ pub(super) fn watch(handle: ServerHandle, control: Control) -> Result<mpsc::Rece
                     control.ask_reload();
                     continue;
                 }
-                handle.stop();
-                // It says so once; a console that is gone or busy says nothing.
-                told.try_send(()).unwrap_or(());
+                stopper.stop();
             }
         })
         .map_err(|error| Failure::system("cannot start a thread", &error))?;
-    Ok(heard)
+    Ok(())
 }
 
 /// Which of the standard streams were a terminal at the start.

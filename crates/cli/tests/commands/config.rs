@@ -37,6 +37,8 @@ fn samples(key: &str, default: &Value) -> Samples {
     let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     match (key, default.as_str()) {
         ("listen", _) => texts("127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"),
+        ("http", _) => texts("127.0.0.1:1", "off", "127.0.0.1:3"),
+        ("http_host", _) => of("[\"a.example\"]", "a.example", "b.example,c.example", "d.example"),
         ("ledger", _) => texts("/file \"\\\u{fc}", "/variable", "/flag"),
         ("group", _) => texts("ffdhe3072", "ffdhe4096", "ffdhe3072"),
         ("log_level", _) => texts("debug", "warn", "error"),

@@ -1,0 +1,243 @@
+//! The page and the metrics of `ddes serve`: where they are, who may act, and how they end.
+
+use std::io::{BufRead, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::{Running, ddes_at, folder, output};
+
+const LONG: Duration = Duration::from_secs(60);
+
+/// A server with its page on a free port.
+struct Served {
+    running: Running,
+    http: String,
+}
+
+fn serve(home: &Path, flags: &[&str]) -> Served {
+    let all =
+        [&["serve", "--json", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"], flags].concat();
+    let mut http = String::new();
+    let running = crate::start(ddes_at(home, &all), |line| {
+        let event: Value = serde_json::from_str(line).unwrap();
+        http = event["http"].as_str().unwrap().to_owned();
+        Some(event["addr"].as_str().unwrap().to_owned())
+    });
+    Served { running, http }
+}
+
+impl Served {
+    /// Status and body.
+    fn ask(&self, method: &str, path: &str, headers: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(&self.http).unwrap();
+        stream.set_read_timeout(Some(LONG)).unwrap();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{headers}\r\n",
+            self.http
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, answer.split_once("\r\n\r\n").unwrap().1.to_owned())
+    }
+
+    fn get(&self, path: &str) -> Value {
+        let (status, body) = self.ask("GET", path, "");
+        assert_eq!(status, 200, "{path}: {body}");
+        serde_json::from_str(&body).unwrap()
+    }
+
+    /// The next line of the server with this name.
+    fn event(&mut self, name: &str) -> Value {
+        loop {
+            let mut line = String::new();
+            assert!(self.running.stdout.read_line(&mut line).unwrap() > 0, "no {name}");
+            let event: Value = serde_json::from_str(&line).unwrap();
+            if event["event"] == name {
+                return event;
+            }
+        }
+    }
+}
+
+#[test]
+fn the_page_agrees_with_the_commands_and_the_token_of_the_home_lets_in() {
+    let home = folder();
+    let served = serve(&home, &[]);
+    let trust = crate::secure::fingerprint(&home);
+    let server = served.running.address.clone();
+    let send = ["send", "-q", "--server", &server, "--trust", &trust, "40", "2"];
+    assert_eq!(output(ddes_at(&home, &send)).1, "40\n42\n");
+    let (_, totals, _) = output(ddes_at(&home, &["ledger", "totals", "--json"]));
+    let totals: Value = serde_json::from_str(&totals).unwrap();
+    let start = Instant::now();
+    // The page's totals are half a second old at most.
+    while served.get("/api/v1/totals")["count"] != "2" {
+        assert!(start.elapsed() < LONG);
+    }
+    let shown = served.get("/api/v1/totals");
+    for name in ["accounts", "count", "sum", "mean", "min", "max"] {
+        let command = &totals[name];
+        let command = command.as_str().map_or_else(|| command.to_string(), str::to_owned);
+        assert_eq!(shown[name], command, "{name}");
+    }
+    assert_eq!(served.get("/api/v1/accounts")["accounts"][0]["name"], "default");
+    let path = home.join("http-token");
+    assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o600);
+    let token = std::fs::read_to_string(&path).unwrap();
+    let verify = |token: &str| {
+        let headers = format!("Authorization: Bearer {token}\r\nX-Ddes-Action: 1\r\n");
+        served.ask("POST", "/api/v1/ledger/verify", &headers).0
+    };
+    assert_eq!([verify(&"0".repeat(64)), verify(token.trim())], [401, 202]);
+    while served.get("/api/v1/ledger")["last_verification"]["outcome"] != "whole" {
+        assert!(start.elapsed() < LONG);
+    }
+}
+
+#[test]
+fn a_token_that_others_can_read_is_refused() {
+    let home = folder();
+    drop(serve(&home, &[]));
+    let token = home.join("http-token");
+    std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o644)).unwrap();
+    for http in [&["--http", "127.0.0.1:0"][..], &[]] {
+        let all = [&["serve", "--listen", "127.0.0.1:0"], http].concat();
+        let mut command = ddes_at(&home, &all);
+        command.env_remove("DDES_HTTP");
+        let (code, _, error) = output(command);
+        assert!(code == 4 && error.contains("http-token is open to others (mode 644)"), "{error}");
+        assert!(error.contains("chmod 600"), "{error}");
+    }
+    // Without a page there is nothing to let in.
+    let off = ddes_at(&home, &["serve", "--json", "--listen", "127.0.0.1:0", "--http", "off"]);
+    let running = crate::start(off, |line| {
+        let event: Value = serde_json::from_str(line).unwrap();
+        assert!(event["http"].is_null());
+        Some(event["addr"].as_str().unwrap().to_owned())
+    });
+    drop(running);
+}
+
+#[test]
+fn plain_http_for_other_machines_is_refused_and_both_ways_out_are_named() {
+    let home = folder();
+    let all = ["serve", "--listen", "127.0.0.1:0", "--http", "0.0.0.0:5580"];
+    let (code, _, error) = output(ddes_at(&home, &all));
+    assert_eq!(code, 2, "{error}");
+    for hint in ["plain HTTP", "--http-plain", "--http 127.0.0.1:5580", "ssh -L"] {
+        assert!(error.contains(hint), "{error}");
+    }
+}
+
+#[test]
+fn a_port_that_is_taken_is_an_error_only_if_it_was_asked_for() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let http = taken.local_addr().unwrap().to_string();
+    let (code, _, error) =
+        output(ddes_at(&folder(), &["serve", "--listen", "127.0.0.1:0", "--http", &http]));
+    assert!(code == 3 && error.contains(&http) && error.contains("127.0.0.1:0"), "{error}");
+    // The usual port is taken by this, or by somebody else.
+    let usual = TcpListener::bind("127.0.0.1:5580");
+    let home = folder();
+    let mut command = ddes_at(&home, &["serve", "--json", "--listen", "127.0.0.1:0"]);
+    command.env_remove("DDES_HTTP");
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+    let mut lines = String::new();
+    while !lines.contains("\"http_off\"") {
+        assert!(out.read_line(&mut lines).unwrap() > 0, "{lines}");
+    }
+    let first: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+    assert_eq!((&first["event"], first["http"].is_null()), (&"listening".into(), true));
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert!(child.wait().unwrap().success());
+    drop(usual);
+}
+
+#[test]
+fn the_console_gives_links_and_only_the_console() {
+    let home = folder();
+    let mut served = serve(&home, &[]);
+    served.running.child.stdin.as_mut().unwrap().write_all(b"link\n").unwrap();
+    let line = served.event("link");
+    let link = line["link"].as_str().unwrap();
+    let path = link.strip_prefix(&format!("http://{}", served.http)).unwrap();
+    assert_eq!((served.ask("GET", path, "").0, served.ask("GET", path, "").0), (303, 403));
+}
+
+#[test]
+fn the_configuration_is_shown_reloaded_and_refused_with_its_line() {
+    let home = folder();
+    let file = home.join("ddes.toml");
+    std::fs::write(&file, "idle_secs = 300\n").unwrap();
+    let served = serve(&home, &["--config", file.to_str().unwrap(), "--drain-secs", "7"]);
+    let token = std::fs::read_to_string(home.join("http-token")).unwrap();
+    let act = |method: &str, path: &str, body: &str| {
+        let headers = format!(
+            "Authorization: Bearer {}\r\nX-Ddes-Action: 1\r\nContent-Type: \
+             application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            token.trim(),
+            body.len()
+        );
+        served.ask(method, path, &headers)
+    };
+    let entry = |key: &str| {
+        let config = served.get("/api/v1/config");
+        let entries = config["entries"].as_array().unwrap();
+        let entry = entries.iter().find(|entry| entry["key"] == key).unwrap().clone();
+        (entry["value"].clone(), entry["origin"].clone(), entry["where"].clone())
+    };
+    let place = format!("{}:1", file.display());
+    assert_eq!(entry("idle_secs"), ("300".into(), "file".into(), place.into()));
+    assert_eq!(entry("drain_secs"), ("7".into(), "flag".into(), "--drain-secs".into()));
+    assert_eq!(served.get("/api/v1/overview")["server"]["idle_secs"], 300);
+    std::fs::write(&file, "idle_secs = 200\nmax_connections = 50\n").unwrap();
+    let (status, reloaded) = act("POST", "/api/v1/config/reload", "");
+    let reloaded: Value = serde_json::from_str(&reloaded).unwrap();
+    assert_eq!(status, 200, "{reloaded}");
+    assert_eq!(reloaded["changed"][0]["to"], "200");
+    let overview = served.get("/api/v1/overview");
+    assert_eq!(overview["server"]["idle_secs"], 200);
+    assert_eq!(overview["sessions"]["max"], 50);
+    std::fs::write(&file, "\nidle_secs = 0\n").unwrap();
+    let (status, refused) = act("POST", "/api/v1/config/reload", "");
+    assert!(status == 422 && refused.contains("ddes.toml:2"), "{status} {refused}");
+    assert_eq!(entry("idle_secs").0, "200");
+    assert_eq!(act("PUT", "/api/v1/log", "{\"level\":\"warn\"}").0, 200);
+    assert_eq!(entry("log_level").1, "operator");
+}
+
+#[test]
+fn a_server_that_drains_is_not_ready_while_it_still_answers() {
+    let home = folder();
+    let mut served = serve(&home, &["--drain-secs", "3600"]);
+    let trust = crate::secure::fingerprint(&home);
+    let server = served.running.address.clone();
+    // A session that holds the drain up: its client is stopped.
+    let args = ["connect", "--server", &server, "--trust", &trust];
+    let mut client = ddes_at(&home, &args);
+    let mut client = client.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let start = Instant::now();
+    while served.get("/api/v1/overview")["sessions"]["open"] != 1 {
+        assert!(start.elapsed() < LONG);
+    }
+    assert_eq!(served.ask("GET", "/readyz", "").0, 200);
+    kill_process(Pid::from_child(&client), Signal::STOP).unwrap();
+    kill_process(Pid::from_child(&served.running.child), Signal::TERM).unwrap();
+    served.event("shutting_down");
+    let (status, body) = served.ask("GET", "/readyz", "");
+    assert!(status == 503 && body.contains("draining"), "{body}");
+    assert_eq!(served.ask("GET", "/livez", "").0, 200);
+    kill_process(Pid::from_child(&client), Signal::CONT).unwrap();
+    assert!(served.running.child.wait().unwrap().success());
+    drop(client.kill());
+    drop(client.wait());
+}

@@ -1,0 +1,215 @@
+//! `/api/v1/ledger`: the ledger, verifying it, and checking a receipt against it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use ddes_ledger::audit::VerifyError;
+use ddes_ledger::{Health, Statement, Subject};
+use serde::{Deserialize, Serialize};
+
+use crate::answer::{Answer, Given, aside, shown_time};
+use crate::api::sessions::serial;
+use crate::app::{App, lock};
+use crate::error::ApiError;
+use crate::names::account_id;
+use crate::operations::ReceiptFault;
+use crate::verification::{Finding, Job, Outcome, find, verify};
+
+#[derive(Serialize)]
+pub(crate) struct Ledger {
+    kind: &'static str,
+    path: Option<String>,
+    size_bytes: Option<u64>,
+    segments: Option<u64>,
+    head: Option<Head>,
+    checkpoint: Option<u64>,
+    health: &'static str,
+    free_bytes: Option<u64>,
+    last_verification: Option<Finding>,
+    job: Option<Running>,
+}
+
+#[derive(Serialize)]
+struct Head {
+    batch: u64,
+    chain: String,
+}
+
+#[derive(Serialize)]
+struct Running {
+    id: u64,
+    state: &'static str,
+    started: String,
+    done_batches: u64,
+    all_batches: u64,
+}
+
+/// `GET /api/v1/ledger`
+pub(crate) async fn ledger(State(app): State<Arc<App>>) -> Result<Answer<Ledger>, ApiError> {
+    let view = app.ask(app.handle.ledger()).await?.ok_or_else(ApiError::no_answer)?;
+    let files = *lock(&app.ledger_files);
+    let folder = app.about.ledger.as_ref();
+    let batches = view.head.map_or(0, |(batch, _)| batch);
+    Ok(Answer::now(Ledger {
+        kind: if folder.is_some() { "folder" } else { "memory" },
+        path: folder.map(|path| path.display().to_string()),
+        size_bytes: files.map(|files| files.bytes),
+        segments: files.map(|files| files.segments),
+        head: view.head.map(|(batch, chain)| Head { batch, chain: hex(&chain.0) }),
+        checkpoint: view.checkpoint,
+        health: match view.health {
+            Health::Good => "good",
+            Health::Full => "full",
+            Health::Failed(_) => "failed",
+        },
+        free_bytes: files.map(|files| files.free_bytes),
+        last_verification: app.verification.last(),
+        job: app.verification.running().map(|job| Running::new(&job, batches)),
+    }))
+}
+
+impl Running {
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a share of the batches, for people"
+    )]
+    fn new(job: &Job, all_batches: u64) -> Self {
+        let done_batches = (job.progress() * all_batches as f64) as u64;
+        let started = shown_time(job.started);
+        Self { id: job.id, state: "running", started, done_batches, all_batches }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn folder(app: &App) -> Result<PathBuf, ApiError> {
+    app.about.ledger.clone().ok_or_else(|| {
+        ApiError::bad_request("the ledger is in memory: there are no files to verify")
+    })
+}
+
+fn begin(app: &App) -> Result<Arc<Job>, ApiError> {
+    app.verification.begin().ok_or_else(|| {
+        ApiError::conflict("the ledger is being verified already: wait until that has ended")
+    })
+}
+
+#[derive(Serialize)]
+pub(crate) struct Started {
+    job: u64,
+}
+
+/// `POST /api/v1/ledger/verify`
+pub(crate) async fn start(
+    State(app): State<Arc<App>>,
+) -> Result<(StatusCode, Answer<Started>), ApiError> {
+    let (folder, job) = (folder(&app)?, begin(&app)?);
+    let id = job.id;
+    tokio::spawn(async move {
+        let began = std::time::Instant::now();
+        let work = Arc::clone(&job);
+        let found = aside(move || find(&folder, &work)).await.unwrap_or_else(|_| {
+            Finding::new(Outcome::Failed, "The verification panicked: see the log.".into(), began)
+        });
+        app.verification.end(&job, Some(found));
+    });
+    Ok((StatusCode::ACCEPTED, Answer::now(Started { job: id })))
+}
+
+#[derive(Serialize)]
+pub(crate) struct JobAnswer {
+    id: u64,
+    state: &'static str,
+    progress: f64,
+    result: Option<Finding>,
+}
+
+/// `GET /api/v1/jobs/{id}`
+pub(crate) async fn job(
+    State(app): State<Arc<App>>,
+    id: Result<Path<u64>, PathRejection>,
+) -> Result<Answer<JobAnswer>, ApiError> {
+    let id = serial(id)?;
+    if let Some(job) = app.verification.running().filter(|job| job.id == id) {
+        let progress = job.progress();
+        return Ok(Answer::now(JobAnswer { id, state: "running", progress, result: None }));
+    }
+    let result = app.verification.result(id);
+    let result = result.ok_or_else(|| ApiError::not_found(format!("there is no job {id}")))?;
+    Ok(Answer::now(JobAnswer { id, state: "done", progress: 1.0, result: Some(result) }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReceiptText {
+    receipt: String,
+}
+
+#[derive(Serialize)]
+pub(crate) struct Checked {
+    outcome: &'static str,
+    text: String,
+}
+
+/// `POST /api/v1/ledger/receipt`: whether the server's key signed it, and whether the ledger holds
+/// what it states. The second question reads the whole ledger.
+pub(crate) async fn receipt(
+    State(app): State<Arc<App>>,
+    Given(ReceiptText { receipt }): Given<ReceiptText>,
+) -> Result<Answer<Checked>, ApiError> {
+    let folder = folder(&app)?;
+    let operations = Arc::clone(&app.operations);
+    let statement = match aside(move || operations.read_receipt(&receipt)).await? {
+        Ok(statement) => statement,
+        Err(ReceiptFault::Unreadable(text)) => {
+            return Ok(Answer::now(Checked { outcome: "unreadable", text }));
+        }
+        Err(ReceiptFault::NotSigned(text)) => {
+            return Ok(Answer::now(Checked { outcome: "does_not_hold", text }));
+        }
+    };
+    let job = begin(&app)?;
+    // On a task of its own: the place of the job is given back also if the client leaves.
+    let checked = tokio::spawn(async move {
+        let work = Arc::clone(&job);
+        let checked = aside(move || check(&folder, &statement, &work)).await;
+        app.verification.end(&job, None);
+        checked
+    });
+    let failed = |_| ApiError::internal("a task of the HTTP server panicked: see its log");
+    checked.await.map_err(failed)??.map(Answer::now)
+}
+
+fn check(folder: &std::path::Path, statement: &Statement, job: &Job) -> Result<Checked, ApiError> {
+    match verify(folder, std::slice::from_ref(statement), job) {
+        Ok(_) => Ok(Checked { outcome: "holds", text: summary(statement) }),
+        Err(VerifyError::Receipt { why, .. }) => {
+            let text =
+                format!("The server's key signed it, and the ledger holds something else: {why}");
+            Ok(Checked { outcome: "does_not_hold", text })
+        }
+        Err(VerifyError::Store(error)) => {
+            Err(ApiError::internal(format!("the ledger could not be read: {error}")))
+        }
+    }
+}
+
+fn summary(statement: &Statement) -> String {
+    let whose = match &statement.subject {
+        Subject::Account(id) => account_id(id),
+        Subject::Checkpoint { accounts, .. } => format!("{accounts} accounts"),
+    };
+    let Statement { count, sum, batch, time, .. } = statement;
+    let at = std::time::UNIX_EPOCH + std::time::Duration::from_micros(time.0);
+    format!(
+        "The ledger holds it: {whose}, {count} integers, sum {sum}, with batch {batch} of {}",
+        shown_time(at)
+    )
+}

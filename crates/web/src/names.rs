@@ -1,0 +1,104 @@
+//! The names of identities: those that the lists of authorized keys give them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use base64ct::{Base64Unpadded, Encoding};
+use ddes_identity::AuthorizedKeys;
+use ddes_ledger::AccountId;
+use ddes_server::Lists;
+use sha2::{Digest, Sha256};
+
+use crate::answer::aside;
+use crate::app::lock;
+use crate::error::ApiError;
+
+/// The lists are read again after so long, if somebody asks.
+const VALID: Duration = Duration::from_secs(5);
+
+/// Names by the bytes of a public key.
+pub(crate) type Names = HashMap<[u8; 32], Arc<str>>;
+
+/// The lists, and the names as they were read last.
+#[derive(Debug)]
+pub(crate) struct NameLists {
+    lists: Option<Lists>,
+    read: Mutex<Option<(Instant, Arc<Names>)>>,
+}
+
+impl NameLists {
+    pub(crate) fn new(lists: Option<Lists>) -> Self {
+        Self { lists, read: Mutex::new(None) }
+    }
+
+    pub(crate) async fn read(&self) -> Result<Arc<Names>, ApiError> {
+        let Some(lists) = self.lists.clone() else { return Ok(Arc::default()) };
+        let last = lock(&self.read).clone();
+        if let Some((_, names)) = last.filter(|(at, _)| at.elapsed() < VALID) {
+            return Ok(names);
+        }
+        // What is wrong with the lists is reported by who lets people in.
+        let names = aside(move || Arc::new(names(&lists.read().0))).await?;
+        *lock(&self.read) = Some((Instant::now(), Arc::clone(&names)));
+        Ok(names)
+    }
+}
+
+fn names(keys: &AuthorizedKeys) -> Names {
+    let named = keys.iter().filter_map(|(key, grant)| {
+        let name: Arc<str> = grant.name.as_deref()?.into();
+        Some((*key.as_bytes(), name))
+    });
+    named.collect()
+}
+
+/// The digest in an identity's fingerprint, as OpenSSH computes it.
+pub(crate) fn digest(key: &[u8; 32]) -> [u8; 32] {
+    const ALGORITHM: &[u8] = b"ssh-ed25519";
+    let mut hash = Sha256::new();
+    for field in [ALGORITHM, key] {
+        #[allow(clippy::cast_possible_truncation, reason = "11 and 32")]
+        hash.update((field.len() as u32).to_be_bytes());
+        hash.update(field);
+    }
+    hash.finalize().into()
+}
+
+/// `SHA256:…`, as `ssh-keygen -l` shows it. It does not check that the key is a valid point, which
+/// would take longer than all the rest.
+pub(crate) fn fingerprint(key: &[u8; 32]) -> String {
+    format!("SHA256:{}", Base64Unpadded::encode_string(&digest(key)))
+}
+
+/// The digest that a fingerprint shows.
+pub(crate) fn parse_fingerprint(text: &str) -> Option<[u8; 32]> {
+    let mut digest = [0; 32];
+    let text = text.strip_prefix("SHA256:")?;
+    let decoded = Base64Unpadded::decode(text, &mut digest).ok()?;
+    (decoded.len() == 32).then_some(digest)
+}
+
+/// How an account is named in the API.
+pub(crate) fn account_id(id: &AccountId) -> String {
+    match id {
+        AccountId::Identity(key) => fingerprint(key),
+        AccountId::Classic(number) => format!("classic-{number}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ddes_identity::SigningKey;
+
+    use super::*;
+
+    #[test]
+    fn a_fingerprint_is_the_one_that_openssh_shows() {
+        let key = SigningKey::from_seed(&[7; 32]).public();
+        assert_eq!(fingerprint(key.as_bytes()), key.fingerprint());
+        assert_eq!(parse_fingerprint(&key.fingerprint()), Some(digest(key.as_bytes())));
+        assert_eq!(parse_fingerprint("SHA256:AAAA"), None);
+        assert_eq!(account_id(&AccountId::Classic(7)), "classic-7");
+    }
+}

@@ -1,0 +1,186 @@
+//! Which accounts match a search, and their order. The last result is kept, so that the pages of
+//! one list are sorted once.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use ddes_ledger::AccountId;
+use serde::Deserialize;
+use tokio::sync::Mutex;
+
+use crate::answer::{Order, aside};
+use crate::error::ApiError;
+use crate::mirror::{Kind, Row, Rows};
+use crate::names::{Names, account_id, digest, parse_fingerprint};
+
+/// A column of accounts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Column {
+    #[default]
+    Id,
+    Name,
+    Sum,
+    Count,
+    Mean,
+    Min,
+    Max,
+    FirstSeen,
+    LastSeen,
+}
+
+/// What a list of accounts shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ranking {
+    /// In lower case; `None` for all accounts.
+    pub(crate) search: Option<String>,
+    pub(crate) column: Column,
+    pub(crate) order: Order,
+}
+
+/// The places of rows, in order.
+pub(crate) type Places = Arc<Vec<u32>>;
+
+/// The last result, and for what it was. Only one request sorts at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Ranked(Mutex<Option<Last>>);
+
+#[derive(Debug)]
+struct Last {
+    ranking: Ranking,
+    generation: u64,
+    places: Places,
+}
+
+impl Ranked {
+    pub(crate) async fn places(
+        &self,
+        ranking: Ranking,
+        rows: &Rows,
+        names: &Arc<Names>,
+    ) -> Result<Places, ApiError> {
+        let mut last = self.0.lock().await;
+        if let Some(last) = &*last
+            && last.generation == rows.generation
+            && last.ranking == ranking
+        {
+            return Ok(Arc::clone(&last.places));
+        }
+        let (rows, names, wanted) = (rows.clone(), Arc::clone(names), ranking.clone());
+        let generation = rows.generation;
+        let places = Arc::new(aside(move || rank(&wanted, &rows, &names)).await?);
+        *last = Some(Last { ranking, generation, places: Arc::clone(&places) });
+        Ok(places)
+    }
+
+    /// The identity with this fingerprint.
+    pub(crate) async fn find(
+        &self,
+        fingerprint: &str,
+        rows: Rows,
+    ) -> Result<Option<AccountId>, ApiError> {
+        let Some(wanted) = parse_fingerprint(fingerprint) else { return Ok(None) };
+        // One request at a time, as for sorting.
+        let last = self.0.lock().await;
+        let found = aside(move || {
+            let mut all = rows.iter();
+            let found =
+                all.find(|(kind, row)| *kind == Kind::Identity && digest(row.key()) == wanted);
+            found.map(|(kind, row)| row.id(kind))
+        });
+        let found = found.await;
+        drop(last);
+        found
+    }
+}
+
+fn rank(ranking: &Ranking, rows: &Rows, names: &Names) -> Vec<u32> {
+    // A ledger has at most 2^32 - 1 identities; what exceeds that is not shown.
+    let numbered = (0_u32..).zip(rows.iter());
+    let matching = numbered.filter(|(_, (kind, row))| match &ranking.search {
+        None => true,
+        Some(text) => matches(text, *kind, row, names),
+    });
+    let order = ranking.order;
+    match ranking.column {
+        Column::Id => sorted(matching, order, |kind, row| Some(id_key(kind, row))),
+        Column::Name => {
+            sorted(matching, order, |_, row| names.get(row.key()).map(|name| name.to_lowercase()))
+        }
+        Column::Sum => sorted(matching, order, |_, row| Some(row.sum)),
+        Column::Count => sorted(matching, order, |_, row| Some(row.count)),
+        Column::Mean => sorted(matching, order, |_, row| row.mean().map(Total)),
+        Column::Min => sorted(matching, order, |kind, row| Some(row.extremes(kind)?.0)),
+        Column::Max => sorted(matching, order, |kind, row| Some(row.extremes(kind)?.1)),
+        Column::FirstSeen => sorted(matching, order, |_, row| Some(row.times()?.0)),
+        Column::LastSeen => sorted(matching, order, |_, row| Some(row.times()?.1)),
+    }
+}
+
+/// By their keys; rows without one come last in both directions, and equal ones stay in the order
+/// of their places.
+fn sorted<'a, K: Ord>(
+    rows: impl Iterator<Item = (u32, (Kind, &'a Row))>,
+    order: Order,
+    key: impl Fn(Kind, &Row) -> Option<K>,
+) -> Vec<u32> {
+    let mut keyed: Vec<(Option<K>, u32)> =
+        rows.map(|(place, (kind, row))| (key(kind, row), place)).collect();
+    keyed.sort_unstable_by(|(one, first), (other, second)| {
+        by_key(order, one.as_ref(), other.as_ref()).then(first.cmp(second))
+    });
+    keyed.into_iter().map(|(_, place)| place).collect()
+}
+
+/// Compares in a direction. Without a key a row comes last in either.
+pub(crate) fn by_key<K: Ord>(order: Order, one: Option<K>, other: Option<K>) -> Ordering {
+    match (one, other) {
+        (Some(one), Some(other)) => match order {
+            Order::Asc => one.cmp(&other),
+            Order::Desc => other.cmp(&one),
+        },
+        (one, other) => other.is_some().cmp(&one.is_some()),
+    }
+}
+
+/// Identities by the digest that their id shows, then classic accounts by their number.
+fn id_key(kind: Kind, row: &Row) -> (Kind, [u8; 16], u64) {
+    match kind {
+        Kind::Identity => {
+            let mut first = [0; 16];
+            first.iter_mut().zip(digest(row.key())).for_each(|(to, from)| *to = from);
+            (kind, first, 0)
+        }
+        Kind::Classic => (kind, [0; 16], row.classic_number()),
+    }
+}
+
+fn matches(text: &str, kind: Kind, row: &Row, names: &Names) -> bool {
+    let is_named = kind == Kind::Identity
+        && names.get(row.key()).is_some_and(|name| name.to_lowercase().contains(text));
+    is_named || account_id(&row.id(kind)).to_lowercase().contains(text)
+}
+
+/// A number that is compared as a total order.
+#[derive(Clone, Copy, Debug)]
+struct Total(f64);
+
+impl PartialEq for Total {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Total {}
+
+impl PartialOrd for Total {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Total {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.total_cmp(&other.0)
+    }
+}
