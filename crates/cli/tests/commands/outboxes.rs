@@ -106,7 +106,7 @@ fn a_snapshot_put_back_with_other_integers_stops_with_5_and_keeps_them() {
         // A file, which is stored before a connection is tried; of a pipe less may be read by then.
         std::fs::write(&input, values).unwrap();
         let mut send = world.send("outbox", &["--fresh", "-"]);
-        send.stdin(std::fs::File::open(&input).unwrap());
+        send.stdin(File::open(&input).unwrap());
         let (code, _, error) = output(send);
         assert_eq!((code, error.contains("put back from a copy")), (5, true), "{error}");
         assert_eq!(
