@@ -4,6 +4,7 @@ pub(crate) mod address;
 mod config;
 mod http;
 mod ledger;
+mod watch;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ pub(crate) use ledger::{
     BackupArgs, BooksArgs, ExportArgs, Format, LedgerCommand, LsArgs, ReceiptArgs, RestoreArgs,
     TotalsArgs, VerifyArgs,
 };
+pub(crate) use watch::{ApiArgs, TopArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -131,6 +133,20 @@ Examples:
 
 A running server takes the change up by itself; sessions of a removed key end.")]
     Authorize(AuthorizeArgs),
+    /// Watch a server in the terminal: rates, totals, refusals, sessions
+    #[command(after_help = "\
+Examples:
+  ddes top
+  ddes top --http 127.0.0.1:8080
+  ddes top --once                 one snapshot; so does: ddes top | cat
+  ddes top --json                 one JSON object a second
+
+It shows what the server's page shows, from the same API (ddes serve --http).
+Keys: arrows, PgUp and PgDn move; s sorts by the next column, r reverses; / filters;
+Enter shows the messages of a session; e ends it; Tab shows refusals by network;
+? explains; q quits.
+Other machines: ssh -L 5580:127.0.0.1:5580 HOST, then ddes top.")]
+    Top(TopArgs),
     /// Load a server, measure it and check its sums
     #[command(subcommand)]
     Bench(BenchCommand),

@@ -1,5 +1,6 @@
 //! `ddes`: exact running totals over a Double-DES session.
 
+mod api;
 mod args;
 mod bench;
 mod closed;
@@ -31,6 +32,7 @@ mod streams;
 mod suspend;
 mod teletype;
 mod terminal;
+mod top;
 mod total;
 mod usage;
 mod who;
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
         Command::Key(command) => (command.is_json(), keys::key(&command)),
         Command::Trust(command) => (command.is_json(), keys::trust(&command)),
         Command::Authorize(args) => (args.is_json(), keys::authorize(&args)),
+        Command::Top(args) => (args.output.json, top::run(&args)),
         Command::Bench(command) => (command.is_json(), bench::run(&command)),
     };
     match outcome {

@@ -17,8 +17,10 @@ mod classic;
 mod config;
 mod durability;
 mod exactly_once;
+mod fake_api;
 mod files;
 mod floods;
+mod glass;
 mod guide;
 mod http;
 mod injected_faults;
@@ -34,6 +36,7 @@ mod shown;
 mod stops;
 mod strangers;
 mod terminals;
+mod top;
 mod transcript;
 
 use std::io::{BufRead, BufReader};
