@@ -23,10 +23,11 @@ pub(crate) use ledger::{
     BackupArgs, BooksArgs, ExportArgs, Format, LedgerCommand, LsArgs, ReceiptArgs, RestoreArgs,
     TotalsArgs, VerifyArgs,
 };
-pub(crate) use watch::{ApiArgs, TopArgs};
+pub(crate) use watch::{ApiArgs, DemoArgs, DemoClientArgs, TopArgs};
 
 const EXAMPLES: &str = "\
 Examples:
+  ddes demo                      a server and three clients that count, to look at and to kill
   ddes serve                     serve on 127.0.0.1:5566; `exit` stops it
   ddes connect                   the interactive client: 30 sends an integer, 50 disconnects
   ddes send 42 50                print 42, then 92
@@ -147,6 +148,19 @@ Enter shows the messages of a session; e ends it; Tab shows refusals by network;
 ? explains; q quits.
 Other machines: ssh -L 5580:127.0.0.1:5580 HOST, then ddes top.")]
     Top(TopArgs),
+    /// Try it: a server and three clients that count, in a temporary folder
+    #[command(after_help = "\
+Examples:
+  ddes demo
+  ddes demo --no-open             print the page's link only
+  ddes demo --duration 10 --json  for programs
+
+It uses free ports and a home of its own. Kill a client or the server with kill -9:
+the demo starts it again, and each total stays exact. Ctrl-C ends the demo and
+removes everything.")]
+    Demo(DemoArgs),
+    #[command(hide = true)]
+    DemoClient(DemoClientArgs),
     /// Load a server, measure it and check its sums
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -263,6 +277,9 @@ pub(crate) struct ServeArgs {
     /// The configuration file [default: /etc/ddes/ddes.toml if it exists]
     #[arg(long, value_name = "FILE", env = "DDES_CONFIG")]
     pub(crate) config: Option<PathBuf>,
+    /// Stop when standard input ends; for `ddes demo`, which may be killed
+    #[arg(long, hide = true)]
+    pub(crate) end_with_input: bool,
     #[command(flatten)]
     pub(crate) http: HttpArgs,
     #[command(flatten)]

@@ -7,6 +7,7 @@ mod closed;
 mod config;
 mod connect;
 mod counter;
+mod demo;
 mod failure;
 mod folder;
 mod home;
@@ -62,6 +63,8 @@ fn main() -> ExitCode {
         Command::Trust(command) => (command.is_json(), keys::trust(&command)),
         Command::Authorize(args) => (args.is_json(), keys::authorize(&args)),
         Command::Top(args) => (args.output.json, top::run(&args)),
+        Command::Demo(args) => (args.output.json, demo::run(&args)),
+        Command::DemoClient(args) => (true, demo::run_client(&args)),
         Command::Bench(command) => (command.is_json(), bench::run(&command)),
     };
     match outcome {

@@ -1,4 +1,4 @@
-//! The command line of `ddes top`.
+//! The command line of `ddes top` and `ddes demo`.
 
 use std::path::PathBuf;
 
@@ -29,6 +29,33 @@ pub(crate) struct ApiArgs {
     /// server on this machine]
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) home: HomeArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DemoArgs {
+    /// Print the link of the page instead of opening it
+    #[arg(long)]
+    pub(crate) no_open: bool,
+    /// End after this time [default: at Ctrl-C]
+    #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub(crate) duration: Option<u32>,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// A client of the demo, which the demo starts.
+#[derive(Args, Debug)]
+pub(crate) struct DemoClientArgs {
+    #[arg(long)]
+    pub(crate) name: String,
+    #[arg(long, value_parser = address::server)]
+    pub(crate) server: ServerAddress,
+    #[arg(long)]
+    pub(crate) trust: String,
+    #[arg(long)]
+    pub(crate) outbox: PathBuf,
     #[command(flatten)]
     pub(crate) home: HomeArgs,
 }

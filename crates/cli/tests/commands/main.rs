@@ -15,6 +15,7 @@ mod bench;
 mod causes;
 mod classic;
 mod config;
+mod demo;
 mod durability;
 mod exactly_once;
 mod fake_api;
