@@ -5,6 +5,7 @@ mod config;
 mod http;
 mod ledger;
 mod operation;
+mod watch;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -24,12 +25,14 @@ pub(crate) use ledger::{
     TotalsArgs, VerifyArgs,
 };
 pub(crate) use operation::{CheckArgs, DoctorArgs, GenerateCommand, Shell};
+pub(crate) use watch::{ApiArgs, DemoArgs, DemoClientArgs, TopArgs};
 
 /// Connections of a server at a time, where the flag says nothing else.
 pub(crate) const MAX_CONNECTIONS: u32 = 4096;
 
 const EXAMPLES: &str = "\
 Examples:
+  ddes demo                      a server and three clients that count, to look at and to kill
   ddes serve                     serve on 127.0.0.1:5566; `exit` stops it
   ddes connect                   the interactive client: 30 sends an integer, 50 disconnects
   ddes send 42 50                print 42, then 92
@@ -136,6 +139,33 @@ Examples:
 
 A running server takes the change up by itself; sessions of a removed key end.")]
     Authorize(AuthorizeArgs),
+    /// Watch a server in the terminal: rates, totals, refusals, sessions
+    #[command(after_help = "\
+Examples:
+  ddes top
+  ddes top --http 127.0.0.1:8080
+  ddes top --once                 one snapshot; so does: ddes top | cat
+  ddes top --json                 one JSON object a second
+
+It shows what the server's page shows, from the same API (ddes serve --http).
+Keys: arrows, PgUp and PgDn move; s sorts by the next column, r reverses; / filters;
+Enter shows the messages of a session; e ends it; Tab shows refusals by network;
+? explains; q quits.
+Other machines: ssh -L 5580:127.0.0.1:5580 HOST, then ddes top.")]
+    Top(TopArgs),
+    /// Try it: a server and three clients that count, in a temporary folder
+    #[command(after_help = "\
+Examples:
+  ddes demo
+  ddes demo --no-open             print the page's link only
+  ddes demo --duration 10 --json  for programs
+
+It uses free ports and a home of its own. Kill a client or the server with kill -9:
+the demo starts it again, and each total stays exact. Ctrl-C ends the demo and
+removes everything.")]
+    Demo(DemoArgs),
+    #[command(hide = true)]
+    DemoClient(DemoClientArgs),
     /// Load a server, measure it and check its sums
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -276,6 +306,9 @@ pub(crate) struct ServeArgs {
     /// The configuration file [default: /etc/ddes/ddes.toml if it exists]
     #[arg(long, value_name = "FILE", env = "DDES_CONFIG")]
     pub(crate) config: Option<PathBuf>,
+    /// Stop when standard input ends; for `ddes demo`, which may be killed
+    #[arg(long, hide = true)]
+    pub(crate) end_with_input: bool,
     #[command(flatten)]
     pub(crate) http: HttpArgs,
     #[command(flatten)]

@@ -1,5 +1,6 @@
 //! `ddes`: exact running totals over a Double-DES session.
 
+mod api;
 mod args;
 mod bench;
 mod check;
@@ -7,6 +8,7 @@ mod closed;
 mod config;
 mod connect;
 mod counter;
+mod demo;
 mod doctor;
 mod failure;
 mod folder;
@@ -34,6 +36,7 @@ mod streams;
 mod suspend;
 mod teletype;
 mod terminal;
+mod top;
 mod total;
 mod usage;
 mod who;
@@ -62,6 +65,9 @@ fn main() -> ExitCode {
         Command::Key(command) => (command.is_json(), keys::key(&command)),
         Command::Trust(command) => (command.is_json(), keys::trust(&command)),
         Command::Authorize(args) => (args.is_json(), keys::authorize(&args)),
+        Command::Top(args) => (args.output.json, top::run(&args)),
+        Command::Demo(args) => (args.output.json, demo::run(&args)),
+        Command::DemoClient(args) => (true, demo::run_client(&args)),
         Command::Bench(command) => (command.is_json(), bench::run(&command)),
         Command::Check(args) => return check::run(&args),
         Command::Doctor(args) => (args.output.json, doctor::run(&args)),

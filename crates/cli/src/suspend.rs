@@ -1,5 +1,5 @@
-//! Ctrl-Z at the prompt: the terminal is given back to the shell, and taken again when the shell
-//! says go on.
+//! Ctrl-Z at a prompt or on a screen: the terminal is given back to the shell, and taken again when
+//! the shell says go on.
 //!
 //! The editor's own way takes it again before all threads have stopped, and then the shell has the
 //! last word on its mode.
@@ -36,7 +36,9 @@ impl Suspend {
         Ok(Self { before: tcgetattr(stdin())? })
     }
 
-    fn suspend(&self) -> io::Result<()> {
+    /// Stops this process until the shell continues it. The terminal has the shell's mode
+    /// meanwhile, and afterwards the one that it has now.
+    pub(crate) fn suspend(&self) -> io::Result<()> {
         let edited = tcgetattr(stdin())?;
         let continued = Arc::new(AtomicBool::new(false));
         let watch = signal_hook::flag::register(SIGCONT, Arc::clone(&continued))?;

@@ -45,6 +45,8 @@ pub(super) struct Console {
     /// What is not among the notices, to be summed up.
     pub(super) tally: Arc<Mutex<Tally>>,
     pub(super) stopped: oneshot::Receiver<Option<Stopped>>,
+    /// Whether the end of a pipe stops the server.
+    pub(super) ends_with_input: bool,
 }
 
 impl Console {
@@ -85,6 +87,7 @@ impl Console {
                         takes"))),
                     Input::End if prompt.is_typed() => self.board.show(&lines::help("Ctrl-D does not \
                         stop a server; the console takes")),
+                    Input::End if self.ends_with_input => self.stop(&mut stopping),
                     // A service has no standard input; it goes on serving.
                     Input::End => {}
                     Input::Failed(failure) => self.board.show(&lines::help(&format!("{}; the console \

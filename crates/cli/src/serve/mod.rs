@@ -116,7 +116,8 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
         ));
     }
     let stop_note = systemd::watch(server.handle(), address.to_string())?;
-    let beside = Beside { control, stopper, stops, stop_note, web, events };
+    let ends_with_input = args.end_with_input;
+    let beside = Beside { control, stopper, stops, stop_note, web, events, ends_with_input };
     let outcome = serve(server, &board, prompt, beside);
     drop(socket);
     outcome
@@ -131,6 +132,8 @@ struct Beside {
     /// The page, if there is one.
     web: Option<Arc<WebHandle>>,
     events: Events,
+    /// For a server that must not outlive whoever started it.
+    ends_with_input: bool,
 }
 
 /// On the socket that the service manager passes, which the second value says, or on its own.
@@ -210,7 +213,7 @@ fn take_commands(home: &Home, address: SocketAddr, control: &Control) -> Option<
 /// Serves on this thread, beside a console on another, until it is stopped or the disk fails.
 /// Nothing here waits for whoever should read what is shown.
 fn serve(server: Server, board: &Board, mut prompt: Prompt, beside: Beside) -> Result<(), Failure> {
-    let Beside { control, stopper, stops, stop_note, web, events } = beside;
+    let Beside { control, stopper, stops, stop_note, web, events, ends_with_input } = beside;
     let (notices, received) = mpsc::channel(NOTICES_MAX);
     let dropped = Arc::new(AtomicU64::new(0));
     let (stopped, when_stopped) = oneshot::channel();
@@ -227,6 +230,7 @@ fn serve(server: Server, board: &Board, mut prompt: Prompt, beside: Beside) -> R
         dropped: Arc::clone(&dropped),
         tally: Arc::clone(&tally),
         stopped: when_stopped,
+        ends_with_input,
     };
     let (over, when_over) = std_mpsc::channel();
     let runtime = crate::runtime()?;

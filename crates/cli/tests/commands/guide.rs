@@ -47,6 +47,7 @@ impl Reader {
         match &words[..] {
             ["ddes", "serve"] => self.serve(),
             ["ddes", "connect"] => self.connect(),
+            ["ddes", "demo"] => self.succeed("ddes demo --no-open --duration 1", says),
             // Pulled out in the middle: some is taken, and nothing counted.
             ["ddes", "send", "--outbox", .., "-", "<", "counts.txt"]
                 if !words.contains(&"--resume") =>

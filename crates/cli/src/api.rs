@@ -1,0 +1,280 @@
+//! The HTTP API of `ddes serve`, from the side of a command: one request and its answer. All text
+//! of an answer is fit to be shown.
+
+pub(crate) mod answers;
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::Duration;
+
+use ddes_identity::ServerAddress;
+use ddes_wire::shown;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use ureq::http::Response;
+use ureq::{Agent, Body};
+use zeroize::Zeroizing;
+
+use crate::args::ApiArgs;
+use crate::failure::{Code, Failure};
+use crate::home::{self, Home};
+
+/// The longest answer that is read.
+const BODY_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// The longest text that is kept of an answer; a name has at most 64.
+const TEXT_CHARS_MAX: usize = 1024;
+const TOKEN_BYTES_MAX: u64 = 256;
+const CONNECT: Duration = Duration::from_secs(3);
+/// From the first byte sent to the last one received.
+const WHOLE: Duration = Duration::from_secs(10);
+
+/// A server's API, and the right to act there, if any.
+pub(crate) struct Api {
+    agent: Agent,
+    server: ServerAddress,
+    /// The value of the header `Authorization`.
+    bearer: Option<Zeroizing<String>>,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) enum ApiError {
+    /// Nobody answers there, or not in time.
+    Unreachable(String),
+    /// The server says no.
+    Refused { status: u16, message: String },
+    /// What answers is not this API.
+    Foreign(String),
+}
+
+impl Api {
+    /// With the token of `--token-file`. The token of the home is sent to this machine alone:
+    /// another server must not learn it.
+    pub(crate) fn find(args: &ApiArgs) -> Result<Self, Failure> {
+        let token = match &args.token_file {
+            Some(path) => {
+                let token = read_token(path).map_err(|error| {
+                    Failure::new(Code::Identity, format!("{}: {error}", path.display()))
+                        .next("--token-file FILE, a copy of the server's HOME/http-token")
+                })?;
+                Some(token)
+            }
+            None if is_this_machine(&args.http) => {
+                // Without it nothing can be ended, but all can be read.
+                read_token(&Home::find(&args.home)?.http_token()).ok()
+            }
+            None => None,
+        };
+        Ok(Self::new(args.http.clone(), token))
+    }
+
+    pub(crate) fn new(server: ServerAddress, token: Option<Zeroizing<String>>) -> Self {
+        let config = Agent::config_builder()
+            // A redirect or a proxy could carry the token elsewhere.
+            .proxy(None)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .http_status_as_error(false)
+            // A connection of a server that restarted would fail the next request.
+            .max_idle_connections(0)
+            .timeout_connect(Some(CONNECT))
+            .timeout_global(Some(WHOLE))
+            .max_response_header_size(16 * 1024)
+            .user_agent(concat!("ddes/", env!("CARGO_PKG_VERSION")));
+        let bearer = token.map(|token| Zeroizing::new(format!("Bearer {}", *token)));
+        Self { agent: config.build().new_agent(), server, bearer }
+    }
+
+    pub(crate) fn server(&self) -> &ServerAddress {
+        &self.server
+    }
+
+    /// The answer to a GET of `path`, which begins with `/api/`.
+    pub(crate) fn get(&self, path: &str) -> Result<Value, ApiError> {
+        let mut request = self.agent.get(self.url(path)).header("Accept", "application/json");
+        if let Some(bearer) = &self.bearer {
+            request = request.header("Authorization", bearer.as_str());
+        }
+        read(request.call())
+    }
+
+    /// The answer to an action.
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
+        let mut request = self
+            .agent
+            .post(self.url(path))
+            .header("Accept", "application/json")
+            .header("Content-Type", "application/json")
+            .header("X-Ddes-Action", "1");
+        if let Some(bearer) = &self.bearer {
+            request = request.header("Authorization", bearer.as_str());
+        }
+        read(request.send(body.to_string()))
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.server)
+    }
+
+    /// What a command fails with that cannot go on without the answer.
+    pub(crate) fn failure(&self, error: &ApiError) -> Failure {
+        let at = &self.server;
+        match error {
+            ApiError::Unreachable(why) => {
+                Failure::new(Code::Connect, format!("cannot reach http://{at}: {why}"))
+                    .cause("no server runs there, or its page is off (--http off)")
+                    .next(format!(
+                        "ddes serve{} --http {at}     (in another terminal)",
+                        home::flag()
+                    ))
+            }
+            ApiError::Refused { status: status @ (401 | 403), message } => {
+                Failure::new(Code::Identity, format!("http://{at} refuses: {message} ({status})"))
+                    .next("--token-file FILE, a copy of the server's HOME/http-token")
+            }
+            ApiError::Refused { status: 421, message } => {
+                Failure::new(Code::Connect, format!("http://{at} refuses: {message} (421)"))
+                    .next(format!("on the server: ddes serve --http-host {}", self.server.host()))
+            }
+            ApiError::Refused { status, message } => {
+                Failure::new(Code::No, format!("http://{at} refuses: {message} ({status})"))
+            }
+            ApiError::Foreign(what) => {
+                Failure::new(Code::Connect, format!("http://{at} is not understood: {what}"))
+                    .cause("another program listens there, or a server of another version")
+                    .next("--http HOST:PORT of a ddes serve")
+            }
+        }
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable(why) => write!(f, "no answer: {why}"),
+            Self::Refused { status, message } => write!(f, "refused: {message} ({status})"),
+            Self::Foreign(what) => write!(f, "the answer is not understood: {what}"),
+        }
+    }
+}
+
+/// An answer as one of the types of [`answers`].
+pub(crate) fn understood<T: DeserializeOwned>(answer: Value) -> Result<T, ApiError> {
+    serde_json::from_value(answer).map_err(|error| ApiError::Foreign(plain(&error.to_string())))
+}
+
+/// A text as a part of a query: everything but letters and digits as `%XX`.
+pub(crate) fn encoded(text: &str) -> String {
+    let encode = |byte: u8| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' => {
+            char::from(byte).to_string()
+        }
+        byte => format!("%{byte:02X}"),
+    };
+    text.bytes().map(encode).collect()
+}
+
+/// The token of a file that is its owner's alone.
+pub(crate) fn read_token(path: &Path) -> io::Result<Zeroizing<String>> {
+    let file = File::open(path)?;
+    let mode = file.metadata()?.mode() & 0o777;
+    if mode & 0o077 != 0 {
+        let what = format!("it is open to others (mode {mode:03o}); chmod 600 {}", path.display());
+        return Err(io::Error::other(what));
+    }
+    let mut text = Zeroizing::new(String::new());
+    file.take(TOKEN_BYTES_MAX + 1).read_to_string(&mut text)?;
+    let token = Zeroizing::new(text.trim().to_owned());
+    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(io::Error::other("it holds no token of hex digits"));
+    }
+    Ok(token)
+}
+
+fn is_this_machine(server: &ServerAddress) -> bool {
+    let host = server.host();
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+}
+
+fn read(answer: Result<Response<Body>, ureq::Error>) -> Result<Value, ApiError> {
+    let mut answer = answer.map_err(|error| of_transport(&error))?;
+    let status = answer.status().as_u16();
+    let body = answer.body_mut().with_config().limit(BODY_BYTES_MAX).read_to_vec();
+    let body = body.map_err(|error| of_transport(&error))?;
+    let parsed = serde_json::from_slice(&body).map(made_plain);
+    if (200..300).contains(&status) {
+        return parsed.map_err(|_| ApiError::Foreign("it is not JSON".into()));
+    }
+    let message = parsed.ok().and_then(|answer: Value| {
+        answer.pointer("/error/message").and_then(Value::as_str).map(str::to_owned)
+    });
+    match message {
+        Some(message) => Err(ApiError::Refused { status, message }),
+        None => Err(ApiError::Foreign(format!("status {status} without a message of this API"))),
+    }
+}
+
+#[allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "another crate's enum, which may grow: its rest is about what is not HTTP"
+)]
+fn of_transport(error: &ureq::Error) -> ApiError {
+    match error {
+        ureq::Error::Io(error) => ApiError::Unreachable(plain(&error.to_string())),
+        ureq::Error::Timeout(_) => ApiError::Unreachable("it did not answer in time".into()),
+        ureq::Error::HostNotFound => ApiError::Unreachable("the name has no address".into()),
+        ureq::Error::ConnectionFailed => ApiError::Unreachable("the connection failed".into()),
+        ureq::Error::BodyExceedsLimit(_) => {
+            ApiError::Foreign(format!("it has more than {BODY_BYTES_MAX} bytes"))
+        }
+        error => ApiError::Foreign(plain(&error.to_string())),
+    }
+}
+
+/// The parser bounds how deep a value is.
+fn made_plain(value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(plain(&text)),
+        Value::Array(items) => items.into_iter().map(made_plain).collect(),
+        Value::Object(fields) => {
+            let fields = fields.into_iter().map(|(name, value)| (plain(&name), made_plain(value)));
+            Value::Object(fields.collect::<Map<_, _>>())
+        }
+        value @ (Value::Null | Value::Bool(_) | Value::Number(_)) => value,
+    }
+}
+
+fn plain(text: &str) -> String {
+    text.chars().filter(|c| shown::is_plain(*c)).take(TEXT_CHARS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn no_text_of_an_answer_moves_a_cursor_or_is_longer_than_its_bound() {
+        let hostile = json!({"na\u{1b}me": ["\u{1b}[2Jx\u{202e}", {"deep": "y\n".repeat(4000)}]});
+        let plain = made_plain(hostile);
+        assert_eq!(plain["name"][0], "[2Jx");
+        assert_eq!(plain["name"][1]["deep"].as_str().unwrap().len(), TEXT_CHARS_MAX);
+    }
+
+    #[test]
+    fn only_this_machine_is_sent_the_token_of_the_home() {
+        let here = |text: &str| is_this_machine(&text.parse().unwrap());
+        assert!(here("127.0.0.1:1") && here("[::1]:1") && here("localhost:1"));
+        assert!(!here("192.0.2.1:1") && !here("localhost.example:1") && !here("0.0.0.0:1"));
+    }
+
+    #[test]
+    fn a_filter_cannot_add_to_a_query() {
+        assert_eq!(encoded("a b&sort=id#\u{e9}"), "a%20b%26sort%3Did%23%C3%A9");
+    }
+}
