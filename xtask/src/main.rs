@@ -1,6 +1,6 @@
 //! The project's chores: `cargo xtask test`, `tidy`, `bench`, `bench-compare`, `circuits`,
-//! `faults`, `crash`, `power`, `rot`, `sim`, `instructions`, `loaded`, `mutants`, `fuzz`. Knows
-//! none of our crates' insides.
+//! `faults`, `crash`, `power`, `rot`, `sim`, `instructions`, `loaded`, `mutants`, `fuzz`,
+//! `package`. Knows none of our crates' insides.
 
 mod bench;
 mod crash;
@@ -13,6 +13,7 @@ mod instructions;
 mod loaded;
 mod map;
 mod mutants;
+mod package;
 mod page;
 mod power;
 mod process;
@@ -43,6 +44,8 @@ usage: cargo xtask COMMAND
   instructions         callgrind's counts under several secrets: they must be the same
   mutants [GROUP...] [--shard K/N] [--fresh] | --diff [COMMIT]
                        changes that no test notices, all or in the lines of a change; see xtask/mutants.txt
+  package [--debug] [--test]
+                       the Debian package, in target/debian; its life in a clean Debian
   fuzz [TARGET] [--secs N]  each fuzz target for 10 minutes; needs the nightly compiler";
 
 fn main() -> ExitCode {
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         ["rot", ref rest @ ..] => rot::run(rest),
         ["sim", ref rest @ ..] => sim::run(rest),
         ["fuzz", ref rest @ ..] => fuzz::run(rest),
+        ["package", ref rest @ ..] => package::run(rest),
         ["mutants", ref rest @ ..] => mutants::run(rest),
         _ => Err(USAGE.to_owned()),
     };

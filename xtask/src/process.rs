@@ -88,9 +88,12 @@ pub(crate) fn build() -> Result<(), String> {
 
 /// The path of a program of the release build.
 pub(crate) fn program(name: &str) -> PathBuf {
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or(shell::root().join("target"), PathBuf::from);
-    target.join("release").join(name)
+    target().join("release").join(name)
+}
+
+/// The folder of what cargo builds.
+pub(crate) fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or(shell::root().join("target"), PathBuf::from)
 }
 
 /// Runs the harness that [`build`] made and returns its output; also the error is its output.

@@ -69,6 +69,6 @@ pub(crate) fn installed(program: &str, package: &str) -> Result<(), String> {
     // it is there.
     match Command::new(program).arg("-?").output() {
         Ok(_) => Ok(()),
-        Err(_) => run("apt-get", &["install", "-y", package], &[]),
+        Err(_) => run("apt-get", &["install", "-y", "--no-install-recommends", package], &[]),
     }
 }

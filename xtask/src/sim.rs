@@ -30,6 +30,7 @@ const MUTANTS_CFG: &[&str] = &[
     "early-50",
     "go-back-forgotten",
     "no-fencing",
+    "outbox-unsynced",
     "sum-unheld",
     "superseded-ignored",
     "torn-tail",

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::shell::{self, python};
 use crate::tidy;
-use crate::{bench, crash, deny, faults, mutants, page, power, rot, sim};
+use crate::{bench, crash, deny, faults, mutants, package, page, power, rot, sim};
 
 /// A step's name, and what it does.
 type Step = (&'static str, fn() -> Result<(), String>);
@@ -37,8 +37,13 @@ const STEPS: &[Step] = &[
         shell::installed("ssh-keygen", "openssh-client")?;
         // And what is synced before a command says that it is there.
         shell::installed("strace", "strace")?;
+        // Manual pages are rendered, and completions read by their shells.
+        shell::installed("groff", "groff")?;
+        shell::installed("zsh", "zsh")?;
+        shell::installed("fish", "fish")?;
         shell::run("cargo", &["test", "--workspace"], &[("DDES_PEER_PYTHON", &python()?)])
     }),
+    ("packaging", package::check),
     // As in a build that .cargo/config.toml does not reach: RUSTFLAGS of the environment take the
     // place of its flags.
     ("plain", || {

@@ -4,6 +4,7 @@ pub(crate) mod address;
 mod config;
 mod http;
 mod ledger;
+mod operation;
 mod watch;
 
 use std::net::SocketAddr;
@@ -17,13 +18,17 @@ use ddes_wire::v2::{GroupSize, Suite};
 use crate::bench::args::BenchCommand;
 use crate::level::Level;
 use crate::terminal;
-pub(crate) use config::{CheckArgs, ConfigCommand, ReloadArgs, ShowArgs};
+pub(crate) use config::{ConfigCheckArgs, ConfigCommand, ReloadArgs, ShowArgs};
 pub(crate) use http::{HTTP_DEFAULT, HttpArgs, HttpPlace};
 pub(crate) use ledger::{
     BackupArgs, BooksArgs, ExportArgs, Format, LedgerCommand, LsArgs, ReceiptArgs, RestoreArgs,
     TotalsArgs, VerifyArgs,
 };
+pub(crate) use operation::{CheckArgs, DoctorArgs, GenerateCommand, Shell};
 pub(crate) use watch::{ApiArgs, DemoArgs, DemoClientArgs, TopArgs};
+
+/// Connections of a server at a time, where the flag says nothing else.
+pub(crate) const MAX_CONNECTIONS: u32 = 4096;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -164,6 +169,30 @@ removes everything.")]
     /// Load a server, measure it and check its sums
     #[command(subcommand)]
     Bench(BenchCommand),
+    /// Tell in one line whether a server answers and proves its key; for containers and Nagios
+    #[command(after_help = "\
+Examples:
+  ddes check
+  ddes check --server counter.example:5566 --trust SHA256:... --nagios
+  ddes check --http http://127.0.0.1:5580     is it ready to serve?
+
+It connects as far as the server's proof of its key and opens no session, so it needs no identity.
+A key that is known for the address, or named by --trust, must be the one that is proven. Without
+either, the key that is proven is shown.")]
+    Check(CheckArgs),
+    /// Look over this machine and home as a server's: each finding with a remedy
+    #[command(after_help = "\
+Examples:
+  ddes doctor
+  ddes doctor --home /var/lib/ddes            the packaged server's, as root or ddes
+
+It looks at ports, limits, permissions, keys, lists, ledger, disk, engines, kernel and clock. It
+writes one file of 80 KiB in the ledger's folder, to measure the disk, and removes it. Exit code 1
+if anything fails.")]
+    Doctor(DoctorArgs),
+    /// Write manual pages and completions; for packagers
+    #[command(subcommand, hide = true)]
+    Generate(GenerateCommand),
 }
 
 /// Where keys, trust and data are kept.
@@ -233,7 +262,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_enum, default_value = "ffdhe2048", env = "DDES_GROUP")]
     pub(crate) group: GroupName,
     /// Most connections at a time
-    #[arg(long, value_name = "N", default_value = "4096", env = "DDES_MAX_CONNECTIONS",
+    #[arg(long, value_name = "N", default_value_t = MAX_CONNECTIONS, env = "DDES_MAX_CONNECTIONS",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) max_connections: u32,
     /// Most connections of one address without a proven identity (IPv6: of one /64, twice as many

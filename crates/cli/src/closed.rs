@@ -1,6 +1,6 @@
 //! Which standard streams were closed when the process began. The runtime opens /dev/null in their
-//! place before `main`, where what is written is lost without an error. The crate's one file with
-//! `unsafe`: only what the loader calls is early enough.
+//! place before `main`, where what is written is lost without an error. With `unsafe`:
+//! only what the loader calls is early enough.
 
 #![allow(
     unsafe_code,

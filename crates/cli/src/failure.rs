@@ -60,6 +60,11 @@ impl Failure {
         Self { next: Some(next), ..self }
     }
 
+    /// A failure that standard output already shows in full.
+    pub(crate) fn shown(code: Code, what: impl Into<String>) -> Self {
+        Self { is_known: true, ..Self::new(code, what) }
+    }
+
     /// Something the operating system refused.
     pub(crate) fn system(what: &str, error: &dyn fmt::Display) -> Self {
         Self::new(Code::No, format!("{what}: {error}"))
@@ -121,6 +126,11 @@ impl Failure {
     /// The likely cause, if one is known.
     pub(crate) fn likely_cause(&self) -> Option<&str> {
         self.cause.as_deref()
+    }
+
+    /// The next command, if one is known.
+    pub(crate) fn next_command(&self) -> Option<&str> {
+        self.next.as_deref()
     }
 
     /// Prefixes what happened: how far the work had come, say, which is always said.

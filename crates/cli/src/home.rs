@@ -57,7 +57,17 @@ pub(crate) fn quoted(path: &Path) -> String {
 }
 
 impl Home {
+    /// Refuses a home that others can write.
     pub(crate) fn find(args: &HomeArgs) -> Result<Self, Failure> {
+        let home = Self::locate(args)?;
+        for folder in [&home.folder, &home.identities()] {
+            refuse_if_shared_at(folder)?;
+        }
+        Ok(home)
+    }
+
+    /// The home, whoever may write it: for a look at it only.
+    pub(crate) fn locate(args: &HomeArgs) -> Result<Self, Failure> {
         if let Some(home) = args.home.as_ref().filter(|home| !home.as_os_str().is_empty()) {
             NAMED.get_or_init(|| home.clone());
         }
@@ -73,11 +83,17 @@ impl Home {
             })
         };
         let folder = place("XDG_CONFIG_HOME", ".config/ddes")?;
-        let home = Self { folder, data: place("XDG_DATA_HOME", ".local/share/ddes")? };
-        for folder in [&home.folder, &home.identities()] {
-            refuse_if_shared_at(folder)?;
-        }
-        Ok(home)
+        Ok(Self { folder, data: place("XDG_DATA_HOME", ".local/share/ddes")? })
+    }
+
+    /// The folder of keys and lists.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The secret of the HTTP port.
+    pub(crate) fn http_token(&self) -> PathBuf {
+        self.folder.join("http-token")
     }
 
     /// Where the server of this home keeps its ledger.
@@ -115,11 +131,6 @@ impl Home {
 
     pub(crate) fn authorized_keys(&self) -> PathBuf {
         self.folder.join("authorized_keys")
-    }
-
-    /// What programs send to be let in by the page of this home's server.
-    pub(crate) fn http_token(&self) -> PathBuf {
-        self.folder.join("http-token")
     }
 
     /// What was counted from here without an outbox.

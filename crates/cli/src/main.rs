@@ -3,13 +3,16 @@
 mod api;
 mod args;
 mod bench;
+mod check;
 mod closed;
 mod config;
 mod connect;
 mod counter;
 mod demo;
+mod doctor;
 mod failure;
 mod folder;
+mod generate;
 mod home;
 mod input;
 mod interrupt;
@@ -66,6 +69,9 @@ fn main() -> ExitCode {
         Command::Demo(args) => (args.output.json, demo::run(&args)),
         Command::DemoClient(args) => (true, demo::run_client(&args)),
         Command::Bench(command) => (command.is_json(), bench::run(&command)),
+        Command::Check(args) => return check::run(&args),
+        Command::Doctor(args) => (args.output.json, doctor::run(&args)),
+        Command::Generate(command) => (false, generate::run(&command)),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -133,7 +133,7 @@ pub(crate) fn not_operator(meeting: &Meeting) -> Failure {
 }
 
 /// Nobody vouches for this reason, and the user is told so.
-fn of_rejection(rejection: &Rejection) -> Failure {
+pub(crate) fn of_rejection(rejection: &Rejection) -> Failure {
     let what = format!("the connection was refused; unauthenticated reason: {}", rejection.text);
     let failure = Failure::new(Code::Connect, what);
     match rejection.reason {
@@ -154,7 +154,7 @@ fn of_rejection(rejection: &Rejection) -> Failure {
     }
 }
 
-fn of_fault(fault: &ClientFault) -> Failure {
+pub(crate) fn of_fault(fault: &ClientFault) -> Failure {
     let failure = |code| Failure::new(code, fault.to_string());
     match fault {
         ClientFault::Truncated => failure(Code::Connect)

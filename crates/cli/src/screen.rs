@@ -44,6 +44,11 @@ impl Line {
         Self { text: shown::plain_lines(&text.into()), event, level: None, fields: Map::new() }
     }
 
+    /// As [`Self::new`], of a text with colours, all else of which is fit to be shown.
+    pub(crate) fn styled(event: &'static str, text: String) -> Self {
+        Self { text, event, level: None, fields: Map::new() }
+    }
+
     pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.fields.insert(name.into(), of_one_type(name, value.into()));
         self

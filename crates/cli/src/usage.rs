@@ -9,6 +9,7 @@ use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::args::Cli;
+use crate::check::{State, say_to_nagios};
 use crate::failure::{Code, Failure};
 use crate::streams;
 use crate::terminal;
@@ -23,6 +24,9 @@ fn report(error: &clap::Error) -> ExitCode {
         let written = streams::to_stdout(&text(error, &io::stdout()));
         return written
             .map_or_else(|error| Failure::output(&error).report(false), |()| ExitCode::SUCCESS);
+    }
+    if is_nagios(std::env::args_os().skip(1)) {
+        return say_to_nagios(State::Unknown, failure(error).what(), "");
     }
     if wants_json(std::env::args_os().skip(1)) {
         return failure(error).report(true);
@@ -70,6 +74,12 @@ fn of_variable(error: &clap::Error) -> Option<String> {
     let name = format!("DDES_{}", flag.trim_start_matches('-').replace('-', "_").to_uppercase());
     let of_variable = std::env::var(&name).ok()?;
     of_variable.contains(&**value).then(|| format!("the value is that of the variable {name}"))
+}
+
+/// Whether Nagios reads it: a command line that is wrong says nothing about the server.
+fn is_nagios(mut arguments: impl Iterator<Item = OsString>) -> bool {
+    arguments.next().is_some_and(|first| first == "check")
+        && arguments.any(|argument| argument == "--nagios")
 }
 
 /// What is said to people, in parts.

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use ddes_identity::{Namespace, PublicKey};
-use ddes_session::v2::{ClientEnd, ClientEvent, ClientSession, SubmitError};
+use ddes_session::v2::{ClientEnd, ClientEvent, ClientFault, ClientSession, SubmitError};
 use ddes_wire::Sequence;
 use ddes_wire::v2::{Scope, Welcome};
 
@@ -26,27 +26,32 @@ impl ClientConnection {
         trusted: &[PublicKey],
         signer: &Signer,
     ) -> Result<(Self, Welcome), EnterError> {
+        let (mut connection, key) = Self::dial(options).await?;
+        if !trusted.contains(&key) {
+            return Err(EnterError::Untrusted { key: Box::new(key) });
+        }
+        connection.prove(signer).await?;
+        match connection.next().await {
+            Some(ClientEvent::Ready(welcome)) => Ok((connection, welcome)),
+            event => Err(ended(event)),
+        }
+    }
+
+    /// Connects, and returns the key that the server proves to hold. It opens no session, and needs
+    /// no identity.
+    pub async fn meet(options: &ConnectOptions) -> Result<PublicKey, EnterError> {
+        Ok(Self::dial(options).await?.1)
+    }
+
+    /// A connection on which the server has proven its key.
+    async fn dial(options: &ConnectOptions) -> Result<(Self, PublicKey), EnterError> {
         let entropy = handshake_entropy().map_err(ConnectError::from)?;
         let stream = dial(&options.server, options.connect).await?;
         let session = ClientSession::new(options.session(), Instant::now(), entropy);
         let mut connection = Self(Pump::new(stream, session));
-        loop {
-            match connection.next().await {
-                Some(ClientEvent::ServerProven { key }) if trusted.contains(&key) => {
-                    connection.prove(signer).await?;
-                }
-                Some(ClientEvent::ServerProven { key }) => {
-                    return Err(EnterError::Untrusted { key: Box::new(key) });
-                }
-                Some(ClientEvent::Ready(welcome)) => return Ok((connection, welcome)),
-                Some(ClientEvent::Ended(end)) => return Err(EnterError::Ended(end)),
-                // A session has no answers before its 20.
-                Some(ClientEvent::Answered(_)) | None => {
-                    return Err(EnterError::Ended(ClientEnd::Fault(
-                        ddes_session::v2::ClientFault::Truncated,
-                    )));
-                }
-            }
+        match connection.next().await {
+            Some(ClientEvent::ServerProven { key }) => Ok((connection, key)),
+            event => Err(ended(event)),
         }
     }
 
@@ -83,5 +88,16 @@ impl ClientConnection {
             }
         }
         None
+    }
+}
+
+/// The end of a session that did not open: the event says it, or is not allowed before a 20.
+fn ended(event: Option<ClientEvent>) -> EnterError {
+    match event {
+        Some(ClientEvent::Ended(end)) => EnterError::Ended(end),
+        Some(
+            ClientEvent::ServerProven { .. } | ClientEvent::Ready(_) | ClientEvent::Answered(_),
+        )
+        | None => EnterError::Ended(ClientEnd::Fault(ClientFault::Truncated)),
     }
 }

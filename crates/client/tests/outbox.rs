@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use ddes_client::outbox::{
-    InputMark, JournalError, Objection, Outbox, OutboxOwner, TAKE_MAX, TakeError,
+    InputMark, JournalError, Objection, Outbox, OutboxOwner, TAKE_MAX, TakeError, inspect,
+    journal_of,
 };
 use ddes_identity::SigningKey;
 use ddes_wire::v2::Welcome;
@@ -144,6 +145,29 @@ fn the_journal_cut_at_each_byte_keeps_whole_takings_only() {
         drop(outbox);
         assert_eq!(Outbox::open(&folder, &owner()).unwrap().pending(), 2 * takings + 1);
         lose_marks(&folder);
+    }
+}
+
+/// As a file system leaves it that has the length and not all bytes.
+#[test]
+fn the_journal_cut_at_each_byte_and_filled_with_zeros_keeps_whole_takings_only() {
+    let (first, second) = ([10, 11, 12], [20, 21]);
+    let (whole, ends) = journal_of(&owner(), [7; 16], &[&first, &second]);
+    for length in ends[1]..whole.len() {
+        let mut bytes = whole[..length].to_vec();
+        bytes.resize(whole.len(), 0);
+        if bytes == whole {
+            continue;
+        }
+        let found = inspect(&bytes).unwrap();
+        assert_eq!(
+            (&found.pending[..], found.torn),
+            (&first[..], whole.len() - ends[1]),
+            "{length}"
+        );
+        // With anything behind it, it was whole once.
+        bytes.extend(&whole[ends[1]..]);
+        inspect(&bytes).unwrap_err();
     }
 }
 

@@ -25,6 +25,12 @@ pub enum EngineKind {
     Oracle,
 }
 
+impl EngineKind {
+    /// The engines for the groups of RFC 7919, the fastest first. A group takes the first that the
+    /// processor has: see [`Group::with_engine`](crate::Group::with_engine).
+    pub const BY_SPEED: [Self; 3] = [Self::Ifma, Self::Adx, Self::Portable];
+}
+
 /// Upper bound on the stack of an exponentiation, in bytes: a table of 16 numbers, and the numbers
 /// that are returned by value.
 const STACK_BYTES: usize = 32 * 1024;
@@ -35,8 +41,8 @@ pub(crate) struct GroupEngine(Box<dyn Exponentiation + Send + Sync>);
 impl GroupEngine {
     /// The fastest engine of this processor. `generator` is big-endian and below p.
     pub(crate) fn new(p: &Odd<BoxedUint>, generator: &[u8]) -> Self {
-        let kinds = [EngineKind::Ifma, EngineKind::Adx, EngineKind::Portable];
-        let best = kinds.into_iter().find_map(|kind| Self::of_kind(kind, p, generator));
+        let best =
+            EngineKind::BY_SPEED.into_iter().find_map(|kind| Self::of_kind(kind, p, generator));
         best.unwrap_or_else(|| Self(Box::new(Oracle::new(p, generator))))
     }
 

@@ -26,7 +26,7 @@ use crate::clerk::{LedgerAnswer, ServerLedger};
 use crate::endpoint::{
     Action, ConnectionEntropy, ConnectionId, Endpoint, Order, Request, SessionView, SessionWork,
 };
-use crate::listen::{LiveSettings, Report, Stopped};
+use crate::listen::{LiveSettings, Pulse, Report, Stopped};
 use crate::mail::{Mail, Mailbox, ServerCommand, reply};
 use crate::pool::Pool;
 use crate::refuse::{RefusalStep, RefusedConnection};
@@ -590,6 +590,7 @@ impl Driver {
         self.endpoint.end_all(now, Order::Shutdown, None);
         self.count(|counts| counts.is_stopping = true);
         self.publish_now();
+        (self.observe)(Report::Stopping(self.drain));
     }
 
     fn publish_now(&mut self) {
@@ -604,6 +605,10 @@ impl Driver {
             ServerCommand::Ledger(question) => self.ledger.ask(question),
             ServerCommand::PinTrace { serial, is_pinned, found } => {
                 reply(found, self.endpoint.pin_trace(serial, is_pinned));
+            }
+            ServerCommand::Pulse(asker) => {
+                let connections = self.endpoint.len();
+                reply(asker, Pulse { connections, is_stopping: self.state.stopping.is_some() });
             }
             ServerCommand::Sessions(sessions) => {
                 reply(sessions, self.endpoint.sessions().collect());

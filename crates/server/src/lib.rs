@@ -28,4 +28,4 @@ pub mod watch;
 pub use access::{Access, Lists};
 pub use clerk::LedgerView;
 pub use files::Files;
-pub use listen::{LiveSettings, Report, Server, ServerHandle, ServerOptions, Stopped};
+pub use listen::{LiveSettings, Pulse, Report, Server, ServerHandle, ServerOptions, Stopped};

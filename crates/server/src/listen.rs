@@ -1,7 +1,7 @@
 //! The server: bound to an address, run on one thread, controlled through handles.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ const BACKLOG: i32 = 4096;
 /// The settings of a server.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
-    /// The address to listen on; port 0 chooses a free port.
+    /// The address that [`Server::bind`] listens on; port 0 chooses a free port.
     pub listen: SocketAddr,
     /// The limits, and the profiles offered.
     pub endpoint: Config,
@@ -86,6 +86,17 @@ pub enum Report {
     /// A checkpoint of the ledger failed. The only consequence is that opening the ledger takes
     /// longer.
     Checkpoint(io::Error),
+    /// The server accepts no more connections and ends its sessions, within the time given.
+    Stopping(Duration),
+}
+
+/// The answer of the server's loop to [`ServerHandle::pulse`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pulse {
+    /// Open connections, with or without a session.
+    pub connections: usize,
+    /// Whether the server is stopping.
+    pub is_stopping: bool,
 }
 
 /// How a server stopped.
@@ -118,6 +129,14 @@ impl ServerHandle {
             .post(Mail::Command(ServerCommand::Apply { settings: Box::new(settings), applied }));
         // Sent within a turn of the loop, or dropped with the mail of a loop that has ended.
         answer.recv().is_ok()
+    }
+
+    /// Asks the loop for a sign of life, and waits for it on this thread for as long as the loop is
+    /// busy; `None` if the server has stopped.
+    pub fn pulse(&self) -> Option<Pulse> {
+        let (sender, answer) = oneshot::channel();
+        self.mailbox.post(Mail::Command(ServerCommand::Pulse(sender)));
+        answer.blocking_recv().ok()
     }
 
     /// Totals over all accounts of the ledger; `None` if the server has stopped.
@@ -183,8 +202,14 @@ impl Server {
         socket.set_reuse_address(true)?;
         socket.bind(&options.listen.into())?;
         socket.listen(BACKLOG)?;
-        socket.set_nonblocking(true)?;
-        let mut listener = mio::net::TcpListener::from_std(socket.into());
+        Self::on(socket.into(), options, ledger)
+    }
+
+    /// Serves a socket that listens already, such as one from a service manager, instead of the
+    /// options' address.
+    pub fn on(listener: TcpListener, options: ServerOptions, ledger: Ledger) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let mut listener = mio::net::TcpListener::from_std(listener);
         let poll = Poll::new()?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let mailbox = Arc::new(Mailbox::new(Waker::new(poll.registry(), MAIL)?));

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::clerk::{LedgerAnswer, LedgerQuestion};
 use crate::endpoint::{ConnectionId, SessionDone, SessionView};
-use crate::listen::LiveSettings;
+use crate::listen::{LiveSettings, Pulse};
 
 /// A message of another thread to the loop.
 #[derive(Debug)]
@@ -33,6 +33,7 @@ pub(crate) enum ServerCommand {
     Ledger(LedgerQuestion),
     PinTrace { serial: u64, is_pinned: bool, found: oneshot::Sender<bool> },
     Apply { settings: Box<LiveSettings>, applied: mpsc::Sender<()> },
+    Pulse(oneshot::Sender<Pulse>),
 }
 
 /// Messages to the loop. Bounded, since each is the result of something that the loop or an

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use ddes_client::delivery::{DeliveryError, DeliveryEvent, NextAttempt};
-use ddes_client::outbox::Objection;
+use ddes_client::outbox::{JournalError, Objection, TakeError};
 use ddes_identity::{Namespace, PublicKey, SigningKey};
 use ddes_session::Phase;
 use ddes_session::v2::noise::Entropy;
@@ -15,8 +15,9 @@ use ddes_wire::{SessionNumber, Standing};
 use zeroize::Zeroizing;
 
 use crate::model::{History, Known, Model, Violation};
-use crate::outbox::{Copy, DurableDelivery};
-use crate::plan::FRAME_VALUES;
+use crate::outbox::{Copy, DurableDelivery, Extent};
+use crate::plan::{DiskRates, FRAME_VALUES};
+use crate::power::Outage;
 use crate::random::Random;
 use crate::trace::Trace;
 
@@ -75,14 +76,16 @@ pub(crate) struct Around<'a> {
     pub(crate) model: &'a mut Model,
     pub(crate) trace: &'a mut Trace,
     pub(crate) random: &'a mut Random,
+    /// Of the client's disk.
+    pub(crate) rates: DiskRates,
 }
 
 impl Client {
-    pub(crate) fn new(key: SigningKey, account: usize, base: Instant) -> Self {
+    pub(crate) fn new(key: SigningKey, account: usize, delivery: DurableDelivery) -> Self {
         Self {
             key,
             account,
-            delivery: DurableDelivery::new(base),
+            delivery,
             state: State::Down,
             copy: None,
             restored: None,
@@ -111,19 +114,84 @@ impl Client {
             .map_or(0, |(_, history)| known.promised().saturating_sub(history.count()))
     }
 
-    /// The machine is set back to the copy, with its memory, and takes other values before it
-    /// learns that its session has ended.
-    pub(crate) fn set_back(&mut self, values: &[i64], at: Instant) -> Result<bool, Violation> {
+    /// It is set back to the copy, and takes other values before it learns that its session has
+    /// ended.
+    pub(crate) fn set_back(
+        &mut self,
+        extent: Extent,
+        values: &[i64],
+        at: Instant,
+    ) -> Result<bool, Violation> {
         if self.has_stopped() {
             return Ok(false);
         }
         let Some((copy, mut history)) = self.copy.take() else { return Ok(false) };
-        self.delivery.restore(copy, values, at).map_err(|error| Violation(error.to_string()))?;
+        self.delivery.restore(copy, extent, values, at)?;
         values.iter().for_each(|value| history.give((*value).into()));
         (self.restored, self.was_restored) = (Some(history), true);
         self.superseded_at = None;
         self.state = State::Down;
         Ok(true)
+    }
+
+    /// The process ends, and another begins with what the disk holds.
+    pub(crate) fn restart(
+        &mut self,
+        outage: Outage,
+        around: &mut Around<'_>,
+    ) -> Result<(), Violation> {
+        let Some(known) = around.model.accounts.get(self.account) else { return Ok(()) };
+        let history = self.restored.as_ref().unwrap_or(known.history());
+        let at = around.now + Duration::from_millis(around.random.below(4_000));
+        let chance = (&mut *around.random, &mut *around.trace);
+        self.delivery
+            .restart(outage, history, around.rates, chance, at)
+            .map_err(|violation| Violation(format!("client {}: {violation}", self.account)))?;
+        let highest = self.delivery.highest();
+        match &mut self.restored {
+            Some(history) => history.lose(highest),
+            None => around.model.lose(self.account, highest)?,
+        }
+        (self.state, self.superseded_at) = (State::Down, None);
+        Ok(())
+    }
+
+    /// Ends it if the power of its disk is gone.
+    fn heed_power(&mut self, around: &mut Around<'_>) -> Result<(), Violation> {
+        if !self.delivery.disk().is_off() {
+            return Ok(());
+        }
+        around.trace.line(around.step, format_args!("{}'s disk call is cut short", self.account));
+        around.trace.count("client crashes inside a disk call");
+        let outage = Outage::draw(around.random);
+        self.restart(outage, around)
+    }
+
+    /// Stores values, which the model has been given. If they are not, nothing has changed, or the
+    /// process ends.
+    pub(crate) fn take(
+        &mut self,
+        values: &[i64],
+        around: &mut Around<'_>,
+    ) -> Result<(), Violation> {
+        let before = self.delivery.highest();
+        match self.delivery.take(around.now, values) {
+            Ok(()) => {}
+            Err(TakeError::Journal(JournalError::Full(_)))
+                if self.delivery.disk().take_faults() > 0 && self.delivery.highest() == before =>
+            {
+                around.trace.count("values that an outbox had no room for");
+                match &mut self.restored {
+                    Some(history) => history.lose(before),
+                    None => around.model.lose(self.account, before)?,
+                }
+            }
+            Err(TakeError::Journal(error)) => {
+                self.heed(Err(DeliveryError::Journal(error)), around)?;
+            }
+            Err(error) => return Err(Violation(format!("client {}: {error}", self.account))),
+        }
+        self.heed_power(around)
     }
 
     pub(crate) fn begin(
@@ -204,7 +272,8 @@ impl Client {
             } else if let Some(event) = meeting.session.poll_event() {
                 let link = meeting.link;
                 self.handle(event, around)?;
-                if self.has_stopped() {
+                self.heed_power(around)?;
+                if !matches!(self.state, State::Meeting(_)) {
                     closed = Some(link);
                 }
             } else if meeting.session.phase() == Phase::Done {
@@ -285,7 +354,7 @@ impl Client {
     }
 
     /// Whether delivery continues. An objection is a violation, except of an outbox that was set
-    /// back.
+    /// back. After an error of its disk the process ends.
     fn heed(
         &mut self,
         handled: Result<(), DeliveryError>,
@@ -295,6 +364,11 @@ impl Client {
             Ok(()) => Ok(true),
             Err(DeliveryError::Objection(objection)) => {
                 self.object(&objection, around).map(|()| false)
+            }
+            Err(DeliveryError::Journal(error)) if self.delivery.is_excused(&error) => {
+                around.trace.line(around.step, format_args!("{} ends: {error}", self.account));
+                around.trace.count("clients that ended because of their disk");
+                self.restart(Outage::draw(around.random), around).map(|()| false)
             }
             Err(error) => Err(Violation(format!("client {}: {error}", self.account))),
         }

@@ -5,6 +5,7 @@
 //! sync any part: pages, sectors of 512 bytes, each in any state it has had since.
 
 mod inode;
+mod outbox;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -36,6 +37,8 @@ struct Platter {
     budget: Option<u64>,
     is_off: bool,
     is_full: bool,
+    /// Bytes that became free while the disk is full.
+    free: usize,
     /// Another folder is in this one's place.
     is_moved: bool,
     /// Journals whose sync was put off, by a mutant.
@@ -73,6 +76,7 @@ impl SimDisk {
             budget: None,
             is_off: false,
             is_full: false,
+            free: 0,
             is_moved: false,
             deferred: Vec::new(),
             faults: 0,
@@ -89,7 +93,8 @@ impl SimDisk {
     }
 
     pub(crate) fn set_full(&self, is_full: bool) {
-        self.lock().is_full = is_full;
+        let mut platter = self.lock();
+        (platter.is_full, platter.free) = (is_full, 0);
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -124,6 +129,13 @@ impl SimDisk {
         std::mem::take(&mut self.lock().faults)
     }
 
+    /// What the system shows of a file.
+    pub(crate) fn content(&self, name: &str) -> Option<Vec<u8>> {
+        let platter = self.lock();
+        let inode = platter.seen.get(name)?;
+        platter.inodes.get(inode).map(|file| file.seen.clone())
+    }
+
     /// How often each thing happened.
     pub(crate) fn counts(&self) -> Tally {
         self.lock().counts.clone()
@@ -134,6 +146,14 @@ impl SimDisk {
         let mut platter = self.lock().clone();
         (platter.rates, platter.budget, platter.is_off) = (DiskRates::default(), None, false);
         Self(Arc::new(Mutex::new(platter)))
+    }
+
+    /// The files become those of a copy, whatever has them open; faults and chance go on.
+    pub(crate) fn set_back(&self, copy: &Self) {
+        let was = copy.lock().clone();
+        let mut platter = self.lock();
+        (platter.inodes, platter.next) = (was.inodes, was.next);
+        (platter.seen, platter.durable, platter.changes) = (was.seen, was.durable, was.changes);
     }
 
     /// Adds 1 to the first sum in the newest checkpoint, and makes its own checksum right again;
@@ -274,7 +294,8 @@ impl Platter {
 
     fn link(&mut self, name: &str, zeros: usize) -> u64 {
         self.next += 1;
-        let inode = Inode { seen: vec![0; zeros], durable: vec![0; zeros], writes: Vec::new() };
+        let zeros = vec![0; zeros];
+        let inode = Inode { seen: zeros.clone(), durable: zeros, ..Inode::default() };
         self.inodes.insert(self.next, inode);
         self.seen.insert(name.to_owned(), self.next);
         self.changes.push(Change::Link(name.to_owned(), self.next));
@@ -295,7 +316,8 @@ impl Platter {
         let inode = self.find(from)?;
         if failure.as_ref().is_none_or(|(_, is_done)| *is_done) && from != to {
             self.seen.remove(from);
-            self.seen.insert(to.to_owned(), inode);
+            let old = self.seen.insert(to.to_owned(), inode);
+            self.free += old.map_or(0, |old| self.held(old));
             self.changes.push(Change::Rename(from.to_owned(), to.to_owned()));
         }
         if let Some((error, _)) = failure {
@@ -308,9 +330,10 @@ impl Platter {
 
     fn remove(&mut self, name: &str) -> io::Result<()> {
         let failure = self.enter_changing(self.rates.remove, "disk: failed remove")?;
-        self.find(name)?;
+        let inode = self.find(name)?;
         if failure.as_ref().is_none_or(|(_, is_done)| *is_done) {
             self.seen.remove(name);
+            self.free += self.held(inode);
             self.changes.push(Change::Unlink(name.to_owned()));
         }
         self.done(name, "disk: segments removed");
@@ -347,12 +370,15 @@ impl Platter {
         let failure = self.enter_changing(self.rates.write, "disk: failed write")?;
         let is_full = self.is_full;
         let Some(file) = self.inodes.get_mut(&inode) else { return Err(broken("no such file")) };
-        if is_full && offset + bytes.len() > file.seen.len() {
-            let inside = bytes.len().min(file.seen.len().saturating_sub(offset));
+        let needed = (offset + bytes.len()).saturating_sub(file.held());
+        if is_full && needed > self.free {
+            let inside = bytes.len().min((file.held() + self.free).saturating_sub(offset));
             file.write(offset, bytes.split_at(inside).0);
+            self.free = 0;
             self.fault("disk: no room");
             return Err(no_room());
         }
+        self.free = self.free.saturating_sub(needed);
         let is_short = is_full && self.rates.copies_on_write && self.random.one_in(4);
         let error = match failure {
             Some((error, _)) => error,
@@ -396,6 +422,11 @@ impl Platter {
         }
     }
 
+    /// The bytes of a file that nothing else can have.
+    fn held(&self, inode: u64) -> usize {
+        self.inodes.get(&inode).map_or(0, Inode::held)
+    }
+
     fn is_journal(&self, inode: u64) -> bool {
         self.seen.iter().any(|(name, other)| *other == inode && name.starts_with("journal-"))
     }
@@ -431,6 +462,7 @@ impl Platter {
         for file in inodes.values_mut() {
             file.settle(survival, random);
             file.seen.clone_from(&file.durable);
+            file.allocated = 0;
         }
         let kept = match self.random.below(3) {
             0 => 0,

@@ -22,6 +22,8 @@ mod plan;
 mod power;
 mod random;
 mod server;
+#[cfg(test)]
+mod stored;
 mod trace;
 mod walker;
 mod world;
@@ -59,9 +61,13 @@ pub struct Failure {
 pub fn run(seed: u64, base: Instant, mutant: Option<Mutant>, prints: bool) -> Run {
     let mut world = world::World::new(seed, base, mutant, prints);
     let outcome = world.run();
-    let (step, counts) = (world.step, world.disk.counts());
+    let step = world.step;
+    let disks = world.clients.iter().map(|client| client.delivery.disk()).chain([&world.disk]);
+    let counts: Vec<Tally> = disks.map(|disk| disk.counts()).collect();
     let (digest, trace, mut tally) = world.trace.finish();
-    tally.extend(counts);
+    for (what, count) in counts.into_iter().flatten() {
+        *tally.entry(what).or_insert(0) += count;
+    }
     let failure = outcome.err().map(|violation| Failure { violation, step, trace });
     Run { digest, tally, failure }
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use ddes_ledger::Health;
 use ddes_server::endpoint::Order;
 
-use crate::client::State;
 use crate::link::Link;
 use crate::model::Violation;
+use crate::outbox::Extent;
 use crate::plan::Rates;
 use crate::power::Outage;
 use crate::random::Random;
@@ -22,6 +22,7 @@ impl World {
     pub(crate) fn faults(&mut self) -> Result<(), Violation> {
         let Rates { power, budget, kill, stop, client, cut, stall, full, moved, wall, .. } =
             self.plan.rates;
+        self.disturb_client_disk();
         if matches!(self.clerk.ledger.health(), Health::Failed(_)) && self.random.one_in(40) {
             let outage = if self.random.one_in(2) { Outage::Power } else { Outage::Kill };
             return self.restart(outage);
@@ -74,38 +75,48 @@ impl World {
         Ok(())
     }
 
-    /// A client dies, perhaps while it takes values, and begins anew from its outbox.
+    /// The disk of a client becomes full, or has room again; or it fails in the middle of a call.
+    fn disturb_client_disk(&mut self) {
+        let Rates { client_budget, client_full, .. } = self.plan.rates;
+        let number = self.random.index(self.clients.len());
+        let Some(disk) = self.clients.get(number).map(|client| client.delivery.disk()) else {
+            return;
+        };
+        if self.random.happens(client_budget) && !disk.is_armed() {
+            disk.set_budget(Some(self.random.below(20)));
+        }
+        if self.random.happens(client_full) || (disk.is_full() && self.random.one_in(60)) {
+            disk.set_full(!disk.is_full());
+            self.trace.count("disks of clients that became full, or have room again");
+        }
+    }
+
+    /// A client dies, perhaps while it takes a value, and begins anew from its outbox.
     fn crash_client(&mut self) -> Result<(), Violation> {
         let number = self.random.index(self.clients.len());
         let Some(client) = self.clients.get_mut(number) else { return Ok(()) };
-        if let Some(link) = client.meeting().map(|meeting| meeting.link)
-            && let Some(link) = self.links.get_mut(&link)
-        {
-            match self.random.below(4) {
-                0 => link.leave_ghost(&mut self.random, self.now, &[]),
-                says => link.lose_client(&mut self.random, says == 1),
-            }
+        if let Some(link) = client.meeting().map(|meeting| meeting.link) {
+            self.leave_link(link);
         }
+        let values_max = self.plan.values_max;
+        let Some((client, mut around)) = self.client(number) else { return Ok(()) };
         if client.has_stopped() {
             return Ok(());
         }
-        let Some(known) = self.model.accounts.get_mut(client.account) else { return Ok(()) };
-        let values =
-            (known.count() < self.plan.values_max).then(|| vec![self.random.u64().cast_signed()]);
-        let given = values.iter().flatten().map(|value| i128::from(*value));
-        match &mut client.restored {
-            Some(history) => given.for_each(|value| history.give(value)),
-            None => given.for_each(|value| known.give(value)),
+        let Some(known) = around.model.accounts.get_mut(client.account) else { return Ok(()) };
+        if known.count() < values_max && around.random.one_in(2) {
+            let value = around.random.u64().cast_signed();
+            match &mut client.restored {
+                Some(history) => history.give(value.into()),
+                None => known.give(value.into()),
+            }
+            client.delivery.disk().set_budget(Some(around.random.below(8)));
+            // It is killed meanwhile or afterwards, whatever this came to.
+            drop(client.delivery.take(around.now, &[value]));
         }
-        let at = self.now + Duration::from_millis(self.random.below(4_000));
-        client.delivery.crash(&mut self.random, values, at);
-        let highest = client.delivery.highest();
-        match &mut client.restored {
-            Some(history) => history.lose(highest),
-            None => self.model.lose(client.account, highest)?,
-        }
-        (client.state, client.superseded_at) = (State::Down, None);
-        self.trace.line(self.step, format_args!("client {number} dies"));
+        let outage = Outage::draw(around.random);
+        client.restart(outage, &mut around)?;
+        self.trace.line(self.step, format_args!("client {number} dies: {outage:?}"));
         self.trace.count("client crashes");
         Ok(())
     }
@@ -134,7 +145,12 @@ impl World {
             .map(|_| self.random.u64().cast_signed() >> 1)
             .collect();
         let at = self.now + Duration::from_millis(self.random.below(4_000));
-        if !client.set_back(&values, at)? {
+        let extent = match self.random.below(4) {
+            0 => Extent::Files,
+            1 => Extent::Snapshot,
+            _ => Extent::Machine,
+        };
+        if !client.set_back(extent, &values, at)? {
             return Ok(());
         }
         if let Some(link) = link.and_then(|link| self.links.get_mut(&link)) {
@@ -142,7 +158,7 @@ impl World {
         }
         self.trace.line(
             self.step,
-            format_args!("client {number} is set back, and takes {}", values.len()),
+            format_args!("client {number} is set back: {extent:?}, and takes {}", values.len()),
         );
         self.trace.count("outboxes set back");
         Ok(())

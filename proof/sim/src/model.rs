@@ -55,6 +55,11 @@ impl History {
         self.sums.get(usize::try_from(last_seq).ok()?).copied()
     }
 
+    /// What a number means.
+    pub(crate) fn value(&self, number: u64) -> Option<i128> {
+        Some(self.sum(number)? - self.sum(number.checked_sub(1)?)?)
+    }
+
     /// Whether both mean the same by the first numbers.
     fn agrees(&self, other: &Self, last_seq: u64) -> bool {
         (0..=last_seq)

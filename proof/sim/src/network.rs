@@ -5,6 +5,7 @@ use ddes_session::Phase;
 use crate::client::{Around, Client, Meeting};
 use crate::link::Link;
 use crate::model::Violation;
+use crate::plan::DiskRates;
 use crate::world::World;
 
 /// Received at once at most.
@@ -109,16 +110,32 @@ impl World {
         }
     }
 
-    pub(crate) fn settle(&mut self, client: usize) -> Result<(), Violation> {
-        let mut around = Around {
+    /// A client, and what it needs of the world.
+    pub(crate) fn client(&mut self, number: usize) -> Option<(&mut Client, Around<'_>)> {
+        let rates = if self.is_ending { DiskRates::default() } else { self.plan.client_disk };
+        let around = Around {
             now: self.now,
             step: self.step,
             server: self.public,
             model: &mut self.model,
             trace: &mut self.trace,
             random: &mut self.random,
+            rates,
         };
-        let Some(client) = self.clients.get_mut(client) else { return Ok(()) };
+        Some((self.clients.get_mut(number)?, around))
+    }
+
+    /// The client has closed its connection, or is gone.
+    pub(crate) fn leave_link(&mut self, link: u64) {
+        let Some(link) = self.links.get_mut(&link) else { return };
+        match self.random.below(4) {
+            0 => link.leave_ghost(&mut self.random, self.now, &[]),
+            says => link.lose_client(&mut self.random, says == 1),
+        }
+    }
+
+    pub(crate) fn settle(&mut self, client: usize) -> Result<(), Violation> {
+        let Some((client, mut around)) = self.client(client) else { return Ok(()) };
         if let Some(link) = client.settle(&mut around)?.and_then(|link| self.links.get_mut(&link)) {
             match self.random.below(3) {
                 0 => link.leave_ghost(&mut self.random, self.now, &[]),

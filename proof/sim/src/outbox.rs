@@ -1,54 +1,73 @@
-//! A client's delivery that outlives the client: what its outbox was told, and how much of that had
-//! been made durable.
-//!
-//! The rules are those of `ddes_client::delivery`. The outbox's own file is not run here: an outbox
-//! in memory is told again what a crash left of its log. Values and states are synced before they
-//! are used, a confirmation is not (`ddes_client::outbox`, whose own tests cut its file at every
-//! byte).
+//! A client's delivery that outlives the client: `ddes_client::outbox` with its file, on a
+//! simulated disk of its own.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ddes_client::delivery::{Delivery, DeliveryError, NextAttempt, Patience};
-use ddes_client::outbox::{InputMark, Objection, Outbox, TakeError};
+use ddes_client::outbox::{InputMark, JournalError, Outbox, OutboxOwner, TakeError, inspect};
 use ddes_wire::v2::{Farewell, Outcome, Welcome};
-use ddes_wire::{Sequence, Total};
 
+use crate::disk::SimDisk;
+use crate::model::{History, Violation};
+use crate::plan::DiskRates;
+use crate::power::Outage;
 use crate::random::Random;
+use crate::trace::Trace;
 
 /// A simulated client never gives up of itself.
 const PATIENCE: Patience = Patience { first: FOR_EVER, later: FOR_EVER };
 const FOR_EVER: Duration = Duration::from_secs(1 << 32);
+/// What errors call it.
+const FOLDER: &str = "outbox";
+/// The most attempts to open an outbox that are disturbed.
+const DISTURBED_MAX: u32 = 4;
+/// Disk calls of an opening that the power may go in.
+const OPENING_CALLS: u64 = 16;
 
-#[derive(Clone, Debug)]
-enum Entry {
-    Take(Vec<i64>),
-    Admit(Box<Welcome>),
-    Confirm(Sequence, Total),
-    Ended,
+/// An outbox as it was once: its files, and its memory.
+#[derive(Debug)]
+pub(crate) struct Copy {
+    disk: SimDisk,
+    memory: Outbox,
 }
 
-/// An outbox as it was once: its memory, and what it had on disk.
-#[derive(Clone, Debug)]
-pub(crate) struct Copy(Vec<Entry>);
+/// What of a copy is put back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Extent {
+    /// The whole machine: where a session was open, the outbox takes values as if it still were.
+    Machine,
+    /// The files alone, as a tool copied them.
+    Files,
+    /// The files alone, as the disk held them.
+    Snapshot,
+}
 
 #[derive(Debug)]
 pub(crate) struct DurableDelivery {
+    owner: OutboxOwner,
+    disk: SimDisk,
     delivery: Delivery,
-    log: Vec<Entry>,
-    /// The number of entries that are durable.
-    synced: usize,
+    /// The highest number of a value that was reported as stored.
+    stored: u64,
 }
 
 impl DurableDelivery {
-    pub(crate) fn new(now: Instant) -> Self {
-        Self {
-            delivery: Delivery::new(now, PATIENCE, Outbox::in_memory()),
-            log: Vec::new(),
-            synced: 0,
-        }
+    /// A new one, at the disk's faults.
+    pub(crate) fn begin(
+        owner: OutboxOwner,
+        disk: SimDisk,
+        rates: DiskRates,
+        random: &mut Random,
+        trace: &mut Trace,
+        now: Instant,
+    ) -> Result<Self, Violation> {
+        let outbox = open(&owner, &disk, rates, random, trace)?;
+        Ok(Self { owner, disk, delivery: Delivery::new(now, PATIENCE, outbox), stored: 0 })
     }
 
-    /// What needs no log: connections, submissions, pauses, events.
+    /// What writes nothing: connections, submissions, pauses, events.
     pub(crate) fn get(&mut self) -> &mut Delivery {
         &mut self.delivery
     }
@@ -57,32 +76,30 @@ impl DurableDelivery {
         self.delivery.outbox()
     }
 
+    pub(crate) fn disk(&self) -> &SimDisk {
+        &self.disk
+    }
+
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         self.delivery.poll_timeout()
     }
 
     /// The highest number given out.
     pub(crate) fn highest(&self) -> u64 {
-        self.outbox().confirmed().get() + self.outbox().pending() as u64
+        highest(self.outbox())
     }
 
-    pub(crate) fn take(&mut self, now: Instant, values: Vec<i64>) -> Result<(), TakeError> {
-        self.delivery.take(now, &values, InputMark::default())?;
-        self.note(Entry::Take(values), true);
+    pub(crate) fn take(&mut self, now: Instant, values: &[i64]) -> Result<(), TakeError> {
+        self.disk.take_faults();
+        let mark = mark_after(self.outbox(), values);
+        self.delivery.take(now, values, mark)?;
+        self.stored = self.highest();
         Ok(())
     }
 
     pub(crate) fn handle_welcome(&mut self, welcome: &Welcome) -> Result<(), DeliveryError> {
-        let standing = welcome.standing;
-        if self.outbox().is_new() && standing.last_seq != Sequence::NONE {
-            // In memory it would adopt the history, and this one is durable.
-            return Err(
-                Objection::History { last_seq: standing.last_seq, sum: standing.sum }.into()
-            );
-        }
-        let handled = self.delivery.handle_welcome(welcome);
-        self.note_or_end(handled.is_ok(), Entry::Admit(Box::new(welcome.clone())), true);
-        handled
+        self.disk.take_faults();
+        self.delivery.handle_welcome(welcome)
     }
 
     pub(crate) fn handle_answer(
@@ -90,9 +107,8 @@ impl DurableDelivery {
         now: Instant,
         answer: &Outcome,
     ) -> Result<(), DeliveryError> {
-        let handled = self.delivery.handle_answer(now, answer);
-        self.note_or_end(handled.is_ok(), Entry::Confirm(answer.last_seq, answer.sum), false);
-        handled
+        self.disk.take_faults();
+        self.delivery.handle_answer(now, answer)
     }
 
     pub(crate) fn handle_end(
@@ -101,83 +117,160 @@ impl DurableDelivery {
         random: &mut Random,
         said: Option<&Farewell>,
     ) -> Result<NextAttempt, DeliveryError> {
-        let was_open = self.delivery.is_open();
-        let handled = self.delivery.handle_end(now, random.u64(), said, false);
-        if let Some(farewell) = said.filter(|_| was_open && handled.is_ok()) {
-            self.note(Entry::Confirm(farewell.last_seq, farewell.sum), false);
-        }
-        self.note(Entry::Ended, false);
-        handled
+        self.disk.take_faults();
+        self.delivery.handle_end(now, random.u64(), said, false)
+    }
+
+    /// Whether the disk gave reason for the error.
+    pub(crate) fn is_excused(&self, error: &JournalError) -> bool {
+        is_of_the_disk(error) && self.disk.take_faults() > 0
     }
 
     pub(crate) fn copy(&self) -> Copy {
-        Copy(self.log.clone())
+        Copy { disk: self.disk.copy(), memory: self.outbox().snapshot() }
     }
 
-    /// Everything is as it was, memory and disk: where a session was open, the outbox takes
-    /// `values` as if it still were. It connects at `at`.
+    /// The copy is put back, on a disk with room that does not fail; the outbox takes `values`
+    /// before it learns that its session has ended. It connects at `at`.
     pub(crate) fn restore(
         &mut self,
         copy: Copy,
+        extent: Extent,
         values: &[i64],
         at: Instant,
-    ) -> Result<(), TakeError> {
-        self.log = copy.0;
-        self.synced = self.log.len();
-        self.replay(at);
+    ) -> Result<(), Violation> {
+        self.disk.set_rates(DiskRates::default());
+        self.disk.set_full(false);
+        self.disk.set_back(&copy.disk);
+        let again = || Outbox::open_on(Arc::new(self.disk.clone()), Path::new(FOLDER), &self.owner);
+        self.disk.end_process();
+        let outbox = match extent {
+            Extent::Machine => Ok(copy.memory),
+            Extent::Files => again(),
+            Extent::Snapshot => {
+                self.disk.cut_power();
+                again()
+            }
+        };
+        let mut outbox =
+            outbox.map_err(|error| Violation(format!("a copy does not open: {error}")))?;
         if !values.is_empty() {
-            self.take(at, values.to_vec())?;
+            let mark = mark_after(&outbox, values);
+            outbox.take(values, mark).map_err(|error| Violation(error.to_string()))?;
         }
-        self.begin_again(at);
+        outbox.session_ended();
+        self.delivery = Delivery::new(at, PATIENCE, outbox);
+        self.stored = self.highest();
         Ok(())
     }
 
-    /// The client dies, perhaps while it takes `values`. It begins again at `at`.
-    pub(crate) fn crash(&mut self, random: &mut Random, values: Option<Vec<i64>>, at: Instant) {
-        // The kernel writes in order, or not at all: a record torn or missing ends the file.
-        let kept = random.count(self.synced, self.log.len());
-        if let Some(values) = values.filter(|_| kept == self.log.len() && random.one_in(2)) {
-            self.log.push(Entry::Take(values));
-        } else {
-            self.log.truncate(kept);
+    /// The process ends, and another opens the outbox, at the disk's faults. It connects at `at`.
+    /// What was stored means the same as before; what was not may be there.
+    pub(crate) fn restart(
+        &mut self,
+        outage: Outage,
+        history: &History,
+        rates: DiskRates,
+        (random, trace): (&mut Random, &mut Trace),
+        at: Instant,
+    ) -> Result<(), Violation> {
+        end(&self.disk, outage);
+        let outbox = open(&self.owner, &self.disk, rates, random, trace)?;
+        let highest = highest(&outbox);
+        if highest < self.stored {
+            let stored = self.stored;
+            return Err(Violation(format!("{stored} values were stored, and {highest} are there")));
         }
-        self.synced = self.log.len();
-        self.begin_again(at);
-    }
-
-    fn note(&mut self, entry: Entry, is_synced: bool) {
-        self.log.push(entry);
-        if is_synced {
-            self.synced = self.log.len();
+        let (mark, _) = outbox.input();
+        if mark != mark_after(&outbox, &[]) {
+            return Err(Violation(format!("{highest} values were taken, and {mark:?} says so")));
         }
+        self.check_values(history)?;
+        self.delivery = Delivery::new(at, PATIENCE, outbox);
+        self.stored = highest;
+        Ok(())
     }
 
-    /// After an objection the outbox knows only that its session is over.
-    fn note_or_end(&mut self, is_ok: bool, entry: Entry, is_synced: bool) {
-        if is_ok {
-            self.note(entry, is_synced);
-        } else {
-            self.note(Entry::Ended, false);
-        }
-    }
-
-    /// The process begins anew: no session of it is open.
-    fn begin_again(&mut self, at: Instant) {
-        self.note(Entry::Ended, false);
-        self.replay(at);
-    }
-
-    fn replay(&mut self, at: Instant) {
-        let mut outbox = Outbox::in_memory();
-        for entry in &self.log {
-            // Each result is the same as at the first time, when it was handled.
-            match entry {
-                Entry::Take(values) => outbox.take(values, InputMark::default()).unwrap_or(()),
-                Entry::Admit(welcome) => drop(outbox.admit(welcome, false, None)),
-                Entry::Confirm(last_seq, sum) => drop(outbox.confirm(*last_seq, *sum)),
-                Entry::Ended => outbox.session_ended(),
+    /// The file has the values that its numbers mean.
+    fn check_values(&self, history: &History) -> Result<(), Violation> {
+        let found = self.disk.content("journal").ok_or_else(|| "it is gone".to_owned());
+        let found = found
+            .and_then(|bytes| inspect(&bytes))
+            .map_err(|why| Violation(format!("the outbox's file: {why}")))?;
+        for (number, value) in (found.confirmed.get() + 1..).zip(&found.pending) {
+            if history.value(number) != Some((*value).into()) {
+                return Err(Violation(format!("value {number} of an outbox is {value}")));
             }
         }
-        self.delivery = Delivery::new(at, PATIENCE, outbox);
+        Ok(())
     }
+}
+
+/// The process ends. Whatever of a call was going on is done or not.
+fn end(disk: &SimDisk, outage: Outage) {
+    match outage {
+        Outage::Power => disk.cut_power(),
+        Outage::Kill | Outage::Stop => disk.end_process(),
+    }
+}
+
+/// Opens the outbox; at first the disk may fail, be full, or the process may end.
+fn open(
+    owner: &OutboxOwner,
+    disk: &SimDisk,
+    rates: DiskRates,
+    random: &mut Random,
+    trace: &mut Trace,
+) -> Result<Outbox, Violation> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let is_disturbed = tries <= DISTURBED_MAX;
+        disk.set_rates(if is_disturbed { rates } else { DiskRates::default() });
+        let is_armed = is_disturbed && rates.write > 0 && random.one_in(4);
+        let calls = random.below(OPENING_CALLS);
+        disk.set_budget(is_armed.then_some(calls));
+        if !is_disturbed {
+            disk.set_full(false);
+        }
+        disk.take_faults();
+        let opened = Outbox::open_on(Arc::new(disk.clone()), Path::new(FOLDER), owner);
+        let why = match opened {
+            Ok(outbox) if !disk.is_off() => {
+                disk.set_rates(rates);
+                disk.set_budget(None);
+                if outbox.torn_bytes() > 0 {
+                    trace.count("outboxes with a torn end");
+                }
+                return Ok(outbox);
+            }
+            Ok(_) => "outboxes interrupted while they opened",
+            Err(error) if is_of_the_disk(&error) && disk.take_faults() > 0 => {
+                "outboxes that did not open"
+            }
+            Err(error) => return Err(Violation(format!("an outbox does not open: {error}"))),
+        };
+        trace.count(why);
+        end(disk, Outage::draw(random));
+    }
+}
+
+fn is_of_the_disk(error: &JournalError) -> bool {
+    match error {
+        JournalError::Full(_) | JournalError::Io { .. } => true,
+        JournalError::Locked(_)
+        | JournalError::Foreign { .. }
+        | JournalError::Damaged { .. }
+        | JournalError::Moved(_)
+        | JournalError::Poisoned(_) => false,
+    }
+}
+
+fn highest(outbox: &Outbox) -> u64 {
+    outbox.confirmed().get() + outbox.pending() as u64
+}
+
+/// The input's values and the outbox's have the same numbers.
+fn mark_after(outbox: &Outbox, values: &[i64]) -> InputMark {
+    InputMark { lines: highest(outbox) + values.len() as u64, digest: [0; 32] }
 }

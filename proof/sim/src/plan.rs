@@ -22,6 +22,22 @@ pub(crate) struct DiskRates {
     pub(crate) copies_on_write: bool,
 }
 
+impl DiskRates {
+    fn draw(random: &mut Random) -> Self {
+        let mut often = |ppm: u64| if random.one_in(2) { 0 } else { ppm };
+        Self {
+            read: often(1_000),
+            write: often(2_000),
+            sync: often(4_000),
+            create: often(10_000),
+            publish: often(40_000),
+            remove: often(40_000),
+            files: often(20_000),
+            copies_on_write: random.one_in(3),
+        }
+    }
+}
+
 /// A bug put in on purpose, by the simulator; those in the ledger's own rules are `--cfg
 /// ddes_mutant`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,8 +81,12 @@ pub(crate) struct Rates {
     pub(crate) ghost: u64,
     /// Of connections, not of steps: somebody on the path answers.
     pub(crate) impostor: u64,
-    /// A client's process is killed.
+    /// A client's process is killed, or the power of its machine fails.
     pub(crate) client: u64,
+    /// The same some disk calls later, in the middle of one.
+    pub(crate) client_budget: u64,
+    /// The disk of a client is full for a while.
+    pub(crate) client_full: u64,
     /// A connection is cut.
     pub(crate) cut: u64,
     /// A connection carries nothing for a while.
@@ -96,6 +116,8 @@ pub(crate) struct Plan {
     pub(crate) lull: u64,
     pub(crate) rates: Rates,
     pub(crate) disk: DiskRates,
+    /// The disks of the clients.
+    pub(crate) client_disk: DiskRates,
     pub(crate) options: store::StoreOptions,
 }
 
@@ -111,6 +133,8 @@ impl Plan {
             kill: often(1_500),
             stop: often(700),
             client: often(1_500),
+            client_budget: often(3_000),
+            client_full: often(1_500),
             cut: often(1_500),
             stall: often(3_000),
             full: often(1_500),
@@ -122,16 +146,7 @@ impl Plan {
             impostor: often(30_000),
             edit: often(300_000),
         };
-        let disk = DiskRates {
-            read: often(1_000),
-            write: often(2_000),
-            sync: often(4_000),
-            create: often(10_000),
-            publish: often(40_000),
-            remove: often(40_000),
-            files: often(20_000),
-            copies_on_write: random.one_in(3),
-        };
+        let (disk, client_disk) = (DiskRates::draw(random), DiskRates::draw(random));
         let history = random.one_in(2).then(|| Duration::from_secs(random.within(1, 48) * 3600));
         Self {
             clients: random.count(2, 5),
@@ -143,6 +158,7 @@ impl Plan {
             lull: random.within(1, 12),
             rates,
             disk,
+            client_disk,
             options: store::StoreOptions {
                 segment_bytes: 8192 << random.below(3),
                 frame_bytes: 1024,

@@ -10,10 +10,11 @@ use ddes_ledger::{Account, AccountId, Health, Ledger, Opened};
 use crate::disk::SimDisk;
 use crate::model::Violation;
 use crate::plan::DiskRates;
+use crate::random::Random;
 use crate::server::{Clerk, Node};
 use crate::world::World;
 
-/// How the server ended.
+/// How the server, or a client, ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outage {
     /// With the machine: what was not synced is there, or not.
@@ -22,6 +23,13 @@ pub(crate) enum Outage {
     Kill,
     /// As it was told to.
     Stop,
+}
+
+impl Outage {
+    /// Of the two that nobody wants.
+    pub(crate) fn draw(random: &mut Random) -> Self {
+        if random.one_in(2) { Self::Power } else { Self::Kill }
+    }
 }
 
 /// Classic accounts that an opening is to end. One that fails may have ended them already.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use ddes_client::outbox::OutboxOwner;
 use ddes_identity::{PublicKey, SigningKey};
 use ddes_ledger::store::{Batch, Chain};
 use ddes_ledger::{AccountId, Health, Ledger, Timestamp};
@@ -12,6 +13,7 @@ use crate::disk::SimDisk;
 use crate::impostor::Impostor;
 use crate::link::Link;
 use crate::model::{Model, Violation};
+use crate::outbox::DurableDelivery;
 use crate::plan::{DiskRates, Mutant, Plan};
 use crate::power::Outage;
 use crate::random::Random;
@@ -24,6 +26,8 @@ const DRAIN_STEPS_MAX: u64 = 400_000;
 /// A ledger looks once a second whether its folder is in its place; the clock may have been set
 /// back by as much since.
 const MOVED_MICROS_MAX: u64 = 2_000_000;
+/// What the clients call the server.
+const SERVER: &str = "server:5566";
 /// The wall clock at the beginning: 2026.
 const WALL_MICROS: u64 = 1_770_000_000_000_000;
 
@@ -64,13 +68,6 @@ impl World {
         let mut random = Random::new(seed);
         let plan = Plan::draw(&mut random);
         let disk = SimDisk::new(random.fork(), mutant);
-        let mut model = Model::default();
-        let clients = (0..plan.clients).map(|_| {
-            let key = SigningKey::from_seed(&random.bytes());
-            let account = model.open_account(AccountId::Identity(*key.public().as_bytes()));
-            Client::new(key, account, base)
-        });
-        let clients = clients.collect();
         let key = random.bytes();
         Self {
             public: SigningKey::from_seed(&key).public(),
@@ -79,12 +76,12 @@ impl World {
             wall: WALL_MICROS,
             step: 0,
             trace: Trace::new(prints),
-            model,
+            model: Model::default(),
             mutant,
             disk,
             clerk: Clerk::new(Ledger::in_memory()),
             nodes: Vec::new(),
-            clients,
+            clients: Vec::new(),
             walkers: Vec::new(),
             links: BTreeMap::new(),
             connected: 0,
@@ -101,6 +98,9 @@ impl World {
     pub(crate) fn run(&mut self) -> Result<(), Violation> {
         let plan = format!("{:?}", self.plan);
         self.trace.line(0, format_args!("{plan}"));
+        for _ in 0..self.plan.clients {
+            self.add_client()?;
+        }
         self.start()?;
         for number in 0..self.plan.walkers {
             self.add_walker(number);
@@ -111,6 +111,19 @@ impl World {
             self.act()?;
         }
         self.drain()
+    }
+
+    fn add_client(&mut self) -> Result<(), Violation> {
+        let key = SigningKey::from_seed(&self.random.bytes());
+        let account = self.model.open_account(AccountId::Identity(*key.public().as_bytes()));
+        let server = SERVER.parse().map_err(|error| Violation(format!("{SERVER}: {error}")))?;
+        let owner = OutboxOwner { key: key.public(), server };
+        let disk = SimDisk::new(self.random.fork(), None);
+        let (rates, now) = (self.plan.client_disk, self.now);
+        let delivery =
+            DurableDelivery::begin(owner, disk, rates, &mut self.random, &mut self.trace, now)?;
+        self.clients.push(Client::new(key, account, delivery));
+        Ok(())
     }
 
     fn add_walker(&mut self, number: usize) {
@@ -274,8 +287,22 @@ impl World {
             None => known.give((*value).into()),
         };
         values.iter().for_each(give);
-        client.delivery.take(self.now, values).map_err(|error| Violation(error.to_string()))?;
+        self.store(number, &values)?;
         self.settle(number)
+    }
+
+    /// Stores values that the model was given; if the client's process ends, so does its
+    /// connection.
+    fn store(&mut self, number: usize, values: &[i64]) -> Result<(), Violation> {
+        let Some((client, mut around)) = self.client(number) else { return Ok(()) };
+        let link = client.meeting().map(|meeting| meeting.link);
+        client.take(values, &mut around)?;
+        if client.meeting().is_none()
+            && let Some(link) = link
+        {
+            self.leave_link(link);
+        }
+        Ok(())
     }
 
     /// A walker asks for something.
@@ -430,6 +457,12 @@ impl World {
         self.disk.set_rates(DiskRates::default());
         self.disk.set_budget(None);
         self.disk.set_full(false);
+        for client in &self.clients {
+            let disk = client.delivery.disk();
+            disk.set_rates(DiskRates::default());
+            disk.set_budget(None);
+            disk.set_full(false);
+        }
         if matches!(self.clerk.ledger.health(), Health::Failed(_)) || self.disk.is_moved() {
             self.restart(Outage::Kill)?;
         }

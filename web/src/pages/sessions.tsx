@@ -2,7 +2,7 @@
 
 import { useMemo, useState } from "preact/hooks";
 import { act, Refused, words, type Session, type Sessions as Answer } from "../api";
-import { now, overview, useFeed } from "../feed";
+import { now, overview, refreshOverview, useFeed } from "../feed";
 import { amount, plural } from "../numbers";
 import { link, route } from "../route";
 import { Icon } from "../parts/icon";
@@ -243,6 +243,7 @@ function EndAll({ onDone, refresh }: Ending) {
       say(`${plural(ended, "session ends", "sessions end")}.`);
     } catch (error) {
       if (error instanceof Refused && error.status === 409) {
+        await refreshOverview();
         const open = Number(error.body["open"] ?? overview.peek()?.sessions.open ?? expect);
         setExpect(open);
         setGrown(true);

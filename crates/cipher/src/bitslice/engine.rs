@@ -68,7 +68,7 @@ impl Engine {
     }
 
     /// This processor's fastest engine for `count` blocks.
-    pub(crate) fn best(count: usize) -> Self {
+    pub fn best(count: usize) -> Self {
         if Self::Avx512.is_available() {
             return if count <= Self::Avx512Vl.blocks() { Self::Avx512Vl } else { Self::Avx512 };
         }

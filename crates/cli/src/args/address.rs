@@ -43,11 +43,24 @@ pub(super) fn http(text: &str) -> Result<ServerAddress, String> {
     place.parse().map_err(|_: AddressError| EXAMPLES.to_owned())
 }
 
+/// `--http`: where the HTTP port is, if there is one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Http {
+    At(SocketAddr),
+    Off,
+}
+
+pub(super) fn listen_or_off(text: &str) -> Result<Http, String> {
+    if text == "off" { Ok(Http::Off) } else { listen(text).map(Http::At) }
+}
+
 /// `--listen`: an address and port; `localhost:PORT` or `PORT`, which only this machine reaches; or
 /// `:PORT`, which others reach too.
 pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
     if text.is_empty() {
-        return Err("it is empty: give ADDR:PORT, or unset DDES_LISTEN where that is empty".into());
+        return Err(
+            "it is empty: give ADDR:PORT, or unset its DDES_ variable where that is empty".into()
+        );
     }
     if let Ok(address) = text.parse() {
         return Ok(address);

@@ -21,7 +21,7 @@ Examples:
 Examples:
   ddes config check
   ddes config check new.toml                  before it replaces the one in use")]
-    Check(Box<CheckArgs>),
+    Check(Box<ConfigCheckArgs>),
 }
 
 #[derive(Args, Debug)]
@@ -34,7 +34,7 @@ pub(crate) struct ShowArgs {
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct CheckArgs {
+pub(crate) struct ConfigCheckArgs {
     /// The file [default: what --config or DDES_CONFIG names, or /etc/ddes/ddes.toml]
     #[arg(value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,

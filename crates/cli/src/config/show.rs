@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{CommandLine, Configuration, Entry, Problem, Unusable};
-use crate::args::{CheckArgs, ConfigCommand, ShowArgs};
+use crate::args::{ConfigCheckArgs, ConfigCommand, ShowArgs};
 use crate::failure::{Code, Failure};
 use crate::home::quoted;
 use crate::screen::{Line, Screen};
@@ -57,7 +57,7 @@ fn setting_fields(line: Line, entry: &Entry) -> Line {
         .with("reloadable", entry.key.is_reloadable())
 }
 
-fn check(args: &CheckArgs) -> Result<(), Failure> {
+fn check(args: &ConfigCheckArgs) -> Result<(), Failure> {
     let line = CommandLine::of_process(&["config", "check"]);
     let file = args.file.as_deref().or(args.serve.config.as_deref());
     let (file, problems) = match Configuration::load(&line, file) {
@@ -77,7 +77,7 @@ fn check(args: &CheckArgs) -> Result<(), Failure> {
         .next(format!("correct it, then: ddes config check {}", quoted(&file))))
 }
 
-fn good(configuration: &Configuration, args: &CheckArgs) -> Result<(), Failure> {
+fn good(configuration: &Configuration, args: &ConfigCheckArgs) -> Result<(), Failure> {
     let Configuration { entries, file, .. } = configuration;
     let count = |name| entries.iter().filter(|entry| entry.origin.name() == name).count();
     let (of_file, of_flags, of_environment) = (count("file"), count("flag"), count("environment"));

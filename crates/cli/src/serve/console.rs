@@ -123,6 +123,8 @@ impl Console {
             Report::Access(fault) => vec![lines::access_fault(fault)],
             Report::Ledger(health) => vec![lines::ledger_health(health)],
             Report::Checkpoint(error) => vec![lines::ledger_checkpoint(error)],
+            // For the service manager; the console says it when it is asked to stop.
+            Report::Stopping(_) => Vec::new(),
         };
         let dropped = self.dropped.swap(0, Ordering::Relaxed);
         if dropped > 0 {

@@ -1,5 +1,6 @@
 //! `ddes serve`.
 
+mod activation;
 mod board;
 mod books;
 mod console;
@@ -10,6 +11,7 @@ mod lines;
 pub(crate) mod settings;
 mod signals;
 mod socket;
+mod systemd;
 mod tally;
 
 use std::io::{self, IsTerminal};
@@ -20,8 +22,8 @@ use std::sync::{Arc, Mutex, mpsc as std_mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ddes_server::ServerOptions;
-use ddes_server::{Access, Report, Server};
+use ddes_ledger::Ledger;
+use ddes_server::{Access, Report, Server, ServerOptions};
 use ddes_web::{About, Draining, Events, Limits, WebHandle};
 use ddes_wire::v2::Suite;
 use tokio::sync::{mpsc, oneshot};
@@ -42,6 +44,7 @@ use http::{ServeOperations, Stopper};
 pub(crate) use lines::reloaded;
 use socket::ControlSocket;
 pub(crate) use socket::RunningServer;
+use systemd::StopNote;
 use tally::Tally;
 
 /// Notices that wait to be shown. More are dropped and counted: a console that is held (Ctrl-S)
@@ -71,7 +74,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let mut options = settings::options(args, live, key, suites, access);
     options.watch = web.is_some();
     let about = about(args, &home, &options);
-    let server = Server::bind(options, ledger).map_err(|error| cannot_listen(args, &error))?;
+    let (server, is_passed) = bind(args, options, ledger)?;
     let address = server.local_addr().map_err(|error| cannot_listen(args, &error))?;
     let (prompt, screen) = open_screen(args)?;
     let board = Board::start(screen, args.log_level, values_at, events.clone())?;
@@ -106,14 +109,15 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     if web.is_some() && screen::is_interactive() && !board.is_json() {
         board.show_here(&[http::link(web.as_deref())]);
     }
-    if address.ip().is_loopback() && !args.output.quiet {
+    if address.ip().is_loopback() && !is_passed && !args.output.quiet {
         streams::say(&format!(
             "Only this machine can connect. To accept others: --listen 0.0.0.0:{}",
             address.port()
         ));
     }
     let ends_with_input = args.end_with_input;
-    let beside = Beside { control, stopper, stops, web, events, ends_with_input };
+    let stop_note = systemd::watch(server.handle(), address.to_string())?;
+    let beside = Beside { control, stopper, stops, stop_note, web, events, ends_with_input };
     let outcome = serve(server, &board, prompt, beside);
     drop(socket);
     outcome
@@ -124,11 +128,27 @@ struct Beside {
     control: Control,
     stopper: Stopper,
     stops: mpsc::Receiver<()>,
+    stop_note: StopNote,
     /// The page, if there is one.
     web: Option<Arc<WebHandle>>,
     events: Events,
     /// For a server that must not outlive whoever started it.
     ends_with_input: bool,
+}
+
+/// On the socket that the service manager passes, which the second value says, or on its own.
+fn bind(
+    args: &ServeArgs,
+    options: ServerOptions,
+    ledger: Ledger,
+) -> Result<(Server, bool), Failure> {
+    let passed = activation::listener()?;
+    let is_passed = passed.is_some();
+    let server = match passed {
+        Some(listener) => Server::on(listener, options, ledger),
+        None => Server::bind(options, ledger),
+    };
+    server.map(|server| (server, is_passed)).map_err(|error| cannot_listen(args, &error))
 }
 
 /// What the page tells of this server.
@@ -193,7 +213,7 @@ fn take_commands(home: &Home, address: SocketAddr, control: &Control) -> Option<
 /// Serves on this thread, beside a console on another, until it is stopped or the disk fails.
 /// Nothing here waits for whoever should read what is shown.
 fn serve(server: Server, board: &Board, mut prompt: Prompt, beside: Beside) -> Result<(), Failure> {
-    let Beside { control, stopper, stops, web, events, ends_with_input } = beside;
+    let Beside { control, stopper, stops, stop_note, web, events, ends_with_input } = beside;
     let (notices, received) = mpsc::channel(NOTICES_MAX);
     let dropped = Arc::new(AtomicU64::new(0));
     let (stopped, when_stopped) = oneshot::channel();
@@ -224,7 +244,7 @@ fn serve(server: Server, board: &Board, mut prompt: Prompt, beside: Beside) -> R
         .map_err(|error| Failure::system("cannot start a thread", &error))?;
 
     let outcome = server.run(move |report: Report| {
-        let Some(report) = to_show(&tally, report) else { return };
+        let Some(report) = to_show(&tally, &stop_note, report) else { return };
         if notices.try_send(report).is_err() {
             dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -253,10 +273,15 @@ fn serve(server: Server, board: &Board, mut prompt: Prompt, beside: Beside) -> R
 
 /// Of strangers' doings the console hears through the tally alone, but for the first: they cannot
 /// keep it from hearing of others.
-fn to_show(tally: &Mutex<Tally>, report: Report) -> Option<Report> {
+fn to_show(tally: &Mutex<Tally>, stop_note: &StopNote, report: Report) -> Option<Report> {
     match report {
         Report::Session(notice) => {
             console::lock(tally).note(Instant::now(), notice).map(Report::Session)
+        }
+        Report::Stopping(drain) => {
+            // Without a service manager nobody waits for it.
+            stop_note.send(drain).unwrap_or(());
+            None
         }
         report @ (Report::Access(_) | Report::Ledger(_) | Report::Checkpoint(_)) => Some(report),
     }

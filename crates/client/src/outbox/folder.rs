@@ -4,15 +4,19 @@
 //! place.
 
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FallocateFlags, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
 
 use super::JournalError;
+use super::storage::{Storage, StorageFile};
 
 /// Values are the owner's alone to read.
 const FOLDER_MODE: Mode = Mode::RWXU;
@@ -21,9 +25,15 @@ const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 #[derive(Debug)]
 pub(super) struct OutboxFolder {
     path: PathBuf,
-    dir: OwnedFd,
+    dir: Arc<OwnedFd>,
     /// The file that older versions lock.
     _lock: File,
+}
+
+#[derive(Debug)]
+struct OutboxFile {
+    dir: Arc<OwnedFd>,
+    file: File,
 }
 
 impl OutboxFolder {
@@ -42,81 +52,110 @@ impl OutboxFolder {
             Err(Errno::BADF | Errno::NOTSUP | Errno::INVAL | Errno::NOLCK) => {}
             Err(error) => return Err(failed(error.into())),
         }
-        let lock = open_at(&dir, "lock", OFlags::CREATE).map_err(failed)?;
-        let folder = Self { path: path.to_owned(), dir, _lock: lock };
-        folder.lock(&folder._lock)?;
-        Ok(folder)
+        let lock = open_locked(&dir, "lock", OFlags::CREATE)
+            .map_err(|error| JournalError::of(path, error))?;
+        Ok(Self { path: path.to_owned(), dir: Arc::new(dir), _lock: lock })
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+    fn file(&self, name: &str, flags: OFlags) -> io::Result<Arc<dyn StorageFile>> {
+        let file = open_locked(&self.dir, name, flags)?;
+        Ok(Arc::new(OutboxFile { dir: Arc::clone(&self.dir), file }))
     }
 
-    /// Opens a file of the folder for reading and writing.
-    pub(super) fn file(&self, name: &str, flags: OFlags) -> io::Result<File> {
-        open_at(&self.dir, name, flags)
+    fn is_at_its_path(&self) -> io::Result<bool> {
+        is_the_same(&rustix::fs::fstat(&self.dir)?, rustix::fs::stat(&self.path))
+    }
+}
+
+impl Storage for OutboxFolder {
+    fn open(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        self.file(name, OFlags::empty())
     }
 
-    pub(super) fn holds(&self, name: &str) -> io::Result<bool> {
-        match rustix::fs::statat(&self.dir, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(_) => Ok(true),
-            Err(Errno::NOENT) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
+    fn make(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        self.remove(name)?;
+        self.file(name, OFlags::CREATE | OFlags::EXCL)
     }
 
-    /// Whether `name` still leads to `file`.
-    pub(super) fn shows(&self, name: &str, file: &File) -> io::Result<bool> {
-        let held = rustix::fs::fstat(file)?;
-        match rustix::fs::statat(&self.dir, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(found) => Ok((held.st_dev, held.st_ino) == (found.st_dev, found.st_ino)),
-            Err(Errno::NOENT) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Locks the file, which other processes may have open under any name.
-    pub(super) fn lock(&self, file: &File) -> Result<(), JournalError> {
-        file.try_lock().map_err(|error| match error {
-            std::fs::TryLockError::WouldBlock => JournalError::Locked(self.path.clone()),
-            std::fs::TryLockError::Error(error) => {
-                JournalError::Io { folder: self.path.clone(), error }
-            }
-        })
-    }
-
-    pub(super) fn remove(&self, name: &str) -> io::Result<()> {
+    fn remove(&self, name: &str) -> io::Result<()> {
         match rustix::fs::unlinkat(&self.dir, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Renames `from` to `to`, durably. `false`, and nothing changes, if the folder's path leads to
-    /// another folder by now.
-    pub(super) fn publish(&self, from: &str, to: &str) -> io::Result<bool> {
+    fn publish(&self, from: &str, to: &str) -> io::Result<bool> {
         if !self.is_at_its_path()? {
             return Ok(false);
         }
-        rustix::fs::renameat(&self.dir, from, &self.dir, to)?;
-        rustix::fs::fsync(&self.dir)?;
+        if from != to {
+            rustix::fs::renameat(&self.dir, from, &self.dir, to)?;
+        }
+        // The name has changed, so this must not be reported as a full disk.
+        rustix::fs::fsync(&self.dir).map_err(io::Error::other)?;
         Ok(true)
     }
 
-    fn is_at_its_path(&self) -> io::Result<bool> {
-        let held = rustix::fs::fstat(&self.dir)?;
-        match rustix::fs::stat(&self.path) {
-            Ok(found) => Ok((held.st_dev, held.st_ino) == (found.st_dev, found.st_ino)),
-            Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
+    fn salt(&self) -> io::Result<[u8; 16]> {
+        let mut salt = [0; 16];
+        getrandom::fill(&mut salt).map_err(io::Error::other)?;
+        Ok(salt)
     }
 }
 
-/// Never follows a link: every name in the folder is a file of the outbox, or a fault.
-fn open_at(dir: &OwnedFd, name: &str, flags: OFlags) -> io::Result<File> {
+impl StorageFile for OutboxFile {
+    fn read(&self, offset: u64, most: u64) -> io::Result<Vec<u8>> {
+        let held = self.file.metadata()?.len().saturating_sub(offset).min(most);
+        let mut bytes = vec![0; usize::try_from(held).map_err(io::Error::other)?];
+        self.file.read_exact_at(&mut bytes, offset)?;
+        Ok(bytes)
+    }
+
+    fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(bytes, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn cut(&self, bytes: u64) -> io::Result<()> {
+        self.file.set_len(bytes)
+    }
+
+    fn allocate(&self, bytes: u64) -> io::Result<()> {
+        // Allocating alone does not fail at the limit on file sizes; a write beyond it does.
+        if getrlimit(Resource::Fsize).current.is_some_and(|most| bytes > most) {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        Ok(rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, bytes)?)
+    }
+
+    fn is_named(&self, name: &str) -> io::Result<bool> {
+        let found = rustix::fs::statat(&self.dir, name, AtFlags::SYMLINK_NOFOLLOW);
+        is_the_same(&rustix::fs::fstat(&self.file)?, found)
+    }
+}
+
+/// Whether a path leads to what is `held`.
+fn is_the_same(held: &Stat, found: Result<Stat, Errno>) -> io::Result<bool> {
+    match found {
+        Ok(found) => Ok((held.st_dev, held.st_ino) == (found.st_dev, found.st_ino)),
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Opens a file of the folder to read and write it, locked: other processes may have it open under
+/// any name. Never follows a link: every name in the folder is a file of the outbox, or a fault.
+fn open_locked(dir: &OwnedFd, name: &str, flags: OFlags) -> io::Result<File> {
     let flags = flags | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(rustix::fs::openat(dir, name, flags, FILE_MODE)?.into())
+    let file: File = rustix::fs::openat(dir, name, flags, FILE_MODE)?.into();
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(io::ErrorKind::ResourceBusy.into()),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
 }
 
 /// The folder and its parents; each name that is made is durable when this returns.

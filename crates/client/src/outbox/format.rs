@@ -12,7 +12,8 @@
 //! The salt is random and new for each file, so nobody can choose values that look like a record.
 //!
 //! Each record is synced before the next one is written, so a crash can leave only the last one
-//! torn: a record after a broken one shows that the broken one was whole once, which is damage.
+//! torn, with bytes that are missing or zeros. A record after a broken one shows that the broken
+//! one was whole once, which is damage.
 //! Files of the first format (no salt, no chain, no sums) are read, and rewritten in this one.
 
 use ddes_identity::PublicKey;
@@ -76,6 +77,8 @@ pub(super) struct Contents {
     pub(super) records: Vec<OutboxRecord>,
     /// The length of the valid part in bytes. A torn record may follow it, which was never used.
     pub(super) length: usize,
+    /// Where the last valid record begins.
+    pub(super) last: usize,
     pub(super) chain: ChainHash,
 }
 
@@ -164,28 +167,32 @@ pub(super) fn image(
 /// Reads the owner and all valid records. The error names the damage.
 pub(super) fn read(bytes: &[u8]) -> Result<Contents, String> {
     let (owner, version, mut chain, mut length) = first(bytes)?;
-    let mut records = Vec::new();
+    let (mut records, mut last) = (Vec::new(), 0);
     while let Some(rest) = bytes.get(length..).filter(|rest| !rest.is_empty()) {
         let Some(whole) = version.whole(rest) else {
             version.is_torn(rest).map_err(|what| format!("the record at byte {length} {what}"))?;
             break;
         };
-        chain = match version {
+        let expected = match version {
             FormatVersion::First => chain,
             FormatVersion::Second(_) => chained(&chain, whole.head, whole.payload),
         };
-        if matches!(version, FormatVersion::Second(_)) && chain != *whole.chain {
+        if matches!(version, FormatVersion::Second(_)) && expected != *whole.chain {
+            if rest.len() == whole.bytes && is_torn_chain(whole.chain, &expected) {
+                break;
+            }
             return Err(format!("the record at byte {length} does not follow the one before it"));
         }
+        chain = expected;
         let record = OutboxRecord::decode(version, whole.kind, whole.payload);
         records.push(record.ok_or(format!("the record at byte {length} makes no sense"))?);
-        length += whole.bytes;
+        (last, length) = (length, length + whole.bytes);
     }
     let salt = match version {
         FormatVersion::First => None,
         FormatVersion::Second(salt) => Some(salt),
     };
-    Ok(Contents { owner, salt, records, length, chain })
+    Ok(Contents { owner, salt, records, length, last, chain })
 }
 
 /// Reads the first record, which is never torn: the file is renamed when it is whole.
@@ -251,6 +258,12 @@ impl FormatVersion {
             false => Ok(()),
         }
     }
+}
+
+/// Whether a crash can have left this chain of the last record, which no checksum covers: some of
+/// its bytes were not written, in a file that has its length already.
+fn is_torn_chain(chain: &[u8], expected: &ChainHash) -> bool {
+    chain.iter().zip(expected).all(|(found, expected)| found == expected || *found == 0)
 }
 
 /// Kind and length, if their checksum holds.

@@ -10,19 +10,15 @@
 //! Room: values are taken only while [`RESERVE_BYTES`] are allocated after them, so a full disk
 //! stops taking but not delivery; and delivered values make room again.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ddes_identity::{PublicKey, ServerAddress};
 use ddes_wire::Sequence;
-use rustix::fs::{FallocateFlags, OFlags};
-use rustix::io::Errno;
-use rustix::process::{Resource, getrlimit};
 
-use super::folder::OutboxFolder;
 use super::format::{self, JournalWriter, OutboxRecord, Salt};
+use super::storage::{Storage, StorageFile};
 use super::{OutboxState, PENDING_MAX};
 
 /// A file with more unneeded bytes than this is rewritten.
@@ -97,11 +93,13 @@ pub enum JournalError {
     Poisoned(PathBuf),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct OutboxJournal {
-    folder: OutboxFolder,
+    /// The path of its folder, for errors.
+    path: PathBuf,
+    storage: Arc<dyn Storage>,
     owner: OutboxOwner,
-    file: File,
+    file: Arc<dyn StorageFile>,
     marks: Option<Marks>,
     writer: JournalWriter,
     length: u64,
@@ -125,9 +123,9 @@ pub(super) struct RecoveredJournal {
     pub(super) is_first_format: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Marks {
-    file: File,
+    file: Arc<dyn StorageFile>,
     slot: u64,
 }
 
@@ -137,21 +135,36 @@ struct JournalMark {
     length: u64,
 }
 
+impl JournalError {
+    /// What an error of the system means for the outbox in `folder`.
+    pub(super) fn of(folder: &Path, error: io::Error) -> Self {
+        let folder = folder.to_owned();
+        if error.kind() == io::ErrorKind::ResourceBusy {
+            Self::Locked(folder)
+        } else if is_no_room(&error) {
+            Self::Full(folder)
+        } else {
+            Self::Io { folder, error }
+        }
+    }
+}
+
 impl OutboxJournal {
-    /// Locks the folder, reads the file and removes a torn end.
+    /// Reads the file, removes a torn end, and makes what is left durable.
     pub(super) fn open(
         path: &Path,
+        storage: Arc<dyn Storage>,
         owner: &OutboxOwner,
     ) -> Result<(Self, RecoveredJournal), JournalError> {
-        let folder = OutboxFolder::open(path)?;
-        let io = |error| JournalError::Io { folder: path.to_owned(), error };
-        if !folder.holds("journal").map_err(io)? {
-            write_whole(&folder, owner, &OutboxState::default(), &[])?;
-        }
-        let file = folder.file("journal", OFlags::empty()).map_err(io)?;
-        folder.lock(&file)?;
-        let mut bytes = Vec::new();
-        (&file).take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(io)?;
+        let failed = |error| JournalError::of(path, error);
+        let (file, is_new) = match storage.open("journal") {
+            Ok(file) => (file, false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                (write_whole(path, &*storage, owner, &OutboxState::default(), &[])?.0, true)
+            }
+            Err(error) => return Err(failed(error)),
+        };
+        let bytes = file.read(0, FILE_BYTES_MAX + 1).map_err(failed)?;
         let damaged = |why: String| JournalError::Damaged { file: path.join("journal"), why };
         if bytes.len() as u64 > FILE_BYTES_MAX {
             return Err(damaged(format!("it has more than {FILE_BYTES_MAX} bytes")));
@@ -164,7 +177,8 @@ impl OutboxJournal {
             });
         }
         let (length, torn) = (contents.length as u64, bytes.len() - contents.length);
-        let (marks, mark) = contents.salt.map_or((None, None), |salt| Marks::open(&folder, &salt));
+        let (marks, mark) =
+            contents.salt.map_or((None, None), |salt| Marks::open(&*storage, &salt));
         if let Some(mark) = mark.filter(|mark| mark.length > length) {
             return Err(damaged(format!(
                 "{} bytes of it were durable, and {length} of them hold",
@@ -172,14 +186,21 @@ impl OutboxJournal {
             )));
         }
         if torn > 0 {
-            file.set_len(length).and_then(|()| file.sync_all()).map_err(io)?;
+            file.cut(length).map_err(failed)?;
+        }
+        // A mark is written only once the journal's name and this length of it are durable.
+        let is_marked = mark.is_some_and(|mark| mark.length == length);
+        if !is_new {
+            let last = bytes.get(contents.last..contents.length).filter(|_| !is_marked);
+            secure(path, &*storage, &*file, last.map(|last| (contents.last as u64, last)))?;
         }
         let is_first_format = contents.salt.is_none();
         let confirmed = mark.map(|mark| Sequence::new(mark.confirmed));
         let writer = JournalWriter::resume(contents.salt.unwrap_or([0; 16]), contents.chain);
         let (owner, allocated) = (owner.clone(), length);
         let mut journal = Self {
-            folder,
+            path: path.to_owned(),
+            storage,
             owner,
             file,
             marks,
@@ -198,7 +219,7 @@ impl OutboxJournal {
     }
 
     pub(super) fn damaged(&self, why: &str) -> JournalError {
-        JournalError::Damaged { file: self.folder.path().join("journal"), why: why.to_owned() }
+        JournalError::Damaged { file: self.path.join("journal"), why: why.to_owned() }
     }
 
     /// Appends values, durable when this returns, if there is room for delivering them as well.
@@ -219,11 +240,14 @@ impl OutboxJournal {
     fn write(&mut self, writer: JournalWriter, bytes: &[u8]) -> Result<(), JournalError> {
         self.is_in_its_place()?;
         let length = self.length;
-        let written = self.guarded(|journal| match journal.file.write_all_at(bytes, length) {
-            // Removes the torn part again: nothing was changed.
-            Err(error) if is_no_room(&error) => journal.file.set_len(length).map(|()| false),
+        let written = self.guarded(|journal| match journal.file.write(length, bytes) {
+            // Removes the torn part again, as `open` does: nothing was changed.
+            Err(error) if is_no_room(&error) => {
+                journal.file.cut(length).and_then(|()| journal.file.sync()).map(|()| false)
+            }
             Err(error) => Err(error),
-            Ok(()) => journal.file.sync_data().map(|()| true),
+            Ok(()) if cfg!(ddes_mutant = "outbox-unsynced") => Ok(true),
+            Ok(()) => journal.file.sync().map(|()| true),
         })?;
         if !written {
             return Err(self.full());
@@ -246,10 +270,10 @@ impl OutboxJournal {
 
     /// Checks that the folder still has this file: what is written to another one would be lost.
     fn is_in_its_place(&self) -> Result<(), JournalError> {
-        let failed = |error| JournalError::Io { folder: self.folder.path().to_owned(), error };
-        match self.folder.shows("journal", &self.file).map_err(failed)? {
+        let is_named = self.file.is_named("journal");
+        match is_named.map_err(|error| JournalError::of(&self.path, error))? {
             true => Ok(()),
-            false => Err(JournalError::Moved(self.folder.path().to_owned())),
+            false => Err(JournalError::Moved(self.path.clone())),
         }
     }
 
@@ -264,19 +288,16 @@ impl OutboxJournal {
     }
 
     fn allocate(&mut self, needed: u64) -> bool {
-        if getrlimit(Resource::Fsize).current.is_some_and(|most| needed > most) {
-            return false;
-        }
         if needed <= self.allocated {
             return true;
         }
         for wanted in [needed + STEP_BYTES, needed] {
-            match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, wanted) {
+            match self.file.allocate(wanted) {
                 Ok(()) => {
                     self.allocated = wanted;
                     return true;
                 }
-                Err(Errno::NOSPC | Errno::DQUOT | Errno::FBIG) => {}
+                Err(error) if is_no_room(&error) => {}
                 // The file system allocates nothing in advance: the write itself may fail.
                 Err(_) => return true,
             }
@@ -286,7 +307,7 @@ impl OutboxJournal {
 
     fn full(&mut self) -> JournalError {
         self.short.get_or_insert(usize::MAX);
-        JournalError::Full(self.folder.path().to_owned())
+        JournalError::Full(self.path.clone())
     }
 
     /// Whether the file is worth rewriting for `pending` values: at once while the disk is full,
@@ -309,15 +330,16 @@ impl OutboxJournal {
         values: &[i64],
     ) -> Result<bool, JournalError> {
         if self.poisoned {
-            return Err(JournalError::Poisoned(self.folder.path().to_owned()));
+            return Err(JournalError::Poisoned(self.path.clone()));
         }
         self.is_in_its_place()?;
         if self.short.is_some() {
             // The reserve may be what the new file lacks.
-            self.guarded(|journal| journal.file.set_len(journal.length))?;
+            self.guarded(|journal| journal.file.cut(journal.length))?;
             self.allocated = self.length;
         }
-        let (file, writer, length) = match write_whole(&self.folder, &self.owner, state, values) {
+        let written = write_whole(&self.path, &*self.storage, &self.owner, state, values);
+        let (file, writer, length) = match written {
             Ok(written) => written,
             Err(JournalError::Full(_)) => {
                 self.short = Some(values.len());
@@ -330,8 +352,10 @@ impl OutboxJournal {
                 return Err(error);
             }
         };
-        let marks = Marks::open(&self.folder, writer.salt()).0;
-        (self.file, self.marks, self.writer) = (file, marks, writer);
+        if self.marks.is_none() {
+            self.marks = Marks::open(&*self.storage, writer.salt()).0;
+        }
+        (self.file, self.writer) = (file, writer);
         (self.length, self.allocated, self.short) = (length, length, None);
         self.mark(state.confirmed);
         Ok(true)
@@ -343,28 +367,30 @@ impl OutboxJournal {
         act: impl FnOnce(&mut Self) -> io::Result<T>,
     ) -> Result<T, JournalError> {
         if self.poisoned {
-            return Err(JournalError::Poisoned(self.folder.path().to_owned()));
+            return Err(JournalError::Poisoned(self.path.clone()));
         }
         self.poisoned = true;
         let done = act(self);
         self.poisoned = done.is_err();
-        done.map_err(|error| JournalError::Io { folder: self.folder.path().to_owned(), error })
+        done.map_err(|error| JournalError::Io { folder: self.path.clone(), error })
     }
 }
 
 impl Marks {
     /// The file, and the newest mark in it that belongs to the journal with this salt. Both are
     /// `None` if the file cannot be made.
-    fn open(folder: &OutboxFolder, salt: &Salt) -> (Option<Self>, Option<JournalMark>) {
-        let Ok(file) = folder.file("marks", OFlags::CREATE) else { return (None, None) };
+    fn open(storage: &dyn Storage, salt: &Salt) -> (Option<Self>, Option<JournalMark>) {
+        let file = match storage.open("marks") {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => storage.make("marks"),
+            opened => opened,
+        };
+        let Ok(file) = file else { return (None, None) };
         let mut found: Option<JournalMark> = None;
         let mut slot = 0;
         for at in 0..SLOTS {
-            let mut bytes = [0; MARK_BYTES];
-            if file.read_exact_at(&mut bytes, at * SLOT_BYTES).is_err() {
-                continue;
-            }
-            let Some(mark) = JournalMark::decode(salt, &bytes) else { continue };
+            let bytes = file.read(at * SLOT_BYTES, MARK_BYTES as u64).ok();
+            let mark = bytes.and_then(|bytes| JournalMark::decode(salt, &bytes.try_into().ok()?));
+            let Some(mark) = mark else { continue };
             if found.is_none_or(|found| {
                 (found.length, found.confirmed) <= (mark.length, mark.confirmed)
             }) {
@@ -375,7 +401,7 @@ impl Marks {
     }
 
     fn write(&mut self, salt: &Salt, mark: JournalMark) -> io::Result<()> {
-        self.file.write_all_at(&mark.encode(salt), (self.slot % SLOTS) * SLOT_BYTES)?;
+        self.file.write((self.slot % SLOTS) * SLOT_BYTES, &mark.encode(salt))?;
         self.slot += 1;
         Ok(())
     }
@@ -400,38 +426,54 @@ impl JournalMark {
     }
 }
 
+/// Makes durable what an earlier process has written and may not have synced: a cut, whose remains
+/// could look like damage behind a part of the next record; and, if there is no mark, the name of
+/// the file and its `last` record with its offset. The record is written again, because after a
+/// failed sync the system takes it for written.
+fn secure(
+    path: &Path,
+    storage: &dyn Storage,
+    file: &dyn StorageFile,
+    last: Option<(u64, &[u8])>,
+) -> Result<(), JournalError> {
+    let failed = |error| JournalError::of(path, error);
+    if let Some((offset, record)) = last {
+        file.write(offset, record).map_err(failed)?;
+    }
+    file.sync().map_err(failed)?;
+    match last.is_none() || storage.publish("journal", "journal").map_err(failed)? {
+        true => Ok(()),
+        false => Err(JournalError::Moved(path.to_owned())),
+    }
+}
+
 /// Replaces the file atomically: after a crash there is the old one or the new one.
 fn write_whole(
-    folder: &OutboxFolder,
+    path: &Path,
+    storage: &dyn Storage,
     owner: &OutboxOwner,
     state: &OutboxState,
     values: &[i64],
-) -> Result<(File, JournalWriter, u64), JournalError> {
-    let failed = |error: io::Error| match is_no_room(&error) {
-        true => JournalError::Full(folder.path().to_owned()),
-        false => JournalError::Io { folder: folder.path().to_owned(), error },
-    };
-    let mut salt = Salt::default();
-    getrandom::fill(&mut salt).map_err(|error| failed(io::Error::other(error)))?;
+) -> Result<(Arc<dyn StorageFile>, JournalWriter, u64), JournalError> {
+    let failed = |error| JournalError::of(path, error);
+    let salt = storage.salt().map_err(failed)?;
     let (writer, bytes) = format::image(owner, salt, state, values);
     let write = || {
-        folder.remove("journal.new")?;
-        let file = folder.file("journal.new", OFlags::CREATE | OFlags::EXCL)?;
-        file.write_all_at(&bytes, 0)?;
-        file.sync_all()?;
+        let file = storage.make("journal.new")?;
+        file.write(0, &bytes)?;
+        file.sync()?;
         Ok(file)
     };
     let file = match write() {
         Ok(file) => file,
         Err(error) => {
-            folder.remove("journal.new").map_err(failed)?;
+            storage.remove("journal.new").map_err(failed)?;
             return Err(failed(error));
         }
     };
-    folder.lock(&file)?;
-    match folder.publish("journal.new", "journal").map_err(failed)? {
+    match storage.publish("journal.new", "journal").map_err(failed)? {
         true => Ok((file, writer, bytes.len() as u64)),
-        false => Err(JournalError::Moved(folder.path().to_owned())),
+        false => Err(JournalError::Moved(path.to_owned())),
     }
 }
 

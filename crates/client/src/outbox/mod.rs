@@ -10,19 +10,23 @@ mod format;
 mod inspect;
 mod journal;
 mod objection;
+mod storage;
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ddes_wire::v2::Welcome;
 use ddes_wire::{Sequence, SessionNumber, Total};
 
+use folder::OutboxFolder;
 use format::OutboxRecord;
 pub use inspect::{Inspected, inspect, journal_of};
 use journal::OutboxJournal;
 pub use journal::{JournalError, OutboxOwner};
 use objection::Continuation;
 pub use objection::{Objection, Span};
+pub use storage::{Storage, StorageFile};
 
 /// The most values that wait in an outbox.
 pub const PENDING_MAX: usize = 1 << 20;
@@ -124,7 +128,16 @@ impl Outbox {
     /// An outbox of the first format is rewritten in the second: all values that it had numbered
     /// count as sent, and its sum becomes that of its next session.
     pub fn open(folder: &Path, owner: &OutboxOwner) -> Result<Self, JournalError> {
-        let (mut journal, found) = OutboxJournal::open(folder, owner)?;
+        Self::open_on(Arc::new(OutboxFolder::open(folder)?), folder, owner)
+    }
+
+    /// Opens the durable outbox in `storage`, or makes it; errors name it `folder`.
+    pub fn open_on(
+        storage: Arc<dyn Storage>,
+        folder: &Path,
+        owner: &OutboxOwner,
+    ) -> Result<Self, JournalError> {
+        let (mut journal, found) = OutboxJournal::open(folder, storage, owner)?;
         let outbox = Self::of_records(found.records, found.is_first_format);
         let mut outbox =
             outbox.ok_or_else(|| journal.damaged("its numbers do not follow each other"))?;
@@ -157,6 +170,19 @@ impl Outbox {
             outbox.state.sum = is_new.then_some(Total::ZERO);
         }
         (outbox.state.sent <= highest).then_some(outbox)
+    }
+
+    /// The outbox as a snapshot of a machine with its memory has it: over the same storage, which
+    /// has to be set back with it. For simulators; only one of the two may be used.
+    #[doc(hidden)]
+    pub fn snapshot(&self) -> Self {
+        Self {
+            journal: self.journal.clone(),
+            state: self.state.clone(),
+            pending: self.pending.clone(),
+            is_open: self.is_open,
+            torn: self.torn,
+        }
     }
 
     /// The bytes that [`Self::open`] removed from the end of the file: a record that a crash tore,

@@ -13,6 +13,10 @@ pub(super) struct Inode {
     pub(super) durable: Vec<u8>,
     /// Since the last sync, in order.
     pub(super) writes: Vec<(usize, Vec<u8>)>,
+    /// How long it was since the last sync, in order, before it was as long as it is.
+    pub(super) lengths: Vec<usize>,
+    /// It has room up to here, if that is more than its length.
+    pub(super) allocated: usize,
 }
 
 /// What a power cut leaves of what was not synced.
@@ -26,13 +30,36 @@ pub(super) enum Survival {
 
 impl Inode {
     pub(super) fn write(&mut self, offset: usize, bytes: &[u8]) {
+        self.lengths.push(self.seen.len());
         put(&mut self.seen, offset, bytes);
         self.writes.push((offset, bytes.to_vec()));
+    }
+
+    /// It ends after `bytes`. The system may have written back some of what was beyond.
+    pub(super) fn cut(&mut self, bytes: usize, random: &mut Random) {
+        if random.one_in(2) {
+            let (writes, lengths) = (self.writes.clone(), self.lengths.clone());
+            self.settle(Survival::Sectors, random);
+            (self.writes, self.lengths) = (writes, lengths);
+        }
+        for (offset, written) in &mut self.writes {
+            written.truncate(bytes.saturating_sub(*offset));
+        }
+        self.writes.retain(|(_, written)| !written.is_empty());
+        self.lengths.push(self.seen.len());
+        self.seen.truncate(bytes);
+        self.allocated = 0;
+    }
+
+    /// Up to where it has room.
+    pub(super) fn held(&self) -> usize {
+        self.seen.len().max(self.allocated)
     }
 
     /// What was written since the last sync reaches the platter, or does not.
     pub(super) fn settle(&mut self, survival: Survival, random: &mut Random) {
         let writes = std::mem::take(&mut self.writes);
+        let lengths = std::mem::take(&mut self.lengths);
         let grain = match survival {
             Survival::Nothing => return,
             Survival::All | Survival::Pages => PAGE,
@@ -45,9 +72,6 @@ impl Inode {
         }
         places.sort_unstable();
         places.dedup();
-        if is_all || random.one_in(2) {
-            self.durable.resize(self.seen.len().max(self.durable.len()), 0);
-        }
         for place in places {
             let (from, to) = (place * grain, ((place + 1) * grain).min(self.seen.len()));
             let touching: Vec<_> =
@@ -65,6 +89,13 @@ impl Inode {
                 put(&mut self.durable, begin, bytes.get(begin - at..end - at).unwrap_or(&[]));
             }
         }
+        // Any length that it has had, whatever is written up to there.
+        let nth = if is_all || random.one_in(2) {
+            lengths.len()
+        } else {
+            random.index(lengths.len() + 1)
+        };
+        self.durable.resize(lengths.get(nth).copied().unwrap_or(self.seen.len()), 0);
     }
 }
 

@@ -1,0 +1,80 @@
+//! The commands of whoever operates a server: `check`, `doctor`, and `generate` for packagers.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use ddes_identity::ServerAddress;
+
+use super::{HomeArgs, OutputArgs, SuiteName, address};
+
+#[derive(Args, Debug)]
+pub(crate) struct CheckArgs {
+    /// The server
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:5566", env = "DDES_SERVER",
+          value_parser = address::server)]
+    pub(crate) server: ServerAddress,
+    /// Ask the server's HTTP port whether it is ready instead: http://HOST:PORT
+    #[arg(long, value_name = "URL", conflicts_with_all = ["trust", "suite"])]
+    pub(crate) http: Option<String>,
+    /// Expected fingerprint of the server's key [default: the key in known_servers, if there is
+    /// one]
+    #[arg(long, value_name = "SHA256:...")]
+    pub(crate) trust: Option<String>,
+    /// The suite of the handshake
+    #[arg(long, value_enum, default_value = "hybrid")]
+    pub(crate) suite: SuiteName,
+    /// Longest wait
+    #[arg(long, value_name = "SECS", default_value = "10",
+          value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub(crate) timeout: u32,
+    /// One line and the exit codes of a Nagios plugin: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN
+    #[arg(long, conflicts_with_all = ["json", "quiet"])]
+    pub(crate) nagios: bool,
+    #[command(flatten)]
+    pub(crate) home: HomeArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DoctorArgs {
+    /// Where the server listens, or is to listen
+    #[arg(long, value_name = "ADDR:PORT", value_parser = address::listen,
+          default_value = "127.0.0.1:5566", env = "DDES_LISTEN")]
+    pub(crate) listen: SocketAddr,
+    /// The same for its HTTP port; or `off`
+    #[arg(long, value_name = "ADDR:PORT|off", value_parser = address::listen_or_off,
+          default_value = "127.0.0.1:5580", env = "DDES_HTTP")]
+    pub(crate) http: address::Http,
+    /// The ledger of the server [default: `ledger` in the home]
+    #[arg(long, value_name = "DIR|memory", env = "DDES_LEDGER")]
+    pub(crate) ledger: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) home: HomeArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum GenerateCommand {
+    /// Write the manual pages, ddes.1 and one for each command
+    Man {
+        /// The folder to write them to
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
+    /// Print the completions for a shell
+    Completions {
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+    Nushell,
+}

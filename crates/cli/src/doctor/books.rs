@@ -1,0 +1,56 @@
+//! Whether the ledger can be read, and is whole at its head.
+
+use std::path::Path;
+
+use ddes_ledger::audit::View;
+use ddes_ledger::store::{Folder, StoreError};
+
+use super::Finding;
+use crate::folder::refuse_if_shared_at;
+use crate::home::named;
+use crate::ledger;
+
+const TOPIC: &str = "ledger";
+
+pub(super) fn look(path: &Path) -> Vec<Finding> {
+    let shown = path.display();
+    if path == Path::new("memory") {
+        let remedy = "ddes serve --ledger DIR";
+        return vec![Finding::warn(TOPIC, "totals in memory end with the server", remedy)];
+    }
+    if path.try_exists().is_ok_and(|exists| !exists) {
+        return vec![Finding::ok(TOPIC, format!("{shown} is made at the first start"))];
+    }
+    let mut findings = Vec::new();
+    if let Err(failure) = refuse_if_shared_at(path) {
+        findings.push(Finding::failed(TOPIC, &failure, &format!("chmod 700 {shown}")));
+    }
+    let folder = match Folder::look(path) {
+        Ok(folder) => folder,
+        Err(error) => {
+            let failure = ledger::unusable(path, &error);
+            findings.push(Finding::failed(TOPIC, &failure, "run this as its owner"));
+            return findings;
+        }
+    };
+    let flag = named("--ledger", path);
+    findings.push(match View::read(&folder) {
+        Ok(view) => Finding::ok(
+            TOPIC,
+            format!(
+                "whole at its head: batch {}, {} accounts (ddes ledger verify{flag} checks all of \
+                 it)",
+                view.batch,
+                view.totals().accounts
+            ),
+        ),
+        Err(StoreError::Missing) => {
+            Finding::ok(TOPIC, format!("{shown} is empty; the first start makes a ledger"))
+        }
+        Err(error) => {
+            let failure = ledger::of_store(path, error);
+            Finding::failed(TOPIC, &failure, &format!("ddes ledger verify{flag}"))
+        }
+    });
+    findings
+}

@@ -1,0 +1,121 @@
+//! `ddes check`: as containers and Nagios run it.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::secure::{fingerprint, serve};
+use crate::{ddes_at, folder, output};
+
+fn check(home: &Path, flags: &[&str]) -> (i32, String, String) {
+    output(ddes_at(home, &[&["check"], flags].concat()))
+}
+
+/// An HTTP server that answers once.
+fn answering(answer: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut asked = [0; 1024];
+        let count = stream.read(&mut asked).unwrap();
+        assert!(asked[..count].starts_with(b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1:"));
+        stream.write_all(answer.as_bytes()).unwrap();
+    });
+    url
+}
+
+#[test]
+fn a_server_that_proves_its_key_is_healthy_and_no_session_is_opened() {
+    let home = folder();
+    let server = serve(&home, &[]);
+    let trust = fingerprint(&home);
+    let flags = ["--server", &server.address];
+    let (code, out, error) = check(&home, &flags);
+    assert_eq!((code, error.as_str()), (0, ""));
+    assert_eq!(
+        out,
+        format!("{} proves a key that this home does not know {trust}\n", server.address)
+    );
+    let (code, out, _) = check(&home, &[&flags[..], &["--trust", &trust, "--json"]].concat());
+    let object: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &object["event"], &object["outcome"]), (0, &"check".into(), &"ok".into()));
+    assert_eq!((&object["is_known"], &object["fingerprint"]), (&true.into(), &trust.into()));
+    assert!(object["took_ms"].as_u64().unwrap() < 10_000);
+    let (code, out, _) = check(&home, &[&flags[..], &["--nagios"]].concat());
+    assert!(code == 0 && out.starts_with("DDES OK - 127.0.0.1:"), "{out}");
+    assert!(out.contains(" | time=0.") && out.ends_with("s;;;0;10\n"), "{out}");
+    // Nothing was made, and nobody had a session.
+    assert!(!home.join("identities").exists() && !home.join("known_servers").exists());
+    let (_, totals, _) = output(ddes_at(&home, &["ledger", "totals", "--json"]));
+    let totals: Value = serde_json::from_str(&totals).unwrap();
+    assert_eq!(totals["accounts"], 0);
+}
+
+#[test]
+fn a_key_that_is_not_the_known_one_is_critical() {
+    let home = folder();
+    let server = serve(&home, &[]);
+    let flags = ["--server", &server.address];
+    let (code, _, error) = check(&home, &[&flags[..], &["--trust", "SHA256:x"]].concat());
+    assert!(code == 4 && error.contains("--trust says SHA256:x"), "{error}");
+    let (_, another, _) = output(ddes_at(&folder(), &["key", "new", "-q"]));
+    let add = ["trust", "add", "-q", &server.address, another.trim()];
+    assert_eq!(output(ddes_at(&home, &add)).0, 0);
+    let (code, _, error) = check(&home, &flags);
+    assert!(code == 4 && error.contains("HAS CHANGED"), "{error}");
+    let (code, out, error) = check(&home, &[&flags[..], &["--nagios"]].concat());
+    assert_eq!((code, error.as_str()), (2, ""));
+    assert!(out.starts_with("DDES CRITICAL - THE KEY OF ") && out.lines().count() == 1, "{out}");
+}
+
+#[test]
+fn a_server_that_is_not_there_or_says_nothing_has_the_usual_exit_codes_and_nagios_its_own() {
+    let home = folder();
+    let bound = || TcpListener::bind("127.0.0.1:0").unwrap();
+    let nothing = bound().local_addr().unwrap().to_string();
+    let listener = bound();
+    let hangs = listener.local_addr().unwrap().to_string();
+    for (server, code) in [(&nothing, 3), (&hangs, 6)] {
+        let flags = ["--server", server, "--timeout", "1"];
+        let (own, out, error) = check(&home, &flags);
+        assert!(own == code && out.is_empty() && error.starts_with("error: "), "{own} {error}");
+        let (nagios, out, error) = check(&home, &[&flags[..], &["--nagios"]].concat());
+        assert_eq!((nagios, error.as_str()), (2, ""));
+        assert!(out.starts_with("DDES CRITICAL - "), "{out}");
+    }
+}
+
+#[test]
+fn a_command_line_that_is_wrong_is_unknown_to_nagios_and_not_critical() {
+    let (code, out, _) = check(&folder(), &["--nagios", "--timeout", "x"]);
+    assert!(code == 3 && out.starts_with("DDES UNKNOWN - "), "{code} {out}");
+    assert_eq!(check(&folder(), &["--timeout", "x"]).0, 2);
+}
+
+#[test]
+fn readiness_over_http_is_ready_draining_or_not_ready() {
+    let home = folder();
+    let ready = "HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n{\"ready\":true}";
+    let draining =
+        "HTTP/1.1 503 Service Unavailable\r\n\r\n{\"ready\":false,\"reasons\":[\"draining\"]}";
+    let full =
+        "HTTP/1.1 503 Service Unavailable\r\n\r\n{\"ready\":false,\"reasons\":[\"ledger_full\"]}";
+    let stranger = "HTTP/1.1 401 Unauthorized\r\n\r\n{}";
+    for (answer, own, nagios, part) in [
+        (ready, 0, 0, "is ready"),
+        (draining, 1, 1, "is not ready: draining"),
+        (full, 1, 2, "is not ready: ledger_full"),
+        (stranger, 1, 3, "gives no answer to strangers (401)"),
+        ("SSH-2.0-x\r\n", 3, 2, "what came is not HTTP"),
+    ] {
+        let (code, out, error) = check(&home, &["--http", &answering(answer)]);
+        assert!(code == own && (out + &error).contains(part), "{answer}: {code} {error}");
+        let (code, out, _) = check(&home, &["--nagios", "--http", &answering(answer)]);
+        assert!(code == nagios && out.contains(part) && out.lines().count() == 1, "{code} {out}");
+    }
+    let (code, _, error) = check(&home, &["--http", "https://127.0.0.1"]);
+    assert!(code == 2 && error.contains("only http://"), "{error}");
+}

@@ -1,0 +1,182 @@
+//! What a package, a container and monitoring are made from, held to each other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use serde_json::Value;
+
+use crate::root;
+
+fn text(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The metrics of docs/metrics.md: their names as Prometheus has them, each with its labels.
+fn metrics() -> BTreeMap<String, BTreeSet<String>> {
+    let mut all = BTreeMap::new();
+    let table = text("docs/metrics.md");
+    for row in table.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let [name, kind, labels, meaning] = cells[..] else { panic!("{row}") };
+        assert!(!meaning.is_empty(), "{row}");
+        let name = name.trim_matches('`');
+        let spans = labels.split('`').skip(1).step_by(2).map(str::to_owned);
+        let mut labels: BTreeSet<String> = spans.collect();
+        match kind {
+            "gauge" => assert!(!name.ends_with("_total"), "{name}"),
+            "counter" => assert!(name.ends_with("_total"), "{name}"),
+            "histogram" => {
+                for suffix in ["_sum", "_count"] {
+                    all.insert(format!("{name}{suffix}"), labels.clone());
+                }
+                labels.insert("le".into());
+                all.insert(format!("{name}_bucket"), labels);
+                continue;
+            }
+            kind => panic!("{name} is a {kind}"),
+        }
+        assert!(all.insert(name.to_owned(), labels).is_none(), "{name} stands twice");
+    }
+    assert!(all.len() > 30, "{all:?}");
+    all
+}
+
+/// The names in an expression that are metrics of a server.
+fn named(expression: &str) -> impl Iterator<Item = &str> {
+    expression
+        .split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+        .filter(|word| word.starts_with("ddes_") || word.starts_with("process_"))
+}
+
+fn check(expressions: &[String], used: &mut BTreeSet<String>) {
+    let metrics = metrics();
+    for expression in expressions {
+        for name in named(expression) {
+            assert!(metrics.contains_key(name), "{name} is not in docs/metrics.md: {expression}");
+            used.insert(name.to_owned());
+        }
+        let grouped = expression.split("by (").skip(1).filter_map(|rest| rest.split(')').next());
+        for label in grouped.flat_map(|labels| labels.split(", ")) {
+            let has = |name| metrics[name].contains(label);
+            assert!(
+                ["instance", "job"].contains(&label) || named(expression).any(has),
+                "no metric has the label {label}: {expression}"
+            );
+        }
+    }
+}
+
+fn rules() -> Vec<String> {
+    let rules = text("packaging/prometheus/ddes.rules.yml");
+    let expressions: Vec<_> = rules
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("expr: "))
+        .map(str::to_owned)
+        .collect();
+    assert!(expressions.len() > 10);
+    expressions
+}
+
+fn dashboard() -> Vec<String> {
+    let dashboard: Value = serde_json::from_str(&text("packaging/grafana/ddes.json")).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let mut ids = BTreeSet::new();
+    let mut expressions = Vec::new();
+    for panel in panels {
+        assert!(ids.insert(panel["id"].as_u64().unwrap()), "{panel}");
+        assert!(!panel["title"].as_str().unwrap().is_empty());
+        let targets = panel["targets"].as_array().map_or(&[][..], Vec::as_slice);
+        assert!(panel["type"] == "row" || !targets.is_empty(), "{panel}");
+        expressions
+            .extend(targets.iter().map(|target| target["expr"].as_str().unwrap().to_owned()));
+    }
+    expressions
+}
+
+#[test]
+fn each_metric_of_the_rules_and_the_dashboard_exists_and_the_dashboard_shows_all() {
+    let mut used = BTreeSet::new();
+    check(&rules(), &mut used);
+    check(&dashboard(), &mut used);
+    let unused = |name: &&String| !used.contains(*name);
+    let unused: Vec<_> = metrics().keys().filter(unused).cloned().collect();
+    let histogram = ["ddes_ledger_commit_seconds_count", "ddes_ledger_commit_seconds_sum"];
+    assert_eq!(unused, histogram);
+}
+
+#[test]
+fn a_metric_that_is_not_in_the_table_is_found() {
+    let found = std::panic::catch_unwind(|| {
+        check(&["rate(ddes_value_total[5m])".to_owned()], &mut BTreeSet::new());
+    });
+    assert!(found.is_err());
+}
+
+#[test]
+fn each_alarm_says_what_to_do_in_the_operations_text_and_none_is_left_over() {
+    let rules = text("packaging/prometheus/ddes.rules.yml");
+    let alarms: BTreeSet<_> =
+        rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    let operations = text("docs/operations.md");
+    let cells = operations.lines().filter_map(|line| line.strip_prefix("| Ddes"));
+    let cells = cells.filter_map(|rest| rest.split(" |").next());
+    let named: BTreeSet<String> = cells
+        .flat_map(|names| format!("Ddes{names}").split(", ").map(str::to_owned).collect::<Vec<_>>())
+        .collect();
+    assert_eq!(named, alarms.into_iter().map(str::to_owned).collect());
+}
+
+#[test]
+fn the_container_runs_as_nobody_special_and_checks_its_health_and_copies_what_is_there() {
+    let file = text("Containerfile").replace("\\\n", " ");
+    let lines: Vec<&str> =
+        file.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')).collect();
+    let with = |word: &str| {
+        let words = lines.iter().filter_map(|line| line.strip_prefix(word)).map(str::trim);
+        words.collect::<Vec<_>>()
+    };
+    let [user] = with("USER ")[..] else { panic!("{lines:?}") };
+    let ids: Vec<u32> = user.split(':').map(|id| id.parse().unwrap()).collect();
+    assert!(ids.len() == 2 && ids.iter().all(|id| *id > 0), "{user}");
+    // Nothing behind it is root's.
+    let at = |word: &str| lines.iter().position(|line| line.starts_with(word)).unwrap();
+    assert!(at("USER ") < at("ENTRYPOINT ") && at("USER ") > at("COPY --from=build"));
+    let [health] = with("HEALTHCHECK ")[..] else { panic!("{lines:?}") };
+    let command: Value = serde_json::from_str(health.split_once("CMD").unwrap().1.trim()).unwrap();
+    assert_eq!((&command[0], &command[1]), (&"ddes".into(), &"check".into()));
+    assert_eq!((with("VOLUME "), with("EXPOSE ")), (vec!["/var/lib/ddes"], vec!["5566"]));
+    assert_eq!(with("ENTRYPOINT "), [r#"["ddes"]"#]);
+    let mut copied = 0;
+    for copy in with("COPY ").into_iter().filter(|copy| !copy.starts_with("--from")) {
+        let paths: Vec<_> = copy.split_whitespace().collect();
+        for path in &paths[..paths.len() - 1] {
+            assert!(root().join(path).exists(), "{path}");
+            copied += 1;
+        }
+    }
+    assert!(copied > 5, "{copied}");
+    assert!(lines[0].starts_with("FROM ") && with("FROM ").len() == 2);
+    let ignored = text(".dockerignore");
+    assert!(ignored.lines().any(|line| line == "target") && !ignored.contains("crates"));
+}
+
+/// Its health check and its flags are commands of this program.
+#[test]
+fn the_commands_of_the_container_and_the_unit_are_understood() {
+    let home = crate::folder();
+    for flags in [
+        &["check", "--timeout", "4", "--server", "127.0.0.1:5566", "--help"][..],
+        &["serve", "--home", "/var/lib/ddes", "--help"],
+    ] {
+        assert_eq!(crate::output(crate::ddes_at(&home, flags)).0, 0);
+    }
+    let unit = text("packaging/ddes.service");
+    assert!(unit.contains("\nExecStart=/usr/bin/ddes serve --home /var/lib/ddes\n"));
+    assert!(unit.contains("\nType=notify\n") && unit.contains("\nWatchdogSec="));
+    let package = text("crates/cli/Cargo.toml");
+    let assets = package.lines().filter_map(|line| line.trim().strip_prefix("[\"../../"));
+    let sources = assets.filter_map(|line| line.split('"').next());
+    for source in sources.filter(|source| !source.contains('*') && !source.starts_with("target/")) {
+        assert!(root().join(source).is_file(), "{source}");
+    }
+}
