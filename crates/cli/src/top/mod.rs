@@ -87,7 +87,12 @@ fn stream(api: &Api, once: bool) -> Result<(), Failure> {
     }
 }
 
-fn line(overview: Value, sessions: Value) -> Line {
+fn line(mut overview: Value, sessions: Value) -> Line {
+    if let Some(accounts) = overview.pointer_mut("/totals/accounts") {
+        // A number wherever else commands write it.
+        let number = accounts.as_str().and_then(|digits| digits.parse::<u64>().ok());
+        *accounts = number.map_or_else(|| accounts.clone(), Value::from);
+    }
     let inner = |mut answer: Value| {
         if let Value::Object(fields) = &mut answer {
             // The line has its own.
@@ -95,7 +100,7 @@ fn line(overview: Value, sessions: Value) -> Line {
         }
         answer
     };
-    Line::new("top", "").with("overview", inner(overview)).with("sessions", inner(sessions))
+    Line::new("top", "").with("overview", inner(overview)).with("page", inner(sessions))
 }
 
 /// What the screen's thread waits for.

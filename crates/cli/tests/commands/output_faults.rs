@@ -13,7 +13,7 @@ use rustix::io::ioctl_fionbio;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::secure::{fingerprint, serve};
-use crate::{Running, ddes_at, folder, output};
+use crate::{Running, ddes_at, folder, output, start};
 
 /// A condition that does not come about by then is a failure.
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -55,6 +55,8 @@ pub(crate) const COMMANDS: &[(&str, &str)] = &[
     ("", "authorize ls"),
     ("", "authorize KEY --name NEW"),
     ("authorize KEY --name NEW", "authorize rm NEW"),
+    ("", "top --once --http HTTP"),
+    ("", "demo --no-open --duration 1"),
     ("", "bench run --yes --server SERVER --trust TRUST --sessions 1 --values 10 --warmup 0"),
     ("", "bench compare RUN RUN"),
     ("", "bench keys --sessions 3"),
@@ -68,18 +70,32 @@ pub(crate) struct Site {
     trust: String,
     key: String,
     server: Running,
+    /// Where the server's page is.
+    http: String,
     classic: Running,
 }
 
 impl Site {
     pub(crate) fn new() -> Self {
         let home = folder();
-        let server = serve(&home, &["--allow-any"]);
+        let mut http = String::new();
+        let flags = ["serve", "--json", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"];
+        let server = start(ddes_at(&home, &[&flags[..], &["--allow-any"]].concat()), |line| {
+            let event: serde_json::Value = serde_json::from_str(line).unwrap();
+            http = event["http"].as_str()?.to_owned();
+            event["addr"].as_str().map(str::to_owned)
+        });
         let classic = serve(&home, &["--classic", "--classic-wait-ms", "0", "--ledger", "memory"]);
         let guest = folder();
         let (_, key, _) = output(ddes_at(&guest, &["key", "new", "--quiet"]));
-        let site =
-            Self { trust: fingerprint(&home), key: key.trim().to_owned(), home, server, classic };
+        let site = Self {
+            trust: fingerprint(&home),
+            key: key.trim().to_owned(),
+            home,
+            server,
+            http,
+            classic,
+        };
         site.prepare("key new anna", "");
         site.prepare("send --server SERVER --trust TRUST --as anna 1 2 3", "");
         let receipt = site.prepare("ledger receipt anna", "");
@@ -98,6 +114,7 @@ impl Site {
             .map(|word| match word {
                 "SERVER" => self.server.address.clone(),
                 "PID" => self.server.child.id().to_string(),
+                "HTTP" => self.http.clone(),
                 "CLASSIC" => self.classic.address.clone(),
                 "TRUST" => self.trust.clone(),
                 "KEY" => self.key.clone(),
