@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::process::Command;
 
 use serde_json::Value;
 
-use crate::root;
+use crate::{folder, root};
 
 fn text(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
@@ -179,4 +181,60 @@ fn the_commands_of_the_container_and_the_unit_are_understood() {
     for source in sources.filter(|source| !source.contains('*') && !source.starts_with("target/")) {
         assert!(root().join(source).is_file(), "{source}");
     }
+}
+
+/// Runs a script of the package where `user` is the line of passwd(5) for the user ddes. Whatever it
+/// runs is only written down, in what is returned with whether it succeeded; `refuses` fails, and
+/// nothing is called `lacks`.
+fn maintain(script: &str, action: &str, user: &str, lacks: &str, refuses: &str) -> (bool, String) {
+    let programs = folder();
+    let log = programs.join("log");
+    for name in ["rm", "adduser", "deluser", "userdel", "groupdel", "install", "getent"] {
+        let path = programs.join(name);
+        let answer = "if [ $1 = passwd ]; then echo \"$DDES_USER\"; fi; [ -n \"$DDES_USER\" ]";
+        let text = match name {
+            "getent" => answer.to_owned(),
+            name => format!("echo \"{name} $*\" >>\"$DDES_LOG\"\n[ {name} != \"{refuses}\" ]"),
+        };
+        fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    fs::remove_file(programs.join(lacks)).unwrap_or(());
+    symlink("/usr/bin/cut", programs.join("cut")).unwrap();
+    let mut command = Command::new("/bin/sh");
+    command.arg(root().join("packaging/debian").join(script)).arg(action);
+    command.env("PATH", &programs).env("DDES_USER", user).env("DDES_LOG", &log);
+    let output = command.output().unwrap();
+    assert!(output.status.success() || !output.stderr.is_empty());
+    (output.status.success(), fs::read_to_string(log).unwrap_or(String::new()))
+}
+
+const OURS: &str = "ddes:x:105:109::/var/lib/ddes:/usr/sbin/nologin";
+const PERSON: &str = "ddes:x:1000:1000:Dora:/home/ddes:/bin/bash";
+
+#[test]
+fn a_purge_deletes_the_user_that_the_package_made_and_never_a_person() {
+    let purge = |user, lacks, refuses| maintain("postrm", "purge", user, lacks, refuses);
+    let home = "rm -rf /var/lib/ddes\n";
+    let deluser = format!("{home}deluser --quiet --system ddes\n");
+    assert_eq!(purge(OURS, "", ""), (true, format!("{deluser}groupdel ddes\n")));
+    assert_eq!(purge(OURS, "deluser", ""), (true, format!("{home}userdel ddes\ngroupdel ddes\n")));
+    assert_eq!(purge("", "", ""), (true, home.into()));
+    for lacks in ["", "deluser"] {
+        assert_eq!(purge(PERSON, lacks, ""), (true, home.into()));
+    }
+    // A person whose home is there, which deluser finds out by the number.
+    let person = "ddes:x:1000:1000::/var/lib/ddes:/bin/sh";
+    assert_eq!(purge(person, "deluser", ""), (true, home.into()));
+    assert_eq!(purge(person, "", "deluser"), (true, deluser));
+}
+
+#[test]
+fn the_package_adopts_no_person_who_is_called_ddes() {
+    let configure = |user| maintain("postinst", "configure", user, "", "");
+    assert_eq!(configure(PERSON), (false, String::new()));
+    let (is_done, run) = configure("");
+    assert!(is_done && run.starts_with("adduser --system --group --home /var/lib/ddes "), "{run}");
+    let (is_done, run) = configure(OURS);
+    assert!(is_done && !run.contains("adduser"), "{run}");
 }
