@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, HttpBody as _, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{
     AUTHORIZATION, CONTENT_LENGTH, COOKIE, FORWARDED, HOST, HeaderMap, HeaderName, ORIGIN,
@@ -79,7 +79,7 @@ impl From<ApiError> for Refused {
 
 async fn admit(access: &Access, mut request: Request) -> Result<Request, Refused> {
     let peer = request.extensions().get::<Peer>().cloned();
-    let local = peer.map_or(access.address, |peer| peer.local);
+    let local = peer.as_ref().map_or(access.address, |peer| peer.local);
     let host = host(request.uri(), request.headers())?;
     if !access.answers_for(&host, local) {
         return Err(ApiError::misdirected(host.as_str()).into());
@@ -105,7 +105,11 @@ async fn admit(access: &Access, mut request: Request) -> Result<Request, Refused
     if !reads || path.starts_with("/api/") || path == "/metrics" {
         refuse_cross_site(request.headers(), &host)?;
     }
-    Ok(with_body(request).await?)
+    let request = if reads { without_body(request)? } else { with_body(request).await? };
+    if let Some(peer) = peer {
+        peer.begin(can_act.0);
+    }
+    Ok(request)
 }
 
 /// The host that a request is for.
@@ -199,6 +203,14 @@ async fn with_body(request: Request) -> Result<Request, ApiError> {
     let read = read.map_err(|_| ApiError::timeout("the body did not come within 10 s"))?;
     let bytes = read.map_err(|_| ApiError::too_large(BODY_BYTES_MAX))?;
     Ok(Request::from_parts(head, Body::from(bytes)))
+}
+
+/// Refuses a body that no handler would read: nothing waits for it, since anybody may read.
+fn without_body(request: Request) -> Result<Request, ApiError> {
+    if request.body().is_end_stream() {
+        return Ok(request);
+    }
+    Err(ApiError::bad_request("a request that only reads has no body"))
 }
 
 #[cfg(test)]

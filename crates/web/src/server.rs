@@ -18,7 +18,7 @@ use crate::access::Access;
 use crate::answer::aside;
 use crate::api::export::EXPORTS_MAX;
 use crate::app::{App, lock};
-use crate::events::{Events, STREAMS_MAX};
+use crate::events::{Events, streams_max};
 use crate::files::LedgerFiles;
 use crate::history::{History, STEP};
 use crate::listen::{self, CONNECTIONS_MAX};
@@ -136,7 +136,7 @@ impl Web {
             exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
             totals: CachedTotals::default(),
             verification: Verification::default(),
-            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            streams: Arc::new(Semaphore::new(streams_max(connections_max))),
             asked: AsyncMutex::new(Instant::now()),
             about,
         });
