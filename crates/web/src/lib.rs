@@ -10,6 +10,7 @@ mod access;
 mod answer;
 mod api;
 mod app;
+mod aside;
 mod error;
 mod events;
 mod files;

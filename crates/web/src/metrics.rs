@@ -18,7 +18,6 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use crate::answer::aside;
 use crate::app::{App, lock};
 use crate::error::ApiError;
 use crate::files::LedgerFiles;
@@ -52,7 +51,7 @@ struct Scrape {
 
 /// `GET /metrics`
 pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
-    let usage = aside(Usage::read).await?;
+    let usage = app.aside.run(Usage::read).await?;
     // A server that is stuck is scraped all the same.
     let accounts = app.totals.get(&app).await.ok().map(|(totals, _)| totals.accounts);
     let stats = app.watch.stats();

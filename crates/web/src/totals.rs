@@ -29,7 +29,7 @@ impl CachedTotals {
             return Ok((kept.totals, kept.time));
         }
         // While one request waits, the others wait for its answer.
-        let totals = app.ask(app.handle.totals()).await?.ok_or_else(ApiError::no_answer)?;
+        let totals = app.ask(|handle| async move { handle.totals().await }).await?.ok_or_else(ApiError::no_answer)?;
         let (time, until) = (SystemTime::now(), Instant::now() + PUBLISH_EVERY);
         *kept = Some(Kept { totals, time, until });
         Ok((totals, time))
