@@ -97,7 +97,7 @@ function overview() {
       bytes_out_per_sec: count * 1_200,
     },
     commit: { p50_micros: last(world.history.p50), p99_micros: last(world.history.p99), queued_values: Math.floor(count / 9) },
-    totals: { accounts: String(accounts), count: String(world.count), sum: String(world.sum) },
+    totals: { as_of: iso(Date.now()), accounts: String(accounts), count: String(world.count), sum: String(world.sum) },
     refusals: [...world.refusals].map(([reason, { count: all, recent }]) => ({ reason, count: all, last_minute: recent })),
     history: {
       step_secs: 1,

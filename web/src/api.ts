@@ -38,7 +38,8 @@ export interface Overview extends Answer {
     bytes_out_per_sec: number;
   };
   commit: { p50_micros: number | null; p99_micros: number | null; queued_values: number };
-  totals: { accounts: Digits; count: Digits; sum: Digits };
+  /** Older than the rest if the ledger does not answer. */
+  totals: { as_of: Time; accounts: Digits; count: Digits; sum: Digits };
   refusals: Refusal[];
   history: {
     step_secs: number;

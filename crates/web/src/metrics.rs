@@ -23,6 +23,7 @@ use crate::error::ApiError;
 use crate::files::LedgerFiles;
 use crate::health::unready;
 use crate::process::Usage;
+use crate::totals::CachedTotals;
 use crate::verification::Outcome;
 
 const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -40,7 +41,7 @@ struct Scrape {
     stats: ServerStats,
     connections_max: u64,
     is_ready: bool,
-    /// `None` while the server does not answer.
+    /// `None` if the ledger never answered.
     accounts: Option<u64>,
     files: Option<LedgerFiles>,
     verified: Option<(SystemTime, bool)>,
@@ -53,7 +54,7 @@ struct Scrape {
 pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
     let usage = app.aside.run(Usage::read).await?;
     // A server that is stuck is scraped all the same.
-    let accounts = app.totals.get(&app).await.ok().map(|(totals, _)| totals.accounts);
+    let accounts = CachedTotals::last_known(&app).await.map(|(totals, _)| totals.accounts);
     let stats = app.watch.stats();
     let scrape = Scrape {
         version: app.about.version,

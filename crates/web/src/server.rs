@@ -36,7 +36,7 @@ use crate::verification::Verification;
 const NICE: i32 = 10;
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
-/// Between two looks at the ledger's files.
+/// Between two looks at the ledger's files, and at its totals if nobody else asks for these.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// The clock was set if it and the time that passed differ by more in one second.
 const JUMP_MIN: Duration = Duration::from_secs(1);
@@ -279,6 +279,8 @@ async fn look(app: &Arc<App>) {
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         tick.tick().await;
+        // They are last known then, whoever asks when it does not answer.
+        drop(CachedTotals::look(app));
         read_files(app).await;
     }
 }

@@ -2,7 +2,7 @@
 
 import type { Overview as Answer } from "../api";
 import { overview } from "../feed";
-import { amount, bytes, micros } from "../numbers";
+import { amount, bytes, duration, micros } from "../numbers";
 import { link } from "../route";
 import { Chart } from "../parts/chart";
 import { Command, Empty, Notice } from "../parts/notice";
@@ -95,12 +95,17 @@ function First({ address }: { address: string }) {
   );
 }
 
+/** Totals are asked for each second, and a page in the background comes back with older ones. */
+const OLD_MS = 15_000;
+
 function Totals({ answer }: { answer: Answer }) {
   const { totals } = answer;
+  const age = Date.parse(answer.as_of ?? totals.as_of) - Date.parse(totals.as_of);
   return (
     <section class="card" aria-labelledby="totals">
       <header class="card-head">
         <h2 id="totals">Totals</h2>
+        {age > OLD_MS && <span class="card-note">{duration(age / 1000)} old: the ledger does not answer</span>}
         <a href={link("accounts")}>Accounts</a>
       </header>
       <p class="big">

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(crate) struct Plan {
     pub(crate) folder: Option<PathBuf>,
+    /// Whether the loop never runs, so that neither it nor the ledger answers.
+    pub(crate) is_silent: bool,
     /// Bound to all addresses.
     pub(crate) is_public: bool,
     pub(crate) hosts: Vec<String>,
@@ -45,6 +48,7 @@ pub(crate) struct World {
     pub(crate) events: Events,
     pub(crate) draining: Draining,
     pub(crate) handle: ServerHandle,
+    silence: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -126,9 +130,15 @@ impl World {
         let http = SocketAddr::from((Ipv4Addr::LOCALHOST, web.local_addr().port()));
         let web = web.start(about, handle.clone(), Arc::new(operations), draining.clone());
         let web = Some(web.unwrap());
-        let thread = std::thread::spawn(move || drop(server.run(|_| {}).unwrap()));
+        // One that does not run is kept: its end would be an answer.
+        let until = plan.is_silent.then(channel::<()>);
+        let (silence, over) = until.unzip();
+        let thread = std::thread::spawn(move || match over {
+            Some(over) => drop((over.recv(), server)),
+            None => drop(server.run(|_| {}).unwrap()),
+        });
         let thread = Some(thread);
-        Self { address, http, token, web, events, draining, handle, thread }
+        Self { address, http, token, web, events, draining, handle, silence, thread }
     }
 
     /// A client whose key is made of `seed`.
@@ -191,6 +201,7 @@ impl Drop for World {
     fn drop(&mut self) {
         self.handle.stop();
         self.handle.stop();
+        drop(self.silence.take());
         let ended = self.thread.take().map(JoinHandle::join);
         assert!(std::thread::panicking() || ended.is_some_and(|ended| ended.is_ok()));
     }
