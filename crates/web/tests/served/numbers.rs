@@ -1,5 +1,6 @@
 //! One source of truth: page, API, metrics and the ledger on the disk agree.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ddes_ledger::audit::View;
@@ -116,6 +117,31 @@ fn each_metric_of_the_contract_is_there_and_no_label_is_of_a_client() {
     }
     let series = metrics.lines().filter(|line| !line.starts_with('#')).count();
     assert!(series < 250 && !metrics.contains("127.0.0.1") && !metrics.contains("SHA256"));
+}
+
+#[test]
+fn totals_are_new_however_many_ask() {
+    let world = World::start();
+    let client = world.client(1);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..50 {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    world.get("/api/v1/ledger");
+                }
+            });
+        }
+        // A question waits for its turn among theirs.
+        world.until("/api/v1/totals", |json| json["count"] == "0");
+        client.add(&[1, 2, 3]).unwrap();
+        client.flush().unwrap();
+        let start = Instant::now();
+        world.until("/api/v1/overview", |json| json["totals"]["count"] == "3");
+        let took = start.elapsed();
+        is_over.store(true, Ordering::Relaxed);
+        assert!(took < Duration::from_secs(10), "{took:?}");
+    });
 }
 
 #[test]
