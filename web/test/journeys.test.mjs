@@ -248,6 +248,31 @@ test("the address keeps filter and order, and reloading shows the same", needsMo
   });
 });
 
+test("the proof of a login leaves the address, stays in the tab, and goes with each request", needsMock, async () => {
+  await withMock(["--sessions", "3"], {}, async (page, server) => {
+    const proof = "0123456789abcdef".repeat(4);
+    const sent = [];
+    page.on("request", (request) => {
+      if (request.url().includes("/api/v1/")) sent.push(request.headers()["x-ddes-action"]);
+    });
+    await page.goto(`${server.url}/#proof=${proof}`);
+    await page.getByRole("heading", { name: "Overview" }).waitFor();
+    assert.equal(page.url(), `${server.url}/`);
+    await page.reload();
+    await page.getByRole("heading", { name: "Overview" }).waitFor();
+    assert.ok(sent.length >= 2 && sent.every((header) => header === proof), String(sent));
+    // What another tab of this browser is opened with it does not have.
+    const other = await page.context().newPage();
+    sent.length = 0;
+    other.on("request", (request) => {
+      if (request.url().includes("/api/v1/overview")) sent.push(request.headers()["x-ddes-action"]);
+    });
+    await other.goto(`${server.url}/`);
+    await other.getByRole("heading", { name: "Overview" }).waitFor();
+    assert.ok(sent.includes("1"), String(sent));
+  });
+});
+
 test("who may not act sees why, and how that changes", needsMock, async () => {
   await withMock(["--sessions", "3", "--read-only"], {}, async (page, server) => {
     await visit(page, server.url, "sessions");

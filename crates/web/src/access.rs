@@ -17,17 +17,16 @@ use axum::response::{IntoResponse, Response};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::listen::Peer;
-use crate::login::Logins;
+use crate::login::{Logins, Right};
 use crate::token::Token;
 use crate::{headers, page};
 
-/// The name of the cookie with the id of a browser session.
-pub(crate) const COOKIE_NAME: &str = "ddes_session";
 /// Bytes of a request's body.
 pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
 /// How long a client may take to send a request's body.
 const BODY_SECS_MAX: Duration = Duration::from_secs(10);
-/// A header that a form of another site cannot send.
+/// A header that a form of another site cannot send. A browser's actions have the second secret of
+/// its session in it, those of a program with the token a 1.
 const ACTION: HeaderName = HeaderName::from_static("x-ddes-action");
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// What a proxy adds: the client behind it may be anywhere.
@@ -48,7 +47,7 @@ pub(crate) struct Access {
     pub(crate) logins: Logins,
 }
 
-/// Whether the request carries the token, or the cookie of an open session.
+/// Whether the request carries the token, or both secrets of an open session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CanAct(pub(crate) bool);
 
@@ -84,23 +83,25 @@ async fn admit(access: &Access, mut request: Request) -> Result<Request, Refused
     if !access.answers_for(&host, local) {
         return Err(ApiError::misdirected(host.as_str()).into());
     }
-    let can_act = CanAct(access.is_authentic(request.headers()));
+    let right = access.right(request.headers());
+    let can_act = CanAct(right == Right::Act);
     request.extensions_mut().insert(can_act);
     let path = request.uri().path();
     let is_open = ["/livez", "/login"].contains(&path);
     let is_local = access.address.ip().is_loopback()
         && is_loopback_name(host.host())
         && !OF_PROXIES.iter().any(|name| request.headers().contains_key(name));
-    if !is_open && !is_local && !can_act.0 {
+    if !is_open && !is_local && right == Right::Nothing {
         let wants_page = request.method() == Method::GET && path == "/";
         return Err(if wants_page { Refused::Page } else { ApiError::unauthorized().into() });
     }
     let reads = [Method::GET, Method::HEAD].contains(request.method());
     if !reads {
-        if !can_act.0 {
-            return Err(ApiError::unauthorized().into());
+        match right {
+            Right::Nothing => return Err(ApiError::unauthorized().into()),
+            Right::Read => return Err(ApiError::unproven().into()),
+            Right::Act => refuse_forged(request.headers())?,
         }
-        refuse_forged(request.headers())?;
     }
     if !reads || path.starts_with("/api/") || path == "/metrics" {
         refuse_cross_site(request.headers(), &host)?;
@@ -149,28 +150,41 @@ impl Access {
             || self.hosts.iter().any(|own| own.eq_ignore_ascii_case(name))
     }
 
-    fn is_authentic(&self, headers: &HeaderMap) -> bool {
+    fn right(&self, headers: &HeaderMap) -> Right {
         let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let bearer = bearer.and_then(|value| value.strip_prefix("Bearer ")).map(str::trim);
         let token = bearer.and_then(Token::parse);
-        token.is_some_and(|token| self.token.is(&token)) || self.has_session(headers)
+        if token.is_some_and(|token| self.token.is(&token)) {
+            return Right::Act;
+        }
+        self.right_of_session(headers)
     }
 
-    fn has_session(&self, headers: &HeaderMap) -> bool {
+    fn right_of_session(&self, headers: &HeaderMap) -> Right {
         let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let own = self.cookie_name();
         let pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| {
             let (name, value) = pair.trim().split_once('=')?;
-            (name == COOKIE_NAME).then_some(value)
+            (name == own).then_some(value)
         });
+        let proof = headers.get(ACTION).and_then(|value| Token::parse(value.to_str().ok()?));
         // One of each browser; a second one is a mistake, of which there may be a few.
-        let mut ids = pairs.take(4).filter_map(Token::parse);
-        ids.any(|id| self.logins.is_open(Instant::now(), &id))
+        let ids = pairs.take(4).filter_map(Token::parse);
+        let rights = ids.map(|id| self.logins.right(Instant::now(), &id, proof.as_ref()));
+        rights.max().unwrap_or(Right::Nothing)
+    }
+
+    /// The name of the cookie with the id of a browser session. Cookies are of a host: servers on
+    /// two of its ports must not replace each other's.
+    pub(crate) fn cookie_name(&self) -> String {
+        format!("ddes_session_{}", self.address.port())
     }
 }
 
 /// Refuses what a form of another site could send.
 fn refuse_forged(headers: &HeaderMap) -> Result<(), ApiError> {
-    if headers.get(ACTION).is_some_and(|value| value == "1") {
+    let is_marked = |value: &str| value == "1" || Token::parse(value).is_some();
+    if headers.get(ACTION).is_some_and(|value| value.to_str().is_ok_and(is_marked)) {
         return Ok(());
     }
     Err(ApiError::forbidden("an action needs the header `X-Ddes-Action: 1`"))
@@ -191,6 +205,14 @@ fn refuse_cross_site(headers: &HeaderMap, host: &Authority) -> Result<(), ApiErr
     Err(ApiError::forbidden("a page of another site may not use this API"))
 }
 
+/// Refuses a body that no handler would read: nothing waits for it, since anybody may read.
+fn without_body(request: Request) -> Result<Request, ApiError> {
+    if request.body().is_end_stream() {
+        return Ok(request);
+    }
+    Err(ApiError::bad_request("a request that only reads has no body"))
+}
+
 /// Reads the body of an action, so that a handler has it whole.
 async fn with_body(request: Request) -> Result<Request, ApiError> {
     let length = request.headers().get(CONTENT_LENGTH);
@@ -203,14 +225,6 @@ async fn with_body(request: Request) -> Result<Request, ApiError> {
     let read = read.map_err(|_| ApiError::timeout("the body did not come within 10 s"))?;
     let bytes = read.map_err(|_| ApiError::too_large(BODY_BYTES_MAX))?;
     Ok(Request::from_parts(head, Body::from(bytes)))
-}
-
-/// Refuses a body that no handler would read: nothing waits for it, since anybody may read.
-fn without_body(request: Request) -> Result<Request, ApiError> {
-    if request.body().is_end_stream() {
-        return Ok(request);
-    }
-    Err(ApiError::bad_request("a request that only reads has no body"))
 }
 
 #[cfg(test)]

@@ -44,6 +44,15 @@ impl ApiError {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
     }
 
+    /// A cookie came without the second secret of its session.
+    pub(crate) fn unproven() -> Self {
+        Self::forbidden(
+            "this page may look, not act: only the one that a login link opened has the session's \
+             second secret, which an action sends in `X-Ddes-Action`. Open another link (`link` on \
+             the server's console prints one)",
+        )
+    }
+
     pub(crate) fn forbidden(message: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "forbidden", message)
     }
