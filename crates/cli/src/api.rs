@@ -4,7 +4,6 @@
 pub(crate) mod answers;
 
 use std::fmt;
-use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -20,7 +19,7 @@ use zeroize::Zeroizing;
 
 use crate::args::ApiArgs;
 use crate::failure::{Code, Failure};
-use crate::home::{self, Home};
+use crate::home::{self, Home, open_at_once};
 
 /// The longest answer that is read.
 const BODY_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -183,7 +182,7 @@ pub(crate) fn encoded(text: &str) -> String {
 
 /// The token of a file that is its owner's alone.
 pub(crate) fn read_token(path: &Path) -> io::Result<Zeroizing<String>> {
-    let file = File::open(path)?;
+    let file = open_at_once(path)?;
     let mode = file.metadata()?.mode() & 0o777;
     if mode & 0o077 != 0 {
         let what = format!("it is open to others (mode {mode:03o}); chmod 600 {}", path.display());

@@ -1,7 +1,6 @@
 //! The page and the metrics beside a server: where they are, who may act, and what they ask of this
 //! process.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -22,7 +21,7 @@ use super::lines;
 use crate::args::{HTTP_DEFAULT, HttpPlace, ServeArgs};
 use crate::config::{Entry, Origin};
 use crate::failure::{Code, Failure};
-use crate::home::Home;
+use crate::home::{Home, open_at_once};
 use crate::ledger::check_receipt;
 use crate::level::Level;
 use crate::replace::{New, create};
@@ -118,7 +117,7 @@ fn token(home: &Home) -> Result<Token, Failure> {
         // Another server of this home may have made it meanwhile: then that one is read.
         create(&path, text.as_bytes(), New::PRIVATE).map_err(|error| unusable(&error))?;
     }
-    let file = File::open(&path).map_err(|error| unusable(&error))?;
+    let file = open_at_once(&path).map_err(|error| unusable(&error))?;
     let mode = file.metadata().map_err(|error| unusable(&error))?.mode() & 0o777;
     if mode & 0o077 != 0 {
         return Err(shared(&path, mode));

@@ -4,7 +4,9 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::Value;
 
 use crate::secure::serve;
@@ -131,6 +133,46 @@ fn what_is_wrong_fails_with_a_remedy_and_shows_no_secret() {
     let secret = key.lines().nth(2).unwrap();
     for shown in [&out, &text] {
         assert!(!shown.contains(&token) && !shown.contains(secret), "{shown}");
+    }
+}
+
+/// Root looks into the home of a service, whose user may put anything there.
+#[test]
+fn a_pipe_in_the_place_of_any_file_is_found_and_not_waited_for() {
+    let home = folder();
+    drop(serve(&home, &[]));
+    fs::write(home.join("authorized_keys"), "").unwrap();
+    fs::write(home.join("known_servers"), "").unwrap();
+    fs::create_dir_all(home.join("identities")).unwrap();
+    fs::write(home.join("identities/anna.pub"), "").unwrap();
+    fs::write(home.join("http-token"), "").unwrap();
+    let ledger = fs::read_dir(home.join("ledger")).unwrap().map(|entry| entry.unwrap());
+    let ledger = ledger.map(|entry| format!("ledger/{}", entry.file_name().display()));
+    let names = ["authorized_keys", "known_servers", "server_key", "server_key.pub", "http-token"];
+    let names = names.into_iter().chain(["identities/anna.pub"]).map(str::to_owned);
+    for name in names.chain(ledger) {
+        fs::remove_file(home.join(&name)).unwrap();
+        let (mode, kind) = (Mode::from_raw_mode(0o600), FileType::Fifo);
+        mknodat(CWD, home.join(&name), kind, mode, 0).unwrap();
+    }
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let mut command = Command::new("timeout");
+    command.args(["60", env!("CARGO_BIN_EXE_ddes"), "doctor", "--json", "--http", "off"]);
+    command.args(["--listen", &address, "--home"]).arg(&home);
+    let (code, out, error) = output(command);
+    assert_eq!(code, 1, "{out} {error}");
+    let findings: Vec<Value> =
+        out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for (topic, text) in [
+        ("token", "it is a pipe"),
+        ("key", "it is a pipe"),
+        ("lists", "authorized_keys: it is not a regular file"),
+        ("lists", "anna.pub: it is not a regular file"),
+        ("lists", "known_servers: it is a pipe"),
+        ("ledger", ""),
+    ] {
+        assert!(has(&findings, topic, "fail", text), "{topic} {text}: {out}");
     }
 }
 
