@@ -5,6 +5,7 @@ pub(crate) mod answers;
 
 use std::fmt;
 use std::io::{self, Read};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
@@ -20,12 +21,15 @@ use zeroize::Zeroizing;
 use crate::args::ApiArgs;
 use crate::failure::{Code, Failure};
 use crate::home::{self, Home, open_at_once};
+use crate::serve::pages;
 
 /// The longest answer that is read.
 const BODY_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// The longest text that is kept of an answer; a name has at most 64.
 const TEXT_CHARS_MAX: usize = 1024;
 const TOKEN_BYTES_MAX: u64 = 256;
+/// How long the servers of a home may take to say where they answer.
+const PAGES_MAX: Duration = Duration::from_secs(1);
 const CONNECT: Duration = Duration::from_secs(3);
 /// From the first byte sent to the last one received.
 const WHOLE: Duration = Duration::from_secs(10);
@@ -34,8 +38,17 @@ const WHOLE: Duration = Duration::from_secs(10);
 pub(crate) struct Api {
     agent: Agent,
     server: ServerAddress,
-    /// The value of the header `Authorization`.
-    bearer: Option<Zeroizing<String>>,
+    right: Right,
+}
+
+/// With what right a command asks.
+enum Right {
+    /// As anybody on that machine.
+    Look,
+    /// With a token that the user named.
+    Given(Zeroizing<String>),
+    /// With the token of this home, where a server of this home answers.
+    OfHome(Home),
 }
 
 /// Why there is no answer.
@@ -64,29 +77,48 @@ pub(crate) fn ask(server: &ServerAddress, path: &str, most: Duration) -> Result<
 }
 
 impl Api {
-    /// With the token of `--token-file`. The token of the home is sent to this machine alone:
-    /// another server must not learn it.
+    /// With the token of `--token-file`. The token of the home is sent only to where a running
+    /// server of the home says that it answers: any user of this machine can take a free port.
     pub(crate) fn find(args: &ApiArgs) -> Result<Self, Failure> {
-        let token = match &args.token_file {
+        let right = match &args.token_file {
             Some(path) => {
                 let token = read_token(path).map_err(|error| {
                     Failure::new(Code::Identity, format!("{}: {error}", path.display()))
                         .next("--token-file FILE, a copy of the server's HOME/http-token")
                 })?;
-                Some(token)
+                Right::Given(token)
             }
-            None if is_this_machine(&args.http) => {
-                // Without it nothing can be ended, but all can be read.
-                read_token(&Home::find(&args.home)?.http_token()).ok()
-            }
-            None => None,
+            None => match Home::find(&args.home) {
+                Ok(home) => Right::OfHome(home),
+                Err(failure) if is_loopback(&args.http) => return Err(failure),
+                // Of a server elsewhere it would be of no use.
+                Err(_) => Right::Look,
+            },
         };
-        Ok(Self::new(args.http.clone(), token))
+        Ok(Self { right, ..Self::new(args.http.clone()) })
     }
 
-    pub(crate) fn new(server: ServerAddress, token: Option<Zeroizing<String>>) -> Self {
-        let bearer = token.map(|token| Zeroizing::new(format!("Bearer {}", *token)));
-        Self { agent: agent(CONNECT, WHOLE), server, bearer }
+    pub(crate) fn new(server: ServerAddress) -> Self {
+        Self { agent: agent(CONNECT, WHOLE), server, right: Right::Look }
+    }
+
+    /// Where to ask now, and with which token. Servers end, and others may take their ports: so this
+    /// is found out for each request.
+    fn way(&self) -> (String, Option<Zeroizing<String>>) {
+        let asked = || self.server.to_string();
+        let bearer = |token: &str| Zeroizing::new(format!("Bearer {token}"));
+        match &self.right {
+            Right::Look => (asked(), None),
+            Right::Given(token) => (asked(), Some(bearer(token))),
+            Right::OfHome(home) => {
+                // Without it nothing can be ended, but all can be read.
+                let own = own_page(home, &self.server).and_then(|page| {
+                    let token = read_token(&home.http_token()).ok()?;
+                    Some((page.to_string(), Some(bearer(&token))))
+                });
+                own.unwrap_or_else(|| (asked(), None))
+            }
+        }
     }
 
     pub(crate) fn server(&self) -> &ServerAddress {
@@ -95,8 +127,10 @@ impl Api {
 
     /// The answer to a GET of `path`, which begins with `/api/`.
     pub(crate) fn get(&self, path: &str) -> Result<Value, ApiError> {
-        let mut request = self.agent.get(self.url(path)).header("Accept", "application/json");
-        if let Some(bearer) = &self.bearer {
+        let (at, bearer) = self.way();
+        let url = format!("http://{at}{path}");
+        let mut request = self.agent.get(url).header("Accept", "application/json");
+        if let Some(bearer) = &bearer {
             request = request.header("Authorization", bearer.as_str());
         }
         read(request.call())
@@ -104,20 +138,17 @@ impl Api {
 
     /// The answer to an action.
     pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
+        let (at, bearer) = self.way();
         let mut request = self
             .agent
-            .post(self.url(path))
+            .post(format!("http://{at}{path}"))
             .header("Accept", "application/json")
             .header("Content-Type", "application/json")
             .header("X-Ddes-Action", "1");
-        if let Some(bearer) = &self.bearer {
+        if let Some(bearer) = &bearer {
             request = request.header("Authorization", bearer.as_str());
         }
         read(request.send(body.to_string()))
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.server)
     }
 
     /// What a command fails with that cannot go on without the answer.
@@ -197,10 +228,29 @@ pub(crate) fn read_token(path: &Path) -> io::Result<Zeroizing<String>> {
     Ok(token)
 }
 
-fn is_this_machine(server: &ServerAddress) -> bool {
+/// Where a running server of the home answers HTTP, if that is what `server` means.
+fn own_page(home: &Home, server: &ServerAddress) -> Option<SocketAddr> {
+    let pages = pages(&home.sockets(), PAGES_MAX).ok()?;
+    pages.into_iter().find_map(|page| meant(page, server))
+}
+
+/// The address at which nobody but the owner of `page` can answer, if `server` means that.
+fn meant(page: SocketAddr, server: &ServerAddress) -> Option<SocketAddr> {
+    let named = server.host().parse::<IpAddr>().ok();
+    let ip = match page.ip() {
+        // Every address of its own family, and none of the other, where another may listen.
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) if is_loopback(server) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) if is_loopback(server) => Ipv6Addr::LOCALHOST.into(),
+        ip if named == Some(ip) => ip,
+        ip if named.is_none() && is_loopback(server) && ip.is_loopback() => ip,
+        _ => return None,
+    };
+    (page.port() == server.port()).then(|| SocketAddr::new(ip, page.port()))
+}
+
+fn is_loopback(server: &ServerAddress) -> bool {
     let host = server.host();
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+    host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
 /// `whole` is from the first byte sent to the last one received.
@@ -293,10 +343,26 @@ mod tests {
     }
 
     #[test]
-    fn only_this_machine_is_sent_the_token_of_the_home() {
-        let here = |text: &str| is_this_machine(&text.parse().unwrap());
-        assert!(here("127.0.0.1:1") && here("[::1]:1") && here("localhost:1"));
-        assert!(!here("192.0.2.1:1") && !here("localhost.example:1") && !here("0.0.0.0:1"));
+    fn the_token_of_the_home_is_sent_to_the_address_of_its_server_alone() {
+        for (page, server, to) in [
+            ("127.0.0.1:1", "127.0.0.1:1", Some("127.0.0.1:1")),
+            ("127.0.0.1:1", "localhost:1", Some("127.0.0.1:1")),
+            ("[::1]:1", "localhost:1", Some("[::1]:1")),
+            ("[::1]:1", "127.0.0.1:1", None),
+            ("127.0.0.1:1", "127.0.0.2:1", None),
+            ("127.0.0.1:1", "127.0.0.1:2", None),
+            ("0.0.0.0:1", "127.0.0.1:1", Some("127.0.0.1:1")),
+            // Another may have the same port there.
+            ("0.0.0.0:1", "[::1]:1", Some("127.0.0.1:1")),
+            ("[::]:1", "127.0.0.1:1", Some("[::1]:1")),
+            ("0.0.0.0:1", "192.0.2.1:1", None),
+            ("192.0.2.1:1", "192.0.2.1:1", Some("192.0.2.1:1")),
+            ("192.0.2.1:1", "localhost:1", None),
+            ("127.0.0.1:1", "localhost.example:1", None),
+        ] {
+            let found = meant(page.parse().unwrap(), &server.parse().unwrap());
+            assert_eq!(found, to.map(|to| to.parse().unwrap()), "{page} {server}");
+        }
     }
 
     #[test]

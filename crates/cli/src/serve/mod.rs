@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use ddes_ledger::Ledger;
 use ddes_server::{Access, Report, Server, ServerOptions};
-use ddes_web::{About, Draining, Events, Limits, WebHandle};
+use ddes_web::{About, Draining, Events, Limits, Web, WebHandle};
 use ddes_wire::v2::Suite;
 use tokio::sync::{mpsc, oneshot};
 
@@ -39,11 +39,11 @@ use crate::screen::{self, Screen};
 use crate::streams;
 use board::Board;
 use console::Console;
-use control::Control;
+use control::{Control, Page};
 use http::{ServeOperations, Stopper};
 pub(crate) use lines::reloaded;
 use socket::ControlSocket;
-pub(crate) use socket::RunningServer;
+pub(crate) use socket::{RunningServer, pages};
 use systemd::{Manager, StopNote};
 use tally::Tally;
 
@@ -85,7 +85,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
         files,
         server.handle(),
         board.clone(),
-        about.limits.clone(),
+        Page { limits: about.limits.clone(), http: web.as_ref().map(Web::local_addr) },
         manager.clone(),
     )?;
     let (stopper, stops) = Stopper::new(server.handle(), Draining::default());

@@ -6,13 +6,15 @@
 //! of one program.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::net::sockopt::socket_peercred;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use rustix::process::geteuid;
 use serde_json::{Value, json};
 
@@ -53,7 +55,6 @@ impl ControlSocket {
     /// Takes requests for a server that listens on `address`, on a thread of its own.
     pub(super) fn open(folder: &Path, address: String, control: Control) -> io::Result<Self> {
         let open = Folder::make(folder)?;
-        open.refuse_if_shared().map_err(|failure| io::Error::other(failure.what().to_owned()))?;
         for (path, _) in reachable(folder, &open)?.1 {
             // Nobody listens on it any more.
             std::fs::remove_file(path)?;
@@ -89,7 +90,10 @@ fn answer(stream: &UnixStream, address: &str, control: &Control) -> io::Result<(
     for _ in 0..REQUESTS_MAX {
         let Some(request) = lines.next().transpose()? else { return Ok(()) };
         let answer = match &*request {
-            WHO => json!({"pid": std::process::id(), "addr": address}),
+            WHO => {
+                let http = control.http().map(|http| http.to_string());
+                json!({"pid": std::process::id(), "addr": address, "http": http})
+            }
             RELOAD => match control.reload() {
                 Ok(changes) => json!({"reloaded": changes.to_json()}),
                 Err(failure) => json!({"failed": failure.parts()}),
@@ -151,24 +155,53 @@ impl RunningServer {
     }
 }
 
+/// Where servers that run in this home now answer HTTP. Those that do not say so within `most` are
+/// not among them.
+pub(crate) fn pages(folder: &Path, most: Duration) -> io::Result<Vec<SocketAddr>> {
+    let until = Instant::now() + most;
+    let (streams, _) = reachable(folder, &Folder::open(folder)?)?;
+    Ok(streams.into_iter().filter_map(|stream| page(stream, until)).collect())
+}
+
+fn page(stream: UnixStream, until: Instant) -> Option<SocketAddr> {
+    let left = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
+    stream.set_read_timeout(Some(left)).ok()?;
+    stream.set_write_timeout(Some(left)).ok()?;
+    let stream = BufReader::new(stream);
+    let mut server = RunningServer { stream, pid: 0, address: String::new() };
+    server.request(WHO).ok()?.get("http")?.as_str()?.parse().ok()
+}
+
 type Reached = (Vec<UnixStream>, Vec<(PathBuf, io::Error)>);
 
-/// Connections to all sockets of the folder, and those on which nobody listens.
+/// Connections to all sockets of the folder, and those on which nobody listens. In a folder that
+/// others can write, anybody may listen.
 fn reachable(folder: &Path, open: &Folder) -> io::Result<Reached> {
+    open.refuse_if_shared().map_err(|failure| io::Error::other(failure.what().to_owned()))?;
     let (mut reached, mut dead) = (Vec::new(), Vec::new());
     for entry in std::fs::read_dir(folder)?.take(SOCKETS_MAX) {
         let name = entry?.file_name();
         let Some(name) = name.to_str().filter(|name| name.ends_with(SUFFIX)) else { continue };
-        match UnixStream::connect(short(folder, open, name)) {
+        match connect(&short(folder, open, name)) {
             Ok(stream) => reached.push(stream),
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 dead.push((folder.join(name), error));
             }
-            // It was removed meanwhile, or is another user's.
+            // It was removed meanwhile, is another user's, or its queue is full.
             Err(_) => {}
         }
     }
     Ok((reached, dead))
+}
+
+/// Does not wait where nobody takes connections.
+fn connect(path: &Path) -> io::Result<UnixStream> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    let stream = UnixStream::from(socket);
+    stream.set_nonblocking(false)?;
+    Ok(stream)
 }
 
 /// The path of a name in the folder; where it is too long for a socket, by the folder's descriptor.
