@@ -165,7 +165,7 @@ fn the_container_runs_as_nobody_special_and_checks_its_health_and_copies_what_is
 /// Its health check and its flags are commands of this program.
 #[test]
 fn the_commands_of_the_container_and_the_unit_are_understood() {
-    let home = crate::folder();
+    let home = folder();
     for flags in [
         &["check", "--timeout", "4", "--server", "127.0.0.1:5566", "--help"][..],
         &["serve", "--home", "/var/lib/ddes", "--help"],
