@@ -8,12 +8,11 @@ use zeroize::Zeroizing;
 
 use super::*;
 
-pub(crate) fn profiles() -> Profiles {
+pub(crate) fn config() -> v2::ServerConfig {
     let second = Duration::from_secs(1);
     let suite = ddes_wire::v2::Suite::Ddes(ddes_wire::v2::GroupSize::Bits2048);
     let (suites, key) = (vec![suite], SigningKey::from_seed(&[1; 32]));
-    let v2 = v2::ServerConfig { suites, key, idle: second, handshake: second, values_max: 1 };
-    Profiles { v2: Arc::new(v2), classic: None }
+    v2::ServerConfig { suites, key, idle: second, handshake: second, values_max: 1 }
 }
 
 /// The work of a connection that sent a first message.
@@ -43,7 +42,7 @@ pub(crate) fn endpoint(now: Instant) -> Endpoint {
         queued_values_max: 9,
         notices: Notices::Nothing,
         classic_first: 0,
-        profiles: profiles(),
+        profiles: Profiles { v2: Arc::new(config()), classic: None },
     };
     Endpoint::new(now, config)
 }

@@ -12,8 +12,7 @@ use ddes_client::blocking::Client;
 use ddes_identity::SigningKey;
 use ddes_ledger::store::{Folder, StoreOptions};
 use ddes_ledger::{Ledger, Statement};
-use ddes_server::endpoint::{Bounds, Config, Notices, Profiles};
-use ddes_server::{Access, Server, ServerHandle, ServerOptions};
+use ddes_server::{Server, ServerHandle, ServerOptions};
 use ddes_session::v2::ServerConfig;
 use ddes_web::{
     About, ConfigEntry, Configuration, Draining, Events, Limits, LogLevel, Operations, Origin,
@@ -104,21 +103,9 @@ impl World {
             handshake: MINUTE,
             values_max: 8,
         };
-        let options = ServerOptions {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            endpoint: Config {
-                bounds: Bounds::of(100),
-                queued_values_max: 1 << 20,
-                notices: Notices::Nothing,
-                classic_first: 0,
-                profiles: Profiles { v2: Arc::new(v2), classic: None },
-            },
-            access: Access::Any,
-            drain: MINUTE,
-            refusals_max: 16,
-            watch: true,
-        };
+        let options = ServerOptions { watch: true, ..ServerOptions::on_loopback(v2) };
         let bounds = options.endpoint.bounds.clone();
+        let queued_values_max = options.endpoint.queued_values_max;
         let server = Server::bind(options, ledger(plan.folder.as_ref())).unwrap();
         let (handle, address) = (server.handle(), server.local_addr().unwrap());
         let about = About {
@@ -129,7 +116,7 @@ impl World {
             is_classic: false,
             allows_any: true,
             limits: Limits::new(bounds, MINUTE),
-            queued_values_max: 1 << 20,
+            queued_values_max,
             ledger: plan.folder.clone(),
             lists: None,
         };
