@@ -161,7 +161,7 @@ pub fn verify(
     auditor.statements.finish(&auditor.trail, &agreeing)?;
     progress(whole, whole);
     let first = auditor.base.slices.end + 1;
-    let (last, chain, totals) = (end.at.batch, end.at.chain, auditor.base.accounts.totals());
+    let (last, chain, totals) = (end.at.batch, end.at.chain, auditor.base.accounts.add_up());
     let (values, checkpoints) = (auditor.values, agreeing.len());
     Ok(Verified { ledger, footing, first, last, chain, values, totals, checkpoints })
 }
