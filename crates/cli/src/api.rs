@@ -1,5 +1,5 @@
-//! The HTTP API of `ddes serve`, from the side of a command: one request and its answer. All text
-//! of an answer is fit to be shown.
+//! The HTTP of `ddes serve`, from the side of a command: one request and its answer. All text of an
+//! answer of the API is fit to be shown.
 
 pub(crate) mod answers;
 
@@ -42,12 +42,26 @@ pub(crate) struct Api {
 /// Why there is no answer.
 #[derive(Debug)]
 pub(crate) enum ApiError {
-    /// Nobody answers there, or not in time.
+    /// Nobody answers there.
     Unreachable(String),
+    /// Nobody answered in time.
+    Late,
     /// The server says no.
     Refused { status: u16, message: String },
     /// What answers is not this API.
     Foreign(String),
+}
+
+/// An answer, whatever it is.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Vec<u8>,
+}
+
+/// The answer to a GET of anything that needs no token, within `most`.
+pub(crate) fn ask(server: &ServerAddress, path: &str, most: Duration) -> Result<Answer, ApiError> {
+    take(agent(most, most).get(format!("http://{server}{path}")).call())
 }
 
 impl Api {
@@ -72,20 +86,8 @@ impl Api {
     }
 
     pub(crate) fn new(server: ServerAddress, token: Option<Zeroizing<String>>) -> Self {
-        let config = Agent::config_builder()
-            // A redirect or a proxy could carry the token elsewhere.
-            .proxy(None)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .http_status_as_error(false)
-            // A connection of a server that restarted would fail the next request.
-            .max_idle_connections(0)
-            .timeout_connect(Some(CONNECT))
-            .timeout_global(Some(WHOLE))
-            .max_response_header_size(16 * 1024)
-            .user_agent(concat!("ddes/", env!("CARGO_PKG_VERSION")));
         let bearer = token.map(|token| Zeroizing::new(format!("Bearer {}", *token)));
-        Self { agent: config.build().new_agent(), server, bearer }
+        Self { agent: agent(CONNECT, WHOLE), server, bearer }
     }
 
     pub(crate) fn server(&self) -> &ServerAddress {
@@ -123,14 +125,8 @@ impl Api {
     pub(crate) fn failure(&self, error: &ApiError) -> Failure {
         let at = &self.server;
         match error {
-            ApiError::Unreachable(why) => {
-                Failure::new(Code::Connect, format!("cannot reach http://{at}: {why}"))
-                    .cause("no server runs there, or its page is off (--http off)")
-                    .next(format!(
-                        "ddes serve{} --http {at}     (in another terminal)",
-                        home::flag()
-                    ))
-            }
+            ApiError::Unreachable(why) => self.unreachable(why),
+            ApiError::Late => self.unreachable("it did not answer in time"),
             ApiError::Refused { status: status @ (401 | 403), message } => {
                 Failure::new(Code::Identity, format!("http://{at} refuses: {message} ({status})"))
                     .next("--token-file FILE, a copy of the server's HOME/http-token")
@@ -149,12 +145,20 @@ impl Api {
             }
         }
     }
+
+    fn unreachable(&self, why: &str) -> Failure {
+        let at = &self.server;
+        Failure::new(Code::Connect, format!("cannot reach http://{at}: {why}"))
+            .cause("no server runs there, or its page is off (--http off)")
+            .next(format!("ddes serve{} --http {at}     (in another terminal)", home::flag()))
+    }
 }
 
 impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreachable(why) => write!(f, "no answer: {why}"),
+            Self::Late => f.write_str("no answer in time"),
             Self::Refused { status, message } => write!(f, "refused: {message} ({status})"),
             Self::Foreign(what) => write!(f, "the answer is not understood: {what}"),
         }
@@ -200,11 +204,32 @@ fn is_this_machine(server: &ServerAddress) -> bool {
     host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
 }
 
-fn read(answer: Result<Response<Body>, ureq::Error>) -> Result<Value, ApiError> {
+/// `whole` is from the first byte sent to the last one received.
+fn agent(connect: Duration, whole: Duration) -> Agent {
+    let config = Agent::config_builder()
+        // A redirect or a proxy could carry the token elsewhere.
+        .proxy(None)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .http_status_as_error(false)
+        // A connection of a server that restarted would fail the next request.
+        .max_idle_connections(0)
+        .timeout_connect(Some(connect))
+        .timeout_global(Some(whole))
+        .max_response_header_size(16 * 1024)
+        .user_agent(concat!("ddes/", env!("CARGO_PKG_VERSION")));
+    config.build().new_agent()
+}
+
+fn take(answer: Result<Response<Body>, ureq::Error>) -> Result<Answer, ApiError> {
     let mut answer = answer.map_err(|error| of_transport(&error))?;
     let status = answer.status().as_u16();
     let body = answer.body_mut().with_config().limit(BODY_BYTES_MAX).read_to_vec();
-    let body = body.map_err(|error| of_transport(&error))?;
+    Ok(Answer { status, body: body.map_err(|error| of_transport(&error))? })
+}
+
+fn read(answer: Result<Response<Body>, ureq::Error>) -> Result<Value, ApiError> {
+    let Answer { status, body } = take(answer)?;
     let parsed = serde_json::from_slice(&body).map(made_plain);
     if (200..300).contains(&status) {
         return parsed.map_err(|_| ApiError::Foreign("it is not JSON".into()));
@@ -224,8 +249,9 @@ fn read(answer: Result<Response<Body>, ureq::Error>) -> Result<Value, ApiError> 
 )]
 fn of_transport(error: &ureq::Error) -> ApiError {
     match error {
+        ureq::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut => ApiError::Late,
         ureq::Error::Io(error) => ApiError::Unreachable(plain(&error.to_string())),
-        ureq::Error::Timeout(_) => ApiError::Unreachable("it did not answer in time".into()),
+        ureq::Error::Timeout(_) => ApiError::Late,
         ureq::Error::HostNotFound => ApiError::Unreachable("the name has no address".into()),
         ureq::Error::ConnectionFailed => ApiError::Unreachable("the connection failed".into()),
         ureq::Error::BodyExceedsLimit(_) => {
@@ -248,7 +274,8 @@ fn made_plain(value: Value) -> Value {
     }
 }
 
-fn plain(text: &str) -> String {
+/// A foreign text, fit to be shown.
+pub(crate) fn plain(text: &str) -> String {
     text.chars().filter(|c| shown::is_plain(*c)).take(TEXT_CHARS_MAX).collect()
 }
 

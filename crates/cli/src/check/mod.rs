@@ -15,7 +15,6 @@ use crate::failure::{Code, Failure};
 use crate::home::{self, Home};
 use crate::refusal;
 use crate::screen::{Line, Screen};
-pub(crate) use ready::get;
 
 /// The states of a Nagios plugin, with its exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

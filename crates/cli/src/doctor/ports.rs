@@ -7,6 +7,7 @@ use std::time::Duration;
 use ddes_identity::{PublicKey, ServerAddress};
 
 use super::Finding;
+use crate::api;
 use crate::args::address::Http;
 use crate::args::{DoctorArgs, SuiteName};
 use crate::check;
@@ -67,9 +68,9 @@ fn http(address: SocketAddr) -> Finding {
         return unusable(address, &error, "--http");
     }
     let server = reachable(address).to_string().parse::<ServerAddress>();
-    let answer = server.ok().and_then(|server| check::get(&server, "/livez", ASK_MAX).ok());
+    let answer = server.ok().and_then(|server| api::ask(&server, "/livez", ASK_MAX).ok());
     match answer {
-        Some(answer) if answer.status == 200 && answer.body.trim() == "ok" => {
+        Some(answer) if answer.status == 200 && answer.body.trim_ascii() == b"ok" => {
             Finding::ok(TOPIC, format!("{address} (HTTP) is a server's, which runs"))
         }
         Some(_) | None => Finding::warn(
