@@ -11,6 +11,7 @@ use ddes_web::Limits;
 use serde_json::{Value, json};
 
 use super::board::Board;
+use super::systemd::Manager;
 use super::{lines, settings};
 use crate::args::ServeArgs;
 use crate::config::{CommandLine, Configuration, Entry, Origin, args_of};
@@ -31,6 +32,8 @@ struct Shared {
     board: Board,
     /// As the page shows them.
     limits: Limits,
+    /// Hears of each reload.
+    manager: Manager,
     /// Asks for a reload by nobody who waits for its outcome.
     asked: SyncSender<()>,
 }
@@ -75,11 +78,12 @@ impl Control {
         server: ServerHandle,
         board: Board,
         limits: Limits,
+        manager: Manager,
     ) -> Result<Self, Failure> {
         // One that waits covers all that are asked for until it begins.
         let (asked, when_asked) = sync_channel(1);
         let running = Mutex::new(Running { configuration, files });
-        let shared = Shared { running, line, server, board, limits, asked };
+        let shared = Shared { running, line, server, board, limits, manager, asked };
         let control = Self { shared: Arc::new(shared) };
         let working = control.clone();
         thread::Builder::new()
@@ -126,6 +130,7 @@ impl Control {
     fn reload_unsaid(&self) -> Result<Changes, Failure> {
         // One at a time.
         let mut running = self.lock();
+        let _reloading = self.shared.manager.reload();
         let named = running.configuration.args.config.as_deref();
         let new = Configuration::load(&self.shared.line, named)
             .map_err(|unusable| Failure::from(unusable).with_code(Code::No))?;

@@ -44,7 +44,7 @@ use http::{ServeOperations, Stopper};
 pub(crate) use lines::reloaded;
 use socket::ControlSocket;
 pub(crate) use socket::RunningServer;
-use systemd::StopNote;
+use systemd::{Manager, StopNote};
 use tally::Tally;
 
 /// Notices that wait to be shown. More are dropped and counted: a console that is held (Ctrl-S)
@@ -78,6 +78,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let address = server.local_addr().map_err(|error| cannot_listen(args, &error))?;
     let (prompt, screen) = open_screen(args)?;
     let board = Board::start(screen, args.log_level, values_at, events.clone())?;
+    let manager = Manager::of_process();
     let control = Control::start(
         line,
         configuration.clone(),
@@ -85,6 +86,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
         server.handle(),
         board.clone(),
         about.limits.clone(),
+        manager.clone(),
     )?;
     let (stopper, stops) = Stopper::new(server.handle(), Draining::default());
     // All before the first line: whoever waits for it may ask for a reload, or for the page.
@@ -115,7 +117,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
             address.port()
         ));
     }
-    let stop_note = systemd::watch(server.handle(), address.to_string())?;
+    let stop_note = systemd::watch(manager, server.handle(), address.to_string())?;
     let ends_with_input = args.end_with_input;
     let beside = Beside { control, stopper, stops, stop_note, web, events, ends_with_input };
     let outcome = serve(server, &board, prompt, beside);
