@@ -1,13 +1,12 @@
 // Overview: whether it is well, how much it does, and what it refused.
 
-import type { ComponentChildren } from "preact";
 import type { Overview as Answer } from "../api";
 import { overview } from "../feed";
 import { amount, bytes, micros } from "../numbers";
 import { link } from "../route";
 import { Chart } from "../parts/chart";
 import { Command, Empty, Notice } from "../parts/notice";
-import { Sum, Words } from "../parts/text";
+import { Fact, Sum, Words } from "../parts/text";
 
 export function Overview() {
   const answer = overview.value;
@@ -93,15 +92,6 @@ function First({ address }: { address: string }) {
       <p>In a terminal on this machine, send two integers:</p>
       <Command>{isDefault ? "ddes send 50 8" : `ddes send --server ${address} 50 8`}</Command>
     </Empty>
-  );
-}
-
-function Fact({ name, children }: { name: string; children: ComponentChildren }) {
-  return (
-    <div class="fact">
-      <dt>{name}</dt>
-      <dd>{children}</dd>
-    </div>
   );
 }
 
