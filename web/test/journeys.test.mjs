@@ -115,6 +115,29 @@ test("a server that is killed is marked, and one that returns is noticed", needs
   }
 });
 
+test("an idle timer shows no more than the whole time, but for a session that has a longer one", needsMock, async () => {
+  await withMock(["--sessions", "3"], {}, async (page, server) => {
+    const { idle_secs: idle } = (await (await fetch(`${server.url}/api/v1/overview`)).json()).server;
+    const left = [idle + 0.9, idle - 0.5, idle + 240];
+    // The page's clock stands, behind the server's by as much as it may be between two ticks.
+    const time = Date.now();
+    await page.clock.setFixedTime(time);
+    await page.route(/\/api\/v1\/(overview|sessions)/, async (asked) => {
+      const response = await asked.fetch();
+      const answer = await response.json();
+      answer.as_of = new Date(time).toISOString();
+      answer.sessions.forEach?.((session, at) => {
+        session.idle_deadline = new Date(time + left[at] * 1000).toISOString();
+      });
+      await asked.fulfill({ response, json: answer });
+    });
+    await visit(page, server.url, "sessions");
+    await page.waitForFunction(() => document.querySelectorAll(".countdown-secs").length === 3);
+    const shown = await page.locator(".countdown-secs").allTextContents();
+    assert.deepEqual(shown.map((text) => Number.parseInt(text, 10)), [idle, idle, idle + 240]);
+  });
+});
+
 /** From the key's event to the frame in which the new rows are drawn, in milliseconds. */
 async function timed(page, key, isDone) {
   await page.evaluate((wanted) => {

@@ -121,6 +121,8 @@ function columnsWith(idleSecs: number, end: (session: Session) => void): Column<
 }
 
 const SOON_SECS = 10;
+/** How far behind the page's clock may be: it ticks each second, and knows the server's roughly. */
+const BEHIND_SECS = 2;
 const BAR = 40;
 
 /** The seconds until the session ends for idleness, and how much of the whole time that is. */
@@ -129,7 +131,9 @@ function Countdown({ session, idleSecs }: { session: Session; idleSecs: number }
     return <span class="aside">{session.state === "ending" ? "ending" : "handshake"}</span>;
   }
   if (session.idle_deadline === null) return <span class="aside">stopped</span>;
-  const left = Math.max(0, Math.ceil((Date.parse(session.idle_deadline) - now.value) / 1000));
+  const measured = Math.max(0, Math.ceil((Date.parse(session.idle_deadline) - now.value) / 1000));
+  // Far beyond it is what a session has left that began before a reload shortened the time.
+  const left = measured <= idleSecs + BEHIND_SECS ? Math.min(measured, idleSecs) : measured;
   const part = Math.min(1, left / Math.max(1, idleSecs));
   return (
     <span class={left <= SOON_SECS ? "countdown soon" : "countdown"}>
