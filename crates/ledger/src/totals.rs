@@ -15,7 +15,7 @@ pub struct Totals {
     /// earliest, since no value is beyond 2^64: 29,000 years at 10 million values a second. An
     /// account's own sum is never wrong: what would overflow it is refused.
     pub sum: Total,
-    extremes: Option<(Amount, Amount)>,
+    pub(crate) extremes: Option<(Amount, Amount)>,
 }
 
 impl Totals {

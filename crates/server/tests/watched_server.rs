@@ -37,8 +37,7 @@ impl Running {
         let key = SigningKey::from_seed(&[9; 32]);
         let suites = vec![SUITE];
         let v2 = ServerConfig { suites, key, idle: MINUTE, handshake: MINUTE, values_max: 8 };
-        let options =
-            ServerOptions { access, watch: is_watched, ..ServerOptions::on_loopback(v2) };
+        let options = ServerOptions { access, watch: is_watched, ..ServerOptions::on_loopback(v2) };
         let server = Server::bind(options, ledger).unwrap();
         let (handle, address) = (server.handle(), server.local_addr().unwrap());
         let thread = std::thread::spawn(move || drop(server.run(|_| {}).unwrap()));
