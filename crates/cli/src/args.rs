@@ -205,7 +205,7 @@ pub(crate) struct HomeArgs {
 }
 
 /// The settings of a server. Each flag is a key of the configuration file too (config/keys.rs), but
-/// for hidden ones and --config, --home, --json and --quiet. So each has a variable, and none
+/// for hidden ones and those of one run (FLAGS_ONLY there). So each has a variable, and none
 /// requires another here: clap would not count a value of the file.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ServeArgs {
@@ -224,6 +224,9 @@ pub(crate) struct ServeArgs {
     /// the home]
     #[arg(long, value_name = "DIR|memory", env = "DDES_LEDGER")]
     pub(crate) ledger: Option<PathBuf>,
+    /// Begin a new ledger where that of this home is missing, or take another one: totals are new
+    #[arg(long)]
+    pub(crate) new_ledger: bool,
     /// Delete history older than this many days; totals stay exact [default: keep all]
     #[arg(long, value_name = "DAYS", env = "DDES_HISTORY_DAYS",
           value_parser = clap::value_parser!(u32).range(0..=36_500))]

@@ -75,6 +75,7 @@ pub(super) const FLAGS_ONLY: &[(&str, &str)] = &[
     ("config", "--config FILE, or DDES_CONFIG, names the file"),
     ("json", "--json is a flag; lines in a pipe or a log are JSON without it"),
     ("quiet", "--quiet is a flag"),
+    ("new_ledger", "--new-ledger is a flag of one start"),
 ];
 
 impl Kind {

@@ -103,7 +103,7 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<(), Failure> {
     show(ports::look(args, &home))?;
     show(limits::look())?;
     show(files::look(&home))?;
-    show(books::look(&ledger))?;
+    show(books::look(&home, &ledger))?;
     show(disk::look(&ledger))?;
     show(machine::look())?;
     show(clocks.look())?;

@@ -260,14 +260,15 @@ fn serve(server: Server, board: &Board, mut prompt: Prompt, beside: Beside) -> R
     match outcome?.failure {
         None => console.map_err(|_| Failure::new(Code::No, "the console failed")),
         Some(why) => Err(Failure::new(
-            Code::No,
+            Code::Integrity,
             format!("the ledger cannot be written any more: {why}"),
         )
         .cause(
             "the disk failed, or the folder was moved. Everything acknowledged was synced before",
         )
         .next(format!(
-            "look at the disk and the folder, then: ddes ledger verify{0}, and ddes serve{0}",
+            "look at the disk and the folder (dmesg, df), then: ddes ledger verify{0}, and ddes \
+             serve{0}",
             crate::home::flag()
         ))),
     }
