@@ -14,7 +14,7 @@ Examples:
   ddes config show
   ddes config show --origin                   where each value comes from
   ddes config show --idle-secs 300            as `ddes serve --idle-secs 300` would
-  ddes config show > ddes.toml                a file to begin with")]
+  ddes config show > ddes.toml                a file to begin with: defaults are comments in it")]
     Show(Box<ShowArgs>),
     /// Check a configuration file: all of its errors, and exit code 1 if there are any
     #[command(after_help = "\

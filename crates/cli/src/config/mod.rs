@@ -245,11 +245,15 @@ fn refuse_without_classic(args: &ServeArgs, entries: &[Entry]) -> Result<(), Fai
 }
 
 impl fmt::Display for Entry {
-    /// As a line of a configuration file; one without a value is a comment.
+    /// As a line of a configuration file. A default is a comment: a file that sets it would keep
+    /// the defaults of this home and this release where another one runs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let comment = if self.origin == Origin::Default { "# " } else { "" };
         match &self.value {
             None => write!(f, "# {} =", self.key.name),
-            Some(value) => write!(f, "{} = {}", self.key.name, self.key.kind.literal(value)),
+            Some(value) => {
+                write!(f, "{comment}{} = {}", self.key.name, self.key.kind.literal(value))
+            }
         }
     }
 }

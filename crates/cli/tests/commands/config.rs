@@ -131,6 +131,16 @@ fn what_show_prints_is_a_file_that_gives_the_same_again() {
     write(&home, &first);
     let (code, again, error) = output(show(&home));
     assert_eq!((code, &again), (0, &first), "{error}");
+    let set: Vec<_> = first.lines().filter(|line| !line.starts_with('#')).collect();
+    assert_eq!(set.len(), 4, "what is a default stays one: {first}");
+    let other = folder();
+    let file = home.join("begun.toml");
+    std::fs::write(&file, output(ddes_at(&home, &["config", "show", "--config", "/dev/null"])).1)
+        .unwrap();
+    let elsewhere = ["config", "show", "--config", file.to_str().unwrap()];
+    let (ledger, origin, _) = setting(ddes_at(&other, &elsewhere), "ledger");
+    let expected = other.join("ledger").display().to_string();
+    assert_eq!((ledger, origin), (expected.into(), "default".into()));
     let (code, checked, error) =
         output(ddes_at(&home, &["config", "check", home.join("ddes.toml").to_str().unwrap()]));
     assert!(code == 0 && checked.contains("no errors"), "{checked}{error}");
