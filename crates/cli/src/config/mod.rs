@@ -15,9 +15,10 @@ use std::path::{Path, PathBuf};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, ValueEnum};
 
-use crate::args::{Cli, ServeArgs, SuiteName};
+use crate::args::{Cli, HTTP_DEFAULT, HttpPlace, ServeArgs, SuiteName};
 use crate::failure::{Code, Failure};
 use crate::home::Home;
+use crate::serve::http as serve_http;
 use crate::serve::settings::bounds;
 use file::{FileValues, PATH};
 pub(crate) use file::{Problem, Unusable};
@@ -153,7 +154,9 @@ impl Configuration {
             Entry { key, given, value, origin }
         });
         let entries: Vec<_> = entries.collect();
-        refuse_without_classic(&args, &entries).map_err(Unusable::Unread)?;
+        refuse_without_classic(&args, &entries)
+            .and_then(|()| refuse_addresses(&args, &entries))
+            .map_err(Unusable::Unread)?;
         Ok(Self { args, entries, file })
     }
 }
@@ -242,6 +245,25 @@ fn refuse_without_classic(args: &ServeArgs, entries: &[Entry]) -> Result<(), Fai
             entry.key.flag()
         ))),
     }
+}
+
+/// What `ddes serve` would refuse at its start, by values that are each in order: a check or a
+/// reload that passes such a file would let the next start fail.
+fn refuse_addresses(args: &ServeArgs, entries: &[Entry]) -> Result<(), Failure> {
+    let HttpPlace::At(http) = args.http.http.unwrap_or(HTTP_DEFAULT) else { return Ok(()) };
+    let failure = if !http.ip().is_loopback() && !args.http.http_plain {
+        serve_http::plain(http)
+    } else if http == args.listen && http.port() != 0 {
+        Failure::new(Code::Usage, format!("--http {http} is the address of --listen too"))
+            .next("--http 127.0.0.1:5580, or another free port; or --http off")
+    } else {
+        return Ok(());
+    };
+    let place = entries.iter().find(|entry| entry.key.name == "http").and_then(Entry::place);
+    Err(match place {
+        Some(place) => failure.after(&place),
+        None => failure,
+    })
 }
 
 impl fmt::Display for Entry {

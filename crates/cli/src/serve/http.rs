@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -82,13 +83,7 @@ pub(super) fn bind(
 /// Why the page cannot be served.
 pub(super) fn failure(error: &WebError) -> Failure {
     match error {
-        WebError::Plain(address) => Failure::new(Code::Usage, format!("--http {error}"))
-            .cause("there is no TLS in front of it, as far as this command knows")
-            .next(format!(
-                "--http-plain, behind a proxy that speaks TLS or in a network that you trust; or \
-                 --http 127.0.0.1:{0}, and from elsewhere: ssh -L {0}:127.0.0.1:{0} HOST",
-                address.port()
-            )),
+        WebError::Plain(address) => plain(*address),
         WebError::Listen(_, cause) => {
             let failure = Failure::new(Code::Connect, format!("no page: {error}"));
             if cause.kind() == io::ErrorKind::AddrInUse {
@@ -103,6 +98,17 @@ pub(super) fn failure(error: &WebError) -> Failure {
             Failure::system("no page", error).next("--http off")
         }
     }
+}
+
+/// Other machines would read the token on its way.
+pub(crate) fn plain(address: SocketAddr) -> Failure {
+    Failure::new(Code::Usage, format!("--http {}", WebError::Plain(address)))
+        .cause("there is no TLS in front of it, as far as this command knows")
+        .next(format!(
+            "--http-plain, behind a proxy that speaks TLS or in a network that you trust; or \
+             --http 127.0.0.1:{0}, and from elsewhere: ssh -L {0}:127.0.0.1:{0} HOST",
+            address.port()
+        ))
 }
 
 /// What programs send to be let in. Made at first use.

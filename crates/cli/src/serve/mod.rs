@@ -6,7 +6,7 @@ mod books;
 mod console;
 mod control;
 mod events;
-mod http;
+pub(crate) mod http;
 mod lines;
 pub(crate) mod settings;
 mod signals;
