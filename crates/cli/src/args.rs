@@ -18,7 +18,7 @@ use ddes_wire::v2::{GroupSize, Suite};
 use crate::bench::args::BenchCommand;
 use crate::level::Level;
 use crate::terminal;
-pub(crate) use config::{ConfigCheckArgs, ConfigCommand, ReloadArgs, ShowArgs};
+pub(crate) use config::{ConfigCheckArgs, ConfigCommand, RunningArgs, ShowArgs};
 pub(crate) use http::{HTTP_DEFAULT, HttpArgs, HttpPlace};
 pub(crate) use ledger::{
     BackupArgs, BooksArgs, ExportArgs, Format, LedgerCommand, LsArgs, ReceiptArgs, RestoreArgs,
@@ -67,7 +67,7 @@ Lines for people go to a terminal; a pipe, a file or a service's log gets one JS
 said on standard error, with --json on standard output.
 Each setting is a flag, a variable DDES_NAME or a key of the configuration file, in this order; `ddes config show --origin` says which. SIGHUP and `ddes reload` read the file again.
 On a terminal the console takes: exit, sessions, end ID, end all, totals, link, log LEVEL, reload, help. Ctrl-D does not stop the server.
-The page is on http://127.0.0.1:5580: whoever is on this machine reads it; `link` gives the right to act.")]
+The page is on http://127.0.0.1:5580: whoever is on this machine reads it; `link` (or `ddes link`) gives the right to act.")]
     Serve(Box<ServeArgs>),
     /// Show and check the configuration of `ddes serve`
     #[command(subcommand)]
@@ -82,7 +82,16 @@ Examples:
 All of it applies, or nothing: an error in the file changes nothing, names the line, and is exit
 code 1. It prints what changed, and what changes with the next start only. SIGHUP does the same; the
 server's own lines say how it went.")]
-    Reload(ReloadArgs),
+    Reload(RunningArgs),
+    /// Print a link that opens the running server's page with the right to act
+    #[command(after_help = "\
+Examples:
+  ddes link
+  sudo -u ddes ddes link --home /var/lib/ddes     the packaged server's
+  xdg-open \"$(ddes link --quiet)\"
+
+It works once, within ten minutes. The server's console has the same as `link`.")]
+    Link(RunningArgs),
     /// Talk to a server at a prompt: 30 sends an integer, 50 disconnects
     #[command(after_help = "\
 Examples:

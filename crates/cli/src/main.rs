@@ -21,6 +21,7 @@ mod ledger;
 mod level;
 mod limits;
 mod lines_in;
+mod link;
 mod meet;
 mod prompt;
 mod question;
@@ -28,6 +29,7 @@ mod refusal;
 mod reload;
 mod replace;
 mod resume;
+mod running;
 mod screen;
 mod send;
 mod serve;
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => (args.output.json, serve::run(&args)),
         Command::Config(command) => (command.is_json(), config::show::run(&command)),
         Command::Reload(args) => (args.output.json, reload::run(&args)),
+        Command::Link(args) => (args.output.json, link::run(&args)),
         Command::Connect(args) => (args.client.output.json, connect::run(&args)),
         Command::Send(args) => (args.client.output.json, send::run(&args)),
         Command::Total(args) => (args.client.output.json, total::run(&args)),

@@ -1,4 +1,4 @@
-//! The command lines of `ddes config` and `ddes reload`.
+//! The command lines of `ddes config`, `ddes reload` and `ddes link`.
 
 use std::path::PathBuf;
 
@@ -42,11 +42,16 @@ pub(crate) struct ConfigCheckArgs {
     pub(crate) serve: ServeArgs,
 }
 
+/// Which running server of the home is asked.
 #[derive(Args, Debug)]
-pub(crate) struct ReloadArgs {
+pub(crate) struct RunningArgs {
     /// The process of the server, where the home has several
     #[arg(long, value_name = "PID")]
     pub(crate) pid: Option<u32>,
+    /// Longest wait for its answer: its configuration may be on a slow disk
+    #[arg(long, value_name = "SECS", default_value = "30",
+          value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub(crate) timeout: u32,
     #[command(flatten)]
     pub(crate) home: HomeArgs,
     #[command(flatten)]

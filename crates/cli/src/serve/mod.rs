@@ -91,11 +91,11 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let (stopper, stops) = Stopper::new(server.handle(), Draining::default());
     // All before the first line: whoever waits for it may ask for a reload, or for the page.
     signals::watch(stopper.clone(), control.clone())?;
-    let socket = take_commands(&home, address, &control);
     let operations =
         ServeOperations { stopper: stopper.clone(), control: control.clone(), key: public };
     let about = About { address, ..about };
     let web = web.map(|web| http::start(web, about, server.handle(), operations)).transpose()?;
+    let socket = take_commands(&home, address, &control, web.as_ref());
     // For programs the first line is the address.
     if !board.is_json() {
         board.show(&lines::starting());
@@ -196,15 +196,20 @@ fn suites(args: &ServeArgs) -> Vec<Suite> {
     suites
 }
 
-/// The socket of `ddes reload`. A home that takes none is no reason not to serve.
-fn take_commands(home: &Home, address: SocketAddr, control: &Control) -> Option<ControlSocket> {
+/// The socket of `ddes reload` and `ddes link`. A home that takes none is no reason not to serve.
+fn take_commands(
+    home: &Home,
+    address: SocketAddr,
+    control: &Control,
+    web: Option<&Arc<WebHandle>>,
+) -> Option<ControlSocket> {
     let folder = home.sockets();
-    match ControlSocket::open(&folder, address.to_string(), control.clone()) {
+    match ControlSocket::open(&folder, address.to_string(), control.clone(), web) {
         Ok(socket) => Some(socket),
         Err(error) => {
             streams::say(&format!(
-                "Warning: no socket in {}: {error}. `ddes reload` does not reach this server; \
-                 SIGHUP does.",
+                "Warning: no socket in {}: {error}. `ddes reload` and `ddes link` do not reach \
+                 this server; SIGHUP does.",
                 folder.display()
             ));
             None

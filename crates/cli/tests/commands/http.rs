@@ -173,6 +173,28 @@ fn the_console_gives_links_and_only_the_console() {
     assert_eq!((served.ask("GET", path, "").0, served.ask("GET", path, "").0), (303, 403));
 }
 
+/// As a service has none.
+#[test]
+fn a_server_without_a_console_gives_its_links_to_whoever_owns_its_home() {
+    let home = folder();
+    let served = serve(&home, &[]);
+    let (code, link, talk) = output(ddes_at(&home, &["link"]));
+    assert!(code == 0 && talk.contains("once, within 10 minutes"), "{talk}");
+    let path = link.trim().strip_prefix(&format!("http://{}", served.http)).unwrap();
+    assert_eq!((served.ask("GET", path, "").0, served.ask("GET", path, "").0), (303, 403));
+    let (code, out, talk) = output(ddes_at(&home, &["link", "--json"]));
+    let line: Value = serde_json::from_str(&out).unwrap();
+    assert!(code == 0 && line["link"].as_str().unwrap().contains("/login?code="), "{out}");
+    assert_eq!((talk.as_str(), line["pid"].as_u64()), ("", Some(served.running.child.id().into())));
+    drop(served);
+    let (code, _, error) = output(ddes_at(&home, &["link"]));
+    assert!(code == 1 && error.contains("no server of this home runs"), "{error}");
+    let without = crate::secure::serve(&home, &[]);
+    let (code, _, error) = output(ddes_at(&home, &["link"]));
+    assert!(code == 1 && error.contains("has no page"), "{error}");
+    drop(without);
+}
+
 #[test]
 fn the_configuration_is_shown_reloaded_and_refused_with_its_line() {
     let home = folder();

@@ -46,6 +46,7 @@ pub(crate) const COMMANDS: &[(&str, &str)] = &[
     ("", "config show --origin"),
     ("", "config check"),
     ("", "reload --pid PID"),
+    ("", "link --pid PID"),
     ("", "key new NEW"),
     ("", "key show --as anna"),
     ("", "key show --server-key"),
