@@ -13,6 +13,7 @@ use ddes_server::watch::{Cause, CauseCounts, ServerStats};
 use serde::Serialize;
 
 use crate::app::{App, lock};
+use crate::verification::Outcome;
 
 /// The loop publishes at least once a second. After so long without that it is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(5);
@@ -61,6 +62,12 @@ impl Health {
         if is_stuck(stats) {
             let secs = stats.at.elapsed().as_secs();
             let text = format!("The server has not answered for {secs} s.");
+            return Self::new(Level::Critical, text);
+        }
+        let standing = app.verification.standing();
+        if standing.is_some_and(|finding| finding.outcome == Outcome::Damaged) {
+            let text = "The last verification found damage in the ledger: what was acknowledged \
+                        is not all on the disk. See the view of the ledger.";
             return Self::new(Level::Critical, text);
         }
         if stats.ledger.health == LedgerHealth::Full {

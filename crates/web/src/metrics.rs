@@ -65,7 +65,7 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Api
         files: *lock(&app.ledger_files),
         verified: app
             .verification
-            .last()
+            .standing()
             .map(|finding| (finding.time, finding.outcome == Outcome::Whole)),
         clock_jumps: lock(&app.history).clock_jumps,
         events_dropped: app.events.dropped(),

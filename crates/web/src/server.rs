@@ -135,7 +135,7 @@ impl Web {
             ranked: Ranked::default(),
             exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
             totals: CachedTotals::default(),
-            verification: Verification::default(),
+            verification: Verification::of(about.ledger.clone()),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
             asked: AsyncMutex::new(Instant::now()),
             about,

@@ -56,6 +56,9 @@ events! {
     LedgerNote "ledger_note" Warn ["file" "offset" "batch" "why"]
     LedgerHealth "ledger_health" Error ["state"]
     LedgerCheckpoint "ledger_checkpoint" Warn ["error"]
+    LedgerVerified "ledger_verified" Info ["outcome" "text"]
+    LedgerDamaged "ledger_damaged" Error ["text"]
+    LedgerUnkept "ledger_unkept" Warn ["error"]
     Connected "connected" Info ["session" "peer"]
     KeyVerified "key_verified" Info ["session" "peer"]
     Admitted "admitted" Info ["session" "peer" "identity" "name" "operator"]
@@ -117,6 +120,7 @@ mod tests {
     use ddes_ledger::{Health, Opened, Totals};
     use ddes_server::endpoint::{Admitted, Notice, NoticeEvent};
     use ddes_session::{classic, v2};
+    use ddes_web::Outcome;
     use ddes_wire::Total;
     use ddes_wire::v2::{Reason, Status};
 
@@ -204,6 +208,9 @@ mod tests {
             lines::ledger_note(&damage),
             lines::ledger_health(&Health::Full),
             lines::ledger_checkpoint(&std::io::Error::other("why")),
+            lines::verification(Outcome::Whole, "text"),
+            lines::verification(Outcome::Damaged, "text"),
+            lines::verification_unkept(&std::io::Error::other("why")),
             lines::totals(1, &Totals::default()),
         ]
     }

@@ -12,12 +12,13 @@ use ddes_identity::PublicKey;
 use ddes_ledger::Statement;
 use ddes_server::ServerHandle;
 use ddes_web::{
-    About, ConfigChange, ConfigEntry, Configuration, Draining, Events, LogLevel, Operations,
+    About, ConfigChange, ConfigEntry, Configuration, Draining, Events, Finding, LogLevel, Operations,
     ReceiptFault, Reloaded, Token, Web, WebError, WebHandle, WebOptions,
 };
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
+use super::board::Board;
 use super::control::{Change, Changes, Control};
 use super::lines;
 use crate::args::{HTTP_DEFAULT, HttpPlace, ServeArgs};
@@ -172,6 +173,7 @@ impl Stopper {
 pub(super) struct ServeOperations {
     pub(super) stopper: Stopper,
     pub(super) control: Control,
+    pub(super) board: Board,
     /// Of the server, which signs receipts.
     pub(super) key: PublicKey,
 }
@@ -208,6 +210,13 @@ impl Operations for ServeOperations {
 
     fn read_receipt(&self, text: &str) -> Result<Statement, ReceiptFault> {
         check_receipt(text, &self.key)
+    }
+
+    fn verified(&self, finding: &Finding, kept: io::Result<()>) {
+        self.board.show(&lines::verified(finding));
+        if let Err(error) = kept {
+            self.board.show(&lines::verification_unkept(&error));
+        }
     }
 
     fn stop(&self) {

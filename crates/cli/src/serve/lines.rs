@@ -9,6 +9,7 @@ use ddes_ledger::{Health, Opened, Totals};
 use ddes_server::endpoint::{Admitted, Notice, NoticeEvent, SessionView};
 use ddes_session::classic::{EndReason, ServerEnd};
 use ddes_session::v2;
+use ddes_web::{Finding, Outcome};
 use ddes_wire::classic::text;
 use ddes_wire::v2::Status;
 use ddes_wire::{ClientId, Total};
@@ -310,6 +311,28 @@ pub(super) fn ledger_checkpoint(error: &std::io::Error) -> Line {
          longer."
     );
     Event::LedgerCheckpoint.line(text).with("error", error.to_string())
+}
+
+/// What a verification that the API was asked for found.
+pub(super) fn verified(finding: &Finding) -> Line {
+    verification(finding.outcome, &finding.text)
+}
+
+pub(super) fn verification(outcome: Outcome, text: &str) -> Line {
+    let line = format!("[LEDGER] {text}");
+    match outcome {
+        Outcome::Damaged => Event::LedgerDamaged.line(line).with("text", text),
+        Outcome::Whole | Outcome::Failed => Event::LedgerVerified
+            .line(line)
+            .with("outcome", outcome.as_str())
+            .with("text", text),
+    }
+}
+
+/// The next start will not know of it.
+pub(super) fn verification_unkept(error: &std::io::Error) -> Line {
+    let text = format!("[LEDGER] What was found is not kept for the next start: {error}");
+    Event::LedgerUnkept.line(text).with("error", error.to_string())
 }
 
 /// One notice is one line or two, as in the original.

@@ -91,8 +91,12 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let (stopper, stops) = Stopper::new(server.handle(), Draining::default());
     // All before the first line: whoever waits for it may ask for a reload, or for the page.
     signals::watch(stopper.clone(), control.clone())?;
-    let operations =
-        ServeOperations { stopper: stopper.clone(), control: control.clone(), key: public };
+    let operations = ServeOperations {
+        stopper: stopper.clone(),
+        control: control.clone(),
+        board: board.clone(),
+        key: public,
+    };
     let about = About { address, ..about };
     let web = web.map(|web| http::start(web, about, server.handle(), operations)).transpose()?;
     let socket = take_commands(&home, address, &control, web.as_ref());
