@@ -122,6 +122,11 @@ impl Scrape {
             "Errors found in the lists of authorized keys",
             self.stats.access_errors,
         )?;
+        out.gauge(
+            "ddes_access_list_faults",
+            "Errors that these lists have now",
+            count(self.stats.access_faults),
+        )?;
         out.counter("ddes_clock_jumps", "How often the clock was set", self.clock_jumps)?;
         out.counter(
             "ddes_events_dropped",
