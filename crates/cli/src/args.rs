@@ -195,6 +195,8 @@ Examples:
   ddes doctor
   ddes doctor --home /var/lib/ddes            the packaged server's, as root or ddes
 
+It takes the settings that `ddes serve` would take here: flags, DDES_ variables, the configuration
+file, the defaults. A service has variables of its own (/etc/default/ddes): give what differs.
 It looks at ports, limits, permissions, keys, lists, ledger, disk, engines, kernel and clock. It
 writes one file of 80 KiB in the ledger's folder, to measure the disk, and removes it. Exit code 1
 if anything fails.")]

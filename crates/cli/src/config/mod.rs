@@ -99,6 +99,12 @@ impl CommandLine {
         Self { arguments: std::env::args_os().collect(), path }
     }
 
+    /// One that `ddes serve` could have, from a command that looks at what it would do.
+    pub(crate) fn of_serve(flags: Vec<OsString>) -> Self {
+        let arguments = ["ddes", "serve"].map(OsString::from).into_iter().chain(flags).collect();
+        Self { arguments, path: &["serve"] }
+    }
+
     /// The flags, where the file's values are their defaults.
     fn parse(&self, values: &FileValues) -> Result<ArgMatches, clap::Error> {
         let command = with_defaults(Cli::command(), self.path, values);
@@ -140,7 +146,8 @@ impl Configuration {
         };
         let (args, origins, given) = whole()
             .map_err(|error: clap::Error| Unusable::Unread(crate::usage::failure(&error)))?;
-        let home = Home::find(&args.home).map_err(Unusable::Unread)?;
+        // It is only named here; whoever uses it looks whether others can write it.
+        let home = Home::locate(&args.home).map_err(Unusable::Unread)?;
         let entries = KEYS.iter().zip(origins).zip(given).map(|((key, origin), given)| {
             let origin = match origin {
                 Layer::Flag => Origin::Flag,

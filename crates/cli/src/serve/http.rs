@@ -37,7 +37,7 @@ const CONNECTIONS_MIN: u64 = 8;
 const TOKEN_BYTES_MAX: u64 = 4096;
 
 /// How many of `most` open files the page takes; 0 if that would be too few for it.
-pub(super) fn files(args: &ServeArgs, most: u64) -> u64 {
+pub(crate) fn files(args: &ServeArgs, most: u64) -> u64 {
     if args.http.http == Some(HttpPlace::Off) {
         return 0;
     }

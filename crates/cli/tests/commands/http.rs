@@ -173,6 +173,21 @@ fn the_console_gives_links_and_only_the_console() {
     assert_eq!((served.ask("GET", path, "").0, served.ask("GET", path, "").0), (303, 403));
 }
 
+#[test]
+fn doctor_tells_the_page_of_this_home_from_another_homes_and_reads_its_servers_limits() {
+    let (home, other) = (folder(), folder());
+    let (served, elsewhere) = (serve(&home, &[]), serve(&other, &[]));
+    let doctor = |listen: &str, http: &str| {
+        output(ddes_at(&home, &["doctor", "--json", "--listen", listen, "--http", http]))
+    };
+    let (code, out, _) = doctor(&served.running.address, &served.http);
+    let pid = format!("the running server (process {})", served.running.child.id());
+    assert!(code == 0 && out.contains("is this home's server's") && out.contains(&pid), "{out}");
+    let (code, out, _) = doctor(&served.running.address, &elsewhere.http);
+    let key = crate::secure::fingerprint(&other);
+    assert!(code == 1 && out.contains(&format!("another server, with the key {key}")), "{out}");
+}
+
 /// As a service has none.
 #[test]
 fn a_server_without_a_console_gives_its_links_to_whoever_owns_its_home() {
