@@ -25,7 +25,7 @@ pub(crate) use ledger::{
     TotalsArgs, VerifyArgs,
 };
 pub(crate) use operation::{CheckArgs, DoctorArgs, GenerateCommand, Shell};
-pub(crate) use watch::{ApiArgs, DemoArgs, DemoClientArgs, TopArgs};
+pub(crate) use watch::{ApiArgs, DemoArgs, DemoClientArgs, TailArgs, TopArgs};
 
 /// Connections of a server at a time, where the flag says nothing else.
 pub(crate) const MAX_CONNECTIONS: u32 = 4096;
@@ -162,6 +162,18 @@ Enter shows the messages of a session; e ends it; Tab shows refusals by network;
 ? explains; q quits.
 Other machines: ssh -L 5580:127.0.0.1:5580 HOST, then ddes top.")]
     Top(TopArgs),
+    /// Print a server's events as they happen: who connects, counts, is refused, leaves
+    #[command(after_help = "\
+Examples:
+  ddes tail
+  ddes tail --event turned_away,access_fault     who is not let in, and why
+  ddes tail --json | jq -c 'select(.event == \"ended\") | [.peer, .cause]'
+
+The events are the lines of the server's log (docs/events.md), also those that its --log-level
+leaves out but for values, from the same API as its page. The first line, `following`, says that
+from here on none is missed. A server that is lost is waited for.
+Other machines: ssh -L 5580:127.0.0.1:5580 HOST, then ddes tail.")]
+    Tail(TailArgs),
     /// Try it: a server and three clients that count, in a temporary folder
     #[command(after_help = "\
 Examples:
@@ -233,7 +245,7 @@ pub(crate) struct ServeArgs {
     pub(crate) suite: Vec<SuiteName>,
     /// Folder of the ledger, or `memory` for totals that end with the server [default: `ledger` in
     /// the home]
-    #[arg(long, value_name = "DIR|memory", env = "DDES_LEDGER")]
+    #[arg(long, value_name = "DIR|memory", env = "DDES_LEDGER", value_parser = ledger::place())]
     pub(crate) ledger: Option<PathBuf>,
     /// Begin a new ledger where that of this home is missing, or take another one: totals are new
     #[arg(long)]

@@ -36,6 +36,7 @@ mod serve;
 mod source;
 mod streams;
 mod suspend;
+mod tail;
 mod teletype;
 mod terminal;
 mod top;
@@ -69,6 +70,7 @@ fn main() -> ExitCode {
         Command::Trust(command) => (command.is_json(), keys::trust(&command)),
         Command::Authorize(args) => (args.is_json(), keys::authorize(&args)),
         Command::Top(args) => (args.output.json, top::run(&args)),
+        Command::Tail(args) => (args.output.json, tail::run(&args)),
         Command::Demo(args) => (args.output.json, demo::run(&args)),
         Command::DemoClient(args) => (true, demo::run_client(&args)),
         Command::Bench(command) => (command.is_json(), bench::run(&command)),

@@ -239,6 +239,8 @@ mod tests {
         assert!(refusal("suite", "hybrid,des").unwrap().starts_with("it is one of hybrid, "));
         assert!(refusal("listen", "nowhere").unwrap().contains("for example 127.0.0.1:5566"));
         assert_eq!(refusal("ledger", "").unwrap(), "it is empty");
+        assert!(refusal("ledger", "postgres://u@h/db").unwrap().contains("not built yet"));
+        assert_eq!(refusal("ledger", "a//b:/c"), None);
         // What needs another key is looked at once all layers are known.
         assert_eq!(refusal("max_classic", "5"), None);
     }

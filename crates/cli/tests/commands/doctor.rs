@@ -113,7 +113,7 @@ fn what_is_wrong_fails_with_a_remedy_and_shows_no_secret() {
     assert_eq!(code, 1);
     for (topic, level, text) in [
         ("ports", "fail", "another program has"),
-        ("ports", "warn", "where the page and metrics would be"),
+        ("ports", "fail", "where the page and metrics would be"),
         ("token", "fail", "is open to others (mode 644)"),
         ("key", "fail", "is open to others (mode 644)"),
         ("lists", "fail", "authorized_keys"),

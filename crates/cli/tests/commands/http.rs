@@ -188,6 +188,46 @@ fn doctor_tells_the_page_of_this_home_from_another_homes_and_reads_its_servers_l
     assert!(code == 1 && out.contains(&format!("another server, with the key {key}")), "{out}");
 }
 
+#[test]
+fn tail_prints_each_event_as_it_happens_and_comes_back_after_a_restart() {
+    let home = folder();
+    let served = serve(&home, &[]);
+    let flags = ["tail", "--json", "--timeout", "60", "--http", &served.http];
+    let mut tail = ddes_at(&home, &flags).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let tail = tail.as_mut().unwrap();
+    let mut lines = std::io::BufReader::new(tail.stdout.take().unwrap()).lines();
+    let mut until = |name: &str| loop {
+        let line = lines.next().unwrap_or_else(|| panic!("no {name}")).unwrap();
+        let event: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(event["schema_version"], 2, "{line}");
+        if event["event"] == name {
+            return event;
+        }
+    };
+    assert_eq!(until("following")["http"], *served.http);
+    let send = |address: &str| {
+        let trust = crate::secure::fingerprint(&home);
+        let send = ["send", "-q", "--server", address, "--trust", &trust, "5"];
+        assert_eq!(output(ddes_at(&home, &send)).0, 0);
+    };
+    send(&served.running.address);
+    let admitted = until("admitted");
+    assert!(admitted["session"] == "1" && admitted["peer"].is_string(), "{admitted}");
+    assert_eq!(until("ended")["cause"], "bye");
+    let http = served.http.clone();
+    drop(served);
+    let again = ["serve", "--json", "--listen", "127.0.0.1:0", "--http", &http];
+    let again = crate::started(ddes_at(&home, &again));
+    assert_eq!(until("following")["http"], *http);
+    send(&again.address);
+    until("admitted");
+    tail.kill().unwrap();
+    tail.wait().unwrap();
+    drop(again);
+    let (code, _, error) = output(ddes_at(&home, &["tail", "--http", &http]));
+    assert!(code == 3 && error.contains("cannot reach"), "{code} {error}");
+}
+
 /// As a service has none.
 #[test]
 fn a_server_without_a_console_gives_its_links_to_whoever_owns_its_home() {

@@ -79,6 +79,24 @@ fn a_restored_or_moved_ledger_is_known_and_another_is_not_until_it_is_taken_on_p
     assert_eq!(total(&home, &[]), "92", "both are known");
 }
 
+#[test]
+fn a_ledger_behind_a_url_is_refused_and_no_folder_of_that_name_is_made() {
+    let home = folder();
+    let url = "postgres://u@h/db";
+    for command in [
+        &["serve", "--listen", "127.0.0.1:0", "--ledger", url][..],
+        &["ledger", "totals", "--ledger", url],
+        &["doctor", "--ledger", url],
+    ] {
+        let mut command = ddes_at(&home, command);
+        command.current_dir(&home);
+        let (code, out, error) = output(command);
+        let said = out + &error;
+        assert!(code == 2 && said.contains("postgres:// is not built yet"), "{code} {said}");
+    }
+    assert!(!home.join("postgres:").exists());
+}
+
 /// Homes of earlier releases have no such file; a ledger in memory makes none.
 #[test]
 fn the_ledger_of_a_home_without_a_record_is_recorded_at_its_next_start() {

@@ -57,6 +57,7 @@ pub(crate) const COMMANDS: &[(&str, &str)] = &[
     ("", "authorize KEY --name NEW"),
     ("authorize KEY --name NEW", "authorize rm NEW"),
     ("", "top --once --http HTTP"),
+    ("", "tail --duration 1 --http HTTP"),
     ("", "demo --no-open --duration 1"),
     ("", "bench run --yes --server SERVER --trust TRUST --sessions 1 --values 10 --warmup 0"),
     ("", "bench compare RUN RUN"),
