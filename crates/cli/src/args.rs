@@ -5,6 +5,7 @@ mod config;
 mod http;
 mod ledger;
 mod operation;
+pub(crate) mod trust;
 mod watch;
 
 use std::net::SocketAddr;
@@ -431,8 +432,9 @@ pub(crate) struct ClientArgs {
     /// The suite to use
     #[arg(long, value_enum, default_value = "hybrid", conflicts_with = "classic")]
     pub(crate) suite: SuiteName,
-    /// Expected fingerprint of the server's key; replaces the question at first contact
-    #[arg(long, value_name = "SHA256:...", conflicts_with = "classic")]
+    /// The server's key: its fingerprint, a public key line, or a file; replaces the question at
+    /// first contact
+    #[arg(long, value_name = "SHA256:...|KEY", conflicts_with = "classic", value_parser = trust::trust)]
     pub(crate) trust: Option<String>,
     /// Never ask anything
     #[arg(long)]

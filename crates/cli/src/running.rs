@@ -49,8 +49,5 @@ fn choose(
 pub(crate) fn lost(pid: u64, address: &str, error: &io::Error) -> Failure {
     let is_late = [io::ErrorKind::WouldBlock, io::ErrorKind::TimedOut].contains(&error.kind());
     let code = if is_late { Code::Timeout } else { Code::No };
-    Failure::new(
-        code,
-        format!("the server (process {pid}, on {address}) gave no answer: {error}"),
-    )
+    Failure::new(code, format!("the server (process {pid}, on {address}) gave no answer: {error}"))
 }

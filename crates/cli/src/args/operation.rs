@@ -17,9 +17,9 @@ pub(crate) struct CheckArgs {
     /// Ask the server's HTTP port whether it is ready instead: http://HOST:PORT
     #[arg(long, value_name = "URL", conflicts_with_all = ["trust", "suite"])]
     pub(crate) http: Option<String>,
-    /// Expected fingerprint of the server's key [default: the key in known_servers, if there is
-    /// one]
-    #[arg(long, value_name = "SHA256:...")]
+    /// The server's key: its fingerprint, a public key line, or a file [default: the key in
+    /// known_servers, if there is one]
+    #[arg(long, value_name = "SHA256:...|KEY", value_parser = super::trust::trust)]
     pub(crate) trust: Option<String>,
     /// The suite of the handshake
     #[arg(long, value_enum, default_value = "hybrid")]

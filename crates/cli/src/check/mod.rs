@@ -87,7 +87,9 @@ fn prove(args: &CheckArgs, most: Duration) -> Result<Line, Trouble> {
         Some(expected) => {
             let what = format!("{server} proves the key {shown}, and --trust says {expected}");
             return Err(Trouble::critical(
-                Failure::new(Code::Identity, what).cause("this is not the server that is meant"),
+                Failure::new(Code::Identity, what)
+                    .cause("this is not the server that is meant")
+                    .next("ddes key show --server-key, on the server's machine: compare both"),
             ));
         }
         None => {

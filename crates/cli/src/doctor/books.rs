@@ -6,8 +6,8 @@ use ddes_ledger::audit::View;
 use ddes_ledger::store::{Folder, StoreError};
 
 use super::Finding;
-use crate::folder::refuse_if_shared_at;
 use crate::failure::Failure;
+use crate::folder::refuse_if_shared_at;
 use crate::home::{Home, named};
 use crate::ledger::{self, KnownLedgers, LedgerName};
 
@@ -25,7 +25,9 @@ pub(super) fn look(home: &Home, path: &Path) -> Vec<Finding> {
     };
     if path.try_exists().is_ok_and(|exists| !exists) {
         let is_new = format!("{shown} is made at the first start");
-        return vec![known.refuse_other(path, None).map_or_else(of, |()| Finding::ok(TOPIC, is_new))];
+        return vec![
+            known.refuse_other(path, None).map_or_else(of, |()| Finding::ok(TOPIC, is_new)),
+        ];
     }
     let mut findings = Vec::new();
     if let Err(failure) = refuse_if_shared_at(path) {

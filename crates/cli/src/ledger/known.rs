@@ -129,12 +129,9 @@ fn missing(path: &Path) -> Failure {
 
 /// There is one that no server of this home has counted in.
 fn other(path: &Path) -> Failure {
-    Failure::new(
-        Code::Integrity,
-        format!("the ledger in {} is not this home's", path.display()),
-    )
-    .cause("another disk is mounted, or --ledger names another server's. Its totals are others")
-    .next(format!("--ledger DIR; or, to go on with this one: {}", serve(path)))
+    Failure::new(Code::Integrity, format!("the ledger in {} is not this home's", path.display()))
+        .cause("another disk is mounted, or --ledger names another server's. Its totals are others")
+        .next(format!("--ledger DIR; or, to go on with this one: {}", serve(path)))
 }
 
 fn serve(path: &Path) -> String {

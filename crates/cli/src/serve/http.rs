@@ -12,8 +12,8 @@ use ddes_identity::PublicKey;
 use ddes_ledger::Statement;
 use ddes_server::ServerHandle;
 use ddes_web::{
-    About, ConfigChange, ConfigEntry, Configuration, Draining, Events, Finding, LogLevel, Operations,
-    ReceiptFault, Reloaded, Token, Web, WebError, WebHandle, WebOptions,
+    About, ConfigChange, ConfigEntry, Configuration, Draining, Events, Finding, LogLevel,
+    Operations, ReceiptFault, Reloaded, Token, Web, WebError, WebHandle, WebOptions,
 };
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;

@@ -322,10 +322,9 @@ pub(super) fn verification(outcome: Outcome, text: &str) -> Line {
     let line = format!("[LEDGER] {text}");
     match outcome {
         Outcome::Damaged => Event::LedgerDamaged.line(line).with("text", text),
-        Outcome::Whole | Outcome::Failed => Event::LedgerVerified
-            .line(line)
-            .with("outcome", outcome.as_str())
-            .with("text", text),
+        Outcome::Whole | Outcome::Failed => {
+            Event::LedgerVerified.line(line).with("outcome", outcome.as_str()).with("text", text)
+        }
     }
 }
 

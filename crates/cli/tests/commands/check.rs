@@ -59,8 +59,11 @@ fn a_key_that_is_not_the_known_one_is_critical() {
     let home = folder();
     let server = serve(&home, &[]);
     let flags = ["--server", &server.address];
-    let (code, _, error) = check(&home, &[&flags[..], &["--trust", "SHA256:x"]].concat());
-    assert!(code == 4 && error.contains("--trust says SHA256:x"), "{error}");
+    let (code, _, error) = check(&home, &[&flags[..], &["--trust", crate::secure::OTHER]].concat());
+    assert!(
+        code == 4 && error.contains(&format!("--trust says {}", crate::secure::OTHER)),
+        "{error}"
+    );
     let (_, another, _) = output(ddes_at(&folder(), &["key", "new", "-q"]));
     let add = ["trust", "add", "-q", &server.address, another.trim()];
     assert_eq!(output(ddes_at(&home, &add)).0, 0);

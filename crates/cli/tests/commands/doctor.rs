@@ -161,8 +161,9 @@ fn it_looks_at_what_the_configuration_says() {
     let address = taken.local_addr().unwrap();
     let file = home.join("ddes.toml");
     let ledger = home.join("elsewhere");
-    let text =
-        format!("listen = \"{address}\"\nledger = {ledger:?}\nmax_connections = 7\nhttp = \"off\"\n");
+    let text = format!(
+        "listen = \"{address}\"\nledger = {ledger:?}\nmax_connections = 7\nhttp = \"off\"\n"
+    );
     fs::write(&file, text).unwrap();
     let look = || {
         let mut command = ddes_at(&home, &["doctor", "--json"]);

@@ -287,7 +287,10 @@ fn an_error_keeps_its_code_whatever_takes_it() {
     let home = folder();
     for (line, expected) in [
         ("total --server 127.0.0.1:1", 3),
-        ("send --server 127.0.0.1:1 --trust SHA256:x 5", 3),
+        (
+            "send --server 127.0.0.1:1 --trust SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA 5",
+            3,
+        ),
         ("trust rm nobody:1", 1),
         ("ledger verify", 1),
         ("send", 2),
