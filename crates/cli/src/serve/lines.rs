@@ -7,6 +7,7 @@ use std::time::Instant;
 use ddes_ledger::store::Damage;
 use ddes_ledger::{Health, Opened, Totals};
 use ddes_server::endpoint::{Admitted, Notice, NoticeEvent, SessionView};
+use ddes_server::watch::Cause;
 use ddes_session::classic::{EndReason, ServerEnd};
 use ddes_session::v2;
 use ddes_web::{Finding, Outcome};
@@ -468,7 +469,8 @@ fn of_end(who: &str, end: &v2::ServerEnd) -> Line {
             ("fault", format!("[DISCONNECTED][50] {who}: {fault} ({})", fault.rule()))
         }
     };
-    let line = Event::Ended.line(text).with("cause", cause);
+    let label = Cause::from(end).as_str();
+    let line = Event::Ended.line(text).with("cause", cause).with("label", label);
     match end {
         v2::ServerEnd::Fault(fault) => {
             line.with("rule", fault.rule()).with("fault", fault.to_string())
@@ -524,7 +526,8 @@ fn of_classic_end(who: &str, end: &ServerEnd) -> Line {
             ("fault", format!("[DISCONNECTED][50] {who}: {fault} ({})", fault.rule()))
         }
     };
-    let line = Event::Ended.line(text).with("cause", cause);
+    let label = Cause::from(end).as_str();
+    let line = Event::Ended.line(text).with("cause", cause).with("label", label);
     match end {
         ServerEnd::Fault(fault) => line.with("rule", fault.rule()).with("fault", fault.to_string()),
         ServerEnd::Bye | ServerEnd::Closed | ServerEnd::Idle { .. } | ServerEnd::Ordered(_) => line,

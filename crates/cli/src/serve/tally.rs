@@ -126,6 +126,21 @@ impl Window {
 }
 
 impl Kind {
+    #[cfg(test)]
+    pub(super) const ALL: [Self; 11] = [
+        Self::Connected,
+        Self::KeyVerified,
+        Self::TokenShared,
+        Self::TurnedAway,
+        Self::TooFast,
+        Self::Tampered,
+        Self::Ignored,
+        Self::Left,
+        Self::TimedOut,
+        Self::Failed,
+        Self::Ordered,
+    ];
+
     /// `None` of what is always said: of proven identities, and of values, which are told to a
     /// person only.
     fn of(notice: &Notice) -> Option<Self> {
