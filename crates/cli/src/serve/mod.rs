@@ -64,7 +64,8 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
         home.key_or_new(&home.server_key(), "ddes server", keys::no_passphrase)?;
     let suites = suites(args);
     let access = if args.allow_any { Access::Any } else { Access::Listed(home.lists()) };
-    let (ledger, about_ledger) = books::open(args, &home)?;
+    let manager = Manager::of_process();
+    let (ledger, about_ledger) = books::open(args, &home, &manager)?;
     let (files, http_files) = settings::share_files(args)?;
     let values_at = board::values_at(&args.output);
     let live = settings::live(args, files, board::notices(args.log_level, values_at));
@@ -78,7 +79,6 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let address = server.local_addr().map_err(|error| cannot_listen(args, &error))?;
     let (prompt, screen) = open_screen(args)?;
     let board = Board::start(screen, args.log_level, values_at, events.clone())?;
-    let manager = Manager::of_process();
     let control = Control::start(
         line,
         configuration.clone(),
