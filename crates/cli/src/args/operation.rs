@@ -14,7 +14,8 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:5566", env = "DDES_SERVER",
           value_parser = address::server)]
     pub(crate) server: ServerAddress,
-    /// Ask the server's HTTP port whether it is ready instead: http://HOST:PORT
+    /// Ask the server's HTTP port whether it is ready, and not --server: http://HOST:PORT or
+    /// HOST:PORT
     #[arg(long, value_name = "URL", conflicts_with_all = ["trust", "suite"])]
     pub(crate) http: Option<String>,
     /// The server's key: its fingerprint, a public key line, or a file [default: the key in

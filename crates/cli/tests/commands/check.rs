@@ -92,6 +92,22 @@ fn a_server_that_is_not_there_or_says_nothing_has_the_usual_exit_codes_and_nagio
 }
 
 #[test]
+fn on_a_port_of_another_program_it_advises_no_flag_that_it_lacks() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let other = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+        // Until the other side has read it.
+        drop(stream.read(&mut [0; 4096]));
+    });
+    let (code, _, error) = check(&folder(), &["--server", &address]);
+    other.join().unwrap();
+    assert!(code != 0 && error.contains("--server HOST:PORT"), "{code} {error}");
+    assert!(!error.contains("--classic"), "{error}");
+}
+
+#[test]
 fn a_command_line_that_is_wrong_is_unknown_to_nagios_and_not_critical() {
     let (code, out, _) = check(&folder(), &["--nagios", "--timeout", "x"]);
     assert!(code == 3 && out.starts_with("DDES UNKNOWN - "), "{code} {out}");
