@@ -40,8 +40,10 @@ Examples:
   seq 1 100 | ddes send -        one integer a line; prints the total
   ddes total                     what is counted so far
 
-Exit codes: 0 success, 1 refused or failed, 2 usage, 3 cannot connect, 4 identity or server key, 5 integrity,
-6 timeout, 130 interrupted, 141 the reader of the output has gone.";
+Exit codes: 0 success, 1 refused or failed, 2 usage, 3 cannot connect, 4 identity or server key,
+5 integrity, 6 timeout, 130 interrupted, 141 the reader of the output has gone.
+
+Manual pages and completions: ddes generate man DIR, ddes generate completions SHELL.";
 
 /// Exact running totals from any number of clients, over a Double-DES session.
 #[derive(Debug, Parser)]

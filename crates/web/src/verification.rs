@@ -224,9 +224,11 @@ pub(crate) fn find(folder: &Path, job: &Job) -> Finding {
             (Outcome::Whole, format!("The ledger is whole: {batches}; sum {}.", totals.sum))
         }
         Err(VerifyError::Store(StoreError::Damaged(damage))) => {
+            let shown = folder.display();
             let text = format!(
-                "The ledger is damaged: {damage}. Keep the folder for analysis, then: ddes ledger \
-                 restore BACKUP --ledger DIR"
+                "The ledger is damaged: {damage}. Stop the server and keep the folder for \
+                 analysis: mv {shown} {shown}.damaged; then: ddes ledger restore BACKUP --ledger \
+                 {shown}"
             );
             (Outcome::Damaged, text)
         }

@@ -80,6 +80,27 @@ fn a_restored_or_moved_ledger_is_known_and_another_is_not_until_it_is_taken_on_p
 }
 
 #[test]
+fn what_is_advised_for_a_damaged_ledger_brings_it_back() {
+    let (home, ledger) = counted();
+    let backup = home.join("backup");
+    let backed_up = output(ddes_at(&home, &["ledger", "backup", backup.to_str().unwrap()]));
+    assert_eq!(backed_up.0, 0, "{}", backed_up.2);
+    fs::write(ledger.join("journal-0000000001"), [0x55; 8192]).unwrap();
+    for command in [&["ledger", "verify"][..], &["serve", "--listen", "127.0.0.1:0"]] {
+        let (code, out, error) = output(ddes_at(&home, command));
+        let advice = format!("mv {0} {0}.damaged && ddes ledger restore BACKUP", ledger.display());
+        assert!(code == 5 && (out + &error).contains(&advice), "{code} {error}");
+    }
+    fs::rename(&ledger, home.join("ledger.damaged")).unwrap();
+    let restored = output(ddes_at(
+        &home,
+        &["ledger", "restore", backup.to_str().unwrap(), "--ledger", ledger.to_str().unwrap()],
+    ));
+    assert_eq!(restored.0, 0, "{}", restored.2);
+    assert_eq!(total(&home, &[]), "92");
+}
+
+#[test]
 fn a_ledger_behind_a_url_is_refused_and_no_folder_of_that_name_is_made() {
     let home = folder();
     let url = "postgres://u@h/db";
