@@ -68,6 +68,7 @@ Examples:
 Totals are in the ledger, a folder of the home; what a client is told is on the disk. Who may connect: the identities of the same home, and those of `ddes authorize`; nobody else.
 Lines for people go to a terminal; a pipe, a file or a service's log gets one JSON object a line, as with --json. An error that ends it is
 said on standard error, with --json on standard output.
+--quiet leaves out the hints on standard error; --log-level chooses the lines.
 Each setting is a flag, a variable DDES_NAME or a key of the configuration file, in this order; `ddes config show --origin` says which. SIGHUP and `ddes reload` read the file again.
 On a terminal the console takes: exit, sessions, end ID, end all, totals, link, log LEVEL, reload, help. Ctrl-D does not stop the server.
 The page is on http://127.0.0.1:5580: whoever is on this machine reads it; `link` (or `ddes link`) gives the right to act.")]
