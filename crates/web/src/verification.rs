@@ -1,6 +1,6 @@
 //! Verifying the ledger: one job at a time, on a thread of its own.
 //!
-//! What the last one found is kept in a file in the ledger's folder, so that damage is not forgotten
+//! What the last one found is kept in the ledger's folder, so that damage is not forgotten
 //! by a restart. It goes where the folder goes: a restored ledger begins without it.
 
 use std::collections::VecDeque;

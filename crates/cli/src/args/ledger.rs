@@ -74,8 +74,7 @@ Examples:
 /// folder one would be made in silence.
 pub(super) fn place() -> impl TypedValueParser<Value = PathBuf> {
     PathBufValueParser::new().try_map(|path| {
-        let text = path.to_string_lossy();
-        let scheme = text.split_once("://").map(|(scheme, _)| scheme);
+        let scheme = path.to_string_lossy().split_once("://").map(|(scheme, _)| scheme.to_owned());
         let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
         match scheme.filter(|scheme| !scheme.is_empty() && scheme.bytes().all(is_word)) {
             None => Ok(path),

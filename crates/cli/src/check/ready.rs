@@ -117,14 +117,9 @@ mod tests {
             let parsed = parse(url).unwrap();
             assert_eq!((parsed.0.to_string().as_str(), parsed.1.as_str()), (server, path));
         }
-        for url in [
-            "https://127.0.0.1:5580",
-            "",
-            "http://",
-            "http://a b",
-            "http://a/ b",
-            "http://a/<",
-        ] {
+        for url in
+            ["https://127.0.0.1:5580", "", "http://", "http://a b", "http://a/ b", "http://a/<"]
+        {
             assert!(parse(url).is_err(), "{url}");
         }
     }

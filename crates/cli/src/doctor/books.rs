@@ -26,7 +26,9 @@ pub(super) fn look(home: &Home, path: &Path) -> Vec<Finding> {
     if path.try_exists().is_ok_and(|exists| !exists) {
         let is_new = format!("{shown} is made at the first start");
         return vec![
-            known.refuse_other(path, None).map_or_else(of, |()| Finding::ok(TOPIC, is_new)),
+            known
+                .refuse_other(path, None)
+                .map_or_else(|failure| of(&failure), |()| Finding::ok(TOPIC, is_new)),
         ];
     }
     let mut findings = Vec::new();
@@ -44,7 +46,7 @@ pub(super) fn look(home: &Home, path: &Path) -> Vec<Finding> {
     // Damage is found below.
     let name = LedgerName::read(path, &folder).ok();
     if let Some(Err(failure)) = name.map(|name| known.refuse_other(path, name.as_ref())) {
-        findings.push(of(failure));
+        findings.push(of(&failure));
         return findings;
     }
     let flag = named("--ledger", path);
@@ -69,6 +71,6 @@ pub(super) fn look(home: &Home, path: &Path) -> Vec<Finding> {
     findings
 }
 
-fn of(failure: Failure) -> Finding {
-    Finding::failed(TOPIC, &failure, "ddes serve --new-ledger")
+fn of(failure: &Failure) -> Finding {
+    Finding::failed(TOPIC, failure, "ddes serve --new-ledger")
 }

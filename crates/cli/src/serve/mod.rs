@@ -115,18 +115,23 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     if web.is_some() && screen::is_interactive() && !board.is_json() {
         board.show_here(&[http::link(web.as_deref())]);
     }
-    if address.ip().is_loopback() && !is_passed && !args.output.quiet {
-        streams::say(&format!(
-            "Only this machine can connect. To accept others: --listen 0.0.0.0:{}",
-            address.port()
-        ));
-    }
+    hint(args, address, is_passed);
     let stop_note = systemd::watch(manager, server.handle(), address.to_string())?;
     let ends_with_input = args.end_with_input;
     let beside = Beside { control, stopper, stops, stop_note, web, events, ends_with_input };
     let outcome = serve(server, &board, prompt, beside);
     drop(socket);
     outcome
+}
+
+/// How others reach a server that only this machine reaches.
+fn hint(args: &ServeArgs, address: SocketAddr, is_passed: bool) {
+    if address.ip().is_loopback() && !is_passed && !args.output.quiet {
+        streams::say(&format!(
+            "Only this machine can connect. To accept others: --listen 0.0.0.0:{}",
+            address.port()
+        ));
+    }
 }
 
 /// What runs beside the server, and what ends it.
