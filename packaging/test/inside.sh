@@ -103,6 +103,7 @@ fails getent passwd ddes
 fails getent group ddes
 test ! -e $home
 test ! -e /etc/ddes
+test ! -e /etc/default/ddes
 test -z "$(find / -xdev -path /proc -prune -o -path /sys -prune -o -path /shared -prune \
     -o -path /root -prune -o -path /var/log -prune -o -path /run -prune -o -path /tmp -prune \
     -o -name '*ddes*' -not -path '/var/lib/dpkg/*' -print)"

@@ -33,6 +33,8 @@ const PAGES_MAX: Duration = Duration::from_secs(1);
 const CONNECT: Duration = Duration::from_secs(3);
 /// From the first byte sent to the last one received.
 const WHOLE: Duration = Duration::from_secs(10);
+/// A stream says something every 15 s.
+const SILENCE_MAX: Duration = Duration::from_secs(45);
 
 /// A server's API, and the right to act there, if any.
 pub(crate) struct Api {
@@ -134,6 +136,24 @@ impl Api {
             request = request.header("Authorization", bearer.as_str());
         }
         read(request.call())
+    }
+
+    /// The answer to a GET of `path` as it comes, without an end.
+    pub(crate) fn follow(&self, path: &str) -> Result<impl Read + use<>, ApiError> {
+        let mut request = self.agent.get(self.url(path)).header("Accept", "text/event-stream");
+        if let Some(bearer) = &self.bearer {
+            request = request.header("Authorization", bearer.as_str());
+        }
+        let limits = request.config().timeout_global(None).timeout_recv_response(Some(WHOLE));
+        let answer = limits.timeout_per_read(Some(SILENCE_MAX)).build().call();
+        match answer {
+            Ok(answer) if answer.status().is_success() => Ok(answer.into_body().into_reader()),
+            // It says why.
+            answer => match read(answer) {
+                Err(error) => Err(error),
+                Ok(_) => Err(ApiError::Foreign("it is not a stream of events".into())),
+            },
+        }
     }
 
     /// The answer to an action.
@@ -311,7 +331,7 @@ fn of_transport(error: &ureq::Error) -> ApiError {
 }
 
 /// The parser bounds how deep a value is.
-fn made_plain(value: Value) -> Value {
+pub(crate) fn made_plain(value: Value) -> Value {
     match value {
         Value::String(text) => Value::String(plain(&text)),
         Value::Array(items) => items.into_iter().map(made_plain).collect(),

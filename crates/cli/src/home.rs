@@ -101,6 +101,11 @@ impl Home {
         self.data.join("ledger")
     }
 
+    /// The ledgers that its servers have counted in.
+    pub(crate) fn known_ledgers(&self) -> PathBuf {
+        self.folder.join("known_ledgers")
+    }
+
     /// Where the servers of this home take requests of its commands.
     pub(crate) fn sockets(&self) -> PathBuf {
         self.data.join("run")

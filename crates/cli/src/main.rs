@@ -21,6 +21,7 @@ mod ledger;
 mod level;
 mod limits;
 mod lines_in;
+mod link;
 mod meet;
 mod prompt;
 mod question;
@@ -28,12 +29,14 @@ mod refusal;
 mod reload;
 mod replace;
 mod resume;
+mod running;
 mod screen;
 mod send;
 mod serve;
 mod source;
 mod streams;
 mod suspend;
+mod tail;
 mod teletype;
 mod terminal;
 mod top;
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => (args.output.json, serve::run(&args)),
         Command::Config(command) => (command.is_json(), config::show::run(&command)),
         Command::Reload(args) => (args.output.json, reload::run(&args)),
+        Command::Link(args) => (args.output.json, link::run(&args)),
         Command::Connect(args) => (args.client.output.json, connect::run(&args)),
         Command::Send(args) => (args.client.output.json, send::run(&args)),
         Command::Total(args) => (args.client.output.json, total::run(&args)),
@@ -66,6 +70,7 @@ fn main() -> ExitCode {
         Command::Trust(command) => (command.is_json(), keys::trust(&command)),
         Command::Authorize(args) => (args.is_json(), keys::authorize(&args)),
         Command::Top(args) => (args.output.json, top::run(&args)),
+        Command::Tail(args) => (args.output.json, tail::run(&args)),
         Command::Demo(args) => (args.output.json, demo::run(&args)),
         Command::DemoClient(args) => (true, demo::run_client(&args)),
         Command::Bench(command) => (command.is_json(), bench::run(&command)),

@@ -76,6 +76,12 @@ impl View {
     }
 }
 
+/// The name of the ledger in a folder, as receipts and [`View`] have it. Reads the heads of its
+/// segments alone.
+pub fn name(disk: &dyn Disk) -> Result<[u8; 32], StoreError> {
+    Heads::read(disk, &FolderNames::read(disk)?).map(|heads| name_of(&heads.ledger()))
+}
+
 /// The name of a ledger in receipts: SHA-256 of its id, which does not reveal the tag of its
 /// frames.
 fn name_of(ledger: &[u8; 16]) -> [u8; 32] {

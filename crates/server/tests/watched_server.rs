@@ -167,10 +167,15 @@ fn errors_in_the_lists_of_authorized_keys_are_counted() {
     let lists =
         Lists { authorized_keys: folder.join("authorized_keys"), identities: folder.join("keys") };
     std::fs::write(&lists.authorized_keys, "no key\nno key either\n").unwrap();
-    let server = Running::start_with(Ledger::in_memory(), Access::Listed(lists), true);
+    let server = Running::start_with(Ledger::in_memory(), Access::Listed(lists.clone()), true);
     let watch = server.handle.watch().unwrap();
     // The lists are read a second after the start at the latest.
-    wait(&watch, |stats| stats.access_errors == 2);
+    wait(&watch, |stats| stats.access_errors == 2 && stats.access_faults == 2);
+    std::fs::write(&lists.authorized_keys, "no key\n").unwrap();
+    wait(&watch, |stats| stats.access_faults == 1);
+    std::fs::write(&lists.authorized_keys, "# nobody\n").unwrap();
+    wait(&watch, |stats| stats.access_faults == 0);
+    assert!(watch.stats().access_errors >= 2, "a counter only grows");
     server.stop();
     std::fs::remove_dir_all(folder).unwrap();
 }

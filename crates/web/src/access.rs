@@ -51,6 +51,10 @@ pub(crate) struct Access {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CanAct(pub(crate) bool);
 
+/// Whether the request may read what only those who are known may read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CanRead(pub(crate) bool);
+
 /// Lets a request through to its handler, or refuses it. Every answer gets the headers that keep a
 /// browser from misusing it.
 pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
@@ -87,11 +91,13 @@ async fn admit(access: &Access, mut request: Request) -> Result<Request, Refused
     let can_act = CanAct(right == Right::Act);
     request.extensions_mut().insert(can_act);
     let path = request.uri().path();
-    let is_open = ["/livez", "/login"].contains(&path);
+    // Probes have no token. To strangers they say yes or no, and no more.
+    let is_open = ["/livez", "/readyz", "/login"].contains(&path);
     let is_local = access.address.ip().is_loopback()
         && is_loopback_name(host.host())
         && !OF_PROXIES.iter().any(|name| request.headers().contains_key(name));
-    if !is_open && !is_local && right == Right::Nothing {
+    let can_read = CanRead(is_local || right != Right::Nothing);
+    if !is_open && !can_read.0 {
         let wants_page = request.method() == Method::GET && path == "/";
         return Err(if wants_page { Refused::Page } else { ApiError::unauthorized().into() });
     }
@@ -106,6 +112,7 @@ async fn admit(access: &Access, mut request: Request) -> Result<Request, Refused
     if !reads || path.starts_with("/api/") || path == "/metrics" {
         refuse_cross_site(request.headers(), &host)?;
     }
+    request.extensions_mut().insert(can_read);
     let request = if reads { without_body(request)? } else { with_body(request).await? };
     if let Some(peer) = peer {
         peer.begin(can_act.0);

@@ -40,7 +40,7 @@ impl ApiError {
     pub(crate) fn unauthorized() -> Self {
         let message = "this request needs the token or a session: send `Authorization: Bearer \
                        TOKEN` with the token of the file http-token in the server's home, or open \
-                       a login link (the server's console command `link` prints one)";
+                       a login link (`ddes link` on the server's machine prints one)";
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
     }
 

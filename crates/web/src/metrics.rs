@@ -65,7 +65,7 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Api
         files: *lock(&app.ledger_files),
         verified: app
             .verification
-            .last()
+            .standing()
             .map(|finding| (finding.time, finding.outcome == Outcome::Whole)),
         clock_jumps: lock(&app.history).clock_jumps,
         events_dropped: app.events.dropped(),
@@ -121,6 +121,11 @@ impl Scrape {
             "ddes_access_list_errors",
             "Errors found in the lists of authorized keys",
             self.stats.access_errors,
+        )?;
+        out.gauge(
+            "ddes_access_list_faults",
+            "Errors that these lists have now",
+            count(self.stats.access_faults),
         )?;
         out.counter("ddes_clock_jumps", "How often the clock was set", self.clock_jumps)?;
         out.counter(

@@ -110,8 +110,8 @@ fn login_refused() -> Response {
     words(
         StatusCode::FORBIDDEN,
         "This login link does not work any more",
-        "A link works once, within ten minutes. On the server's console the command <code>link\
-         </code> prints a new one.",
+        "A link works once, within ten minutes. On the server's machine the command <code>ddes \
+         link</code> prints a new one; so does <code>link</code> on its console.",
     )
 }
 
@@ -120,8 +120,8 @@ pub(crate) fn login_needed() -> Response {
     words(
         StatusCode::UNAUTHORIZED,
         "This page needs a login",
-        "On the server's console the command <code>link</code> prints a link that opens it. \
-         Programs send <code>Authorization: Bearer</code> with the token of the file \
+        "On the server's machine the command <code>ddes link</code> prints a link that opens it; \
+         so does <code>link</code> on its console. Programs send <code>Authorization: Bearer</code> with the token of the file \
          <code>http-token</code> in the server's home.",
     )
 }

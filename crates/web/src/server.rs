@@ -135,7 +135,7 @@ impl Web {
             ranked: Ranked::default(),
             exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
             totals: CachedTotals::default(),
-            verification: Verification::default(),
+            verification: Verification::of(about.ledger.clone()),
             streams: Arc::new(Semaphore::new(streams_max(connections_max))),
             asked: AsyncMutex::new(Instant::now()),
             questions: Arc::new(Semaphore::new(QUESTIONS_MAX)),

@@ -87,7 +87,9 @@ fn prove(args: &CheckArgs, most: Duration) -> Result<Line, Trouble> {
         Some(expected) => {
             let what = format!("{server} proves the key {shown}, and --trust says {expected}");
             return Err(Trouble::critical(
-                Failure::new(Code::Identity, what).cause("this is not the server that is meant"),
+                Failure::new(Code::Identity, what)
+                    .cause("this is not the server that is meant")
+                    .next("ddes key show --server-key, on the server's machine: compare both"),
             ));
         }
         None => {
@@ -165,7 +167,15 @@ fn of_meeting(error: &EnterError) -> Trouble {
             },
             failure: refusal::of_rejection(rejection),
         },
-        EnterError::Ended(ClientEnd::Fault(fault)) => Trouble::critical(refusal::of_fault(fault)),
+        EnterError::Ended(ClientEnd::Fault(fault)) => {
+            let failure = refusal::of_fault(fault);
+            // A client's way out, which this command has not.
+            let is_for_clients = failure.remedy().is_some_and(|next| next.contains("--classic"));
+            Trouble::critical(match is_for_clients {
+                true => failure.next("--server HOST:PORT, as `ddes serve --listen` has it"),
+                false => failure,
+            })
+        }
         // Neither comes before the server's key is accepted, which it never is here.
         EnterError::Ended(ClientEnd::Farewell(_))
         | EnterError::Untrusted { .. }

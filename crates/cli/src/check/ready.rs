@@ -51,15 +51,16 @@ pub(super) fn ask(url: &str, most: Duration) -> Result<Line, Trouble> {
     }
 }
 
-/// The server and the path of `http://HOST[:PORT][/PATH]`.
+/// The server and the path of `[http://]HOST[:PORT][/PATH]`; the scheme is left out as for `top`.
 fn parse(url: &str) -> Result<(ServerAddress, String), Failure> {
     let unfit = |why: &str| {
         Failure::new(Code::Usage, format!("--http {url}: {why}"))
             .next("--http http://127.0.0.1:5580")
     };
-    let rest = url.strip_prefix("http://").ok_or_else(|| {
-        unfit("only http:// is understood; behind a TLS proxy, ask the server itself")
-    })?;
+    let rest = url.strip_prefix("http://").unwrap_or(url);
+    if rest.contains("://") {
+        return Err(unfit("only http:// is understood; behind a TLS proxy, ask the server itself"));
+    }
     let (host, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
     let is_path = |path: &str| path.is_ascii() && path.parse::<PathAndQuery>().is_ok();
     if !path.is_empty() && !is_path(path) {
@@ -111,18 +112,14 @@ mod tests {
             ("http://[::1]:5580/", "[::1]:5580", "/readyz"),
             ("http://counter.example", "counter.example:80", "/readyz"),
             ("http://counter.example/livez", "counter.example:80", "/livez"),
+            ("127.0.0.1:5580", "127.0.0.1:5580", "/readyz"),
         ] {
             let parsed = parse(url).unwrap();
             assert_eq!((parsed.0.to_string().as_str(), parsed.1.as_str()), (server, path));
         }
-        for url in [
-            "https://127.0.0.1:5580",
-            "127.0.0.1:5580",
-            "http://",
-            "http://a b",
-            "http://a/ b",
-            "http://a/<",
-        ] {
+        for url in
+            ["https://127.0.0.1:5580", "", "http://", "http://a b", "http://a/ b", "http://a/<"]
+        {
             assert!(parse(url).is_err(), "{url}");
         }
     }

@@ -97,6 +97,13 @@ impl Manager {
         Self { told: std::env::var_os("NOTIFY_SOCKET").map(|_| Arc::default()) }
     }
 
+    /// The server is still about to serve, and needs at least this long until it says so again.
+    pub(super) fn starting(&self, status: &str, more: Duration) {
+        let Some(mut told) = self.told() else { return };
+        let more = u32::try_from(more.as_micros()).unwrap_or(u32::MAX); // 71 minutes at most
+        told.tell(&[NotifyState::ExtendTimeoutUsec(more), NotifyState::Status(status)]);
+    }
+
     /// The server lives. The first time, it serves from now on.
     fn live(&self, status: &str) {
         let Some(mut told) = self.told() else { return };

@@ -106,14 +106,16 @@ fn what_is_wrong_fails_with_a_remedy_and_shows_no_secret() {
     fs::write(&segment, [0x55; 8192]).unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let http = ["--listen", &address, "--http", &address];
+    let page = TcpListener::bind("127.0.0.1:0").unwrap();
+    let page = (page.local_addr().unwrap().to_string(), page);
+    let http = ["--listen", &address, "--http", &page.0];
     let (code, out, _) = output(ddes_at(&home, &[&["doctor", "--json"], &http[..]].concat()));
     let findings: Vec<Value> =
         out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(code, 1);
     for (topic, level, text) in [
         ("ports", "fail", "another program has"),
-        ("ports", "warn", "where the page and metrics would be"),
+        ("ports", "fail", "where the page and metrics would be"),
         ("token", "fail", "is open to others (mode 644)"),
         ("key", "fail", "is open to others (mode 644)"),
         ("lists", "fail", "authorized_keys"),
@@ -192,4 +194,38 @@ fn quiet_shows_what_needs_a_look_alone() {
     let (code, out, _) = output(ddes_at(&home, &flags));
     assert_eq!(code, 0);
     assert!(out.contains("warn  key") && !out.contains("ok    "), "{out}");
+}
+
+#[test]
+fn it_looks_at_what_the_configuration_says() {
+    let home = folder();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let file = home.join("ddes.toml");
+    let ledger = home.join("elsewhere");
+    let text = format!(
+        "listen = \"{address}\"\nledger = {ledger:?}\nmax_connections = 7\nhttp = \"off\"\n"
+    );
+    fs::write(&file, text).unwrap();
+    let look = || {
+        let mut command = ddes_at(&home, &["doctor", "--json"]);
+        command.env("DDES_CONFIG", &file);
+        let (code, out, _) = output(command);
+        let all = out.lines().map(|line| serde_json::from_str(line).unwrap());
+        (code, all.collect::<Vec<Value>>())
+    };
+    let (code, findings) = look();
+    assert_eq!(code, 1);
+    for (topic, level, text) in [
+        ("config", "ok", "has no errors"),
+        ("ports", "fail", &*format!("another program has {address}")),
+        ("limits", "ok", "7 connections need"),
+        ("ledger", "ok", "elsewhere is made at the first start"),
+    ] {
+        assert!(has(&findings, topic, level, text), "{topic} {text}: {findings:?}");
+    }
+    fs::write(&file, "max_conections = 7\nhttp = \"off\"\n").unwrap();
+    let (code, findings) = look();
+    assert_eq!(code, 1);
+    assert!(has(&findings, "config", "fail", "unknown key 'max_conections'"), "{findings:?}");
 }

@@ -33,6 +33,7 @@ mod json;
 mod ledger;
 mod library;
 mod locks;
+mod lost_ledger;
 mod outboxes;
 mod output_faults;
 mod packaging;

@@ -162,6 +162,57 @@ fn the_container_runs_as_nobody_special_and_checks_its_health_and_copies_what_is
     assert!(ignored.lines().any(|line| line == "target") && !ignored.contains("crates"));
 }
 
+/// What the sources of the program take from outside their own crate: by `include_str!` and its
+/// kin, and by the attribute `folder` of the page's files.
+fn included(source: &std::path::Path, found: &mut BTreeSet<std::path::PathBuf>) {
+    for entry in fs::read_dir(source).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.is_dir() {
+            included(&entry, found);
+            continue;
+        }
+        let text = fs::read(&entry).unwrap();
+        let text = String::from_utf8_lossy(&text);
+        // What stands behind it is not built into the program.
+        let text = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap();
+        // `(folder, what names a path in it)`
+        let folder = entry.parent().unwrap().to_owned();
+        let manifest = entry.ancestors().find(|above| above.join("Cargo.toml").exists()).unwrap();
+        let marks = [
+            (&*folder, "include_str!(\""),
+            (&*folder, "include_bytes!(\""),
+            (manifest, "#[folder = \""),
+        ];
+        for (from, mark) in marks {
+            for path in text.split(mark).skip(1).filter_map(|rest| rest.split('"').next()) {
+                found.insert(fs::canonicalize(from.join(path)).unwrap());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_container_copies_all_that_the_program_is_built_from() {
+    let top = fs::canonicalize(root()).unwrap();
+    let file = text("Containerfile");
+    let copies = file.lines().filter_map(|line| line.strip_prefix("COPY "));
+    let before_build: Vec<_> = copies
+        .filter(|copy| !copy.starts_with("--from"))
+        .flat_map(|copy| {
+            let paths: Vec<_> = copy.split_whitespace().collect();
+            paths[..paths.len() - 1].iter().map(|path| top.join(path)).collect::<Vec<_>>()
+        })
+        .collect();
+    let mut found = BTreeSet::new();
+    for folder in fs::read_dir(top.join("crates")).unwrap() {
+        included(&folder.unwrap().path().join("src"), &mut found);
+    }
+    assert!(found.contains(&top.join("web/dist")), "{found:?}");
+    for path in found {
+        let is_copied = before_build.iter().any(|copied| path.starts_with(copied));
+        assert!(is_copied, "{} is built in, and Containerfile copies no such path", path.display());
+    }
+}
+
 /// Its health check and its flags are commands of this program.
 #[test]
 fn the_commands_of_the_container_and_the_unit_are_understood() {

@@ -96,6 +96,11 @@ impl<S: ListSource> WatchedList<S> {
         &self.granted
     }
 
+    /// Errors that it has now.
+    pub(super) fn faults(&self) -> u64 {
+        self.said.len() as u64
+    }
+
     pub(super) fn take_change(&mut self) -> bool {
         std::mem::take(&mut self.has_changed)
     }

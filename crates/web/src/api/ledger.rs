@@ -119,6 +119,13 @@ pub(crate) async fn start(
         let found = app.aside.run(move || find(&folder, &work)).await.unwrap_or_else(|_| {
             Finding::new(Outcome::Failed, "The verification panicked: see the log.".into(), began)
         });
+        let (shared, finding) = (Arc::clone(&app), found.clone());
+        let said = aside(move || {
+            let kept = shared.verification.keep(&finding);
+            shared.operations.verified(&finding, kept);
+        });
+        // It is in the answer all the same.
+        said.await.unwrap_or(());
         app.verification.end(&job, Some(found));
     });
     Ok((StatusCode::ACCEPTED, Answer::now(Started { job: id })))

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use ddes_web::{Events, Token, Web, WebError, WebOptions};
+use serde_json::json;
 
 use crate::world::{Plan, World};
 
@@ -90,12 +91,23 @@ fn a_host_that_is_not_this_server_is_refused_even_a_probe() {
 }
 
 #[test]
-fn off_loopback_everything_but_livez_needs_the_token() {
+fn off_loopback_everything_but_the_probes_needs_the_token() {
     let world = World::of(Plan { is_public: true, ..Plan::default() });
     assert_eq!(world.get("/livez").status, 200);
-    for path in ["/metrics", "/readyz", "/api/v1/overview", "/api/v1/openapi.json", "/app.js"] {
+    for path in ["/metrics", "/api/v1/overview", "/api/v1/openapi.json", "/app.js"] {
         assert_eq!(world.get(path).error(), (401, "unauthorized".into()), "{path}");
     }
+    // A probe of another machine hears that it is not ready, and only those who are known why.
+    let ready = world.get("/readyz");
+    assert_eq!((ready.status, ready.json()), (200, json!({"ready": true, "reasons": []})));
+    world.draining.begin();
+    let ready = world.get("/readyz");
+    assert_eq!((ready.status, ready.json()), (503, json!({"ready": false, "reasons": []})));
+    let head = format!(
+        "GET /readyz HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n",
+        world.http, world.token
+    );
+    assert_eq!(world.send(&head, "").json()["reasons"][0], "draining");
     let page = world.get("/");
     assert!(page.status == 401 && page.body.contains("This page needs a login"), "{page:?}");
     let with_token = |path: &str| {
@@ -105,7 +117,7 @@ fn off_loopback_everything_but_livez_needs_the_token() {
         );
         world.send(&head, "").status
     };
-    assert_eq!([with_token("/metrics"), with_token("/readyz"), with_token("/")], [200; 3]);
+    assert_eq!([with_token("/metrics"), with_token("/readyz"), with_token("/")], [200, 503, 200]);
 }
 
 #[test]

@@ -107,6 +107,7 @@ fn each_metric_of_the_contract_is_there_and_no_label_is_of_a_client() {
         "ddes_ledger_last_verification_timestamp_seconds",
         "ddes_ledger_last_verification_success",
         "ddes_access_list_errors_total",
+        "ddes_access_list_faults",
         "ddes_clock_jumps_total",
         "ddes_events_dropped_total",
         "process_cpu_seconds_total",

@@ -16,8 +16,8 @@ use ddes_ledger::{Ledger, Statement};
 use ddes_server::{Server, ServerHandle, ServerOptions};
 use ddes_session::v2::ServerConfig;
 use ddes_web::{
-    About, ConfigEntry, Configuration, Draining, Events, Limits, LogLevel, Operations, Origin,
-    ReceiptFault, Reloaded, Token, Web, WebError, WebHandle, WebOptions,
+    About, ConfigEntry, Configuration, Draining, Events, Finding, Limits, LogLevel, Operations,
+    Origin, ReceiptFault, Reloaded, Token, Web, WebError, WebHandle, WebOptions,
 };
 use ddes_wire::v2::{GroupSize, Suite};
 use serde_json::Value;
@@ -84,6 +84,10 @@ impl Operations for Process {
                 Statement::parse(text).map_err(|error| ReceiptFault::Unreadable(error.to_string()))
             }
         }
+    }
+
+    fn verified(&self, _: &Finding, kept: std::io::Result<()>) {
+        kept.unwrap();
     }
 
     fn stop(&self) {
