@@ -21,6 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("identity", &["wire"]),
     ("ledger", &["wire"]),
     ("session", &["wire", "cipher", "ffdhe", "identity"]),
+    ("capture", &["wire", "cipher", "ffdhe", "identity", "session"]),
     ("server", &["wire", "session", "ledger", "identity"]),
     ("client", &["wire", "session", "identity"]),
     ("load", &["client", "wire", "session", "identity"]),
@@ -29,7 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "cli",
         &[
             "wire", "session", "ledger", "server", "client", "load", "cipher", "ffdhe", "identity",
-            "web",
+            "web", "capture",
         ],
     ),
 ];
@@ -38,7 +39,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 const PROOF: &[(&str, &[&str])] = &[
     ("circuits", &[]),
     ("fuzz", &["fuzz-harness"]),
-    ("fuzz-harness", &["wire", "ffdhe", "identity", "ledger", "session", "client"]),
+    ("fuzz-harness", &["wire", "ffdhe", "identity", "ledger", "session", "client", "capture"]),
     ("harness", &["wire", "identity", "ledger", "client"]),
     (
         "peers",
@@ -58,6 +59,7 @@ const PURE: &[&str] = &[
     "crates/identity",
     "crates/ledger",
     "crates/session",
+    "crates/capture",
     "proof/sim",
 ];
 

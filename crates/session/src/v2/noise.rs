@@ -111,6 +111,49 @@ pub struct Finished {
 
 impl ZeroizeOnDrop for Finished {}
 
+/// One step of a handshake with its state after it: for those who want to see it calculated.
+///
+/// A session keeps none. They are made by [`Initiator::start_traced`] and [`respond_traced`].
+pub struct Step {
+    /// What is mixed in: `name`, `prologue`, `e`, `e1`, `payload`, `ee`, `ekem1`; `split` at the
+    /// end.
+    pub what: &'static str,
+    /// What the step does with [`Self::input`].
+    pub operation: Operation,
+    /// The bytes that are mixed in; of a key, the shared secret.
+    pub input: Zeroizing<Vec<u8>>,
+    /// `h` after the step.
+    pub hash: [u8; 32],
+    /// `ck` after the step.
+    pub chaining_key: Key,
+    /// `k` after the step; `None` before the first MixKey.
+    pub key: Option<Key>,
+}
+
+impl ZeroizeOnDrop for Step {}
+
+impl std::fmt::Debug for Step {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Step({:?} {})", self.operation, self.what)
+    }
+}
+
+/// The operations of a SymmetricState (section 5.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// `h = ck = HASH(name)`, or the name and zeros if it is shorter than a hash.
+    InitializeSymmetric,
+    /// `h = HASH(h || input)`.
+    MixHash,
+    /// `ck, k = HKDF(ck, input, 2)`, and the nonce is 0.
+    MixKey,
+    /// The input was encrypted or opened under `k` with `h` before the step as associated data;
+    /// then MixHash of the sealed bytes, which are the input here.
+    SealAndHash,
+    /// The keys of the two directions: `HKDF(ck, "", 2)`. The input is both, to the server first.
+    Split,
+}
+
 /// The initiator, after it sent its message and before it received the responder's.
 pub struct Initiator<D: Dh, C: Cipher> {
     protocol: Protocol<D, C>,
@@ -127,38 +170,69 @@ impl<D: Dh, C: Cipher> Initiator<D, C> {
         entropy: &Entropy,
         payload: &[u8],
     ) -> (Self, Vec<u8>) {
-        let mut symmetric = SymmetricState::new(protocol.name, prologue);
+        let symmetric = SymmetricState::new(protocol.name, prologue, None);
+        Self::begin(protocol, symmetric, entropy, payload)
+    }
+
+    /// Like [`Self::start`], for [`Self::finish_traced`].
+    pub fn start_traced(
+        protocol: Protocol<D, C>,
+        prologue: &[u8],
+        entropy: &Entropy,
+        payload: &[u8],
+    ) -> (Self, Vec<u8>) {
+        let symmetric = SymmetricState::new(protocol.name, prologue, Some(Vec::new()));
+        Self::begin(protocol, symmetric, entropy, payload)
+    }
+
+    fn begin(
+        protocol: Protocol<D, C>,
+        mut symmetric: SymmetricState<C>,
+        entropy: &Entropy,
+        payload: &[u8],
+    ) -> (Self, Vec<u8>) {
         let (private, mut message) = protocol.dh.generate(&entropy.dh);
-        symmetric.mix_hash(&message);
+        symmetric.mix_hash("e", &message);
         let decapsulation = protocol.hfs.then(|| {
             let (private, public) = DecapsulationKey::generate(&entropy.kem);
             // No key yet: EncryptAndHash is MixHash.
-            symmetric.mix_hash(&public);
+            symmetric.mix_hash("e1", &public);
             message.extend(public);
             private
         });
-        symmetric.mix_hash(payload);
+        symmetric.mix_hash("payload", payload);
         message.extend_from_slice(payload);
         (Self { protocol, symmetric, private, decapsulation }, message)
     }
 
     /// `<- e, ee[, ekem1]`: processes the second message, and returns the keys and its payload.
     pub fn finish(self, message: &[u8]) -> Result<(Finished, Vec<u8>), NoiseError<D::Error>> {
+        self.finish_traced(message).map(|(finished, payload, _)| (finished, payload))
+    }
+
+    /// Like [`Self::finish`], with all steps if [`Self::start_traced`] began.
+    pub fn finish_traced(
+        self,
+        message: &[u8],
+    ) -> Result<(Finished, Vec<u8>, Vec<Step>), NoiseError<D::Error>> {
         let Self { protocol, mut symmetric, private, decapsulation } = self;
         let (public, mut rest) = split(message, protocol.dh.public_len())?;
-        symmetric.mix_hash(public);
+        symmetric.mix_hash("e", public);
         symmetric.mix_key(
+            "ee",
             &protocol.cipher,
             &protocol.dh.agree(private, public).map_err(NoiseError::Dh)?,
         );
         if let Some(decapsulation) = decapsulation {
             let (sealed, after) = split(rest, kem::CIPHERTEXT_BYTES + TAG_BYTES)?;
-            let ciphertext = symmetric.open_and_hash(sealed)?;
-            symmetric.mix_key(&protocol.cipher, decapsulation.decapsulate(&ciphertext)?.as_ref());
+            let ciphertext = symmetric.open_and_hash("ekem1", sealed)?;
+            let secret = decapsulation.decapsulate(&ciphertext)?;
+            symmetric.mix_key("ekem1", &protocol.cipher, secret.as_ref());
             rest = after;
         }
-        let payload = symmetric.open_and_hash(rest)?;
-        Ok((symmetric.finish(), payload))
+        let payload = symmetric.open_and_hash("payload", rest)?;
+        let (finished, steps) = symmetric.finish();
+        Ok((finished, payload, steps))
     }
 }
 
@@ -217,25 +291,51 @@ pub fn respond<D: Dh, C: Cipher>(
     message: &[u8],
     payload: &[u8],
 ) -> Result<Response, NoiseError<D::Error>> {
+    let symmetric = SymmetricState::new(protocol.name, prologue, None);
+    answer(protocol, symmetric, entropy, message, payload).map(|(response, _)| response)
+}
+
+/// Like [`respond`], with all steps.
+pub fn respond_traced<D: Dh, C: Cipher>(
+    protocol: &Protocol<D, C>,
+    prologue: &[u8],
+    entropy: &Entropy,
+    message: &[u8],
+    payload: &[u8],
+) -> Result<(Response, Vec<Step>), NoiseError<D::Error>> {
+    let symmetric = SymmetricState::new(protocol.name, prologue, Some(Vec::new()));
+    answer(protocol, symmetric, entropy, message, payload)
+}
+
+fn answer<D: Dh, C: Cipher>(
+    protocol: &Protocol<D, C>,
+    mut symmetric: SymmetricState<C>,
+    entropy: &Entropy,
+    message: &[u8],
+    payload: &[u8],
+) -> Result<(Response, Vec<Step>), NoiseError<D::Error>> {
     let First { public: peer, kem, kem_bytes, payload: rest } = read_first(protocol, message)?;
-    let mut symmetric = SymmetricState::<C>::new(protocol.name, prologue);
-    symmetric.mix_hash(peer);
+    symmetric.mix_hash("e", peer);
     let encapsulation = kem.map(|key| {
         // No key yet: EncryptAndHash is MixHash.
-        symmetric.mix_hash(kem_bytes);
+        symmetric.mix_hash("e1", kem_bytes);
         key.encapsulate(encapsulation_message(&entropy.kem))
     });
-    symmetric.mix_hash(rest);
+    symmetric.mix_hash("payload", rest);
 
     let (private, mut answer) = protocol.dh.generate(&entropy.dh);
-    symmetric.mix_hash(&answer);
-    symmetric.mix_key(&protocol.cipher, &protocol.dh.agree(private, peer).map_err(NoiseError::Dh)?);
+    symmetric.mix_hash("e", &answer);
+    let shared = protocol.dh.agree(private, peer).map_err(NoiseError::Dh)?;
+    symmetric.mix_key("ee", &protocol.cipher, &shared);
     if let Some((ciphertext, secret)) = encapsulation {
-        answer.extend(symmetric.seal_and_hash(ciphertext).map_err(NoiseError::Limit)?);
-        symmetric.mix_key(&protocol.cipher, secret.as_ref());
+        let sealed = symmetric.seal_and_hash("ekem1", ciphertext).map_err(NoiseError::Limit)?;
+        answer.extend(sealed);
+        symmetric.mix_key("ekem1", &protocol.cipher, secret.as_ref());
     }
-    answer.extend(symmetric.seal_and_hash(payload.to_vec()).map_err(NoiseError::Limit)?);
-    Ok(Response { finished: symmetric.finish(), message: answer, payload: rest.to_vec() })
+    let sealed = symmetric.seal_and_hash("payload", payload.to_vec()).map_err(NoiseError::Limit)?;
+    answer.extend(sealed);
+    let (finished, steps) = symmetric.finish();
+    Ok((Response { finished, message: answer, payload: rest.to_vec() }, steps))
 }
 
 /// The SymmetricState of section 5.2, with the one CipherState (section 5.1) of these patterns.
@@ -243,6 +343,14 @@ struct SymmetricState<C: Cipher> {
     chaining_key: Key,
     hash: [u8; 32],
     cipher: Option<CipherState<C>>,
+    /// The steps so far, if somebody wants to see them. Boxed: mostly nobody does.
+    trace: Option<Box<Trace>>,
+}
+
+/// The steps so far, and `k` as it was before its expansion.
+struct Trace {
+    steps: Vec<Step>,
+    key: Option<Key>,
 }
 
 struct CipherState<C: Cipher> {
@@ -252,7 +360,7 @@ struct CipherState<C: Cipher> {
 
 impl<C: Cipher> SymmetricState<C> {
     /// `InitializeSymmetric(name)` of section 5.2, then `MixHash(prologue)`.
-    fn new(name: &str, prologue: &[u8]) -> Self {
+    fn new(name: &str, prologue: &[u8], trace: Option<Vec<Step>>) -> Self {
         let hash = match name.len() {
             length @ ..=32 => {
                 let mut hash = [0; 32];
@@ -261,37 +369,67 @@ impl<C: Cipher> SymmetricState<C> {
             }
             _ => Sha256::digest(name).into(),
         };
-        let mut state = Self { chaining_key: Zeroizing::new(hash), hash, cipher: None };
-        state.mix_hash(prologue);
+        let trace = trace.map(|steps| Box::new(Trace { steps, key: None }));
+        let mut state = Self { chaining_key: Zeroizing::new(hash), hash, cipher: None, trace };
+        state.note("name", Operation::InitializeSymmetric, name.as_bytes());
+        state.mix_hash("prologue", prologue);
         state
     }
 
     /// `h = HASH(h || data)`.
-    fn mix_hash(&mut self, data: &[u8]) {
+    fn mix_hash(&mut self, what: &'static str, data: &[u8]) {
+        self.absorb(data);
+        self.note(what, Operation::MixHash, data);
+    }
+
+    fn absorb(&mut self, data: &[u8]) {
         self.hash = Sha256::new().chain_update(self.hash).chain_update(data).finalize().into();
     }
 
+    /// Keeps a step and the state after it, if the handshake is traced.
+    fn note(&mut self, what: &'static str, operation: Operation, input: &[u8]) {
+        let Some(trace) = &mut self.trace else { return };
+        trace.steps.push(Step {
+            what,
+            operation,
+            input: Zeroizing::new(input.to_vec()),
+            hash: self.hash,
+            chaining_key: self.chaining_key.clone(),
+            key: trace.key.clone(),
+        });
+    }
+
     /// `ck, k = HKDF(ck, input, 2)`, and a CipherState of `k`.
-    fn mix_key(&mut self, cipher: &C, input: &[u8]) {
+    fn mix_key(&mut self, what: &'static str, cipher: &C, input: &[u8]) {
         let (chaining_key, key) = hkdf2(&self.chaining_key, input);
         self.chaining_key = chaining_key;
         self.cipher = Some(CipherState { key: cipher.key(&key), nonce: 0 });
+        if let Some(trace) = &mut self.trace {
+            trace.key = Some(key);
+            self.note(what, Operation::MixKey, input);
+        }
     }
 
     /// `EncryptAndHash(text)`: without a key yet, the text itself.
-    fn seal_and_hash(&mut self, mut text: Vec<u8>) -> Result<Vec<u8>, LimitError> {
+    fn seal_and_hash(
+        &mut self,
+        what: &'static str,
+        mut text: Vec<u8>,
+    ) -> Result<Vec<u8>, LimitError> {
         if let Some(cipher) = &mut self.cipher {
             let tag = C::seal(&cipher.key, cipher.nonce, &self.hash, &mut text)?;
             cipher.nonce += 1;
             text.extend(tag);
         }
-        self.mix_hash(&text);
+        self.absorb(&text);
+        self.note(what, Operation::SealAndHash, &text);
         Ok(text)
     }
 
     /// `DecryptAndHash(sealed)`: without a key yet, the bytes themselves.
     fn open_and_hash<E: std::error::Error>(
         &mut self,
+        what: &'static str,
         sealed: &[u8],
     ) -> Result<Vec<u8>, NoiseError<E>> {
         let mut text = sealed.to_vec();
@@ -302,14 +440,20 @@ impl<C: Cipher> SymmetricState<C> {
                 .map_err(NoiseError::Open)?;
             cipher.nonce += 1;
         }
-        self.mix_hash(sealed);
+        self.absorb(sealed);
+        self.note(what, Operation::SealAndHash, sealed);
         Ok(text)
     }
 
     /// `Split()`: the keys of the two directions.
-    fn finish(self) -> Finished {
+    fn finish(mut self) -> (Finished, Vec<Step>) {
         let (to_server, to_client) = hkdf2(&self.chaining_key, &[]);
-        Finished { hash: self.hash, to_server, to_client }
+        if self.trace.is_some() {
+            let both = Zeroizing::new([&to_server[..], &to_client[..]].concat());
+            self.note("split", Operation::Split, &both);
+        }
+        let steps = self.trace.map_or_else(Vec::new, |trace| trace.steps);
+        (Finished { hash: self.hash, to_server, to_client }, steps)
     }
 }
 
