@@ -17,6 +17,7 @@ mod home;
 mod input;
 mod interrupt;
 mod keys;
+mod lab;
 mod ledger;
 mod level;
 mod limits;
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
         Command::Top(args) => (args.output.json, top::run(&args)),
         Command::Demo(args) => (args.output.json, demo::run(&args)),
         Command::DemoClient(args) => (true, demo::run_client(&args)),
+        Command::Lab(args) => (args.output.json, lab::run(&args)),
         Command::Bench(command) => (command.is_json(), bench::run(&command)),
         Command::Check(args) => return check::run(&args),
         Command::Doctor(args) => (args.output.json, doctor::run(&args)),

@@ -72,7 +72,10 @@ pub(super) fn v2(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     lab.server(&scene.server);
     let (count, sum) = scene.server.standing(&scene.account);
     lab.sees(format!("The ledger holds {count} integer, sum {sum}: {first} counted once."));
-    let is_once = count == 1 && sum == i128::from(value) && reply == Reply::Sum(sum);
+    // The 50 may come before the 40 that the integer would have had.
+    let is_told =
+        matches!(reply, Reply::Sum(told) if told == sum) || matches!(reply, Reply::Ended(_));
+    let is_once = count == 1 && sum == i128::from(value) && is_told;
     let trial = if is_once && rule == "P-08" {
         lab.stopped(format!(
             "Records are numbered, and the number is in no frame: the copy was opened as the next \
