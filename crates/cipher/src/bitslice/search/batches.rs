@@ -28,7 +28,9 @@ impl<'a, L: Lane> Batches<'a, L> {
             batches.set(bit, L::splat((space.key_bits(first) >> bit & 1).wrapping_neg()));
         }
         for (i, bit) in space.order().iter().enumerate().take(lane_bits) {
-            let words: [Block; 8] = core::array::from_fn(|word| low_bits(i, word).to_le_bytes());
+            let words: [Block; 8] = core::array::from_fn(|word| {
+                low_bits(i, word, L::WORDS.trailing_zeros() as usize).to_le_bytes()
+            });
             batches.set(usize::from(*bit), L::load(&words[..L::WORDS]));
         }
         batches
@@ -87,7 +89,10 @@ impl<'a, L: Lane> Batches<'a, L> {
         lane.store(&mut words[..L::WORDS]);
         let (first, count) = (self.first, self.count() as u64);
         (0..64 * L::WORDS as u64)
-            .filter(move |i| u64::from_le_bytes(words[*i as usize / 64]) >> (i % 64) & 1 == 0)
+            .filter(move |i| {
+                let (word, bit) = (*i as usize % L::WORDS, *i as usize / L::WORDS);
+                u64::from_le_bytes(words[word]) >> bit & 1 == 0
+            })
             .take_while(move |i| *i < count)
             .map(move |i| first + i)
     }
@@ -102,10 +107,11 @@ impl<'a, L: Lane> Batches<'a, L> {
     }
 }
 
-/// Bit `i` of the numbers 64·word, 64·word + 1, …: word after word of a lane.
-fn low_bits(i: usize, word: usize) -> u64 {
-    if i < 6 {
-        return (0..64_u64).map(|number| (number >> i & 1) << number).sum();
+/// Bit `i` of the numbers that a word has, from its lowest bit on: word, word + words, … The low bits
+/// of a number are thus those of the word, as transposed blocks have them.
+fn low_bits(i: usize, word: usize, words_log2: usize) -> u64 {
+    match i.checked_sub(words_log2) {
+        None => (word as u64 >> i & 1).wrapping_neg(),
+        Some(i) => (0..64_u64).map(|number| (number >> i & 1) << number).sum(),
     }
-    if word >> (i - 6) & 1 == 1 { !0 } else { 0 }
 }
