@@ -3,6 +3,7 @@
 mod api;
 mod args;
 mod bench;
+mod capture;
 mod check;
 mod closed;
 mod config;
@@ -15,6 +16,7 @@ mod folder;
 mod generate;
 mod home;
 mod input;
+mod inspect;
 mod interrupt;
 mod keys;
 mod lab;
@@ -71,6 +73,8 @@ fn main() -> ExitCode {
         Command::DemoClient(args) => (true, demo::run_client(&args)),
         Command::Lab(args) => (args.output.json, lab::run(&args)),
         Command::Bench(command) => (command.is_json(), bench::run(&command)),
+        Command::Capture(args) => (args.output.json, capture::run(&args)),
+        Command::Inspect(args) => (args.output.json, inspect::run(&args)),
         Command::Check(args) => return check::run(&args),
         Command::Doctor(args) => (args.output.json, doctor::run(&args)),
         Command::Generate(command) => (false, generate::run(&command)),

@@ -12,6 +12,7 @@
 
 mod addresses;
 mod bench;
+mod capture;
 mod causes;
 mod check;
 mod classic;

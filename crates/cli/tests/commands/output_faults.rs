@@ -65,6 +65,8 @@ pub(crate) const COMMANDS: &[(&str, &str)] = &[
     ("", "bench keys --sessions 3"),
     ("", "check --server SERVER --trust TRUST"),
     ("", "doctor --listen 127.0.0.1:0 --http off"),
+    ("", "inspect CAPTURE"),
+    ("", "inspect --json CAPTURE"),
 ];
 
 /// A home with everything that commands may want to show.
@@ -100,7 +102,7 @@ impl Site {
             classic,
         };
         site.prepare("key new anna", "");
-        site.prepare("send --server SERVER --trust TRUST --as anna 1 2 3", "");
+        site.prepare("send --server SERVER --trust TRUST --as anna --capture CAPTURE 1 2 3", "");
         let receipt = site.prepare("ledger receipt anna", "");
         std::fs::write(site.home.join("anna.receipt"), receipt).unwrap();
         site.prepare(
@@ -123,6 +125,7 @@ impl Site {
                 "KEY" => self.key.clone(),
                 "RECEIPT" => path("anna.receipt"),
                 "RUN" => path("run.json"),
+                "CAPTURE" => path("anna.pcapng"),
                 _ => word.replace("DIR", &path(&format!("folder-{name}"))).replace("NEW", name),
             })
             .collect();
