@@ -26,12 +26,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("client", &["wire", "session", "identity"]),
     ("load", &["client", "wire", "session", "identity"]),
     ("web", &["wire", "ledger", "server", "identity"]),
-    ("lab", &["wire", "cipher", "ffdhe", "identity", "session", "ledger", "server", "client"]),
+    ("lab", &["wire", "cipher", "ffdhe", "identity", "session", "ledger", "server", "capture"]),
     (
         "cli",
         &[
             "wire", "session", "ledger", "server", "client", "load", "cipher", "ffdhe", "identity",
-            "web", "capture",
+            "web", "capture", "lab",
         ],
     ),
 ];

@@ -19,6 +19,7 @@ use ddes_identity::ServerAddress;
 use ddes_wire::v2::{GroupSize, Suite};
 
 use crate::bench::args::BenchCommand;
+use crate::lab::args::LabArgs;
 use crate::level::Level;
 use crate::terminal;
 pub(crate) use capture::{CAPTURE_BYTES_MAX, CaptureArgs, InspectArgs, RecordArgs};
@@ -195,6 +196,16 @@ removes everything.")]
     Demo(DemoArgs),
     #[command(hide = true)]
     DemoClient(DemoClientArgs),
+    /// Break the classic wire, and see what stops the same on D-DDES/2
+    #[command(after_help = "\
+Examples:
+  ddes lab                        what it is, and the thirteen rungs
+  ddes lab run 1                  the first rung
+  ddes lab run all --no-pause     all of them
+  ddes lab run 9 --bits 28        find both keys of a session; Ctrl-C stops, --resume continues
+
+Everything happens in this process, on 127.0.0.1. docs/course makes ten exercises of it.")]
+    Lab(LabArgs),
     /// Load a server, measure it and check its sums
     #[command(subcommand)]
     Bench(BenchCommand),

@@ -19,6 +19,7 @@ mod input;
 mod inspect;
 mod interrupt;
 mod keys;
+mod lab;
 mod ledger;
 mod level;
 mod limits;
@@ -75,6 +76,7 @@ fn main() -> ExitCode {
         Command::Tail(args) => (args.output.json, tail::run(&args)),
         Command::Demo(args) => (args.output.json, demo::run(&args)),
         Command::DemoClient(args) => (true, demo::run_client(&args)),
+        Command::Lab(args) => (args.output.json, lab::run(&args)),
         Command::Bench(command) => (command.is_json(), bench::run(&command)),
         Command::Capture(args) => (args.output.json, capture::run(&args)),
         Command::Inspect(args) => (args.output.json, inspect::run(&args)),

@@ -31,6 +31,7 @@ mod http;
 mod injected_faults;
 mod input_faults;
 mod json;
+mod lab;
 mod ledger;
 mod library;
 mod locks;
