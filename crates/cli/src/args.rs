@@ -12,10 +12,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use ddes_ffdhe::NamedGroup;
 use ddes_identity::ServerAddress;
 use ddes_wire::v2::{GroupSize, Suite};
 
 use crate::bench::args::BenchCommand;
+use crate::calc::args::CalcCommand;
 use crate::level::Level;
 use crate::terminal;
 pub(crate) use config::{ConfigCheckArgs, ConfigCommand, ReloadArgs, ShowArgs};
@@ -169,6 +171,15 @@ removes everything.")]
     /// Load a server, measure it and check its sums
     #[command(subcommand)]
     Bench(BenchCommand),
+    /// Work out what the protocol computes, step by step, on bytes that you give
+    #[command(subcommand, after_help = "\
+Inputs are HEX, text:TEXT, @FILE or - (hexadecimal text in a file, or on standard input), or raw:FILE
+(the bytes of a file as they are). Each calculation prints its formula, its inputs by name, its
+steps and its result; -q the result alone, --python a line of Python that comes to the same.
+
+This is for study: others of this machine see what is in a command line, so give it no secret that
+is still in use.")]
+    Calc(CalcCommand),
     /// Tell in one line whether a server answers and proves its key; for containers and Nagios
     #[command(after_help = "\
 Examples:
@@ -322,6 +333,16 @@ pub(crate) enum GroupName {
     Ffdhe2048,
     Ffdhe3072,
     Ffdhe4096,
+}
+
+impl From<GroupName> for NamedGroup {
+    fn from(name: GroupName) -> Self {
+        match name {
+            GroupName::Ffdhe2048 => Self::Ffdhe2048,
+            GroupName::Ffdhe3072 => Self::Ffdhe3072,
+            GroupName::Ffdhe4096 => Self::Ffdhe4096,
+        }
+    }
 }
 
 /// The suites by their names; those of `ddes` are for study.

@@ -3,6 +3,7 @@
 mod api;
 mod args;
 mod bench;
+mod calc;
 mod check;
 mod closed;
 mod config;
@@ -69,6 +70,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => (args.output.json, demo::run(&args)),
         Command::DemoClient(args) => (true, demo::run_client(&args)),
         Command::Bench(command) => (command.is_json(), bench::run(&command)),
+        Command::Calc(command) => (command.is_json(), calc::run(&command)),
         Command::Check(args) => return check::run(&args),
         Command::Doctor(args) => (args.output.json, doctor::run(&args)),
         Command::Generate(command) => (false, generate::run(&command)),

@@ -12,6 +12,7 @@
 
 mod addresses;
 mod bench;
+mod calc;
 mod causes;
 mod check;
 mod classic;
@@ -20,6 +21,7 @@ mod demo;
 mod doctor;
 mod durability;
 mod exactly_once;
+mod explain;
 mod fake_api;
 mod files;
 mod floods;
