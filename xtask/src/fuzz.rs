@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::shell::{self, root};
 
-const TARGETS: [&str; 10] = [
+const TARGETS: [&str; 11] = [
     "frames",
     "identity",
     "outbox",
@@ -16,6 +16,7 @@ const TARGETS: [&str; 10] = [
     "checkpoint",
     "record",
     "receipt",
+    "capture",
 ];
 /// Where the targets are.
 const FOLDER: &str = "proof/fuzz";

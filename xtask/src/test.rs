@@ -40,6 +40,8 @@ const STEPS: &[Step] = &[
         // Manual pages are rendered, and completions read by their shells.
         shell::installed("groff", "groff")?;
         shell::installed("zsh", "zsh")?;
+        // Captures are read with Wireshark's own reader.
+        shell::installed("tshark", "tshark")?;
         shell::installed("fish", "fish")?;
         shell::run("cargo", &["test", "--workspace"], &[("DDES_PEER_PYTHON", &python()?)])
     }),

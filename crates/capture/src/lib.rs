@@ -12,18 +12,28 @@
 //! guessed.
 
 mod conversation;
+mod decode;
+mod dissector;
+mod file;
+mod framer;
+mod half;
 mod limits;
 mod opened;
+mod packet;
 mod read;
 mod secrets;
+mod streams;
+mod write;
 
 pub use conversation::{
     Check, Conversation, Conversations, Counts, Direction, End, Field, Frame, Note, NoteKind,
     Plain, Profile, Value, What,
 };
+pub use dissector::dissector;
 pub use limits::{BYTES_MAX, CONNECTIONS_MAX, CONVERSATIONS_MAX, Limits};
 pub use opened::{Epoch, Opened, OpenedClassic, OpenedV2};
 pub use read::{ReadError, read};
 pub use secrets::{
     Hex, Role, SECRETS_BYTES_MAX, SECRETS_MAX, SECRETS_VERSION, SecretsError, SessionSecrets,
 };
+pub use write::{ConnectionNumber, Writer, Written};

@@ -3,8 +3,12 @@
 use std::io::{self, Read};
 
 use crate::conversation::Conversations;
+use crate::decode;
+use crate::file::{self, Ending};
 use crate::limits::Limits;
+use crate::packet;
 use crate::secrets::SessionSecrets;
+use crate::streams::Streams;
 
 /// Why a file is not a capture.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +30,41 @@ pub fn read(
     limits: &Limits,
     secrets: &[SessionSecrets],
 ) -> Result<Conversations, ReadError> {
-    let _unused = (source, limits, secrets);
-    Err(ReadError::Format)
+    let mut streams = Streams::new(*limits);
+    let (mut packets, mut others) = (0, 0);
+    let ending = file::for_each(source, &mut |captured| {
+        packets += 1;
+        match packet::segment(captured.link, captured.data) {
+            Some(segment) => streams.take(captured.at, &segment, &captured.comments),
+            None => others += 1,
+        }
+    })?;
+    let (streams, mut counts) = streams.finish();
+    (counts.packets, counts.other_packets) = (packets, others);
+    let mut notes = Vec::new();
+    if let Ending::Cut(what) = ending {
+        notes.push(format!("{what}: what follows is not shown"));
+    }
+    if counts.unfollowed > 0 {
+        let unfollowed = counts.unfollowed;
+        notes.push(format!("{unfollowed} more connections were not followed: a bound is reached"));
+    }
+    let mut all = Vec::with_capacity(streams.len());
+    for stream in streams {
+        let number = stream.number;
+        let mut own = Vec::new();
+        for comment in &stream.comments {
+            match SessionSecrets::from_json(comment) {
+                Ok(secrets) => own.push(secrets),
+                Err(error) => {
+                    notes.push(format!(
+                        "the secrets in connection {number} cannot be read: {error}"
+                    ));
+                }
+            }
+        }
+        own.extend_from_slice(secrets);
+        all.push(decode::conversation(stream, &own));
+    }
+    Ok(Conversations { all, notes, counts })
 }

@@ -106,7 +106,9 @@ pub enum SecretsError {
         expected: usize,
     },
     /// No field, or not enough of them, to decrypt anything.
-    #[error("they name neither `dh` with `role`, nor `shared`, nor `key1` and `key2`, nor `to_server` and `to_client`")]
+    #[error(
+        "they name neither `dh` with `role`, nor `shared`, nor `key1` and `key2`, nor `to_server` and `to_client`"
+    )]
     Nothing,
 }
 

@@ -1,6 +1,7 @@
 //! The command line. Names here are a contract: scripts rely on them.
 
 pub(crate) mod address;
+mod capture;
 mod config;
 mod http;
 mod ledger;
@@ -18,8 +19,10 @@ use ddes_wire::v2::{GroupSize, Suite};
 
 use crate::bench::args::BenchCommand;
 use crate::calc::args::CalcCommand;
+use crate::explain::args::ExplainArgs;
 use crate::level::Level;
 use crate::terminal;
+pub(crate) use capture::{CAPTURE_BYTES_MAX, CaptureArgs, InspectArgs, RecordArgs};
 pub(crate) use config::{ConfigCheckArgs, ConfigCommand, ReloadArgs, ShowArgs};
 pub(crate) use http::{HTTP_DEFAULT, HttpArgs, HttpPlace};
 pub(crate) use ledger::{
@@ -180,6 +183,44 @@ steps and its result; -q the result alone, --python a line of Python that comes 
 This is for study: others of this machine see what is in a command line, so give it no secret that
 is still in use.")]
     Calc(CalcCommand),
+    /// Relay connections and write what passes to a pcapng file; with any client and server
+    #[command(after_help = "\
+Examples:
+  ddes capture --listen 127.0.0.1:5567 -o session.pcapng
+  ddes send --server 127.0.0.1:5567 42                  goes through it
+  ddes inspect session.pcapng
+  ddes capture --listen 127.0.0.1:0 -o - | wireshark -k -i -
+
+It needs no privilege: the packets are made up around the bytes that passed. It holds no secrets,
+so that what it writes is what an eavesdropper sees. For captures that can be decrypted:
+  ddes serve --capture FILE --capture-secrets           or connect, or send
+
+A client that knows the server's key for its own address asks again for the relay's.")]
+    Capture(CaptureArgs),
+    /// Show a capture: every frame and field and, with secrets, what is inside
+    #[command(after_help = "\
+Examples:
+  ddes inspect session.pcapng
+  ddes inspect --stream 2 --full session.pcapng
+  ddes inspect --secrets session.secrets tcpdump.pcap
+  tcpdump -i lo -w - port 5566 | ddes inspect -
+  ddes inspect --json session.pcapng                    one JSON object a line
+
+It reads pcapng and pcap files of tcpdump, Wireshark and ddes, of both wires. With secrets it
+decrypts, and checks every HMAC, tag, token, signature and sum. Exit code 5 if a check fails, or if
+the secrets are of another session. docs/capture.md has the format of secrets.")]
+    Inspect(InspectArgs),
+    /// Make one page of a captured session: every byte, every calculation, and the attack
+    #[command(after_help = "\
+Examples:
+  ddes send --classic --capture a.pcapng --capture-secrets 42 50 42
+  ddes explain a.pcapng -o a.html
+  ddes explain a.pcapng -o a.html --compare b.pcapng    both wires side by side
+  ddes explain a.pcapng -o a.html --without-secrets     what an eavesdropper sees
+
+The page is one file that asks nobody for anything: open it in a browser, print it, keep it. With
+secrets it lets whoever has it read the session. docs/explain.md describes it.")]
+    Explain(ExplainArgs),
     /// Tell in one line whether a server answers and proves its key; for containers and Nagios
     #[command(after_help = "\
 Examples:
@@ -317,6 +358,18 @@ pub(crate) struct ServeArgs {
     /// The configuration file [default: /etc/ddes/ddes.toml if it exists]
     #[arg(long, value_name = "FILE", env = "DDES_CONFIG")]
     pub(crate) config: Option<PathBuf>,
+    /// Write what passes in all sessions to this pcapng file, for `ddes inspect` and Wireshark
+    #[arg(long, value_name = "FILE", env = "DDES_CAPTURE")]
+    pub(crate) capture: Option<PathBuf>,
+    /// With --capture: write the secrets of the sessions too; whoever has the file reads them
+    #[arg(long, env = "DDES_CAPTURE_SECRETS", action = ArgAction::Set,
+          value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false",
+          default_missing_value = "true", hide_possible_values = true, hide_default_value = true)]
+    pub(crate) capture_secrets: bool,
+    /// Most bytes of the capture; sessions go on beyond it
+    #[arg(long, value_name = "BYTES", default_value = CAPTURE_BYTES_MAX,
+          env = "DDES_CAPTURE_MAX_BYTES", value_parser = clap::value_parser!(u64).range(4096..))]
+    pub(crate) capture_max_bytes: u64,
     /// Stop when standard input ends; for `ddes demo`, which may be killed
     #[arg(long, hide = true)]
     pub(crate) end_with_input: bool,
@@ -439,6 +492,8 @@ pub(crate) struct ClientArgs {
     /// for a classic handshake: the original needs up to a minute for its key]
     #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub(crate) timeout: Option<u32>,
+    #[command(flatten)]
+    pub(crate) record: RecordArgs,
     #[command(flatten)]
     pub(crate) home: HomeArgs,
     #[command(flatten)]

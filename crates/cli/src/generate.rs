@@ -23,11 +23,13 @@ pub(crate) fn run(command: &GenerateCommand) -> Result<(), Failure> {
             command.build();
             write_pages(&command, folder)
         }
-        GenerateCommand::Completions { shell } => {
-            let text = completions(*shell);
-            streams::to_stdout(&text).map_err(|error| Failure::output(&error))
-        }
+        GenerateCommand::Completions { shell } => print(&completions(*shell)),
+        GenerateCommand::Dissector => print(&ddes_capture::dissector()),
     }
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    streams::to_stdout(text).map_err(|error| Failure::output(&error))
 }
 
 fn completions(shell: Shell) -> String {

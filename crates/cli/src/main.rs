@@ -4,6 +4,7 @@ mod api;
 mod args;
 mod bench;
 mod calc;
+mod capture;
 mod check;
 mod closed;
 mod config;
@@ -11,11 +12,13 @@ mod connect;
 mod counter;
 mod demo;
 mod doctor;
+mod explain;
 mod failure;
 mod folder;
 mod generate;
 mod home;
 mod input;
+mod inspect;
 mod interrupt;
 mod keys;
 mod ledger;
@@ -71,6 +74,9 @@ fn main() -> ExitCode {
         Command::DemoClient(args) => (true, demo::run_client(&args)),
         Command::Bench(command) => (command.is_json(), bench::run(&command)),
         Command::Calc(command) => (command.is_json(), calc::run(&command)),
+        Command::Capture(args) => (args.output.json, capture::run(&args)),
+        Command::Inspect(args) => (args.output.json, inspect::run(&args)),
+        Command::Explain(args) => (args.output.json, explain::run(&args)),
         Command::Check(args) => return check::run(&args),
         Command::Doctor(args) => (args.output.json, doctor::run(&args)),
         Command::Generate(command) => (false, generate::run(&command)),

@@ -14,6 +14,7 @@ use ddes_identity::{Contact, PublicKey, ServerAddress};
 use ddes_wire::v2::{Suite, Welcome};
 
 use crate::args::{ClientArgs, SuiteName};
+use crate::capture::recorder::Recorder;
 use crate::failure::{Code, Failure};
 use crate::home::{self, Home};
 use crate::question::Asker;
@@ -111,6 +112,7 @@ impl Meeting {
             connect: args.timeout_or(CONNECT_MAX),
             handshake: args.timeout_or(HANDSHAKE_MAX),
             reply: args.timeout_or(REPLY_MAX),
+            wiretap: Recorder::of_client(&args.record)?,
         };
         let terms = Terms { options, signer, patience };
         let mut meeting = Self {

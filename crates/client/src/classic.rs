@@ -1,5 +1,6 @@
 //! A client of the original's wire.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ddes_identity::ServerAddress;
@@ -7,11 +8,12 @@ use ddes_session::classic::{
     ClientConfig, ClientEnd, ClientEntropy, ClientEvent, ClientSession, ENTROPY_BYTES_MAX,
     SubmitError,
 };
+use ddes_session::wiretap::{Drawn, Wiretap};
 use ddes_wire::{ClientId, Total};
 use zeroize::Zeroizing;
 
 use crate::dial::ConnectError;
-use crate::pump::{Pump, dial};
+use crate::pump::{Pump, Tap, dial};
 
 /// Where to connect, as whom, and how long to wait.
 #[derive(Clone, Debug)]
@@ -26,6 +28,8 @@ pub struct ClassicOptions {
     pub handshake: Duration,
     /// Longest wait for the answer to an integer.
     pub reply: Duration,
+    /// Hears what passes the socket, for a capture; mostly nobody.
+    pub wiretap: Option<Arc<dyn Wiretap>>,
 }
 
 /// Why an integer has no sum.
@@ -57,8 +61,10 @@ impl ClassicConnection {
         let stream = dial(&options.server, options.connect).await?;
         let config =
             ClientConfig { id: options.id, handshake: options.handshake, reply: options.reply };
+        let tap =
+            Tap::open(options.wiretap.as_ref(), &stream, || Drawn { dh: &*exponent, kem: None });
         let session = ClientSession::new(config, Instant::now(), ClientEntropy { exponent });
-        Ok(Self(Pump::new(stream, session)))
+        Ok(Self(Pump::new(stream, session, tap)))
     }
 
     /// Drives the session to its next event; `None` after the last one. Dropping the future loses

@@ -1,10 +1,12 @@
 //! Where a client connects, how, and how long it waits.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ddes_identity::ServerAddress;
 use ddes_session::v2::noise::Entropy;
 use ddes_session::v2::{ClientConfig, kem};
+use ddes_session::wiretap::Wiretap;
 use ddes_wire::v2::Suite;
 use zeroize::Zeroizing;
 
@@ -24,6 +26,8 @@ pub struct ConnectOptions {
     pub handshake: Duration,
     /// Longest wait for an answer.
     pub reply: Duration,
+    /// Hears what passes the socket, for a capture; mostly nobody.
+    pub wiretap: Option<Arc<dyn Wiretap>>,
 }
 
 impl ConnectOptions {

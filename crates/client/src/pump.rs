@@ -2,9 +2,12 @@
 
 use std::io;
 use std::net::Shutdown;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use ddes_identity::ServerAddress;
+use ddes_session::wiretap::{Drawn, Passed, Wiretap};
 use ddes_session::{Phase, classic, v2};
 use socket2::SockRef;
 use tokio::net::TcpStream;
@@ -95,6 +98,43 @@ pub(crate) struct Pump<M: Machine> {
     /// Our direction is shut down.
     is_shut: bool,
     buffer: Box<[u8]>,
+    tap: Option<Tap>,
+}
+
+/// One connection of a wiretap.
+#[derive(Debug)]
+pub(crate) struct Tap {
+    wiretap: Arc<dyn Wiretap>,
+    connection: u64,
+}
+
+impl Tap {
+    /// Reports a connection that opened, if somebody listens.
+    pub(crate) fn open<'a>(
+        wiretap: Option<&Arc<dyn Wiretap>>,
+        stream: &TcpStream,
+        drawn: impl FnOnce() -> Drawn<'a>,
+    ) -> Option<Self> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        // A socket without addresses is closed already: its session says so.
+        let (own, peer) = (stream.local_addr().ok()?, stream.peer_addr().ok()?);
+        let tap = Self {
+            wiretap: Arc::clone(wiretap?),
+            connection: COUNT.fetch_add(1, Ordering::Relaxed),
+        };
+        tap.passed(Passed::Opened { own, peer, drawn: drawn() });
+        Some(tap)
+    }
+
+    fn passed(&self, what: Passed<'_>) {
+        self.wiretap.passed(self.connection, what);
+    }
+}
+
+impl Drop for Tap {
+    fn drop(&mut self) {
+        self.passed(Passed::Closed);
+    }
 }
 
 enum Wakeup<D> {
@@ -105,8 +145,9 @@ enum Wakeup<D> {
 }
 
 impl<M: Machine> Pump<M> {
-    pub(crate) fn new(stream: TcpStream, session: M) -> Self {
-        Self { stream, session, work: None, is_shut: false, buffer: vec![0; READ_BYTES_MAX].into() }
+    pub(crate) fn new(stream: TcpStream, session: M, tap: Option<Tap>) -> Self {
+        let buffer = vec![0; READ_BYTES_MAX].into();
+        Self { stream, session, work: None, is_shut: false, buffer, tap }
     }
 
     /// Drives the session to its next event; `None` after the last one. Dropping the future loses
@@ -146,7 +187,13 @@ impl<M: Machine> Pump<M> {
             Wakeup::Timeout => self.session.handle_timeout(now),
             Wakeup::Readable => match self.stream.try_read(&mut self.buffer) {
                 Ok(0) => self.session.handle_eof(now),
-                Ok(count) => self.session.handle_bytes(now, self.buffer.split_at(count).0),
+                Ok(count) => {
+                    let bytes = self.buffer.split_at(count).0;
+                    if let Some(tap) = &self.tap {
+                        tap.passed(Passed::Received(bytes));
+                    }
+                    self.session.handle_bytes(now, bytes);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => self.session.handle_eof(now),
             },
@@ -163,7 +210,12 @@ impl<M: Machine> Pump<M> {
     fn flush(&mut self) {
         while !self.session.pending().is_empty() {
             match self.stream.try_write(self.session.pending()) {
-                Ok(count) => self.session.sent(Instant::now(), count),
+                Ok(count) => {
+                    if let Some(tap) = &self.tap {
+                        tap.passed(Passed::Sent(self.session.pending().split_at(count).0));
+                    }
+                    self.session.sent(Instant::now(), count);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 // What came before the reset is still to be read; the end shows there.
                 Err(_) => return self.session.give_up_sending(),

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use ddes_identity::{Namespace, PublicKey};
 use ddes_session::v2::{ClientEnd, ClientEvent, ClientFault, ClientSession, SubmitError};
+use ddes_session::wiretap::Drawn;
 use ddes_wire::Sequence;
 use ddes_wire::v2::{Scope, Welcome};
 
@@ -11,7 +12,7 @@ use crate::dial::ConnectError;
 pub use crate::lost::EnterError;
 pub use crate::options::ConnectOptions;
 use crate::options::handshake_entropy;
-use crate::pump::{Pump, dial};
+use crate::pump::{Pump, Tap, dial};
 use crate::signer::{SignError, Signer};
 
 /// One session over one socket.
@@ -47,8 +48,10 @@ impl ClientConnection {
     async fn dial(options: &ConnectOptions) -> Result<(Self, PublicKey), EnterError> {
         let entropy = handshake_entropy().map_err(ConnectError::from)?;
         let stream = dial(&options.server, options.connect).await?;
+        let drawn = || Drawn { dh: &entropy.dh, kem: Some(&*entropy.kem) };
+        let tap = Tap::open(options.wiretap.as_ref(), &stream, drawn);
         let session = ClientSession::new(options.session(), Instant::now(), entropy);
-        let mut connection = Self(Pump::new(stream, session));
+        let mut connection = Self(Pump::new(stream, session, tap));
         match connection.next().await {
             Some(ClientEvent::ServerProven { key }) => Ok((connection, key)),
             event => Err(ended(event)),

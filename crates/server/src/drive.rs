@@ -9,11 +9,12 @@
 //! bytes.
 
 use std::io::{self, Read, Write};
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ddes_session::Phase;
+use ddes_session::wiretap::{Drawn, Passed, Wiretap};
 use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
@@ -96,6 +97,8 @@ pub(crate) struct Driver {
     pub(crate) refusals_max: usize,
     /// `None` if nobody watches.
     pub(crate) publisher: Option<Publisher>,
+    /// Hears what passes the sockets; mostly nobody.
+    pub(crate) wiretap: Option<Arc<dyn Wiretap>>,
     pub(crate) state: LoopState,
 }
 
@@ -260,8 +263,17 @@ impl Driver {
             // Otherwise each answer waits for the client's delayed TCP acknowledgement, 44 ms.
             let Ok(()) = stream.set_nodelay(true) else { continue };
             let Ok(entropy) = entropy() else { continue };
+            // Who listens gets a copy, since the session takes what was drawn.
+            let copy = |bytes: &[u8]| Zeroizing::new(bytes.to_vec());
+            let drawn = self.wiretap.is_some();
+            let drawn = drawn.then(|| (copy(&*entropy.exponent), copy(&*entropy.kem)));
             match self.endpoint.accept(now, peer, entropy) {
-                Ok(id) => self.add_session(stream, id),
+                Ok(id) => {
+                    if let Some((dh, kem)) = &drawn {
+                        self.report_opened(&stream, peer, id, Drawn { dh, kem: Some(kem) });
+                    }
+                    self.add_session(stream, id);
+                }
                 Err(full) if self.state.refusals < self.refusals_max => {
                     self.state.refusals += 1;
                     let refusal = RefusedConnection::new(stream, full, now, self.silence);
@@ -271,6 +283,19 @@ impl Driver {
                 }
                 Err(_) => {}
             }
+        }
+    }
+
+    fn report_opened(
+        &self,
+        stream: &TcpStream,
+        peer: SocketAddr,
+        id: ConnectionId,
+        drawn: Drawn<'_>,
+    ) {
+        // A socket without an address is closed already.
+        if let (Some(wiretap), Ok(own)) = (&self.wiretap, stream.local_addr()) {
+            wiretap.passed(id.serial(), Passed::Opened { own, peer, drawn });
         }
     }
 
@@ -356,6 +381,9 @@ impl Driver {
                     // the stream, if it came with these bytes, causes none.
                     session.readable = count == room || session.is_ending;
                     let bytes = &self.state.buffer[..count];
+                    if let Some(wiretap) = &self.wiretap {
+                        wiretap.passed(session.id.serial(), Passed::Received(bytes));
+                    }
                     self.endpoint.handle_bytes(now, session.id, bytes);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => session.readable = false,
@@ -499,7 +527,13 @@ impl Driver {
         let id = session.id;
         while session.writable && !self.endpoint.pending(id).is_empty() {
             match session.stream.write(self.endpoint.pending(id)) {
-                Ok(count) => self.endpoint.sent(now, id, count),
+                Ok(count) => {
+                    if let Some(wiretap) = &self.wiretap {
+                        let sent = &self.endpoint.pending(id)[..count];
+                        wiretap.passed(id.serial(), Passed::Sent(sent));
+                    }
+                    self.endpoint.sent(now, id, count);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => session.writable = false,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => self.endpoint.handle_reset(now, id),
@@ -524,7 +558,12 @@ impl Driver {
 
     fn close(&mut self, now: Instant, place: usize) {
         match self.state.sockets.try_remove(place) {
-            Some(Socket::Session(session)) => self.endpoint.remove(now, session.id),
+            Some(Socket::Session(session)) => {
+                if let Some(wiretap) = &self.wiretap {
+                    wiretap.passed(session.id.serial(), Passed::Closed);
+                }
+                self.endpoint.remove(now, session.id);
+            }
             Some(Socket::Refused(_)) => self.state.refusals -= 1,
             None => {}
         }

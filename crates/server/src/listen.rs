@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ddes_ledger::{Account, AccountId, AccountSlice, Health, Ledger, Totals};
+use ddes_session::wiretap::Wiretap;
 use mio::{Interest, Poll, Waker};
 use tokio::sync::oneshot;
 
@@ -64,6 +65,7 @@ pub struct Server {
     options: ServerOptions,
     mailbox: Arc<Mailbox>,
     watch: Option<Arc<Watch>>,
+    wiretap: Option<Arc<dyn Wiretap>>,
 }
 
 /// Controls a running server from any thread.
@@ -214,7 +216,14 @@ impl Server {
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let mailbox = Arc::new(Mailbox::new(Waker::new(poll.registry(), MAIL)?));
         let watch = options.watch.then(|| Arc::new(Watch::new(Instant::now())));
-        Ok(Self { ledger, listener, poll, options, mailbox, watch })
+        Ok(Self { ledger, listener, poll, options, mailbox, watch, wiretap: None })
+    }
+
+    /// Reports to `wiretap` what passes the sockets of all sessions. Connections that are refused
+    /// over a limit are not reported.
+    #[must_use]
+    pub fn tapped(self, wiretap: Arc<dyn Wiretap>) -> Self {
+        Self { wiretap: Some(wiretap), ..self }
     }
 
     /// The bound address, with the chosen port.
@@ -230,7 +239,7 @@ impl Server {
     /// Serves on this thread until stopped. `observe` is called for every report and must not
     /// block.
     pub fn run(self, observe: impl FnMut(Report) + 'static) -> io::Result<Stopped> {
-        let Self { ledger, listener, poll, options, mailbox, watch } = self;
+        let Self { ledger, listener, poll, options, mailbox, watch, wiretap } = self;
         let silence = options.endpoint.profiles.classic.as_ref().map(|classic| classic.silence);
         let config = Config { classic_first: ledger.classic_next(), ..options.endpoint };
         let now = Instant::now();
@@ -249,6 +258,7 @@ impl Server {
             drain: options.drain,
             refusals_max: options.refusals_max,
             publisher,
+            wiretap,
             state: LoopState::new(now),
             mailbox,
         };

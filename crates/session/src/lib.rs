@@ -21,6 +21,7 @@ mod inbound;
 mod outbound;
 mod tap;
 pub mod v2;
+pub mod wiretap;
 
 pub use outbound::{STALL_MAX, UNSENT_BYTES_MAX};
 pub use tap::{Direction, SEEN_FRAMES_MAX, SeenFrame, SeenFrames};

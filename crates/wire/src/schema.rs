@@ -129,7 +129,8 @@ impl Message {
             Size::Group => Some(group?.public_bytes()),
             Size::Rest => Some(0),
         };
-        let fixed = self.fields.iter().try_fold(0, |sum: usize, field| Some(sum + bytes(field)?))?;
+        let fixed =
+            self.fields.iter().try_fold(0, |sum: usize, field| Some(sum + bytes(field)?))?;
         let rest = length.checked_sub(fixed)?;
         let mut at = 0;
         let mut split = Vec::with_capacity(self.fields.len());
@@ -147,12 +148,7 @@ pub fn name_of(names: &'static [(u64, &'static str)], number: u64) -> Option<&'s
     names.iter().find(|(known, _)| *known == number).map(|(_, name)| *name)
 }
 
-const fn field(
-    name: &'static str,
-    size: Size,
-    kind: Kind,
-    meaning: &'static str,
-) -> FieldSchema {
+const fn field(name: &'static str, size: Size, kind: Kind, meaning: &'static str) -> FieldSchema {
     FieldSchema { name, size, kind, meaning }
 }
 

@@ -5,7 +5,8 @@
 use std::path::Path;
 
 use ddes_fuzz_harness::{
-    checkpoint, classic_pair, frames, identity, journal, outbox, receipt, record, segment, v2_pair,
+    capture, checkpoint, classic_pair, frames, identity, journal, outbox, receipt, record, segment,
+    v2_pair,
 };
 
 fn replay(target: &str, run: fn(&[u8])) {
@@ -66,4 +67,9 @@ fn records() {
 #[test]
 fn receipts() {
     replay("receipt", receipt);
+}
+
+#[test]
+fn captures() {
+    replay("capture", capture);
 }

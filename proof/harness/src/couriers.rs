@@ -142,6 +142,7 @@ async fn deliver(plan: &Plan, client: u64, folder: &Path) -> Result<(), Failure>
         connect: REPLY_MAX,
         handshake: REPLY_MAX,
         reply: REPLY_MAX,
+        wiretap: None,
     };
     let terms = Terms { options, signer, patience: Patience { first: PATIENCE, later: PATIENCE } };
     let mut courier = Courier::new(terms, vec![plan.key], outbox);

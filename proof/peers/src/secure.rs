@@ -94,7 +94,14 @@ impl Door {
                     WAIT_MAX,
                 );
                 Ok(Self::Ours {
-                    options: ConnectOptions { server, suite, connect, handshake, reply },
+                    options: ConnectOptions {
+                        server,
+                        suite,
+                        connect,
+                        handshake,
+                        reply,
+                        wiretap: None,
+                    },
                     trusted,
                 })
             }

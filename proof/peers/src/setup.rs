@@ -24,6 +24,7 @@ pub(crate) fn options(server: &Server) -> Result<ClassicOptions, String> {
         connect: WAIT_MAX,
         handshake: WAIT_MAX,
         reply: WAIT_MAX,
+        wiretap: None,
     })
 }
 

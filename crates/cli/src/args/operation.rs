@@ -64,6 +64,8 @@ pub(crate) enum GenerateCommand {
         #[arg(value_name = "DIR")]
         folder: PathBuf,
     },
+    /// Print the dissector for Wireshark and tshark, in Lua
+    Dissector,
     /// Print the completions for a shell
     Completions {
         #[arg(value_enum)]

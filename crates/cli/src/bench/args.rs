@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use ddes_identity::ServerAddress;
 use ddes_load::Arrivals;
 
-use crate::args::{ClientArgs, HomeArgs, IdentityArgs, OutputArgs, SuiteName};
+use crate::args::{ClientArgs, HomeArgs, IdentityArgs, OutputArgs, RecordArgs, SuiteName};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BenchCommand {
@@ -172,6 +172,7 @@ impl RunArgs {
             no_input: self.no_input,
             classic: false,
             timeout: Some(self.timeout),
+            record: RecordArgs::default(),
             home: self.home.clone(),
             output: self.output.clone(),
         }

@@ -133,6 +133,7 @@ fn meet_within(server: &ServerAddress, suite: Suite, most: Duration) -> Result<P
         connect: never,
         handshake: never,
         reply: never,
+        wiretap: None,
     };
     let runtime = crate::runtime().map_err(|failure| Trouble { state: State::Unknown, failure })?;
     let met = runtime

@@ -11,6 +11,7 @@ use ddes_wire::{ClientId, Token, Total};
 
 use super::{Counter, End, NotTaken, Queue, Report, ended_by_server, last_sum, session_ended};
 use crate::args::ClientArgs;
+use crate::capture::recorder::Recorder;
 use crate::failure::{Code, Failure};
 use crate::interrupt::Interrupt;
 use crate::screen::{self, Line, number};
@@ -167,6 +168,7 @@ pub(crate) fn options(args: &ClientArgs) -> Result<ClassicOptions, Failure> {
         connect: args.timeout_or(CONNECT_MAX),
         handshake: args.timeout_or(HANDSHAKE_MAX),
         reply: args.timeout_or(REPLY_MAX),
+        wiretap: Recorder::of_client(&args.record)?,
     })
 }
 

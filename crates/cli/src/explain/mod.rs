@@ -63,7 +63,7 @@ fn open(
         max_memory: MEMORY_MAX,
         output: args.output.clone(),
     };
-    inspect::open(&as_inspect)
+    inspect::open(&as_inspect).map(|(found, _)| found)
 }
 
 /// What nobody gave: the page shows what is on the wire.

@@ -29,6 +29,7 @@ use ddes_wire::v2::Suite;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::args::{ServeArgs, SuiteName};
+use crate::capture::recorder::Recorder;
 use crate::config::{CommandLine, Configuration};
 use crate::failure::{Code, Failure};
 use crate::home::Home;
@@ -75,6 +76,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     options.watch = web.is_some();
     let about = about(args, &home, &options);
     let (server, is_passed) = bind(args, options, ledger)?;
+    let server = record(args, server)?;
     let address = server.local_addr().map_err(|error| cannot_listen(args, &error))?;
     let (prompt, screen) = open_screen(args)?;
     let board = Board::start(screen, args.log_level, values_at, events.clone())?;
@@ -134,6 +136,20 @@ struct Beside {
     events: Events,
     /// For a server that must not outlive whoever started it.
     ends_with_input: bool,
+}
+
+/// With a capture of its sessions, where one is asked for.
+fn record(args: &ServeArgs, server: Server) -> Result<Server, Failure> {
+    let Some(path) = &args.capture else {
+        if args.capture_secrets {
+            return Err(Failure::new(Code::Usage, "--capture-secrets says nothing of where to")
+                .next("--capture FILE with it"));
+        }
+        return Ok(server);
+    };
+    let recorder = Recorder::start(path, args.capture_max_bytes, true)?;
+    let recorder = if args.capture_secrets { recorder.with_secrets() } else { recorder };
+    Ok(server.tapped(Arc::new(recorder)))
 }
 
 /// On the socket that the service manager passes, which the second value says, or on its own.

@@ -39,6 +39,8 @@ fn samples(key: &str, default: &Value) -> Samples {
         ("listen", _) => texts("127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"),
         ("http", _) => texts("127.0.0.1:1", "off", "127.0.0.1:3"),
         ("http_host", _) => of("[\"a.example\"]", "a.example", "b.example,c.example", "d.example"),
+        ("capture", _) => texts("/file.pcapng", "/variable.pcapng", "/flag.pcapng"),
+        ("capture_max_bytes", _) => of("5000", "5000", "6000", "7000"),
         ("ledger", _) => texts("/file \"\\\u{fc}", "/variable", "/flag"),
         ("group", _) => texts("ffdhe3072", "ffdhe4096", "ffdhe3072"),
         ("log_level", _) => texts("debug", "warn", "error"),

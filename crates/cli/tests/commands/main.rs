@@ -13,6 +13,7 @@
 mod addresses;
 mod bench;
 mod calc;
+mod capture;
 mod causes;
 mod check;
 mod classic;

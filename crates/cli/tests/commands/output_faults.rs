@@ -77,6 +77,8 @@ pub(crate) const COMMANDS: &[(&str, &str)] = &[
     ("", "calc sshsig --namespace ddes2-client --public ea4a6c63e29c520abef5507b132ec5f9954776aebebe7b92421eea691446d22c --message 68616e647368616b6520616e64206b657973 --signature 5b65dda39bb6b895a1527601712fd50481e8402f4f78da6d3d7d6796a82fcb8d304ec7923426f2509338ecdbadebb64936298beb0a3bf7aaad41f135664c1001"),
     ("", "check --server SERVER --trust TRUST"),
     ("", "doctor --listen 127.0.0.1:0 --http off"),
+    ("", "inspect CAPTURE"),
+    ("", "inspect --json CAPTURE"),
 ];
 
 /// A home with everything that commands may want to show.
@@ -112,7 +114,7 @@ impl Site {
             classic,
         };
         site.prepare("key new anna", "");
-        site.prepare("send --server SERVER --trust TRUST --as anna 1 2 3", "");
+        site.prepare("send --server SERVER --trust TRUST --as anna --capture CAPTURE 1 2 3", "");
         let receipt = site.prepare("ledger receipt anna", "");
         std::fs::write(site.home.join("anna.receipt"), receipt).unwrap();
         site.prepare(
@@ -135,6 +137,7 @@ impl Site {
                 "KEY" => self.key.clone(),
                 "RECEIPT" => path("anna.receipt"),
                 "RUN" => path("run.json"),
+                "CAPTURE" => path("anna.pcapng"),
                 _ => word.replace("DIR", &path(&format!("folder-{name}"))).replace("NEW", name),
             })
             .collect();

@@ -336,6 +336,7 @@ async fn enter(server: &str, key: PublicKey, count: usize) -> Vec<(ClientConnect
         connect: LONG,
         handshake: LONG,
         reply: LONG,
+        wiretap: None,
     };
     let mut open = Vec::new();
     for number in 0..count {

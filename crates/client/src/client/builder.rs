@@ -51,7 +51,14 @@ impl<C> Builder<C> {
     /// A client of `server`, with the identity of `key`.
     pub(super) fn new(server: ServerAddress, key: SigningKey) -> Self {
         let suite = Suite::Hybrid(GroupSize::Bits2048);
-        let options = ConnectOptions { server, suite, connect: WAIT, handshake: WAIT, reply: WAIT };
+        let options = ConnectOptions {
+            server,
+            suite,
+            connect: WAIT,
+            handshake: WAIT,
+            reply: WAIT,
+            wiretap: None,
+        };
         let plan = ClientPlan {
             options,
             signer: Signer::Key(key),

@@ -62,12 +62,8 @@ struct DomainParameters<'a> {
 impl DhPublicKey {
     /// Parses either form of the key.
     pub fn from_pem(text: &[u8]) -> Result<Self, DhKeyError> {
-        let block = pem::parse(text).map_err(|_| DhKeyError::Pem)?;
-        if block.tag() != LABEL {
-            return Err(DhKeyError::Pem);
-        }
-        let key =
-            SubjectPublicKeyInfoRef::from_der(block.contents()).map_err(|_| DhKeyError::Der)?;
+        let contents = der_of_pem(text)?;
+        let key = SubjectPublicKeyInfoRef::from_der(&contents).map_err(|_| DhKeyError::Der)?;
         let is_pkcs3 = key.algorithm.oid == PKCS3;
         if !is_pkcs3 && key.algorithm.oid != X942 {
             return Err(DhKeyError::Algorithm);
@@ -110,4 +106,10 @@ impl DhPublicKey {
             EncodeConfig::new().set_line_ending(LineEnding::LF),
         ))
     }
+}
+
+/// The bytes inside the PEM text of a 10: the DER of its SubjectPublicKeyInfo, not yet parsed.
+pub fn der_of_pem(text: &[u8]) -> Result<Vec<u8>, DhKeyError> {
+    let block = pem::parse(text).map_err(|_| DhKeyError::Pem)?;
+    if block.tag() == LABEL { Ok(block.into_contents()) } else { Err(DhKeyError::Pem) }
 }

@@ -3,7 +3,7 @@
 mod key;
 pub mod text;
 
-pub use key::{DhKeyError, DhPublicKey};
+pub use key::{DhKeyError, DhPublicKey, der_of_pem};
 
 use crate::{Amount, ClientId, Token, Total};
 

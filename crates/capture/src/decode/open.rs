@@ -1,0 +1,300 @@
+//! Secrets to keys: everything is computed again from what one end drew, by the session's own code,
+//! and must give the bytes of the capture.
+
+use ddes_cipher::Key;
+use ddes_ffdhe::{Exponent, Group, NamedGroup, PublicValue};
+use ddes_session::v2::noise::{Entropy, Finished, Initiator, Operation, Step, respond_traced};
+use ddes_session::v2::{kem, prologue, protocol};
+use ddes_wire::classic::DhPublicKey;
+use ddes_wire::frame::Opcode;
+use ddes_wire::v2::{GroupSize, Hello, Suite};
+use hkdf::Hkdf;
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+use super::classic;
+use super::record::Records;
+use crate::conversation::{Conversation, Direction, Frame, Profile};
+use crate::opened::{Opened, OpenedClassic, OpenedV2};
+use crate::secrets::{Hex, Role, SessionSecrets};
+
+/// Why secrets do not open a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("the secrets are of another session")]
+    OtherSession,
+    #[error("the capture does not hold the handshake that the secrets need")]
+    NoHandshake,
+    #[error("the secrets are of the other wire")]
+    OtherWire,
+    #[error("the handshake in the capture is not valid")]
+    Handshake,
+}
+
+/// Tries secrets until one opens the conversation, and gives it with what it opened. Without any that name it, none were meant.
+pub(super) fn first(
+    conversation: &Conversation,
+    secrets: &[SessionSecrets],
+    trials_max: usize,
+) -> Result<Option<(Opened, SessionSecrets)>, Refusal> {
+    let names = |secrets: &&SessionSecrets| {
+        secrets.client.is_none_or(|client| client == conversation.client)
+            && secrets.server.is_none_or(|server| server == conversation.server)
+    };
+    let named = secrets.iter().filter(names);
+    // Addresses change on the way; the secrets of another one are tried too.
+    let others = secrets.iter().filter(|secrets| !names(secrets));
+    let mut refusal = None;
+    for secrets in named.chain(others).take(trials_max) {
+        match open(conversation, secrets) {
+            Ok(opened) => return Ok(Some((opened, secrets.clone()))),
+            // The reason that says most: the one of the secrets that name this conversation.
+            Err(reason) if names(&secrets) => refusal = refusal.or(Some(reason)),
+            Err(_) => {}
+        }
+    }
+    refusal.map_or(Ok(None), Err)
+}
+
+fn open(conversation: &Conversation, secrets: &SessionSecrets) -> Result<Opened, Refusal> {
+    match conversation.profile {
+        Profile::Classic => {
+            let opened = classic_keys(conversation, secrets)?;
+            match classic::fits(&opened, &conversation.frames) {
+                Some(true) | None => Ok(Opened::Classic(Box::new(opened))),
+                Some(false) => Err(Refusal::OtherSession),
+            }
+        }
+        Profile::V2 { suite } => {
+            let opened = v2_keys(conversation, suite, secrets)?;
+            Ok(Opened::V2(Box::new(opened)))
+        }
+    }
+}
+
+/// Rule C-09, from whatever the secrets hold.
+fn classic_keys(
+    conversation: &Conversation,
+    secrets: &SessionSecrets,
+) -> Result<OpenedClassic, Refusal> {
+    if let Some(shared) = drawn_shared(conversation, secrets).transpose()? {
+        return Ok(from_shared(shared));
+    }
+    if let Some(shared) = &secrets.shared {
+        return Ok(from_shared(shared.0.clone()));
+    }
+    let keys = secrets.key1.as_ref().and_then(Hex::array::<8>);
+    let (Some(key1), Some(key2)) = (keys, secrets.key2.as_ref().and_then(Hex::array::<8>)) else {
+        return Err(Refusal::OtherWire);
+    };
+    let mut okm = Zeroizing::new([0; 16]);
+    okm.iter_mut().zip(key1.iter().chain(key2.iter())).for_each(|(to, from)| *to = *from);
+    let token = secrets.token.as_ref().and_then(Hex::array::<16>);
+    Ok(OpenedClassic { shared: None, prk: None, okm, key1, key2, token })
+}
+
+/// The shared value from an exponent: its own public value must be the one of its frame.
+fn drawn_shared(
+    conversation: &Conversation,
+    secrets: &SessionSecrets,
+) -> Option<Result<Zeroizing<Vec<u8>>, Refusal>> {
+    let (role, entropy) = (secrets.role?, secrets.dh.as_ref()?);
+    let key_of = |direction| {
+        let frame = first_key(&conversation.frames, direction)?;
+        DhPublicKey::from_pem(frame.body()).ok()
+    };
+    let (Some(server), Some(client)) = (key_of(Direction::ToClient), key_of(Direction::ToServer))
+    else {
+        return Some(Err(Refusal::NoHandshake));
+    };
+    let (own, peer) = match role {
+        Role::Client => (client.public, server.public),
+        Role::Server => (server.public, client.public),
+    };
+    Some(agree(&server.prime, &server.generator, &entropy.0, &own, &peer))
+}
+
+fn agree(
+    prime: &[u8],
+    generator: &[u8],
+    entropy: &[u8],
+    own: &[u8],
+    peer: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+    let group = Group::received(prime, generator).map_err(|_| Refusal::Handshake)?;
+    if entropy.len() < group.exponent_len() {
+        return Err(Refusal::OtherSession);
+    }
+    let exponent = Exponent::from_entropy(&group, entropy);
+    let own = PublicValue::received(&group, own).map_err(|_| Refusal::Handshake)?;
+    if exponent.public_value() != own {
+        return Err(Refusal::OtherSession);
+    }
+    let peer = PublicValue::received(&group, peer).map_err(|_| Refusal::Handshake)?;
+    let shared = exponent.agree(&peer).map_err(|_| Refusal::Handshake)?;
+    Ok(Zeroizing::new(shared.as_bytes().to_vec()))
+}
+
+#[allow(clippy::expect_used, reason = "16 bytes are within HKDF-SHA256's 8,160")]
+fn from_shared(shared: Zeroizing<Vec<u8>>) -> OpenedClassic {
+    let (prk, hkdf) = Hkdf::<Sha256>::extract(None, &shared);
+    let mut okm = Zeroizing::new([0; 16]);
+    hkdf.expand(b"handshake data", okm.as_mut()).expect("16 bytes are a valid HKDF length");
+    let half = |at: usize| Zeroizing::new(std::array::from_fn(|i| okm[at + i]));
+    OpenedClassic {
+        shared: Some(shared),
+        prk: Some(Zeroizing::new(prk.into())),
+        key1: half(0),
+        key2: half(8),
+        okm: okm.clone(),
+        token: None,
+    }
+}
+
+/// The Noise handshake, or the keys that came out of it.
+fn v2_keys(
+    conversation: &Conversation,
+    suite: Option<Suite>,
+    secrets: &SessionSecrets,
+) -> Result<OpenedV2, Refusal> {
+    let frames = &conversation.frames;
+    if let (Some(role), Some(dh)) = (secrets.role, &secrets.dh) {
+        let hello = first_key(frames, Direction::ToServer).ok_or(Refusal::NoHandshake)?;
+        let answer = first_key(frames, Direction::ToClient).ok_or(Refusal::NoHandshake)?;
+        let hello = Hello::decode(hello.body()).map_err(|_| Refusal::Handshake)?;
+        let (finished, steps) = run(role, dh, secrets.kem.as_ref(), &hello, answer.body())?;
+        let mut opened = of_split(suite, &finished.to_server, &finished.to_client);
+        opened.hash = Some(finished.hash);
+        opened.steps = steps;
+        return Ok(opened);
+    }
+    let (to_server, to_client) = (secrets.to_server.as_ref(), secrets.to_client.as_ref());
+    let to_server = to_server.and_then(Hex::array::<32>).ok_or(Refusal::OtherWire)?;
+    let to_client = to_client.and_then(Hex::array::<32>).ok_or(Refusal::OtherWire)?;
+    // Without message 1, both cipher functions are tried by their tags.
+    let suites = suite
+        .map_or_else(|| vec![Some(Suite::ALL[0]), Some(Suite::ALL[3])], |suite| vec![Some(suite)]);
+    for suite in suites {
+        let mut opened = of_split(suite, &to_server, &to_client);
+        if fits(&opened, frames) {
+            opened.hash = secrets.hash.as_ref().and_then(Hex::array::<32>).map(|hash| *hash);
+            return Ok(opened);
+        }
+    }
+    Err(Refusal::OtherSession)
+}
+
+/// Runs one end's handshake again.
+fn run(
+    role: Role,
+    dh: &Hex,
+    kem: Option<&Hex>,
+    hello: &Hello<'_>,
+    answer: &[u8],
+) -> Result<(Finished, Vec<Step>), Refusal> {
+    let suite = hello.suite;
+    let group = Group::named(match suite.group() {
+        GroupSize::Bits2048 => NamedGroup::Ffdhe2048,
+        GroupSize::Bits3072 => NamedGroup::Ffdhe3072,
+        GroupSize::Bits4096 => NamedGroup::Ffdhe4096,
+    });
+    if dh.0.len() < group.exponent_len() {
+        return Err(Refusal::OtherSession);
+    }
+    let mut seed = Zeroizing::new([0; kem::SEED_BYTES]);
+    if let Some(kem) = kem {
+        seed.iter_mut().zip(kem.0.iter()).for_each(|(to, from)| *to = *from);
+    } else if suite.is_hybrid() {
+        return Err(Refusal::OtherSession);
+    }
+    let entropy = Entropy { dh: dh.0.clone(), kem: seed };
+    match role {
+        Role::Client => {
+            let (initiator, message) =
+                Initiator::start_traced(protocol(suite), &prologue(suite), &entropy, &[]);
+            if message != hello.noise {
+                return Err(Refusal::OtherSession);
+            }
+            let finished = initiator.finish_traced(answer).map_err(|_| Refusal::Handshake)?;
+            Ok((finished.0, finished.2))
+        }
+        Role::Server => {
+            let protocol = protocol(suite);
+            let (response, steps) =
+                respond_traced(&protocol, &prologue(suite), &entropy, hello.noise, &[])
+                    .map_err(|_| Refusal::Handshake)?;
+            if response.message != answer {
+                return Err(Refusal::OtherSession);
+            }
+            Ok((response.finished, steps))
+        }
+    }
+}
+
+fn of_split(suite: Option<Suite>, to_server: &Key, to_client: &Key) -> OpenedV2 {
+    let function = function(suite);
+    OpenedV2 {
+        suite,
+        steps: Vec::new(),
+        hash: None,
+        to_server: Records::new(function, to_server).epochs,
+        to_client: Records::new(function, to_client).epochs,
+        token: None,
+    }
+}
+
+pub(super) fn function(suite: Option<Suite>) -> ddes_cipher::Function {
+    match suite {
+        Some(Suite::Ddes(_)) => ddes_cipher::Function::Ddes,
+        Some(Suite::Hybrid(_)) | None => ddes_cipher::Function::DdesChaCha,
+    }
+}
+
+/// Whether the first record of either direction opens.
+fn fits(opened: &OpenedV2, frames: &[Frame]) -> bool {
+    [(Direction::ToClient, &opened.to_client), (Direction::ToServer, &opened.to_server)]
+        .into_iter()
+        .any(|(direction, epochs)| {
+            let is_record =
+                |frame: &&Frame| frame.direction == direction && frame.field("tag").is_some();
+            let (Some(epoch), Some(frame)) = (epochs.first(), frames.iter().find(is_record)) else {
+                return false;
+            };
+            let mut records = Records::new(function(opened.suite), &epoch.key);
+            records.pass_gap();
+            let Some((header, body)) = frame.bytes.split_at_checked(8) else { return false };
+            records.open(header, body).is_some()
+        })
+}
+
+/// The first 10 of a direction.
+pub(super) fn first_key(frames: &[Frame], direction: Direction) -> Option<&Frame> {
+    frames.iter().find(|frame| {
+        frame.direction == direction && frame.opcode == Opcode::KeyVerification.number()
+    })
+}
+
+impl SessionSecrets {
+    /// The same with the keys that they led to, for readers that cannot compute them.
+    #[must_use]
+    pub fn with_keys_of(mut self, opened: &Opened) -> Self {
+        match opened {
+            Opened::Classic(opened) => {
+                self.key1 = Some(Hex::of(opened.key1.as_ref()));
+                self.key2 = Some(Hex::of(opened.key2.as_ref()));
+            }
+            Opened::V2(opened) => {
+                let first = |epochs: &[crate::Epoch]| {
+                    epochs.first().map(|epoch| Hex::of(epoch.key.as_ref()))
+                };
+                self.to_server = first(&opened.to_server);
+                self.to_client = first(&opened.to_client);
+                self.hash = opened.hash.map(|hash| Hex::of(&hash));
+                let mixed = opened.steps.iter().filter(|step| step.operation == Operation::MixKey);
+                let keys = mixed.filter_map(|step| step.key.as_ref().map(|key| Hex::of(&key[..])));
+                self.handshake_keys = Some(keys.collect());
+            }
+        }
+        self
+    }
+}

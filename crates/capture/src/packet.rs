@@ -1,0 +1,85 @@
+//! A captured packet to a TCP segment.
+
+use std::net::{IpAddr, SocketAddr};
+
+use etherparse::{EtherType, LaxNetSlice, LaxSlicedPacket, TransportSlice};
+
+/// One TCP segment.
+#[derive(Debug)]
+pub(crate) struct Segment<'a> {
+    pub(crate) from: SocketAddr,
+    pub(crate) to: SocketAddr,
+    pub(crate) sequence: u32,
+    pub(crate) flags: Flags,
+    /// What was captured of its data.
+    pub(crate) data: &'a [u8],
+    /// Bytes of data that it had beyond those, as far as its headers say.
+    pub(crate) cut: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Flags {
+    pub(crate) syn: bool,
+    pub(crate) ack: bool,
+    pub(crate) fin: bool,
+    pub(crate) rst: bool,
+}
+
+// https://www.tcpdump.org/linktypes.html
+const NULL: i32 = 0;
+const EN10MB: i32 = 1;
+const RAW_BSD: i32 = 12;
+const RAW_OPENBSD: i32 = 14;
+/// What [`crate::Writer`] writes: the packet begins with an IP header.
+pub(crate) const RAW: i32 = 101;
+const LOOP: i32 = 108;
+const LINUX_SLL: i32 = 113;
+const IPV4: i32 = 228;
+const IPV6: i32 = 229;
+const LINUX_SLL2: i32 = 276;
+
+/// The segment in a packet; `None` for anything else, and for fragments of IP packets.
+pub(crate) fn segment(link: i32, data: &[u8]) -> Option<Segment<'_>> {
+    let packet = match link {
+        EN10MB => LaxSlicedPacket::from_ethernet(data).ok()?,
+        // Four bytes that say which protocol follows, in the order of the machine that captured:
+        // the version of the IP header says it too.
+        NULL | LOOP => LaxSlicedPacket::from_ip(data.get(4..)?).ok()?,
+        RAW | RAW_BSD | RAW_OPENBSD | IPV4 | IPV6 => LaxSlicedPacket::from_ip(data).ok()?,
+        LINUX_SLL => by_ether_type(data.get(14..16)?, data.get(16..)?)?,
+        LINUX_SLL2 => by_ether_type(data.get(..2)?, data.get(20..)?)?,
+        _ => return None,
+    };
+    let Some(TransportSlice::Tcp(tcp)) = &packet.transport else { return None };
+    let (source, destination, cut) = match packet.net.as_ref()? {
+        LaxNetSlice::Ipv4(ip) => {
+            let header = ip.header();
+            let there = header.slice().len() + ip.payload().payload.len();
+            let cut = usize::from(header.total_len()).saturating_sub(there);
+            let (from, to) = (header.source_addr(), header.destination_addr());
+            (IpAddr::V4(from), IpAddr::V4(to), cut)
+        }
+        LaxNetSlice::Ipv6(ip) => {
+            let header = ip.header();
+            let there = ip.extensions().slice().len() + ip.payload().payload.len();
+            let cut = usize::from(header.payload_length()).saturating_sub(there);
+            let (from, to) = (header.source_addr(), header.destination_addr());
+            (IpAddr::V6(from), IpAddr::V6(to), cut)
+        }
+        LaxNetSlice::Arp(_) => return None,
+    };
+    Some(Segment {
+        from: SocketAddr::new(source, tcp.source_port()),
+        to: SocketAddr::new(destination, tcp.destination_port()),
+        sequence: tcp.sequence_number(),
+        flags: Flags { syn: tcp.syn(), ack: tcp.ack(), fin: tcp.fin(), rst: tcp.rst() },
+        data: tcp.payload(),
+        // An IP packet has at most 65,535 bytes.
+        cut: u32::try_from(cut).unwrap_or(0),
+    })
+}
+
+fn by_ether_type<'a>(ether_type: &[u8], payload: &'a [u8]) -> Option<LaxSlicedPacket<'a>> {
+    let ether_type = u16::from_be_bytes(ether_type.try_into().ok()?);
+    Some(LaxSlicedPacket::from_ether_type(EtherType(ether_type), payload))
+}

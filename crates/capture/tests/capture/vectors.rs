@@ -1,0 +1,238 @@
+//! Captures of the published conversations: what they hold is known from elsewhere.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use ddes_capture::{
+    Direction, Field, Frame, Opened, Plain, Profile, Role, SessionSecrets, Value, What,
+};
+
+use crate::{Scene, only, unhex};
+
+type Case = BTreeMap<String, String>;
+
+fn cases(file: &str) -> Vec<Case> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../vectors/ddes2").join(file);
+    let text = std::fs::read_to_string(path).unwrap();
+    let blocks = text.split("\n\n").map(|block| {
+        let lines = block.lines().filter(|line| !line.starts_with('#'));
+        lines
+            .filter_map(|line| line.split_once(": "))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect::<Case>()
+    });
+    blocks.filter(|case| case.contains_key("expect")).collect()
+}
+
+fn frames(text: &str) -> Vec<Vec<u8>> {
+    text.split(' ').filter(|frame| !frame.trim().is_empty()).map(unhex).collect()
+}
+
+/// The numbers of a 20, 40 or 50, in the words of the vectors.
+fn heard(frame: &Frame) -> Option<String> {
+    let (fields, is_clear) = match &frame.plain {
+        Some(plain) => (&plain.fields, false),
+        None => (&frame.fields, true),
+    };
+    let said = |field: &Field| match &field.value {
+        Value::Text(text) => text.clone(),
+        value => value.integer().unwrap().to_string(),
+    };
+    let words: &[(&str, &str)] = match frame.opcode {
+        20 => &[
+            ("session", "session"),
+            ("last_seq", "last_seq"),
+            ("last_session", "last_session"),
+            ("sum", "sum"),
+            ("idle", "idle_millis"),
+            ("most", "values_max"),
+        ],
+        40 => &[("status", "status"), ("last_seq", "last_seq"), ("sum", "sum")],
+        50 if is_clear => &[("reason", "reason"), ("text", "text")],
+        50 => &[
+            ("reason", "reason"),
+            ("scope", "scope"),
+            ("last_seq", "last_seq"),
+            ("sum", "sum"),
+            ("text", "text"),
+        ],
+        _ => return None,
+    };
+    let mut text = frame.opcode.to_string();
+    for (word, name) in words {
+        let field = fields.iter().find(|field| field.name == *name)?;
+        text += &format!(" {word} {}", said(field));
+    }
+    Some(text)
+}
+
+fn bytes(plain: &Plain) -> String {
+    plain.bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn every_published_conversation_says_what_the_vectors_say() {
+    let ddes = cases("handshakes.txt").into_iter().find(|case| case["name"] == "ddes").unwrap();
+    let mut decrypted = 0;
+    for role in [Role::Client, Role::Server] {
+        let x = if role == Role::Client { "client_x" } else { "server_x" };
+        let secrets = SessionSecrets::drawn(role, &unhex(&ddes[x]), None);
+        for case in cases("conversations.txt") {
+            let (sent, answered) = (frames(&case["send"]), frames(&case["expect"]));
+            let mut scene = Scene::new();
+            let connection = scene.open("127.0.0.1:40000", None);
+            // A server answers what came before: the first message, then the rest.
+            let (first, rest) = sent.split_at(sent.len().min(1));
+            let (handshake, answers) = answered.split_at(answered.len().min(2));
+            for (direction, frames) in [
+                (Direction::ToServer, first),
+                (Direction::ToClient, handshake),
+                (Direction::ToServer, rest),
+                (Direction::ToClient, answers),
+            ] {
+                for frame in frames {
+                    scene.send(connection, direction, frame);
+                }
+            }
+            scene.close(connection);
+            let conversation = only(&scene.finish(), std::slice::from_ref(&secrets));
+            let name = &case["name"];
+            assert_eq!(conversation.frames.len(), sent.len() + answered.len(), "{name}");
+
+            let of = |direction| {
+                conversation.frames.iter().filter(move |frame| frame.direction == direction)
+            };
+            let said: Vec<_> = of(Direction::ToClient).filter_map(heard).collect();
+            assert_eq!(said.join("; "), case["heard"].trim_start_matches("unproven: "), "{name}");
+            if conversation.session.is_none() {
+                continue;
+            }
+            decrypted += 1;
+            let plain: Vec<String> = of(Direction::ToServer)
+                .skip(2)
+                .filter_map(|frame| {
+                    Some(format!("{}:{}", frame.opcode, bytes(frame.plain.as_ref()?)))
+                })
+                .collect();
+            let known: Vec<&str> = case["plain"].split_whitespace().collect();
+            // What the vectors leave open was changed on its way, so that it does not open.
+            assert!(plain.len() <= known.len() || known.is_empty(), "{name}: {plain:?}");
+            for (found, known) in plain.iter().zip(known) {
+                assert_eq!(found, known, "{name}");
+            }
+        }
+    }
+    assert!(decrypted >= 20, "only {decrypted} conversations were decrypted");
+}
+
+#[test]
+fn either_ends_randomness_opens_a_handshake_of_every_suite() {
+    let all = cases("handshakes.txt");
+    assert_eq!(all.len(), 6);
+    for case in all {
+        let frames = frames(&case["expect"]);
+        let is_hybrid = case.contains_key("kem_seed");
+        for (role, x, kem) in
+            [(Role::Client, "client_x", "kem_seed"), (Role::Server, "server_x", "m")]
+        {
+            let kem = is_hybrid.then(|| unhex(&case[kem]));
+            let secrets = SessionSecrets::drawn(role, &unhex(&case[x]), kem.as_deref());
+            let mut scene = Scene::new();
+            // The writer keeps the secrets, with the keys that they lead to.
+            let connection = scene.open("[::1]:40000", Some(secrets));
+            for (frame, direction) in frames.iter().zip([
+                Direction::ToServer,
+                Direction::ToClient,
+                Direction::ToClient,
+                Direction::ToServer,
+                Direction::ToServer,
+            ]) {
+                scene.send(connection, direction, frame);
+            }
+            let conversation = only(&scene.finish(), &[]);
+            let name = &case["name"];
+            let Profile::V2 { suite: Some(suite) } = conversation.profile else { panic!("{name}") };
+            assert_eq!(suite.name(), name);
+            let Some(Opened::V2(opened)) = &conversation.session else {
+                panic!("{name} as {role:?}: {:?}", conversation.refused)
+            };
+            assert_eq!(opened.hash.unwrap().to_vec(), unhex(&case["h"]), "{name}");
+            let signatures = conversation.frames.iter().flat_map(|frame| &frame.checks);
+            let signatures =
+                signatures.filter(|check| check.what == What::Signature && check.passed);
+            assert_eq!(signatures.count(), 2, "{name}");
+            assert!(conversation.frames.iter().all(Frame::passed), "{:?}", conversation.frames);
+            let data = conversation.frames[4].plain.as_ref().unwrap();
+            assert_eq!(data.field("values").unwrap().value, Value::Integers(vec![42, -1]));
+            assert_eq!(data.field_bytes("token").unwrap(), [7; 16]);
+        }
+    }
+}
+
+#[test]
+fn the_steps_of_a_handshake_lead_to_its_keys() {
+    let case = cases("handshakes.txt").into_iter().find(|case| case["name"] == "hybrid").unwrap();
+    let secrets = SessionSecrets::drawn(
+        Role::Client,
+        &unhex(&case["client_x"]),
+        Some(&unhex(&case["kem_seed"])),
+    );
+    let mut scene = Scene::new();
+    let connection = scene.open("127.0.0.1:40000", Some(secrets));
+    let frames = frames(&case["expect"]);
+    scene.send(connection, Direction::ToServer, &frames[0]);
+    scene.send(connection, Direction::ToClient, &frames[1]);
+    let conversation = only(&scene.finish(), &[]);
+    let Some(Opened::V2(opened)) = &conversation.session else { panic!() };
+    let steps: Vec<&str> = opened.steps.iter().map(|step| step.what).collect();
+    let expected =
+        ["name", "prologue", "e", "e1", "payload", "e", "ee", "ekem1", "ekem1", "payload", "split"];
+    assert_eq!(steps, expected);
+    let last = opened.steps.last().unwrap();
+    assert_eq!(last.hash.to_vec(), unhex(&case["h"]));
+    let split = [&opened.to_server[0].key[..], &opened.to_client[0].key[..]].concat();
+    assert_eq!(&last.input[..], split);
+    // The public value of message 1 is what `e` mixes in.
+    assert_eq!(&opened.steps[2].input[..], &frames[0][10..10 + 256]);
+}
+
+#[test]
+fn secrets_of_another_session_are_refused() {
+    let case = cases("handshakes.txt").into_iter().find(|case| case["name"] == "ddes").unwrap();
+    let mut x = unhex(&case["client_x"]);
+    x[31] ^= 1;
+    let wrong = SessionSecrets::drawn(Role::Client, &x, None);
+    let mut scene = Scene::new();
+    let connection = scene.open("127.0.0.1:40000", None);
+    for (frame, direction) in frames(&case["expect"]).iter().zip([
+        Direction::ToServer,
+        Direction::ToClient,
+        Direction::ToClient,
+    ]) {
+        scene.send(connection, direction, frame);
+    }
+    let conversation = only(&scene.finish(), &[wrong]);
+    assert!(conversation.session.is_none());
+    assert_eq!(conversation.refused.as_deref(), Some("the secrets are of another session"));
+    assert!(conversation.frames.iter().all(|frame| frame.plain.is_none()));
+}
+
+#[test]
+fn secrets_survive_their_text() {
+    let secrets = SessionSecrets::drawn(Role::Server, &[1; 64], Some(&[2; 64]));
+    let text = secrets.to_json().unwrap();
+    let again = SessionSecrets::from_json(&text).unwrap();
+    assert_eq!(*again.to_json().unwrap(), *text);
+    for (wrong, error) in [
+        ("{}", "missing field `ddes_secrets`"),
+        (r#"{"ddes_secrets":2,"shared":"00"}"#, "format 2"),
+        (r#"{"ddes_secrets":1}"#, "neither"),
+        (r#"{"ddes_secrets":1,"key1":"00","key2":"00"}"#, "`key1` has 1 bytes instead of 8"),
+        (r#"{"ddes_secrets":1,"shared":"0"}"#, "hexadecimal"),
+        (r#"{"ddes_secrets":1,"shared":"é0"}"#, "hexadecimal"),
+        (r#"{"ddes_secrets":1,"other":"00"}"#, "unknown field `other`"),
+    ] {
+        let found = SessionSecrets::from_json(wrong).unwrap_err().to_string();
+        assert!(found.contains(error), "{wrong}: {found}");
+    }
+}

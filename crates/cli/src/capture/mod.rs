@@ -1,0 +1,216 @@
+//! `ddes capture`: a relay that writes down what passes, with any client and any server; and what
+//! `--capture` of other commands uses.
+
+mod file;
+pub(crate) mod recorder;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use ddes_capture::Direction;
+use ddes_identity::ServerAddress;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::args::CaptureArgs;
+use crate::failure::{Code, Failure};
+use crate::interrupt::Interrupt;
+use crate::screen::{Line, Screen};
+use recorder::{Happened, Recorder};
+
+/// The most connections at a time; further ones wait to be accepted.
+const CONNECTIONS_MAX: usize = 1024;
+const READ_BYTES_MAX: usize = 16 * 1024;
+/// The pause after a failed accept.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const CONNECT_MAX: Duration = Duration::from_secs(10);
+/// Lines that wait to be shown.
+const LINES_MAX: usize = 256;
+
+/// Now, since 1970-01-01 UTC.
+pub(crate) fn now() -> Duration {
+    // A clock before 1970 shows the times of a capture as 0.
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO)
+}
+
+pub(crate) fn run(args: &CaptureArgs) -> Result<(), Failure> {
+    let recorder = Arc::new(Recorder::start(&args.file, args.max_bytes, false)?);
+    let runtime = crate::runtime()?;
+    let mut interrupt = Interrupt::watch(&runtime)?;
+    let outcome = runtime.block_on(relay(args, &recorder, &mut interrupt));
+    // Connections that are still open are shown as such.
+    drop(runtime);
+    let outcome = outcome?;
+    let ended = recorder.finish();
+    let mut screen = screen(args);
+    let text = format!(
+        "Captured {} connections in {} bytes: ddes inspect {}",
+        outcome,
+        ended.bytes,
+        args.file.display()
+    );
+    let line = Line::new("captured", text)
+        .with("connections", outcome)
+        .with("bytes", ended.bytes)
+        .with("is_whole", ended.failure.is_none());
+    if let Some(mut failure) = ended.failure {
+        failure = failure.or_next("free some space, and capture again");
+        return Err(failure);
+    }
+    if !is_data(args) && !args.output.quiet { screen.show(&line) } else { Ok(()) }
+}
+
+/// Whether standard output is the capture.
+fn is_data(args: &CaptureArgs) -> bool {
+    args.file.as_os_str() == "-"
+}
+
+fn screen(args: &CaptureArgs) -> Screen {
+    Screen::of(&args.output)
+}
+
+/// Relays until it is told to stop; how many connections passed.
+async fn relay(
+    args: &CaptureArgs,
+    recorder: &Arc<Recorder>,
+    interrupt: &mut Interrupt,
+) -> Result<u64, Failure> {
+    let cannot_listen = |error| {
+        Failure::new(Code::Connect, format!("cannot listen on {}: {error}", args.listen))
+            .next(format!("ddes capture --listen {}:0 …     (takes a free port)", args.listen.ip()))
+    };
+    let listener = TcpListener::bind(args.listen).await.map_err(cannot_listen)?;
+    let address = listener.local_addr().map_err(cannot_listen)?;
+    let mut terminated = signal(SignalKind::terminate())
+        .map_err(|error| Failure::system("cannot watch for signals", &error))?;
+    let (lines, mut shown) = mpsc::channel::<Line>(LINES_MAX);
+    let mut screen = screen(args);
+    let mut show = |line: &Line| match is_data(args) || args.output.quiet {
+        true => Ok(()),
+        false => screen.show(line),
+    };
+    show(&listening(address, args))?;
+    let (mut count, most) = (0, args.connections.unwrap_or(u64::MAX));
+    let mut open = JoinSet::new();
+    while count < most || !open.is_empty() {
+        tokio::select! {
+            _ = interrupt.came() => break,
+            _ = terminated.recv() => break,
+            Some(line) = shown.recv() => show(&line)?,
+            // How a connection ended is said in its line.
+            Some(_) = open.join_next(), if !open.is_empty() => {}
+            accepted = listener.accept(), if count < most && open.len() < CONNECTIONS_MAX => {
+                match accepted {
+                    Ok((stream, peer)) => {
+                        count += 1;
+                        let (server, recorder) = (args.server.clone(), Arc::clone(recorder));
+                        let lines = lines.clone();
+                        open.spawn(async move {
+                            let line = pass(count, stream, peer, &server, &recorder).await;
+                            // Whoever would show it has ended.
+                            lines.send(line).await.unwrap_or(());
+                        });
+                    }
+                    // Out of files, say: those that end give some back.
+                    Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+                }
+            }
+        }
+    }
+    while let Ok(line) = shown.try_recv() {
+        show(&line)?;
+    }
+    Ok(count)
+}
+
+/// Passes one connection on, to its end; the line about it.
+async fn pass(
+    number: u64,
+    client: TcpStream,
+    peer: SocketAddr,
+    server: &ServerAddress,
+    recorder: &Arc<Recorder>,
+) -> Line {
+    let dialled = tokio::time::timeout(CONNECT_MAX, dial(server)).await;
+    let upstream = match dialled {
+        Ok(Ok(upstream)) => upstream,
+        Ok(Err(error)) => {
+            return Line::new("failed", format!("{peer}: cannot connect to {server}: {error}"))
+                .with("client", peer.to_string())
+                .with("what", error.to_string());
+        }
+        Err(_) => {
+            return Line::new("failed", format!("{peer}: {server} did not answer"))
+                .with("client", peer.to_string())
+                .with("what", "timeout");
+        }
+    };
+    let address = upstream.peer_addr().ok().unwrap_or(peer);
+    // Each write of one side is one of the other: the original reads fields in one piece.
+    drop((client.set_nodelay(true), upstream.set_nodelay(true)));
+    let opened = Happened::Opened { client: peer, server: address, secrets: None };
+    recorder.note(number, opened);
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = upstream.into_split();
+    let bytes = [AtomicU64::new(0), AtomicU64::new(0)];
+    let copy = |from, to, direction, count| one_way(number, from, to, direction, recorder, count);
+    tokio::join!(
+        copy(from_client, to_server, Direction::ToServer, &bytes[0]),
+        copy(from_server, to_client, Direction::ToClient, &bytes[1]),
+    );
+    recorder.note(number, Happened::Closed);
+    let [sent, received] = bytes.map(AtomicU64::into_inner);
+    Line::new("passed", format!("{peer}: {sent} bytes to the server, {received} to the client"))
+        .with("client", peer.to_string())
+        .with("to_server", sent)
+        .with("to_client", received)
+}
+
+async fn dial(server: &ServerAddress) -> std::io::Result<TcpStream> {
+    TcpStream::connect((server.host(), server.port())).await
+}
+
+/// Copies one direction until it ends, and passes its end on.
+async fn one_way(
+    number: u64,
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    direction: Direction,
+    recorder: &Recorder,
+    count: &AtomicU64,
+) {
+    let mut buffer = vec![0; READ_BYTES_MAX];
+    loop {
+        // A reset ends the direction like its end: the other one shows what it was.
+        let read = from.read(&mut buffer).await.unwrap_or(0);
+        let bytes = buffer.get(..read).unwrap_or(&[]);
+        if bytes.is_empty() {
+            break;
+        }
+        // Written down first: what was answered is then never before its question.
+        recorder.note(number, Happened::Data(direction, bytes.to_vec()));
+        count.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        if to.write_all(bytes).await.is_err() {
+            break;
+        }
+    }
+    // The other end may be gone already.
+    to.shutdown().await.unwrap_or(());
+}
+
+fn listening(address: SocketAddr, args: &CaptureArgs) -> Line {
+    let (server, file) = (&args.server, args.file.display());
+    let text = format!(
+        "Relaying {address} to {server}, writing {file}. Connect clients to {address}; Ctrl-C ends."
+    );
+    Line::new("listening", text)
+        .with("addr", address.to_string())
+        .with("server", server.to_string())
+        .with("file", file.to_string())
+}
