@@ -175,13 +175,16 @@ removes everything.")]
     #[command(subcommand)]
     Bench(BenchCommand),
     /// Work out what the protocol computes, step by step, on bytes that you give
-    #[command(subcommand, after_help = "\
+    #[command(
+        subcommand,
+        after_help = "\
 Inputs are HEX, text:TEXT, @FILE or - (hexadecimal text in a file, or on standard input), or raw:FILE
 (the bytes of a file as they are). Each calculation prints its formula, its inputs by name, its
 steps and its result; -q the result alone, --python a line of Python that comes to the same.
 
 This is for study: others of this machine see what is in a command line, so give it no secret that
-is still in use.")]
+is still in use."
+    )]
     Calc(CalcCommand),
     /// Relay connections and write what passes to a pcapng file; with any client and server
     #[command(after_help = "\

@@ -360,9 +360,7 @@ impl Calculation {
             Self::Ddes { key1, key2, input, decrypt, pad } => {
                 blocks::ddes([key1, key2], input, *decrypt, *pad)
             }
-            Self::Counter { key1, key2, n, length } => {
-                function::counter([key1, key2], *n, *length)
-            }
+            Self::Counter { key1, key2, n, length } => function::counter([key1, key2], *n, *length),
             Self::KeyPair { key1, key2 } => function::key_pair([key1, key2]),
             Self::Keys { function, key } => function::keys(*function, key),
             Self::Seal { function, key, n, ad, input } => {

@@ -22,8 +22,7 @@ fn cases(file: &str) -> Vec<Case> {
         let pairs = lines.filter_map(|line| line.split_once(':'));
         pairs.map(|(name, value)| (name.trim().into(), value.trim().into())).collect()
     };
-    let cases: Vec<Case> =
-        text.split("\n\n").map(fields).filter(|case| !case.is_empty()).collect();
+    let cases: Vec<Case> = text.split("\n\n").map(fields).filter(|case| !case.is_empty()).collect();
     assert!(cases.len() >= 3, "{file} has {} cases only", cases.len());
     cases
 }
@@ -87,12 +86,13 @@ fn double_des_gives_the_answers_of_pycryptodome() {
 #[test]
 fn hkdf_and_hmac_give_the_answers_of_their_rfcs() {
     for case in cases("kdf/hkdf-sha256.txt") {
-        let expand = HkdfExpansion {
-            info: bytes(&case["info"]),
-            length: case["expect"].len() / 2,
-        };
+        let expand = HkdfExpansion { info: bytes(&case["info"]), length: case["expect"].len() / 2 };
         let (salt, ikm) = (Some(bytes(&case["salt"])), bytes(&case["ikm"]));
-        let whole = Calculation::Hkdf { salt: salt.clone(), ikm: ikm.clone(), expand: Some(expand.clone()) };
+        let whole = Calculation::Hkdf {
+            salt: salt.clone(),
+            ikm: ikm.clone(),
+            expand: Some(expand.clone()),
+        };
         assert_eq!(result(&whole), case["expect"], "{}", case["name"]);
         assert_eq!(result(&Calculation::Hkdf { salt, ikm, expand: None }), case["prk"]);
         let prk = bytes(&case["prk"]);
@@ -149,8 +149,7 @@ fn the_longest_and_shortest_texts_are_sealed_as_by_openssl() {
 #[test]
 fn weak_and_equal_keys_are_changed_as_the_rule_says() {
     for case in cases("ddes2/key-pairs.txt") {
-        let pair =
-            Calculation::KeyPair { key1: bytes(&case["key1"]), key2: bytes(&case["key2"]) };
+        let pair = Calculation::KeyPair { key1: bytes(&case["key1"]), key2: bytes(&case["key2"]) };
         assert_eq!(result(&pair), case["expect"], "{}", case["name"]);
     }
 }
@@ -161,9 +160,8 @@ fn ml_kem_gives_the_answers_of_wycheproof() {
         let (seed, ciphertext) = (bytes(&case["seed"]), bytes(&case["c"]));
         let generate = Calculation::KemGenerate { seed: seed.clone() };
         assert_eq!(result(&generate), case["ek"], "{}", case["name"]);
-        let decapsulate = |key| {
-            result(&Calculation::KemDecapsulate { key, ciphertext: ciphertext.clone() })
-        };
+        let decapsulate =
+            |key| result(&Calculation::KemDecapsulate { key, ciphertext: ciphertext.clone() });
         assert_eq!(decapsulate(KemKey::Seed(seed)), case["expect"], "{}", case["name"]);
         if let (Some(dk), Some(m)) = (case.get("dk"), case.get("m")) {
             assert_eq!(step(&generate, "dk"), bytes(dk));
@@ -198,7 +196,8 @@ fn signatures_are_taken_and_refused_as_the_vectors_say() {
 /// Both sides of a recorded handshake agree, and its hash follows from the steps.
 #[test]
 fn the_steps_of_noise_lead_to_the_hash_of_the_recorded_handshakes() {
-    for case in cases("ddes2/handshakes.txt").iter().filter(|case| case["name"].starts_with("ddes")) {
+    for case in cases("ddes2/handshakes.txt").iter().filter(|case| case["name"].starts_with("ddes"))
+    {
         let (group, bits) = match case["suite"].as_str() {
             "02" => (NamedGroup::Ffdhe2048, "2048"),
             "12" => (NamedGroup::Ffdhe3072, "3072"),
@@ -222,7 +221,8 @@ fn the_steps_of_noise_lead_to_the_hash_of_the_recorded_handshakes() {
             prologue: [&b"D-DDES/2\x02"[..], &bytes(&case["suite"])].concat(),
         };
         let (ck, h) = two(&start);
-        let mix_hash = |h: Vec<u8>, data: Vec<u8>| bytes(&result(&Calculation::MixHash { h, data }));
+        let mix_hash =
+            |h: Vec<u8>, data: Vec<u8>| bytes(&result(&Calculation::MixHash { h, data }));
         let h = mix_hash(mix_hash(h, bytes(&client)), Vec::new());
         let h = mix_hash(h, bytes(&server));
         let (ck, k) = two(&Calculation::MixKey { ck, input: bytes(&shared) });
@@ -317,7 +317,10 @@ fn what_does_not_fit_is_said_and_nothing_is_computed() {
 #[test]
 fn a_shell_gets_each_input_back() {
     let calculation = Calculation::NoiseStart { name: b"a 'name'".to_vec(), prologue: Vec::new() };
-    assert_eq!(calculation.command(), "ddes calc noise start --name 6120276e616d6527 --prologue ''");
+    assert_eq!(
+        calculation.command(),
+        "ddes calc noise start --name 6120276e616d6527 --prologue ''"
+    );
     let calculation = Calculation::Hkdf {
         salt: None,
         ikm: vec![0xab],

@@ -1,4 +1,4 @@
-//! The command line of `ddes calc`. Its examples are the vectors of the standards; a test runs them.
+//! The command line of `ddes calc`. Its examples are vectors of the standards; a test runs them.
 
 use clap::{Args, Subcommand, ValueEnum};
 use ddes_cipher::Function;
@@ -116,9 +116,12 @@ Example: the passes over block(0) = n << 16 of record 1, of which each is a DES:
         output: CalcOutput,
     },
     /// Parity, weak keys and equal keys: Key1 and Key2 of D-DDES/2 from 16 bytes
-    #[command(name = "key-pair", after_help = "\
+    #[command(
+        name = "key-pair",
+        after_help = "\
 Example: a weak key (FIPS 74) and the same again (vectors/ddes2/key-pairs.txt has all):
-  ddes calc key-pair --key1 0000000000000000 --key2 0000000000000000")]
+  ddes calc key-pair --key1 0000000000000000 --key2 0000000000000000"
+    )]
     KeyPair {
         #[command(flatten)]
         keys: KeyArgs,

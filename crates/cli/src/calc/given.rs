@@ -69,9 +69,8 @@ impl Reader {
 
 fn read(name: &str, source: io::Result<impl Read>) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
-    let read = source.and_then(|source| {
-        source.take(TEXT_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)
-    });
+    let read =
+        source.and_then(|source| source.take(TEXT_BYTES_MAX as u64 + 1).read_to_end(&mut bytes));
     read.map_err(|error| Failure::new(Code::Usage, format!("cannot read {name}: {error}")))?;
     if bytes.len() > TEXT_BYTES_MAX {
         let what = format!("{name} has more than {TEXT_BYTES_MAX} bytes");

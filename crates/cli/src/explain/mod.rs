@@ -126,8 +126,7 @@ fn write(args: &ExplainArgs, page: &str, has_secrets: bool) -> Result<(), Failur
         return streams::to_stdout(page).map_err(|error| Failure::output(&error));
     }
     let new = if has_secrets { New::EXPORT } else { New::REPORT };
-    replace(&args.page, page.as_bytes(), new)
-        .map_err(|error| error.failure(Code::No, &args.page))
+    replace(&args.page, page.as_bytes(), new).map_err(|error| error.failure(Code::No, &args.page))
 }
 
 fn told(

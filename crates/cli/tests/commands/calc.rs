@@ -80,7 +80,8 @@ fn examples(help: &str) -> Vec<(String, String)> {
 fn the_examples_of_the_help_are_the_answers_of_the_standards() {
     let mut tried = 0;
     for name in ALL {
-        let words: Vec<&str> = ["calc"].into_iter().chain(name.split(' ')).chain(["--help"]).collect();
+        let words: Vec<&str> =
+            ["calc"].into_iter().chain(name.split(' ')).chain(["--help"]).collect();
         let (code, help, _) = output(ddes_at(&folder(), &words));
         assert_eq!(code, 0, "{name}");
         for (command, says) in examples(&help) {
@@ -101,7 +102,11 @@ fn lines() -> Vec<String> {
     let (_, ek, _) = calc(&format!("ml-kem keygen -q --seed {seed}"));
     let (_, sealed, _) = calc(&format!("ml-kem encapsulate -q --ek {} --m {k}", ek.trim()));
     let ciphertext = sealed.lines().next().unwrap();
-    let (key, ad, pt) = ("000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f", "0000001e00000032", "00010203040506070809");
+    let (key, ad, pt) = (
+        "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+        "0000001e00000032",
+        "00010203040506070809",
+    );
     let seal = |function: &str| {
         format!("seal --function {function} --key {key} --n 77 --ad {ad} --in {pt}")
     };
@@ -156,7 +161,8 @@ fn each_calculation_comes_to_the_same_in_python_and_by_its_own_line() {
         assert_eq!(code, 0, "{line}: {error}");
         let said: Value = serde_json::from_str(&json).unwrap();
         let (_, quiet, _) = calc(&format!("{line} -q"));
-        let (code, again, error) = output(shell(&format!("{} -q", said["command"].as_str().unwrap())));
+        let (code, again, error) =
+            output(shell(&format!("{} -q", said["command"].as_str().unwrap())));
         assert_eq!((code, &again), (0, &quiet), "{line}: {error}");
         let (code, python, error) = output(shell(said["python"].as_str().unwrap()));
         assert_eq!(code, 0, "{line}: {error}");

@@ -79,7 +79,11 @@ fn cards(page: &str) -> Vec<Card> {
 fn card(html: &str) -> Card {
     let html = html.split("</details>").next().unwrap();
     let line = |kind: &str| {
-        plain(between(between(html, &format!("data-kind=\"{kind}\""), "</pre>"), "<code>", "</code>"))
+        plain(between(
+            between(html, &format!("data-kind=\"{kind}\""), "</pre>"),
+            "<code>",
+            "</code>",
+        ))
     };
     let results = html.split("data-result=\"").skip(1);
     Card {
@@ -122,15 +126,15 @@ fn a_page_is_one_file_that_names_no_other_and_is_the_same_each_time() {
         assert!(!page.contains(foreign), "{foreign}");
     }
     assert!(page.contains("The same act on both wires") && page.contains("id=\"other-frame-1\""));
-    let ids: Vec<&str> = page.split(" id=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    let ids: Vec<&str> =
+        page.split(" id=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
     let unique: std::collections::BTreeSet<_> = ids.iter().collect();
     assert_eq!(ids.len(), unique.len(), "an address names one thing");
     for target in page.split("href=\"#").skip(1).map(|rest| rest.split('"').next().unwrap()) {
         assert!(unique.contains(&target), "#{target} leads nowhere");
     }
-    let mode = |name: &str| {
-        std::fs::metadata(site.home.join(name)).unwrap().permissions().mode() & 0o777
-    };
+    let mode =
+        |name: &str| std::fs::metadata(site.home.join(name)).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode("a.html"), 0o600, "whoever has it reads the session");
 }
 

@@ -78,7 +78,11 @@ fn in_ecb(
     for (_, key, decrypt) in passes {
         let mut column = columns.last().map_or_else(Vec::new, Clone::clone);
         let des = Des::new(&DesKey::new(*key));
-        if *decrypt { des.decrypt(&mut column) } else { des.encrypt(&mut column) }
+        if *decrypt {
+            des.decrypt(&mut column)
+        } else {
+            des.encrypt(&mut column)
+        }
         columns.push(column);
     }
     for i in 0..blocks.len() {
@@ -86,9 +90,11 @@ fn in_ecb(
         let chain = names.zip(&columns).map(|(name, column)| named(name, column[i])).collect();
         steps.push(Step { name: format!("block {i}").into(), chain });
         if rounds {
-            steps.extend(passes.iter().flat_map(|(_, key, decrypt)| {
-                of_rounds(&trace(*key, blocks[i], *decrypt))
-            }));
+            steps.extend(
+                passes
+                    .iter()
+                    .flat_map(|(_, key, decrypt)| of_rounds(&trace(*key, blocks[i], *decrypt))),
+            );
         }
     }
     let mut out = columns.pop().map_or_else(Vec::new, |column| column.as_flattened().to_vec());
@@ -148,7 +154,11 @@ mod tests {
             for decrypt in [false, true] {
                 let mut expect = [block];
                 let des = Des::new(&DesKey::new(key));
-                if decrypt { des.decrypt(&mut expect) } else { des.encrypt(&mut expect) }
+                if decrypt {
+                    des.decrypt(&mut expect)
+                } else {
+                    des.encrypt(&mut expect)
+                }
                 assert_eq!(trace(key, block, decrypt).out, expect[0]);
             }
         }

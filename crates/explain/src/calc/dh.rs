@@ -8,8 +8,11 @@ use super::{CalcError, Worked, holds, named, step};
 
 pub(super) const PUBLIC: (&str, &str, &str) =
     ("Diffie-Hellman: public value", "RFC 7919, section 2", "Y = g^x mod p");
-pub(super) const SHARED: (&str, &str, &str) =
-    ("Diffie-Hellman: shared value", "RFC 7919, section 2; PROTOCOL.md, C-08 and P-03", "Z = Y^x mod p");
+pub(super) const SHARED: (&str, &str, &str) = (
+    "Diffie-Hellman: shared value",
+    "RFC 7919, section 2; PROTOCOL.md, C-08 and P-03",
+    "Z = Y^x mod p",
+);
 
 /// As long as the longest prime that a peer may choose, in bytes.
 const PRIME_BYTES_MAX: usize = ddes_ffdhe::PRIME_BITS_MAX as usize / 8;
@@ -64,8 +67,7 @@ pub(super) fn work(
         }
     }
     let modulus = BoxedUint::from_be_slice_vartime(&p);
-    let modulus: Odd<BoxedUint> =
-        Option::from(modulus.into_odd()).ok_or(CalcError::Modulus)?;
+    let modulus: Odd<BoxedUint> = Option::from(modulus.into_odd()).ok_or(CalcError::Modulus)?;
     if p.len() == 1 && p[0] < 5 {
         return Err(CalcError::Modulus);
     }
@@ -98,11 +100,7 @@ fn power(p: &Odd<BoxedUint>, base: BoxedUint, exponent: &[u8]) -> BoxedUint {
     BoxedMontyForm::new(base, &params).pow(&exponent).retrieve()
 }
 
-fn in_range(
-    p: &Odd<BoxedUint>,
-    name: &'static str,
-    bytes: &[u8],
-) -> Result<BoxedUint, CalcError> {
+fn in_range(p: &Odd<BoxedUint>, name: &'static str, bytes: &[u8]) -> Result<BoxedUint, CalcError> {
     let value = BoxedUint::from_be_slice(trimmed(bytes), p.bits_precision())
         .map_err(|_| CalcError::Range { name })?;
     let below = p.as_ref().wrapping_sub(&one(p));

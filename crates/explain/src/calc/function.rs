@@ -64,11 +64,8 @@ pub(super) const OPEN_CHACHA: Label = (
     "tag = HMAC-SHA256(MacKey, n ‖ len(ad) ‖ ad ‖ ct)[0..16], checked first\n\
      pt = ct ⊕ DDES-CTR ⊕ ChaCha20(ChaChaKey, 0^4 ‖ n little-endian, from block 0)",
 );
-pub(super) const REKEY: Label = (
-    "REKEY",
-    "PROTOCOL.md, P-09; RFC 5869",
-    "k' = HKDF-Expand(k, \"D-DDES/2 rekey\", 32)",
-);
+pub(super) const REKEY: Label =
+    ("REKEY", "PROTOCOL.md, P-09; RFC 5869", "k' = HKDF-Expand(k, \"D-DDES/2 rekey\", 32)");
 
 const BLOCK_BYTES: usize = size_of::<Block>();
 const KEY: &str = "8, of which DES uses 56 bits";
@@ -93,7 +90,10 @@ impl Keys {
         let (second, rest) = rest.split_at(BLOCK_BYTES);
         let (mac, chacha) = rest.split_at(KEY_BYTES);
         Ok(Self {
-            pair: ddes_cipher::key_pair(exactly("key1", first, KEY)?, exactly("key2", second, KEY)?),
+            pair: ddes_cipher::key_pair(
+                exactly("key1", first, KEY)?,
+                exactly("key2", second, KEY)?,
+            ),
             mac: mac.to_vec(),
             chacha: chacha.to_vec(),
             okm,
@@ -163,8 +163,12 @@ pub(super) fn key_pair(keys: [&[u8]; 2]) -> Result<Worked, CalcError> {
         names.into_iter().zip(odd).map(|(name, key)| step(name, key)).collect();
     for (name, odd, used) in [("Key1", odd[0], &first), ("Key2", odd[1], &second)] {
         if odd != *used.as_bytes() {
-            let changed = Named { name: name.into(), value: Value::Bytes(used.as_bytes().to_vec()) };
-            steps.push(Step { name: "weak, or equal to the other: changed".into(), chain: vec![changed] });
+            let changed =
+                Named { name: name.into(), value: Value::Bytes(used.as_bytes().to_vec()) };
+            steps.push(Step {
+                name: "weak, or equal to the other: changed".into(),
+                chain: vec![changed],
+            });
         }
     }
     let results = vec![named("Key1", *first.as_bytes()), named("Key2", *second.as_bytes())];
@@ -195,7 +199,11 @@ pub(super) fn seal(
     steps.extend(streams);
     let ciphertext = xor(input, &stream);
     let (covered, tag) = keys.tag(n, ad, &ciphertext);
-    steps.extend([step("ct", ciphertext), step("n ‖ len(ad) ‖ ad ‖ ct", covered), step("tag", tag)]);
+    steps.extend([
+        step("ct", ciphertext),
+        step("n ‖ len(ad) ‖ ad ‖ ct", covered),
+        step("tag", tag),
+    ]);
     Ok(Worked { steps, results: vec![named("record", sealed)] })
 }
 
@@ -233,11 +241,8 @@ pub(super) fn rekey(key: &[u8]) -> Result<Worked, CalcError> {
 
 fn of_keys(keys: &Keys) -> Vec<Step> {
     let all = keys.named().into_iter();
-    all.map(|key| Step {
-        name: key.name,
-        chain: vec![Named { name: "".into(), value: key.value }],
-    })
-    .collect()
+    all.map(|key| Step { name: key.name, chain: vec![Named { name: "".into(), value: key.value }] })
+        .collect()
 }
 
 fn counter_stream(double: &DoubleDes, n: u64, length: usize) -> Vec<u8> {

@@ -7,11 +7,8 @@ use super::{CalcError, KemKey, Worked, exactly, holds, named, step};
 
 type Label = (&'static str, &'static str, &'static str);
 
-pub(super) const GENERATE: Label = (
-    "ML-KEM-768: key pair",
-    "FIPS 203, algorithm 16",
-    "ek, dk = ML-KEM.KeyGen_internal(d, z)",
-);
+pub(super) const GENERATE: Label =
+    ("ML-KEM-768: key pair", "FIPS 203, algorithm 16", "ek, dk = ML-KEM.KeyGen_internal(d, z)");
 pub(super) const ENCAPSULATE: Label = (
     "ML-KEM-768: encapsulation",
     "FIPS 203, algorithm 17; PROTOCOL.md, P-04",

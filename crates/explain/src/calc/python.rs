@@ -77,9 +77,10 @@ impl Calculation {
             )),
             Self::MixKey { ck, input } => (two(ck, input), 2),
             Self::NoiseSplit { ck } => (two(ck, &[]), 2),
-            Self::KemGenerate { seed } => {
-                one(format!("{KEM}; print({}.public_key().public_bytes_raw().hex())", kem_key(seed)))
-            }
+            Self::KemGenerate { seed } => one(format!(
+                "{KEM}; print({}.public_key().public_bytes_raw().hex())",
+                kem_key(seed)
+            )),
             Self::KemEncapsulate { ek, m } => one(encapsulate(ek, m)),
             Self::KemDecapsulate { key, ciphertext } => one(decapsulate(key, ciphertext)),
             Self::Ed25519 { public, message, signature } => {
@@ -193,10 +194,7 @@ fn keys(which: Function, key: &[u8]) -> (String, usize) {
 }
 
 fn record(which: Function, key: &[u8], call: &str) -> String {
-    format!(
-        "from ddes2.function import Function; print({}.{call}.hex())",
-        function(which, key)
-    )
+    format!("from ddes2.function import Function; print({}.{call}.hex())", function(which, key))
 }
 
 fn start(name: &[u8], prologue: &[u8]) -> String {

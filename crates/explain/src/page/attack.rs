@@ -103,8 +103,8 @@ impl Blocks {
     }
 
     /// The other frames that have this block.
-    fn elsewhere(&self, block: &[u8], frame: u32) -> Vec<u32> {
-        let block: Option<[u8; BLOCK_BYTES]> = block.try_into().ok();
+    fn elsewhere(&self, block: Option<&[u8]>, frame: u32) -> Vec<u32> {
+        let block: Option<[u8; BLOCK_BYTES]> = block.and_then(|block| block.try_into().ok());
         let places = block.and_then(|block| self.places.get(&block));
         let mut frames: Vec<u32> = places
             .into_iter()
@@ -145,7 +145,7 @@ fn marks(frame: &Frame, act: Act, blocks: &Blocks) -> Vec<Mark> {
     let ranges = cipher_blocks(frame, act);
     let last = ranges.len().saturating_sub(1);
     for (i, range) in ranges.into_iter().enumerate() {
-        let block = frame.bytes.get(range.clone()).unwrap_or(&[]);
+        let Some(block) = frame.bytes.get(range.clone()) else { continue };
         if act == Act::Token && i == last {
             marks.push(Mark { range, label: "08×8".to_owned(), hue: 0 });
         } else if let Some(number) = blocks.number(block) {
@@ -248,8 +248,7 @@ fn of_integer(
         1,
     )];
     let body = frame.body();
-    let first = body.get(..BLOCK_BYTES).unwrap_or(&[]);
-    let same = blocks.elsewhere(first, frame.number);
+    let same = blocks.elsewhere(body.get(..BLOCK_BYTES), frame.number);
     if !same.is_empty() {
         let where_ = named(&same, prefix);
         lessons.push(flaw(
@@ -274,7 +273,7 @@ fn of_integer(
         lessons.push(flaw("Recorded and sent again in this session, it counts again.", 3));
     }
     let repeated = (1..INTEGER_BLOCKS).filter(|i| {
-        let block = body.get(i * BLOCK_BYTES..(i + 1) * BLOCK_BYTES).unwrap_or(&[]);
+        let block = body.get(i * BLOCK_BYTES..(i + 1) * BLOCK_BYTES);
         !blocks.elsewhere(block, frame.number).is_empty()
     });
     if repeated.count() > 0 {
@@ -293,8 +292,7 @@ fn of_result(frame: &Frame, blocks: &Blocks, prefix: &str) -> Vec<Lesson> {
          passes: the opcode is covered by nothing.",
         8,
     )];
-    let first = frame.body().get(..BLOCK_BYTES).unwrap_or(&[]);
-    let same = blocks.elsewhere(first, frame.number);
+    let same = blocks.elsewhere(frame.body().get(..BLOCK_BYTES), frame.number);
     if !same.is_empty() {
         let where_ = named(&same, prefix);
         lessons.push(flaw(format!("Its first block is that of {where_}: the same digits."), 2));

@@ -1,7 +1,7 @@
 //! Bytes and their meaning, linked both ways.
 //!
-//! A field's bytes link to its row, and its name links to its bytes: with links alone the page works
-//! by keyboard and without a script. The script marks both sides while one of them has the pointer
+//! A field's bytes link to its row, and its name links to its bytes: with links alone the page
+//! works by keyboard and without a script. The script marks both sides while one of them has the pointer
 //! or the focus.
 
 use std::ops::Range;
@@ -115,7 +115,12 @@ impl Linked<'_> {
     }
 
     fn plain(&self, range: Range<usize>) -> String {
-        spaced(self.bytes.get(range).unwrap_or(&[]))
+        spaced(self.of(range))
+    }
+
+    fn of(&self, range: Range<usize>) -> &[u8] {
+        // Fields and marks point into these bytes; one that does not would show nothing.
+        self.bytes.get(range).unwrap_or(&[])
     }
 
     fn row(&self, i: usize, field: &Field) -> String {
@@ -143,7 +148,7 @@ impl Linked<'_> {
             anchor = self.anchor,
             field = field.name,
             hue = i % HUES,
-            value = of_value(&field.value, self.bytes.get(field.range.clone()).unwrap_or(&[])),
+            value = of_value(&field.value, self.of(field.range.clone())),
             meaning = text(field.meaning),
         )
     }

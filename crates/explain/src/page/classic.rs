@@ -21,7 +21,7 @@ pub(super) fn cards(
     };
     let mut cards = Vec::new();
     if let (Some(server), Some(client)) = (frame_of(Act::ServerKey), frame_of(Act::ClientKey)) {
-        cards.extend(exchange(conversation, server, client, prefix));
+        cards.extend(exchange(conversation, server, client, prefix).into_iter().flatten());
         cards.extend(keys(opened, client, prefix));
     }
     for (frame, act) in conversation.frames.iter().zip(&acts).take(super::FRAMES_MAX) {
