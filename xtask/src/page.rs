@@ -1,7 +1,7 @@
-//! The page of `ddes serve`: whether its sources give the files of web/dist, byte for byte, and
-//! whether it works in a browser.
+//! The page of `ddes serve` and those of `ddes explain`: whether their sources give the files of
+//! web/dist and web/explain/dist, byte for byte, and whether they work in a browser.
 //!
-//! The server embeds web/dist, so that nobody needs Node to build it.
+//! The server and the command embed these files, so that nobody needs Node to build them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,8 +20,19 @@ pub(crate) fn run() -> Result<(), String> {
     no_hosts()?;
     npm(&["ci", "--no-progress"])?;
     npm(&["run", "--silent", "check"])?;
-    rebuild()?;
-    npm(&["test", "--silent"])
+    rebuild("build", "target/page", "web/dist")?;
+    rebuild("build-explain", "target/page-explain", "web/explain/dist")?;
+    npm(&["test", "--silent"])?;
+    explained()
+}
+
+/// Pages of sessions that the command itself captures, and what a printer makes of them.
+fn explained() -> Result<(), String> {
+    shell::installed("pdftotext", "poppler-utils")?;
+    shell::run("cargo", &["build", "--package", "ddes"], &[])?;
+    let ddes = root().join("target/debug/ddes").display().to_string();
+    let arguments = ["--prefix", "web", "run", "--silent", "test-explain"];
+    shell::run("npm", &arguments, &[("DDES", &ddes)])
 }
 
 /// Debian's Node, where there is none; too old a one is an error that says so.
@@ -53,19 +64,18 @@ fn no_hosts() -> Result<(), String> {
     Ok(())
 }
 
-/// Builds beside web/dist, and compares. The build itself refuses what is too large.
-fn rebuild() -> Result<(), String> {
-    let (built, committed) = (root().join("target/page"), root().join("web/dist"));
-    npm(&["run", "--silent", "build", "--", "--out", &built.display().to_string()])?;
+/// Builds beside what is committed, and compares. The build itself refuses what is too large.
+fn rebuild(script: &str, beside: &str, dist: &str) -> Result<(), String> {
+    let (built, committed) = (root().join(beside), root().join(dist));
+    npm(&["run", "--silent", script, "--", "--out", &built.display().to_string()])?;
     let (ours, theirs) = (names(&built)?, names(&committed)?);
+    let other = |what: &str| format!("{what} is not of these sources: `npm run {script}` in web/");
     if let Some(name) = ours.symmetric_difference(&theirs).next() {
-        return Err(format!("web/dist is not of these sources ({name}): `npm run build` in web/"));
+        return Err(other(&format!("{dist} ({name})")));
     }
     for name in ours {
         if read(&built.join(&name))? != read(&committed.join(&name))? {
-            return Err(format!(
-                "web/dist/{name} is not of these sources: `npm run build` in web/"
-            ));
+            return Err(other(&format!("{dist}/{name}")));
         }
     }
     Ok(())

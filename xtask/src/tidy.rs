@@ -22,6 +22,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("ledger", &["wire"]),
     ("session", &["wire", "cipher", "ffdhe", "identity"]),
     ("capture", &["wire", "cipher", "ffdhe", "identity", "session"]),
+    ("explain", &["wire", "cipher", "ffdhe", "identity", "session", "capture"]),
     ("server", &["wire", "session", "ledger", "identity"]),
     ("client", &["wire", "session", "identity"]),
     ("load", &["client", "wire", "session", "identity"]),
@@ -31,7 +32,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "cli",
         &[
             "wire", "session", "ledger", "server", "client", "load", "cipher", "ffdhe", "identity",
-            "web", "capture", "lab",
+            "web", "capture", "explain", "lab",
         ],
     ),
 ];
@@ -61,6 +62,7 @@ const PURE: &[&str] = &[
     "crates/ledger",
     "crates/session",
     "crates/capture",
+    "crates/explain",
     "proof/sim",
 ];
 

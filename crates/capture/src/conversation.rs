@@ -11,6 +11,7 @@ use ddes_wire::schema::{Kind, Sender, name_of};
 use ddes_wire::v2::Suite;
 
 use crate::opened::Opened;
+use crate::secrets::SessionSecrets;
 
 /// Everything that was found in one capture.
 #[derive(Debug, Default)]
@@ -58,6 +59,8 @@ pub struct Conversation {
     pub notes: Vec<Note>,
     /// What the secrets gave; `None` shows what an eavesdropper sees.
     pub session: Option<Opened>,
+    /// The secrets that opened it: what one end drew.
+    pub secrets: Option<SessionSecrets>,
     /// Why secrets that were tried did not open it. Never both this and a session.
     pub refused: Option<String>,
 }

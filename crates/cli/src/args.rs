@@ -15,10 +15,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use ddes_ffdhe::NamedGroup;
 use ddes_identity::ServerAddress;
 use ddes_wire::v2::{GroupSize, Suite};
 
 use crate::bench::args::BenchCommand;
+use crate::calc::args::CalcCommand;
+use crate::explain::args::ExplainArgs;
 use crate::lab::args::LabArgs;
 use crate::level::Level;
 use crate::terminal;
@@ -209,6 +212,18 @@ Everything happens in this process, on 127.0.0.1. docs/course makes ten exercise
     /// Load a server, measure it and check its sums
     #[command(subcommand)]
     Bench(BenchCommand),
+    /// Work out what the protocol computes, step by step, on bytes that you give
+    #[command(
+        subcommand,
+        after_help = "\
+Inputs are HEX, text:TEXT, @FILE or - (hexadecimal text in a file, or on standard input), or raw:FILE
+(the bytes of a file as they are). Each calculation prints its formula, its inputs by name, its
+steps and its result; -q the result alone, --python a line of Python that comes to the same.
+
+This is for study: others of this machine see what is in a command line, so give it no secret that
+is still in use."
+    )]
+    Calc(CalcCommand),
     /// Relay connections and write what passes to a pcapng file; with any client and server
     #[command(after_help = "\
 Examples:
@@ -236,6 +251,17 @@ It reads pcapng and pcap files of tcpdump, Wireshark and ddes, of both wires. Wi
 decrypts, and checks every HMAC, tag, token, signature and sum. Exit code 5 if a check fails, or if
 the secrets are of another session. docs/capture.md has the format of secrets.")]
     Inspect(InspectArgs),
+    /// Make one page of a captured session: every byte, every calculation, and the attack
+    #[command(after_help = "\
+Examples:
+  ddes send --classic --capture a.pcapng --capture-secrets 42 50 42
+  ddes explain a.pcapng -o a.html
+  ddes explain a.pcapng -o a.html --compare b.pcapng    both wires side by side
+  ddes explain a.pcapng -o a.html --without-secrets     what an eavesdropper sees
+
+The page is one file that asks nobody for anything: open it in a browser, print it, keep it. With
+secrets it lets whoever has it read the session. docs/explain.md describes it.")]
+    Explain(ExplainArgs),
     /// Tell in one line whether a server answers and proves its key; for containers and Nagios
     #[command(after_help = "\
 Examples:
@@ -406,6 +432,16 @@ pub(crate) enum GroupName {
     Ffdhe2048,
     Ffdhe3072,
     Ffdhe4096,
+}
+
+impl From<GroupName> for NamedGroup {
+    fn from(name: GroupName) -> Self {
+        match name {
+            GroupName::Ffdhe2048 => Self::Ffdhe2048,
+            GroupName::Ffdhe3072 => Self::Ffdhe3072,
+            GroupName::Ffdhe4096 => Self::Ffdhe4096,
+        }
+    }
 }
 
 /// The suites by their names; those of `ddes` are for study.

@@ -3,6 +3,7 @@
 mod api;
 mod args;
 mod bench;
+mod calc;
 mod capture;
 mod check;
 mod closed;
@@ -11,6 +12,7 @@ mod connect;
 mod counter;
 mod demo;
 mod doctor;
+mod explain;
 mod failure;
 mod folder;
 mod generate;
@@ -78,8 +80,10 @@ fn main() -> ExitCode {
         Command::DemoClient(args) => (true, demo::run_client(&args)),
         Command::Lab(args) => (args.output.json, lab::run(&args)),
         Command::Bench(command) => (command.is_json(), bench::run(&command)),
+        Command::Calc(command) => (command.is_json(), calc::run(&command)),
         Command::Capture(args) => (args.output.json, capture::run(&args)),
         Command::Inspect(args) => (args.output.json, inspect::run(&args)),
+        Command::Explain(args) => (args.output.json, explain::run(&args)),
         Command::Check(args) => return check::run(&args),
         Command::Doctor(args) => (args.output.json, doctor::run(&args)),
         Command::Generate(command) => (false, generate::run(&command)),

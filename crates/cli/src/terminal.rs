@@ -44,6 +44,10 @@ pub(crate) fn colours(stream: &impl IsTerminal) -> bool {
 pub(crate) const LOUD: Style = AnsiColor::Red.on_default().bold();
 /// What a message calls its parts by.
 pub(crate) const LABEL: Style = AnsiColor::Cyan.on_default();
+/// What a part is headed by.
+pub(crate) const TITLE: Style = Style::new().bold();
+/// What is said beside the thing itself.
+pub(crate) const ASIDE: Style = Style::new().dimmed();
 
 /// Those of `--help` and of usage errors.
 pub(crate) const HELP: Styles = Styles::styled()

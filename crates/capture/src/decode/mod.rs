@@ -36,7 +36,10 @@ pub(crate) fn conversation(stream: Stream, secrets: &[SessionSecrets]) -> Conver
         Profile::V2 { .. } => v2::check_clear(&mut conversation),
     }
     match open::first(&conversation, secrets, TRIALS_MAX) {
-        Ok(opened) => conversation.session = opened,
+        Ok(Some((opened, secrets))) => {
+            (conversation.session, conversation.secrets) = (Some(opened), Some(secrets));
+        }
+        Ok(None) => {}
         Err(refusal) => conversation.refused = Some(refusal.to_string()),
     }
     decrypt(&mut conversation);
@@ -120,6 +123,7 @@ fn skeleton(mut stream: Stream, profile: Profile, client: usize) -> Conversation
         end: stream.end(client),
         notes,
         session: None,
+        secrets: None,
         refused: None,
     }
 }

@@ -31,12 +31,12 @@ pub(crate) enum Refusal {
     Handshake,
 }
 
-/// Tries secrets until one opens the conversation. Without any that name it, none were meant.
+/// Tries secrets until one opens the conversation, and gives it with what it opened. Without any that name it, none were meant.
 pub(super) fn first(
     conversation: &Conversation,
     secrets: &[SessionSecrets],
     trials_max: usize,
-) -> Result<Option<Opened>, Refusal> {
+) -> Result<Option<(Opened, SessionSecrets)>, Refusal> {
     let names = |secrets: &&SessionSecrets| {
         secrets.client.is_none_or(|client| client == conversation.client)
             && secrets.server.is_none_or(|server| server == conversation.server)
@@ -47,7 +47,7 @@ pub(super) fn first(
     let mut refusal = None;
     for secrets in named.chain(others).take(trials_max) {
         match open(conversation, secrets) {
-            Ok(opened) => return Ok(Some(opened)),
+            Ok(opened) => return Ok(Some((opened, secrets.clone()))),
             // The reason that says most: the one of the secrets that name this conversation.
             Err(reason) if names(&secrets) => refusal = refusal.or(Some(reason)),
             Err(_) => {}

@@ -19,15 +19,7 @@ use crate::streams::{Output, say};
 const WRITE_BYTES: usize = 64 * 1024;
 
 pub(crate) fn run(args: &InspectArgs) -> Result<(), Failure> {
-    let secrets = args.secrets.as_deref().map_or_else(|| Ok(Vec::new()), secrets)?;
-    let found = read(args, &secrets)?;
-    if !args.output.quiet && !args.output.json {
-        found.notes.iter().for_each(|note| say(&format!("Note: {note}.")));
-    }
-    let wanted = |number: u32| args.stream.is_none_or(|stream| stream == number);
-    if !found.all.iter().any(|conversation| wanted(conversation.number)) {
-        return Err(nothing(args, &found));
-    }
+    let (found, secrets) = open(args)?;
     let mut out = BufWriter::with_capacity(WRITE_BYTES, Output);
     let shown = match args.output.json {
         true => json::write(&mut out, &found, args),
@@ -37,7 +29,22 @@ pub(crate) fn run(args: &InspectArgs) -> Result<(), Failure> {
     verdict(args, &found, &secrets)
 }
 
-/// Reads the whole file.
+/// Reads the whole file with the secrets that are given; one without the conversation that was asked
+/// for is an error.
+pub(crate) fn open(args: &InspectArgs) -> Result<(Conversations, Vec<SessionSecrets>), Failure> {
+    let secrets = args.secrets.as_deref().map_or_else(|| Ok(Vec::new()), secrets)?;
+    let found = read(args, &secrets)?;
+    if !args.output.quiet && !args.output.json {
+        found.notes.iter().for_each(|note| say(&format!("Note: {note}.")));
+    }
+    let wanted = |number: u32| args.stream.is_none_or(|stream| stream == number);
+    if found.all.iter().any(|conversation| wanted(conversation.number)) {
+        Ok((found, secrets))
+    } else {
+        Err(nothing(args, &found))
+    }
+}
+
 fn read(args: &InspectArgs, secrets: &[SessionSecrets]) -> Result<Conversations, Failure> {
     let name = args.file.display();
     let cannot = |error: &io::Error| {

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ddes_ffdhe::{Group, NamedGroup};
+use ddes_ffdhe::Group;
 use ddes_identity::SigningKey;
 use ddes_server::endpoint::{Bounds, Classic, Config, Notices, Profiles};
 use ddes_server::{Access, Files, LiveSettings, ServerOptions};
@@ -13,7 +13,7 @@ use ddes_session::{classic, v2};
 use ddes_wire::v2::Suite;
 
 use super::http;
-use crate::args::{GroupName, ServeArgs};
+use crate::args::ServeArgs;
 use crate::failure::{Code, Failure};
 use crate::limits;
 use crate::streams;
@@ -95,7 +95,7 @@ pub(super) fn options(
     let LiveSettings { bounds, idle, notices, drain, refusals_max, history: _ } = live;
     let classic = args.classic.then(|| Classic {
         config: Arc::new(classic::ServerConfig {
-            group: Group::named(named(args.group)),
+            group: Group::named(args.group.into()),
             idle,
             handshake: HANDSHAKE_MAX,
             end_all: args.classic_end_all,
@@ -123,13 +123,5 @@ pub(super) fn options(
         drain,
         refusals_max,
         watch: false,
-    }
-}
-
-fn named(group: GroupName) -> NamedGroup {
-    match group {
-        GroupName::Ffdhe2048 => NamedGroup::Ffdhe2048,
-        GroupName::Ffdhe3072 => NamedGroup::Ffdhe3072,
-        GroupName::Ffdhe4096 => NamedGroup::Ffdhe4096,
     }
 }

@@ -12,6 +12,7 @@
 
 mod addresses;
 mod bench;
+mod calc;
 mod capture;
 mod causes;
 mod check;
@@ -21,6 +22,7 @@ mod demo;
 mod doctor;
 mod durability;
 mod exactly_once;
+mod explain;
 mod fake_api;
 mod files;
 mod floods;

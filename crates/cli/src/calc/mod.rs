@@ -1,0 +1,237 @@
+//! `ddes calc`: what the protocol computes, worked out on given bytes.
+
+pub(crate) mod args;
+mod given;
+mod show;
+
+use ddes_explain::{CalcError, Calculation, DhGroup, HkdfExpansion, KemKey};
+use ddes_wire::classic::DhPublicKey;
+
+use crate::args::OutputArgs;
+use crate::failure::{Code, Failure};
+use crate::screen::Screen;
+use crate::streams;
+
+use args::{CalcCommand, CalcOutput, DhArgs, HkdfArgs, KemCommand, NoiseCommand, RecordArgs};
+use given::{Given, Reader};
+
+pub(crate) fn run(command: &CalcCommand) -> Result<(), Failure> {
+    let calculation = read(command)?;
+    let output = command.output();
+    let worked = calculation.work().map_err(|error| of_calc(&error))?;
+    if output.python {
+        let line = format!("{}\n", calculation.python().command());
+        return streams::to_stdout(&line).map_err(|error| Failure::output(&error));
+    }
+    let OutputArgs { quiet, .. } = output.output;
+    if quiet && !output.output.json {
+        let results = worked.results.iter().map(|result| result.value.plain() + "\n");
+        let text: String = results.collect();
+        return streams::to_stdout(&text).map_err(|error| Failure::output(&error));
+    }
+    Screen::of(&output.output).show(&show::line(&calculation, &worked))
+}
+
+/// The calculation that a command line asks for, its inputs read.
+fn read(command: &CalcCommand) -> Result<Calculation, Failure> {
+    let mut reader = Reader::default();
+    let mut bytes = |given: &Given| reader.read(given);
+    Ok(match command {
+        CalcCommand::Dh(args) => dh(args, &mut bytes)?,
+        CalcCommand::Hkdf(args) => hkdf(args, &mut bytes)?,
+        CalcCommand::Hmac { key, input, .. } => {
+            Calculation::Hmac { key: bytes(key)?, input: bytes(input)? }
+        }
+        CalcCommand::Des { key, ecb, rounds, .. } => Calculation::Des {
+            key: bytes(key)?,
+            input: bytes(&ecb.input)?,
+            decrypt: ecb.decrypt,
+            pad: ecb.pad,
+            rounds: *rounds,
+        },
+        CalcCommand::Ddes { keys, ecb, .. } => Calculation::Ddes {
+            key1: bytes(&keys.key1)?,
+            key2: bytes(&keys.key2)?,
+            input: bytes(&ecb.input)?,
+            decrypt: ecb.decrypt,
+            pad: ecb.pad,
+        },
+        CalcCommand::Counter { keys, n, length, .. } => Calculation::Counter {
+            key1: bytes(&keys.key1)?,
+            key2: bytes(&keys.key2)?,
+            n: *n,
+            length: *length,
+        },
+        CalcCommand::KeyPair { keys, .. } => {
+            Calculation::KeyPair { key1: bytes(&keys.key1)?, key2: bytes(&keys.key2)? }
+        }
+        CalcCommand::Keys { function, key, .. } => {
+            Calculation::Keys { function: (*function).into(), key: bytes(key)? }
+        }
+        CalcCommand::Seal(RecordArgs { function, key, n, ad, input, .. }) => Calculation::Seal {
+            function: (*function).into(),
+            key: bytes(key)?,
+            n: *n,
+            ad: bytes(ad)?,
+            input: bytes(input)?,
+        },
+        CalcCommand::Open(RecordArgs { function, key, n, ad, input, .. }) => Calculation::Open {
+            function: (*function).into(),
+            key: bytes(key)?,
+            n: *n,
+            ad: bytes(ad)?,
+            input: bytes(input)?,
+        },
+        CalcCommand::Rekey { key, .. } => Calculation::Rekey { key: bytes(key)? },
+        CalcCommand::Noise(command) => noise(command, &mut bytes)?,
+        CalcCommand::MlKem(command) => kem(command, &mut bytes)?,
+        CalcCommand::Ed25519 { signed, .. } => Calculation::Ed25519 {
+            public: bytes(&signed.public)?,
+            message: bytes(&signed.message)?,
+            signature: bytes(&signed.signature)?,
+        },
+        CalcCommand::Sshsig { namespace, signed, .. } => Calculation::SshSig {
+            namespace: (*namespace).into(),
+            public: bytes(&signed.public)?,
+            message: bytes(&signed.message)?,
+            signature: bytes(&signed.signature)?,
+        },
+    })
+}
+
+/// Reads the bytes of an argument.
+type Read<'a> = &'a mut dyn FnMut(&Given) -> Result<Vec<u8>, Failure>;
+
+fn dh(args: &DhArgs, bytes: Read<'_>) -> Result<Calculation, Failure> {
+    let mut peer = args.peer.as_ref().map(&mut *bytes).transpose()?;
+    let group = match (&args.group, &args.pem, &args.p, &args.g) {
+        (Some(name), ..) => DhGroup::Named((*name).into()),
+        (None, Some(pem), ..) => {
+            let key = pem_key(&bytes(pem)?)?;
+            // The value in it is the peer's, unless another is given.
+            peer = Some(peer.unwrap_or(key.public));
+            DhGroup::of(&key.prime, &key.generator)
+        }
+        (None, None, Some(p), Some(g)) => DhGroup::Given { p: bytes(p)?, g: bytes(g)? },
+        (None, None, ..) => {
+            return Err(Failure::new(Code::Usage, "no group was given")
+                .next("--group ffdhe2048, or --p and --g, or --pem FILE"));
+        }
+    };
+    Ok(Calculation::Dh { group, private: bytes(&args.private)?, peer })
+}
+
+fn pem_key(text: &[u8]) -> Result<DhPublicKey, Failure> {
+    DhPublicKey::from_pem(text).map_err(|error| {
+        Failure::new(Code::Usage, format!("--pem: {error}"))
+            .cause("it takes the body of a classic opcode 10: -----BEGIN PUBLIC KEY-----")
+    })
+}
+
+fn hkdf(args: &HkdfArgs, bytes: Read<'_>) -> Result<Calculation, Failure> {
+    let info = args.info.as_ref().map(&mut *bytes).transpose()?;
+    let expand = args.length.map(|length| HkdfExpansion {
+        // RFC 5869: without an info it is a string of zero length.
+        info: info.unwrap_or_else(Vec::new),
+        length,
+    });
+    if let Some(ikm) = &args.ikm {
+        let salt = args.salt.as_ref().map(&mut *bytes).transpose()?;
+        return Ok(Calculation::Hkdf { salt, ikm: bytes(ikm)?, expand });
+    }
+    match (&args.prk, expand) {
+        (Some(prk), Some(expand)) => Ok(Calculation::HkdfExpand { prk: bytes(prk)?, expand }),
+        (Some(_), None) => {
+            Err(Failure::new(Code::Usage, "--prk needs --length: how many bytes to expand to"))
+        }
+        (None, _) => Err(Failure::new(Code::Usage, "neither --ikm nor --prk was given")
+            .next("--ikm extracts, and expands with --length; --prk expands alone")),
+    }
+}
+
+fn noise(command: &NoiseCommand, bytes: Read<'_>) -> Result<Calculation, Failure> {
+    Ok(match command {
+        NoiseCommand::Start { name, prologue, .. } => {
+            Calculation::NoiseStart { name: bytes(name)?, prologue: bytes(prologue)? }
+        }
+        NoiseCommand::MixHash { h, data, .. } => {
+            Calculation::MixHash { h: bytes(h)?, data: bytes(data)? }
+        }
+        NoiseCommand::MixKey { ck, input, .. } => {
+            Calculation::MixKey { ck: bytes(ck)?, input: bytes(input)? }
+        }
+        NoiseCommand::Split { ck, .. } => Calculation::NoiseSplit { ck: bytes(ck)? },
+    })
+}
+
+fn kem(command: &KemCommand, bytes: Read<'_>) -> Result<Calculation, Failure> {
+    Ok(match command {
+        KemCommand::Keygen { seed, .. } => Calculation::KemGenerate { seed: bytes(seed)? },
+        KemCommand::Encapsulate { ek, m, .. } => {
+            Calculation::KemEncapsulate { ek: bytes(ek)?, m: bytes(m)? }
+        }
+        KemCommand::Decapsulate { seed, dk, ciphertext, .. } => {
+            let key = match (seed, dk) {
+                (Some(seed), _) => KemKey::Seed(bytes(seed)?),
+                (None, Some(dk)) => KemKey::Whole(bytes(dk)?),
+                (None, None) => {
+                    return Err(Failure::new(Code::Usage, "neither --seed nor --dk was given"));
+                }
+            };
+            Calculation::KemDecapsulate { key, ciphertext: bytes(ciphertext)? }
+        }
+    })
+}
+
+fn of_calc(error: &CalcError) -> Failure {
+    let code = if error.is_integrity() { Code::Integrity } else { Code::Usage };
+    let failure = Failure::new(code, error.to_string());
+    match error {
+        CalcError::Blocks { .. } => failure.next("--pad adds PKCS#7 padding"),
+        CalcError::Padding => failure.cause("another key, or no padding: leave out --pad"),
+        CalcError::Length { .. }
+        | CalcError::Modulus
+        | CalcError::Range { .. }
+        | CalcError::Degenerate
+        | CalcError::Limit(_)
+        | CalcError::Tag
+        | CalcError::Kem(_)
+        | CalcError::PublicKey(_)
+        | CalcError::Signature => failure,
+    }
+}
+
+impl CalcCommand {
+    /// Whether programs read the output.
+    pub(crate) fn is_json(&self) -> bool {
+        self.output().output.json
+    }
+
+    fn output(&self) -> &CalcOutput {
+        match self {
+            Self::Dh(args) => &args.output,
+            Self::Hkdf(args) => &args.output,
+            Self::Seal(args) | Self::Open(args) => &args.output,
+            Self::Hmac { output, .. }
+            | Self::Des { output, .. }
+            | Self::Ddes { output, .. }
+            | Self::Counter { output, .. }
+            | Self::KeyPair { output, .. }
+            | Self::Keys { output, .. }
+            | Self::Rekey { output, .. }
+            | Self::Ed25519 { output, .. }
+            | Self::Sshsig { output, .. } => output,
+            Self::Noise(
+                NoiseCommand::Start { output, .. }
+                | NoiseCommand::MixHash { output, .. }
+                | NoiseCommand::MixKey { output, .. }
+                | NoiseCommand::Split { output, .. },
+            ) => output,
+            Self::MlKem(
+                KemCommand::Keygen { output, .. }
+                | KemCommand::Encapsulate { output, .. }
+                | KemCommand::Decapsulate { output, .. },
+            ) => output,
+        }
+    }
+}

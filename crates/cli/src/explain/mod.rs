@@ -1,0 +1,180 @@
+//! `ddes explain`: a captured session as one self-contained page.
+
+pub(crate) mod args;
+
+use std::path::Path;
+
+use ddes_capture::{Conversation, Conversations};
+use ddes_explain::{FRAMES_MAX, Sources};
+
+use crate::args::InspectArgs;
+use crate::failure::{Code, Failure};
+use crate::inspect;
+use crate::replace::{New, replace};
+use crate::screen::{Line, Screen};
+use crate::streams::{self, say};
+use args::ExplainArgs;
+
+/// Memory for the frames of a capture: a page shows few.
+const MEMORY_MAX: u64 = 256 << 20;
+
+pub(crate) fn run(args: &ExplainArgs) -> Result<(), Failure> {
+    let mut found = open(args, &args.file, args.secrets.as_deref(), args.stream)?;
+    let mut other = match &args.compare {
+        Some(path) => Some((open(args, path, None, args.compare_stream)?, path)),
+        None => None,
+    };
+    if args.without_secrets {
+        forget(&mut found);
+        other.iter_mut().for_each(|(found, _)| forget(found));
+    }
+    let main = chosen(&found, args.stream, &args.file)?;
+    tell_of_others(args, &found, main);
+    let other = match &other {
+        Some((found, path)) => Some((counterpart(found, main, args, path)?, path)),
+        None => None,
+    };
+    let (name, other_name) = (file_name(&args.file), other.map(|(_, path)| file_name(path)));
+    let sources = Sources {
+        main,
+        file: &name,
+        other: other.map(|(other, _)| other).zip(other_name.as_deref()),
+    };
+    let page = ddes_explain::document(&sources);
+    let has_secrets = main.session.is_some()
+        || other.is_some_and(|(conversation, _)| conversation.session.is_some());
+    write(args, &page, has_secrets)?;
+    told(args, &sources, &page, has_secrets)
+}
+
+/// Reads a capture; a file in which nothing of this protocol is, is an error.
+fn open(
+    args: &ExplainArgs,
+    file: &Path,
+    secrets: Option<&Path>,
+    stream: Option<u32>,
+) -> Result<Conversations, Failure> {
+    let as_inspect = InspectArgs {
+        file: file.to_owned(),
+        stream,
+        secrets: secrets.map(Path::to_owned),
+        full: false,
+        keys: false,
+        max_memory: MEMORY_MAX,
+        output: args.output.clone(),
+    };
+    inspect::open(&as_inspect).map(|(found, _)| found)
+}
+
+/// What nobody gave: the page shows what is on the wire.
+fn forget(found: &mut Conversations) {
+    found.all.iter_mut().for_each(ddes_explain::forget_secrets);
+}
+
+/// The conversation with the number, or the first.
+fn chosen<'a>(
+    found: &'a Conversations,
+    stream: Option<u32>,
+    file: &Path,
+) -> Result<&'a Conversation, Failure> {
+    let wanted = |one: &&Conversation| stream.is_none_or(|stream| stream == one.number);
+    found.all.iter().find(wanted).ok_or_else(|| {
+        Failure::new(Code::No, format!("{} has no such conversation", file.display()))
+            .next(format!("ddes inspect {}     (shows all of them)", file.display()))
+    })
+}
+
+/// The conversation that is put beside another: one on the other wire, if there is one.
+fn counterpart<'a>(
+    found: &'a Conversations,
+    main: &Conversation,
+    args: &ExplainArgs,
+    path: &Path,
+) -> Result<&'a Conversation, Failure> {
+    if args.compare_stream.is_some() {
+        return chosen(found, args.compare_stream, path);
+    }
+    let on_the_other = found.all.iter().find(|one| one.profile.name() != main.profile.name());
+    match on_the_other {
+        Some(other) => Ok(other),
+        None => Err(Failure::new(
+            Code::No,
+            format!("{} holds no conversation of the other wire", path.display()),
+        )
+        .cause(format!("both speak {}", main.profile.name()))
+        .next("ddes send --capture FILE2 with or without --classic; or --compare-stream N")),
+    }
+}
+
+fn tell_of_others(args: &ExplainArgs, found: &Conversations, main: &Conversation) {
+    if found.all.len() > 1 && args.stream.is_none() && !args.output.quiet {
+        say(&format!(
+            "Note: {} has {} conversations; this is number {}. --stream N explains another.",
+            args.file.display(),
+            found.all.len(),
+            main.number
+        ));
+    }
+    if let Some(refused) = &main.refused {
+        say(&format!("Note: {refused}. The page shows what an eavesdropper sees."));
+    }
+}
+
+/// A page with secrets in it is its owner's alone.
+fn write(args: &ExplainArgs, page: &str, has_secrets: bool) -> Result<(), Failure> {
+    if is_data(args) {
+        return streams::to_stdout(page).map_err(|error| Failure::output(&error));
+    }
+    let new = if has_secrets { New::EXPORT } else { New::REPORT };
+    replace(&args.page, page.as_bytes(), new).map_err(|error| error.failure(Code::No, &args.page))
+}
+
+fn told(
+    args: &ExplainArgs,
+    sources: &Sources<'_>,
+    page: &str,
+    has_secrets: bool,
+) -> Result<(), Failure> {
+    if is_data(args) {
+        return Ok(());
+    }
+    let Sources { main, .. } = sources;
+    let calculations = ddes_explain::cards(main, "").len();
+    let path = args.page.display();
+    let secrets = if has_secrets {
+        "It holds the secrets of the session: whoever has it reads everything."
+    } else {
+        "It holds no secrets: what an eavesdropper sees."
+    };
+    let frames = main.frames.len();
+    let text = format!(
+        "{path}: {} of {frames} frames, {calculations} calculations. {secrets}",
+        frames.min(FRAMES_MAX)
+    );
+    let line = Line::new("page", text)
+        .with("path", path.to_string())
+        .with("conversation", main.number)
+        .with("profile", main.profile.name())
+        .with("frames", frames)
+        .with("calculations", calculations)
+        .with("bytes", page.len())
+        .with("has_secrets", has_secrets);
+    if args.output.quiet && !args.output.json {
+        return Ok(());
+    }
+    Screen::of(&args.output).show_done(&line)
+}
+
+/// Whether standard output is the page.
+fn is_data(args: &ExplainArgs) -> bool {
+    args.page.as_os_str() == "-"
+}
+
+/// Without its folders: the page may be given away.
+fn file_name(path: &Path) -> String {
+    if path.as_os_str() == "-" {
+        return "standard input".to_owned();
+    }
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    name.to_string_lossy().into_owned()
+}

@@ -1,0 +1,204 @@
+//! `ddes explain`: pages of sessions that were captured, and each of their calculations by its own
+//! line of `ddes calc` and of Python.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::calc::shell;
+use crate::secure::{fingerprint, serve};
+use crate::{ddes_at, folder, output};
+
+/// The integers of each session: one of them twice.
+const ACT: [&str; 3] = ["42", "50", "42"];
+
+/// A home with a capture of the same act on both wires.
+struct Site {
+    home: PathBuf,
+}
+
+impl Site {
+    fn new() -> Self {
+        let home = folder();
+        let server = serve(&home, &["--classic", "--allow-any", "--ledger", "memory"]);
+        let trust = fingerprint(&home);
+        let site = Self { home };
+        let to = ["--server", &server.address, "--capture-secrets", "--quiet"];
+        let classic = site.path("classic.pcapng");
+        let send = [&["send", "--classic", "--capture", &classic], &to[..], &ACT];
+        site.done(&send.concat());
+        let hybrid = site.path("hybrid.pcapng");
+        let send = [&["send", "--trust", &trust, "--capture", &hybrid], &to[..], &ACT];
+        site.done(&send.concat());
+        site
+    }
+
+    fn path(&self, file: &str) -> String {
+        self.home.join(file).display().to_string()
+    }
+
+    fn done(&self, words: &[&str]) -> String {
+        let (code, out, error) = output(ddes_at(&self.home, words));
+        assert_eq!(code, 0, "{words:?}: {error}");
+        out
+    }
+
+    fn page(&self, name: &str, words: &[&str]) -> String {
+        let page = self.path(name);
+        self.done(&[&["explain", "-o", &page], words].concat());
+        std::fs::read_to_string(page).unwrap()
+    }
+}
+
+/// A calculation as the page shows it.
+struct Card {
+    anchor: String,
+    results: Vec<String>,
+    command: String,
+    python: String,
+    /// How many of the results Python prints.
+    python_results: usize,
+}
+
+fn between<'a>(text: &'a str, from: &str, to: &str) -> &'a str {
+    let (_, rest) = text.split_once(from).unwrap_or_else(|| panic!("no {from} in {text:.200}"));
+    rest.split_once(to).unwrap().0
+}
+
+fn plain(html: &str) -> String {
+    [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'"), ("&amp;", "&")]
+        .iter()
+        .fold(html.to_owned(), |text, (from, to)| text.replace(from, to))
+}
+
+fn cards(page: &str) -> Vec<Card> {
+    page.split("<details class=\"calc").skip(1).map(card).collect()
+}
+
+fn card(html: &str) -> Card {
+    let html = html.split("</details>").next().unwrap();
+    let line = |kind: &str| {
+        plain(between(
+            between(html, &format!("data-kind=\"{kind}\""), "</pre>"),
+            "<code>",
+            "</code>",
+        ))
+    };
+    let results = html.split("data-result=\"").skip(1);
+    Card {
+        anchor: between(html, "id=\"", "\"").to_owned(),
+        results: results.map(|rest| rest.split('"').next().unwrap().to_owned()).collect(),
+        command: line("shell"),
+        python: line("python"),
+        python_results: between(html, "data-results=\"", "\"").parse().unwrap(),
+    }
+}
+
+#[test]
+fn each_calculation_of_a_page_comes_to_the_same_by_its_line_and_in_python() {
+    let site = Site::new();
+    for (file, at_least) in [("classic", 16), ("hybrid", 25)] {
+        let page = site.page(&format!("{file}.html"), &[&site.path(&format!("{file}.pcapng"))]);
+        let cards = cards(&page);
+        assert!(cards.len() >= at_least, "{file}: {} calculations", cards.len());
+        for Card { anchor, results, command, python, python_results } in &cards {
+            let (code, out, error) = output(shell(&format!("{command} -q")));
+            assert_eq!(code, 0, "{anchor}: {command}: {error}");
+            assert_eq!(out.lines().collect::<Vec<_>>(), *results, "{anchor}: {command}");
+            let (code, out, error) = output(shell(python));
+            assert_eq!(code, 0, "{anchor}: {python}: {error}");
+            let expect = &results[results.len() - python_results..];
+            assert_eq!(out.trim_end(), expect.join("\n"), "{anchor}: {python}");
+        }
+        assert!(page.contains("✓ the same as") && !page.contains("✗ not the same as"), "{file}");
+        assert!(!page.contains("<li class=\"bad\">"), "{file}: a check fails");
+    }
+}
+
+#[test]
+fn a_page_is_one_file_that_names_no_other_and_is_the_same_each_time() {
+    let site = Site::new();
+    let (classic, hybrid) = (site.path("classic.pcapng"), site.path("hybrid.pcapng"));
+    let page = site.page("a.html", &[&classic, "--compare", &hybrid]);
+    assert_eq!(page, site.page("b.html", &[&classic, "--compare", &hybrid]));
+    for foreign in ["http://", "https://", "src=", "url(", "@import", "style=\"", "onclick"] {
+        assert!(!page.contains(foreign), "{foreign}");
+    }
+    assert!(page.contains("The same act on both wires") && page.contains("id=\"other-frame-1\""));
+    let ids: Vec<&str> =
+        page.split(" id=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    let unique: std::collections::BTreeSet<_> = ids.iter().collect();
+    assert_eq!(ids.len(), unique.len(), "an address names one thing");
+    for target in page.split("href=\"#").skip(1).map(|rest| rest.split('"').next().unwrap()) {
+        assert!(unique.contains(&target), "#{target} leads nowhere");
+    }
+    let mode =
+        |name: &str| std::fs::metadata(site.home.join(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode("a.html"), 0o600, "whoever has it reads the session");
+}
+
+#[test]
+fn a_page_without_secrets_holds_none_of_them() {
+    let site = Site::new();
+    for file in ["classic", "hybrid"] {
+        let capture = site.path(&format!("{file}.pcapng"));
+        let page = site.page("with.html", &[&capture]);
+        let without = site.page("without.html", &[&capture, "--without-secrets"]);
+        assert!(without.contains("This is the eavesdropper’s page"));
+        assert!(cards(&without).is_empty());
+        let secrets = cards(&page);
+        let secrets = secrets.iter().filter(|card| card.anchor.contains("keys"));
+        for secret in secrets.flat_map(|card| card.results.iter()) {
+            let spaced: Vec<_> = secret.as_bytes().chunks(2).map(String::from_utf8_lossy).collect();
+            assert!(page.contains(&spaced.join(" ")), "{secret}");
+            assert!(!without.contains(&spaced.join(" ")) && !without.contains(secret.as_str()));
+        }
+    }
+}
+
+#[test]
+fn an_attacker_s_view_tells_equal_integers_and_marks_no_block_of_the_other_wire() {
+    let site = Site::new();
+    let classic = site.page("a.html", &[&site.path("classic.pcapng"), "--without-secrets"]);
+    assert!(classic.contains("The whole frame is that of"), "42 was sent twice");
+    assert!(classic.contains("data-mark=\"08×8\"") && classic.contains("data-mark=\"token\""));
+    let hybrid = site.page("b.html", &[&site.path("hybrid.pcapng"), "--without-secrets"]);
+    assert!(!hybrid.contains("data-mark"));
+    assert!(hybrid.contains("1 integer.") || hybrid.contains("3 integers."), "its length tells");
+}
+
+#[test]
+fn the_page_can_go_to_standard_output_and_programs_hear_what_it_holds() {
+    let site = Site::new();
+    let capture = site.path("classic.pcapng");
+    let page = site.page("a.html", &[&capture]);
+    assert_eq!(site.done(&["explain", &capture, "-o", "-"]), page);
+    let said = site.done(&["explain", &capture, "-o", &site.path("c.html"), "--json"]);
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((&said["event"], &said["profile"]), (&"page".into(), &"classic".into()));
+    assert_eq!(said["has_secrets"], true);
+    assert_eq!(said["calculations"], cards(&page).len());
+}
+
+#[test]
+fn what_cannot_be_explained_is_said() {
+    let site = Site::new();
+    let capture = site.path("classic.pcapng");
+    std::fs::write(site.home.join("text"), "no capture").unwrap();
+    let out = site.path("out.html");
+    let nowhere = site.path("nowhere/at/all.html");
+    for (words, expected, says) in [
+        (vec!["explain", &capture], 2, "--out"),
+        (vec!["explain", "/nowhere/at/all", "-o", &out], 1, "cannot read"),
+        (vec!["explain", &site.path("text"), "-o", &out], 1, "neither a pcapng nor a pcap"),
+        (vec!["explain", &capture, "--stream", "9", "-o", &out], 1, "conversation 9"),
+        (vec!["explain", &capture, "-o", &nowhere], 1, "cannot write"),
+        (vec!["explain", &capture, "--compare", &capture, "-o", &out], 1, "of the other wire"),
+    ] {
+        let (code, shown, error) = output(ddes_at(&site.home, &words));
+        assert_eq!((code, shown.as_str()), (expected, ""), "{words:?}: {error}");
+        assert!(error.contains(says), "{words:?}: {error}");
+        assert!(!Path::new(&out).exists(), "{words:?}");
+    }
+}

@@ -1,0 +1,24 @@
+//! Which calculations belong between which frames.
+
+use ddes_capture::{Conversation, Opened};
+
+use super::card::Card;
+use super::{classic, v2};
+
+/// All calculations of a conversation whose secrets are known, in the order of the frames that they
+/// follow. Their anchors begin with `prefix`.
+pub fn cards(conversation: &Conversation, prefix: &str) -> Vec<Card> {
+    let mut cards = match &conversation.session {
+        Some(Opened::Classic(opened)) => classic::cards(conversation, opened, prefix),
+        Some(Opened::V2(opened)) => v2::cards(conversation, opened, prefix),
+        None => Vec::new(),
+    };
+    // Those of one frame keep their order.
+    cards.sort_by_key(|card| card.after);
+    cards
+}
+
+/// The anchor of a frame.
+pub(super) fn frame_anchor(prefix: &str, number: u32) -> String {
+    format!("{prefix}frame-{number}")
+}

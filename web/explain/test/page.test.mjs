@@ -1,0 +1,208 @@
+// The pages of `ddes explain` in a real browser: by keyboard, by address, by colour and on paper.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import axe from "axe-core";
+import { launch, open as openPage } from "../../test/browser.mjs";
+import { makePages } from "./pages.mjs";
+
+const VIEWS = ["wire", "keys", "attack"];
+
+let pages;
+let browser;
+before(async () => {
+  pages = await makePages();
+  browser = await launch();
+});
+after(async () => browser?.close());
+
+/** A page at an address, with every request that it made. */
+async function open(address, options = {}) {
+  const opened = await openPage(browser, options);
+  const requests = [];
+  opened.page.on("request", (request) => requests.push(request.url()));
+  await opened.page.goto(address);
+  return { ...opened, requests };
+}
+
+const focused = (page) =>
+  page.evaluate(() => ({
+    id: document.activeElement?.id ?? "",
+    text: document.activeElement?.textContent ?? "",
+    field: document.activeElement?.getAttribute("data-f"),
+  }));
+
+test("no page asks anybody for anything, or breaks its own policy", async () => {
+  for (const name of ["classic", "hybrid", "beside", "wire"]) {
+    const { context, page, complaints, requests } = await open(pages[name]);
+    await page.locator("footer").scrollIntoViewIfNeeded();
+    for (const view of VIEWS) await page.locator(`#view-${view}`).check();
+    assert.deepEqual(requests, [pages[name]], name);
+    assert.deepEqual(complaints, [], name);
+    const policy = await page.locator("meta[http-equiv]").getAttribute("content");
+    assert.match(policy, /^default-src 'none'; style-src 'sha256-/);
+    assert.equal(await page.locator("[style], [onclick], img, iframe, link").count(), 0, name);
+    await context.close();
+  }
+});
+
+test("axe finds nothing, in light and dark, in each view, on wide and narrow screens", async () => {
+  for (const name of ["classic", "hybrid", "beside", "wire"]) {
+    for (const [scheme, width] of [["light", 1440], ["dark", 320]]) {
+      const { context, page } = await open(pages[name], { scheme, width });
+      for (const view of VIEWS) {
+        await page.locator(`#view-${view}`).check();
+        // What the policy keeps out is put in as the developer tools would.
+        await page.evaluate(axe.source);
+        const found = await page.evaluate(async () => {
+          const tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+          const { violations } = await window.axe.run(document, { runOnly: tags });
+          return violations.map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map((node) => node.html.slice(0, 160)).join(" | ")}`);
+        });
+        assert.deepEqual(found, [], `${name} ${scheme} ${width} ${view}`);
+      }
+      await context.close();
+    }
+  }
+});
+
+test("a journey by keyboard alone: skip, choose a view, walk through bytes, follow them to their meaning and back", async () => {
+  const { context, page } = await open(pages.classic);
+  await page.keyboard.press("Tab");
+  assert.equal((await focused(page)).text, "Skip to the frames");
+  await page.keyboard.press("Tab");
+  assert.equal((await focused(page)).id, "view-keys", "the view that is chosen");
+  await page.keyboard.press("ArrowRight");
+  assert.equal((await focused(page)).id, "view-attack");
+  assert.equal(await page.locator(".lessons").first().isVisible(), true);
+  assert.equal(await page.locator(".inside").first().isVisible(), false);
+  await page.keyboard.press("ArrowLeft");
+  assert.equal(await page.locator(".inside").first().isVisible(), true);
+
+  await page.locator("#frame-4 .bytes a.b").first().focus();
+  assert.equal((await focused(page)).id, "frame-4.opcode.bytes");
+  for (const key of ["ArrowRight", "ArrowRight", "ArrowDown"]) await page.keyboard.press(key);
+  assert.equal((await focused(page)).id, "frame-4.token.bytes");
+  const lit = () => page.locator("#frame-4 .on").evaluateAll((all) => all.map((one) => one.id));
+  assert.deepEqual(await lit(), ["frame-4.token.bytes", "frame-4.token"], "both ends are lit");
+  await page.keyboard.press("Enter");
+  assert.equal((await focused(page)).id, "frame-4.token");
+  assert.equal(new URL(page.url()).hash, "#frame-4.token");
+  await page.locator("#frame-4\\.token a").focus();
+  await page.keyboard.press("Enter");
+  assert.equal((await focused(page)).id, "frame-4.token.bytes");
+  await page.keyboard.press("End");
+  assert.equal((await focused(page)).id, "frame-4.hmac.bytes");
+  await page.keyboard.press("Tab");
+  assert.equal(await page.evaluate(() => !document.activeElement.closest(".bytes")), true, "one stop for all bytes");
+
+  const card = page.locator("#frame-4\\.calc-hmac");
+  await card.locator("summary").focus();
+  await page.keyboard.press("Enter");
+  assert.equal(await card.evaluate((card) => card.open), false);
+  await page.keyboard.press("Space");
+  assert.equal(await card.evaluate((card) => card.open), true);
+  await context.close();
+});
+
+test("the pointer lights both ends too", async () => {
+  const { context, page } = await open(pages.classic);
+  await page.locator("#frame-4 .bytes a.b").nth(3).hover();
+  assert.equal(await page.locator("#frame-4\\.token.on").count(), 1);
+  await page.locator("#frame-4\\.hmac").hover();
+  assert.equal(await page.locator("#frame-4\\.hmac\\.bytes.on").count(), 1);
+  assert.equal(await page.locator("#frame-4\\.token.on").count(), 0);
+  await context.close();
+});
+
+test("an address shows what it names, whichever view and card it is in", async () => {
+  for (const [hash, view] of [
+    ["#frame-4", "keys"],
+    ["#frame-4.hmac", "keys"],
+    ["#frame-4.calc-hmac", "keys"],
+    ["#frame-4.inside.integer", "keys"],
+    ["#frame-2.der.public", "keys"],
+  ]) {
+    const { context, page } = await open(pages.classic + hash);
+    const target = page.locator(hash.replaceAll(".", "\\."));
+    assert.equal(await target.isVisible(), true, hash);
+    await page.waitForFunction((id) => {
+      const box = document.getElementById(id).getBoundingClientRect();
+      return box.top >= 0 && box.top < innerHeight;
+    }, hash.slice(1));
+    assert.equal(await page.locator('input[name="view"]:checked').getAttribute("value"), view, hash);
+    await context.close();
+  }
+  const { context, page } = await open(pages.classic);
+  await page.locator("#view-wire").check();
+  await page.evaluate(() => (location.hash = "#frame-4.inside.integer"));
+  await page.locator("#frame-4\\.inside\\.integer").waitFor();
+  assert.equal(await page.locator("#view-keys").isChecked(), true, "the view that has it");
+  await page.evaluate(() => (location.hash = "#%E0%A4%A"));
+  await context.close();
+});
+
+test("each view shows what it says, and each calculation agrees with the wire", async () => {
+  for (const name of ["classic", "hybrid"]) {
+    const { context, page } = await open(pages[name]);
+    assert.equal(await page.locator(".claim.bad, .checks .bad").count(), 0, name);
+    assert.ok((await page.locator(".claim.good").count()) >= 4, name);
+    await page.locator("#view-wire").check();
+    assert.equal(await page.locator(".calc").first().isVisible(), false);
+    assert.equal(await page.locator(".locked").first().isVisible(), true);
+    await page.locator("#view-attack").check();
+    const marks = await page.locator(".mark").count();
+    if (name === "classic") assert.ok(marks > 10, "equal blocks, the token and the padding are marked");
+    else assert.equal(marks, 0, "nothing repeats on this wire");
+    await context.close();
+  }
+});
+
+test("a page without secrets says how to get the rest, and holds none", async () => {
+  const { context, page } = await open(pages.wire);
+  assert.equal(await page.locator("#view-wire").isChecked(), true);
+  assert.match(await page.locator(".how").innerText(), /--capture-secrets/);
+  assert.equal(await page.locator(".calc").count(), 0);
+  await context.close();
+});
+
+test("nothing is wider than a narrow screen, and nothing moves for whoever wants no motion", async () => {
+  for (const name of ["classic", "hybrid", "beside", "wire"]) {
+    const { context, page } = await open(pages[name], { width: 320, height: 720 });
+    for (const view of VIEWS) {
+      await page.locator(`#view-${view}`).check();
+      const width = await page.evaluate(() => document.documentElement.scrollWidth);
+      assert.ok(width <= 320, `${name} ${view}: ${width}`);
+    }
+    assert.equal(await page.evaluate(() => getComputedStyle(document.documentElement).scrollBehavior), "auto");
+    await context.close();
+  }
+});
+
+test("on paper each frame and each calculation is there, and nothing is cut off", async () => {
+  const { context, page } = await open(pages.classic);
+  const paper = join(pages.folder, "classic.pdf");
+  writeFileSync(paper, await page.pdf({ format: "A4", printBackground: true }));
+  const text = execFileSync("pdftotext", ["-layout", paper, "-"], { encoding: "utf8" });
+  const flat = text.replace(/\s+/g, " ");
+  for (const said of ["Every byte of the classic wire", "The session token", "HKDF-SHA256", "Double DES in ECB, decryption", "ddes calc hmac"]) {
+    assert.ok(flat.includes(said), said);
+  }
+  // The whole of a command that scrolls on a screen.
+  const command = await page.locator('#frame-2\\.calc-shared .line[data-kind="shell"] code').textContent();
+  assert.ok(text.replace(/\s+/g, "").includes(command.replace(/\s+/g, "")), "a command is cut off");
+  await context.close();
+});
+
+test("without a script everything is there and can be reached", async () => {
+  const { context, page } = await open(pages.classic, { javaScriptEnabled: false });
+  await page.locator("#view-attack").check();
+  assert.equal(await page.locator(".lessons").first().isVisible(), true);
+  await page.locator("#view-keys").check();
+  await page.locator("#frame-4 .bytes a.b").nth(3).click();
+  assert.equal(new URL(page.url()).hash, "#frame-4.token");
+  await context.close();
+});
