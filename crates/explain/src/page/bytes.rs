@@ -93,9 +93,10 @@ impl Linked<'_> {
     fn pieces(&self, range: Range<usize>) -> String {
         let mut out = Vec::new();
         let mut at = range.start;
-        let inside = self.marks.iter().filter(|mark| {
-            range.start <= mark.range.start && mark.range.end <= range.end
-        });
+        let inside = self
+            .marks
+            .iter()
+            .filter(|mark| range.start <= mark.range.start && mark.range.end <= range.end);
         for mark in inside {
             if mark.range.start > at {
                 out.push(self.plain(at..mark.range.start));

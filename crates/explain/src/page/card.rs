@@ -123,11 +123,8 @@ impl Card {
         let Some(claim) = &self.claim else { return String::new() };
         let result = worked.results.last().and_then(|result| result.value.bytes());
         let is_equal = result == Some(&claim.bytes);
-        let (class, word) = if is_equal {
-            ("good", "✓ the same as")
-        } else {
-            ("bad", "✗ not the same as")
-        };
+        let (class, word) =
+            if is_equal { ("good", "✓ the same as") } else { ("bad", "✗ not the same as") };
         format!(
             "<p class=\"claim {class}\">{word} <a href=\"#{}\">{}</a></p>",
             text(&claim.anchor),
@@ -225,10 +222,8 @@ fn list(steps: &[Step]) -> String {
 
 fn table(steps: &[Step]) -> String {
     let names = steps.first().map_or(&[][..], |step| &step.chain);
-    let head: String = names
-        .iter()
-        .map(|named| format!("<th scope=\"col\">{}</th>", text(&named.name)))
-        .collect();
+    let head: String =
+        names.iter().map(|named| format!("<th scope=\"col\">{}</th>", text(&named.name))).collect();
     let rows: String = steps
         .iter()
         .map(|step| {

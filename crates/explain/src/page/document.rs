@@ -221,9 +221,10 @@ fn ladder(conversation: &Conversation, acts: &[Act], prefix: &str) -> String {
             act.title()
         )
     };
-    let rungs: String =
-        conversation.frames.iter().zip(acts).take(FRAMES_MAX).map(rung).collect();
-    format!("<nav class=\"ladder\" aria-label=\"frames of the conversation\"><ol>{rungs}</ol></nav>")
+    let rungs: String = conversation.frames.iter().zip(acts).take(FRAMES_MAX).map(rung).collect();
+    format!(
+        "<nav class=\"ladder\" aria-label=\"frames of the conversation\"><ol>{rungs}</ol></nav>"
+    )
 }
 
 /// The calculations behind a frame; for whoever has no keys a line that says that there are some.
