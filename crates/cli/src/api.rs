@@ -140,8 +140,10 @@ impl Api {
 
     /// The answer to a GET of `path` as it comes, without an end.
     pub(crate) fn follow(&self, path: &str) -> Result<impl Read + use<>, ApiError> {
-        let mut request = self.agent.get(self.url(path)).header("Accept", "text/event-stream");
-        if let Some(bearer) = &self.bearer {
+        let (at, bearer) = self.way();
+        let url = format!("http://{at}{path}");
+        let mut request = self.agent.get(url).header("Accept", "text/event-stream");
+        if let Some(bearer) = &bearer {
             request = request.header("Authorization", bearer.as_str());
         }
         let limits = request.config().timeout_global(None).timeout_recv_response(Some(WHOLE));
