@@ -49,8 +49,7 @@ impl Session {
         body[8..24].copy_from_slice(b"sixteen of UUID.");
         encrypt([&self.key1, &self.key2], &mut body[..32]);
         body[32..48].copy_from_slice(&self.token);
-        let mut mac =
-            <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(self.key2.as_bytes()).unwrap();
+        let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(self.key2.as_bytes()).unwrap();
         mac.update(&body[..48]);
         body[48..].copy_from_slice(&mac.finalize().into_bytes());
         body

@@ -10,7 +10,8 @@ use std::hint::black_box;
 /// Entries of a line.
 const SLOTS: usize = 12;
 const ENTRY_BYTES: usize = 5;
-const ENTRY_BITS: u32 = 8 * ENTRY_BYTES as u32;
+const ENTRY_BITS: u32 = 40;
+const _: () = assert!(8 * ENTRY_BYTES == 40);
 /// Where a line has its count.
 const COUNT: usize = SLOTS * ENTRY_BYTES;
 
