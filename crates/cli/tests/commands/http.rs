@@ -212,7 +212,7 @@ fn tail_prints_each_event_as_it_happens_and_comes_back_after_a_restart() {
     };
     send(&served.running.address);
     let admitted = until("admitted");
-    assert!(admitted["session"] == "1" && admitted["peer"].is_string(), "{admitted}");
+    assert!(admitted["session"].is_string() && admitted["peer"].is_string(), "{admitted}");
     assert_eq!(until("ended")["cause"], "bye");
     let http = served.http.clone();
     drop(served);
