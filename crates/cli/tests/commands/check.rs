@@ -21,7 +21,9 @@ fn answering(answer: &'static str) -> String {
         let (mut stream, _) = listener.accept().unwrap();
         let mut asked = [0; 1024];
         let count = stream.read(&mut asked).unwrap();
-        assert!(asked[..count].starts_with(b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1:"));
+        let head = String::from_utf8_lossy(&asked[..count]).to_ascii_lowercase();
+        assert!(head.starts_with("get /readyz http/1.1\r\n"), "{head}");
+        assert!(head.contains("\r\nhost: 127.0.0.1:"), "{head}");
         stream.write_all(answer.as_bytes()).unwrap();
     });
     url
