@@ -137,7 +137,7 @@ impl<W: Write> Writer<W> {
             let is_much =
                 waiting.bytes > WAITING_BYTES_MAX || waiting.pieces.len() > WAITING_PIECES_MAX;
             if keys.is_some() || is_much {
-                self.settle(connection.0, keys)?;
+                self.settle(connection.0, keys.as_ref())?;
             }
             return Ok(self.state());
         }
@@ -219,11 +219,11 @@ impl<W: Write> Writer<W> {
     }
 
     /// Writes what waited for keys, behind a first packet that states them, or the secrets alone.
-    fn settle(&mut self, number: u64, keys: Option<Opened>) -> io::Result<()> {
+    fn settle(&mut self, number: u64, keys: Option<&Opened>) -> io::Result<()> {
         let Some(known) = self.connections.get_mut(&number) else { return Ok(()) };
         let Some(waiting) = known.waiting.take() else { return Ok(()) };
         let Waiting { began, mut secrets, pieces, .. } = waiting;
-        if let Some(keys) = &keys {
+        if let Some(keys) = keys {
             secrets = secrets.with_keys_of(keys);
         }
         self.handshake(number, began, Some(&secrets))?;

@@ -287,7 +287,7 @@ fn plain(
     let message = message(wire, frame, Place::Plaintext, Suites::All);
     let fields = message.and_then(|message| plain_fields(message, &bytes));
     let is_known = fields.is_some();
-    let plain = Plain { bytes, fields: fields.unwrap_or_else(Vec::new), record, epoch };
+    let plain = Plain { bytes, fields: fields.unwrap_or_default(), record, epoch };
     (is_known || record.is_some() || !plain.bytes.is_empty()).then_some(plain)
 }
 

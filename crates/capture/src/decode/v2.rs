@@ -299,8 +299,9 @@ impl Account {
             let detail = format!("{last_seq} is above every number that was sent");
             return Some(check(What::Sequence, "P-29", false, detail));
         };
-        let values = self.waiting.drain(..covered);
-        let own = values.fold(Some(self.sum), |sum, value| sum?.checked_add(i128::from(value)));
+        let mut values = self.waiting.drain(..covered);
+        let own = values.try_fold(self.sum, |sum, value| sum.checked_add(i128::from(value)));
+        drop(values);
         (self.last_seq, self.sum) = (last_seq, sum);
         let passed = own == Some(sum);
         let detail = match own {

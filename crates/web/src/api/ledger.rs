@@ -120,7 +120,7 @@ pub(crate) async fn start(
             Finding::new(Outcome::Failed, "The verification panicked: see the log.".into(), began)
         });
         let (shared, finding) = (Arc::clone(&app), found.clone());
-        let said = aside(move || {
+        let said = app.aside.run(move || {
             let kept = shared.verification.keep(&finding);
             shared.operations.verified(&finding, kept);
         });
