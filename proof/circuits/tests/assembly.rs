@@ -1,7 +1,12 @@
 //! The assembly that is written, carried out instruction by instruction here, against FIPS 46-3's
 //! tables: also on a machine whose processor lacks the instructions.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking, and knows its numbers"
+)]
 
 use std::collections::HashMap;
 use std::path::Path;

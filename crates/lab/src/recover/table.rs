@@ -10,7 +10,8 @@ use std::hint::black_box;
 /// Entries of a line.
 const SLOTS: usize = 12;
 const ENTRY_BYTES: usize = 5;
-const ENTRY_BITS: u32 = 8 * ENTRY_BYTES as u32;
+const ENTRY_BITS: u32 = 40;
+const _: () = assert!(8 * ENTRY_BYTES == 40);
 /// Where a line has its count.
 const COUNT: usize = SLOTS * ENTRY_BYTES;
 
@@ -46,8 +47,8 @@ pub(super) struct Entry {
 }
 
 impl Table {
-    /// An empty table of so many lines, for indices below `2^index_bits`; `None` if the system has no
-    /// such memory.
+    /// An empty table of so many lines, for indices below `2^index_bits`; `None` if the system has
+    /// no such memory.
     pub(super) fn new(lines: usize, index_bits: u32) -> Option<Self> {
         let mut table = Vec::new();
         table.try_reserve_exact(lines).ok()?;

@@ -22,7 +22,7 @@ impl<'a, L: Lane> Batches<'a, L> {
     pub(super) fn new(space: &'a KeySpace, slice: u64) -> Self {
         let slice_bits = space.slice_keys().trailing_zeros() as usize;
         let lane_bits = slice_bits.min((64 * L::WORDS).trailing_zeros() as usize);
-        let first = slice.checked_shl(slice_bits as u32).unwrap_or(0) & (space.keys() - 1);
+        let first = slice.wrapping_mul(space.slice_keys()) & (space.keys() - 1);
         let mut batches = Self { space, keys: [L::splat(0); KEY_LANES], lane_bits, first, step: 0 };
         for bit in 0..KEY_BITS {
             batches.set(bit, L::splat((space.key_bits(first) >> bit & 1).wrapping_neg()));
@@ -87,14 +87,10 @@ impl<'a, L: Lane> Batches<'a, L> {
     pub(super) fn numbers_of_zeros(&self, lane: L) -> impl Iterator<Item = u64> {
         let mut words = [[0xff; 8]; 8];
         lane.store(&mut words[..L::WORDS]);
-        let (first, count) = (self.first, self.count() as u64);
-        (0..64 * L::WORDS as u64)
-            .filter(move |i| {
-                let (word, bit) = (*i as usize % L::WORDS, *i as usize / L::WORDS);
-                u64::from_le_bytes(words[word]) >> bit & 1 == 0
-            })
-            .take_while(move |i| *i < count)
-            .map(move |i| first + i)
+        let (first, count) = (self.first, self.count());
+        let is_zero =
+            move |i: usize| u64::from_le_bytes(words[i % L::WORDS]) >> (i / L::WORDS) & 1 == 0;
+        (first..).zip(0..count).filter(move |(_, i)| is_zero(*i)).map(|(number, _)| number)
     }
 
     #[inline(always)]
@@ -107,8 +103,8 @@ impl<'a, L: Lane> Batches<'a, L> {
     }
 }
 
-/// Bit `i` of the numbers that a word has, from its lowest bit on: word, word + words, … The low bits
-/// of a number are thus those of the word, as transposed blocks have them.
+/// Bit `i` of the numbers that a word has, from its lowest bit on: word, word + words, … The low
+/// bits of a number are thus those of the word, as transposed blocks have them.
 fn low_bits(i: usize, word: usize, words_log2: usize) -> u64 {
     match i.checked_sub(words_log2) {
         None => (word as u64 >> i & 1).wrapping_neg(),

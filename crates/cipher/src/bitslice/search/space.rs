@@ -6,21 +6,18 @@ use crate::DesKey;
 use crate::bitslice::schedule::KEY_BITS;
 
 /// Bits of the numbers of a slice's keys.
-const SLICE_BITS: usize = 20;
+const SLICE_BITS: u32 = 20;
 
 /// A batch's keys differ in the lowest bits of their numbers: in so many at most.
 pub(super) const LANE_BITS_MAX: usize = 9;
 
-/// The bits that change from batch to batch within a slice.
-const INNER_BITS: usize = SLICE_BITS - LANE_BITS_MAX;
-
 /// Keys that agree in some of their 56 bits and differ in all others: 2 to the power of
 /// [`Self::bits`] keys.
 ///
-/// Key bits are written as a number below 2^56: bit `7·byte + i` of it is a key byte's i-th bit from
-/// the top, so parity is left out. Each key of the space has a number from 0 on, in the order in
-/// which the search takes the least time; [`Self::key`] gives the key. A search takes 2^20 numbers
-/// at a time, a *slice*.
+/// Key bits are written as a number below 2^56: bit `7·byte + i` of it is a key byte's i-th bit
+/// from the top, so parity is left out. Each key of the space has a number from 0 on, in the order
+/// in which the search takes the least time; [`Self::key`] gives the key. A search takes 2^20
+/// numbers at a time, a *slice*.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct KeySpace {
     /// The key bits that are the same in all keys; zeros elsewhere.
@@ -73,12 +70,12 @@ impl KeySpace {
 
     /// How many slices there are; the last one is as large as the others.
     pub fn slices(&self) -> u64 {
-        1 << self.bits().saturating_sub(SLICE_BITS as u32)
+        1 << self.bits().saturating_sub(SLICE_BITS)
     }
 
     /// How many keys a slice has.
     pub fn slice_keys(&self) -> u64 {
-        1 << self.bits().min(SLICE_BITS as u32)
+        1 << self.bits().min(SLICE_BITS)
     }
 
     /// Whether the key is in the space; parity is ignored.
@@ -115,8 +112,7 @@ impl core::fmt::Debug for KeySpace {
 fn order(unknown: u64) -> [u8; KEY_BITS] {
     let mut bits = [0; KEY_BITS];
     let mut count = 0;
-    for (to, bit) in bits.iter_mut().zip((0..KEY_BITS as u8).filter(|bit| unknown >> bit & 1 == 1))
-    {
+    for (to, bit) in bits.iter_mut().zip((0..56_u8).filter(|bit| unknown >> bit & 1 == 1)) {
         *to = bit;
         count += 1;
     }
@@ -124,7 +120,6 @@ fn order(unknown: u64) -> [u8; KEY_BITS] {
     cheapest_first.sort_unstable_by_key(|bit| (cost(*bit), *bit));
     let lanes = count.min(LANE_BITS_MAX);
     cheapest_first.rotate_right(lanes);
-    debug_assert!(INNER_BITS + LANE_BITS_MAX == SLICE_BITS);
     bits
 }
 
