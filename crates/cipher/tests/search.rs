@@ -49,8 +49,8 @@ fn found(search: &KeySearch, engine: Engine, space: &KeySpace, slice: u64) -> Ve
     found
 }
 
-/// The first key, the last, and any between them; in spaces that are less than a batch, exactly one,
-/// and many.
+/// The first key, the last, and any between them; in spaces that are less than a batch, exactly
+/// one, and many.
 #[test]
 fn a_planted_key_is_found_and_no_other() {
     let mut rng = fastrand::Rng::with_seed(6);
@@ -101,8 +101,8 @@ fn the_slices_of_a_larger_space_have_all_keys_once() {
     }
 }
 
-/// Two passes of a weak key are nothing, for any block (FIPS 74). Two of the four differ in 28 bits:
-/// of the keys between them, the first and the last number are matches.
+/// Two passes of a weak key are nothing, for any block (FIPS 74). Two of the four differ in 28
+/// bits: of the keys between them, the first and the last number are matches.
 #[test]
 fn every_match_is_found() {
     let weak = [0x0101_0101_0101_0101, 0xe0e0_e0e0_f1f1_f1f1_u64];

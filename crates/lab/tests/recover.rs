@@ -114,8 +114,8 @@ fn key1_and_then_key2_with_its_parity_fall_without_a_table() {
     }
 }
 
-/// Two weak keys both turn every block into itself, so both fit the padding; the token tells neither
-/// from the other, and a token of another session rules out both.
+/// Two weak keys both turn every block into itself, so both fit the padding; the token tells
+/// neither from the other, and a token of another session rules out both.
 #[test]
 fn several_keys_that_fit_are_all_found_and_a_sieve_tells_them_apart() {
     let zero = DesKey::new([1; 8]);
@@ -148,8 +148,8 @@ fn a_space_without_the_key_gives_nothing() {
     assert!(done(found).is_empty());
 }
 
-/// Each time the search is told to stop at once. What it did until then is not done again, and in the
-/// end the key is found.
+/// Each time the search is told to stop at once. What it did until then is not done again, and in
+/// the end the key is found.
 #[test]
 fn a_search_that_is_stopped_again_and_again_goes_on_where_it_was() {
     let mut rng = fastrand::Rng::with_seed(3);

@@ -1,5 +1,5 @@
-//! Key search on one core, beside John the Ripper, in one run. The unit is keys tried a second; john
-//! says hashes of 25 DES.
+//! Key search on one core, beside John the Ripper, in one run. The unit is keys tried a second;
+//! john says hashes of 25 DES.
 
 use std::process::Command;
 use std::time::Duration;

@@ -31,8 +31,8 @@ pub(super) trait Lane: Copy {
     /// key is the value of all words of a key lane.
     fn pass(halves: [&mut Half<Self>; 2], key: &[u64; KEY_LANES], direction: PassDirection);
 
-    /// Some of the sixteen rounds from `start` into `halves`, with a key for each block. The first of
-    /// them writes the first half, the second the second, and so on.
+    /// Some of the sixteen rounds from `start` into `halves`, with a key for each block. The first
+    /// of them writes the first half, the second the second, and so on.
     fn rounds_each(
         start: [&Half<Self>; 2],
         halves: [&mut Half<Self>; 2],
@@ -50,8 +50,8 @@ pub(super) trait Lane: Copy {
         round: (PassDirection, usize),
     );
 
-    /// What S1 to S3 of the next round read of a round's half: at those bits, `new` becomes the first
-    /// of `halves` XORed with f of the second. A key for each block.
+    /// What S1 to S3 of the next round read of a round's half: at those bits, `new` becomes the
+    /// first of `halves` XORed with f of the second. A key for each block.
     fn part(
         halves: [&Half<Self>; 2],
         new: &mut Half<Self>,

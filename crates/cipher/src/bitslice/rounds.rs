@@ -42,8 +42,8 @@ macro_rules! rounds {
             "xmm16" "xmm17" "xmm18" "xmm19" "xmm20" "xmm21" "xmm22" "xmm23" "xmm24" "xmm25" "xmm26" "xmm27" "xmm28" "xmm29" "xmm30" "xmm31");
     };
     ($name:ident, $lane:ty, $key:ty, $features:literal, $slots:expr, $round:expr, $($clobber:tt)*) => {
-        /// Some of sixteen rounds from `start`, or from `halves` themselves, into `halves`, of which
-        /// the first of these rounds writes the first.
+        /// Some of sixteen rounds from `start`, or from `halves` themselves, into `halves`, of
+        /// which the first of these rounds writes the first.
         #[target_feature(enable = $features)]
         pub(super) fn $name(
             start: Option<[&Half<$lane>; 2]>,
@@ -52,10 +52,10 @@ macro_rules! rounds {
             (direction, rounds): (PassDirection, Range<usize>),
         ) {
             let windows = &const { window_bytes::<{ size_of::<$key>() }>() };
-            let windows = windows[direction as usize].get(rounds).unwrap_or(&[]);
-            if windows.is_empty() {
+            // The loop tests at its end, so it must not begin without a round.
+            let Some(windows) = windows[direction as usize].get(rounds).filter(|some| !some.is_empty()) else {
                 return;
-            }
+            };
             let windows = windows.as_ptr_range();
             let mut slots = core::mem::MaybeUninit::<[$lane; $slots]>::uninit();
             let [left, right] = halves.map(core::ptr::from_mut);

@@ -11,9 +11,9 @@ use super::{OnProgress, Outcome, Pair, RecoverError, Run};
 /// The padding of a text of whole blocks.
 pub const PAD: Block = [8; 8];
 
-/// Key1 from the body of an opcode 20, `E(Key1, E(Key1, token ‖ 08×8))`: the keys of `space` that turn
-/// the padding block into the third block and, if the token is known (any opcode 30 has it in the
-/// clear), the token into the first two.
+/// Key1 from the body of an opcode 20, `E(Key1, E(Key1, token ‖ 08×8))`: the keys of `space` that
+/// turn the padding block into the third block and, if the token is known (any opcode 30 has it in
+/// the clear), the token into the first two.
 ///
 /// Parity is unknown and set odd. One block of 64 bits leaves a wrong key among 2^56 in one case of
 /// 256; the token leaves none.
@@ -37,9 +37,9 @@ pub fn key1(
     one_key("key1", &task, Passes::Two, pad, space, run, &sieve, progress)
 }
 
-/// Key2 from the body of an opcode 30 (ciphertext of 32 bytes, token of 16, HMAC of 32) once Key1 is
-/// known: the keys of `space` that turn `E(Key1, 08×8)` into the ciphertext's last block and make the
-/// HMAC, whose key is Key2 with its parity bits. So the key that is found has them.
+/// Key2 from the body of an opcode 30 (ciphertext of 32 bytes, token of 16, HMAC of 32) once Key1
+/// is known: the keys of `space` that turn `E(Key1, 08×8)` into the ciphertext's last block and
+/// make the HMAC, whose key is Key2 with its parity bits. So the key that is found has them.
 pub fn key2(
     key1: &DesKey,
     body: &[u8; 80],

@@ -28,9 +28,9 @@ const DONE_MAX: usize = 64;
 /// Key1 of `space1` and Key2 of `space2` that turn each plaintext of `pairs` into its ciphertext.
 ///
 /// A table of `E(Key1, m)` under as many keys Key1 as `memory` bytes hold, 7.1 bytes a key; then
-/// `D(Key2, c)` under every Key2 is looked up in it; then the next table. So the work is 2^bits1 DES
-/// for the tables and, for each of them, 2^bits2. Each pair found for the first block is tried on
-/// the others: with one known block only, one pair of keys in 2^64 is wrong.
+/// `D(Key2, c)` under every Key2 is looked up in it; then the next table. So the work is 2^bits1
+/// DES for the tables and, for each of them, 2^bits2. Each pair found for the first block is tried
+/// on the others: with one known block only, one pair of keys in 2^64 is wrong.
 pub fn meet(
     pairs: &[Pair],
     space1: &KeySpace,
@@ -144,8 +144,9 @@ struct Meeting<'a> {
 }
 
 impl Meeting<'_> {
-    /// Each thread fills a table of its own with the middle blocks that belong there, and computes all
-    /// of them: DES takes a tenth of the time that memory does, and no thread waits for another.
+    /// Each thread fills a table of its own with the middle blocks that belong there, and computes
+    /// all of them: DES takes a tenth of the time that memory does, and no thread waits for
+    /// another.
     fn fill(
         &self,
         part: u64,

@@ -12,8 +12,8 @@ pub struct Work {
     pub entries_log2: f64,
 }
 
-/// Key1 from opcode 20 and then Key2 from opcode 30, `bits` of each unknown: `2·2^bits + 2^bits` DES
-/// and no table. With 56 bits 2^57.58; on average half of it.
+/// Key1 from opcode 20 and then Key2 from opcode 30, `bits` of each unknown: `2·2^bits + 2^bits`
+/// DES and no table. With 56 bits 2^57.58; on average half of it.
 pub fn without_table(bits: f64) -> Work {
     Work { des_log2: bits + 3.0_f64.log2(), entries_log2: f64::NEG_INFINITY }
 }
@@ -32,13 +32,13 @@ pub fn with_tables_in_turn(bits: f64, entries_log2: f64) -> Work {
     Work { des_log2: sum_log2(bits, 2.0 * bits - entries_log2), entries_log2 }
 }
 
-/// Parallel collision search (van Oorschot and Wiener, "Parallel collision search with cryptanalytic
-/// applications", Journal of Cryptology 12, 1999): `7·N^(3/2) / w^(1/2)` DES for N = 2^`bits` keys a
-/// pass and w = 2^`entries_log2` entries. The constant is the authors' measurement, for w of 2^10
-/// and above and far below N.
+/// Parallel collision search (van Oorschot and Wiener, "Parallel collision search with
+/// cryptanalytic applications", Journal of Cryptology 12, 1999): `7·N^(3/2) / w^(1/2)` DES for N =
+/// 2^`bits` keys a pass and w = 2^`entries_log2` entries. The constant is the authors' measurement,
+/// for w of 2^10 and above and far below N.
 ///
-/// It is `2.5·sqrt(n^3 / w)`, their cost of one golden collision of a function on n values, with the
-/// two passes as one function on n = 2N of them.
+/// It is `2.5·sqrt(n^3 / w)`, their cost of one golden collision of a function on n values, with
+/// the two passes as one function on n = 2N of them.
 pub fn by_collisions(bits: f64, entries_log2: f64) -> Work {
     let entries_log2 = entries_log2.min(bits);
     Work { des_log2: 7.0_f64.log2() + 1.5 * bits - 0.5 * entries_log2, entries_log2 }

@@ -8,8 +8,8 @@ use sha2::{Digest, Sha256};
 
 use super::RecoverError;
 
-/// Where a search stopped: `to_string` gives a few lines of text, `parse` reads them. The keys found
-/// so far are among them.
+/// Where a search stopped: `to_string` gives a few lines of text, `parse` reads them. The keys
+/// found so far are among them.
 #[derive(Clone, PartialEq, Eq)]
 pub struct State {
     /// What is searched.

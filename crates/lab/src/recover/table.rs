@@ -47,8 +47,8 @@ pub(super) struct Entry {
 }
 
 impl Table {
-    /// An empty table of so many lines, for indices below `2^index_bits`; `None` if the system has no
-    /// such memory.
+    /// An empty table of so many lines, for indices below `2^index_bits`; `None` if the system has
+    /// no such memory.
     pub(super) fn new(lines: usize, index_bits: u32) -> Option<Self> {
         let mut table = Vec::new();
         table.try_reserve_exact(lines).ok()?;

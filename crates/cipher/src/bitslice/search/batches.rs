@@ -103,8 +103,8 @@ impl<'a, L: Lane> Batches<'a, L> {
     }
 }
 
-/// Bit `i` of the numbers that a word has, from its lowest bit on: word, word + words, … The low bits
-/// of a number are thus those of the word, as transposed blocks have them.
+/// Bit `i` of the numbers that a word has, from its lowest bit on: word, word + words, … The low
+/// bits of a number are thus those of the word, as transposed blocks have them.
 fn low_bits(i: usize, word: usize, words_log2: usize) -> u64 {
     match i.checked_sub(words_log2) {
         None => (word as u64 >> i & 1).wrapping_neg(),

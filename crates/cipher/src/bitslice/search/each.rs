@@ -31,9 +31,9 @@ impl KeyBlocks {
         Self { block, direction }
     }
 
-    /// The results for a slice of `space`, up to 512 at a time: `each` is given the number of a key,
-    /// the key's result, and those of the numbers that follow it. Without `engine`'s instructions
-    /// the portable engine runs.
+    /// The results for a slice of `space`, up to 512 at a time: `each` is given the number of a
+    /// key, the key's result, and those of the numbers that follow it. Without `engine`'s
+    /// instructions the portable engine runs.
     pub fn of_slice(
         &self,
         engine: Engine,

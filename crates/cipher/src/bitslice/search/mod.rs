@@ -1,8 +1,8 @@
-//! Key search: one block under as many keys as a lane has bits, and no more of the cipher than tells
-//! a wrong key from a right one.
+//! Key search: one block under as many keys as a lane has bits, and no more of the cipher than
+//! tells a wrong key from a right one.
 //!
-//! Write R(-1), R(0) for the halves of the permuted plaintext and R(i) = R(i-2) ^ f(R(i-1), K(i)), so
-//! that R(16), R(15) are those of the ciphertext. A trial saves at both ends and in the middle:
+//! Write R(-1), R(0) for the halves of the permuted plaintext and R(i) = R(i-2) ^ f(R(i-1), K(i)),
+//! so that R(16), R(15) are those of the ciphertext. A trial saves at both ends and in the middle:
 //!
 //! - From one batch of keys to the next one key bit changes (Gray's code), and of the first three
 //!   rounds from either end only those S-boxes are computed again which that bit can reach. The
@@ -10,8 +10,8 @@
 //!   costs one S-box of round 2 and six of round 3.
 //! - The ends meet. For one pass: R(12) from the plaintext, R(14) from the ciphertext, which is one
 //!   round of constants; then R(13), bit by bit of the S-boxes, from both sides. Round 14 is never
-//!   computed. Twelve bits, which three S-boxes give, rule out all keys of most batches; those three
-//!   read 14 bits of R(12), so no more of round 12 is computed.
+//!   computed. Twelve bits, which three S-boxes give, rule out all keys of most batches; those
+//!   three read 14 bits of R(12), so no more of round 12 is computed.
 //! - For two passes of one key, E(K, E(K, m)) = c is E(K, m) = D(K, c): fourteen rounds from either
 //!   end, then R(15) of the first pass, which is R(0) of the second, from both sides. Rounds 16 and
 //!   1 between them both read R(15), and neither is computed.
@@ -56,8 +56,8 @@ pub enum Passes {
 }
 
 impl Passes {
-    /// Whole rounds from the plaintext, and from the ciphertext. The round after them is computed in
-    /// part, unless all are kept.
+    /// Whole rounds from the plaintext, and from the ciphertext. The round after them is computed
+    /// in part, unless all are kept.
     fn rounds(self) -> [usize; 2] {
         match self {
             Self::One => [11, 1],
@@ -103,7 +103,8 @@ struct Scan<'a> {
 }
 
 /// The S-boxes whose outputs are compared in every batch, and those if one of its keys is left.
-/// [`Lane::part`] computes what the first read: S1 to S3, for which the circuits' parts are smallest.
+/// [`Lane::part`] computes what the first read: S1 to S3, for which the circuits' parts are
+/// smallest.
 const FIRST_COMPARED: u8 = 0b0000_0111;
 const THEN_COMPARED: u8 = !FIRST_COMPARED;
 

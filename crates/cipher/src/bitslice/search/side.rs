@@ -56,8 +56,9 @@ impl<L: Lane> Side<L> {
         }
     }
 
-    /// What is compared first. One round further than whole rounds, and the first S-boxes of the next;
-    /// or the first S-boxes of the next, of which some may be there, where all rounds are kept.
+    /// What is compared first. One round further than whole rounds, and the first S-boxes of the
+    /// next; or the first S-boxes of the next, of which some may be there, where all rounds are
+    /// kept.
     #[inline(always)]
     pub(super) fn compare_first(&mut self, keys: &[L; KEY_LANES]) {
         if self.rounds < KEPT_ROUNDS {

@@ -14,10 +14,10 @@ pub(super) const LANE_BITS_MAX: usize = 9;
 /// Keys that agree in some of their 56 bits and differ in all others: 2 to the power of
 /// [`Self::bits`] keys.
 ///
-/// Key bits are written as a number below 2^56: bit `7·byte + i` of it is a key byte's i-th bit from
-/// the top, so parity is left out. Each key of the space has a number from 0 on, in the order in
-/// which the search takes the least time; [`Self::key`] gives the key. A search takes 2^20 numbers
-/// at a time, a *slice*.
+/// Key bits are written as a number below 2^56: bit `7·byte + i` of it is a key byte's i-th bit
+/// from the top, so parity is left out. Each key of the space has a number from 0 on, in the order
+/// in which the search takes the least time; [`Self::key`] gives the key. A search takes 2^20
+/// numbers at a time, a *slice*.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct KeySpace {
     /// The key bits that are the same in all keys; zeros elsewhere.

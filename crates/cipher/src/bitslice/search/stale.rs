@@ -7,8 +7,8 @@ use crate::bitslice::schedule::{
 /// Rounds whose results are kept from batch to batch.
 pub(super) const KEPT_ROUNDS: usize = 3;
 
-/// For each direction and key bit: of each kept round, the S-boxes (a bit each, the lowest S1) whose
-/// outputs or whose part of the new half may change with the bit, if the block stays.
+/// For each direction and key bit: of each kept round, the S-boxes (a bit each, the lowest S1)
+/// whose outputs or whose part of the new half may change with the bit, if the block stays.
 pub(super) const STALE: [[[u8; KEPT_ROUNDS]; KEY_BITS]; 2] =
     [stale(PassDirection::Encrypt), stale(PassDirection::Decrypt)];
 
