@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use rustix::termios::{Winsize, tcsetwinsize};
 use serde_json::{Value, json};
 
-use crate::{ddes_at, folder, output, root};
+use crate::{Running, ddes_at, folder, output, peer, root, started};
 
 /// The rule that stops each rung on D-DDES/2.
 const RULES: [&str; 13] = [
@@ -224,6 +224,54 @@ fn what_cannot_be_run_is_refused_with_its_reason() {
         assert_eq!(code, 2, "{arguments:?}: {error}");
         assert!(error.contains(expected), "{arguments:?}: {error}");
     }
+}
+
+/// A classic server, and more flags of it.
+fn classic(home: &Path, flags: &[&str]) -> Running {
+    let all = ["serve", "--json", "--classic", "--classic-wait-ms", "0", "--ledger", "memory"];
+    started(ddes_at(home, &[&all[..], &["--listen", "127.0.0.1:0"], flags].concat()))
+}
+
+/// Every rung that listens, on this capture.
+fn read_by_all_that_listen(capture: &str) {
+    for rung in ["1", "2", "4", "9", "10", "11"] {
+        let (code, events, error) = run(&[rung, "--only", "classic", "--capture", capture]);
+        assert_eq!(code, 0, "rung {rung}: {error} {:?}", events.last());
+        let trial = trials(&events)[0];
+        assert_eq!(trial["verdict"]["outcome"], "succeeded", "{trial}");
+        if ["9", "10"].contains(&rung) {
+            assert_eq!(trial["facts"]["integers_read"], json!(["7", "9", "7"]));
+        }
+    }
+}
+
+#[test]
+fn a_capture_with_its_secrets_is_read_instead_of_a_live_session() {
+    let home = folder();
+    let server = classic(&home, &[]);
+    let file = home.join("session.pcapng");
+    let path = file.to_str().unwrap();
+    let send = ["send", "--classic", "--server", &server.address, "--capture", path];
+    let (code, _, error) =
+        output(ddes_at(&home, &[&send[..], &["--capture-secrets", "7", "9", "7"]].concat()));
+    assert_eq!(code, 0, "{error}");
+    read_by_all_that_listen(path);
+}
+
+#[test]
+fn a_session_of_the_python_client_falls_as_well() {
+    let home = folder();
+    let file = home.join("session.pcapng");
+    let path = file.to_str().unwrap();
+    let server = classic(&home, &["--capture", path, "--capture-secrets"]);
+    let port = server.address.rsplit(':').next().unwrap();
+    let (code, shown, error) = output(peer("classic/client.py", &["--port", port, "7", "9", "7"]));
+    assert_eq!((code, &*shown), (0, "7\n16\n23\n"), "{error}");
+    // Stopped in order, it has written all of it.
+    let mut server = server;
+    kill_process(Pid::from_child(&server.child), Signal::TERM).unwrap();
+    server.child.wait().unwrap();
+    read_by_all_that_listen(path);
 }
 
 /// A search that goes on for hours, in a folder of its own, until it says how far it is.
