@@ -141,9 +141,9 @@ fn summary(
 ) -> Result<(), Failure> {
     let count = rungs.len() * sides.len();
     let text = if rungs.len() > 1 {
-        format!("{} of {count} attacks ended as they have to.", count - unexpected.len())
+        format!("\n{} of {count} attacks ended as they have to.", count - unexpected.len())
     } else {
-        rungs.first().map_or_else(String::new, |rung| rung.teaches.to_owned())
+        rungs.first().map_or_else(String::new, |rung| format!("\n{}", rung.teaches))
     };
     let line = Line::new("ended", text)
         .with("rungs", rungs.len())

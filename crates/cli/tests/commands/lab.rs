@@ -54,7 +54,7 @@ fn every_rung_breaks_the_classic_wire_and_is_stopped_by_the_named_rule_on_the_ot
     let said = || events.iter().filter(|event| event["event"] == "said");
     let text = |event: &Value| event["text"].as_str().unwrap().to_owned();
     let servers: Vec<_> = said().filter(|event| event["voice"] == "server").collect();
-    assert!(servers.len() > 50);
+    assert!(servers.len() > 40);
     for line in servers {
         let is_reduced = WITH_HINTS.contains(&line["rung"].as_u64().unwrap())
             // Nothing is searched there.
@@ -374,7 +374,7 @@ fn a_newcomer_breaks_the_classic_wire_in_minutes_by_the_commands_of_the_readme()
     }
     assert!(begun.elapsed() < Duration::from_secs(300), "{:?}", begun.elapsed());
     assert!(seen.contains("BROKEN: both keys of the session"), "{seen}");
-    assert!(seen.contains("STOPPED by"), "{seen}");
+    assert!(seen.contains("STOPPED (P-05)"), "{seen}");
 }
 
 #[test]
