@@ -23,11 +23,11 @@ const RESUME_BYTES_MAX: u64 = 64 * 1024;
 pub(crate) fn run(args: &RunArgs, output: &OutputArgs) -> Result<(), Failure> {
     let resume = args.resume.as_deref().map(read_resume).transpose()?;
     let rungs = chosen(args, resume.as_ref())?;
-    let recording = args.capture.as_deref().map(|path| read_capture(path, args)).transpose()?;
-    if recording.is_some() && !rungs.iter().any(|rung| rung.reads_captures) {
+    if args.capture.is_some() && !rungs.iter().any(|rung| rung.reads_captures) {
         return Err(Failure::new(Code::Usage, "this rung does not read captures")
             .cause("it acts on the session while it runs; 1, 2, 4, 9, 10 and 11 only listen"));
     }
+    let recording = args.capture.as_deref().map(|path| read_capture(path, args)).transpose()?;
     let seed = match (&resume, &args.seed) {
         (Some(resume), _) => Seed::named(&resume.seed),
         (None, Some(name)) => Seed::named(name),
