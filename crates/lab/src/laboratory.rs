@@ -106,6 +106,18 @@ impl Recording {
     }
 }
 
+/// Lines of a server's log that are told; of more, the first and how many there are.
+const LINES_MAX: usize = 12;
+
+fn few(mut lines: Vec<String>) -> Vec<String> {
+    if lines.len() > LINES_MAX {
+        let more = lines.len() - LINES_MAX / 2;
+        lines.truncate(LINES_MAX / 2);
+        lines.push(format!("… and {more} lines like these"));
+    }
+    lines
+}
+
 /// What an attack runs with.
 pub struct Lab<'a> {
     /// Where values, exponents and tokens come from.
@@ -157,14 +169,14 @@ impl Lab<'_> {
 
     /// The lines of a server's log. Each says that it serves this machine alone.
     pub(crate) fn server(&mut self, server: &LabServer) {
-        for line in server.take_lines() {
+        for line in few(server.take_lines()) {
             self.say(Voice::Server, format!("[{}, loopback only] {line}", server.address()));
         }
     }
 
     /// The same with the hint of reduced keys in each line.
     pub(crate) fn server_with_hint(&mut self, server: &LabServer, hint: &str) {
-        for line in server.take_lines() {
+        for line in few(server.take_lines()) {
             let address = server.address();
             self.say(Voice::Server, format!("[{address}, loopback only; {hint}] {line}"));
         }

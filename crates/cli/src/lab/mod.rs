@@ -19,7 +19,7 @@ The lab attacks the original's wire, which falls, and D-DDES/2, which does not.
 Servers, clients and attackers are in this process, on 127.0.0.1 only, and are
 gone when it ends.
 
-  ddes lab run 1      the first rung: what is sent, seen, done, and what stops it
+  ddes lab run 1      the first rung: what is seen, done and gained
   ddes lab run all    the whole ladder
   ddes lab ls         this list
   ddes lab grade      the questions of the course in docs/course";

@@ -32,6 +32,7 @@ pub(super) struct Narrator {
     bar: Bar,
     stop: Option<Stop>,
     place: Option<(&'static Rung, Side)>,
+    has_begun: bool,
     /// What standard output did not take.
     pub(super) failure: Option<Failure>,
     /// A search that was stopped.
@@ -46,6 +47,7 @@ impl Narrator {
             bar: Bar::new(output.quiet),
             stop: None,
             place: None,
+            has_begun: false,
             failure: None,
             stopped: None,
         }
@@ -76,7 +78,8 @@ impl Narrator {
         let flaw = columns("the flaw", None, rung.flaw);
         // The name was checked where it came in.
         let seed = columns("seed", None, &format!("{seed} (--seed repeats the values and keys)"));
-        self.text(format!("{heading}\n{flaw}\n{seed}"));
+        let gap = if std::mem::replace(&mut self.has_begun, true) { "\n" } else { "" };
+        self.text(format!("{gap}{heading}\n{flaw}\n{seed}"));
     }
 
     /// One half of a rung begins. From here on Ctrl-C stops a search, where there is one.
@@ -95,7 +98,7 @@ impl Narrator {
         let (style, text) = match &trial.verdict {
             Verdict::Succeeded { gained } if is_expected => (GAIN, format!("BROKEN: {gained}")),
             Verdict::Stopped { by, rule } if is_expected => {
-                (STOP, format!("STOPPED by {by} ({rule})"))
+                (STOP, format!("STOPPED ({rule}): {by}"))
             }
             Verdict::Succeeded { gained } => (terminal::LOUD, format!("UNEXPECTED: {gained}")),
             Verdict::Stopped { by, .. } => (terminal::LOUD, format!("UNEXPECTED: stopped by {by}")),
@@ -104,7 +107,7 @@ impl Narrator {
         let room = width().saturating_sub(2);
         let text = wrapped(&shown::plain_lines(&text), room);
         let text: Vec<_> = text.iter().map(|line| format!("  {}", styled(style, line))).collect();
-        let mut line = Line::styled("trial", format!("{}\n", text.join("\n")))
+        let mut line = Line::styled("trial", text.join("\n"))
             .with("rung", rung.number)
             .with("name", rung.name)
             .with("wire", side.name())

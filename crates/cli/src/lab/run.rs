@@ -23,11 +23,11 @@ const RESUME_BYTES_MAX: u64 = 64 * 1024;
 pub(crate) fn run(args: &RunArgs, output: &OutputArgs) -> Result<(), Failure> {
     let resume = args.resume.as_deref().map(read_resume).transpose()?;
     let rungs = chosen(args, resume.as_ref())?;
-    let recording = args.capture.as_deref().map(|path| read_capture(path, args)).transpose()?;
-    if recording.is_some() && !rungs.iter().any(|rung| rung.reads_captures) {
+    if args.capture.is_some() && !rungs.iter().any(|rung| rung.reads_captures) {
         return Err(Failure::new(Code::Usage, "this rung does not read captures")
             .cause("it acts on the session while it runs; 1, 2, 4, 9, 10 and 11 only listen"));
     }
+    let recording = args.capture.as_deref().map(|path| read_capture(path, args)).transpose()?;
     let seed = match (&resume, &args.seed) {
         (Some(resume), _) => Seed::named(&resume.seed),
         (None, Some(name)) => Seed::named(name),
@@ -141,9 +141,9 @@ fn summary(
 ) -> Result<(), Failure> {
     let count = rungs.len() * sides.len();
     let text = if rungs.len() > 1 {
-        format!("{} of {count} attacks ended as they have to.", count - unexpected.len())
+        format!("\n{} of {count} attacks ended as they have to.", count - unexpected.len())
     } else {
-        rungs.first().map_or_else(String::new, |rung| rung.teaches.to_owned())
+        rungs.first().map_or_else(String::new, |rung| format!("\n{}", rung.teaches))
     };
     let line = Line::new("ended", text)
         .with("rungs", rungs.len())

@@ -44,7 +44,10 @@ pub(super) fn classic(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
         }
         (true, _) => Trial::unexpected("no blocks are equal"),
         (false, false) => Trial::unexpected("equal blocks do not stand for equal integers"),
-        (false, true) => Trial::succeeded(format!("{} pairs of equal integers", pairs.len())),
+        (false, true) => Trial::succeeded(match pairs.len() {
+            1 => "one pair of equal integers".to_owned(),
+            many => format!("{many} pairs of equal integers"),
+        }),
     };
     let pairs: Vec<_> = pairs.iter().map(|(one, other)| vec![one + 1, other + 1]).collect();
     let shown: Vec<_> = firsts.iter().map(|block| hex(block)).collect();

@@ -120,6 +120,9 @@ pub(super) fn v2(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     }
     let trial = if is_found(&found, &hybrid.keys) {
         Trial::unexpected("Key1 and Key2 fit the keystream of the hybrid suite")
+    } else if !falls {
+        // Without this the search could find nothing anywhere, and look as if it were stopped.
+        Trial::unexpected("the same search finds nothing in the suite ddes, which has to fall")
     } else {
         lab.stopped(
             "In the default suite the keystream of ChaCha20, under a key of 256 bits, is added to \

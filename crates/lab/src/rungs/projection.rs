@@ -94,7 +94,7 @@ pub(super) fn classic(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     let mut rows = Vec::new();
     for machine in machines(lab, keys_per_sec) {
         let secs = seconds(whole.des_log2 - 1.0, machine.des_per_sec);
-        lab.gets(format!("{:<22}{} on average", format!("{}:", machine.name), time(secs)));
+        lab.gets(format!("{}: {} on average.", machine.name, time(secs)));
         rows.push(json!({
             "machine": machine.name,
             "des_per_sec": machine.des_per_sec,

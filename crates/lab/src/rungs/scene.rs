@@ -113,8 +113,9 @@ pub(super) fn overheard(
     let mut scene = classic(lab, label, pass)?;
     for value in values {
         let sum = scene.client.sum_after(*value)?;
-        lab.client(format!("sends {value}, and hears that the sum is {sum}."));
+        tell_sum(lab, values, *value, sum);
     }
+    tell_all(lab, values);
     match hint {
         Some(hint) => lab.server_with_hint(&scene.server, hint),
         None => lab.server(&scene.server),
@@ -122,6 +123,22 @@ pub(super) fn overheard(
     let frames = scene.relay.recorded();
     let keys = classic_keys(&lab.seed, label)?;
     Ok(Material { frames, truth: Some(Truth { keys }), values: values.to_vec() })
+}
+
+/// More integers are told in one line.
+const TOLD_SINGLY_MAX: usize = 4;
+
+fn tell_sum(lab: &mut Lab<'_>, values: &[u64], value: impl std::fmt::Display, sum: i128) {
+    if values.len() <= TOLD_SINGLY_MAX {
+        lab.client(format!("sends {value}, and hears that the sum is {sum}."));
+    }
+}
+
+fn tell_all(lab: &mut Lab<'_>, values: &[u64]) {
+    if values.len() > TOLD_SINGLY_MAX {
+        let told: Vec<_> = values.iter().map(u64::to_string).collect();
+        lab.client(format!("sends {} integers, one by one: {}.", told.len(), told.join(" ")));
+    }
 }
 
 /// The integers of a capture with its secrets.
@@ -147,8 +164,9 @@ pub(super) fn v2_overheard(
         let value = i64::try_from(*value);
         let value = value.map_err(|_| LabError::unplanned("an integer beyond 63 bits"))?;
         let sum = scene.client.sum_after(value)?;
-        lab.client(format!("sends {value}, and hears that the sum is {sum}."));
+        tell_sum(lab, values, value, sum);
     }
+    tell_all(lab, values);
     lab.server(&scene.server);
     let token = *scene.client.token();
     Ok((scene.relay.recorded(), Some(token)))
