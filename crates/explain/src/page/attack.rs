@@ -174,9 +174,8 @@ fn stands(html: impl Into<String>) -> Lesson {
 
 /// `frame 4, frame 6 and 3 more`, with links.
 fn named(frames: &[u32], prefix: &str) -> String {
-    let link = |number: &u32| {
-        format!("<a href=\"#{}\">frame {number}</a>", frame_anchor(prefix, *number))
-    };
+    let link =
+        |number: &u32| format!("<a href=\"#{}\">frame {number}</a>", frame_anchor(prefix, *number));
     let shown: Vec<String> = frames.iter().take(NAMED_MAX).map(link).collect();
     let more = frames.len().saturating_sub(NAMED_MAX);
     match (shown.split_last(), more) {
@@ -332,9 +331,10 @@ fn of_v2(frame: &Frame, act: Act) -> Vec<Lesson> {
             "An end that is not inside a record is an error: the connection was cut (P-18).",
         )],
         Act::Rejection => vec![Lesson {
-            html: "Anybody on the path can send this. The client takes it for a lost connection, and \
+            html:
+                "Anybody on the path can send this. The client takes it for a lost connection, and \
                    changes nothing because of it (P-26)."
-                .to_owned(),
+                    .to_owned(),
             is_flaw: true,
             rung: None,
         }],

@@ -65,11 +65,10 @@ impl Linked<'_> {
         match field {
             Some((i, field)) => format!(
                 "<a class=\"b h{hue}\" id=\"{anchor}.{name}.bytes\" href=\"#{anchor}.{name}\" \
-                 data-f=\"{i}\" aria-label=\"{name}, {size}\">{inner}</a> ",
+                 data-f=\"{i}\"><span class=\"unseen\">{name}: </span>{inner}</a> ",
                 hue = i % HUES,
                 anchor = self.anchor,
                 name = field.name,
-                size = count(range.len(), "byte", "bytes"),
             ),
             None => format!("<span class=\"b\">{inner}</span> "),
         }
@@ -93,9 +92,10 @@ impl Linked<'_> {
     fn pieces(&self, range: Range<usize>) -> String {
         let mut out = Vec::new();
         let mut at = range.start;
-        let inside = self.marks.iter().filter(|mark| {
-            range.start <= mark.range.start && mark.range.end <= range.end
-        });
+        let inside = self
+            .marks
+            .iter()
+            .filter(|mark| range.start <= mark.range.start && mark.range.end <= range.end);
         for mark in inside {
             if mark.range.start > at {
                 out.push(self.plain(at..mark.range.start));

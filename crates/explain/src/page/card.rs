@@ -123,11 +123,8 @@ impl Card {
         let Some(claim) = &self.claim else { return String::new() };
         let result = worked.results.last().and_then(|result| result.value.bytes());
         let is_equal = result == Some(&claim.bytes);
-        let (class, word) = if is_equal {
-            ("good", "✓ the same as")
-        } else {
-            ("bad", "✗ not the same as")
-        };
+        let (class, word) =
+            if is_equal { ("good", "✓ the same as") } else { ("bad", "✗ not the same as") };
         format!(
             "<p class=\"claim {class}\">{word} <a href=\"#{}\">{}</a></p>",
             text(&claim.anchor),
@@ -140,10 +137,10 @@ impl Card {
         let python = self.calculation.python();
         format!(
             "<div class=\"again\"><h5>Do it yourself</h5>\
-             <pre class=\"line\" data-kind=\"shell\" tabindex=\"0\" role=\"region\" \
+             <pre class=\"line\" data-kind=\"shell\" tabindex=\"0\" role=\"group\" \
              aria-label=\"The command\"><code>{}</code></pre>\
              <pre class=\"line\" data-kind=\"python\" data-results=\"{}\" tabindex=\"0\" \
-             role=\"region\" aria-label=\"The line of Python\"><code>{}</code></pre></div>",
+             role=\"group\" aria-label=\"The line of Python\"><code>{}</code></pre></div>",
             text(&self.calculation.command()),
             python.results,
             text(&python.command())
@@ -225,10 +222,8 @@ fn list(steps: &[Step]) -> String {
 
 fn table(steps: &[Step]) -> String {
     let names = steps.first().map_or(&[][..], |step| &step.chain);
-    let head: String = names
-        .iter()
-        .map(|named| format!("<th scope=\"col\">{}</th>", text(&named.name)))
-        .collect();
+    let head: String =
+        names.iter().map(|named| format!("<th scope=\"col\">{}</th>", text(&named.name))).collect();
     let rows: String = steps
         .iter()
         .map(|step| {
@@ -241,7 +236,7 @@ fn table(steps: &[Step]) -> String {
         })
         .collect();
     format!(
-        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"block by block\"><table>\
+        "<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"block by block\"><table>\
          <thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 }

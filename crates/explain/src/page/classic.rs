@@ -100,9 +100,10 @@ fn keys(opened: &OpenedClassic, client: &Frame, prefix: &str) -> Option<Card> {
         anchor: format!("{}.calc-keys", frame_anchor(prefix, client.number)),
         after: client.number,
         role: Role::Both,
-        why: "The first 8 bytes are Key1, the last 8 are Key2. There is no salt, and nothing of the \
+        why:
+            "The first 8 bytes are Key1, the last 8 are Key2. There is no salt, and nothing of the \
               two public values goes in but their product."
-            .to_owned(),
+                .to_owned(),
         calculation: Calculation::Hkdf { salt: None, ikm, expand },
         claim: None,
         is_open: true,

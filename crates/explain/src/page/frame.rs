@@ -75,9 +75,9 @@ impl Shown<'_> {
     fn inside(&self) -> String {
         let anchor = format!("{}.inside", self.anchor);
         let inside = self.frame.plain.as_ref().map_or_else(String::new, |inside| {
-            let record = inside
-                .record
-                .map_or_else(String::new, |record| format!(" <span class=\"aside\">record {record} of its direction</span>"));
+            let record = inside.record.map_or_else(String::new, |record| {
+                format!(" <span class=\"aside\">record {record} of its direction</span>")
+            });
             format!(
                 "<section class=\"part inside with-keys\" id=\"{anchor}\"><h4>Inside{record}</h4>{}\
                  </section>",

@@ -144,7 +144,8 @@ impl Handshake<'_> {
             }
             Operation::Split => {
                 let calculation = Calculation::NoiseSplit { ck: before.chaining_key.to_vec() };
-                let why = "One key for each direction: what is sent back to its sender does not open.";
+                let why =
+                    "One key for each direction: what is sent back to its sender does not open.";
                 vec![Card { is_open: true, ..self.card(frame, "split", why, calculation) }]
             }
         }
@@ -161,8 +162,9 @@ impl Handshake<'_> {
             private: drawn.exponent.clone(),
             peer: None,
         };
-        let why =
-            format!("The exponent {letter}, used for this handshake alone, makes the public value.");
+        let why = format!(
+            "The exponent {letter}, used for this handshake alone, makes the public value."
+        );
         Some(Card {
             role: Role::sender(drawn.side),
             claim: Some(Claim {
@@ -208,10 +210,7 @@ impl Handshake<'_> {
                    has nothing yet.";
         let claim = Claim {
             place: "the input of the next step".to_owned(),
-            anchor: format!(
-                "{}.calc-key-ekem1",
-                frame_anchor(self.prefix, self.answer.number)
-            ),
+            anchor: format!("{}.calc-key-ekem1", frame_anchor(self.prefix, self.answer.number)),
             bytes: step.input.to_vec(),
         };
         Some(Card {
@@ -224,8 +223,7 @@ impl Handshake<'_> {
 
 /// What the token ekem1 sealed: the step itself holds the secret only.
 fn kem_ciphertext(function: Function, steps: &[Step]) -> Option<Vec<u8>> {
-    let is_sealed =
-        |step: &Step| step.what == "ekem1" && step.operation == Operation::SealAndHash;
+    let is_sealed = |step: &Step| step.what == "ekem1" && step.operation == Operation::SealAndHash;
     let at = steps.iter().position(is_sealed)?;
     let before = steps.get(at.checked_sub(1)?)?;
     let open = Calculation::Open {
@@ -321,9 +319,10 @@ fn rekeyed(epochs: &[Epoch], at: usize, frame: &Frame, anchor: &str) -> Option<C
         anchor: format!("{anchor}.calc-rekey"),
         after: frame.number,
         role: Role::Both,
-        why: "The record before brought the blocks under the old key to 2^20. Both sides change it \
+        why:
+            "The record before brought the blocks under the old key to 2^20. Both sides change it \
               without a word."
-            .to_owned(),
+                .to_owned(),
         calculation: Calculation::Rekey { key: before.key.to_vec() },
         claim: Some(Claim {
             place: "the key that opens this record".to_owned(),
