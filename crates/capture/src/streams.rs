@@ -159,7 +159,7 @@ impl Streams {
         }
         let room = self.followed.len() < self.limits.connections_max;
         if !room && !self.make_room() {
-            self.counts.unfollowed += u64::from(segment.flags.syn);
+            self.counts.unfollowed += u64::from(segment.flags.syn && !segment.flags.ack);
             return false;
         }
         self.followed.insert(key, Connection::new(key, at));

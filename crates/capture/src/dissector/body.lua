@@ -620,7 +620,7 @@ local function add_fields(tree, message, range, group)
                 tree:add(field.item, part)
             end
         elseif field.kind == "text" then
-            tree:add(field.item, range:range(at, 0), "")
+            tree:add(field.item, range, "")
         end
         at = at + bytes
     end

@@ -152,8 +152,8 @@ fn half_a_gigabyte_of_one_session_is_read_within_the_bound() {
 }
 
 #[test]
-fn two_hundred_thousand_connections_are_read_within_the_bound() {
-    const COUNT: u64 = 200_000;
+fn forty_thousand_connections_are_read_within_the_bound() {
+    const COUNT: u64 = 40_000;
     let hello = frame(10, b"-----BEGIN");
     let source = Endless::new(COUNT, |writer: &mut Writer<Vec<u8>>, left| {
         let at = Duration::from_secs(1_800_000_000 - left);
@@ -161,7 +161,10 @@ fn two_hundred_thousand_connections_are_read_within_the_bound() {
         let number = writer.open(at, address(&client), address("10.0.0.2:5566"), None).unwrap();
         // Every tenth one speaks; none of them ends.
         if left % 10 == 0 {
-            drop(writer.data(number, at, Direction::ToClient, &hello).unwrap());
+            assert_eq!(
+                writer.data(number, at, Direction::ToClient, &hello).unwrap(),
+                Written::Whole
+            );
         }
     });
     let limits = Limits { connections_max: 1000, conversations_max: 50, ..Limits::default() };
@@ -181,7 +184,7 @@ fn a_capture_that_is_full_stays_a_capture() {
     let states: Vec<Written> =
         (0..20).map(|_| writer.data(number, at, Direction::ToClient, &hello).unwrap()).collect();
     assert!(states.contains(&Written::Full) && states[0] == Written::Whole);
-    drop(writer.close(number, at, None).unwrap());
+    assert_eq!(writer.close(number, at, None).unwrap(), Written::Full);
     let capture = writer.finish().unwrap();
     assert!(capture.len() <= 4096, "{} bytes", capture.len());
     let found = read(&capture, &[]);

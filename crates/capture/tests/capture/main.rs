@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ddes_capture::{
-    ConnectionNumber, Conversation, Conversations, Direction, Limits, SessionSecrets, Writer,
+    ConnectionNumber, Conversation, Conversations, Direction, Limits, SessionSecrets, Writer, Written,
 };
 
 /// A capture that the writer makes.
@@ -40,12 +40,14 @@ impl Scene {
 
     fn send(&mut self, connection: ConnectionNumber, direction: Direction, bytes: &[u8]) {
         self.at += Duration::from_millis(1);
-        drop(self.writer.data(connection, self.at, direction, bytes).unwrap());
+        let written = self.writer.data(connection, self.at, direction, bytes).unwrap();
+        assert_eq!(written, Written::Whole);
     }
 
     fn close(&mut self, connection: ConnectionNumber) {
         self.at += Duration::from_millis(1);
-        drop(self.writer.close(connection, self.at, None).unwrap());
+        let written = self.writer.close(connection, self.at, None).unwrap();
+        assert_eq!(written, Written::Whole);
     }
 
     fn finish(self) -> Vec<u8> {
