@@ -19,6 +19,17 @@ pid() { systemctl show --property=MainPID --value ddes.service; }
 fails() { if "$@"; then return 1; fi; }
 is_another() { test "$(pid)" != "$1" && test "$(pid)" != 0 && systemctl is-active --quiet ddes; }
 
+: refused where a person is called ddes, who stays whatever is done with the package
+useradd --create-home ddes
+fails dpkg -i /shared/new.deb
+test ! -e $home
+fails systemctl is-active --quiet ddes
+dpkg --purge ddes
+getent passwd ddes
+getent group ddes
+test -d /home/ddes
+userdel --remove ddes
+
 : installed and started
 dpkg -i /shared/old.deb
 await systemctl is-active --quiet ddes
@@ -92,6 +103,7 @@ fails getent passwd ddes
 fails getent group ddes
 test ! -e $home
 test ! -e /etc/ddes
+test ! -e /etc/default/ddes
 test -z "$(find / -xdev -path /proc -prune -o -path /sys -prune -o -path /shared -prune \
     -o -path /root -prune -o -path /var/log -prune -o -path /run -prune -o -path /tmp -prune \
     -o -name '*ddes*' -not -path '/var/lib/dpkg/*' -print)"

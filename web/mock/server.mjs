@@ -97,7 +97,7 @@ function overview() {
       bytes_out_per_sec: count * 1_200,
     },
     commit: { p50_micros: last(world.history.p50), p99_micros: last(world.history.p99), queued_values: Math.floor(count / 9) },
-    totals: { accounts: String(accounts), count: String(world.count), sum: String(world.sum) },
+    totals: { as_of: iso(Date.now()), accounts: String(accounts), count: String(world.count), sum: String(world.sum) },
     refusals: [...world.refusals].map(([reason, { count: all, recent }]) => ({ reason, count: all, last_minute: recent })),
     history: {
       step_secs: 1,
@@ -363,7 +363,7 @@ const ROUTES = [
 function answer(request, url, body) {
   if (flags.locked) throw new Refusal(401, "unauthorized", "This address needs a token or a login.");
   if (request.method !== "GET") {
-    if (request.headers["x-ddes-action"] !== "1") throw new Refusal(403, "forbidden", "X-Ddes-Action: 1 is missing.");
+    if (!/^(1|[0-9a-f]{64})$/.test(request.headers["x-ddes-action"] ?? "")) throw new Refusal(403, "forbidden", "X-Ddes-Action: 1 is missing.");
     if (flags["read-only"]) throw new Refusal(401, "unauthorized", "An action needs the token or a login.");
   }
   const path = url.pathname.slice("/api/v1/".length);

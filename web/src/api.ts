@@ -1,5 +1,7 @@
 // The JSON of /api/v1, as the page reads it, and the two ways of asking for it.
 
+import { proof } from "./proof";
+
 /** A sum, count or amount: digits, because it may exceed what a number holds exactly. */
 export type Digits = string;
 /** RFC 3339, UTC. */
@@ -38,7 +40,8 @@ export interface Overview extends Answer {
     bytes_out_per_sec: number;
   };
   commit: { p50_micros: number | null; p99_micros: number | null; queued_values: number };
-  totals: { accounts: Digits; count: Digits; sum: Digits };
+  /** Older than the rest if the ledger does not answer. */
+  totals: { as_of: Time; accounts: Digits; count: Digits; sum: Digits };
   refusals: Refusal[];
   history: {
     step_secs: number;
@@ -231,21 +234,29 @@ export async function get<T>(path: string, stop?: AbortSignal): Promise<T> {
   return request<T>(path, { method: "GET" }, stop);
 }
 
-/** An action. The header is what a form of another site cannot send. */
+/** An action. */
 export async function act<T>(method: "POST" | "PUT" | "DELETE", path: string, body?: unknown): Promise<T> {
-  const headers: Record<string, string> = { "X-Ddes-Action": "1" };
-  if (body === undefined) return request<T>(path, { method, headers });
-  headers["Content-Type"] = "application/json";
+  if (body === undefined) return request<T>(path, { method });
+  const headers = { "Content-Type": "application/json" };
   return request<T>(path, { method, headers, body: JSON.stringify(body) });
 }
 
-async function request<T>(path: string, init: RequestInit, stop?: AbortSignal): Promise<T> {
+interface Asked {
+  method: string;
+  headers?: Record<string, string>;
+  body?: string;
+}
+
+async function request<T>(path: string, asked: Asked, stop?: AbortSignal): Promise<T> {
+  // A form of another site cannot send it. It also goes with what only looks: the answer says
+  // whether this tab may act.
+  const headers = { ...asked.headers, "X-Ddes-Action": proof ?? "1" };
   const late = AbortSignal.timeout(ANSWER_MAX_MS);
   const signal = stop ? AbortSignal.any([stop, late]) : late;
   let response: Response;
   let body: unknown;
   try {
-    response = await fetch(url(path), { ...init, signal, credentials: "same-origin" });
+    response = await fetch(url(path), { ...asked, headers, signal, credentials: "same-origin" });
     body = await response.json();
   } catch (error) {
     if (stop?.aborted) throw error;

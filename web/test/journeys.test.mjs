@@ -115,6 +115,29 @@ test("a server that is killed is marked, and one that returns is noticed", needs
   }
 });
 
+test("an idle timer shows no more than the whole time, but for a session that has a longer one", needsMock, async () => {
+  await withMock(["--sessions", "3"], {}, async (page, server) => {
+    const { idle_secs: idle } = (await (await fetch(`${server.url}/api/v1/overview`)).json()).server;
+    const left = [idle + 0.9, idle - 0.5, idle + 240];
+    // The page's clock stands, behind the server's by as much as it may be between two ticks.
+    const time = Date.now();
+    await page.clock.setFixedTime(time);
+    await page.route(/\/api\/v1\/(overview|sessions)/, async (asked) => {
+      const response = await asked.fetch();
+      const answer = await response.json();
+      answer.as_of = new Date(time).toISOString();
+      answer.sessions.forEach?.((session, at) => {
+        session.idle_deadline = new Date(time + left[at] * 1000).toISOString();
+      });
+      await asked.fulfill({ response, json: answer });
+    });
+    await visit(page, server.url, "sessions");
+    await page.waitForFunction(() => document.querySelectorAll(".countdown-secs").length === 3);
+    const shown = await page.locator(".countdown-secs").allTextContents();
+    assert.deepEqual(shown.map((text) => Number.parseInt(text, 10)), [idle, idle, idle + 240]);
+  });
+});
+
 /** From the key's event to the frame in which the new rows are drawn, in milliseconds. */
 async function timed(page, key, isDone) {
   await page.evaluate((wanted) => {
@@ -222,6 +245,31 @@ test("the address keeps filter and order, and reloading shows the same", needsMo
     assert.match(page.url(), /q=anna.*sort=count/);
     await page.reload();
     await page.locator('th[aria-sort="descending"]', { hasText: "Count" }).waitFor();
+  });
+});
+
+test("the proof of a login leaves the address, stays in the tab, and goes with each request", needsMock, async () => {
+  await withMock(["--sessions", "3"], {}, async (page, server) => {
+    const proof = "0123456789abcdef".repeat(4);
+    const sent = [];
+    page.on("request", (request) => {
+      if (request.url().includes("/api/v1/")) sent.push(request.headers()["x-ddes-action"]);
+    });
+    await page.goto(`${server.url}/#proof=${proof}`);
+    await page.getByRole("heading", { name: "Overview" }).waitFor();
+    assert.equal(page.url(), `${server.url}/`);
+    await page.reload();
+    await page.getByRole("heading", { name: "Overview" }).waitFor();
+    assert.ok(sent.length >= 2 && sent.every((header) => header === proof), String(sent));
+    // What another tab of this browser is opened with it does not have.
+    const other = await page.context().newPage();
+    sent.length = 0;
+    other.on("request", (request) => {
+      if (request.url().includes("/api/v1/overview")) sent.push(request.headers()["x-ddes-action"]);
+    });
+    await other.goto(`${server.url}/`);
+    await other.getByRole("heading", { name: "Overview" }).waitFor();
+    assert.ok(sent.includes("1"), String(sent));
   });
 });
 

@@ -230,11 +230,16 @@ fn deliver(world: &World, couriers: &mut Couriers) -> Result<(), String> {
 }
 
 fn renew(world: &World) -> Result<(), String> {
-    match std::fs::remove_dir_all(world.ledger()) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error.to_string()),
+    // The server is not to miss it.
+    let known = std::fs::remove_file(world.home.join("known_ledgers"));
+    for removed in [known, std::fs::remove_dir_all(world.ledger())] {
+        match removed {
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error.to_string()),
+        }
     }
+    Ok(())
 }
 
 impl Point<'_> {

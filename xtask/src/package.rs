@@ -37,8 +37,10 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     let cargo_deb = installed()?;
     let debian = root().join("target/debian");
     fs::create_dir_all(&debian).map_err(|error| format!("{}: {error}", debian.display()))?;
-    let new = debian.join("ddes.deb");
-    pack(&cargo_deb, profile, &new, &[])?;
+    let version = format!("{}-{}", env!("CARGO_PKG_VERSION"), revision()?);
+    let new = debian.join(format!("ddes_{version}_{}.deb", architecture()?));
+    remove_packages(&debian)?;
+    pack(&cargo_deb, profile, &new, &["--deb-version", &version])?;
     println!("made {}", new.display());
     if arguments.contains(&"--test") {
         let old = root().join("target/package/old.deb");
@@ -64,6 +66,36 @@ fn generate(profile: &str) -> Result<(), String> {
         let mut command = Command::new(&program);
         let text = process::output(command.args(["generate", "completions", shell]))?;
         fs::write(staging.join(file), text).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Grows with each commit, so that apt takes the next build for newer. Without a repository, the
+/// first one.
+fn revision() -> Result<String, String> {
+    if !root().join(".git").exists() {
+        return Ok("1".into());
+    }
+    let mut git = Command::new("git");
+    git.args(["log", "-1", "--format=%cd", "--date=format-local:%Y%m%d%H%M%S"]);
+    let date = process::output(git.current_dir(root()).env("TZ", "UTC"))?;
+    Ok(format!("1+git{}", date.trim()))
+}
+
+/// As dpkg names it, with which cargo-deb agrees.
+fn architecture() -> Result<String, String> {
+    let name = process::output(Command::new("dpkg").arg("--print-architecture"))?;
+    Ok(name.trim().to_owned())
+}
+
+/// Earlier builds, so that `apt-get install ./ddes_*.deb` finds one.
+fn remove_packages(folder: &Path) -> Result<(), String> {
+    let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|extension| extension == "deb") {
+            fs::remove_file(&path).map_err(failed)?;
+        }
     }
     Ok(())
 }

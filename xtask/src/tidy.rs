@@ -27,11 +27,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("client", &["wire", "session", "identity"]),
     ("load", &["client", "wire", "session", "identity"]),
     ("web", &["wire", "ledger", "server", "identity"]),
+    ("lab", &["wire", "cipher", "ffdhe", "identity", "session", "ledger", "server", "capture"]),
     (
         "cli",
         &[
             "wire", "session", "ledger", "server", "client", "load", "cipher", "ffdhe", "identity",
-            "web", "capture", "explain",
+            "web", "capture", "explain", "lab",
         ],
     ),
 ];
@@ -300,7 +301,7 @@ fn unargued_fallbacks(text: &str) -> Vec<String> {
 /// the search for circuits writes is not read line by line.
 fn wide_comments(file: &str, text: &str) -> Vec<String> {
     let is_written_by_circuits = file.starts_with("proof/circuits/")
-        || ["two.rs", "round_of_two.rs", "round_of_three.rs"].iter().any(|end| file.ends_with(end));
+        || ["two.rs", "_of_two.rs", "_of_three.rs"].iter().any(|end| file.ends_with(end));
     let is_layout = |line: &str| line.contains("||") || line.trim_start().contains("    ");
     let is_wide = |line: &str| {
         let is_comment = line.trim_start().starts_with("//");

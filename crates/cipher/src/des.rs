@@ -30,8 +30,17 @@ impl DesKey {
         &self.0
     }
 
+    /// The key with these bits, numbered as [`Self::bits`] does, and odd parity.
+    pub(crate) fn with_odd_parity(bits: u64) -> Self {
+        Self(core::array::from_fn(|byte| {
+            let seven =
+                (0..7).fold(0, |sum, i| sum << 1 | u8::from(bits >> (7 * byte + i) & 1 == 1));
+            seven << 1 | u8::from(seven.count_ones().is_multiple_of(2))
+        }))
+    }
+
     /// The 56 bits that are not parity: bit `7·byte + i` is the byte's i-th from the top.
-    pub(crate) fn bits(&self) -> u64 {
+    pub fn bits(&self) -> u64 {
         (0..56).fold(0, |bits, i| {
             let byte = u64::from(self.0[i / 7]);
             bits | (byte >> (7 - i % 7) & 1) << i

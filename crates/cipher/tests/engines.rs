@@ -1,5 +1,5 @@
-//! Each engine against the `des` crate: random keys and blocks, both directions, both layouts of
-//! keys.
+//! Each engine against the `des` crate: random keys and blocks, both directions. Keys that differ
+//! from lane to lane are in search.rs.
 
 #![allow(
     clippy::unwrap_used,
@@ -7,7 +7,7 @@
     reason = "a test fails by panicking, and knows its numbers"
 )]
 
-use ddes_cipher::{Block, Des, DesKey, DoubleDes, Engine, KeySearch};
+use ddes_cipher::{Block, Des, DesKey, DoubleDes, Engine};
 use des::cipher::{BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
 
 /// Blocks for each engine and direction; `DDES_ROUNDS` asks for more (10,000,000 by hand).
@@ -90,59 +90,6 @@ fn counters_are_encrypted_as_blocks_that_hold_them() {
             double.encrypt_counters(first, &mut blocks);
             assert_eq!(blocks, expected, "{engine:?}, {} from {first}", blocks.len());
         }
-    }
-}
-
-/// A key for each lane: every key of a range is found by its own ciphertext, at any place of the
-/// lane.
-#[test]
-fn many_keys_and_one_block_agree_with_another_implementation() {
-    let mut rng = fastrand::Rng::with_seed(6);
-    for engine in engines() {
-        for _ in 0..rounds().div_ceil(100) {
-            let number = rng.u64(..KeySearch::KEYS - 4096);
-            let plaintext: Block = rng.u64(..).to_be_bytes();
-            let mut ciphertext = plaintext;
-            oracle(&KeySearch::key(number)).encrypt_block((&mut ciphertext).into());
-            let mut found = Vec::new();
-            let first = number - rng.u64(..1000).min(number);
-            KeySearch::new(plaintext, ciphertext).scan(engine, first, 2000, &mut |number| {
-                found.push(number);
-                true
-            });
-            assert_eq!(found, [number], "{engine:?}");
-        }
-    }
-}
-
-#[test]
-fn a_key_search_stops_when_told_and_looks_only_where_told() {
-    let plaintext = [7; 8];
-    for engine in engines() {
-        let mut ciphertext = plaintext;
-        oracle(&KeySearch::key(1000)).encrypt_block((&mut ciphertext).into());
-        let search = KeySearch::new(plaintext, ciphertext);
-        for (first, count, expected) in [(0, 1000, 0), (0, 1001, 1), (1000, 1, 1), (1001, 5000, 0)]
-        {
-            let mut found = 0;
-            search.scan(engine, first, count, &mut |_| {
-                found += 1;
-                false
-            });
-            assert_eq!(found, expected, "{engine:?}, {count} keys from {first}");
-        }
-    }
-}
-
-#[test]
-fn the_number_of_a_key_gives_it_odd_parity_and_each_key_has_one() {
-    let mut rng = fastrand::Rng::with_seed(7);
-    for number in (0..56).map(|bit| 1 << bit).chain((0..100).map(|_| rng.u64(..KeySearch::KEYS))) {
-        let key = KeySearch::key(number);
-        assert!(key.as_bytes().iter().all(|byte| byte.count_ones() % 2 == 1));
-        let again = (0..56)
-            .fold(0_u64, |sum, i| sum | u64::from(key.as_bytes()[i / 7] >> (7 - i % 7) & 1) << i);
-        assert_eq!(again, number);
     }
 }
 

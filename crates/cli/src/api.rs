@@ -1,11 +1,11 @@
-//! The HTTP API of `ddes serve`, from the side of a command: one request and its answer. All text
-//! of an answer is fit to be shown.
+//! The HTTP of `ddes serve`, from the side of a command: one request and its answer. All text of an
+//! answer of the API is fit to be shown.
 
 pub(crate) mod answers;
 
 use std::fmt;
-use std::fs::File;
 use std::io::{self, Read};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
@@ -20,72 +20,107 @@ use zeroize::Zeroizing;
 
 use crate::args::ApiArgs;
 use crate::failure::{Code, Failure};
-use crate::home::{self, Home};
+use crate::home::{self, Home, open_at_once};
+use crate::serve::pages;
 
 /// The longest answer that is read.
 const BODY_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// The longest text that is kept of an answer; a name has at most 64.
 const TEXT_CHARS_MAX: usize = 1024;
 const TOKEN_BYTES_MAX: u64 = 256;
+/// How long the servers of a home may take to say where they answer.
+const PAGES_MAX: Duration = Duration::from_secs(1);
 const CONNECT: Duration = Duration::from_secs(3);
 /// From the first byte sent to the last one received.
 const WHOLE: Duration = Duration::from_secs(10);
+/// A stream says something every 15 s.
+const SILENCE_MAX: Duration = Duration::from_secs(45);
 
 /// A server's API, and the right to act there, if any.
 pub(crate) struct Api {
     agent: Agent,
     server: ServerAddress,
-    /// The value of the header `Authorization`.
-    bearer: Option<Zeroizing<String>>,
+    right: Right,
+}
+
+/// With what right a command asks.
+enum Right {
+    /// As anybody on that machine.
+    Look,
+    /// With a token that the user named.
+    Given(Zeroizing<String>),
+    /// With the token of this home, where a server of this home answers.
+    OfHome(Home),
 }
 
 /// Why there is no answer.
 #[derive(Debug)]
 pub(crate) enum ApiError {
-    /// Nobody answers there, or not in time.
+    /// Nobody answers there.
     Unreachable(String),
+    /// Nobody answered in time.
+    Late,
     /// The server says no.
     Refused { status: u16, message: String },
     /// What answers is not this API.
     Foreign(String),
 }
 
+/// An answer, whatever it is.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Vec<u8>,
+}
+
+/// The answer to a GET of anything that needs no token, within `most`.
+pub(crate) fn ask(server: &ServerAddress, path: &str, most: Duration) -> Result<Answer, ApiError> {
+    take(agent(most, most).get(format!("http://{server}{path}")).call())
+}
+
 impl Api {
-    /// With the token of `--token-file`. The token of the home is sent to this machine alone:
-    /// another server must not learn it.
+    /// With the token of `--token-file`. The token of the home is sent only to where a running
+    /// server of the home says that it answers: any user of this machine can take a free port.
     pub(crate) fn find(args: &ApiArgs) -> Result<Self, Failure> {
-        let token = match &args.token_file {
+        let right = match &args.token_file {
             Some(path) => {
                 let token = read_token(path).map_err(|error| {
                     Failure::new(Code::Identity, format!("{}: {error}", path.display()))
                         .next("--token-file FILE, a copy of the server's HOME/http-token")
                 })?;
-                Some(token)
+                Right::Given(token)
             }
-            None if is_this_machine(&args.http) => {
-                // Without it nothing can be ended, but all can be read.
-                read_token(&Home::find(&args.home)?.http_token()).ok()
-            }
-            None => None,
+            None => match Home::find(&args.home) {
+                Ok(home) => Right::OfHome(home),
+                Err(failure) if is_loopback(&args.http) => return Err(failure),
+                // Of a server elsewhere it would be of no use.
+                Err(_) => Right::Look,
+            },
         };
-        Ok(Self::new(args.http.clone(), token))
+        Ok(Self { right, ..Self::new(args.http.clone()) })
     }
 
-    pub(crate) fn new(server: ServerAddress, token: Option<Zeroizing<String>>) -> Self {
-        let config = Agent::config_builder()
-            // A redirect or a proxy could carry the token elsewhere.
-            .proxy(None)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .http_status_as_error(false)
-            // A connection of a server that restarted would fail the next request.
-            .max_idle_connections(0)
-            .timeout_connect(Some(CONNECT))
-            .timeout_global(Some(WHOLE))
-            .max_response_header_size(16 * 1024)
-            .user_agent(concat!("ddes/", env!("CARGO_PKG_VERSION")));
-        let bearer = token.map(|token| Zeroizing::new(format!("Bearer {}", *token)));
-        Self { agent: config.build().new_agent(), server, bearer }
+    pub(crate) fn new(server: ServerAddress) -> Self {
+        Self { agent: agent(CONNECT, WHOLE), server, right: Right::Look }
+    }
+
+    /// Where to ask now, and with which token. Servers end, and others may take their ports: so this
+    /// is found out for each request.
+    fn way(&self) -> (String, Option<Zeroizing<String>>) {
+        let asked = || self.server.to_string();
+        let bearer = |token: &str| Zeroizing::new(format!("Bearer {token}"));
+        match &self.right {
+            Right::Look => (asked(), None),
+            Right::Given(token) => (asked(), Some(bearer(token))),
+            Right::OfHome(home) => {
+                // Without it nothing can be ended, but all can be read.
+                let own = own_page(home, &self.server).and_then(|page| {
+                    let token = read_token(&home.http_token()).ok()?;
+                    Some((page.to_string(), Some(bearer(&token))))
+                });
+                own.unwrap_or_else(|| (asked(), None))
+            }
+        }
     }
 
     pub(crate) fn server(&self) -> &ServerAddress {
@@ -94,43 +129,56 @@ impl Api {
 
     /// The answer to a GET of `path`, which begins with `/api/`.
     pub(crate) fn get(&self, path: &str) -> Result<Value, ApiError> {
-        let mut request = self.agent.get(self.url(path)).header("Accept", "application/json");
-        if let Some(bearer) = &self.bearer {
+        let (at, bearer) = self.way();
+        let url = format!("http://{at}{path}");
+        let mut request = self.agent.get(url).header("Accept", "application/json");
+        if let Some(bearer) = &bearer {
             request = request.header("Authorization", bearer.as_str());
         }
         read(request.call())
     }
 
+    /// The answer to a GET of `path` as it comes, without an end.
+    pub(crate) fn follow(&self, path: &str) -> Result<impl Read + use<>, ApiError> {
+        let (at, bearer) = self.way();
+        let url = format!("http://{at}{path}");
+        let mut request = self.agent.get(url).header("Accept", "text/event-stream");
+        if let Some(bearer) = &bearer {
+            request = request.header("Authorization", bearer.as_str());
+        }
+        let limits = request.config().timeout_global(None).timeout_recv_response(Some(WHOLE));
+        let answer = limits.timeout_per_read(Some(SILENCE_MAX)).build().call();
+        match answer {
+            Ok(answer) if answer.status().is_success() => Ok(answer.into_body().into_reader()),
+            // It says why.
+            answer => match read(answer) {
+                Err(error) => Err(error),
+                Ok(_) => Err(ApiError::Foreign("it is not a stream of events".into())),
+            },
+        }
+    }
+
     /// The answer to an action.
     pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
+        let (at, bearer) = self.way();
         let mut request = self
             .agent
-            .post(self.url(path))
+            .post(format!("http://{at}{path}"))
             .header("Accept", "application/json")
             .header("Content-Type", "application/json")
             .header("X-Ddes-Action", "1");
-        if let Some(bearer) = &self.bearer {
+        if let Some(bearer) = &bearer {
             request = request.header("Authorization", bearer.as_str());
         }
         read(request.send(body.to_string()))
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.server)
     }
 
     /// What a command fails with that cannot go on without the answer.
     pub(crate) fn failure(&self, error: &ApiError) -> Failure {
         let at = &self.server;
         match error {
-            ApiError::Unreachable(why) => {
-                Failure::new(Code::Connect, format!("cannot reach http://{at}: {why}"))
-                    .cause("no server runs there, or its page is off (--http off)")
-                    .next(format!(
-                        "ddes serve{} --http {at}     (in another terminal)",
-                        home::flag()
-                    ))
-            }
+            ApiError::Unreachable(why) => self.unreachable(why),
+            ApiError::Late => self.unreachable("it did not answer in time"),
             ApiError::Refused { status: status @ (401 | 403), message } => {
                 Failure::new(Code::Identity, format!("http://{at} refuses: {message} ({status})"))
                     .next("--token-file FILE, a copy of the server's HOME/http-token")
@@ -149,12 +197,20 @@ impl Api {
             }
         }
     }
+
+    fn unreachable(&self, why: &str) -> Failure {
+        let at = &self.server;
+        Failure::new(Code::Connect, format!("cannot reach http://{at}: {why}"))
+            .cause("no server runs there, or its page is off (--http off)")
+            .next(format!("ddes serve{} --http {at}     (in another terminal)", home::flag()))
+    }
 }
 
 impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreachable(why) => write!(f, "no answer: {why}"),
+            Self::Late => f.write_str("no answer in time"),
             Self::Refused { status, message } => write!(f, "refused: {message} ({status})"),
             Self::Foreign(what) => write!(f, "the answer is not understood: {what}"),
         }
@@ -179,7 +235,7 @@ pub(crate) fn encoded(text: &str) -> String {
 
 /// The token of a file that is its owner's alone.
 pub(crate) fn read_token(path: &Path) -> io::Result<Zeroizing<String>> {
-    let file = File::open(path)?;
+    let file = open_at_once(path)?;
     let mode = file.metadata()?.mode() & 0o777;
     if mode & 0o077 != 0 {
         let what = format!("it is open to others (mode {mode:03o}); chmod 600 {}", path.display());
@@ -194,17 +250,57 @@ pub(crate) fn read_token(path: &Path) -> io::Result<Zeroizing<String>> {
     Ok(token)
 }
 
-fn is_this_machine(server: &ServerAddress) -> bool {
-    let host = server.host();
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+/// Where a running server of the home answers HTTP, if that is what `server` means.
+fn own_page(home: &Home, server: &ServerAddress) -> Option<SocketAddr> {
+    let pages = pages(&home.sockets(), PAGES_MAX).ok()?;
+    pages.into_iter().find_map(|page| meant(page, server))
 }
 
-fn read(answer: Result<Response<Body>, ureq::Error>) -> Result<Value, ApiError> {
+/// The address at which nobody but the owner of `page` can answer, if `server` means that.
+fn meant(page: SocketAddr, server: &ServerAddress) -> Option<SocketAddr> {
+    let named = server.host().parse::<IpAddr>().ok();
+    let ip = match page.ip() {
+        // Every address of its own family, and none of the other, where another may listen.
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) if is_loopback(server) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) if is_loopback(server) => Ipv6Addr::LOCALHOST.into(),
+        ip if named == Some(ip) => ip,
+        ip if named.is_none() && is_loopback(server) && ip.is_loopback() => ip,
+        _ => return None,
+    };
+    (page.port() == server.port()).then(|| SocketAddr::new(ip, page.port()))
+}
+
+fn is_loopback(server: &ServerAddress) -> bool {
+    let host = server.host();
+    host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+}
+
+/// `whole` is from the first byte sent to the last one received.
+fn agent(connect: Duration, whole: Duration) -> Agent {
+    let config = Agent::config_builder()
+        // A redirect or a proxy could carry the token elsewhere.
+        .proxy(None)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .http_status_as_error(false)
+        // A connection of a server that restarted would fail the next request.
+        .max_idle_connections(0)
+        .timeout_connect(Some(connect))
+        .timeout_global(Some(whole))
+        .max_response_header_size(16 * 1024)
+        .user_agent(concat!("ddes/", env!("CARGO_PKG_VERSION")));
+    config.build().new_agent()
+}
+
+fn take(answer: Result<Response<Body>, ureq::Error>) -> Result<Answer, ApiError> {
     let mut answer = answer.map_err(|error| of_transport(&error))?;
     let status = answer.status().as_u16();
     let body = answer.body_mut().with_config().limit(BODY_BYTES_MAX).read_to_vec();
-    let body = body.map_err(|error| of_transport(&error))?;
+    Ok(Answer { status, body: body.map_err(|error| of_transport(&error))? })
+}
+
+fn read(answer: Result<Response<Body>, ureq::Error>) -> Result<Value, ApiError> {
+    let Answer { status, body } = take(answer)?;
     let parsed = serde_json::from_slice(&body).map(made_plain);
     if (200..300).contains(&status) {
         return parsed.map_err(|_| ApiError::Foreign("it is not JSON".into()));
@@ -224,8 +320,9 @@ fn read(answer: Result<Response<Body>, ureq::Error>) -> Result<Value, ApiError> 
 )]
 fn of_transport(error: &ureq::Error) -> ApiError {
     match error {
+        ureq::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut => ApiError::Late,
         ureq::Error::Io(error) => ApiError::Unreachable(plain(&error.to_string())),
-        ureq::Error::Timeout(_) => ApiError::Unreachable("it did not answer in time".into()),
+        ureq::Error::Timeout(_) => ApiError::Late,
         ureq::Error::HostNotFound => ApiError::Unreachable("the name has no address".into()),
         ureq::Error::ConnectionFailed => ApiError::Unreachable("the connection failed".into()),
         ureq::Error::BodyExceedsLimit(_) => {
@@ -236,7 +333,7 @@ fn of_transport(error: &ureq::Error) -> ApiError {
 }
 
 /// The parser bounds how deep a value is.
-fn made_plain(value: Value) -> Value {
+pub(crate) fn made_plain(value: Value) -> Value {
     match value {
         Value::String(text) => Value::String(plain(&text)),
         Value::Array(items) => items.into_iter().map(made_plain).collect(),
@@ -248,7 +345,8 @@ fn made_plain(value: Value) -> Value {
     }
 }
 
-fn plain(text: &str) -> String {
+/// A foreign text, fit to be shown.
+pub(crate) fn plain(text: &str) -> String {
     text.chars().filter(|c| shown::is_plain(*c)).take(TEXT_CHARS_MAX).collect()
 }
 
@@ -267,10 +365,26 @@ mod tests {
     }
 
     #[test]
-    fn only_this_machine_is_sent_the_token_of_the_home() {
-        let here = |text: &str| is_this_machine(&text.parse().unwrap());
-        assert!(here("127.0.0.1:1") && here("[::1]:1") && here("localhost:1"));
-        assert!(!here("192.0.2.1:1") && !here("localhost.example:1") && !here("0.0.0.0:1"));
+    fn the_token_of_the_home_is_sent_to_the_address_of_its_server_alone() {
+        for (page, server, to) in [
+            ("127.0.0.1:1", "127.0.0.1:1", Some("127.0.0.1:1")),
+            ("127.0.0.1:1", "localhost:1", Some("127.0.0.1:1")),
+            ("[::1]:1", "localhost:1", Some("[::1]:1")),
+            ("[::1]:1", "127.0.0.1:1", None),
+            ("127.0.0.1:1", "127.0.0.2:1", None),
+            ("127.0.0.1:1", "127.0.0.1:2", None),
+            ("0.0.0.0:1", "127.0.0.1:1", Some("127.0.0.1:1")),
+            // Another may have the same port there.
+            ("0.0.0.0:1", "[::1]:1", Some("127.0.0.1:1")),
+            ("[::]:1", "127.0.0.1:1", Some("[::1]:1")),
+            ("0.0.0.0:1", "192.0.2.1:1", None),
+            ("192.0.2.1:1", "192.0.2.1:1", Some("192.0.2.1:1")),
+            ("192.0.2.1:1", "localhost:1", None),
+            ("127.0.0.1:1", "localhost.example:1", None),
+        ] {
+            let found = meant(page.parse().unwrap(), &server.parse().unwrap());
+            assert_eq!(found, to.map(|to| to.parse().unwrap()), "{page} {server}");
+        }
     }
 
     #[test]

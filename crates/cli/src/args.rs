@@ -4,8 +4,10 @@ pub(crate) mod address;
 mod capture;
 mod config;
 mod http;
+mod keys;
 mod ledger;
 mod operation;
+pub(crate) mod trust;
 mod watch;
 
 use std::net::SocketAddr;
@@ -20,17 +22,19 @@ use ddes_wire::v2::{GroupSize, Suite};
 use crate::bench::args::BenchCommand;
 use crate::calc::args::CalcCommand;
 use crate::explain::args::ExplainArgs;
+use crate::lab::args::LabArgs;
 use crate::level::Level;
 use crate::terminal;
 pub(crate) use capture::{CAPTURE_BYTES_MAX, CaptureArgs, InspectArgs, RecordArgs};
-pub(crate) use config::{ConfigCheckArgs, ConfigCommand, ReloadArgs, ShowArgs};
+pub(crate) use config::{ConfigCheckArgs, ConfigCommand, RunningArgs, ShowArgs};
 pub(crate) use http::{HTTP_DEFAULT, HttpArgs, HttpPlace};
+pub(crate) use keys::{AuthorizeArgs, AuthorizeCommand, KeyCommand, RoleName, TrustCommand};
 pub(crate) use ledger::{
     BackupArgs, BooksArgs, ExportArgs, Format, LedgerCommand, LsArgs, ReceiptArgs, RestoreArgs,
     TotalsArgs, VerifyArgs,
 };
 pub(crate) use operation::{CheckArgs, DoctorArgs, GenerateCommand, Shell};
-pub(crate) use watch::{ApiArgs, DemoArgs, DemoClientArgs, TopArgs};
+pub(crate) use watch::{ApiArgs, DemoArgs, DemoClientArgs, TailArgs, TopArgs};
 
 /// Connections of a server at a time, where the flag says nothing else.
 pub(crate) const MAX_CONNECTIONS: u32 = 4096;
@@ -44,8 +48,10 @@ Examples:
   seq 1 100 | ddes send -        one integer a line; prints the total
   ddes total                     what is counted so far
 
-Exit codes: 0 success, 1 refused or failed, 2 usage, 3 cannot connect, 4 identity or server key, 5 integrity,
-6 timeout, 130 interrupted, 141 the reader of the output has gone.";
+Exit codes: 0 success, 1 refused or failed, 2 usage, 3 cannot connect, 4 identity or server key,
+5 integrity, 6 timeout, 130 interrupted, 141 the reader of the output has gone.
+
+Manual pages and completions: ddes generate man DIR, ddes generate completions SHELL.";
 
 /// Exact running totals from any number of clients, over a Double-DES session.
 #[derive(Debug, Parser)]
@@ -70,9 +76,10 @@ Examples:
 Totals are in the ledger, a folder of the home; what a client is told is on the disk. Who may connect: the identities of the same home, and those of `ddes authorize`; nobody else.
 Lines for people go to a terminal; a pipe, a file or a service's log gets one JSON object a line, as with --json. An error that ends it is
 said on standard error, with --json on standard output.
+--quiet leaves out the hints on standard error; --log-level chooses the lines.
 Each setting is a flag, a variable DDES_NAME or a key of the configuration file, in this order; `ddes config show --origin` says which. SIGHUP and `ddes reload` read the file again.
 On a terminal the console takes: exit, sessions, end ID, end all, totals, link, log LEVEL, reload, help. Ctrl-D does not stop the server.
-The page is on http://127.0.0.1:5580: whoever is on this machine reads it; `link` gives the right to act.")]
+The page is on http://127.0.0.1:5580: whoever is on this machine reads it; `link` (or `ddes link`) gives the right to act.")]
     Serve(Box<ServeArgs>),
     /// Show and check the configuration of `ddes serve`
     #[command(subcommand)]
@@ -87,7 +94,16 @@ Examples:
 All of it applies, or nothing: an error in the file changes nothing, names the line, and is exit
 code 1. It prints what changed, and what changes with the next start only. SIGHUP does the same; the
 server's own lines say how it went.")]
-    Reload(ReloadArgs),
+    Reload(RunningArgs),
+    /// Print a link that opens the running server's page with the right to act
+    #[command(after_help = "\
+Examples:
+  ddes link
+  sudo -u ddes ddes link --home /var/lib/ddes     the packaged server's
+  xdg-open \"$(ddes link --quiet)\"
+
+It works once, within ten minutes. The server's console has the same as `link`.")]
+    Link(RunningArgs),
     /// Talk to a server at a prompt: 30 sends an integer, 50 disconnects
     #[command(after_help = "\
 Examples:
@@ -158,6 +174,18 @@ Enter shows the messages of a session; e ends it; Tab shows refusals by network;
 ? explains; q quits.
 Other machines: ssh -L 5580:127.0.0.1:5580 HOST, then ddes top.")]
     Top(TopArgs),
+    /// Print a server's events as they happen: who connects, counts, is refused, leaves
+    #[command(after_help = "\
+Examples:
+  ddes tail
+  ddes tail --event turned_away,access_fault     who is not let in, and why
+  ddes tail --json | jq -c 'select(.event == \"ended\") | [.peer, .cause]'
+
+The events are the lines of the server's log (docs/events.md), also those that its --log-level
+leaves out but for values, from the same API as its page. The first line, `following`, says that
+from here on none is missed. A server that is lost is waited for.
+Other machines: ssh -L 5580:127.0.0.1:5580 HOST, then ddes tail.")]
+    Tail(TailArgs),
     /// Try it: a server and three clients that count, in a temporary folder
     #[command(after_help = "\
 Examples:
@@ -171,6 +199,16 @@ removes everything.")]
     Demo(DemoArgs),
     #[command(hide = true)]
     DemoClient(DemoClientArgs),
+    /// Break the classic wire, and see what stops the same on D-DDES/2
+    #[command(after_help = "\
+Examples:
+  ddes lab                        what it is, and the thirteen rungs
+  ddes lab run 1                  the first rung
+  ddes lab run all --no-pause     all of them
+  ddes lab run 9 --bits 28        find both keys of a session; Ctrl-C stops, --resume continues
+
+Everything happens in this process, on 127.0.0.1. docs/course makes ten exercises of it.")]
+    Lab(LabArgs),
     /// Load a server, measure it and check its sums
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -241,6 +279,8 @@ Examples:
   ddes doctor
   ddes doctor --home /var/lib/ddes            the packaged server's, as root or ddes
 
+It takes the settings that `ddes serve` would take here: flags, DDES_ variables, the configuration
+file, the defaults. A service has variables of its own (/etc/default/ddes): give what differs.
 It looks at ports, limits, permissions, keys, lists, ledger, disk, engines, kernel and clock. It
 writes one file of 80 KiB in the ledger's folder, to measure the disk, and removes it. Exit code 1
 if anything fails.")]
@@ -260,7 +300,7 @@ pub(crate) struct HomeArgs {
 }
 
 /// The settings of a server. Each flag is a key of the configuration file too (config/keys.rs), but
-/// for hidden ones and --config, --home, --json and --quiet. So each has a variable, and none
+/// for hidden ones and those of one run (FLAGS_ONLY there). So each has a variable, and none
 /// requires another here: clap would not count a value of the file.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ServeArgs {
@@ -277,8 +317,11 @@ pub(crate) struct ServeArgs {
     pub(crate) suite: Vec<SuiteName>,
     /// Folder of the ledger, or `memory` for totals that end with the server [default: `ledger` in
     /// the home]
-    #[arg(long, value_name = "DIR|memory", env = "DDES_LEDGER")]
+    #[arg(long, value_name = "DIR|memory", env = "DDES_LEDGER", value_parser = ledger::place())]
     pub(crate) ledger: Option<PathBuf>,
+    /// Begin a new ledger where that of this home is missing, or take another one: totals are new
+    #[arg(long)]
+    pub(crate) new_ledger: bool,
     /// Delete history older than this many days; totals stay exact [default: keep all]
     #[arg(long, value_name = "DAYS", env = "DDES_HISTORY_DAYS",
           value_parser = clap::value_parser!(u32).range(0..=36_500))]
@@ -482,8 +525,9 @@ pub(crate) struct ClientArgs {
     /// The suite to use
     #[arg(long, value_enum, default_value = "hybrid", conflicts_with = "classic")]
     pub(crate) suite: SuiteName,
-    /// Expected fingerprint of the server's key; replaces the question at first contact
-    #[arg(long, value_name = "SHA256:...", conflicts_with = "classic")]
+    /// The server's key: its fingerprint, a public key line, or a file; replaces the question at
+    /// first contact
+    #[arg(long, value_name = "SHA256:...|KEY", conflicts_with = "classic", value_parser = trust::trust)]
     pub(crate) trust: Option<String>,
     /// Never ask anything
     #[arg(long)]
@@ -520,142 +564,6 @@ impl ClientArgs {
     /// The longest wait where the flag says nothing else.
     pub(crate) fn timeout_or(&self, default: Duration) -> Duration {
         self.timeout.map_or(default, |secs| Duration::from_secs(secs.into()))
-    }
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum KeyCommand {
-    /// Create an identity
-    #[command(after_help = "Example:\n  ddes key new kitchen")]
-    New {
-        /// Its name
-        #[arg(value_name = "NAME", default_value = "default")]
-        name: String,
-        #[command(flatten)]
-        home: HomeArgs,
-        #[command(flatten)]
-        output: OutputArgs,
-    },
-    /// Show an identity: its public key, fingerprint and UUID
-    #[command(after_help = "\
-Examples:
-  ddes key show
-  ddes key show --key ~/.ssh/id_ed25519
-  ddes key show --server-key           what clients of this home's server are asked to compare")]
-    Show {
-        #[command(flatten)]
-        identity: IdentityArgs,
-        /// The key of this home's server instead
-        #[arg(long, conflicts_with_all = ["identity", "key"])]
-        server_key: bool,
-        #[command(flatten)]
-        home: HomeArgs,
-        #[command(flatten)]
-        output: OutputArgs,
-    },
-}
-
-impl KeyCommand {
-    /// Whether programs read the output.
-    pub(crate) fn is_json(&self) -> bool {
-        match self {
-            Self::New { output, .. } | Self::Show { output, .. } => output.json,
-        }
-    }
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum TrustCommand {
-    /// List the known servers
-    Ls {
-        #[command(flatten)]
-        home: HomeArgs,
-        #[command(flatten)]
-        output: OutputArgs,
-    },
-    /// Add a server's key; an address may have several, so that a key can be changed in advance
-    #[command(after_help = "Example:\n  ddes trust add counter.example:5566 'ssh-ed25519 AAAA...'")]
-    Add {
-        /// The server's HOST:PORT
-        #[arg(value_name = "HOST:PORT", value_parser = address::server)]
-        server: ServerAddress,
-        /// Its public key: a line, or a file
-        key: String,
-        #[command(flatten)]
-        home: HomeArgs,
-        #[command(flatten)]
-        output: OutputArgs,
-    },
-    /// Forget the keys of a server
-    Rm {
-        /// The server's HOST:PORT
-        #[arg(value_name = "HOST:PORT", value_parser = address::server)]
-        server: ServerAddress,
-        #[command(flatten)]
-        home: HomeArgs,
-        #[command(flatten)]
-        output: OutputArgs,
-    },
-}
-
-impl TrustCommand {
-    /// Whether programs read the output.
-    pub(crate) fn is_json(&self) -> bool {
-        match self {
-            Self::Ls { output, .. } | Self::Add { output, .. } | Self::Rm { output, .. } => {
-                output.json
-            }
-        }
-    }
-}
-
-#[derive(Args, Debug)]
-#[command(subcommand_negates_reqs = true)]
-pub(crate) struct AuthorizeArgs {
-    #[command(subcommand)]
-    pub(crate) command: Option<AuthorizeCommand>,
-    /// A public key: a line `ssh-ed25519 AAAA...`, or a file
-    #[arg(required = true)]
-    pub(crate) key: Option<String>,
-    /// The name shown for it [default: the key's comment]
-    #[arg(long)]
-    pub(crate) name: Option<String>,
-    /// What it may do
-    #[arg(long, value_enum, default_value = "client")]
-    pub(crate) role: RoleName,
-    /// End of the authorization, UTC: YYYYMMDDZ, YYYYMMDDHHMMZ or YYYYMMDDHHMMSSZ
-    #[arg(long, value_name = "TIME")]
-    pub(crate) expires: Option<String>,
-    #[command(flatten)]
-    pub(crate) home: HomeArgs,
-    #[command(flatten)]
-    pub(crate) output: OutputArgs,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum RoleName {
-    /// Counts
-    Client,
-    /// May end every session too
-    Operator,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum AuthorizeCommand {
-    /// List who may connect
-    Ls,
-    /// Remove a key
-    Rm {
-        /// The key to remove: its line, file, fingerprint or name
-        #[arg(value_name = "KEY")]
-        which: String,
-    },
-}
-
-impl AuthorizeArgs {
-    /// Whether programs read the output.
-    pub(crate) fn is_json(&self) -> bool {
-        self.output.json
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::fd::AsFd;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -99,6 +99,11 @@ impl Home {
     /// Where the server of this home keeps its ledger.
     pub(crate) fn ledger(&self) -> PathBuf {
         self.data.join("ledger")
+    }
+
+    /// The ledgers that its servers have counted in.
+    pub(crate) fn known_ledgers(&self) -> PathBuf {
+        self.folder.join("known_ledgers")
     }
 
     /// Where the servers of this home take requests of its commands.
@@ -248,12 +253,26 @@ fn lock(folder: &Folder) -> io::Result<File> {
     Ok(file)
 }
 
+/// Opens a file for reading without waiting for anything: whoever owns a home could put a pipe in
+/// it, for which root would wait for ever. What lies in /dev is named on purpose, as /dev/fd/3 is.
+pub(crate) fn open_at_once(path: &Path) -> io::Result<File> {
+    if path.starts_with("/dev") {
+        return File::open(path);
+    }
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    if file.metadata()?.file_type().is_fifo() {
+        return Err(io::Error::other("it is a pipe"));
+    }
+    Ok(file)
+}
+
 /// The private key of a file that is its owner's alone.
 pub(crate) fn read_key(
     path: &Path,
     secret: impl FnOnce(&Path) -> Result<Zeroizing<Vec<u8>>, Failure>,
 ) -> Result<SigningKey, Failure> {
-    let file = File::open(path).map_err(|error| unusable(path, &error))?;
+    let file = open_at_once(path).map_err(|error| unusable(path, &error))?;
     let metadata = file.metadata().map_err(|error| unusable(path, &error))?;
     let mode = metadata.mode() & 0o777;
     if mode & 0o077 != 0 {
@@ -305,7 +324,7 @@ fn private_copy(path: &Path, metadata: &Metadata) -> String {
 /// The public key of a `.pub` file.
 pub(crate) fn read_public_file(path: &Path) -> Result<PublicKey, Failure> {
     let mut text = Vec::new();
-    let read = File::open(path)
+    let read = open_at_once(path)
         .and_then(|file| file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut text));
     read.map_err(|error| unusable(path, &error))?;
     ddes_identity::read_public(&text)
@@ -330,7 +349,7 @@ fn sibling(path: &Path, suffix: &str) -> PathBuf {
 /// A list that is not there is empty.
 pub(crate) fn read_list(path: &Path) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
-    match File::open(path) {
+    match open_at_once(path) {
         Ok(file) => file.take(LIST_BYTES_MAX + 1).read_to_end(&mut text)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
         Err(error) => return Err(error),

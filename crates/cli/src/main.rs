@@ -21,10 +21,12 @@ mod input;
 mod inspect;
 mod interrupt;
 mod keys;
+mod lab;
 mod ledger;
 mod level;
 mod limits;
 mod lines_in;
+mod link;
 mod meet;
 mod prompt;
 mod question;
@@ -32,12 +34,14 @@ mod refusal;
 mod reload;
 mod replace;
 mod resume;
+mod running;
 mod screen;
 mod send;
 mod serve;
 mod source;
 mod streams;
 mod suspend;
+mod tail;
 mod teletype;
 mod terminal;
 mod top;
@@ -62,6 +66,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => (args.output.json, serve::run(&args)),
         Command::Config(command) => (command.is_json(), config::show::run(&command)),
         Command::Reload(args) => (args.output.json, reload::run(&args)),
+        Command::Link(args) => (args.output.json, link::run(&args)),
         Command::Connect(args) => (args.client.output.json, connect::run(&args)),
         Command::Send(args) => (args.client.output.json, send::run(&args)),
         Command::Total(args) => (args.client.output.json, total::run(&args)),
@@ -70,8 +75,10 @@ fn main() -> ExitCode {
         Command::Trust(command) => (command.is_json(), keys::trust(&command)),
         Command::Authorize(args) => (args.is_json(), keys::authorize(&args)),
         Command::Top(args) => (args.output.json, top::run(&args)),
+        Command::Tail(args) => (args.output.json, tail::run(&args)),
         Command::Demo(args) => (args.output.json, demo::run(&args)),
         Command::DemoClient(args) => (true, demo::run_client(&args)),
+        Command::Lab(args) => (args.output.json, lab::run(&args)),
         Command::Bench(command) => (command.is_json(), bench::run(&command)),
         Command::Calc(command) => (command.is_json(), calc::run(&command)),
         Command::Capture(args) => (args.output.json, capture::run(&args)),

@@ -264,7 +264,9 @@ impl Meeting {
                     "{server} shows the key {shown}, and --trust says {expected}"
                 ))
                 .map_err(|failure| {
-                    failure.cause("this is not the server you mean. Nothing was sent")
+                    failure
+                        .cause("this is not the server you mean. Nothing was sent")
+                        .next("ddes key show --server-key, on the server's machine: compare both")
                 });
             }
             None if self.may_ask => {

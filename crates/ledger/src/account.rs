@@ -185,11 +185,11 @@ impl Packed {
         let amount = |bits: u64| {
             if is_classic { Amount::from(bits) } else { Amount::from(bits.cast_signed()) }
         };
-        let sum = u128::from(self.get::<28>()) << 64 | u128::from(self.get::<20>());
+        let (last_seq, sum) = self.count_and_sum();
         let standing = Standing {
-            last_seq: Sequence::new(self.get::<12>()),
+            last_seq: Sequence::new(last_seq),
             last_session: session(self.get::<6>()),
-            sum: Total::new(sum.cast_signed()),
+            sum,
         };
         let [.., a, b, c, d, e, f, g, h] = self.0;
         Account {
@@ -200,6 +200,12 @@ impl Packed {
             first_secs: u32::from_le_bytes([a, b, c, d]),
             last_secs: u32::from_le_bytes([e, f, g, h]),
         }
+    }
+
+    #[inline]
+    pub(crate) fn count_and_sum(&self) -> (u64, Total) {
+        let sum = u128::from(self.get::<28>()) << 64 | u128::from(self.get::<20>());
+        (self.get::<12>(), Total::new(sum.cast_signed()))
     }
 
     #[inline]

@@ -39,6 +39,9 @@ pub(crate) struct Accounts {
     classic: BTreeMap<u64, Account>,
     /// Totals of the classic accounts that ended.
     ended: Totals,
+    /// Totals of all accounts, those that ended included. Each change of an account changes them, so
+    /// that nobody has to read all accounts.
+    totals: Totals,
     /// The lowest classic number that was never used.
     classic_next: u64,
     /// How often all session numbers were raised.
@@ -98,14 +101,21 @@ impl Accounts {
     /// Replaces an account, which exists.
     #[inline]
     pub(crate) fn put(&mut self, number: AccountNumber, account: &Account) {
-        match number {
+        let before = match number {
             AccountNumber::Identity(number) => {
-                self.slot_mut(number).packed.set(account);
+                let packed = &mut self.slot_mut(number).packed;
+                let before = packed.count_and_sum();
+                packed.set(account);
+                before
             }
             AccountNumber::Classic(number) => {
-                self.classic.insert(number, *account);
+                let Some(held) = self.classic.get_mut(&number) else { return };
+                let before = (held.count(), held.standing().sum);
+                *held = *account;
+                before
             }
-        }
+        };
+        self.totals.replace(before, account);
     }
 
     /// Adds an identity that has no account yet; `None` if there are 2^32 - 1.
@@ -126,6 +136,7 @@ impl Accounts {
         // Its number is new, so no session of it was given out before a restore.
         let account = Account::new(SessionNumber::NONE);
         self.classic.insert(number, account);
+        self.totals.include(&account);
         Some(account)
     }
 
@@ -179,8 +190,13 @@ impl Accounts {
         })
     }
 
-    /// All accounts, those that ended included, in totals.
+    /// The totals of all accounts, those that ended included.
     pub(crate) fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    /// The same, added up anew: it reads every account.
+    pub(crate) fn add_up(&self) -> Totals {
         let mut totals = self.ended;
         self.iter().for_each(|(_, account)| totals.include(&account));
         totals
@@ -239,6 +255,7 @@ impl Accounts {
     pub(crate) fn restore(&mut self, key: [u8; 32], packed: Packed) -> Option<u32> {
         let number = self.count;
         self.count = number.checked_add(1)?;
+        self.totals.include(&packed.unpack(false));
         match self.chunks.last_mut().filter(|chunk| chunk.len() < CHUNK) {
             Some(chunk) => chunk.push(Slot { key, packed }),
             None => {
@@ -257,6 +274,8 @@ impl Accounts {
         classic_next: u64,
         ended: Totals,
     ) {
+        classic.values().for_each(|account| self.totals.include(account));
+        self.totals.merge(&ended);
         (self.classic, self.classic_next, self.ended) = (classic, classic_next, ended);
         let chunks = &self.chunks;
         self.index = Index::of(self.count, |number| key_in(chunks, number));
@@ -287,4 +306,69 @@ impl Accounts {
 /// The key of a number from the index, which holds numbers of existing slots only.
 fn key_in(chunks: &[Vec<Slot>], number: u32) -> &[u8; 32] {
     &chunks[number as usize / CHUNK][number as usize % CHUNK].key
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::cast_possible_truncation, reason = "random bits, as many as are needed")]
+
+    use ddes_wire::{Amount, Total};
+
+    use super::*;
+    use crate::Timestamp;
+
+    /// Xorshift64 (Marsaglia, 2003).
+    fn random(state: &mut u64) -> u64 {
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        *state
+    }
+
+    fn count(accounts: &mut Accounts, number: AccountNumber, value: Amount) {
+        let mut account = accounts.get(number).unwrap();
+        let session = account.newest_session();
+        // One value of an account whose sum is full is refused, and changes nothing.
+        let counted = account.count_in(Timestamp(1_000_000), session, &[value]);
+        if counted.is_ok() {
+            accounts.put(number, &account);
+        }
+    }
+
+    #[test]
+    fn the_totals_are_what_adding_up_all_accounts_gives_after_every_change() {
+        let (mut accounts, mut state) = (Accounts::default(), 0x9e37_79b9_7f4a_7c15_u64);
+        let mut full = Account::new(SessionNumber::NONE);
+        let most = [Amount::from(i64::MAX), Amount::from(i64::MIN)];
+        full.count_in(Timestamp(7_000_000), SessionNumber::NONE, &most).unwrap();
+        let mut packed = Packed::new(&full);
+        // Three sums of 2^127 - 1: that of all of them is beyond 128 bits.
+        packed.0[20..36].copy_from_slice(&i128::MAX.to_le_bytes());
+        for byte in 0..3 {
+            accounts.restore([byte; 32], packed).unwrap();
+        }
+        let ended = Totals { accounts: 5, count: 9, sum: Total::new(-4), ..Totals::default() };
+        let classic = BTreeMap::from([(3, full)]);
+        accounts.restore_rest(classic, 4, ended);
+        assert_eq!((accounts.totals().accounts, accounts.totals().count), (9, 3 * 2 + 2 + 9));
+        for step in 0..2000 {
+            let drawn = random(&mut state);
+            let identity = AccountNumber::Identity((drawn >> 32) as u32 % accounts.count);
+            let classic = accounts.classic.keys().next_back().copied();
+            match drawn % 8 {
+                0 => _ = accounts.add_identity(std::array::from_fn(|at| (drawn >> at) as u8)),
+                1 => _ = accounts.add_classic(accounts.classic_next),
+                2 => _ = classic.and_then(|number| accounts.end_classic(number)),
+                3 => _ = accounts.raise(),
+                4 | 5 => {
+                    if let Some(number) = classic {
+                        count(&mut accounts, AccountNumber::Classic(number), drawn.into());
+                    }
+                }
+                _ => count(&mut accounts, identity, drawn.cast_signed().into()),
+            }
+            assert_eq!(accounts.totals(), accounts.add_up(), "step {step}");
+        }
+        assert!(accounts.totals().count > 500 && accounts.totals().accounts > 300);
+    }
 }

@@ -76,6 +76,12 @@ impl View {
     }
 }
 
+/// The name of the ledger in a folder, as receipts and [`View`] have it. Reads the heads of its
+/// segments alone.
+pub fn name(disk: &dyn Disk) -> Result<[u8; 32], StoreError> {
+    Heads::read(disk, &FolderNames::read(disk)?).map(|heads| name_of(&heads.ledger()))
+}
+
 /// The name of a ledger in receipts: SHA-256 of its id, which does not reveal the tag of its
 /// frames.
 fn name_of(ledger: &[u8; 16]) -> [u8; 32] {
@@ -161,7 +167,7 @@ pub fn verify(
     auditor.statements.finish(&auditor.trail, &agreeing)?;
     progress(whole, whole);
     let first = auditor.base.slices.end + 1;
-    let (last, chain, totals) = (end.at.batch, end.at.chain, auditor.base.accounts.totals());
+    let (last, chain, totals) = (end.at.batch, end.at.chain, auditor.base.accounts.add_up());
     let (values, checkpoints) = (auditor.values, agreeing.len());
     Ok(Verified { ledger, footing, first, last, chain, values, totals, checkpoints })
 }

@@ -307,7 +307,8 @@ impl Ledger {
         self.accounts.len() as u64
     }
 
-    /// Sum, count, mean and extremes over all accounts, those that ended included.
+    /// Sum, count, mean and extremes over all accounts, those that ended included. Costs the same
+    /// however many there are.
     pub fn totals(&self) -> Totals {
         self.accounts.totals()
     }

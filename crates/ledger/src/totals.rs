@@ -11,9 +11,11 @@ pub struct Totals {
     pub accounts: u64,
     /// How many values were counted.
     pub count: u128,
-    /// The sum of the values. It wraps at 2^127, which takes 2^63 full accounts.
+    /// The sum of the values, modulo 2^128. It leaves the range of 128 bits after 2^63 values at the
+    /// earliest, since no value is beyond 2^64: 29,000 years at 10 million values a second. An
+    /// account's own sum is never wrong: what would overflow it is refused.
     pub sum: Total,
-    extremes: Option<(Amount, Amount)>,
+    pub(crate) extremes: Option<(Amount, Amount)>,
 }
 
 impl Totals {
@@ -42,12 +44,29 @@ impl Totals {
         });
     }
 
+    /// An account that is included became `after`; `before` are its count and sum until then. This
+    /// gives what adding up all accounts anew would: differences add up modulo 2^128 as sums do, and
+    /// an account's extremes only move apart.
+    #[inline]
+    pub(crate) fn replace(&mut self, before: (u64, Total), after: &Account) {
+        let (count, sum) = before;
+        self.count = self.count + u128::from(after.count()) - u128::from(count);
+        let moved = after.standing().sum.get().wrapping_sub(sum.get());
+        self.sum = Total::new(self.sum.get().wrapping_add(moved));
+        self.widen(after.extremes());
+    }
+
     /// Adds the accounts of other totals.
     pub fn merge(&mut self, other: &Self) {
         self.accounts += other.accounts;
         self.count += other.count;
         self.sum = Total::new(self.sum.get().wrapping_add(other.sum.get()));
-        self.extremes = match (self.extremes, other.extremes) {
+        self.widen(other.extremes);
+    }
+
+    #[inline]
+    fn widen(&mut self, extremes: Option<(Amount, Amount)>) {
+        self.extremes = match (self.extremes, extremes) {
             (Some((min, max)), Some((low, high))) => Some((min.min(low), max.max(high))),
             (one, other) => one.or(other),
         };
@@ -68,17 +87,24 @@ impl Totals {
 
     pub(crate) const BYTES: usize = 8 + 4 * 16;
 
+    /// The most accounts of totals that are read, so that nothing overflows that is added to them.
+    const ACCOUNTS_MAX: u64 = 1 << 63;
+
+    /// `None` if no accounts can have these totals.
     pub(crate) fn decode(bytes: &[u8; Self::BYTES]) -> Option<Self> {
         let (accounts, rest) = bytes.split_first_chunk()?;
         let (count, rest) = rest.split_first_chunk()?;
         let (sum, rest) = rest.split_first_chunk()?;
         let (min, rest) = rest.split_first_chunk()?;
         let (max, _) = rest.split_first_chunk()?;
-        let count = u128::from_le_bytes(*count);
+        let (accounts, count) = (u64::from_le_bytes(*accounts), u128::from_le_bytes(*count));
+        if accounts >= Self::ACCOUNTS_MAX || count > u128::from(accounts) * u128::from(u64::MAX) {
+            return None;
+        }
         let amount = |bytes: &[u8; 16]| Amount::try_from(i128::from_le_bytes(*bytes)).ok();
         let extremes = if count > 0 { Some((amount(min)?, amount(max)?)) } else { None };
         let sum = Total::new(i128::from_le_bytes(*sum));
-        Some(Self { accounts: u64::from_le_bytes(*accounts), count, sum, extremes })
+        Some(Self { accounts, count, sum, extremes })
     }
 }
 
@@ -98,6 +124,23 @@ mod tests {
         ] {
             let totals = Totals { count, sum: Total::new(sum), ..Totals::default() };
             assert_eq!(totals.mean().as_deref(), mean, "{sum} of {count}");
+        }
+    }
+
+    #[test]
+    fn totals_that_no_accounts_can_have_are_not_read() {
+        let of = |accounts, count| Totals { accounts, count, ..Totals::default() };
+        for (totals, is_possible) in [
+            (of(0, 0), true),
+            (of(0, 1), false),
+            (of(2, 2 * u128::from(u64::MAX)), true),
+            (of(2, 2 * u128::from(u64::MAX) + 1), false),
+            (of((1 << 63) - 1, 1), true),
+            (of(1 << 63, 1), false),
+            (of(u64::MAX, u128::MAX), false),
+        ] {
+            let found = Totals::decode(&totals.encode()).map(|found| (found.accounts, found.count));
+            assert_eq!(found, is_possible.then_some((totals.accounts, totals.count)), "{totals:?}");
         }
     }
 }

@@ -78,6 +78,12 @@ impl AccessControl {
         faults
     }
 
+    /// Errors that the lists have now.
+    pub(crate) fn faults(&self) -> u64 {
+        let count = |lists: &WatchedLists| lists.file.faults() + lists.folder.faults();
+        self.lists.as_ref().map_or(0, count)
+    }
+
     /// Whether a grant may have changed since the last call: a list changed, or a key expired by
     /// `now`, in seconds since 1970.
     pub(crate) fn take_change(&mut self, now: i64) -> bool {

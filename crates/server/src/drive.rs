@@ -683,6 +683,8 @@ impl Driver {
             self.count(|counts| counts.access_errors += 1);
             (self.observe)(Report::Access(fault));
         }
+        let faults = self.access.faults();
+        self.count(|counts| counts.access_faults = faults);
     }
 
     /// Applies what the lists grant now to open sessions, and ends those of identities that are no

@@ -1,7 +1,8 @@
 //! Many sessions and one queue of requests for the ledger. Pure: no I/O, clock or randomness.
 //!
-//! Long because it is the one place where sessions and the ledger meet, and both directions are
-//! read together.
+//! Long because it is a driver's whole contract: inputs, actions and the ledger's answers are read
+//! together. What the sessions report is in `endpoint/events.rs`, what others watch in
+//! `endpoint/watched.rs`.
 //!
 //! A driver works in turns. In each of them it
 //!
@@ -12,6 +13,9 @@
 //! - checks each connection that it touched or that [`Action::Wake`] names: it writes `pending`,
 //!   follows `phase`, reads at most `room`, and sets a timer for `connection_timeout`.
 
+mod events;
+#[cfg(test)]
+pub(crate) mod tests;
 mod watched;
 
 use std::collections::{HashMap, VecDeque};
@@ -21,24 +25,23 @@ use std::time::{Duration, Instant};
 
 use ddes_identity::{Grant, Role};
 use ddes_ledger::{
-    AccountId, AccountNumber, Opening, Operation, OperationOutcome, Refusal, Submission, Verdict,
+    AccountId, AccountNumber, Opening, Operation, OperationOutcome, Refusal, Verdict,
 };
 use ddes_session::{Phase, Ticket, classic, v2};
 use ddes_wire::classic::text;
 use ddes_wire::frame::{Header, Opcode};
-use ddes_wire::v2::{Reason, Rejection, Status};
-use ddes_wire::{Amounts, Sequence, SessionNumber, Standing};
+use ddes_wire::v2::{Reason, Rejection};
+use ddes_wire::{SessionNumber, Standing};
 use slab::Slab;
-use smallvec::smallvec;
 
 pub use crate::action::{Action, AuthorizationRequest, Request};
 pub use crate::admission::Bounds;
-use crate::admission::{Admission, AdmissionEntry, Declined};
+use crate::admission::{Admission, AdmissionEntry};
 use crate::network::Network;
 pub use crate::notice::{Admitted, Notice, NoticeEvent, Notices, SessionView};
-use crate::session::{AnySession, SessionEvent};
+use crate::session::AnySession;
 pub use crate::session::{Classic, ConnectionEntropy, Order, Profiles, SessionDone, SessionWork};
-use crate::watch::{Cause, Profile, Recorder};
+use crate::watch::Recorder;
 
 /// Backlog bytes processed per turn, in addition to what is read: less than a millisecond's work.
 const BACKLOG_BYTES_MAX: usize = 32 * 1024;
@@ -792,171 +795,6 @@ impl Endpoint {
             self.cancels.push_back(id);
         }
     }
-
-    /// Collects a session's work and events, until there are none.
-    fn collect(&mut self, now: Instant, id: ConnectionId) {
-        loop {
-            let Some(connection) = self.connection_mut(id) else { return };
-            if let Some(work) = connection.session.poll_work() {
-                self.start_work(now, id, work);
-                continue;
-            }
-            let Some(event) = connection.session.poll_event() else { return };
-            let event = match event {
-                SessionEvent::Classic(event) => self.handle_classic(now, id, event),
-                SessionEvent::V2(event) => self.handle_v2(now, id, event),
-            };
-            if let Some(event) = event {
-                self.notify(id, || event);
-            }
-        }
-    }
-
-    /// Gives out a session's work. The first work begins the handshake, if admission allows one.
-    fn start_work(&mut self, now: Instant, id: ConnectionId, work: SessionWork) {
-        let begun = self.with_admission(id, |admission, entry| {
-            match work {
-                // A classic server sends first, so this says nothing about the client.
-                SessionWork::Classic(_) => {}
-                SessionWork::V2(_) => admission.end_silence(entry),
-            }
-            admission.begin(now, entry, work.cost())
-        });
-        if let SessionWork::V2(work) = &work
-            && let Some(suite) = work.suite()
-        {
-            self.record(|recorder| recorder.note(id).suite = Some(suite));
-        }
-        let Some(connection) = self.connection_mut(id) else { return };
-        match begun {
-            Some(Ok(())) => self.work.push_back((id, work)),
-            Some(Err(Declined::TooFast(most))) => connection.session.decline(now, most),
-            Some(Err(Declined::TooMany)) => connection.session.order_end(now, Order::TooMany),
-            None => {}
-        }
-    }
-
-    fn handle_classic(
-        &mut self,
-        now: Instant,
-        id: ConnectionId,
-        event: classic::ServerEvent,
-    ) -> Option<NoticeEvent> {
-        Some(match event {
-            classic::ServerEvent::Submit { ticket, amount } => {
-                self.open_classic(id)?;
-                let connection = self.connection_mut(id)?;
-                // The number after the last counted one. The ledger checks it.
-                let first_seq = connection.standing.last_seq.forward(1).ok()?;
-                let request = connection.submit(ticket, first_seq, smallvec![amount])?;
-                self.requests.push_back(request);
-                self.queued_values += 1;
-                self.record(|recorder| recorder.submit(now, id, 1, amount));
-                NoticeEvent::Received { first: amount, count: 1 }
-            }
-            classic::ServerEvent::TokenShared => {
-                self.record(|recorder| recorder.open(id, Profile::Classic));
-                NoticeEvent::TokenShared
-            }
-            classic::ServerEvent::Ended(end) => {
-                self.record_end(now, id, Profile::Classic, Cause::from(&end));
-                let ends_all = |classic: &Classic| classic.config.end_all;
-                if end == classic::ServerEnd::Bye
-                    && self.config.profiles.classic.as_ref().is_some_and(ends_all)
-                {
-                    self.end_all(now, Order::ClassicEndAll, Some(id));
-                }
-                self.cancel_work(id);
-                NoticeEvent::ClassicEnded(end)
-            }
-            classic::ServerEvent::KeyVerified => {
-                if !self.with_admission(id, Admission::turn_classic)? {
-                    self.connection_mut(id)?.session.order_end(now, Order::TooMany);
-                }
-                NoticeEvent::KeyVerified
-            }
-            classic::ServerEvent::Tampered => NoticeEvent::Tampered,
-            classic::ServerEvent::Ignored { opcode } => NoticeEvent::Ignored { opcode },
-            classic::ServerEvent::ResultSent { sum } => {
-                self.record(|recorder| recorder.counts.results += 1);
-                NoticeEvent::ResultSent { status: Status::Applied, sum }
-            }
-        })
-    }
-
-    /// Opens the classic account of a session with its first integer, so that a session without
-    /// integers writes nothing to the ledger.
-    fn open_classic(&mut self, id: ConnectionId) -> Option<()> {
-        let number = self.classic_next;
-        let connection = self.connection_mut(id)?;
-        if connection.account.is_none() {
-            connection.account = Some(AccountNumber::Classic(number));
-            // A classic account has only one session.
-            connection.number = SessionNumber::new(1);
-            // Numbered in the order in which accounts open, not in that of their connections: the
-            // ledger requires ascending numbers.
-            self.classic_next = number.saturating_add(1);
-            let operation = Operation::Open(AccountId::Classic(number));
-            self.requests.push_back(Request { to: None, operation });
-        }
-        Some(())
-    }
-
-    fn handle_v2(
-        &mut self,
-        now: Instant,
-        id: ConnectionId,
-        event: v2::ServerEvent,
-    ) -> Option<NoticeEvent> {
-        Some(match event {
-            v2::ServerEvent::Authenticated { ticket, key } => {
-                self.authorizations.push_back(AuthorizationRequest {
-                    connection: id,
-                    ticket,
-                    key: *key,
-                });
-                return None;
-            }
-            v2::ServerEvent::TokenShared => {
-                self.record(|recorder| recorder.open(id, Profile::V2));
-                NoticeEvent::TokenShared
-            }
-            v2::ServerEvent::Submit { ticket, first_seq, amounts } => {
-                let (first, last, count) = (*amounts.first()?, *amounts.last()?, amounts.len());
-                let connection = self.connection_mut(id)?;
-                let has_submitted = std::mem::replace(&mut connection.has_submitted, true);
-                let request = connection.submit(ticket, first_seq, amounts)?;
-                if has_submitted {
-                    self.traffic_at = now;
-                }
-                self.requests.push_back(request);
-                self.queued_values += count;
-                self.record(|recorder| recorder.submit(now, id, count, last));
-                NoticeEvent::Received { first, count }
-            }
-            v2::ServerEvent::Answered(answer) => {
-                self.record(|recorder| recorder.counts.results += 1);
-                NoticeEvent::ResultSent { status: answer.status, sum: answer.sum }
-            }
-            v2::ServerEvent::EndAll => {
-                self.end_all(now, Order::Operator, Some(id));
-                return None;
-            }
-            v2::ServerEvent::Ended(end) => {
-                self.record_end(now, id, Profile::V2, Cause::from(&end));
-                self.cancel_work(id);
-                NoticeEvent::Ended(end)
-            }
-        })
-    }
-}
-
-impl EndpointConnection {
-    fn submit(&self, ticket: Ticket, first_seq: Sequence, amounts: Amounts) -> Option<Request> {
-        let (account, session) = (self.account?, self.number);
-        let submission = Submission { account, session, first_seq, amounts };
-        Some(Request { to: Some((self.id, ticket)), operation: Operation::Add(submission) })
-    }
 }
 
 /// Converts the ledger's refusal into the session's.
@@ -966,109 +804,5 @@ fn refused(refusal: Refusal) -> v2::Refused {
         Refusal::Malformed => v2::Refused::Malformed,
         Refusal::Superseded { .. } => v2::Refused::Superseded,
         Refusal::Unavailable => v2::Refused::Unavailable,
-    }
-}
-
-#[cfg(test)]
-pub(crate) mod tests {
-    use std::net::Ipv4Addr;
-    use std::sync::Arc;
-
-    use ddes_identity::SigningKey;
-    use zeroize::Zeroizing;
-
-    use super::*;
-
-    pub(crate) fn profiles() -> Profiles {
-        let second = Duration::from_secs(1);
-        let suite = ddes_wire::v2::Suite::Ddes(ddes_wire::v2::GroupSize::Bits2048);
-        let (suites, key) = (vec![suite], SigningKey::from_seed(&[1; 32]));
-        let v2 = v2::ServerConfig { suites, key, idle: second, handshake: second, values_max: 1 };
-        Profiles { v2: Arc::new(v2), classic: None }
-    }
-
-    /// The work of a connection that sent a first message.
-    pub(crate) fn first_work() -> SessionWork {
-        let now = Instant::now();
-        let mut endpoint = endpoint(now);
-        let id = accept(&mut endpoint, now);
-        let hello = [&[0, 0, 0, 10, 0, 0, 1, 2, 2, 2][..], &[3; 256]].concat();
-        endpoint.handle_bytes(now, id, &hello);
-        // It comes before the other actions: no authorization waits.
-        let Some(Action::Compute(_, work)) = endpoint.poll_action() else { panic!("no work") };
-        work
-    }
-
-    fn accept(endpoint: &mut Endpoint, now: Instant) -> ConnectionId {
-        let entropy = ConnectionEntropy {
-            exponent: Zeroizing::new([0; _]),
-            kem: Zeroizing::new([0; _]),
-            token: Zeroizing::new([0; _]),
-        };
-        endpoint.accept(now, SocketAddr::from((Ipv4Addr::LOCALHOST, 1)), entropy).unwrap()
-    }
-
-    pub(crate) fn endpoint(now: Instant) -> Endpoint {
-        let config = Config {
-            bounds: Bounds::of(300),
-            queued_values_max: 9,
-            notices: Notices::Nothing,
-            classic_first: 0,
-            profiles: profiles(),
-        };
-        Endpoint::new(now, config)
-    }
-
-    #[test]
-    fn only_connections_that_received_bytes_are_checked_until_their_buffers_are_freed() {
-        let now = Instant::now();
-        let mut endpoint = endpoint(now);
-        let [first, second, _silent] = [0; 3].map(|_| accept(&mut endpoint, now));
-        assert_eq!(endpoint.poll_timeout(), None);
-        let check = |endpoint: &mut Endpoint| {
-            let now = endpoint.poll_timeout().unwrap();
-            endpoint.handle_timeout(now);
-            endpoint.handle_timeout(now);
-            now
-        };
-        // A part of a header ends nothing.
-        endpoint.handle_bytes(now, first, &[0]);
-        let now = check(&mut endpoint);
-        endpoint.handle_bytes(now, second, &[0]);
-        endpoint.handle_bytes(now, second, &[0]);
-        assert_eq!(endpoint.buffered, [first, second]);
-        let now = check(&mut endpoint);
-        assert_eq!(endpoint.buffered, [second]);
-        endpoint.handle_bytes(now, first, &[0]);
-        let now = check(&mut endpoint);
-        assert_eq!(endpoint.buffered, [first]);
-        // A new connection in the slot of a removed one is a different connection.
-        endpoint.remove(now, first);
-        let third = accept(&mut endpoint, now);
-        endpoint.handle_bytes(now, third, &[0]);
-        let now = check(&mut endpoint);
-        assert_eq!(endpoint.buffered, [third]);
-        assert_eq!(endpoint.poll_timeout(), Some(now + IDLE_CHECK));
-        check(&mut endpoint);
-        assert_eq!(endpoint.poll_timeout(), None);
-    }
-
-    #[test]
-    fn an_endpoint_is_due_at_once_while_more_buffers_are_to_be_freed_than_a_turn_frees() {
-        let mut now = Instant::now();
-        let mut endpoint = endpoint(now);
-        for _ in 0..2 * FREED_MAX + 1 {
-            let id = accept(&mut endpoint, now);
-            endpoint.handle_bytes(now, id, &[0]);
-        }
-        now += IDLE_CHECK;
-        endpoint.handle_timeout(now);
-        now += IDLE_CHECK;
-        for left in [FREED_MAX + 1, 1, 0] {
-            assert!(endpoint.poll_timeout().is_some_and(|at| at <= now));
-            endpoint.handle_timeout(now);
-            assert_eq!(endpoint.to_free.len(), left);
-        }
-        assert_eq!(endpoint.poll_timeout(), None);
     }
 }

@@ -1,11 +1,12 @@
 //! The server: bound to an address, run on one thread, controlled through handles.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ddes_ledger::{Account, AccountId, AccountSlice, Health, Ledger, Totals};
+use ddes_session::v2;
 use ddes_session::wiretap::Wiretap;
 use mio::{Interest, Poll, Waker};
 use tokio::sync::oneshot;
@@ -13,7 +14,7 @@ use tokio::sync::oneshot;
 use crate::access::{Access, AccessControl};
 use crate::clerk::{LedgerQuestion, LedgerView, ServerLedger};
 use crate::drive::{Driver, LISTENER, LoopState, MAIL};
-use crate::endpoint::{Bounds, Config, Endpoint, Notice, Notices, SessionView};
+use crate::endpoint::{Bounds, Config, Endpoint, Notice, Notices, Profiles, SessionView};
 use crate::mail::{Mail, Mailbox, ServerCommand};
 use crate::pool::Pool;
 use crate::watch::{Publisher, Watch};
@@ -37,6 +38,27 @@ pub struct ServerOptions {
     /// Whether to publish counters, sessions and traces through [`ServerHandle::watch`]. Otherwise
     /// nothing is counted.
     pub watch: bool,
+}
+
+impl ServerOptions {
+    /// A server for some clients of D-DDES/2 on this machine, whoever they are, on a free port: for
+    /// examples and tests, which set what else they want in the fields.
+    pub fn on_loopback(v2: v2::ServerConfig) -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            endpoint: Config {
+                bounds: Bounds::of(100),
+                queued_values_max: 1 << 20,
+                notices: Notices::Nothing,
+                classic_first: 0,
+                profiles: Profiles { v2: Arc::new(v2), classic: None },
+            },
+            access: Access::Any,
+            drain: Duration::from_secs(60),
+            refusals_max: 16,
+            watch: false,
+        }
+    }
 }
 
 /// The settings that a running server takes up: all of them, between two turns of its loop.
@@ -269,26 +291,12 @@ impl Server {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::endpoint::tests::profiles;
+    use crate::endpoint::tests::config;
 
     #[test]
     fn a_server_one_of_whose_threads_panicked_ends_and_says_which() {
-        let endpoint = Config {
-            bounds: Bounds::of(9),
-            queued_values_max: 9,
-            notices: Notices::Nothing,
-            classic_first: 0,
-            profiles: profiles(),
-        };
-        let options = ServerOptions {
-            listen: SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 0)),
-            endpoint,
-            access: Access::Any,
-            drain: Duration::from_secs(60),
-            refusals_max: 9,
-            watch: false,
-        };
-        let server = Server::bind(options, Ledger::in_memory()).unwrap();
+        let server =
+            Server::bind(ServerOptions::on_loopback(config()), Ledger::in_memory()).unwrap();
         server.mailbox.post(Mail::Panicked("handshakes".into()));
         let error = server.run(|_| {}).unwrap_err();
         assert_eq!(error.to_string(), "the thread 'handshakes' panicked");

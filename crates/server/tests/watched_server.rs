@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use ddes_identity::{Namespace, SigningKey};
 use ddes_ledger::store::{Folder, StoreOptions};
 use ddes_ledger::{AccountId, Health, Ledger, Operation, Timestamp};
-use ddes_server::endpoint::{Bounds, Config, Notices, Profiles};
 use ddes_server::watch::{Cause, ServerStats, Watch};
 use ddes_server::{Access, Lists, Server, ServerHandle, ServerOptions};
 use ddes_session::v2::{ClientConfig, ClientEvent, ClientSession, ServerConfig, noise};
@@ -38,20 +37,7 @@ impl Running {
         let key = SigningKey::from_seed(&[9; 32]);
         let suites = vec![SUITE];
         let v2 = ServerConfig { suites, key, idle: MINUTE, handshake: MINUTE, values_max: 8 };
-        let options = ServerOptions {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            endpoint: Config {
-                bounds: Bounds::of(16),
-                queued_values_max: 1 << 20,
-                notices: Notices::Nothing,
-                classic_first: 0,
-                profiles: Profiles { v2: Arc::new(v2), classic: None },
-            },
-            access,
-            drain: MINUTE,
-            refusals_max: 16,
-            watch: is_watched,
-        };
+        let options = ServerOptions { access, watch: is_watched, ..ServerOptions::on_loopback(v2) };
         let server = Server::bind(options, ledger).unwrap();
         let (handle, address) = (server.handle(), server.local_addr().unwrap());
         let thread = std::thread::spawn(move || drop(server.run(|_| {}).unwrap()));
@@ -181,10 +167,15 @@ fn errors_in_the_lists_of_authorized_keys_are_counted() {
     let lists =
         Lists { authorized_keys: folder.join("authorized_keys"), identities: folder.join("keys") };
     std::fs::write(&lists.authorized_keys, "no key\nno key either\n").unwrap();
-    let server = Running::start_with(Ledger::in_memory(), Access::Listed(lists), true);
+    let server = Running::start_with(Ledger::in_memory(), Access::Listed(lists.clone()), true);
     let watch = server.handle.watch().unwrap();
     // The lists are read a second after the start at the latest.
-    wait(&watch, |stats| stats.access_errors == 2);
+    wait(&watch, |stats| stats.access_errors == 2 && stats.access_faults == 2);
+    std::fs::write(&lists.authorized_keys, "no key\n").unwrap();
+    wait(&watch, |stats| stats.access_faults == 1);
+    std::fs::write(&lists.authorized_keys, "# nobody\n").unwrap();
+    wait(&watch, |stats| stats.access_faults == 0);
+    assert!(watch.stats().access_errors >= 2, "a counter only grows");
     server.stop();
     std::fs::remove_dir_all(folder).unwrap();
 }

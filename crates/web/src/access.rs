@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, HttpBody as _, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{
     AUTHORIZATION, CONTENT_LENGTH, COOKIE, FORWARDED, HOST, HeaderMap, HeaderName, ORIGIN,
@@ -17,17 +17,16 @@ use axum::response::{IntoResponse, Response};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::listen::Peer;
-use crate::login::Logins;
+use crate::login::{Logins, Right};
 use crate::token::Token;
 use crate::{headers, page};
 
-/// The name of the cookie with the id of a browser session.
-pub(crate) const COOKIE_NAME: &str = "ddes_session";
 /// Bytes of a request's body.
 pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
 /// How long a client may take to send a request's body.
 const BODY_SECS_MAX: Duration = Duration::from_secs(10);
-/// A header that a form of another site cannot send.
+/// A header that a form of another site cannot send. A browser's actions have the second secret of
+/// its session in it, those of a program with the token a 1.
 const ACTION: HeaderName = HeaderName::from_static("x-ddes-action");
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// What a proxy adds: the client behind it may be anywhere.
@@ -48,9 +47,13 @@ pub(crate) struct Access {
     pub(crate) logins: Logins,
 }
 
-/// Whether the request carries the token, or the cookie of an open session.
+/// Whether the request carries the token, or both secrets of an open session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CanAct(pub(crate) bool);
+
+/// Whether the request may read what only those who are known may read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CanRead(pub(crate) bool);
 
 /// Lets a request through to its handler, or refuses it. Every answer gets the headers that keep a
 /// browser from misusing it.
@@ -79,33 +82,42 @@ impl From<ApiError> for Refused {
 
 async fn admit(access: &Access, mut request: Request) -> Result<Request, Refused> {
     let peer = request.extensions().get::<Peer>().cloned();
-    let local = peer.map_or(access.address, |peer| peer.local);
+    let local = peer.as_ref().map_or(access.address, |peer| peer.local);
     let host = host(request.uri(), request.headers())?;
     if !access.answers_for(&host, local) {
         return Err(ApiError::misdirected(host.as_str()).into());
     }
-    let can_act = CanAct(access.is_authentic(request.headers()));
+    let right = access.right(request.headers());
+    let can_act = CanAct(right == Right::Act);
     request.extensions_mut().insert(can_act);
     let path = request.uri().path();
-    let is_open = ["/livez", "/login"].contains(&path);
+    // Probes have no token. To strangers they say yes or no, and no more.
+    let is_open = ["/livez", "/readyz", "/login"].contains(&path);
     let is_local = access.address.ip().is_loopback()
         && is_loopback_name(host.host())
         && !OF_PROXIES.iter().any(|name| request.headers().contains_key(name));
-    if !is_open && !is_local && !can_act.0 {
+    let can_read = CanRead(is_local || right != Right::Nothing);
+    if !is_open && !can_read.0 {
         let wants_page = request.method() == Method::GET && path == "/";
         return Err(if wants_page { Refused::Page } else { ApiError::unauthorized().into() });
     }
     let reads = [Method::GET, Method::HEAD].contains(request.method());
     if !reads {
-        if !can_act.0 {
-            return Err(ApiError::unauthorized().into());
+        match right {
+            Right::Nothing => return Err(ApiError::unauthorized().into()),
+            Right::Read => return Err(ApiError::unproven().into()),
+            Right::Act => refuse_forged(request.headers())?,
         }
-        refuse_forged(request.headers())?;
     }
     if !reads || path.starts_with("/api/") || path == "/metrics" {
         refuse_cross_site(request.headers(), &host)?;
     }
-    Ok(with_body(request).await?)
+    request.extensions_mut().insert(can_read);
+    let request = if reads { without_body(request)? } else { with_body(request).await? };
+    if let Some(peer) = peer {
+        peer.begin(can_act.0);
+    }
+    Ok(request)
 }
 
 /// The host that a request is for.
@@ -145,28 +157,41 @@ impl Access {
             || self.hosts.iter().any(|own| own.eq_ignore_ascii_case(name))
     }
 
-    fn is_authentic(&self, headers: &HeaderMap) -> bool {
+    fn right(&self, headers: &HeaderMap) -> Right {
         let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let bearer = bearer.and_then(|value| value.strip_prefix("Bearer ")).map(str::trim);
         let token = bearer.and_then(Token::parse);
-        token.is_some_and(|token| self.token.is(&token)) || self.has_session(headers)
+        if token.is_some_and(|token| self.token.is(&token)) {
+            return Right::Act;
+        }
+        self.right_of_session(headers)
     }
 
-    fn has_session(&self, headers: &HeaderMap) -> bool {
+    fn right_of_session(&self, headers: &HeaderMap) -> Right {
         let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let own = self.cookie_name();
         let pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| {
             let (name, value) = pair.trim().split_once('=')?;
-            (name == COOKIE_NAME).then_some(value)
+            (name == own).then_some(value)
         });
+        let proof = headers.get(ACTION).and_then(|value| Token::parse(value.to_str().ok()?));
         // One of each browser; a second one is a mistake, of which there may be a few.
-        let mut ids = pairs.take(4).filter_map(Token::parse);
-        ids.any(|id| self.logins.is_open(Instant::now(), &id))
+        let ids = pairs.take(4).filter_map(Token::parse);
+        let rights = ids.map(|id| self.logins.right(Instant::now(), &id, proof.as_ref()));
+        rights.max().unwrap_or(Right::Nothing)
+    }
+
+    /// The name of the cookie with the id of a browser session. Cookies are of a host: servers on
+    /// two of its ports must not replace each other's.
+    pub(crate) fn cookie_name(&self) -> String {
+        format!("ddes_session_{}", self.address.port())
     }
 }
 
 /// Refuses what a form of another site could send.
 fn refuse_forged(headers: &HeaderMap) -> Result<(), ApiError> {
-    if headers.get(ACTION).is_some_and(|value| value == "1") {
+    let is_marked = |value: &str| value == "1" || Token::parse(value).is_some();
+    if headers.get(ACTION).is_some_and(|value| value.to_str().is_ok_and(is_marked)) {
         return Ok(());
     }
     Err(ApiError::forbidden("an action needs the header `X-Ddes-Action: 1`"))
@@ -185,6 +210,14 @@ fn refuse_cross_site(headers: &HeaderMap, host: &Authority) -> Result<(), ApiErr
         return Ok(());
     }
     Err(ApiError::forbidden("a page of another site may not use this API"))
+}
+
+/// Refuses a body that no handler would read: nothing waits for it, since anybody may read.
+fn without_body(request: Request) -> Result<Request, ApiError> {
+    if request.body().is_end_stream() {
+        return Ok(request);
+    }
+    Err(ApiError::bad_request("a request that only reads has no body"))
 }
 
 /// Reads the body of an action, so that a handler has it whole.

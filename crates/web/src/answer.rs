@@ -143,14 +143,6 @@ pub(crate) fn search(text: Option<String>) -> Result<Option<String>, ApiError> {
     Ok(Some(text.to_lowercase()))
 }
 
-/// Runs `work` on a thread of its own, since it reads files or takes long.
-pub(crate) async fn aside<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, ApiError> {
-    let failed = |_| ApiError::internal("a thread of the HTTP server panicked: see its log");
-    tokio::task::spawn_blocking(work).await.map_err(failed)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,6 +10,7 @@ use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 use crate::about::About;
 use crate::access::Access;
 use crate::answer::LOOP_SECS_MAX;
+use crate::aside::Aside;
 use crate::error::ApiError;
 use crate::events::Events;
 use crate::files::LedgerFiles;
@@ -24,6 +25,8 @@ use crate::verification::Verification;
 
 /// The least time between two questions to the loop: at most 50 a second, whoever asks.
 const ASK_EVERY: Duration = Duration::from_millis(20);
+/// Questions that the loop has not answered yet.
+pub(crate) const QUESTIONS_MAX: usize = 64;
 
 /// The state of the HTTP server.
 pub(crate) struct App {
@@ -35,6 +38,9 @@ pub(crate) struct App {
     pub(crate) handle: ServerHandle,
     pub(crate) watch: Arc<Watch>,
     pub(crate) operations: Arc<dyn Operations>,
+    /// Held by whoever reads or changes the process' configuration.
+    pub(crate) configuring: Arc<AsyncMutex<()>>,
+    pub(crate) aside: Aside,
     pub(crate) events: Events,
     /// The server was told to stop, which the loop may not have published yet.
     pub(crate) draining: Draining,
@@ -51,16 +57,51 @@ pub(crate) struct App {
     pub(crate) streams: Arc<Semaphore>,
     /// When the loop may be asked again.
     pub(crate) asked: AsyncMutex<Instant>,
+    /// A place for each question to it.
+    pub(crate) questions: Arc<Semaphore>,
 }
 
 impl App {
-    /// Asks the loop, when it is due, and waits for the answer, but not for ever.
-    pub(crate) async fn ask<T>(&self, question: impl Future<Output = T>) -> Result<T, ApiError> {
+    /// Asks the loop, when it is due, and waits for the answer, but not for ever. A question that
+    /// nobody waits for any more keeps its place until it is answered: a loop that hangs is not
+    /// asked more and more.
+    pub(crate) async fn ask<T, F>(
+        &self,
+        question: impl FnOnce(ServerHandle) -> F,
+    ) -> Result<T, ApiError>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
         let answer = async {
+            let place = Arc::clone(&self.questions).acquire_owned().await.ok()?;
             self.wait_turn().await;
-            question.await
+            let question = question(self.handle.clone());
+            let placed = async move {
+                let answer = question.await;
+                drop(place);
+                answer
+            };
+            tokio::spawn(placed).await.ok()
         };
-        tokio::time::timeout(LOOP_SECS_MAX, answer).await.map_err(|_| ApiError::no_answer())
+        let answer = tokio::time::timeout(LOOP_SECS_MAX, answer).await;
+        answer.ok().flatten().ok_or_else(ApiError::no_answer)
+    }
+
+    /// Reads or changes the process' configuration, one request at a time: its file may be on a disk
+    /// that does not answer.
+    pub(crate) async fn configure<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Operations) -> T + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let turn = Arc::clone(&self.configuring).lock_owned().await;
+        let operations = Arc::clone(&self.operations);
+        let configuring = move || {
+            let done = work(&*operations);
+            drop(turn);
+            done
+        };
+        self.aside.run(configuring).await
     }
 
     async fn wait_turn(&self) {

@@ -40,8 +40,17 @@ impl ApiError {
     pub(crate) fn unauthorized() -> Self {
         let message = "this request needs the token or a session: send `Authorization: Bearer \
                        TOKEN` with the token of the file http-token in the server's home, or open \
-                       a login link (the server's console command `link` prints one)";
+                       a login link (`ddes link` on the server's machine prints one)";
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
+    }
+
+    /// A cookie came without the second secret of its session.
+    pub(crate) fn unproven() -> Self {
+        Self::forbidden(
+            "this page may look, not act: only the one that a login link opened has the session's \
+             second secret, which an action sends in `X-Ddes-Action`. Open another link (`link` on \
+             the server's console prints one)",
+        )
     }
 
     pub(crate) fn forbidden(message: impl Into<String>) -> Self {

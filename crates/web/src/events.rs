@@ -19,8 +19,8 @@ use crate::app::App;
 use crate::error::ApiError;
 use crate::listen::Peer;
 
-/// Streams at a time.
-pub(crate) const STREAMS_MAX: usize = 16;
+/// Streams at a time, at most: they keep their places, and leave half of these to others.
+const STREAMS_MAX: usize = 16;
 /// Events that wait for the slowest stream. It loses what exceeds them, and is told how many.
 const WAITING_MAX: usize = 1024;
 const PING: Duration = Duration::from_secs(15);
@@ -90,13 +90,18 @@ impl Events {
     }
 }
 
+/// Streams at a time, of so many connections.
+pub(crate) fn streams_max(connections_max: usize) -> usize {
+    STREAMS_MAX.min(connections_max / 2)
+}
+
 /// `GET /api/v1/events`
 pub(crate) async fn stream(
     State(app): State<Arc<App>>,
     peer: Option<Extension<Peer>>,
 ) -> Result<Response, ApiError> {
     let place = Arc::clone(&app.streams).try_acquire_owned().map_err(|_| {
-        ApiError::unavailable(format!("{STREAMS_MAX} event streams are open: close one of them"))
+        ApiError::unavailable("as many event streams are open as may be: close one of them")
     })?;
     if let Some(Extension(peer)) = peer {
         peer.keep_place();
@@ -123,4 +128,14 @@ fn follow(
         };
         Some((Ok(event), (receiver, place)))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_leave_half_of_the_places_to_others() {
+        assert_eq!([1, 8, 31, 64].map(streams_max), [0, 4, 15, 16]);
+    }
 }

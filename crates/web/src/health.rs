@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
@@ -12,7 +12,9 @@ use ddes_ledger::Health as LedgerHealth;
 use ddes_server::watch::{Cause, CauseCounts, ServerStats};
 use serde::Serialize;
 
+use crate::access::CanRead;
 use crate::app::{App, lock};
+use crate::verification::Outcome;
 
 /// The loop publishes at least once a second. After so long without that it is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(5);
@@ -61,6 +63,12 @@ impl Health {
         if is_stuck(stats) {
             let secs = stats.at.elapsed().as_secs();
             let text = format!("The server has not answered for {secs} s.");
+            return Self::new(Level::Critical, text);
+        }
+        let standing = app.verification.standing();
+        if standing.is_some_and(|finding| finding.outcome == Outcome::Damaged) {
+            let text = "The last verification found damage in the ledger: what was acknowledged \
+                        is not all on the disk. See the view of the ledger.";
             return Self::new(Level::Critical, text);
         }
         if stats.ledger.health == LedgerHealth::Full {
@@ -200,10 +208,16 @@ struct Readiness {
     reasons: Vec<&'static str>,
 }
 
-/// `GET /readyz`
-pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response {
-    let reasons = unready(&app, &app.watch.stats());
+/// `GET /readyz`; the reasons are for those who may read the rest too.
+pub(crate) async fn ready(
+    State(app): State<Arc<App>>,
+    Extension(can_read): Extension<CanRead>,
+) -> Response {
+    let mut reasons = unready(&app, &app.watch.stats());
     let ready = reasons.is_empty();
+    if !can_read.0 {
+        reasons.clear();
+    }
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Readiness { ready, reasons })).into_response()
 }

@@ -10,6 +10,7 @@ mod access;
 mod answer;
 mod api;
 mod app;
+mod aside;
 mod error;
 mod events;
 mod files;
@@ -40,6 +41,7 @@ pub use operations::{
 };
 pub use server::{Draining, Web, WebError, WebHandle, WebOptions};
 pub use token::Token;
+pub use verification::{Finding, Outcome};
 
 /// Raised when a field of the API changes its meaning or goes.
 pub const SCHEMA_VERSION: u32 = 1;

@@ -1,8 +1,9 @@
 //! Connections: accepted, bounded in number and time, and served one request after the other.
 //!
-//! There are 64 places. If all are taken, a new connection replaces the one that has been waiting
-//! for a request the longest, so that clients which send nothing, or send their head slowly, keep
-//! nobody out.
+//! There are 64 places. If all are taken, a new connection replaces one on which the server does not
+//! work: the one that has made no progress for the longest, be it with a request or with reading an
+//! answer. If the server works on all of them, it replaces one that shows no token. So whoever may
+//! not act keeps nobody out: it holds no place by what it does or does not send and read.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -33,7 +34,8 @@ const HEADERS_MAX: usize = 64;
 /// How long a client may take to send a request's head. Also how long a connection is kept that
 /// waits for its next request.
 pub(crate) const HEAD_SECS_MAX: Duration = Duration::from_secs(10);
-/// A request may last this long before its connection is replaced where all places are taken.
+/// A request with the right to act may last this long before its connection is replaced where all
+/// places are taken.
 const REQUEST_SECS_HELD: Duration = Duration::from_secs(10);
 /// After an error of `accept` (out of files, say).
 const PAUSE: Duration = Duration::from_millis(100);
@@ -47,10 +49,15 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
+    /// The request is here as a whole: the server begins to work on it.
+    pub(crate) fn begin(&self, can_act: bool) {
+        self.seat.become_used(if can_act { Use::Acts } else { Use::Asks });
+    }
+
     /// The answer to this request is a stream of events, which are bounded by themselves: its
     /// connection keeps its place.
     pub(crate) fn keep_place(&self) {
-        self.seat.lock().is_kept = true;
+        self.seat.become_used(Use::Follows);
     }
 }
 
@@ -87,14 +94,15 @@ async fn serve_connection(stream: TcpStream, seat: Held, router: Router) {
     let seat_of_requests = Arc::clone(&seat.seat);
     let router = TowerToHyperService::new(router);
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-        let busy = Busy::begin(&seat_of_requests);
+        let served = Served(Arc::clone(&seat_of_requests));
         let peer = Peer { local, seat: Arc::clone(&seat_of_requests) };
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(peer);
         let answer = router.call(request);
         async move {
             let answer = answer.await?;
-            Ok::<_, Infallible>(answer.map(|body| BusyBody { body, busy }))
+            served.answered();
+            Ok::<_, Infallible>(answer.map(|body| ServedBody { body, served }))
         }
     });
     let connection = http1::Builder::new()
@@ -124,12 +132,24 @@ struct Seat {
     replaced: Notify,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct SeatState {
-    /// Since when it waits for a request, or serves one.
+    /// Since when it is used like this, or its client took the last part of an answer.
     since: Instant,
-    is_busy: bool,
-    is_kept: bool,
+    used: Use,
+}
+
+/// What a place is used for. Of two, the greater one deserves it more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Use {
+    /// Its client has to send a request, or to read an answer.
+    Waits,
+    /// The server works on a request that comes without the right to act.
+    Asks,
+    /// The server works on a request of somebody who may act.
+    Acts,
+    /// The server sends events.
+    Follows,
 }
 
 /// Gives the place back when the connection ends.
@@ -150,24 +170,23 @@ impl Seats {
             let replaced = replaceable(&seats, now)?;
             seats.swap_remove(replaced).replaced.notify_one();
         }
-        let state = SeatState { since: now, is_busy: false, is_kept: false };
+        let state = SeatState { since: now, used: Use::Waits };
         let seat = Arc::new(Seat { state: Mutex::new(state), replaced: Notify::new() });
         seats.push(Arc::clone(&seat));
         Some(Held { seat, seats: Arc::clone(&self.taken) })
     }
 }
 
-/// Of the connections that wait for a request, the one that waits the longest; without any, the
-/// one whose request has lasted the longest, if it has lasted long.
+/// Of the connections that deserve their place least, the one that has been like that the longest.
 fn replaceable(seats: &[Arc<Seat>], now: Instant) -> Option<usize> {
     let ranked = seats.iter().enumerate().filter_map(|(place, seat)| {
-        let state = seat.lock();
-        let has_lasted = now.saturating_duration_since(state.since) >= REQUEST_SECS_HELD;
-        (!state.is_busy || has_lasted && !state.is_kept).then_some((
-            state.is_busy,
-            state.since,
-            place,
-        ))
+        let SeatState { since, used } = *seat.lock();
+        let may_go = match used {
+            Use::Waits | Use::Asks => true,
+            Use::Acts => now.saturating_duration_since(since) >= REQUEST_SECS_HELD,
+            Use::Follows => false,
+        };
+        may_go.then_some((used, since, place))
     });
     ranked.min().map(|(_, _, place)| place)
 }
@@ -175,6 +194,10 @@ fn replaceable(seats: &[Arc<Seat>], now: Instant) -> Option<usize> {
 impl Seat {
     fn lock(&self) -> MutexGuard<'_, SeatState> {
         lock(&self.state)
+    }
+
+    fn become_used(&self, used: Use) {
+        *self.lock() = SeatState { since: Instant::now(), used };
     }
 }
 
@@ -184,32 +207,32 @@ impl Drop for Held {
     }
 }
 
-/// A request that is being served, until its answer is read.
-struct Busy(Arc<Seat>);
+/// A request, until its answer is read.
+struct Served(Arc<Seat>);
 
-impl Busy {
-    fn begin(seat: &Arc<Seat>) -> Self {
-        let mut state = seat.lock();
-        (state.since, state.is_busy) = (Instant::now(), true);
-        drop(state);
-        Self(Arc::clone(seat))
+impl Served {
+    /// From now on its client has to read, unless it follows events.
+    fn answered(&self) {
+        let mut state = self.0.lock();
+        if state.used != Use::Follows {
+            *state = SeatState { since: Instant::now(), used: Use::Waits };
+        }
     }
 }
 
-impl Drop for Busy {
+impl Drop for Served {
     fn drop(&mut self) {
-        *self.0.lock() = SeatState { since: Instant::now(), is_busy: false, is_kept: false };
+        self.0.become_used(Use::Waits);
     }
 }
 
 /// An answer's body, which ends its request when it is dropped.
-struct BusyBody {
+struct ServedBody {
     body: Body,
-    #[allow(dead_code, reason = "its drop ends the request")]
-    busy: Busy,
+    served: Served,
 }
 
-impl HttpBody for BusyBody {
+impl HttpBody for ServedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -217,7 +240,12 @@ impl HttpBody for BusyBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        if polled.is_ready() {
+            // There is room for it: the client has read what was before it.
+            self.served.answered();
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
@@ -243,35 +271,57 @@ mod tests {
         (0..CONNECTIONS_MAX as u64).map(|place| seats.take(later(place)).unwrap()).collect()
     }
 
+    fn is_seated(seats: &Seats, held: &Held) -> bool {
+        lock(&seats.taken).iter().any(|at| Arc::ptr_eq(at, &held.seat))
+    }
+
     #[test]
-    fn a_new_connection_replaces_the_one_that_has_waited_longest_for_its_request() {
+    fn a_new_connection_replaces_the_one_that_has_waited_longest_for_its_client() {
         let (seats, now) = (Seats::new(CONNECTIONS_MAX), Instant::now());
         let held = full(&seats, now);
-        let busy = Busy::begin(&held[0].seat);
-        let new = seats.take(now + Duration::from_secs(1)).unwrap();
-        let is_seated =
-            |held: &Held| lock(&seats.taken).iter().any(|at| Arc::ptr_eq(at, &held.seat));
-        assert!(is_seated(&held[0]) && !is_seated(&held[1]) && is_seated(&new));
+        held[0].seat.become_used(Use::Asks);
+        let later = now + Duration::from_secs(1);
+        held[1].seat.lock().since = later;
+        let new = seats.take(later).unwrap();
+        let seated = [&held[0], &held[1], &held[2], &new].map(|held| is_seated(&seats, held));
+        assert_eq!(seated, [true, true, false, true]);
         assert_eq!(lock(&seats.taken).len(), CONNECTIONS_MAX);
         // The one that was replaced has no place to give back.
         drop(held);
         assert_eq!(lock(&seats.taken).len(), 1);
-        drop((busy, new));
+        drop(new);
         assert!(lock(&seats.taken).is_empty());
     }
 
     #[test]
-    fn a_request_is_cut_only_after_ten_seconds_and_a_stream_of_events_never() {
+    fn only_the_right_to_act_holds_a_place_for_ten_seconds_and_a_stream_of_events_for_ever() {
         let (seats, now) = (Seats::new(CONNECTIONS_MAX), Instant::now());
         let held = full(&seats, now);
-        let busy: Vec<_> = held.iter().map(|held| Busy::begin(&held.seat)).collect();
+        held.iter().for_each(|held| held.seat.become_used(Use::Acts));
+        assert!(seats.take(Instant::now()).is_none());
+        held[7].seat.become_used(Use::Asks);
+        let new = seats.take(Instant::now()).unwrap();
+        assert!(!is_seated(&seats, &held[7]));
+        new.seat.become_used(Use::Follows);
+        held[..63].iter().for_each(|held| held.seat.become_used(Use::Follows));
         assert!(seats.take(Instant::now()).is_none());
         let long = Instant::now() + REQUEST_SECS_HELD;
-        held[..63].iter().for_each(|held| held.seat.lock().is_kept = true);
         assert!(seats.take(long).is_some());
-        let is_seated =
-            |held: &Held| lock(&seats.taken).iter().any(|at| Arc::ptr_eq(at, &held.seat));
-        assert!(held[..63].iter().all(is_seated) && !is_seated(&held[63]));
-        drop(busy);
+        assert!(is_seated(&seats, &new) && !is_seated(&seats, &held[63]));
+    }
+
+    #[test]
+    fn what_is_answered_waits_for_its_client_unless_it_is_a_stream_of_events() {
+        let seats = Seats::new(1);
+        let held = seats.take(Instant::now()).unwrap();
+        let used = || held.seat.lock().used;
+        let served = Served(Arc::clone(&held.seat));
+        for (before, after) in [(Use::Acts, Use::Waits), (Use::Follows, Use::Follows)] {
+            held.seat.become_used(before);
+            served.answered();
+            assert_eq!(used(), after);
+        }
+        drop(served);
+        assert_eq!(used(), Use::Waits);
     }
 }

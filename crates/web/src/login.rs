@@ -1,4 +1,8 @@
 //! One-time login codes, and the browser sessions that they open.
+//!
+//! A session has two secrets. Its id is a cookie, and a browser sends cookies to every port of a
+//! host: also to what another user of the machine serves there. So the id only lets read. To act
+//! takes the second secret as well, which scripts of this server's own pages alone can get at.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -25,18 +29,36 @@ struct State {
     sessions: VecDeque<Expiring>,
 }
 
+/// What a browser session may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Right {
+    Nothing,
+    Read,
+    Act,
+}
+
+/// The secrets of a new session.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) id: Token,
+    /// What an action shows beside the id.
+    pub(crate) proof: Token,
+}
+
 #[derive(Debug)]
 struct Expiring {
     secret: Token,
+    /// Of a session: its second secret. Of a code: nothing that anybody knows.
+    proof: Token,
     until: Instant,
 }
 
 impl Logins {
     /// A new code, which opens one session.
     pub(crate) fn new_code(&self, now: Instant) -> Result<Token, getrandom::Error> {
-        let (kept, given) = twice()?;
-        push(&mut self.lock().codes, CODES_MAX, Expiring { secret: kept, until: now + CODE_VALID });
-        Ok(given)
+        let (code, given) = Expiring::new(now + CODE_VALID)?;
+        push(&mut self.lock().codes, CODES_MAX, code);
+        Ok(given.id)
     }
 
     /// Opens a session with a code, which is invalid afterwards. `None` if the code is unknown,
@@ -45,19 +67,24 @@ impl Logins {
         &self,
         now: Instant,
         code: &Token,
-    ) -> Result<Option<Token>, getrandom::Error> {
+    ) -> Result<Option<Opened>, getrandom::Error> {
         let mut state = self.lock();
         let Some(place) = find(&state.codes, now, code) else { return Ok(None) };
-        let (kept, given) = twice()?;
+        let (session, given) = Expiring::new(now + SESSION_VALID)?;
         drop(state.codes.remove(place));
-        let session = Expiring { secret: kept, until: now + SESSION_VALID };
         push(&mut state.sessions, SESSIONS_MAX, session);
         Ok(Some(given))
     }
 
-    /// Whether a session with this id is open.
-    pub(crate) fn is_open(&self, now: Instant, id: &Token) -> bool {
-        find(&self.lock().sessions, now, id).is_some()
+    /// What may be done with this id, and a proof if there is one.
+    pub(crate) fn right(&self, now: Instant, id: &Token, proof: Option<&Token>) -> Right {
+        let state = self.lock();
+        let session = find(&state.sessions, now, id).and_then(|place| state.sessions.get(place));
+        match (session, proof) {
+            (None, _) => Right::Nothing,
+            (Some(session), Some(proof)) if session.proof.is(proof) => Right::Act,
+            (Some(_), _) => Right::Read,
+        }
     }
 
     /// A poisoned lock means that a holder panicked; what this guards is valid at any point.
@@ -66,11 +93,12 @@ impl Logins {
     }
 }
 
-/// A new secret, and a copy of it.
-fn twice() -> Result<(Token, Token), getrandom::Error> {
-    let secret = Token::random()?;
-    let copy = secret.copy();
-    Ok((secret, copy))
+impl Expiring {
+    /// With new secrets, and a copy of these.
+    fn new(until: Instant) -> Result<(Self, Opened), getrandom::Error> {
+        let (id, proof) = (Token::random()?, Token::random()?);
+        Ok((Self { secret: id.copy(), proof: proof.copy(), until }, Opened { id, proof }))
+    }
 }
 
 /// Compares with each of them: how long it takes does not depend on the place of a match.
@@ -99,13 +127,14 @@ mod tests {
         let (logins, now) = (Logins::default(), Instant::now());
         let code = logins.new_code(now).unwrap();
         assert!(logins.open(now, &Token::random().unwrap()).unwrap().is_none());
-        let session = logins.open(now + CODE_VALID / 2, &code).unwrap().unwrap();
+        let session = logins.open(now + CODE_VALID / 2, &code).unwrap().unwrap().id;
         assert!(logins.open(now + CODE_VALID / 2, &code).unwrap().is_none());
         let late = logins.new_code(now).unwrap();
         assert!(logins.open(now + CODE_VALID, &late).unwrap().is_none());
-        assert!(logins.is_open(now + SESSION_VALID, &session));
-        assert!(!logins.is_open(now + CODE_VALID / 2 + SESSION_VALID, &session));
-        assert!(!logins.is_open(now, &code));
+        let is_open = |now, id| logins.right(now, id, None) != Right::Nothing;
+        assert!(is_open(now + SESSION_VALID, &session));
+        assert!(!is_open(now + CODE_VALID / 2 + SESSION_VALID, &session));
+        assert!(!is_open(now, &code));
     }
 
     #[test]
@@ -114,11 +143,25 @@ mod tests {
         let codes: Vec<_> = (0..=CODES_MAX).map(|_| logins.new_code(now).unwrap()).collect();
         assert!(logins.open(now, &codes[0]).unwrap().is_none());
         let mut sessions: Vec<_> =
-            codes[1..].iter().map(|code| logins.open(now, code).unwrap().unwrap()).collect();
-        assert!(sessions.iter().all(|session| logins.is_open(now, session)));
+            codes[1..].iter().map(|code| logins.open(now, code).unwrap().unwrap().id).collect();
+        let is_open = |id: &Token| logins.right(now, id, None) != Right::Nothing;
+        assert!(sessions.iter().all(is_open));
         let code = logins.new_code(now).unwrap();
-        sessions.push(logins.open(now, &code).unwrap().unwrap());
-        let open = sessions.iter().filter(|session| logins.is_open(now, session)).count();
-        assert!(open == SESSIONS_MAX && !logins.is_open(now, &sessions[0]));
+        sessions.push(logins.open(now, &code).unwrap().unwrap().id);
+        let open = sessions.iter().filter(|id| is_open(id)).count();
+        assert!(open == SESSIONS_MAX && !is_open(&sessions[0]));
+    }
+
+    #[test]
+    fn the_id_of_a_session_reads_and_only_with_its_own_proof_it_acts() {
+        let (logins, now) = (Logins::default(), Instant::now());
+        let open = || logins.open(now, &logins.new_code(now).unwrap()).unwrap().unwrap();
+        let (one, other) = (open(), open());
+        let right = |id, proof| logins.right(now, id, proof);
+        assert_eq!(right(&one.id, Some(&one.proof)), Right::Act);
+        assert_eq!(right(&one.id, None), Right::Read);
+        assert_eq!(right(&one.id, Some(&other.proof)), Right::Read);
+        assert_eq!(right(&one.id, Some(&one.id)), Right::Read);
+        assert_eq!(right(&one.proof, Some(&one.proof)), Right::Nothing);
     }
 }

@@ -18,12 +18,12 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use crate::answer::aside;
 use crate::app::{App, lock};
 use crate::error::ApiError;
 use crate::files::LedgerFiles;
 use crate::health::unready;
 use crate::process::Usage;
+use crate::totals::CachedTotals;
 use crate::verification::Outcome;
 
 const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -41,7 +41,7 @@ struct Scrape {
     stats: ServerStats,
     connections_max: u64,
     is_ready: bool,
-    /// `None` while the server does not answer.
+    /// `None` if the ledger never answered.
     accounts: Option<u64>,
     files: Option<LedgerFiles>,
     verified: Option<(SystemTime, bool)>,
@@ -52,9 +52,9 @@ struct Scrape {
 
 /// `GET /metrics`
 pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
-    let usage = aside(Usage::read).await?;
+    let usage = app.aside.run(Usage::read).await?;
     // A server that is stuck is scraped all the same.
-    let accounts = app.totals.get(&app).await.ok().map(|(totals, _)| totals.accounts);
+    let accounts = CachedTotals::last_known(&app).await.map(|(totals, _)| totals.accounts);
     let stats = app.watch.stats();
     let scrape = Scrape {
         version: app.about.version,
@@ -65,7 +65,7 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Api
         files: *lock(&app.ledger_files),
         verified: app
             .verification
-            .last()
+            .standing()
             .map(|finding| (finding.time, finding.outcome == Outcome::Whole)),
         clock_jumps: lock(&app.history).clock_jumps,
         events_dropped: app.events.dropped(),
@@ -121,6 +121,11 @@ impl Scrape {
             "ddes_access_list_errors",
             "Errors found in the lists of authorized keys",
             self.stats.access_errors,
+        )?;
+        out.gauge(
+            "ddes_access_list_faults",
+            "Errors that these lists have now",
+            count(self.stats.access_faults),
         )?;
         out.counter("ddes_clock_jumps", "How often the clock was set", self.clock_jumps)?;
         out.counter(

@@ -216,51 +216,135 @@ impl Mirror {
 
     /// Copies all accounts once; `None` if the loop does not answer.
     async fn walk(&self, app: &App) -> Option<()> {
-        let (mut from, mut at, mut classic) = (0, 0, Vec::new());
+        let (mut from, mut walk) = (0, Walk::default());
         loop {
             let AccountSlice { accounts, next } = app.handle.accounts(from).await?;
-            self.take(&mut at, &accounts, &mut classic);
+            lock(&self.state).rows.take(&mut walk, &accounts);
             match next {
                 Some(next) => from = next,
                 None => break,
             }
             tokio::time::sleep(SLICE_EVERY).await;
         }
-        let mut state = lock(&self.state);
-        let rows = &mut state.rows;
-        rows.classic = classic.into();
-        rows.is_complete = true;
-        rows.generation += 1;
-        rows.time = Some(SystemTime::now());
-        drop(state);
+        lock(&self.state).rows.finish(walk);
         self.walked.notify_waiters();
         Some(())
     }
+}
 
-    /// Puts a slice's identities in their place, and its classic accounts aside: these come and go,
-    /// and are replaced together.
-    fn take(&self, at: &mut usize, accounts: &[(AccountId, Account)], classic: &mut Vec<Row>) {
+/// A walk over all accounts, as far as it has come.
+#[derive(Debug, Default)]
+struct Walk {
+    /// The place of the next slice's identities.
+    at: usize,
+    /// The classic accounts: these come and go, and are replaced together.
+    classic: Vec<Row>,
+    /// Whether something is different from the walk before.
+    has_changed: bool,
+}
+
+impl Rows {
+    /// Puts a slice's identities in their place, and its classic accounts aside. What is as it was
+    /// stays: it is not copied, and lists of it are not sorted again.
+    fn take(&mut self, walk: &mut Walk, accounts: &[(AccountId, Account)]) {
         let is_classic = |(id, _): &(AccountId, Account)| matches!(id, AccountId::Classic(_));
         let split = accounts.partition_point(|account| !is_classic(account));
         let (identities, others) = accounts.split_at(split);
         let row = |(id, account): &(AccountId, Account)| Row::new(id, account);
-        classic.extend(others.iter().map(row));
+        walk.classic.extend(others.iter().map(row));
         if identities.is_empty() {
             return;
         }
-        let chunk: Arc<[Row]> = identities.iter().map(row).collect();
-        let mut state = lock(&self.state);
-        let rows = &mut state.rows;
-        match rows.identities.get_mut(*at) {
-            Some(old) => *old = chunk,
-            None => rows.identities.push(chunk),
+        let rows = identities.iter().map(row);
+        match self.identities.get_mut(walk.at) {
+            Some(old) if rows.clone().eq(old.iter().copied()) => {}
+            Some(old) => {
+                *old = rows.collect();
+                walk.has_changed = true;
+            }
+            None => {
+                self.identities.push(rows.collect());
+                walk.has_changed = true;
+            }
         }
-        if !rows.is_complete {
-            rows.generation += 1;
-            rows.time = Some(SystemTime::now());
+        if !self.is_complete {
+            self.generation += 1;
+            self.time = Some(SystemTime::now());
         }
-        *at += 1;
+        walk.at += 1;
+    }
+
+    /// The walk has come to its end.
+    fn finish(&mut self, walk: Walk) {
+        if walk.classic != *self.classic {
+            self.classic = walk.classic.into();
+            self.generation += 1;
+        } else if walk.has_changed {
+            self.generation += 1;
+        }
+        self.is_complete = true;
+        self.time = Some(SystemTime::now());
     }
 }
 
 const _: () = assert!(size_of::<Row>() == 80);
+
+#[cfg(test)]
+mod tests {
+    use ddes_ledger::{Ledger, Operation, OperationOutcome, Submission, Timestamp};
+    use ddes_wire::Sequence;
+
+    use super::*;
+
+    /// Opens an account, if `first` is 1, and counts one value.
+    fn count(ledger: &mut Ledger, id: AccountId, first: u64, value: u64) {
+        let opened = ledger.commit(Timestamp(1), &[Operation::Open(id)]);
+        let [OperationOutcome::Opened(Ok(opening))] = opened[..] else { panic!("{opened:?}") };
+        let add = Submission {
+            account: opening.account,
+            session: opening.session,
+            first_seq: Sequence::new(first),
+            amounts: vec![Amount::from(value.cast_signed())].into(),
+        };
+        ledger.commit(Timestamp(2), &[Operation::Add(add)]);
+    }
+
+    fn walk(rows: &mut Rows, ledger: &Ledger) {
+        let (mut from, mut walk) = (Some(0), Walk::default());
+        while let Some(position) = from {
+            let AccountSlice { accounts, next } = ledger.accounts_from(position, 4);
+            rows.take(&mut walk, &accounts);
+            from = next;
+        }
+        rows.finish(walk);
+    }
+
+    #[test]
+    fn a_walk_copies_what_has_changed_and_keeps_the_rest() {
+        let (mut ledger, mut rows) = (Ledger::in_memory(), Rows::default());
+        for byte in 0..9 {
+            count(&mut ledger, AccountId::Identity([byte; 32]), 1, byte.into());
+        }
+        count(&mut ledger, AccountId::Classic(3), 1, 70);
+        walk(&mut rows, &ledger);
+        let (first, sum) = (rows.clone(), |rows: &Rows| rows.iter().map(|(_, row)| row.sum).sum());
+        assert_eq!((rows.len(), sum(&rows), rows.is_complete), (10, 36 + 70, true));
+
+        walk(&mut rows, &ledger);
+        assert_eq!(rows.generation, first.generation);
+        let is_kept =
+            |rows: &Rows, at: usize| Arc::ptr_eq(&rows.identities[at], &first.identities[at]);
+        assert!((0..3).all(|at| is_kept(&rows, at)) && Arc::ptr_eq(&rows.classic, &first.classic));
+
+        count(&mut ledger, AccountId::Identity([5; 32]), 2, 1000);
+        walk(&mut rows, &ledger);
+        assert_eq!((rows.generation, sum(&rows)), (first.generation + 1, 1106_i128));
+        assert_eq!([0, 1, 2].map(|at| is_kept(&rows, at)), [true, false, true]);
+        assert!(Arc::ptr_eq(&rows.classic, &first.classic));
+
+        let end = Operation::End(ddes_ledger::AccountNumber::Classic(3));
+        ledger.commit(Timestamp(3), &[end]);
+        walk(&mut rows, &ledger);
+        assert_eq!((rows.generation, rows.len()), (first.generation + 2, 9));
+    }
+}

@@ -9,9 +9,10 @@ use ddes_identity::AuthorizedKeys;
 use ddes_ledger::AccountId;
 use ddes_server::Lists;
 use sha2::{Digest, Sha256};
+use tokio::sync::Mutex as AsyncMutex;
 
-use crate::answer::aside;
 use crate::app::lock;
+use crate::aside::Aside;
 use crate::error::ApiError;
 
 /// The lists are read again after so long, if somebody asks.
@@ -21,27 +22,49 @@ const VALID: Duration = Duration::from_secs(5);
 pub(crate) type Names = HashMap<[u8; 32], Arc<str>>;
 
 /// The lists, and the names as they were read last.
-#[derive(Debug)]
 pub(crate) struct NameLists {
-    lists: Option<Lists>,
-    read: Mutex<Option<(Instant, Arc<Names>)>>,
+    /// `None` without lists.
+    read: Option<Arc<dyn Fn() -> Names + Send + Sync>>,
+    last: Arc<Mutex<Option<(Instant, Arc<Names>)>>>,
+    /// Held by the one reading.
+    turn: Arc<AsyncMutex<()>>,
 }
 
 impl NameLists {
     pub(crate) fn new(lists: Option<Lists>) -> Self {
-        Self { lists, read: Mutex::new(None) }
+        // What is wrong with the lists is reported by who lets people in.
+        let read = lists.map(|lists| move || names(&lists.read().0));
+        Self {
+            read: read.map(|read| Arc::new(read) as _),
+            last: Arc::default(),
+            turn: Arc::default(),
+        }
     }
 
-    pub(crate) async fn read(&self) -> Result<Arc<Names>, ApiError> {
-        let Some(lists) = self.lists.clone() else { return Ok(Arc::default()) };
-        let last = lock(&self.read).clone();
-        if let Some((_, names)) = last.filter(|(at, _)| at.elapsed() < VALID) {
+    pub(crate) async fn read(&self, aside: &Aside) -> Result<Arc<Names>, ApiError> {
+        let Some(read) = self.read.clone() else { return Ok(Arc::default()) };
+        if let Some(names) = self.valid() {
             return Ok(names);
         }
-        // What is wrong with the lists is reported by who lets people in.
-        let names = aside(move || Arc::new(names(&lists.read().0))).await?;
-        *lock(&self.read) = Some((Instant::now(), Arc::clone(&names)));
-        Ok(names)
+        let turn = Arc::clone(&self.turn).lock_owned().await;
+        // Whoever had the turn before has read them.
+        if let Some(names) = self.valid() {
+            return Ok(names);
+        }
+        let last = Arc::clone(&self.last);
+        // A client that leaves meanwhile leaves the names to the next one, and its turn until then.
+        let reading = move || {
+            let names = Arc::new(read());
+            *lock(&last) = Some((Instant::now(), Arc::clone(&names)));
+            drop(turn);
+            names
+        };
+        aside.run(reading).await
+    }
+
+    fn valid(&self) -> Option<Arc<Names>> {
+        let last = lock(&self.last).clone();
+        last.filter(|(at, _)| at.elapsed() < VALID).map(|(_, names)| names)
     }
 }
 
@@ -89,9 +112,31 @@ pub(crate) fn account_id(id: &AccountId) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use ddes_identity::SigningKey;
 
     use super::*;
+    use crate::aside::tests::{abandon, gated};
+
+    #[test]
+    fn four_hundred_clients_that_leave_read_the_lists_once() {
+        let (runtime, gate) = gated();
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&count);
+        let read = move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+            Names::from([([7; 32], "anna".into())])
+        };
+        let lists = NameLists { read: Some(Arc::new(read)), ..NameLists::new(None) };
+        let (aside, entered) = (Aside::new(), runtime.enter());
+        (0..400).for_each(|_| abandon(lists.read(&aside)));
+        drop(entered);
+        drop(gate);
+        let names = runtime.block_on(lists.read(&aside)).unwrap();
+        assert_eq!(names.get(&[7; 32]).map(AsRef::as_ref), Some("anna"));
+        assert_eq!(count.load(Ordering::SeqCst), 1);
+    }
 
     #[test]
     fn a_fingerprint_is_the_one_that_openssh_shows() {

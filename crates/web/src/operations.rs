@@ -1,7 +1,11 @@
 //! What the HTTP server asks of the process around it.
 
+use std::io;
+
 use ddes_ledger::Statement;
 use serde::{Deserialize, Serialize};
+
+use crate::verification::Finding;
 
 /// The process that serves: its configuration, its log, its keys and its end. A method may block.
 pub trait Operations: Send + Sync {
@@ -17,6 +21,10 @@ pub trait Operations: Send + Sync {
 
     /// Reads a receipt, and checks its signature against the server's key.
     fn read_receipt(&self, text: &str) -> Result<Statement, ReceiptFault>;
+
+    /// Tells of what a verification of the ledger found, and whether that is kept for the next
+    /// start.
+    fn verified(&self, finding: &Finding, kept: io::Result<()>);
 
     /// Ends every session and stops, as SIGTERM does.
     fn stop(&self);

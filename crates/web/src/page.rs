@@ -11,7 +11,6 @@ use axum::response::{IntoResponse, Response};
 use rust_embed::{EmbeddedFile, RustEmbed};
 use serde::Deserialize;
 
-use crate::access::COOKIE_NAME;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::login::SESSION_VALID;
@@ -89,27 +88,30 @@ pub(crate) async fn login(
     // A program that looks ahead must not use the link up.
     let code = code.filter(|_| method == Method::GET);
     let Some(code) = code else { return login_refused() };
-    let id = match app.access.logins.open(Instant::now(), &code) {
-        Ok(Some(id)) => id,
+    let session = match app.access.logins.open(Instant::now(), &code) {
+        Ok(Some(session)) => session,
         Ok(None) => return login_refused(),
         Err(_) => return ApiError::internal("the system gives no randomness").into_response(),
     };
     let is_https = headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
     let secure = if is_https { "; Secure" } else { "" };
     let cookie = format!(
-        "{COOKIE_NAME}={}; HttpOnly; SameSite=Strict; Path=/; Max-Age={}{secure}",
-        *id.to_hex(),
+        "{}={}; HttpOnly; SameSite=Strict; Path=/; Max-Age={}{secure}",
+        app.access.cookie_name(),
+        *session.id.to_hex(),
         SESSION_VALID.as_secs()
     );
-    (StatusCode::SEE_OTHER, [(LOCATION, "/".to_owned()), (SET_COOKIE, cookie)]).into_response()
+    // What follows # stays in the browser: the page takes it (web/src/proof.ts).
+    let location = format!("/#proof={}", *session.proof.to_hex());
+    (StatusCode::SEE_OTHER, [(LOCATION, location), (SET_COOKIE, cookie)]).into_response()
 }
 
 fn login_refused() -> Response {
     words(
         StatusCode::FORBIDDEN,
         "This login link does not work any more",
-        "A link works once, within ten minutes. On the server's console the command <code>link\
-         </code> prints a new one.",
+        "A link works once, within ten minutes. On the server's machine the command <code>ddes \
+         link</code> prints a new one; so does <code>link</code> on its console.",
     )
 }
 
@@ -118,8 +120,8 @@ pub(crate) fn login_needed() -> Response {
     words(
         StatusCode::UNAUTHORIZED,
         "This page needs a login",
-        "On the server's console the command <code>link</code> prints a link that opens it. \
-         Programs send <code>Authorization: Bearer</code> with the token of the file \
+        "On the server's machine the command <code>ddes link</code> prints a link that opens it; \
+         so does <code>link</code> on its console. Programs send <code>Authorization: Bearer</code> with the token of the file \
          <code>http-token</code> in the server's home.",
     )
 }

@@ -8,7 +8,8 @@ use ddes_ledger::AccountId;
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
-use crate::answer::{Order, aside};
+use crate::answer::Order;
+use crate::aside::Aside;
 use crate::error::ApiError;
 use crate::mirror::{Kind, Row, Rows};
 use crate::names::{Names, account_id, digest, parse_fingerprint};
@@ -41,9 +42,10 @@ pub(crate) struct Ranking {
 /// The places of rows, in order.
 pub(crate) type Places = Arc<Vec<u32>>;
 
-/// The last result, and for what it was. Only one request sorts at a time.
+/// The last result, and for what it was. Only one request sorts or searches at a time. Also if its
+/// client leaves, the next one begins when it has ended.
 #[derive(Debug, Default)]
-pub(crate) struct Ranked(Mutex<Option<Last>>);
+pub(crate) struct Ranked(Arc<Mutex<Option<Last>>>);
 
 #[derive(Debug)]
 struct Last {
@@ -55,42 +57,46 @@ struct Last {
 impl Ranked {
     pub(crate) async fn places(
         &self,
+        aside: &Aside,
         ranking: Ranking,
         rows: &Rows,
         names: &Arc<Names>,
     ) -> Result<Places, ApiError> {
-        let mut last = self.0.lock().await;
+        let mut last = Arc::clone(&self.0).lock_owned().await;
         if let Some(last) = &*last
             && last.generation == rows.generation
             && last.ranking == ranking
         {
             return Ok(Arc::clone(&last.places));
         }
-        let (rows, names, wanted) = (rows.clone(), Arc::clone(names), ranking.clone());
-        let generation = rows.generation;
-        let places = Arc::new(aside(move || rank(&wanted, &rows, &names)).await?);
-        *last = Some(Last { ranking, generation, places: Arc::clone(&places) });
-        Ok(places)
+        let (rows, names) = (rows.clone(), Arc::clone(names));
+        let sorting = move || {
+            let places = Arc::new(rank(&ranking, &rows, &names));
+            let generation = rows.generation;
+            *last = Some(Last { ranking, generation, places: Arc::clone(&places) });
+            places
+        };
+        aside.run(sorting).await
     }
 
     /// The identity with this fingerprint.
     pub(crate) async fn find(
         &self,
+        aside: &Aside,
         fingerprint: &str,
         rows: Rows,
     ) -> Result<Option<AccountId>, ApiError> {
         let Some(wanted) = parse_fingerprint(fingerprint) else { return Ok(None) };
-        // One request at a time, as for sorting.
-        let last = self.0.lock().await;
-        let found = aside(move || {
+        let last = Arc::clone(&self.0).lock_owned().await;
+        let search = move || {
             let mut all = rows.iter();
             let found =
                 all.find(|(kind, row)| *kind == Kind::Identity && digest(row.key()) == wanted);
-            found.map(|(kind, row)| row.id(kind))
-        });
-        let found = found.await;
-        drop(last);
-        found
+            let found = found.map(|(kind, row)| row.id(kind));
+            drop(last);
+            found
+        };
+        aside.run(search).await
     }
 }
 
@@ -182,5 +188,34 @@ impl PartialOrd for Total {
 impl Ord for Total {
     fn cmp(&self, other: &Self) -> Ordering {
         self.0.total_cmp(&other.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aside::tests::{abandon, gated};
+
+    #[test]
+    fn what_a_client_that_left_has_begun_keeps_its_turn_until_it_ends() {
+        let (ranked, aside) = (Ranked::default(), Aside::new());
+        let (rows, names) = (Rows::default(), Arc::default());
+        let ranking = Ranking { search: None, column: Column::Id, order: Order::Asc };
+        let places = || ranked.places(&aside, ranking.clone(), &rows, &names);
+        let fingerprint = format!("SHA256:{}", "A".repeat(43));
+        for is_sorting in [true, false] {
+            let (runtime, gate) = gated();
+            let entered = runtime.enter();
+            match is_sorting {
+                true => abandon(places()),
+                false => abandon(ranked.find(&aside, &fingerprint, rows.clone())),
+            }
+            (0..400).for_each(|_| abandon(places()));
+            drop(entered);
+            assert!(ranked.0.try_lock().is_err());
+            drop(gate);
+            assert!(runtime.block_on(places()).unwrap().is_empty());
+            assert!(ranked.0.try_lock().unwrap().is_some());
+        }
     }
 }

@@ -15,10 +15,10 @@ use zeroize::Zeroizing;
 
 use crate::about::About;
 use crate::access::Access;
-use crate::answer::aside;
 use crate::api::export::EXPORTS_MAX;
-use crate::app::{App, lock};
-use crate::events::{Events, STREAMS_MAX};
+use crate::app::{App, QUESTIONS_MAX, lock};
+use crate::aside::{ASIDE_MAX, Aside};
+use crate::events::{Events, streams_max};
 use crate::files::LedgerFiles;
 use crate::history::{History, STEP};
 use crate::listen::{self, CONNECTIONS_MAX};
@@ -36,10 +36,8 @@ use crate::verification::Verification;
 const NICE: i32 = 10;
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
-/// Threads for what reads files or takes long.
-const ASIDE_MAX: usize = 8;
-/// Samples between two looks at the ledger's files.
-const FILES_EVERY: u32 = 10;
+/// Between two looks at the ledger's files, and at its totals if nobody else asks for these.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// The clock was set if it and the time that passed differ by more in one second.
 const JUMP_MIN: Duration = Duration::from_secs(1);
 
@@ -126,6 +124,8 @@ impl Web {
             handle,
             watch,
             operations,
+            configuring: Arc::default(),
+            aside: Aside::new(),
             events,
             draining,
             history: Mutex::new(History::default()),
@@ -135,9 +135,10 @@ impl Web {
             ranked: Ranked::default(),
             exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
             totals: CachedTotals::default(),
-            verification: Verification::default(),
-            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            verification: Verification::of(about.ledger.clone()),
+            streams: Arc::new(Semaphore::new(streams_max(connections_max))),
             asked: AsyncMutex::new(Instant::now()),
+            questions: Arc::new(Semaphore::new(QUESTIONS_MAX)),
             about,
         });
         let (stop, stopped) = oneshot::channel();
@@ -233,7 +234,7 @@ fn run(
     rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE).unwrap_or(());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(ASIDE_MAX)
+        .max_blocking_threads(ASIDE_MAX + EXPORTS_MAX)
         .build()?;
     let listener = {
         let entered = runtime.enter();
@@ -247,6 +248,7 @@ fn run(
         tokio::select! {
             () = listen::serve(listener, connections_max, router(Arc::clone(app))) => {}
             () = sample(app) => {}
+            () = look(app) => {}
             () = app.mirror.run(app) => {}
             // The handle was dropped.
             stopped = stopped => drop(stopped),
@@ -261,17 +263,25 @@ fn run(
 async fn sample(app: &App) {
     let mut tick = interval(STEP);
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let (mut last, mut count) = ((Instant::now(), SystemTime::now()), 0_u32);
+    let mut last = (Instant::now(), SystemTime::now());
     loop {
         tick.tick().await;
         let stats = app.watch.stats();
         let now = (Instant::now(), SystemTime::now());
         lock(&app.history).push(&stats, has_jumped(last, now));
         last = now;
-        if count.is_multiple_of(FILES_EVERY) {
-            read_files(app).await;
-        }
-        count = count.wrapping_add(1);
+    }
+}
+
+/// Looks at the ledger now and then, for ever. Its disk may not answer, for which no sample waits.
+async fn look(app: &Arc<App>) {
+    let mut tick = interval(LOOK_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        tick.tick().await;
+        // They are last known then, whoever asks when it does not answer.
+        drop(CachedTotals::look(app));
+        read_files(app).await;
     }
 }
 
@@ -286,7 +296,7 @@ fn has_jumped(last: (Instant, SystemTime), now: (Instant, SystemTime)) -> bool {
 
 async fn read_files(app: &App) {
     let Some(folder) = app.about.ledger.clone() else { return };
-    let read = aside(move || LedgerFiles::read(&folder)).await;
+    let read = app.aside.run(move || LedgerFiles::read(&folder)).await;
     // What cannot be read is not shown.
     *lock(&app.ledger_files) = read.ok().and_then(Result::ok);
 }

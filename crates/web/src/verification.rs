@@ -1,15 +1,21 @@
 //! Verifying the ledger: one job at a time, on a thread of its own.
+//!
+//! What the last one found is kept in the ledger's folder, so that damage is not forgotten
+//! by a restart. It goes where the folder goes: a restored ledger begins without it.
 
 use std::collections::VecDeque;
-use std::path::Path;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use ddes_ledger::Statement;
 use ddes_ledger::audit::{self, Verified, VerifyError};
 use ddes_ledger::store::{Folder, StoreError};
-use serde::Serialize;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::answer::shown_time;
 use crate::app::lock;
@@ -17,15 +23,26 @@ use crate::app::lock;
 /// Results that are kept: those of the newest jobs.
 const RESULTS_MAX: usize = 16;
 
+/// In the ledger's folder. A name that begins so is no segment's and no checkpoint's.
+const KEPT: &str = "verified.json";
+const KEPT_NEW: &str = "verified.json.new";
+const KEPT_BYTES_MAX: u64 = 64 * 1024;
+
 /// The running job, and the results of the last ones.
 #[derive(Debug, Default)]
-pub(crate) struct Verification(Mutex<State>);
+pub(crate) struct Verification {
+    /// Where the last result is kept, if anywhere.
+    folder: Option<PathBuf>,
+    state: Mutex<State>,
+}
 
 #[derive(Debug, Default)]
 struct State {
     last_id: u64,
     running: Option<Arc<Job>>,
     results: VecDeque<(u64, Finding)>,
+    /// The last one that read the whole ledger.
+    standing: Option<Finding>,
 }
 
 /// A running job.
@@ -38,22 +55,39 @@ pub(crate) struct Job {
 }
 
 /// What a verification found.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Finding {
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Finding {
     at: String,
     took_ms: u64,
-    pub(crate) outcome: Outcome,
-    text: String,
-    #[serde(skip)]
+    /// Whether the ledger is whole.
+    pub outcome: Outcome,
+    /// The same in words, with what to do.
+    pub text: String,
+    #[serde(skip, default = "SystemTime::now")]
     pub(crate) time: SystemTime,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// Whether a ledger is whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Outcome {
+pub enum Outcome {
+    /// It is.
     Whole,
+    /// It is not.
     Damaged,
+    /// It could not be read, which says nothing of it.
     Failed,
+}
+
+impl Outcome {
+    /// As in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Whole => "whole",
+            Self::Damaged => "damaged",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 impl Job {
@@ -72,26 +106,46 @@ impl Job {
 }
 
 impl Verification {
-    /// The running job.
-    pub(crate) fn running(&self) -> Option<Arc<Job>> {
-        lock(&self.0).running.clone()
+    /// Of the ledger in `folder`, with what is kept there.
+    pub(crate) fn of(folder: Option<PathBuf>) -> Self {
+        let standing = folder.as_deref().and_then(kept);
+        Self { folder, state: Mutex::new(State { standing, ..State::default() }) }
     }
 
-    /// What the newest verification found.
+    /// The running job.
+    pub(crate) fn running(&self) -> Option<Arc<Job>> {
+        lock(&self.state).running.clone()
+    }
+
+    /// What the newest verification found, also one before the server's start.
     pub(crate) fn last(&self) -> Option<Finding> {
-        lock(&self.0).results.back().map(|(_, finding)| finding.clone())
+        let state = lock(&self.state);
+        state.results.back().map(|(_, finding)| finding).or(state.standing.as_ref()).cloned()
+    }
+
+    /// What the newest one found that could read all of the ledger.
+    pub(crate) fn standing(&self) -> Option<Finding> {
+        lock(&self.state).standing.clone()
+    }
+
+    /// Keeps a result for the next start.
+    pub(crate) fn keep(&self, finding: &Finding) -> io::Result<()> {
+        match &self.folder {
+            Some(folder) if finding.outcome != Outcome::Failed => keep(folder, finding),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// What a job found; `None` if it is unknown, or still runs.
     pub(crate) fn result(&self, id: u64) -> Option<Finding> {
-        let state = lock(&self.0);
+        let state = lock(&self.state);
         let mut results = state.results.iter();
         results.find(|(number, _)| *number == id).map(|(_, finding)| finding.clone())
     }
 
     /// Takes the place of the only job; `None` if one runs.
     pub(crate) fn begin(&self) -> Option<Arc<Job>> {
-        let mut state = lock(&self.0);
+        let mut state = lock(&self.state);
         if state.running.is_some() {
             return None;
         }
@@ -109,15 +163,40 @@ impl Verification {
 
     /// Gives the place back, with a result to keep or without one.
     pub(crate) fn end(&self, job: &Job, finding: Option<Finding>) {
-        let mut state = lock(&self.0);
+        let mut state = lock(&self.state);
         state.running = None;
         if let Some(finding) = finding {
+            if finding.outcome != Outcome::Failed {
+                state.standing = Some(finding.clone());
+            }
             if state.results.len() == RESULTS_MAX {
                 state.results.pop_front();
             }
             state.results.push_back((job.id, finding));
         }
     }
+}
+
+/// What the last verification found, if that can be told. One that cannot is as none: the metrics
+/// then say that nobody verified.
+fn kept(folder: &Path) -> Option<Finding> {
+    let mut text = String::new();
+    File::open(folder.join(KEPT)).ok()?.take(KEPT_BYTES_MAX).read_to_string(&mut text).ok()?;
+    let finding: Finding = serde_json::from_str(&text).ok()?;
+    let millis = finding.at.parse::<Timestamp>().ok()?.as_millisecond();
+    let since = Duration::from_millis(u64::try_from(millis).ok()?);
+    let time = SystemTime::UNIX_EPOCH.checked_add(since)?;
+    Some(Finding { time, ..finding })
+}
+
+/// The old file or the new one, whatever happens on the way.
+fn keep(folder: &Path, finding: &Finding) -> io::Result<()> {
+    let new = folder.join(KEPT_NEW);
+    let mut file = File::create(&new)?;
+    file.write_all(serde_json::to_string(finding)?.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(new, folder.join(KEPT))?;
+    File::open(folder)?.sync_all()
 }
 
 /// Verifies the ledger in a folder, with the statements of receipts. Reads all of it.
@@ -145,9 +224,11 @@ pub(crate) fn find(folder: &Path, job: &Job) -> Finding {
             (Outcome::Whole, format!("The ledger is whole: {batches}; sum {}.", totals.sum))
         }
         Err(VerifyError::Store(StoreError::Damaged(damage))) => {
+            let shown = folder.display();
             let text = format!(
-                "The ledger is damaged: {damage}. Keep the folder for analysis, then: ddes ledger \
-                 restore BACKUP --ledger DIR"
+                "The ledger is damaged: {damage}. Stop the server and keep the folder for \
+                 analysis: mv {shown} {shown}.damaged; then: ddes ledger restore BACKUP --ledger \
+                 {shown}"
             );
             (Outcome::Damaged, text)
         }
@@ -162,5 +243,26 @@ impl Finding {
         // Some 500 million years fit.
         let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         Self { at: shown_time(time), took_ms, outcome, text, time }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verification_that_could_not_read_changes_nothing_of_what_is_known() {
+        let verification = Verification::default();
+        let end = |outcome| {
+            let job = verification.begin().unwrap();
+            let finding = Finding::new(outcome, "text".into(), Instant::now());
+            verification.end(&job, Some(finding));
+            let of = |finding: Option<Finding>| finding.map(|finding| finding.outcome);
+            (of(verification.standing()), of(verification.last()))
+        };
+        assert_eq!(end(Outcome::Failed), (None, Some(Outcome::Failed)));
+        assert_eq!(end(Outcome::Damaged), (Some(Outcome::Damaged), Some(Outcome::Damaged)));
+        assert_eq!(end(Outcome::Failed), (Some(Outcome::Damaged), Some(Outcome::Failed)));
+        assert_eq!(end(Outcome::Whole), (Some(Outcome::Whole), Some(Outcome::Whole)));
     }
 }

@@ -13,5 +13,5 @@ pub mod search;
 mod tables;
 
 pub use circuit::{Circuit, Gate, INPUTS, Malformed};
-pub use emit::{assembly, source};
+pub use emit::{assembly, assembly_of_each, assembly_of_part, source};
 pub use tables::{SBOXES, of_zero, target};

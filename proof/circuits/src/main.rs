@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use ddes_circuits::search::{Basis, Outcome, Pool};
-use ddes_circuits::{Circuit, assembly, source, target};
+use ddes_circuits::{Circuit, assembly, assembly_of_each, assembly_of_part, source, target};
 
 const USAGE: &str = "\
 usage: ddes-circuits COMMAND
@@ -17,7 +17,7 @@ usage: ddes-circuits COMMAND
   search two|three SECONDS [SEED]   each S-box for so long, on all cores; keeps what is smaller
                                     than in proof/circuits/found
   list                              gates of what was found
-  write                             crates/cipher/src/bitslice/{two,round_of_two,round_of_three}.rs, from what was found";
+  write                             crates/cipher/src/bitslice/{two,{round,sbox,part}_of_{two,three}}.rs, from what was found";
 
 /// A search begins anew after this long, in another part of the space.
 const RESTART: Duration = Duration::from_secs(60);
@@ -115,6 +115,10 @@ fn write() -> Result<(), String> {
         ("two", source(&two)),
         ("round_of_two", assembly(Basis::Two, &two)),
         ("round_of_three", assembly(Basis::Three, &three)),
+        ("sbox_of_two", assembly_of_each(Basis::Two, &two)),
+        ("sbox_of_three", assembly_of_each(Basis::Three, &three)),
+        ("part_of_two", assembly_of_part(Basis::Two, &two)),
+        ("part_of_three", assembly_of_part(Basis::Three, &three)),
     ] {
         let path = format!("../../crates/cipher/src/bitslice/{name}.rs");
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);

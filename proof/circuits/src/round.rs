@@ -14,13 +14,14 @@ mod registers;
 
 use crate::circuit::Circuit;
 use crate::search::Basis;
+use crate::tables::{expanded, permuted};
 
 /// In which order, and how S-boxes overlap. Found by measuring some hundred of them; nothing but
 /// speed depends on it.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
-    /// S-boxes, 0 to 7.
-    pub order: [usize; 8],
+    /// S-boxes, 0 to 7, each once: all of them, or some.
+    pub order: &'static [usize],
     /// An S-box is due so many steps after the one before.
     pub distance: f64,
     /// Gates a step.
@@ -29,7 +30,25 @@ pub struct Plan {
     pub latency: usize,
     /// Of gates that are due at about the same time, this decides which is first.
     pub seed: u64,
+    /// The outputs that are asked for, of each S-box, a bit each; the lowest is the first output.
+    /// Gates that only others need are left out.
+    pub outputs: [u8; 8],
 }
+
+impl Plan {
+    /// The outputs that S-boxes `readers` of the next round read.
+    pub fn for_readers(self, readers: &[usize]) -> Self {
+        let mut outputs = [0; 8];
+        for bit in readers.iter().flat_map(|sbox| (0..6).map(|i| expanded(*sbox, i))) {
+            let output = (0..32).find(|output| permuted(*output) == bit).unwrap_or(0);
+            outputs[output / 4] |= 1 << (output % 4);
+        }
+        Self { outputs, ..self }
+    }
+}
+
+/// All outputs of all S-boxes.
+pub const ALL_OUTPUTS: [u8; 8] = [0b1111; 8];
 
 /// One instruction, or two that belong together. Registers and spill slots are numbered from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,9 @@
 use std::path::Path;
 
 use ddes_circuits::search::{Basis, Outcome, Pool};
-use ddes_circuits::{Circuit, SBOXES, assembly, of_zero, source, target};
+use ddes_circuits::{
+    Circuit, SBOXES, assembly, assembly_of_each, assembly_of_part, of_zero, source, target,
+};
 
 fn found(folder: &str) -> [Circuit; 8] {
     std::array::from_fn(|sbox| {
@@ -56,6 +58,10 @@ fn the_code_is_what_the_circuits_say() {
         ("two", source(&two)),
         ("round_of_two", assembly(Basis::Two, &two)),
         ("round_of_three", assembly(Basis::Three, &three)),
+        ("sbox_of_two", assembly_of_each(Basis::Two, &two)),
+        ("sbox_of_three", assembly_of_each(Basis::Three, &three)),
+        ("part_of_two", assembly_of_part(Basis::Two, &two)),
+        ("part_of_three", assembly_of_part(Basis::Three, &three)),
     ] {
         let path = format!("../../crates/cipher/src/bitslice/{file}.rs");
         let code =

@@ -1,11 +1,10 @@
-//! Double DES: our engines beside OpenSSL, the `des` crate and John the Ripper, on one core, in one
-//! run.
+//! Double DES: our engines beside OpenSSL and the `des` crate, on one core, in one run.
 
 use std::hint::black_box;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use ddes_cipher::{Block, Des, DesKey, DoubleDes, Engine, Function, KeySearch};
+use ddes_cipher::{Block, Des, DesKey, DoubleDes, Engine, Function};
 use des::cipher::{BlockCipherEncrypt, KeyInit};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
@@ -13,8 +12,6 @@ use sha2::Sha256;
 use crate::report;
 
 const STREAM_COLUMNS: &[&str] = &["what", "MB/s", "of OpenSSL", "cycles a byte"];
-const SEARCH_COLUMNS: &[&str] =
-    &["what", "million DES/s", "of john", "of john, for each bit of width", "cycles a DES"];
 const PART_COLUMNS: &[&str] = &[
     "engine",
     "full batch",
@@ -42,8 +39,6 @@ pub(crate) fn measure(time: Duration) -> Result<(), String> {
     );
     report::heading("Double DES: 16 KiB of keystream", STREAM_COLUMNS);
     streams(time, clock)?;
-    report::heading("DES: a key for each lane, one block", SEARCH_COLUMNS);
-    searches(time, clock)?;
     report::heading("Double DES: what a batch consists of, in cycles", PART_COLUMNS);
     parts(time, clock);
     report::heading("One record of 48 bytes", RECORD_COLUMNS);
@@ -96,27 +91,6 @@ fn count(blocks: &mut [Block]) {
     for (counter, block) in (FIRST..).zip(blocks) {
         *block = counter.to_be_bytes();
     }
-}
-
-fn searches(time: Duration, clock: f64) -> Result<(), String> {
-    const KEYS: u64 = 1 << 16;
-    let (john, john_bits) = (john(time)?, 128.0);
-    let row = |what: &str, rate: f64, bits: f64| {
-        report::row(&[
-            what.into(),
-            format!("{:.0}", rate / 1e6),
-            format!("{:.2}", rate / john),
-            format!("{:.2}", rate / john * john_bits / bits),
-            format!("{:.2}", clock / rate),
-        ]);
-    };
-    row("Debian's john, descrypt, 25 DES a hash, 128 bits", john, john_bits);
-    let search = KeySearch::new([1; 8], [2; 8]);
-    for engine in engines() {
-        let time = median(time, || search.scan(engine, 1 << 40, KEYS, &mut |_| true));
-        row(&format!("ours, {engine:?}"), KEYS as f64 / time.as_secs_f64(), engine.blocks() as f64);
-    }
-    Ok(())
 }
 
 fn parts(time: Duration, clock: f64) {
@@ -201,12 +175,12 @@ fn nanos(time: Duration) -> String {
     format!("{} ns", time.as_nanos())
 }
 
-fn engines() -> impl Iterator<Item = Engine> {
+pub(crate) fn engines() -> impl Iterator<Item = Engine> {
     Engine::ALL.into_iter().filter(|engine| engine.is_available())
 }
 
 /// Cycles a second, as this process gets them.
-fn clock() -> f64 {
+pub(crate) fn clock() -> f64 {
     const STEPS: u32 = 1 << 20;
     let mut x = 3_u64;
     let time = median(Duration::from_secs(2), || {
@@ -219,7 +193,7 @@ fn clock() -> f64 {
 }
 
 /// In this thread's time on a processor, as `openssl speed` and john's virtual rate count theirs.
-fn median(time: Duration, mut act: impl FnMut()) -> Duration {
+pub(crate) fn median(time: Duration, mut act: impl FnMut()) -> Duration {
     act();
     let part = time / PARTS;
     let mut each: Vec<_> = (0..PARTS)
@@ -257,33 +231,7 @@ fn openssl(time: Duration) -> Result<f64, String> {
         .ok_or_else(|| format!("what does openssl mean by this?\n{text}"))
 }
 
-/// DES operations a second, from john's self-test: `Many salts:`, so many `K c/s real`, so many `K
-/// c/s virtual`.
-fn john(time: Duration) -> Result<f64, String> {
-    let seconds = time.as_secs().max(1);
-    // It runs as many threads as there are cores, unless told.
-    let text = output(
-        Command::new("/usr/sbin/john")
-            .arg(format!("--test={seconds}"))
-            .arg("--format=descrypt")
-            .env("OMP_NUM_THREADS", "1"),
-    )?;
-    let line = text.lines().find_map(|line| line.strip_prefix("Many salts:"));
-    let virtual_rate = line.and_then(|line| line.split(',').nth(1));
-    let rate = virtual_rate.and_then(|rate| rate.split_whitespace().next()).and_then(|rate| {
-        let (digits, unit) =
-            rate.split_at(rate.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(rate.len()));
-        let unit = match unit {
-            "K" => 1e3,
-            "M" => 1e6,
-            _ => 1.0,
-        };
-        digits.parse::<f64>().ok().map(|digits| digits * unit)
-    });
-    rate.map(|rate| 25.0 * rate).ok_or_else(|| format!("what does john mean by this?\n{text}"))
-}
-
-fn output(command: &mut Command) -> Result<String, String> {
+pub(crate) fn output(command: &mut Command) -> Result<String, String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output =
         command.output().map_err(|error| format!("cannot run {program} (install it): {error}"))?;

@@ -19,6 +19,7 @@ mod ours;
 mod rate;
 mod redis;
 mod report;
+mod search;
 mod secure;
 mod server;
 mod setup;
@@ -39,7 +40,7 @@ usage: ddes-peers WHAT [--short]
 
   classic     set-up and request/reply of the classic profile, beside the Python peer
   secure      sessions of D-DDES/2, beside TLS 1.3 with rustls
-  ciphers     Double DES, beside OpenSSL, the `des` crate and John the Ripper
+  ciphers     Double DES, beside OpenSSL and the `des` crate
   compare     the same work by Redis over TLS, by tokio-rustls and by the Python peer; `compare PART` for one of
               counting, durable, handshake, memory, growth
   endpoint    a million sessions without sockets: memory, a turn, the sweeps; `endpoint N` for so many at most
@@ -49,6 +50,7 @@ usage: ddes-peers WHAT [--short]
   ledger      durable, exactly-once updates, beside redb, fjall, SQLite and the bare floor; what opening,
               memory, checkpoints and growth cost; `ledger WHICH` for one of these: memory, stores,
               growth, checkpoint, opening
+  search      keys tried a second, beside John the Ripper
   soak        a server at half load while sessions come and go: memory and sums; `soak MINUTES`
   timing      whether time tells exponent or keys (dudect's test): on a quiet machine;
               `timing N` for N samples of FFDHE and ten times as many of Double DES, `timing ffdhe N`, `timing ciphers N` for one of the two
@@ -158,6 +160,8 @@ fn main() -> ExitCode {
         ["secure", "--short"] => secure(&SHORT),
         ["ciphers"] => ciphers::measure(FULL.rate / 4),
         ["ciphers", "--short"] => ciphers::measure(SHORT.rate / 10),
+        ["search"] => search::measure(FULL.rate / 2),
+        ["search", "--short"] => search::measure(SHORT.rate),
         ["ffdhe"] => ffdhe(&FULL),
         ["ffdhe", "--short"] => ffdhe(&SHORT),
         ["endpoint"] => endpoint::measure(1_000_000),

@@ -5,12 +5,11 @@ import { useMemo, useState } from "preact/hooks";
 import { query, url, type Account, type Accounts as Answer } from "../api";
 import { boots, overview, useFeed } from "../feed";
 import { mean, plural } from "../numbers";
-import { link } from "../route";
 import { Sparkline } from "../parts/chart";
 import { Icon } from "../parts/icon";
 import { Command, Empty, Sheet } from "../parts/notice";
 import { Filter, listing, Pages, Rows, type Column } from "../parts/rows";
-import { Ago, At, Day, Identifier, Sum } from "../parts/text";
+import { Ago, At, Day, Fact, Identifier, Sum } from "../parts/text";
 
 const EVERY_MS = 2_000;
 
@@ -58,22 +57,10 @@ export function Accounts() {
           </Command>
         </Empty>
       )}
-      {answer && answer.all > 0 && answer.accounts.length === 0 && (
-        <Empty title="No account matches.">
-          <p>
-            The ledger has {plural(answer.all, "account")}.{" "}
-            <a href={link("accounts")}>Show all</a>
-          </p>
-        </Empty>
-      )}
       {answer && answer.all > 0 && (
-        <Pages
-          offset={order.offset}
-          rows={answer.accounts.length}
-          total={answer.total}
-          one="account"
-          many="accounts"
-        />
+        <Pages offset={order.offset} rows={answer.accounts.length} total={answer.total} one="account" page="accounts">
+          The ledger has {plural(answer.all, "account")}.
+        </Pages>
       )}
       {shown !== null && <Details id={shown} onClose={() => setShown(null)} />}
     </>
@@ -156,23 +143,26 @@ function Details({ id, onClose }: { id: string; onClose: () => void }) {
       </p>
       {one && (
         <dl class="facts">
-          {(
-            [
-              ["Sum", <Sum value={one.sum} />],
-              ["Count", <Sum value={one.count} />],
-              ["Mean", mean(one.mean)],
-              ["Min", <Sum value={one.min} />],
-              ["Max", <Sum value={one.max} />],
-              ["First seen", <At time={one.first_seen} />],
-              ["Last seen", <At time={one.last_seen} />],
-              ["Session", one.open ? "open" : "none"],
-            ] as const
-          ).map(([name, value]) => (
-            <div class="fact" key={name}>
-              <dt>{name}</dt>
-              <dd>{value}</dd>
-            </div>
-          ))}
+          <Fact name="Sum">
+            <Sum value={one.sum} />
+          </Fact>
+          <Fact name="Count">
+            <Sum value={one.count} />
+          </Fact>
+          <Fact name="Mean">{mean(one.mean)}</Fact>
+          <Fact name="Min">
+            <Sum value={one.min} />
+          </Fact>
+          <Fact name="Max">
+            <Sum value={one.max} />
+          </Fact>
+          <Fact name="First seen">
+            <At time={one.first_seen} />
+          </Fact>
+          <Fact name="Last seen">
+            <At time={one.last_seen} />
+          </Fact>
+          <Fact name="Session">{one.open ? "open" : "none"}</Fact>
         </dl>
       )}
     </Sheet>

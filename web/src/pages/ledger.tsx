@@ -1,12 +1,11 @@
 // Ledger: where the counts are kept, whether they still add up, and whether a receipt holds.
 
-import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { act, words, type Ledger as Answer, type ReceiptAnswer, type Verification } from "../api";
 import { useFeed } from "../feed";
 import { amount, bytes, duration } from "../numbers";
 import { Action, Command, Notice, ReadOnly, say } from "../parts/notice";
-import { Ago, Identifier, Sum } from "../parts/text";
+import { Ago, Fact, Identifier, Sum } from "../parts/text";
 
 const EVERY_MS = 2_000;
 const VERIFYING_MS = 500;
@@ -59,15 +58,6 @@ function Health({ answer }: { answer: Answer }) {
     );
   }
   return null;
-}
-
-function Fact({ name, children }: { name: string; children: ComponentChildren }) {
-  return (
-    <div class="fact">
-      <dt>{name}</dt>
-      <dd>{children}</dd>
-    </div>
-  );
 }
 
 function Place({ answer }: { answer: Answer }) {

@@ -1,13 +1,12 @@
 // Overview: whether it is well, how much it does, and what it refused.
 
-import type { ComponentChildren } from "preact";
 import type { Overview as Answer } from "../api";
 import { overview } from "../feed";
-import { amount, bytes, micros } from "../numbers";
+import { amount, bytes, duration, micros } from "../numbers";
 import { link } from "../route";
 import { Chart } from "../parts/chart";
 import { Command, Empty, Notice } from "../parts/notice";
-import { Sum, Words } from "../parts/text";
+import { Fact, Sum, Words } from "../parts/text";
 
 export function Overview() {
   const answer = overview.value;
@@ -96,21 +95,17 @@ function First({ address }: { address: string }) {
   );
 }
 
-function Fact({ name, children }: { name: string; children: ComponentChildren }) {
-  return (
-    <div class="fact">
-      <dt>{name}</dt>
-      <dd>{children}</dd>
-    </div>
-  );
-}
+/** Totals are asked for each second, and a page in the background comes back with older ones. */
+const OLD_MS = 15_000;
 
 function Totals({ answer }: { answer: Answer }) {
   const { totals } = answer;
+  const age = Date.parse(answer.as_of ?? totals.as_of) - Date.parse(totals.as_of);
   return (
     <section class="card" aria-labelledby="totals">
       <header class="card-head">
         <h2 id="totals">Totals</h2>
+        {age > OLD_MS && <span class="card-note">{duration(age / 1000)} old: the ledger does not answer</span>}
         <a href={link("accounts")}>Accounts</a>
       </header>
       <p class="big">

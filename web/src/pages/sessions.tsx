@@ -4,22 +4,28 @@ import { useMemo, useState } from "preact/hooks";
 import { act, Refused, words, type Session, type Sessions as Answer } from "../api";
 import { now, overview, refreshOverview, useFeed } from "../feed";
 import { amount, plural } from "../numbers";
-import { link, route } from "../route";
+import { link } from "../route";
 import { Icon } from "../parts/icon";
 import { Action, Command, Empty, Question, ReadOnly, say } from "../parts/notice";
-import { Choice, Filter, listing, Pages, Rows, type Column } from "../parts/rows";
+import { Choice, Filter, listing, Pages, Rows, type ChoiceProps, type Column } from "../parts/rows";
 import { Ago, Sum } from "../parts/text";
 import { Warnings } from "./overview";
 
 const EVERY_MS = 1_000;
 
+const profiles = { v2: "D-DDES/2", classic: "Classic", undecided: "Undecided" } as const;
+
+const FILTERS: ChoiceProps[] = [
+  { name: "profile", title: "Profile", all: "All profiles", of: { v2: profiles.v2, classic: profiles.classic } },
+  { name: "state", title: "State", all: "All states", of: { open: "Open", handshake: "In handshake" } },
+];
+
 export function Sessions() {
-  const order = listing("id", "asc", ["profile", "state"]);
+  const order = listing("id", "asc", FILTERS.map((filter) => filter.name));
   const feed = useFeed<Answer>(`sessions?${order.search}`, EVERY_MS);
   const [ending, setEnding] = useState<Session | "all" | null>(null);
   const answer = feed.data.value;
   const server = overview.value?.server;
-  const fields = route.value.fields;
   const idleSecs = server?.idle_secs ?? 60;
   const columns = useMemo(() => columnsWith(idleSecs, setEnding), [idleSecs]);
   return (
@@ -28,26 +34,9 @@ export function Sessions() {
       <ReadOnly />
       <div class="toolbar">
         <Filter hint="Peer, name, account or number" value={order.q} />
-        <Choice
-          name="profile"
-          title="Profile"
-          value={fields.get("profile") ?? ""}
-          of={[
-            ["", "All profiles"],
-            ["v2", "D-DDES/2"],
-            ["classic", "Classic"],
-          ]}
-        />
-        <Choice
-          name="state"
-          title="State"
-          value={fields.get("state") ?? ""}
-          of={[
-            ["", "All states"],
-            ["open", "Open"],
-            ["handshake", "In handshake"],
-          ]}
-        />
+        {FILTERS.map((filter) => (
+          <Choice key={filter.name} {...filter} />
+        ))}
         <Action class="danger push" onAct={() => setEnding("all")}>
           End all…
         </Action>
@@ -63,21 +52,10 @@ export function Sessions() {
         />
       )}
       {answer && answer.all === 0 && <Nobody address={server?.address ?? ""} />}
-      {answer && answer.all > 0 && answer.sessions.length === 0 && (
-        <Empty title="No session matches.">
-          <p>
-            {plural(answer.all, "session is", "sessions are")} open. <a href={link("sessions")}>Show all</a>
-          </p>
-        </Empty>
-      )}
       {answer && answer.all > 0 && (
-        <Pages
-          offset={order.offset}
-          rows={answer.sessions.length}
-          total={answer.total}
-          one="session"
-          many="sessions"
-        />
+        <Pages offset={order.offset} rows={answer.sessions.length} total={answer.total} one="session" page="sessions">
+          {plural(answer.all, "session is", "sessions are")} open.
+        </Pages>
       )}
       {ending === "all" && <EndAll onDone={() => setEnding(null)} refresh={feed.refresh} />}
       {ending && ending !== "all" && (
@@ -86,8 +64,6 @@ export function Sessions() {
     </>
   );
 }
-
-const profiles = { v2: "D-DDES/2", classic: "Classic", undecided: "Undecided" } as const;
 
 function columnsWith(idleSecs: number, end: (session: Session) => void): Column<Session>[] {
   return [
@@ -145,6 +121,8 @@ function columnsWith(idleSecs: number, end: (session: Session) => void): Column<
 }
 
 const SOON_SECS = 10;
+/** How far behind the page's clock may be: it ticks each second, and knows the server's roughly. */
+const BEHIND_SECS = 2;
 const BAR = 40;
 
 /** The seconds until the session ends for idleness, and how much of the whole time that is. */
@@ -153,7 +131,9 @@ function Countdown({ session, idleSecs }: { session: Session; idleSecs: number }
     return <span class="aside">{session.state === "ending" ? "ending" : "handshake"}</span>;
   }
   if (session.idle_deadline === null) return <span class="aside">stopped</span>;
-  const left = Math.max(0, Math.ceil((Date.parse(session.idle_deadline) - now.value) / 1000));
+  const measured = Math.max(0, Math.ceil((Date.parse(session.idle_deadline) - now.value) / 1000));
+  // Far beyond it is what a session has left that began before a reload shortened the time.
+  const left = measured <= idleSecs + BEHIND_SECS ? Math.min(measured, idleSecs) : measured;
   const part = Math.min(1, left / Math.max(1, idleSecs));
   return (
     <span class={left <= SOON_SECS ? "countdown soon" : "countdown"}>

@@ -97,8 +97,8 @@ export function ReadOnly() {
     <p class="read-only" id={READ_ONLY}>
       <Icon name="locked" />
       <span>
-        This browser may look, not act. Open the login link that <code>ddes serve</code> printed, or
-        type <code>link</code> in its console for a new one.
+        This browser may look, not act. Open the login link that <code>ddes link</code> prints on the
+        server's machine, or <code>link</code> in the server's console.
       </span>
     </p>
   );

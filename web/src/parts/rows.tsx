@@ -4,9 +4,9 @@ import { Component, type ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { query } from "../api";
 import { amount, plural } from "../numbers";
-import { change, route } from "../route";
+import { change, link, route } from "../route";
 import { Icon } from "./icon";
-import { whisper } from "./notice";
+import { Empty, whisper } from "./notice";
 
 export interface Column<Row> {
   title: string;
@@ -180,15 +180,26 @@ export function Filter({ hint, value }: { hint: string; value: string }) {
   );
 }
 
-export function Choice(props: { name: string; title: string; value: string; of: [string, string][] }) {
+export interface ChoiceProps {
+  /** The field of the address. */
+  name: string;
+  title: string;
+  /** What stands for no choice. */
+  all: string;
+  /** Each value, and how it reads. */
+  of: Record<string, string>;
+}
+
+export function Choice(props: ChoiceProps) {
   return (
     <label class="choice">
       <span class="unseen">{props.title}</span>
       <select
-        value={props.value}
+        value={route.value.fields.get(props.name) ?? ""}
         onChange={(event) => change({ [props.name]: event.currentTarget.value, offset: null })}
       >
-        {props.of.map(([value, text]) => (
+        <option value="">{props.all}</option>
+        {Object.entries(props.of).map(([value, text]) => (
           <option key={value} value={value}>
             {text}
           </option>
@@ -200,9 +211,19 @@ export function Choice(props: { name: string; title: string; value: string; of: 
 
 const SETTLED_MS = 700;
 
-export function Pages(props: { offset: number; rows: number; total: number; one: string; many: string }) {
-  const { offset, rows, total } = props;
-  const text = total === 0 ? `No ${props.many}` : `${amount(offset + 1)}–${amount(offset + rows)} of ${amount(total)}`;
+/** Which rows these are, and the others; or, if the filter leaves none, the way back to all. */
+export function Pages(props: {
+  offset: number;
+  rows: number;
+  total: number;
+  /** What a row is. */
+  one: string;
+  page: string;
+  /** How many there are without the filter, as a sentence. */
+  children: ComponentChildren;
+}) {
+  const { offset, rows, total, one, page } = props;
+  const text = total === 0 ? `No ${one}s` : `${amount(offset + 1)}–${amount(offset + rows)} of ${amount(total)}`;
   const first = useRef(true);
   useEffect(() => {
     // Read out once typing has settled, and not when the page opens.
@@ -210,7 +231,7 @@ export function Pages(props: { offset: number; rows: number; total: number; one:
       first.current = false;
       return undefined;
     }
-    const timer = setTimeout(() => whisper(`${plural(total, props.one, props.many)} match`), SETTLED_MS);
+    const timer = setTimeout(() => whisper(`${plural(total, one)} match`), SETTLED_MS);
     return () => clearTimeout(timer);
   }, [route.value.fields.get("q")]);
   const last = Math.max(0, Math.floor((total - 1) / PAGE_ROWS) * PAGE_ROWS);
@@ -221,26 +242,35 @@ export function Pages(props: { offset: number; rows: number; total: number; one:
     if (isBehind) turn(last);
   }, [isBehind]);
   return (
-    <nav class="pages" aria-label="Pages of rows">
-      <span class="count">{text}</span>
-      {total > PAGE_ROWS && (
-        <>
-          <button type="button" disabled={offset === 0} onClick={() => turn(0)}>
-            First
-          </button>
-          <button type="button" disabled={offset === 0} onClick={() => turn(offset - PAGE_ROWS)}>
-            <Icon name="left" />
-            Previous
-          </button>
-          <button type="button" disabled={offset >= last} onClick={() => turn(offset + PAGE_ROWS)}>
-            Next
-            <Icon name="right" />
-          </button>
-          <button type="button" disabled={offset >= last} onClick={() => turn(last)}>
-            Last
-          </button>
-        </>
+    <>
+      {rows === 0 && (
+        <Empty title={`No ${one} matches.`}>
+          <p>
+            {props.children} <a href={link(page)}>Show all</a>
+          </p>
+        </Empty>
       )}
-    </nav>
+      <nav class="pages" aria-label="Pages of rows">
+        <span class="count">{text}</span>
+        {total > PAGE_ROWS && (
+          <>
+            <button type="button" disabled={offset === 0} onClick={() => turn(0)}>
+              First
+            </button>
+            <button type="button" disabled={offset === 0} onClick={() => turn(offset - PAGE_ROWS)}>
+              <Icon name="left" />
+              Previous
+            </button>
+            <button type="button" disabled={offset >= last} onClick={() => turn(offset + PAGE_ROWS)}>
+              Next
+              <Icon name="right" />
+            </button>
+            <button type="button" disabled={offset >= last} onClick={() => turn(last)}>
+              Last
+            </button>
+          </>
+        )}
+      </nav>
+    </>
   );
 }

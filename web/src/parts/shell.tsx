@@ -149,8 +149,8 @@ function Locked({ said }: { said: string }) {
       <p class="empty-title">This server shows its numbers to those it knows.</p>
       <p>{said}</p>
       <p>
-        Open the login link that <code>ddes serve</code> printed, or type <code>link</code> in its console for a
-        new one.
+        Open the login link that <code>ddes link</code> prints on the server's machine, or{" "}
+        <code>link</code> in the server's console.
       </p>
     </div>
   );

@@ -1,6 +1,6 @@
 // Digits, times and identifiers as they stand in a line.
 
-import { Fragment } from "preact";
+import { Fragment, type ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 import type { Digits } from "../api";
 import { now } from "../feed";
@@ -69,6 +69,16 @@ export function Day({ time }: { time: string | null }) {
     <time dateTime={time} title={new Date(time).toLocaleString()}>
       {date(time)}
     </time>
+  );
+}
+
+/** A line of a list of figures. */
+export function Fact({ name, children }: { name: string; children: ComponentChildren }) {
+  return (
+    <div class="fact">
+      <dt>{name}</dt>
+      <dd>{children}</dd>
+    </div>
   );
 }
 

@@ -215,8 +215,9 @@ fn run(
             if message != hello.noise {
                 return Err(Refusal::OtherSession);
             }
-            let finished = initiator.finish_traced(answer).map_err(|_| Refusal::Handshake)?;
-            Ok((finished.0, finished.2))
+            let ((finished, _), steps) =
+                initiator.finish_traced(answer).map_err(|_| Refusal::Handshake)?;
+            Ok((finished, steps))
         }
         Role::Server => {
             let protocol = protocol(suite);

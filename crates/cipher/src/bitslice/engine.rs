@@ -1,5 +1,6 @@
 //! Chooses the lanes for a processor.
 
+use super::lane::Lane;
 use super::schedule::PassDirection;
 use crate::Block;
 
@@ -123,6 +124,36 @@ pub(crate) fn run_counters(engine: Engine, passes: &[Pass], first: u64, blocks: 
         }
     }
     super::counters::<u64>(passes, first, blocks);
+}
+
+/// What any lanes can do.
+pub(super) trait Work {
+    /// Does it. Must be inlined, all of it: only so does it get the lanes' instructions.
+    fn on<L: Lane>(self);
+}
+
+/// Does `work` on the engine's lanes. If the processor lacks them, the portable engine does it.
+pub(super) fn dispatch(engine: Engine, work: impl Work) {
+    #[cfg(target_arch = "x86_64")]
+    match engine {
+        Engine::Portable => {}
+        Engine::Avx2 => {
+            if let Some(avx2) = super::x86::Avx2::detect() {
+                return avx2.work(work);
+            }
+        }
+        Engine::Avx512Vl => {
+            if let Some(avx512) = super::x86::Avx512::detect() {
+                return avx512.work_on_256(work);
+            }
+        }
+        Engine::Avx512 => {
+            if let Some(avx512) = super::x86::Avx512::detect() {
+                return avx512.work_on_512(work);
+            }
+        }
+    }
+    work.on::<u64>();
 }
 
 #[cfg(test)]

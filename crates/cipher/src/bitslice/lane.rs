@@ -1,7 +1,9 @@
 //! The lanes of bits on which the core computes.
 
+use core::ops::Range;
+
 use super::schedule::{KEY_LANES, PassDirection};
-use super::{Half, rounds_of_gates};
+use super::{Half, each_round_of_gates, part_of_gates, rounds_of_gates, sboxes_of_gates};
 use crate::Block;
 
 /// A lane of one or more words of 64 bits. All operations act on each word separately.
@@ -29,8 +31,36 @@ pub(super) trait Lane: Copy {
     /// key is the value of all words of a key lane.
     fn pass(halves: [&mut Half<Self>; 2], key: &[u64; KEY_LANES], direction: PassDirection);
 
-    /// Sixteen rounds of encryption from `start` into `halves`, with a key for each block.
-    fn pass_each(start: [&Half<Self>; 2], halves: [&mut Half<Self>; 2], keys: &[Self; KEY_LANES]);
+    /// Some of the sixteen rounds from `start` into `halves`, with a key for each block. The first of
+    /// them writes the first half, the second the second, and so on.
+    fn rounds_each(
+        start: [&Half<Self>; 2],
+        halves: [&mut Half<Self>; 2],
+        keys: &[Self; KEY_LANES],
+        rounds: (PassDirection, Range<usize>),
+    );
+
+    /// Some S-boxes of a round, by the bits of `sboxes`: at their bits, `new` becomes the first of
+    /// `halves` XORed with f of the second. A key for each block.
+    fn sboxes(
+        sboxes: u8,
+        halves: [&Half<Self>; 2],
+        new: &mut Half<Self>,
+        keys: &[Self; KEY_LANES],
+        round: (PassDirection, usize),
+    );
+
+    /// What S1 to S3 of the next round read of a round's half: at those bits, `new` becomes the first
+    /// of `halves` XORed with f of the second. A key for each block.
+    fn part(
+        halves: [&Half<Self>; 2],
+        new: &mut Half<Self>,
+        keys: &[Self; KEY_LANES],
+        round: (PassDirection, usize),
+    );
+
+    /// Whether it has ones only.
+    fn is_full(self) -> bool;
 }
 
 /// The portable lane: a single word.
@@ -74,12 +104,37 @@ impl Lane for u64 {
         rounds_of_gates(halves, key, direction);
     }
 
-    fn pass_each(
+    fn rounds_each(
         start: [&Half<Self>; 2],
         [left, right]: [&mut Half<Self>; 2],
         keys: &[Self; KEY_LANES],
+        rounds: (PassDirection, Range<usize>),
     ) {
         (*left, *right) = (*start[0], *start[1]);
-        rounds_of_gates([left, right], keys, PassDirection::Encrypt);
+        each_round_of_gates([left, right], keys, rounds);
+    }
+
+    fn sboxes(
+        sboxes: u8,
+        halves: [&Half<Self>; 2],
+        new: &mut Half<Self>,
+        keys: &[Self; KEY_LANES],
+        round: (PassDirection, usize),
+    ) {
+        sboxes_of_gates(sboxes, halves, new, keys, round);
+    }
+
+    fn part(
+        halves: [&Half<Self>; 2],
+        new: &mut Half<Self>,
+        keys: &[Self; KEY_LANES],
+        round: (PassDirection, usize),
+    ) {
+        part_of_gates(halves, new, keys, round);
+    }
+
+    #[inline(always)]
+    fn is_full(self) -> bool {
+        self == !0
     }
 }

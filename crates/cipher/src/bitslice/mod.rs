@@ -8,11 +8,19 @@
 mod engine;
 mod lane;
 #[cfg(target_arch = "x86_64")]
+mod part_of_three;
+#[cfg(target_arch = "x86_64")]
+mod part_of_two;
+#[cfg(target_arch = "x86_64")]
 mod round_of_three;
 #[cfg(target_arch = "x86_64")]
 mod round_of_two;
 #[cfg(target_arch = "x86_64")]
 mod rounds;
+#[cfg(target_arch = "x86_64")]
+mod sbox_of_three;
+#[cfg(target_arch = "x86_64")]
+mod sbox_of_two;
 mod schedule;
 mod search;
 mod transpose;
@@ -20,18 +28,19 @@ mod two;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+use core::ops::Range;
 use core::sync::atomic::{Ordering, compiler_fence};
 
 use crate::Block;
 
 pub use engine::Engine;
 pub(crate) use engine::{Pass, run, run_counters};
-pub use search::KeySearch;
+pub use search::{Direction, KeyBlocks, KeySearch, KeySpace, Passes};
 
 use lane::Lane;
 use schedule::{
     COMPLEMENT, E, FINAL, HALF, INITIAL, KEY_LANES, KEY_ORDER, KEY_PLACES, P_INVERSE,
-    PassDirection, WINDOW, windows,
+    PassDirection, WINDOW, WINDOWS, Windows,
 };
 
 /// One half of each block: lane i holds bit i of the halves.
@@ -185,32 +194,113 @@ fn rounds_of_gates(
     keys: &[u64; KEY_LANES],
     direction: PassDirection,
 ) {
-    for [even, odd] in windows(direction).as_chunks().0 {
+    for [even, odd] in WINDOWS[direction as usize].as_chunks().0 {
         round(left, right, keys, *even);
         round(right, left, keys, *odd);
     }
 }
 
+/// Some of the sixteen rounds.
+fn each_round_of_gates(
+    [mut left, mut right]: [&mut Half<u64>; 2],
+    keys: &[u64; KEY_LANES],
+    (direction, rounds): (PassDirection, Range<usize>),
+) {
+    for windows in WINDOWS[direction as usize].iter().take(rounds.end).skip(rounds.start) {
+        round(left, right, keys, *windows);
+        core::mem::swap(&mut left, &mut right);
+    }
+}
+
 /// `left ^= P(S(E(right) ^ K))`.
 #[inline(always)]
-fn round(left: &mut Half<u64>, right: &Half<u64>, keys: &[u64; KEY_LANES], windows: [usize; 2]) {
-    #[allow(clippy::expect_used, reason = "schedule.rs asserts where windows end")]
-    let keys = windows.map(|start| keys[start..].first_chunk::<WINDOW>().expect("a whole window"));
-    let mut sbox = |n: usize, sbox: fn([u64; 6]) -> [u64; 4]| {
-        let input = |i: usize| right[E[i]] ^ keys[KEY_PLACES[i].0][KEY_PLACES[i].1];
-        for (i, bit) in sbox(core::array::from_fn(|i| input(6 * n + i))).into_iter().enumerate() {
-            let to = P_INVERSE[4 * n + i];
-            left[to] ^= bit;
+fn round(left: &mut Half<u64>, right: &Half<u64>, keys: &[u64; KEY_LANES], windows: Windows) {
+    let keys = key_windows(keys, windows);
+    let mut add = |n: usize, outputs: [u64; 4]| {
+        for (i, bit) in outputs.into_iter().enumerate() {
+            left[P_INVERSE[4 * n + i]] ^= bit;
         }
         // Without it the compiler loads the next S-boxes' inputs early, and spills.
         compiler_fence(Ordering::SeqCst);
     };
-    sbox(0, two::s1);
-    sbox(1, two::s2);
-    sbox(2, two::s3);
-    sbox(3, two::s4);
-    sbox(4, two::s5);
-    sbox(5, two::s6);
-    sbox(6, two::s7);
-    sbox(7, two::s8);
+    add(0, two::s1(inputs(0, right, keys)));
+    add(1, two::s2(inputs(1, right, keys)));
+    add(2, two::s3(inputs(2, right, keys)));
+    add(3, two::s4(inputs(3, right, keys)));
+    add(4, two::s5(inputs(4, right, keys)));
+    add(5, two::s6(inputs(5, right, keys)));
+    add(6, two::s7(inputs(6, right, keys)));
+    add(7, two::s8(inputs(7, right, keys)));
+}
+
+/// Part of a round: see [`Lane::part`]. The compiler leaves out what no output needs.
+fn part_of_gates(
+    [old, read]: [&Half<u64>; 2],
+    new: &mut Half<u64>,
+    keys: &[u64; KEY_LANES],
+    (direction, round): (PassDirection, usize),
+) {
+    let keys = key_windows(keys, WINDOWS[direction as usize][round]);
+    let mut put = |n: usize, outputs: [u64; 4]| {
+        for (i, bit) in outputs.into_iter().enumerate() {
+            let to = P_INVERSE[4 * n + i];
+            if PART.contains(&to) {
+                new[to] = old[to] ^ bit;
+            }
+        }
+        compiler_fence(Ordering::SeqCst);
+    };
+    put(0, two::s1(inputs(0, read, keys)));
+    put(1, two::s2(inputs(1, read, keys)));
+    put(2, two::s3(inputs(2, read, keys)));
+    put(3, two::s4(inputs(3, read, keys)));
+    put(4, two::s5(inputs(4, read, keys)));
+    put(5, two::s6(inputs(5, read, keys)));
+    put(6, two::s7(inputs(6, read, keys)));
+    put(7, two::s8(inputs(7, read, keys)));
+}
+
+/// What S1 to S3 read of a half: bit 31, and bits 0 to 12.
+const PART: [usize; 14] = [31, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
+
+/// Some S-boxes of a round: see [`Lane::sboxes`].
+fn sboxes_of_gates(
+    sboxes: u8,
+    [old, read]: [&Half<u64>; 2],
+    new: &mut Half<u64>,
+    keys: &[u64; KEY_LANES],
+    (direction, round): (PassDirection, usize),
+) {
+    let keys = key_windows(keys, WINDOWS[direction as usize][round]);
+    for n in (0..8).filter(|n| sboxes >> n & 1 == 1) {
+        let outputs = match n {
+            0 => two::s1(inputs(0, read, keys)),
+            1 => two::s2(inputs(1, read, keys)),
+            2 => two::s3(inputs(2, read, keys)),
+            3 => two::s4(inputs(3, read, keys)),
+            4 => two::s5(inputs(4, read, keys)),
+            5 => two::s6(inputs(5, read, keys)),
+            6 => two::s7(inputs(6, read, keys)),
+            _ => two::s8(inputs(7, read, keys)),
+        };
+        for (i, bit) in outputs.into_iter().enumerate() {
+            let to = P_INVERSE[4 * n + i];
+            new[to] = old[to] ^ bit;
+        }
+    }
+}
+
+#[inline(always)]
+fn key_windows(keys: &[u64; KEY_LANES], windows: Windows) -> [&[u64; WINDOW]; 2] {
+    #[allow(clippy::expect_used, reason = "schedule.rs asserts where windows end")]
+    windows.map(|start| keys[start..].first_chunk::<WINDOW>().expect("a whole window"))
+}
+
+/// What S-box `n` reads of a half, under a round's key.
+#[inline(always)]
+fn inputs(n: usize, right: &Half<u64>, keys: [&[u64; WINDOW]; 2]) -> [u64; 6] {
+    core::array::from_fn(|i| {
+        let (window, place) = KEY_PLACES[6 * n + i];
+        right[E[6 * n + i]] ^ keys[window][place]
+    })
 }

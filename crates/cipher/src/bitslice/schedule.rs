@@ -30,6 +30,10 @@ pub(crate) enum PassDirection {
 /// may complement.
 pub(super) type Windows = [usize; 2];
 
+/// For each direction, the windows of the sixteen rounds.
+pub(super) const WINDOWS: [[Windows; 16]; 2] =
+    [windows(PassDirection::Encrypt), windows(PassDirection::Decrypt)];
+
 /// The windows of the sixteen rounds, in order of use.
 ///
 /// An S-box circuit without `S(0)` adds a constant to a half; two additions cancel. A complemented
@@ -139,7 +143,8 @@ const _: () = {
     }
 };
 
-const P: [usize; 32] = [
+/// Bit i of f is S-box output `P[i] - 1`.
+pub(super) const P: [usize; 32] = [
     16, 7, 20, 21, 29, 12, 28, 17, 1, 15, 23, 26, 5, 18, 31, 10, 2, 8, 24, 14, 32, 27, 3, 9, 19,
     13, 30, 6, 22, 11, 4, 25,
 ];

@@ -12,14 +12,15 @@ use core::arch::x86_64::{
     _mm256_xor_si256, _mm512_or_si512, _mm512_set1_epi64, _mm512_sll_epi64, _mm512_srl_epi64,
     _mm512_ternarylogic_epi64, _mm512_xor_si512,
 };
+use core::ops::Range;
 
-use super::engine::Pass;
+use super::engine::{Pass, Work};
 use super::lane::Lane;
 use super::rounds::{
-    rounds_256, rounds_256_each, rounds_512, rounds_512_each, rounds_avx2, rounds_avx2_each,
+    part_256, part_512, part_avx2, rounds_256, rounds_256_each, rounds_512, rounds_512_each,
+    rounds_avx2, rounds_avx2_each, sboxes_256, sboxes_512, sboxes_avx2,
 };
 use super::schedule::{KEY_LANES, PassDirection};
-use super::search::{KeySearch, scan};
 use super::{Half, blocks, counters};
 use crate::Block;
 
@@ -49,8 +50,6 @@ pub(super) struct Three256(__m256i);
 #[repr(transparent)]
 pub(super) struct Three512(__m512i);
 
-type OnMatch<'a> = &'a mut dyn FnMut(u64) -> bool;
-
 impl Avx2 {
     pub(super) fn detect() -> Option<Self> {
         avx2::get().then_some(Self(()))
@@ -66,9 +65,9 @@ impl Avx2 {
         unsafe { counters_avx2(passes, first, blocks) }
     }
 
-    pub(super) fn scan(self, search: &KeySearch, first: u64, count: u64, found: OnMatch<'_>) {
+    pub(super) fn work(self, work: impl Work) {
         // SAFETY: as above.
-        unsafe { scan_avx2(search, first, count, found) }
+        unsafe { work_avx2(work) }
     }
 }
 
@@ -97,14 +96,14 @@ impl Avx512 {
         unsafe { counters_avx512(passes, first, blocks) }
     }
 
-    pub(super) fn scan_256(self, search: &KeySearch, first: u64, count: u64, found: OnMatch<'_>) {
+    pub(super) fn work_on_256(self, work: impl Work) {
         // SAFETY: as above.
-        unsafe { scan_avx512vl(search, first, count, found) }
+        unsafe { work_avx512vl(work) }
     }
 
-    pub(super) fn scan_512(self, search: &KeySearch, first: u64, count: u64, found: OnMatch<'_>) {
+    pub(super) fn work_on_512(self, work: impl Work) {
         // SAFETY: as above.
-        unsafe { scan_avx512(search, first, count, found) }
+        unsafe { work_avx512(work) }
     }
 }
 
@@ -139,18 +138,18 @@ fn counters_avx512(passes: &[Pass], first: u64, all: &mut [Block]) {
 }
 
 #[target_feature(enable = "avx2")]
-fn scan_avx2(search: &KeySearch, first: u64, count: u64, found: OnMatch<'_>) {
-    scan::<Two256>(search, first, count, found);
+fn work_avx2(work: impl Work) {
+    work.on::<Two256>();
 }
 
 #[target_feature(enable = "avx512f,avx512vl")]
-fn scan_avx512vl(search: &KeySearch, first: u64, count: u64, found: OnMatch<'_>) {
-    scan::<Three256>(search, first, count, found);
+fn work_avx512vl(work: impl Work) {
+    work.on::<Three256>();
 }
 
 #[target_feature(enable = "avx512f,avx512vl")]
-fn scan_avx512(search: &KeySearch, first: u64, count: u64, found: OnMatch<'_>) {
-    scan::<Three512>(search, first, count, found);
+fn work_avx512(work: impl Work) {
+    work.on::<Three512>();
 }
 
 /// The first `N` blocks; zeros for missing ones, whose results are not stored.
@@ -175,7 +174,7 @@ fn put<const N: usize>(words: &[Block; N], blocks: &mut [Block]) {
 
 /// [`Lane`] for a vector. The implementations differ only in the names of instructions and rounds.
 macro_rules! lane {
-    ($lane:ident($vector:ty), $words:literal, $rounds:ident, $rounds_each:ident, $set1:ident, $xor:ident, $or:ident, $shr:ident, $shl:ident) => {
+    ($lane:ident($vector:ty), $words:literal, $rounds:ident, $rounds_each:ident, $sboxes:ident, $part:ident, $set1:ident, $xor:ident, $or:ident, $shr:ident, $shl:ident) => {
         impl Lane for $lane {
             const WORDS: usize = $words;
 
@@ -227,17 +226,48 @@ macro_rules! lane {
                 direction: PassDirection,
             ) {
                 // SAFETY: as above.
-                unsafe { $rounds(None, halves, key, direction) }
+                unsafe { $rounds(None, halves, key, (direction, 0..16)) }
             }
 
             #[inline(always)]
-            fn pass_each(
+            fn rounds_each(
                 start: [&Half<Self>; 2],
                 halves: [&mut Half<Self>; 2],
                 keys: &[Self; KEY_LANES],
+                (direction, rounds): (PassDirection, Range<usize>),
             ) {
                 // SAFETY: as above.
-                unsafe { $rounds_each(Some(start), halves, keys, PassDirection::Encrypt) }
+                unsafe { $rounds_each(Some(start), halves, keys, (direction, rounds)) }
+            }
+
+            #[inline(always)]
+            fn sboxes(
+                sboxes: u8,
+                halves: [&Half<Self>; 2],
+                new: &mut Half<Self>,
+                keys: &[Self; KEY_LANES],
+                round: (PassDirection, usize),
+            ) {
+                // SAFETY: as above.
+                unsafe { $sboxes(sboxes, halves, new, keys, round) }
+            }
+
+            #[inline(always)]
+            fn part(
+                halves: [&Half<Self>; 2],
+                new: &mut Half<Self>,
+                keys: &[Self; KEY_LANES],
+                round: (PassDirection, usize),
+            ) {
+                // SAFETY: as above.
+                unsafe { $part(halves, new, keys, round) }
+            }
+
+            #[inline(always)]
+            fn is_full(self) -> bool {
+                let mut words = [[0; 8]; $words];
+                self.store(&mut words);
+                words.iter().all(|word| *word == [0xff; 8])
             }
         }
     };
@@ -248,6 +278,8 @@ lane!(
     4,
     rounds_avx2,
     rounds_avx2_each,
+    sboxes_avx2,
+    part_avx2,
     _mm256_set1_epi64x,
     _mm256_xor_si256,
     _mm256_or_si256,
@@ -259,6 +291,8 @@ lane!(
     4,
     rounds_256,
     rounds_256_each,
+    sboxes_256,
+    part_256,
     _mm256_set1_epi64x,
     _mm256_xor_si256,
     _mm256_or_si256,
@@ -270,6 +304,8 @@ lane!(
     8,
     rounds_512,
     rounds_512_each,
+    sboxes_512,
+    part_512,
     _mm512_set1_epi64,
     _mm512_xor_si512,
     _mm512_or_si512,

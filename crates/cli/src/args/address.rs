@@ -12,17 +12,6 @@ pub(crate) fn server(text: &str) -> Result<ServerAddress, String> {
     text.parse().map_err(|error: AddressError| error.to_string())
 }
 
-/// `--http`: where the HTTP port is, if there is one.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Http {
-    At(SocketAddr),
-    Off,
-}
-
-pub(super) fn listen_or_off(text: &str) -> Result<Http, String> {
-    if text == "off" { Ok(Http::Off) } else { listen(text).map(Http::At) }
-}
-
 /// `--http` of a command that asks a server: also what `serve --http` takes, so that `DDES_HTTP`
 /// may name both.
 pub(super) fn http(text: &str) -> Result<ServerAddress, String> {

@@ -1,4 +1,4 @@
-//! The command lines of `ddes config` and `ddes reload`.
+//! The command lines of `ddes config`, `ddes reload` and `ddes link`.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ Examples:
   ddes config show
   ddes config show --origin                   where each value comes from
   ddes config show --idle-secs 300            as `ddes serve --idle-secs 300` would
-  ddes config show > ddes.toml                a file to begin with")]
+  ddes config show > ddes.toml                a file to begin with: defaults are comments in it")]
     Show(Box<ShowArgs>),
     /// Check a configuration file: all of its errors, and exit code 1 if there are any
     #[command(after_help = "\
@@ -42,11 +42,16 @@ pub(crate) struct ConfigCheckArgs {
     pub(crate) serve: ServeArgs,
 }
 
+/// Which running server of the home is asked.
 #[derive(Args, Debug)]
-pub(crate) struct ReloadArgs {
+pub(crate) struct RunningArgs {
     /// The process of the server, where the home has several
     #[arg(long, value_name = "PID")]
     pub(crate) pid: Option<u32>,
+    /// Longest wait for its answer: its configuration may be on a slow disk
+    #[arg(long, value_name = "SECS", default_value = "30",
+          value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub(crate) timeout: u32,
     #[command(flatten)]
     pub(crate) home: HomeArgs,
     #[command(flatten)]

@@ -34,7 +34,7 @@ pub(crate) struct HttpArgs {
     pub(crate) http_host: Vec<String>,
 }
 
-fn place(text: &str) -> Result<HttpPlace, String> {
+pub(super) fn place(text: &str) -> Result<HttpPlace, String> {
     if text == "off" {
         return Ok(HttpPlace::Off);
     }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{HomeArgs, OutputArgs};
@@ -69,11 +70,26 @@ Examples:
     Receipt(ReceiptArgs),
 }
 
+/// Where a ledger is: a folder, or `memory`. The contract keeps URLs for what is not built yet; as a
+/// folder one would be made in silence.
+pub(super) fn place() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| {
+        let scheme = path.to_string_lossy().split_once("://").map(|(scheme, _)| scheme.to_owned());
+        let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+        match scheme.filter(|scheme| !scheme.is_empty() && scheme.bytes().all(is_word)) {
+            None => Ok(path),
+            Some(scheme) => Err(format!(
+                "a ledger in {scheme}:// is not built yet: it is a folder, or `memory`"
+            )),
+        }
+    })
+}
+
 /// Which ledger, and how the answer is said.
 #[derive(Args, Debug)]
 pub(crate) struct BooksArgs {
     /// The ledger's folder [default: the folder ledger of the home]
-    #[arg(long, value_name = "DIR", env = "DDES_LEDGER")]
+    #[arg(long, value_name = "DIR", env = "DDES_LEDGER", value_parser = place())]
     pub(crate) ledger: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) home: HomeArgs,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use ddes_identity::ServerAddress;
 
-use super::{HomeArgs, OutputArgs, SuiteName, address};
+use super::{HomeArgs, HttpPlace, OutputArgs, SuiteName, address};
 
 #[derive(Args, Debug)]
 pub(crate) struct CheckArgs {
@@ -14,12 +14,13 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:5566", env = "DDES_SERVER",
           value_parser = address::server)]
     pub(crate) server: ServerAddress,
-    /// Ask the server's HTTP port whether it is ready instead: http://HOST:PORT
+    /// Ask the server's HTTP port whether it is ready, and not --server: http://HOST:PORT or
+    /// HOST:PORT
     #[arg(long, value_name = "URL", conflicts_with_all = ["trust", "suite"])]
     pub(crate) http: Option<String>,
-    /// Expected fingerprint of the server's key [default: the key in known_servers, if there is
-    /// one]
-    #[arg(long, value_name = "SHA256:...")]
+    /// The server's key: its fingerprint, a public key line, or a file [default: the key in
+    /// known_servers, if there is one]
+    #[arg(long, value_name = "SHA256:...|KEY", value_parser = super::trust::trust)]
     pub(crate) trust: Option<String>,
     /// The suite of the handshake
     #[arg(long, value_enum, default_value = "hybrid")]
@@ -39,17 +40,18 @@ pub(crate) struct CheckArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct DoctorArgs {
-    /// Where the server listens, or is to listen
-    #[arg(long, value_name = "ADDR:PORT", value_parser = address::listen,
-          default_value = "127.0.0.1:5566", env = "DDES_LISTEN")]
-    pub(crate) listen: SocketAddr,
+    /// Where the server listens, or is to listen [default: as ddes serve has it]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = address::listen)]
+    pub(crate) listen: Option<SocketAddr>,
     /// The same for its HTTP port; or `off`
-    #[arg(long, value_name = "ADDR:PORT|off", value_parser = address::listen_or_off,
-          default_value = "127.0.0.1:5580", env = "DDES_HTTP")]
-    pub(crate) http: address::Http,
-    /// The ledger of the server [default: `ledger` in the home]
-    #[arg(long, value_name = "DIR|memory", env = "DDES_LEDGER")]
+    #[arg(long, value_name = "ADDR:PORT|off", value_parser = super::http::place)]
+    pub(crate) http: Option<HttpPlace>,
+    /// The ledger of the server
+    #[arg(long, value_name = "DIR|memory", value_parser = super::ledger::place())]
     pub(crate) ledger: Option<PathBuf>,
+    /// The configuration file [default: /etc/ddes/ddes.toml if it exists]
+    #[arg(long, value_name = "FILE", env = "DDES_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) home: HomeArgs,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! The command line of `ddes top` and `ddes demo`.
+//! The command lines of `ddes top`, `ddes tail` and `ddes demo`.
 
 use std::path::PathBuf;
 
@@ -31,6 +31,24 @@ pub(crate) struct ApiArgs {
     pub(crate) token_file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) home: HomeArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TailArgs {
+    #[command(flatten)]
+    pub(crate) api: ApiArgs,
+    /// Show only events of this name, as docs/events.md has it; may be repeated
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub(crate) event: Vec<String>,
+    /// End after this time [default: at Ctrl-C]
+    #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u32).range(1..=31_536_000))]
+    pub(crate) duration: Option<u32>,
+    /// Longest wait for a server that cannot be reached [default: 0 at first, and 60 after it was
+    /// lost]
+    #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u32).range(0..=31_536_000))]
+    pub(crate) timeout: Option<u32>,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
 }
 
 #[derive(Args, Debug)]

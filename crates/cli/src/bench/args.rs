@@ -126,8 +126,9 @@ pub(crate) struct RunArgs {
     /// The suite to use
     #[arg(long, value_enum, default_value = "hybrid")]
     pub(crate) suite: SuiteName,
-    /// Expected fingerprint of the server's key; replaces the question at first contact
-    #[arg(long, value_name = "SHA256:...")]
+    /// The server's key: its fingerprint, a public key line, or a file; replaces the question at
+    /// first contact
+    #[arg(long, value_name = "SHA256:...|KEY", value_parser = crate::args::trust::trust)]
     pub(crate) trust: Option<String>,
     /// Never ask anything
     #[arg(long)]

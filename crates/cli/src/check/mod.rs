@@ -15,7 +15,6 @@ use crate::failure::{Code, Failure};
 use crate::home::{self, Home};
 use crate::refusal;
 use crate::screen::{Line, Screen};
-pub(crate) use ready::get;
 
 /// The states of a Nagios plugin, with its exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +87,9 @@ fn prove(args: &CheckArgs, most: Duration) -> Result<Line, Trouble> {
         Some(expected) => {
             let what = format!("{server} proves the key {shown}, and --trust says {expected}");
             return Err(Trouble::critical(
-                Failure::new(Code::Identity, what).cause("this is not the server that is meant"),
+                Failure::new(Code::Identity, what)
+                    .cause("this is not the server that is meant")
+                    .next("ddes key show --server-key, on the server's machine: compare both"),
             ));
         }
         None => {
@@ -167,7 +168,15 @@ fn of_meeting(error: &EnterError) -> Trouble {
             },
             failure: refusal::of_rejection(rejection),
         },
-        EnterError::Ended(ClientEnd::Fault(fault)) => Trouble::critical(refusal::of_fault(fault)),
+        EnterError::Ended(ClientEnd::Fault(fault)) => {
+            let failure = refusal::of_fault(fault);
+            // A client's way out, which this command has not.
+            let is_for_clients = failure.remedy().is_some_and(|next| next.contains("--classic"));
+            Trouble::critical(match is_for_clients {
+                true => failure.next("--server HOST:PORT, as `ddes serve --listen` has it"),
+                false => failure,
+            })
+        }
         // Neither comes before the server's key is accepted, which it never is here.
         EnterError::Ended(ClientEnd::Farewell(_))
         | EnterError::Untrusted { .. }

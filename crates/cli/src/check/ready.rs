@@ -1,38 +1,27 @@
 //! `ddes check --http URL`: asks a server's HTTP port whether it is ready.
 
-use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
-use std::sync::mpsc::channel;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ddes_identity::ServerAddress;
 use serde_json::Value;
+use ureq::http::uri::PathAndQuery;
 
 use super::{State, Trouble};
+use crate::api::{self, ApiError};
 use crate::failure::{Code, Failure};
 use crate::screen::Line;
 
-/// The most bytes of an answer that are read.
-const ANSWER_BYTES_MAX: u64 = 64 * 1024;
 /// The most characters of it that are shown.
 const SHOWN_CHARS_MAX: usize = 200;
 const PATH: &str = "/readyz";
 /// What a server that stops says of itself; PATH's reasons.
 const DRAINING: &str = "draining";
 
-/// An answer, as far as it matters.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) body: String,
-}
-
 pub(super) fn ask(url: &str, most: Duration) -> Result<Line, Trouble> {
     let (server, path) =
         parse(url).map_err(|failure| Trouble { state: State::Unknown, failure })?;
-    let answer =
-        get(&server, &path, most).map_err(|error| Trouble::critical(failed(url, &error, most)))?;
+    let answer = api::ask(&server, &path, most)
+        .map_err(|error| Trouble::critical(failed(url, &error, most)))?;
     let failure = |what: String| Failure::new(Code::No, what);
     match answer.status {
         200 => Ok(Line::new("check", format!("{url} is ready"))
@@ -62,17 +51,19 @@ pub(super) fn ask(url: &str, most: Duration) -> Result<Line, Trouble> {
     }
 }
 
-/// The server and the path of `http://HOST[:PORT][/PATH]`.
+/// The server and the path of `[http://]HOST[:PORT][/PATH]`; the scheme is left out as for `top`.
 fn parse(url: &str) -> Result<(ServerAddress, String), Failure> {
     let unfit = |why: &str| {
         Failure::new(Code::Usage, format!("--http {url}: {why}"))
             .next("--http http://127.0.0.1:5580")
     };
-    let rest = url.strip_prefix("http://").ok_or_else(|| {
-        unfit("only http:// is understood; behind a TLS proxy, ask the server itself")
-    })?;
+    let rest = url.strip_prefix("http://").unwrap_or(url);
+    if rest.contains("://") {
+        return Err(unfit("only http:// is understood; behind a TLS proxy, ask the server itself"));
+    }
     let (host, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
-    if !path.bytes().all(|byte| byte.is_ascii_graphic()) {
+    let is_path = |path: &str| path.is_ascii() && path.parse::<PathAndQuery>().is_ok();
+    if !path.is_empty() && !is_path(path) {
         return Err(unfit("the path has characters that a URL has not"));
     }
     let server = host.parse().or_else(|_| format!("{host}:80").parse());
@@ -81,88 +72,33 @@ fn parse(url: &str) -> Result<(ServerAddress, String), Failure> {
     Ok((server, path.to_owned()))
 }
 
-/// Asks once, within `most`. The resolver has no bound of its own, so a thread asks.
-pub(crate) fn get(server: &ServerAddress, path: &str, most: Duration) -> io::Result<Answer> {
-    let (sender, answer) = channel();
-    let (server, path) = (server.clone(), path.to_owned());
-    // Nobody may wait for it any more.
-    let ask = move || drop(sender.send(exchange(&server, &path, most)));
-    thread::Builder::new().name("http".into()).spawn(ask)?;
-    answer.recv_timeout(most).map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
-}
-
-fn exchange(server: &ServerAddress, path: &str, most: Duration) -> io::Result<Answer> {
-    let until = Instant::now() + most;
-    let left = || {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() { Err(io::Error::from(io::ErrorKind::TimedOut)) } else { Ok(left) }
-    };
-    let mut stream = connect(server, left)?;
-    let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: {server}\r\nAccept: */*\r\nConnection: close\r\n\r\n"
-    );
-    stream.set_write_timeout(Some(left()?))?;
-    stream.write_all(request.as_bytes())?;
-    let mut answer = Vec::new();
-    loop {
-        stream.set_read_timeout(Some(left()?))?;
-        let mut part = [0; 4096];
-        match stream.read(&mut part) {
-            Ok(0) => break,
-            Ok(count) => answer.extend_from_slice(part.split_at(count).0),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-        if answer.len() as u64 > ANSWER_BYTES_MAX {
-            return Err(io::Error::other(format!("more than {ANSWER_BYTES_MAX} bytes came")));
-        }
-    }
-    read_answer(&answer).ok_or_else(|| io::Error::other("what came is not HTTP"))
-}
-
-fn connect(
-    server: &ServerAddress,
-    left: impl Fn() -> io::Result<Duration>,
-) -> io::Result<TcpStream> {
-    let mut last = io::Error::from(io::ErrorKind::NotFound);
-    for address in (server.host(), server.port()).to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, left()?) {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
-}
-
-fn read_answer(answer: &[u8]) -> Option<Answer> {
-    let text = String::from_utf8_lossy(answer);
-    let (head, body) = text.split_once("\r\n\r\n")?;
-    let status = head.strip_prefix("HTTP/1.")?.split(' ').nth(1)?;
-    Some(Answer { status: status.get(..3)?.parse().ok()?, body: body.to_owned() })
-}
-
 /// Why a server is not ready, and whether it only stops.
-fn reasons(body: &str) -> (String, bool) {
-    let answer: Option<Value> = serde_json::from_str(body).ok();
+fn reasons(body: &[u8]) -> (String, bool) {
+    let answer: Option<Value> = serde_json::from_slice(body).ok();
     let reasons = answer.as_ref().and_then(|answer| answer["reasons"].as_array());
     let reasons: Vec<_> = reasons.into_iter().flatten().filter_map(Value::as_str).collect();
     let is_draining = !reasons.is_empty() && reasons.iter().all(|reason| *reason == DRAINING);
     let shown = if reasons.is_empty() { "it gives no reason".into() } else { reasons.join(", ") };
-    (shown.chars().take(SHOWN_CHARS_MAX).collect(), is_draining)
+    (api::plain(&shown).chars().take(SHOWN_CHARS_MAX).collect(), is_draining)
 }
 
-fn failed(url: &str, error: &io::Error, most: Duration) -> Failure {
-    let is_late = matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock);
-    if is_late {
-        return Failure::new(
-            Code::Timeout,
-            format!("{url} did not answer within {} s", most.as_secs()),
-        )
-        .next("--timeout SECS to wait longer");
+fn failed(url: &str, error: &ApiError, most: Duration) -> Failure {
+    match error {
+        ApiError::Late => {
+            Failure::new(Code::Timeout, format!("{url} did not answer within {} s", most.as_secs()))
+                .next("--timeout SECS to wait longer")
+        }
+        ApiError::Foreign(what) => {
+            Failure::new(Code::Connect, format!("{url}: what came is not HTTP: {what}"))
+                .cause("another program listens there")
+                .next("ddes serve, and its line with the HTTP address")
+        }
+        error @ (ApiError::Unreachable(_) | ApiError::Refused { .. }) => {
+            Failure::new(Code::Connect, format!("{url}: {error}"))
+                .cause("no server runs there, or it runs with --http off, or on another port")
+                .next("ddes serve, and its line with the HTTP address")
+        }
     }
-    Failure::new(Code::Connect, format!("{url} cannot be asked: {error}"))
-        .cause("no server runs there, or it runs with --http off, or on another port")
-        .next("ddes serve, and its line with the HTTP address")
 }
 
 #[cfg(test)]
@@ -176,26 +112,23 @@ mod tests {
             ("http://[::1]:5580/", "[::1]:5580", "/readyz"),
             ("http://counter.example", "counter.example:80", "/readyz"),
             ("http://counter.example/livez", "counter.example:80", "/livez"),
+            ("127.0.0.1:5580", "127.0.0.1:5580", "/readyz"),
         ] {
             let parsed = parse(url).unwrap();
             assert_eq!((parsed.0.to_string().as_str(), parsed.1.as_str()), (server, path));
         }
         for url in
-            ["https://127.0.0.1:5580", "127.0.0.1:5580", "http://", "http://a b", "http://a/ b"]
+            ["https://127.0.0.1:5580", "", "http://", "http://a b", "http://a/ b", "http://a/<"]
         {
             assert!(parse(url).is_err(), "{url}");
         }
     }
 
     #[test]
-    fn an_answer_has_a_status_and_reasons() {
-        let answer = read_answer(b"HTTP/1.1 503 Service Unavailable\r\nA: b\r\n\r\n{}").unwrap();
-        assert_eq!((answer.status, answer.body.as_str()), (503, "{}"));
-        for bytes in [&b""[..], b"SSH-2.0-x\r\n\r\n", b"HTTP/1.1\r\n\r\n", b"HTTP/1.1 2\r\n\r\n"] {
-            assert!(read_answer(bytes).is_none());
-        }
-        assert_eq!(reasons(r#"{"reasons":["draining"]}"#), ("draining".into(), true));
-        assert!(!reasons(r#"{"reasons":["draining","ledger"]}"#).1);
-        assert_eq!(reasons("x"), ("it gives no reason".into(), false));
+    fn a_server_that_is_not_ready_gives_reasons() {
+        assert_eq!(reasons(br#"{"reasons":["draining"]}"#), ("draining".into(), true));
+        assert!(!reasons(br#"{"reasons":["draining","ledger"]}"#).1);
+        assert_eq!(reasons(b"{\"reasons\":[\"\\u001b[2Jx\"]}").0, "[2Jx");
+        assert_eq!(reasons(b"x"), ("it gives no reason".into(), false));
     }
 }

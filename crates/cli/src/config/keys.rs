@@ -78,6 +78,7 @@ pub(super) const FLAGS_ONLY: &[(&str, &str)] = &[
     ("config", "--config FILE, or DDES_CONFIG, names the file"),
     ("json", "--json is a flag; lines in a pipe or a log are JSON without it"),
     ("quiet", "--quiet is a flag"),
+    ("new_ledger", "--new-ledger is a flag of one start"),
 ];
 
 impl Kind {
@@ -241,6 +242,8 @@ mod tests {
         assert!(refusal("suite", "hybrid,des").unwrap().starts_with("it is one of hybrid, "));
         assert!(refusal("listen", "nowhere").unwrap().contains("for example 127.0.0.1:5566"));
         assert_eq!(refusal("ledger", "").unwrap(), "it is empty");
+        assert!(refusal("ledger", "postgres://u@h/db").unwrap().contains("not built yet"));
+        assert_eq!(refusal("ledger", "a//b:/c"), None);
         // What needs another key is looked at once all layers are known.
         assert_eq!(refusal("max_classic", "5"), None);
     }

@@ -15,9 +15,10 @@ use std::path::{Path, PathBuf};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, ValueEnum};
 
-use crate::args::{Cli, ServeArgs, SuiteName};
+use crate::args::{Cli, HTTP_DEFAULT, HttpPlace, ServeArgs, SuiteName};
 use crate::failure::{Code, Failure};
 use crate::home::Home;
+use crate::serve::http as serve_http;
 use crate::serve::settings::bounds;
 use file::{FileValues, PATH};
 pub(crate) use file::{Problem, Unusable};
@@ -98,6 +99,12 @@ impl CommandLine {
         Self { arguments: std::env::args_os().collect(), path }
     }
 
+    /// One that `ddes serve` could have, from a command that looks at what it would do.
+    pub(crate) fn of_serve(flags: Vec<OsString>) -> Self {
+        let arguments = ["ddes", "serve"].map(OsString::from).into_iter().chain(flags).collect();
+        Self { arguments, path: &["serve"] }
+    }
+
     /// The flags, where the file's values are their defaults.
     fn parse(&self, values: &FileValues) -> Result<ArgMatches, clap::Error> {
         let command = with_defaults(Cli::command(), self.path, values);
@@ -139,7 +146,8 @@ impl Configuration {
         };
         let (args, origins, given) = whole()
             .map_err(|error: clap::Error| Unusable::Unread(crate::usage::failure(&error)))?;
-        let home = Home::find(&args.home).map_err(Unusable::Unread)?;
+        // It is only named here; whoever uses it looks whether others can write it.
+        let home = Home::locate(&args.home).map_err(Unusable::Unread)?;
         let entries = KEYS.iter().zip(origins).zip(given).map(|((key, origin), given)| {
             let origin = match origin {
                 Layer::Flag => Origin::Flag,
@@ -153,7 +161,9 @@ impl Configuration {
             Entry { key, given, value, origin }
         });
         let entries: Vec<_> = entries.collect();
-        refuse_without_classic(&args, &entries).map_err(Unusable::Unread)?;
+        refuse_without_classic(&args, &entries)
+            .and_then(|()| refuse_addresses(&args, &entries))
+            .map_err(Unusable::Unread)?;
         Ok(Self { args, entries, file })
     }
 }
@@ -244,12 +254,35 @@ fn refuse_without_classic(args: &ServeArgs, entries: &[Entry]) -> Result<(), Fai
     }
 }
 
+/// What `ddes serve` would refuse at its start, by values that are each in order: a check or a
+/// reload that passes such a file would let the next start fail.
+fn refuse_addresses(args: &ServeArgs, entries: &[Entry]) -> Result<(), Failure> {
+    let HttpPlace::At(http) = args.http.http.unwrap_or(HTTP_DEFAULT) else { return Ok(()) };
+    let failure = if !http.ip().is_loopback() && !args.http.http_plain {
+        serve_http::plain(http)
+    } else if http == args.listen && http.port() != 0 {
+        Failure::new(Code::Usage, format!("--http {http} is the address of --listen too"))
+            .next("--http 127.0.0.1:5580, or another free port; or --http off")
+    } else {
+        return Ok(());
+    };
+    let place = entries.iter().find(|entry| entry.key.name == "http").and_then(Entry::place);
+    Err(match place {
+        Some(place) => failure.after(&place),
+        None => failure,
+    })
+}
+
 impl fmt::Display for Entry {
-    /// As a line of a configuration file; one without a value is a comment.
+    /// As a line of a configuration file. A default is a comment: a file that sets it would keep
+    /// the defaults of this home and this release where another one runs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let comment = if self.origin == Origin::Default { "# " } else { "" };
         match &self.value {
             None => write!(f, "# {} =", self.key.name),
-            Some(value) => write!(f, "{} = {}", self.key.name, self.key.kind.literal(value)),
+            Some(value) => {
+                write!(f, "{comment}{} = {}", self.key.name, self.key.kind.literal(value))
+            }
         }
     }
 }

@@ -272,7 +272,7 @@ impl<'a> Demo<'a> {
 
     /// `None` where it cannot be asked.
     fn ledger_totals(&self) -> Option<Totals> {
-        let api = Api::new(self.party.http.parse().ok()?, None);
+        let api = Api::new(self.party.http.parse().ok()?);
         let totals: answers::Totals = understood(api.get("/api/v1/totals").ok()?).ok()?;
         let whole = |digits: &Digits| digits.value();
         let count = u64::try_from(whole(&totals.count)?).ok()?;

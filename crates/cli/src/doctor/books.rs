@@ -6,20 +6,30 @@ use ddes_ledger::audit::View;
 use ddes_ledger::store::{Folder, StoreError};
 
 use super::Finding;
+use crate::failure::Failure;
 use crate::folder::refuse_if_shared_at;
-use crate::home::named;
-use crate::ledger;
+use crate::home::{Home, named};
+use crate::ledger::{self, KnownLedgers, LedgerName};
 
 const TOPIC: &str = "ledger";
 
-pub(super) fn look(path: &Path) -> Vec<Finding> {
+pub(super) fn look(home: &Home, path: &Path) -> Vec<Finding> {
     let shown = path.display();
     if path == Path::new("memory") {
         let remedy = "ddes serve --ledger DIR";
         return vec![Finding::warn(TOPIC, "totals in memory end with the server", remedy)];
     }
+    let known = match KnownLedgers::read(home) {
+        Ok(known) => known,
+        Err(failure) => return vec![Finding::failed(TOPIC, &failure, "mend that file")],
+    };
     if path.try_exists().is_ok_and(|exists| !exists) {
-        return vec![Finding::ok(TOPIC, format!("{shown} is made at the first start"))];
+        let is_new = format!("{shown} is made at the first start");
+        return vec![
+            known
+                .refuse_other(path, None)
+                .map_or_else(|failure| of(&failure), |()| Finding::ok(TOPIC, is_new)),
+        ];
     }
     let mut findings = Vec::new();
     if let Err(failure) = refuse_if_shared_at(path) {
@@ -33,6 +43,12 @@ pub(super) fn look(path: &Path) -> Vec<Finding> {
             return findings;
         }
     };
+    // Damage is found below.
+    let name = LedgerName::read(path, &folder).ok();
+    if let Some(Err(failure)) = name.map(|name| known.refuse_other(path, name.as_ref())) {
+        findings.push(of(&failure));
+        return findings;
+    }
     let flag = named("--ledger", path);
     findings.push(match View::read(&folder) {
         Ok(view) => Finding::ok(
@@ -53,4 +69,8 @@ pub(super) fn look(path: &Path) -> Vec<Finding> {
         }
     });
     findings
+}
+
+fn of(failure: &Failure) -> Finding {
+    Finding::failed(TOPIC, failure, "ddes serve --new-ledger")
 }

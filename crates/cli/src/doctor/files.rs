@@ -1,7 +1,6 @@
 //! The home: its folders, keys, lists and token, and who may read and write them. No secret is
 //! shown.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -11,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::Finding;
 use crate::folder::refuse_if_shared_at;
-use crate::home::{Home, flag, public_path, read_key};
+use crate::home::{Home, flag, open_at_once, public_path, read_key};
 use crate::keys;
 
 const TOPIC: &str = "home";
@@ -110,11 +109,12 @@ fn lists(home: &Home) -> Vec<Finding> {
 fn token(path: &Path) -> Option<Finding> {
     let shown = path.display();
     let replace = format!("rm {shown}     (the next start makes another)");
-    let file = match File::open(path) {
+    let file = match open_at_once(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
         Err(error) => {
-            let remedy = "run this as its owner".to_owned();
+            let is_theirs = error.kind() == io::ErrorKind::PermissionDenied;
+            let remedy = if is_theirs { "run this as its owner".to_owned() } else { replace };
             return Some(Finding::fail(TOKEN, format!("{shown}: {error}"), remedy));
         }
     };

@@ -9,6 +9,7 @@ mod limits;
 mod machine;
 mod ntp;
 mod ports;
+mod settings;
 
 use std::io;
 
@@ -87,7 +88,8 @@ impl Finding {
 pub(crate) fn run(args: &DoctorArgs) -> Result<(), Failure> {
     let clocks = clock::Clocks::start();
     let home = Home::locate(&args.home)?;
-    let ledger = args.ledger.clone().unwrap_or_else(|| home.ledger());
+    let (serve, of_settings) = settings::find(args)?;
+    let ledger = serve.ledger.clone().unwrap_or_else(|| home.ledger());
     let mut screen = Screen::of(&args.output);
     let mut counts = [0_u32; 3];
     let mut show = |findings: Vec<Finding>| {
@@ -100,10 +102,11 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<(), Failure> {
         Ok::<_, Failure>(())
     };
     // Each is shown as soon as it is known: a disk may hang.
-    show(ports::look(args, &home))?;
-    show(limits::look())?;
+    show(vec![of_settings])?;
+    show(ports::look(&serve, &home))?;
+    show(limits::look(&serve, &home))?;
     show(files::look(&home))?;
-    show(books::look(&ledger))?;
+    show(books::look(&home, &ledger))?;
     show(disk::look(&ledger))?;
     show(machine::look())?;
     show(clocks.look())?;

@@ -5,10 +5,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 
 use ddes_identity::{PublicKey, ServerAddress};
+use serde_json::Value;
 
 use super::Finding;
-use crate::args::address::Http;
-use crate::args::{DoctorArgs, SuiteName};
+use crate::api;
+use crate::args::{HTTP_DEFAULT, HttpPlace, ServeArgs, SuiteName};
 use crate::check;
 use crate::home::{Home, public_path, read_public_file};
 
@@ -16,16 +17,17 @@ const TOPIC: &str = "ports";
 /// The longest wait for whatever has a port.
 const ASK_MAX: Duration = Duration::from_secs(5);
 
-pub(super) fn look(args: &DoctorArgs, home: &Home) -> Vec<Finding> {
-    let mut findings = vec![protocol(args.listen, home)];
-    match args.http {
-        Http::At(address) => findings.push(http(address)),
-        Http::Off => {}
+pub(super) fn look(args: &ServeArgs, home: &Home) -> Vec<Finding> {
+    let own = read_public_file(&public_path(&home.server_key())).ok();
+    let mut findings = vec![protocol(args.listen, own)];
+    match args.http.http.unwrap_or(HTTP_DEFAULT) {
+        HttpPlace::At(address) => findings.push(http(address, own, args.http.http.is_some())),
+        HttpPlace::Off => {}
     }
     findings
 }
 
-fn protocol(address: SocketAddr, home: &Home) -> Finding {
+fn protocol(address: SocketAddr, own: Option<PublicKey>) -> Finding {
     let error = match TcpListener::bind(address) {
         Ok(_) => return free(address),
         Err(error) => error,
@@ -35,7 +37,6 @@ fn protocol(address: SocketAddr, home: &Home) -> Finding {
     }
     let elsewhere =
         format!("ss -ltnp sport = :{}     (who has it); or --listen ADDR:PORT", address.port());
-    let own = read_public_file(&public_path(&home.server_key())).ok();
     match met(address) {
         Some(key) if own == Some(key) => {
             Finding::ok(TOPIC, format!("{address} is this home's server, which runs"))
@@ -58,7 +59,8 @@ fn met(address: SocketAddr) -> Option<PublicKey> {
     check::meet(&server, SuiteName::Hybrid.into(), ASK_MAX).ok()
 }
 
-fn http(address: SocketAddr) -> Finding {
+/// `is_named`: a server that was told this address does not start without it.
+fn http(address: SocketAddr, own: Option<PublicKey>, is_named: bool) -> Finding {
     let error = match TcpListener::bind(address) {
         Ok(_) => return free(address),
         Err(error) => error,
@@ -66,18 +68,47 @@ fn http(address: SocketAddr) -> Finding {
     if error.kind() != io::ErrorKind::AddrInUse {
         return unusable(address, &error, "--http");
     }
-    let server = reachable(address).to_string().parse::<ServerAddress>();
-    let answer = server.ok().and_then(|server| check::get(&server, "/livez", ASK_MAX).ok());
-    match answer {
-        Some(answer) if answer.status == 200 && answer.body.trim() == "ok" => {
-            Finding::ok(TOPIC, format!("{address} (HTTP) is a server's, which runs"))
+    let whose = match page_of(address) {
+        Page::Of(key) if own.is_some_and(|own| own.fingerprint() == key) => {
+            return Finding::ok(TOPIC, format!("{address} (HTTP) is this home's server's"));
         }
-        Some(_) | None => Finding::warn(
-            TOPIC,
-            format!("another program has {address}, where the page and metrics would be"),
-            "ddes serve --http ADDR:PORT, or --http off",
-        ),
+        Page::Of(key) => format!("another server, with the key {key},"),
+        Page::Untold => {
+            let text = format!("{address} (HTTP) is a server's; whose, it tells no stranger");
+            return Finding::ok(TOPIC, text);
+        }
+        Page::Foreign => "another program".into(),
+    };
+    let text = format!("{whose} has {address}, where the page and metrics would be");
+    let remedy = "ddes serve --http ADDR:PORT, or --http off";
+    match is_named {
+        true => Finding::fail(TOPIC, format!("{text}: a server does not start"), remedy),
+        false => Finding::warn(TOPIC, text, remedy),
     }
+}
+
+/// Whose page is at an address.
+enum Page {
+    /// A server's with this fingerprint.
+    Of(String),
+    /// A server's, which wants a token.
+    Untold,
+    /// No server's.
+    Foreign,
+}
+
+fn page_of(address: SocketAddr) -> Page {
+    let Ok(server) = reachable(address).to_string().parse::<ServerAddress>() else {
+        return Page::Foreign;
+    };
+    let get = |path| api::ask(&server, path, ASK_MAX).ok();
+    if !get("/livez").is_some_and(|live| live.status == 200 && live.body.trim_ascii() == b"ok") {
+        return Page::Foreign;
+    }
+    let overview = get("/api/v1/overview").filter(|answer| answer.status == 200);
+    let overview = overview.and_then(|answer| serde_json::from_slice::<Value>(&answer.body).ok());
+    let key = overview.as_ref().and_then(|json| json["server"]["fingerprint"].as_str());
+    key.map_or(Page::Untold, |key| Page::Of(api::plain(key)))
 }
 
 fn free(address: SocketAddr) -> Finding {

@@ -100,7 +100,8 @@ fn name_of(step: RestoreStep) -> &'static str {
 
 fn of_restoring(from: &Path, error: RestoreError) -> Failure {
     match error {
-        RestoreError::Backup(error) => verify::failure(from, error),
+        RestoreError::Backup(error) => verify::failure(from, error)
+            .next("another backup; ddes ledger verify --ledger DIR says which is whole"),
         RestoreError::Place { path, error } => folder::of_place(&path, error),
         RestoreError::CutOff(left) => {
             Failure::new(Code::No, format!("{} is there already", left.display()))

@@ -107,6 +107,19 @@ pub(crate) fn in_use(path: &Path) -> Failure {
         .next("--ledger DIR or --home DIR for a second one")
 }
 
+/// What puts a backup in the place of a ledger. The old folder stays, as evidence.
+pub(super) fn restoring(path: &Path) -> String {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".damaged");
+    format!(
+        "mv {} {} && ddes ledger restore BACKUP{}{}",
+        home::quoted(path),
+        home::quoted(Path::new(&aside)),
+        home::flag(),
+        home::named("--ledger", path)
+    )
+}
+
 /// A ledger that cannot be read.
 pub(crate) fn of_store(path: &Path, error: StoreError) -> Failure {
     let shown = path.display();
@@ -120,8 +133,9 @@ pub(crate) fn of_store(path: &Path, error: StoreError) -> Failure {
                 changed now",
         )
         .next(format!(
-            "ddes ledger verify{}     (all of it), then: ddes ledger restore BACKUP --ledger DIR",
-            home::named("--ledger", path)
+            "ddes ledger verify{}     (all of it), then, with the server stopped: {}",
+            home::named("--ledger", path),
+            restoring(path)
         )),
         StoreError::Missing => Failure::new(Code::No, format!("there is no ledger in {shown}"))
             .cause("no server has run with it yet, or it is elsewhere")
@@ -154,6 +168,11 @@ pub(crate) fn of_store(path: &Path, error: StoreError) -> Failure {
             Failure::system(&format!("the ledger {shown}, {file}"), &error)
                 .cause("the disk is full")
                 .next("make some room, and the same command again")
+        }
+        StoreError::Disk { file, error } if error.kind() == ErrorKind::FileTooLarge => {
+            Failure::system(&format!("the ledger {shown}, {file}"), &error)
+                .cause("this user's files may not be as long as a segment: ulimit -f")
+                .next("ulimit -f unlimited; for a service LimitFSIZE=infinity")
         }
         StoreError::Disk { file, error } if error.kind() == ErrorKind::NotFound => {
             Failure::system(&format!("the ledger {shown}, {file}"), &error)

@@ -4,6 +4,7 @@ mod account;
 mod copies;
 mod export;
 mod folder;
+mod known;
 mod receipt;
 mod totals;
 mod verify;
@@ -18,6 +19,7 @@ use crate::args::LedgerCommand;
 use crate::failure::Failure;
 
 pub(crate) use folder::{in_use, of_store, unusable};
+pub(crate) use known::{KnownLedgers, LedgerName};
 pub(crate) use receipt::check_receipt;
 pub(crate) use totals::with_totals;
 

@@ -55,8 +55,10 @@ pub(super) fn copy(folder: &Folder, output: &OutputArgs) -> Result<Verified, Fai
 /// What is wrong with the ledger, or the receipt, in `path`.
 pub(super) fn failure(path: &Path, error: VerifyError) -> Failure {
     match error {
-        VerifyError::Store(error @ StoreError::Damaged(_)) => folder::of_store(path, error)
-            .next("keep the folder for analysis; then: ddes ledger restore BACKUP --ledger DIR"),
+        VerifyError::Store(error @ StoreError::Damaged(_)) => {
+            let next = format!("with the server stopped: {}", folder::restoring(path));
+            folder::of_store(path, error).next(next)
+        }
         VerifyError::Store(error) => folder::of_store(path, error),
         VerifyError::Receipt { why, .. } => {
             Failure::new(Code::Integrity, format!("{}: {why}", path.display()))

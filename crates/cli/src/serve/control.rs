@@ -1,6 +1,7 @@
 //! What an operator may change in a running server, whoever asks for it: the console, a signal,
 //! `ddes reload`, or a program over HTTP.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +12,7 @@ use ddes_web::Limits;
 use serde_json::{Value, json};
 
 use super::board::Board;
+use super::systemd::Manager;
 use super::{lines, settings};
 use crate::args::ServeArgs;
 use crate::config::{CommandLine, Configuration, Entry, Origin, args_of};
@@ -29,10 +31,19 @@ struct Shared {
     line: CommandLine,
     server: ServerHandle,
     board: Board,
-    /// As the page shows them.
-    limits: Limits,
+    page: Page,
+    /// Hears of each reload.
+    manager: Manager,
     /// Asks for a reload by nobody who waits for its outcome.
     asked: SyncSender<()>,
+}
+
+/// What the page has to do with.
+pub(super) struct Page {
+    /// As it shows them.
+    pub(super) limits: Limits,
+    /// Where it is.
+    pub(super) http: Option<SocketAddr>,
 }
 
 struct Running {
@@ -74,12 +85,13 @@ impl Control {
         files: Files,
         server: ServerHandle,
         board: Board,
-        limits: Limits,
+        page: Page,
+        manager: Manager,
     ) -> Result<Self, Failure> {
         // One that waits covers all that are asked for until it begins.
         let (asked, when_asked) = sync_channel(1);
         let running = Mutex::new(Running { configuration, files });
-        let shared = Shared { running, line, server, board, limits, asked };
+        let shared = Shared { running, line, server, board, page, manager, asked };
         let control = Self { shared: Arc::new(shared) };
         let working = control.clone();
         thread::Builder::new()
@@ -101,6 +113,11 @@ impl Control {
         match self.shared.asked.try_send(()) {
             Ok(()) | Err(TrySendError::Full(()) | TrySendError::Disconnected(())) => {}
         }
+    }
+
+    /// Where the server answers HTTP.
+    pub(super) fn http(&self) -> Option<SocketAddr> {
+        self.shared.page.http
     }
 
     /// Each setting as the server uses it.
@@ -126,6 +143,7 @@ impl Control {
     fn reload_unsaid(&self) -> Result<Changes, Failure> {
         // One at a time.
         let mut running = self.lock();
+        let _reloading = self.shared.manager.reload();
         let named = running.configuration.args.config.as_deref();
         let new = Configuration::load(&self.shared.line, named)
             .map_err(|unusable| Failure::from(unusable).with_code(Code::No))?;
@@ -151,7 +169,7 @@ impl Control {
 
     /// All of it, or nothing.
     fn apply(&self, running: &mut Running, new: Running) -> Result<(), Failure> {
-        let Shared { server, board, limits, .. } = &*self.shared;
+        let Shared { server, board, page, .. } = &*self.shared;
         let args = &new.configuration.args;
         let level = args.log_level;
         let live = settings::live(args, new.files, board.notices(level));
@@ -159,7 +177,7 @@ impl Control {
         if !server.apply(live) {
             return Err(Failure::new(Code::No, "the server is stopping"));
         }
-        limits.set(bounds, idle);
+        page.limits.set(bounds, idle);
         board.set_level(level);
         *running = new;
         Ok(())

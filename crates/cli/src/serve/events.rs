@@ -56,6 +56,9 @@ events! {
     LedgerNote "ledger_note" Warn ["file" "offset" "batch" "why"]
     LedgerHealth "ledger_health" Error ["state"]
     LedgerCheckpoint "ledger_checkpoint" Warn ["error"]
+    LedgerVerified "ledger_verified" Info ["outcome" "text"]
+    LedgerDamaged "ledger_damaged" Error ["text"]
+    LedgerUnkept "ledger_unkept" Warn ["error"]
     Connected "connected" Info ["session" "peer"]
     KeyVerified "key_verified" Info ["session" "peer"]
     Admitted "admitted" Info ["session" "peer" "identity" "name" "operator"]
@@ -67,7 +70,7 @@ events! {
     ResultSent "result_sent" Debug ["session" "peer" "sum" "status"]
     Tampered "tampered" Warn ["session" "peer"]
     Ignored "ignored" Debug ["session" "peer" "opcode"]
-    Ended "ended" Info ["session" "peer" "cause" "rule" "fault" "reason"]
+    Ended "ended" Info ["session" "peer" "cause" "label" "rule" "fault" "reason"]
     Summed "summed" Info ["kind" "count" "addresses" "more_addresses" "millis"]
     Reloaded "reloaded" Always ["changed" "needs_restart" "file"]
     ReloadFailed "reload_failed" Error ["what" "cause"]
@@ -116,7 +119,9 @@ mod tests {
     use ddes_ledger::store::{Chain, Damage};
     use ddes_ledger::{Health, Opened, Totals};
     use ddes_server::endpoint::{Admitted, Notice, NoticeEvent};
+    use ddes_server::watch::Cause;
     use ddes_session::{classic, v2};
+    use ddes_web::Outcome;
     use ddes_wire::Total;
     use ddes_wire::v2::{Reason, Status};
 
@@ -128,6 +133,27 @@ mod tests {
     use crate::args::{Cli, Command};
     use crate::failure::{Code, Failure};
     use crate::home::Home;
+
+    /// One list for metrics, the API and the events.
+    #[test]
+    fn the_documentation_names_each_reason_of_the_metrics_and_each_kind_of_a_sum() {
+        let between = |text: &str, start: &str| {
+            let (_, rest) = text.split_once(start).unwrap();
+            let list = rest.split_once('.').unwrap().0;
+            list.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let metrics = include_str!("../../../../docs/metrics.md");
+        let labels: Vec<_> = Cause::ALL.iter().map(|cause| cause.as_str().to_owned()).collect();
+        assert_eq!(between(metrics, "`reason` is one of: "), labels);
+        let events = include_str!("../../../../docs/events.md");
+        let kinds: Vec<_> = Kind::ALL.iter().map(|kind| kind.name().to_owned()).collect();
+        assert_eq!(between(events, "`kind` of `summed` is one of: "), kinds);
+        let reasons = Reason::ALL.iter().map(|reason| format!("{} ", *reason as u8));
+        let numbered = events.split_once("`reason` of `ended` is the number").unwrap().1;
+        for reason in reasons {
+            assert!(numbered.contains(&reason), "{reason}");
+        }
+    }
 
     /// Name, level as documented, and fields.
     type Row = (String, String, BTreeSet<String>);
@@ -204,6 +230,9 @@ mod tests {
             lines::ledger_note(&damage),
             lines::ledger_health(&Health::Full),
             lines::ledger_checkpoint(&std::io::Error::other("why")),
+            lines::verification(Outcome::Whole, "text"),
+            lines::verification(Outcome::Damaged, "text"),
+            lines::verification_unkept(&std::io::Error::other("why")),
             lines::totals(1, &Totals::default()),
         ]
     }

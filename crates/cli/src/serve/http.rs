@@ -1,8 +1,8 @@
 //! The page and the metrics beside a server: where they are, who may act, and what they ask of this
 //! process.
 
-use std::fs::File;
 use std::io::{self, Read};
+use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,18 +11,19 @@ use ddes_identity::PublicKey;
 use ddes_ledger::Statement;
 use ddes_server::ServerHandle;
 use ddes_web::{
-    About, ConfigChange, ConfigEntry, Configuration, Draining, Events, LogLevel, Operations,
-    ReceiptFault, Reloaded, Token, Web, WebError, WebHandle, WebOptions,
+    About, ConfigChange, ConfigEntry, Configuration, Draining, Events, Finding, LogLevel,
+    Operations, ReceiptFault, Reloaded, Token, Web, WebError, WebHandle, WebOptions,
 };
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
+use super::board::Board;
 use super::control::{Change, Changes, Control};
 use super::lines;
 use crate::args::{HTTP_DEFAULT, HttpPlace, ServeArgs};
 use crate::config::{Entry, Origin};
 use crate::failure::{Code, Failure};
-use crate::home::Home;
+use crate::home::{Home, open_at_once};
 use crate::ledger::check_receipt;
 use crate::level::Level;
 use crate::replace::{New, create};
@@ -35,7 +36,7 @@ const CONNECTIONS_MIN: u64 = 8;
 const TOKEN_BYTES_MAX: u64 = 4096;
 
 /// How many of `most` open files the page takes; 0 if that would be too few for it.
-pub(super) fn files(args: &ServeArgs, most: u64) -> u64 {
+pub(crate) fn files(args: &ServeArgs, most: u64) -> u64 {
     if args.http.http == Some(HttpPlace::Off) {
         return 0;
     }
@@ -82,13 +83,7 @@ pub(super) fn bind(
 /// Why the page cannot be served.
 pub(super) fn failure(error: &WebError) -> Failure {
     match error {
-        WebError::Plain(address) => Failure::new(Code::Usage, format!("--http {error}"))
-            .cause("there is no TLS in front of it, as far as this command knows")
-            .next(format!(
-                "--http-plain, behind a proxy that speaks TLS or in a network that you trust; or \
-                 --http 127.0.0.1:{0}, and from elsewhere: ssh -L {0}:127.0.0.1:{0} HOST",
-                address.port()
-            )),
+        WebError::Plain(address) => plain(*address),
         WebError::Listen(_, cause) => {
             let failure = Failure::new(Code::Connect, format!("no page: {error}"));
             if cause.kind() == io::ErrorKind::AddrInUse {
@@ -105,6 +100,17 @@ pub(super) fn failure(error: &WebError) -> Failure {
     }
 }
 
+/// Other machines would read the token on its way.
+pub(crate) fn plain(address: SocketAddr) -> Failure {
+    Failure::new(Code::Usage, format!("--http {}", WebError::Plain(address)))
+        .cause("there is no TLS in front of it, as far as this command knows")
+        .next(format!(
+            "--http-plain, behind a proxy that speaks TLS or in a network that you trust; or \
+             --http 127.0.0.1:{0}, and from elsewhere: ssh -L {0}:127.0.0.1:{0} HOST",
+            address.port()
+        ))
+}
+
 /// What programs send to be let in. Made at first use.
 fn token(home: &Home) -> Result<Token, Failure> {
     let path = home.http_token();
@@ -118,7 +124,7 @@ fn token(home: &Home) -> Result<Token, Failure> {
         // Another server of this home may have made it meanwhile: then that one is read.
         create(&path, text.as_bytes(), New::PRIVATE).map_err(|error| unusable(&error))?;
     }
-    let file = File::open(&path).map_err(|error| unusable(&error))?;
+    let file = open_at_once(&path).map_err(|error| unusable(&error))?;
     let mode = file.metadata().map_err(|error| unusable(&error))?.mode() & 0o777;
     if mode & 0o077 != 0 {
         return Err(shared(&path, mode));
@@ -166,6 +172,7 @@ impl Stopper {
 pub(super) struct ServeOperations {
     pub(super) stopper: Stopper,
     pub(super) control: Control,
+    pub(super) board: Board,
     /// Of the server, which signs receipts.
     pub(super) key: PublicKey,
 }
@@ -202,6 +209,13 @@ impl Operations for ServeOperations {
 
     fn read_receipt(&self, text: &str) -> Result<Statement, ReceiptFault> {
         check_receipt(text, &self.key)
+    }
+
+    fn verified(&self, finding: &Finding, kept: io::Result<()>) {
+        self.board.show(&lines::verified(finding));
+        if let Err(error) = kept {
+            self.board.show(&lines::verification_unkept(&error));
+        }
     }
 
     fn stop(&self) {

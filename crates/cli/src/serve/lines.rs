@@ -7,8 +7,10 @@ use std::time::Instant;
 use ddes_ledger::store::Damage;
 use ddes_ledger::{Health, Opened, Totals};
 use ddes_server::endpoint::{Admitted, Notice, NoticeEvent, SessionView};
+use ddes_server::watch::Cause;
 use ddes_session::classic::{EndReason, ServerEnd};
 use ddes_session::v2;
+use ddes_web::{Finding, Outcome};
 use ddes_wire::classic::text;
 use ddes_wire::v2::Status;
 use ddes_wire::{ClientId, Total};
@@ -312,6 +314,27 @@ pub(super) fn ledger_checkpoint(error: &std::io::Error) -> Line {
     Event::LedgerCheckpoint.line(text).with("error", error.to_string())
 }
 
+/// What a verification that the API was asked for found.
+pub(super) fn verified(finding: &Finding) -> Line {
+    verification(finding.outcome, &finding.text)
+}
+
+pub(super) fn verification(outcome: Outcome, text: &str) -> Line {
+    let line = format!("[LEDGER] {text}");
+    match outcome {
+        Outcome::Damaged => Event::LedgerDamaged.line(line).with("text", text),
+        Outcome::Whole | Outcome::Failed => {
+            Event::LedgerVerified.line(line).with("outcome", outcome.as_str()).with("text", text)
+        }
+    }
+}
+
+/// The next start will not know of it.
+pub(super) fn verification_unkept(error: &std::io::Error) -> Line {
+    let text = format!("[LEDGER] What was found is not kept for the next start: {error}");
+    Event::LedgerUnkept.line(text).with("error", error.to_string())
+}
+
 /// One notice is one line or two, as in the original.
 pub(super) fn of_notice(notice: &Notice) -> Vec<Line> {
     let peer = notice.peer;
@@ -446,7 +469,8 @@ fn of_end(who: &str, end: &v2::ServerEnd) -> Line {
             ("fault", format!("[DISCONNECTED][50] {who}: {fault} ({})", fault.rule()))
         }
     };
-    let line = Event::Ended.line(text).with("cause", cause);
+    let label = Cause::from(end).as_str();
+    let line = Event::Ended.line(text).with("cause", cause).with("label", label);
     match end {
         v2::ServerEnd::Fault(fault) => {
             line.with("rule", fault.rule()).with("fault", fault.to_string())
@@ -502,7 +526,8 @@ fn of_classic_end(who: &str, end: &ServerEnd) -> Line {
             ("fault", format!("[DISCONNECTED][50] {who}: {fault} ({})", fault.rule()))
         }
     };
-    let line = Event::Ended.line(text).with("cause", cause);
+    let label = Cause::from(end).as_str();
+    let line = Event::Ended.line(text).with("cause", cause).with("label", label);
     match end {
         ServerEnd::Fault(fault) => line.with("rule", fault.rule()).with("fault", fault.to_string()),
         ServerEnd::Bye | ServerEnd::Closed | ServerEnd::Idle { .. } | ServerEnd::Ordered(_) => line,

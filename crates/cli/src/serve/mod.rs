@@ -6,7 +6,7 @@ mod books;
 mod console;
 mod control;
 mod events;
-mod http;
+pub(crate) mod http;
 mod lines;
 pub(crate) mod settings;
 mod signals;
@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use ddes_ledger::Ledger;
 use ddes_server::{Access, Report, Server, ServerOptions};
-use ddes_web::{About, Draining, Events, Limits, WebHandle};
+use ddes_web::{About, Draining, Events, Limits, Web, WebHandle};
 use ddes_wire::v2::Suite;
 use tokio::sync::{mpsc, oneshot};
 
@@ -40,12 +40,12 @@ use crate::screen::{self, Screen};
 use crate::streams;
 use board::Board;
 use console::Console;
-use control::Control;
+use control::{Control, Page};
 use http::{ServeOperations, Stopper};
 pub(crate) use lines::reloaded;
 use socket::ControlSocket;
-pub(crate) use socket::RunningServer;
-use systemd::StopNote;
+pub(crate) use socket::{RunningServer, pages};
+use systemd::{Manager, StopNote};
 use tally::Tally;
 
 /// Notices that wait to be shown. More are dropped and counted: a console that is held (Ctrl-S)
@@ -65,7 +65,8 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
         home.key_or_new(&home.server_key(), "ddes server", keys::no_passphrase)?;
     let suites = suites(args);
     let access = if args.allow_any { Access::Any } else { Access::Listed(home.lists()) };
-    let (ledger, about_ledger) = books::open(args, &home)?;
+    let manager = Manager::of_process();
+    let (ledger, about_ledger) = books::open(args, &home, &manager)?;
     let (files, http_files) = settings::share_files(args)?;
     let values_at = board::values_at(&args.output);
     let live = settings::live(args, files, board::notices(args.log_level, values_at));
@@ -86,16 +87,21 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
         files,
         server.handle(),
         board.clone(),
-        about.limits.clone(),
+        Page { limits: about.limits.clone(), http: web.as_ref().map(Web::local_addr) },
+        manager.clone(),
     )?;
     let (stopper, stops) = Stopper::new(server.handle(), Draining::default());
     // All before the first line: whoever waits for it may ask for a reload, or for the page.
     signals::watch(stopper.clone(), control.clone())?;
-    let socket = take_commands(&home, address, &control);
-    let operations =
-        ServeOperations { stopper: stopper.clone(), control: control.clone(), key: public };
+    let operations = ServeOperations {
+        stopper: stopper.clone(),
+        control: control.clone(),
+        board: board.clone(),
+        key: public,
+    };
     let about = About { address, ..about };
     let web = web.map(|web| http::start(web, about, server.handle(), operations)).transpose()?;
+    let socket = take_commands(&home, address, &control, web.as_ref());
     // For programs the first line is the address.
     if !board.is_json() {
         board.show(&lines::starting());
@@ -111,18 +117,23 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     if web.is_some() && screen::is_interactive() && !board.is_json() {
         board.show_here(&[http::link(web.as_deref())]);
     }
+    hint(args, address, is_passed);
+    let stop_note = systemd::watch(manager, server.handle(), address.to_string())?;
+    let ends_with_input = args.end_with_input;
+    let beside = Beside { control, stopper, stops, stop_note, web, events, ends_with_input };
+    let outcome = serve(server, &board, prompt, beside);
+    drop(socket);
+    outcome
+}
+
+/// How others reach a server that only this machine reaches.
+fn hint(args: &ServeArgs, address: SocketAddr, is_passed: bool) {
     if address.ip().is_loopback() && !is_passed && !args.output.quiet {
         streams::say(&format!(
             "Only this machine can connect. To accept others: --listen 0.0.0.0:{}",
             address.port()
         ));
     }
-    let stop_note = systemd::watch(server.handle(), address.to_string())?;
-    let ends_with_input = args.end_with_input;
-    let beside = Beside { control, stopper, stops, stop_note, web, events, ends_with_input };
-    let outcome = serve(server, &board, prompt, beside);
-    drop(socket);
-    outcome
 }
 
 /// What runs beside the server, and what ends it.
@@ -210,15 +221,20 @@ fn suites(args: &ServeArgs) -> Vec<Suite> {
     suites
 }
 
-/// The socket of `ddes reload`. A home that takes none is no reason not to serve.
-fn take_commands(home: &Home, address: SocketAddr, control: &Control) -> Option<ControlSocket> {
+/// The socket of `ddes reload` and `ddes link`. A home that takes none is no reason not to serve.
+fn take_commands(
+    home: &Home,
+    address: SocketAddr,
+    control: &Control,
+    web: Option<&Arc<WebHandle>>,
+) -> Option<ControlSocket> {
     let folder = home.sockets();
-    match ControlSocket::open(&folder, address.to_string(), control.clone()) {
+    match ControlSocket::open(&folder, address.to_string(), control.clone(), web) {
         Ok(socket) => Some(socket),
         Err(error) => {
             streams::say(&format!(
-                "Warning: no socket in {}: {error}. `ddes reload` does not reach this server; \
-                 SIGHUP does.",
+                "Warning: no socket in {}: {error}. `ddes reload` and `ddes link` do not reach \
+                 this server; SIGHUP does.",
                 folder.display()
             ));
             None
@@ -274,14 +290,15 @@ fn serve(server: Server, board: &Board, mut prompt: Prompt, beside: Beside) -> R
     match outcome?.failure {
         None => console.map_err(|_| Failure::new(Code::No, "the console failed")),
         Some(why) => Err(Failure::new(
-            Code::No,
+            Code::Integrity,
             format!("the ledger cannot be written any more: {why}"),
         )
         .cause(
             "the disk failed, or the folder was moved. Everything acknowledged was synced before",
         )
         .next(format!(
-            "look at the disk and the folder, then: ddes ledger verify{0}, and ddes serve{0}",
+            "look at the disk and the folder (dmesg, df), then: ddes ledger verify{0}, and ddes \
+             serve{0}",
             crate::home::flag()
         ))),
     }

@@ -1,4 +1,4 @@
-//! The socket through which `ddes reload` reaches the running servers of a home.
+//! The socket through which `ddes reload` and `ddes link` reach the running servers of a home.
 //!
 //! Each server has one in the folder `run` of its home's data. That a server takes the connection
 //! proves that it runs, which no file with a process number in it would: after a crash such a
@@ -6,18 +6,23 @@
 //! of one program.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use ddes_web::WebHandle;
 use rustix::net::sockopt::socket_peercred;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use rustix::process::geteuid;
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 use super::control::{Change, Changes, Control};
-use crate::failure::Failure;
+use crate::failure::{Code, Failure};
 use crate::folder::Folder;
 
 /// What a path of a socket may have of bytes (unix(7)), with the 0 at its end.
@@ -31,11 +36,10 @@ const LINE_BYTES_MAX: u64 = 64 * 1024;
 const REQUESTS_MAX: usize = 8;
 /// The next client waits for one that says nothing.
 const REQUEST_MAX: Duration = Duration::from_secs(2);
-/// The configuration may be on a slow disk.
-const ANSWER_MAX: Duration = Duration::from_secs(30);
 
 const WHO: &str = "who";
 const RELOAD: &str = "reload";
+const LINK: &str = "link";
 
 /// The socket of this process. Removed on drop.
 pub(super) struct ControlSocket {
@@ -51,9 +55,15 @@ impl Drop for ControlSocket {
 
 impl ControlSocket {
     /// Takes requests for a server that listens on `address`, on a thread of its own.
-    pub(super) fn open(folder: &Path, address: String, control: Control) -> io::Result<Self> {
+    pub(super) fn open(
+        folder: &Path,
+        address: String,
+        control: Control,
+        web: Option<&Arc<WebHandle>>,
+    ) -> io::Result<Self> {
+        // The page ends with the server, whatever this thread waits for.
+        let web = web.map(Arc::downgrade);
         let open = Folder::make(folder)?;
-        open.refuse_if_shared().map_err(|failure| io::Error::other(failure.what().to_owned()))?;
         for (path, _) in reachable(folder, &open)?.1 {
             // Nobody listens on it any more.
             std::fs::remove_file(path)?;
@@ -71,14 +81,20 @@ impl ControlSocket {
             // Errors of accept pass: of files that are all in use, of clients that left.
             for stream in listener.incoming().flatten() {
                 // A client that leaves needs no answer.
-                answer(&stream, &address, &control).unwrap_or(());
+                let web = web.as_ref().and_then(Weak::upgrade);
+                answer(&stream, &address, &control, web.as_deref()).unwrap_or(());
             }
         })?;
         Ok(socket)
     }
 }
 
-fn answer(stream: &UnixStream, address: &str, control: &Control) -> io::Result<()> {
+fn answer(
+    stream: &UnixStream,
+    address: &str,
+    control: &Control,
+    web: Option<&WebHandle>,
+) -> io::Result<()> {
     let client = socket_peercred(stream)?.uid;
     if client != geteuid() && !client.is_root() {
         return Ok(());
@@ -89,9 +105,16 @@ fn answer(stream: &UnixStream, address: &str, control: &Control) -> io::Result<(
     for _ in 0..REQUESTS_MAX {
         let Some(request) = lines.next().transpose()? else { return Ok(()) };
         let answer = match &*request {
-            WHO => json!({"pid": std::process::id(), "addr": address}),
+            WHO => {
+                let http = control.http().map(|http| http.to_string());
+                json!({"pid": std::process::id(), "addr": address, "http": http})
+            }
             RELOAD => match control.reload() {
                 Ok(changes) => json!({"reloaded": changes.to_json()}),
+                Err(failure) => json!({"failed": failure.parts()}),
+            },
+            LINK => match login_link(web) {
+                Ok(link) => json!({"link": link.as_str()}),
                 Err(failure) => json!({"failed": failure.parts()}),
             },
             _ => json!({"failed": {"what": "the server does not know this request"}}),
@@ -102,7 +125,16 @@ fn answer(stream: &UnixStream, address: &str, control: &Control) -> io::Result<(
     Ok(())
 }
 
-/// A running server, as `ddes reload` sees it.
+fn login_link(web: Option<&WebHandle>) -> Result<Zeroizing<String>, Failure> {
+    let web = web.ok_or_else(|| {
+        Failure::new(Code::No, "this server has no page")
+            .cause("it was started with --http off, or its port was taken")
+            .next("ddes serve --http ADDR:PORT")
+    })?;
+    web.login_link().map_err(|error| Failure::system("the system gives no randomness", &error))
+}
+
+/// A running server, as the commands of its home see it.
 pub(crate) struct RunningServer {
     stream: BufReader<UnixStream>,
     pub(crate) pid: u64,
@@ -111,7 +143,7 @@ pub(crate) struct RunningServer {
 
 impl RunningServer {
     /// All that run in this home now.
-    pub(crate) fn all(folder: &Path) -> io::Result<Vec<Self>> {
+    pub(crate) fn all(folder: &Path, most: Duration) -> io::Result<Vec<Self>> {
         let open = match Folder::open(folder) {
             Ok(open) => open,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -119,12 +151,13 @@ impl RunningServer {
         };
         let (streams, _) = reachable(folder, &open)?;
         // One that ends at this moment does not run.
-        Ok(streams.into_iter().filter_map(|stream| Self::ask(stream).ok()).collect())
+        Ok(streams.into_iter().filter_map(|stream| Self::ask(stream, most).ok()).collect())
     }
 
-    fn ask(stream: UnixStream) -> io::Result<Self> {
-        stream.set_read_timeout(Some(ANSWER_MAX))?;
-        stream.set_write_timeout(Some(ANSWER_MAX))?;
+    /// Each answer may take `most`.
+    fn ask(stream: UnixStream, most: Duration) -> io::Result<Self> {
+        stream.set_read_timeout(Some(most))?;
+        stream.set_write_timeout(Some(most))?;
         let mut server = Self { stream: BufReader::new(stream), pid: 0, address: String::new() };
         let who = server.request(WHO)?;
         server.pid = who.get("pid").and_then(Value::as_u64).ok_or(io::ErrorKind::InvalidData)?;
@@ -140,6 +173,16 @@ impl RunningServer {
         serde_json::from_str(&line).map_err(io::Error::other)
     }
 
+    /// A link that opens its page, once.
+    pub(crate) fn link(&mut self) -> io::Result<Result<String, Failure>> {
+        let answer = self.request(LINK)?;
+        if let Some(failed) = answer.get("failed") {
+            return Ok(Err(Failure::of_parts(failed)));
+        }
+        let link = answer.get("link").and_then(Value::as_str);
+        link.map(|link| Ok(link.to_owned())).ok_or(io::ErrorKind::InvalidData.into())
+    }
+
     /// Lets it read its configuration again: what changed, or why nothing did.
     pub(crate) fn reload(&mut self) -> io::Result<Result<Changes, Failure>> {
         let answer = self.request(RELOAD)?;
@@ -151,24 +194,53 @@ impl RunningServer {
     }
 }
 
+/// Where servers that run in this home now answer HTTP. Those that do not say so within `most` are
+/// not among them.
+pub(crate) fn pages(folder: &Path, most: Duration) -> io::Result<Vec<SocketAddr>> {
+    let until = Instant::now() + most;
+    let (streams, _) = reachable(folder, &Folder::open(folder)?)?;
+    Ok(streams.into_iter().filter_map(|stream| page(stream, until)).collect())
+}
+
+fn page(stream: UnixStream, until: Instant) -> Option<SocketAddr> {
+    let left = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
+    stream.set_read_timeout(Some(left)).ok()?;
+    stream.set_write_timeout(Some(left)).ok()?;
+    let stream = BufReader::new(stream);
+    let mut server = RunningServer { stream, pid: 0, address: String::new() };
+    server.request(WHO).ok()?.get("http")?.as_str()?.parse().ok()
+}
+
 type Reached = (Vec<UnixStream>, Vec<(PathBuf, io::Error)>);
 
-/// Connections to all sockets of the folder, and those on which nobody listens.
+/// Connections to all sockets of the folder, and those on which nobody listens. In a folder that
+/// others can write, anybody may listen.
 fn reachable(folder: &Path, open: &Folder) -> io::Result<Reached> {
+    open.refuse_if_shared().map_err(|failure| io::Error::other(failure.what().to_owned()))?;
     let (mut reached, mut dead) = (Vec::new(), Vec::new());
     for entry in std::fs::read_dir(folder)?.take(SOCKETS_MAX) {
         let name = entry?.file_name();
         let Some(name) = name.to_str().filter(|name| name.ends_with(SUFFIX)) else { continue };
-        match UnixStream::connect(short(folder, open, name)) {
+        match connect(&short(folder, open, name)) {
             Ok(stream) => reached.push(stream),
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 dead.push((folder.join(name), error));
             }
-            // It was removed meanwhile, or is another user's.
+            // It was removed meanwhile, is another user's, or its queue is full.
             Err(_) => {}
         }
     }
     Ok((reached, dead))
+}
+
+/// Does not wait where nobody takes connections.
+fn connect(path: &Path) -> io::Result<UnixStream> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    let stream = UnixStream::from(socket);
+    stream.set_nonblocking(false)?;
+    Ok(stream)
 }
 
 /// The path of a name in the folder; where it is too long for a socket, by the folder's descriptor.

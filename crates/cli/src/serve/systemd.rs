@@ -1,10 +1,11 @@
 //! What systemd, or another service manager, learns of the server (sd_notify(3)): when it serves,
-//! that it is alive, and that it stops.
+//! that it is alive, when it reloads, and that it stops.
 //!
 //! The thread here asks the server's loop for each sign of life that it passes on. It has no timer
 //! that would report a loop that hangs as alive.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -27,37 +28,37 @@ pub(super) type StopNote = Sender<Duration>;
 
 /// Starts the thread that notifies the service manager; without a service manager nothing is sent.
 /// `served` is the address, for the status line.
-pub(super) fn watch(handle: ServerHandle, served: String) -> Result<StopNote, Failure> {
+pub(super) fn watch(
+    manager: Manager,
+    handle: ServerHandle,
+    served: String,
+) -> Result<StopNote, Failure> {
     let (note, stopping) = channel();
-    if std::env::var_os("NOTIFY_SOCKET").is_some() {
+    if manager.told.is_some() {
         let watchdog = sd_notify::watchdog_enabled();
         // Half of the time that the service manager allows, as it recommends.
         let pause = watchdog.map_or(PAUSE_MAX, |most| (most / 2).clamp(PAUSE_MIN, PAUSE_MAX));
         thread::Builder::new()
             .name("systemd".into())
-            .spawn(move || run(&handle, &served, pause, &stopping))
+            .spawn(move || run(&manager, &handle, &served, pause, &stopping))
             .map_err(|error| Failure::system("cannot start a thread", &error))?;
     }
     Ok(note)
 }
 
-fn run(handle: &ServerHandle, served: &str, pause: Duration, stopping: &Receiver<Duration>) {
-    let mut manager = Manager { is_deaf: false };
-    let mut is_ready = false;
+fn run(
+    manager: &Manager,
+    handle: &ServerHandle,
+    served: &str,
+    pause: Duration,
+    stopping: &Receiver<Duration>,
+) {
     while let Some(pulse) = handle.pulse() {
-        if !std::mem::replace(&mut is_ready, true) {
-            manager.tell(&[NotifyState::Ready]);
-        }
-        manager.tell(&[NotifyState::Watchdog, NotifyState::Status(&status(served, pulse))]);
+        manager.live(&status(served, pulse));
         match stopping.recv_timeout(pause) {
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
-            Ok(drain) => {
-                let most = (drain + STOP_MARGIN).as_micros();
-                // A field of 32 bits, which --drain-secs exceeds above an hour.
-                let most = NotifyState::ExtendTimeoutUsec(u32::try_from(most).unwrap_or(u32::MAX));
-                manager.tell(&[NotifyState::Stopping, most]);
-            }
+            Ok(drain) => manager.stop(drain),
         }
     }
 }
@@ -73,13 +74,81 @@ fn status(served: &str, pulse: Pulse) -> String {
     }
 }
 
-/// The service manager's socket.
-struct Manager {
+/// The service manager that started the server, if one did (NOTIFY_SOCKET).
+#[derive(Clone)]
+pub(super) struct Manager {
+    told: Option<Arc<Mutex<Told>>>,
+}
+
+/// What it was told.
+#[derive(Default)]
+struct Told {
+    is_ready: bool,
+    is_stopping: bool,
     /// It took nothing, which is reported once.
     is_deaf: bool,
 }
 
+/// A reload under way: dropped, it is over.
+pub(super) struct Reloading<'a>(&'a Manager);
+
 impl Manager {
+    pub(super) fn of_process() -> Self {
+        Self { told: std::env::var_os("NOTIFY_SOCKET").map(|_| Arc::default()) }
+    }
+
+    /// The server is still about to serve, and needs at least this long until it says so again.
+    pub(super) fn starting(&self, status: &str, more: Duration) {
+        let Some(mut told) = self.told() else { return };
+        let more = u32::try_from(more.as_micros()).unwrap_or(u32::MAX); // 71 minutes at most
+        told.tell(&[NotifyState::ExtendTimeoutUsec(more), NotifyState::Status(status)]);
+    }
+
+    /// The server lives. The first time, it serves from now on.
+    fn live(&self, status: &str) {
+        let Some(mut told) = self.told() else { return };
+        if !std::mem::replace(&mut told.is_ready, true) {
+            told.tell(&[NotifyState::Ready]);
+        }
+        told.tell(&[NotifyState::Watchdog, NotifyState::Status(status)]);
+    }
+
+    /// The server stops, and takes this long to let its sessions end.
+    fn stop(&self, drain: Duration) {
+        let Some(mut told) = self.told() else { return };
+        told.is_stopping = true;
+        let most = (drain + STOP_MARGIN).as_micros();
+        // A field of 32 bits, which --drain-secs exceeds above an hour.
+        let most = NotifyState::ExtendTimeoutUsec(u32::try_from(most).unwrap_or(u32::MAX));
+        told.tell(&[NotifyState::Stopping, most]);
+    }
+
+    /// The configuration is read again from now on, until what this returns is dropped; whoever
+    /// asked for it with `systemctl reload` waits for that. `None` if there is nobody to tell, or
+    /// if the manager does not take the server for running: it would after a reload.
+    pub(super) fn reload(&self) -> Option<Reloading<'_>> {
+        let mut told = self.told().filter(|told| told.is_ready && !told.is_stopping)?;
+        // Without the time systemd would fail the reload and end the server, so it hears neither.
+        let now = NotifyState::monotonic_usec_now().ok()?;
+        told.tell(&[NotifyState::Reloading, now]);
+        Some(Reloading(self))
+    }
+
+    /// What it guards is whole at any time.
+    fn told(&self) -> Option<MutexGuard<'_, Told>> {
+        self.told.as_ref().map(|told| told.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Drop for Reloading<'_> {
+    fn drop(&mut self) {
+        if let Some(mut told) = self.0.told().filter(|told| !told.is_stopping) {
+            told.tell(&[NotifyState::Ready]);
+        }
+    }
+}
+
+impl Told {
     fn tell(&mut self, states: &[NotifyState<'_>]) {
         if let Err(error) = sd_notify::notify(states)
             && !std::mem::replace(&mut self.is_deaf, true)

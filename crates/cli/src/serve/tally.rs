@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use ddes_server::endpoint::{Notice, NoticeEvent};
+use ddes_server::endpoint::{ConnectionId, Notice, NoticeEvent};
 use ddes_session::{classic, v2};
 
 /// How long one kind is summed up.
@@ -61,6 +61,22 @@ pub(super) enum Sum {
 impl Tally {
     /// The notice, where it is to be said now.
     pub(super) fn note(&mut self, now: Instant, notice: Notice) -> Option<Notice> {
+        let (connection, is_end) = (notice.connection, is_end(&notice.event));
+        let said = self.note_kind(now, notice);
+        if is_end && said.is_some() {
+            self.forget(connection);
+        }
+        said
+    }
+
+    /// Drops what waits to be said of a connection: it would be said after its end.
+    fn forget(&mut self, connection: ConnectionId) {
+        for window in self.0.values_mut() {
+            window.last.take_if(|last| last.connection == connection);
+        }
+    }
+
+    fn note_kind(&mut self, now: Instant, notice: Notice) -> Option<Notice> {
         let Some(kind) = Kind::of(&notice) else { return Some(notice) };
         let Some(window) = self.0.get_mut(&kind) else {
             self.0.insert(kind, Window::new(now));
@@ -103,6 +119,10 @@ impl Tally {
     }
 }
 
+fn is_end(event: &NoticeEvent) -> bool {
+    matches!(event, NoticeEvent::Ended(_) | NoticeEvent::ClassicEnded(_))
+}
+
 impl Window {
     fn new(since: Instant) -> Self {
         Self { since, count: 0, addresses: HashSet::new(), last: None }
@@ -126,6 +146,21 @@ impl Window {
 }
 
 impl Kind {
+    #[cfg(test)]
+    pub(super) const ALL: [Self; 11] = [
+        Self::Connected,
+        Self::KeyVerified,
+        Self::TokenShared,
+        Self::TurnedAway,
+        Self::TooFast,
+        Self::Tampered,
+        Self::Ignored,
+        Self::Left,
+        Self::TimedOut,
+        Self::Failed,
+        Self::Ordered,
+    ];
+
     /// `None` of what is always said: of proven identities, and of values, which are told to a
     /// person only.
     fn of(notice: &Notice) -> Option<Self> {
@@ -243,14 +278,18 @@ pub(super) mod tests {
             profiles: Profiles { v2: Arc::new(v2), classic: None },
         };
         let mut endpoint = Endpoint::new(now, config);
+        let id = accept(&mut endpoint, now);
+        (endpoint, id)
+    }
+
+    fn accept(endpoint: &mut Endpoint, now: Instant) -> ConnectionId {
         let entropy = ConnectionEntropy {
             exponent: Zeroizing::new([0; _]),
             kem: Zeroizing::new([0; _]),
             token: Zeroizing::new([0; _]),
         };
         let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        let id = endpoint.accept(now, peer, entropy).unwrap();
-        (endpoint, id)
+        endpoint.accept(now, peer, entropy).unwrap()
     }
 
     fn of(connection: ConnectionId, address: u32, event: NoticeEvent) -> Notice {
@@ -296,6 +335,19 @@ pub(super) mod tests {
         assert!(matches!(last.event, NoticeEvent::Connected));
         assert!(tally.is_open() && tally.take(start + WINDOW * 2).is_empty() && !tally.is_open());
         assert!(tally.note(start + WINDOW * 2, connected()).is_some());
+    }
+
+    #[test]
+    fn that_a_client_connected_is_not_said_after_its_end() {
+        let start = Instant::now();
+        let (mut endpoint, first) = endpoint(start);
+        let second = accept(&mut endpoint, start);
+        let mut tally = Tally::default();
+        let left = NoticeEvent::Ended(v2::ServerEnd::Left);
+        assert!(tally.note(start, of(first, 1, NoticeEvent::Connected)).is_some());
+        assert!(tally.note(start, of(second, 1, NoticeEvent::Connected)).is_none());
+        assert!(tally.note(start, of(second, 1, left)).is_some());
+        assert!(tally.take(start + WINDOW).is_empty());
     }
 
     #[test]

@@ -152,7 +152,11 @@ fn what_the_server_does_not_take_is_said_before_the_run_with_what_to_do() {
     let (code, out, error) = run(&["--sessions", "2", "--values", "10"]);
     assert_eq!((code, out.contains("2 of 2 sessions verified")), (0, true), "{out}{error}");
     check(bench(&home, "127.0.0.1:1", &trust, &[]), 3, &["refused the connection", "ddes serve"]);
-    check(bench(&home, &server.address, "SHA256:other", &[]), 4, &["--trust says SHA256:other"]);
+    check(
+        bench(&home, &server.address, crate::secure::OTHER, &[]),
+        4,
+        &[&format!("--trust says {}", crate::secure::OTHER)],
+    );
 }
 
 #[test]

@@ -21,7 +21,9 @@ fn answering(answer: &'static str) -> String {
         let (mut stream, _) = listener.accept().unwrap();
         let mut asked = [0; 1024];
         let count = stream.read(&mut asked).unwrap();
-        assert!(asked[..count].starts_with(b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1:"));
+        let head = String::from_utf8_lossy(&asked[..count]).to_ascii_lowercase();
+        assert!(head.starts_with("get /readyz http/1.1\r\n"), "{head}");
+        assert!(head.contains("\r\nhost: 127.0.0.1:"), "{head}");
         stream.write_all(answer.as_bytes()).unwrap();
     });
     url
@@ -59,8 +61,11 @@ fn a_key_that_is_not_the_known_one_is_critical() {
     let home = folder();
     let server = serve(&home, &[]);
     let flags = ["--server", &server.address];
-    let (code, _, error) = check(&home, &[&flags[..], &["--trust", "SHA256:x"]].concat());
-    assert!(code == 4 && error.contains("--trust says SHA256:x"), "{error}");
+    let (code, _, error) = check(&home, &[&flags[..], &["--trust", crate::secure::OTHER]].concat());
+    assert!(
+        code == 4 && error.contains(&format!("--trust says {}", crate::secure::OTHER)),
+        "{error}"
+    );
     let (_, another, _) = output(ddes_at(&folder(), &["key", "new", "-q"]));
     let add = ["trust", "add", "-q", &server.address, another.trim()];
     assert_eq!(output(ddes_at(&home, &add)).0, 0);
@@ -86,6 +91,22 @@ fn a_server_that_is_not_there_or_says_nothing_has_the_usual_exit_codes_and_nagio
         assert_eq!((nagios, error.as_str()), (2, ""));
         assert!(out.starts_with("DDES CRITICAL - "), "{out}");
     }
+}
+
+#[test]
+fn on_a_port_of_another_program_it_advises_no_flag_that_it_lacks() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let other = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+        // Until the other side has read it.
+        drop(stream.read(&mut [0; 4096]));
+    });
+    let (code, _, error) = check(&folder(), &["--server", &address]);
+    other.join().unwrap();
+    assert!(code != 0 && error.contains("--server HOST:PORT"), "{code} {error}");
+    assert!(!error.contains("--classic"), "{error}");
 }
 
 #[test]

@@ -133,6 +133,16 @@ fn what_show_prints_is_a_file_that_gives_the_same_again() {
     write(&home, &first);
     let (code, again, error) = output(show(&home));
     assert_eq!((code, &again), (0, &first), "{error}");
+    let set: Vec<_> = first.lines().filter(|line| !line.starts_with('#')).collect();
+    assert_eq!(set.len(), 4, "what is a default stays one: {first}");
+    let other = folder();
+    let file = home.join("begun.toml");
+    std::fs::write(&file, output(ddes_at(&home, &["config", "show", "--config", "/dev/null"])).1)
+        .unwrap();
+    let elsewhere = ["config", "show", "--config", file.to_str().unwrap()];
+    let (ledger, origin, _) = setting(ddes_at(&other, &elsewhere), "ledger");
+    let expected = other.join("ledger").display().to_string();
+    assert_eq!((ledger, origin), (expected.into(), "default".into()));
     let (code, checked, error) =
         output(ddes_at(&home, &["config", "check", home.join("ddes.toml").to_str().unwrap()]));
     assert!(code == 0 && checked.contains("no errors"), "{checked}{error}");
@@ -231,6 +241,43 @@ fn a_wrong_variable_is_named_and_a_flag_needs_classic_from_any_layer() {
     assert_eq!(output(of_file).0, 0);
     write(&home, "max_classic = 5\n");
     assert_eq!(output(show(&home)).0, 0);
+}
+
+/// The server would refuse it with exit code 2, with which systemd leaves it down.
+#[test]
+fn what_only_a_start_would_refuse_is_an_error_for_check_and_reload_too() {
+    let home = folder();
+    for (text, why) in [
+        ("# plain\nhttp = \"0.0.0.0:6610\"\n", "plain HTTP shows them the token"),
+        ("listen = \"127.0.0.1:6610\"\nhttp = \"127.0.0.1:6610\"\n", "the address of --listen"),
+    ] {
+        let file = write(&home, text);
+        let path = file.to_str().unwrap();
+        let place = format!("{path}:2: ");
+        for (command, expected) in
+            [(&["config", "check", path][..], 1), (&["serve", "--config", path], 2)]
+        {
+            // It names the HTTP port of tests otherwise.
+            let mut command = ddes_at(&home, command);
+            command.env_remove("DDES_HTTP");
+            let (code, out, error) = output(command);
+            let is_said = error.contains(why) && error.contains(&place);
+            assert!(code == expected && is_said, "{code} {out} {error}");
+        }
+    }
+    write(&home, "http = \"0.0.0.0:6610\"\nhttp_plain = true\n");
+    let file = home.join("ddes.toml");
+    let checked = output(ddes_at(&home, &["config", "check", file.to_str().unwrap()]));
+    assert_eq!(checked.0, 0, "{}", checked.2);
+    let path = write(&home, "http = \"127.0.0.1:0\"\n");
+    let serve = ["serve", "--json", "--listen", "127.0.0.1:0", "--ledger", "memory", "--config"];
+    let mut serve = ddes_at(&home, &serve);
+    serve.arg(path).env_remove("DDES_HTTP");
+    let server = started(serve);
+    write(&home, "http = \"0.0.0.0:6610\"\nidle_secs = 51\n");
+    let (code, out, error) = output(ddes_at(&home, &["reload"]));
+    drop(server);
+    assert!(code == 1 && error.contains("plain HTTP shows them the token"), "{code} {out} {error}");
 }
 
 /// A server whose file this test changes.

@@ -133,7 +133,7 @@ fn its_link_opens_the_page_once() {
     let http = demo.started["http"].as_str().unwrap().to_owned();
     let path = link.strip_prefix(&format!("http://{http}")).unwrap();
     let first = get(&http, path);
-    assert!(first.starts_with("HTTP/1.1 30") && first.contains("ddes_session="), "{first}");
+    assert!(first.starts_with("HTTP/1.1 30") && first.contains("ddes_session_"), "{first}");
     assert!(get(&http, path).starts_with("HTTP/1.1 403"));
     let overview = get(&http, "/api/v1/overview");
     assert!(overview.starts_with("HTTP/1.1 200") && overview.contains("\"totals\""), "{overview}");

@@ -4,7 +4,9 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::Value;
 
 use crate::secure::serve;
@@ -104,14 +106,16 @@ fn what_is_wrong_fails_with_a_remedy_and_shows_no_secret() {
     fs::write(&segment, [0x55; 8192]).unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let http = ["--listen", &address, "--http", &address];
+    let page = TcpListener::bind("127.0.0.1:0").unwrap();
+    let page = (page.local_addr().unwrap().to_string(), page);
+    let http = ["--listen", &address, "--http", &page.0];
     let (code, out, _) = output(ddes_at(&home, &[&["doctor", "--json"], &http[..]].concat()));
     let findings: Vec<Value> =
         out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(code, 1);
     for (topic, level, text) in [
         ("ports", "fail", "another program has"),
-        ("ports", "warn", "where the page and metrics would be"),
+        ("ports", "fail", "where the page and metrics would be"),
         ("token", "fail", "is open to others (mode 644)"),
         ("key", "fail", "is open to others (mode 644)"),
         ("lists", "fail", "authorized_keys"),
@@ -134,6 +138,46 @@ fn what_is_wrong_fails_with_a_remedy_and_shows_no_secret() {
     }
 }
 
+/// Root looks into the home of a service, whose user may put anything there.
+#[test]
+fn a_pipe_in_the_place_of_any_file_is_found_and_not_waited_for() {
+    let home = folder();
+    drop(serve(&home, &[]));
+    fs::write(home.join("authorized_keys"), "").unwrap();
+    fs::write(home.join("known_servers"), "").unwrap();
+    fs::create_dir_all(home.join("identities")).unwrap();
+    fs::write(home.join("identities/anna.pub"), "").unwrap();
+    fs::write(home.join("http-token"), "").unwrap();
+    let ledger = fs::read_dir(home.join("ledger")).unwrap().map(|entry| entry.unwrap());
+    let ledger = ledger.map(|entry| format!("ledger/{}", entry.file_name().display()));
+    let names = ["authorized_keys", "known_servers", "server_key", "server_key.pub", "http-token"];
+    let names = names.into_iter().chain(["identities/anna.pub"]).map(str::to_owned);
+    for name in names.chain(ledger) {
+        fs::remove_file(home.join(&name)).unwrap();
+        let (mode, kind) = (Mode::from_raw_mode(0o600), FileType::Fifo);
+        mknodat(CWD, home.join(&name), kind, mode, 0).unwrap();
+    }
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let mut command = Command::new("timeout");
+    command.args(["60", env!("CARGO_BIN_EXE_ddes"), "doctor", "--json", "--http", "off"]);
+    command.args(["--listen", &address, "--home"]).arg(&home);
+    let (code, out, error) = output(command);
+    assert_eq!(code, 1, "{out} {error}");
+    let findings: Vec<Value> =
+        out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for (topic, text) in [
+        ("token", "it is a pipe"),
+        ("key", "it is a pipe"),
+        ("lists", "authorized_keys: it is not a regular file"),
+        ("lists", "anna.pub: it is not a regular file"),
+        ("lists", "known_servers: it is a pipe"),
+        ("ledger", ""),
+    ] {
+        assert!(has(&findings, topic, "fail", text), "{topic} {text}: {out}");
+    }
+}
+
 #[test]
 fn a_home_that_others_can_write_is_found_and_not_refused() {
     let home = folder();
@@ -150,4 +194,38 @@ fn quiet_shows_what_needs_a_look_alone() {
     let (code, out, _) = output(ddes_at(&home, &flags));
     assert_eq!(code, 0);
     assert!(out.contains("warn  key") && !out.contains("ok    "), "{out}");
+}
+
+#[test]
+fn it_looks_at_what_the_configuration_says() {
+    let home = folder();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let file = home.join("ddes.toml");
+    let ledger = home.join("elsewhere");
+    let text = format!(
+        "listen = \"{address}\"\nledger = {ledger:?}\nmax_connections = 7\nhttp = \"off\"\n"
+    );
+    fs::write(&file, text).unwrap();
+    let look = || {
+        let mut command = ddes_at(&home, &["doctor", "--json"]);
+        command.env("DDES_CONFIG", &file);
+        let (code, out, _) = output(command);
+        let all = out.lines().map(|line| serde_json::from_str(line).unwrap());
+        (code, all.collect::<Vec<Value>>())
+    };
+    let (code, findings) = look();
+    assert_eq!(code, 1);
+    for (topic, level, text) in [
+        ("config", "ok", "has no errors"),
+        ("ports", "fail", &*format!("another program has {address}")),
+        ("limits", "ok", "7 connections need"),
+        ("ledger", "ok", "elsewhere is made at the first start"),
+    ] {
+        assert!(has(&findings, topic, level, text), "{topic} {text}: {findings:?}");
+    }
+    fs::write(&file, "max_conections = 7\nhttp = \"off\"\n").unwrap();
+    let (code, findings) = look();
+    assert_eq!(code, 1);
+    assert!(has(&findings, "config", "fail", "unknown key 'max_conections'"), "{findings:?}");
 }

@@ -182,7 +182,8 @@ fn a_ledger_that_was_set_back_is_noticed() {
     world.server.child.kill().unwrap();
     world.server.child.wait().unwrap();
     std::fs::remove_dir_all(world.home.join("ledger")).unwrap();
-    world.server = serve(&world.home, &address);
+    let anew = ["serve", "--json", "--new-ledger", "--listen", &address];
+    world.server = started(ddes_at(&world.home, &anew));
     let (code, _, error) = output(world.send("outbox", &["4"]));
     assert_eq!((code, error.contains("the ledger went back")), (5, true), "{error}");
     assert_eq!(world.total("default"), ("0".into(), "0".into()));

@@ -174,6 +174,83 @@ fn the_console_gives_links_and_only_the_console() {
 }
 
 #[test]
+fn doctor_tells_the_page_of_this_home_from_another_homes_and_reads_its_servers_limits() {
+    let (home, other) = (folder(), folder());
+    let (served, elsewhere) = (serve(&home, &[]), serve(&other, &[]));
+    let doctor = |listen: &str, http: &str| {
+        output(ddes_at(&home, &["doctor", "--json", "--listen", listen, "--http", http]))
+    };
+    let (code, out, _) = doctor(&served.running.address, &served.http);
+    let pid = format!("the running server (process {})", served.running.child.id());
+    assert!(code == 0 && out.contains("is this home's server's") && out.contains(&pid), "{out}");
+    let (code, out, _) = doctor(&served.running.address, &elsewhere.http);
+    let key = crate::secure::fingerprint(&other);
+    assert!(code == 1 && out.contains(&format!("another server, with the key {key}")), "{out}");
+}
+
+#[test]
+fn tail_prints_each_event_as_it_happens_and_comes_back_after_a_restart() {
+    let home = folder();
+    let served = serve(&home, &[]);
+    let flags = ["tail", "--json", "--timeout", "60", "--http", &served.http];
+    let mut tail = ddes_at(&home, &flags).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let tail = tail.as_mut().unwrap();
+    let mut lines = std::io::BufReader::new(tail.stdout.take().unwrap()).lines();
+    let mut until = |name: &str| loop {
+        let line = lines.next().unwrap_or_else(|| panic!("no {name}")).unwrap();
+        let event: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(event["schema_version"], 2, "{line}");
+        if event["event"] == name {
+            return event;
+        }
+    };
+    assert_eq!(until("following")["http"], *served.http);
+    let send = |address: &str| {
+        let trust = crate::secure::fingerprint(&home);
+        let send = ["send", "-q", "--server", address, "--trust", &trust, "5"];
+        assert_eq!(output(ddes_at(&home, &send)).0, 0);
+    };
+    send(&served.running.address);
+    let admitted = until("admitted");
+    assert!(admitted["session"].is_string() && admitted["peer"].is_string(), "{admitted}");
+    assert_eq!(until("ended")["cause"], "bye");
+    let http = served.http.clone();
+    drop(served);
+    let again = ["serve", "--json", "--listen", "127.0.0.1:0", "--http", &http];
+    let again = crate::started(ddes_at(&home, &again));
+    assert_eq!(until("following")["http"], *http);
+    send(&again.address);
+    until("admitted");
+    tail.kill().unwrap();
+    tail.wait().unwrap();
+    drop(again);
+    let (code, _, error) = output(ddes_at(&home, &["tail", "--http", &http]));
+    assert!(code == 3 && error.contains("cannot reach"), "{code} {error}");
+}
+
+/// As a service has none.
+#[test]
+fn a_server_without_a_console_gives_its_links_to_whoever_owns_its_home() {
+    let home = folder();
+    let served = serve(&home, &[]);
+    let (code, link, talk) = output(ddes_at(&home, &["link"]));
+    assert!(code == 0 && talk.contains("once, within 10 minutes"), "{talk}");
+    let path = link.trim().strip_prefix(&format!("http://{}", served.http)).unwrap();
+    assert_eq!((served.ask("GET", path, "").0, served.ask("GET", path, "").0), (303, 403));
+    let (code, out, talk) = output(ddes_at(&home, &["link", "--json"]));
+    let line: Value = serde_json::from_str(&out).unwrap();
+    assert!(code == 0 && line["link"].as_str().unwrap().contains("/login?code="), "{out}");
+    assert_eq!((talk.as_str(), line["pid"].as_u64()), ("", Some(served.running.child.id().into())));
+    drop(served);
+    let (code, _, error) = output(ddes_at(&home, &["link"]));
+    assert!(code == 1 && error.contains("no server of this home runs"), "{error}");
+    let without = crate::secure::serve(&home, &[]);
+    let (code, _, error) = output(ddes_at(&home, &["link"]));
+    assert!(code == 1 && error.contains("has no page"), "{error}");
+    drop(without);
+}
+
+#[test]
 fn the_configuration_is_shown_reloaded_and_refused_with_its_line() {
     let home = folder();
     let file = home.join("ddes.toml");

@@ -493,7 +493,7 @@ fn a_restore_into_the_place_of_a_folder_that_is_still_served_leaves_both_ledgers
     let (code, said) = last_words(second);
     assert_eq!(
         (code, said.contains("was moved or replaced while it was in use")),
-        (1, true),
+        (5, true),
         "{said}"
     );
 

@@ -1,8 +1,9 @@
 //! One command at a time changes a list.
 
 use std::fs;
+use std::mem::MaybeUninit;
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 
 use crate::files::{key, run};
 use crate::{ddes_at, folder};
@@ -48,27 +49,32 @@ fn a_list_is_read_and_changed_by_one_command_at_a_time() {
     );
 }
 
-/// A list that is read from a pipe shows when it is read.
+/// What a command does with the files of its home, in its order.
 #[test]
 fn a_list_is_read_under_the_lock() {
     let home = folder();
-    run(&home, &["key", "new", "default"]);
-    let list = home.join("authorized_keys");
-    mknodat(CWD, &list, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
-    let mut command = ddes_at(&home, &["authorize", key()]);
-    let mut command = command.stdout(std::process::Stdio::null()).spawn().unwrap();
-    let nonblocking = OFlags::WRONLY | OFlags::NONBLOCK;
-    let pipe = loop {
-        match open(&list, nonblocking, Mode::empty()) {
-            Ok(pipe) => break pipe,
-            // Nobody reads it yet.
-            Err(_) => assert!(command.try_wait().unwrap().is_none(), "it has read no list"),
-        }
-        std::thread::sleep(std::time::Duration::from_millis(5));
+    run(&home, &["authorize", key()]);
+    let new_key = run(&folder(), &["key", "new", "default"]);
+    let new_key = new_key.lines().find(|line| line.starts_with("ssh-ed25519 ")).unwrap();
+    let seen = inotify::init(CreateFlags::NONBLOCK).unwrap();
+    let kinds = WatchFlags::OPEN | WatchFlags::ACCESS | WatchFlags::CLOSE;
+    inotify::add_watch(&seen, &home, kinds).unwrap();
+    run(&home, &["authorize", new_key]);
+    let mut buffer = [MaybeUninit::uninit(); 64 * 1024];
+    let mut reader = inotify::Reader::new(&seen, &mut buffer);
+    let mut events = Vec::new();
+    while let Ok(event) = reader.next() {
+        let name = event.file_name().map(|name| name.to_string_lossy().into_owned());
+        events.push((name.unwrap_or_default(), event.events()));
+    }
+    let closed = ReadFlags::CLOSE_WRITE | ReadFlags::CLOSE_NOWRITE;
+    let place = |wanted: &str, kinds: ReadFlags| {
+        events.iter().position(|(name, kind)| name == wanted && kind.intersects(kinds)).unwrap()
     };
-    let (_, holds) = locks_of(command.id());
-    command.kill().unwrap();
-    command.wait().unwrap();
-    drop(pipe);
-    assert!(holds, "the list was read without the lock");
+    let (locked, unlocked) = (place("lock", ReadFlags::OPEN), place("lock", closed));
+    let under_lock = &events[locked..unlocked];
+    let is_read = |(name, kind): &(String, ReadFlags)| {
+        name == "authorized_keys" && kind.contains(ReadFlags::ACCESS)
+    };
+    assert!(under_lock.iter().any(is_read), "the list was read without the lock: {events:?}");
 }

@@ -46,6 +46,7 @@ pub(crate) const COMMANDS: &[(&str, &str)] = &[
     ("", "config show --origin"),
     ("", "config check"),
     ("", "reload --pid PID"),
+    ("", "link --pid PID"),
     ("", "key new NEW"),
     ("", "key show --as anna"),
     ("", "key show --server-key"),
@@ -56,7 +57,11 @@ pub(crate) const COMMANDS: &[(&str, &str)] = &[
     ("", "authorize KEY --name NEW"),
     ("authorize KEY --name NEW", "authorize rm NEW"),
     ("", "top --once --http HTTP"),
+    ("", "tail --duration 1 --http HTTP"),
     ("", "demo --no-open --duration 1"),
+    ("", "lab ls"),
+    ("", "lab run 1 --no-pause"),
+    ("", "lab grade"),
     ("", "bench run --yes --server SERVER --trust TRUST --sessions 1 --values 10 --warmup 0"),
     ("", "bench compare RUN RUN"),
     ("", "bench keys --sessions 3"),
@@ -321,7 +326,10 @@ fn an_error_keeps_its_code_whatever_takes_it() {
     let home = folder();
     for (line, expected) in [
         ("total --server 127.0.0.1:1", 3),
-        ("send --server 127.0.0.1:1 --trust SHA256:x 5", 3),
+        (
+            "send --server 127.0.0.1:1 --trust SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA 5",
+            3,
+        ),
         ("trust rm nobody:1", 1),
         ("ledger verify", 1),
         ("send", 2),

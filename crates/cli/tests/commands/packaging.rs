@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::process::Command;
 
 use serde_json::Value;
 
-use crate::root;
+use crate::{folder, root};
 
 fn text(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
@@ -160,10 +162,61 @@ fn the_container_runs_as_nobody_special_and_checks_its_health_and_copies_what_is
     assert!(ignored.lines().any(|line| line == "target") && !ignored.contains("crates"));
 }
 
+/// What the sources of the program take from outside their own crate: by `include_str!` and its
+/// kin, and by the attribute `folder` of the page's files.
+fn included(source: &std::path::Path, found: &mut BTreeSet<std::path::PathBuf>) {
+    for entry in fs::read_dir(source).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.is_dir() {
+            included(&entry, found);
+            continue;
+        }
+        let text = fs::read(&entry).unwrap();
+        let text = String::from_utf8_lossy(&text);
+        // What stands behind it is not built into the program.
+        let text = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap();
+        // `(folder, what names a path in it)`
+        let folder = entry.parent().unwrap().to_owned();
+        let manifest = entry.ancestors().find(|above| above.join("Cargo.toml").exists()).unwrap();
+        let marks = [
+            (&*folder, "include_str!(\""),
+            (&*folder, "include_bytes!(\""),
+            (manifest, "#[folder = \""),
+        ];
+        for (from, mark) in marks {
+            for path in text.split(mark).skip(1).filter_map(|rest| rest.split('"').next()) {
+                found.insert(fs::canonicalize(from.join(path)).unwrap());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_container_copies_all_that_the_program_is_built_from() {
+    let top = fs::canonicalize(root()).unwrap();
+    let file = text("Containerfile");
+    let copies = file.lines().filter_map(|line| line.strip_prefix("COPY "));
+    let before_build: Vec<_> = copies
+        .filter(|copy| !copy.starts_with("--from"))
+        .flat_map(|copy| {
+            let paths: Vec<_> = copy.split_whitespace().collect();
+            paths[..paths.len() - 1].iter().map(|path| top.join(path)).collect::<Vec<_>>()
+        })
+        .collect();
+    let mut found = BTreeSet::new();
+    for folder in fs::read_dir(top.join("crates")).unwrap() {
+        included(&folder.unwrap().path().join("src"), &mut found);
+    }
+    assert!(found.contains(&top.join("web/dist")), "{found:?}");
+    for path in found {
+        let is_copied = before_build.iter().any(|copied| path.starts_with(copied));
+        assert!(is_copied, "{} is built in, and Containerfile copies no such path", path.display());
+    }
+}
+
 /// Its health check and its flags are commands of this program.
 #[test]
 fn the_commands_of_the_container_and_the_unit_are_understood() {
-    let home = crate::folder();
+    let home = folder();
     for flags in [
         &["check", "--timeout", "4", "--server", "127.0.0.1:5566", "--help"][..],
         &["serve", "--home", "/var/lib/ddes", "--help"],
@@ -179,4 +232,60 @@ fn the_commands_of_the_container_and_the_unit_are_understood() {
     for source in sources.filter(|source| !source.contains('*') && !source.starts_with("target/")) {
         assert!(root().join(source).is_file(), "{source}");
     }
+}
+
+/// Runs a script of the package where `user` is the line of passwd(5) for the user ddes. Whatever it
+/// runs is only written down, in what is returned with whether it succeeded; `refuses` fails, and
+/// nothing is called `lacks`.
+fn maintain(script: &str, action: &str, user: &str, lacks: &str, refuses: &str) -> (bool, String) {
+    let programs = folder();
+    let log = programs.join("log");
+    for name in ["rm", "adduser", "deluser", "userdel", "groupdel", "install", "getent"] {
+        let path = programs.join(name);
+        let answer = "if [ $1 = passwd ]; then echo \"$DDES_USER\"; fi; [ -n \"$DDES_USER\" ]";
+        let text = match name {
+            "getent" => answer.to_owned(),
+            name => format!("echo \"{name} $*\" >>\"$DDES_LOG\"\n[ {name} != \"{refuses}\" ]"),
+        };
+        fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    fs::remove_file(programs.join(lacks)).unwrap_or(());
+    symlink("/usr/bin/cut", programs.join("cut")).unwrap();
+    let mut command = Command::new("/bin/sh");
+    command.arg(root().join("packaging/debian").join(script)).arg(action);
+    command.env("PATH", &programs).env("DDES_USER", user).env("DDES_LOG", &log);
+    let output = command.output().unwrap();
+    assert!(output.status.success() || !output.stderr.is_empty());
+    (output.status.success(), fs::read_to_string(log).unwrap_or(String::new()))
+}
+
+const OURS: &str = "ddes:x:105:109::/var/lib/ddes:/usr/sbin/nologin";
+const PERSON: &str = "ddes:x:1000:1000:Dora:/home/ddes:/bin/bash";
+
+#[test]
+fn a_purge_deletes_the_user_that_the_package_made_and_never_a_person() {
+    let purge = |user, lacks, refuses| maintain("postrm", "purge", user, lacks, refuses);
+    let home = "rm -rf /var/lib/ddes\n";
+    let deluser = format!("{home}deluser --quiet --system ddes\n");
+    assert_eq!(purge(OURS, "", ""), (true, format!("{deluser}groupdel ddes\n")));
+    assert_eq!(purge(OURS, "deluser", ""), (true, format!("{home}userdel ddes\ngroupdel ddes\n")));
+    assert_eq!(purge("", "", ""), (true, home.into()));
+    for lacks in ["", "deluser"] {
+        assert_eq!(purge(PERSON, lacks, ""), (true, home.into()));
+    }
+    // A person whose home is there, which deluser finds out by the number.
+    let person = "ddes:x:1000:1000::/var/lib/ddes:/bin/sh";
+    assert_eq!(purge(person, "deluser", ""), (true, home.into()));
+    assert_eq!(purge(person, "", "deluser"), (true, deluser));
+}
+
+#[test]
+fn the_package_adopts_no_person_who_is_called_ddes() {
+    let configure = |user| maintain("postinst", "configure", user, "", "");
+    assert_eq!(configure(PERSON), (false, String::new()));
+    let (is_done, run) = configure("");
+    assert!(is_done && run.starts_with("adduser --system --group --home /var/lib/ddes "), "{run}");
+    let (is_done, run) = configure(OURS);
+    assert!(is_done && !run.contains("adduser"), "{run}");
 }

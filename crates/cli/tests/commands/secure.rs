@@ -11,6 +11,9 @@ pub(crate) fn serve(home: &Path, flags: &[&str]) -> Running {
     started(ddes_at(home, &[&["serve", "--json", "--listen", "127.0.0.1:0"], flags].concat()))
 }
 
+/// A fingerprint of no key here.
+pub(crate) const OTHER: &str = "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
 pub(crate) fn fingerprint(home: &Path) -> String {
     let (_, shown, _) = output(ddes_at(home, &["key", "show", "--server-key", "--json"]));
     let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
@@ -124,9 +127,9 @@ fn what_a_newcomer_can_meet_says_what_happened_and_what_to_do() {
     );
     // Another server than the one meant.
     check(
-        client(&home, &["--trust", "SHA256:other"]),
+        client(&home, &["--trust", OTHER]),
         4,
-        &["and --trust says SHA256:other", "Nothing was sent"],
+        &[&format!("and --trust says {OTHER}"), "Nothing was sent"],
     );
     // An identity of another home.
     let stranger = folder();
@@ -156,6 +159,31 @@ fn what_a_newcomer_can_meet_says_what_happened_and_what_to_do() {
         3,
         &["refused the connection", "ddes serve"],
     );
+}
+
+/// It would be told that the right server is the wrong one.
+#[test]
+fn a_key_may_be_named_by_its_line_or_file_and_what_is_no_key_is_a_mistake_of_usage() {
+    let home = folder();
+    let server = serve(&home, &[]);
+    let (_, line, _) = output(ddes_at(&home, &["key", "show", "--server-key", "--quiet"]));
+    let file = home.join("server_key.pub");
+    for key in [line.trim(), file.to_str().unwrap()] {
+        let client = folder();
+        for command in ["check", "total"] {
+            let from = if command == "check" { &client } else { &home };
+            let flags = [command, "--server", &server.address, "--trust", key];
+            let (code, out, error) = output(ddes_at(from, &flags));
+            assert_eq!(code, 0, "{command} {key}: {out} {error}");
+        }
+    }
+    for unfit in ["foo", "SHA256:abc", "ssh-ed25519 AAAA"] {
+        for command in ["check", "total"] {
+            let flags = [command, "--server", &server.address, "--trust", unfit];
+            let (code, _, error) = output(ddes_at(&home, &flags));
+            assert!(code == 2 && error.contains("--trust"), "{command} {unfit}: {code} {error}");
+        }
+    }
 }
 
 #[test]

@@ -191,7 +191,7 @@ fn a_failed_disk_ends_a_server_whose_output_nobody_reads_with_the_reason() {
         let (code, said) = server.ended();
         // JSON goes to standard output, and what that does not take to standard error.
         assert!(
-            code == Some(1) && said.contains("the ledger cannot be written any more"),
+            code == Some(5) && said.contains("the ledger cannot be written any more"),
             "{code:?} {said}"
         );
     }

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::files::{can, has};
 use crate::secure::fingerprint;
@@ -80,6 +81,44 @@ fn a_service_manager_is_told_that_the_server_serves_what_it_does_and_that_it_sto
     stop(&mut server);
     assert_eq!(manager.hear("STOPPING="), "STOPPING=1");
     assert_eq!(manager.hear("EXTEND_TIMEOUT_USEC="), "EXTEND_TIMEOUT_USEC=17000000");
+}
+
+/// The monotonic clock, in microseconds.
+fn monotonic() -> i64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    now.tv_sec * 1_000_000 + now.tv_nsec / 1000
+}
+
+#[test]
+fn a_service_manager_hears_when_a_reload_begins_and_that_it_is_over_whether_or_not_it_worked() {
+    let (home, mut manager) = (folder(), Manager::new());
+    let file = home.join("ddes.toml");
+    std::fs::write(&file, "idle_secs = 30\n").unwrap();
+    let mut server = started(manager.serve(&home, &["--config", file.to_str().unwrap()]));
+    manager.hear("READY=1");
+    let pid = Pid::from_child(&server.child);
+    for (text, by_signal) in [
+        ("idle_secs = 31\n", true),
+        ("idle_secs = \n", true),
+        ("idle_secs = 32\n", false),
+        ("idle_sex = 33\n", false),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let asked = monotonic();
+        if by_signal {
+            kill_process(pid, Signal::HUP).unwrap();
+        } else {
+            let code = output(ddes_at(&home, &["reload"])).0;
+            assert_eq!(code, i32::from(text.contains("sex")), "{text}");
+        }
+        assert_eq!(manager.hear("RELOADING="), "RELOADING=1", "{text}");
+        // In the same message, or systemd takes the reload for failed.
+        let time = manager.lines.first().and_then(|line| line.strip_prefix("MONOTONIC_USEC="));
+        let time: i64 = time.unwrap().parse().unwrap();
+        assert!((asked..=monotonic()).contains(&time), "{asked} {time}");
+        assert_eq!(manager.hear("READY="), "READY=1", "{text}");
+    }
+    stop(&mut server);
 }
 
 #[test]

@@ -189,11 +189,39 @@ fn without_a_token_nothing_is_ended_and_with_one_it_is_sent() {
     let token = home.join("http-token");
     std::fs::write(&token, "00ff\n").unwrap();
     std::fs::set_permissions(&token, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-    start(&[]).shows("End session #1");
-    std::fs::set_permissions(&token, std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
     let file = token.display().to_string();
+    start(&["--token-file", &file]).shows("End session #1");
+    std::fs::set_permissions(&token, std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
     let (code, _, said) = output(top(&api, &["--once", "--token-file", &file]));
     assert!(code == 4 && said.contains("open to others (mode 640)"), "{code} {said}");
+}
+
+/// Any user of the machine may have taken the port.
+#[test]
+fn the_token_of_the_home_is_sent_to_no_port_but_that_of_its_running_server() {
+    let home = folder();
+    let api = FakeApi::start(answer);
+    let http = api.address.to_string();
+    let tokens = || {
+        assert_eq!(output(ddes_at(&home, &["top", "--http", &http, "--once"])).0, 0);
+        let mut requests = api.requests.lock().unwrap();
+        let heads = requests.drain(..).map(|request| request.head.to_ascii_lowercase());
+        heads.map(|head| head.contains("authorization:")).collect::<Vec<_>>()
+    };
+    let token = home.join("http-token");
+    std::fs::write(&token, format!("{}\n", "00ff".repeat(16))).unwrap();
+    std::fs::set_permissions(&token, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    assert_eq!(tokens(), [false, false]);
+    // Nor while a server of the home has its page elsewhere, or none.
+    for http in ["127.0.0.1:0", "off"] {
+        let flags = ["serve", "--json", "--listen", "127.0.0.1:0", "--http", http];
+        let server = start(ddes_at(&home, &flags), |line| {
+            let event: Value = serde_json::from_str(line).unwrap();
+            Some(event["addr"].as_str().unwrap().to_owned())
+        });
+        assert_eq!(tokens(), [false, false]);
+        drop(server);
+    }
 }
 
 #[test]

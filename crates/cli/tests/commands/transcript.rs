@@ -62,6 +62,7 @@ fn the_readme_s_transcript_prints_what_it_shows() {
     let programs = Path::new(env!("CARGO_BIN_EXE_ddes")).parent().unwrap();
     shell.env("PATH", format!("{}:{}", programs.display(), std::env::var("PATH").unwrap()));
     let address = format!("127.0.0.1:{port}");
+    shell.env("TMPDIR", &home);
     shell.env("DDES_SERVER", &address).env("DDES_LISTEN", &address);
     for name in ["DDES_HOME", "DDES_AS", "DDES_LEDGER", "XDG_CONFIG_HOME", "XDG_DATA_HOME"] {
         shell.env_remove(name);

@@ -1,13 +1,10 @@
 // A server in memory, for the examples of the crate's documentation.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use ddes_identity::SigningKey;
 use ddes_ledger::Ledger;
-use ddes_server::endpoint::{Bounds, Config, Notices, Profiles};
-use ddes_server::{Access, Server, ServerOptions};
+use ddes_server::{Server, ServerOptions};
 use ddes_session::v2::ServerConfig;
 use ddes_wire::v2::{GroupSize, Suite};
 
@@ -18,20 +15,7 @@ pub fn start() -> (String, String) {
     let minute = Duration::from_secs(60);
     let suites = vec![Suite::Hybrid(GroupSize::Bits2048)];
     let v2 = ServerConfig { suites, key, idle: minute, handshake: minute, values_max: 1024 };
-    let options = ServerOptions {
-        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-        endpoint: Config {
-            bounds: Bounds::of(16),
-            queued_values_max: 1 << 20,
-            notices: Notices::Nothing,
-            classic_first: 0,
-            profiles: Profiles { v2: Arc::new(v2), classic: None },
-        },
-        access: Access::Any,
-        drain: minute,
-        refusals_max: 16,
-        watch: false,
-    };
+    let options = ServerOptions::on_loopback(v2);
     let server = Server::bind(options, Ledger::in_memory()).unwrap();
     let address = server.local_addr().unwrap().to_string();
     std::thread::spawn(move || server.run(|_| {}).unwrap());

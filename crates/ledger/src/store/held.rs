@@ -71,7 +71,8 @@ impl Held {
     }
 
     pub(crate) fn read(&self, name: &str) -> io::Result<File> {
-        self.file(name, OFlags::RDONLY)
+        // Who looks into another's ledger must not wait for a pipe that was put into it.
+        self.file(name, OFlags::RDONLY | OFlags::NONBLOCK)
     }
 
     pub(crate) fn write(&self, name: &str) -> io::Result<File> {

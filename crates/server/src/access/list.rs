@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use ddes_identity::{AuthorizedKeys, Grant, PublicKey, read_public};
 use ddes_wire::shown;
+use rustix::fs::{Mode, OFlags};
 
 /// The most bytes of an authorized_keys file: some 100,000 keys.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -93,6 +94,11 @@ impl<S: ListSource> WatchedList<S> {
 
     pub(super) fn granted(&self) -> &AuthorizedKeys {
         &self.granted
+    }
+
+    /// Errors that it has now.
+    pub(super) fn faults(&self) -> u64 {
+        self.said.len() as u64
     }
 
     pub(super) fn take_change(&mut self) -> bool {
@@ -292,13 +298,15 @@ fn distrust(metadata: &Metadata) -> Option<String> {
 
 /// The text, its version, and whether it is complete; `None` if there is no such file.
 fn read_text(path: &Path) -> io::Result<Option<(FileText, Stamp, bool)>> {
-    // Checked before it is opened, since opening a pipe waits for a writer.
+    // A device might do something when it is opened.
     let Some(metadata) = metadata_of(path)? else { return Ok(None) };
-    if !metadata.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
-    let Some(file) = found(fs::File::open(path))? else { return Ok(None) };
+    refuse_unless_file(&metadata)?;
+    // By now it may be something else, and opening a pipe waits for a writer.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let opened = rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from);
+    let Some(file) = found(opened)?.map(fs::File::from) else { return Ok(None) };
     let metadata = file.metadata()?;
+    refuse_unless_file(&metadata)?;
     let stamp = Stamp::of(&metadata);
     if let Some(why) = distrust(&metadata) {
         return Ok(Some((FileText::Untrusted(why), stamp, stamp.is_whole())));
@@ -310,6 +318,13 @@ fn read_text(path: &Path) -> io::Result<Option<(FileText, Stamp, bool)>> {
     }
     let is_same = Stamp::of(&file.metadata()?) == stamp;
     Ok(Some((FileText::Trusted(text), stamp, is_same && stamp.is_whole())))
+}
+
+fn refuse_unless_file(metadata: &Metadata) -> io::Result<()> {
+    if metadata.is_file() {
+        return Ok(());
+    }
+    Err(io::Error::other("it is not a regular file"))
 }
 
 /// The metadata; `None` if nothing has that name. A dangling link is an error, not absent: its

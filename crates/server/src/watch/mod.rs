@@ -75,8 +75,8 @@ impl Watch {
         };
         let stats = &mut published.stats;
         stats.ledger.clone_from(&driver.ledger);
-        (stats.at, stats.access_errors, stats.is_stopping) =
-            (now, driver.access_errors, driver.is_stopping);
+        (stats.at, stats.is_stopping) = (now, driver.is_stopping);
+        (stats.access_errors, stats.access_faults) = (driver.access_errors, driver.access_faults);
         endpoint.publish(now, &mut published);
         true
     }

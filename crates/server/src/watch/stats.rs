@@ -44,6 +44,8 @@ pub struct ServerStats {
     pub ledger: LedgerCounts,
     /// Errors found in the lists of authorized keys.
     pub access_errors: u64,
+    /// Errors that these lists have now.
+    pub access_faults: u64,
     /// Whether the server is stopping: it accepts no connections any more.
     pub is_stopping: bool,
 }
@@ -118,6 +120,8 @@ pub struct DriverCounts {
     pub ledger: LedgerCounts,
     /// Errors found in the lists of authorized keys.
     pub access_errors: u64,
+    /// Errors that these lists have now.
+    pub access_faults: u64,
     /// Whether the server is stopping.
     pub is_stopping: bool,
 }
@@ -148,6 +152,7 @@ impl ServerStats {
             gauges: Gauges::default(),
             ledger: LedgerCounts::default(),
             access_errors: 0,
+            access_faults: 0,
             is_stopping: false,
         }
     }

@@ -111,6 +111,9 @@ pub struct Finished {
 
 impl ZeroizeOnDrop for Finished {}
 
+/// What the initiator gets from the second message: the keys, and its payload.
+pub type Answer = (Finished, Vec<u8>);
+
 /// One step of a handshake with its state after it: for those who want to see it calculated.
 ///
 /// A session keeps none. They are made by [`Initiator::start_traced`] and [`respond_traced`].
@@ -206,15 +209,15 @@ impl<D: Dh, C: Cipher> Initiator<D, C> {
     }
 
     /// `<- e, ee[, ekem1]`: processes the second message, and returns the keys and its payload.
-    pub fn finish(self, message: &[u8]) -> Result<(Finished, Vec<u8>), NoiseError<D::Error>> {
-        self.finish_traced(message).map(|(finished, payload, _)| (finished, payload))
+    pub fn finish(self, message: &[u8]) -> Result<Answer, NoiseError<D::Error>> {
+        self.finish_traced(message).map(|(answer, _)| answer)
     }
 
     /// Like [`Self::finish`], with all steps if [`Self::start_traced`] began.
     pub fn finish_traced(
         self,
         message: &[u8],
-    ) -> Result<(Finished, Vec<u8>, Vec<Step>), NoiseError<D::Error>> {
+    ) -> Result<(Answer, Vec<Step>), NoiseError<D::Error>> {
         let Self { protocol, mut symmetric, private, decapsulation } = self;
         let (public, mut rest) = split(message, protocol.dh.public_len())?;
         symmetric.mix_hash("e", public);
@@ -232,7 +235,7 @@ impl<D: Dh, C: Cipher> Initiator<D, C> {
         }
         let payload = symmetric.open_and_hash("payload", rest)?;
         let (finished, steps) = symmetric.finish();
-        Ok((finished, payload, steps))
+        Ok(((finished, payload), steps))
     }
 }
 

@@ -10,7 +10,7 @@ use ddes_ledger::{Account, AccountId};
 use ddes_server::watch::SessionState;
 use serde::{Deserialize, Serialize};
 
-use crate::answer::{Answer, Order, Params, Part, aside, search, shown_secs};
+use crate::answer::{Answer, Order, Params, Part, search, shown_secs};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::mirror::{Kind, Row};
@@ -63,9 +63,9 @@ pub(crate) async fn list(
 ) -> Result<Answer<Accounts>, ApiError> {
     let part = Part::parse(query.limit, query.offset)?;
     let ranking = Ranking { search: search(query.q)?, column: query.sort, order: query.order };
-    let names = app.names.read().await?;
+    let names = app.names.read(&app.aside).await?;
     let rows = app.mirror.rows().await;
-    let places = app.ranked.places(ranking, &rows, &names).await?;
+    let places = app.ranked.places(&app.aside, ranking, &rows, &names).await?;
     let open = open_accounts(&app);
     let shown = part.of(&places).iter().filter_map(|place| {
         let (kind, row) = rows.get(*place as usize)?;
@@ -119,10 +119,13 @@ pub(crate) async fn one(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Answer<Shown>, ApiError> {
     let Path(text) = id.map_err(|_| ApiError::bad_request("the id is not UTF-8"))?;
-    let names = app.names.read().await?;
+    let names = app.names.read(&app.aside).await?;
     let unknown = || ApiError::not_found(format!("the ledger has no account {text}"));
     let id = find(&app, &names, &text).await?.ok_or_else(unknown)?;
-    let account: Account = app.ask(app.handle.account(id)).await?.ok_or_else(unknown)?;
+    let account: Account = app
+        .ask(move |handle| async move { handle.account(id).await })
+        .await?
+        .ok_or_else(unknown)?;
     let (kind, row) = Row::of(&id, &account);
     Ok(Answer::now(Shown::new(kind, &row, &names, &open_accounts(&app))))
 }
@@ -138,7 +141,7 @@ async fn find(app: &App, names: &Arc<Names>, text: &str) -> Result<Option<Accoun
     }
     let (sessions, names) = (app.watch.all_sessions(), Arc::clone(names));
     let wanted = text.to_owned();
-    let near = aside(move || {
+    let near = app.aside.run(move || {
         let open = sessions.iter().filter_map(|row| match row.account {
             Some(AccountId::Identity(key)) => Some(key),
             Some(AccountId::Classic(_)) | None => None,
@@ -150,7 +153,7 @@ async fn find(app: &App, names: &Arc<Names>, text: &str) -> Result<Option<Accoun
     }
     let rows = app.mirror.rows_within(LOOK_MAX).await;
     let is_complete = rows.is_complete;
-    match app.ranked.find(text, rows).await? {
+    match app.ranked.find(&app.aside, text, rows).await? {
         None if !is_complete => {
             Err(ApiError::unavailable("the accounts are still being read: try again"))
         }

@@ -6,21 +6,19 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
-use crate::answer::{Answer, Given, aside};
+use crate::answer::{Answer, Given};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::operations::{Configuration, LogLevel, Reloaded};
 
 /// `GET /api/v1/config`
 pub(crate) async fn config(State(app): State<Arc<App>>) -> Result<Answer<Configuration>, ApiError> {
-    let operations = Arc::clone(&app.operations);
-    Ok(Answer::now(aside(move || operations.config()).await?))
+    Ok(Answer::now(app.configure(|operations| operations.config()).await?))
 }
 
 /// `POST /api/v1/config/reload`
 pub(crate) async fn reload(State(app): State<Arc<App>>) -> Result<Answer<Reloaded>, ApiError> {
-    let operations = Arc::clone(&app.operations);
-    let reloaded = aside(move || operations.reload()).await?;
+    let reloaded = app.configure(|operations| operations.reload()).await?;
     Ok(Answer::now(reloaded.map_err(ApiError::unprocessable)?))
 }
 
@@ -35,8 +33,7 @@ pub(crate) async fn set_log_level(
     State(app): State<Arc<App>>,
     Given(Level { level }): Given<Level>,
 ) -> Result<Answer<Level>, ApiError> {
-    let operations = Arc::clone(&app.operations);
-    let set = aside(move || operations.set_log_level(level)).await?;
+    let set = app.configure(move |operations| operations.set_log_level(level)).await?;
     set.map_err(ApiError::unprocessable)?;
     Ok(Answer::now(Level { level }))
 }
@@ -61,6 +58,6 @@ pub(crate) async fn stop(
         return Err(ApiError::bad_request("to stop the server, send {\"confirm\":\"stop\"}"));
     }
     let operations = Arc::clone(&app.operations);
-    aside(move || operations.stop()).await?;
+    app.aside.run(move || operations.stop()).await?;
     Ok((StatusCode::ACCEPTED, Answer::now(Stopping { stopping: true })))
 }

@@ -58,12 +58,12 @@ pub(crate) async fn export(
     let place = Arc::clone(&app.exports).try_acquire_owned().map_err(|_| {
         ApiError::unavailable(format!("{EXPORTS_MAX} downloads are running: wait for one of them"))
     })?;
-    let names = app.names.read().await?;
+    let names = app.names.read(&app.aside).await?;
     let rows = app.mirror.rows_within(COMPLETE_MAX).await;
     if !rows.is_complete {
         return Err(ApiError::unavailable("the accounts are still being read: try again"));
     }
-    let places = app.ranked.places(ranking, &rows, &names).await?;
+    let places = app.ranked.places(&app.aside, ranking, &rows, &names).await?;
     let table = Table { rows, places, names, open: open_accounts(&app), format: query.format };
     let (pieces, taken) = mpsc::channel(PIECES_MAX);
     tokio::task::spawn_blocking(move || {

@@ -10,7 +10,7 @@ use ddes_ledger::audit::VerifyError;
 use ddes_ledger::{Health, Statement, Subject};
 use serde::{Deserialize, Serialize};
 
-use crate::answer::{Answer, Given, aside, shown_time};
+use crate::answer::{Answer, Given, shown_time};
 use crate::api::sessions::serial;
 use crate::app::{App, lock};
 use crate::error::ApiError;
@@ -49,7 +49,8 @@ struct Running {
 
 /// `GET /api/v1/ledger`
 pub(crate) async fn ledger(State(app): State<Arc<App>>) -> Result<Answer<Ledger>, ApiError> {
-    let view = app.ask(app.handle.ledger()).await?.ok_or_else(ApiError::no_answer)?;
+    let view = app.ask(|handle| async move { handle.ledger().await }).await?;
+    let view = view.ok_or_else(ApiError::no_answer)?;
     let files = *lock(&app.ledger_files);
     let folder = app.about.ledger.as_ref();
     let batches = view.head.map_or(0, |(batch, _)| batch);
@@ -115,9 +116,16 @@ pub(crate) async fn start(
     tokio::spawn(async move {
         let began = std::time::Instant::now();
         let work = Arc::clone(&job);
-        let found = aside(move || find(&folder, &work)).await.unwrap_or_else(|_| {
+        let found = app.aside.run(move || find(&folder, &work)).await.unwrap_or_else(|_| {
             Finding::new(Outcome::Failed, "The verification panicked: see the log.".into(), began)
         });
+        let (shared, finding) = (Arc::clone(&app), found.clone());
+        let said = aside(move || {
+            let kept = shared.verification.keep(&finding);
+            shared.operations.verified(&finding, kept);
+        });
+        // It is in the answer all the same.
+        said.await.unwrap_or(());
         app.verification.end(&job, Some(found));
     });
     Ok((StatusCode::ACCEPTED, Answer::now(Started { job: id })))
@@ -166,7 +174,7 @@ pub(crate) async fn receipt(
 ) -> Result<Answer<Checked>, ApiError> {
     let folder = folder(&app)?;
     let operations = Arc::clone(&app.operations);
-    let statement = match aside(move || operations.read_receipt(&receipt)).await? {
+    let statement = match app.aside.run(move || operations.read_receipt(&receipt)).await? {
         Ok(statement) => statement,
         Err(ReceiptFault::Unreadable(text)) => {
             return Ok(Answer::now(Checked { outcome: "unreadable", text }));
@@ -179,7 +187,7 @@ pub(crate) async fn receipt(
     // On a task of its own: the place of the job is given back also if the client leaves.
     let checked = tokio::spawn(async move {
         let work = Arc::clone(&job);
-        let checked = aside(move || check(&folder, &statement, &work)).await;
+        let checked = app.aside.run(move || check(&folder, &statement, &work)).await;
         app.verification.end(&job, None);
         checked
     });

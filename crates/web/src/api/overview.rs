@@ -15,6 +15,7 @@ use crate::app::{App, lock};
 use crate::error::ApiError;
 use crate::health::{Health, ServerState, is_refusal, occurrences};
 use crate::history::{History, Rates, Step};
+use crate::totals::CachedTotals;
 
 #[derive(Serialize)]
 pub(crate) struct Overview {
@@ -63,6 +64,8 @@ struct Commit {
 
 #[derive(Serialize)]
 struct Sums {
+    /// Older than the rest if the ledger does not answer.
+    as_of: String,
     accounts: String,
     count: String,
     sum: String,
@@ -89,7 +92,8 @@ pub(crate) async fn overview(
     State(app): State<Arc<App>>,
     Extension(CanAct(can_act)): Extension<CanAct>,
 ) -> Result<Answer<Overview>, ApiError> {
-    let (totals, _) = app.totals.get(&app).await?;
+    let known = CachedTotals::last_known(&app).await;
+    let (totals, totals_time) = known.ok_or_else(ApiError::no_answer)?;
     let stats = app.watch.stats();
     let (all, last_minute) = occurrences(&app, &stats);
     let history = lock(&app.history);
@@ -108,6 +112,7 @@ pub(crate) async fn overview(
         rates: history.rates(),
         commit: Commit { p50_micros, p99_micros, queued_values: stats.gauges.queued_values },
         totals: Sums {
+            as_of: shown_time(totals_time),
             accounts: totals.accounts.to_string(),
             count: totals.count.to_string(),
             sum: totals.sum.to_string(),
@@ -184,6 +189,6 @@ impl AllTotals {
 
 /// `GET /api/v1/totals`
 pub(crate) async fn totals(State(app): State<Arc<App>>) -> Result<Answer<AllTotals>, ApiError> {
-    let (totals, time) = app.totals.get(&app).await?;
+    let (totals, time) = CachedTotals::get(&app).await?;
     Ok(Answer::at(time, AllTotals::new(&totals)))
 }

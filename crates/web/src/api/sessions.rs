@@ -205,7 +205,7 @@ pub(crate) async fn end(
     id: Result<Path<u64>, PathRejection>,
 ) -> Result<Answer<Ended>, ApiError> {
     let id = serial(id)?;
-    match app.ask(app.handle.end(Some(id))).await? {
+    match app.ask(move |handle| async move { handle.end(Some(id)).await }).await? {
         0 => Err(gone(id)),
         ended => Ok(Answer::now(Ended { ended })),
     }
@@ -229,7 +229,7 @@ pub(crate) async fn end_all(
             format!("{open} are open now, far more than {expect}: ask again with that number");
         return Err(ApiError::conflict(message));
     }
-    Ok(Answer::now(Ended { ended: app.ask(app.handle.end(None)).await? }))
+    Ok(Answer::now(Ended { ended: app.ask(|handle| async move { handle.end(None).await }).await? }))
 }
 
 pub(crate) fn serial(id: Result<Path<u64>, PathRejection>) -> Result<u64, ApiError> {

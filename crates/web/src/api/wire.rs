@@ -139,7 +139,7 @@ pub(crate) async fn unpin(
 }
 
 async fn set_pinned(app: &App, id: u64, pinned: bool) -> Result<Answer<Pinned>, ApiError> {
-    if !app.ask(app.handle.pin_trace(id, pinned)).await? {
+    if !app.ask(move |handle| async move { handle.pin_trace(id, pinned).await }).await? {
         return Err(untraced(id));
     }
     Ok(Answer::now(Pinned { id, pinned }))

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use ddes_web::{Events, Token, Web, WebError, WebOptions};
+use serde_json::json;
 
 use crate::world::{Plan, World};
 
@@ -90,12 +91,23 @@ fn a_host_that_is_not_this_server_is_refused_even_a_probe() {
 }
 
 #[test]
-fn off_loopback_everything_but_livez_needs_the_token() {
+fn off_loopback_everything_but_the_probes_needs_the_token() {
     let world = World::of(Plan { is_public: true, ..Plan::default() });
     assert_eq!(world.get("/livez").status, 200);
-    for path in ["/metrics", "/readyz", "/api/v1/overview", "/api/v1/openapi.json", "/app.js"] {
+    for path in ["/metrics", "/api/v1/overview", "/api/v1/openapi.json", "/app.js"] {
         assert_eq!(world.get(path).error(), (401, "unauthorized".into()), "{path}");
     }
+    // A probe of another machine hears that it is not ready, and only those who are known why.
+    let ready = world.get("/readyz");
+    assert_eq!((ready.status, ready.json()), (200, json!({"ready": true, "reasons": []})));
+    world.draining.begin();
+    let ready = world.get("/readyz");
+    assert_eq!((ready.status, ready.json()), (503, json!({"ready": false, "reasons": []})));
+    let head = format!(
+        "GET /readyz HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n",
+        world.http, world.token
+    );
+    assert_eq!(world.send(&head, "").json()["reasons"][0], "draining");
     let page = world.get("/");
     assert!(page.status == 401 && page.body.contains("This page needs a login"), "{page:?}");
     let with_token = |path: &str| {
@@ -105,7 +117,7 @@ fn off_loopback_everything_but_livez_needs_the_token() {
         );
         world.send(&head, "").status
     };
-    assert_eq!([with_token("/metrics"), with_token("/readyz"), with_token("/")], [200; 3]);
+    assert_eq!([with_token("/metrics"), with_token("/readyz"), with_token("/")], [200, 503, 200]);
 }
 
 #[test]
@@ -131,30 +143,57 @@ fn a_login_link_works_once_and_its_session_may_act() {
     let head = format!("HEAD {path} HTTP/1.1\r\nHost: {}\r\n", world.http);
     assert_eq!(world.send(&head, "").status, 403);
     let login = world.get(path);
-    assert_eq!((login.status, login.header("location")), (303, Some("/")));
+    assert_eq!(login.status, 303);
+    let proof = login.header("location").unwrap().strip_prefix("/#proof=").unwrap();
     let cookie = login.header("set-cookie").unwrap();
     let (pair, flags) = cookie.split_once("; ").unwrap();
     assert_eq!(flags, "HttpOnly; SameSite=Strict; Path=/; Max-Age=43200");
-    assert!(pair.len() == "ddes_session=".len() + 64 && !cookie.contains(&link[link.len() - 64..]));
+    let name = format!("ddes_session_{}=", world.http.port());
+    assert!(pair.starts_with(&name) && pair.len() == name.len() + 64 && proof.len() == 64);
+    let secrets = [&link[link.len() - 64..], &pair[name.len()..], proof];
+    assert!(secrets[0] != secrets[1] && secrets[1] != secrets[2] && secrets[2] != secrets[0]);
     let again = world.get(path);
     assert!(again.status == 403 && again.body.contains("<code>link</code>"), "{again:?}");
     assert_eq!(world.get("/login").status, 403);
     assert_eq!(world.get(&format!("/login?code={}", "0".repeat(64))).status, 403);
-    let with_cookie = |cookie: &str| {
+    let looks = |cookie: &str, proof: &str| {
         let head = format!(
-            "GET /api/v1/overview HTTP/1.1\r\nHost: {}\r\nCookie: a=b; {cookie}\r\n",
+            "GET /api/v1/overview HTTP/1.1\r\nHost: {}\r\nCookie: a=b; {cookie}\r\nX-Ddes-Action: \
+             {proof}\r\n",
             world.http
         );
         world.send(&head, "")
     };
-    assert_eq!(with_cookie(pair).json()["can_act"], true);
-    assert_eq!(with_cookie(&format!("ddes_session={}", "0".repeat(64))).status, 401);
-    let head = format!(
-        "POST /api/v1/sessions/end-all HTTP/1.1\r\nHost: {}\r\nCookie: {pair}\r\nX-Ddes-Action: \
-         1\r\nContent-Type: application/json\r\nContent-Length: 12\r\n",
-        world.http
-    );
-    assert_eq!(world.send(&head, "{\"expect\":0}").status, 200);
+    assert_eq!(looks(pair, proof).json()["can_act"], true);
+    assert_eq!(looks(&format!("{name}{}", "0".repeat(64)), proof).status, 401);
+    assert_eq!(looks(&format!("ddes_session={}", secrets[1]), proof).status, 401);
+    let acts = |proof: &str| {
+        let head = format!(
+            "POST /api/v1/sessions/end-all HTTP/1.1\r\nHost: {}\r\nCookie: \
+             {pair}\r\nX-Ddes-Action: {proof}\r\nContent-Type: application/json\r\n\
+             Content-Length: 12\r\n",
+            world.http
+        );
+        world.send(&head, "{\"expect\":0}")
+    };
+    assert_eq!(acts(proof).status, 200);
+    // The cookie alone, which the browser sends to every port of this host.
+    for proof in ["1", "", secrets[0], secrets[1]] {
+        assert_eq!(acts(proof).error(), (403, "forbidden".into()), "{proof}");
+        assert_eq!(looks(pair, proof).json()["can_act"], false, "{proof}");
+    }
+}
+
+#[test]
+fn two_servers_of_one_host_keep_each_others_sessions() {
+    let worlds = [World::start(), World::start()];
+    let cookies = worlds.each_ref().map(|world| {
+        let link = world.web.as_ref().unwrap().login_link().unwrap();
+        let login = world.get(&link[link.find("/login").unwrap()..]);
+        let cookie = login.header("set-cookie").unwrap();
+        cookie.split_once('=').unwrap().0.to_owned()
+    });
+    assert_ne!(cookies[0], cookies[1]);
 }
 
 #[test]

@@ -26,6 +26,49 @@ fn a_ledger_in_a_folder_is_verified_as_a_job() {
     assert_eq!(world.get("/api/v1/jobs/99").error().0, 404);
 }
 
+/// What Prometheus reads of the last verification: its result, if there was one.
+fn success(world: &World) -> Option<String> {
+    let metrics = world.get("/metrics").body;
+    let name = "ddes_ledger_last_verification_success ";
+    metrics.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned)
+}
+
+fn verify(world: &World) -> serde_json::Value {
+    let id = world.act("POST", "/api/v1/ledger/verify", "").json()["job"].as_u64().unwrap();
+    world.until(&format!("/api/v1/jobs/{id}"), |json| json["state"] == "done")["result"].clone()
+}
+
+#[test]
+fn damage_that_was_found_is_critical_until_a_verification_passes_also_after_a_restart() {
+    let path = folder();
+    let plan = || Plan { folder: Some(path.clone()), ..Plan::default() };
+    let world = World::of(plan());
+    let client = world.client(1);
+    client.add(&[1, 2]).unwrap();
+    client.close().unwrap();
+    assert_eq!(success(&world), None);
+    let segment = path.join("journal-0000000001");
+    let whole = std::fs::read(&segment).unwrap();
+    let mut damaged = whole.clone();
+    // In the first batch.
+    damaged[4096 + 40] ^= 1;
+    std::fs::write(&segment, &damaged).unwrap();
+    assert_eq!(verify(&world)["outcome"], "damaged");
+    let is_critical = |world: &World| {
+        let health = world.get("/api/v1/overview").json()["health"].clone();
+        health["level"] == "critical" && health["text"].as_str().unwrap().contains("found damage")
+    };
+    assert!(is_critical(&world) && success(&world).as_deref() == Some("0.0"));
+    std::fs::write(&segment, &whole).unwrap();
+    drop(world);
+    let world = World::of(plan());
+    assert!(is_critical(&world) && success(&world).as_deref() == Some("0.0"));
+    let last = world.get("/api/v1/ledger").json()["last_verification"].clone();
+    assert_eq!(last["outcome"], "damaged");
+    assert_eq!(verify(&world)["outcome"], "whole");
+    assert!(!is_critical(&world) && success(&world).as_deref() == Some("1.0"));
+}
+
 #[test]
 fn a_receipt_holds_or_it_does_not_or_cannot_be_read() {
     let path = folder();

@@ -1,5 +1,8 @@
 //! One source of truth: page, API, metrics and the ledger on the disk agree.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
 use ddes_ledger::audit::View;
 use ddes_ledger::store::Folder;
 use serde_json::Value;
@@ -104,6 +107,7 @@ fn each_metric_of_the_contract_is_there_and_no_label_is_of_a_client() {
         "ddes_ledger_last_verification_timestamp_seconds",
         "ddes_ledger_last_verification_success",
         "ddes_access_list_errors_total",
+        "ddes_access_list_faults",
         "ddes_clock_jumps_total",
         "ddes_events_dropped_total",
         "process_cpu_seconds_total",
@@ -114,4 +118,55 @@ fn each_metric_of_the_contract_is_there_and_no_label_is_of_a_client() {
     }
     let series = metrics.lines().filter(|line| !line.starts_with('#')).count();
     assert!(series < 250 && !metrics.contains("127.0.0.1") && !metrics.contains("SHA256"));
+}
+
+#[test]
+fn totals_are_new_however_many_ask() {
+    let world = World::start();
+    let client = world.client(1);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..50 {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    world.get("/api/v1/ledger");
+                }
+            });
+        }
+        // A question waits for its turn among theirs.
+        world.until("/api/v1/totals", |json| json["count"] == "0");
+        client.add(&[1, 2, 3]).unwrap();
+        client.flush().unwrap();
+        let start = Instant::now();
+        world.until("/api/v1/overview", |json| json["totals"]["count"] == "3");
+        let took = start.elapsed();
+        is_over.store(true, Ordering::Relaxed);
+        assert!(took < Duration::from_secs(10), "{took:?}");
+    });
+}
+
+#[test]
+fn a_ledger_that_does_not_answer_holds_up_no_metrics_and_each_who_asks_only_once() {
+    // A question to the loop may take 5 s.
+    const ONE: Duration = Duration::from_secs(5);
+    let world = World::of(Plan { is_silent: true, ..Plan::default() });
+    let timed = |path: &str| {
+        let start = Instant::now();
+        (world.get(path).status, start.elapsed())
+    };
+    std::thread::scope(|scope| {
+        let paths = ["/api/v1/totals", "/api/v1/overview"].into_iter().cycle().take(16);
+        let asking: Vec<_> = paths.map(|path| scope.spawn(move || timed(path))).collect();
+        let (status, took) = timed("/metrics");
+        assert!(status == 200 && took < ONE, "{took:?}");
+        for asking in asking {
+            let (status, took) = asking.join().unwrap();
+            assert!(status == 503 && took < 2 * ONE, "{took:?}");
+        }
+    });
+    // For the next ones the silence is known.
+    for path in ["/api/v1/totals", "/api/v1/overview", "/metrics"] {
+        let (_, took) = timed(path);
+        assert!(took < ONE, "{path}: {took:?}");
+    }
 }

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -12,12 +13,11 @@ use ddes_client::blocking::Client;
 use ddes_identity::SigningKey;
 use ddes_ledger::store::{Folder, StoreOptions};
 use ddes_ledger::{Ledger, Statement};
-use ddes_server::endpoint::{Bounds, Config, Notices, Profiles};
-use ddes_server::{Access, Server, ServerHandle, ServerOptions};
+use ddes_server::{Server, ServerHandle, ServerOptions};
 use ddes_session::v2::ServerConfig;
 use ddes_web::{
-    About, ConfigEntry, Configuration, Draining, Events, Limits, LogLevel, Operations, Origin,
-    ReceiptFault, Reloaded, Token, Web, WebError, WebHandle, WebOptions,
+    About, ConfigEntry, Configuration, Draining, Events, Finding, Limits, LogLevel, Operations,
+    Origin, ReceiptFault, Reloaded, Token, Web, WebError, WebHandle, WebOptions,
 };
 use ddes_wire::v2::{GroupSize, Suite};
 use serde_json::Value;
@@ -31,6 +31,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(crate) struct Plan {
     pub(crate) folder: Option<PathBuf>,
+    /// Whether the loop never runs, so that neither it nor the ledger answers.
+    pub(crate) is_silent: bool,
     /// Bound to all addresses.
     pub(crate) is_public: bool,
     pub(crate) hosts: Vec<String>,
@@ -46,6 +48,7 @@ pub(crate) struct World {
     pub(crate) events: Events,
     pub(crate) draining: Draining,
     pub(crate) handle: ServerHandle,
+    silence: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -83,6 +86,10 @@ impl Operations for Process {
         }
     }
 
+    fn verified(&self, _: &Finding, kept: std::io::Result<()>) {
+        kept.unwrap();
+    }
+
     fn stop(&self) {
         assert!(!self.is_stopped.swap(true, Ordering::Relaxed));
         self.handle.stop();
@@ -104,21 +111,9 @@ impl World {
             handshake: MINUTE,
             values_max: 8,
         };
-        let options = ServerOptions {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            endpoint: Config {
-                bounds: Bounds::of(100),
-                queued_values_max: 1 << 20,
-                notices: Notices::Nothing,
-                classic_first: 0,
-                profiles: Profiles { v2: Arc::new(v2), classic: None },
-            },
-            access: Access::Any,
-            drain: MINUTE,
-            refusals_max: 16,
-            watch: true,
-        };
+        let options = ServerOptions { watch: true, ..ServerOptions::on_loopback(v2) };
         let bounds = options.endpoint.bounds.clone();
+        let queued_values_max = options.endpoint.queued_values_max;
         let server = Server::bind(options, ledger(plan.folder.as_ref())).unwrap();
         let (handle, address) = (server.handle(), server.local_addr().unwrap());
         let about = About {
@@ -129,7 +124,7 @@ impl World {
             is_classic: false,
             allows_any: true,
             limits: Limits::new(bounds, MINUTE),
-            queued_values_max: 1 << 20,
+            queued_values_max,
             ledger: plan.folder.clone(),
             lists: None,
         };
@@ -139,9 +134,15 @@ impl World {
         let http = SocketAddr::from((Ipv4Addr::LOCALHOST, web.local_addr().port()));
         let web = web.start(about, handle.clone(), Arc::new(operations), draining.clone());
         let web = Some(web.unwrap());
-        let thread = std::thread::spawn(move || drop(server.run(|_| {}).unwrap()));
+        // One that does not run is kept: its end would be an answer.
+        let until = plan.is_silent.then(channel::<()>);
+        let (silence, over) = until.unzip();
+        let thread = std::thread::spawn(move || match over {
+            Some(over) => drop((over.recv(), server)),
+            None => drop(server.run(|_| {}).unwrap()),
+        });
         let thread = Some(thread);
-        Self { address, http, token, web, events, draining, handle, thread }
+        Self { address, http, token, web, events, draining, handle, silence, thread }
     }
 
     /// A client whose key is made of `seed`.
@@ -204,6 +205,7 @@ impl Drop for World {
     fn drop(&mut self) {
         self.handle.stop();
         self.handle.stop();
+        drop(self.silence.take());
         let ended = self.thread.take().map(JoinHandle::join);
         assert!(std::thread::panicking() || ended.is_some_and(|ended| ended.is_ok()));
     }

@@ -11,6 +11,7 @@ struct Due {
 }
 
 struct Order<'a> {
+    plan: &'a Plan,
     circuits: &'a [Circuit; 8],
     /// The value that is the first wire of each S-box.
     firsts: [usize; 8],
@@ -28,7 +29,7 @@ pub(super) fn ops(circuits: &[Circuit; 8], plan: &Plan) -> (Vec<Op>, usize) {
         *first = values;
         values += INPUTS + circuit.gates.len();
     }
-    let mut order = Order { circuits, firsts, ready: vec![None; values], ops: Vec::new() };
+    let mut order = Order { plan, circuits, firsts, ready: vec![None; values], ops: Vec::new() };
     let mut due = due(circuits, plan);
     let mut step = 0;
     while !due.is_empty() {
@@ -46,10 +47,13 @@ pub(super) fn ops(circuits: &[Circuit; 8], plan: &Plan) -> (Vec<Op>, usize) {
 fn due(circuits: &[Circuit; 8], plan: &Plan) -> Vec<Due> {
     let mut rng = fastrand::Rng::with_seed(plan.seed);
     let mut all = Vec::new();
-    for (rank, sbox) in plan.order.into_iter().enumerate() {
-        let heights = heights(&circuits[sbox]);
+    for (rank, sbox) in plan.order.iter().copied().enumerate() {
+        let heights = heights(&circuits[sbox], plan.outputs[sbox]);
         let depth = heights.iter().copied().max().unwrap_or(0);
         for gate in 0..circuits[sbox].gates.len() {
+            if heights[INPUTS + gate] == 0 {
+                continue;
+            }
             let late = plan.latency * (depth - heights[INPUTS + gate]);
             all.push(Due {
                 sbox,
@@ -62,12 +66,20 @@ fn due(circuits: &[Circuit; 8], plan: &Plan) -> Vec<Due> {
     all
 }
 
-/// For each wire, the wires on the longest way from it to an output.
-fn heights(circuit: &Circuit) -> Vec<usize> {
-    let mut heights = vec![1_usize; INPUTS + circuit.gates.len()];
+/// For each wire, the wires on the longest way from it to an output that is asked for; 0 where no
+/// way leads to one.
+fn heights(circuit: &Circuit, outputs: u8) -> Vec<usize> {
+    let mut heights = vec![0_usize; INPUTS + circuit.gates.len()];
+    for (n, output) in circuit.outputs.iter().enumerate() {
+        if outputs >> n & 1 == 1 {
+            heights[*output] = 1;
+        }
+    }
     for (i, gate) in circuit.gates.iter().enumerate().rev() {
-        for wire in gate.wires {
-            heights[wire] = heights[wire].max(heights[INPUTS + i] + 1);
+        if heights[INPUTS + i] > 0 {
+            for wire in gate.wires {
+                heights[wire] = heights[wire].max(heights[INPUTS + i] + 1);
+            }
         }
     }
     heights
@@ -102,7 +114,7 @@ impl Order<'_> {
             function: circuit.gates[gate].function,
         });
         for (n, output) in circuit.outputs.iter().enumerate() {
-            if *output == INPUTS + gate {
+            if *output == INPUTS + gate && self.plan.outputs[sbox] >> n & 1 == 1 {
                 self.ops.push(Op::Output { from: to, output: 4 * sbox + n });
             }
         }

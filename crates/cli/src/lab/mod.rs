@@ -1,0 +1,56 @@
+//! `ddes lab`: attacks to run, to read and to grade.
+
+pub(crate) mod args;
+mod grade;
+mod narrate;
+mod progress;
+mod run;
+
+use ddes_lab::{RUNGS, Rung};
+use serde_json::json;
+
+use crate::failure::Failure;
+use crate::screen::{Line, Screen};
+use args::{LabArgs, LabCommand};
+
+/// What `ddes lab` alone says before the list.
+const INTRODUCTION: &str = "\
+The lab attacks the original's wire, which falls, and D-DDES/2, which does not.
+Servers, clients and attackers are in this process, on 127.0.0.1 only, and are
+gone when it ends.
+
+  ddes lab run 1      the first rung: what is sent, seen, done, and what stops it
+  ddes lab run all    the whole ladder
+  ddes lab ls         this list
+  ddes lab grade      the questions of the course in docs/course";
+
+pub(crate) fn run(args: &LabArgs) -> Result<(), Failure> {
+    let output = &args.output;
+    match &args.command {
+        None => {
+            let mut screen = Screen::of(output);
+            if !output.json && !output.quiet {
+                screen.show(&Line::new("lab", format!("{INTRODUCTION}\n")))?;
+            }
+            list(&mut screen)
+        }
+        Some(LabCommand::Ls) => list(&mut Screen::of(output)),
+        Some(LabCommand::Run(run)) => run::run(run, output),
+        Some(LabCommand::Grade(grade)) => grade::run(grade, output),
+    }
+}
+
+fn list(screen: &mut Screen) -> Result<(), Failure> {
+    RUNGS.iter().try_for_each(|rung| screen.show(&row(rung)))
+}
+
+fn row(rung: &Rung) -> Line {
+    Line::new("rung", format!("{:>2}  {}", rung.number, rung.title))
+        .with("rung", rung.number)
+        .with("name", rung.name)
+        .with("title", rung.title)
+        .with("flaw", rung.flaw)
+        .with("teaches", rung.teaches)
+        .with("reads_captures", rung.reads_captures)
+        .with("has_bits", json!(rung.has_bits))
+}

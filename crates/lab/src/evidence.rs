@@ -1,0 +1,83 @@
+//! What an attack leaves behind: what went over the wire, what was found, and how it ended.
+
+use serde_json::{Map, Value, json};
+
+use crate::stage::Recorded;
+
+/// How an attack ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It reached its goal: what the attacker has now.
+    Succeeded {
+        /// What the attacker has now.
+        gained: String,
+    },
+    /// A check stopped it.
+    Stopped {
+        /// The check.
+        by: String,
+        /// Its rule in PROTOCOL.md.
+        rule: &'static str,
+    },
+    /// It ended in another way than it has to.
+    Unexpected {
+        /// What happened instead.
+        what: String,
+    },
+}
+
+/// One attack, done.
+#[derive(Clone, Debug)]
+pub struct Trial {
+    /// The frames that passed the attacker, as they came in.
+    pub frames: Vec<Recorded>,
+    /// What was found, by name. What may exceed 2^53 is text.
+    pub facts: Map<String, Value>,
+    /// How it ended.
+    pub verdict: Verdict,
+}
+
+impl Trial {
+    /// An attack that reached its goal.
+    pub(crate) fn succeeded(gained: impl Into<String>) -> Self {
+        Self::ended(Verdict::Succeeded { gained: gained.into() })
+    }
+
+    /// An attack that a check stopped.
+    pub(crate) fn stopped(by: impl Into<String>, rule: &'static str) -> Self {
+        Self::ended(Verdict::Stopped { by: by.into(), rule })
+    }
+
+    /// An attack that ended in another way than it has to.
+    pub(crate) fn unexpected(what: impl Into<String>) -> Self {
+        Self::ended(Verdict::Unexpected { what: what.into() })
+    }
+
+    fn ended(verdict: Verdict) -> Self {
+        Self { frames: Vec::new(), facts: Map::new(), verdict }
+    }
+
+    /// With what passed the attacker.
+    pub(crate) fn frames(self, frames: Vec<Recorded>) -> Self {
+        Self { frames, ..self }
+    }
+
+    /// With something that was found.
+    pub(crate) fn fact(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.facts.insert(name.into(), value.into());
+        self
+    }
+
+    /// As evidence.
+    pub fn json(&self) -> Value {
+        let verdict = match &self.verdict {
+            Verdict::Succeeded { gained } => json!({"outcome": "succeeded", "gained": gained}),
+            Verdict::Stopped { by, rule } => {
+                json!({"outcome": "stopped", "by": by, "rule": rule})
+            }
+            Verdict::Unexpected { what } => json!({"outcome": "unexpected", "what": what}),
+        };
+        let frames: Vec<_> = self.frames.iter().map(Recorded::json).collect();
+        json!({"verdict": verdict, "facts": self.facts, "frames": frames})
+    }
+}

@@ -1,0 +1,42 @@
+//! The lab: attacks on the classic profile that work, and the same on D-DDES/2, which do not.
+//!
+//! A [`Rung`] is one attack. It runs with real bytes on real sockets of this machine's loopback,
+//! against the server of `ddes serve` with exponents and tokens from a [`Seed`], and says what the
+//! attacker sees, does and gets. [`RUNGS`] has all of them; [`course`] has the exercises made of
+//! them, and checks answers.
+//!
+//! Nothing here reaches another machine: servers and relays bind 127.0.0.1, and clients dial what
+//! was bound.
+
+pub mod course;
+mod evidence;
+mod fault;
+mod keys;
+mod laboratory;
+pub mod recover;
+mod rungs;
+mod search;
+mod seed;
+mod stage;
+mod tell;
+
+pub use evidence::{Trial, Verdict};
+pub use fault::LabError;
+pub use keys::ClassicKeys;
+pub use laboratory::{Lab, Listener, Material, Recording, Search, Settings, Truth};
+pub use rungs::{Attack, RUNGS, Rung, Side};
+pub use search::{BITS_MAX, Resume, ResumeError};
+pub use seed::Seed;
+pub use stage::{Recorded, Way};
+pub use tell::{Said, Voice};
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to a String cannot fail.
+        write!(text, "{byte:02x}").unwrap_or(());
+        text
+    })
+}

@@ -1,0 +1,248 @@
+//! The meet in the middle, with less memory than it wants.
+
+use std::ops::{ControlFlow, Range};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
+
+use ddes_cipher::{Block, Des, DesKey, Direction, KeyBlocks, KeySpace};
+
+use super::state::{State, Task};
+use super::sweep::{Meter, Sweep, Swept};
+use super::table::{ENTRIES_A_LINE, Entry, LINE_BYTES, Table, Tables, share, spread};
+use super::{OnProgress, Outcome, Pair, RecoverError, Run};
+
+/// The least memory in bytes, and the least for each table: of a table so large, no share of random
+/// blocks fills all lines.
+pub const MEMORY_MIN: u64 = 1 << 16;
+
+/// A thread's buffer, for which the tables leave room.
+const BATCH_KEYS: usize = 512;
+const BUFFER_BYTES: u64 = (BATCH_KEYS * size_of::<Entry>()) as u64;
+
+/// Tables that are small enough to be filled unevenly have so many lines more.
+const LINES_MORE: u64 = 8;
+
+/// Slices that are in a table and not yet counted.
+const DONE_MAX: usize = 64;
+
+/// Key1 of `space1` and Key2 of `space2` that turn each plaintext of `pairs` into its ciphertext.
+///
+/// A table of `E(Key1, m)` under as many keys Key1 as `memory` bytes hold, 7.1 bytes a key; then
+/// `D(Key2, c)` under every Key2 is looked up in it; then the next table. So the work is 2^bits1 DES
+/// for the tables and, for each of them, 2^bits2. Each pair found for the first block is tried on
+/// the others: with one known block only, one pair of keys in 2^64 is wrong.
+pub fn meet(
+    pairs: &[Pair],
+    space1: &KeySpace,
+    space2: &KeySpace,
+    memory: u64,
+    run: &Run,
+    progress: OnProgress<'_>,
+) -> Result<Outcome<(DesKey, DesKey)>, RecoverError> {
+    let Some((first, others)) = pairs.split_first() else { return Err(RecoverError::NoPair) };
+    let plan = Plan::new(space1, memory, run)?;
+    let task = task(pairs, space1, space2, &plan);
+    let (part, mut next, mut found) = State::open(run.resume.as_ref(), task)?;
+    if part >= plan.parts || next > space2.slices() {
+        return Err(RecoverError::AnotherSearch);
+    }
+    let of = plan.parts.checked_mul(space2.keys()).and_then(|keys| keys.checked_add(space1.keys()));
+    let of = of.ok_or(RecoverError::TooMuchWork)?;
+    // No more than `of`.
+    let before = part * (plan.keys + space2.keys()) + next * space2.slice_keys();
+    let mut meter = Meter::new(progress, before, of);
+    let mut tables = plan.tables()?;
+    let meeting = Meeting { first, others, space1, space2, run, plan };
+    for part in part..meeting.plan.parts {
+        if meeting.fill(part, &mut tables, &mut meter, found.len()).is_break() {
+            return Ok(Outcome::Stopped(State::at(task, part, next, &found)));
+        }
+        let sweep = Sweep {
+            slices: next..space2.slices(),
+            slice_keys: space2.slice_keys(),
+            threads: run.threads,
+            first_only: run.first_only,
+        };
+        let try_slice =
+            |slice, found: &mut Vec<_>| meeting.look_up(part, slice, &Tables(&tables), found);
+        if let Swept::Stopped(next) = sweep.run(&try_slice, &mut found, &mut meter) {
+            return Ok(Outcome::Stopped(State::at(task, part, next, &found)));
+        }
+        if run.first_only && !found.is_empty() {
+            break;
+        }
+        next = 0;
+        for table in &mut tables {
+            table.clear();
+        }
+    }
+    Ok(Outcome::Done(found))
+}
+
+/// How many tables, one after the other.
+struct Plan {
+    parts: u64,
+    /// Keys of a part; the last may have fewer.
+    keys: u64,
+    /// Keys in all.
+    of: u64,
+    tables: u64,
+}
+
+impl Plan {
+    fn new(space: &KeySpace, memory: u64, run: &Run) -> Result<Self, RecoverError> {
+        if memory < MEMORY_MIN {
+            return Err(RecoverError::TooLittleMemory { bytes: memory });
+        }
+        let tables = (run.threads.get() as u64).min(space.slices()).min(memory / MEMORY_MIN);
+        let lines = (memory - tables * BUFFER_BYTES) / LINE_BYTES as u64 - tables * LINES_MORE;
+        // One line less for each, which rounding up to whole lines may take.
+        let most = (lines - tables) * ENTRIES_A_LINE;
+        // Whole slices, if that many fit: a slice of which a table has a part is computed twice.
+        let slice = space.slice_keys();
+        let keys = if most >= slice { most / slice * slice } else { most };
+        // A table's index is what an entry has room for.
+        let keys = keys.min(space.keys()).min(1 << INDEX_BITS_MAX);
+        Ok(Self { parts: space.keys().div_ceil(keys), keys, of: space.keys(), tables })
+    }
+
+    fn keys_of(&self, part: u64) -> u64 {
+        self.keys.min(self.of - part * self.keys)
+    }
+
+    fn tables(&self) -> Result<Vec<Table>, RecoverError> {
+        let lines = self.keys.div_ceil(ENTRIES_A_LINE).div_ceil(self.tables) + LINES_MORE;
+        let bytes = lines.saturating_mul(LINE_BYTES as u64).saturating_mul(self.tables);
+        let lines = usize::try_from(lines).map_err(|_| RecoverError::OutOfMemory { bytes })?;
+        let index_bits = self.keys.next_power_of_two().trailing_zeros();
+        let tables: Option<Vec<_>> =
+            (0..self.tables).map(|_| Table::new(lines, index_bits)).collect();
+        tables.ok_or(RecoverError::OutOfMemory { bytes })
+    }
+}
+
+/// 32 bits of 40: eight are left to tell blocks apart, so that one of 28 lookups meets a wrong key.
+const INDEX_BITS_MAX: u32 = 32;
+const _: () = assert!(Table::holds(INDEX_BITS_MAX));
+
+/// A state counts parts and slices, so their size belongs to the task.
+fn task(pairs: &[Pair], space1: &KeySpace, space2: &KeySpace, plan: &Plan) -> Task {
+    let blocks: Vec<u8> =
+        pairs.iter().flat_map(|pair| [pair.plaintext, pair.ciphertext]).flatten().collect();
+    let numbers = [space1.known(), space1.unknown(), space2.known(), space2.unknown(), plan.keys];
+    let numbers: Vec<u8> = numbers.into_iter().flat_map(u64::to_be_bytes).collect();
+    Task::new("meet", &[&blocks, &numbers])
+}
+
+struct Meeting<'a> {
+    first: &'a Pair,
+    others: &'a [Pair],
+    space1: &'a KeySpace,
+    space2: &'a KeySpace,
+    run: &'a Run,
+    plan: Plan,
+}
+
+impl Meeting<'_> {
+    /// Each thread fills a table of its own with the middle blocks that belong there, and computes all
+    /// of them: DES takes a tenth of the time that memory does, and no thread waits for another.
+    fn fill(
+        &self,
+        part: u64,
+        tables: &mut [Table],
+        meter: &mut Meter<'_>,
+        found: usize,
+    ) -> ControlFlow<()> {
+        let range = part * self.plan.keys..part * self.plan.keys + self.plan.keys_of(part);
+        let slice_keys = self.space1.slice_keys();
+        let slices = range.start / slice_keys..range.end.div_ceil(slice_keys);
+        let count = tables.len();
+        let stop = &AtomicBool::new(false);
+        let mut outcome = ControlFlow::Continue(());
+        std::thread::scope(|scope| {
+            let (sender, receiver) = sync_channel(DONE_MAX);
+            for (own, table) in tables.iter_mut().enumerate() {
+                let (range, slices, sender) = (range.clone(), slices.clone(), sender.clone());
+                scope.spawn(move || {
+                    for slice in slices.take_while(|_| !stop.load(Ordering::Relaxed)) {
+                        self.fill_with(slice, &range, |middle| share(middle, count) == own, table);
+                        // One thread speaks for all; it fails only if nobody listens any more.
+                        if own == 0 && sender.send(slice).is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+            drop(sender);
+            for slice in receiver {
+                let end = range.end.min((slice + 1) * slice_keys);
+                meter.add(end - range.start.max(slice * slice_keys));
+                if meter.report(found, false).is_break() {
+                    stop.store(true, Ordering::Relaxed);
+                    outcome = ControlFlow::Break(());
+                }
+            }
+        });
+        outcome
+    }
+
+    fn fill_with(
+        &self,
+        slice: u64,
+        range: &Range<u64>,
+        is_own: impl Fn(u64) -> bool,
+        table: &mut Table,
+    ) {
+        let blocks = KeyBlocks::new(Direction::Encrypt, self.first.plaintext);
+        let mut entries = Vec::with_capacity(BATCH_KEYS);
+        blocks.of_slice(self.run.engine, self.space1, slice, &mut |first, batch| {
+            entries.clear();
+            for (number, block) in (first..).zip(batch) {
+                let middle = u64::from_le_bytes(*block);
+                if is_own(middle) && range.contains(&number) {
+                    let index = number - range.start;
+                    entries.push(Entry { middle: spread(middle), index });
+                }
+            }
+            table.insert(&entries);
+        });
+    }
+
+    fn look_up(
+        &self,
+        part: u64,
+        slice: u64,
+        tables: &Tables<'_>,
+        found: &mut Vec<(DesKey, DesKey)>,
+    ) {
+        let blocks = KeyBlocks::new(Direction::Decrypt, self.first.ciphertext);
+        let mut middles = Vec::with_capacity(BATCH_KEYS);
+        blocks.of_slice(self.run.engine, self.space2, slice, &mut |first, batch| {
+            middles.clear();
+            middles.extend(batch.iter().map(|block| u64::from_le_bytes(*block)));
+            tables.find(&middles, |place, index| {
+                let key1 = self.space1.key(part * self.plan.keys + index);
+                if is_encrypted(&key1, self.first.plaintext, batch[place]) {
+                    let key2 = self.space2.key(first + place as u64);
+                    if self.accepts(&key1, &key2) {
+                        found.push((key1, key2));
+                    }
+                }
+            });
+        });
+    }
+
+    fn accepts(&self, key1: &DesKey, key2: &DesKey) -> bool {
+        self.others.iter().all(|pair| {
+            let mut block = [pair.plaintext];
+            Des::new(key1).encrypt(&mut block);
+            is_encrypted(key2, block[0], pair.ciphertext)
+        })
+    }
+}
+
+fn is_encrypted(key: &DesKey, plaintext: Block, ciphertext: Block) -> bool {
+    let mut block = [plaintext];
+    Des::new(key).encrypt(&mut block);
+    block[0] == ciphertext
+}

@@ -1,0 +1,190 @@
+//! Rung 7: what a connection costs a server before anybody has proven anything.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::num::{NonZeroU32, NonZeroU64};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crypto_bigint::BoxedUint;
+use crypto_primes::Flavor;
+use crypto_primes::hazmat::SmallFactorsSieve;
+use ddes_server::endpoint::Bounds;
+use ddes_session::v2::noise::Initiator;
+use ddes_session::v2::{prologue, protocol};
+use ddes_wire::classic::DhPublicKey;
+use ddes_wire::v2::{Hello, Reason, Rejection};
+
+use super::scene::{END, KEY};
+use crate::stage::{FrameStream, LabServer, Plan, RawFrame, SUITE, processor_time, v2_entropy};
+use crate::{Lab, LabError, Seed, Trial, hex};
+
+/// Bits of the fresh primes here; the original's have 2048.
+const FRESH_BITS: NonZeroU32 = NonZeroU32::MIN.saturating_add(511);
+const ORIGINAL_BITS: u64 = 2048;
+const CONNECTIONS: u32 = 4;
+/// How many handshakes a second the lab's D-DDES/2 server computes for one address. The default of
+/// `ddes serve` is 1,000.
+const HANDSHAKES_PER_SEC: NonZeroU32 = NonZeroU32::MIN.saturating_add(3);
+const FLOOD: u32 = 40;
+
+pub(super) fn classic(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
+    let server = OriginalServer::start(&lab.seed)?;
+    lab.scene(format!(
+        "A server does what the original does: for each connection it makes a new safe prime. \
+         Here it has {FRESH_BITS} bits instead of {ORIGINAL_BITS}. It listens on {}, loopback \
+         only.",
+        server.address
+    ));
+    lab.does(format!("Connects {CONNECTIONS} times, sends nothing, and leaves."));
+    let mut primes = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let mut stream = FrameStream::connect(server.address)?;
+        let key = DhPublicKey::from_pem(&stream.expect(KEY)?);
+        let key = key.map_err(|error| LabError::unplanned(error.to_string()))?;
+        lab.sees(format!("A 10 with a prime that nobody saw before: {}…", hex(&key.prime[..8])));
+        primes.push(key.prime);
+    }
+    let spent = server.join()?;
+    let each = spent / CONNECTIONS;
+    lab.gets(format!(
+        "{} ms of the server's processor for each connection, for 0 bytes sent.",
+        millis(each)
+    ));
+    let growth = (ORIGINAL_BITS / u64::from(FRESH_BITS.get())).pow(5);
+    lab.lesson(format!(
+        "Candidates grow with the square of the bits and each trial with their cube: 4 times the \
+         bits cost about {growth} times as much. The original's 2048 bits take it 1 s to 60 s a \
+         connection. A handful of connects keeps it busy for minutes."
+    ));
+    primes.sort_unstable();
+    primes.dedup();
+    let is_fresh = primes.len() == CONNECTIONS as usize;
+    let trial = if is_fresh && spent > Duration::ZERO {
+        Trial::succeeded(format!("{} ms of processor for each empty connection", millis(each)))
+    } else {
+        Trial::unexpected(format!("{} different primes", primes.len()))
+    };
+    let trial = trial.fact("connections", CONNECTIONS).fact("prime_bits", FRESH_BITS.get());
+    let trial = trial.fact("different_primes", primes.len());
+    Ok(trial.fact("processor_ms_each", each.as_secs_f64() * 1e3).fact("bytes_sent", 0))
+}
+
+fn millis(time: Duration) -> String {
+    format!("{:.2}", time.as_secs_f64() * 1e3)
+}
+
+/// A server that makes a group for each connection, as the original does.
+struct OriginalServer {
+    address: SocketAddr,
+    thread: JoinHandle<Option<Duration>>,
+}
+
+impl OriginalServer {
+    fn start(seed: &Seed) -> Result<Self, LabError> {
+        let failed = "cannot listen on loopback";
+        let listener =
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(LabError::system(failed))?;
+        let address = listener.local_addr().map_err(LabError::system(failed))?;
+        let seed = seed.clone();
+        let thread = std::thread::Builder::new()
+            .name("lab server".into())
+            .spawn(move || serve(&listener, &seed))
+            .map_err(LabError::system("cannot start a thread"))?;
+        Ok(Self { address, thread })
+    }
+
+    /// The processor time of its connections.
+    fn join(self) -> Result<Duration, LabError> {
+        let spent = self.thread.join().ok().flatten();
+        spent.ok_or_else(|| LabError::unplanned("the server found no prime"))
+    }
+}
+
+fn serve(listener: &TcpListener, seed: &Seed) -> Option<Duration> {
+    let begun = processor_time();
+    for number in 0..CONNECTIONS {
+        let (stream, _) = listener.accept().ok()?;
+        let prime = fresh_prime(seed, number)?;
+        // What a public value is like does not matter here: nobody answers.
+        let public = seed.draw::<64>(&format!("rung 7/public/{number}"));
+        let key = DhPublicKey { prime, generator: vec![2], public: public[1..].to_vec() };
+        let pem = key.to_pem().ok()?;
+        FrameStream::new(stream).ok()?.write(&RawFrame::new(KEY, pem)).ok()?;
+    }
+    Some(processor_time().saturating_sub(begun))
+}
+
+/// A new safe prime, by the sieve and the test with which received groups are checked.
+fn fresh_prime(seed: &Seed, number: u32) -> Option<Vec<u8>> {
+    let mut start = seed.draw::<64>(&format!("rung 7/prime/{number}"));
+    // As many bits as promised, and room to search upwards.
+    start[0] = start[0] & 0xbf | 0x80;
+    let start = BoxedUint::from_be_slice_vartime(&start);
+    let mut candidates = SmallFactorsSieve::new(start, FRESH_BITS, true).ok()?;
+    let prime = candidates.find(|number| crypto_primes::is_prime(Flavor::Safe, number))?;
+    Some(prime.to_be_bytes().to_vec())
+}
+
+pub(super) fn v2(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
+    let label = "rung 7/v2";
+    let mut plan = Plan::v2(&lab.seed, label, Vec::new());
+    plan.bounds = Bounds { handshakes_per_sec_max: Some(HANDSHAKES_PER_SEC), ..plan.bounds };
+    let server = LabServer::start(plan)?;
+    lab.scene(format!(
+        "A D-DDES/2 server listens on {}, loopback only. It computes {HANDSHAKES_PER_SEC} \
+         handshakes a second for one address, in bursts of twice as many (the default is 1,000).",
+        server.address()
+    ));
+    let entropy = v2_entropy(&lab.seed, "rung 7/attacker");
+    let (_, noise) = Initiator::start(protocol(SUITE), &prologue(SUITE), &entropy, &[]);
+    let hello = RawFrame::new(KEY, Hello { suite: SUITE, noise: &noise }.encode());
+    lab.does(format!(
+        "Computes one message 1, once, and sends the same {} bytes on {FLOOD} connections.",
+        hello.encode().len()
+    ));
+    let begun = std::time::Instant::now();
+    let (mut answered, mut refused, mut other) = (0_u32, 0_u32, 0_u32);
+    for _ in 0..FLOOD {
+        let mut stream = FrameStream::connect(server.address())?;
+        stream.write(&hello)?;
+        match stream.read()? {
+            Some(frame) if frame.opcode == KEY => answered += 1,
+            Some(frame) if is_too_many(&frame) => refused += 1,
+            Some(_) | None => other += 1,
+        }
+    }
+    let secs = begun.elapsed().as_secs() + 1;
+    let counted = server.counted();
+    lab.server(&server);
+    lab.sees(format!("{answered} answers, {refused} refusals (50, reason 9, in the clear)."));
+    let each = NonZeroU64::new(counted.handshakes)
+        .map_or(Duration::ZERO, |of| counted.processor.div_f64(of.get() as f64));
+    lab.gets(format!(
+        "{} ms of the server's processor for each handshake that was computed, and none of the \
+         costly part for the others.",
+        millis(each)
+    ));
+    let rate = u64::from(HANDSHAKES_PER_SEC.get());
+    let most = rate * 2 + rate * secs;
+    let is_bounded = u64::from(answered) <= most && counted.handshakes <= most;
+    let trial = if is_bounded && refused > 0 && other == 0 {
+        lab.stopped(
+            "The group is fixed, and the limits for an address come before any exponentiation \
+             (P-28). Whoever is over them gets a 50 and costs a table look-up.",
+        );
+        Trial::stopped("limits before any exponentiation", "P-28")
+    } else {
+        Trial::unexpected(format!("{answered} answers of {most}, {refused} refusals, {other} else"))
+    };
+    let trial = trial.fact("connections", FLOOD).fact("handshakes_computed", counted.handshakes);
+    let trial = trial.fact("refused", refused).fact("connections_at_the_door", counted.accepted);
+    Ok(trial
+        .fact("processor_ms_each", each.as_secs_f64() * 1e3)
+        .fact("refused_at_the_door", counted.refused))
+}
+
+fn is_too_many(frame: &RawFrame) -> bool {
+    frame.opcode == END
+        && Rejection::decode(&frame.body)
+            .is_some_and(|rejection| rejection.reason == Reason::TooMany)
+}

@@ -1,0 +1,172 @@
+//! Rung 10: the meet in the middle on opcode 30 alone, with a dial between time and memory.
+
+use ddes_cipher::{Block, DesKey, Function};
+use ddes_wire::v2::{GroupSize, Suite};
+
+use super::key_search::{des_keys, hint_line, material, targets, v2_key};
+use super::scene::{CIPHERTEXT, DATA, KEY, values};
+use crate::keys::{ClassicKeys, blocks};
+use crate::recover::{self, PAD, Pair};
+use crate::search::{Stage, space};
+use crate::stage::{LabServer, Met, Plan, Relay, SUITE, V2Client, Way, identity, pass, server_key};
+use crate::{Lab, LabError, Recorded, Trial, hex};
+
+pub(super) const LABEL: &str = "rung 10/classic";
+const RUNG: u8 = 10;
+
+pub(super) fn classic(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
+    let bits = lab.settings.bits;
+    let values = values(&lab.seed, LABEL, 2, 1, 999_999);
+    let (material, truth) = material(lab, LABEL, &values)?;
+    let (_, sent) = targets(&material)?;
+    let ciphertext = blocks(&sent[CIPHERTEXT]);
+    let [first, .., last] = ciphertext else {
+        return Err(LabError::Unusable("the 30 has no two blocks".into()));
+    };
+    let mut pairs = vec![Pair { plaintext: PAD, ciphertext: *last }];
+    lab.sees(format!("The 30's last block, {}: Double DES of 08×8.", hex(last)));
+    if let Some(known) = material.values.first() {
+        lab.sees(format!(
+            "Its first block, {}: Double DES of {known}, which is public.",
+            hex(first)
+        ));
+        pairs.push(Pair { plaintext: known.to_be_bytes(), ciphertext: *first });
+    }
+    let memory = lab.settings.memory_bytes;
+    lab.does(format!(
+        "Encrypts 08×8 under 2^{bits} keys Key1, as many at a time as {} MiB hold; decrypts the \
+         ciphertext under 2^{bits} keys Key2; looks where they meet. The second block is the sieve.",
+        memory >> 20
+    ));
+    let begun = std::time::Instant::now();
+    let found = meet(lab, &pairs, &truth.keys, "meet", pairs.len() > 1)?;
+    let found = found.into_iter().find_map(|(key1, key2)| {
+        recover::mac_key(&key2, &sent)
+            .map(|key2| ClassicKeys { key1: *key1.as_bytes(), key2: *key2.as_bytes() })
+    });
+    let Some(found) = found else {
+        return Ok(Trial::unexpected("no pair of keys fits").frames(material.frames));
+    };
+    lab.gets(format!("Key1 {}, Key2 {}.", hex(&found.key1), hex(&found.key2)));
+    let read: Vec<_> = material
+        .bodies(Way::ToServer, DATA)
+        .into_iter()
+        .filter_map(|body| found.open_data(body).map(|(value, _)| value.to_string()))
+        .collect();
+    lab.gets(format!("Every integer of the session: {}.", read.join(", ")));
+    lab.lesson(
+        "Two keys of 56 bits took 2^57 DES and a table, not 2^112 DES. With half the memory the \
+         second pass runs twice as often: that is the dial, --memory.",
+    );
+    let sent: Vec<_> = material.values.iter().map(u64::to_string).collect();
+    let trial = if sent == read || sent.is_empty() {
+        Trial::succeeded("both keys of the session, from opcode 30 alone")
+    } else {
+        Trial::unexpected(format!("it reads {read:?} instead of {sent:?}"))
+    };
+    let trial = trial.fact("key1", hex(&found.key1)).fact("key2", hex(&found.key2));
+    let trial = trial.fact("bits", bits).fact("memory_bytes", memory.to_string());
+    let trial = trial.fact("integers_read", read).fact("hint", hint_line(&truth.keys, bits));
+    Ok(trial.fact("secs", begun.elapsed().as_secs_f64()).frames(material.frames))
+}
+
+fn meet(
+    lab: &mut Lab<'_>,
+    pairs: &[Pair],
+    keys: &ClassicKeys,
+    name: &'static str,
+    first_only: bool,
+) -> Result<Vec<(DesKey, DesKey)>, LabError> {
+    let (bits, memory) = (lab.settings.bits, lab.settings.memory_bytes);
+    let (space1, space2) = (space(&keys.key1, bits), space(&keys.key2, bits));
+    let what = "Key1 and Key2 in the middle";
+    let stage = Stage { rung: RUNG, name, what, key1: None, first_only };
+    lab.search(&stage, |run, progress| {
+        recover::meet(pairs, &space1, &space2, memory, run, progress)
+    })
+}
+
+pub(super) fn v2(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
+    let bits = lab.settings.bits;
+    // A stopped search of the classic half is not of this one.
+    lab.resume = None;
+    let hybrid = keystream(lab, "rung 10/v2", SUITE)?;
+    lab.sees(
+        "Message 3 begins with the server's public key, which everybody knows: four blocks of \
+         known plaintext, so four blocks of keystream, for the counters 0 to 3.",
+    );
+    lab.does(format!(
+        "Meets in the middle of each counter and its keystream, 2^{bits} keys a side."
+    ));
+    let found = meet(lab, &hybrid.pairs, &hybrid.keys, "hybrid", false)?;
+    lab.gets(format!(
+        "{} pairs of keys, although the right ones are among those tried.",
+        found.len()
+    ));
+    let study = keystream(lab, "rung 10/v2 ddes", Suite::Ddes(GroupSize::Bits2048))?;
+    lab.does("Does the same to the suite `ddes`, which is Double DES alone, for study.");
+    let found_in_ddes = meet(lab, &study.pairs, &study.keys, "ddes", true)?;
+    let is_found = |found: &[(DesKey, DesKey)], keys: &ClassicKeys| {
+        found
+            .iter()
+            .any(|(key1, key2)| key1.as_bytes() == &keys.key1 && key2.as_bytes() == &keys.key2)
+    };
+    let falls = is_found(&found_in_ddes, &study.keys);
+    if falls {
+        lab.gets(
+            "There it finds Key1 and Key2: 2^57 work is all that `--suite ddes` promises, for \
+             secrecy. Its tags have a key of their own, so totals stay authentic.",
+        );
+    }
+    let trial = if is_found(&found, &hybrid.keys) {
+        Trial::unexpected("Key1 and Key2 fit the keystream of the hybrid suite")
+    } else {
+        lab.stopped(
+            "In the default suite the keystream of ChaCha20, under a key of 256 bits, is added to \
+             that of Double DES: there is no middle in which to meet (P-05).",
+        );
+        Trial::stopped("ChaCha20's keystream on top of Double DES", "P-05")
+    };
+    let trial = trial.fact("bits", bits).fact("pairs_found", found.len());
+    let trial = trial.fact("suite_ddes_falls", falls).fact("hint", hint_line(&hybrid.keys, bits));
+    Ok(trial.frames(hybrid.frames))
+}
+
+/// Known keystream of a D-DDES/2 session, with the keys that the hint is made of.
+struct Keystream {
+    pairs: Vec<Pair>,
+    keys: ClassicKeys,
+    frames: Vec<Recorded>,
+}
+
+fn keystream(lab: &mut Lab<'_>, label: &str, suite: Suite) -> Result<Keystream, LabError> {
+    let client = format!("{label}/client");
+    let account = identity(&lab.seed, &client).public();
+    let grants = vec![(account, ddes_identity::Role::Client)];
+    let server = LabServer::start(Plan::v2(&lab.seed, label, grants))?;
+    let relay = Relay::start(server.address(), pass)?;
+    let trusted = server_key(&lab.seed, label).public();
+    lab.scene(format!(
+        "A D-DDES/2 server listens on {}, loopback only; suite {}.",
+        server.address(),
+        suite.name()
+    ));
+    let met = V2Client::meet(relay.address(), &trusted, &lab.seed, &client, suite)?;
+    let Met::Open(mut session) = met else {
+        return Err(LabError::unplanned(format!("no session opened: {met:?}")));
+    };
+    session.sum_after(7)?;
+    let frames = relay.recorded();
+    let function = if suite.is_hybrid() { Function::DdesChaCha } else { Function::Ddes };
+    let keys = des_keys(&v2_key(&lab.seed, label, &frames, suite)?, function)?;
+    lab.server_with_hint(&server, &hint_line(&keys, lab.settings.bits));
+    let proofs = relay.bodies(Way::ToClient, KEY);
+    let third = proofs.get(1).ok_or_else(|| LabError::unplanned("no message 3"))?;
+    let known: &[Block] = blocks(trusted.as_bytes());
+    // The first record to the client: number 0, so its counters are 0, 1, 2, 3.
+    let pairs = (0_u64..).zip(known.iter().zip(blocks(third))).map(|(counter, (plain, sealed))| {
+        let keystream = std::array::from_fn(|i| plain[i] ^ sealed[i]);
+        Pair { plaintext: counter.to_be_bytes(), ciphertext: keystream }
+    });
+    Ok(Keystream { pairs: pairs.collect(), keys, frames })
+}

@@ -1,0 +1,176 @@
+//! The scenes that rungs share: a server, an honest client, and the attacker between them.
+
+use ddes_identity::{PublicKey, Role};
+
+use crate::keys::{self, ClassicKeys};
+use crate::stage::{
+    ClassicClient, LabServer, Plan, RawFrame, Relay, V2Client, Way, identity, pass, server_key,
+};
+use crate::{Lab, LabError, Material, Seed, Truth};
+
+/// The opcodes, as attackers know them.
+pub(super) const KEY: u32 = 10;
+pub(super) const TOKEN: u32 = 20;
+pub(super) const DATA: u32 = 30;
+pub(super) const RESULT: u32 = 40;
+pub(super) const END: u32 = 50;
+
+/// Where the parts of a classic 30 are: DDES(integer ‖ UUID) 32, token 16, HMAC 32.
+pub(super) const CIPHERTEXT: std::ops::Range<usize> = 0..32;
+pub(super) const CLEAR_TOKEN: std::ops::Range<usize> = 32..48;
+pub(super) const DATA_BYTES: usize = 80;
+
+/// A classic server and one client behind the attacker. Dropped in the order client, relay, server.
+pub(super) struct ClassicScene {
+    pub(super) client: ClassicClient,
+    pub(super) relay: Relay,
+    pub(super) server: LabServer,
+}
+
+pub(super) fn classic(
+    lab: &mut Lab<'_>,
+    label: &str,
+    deed: impl FnMut(Way, &RawFrame) -> Vec<(Way, RawFrame)> + Send + 'static,
+) -> Result<ClassicScene, LabError> {
+    let server = LabServer::start(Plan::classic(&lab.seed, label))?;
+    let relay = Relay::start(server.address(), deed)?;
+    lab.scene(format!(
+        "A classic server listens on {}, loopback only. A client connects to {}, and that is the \
+         attacker, who passes frames on.",
+        server.address(),
+        relay.address()
+    ));
+    let client = ClassicClient::connect(relay.address(), &lab.seed, &client_label(label))?;
+    Ok(ClassicScene { client, relay, server })
+}
+
+fn client_label(label: &str) -> String {
+    format!("{label}/client")
+}
+
+/// A D-DDES/2 server and one client behind the attacker.
+pub(super) struct V2Scene {
+    pub(super) client: V2Client,
+    pub(super) relay: Relay,
+    pub(super) server: LabServer,
+    /// The client's identity.
+    pub(super) account: PublicKey,
+}
+
+pub(super) fn v2(
+    lab: &mut Lab<'_>,
+    label: &str,
+    deed: impl FnMut(Way, &RawFrame) -> Vec<(Way, RawFrame)> + Send + 'static,
+) -> Result<V2Scene, LabError> {
+    let account = identity(&lab.seed, &client_label(label)).public();
+    let plan = Plan::v2(&lab.seed, label, vec![(account, Role::Client)]);
+    let server = LabServer::start(plan)?;
+    let relay = Relay::start(server.address(), deed)?;
+    lab.scene(format!(
+        "A D-DDES/2 server listens on {}, loopback only. Its client goes through the attacker at \
+         {}.",
+        server.address(),
+        relay.address()
+    ));
+    let trusted = server_key(&lab.seed, label).public();
+    let client = V2Client::connect(relay.address(), &trusted, &lab.seed, &client_label(label))?;
+    Ok(V2Scene { client, relay, server, account })
+}
+
+/// Both keys of the first session of a classic server of the lab.
+pub(super) fn classic_keys(seed: &Seed, label: &str) -> Result<ClassicKeys, LabError> {
+    let group = keys::group();
+    let server = seed.draw(&format!("{label}/server/0/exponent"));
+    let client = ClassicClient::exponent(seed, &client_label(label));
+    let pem = keys::key_pem(&group, &keys::exponent(&group, &client))?;
+    keys::agreed(&group, keys::exponent(&group, &server), pem.as_bytes())
+}
+
+/// Its token.
+pub(super) fn classic_token(seed: &Seed, label: &str) -> [u8; 16] {
+    seed.draw(&format!("{label}/server/0/token"))
+}
+
+/// The integers of an exercise.
+pub(super) fn values(seed: &Seed, label: &str, count: usize, least: u64, most: u64) -> Vec<u64> {
+    (0..count).map(|n| seed.number(&format!("{label}/value/{n}"), least, most)).collect()
+}
+
+/// What somebody who only listens to a classic session has: of the recording, or of a live session
+/// in which these integers are sent.
+pub(super) fn overheard(
+    lab: &mut Lab<'_>,
+    label: &str,
+    values: &[u64],
+    hint: Option<&str>,
+) -> Result<Material, LabError> {
+    if let Some(recording) = lab.recording(true) {
+        let (frames, truth) = (recording.frames.clone(), recording.truth.clone());
+        let values = known_values(&frames, truth.as_ref());
+        lab.scene(format!("The attacker has a capture of {} frames.", frames.len()));
+        return Ok(Material { frames, truth, values });
+    }
+    let mut scene = classic(lab, label, pass)?;
+    for value in values {
+        let sum = scene.client.sum_after(*value)?;
+        lab.client(format!("sends {value}, and hears that the sum is {sum}."));
+    }
+    match hint {
+        Some(hint) => lab.server_with_hint(&scene.server, hint),
+        None => lab.server(&scene.server),
+    }
+    let frames = scene.relay.recorded();
+    let keys = classic_keys(&lab.seed, label)?;
+    Ok(Material { frames, truth: Some(Truth { keys }), values: values.to_vec() })
+}
+
+/// The integers of a capture with its secrets.
+fn known_values(frames: &[crate::Recorded], truth: Option<&Truth>) -> Vec<u64> {
+    let Some(Truth { keys }) = truth else { return Vec::new() };
+    let sent = frames.iter().filter(|frame| frame.way == Way::ToServer && frame.opcode == DATA);
+    sent.filter_map(|frame| keys.open_data(&frame.body).map(|(value, _)| value)).collect()
+}
+
+/// What somebody who only listens to a D-DDES/2 session sees: the client's 30s.
+pub(super) fn v2_overheard(
+    lab: &mut Lab<'_>,
+    label: &str,
+    values: &[u64],
+) -> Result<(Vec<crate::Recorded>, Option<[u8; 16]>), LabError> {
+    if let Some(recording) = lab.recording(false) {
+        let frames = recording.frames.clone();
+        lab.scene(format!("The attacker has a capture of {} frames.", frames.len()));
+        return Ok((frames, None));
+    }
+    let mut scene = v2(lab, label, pass)?;
+    for value in values {
+        let value = i64::try_from(*value);
+        let value = value.map_err(|_| LabError::unplanned("an integer beyond 63 bits"))?;
+        let sum = scene.client.sum_after(value)?;
+        lab.client(format!("sends {value}, and hears that the sum is {sum}."));
+    }
+    lab.server(&scene.server);
+    let token = *scene.client.token();
+    Ok((scene.relay.recorded(), Some(token)))
+}
+
+/// The client's 30s among frames.
+pub(super) fn data(frames: &[crate::Recorded]) -> Vec<&[u8]> {
+    let sent = frames.iter().filter(|frame| frame.way == Way::ToServer && frame.opcode == DATA);
+    sent.map(|frame| frame.body.as_slice()).collect()
+}
+
+/// The frames that are needed, or what is missing.
+pub(super) fn at_least<'a>(
+    bodies: Vec<&'a [u8]>,
+    count: usize,
+    what: &str,
+) -> Result<Vec<&'a [u8]>, LabError> {
+    if bodies.len() < count {
+        return Err(LabError::Unusable(format!(
+            "the capture has {} {what}, this rung needs {count}",
+            bodies.len()
+        )));
+    }
+    Ok(bodies)
+}

@@ -1,0 +1,74 @@
+//! Rung 1: the token that opcode 20 encrypts and opcode 30 shows.
+
+use super::scene::{
+    CLEAR_TOKEN, DATA, DATA_BYTES, TOKEN, at_least, data, overheard, v2_overheard, values,
+};
+use crate::stage::Way;
+use crate::{Lab, LabError, Trial, hex};
+
+pub(super) const LABEL: &str = "rung 1/classic";
+
+pub(super) fn classic(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
+    let values = values(&lab.seed, LABEL, 2, 1, 999);
+    let material = overheard(lab, LABEL, &values, None)?;
+    let sealed = at_least(material.bodies(Way::ToClient, TOKEN), 1, "frames with opcode 20")?;
+    let sent = at_least(material.bodies(Way::ToServer, DATA), 1, "frames with opcode 30")?;
+    lab.sees(format!(
+        "The 20 is {} bytes of ciphertext: two passes of DES keep the token secret.",
+        sealed[0].len()
+    ));
+    lab.does("Takes bytes 32 to 47 of the first 30, where the client repeats the token.");
+    let tokens: Vec<_> = sent.iter().filter_map(|body| body.get(CLEAR_TOKEN)).collect();
+    let Some(first) = tokens.first() else {
+        return Ok(Trial::unexpected("a 30 is too short to hold a token").frames(material.frames));
+    };
+    lab.gets(format!("The token: {}.", hex(first)));
+    let is_in_all = tokens.iter().all(|token| token == first)
+        && sent.iter().all(|body| body.len() == DATA_BYTES);
+    if is_in_all && tokens.len() > 1 {
+        lab.sees(format!("All {} frames show the same one.", tokens.len()));
+    }
+    let opened = material.truth.as_ref().and_then(|truth| truth.keys.open_token(sealed[0]));
+    let trial = match opened {
+        Some(token) if token != **first => Trial::unexpected("it is not the token of the 20"),
+        Some(_) | None => Trial::succeeded(format!("the session's token, {}", hex(first))),
+    };
+    lab.lesson(
+        "The encrypted 20 proves nothing about who sends a 30. It gives an attacker two blocks of \
+         known plaintext under Key1 instead: rung 9 uses them.",
+    );
+    let trial = trial.fact("token", hex(first)).fact("sealed_token", hex(sealed[0]));
+    Ok(trial.fact("checked_with_the_keys", material.truth.is_some()).frames(material.frames))
+}
+
+pub(super) fn v2(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
+    let values = values(&lab.seed, LABEL, 2, 1, 999);
+    let (frames, token) = v2_overheard(lab, "rung 1/v2", &values)?;
+    let sent = at_least(data(&frames), 2, "frames with opcode 30")?;
+    lab.does("Takes the first 16 bytes of each 30, where the token is.");
+    let shown: Vec<_> = sent.iter().filter_map(|body| body.get(..16)).collect();
+    for bytes in &shown {
+        lab.sees(hex(bytes));
+    }
+    lab.does("Looks for any 16 bytes that two frames share.");
+    let windows: Vec<_> = sent.iter().map(|body| body.windows(16)).collect();
+    let is_shared = windows.iter().enumerate().any(|(at, one)| {
+        one.clone().any(|bytes| {
+            windows.iter().skip(at + 1).any(|other| other.clone().any(|found| found == bytes))
+        })
+    });
+    let is_shown = token.is_some_and(|token| {
+        frames.iter().any(|frame| frame.body.windows(16).any(|bytes| bytes == token))
+    });
+    let trial = if is_shared || is_shown {
+        Trial::unexpected("16 bytes of a 30 come twice, or the token is in the clear")
+    } else {
+        lab.stopped(
+            "Every body from message 3 on is a record: the 20 and each 30 carry the token \
+             encrypted, under a number of its own (P-08).",
+        );
+        Trial::stopped("the token is inside an encrypted record", "P-08")
+    };
+    let first: Vec<_> = shown.iter().map(|bytes| hex(bytes)).collect();
+    Ok(trial.fact("first_bytes", first).frames(frames))
+}
