@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use ddes_capture::{Conversation, Direction, Limits, Role, SessionSecrets, Writer, read};
+use ddes_capture::{Conversation, Direction, Limits, Role, SessionSecrets, Writer, Written, read};
 use ddes_explain::{Calculation, DhGroup, HkdfExpansion, Sources, cards, document, forget_secrets};
 use ddes_ffdhe::{Group, NamedGroup};
 use ddes_wire::classic::DhPublicKey;
@@ -41,9 +41,10 @@ fn captured(frames: &[(Direction, Vec<u8>)], secrets: Option<SessionSecrets>) ->
     let connection = writer.open(at, client, server, secrets).unwrap();
     for (direction, frame) in frames {
         at += Duration::from_micros(1700);
-        writer.data(connection, at, *direction, frame).unwrap();
+        let written = writer.data(connection, at, *direction, frame).unwrap();
+        assert_eq!(written, Written::Whole);
     }
-    writer.close(connection, at, None).unwrap();
+    assert_eq!(writer.close(connection, at, None).unwrap(), Written::Whole);
     let file = writer.finish().unwrap();
     let mut found = read(&file[..], &Limits::default(), &[]).unwrap();
     assert_eq!(found.all.len(), 1, "{:?}", found.notes);

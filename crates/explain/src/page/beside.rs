@@ -94,7 +94,7 @@ pub(super) fn beside(one: &Side<'_>, other: &Side<'_>) -> Option<String> {
          <h2 id=\"beside-title\">The same act on both wires</h2>\
          <p>Both captures side by side: what each step is made of, what it gives away, and what stops \
          the attack.</p>\
-         <div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"both wires\"><table>\
+         <div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"both wires\"><table>\
          <thead><tr><td></td><th scope=\"col\">classic</th><th scope=\"col\">D-DDES/2</th></tr></thead>\
          <tbody>{rows}<tr><th scope=\"row\">Blocks that repeat</th><td>{}</td><td>{}</td></tr></tbody>\
          </table></div></section>\n",

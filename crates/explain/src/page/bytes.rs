@@ -65,11 +65,10 @@ impl Linked<'_> {
         match field {
             Some((i, field)) => format!(
                 "<a class=\"b h{hue}\" id=\"{anchor}.{name}.bytes\" href=\"#{anchor}.{name}\" \
-                 data-f=\"{i}\" aria-label=\"{name}, {size}\">{inner}</a> ",
+                 data-f=\"{i}\"><span class=\"unseen\">{name}: </span>{inner}</a> ",
                 hue = i % HUES,
                 anchor = self.anchor,
                 name = field.name,
-                size = count(range.len(), "byte", "bytes"),
             ),
             None => format!("<span class=\"b\">{inner}</span> "),
         }

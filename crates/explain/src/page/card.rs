@@ -137,10 +137,10 @@ impl Card {
         let python = self.calculation.python();
         format!(
             "<div class=\"again\"><h5>Do it yourself</h5>\
-             <pre class=\"line\" data-kind=\"shell\" tabindex=\"0\" role=\"region\" \
+             <pre class=\"line\" data-kind=\"shell\" tabindex=\"0\" role=\"group\" \
              aria-label=\"The command\"><code>{}</code></pre>\
              <pre class=\"line\" data-kind=\"python\" data-results=\"{}\" tabindex=\"0\" \
-             role=\"region\" aria-label=\"The line of Python\"><code>{}</code></pre></div>",
+             role=\"group\" aria-label=\"The line of Python\"><code>{}</code></pre></div>",
             text(&self.calculation.command()),
             python.results,
             text(&python.command())
@@ -236,7 +236,7 @@ fn table(steps: &[Step]) -> String {
         })
         .collect();
     format!(
-        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"block by block\"><table>\
+        "<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"block by block\"><table>\
          <thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 }

@@ -150,7 +150,7 @@ fn views(has_secrets: bool) -> String {
         )
     };
     format!(
-        "<form class=\"views\"><fieldset><legend>Look at it as</legend>{}{}{}</fieldset></form>\n",
+        "<form class=\"views\" aria-label=\"views\"><fieldset><legend>Look at it as</legend>{}{}{}</fieldset></form>\n",
         one("wire", "Eavesdropper", "what is on the wire", !has_secrets),
         one("keys", "With the keys", "what is inside, and how", has_secrets),
         one("attack", "Attacker", "what the bytes give away", false)
@@ -222,8 +222,9 @@ fn ladder(conversation: &Conversation, acts: &[Act], prefix: &str) -> String {
         )
     };
     let rungs: String = conversation.frames.iter().zip(acts).take(FRAMES_MAX).map(rung).collect();
+    let which = if prefix.is_empty() { "" } else { "other " };
     format!(
-        "<nav class=\"ladder\" aria-label=\"frames of the conversation\"><ol>{rungs}</ol></nav>"
+        "<nav class=\"ladder\" aria-label=\"frames of the {which}conversation\"><ol>{rungs}</ol></nav>"
     )
 }
 
