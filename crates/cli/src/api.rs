@@ -265,7 +265,7 @@ fn meant(page: SocketAddr, server: &ServerAddress) -> Option<SocketAddr> {
         IpAddr::V6(Ipv6Addr::UNSPECIFIED) if is_loopback(server) => Ipv6Addr::LOCALHOST.into(),
         ip if named == Some(ip) => ip,
         ip if named.is_none() && is_loopback(server) && ip.is_loopback() => ip,
-        _ => return None,
+        IpAddr::V4(_) | IpAddr::V6(_) => return None,
     };
     (page.port() == server.port()).then(|| SocketAddr::new(ip, page.port()))
 }

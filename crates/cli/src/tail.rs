@@ -146,7 +146,12 @@ fn line(mut fields: Map<String, Value>) -> String {
             Value::String(plain) if !plain.is_empty() && !plain.contains([' ', '"', '=']) => {
                 plain.clone()
             }
-            value => value.to_string(),
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Array(_)
+            | Value::Object(_) => value.to_string(),
         };
         text.push_str(&format!("  {name}={value}"));
     }

@@ -21,11 +21,17 @@ const VALID: Duration = Duration::from_secs(5);
 /// Names by the bytes of a public key.
 pub(crate) type Names = HashMap<[u8; 32], Arc<str>>;
 
+/// When the names were read, and those.
+type LastNames = Option<(Instant, Arc<Names>)>;
+
+/// Reads the lists.
+type ReadNames = dyn Fn() -> Names + Send + Sync;
+
 /// The lists, and the names as they were read last.
 pub(crate) struct NameLists {
     /// `None` without lists.
-    read: Option<Arc<dyn Fn() -> Names + Send + Sync>>,
-    last: Arc<Mutex<Option<(Instant, Arc<Names>)>>>,
+    read: Option<Arc<ReadNames>>,
+    last: Arc<Mutex<LastNames>>,
     /// Held by the one reading.
     turn: Arc<AsyncMutex<()>>,
 }

@@ -35,7 +35,7 @@ const BUFFER_BYTES: usize = 64 * 1024;
 
 /// Something that happened on a connection.
 pub(crate) enum Happened {
-    Opened { client: SocketAddr, server: SocketAddr, secrets: Option<SessionSecrets> },
+    Opened { client: SocketAddr, server: SocketAddr, secrets: Option<Box<SessionSecrets>> },
     Data(Direction, Vec<u8>),
     Closed,
 }
@@ -107,13 +107,14 @@ impl Recorder {
     }
 
     /// The same with the secrets of each session, which is said loudly.
-    pub(crate) fn with_secrets(self) -> Self {
+    pub(crate) fn with_secrets(mut self) -> Self {
         say(&format!(
             "WARNING: {} will hold the secrets of its sessions: whoever has the file reads \
              everything in them, and on the classic wire can forge values while they last.",
             self.path.display()
         ));
-        Self { has_secrets: true, ..self }
+        self.has_secrets = true;
+        self
     }
 
     /// The capture that a client's flags ask for.
@@ -174,8 +175,9 @@ impl Wiretap for Recorder {
         };
         let what = match what {
             Passed::Opened { own, peer, drawn } => {
-                let secrets =
-                    self.has_secrets.then(|| SessionSecrets::drawn(self.role, drawn.dh, drawn.kem));
+                let secrets = self
+                    .has_secrets
+                    .then(|| Box::new(SessionSecrets::drawn(self.role, drawn.dh, drawn.kem)));
                 let (client, server) = match self.role {
                     Role::Client => (own, peer),
                     Role::Server => (peer, own),
@@ -251,7 +253,8 @@ impl Keeper {
                 at,
                 what: Happened::Opened { client, server, secrets },
             } => {
-                let number = self.writer.open(at, client, server, secrets)?;
+                let number =
+                    self.writer.open(at, client, server, secrets.map(|secrets| *secrets))?;
                 self.numbers.insert(connection, number);
                 Ok(Written::Whole)
             }

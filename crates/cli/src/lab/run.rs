@@ -36,7 +36,8 @@ pub(crate) fn run(args: &RunArgs, output: &OutputArgs) -> Result<(), Failure> {
     };
     let mut narrator = Narrator::new(output);
     let mut trials = Vec::new();
-    let outcome = all(args, &rungs, recording, resume, &seed, &mut narrator, &mut trials);
+    let outcome =
+        all(args, &rungs, recording.as_ref(), resume.as_ref(), &seed, &mut narrator, &mut trials);
     // What there is, whatever ended the rungs.
     let written = match &args.evidence {
         Some(path) => {
@@ -67,16 +68,16 @@ fn chosen(args: &RunArgs, resume: Option<&Resume>) -> Result<Vec<&'static Rung>,
 fn all(
     args: &RunArgs,
     rungs: &[&'static Rung],
-    recording: Option<Recording>,
-    resume: Option<Resume>,
+    recording: Option<&Recording>,
+    resume: Option<&Resume>,
     seed: &Seed,
     narrator: &mut Narrator,
     trials: &mut Vec<Value>,
 ) -> Result<(), Failure> {
     let threads = args.threads.or_else(|| available_parallelism().ok());
     let settings = Settings {
-        bits: resume.as_ref().map_or(args.bits, |resume| resume.bits),
-        memory_bytes: resume.as_ref().map_or(args.memory, |resume| resume.memory_bytes),
+        bits: resume.map_or(args.bits, |resume| resume.bits),
+        memory_bytes: resume.map_or(args.memory, |resume| resume.memory_bytes),
         // Where the system does not say, one thread is always there.
         threads: threads.unwrap_or(NonZeroUsize::MIN).get(),
     };
@@ -98,13 +99,13 @@ fn all(
                 narrator.pause()?;
             }
             narrator.begin(rung, *side)?;
-            let recording = recording.clone().filter(|_| rung.reads_captures);
+            let recording = recording.filter(|_| rung.reads_captures).cloned();
             let mut lab = Lab {
                 seed: seed.clone(),
                 settings,
                 recording,
                 hints,
-                resume: resume.clone(),
+                resume: resume.cloned(),
                 listener: &mut *narrator,
             };
             let outcome = rung.attack(*side)(&mut lab);

@@ -257,7 +257,7 @@ fn maintain(script: &str, action: &str, user: &str, lacks: &str, refuses: &str) 
     command.env("PATH", &programs).env("DDES_USER", user).env("DDES_LOG", &log);
     let output = command.output().unwrap();
     assert!(output.status.success() || !output.stderr.is_empty());
-    (output.status.success(), fs::read_to_string(log).unwrap_or(String::new()))
+    (output.status.success(), fs::read_to_string(log).unwrap_or_default())
 }
 
 const OURS: &str = "ddes:x:105:109::/var/lib/ddes:/usr/sbin/nologin";

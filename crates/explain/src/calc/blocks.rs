@@ -79,9 +79,9 @@ fn in_ecb(
         let mut column = columns.last().map_or_else(Vec::new, Clone::clone);
         let des = Des::new(&DesKey::new(*key));
         if *decrypt {
-            des.decrypt(&mut column)
+            des.decrypt(&mut column);
         } else {
-            des.encrypt(&mut column)
+            des.encrypt(&mut column);
         }
         columns.push(column);
     }
@@ -155,9 +155,9 @@ mod tests {
                 let mut expect = [block];
                 let des = Des::new(&DesKey::new(key));
                 if decrypt {
-                    des.decrypt(&mut expect)
+                    des.decrypt(&mut expect);
                 } else {
-                    des.encrypt(&mut expect)
+                    des.encrypt(&mut expect);
                 }
                 assert_eq!(trace(key, block, decrypt).out, expect[0]);
             }

@@ -52,7 +52,9 @@ fn f(right: u32, subkey: u64) -> u32 {
         let six = expanded >> (42 - 6 * i) & 0x3f;
         // The outer two bits are the row, the inner four the column.
         let (row, column) = (six >> 4 & 2 | six & 1, six >> 1 & 0xf);
-        bits << 4 | u64::from(table[(16 * row + column) as usize])
+        #[allow(clippy::cast_possible_truncation, reason = "a place is below 64")]
+        let place = (16 * row + column) as usize;
+        bits << 4 | u64::from(table[place])
     });
     low(permuted(substituted, 32, &P))
 }

@@ -84,7 +84,7 @@ pub(super) fn work(
     let power = power(&modulus, base, private);
     let whole = left_padded(&power, p.len());
     if peer.is_some() {
-        let below = modulus.as_ref().wrapping_sub(&one(&modulus));
+        let below = modulus.as_ref().wrapping_sub(one(&modulus));
         if power <= one(&modulus) || power == below {
             return Err(CalcError::Degenerate);
         }
@@ -103,7 +103,7 @@ fn power(p: &Odd<BoxedUint>, base: BoxedUint, exponent: &[u8]) -> BoxedUint {
 fn in_range(p: &Odd<BoxedUint>, name: &'static str, bytes: &[u8]) -> Result<BoxedUint, CalcError> {
     let value = BoxedUint::from_be_slice(trimmed(bytes), p.bits_precision())
         .map_err(|_| CalcError::Range { name })?;
-    let below = p.as_ref().wrapping_sub(&one(p));
+    let below = p.as_ref().wrapping_sub(one(p));
     if value > one(p) && value < below { Ok(value) } else { Err(CalcError::Range { name }) }
 }
 

@@ -135,7 +135,7 @@ impl Table {
 /// `of` times the fraction that the number is of 2^64.
 pub(super) fn share(number: u64, of: usize) -> usize {
     #[allow(clippy::cast_possible_truncation, reason = "it is less than `of`")]
-    let share = (u128::from(number) * of as u128 >> 64) as usize;
+    let share = ((u128::from(number) * of as u128) >> 64) as usize;
     share
 }
 

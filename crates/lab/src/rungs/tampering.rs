@@ -143,7 +143,8 @@ impl Books {
         let account = identity(&lab.seed, &client).public();
         let disk = locked(original)?;
         let id = lab.seed.draw(&format!("{label}/ledger id"));
-        let (ledger, _) = Ledger::open(disk, StoreOptions::default(), id).map_err(store)?;
+        let (ledger, _) =
+            Ledger::open(disk, StoreOptions::default(), id).map_err(|error| store(&error))?;
         let plan = Plan { ledger, ..Plan::v2(&lab.seed, label, vec![(account, Role::Client)]) };
         let server = LabServer::start(plan)?;
         lab.scene(format!(
@@ -166,7 +167,7 @@ impl Books {
             lab.client(format!("sends {value}, and hears that the sum is {sum}."));
         }
         lab.server(&server);
-        let view = View::read(&looked(original)?).map_err(store)?;
+        let view = View::read(&looked(original)?).map_err(|error| store(&error))?;
         let statement = view.statement(&AccountId::Identity(*account.as_bytes()));
         let receipt = statement.ok_or_else(|| LabError::unplanned("no account"))?.to_string();
         let signature = key.sign_armored(Namespace::Receipt, receipt.as_bytes());
@@ -177,7 +178,7 @@ impl Books {
     }
 }
 
-fn store(error: StoreError) -> LabError {
+fn store(error: &StoreError) -> LabError {
     LabError::unplanned(error.to_string())
 }
 
@@ -191,7 +192,9 @@ fn looked(path: &Path) -> Result<Folder, LabError> {
 }
 
 fn copy(from: &Path, to: &Path) -> Result<(), LabError> {
-    audit::backup(&looked(from)?, &*locked(to)?, &mut |_, _| {}).map(drop).map_err(store)
+    audit::backup(&looked(from)?, &*locked(to)?, &mut |_, _| {})
+        .map(drop)
+        .map_err(|error| store(&error))
 }
 
 fn verify(path: &Path, statements: &[Statement]) -> Result<audit::Verified, VerifyError> {
@@ -223,8 +226,8 @@ fn change(ledger: &Path) -> Result<(), LabError> {
 
 /// Counts another integer behind the copy's end, by the ledger's own rules.
 fn rewrite(ledger: &Path, account: PublicKey) -> Result<(), LabError> {
-    let (mut ledger, _) =
-        Ledger::open(locked(ledger)?, StoreOptions::default(), [0; 16]).map_err(store)?;
+    let (mut ledger, _) = Ledger::open(locked(ledger)?, StoreOptions::default(), [0; 16])
+        .map_err(|error| store(&error))?;
     let id = AccountId::Identity(*account.as_bytes());
     let opened = ledger.commit(Timestamp(1), &[Operation::Open(id)]);
     let Some(OperationOutcome::Opened(Ok(opening))) = opened.first() else {
