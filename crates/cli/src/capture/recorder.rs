@@ -74,8 +74,7 @@ impl Recorder {
         let failed =
             |error: io::Error| Failure::system(&format!("cannot write {}", path.display()), &error);
         let out = BufWriter::with_capacity(BUFFER_BYTES, CaptureFile::open(path)?);
-        let mut writer = Writer::new(out, bytes_max).map_err(failed)?;
-        writer.flush().map_err(failed)?;
+        let writer = Writer::new(out, bytes_max).map_err(failed)?;
         let (sender, receiver) = mpsc::channel();
         let (done, ended) = mpsc::channel();
         let queued = Arc::new(AtomicUsize::new(0));
