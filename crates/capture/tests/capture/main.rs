@@ -17,7 +17,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ddes_capture::{
-    ConnectionNumber, Conversation, Conversations, Direction, Limits, SessionSecrets, Writer, Written,
+    ConnectionNumber, Conversation, Conversations, Direction, Limits, SessionSecrets, Writer,
+    Written,
 };
 
 /// A capture that the writer makes.

@@ -107,13 +107,14 @@ impl Recorder {
     }
 
     /// The same with the secrets of each session, which is said loudly.
-    pub(crate) fn with_secrets(self) -> Self {
+    pub(crate) fn with_secrets(mut self) -> Self {
         say(&format!(
             "WARNING: {} will hold the secrets of its sessions: whoever has the file reads \
              everything in them, and on the classic wire can forge values while they last.",
             self.path.display()
         ));
-        Self { has_secrets: true, ..self }
+        self.has_secrets = true;
+        self
     }
 
     /// The capture that a client's flags ask for.

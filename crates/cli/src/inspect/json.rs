@@ -97,7 +97,7 @@ fn of_frame(out: &mut impl Write, stream: u32, frame: &Frame) -> io::Result<()> 
         .with("from", sender(frame.direction))
         .with("opcode", frame.opcode)
         .with("name", frame.name)
-        .with("bytes", hex(&frame.bytes))
+        .with("hex", hex(&frame.bytes))
         .with("fields", fields(&frame.fields, &frame.bytes))
         .with("der", frame.der.as_ref().map(plain))
         .with("plain", frame.plain.as_ref().map(plain))
