@@ -24,7 +24,7 @@ const ORIGINAL_BITS: u64 = 2048;
 const CONNECTIONS: u32 = 4;
 /// How many handshakes a second the lab's D-DDES/2 server computes for one address. The default of
 /// `ddes serve` is 1,000.
-const HANDSHAKES_PER_SEC: NonZeroU32 = NonZeroU32::MIN.saturating_add(3);
+const HANDSHAKES_PER_SEC: NonZeroU32 = NonZeroU32::MIN;
 const FLOOD: u32 = 40;
 
 pub(super) fn classic(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
@@ -131,8 +131,9 @@ pub(super) fn v2(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     plan.bounds = Bounds { handshakes_per_sec_max: Some(HANDSHAKES_PER_SEC), ..plan.bounds };
     let server = LabServer::start(plan)?;
     lab.scene(format!(
-        "A D-DDES/2 server listens on {}, loopback only. It computes {HANDSHAKES_PER_SEC} \
-         handshakes a second for one address, in bursts of twice as many (the default is 1,000).",
+        "A D-DDES/2 server listens on {}, loopback only. Its limit for the handshakes of one \
+         address is {HANDSHAKES_PER_SEC} a second, in bursts of twice as many (the default is \
+         1,000).",
         server.address()
     ));
     let entropy = v2_entropy(&lab.seed, "rung 7/attacker");
