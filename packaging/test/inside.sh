@@ -20,14 +20,15 @@ fails() { if "$@"; then return 1; fi; }
 is_another() { test "$(pid)" != "$1" && test "$(pid)" != 0 && systemctl is-active --quiet ddes; }
 
 : refused where a person is called ddes, who stays whatever is done with the package
-useradd --create-home ddes
+dora=/srv/dora
+useradd --create-home --home-dir $dora ddes
 fails dpkg -i /shared/new.deb
 test ! -e $home
 fails systemctl is-active --quiet ddes
 dpkg --purge ddes
 getent passwd ddes
 getent group ddes
-test -d /home/ddes
+test -d "$dora"
 userdel --remove ddes
 
 : installed and started

@@ -148,6 +148,7 @@ impl Half {
                 continue;
             }
             let room = self.held.range(at..).next().map_or(u64::MAX, |(start, _)| start - at);
+            // More room than memory has is enough for all bytes.
             let count = usize::try_from(room).unwrap_or(usize::MAX).min(bytes.len());
             self.held.insert(at, bytes[..count].to_vec());
             self.held_bytes += count + HELD_COST;

@@ -55,7 +55,8 @@ pub struct OpenedV2 {
 /// One key of one direction, and what the cipher function makes of it.
 ///
 /// ```text
-/// okm = HKDF-Expand-SHA256(k, "D-DDES/2 DDESChaCha", 80) = Key1 8 ‖ Key2 8 ‖ MacKey 32 ‖ ChaChaKey 32
+/// okm = HKDF-Expand-SHA256(k, "D-DDES/2 DDESChaCha", 80)
+///     = Key1 8 ‖ Key2 8 ‖ MacKey 32 ‖ ChaChaKey 32
 /// ```
 pub struct Epoch {
     /// The number of the first record under it.

@@ -423,6 +423,7 @@ fn interface() -> Vec<u8> {
 
 #[allow(clippy::cast_possible_truncation, reason = "the two halves of a u64; packets are short")]
 fn enhanced_packet(at: Duration, packet: &[u8], comment: Option<&str>) -> Vec<u8> {
+    // 64 bits of nanoseconds end in the year 2554.
     let time = u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
     let length = (packet.len() as u32).to_le_bytes();
     let mut body = [

@@ -104,8 +104,8 @@ impl Api {
         Self { agent: agent(CONNECT, WHOLE), server, right: Right::Look }
     }
 
-    /// Where to ask now, and with which token. Servers end, and others may take their ports: so this
-    /// is found out for each request.
+    /// Where to ask now, and with which token. Servers end, and others may take their ports: so
+    /// this is found out for each request.
     fn way(&self) -> (String, Option<Zeroizing<String>>) {
         let asked = || self.server.to_string();
         let bearer = |token: &str| Zeroizing::new(format!("Bearer {token}"));

@@ -1,5 +1,5 @@
-//! Pages of captured sessions: of recorded handshakes in every suite and from either side's secrets,
-//! of a classic session, and of what nobody would send in earnest.
+//! Pages of captured sessions: of recorded handshakes in every suite and from either side's
+//! secrets, of a classic session, and of what nobody would send in earnest.
 //!
 //! The pages stay in the folder of temporary files, to be looked at.
 

@@ -39,8 +39,8 @@ pub(crate) struct Accounts {
     classic: BTreeMap<u64, Account>,
     /// Totals of the classic accounts that ended.
     ended: Totals,
-    /// Totals of all accounts, those that ended included. Each change of an account changes them, so
-    /// that nobody has to read all accounts.
+    /// Totals of all accounts, those that ended included. Each change of an account changes them,
+    /// so that nobody has to read all accounts.
     totals: Totals,
     /// The lowest classic number that was never used.
     classic_next: u64,

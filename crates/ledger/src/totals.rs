@@ -11,8 +11,8 @@ pub struct Totals {
     pub accounts: u64,
     /// How many values were counted.
     pub count: u128,
-    /// The sum of the values, modulo 2^128. It leaves the range of 128 bits after 2^63 values at the
-    /// earliest, since no value is beyond 2^64: 29,000 years at 10 million values a second. An
+    /// The sum of the values, modulo 2^128. It leaves the range of 128 bits after 2^63 values at
+    /// the earliest, since no value is beyond 2^64: 29,000 years at 10 million values a second. An
     /// account's own sum is never wrong: what would overflow it is refused.
     pub sum: Total,
     pub(crate) extremes: Option<(Amount, Amount)>,
@@ -45,8 +45,8 @@ impl Totals {
     }
 
     /// An account that is included became `after`; `before` are its count and sum until then. This
-    /// gives what adding up all accounts anew would: differences add up modulo 2^128 as sums do, and
-    /// an account's extremes only move apart.
+    /// gives what adding up all accounts anew would: differences add up modulo 2^128 as sums do,
+    /// and an account's extremes only move apart.
     #[inline]
     pub(crate) fn replace(&mut self, before: (u64, Total), after: &Account) {
         let (count, sum) = before;

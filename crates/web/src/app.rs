@@ -88,8 +88,8 @@ impl App {
         answer.ok().flatten().ok_or_else(ApiError::no_answer)
     }
 
-    /// Reads or changes the process' configuration, one request at a time: its file may be on a disk
-    /// that does not answer.
+    /// Reads or changes the process' configuration, one request at a time: its file may be on a
+    /// disk that does not answer.
     pub(crate) async fn configure<T: Send + 'static>(
         &self,
         work: impl FnOnce(&dyn Operations) -> T + Send + 'static,

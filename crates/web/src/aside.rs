@@ -19,8 +19,8 @@ impl Aside {
         Self(Arc::new(Semaphore::new(ASIDE_MAX)))
     }
 
-    /// Runs `work` on a thread of its own. Work cannot be stopped once it has begun, so it keeps its
-    /// place until it ends: clients that leave bring no more of it than there are threads.
+    /// Runs `work` on a thread of its own. Work cannot be stopped once it has begun, so it keeps
+    /// its place until it ends: clients that leave bring no more of it than there are threads.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,

@@ -1,9 +1,10 @@
 //! Connections: accepted, bounded in number and time, and served one request after the other.
 //!
-//! There are 64 places. If all are taken, a new connection replaces one on which the server does not
-//! work: the one that has made no progress for the longest, be it with a request or with reading an
-//! answer. If the server works on all of them, it replaces one that shows no token. So whoever may
-//! not act keeps nobody out: it holds no place by what it does or does not send and read.
+//! There are 64 places. If all are taken, a new connection replaces one on which the server does
+//! not work: the one that has made no progress for the longest, be it with a request or with
+//! reading an answer. If the server works on all of them, it replaces one that shows no token. So
+//! whoever may not act keeps nobody out: it holds no place by what it does or does not send and
+//! read.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

@@ -138,6 +138,7 @@ fn frame(index: usize, at: Duration, direction: Direction, bytes: Vec<u8>) -> Fr
     let fields = HEADER
         .iter()
         .zip([0..4, 4..HEADER_BYTES])
+        // A frame is not shorter than its header.
         .map(|(schema, range)| field(schema, range.clone(), bytes.get(range).unwrap_or(&[])))
         .collect();
     Frame {
@@ -213,6 +214,7 @@ fn set(frame: &mut Frame, message: Option<&'static Message>, group: Option<Group
         Some(split) => {
             for (schema, range) in split {
                 let range = range.start + HEADER_BYTES..range.end + HEADER_BYTES;
+                // The schema splits what is there.
                 let bytes = frame.bytes.get(range.clone()).unwrap_or(&[]);
                 frame.fields.push(field(schema, range, bytes));
             }
@@ -243,6 +245,7 @@ fn record_fields(frame: &mut Frame, message: Option<&'static Message>) {
         });
     };
     for (schema, range) in schema::RECORD.iter().zip([HEADER_BYTES..tag, tag..end]) {
+        // Both ranges end within the frame, as was seen above.
         let bytes = frame.bytes.get(range.clone()).unwrap_or(&[]);
         frame.fields.push(field(schema, range, bytes));
     }
@@ -287,7 +290,9 @@ fn plain(
     let message = message(wire, frame, Place::Plaintext, Suites::All);
     let fields = message.and_then(|message| plain_fields(message, &bytes));
     let is_known = fields.is_some();
-    let plain = Plain { bytes, fields: fields.unwrap_or_default(), record, epoch };
+    // What no message of the wire describes is shown as bytes alone.
+    let fields = fields.into_iter().flatten().collect();
+    let plain = Plain { bytes, fields, record, epoch };
     (is_known || record.is_some() || !plain.bytes.is_empty()).then_some(plain)
 }
 
@@ -318,5 +323,6 @@ fn in_range(value: &[u8], prime: &[u8]) -> bool {
 
 fn trimmed(bytes: &[u8]) -> &[u8] {
     let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+    // No more zeros than bytes.
     bytes.get(zeros..).unwrap_or(&[])
 }

@@ -31,7 +31,8 @@ pub(crate) enum Refusal {
     Handshake,
 }
 
-/// Tries secrets until one opens the conversation, and gives it with what it opened. Without any that name it, none were meant.
+/// Tries secrets until one opens the conversation, and gives it with what it opened. Without any
+/// that name it, none were meant.
 pub(super) fn first(
     conversation: &Conversation,
     secrets: &[SessionSecrets],

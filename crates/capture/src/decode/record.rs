@@ -92,6 +92,7 @@ fn epoch(function: Function, key: Key, first_record: u64) -> Epoch {
         Function::Ddes => (&b"D-DDES/2 DDES"[..], 16 + KEY_BYTES),
         Function::DdesChaCha => (&b"D-DDES/2 DDESChaCha"[..], 16 + 2 * KEY_BYTES),
     };
+    // Both lengths are within the array.
     expand(&key, info, okm.get_mut(..length).unwrap_or(&mut []));
     let (key1, key2) = ddes_cipher::key_pair(part::<0, 8>(&okm), part::<8, 8>(&okm));
     Epoch {

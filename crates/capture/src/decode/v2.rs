@@ -278,6 +278,7 @@ impl Account {
         let skip = (self.last_seq + 1).saturating_sub(first_seq);
         let is_gap = first_seq == 0 || first_seq > end.saturating_add(1);
         if !is_gap {
+            // More than memory can hold is more than there is: all is skipped, nothing is cut.
             let skip = usize::try_from(skip).unwrap_or(usize::MAX);
             let start = usize::try_from(first_seq.saturating_sub(self.last_seq + 1));
             self.waiting.truncate(start.unwrap_or(usize::MAX));

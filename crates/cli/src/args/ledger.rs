@@ -70,8 +70,8 @@ Examples:
     Receipt(ReceiptArgs),
 }
 
-/// Where a ledger is: a folder, or `memory`. The contract keeps URLs for what is not built yet; as a
-/// folder one would be made in silence.
+/// Where a ledger is: a folder, or `memory`. The contract keeps URLs for what is not built yet; as
+/// a folder one would be made in silence.
 pub(super) fn place() -> impl TypedValueParser<Value = PathBuf> {
     PathBufValueParser::new().try_map(|path| {
         let scheme = path.to_string_lossy().split_once("://").map(|(scheme, _)| scheme.to_owned());

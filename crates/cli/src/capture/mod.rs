@@ -96,6 +96,7 @@ async fn relay(
         false => screen.show(line),
     };
     show(&listening(address, args))?;
+    // Without the flag it goes on until it is ended.
     let (mut count, most) = (0, args.connections.unwrap_or(u64::MAX));
     let mut open = JoinSet::new();
     while count < most || !open.is_empty() {

@@ -123,6 +123,7 @@ fn plain(plain: &Plain) -> Value {
 
 fn fields(fields: &[Field], bytes: &[u8]) -> Vec<Value> {
     let field = |field: &Field| {
+        // The reader gives no field beyond its bytes.
         let inside = bytes.get(field.range.clone()).unwrap_or(&[]);
         // Integers are text: they exceed 2^53.
         let (value, stands_for) = match &field.value {

@@ -29,8 +29,8 @@ pub(crate) fn run(args: &InspectArgs) -> Result<(), Failure> {
     verdict(args, &found, &secrets)
 }
 
-/// Reads the whole file with the secrets that are given; one without the conversation that was asked
-/// for is an error.
+/// Reads the whole file with the secrets that are given; one without the conversation that was
+/// asked for is an error.
 pub(crate) fn open(args: &InspectArgs) -> Result<(Conversations, Vec<SessionSecrets>), Failure> {
     let secrets = args.secrets.as_deref().map_or_else(|| Ok(Vec::new()), secrets)?;
     let found = read(args, &secrets)?;
@@ -56,6 +56,7 @@ fn read(args: &InspectArgs, secrets: &[SessionSecrets]) -> Result<Conversations,
         false => Box::new(File::open(&args.file).map_err(|error| cannot(&error))?),
     };
     let limits = Limits {
+        // A bound beyond what can be addressed is none.
         bytes_max: usize::try_from(args.max_memory).unwrap_or(usize::MAX),
         only: args.stream,
         ..Limits::default()

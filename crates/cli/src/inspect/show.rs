@@ -182,6 +182,7 @@ impl Pen {
         bytes: &[u8],
         style: Option<Style>,
     ) -> io::Result<()> {
+        // The reader gives no field beyond its bytes.
         let inside = bytes.get(field.range.clone()).unwrap_or(&[]);
         let text = match &field.value {
             Value::Integer(integer) => integer.to_string(),

@@ -234,9 +234,9 @@ fn the_commands_of_the_container_and_the_unit_are_understood() {
     }
 }
 
-/// Runs a script of the package where `user` is the line of passwd(5) for the user ddes. Whatever it
-/// runs is only written down, in what is returned with whether it succeeded; `refuses` fails, and
-/// nothing is called `lacks`.
+/// Runs a script of the package where `user` is the line of passwd(5) for the user ddes. Whatever
+/// it runs is only written down, in what is returned with whether it succeeded; `refuses` fails,
+/// and nothing is called `lacks`.
 fn maintain(script: &str, action: &str, user: &str, lacks: &str, refuses: &str) -> (bool, String) {
     let programs = folder();
     let log = programs.join("log");
@@ -261,7 +261,7 @@ fn maintain(script: &str, action: &str, user: &str, lacks: &str, refuses: &str) 
 }
 
 const OURS: &str = "ddes:x:105:109::/var/lib/ddes:/usr/sbin/nologin";
-const PERSON: &str = "ddes:x:1000:1000:Dora:/home/ddes:/bin/bash";
+const PERSON: &str = "ddes:x:1000:1000:Dora:/srv/dora:/bin/bash";
 
 #[test]
 fn a_purge_deletes_the_user_that_the_package_made_and_never_a_person() {

@@ -1,8 +1,8 @@
 //! Bytes and their meaning, linked both ways.
 //!
 //! A field's bytes link to its row, and its name links to its bytes: with links alone the page
-//! works by keyboard and without a script. The script marks both sides while one of them has the pointer
-//! or the focus.
+//! works by keyboard and without a script. The script marks both sides while one of them has the
+//! pointer or the focus.
 
 use std::ops::Range;
 

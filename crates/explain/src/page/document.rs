@@ -31,7 +31,7 @@ pub fn document(sources: &Sources<'_>) -> String {
     if let Some((second, file)) = other {
         let attacked = attack(second, OTHER);
         let side = Side { conversation: second, attack: &attacked, prefix: OTHER };
-        table = beside(&one, &side).unwrap_or_default();
+        table = beside(&one, &side).into_iter().collect();
         body.push_str(&conversation(&side, file, "The other capture"));
     }
     let has_secrets = is_opened || other.is_some_and(|(other, _)| other.session.is_some());

@@ -158,7 +158,7 @@ pub(super) fn v2(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     let server = LabServer::start(Plan::v2(&lab.seed, label, vec![(account, Role::Client)]))?;
     let mut forwarder = Forwarder::new(&lab.seed);
     let relay = Relay::start(server.address(), move |way, frame: &RawFrame| {
-        forwarder.deed(way, frame).unwrap_or_default()
+        forwarder.deed(way, frame).into_iter().flatten().collect()
     })?;
     lab.does(
         "Has a handshake with the true server as well, opens its message 3, and passes the true \
