@@ -14,8 +14,8 @@ const RUNG: u8 = 12;
 const BITS_MAX: u32 = 26;
 /// Cores of the laptop: an assumption, each as fast as one here.
 const LAPTOP_CORES: f64 = 8.0;
-/// One GeForce GTX 1080, hashcat 4.1.0, mode 14000 (DES, known plaintext): hashcat forum, "Trying to
-/// crack 8 Byte DES key", March 2018.
+/// One GeForce GTX 1080, hashcat 4.1.0, mode 14000 (DES, known plaintext): hashcat forum, "Trying
+/// to crack 8 Byte DES key", March 2018.
 const GPU_KEYS_PER_SEC: f64 = 21.4955e9;
 /// The DES Cracker of 1998: EFF, "Cracking DES", O'Reilly, 1998: over 88 billion keys a second.
 const MACHINE_OF_1998_KEYS_PER_SEC: f64 = 88e9;
