@@ -265,7 +265,8 @@ fn a_session_of_the_python_client_falls_as_well() {
     let path = file.to_str().unwrap();
     let server = classic(&home, &["--capture", path, "--capture-secrets"]);
     let port = server.address.rsplit(':').next().unwrap();
-    let (code, shown, error) = output(peer("classic/client.py", &["--port", port, "7", "9", "7"]));
+    let (code, shown, error) =
+        output(peer("peer/classic/client.py", &["--port", port, "7", "9", "7"]));
     assert_eq!((code, &*shown), (0, "7\n16\n23\n"), "{error}");
     // Stopped in order, it has written all of it.
     let mut server = server;
