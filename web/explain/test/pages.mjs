@@ -11,8 +11,16 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 const here = dirname(fileURLToPath(import.meta.url));
 const DDES = process.env["DDES"] ?? join(here, "../../../target/debug/ddes");
 
+/** Pages that are there already, instead. */
+const PAGES = process.env["PAGES"] ?? null;
+
 /** Makes a folder of pages; gives their addresses by name. */
 export async function makePages() {
+  if (PAGES) {
+    const names = ["classic", "hybrid", "beside", "wire"];
+    const address = (name) => [name, pathToFileURL(join(PAGES, `${name}.html`)).href];
+    return { folder: mkdtempSync(join(tmpdir(), "ddes-explain-")), ...Object.fromEntries(names.map(address)) };
+  }
   const folder = mkdtempSync(join(tmpdir(), "ddes-explain-"));
   const env = { ...process.env, DDES_HOME: join(folder, "home"), DDES_HTTP: "off" };
   const ddes = (...words) => execFileSync(DDES, words, { env, encoding: "utf8", cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
