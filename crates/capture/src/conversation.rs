@@ -36,6 +36,8 @@ pub struct Counts {
     pub other_connections: u64,
     /// TCP connections that were not followed because a bound was reached.
     pub unfollowed: u64,
+    /// Conversations other than the one that was asked for.
+    pub others: u64,
 }
 
 /// One TCP connection that speaks one of the two wires.

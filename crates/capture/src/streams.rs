@@ -197,6 +197,9 @@ impl Streams {
             Kind::Ours if connection.keeps || !connection.stream.frames.is_empty() => {
                 self.done.push(connection.stream);
             }
+            Kind::Ours if !wanted(&self.limits, connection.stream.number) => {
+                self.counts.others += 1;
+            }
             Kind::Ours => self.counts.unfollowed += 1,
             Kind::Other | Kind::Silent => self.counts.other_connections += 1,
         }
@@ -363,7 +366,7 @@ impl Connection {
         self.kind = Kind::Ours;
         *memory.numbers += 1;
         self.stream.number = *memory.numbers;
-        let is_wanted = memory.limits.only.is_none_or(|only| only == self.stream.number);
+        let is_wanted = wanted(memory.limits, self.stream.number);
         self.keeps &= is_wanted && *memory.kept < memory.limits.conversations_max;
         *memory.kept += usize::from(self.keeps);
     }
@@ -439,4 +442,9 @@ impl Stream {
 fn key(segment: &Segment<'_>) -> Key {
     let (from, to) = (segment.from, segment.to);
     if from <= to { (from, to) } else { (to, from) }
+}
+
+/// Whether all conversations are asked for, or this one.
+fn wanted(limits: &Limits, number: u32) -> bool {
+    limits.only.is_none_or(|only| only == number)
 }

@@ -13,11 +13,11 @@ pub(crate) enum CalcCommand {
     /// Diffie-Hellman: a public value, or with --peer the shared one
     #[command(after_help = "\
 Examples (-q prints the result alone):
-  ddes calc dh -q --p 17 --g 5 --private 06
+  ddes calc dh -q --p 17 --g 05 --private 06
       08
-  ddes calc dh -q --p 17 --g 5 --private 06 --peer 13
+  ddes calc dh -q --p 17 --g 05 --private 06 --peer 13
       02
-  ddes calc dh -q --p 17 --g 5 --private 0f --peer 08
+  ddes calc dh -q --p 17 --g 05 --private 0f --peer 08
       02
 
 The first is 5^6 mod 23. --group ffdhe2048 takes RFC 7919's numbers, --pem raw:FILE those of the
@@ -341,7 +341,7 @@ Example:
         #[command(flatten)]
         output: CalcOutput,
     },
-    /// h = SHA-256(h ‖ data)
+    /// h = SHA-256(h || data)
     MixHash {
         /// The handshake hash so far, 32 bytes
         #[arg(long, value_name = "BYTES")]
@@ -376,9 +376,9 @@ Example:
 /// The algorithms of FIPS 203.
 #[derive(Debug, Subcommand)]
 pub(crate) enum KemCommand {
-    /// A key pair from d ‖ z: ek is the result, dk a step
+    /// A key pair from d || z: ek is the result, dk a step
     Keygen {
-        /// d ‖ z, 64 bytes
+        /// d || z, 64 bytes
         #[arg(long, value_name = "BYTES")]
         seed: Given,
         #[command(flatten)]
@@ -397,7 +397,7 @@ pub(crate) enum KemCommand {
     },
     /// The secret in a ciphertext
     Decapsulate {
-        /// d ‖ z, 64 bytes
+        /// d || z, 64 bytes
         #[arg(long, value_name = "BYTES", conflicts_with = "dk")]
         seed: Option<Given>,
         /// The whole decapsulation key instead, 2400 bytes

@@ -71,14 +71,19 @@ fn forget(found: &mut Conversations) {
     found.all.iter_mut().for_each(ddes_explain::forget_secrets);
 }
 
-/// The conversation with the number, or the first.
+/// The conversation with the number; without one the first in which integers were sent, since a first
+/// contact is a connection of its own.
 fn chosen<'a>(
     found: &'a Conversations,
     stream: Option<u32>,
     file: &Path,
 ) -> Result<&'a Conversation, Failure> {
-    let wanted = |one: &&Conversation| stream.is_none_or(|stream| stream == one.number);
-    found.all.iter().find(wanted).ok_or_else(|| {
+    let counts = |one: &&Conversation| one.frames.iter().any(|frame| frame.opcode == 30);
+    let one = match stream {
+        Some(stream) => found.all.iter().find(|one| one.number == stream),
+        None => found.all.iter().find(counts).or(found.all.first()),
+    };
+    one.ok_or_else(|| {
         Failure::new(Code::No, format!("{} has no such conversation", file.display()))
             .next(format!("ddes inspect {}     (shows all of them)", file.display()))
     })

@@ -104,7 +104,7 @@ fn nothing(args: &InspectArgs, found: &Conversations) -> Failure {
     let name = args.file.display();
     let counts = found.counts;
     if let Some(stream) = args.stream
-        && !found.all.is_empty()
+        && (!found.all.is_empty() || counts.others > 0)
     {
         return Failure::new(Code::No, format!("{name} has no conversation {stream}"))
             .next(format!("ddes inspect {name}     (shows all of them)"));

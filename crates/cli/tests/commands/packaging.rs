@@ -266,7 +266,7 @@ const PERSON: &str = "ddes:x:1000:1000:Dora:/srv/dora:/bin/bash";
 #[test]
 fn a_purge_deletes_the_user_that_the_package_made_and_never_a_person() {
     let purge = |user, lacks, refuses| maintain("postrm", "purge", user, lacks, refuses);
-    let home = "rm -rf /var/lib/ddes\n";
+    let home = "rm -rf /var/lib/ddes\nrm -f /etc/default/ddes\n";
     let deluser = format!("{home}deluser --quiet --system ddes\n");
     assert_eq!(purge(OURS, "", ""), (true, format!("{deluser}groupdel ddes\n")));
     assert_eq!(purge(OURS, "deluser", ""), (true, format!("{home}userdel ddes\ngroupdel ddes\n")));
