@@ -102,7 +102,6 @@ pub(crate) const COMMANDS: &[(&str, &str)] = &[
     ("", "doctor --listen 127.0.0.1:0 --http off"),
     ("", "explain CAPTURE --out DIR.html"),
     ("", "inspect CAPTURE"),
-    ("", "inspect --json CAPTURE"),
 ];
 
 /// A home with everything that commands may want to show.
