@@ -78,6 +78,6 @@ impl Trial {
             Verdict::Unexpected { what } => json!({"outcome": "unexpected", "what": what}),
         };
         let frames: Vec<_> = self.frames.iter().map(Recorded::json).collect();
-        json!({"verdict": verdict, "facts": self.facts, "frames": frames})
+        json!({"verdict": verdict, "facts": self.facts, "seen_frames": frames})
     }
 }

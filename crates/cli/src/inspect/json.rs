@@ -114,7 +114,7 @@ fn sender(direction: Direction) -> &'static str {
 
 fn plain(plain: &Plain) -> Value {
     json!({
-        "bytes": hex(&plain.bytes),
+        "hex": hex(&plain.bytes),
         "fields": fields(&plain.fields, &plain.bytes),
         "record": plain.record,
         "epoch": plain.record.map(|_| plain.epoch),

@@ -114,7 +114,7 @@ impl Narrator {
             .with("as_expected", is_expected);
         if let Value::Object(fields) = trial.json() {
             for (name, value) in fields {
-                if name != "frames" || !has_file {
+                if name != "seen_frames" || !has_file {
                     line = line.with(&name, value);
                 }
             }

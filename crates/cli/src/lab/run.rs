@@ -147,7 +147,7 @@ fn summary(
         rungs.first().map_or_else(String::new, |rung| format!("\n{}", rung.teaches))
     };
     let line = Line::new("ended", text)
-        .with("rungs", rungs.len())
+        .with("rung_count", rungs.len())
         .with("attacks", count)
         .with("unexpected", unexpected.to_vec())
         .with("seed", seed.name());

@@ -90,12 +90,12 @@ fn evidence_is_a_file_with_the_frames_and_the_output_has_them_without_it() {
     let path = file.to_str().unwrap();
     let (code, events, error) = run(&["3", "--only", "classic", "--evidence", path]);
     assert_eq!(code, 0, "{error}");
-    assert!(trials(&events)[0].get("frames").is_none());
+    assert!(trials(&events)[0].get("seen_frames").is_none());
     let evidence: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
     let trial = &evidence["trials"][0];
     assert_eq!(trial["verdict"]["outcome"], "succeeded");
     let thirties = |trial: &Value| {
-        let frames = trial["frames"].as_array().unwrap();
+        let frames = trial["seen_frames"].as_array().unwrap();
         frames
             .iter()
             .filter(|frame| frame["opcode"] == 30 && frame["way"] == "to server")
@@ -120,7 +120,7 @@ fn answers_taken_from_the_runs_are_right_and_a_changed_one_is_wrong() {
         .iter()
         .map(|trial| (trial["rung"].as_u64().unwrap(), trial["facts"].clone()))
         .collect();
-    let frames = |rung: usize| trials(&events)[rung - 1]["frames"].as_array().unwrap().clone();
+    let frames = |rung: usize| trials(&events)[rung - 1]["seen_frames"].as_array().unwrap().clone();
     let pad_block = frames(2)
         .iter()
         .find(|frame| frame["opcode"] == 30 && frame["way"] == "to server")
