@@ -404,7 +404,8 @@ pub(crate) struct ServeArgs {
     /// The configuration file [default: /etc/ddes/ddes.toml if it exists]
     #[arg(long, value_name = "FILE", env = "DDES_CONFIG")]
     pub(crate) config: Option<PathBuf>,
-    /// Write what passes in all sessions to this pcapng file, for `ddes inspect` and Wireshark [default: none]
+    /// Write what passes in all sessions to this pcapng file, for `ddes inspect` and Wireshark
+    /// [default: none]
     #[arg(long, value_name = "FILE", env = "DDES_CAPTURE")]
     pub(crate) capture: Option<PathBuf>,
     /// With --capture: write the secrets of the sessions too; whoever has the file reads them

@@ -71,8 +71,8 @@ fn forget(found: &mut Conversations) {
     found.all.iter_mut().for_each(ddes_explain::forget_secrets);
 }
 
-/// The conversation with the number; without one the first in which integers were sent, since a first
-/// contact is a connection of its own.
+/// The conversation with the number; without one the first in which integers were sent, since a
+/// first contact is a connection of its own.
 fn chosen<'a>(
     found: &'a Conversations,
     stream: Option<u32>,
