@@ -406,7 +406,7 @@ fn section_header() -> Vec<u8> {
 }
 
 fn interface() -> Vec<u8> {
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "101")]
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is 101")]
     let link = RAW as u16;
     let body = [
         &link.to_le_bytes()[..],
