@@ -1,6 +1,6 @@
 //! Keys by their names.
 
-use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 const NAMED: [(KeyCode, &str); 11] = [
     (KeyCode::Up, "up"),

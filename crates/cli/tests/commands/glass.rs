@@ -166,6 +166,8 @@ impl Glass {
         let last = escape.chars().last().unwrap();
         let numbers = escape.trim_start_matches('[').trim_end_matches(last);
         match (escape, last) {
+            // A second one changes nothing: the screen that was there before is kept.
+            ("[?1049h", _) if self.is_alternate => {}
             ("[?1049h", _) => {
                 self.is_alternate = true;
                 self.before = Some((self.cells.clone(), self.row, self.column));
