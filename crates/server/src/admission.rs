@@ -245,6 +245,11 @@ impl Admission {
         true
     }
 
+    /// The number of connections that have proved nothing yet and speak no classic.
+    pub(crate) fn unproven(&self) -> usize {
+        self.unproven.all
+    }
+
     /// The counts that the bounds are about, as far as admission keeps them.
     pub(crate) fn gauges(&self) -> Gauges {
         Gauges {

@@ -52,6 +52,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How often changed rights are applied to open sessions. A removed right that has to be confirmed
 /// by a second reading takes two of these.
 const ACCESS_TICK: Duration = Duration::from_secs(1);
+/// A stop waits this long for connections that have proved nothing: one stranger who keeps silent
+/// does not hold it up for the five seconds in which a session may end.
+const UNPROVEN_STOP_MAX: Duration = Duration::from_millis(500);
 /// Without traffic for this long, the loop computes a single handshake itself: it delays no
 /// traffic, and waking the pool would add a tenth to its time.
 const QUIET: Duration = Duration::from_millis(10);
@@ -115,10 +118,19 @@ pub(crate) struct LoopState {
     /// When to accept again; `None` until the listener reports a connection.
     accept_at: Option<Instant>,
     access_at: Instant,
-    stopping: Option<Instant>,
+    stopping: Option<Stopping>,
     failure: Option<String>,
     /// The name of another thread that panicked.
     panicked: Option<String>,
+}
+
+/// How long the open connections delay the end of the loop.
+#[derive(Clone, Copy, Debug)]
+struct Stopping {
+    /// While a client that has proved itself is connected.
+    until: Instant,
+    /// While there are only others: the time for their notice to arrive.
+    unproven_until: Instant,
 }
 
 /// Actions that are collected, then done together.
@@ -160,7 +172,7 @@ impl Driver {
             if self.state.panicked.is_some() {
                 break;
             }
-            if self.state.stopping.is_some_and(|until| self.endpoint.is_empty() || until <= now) {
+            if self.stop_at().is_some_and(|at| at <= now) || self.has_stopped() {
                 break;
             }
             match self.poll.poll(&mut events, self.poll_timeout(now)) {
@@ -182,8 +194,8 @@ impl Driver {
             }
         }
         self.publish_now();
-        // Connections that are still open are counted and closed.
-        let cut = self.endpoint.len();
+        // Sessions that are still open are counted and closed.
+        let cut = self.endpoint.proven();
         self.mailbox.close();
         self.pool.stop();
         let clerk = self.ledger.stop();
@@ -195,9 +207,19 @@ impl Driver {
         }
     }
 
+    fn has_stopped(&self) -> bool {
+        self.state.stopping.is_some() && self.endpoint.is_empty()
+    }
+
+    /// When the loop ends, whoever is connected then.
+    fn stop_at(&self) -> Option<Instant> {
+        let Stopping { until, unproven_until } = self.state.stopping?;
+        Some(if self.endpoint.proven() == 0 { until.min(unproven_until) } else { until })
+    }
+
     /// Time until the next deadline; `None` blocks until an event.
     fn poll_timeout(&self, now: Instant) -> Option<Duration> {
-        let LoopState { ready, timers, accept_at, access_at, stopping, .. } = &self.state;
+        let LoopState { ready, timers, accept_at, access_at, .. } = &self.state;
         if !ready.is_empty() {
             return Some(Duration::ZERO);
         }
@@ -207,7 +229,7 @@ impl Driver {
             timers.next(),
             *accept_at,
             Some(*access_at),
-            *stopping,
+            self.stop_at(),
             endpoint_at,
             ledger_at,
             publish_at,
@@ -619,12 +641,14 @@ impl Driver {
     }
 
     fn stop(&mut self, now: Instant) {
-        if self.state.stopping.is_some() {
+        if let Some(stopping) = &mut self.state.stopping {
             // A second call stops immediately.
-            self.state.stopping = Some(now);
+            stopping.until = now;
+            stopping.unproven_until = now;
             return;
         }
-        self.state.stopping = Some(now + self.drain);
+        let (until, unproven_until) = (now + self.drain, now + UNPROVEN_STOP_MAX);
+        self.state.stopping = Some(Stopping { until, unproven_until });
         self.listener = None;
         self.endpoint.end_all(now, Order::Shutdown, None);
         self.count(|counts| counts.is_stopping = true);

@@ -729,6 +729,11 @@ impl Endpoint {
         self.connections.is_empty()
     }
 
+    /// The number of open connections whose clients have proved an identity or speak classic.
+    pub fn proven(&self) -> usize {
+        self.connections.len() - self.admission.unproven()
+    }
+
     /// All connections with their sessions, as an operator sees them.
     pub fn sessions(&self) -> impl Iterator<Item = SessionView> {
         self.connections.iter().map(|(_, connection)| SessionView {

@@ -126,7 +126,7 @@ pub struct Pulse {
 /// How a server stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stopped {
-    /// Connections that were cut because stopping took too long.
+    /// Sessions that were cut because stopping took too long.
     pub cut: usize,
     /// Why the ledger failed, if that stopped the server.
     pub failure: Option<String>,

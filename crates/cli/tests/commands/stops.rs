@@ -1,6 +1,7 @@
 //! Ending a server: by a signal, by a failed disk, whatever nobody reads.
 
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write};
+use std::net::TcpStream;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 use ddes_client::Signer;
 use ddes_client::v2::{ClientConnection, ConnectOptions};
 use ddes_identity::{PublicKey, SigningKey, read_public};
+use ddes_session::DRAIN_MAX;
 use ddes_session::v2::{ClientEnd, ClientEvent};
 use ddes_wire::Total;
 use ddes_wire::v2::{GroupSize, Reason, Suite};
@@ -126,6 +128,25 @@ fn a_signal_ends_a_server_whose_output_nobody_reads() {
         server.fill();
         server.signal(signal);
         assert_eq!(server.ended().0, Some(0), "{signal:?}");
+    }
+}
+
+#[test]
+fn a_stranger_who_keeps_silent_holds_no_stop_for_as_long_as_a_session_may_end() {
+    let home = folder();
+    for flags in [&[][..], &["--classic=true"]] {
+        let mut server = Piped::start(&home, &[flags, &["--ledger", "memory"]].concat());
+        let stranger = TcpStream::connect(&server.address).unwrap();
+        // Accepted: a command after it has its answer.
+        let trust = crate::secure::fingerprint(&home);
+        let total = ["total", "--quiet", "--server", &server.address, "--trust", &trust];
+        assert_eq!(output(ddes_at(&home, &total)).0, 0);
+        server.signal(Signal::TERM);
+        let begin = Instant::now();
+        assert_eq!(server.event("exited")["cut"], 0);
+        assert_eq!(server.ended().0, Some(0));
+        assert!(begin.elapsed() < DRAIN_MAX, "{flags:?} {:?}", begin.elapsed());
+        drop(stranger);
     }
 }
 
