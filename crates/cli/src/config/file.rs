@@ -207,13 +207,17 @@ fn unknown(name: &str, value: &DeValue<'_>) -> Wrong {
     Wrong { is_value: false, what, hint }
 }
 
-/// The key that a name is most like, by the measure and the bound of clap's own suggestions.
+/// The key that a name is most like.
 fn alike(name: &str) -> Option<&'static str> {
+    most_alike(&name.to_lowercase().replace('-', "_"), KEYS.iter().map(|key| key.name))
+}
+
+/// The one that a name is most like, by the measure and the bound of clap's own suggestions.
+pub(super) fn most_alike<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     const ALIKE_MIN: f64 = 0.7;
-    let name = name.to_lowercase().replace('-', "_");
-    let measured = KEYS.iter().map(|key| (strsim::jaro(&name, key.name), key.name));
+    let measured = known.map(|known| (strsim::jaro(name, known), known));
     let best = measured.max_by(|(one, _), (other, _)| one.total_cmp(other));
-    best.filter(|(likeness, _)| *likeness > ALIKE_MIN).map(|(_, key)| key)
+    best.filter(|(likeness, _)| *likeness > ALIKE_MIN).map(|(_, known)| known)
 }
 
 /// The value as its flag takes it; `None` if it is of another type.

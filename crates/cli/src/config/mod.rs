@@ -7,6 +7,7 @@
 mod file;
 mod keys;
 pub(crate) mod show;
+mod variables;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -23,6 +24,7 @@ use crate::serve::settings::bounds;
 use file::{FileValues, PATH};
 pub(crate) use file::{Problem, Unusable};
 pub(crate) use keys::{KEYS, Key};
+pub(crate) use variables::warn_of_misspelt;
 
 /// A whole configuration, checked.
 #[derive(Clone, Debug)]

@@ -58,6 +58,7 @@ fn setting_fields(line: Line, entry: &Entry) -> Line {
 }
 
 fn check(args: &ConfigCheckArgs) -> Result<(), Failure> {
+    super::warn_of_misspelt();
     let line = CommandLine::of_process(&["config", "check"]);
     let file = args.file.as_deref().or(args.serve.config.as_deref());
     let (file, problems) = match Configuration::load(&line, file) {

@@ -30,7 +30,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::args::{ServeArgs, SuiteName};
 use crate::capture::recorder::Recorder;
-use crate::config::{CommandLine, Configuration};
+use crate::config::{CommandLine, Configuration, warn_of_misspelt};
 use crate::failure::{Code, Failure};
 use crate::home::Home;
 use crate::keys;
@@ -202,6 +202,9 @@ fn warn(args: &ServeArgs) -> Result<(), Failure> {
         let failed =
             |error| Failure::system("cannot switch core dumps off", &error).next("--core-dumps");
         limits::no_core_dumps().map_err(failed)?;
+    }
+    if !args.output.quiet {
+        warn_of_misspelt();
     }
     if args.classic {
         screen::warn_of_classic();

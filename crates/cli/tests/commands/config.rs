@@ -245,6 +245,18 @@ fn a_wrong_variable_is_named_and_a_flag_needs_classic_from_any_layer() {
 
 /// The server would refuse it with exit code 2, with which systemd leaves it down.
 #[test]
+fn a_misspelt_variable_is_warned_of() {
+    let home = folder();
+    let file = write(&home, "");
+    let mut command = ddes_at(&home, &["config", "check", file.to_str().unwrap()]);
+    command.env("DDES_LEGDER", "/var/lib/ddes").env("DDES_OF_SOMEBODY_ELSE", "1");
+    let (code, _, said) = output(command);
+    let warning = "nothing reads the variable DDES_LEGDER. Did you mean DDES_LEDGER?";
+    assert!(code == 0 && said.contains(warning), "{code} {said}");
+    assert!(!said.contains("SOMEBODY"), "{said}");
+}
+
+#[test]
 fn what_only_a_start_would_refuse_is_an_error_for_check_and_reload_too() {
     let home = folder();
     for (text, why) in [
