@@ -31,7 +31,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     if let Some(unknown) = arguments.iter().find(|flag| !["--debug", "--test"].contains(flag)) {
         return Err(format!("{unknown}: package takes --debug and --test"));
     }
-    let profile = if arguments.contains(&"--debug") { "dev" } else { "release" };
+    let profile = if arguments.contains(&"--debug") { "dev" } else { "dist" };
     shell::run("cargo", &["build", "--package", "ddes", "--profile", profile], &[])?;
     generate(profile)?;
     let cargo_deb = installed()?;
