@@ -20,7 +20,7 @@ export interface Overview extends Answer {
     uptime_secs: number;
     fingerprint: string | null;
     boot: string;
-    state: "serving" | "draining" | "ledger_full" | "failed";
+    state: "serving" | "draining" | "ledger_full" | "ledger_away" | "failed";
     classic: boolean;
     allow_any: boolean;
     suites: string[];
@@ -111,13 +111,13 @@ export interface Verification {
 }
 
 export interface Ledger extends Answer {
-  kind: "folder" | "memory";
+  kind: "folder" | "memory" | "postgres";
   path: string | null;
   size_bytes: number | null;
   segments: number | null;
   head: { batch: number | string; chain: string } | null;
   checkpoint: number | string | null;
-  health: "good" | "full" | "failed";
+  health: "good" | "full" | "away" | "failed";
   free_bytes: number | null;
   last_verification: Verification | null;
   job: {

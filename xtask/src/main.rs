@@ -1,6 +1,6 @@
 //! The project's chores: `cargo xtask test`, `tidy`, `bench`, `bench-compare`, `circuits`,
-//! `faults`, `crash`, `power`, `rot`, `sim`, `instructions`, `loaded`, `mutants`, `fuzz`,
-//! `package`. Knows none of our crates' insides.
+//! `faults`, `crash`, `power`, `rot`, `sim`, `shared`, `instructions`, `loaded`, `mutants`,
+//! `fuzz`, `package`. Knows none of our crates' insides.
 
 mod bench;
 mod crash;
@@ -18,6 +18,7 @@ mod page;
 mod power;
 mod process;
 mod rot;
+mod shared;
 mod shell;
 mod sim;
 mod survivors;
@@ -40,6 +41,8 @@ usage: cargo xtask COMMAND
   rot [--short]        bits that flip and tails that vanish in a ledger at rest
   sim --seeds N [--from SEED] | --seed SEED | --short | --mutants
                        a world of clients, server and ledger with every fault, from a seed
+  shared [--secs N] | --mutants
+                       servers that fight for accounts in a PostgreSQL, through proxies that break connections
   loaded [RUNS]        the tests ten times beside a load of 16
   instructions         callgrind's counts under several secrets: they must be the same
   mutants [GROUP...] [--shard K/N] [--fresh] | --diff [COMMIT]
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         ["loaded", ref rest @ ..] => loaded::run(rest),
         ["rot", ref rest @ ..] => rot::run(rest),
         ["sim", ref rest @ ..] => sim::run(rest),
+        ["shared", ref rest @ ..] => shared::run(rest),
         ["fuzz", ref rest @ ..] => fuzz::run(rest),
         ["package", ref rest @ ..] => package::run(rest),
         ["mutants", ref rest @ ..] => mutants::run(rest),

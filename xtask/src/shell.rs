@@ -72,3 +72,15 @@ pub(crate) fn installed(program: &str, package: &str) -> Result<(), String> {
         Err(_) => run("apt-get", &["install", "-y", "--no-install-recommends", package], &[]),
     }
 }
+
+/// PostgreSQL's server, whose programs are not on the path.
+pub(crate) fn postgresql() -> Result<(), String> {
+    let releases = std::fs::read_dir("/usr/lib/postgresql");
+    let is_there = releases.is_ok_and(|releases| {
+        releases.flatten().any(|release| release.path().join("bin/postgres").exists())
+    });
+    match is_there {
+        true => Ok(()),
+        false => run("apt-get", &["install", "-y", "--no-install-recommends", "postgresql"], &[]),
+    }
+}

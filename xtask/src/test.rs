@@ -43,6 +43,8 @@ const STEPS: &[Step] = &[
         // Captures are read with Wireshark's own reader.
         shell::installed("tshark", "tshark")?;
         shell::installed("fish", "fish")?;
+        // A ledger that several servers share is in a database that the tests start.
+        shell::postgresql()?;
         shell::run("cargo", &["test", "--workspace"], &[("DDES_PEER_PYTHON", &python()?)])
     }),
     ("packaging", package::check),

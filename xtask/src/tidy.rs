@@ -20,6 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("ffdhe", &[]),
     ("identity", &["wire"]),
     ("ledger", &["wire"]),
+    ("ledger-postgres", &["wire", "ledger"]),
     ("session", &["wire", "cipher", "ffdhe", "identity"]),
     ("capture", &["wire", "cipher", "ffdhe", "identity", "session"]),
     ("explain", &["wire", "cipher", "ffdhe", "identity", "session", "capture"]),
@@ -31,8 +32,20 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "wire", "session", "ledger", "server", "client", "load", "cipher", "ffdhe", "identity",
-            "web", "capture", "explain", "lab",
+            "wire",
+            "session",
+            "ledger",
+            "server",
+            "client",
+            "load",
+            "cipher",
+            "ffdhe",
+            "identity",
+            "web",
+            "capture",
+            "explain",
+            "lab",
+            "ledger-postgres",
         ],
     ),
 ];
@@ -51,7 +64,8 @@ const PROOF: &[(&str, &[&str])] = &[
 ];
 
 /// Crates with an asynchronous driver, and those of proof/ that run one.
-const MAY_USE_TOKIO: &[&str] = &["server", "client", "web", "cli", "harness", "peers"];
+const MAY_USE_TOKIO: &[&str] =
+    &["server", "client", "web", "cli", "ledger-postgres", "harness", "peers"];
 
 /// Crates that take time, randomness and bytes as arguments.
 const PURE: &[&str] = &[

@@ -30,8 +30,8 @@ pub(crate) use config::{ConfigCheckArgs, ConfigCommand, RunningArgs, ShowArgs};
 pub(crate) use http::{HTTP_DEFAULT, HttpArgs, HttpPlace};
 pub(crate) use keys::{AuthorizeArgs, AuthorizeCommand, KeyCommand, RoleName, TrustCommand};
 pub(crate) use ledger::{
-    BackupArgs, BooksArgs, ExportArgs, Format, LedgerCommand, LsArgs, ReceiptArgs, RestoreArgs,
-    TotalsArgs, VerifyArgs,
+    BackupArgs, BooksArgs, ExportArgs, Format, InitArgs, LedgerCommand, LsArgs, ReceiptArgs,
+    RestoreArgs, TotalsArgs, VerifyArgs,
 };
 pub(crate) use operation::{CheckArgs, DoctorArgs, GenerateCommand, Shell};
 pub(crate) use watch::{ApiArgs, DemoArgs, DemoClientArgs, TailArgs, TopArgs};
@@ -315,13 +315,18 @@ pub(crate) struct ServeArgs {
     /// Suites to accept; may be repeated [default: hybrid, hybrid-3072, hybrid-4096]
     #[arg(long, value_name = "SUITE", value_enum, value_delimiter = ',', env = "DDES_SUITE")]
     pub(crate) suite: Vec<SuiteName>,
-    /// Folder of the ledger, or `memory` for totals that end with the server [default: `ledger` in
-    /// the home]
-    #[arg(long, value_name = "DIR|memory", env = "DDES_LEDGER", value_parser = ledger::place())]
+    /// Folder of the ledger; postgres://USER@HOST/DATABASE for one that several servers share; or
+    /// `memory` for totals that end with the server [default: `ledger` in the home]
+    #[arg(long, value_name = "DIR|URL|memory", env = "DDES_LEDGER", value_parser = ledger::place())]
     pub(crate) ledger: Option<PathBuf>,
     /// Begin a new ledger where that of this home is missing, or take another one: totals are new
     #[arg(long)]
     pub(crate) new_ledger: bool,
+    /// With a ledger in a database: acknowledge only what a synchronous standby has too
+    #[arg(long, env = "DDES_REQUIRE_STANDBY", action = ArgAction::Set,
+          value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false",
+          default_missing_value = "true", hide_possible_values = true, hide_default_value = true)]
+    pub(crate) require_standby: bool,
     /// Delete history older than this many days; totals stay exact [default: keep all]
     #[arg(long, value_name = "DAYS", env = "DDES_HISTORY_DAYS",
           value_parser = clap::value_parser!(u32).range(0..=36_500))]

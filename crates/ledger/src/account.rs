@@ -27,7 +27,35 @@ pub struct Account {
     last_secs: u32,
 }
 
+/// The parts of an account that a store holds outside this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AccountParts {
+    /// The session that may add.
+    pub newest_session: SessionNumber,
+    /// Last number, last session and sum.
+    pub standing: Standing,
+    /// The smallest and the greatest value; of no meaning without values.
+    pub extremes: (Amount, Amount),
+    /// When the first and the newest value came, in seconds since 1970; of no meaning without
+    /// values.
+    pub times: (u32, u32),
+}
+
 impl Account {
+    /// The account of these parts. Without values it has neither extremes nor times. `None` if a
+    /// session number is beyond its range.
+    pub fn of_parts(parts: &AccountParts) -> Option<Self> {
+        let AccountParts { newest_session, standing, extremes, times } = *parts;
+        if newest_session.max(standing.last_session).get() >= 1 << SESSION_BITS {
+            return None;
+        }
+        if standing.last_seq == Sequence::NONE {
+            return Some(Self { newest_session, standing, ..Self::default() });
+        }
+        let ((min, max), (first_secs, last_secs)) = (extremes, times);
+        Some(Self { newest_session, standing, min, max, first_secs, last_secs })
+    }
+
     /// The session that may add.
     pub fn newest_session(&self) -> SessionNumber {
         self.newest_session
@@ -67,6 +95,13 @@ impl Account {
         }
         self.newest_session = next;
         Ok(next)
+    }
+
+    /// Opens the session numbered `session`, which a history states. It may be further on than the
+    /// next one, after a raise. `None` if it was given out before, or is beyond the range.
+    pub(crate) fn open_session_as(&mut self, session: SessionNumber) -> Option<()> {
+        let is_next = session > self.newest_session && session.get() < 1 << SESSION_BITS;
+        is_next.then(|| self.newest_session = session)
     }
 
     /// Ends every session of the account: its session numbers continue 2^32 further on.

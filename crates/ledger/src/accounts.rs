@@ -140,6 +140,24 @@ impl Accounts {
         Some(account)
     }
 
+    /// Adds an account that a store outside holds, and that is not here yet; `None` if there are
+    /// 2^32 - 1.
+    pub(crate) fn load(&mut self, id: &AccountId, account: &Account) -> Option<AccountNumber> {
+        match id {
+            AccountId::Identity(key) => {
+                let number = self.restore(*key, Packed::new(account))?;
+                let chunks = &self.chunks;
+                self.index.insert(number, |number| key_in(chunks, number));
+                Some(AccountNumber::Identity(number))
+            }
+            AccountId::Classic(number) => {
+                self.classic.insert(*number, *account);
+                self.totals.include(account);
+                Some(AccountNumber::Classic(*number))
+            }
+        }
+    }
+
     /// Moves a classic account into the totals of those that ended; returns it.
     pub(crate) fn end_classic(&mut self, number: u64) -> Option<Account> {
         let account = self.classic.remove(&number)?;

@@ -84,7 +84,7 @@ pub fn name(disk: &dyn Disk) -> Result<[u8; 32], StoreError> {
 
 /// The name of a ledger in receipts: SHA-256 of its id, which does not reveal the tag of its
 /// frames.
-fn name_of(ledger: &[u8; 16]) -> [u8; 32] {
+pub fn name_of(ledger: &[u8; 16]) -> [u8; 32] {
     Sha256::digest(ledger).into()
 }
 
@@ -370,6 +370,8 @@ fn compare(accounts: &Accounts, statement: &Statement) -> Option<StatementState>
                 (statement.count, statement.sum) == (standing.last_seq.get().into(), standing.sum);
             stands.then_some(StatementState::Held)
         }
+        // Of a ledger in a database, which this is not.
+        Subject::Shared(_) => None,
         Subject::Checkpoint { accounts: count, digest } => {
             let totals = accounts.totals();
             let stands = (statement.count, statement.sum, count)

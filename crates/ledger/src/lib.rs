@@ -15,15 +15,17 @@ pub mod audit;
 mod base;
 mod check;
 mod index;
+pub mod keeper;
 mod ledger;
 mod operation;
 mod receipt;
 mod restore;
 mod rhythm;
+pub mod shared;
 pub mod store;
 mod totals;
 
-pub use account::{Account, Timestamp};
+pub use account::{Account, AccountParts, Timestamp};
 pub use accounts::AccountSlice;
 pub use ledger::{Health, Ledger, Opened};
 pub use operation::{

@@ -19,11 +19,11 @@ pub struct Statement {
     pub count: u128,
     /// The sum of those values.
     pub sum: Total,
-    /// The batch as of which it holds.
+    /// The batch as of which it holds; of a [`Subject::Shared`] account, the entry of its history.
     pub batch: Batch,
-    /// The chain value of that batch, which commits to all batches up to it.
+    /// The chain value of that batch or entry, which commits to all up to it.
     pub chain: Chain,
-    /// The time of that batch.
+    /// The time of that batch or entry.
     pub time: Timestamp,
 }
 
@@ -32,6 +32,9 @@ pub struct Statement {
 pub enum Subject {
     /// One account; its count is its last number.
     Account(AccountId),
+    /// One account of a ledger in a database, where each account has a history and a chain of its
+    /// own.
+    Shared(AccountId),
     /// All accounts of a checkpoint.
     Checkpoint {
         /// How many accounts it covers.
@@ -58,7 +61,7 @@ impl fmt::Display for Statement {
     ///                                                          accounts: how many
     /// count: how many values, which is last_seq
     /// sum: their sum
-    /// batch: the batch with which it stood so
+    /// batch: the batch with which it stood so              or   entry: the entry of the account's history, in a database
     /// chain: the chain with it, in hexadecimal
     /// time: the batch's time, microseconds since 1970
     /// ```
@@ -68,12 +71,16 @@ impl fmt::Display for Statement {
             writeln!(f, "ledger: {}", hex(ledger))?;
         }
         match &self.subject {
-            Subject::Account(id) => writeln!(f, "account: {id}")?,
+            Subject::Account(id) | Subject::Shared(id) => writeln!(f, "account: {id}")?,
             Subject::Checkpoint { accounts, digest } => {
                 writeln!(f, "checkpoint: {}\naccounts: {accounts}", hex(digest))?;
             }
         }
-        writeln!(f, "count: {}\nsum: {}\nbatch: {}", self.count, self.sum, self.batch)?;
+        let of = match &self.subject {
+            Subject::Account(_) | Subject::Checkpoint { .. } => "batch",
+            Subject::Shared(_) => "entry",
+        };
+        writeln!(f, "count: {}\nsum: {}\n{of}: {}", self.count, self.sum, self.batch)?;
         writeln!(f, "chain: {}\ntime: {}", hex(&self.chain.0), self.time.0)
     }
 }
@@ -91,13 +98,15 @@ impl Statement {
         let mut next_is =
             |name: &str| matches!(lines.peek(), Some(Some((found, _))) if *found == name);
         let (has_ledger, is_account) = (next_is("ledger"), text.contains("\naccount: "));
+        let is_shared = is_account && text.contains("\nentry: ");
         let mut field = |name: &str| {
             let (found, value) = lines.next()??;
             (found == name).then_some(value)
         };
         let ledger = if has_ledger { Some(unhex(field("ledger")?)?) } else { None };
         let subject = if is_account {
-            Subject::Account(field("account")?.parse().ok()?)
+            let id = field("account")?.parse().ok()?;
+            if is_shared { Subject::Shared(id) } else { Subject::Account(id) }
         } else {
             let digest = unhex(field("checkpoint")?)?;
             Subject::Checkpoint { accounts: field("accounts")?.parse().ok()?, digest }
@@ -107,7 +116,7 @@ impl Statement {
             subject,
             count: field("count")?.parse().ok()?,
             sum: Total::new(field("sum")?.parse().ok()?),
-            batch: field("batch")?.parse().ok()?,
+            batch: field(if is_shared { "entry" } else { "batch" })?.parse().ok()?,
             chain: Chain(unhex(field("chain")?)?),
             time: Timestamp(field("time")?.parse().ok()?),
         })

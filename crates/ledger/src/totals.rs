@@ -19,6 +19,11 @@ pub struct Totals {
 }
 
 impl Totals {
+    /// Totals that a store outside this process has added up.
+    pub fn new(accounts: u64, count: u128, sum: Total, extremes: Option<(Amount, Amount)>) -> Self {
+        Self { accounts, count, sum, extremes }
+    }
+
     /// The smallest and the greatest value; `None` without values.
     pub fn extremes(&self) -> Option<(Amount, Amount)> {
         self.extremes

@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 use ddes_ledger::store::{StoreError, StoreOptions};
 use ddes_ledger::{
-    AccountId, Ledger, Opening, Operation, OperationOutcome, Statement, Submission, Timestamp,
-    audit,
+    AccountId, Ledger, Opening, Operation, OperationOutcome, Statement, Subject, Submission,
+    Timestamp, audit,
 };
 use ddes_wire::{Amount, Sequence};
 use sha2::{Digest, Sha256};
@@ -213,6 +213,15 @@ fn a_statement_has_one_text() {
         "D-DDES/2 receipt\nledger: {digits}\naccount: {digits}\ncount: 7\nsum: -7\nbatch: 3\nchain: {digits}\ntime: 9\n"
     );
     assert_eq!(Statement::parse(&text).unwrap().to_string(), text);
+    // Of an account in a database.
+    let shared = text.replace("batch: 3", "entry: 3");
+    let statement = Statement::parse(&shared).unwrap();
+    assert!(matches!(statement.subject, Subject::Shared(_)) && statement.batch == 3);
+    assert_eq!(statement.to_string(), shared);
+    let checkpoint =
+        text.replace("account: ", "checkpoint: ").replace("count", "accounts: 2\ncount");
+    assert!(Statement::parse(&checkpoint).is_ok());
+    assert!(Statement::parse(&checkpoint.replace("batch: 3", "entry: 3")).is_err());
     for (from, to) in [
         ("count: 7", "count: 07"),
         ("count: 7", "count: +7"),

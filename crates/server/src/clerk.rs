@@ -18,6 +18,7 @@ use ddes_ledger::{
 use ddes_session::Ticket;
 use tokio::sync::oneshot;
 
+use crate::books::{Books, SharedBooks};
 use crate::endpoint::{ConnectionId, Request};
 use crate::mail::{Mail, Mailbox, PanicWatch, lock, reply};
 
@@ -26,7 +27,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// The most values in one batch. Further requests form the next batch.
 const BATCH_VALUES_MAX: usize = 16_384;
 /// The most accounts in the answer to one question, which takes some 0.2 ms.
-const ACCOUNTS_MAX: usize = 4096;
+pub(crate) const ACCOUNTS_MAX: usize = 4096;
 
 /// A message of the ledger to the loop.
 #[derive(Debug)]
@@ -74,6 +75,8 @@ pub(crate) enum ServerLedger {
     Memory { ledger: Box<Ledger>, is_timed: bool },
     /// A ledger in a folder, with its clerk.
     Folder(Clerk),
+    /// A ledger that other servers write too.
+    Shared(SharedBooks),
 }
 
 #[derive(Debug)]
@@ -118,7 +121,13 @@ struct LedgerState {
 
 impl ServerLedger {
     /// `is_timed`: takes the time of each batch.
-    pub(crate) fn open(ledger: Ledger, mailbox: Arc<Mailbox>, is_timed: bool) -> io::Result<Self> {
+    pub(crate) fn open(books: Books, mailbox: Arc<Mailbox>, is_timed: bool) -> io::Result<Self> {
+        let ledger = match books {
+            Books::Own(ledger) => ledger,
+            Books::Shared { keeper, .. } => {
+                return SharedBooks::start(keeper, mailbox, is_timed).map(Self::Shared);
+            }
+        };
         if ledger.head().is_none() {
             return Ok(Self::Memory { ledger: Box::new(ledger), is_timed });
         }
@@ -146,17 +155,22 @@ impl ServerLedger {
         match self {
             Self::Memory { ledger, is_timed } => commit(ledger, requests, *is_timed),
             Self::Folder(clerk) => clerk.submit(requests),
+            Self::Shared(books) => {
+                books.submit(requests);
+                Vec::new()
+            }
         }
     }
 
     /// Answers a question, now or later.
-    pub(crate) fn ask(&self, question: LedgerQuestion) {
+    pub(crate) fn ask(&mut self, question: LedgerQuestion) {
         match self {
             Self::Memory { ledger, .. } => question.answer(ledger),
             Self::Folder(clerk) => {
                 lock(&clerk.shared.inbox).questions.push(question);
                 clerk.shared.arrived.notify_one();
             }
+            Self::Shared(books) => books.ask(question),
         }
     }
 
@@ -169,13 +183,15 @@ impl ServerLedger {
                 lock(&clerk.shared.inbox).history = Some(history);
                 clerk.shared.arrived.notify_one();
             }
+            // A database keeps all of it.
+            Self::Shared(_) => {}
         }
     }
 
     /// When to call [`Self::handle_timeout`]; `None` for never.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         match self {
-            Self::Memory { .. } => None,
+            Self::Memory { .. } | Self::Shared(_) => None,
             Self::Folder(clerk) => clerk.pause_at,
         }
     }
@@ -192,13 +208,17 @@ impl ServerLedger {
                 }
                 state.after_commit(&clerk.shared)
             }
-            Self::Memory { .. } | Self::Folder(_) => Vec::new(),
+            Self::Memory { .. } | Self::Folder(_) | Self::Shared(_) => Vec::new(),
         }
     }
 
     /// Commits what is queued, then stops the clerk. Returns whether it ended without a panic.
     pub(crate) fn stop(self) -> bool {
-        let Self::Folder(clerk) = self else { return true };
+        let clerk = match self {
+            Self::Memory { .. } => return true,
+            Self::Folder(clerk) => clerk,
+            Self::Shared(books) => return books.stop(),
+        };
         lock(&clerk.shared.inbox).closed = true;
         clerk.shared.arrived.notify_one();
         clerk.thread.join().is_ok()
@@ -388,7 +408,7 @@ fn one_batch(requests: &[Request]) -> usize {
     full.map_or(requests.len(), |count| count.max(1))
 }
 
-fn values_in(request: &Request) -> usize {
+pub(crate) fn values_in(request: &Request) -> usize {
     match &request.operation {
         Operation::Add(submission) => submission.amounts.len(),
         Operation::Open(_) | Operation::End(_) => 0,
@@ -506,7 +526,7 @@ mod tests {
         let (ledger, _) = Ledger::open(disk, StoreOptions::default(), [7; 16]).unwrap();
         let mut poll = Poll::new().unwrap();
         let mailbox = Arc::new(Mailbox::new(Waker::new(poll.registry(), Token(0)).unwrap()));
-        let mut ledger = ServerLedger::open(ledger, Arc::clone(&mailbox), false).unwrap();
+        let mut ledger = ServerLedger::open(ledger.into(), Arc::clone(&mailbox), false).unwrap();
         armed.store(true, Ordering::Relaxed);
         // The clerk commits two requests; the loop would commit one itself.
         let open =

@@ -174,6 +174,8 @@ pub struct Endpoint {
     notices: VecDeque<Notice>,
     /// What others watch; `None` if nobody does.
     recorder: Option<Box<Recorder>>,
+    /// Whether the ledger has to hear of the end of an identity's session.
+    tells_ends: bool,
 }
 
 #[derive(Debug)]
@@ -236,7 +238,15 @@ impl Endpoint {
             wakes: VecDeque::new(),
             notices: VecDeque::new(),
             recorder: None,
+            tells_ends: false,
         }
+    }
+
+    /// Reports the end of each identity's session that the ledger has opened to it, as
+    /// [`Operation::End`], after all other requests of the session.
+    #[must_use]
+    pub fn telling_ends(self) -> Self {
+        Self { tells_ends: true, ..self }
     }
 
     /// Replaces settings, all at once. The idle time is that of sessions that begin from now on: an
@@ -474,13 +484,16 @@ impl Endpoint {
             }
             if self.connection(id).is_none() {
                 self.newest.remove(&account);
+                self.tell_end(account);
             }
         }
         let Some(connection) = self.connection_mut(id) else { return };
+        if let Ok(Opening { account, .. }) = opening {
+            connection.account = Some(account);
+        }
         let AnySession::V2(session) = &mut connection.session else { return };
         match opening {
-            Ok(Opening { account, session: number, proof }) => {
-                connection.account = Some(account);
+            Ok(Opening { account: _, session: number, proof }) => {
                 connection.number = number;
                 connection.standing = proof.standing();
                 let is_operator =
@@ -559,12 +572,20 @@ impl Endpoint {
             Some(account @ AccountNumber::Classic(_)) => {
                 self.requests.push_back(Request { to: None, operation: Operation::End(account) });
             }
-            Some(account @ AccountNumber::Identity(_))
-                if self.newest.get(&account) == Some(&id) =>
-            {
-                self.newest.remove(&account);
+            Some(account @ AccountNumber::Identity(_)) => {
+                if self.newest.get(&account) == Some(&id) {
+                    self.newest.remove(&account);
+                }
+                self.tell_end(account);
             }
-            Some(AccountNumber::Identity(_)) | None => {}
+            None => {}
+        }
+    }
+
+    /// An identity's session that was opened is over.
+    fn tell_end(&mut self, account: AccountNumber) {
+        if self.tells_ends {
+            self.requests.push_back(Request { to: None, operation: Operation::End(account) });
         }
     }
 

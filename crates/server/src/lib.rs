@@ -7,6 +7,7 @@
 mod access;
 mod action;
 mod admission;
+mod books;
 mod clerk;
 mod drive;
 pub mod endpoint;
@@ -26,6 +27,7 @@ mod timers;
 pub mod watch;
 
 pub use access::{Access, Lists};
+pub use books::Books;
 pub use clerk::LedgerView;
 pub use files::Files;
 pub use listen::{LiveSettings, Pulse, Report, Server, ServerHandle, ServerOptions, Stopped};

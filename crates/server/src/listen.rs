@@ -5,13 +5,14 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ddes_ledger::{Account, AccountId, AccountSlice, Health, Ledger, Totals};
+use ddes_ledger::{Account, AccountId, AccountSlice, Health, Totals};
 use ddes_session::v2;
 use ddes_session::wiretap::Wiretap;
 use mio::{Interest, Poll, Waker};
 use tokio::sync::oneshot;
 
 use crate::access::{Access, AccessControl};
+use crate::books::Books;
 use crate::clerk::{LedgerQuestion, LedgerView, ServerLedger};
 use crate::drive::{Driver, LISTENER, LoopState, MAIL};
 use crate::endpoint::{Bounds, Config, Endpoint, Notice, Notices, Profiles, SessionView};
@@ -81,7 +82,7 @@ pub struct LiveSettings {
 /// A bound server, not yet running.
 #[derive(Debug)]
 pub struct Server {
-    ledger: Ledger,
+    books: Books,
     listener: mio::net::TcpListener,
     poll: Poll,
     options: ServerOptions,
@@ -217,7 +218,7 @@ impl ServerHandle {
 
 impl Server {
     /// Binds the address and listens on it.
-    pub fn bind(options: ServerOptions, ledger: Ledger) -> io::Result<Self> {
+    pub fn bind(options: ServerOptions, books: impl Into<Books>) -> io::Result<Self> {
         let socket = socket2::Socket::new(
             socket2::Domain::for_address(options.listen),
             socket2::Type::STREAM,
@@ -226,19 +227,24 @@ impl Server {
         socket.set_reuse_address(true)?;
         socket.bind(&options.listen.into())?;
         socket.listen(BACKLOG)?;
-        Self::on(socket.into(), options, ledger)
+        Self::on(socket.into(), options, books)
     }
 
     /// Serves a socket that listens already, such as one from a service manager, instead of the
     /// options' address.
-    pub fn on(listener: TcpListener, options: ServerOptions, ledger: Ledger) -> io::Result<Self> {
+    pub fn on(
+        listener: TcpListener,
+        options: ServerOptions,
+        books: impl Into<Books>,
+    ) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let mut listener = mio::net::TcpListener::from_std(listener);
         let poll = Poll::new()?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let mailbox = Arc::new(Mailbox::new(Waker::new(poll.registry(), MAIL)?));
         let watch = options.watch.then(|| Arc::new(Watch::new(Instant::now())));
-        Ok(Self { ledger, listener, poll, options, mailbox, watch, wiretap: None })
+        let books = books.into();
+        Ok(Self { books, listener, poll, options, mailbox, watch, wiretap: None })
     }
 
     /// Reports to `wiretap` what passes the sockets of all sessions. Connections that are refused
@@ -261,18 +267,19 @@ impl Server {
     /// Serves on this thread until stopped. `observe` is called for every report and must not
     /// block.
     pub fn run(self, observe: impl FnMut(Report) + 'static) -> io::Result<Stopped> {
-        let Self { ledger, listener, poll, options, mailbox, watch, wiretap } = self;
+        let Self { books, listener, poll, options, mailbox, watch, wiretap } = self;
         let silence = options.endpoint.profiles.classic.as_ref().map(|classic| classic.silence);
-        let config = Config { classic_first: ledger.classic_next(), ..options.endpoint };
+        let config = Config { classic_first: books.classic_next(), ..options.endpoint };
         let now = Instant::now();
         let endpoint = Endpoint::new(now, config);
+        let endpoint = if books.wants_ends() { endpoint.telling_ends() } else { endpoint };
         let publisher =
-            watch.as_ref().map(|watch| Publisher::new(Arc::clone(watch), now, ledger.health()));
+            watch.as_ref().map(|watch| Publisher::new(Arc::clone(watch), now, books.health()));
         let driver = Driver {
             poll,
             listener: Some(listener),
             endpoint: if watch.is_some() { endpoint.watched(now) } else { endpoint },
-            ledger: ServerLedger::open(ledger, Arc::clone(&mailbox), watch.is_some())?,
+            ledger: ServerLedger::open(books, Arc::clone(&mailbox), watch.is_some())?,
             pool: Pool::start(&mailbox)?,
             access: AccessControl::new(options.access),
             observe: Box::new(observe),
@@ -290,6 +297,8 @@ impl Server {
 
 #[cfg(test)]
 mod tests {
+    use ddes_ledger::Ledger;
+
     use super::*;
     use crate::endpoint::tests::config;
 

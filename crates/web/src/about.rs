@@ -30,8 +30,10 @@ pub struct About {
     pub limits: Limits,
     /// The most values that wait for the ledger.
     pub queued_values_max: usize,
-    /// The folder of the ledger; `None` for one in memory.
+    /// The folder of the ledger; `None` for one elsewhere.
     pub ledger: Option<PathBuf>,
+    /// The URL of the database that has the ledger, without a password; `None` if none has.
+    pub database: Option<String>,
     /// The lists that give identities their names; `None` if there are none.
     pub lists: Option<Lists>,
 }

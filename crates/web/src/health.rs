@@ -28,6 +28,7 @@ pub(crate) enum ServerState {
     Serving,
     Draining,
     LedgerFull,
+    LedgerAway,
     Failed,
 }
 
@@ -76,6 +77,12 @@ impl Health {
                         room on it.";
             return Self::new(Level::Critical, text);
         }
+        if let LedgerHealth::Away(why) = &stats.ledger.health {
+            let text = format!(
+                "The database of the ledger is away: {why}. Clients wait, and nothing is lost."
+            );
+            return Self::new(Level::Critical, text);
+        }
         if app.is_draining() || stats.is_stopping {
             return Self::new(
                 Level::Warning,
@@ -116,6 +123,8 @@ fn fine(app: &App, stats: &ServerStats) -> Health {
     };
     let ledger = if app.about.ledger.is_some() {
         "every acknowledged integer is on the disk"
+    } else if app.about.database.is_some() {
+        "every acknowledged integer is in the database"
     } else {
         "the ledger is in memory, and ends with the server"
     };
@@ -130,10 +139,13 @@ impl ServerState {
     pub(crate) fn of(app: &App, stats: &ServerStats) -> Self {
         match stats.ledger.health {
             LedgerHealth::Failed(_) => Self::Failed,
-            LedgerHealth::Good | LedgerHealth::Full if app.is_draining() || stats.is_stopping => {
+            LedgerHealth::Good | LedgerHealth::Full | LedgerHealth::Away(_)
+                if app.is_draining() || stats.is_stopping =>
+            {
                 Self::Draining
             }
             LedgerHealth::Full => Self::LedgerFull,
+            LedgerHealth::Away(_) => Self::LedgerAway,
             LedgerHealth::Good => Self::Serving,
         }
     }
@@ -148,6 +160,7 @@ pub(crate) fn unready(app: &App, stats: &ServerStats) -> Vec<&'static str> {
     match stats.ledger.health {
         LedgerHealth::Good => {}
         LedgerHealth::Full => reasons.push("ledger_full"),
+        LedgerHealth::Away(_) => reasons.push("ledger_away"),
         LedgerHealth::Failed(_) => reasons.push("ledger_failed"),
     }
     if is_stuck(stats) {

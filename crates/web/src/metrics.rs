@@ -188,7 +188,7 @@ impl Scrape {
         )?;
         let (writable, failed) = match ledger.health {
             Health::Good => (1.0, 0.0),
-            Health::Full => (0.0, 0.0),
+            Health::Full | Health::Away(_) => (0.0, 0.0),
             Health::Failed(_) => (0.0, 1.0),
         };
         out.gauge("ddes_ledger_writable", "Whether the ledger can be written", writable)?;

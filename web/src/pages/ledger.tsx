@@ -42,6 +42,13 @@ function Health({ answer }: { answer: Answer }) {
       </Notice>
     );
   }
+  if (answer.health === "away") {
+    return (
+      <Notice level="critical" title="The database of the ledger is away: clients wait, and nothing is lost.">
+        The server connects again by itself. What waits for more than 30 s is refused, and clients send it again.
+      </Notice>
+    );
+  }
   if (answer.health === "failed") {
     return (
       <Notice level="critical" title="The ledger failed, and refuses for good.">
@@ -62,6 +69,22 @@ function Health({ answer }: { answer: Answer }) {
 
 function Place({ answer }: { answer: Answer }) {
   const { head } = answer;
+  if (answer.kind === "postgres") {
+    return (
+      <section class="card" aria-labelledby="place">
+        <header class="card-head">
+          <h2 id="place">In a database</h2>
+        </header>
+        <dl class="facts">
+          {answer.path !== null && (
+            <Fact name="Database">
+              <Identifier value={answer.path} what="URL" />
+            </Fact>
+          )}
+        </dl>
+      </section>
+    );
+  }
   return (
     <section class="card" aria-labelledby="place">
       <header class="card-head">
@@ -134,7 +157,9 @@ function Verify({ answer, refresh }: { answer: Answer; refresh: () => void }) {
           <p class="quietly">
             {answer.kind === "memory"
               ? "A ledger in memory has no files to verify."
-              : "Not verified since the server started. Verifying reads every batch and computes the chain anew; clients are served meanwhile."}
+              : answer.kind === "postgres"
+                ? "A ledger in a database is verified by ddes ledger verify --ledger, from a standby too."
+                : "Not verified since the server started. Verifying reads every batch and computes the chain anew; clients are served meanwhile."}
           </p>
         )
       )}

@@ -18,6 +18,7 @@ const STATES = {
   serving: "Serving",
   draining: "Draining",
   ledger_full: "Ledger full",
+  ledger_away: "Ledger away",
   failed: "Failed",
 } as const;
 

@@ -47,7 +47,7 @@ pub(crate) struct DoctorArgs {
     #[arg(long, value_name = "ADDR:PORT|off", value_parser = super::http::place)]
     pub(crate) http: Option<HttpPlace>,
     /// The ledger of the server
-    #[arg(long, value_name = "DIR|memory", value_parser = super::ledger::place())]
+    #[arg(long, value_name = "DIR|URL|memory", value_parser = super::ledger::place())]
     pub(crate) ledger: Option<PathBuf>,
     /// The configuration file [default: /etc/ddes/ddes.toml if it exists]
     #[arg(long, value_name = "FILE", env = "DDES_CONFIG")]

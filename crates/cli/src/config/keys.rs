@@ -47,7 +47,8 @@ pub(crate) const KEYS: &[Key] = &[
     key("listen", Text("address and port"), AtStart),
     key("idle_secs", Number("seconds"), AtReload("new sessions")),
     key("suite", Names, AtStart),
-    key("ledger", Text("path, or `memory`"), AtStart),
+    key("ledger", Text("path, URL, or `memory`"), AtStart),
+    key("require_standby", Switch, AtStart),
     key("history_days", Number("days"), AtReload("from the next checkpoint")),
     key("frame_values", Number("integers"), AtStart),
     key("allow_any", Switch, AtStart),
@@ -242,7 +243,8 @@ mod tests {
         assert!(refusal("suite", "hybrid,des").unwrap().starts_with("it is one of hybrid, "));
         assert!(refusal("listen", "nowhere").unwrap().contains("for example 127.0.0.1:5566"));
         assert_eq!(refusal("ledger", "").unwrap(), "it is empty");
-        assert!(refusal("ledger", "postgres://u@h/db").unwrap().contains("not built yet"));
+        assert!(refusal("ledger", "mysql://u@h/db").unwrap().contains("not built yet"));
+        assert_eq!(refusal("ledger", "postgres://u@h/db"), None);
         assert_eq!(refusal("ledger", "a//b:/c"), None);
         // What needs another key is looked at once all layers are known.
         assert_eq!(refusal("max_classic", "5"), None);

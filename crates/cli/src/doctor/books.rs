@@ -4,6 +4,7 @@ use std::path::Path;
 
 use ddes_ledger::audit::View;
 use ddes_ledger::store::{Folder, StoreError};
+use ddes_ledger_postgres::{Place, PostgresKeeper, PostgresOptions};
 
 use super::Finding;
 use crate::failure::Failure;
@@ -68,6 +69,36 @@ pub(super) fn look(home: &Home, path: &Path) -> Vec<Finding> {
             Finding::failed(TOPIC, &failure, &format!("ddes ledger verify{flag}"))
         }
     });
+    findings
+}
+
+/// Whether a database can hold the ledger, as a server looks at it.
+pub(super) fn look_shared(
+    home: &Home,
+    path: &Path,
+    place: Result<Place, Failure>,
+    require_standby: bool,
+) -> Vec<Finding> {
+    let remedy = "docs/scale.md has the set-up";
+    let options = PostgresOptions { require_standby, ..PostgresOptions::default() };
+    let found = place.and_then(|place| {
+        PostgresKeeper::find(place.clone(), options)
+            .map_err(|error| ledger::of_connect(&place, error))
+    });
+    let found = match found {
+        Ok((_, found)) => found,
+        Err(failure) => return vec![Finding::failed(TOPIC, &failure, remedy)],
+    };
+    let name = LedgerName::of_id(&found.ledger);
+    let known = KnownLedgers::read(home).and_then(|known| known.refuse_other(path, Some(&name)));
+    if let Err(failure) = known {
+        return vec![of(&failure)];
+    }
+    let flag = named("--ledger", path);
+    let standby = if found.has_standby { "a standby is synchronous" } else { "no standby" };
+    let text = format!("in a database, {standby} (ddes ledger verify{flag} checks all of it)");
+    let mut findings = vec![Finding::ok(TOPIC, text)];
+    findings.extend(found.warnings.iter().map(|why| Finding::warn(TOPIC, why.as_str(), remedy)));
     findings
 }
 

@@ -106,8 +106,13 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<(), Failure> {
     show(ports::look(&serve, &home))?;
     show(limits::look(&serve, &home))?;
     show(files::look(&home))?;
-    show(books::look(&home, &ledger))?;
-    show(disk::look(&ledger))?;
+    match crate::ledger::database(&ledger) {
+        Some(place) => show(books::look_shared(&home, &ledger, place, serve.require_standby))?,
+        None => {
+            show(books::look(&home, &ledger))?;
+            show(disk::look(&ledger))?;
+        }
+    }
     show(machine::look())?;
     show(clocks.look())?;
     let [passed, warned, failed] = counts;

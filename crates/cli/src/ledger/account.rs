@@ -6,7 +6,6 @@ use ddes_identity::{AuthorizedKeys, PublicKey, read_public};
 use ddes_ledger::AccountId;
 use ddes_wire::ClientId;
 
-use super::folder::Books;
 use crate::failure::{Code, Failure};
 use crate::home::{Home, public_path, read_public_file};
 use crate::screen::Line;
@@ -59,7 +58,14 @@ impl Names {
 }
 
 /// The account that a person means, whether or not the ledger has it.
-pub(super) fn named(text: &str, books: &Books) -> Result<AccountId, Failure> {
+///
+/// `find` looks in the ledger itself: one that is let in no more is there still.
+pub(super) fn named(
+    text: &str,
+    home: &Home,
+    flags: &str,
+    find: impl FnOnce(&dyn Fn(&AccountId) -> bool) -> Result<Option<AccountId>, Failure>,
+) -> Result<AccountId, Failure> {
     if let Ok(id) = text.parse() {
         return Ok(id);
     }
@@ -68,11 +74,10 @@ pub(super) fn named(text: &str, books: &Books) -> Result<AccountId, Failure> {
             read_public(text).map_err(|error| Failure::new(Code::Usage, error.to_string()))?;
         return Ok(id_of(&key));
     }
-    let own =
-        books.home.identity(text).ok().map(|path| public_path(&path)).filter(|path| path.exists());
+    let own = home.identity(text).ok().map(|path| public_path(&path)).filter(|path| path.exists());
     let mut meant: Vec<PublicKey> =
         own.map(|path| read_public_file(&path)).transpose()?.into_iter().collect();
-    let listed = Names::read(&books.home);
+    let listed = Names::read(home);
     let is_meant = |key: &PublicKey| key.fingerprint() == text || uuid(key) == text;
     let listed =
         listed.0.iter().filter(|(key, grant)| grant.name.as_deref() == Some(text) || is_meant(key));
@@ -84,24 +89,21 @@ pub(super) fn named(text: &str, books: &Books) -> Result<AccountId, Failure> {
         [] => {}
         _ => {
             return Err(Failure::new(Code::No, format!("several keys are called '{text}'"))
-                .next(format!("name it by its fingerprint: ddes ledger ls{}", books.flags)));
+                .next(format!("name it by its fingerprint: ddes ledger ls{flags}")));
         }
     }
     let path = Path::new(text);
     if path.extension().is_some_and(|extension| extension == "pub") {
         return read_public_file(path).map(|key| id_of(&key));
     }
-    // One that is let in no more is in the ledger still.
-    let view = books.view()?;
-    let found =
-        view.accounts().map(|(id, _)| id).find(|id| key_of(id).as_ref().is_some_and(is_meant));
+    let found = find(&|id| key_of(id).as_ref().is_some_and(is_meant))?;
     found.ok_or_else(|| {
         Failure::new(Code::No, format!("no account is called '{text}'"))
             .cause(
                 "it is neither a name of this home, nor a public key, nor a fingerprint in the \
                     ledger",
             )
-            .next(format!("ddes ledger ls{}", books.flags))
+            .next(format!("ddes ledger ls{flags}"))
     })
 }
 

@@ -6,8 +6,9 @@ use std::path::Path;
 use ddes_ledger::audit::{self, Counted};
 use ddes_ledger::{AccountId, Timestamp};
 
-use super::account::{self, Shown};
+use super::account::Shown;
 use super::folder::Books;
+use super::shared::SharedBooks;
 use super::{shown_time, watched};
 use crate::args::{ExportArgs, Format};
 use crate::failure::{Code, Failure};
@@ -20,8 +21,11 @@ const WRITE_BYTES: usize = 1 << 18;
 pub(super) fn run(args: &ExportArgs) -> Result<(), Failure> {
     let bound = |text: &Option<String>| text.as_deref().map(time).transpose();
     let (since, until) = (bound(&args.since)?, bound(&args.until)?);
+    if let Some(shared) = SharedBooks::look(&args.books)? {
+        return run_shared(args, &shared, since, until);
+    }
     let books = Books::look(&args.books)?;
-    let account = args.account.as_deref().map(|text| account::named(text, &books)).transpose()?;
+    let account = args.account.as_deref().map(|text| books.named(text)).transpose()?;
     let is_wanted = |counted: &Counted| {
         account.is_none_or(|account| account == counted.account)
             && since.is_none_or(|since| counted.time >= since)
@@ -42,7 +46,41 @@ pub(super) fn run(args: &ExportArgs) -> Result<(), Failure> {
         )
     });
     let count = rows.count;
-    let target = match written.map_err(|error| books.failure(error))?.and_then(|()| rows.end()) {
+    finish(args, written.map_err(|error| books.failure(error))?, rows, count)
+}
+
+/// Of a ledger in a database: account by account, each in the order of its history.
+fn run_shared(
+    args: &ExportArgs,
+    shared: &SharedBooks,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+) -> Result<(), Failure> {
+    let account = args.account.as_deref().map(|text| shared.named(text)).transpose()?;
+    let target = Target::open(args.output.as_deref())?;
+    let mut rows = Rows::new(BufWriter::with_capacity(WRITE_BYTES, target), args.format());
+    let mut written = rows.head();
+    if written.is_ok() {
+        shared.history(account.as_ref(), &mut |counted| {
+            let is_wanted = since.is_none_or(|since| counted.time >= since)
+                && until.is_none_or(|until| counted.time < until);
+            if is_wanted {
+                written = rows.row(counted);
+            }
+            written.is_ok()
+        })?;
+    }
+    let count = rows.count;
+    finish(args, written, rows, count)
+}
+
+fn finish(
+    args: &ExportArgs,
+    written: io::Result<()>,
+    rows: Rows,
+    count: u64,
+) -> Result<(), Failure> {
+    let target = match written.and_then(|()| rows.end()) {
         Ok(target) => target,
         Err(error) if args.output.is_none() => return Err(Failure::output(&error)),
         Err(error) => return Err(Failure::system("cannot write the export", &error)),

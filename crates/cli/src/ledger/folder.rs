@@ -6,9 +6,12 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 
+use ddes_ledger::AccountId;
 use ddes_ledger::audit::View;
 use ddes_ledger::store::{Folder, PlaceError, StoreError};
 
+use super::account;
+use super::database;
 use crate::args::BooksArgs;
 use crate::failure::{Code, Failure};
 use crate::home::{self, Home};
@@ -32,6 +35,13 @@ impl Books {
         Ok(Self { home, path, folder, flags: home::flag() + &ledger })
     }
 
+    /// The account that a person means.
+    pub(super) fn named(&self, text: &str) -> Result<AccountId, Failure> {
+        account::named(text, &self.home, &self.flags, |is_meant| {
+            Ok(self.view()?.accounts().map(|(id, _)| id).find(|id| is_meant(id)))
+        })
+    }
+
     /// As it stands now.
     pub(super) fn view(&self) -> Result<View, Failure> {
         View::read(&self.folder).map_err(|error| self.failure(error))
@@ -45,6 +55,11 @@ impl Books {
 /// The folder that is meant.
 pub(super) fn place(args: &BooksArgs, home: &Home) -> Result<PathBuf, Failure> {
     let path = args.ledger.clone().unwrap_or_else(|| home.ledger());
+    if let Some(place) = database(&path) {
+        let failure = "this command is for a ledger in a folder";
+        return place.and(Err(Failure::new(Code::Usage, failure)
+            .next("pg_dump, pg_basebackup or the backups of the database for one in PostgreSQL")));
+    }
     if path == Path::new("memory") {
         return Err(Failure::new(Code::Usage, "a ledger in memory is its server's alone")
             .next("`totals` on the server's console; or ddes serve --ledger DIR"));

@@ -11,6 +11,7 @@ use std::path::Path;
 use ddes_ledger::audit;
 use ddes_ledger::store::{Folder, StoreError, holds_ledger};
 
+use super::database::name as ledger_name;
 use super::folder::{of_store, unusable};
 use crate::failure::{Code, Failure};
 use crate::home::{Home, flag, named, read_list};
@@ -32,6 +33,11 @@ impl LedgerName {
     fn parse(line: &str) -> Option<Self> {
         let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
         (line.len() == DIGITS && line.bytes().all(is_digit)).then(|| Self(line.to_owned()))
+    }
+
+    /// Of the ledger with this id.
+    pub(crate) fn of_id(id: &[u8; 16]) -> Self {
+        Self(ledger_name(id))
     }
 
     /// Of the ledger in a folder; `None` if there is none.

@@ -2,10 +2,12 @@
 
 mod account;
 mod copies;
+mod database;
 mod export;
 mod folder;
 mod known;
 mod receipt;
+mod shared;
 mod totals;
 mod verify;
 
@@ -18,6 +20,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::args::LedgerCommand;
 use crate::failure::Failure;
 
+pub(crate) use database::{database, of_connect};
 pub(crate) use folder::{in_use, of_store, unusable};
 pub(crate) use known::{KnownLedgers, LedgerName};
 pub(crate) use receipt::check_receipt;
@@ -35,6 +38,7 @@ pub(crate) fn run(command: &LedgerCommand) -> Result<(), Failure> {
         LedgerCommand::Backup(args) => copies::backup(args),
         LedgerCommand::Restore(args) => copies::restore(args),
         LedgerCommand::Receipt(args) => receipt::run(args),
+        LedgerCommand::Init(args) => shared::init(args),
     }
 }
 

@@ -16,8 +16,9 @@ use ddes_ledger::{AccountId, Statement, Subject, audit};
 use ddes_web::ReceiptFault;
 use ddes_wire::Sequence;
 
-use super::account::{self, Shown};
+use super::account::Shown;
 use super::folder::Books;
+use super::shared::SharedBooks;
 use super::{hex, shown_time};
 use crate::args::ReceiptArgs;
 use crate::failure::{Code, Failure};
@@ -33,15 +34,24 @@ pub(super) fn run(args: &ReceiptArgs) -> Result<(), Failure> {
     if let Some(path) = &args.check {
         return check(args, path);
     }
+    if let Some(shared) = SharedBooks::look(&args.books)? {
+        let key = signing_key(&shared.home)?;
+        let statement = shared.statement(args)?;
+        return sign(args, &key, &statement);
+    }
     let books = Books::look(&args.books)?;
     // Before the ledger is read for nothing.
     let key = signing_key(&books.home)?;
     let statement = statement(args, &books)?;
+    sign(args, &key, &statement)
+}
+
+fn sign(args: &ReceiptArgs, key: &SigningKey, statement: &Statement) -> Result<(), Failure> {
     let text = statement.to_string();
     let armor = key.sign_armored(Namespace::Receipt, text.as_bytes());
     let armor = armor.map_err(|error| Failure::system("cannot sign", &error))?;
     let line = Line::new("receipt", format!("{text}{}", armor.trim_end()));
-    let line = with_statement(line, &statement).with("server_key", key.public().to_openssh());
+    let line = with_statement(line, statement).with("server_key", key.public().to_openssh());
     Screen::of(&args.books.output).show(&line.with("statement", text).with("signature", armor))
 }
 
@@ -60,7 +70,7 @@ fn statement(args: &ReceiptArgs, books: &Books) -> Result<Statement, Failure> {
             .next(format!("ddes ledger receipt ACCOUNT{}", books.flags))
         });
     };
-    let id = account::named(text, books)?;
+    let id = books.named(text)?;
     match args.last_seq {
         None => books.view()?.statement(&id).ok_or_else(|| unknown(&id, books)),
         Some(last_seq) => {
@@ -177,18 +187,30 @@ fn signing_key(home: &Home) -> Result<SigningKey, Failure> {
 /// In one line, for people.
 pub(super) fn summary(statement: &Statement) -> String {
     let whose = match &statement.subject {
-        Subject::Account(id) => Shown::new(id).short().to_owned(),
+        Subject::Account(id) | Subject::Shared(id) => Shown::new(id).short().to_owned(),
         Subject::Checkpoint { accounts, .. } => format!("{accounts} accounts"),
     };
     let Statement { ledger, count, sum, batch, time, .. } = statement;
     let of = ledger.map_or_else(String::new, |ledger| format!(" of ledger {}", hex(&ledger)));
-    format!("{whose}, {count} integers, sum {sum}, with batch {batch} of {}{of}", shown_time(*time))
+    let with = point(statement);
+    format!(
+        "{whose}, {count} integers, sum {sum}, with {with} {batch} of {}{of}",
+        shown_time(*time)
+    )
+}
+
+/// What the number of a statement counts.
+fn point(statement: &Statement) -> &'static str {
+    match &statement.subject {
+        Subject::Account(_) | Subject::Checkpoint { .. } => "batch",
+        Subject::Shared(_) => "entry",
+    }
 }
 
 /// For programs.
 pub(super) fn with_statement(line: Line, statement: &Statement) -> Line {
     let line = match &statement.subject {
-        Subject::Account(id) => Shown::new(id).with(line),
+        Subject::Account(id) | Subject::Shared(id) => Shown::new(id).with(line),
         Subject::Checkpoint { accounts, digest } => {
             line.with("checkpoint_digest", hex(digest)).with("accounts", *accounts)
         }
@@ -196,7 +218,7 @@ pub(super) fn with_statement(line: Line, statement: &Statement) -> Line {
     line.with("ledger", statement.ledger.map(|ledger| hex(&ledger)))
         .with("count", number(&statement.count))
         .with("sum", number(&statement.sum))
-        .with("batch", statement.batch)
+        .with(point(statement), statement.batch)
         .with("chain", hex(&statement.chain.0))
         .with("as_of", shown_time(statement.time))
 }

@@ -6,6 +6,7 @@ use ddes_ledger::{Account, AccountId, Timestamp, Totals};
 
 use super::account::{Names, Shown};
 use super::folder::Books;
+use super::shared::SharedBooks;
 use super::{shown_time, verify};
 use crate::args::{LsArgs, TotalsArgs};
 use crate::failure::Failure;
@@ -13,17 +14,16 @@ use crate::screen::{Line, Screen, number};
 use crate::streams::{Output, say};
 
 pub(super) fn totals(args: &TotalsArgs) -> Result<(), Failure> {
+    if let Some(shared) = SharedBooks::look(&args.books)? {
+        let totals = shared.totals()?;
+        let line = with_totals(Line::new("totals", table(&totals)), &totals);
+        return Screen::of(&args.books.output).show(&line);
+    }
     let books = Books::look(&args.books)?;
     let view = books.view()?;
     verify::warn(&view.footing, &args.books.output);
     let totals = view.totals();
-    let mut text = format!(
-        "accounts  {}\ncount     {}\nsum       {}",
-        totals.accounts, totals.count, totals.sum
-    );
-    if let (Some((min, max)), Some(mean)) = (totals.extremes(), totals.mean()) {
-        text.push_str(&format!("\nmean      {mean}\nleast     {min}\ngreatest  {max}"));
-    }
+    let mut text = table(&totals);
     let as_of = shown_time(view.time);
     if !args.books.output.quiet && view.batch > 0 {
         text.push_str(&format!("\nas of     batch {}, {as_of}", view.batch));
@@ -32,6 +32,18 @@ pub(super) fn totals(args: &TotalsArgs) -> Result<(), Failure> {
         .with("batch", view.batch)
         .with("as_of", as_of);
     Screen::of(&args.books.output).show(&line)
+}
+
+/// The figures the course asks for, for people.
+fn table(totals: &Totals) -> String {
+    let mut text = format!(
+        "accounts  {}\ncount     {}\nsum       {}",
+        totals.accounts, totals.count, totals.sum
+    );
+    if let (Some((min, max)), Some(mean)) = (totals.extremes(), totals.mean()) {
+        text.push_str(&format!("\nmean      {mean}\nleast     {min}\ngreatest  {max}"));
+    }
+    text
 }
 
 /// The figures the course asks for, for programs.
@@ -45,6 +57,9 @@ pub(crate) fn with_totals(line: Line, totals: &Totals) -> Line {
 }
 
 pub(super) fn list(args: &LsArgs) -> Result<(), Failure> {
+    if let Some(shared) = SharedBooks::look(&args.books)? {
+        return list_shared(args, &shared);
+    }
     let books = Books::look(&args.books)?;
     let names = Names::read(&books.home);
     let view = books.view()?;
@@ -61,6 +76,23 @@ pub(super) fn list(args: &LsArgs) -> Result<(), Failure> {
         say("No account yet; the first session of a client makes one.");
     }
     write().map_err(|error| Failure::output(&error))
+}
+
+fn list_shared(args: &LsArgs, shared: &SharedBooks) -> Result<(), Failure> {
+    let names = Names::read(&shared.home);
+    let (mut out, is_json) = (BufWriter::new(Output), args.books.output.json);
+    let mut written = Ok(());
+    let mut is_empty = true;
+    shared.accounts(&mut |row| {
+        is_empty = false;
+        let line = account_line(&row.id, &row.account, names.of(&row.id));
+        written = line.write(&mut out, is_json);
+        written.is_ok()
+    })?;
+    if !is_json && !args.books.output.quiet && is_empty {
+        say("No account yet; the first session of a client makes one.");
+    }
+    written.and_then(|()| out.flush()).map_err(|error| Failure::output(&error))
 }
 
 fn account_line(id: &AccountId, account: &Account, name: Option<&str>) -> Line {

@@ -2,26 +2,29 @@
 
 use std::path::Path;
 
+use ddes_ledger::Statement;
 use ddes_ledger::audit::{self, Footing, Verified, VerifyError};
 use ddes_ledger::store::{Folder, StoreError};
 
 use super::folder::{self, Books};
 use super::receipt::{self, Receipt};
+use super::shared::SharedBooks;
 use super::{hex, watched};
 use crate::args::{OutputArgs, VerifyArgs};
 use crate::failure::{Code, Failure};
+use crate::home::Home;
 use crate::screen::{Line, Screen, number};
 use crate::streams::say;
 
 pub(super) fn run(args: &VerifyArgs) -> Result<(), Failure> {
-    let books = Books::look(&args.books)?;
-    let mut statements = Vec::new();
-    if !args.receipt.is_empty() {
-        let key = receipt::server_key(args.server_key.as_deref(), &books.home)?;
-        for path in &args.receipt {
-            statements.push(Receipt::read(path)?.check(&key)?);
-        }
+    if let Some(shared) = SharedBooks::look(&args.books)? {
+        let statements = statements(args, &shared.home)?;
+        let mut screen = Screen::of(&args.books.output);
+        screen.show(&shared.verify(&statements, &args.receipt)?)?;
+        return show_held(&mut screen, args, &statements);
     }
+    let books = Books::look(&args.books)?;
+    let statements = statements(args, &books.home)?;
     let output = &args.books.output;
     let verified = watched(output.quiet, "Verifying", |progress| {
         audit::verify(&books.folder, &statements, progress)
@@ -36,7 +39,24 @@ pub(super) fn run(args: &VerifyArgs) -> Result<(), Failure> {
     let mut screen = Screen::of(output);
     let text = format!("{} is whole", books.path.display());
     screen.show(&line("verified", &text, &verified, &books.path))?;
-    for (path, statement) in args.receipt.iter().zip(&statements) {
+    show_held(&mut screen, args, &statements)
+}
+
+/// The receipts that were asked about, if the server's key signed them.
+fn statements(args: &VerifyArgs, home: &Home) -> Result<Vec<Statement>, Failure> {
+    if args.receipt.is_empty() {
+        return Ok(Vec::new());
+    }
+    let key = receipt::server_key(args.server_key.as_deref(), home)?;
+    args.receipt.iter().map(|path| Receipt::read(path)?.check(&key)).collect()
+}
+
+fn show_held(
+    screen: &mut Screen,
+    args: &VerifyArgs,
+    statements: &[Statement],
+) -> Result<(), Failure> {
+    for (path, statement) in args.receipt.iter().zip(statements) {
         let text = format!("{} holds: {}", path.display(), receipt::summary(statement));
         let line = Line::new("receipt_held", text).with("file", path.display().to_string());
         screen.show(&receipt::with_statement(line, statement))?;
@@ -60,15 +80,17 @@ pub(super) fn failure(path: &Path, error: VerifyError) -> Failure {
             folder::of_store(path, error).next(next)
         }
         VerifyError::Store(error) => folder::of_store(path, error),
-        VerifyError::Receipt { why, .. } => {
-            Failure::new(Code::Integrity, format!("{}: {why}", path.display()))
-                .cause(
-                    "the ledger was set back or replaced since the receipt was signed, or it is \
-                     another one",
-                )
-                .next("ask its operator; the receipt is evidence")
-        }
+        VerifyError::Receipt { why, .. } => not_held(path, &why),
     }
+}
+
+/// A receipt whose statement the ledger does not hold.
+pub(super) fn not_held(path: &Path, why: &str) -> Failure {
+    Failure::new(Code::Integrity, format!("{}: {why}", path.display()))
+        .cause(
+            "the ledger was set back or replaced since the receipt was signed, or it is another one",
+        )
+        .next("ask its operator; the receipt is evidence")
 }
 
 /// What was found to be whole.

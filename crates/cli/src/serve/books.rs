@@ -1,4 +1,5 @@
-//! The server's ledger: in a folder, unless it is told otherwise.
+//! The server's ledger: in a folder, unless it is told otherwise; in a database that other servers
+//! write too, or in memory.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,11 +9,13 @@ use std::time::{Duration, Instant};
 
 use ddes_ledger::store::{Disk, Folder, StoreOptions};
 use ddes_ledger::{Ledger, Opened};
+use ddes_ledger_postgres::{Place, PostgresKeeper, PostgresOptions};
+use ddes_server::Books;
 
 use super::systemd::Manager;
 use super::{lines, settings};
 use crate::args::ServeArgs;
-use crate::failure::Failure;
+use crate::failure::{Code, Failure};
 use crate::home::Home;
 use crate::ledger::{self, KnownLedgers, LedgerName};
 use crate::screen::Line;
@@ -27,10 +30,17 @@ pub(super) fn open(
     args: &ServeArgs,
     home: &Home,
     manager: &Manager,
-) -> Result<(Ledger, Vec<Line>), Failure> {
+) -> Result<(Books, Vec<Line>), Failure> {
     let path = args.ledger.clone().unwrap_or_else(|| home.ledger());
+    if let Some(place) = ledger::database(&path) {
+        return share(args, home, &path, place?);
+    }
+    if args.require_standby {
+        return Err(Failure::new(Code::Usage, "--require-standby is for a ledger in a database")
+            .next("--ledger postgres://USER@HOST/DATABASE with it"));
+    }
     if path == Path::new("memory") {
-        return Ok((Ledger::in_memory(), vec![lines::ledger_in_memory()]));
+        return Ok((Ledger::in_memory().into(), vec![lines::ledger_in_memory()]));
     }
     let known = KnownLedgers::read(home)?;
     // Before a folder is made in its place.
@@ -63,7 +73,39 @@ pub(super) fn open(
         remember(&known, home, &name);
     }
     let lines = said(&path, &ledger, &opened);
-    Ok((ledger, lines))
+    Ok((ledger.into(), lines))
+}
+
+/// The ledger in a database, if that can hold one.
+fn share(
+    args: &ServeArgs,
+    home: &Home,
+    path: &Path,
+    place: Place,
+) -> Result<(Books, Vec<Line>), Failure> {
+    if args.history_days.is_some() {
+        let what = "--history-days is for a ledger in a folder: a database keeps its history";
+        return Err(Failure::new(Code::Usage, what).next("ddes serve without --history-days"));
+    }
+    let known = KnownLedgers::read(home)?;
+    let options =
+        PostgresOptions { require_standby: args.require_standby, ..PostgresOptions::default() };
+    let shown = place.to_string();
+    let failed = |error| ledger::of_connect(&place, error);
+    let (keeper, found) = PostgresKeeper::find(place.clone(), options).map_err(failed)?;
+    let name = LedgerName::of_id(&found.ledger);
+    if !args.new_ledger {
+        known.refuse_other(path, Some(&name))?;
+    }
+    remember(&known, home, &name);
+    // Servers number their classic accounts without asking each other.
+    let mut number = [0; 8];
+    getrandom::fill(&mut number)
+        .map_err(|error| Failure::system("the system gives no randomness", &error))?;
+    let classic_first = u64::from_le_bytes(number) >> 1;
+    let mut lines = vec![lines::ledger_in_database(&shown, &found)];
+    lines.extend(found.warnings.iter().map(|why| lines::ledger_warning(why)));
+    Ok((Books::Shared { keeper: Box::new(keeper), classic_first }, lines))
 }
 
 /// Says that a large ledger is being read, until it is dropped.

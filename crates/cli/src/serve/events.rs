@@ -51,9 +51,10 @@ events! {
     ServerKey "server_key" Info ["fingerprint" "new"]
     Access "access" Info ["keys" "authorized_keys" "identities"]
     AccessFault "access_fault" Warn ["fault"]
-    Ledger "ledger" Info ["path" "new" "accounts" "count" "batch" "checkpoint"]
+    Ledger "ledger" Info ["path" "new" "accounts" "count" "batch" "checkpoint" "postgres" "standby"]
     LedgerTorn "ledger_torn" Warn ["batch"]
     LedgerNote "ledger_note" Warn ["file" "offset" "batch" "why"]
+    LedgerWarning "ledger_warning" Warn ["why"]
     LedgerHealth "ledger_health" Error ["state"]
     LedgerCheckpoint "ledger_checkpoint" Warn ["error"]
     LedgerVerified "ledger_verified" Info ["outcome" "text"]
@@ -118,6 +119,7 @@ mod tests {
     use ddes_ledger::audit::Footing;
     use ddes_ledger::store::{Chain, Damage};
     use ddes_ledger::{Health, Opened, Totals};
+    use ddes_ledger_postgres::Found;
     use ddes_server::endpoint::{Admitted, Notice, NoticeEvent};
     use ddes_server::watch::Cause;
     use ddes_session::{classic, v2};
@@ -222,10 +224,14 @@ mod tests {
             was_torn: false,
             notes: Vec::new(),
         };
+        let found =
+            Found { ledger: [0; 16], version: 150_020, has_standby: true, warnings: Vec::new() };
         let damage = Damage { file: "f".into(), offset: 1, batch: 1, why: "why".into() };
         vec![
             lines::ledger(path, &Totals::default(), &opened),
             lines::ledger_in_memory(),
+            lines::ledger_in_database("postgres://u@h/d", &found),
+            lines::ledger_warning("why"),
             lines::ledger_torn(1),
             lines::ledger_note(&damage),
             lines::ledger_health(&Health::Full),

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use ddes_ledger::store::Damage;
 use ddes_ledger::{Health, Opened, Totals};
+use ddes_ledger_postgres::Found;
 use ddes_server::endpoint::{Admitted, Notice, NoticeEvent, SessionView};
 use ddes_server::watch::Cause;
 use ddes_session::classic::{EndReason, ServerEnd};
@@ -265,6 +266,23 @@ pub(super) fn ledger(path: &Path, totals: &Totals, opened: &Opened) -> Line {
         .with("checkpoint", opened.checkpoint)
 }
 
+/// A ledger that other servers write too. Its totals are not added up: that reads every account.
+pub(super) fn ledger_in_database(place: &str, found: &Found) -> Line {
+    let standby =
+        if found.has_standby { "a standby has what is acknowledged" } else { "no standby" };
+    let version = format!("{}.{}", found.version / 10_000, found.version % 10_000);
+    Event::Ledger
+        .line(format!("[LEDGER] {place}: PostgreSQL {version}, {standby}"))
+        .with("path", place)
+        .with("postgres", version)
+        .with("standby", found.has_standby)
+}
+
+/// What is not as it should be in the database.
+pub(super) fn ledger_warning(why: &str) -> Line {
+    Event::LedgerWarning.line(format!("[LEDGER] Warning: {why}")).with("why", why)
+}
+
 pub(super) fn ledger_in_memory() -> Line {
     Event::Ledger.line("[LEDGER] In memory: totals end with this server.").with("path", "memory")
 }
@@ -288,12 +306,21 @@ pub(super) fn ledger_note(damage: &Damage) -> Line {
 
 pub(super) fn ledger_health(health: &Health) -> Line {
     let (state, text) = match health {
-        Health::Good => ("good", "[LEDGER] There is room again: integers are counted.".to_owned()),
+        Health::Good => {
+            ("good", "[LEDGER] It can be written again: integers are counted.".to_owned())
+        }
         Health::Full => (
             "full",
             "[LEDGER] There is no room on the disk, or too many files are open: only what fits is \
              counted. Clients receive status 4 and try again; so does the server, once a second."
                 .to_owned(),
+        ),
+        Health::Away(why) => (
+            "away",
+            format!(
+                "[LEDGER] The database is away: {why}. Clients wait; after 30 s they receive \
+                 status 4 and try again."
+            ),
         ),
         Health::Failed(why) => (
             "failed",

@@ -22,8 +22,7 @@ use std::sync::{Arc, Mutex, mpsc as std_mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ddes_ledger::Ledger;
-use ddes_server::{Access, Report, Server, ServerOptions};
+use ddes_server::{Access, Books, Report, Server, ServerOptions};
 use ddes_web::{About, Draining, Events, Limits, Web, WebHandle};
 use ddes_wire::v2::Suite;
 use tokio::sync::{mpsc, oneshot};
@@ -66,7 +65,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let suites = suites(args);
     let access = if args.allow_any { Access::Any } else { Access::Listed(home.lists()) };
     let manager = Manager::of_process();
-    let (ledger, about_ledger) = books::open(args, &home, &manager)?;
+    let (books, about_ledger) = books::open(args, &home, &manager)?;
     let (files, http_files) = settings::share_files(args)?;
     let values_at = board::values_at(&args.output);
     let live = settings::live(args, files, board::notices(args.log_level, values_at));
@@ -76,7 +75,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let mut options = settings::options(args, live, key, suites, access);
     options.watch = web.is_some();
     let about = about(args, &home, &options);
-    let (server, is_passed) = bind(args, options, ledger)?;
+    let (server, is_passed) = bind(args, options, books)?;
     let server = record(args, server)?;
     let address = server.local_addr().map_err(|error| cannot_listen(args, &error))?;
     let (prompt, screen) = open_screen(args)?;
@@ -164,16 +163,12 @@ fn record(args: &ServeArgs, server: Server) -> Result<Server, Failure> {
 }
 
 /// On the socket that the service manager passes, which the second value says, or on its own.
-fn bind(
-    args: &ServeArgs,
-    options: ServerOptions,
-    ledger: Ledger,
-) -> Result<(Server, bool), Failure> {
+fn bind(args: &ServeArgs, options: ServerOptions, books: Books) -> Result<(Server, bool), Failure> {
     let passed = activation::listener()?;
     let is_passed = passed.is_some();
     let server = match passed {
-        Some(listener) => Server::on(listener, options, ledger),
-        None => Server::bind(options, ledger),
+        Some(listener) => Server::on(listener, options, books),
+        None => Server::bind(options, books),
     };
     server.map(|server| (server, is_passed)).map_err(|error| cannot_listen(args, &error))
 }
@@ -181,6 +176,8 @@ fn bind(
 /// What the page tells of this server.
 fn about(args: &ServeArgs, home: &Home, options: &ServerOptions) -> About {
     let ledger = args.ledger.clone().unwrap_or_else(|| home.ledger());
+    let database = crate::ledger::database(&ledger);
+    let database = database.and_then(|place| Some(place.ok()?.to_string()));
     let v2 = &options.endpoint.profiles.v2;
     About {
         version: env!("CARGO_PKG_VERSION"),
@@ -191,7 +188,8 @@ fn about(args: &ServeArgs, home: &Home, options: &ServerOptions) -> About {
         allows_any: args.allow_any,
         limits: Limits::new(options.endpoint.bounds.clone(), v2.idle),
         queued_values_max: options.endpoint.queued_values_max,
-        ledger: (ledger != Path::new("memory")).then_some(ledger),
+        ledger: (database.is_none() && ledger != Path::new("memory")).then_some(ledger),
+        database,
         lists: Some(home.lists()),
     }
 }

@@ -103,7 +103,7 @@ fn what_is_advised_for_a_damaged_ledger_brings_it_back() {
 #[test]
 fn a_ledger_behind_a_url_is_refused_and_no_folder_of_that_name_is_made() {
     let home = folder();
-    let url = "postgres://u@h/db";
+    let url = "mysql://u@h/db";
     for command in [
         &["serve", "--listen", "127.0.0.1:0", "--ledger", url][..],
         &["ledger", "totals", "--ledger", url],
@@ -113,9 +113,9 @@ fn a_ledger_behind_a_url_is_refused_and_no_folder_of_that_name_is_made() {
         command.current_dir(&home);
         let (code, out, error) = output(command);
         let said = out + &error;
-        assert!(code == 2 && said.contains("postgres:// is not built yet"), "{code} {said}");
+        assert!(code == 2 && said.contains("mysql:// is not built yet"), "{code} {said}");
     }
-    assert!(!home.join("postgres:").exists());
+    assert!(!home.join("mysql:").exists());
 }
 
 /// Homes of earlier releases have no such file; a ledger in memory makes none.

@@ -41,6 +41,7 @@ mod lost_ledger;
 mod outboxes;
 mod output_faults;
 mod packaging;
+mod postgres;
 mod secure;
 mod shown;
 mod stops;

@@ -135,6 +135,27 @@ pub(crate) fn put_add(
     });
 }
 
+/// Appends values as [`put_add`] has them.
+pub(crate) fn put_amounts(bytes: &mut Vec<u8>, amounts: &[Amount]) {
+    let start = bytes.len();
+    bytes.resize(start + amounts.len() * VALUE_BYTES_MAX + 8, 0);
+    let mut writer = RecordWriter { room: &mut bytes[start..], at: 0 };
+    for amount in amounts {
+        writer.put(zigzag(amount.get()));
+    }
+    let end = start + writer.at;
+    bytes.truncate(end);
+}
+
+/// The values of these bytes; `None` unless they are `count` values and nothing else.
+pub(crate) fn take_amounts(mut bytes: &[u8], count: u32) -> Option<Vec<Amount>> {
+    let count = usize::try_from(count).ok().filter(|count| *count <= bytes.len())?;
+    let amounts = (0..count)
+        .map(|_| Amount::try_from(unzigzag(take_u128(&mut bytes)?)).ok())
+        .collect::<Option<_>>()?;
+    bytes.is_empty().then_some(amounts)
+}
+
 pub(crate) fn put_end(bytes: &mut Vec<u8>, account: AccountNumber) {
     RecordWriter::write(bytes, END, 0, |record| record.put(number(account)));
 }

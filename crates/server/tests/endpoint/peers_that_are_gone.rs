@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ddes_identity::Grant;
+use ddes_ledger::{AccountNumber, Operation};
 use ddes_server::endpoint::{AuthorizationRequest, SessionWork};
 use ddes_session::Phase;
 
@@ -122,4 +123,34 @@ fn one_that_closes_before_the_ledgers_answer_hears_no_20() {
     assert!(world.commit());
     assert!(world.endpoint.pending(client.id).is_empty());
     assert_eq!(world.endpoint.phase(client.id), Phase::Done);
+}
+
+/// A ledger in a database holds an account for as long as a session of it lasts.
+#[test]
+fn a_ledger_that_asks_for_it_hears_of_each_end_once_after_all_requests_and_others_of_none() {
+    for tells in [false, true] {
+        let mut world = World::new(|_| {});
+        if tells {
+            world.endpoint = world.endpoint.telling_ends();
+        }
+        let mut client = world.join("192.0.2.1", 1);
+        let newer = world.join("192.0.2.1", 1);
+        client.submit(world.now, 1, &[5]);
+        let bytes = client.session.pending().to_vec();
+        world.endpoint.handle_bytes(world.now, client.id, &bytes);
+        for id in [client.id, newer.id] {
+            world.endpoint.remove(world.now, id);
+            world.endpoint.remove(world.now, id);
+        }
+        world.queued();
+        let ends = world.queue.iter().map(|request| match &request.operation {
+            Operation::End(account) => Some(*account),
+            Operation::Open(_) | Operation::Add(_) => None,
+        });
+        let ends: Vec<_> = ends.collect();
+        let account = Some(AccountNumber::Identity(0));
+        let expected = if tells { vec![account, account] } else { Vec::new() };
+        // The newer session has ended the older one: its submission is nobody's.
+        assert_eq!(ends, expected);
+    }
 }

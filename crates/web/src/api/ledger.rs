@@ -52,11 +52,15 @@ pub(crate) async fn ledger(State(app): State<Arc<App>>) -> Result<Answer<Ledger>
     let view = app.ask(|handle| async move { handle.ledger().await }).await?;
     let view = view.ok_or_else(ApiError::no_answer)?;
     let files = *lock(&app.ledger_files);
-    let folder = app.about.ledger.as_ref();
+    let (folder, database) = (app.about.ledger.as_ref(), app.about.database.as_ref());
     let batches = view.head.map_or(0, |(batch, _)| batch);
     Ok(Answer::now(Ledger {
-        kind: if folder.is_some() { "folder" } else { "memory" },
-        path: folder.map(|path| path.display().to_string()),
+        kind: match (folder, database) {
+            (Some(_), _) => "folder",
+            (None, Some(_)) => "postgres",
+            (None, None) => "memory",
+        },
+        path: folder.map(|path| path.display().to_string()).or_else(|| database.cloned()),
         size_bytes: files.map(|files| files.bytes),
         segments: files.map(|files| files.segments),
         head: view.head.map(|(batch, chain)| Head { batch, chain: hex(&chain.0) }),
@@ -64,6 +68,7 @@ pub(crate) async fn ledger(State(app): State<Arc<App>>) -> Result<Answer<Ledger>
         health: match view.health {
             Health::Good => "good",
             Health::Full => "full",
+            Health::Away(_) => "away",
             Health::Failed(_) => "failed",
         },
         free_bytes: files.map(|files| files.free_bytes),
@@ -211,7 +216,7 @@ fn check(folder: &std::path::Path, statement: &Statement, job: &Job) -> Result<C
 
 fn summary(statement: &Statement) -> String {
     let whose = match &statement.subject {
-        Subject::Account(id) => account_id(id),
+        Subject::Account(id) | Subject::Shared(id) => account_id(id),
         Subject::Checkpoint { accounts, .. } => format!("{accounts} accounts"),
     };
     let Statement { count, sum, batch, time, .. } = statement;

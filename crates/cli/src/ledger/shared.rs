@@ -1,0 +1,272 @@
+//! `ddes ledger …` of a ledger in a database.
+
+use std::path::{Path, PathBuf};
+
+use ddes_ledger::audit::{Counted, name_of};
+use ddes_ledger::shared::{Entry, Row};
+use ddes_ledger::{AccountId, Statement, Subject, Totals};
+use ddes_ledger_postgres::audit::{AuditError, Reader};
+use ddes_ledger_postgres::{Place, definition};
+use ddes_wire::{Sequence, Total};
+
+use super::database::{database, name, of_connect};
+use super::{account, hex, shown_time, verify, watched};
+use crate::args::{BooksArgs, InitArgs, ReceiptArgs};
+use crate::failure::{Code, Failure};
+use crate::home::{self, Home};
+use crate::screen::{Line, Screen, number};
+
+/// A ledger in a database, which servers may be writing.
+pub(super) struct SharedBooks {
+    pub(super) home: Home,
+    place: Place,
+    reader: Reader,
+    /// The flags that name it once more, for a hint.
+    flags: String,
+    is_quiet: bool,
+}
+
+impl SharedBooks {
+    /// `None` if the flags name a folder.
+    pub(super) fn look(args: &BooksArgs) -> Result<Option<Self>, Failure> {
+        let Some(path) = &args.ledger else { return Ok(None) };
+        let Some(place) = database(path) else { return Ok(None) };
+        let (home, place) = (Home::find(&args.home)?, place?);
+        let flags = home::flag() + &home::named("--ledger", path);
+        let reader = Reader::open(&place).map_err(|error| of_audit(&place, &flags, error))?;
+        Ok(Some(Self { home, place, reader, flags, is_quiet: args.output.quiet }))
+    }
+
+    fn failure(&self, error: AuditError) -> Failure {
+        of_audit(&self.place, &self.flags, error)
+    }
+
+    pub(super) fn totals(&self) -> Result<Totals, Failure> {
+        self.reader.totals().map_err(|error| self.failure(error))
+    }
+
+    /// All accounts; `take` returns whether to go on, and says why not.
+    pub(super) fn accounts(&self, take: &mut dyn FnMut(&Row) -> bool) -> Result<(), Failure> {
+        self.stopped(self.reader.accounts(take))
+    }
+
+    /// All values that were counted, or those of one account.
+    pub(super) fn history(
+        &self,
+        id: Option<&AccountId>,
+        take: &mut dyn FnMut(&Counted) -> bool,
+    ) -> Result<(), Failure> {
+        let mut damaged = None;
+        let read = self.reader.history(id, &mut |entry| match counted(entry) {
+            Some(values) => values.iter().all(&mut *take),
+            None => {
+                damaged = Some(entry.number);
+                false
+            }
+        });
+        if let Some(entry) = damaged {
+            let what = format!("the ledger {}: entry {entry} cannot be read", self.place);
+            let next = format!("ddes ledger verify{}", self.flags);
+            return Err(Failure::new(Code::Integrity, what).next(next));
+        }
+        self.stopped(read)
+    }
+
+    /// Whoever stopped the reading says why.
+    fn stopped(&self, read: Result<(), AuditError>) -> Result<(), Failure> {
+        match read {
+            Ok(()) | Err(AuditError::Stopped) => Ok(()),
+            Err(error) => Err(self.failure(error)),
+        }
+    }
+
+    /// The account that a person means.
+    pub(super) fn named(&self, text: &str) -> Result<AccountId, Failure> {
+        account::named(text, &self.home, &self.flags, |is_meant| {
+            let mut found = None;
+            self.accounts(&mut |row| {
+                found = Some(row.id).filter(is_meant);
+                found.is_none()
+            })?;
+            Ok(found)
+        })
+    }
+
+    /// What a receipt is to state.
+    pub(super) fn statement(&self, args: &ReceiptArgs) -> Result<Statement, Failure> {
+        let Some(text) = &args.account else {
+            let what = "a ledger in a database has no checkpoints: each account has its own chain";
+            let next = format!("ddes ledger receipt ACCOUNT{}", self.flags);
+            return Err(Failure::new(Code::Usage, what).next(next));
+        };
+        let id = self.named(text)?;
+        let found = self.reader.acknowledged(&id).map_err(|error| self.failure(error))?;
+        let (row, newest) = found.ok_or_else(|| {
+            let shown = account::Shown::new(&id);
+            Failure::new(Code::No, format!("the ledger has no account {}", shown.short()))
+                .cause("it never had a session here")
+                .next(format!("ddes ledger ls{}", self.flags))
+        })?;
+        let standing = row.account.standing();
+        let Some(last_seq) = args.last_seq else {
+            return Ok(self.statement_of(&newest, standing.last_seq.get(), standing.sum));
+        };
+        let mut stated = None;
+        let read = self.reader.history(Some(&id), &mut |entry| {
+            // Up to what is acknowledged: a plain read may show more.
+            if entry.number <= row.version {
+                let sum = sum_at(entry, last_seq);
+                stated = sum.map(|sum| self.statement_of(entry, last_seq, sum));
+            }
+            stated.is_none() && entry.number < row.version
+        });
+        self.stopped(read)?;
+        stated.ok_or_else(|| {
+            Failure::new(Code::No, format!("integer {last_seq} of {text} was not counted"))
+                .next(format!("ddes ledger receipt '{text}'{}     (its total now)", self.flags))
+        })
+    }
+
+    fn statement_of(&self, entry: &Entry, count: u64, sum: Total) -> Statement {
+        Statement {
+            ledger: Some(name_of(&self.reader.ledger())),
+            subject: Subject::Shared(entry.id),
+            count: count.into(),
+            sum,
+            batch: entry.number,
+            chain: entry.chain,
+            time: entry.time,
+        }
+    }
+
+    /// Computes everything anew, and looks for what the receipts state; what was found.
+    pub(super) fn verify(
+        &self,
+        statements: &[Statement],
+        files: &[PathBuf],
+    ) -> Result<Line, Failure> {
+        let own = name_of(&self.reader.ledger());
+        let mut held = vec![false; statements.len()];
+        let verified = watched(self.is_quiet, "Verifying", |_| {
+            let mut step = |entry: &Entry| {
+                for (statement, held) in statements.iter().zip(&mut held) {
+                    *held |= statement.ledger.is_none_or(|ledger| ledger == own)
+                        && holds(entry, statement);
+                }
+            };
+            self.reader.verify(&mut step, &mut |_| {})
+        });
+        let verified = verified.map_err(|error| self.failure(error))?;
+        for (path, held) in files.iter().zip(&held) {
+            if !held {
+                return Err(verify::not_held(path, "the ledger does not hold what it states"));
+            }
+        }
+        let (totals, entries) = (&verified.totals, verified.entries);
+        let as_of = shown_time(verified.time);
+        let text = format!(
+            "{} is whole\n  entries      {entries}\n  accounts     {}\n  count        {}\n  \
+             sum          {}\n  newest       {as_of}\n  rests on     nothing but its entries: each \
+             account's row is what its chained history gives",
+            self.place, totals.accounts, totals.count, totals.sum
+        );
+        let line = super::with_totals(Line::new("verified", text), totals);
+        Ok(line
+            .with("ledger", hex(&own))
+            .with("path", self.place.to_string())
+            .with("entries", entries)
+            .with("values", number(&totals.count))
+            .with("as_of", as_of))
+    }
+}
+
+/// The values of an entry; `None` if it is damaged.
+fn counted(entry: &Entry) -> Option<Vec<Counted>> {
+    let values = entry.values()?;
+    // The sum before the first of them.
+    let before = values.iter().try_fold(entry.sum.get(), |sum, value| sum.checked_sub(value.get()));
+    let mut sum = Total::new(before?);
+    let mut counted = Vec::with_capacity(values.len());
+    for (at, amount) in values.into_iter().enumerate() {
+        sum = sum.plus(amount).ok()?;
+        counted.push(Counted {
+            time: entry.time,
+            batch: entry.number,
+            account: entry.id,
+            session: entry.session,
+            seq: Sequence::new(entry.first_seq.get().checked_add(at as u64)?),
+            amount,
+            sum,
+        });
+    }
+    Some(counted)
+}
+
+/// The sum with the value of this number, if it is in the entry.
+fn sum_at(entry: &Entry, seq: u64) -> Option<Total> {
+    counted(entry)?.iter().find(|counted| counted.seq.get() == seq).map(|counted| counted.sum)
+}
+
+/// Whether an account stood so with this entry, or with a value of it.
+fn holds(entry: &Entry, statement: &Statement) -> bool {
+    let is_there = statement.subject == Subject::Shared(entry.id)
+        && (statement.batch, statement.chain, statement.time)
+            == (entry.number, entry.chain, entry.time);
+    let Ok(count) = u64::try_from(statement.count) else { return false };
+    let last = entry.first_seq.get().saturating_add(entry.count.into());
+    let is_end = count.checked_add(1) == Some(last) && statement.sum == entry.sum;
+    is_there && (is_end || sum_at(entry, count) == Some(statement.sum))
+}
+
+fn of_audit(place: &Place, flags: &str, error: AuditError) -> Failure {
+    match error {
+        AuditError::Connect(error) => of_connect(place, error),
+        AuditError::Failed(why) => {
+            Failure::new(Code::Connect, format!("the database {place}: {why}"))
+                .cause("it stopped, or this user may not read the tables")
+                .next("the same command again; GRANT SELECT on the three tables")
+        }
+        AuditError::Damaged(error) => {
+            Failure::new(Code::Integrity, format!("the ledger {place} is damaged: {error}"))
+                .cause("somebody changed the tables, or the database lost what it acknowledged")
+                .next(format!(
+                    "stop the servers; keep a copy of the database as evidence; restore its \
+                     backup, and ddes ledger verify{flags}"
+                ))
+        }
+        AuditError::Stopped => Failure::new(Code::No, "the reading was stopped"),
+    }
+}
+
+/// `ddes ledger init`.
+pub(super) fn init(args: &InitArgs) -> Result<(), Failure> {
+    let folder = || {
+        Failure::new(Code::Usage, "ddes ledger init is for a ledger in a database")
+            .cause("a server makes a ledger in a folder by itself")
+            .next("--ledger postgres://OWNER@HOST/DATABASE")
+    };
+    let path = args.books.ledger.as_deref().ok_or_else(folder)?;
+    let place = database(path).ok_or_else(folder)??;
+    let mut id = [0; 16];
+    getrandom::fill(&mut id)
+        .map_err(|error| Failure::system("the system gives no randomness", &error))?;
+    let sql = definition(&args.role, &id);
+    let mut screen = Screen::of(&args.books.output);
+    if !args.run {
+        return screen.show(&Line::new("ledger_definition", sql.trim_end()).with("sql", sql));
+    }
+    ddes_ledger_postgres::init(&place, &args.role, &id)
+        .map_err(|error| of_connect(&place, error))?;
+    let text = format!(
+        "{place} holds the new ledger {}; servers connect as {}",
+        name(&id),
+        home::quoted(Path::new(&args.role))
+    );
+    let line = Line::new("ledger_made", text);
+    screen.show_done(
+        &line
+            .with("path", place.to_string())
+            .with("ledger", name(&id))
+            .with("role", args.role.as_str()),
+    )
+}

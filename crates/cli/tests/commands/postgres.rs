@@ -1,0 +1,325 @@
+//! A ledger that several servers share, in a PostgreSQL that the tests start.
+
+#[path = "../../../ledger-postgres/tests/support/postgres.rs"]
+#[allow(dead_code, reason = "each test uses a part")]
+mod cluster;
+
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::{Running, ddes_at, folder, output, started};
+use cluster::{OWNER, Postgres, SERVER};
+
+const COUNT: u64 = 20_000;
+const SUM: u64 = COUNT * (COUNT + 1) / 2;
+
+/// A database with a ledger, and a home of servers and clients.
+struct World {
+    postgres: Postgres,
+    home: PathBuf,
+    url: String,
+}
+
+impl World {
+    fn new() -> Self {
+        let postgres = Postgres::start();
+        let (home, owner) = (folder(), postgres.url(OWNER));
+        let (code, out, error) =
+            output(ddes_at(&home, &["ledger", "init", "--ledger", &owner, "--run"]));
+        assert_eq!(code, 0, "{out}{error}");
+        let url = postgres.url(SERVER);
+        Self { postgres, home, url }
+    }
+
+    fn serve(&self, more: &[&str]) -> Running {
+        let server = started(self.serving(more));
+        let (_, shown, _) =
+            output(ddes_at(&self.home, &["key", "show", "--server-key", "--quiet"]));
+        let added = ["trust", "add", &server.address, shown.trim()];
+        assert_eq!(output(ddes_at(&self.home, &added)).0, 0);
+        server
+    }
+
+    fn serving(&self, more: &[&str]) -> Command {
+        let flags = ["serve", "--json", "--frame-values", "50", "--listen", "127.0.0.1:0"];
+        ddes_at(&self.home, &[&flags[..], &["--ledger", &self.url], more].concat())
+    }
+
+    fn send(&self, server: &Running, arguments: &[&str]) -> Command {
+        let outbox = self.home.join("outbox").display().to_string();
+        let flags = ["send", "-q", "--server", &server.address, "--outbox", &outbox];
+        ddes_at(&self.home, &[&flags[..], arguments].concat())
+    }
+
+    fn ledger(&self, arguments: &[&str]) -> (i32, String, String) {
+        output(ddes_at(&self.home, &[&["ledger"], arguments, &["--ledger", &self.url]].concat()))
+    }
+
+    fn totals(&self) -> (String, String) {
+        let (code, out, error) = self.ledger(&["totals", "--json"]);
+        assert_eq!(code, 0, "{error}");
+        let totals: Value = serde_json::from_str(&out).unwrap();
+        (totals["count"].as_str().unwrap().into(), totals["sum"].as_str().unwrap().into())
+    }
+
+    fn numbers(&self) -> PathBuf {
+        let path = self.home.join("numbers");
+        let lines: String = (1..=COUNT).map(|number| format!("{number}\n")).collect();
+        fs::write(&path, lines).unwrap();
+        path
+    }
+}
+
+fn from(mut command: Command, file: &Path) -> Command {
+    command.stdin(File::open(file).unwrap());
+    command
+}
+
+/// How it ended, and all that it printed.
+fn ended(mut server: Running) -> (i32, String) {
+    use std::io::Read;
+    let mut said = String::new();
+    server.stdout.read_to_string(&mut said).unwrap();
+    (server.child.wait().unwrap().code().unwrap(), said)
+}
+
+#[test]
+fn a_killed_server_is_replaced_by_another_one_and_each_integer_counts_once() {
+    let world = World::new();
+    let numbers = world.numbers();
+    let mut first = world.serve(&[]);
+    let second = world.serve(&[]);
+    let mut sender = from(world.send(&first, &["--resume", "-"]), &numbers);
+    let mut sender = sender.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let begin = Instant::now();
+    while world.postgres.sql("ddes", "SELECT coalesce(sum(last_seq), 0) FROM ddes_account") == "0" {
+        assert!(begin.elapsed() < Duration::from_secs(60), "nothing is counted");
+    }
+    // SIGKILL.
+    first.child.kill().unwrap();
+    first.child.wait().unwrap();
+    sender.kill().unwrap();
+    sender.wait().unwrap();
+    let (code, sum, error) = output(from(world.send(&second, &["--resume", "-"]), &numbers));
+    assert_eq!((code, sum), (0, format!("{SUM}\n")), "{error}");
+    assert_eq!(world.totals(), (COUNT.to_string(), SUM.to_string()));
+    let (code, out, error) = world.ledger(&["verify", "--json"]);
+    assert_eq!(code, 0, "{error}");
+    let verified: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        (&verified["event"], &verified["count"]),
+        (&"verified".into(), &COUNT.to_string().into())
+    );
+
+    // What reads it.
+    let (code, out, _) = world.ledger(&["export"]);
+    assert_eq!((code, out.lines().count() as u64), (0, COUNT + 1));
+    assert!(out.lines().last().unwrap().ends_with(&format!(",{COUNT},{COUNT},{SUM}")), "{out}");
+    let (code, out, _) = world.ledger(&["ls", "--json"]);
+    let account: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &account["sum"]), (0, &SUM.to_string().into()));
+
+    // The second server's receipts, now and in the middle of an entry.
+    let id = account["account"].as_str().unwrap();
+    for (file, more) in [("now", &[][..]), ("then", &["--last-seq", "7"])] {
+        let (code, out, error) = world.ledger(&[&["receipt", id], more].concat());
+        assert_eq!(code, 0, "{error}");
+        assert!(out.contains("\nentry: ") && !out.contains("\nbatch: "), "{out}");
+        let path = world.home.join(file);
+        fs::write(&path, &out).unwrap();
+        let path = path.to_str().unwrap();
+        let (code, _, error) = world.ledger(&["verify", "--receipt", path]);
+        assert_eq!(code, 0, "{error}");
+    }
+    let receipt = fs::read_to_string(world.home.join("then")).unwrap();
+    assert!(receipt.contains("\ncount: 7\nsum: 28\n"), "{receipt}");
+
+    // And what shows that somebody changed the tables.
+    let receipt = world.home.join("now");
+    let update = "UPDATE ddes_account SET sum = sum + 1";
+    world.postgres.sql("ddes", update);
+    let (code, _, error) = world.ledger(&["verify"]);
+    assert!(code == 5 && error.contains("is not what its history adds up to"), "{code} {error}");
+    world.postgres.sql("ddes", "UPDATE ddes_account SET sum = sum - 1");
+    world.postgres.sql("ddes", "UPDATE ddes_history SET time = time + 1 WHERE entry = 2");
+    let (code, _, error) = world.ledger(&["verify", "--receipt", receipt.to_str().unwrap()]);
+    assert!(code == 5 && error.contains("entry 2: its chain"), "{code} {error}");
+}
+
+#[test]
+fn a_session_at_another_server_supersedes_and_an_old_one_is_told() {
+    let world = World::new();
+    let (first, second) = (world.serve(&[]), world.serve(&[]));
+    // A session that stays open.
+    let mut connected = ddes_at(&world.home, &["connect", "--json", "--server", &first.address]);
+    let mut connected = connected.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let begin = Instant::now();
+    let opened = "SELECT coalesce(max(newest_session), 0) FROM ddes_account";
+    while world.postgres.sql("ddes", opened) == "0" {
+        assert!(begin.elapsed() < Duration::from_secs(60), "no session is opened");
+    }
+    assert_eq!(output(ddes_at(&world.home, &["total", "--server", &second.address])).0, 0);
+    assert_eq!(world.postgres.sql("ddes", opened), "2");
+    {
+        use std::io::Write;
+        let mut stdin = connected.stdin.take().unwrap();
+        stdin.write_all(b"5\n").unwrap();
+    }
+    let out = connected.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&out.stdout);
+    assert!(said.contains("supersede"), "{said}");
+    assert_eq!(world.totals(), ("0".into(), "0".into()));
+}
+
+#[test]
+fn a_database_that_is_away_for_a_while_is_waited_for() {
+    let mut world = World::new();
+    let server = world.serve(&[]);
+    assert_eq!(output(world.send(&server, &["1", "2"])).0, 0);
+    let numbers = world.numbers();
+    let mut sender = from(world.send(&server, &["-"]), &numbers);
+    let sender = sender.stdout(Stdio::piped()).spawn().unwrap();
+    world.postgres.crash();
+    std::thread::sleep(Duration::from_secs(3));
+    world.postgres.launch(&[]);
+    let out = sender.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&out.stdout), format!("{}\n", SUM + 3));
+    assert_eq!(world.totals(), ((COUNT + 2).to_string(), (SUM + 3).to_string()));
+    assert_eq!(world.ledger(&["verify"]).0, 0);
+}
+
+#[test]
+fn a_server_stops_where_the_database_lost_what_it_acknowledged() {
+    let world = World::new();
+    let server = world.serve(&[]);
+    assert_eq!(output(world.send(&server, &["1", "2"])).0, 0);
+    // As after a failover to a standby that had not received it.
+    world.postgres.sql("ddes", "DELETE FROM ddes_history; DELETE FROM ddes_account");
+    let (code, ..) = output(world.send(&server, &["3"]));
+    assert_ne!(code, 0);
+    let (code, said) = ended(server);
+    assert!(code == 5 && said.contains("it has lost what it stated to be durable"), "{said}");
+    assert_eq!(world.postgres.sql("ddes", "SELECT count(*) FROM ddes_history"), "0");
+}
+
+#[test]
+fn what_is_no_place_for_a_ledger_is_refused_with_a_reason() {
+    let mut world = World::new();
+    let refused = |world: &World, code: i32, why: &str| {
+        let mut command = world.serving(&[]);
+        command.stdin(Stdio::null());
+        let (found, out, error) = output(command);
+        let said = out + &error;
+        assert!(found == code && said.contains(why), "{found} {said}");
+        said
+    };
+    for (change, back, why) in [
+        (
+            "ALTER TABLE ddes_history SET UNLOGGED",
+            "ALTER TABLE ddes_history SET LOGGED",
+            "UNLOGGED",
+        ),
+        (
+            "ALTER TABLE ddes_account ADD note text",
+            "ALTER TABLE ddes_account DROP note",
+            "other columns",
+        ),
+        (
+            "CREATE RULE nothing AS ON INSERT TO ddes_history DO INSTEAD NOTHING",
+            "DROP RULE nothing ON ddes_history",
+            "rules",
+        ),
+        (
+            "REVOKE INSERT ON ddes_history FROM ddes",
+            "GRANT INSERT ON ddes_history TO ddes",
+            "may not read and write",
+        ),
+    ] {
+        world.postgres.sql("ddes", change);
+        refused(&world, 1, why);
+        world.postgres.sql("ddes", back);
+    }
+    let mut command = world.serving(&["--require-standby"]);
+    command.stdin(Stdio::null());
+    let (code, out, error) = output(command);
+    assert!(
+        code == 1 && (out.clone() + &error).contains("no standby is synchronous"),
+        "{out}{error}"
+    );
+    world.postgres.crash();
+    world.postgres.launch(&["fsync=off"]);
+    refused(&world, 1, "fsync=off");
+    world.postgres.crash();
+    world.postgres.launch(&[]);
+    // With all of them taken back it is served, and this home knows it.
+    drop(world.serve(&[]));
+    world.postgres.sql("ddes", "UPDATE ddes_ledger SET id = decode(repeat('00', 16), 'hex')");
+    refused(&world, 5, "is not this home's");
+
+    let secret = world.url.replace("ddes@", "ddes:hunter2@");
+    for command in [&["serve", "--listen", "127.0.0.1:0"][..], &["ledger", "totals"]] {
+        let command = ddes_at(&world.home, &[command, &["--ledger", &secret]].concat());
+        let (code, out, error) = output(command);
+        assert!(code == 2 && error.contains("has a password in it"), "{code} {error}");
+        assert!(!(out + &error).contains("hunter2"));
+    }
+    let elsewhere = world.url.replace("/ddes", "/postgres");
+    let (code, _, error) =
+        output(ddes_at(&world.home, &["ledger", "totals", "--ledger", &elsewhere]));
+    assert!(code != 0 && error.contains("ddes ledger init"), "{code} {error}");
+}
+
+#[test]
+fn a_password_is_in_a_file_that_nobody_else_reads() {
+    let world = World::new();
+    world.postgres.sql("ddes", "ALTER ROLE ddes PASSWORD 'hunter2'");
+    world.postgres.demand_passwords();
+    let file = world.home.join("passwords");
+    fs::write(&file, "127.0.0.1:*:ddes:ddes:hunter2\n").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let url = format!("{}?passfile={}", world.url, file.display());
+    let totals = |url: &str| {
+        let mut command = ddes_at(&world.home, &["ledger", "totals", "--ledger", url]);
+        command.env_remove("PGPASSFILE").env("HOME", &world.home);
+        output(command)
+    };
+    let (code, out, error) = totals(&url);
+    assert!(code == 0 && out.contains("count     0"), "{out}{error}");
+    assert_eq!(totals(&world.url).0, 3);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+    let (code, _, error) = totals(&url);
+    assert!(code == 1 && error.contains("chmod 600"), "{code} {error}");
+}
+
+#[test]
+fn the_tables_are_printed_and_made_once() {
+    let world = World::new();
+    let (owner, home) = (world.postgres.url(OWNER), folder());
+    let init = |more: &[&str]| {
+        output(ddes_at(&home, &[&["ledger", "init", "--ledger", &owner], more].concat()))
+    };
+    let (code, sql, _) = init(&[]);
+    assert_eq!(code, 0);
+    let (code, _, error) = init(&["--run"]);
+    assert!(code == 1 && error.contains("already exists"), "{code} {error}");
+    // What is printed is what makes them.
+    world.postgres.sql("ddes", "DROP TABLE ddes_ledger, ddes_account, ddes_history");
+    world.postgres.sql("ddes", &sql);
+    assert_eq!(world.totals(), ("0".into(), "0".into()));
+    let may = |what| {
+        let sql = format!("SELECT has_table_privilege('ddes', 'ddes_history', '{what}')");
+        world.postgres.sql("ddes", &sql)
+    };
+    assert_eq!(["INSERT", "UPDATE", "DELETE", "TRUNCATE"].map(may), ["t", "f", "f", "f"]);
+    // A folder has no tables.
+    let (code, _, error) = output(ddes_at(&home, &["ledger", "init"]));
+    assert!(code == 2 && error.contains("is for a ledger in a database"), "{code} {error}");
+    let (code, _, error) =
+        output(ddes_at(&home, &["ledger", "backup", "x", "--ledger", &world.url]));
+    assert!(code == 2 && error.contains("pg_basebackup"), "{code} {error}");
+}

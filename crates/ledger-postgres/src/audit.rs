@@ -1,0 +1,276 @@
+//! Reads a ledger in a database without writing it: verifies it, lists its accounts and its history.
+//! A standby will do. Everything of one call is read in one snapshot, a part at a time.
+
+use std::collections::VecDeque;
+
+use ddes_ledger::shared::{Audited, Entry, EntryError, Key, Row};
+use ddes_ledger::{AccountId, Timestamp, Totals};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{IsolationLevel, Portal, Transaction};
+
+use crate::connection::{COMMIT_MAX, ConnectError, Link, Trouble, account_row, entry_row};
+use crate::keeper::run;
+use crate::place::{Place, Purpose, told};
+
+/// Rows that are read at a time.
+const PART: i32 = 4096;
+
+const ACCOUNTS: &str = "SELECT account, version, newest_session, last_session, last_seq, sum, min, \
+                        max, first_time, last_time, chain FROM ddes_account";
+const HISTORY: &str = "SELECT account, entry, time, session, first_seq, n, amounts, sum, chain \
+                       FROM ddes_history";
+
+/// Why a ledger in a database could not be read, or what is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AuditError {
+    /// There is no connection to it, or no ledger.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The database failed while it was read.
+    #[error("{0}")]
+    Failed(String),
+    /// The history and the accounts do not agree.
+    #[error(transparent)]
+    Damaged(#[from] EntryError),
+    /// Whoever was to take what was read could not.
+    #[error("stopped")]
+    Stopped,
+}
+
+impl From<tokio_postgres::Error> for AuditError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Failed(told(&error))
+    }
+}
+
+impl From<Trouble> for AuditError {
+    fn from(Trouble(why): Trouble) -> Self {
+        Self::Failed(why)
+    }
+}
+
+/// A ledger that passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// The ledger's id.
+    pub ledger: [u8; 16],
+    /// How many entries were read.
+    pub entries: u64,
+    /// What they add up to.
+    pub totals: Totals,
+    /// The time of the newest entry.
+    pub time: Timestamp,
+}
+
+/// A ledger in a database, to read.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    place: Place,
+    ledger: [u8; 16],
+}
+
+impl Reader {
+    /// Connects, and checks that there is a ledger of this release.
+    pub fn open(place: &Place) -> Result<Self, AuditError> {
+        let ledger = within(async {
+            let link = Link::open(place, Purpose::Audit).await?;
+            Ok(link.ledger().await?)
+        })?;
+        Ok(Self { place: place.clone(), ledger })
+    }
+
+    /// The ledger's id.
+    pub fn ledger(&self) -> [u8; 16] {
+        self.ledger
+    }
+
+    /// The totals over all accounts.
+    pub fn totals(&self) -> Result<Totals, AuditError> {
+        within(async {
+            let link = Link::open(&self.place, Purpose::Audit).await?;
+            Ok(crate::questions::totals(&link).await?)
+        })
+    }
+
+    /// All accounts in the order of their keys; `take` returns whether to go on.
+    pub fn accounts(&self, take: &mut dyn FnMut(&Row) -> bool) -> Result<(), AuditError> {
+        within(async {
+            let mut link = Link::open(&self.place, Purpose::Audit).await?;
+            let snapshot = snapshot(&mut link).await?;
+            let sql = format!("{ACCOUNTS} WHERE version > 0 ORDER BY account");
+            let mut rows = Parts::new(&snapshot, &sql, &[], account_row).await?;
+            while let Some(row) = rows.next(&snapshot).await? {
+                if !take(&row) {
+                    return Err(AuditError::Stopped);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// One account; `None` if it never had a session.
+    pub fn account(&self, id: &AccountId) -> Result<Option<Row>, AuditError> {
+        within(async {
+            let mut link = Link::open(&self.place, Purpose::Audit).await?;
+            let snapshot = snapshot(&mut link).await?;
+            let key = Key::from(id);
+            let key = key.as_bytes();
+            let sql = format!("{ACCOUNTS} WHERE version > 0 AND account = $1");
+            let row = snapshot.query_opt(&sql, &[&key]).await?;
+            Ok(row.as_ref().map(account_row).transpose()?)
+        })
+    }
+
+    /// One account as it is acknowledged, and its newest entry; `None` if it never had a session.
+    /// Asks the host that is written, which answers once its standby has it too.
+    pub fn acknowledged(&self, id: &AccountId) -> Result<Option<(Row, Entry)>, AuditError> {
+        within(async {
+            let link = Link::open(&self.place, Purpose::Write).await?;
+            let (key, client) = (Key::from(id), &link.client);
+            let key = key.as_bytes();
+            let account = format!("{ACCOUNTS} WHERE version > 0 AND account = $1 FOR UPDATE");
+            let newest = format!("{HISTORY} WHERE account = $1 ORDER BY entry DESC LIMIT 1");
+            let read = async {
+                client.batch_execute("BEGIN").await?;
+                let row = client.query_opt(&account, &[&key]).await?;
+                let entry = client.query_opt(&newest, &[&key]).await?;
+                // Locked rows make it wait as a write does.
+                client.batch_execute("COMMIT").await?;
+                Ok(row.zip(entry))
+            };
+            let Some((row, entry)) = link.within(COMMIT_MAX, read).await? else { return Ok(None) };
+            let (row, entry) = (account_row(&row)?, entry_row(&entry)?);
+            if (entry.number, entry.chain) != (row.version, row.chain) {
+                let why = "the account's row is not that of its newest entry";
+                return Err(EntryError { account: *id, entry: row.version, why }.into());
+            }
+            Ok(Some((row, entry)))
+        })
+    }
+
+    /// The history of one account, or of all in the order of their keys; `take` returns whether to
+    /// go on.
+    pub fn history(
+        &self,
+        id: Option<&AccountId>,
+        take: &mut dyn FnMut(&Entry) -> bool,
+    ) -> Result<(), AuditError> {
+        within(async {
+            let mut link = Link::open(&self.place, Purpose::Audit).await?;
+            let snapshot = snapshot(&mut link).await?;
+            let key = id.map(Key::from);
+            let key = key.as_ref().map(Key::as_bytes);
+            let (condition, parameters): (_, &[&(dyn ToSql + Sync)]) = match &key {
+                Some(key) => (" WHERE account = $1", &[key]),
+                None => ("", &[]),
+            };
+            let sql = format!("{HISTORY}{condition} ORDER BY account, entry");
+            let mut entries = Parts::new(&snapshot, &sql, parameters, entry_row).await?;
+            while let Some(entry) = entries.next(&snapshot).await? {
+                if !take(&entry) {
+                    return Err(AuditError::Stopped);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Computes every account anew from its history, and compares rows and chains with that. `step`
+    /// hears of each entry; `row` of each account that passes.
+    pub fn verify(
+        &self,
+        step: &mut dyn FnMut(&Entry),
+        row: &mut dyn FnMut(&Row),
+    ) -> Result<Verified, AuditError> {
+        within(async {
+            let mut link = Link::open(&self.place, Purpose::Audit).await?;
+            let ledger = link.ledger().await?;
+            let snapshot = snapshot(&mut link).await?;
+            let rows = format!("{ACCOUNTS} ORDER BY account");
+            let mut rows = Parts::new(&snapshot, &rows, &[], account_row).await?;
+            let history = format!("{HISTORY} ORDER BY account, entry");
+            let mut history = Parts::new(&snapshot, &history, &[], entry_row).await?;
+            let mut verified = Verified {
+                ledger,
+                entries: 0,
+                totals: Totals::default(),
+                time: Timestamp::default(),
+            };
+            let mut next = history.next(&snapshot).await?;
+            while let Some(found) = rows.next(&snapshot).await? {
+                let mut audited = Audited::new(found.id);
+                while let Some(entry) = next.take() {
+                    if entry.id != found.id {
+                        next = Some(entry);
+                        break;
+                    }
+                    step(&entry);
+                    audited.take(&entry)?;
+                    verified.entries += 1;
+                    verified.time = verified.time.max(entry.time);
+                    next = history.next(&snapshot).await?;
+                }
+                // Both come in the order of keys: a history before this row has none.
+                without_row(next.as_ref(), &found)?;
+                audited.compare(&found)?;
+                if found.version > 0 {
+                    verified.totals.include(&found.account);
+                    row(&found);
+                }
+            }
+            match next {
+                Some(entry) => Err(rowless(&entry).into()),
+                None => Ok(verified),
+            }
+        })
+    }
+}
+
+fn without_row(next: Option<&Entry>, row: &Row) -> Result<(), EntryError> {
+    let is_before = |entry: &&Entry| Key::from(&entry.id) < Key::from(&row.id);
+    next.filter(is_before).map_or(Ok(()), |entry| Err(rowless(entry)))
+}
+
+fn rowless(entry: &Entry) -> EntryError {
+    let why = "the account has a history, and no row";
+    EntryError { account: entry.id, entry: entry.number, why }
+}
+
+fn within<T>(future: impl Future<Output = Result<T, AuditError>>) -> Result<T, AuditError> {
+    run(future).map_err(|error| AuditError::Failed(error.to_string()))?
+}
+
+async fn snapshot(link: &mut Link) -> Result<Transaction<'_>, AuditError> {
+    let builder = link.client.build_transaction();
+    Ok(builder.isolation_level(IsolationLevel::RepeatableRead).read_only(true).start().await?)
+}
+
+/// The rows of a query, a part at a time.
+struct Parts<T> {
+    portal: Portal,
+    part: VecDeque<T>,
+    of_row: fn(&tokio_postgres::Row) -> Result<T, Trouble>,
+    is_over: bool,
+}
+
+impl<T> Parts<T> {
+    async fn new(
+        snapshot: &Transaction<'_>,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+        of_row: fn(&tokio_postgres::Row) -> Result<T, Trouble>,
+    ) -> Result<Self, AuditError> {
+        let statement = snapshot.prepare(sql).await?;
+        let portal = snapshot.bind(&statement, parameters).await?;
+        Ok(Self { portal, part: VecDeque::new(), of_row, is_over: false })
+    }
+
+    async fn next(&mut self, snapshot: &Transaction<'_>) -> Result<Option<T>, AuditError> {
+        if self.part.is_empty() && !self.is_over {
+            let rows = snapshot.query_portal(&self.portal, PART).await?;
+            self.is_over = rows.len() < usize::try_from(PART).unwrap_or(0); // a part is full
+            self.part = rows.iter().map(self.of_row).collect::<Result<_, _>>()?;
+        }
+        Ok(self.part.pop_front())
+    }
+}

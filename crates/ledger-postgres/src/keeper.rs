@@ -1,0 +1,470 @@
+//! The keeper: a thread with a connection for each lane, one that asks, and one that watches.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use ddes_ledger::keeper::{Keeper, News, Question};
+use ddes_ledger::shared::{Lane, LaneOptions, Lost, Step};
+use ddes_ledger::{
+    AccountId, AccountNumber, Health, Operation, OperationOutcome, Submission, Timestamp,
+};
+use tokio::sync::mpsc;
+use tokio::task::LocalSet;
+
+use crate::connection::{ConnectError, Connection, Demands, Found, Link, Trouble};
+use crate::place::{Place, Purpose};
+use crate::questions;
+
+/// Between two attempts to connect.
+const RETRY_EVERY: Duration = Duration::from_millis(250);
+/// Between two looks at the database's settings, and at its standby.
+const WATCH_EVERY: Duration = Duration::from_secs(1);
+
+/// How a keeper works.
+#[derive(Clone, Copy, Debug)]
+pub struct PostgresOptions {
+    /// Connections that write. An account belongs to one of them.
+    pub lanes: u32,
+    /// How long an operation waits for the database before it is refused. A failover took 20 s.
+    pub patience: Duration,
+    /// Whether to write only while a standby is synchronous.
+    pub require_standby: bool,
+    /// Whether standings are held between batches, which saves reading them.
+    pub holds: bool,
+}
+
+impl Default for PostgresOptions {
+    fn default() -> Self {
+        let patience = Duration::from_secs(30);
+        Self { lanes: 4, patience, require_standby: false, holds: true }
+    }
+}
+
+/// Keeps the accounts of a server in a PostgreSQL database.
+pub struct PostgresKeeper {
+    place: Place,
+    options: PostgresOptions,
+    ledger: [u8; 16],
+    hasher: RandomState,
+    running: Option<Running>,
+}
+
+struct Running {
+    lanes: Vec<mpsc::UnboundedSender<LaneMail>>,
+    questions: mpsc::UnboundedSender<Question>,
+    thread: JoinHandle<()>,
+}
+
+/// An operation, its token, and when it came.
+type LaneMail = (Instant, u64, Operation);
+
+impl fmt::Debug for PostgresKeeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresKeeper").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+/// Runs a future on this thread, with tasks beside it.
+pub(crate) fn run<T>(future: impl Future<Output = T>) -> io::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(LocalSet::new().block_on(&runtime, future))
+}
+
+impl PostgresKeeper {
+    /// Connects once, and checks that the database can hold a ledger.
+    pub fn find(place: Place, options: PostgresOptions) -> Result<(Self, Found), ConnectError> {
+        let demands = Demands { ledger: None, standby: options.require_standby };
+        let found =
+            run(async { Link::open(&place, Purpose::Write).await?.check(&place, demands).await })
+                .map_err(|error| ConnectError::Unreachable(error.to_string()))??;
+        let (ledger, hasher) = (found.ledger, RandomState::new());
+        Ok((Self { place, options, ledger, hasher, running: None }, found))
+    }
+
+    fn lane_of(&self, operation: &Operation) -> usize {
+        let of_id = |id: &AccountId| {
+            let lanes = u64::from(self.options.lanes.max(1));
+            usize::try_from(self.hasher.hash_one(id) % lanes).unwrap_or(0) // fewer lanes than that
+        };
+        match operation {
+            Operation::Open(id) => of_id(id),
+            Operation::Add(Submission { account, .. }) | Operation::End(account) => match account {
+                AccountNumber::Identity(number) => (number % self.options.lanes.max(1)) as usize,
+                AccountNumber::Classic(number) => of_id(&AccountId::Classic(*number)),
+            },
+        }
+    }
+}
+
+impl Keeper for PostgresKeeper {
+    fn start(&mut self, news: Box<dyn Fn(News) + Send + Sync>) -> io::Result<()> {
+        let mut senders = Vec::new();
+        let mut inboxes = Vec::new();
+        for _ in 0..self.options.lanes.max(1) {
+            let (sender, inbox) = mpsc::unbounded_channel();
+            senders.push(sender);
+            inboxes.push(inbox);
+        }
+        let (questions, asked) = mpsc::unbounded_channel();
+        let demands = Demands { ledger: Some(self.ledger), standby: self.options.require_standby };
+        let (place, options) = (self.place.clone(), self.options);
+        let news: Arc<dyn Fn(News) + Send + Sync> = news.into();
+        let work = move || {
+            let watched = PanicWatch { news: Arc::clone(&news) };
+            let tasks = async {
+                let shared = Rc::new(Shared::new(place, options, demands, Arc::clone(&news)));
+                let lanes = inboxes.into_iter().enumerate().map(|(index, inbox)| {
+                    // There are few.
+                    let index = u32::try_from(index).unwrap_or(0);
+                    LaneTask::new(index, Rc::clone(&shared), inbox).run()
+                });
+                let watch = watch(Rc::clone(&shared));
+                let questions = questions::run(Rc::clone(&shared), asked);
+                tokio::select! {
+                    () = join_all(lanes) => {}
+                    // Neither ends before the lanes do.
+                    ((), ()) = async { tokio::join!(watch, questions) } => {}
+                }
+            };
+            // Without a runtime nothing of it can work.
+            if let Err(error) = run(tasks) {
+                news(News::Health(Health::Failed(error.to_string())));
+            }
+            drop(watched);
+        };
+        let thread = std::thread::Builder::new().name("keeper".into()).spawn(work)?;
+        self.running = Some(Running { lanes: senders, questions, thread });
+        Ok(())
+    }
+
+    fn submit(&mut self, requests: Vec<(u64, Operation)>) {
+        let Some(running) = &self.running else { return };
+        let now = Instant::now();
+        for (token, operation) in requests {
+            if let Some(lane) = running.lanes.get(self.lane_of(&operation)) {
+                // A thread that is gone has panicked, which its watch tells.
+                lane.send((now, token, operation)).unwrap_or(());
+            }
+        }
+    }
+
+    fn ask(&mut self, question: Question) {
+        if let Some(running) = &self.running {
+            // As above; the question is dropped then.
+            running.questions.send(question).unwrap_or(());
+        }
+    }
+
+    fn stop(self: Box<Self>) -> bool {
+        let Some(Running { lanes, questions, thread }) = self.running else { return true };
+        drop((lanes, questions));
+        thread.join().is_ok()
+    }
+}
+
+async fn join_all(all: impl Iterator<Item = impl Future<Output = ()> + 'static>) {
+    let tasks: Vec<_> = all.map(tokio::task::spawn_local).collect();
+    for task in tasks {
+        if let Err(error) = task.await
+            && error.is_panic()
+        {
+            std::panic::resume_unwind(error.into_panic());
+        }
+    }
+}
+
+/// Tells if its thread panics.
+struct PanicWatch {
+    news: Arc<dyn Fn(News) + Send + Sync>,
+}
+
+impl Drop for PanicWatch {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            (self.news)(News::Panicked("keeper".into()));
+        }
+    }
+}
+
+/// What the tasks of a keeper share.
+pub(crate) struct Shared {
+    pub(crate) place: Place,
+    options: PostgresOptions,
+    demands: Demands,
+    news: Arc<dyn Fn(News) + Send + Sync>,
+    /// Why each lane, and last the watch, cannot work.
+    away: RefCell<Vec<Option<String>>>,
+    /// Why nothing may be written, although the database answers.
+    unfit: RefCell<Option<String>>,
+    health: RefCell<Health>,
+    failed: Cell<bool>,
+}
+
+impl Shared {
+    fn new(
+        place: Place,
+        options: PostgresOptions,
+        demands: Demands,
+        news: Arc<dyn Fn(News) + Send + Sync>,
+    ) -> Self {
+        let sources = options.lanes.max(1) as usize + 1;
+        Self {
+            place,
+            options,
+            demands,
+            news,
+            away: RefCell::new(vec![None; sources]),
+            unfit: RefCell::new(None),
+            health: RefCell::new(Health::Good),
+            failed: Cell::new(false),
+        }
+    }
+
+    fn set_away(&self, source: usize, why: Option<String>) {
+        if let Some(known) = self.away.borrow_mut().get_mut(source) {
+            *known = why;
+        }
+        let why = self.away.borrow().iter().flatten().next().cloned();
+        let health = why.map_or(Health::Good, Health::Away);
+        let is_news = match (&*self.health.borrow(), &health) {
+            (Health::Good, Health::Good) | (Health::Away(_), Health::Away(_)) => false,
+            // Nothing is better than a failure again.
+            (before, _) => !matches!(before, Health::Failed(_)),
+        };
+        if is_news {
+            self.health.borrow_mut().clone_from(&health);
+            (self.news)(News::Health(health));
+        }
+    }
+
+    /// The database has lost what it acknowledged. Nothing is written any more.
+    fn fail(&self, why: String) {
+        if !self.failed.replace(true) {
+            *self.health.borrow_mut() = Health::Failed(why.clone());
+            (self.news)(News::Health(Health::Failed(why)));
+        }
+    }
+}
+
+/// Looks every second whether what is written may be believed.
+async fn watch(shared: Rc<Shared>) {
+    let source = shared.options.lanes.max(1) as usize;
+    let mut link: Option<Link> = None;
+    loop {
+        tokio::time::sleep(WATCH_EVERY).await;
+        let looked = match &link {
+            Some(link) => link.watch(&shared.place, shared.demands).await,
+            None => match Link::open(&shared.place, Purpose::Write).await {
+                Ok(opened) => {
+                    let looked = opened.check(&shared.place, shared.demands).await.map(drop);
+                    link = Some(opened);
+                    looked
+                }
+                Err(error) => Err(error),
+            },
+        };
+        let why = looked.as_ref().err().map(ToString::to_string);
+        *shared.unfit.borrow_mut() = match &looked {
+            Err(ConnectError::Unreachable(_)) | Ok(()) => None,
+            Err(
+                ConnectError::Unfit { .. }
+                | ConnectError::NoLedger
+                | ConnectError::OtherLedger { .. },
+            ) => why.clone(),
+        };
+        if looked.is_err() {
+            // A failover leaves the old connection on a database that nobody writes.
+            link = None;
+        }
+        shared.set_away(source, why);
+    }
+}
+
+/// Microseconds since 1970, capped at both ends of the range: times are evidence, not order.
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    Timestamp(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+}
+
+/// A lane with its connection.
+struct LaneTask {
+    source: usize,
+    shared: Rc<Shared>,
+    lane: Lane,
+    inbox: mpsc::UnboundedReceiver<LaneMail>,
+    connection: Option<Connection>,
+    /// Transactions in a row that came to nothing.
+    failures: u32,
+    /// The server stops: nothing more comes.
+    is_closed: bool,
+}
+
+/// Why a transaction came to nothing.
+enum Problem {
+    Trouble(Trouble),
+    Lost(Lost),
+}
+
+impl From<Trouble> for Problem {
+    fn from(trouble: Trouble) -> Self {
+        Self::Trouble(trouble)
+    }
+}
+
+impl LaneTask {
+    fn new(index: u32, shared: Rc<Shared>, inbox: mpsc::UnboundedReceiver<LaneMail>) -> Self {
+        let PostgresOptions { lanes, holds, .. } = shared.options;
+        let lanes = lanes.max(1);
+        let lane = Lane::new(LaneOptions { index, lanes, holds, ..LaneOptions::default() });
+        let source = index as usize;
+        Self { source, shared, lane, inbox, connection: None, failures: 0, is_closed: false }
+    }
+
+    async fn run(mut self) {
+        loop {
+            self.take_mail();
+            let ready = self.lane.poll_ready();
+            self.tell(ready, Duration::ZERO);
+            if self.shared.failed.get() {
+                self.give_up();
+            }
+            if self.lane.waiting() > 0 {
+                self.work().await;
+            } else if self.is_closed {
+                return;
+            } else {
+                match self.inbox.recv().await {
+                    Some((came, token, operation)) => self.lane.submit(came, token, operation),
+                    None => self.is_closed = true,
+                }
+            }
+        }
+    }
+
+    fn take_mail(&mut self) {
+        loop {
+            match self.inbox.try_recv() {
+                Ok((came, token, operation)) => self.lane.submit(came, token, operation),
+                Err(mpsc::error::TryRecvError::Empty) => return,
+                Err(mpsc::error::TryRecvError::Disconnected) => return self.is_closed = true,
+            }
+        }
+    }
+
+    fn tell(&self, outcomes: Vec<(u64, OperationOutcome)>, took: Duration) {
+        if !outcomes.is_empty() {
+            (self.shared.news)(News::Decided { outcomes, took });
+        }
+    }
+
+    /// Refuses all that waits.
+    fn give_up(&mut self) {
+        let refused = self.lane.expire(Instant::now(), Duration::ZERO);
+        self.tell(refused, Duration::ZERO);
+    }
+
+    /// Refuses what has waited too long, and whoever wants to come in meanwhile.
+    fn refuse_late(&mut self) {
+        if self.is_closed {
+            return self.give_up();
+        }
+        let mut refused = self.lane.expire(Instant::now(), self.shared.options.patience);
+        refused.extend(self.lane.refuse_openings());
+        self.tell(refused, Duration::ZERO);
+    }
+
+    /// Does one transaction; connects first where there is no connection.
+    async fn work(&mut self) {
+        let unfit = self.shared.unfit.borrow().clone();
+        if let Some(why) = unfit {
+            return self.pause(why).await;
+        }
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => match Connection::open(&self.shared.place, self.shared.demands).await {
+                Ok(connection) => connection,
+                Err(error) => return self.pause(error.to_string()).await,
+            },
+        };
+        if self.failures == 0 {
+            self.shared.set_away(self.source, None);
+        }
+        self.take_mail();
+        let began = Instant::now();
+        match self.transact(&connection).await {
+            Ok(outcomes) => {
+                self.failures = 0;
+                self.shared.set_away(self.source, None);
+                self.connection = Some(connection);
+                self.tell(outcomes, began.elapsed());
+            }
+            Err(problem) => {
+                // Whatever became of it, this connection says no more about it.
+                self.lane.handle_unknown();
+                drop(connection);
+                match problem {
+                    Problem::Lost(lost) => self.shared.fail(lost.to_string()),
+                    Problem::Trouble(Trouble(why)) => {
+                        self.failures = self.failures.saturating_add(1);
+                        // The first may be a failover, or a server that started again.
+                        if self.failures > 1 {
+                            self.pause(why).await;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    async fn pause(&mut self, why: String) {
+        self.shared.set_away(self.source, Some(why));
+        self.take_mail();
+        self.refuse_late();
+        if self.lane.waiting() > 0 {
+            tokio::time::sleep(RETRY_EVERY).await;
+        }
+    }
+
+    async fn transact(
+        &mut self,
+        connection: &Connection,
+    ) -> Result<Vec<(u64, OperationOutcome)>, Problem> {
+        let incomplete = || Trouble("the database answered for other accounts".into());
+        let Some(mut step) = self.lane.begin(now()) else { return Ok(Vec::new()) };
+        loop {
+            step = match step {
+                Step::Read(wanted) => {
+                    let rows = connection.read(&wanted).await?;
+                    let next = self.lane.handle_read(now(), &rows).map_err(Problem::Lost)?;
+                    next.ok_or_else(incomplete)?
+                }
+                Step::Swap { swaps, is_begun } => {
+                    let written = connection.swap(&swaps, is_begun).await?;
+                    self.lane.handle_swapped(&written).ok_or_else(incomplete)?
+                }
+                Step::Append(entries) => {
+                    let appended = connection.append(&entries).await;
+                    if !cfg!(ddes_mutant = "commit-unchecked") {
+                        appended?;
+                    }
+                    return Ok(self.lane.handle_committed());
+                }
+                Step::Commit => {
+                    connection.commit().await?;
+                    return Ok(self.lane.handle_committed());
+                }
+                Step::Rollback => {
+                    connection.rollback().await?;
+                    self.lane.handle_rolled_back();
+                    return Ok(Vec::new());
+                }
+            };
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! A ledger that several servers share: its accounts are rows of a database, and each of them has a
+//! chained history.
+//!
+//! This module is what every program that keeps or checks such a ledger agrees on: rows, entries and
+//! their chain ([`Row`], [`Entry`]), and what one connection of a server decides and in which order
+//! ([`Lane`]). It does no I/O: a driver sends the statements. docs/decisions/0021 has the argument.
+
+mod lane;
+mod row;
+
+pub use lane::{Lane, LaneOptions, Lost, Step, Swap};
+pub use row::{Audited, Entry, EntryError, Key, Row, genesis};

@@ -1,0 +1,275 @@
+//! Rows and entries, and the chain of an account.
+
+use std::cmp::Ordering;
+use std::fmt;
+
+use ddes_wire::{Amount, Sequence, SessionNumber, Total};
+use sha2::{Digest, Sha256};
+
+use crate::store::{Chain, put_amounts, take_amounts};
+use crate::{Account, AccountId, Timestamp};
+
+/// An account's name in the database: 32 bytes of an identity, or the 8 of a classic account.
+/// Ordered as the database orders bytes, so that all servers lock rows in one order.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Key {
+    len: u8,
+    bytes: [u8; 32],
+}
+
+impl Key {
+    /// The bytes of the column `account`.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+
+    /// The account of these bytes; `None` unless they are 8 or 32.
+    pub fn parse(bytes: &[u8]) -> Option<AccountId> {
+        match bytes.len() {
+            32 => bytes.try_into().ok().map(AccountId::Identity),
+            8 => bytes.try_into().ok().map(|number| AccountId::Classic(u64::from_be_bytes(number))),
+            _ => None,
+        }
+    }
+}
+
+impl From<&AccountId> for Key {
+    fn from(id: &AccountId) -> Self {
+        let mut bytes = [0; 32];
+        match id {
+            AccountId::Identity(key) => Self { len: 32, bytes: *key },
+            AccountId::Classic(number) => {
+                bytes[..8].copy_from_slice(&number.to_be_bytes());
+                Self { len: 8, bytes }
+            }
+        }
+    }
+}
+
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_bytes().iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// The chain of an account before its first entry.
+pub fn genesis(id: &AccountId) -> Chain {
+    let hash =
+        Sha256::new().chain_update(b"D-DDES/2 account").chain_update(Key::from(id).as_bytes());
+    Chain(hash.finalize().into())
+}
+
+/// An account as the database holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Whose it is.
+    pub id: AccountId,
+    /// The entries in its history.
+    pub version: u64,
+    /// The chain after the last of them.
+    pub chain: Chain,
+    /// What they add up to.
+    pub account: Account,
+}
+
+impl Row {
+    /// An account without entries.
+    pub fn new(id: AccountId) -> Self {
+        Self { id, version: 0, chain: genesis(&id), account: Account::default() }
+    }
+}
+
+/// One change of an account: a session was opened, or values were counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Whose it is.
+    pub id: AccountId,
+    /// Its number in the account's history: 1, 2, 3 … without a gap.
+    pub number: u64,
+    /// When it was decided, by the server's clock.
+    pub time: Timestamp,
+    /// The session that was opened, or that sent the values.
+    pub session: SessionNumber,
+    /// The number of the first value; of an opening, the number that is next.
+    pub first_seq: Sequence,
+    /// How many values; 0 for an opening.
+    pub count: u32,
+    /// The values, as a record `add` has them.
+    pub amounts: Vec<u8>,
+    /// The account's sum after it.
+    pub sum: Total,
+    /// The account's chain after it.
+    pub chain: Chain,
+}
+
+impl Entry {
+    /// The chain after this entry, if `before` is the one before it.
+    ///
+    /// `SHA-256(before ‖ account ‖ number ‖ time ‖ session ‖ first_seq ‖ count ‖ amounts ‖ sum)`,
+    /// numbers little-endian: 64 bits, `count` 32, `sum` 128.
+    pub fn chain_after(&self, before: &Chain) -> Chain {
+        let hash = Sha256::new()
+            .chain_update(before.0)
+            .chain_update(Key::from(&self.id).as_bytes())
+            .chain_update(self.number.to_le_bytes())
+            .chain_update(self.time.0.to_le_bytes())
+            .chain_update(self.session.get().to_le_bytes())
+            .chain_update(self.first_seq.get().to_le_bytes())
+            .chain_update(self.count.to_le_bytes())
+            .chain_update(&self.amounts)
+            .chain_update(self.sum.get().to_le_bytes());
+        Chain(hash.finalize().into())
+    }
+
+    /// Its values; `None` if the bytes are not those of as many as it says.
+    pub fn values(&self) -> Option<Vec<Amount>> {
+        take_amounts(&self.amounts, self.count)
+    }
+
+    pub(super) fn put(&mut self, amounts: &[Amount]) -> Option<()> {
+        self.count = self.count.checked_add(u32::try_from(amounts.len()).ok()?)?;
+        put_amounts(&mut self.amounts, amounts);
+        Some(())
+    }
+}
+
+/// Why an entry cannot follow those before it, or a row is not what its entries give.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("account {account}, entry {entry}: {why}")]
+pub struct EntryError {
+    /// Whose it is.
+    pub account: AccountId,
+    /// Its number.
+    pub entry: u64,
+    /// Which check failed, for people.
+    pub why: &'static str,
+}
+
+/// One account, computed anew from its entries.
+#[derive(Clone, Copy, Debug)]
+pub struct Audited {
+    row: Row,
+}
+
+impl Audited {
+    /// Before the first entry.
+    pub fn new(id: AccountId) -> Self {
+        Self { row: Row::new(id) }
+    }
+
+    /// What the entries so far give.
+    pub fn row(&self) -> &Row {
+        &self.row
+    }
+
+    /// Takes the next entry of the account, and checks everything that it states.
+    pub fn take(&mut self, entry: &Entry) -> Result<(), EntryError> {
+        let wrong = |why| EntryError { account: self.row.id, entry: entry.number, why };
+        if entry.id != self.row.id {
+            return Err(wrong("it is another account's"));
+        }
+        if entry.number != self.row.version + 1 {
+            return Err(wrong("its number does not follow the one before: entries are missing"));
+        }
+        let mut account = self.row.account;
+        let next = account.standing().last_seq.forward(1).map_err(|_| wrong("it overflows"))?;
+        if entry.first_seq != next {
+            return Err(wrong("its first value does not follow the one before"));
+        }
+        let values = entry.values().ok_or_else(|| wrong("its values cannot be read"))?;
+        if values.is_empty() {
+            account
+                .open_session_as(entry.session)
+                .ok_or_else(|| wrong("its session does not follow the one before"))?;
+        } else if entry.session != account.newest_session() {
+            return Err(wrong("its values are not of the newest session"));
+        } else {
+            account
+                .count_in(entry.time, entry.session, &values)
+                .map_err(|_| wrong("its sum leaves its range"))?;
+        }
+        if entry.sum != account.standing().sum {
+            return Err(wrong("its sum is not that of the values up to it"));
+        }
+        if entry.chain != entry.chain_after(&self.row.chain) {
+            return Err(wrong("its chain is not that of the entries up to it"));
+        }
+        self.row = Row { version: entry.number, chain: entry.chain, account, ..self.row };
+        Ok(())
+    }
+
+    /// Whether the row is what the entries give.
+    pub fn compare(&self, row: &Row) -> Result<(), EntryError> {
+        let wrong = |why| Err(EntryError { account: row.id, entry: row.version, why });
+        if row.version < self.row.version {
+            wrong("the account's row has fewer entries than its history")
+        } else if row.version > self.row.version {
+            wrong("the account's row has more entries than its history: entries are missing")
+        } else if row.chain != self.row.chain {
+            wrong("the account's row has another chain than its history")
+        } else if *row != self.row {
+            wrong("the account's row is not what its history adds up to")
+        } else {
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Computed by Python's hashlib from the text of the decision, not by this program.
+    #[test]
+    fn the_chain_is_as_the_decision_has_it() {
+        let id = AccountId::Identity(std::array::from_fn(|at| u8::try_from(at).unwrap()));
+        let before = genesis(&id);
+        assert_eq!(
+            hex(&before.0),
+            "b87dd51689e360c3c1c74dc960e19e5cc5f571c95b16b3d30b2eff6e33008379"
+        );
+        let mut entry = Entry {
+            id,
+            number: 7,
+            time: Timestamp(1_700_000_000_000_001),
+            session: SessionNumber::new(3),
+            first_seq: Sequence::new(11),
+            count: 0,
+            amounts: Vec::new(),
+            sum: Total::new(-5),
+            chain: Chain([0; 32]),
+        };
+        entry.put(&[Amount::from(-1_i64), Amount::from(300_i64)]).unwrap();
+        assert_eq!(hex(&entry.amounts), "01d804");
+        assert_eq!(
+            hex(&entry.chain_after(&before).0),
+            "6222d6f5596f713631c32f54f11828d39a5b3a82f4906fc08deb0b4dcaa9f6bf"
+        );
+        let classic = AccountId::Classic(0x0102_0304_0506_0708);
+        assert_eq!(hex(Key::from(&classic).as_bytes()), "0102030405060708");
+        assert_eq!(
+            hex(&genesis(&classic).0),
+            "9ce69b1db069e2063639cb2ecba7b9ffde54f8ced698563b4d8c2030e83ff4f1"
+        );
+        for id in [id, classic] {
+            assert_eq!(Key::parse(Key::from(&id).as_bytes()), Some(id));
+        }
+        assert_eq!(Key::parse(&[0; 31]), None);
+    }
+}
