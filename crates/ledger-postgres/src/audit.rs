@@ -126,6 +126,7 @@ impl Reader {
     pub fn acknowledged(&self, id: &AccountId) -> Result<Option<(Row, Entry)>, AuditError> {
         within(async {
             let link = Link::open(&self.place, Purpose::Write).await?;
+            link.forget_warnings();
             let (key, client) = (Key::from(id), &link.client);
             let key = key.as_bytes();
             let account = format!("{ACCOUNTS} WHERE version > 0 AND account = $1 FOR UPDATE");
@@ -138,7 +139,9 @@ impl Reader {
                 client.batch_execute("COMMIT").await?;
                 Ok(row.zip(entry))
             };
-            let Some((row, entry)) = link.within(COMMIT_MAX, read).await? else { return Ok(None) };
+            let Some((row, entry)) = link.unwarned(COMMIT_MAX, read).await? else {
+                return Ok(None);
+            };
             let (row, entry) = (account_row(&row)?, entry_row(&entry)?);
             if (entry.number, entry.chain) != (row.version, row.chain) {
                 let why = "the account's row is not that of its newest entry";

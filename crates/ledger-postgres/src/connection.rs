@@ -155,14 +155,29 @@ impl Link {
         most: Duration,
         answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, Trouble> {
-        let answer = match tokio::time::timeout(most, answer).await {
-            Ok(answer) => answer?,
-            Err(_) => return Err(Trouble(format!("no answer within {} s", most.as_secs()))),
-        };
+        match tokio::time::timeout(most, answer).await {
+            Ok(answer) => Ok(answer?),
+            Err(_) => Err(Trouble(format!("no answer within {} s", most.as_secs()))),
+        }
+    }
+
+    /// The same, within a transaction: a warning since [`Self::forget_warnings`] means that its
+    /// COMMIT may not mean what it says.
+    pub(crate) async fn unwarned<T>(
+        &self,
+        most: Duration,
+        answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, Trouble> {
+        let answer = self.within(most, answer).await?;
         match self.warning.borrow().as_ref() {
             Some(warning) => Err(Trouble(format!("the database warns: {warning}"))),
             None => Ok(answer),
         }
+    }
+
+    /// Some come with each connection: of a database whose collation changed, say.
+    pub(crate) fn forget_warnings(&self) {
+        self.warning.borrow_mut().take();
     }
 
     /// Refuses a database whose COMMIT does not mean that something is durable, or whose tables are
@@ -453,6 +468,7 @@ impl Connection {
             ))
         };
         let (read, swap, append) = link.within(STATEMENT_MAX, prepared).await.map_err(gone)?;
+        link.forget_warnings();
         Ok(Self { link, read, swap, append })
     }
 
@@ -468,7 +484,7 @@ impl Connection {
             let (begun, rows) = tokio::join!(biased; client.batch_execute("BEGIN"), read);
             begun.and(rows)
         };
-        let rows = self.link.within(STATEMENT_MAX, rows).await?;
+        let rows = self.link.unwarned(STATEMENT_MAX, rows).await?;
         rows.iter().map(account_row).collect()
     }
 
@@ -523,7 +539,7 @@ impl Connection {
             let (begun, rows) = tokio::join!(biased; client.batch_execute("BEGIN"), swap);
             begun.and(rows)
         };
-        let rows = self.link.within(STATEMENT_MAX, written).await?;
+        let rows = self.link.unwarned(STATEMENT_MAX, written).await?;
         rows.iter().map(|row| id(row, 0)).collect()
     }
 
@@ -558,7 +574,7 @@ impl Connection {
             // A COMMIT of what has failed rolls back, and succeeds.
             appended.and_then(|count| committed.map(|()| count))
         };
-        let count = self.link.within(COMMIT_MAX, both).await?;
+        let count = self.link.unwarned(COMMIT_MAX, both).await?;
         if count != entries.len() as u64 && !schema::IS_UNGUARDED {
             return Err(Trouble(format!("{count} of {} entries were appended", entries.len())));
         }
@@ -567,10 +583,10 @@ impl Connection {
 
     /// Commits what was read.
     pub(crate) async fn commit(&self) -> Result<(), Trouble> {
-        self.link.within(COMMIT_MAX, self.link.client.batch_execute("COMMIT")).await
+        self.link.unwarned(COMMIT_MAX, self.link.client.batch_execute("COMMIT")).await
     }
 
     pub(crate) async fn rollback(&self) -> Result<(), Trouble> {
-        self.link.within(STATEMENT_MAX, self.link.client.batch_execute("ROLLBACK")).await
+        self.link.unwarned(STATEMENT_MAX, self.link.client.batch_execute("ROLLBACK")).await
     }
 }

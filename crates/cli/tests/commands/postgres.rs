@@ -193,6 +193,37 @@ fn a_database_that_is_away_for_a_while_is_waited_for() {
     assert_eq!(world.ledger(&["verify"]).0, 0);
 }
 
+/// A COMMIT whose wait for the standby is cancelled succeeds, and the change is there for all to see.
+/// It is no acknowledgement.
+#[test]
+fn what_no_standby_has_is_not_acknowledged_although_its_commit_succeeds() {
+    let world = World::new();
+    let server = world.serve(&[]);
+    assert_eq!(output(world.send(&server, &["1"])).0, 0);
+    let wait_for = |standby: &str| {
+        let sql = format!("ALTER SYSTEM SET synchronous_standby_names = '{standby}'");
+        world.postgres.sql("ddes", &sql);
+        world.postgres.sql("ddes", "SELECT pg_reload_conf()");
+    };
+    wait_for("nobody");
+    let mut sender = world.send(&server, &["5"]);
+    let mut sender = sender.stdout(Stdio::piped()).spawn().unwrap();
+    let cancel = "SELECT count(*) FROM (SELECT pg_cancel_backend(pid) FROM pg_stat_activity \
+                  WHERE wait_event = 'SyncRep') cancelled";
+    let (begin, mut cancelled) = (Instant::now(), 0);
+    while cancelled < 3 {
+        cancelled += world.postgres.sql("ddes", cancel).parse::<u32>().unwrap();
+        assert!(sender.try_wait().unwrap().is_none(), "it was acknowledged");
+        assert!(begin.elapsed() < Duration::from_secs(60), "nothing waits for the standby");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    wait_for("");
+    let out = sender.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&out.stdout), "6\n");
+    assert_eq!(world.totals(), ("2".into(), "6".into()));
+    assert_eq!(world.ledger(&["verify"]).0, 0);
+}
+
 #[test]
 fn a_server_stops_where_the_database_lost_what_it_acknowledged() {
     let world = World::new();
