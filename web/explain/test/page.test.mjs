@@ -208,10 +208,27 @@ test("on paper each frame is there and each kind of calculation once, and nothin
   // Three integers and three sums: one HMAC of each kind is worked out in full.
   assert.equal(flat.split("ddes calc hmac").length - 1, 2);
   assert.ok(!flat.includes("What an attacker learns: frame"), "that is another view");
+  // Nobody prints a book to read one session.
+  assert.ok(text.split("\f").length <= 20, "pages");
   // A key is copied line by line.
   const lines = text.split("\n").map((line) => line.trim());
   for (const line of [...(await pemOf(page, 1)), ...(await pemOf(page, 2))]) {
     assert.ok(lines.some((printed) => printed.includes(line)), line);
+  }
+  await context.close();
+});
+
+test("paper has no value that nobody types, and says where it is", async () => {
+  const { context, page } = await open(pages.hybrid);
+  const text = await onPaper(page, "hybrid");
+  const flat = text.replace(/\s+/g, " ");
+  assert.ok(text.split("\f").length <= 30, "pages");
+  // The ML-KEM key is in its frame, and in no calculation again.
+  const key = (await page.locator("#frame-1\\.kem_key\\.bytes").textContent()).replace(/[^0-9a-f ]/g, "").trim().slice(-200).replace(/ /g, "");
+  const pressed = text.replace(/\s+/g, "");
+  assert.equal(pressed.split(key).length - 1, 1);
+  for (const said of ["whole on the page", "the line is on the page", "the first 16 rows, more on the page", "Keystream of DES for frame 6, record 1 to the server"]) {
+    assert.ok(flat.includes(said), said);
   }
   await context.close();
 });

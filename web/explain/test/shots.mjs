@@ -18,7 +18,7 @@ const names = wanted.length > 0 ? wanted : ["classic", "hybrid", "beside", "wire
 const browser = await launch();
 try {
   if (isForDocs) {
-    const { context, page } = await open(browser, { width: 1280, height: 1000 });
+    const { context, page } = await open(browser, { width: 1180, height: 1230 });
     await page.goto(`${pages.classic}#frame-4`);
     await page.evaluate(() => document.activeElement?.blur());
     await page.screenshot({ path: join(here, "../../../docs/images/explain.png") });

@@ -58,12 +58,12 @@ const ROWS: &[Row] = &[
                  integer of an account has a number of its own (P-25).",
     },
     Row {
-        title: "Hear the sum",
+        title: "Receive the sum",
         classic: &[Act::Received, Act::Result],
         v2: &[Act::Outcome],
         weak: "The same HMAC key both ways: a reflected 30 passes for a 40. A sum is lost with its \
                connection.",
-        strong: "Another key for each direction (P-02); what is told is on the disk (P-32).",
+        strong: "Another key for each direction (P-02); a sum is on the disk before it is sent (P-32).",
     },
     Row {
         title: "Leave",

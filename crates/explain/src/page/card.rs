@@ -10,6 +10,12 @@ pub(super) const CARD_BYTES_MAX: usize = 4096;
 /// Steps of a card that are shown; `ddes calc` shows all.
 const STEPS_MAX: usize = 64;
 
+/// The longest value, in bytes, the longest line, in characters, and the most rows of a table that
+/// paper has: nobody types more, and a longer value is a frame's.
+const PAPER_BYTES_MAX: usize = 512;
+const PAPER_LINE_MAX: usize = 2000;
+const PAPER_ROWS_MAX: usize = 16;
+
 /// Who works it out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -204,15 +210,24 @@ impl Card {
     /// The two lines that give the same result.
     fn lines(&self, title: &str) -> String {
         let python = self.calculation.python();
+        let line = |line: &str| {
+            let is_long = line.len() > PAPER_LINE_MAX;
+            let vast = if is_long { " vast" } else { "" };
+            let length = count(line.len(), "character", "characters");
+            (vast, unprinted(is_long, &format!("{length}: the line is on the page")))
+        };
+        let (command, program) = (self.calculation.command(), python.command());
+        let ((vast, instead), (python_vast, python_instead)) = (line(&command), line(&program));
         format!(
             "<div class=\"again\">{heading}\
-             <pre class=\"line\" data-kind=\"shell\" tabindex=\"0\" role=\"group\" \
-             aria-label=\"The command: {title}\"><code>{}</code></pre>\
-             <pre class=\"line\" data-kind=\"python\" data-results=\"{}\" tabindex=\"0\" \
-             role=\"group\" aria-label=\"The line of Python: {title}\"><code>{}</code></pre></div>",
-            text(&self.calculation.command()),
+             <pre class=\"line{vast}\" data-kind=\"shell\" tabindex=\"0\" role=\"group\" \
+             aria-label=\"The command: {title}\"><code>{}</code></pre>{instead}\
+             <pre class=\"line{python_vast}\" data-kind=\"python\" data-results=\"{}\" \
+             tabindex=\"0\" role=\"group\" aria-label=\"The line of Python: {title}\">\
+             <code>{}</code></pre>{python_instead}</div>",
+            text(&command),
             python.results,
-            text(&python.command()),
+            text(&program),
             heading = part("Do it yourself", title),
         )
     }
@@ -221,6 +236,14 @@ impl Card {
 /// A heading within a card: whoever hears the headings alone hears of which.
 fn part(words: &str, title: &str) -> String {
     format!("<h5>{words}<span class=\"unseen\">: {title}</span></h5>")
+}
+
+/// What paper has instead of something that is too long for it; escaped already.
+fn unprinted(is_vast: bool, what: &str) -> String {
+    if !is_vast {
+        return String::new();
+    }
+    format!("<span class=\"on-paper\">{what}</span>")
 }
 
 fn input(argument: &Argument) -> Option<String> {
@@ -235,11 +258,17 @@ fn failed(error: &CalcError) -> String {
 fn of_value(value: &Value) -> String {
     match value {
         Value::Bytes(bytes) if bytes.is_empty() => "nothing".to_owned(),
-        Value::Bytes(bytes) if bytes.len() > 32 => format!(
-            "<code class=\"hex long\" tabindex=\"0\">{}</code> <span class=\"size\">{}</span>",
-            spaced(bytes),
-            count(bytes.len(), "byte", "bytes")
-        ),
+        Value::Bytes(bytes) if bytes.len() > 32 => {
+            let is_vast = bytes.len() > PAPER_BYTES_MAX;
+            format!(
+                "<code class=\"hex long{}\" tabindex=\"0\">{}</code>{} <span class=\"size\">{}\
+                 </span>",
+                if is_vast { " vast" } else { "" },
+                spaced(bytes),
+                unprinted(is_vast, &format!("<code>{}</code>, whole on the page", short(bytes))),
+                count(bytes.len(), "byte", "bytes")
+            )
+        }
         Value::Bytes(bytes) => format!("<code class=\"hex\">{}</code>", spaced(bytes)),
         Value::Text(bytes) => format!("“{}”", text(&String::from_utf8_lossy(bytes))),
         Value::Number(_) | Value::Word(_) => text(&value.plain()),
@@ -286,17 +315,23 @@ fn table(steps: &[Step], title: &str) -> String {
         names.iter().map(|named| format!("<th scope=\"col\">{}</th>", text(&named.name))).collect();
     let rows: String = steps
         .iter()
-        .map(|step| {
+        .enumerate()
+        .map(|(i, step)| {
+            let vast = if i < PAPER_ROWS_MAX { "" } else { " class=\"vast\"" };
             let cells: String = step
                 .chain
                 .iter()
                 .map(|named| format!("<td>{}</td>", of_value(&named.value)))
                 .collect();
-            format!("<tr><th scope=\"row\">{}</th>{cells}</tr>", text(&step.name))
+            format!("<tr{vast}><th scope=\"row\">{}</th>{cells}</tr>", text(&step.name))
         })
         .collect();
     format!(
         "<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"block by block: {title}\"><table>\
-         <thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+         <thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table>{instead}</div>",
+        instead = unprinted(
+            steps.len() > PAPER_ROWS_MAX,
+            &format!("the first {PAPER_ROWS_MAX} rows, more on the page")
+        )
     )
 }

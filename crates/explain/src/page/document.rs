@@ -203,7 +203,9 @@ fn conversation(side: &Side<'_>, file: &str, heading: &str) -> String {
             here.push(card);
         }
         let shown = here.iter().map(|card| {
-            let is_repeat = !seen.insert((*act, card.kind().to_owned()));
+            // A step on the way is worked out on paper once for each formula.
+            let what = if card.is_open { card.kind() } else { card.calculation.title() };
+            let is_repeat = !seen.insert((card.is_open.then_some(*act), what.to_owned()));
             card.html(is_repeat, elsewhere)
         });
         out.push_str(&between(*act, &shown.collect::<String>()));
