@@ -59,12 +59,25 @@ pub struct Conversation {
     pub end: End,
     /// What is missing or strange: gaps, conflicting retransmissions, frames beyond a bound.
     pub notes: Vec<Note>,
+    /// What the capture does not hold of what the client sent.
+    pub missing_to_server: Missing,
+    /// What it does not hold of what the server sent.
+    pub missing_to_client: Missing,
     /// What the secrets gave; `None` shows what an eavesdropper sees.
     pub session: Option<Opened>,
     /// The secrets that opened it: what one end drew.
     pub secrets: Option<SessionSecrets>,
     /// Why secrets that were tried did not open it. Never both this and a session.
     pub refused: Option<String>,
+}
+
+/// What a capture does not hold of one direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Missing {
+    /// How many bytes, in all gaps.
+    pub bytes: u64,
+    /// Whether no whole frame of the direction follows them: its end is missing.
+    pub is_end: bool,
 }
 
 /// Which wire a conversation speaks: decided by who speaks first, and the first frame.
@@ -261,6 +274,16 @@ pub enum NoteKind {
         /// The number that its record has, as far as is known.
         record: u64,
     },
+}
+
+impl Conversation {
+    /// What the capture does not hold of a direction.
+    pub fn missing(&self, direction: Direction) -> Missing {
+        match direction {
+            Direction::ToServer => self.missing_to_server,
+            Direction::ToClient => self.missing_to_client,
+        }
+    }
 }
 
 impl Frame {

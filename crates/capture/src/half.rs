@@ -25,6 +25,8 @@ pub(crate) struct Half {
     held_bytes: usize,
     /// Where the stream ends, once that is known.
     end: Option<u64>,
+    /// How far the segments reach, also those whose bytes the capture does not hold.
+    reach: u64,
     /// What was delivered and is kept to be compared with retransmissions.
     pub(crate) kept: Kept,
 }
@@ -66,6 +68,9 @@ impl Half {
         if segment.flags.fin {
             self.end.get_or_insert(at.saturating_add(length));
         }
+        if !segment.flags.rst {
+            self.reach = self.reach.max(at.saturating_add(length));
+        }
         self.insert(at, segment.data, deliver);
         while self.held_bytes > HELD_BYTES_MAX {
             self.skip_gap(deliver);
@@ -82,9 +87,9 @@ impl Half {
         while !self.held.is_empty() {
             self.skip_gap(deliver);
         }
-        if let Some(missing) = self.end.map(|end| end.saturating_sub(self.next))
-            && missing > 0
-        {
+        // A stream without an end goes at least as far as the numbers of its segments.
+        let missing = self.end.unwrap_or(self.reach).saturating_sub(self.next);
+        if missing > 0 {
             self.next += missing;
             deliver(Delivery::Gap(missing));
         }
@@ -316,6 +321,8 @@ mod tests {
     fn a_gap_that_is_never_filled_is_said_at_the_end() {
         assert_eq!(Scene::new().send(0, "ab").send(5, "fg").finish(), "ab<3>fg");
         assert_eq!(Scene::new().send(0, "ab").cut(2, "cd", 6, true).finish(), "abcd<6>");
+        // A segment without data says where the stream is, also where no end is captured.
+        assert_eq!(Scene::new().send(0, "ab").send(7, "").finish(), "ab<5>");
     }
 
     #[test]

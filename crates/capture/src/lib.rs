@@ -26,8 +26,8 @@ mod streams;
 mod write;
 
 pub use conversation::{
-    Check, Conversation, Conversations, Counts, Direction, End, Field, Frame, Note, NoteKind,
-    Plain, Profile, Value, What,
+    Check, Conversation, Conversations, Counts, Direction, End, Field, Frame, Missing, Note,
+    NoteKind, Plain, Profile, Value, What,
 };
 pub use dissector::dissector;
 pub use limits::{BYTES_MAX, CONNECTIONS_MAX, CONVERSATIONS_MAX, Limits};

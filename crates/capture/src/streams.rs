@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ddes_wire::frame::HEADER_BYTES;
 
-use crate::conversation::{Counts, Direction, End, NoteKind};
+use crate::conversation::{Counts, Direction, End, Missing, NoteKind};
 use crate::framer::{Found, Framer, is_header};
 use crate::half::{Delivery, Half};
 use crate::limits::Limits;
@@ -39,6 +39,8 @@ pub(crate) struct Stream {
     pub(crate) end: StreamEnd,
     /// Frames that were not kept, and their bytes.
     pub(crate) beyond: (u64, u64),
+    /// What the capture does not hold, of each half.
+    pub(crate) missing: [Missing; 2],
     /// The packets' comments.
     pub(crate) comments: Vec<String>,
 }
@@ -237,6 +239,7 @@ impl Connection {
                 notes: Vec::new(),
                 end: StreamEnd::Open,
                 beyond: (0, 0),
+                missing: [Missing::default(); 2],
                 comments: Vec::new(),
             },
             framers: [Framer::new(), Framer::new()],
@@ -301,6 +304,9 @@ impl Connection {
                 Event::Bytes(bytes, begins) => self.bytes(at, sender, &bytes, begins, memory),
                 Event::Gap(bytes) => {
                     self.note(Some(sender), NoteKind::Gap { bytes });
+                    let missing = &mut self.stream.missing[sender];
+                    missing.bytes = missing.bytes.saturating_add(bytes);
+                    missing.is_end = true;
                     self.framers[sender].skip(bytes);
                 }
                 Event::Conflict(offset) => self.note(Some(sender), NoteKind::Conflict { offset }),
@@ -331,6 +337,7 @@ impl Connection {
         let mut found = Vec::new();
         self.framers[sender].push(bytes, begins, &mut |frame| found.push(frame));
         for frame in found {
+            self.stream.missing[sender].is_end = false;
             let unframed = self.framers[sender].take_unframed();
             if unframed > 0 {
                 self.note(Some(sender), NoteKind::Unframed { bytes: unframed });

@@ -64,6 +64,11 @@ struct Connection {
     server: SocketAddr,
     /// The next sequence number of client and server.
     sequence: [u32; 2],
+    /// Of client and server: whether no packet says yet how far its bytes reach, as some of them
+    /// are not in the file.
+    is_behind: [bool; 2],
+    /// When its last packet was.
+    last: Duration,
     /// What waits for the keys.
     waiting: Option<Waiting>,
 }
@@ -113,7 +118,8 @@ impl<W: Write> Writer<W> {
             bytes: 0,
         });
         let is_waiting = waiting.is_some();
-        let connection = Connection { client, server, sequence: INITIAL, waiting };
+        let (sequence, is_behind) = (INITIAL, [false; 2]);
+        let connection = Connection { client, server, sequence, is_behind, last: at, waiting };
         self.connections.insert(number, connection);
         if !is_waiting {
             self.handshake(number, at, None)?;
@@ -158,6 +164,7 @@ impl<W: Write> Writer<W> {
         {
             let sequence = &mut known.sequence[side(direction)];
             *sequence = sequence.wrapping_add(bytes);
+            known.is_behind[side(direction)] |= bytes > 0;
         }
         Ok(())
     }
@@ -203,15 +210,29 @@ impl<W: Write> Writer<W> {
         self.written
     }
 
-    /// Ends the file and gives it back. Connections that are open are shown as such.
+    /// Ends the file and gives it back. Connections that are open are shown as such; a packet
+    /// without data says how far their bytes reach, where the last of them are not in the file.
     pub fn finish(mut self) -> io::Result<W> {
         let mut numbers: Vec<u64> = self.connections.keys().copied().collect();
         numbers.sort_unstable();
         for number in numbers {
             self.settle(number, None)?;
+            self.reach(number)?;
         }
         self.out.flush()?;
         Ok(self.out)
+    }
+
+    fn reach(&mut self, number: u64) -> io::Result<()> {
+        let ack = Flags { ack: true, ..Flags::default() };
+        for direction in [Direction::ToServer, Direction::ToClient] {
+            let Some(known) = self.connections.get_mut(&number) else { return Ok(()) };
+            if known.is_behind[side(direction)] {
+                let block = enhanced_packet(known.last, &known.packet(direction, ack, &[])?, None);
+                self.end(&block)?;
+            }
+        }
+        Ok(())
     }
 
     fn state(&self) -> Written {
@@ -275,15 +296,34 @@ impl<W: Write> Writer<W> {
         let Some(known) = self.connections.get_mut(&number) else { return Ok(()) };
         let packet = known.packet(direction, flags, data)?;
         let block = enhanced_packet(at, &packet, comment);
+        known.last = at;
+        if flags.fin || flags.rst {
+            return self.end(&block);
+        }
         // The ends of connections have room kept for them, so that a full file is well-formed.
-        let is_end = flags.fin || flags.rst;
-        let reserve = if is_end { 0 } else { END_BYTES * self.connections.len() as u64 };
-        if (self.is_full && !is_end) || self.written + block.len() as u64 + reserve > self.bytes_max
-        {
+        let reserve = END_BYTES * self.connections.len() as u64;
+        if self.is_full || self.written + block.len() as u64 + reserve > self.bytes_max {
             self.is_full = true;
+            if let Some(known) = self.connections.get_mut(&number) {
+                known.is_behind[side(direction)] |= !data.is_empty();
+            }
             return Ok(());
         }
         self.out.write_all(&block)?;
+        self.written += block.len() as u64;
+        if let Some(known) = self.connections.get_mut(&number) {
+            known.is_behind[side(direction)] = false;
+        }
+        Ok(())
+    }
+
+    /// Writes a packet at the end of a connection, for which room is kept.
+    fn end(&mut self, block: &[u8]) -> io::Result<()> {
+        if self.written + block.len() as u64 > self.bytes_max {
+            self.is_full = true;
+            return Ok(());
+        }
+        self.out.write_all(block)?;
         self.written += block.len() as u64;
         Ok(())
     }

@@ -47,6 +47,8 @@ Examples:
   ddes send 42 50                print 42, then 92
   seq 1 100 | ddes send -        one integer a line; prints the total
   ddes total                     what is counted so far
+  ddes lab                       break the original's wire, and see what stops the same attack
+  ddes explain FILE -o PAGE      a page of a session: send --capture FILE --capture-secrets
 
 Exit codes: 0 success, 1 refused or failed, 2 usage, 3 cannot connect, 4 identity or server key,
 5 integrity, 6 timeout, 130 interrupted, 141 the reader of the output has gone.
@@ -218,7 +220,7 @@ Everything happens in this process, on 127.0.0.1. docs/course makes ten exercise
         after_help = "\
 Inputs are HEX, text:TEXT, @FILE or - (hexadecimal text in a file, or on standard input), or raw:FILE
 (the bytes of a file as they are). Each calculation prints its formula, its inputs by name, its
-steps and its result; -q the result alone, --python a line of Python that comes to the same.
+steps and its result; -q the result alone, --python a line of Python that gives the same.
 
 This is for study: others of this machine see what is in a command line, so give it no secret that
 is still in use."

@@ -57,7 +57,7 @@ fn des_gives_the_answers_of_nist_and_nessie() {
             };
             assert_eq!(result(&des(&case["pt"], false)), case["expect"], "{file} {}", case["name"]);
             assert_eq!(result(&des(&case["expect"], true)), case["pt"], "{file} {}", case["name"]);
-            // The rounds come to the same as the engine.
+            // The rounds give the result of the engine.
             assert_eq!(
                 step(&des(&case["pt"], false), "inverse of IP"),
                 bytes(&case["expect"]),

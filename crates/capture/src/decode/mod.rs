@@ -122,6 +122,8 @@ fn skeleton(mut stream: Stream, profile: Profile, client: usize) -> Conversation
         frames,
         end: stream.end(client),
         notes,
+        missing_to_server: stream.missing[client],
+        missing_to_client: stream.missing[1 - client],
         session: None,
         secrets: None,
         refused: None,

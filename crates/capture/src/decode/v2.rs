@@ -95,7 +95,7 @@ pub(super) fn decrypt(conversation: &mut Conversation, opened: &mut OpenedV2) {
         let Some((header, body)) = frame.bytes.split_at_checked(HEADER_BYTES) else { continue };
         match records.open(header, body) {
             Some(record) => {
-                let detail = format!("record {} under key {}", record.number, record.epoch + 1);
+                let detail = format!("record {} under {}", record.number, key_of(record.epoch));
                 frame.checks.push(check(What::Tag, "P-08", true, detail));
                 let mut checks = session.handle(frame.direction, frame.opcode, &record.plaintext);
                 frame.checks.append(&mut checks);
@@ -120,6 +120,15 @@ pub(super) fn decrypt(conversation: &mut Conversation, opened: &mut OpenedV2) {
     }
     conversation.notes.sort_by_key(|note| note.before_frame);
     (opened.to_server, opened.to_client) = (to_server.epochs, to_client.epochs);
+}
+
+/// Which key of its direction opened a record, in words that cannot be taken for Key1.
+fn key_of(epoch: usize) -> String {
+    match epoch {
+        0 => "the first key of its direction".to_owned(),
+        1 => "the key after the first rekey of its direction".to_owned(),
+        epoch => format!("the key after rekey {epoch} of its direction"),
+    }
 }
 
 /// The directions in which records may be missing, and the first frame of each that follows.

@@ -109,7 +109,7 @@ impl Recorder {
     pub(crate) fn with_secrets(mut self) -> Self {
         say(&format!(
             "WARNING: {} will hold the secrets of its sessions: whoever has the file reads \
-             everything in them, and on the classic wire can forge values while they last.",
+             everything in them, and on the classic wire can forge integers while they last.",
             self.path.display()
         ));
         self.has_secrets = true;
@@ -151,6 +151,10 @@ impl Recorder {
         let Some(ended) = lock(&self.ended).take() else {
             return Ended { bytes: 0, failure: None };
         };
+        // Of connections that are still open nothing more comes, behind which this would be said.
+        for (connection, bytes) in lock(&self.lost).drain() {
+            self.send(Message::Lost { connection, bytes });
+        }
         self.send(Message::End);
         ended.recv_timeout(FINISH_MAX).unwrap_or_else(|_| {
             let what = format!("the capture {} is not written to its end", self.path.display());
@@ -272,7 +276,7 @@ impl Keeper {
             Message::Lost { connection, bytes } => {
                 if let Some(number) = self.numbers.get(&connection) {
                     say(&format!(
-                        "The capture {} has a gap of {} bytes: the disk was too slow.",
+                        "The capture {} has a gap of {} bytes: it was not written as fast as they came.",
                         self.path.display(),
                         bytes[0] + bytes[1]
                     ));

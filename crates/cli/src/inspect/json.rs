@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 
 use ddes_capture::{
-    Check, Conversation, Conversations, Direction, End, Epoch, Field, Frame, Opened, Plain,
-    Profile, Value as Says,
+    Check, Conversation, Conversations, Direction, End, Epoch, Field, Frame, Missing, Opened,
+    Plain, Profile, Value as Says,
 };
 use serde_json::{Value, json};
 
@@ -59,6 +59,8 @@ fn of_conversation(
         .with("began", super::show::time(conversation.began))
         .with("frames", conversation.frames.len())
         .with("end", end)
+        .with("missing_to_server", missing(conversation.missing_to_server))
+        .with("missing_to_client", missing(conversation.missing_to_client))
         .with("is_opened", conversation.session.is_some())
         .with("refused", conversation.refused.clone());
     if args.keys {
@@ -71,6 +73,10 @@ fn of_conversation(
     }
     let last = conversation.frames.last().map_or(0, |frame| frame.number);
     notes(out, conversation, |number| number > last)
+}
+
+fn missing(missing: Missing) -> Value {
+    json!({ "bytes": missing.bytes, "is_end": missing.is_end })
 }
 
 fn notes(

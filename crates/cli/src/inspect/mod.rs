@@ -8,7 +8,8 @@ use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
 use ddes_capture::{
-    Conversations, Limits, NoteKind, ReadError, SECRETS_BYTES_MAX, SECRETS_MAX, SessionSecrets,
+    Conversation, Conversations, Direction, Limits, NoteKind, ReadError, SECRETS_BYTES_MAX,
+    SECRETS_MAX, SessionSecrets,
 };
 use zeroize::Zeroizing;
 
@@ -147,6 +148,26 @@ fn verdict(
         return Err(Failure::shown(Code::Integrity, what));
     }
     Ok(())
+}
+
+/// What the capture does not hold of a conversation, a line for each side.
+fn missing(conversation: &Conversation) -> Vec<String> {
+    [(Direction::ToServer, "client"), (Direction::ToClient, "server")]
+        .into_iter()
+        .map(|(direction, sender)| (conversation.missing(direction), direction, sender))
+        .filter(|(missing, ..)| missing.bytes > 0)
+        .map(|(missing, direction, sender)| {
+            let what = format!("not whole: {} bytes from the {sender} are missing", missing.bytes);
+            let last = conversation.frames.iter().rfind(|frame| frame.direction == direction);
+            match (missing.is_end, last) {
+                (false, _) => what,
+                (true, Some(last)) => {
+                    format!("{what}, and its end: its last frame here is #{}", last.number)
+                }
+                (true, None) => format!("{what}, and its end: it has no frame here"),
+            }
+        })
+        .collect()
 }
 
 /// What a note says, for people.

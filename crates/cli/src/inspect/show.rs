@@ -11,7 +11,7 @@ use ddes_capture::{
 use ddes_wire::shown;
 use jiff::Timestamp;
 
-use super::note;
+use super::{missing, note};
 use crate::args::InspectArgs;
 use crate::terminal;
 
@@ -98,6 +98,9 @@ impl Pen {
             (None, None) => "no secrets: this is what an eavesdropper sees".to_owned(),
         };
         writeln!(out, "  {state}")?;
+        for line in missing(conversation) {
+            writeln!(out, "  {}", self.paint(terminal::LOUD, &line))?;
+        }
         if let Some(opened) = conversation.session.as_ref().filter(|_| with_keys) {
             self.keys(out, opened)?;
         }
@@ -278,8 +281,13 @@ impl Pen {
 
     fn epochs(&self, out: &mut impl Write, way: &str, epochs: &[Epoch]) -> io::Result<()> {
         for (index, epoch) in epochs.iter().enumerate() {
-            let (number, first) = (index + 1, epoch.first_record);
-            writeln!(out, "{:INDENT$}key {number} {way}, from record {first}", "")?;
+            let first = epoch.first_record;
+            // Not by a number alone: beside Key1 and Key2 it reads as one of them.
+            let which = match index {
+                0 => "first key".to_owned(),
+                index => format!("key after rekey {index}"),
+            };
+            writeln!(out, "{:INDENT$}{which} {way}, from record {first}", "")?;
             self.bytes(out, "  k", &epoch.key[..], Some(PLAIN))?;
             self.bytes(out, "  Key1", &epoch.key1[..], Some(PLAIN))?;
             self.bytes(out, "  Key2", &epoch.key2[..], Some(PLAIN))?;

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -22,7 +25,7 @@ fn serve(home: &Path, flags: &[&str]) -> Running {
 }
 
 /// Stops a server as systemd does, so that its capture is whole.
-fn stop(mut server: Running) {
+pub(crate) fn stop(mut server: Running) {
     let pid = Pid::from_child(&server.child);
     kill_process(pid, Signal::TERM).unwrap();
     let ended = Instant::now();
@@ -256,6 +259,72 @@ fn a_capture_that_is_full_is_said_and_stays_readable() {
     assert!(!of(&lines, "frame").is_empty());
 }
 
+/// What `inspect` says of a relay's capture, in JSON and for people, and what the relay said: it
+/// wrote into a pipe that nobody read until its one connection had sent far more than waits.
+fn of_a_slow_disk(ends: bool) -> (Vec<Value>, String, String) {
+    const FRAMES: usize = 700;
+    let home = folder();
+    let (pipe, file) = (home.join("pipe"), home.join("slow.pcapng"));
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    // Without this the opening of a pipe waits for its writer.
+    let nonblock = OFlags::NONBLOCK.bits().cast_signed();
+    let mut reader = fs::OpenOptions::new().read(true).custom_flags(nonblock).open(&pipe).unwrap();
+    let sink = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = sink.local_addr().unwrap().to_string();
+    let flags = ["capture", "--json", "--listen", "127.0.0.1:0", "--connections", "1"];
+    let all = [&flags[..], &["--server", &server, "-o", text(&pipe)]].concat();
+    let mut command = ddes_at(&home, &all);
+    command.stderr(Stdio::piped());
+    let mut relay = started(command);
+    fcntl_setfl(&reader, OFlags::empty()).unwrap();
+    let mut client = TcpStream::connect(&relay.address).unwrap();
+    let mut peer = sink.accept().unwrap().0;
+    let frame = [&30_u32.to_be_bytes()[..], &60_000_u32.to_be_bytes(), &vec![7; 60_000]].concat();
+    let length = (FRAMES * frame.len()) as u64;
+    let passed = std::thread::spawn(move || {
+        let mut passed = Read::by_ref(&mut peer).take(length);
+        assert_eq!(std::io::copy(&mut passed, &mut std::io::sink()).unwrap(), length);
+        peer
+    });
+    for _ in 0..FRAMES {
+        client.write_all(&frame).unwrap();
+    }
+    let ends_of_it = (client, passed.join().unwrap());
+    if ends {
+        drop(ends_of_it);
+    } else {
+        kill_process(Pid::from_child(&relay.child), Signal::INT).unwrap();
+    }
+    // Until the relay has ended.
+    std::io::copy(&mut reader, &mut fs::File::create(&file).unwrap()).unwrap();
+    let mut said = String::new();
+    relay.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(relay.child.wait().unwrap().success(), "{said}");
+    let few = ["--max-memory", "1048576", text(&file)];
+    let (_, lines, _) = inspect(&few);
+    let (_, shown, _) = output(ddes_at(&home, &[&["inspect"], &few[..]].concat()));
+    (lines, shown, said)
+}
+
+#[test]
+fn what_a_slow_disk_did_not_take_is_missed_at_the_end_of_its_conversation() {
+    for ends in [true, false] {
+        let (lines, shown, said) = of_a_slow_disk(ends);
+        // A small piece may find room between two large ones that do not.
+        let gaps = said.split("has a gap of ").skip(1);
+        let bytes: u64 =
+            gaps.map(|gap| gap.split(' ').next().unwrap().parse::<u64>().unwrap()).sum();
+        assert!(bytes > 1_000_000, "{ends}: {said}");
+        let conversation = of(&lines, "conversation")[0];
+        assert_eq!(conversation["missing_to_server"]["bytes"], bytes, "{ends}: {said}");
+        assert_eq!(conversation["missing_to_server"]["is_end"], true, "{ends}");
+        let nothing = serde_json::json!({"bytes": 0, "is_end": false});
+        assert_eq!(conversation["missing_to_client"], nothing, "{ends}");
+        let says = format!("not whole: {bytes} bytes from the client are missing, and its end");
+        assert!(shown.contains(&says), "{ends}: {shown:.500}");
+    }
+}
+
 #[test]
 fn what_is_no_capture_is_refused_with_a_way_on() {
     let home = folder();
@@ -283,6 +352,10 @@ fn the_lines_fit_a_terminal_of_eighty_columns_and_have_no_control_characters() {
     }
     assert!(shown.contains("message 1: version, suite, ephemeral keys"), "{shown}");
     assert!(shown.contains("decrypted with its secrets"), "{shown}");
+    assert!(!shown.contains("not whole"), "{shown}");
+    // The keys of the records are not numbered: Key1 is another thing.
+    assert!(shown.contains("record 0 under the first key of its direction"), "{shown}");
+    assert!(!shown.contains("under key 1"), "{shown}");
 }
 
 /// Wireshark's own reader, if it is there; a test that cannot run says so.

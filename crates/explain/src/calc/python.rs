@@ -1,4 +1,4 @@
-//! The line of Python that comes to the same: the standard library where it suffices, else the
+//! The line of Python that gives the same result: the standard library where it suffices, else the
 //! libraries of the Python peer, or the peer itself.
 
 use ddes_cipher::Function;

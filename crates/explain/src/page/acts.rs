@@ -1,9 +1,11 @@
 //! What each frame is in its conversation, and the words for it.
 
+use std::collections::BTreeMap;
+
 use ddes_capture::{Conversation, Direction, Frame, Profile};
 
 /// What a frame does, whatever it is encrypted with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Act {
     ServerKey,
     ClientKey,
@@ -73,27 +75,52 @@ fn of_v2(frame: &Frame, keys: [u32; 2]) -> Act {
     }
 }
 
+/// The headings of the frames, in their order. What happens more than once is numbered: no two
+/// frames have the same heading.
+pub(super) fn titles(conversation: &Conversation, acts: &[Act]) -> Vec<String> {
+    let titles: Vec<&str> = conversation
+        .frames
+        .iter()
+        .zip(acts)
+        .map(|(frame, act)| act.title(frame.direction))
+        .collect();
+    let mut counts: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    for title in &titles {
+        counts.entry(title).or_default().1 += 1;
+    }
+    titles
+        .into_iter()
+        .map(|title| {
+            let (nth, all) = counts.entry(title).or_default();
+            *nth += 1;
+            if *all == 1 { title.to_owned() } else { format!("{title}, {nth} of {all}") }
+        })
+        .collect()
+}
+
 impl Act {
-    /// The heading of its card.
-    pub(super) fn title(self) -> &'static str {
+    /// The heading of its card, without its number.
+    fn title(self, direction: Direction) -> &'static str {
         match self {
             Self::ServerKey => "The server’s public key",
             Self::ClientKey => "The client’s public key",
             Self::Token => "The session token",
-            Self::Integer => "An integer",
+            Self::Integer => "Integer",
             Self::Received => "Acknowledgement",
-            Self::Result => "The sum",
-            Self::ClientEnd | Self::ServerEnd => "The end",
+            Self::Result => "Sum",
+            Self::ClientEnd => "The client’s end",
+            Self::ServerEnd => "The server’s end",
             Self::Hello => "Message 1: the client’s ephemeral keys",
             Self::Answer => "Message 2: the server’s ephemeral keys",
             Self::ServerProof => "Message 3: the server proves who it is",
             Self::ClientProof => "Message 4: the client proves who it is",
             Self::Welcome => "Token, and where the account stands",
-            Self::Data => "Integers",
-            Self::Outcome => "Where the account stands now",
-            Self::Farewell => "Goodbye",
-            Self::Rejection => "A refusal in the clear",
-            Self::Unknown => "An unknown frame",
+            Self::Data => "Integers, numbered",
+            Self::Outcome => "Answer: where the account stands now",
+            Self::Farewell if direction == Direction::ToServer => "The client’s goodbye",
+            Self::Farewell => "The server’s goodbye",
+            Self::Rejection => "Refusal in the clear",
+            Self::Unknown => "Unknown frame",
         }
     }
 
@@ -140,8 +167,8 @@ impl Act {
                  Only now does the server learn who it is."
             }
             Self::Welcome => {
-                "The server opens the account: the token of this session, how many values are counted, \
-                 and their sum."
+                "The server opens the account: the token of this session, how many integers are \
+                 counted, and their sum."
             }
             Self::Data => {
                 "The client sends numbered integers. The record’s own number is nowhere on the wire: \

@@ -43,6 +43,8 @@ pub(super) struct Lesson {
 /// Marks and lessons of each frame, in the order of the frames.
 pub(super) struct Attack {
     pub(super) marks: Vec<Vec<Mark>>,
+    /// Those of the numbers in the PEM text.
+    pub(super) der_marks: Vec<Vec<Mark>>,
     pub(super) lessons: Vec<Vec<Lesson>>,
     /// Blocks of 8 bytes that were compared, and how many were seen before.
     pub(super) compared: usize,
@@ -55,6 +57,7 @@ pub(super) fn attack(conversation: &Conversation, prefix: &str) -> Attack {
     let rows = conversation.frames.iter().zip(&acts);
     Attack {
         marks: rows.clone().map(|(frame, act)| marks(frame, *act, &blocks)).collect(),
+        der_marks: rows.clone().map(|(frame, act)| der_marks(frame, *act)).collect(),
         lessons: rows
             .map(|(frame, act)| match conversation.profile {
                 Profile::Classic => of_classic(frame, *act, conversation, &acts, &blocks, prefix),
@@ -155,7 +158,46 @@ fn marks(frame: &Frame, act: Act, blocks: &Blocks) -> Vec<Mark> {
     if let Some(token) = frame.field("token").filter(|_| act == Act::Integer) {
         marks.push(Mark { range: token.range.clone(), label: "token".to_owned(), hue: 0 });
     }
+    if let (Some(pem), Some(public)) = (frame.field("pem"), public_letters(act)) {
+        let label = format!("p, g and {public}, unsigned");
+        marks.push(Mark { range: pem.range.clone(), label, hue: 0 });
+    }
     marks
+}
+
+/// The public value of a classic 10, in the letters of the page.
+fn public_letters(act: Act) -> Option<&'static str> {
+    match act {
+        Act::ServerKey => Some("g^y"),
+        Act::ClientKey => Some("g^x"),
+        Act::Token
+        | Act::Integer
+        | Act::Received
+        | Act::Result
+        | Act::ClientEnd
+        | Act::ServerEnd
+        | Act::Hello
+        | Act::Answer
+        | Act::ServerProof
+        | Act::ClientProof
+        | Act::Welcome
+        | Act::Data
+        | Act::Outcome
+        | Act::Farewell
+        | Act::Rejection
+        | Act::Unknown => None,
+    }
+}
+
+/// The numbers in the PEM text of a classic 10: a middleman puts a public value in the place of
+/// another.
+fn der_marks(frame: &Frame, act: Act) -> Vec<Mark> {
+    let (Some(der), Some(public)) = (&frame.der, public_letters(act)) else { return Vec::new() };
+    let names = [("prime", "p"), ("generator", "g"), ("public", public)];
+    let found = names.into_iter().filter_map(|(name, label)| Some((der.field(name)?, label)));
+    found
+        .map(|(field, label)| Mark { range: field.range.clone(), label: label.to_owned(), hue: 0 })
+        .collect()
 }
 
 /// A to Z, then A1 and so on.
@@ -197,12 +239,15 @@ fn of_classic(
         Act::ServerKey => vec![
             flaw(
                 "Nobody signs this. Whoever is on the path puts a value of their own in its place, \
-                 runs one handshake with each side, and reads and changes every number.",
+                 runs one handshake with each side, and reads and changes every integer.",
                 5,
             ),
             flaw("The server computes before it knows anything about who asks.", 7),
         ],
-        Act::ClientKey => vec![flaw("Nor this: the middleman answers the server as well.", 5)],
+        Act::ClientKey => vec![flaw(
+            "Nobody signs this either. The middleman answers the server with a value of their own.",
+            5,
+        )],
         Act::Token => vec![flaw(
             "The last block is known: eight bytes 08 under Key1 twice, in every session. Trying all \
              2<sup>56</sup> keys Key1 costs two DES a trial and needs no memory; the token, which the \
@@ -277,8 +322,9 @@ fn of_integer(
     });
     if repeated.count() > 0 {
         lessons.push(flaw(
-            "The blocks of UUID and padding are the same in each of this client’s frames: it can be \
-             recognised, and block 0 can be cut out and pasted.",
+            "Within the session the last three blocks, UUID and padding, never change. Only block 0 \
+             tells the frames apart, and it depends on the integer alone: whoever knows some integers \
+             makes a codebook of block 0, and reads the others in it.",
             4,
         ));
     }

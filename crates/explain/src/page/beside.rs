@@ -52,23 +52,24 @@ const ROWS: &[Row] = &[
         title: "Send an integer",
         classic: &[Act::Integer],
         v2: &[Act::Data],
-        weak: "Equal integers make equal frames; a replay counts again; the token is in the clear.",
-        strong: "A new keystream for each record, numbered without a word (P-05, P-08); values \
-                 numbered for ever (P-25).",
+        weak: "Equal integers make equal frames; a frame sent again counts again; the token is in the \
+               clear.",
+        strong: "A new keystream for each record, whose number is on no wire (P-05, P-08); each \
+                 integer of an account has a number of its own (P-25).",
     },
     Row {
-        title: "Hear the sum",
+        title: "Receive the sum",
         classic: &[Act::Received, Act::Result],
         v2: &[Act::Outcome],
         weak: "The same HMAC key both ways: a reflected 30 passes for a 40. A sum is lost with its \
                connection.",
-        strong: "Another key for each direction (P-02); what is told is on the disk (P-32).",
+        strong: "Another key for each direction (P-02); a sum is on the disk before it is sent (P-32).",
     },
     Row {
         title: "Leave",
         classic: &[Act::ClientEnd, Act::ServerEnd],
         v2: &[Act::Farewell],
-        weak: "Eight bytes without a key end everybody’s session.",
+        weak: "Eight bytes without a key. In the original they end the session of every client.",
         strong: "Inside a record; for all sessions from operators only (P-18, P-22).",
     },
 ];
@@ -96,7 +97,7 @@ pub(super) fn beside(one: &Side<'_>, other: &Side<'_>) -> Option<String> {
          the attack.</p>\
          <div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"both wires\"><table>\
          <thead><tr><td></td><th scope=\"col\">classic</th><th scope=\"col\">D-DDES/2</th></tr></thead>\
-         <tbody>{rows}<tr><th scope=\"row\">Blocks that repeat</th><td>{}</td><td>{}</td></tr></tbody>\
+         <tbody>{rows}<tr><th scope=\"row\">Blocks that repeat</th><td data-wire=\"classic\">{}</td><td data-wire=\"D-DDES/2\">{}</td></tr></tbody>\
          </table></div></section>\n",
         repeats(classic),
         repeats(v2)
@@ -105,7 +106,8 @@ pub(super) fn beside(one: &Side<'_>, other: &Side<'_>) -> Option<String> {
 
 fn of_row(row: &Row, classic: &Side<'_>, v2: &Side<'_>) -> String {
     format!(
-        "<tr><th scope=\"row\">{}</th><td>{}<p class=\"flaw\">{}</p></td><td>{}<p class=\"stands\">{}\
+        "<tr><th scope=\"row\">{}</th><td data-wire=\"classic\">{}<p class=\"flaw\">{}</p></td>\
+         <td data-wire=\"D-DDES/2\">{}<p class=\"stands\">{}\
          </p></td></tr>",
         row.title,
         frames(classic, row.classic),

@@ -16,6 +16,8 @@ const SHOWN_BYTES_MAX: usize = 2048;
 const SHOWN_TAIL: usize = 128;
 /// Integers of a frame that are listed.
 const INTEGERS_MAX: usize = 64;
+/// Bytes beside which fields have no room: they stand below, and the bytes in long lines.
+const BESIDE_BYTES_MAX: usize = 256;
 /// Hues of fields.
 const HUES: usize = 6;
 
@@ -47,10 +49,11 @@ impl Linked<'_> {
         let rows: String =
             self.fields.iter().enumerate().map(|(i, field)| self.row(i, field)).collect();
         format!(
-            "<div class=\"linked\"><div class=\"bytes\" role=\"group\" aria-label=\"{label}, {size}\">\
+            "<div class=\"linked{tall}\"><div class=\"bytes\" role=\"group\" aria-label=\"{label}, {size}\">\
              {hex}</div><table class=\"fields\"><thead class=\"unseen\"><tr><th scope=\"col\">bytes\
              </th><th scope=\"col\">field</th><th scope=\"col\">value and meaning</th></tr></thead>\
              <tbody>{rows}</tbody></table></div>",
+            tall = if self.bytes.len() > BESIDE_BYTES_MAX { " tall" } else { "" },
             label = text(self.label),
             size = count(self.bytes.len(), "byte", "bytes"),
         )

@@ -4,7 +4,7 @@ use ddes_capture::{Conversation, Direction, Frame, OpenedClassic};
 use ddes_ffdhe::Group;
 
 use super::acts::{Act, acts};
-use super::card::{CARD_BYTES_MAX, Card, Claim, Role};
+use super::card::{CARD_BYTES_MAX, Card, Claim, Letters, Role};
 use super::cards::frame_anchor;
 use super::drawn::drawn;
 use crate::calc::{Calculation, DhGroup, HkdfExpansion};
@@ -43,13 +43,14 @@ fn exchange(
     let (p, g) = (server_key.field_bytes("prime")?, server_key.field_bytes("generator")?);
     let group = DhGroup::of(p, g);
     let drawn = drawn(conversation, &Group::received(p, g).ok()?)?;
-    let (own, own_key, peer_key, letter) = match drawn.side {
-        Direction::ToServer => (client, client_key, server_key, 'x'),
-        Direction::ToClient => (server, server_key, client_key, 'y'),
+    let (own, own_key, peer_key, name, letter) = match drawn.side {
+        Direction::ToServer => (client, client_key, server_key, "client", 'x'),
+        Direction::ToClient => (server, server_key, client_key, "server", 'y'),
     };
     let anchor = frame_anchor(prefix, own.number);
     let public = Card {
         anchor: format!("{anchor}.calc-public"),
+        title: format!("Public value of the {name}"),
         after: own.number,
         role: Role::sender(drawn.side),
         why: format!("The secret exponent {letter} makes the public value that the frame carries."),
@@ -58,6 +59,7 @@ fn exchange(
             private: drawn.exponent.clone(),
             peer: None,
         },
+        letters: Some(Letters::public(drawn.side)),
         claim: Some(Claim {
             place: format!("the public value in frame {}", own.number),
             anchor: format!("{anchor}.der.public"),
@@ -67,17 +69,19 @@ fn exchange(
     };
     let shared = Card {
         anchor: format!("{}.calc-shared", frame_anchor(prefix, client.number)),
+        title: "Shared value".to_owned(),
         after: client.number,
         role: Role::Both,
         why: format!(
-            "The peer’s public value to the power of {letter}. The other side raises the other value \
-             to its own exponent, and comes to the same."
+            "The public value of the other side is raised to the power of {letter}. The other side \
+             raises the other public value to the power of its exponent: the result is the same."
         ),
         calculation: Calculation::Dh {
             group,
             private: drawn.exponent,
             peer: Some(peer_key.field_bytes("public")?.to_vec()),
         },
+        letters: Some(Letters::shared(drawn.side)),
         claim: None,
         is_open: true,
     };
@@ -98,13 +102,14 @@ fn keys(opened: &OpenedClassic, client: &Frame, prefix: &str) -> Option<Card> {
     let expand = Some(HkdfExpansion { info: b"handshake data".to_vec(), length: 16 });
     Some(Card {
         anchor: format!("{}.calc-keys", frame_anchor(prefix, client.number)),
+        title: "Key1 and Key2".to_owned(),
         after: client.number,
         role: Role::Both,
-        why:
-            "The first 8 bytes are Key1, the last 8 are Key2. There is no salt, and nothing of the \
-              two public values goes in but their product."
-                .to_owned(),
+        why: "The first 8 bytes are Key1, the last 8 are Key2. There is no salt. Only the shared \
+              value g^(xy) goes in; the two public values do not."
+            .to_owned(),
         calculation: Calculation::Hkdf { salt: None, ikm, expand },
+        letters: None,
         claim: None,
         is_open: true,
     })
@@ -117,6 +122,7 @@ fn of_frame(frame: &Frame, act: Act, opened: &OpenedClassic, prefix: &str) -> Ve
     let Some(ciphertext) = frame.field_bytes("ciphertext") else { return Vec::new() };
     let ddes = |key2: Vec<u8>, why: &str| Card {
         anchor: format!("{anchor}.calc-ddes"),
+        title: format!("Decryption of frame {}", frame.number),
         after: frame.number,
         role: receiver,
         why: why.to_owned(),
@@ -127,6 +133,7 @@ fn of_frame(frame: &Frame, act: Act, opened: &OpenedClassic, prefix: &str) -> Ve
             decrypt: true,
             pad: true,
         },
+        letters: None,
         claim: None,
         is_open: true,
     };
@@ -174,12 +181,14 @@ fn hmac(frame: &Frame, key2: &[u8], role: Role, anchor: &str) -> Option<Card> {
     let covered = frame.bytes.get(ddes_wire::frame::HEADER_BYTES..field.range.start)?;
     Some(Card {
         anchor: format!("{anchor}.calc-hmac"),
+        title: format!("HMAC of frame {}", frame.number),
         after: frame.number,
         role,
         why: "Key2 again, now as the key of the HMAC. It covers the body before it; the header is \
               covered by nothing."
             .to_owned(),
         calculation: Calculation::Hmac { key: key2.to_vec(), input: covered.to_vec() },
+        letters: None,
         claim: Some(Claim {
             place: format!("the HMAC in frame {}", frame.number),
             anchor: format!("{anchor}.hmac"),

@@ -1,15 +1,17 @@
 //! The whole page.
 
+use std::collections::BTreeSet;
+
 use ddes_capture::{Conversation, Direction, End, Note, NoteKind, Profile};
 use sha2::{Digest, Sha256};
 
-use super::acts::{Act, acts};
+use super::acts::{Act, acts, titles};
 use super::attack::{Attack, attack, verdict};
 use super::beside::{Side, beside};
 use super::card::Card;
 use super::cards::{cards, frame_anchor};
 use super::frame::Shown;
-use super::html::{count, text, thousands};
+use super::html::{count, elsewhere, heading, text, thousands};
 use super::{FRAMES_MAX, Sources};
 
 /// Built from web/explain, and committed.
@@ -104,13 +106,18 @@ fn top(main: &Conversation, file: &str, attacked: &Attack) -> String {
         (None, Some(_)) => "of another session",
         (None, None) => "not in the capture",
     };
+    let missing = main.missing_to_server.bytes.saturating_add(main.missing_to_client.bytes);
+    let missing = match missing {
+        0 => String::new(),
+        bytes => format!("<div><dt>missing in the capture</dt><dd>{bytes} bytes</dd></div>"),
+    };
     format!(
         "<header class=\"top\"><p class=\"kicker\">The illustrated D-DDES</p><h1>Every byte of {wire}, \
          explained</h1><p class=\"lead\">{sentence}</p><dl class=\"facts\">\
          <div><dt>capture</dt><dd>{}</dd></div>\
          <div><dt>client</dt><dd>{}</dd></div><div><dt>server</dt><dd>{}</dd></div>{suite}\
          <div><dt>frames</dt><dd>{}</dd></div><div><dt>bytes</dt><dd>{}</dd></div>\
-         <div><dt>secrets</dt><dd>{secrets}</dd></div></dl>{}\
+         <div><dt>secrets</dt><dd>{secrets}</dd></div>{missing}</dl>{}\
          <p class=\"verdict with-attack\"><b>Without a key:</b> {}</p></header>\n",
         text(file),
         main.client,
@@ -160,7 +167,10 @@ fn views(has_secrets: bool) -> String {
 fn conversation(side: &Side<'_>, file: &str, heading: &str) -> String {
     let Side { conversation, attack, prefix } = side;
     let acts = acts(conversation);
+    let titles = titles(conversation, &acts);
+    let elsewhere = elsewhere(prefix);
     let is_opened = conversation.session.is_some();
+    let mut seen = BTreeSet::new();
     let mut cards = cards(conversation, prefix).into_iter().peekable();
     let mut out = format!(
         "<section class=\"conversation\" aria-labelledby=\"{prefix}title\">\
@@ -168,7 +178,7 @@ fn conversation(side: &Side<'_>, file: &str, heading: &str) -> String {
          <div class=\"lanes\"><p class=\"lane client\"><b>client</b> {}</p><p class=\"lane server\">\
          <b>server</b> {}</p>\n",
         file_line(conversation, file),
-        ladder(conversation, &acts, prefix),
+        ladder(conversation, &titles, prefix),
         conversation.client,
         conversation.server,
     );
@@ -179,7 +189,11 @@ fn conversation(side: &Side<'_>, file: &str, heading: &str) -> String {
             anchor: frame_anchor(prefix, frame.number),
             frame,
             act: *act,
+            title: titles.get(at).map_or("", String::as_str),
+            elsewhere,
+            is_repeat: acts.get(..at).is_some_and(|before| before.contains(act)),
             marks: attack.marks.get(at).map_or(&[], Vec::as_slice),
+            der_marks: attack.der_marks.get(at).map_or(&[], Vec::as_slice),
             lessons: attack.lessons.get(at).map_or(&[], Vec::as_slice),
             is_opened,
         };
@@ -188,7 +202,13 @@ fn conversation(side: &Side<'_>, file: &str, heading: &str) -> String {
         while let Some(card) = cards.next_if(|card| card.after <= frame.number) {
             here.push(card);
         }
-        out.push_str(&between(*act, &here));
+        let shown = here.iter().map(|card| {
+            // A step on the way is worked out on paper once for each formula.
+            let what = if card.is_open { card.kind() } else { card.calculation.title() };
+            let is_repeat = !seen.insert((card.is_open.then_some(*act), what.to_owned()));
+            card.html(is_repeat, elsewhere)
+        });
+        out.push_str(&between(*act, &shown.collect::<String>()));
     }
     out.push_str(&ending(conversation));
     out.push_str("</div></section>\n");
@@ -205,8 +225,8 @@ fn file_line(conversation: &Conversation, file: &str) -> String {
 }
 
 /// All frames in one look, each a link.
-fn ladder(conversation: &Conversation, acts: &[Act], prefix: &str) -> String {
-    let rung = |(frame, act): (&ddes_capture::Frame, &Act)| {
+fn ladder(conversation: &Conversation, titles: &[String], prefix: &str) -> String {
+    let rung = |(frame, title): (&ddes_capture::Frame, &String)| {
         let (class, arrow, from) = match frame.direction {
             Direction::ToServer => ("client", "→", "client to server"),
             Direction::ToClient => ("server", "←", "server to client"),
@@ -218,10 +238,10 @@ fn ladder(conversation: &Conversation, acts: &[Act], prefix: &str) -> String {
             frame_anchor(prefix, frame.number),
             frame.number,
             frame.opcode,
-            act.title()
+            heading(&text(title), elsewhere(prefix))
         )
     };
-    let rungs: String = conversation.frames.iter().zip(acts).take(FRAMES_MAX).map(rung).collect();
+    let rungs: String = conversation.frames.iter().zip(titles).take(FRAMES_MAX).map(rung).collect();
     let which = if prefix.is_empty() { "" } else { "other " };
     format!(
         "<nav class=\"ladder\" aria-label=\"frames of the {which}conversation\"><ol>{rungs}</ol></nav>"
@@ -229,7 +249,7 @@ fn ladder(conversation: &Conversation, acts: &[Act], prefix: &str) -> String {
 }
 
 /// The calculations behind a frame; for whoever has no keys a line that says that there are some.
-fn between(act: Act, cards: &[Card]) -> String {
+fn between(act: Act, cards: &str) -> String {
     let unseen = act.unseen().map_or_else(String::new, |words| {
         format!(
             "<p class=\"locked without-keys\">{words} <span class=\"aside\">Without a key nobody else \
@@ -239,7 +259,6 @@ fn between(act: Act, cards: &[Card]) -> String {
     if cards.is_empty() {
         return unseen;
     }
-    let cards: String = cards.iter().map(Card::html).collect();
     format!("{unseen}<div class=\"between with-keys\">{cards}</div>\n")
 }
 
@@ -291,13 +310,22 @@ fn ending(conversation: &Conversation) -> String {
         .filter(|note| note.before_frame as usize > total)
         .map(|note| format!("<p class=\"note\">{}</p>", of_note(note)))
         .collect();
+    let missing: String = [(Direction::ToServer, "client"), (Direction::ToClient, "server")]
+        .into_iter()
+        .filter(|(direction, _)| conversation.missing(*direction).is_end)
+        .map(|(_, sender)| {
+            format!(
+                "<p class=\"note\">The end of what the {sender} sent is not in the capture.</p>"
+            )
+        })
+        .collect();
     let end = match conversation.end {
         End::Open => "The capture ends here; the connection may not have.",
         End::Closed => "Both sides closed the connection.",
         End::Reset { by: Direction::ToServer } => "The client reset the connection.",
         End::Reset { by: Direction::ToClient } => "The server reset the connection.",
     };
-    format!("{more}{behind}<p class=\"note end\">{end}</p>")
+    format!("{more}{behind}{missing}<p class=\"note end\">{end}</p>")
 }
 
 fn foot() -> String {

@@ -8,7 +8,7 @@ use ddes_wire::frame::HEADER_BYTES;
 use ddes_wire::v2::{GroupSize, Suite};
 
 use super::acts::{Act, acts};
-use super::card::{CARD_BYTES_MAX, Card, Claim, Role};
+use super::card::{CARD_BYTES_MAX, Card, Claim, Letters, Role};
 use super::cards::frame_anchor;
 use super::drawn::{Drawn, drawn};
 use crate::calc::{Calculation, DhGroup, KemKey};
@@ -71,7 +71,7 @@ struct Handshake<'a> {
 }
 
 impl Handshake<'_> {
-    /// Each step as a calculation, with what gives its input before it.
+    /// Each step as a calculation, with the one that gives its input before it.
     fn cards(&self, steps: &[Step]) -> Vec<Card> {
         let mut cards = Vec::new();
         // The second e is the server's.
@@ -87,15 +87,37 @@ impl Handshake<'_> {
         cards
     }
 
-    fn card(&self, frame: &Frame, name: &str, why: &str, calculation: Calculation) -> Card {
+    fn card(
+        &self,
+        frame: &Frame,
+        name: &str,
+        title: impl Into<String>,
+        why: &str,
+        calculation: Calculation,
+    ) -> Card {
         Card {
             anchor: format!("{}.calc-{name}", frame_anchor(self.prefix, frame.number)),
+            title: title.into(),
             after: frame.number,
             role: Role::Both,
             why: why.to_owned(),
             calculation,
+            letters: None,
             claim: None,
             is_open: false,
+        }
+    }
+
+    /// What a step of this name mixes in: `e` of the client, of the server.
+    fn mixed(&self, what: &str, frame: &Frame) -> String {
+        let (side, message) =
+            if frame.number == self.hello.number { ("client", 1) } else { ("server", 2) };
+        match what {
+            "e" => format!("the {side}’s public value"),
+            "e1" => format!("the {side}’s ML-KEM key"),
+            "ekem1" => "the ML-KEM ciphertext, sealed".to_owned(),
+            "payload" => format!("the payload of message {message}"),
+            other => format!("{other} of message {message}"),
         }
     }
 
@@ -104,7 +126,8 @@ impl Handshake<'_> {
         let mix_hash = |why| {
             let data = step.input.to_vec();
             let calculation = Calculation::MixHash { h: before.hash.to_vec(), data };
-            self.card(frame, &format!("hash-{}", step.what), why, calculation)
+            let title = format!("MixHash: {}", self.mixed(step.what, frame));
+            self.card(frame, &format!("hash-{}", step.what), title, why, calculation)
         };
         match step.operation {
             Operation::InitializeSymmetric => Vec::new(),
@@ -113,14 +136,16 @@ impl Handshake<'_> {
                     Calculation::NoiseStart { name: before.input.to_vec(), prologue: input };
                 let why = "Both sides start from the name of everything they will do, and from \
                            version and suite: other words would give another hash.";
-                vec![self.card(frame, "start", why, calculation)]
+                let title = "Start of the handshake hash";
+                vec![self.card(frame, "start", title, why, calculation)]
             }
             Operation::MixHash => vec![mix_hash(of_hash(step.what))],
             Operation::MixKey => {
                 let ck = before.chaining_key.to_vec();
                 let why = "The secret goes into the chaining key; k encrypts what comes next.";
                 let name = format!("key-{}", step.what);
-                let mix = self.card(frame, &name, why, Calculation::MixKey { ck, input });
+                let title = format!("MixKey: the secret of step {}", step.what);
+                let mix = self.card(frame, &name, title, why, Calculation::MixKey { ck, input });
                 let source = match step.what {
                     "ee" => self.shared_value(),
                     _ => self.kem(step),
@@ -138,24 +163,32 @@ impl Handshake<'_> {
                     };
                     let why = "The associated data is the hash of everything so far: a middleman’s \
                                would differ, and the tag with it.";
-                    self.card(frame, &format!("open-{}", step.what), why, calculation)
+                    let name = format!("open-{}", step.what);
+                    let title = match step.what {
+                        "ekem1" => "Opening the ML-KEM ciphertext".to_owned(),
+                        what => format!("Opening {}", self.mixed(what, frame)),
+                    };
+                    self.card(frame, &name, title, why, calculation)
                 });
-                open.into_iter().chain([mix_hash("What was sealed goes into the hash.")]).collect()
+                let stream = open.as_ref().and_then(keystream);
+                let hash = mix_hash("The sealed bytes go into the hash.");
+                open.into_iter().chain(stream).chain([hash]).collect()
             }
             Operation::Split => {
                 let calculation = Calculation::NoiseSplit { ck: before.chaining_key.to_vec() };
                 let why =
                     "One key for each direction: what is sent back to its sender does not open.";
-                vec![Card { is_open: true, ..self.card(frame, "split", why, calculation) }]
+                let title = "Split: the keys of the two directions";
+                vec![Card { is_open: true, ..self.card(frame, "split", title, why, calculation) }]
             }
         }
     }
 
     fn public_value(&self) -> Option<Card> {
         let drawn = self.drawn.as_ref()?;
-        let (frame, field, letter) = match drawn.side {
-            Direction::ToServer => (self.hello, "client_value", 'x'),
-            Direction::ToClient => (self.answer, "server_value", 'y'),
+        let (frame, field, side, letter) = match drawn.side {
+            Direction::ToServer => (self.hello, "client_value", "client", 'x'),
+            Direction::ToClient => (self.answer, "server_value", "server", 'y'),
         };
         let calculation = Calculation::Dh {
             group: DhGroup::Named(named(self.suite)),
@@ -172,8 +205,9 @@ impl Handshake<'_> {
                 anchor: format!("{}.{field}", frame_anchor(self.prefix, frame.number)),
                 bytes: frame.field_bytes(field)?.to_vec(),
             }),
+            letters: Some(Letters::public(drawn.side)),
             is_open: true,
-            ..self.card(frame, "public", &why, calculation)
+            ..self.card(frame, "public", format!("Public value of the {side}"), &why, calculation)
         })
     }
 
@@ -188,11 +222,21 @@ impl Handshake<'_> {
             private: drawn.exponent.clone(),
             peer: Some(frame.field_bytes(field)?.to_vec()),
         };
-        let why = "The token ee: the peer’s ephemeral value to the power of one’s own exponent.";
-        Some(Card { is_open: true, ..self.card(self.answer, "shared", why, calculation) })
+        let (own, other) = match drawn.side {
+            Direction::ToServer => ("client", "server"),
+            Direction::ToClient => ("server", "client"),
+        };
+        let why = format!(
+            "Step ee: the {other}’s public value is raised to the power of the {own}’s exponent."
+        );
+        Some(Card {
+            letters: Some(Letters::shared(drawn.side)),
+            is_open: true,
+            ..self.card(self.answer, "shared", "Shared value", &why, calculation)
+        })
     }
 
-    /// The secret of the token ekem1, by what one side drew.
+    /// The secret of step ekem1, by what one side drew.
     fn kem(&self, step: &Step) -> Option<Card> {
         let drawn = self.drawn.as_ref()?;
         let randomness = drawn.kem.as_ref()?;
@@ -216,12 +260,12 @@ impl Handshake<'_> {
         Some(Card {
             claim: Some(claim),
             is_open: true,
-            ..self.card(self.answer, "kem", why, calculation)
+            ..self.card(self.answer, "kem", "The ML-KEM secret", why, calculation)
         })
     }
 }
 
-/// What the token ekem1 sealed: the step itself holds the secret only.
+/// What step ekem1 sealed: the step itself holds the secret only.
 fn kem_ciphertext(function: Function, steps: &[Step]) -> Option<Vec<u8>> {
     let is_sealed = |step: &Step| step.what == "ekem1" && step.operation == Operation::SealAndHash;
     let at = steps.iter().position(is_sealed)?;
@@ -256,10 +300,12 @@ fn first_keys(function: Function, opened: &OpenedV2, answer: &Frame, prefix: &st
             let words = name.replace('-', " the ");
             Some(Card {
                 anchor: format!("{}.calc-keys-{name}", frame_anchor(prefix, answer.number)),
+                title: format!("Keys of the records {words}"),
                 after: answer.number,
                 role: Role::Both,
                 why: format!("Separate keys for separate jobs, {words}: nothing is used twice."),
                 calculation: Calculation::Keys { function, key },
+                letters: None,
                 claim: None,
                 is_open: true,
             })
@@ -287,8 +333,10 @@ fn of_record(function: Function, opened: &OpenedV2, frame: &Frame, prefix: &str)
     else {
         return cards;
     };
-    cards.push(Card {
+    let way = way(frame.direction);
+    let open = Card {
         anchor: format!("{anchor}.calc-open"),
+        title: format!("Opening frame {}, record {n} {way}", frame.number),
         after: frame.number,
         role: Role::receiver(frame.direction),
         why: format!(
@@ -302,14 +350,61 @@ fn of_record(function: Function, opened: &OpenedV2, frame: &Frame, prefix: &str)
             ad: header.to_vec(),
             input: body.to_vec(),
         },
+        letters: None,
         claim: Some(Claim {
             place: format!("the inside of frame {}", frame.number),
             anchor: format!("{anchor}.inside"),
             bytes: plain.bytes.clone(),
         }),
         is_open: frame.opcode == 30,
-    });
+    };
+    let stream = keystream(&open);
+    cards.extend([open].into_iter().chain(stream));
     cards
+}
+
+fn way(direction: Direction) -> &'static str {
+    match direction {
+        Direction::ToServer => "to the server",
+        Direction::ToClient => "to the client",
+    }
+}
+
+/// The two passes of DES that make the keystream of what a card opens; `None` where only a tag is
+/// sealed.
+fn keystream(open: &Card) -> Option<Card> {
+    let Calculation::Open { function, n, .. } = &open.calculation else { return None };
+    let worked = open.calculation.work().ok()?;
+    let found = |name: &str| {
+        let step = worked.steps.iter().find(|step| step.name == name)?;
+        step.chain.first()?.value.bytes().map(<[u8]>::to_vec)
+    };
+    let stream = found("DDES-CTR").filter(|stream| !stream.is_empty())?;
+    let calculation = Calculation::Counter {
+        key1: found("Key1")?,
+        key2: found("Key2")?,
+        n: *n,
+        length: stream.len(),
+    };
+    let also = match function {
+        Function::Ddes => "",
+        Function::DdesChaCha => ", and with ChaCha20’s keystream",
+    };
+    Some(Card {
+        anchor: format!("{}-stream", open.anchor),
+        title: open.title.replacen("Opening", "Keystream of DES for", 1),
+        why: format!(
+            "Each block holds two numbers: n, and its own. One pass of DES under Key1 and one under \
+             Key2 make 8 bytes of keystream from it. The ciphertext is XORed with them{also}."
+        ),
+        calculation,
+        claim: Some(Claim {
+            place: "DDES-CTR in the card before".to_owned(),
+            anchor: open.anchor.clone(),
+            bytes: stream,
+        }),
+        ..open.clone()
+    })
 }
 
 fn rekeyed(epochs: &[Epoch], at: usize, frame: &Frame, anchor: &str) -> Option<Card> {
@@ -317,13 +412,15 @@ fn rekeyed(epochs: &[Epoch], at: usize, frame: &Frame, anchor: &str) -> Option<C
     let now = epochs.get(at)?;
     Some(Card {
         anchor: format!("{anchor}.calc-rekey"),
+        title: format!("New key {}, before frame {}", way(frame.direction), frame.number),
         after: frame.number,
         role: Role::Both,
         why:
-            "The record before brought the blocks under the old key to 2^20. Both sides change it \
-              without a word."
+            "The record before brought the blocks under the old key to 2^20. Both sides change it, \
+              and no message says so."
                 .to_owned(),
         calculation: Calculation::Rekey { key: before.key.to_vec() },
+        letters: None,
         claim: Some(Claim {
             place: "the key that opens this record".to_owned(),
             anchor: format!("{anchor}.calc-open"),
@@ -354,6 +451,10 @@ fn signature(
     };
     Some(Card {
         anchor: format!("{}.calc-signature", frame_anchor(prefix, frame.number)),
+        title: match frame.direction {
+            Direction::ToServer => "Signature of the client".to_owned(),
+            Direction::ToClient => "Signature of the server".to_owned(),
+        },
         after: frame.number,
         role,
         why: "What is signed is the hash of the handshake. A middleman has a handshake with each side, \
@@ -365,6 +466,7 @@ fn signature(
             message,
             signature: plain.field_bytes("signature")?.to_vec(),
         },
+        letters: None,
         claim: None,
         is_open: true,
     })
