@@ -7,6 +7,8 @@
 
 use std::hint::black_box;
 
+use memmap2::{Advice, MmapMut};
+
 /// Entries of a line.
 const SLOTS: usize = 12;
 const ENTRY_BYTES: usize = 5;
@@ -27,14 +29,12 @@ pub(super) const ENTRIES_A_LINE: u64 = 9;
 /// Lines that are read ahead of their use. Reads that do not wait for each other overlap.
 const AHEAD: usize = 32;
 
-/// Aligned, so that a line is one read.
-#[derive(Clone, Copy)]
-#[repr(align(64))]
-struct Line([u8; LINE_BYTES]);
-
 /// Some of the middle blocks' entries.
 pub(super) struct Table {
-    lines: Vec<Line>,
+    /// Pages of their own, so that a line is one read, and huge where the system has them. Each
+    /// entry is anywhere: with pages of 4 KiB, where the page is takes longer to find than the line.
+    memory: MmapMut,
+    lines: usize,
     /// Bits of an index.
     index_bits: u32,
 }
@@ -50,10 +50,10 @@ impl Table {
     /// An empty table of so many lines, for indices below `2^index_bits`; `None` if the system has
     /// no such memory.
     pub(super) fn new(lines: usize, index_bits: u32) -> Option<Self> {
-        let mut table = Vec::new();
-        table.try_reserve_exact(lines).ok()?;
-        table.resize(lines, Line([0; LINE_BYTES]));
-        Some(Self { lines: table, index_bits })
+        let memory = MmapMut::map_anon(lines.checked_mul(LINE_BYTES)?).ok()?;
+        // A system without huge pages is slower; nothing else changes.
+        drop(memory.advise(Advice::HugePage));
+        Some(Self { memory, lines, index_bits })
     }
 
     /// Whether there can be a table for so many entries with such indices.
@@ -62,7 +62,7 @@ impl Table {
     }
 
     pub(super) fn clear(&mut self) {
-        self.lines.fill(Line([0; LINE_BYTES]));
+        self.memory.fill(0);
     }
 
     /// Adds entries, of which there must be fewer than slots in all.
@@ -78,8 +78,8 @@ impl Table {
     fn insert_one(&mut self, Entry { middle, index }: Entry) {
         let value = self.tag(middle) << self.index_bits | index;
         let mut at = self.line(middle);
-        for _ in 0..self.lines.len() {
-            let line = &mut self.lines[at].0;
+        for _ in 0..self.lines {
+            let line = &mut self.memory[at * LINE_BYTES..][..LINE_BYTES];
             let count = usize::from(line[COUNT]);
             if count < SLOTS {
                 let bytes = value.to_le_bytes();
@@ -96,8 +96,8 @@ impl Table {
         let tag = self.tag(middle);
         let index_mask = (1_u64 << self.index_bits) - 1;
         let mut at = self.line(middle);
-        for _ in 0..self.lines.len() {
-            let line = &self.lines[at].0;
+        for _ in 0..self.lines {
+            let line = &self.memory[at * LINE_BYTES..][..LINE_BYTES];
             let count = usize::from(line[COUNT]);
             for slot in 0..count.min(SLOTS) {
                 let bytes = std::array::from_fn(|i| line[slot * ENTRY_BYTES + i]);
@@ -114,16 +114,17 @@ impl Table {
     }
 
     fn read_ahead(&self, middles: impl Iterator<Item = u64>) {
-        black_box(middles.fold(0_u8, |sum, middle| sum ^ self.lines[self.line(middle)].0[COUNT]));
+        let count = |middle| self.memory[self.line(middle) * LINE_BYTES + COUNT];
+        black_box(middles.fold(0_u8, |sum, middle| sum ^ count(middle)));
     }
 
     /// The block's high bits, as a share of all lines.
     fn line(&self, middle: u64) -> usize {
-        share(middle, self.lines.len())
+        share(middle, self.lines)
     }
 
     fn after(&self, line: usize) -> usize {
-        if line + 1 == self.lines.len() { 0 } else { line + 1 }
+        if line + 1 == self.lines { 0 } else { line + 1 }
     }
 
     /// The block's low bits.
