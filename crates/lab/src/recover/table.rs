@@ -32,7 +32,7 @@ const AHEAD: usize = 32;
 /// Some of the middle blocks' entries.
 pub(super) struct Table {
     /// Pages of their own, so that a line is one read, and huge where the system has them. Each
-    /// entry is anywhere: with pages of 4 KiB, where the page is takes longer to find than the line.
+    /// entry is anywhere: finding a page of 4 KiB takes longer than reading a line of it.
     memory: MmapMut,
     lines: usize,
     /// Bits of an index.
