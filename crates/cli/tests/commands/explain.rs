@@ -96,7 +96,7 @@ fn card(html: &str) -> Card {
 }
 
 #[test]
-fn each_calculation_of_a_page_comes_to_the_same_by_its_line_and_in_python() {
+fn each_calculation_of_a_page_gives_the_same_result_by_its_line_and_in_python() {
     let site = Site::new();
     for (file, at_least) in [("classic", 16), ("hybrid", 25)] {
         let page = site.page(&format!("{file}.html"), &[&site.path(&format!("{file}.pcapng"))]);
