@@ -173,6 +173,43 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], new: New) -> Result<(), Replace
     file.end()
 }
 
+/// Refuses to write to a file that is read, by whatever name: it may be the only one of its kind.
+/// `-` is standard input or output.
+pub(crate) fn spare<'a>(
+    out: &Path,
+    read: impl IntoIterator<Item = &'a Path>,
+) -> Result<(), Failure> {
+    // Where there is nothing yet, nothing is lost; what cannot be looked at cannot be written.
+    let Ok(there) = fs::metadata(out) else { return Ok(()) };
+    // A device or a pipe is written through, and keeps nothing that could be lost.
+    if out.as_os_str() == "-" || !there.is_file() {
+        return Ok(());
+    }
+    for path in read {
+        let is_stdin = path.as_os_str() == "-";
+        let read = if is_stdin {
+            let handle = io::stdin().as_fd().try_clone_to_owned();
+            handle.and_then(|handle| File::from(handle).metadata())
+        } else {
+            fs::metadata(path)
+        };
+        // One that cannot be looked at cannot be read, and reading says why.
+        if read.is_ok_and(|read| is_one(&there, &read)) {
+            let name = if is_stdin { "standard input" } else { &path.display().to_string() };
+            let what = format!("{} would replace what is read: {name}", out.display());
+            return Err(Failure::new(Code::Usage, what)
+                .cause("both are the same file")
+                .next("name another file to write to"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether two names lead to one file.
+fn is_one(one: &fs::Metadata, other: &fs::Metadata) -> bool {
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
 /// Makes the file whole or not at all; whether it was not there before.
 pub(crate) fn create(path: &Path, bytes: &[u8], new: New) -> Result<bool, ReplaceError> {
     let name = path.file_name().ok_or(Errno::ISDIR)?;
@@ -317,7 +354,7 @@ impl Old {
             .map_err(|error| ReplaceError::Unkept { user, group, error })?;
         let file = File::from(file);
         let found = file.metadata()?;
-        if (found.dev(), found.ino()) != (self.metadata.dev(), self.metadata.ino()) {
+        if !is_one(&found, &self.metadata) {
             return Err(io::Error::other("somebody else is replacing it").into());
         }
         Ok(file)

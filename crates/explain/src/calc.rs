@@ -303,6 +303,14 @@ pub enum CalcError {
         /// The length in bytes.
         length: usize,
     },
+    /// The rounds of many blocks are more than anybody reads.
+    #[error("{blocks} blocks are too many to show their rounds; it takes at most {most}")]
+    Rounds {
+        /// How many there are.
+        blocks: usize,
+        /// How many there may be.
+        most: usize,
+    },
     /// The last block does not end in PKCS#7 padding.
     #[error("what comes out does not end in PKCS#7 padding")]
     Padding,
@@ -315,6 +323,12 @@ pub enum CalcError {
         /// Which of them.
         name: &'static str,
     },
+    /// An exponent that gives 1, or the value of a smaller exponent.
+    #[error("x is not in 1..p-2")]
+    Exponent,
+    /// The exponent is a multiple of the order of g, or of half of it.
+    #[error("the public value is 1 or p-1, which the other side refuses")]
+    Public,
     /// The peer's value fixes the shared one.
     #[error("the shared value is 0, 1 or p-1: both sides would agree on what everybody knows")]
     Degenerate,
@@ -327,6 +341,9 @@ pub enum CalcError {
     /// ML-KEM's checks of its inputs.
     #[error("{0}")]
     Kem(#[from] ddes_session::v2::kem::KemError),
+    /// FIPS 203, section 7.3: a decapsulation key that was changed, or is of two keys.
+    #[error("dk is no decapsulation key: SHA3-256 of the ek in it is not the H(ek) in it")]
+    KemHash,
     /// Bytes that are no public key of Ed25519.
     #[error("{0}")]
     PublicKey(#[from] ddes_identity::KeyError),

@@ -15,6 +15,7 @@ mod document;
 mod drawn;
 mod frame;
 mod html;
+mod repeats;
 mod v2;
 
 use ddes_capture::{Conversation, NoteKind, What};

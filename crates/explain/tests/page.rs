@@ -410,12 +410,23 @@ fn what_others_wrote_is_text_on_the_page_and_nothing_else() {
 
 #[test]
 fn a_long_conversation_and_a_long_frame_are_bounded_and_say_so() {
-    let integers: Vec<u64> = (0..200).collect();
+    // The second half repeats the first, so that frames on the page are those of frames behind it.
+    let integers: Vec<u64> = (0..200).map(|i| i % 100).collect();
     let mut long = classic(&integers, &[]);
     long.frames.push((Direction::ToClient, frame(50, &vec![b'x'; 60_000])));
     let conversation = captured(&long.frames, None);
     let html = document(&Sources { main: &conversation, file: "long", other: None });
     assert!(html.contains("are not on this page"), "600 frames");
+    is_linked(&html);
+    assert_eq!(conversation.frames[105].bytes, conversation.frames[405].bytes);
+    assert!(html.contains("The whole frame is that of frame 406, HMAC"), "no link leads there");
+    // Beside a short one of the other wire the table names an end that is on no page.
+    let case = cases("ddes2/handshakes.txt").remove(0);
+    let first = bytes(case["expect"].split(' ').next().unwrap());
+    let other = captured(&[(Direction::ToServer, first)], None);
+    let both = document(&Sources { main: &conversation, file: "a", other: Some((&other, "b")) });
+    assert!(both.contains("<p class=\"frames\">frame 604, "), "the server's 50 has no link");
+    is_linked(&both);
     assert!(html.len() < 8 << 20, "{} bytes", html.len());
     let mut short = classic(&[1], &[]);
     short.frames.push((Direction::ToClient, frame(50, &vec![b'x'; 60_000])));

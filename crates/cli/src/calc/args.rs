@@ -72,7 +72,7 @@ Examples, of FIPS 81, B.1, and NIST SP 800-17, tables A.1 and A.4:
         key: Given,
         #[command(flatten)]
         ecb: EcbArgs,
-        /// Show IP and the sixteen rounds of each block
+        /// Show IP and the sixteen rounds of each block, of at most 64 blocks
         #[arg(long)]
         rounds: bool,
         #[command(flatten)]
@@ -235,7 +235,7 @@ pub(crate) struct DhArgs {
     /// A public key as PEM text, usually raw:FILE: its group and value
     #[arg(long, value_name = "BYTES")]
     pub(crate) pem: Option<Given>,
-    /// The private exponent
+    /// The private exponent, from 1 to p - 2
     #[arg(long, value_name = "BYTES")]
     pub(crate) private: Given,
     /// The peer's public value: the result is the shared one
@@ -414,7 +414,7 @@ pub(crate) enum KemCommand {
 /// How it is shown.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct CalcOutput {
-    /// Print a line of Python that comes to the same; `PYTHONPATH=peer` means the peer of the
+    /// Print a line of Python that gives the same result; `PYTHONPATH=peer` means the peer of the
     /// sources
     #[arg(long, conflicts_with_all = ["json", "quiet"])]
     pub(crate) python: bool,

@@ -188,6 +188,18 @@ fn of_calc(error: &CalcError) -> Failure {
     let failure = Failure::new(code, error.to_string());
     match error {
         CalcError::Blocks { .. } => failure.next("--pad adds PKCS#7 padding"),
+        CalcError::Rounds { most, .. } => {
+            failure.next(format!("give the first {} bytes, or leave out --rounds", 8 * most))
+        }
+        CalcError::Exponent => failure
+            .cause("0 and p-1 give 1 for each g, and a larger x gives what a smaller one gives")
+            .next("take another exponent for --private"),
+        CalcError::Public => failure
+            .cause("x is a multiple of the order of g, or of half of it")
+            .next("take another exponent for --private"),
+        CalcError::KemHash => failure
+            .cause("the key was changed, or put together of two (FIPS 203, 7.3)")
+            .next("ddes calc ml-kem keygen shows the dk of a seed; --seed takes the seed itself"),
         CalcError::Padding => failure.cause("another key, or no padding: leave out --pad"),
         CalcError::Length { .. }
         | CalcError::Modulus

@@ -2,7 +2,7 @@
 
 pub(crate) mod args;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ddes_capture::{Conversation, Conversations};
 use ddes_explain::{FRAMES_MAX, Sources};
@@ -10,7 +10,7 @@ use ddes_explain::{FRAMES_MAX, Sources};
 use crate::args::InspectArgs;
 use crate::failure::{Code, Failure};
 use crate::inspect;
-use crate::replace::{New, replace};
+use crate::replace::{New, replace, spare};
 use crate::screen::{Line, Screen};
 use crate::streams::{self, say};
 use args::ExplainArgs;
@@ -19,6 +19,8 @@ use args::ExplainArgs;
 const MEMORY_MAX: u64 = 256 << 20;
 
 pub(crate) fn run(args: &ExplainArgs) -> Result<(), Failure> {
+    let read = [Some(&args.file), args.compare.as_ref(), args.secrets.as_ref()];
+    spare(&args.page, read.into_iter().flatten().map(PathBuf::as_path))?;
     let mut found = open(args, &args.file, args.secrets.as_deref(), args.stream)?;
     let mut other = match &args.compare {
         Some(path) => Some((open(args, path, None, args.compare_stream)?, path)),

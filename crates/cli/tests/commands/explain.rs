@@ -96,7 +96,7 @@ fn card(html: &str) -> Card {
 }
 
 #[test]
-fn each_calculation_of_a_page_comes_to_the_same_by_its_line_and_in_python() {
+fn each_calculation_of_a_page_gives_the_same_result_by_its_line_and_in_python() {
     let site = Site::new();
     for (file, at_least) in [("classic", 16), ("hybrid", 25)] {
         let page = site.page(&format!("{file}.html"), &[&site.path(&format!("{file}.pcapng"))]);
@@ -243,6 +243,45 @@ fn of_several_conversations_the_one_that_is_taken_is_named_with_a_way_to_another
     let (out, _) = explain(&["--stream", &number, "--json"]);
     let said: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((&said["conversation"], &said["profile"]), (&classic.into(), &"classic".into()));
+}
+
+/// The capture may be the only record of a session.
+#[test]
+fn a_page_takes_the_place_of_no_file_that_it_is_made_of() {
+    let site = Site::new();
+    let (capture, other) = (site.path("classic.pcapng"), site.path("hybrid.pcapng"));
+    let secrets = site.path("secrets");
+    std::fs::write(&secrets, "").unwrap();
+    let (link, hard) = (site.path("link.html"), site.path("hard.html"));
+    std::os::unix::fs::symlink(&capture, &link).unwrap();
+    std::fs::hard_link(&capture, &hard).unwrap();
+    let files = [&capture, &other, &secrets];
+    let read = || files.map(|file| std::fs::read(file).unwrap());
+    let before = read();
+    let all = ["explain", &capture, "--compare", &other, "--secrets", &secrets, "-o"];
+    let again = format!("{}/./classic.pcapng", site.home.display());
+    for (page, replaced) in [
+        (&capture, &capture),
+        (&again, &capture),
+        (&link, &capture),
+        (&hard, &capture),
+        (&other, &other),
+        (&secrets, &secrets),
+    ] {
+        let (code, shown, error) = output(ddes_at(&site.home, &[&all[..], &[page]].concat()));
+        assert_eq!((code, shown.as_str()), (2, ""), "{page}: {error}");
+        assert!(error.contains(&format!("replace what is read: {replaced}")), "{page}: {error}");
+    }
+    let mut typed = ddes_at(&site.home, &["explain", "-", "-o", &capture]);
+    typed.stdin(std::fs::File::open(&capture).unwrap());
+    let (code, _, error) = output(typed);
+    assert_eq!(code, 2, "{error}");
+    assert!(error.contains("standard input"), "{error}");
+    assert!(read() == before, "a file was written");
+    // An old page is no such file, and a device keeps nothing.
+    let page = site.page("page.html", &[&capture]);
+    assert_eq!(site.page("page.html", &[&capture]), page);
+    site.done(&["explain", &capture, "-o", "/dev/null"]);
 }
 
 #[test]

@@ -9,7 +9,8 @@ pub(super) const DES: (&str, &str, &str) = (
     "DES in ECB",
     "FIPS 46-3; FIPS 81",
     "c[i] = E(K, m[i]), block by block\n\
-     E: IP, then 16 times L, R = R, L ⊕ P(S(E(R) ⊕ K[i])), then the inverse of IP",
+     E: IP, then 16 times L, R = R, L ⊕ P(S(E(R) ⊕ K[i])),\n\
+     then R ‖ L, the halves in each other's place, then the inverse of IP",
 );
 pub(super) const DES_BACK: (&str, &str, &str) =
     ("DES in ECB, decryption", "FIPS 46-3; FIPS 81", "m[i] = D(K, c[i]), block by block");
@@ -25,6 +26,8 @@ pub(super) const DDES_BACK: (&str, &str, &str) = (
 );
 
 const BLOCK_BYTES: usize = size_of::<Block>();
+/// Each block has 19 steps.
+const ROUNDS_BLOCKS_MAX: usize = 64;
 const KEY: &str = "8, of which DES uses 56 bits";
 
 pub(super) fn des(
@@ -74,6 +77,9 @@ fn in_ecb(
     let (blocks, []) = text.as_chunks::<BLOCK_BYTES>() else {
         return Err(CalcError::Blocks { length: text.len() });
     };
+    if rounds && blocks.len() > ROUNDS_BLOCKS_MAX {
+        return Err(CalcError::Rounds { blocks: blocks.len(), most: ROUNDS_BLOCKS_MAX });
+    }
     let mut columns = vec![blocks.to_vec()];
     for (_, key, decrypt) in passes {
         let mut column = columns.last().map_or_else(Vec::new, Clone::clone);
@@ -106,7 +112,7 @@ fn in_ecb(
     Ok(Worked { steps, results: vec![named("out", out)] })
 }
 
-/// IP, and each round's key, f, L and R.
+/// IP, each round's key, f, L and R, the halves that change places, and the inverse of IP.
 fn of_rounds(trace: &Trace) -> Vec<Step> {
     let word = |name: &'static str, word: u32| named(name, word.to_be_bytes());
     let start = vec![word("L", trace.start.0), word("R", trace.start.1)];
@@ -121,6 +127,9 @@ fn of_rounds(trace: &Trace) -> Vec<Step> {
         ];
         steps.push(Step { name: format!("round {}", i + 1).into(), chain });
     }
+    let (right, left) = trace.preoutput;
+    let chain = vec![word("R", right), word("L", left)];
+    steps.push(Step { name: "halves change places".into(), chain });
     steps.push(step("inverse of IP", trace.out));
     steps
 }

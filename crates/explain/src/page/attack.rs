@@ -3,20 +3,18 @@
 //! Everything here is computed from the bytes on the wire alone, so it is the same with secrets and
 //! without.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use ddes_capture::{Conversation, Direction, Frame, Profile};
 
+use super::FRAMES_MAX;
 use super::acts::{Act, acts};
-use super::cards::frame_anchor;
-use super::html::count;
+use super::cards::frame_link;
+use super::html::{count, thousands};
+use super::repeats::{BLOCK_BYTES, Others, Repeats, cipher_blocks};
 
-const BLOCK_BYTES: usize = 8;
 /// The integer, the UUID in two blocks, and a block of padding.
 const INTEGER_BLOCKS: usize = 4;
-/// Frames that a mark or a sentence names; the others are counted.
-const NAMED_MAX: usize = 4;
 
 /// Bytes of a frame that an attacker marks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,118 +38,43 @@ pub(super) struct Lesson {
     pub(super) rung: Option<u32>,
 }
 
-/// Marks and lessons of each frame, in the order of the frames.
+/// Marks and lessons of each frame on the page, in the order of the frames.
 pub(super) struct Attack {
     pub(super) marks: Vec<Vec<Mark>>,
     /// Those of the numbers in the PEM text.
     pub(super) der_marks: Vec<Vec<Mark>>,
     pub(super) lessons: Vec<Vec<Lesson>>,
-    /// Blocks of 8 bytes that were compared, and how many were seen before.
+    /// Blocks of 8 bytes in the whole conversation, and how many were seen before.
     pub(super) compared: usize,
     pub(super) repeated: usize,
 }
 
 pub(super) fn attack(conversation: &Conversation, prefix: &str) -> Attack {
     let acts = acts(conversation);
-    let blocks = Blocks::of(conversation, &acts);
-    let rows = conversation.frames.iter().zip(&acts);
+    let repeats = Repeats::of(conversation, &acts);
+    let rows = conversation.frames.iter().zip(&acts).take(FRAMES_MAX);
     Attack {
-        marks: rows.clone().map(|(frame, act)| marks(frame, *act, &blocks)).collect(),
+        marks: rows.clone().map(|(frame, act)| marks(frame, *act, &repeats)).collect(),
         der_marks: rows.clone().map(|(frame, act)| der_marks(frame, *act)).collect(),
         lessons: rows
             .map(|(frame, act)| match conversation.profile {
-                Profile::Classic => of_classic(frame, *act, conversation, &acts, &blocks, prefix),
+                Profile::Classic => of_classic(frame, *act, &repeats, prefix),
                 Profile::V2 { .. } => of_v2(frame, *act),
             })
             .collect(),
-        compared: blocks.compared,
-        repeated: blocks.repeated,
+        compared: repeats.compared,
+        repeated: repeats.repeated,
     }
 }
 
-/// Where each block of ciphertext stands: frames and places.
-struct Blocks {
-    places: BTreeMap<[u8; BLOCK_BYTES], Vec<(u32, usize)>>,
-    /// The blocks that stand in more than one place, in the order of their first one.
-    twice: Vec<[u8; BLOCK_BYTES]>,
-    compared: usize,
-    repeated: usize,
-}
-
-impl Blocks {
-    fn of(conversation: &Conversation, acts: &[Act]) -> Self {
-        let mut places: BTreeMap<_, Vec<(u32, usize)>> = BTreeMap::new();
-        let mut order = Vec::new();
-        for (frame, act) in conversation.frames.iter().zip(acts) {
-            for range in cipher_blocks(frame, *act) {
-                let bytes = frame.bytes.get(range.clone());
-                let Some(block) = bytes.and_then(|bytes| bytes.try_into().ok()) else { continue };
-                let block: [u8; BLOCK_BYTES] = block;
-                let known = places.entry(block).or_default();
-                if known.is_empty() {
-                    order.push(block);
-                }
-                known.push((frame.number, range.start));
-            }
-        }
-        let compared = places.values().map(Vec::len).sum();
-        let repeated = places.values().map(|places| places.len() - 1).sum();
-        order.retain(|block| places.get(block).is_some_and(|places| places.len() > 1));
-        Self { places, twice: order, compared, repeated }
-    }
-
-    /// The number of a block that stands in more than one place.
-    fn number(&self, block: &[u8]) -> Option<usize> {
-        self.twice.iter().position(|twice| twice == block)
-    }
-
-    /// The other frames that have this block.
-    fn elsewhere(&self, block: Option<&[u8]>, frame: u32) -> Vec<u32> {
-        let block: Option<[u8; BLOCK_BYTES]> = block.and_then(|block| block.try_into().ok());
-        let places = block.and_then(|block| self.places.get(&block));
-        let mut frames: Vec<u32> = places
-            .into_iter()
-            .flatten()
-            .map(|(number, _)| *number)
-            .filter(|number| *number != frame)
-            .collect();
-        frames.dedup();
-        frames
-    }
-}
-
-/// The blocks of a frame that are ciphertext; of a record as if it were in ECB, to show that it is
-/// not.
-fn cipher_blocks(frame: &Frame, act: Act) -> Vec<Range<usize>> {
-    let is_sealed = matches!(
-        act,
-        Act::Token
-            | Act::Integer
-            | Act::Result
-            | Act::ServerProof
-            | Act::ClientProof
-            | Act::Welcome
-            | Act::Data
-            | Act::Outcome
-            | Act::Farewell
-    );
-    let Some(field) = frame.field("ciphertext").filter(|_| is_sealed) else { return Vec::new() };
-    let starts = field.range.clone().step_by(BLOCK_BYTES);
-    starts
-        .map(|start| start..start + BLOCK_BYTES)
-        .filter(|range| range.end <= field.range.end)
-        .collect()
-}
-
-fn marks(frame: &Frame, act: Act, blocks: &Blocks) -> Vec<Mark> {
+fn marks(frame: &Frame, act: Act, repeats: &Repeats<'_>) -> Vec<Mark> {
     let mut marks = Vec::new();
     let ranges = cipher_blocks(frame, act);
     let last = ranges.len().saturating_sub(1);
     for (i, range) in ranges.into_iter().enumerate() {
-        let Some(block) = frame.bytes.get(range.clone()) else { continue };
         if act == Act::Token && i == last {
             marks.push(Mark { range, label: "08×8".to_owned(), hue: 0 });
-        } else if let Some(number) = blocks.number(block) {
+        } else if let Some(number) = repeats.number(frame, &range) {
             marks.push(Mark { range, label: letter(number), hue: number % 5 + 1 });
         }
     }
@@ -215,26 +138,17 @@ fn stands(html: impl Into<String>) -> Lesson {
 }
 
 /// `frame 4, frame 6 and 3 more`, with links.
-fn named(frames: &[u32], prefix: &str) -> String {
-    let link =
-        |number: &u32| format!("<a href=\"#{}\">frame {number}</a>", frame_anchor(prefix, *number));
-    let shown: Vec<String> = frames.iter().take(NAMED_MAX).map(link).collect();
-    let more = frames.len().saturating_sub(NAMED_MAX);
-    match (shown.split_last(), more) {
+fn named(others: &Others, prefix: &str) -> String {
+    let shown: Vec<String> =
+        others.named.iter().map(|number| frame_link(prefix, *number)).collect();
+    match (shown.split_last(), others.more) {
         (Some((last, [])), 0) => last.clone(),
         (Some((last, front)), 0) => format!("{} and {last}", front.join(", ")),
-        _ => format!("{} and {more} more", shown.join(", ")),
+        (_, more) => format!("{} and {} more", shown.join(", "), thousands(more)),
     }
 }
 
-fn of_classic(
-    frame: &Frame,
-    act: Act,
-    conversation: &Conversation,
-    acts: &[Act],
-    blocks: &Blocks,
-    prefix: &str,
-) -> Vec<Lesson> {
+fn of_classic(frame: &Frame, act: Act, repeats: &Repeats<'_>, prefix: &str) -> Vec<Lesson> {
     match act {
         Act::ServerKey => vec![
             flaw(
@@ -254,9 +168,9 @@ fn of_classic(
              next 30 shows in the clear, tells the right one.",
             9,
         )],
-        Act::Integer => of_integer(frame, conversation, acts, blocks, prefix),
+        Act::Integer => of_integer(frame, repeats, prefix),
         Act::Received => vec![flaw("Plain text under no key: anybody on the path can say it.", 8)],
-        Act::Result => of_result(frame, blocks, prefix),
+        Act::Result => of_result(frame, repeats, prefix),
         Act::ClientEnd => vec![flaw(
             "Eight bytes without a key. In the original they end the session of every client.",
             6,
@@ -279,20 +193,15 @@ fn of_classic(
     }
 }
 
-fn of_integer(
-    frame: &Frame,
-    conversation: &Conversation,
-    acts: &[Act],
-    blocks: &Blocks,
-    prefix: &str,
-) -> Vec<Lesson> {
+fn of_integer(frame: &Frame, repeats: &Repeats<'_>, prefix: &str) -> Vec<Lesson> {
     let mut lessons = vec![flaw(
         "The session token stands here in the clear. It proves nothing from now on, and it is the \
          plaintext of the 20: two more blocks known under Key1.",
         1,
     )];
-    let body = frame.body();
-    let same = blocks.elsewhere(body.get(..BLOCK_BYTES), frame.number);
+    let blocks = cipher_blocks(frame, Act::Integer);
+    let elsewhere = |range: &Range<usize>| repeats.with_block(frame, range);
+    let same = blocks.first().map_or_else(Others::default, elsewhere);
     if !same.is_empty() {
         let where_ = named(&same, prefix);
         lessons.push(flaw(
@@ -300,10 +209,7 @@ fn of_integer(
             2,
         ));
     }
-    let others = conversation.frames.iter().zip(acts).filter(|(other, act)| {
-        **act == Act::Integer && other.number != frame.number && other.body() == body
-    });
-    let identical: Vec<u32> = others.map(|(other, _)| other.number).collect();
+    let identical = repeats.with_body(frame);
     if !identical.is_empty() {
         let where_ = named(&identical, prefix);
         lessons.push(flaw(
@@ -316,11 +222,8 @@ fn of_integer(
     } else {
         lessons.push(flaw("Recorded and sent again in this session, it counts again.", 3));
     }
-    let repeated = (1..INTEGER_BLOCKS).filter(|i| {
-        let block = body.get(i * BLOCK_BYTES..(i + 1) * BLOCK_BYTES);
-        !blocks.elsewhere(block, frame.number).is_empty()
-    });
-    if repeated.count() > 0 {
+    let mut behind = blocks.iter().take(INTEGER_BLOCKS).skip(1);
+    if behind.any(|range| !elsewhere(range).is_empty()) {
         lessons.push(flaw(
             "Within the session the last three blocks, UUID and padding, never change. Only block 0 \
              tells the frames apart, and it depends on the integer alone: whoever knows some integers \
@@ -331,13 +234,15 @@ fn of_integer(
     lessons
 }
 
-fn of_result(frame: &Frame, blocks: &Blocks, prefix: &str) -> Vec<Lesson> {
+fn of_result(frame: &Frame, repeats: &Repeats<'_>, prefix: &str) -> Vec<Lesson> {
     let mut lessons = vec![flaw(
         "Its HMAC uses the same key as the client’s. A client’s own 30, sent back to it as a 40, \
          passes: the opcode is covered by nothing.",
         8,
     )];
-    let same = blocks.elsewhere(frame.body().get(..BLOCK_BYTES), frame.number);
+    let blocks = cipher_blocks(frame, Act::Result);
+    let first = blocks.first();
+    let same = first.map_or_else(Others::default, |range| repeats.with_block(frame, range));
     if !same.is_empty() {
         let where_ = named(&same, prefix);
         lessons.push(flaw(format!("Its first block is that of {where_}: the same digits."), 2));

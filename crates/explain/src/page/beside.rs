@@ -4,7 +4,7 @@ use ddes_capture::{Conversation, Profile};
 
 use super::acts::{Act, acts};
 use super::attack::Attack;
-use super::cards::frame_anchor;
+use super::cards::frame_link;
 use super::html::count;
 
 /// A conversation with the prefix of its anchors.
@@ -124,9 +124,8 @@ fn frames(side: &Side<'_>, wanted: &[Act]) -> String {
         let at = acts.iter().position(|found| found == act)?;
         let frame = side.conversation.frames.get(at)?;
         Some(format!(
-            "<a href=\"#{}\">frame {}</a>, {}",
-            frame_anchor(side.prefix, frame.number),
-            frame.number,
+            "{}, {}",
+            frame_link(side.prefix, frame.number),
             count(frame.bytes.len(), "byte", "bytes")
         ))
     });

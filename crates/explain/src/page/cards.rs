@@ -22,3 +22,12 @@ pub fn cards(conversation: &Conversation, prefix: &str) -> Vec<Card> {
 pub(super) fn frame_anchor(prefix: &str, number: u32) -> String {
     format!("{prefix}frame-{number}")
 }
+
+/// A frame in a sentence: a link, if the page shows it.
+pub(super) fn frame_link(prefix: &str, number: u32) -> String {
+    // Numbers begin at 1, so the last frame of the page has this one.
+    if number as usize > super::FRAMES_MAX {
+        return format!("frame {number}");
+    }
+    format!("<a href=\"#{}\">frame {number}</a>", frame_anchor(prefix, number))
+}
