@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -60,7 +60,7 @@ fn every_rung_breaks_the_classic_wire_and_is_stopped_by_the_named_rule_on_the_ot
             // Nothing is searched there.
             && !(line["rung"] == 11 && line["wire"] == "v2");
         assert!(text(line).contains("127.0.0.1:") && text(line).contains("loopback only"));
-        assert_eq!(text(line).contains("lab hint: all but 8 bits"), is_reduced, "{line}");
+        assert_eq!(text(line).contains("lab hint: all but the first 8 bits"), is_reduced, "{line}");
     }
     // What stopped each is told with its rule.
     for (number, rule) in (1_u64..).zip(RULES) {
@@ -99,105 +99,329 @@ fn evidence_is_a_file_with_the_frames_and_the_output_has_them_without_it() {
         frames
             .iter()
             .filter(|frame| frame["opcode"] == 30 && frame["way"] == "to server")
-            .map(|frame| frame["body"].as_str().unwrap().len())
+            .map(|frame| (frame["by"].clone(), frame["body"].as_str().unwrap().len()))
             .collect::<Vec<_>>()
     };
-    // 80 bytes each, in hexadecimal.
-    assert_eq!(thirties(trial), [160, 160]);
+    // 80 bytes each, in hexadecimal; the copy is the attacker's.
+    let expected = [("client", 160), ("attacker", 160), ("client", 160)];
+    let expected = expected.map(|(by, length)| (json!(by), length));
+    assert_eq!(thirties(trial), expected);
+    let numbers = trial["seen_frames"].as_array().unwrap().iter().map(|frame| frame["n"].as_u64());
+    assert!(numbers.eq((1..=trial["seen_frames"].as_array().unwrap().len() as u64).map(Some)));
     let (_, events, _) = run(&["3", "--only", "classic"]);
-    assert_eq!(thirties(trials(&events)[0]), [160, 160]);
+    assert_eq!(thirties(trials(&events)[0]), expected);
+    // A folder that is not there is known before the run.
+    let nowhere = home.join("nowhere/e.json");
+    let (code, events, _) =
+        run(&["1", "--only", "classic", "--evidence", nowhere.to_str().unwrap()]);
+    assert_eq!((code, trials(&events).len()), (1, 0));
     // A place that cannot be written is an error, after the run.
     let (code, events, _) = run(&["1", "--only", "classic", "--evidence", "/dev/full"]);
     assert_eq!(code, 1);
     assert_eq!(trials(&events).len(), 1);
 }
 
+/// A student who has the evidence of quizzes and `ddes calc`, and nothing else.
+struct Student {
+    home: PathBuf,
+    seed: &'static str,
+}
+
+/// An attack's evidence.
+struct Evidence(Value);
+
+impl Student {
+    fn command(&self, arguments: &[&str]) -> String {
+        let (code, shown, error) = output(ddes_at(&self.home, arguments));
+        assert_eq!(code, 0, "{arguments:?}: {error} {shown}");
+        shown
+    }
+
+    /// The evidence of a rung against the classic wire, and all that was told.
+    fn quiz(&self, rung: u8, told: &mut String) -> Evidence {
+        let file = self.home.join(format!("{rung}.json"));
+        let number = rung.to_string();
+        let run = ["lab", "run", &number, "--seed", self.seed, "--quiz", "--no-pause"];
+        let few = ["--bits", "8", "--memory", "1M", "--evidence", file.to_str().unwrap()];
+        *told += &self.command(&[&run[..], &few].concat());
+        let evidence: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        assert_eq!(evidence["quiz"], true);
+        for trial in evidence["trials"].as_array().unwrap() {
+            *told += &trial["facts"].to_string();
+            *told += &trial["verdict"].to_string();
+        }
+        Evidence(evidence["trials"][0].clone())
+    }
+
+    fn calc(&self, arguments: &[&str]) -> String {
+        self.command(&[&["calc"], arguments, &["-q"]].concat()).trim().to_owned()
+    }
+
+    /// Double DES; what is asked for is at the end.
+    fn decrypted(&self, keys: &Value, ciphertext: &str, flags: &[&str]) -> String {
+        let key = |name: &str| keys[name].as_str().unwrap().to_owned();
+        let (key1, key2) = (key("key1"), key("key2"));
+        let given = ["ddes", "--key1", &key1, "--key2", &key2, "--in", ciphertext, "--decrypt"];
+        self.calc(&[&given[..], flags].concat())
+    }
+
+    /// The integer of a 30.
+    fn integer(&self, keys: &Value, body: &str) -> i64 {
+        let plain = self.decrypted(keys, &body[..64], &["--pad"]);
+        i64::from_str_radix(&plain[..16], 16).unwrap()
+    }
+
+    /// The sum of a 40, which is text.
+    fn sum(&self, keys: &Value, body: &str) -> i64 {
+        let plain = self.decrypted(keys, &body[..body.len() - 64], &["--pad"]);
+        let bytes = ddes_bytes(&plain);
+        String::from_utf8(bytes).unwrap().parse().unwrap()
+    }
+
+    /// The questions of the student's form, by name.
+    fn asked(&self) -> BTreeMap<String, String> {
+        let form = self.command(&["lab", "grade", "--seed", self.seed, "--json"]);
+        let lines = form.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let text = |line: &Value, name: &str| line[name].as_str().unwrap().to_owned();
+        lines.map(|line| (text(&line, "question"), text(&line, "asks"))).collect()
+    }
+}
+
+impl Evidence {
+    fn facts(&self) -> &Value {
+        &self.0["facts"]
+    }
+
+    /// The bodies of frames for which all these members have these values.
+    fn bodies(&self, like: &Value) -> Vec<String> {
+        let is_like = |frame: &&Value| {
+            like.as_object().unwrap().iter().all(|(name, value)| frame[name] == *value)
+        };
+        let frames = self.0["seen_frames"].as_array().unwrap().iter().filter(is_like);
+        frames.map(|frame| frame["body"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+fn ddes_bytes(digits: &str) -> Vec<u8> {
+    let pairs = digits.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
+    pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
+}
+
+/// Numbers of a question's text.
+fn numbers(text: &str) -> Vec<u64> {
+    let words = text.split(|c: char| !c.is_ascii_digit()).filter(|word| !word.is_empty());
+    words.map(|word| word.parse().unwrap()).collect()
+}
+
+fn distinct(items: &[String]) -> usize {
+    items.iter().collect::<std::collections::BTreeSet<_>>().len()
+}
+
+/// The whole course, as a student solves it: with the frames and `ddes calc`.
+fn solved(student: &Student, told: &mut String) -> Value {
+    let (asked, thirties) = (student.asked(), json!({"by": "client", "opcode": 30}));
+    let one = student.quiz(1, told);
+    let sent = one.bodies(&thirties);
+    let (token, known_blocks) = (sent[0][64..96].to_owned(), 3 + sent.len());
+
+    let firsts = |evidence: &Evidence| -> Vec<String> {
+        evidence.bodies(&thirties).iter().map(|body| body[..16].to_owned()).collect()
+    };
+    let two = student.quiz(2, told);
+    let pad_block = two.bodies(&thirties)[0][48..64].to_owned();
+    let blocks = firsts(&two);
+    let is_repeated = |block: &String| blocks.iter().filter(|other| *other == block).count() > 1;
+    let equal: Vec<_> = (1..).zip(&blocks).filter(|(_, block)| is_repeated(block)).collect();
+    let equal: Vec<usize> = equal.into_iter().map(|(place, _)| place).collect();
+
+    let three = student.quiz(3, told);
+    let sums = three.bodies(&json!({"by": "server", "opcode": 40}));
+    let sum = student.sum(three.facts(), sums.last().unwrap());
+    let sent = three.bodies(&thirties);
+    let honest: i64 = sent.iter().map(|body| student.integer(three.facts(), body)).sum();
+
+    let mut of_four = String::new();
+    let four = student.quiz(4, &mut of_four);
+    let (_, public) = of_four.split_once("one by one:").unwrap();
+    let public: Vec<u64> = public.split_whitespace().map_while(|word| word.parse().ok()).collect();
+    assert_eq!(public.len(), 12, "{of_four}");
+    let blocks = firsts(&four);
+    let book: BTreeMap<_, _> = blocks.iter().zip(&public).collect();
+    let votes: Vec<_> = blocks[12..].iter().map(|block| *book[block]).collect();
+    *told += &of_four;
+
+    let five = student.quiz(5, told);
+    let last = |leg: &str| {
+        let sums = five.bodies(&json!({"opcode": 40, "leg": leg}));
+        student.sum(&five.facts()[format!("keys_with_{leg}")], sums.last().unwrap())
+    };
+
+    let eight = student.quiz(8, told);
+    let reflected = eight.bodies(&json!({"by": "attacker", "opcode": 40}));
+    let plain = student.decrypted(eight.facts(), &reflected[0][..96], &[]);
+    let bytes_shown = 48 - ddes_bytes(&plain).last().unwrap();
+    let six = student.quiz(6, told);
+    let theirs = six.0["seen_frames"].as_array().unwrap();
+    let of_others = |frame: &&Value| frame["by"] == "client";
+    let connections: std::collections::BTreeSet<_> =
+        theirs.iter().filter(of_others).map(|frame| frame["connection"].as_u64()).collect();
+
+    let seven = student.quiz(7, told);
+    let keys = seven.bodies(&json!({"by": "server", "opcode": 10}));
+    let factor = numbers(&asked["growth"])[1] / 512;
+
+    let nine = student.quiz(9, told);
+    let key1 = nine.facts()["key1"].as_str().unwrap();
+    let pad = "0808080808080808";
+    let middle = student.calc(&["des", "--key", key1, "--in", pad]);
+    let again = student.calc(&["des", "--key", key1, "--in", &middle]);
+    assert_eq!(again, nine.bodies(&json!({"opcode": 20}))[0][32..48]);
+    let sent = nine.bodies(&thirties);
+    let integers: Vec<_> = sent.iter().map(|body| student.integer(nine.facts(), body)).collect();
+
+    let ten = student.quiz(10, told);
+    let key = |name: &str| ten.facts()[name].as_str().unwrap();
+    let met = student.calc(&["des", "--key", key("key1"), "--in", pad]);
+    let block = &ten.bodies(&thirties)[0][48..64];
+    assert_eq!(met, student.calc(&["des", "--key", key("key2"), "--decrypt", "--in", block]));
+    let shares = numbers(&asked["passes"]);
+
+    let eleven = student.quiz(11, told);
+    let passed = json!({"by": "server", "opcode": 40, "passed_on": true});
+    let forged_sum = student.sum(eleven.facts(), eleven.bodies(&passed).last().unwrap());
+    let body = &eleven.bodies(&thirties)[0];
+    let plain = student.decrypted(eleven.facts(), &body[..64], &["--pad"]);
+    let x = numbers(&asked["forged_hmac"]);
+    let forged = format!("{:016x}{}", x.last().unwrap(), &plain[16..]);
+    let key = |name: &str| eleven.facts()[name].as_str().unwrap();
+    let (key1, key2) = (key("key1"), key("key2"));
+    let ddes = ["ddes", "--key1", key1, "--key2", key2, "--in", &forged, "--pad"];
+    let covered = format!("{} {}", student.calc(&ddes), &body[64..96]);
+    let forged_hmac = student.calc(&["hmac", "--key", key2, "--in", &covered]);
+
+    let thirteen = student.quiz(13, told);
+    let first = &thirteen.bodies(&json!({"by": "server", "opcode": 40}))[0];
+    let lost = student.sum(thirteen.facts(), first);
+    json!({
+        "exercise-1": {"token": token, "known_blocks": known_blocks},
+        "exercise-2": {"equal": equal, "pad_block": pad_block},
+        "exercise-3": {"sum": sum, "overcount": sum - honest},
+        "exercise-4": {"votes": votes, "distinct": distinct(&blocks)},
+        "exercise-5": {"server_holds": last("server"), "client_believes": last("client")},
+        "exercise-6": {"bytes_shown": bytes_shown, "sessions_ended": connections.len()},
+        "exercise-7": {"different_primes": distinct(&keys), "growth": factor.pow(5)},
+        "exercise-8": {"middle": middle, "integers": integers},
+        "exercise-9": {"met": met, "work_log2": numbers(&asked["work_log2"])[0] + 1,
+            "passes": 1_u64 << (shares[0] - shares[2])},
+        "exercise-10": {"forged_sum": forged_sum, "forged_hmac": forged_hmac, "lost": lost},
+    })
+}
+
 #[test]
-fn answers_taken_from_the_runs_are_right_and_a_changed_one_is_wrong() {
-    let (code, events, error) = run(&["all", "--seed", "anna", "--only", "classic"]);
+fn the_course_is_solved_by_its_frames_and_calc_and_a_quiz_gives_nothing_away() {
+    for seed in ["anna", "Ben:k3fq"] {
+        let student = Student { home: folder(), seed };
+        let mut told = String::new();
+        let answers = solved(&student, &mut told);
+        let path = student.home.join("answers.json");
+        let grade = |answers: &Value, seed: &str| {
+            fs::write(&path, answers.to_string()).unwrap();
+            let path = path.to_str().unwrap();
+            output(ddes_at(&student.home, &["lab", "grade", path, "--seed", seed, "--json"]))
+        };
+        let (code, shown, error) = grade(&answers, seed);
+        assert_eq!(code, 0, "{shown} {error}");
+        // Small numbers come by chance.
+        let words: Vec<_> = told.split(|c: char| !c.is_ascii_alphanumeric()).collect();
+        for (name, answer) in
+            answers.as_object().unwrap().values().flat_map(|given| given.as_object().unwrap())
+        {
+            let answer = answer.as_str().map_or_else(|| answer.to_string(), str::to_owned);
+            assert!(answer.len() < 3 || !words.contains(&answer.as_str()), "{name}: {answer}");
+        }
+        assert!(told.contains("[?]"), "{told}");
+        let (code, shown, error) = grade(&answers, "carl");
+        assert_eq!(code, 1);
+        assert!(shown.contains("\"wrong\""), "{shown} {error}");
+        let mut changed = answers.clone();
+        let sum = changed["exercise-3"]["sum"].as_i64().unwrap();
+        changed["exercise-3"]["sum"] = json!(sum + 1);
+        let (code, shown, _) = grade(&changed, seed);
+        assert_eq!(code, 1);
+        let marks: Vec<Value> =
+            shown.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let wrong: Vec<_> = marks.iter().filter(|mark| mark["mark"] == "wrong").collect();
+        assert_eq!((wrong.len(), &wrong[0]["question"]), (1, &json!("sum")));
+    }
+}
+
+/// The loop of exercise 8, in Python, finds Key1 of a session by its hint.
+#[test]
+fn the_keys_of_exercise_8_are_those_that_a_hint_leaves() {
+    let (code, events, error) = run(&["9", "--only", "classic", "--seed", "anna"]);
     assert_eq!(code, 0, "{error}");
-    let facts: BTreeMap<u64, Value> = trials(&events)
-        .iter()
-        .map(|trial| (trial["rung"].as_u64().unwrap(), trial["facts"].clone()))
-        .collect();
-    let frames = |rung: usize| trials(&events)[rung - 1]["seen_frames"].as_array().unwrap().clone();
-    let pad_block = frames(2)
-        .iter()
-        .find(|frame| frame["opcode"] == 30 && frame["way"] == "to server")
-        .map(|frame| frame["body"].as_str().unwrap()[48..64].to_owned());
-    let number =
-        |rung: u64, name: &str| facts[&rung][name].as_str().unwrap().parse::<i64>().unwrap();
-    let sent: Vec<i64> = facts[&3]["sent_by_the_client"]
+    let trial = trials(&events)[0].clone();
+    let (_, hints) = trial["facts"]["hint"].as_str().unwrap().rsplit_once("Key1 ").unwrap();
+    let (hint1, _) = hints.split_once(',').unwrap();
+    let sealed = trial["seen_frames"]
         .as_array()
         .unwrap()
         .iter()
-        .map(|value| value.as_i64().unwrap())
-        .collect();
-    let answers = json!({
-        "exercise-1": {"token": facts[&1]["token"], "known_blocks": 3},
-        "exercise-2": {"equal": [1, 3], "pad_block": pad_block},
-        "exercise-3": {"sum": number(3, "sum"), "overcount": number(3, "sum") - sent[0] - sent[1]},
-        "exercise-4": {"votes": facts[&4]["read"], "distinct": 5},
-        "exercise-5": {"server_holds": facts[&5]["server_holds"],
-            "client_believes": facts[&5]["client_believes"]},
-        "exercise-6": {"bytes_shown": facts[&8]["bytes_shown"],
-            "sessions_ended": facts[&6]["sessions_ended"]},
-        "exercise-7": {"different_primes": facts[&7]["different_primes"], "growth": 1024},
-        "exercise-8": {"key1": facts[&9]["key1"], "key2": facts[&9]["key2"],
-            "integers": facts[&9]["integers_read"]},
-        "exercise-9": {"met_key1": facts[&10]["key1"], "met_key2": facts[&10]["key2"],
-            "work_log2": 57, "half_memory": 2},
-        "exercise-10": {"forged_sum": facts[&11]["sum"], "hmacs_most": 256,
-            "lost": sum_of_rung_13(&events)},
-    });
-    let home = folder();
-    let grade = |answers: &Value, seed: &str| {
-        let path = home.join("answers.json");
-        fs::write(&path, answers.to_string()).unwrap();
-        let path = path.to_str().unwrap();
-        output(ddes_at(&home, &["lab", "grade", path, "--seed", seed, "--json"]))
-    };
-    let (code, shown, error) = grade(&answers, "anna");
-    assert_eq!(code, 0, "{shown} {error}");
-    let (code, shown, _) = grade(&answers, "ben");
-    assert_eq!(code, 1);
-    assert!(shown.contains("\"wrong\"") && shown.contains("\"right\""));
-    let mut changed = answers.clone();
-    changed["exercise-3"]["sum"] = json!(number(3, "sum") + 1);
-    let (code, shown, _) = grade(&changed, "anna");
-    assert_eq!(code, 1);
-    let marks: Vec<Value> = shown.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let wrong: Vec<_> = marks.iter().filter(|mark| mark["mark"] == "wrong").collect();
-    assert_eq!((wrong.len(), &wrong[0]["question"]), (1, &json!("sum")));
-}
-
-/// The honest sum that the client heard in rung 13.
-fn sum_of_rung_13(events: &[Value]) -> i64 {
-    let said = events.iter().find(|event| {
-        event["event"] == "said" && event["rung"] == 13 && event["voice"] == "client"
-    });
-    let text = said.unwrap()["text"].as_str().unwrap();
-    let (_, sum) = text.trim_end_matches('.').rsplit_once(' ').unwrap();
-    sum.parse().unwrap()
+        .find(|frame| frame["opcode"] == 20)
+        .map(|frame| frame["body"].as_str().unwrap()[32..48].to_owned());
+    let page = fs::read_to_string(root().join("docs/course/exercise-08.md")).unwrap();
+    let (_, code) = page.split_once("```python\n").unwrap();
+    let (code, _) = code.split_once("```").unwrap();
+    let program = format!(
+        "from Crypto.Cipher import DES\n{code}\n\
+         for key in candidates(bytes.fromhex('{hint1}'), 8):\n\
+         \u{20}   des = DES.new(key, DES.MODE_ECB)\n\
+         \u{20}   if des.encrypt(des.encrypt(bytes([8]) * 8)).hex() == '{}':\n\
+         \u{20}       print(bytes(b & 0xfe for b in key).hex())\n",
+        sealed.unwrap()
+    );
+    let (code, found, error) = output(peer("-c", &[&program]));
+    assert_eq!(code, 0, "{error}");
+    let key1 = trial["facts"]["key1"].as_str().unwrap();
+    let expected: String =
+        ddes_bytes(key1).iter().map(|byte| format!("{:02x}", byte & 0xfe)).collect();
+    assert_eq!(found.trim(), expected);
 }
 
 #[test]
 fn the_form_for_answers_is_toml_with_every_question_and_filled_in_it_is_read() {
     let home = folder();
-    let (code, form, error) = output(ddes_at(&home, &["lab", "grade"]));
+    let (code, form, error) = output(ddes_at(&home, &["lab", "grade", "--seed", "anna"]));
     assert_eq!(code, 0, "{error}");
     assert_eq!(form.matches("[exercise-").count(), 10);
+    assert!(form.contains("hexadecimal, in quotes"), "{form}");
     let path = home.join("answers.toml");
-    fs::write(&path, form.replace("# known_blocks = \"\"", "known_blocks = 3")).unwrap();
+    let filled = form
+        .replace("# known_blocks = \"\"", "known_blocks = 0")
+        .replace("# token = \"\"", "token = \"\"")
+        .replace("# work_log2 = \"\"", "work_log2 = \"many\"");
+    fs::write(&path, filled).unwrap();
     let path = path.to_str().unwrap();
     let (code, shown, _) = output(ddes_at(&home, &["lab", "grade", path, "--seed", "anna"]));
     assert_eq!(code, 1);
-    assert!(shown.contains("known_blocks     right"), "{shown}");
+    assert!(shown.contains("known_blocks     wrong"), "{shown}");
     assert!(shown.contains("token            missing"), "{shown}");
+    assert!(shown.contains("work_log2        not a whole number"), "{shown}");
+    // Nothing is right: that may be the seed's fault. With all empty it is not.
+    let (_, _, error) = output(ddes_at(&home, &["lab", "grade", path, "--seed", "anna"]));
+    assert!(error.contains("upper and lower case"), "{error}");
+    fs::write(path, &form).unwrap();
+    let (code, _, error) = output(ddes_at(&home, &["lab", "grade", path, "--seed", "anna"]));
+    assert_eq!(code, 1);
+    assert!(error.contains("23 missing") && !error.contains("seed"), "{error}");
     // Not without the name that the answers belong to.
     let (code, _, error) = output(ddes_at(&home, &["lab", "grade", path]));
     assert_eq!(code, 2);
-    assert!(error.contains("--seed"), "{error}");
+    assert!(error.contains("--seed is missing") && error.contains("try:"), "{error}");
+    fs::write(path, "[exercise-1]\ntoken = 0c3fb3e\n").unwrap();
+    let (code, _, error) = output(ddes_at(&home, &["lab", "grade", path, "--seed", "anna"]));
+    assert_eq!(code, 2);
+    assert!(error.contains("in quotes"), "{error}");
     fs::write(home.join("answers.toml"), "[exercise-1]\ntokn = \"\"\n").unwrap();
     let (code, _, error) = output(ddes_at(&home, &["lab", "grade", path, "--seed", "anna"]));
     assert_eq!(code, 2);
@@ -205,7 +429,7 @@ fn the_form_for_answers_is_toml_with_every_question_and_filled_in_it_is_read() {
 }
 
 #[test]
-fn what_cannot_be_run_is_refused_with_its_reason() {
+fn what_cannot_be_run_is_refused_with_its_reason_and_a_next_step() {
     let home = folder();
     let file = home.join("not-a-search");
     fs::write(&file, "ddes lab, stopped search 1\nrung nine\n").unwrap();
@@ -214,15 +438,26 @@ fn what_cannot_be_run_is_refused_with_its_reason() {
         (&["lab", "run", "14"][..], "rungs are 1 to 13"),
         (&["lab", "run", "9", "--bits", "57"], "57"),
         (&["lab", "run", "10", "--memory", "1X"], "64M"),
-        (&["lab", "run", "9", "--resume", file], "line 2"),
-        (&["lab", "run", "9", "--resume", "/dev/null/none"], "Ctrl-C"),
-        (&["lab", "run", "3", "--capture", file], "does not read captures"),
-        (&["lab", "run", "1", "--capture", file], "neither a pcapng nor a pcap"),
-        (&["lab", "run", "10", "--memory", "1", "--no-pause"], "at least"),
+        (&["lab", "run", "10", "--memory", "1"], "at least 64K"),
+        (&["lab", "run", "9", "--capture", "x", "--hint1", "12", "--hint2", "34"], "16 hex"),
     ] {
         let (code, _, error) = output(ddes_at(&home, arguments));
         assert_eq!(code, 2, "{arguments:?}: {error}");
         assert!(error.contains(expected), "{arguments:?}: {error}");
+    }
+    for (arguments, expected) in [
+        (&["lab", "run", "9", "--resume", file][..], "line 2"),
+        (&["lab", "run", "9", "--resume", "/dev/null/none"], "Ctrl-C"),
+        (&["lab", "run", "9", "--resume", file, "--bits", "9"], "takes no --bits"),
+        (&["lab", "run", "9", "--resume", file, "--seed", "anna"], "takes no --seed"),
+        (&["lab", "run", "1", "--capture", file], "neither a pcapng nor a pcap"),
+        (&["lab", "run", "9", "--capture", "/nowhere/x.pcapng"], "cannot read"),
+        (&["lab", "grade", "/nowhere/x.toml", "--seed", "anna"], "No such file"),
+        (&["lab", "hand-out", "/nowhere/x.pcapng", "y.pcapng"], "cannot read"),
+    ] {
+        let (code, _, error) = output(ddes_at(&home, arguments));
+        assert_eq!(code, 2, "{arguments:?}: {error}");
+        assert!(error.contains(expected) && error.contains("try:"), "{arguments:?}: {error}");
     }
 }
 
@@ -256,6 +491,177 @@ fn a_capture_with_its_secrets_is_read_instead_of_a_live_session() {
         output(ddes_at(&home, &[&send[..], &["--capture-secrets", "7", "9", "7"]].concat()));
     assert_eq!(code, 0, "{error}");
     read_by_all_that_listen(path);
+}
+
+/// A capture of a classic session of 7, 9 and 7; or of D-DDES/2.
+fn captured(home: &Path, is_classic: bool, name: &str, flags: &[&str]) -> String {
+    let path = home.join(name).to_str().unwrap().to_owned();
+    let mut send = vec!["send", "--capture", &path];
+    send.extend(flags);
+    let numbers = ["7", "9", "7"];
+    let (code, _, error) = if is_classic {
+        let server = classic(home, &[]);
+        let to = ["--classic", "--server", &server.address];
+        output(ddes_at(home, &[&send[..], &to, &numbers].concat()))
+    } else {
+        let own = folder();
+        let flags = ["serve", "--json", "--listen", "127.0.0.1:0", "--allow-any"];
+        let server = started(ddes_at(&own, &flags));
+        let trust = crate::secure::fingerprint(&own);
+        let to = ["--server", &server.address, "--trust", &trust];
+        output(ddes_at(home, &[&send[..], &to, &numbers].concat()))
+    };
+    assert_eq!(code, 0, "{error}");
+    path
+}
+
+/// What a teacher gives away holds no secrets, and with the line that is printed rungs 9, 10 and 11
+/// find the keys.
+#[test]
+fn a_capture_that_is_handed_out_falls_by_its_hints_and_not_before() {
+    let home = folder();
+    let full = captured(&home, true, "full.pcapng", &["--capture-secrets"]);
+    let copy = home.join("copy.pcapng").to_str().unwrap().to_owned();
+    let hand_out = ["lab", "hand-out", &full, &copy, "--bits", "11", "--json"];
+    let (code, shown, error) = output(ddes_at(&home, &hand_out));
+    assert_eq!(code, 0, "{error}");
+    let given: Value = serde_json::from_str(&shown).unwrap();
+    let inspect = |file: &str| output(ddes_at(&home, &["inspect", "--json", "--keys", file])).1;
+    let (of_full, of_copy) = (inspect(&full), inspect(&copy));
+    assert!(of_full.contains("key1") && !of_copy.contains("key1"), "{of_copy}");
+    let bytes = fs::read(&copy).unwrap();
+    assert!(!bytes.windows(12).any(|part| part == b"ddes_secrets"));
+    // The frames are the same.
+    let bodies = |shown: &str| {
+        let lines = shown.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.filter(|line| line["event"] == "frame").map(|line| line["bytes"].clone()).collect()
+    };
+    let (one, other): (Vec<Value>, Vec<Value>) = (bodies(&of_full), bodies(&of_copy));
+    assert!(one.len() >= 12 && one == other, "{one:?} {other:?}");
+    let command = given["command"].as_str().unwrap();
+    let words: Vec<_> = command.split(' ').skip(4).collect();
+    assert!(command.starts_with("ddes lab run 9 --capture"), "{command}");
+    for rung in ["9", "10", "11"] {
+        let (code, shown, error) = output(ddes_at(
+            &home,
+            &[&["lab", "run", rung, "--only", "classic", "--json"], &words[..]].concat(),
+        ));
+        assert_eq!(code, 0, "rung {rung}: {error} {shown}");
+        let events: Vec<Value> =
+            shown.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let trial = trials(&events)[0];
+        assert_eq!(trial["verdict"]["outcome"], "succeeded", "{trial}");
+        if rung != "11" {
+            assert_eq!(trial["facts"]["integers_read"], json!(["7", "9", "7"]));
+        }
+    }
+    // With fewer bits than are missing no key fits, and that is not the lab's fault.
+    let mut fewer = words.clone();
+    *fewer.last_mut().unwrap() = "10";
+    let (code, _, error) =
+        output(ddes_at(&home, &[&["lab", "run", "9", "--only", "classic"], &fewer[..]].concat()));
+    assert_eq!(code, 2, "{error}");
+    assert!(error.contains("check --hint1, --hint2") && !error.contains("broken"), "{error}");
+    // Rung 4 needs known integers, rung 10 uses them as a sieve.
+    let known = |rung: &str, known: &str| {
+        run(&[
+            rung,
+            "--capture",
+            &copy,
+            "--known",
+            known,
+            "--only",
+            "classic",
+            "--hint1",
+            words[2],
+            "--hint2",
+            words[4],
+        ])
+    };
+    let (code, events, error) = known("4", "7,9");
+    assert_eq!(code, 0, "{error}");
+    assert_eq!(trials(&events)[0]["facts"]["read"], json!(["7"]));
+    let (code, _, error) = output(ddes_at(&home, &["lab", "run", "4", "--capture", &copy]));
+    assert_eq!(code, 2);
+    assert!(error.contains("--known"), "{error}");
+    let (code, _, error) = output(ddes_at(&home, &["lab", "run", "9", "--capture", &copy]));
+    assert_eq!(code, 2);
+    assert!(error.contains("hand-out") && error.contains("try:"), "{error}");
+    let full_known = ["lab", "run", "10", "--capture", &full, "--known", "8", "--only", "classic"];
+    let (code, _, error) = output(ddes_at(&home, &full_known));
+    assert_eq!(code, 2);
+    assert!(error.contains("other integers"), "{error}");
+    // The file with the secrets is never replaced by the one without.
+    let (code, _, error) = output(ddes_at(&home, &["lab", "hand-out", &full, &full]));
+    assert_eq!(code, 2, "{error}");
+    assert!(inspect(&full).contains("key1"));
+    let (code, _, error) = output(ddes_at(&home, &["lab", "hand-out", &copy, "z.pcapng"]));
+    assert_eq!(code, 2);
+    assert!(error.contains("--capture-secrets"), "{error}");
+}
+
+/// As `ddes inspect` takes them: beside the capture.
+#[test]
+fn secrets_in_a_file_of_their_own_are_read_and_those_of_another_session_refused() {
+    let home = folder();
+    let full = captured(&home, true, "full.pcapng", &["--capture-secrets"]);
+    let other = captured(&home, true, "other.pcapng", &["--capture-secrets"]);
+    let copy = home.join("copy.pcapng").to_str().unwrap().to_owned();
+    let (code, _, error) = output(ddes_at(&home, &["lab", "hand-out", &full, &copy]));
+    assert_eq!(code, 0, "{error}");
+    let secrets = |capture: &str, name: &str| {
+        let bytes = fs::read(capture).unwrap();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let begin = text.find("{\"ddes_secrets\"").unwrap();
+        let line = &text[begin..=begin + text[begin..].find('}').unwrap()];
+        let path = home.join(name);
+        fs::write(&path, format!("{line}\n")).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (right, wrong) = (secrets(&full, "right"), secrets(&other, "wrong"));
+    let read = |file: &str| run(&["9", "--only", "classic", "--capture", &copy, "--secrets", file]);
+    let (code, events, error) = read(&right);
+    assert_eq!(code, 0, "{error}");
+    assert_eq!(trials(&events)[0]["facts"]["integers_read"], json!(["7", "9", "7"]));
+    let (code, events, error) = read(&wrong);
+    assert_eq!((code, trials(&events).len()), (5, 0), "{error}");
+    let again = home.join("again.pcapng").to_str().unwrap().to_owned();
+    let hand_out = ["lab", "hand-out", &copy, &again, "--secrets", &right];
+    let (code, shown, error) = output(ddes_at(&home, &hand_out));
+    assert_eq!(code, 0, "{error}");
+    assert!(shown.contains("--hint1"), "{shown}");
+}
+
+/// A capture that nothing reads is a mistake, and a half that runs live beside one says so.
+#[test]
+fn a_capture_of_the_other_wire_is_not_replaced_in_silence() {
+    let home = folder();
+    let v2 = captured(&home, false, "v2.pcapng", &[]);
+    let old = captured(&home, true, "classic.pcapng", &["--capture-secrets"]);
+    for arguments in [
+        &["9", "--capture", &v2][..],
+        &["1", "--capture", &v2, "--only", "classic"],
+        &["1", "--capture", &old, "--only", "v2"],
+        &["3", "--capture", &old],
+    ] {
+        let (code, events, error) = run(arguments);
+        assert_eq!((code, trials(&events).len()), (2, 0), "{arguments:?}: {error}");
+        let error = events.last().unwrap();
+        assert!(error["cause"].is_string() && error["next"].is_string(), "{error}");
+    }
+    for (capture, rung, wire) in [(&v2, "1", "v2"), (&old, "1", "classic"), (&old, "9", "classic")]
+    {
+        let (code, events, error) = run(&[rung, "--capture", capture]);
+        assert_eq!(code, 0, "{error}");
+        let said = |wire: &str| {
+            let said = events.iter().filter(|event| event["event"] == "said");
+            said.filter(|event| event["wire"] == wire)
+                .any(|event| event["text"].as_str().unwrap().contains("what follows is live"))
+        };
+        for other in ["classic", "v2"] {
+            assert_eq!(said(other), other != wire, "{rung} {other}: {events:?}");
+        }
+    }
 }
 
 #[test]
@@ -302,6 +708,7 @@ fn ctrl_c_stops_a_search_which_goes_on_where_it_was() {
     assert_eq!(child.wait().unwrap().code(), Some(130), "{said}");
     assert!(said.contains("Key1") && said.contains("a second"), "{said}");
     assert!(said.contains("ddes lab run 9 --resume lab-9.state"), "{said}");
+    assert!(!said.contains("--capture"), "{said}");
     let state = fs::read_to_string(home.join("lab-9.state")).unwrap();
     assert!(state.contains("seed anna\nbits 36\n"), "{state}");
     let first = share(&said);
@@ -315,6 +722,79 @@ fn ctrl_c_stops_a_search_which_goes_on_where_it_was() {
     });
     assert_eq!(code, 2);
     assert!(error.contains("rung 9"), "{error}");
+}
+
+/// A search in a capture is continued in that capture.
+#[test]
+fn what_continues_a_search_names_the_capture_and_the_hints() {
+    let home = folder();
+    let full = captured(&home, true, "full one.pcapng", &["--capture-secrets"]);
+    let hints = ["--hint1", "0000000000000000", "--hint2", "0000000000000000"];
+    let search_in = ["--capture", &full, "--bits", "56", "--only", "classic", "--no-pause"];
+    let (mut child, said) = search(&home, &[&search_in[..], &hints].concat());
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{said}");
+    let next = said.lines().find(|line| line.contains("--resume")).unwrap();
+    assert!(next.contains(&format!("--capture '{full}'")), "{next}");
+    assert!(next.contains("--hint1 0000000000000000 --hint2 0000000000000000"), "{next}");
+}
+
+/// The rate is measured for half a second, whatever is unknown, and the figures are those of the
+/// sources.
+#[test]
+fn the_projection_is_of_a_rate_that_was_measured_and_names_its_sources() {
+    let rate = |bits: &str| {
+        let begun = Instant::now();
+        let shown = output(ddes_at(
+            &folder(),
+            &["lab", "run", "12", "--only", "classic", "--json", "--bits", bits],
+        ));
+        assert_eq!(shown.0, 0, "{}", shown.2);
+        assert!(begun.elapsed() >= Duration::from_millis(500), "{:?}", begun.elapsed());
+        shown.1
+    };
+    let (few, many) = (rate("8"), rate("40"));
+    for shown in [few, many] {
+        let events: Vec<Value> =
+            shown.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let facts = &trials(&events)[0]["facts"];
+        let machines = facts["machines"].as_array().unwrap();
+        let days = |machine: &Value, what: &str| machine[what].as_f64().unwrap() / 86_400.0;
+        // 2^55 and 3 * 2^55 DES at 88e9 a second.
+        let of_1998 = machines.last().unwrap();
+        let (one, both) =
+            (days(of_1998, "one_key_secs_on_average"), days(of_1998, "rung_9_secs_on_average"));
+        assert!((one - 4.74).abs() < 0.01 && (both - 14.22).abs() < 0.01, "{one} {both}");
+        for machine in machines {
+            let source = machine["source"].as_str().unwrap();
+            assert!(shown.contains(&format!("on average ({source})")), "{source}");
+        }
+        assert!(shown.contains("both keys of a session in 14.2 days"), "{shown}");
+        // A debug build tries thousands a second on any machine.
+        assert!(facts["keys_per_sec"].as_f64().unwrap() > 1000.0, "{facts}");
+    }
+}
+
+/// What the memory of a meet in the middle is for is told: tables, their size, rate and time.
+#[test]
+fn the_dial_of_rung_10_shows_what_it_turns() {
+    let facts = |memory: &str| {
+        let meet = ["lab", "run", "10", "--only", "classic", "--json", "--bits", "16"];
+        let threads = ["--threads", "1", "--memory", memory];
+        let (code, shown, error) = output(ddes_at(&folder(), &[&meet[..], &threads].concat()));
+        assert_eq!(code, 0, "{error}");
+        let events: Vec<Value> =
+            shown.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        (trials(&events)[0]["facts"].clone(), shown)
+    };
+    let (whole, told) = facts("16M");
+    assert_eq!((&whole["tables"], &whole["keys_a_table"]), (&json!(1), &json!(1 << 16)));
+    assert!(told.contains("one table of 65536 keys"), "{told}");
+    let (part, told) = facts("64K");
+    let tables = part["tables"].as_u64().unwrap();
+    assert!(tables > 4 && tables * part["keys_a_table"].as_u64().unwrap() >= 1 << 16, "{part}");
+    assert!(part["bytes_used"].as_u64().unwrap() <= 1 << 16, "{part}");
+    assert!(told.contains(&format!("{tables} tables, one after the other")), "{told}");
+    assert!(told.contains("keys in") && part["keys_per_sec"].as_f64().unwrap() > 0.0, "{told}");
 }
 
 const WAIT_MS: Option<u64> = Some(240_000);
