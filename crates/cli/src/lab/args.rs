@@ -108,7 +108,7 @@ pub(crate) struct RunArgs {
     /// Read this capture (pcapng, pcap) instead of a live session: rungs 1, 2, 4, 9, 10, 11
     #[arg(long, value_name = "FILE")]
     pub(crate) capture: Option<PathBuf>,
-    /// The conversation of the capture [default: the first]
+    /// The conversation of the capture [default: the first in which integers were sent]
     #[arg(long, value_name = "N", requires = "capture",
           value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) stream: Option<u32>,
@@ -158,7 +158,7 @@ pub(crate) struct HandOutArgs {
     #[arg(long, value_name = "N", default_value_t = BITS,
           value_parser = clap::value_parser!(u32).range(1..=i64::from(BITS_MAX)))]
     pub(crate) bits: u32,
-    /// The conversation of the capture [default: the first]
+    /// The conversation of the capture [default: the first in which integers were sent]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) stream: Option<u32>,
     /// Secrets of the session, one JSON object a line; those in the capture are used without this

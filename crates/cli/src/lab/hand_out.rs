@@ -27,7 +27,7 @@ pub(super) fn run(args: &HandOutArgs, output: &OutputArgs) -> Result<(), Failure
         )
         .next("ddes lab hand-out IN OUT     (OUT is another file)"));
     }
-    let session = conversation(capture, args.stream, args.secrets.as_deref())?;
+    let session = conversation(capture, args.stream, args.secrets.as_deref(), output.quiet)?;
     let hints = hand_out(&Recording::of(&session), *bits).map_err(|error| match error {
         LabError::Unusable { what, next } => {
             let failure = Failure::new(Code::Usage, format!("{}: {what}", capture.display()));

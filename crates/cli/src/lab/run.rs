@@ -27,7 +27,8 @@ const RESUME_BYTES_MAX: u64 = 64 * 1024;
 pub(crate) fn run(args: &RunArgs, output: &OutputArgs) -> Result<(), Failure> {
     let resume = args.resume.as_deref().map(|path| read_resume(path, args)).transpose()?;
     let rungs = chosen(args, resume.as_ref())?;
-    let recording = args.capture.as_deref().map(|path| read_capture(path, args)).transpose()?;
+    let recording =
+        args.capture.as_deref().map(|path| read_capture(path, args, output.quiet)).transpose()?;
     if let Some(recording) = &recording {
         must_be_read(args, recording, &rungs)?;
     }
@@ -358,8 +359,8 @@ fn read_resume(path: &Path, args: &RunArgs) -> Result<Resume, Failure> {
     text.parse().map_err(|error: ddes_lab::ResumeError| usage(error.to_string()))
 }
 
-fn read_capture(path: &Path, args: &RunArgs) -> Result<Recording, Failure> {
-    let conversation = conversation(path, args.stream, args.secrets.as_deref())?;
+fn read_capture(path: &Path, args: &RunArgs, is_quiet: bool) -> Result<Recording, Failure> {
+    let conversation = conversation(path, args.stream, args.secrets.as_deref(), is_quiet)?;
     Ok(Recording::of(&conversation))
 }
 

@@ -60,7 +60,7 @@ pub(crate) const COMMANDS: &[(&str, &str)] = &[
     ("", "tail --duration 1 --http HTTP"),
     ("", "demo --no-open --duration 1"),
     ("", "lab ls"),
-    ("", "lab run 1 --no-pause"),
+    ("", "lab run 1 --no-pause --seed anna"),
     ("", "lab grade"),
     ("", "lab hand-out SESSION DIR.pcapng --bits 8"),
     ("", "bench run --yes --server SERVER --trust TRUST --sessions 1 --values 10 --warmup 0"),

@@ -225,10 +225,13 @@ pub(super) fn at_least<'a>(
 ) -> Result<Vec<&'a [u8]>, LabError> {
     if bodies.len() < count {
         return Err(LabError::unusable(format!(
-            "the capture has {} {what}, this rung needs {count}",
+            "{what} in the capture: {}, and this rung needs {count}",
             bodies.len()
         ))
-        .next("ddes inspect FILE     (shows the conversations; --stream N takes another)"));
+        .next(
+            "--stream N for another conversation; `ddes connect --capture FILE` sends each integer \
+             in a frame of its own",
+        ));
     }
     Ok(bodies)
 }

@@ -32,7 +32,7 @@ pub(super) fn classic(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     if is_in_all && tokens.len() > 1 {
         lab.sees(match tokens.len() {
             2 => "Both 30s show the same token.".to_owned(),
-            count => format!("All {count} 30s show the same token."),
+            count => format!("Each of the {count} 30s shows the same token."),
         });
     }
     let opened = material.truth.as_ref().and_then(|truth| truth.keys.open_token(sealed[0]));
