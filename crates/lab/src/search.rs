@@ -102,7 +102,7 @@ pub(crate) fn space(key: &[u8; 8], bits: u32) -> KeySpace {
 }
 
 /// Which bits of a key are unknown, behind "the first N bits of each key".
-pub const UNKNOWN_BITS: &str = "counted from the left, without the parity bit of each byte";
+pub const UNKNOWN_BITS: &str = "from the left, without parity bits";
 
 /// The hint of a key: all its bits but for the first `bits`, which are 0. Parity is odd.
 pub fn hint(key: &[u8; 8], bits: u32) -> String {

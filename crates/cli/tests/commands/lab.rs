@@ -365,6 +365,42 @@ fn the_course_is_solved_by_its_frames_and_calc_and_a_quiz_gives_nothing_away() {
     }
 }
 
+/// Each command of the course's pages is one, with flags that it has.
+#[test]
+fn the_commands_of_the_course_have_the_flags_that_are_written_there() {
+    let mut helps = BTreeMap::new();
+    let mut count = 0;
+    for entry in fs::read_dir(root().join("docs/course")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|end| end != "md") {
+            continue;
+        }
+        let page = fs::read_to_string(&path).unwrap();
+        let lines = page.lines().filter(|line| line.starts_with("    "));
+        for line in lines.filter_map(|line| line.trim_start().strip_prefix("ddes ")) {
+            let line = line.split("   ").next().unwrap();
+            let words: Vec<_> = line.split_whitespace().collect();
+            let has_second = ["lab", "calc"].contains(&words[0]) && words.len() > 1;
+            let command: Vec<_> = words[..if has_second { 2 } else { 1 }].to_vec();
+            let help = helps.entry(command.join(" ")).or_insert_with(|| {
+                let (code, help, error) =
+                    output(ddes_at(&folder(), &[&command[..], &["--help"]].concat()));
+                assert_eq!(code, 0, "{line}: {error}");
+                help
+            });
+            for flag in words.iter().filter(|word| word.starts_with('-')) {
+                count += 1;
+                let is_known = help.lines().any(|line| {
+                    let line = line.trim_start().trim_start_matches("-h, ");
+                    line.split([' ', ',']).any(|word| word == *flag) && line.starts_with('-')
+                });
+                assert!(is_known, "{}: {flag} of {line}", path.display());
+            }
+        }
+    }
+    assert!(count > 60, "{count} flags only");
+}
+
 /// The loop of exercise 8, in Python, finds Key1 of a session by its hint.
 #[test]
 fn the_keys_of_exercise_8_are_those_that_a_hint_leaves() {

@@ -40,7 +40,7 @@ pub(super) fn classic(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     let is_live = lab.recording(true).is_none();
     if is_live {
         let choices = choices(&lab.seed);
-        lab.scene(format!("The integers are votes from 1 to {choices}."));
+        lab.scene(format!("The integers are votes from 1 to {}.", lab.veiled(choices)));
     }
     let material = overheard(lab, LABEL, &votes(&lab.seed), KNOWN, None)?;
     let sent = at_least(material.bodies(Way::ToServer, DATA), 2, "frames with opcode 30")?;
@@ -69,11 +69,12 @@ pub(super) fn classic(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
         }
     ));
     let book: BTreeMap<Block, u64> = firsts.iter().copied().zip(values.iter().copied()).collect();
-    lab.does("Writes down which block stands for which integer:");
-    for (block, value) in book.iter().take(ROWS_MAX) {
+    lab.does("Writes down which block stands for which integer.");
+    let rows_max = if lab.is_quiz { 0 } else { ROWS_MAX };
+    for (block, value) in book.iter().take(rows_max) {
         lab.does(format!("  {}  {value}", hex(block)));
     }
-    if let Some(more) = book.len().checked_sub(ROWS_MAX).filter(|more| *more > 0) {
+    if let Some(more) = book.len().checked_sub(ROWS_MAX).filter(|more| *more > 0 && !lab.is_quiz) {
         lab.does(format!("  … and {more} more"));
     }
     let read: Vec<_> = firsts.iter().skip(known).map(|block| book.get(block).copied()).collect();
@@ -87,7 +88,7 @@ pub(super) fn classic(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
         .all(|(read, sent)| read.is_none_or(|read| read == *sent));
     lab.lesson(format!(
         "Neither key is known. The cipher is a table of 2^64 rows; here {} of them are enough.",
-        book.len()
+        lab.veiled(book.len())
     ));
     let trial = match (found, is_right) {
         (0, true) if !is_live => {

@@ -142,7 +142,7 @@ pub(super) fn both_keys(
             let searched = lab.search(&stage, |run, progress| {
                 recover::key1(&sealed, Some(&token), &unknown, run, progress)
             })?;
-            told.push(Pass::of(&searched));
+            told.push(Pass::of("Key1", &searched));
             match searched.found.into_iter().next() {
                 Some(key1) => key1,
                 None => return Ok(None),
@@ -155,7 +155,7 @@ pub(super) fn both_keys(
     let unknown = space(&around.keys.key2, bits);
     let searched =
         lab.search(&stage, |run, progress| recover::key2(&key1, &sent, &unknown, run, progress))?;
-    told.push(Pass::of(&searched));
+    told.push(Pass::of("Key2", &searched));
     let key2 = searched.found.into_iter().next();
     Ok(key2.map(|key2| Found {
         keys: ClassicKeys { key1: *key1.as_bytes(), key2: *key2.as_bytes() },
@@ -175,8 +175,9 @@ struct Pass {
 }
 
 impl Pass {
-    fn of<F>(searched: &Searched<F>) -> Self {
-        Self { told: searched.told(), keys_per_sec: searched.keys_per_sec }
+    fn of<F>(name: &str, searched: &Searched<F>) -> Self {
+        let told = format!("The search for {name}: {}.", searched.told());
+        Self { told, keys_per_sec: searched.keys_per_sec }
     }
 }
 
@@ -205,8 +206,8 @@ pub(super) fn classic(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
          24 to 31. The HMAC is the sieve."
     ));
     lab.gets(format!("Key2: {}, as the HMAC has it.", hex(&found.key2)));
-    for Pass { told, .. } in &passes {
-        lab.sees(format!("A search of {told}."));
+    for pass in &passes {
+        lab.sees(pass.told.as_str());
     }
     let read: Vec<_> = material
         .bodies(Way::ToServer, DATA)

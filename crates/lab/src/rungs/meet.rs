@@ -60,7 +60,7 @@ pub(super) fn classic(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     };
     lab.gets(format!("Key1 {}, Key2 {}.", hex(&found.key1), hex(&found.key2)));
     lab.sees(format!(
-        "A search of {done}. A key that is tried with several tables counts for each."
+        "The search: {done}. A key that is tried with several tables counts for each."
     ));
     let read: Vec<_> = material
         .bodies(Way::ToServer, DATA)
