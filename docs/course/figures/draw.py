@@ -168,7 +168,7 @@ def modes():
         f.arrow(x + 50, 44, x + 50, 88)
         f.labelled(x, 90, 100, 36, ecb[at], "bad" if value == "7" else "box", "middle mono")
         f.labelled(x, 200, 100, 36, ctr[at], "good", "middle mono")
-        f.text(x + 50, 192, f"⊕ record {at + 2}", "small middle")
+        f.text(x + 50, 192, f"⊕ record {at + 1}", "small middle")
     f.text(20, 155, "Whoever sees the blocks sees which integers are equal.", "small badtext")
     f.text(20, 266, "Each record has a number n, and each of its blocks a counter n << 16 | i: no block of "
            "keystream", "small goodtext")

@@ -46,7 +46,7 @@ pub(super) fn classic(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     lab.does("Compares the blocks. It needs no key for that.");
     let groups = equal_groups(&firsts);
     for group in &groups {
-        lab.gets(format!("{} are equal.", lab.veiled(named(group))));
+        lab.gets(format!("Equal: {}.", lab.veiled(named(group))));
     }
     lab.lesson(
         "DES in ECB turns the same block into the same ciphertext while the keys stay. A vote, a \

@@ -31,8 +31,8 @@ pub(super) fn classic(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
         && sent.iter().all(|body| body.len() == DATA_BYTES);
     if is_in_all && tokens.len() > 1 {
         lab.sees(match tokens.len() {
-            2 => "Both 30s show the same token.".to_owned(),
-            count => format!("Each of the {count} 30s shows the same token."),
+            2 => "Both frames show the same token.".to_owned(),
+            count => format!("Each of the {count} frames shows the same token."),
         });
     }
     let opened = material.truth.as_ref().and_then(|truth| truth.keys.open_token(sealed[0]));
