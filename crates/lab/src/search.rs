@@ -159,7 +159,7 @@ impl Lab<'_> {
                 ControlFlow::Continue(())
             }
         });
-        outcome.map_err(unusable)?;
+        outcome.map_err(|error| unusable(&error))?;
         if is_stopped { Err(LabError::Stopped) } else { Ok(rate) }
     }
 
@@ -180,7 +180,7 @@ impl Lab<'_> {
                 ControlFlow::Break(())
             }
         });
-        match outcome.map_err(unusable)? {
+        match outcome.map_err(|error| unusable(&error))? {
             Outcome::Done(found) => {
                 // Each search reports its end.
                 let last = last.ok_or_else(|| LabError::unplanned("a search said nothing"))?;
@@ -211,11 +211,11 @@ impl Lab<'_> {
     fn resumed(&self, stage: &Stage) -> Result<Option<State>, LabError> {
         let resume = self.resume.as_ref().filter(|resume| resume.stage == stage.name);
         let state = resume.map(|resume| resume.state.parse());
-        state.transpose().map_err(unusable)
+        state.transpose().map_err(|error| unusable(&error))
     }
 }
 
-fn unusable(error: RecoverError) -> LabError {
+fn unusable(error: &RecoverError) -> LabError {
     LabError::unusable(error.to_string())
 }
 

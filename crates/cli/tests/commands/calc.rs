@@ -1,4 +1,4 @@
-//! `ddes calc`: its examples, its forms of input and output, and Python that gives the same results.
+//! `ddes calc`: its examples, its forms of input and output, and Python that gives the same.
 
 use std::io::Write;
 use std::path::Path;

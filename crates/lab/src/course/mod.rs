@@ -1,7 +1,7 @@
 //! The ten exercises of docs/course, and what is right for a student's seed.
 //!
-//! Each answer follows from the seed alone: integers, exponents and tokens are drawn from it, so the
-//! sessions of `ddes lab run N --seed NAME` are the same wherever they run. With `--quiz` a run
+//! Each answer follows from the seed alone: integers, exponents and tokens are drawn from it, so
+//! the sessions of `ddes lab run N --seed NAME` are the same wherever they run. With `--quiz` a run
 //! withholds what is asked for here; the frames, and `ddes calc`, lead to it.
 
 mod answers;

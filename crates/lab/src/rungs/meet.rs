@@ -9,7 +9,7 @@ use crate::keys::{ClassicKeys, blocks};
 use crate::recover::{self, PAD, Pair, TablePlan};
 use crate::search::{Searched, Stage, space, threads};
 use crate::stage::{LabServer, Met, Plan, Relay, SUITE, V2Client, Way, identity, pass, server_key};
-use crate::{Lab, LabError, Recorded, Trial, hex};
+use crate::{Lab, LabError, Material, Recorded, Trial, hex};
 
 pub(super) const LABEL: &str = "rung 10/classic";
 const RUNG: u8 = 10;
@@ -23,23 +23,7 @@ pub(super) fn classic(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     let [first, .., last] = ciphertext else {
         return Err(LabError::unusable("the 30 has no two blocks"));
     };
-    let mut pairs = vec![Pair { plaintext: PAD, ciphertext: *last }];
-    lab.sees(format!(
-        "The 30's fourth block, bytes 24 to 31: {}. It is Double DES of 08×8, the padding: keys are \
-         tried on it.",
-        hex(last)
-    ));
-    match known(lab, &material, 1)?.first() {
-        Some(known) => {
-            lab.sees(format!(
-                "Suppose that this integer is known: {known}. Its block, bytes 0 to 7, is the \
-                 sieve: {}.",
-                hex(first)
-            ));
-            pairs.push(Pair { plaintext: known.to_be_bytes(), ciphertext: *first });
-        }
-        None => lab.sees("No integer is known (--known): the HMAC is the sieve."),
-    }
+    let pairs = known_pairs(lab, &material, first, last)?;
     let memory = lab.settings.memory_bytes;
     let plan = recover::table_plan(&space(&around.keys.key1, bits), memory, threads(&lab.settings));
     let plan = plan.map_err(|error| LabError::unusable(error.to_string()))?;
@@ -84,6 +68,33 @@ pub(super) fn classic(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     let trial = trial.fact("bytes_used", plan.bytes).fact("keys_per_sec", keys_per_sec);
     let trial = trial.fact("integers_read", read).fact("hint", hint_line(&around.keys, bits));
     Ok(trial.fact("secs", secs).frames(material.frames))
+}
+
+/// The block of padding and, if an integer is known, its own, with what they are encrypted to.
+fn known_pairs(
+    lab: &mut Lab<'_>,
+    material: &Material,
+    first: &Block,
+    last: &Block,
+) -> Result<Vec<Pair>, LabError> {
+    let mut pairs = vec![Pair { plaintext: PAD, ciphertext: *last }];
+    lab.sees(format!(
+        "The 30's fourth block, bytes 24 to 31: {}. It is Double DES of 08×8, the padding: keys are \
+         tried on it.",
+        hex(last)
+    ));
+    match known(lab, material, 1)?.first() {
+        Some(known) => {
+            lab.sees(format!(
+                "Suppose that this integer is known: {known}. Its block, bytes 0 to 7, is the \
+                 sieve: {}.",
+                hex(first)
+            ));
+            pairs.push(Pair { plaintext: known.to_be_bytes(), ciphertext: *first });
+        }
+        None => lab.sees("No integer is known (--known): the HMAC is the sieve."),
+    }
+    Ok(pairs)
 }
 
 /// `8 tables of 131072 keys each, one after the other, of 1.0 MiB`

@@ -74,6 +74,29 @@ fn machines(lab: &Lab<'_>, keys_per_sec: f64) -> [Machine; 4] {
     ]
 }
 
+/// What one key and both take on each machine: told, and for the evidence.
+fn rows(lab: &mut Lab<'_>, keys_per_sec: f64, both_log2: f64) -> Vec<Value> {
+    let mut rows = Vec::new();
+    for machine in machines(lab, keys_per_sec) {
+        let Machine { name, des_per_sec, source } = machine;
+        let one = seconds(KEY_BITS - 1.0, des_per_sec);
+        let both = seconds(both_log2 - 1.0, des_per_sec);
+        lab.gets(format!(
+            "{name}: {} for one DES key, {} for both keys, on average ({source}).",
+            time(one),
+            time(both)
+        ));
+        rows.push(json!({
+            "machine": name,
+            "des_per_sec": des_per_sec,
+            "source": source,
+            "one_key_secs_on_average": one,
+            "rung_9_secs_on_average": both,
+        }));
+    }
+    rows
+}
+
 pub(super) fn classic(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     lab.scene("No session: arithmetic on a rate that is measured now, on this machine.");
     let keys_per_sec = measured(lab)?;
@@ -89,24 +112,7 @@ pub(super) fn classic(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
          unknown: 2^{:.1} DES at worst, and no memory. On average half of each.",
         whole.des_log2
     ));
-    let mut rows = Vec::new();
-    for machine in machines(lab, keys_per_sec) {
-        let Machine { name, des_per_sec, source } = machine;
-        let one = seconds(KEY_BITS - 1.0, des_per_sec);
-        let both = seconds(whole.des_log2 - 1.0, des_per_sec);
-        lab.gets(format!(
-            "{name}: {} for one DES key, {} for both keys, on average ({source}).",
-            time(one),
-            time(both)
-        ));
-        rows.push(json!({
-            "machine": name,
-            "des_per_sec": des_per_sec,
-            "source": source,
-            "one_key_secs_on_average": one,
-            "rung_9_secs_on_average": both,
-        }));
-    }
+    let rows = rows(lab, keys_per_sec, whole.des_log2);
     lab.does(format!(
         "Rung 10: 2^{:.0} DES with a table of 2^{:.0} entries: {} exbibytes.",
         table.des_log2,
@@ -198,8 +204,8 @@ mod tests {
         assert_eq!(time(2e6 * YEAR_SECS), "2.0 million years");
     }
 
-    /// EFF's machine takes 2^56 / 88e9 s = 9.5 days for all keys of one DES, and three times as long
-    /// for the two DES of Key1 and the one of Key2.
+    /// EFF's machine takes 2^56 / 88e9 s = 9.5 days for all keys of one DES, and three times as
+    /// long for the two DES of Key1 and the one of Key2.
     #[test]
     fn the_machine_of_1998_takes_days_for_one_key_and_thrice_that_for_both() {
         let days = |log2| time(seconds(log2, MACHINE_OF_1998_KEYS_PER_SEC));
