@@ -220,7 +220,8 @@ Everything happens in this process, on 127.0.0.1. docs/course makes ten exercise
         after_help = "\
 Inputs are HEX, text:TEXT, @FILE or - (hexadecimal text in a file, or on standard input), or raw:FILE
 (the bytes of a file as they are). Each calculation prints its formula, its inputs by name, its
-steps and its result; -q the result alone, --python a line of Python that gives the same.
+steps and its result; -q the result alone, --python a line of Python that gives the same
+result.
 
 This is for study: others of this machine see what is in a command line, so give it no secret that
 is still in use."

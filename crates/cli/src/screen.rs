@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -266,6 +267,19 @@ pub(crate) fn warn_of_classic() {
         "the classic profile is NOT SECURE.",
         "Nobody is authenticated, frames can be replayed,\n         and Double DES falls to about \
          2^57 work. For study and the original's programs only.",
+    );
+}
+
+/// The mark of a classic server that other machines reach.
+pub(crate) fn warn_of_classic_beyond(address: SocketAddr) {
+    warn(
+        &format!("OTHER MACHINES REACH {address} ON THE CLASSIC WIRE."),
+        &format!(
+            "Whoever does can count,\n         replay and read, and sit between a client and this \
+             server. Use a network of its own.\n         For this machine alone: --listen \
+             127.0.0.1:{}",
+            address.port()
+        ),
     );
 }
 

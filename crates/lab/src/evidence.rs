@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::Lab;
 use crate::stage::Recorded;
 
 /// How an attack ended.
@@ -29,10 +30,12 @@ pub enum Verdict {
 /// One attack, done.
 #[derive(Clone, Debug)]
 pub struct Trial {
-    /// The frames that passed the attacker, as they came in.
+    /// The frames that passed the attacker, and those that the attacker made.
     pub frames: Vec<Recorded>,
     /// What was found, by name. What may exceed 2^53 is text.
     pub facts: Map<String, Value>,
+    /// Facts that a student has to find, and that are not told: their names.
+    pub withheld: Vec<String>,
     /// How it ended.
     pub verdict: Verdict,
 }
@@ -54,7 +57,7 @@ impl Trial {
     }
 
     fn ended(verdict: Verdict) -> Self {
-        Self { frames: Vec::new(), facts: Map::new(), verdict }
+        Self { frames: Vec::new(), facts: Map::new(), withheld: Vec::new(), verdict }
     }
 
     /// With what passed the attacker.
@@ -68,6 +71,15 @@ impl Trial {
         self
     }
 
+    /// The same of what an exercise asks for: with `--quiz` only its name is told.
+    pub(crate) fn answer(mut self, lab: &Lab<'_>, name: &str, value: impl Into<Value>) -> Self {
+        if lab.is_quiz {
+            self.withheld.push(name.into());
+            return self;
+        }
+        self.fact(name, value)
+    }
+
     /// As evidence.
     pub fn json(&self) -> Value {
         let verdict = match &self.verdict {
@@ -77,7 +89,13 @@ impl Trial {
             }
             Verdict::Unexpected { what } => json!({"outcome": "unexpected", "what": what}),
         };
-        let frames: Vec<_> = self.frames.iter().map(Recorded::json).collect();
-        json!({"verdict": verdict, "facts": self.facts, "seen_frames": frames})
+        let frames: Vec<_> =
+            (1_u64..).zip(&self.frames).map(|(number, frame)| frame.json(number)).collect();
+        json!({
+            "verdict": verdict,
+            "facts": self.facts,
+            "withheld": self.withheld,
+            "seen_frames": frames,
+        })
     }
 }

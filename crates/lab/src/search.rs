@@ -2,12 +2,13 @@
 
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use ddes_cipher::{DesKey, Engine, KeySpace};
 
 use crate::laboratory::Search;
-use crate::recover::{OnProgress, Outcome, RecoverError, Run, State};
-use crate::{Lab, LabError, Settings, hex};
+use crate::recover::{OnProgress, Outcome, Progress, RecoverError, Run, State};
+use crate::{Lab, LabError, Settings, hex, hexadecimal};
 
 /// The most unknown bits of a key: all.
 pub const BITS_MAX: u32 = KeySpace::BITS_MAX;
@@ -86,17 +87,11 @@ impl std::str::FromStr for Resume {
         let (key1, line) = next("key1 ")?;
         let key1 = match key1.as_str() {
             "-" => None,
-            digits => Some(unhex(digits).ok_or(ResumeError { line })?),
+            digits => Some(hexadecimal::key(digits).map_err(|_| ResumeError { line })?),
         };
         let stage = next("stage ")?.0;
         Ok(Self { rung, seed, bits, memory_bytes, stage, key1, state: rest.to_owned() })
     }
-}
-
-fn unhex(digits: &str) -> Option<[u8; 8]> {
-    let is_hex = digits.len() == 16 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-    let number = is_hex.then(|| u64::from_str_radix(digits, 16).ok()).flatten()?;
-    Some(number.to_be_bytes())
 }
 
 /// The keys that agree with `key` in all but `bits` bits.
@@ -106,8 +101,11 @@ pub(crate) fn space(key: &[u8; 8], bits: u32) -> KeySpace {
     KeySpace::around(&DesKey::new(*key), unknown)
 }
 
-/// The hint that a lab server gives of a key: its bits but for the unknown ones, which are 0.
-pub(crate) fn hint(key: &[u8; 8], bits: u32) -> String {
+/// Which bits of a key are unknown, behind "the first N bits of each key".
+pub const UNKNOWN_BITS: &str = "from the left, without parity bits";
+
+/// The hint of a key: all its bits but for the first `bits`, which are 0. Parity is odd.
+pub fn hint(key: &[u8; 8], bits: u32) -> String {
     hex(space(key, bits).key(0).as_bytes())
 }
 
@@ -123,31 +121,76 @@ pub(crate) struct Stage {
     pub(crate) first_only: bool,
 }
 
+/// What a search came to.
+pub(crate) struct Searched<F> {
+    pub(crate) found: Vec<F>,
+    /// Keys tried, those before a resume among them.
+    pub(crate) tried: u64,
+    pub(crate) secs: f64,
+    pub(crate) keys_per_sec: f64,
+}
+
+impl<F> Searched<F> {
+    /// For people: how many keys, how long, how fast.
+    pub(crate) fn told(&self) -> String {
+        let Self { tried, secs, keys_per_sec, .. } = self;
+        format!("{tried} keys in {secs:.2} s, {} a second", short(*keys_per_sec))
+    }
+}
+
 impl Lab<'_> {
+    /// Measures how many keys a second a search tries: it runs for at least so long, and is then
+    /// ended. There must be more keys than it can try in that time.
+    pub(crate) fn measure<F>(
+        &mut self,
+        what: &'static str,
+        least: Duration,
+        run: impl FnOnce(&Run, OnProgress<'_>) -> Result<Outcome<F>, RecoverError>,
+    ) -> Result<f64, LabError> {
+        let stage = Stage { rung: 0, name: "rate", what, key1: None, first_only: false };
+        let settings = run_settings(&self.settings, &stage, None);
+        let (listener, mut rate, mut is_stopped) = (&mut *self.listener, 0.0, false);
+        let outcome = run(&settings, &mut |progress| {
+            rate = progress.keys_per_second;
+            is_stopped |= !listener.progress(&told(what, progress));
+            if is_stopped || progress.elapsed >= least {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
+        outcome.map_err(|error| unusable(&error))?;
+        if is_stopped { Err(LabError::Stopped) } else { Ok(rate) }
+    }
+
     /// Runs a search until it is done. If whoever listens stops it, what it takes to resume is
     /// given to them.
     pub(crate) fn search<F>(
         &mut self,
         stage: &Stage,
         run: impl FnOnce(&Run, OnProgress<'_>) -> Result<Outcome<F>, RecoverError>,
-    ) -> Result<Vec<F>, LabError> {
+    ) -> Result<Searched<F>, LabError> {
         let settings = run_settings(&self.settings, stage, self.resumed(stage)?);
-        let (listener, what) = (&mut *self.listener, stage.what);
+        let (listener, mut last) = (&mut *self.listener, None);
         let outcome = run(&settings, &mut |progress| {
-            let search = Search {
-                what,
-                tried: progress.tried,
-                of: progress.of,
-                keys_per_sec: progress.keys_per_second,
-            };
-            if listener.progress(&search) {
+            last = Some(*progress);
+            if listener.progress(&told(stage.what, progress)) {
                 ControlFlow::Continue(())
             } else {
                 ControlFlow::Break(())
             }
         });
-        match outcome.map_err(|error| LabError::Unusable(error.to_string()))? {
-            Outcome::Done(found) => Ok(found),
+        match outcome.map_err(|error| unusable(&error))? {
+            Outcome::Done(found) => {
+                // Each search reports its end.
+                let last = last.ok_or_else(|| LabError::unplanned("a search said nothing"))?;
+                Ok(Searched {
+                    found,
+                    tried: last.tried,
+                    secs: last.elapsed.as_secs_f64(),
+                    keys_per_sec: last.keys_per_second,
+                })
+            }
             Outcome::Stopped(state) => {
                 let resume = Resume {
                     rung: stage.rung,
@@ -168,14 +211,40 @@ impl Lab<'_> {
     fn resumed(&self, stage: &Stage) -> Result<Option<State>, LabError> {
         let resume = self.resume.as_ref().filter(|resume| resume.stage == stage.name);
         let state = resume.map(|resume| resume.state.parse());
-        state.transpose().map_err(|error: RecoverError| LabError::Unusable(error.to_string()))
+        state.transpose().map_err(|error| unusable(&error))
     }
+}
+
+fn unusable(error: &RecoverError) -> LabError {
+    LabError::unusable(error.to_string())
+}
+
+fn told(what: &'static str, progress: &Progress) -> Search {
+    let Progress { tried, of, keys_per_second: keys_per_sec, .. } = *progress;
+    Search { what, tried, of, keys_per_sec }
+}
+
+/// A number of any size in a few characters.
+pub(crate) fn short(number: f64) -> String {
+    let words = [(1e12, "trillion"), (1e9, "billion"), (1e6, "million")];
+    if number >= 1e15 {
+        return format!("{number:.1e}");
+    }
+    match words.iter().find(|(from, _)| number >= *from) {
+        Some((from, word)) => format!("{:.1} {word}", number / from),
+        None if number >= 100.0 => format!("{number:.0}"),
+        None => format!("{number:.1}"),
+    }
+}
+
+pub(crate) fn threads(settings: &Settings) -> NonZeroUsize {
+    // No threads at all would find nothing.
+    NonZeroUsize::new(settings.threads).unwrap_or(NonZeroUsize::MIN)
 }
 
 fn run_settings(settings: &Settings, stage: &Stage, resume: Option<State>) -> Run {
     Run {
-        // No threads at all would find nothing.
-        threads: NonZeroUsize::new(settings.threads).unwrap_or(NonZeroUsize::MIN),
+        threads: threads(settings),
         engine: Engine::best(usize::MAX),
         first_only: stage.first_only,
         resume,
@@ -213,5 +282,7 @@ mod tests {
         assert!(space(&key, 12).contains(&DesKey::new(key)));
         // Bits 0 to 11 are the seven of the first byte and five of the second.
         assert_eq!(&hint(&key, 12)[4..], &hint(&key, 0)[4..]);
+        // From the left, parity left out and made odd: 0000000 and 00000, then 11.
+        assert_eq!(&hint(&key, 12)[..4], "0107");
     }
 }

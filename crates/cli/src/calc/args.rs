@@ -20,7 +20,7 @@ Examples (-q prints the result alone):
   ddes calc dh -q --p 17 --g 05 --private 0f --peer 08
       02
 
-The first is 5^6 mod 23. --group ffdhe2048 takes RFC 7919's numbers, --pem raw:FILE those of the
+Numbers are hexadecimal: p is 23, and the first is 5^6 mod 23 = 8. --group ffdhe2048 takes RFC 7919's numbers, --pem raw:FILE those of the
 body of a classic opcode 10, whose value is then the peer's.")]
     Dh(DhArgs),
     /// HKDF-SHA256: extract (--ikm), expand (--prk), or both (--ikm and --length)
@@ -226,19 +226,19 @@ pub(crate) struct DhArgs {
     /// A group of RFC 7919
     #[arg(long, value_enum, conflicts_with_all = ["p", "g", "pem"])]
     pub(crate) group: Option<GroupName>,
-    /// The modulus, odd
+    /// The modulus, odd, in hexadecimal: 17 is 23
     #[arg(long, value_name = "BYTES", requires = "g", conflicts_with = "pem")]
     pub(crate) p: Option<Given>,
-    /// The generator
+    /// The generator, in hexadecimal
     #[arg(long, value_name = "BYTES", requires = "p")]
     pub(crate) g: Option<Given>,
     /// A public key as PEM text, usually raw:FILE: its group and value
     #[arg(long, value_name = "BYTES")]
     pub(crate) pem: Option<Given>,
-    /// The private exponent, from 1 to p - 2
+    /// The private exponent, in hexadecimal: from 1 to p - 2
     #[arg(long, value_name = "BYTES")]
     pub(crate) private: Given,
-    /// The peer's public value: the result is the shared one
+    /// The peer's public value, in hexadecimal: the result is the shared one
     #[arg(long, value_name = "BYTES")]
     pub(crate) peer: Option<Given>,
     #[command(flatten)]

@@ -71,7 +71,7 @@ fn read(args: &InspectArgs, secrets: &[SessionSecrets]) -> Result<Conversations,
 }
 
 /// The secrets of a file, one session a line.
-fn secrets(path: &Path) -> Result<Vec<SessionSecrets>, Failure> {
+pub(crate) fn secrets(path: &Path) -> Result<Vec<SessionSecrets>, Failure> {
     let bad = |what: String| {
         Failure::new(Code::Usage, format!("{}: {what}", path.display()))
             .next("docs/capture.md describes the file")

@@ -2,8 +2,10 @@
 
 pub(crate) mod args;
 mod grade;
+mod hand_out;
 mod narrate;
 mod progress;
+mod recording;
 mod run;
 
 use ddes_lab::{RUNGS, Rung};
@@ -15,7 +17,7 @@ use args::{LabArgs, LabCommand};
 
 /// What `ddes lab` alone says before the list.
 const INTRODUCTION: &str = "\
-The lab attacks the original's wire, which falls, and D-DDES/2, which does not.
+The lab attacks the classic wire, which falls, and D-DDES/2, which does not.
 Servers, clients and attackers are in this process, on 127.0.0.1 only, and are
 gone when it ends.
 
@@ -36,6 +38,7 @@ pub(crate) fn run(args: &LabArgs) -> Result<(), Failure> {
         }
         Some(LabCommand::Ls) => list(&mut Screen::of(output)),
         Some(LabCommand::Run(run)) => run::run(run, output),
+        Some(LabCommand::HandOut(args)) => hand_out::run(args, output),
         Some(LabCommand::Grade(grade)) => grade::run(grade, output),
     }
 }
@@ -51,6 +54,6 @@ fn row(rung: &Rung) -> Line {
         .with("title", rung.title)
         .with("flaw", rung.flaw)
         .with("teaches", rung.teaches)
-        .with("reads_captures", rung.reads_captures)
+        .with("reads_captures", !rung.reads.is_empty())
         .with("has_bits", json!(rung.has_bits))
 }

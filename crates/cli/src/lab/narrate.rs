@@ -77,7 +77,7 @@ impl Narrator {
         let heading = styled(HEADING, &heading);
         let flaw = columns("the flaw", None, rung.flaw);
         // The name was checked where it came in.
-        let seed = columns("seed", None, &format!("{seed} (--seed repeats the values and keys)"));
+        let seed = columns("seed", None, &format!("{seed} (--seed repeats integers and keys)"));
         let gap = if std::mem::replace(&mut self.has_begun, true) { "\n" } else { "" };
         self.text(format!("{gap}{heading}\n{flaw}\n{seed}"));
     }
@@ -157,7 +157,7 @@ impl Listener for Narrator {
         }
         let (name, style) = match said.voice {
             Voice::Scene => ("the scene", None),
-            Voice::Server => ("the server", Some(PARTIES)),
+            Voice::Server => ("server's log", Some(PARTIES)),
             Voice::Client => ("the client", Some(PARTIES)),
             Voice::Sees => ("attacker sees", Some(ATTACKER)),
             Voice::Does => ("attacker does", Some(ATTACKER)),
@@ -182,12 +182,13 @@ impl Listener for Narrator {
 }
 
 /// The whole of an exercise as a file of evidence.
-pub(super) fn evidence(seed: &str, bits: u32, trials: &[Value]) -> Value {
+pub(super) fn evidence(seed: &str, bits: u32, is_quiz: bool, trials: &[Value]) -> Value {
     serde_json::json!({
         "schema_version": SCHEMA_VERSION,
         "program": concat!("ddes ", env!("CARGO_PKG_VERSION")),
         "seed": seed,
         "bits": bits,
+        "quiz": is_quiz,
         "trials": trials,
     })
 }

@@ -126,9 +126,14 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     outcome
 }
 
-/// How others reach a server that only this machine reaches.
+/// How others reach a server that only this machine reaches; and the warning where they reach one
+/// that is not secure.
 fn hint(args: &ServeArgs, address: SocketAddr, is_passed: bool) {
-    if address.ip().is_loopback() && !is_passed && !args.output.quiet {
+    let is_of_this_machine = address.ip().to_canonical().is_loopback();
+    if args.classic && !is_of_this_machine {
+        screen::warn_of_classic_beyond(address);
+    }
+    if is_of_this_machine && !is_passed && !args.output.quiet {
         streams::say(&format!(
             "Only this machine can connect. To accept others: --listen 0.0.0.0:{}",
             address.port()

@@ -108,7 +108,10 @@ fn one_key(
         });
     };
     Ok(match sweep.run(&try_slice, &mut found, &mut meter) {
-        Swept::Done => Outcome::Done(found),
+        Swept::Done => {
+            meter.end(found.len());
+            Outcome::Done(found)
+        }
         Swept::Stopped(next) => Outcome::Stopped(State::at(task, 0, next, &found)),
     })
 }

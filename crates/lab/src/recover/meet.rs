@@ -1,5 +1,6 @@
 //! The meet in the middle, with less memory than it wants.
 
+use std::num::NonZeroUsize;
 use std::ops::{ControlFlow, Range};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
@@ -40,7 +41,7 @@ pub fn meet(
     progress: OnProgress<'_>,
 ) -> Result<Outcome<(DesKey, DesKey)>, RecoverError> {
     let Some((first, others)) = pairs.split_first() else { return Err(RecoverError::NoPair) };
-    let plan = Plan::new(space1, memory, run)?;
+    let plan = Plan::new(space1, memory, run.threads)?;
     let task = task(pairs, space1, space2, &plan);
     let (part, mut next, mut found) = State::open(run.resume.as_ref(), task)?;
     if part >= plan.parts || next > space2.slices() {
@@ -76,7 +77,29 @@ pub fn meet(
             table.clear();
         }
     }
+    meter.end(found.len());
     Ok(Outcome::Done(found))
+}
+
+/// What a meet in the middle does with its memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TablePlan {
+    /// Tables, one after the other; for each of them every Key2 is tried.
+    pub tables: u64,
+    /// Keys Key1 in a table; the last may have fewer.
+    pub keys: u64,
+    /// Bytes of a table.
+    pub bytes: u64,
+}
+
+/// What [`meet`] does for these keys Key1 with `memory` bytes and so many threads.
+pub fn table_plan(
+    space1: &KeySpace,
+    memory: u64,
+    threads: NonZeroUsize,
+) -> Result<TablePlan, RecoverError> {
+    let plan = Plan::new(space1, memory, threads)?;
+    Ok(TablePlan { tables: plan.parts, keys: plan.keys, bytes: plan.bytes() })
 }
 
 /// How many tables, one after the other.
@@ -90,11 +113,11 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(space: &KeySpace, memory: u64, run: &Run) -> Result<Self, RecoverError> {
+    fn new(space: &KeySpace, memory: u64, threads: NonZeroUsize) -> Result<Self, RecoverError> {
         if memory < MEMORY_MIN {
             return Err(RecoverError::TooLittleMemory { bytes: memory });
         }
-        let tables = (run.threads.get() as u64).min(space.slices()).min(memory / MEMORY_MIN);
+        let tables = (threads.get() as u64).min(space.slices()).min(memory / MEMORY_MIN);
         let lines = (memory - tables * BUFFER_BYTES) / LINE_BYTES as u64 - tables * LINES_MORE;
         // One line less for each, which rounding up to whole lines may take.
         let most = (lines - tables) * ENTRIES_A_LINE;
@@ -110,9 +133,17 @@ impl Plan {
         self.keys.min(self.of - part * self.keys)
     }
 
+    /// Lines of the share of a table that one thread fills.
+    fn lines(&self) -> u64 {
+        self.keys.div_ceil(ENTRIES_A_LINE).div_ceil(self.tables) + LINES_MORE
+    }
+
+    fn bytes(&self) -> u64 {
+        self.lines().saturating_mul(LINE_BYTES as u64).saturating_mul(self.tables)
+    }
+
     fn tables(&self) -> Result<Vec<Table>, RecoverError> {
-        let lines = self.keys.div_ceil(ENTRIES_A_LINE).div_ceil(self.tables) + LINES_MORE;
-        let bytes = lines.saturating_mul(LINE_BYTES as u64).saturating_mul(self.tables);
+        let (lines, bytes) = (self.lines(), self.bytes());
         let lines = usize::try_from(lines).map_err(|_| RecoverError::OutOfMemory { bytes })?;
         let index_bits = self.keys.next_power_of_two().trailing_zeros();
         let tables: Option<Vec<_>> =

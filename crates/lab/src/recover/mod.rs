@@ -25,7 +25,7 @@ use std::time::Duration;
 pub use ddes_cipher::{Block, DesKey, Engine, KeySpace};
 
 pub use classic::{PAD, behind, key1, key2, mac_key};
-pub use meet::{MEMORY_MIN, meet};
+pub use meet::{MEMORY_MIN, TablePlan, meet, table_plan};
 pub use state::State;
 
 /// A block, and what it is encrypted to.
@@ -75,7 +75,7 @@ pub struct Progress {
     pub keys_per_second: f64,
 }
 
-/// Told of progress several times a second; `Break` stops the search.
+/// Told of progress several times a second, and of the end; `Break` stops the search.
 pub type OnProgress<'a> = &'a mut dyn FnMut(&Progress) -> ControlFlow<()>;
 
 /// What a search came to.

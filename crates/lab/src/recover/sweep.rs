@@ -35,6 +35,13 @@ impl<'a> Meter<'a> {
         self.tried = self.tried.saturating_add(keys);
     }
 
+    /// Reports the end: there is nothing more to stop.
+    pub(super) fn end(&mut self, found: usize) {
+        match self.report(found, true) {
+            ControlFlow::Continue(()) | ControlFlow::Break(()) => {}
+        }
+    }
+
     /// Reports if it is time to, or if something was found.
     pub(super) fn report(&mut self, found: usize, now: bool) -> ControlFlow<()> {
         if !now && self.reported.elapsed() < REPORT_EVERY {

@@ -1,16 +1,20 @@
 //! Rung 1: the token that opcode 20 encrypts and opcode 30 shows.
 
-use super::scene::{
-    CLEAR_TOKEN, DATA, DATA_BYTES, TOKEN, at_least, data, overheard, v2_overheard, values,
-};
+use super::scene::{CLEAR_TOKEN, DATA, DATA_BYTES, TOKEN, at_least, data, overheard, v2_overheard};
 use crate::stage::Way;
-use crate::{Lab, LabError, Trial, hex};
+use crate::{Lab, LabError, Seed, Trial, hex};
 
 pub(super) const LABEL: &str = "rung 1/classic";
 
+/// The integers: as many frames as the seed says.
+pub(super) fn sent(seed: &Seed) -> Vec<u64> {
+    let count = seed.number(&format!("{LABEL}/count"), 2, 6);
+    (0..count).map(|n| seed.number(&format!("{LABEL}/value/{n}"), 1, 999)).collect()
+}
+
 pub(super) fn classic(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
-    let values = values(&lab.seed, LABEL, 2, 1, 999);
-    let material = overheard(lab, LABEL, &values, None)?;
+    let values = sent(&lab.seed);
+    let material = overheard(lab, LABEL, &values, 0, None)?;
     let sealed = at_least(material.bodies(Way::ToClient, TOKEN), 1, "frames with opcode 20")?;
     let sent = at_least(material.bodies(Way::ToServer, DATA), 1, "frames with opcode 30")?;
     lab.sees(format!(
@@ -22,28 +26,33 @@ pub(super) fn classic(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     let Some(first) = tokens.first() else {
         return Ok(Trial::unexpected("a 30 is too short to hold a token").frames(material.frames));
     };
-    lab.gets(format!("The token: {}.", hex(first)));
+    lab.gets(format!("The token: {}.", lab.veiled(hex(first))));
     let is_in_all = tokens.iter().all(|token| token == first)
         && sent.iter().all(|body| body.len() == DATA_BYTES);
     if is_in_all && tokens.len() > 1 {
-        lab.sees(format!("All {} frames show the same one.", tokens.len()));
+        lab.sees(match tokens.len() {
+            2 => "Both frames show the same token.".to_owned(),
+            count => format!("Each of the {count} frames shows the same token."),
+        });
     }
     let opened = material.truth.as_ref().and_then(|truth| truth.keys.open_token(sealed[0]));
     let trial = match opened {
         Some(token) if token != **first => Trial::unexpected("it is not the token of the 20"),
-        Some(_) | None => Trial::succeeded(format!("the session's token, {}", hex(first))),
+        Some(_) | None => {
+            Trial::succeeded(format!("the session's token, {}", lab.veiled(hex(first))))
+        }
     };
     lab.lesson(
         "The encrypted 20 proves nothing about who sends a 30. It gives an attacker two blocks of \
          known plaintext under Key1 instead: rung 9 uses them.",
     );
-    let trial = trial.fact("token", hex(first)).fact("sealed_token", hex(sealed[0]));
+    let trial = trial.answer(lab, "token", hex(first)).fact("sealed_token", hex(sealed[0]));
     Ok(trial.fact("checked_with_the_keys", material.truth.is_some()).frames(material.frames))
 }
 
 pub(super) fn v2(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
-    let values = values(&lab.seed, LABEL, 2, 1, 999);
-    let (frames, token) = v2_overheard(lab, "rung 1/v2", &values)?;
+    let values = sent(&lab.seed);
+    let (frames, token) = v2_overheard(lab, "rung 1/v2", &values, 0)?;
     let sent = at_least(data(&frames), 2, "frames with opcode 30")?;
     lab.does("Takes the first 16 bytes of each 30, where the token is.");
     let shown: Vec<_> = sent.iter().filter_map(|body| body.get(..16)).collect();

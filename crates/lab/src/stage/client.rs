@@ -182,10 +182,15 @@ impl ClassicClient {
         seed.draw(&format!("{label}/exponent"))
     }
 
+    /// The UUID of the client with this label.
+    pub(crate) fn id(seed: &Seed, label: &str) -> ClientId {
+        ClientId::random(seed.draw(&format!("{label}/uuid")))
+    }
+
     /// Connects, and waits for the token.
     pub(crate) fn connect(address: SocketAddr, seed: &Seed, label: &str) -> Result<Self, LabError> {
         let config = classic::ClientConfig {
-            id: ClientId::random(seed.draw(&format!("{label}/uuid"))),
+            id: Self::id(seed, label),
             handshake: PATIENCE,
             reply: PATIENCE,
         };

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use super::frames::{FrameStream, RawFrame, Recorded, Way};
+use super::frames::{By, FrameStream, Leg, RawFrame, Recorded, Way};
 use crate::LabError;
 
 /// What the attacker makes of a frame: the frames that go on instead, and where to.
@@ -26,6 +26,9 @@ pub(crate) struct Relay {
 }
 
 struct Shared {
+    /// The number of the connection in the exercise, and who dials.
+    connection: u32,
+    dialler: By,
     deed: Mutex<Box<Deed>>,
     recorded: Mutex<Vec<Recorded>>,
     /// The ends of the connection, once there is one.
@@ -45,12 +48,32 @@ impl Relay {
         server: SocketAddr,
         deed: impl FnMut(Way, &RawFrame) -> Vec<(Way, RawFrame)> + Send + 'static,
     ) -> Result<Self, LabError> {
+        Self::between(server, 1, By::Client, Box::new(deed))
+    }
+
+    /// Only writes down what passes: one of several connections, which `dialler` dials.
+    pub(crate) fn listening(
+        server: SocketAddr,
+        connection: u32,
+        dialler: By,
+    ) -> Result<Self, LabError> {
+        Self::between(server, connection, dialler, Box::new(pass))
+    }
+
+    fn between(
+        server: SocketAddr,
+        connection: u32,
+        dialler: By,
+        deed: Box<Deed>,
+    ) -> Result<Self, LabError> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .map_err(LabError::system("cannot listen on loopback"))?;
         let address =
             listener.local_addr().map_err(LabError::system("cannot listen on loopback"))?;
         let shared = Arc::new(Shared {
-            deed: Mutex::new(Box::new(deed)),
+            connection,
+            dialler,
+            deed: Mutex::new(deed),
             recorded: Mutex::new(Vec::new()),
             ends: Mutex::new(None),
             is_over: AtomicBool::new(false),
@@ -68,15 +91,15 @@ impl Relay {
         self.address
     }
 
-    /// What passed so far, as it came in.
+    /// What came in so far, and what the attacker made.
     pub(crate) fn recorded(&self) -> Vec<Recorded> {
         lock(&self.shared.recorded).clone()
     }
 
-    /// The bodies of one kind of frame, one way, in order.
+    /// The bodies of one kind of frame of client or server, one way, in order.
     pub(crate) fn bodies(&self, way: Way, opcode: u32) -> Vec<Vec<u8>> {
         let recorded = lock(&self.shared.recorded);
-        let wanted = recorded.iter().filter(|frame| frame.way == way && frame.opcode == opcode);
+        let wanted = recorded.iter().filter(|frame| frame.is_of_the_ends(way, opcode));
         wanted.map(|frame| frame.body.clone()).collect()
     }
 }
@@ -140,8 +163,9 @@ impl Shared {
         while let Ok(Some(frame)) = reader.read() {
             // Held while the frames are sent, so that they go out in the order of the deeds.
             let mut deed = lock(&self.deed);
-            self.record(way, &frame);
-            for (where_to, frame) in (*deed)(way, &frame) {
+            let made = (*deed)(way, &frame);
+            self.record(way, &frame, &made);
+            for (where_to, frame) in made {
                 let end = if where_to == way { &mut ahead } else { &mut back };
                 if end.write(&frame).is_err() {
                     return;
@@ -152,9 +176,27 @@ impl Shared {
         drop(to.shutdown(Shutdown::Write));
     }
 
-    fn record(&self, way: Way, frame: &RawFrame) {
-        let recorded = Recorded { way, opcode: frame.opcode, body: frame.body.clone() };
-        lock(&self.recorded).push(recorded);
+    /// What came in, and what was made of it. The first equal frame that goes on is the same one.
+    fn record(&self, way: Way, frame: &RawFrame, made: &[(Way, RawFrame)]) {
+        let (by, leg) = match way {
+            Way::ToServer => (self.dialler, Leg::Client),
+            Way::ToClient => (By::Server, Leg::Server),
+        };
+        let same = made.iter().position(|(where_to, made)| *where_to == way && made == frame);
+        let came_in = Recorded::now(way, by, leg, frame).on(self.connection);
+        let came_in = if same.is_some() { came_in } else { came_in.kept_back() };
+        let mut recorded = lock(&self.recorded);
+        recorded.push(came_in);
+        for (at, (way, frame)) in made.iter().enumerate() {
+            if Some(at) != same {
+                let leg = match way {
+                    Way::ToServer => Leg::Server,
+                    Way::ToClient => Leg::Client,
+                };
+                let made = Recorded::now(*way, By::Attacker, leg, frame);
+                recorded.push(made.on(self.connection));
+            }
+        }
     }
 }
 

@@ -52,6 +52,16 @@ pub(crate) struct Plan<'a> {
     pub(crate) ledger: Ledger,
     /// Who may connect with D-DDES/2.
     pub(crate) grants: Vec<(PublicKey, Role)>,
+    /// The token of the first session, if it is not drawn like the others.
+    pub(crate) token: Option<[u8; 16]>,
+}
+
+/// A line of a server's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LogLine {
+    pub(crate) text: String,
+    /// The integer or sum that it ends in.
+    pub(crate) number: Option<String>,
 }
 
 impl<'a> Plan<'a> {
@@ -62,7 +72,7 @@ impl<'a> Plan<'a> {
             ..Bounds::of(CONNECTIONS_MAX)
         };
         let (ledger, grants) = (Ledger::in_memory(), Vec::new());
-        Self { seed, label, is_classic: true, end_all: false, bounds, ledger, grants }
+        Self { seed, label, is_classic: true, end_all: false, bounds, ledger, grants, token: None }
     }
 
     pub(crate) fn v2(seed: &'a Seed, label: &'a str, grants: Vec<(PublicKey, Role)>) -> Self {
@@ -74,6 +84,7 @@ impl<'a> Plan<'a> {
             bounds: Bounds::of(CONNECTIONS_MAX),
             ledger: Ledger::in_memory(),
             grants,
+            token: None,
         }
     }
 }
@@ -123,9 +134,10 @@ struct State {
     label: String,
     is_classic: bool,
     grants: Vec<(PublicKey, Role)>,
+    token: Option<[u8; 16]>,
     counted: Counted,
     /// What the server would write to its log.
-    lines: Vec<String>,
+    lines: Vec<LogLine>,
     /// The rule that a client broke, by the connection's number, with what the server says of it.
     faults: Vec<(u64, &'static str, String)>,
 }
@@ -182,7 +194,7 @@ impl LabServer {
     }
 
     /// The lines of its log since this was called last.
-    pub(crate) fn take_lines(&self) -> Vec<String> {
+    pub(crate) fn take_lines(&self) -> Vec<LogLine> {
         std::mem::take(&mut self.shared.lock().lines)
     }
 
@@ -312,7 +324,7 @@ fn is_early(error: &io::Error) -> bool {
 
 impl State {
     fn new(plan: Plan<'_>) -> Self {
-        let Plan { seed, label, is_classic, end_all, bounds, ledger, grants } = plan;
+        let Plan { seed, label, is_classic, end_all, bounds, ledger, grants, token } = plan;
         let v2 = v2::ServerConfig {
             suites: vec![SUITE, Suite::Ddes(GroupSize::Bits2048)],
             key: server_key(seed, label),
@@ -344,6 +356,7 @@ impl State {
             label: label.into(),
             is_classic,
             grants,
+            token,
             counted: Counted::default(),
             lines: Vec::new(),
             faults: Vec::new(),
@@ -367,10 +380,12 @@ impl State {
         stream.set_write_timeout(Some(super::frames::PATIENCE)).ok()?;
         let label = format!("{}/server/{}", self.label, self.counted.accepted);
         let draw = |what: &str| format!("{label}/{what}");
+        let given = self.token.filter(|_| self.counted.accepted == 0);
+        let token = given.unwrap_or_else(|| self.seed.draw(&draw("token")));
         let entropy = ConnectionEntropy {
             exponent: Zeroizing::new(self.seed.draw(&draw("exponent"))),
             kem: Zeroizing::new(self.seed.draw(&draw("kem"))),
-            token: Zeroizing::new(self.seed.draw(&draw("token"))),
+            token: Zeroizing::new(token),
         };
         match self.endpoint.accept(now, peer, entropy) {
             Ok(id) => {
@@ -478,17 +493,25 @@ impl State {
         }
     }
 
-    fn say(&mut self, line: String) {
+    fn say(&mut self, text: String) {
+        self.log(text, None);
+    }
+
+    fn log(&mut self, text: String, number: Option<String>) {
         if self.lines.len() < LINES_MAX {
-            self.lines.push(line);
+            self.lines.push(LogLine { text, number });
         }
     }
 
     fn note(&mut self, id: ConnectionId, event: NoticeEvent) {
         let line = match event {
-            NoticeEvent::Received { first, count: 1 } => format!("received {}", first.get()),
+            NoticeEvent::Received { first, count: 1 } => {
+                return self.log("received".into(), Some(first.get().to_string()));
+            }
             NoticeEvent::Received { count, .. } => format!("received {count} integers"),
-            NoticeEvent::ResultSent { sum, .. } => format!("sent the sum {sum}"),
+            NoticeEvent::ResultSent { sum, .. } => {
+                return self.log("sent the sum".into(), Some(sum.to_string()));
+            }
             NoticeEvent::KeyVerified => "accepted a client's key; it proves nothing".into(),
             NoticeEvent::Admitted(_) => "a client proved an authorized identity".into(),
             NoticeEvent::TurnedAway { .. } => "turned an unknown identity away".into(),
