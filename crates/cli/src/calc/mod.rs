@@ -196,12 +196,12 @@ fn of_calc(command: &CalcCommand, error: &CalcError) -> Failure {
         CalcError::Blocks { length } => {
             let are = if *length == 1 { "is no whole block" } else { "are no whole blocks" };
             let failure = failure(format!("{} {are} of 8 bytes", counted(*length)));
-            match command {
-                CalcCommand::Des { ecb, .. } | CalcCommand::Ddes { ecb, .. } if ecb.decrypt => {
-                    failure.cause("a ciphertext has whole blocks").next("--in with all of it")
-                }
-                _ => failure.next("--pad adds PKCS#7 padding"),
+            if let CalcCommand::Des { ecb, .. } | CalcCommand::Ddes { ecb, .. } = command
+                && ecb.decrypt
+            {
+                return failure.cause("a ciphertext has whole blocks").next("--in with all of it");
             }
+            failure.next("--pad adds PKCS#7 padding")
         }
         CalcError::Rounds { most, .. } => failure(error.to_string())
             .next(format!("give the first {} bytes, or leave out --rounds", 8 * most)),

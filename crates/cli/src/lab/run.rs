@@ -98,7 +98,7 @@ fn must_be_read(
 ) -> Result<(), Failure> {
     let side = side_of(recording);
     let reads = |rung: &&Rung| rung.reads.contains(&side);
-    if rungs.iter().any(|rung| reads(rung)) && sides(args).contains(&side) {
+    if rungs.iter().any(&reads) && sides(args).contains(&side) {
         return Ok(());
     }
     let readers: Vec<_> = RUNGS.iter().filter(reads).map(|rung| rung.number.to_string()).collect();
