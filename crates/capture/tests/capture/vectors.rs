@@ -7,6 +7,7 @@ use ddes_capture::{
     Direction, Field, Frame, Opened, Plain, Profile, Role, SessionSecrets, Value, What,
 };
 
+use crate::checks::unchecked;
 use crate::{Scene, only, unhex};
 
 type Case = BTreeMap<String, String>;
@@ -181,6 +182,51 @@ fn either_ends_randomness_opens_a_handshake_of_every_suite() {
             assert_eq!(data.field_bytes("token").unwrap(), [7; 16]);
         }
     }
+}
+
+#[test]
+fn signatures_are_said_to_be_unchecked_where_the_handshake_hash_is_not_known() {
+    let case = cases("handshakes.txt").into_iter().find(|case| case["name"] == "ddes").unwrap();
+    let drawn = SessionSecrets::drawn(Role::Client, &unhex(&case["client_x"]), None);
+    let session = |secrets: &SessionSecrets| {
+        let mut scene = Scene::new();
+        let connection = scene.open("127.0.0.1:40000", None);
+        for (frame, direction) in frames(&case["expect"]).iter().zip([
+            Direction::ToServer,
+            Direction::ToClient,
+            Direction::ToClient,
+            Direction::ToServer,
+            Direction::ToServer,
+        ]) {
+            scene.send(connection, direction, frame);
+        }
+        only(&scene.finish(), std::slice::from_ref(secrets))
+    };
+    let whole = session(&drawn);
+    assert_eq!(unchecked(&whole), [What::Token]);
+    let derived = drawn.with_keys_of(whole.session.as_ref().unwrap());
+    let signatures = |hash: &str| {
+        let mut text: serde_json::Value =
+            serde_json::from_str(&derived.to_json().unwrap()).unwrap();
+        let members = text.as_object_mut().unwrap();
+        members.retain(|name, _| !["role", "dh", "hash"].contains(&name.as_str()));
+        if !hash.is_empty() {
+            members.insert("hash".into(), hash.into());
+        }
+        let found = session(&SessionSecrets::from_json(&text.to_string()).unwrap());
+        assert!(found.session.is_some(), "{:?}", found.refused);
+        let checks = found.frames.iter().flat_map(|frame| &frame.checks);
+        let signed = checks.filter(|check| check.what == What::Signature).cloned();
+        (signed.collect::<Vec<_>>(), unchecked(&found))
+    };
+    let (signed, missing) = signatures("");
+    assert_eq!((signed, missing), (Vec::new(), vec![What::Signature, What::Token]));
+    let (signed, missing) = signatures(&case["h"]);
+    assert!(signed.iter().all(|check| check.passed) && signed.len() == 2, "{signed:?}");
+    assert!(signed[0].detail.ends_with("over the hash of the secrets"), "{signed:?}");
+    assert_eq!(missing, [What::Token]);
+    let (signed, _) = signatures(&"00".repeat(32));
+    assert!(signed.iter().all(|check| !check.passed) && signed.len() == 2, "{signed:?}");
 }
 
 #[test]
