@@ -30,6 +30,9 @@ const WAITING_PIECES_MAX: usize = 64;
 /// The bytes that the end of one connection needs.
 const END_BYTES: u64 = 2 * 128;
 
+/// The longest gap that sequence numbers can show; a longer one is shown as this.
+const GAP_MAX: u32 = 1 << 30;
+
 /// Initial sequence numbers: fixed, so that equal sessions make equal captures.
 const INITIAL: [u32; 2] = [1_000_000, 2_000_000];
 
@@ -153,9 +156,9 @@ impl<W: Write> Writer<W> {
         bytes: usize,
     ) -> io::Result<()> {
         self.settle(connection.0, None)?;
-        if let Some(known) = self.connections.get_mut(&connection.0)
-            && let Ok(bytes) = u32::try_from(bytes)
-        {
+        if let Some(known) = self.connections.get_mut(&connection.0) {
+            // A reader takes a longer way ahead for one back.
+            let bytes = u32::try_from(bytes).unwrap_or(GAP_MAX).min(GAP_MAX);
             let sequence = &mut known.sequence[side(direction)];
             *sequence = sequence.wrapping_add(bytes);
         }

@@ -40,17 +40,23 @@ pub(crate) fn now() -> Duration {
 }
 
 pub(crate) fn run(args: &CaptureArgs) -> Result<(), Failure> {
-    let recorder = Arc::new(Recorder::start(&args.file, args.max_bytes, false)?);
     let runtime = crate::runtime()?;
     let mut interrupt = Interrupt::watch(&runtime)?;
-    let outcome = runtime.block_on(relay(args, &recorder, &mut interrupt));
+    // The file comes last: one that is there already is replaced by what passes, not by a start
+    // that fails.
+    let listener = runtime.block_on(listen(args))?;
+    let recorder = Arc::new(Recorder::start(&args.file, args.max_bytes, false)?);
+    recorder.begin();
+    let outcome = runtime.block_on(relay(args, listener, &recorder, &mut interrupt));
     // Connections that are still open are shown as such.
     drop(runtime);
     let outcome = outcome?;
     let ended = recorder.finish();
     let mut screen = screen(args);
+    let is_whole = ended.is_whole();
+    let part = if is_whole { "" } else { ", not all that passed" };
     let text = format!(
-        "Captured {} connections in {} bytes: ddes inspect {}",
+        "Captured {} connections in {} bytes{part}: ddes inspect {}",
         outcome,
         ended.bytes,
         args.file.display()
@@ -58,12 +64,21 @@ pub(crate) fn run(args: &CaptureArgs) -> Result<(), Failure> {
     let line = Line::new("captured", text)
         .with("connections", outcome)
         .with("bytes", ended.bytes)
-        .with("is_whole", ended.failure.is_none());
+        .with("is_whole", is_whole);
     if let Some(mut failure) = ended.failure {
         failure = failure.or_next("free some space, and capture again");
         return Err(failure);
     }
     if !is_data(args) && !args.output.quiet { screen.show(&line) } else { Ok(()) }
+}
+
+async fn listen(args: &CaptureArgs) -> Result<TcpListener, Failure> {
+    TcpListener::bind(args.listen).await.map_err(|error| cannot_listen(args, &error))
+}
+
+fn cannot_listen(args: &CaptureArgs, error: &std::io::Error) -> Failure {
+    Failure::new(Code::Connect, format!("cannot listen on {}: {error}", args.listen))
+        .next(format!("ddes capture --listen {}:0 …     (takes a free port)", args.listen.ip()))
 }
 
 /// Whether standard output is the capture.
@@ -78,15 +93,11 @@ fn screen(args: &CaptureArgs) -> Screen {
 /// Relays until it is told to stop; how many connections passed.
 async fn relay(
     args: &CaptureArgs,
+    listener: TcpListener,
     recorder: &Arc<Recorder>,
     interrupt: &mut Interrupt,
 ) -> Result<u64, Failure> {
-    let cannot_listen = |error| {
-        Failure::new(Code::Connect, format!("cannot listen on {}: {error}", args.listen))
-            .next(format!("ddes capture --listen {}:0 …     (takes a free port)", args.listen.ip()))
-    };
-    let listener = TcpListener::bind(args.listen).await.map_err(cannot_listen)?;
-    let address = listener.local_addr().map_err(cannot_listen)?;
+    let address = listener.local_addr().map_err(|error| cannot_listen(args, &error))?;
     let mut terminated = signal(SignalKind::terminate())
         .map_err(|error| Failure::system("cannot watch for signals", &error))?;
     let (lines, mut shown) = mpsc::channel::<Line>(LINES_MAX);
