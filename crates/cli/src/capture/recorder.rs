@@ -468,3 +468,83 @@ impl Keeper {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::io::Read;
+    use std::os::fd::OwnedFd;
+
+    use super::*;
+
+    fn address() -> SocketAddr {
+        "127.0.0.1:1".parse().unwrap()
+    }
+
+    fn opened() -> Happened {
+        let secrets = Some(Box::new(SessionSecrets::drawn(Role::Server, &[1; 64], None)));
+        Happened::Opened { client: address(), server: address(), secrets }
+    }
+
+    /// A recorder into a pipe that nobody reads yet.
+    fn stuck() -> (Recorder, io::PipeReader, OwnedFd) {
+        let (reader, writer) = io::pipe().unwrap();
+        let writer = OwnedFd::from(writer);
+        let number = std::os::fd::AsRawFd::as_raw_fd(&writer);
+        let path = format!("/proc/self/fd/{number}");
+        (Recorder::start(Path::new(&path), u64::MAX, true).unwrap(), reader, writer)
+    }
+
+    #[test]
+    fn connections_that_come_and_go_before_a_disk_that_takes_nothing_are_bounded() {
+        let (recorder, mut reader, writer) = stuck();
+        let most = 3 * (QUEUED_BYTES_MAX / EVENT_COST) as u64;
+        for connection in 0..most {
+            recorder.note(connection, opened());
+            recorder.note(connection, Happened::Closed);
+            let queued = recorder.shared.queued.load(Ordering::Relaxed);
+            assert!(queued <= QUEUED_BYTES_MAX, "{queued} bytes wait");
+        }
+        assert!(lock(&recorder.taken).open.is_empty());
+        let skipped = lock(&recorder.taken).skipped;
+        assert!(skipped > 0 && skipped < most, "{skipped} were not taken");
+        let reading = thread::spawn(move || {
+            let mut all = Vec::new();
+            reader.read_to_end(&mut all).unwrap();
+        });
+        while recorder.shared.queued.load(Ordering::Relaxed) > 0 {
+            thread::yield_now();
+        }
+        let ended = recorder.finish();
+        assert_eq!((ended.skipped, ended.is_whole()), (skipped, false));
+        drop((recorder, writer));
+        reading.join().unwrap();
+    }
+
+    #[test]
+    fn the_ends_and_gaps_of_connections_fit_however_much_waits() {
+        let (recorder, reader, writer) = stuck();
+        recorder.note(0, opened());
+        recorder.note(1, opened());
+        let (mut sent, mut lost) = (0, 0);
+        while lost < 10 {
+            let before = recorder.shared.queued.load(Ordering::Relaxed);
+            recorder.note(0, Happened::Data(Direction::ToServer, vec![0; 60_000]));
+            let after = recorder.shared.queued.load(Ordering::Relaxed);
+            if after > before {
+                sent += 1
+            } else {
+                lost += 1
+            };
+        }
+        assert!(sent > 0);
+        recorder.note(1, Happened::Closed);
+        recorder.note(0, Happened::Closed);
+        assert!(lock(&recorder.taken).open.is_empty());
+        assert!(recorder.shared.queued.load(Ordering::Relaxed) <= QUEUED_BYTES_MAX);
+        drop(reader);
+        assert!(!recorder.finish().is_whole());
+        drop(writer);
+    }
+}
