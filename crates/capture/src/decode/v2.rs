@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::open::{first_key, function};
 use super::record::Records;
+use super::work::Work;
 use super::{check, hex, plain};
 use crate::conversation::{Check, Conversation, Direction, Frame, Note, NoteKind, Profile, What};
 use crate::opened::OpenedV2;
@@ -74,7 +75,7 @@ struct Account {
 }
 
 /// Decrypts and checks every record.
-pub(super) fn decrypt(conversation: &mut Conversation, opened: &mut OpenedV2) {
+pub(super) fn decrypt(conversation: &mut Conversation, opened: &mut OpenedV2, work: &mut Work) {
     let cipher = function(opened.suite);
     let first =
         |epochs: &[crate::Epoch]| epochs.first().map(|epoch| Records::new(cipher, &epoch.key));
@@ -100,7 +101,7 @@ pub(super) fn decrypt(conversation: &mut Conversation, opened: &mut OpenedV2) {
             continue;
         }
         let Some((header, body)) = frame.bytes.split_at_checked(HEADER_BYTES) else { continue };
-        match records.open(header, body) {
+        match records.open(header, body, work) {
             Some(record) => {
                 let detail = format!("record {} under key {}", record.number, record.epoch + 1);
                 frame.checks.push(check(What::Tag, "P-08", true, detail));
@@ -139,7 +140,7 @@ pub(super) fn decrypt(conversation: &mut Conversation, opened: &mut OpenedV2) {
 }
 
 /// The directions in which records may be missing, and the first frame of each that follows.
-fn gaps(notes: &[Note]) -> Vec<(u32, Direction)> {
+pub(super) fn gaps(notes: &[Note]) -> Vec<(u32, Direction)> {
     let both = [Direction::ToServer, Direction::ToClient];
     notes
         .iter()

@@ -1,6 +1,6 @@
 //! What a receiver would refuse fails its check, and what is not checked is said.
 
-use ddes_capture::{Check, Conversation, Direction, NoteKind, SessionSecrets, What};
+use ddes_capture::{Check, Conversation, Direction, Limits, NoteKind, SessionSecrets, What};
 use ddes_cipher::Function;
 use ddes_session::v2::record::Sealer;
 use ddes_wire::frame::Opcode;
@@ -8,7 +8,7 @@ use ddes_wire::v2::{Data, Outcome, Status, Welcome};
 use ddes_wire::{Sequence, SessionNumber, Standing, Token, Total};
 use zeroize::Zeroizing;
 
-use crate::{Scene, only};
+use crate::{Scene, only, read};
 
 const KEYS: [[u8; 32]; 2] = [[1; 32], [2; 32]];
 const TOKEN: [u8; 16] = [7; 16];
@@ -68,13 +68,21 @@ impl Records {
 
     /// The conversation, opened with the keys of the records alone.
     pub(crate) fn read(self) -> Conversation {
-        let hex = |key: [u8; 32]| format!("{:02x}", key[0]).repeat(32);
-        let [to_server, to_client] = KEYS.map(hex);
-        let text =
-            format!(r#"{{"ddes_secrets":1,"to_server":"{to_server}","to_client":"{to_client}"}}"#);
-        let secrets = SessionSecrets::from_json(&text).unwrap();
-        only(&self.scene.finish(), &[secrets])
+        only(&self.scene.finish(), &[secrets(KEYS)])
     }
+
+    /// Bytes to the client are missing in the capture.
+    fn lose(&mut self) {
+        self.scene.writer.lost(self.connection, Direction::ToClient, 1000).unwrap();
+    }
+}
+
+fn secrets(keys: [[u8; 32]; 2]) -> SessionSecrets {
+    let hex = |key: [u8; 32]| key.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let [to_server, to_client] = keys.map(hex);
+    let text =
+        format!(r#"{{"ddes_secrets":1,"to_server":"{to_server}","to_client":"{to_client}"}}"#);
+    SessionSecrets::from_json(&text).unwrap()
 }
 
 fn failed(conversation: &Conversation) -> Vec<&Check> {
@@ -147,4 +155,77 @@ fn what_cannot_be_checked_is_said_once() {
     assert_eq!(unchecked(&session), [What::Sum, What::Token]);
     let whole = Records::new().welcome(0, 0).data(1, &[5]).outcome(1, 5).read();
     assert_eq!(unchecked(&whole), []);
+}
+
+/// Secrets of 50 other sessions, then those of this one.
+fn many() -> Vec<SessionSecrets> {
+    (0..50).map(|other| secrets([[100 + other; 32]; 2])).chain([secrets(KEYS)]).collect()
+}
+
+#[test]
+fn secrets_of_other_sessions_cost_one_try_each_where_nothing_is_missing() {
+    const BODY: usize = 65_535;
+    let mut session = Records::new();
+    session.send(Direction::ToClient, Opcode::EncryptedResult, &[0; BODY - 16]);
+    // Two cipher functions, and what an HMAC costs besides.
+    let hashed_max = (50 * 2 + 1) * (BODY as u64 + 1000);
+    let limits = Limits { hashed_max, ..Limits::default() };
+    let found = ddes_capture::read(&session.scene.finish()[..], &limits, &many()).unwrap();
+    assert!(found.all[0].session.is_some(), "{:?}", found.all[0].refused);
+    assert_eq!(found.notes, Vec::<String>::new());
+}
+
+#[test]
+fn what_is_computed_in_vain_is_bounded_for_the_whole_file_and_said() {
+    let mut scene = Scene::new();
+    for client in 1..=20 {
+        let mut session = Records { scene, ..Records::new() };
+        session.connection = session.scene.open(&format!("127.0.0.1:{client}"), None);
+        session.lose();
+        session.send(Direction::ToClient, Opcode::EncryptedResult, &[0; 60_001]);
+        scene = session.scene;
+    }
+    let capture = scene.finish();
+    let began = std::time::Instant::now();
+    let limits = Limits { hashed_max: 100 << 20, ..Limits::default() };
+    let found = ddes_capture::read(&capture[..], &limits, &many()).unwrap();
+    let took = began.elapsed();
+    assert_eq!(found.all.len(), 20);
+    assert!(found.all.iter().all(|one| one.session.is_none()));
+    let refused = "too much was computed for other secrets and gaps before";
+    assert_eq!(found.all[19].refused.as_deref(), Some(refused));
+    assert!(
+        found.notes.iter().any(|note| note.contains("a bound is reached")),
+        "{:?}",
+        found.notes
+    );
+    // Without the bound it would be 2 times 1025 times 50 times 60 KB, 20 times: 123 GB.
+    assert!(took.as_secs() < 60, "{took:?}");
+}
+
+#[test]
+fn sessions_that_open_spend_nothing_and_unreadable_secrets_are_counted() {
+    let mut scene = Scene::new();
+    for client in 1..=40 {
+        let mut session = Records { scene, ..Records::new() };
+        let own = secrets(KEYS);
+        session.connection = session.scene.open(&format!("127.0.0.1:{client}"), Some(own));
+        session = session.welcome(0, 0);
+        scene = session.scene;
+    }
+    let mut capture = scene.finish();
+    let limits = Limits { hashed_max: 2000, ..Limits::default() };
+    let found = ddes_capture::read(&capture[..], &limits, &[]).unwrap();
+    assert!(found.all.iter().all(|one| one.session.is_some()));
+    assert_eq!(found.notes, Vec::<String>::new());
+    // The same with secrets that cannot be read.
+    for at in 0..capture.len() - 9 {
+        if capture[at..].starts_with(b"to_server") {
+            capture[at] = b'x';
+        }
+    }
+    let found = read(&capture, &[]);
+    assert_eq!(found.notes.len(), 17, "{:?}", found.notes);
+    assert!(found.notes.iter().all(|note| note.len() < 200), "{:?}", found.notes);
+    assert_eq!(found.notes[16], "the secrets in 24 more comments cannot be read");
 }
