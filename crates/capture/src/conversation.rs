@@ -274,6 +274,13 @@ pub enum NoteKind {
         /// The number that its record has, as far as is known.
         record: u64,
     },
+    /// Something that a receiver checks could not be checked here, in this frame and in others.
+    Unchecked {
+        /// What was not checked.
+        what: What,
+        /// Why, in a sentence without a full stop.
+        why: &'static str,
+    },
 }
 
 impl Conversation {

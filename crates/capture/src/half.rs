@@ -95,6 +95,12 @@ impl Half {
         }
     }
 
+    /// Frees what waits and what is kept: nobody asks for it any more.
+    pub(crate) fn clear(&mut self) {
+        (self.held, self.held_bytes) = (BTreeMap::new(), 0);
+        self.kept.clear();
+    }
+
     /// Bytes of memory that wait.
     pub(crate) fn held_bytes(&self) -> usize {
         self.held_bytes
@@ -199,6 +205,11 @@ impl Kept {
         }
     }
 
+    /// Whether what comes at `at` follows the last piece, and needs none of its own.
+    pub(crate) fn ends_at(&self, at: u64) -> bool {
+        self.0.last().is_some_and(|(start, piece)| *start + piece.len() as u64 == at)
+    }
+
     /// The bytes of a range, if they are kept.
     pub(crate) fn get(&self, at: u64, count: usize) -> Option<&[u8]> {
         let after = self.0.partition_point(|(start, _)| *start <= at);
@@ -221,6 +232,11 @@ impl Kept {
             }
         }
         None
+    }
+
+    #[cfg(test)]
+    pub(crate) fn pieces(&self) -> usize {
+        self.0.len()
     }
 
     /// Frees what is kept.

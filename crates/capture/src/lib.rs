@@ -30,10 +30,10 @@ pub use conversation::{
     NoteKind, Plain, Profile, Value, What,
 };
 pub use dissector::dissector;
-pub use limits::{BYTES_MAX, CONNECTIONS_MAX, CONVERSATIONS_MAX, Limits};
+pub use limits::{BYTES_MAX, CONNECTIONS_MAX, CONVERSATIONS_MAX, HASHED_MAX, Limits};
 pub use opened::{Epoch, Opened, OpenedClassic, OpenedV2};
 pub use read::{ReadError, read};
 pub use secrets::{
-    Hex, Role, SECRETS_BYTES_MAX, SECRETS_MAX, SECRETS_VERSION, SecretsError, SessionSecrets,
+    Hex, Place, Role, SECRETS_BYTES_MAX, SECRETS_MAX, SECRETS_VERSION, SecretsError, SessionSecrets,
 };
 pub use write::{ConnectionNumber, Writer, Written};

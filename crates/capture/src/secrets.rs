@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
+use serde_json::error::Category;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// The version of the format, the value of `ddes_secrets`.
@@ -89,9 +90,15 @@ pub enum SecretsError {
     /// It is longer than any session's secrets.
     #[error("the secrets of one session have at most {SECRETS_BYTES_MAX} bytes")]
     TooLong,
-    /// It is not JSON of this form.
-    #[error("{0}")]
-    Json(serde_json::Error),
+    /// It is not JSON.
+    #[error("{0}: this is not JSON")]
+    Json(Place),
+    /// It is JSON, but not of this form. What is there is not quoted: it may be a secret.
+    #[error("{0}: a member is missing, unknown, or of another type; bytes are hexadecimal digits")]
+    Member(Place),
+    /// It cannot be written.
+    #[error("the secrets cannot be written as JSON")]
+    Write,
     /// The format has another version.
     #[error("the secrets have format {0}, this program reads format {SECRETS_VERSION}")]
     Version(u32),
@@ -110,6 +117,37 @@ pub enum SecretsError {
         "they name neither `dh` with `role`, nor `shared`, nor `key1` and `key2`, nor `to_server` and `to_client`"
     )]
     Nothing,
+}
+
+/// Where in a text something is wrong, counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The line.
+    pub line: usize,
+    /// The byte in it.
+    pub column: usize,
+}
+
+/// The texts are one line each, as a rule.
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { line, column } = self;
+        if *line > 1 {
+            write!(f, "line {line}, column {column}")
+        } else {
+            write!(f, "column {column}")
+        }
+    }
+}
+
+impl From<serde_json::Error> for SecretsError {
+    fn from(error: serde_json::Error) -> Self {
+        let place = Place { line: error.line(), column: error.column() };
+        match error.classify() {
+            Category::Data => Self::Member(place),
+            Category::Io | Category::Syntax | Category::Eof => Self::Json(place),
+        }
+    }
 }
 
 impl ZeroizeOnDrop for SessionSecrets {}
@@ -138,14 +176,14 @@ impl SessionSecrets {
         if text.len() > SECRETS_BYTES_MAX {
             return Err(SecretsError::TooLong);
         }
-        let secrets: Self = serde_json::from_str(text).map_err(SecretsError::Json)?;
+        let secrets: Self = serde_json::from_str(text)?;
         secrets.check()?;
         Ok(secrets)
     }
 
     /// One line of JSON.
     pub fn to_json(&self) -> Result<Zeroizing<String>, SecretsError> {
-        serde_json::to_string(self).map(Zeroizing::new).map_err(SecretsError::Json)
+        serde_json::to_string(self).map(Zeroizing::new).map_err(|_| SecretsError::Write)
     }
 
     fn check(&self) -> Result<(), SecretsError> {

@@ -1,6 +1,6 @@
 //! All TCP connections of a capture: which of them speak this protocol, and their frames.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -20,6 +20,12 @@ const HELD_TOTAL_MAX: usize = 64 << 20;
 
 /// The most notes of one connection.
 const NOTES_MAX: usize = 1000;
+
+/// What a note costs in memory.
+const NOTE_COST: usize = 96;
+
+/// What bytes behind a gap cost beside themselves: a piece of their own.
+const PIECE_COST: usize = 64;
 
 /// How many connections are looked at to find one that can be given up.
 const LOOKS_MAX: usize = 64;
@@ -77,6 +83,10 @@ struct Connection {
     heads: [Vec<u8>; 2],
     /// Whether its bytes are kept: a bound was not reached.
     keeps: bool,
+    /// Which one it is of all that were followed.
+    serial: u64,
+    /// What it takes of the memory for frames.
+    charged: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,8 +105,12 @@ type Key = (SocketAddr, SocketAddr);
 pub(crate) struct Streams {
     limits: Limits,
     followed: HashMap<Key, Connection>,
-    /// The keys of `followed`, those that may be given up first in front.
-    order: VecDeque<Key>,
+    /// Those that are followed, by key and serial number, those that may be given up first in
+    /// front; and some that are followed no longer.
+    order: VecDeque<(Key, u64)>,
+    serials: u64,
+    /// The connections with bytes that wait for earlier ones, by how many these are.
+    holders: BTreeSet<(usize, u64, Key)>,
     pub(crate) done: Vec<Stream>,
     pub(crate) counts: Counts,
     /// Bytes of memory that are left for frames.
@@ -112,6 +126,8 @@ impl Streams {
             limits,
             followed: HashMap::new(),
             order: VecDeque::new(),
+            serials: 0,
+            holders: BTreeSet::new(),
             done: Vec::new(),
             counts: Counts::default(),
             left: limits.bytes_max,
@@ -142,15 +158,33 @@ impl Streams {
             kept: &mut self.kept,
             limits: &self.limits,
         };
-        let held = connection.held_bytes();
+        let (serial, before) = (connection.serial, connection.held_bytes());
         connection.take(at, sender, segment, comments, &mut memory);
-        let mut held = (self.held + connection.held_bytes()).saturating_sub(held);
-        while held > HELD_TOTAL_MAX && connection.held_bytes() > 0 {
-            let before = connection.held_bytes();
+        let after = connection.held_bytes();
+        self.count_held((serial, key), before, after);
+        while self.held > HELD_TOTAL_MAX {
+            // Whoever holds most pays, not whoever came last.
+            let Some((before, serial, key)) = self.holders.pop_last() else { break };
+            let Some(connection) = self.followed.get_mut(&key) else { continue };
+            let mut memory = Memory {
+                left: &mut self.left,
+                numbers: &mut self.numbers,
+                kept: &mut self.kept,
+                limits: &self.limits,
+            };
             connection.skip_gap(at, &mut memory);
-            held -= before - connection.held_bytes();
+            let after = connection.held_bytes();
+            self.count_held((serial, key), before, after);
         }
-        self.held = held;
+    }
+
+    /// A connection holds more or less than before.
+    fn count_held(&mut self, (serial, key): (u64, Key), before: usize, after: usize) {
+        self.holders.remove(&(before, serial, key));
+        if after > 0 {
+            self.holders.insert((after, serial, key));
+        }
+        self.held = (self.held + after).saturating_sub(before);
     }
 
     /// Begins to follow a connection; whether there is room.
@@ -164,22 +198,31 @@ impl Streams {
             self.counts.unfollowed += u64::from(segment.flags.syn && !segment.flags.ack);
             return false;
         }
-        self.followed.insert(key, Connection::new(key, at));
-        self.order.push_back(key);
+        self.serials += 1;
+        self.followed.insert(key, Connection::new(key, at, self.serials));
+        self.order.push_back((key, self.serials));
+        // The same addresses may come again and again, each time as another connection.
+        if self.order.len() > 2 * self.followed.len() + LOOKS_MAX {
+            let followed = &self.followed;
+            self.order.retain(|(key, serial)| is_followed(followed, key, *serial));
+        }
         true
     }
 
     /// Gives up a connection that says nothing, or is done, or speaks something else.
     fn make_room(&mut self) -> bool {
-        for _ in 0..LOOKS_MAX {
-            let Some(key) = self.order.pop_front() else { return false };
-            let Some(connection) = self.followed.get(&key) else { continue };
+        let mut looks = 0;
+        while looks < LOOKS_MAX {
+            let Some((key, serial)) = self.order.pop_front() else { return false };
+            let connection = self.followed.get(&key).filter(|found| found.serial == serial);
+            let Some(connection) = connection else { continue };
+            looks += 1;
             let is_busy = connection.kind == Kind::Ours && connection.stream.end == StreamEnd::Open;
             if !is_busy {
                 self.give_up(key);
                 return true;
             }
-            self.order.push_back(key);
+            self.order.push_back((key, serial));
         }
         false
     }
@@ -187,7 +230,7 @@ impl Streams {
     /// Follows a connection no longer, and keeps what it said.
     fn give_up(&mut self, key: Key) {
         let Some(mut connection) = self.followed.remove(&key) else { return };
-        self.held = self.held.saturating_sub(connection.held_bytes());
+        self.count_held((connection.serial, key), connection.held_bytes(), 0);
         let mut memory = Memory {
             left: &mut self.left,
             numbers: &mut self.numbers,
@@ -197,7 +240,7 @@ impl Streams {
         connection.finish(&mut memory);
         match connection.kind {
             Kind::Ours if connection.keeps || !connection.stream.frames.is_empty() => {
-                self.done.push(connection.stream);
+                return self.done.push(connection.stream);
             }
             Kind::Ours if !wanted(&self.limits, connection.stream.number) => {
                 self.counts.others += 1;
@@ -205,12 +248,17 @@ impl Streams {
             Kind::Ours => self.counts.unfollowed += 1,
             Kind::Other | Kind::Silent => self.counts.other_connections += 1,
         }
+        // What is not kept takes no memory from what is.
+        self.left += connection.charged;
     }
 
     /// The capture ends.
     pub(crate) fn finish(mut self) -> (Vec<Stream>, Counts) {
-        let keys: Vec<Key> = self.followed.keys().copied().collect();
-        for key in keys {
+        let mut keys: Vec<_> =
+            self.followed.iter().map(|(key, connection)| (connection.serial, *key)).collect();
+        // As they came: some get their numbers only now.
+        keys.sort_unstable();
+        for (_, key) in keys {
             self.give_up(key);
         }
         self.done.sort_by_key(|stream| stream.number);
@@ -226,8 +274,27 @@ struct Memory<'a> {
     limits: &'a Limits,
 }
 
+impl Memory<'_> {
+    /// Takes so much for a connection, if it is there.
+    fn charge(&mut self, charged: &mut usize, cost: usize) -> bool {
+        let Some(left) = self.left.checked_sub(cost) else { return false };
+        *self.left = left;
+        *charged += cost;
+        true
+    }
+
+    /// Gives back all that a connection took.
+    fn refund(&mut self, charged: &mut usize) {
+        *self.left += std::mem::take(charged);
+    }
+}
+
+fn is_followed(followed: &HashMap<Key, Connection>, key: &Key, serial: u64) -> bool {
+    followed.get(key).is_some_and(|connection| connection.serial == serial)
+}
+
 impl Connection {
-    fn new(key: Key, began: Duration) -> Self {
+    fn new(key: Key, began: Duration, serial: u64) -> Self {
         Self {
             stream: Stream {
                 number: 0,
@@ -246,6 +313,8 @@ impl Connection {
             kind: Kind::Silent,
             heads: [Vec::new(), Vec::new()],
             keeps: true,
+            serial,
+            charged: 0,
         }
     }
 
@@ -266,13 +335,19 @@ impl Connection {
             let opener = if segment.flags.ack { 1 - sender } else { sender };
             self.stream.opener.get_or_insert(opener);
         }
-        self.comment(comments, memory);
+        if self.kind != Kind::Other && self.keeps {
+            self.comment(comments, memory);
+        }
         if self.kind != Kind::Other {
             self.deliver(at, sender, memory, |half, deliver| half.take(segment, deliver));
         }
         if segment.flags.rst && self.stream.end == StreamEnd::Open {
             self.stream.end = StreamEnd::Reset { half: sender };
         }
+        self.note_end();
+    }
+
+    fn note_end(&mut self) {
         if self.stream.end == StreamEnd::Open && self.stream.halves.iter().all(Half::is_over) {
             self.stream.end = StreamEnd::Closed;
         }
@@ -281,9 +356,11 @@ impl Connection {
     /// Keeps comments that may hold secrets, in bounded memory.
     fn comment(&mut self, comments: &[&str], memory: &mut Memory<'_>) {
         for comment in comments {
-            let fits = comment.len() <= crate::SECRETS_BYTES_MAX && comment.len() <= *memory.left;
-            if fits && comment.contains("ddes_secrets") && self.stream.comments.len() < 8 {
-                *memory.left -= comment.len();
+            let fits = comment.len() <= crate::SECRETS_BYTES_MAX && self.stream.comments.len() < 8;
+            if fits
+                && comment.contains("ddes_secrets")
+                && memory.charge(&mut self.charged, comment.len())
+            {
                 self.stream.comments.push((*comment).to_owned());
             }
         }
@@ -303,13 +380,15 @@ impl Connection {
             match event {
                 Event::Bytes(bytes, begins) => self.bytes(at, sender, &bytes, begins, memory),
                 Event::Gap(bytes) => {
-                    self.note(Some(sender), NoteKind::Gap { bytes });
+                    self.note(Some(sender), NoteKind::Gap { bytes }, memory);
                     let missing = &mut self.stream.missing[sender];
                     missing.bytes = missing.bytes.saturating_add(bytes);
                     missing.is_end = true;
                     self.framers[sender].skip(bytes);
                 }
-                Event::Conflict(offset) => self.note(Some(sender), NoteKind::Conflict { offset }),
+                Event::Conflict(offset) => {
+                    self.note(Some(sender), NoteKind::Conflict { offset }, memory);
+                }
             }
         }
     }
@@ -329,10 +408,11 @@ impl Connection {
             return;
         }
         let place = self.framers[sender].place();
-        self.keeps &= bytes.len() <= *memory.left;
+        let kept = &mut self.stream.halves[sender].kept;
+        let cost = bytes.len() + if kept.ends_at(place) { 0 } else { PIECE_COST };
+        self.keeps = self.keeps && memory.charge(&mut self.charged, cost);
         if self.keeps {
-            *memory.left -= bytes.len();
-            self.stream.halves[sender].kept.push(place, bytes);
+            kept.push(place, bytes);
         }
         let mut found = Vec::new();
         self.framers[sender].push(bytes, begins, &mut |frame| found.push(frame));
@@ -340,12 +420,13 @@ impl Connection {
             self.stream.missing[sender].is_end = false;
             let unframed = self.framers[sender].take_unframed();
             if unframed > 0 {
-                self.note(Some(sender), NoteKind::Unframed { bytes: unframed });
+                self.note(Some(sender), NoteKind::Unframed { bytes: unframed }, memory);
             }
-            self.keeps &= FRAME_COST <= *memory.left;
             let is_there = self.stream.halves[sender].kept.get(frame.start, frame.bytes).is_some();
+            if is_there {
+                self.keeps = self.keeps && memory.charge(&mut self.charged, FRAME_COST);
+            }
             if self.keeps && is_there {
-                *memory.left -= FRAME_COST;
                 self.stream.frames.push(Mark { half: sender, found: frame, at });
             } else {
                 self.stream.beyond.0 += 1;
@@ -353,7 +434,7 @@ impl Connection {
             }
         }
         if let Some(length) = self.framers[sender].take_too_long() {
-            self.note(Some(sender), NoteKind::TooLong { length });
+            self.note(Some(sender), NoteKind::TooLong { length }, memory);
         }
     }
 
@@ -365,10 +446,8 @@ impl Connection {
         let Some(header) = head.first_chunk() else { return };
         if !is_header(header) {
             self.kind = Kind::Other;
-            for half in &mut self.stream.halves {
-                half.kept.clear();
-            }
-            return;
+            self.stream.halves.iter_mut().for_each(Half::clear);
+            return self.drop_kept(memory);
         }
         self.kind = Kind::Ours;
         *memory.numbers += 1;
@@ -376,12 +455,30 @@ impl Connection {
         let is_wanted = wanted(memory.limits, self.stream.number);
         self.keeps &= is_wanted && *memory.kept < memory.limits.conversations_max;
         *memory.kept += usize::from(self.keeps);
+        if !self.keeps {
+            self.drop_kept(memory);
+        }
     }
 
-    fn note(&mut self, half: Option<usize>, kind: NoteKind) {
-        if self.keeps && self.stream.notes.len() < NOTES_MAX {
+    /// Gives back the memory of what came before it was known what the connection is.
+    fn drop_kept(&mut self, memory: &mut Memory<'_>) {
+        (self.stream.comments, self.stream.notes) = (Vec::new(), Vec::new());
+        self.stream.halves.iter_mut().for_each(|half| half.kept.clear());
+        memory.refund(&mut self.charged);
+    }
+
+    fn note(&mut self, half: Option<usize>, kind: NoteKind, memory: &mut Memory<'_>) {
+        if !self.keeps {
+            return;
+        }
+        let has_room = self.stream.notes.len() < NOTES_MAX;
+        if has_room && memory.charge(&mut self.charged, NOTE_COST) {
             let before = self.stream.frames.len();
             self.stream.notes.push(StreamNote { before, half, kind });
+        } else {
+            // What follows cannot be read without knowing what is missing before it. Of conflicts
+            // the first ones say enough.
+            self.keeps = matches!(kind, NoteKind::Conflict { .. });
         }
     }
 
@@ -400,8 +497,9 @@ impl Connection {
             }
             self.framers[sender].end();
             let bytes = self.framers[sender].take_unframed();
+            self.note_end();
             if bytes > 0 {
-                self.note(Some(sender), NoteKind::Unframed { bytes });
+                self.note(Some(sender), NoteKind::Unframed { bytes }, memory);
             }
         }
         if self.stream.beyond.0 > 0 {
@@ -454,4 +552,163 @@ fn key(segment: &Segment<'_>) -> Key {
 /// Whether all conversations are asked for, or this one.
 fn wanted(limits: &Limits, number: u32) -> bool {
     limits.only.is_none_or(|only| only == number)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+    use crate::packet::Flags;
+
+    const HEADER: [u8; 8] = [0, 0, 0, 10, 0, 0, 0, 0];
+
+    struct Scene(Streams);
+
+    impl Scene {
+        fn new(limits: Limits) -> Self {
+            Self(Streams::new(limits))
+        }
+
+        fn packet(&mut self, port: u16, sequence: u32, data: &[u8]) -> &mut Self {
+            self.take(port, sequence, Flags { ack: true, ..Flags::default() }, data, &[])
+        }
+
+        fn syn(&mut self, port: u16, sequence: u32, comments: &[&str]) -> &mut Self {
+            let syn = Flags { syn: true, ..Flags::default() };
+            self.take(port, sequence.wrapping_sub(1), syn, &[], comments)
+        }
+
+        fn take(
+            &mut self,
+            port: u16,
+            sequence: u32,
+            flags: Flags,
+            data: &[u8],
+            comments: &[&str],
+        ) -> &mut Self {
+            let (from, to) = (([10, 0, 0, 1], port).into(), ([10, 0, 0, 2], 5566).into());
+            let segment = Segment { from, to, sequence, flags, data, cut: 0 };
+            self.0.take(Duration::from_secs(1), &segment, comments);
+            self
+        }
+
+        fn finish(self) -> Vec<Stream> {
+            self.0.finish().0
+        }
+    }
+
+    #[test]
+    fn the_same_addresses_again_and_again_take_no_memory() {
+        let mut scene = Scene::new(Limits { connections_max: 3, ..Limits::default() });
+        scene.syn(2, 1, &[]).packet(2, 1, &HEADER);
+        for sequence in 1..10_000 {
+            scene.syn(1, sequence * 5, &[]);
+            assert!(scene.0.order.len() <= 200, "{} places", scene.0.order.len());
+        }
+        // Room is made by what is silent, and not by the newest with addresses of the oldest.
+        scene.packet(1, 9_999 * 5, &HEADER).syn(3, 1, &[]).syn(4, 1, &[]);
+        assert!([2, 1, 4].iter().all(|port| {
+            let ends = (([10, 0, 0, 1], *port).into(), ([10, 0, 0, 2], 5566).into());
+            scene.0.followed.contains_key(&ends)
+        }));
+        assert_eq!(scene.finish().len(), 2);
+    }
+
+    #[test]
+    fn bytes_apart_by_gaps_and_notes_about_them_are_charged() {
+        let limits = Limits { bytes_max: 1 << 18, ..Limits::default() };
+        let mut scene = Scene::new(limits);
+        for port in 1..=10 {
+            scene.syn(port, 1, &[]).packet(port, 1, &HEADER);
+            for number in 0..3_000 {
+                scene.packet(port, 100 + 2 * number, &[7]);
+            }
+        }
+        let all = scene.finish();
+        let pieces: usize =
+            all.iter().flat_map(|one| &one.halves).map(|half| half.kept.pieces()).sum();
+        let notes: usize = all.iter().map(|one| one.notes.len()).sum();
+        let most = limits.bytes_max + FRAME_COST * all.len();
+        assert!(pieces * PIECE_COST + notes * NOTE_COST <= most, "{pieces} pieces, {notes} notes");
+        assert!(pieces > 1000 && notes > 1000, "{pieces} pieces, {notes} notes");
+        // What was not kept is said.
+        assert!(all[0].notes.len() <= NOTES_MAX + 1);
+        assert_eq!(all[0].beyond.0, 0);
+    }
+
+    #[test]
+    fn what_is_not_kept_gives_its_memory_back() {
+        let comment = format!("ddes_secrets{}", " ".repeat(4000));
+        let limits = Limits { bytes_max: 64 * 1024, connections_max: 8, ..Limits::default() };
+        for only in [None, Some(101)] {
+            let mut scene = Scene::new(Limits { only, ..limits });
+            for port in 1..=100 {
+                let other = if only.is_some() { &HEADER } else { b"GET / HT" };
+                scene.syn(port, 1, &[&comment]).packet(port, 1, other);
+                scene.take(port, 9, Flags { rst: true, ..Flags::default() }, &[], &[]);
+                // Silent ones are given up when there is no more room.
+                scene.syn(1000 + port, 1, &[&comment]);
+            }
+            scene.syn(999, 1, &[&comment]).packet(999, 1, &HEADER);
+            let all = scene.finish();
+            assert_eq!((all.len(), all[0].comments.len()), (1, 1));
+            assert_eq!(all[0].frames.len(), 1);
+        }
+    }
+
+    #[test]
+    fn connections_whose_first_bytes_are_missing_are_numbered_as_they_came() {
+        let mut scene = Scene::new(Limits::default());
+        for port in 1..=50 {
+            scene.syn(port, 1, &[]);
+            scene.packet(port, 6, &HEADER);
+        }
+        let numbers: Vec<_> =
+            scene.finish().iter().map(|one| (one.number, one.ends[0].port())).collect();
+        assert_eq!(numbers, (1..=50).map(|port| (u32::from(port), port)).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_waits_in_other_connections_costs_ours_nothing() {
+        let piece = [7; 1000];
+        for is_other in [true, false] {
+            let mut scene = Scene::new(Limits::default());
+            for port in 1..=70 {
+                scene.syn(port, 1, &[]);
+                for number in 0..900 {
+                    scene.packet(port, 100 + 1100 * number, &piece);
+                }
+                scene.packet(port, 1, if is_other { b"GET / HT" } else { &HEADER });
+            }
+            assert!(scene.0.held <= HELD_TOTAL_MAX, "{} bytes are held", scene.0.held);
+            assert_eq!(scene.0.held == 0, is_other);
+            let holders: usize = scene.0.holders.iter().map(|(held, ..)| held).sum();
+            assert_eq!(holders, scene.0.held);
+            // Two frames out of order.
+            scene.syn(999, 1, &[]).packet(999, 9, &HEADER).packet(999, 1, &HEADER);
+            let all = scene.finish();
+            let ours = all.iter().find(|one| one.ends[0].port() == 999).unwrap();
+            assert_eq!((ours.frames.len(), ours.notes.len()), (2, 0));
+        }
+    }
+
+    #[test]
+    fn a_gap_before_the_end_leaves_the_end_known() {
+        let fin = Flags { fin: true, ack: true, ..Flags::default() };
+        let mut scene = Scene::new(Limits::default());
+        scene.syn(1, 1, &[]).packet(1, 1, &HEADER).take(1, 100, fin, &[], &[]);
+        let segment = Segment {
+            from: ([10, 0, 0, 2], 5566).into(),
+            to: ([10, 0, 0, 1], 1).into(),
+            sequence: 1,
+            flags: fin,
+            data: &[],
+            cut: 0,
+        };
+        scene.0.take(Duration::from_secs(1), &segment, &[]);
+        let all = scene.finish();
+        assert_eq!(all[0].end, StreamEnd::Closed);
+        assert!(matches!(all[0].notes[0].kind, NoteKind::Gap { bytes: 91 }), "{:?}", all[0].notes);
+    }
 }

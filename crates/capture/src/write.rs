@@ -12,11 +12,12 @@ use std::time::Duration;
 use etherparse::PacketBuilder;
 
 use crate::conversation::Direction;
+use crate::decode::{self, Refusal, Work};
 use crate::opened::Opened;
 use crate::packet::{Flags, RAW, Segment};
 use crate::secrets::SessionSecrets;
-use crate::streams::Streams;
-use crate::{Limits, decode};
+use crate::streams::{Stream, Streams};
+use crate::{HASHED_MAX, Limits};
 
 /// The most bytes of data in one packet.
 const SEGMENT_BYTES_MAX: usize = 16 * 1024;
@@ -29,6 +30,9 @@ const WAITING_PIECES_MAX: usize = 64;
 
 /// The bytes that the end of one connection needs.
 const END_BYTES: u64 = 2 * 128;
+
+/// The longest gap that sequence numbers can show; a longer one is shown as this.
+const GAP_MAX: u32 = 1 << 30;
 
 /// Initial sequence numbers: fixed, so that equal sessions make equal captures.
 const INITIAL: [u32; 2] = [1_000_000, 2_000_000];
@@ -80,6 +84,17 @@ struct Waiting {
     secrets: SessionSecrets,
     pieces: Vec<(Direction, Duration, Vec<u8>)>,
     bytes: usize,
+    /// The whole frames at the last look.
+    frames: usize,
+}
+
+/// What a look at the frames so far gave.
+enum Keys {
+    Found(Box<Opened>),
+    /// The handshake is not whole yet.
+    NotYet,
+    /// It is, and leads to none: its peer sent something else, or is no peer.
+    Never,
 }
 
 impl<W: Write> Writer<W> {
@@ -116,6 +131,7 @@ impl<W: Write> Writer<W> {
             secrets: secrets.between(client, server),
             pieces: Vec::new(),
             bytes: 0,
+            frames: 0,
         });
         let is_waiting = waiting.is_some();
         let (sequence, is_behind) = (INITIAL, [false; 2]);
@@ -142,8 +158,10 @@ impl<W: Write> Writer<W> {
             let keys = waiting.keys(known.client, known.server);
             let is_much =
                 waiting.bytes > WAITING_BYTES_MAX || waiting.pieces.len() > WAITING_PIECES_MAX;
-            if keys.is_some() || is_much {
-                self.settle(connection.0, keys.as_ref())?;
+            match keys {
+                Keys::Found(keys) => self.settle(connection.0, Some(&*keys))?,
+                Keys::NotYet if !is_much => {}
+                Keys::NotYet | Keys::Never => self.settle(connection.0, None)?,
             }
             return Ok(self.state());
         }
@@ -159,9 +177,9 @@ impl<W: Write> Writer<W> {
         bytes: usize,
     ) -> io::Result<()> {
         self.settle(connection.0, None)?;
-        if let Some(known) = self.connections.get_mut(&connection.0)
-            && let Ok(bytes) = u32::try_from(bytes)
-        {
+        if let Some(known) = self.connections.get_mut(&connection.0) {
+            // A reader takes a longer way ahead for one back.
+            let bytes = u32::try_from(bytes).unwrap_or(GAP_MAX).min(GAP_MAX);
             let sequence = &mut known.sequence[side(direction)];
             *sequence = sequence.wrapping_add(bytes);
             known.is_behind[side(direction)] |= bytes > 0;
@@ -371,8 +389,27 @@ impl Connection {
 }
 
 impl Waiting {
-    /// The keys, if the frames so far and the secrets lead to some.
-    fn keys(&self, client: SocketAddr, server: SocketAddr) -> Option<Opened> {
+    /// The keys, if the frames so far and the secrets lead to some. A stranger at the other end
+    /// makes this compute at most one handshake.
+    fn keys(&mut self, client: SocketAddr, server: SocketAddr) -> Keys {
+        let Some(stream) = self.stream(client, server) else { return Keys::NotYet };
+        let before = std::mem::replace(&mut self.frames, stream.frames.len());
+        // Nothing is computed before both ends have sent their keys, nor twice for the same frames.
+        let has = |half: usize| stream.frames.iter().any(|frame| frame.half == half);
+        if before == self.frames || !has(0) || !has(1) {
+            return Keys::NotYet;
+        }
+        match decode::keys(stream, &self.secrets, &mut Work::new(HASHED_MAX)) {
+            Ok(keys) => Keys::Found(Box::new(keys)),
+            Err(Refusal::NoHandshake) => Keys::NotYet,
+            Err(
+                Refusal::OtherSession | Refusal::OtherWire | Refusal::Handshake | Refusal::Spent,
+            ) => Keys::Never,
+        }
+    }
+
+    /// The frames so far.
+    fn stream(&self, client: SocketAddr, server: SocketAddr) -> Option<Stream> {
         let mut streams = Streams::new(Limits::default());
         let mut sequence = INITIAL;
         for direction in [Direction::ToServer, Direction::ToClient] {
@@ -394,13 +431,7 @@ impl Waiting {
             sequence[side(*direction)] = number.wrapping_add(length);
         }
         let (streams, _) = streams.finish();
-        let stream = streams.into_iter().next()?;
-        // Nothing is computed before both ends have sent their keys.
-        let has = |half: usize| stream.frames.iter().any(|frame| frame.half == half);
-        if !has(0) || !has(1) {
-            return None;
-        }
-        decode::conversation(stream, std::slice::from_ref(&self.secrets)).session
+        streams.into_iter().next()
     }
 }
 

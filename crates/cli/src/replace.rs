@@ -25,10 +25,12 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, Mode, OFlags, PROC_SUPER_MAGIC, RenameFlags, XattrFlags, fchmod, fgetxattr,
-    flistxattr, fremovexattr, fsetxattr, linkat, openat, renameat, renameat_with, statfs, unlinkat,
+    Access, AtFlags, Mode, OFlags, PROC_SUPER_MAGIC, RenameFlags, XattrFlags, accessat, fchmod,
+    fgetxattr, flistxattr, fremovexattr, fsetxattr, fstat, linkat, openat, renameat, renameat_with,
+    statat, statfs, unlinkat,
 };
 use rustix::io::Errno;
+use rustix::process::geteuid;
 
 use crate::failure::{Code, Failure};
 use crate::folder::{Folder, Owner, parent};
@@ -222,6 +224,50 @@ pub(crate) fn create(path: &Path, bytes: &[u8], new: New) -> Result<bool, Replac
     Ok(beside.take_free_name()?)
 }
 
+/// Where a new file of ours takes the place of whatever is there, when it has something to hold.
+///
+/// Of the old file nothing is kept: neither its owner nor its mode, nor those who have it open.
+/// That is for what may hold secrets.
+pub(crate) struct Fresh(Place);
+
+impl Fresh {
+    /// Nothing if the path leads to what is no regular file, or to what this process has open.
+    /// Changes nothing; what will fail later is found here as far as that can be.
+    pub(crate) fn find(path: &Path) -> Result<Option<Self>, ReplaceError> {
+        match fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => return Err(Errno::ISDIR.into()),
+            Ok(metadata) if !metadata.is_file() => return Ok(None),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
+        let Some(place) = Place::of(path)? else { return Ok(None) };
+        let (folder, me) = (place.folder.owner().user, geteuid());
+        let owner = match statat(&place.folder, &place.name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(old) => old.st_uid,
+            Err(Errno::NOENT) => folder,
+            Err(error) => return Err(error.into()),
+        };
+        place.refuse_foreign(owner)?;
+        accessat(&place.folder, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)?;
+        // In a folder such as /tmp only the owner of a name may replace it.
+        let is_sticky = Mode::from_raw_mode(fstat(&place.folder)?.st_mode).contains(Mode::SVTX);
+        if is_sticky && !me.is_root() && ![owner, folder].contains(&me.as_raw()) {
+            return Err(Errno::PERM.into());
+        }
+        Ok(Some(Self(place)))
+    }
+
+    /// The file, empty, for us alone to read and write.
+    pub(crate) fn take(self) -> Result<File, ReplaceError> {
+        let Place { folder, name, holder: _ } = self.0;
+        let mut beside = Beside::new(folder, &name, UNFINISHED_MODE)?;
+        let file = beside.file.try_clone()?;
+        beside.take_name()?;
+        Ok(file)
+    }
+}
+
 /// Where a name lies, behind all symbolic links.
 struct Place {
     folder: Folder,
@@ -259,21 +305,26 @@ impl Place {
         Ok(Self { folder: Folder::open(parent(path))?, name, holder })
     }
 
-    fn begin(self, new: New) -> Result<Writing, ReplaceError> {
-        let Self { folder, name, holder } = self;
-        let owner = |user| match holder {
-            Some(holder) if holder != user => Err(ReplaceError::Foreign { holder, owner: user }),
+    /// Where somebody's link leads here, what is here has to be theirs.
+    fn refuse_foreign(&self, owner: u32) -> Result<(), ReplaceError> {
+        match self.holder {
+            Some(holder) if holder != owner => Err(ReplaceError::Foreign { holder, owner }),
             Some(_) | None => Ok(()),
-        };
-        let Some(old) = Old::find(&folder, &name)? else {
-            owner(folder.owner().user)?;
+        }
+    }
+
+    fn begin(self, new: New) -> Result<Writing, ReplaceError> {
+        let Some(old) = Old::find(&self.folder, &self.name)? else {
+            self.refuse_foreign(self.folder.owner().user)?;
+            let Self { folder, name, holder: _ } = self;
             let beside = Beside::new(folder, &name, new.mode)?;
             if new.is_folders {
                 beside.folder.give(beside.file.as_fd())?;
             }
             return Ok(Writing(Way::Replace(beside)));
         };
-        owner(old.metadata.uid())?;
+        self.refuse_foreign(old.metadata.uid())?;
+        let Self { folder, name, holder: _ } = self;
         let beside = Beside::new(folder, &name, UNFINISHED_MODE)?;
         if old.lend(&beside.file)? {
             return Ok(Writing(Way::Replace(beside)));
@@ -424,9 +475,14 @@ impl Beside {
 
     fn replace(mut self) -> Result<(), ReplaceError> {
         self.file.sync_all()?;
+        self.take_name()?;
+        Ok(self.folder.sync()?)
+    }
+
+    fn take_name(&mut self) -> Result<(), ReplaceError> {
         renameat(&self.folder, &self.own_name, &self.folder, &self.name)?;
         self.has_own_name = false;
-        Ok(self.folder.sync()?)
+        Ok(())
     }
 
     /// Whether the name was free.

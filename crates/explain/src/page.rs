@@ -41,7 +41,9 @@ pub struct Sources<'a> {
 /// Leaves of a conversation what an eavesdropper has.
 pub fn forget_secrets(conversation: &mut Conversation) {
     (conversation.session, conversation.secrets, conversation.refused) = (None, None, None);
-    conversation.notes.retain(|note| !matches!(note.kind, NoteKind::Lost { .. }));
+    let is_of_keys =
+        |kind: &NoteKind| matches!(kind, NoteKind::Lost { .. } | NoteKind::Unchecked { .. });
+    conversation.notes.retain(|note| !is_of_keys(&note.kind));
     for frame in &mut conversation.frames {
         frame.plain = None;
         frame.checks.retain(|check| match check.what {

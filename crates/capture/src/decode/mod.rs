@@ -4,6 +4,7 @@ mod classic;
 mod open;
 mod record;
 mod v2;
+mod work;
 
 use std::time::Duration;
 
@@ -21,8 +22,43 @@ use crate::streams::Stream;
 /// The secrets that are tried on one conversation: those that name its addresses first.
 const TRIALS_MAX: usize = 64;
 
-/// The conversation of a stream.
-pub(crate) fn conversation(stream: Stream, secrets: &[SessionSecrets]) -> Conversation {
+pub(crate) use open::Refusal;
+pub(crate) use work::Work;
+
+/// The conversation of a stream, with what opens it: of its own secrets and those for all streams.
+pub(crate) fn conversation(
+    stream: Stream,
+    own: &[SessionSecrets],
+    shared: &[SessionSecrets],
+    work: &mut Work,
+) -> Conversation {
+    let mut conversation = clear(stream);
+    match &conversation.profile {
+        Profile::Classic => classic::read_keys(&mut conversation),
+        Profile::V2 { .. } => v2::check_clear(&mut conversation),
+    }
+    match open::first(&conversation, own.iter().chain(shared), TRIALS_MAX, work) {
+        Ok(Some((opened, secrets))) => {
+            (conversation.session, conversation.secrets) = (Some(opened), Some(secrets));
+        }
+        Ok(None) => {}
+        Err(refusal) => conversation.refused = Some(refusal.to_string()),
+    }
+    decrypt(&mut conversation, work);
+    conversation
+}
+
+/// The keys that one end's secrets lead to on a stream that goes on, without what is inside.
+pub(crate) fn keys(
+    stream: Stream,
+    secrets: &SessionSecrets,
+    work: &mut Work,
+) -> Result<Opened, Refusal> {
+    open::open(&clear(stream), secrets, work)
+}
+
+/// What everybody sees, before anything is checked.
+fn clear(stream: Stream) -> Conversation {
     let first = stream.frames.first();
     let recognised = first.and_then(|mark| {
         let bytes = stream.halves[mark.half].kept.get(mark.found.start, mark.found.bytes)?;
@@ -31,27 +67,15 @@ pub(crate) fn conversation(stream: Stream, secrets: &[SessionSecrets]) -> Conver
     let (profile, client) = recognised.unwrap_or((Profile::V2 { suite: None }, 0));
     let mut conversation = skeleton(stream, profile, client);
     name_all(&mut conversation);
-    match &conversation.profile {
-        Profile::Classic => classic::read_keys(&mut conversation),
-        Profile::V2 { .. } => v2::check_clear(&mut conversation),
-    }
-    match open::first(&conversation, secrets, TRIALS_MAX) {
-        Ok(Some((opened, secrets))) => {
-            (conversation.session, conversation.secrets) = (Some(opened), Some(secrets));
-        }
-        Ok(None) => {}
-        Err(refusal) => conversation.refused = Some(refusal.to_string()),
-    }
-    decrypt(&mut conversation);
     conversation
 }
 
 /// Decrypts and checks what the session of a conversation allows.
-fn decrypt(conversation: &mut Conversation) {
+fn decrypt(conversation: &mut Conversation, work: &mut Work) {
     let Some(mut opened) = conversation.session.take() else { return };
     match &mut opened {
         Opened::Classic(keys) => classic::decrypt(conversation, keys),
-        Opened::V2(keys) => v2::decrypt(conversation, keys),
+        Opened::V2(keys) => v2::decrypt(conversation, keys, work),
     }
     conversation.session = Some(opened);
 }

@@ -14,6 +14,8 @@ use zeroize::Zeroizing;
 
 use super::classic;
 use super::record::Records;
+use super::v2::gaps;
+use super::work::{Work, of_des, of_handshake, of_trial};
 use crate::conversation::{Conversation, Direction, Frame, Profile};
 use crate::opened::{Opened, OpenedClassic, OpenedV2};
 use crate::secrets::{Hex, Role, SessionSecrets};
@@ -29,26 +31,30 @@ pub(crate) enum Refusal {
     OtherWire,
     #[error("the handshake in the capture is not valid")]
     Handshake,
+    #[error("too much was computed for other secrets and gaps before")]
+    Spent,
 }
 
 /// Tries secrets until one opens the conversation, and gives it with what it opened. Without any
 /// that name it, none were meant.
-pub(super) fn first(
+pub(super) fn first<'a>(
     conversation: &Conversation,
-    secrets: &[SessionSecrets],
+    secrets: impl Iterator<Item = &'a SessionSecrets> + Clone,
     trials_max: usize,
+    work: &mut Work,
 ) -> Result<Option<(Opened, SessionSecrets)>, Refusal> {
     let names = |secrets: &&SessionSecrets| {
         secrets.client.is_none_or(|client| client == conversation.client)
             && secrets.server.is_none_or(|server| server == conversation.server)
     };
-    let named = secrets.iter().filter(names);
+    let named = secrets.clone().filter(names);
     // Addresses change on the way; the secrets of another one are tried too.
-    let others = secrets.iter().filter(|secrets| !names(secrets));
+    let others = secrets.filter(|secrets| !names(secrets));
     let mut refusal = None;
     for secrets in named.chain(others).take(trials_max) {
-        match open(conversation, secrets) {
+        match open(conversation, secrets, work) {
             Ok(opened) => return Ok(Some((opened, secrets.clone()))),
+            Err(Refusal::Spent) => return Err(Refusal::Spent),
             // The reason that says most: the one of the secrets that name this conversation.
             Err(reason) if names(&secrets) => refusal = refusal.or(Some(reason)),
             Err(_) => {}
@@ -57,28 +63,51 @@ pub(super) fn first(
     refusal.map_or(Ok(None), Err)
 }
 
-fn open(conversation: &Conversation, secrets: &SessionSecrets) -> Result<Opened, Refusal> {
+/// What the secrets give; what was computed for it is paid for unless they do.
+pub(super) fn open(
+    conversation: &Conversation,
+    secrets: &SessionSecrets,
+    work: &mut Work,
+) -> Result<Opened, Refusal> {
     match conversation.profile {
         Profile::Classic => {
-            let opened = classic_keys(conversation, secrets)?;
-            match classic::fits(&opened, &conversation.frames) {
-                Some(true) | None => Ok(Opened::Classic(Box::new(opened))),
-                Some(false) => Err(Refusal::OtherSession),
-            }
+            let opened = classic_keys(conversation, secrets, work)?;
+            let longest = conversation.frames.iter().map(|frame| frame.bytes.len()).max();
+            paid(work, of_des(longest.unwrap_or(0)), || {
+                match classic::fits(&opened, &conversation.frames) {
+                    Some(true) | None => Ok(Opened::Classic(Box::new(opened))),
+                    Some(false) => Err(Refusal::OtherSession),
+                }
+            })
         }
         Profile::V2 { suite } => {
-            let opened = v2_keys(conversation, suite, secrets)?;
+            let opened = v2_keys(conversation, suite, secrets, work)?;
             Ok(Opened::V2(Box::new(opened)))
         }
     }
+}
+
+/// Computes something that is free if it succeeds.
+fn paid<T>(
+    work: &mut Work,
+    cost: u64,
+    compute: impl FnOnce() -> Result<T, Refusal>,
+) -> Result<T, Refusal> {
+    if !work.pay(cost) {
+        return Err(Refusal::Spent);
+    }
+    let found = compute()?;
+    work.give_back(cost);
+    Ok(found)
 }
 
 /// Rule C-09, from whatever the secrets hold.
 fn classic_keys(
     conversation: &Conversation,
     secrets: &SessionSecrets,
+    work: &mut Work,
 ) -> Result<OpenedClassic, Refusal> {
-    if let Some(shared) = drawn_shared(conversation, secrets).transpose()? {
+    if let Some(shared) = drawn_shared(conversation, secrets, work).transpose()? {
         return Ok(from_shared(shared));
     }
     if let Some(shared) = &secrets.shared {
@@ -98,6 +127,7 @@ fn classic_keys(
 fn drawn_shared(
     conversation: &Conversation,
     secrets: &SessionSecrets,
+    work: &mut Work,
 ) -> Option<Result<Zeroizing<Vec<u8>>, Refusal>> {
     let (role, entropy) = (secrets.role?, secrets.dh.as_ref()?);
     let key_of = |direction| {
@@ -112,26 +142,31 @@ fn drawn_shared(
         Role::Client => (client.public, server.public),
         Role::Server => (server.public, client.public),
     };
-    Some(agree(&server.prime, &server.generator, &entropy.0, &own, &peer))
+    let group = match work.group(&server.prime, &server.generator) {
+        Ok(group) => group,
+        Err(is_spent) => {
+            return Some(Err(if is_spent { Refusal::Spent } else { Refusal::Handshake }));
+        }
+    };
+    let cost = of_handshake(group.prime_len());
+    Some(paid(work, cost, || agree(&group, &entropy.0, &own, &peer)))
 }
 
 fn agree(
-    prime: &[u8],
-    generator: &[u8],
+    group: &Group,
     entropy: &[u8],
     own: &[u8],
     peer: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>, Refusal> {
-    let group = Group::received(prime, generator).map_err(|_| Refusal::Handshake)?;
     if entropy.len() < group.exponent_len() {
         return Err(Refusal::OtherSession);
     }
-    let exponent = Exponent::from_entropy(&group, entropy);
-    let own = PublicValue::received(&group, own).map_err(|_| Refusal::Handshake)?;
+    let exponent = Exponent::from_entropy(group, entropy);
+    let own = PublicValue::received(group, own).map_err(|_| Refusal::Handshake)?;
     if exponent.public_value() != own {
         return Err(Refusal::OtherSession);
     }
-    let peer = PublicValue::received(&group, peer).map_err(|_| Refusal::Handshake)?;
+    let peer = PublicValue::received(group, peer).map_err(|_| Refusal::Handshake)?;
     let shared = exponent.agree(&peer).map_err(|_| Refusal::Handshake)?;
     Ok(Zeroizing::new(shared.as_bytes().to_vec()))
 }
@@ -157,13 +192,17 @@ fn v2_keys(
     conversation: &Conversation,
     suite: Option<Suite>,
     secrets: &SessionSecrets,
+    work: &mut Work,
 ) -> Result<OpenedV2, Refusal> {
     let frames = &conversation.frames;
     if let (Some(role), Some(dh)) = (secrets.role, &secrets.dh) {
         let hello = first_key(frames, Direction::ToServer).ok_or(Refusal::NoHandshake)?;
         let answer = first_key(frames, Direction::ToClient).ok_or(Refusal::NoHandshake)?;
         let hello = Hello::decode(hello.body()).map_err(|_| Refusal::Handshake)?;
-        let (finished, steps) = run(role, dh, secrets.kem.as_ref(), &hello, answer.body())?;
+        let group = group(hello.suite);
+        let (finished, steps) = paid(work, of_handshake(group.prime_len()), || {
+            run(role, dh, secrets.kem.as_ref(), &group, &hello, answer.body())
+        })?;
         let mut opened = of_split(suite, &finished.to_server, &finished.to_client);
         opened.hash = Some(finished.hash);
         opened.steps = steps;
@@ -177,7 +216,7 @@ fn v2_keys(
         .map_or_else(|| vec![Some(Suite::ALL[0]), Some(Suite::ALL[3])], |suite| vec![Some(suite)]);
     for suite in suites {
         let mut opened = of_split(suite, &to_server, &to_client);
-        if fits(&opened, frames) {
+        if fits(&opened, conversation, work)? {
             opened.hash = secrets.hash.as_ref().and_then(Hex::array::<32>).map(|hash| *hash);
             return Ok(opened);
         }
@@ -185,20 +224,24 @@ fn v2_keys(
     Err(Refusal::OtherSession)
 }
 
+fn group(suite: Suite) -> Group {
+    Group::named(match suite.group() {
+        GroupSize::Bits2048 => NamedGroup::Ffdhe2048,
+        GroupSize::Bits3072 => NamedGroup::Ffdhe3072,
+        GroupSize::Bits4096 => NamedGroup::Ffdhe4096,
+    })
+}
+
 /// Runs one end's handshake again.
 fn run(
     role: Role,
     dh: &Hex,
     kem: Option<&Hex>,
+    group: &Group,
     hello: &Hello<'_>,
     answer: &[u8],
 ) -> Result<(Finished, Vec<Step>), Refusal> {
     let suite = hello.suite;
-    let group = Group::named(match suite.group() {
-        GroupSize::Bits2048 => NamedGroup::Ffdhe2048,
-        GroupSize::Bits3072 => NamedGroup::Ffdhe3072,
-        GroupSize::Bits4096 => NamedGroup::Ffdhe4096,
-    });
     if dh.0.len() < group.exponent_len() {
         return Err(Refusal::OtherSession);
     }
@@ -252,21 +295,32 @@ pub(super) fn function(suite: Option<Suite>) -> ddes_cipher::Function {
     }
 }
 
-/// Whether the first record of either direction opens.
-fn fits(opened: &OpenedV2, frames: &[Frame]) -> bool {
-    [(Direction::ToClient, &opened.to_client), (Direction::ToServer, &opened.to_server)]
-        .into_iter()
-        .any(|(direction, epochs)| {
-            let is_record =
-                |frame: &&Frame| frame.direction == direction && frame.field("tag").is_some();
-            let (Some(epoch), Some(frame)) = (epochs.first(), frames.iter().find(is_record)) else {
-                return false;
-            };
-            let mut records = Records::new(function(opened.suite), &epoch.key);
+/// Whether the first record of either direction opens; others before it may be missing only where
+/// the capture has a gap.
+fn fits(opened: &OpenedV2, conversation: &Conversation, work: &mut Work) -> Result<bool, Refusal> {
+    let gaps = gaps(&conversation.notes);
+    for (direction, epochs) in
+        [(Direction::ToClient, &opened.to_client), (Direction::ToServer, &opened.to_server)]
+    {
+        let is_record =
+            |frame: &&Frame| frame.direction == direction && frame.field("tag").is_some();
+        let first = conversation.frames.iter().find(is_record);
+        let (Some(epoch), Some(frame)) = (epochs.first(), first) else { continue };
+        let mut records = Records::new(function(opened.suite), &epoch.key);
+        if gaps.iter().any(|(before, of)| *before <= frame.number && *of == direction) {
             records.pass_gap();
-            let Some((header, body)) = frame.bytes.split_at_checked(8) else { return false };
-            records.open(header, body).is_some()
-        })
+        }
+        let Some((header, body)) = frame.bytes.split_at_checked(8) else { continue };
+        let cost = of_trial(body.len());
+        if !work.pay(cost) {
+            return Err(Refusal::Spent);
+        }
+        if records.open(header, body, work).is_some() {
+            work.give_back(cost);
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The first 10 of a direction.

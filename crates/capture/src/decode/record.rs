@@ -6,6 +6,7 @@ use hkdf::Hkdf;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use super::work::{Work, of_trial};
 use crate::opened::Epoch;
 
 /// After a gap: the most records that are taken to be missing.
@@ -53,11 +54,19 @@ impl Records {
     }
 
     /// Opens the next record: `header` and `body` of its frame. `None` if its tag is wrong.
-    pub(super) fn open(&mut self, header: &[u8], body: &[u8]) -> Option<OpenedRecord> {
+    pub(super) fn open(
+        &mut self,
+        header: &[u8],
+        body: &[u8],
+        work: &mut Work,
+    ) -> Option<OpenedRecord> {
         let (ciphertext, tag) = body.split_last_chunk::<TAG_BYTES>()?;
         let most = if self.is_behind_gap { SKIP_MAX } else { 0 };
         for skipped in 0..=most.min(TRIALS_MAX - self.trials) {
             let number = self.next.checked_add(skipped)?;
+            if skipped > 0 && !work.pay(of_trial(body.len())) {
+                return None;
+            }
             let mut text = ciphertext.to_vec();
             self.trials += u64::from(skipped > 0);
             if self.expanded.open(number, header, &mut text, tag).is_ok() {

@@ -188,5 +188,6 @@ fn note(kind: &NoteKind) -> String {
         NoteKind::Lost { record } => {
             format!("record {record} does not open: what follows this way is not decrypted")
         }
+        NoteKind::Unchecked { what, why } => format!("{} not checked: {why}", what.name()),
     }
 }

@@ -77,7 +77,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     options.watch = web.is_some();
     let about = about(args, &home, &options);
     let (server, is_passed) = bind(args, options, ledger)?;
-    let server = record(args, server)?;
+    let (server, recorder) = record(args, server)?;
     let address = server.local_addr().map_err(|error| cannot_listen(args, &error))?;
     let (prompt, screen) = open_screen(args)?;
     let board = Board::start(screen, args.log_level, values_at, events.clone())?;
@@ -119,6 +119,10 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     }
     hint(args, address, is_passed);
     let stop_note = systemd::watch(manager, server.handle(), address.to_string())?;
+    // An old capture is replaced only by a server that runs.
+    if let Some(recorder) = recorder {
+        recorder.begin();
+    }
     let ends_with_input = args.end_with_input;
     let beside = Beside { control, stopper, stops, stop_note, web, events, ends_with_input };
     let outcome = serve(server, &board, prompt, beside);
@@ -155,17 +159,18 @@ struct Beside {
 }
 
 /// With a capture of its sessions, where one is asked for.
-fn record(args: &ServeArgs, server: Server) -> Result<Server, Failure> {
+fn record(args: &ServeArgs, server: Server) -> Result<(Server, Option<Arc<Recorder>>), Failure> {
     let Some(path) = &args.capture else {
         if args.capture_secrets {
             return Err(Failure::new(Code::Usage, "--capture-secrets says nothing of where to")
                 .next("--capture FILE with it"));
         }
-        return Ok(server);
+        return Ok((server, None));
     };
     let recorder = Recorder::start(path, args.capture_max_bytes, true)?;
     let recorder = if args.capture_secrets { recorder.with_secrets() } else { recorder };
-    Ok(server.tapped(Arc::new(recorder)))
+    let recorder = Arc::new(recorder);
+    Ok((server.tapped(recorder.clone()), Some(recorder)))
 }
 
 /// On the socket that the service manager passes, which the second value says, or on its own.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -442,4 +442,139 @@ fn tshark_with_the_dissector_shows_what_inspect_shows() {
         let all = of(check);
         assert!(!all.is_empty() && all.iter().all(|value| *value == "1"), "{check}: {all:?}");
     }
+}
+
+// Captures that a disk, a bound or another user stands in the way of.
+
+/// Starts a relay before a server of this test that takes what comes; the relay and that server.
+fn relay(file: &Path, flags: &[&str]) -> (Running, TcpListener) {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = server.local_addr().unwrap().to_string();
+    let all = ["capture", "--json", "--listen", "127.0.0.1:0", "--server", &address, "-o"];
+    (started(ddes_at(&folder(), &[&all[..], &[text(file)], flags].concat())), server)
+}
+
+/// Sends pieces through a relay, closes, and gives the line about the capture.
+fn through(mut relay: Running, server: &TcpListener, pieces: &[&[u8]]) -> Value {
+    let mut client = TcpStream::connect(&relay.address).unwrap();
+    let (mut taken, _) = server.accept().unwrap();
+    for piece in pieces {
+        client.write_all(piece).unwrap();
+        taken.read_exact(&mut vec![0; piece.len()]).unwrap();
+    }
+    drop((client, taken));
+    let mut lines = String::new();
+    relay.stdout.read_to_string(&mut lines).unwrap();
+    serde_json::from_str(lines.lines().last().unwrap()).unwrap()
+}
+
+#[test]
+fn an_old_capture_survives_a_start_that_fails() {
+    let home = folder();
+    let old = home.join("old.pcapng");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let trust = "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    for (arguments, code) in [
+        (vec!["capture", "--listen", &address, "-o", text(&old)], 3),
+        (vec!["send", "--server", &free, "--trust", trust, "--capture", text(&old), "1"], 3),
+        (vec!["send", "--classic", "--server", &free, "--capture", text(&old), "1"], 3),
+        (vec!["serve", "--allow-any", "--listen", &address, "--capture", text(&old)], 3),
+        (
+            vec!["serve", "--allow-any", "--listen", "127.0.0.1:0", "--http", &address]
+                .into_iter()
+                .chain(["--capture", text(&old)])
+                .collect(),
+            3,
+        ),
+    ] {
+        fs::write(&old, "precious").unwrap();
+        let (found, _, error) = output(ddes_at(&home, &arguments));
+        assert_eq!(found, code, "{arguments:?}: {error}");
+        assert_eq!(fs::read(&old).unwrap(), b"precious", "{arguments:?}");
+        let names = fs::read_dir(&home).unwrap().map(|entry| entry.unwrap().file_name());
+        let made: Vec<_> =
+            names.filter(|name| name.to_string_lossy().starts_with(".ddes-new")).collect();
+        assert!(made.is_empty(), "{made:?}");
+    }
+}
+
+#[test]
+fn a_capture_is_a_file_of_ours_and_nobody_has_the_old_one_open() {
+    let home = folder();
+    let (file, link) = (home.join("capture.pcapng"), home.join("link.pcapng"));
+    fs::write(&file, "of somebody else").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).unwrap();
+    fs::hard_link(&file, &link).unwrap();
+    let is_root = rustix::process::geteuid().is_root();
+    if is_root {
+        std::os::unix::fs::chown(&file, Some(12345), Some(12345)).unwrap();
+    } else {
+        eprintln!("SKIPPED: only root can make a file of another user");
+    }
+    let mut reader = fs::File::open(&file).unwrap();
+    let server = serve(&home, &["--capture", text(&file), "--capture-secrets"]);
+    let trust = fingerprint(&home);
+    let send = ["send", "--quiet", "--server", &server.address, "--trust", &trust, "1"];
+    let (code, _, error) = output(ddes_at(&home, &send));
+    assert_eq!(code, 0, "{error}");
+    stop(server);
+    let found = fs::metadata(&file).unwrap();
+    assert_eq!(found.permissions().mode() & 0o777, 0o600);
+    assert_eq!((found.uid(), found.nlink()), (rustix::process::geteuid().as_raw(), 1));
+    let mut seen = String::new();
+    reader.read_to_string(&mut seen).unwrap();
+    assert_eq!(seen, "of somebody else");
+    assert_eq!(fs::read(&link).unwrap(), b"of somebody else");
+    let (code, lines, error) = inspect(&[text(&file)]);
+    assert_eq!(code, 0, "{error}");
+    assert!(!decrypted(&lines).is_empty());
+}
+
+#[test]
+fn a_capture_follows_a_link_of_ours_and_no_link_of_another_user() {
+    let home = folder();
+    let (target, link) = (home.join("target.pcapng"), home.join("link.pcapng"));
+    fs::write(&target, "old").unwrap();
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    let (relay_to_target, server) = relay(&link, &["--connections", "1"]);
+    through(relay_to_target, &server, &[&frame(10, &[1; 20])]);
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert!(fs::read(&target).unwrap().starts_with(&[0x0a, 0x0d, 0x0d, 0x0a]));
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: only root can make a link of another user");
+        return;
+    }
+    fs::write(&target, "precious").unwrap();
+    std::os::unix::fs::lchown(&link, Some(12345), Some(12345)).unwrap();
+    let arguments = ["capture", "--listen", "127.0.0.1:0", "--connections", "1", "-o"];
+    let (code, _, error) = output(ddes_at(&home, &[&arguments[..], &[text(&link)]].concat()));
+    assert_eq!(code, 1, "{error}");
+    assert!(error.contains("uid 12345 made it lead to"), "{error}");
+    assert_eq!(fs::read(&target).unwrap(), b"precious");
+}
+
+fn frame(opcode: u32, body: &[u8]) -> Vec<u8> {
+    [&opcode.to_be_bytes()[..], &(body.len() as u32).to_be_bytes(), body].concat()
+}
+
+#[test]
+fn a_capture_at_its_bound_is_not_whole_and_has_the_ends_of_its_connections() {
+    let file = folder().join("full.pcapng");
+    let (relay_to_server, server) = relay(&file, &["--connections", "1", "--max-bytes", "4096"]);
+    let line =
+        through(relay_to_server, &server, &[&frame(10, b"-----BEGIN"), &frame(30, &[7; 20_000])]);
+    assert_eq!((&line["event"], &line["is_whole"]), (&"captured".into(), &false.into()));
+    // The key is none, which is a failed check.
+    let (_, lines, error) = inspect(&[text(&file)]);
+    assert_eq!(of(&lines, "conversation").len(), 1, "{error}");
+    assert_eq!(of(&lines, "conversation")[0]["end"], "closed");
+    assert_eq!(of(&lines, "frame").len(), 1);
+    assert_eq!(of(&lines, "note")[0]["what"], "20008 bytes are missing in the capture");
+
+    let file = folder().join("whole.pcapng");
+    let (relay_to_server, server) = relay(&file, &["--connections", "1"]);
+    let line = through(relay_to_server, &server, &[&frame(10, b"-----BEGIN")]);
+    assert_eq!(line["is_whole"], true, "{line}");
 }

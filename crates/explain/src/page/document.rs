@@ -289,6 +289,9 @@ fn of_note(note: &Note) -> String {
         NoteKind::Lost { record } => format!(
             "Record {record}{from} did not open: what follows in its direction is not decrypted."
         ),
+        NoteKind::Unchecked { what, why } => {
+            format!("The {} in the next frame{from} is not checked: {why}.", what.name())
+        }
     }
 }
 
