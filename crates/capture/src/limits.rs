@@ -12,8 +12,8 @@ pub struct Limits {
     pub connections_max: usize,
     /// The most conversations that are kept.
     pub conversations_max: usize,
-    /// The most bytes that are hashed in vain, in all: to try secrets that turn out to be of another
-    /// session, and records that may follow a gap. Exponentiations count as so many bytes.
+    /// The most bytes that are hashed in vain, in all: to try secrets that turn out to be of
+    /// another session, and records that may follow a gap. Exponentiations count as bytes.
     pub hashed_max: u64,
     /// Keeps this conversation alone, by its number; the others are counted.
     pub only: Option<u32>,

@@ -72,8 +72,8 @@ pub(super) fn open(
     match conversation.profile {
         Profile::Classic => {
             let opened = classic_keys(conversation, secrets, work)?;
-            let longest = conversation.frames.iter().map(|frame| frame.bytes.len()).max();
-            paid(work, of_des(longest.unwrap_or(0)), || {
+            let lengths = conversation.frames.iter().map(|frame| frame.bytes.len());
+            paid(work, of_des(lengths.fold(0, usize::max)), || {
                 match classic::fits(&opened, &conversation.frames) {
                     Some(true) | None => Ok(Opened::Classic(Box::new(opened))),
                     Some(false) => Err(Refusal::OtherSession),

@@ -1,5 +1,5 @@
-//! What is computed in vain, in one measure for a whole file: secrets that turn out to be of another
-//! session, and records that are looked for behind a gap.
+//! What is computed in vain, in one measure for a whole file: secrets that turn out to be of
+//! another session, and records that are looked for behind a gap.
 //!
 //! Whatever leads to something is free: a file holds only so much of it. What does not could
 //! otherwise be asked for again by every few bytes of a file.

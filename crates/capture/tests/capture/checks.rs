@@ -186,10 +186,8 @@ fn what_is_computed_in_vain_is_bounded_for_the_whole_file_and_said() {
         scene = session.scene;
     }
     let capture = scene.finish();
-    let began = std::time::Instant::now();
     let limits = Limits { hashed_max: 100 << 20, ..Limits::default() };
     let found = ddes_capture::read(&capture[..], &limits, &many()).unwrap();
-    let took = began.elapsed();
     assert_eq!(found.all.len(), 20);
     assert!(found.all.iter().all(|one| one.session.is_none()));
     let refused = "too much was computed for other secrets and gaps before";
@@ -199,8 +197,7 @@ fn what_is_computed_in_vain_is_bounded_for_the_whole_file_and_said() {
         "{:?}",
         found.notes
     );
-    // Without the bound it would be 2 times 1025 times 50 times 60 KB, 20 times: 123 GB.
-    assert!(took.as_secs() < 60, "{took:?}");
+    // Without the bound this test hashes 2 times 1025 times 50 times 60 KB, 20 times: 123 GB.
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! Writes a capture beside a program's sessions, on a thread of its own.
 //!
 //! Sessions never wait for it: what it cannot take is counted, and the capture shows a gap or lacks
-//! whole connections. It never fails in silence, and it ends no session. Its file is made, and an old
-//! one replaced, when the program has begun or the first connection opens: a program that does not
-//! get that far changes nothing.
+//! whole connections. It never fails in silence, and it ends no session. Its file is made, and an
+//! old one replaced, when the program has begun or the first connection opens: a program that does
+//! not get that far changes nothing.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -539,9 +539,9 @@ mod tests {
             recorder.note(0, Happened::Data(Direction::ToServer, vec![0; 60_000]));
             let after = recorder.shared.queued.load(Ordering::Relaxed);
             if after > before {
-                sent += 1
+                sent += 1;
             } else {
-                lost += 1
+                lost += 1;
             };
         }
         assert!(sent > 0);

@@ -36,7 +36,7 @@ use crate::home::Home;
 use crate::keys;
 use crate::limits;
 use crate::prompt::Prompt;
-use crate::screen::{self, Screen};
+use crate::screen::{self, Line, Screen};
 use crate::streams;
 use board::Board;
 use console::Console;
@@ -102,21 +102,12 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let about = About { address, ..about };
     let web = web.map(|web| http::start(web, about, server.handle(), operations)).transpose()?;
     let socket = take_commands(&home, address, &control, web.as_ref());
-    // For programs the first line is the address.
-    if !board.is_json() {
-        board.show(&lines::starting());
-    }
-    let http = web.as_ref().map(|web| web.local_addr());
-    board.show(&lines::listening(address, http, args));
-    board.show(&lines::server_key(&public.fingerprint(), key_is_new));
-    board.show_all(&about_ledger);
-    if !args.allow_any {
-        board.show(&lines::access(&home));
-    }
-    board.show_all(about_web.as_slice());
-    if web.is_some() && screen::is_interactive() && !board.is_json() {
-        board.show_here(&[http::link(web.as_deref())]);
-    }
+    let first = FirstLines {
+        server_key: lines::server_key(&public.fingerprint(), key_is_new),
+        ledger: about_ledger,
+        web: about_web,
+    };
+    first.show(&board, args, address, &home, web.as_ref());
     hint(args, address, is_passed);
     let stop_note = systemd::watch(manager, server.handle(), address.to_string())?;
     // An old capture is replaced only by a server that runs.
@@ -128,6 +119,40 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let outcome = serve(server, &board, prompt, beside);
     drop(socket);
     outcome
+}
+
+/// What a server that has started says before anything else.
+struct FirstLines {
+    server_key: Line,
+    ledger: Vec<Line>,
+    web: Option<Line>,
+}
+
+impl FirstLines {
+    fn show(
+        self,
+        board: &Board,
+        args: &ServeArgs,
+        address: SocketAddr,
+        home: &Home,
+        web: Option<&Arc<WebHandle>>,
+    ) {
+        // For programs the first line is the address.
+        if !board.is_json() {
+            board.show(&lines::starting());
+        }
+        let http = web.map(|web| web.local_addr());
+        board.show(&lines::listening(address, http, args));
+        board.show(&self.server_key);
+        board.show_all(&self.ledger);
+        if !args.allow_any {
+            board.show(&lines::access(home));
+        }
+        board.show_all(self.web.as_slice());
+        if web.is_some() && screen::is_interactive() && !board.is_json() {
+            board.show_here(&[http::link(web.map(AsRef::as_ref))]);
+        }
+    }
 }
 
 /// How others reach a server that only this machine reaches; and the warning where they reach one
