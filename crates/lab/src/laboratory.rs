@@ -105,7 +105,7 @@ impl Recording {
     }
 }
 
-/// Lines of a server's log that are told; of more, the first and how many there are.
+/// Lines of one kind that are told; of more, the first and how many there are.
 const LINES_MAX: usize = 12;
 
 fn few(mut lines: Vec<String>) -> Vec<String> {
@@ -152,6 +152,11 @@ impl Lab<'_> {
 
     pub(crate) fn sees(&mut self, text: impl Into<String>) {
         self.say(Voice::Sees, text);
+    }
+
+    /// The first of many lines, and how many there are.
+    pub(crate) fn sees_few(&mut self, lines: Vec<String>) {
+        few(lines).into_iter().for_each(|line| self.sees(line));
     }
 
     pub(crate) fn does(&mut self, text: impl Into<String>) {
@@ -202,5 +207,18 @@ impl Lab<'_> {
     /// The recording, if it is of that wire.
     pub(crate) fn recording(&self, is_classic: bool) -> Option<&Recording> {
         self.recording.as_ref().filter(|recording| recording.is_classic == is_classic)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_lines_the_first_are_told_and_how_many_there_are() {
+        let lines = |count: usize| (0..count).map(|line| line.to_string()).collect::<Vec<_>>();
+        assert_eq!(few(lines(LINES_MAX)), lines(LINES_MAX));
+        assert_eq!(few(lines(1000)).len(), LINES_MAX / 2 + 1);
+        assert_eq!(few(lines(1000)).last().unwrap(), "… and 994 lines like these");
     }
 }

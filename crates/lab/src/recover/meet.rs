@@ -4,11 +4,12 @@ use std::num::NonZeroUsize;
 use std::ops::{ControlFlow, Range};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
+use std::sync::{Mutex, PoisonError};
 
 use ddes_cipher::{Block, Des, DesKey, Direction, KeyBlocks, KeySpace};
 
 use super::state::{State, Task};
-use super::sweep::{Meter, Sweep, Swept};
+use super::sweep::{Meter, StopOnPanic, Sweep, Swept, start};
 use super::table::{ENTRIES_A_LINE, Entry, LINE_BYTES, Table, Tables, share, spread};
 use super::{OnProgress, Outcome, Pair, RecoverError, Run};
 
@@ -44,7 +45,12 @@ pub fn meet(
     let plan = Plan::new(space1, memory, run.threads)?;
     let task = task(pairs, space1, space2, &plan);
     let (part, mut next, mut found) = State::open(run.resume.as_ref(), task)?;
-    if part >= plan.parts || next > space2.slices() {
+    let is_pair = |(key1, key2): &(DesKey, DesKey)| {
+        let fits = |pair: &Pair| is_double(key1, key2, pair);
+        space1.contains(key1) && space2.contains(key2) && pairs.iter().all(fits)
+    };
+    // What the text of a state says is not known to be so.
+    if part >= plan.parts || next > space2.slices() || !found.iter().all(is_pair) {
         return Err(RecoverError::AnotherSearch);
     }
     let of = plan.parts.checked_mul(space2.keys()).and_then(|keys| keys.checked_add(space1.keys()));
@@ -55,7 +61,7 @@ pub fn meet(
     let mut tables = plan.tables()?;
     let meeting = Meeting { first, others, space1, space2, run, plan };
     for part in part..meeting.plan.parts {
-        if meeting.fill(part, &mut tables, &mut meter, found.len()).is_break() {
+        if meeting.fill(part, &mut tables, &mut meter, found.len())?.is_break() {
             return Ok(Outcome::Stopped(State::at(task, part, next, &found)));
         }
         let sweep = Sweep {
@@ -66,7 +72,7 @@ pub fn meet(
         };
         let try_slice =
             |slice, found: &mut Vec<_>| meeting.look_up(part, slice, &Tables(&tables), found);
-        if let Swept::Stopped(next) = sweep.run(&try_slice, &mut found, &mut meter) {
+        if let Swept::Stopped(next) = sweep.run(&try_slice, &mut found, &mut meter)? {
             return Ok(Outcome::Stopped(State::at(task, part, next, &found)));
         }
         if run.first_only && !found.is_empty() {
@@ -177,45 +183,59 @@ struct Meeting<'a> {
 impl Meeting<'_> {
     /// Each thread fills a table of its own with the middle blocks that belong there, and computes
     /// all of them: DES takes a tenth of the time that memory does, and no thread waits for
-    /// another.
+    /// another. Where the system has fewer threads, one takes several tables in turn.
     fn fill(
         &self,
         part: u64,
         tables: &mut [Table],
         meter: &mut Meter<'_>,
         found: usize,
-    ) -> ControlFlow<()> {
+    ) -> Result<ControlFlow<()>, RecoverError> {
         let range = part * self.plan.keys..part * self.plan.keys + self.plan.keys_of(part);
         let slice_keys = self.space1.slice_keys();
         let slices = range.start / slice_keys..range.end.div_ceil(slice_keys);
         let count = tables.len();
         let stop = &AtomicBool::new(false);
+        let left = &Mutex::new(tables.iter_mut().enumerate());
         let mut outcome = ControlFlow::Continue(());
         std::thread::scope(|scope| {
+            let _guard = StopOnPanic(stop);
             let (sender, receiver) = sync_channel(DONE_MAX);
-            for (own, table) in tables.iter_mut().enumerate() {
+            for number in 0..count {
                 let (range, slices, sender) = (range.clone(), slices.clone(), sender.clone());
-                scope.spawn(move || {
-                    for slice in slices.take_while(|_| !stop.load(Ordering::Relaxed)) {
-                        self.fill_with(slice, &range, |middle| share(middle, count) == own, table);
-                        // One thread speaks for all; it fails only if nobody listens any more.
-                        if own == 0 && sender.send(slice).is_err() {
-                            return;
+                let has_begun = start(scope, move || {
+                    let _guard = StopOnPanic(stop);
+                    while let Some((own, table)) = next_of(left) {
+                        for slice in slices.clone().take_while(|_| !stop.load(Ordering::Relaxed)) {
+                            let is_own = |middle| share(middle, count) == own;
+                            self.fill_with(slice, &range, is_own, table);
+                            // It fails only if nobody listens any more.
+                            if sender.send((own, slice)).is_err() {
+                                return;
+                            }
                         }
                     }
                 });
+                match (has_begun, number) {
+                    (true, _) => {}
+                    (false, 0) => return Err(RecoverError::NoThread),
+                    (false, _) => break,
+                }
             }
             drop(sender);
-            for slice in receiver {
-                let end = range.end.min((slice + 1) * slice_keys);
-                meter.add(end - range.start.max(slice * slice_keys));
+            for (own, slice) in receiver {
+                // All tables take the same keys.
+                if own == 0 {
+                    let end = range.end.min((slice + 1) * slice_keys);
+                    meter.add(end - range.start.max(slice * slice_keys));
+                }
                 if meter.report(found, false).is_break() {
                     stop.store(true, Ordering::Relaxed);
                     outcome = ControlFlow::Break(());
                 }
             }
-        });
-        outcome
+            Ok(outcome)
+        })
     }
 
     fn fill_with(
@@ -265,16 +285,69 @@ impl Meeting<'_> {
     }
 
     fn accepts(&self, key1: &DesKey, key2: &DesKey) -> bool {
-        self.others.iter().all(|pair| {
-            let mut block = [pair.plaintext];
-            Des::new(key1).encrypt(&mut block);
-            is_encrypted(key2, block[0], pair.ciphertext)
-        })
+        self.others.iter().all(|pair| is_double(key1, key2, pair))
     }
+}
+
+fn is_double(key1: &DesKey, key2: &DesKey, pair: &Pair) -> bool {
+    let mut block = [pair.plaintext];
+    Des::new(key1).encrypt(&mut block);
+    is_encrypted(key2, block[0], pair.ciphertext)
+}
+
+/// The next item for whoever asks first.
+fn next_of<I: Iterator>(left: &Mutex<I>) -> Option<I::Item> {
+    left.lock().unwrap_or_else(PoisonError::into_inner).next()
 }
 
 fn is_encrypted(key: &DesKey, plaintext: Block, ciphertext: Block) -> bool {
     let mut block = [plaintext];
     Des::new(key).encrypt(&mut block);
     block[0] == ciphertext
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sweep::tests::limit_threads;
+    use super::*;
+
+    /// Every table is filled, whoever does it.
+    #[test]
+    fn a_meet_in_the_middle_goes_on_with_the_threads_that_there_are() {
+        let keys = [DesKey::new([0x11; 8]), DesKey::new([0xe3; 8])];
+        let mut block = [[8; 8]];
+        keys.iter().for_each(|key| Des::new(key).encrypt(&mut block));
+        let pairs = [Pair { plaintext: [8; 8], ciphertext: block[0] }];
+        let unknown = [23, 8].map(|bits| (1 << bits) - 1);
+        let spaces: Vec<_> =
+            keys.iter().zip(unknown).map(|(key, bits)| KeySpace::around(key, bits)).collect();
+        let threads = NonZeroUsize::new(4).unwrap();
+        let run = Run { threads, first_only: false, ..Run::all_cores() };
+        let memory = 100 << 20;
+        let plan = Plan::new(&spaces[0], memory, threads).unwrap();
+        assert_eq!((plan.parts, plan.tables), (1, 4));
+        for (left, is_possible) in [(0, false), (2, true), (usize::MAX, true)] {
+            limit_threads(left);
+            let mut last = 0;
+            let mut watch = |progress: &super::super::Progress| {
+                last = progress.tried;
+                // The threads that fill are gone, and the look-ups get theirs.
+                limit_threads(left.max(usize::from(is_possible)));
+                ControlFlow::Continue(())
+            };
+            let met = meet(&pairs, &spaces[0], &spaces[1], memory, &run, &mut watch);
+            match met {
+                Ok(Outcome::Done(found)) if is_possible => {
+                    let bits = |key: &DesKey| key.bits();
+                    let right = (bits(&keys[0]), bits(&keys[1]));
+                    assert!(found.iter().any(|(one, two)| (bits(one), bits(two)) == right));
+                    assert_eq!(last, (1 << 23) + (1 << 8));
+                }
+                other => {
+                    assert!(!is_possible, "{other:?}");
+                    assert_eq!(other.unwrap_err(), RecoverError::NoThread);
+                }
+            }
+        }
+    }
 }

@@ -64,6 +64,8 @@ impl Run {
 pub struct Progress {
     /// Keys tried, those before a resume among them.
     pub tried: u64,
+    /// Of these, keys tried before a resume.
+    pub before: u64,
     /// Keys to try at most. A meet in the middle counts a key once for each table that it is tried
     /// with, and once if it goes into one.
     pub of: u64,
@@ -111,6 +113,9 @@ pub enum RecoverError {
     /// More work than a 64-bit count of keys holds.
     #[error("so many keys with so little memory are more than can be counted: more than 2^64")]
     TooMuchWork,
+    /// Not one thread could be started.
+    #[error("the system gives no thread to search with: its limits are reached (ulimit -a)")]
+    NoThread,
     /// The table was not allocated.
     #[error("the system gives no {bytes} bytes for the table: give less memory")]
     OutOfMemory {

@@ -16,7 +16,7 @@ use ddes_wire::v2::{Hello, Reason, Rejection};
 
 use super::scene::{END, KEY};
 use crate::stage::{
-    By, FrameStream, LabServer, Leg, Plan, RawFrame, SUITE, Way, processor_time, v2_entropy,
+    By, FrameStream, LabServer, Leg, Plan, RawFrame, SUITE, Way, accept, processor_time, v2_entropy,
 };
 use crate::{Lab, LabError, Recorded, Seed, Trial, hex};
 
@@ -131,7 +131,7 @@ impl OriginalServer {
 fn serve(listener: &TcpListener, seed: &Seed, connections: u32) -> Option<Duration> {
     let begun = processor_time();
     for number in 0..connections {
-        let (stream, _) = listener.accept().ok()?;
+        let (stream, _) = accept(listener).ok()?;
         let prime = fresh_prime(seed, number)?;
         // What a public value is like does not matter here: nobody answers.
         let public = seed.draw::<64>(&format!("rung 7/public/{number}"));

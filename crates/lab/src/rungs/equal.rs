@@ -1,6 +1,12 @@
 //! Rung 2: equal integers make equal blocks.
 
-use super::scene::{CIPHERTEXT, DATA, at_least, data, overheard, v2_overheard};
+use std::collections::BTreeMap;
+
+use ddes_cipher::Block;
+
+use super::scene::{
+    CIPHERTEXT, DATA, at_least, compared, data, frames_of, overheard, v2_overheard,
+};
 use crate::keys::blocks;
 use crate::stage::Way;
 use crate::{Lab, LabError, Seed, Trial, hex};
@@ -40,13 +46,17 @@ pub(super) fn classic(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
         "The first 8 bytes of a 30 are the integer's block. Its second, third and fourth are \
               the client's UUID and padding.",
     );
-    for (number, block) in firsts.iter().enumerate() {
-        lab.sees(format!("30 number {}: the integer's block is {}.", number + 1, hex(block)));
-    }
+    let line = |(number, block): (usize, &Block)| {
+        format!("30 number {number}: the integer's block is {}.", hex(block))
+    };
+    lab.sees_few((1..).zip(&firsts).map(line).collect());
     lab.does("Compares the blocks. It needs no key for that.");
     let groups = equal_groups(&firsts);
-    for group in &groups {
+    for group in groups.iter().take(NAMED_MAX) {
         lab.gets(format!("Equal: {}.", lab.veiled(named(group))));
+    }
+    if let Some(more) = groups.len().checked_sub(NAMED_MAX).filter(|more| *more > 0) {
+        lab.gets(format!("And {} more groups.", lab.veiled(more)));
     }
     lab.lesson(
         "DES in ECB turns the same block into the same ciphertext while the keys stay. A vote, a \
@@ -70,9 +80,16 @@ pub(super) fn classic(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     Ok(trial.frames(material.frames))
 }
 
+/// Places of a group, and groups, that are named.
+const NAMED_MAX: usize = 20;
+
 /// `integers 1 and 3`
 fn named(places: &[usize]) -> String {
-    let places: Vec<_> = places.iter().map(usize::to_string).collect();
+    let more = places.len().saturating_sub(NAMED_MAX);
+    let places: Vec<_> = places.iter().take(NAMED_MAX).map(usize::to_string).collect();
+    if more > 0 {
+        return format!("integers {} and {more} more", places.join(", "));
+    }
     match places.split_last() {
         Some((last, others)) if !others.is_empty() => {
             format!("integers {} and {last}", others.join(", "))
@@ -82,15 +99,13 @@ fn named(places: &[usize]) -> String {
 }
 
 /// The places, from 1, of items that come more than once, by the first place of each.
-fn equal_groups<T: PartialEq>(items: &[T]) -> Vec<Vec<usize>> {
-    let mut groups = Vec::new();
-    for (at, one) in (1..).zip(items) {
-        let same = (1..).zip(items).filter(|(_, other)| *other == one);
-        let group: Vec<usize> = same.map(|(place, _)| place).collect();
-        if group.len() > 1 && group.first() == Some(&at) {
-            groups.push(group);
-        }
+fn equal_groups<T: Ord>(items: &[T]) -> Vec<Vec<usize>> {
+    let mut places = BTreeMap::<_, Vec<usize>>::new();
+    for (place, item) in (1..).zip(items) {
+        places.entry(item).or_default().push(place);
     }
+    let mut groups: Vec<_> = places.into_values().filter(|group| group.len() > 1).collect();
+    groups.sort_unstable();
     groups
 }
 
@@ -98,11 +113,14 @@ pub(super) fn v2(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     let (_, values) = drawn(&lab.seed);
     let (frames, _) = v2_overheard(lab, "rung 2/v2", &values, 0)?;
     let sent = at_least(data(&frames), 2, "frames with opcode 30")?;
-    lab.does("Compares every block of 8 bytes, at every offset, in all frames of the client.");
-    let windows: Vec<_> = sent.iter().flat_map(|body| body.windows(8)).collect();
-    let mut sorted = windows.clone();
-    sorted.sort_unstable();
-    let repeated = sorted.windows(2).filter(|pair| pair[0] == pair[1]).count();
+    let compared = compared(&sent);
+    lab.does(format!(
+        "Compares every block of 8 bytes, at every offset, in {} of the client.",
+        frames_of(compared.len(), sent.len())
+    ));
+    let mut windows: Vec<_> = compared.iter().flat_map(|body| body.windows(8)).collect();
+    windows.sort_unstable();
+    let repeated = windows.windows(2).filter(|pair| pair[0] == pair[1]).count();
     lab.sees(format!("{} blocks, {repeated} of them twice.", windows.len()));
     let trial = if repeated > 0 {
         Trial::unexpected("8 bytes come twice")
@@ -137,5 +155,10 @@ mod tests {
         assert_eq!(equal_groups(&[7, 9, 7, 7, 9, 1]), [vec![1, 3, 4], vec![2, 5]]);
         assert_eq!(named(&[1, 3, 4]), "integers 1, 3 and 4");
         assert_eq!(named(&[2, 5]), "integers 2 and 5");
+        let many: Vec<_> = (1..=50_000).collect();
+        assert!(named(&many).ends_with("19, 20 and 49980 more"), "{}", named(&many));
+        // Compared each with each, this is 10^12 comparisons.
+        let equal = vec![[7; 8]; 1_000_000];
+        assert_eq!(equal_groups(&equal).len(), 1);
     }
 }

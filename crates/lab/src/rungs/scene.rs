@@ -211,6 +211,22 @@ pub(super) fn v2_overheard(
     Ok((scene.relay.recorded(), Some(token)))
 }
 
+/// Of longer captures so many bytes are compared with each other, whatever their length is.
+const COMPARED_BYTES_MAX: usize = 1 << 20;
+
+/// The first bodies, which have so few bytes that all can be compared; one at least.
+pub(super) fn compared<'a, 'b>(bodies: &'b [&'a [u8]]) -> &'b [&'a [u8]] {
+    let mut left = COMPARED_BYTES_MAX;
+    let fits = |body: &&&[u8]| left.checked_sub(body.len()).map(|rest| left = rest).is_some();
+    let count = bodies.iter().take_while(fits).count();
+    bodies.get(..count.max(1)).map_or(bodies, |first| first)
+}
+
+/// `all frames`, or `the first 100 of 2000 frames`
+pub(super) fn frames_of(count: usize, of: usize) -> String {
+    if count == of { "all frames".into() } else { format!("the first {count} of {of} frames") }
+}
+
 /// The client's 30s among frames.
 pub(super) fn data(frames: &[crate::Recorded]) -> Vec<&[u8]> {
     let sent = frames.iter().filter(|frame| frame.is_of_the_ends(Way::ToServer, DATA));

@@ -155,7 +155,7 @@ impl<S: Session> Line<S> {
 }
 
 fn dial(address: SocketAddr) -> Result<TcpStream, LabError> {
-    TcpStream::connect_timeout(&address, PATIENCE)
+    super::dialled::dial(address)
         .map_err(LabError::system("cannot connect to the lab's own server"))
 }
 

@@ -183,7 +183,7 @@ pub(crate) struct FrameStream {
 
 impl FrameStream {
     pub(crate) fn connect(address: SocketAddr) -> Result<Self, LabError> {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE)
+        let stream = super::dialled::dial(address)
             .map_err(LabError::system("cannot connect to the lab's own server"))?;
         Self::new(stream)
     }

@@ -2,6 +2,7 @@
 //! Real sockets of this machine's loopback, in this process, gone when the exercise is.
 
 mod client;
+mod dialled;
 mod folder;
 mod frames;
 mod meter;
@@ -9,6 +10,7 @@ mod relay;
 mod server;
 
 pub(crate) use client::{ClassicClient, Met, Reply, V2Client, identity, v2_entropy, v2_words};
+pub(crate) use dialled::accept;
 pub(crate) use folder::TemporaryFolder;
 pub use frames::{By, Leg, Recorded, Way};
 pub(crate) use frames::{FrameStream, RawFrame};

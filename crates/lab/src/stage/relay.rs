@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
+use super::dialled::{accept, dial};
 use super::frames::{By, FrameStream, Leg, RawFrame, Recorded, Way};
 use crate::LabError;
 
@@ -114,7 +115,7 @@ impl Drop for Relay {
             }
         } else {
             // Wakes the accept; the thread sees that it is over.
-            drop(TcpStream::connect(self.address));
+            drop(dial(self.address));
         }
         if let Some(thread) = self.thread.take() {
             // A thread that panicked has nothing more to say.
@@ -125,11 +126,11 @@ impl Drop for Relay {
 
 impl Shared {
     fn serve(self: Arc<Self>, listener: &TcpListener, server: SocketAddr) {
-        let Ok((client, _)) = listener.accept() else { return };
+        let Ok((client, _)) = accept(listener) else { return };
         if self.is_over.load(Ordering::Relaxed) {
             return;
         }
-        let Ok(server) = TcpStream::connect(server) else { return };
+        let Ok(server) = dial(server) else { return };
         let (Ok(one), Ok(other)) = (client.try_clone(), server.try_clone()) else { return };
         *lock(&self.ends) = Some([one, other]);
         if self.is_over.load(Ordering::Relaxed) {

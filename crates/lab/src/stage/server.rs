@@ -2,7 +2,8 @@
 //! 127.0.0.1, with exponents and tokens from the exercise's seed.
 //!
 //! It drives the same [`Endpoint`] as the real one. Only its randomness differs, which is why it
-//! must never be reached from another machine: it binds loopback and takes no other address.
+//! must never be reached from another machine: it binds loopback and takes no other address. Of this
+//! machine it takes the connections that the lab itself dials.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -24,6 +25,7 @@ use ddes_session::{Phase, classic, v2};
 use ddes_wire::v2::{GroupSize, Suite};
 use zeroize::Zeroizing;
 
+use super::dialled::{accept, dial};
 use super::meter::processor_time;
 use crate::{LabError, Seed};
 
@@ -220,7 +222,7 @@ impl Drop for LabServer {
     fn drop(&mut self) {
         self.shared.is_over.store(true, Ordering::Relaxed);
         // Wakes the accept.
-        drop(TcpStream::connect(self.address));
+        drop(dial(self.address));
         for seat in self.shared.lock().seats.values() {
             // It may be closed already.
             drop(seat.stream.shutdown(Shutdown::Both));
@@ -257,7 +259,7 @@ impl Shared {
 
     fn accept(self: Arc<Self>, listener: &TcpListener) {
         loop {
-            let Ok((stream, peer)) = listener.accept() else { return };
+            let Ok((stream, peer)) = accept(listener) else { return };
             if self.is_over() {
                 return;
             }
@@ -544,4 +546,28 @@ fn wall() -> Timestamp {
     // A clock before 1970 shows 1970, as it does in the ledger of a server.
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     Timestamp(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stage::ClassicClient;
+
+    /// A stranger would take the exponent and the token of the first client, and be counted.
+    #[test]
+    fn a_stranger_of_this_machine_takes_nobodys_place() {
+        let seed = Seed::named("test");
+        let given = [7; 16];
+        let plan = Plan { token: Some(given), ..Plan::classic(&seed, "strangers") };
+        let server = LabServer::start(plan).unwrap();
+        let mut stranger = TcpStream::connect(server.address()).unwrap();
+        // The server of a classic session speaks first.
+        let mut heard = Vec::new();
+        drop(stranger.read_to_end(&mut heard));
+        assert_eq!(heard, b"");
+        assert_eq!(server.counted().accepted, 0);
+        let mut client = ClassicClient::connect(server.address(), &seed, "anna").unwrap();
+        assert_eq!(client.sum_after(7).unwrap(), 7);
+        assert_eq!(server.counted().accepted, 1);
+    }
 }
