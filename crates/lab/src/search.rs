@@ -7,8 +7,8 @@ use std::time::Duration;
 use ddes_cipher::{DesKey, Engine, KeySpace};
 
 use crate::laboratory::Search;
-use crate::recover::{OnProgress, Outcome, Progress, RecoverError, Run, State};
-use crate::{Lab, LabError, Settings, hex, hexadecimal};
+use crate::recover::{MEMORY_MIN, OnProgress, Outcome, Progress, RecoverError, Run, State};
+use crate::{Lab, LabError, Seed, Settings, Side, hex, hexadecimal};
 
 /// The most unknown bits of a key: all.
 pub const BITS_MAX: u32 = KeySpace::BITS_MAX;
@@ -34,13 +34,24 @@ pub struct Resume {
     pub bits: u32,
     /// Memory of a meet in the middle, in bytes.
     pub memory_bytes: u64,
-    /// Which search of the rung: `key1`, `key2` or `meet`.
+    /// Which search of the rung.
     pub stage: String,
     /// Key1, if it was found already.
     pub key1: Option<[u8; 8]>,
     /// The state of the search, as it writes itself.
     pub state: String,
 }
+
+/// The searches of each rung that has some, in order; the side that each is against.
+const STAGES: &[(&[u8], &str, Side)] = &[
+    (&[9, 11], "key1", Side::Classic),
+    (&[9, 11], "key2", Side::Classic),
+    (&[9], "control", Side::V2),
+    (&[9], "v2", Side::V2),
+    (&[10], "meet", Side::Classic),
+    (&[10], "ddes", Side::V2),
+    (&[10], "hybrid", Side::V2),
+];
 
 /// The text is not of a stopped search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -81,16 +92,42 @@ impl std::str::FromStr for Resume {
             |(text, line): (String, usize)| text.parse::<u32>().map_err(|_| ResumeError { line });
         let rung = next("rung ")?;
         let rung = rung.0.parse().map_err(|_| ResumeError { line: rung.1 })?;
-        let seed = next("seed ")?.0;
-        let bits = small(next("bits ")?)?;
-        let memory_bytes = number(next("memory ")?)?;
+        let (seed, line) = next("seed ")?;
+        hold(line, Seed::is_name(&seed))?;
+        let bits = next("bits ")?;
+        let line = bits.1;
+        let bits = small(bits)?;
+        hold(line, (1..=BITS_MAX).contains(&bits))?;
+        let memory = next("memory ")?;
+        let line = memory.1;
+        let memory_bytes = number(memory)?;
+        hold(line, memory_bytes >= MEMORY_MIN)?;
         let (key1, line) = next("key1 ")?;
         let key1 = match key1.as_str() {
             "-" => None,
             digits => Some(hexadecimal::key(digits).map_err(|_| ResumeError { line })?),
         };
-        let stage = next("stage ")?.0;
+        let (stage, line) = next("stage ")?;
+        hold(line, side_of(rung, &stage).is_some())?;
         Ok(Self { rung, seed, bits, memory_bytes, stage, key1, state: rest.to_owned() })
+    }
+}
+
+fn hold(line: usize, is_so: bool) -> Result<(), ResumeError> {
+    if is_so { Ok(()) } else { Err(ResumeError { line }) }
+}
+
+fn side_of(rung: u8, stage: &str) -> Option<Side> {
+    let mut stages = STAGES.iter();
+    let found = stages.find(|(rungs, name, _)| rungs.contains(&rung) && *name == stage);
+    found.map(|(_, _, side)| *side)
+}
+
+impl Resume {
+    /// The wire that is attacked.
+    pub fn side(&self) -> Side {
+        // Whoever makes one names a search; what is read is checked.
+        side_of(self.rung, &self.stage).unwrap_or(Side::Classic)
     }
 }
 
@@ -124,8 +161,10 @@ pub(crate) struct Stage {
 /// What a search came to.
 pub(crate) struct Searched<F> {
     pub(crate) found: Vec<F>,
-    /// Keys tried, those before a resume among them.
+    /// Keys tried in this run.
     pub(crate) tried: u64,
+    /// Keys tried before a resume.
+    pub(crate) before: u64,
     pub(crate) secs: f64,
     pub(crate) keys_per_sec: f64,
 }
@@ -133,8 +172,12 @@ pub(crate) struct Searched<F> {
 impl<F> Searched<F> {
     /// For people: how many keys, how long, how fast.
     pub(crate) fn told(&self) -> String {
-        let Self { tried, secs, keys_per_sec, .. } = self;
-        format!("{tried} keys in {secs:.2} s, {} a second", short(*keys_per_sec))
+        let Self { tried, before, secs, keys_per_sec, .. } = self;
+        let earlier = match before {
+            0 => String::new(),
+            before => format!(" ({before} keys were tried before it was stopped)"),
+        };
+        format!("{tried} keys in {secs:.2} s, {} a second{earlier}", short(*keys_per_sec))
     }
 }
 
@@ -186,7 +229,8 @@ impl Lab<'_> {
                 let last = last.ok_or_else(|| LabError::unplanned("a search said nothing"))?;
                 Ok(Searched {
                     found,
-                    tried: last.tried,
+                    tried: last.tried.saturating_sub(last.before),
+                    before: last.before,
                     secs: last.elapsed.as_secs_f64(),
                     keys_per_sec: last.keys_per_second,
                 })
@@ -207,16 +251,31 @@ impl Lab<'_> {
         }
     }
 
+    /// Whether a search that was stopped is resumed in this stage.
+    pub(crate) fn is_resumed_in(&self, stage: &str) -> bool {
+        self.resume.as_ref().is_some_and(|resume| resume.stage == stage)
+    }
+
     /// The state to resume from, if it is one of this search.
     fn resumed(&self, stage: &Stage) -> Result<Option<State>, LabError> {
-        let resume = self.resume.as_ref().filter(|resume| resume.stage == stage.name);
+        let resume = self.resume.as_ref().filter(|_| self.is_resumed_in(stage.name));
         let state = resume.map(|resume| resume.state.parse());
         state.transpose().map_err(|error| unusable(&error))
     }
 }
 
 fn unusable(error: &RecoverError) -> LabError {
-    LabError::unusable(error.to_string())
+    let unusable = LabError::unusable(error.to_string());
+    match error {
+        RecoverError::NoThread => unusable.next("end other programs, or raise the limit"),
+        RecoverError::AnotherSearch | RecoverError::MalformedState { .. } => {
+            unusable.next("leave out --resume")
+        }
+        RecoverError::TooLittleMemory { .. }
+        | RecoverError::NoPair
+        | RecoverError::TooMuchWork
+        | RecoverError::OutOfMemory { .. } => unusable,
+    }
 }
 
 fn told(what: &'static str, progress: &Progress) -> Search {
@@ -269,8 +328,22 @@ mod tests {
         assert_eq!(resume.to_string().parse(), Ok(resume.clone()));
         let none = Resume { key1: None, ..resume };
         assert_eq!(none.to_string().parse(), Ok(none.clone()));
-        let broken = none.to_string().replace("bits 36", "bits x");
-        assert_eq!(broken.parse::<Resume>(), Err(ResumeError { line: 4 }));
+        for (line, right, wrong) in [
+            (2, "rung 9", "rung 256"),
+            (3, "seed anna of class 7", "seed \u{1b}[2Janna"),
+            (3, "seed anna of class 7", "seed "),
+            (4, "bits 36", "bits x"),
+            (4, "bits 36", "bits 0"),
+            (4, "bits 36", "bits 57"),
+            (5, "memory 1073741824", "memory 1"),
+            (7, "stage key2", "stage key3"),
+            (7, "stage key2", "stage meet"),
+        ] {
+            let broken = none.to_string().replace(right, wrong);
+            assert_eq!(broken.parse::<Resume>(), Err(ResumeError { line }), "{wrong}");
+        }
+        assert_eq!(none.side(), Side::Classic);
+        assert_eq!(Resume { stage: "v2".into(), ..none }.side(), Side::V2);
         assert_eq!("".parse::<Resume>(), Err(ResumeError { line: 1 }));
     }
 

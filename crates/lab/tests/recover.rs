@@ -282,6 +282,28 @@ fn a_state_is_of_one_search_alone() {
         assert_eq!(outcome.unwrap_err(), RecoverError::AnotherSearch);
     }
     assert!(!format!("{:?}", run.resume).contains("part 0, slice 0"));
+    // What its text says is held to the search: the keys found, and where it goes on.
+    let text = run.resume.unwrap().to_string();
+    for wrong in [
+        format!("{text}found 0123456789abcdef\n"),
+        text.lines()
+            .map(|line| match line.strip_prefix("next ") {
+                Some(_) => "next 99999999\n".to_owned(),
+                None => format!("{line}\n"),
+            })
+            .collect(),
+    ] {
+        let run = Run { resume: Some(wrong.parse().unwrap()), ..self::run(1) };
+        let outcome = recover::key1(&message, None, &space, &run, &mut go_on);
+        assert_eq!(outcome.unwrap_err(), RecoverError::AnotherSearch, "{wrong}");
+    }
+    let pairs = session.pairs30(1);
+    let few = KeySpace::around(&session.key2, 0xff);
+    let state = recover::meet(&pairs, &space, &few, 1 << 24, &self::run(1), &mut stop).unwrap();
+    let text = format!("{}found 0123456789abcdef 0123456789abcdef\n", stopped(state));
+    let run = Run { resume: Some(text.parse().unwrap()), ..self::run(1) };
+    let outcome = recover::meet(&pairs, &space, &few, 1 << 24, &run, &mut go_on);
+    assert_eq!(outcome.unwrap_err(), RecoverError::AnotherSearch);
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use ddes_lab::{
     By, ClassicKeys, Lab, LabError, Leg, Listener, RUNGS, Recorded, Recording, Resume, Rung, Said,
-    Search, Seed, Settings, Side, Trial, Truth, Verdict, Voice, Way,
+    Search, Seed, Settings, Side, Trial, Truth, Verdict, Voice, Way, hexadecimal,
 };
 
 /// The rule that stops each rung on D-DDES/2.
@@ -145,6 +145,46 @@ fn a_search_that_was_stopped_goes_on_and_finds_the_same_keys() {
         lab.resume = Some(resume);
     });
     assert!(matches!(other, Err(LabError::Unusable { .. })), "{other:?}");
+}
+
+/// Stopped again and again, in its control and in the search behind it.
+#[test]
+fn a_search_against_the_second_wire_goes_on_where_it_was_stopped() {
+    let (mut resume, mut runs) = (None::<Resume>, 0);
+    let trial = loop {
+        let mut ear = Ear { reports_left: Some(0), ..Ear::default() };
+        let outcome = attack(9, Side::V2, &mut ear, |lab| {
+            lab.settings = settings(24);
+            lab.resume = resume.take();
+        });
+        let Err(LabError::Stopped) = outcome else { break outcome.unwrap() };
+        let kept = ear.kept.unwrap();
+        assert_eq!(kept.side(), Side::V2, "{}", kept.stage);
+        resume = Some(kept.to_string().parse().unwrap());
+        runs += 1;
+        assert!(runs <= 32, "each run does a slice of 16 at least, of two searches");
+    };
+    assert!(matches!(trial.verdict, Verdict::Stopped { .. }), "{:?}", trial.verdict);
+    assert_eq!(trial.facts["control_found"], true);
+}
+
+/// The rung whose search it is takes up its own.
+#[test]
+fn a_stopped_search_is_of_the_rung_that_ran_it() {
+    let (live, _) = run(9, Side::Classic);
+    let key = |name: &str| hexadecimal::key(live.facts[name].as_str().unwrap()).unwrap();
+    // No key fits, so the search goes on until it is stopped.
+    let keys = ClassicKeys { key1: key("key1").map(|byte| byte ^ 0x10), key2: key("key2") };
+    let mut ear = Ear { reports_left: Some(0), ..Ear::default() };
+    let outcome = attack(11, Side::Classic, &mut ear, |lab| {
+        lab.settings = settings(40);
+        lab.recording = Some(recording(&live.frames, None));
+        lab.hints = Some(keys);
+    });
+    assert!(matches!(outcome, Err(LabError::Stopped)), "{outcome:?}");
+    let kept = ear.kept.unwrap();
+    assert_eq!(kept.rung, 11);
+    assert_eq!(kept.to_string().parse(), Ok(kept));
 }
 
 fn recording(frames: &[Recorded], truth: Option<Truth>) -> Recording {

@@ -11,6 +11,7 @@ use crate::stage::{RawFrame, Reply, Way};
 use crate::{Lab, LabError, Material, Seed, Trial, Truth, hex};
 
 pub(super) const LABEL: &str = "rung 11/classic";
+const RUNG: u8 = 11;
 /// Few unknown bits, unless the user gave a hint with more: this rung is about what follows, and
 /// rung 9 has the search.
 const BITS_MAX: u32 = 16;
@@ -66,7 +67,7 @@ pub(super) fn classic(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     let around = Around::of_the_lab(truth.keys);
     let material = Material { frames, truth: Some(truth), values: values.clone() };
     lab.does(format!("Finds Key1 and Key2 as in rung 9; {bits} bits of each are unknown."));
-    let Some(Found { keys: found, .. }) = both_keys(lab, &material, &around)? else {
+    let Some(Found { keys: found, .. }) = both_keys(lab, &material, &around, RUNG)? else {
         return around.fits_none(lab, material.frames);
     };
     let recorded = scene.relay.bodies(Way::ToServer, DATA);
@@ -131,7 +132,7 @@ fn inject(
 fn from_recording(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     let bits = lab.settings.bits;
     let (material, around) = material(lab, LABEL, &[])?;
-    let Some(Found { keys: found, .. }) = both_keys(lab, &material, &around)? else {
+    let Some(Found { keys: found, .. }) = both_keys(lab, &material, &around, RUNG)? else {
         return around.fits_none(lab, material.frames);
     };
     let sent = material.bodies(Way::ToServer, DATA);

@@ -1,6 +1,6 @@
 //! Rung 9: Key1 from the padding block of opcode 20, then Key2 from opcode 30. No table.
 
-use ddes_cipher::{DesKey, Function, KEY_BYTES, key_pair};
+use ddes_cipher::{DesKey, Function, KEY_BYTES, KeySpace, key_pair};
 use ddes_session::v2::noise::Initiator;
 use ddes_session::v2::{prologue, protocol};
 use hkdf::Hkdf;
@@ -126,18 +126,24 @@ pub(super) fn both_keys(
     lab: &mut Lab<'_>,
     material: &Material,
     around: &Around,
+    rung: u8,
 ) -> Result<Option<Found>, LabError> {
     let bits = lab.settings.bits;
     let (sealed, sent) = targets(material)?;
     let mut token = [0; 16];
     token.copy_from_slice(&sent[CLEAR_TOKEN]);
-    let resumed = lab.resume.as_ref().and_then(|resume| resume.key1);
+    let resumed = lab.resume.as_ref().filter(|resume| resume.stage == "key2");
+    let resumed = resumed.and_then(|resume| resume.key1);
+    if resumed.is_some_and(|key1| !is_key1(key1, &sealed, &token)) {
+        return Err(LabError::unusable("the Key1 of the stopped search is not this session's")
+            .next("leave out --resume"));
+    }
     let mut told = Vec::new();
     let key1 = match resumed {
         Some(key1) => DesKey::new(key1),
         None => {
             let what = "Key1, two DES a trial";
-            let stage = Stage { rung: RUNG, name: "key1", what, key1: None, first_only: true };
+            let stage = Stage { rung, name: "key1", what, key1: None, first_only: true };
             let unknown = space(&around.keys.key1, bits);
             let searched = lab.search(&stage, |run, progress| {
                 recover::key1(&sealed, Some(&token), &unknown, run, progress)
@@ -151,7 +157,7 @@ pub(super) fn both_keys(
     };
     let what = "Key2, one DES a trial";
     let found_already = Some(*key1.as_bytes());
-    let stage = Stage { rung: RUNG, name: "key2", what, key1: found_already, first_only: true };
+    let stage = Stage { rung, name: "key2", what, key1: found_already, first_only: true };
     let unknown = space(&around.keys.key2, bits);
     let searched =
         lab.search(&stage, |run, progress| recover::key2(&key1, &sent, &unknown, run, progress))?;
@@ -161,6 +167,11 @@ pub(super) fn both_keys(
         keys: ClassicKeys { key1: *key1.as_bytes(), key2: *key2.as_bytes() },
         passes: told,
     }))
+}
+
+/// Whether a key turns token and padding into the 20.
+fn is_key1(key1: [u8; 8], sealed: &[u8; 24], token: &[u8; 16]) -> bool {
+    ClassicKeys { key1, key2: key1 }.seal_token(token) == sealed
 }
 
 /// Both keys, and what each search of this run did.
@@ -197,7 +208,7 @@ pub(super) fn classic(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
          third block alone decides almost always."
     ));
     let begun = std::time::Instant::now();
-    let Some(Found { keys: found, passes }) = both_keys(lab, &material, &around)? else {
+    let Some(Found { keys: found, passes }) = both_keys(lab, &material, &around, RUNG)? else {
         return around.fits_none(lab, material.frames);
     };
     lab.gets(format!("Key1: {} (the parity bits do not matter).", hex(&found.key1)));
@@ -281,12 +292,15 @@ pub(super) fn v2(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     let sealed = welcome.first().and_then(|body| body.first_chunk::<24>().copied());
     let sealed = sealed.ok_or_else(|| LabError::unplanned("no 20"))?;
     lab.sees(format!("The 20 is a record: {}…", hex(&sealed)));
-    lab.does(format!("Tries the same 2^{bits} keys, two DES each, on its third block."));
     let stage =
         Stage { rung: RUNG, name: "v2", what: "Key1 in a record", key1: None, first_only: false };
     let unknown = space(&keys.key1, bits);
-    // A stopped search of the classic half is not of this one.
-    lab.resume = None;
+    if !is_found_where_it_has_to_be(lab, &keys, &unknown)? {
+        // Without this the search could find nothing anywhere, and look as if it were stopped.
+        let trial = Trial::unexpected("the same search does not find Key1 in a classic 20");
+        return Ok(trial.frames(frames));
+    }
+    lab.does(format!("Tries the same 2^{bits} keys, two DES each, on its third block."));
     let searched =
         lab.search(&stage, |run, progress| recover::key1(&sealed, None, &unknown, run, progress))?;
     let (told, found) = (searched.told(), searched.found);
@@ -305,5 +319,31 @@ pub(super) fn v2(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
         Trial::stopped("nothing is encrypted under Key1 alone", "P-05")
     };
     let trial = trial.fact("bits", bits).fact("keys_that_fit", found.len());
-    Ok(trial.fact("hint", line).frames(frames))
+    Ok(trial.fact("hint", line).fact("control_found", true).frames(frames))
+}
+
+/// The control: the same search, with the same keys, on a 20 as the classic wire has it.
+fn is_found_where_it_has_to_be(
+    lab: &mut Lab<'_>,
+    keys: &ClassicKeys,
+    unknown: &KeySpace,
+) -> Result<bool, LabError> {
+    if lab.is_resumed_in("v2") {
+        // The search of the record begins only behind the control.
+        lab.sees("The control was found before the search was stopped.");
+        return Ok(true);
+    }
+    let token = lab.seed.draw::<16>("rung 9/v2/control");
+    let sealed = keys.seal_token(&token);
+    let sealed = sealed.first_chunk::<24>().ok_or_else(|| LabError::unplanned("a short 20"))?;
+    lab.does("First, as a control, the same on a classic 20 that is made with the same keys.");
+    let what = "Key1 in the control";
+    let stage = Stage { rung: RUNG, name: "control", what, key1: None, first_only: true };
+    let searched =
+        lab.search(&stage, |run, progress| recover::key1(sealed, None, unknown, run, progress))?;
+    let is_found = searched.found.iter().any(|key| key.as_bytes() == &keys.key1);
+    if is_found {
+        lab.gets(format!("There it finds Key1: {}.", searched.told()));
+    }
+    Ok(is_found)
 }
