@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use ddes_lab::recover::MEMORY_MIN;
-use ddes_lab::{BITS_MAX, RUNGS, hexadecimal};
+use ddes_lab::{BITS_MAX, RUNGS, Seed, hexadecimal};
 
 use crate::args::OutputArgs;
 
@@ -13,6 +13,9 @@ use crate::args::OutputArgs;
 pub(crate) const BITS: u32 = 20;
 /// Memory of the meet in the middle, where nothing else is said.
 pub(crate) const MEMORY: u64 = 256 << 20;
+
+/// More threads than any machine has processors for make a search no faster.
+const THREADS_MAX: usize = 1024;
 
 #[derive(Args, Debug)]
 pub(crate) struct LabArgs {
@@ -102,8 +105,8 @@ pub(crate) struct RunArgs {
     /// Memory of the meet in the middle: bytes, or with K, M or G, from 64K on [default: 256M]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(crate) memory: Option<u64>,
-    /// Threads of a search [default: one for each processor]
-    #[arg(long, value_name = "N")]
+    /// Threads of a search, 1024 at most [default: one for each processor]
+    #[arg(long, value_name = "N", value_parser = threads)]
     pub(crate) threads: Option<NonZeroUsize>,
     /// Read this capture (pcapng, pcap) instead of a live session: rungs 1, 2, 4, 9, 10, 11
     #[arg(long, value_name = "FILE")]
@@ -186,12 +189,15 @@ fn choice(text: &str) -> Result<Choice, String> {
 
 /// A seed's name is one line of any plain text.
 fn seed_name(text: &str) -> Result<String, String> {
-    const CHARS_MAX: usize = 64;
-    let is_plain = text.chars().all(ddes_wire::shown::is_plain);
-    if text.is_empty() || !is_plain || text.chars().count() > CHARS_MAX {
-        return Err(format!("a name has 1 to {CHARS_MAX} plain characters"));
+    match Seed::is_name(text) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("a name has 1 to {} plain characters", Seed::CHARS_MAX)),
     }
-    Ok(text.to_owned())
+}
+
+fn threads(text: &str) -> Result<NonZeroUsize, String> {
+    let number = text.parse().ok().filter(|number: &NonZeroUsize| number.get() <= THREADS_MAX);
+    number.ok_or_else(|| format!("1 to {THREADS_MAX}"))
 }
 
 fn size(text: &str) -> Result<u64, String> {
@@ -225,6 +231,7 @@ mod tests {
         assert_eq!(choice("ALL"), Ok(Choice::All));
         assert_eq!(choice("13"), Ok(Choice::One(13)));
         assert!(choice("14").is_err() && choice("0").is_err() && choice("x").is_err());
+        assert!(threads("1024").is_ok() && threads("1025").is_err() && threads("0").is_err());
         assert!(seed_name("a\nb").is_err() && seed_name("").is_err());
     }
 }

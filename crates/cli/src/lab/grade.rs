@@ -1,6 +1,5 @@
 //! `ddes lab grade`.
 
-use std::fs;
 use std::path::Path;
 
 use ddes_lab::course::{EXERCISES, Mark, Marked, grade};
@@ -8,6 +7,7 @@ use ddes_lab::{LabError, Seed};
 use serde_json::Value;
 
 use super::args::GradeArgs;
+use super::read_text;
 use super::run::shell_word;
 use crate::args::OutputArgs;
 use crate::failure::{Code, Failure};
@@ -142,12 +142,7 @@ fn read(path: &Path) -> Result<Value, Failure> {
     let unread = |error: std::io::Error| {
         usage(error.to_string()).next("ddes lab grade --seed NAME > FILE     (makes a form)")
     };
-    let metadata = fs::metadata(path).map_err(unread)?;
-    if metadata.len() > ANSWERS_BYTES_MAX {
-        return Err(usage(format!("it has more than {ANSWERS_BYTES_MAX} bytes"))
-            .next("ddes lab grade --seed NAME > FILE     (makes a form)"));
-    }
-    let text = fs::read_to_string(path).map_err(unread)?;
+    let text = read_text(path, ANSWERS_BYTES_MAX).map_err(unread)?;
     let is_json = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("json"));
     if is_json {
         serde_json::from_str(&text).map_err(|error| {

@@ -1,8 +1,7 @@
 //! `ddes lab hand-out`.
 
-use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::PathBuf;
 
 use ddes_capture::{Conversation, Writer, Written};
 use ddes_lab::{HandOut, LabError, Recording, UNKNOWN_BITS, hand_out};
@@ -12,7 +11,7 @@ use super::recording::conversation;
 use super::run::shell_word;
 use crate::args::OutputArgs;
 use crate::failure::{Code, Failure};
-use crate::replace::{New, replace};
+use crate::replace::{New, replace, spare};
 use crate::screen::{Line, Screen};
 
 /// A session to hand out is short.
@@ -20,13 +19,10 @@ const COPY_BYTES_MAX: u64 = 1 << 30;
 
 pub(super) fn run(args: &HandOutArgs, output: &OutputArgs) -> Result<(), Failure> {
     let HandOutArgs { capture, copy, bits, .. } = args;
-    if is_same(capture, copy) {
-        return Err(Failure::new(
-            Code::Usage,
-            "the copy would replace the capture with its secrets",
-        )
-        .next("ddes lab hand-out IN OUT     (OUT is another file)"));
-    }
+    spare(
+        copy,
+        [Some(capture), args.secrets.as_ref()].into_iter().flatten().map(PathBuf::as_path),
+    )?;
     let session = conversation(capture, args.stream, args.secrets.as_deref(), output.quiet)?;
     let hints = hand_out(&Recording::of(&session), *bits).map_err(|error| match error {
         LabError::Unusable { what, next } => {
@@ -62,15 +58,6 @@ pub(super) fn run(args: &HandOutArgs, output: &OutputArgs) -> Result<(), Failure
         .with("hint2", hint2)
         .with("command", command);
     Screen::of(output).show_done(&line)
-}
-
-/// Whether both names lead to one file.
-fn is_same(one: &Path, other: &Path) -> bool {
-    match (fs::canonicalize(one), fs::canonicalize(other)) {
-        (Ok(one), Ok(other)) => one == other,
-        // What is not there is not the same; what cannot be looked at is an error further on.
-        (Err(_), _) | (_, Err(_)) => false,
-    }
 }
 
 /// The frames of a session in packets made up around them, and nothing else.

@@ -8,6 +8,10 @@ mod progress;
 mod recording;
 mod run;
 
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
 use ddes_lab::{RUNGS, Rung};
 use serde_json::json;
 
@@ -41,6 +45,16 @@ pub(crate) fn run(args: &LabArgs) -> Result<(), Failure> {
         Some(LabCommand::HandOut(args)) => hand_out::run(args, output),
         Some(LabCommand::Grade(grade)) => grade::run(grade, output),
     }
+}
+
+/// The text of a file, if it is no longer than that: a pipe or a device does not say its length.
+fn read_text(path: &Path, bytes_max: u64) -> io::Result<String> {
+    let mut text = Vec::new();
+    File::open(path)?.take(bytes_max + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > bytes_max {
+        return Err(io::Error::other(format!("it has more than {bytes_max} bytes")));
+    }
+    String::from_utf8(text).map_err(|_| io::Error::other("it is no text in UTF-8"))
 }
 
 fn list(screen: &mut Screen) -> Result<(), Failure> {

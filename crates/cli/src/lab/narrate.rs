@@ -76,23 +76,36 @@ impl Narrator {
         let heading = format!("Rung {} of {of}: {}", rung.number, rung.title);
         let heading = styled(HEADING, &heading);
         let flaw = columns("the flaw", None, rung.flaw);
-        // The name was checked where it came in.
+        let seed = shown::plain(seed);
         let seed = columns("seed", None, &format!("{seed} (--seed repeats integers and keys)"));
         let gap = if std::mem::replace(&mut self.has_begun, true) { "\n" } else { "" };
         self.text(format!("{gap}{heading}\n{flaw}\n{seed}"));
     }
 
-    /// One half of a rung begins. From here on Ctrl-C stops a search, where there is one.
+    /// One half of a rung begins. From here on Ctrl-C stops a search at once, and everything else
+    /// behind the half: servers and folders of the exercise are gone then.
     pub(super) fn begin(&mut self, rung: &'static Rung, side: Side) -> Result<(), Failure> {
         self.place = Some((rung, side));
         self.text(format!("\n{}", styled(HEADING, &format!("Against {}", side.title()))));
-        self.stop = if rung.has_bits { Some(Stop::watch()?) } else { None };
+        let stop = match self.stop.take() {
+            Some(stop) => stop,
+            None => Stop::watch()?,
+        };
+        stop.hold(true);
+        self.stop = Some(stop);
         Ok(())
+    }
+
+    /// Whether the half that runs was to be the last.
+    pub(super) fn is_interrupted(&self) -> bool {
+        self.stop.as_ref().is_some_and(Stop::is_asked)
     }
 
     /// How it ended; with what it leaves behind, unless that goes to a file.
     pub(super) fn end(&mut self, trial: &Trial, has_file: bool) {
-        self.stop = None;
+        if let Some(stop) = &self.stop {
+            stop.hold(false);
+        }
         let Some((rung, side)) = self.place else { return };
         let is_expected = Rung::is_as_expected(side, trial);
         let (style, text) = match &trial.verdict {
@@ -171,8 +184,7 @@ impl Listener for Narrator {
 
     fn progress(&mut self, search: &Search) -> bool {
         self.bar.show(search);
-        let is_stopped = self.stop.as_ref().is_some_and(Stop::is_asked);
-        !is_stopped && self.failure.is_none()
+        !self.is_interrupted() && self.failure.is_none()
     }
 
     fn keep(&mut self, resume: &Resume) {

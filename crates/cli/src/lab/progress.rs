@@ -22,27 +22,36 @@ const EVERY_PLAIN: Duration = Duration::from_secs(10);
 /// A search that takes less is not worth a line.
 const SILENT: Duration = Duration::from_millis(500);
 
-/// While it lives, SIGINT and SIGTERM stop a search instead of the process; a second one ends it.
+/// While it [holds](Self::hold), SIGINT and SIGTERM ask for a stop instead of ending the process; a
+/// second one ends it.
 pub(super) struct Stop {
     is_asked: Arc<AtomicBool>,
+    /// Signals do what they do by default. To forget them would not do: then they did nothing.
+    is_at_rest: Arc<AtomicBool>,
     signals: Vec<SigId>,
 }
 
 impl Stop {
     pub(super) fn watch() -> Result<Self, Failure> {
-        let is_asked = Arc::new(AtomicBool::new(false));
-        let mut stop = Self { is_asked, signals: Vec::new() };
+        let (is_asked, is_at_rest) = (Arc::new(AtomicBool::new(false)), Arc::default());
+        let mut stop = Self { is_asked, is_at_rest, signals: Vec::new() };
         for signal in [SIGINT, SIGTERM] {
             let asked = || Arc::clone(&stop.is_asked);
+            let rest = Arc::clone(&stop.is_at_rest);
+            let rest = flag::register_conditional_default(signal, rest);
             let second = flag::register_conditional_default(signal, asked());
             let first = flag::register(signal, asked());
-            for registered in [second, first] {
+            for registered in [rest, second, first] {
                 let id = registered
                     .map_err(|error| Failure::system("cannot watch for signals", &error))?;
                 stop.signals.push(id);
             }
         }
         Ok(stop)
+    }
+
+    pub(super) fn hold(&self, is_held: bool) {
+        self.is_at_rest.store(!is_held, Ordering::Relaxed);
     }
 
     pub(super) fn is_asked(&self) -> bool {

@@ -1,6 +1,5 @@
 //! `ddes lab run`.
 
-use std::fs;
 use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -14,23 +13,28 @@ use serde_json::Value;
 
 use super::args::{BITS, Choice, MEMORY, OnlySide, RunArgs};
 use super::narrate::{Narrator, evidence};
+use super::read_text;
 use super::recording::conversation;
 use crate::args::OutputArgs;
 use crate::failure::{Code, Failure};
 use crate::home::quoted;
-use crate::replace::{New, ReplaceError, Writing, replace};
+use crate::replace::{New, ReplaceError, Writing, replace, spare};
 use crate::screen::Line;
 
 /// A stopped search is a few lines; its finds are few.
 const RESUME_BYTES_MAX: u64 = 64 * 1024;
 
 pub(crate) fn run(args: &RunArgs, output: &OutputArgs) -> Result<(), Failure> {
+    if let Some(path) = &args.evidence {
+        let read = [&args.capture, &args.resume, &args.secrets];
+        spare(path, read.into_iter().flatten().map(PathBuf::as_path))?;
+    }
     let resume = args.resume.as_deref().map(|path| read_resume(path, args)).transpose()?;
     let rungs = chosen(args, resume.as_ref())?;
     let recording =
         args.capture.as_deref().map(|path| read_capture(path, args, output.quiet)).transpose()?;
     if let Some(recording) = &recording {
-        must_be_read(args, recording, &rungs)?;
+        must_be_read(args, recording, &rungs, resume.as_ref())?;
     }
     let seed = match (&resume, &args.seed) {
         (Some(resume), _) => Seed::named(&resume.seed),
@@ -48,7 +52,9 @@ pub(crate) fn run(args: &RunArgs, output: &OutputArgs) -> Result<(), Failure> {
         threads: threads.unwrap_or(NonZeroUsize::MIN).get(),
     };
     // Before the rungs: what cannot be written is known before hours of a search.
-    let file = args.evidence.as_deref().map(|path| (path, Writing::begin(path, New::REPORT)));
+    // Of a recorded session it holds the keys and the integers.
+    let new = if recording.is_some() { New::EXPORT } else { New::REPORT };
+    let file = args.evidence.as_deref().map(|path| (path, Writing::begin(path, new)));
     let file = file
         .map(|(path, begun)| begun.map(|file| (path, file)).map_err(|error| (path, error)))
         .transpose()
@@ -77,9 +83,10 @@ struct Given<'a> {
     settings: Settings,
 }
 
-/// The wires that are attacked.
-fn sides(args: &RunArgs) -> &'static [Side] {
+/// The wires that are attacked. A search that was stopped in the second half goes on there.
+fn sides(args: &RunArgs, resume: Option<&Resume>) -> &'static [Side] {
     match args.only {
+        None if resume.is_some_and(|resume| resume.side() == Side::V2) => &[Side::V2],
         None => &[Side::Classic, Side::V2],
         Some(OnlySide::Classic) => &[Side::Classic],
         Some(OnlySide::V2) => &[Side::V2],
@@ -95,10 +102,11 @@ fn must_be_read(
     args: &RunArgs,
     recording: &Recording,
     rungs: &[&'static Rung],
+    resume: Option<&Resume>,
 ) -> Result<(), Failure> {
     let side = side_of(recording);
     let reads = |rung: &&Rung| rung.reads.contains(&side);
-    if rungs.iter().any(&reads) && sides(args).contains(&side) {
+    if rungs.iter().any(&reads) && sides(args, resume).contains(&side) {
         return Ok(());
     }
     let readers: Vec<_> = RUNGS.iter().filter(reads).map(|rung| rung.number.to_string()).collect();
@@ -111,7 +119,7 @@ fn must_be_read(
             _ => format!("nothing that was asked for reads a capture of {title}"),
         },
     );
-    let cause = match sides(args).contains(&side) {
+    let cause = match sides(args, resume).contains(&side) {
         true => format!("of {title}, rungs {readers} only listen; the others act on the session"),
         false => format!("--only leaves {title} out"),
     };
@@ -130,6 +138,11 @@ fn chosen(args: &RunArgs, resume: Option<&Resume>) -> Result<Vec<&'static Rung>,
             format!("the stopped search is one of rung {}", resume.rung),
         )
         .next(format!("ddes lab run {} --resume FILE", resume.rung))),
+        Some(resume) if !sides(args, Some(resume)).contains(&resume.side()) => Err(Failure::new(
+            Code::Usage,
+            format!("the stopped search is one against {}", resume.side().title()),
+        )
+        .next(format!("ddes lab run {} --resume FILE     (without --only)", resume.rung))),
         Some(_) | None => Ok(rungs),
     }
 }
@@ -141,7 +154,7 @@ fn all(
     trials: &mut Vec<Value>,
 ) -> Result<(), Failure> {
     let Given { args, recording, resume, seed, settings } = given;
-    let sides = sides(args);
+    let sides = sides(args, resume.as_ref());
     let hints = args.hint1.zip(args.hint2).map(|(key1, key2)| ClassicKeys { key1, key2 });
     let mut unexpected = Vec::new();
     let mut is_first = true;
@@ -183,6 +196,7 @@ fn all(
             if !Rung::is_as_expected(*side, &trial) {
                 unexpected.push(Unexpected { rung: rung.number, side: *side, source });
             }
+            let is_interrupted = narrator.is_interrupted();
             narrator.end(&trial, args.evidence.is_some());
             if let Some(failure) = narrator.failure.take() {
                 return Err(failure);
@@ -193,6 +207,9 @@ fn all(
             entry["wire"] = side.name().into();
             entry["source"] = source.into();
             trials.push(entry);
+            if is_interrupted {
+                return Err(Failure::interrupted());
+            }
         }
     }
     summary(given, rungs, &unexpected, narrator)
@@ -233,8 +250,8 @@ fn summary(
     unexpected: &[Unexpected],
     narrator: &mut Narrator,
 ) -> Result<(), Failure> {
-    let Given { args, seed, settings, .. } = given;
-    let count = rungs.len() * sides(args).len();
+    let Given { args, seed, settings, resume, .. } = given;
+    let count = rungs.len() * sides(args, resume.as_ref()).len();
     let text = if rungs.len() > 1 {
         format!("\n{} of {count} attacks ended as they have to.", count - unexpected.len())
     } else {
@@ -281,6 +298,11 @@ fn flags(args: &RunArgs) -> String {
     add("capture", path(&args.capture));
     add("stream", args.stream.map(|stream| stream.to_string()));
     add("secrets", path(&args.secrets));
+    let only = args.only.map(|only| match only {
+        OnlySide::Classic => "classic".to_owned(),
+        OnlySide::V2 => "v2".to_owned(),
+    });
+    add("only", only);
     add("hint1", key(args.hint1));
     add("hint2", key(args.hint2));
     add("known", (!known.is_empty()).then(|| known.join(",")));
@@ -351,11 +373,7 @@ fn read_resume(path: &Path, args: &RunArgs) -> Result<Resume, Failure> {
             .cause("it is written when Ctrl-C stops a search")
             .next("leave out --resume to search from the start")
     };
-    let metadata = fs::metadata(path).map_err(|error| usage(error.to_string()))?;
-    if metadata.len() > RESUME_BYTES_MAX {
-        return Err(usage(format!("it has more than {RESUME_BYTES_MAX} bytes")));
-    }
-    let text = fs::read_to_string(path).map_err(|error| usage(error.to_string()))?;
+    let text = read_text(path, RESUME_BYTES_MAX).map_err(|error| usage(error.to_string()))?;
     text.parse().map_err(|error: ddes_lab::ResumeError| usage(error.to_string()))
 }
 

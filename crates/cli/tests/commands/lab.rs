@@ -6,6 +6,7 @@ mod course;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -385,4 +386,198 @@ fn colours_are_for_terminals_that_have_them_and_respect_no_color() {
         );
         assert_eq!(shown.contains('\u{1b}'), is_coloured, "{shown:?}");
     }
+}
+
+/// The keys of a recorded session and its integers are for the eyes of who has the recording; and
+/// what is read is not written over, by whatever name.
+#[test]
+fn evidence_of_a_recording_is_its_owners_and_replaces_nothing_that_is_read() {
+    let home = folder();
+    let full = captures::captured(&home, true, "full.pcapng", &["--capture-secrets"]);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let evidence = home.join("e.json");
+    let to = ["--only", "classic", "--evidence", evidence.to_str().unwrap()];
+    let (code, _, error) = run(&[&["9", "--capture", &full][..], &to].concat());
+    assert_eq!((code, mode(&evidence)), (0, 0o600), "{error}");
+    let refused = |arguments: &[&str]| {
+        let (code, _, error) = output(ddes_at(&home, &[&["lab"], arguments].concat()));
+        assert_eq!(code, 2, "{arguments:?}: {error}");
+        assert!(error.contains("would replace what is read"), "{arguments:?}: {error}");
+    };
+    let before = fs::read(&full).unwrap();
+    let other = home.join("other name");
+    fs::hard_link(&full, &other).unwrap();
+    for name in [Path::new(&full), &other] {
+        refused(&["run", "1", "--capture", &full, "--evidence", name.to_str().unwrap()]);
+    }
+    let secrets = home.join("secrets");
+    fs::write(&secrets, "").unwrap();
+    let secrets = secrets.to_str().unwrap();
+    let with = ["run", "1", "--capture", &full, "--secrets", secrets];
+    refused(&[&with[..], &["--evidence", secrets]].concat());
+    refused(&["run", "9", "--resume", secrets, "--evidence", secrets]);
+    refused(&["hand-out", &full, other.to_str().unwrap()]);
+    refused(&["hand-out", &full, secrets, "--secrets", secrets]);
+    assert_eq!(fs::read(&full).unwrap(), before);
+}
+
+/// A device says that it has no bytes, and has no end.
+#[test]
+fn what_does_not_say_its_length_is_read_to_a_bound() {
+    for arguments in [
+        &["lab", "grade", "/dev/zero", "--seed", "anna"][..],
+        &["lab", "run", "9", "--resume", "/dev/zero"],
+    ] {
+        let mut limited = Command::new("sh");
+        let program = ddes_at(&folder(), arguments);
+        limited.args(["-c", "ulimit -v 4000000; exec \"$@\"", "sh"]);
+        limited.arg(program.get_program()).args(program.get_args());
+        let (code, _, error) = output(limited);
+        assert_eq!(code, 2, "{error}");
+        assert!(error.contains("it has more than"), "{error}");
+    }
+}
+
+#[test]
+fn what_a_state_says_is_checked_before_it_is_shown_or_believed() {
+    let home = folder();
+    let file = home.join("evil.state");
+    let state = "ddes key recovery, state 1\ntask 00000000000000000000000000000000\npart 0\n";
+    let resume = |seed: &str, bits: &str, stage: &str| {
+        let head = format!("ddes lab, stopped search 1\nrung 9\nseed {seed}\nbits {bits}");
+        let text = format!("{head}\nmemory 65536\nkey1 -\nstage {stage}\n{state}next 0\n");
+        fs::write(&file, text).unwrap();
+        output(ddes_at(&home, &["lab", "run", "9", "--resume", file.to_str().unwrap()]))
+    };
+    for (seed, bits, stage, line) in [
+        ("\u{1b}[2J\u{1b}]0;title\u{7}", "8", "key1", "line 3"),
+        ("anna", "4000000000", "key1", "line 4"),
+        ("anna", "8", "key9", "line 7"),
+    ] {
+        let (code, shown, error) = resume(seed, bits, stage);
+        assert_eq!(code, 2, "{error}");
+        assert!(error.contains(line), "{error}");
+        assert!(!format!("{shown}{error}").contains('\u{1b}'), "{shown}{error}");
+    }
+    let (code, _, error) = resume("anna", "8", "key1");
+    assert_eq!(code, 2, "{error}");
+    assert!(error.contains("belongs to another search"), "{error}");
+}
+
+/// The half that was stopped is the one that goes on, from where it was.
+#[test]
+fn a_search_that_is_stopped_in_the_second_half_goes_on_there() {
+    let home = folder();
+    let only = ["--only", "v2", "--no-pause", "--bits", "36", "--seed", "anna"];
+    let (mut child, said) = search(&home, &only);
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{said}");
+    let state = fs::read_to_string(home.join("lab-9.state")).unwrap();
+    assert!(state.contains("stage control\n"), "{state}");
+    let next = |state: &str| -> u64 {
+        let line = state.lines().find_map(|line| line.strip_prefix("next "));
+        line.unwrap().parse().unwrap()
+    };
+    let begun = next(&state);
+    assert!(begun > 0);
+    // Without a wire: it is the state's.
+    let (mut child, said) = search(&home, &["--resume", "lab-9.state", "--no-pause"]);
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{said}");
+    let state = fs::read_to_string(home.join("lab-9.state")).unwrap();
+    assert!(state.contains("stage control\n") && next(&state) > begun, "{state}");
+    let mut command =
+        ddes_at(&home, &["lab", "run", "9", "--resume", "lab-9.state", "--only", "classic"]);
+    command.current_dir(&home);
+    let (code, _, error) = output(command);
+    assert_eq!(code, 2, "{error}");
+    assert!(error.contains("against D-DDES/2"), "{error}");
+}
+
+/// What finds nothing must find something where something is, or it shows nothing.
+#[test]
+fn a_search_that_is_stopped_by_the_cipher_has_a_control() {
+    let (code, events, error) = run(&["9", "--only", "v2", "--seed", "anna"]);
+    assert_eq!(code, 0, "{error}");
+    assert_eq!(trials(&events)[0]["facts"]["control_found"], true);
+    let control = |event: &&Value| {
+        event["text"].as_str().is_some_and(|text| text.starts_with("There it finds Key1: "))
+    };
+    assert_eq!(events.iter().filter(control).count(), 1);
+    let home = folder();
+    let v2 = captures::captured(&home, false, "v2.pcapng", &[]);
+    for (arguments, is_known) in
+        [(vec!["1", "--only", "v2"], true), (vec!["1", "--only", "v2", "--capture", &v2], false)]
+    {
+        let (code, events, error) = run(&arguments);
+        assert_eq!(code, 0, "{error}");
+        assert_eq!(trials(&events)[0]["facts"]["looked_for_the_token"], is_known);
+        let told = events.iter().any(|event| {
+            event["text"].as_str().is_some_and(|text| text.contains("is not checked"))
+        });
+        assert_eq!(told, !is_known);
+    }
+}
+
+/// Rung 13 has ledgers in a folder of its own.
+#[test]
+fn a_signal_leaves_no_temporary_folder_behind() {
+    let there = |home: &Path| {
+        let mut names = fs::read_dir(home).unwrap().map(|entry| entry.unwrap().file_name());
+        names.any(|name| name.to_string_lossy().starts_with("ddes-lab-"))
+    };
+    for signal in [Signal::INT, Signal::TERM] {
+        let home = folder();
+        let mut command = ddes_at(&home, &["lab", "run", "13", "--no-pause"]);
+        command.env("TMPDIR", &*home).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        while !there(&home) {
+            assert_eq!(child.try_wait().unwrap(), None, "it ended without a folder");
+        }
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let code = child.wait().unwrap().code();
+        assert!(!there(&home));
+        assert_eq!(code, Some(130));
+    }
+}
+
+/// Between the halves it is asked whether to go on, and Ctrl-C leaves.
+#[test]
+fn ctrl_c_leaves_between_the_halves() {
+    let mut command = ddes_at(&folder(), &["lab", "run", "9", "--bits", "8"]);
+    command.env_remove("NO_COLOR");
+    let mut session = on_a_terminal(command);
+    session.exp_string("Press Enter").unwrap();
+    session.send_control('c').unwrap();
+    let left = session.exp_eof().unwrap();
+    assert!(!left.contains("Against"), "{left}");
+}
+
+/// A machine that has no more threads searches with those that there are, and stops when told.
+#[test]
+fn a_search_with_too_few_threads_runs_and_can_be_stopped() {
+    let home = folder();
+    let arguments = ["lab", "run", "9", "--bits", "44", "--threads", "1024", "--only", "classic"];
+    let program = ddes_at(&home, &arguments);
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -v 2500000; exec \"$@\"", "sh"]);
+    limited.arg(program.get_program()).args(program.get_args()).arg("--no-pause");
+    limited.current_dir(&home).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = limited.spawn().unwrap();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    std::thread::spawn(move || lines.find_map(Result::ok).map(|line| sender.send(line)));
+    let said = receiver.recv_timeout(Duration::from_secs(100));
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    let until = Instant::now() + Duration::from_secs(100);
+    let code = loop {
+        match child.try_wait().unwrap() {
+            Some(status) => break status.code(),
+            None if Instant::now() > until => {
+                child.kill().unwrap();
+                break None;
+            }
+            None => std::thread::sleep(Duration::from_millis(20)),
+        }
+    };
+    assert_eq!(code, Some(130), "{said:?}");
+    assert!(said.unwrap().contains("a second"));
 }
