@@ -2,8 +2,8 @@
 //! 127.0.0.1, with exponents and tokens from the exercise's seed.
 //!
 //! It drives the same [`Endpoint`] as the real one. Only its randomness differs, which is why it
-//! must never be reached from another machine: it binds loopback and takes no other address. Of this
-//! machine it takes the connections that the lab itself dials.
+//! must never be reached from another machine: it binds loopback and takes no other address. Of
+//! this machine it takes the connections that the lab itself dials.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
