@@ -223,7 +223,7 @@ fn the_rungs_that_listen_read_a_recording_with_and_without_its_secrets() {
             continue;
         };
         // A hint as it is given to students: the unknown bits are 0, and parity is not the key's.
-        let hint = |key: [u8; 8]| ddes_lab::hexadecimal::key(&ddes_lab::hint(&key, 8)).unwrap();
+        let hint = |key: [u8; 8]| hexadecimal::key(&ddes_lab::hint(&key, 8)).unwrap();
         let hints = ClassicKeys { key1: hint(keys.key1), key2: hint(keys.key2) };
         assert_ne!(hints.key1, keys.key1);
         for (truth, hints) in [
@@ -324,7 +324,7 @@ fn evidence_has_what_the_attacker_sent_and_says_who_made_each_frame() {
 
 /// The keys that a rung found, if it looks for keys.
 fn found_keys(trial: &Trial) -> Option<ClassicKeys> {
-    let bytes = |name: &str| ddes_lab::hexadecimal::key(trial.facts.get(name)?.as_str()?).ok();
+    let bytes = |name: &str| hexadecimal::key(trial.facts.get(name)?.as_str()?).ok();
     Some(ClassicKeys { key1: bytes("key1")?, key2: bytes("key2")? })
 }
 
