@@ -18,6 +18,7 @@ use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, mpsc as std_mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -326,7 +327,7 @@ fn serve(server: Server, board: &Board, mut prompt: Prompt, beside: Beside) -> R
     let console = when_over.recv_timeout(LAST_WORDS);
     board.finish(LAST_WORDS);
     match outcome?.failure {
-        None => console.map_err(|_| Failure::new(Code::No, "the console failed")),
+        None => last_words(console),
         Some(why) => Err(Failure::new(
             Code::Integrity,
             format!("the ledger cannot be written any more: {why}"),
@@ -358,6 +359,15 @@ fn to_show(tally: &Mutex<Tally>, stop_note: &StopNote, report: Report) -> Option
     }
 }
 
+/// What the end of the console means for the server's own. A console that is only slow, on a busy
+/// machine, has not failed.
+fn last_words(console: Result<(), RecvTimeoutError>) -> Result<(), Failure> {
+    match console {
+        Ok(()) | Err(RecvTimeoutError::Timeout) => Ok(()),
+        Err(RecvTimeoutError::Disconnected) => Err(Failure::new(Code::No, "the console failed")),
+    }
+}
+
 fn open_screen(args: &ServeArgs) -> Result<(Prompt, Screen), Failure> {
     if args.output.json || !io::stdout().is_terminal() {
         Ok((Prompt::on_pipe()?, Screen::json()))
@@ -376,5 +386,17 @@ fn cannot_listen(args: &ServeArgs, error: &io::Error) -> Failure {
             .next(format!("ddes serve --listen {}:0     (takes a free port)", args.listen.ip()))
     } else {
         failure.next("--listen ADDR:PORT with an address of this machine and a port above 1023")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_console_that_is_slow_has_not_failed_and_one_that_is_gone_has() {
+        assert!(last_words(Ok(())).is_ok());
+        assert!(last_words(Err(RecvTimeoutError::Timeout)).is_ok());
+        assert!(last_words(Err(RecvTimeoutError::Disconnected)).is_err());
     }
 }
