@@ -99,7 +99,7 @@ impl Accounts {
     }
 
     /// Replaces an account, which exists.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn put(&mut self, number: AccountNumber, account: &Account) {
         let before = match number {
             AccountNumber::Identity(number) => {
