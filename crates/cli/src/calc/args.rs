@@ -342,6 +342,11 @@ Example:
         output: CalcOutput,
     },
     /// h = SHA-256(h || data)
+    #[command(after_help = "\
+Example (as `sha256sum` of 32 zero bytes and abc):
+  ddes calc noise mix-hash -q --data text:abc \\
+    --h 0000000000000000000000000000000000000000000000000000000000000000
+      365aa7d8f7f9402c4b9434502b4cc89ddb09fe50d7cd95b493b834c62d5a5370")]
     MixHash {
         /// The handshake hash so far, 32 bytes
         #[arg(long, value_name = "BYTES")]
@@ -353,6 +358,12 @@ Example:
         output: CalcOutput,
     },
     /// ck, k = HKDF(ck, input, 2)
+    #[command(after_help = "\
+Example (ck, then k):
+  ddes calc noise mix-key -q --in text:abc \\
+    --ck 0000000000000000000000000000000000000000000000000000000000000000
+      4af82925ee74ef036c1ff38ef311f5d553a2f8f6b07f3e320f70e3adaa757521
+      8238df5f4623becd1e100bb3e2256662d5f3d96518d33dc368469632270ee893")]
     MixKey {
         /// The chaining key so far, 32 bytes
         #[arg(long, value_name = "BYTES")]
@@ -364,6 +375,12 @@ Example:
         output: CalcOutput,
     },
     /// The keys of the two directions: HKDF(ck, nothing, 2)
+    #[command(after_help = "\
+Example (the client's key, then the server's):
+  ddes calc noise split -q \\
+    --ck 0000000000000000000000000000000000000000000000000000000000000000
+      eb70f01dede9afafa449eee1b1286504e1f62388b3f7dd4f956697b0e828fe18
+      1e59c2ec0fe6e7e7ac2613b6ab65342a83379969da234240cded3777914db907")]
     Split {
         /// The last chaining key, 32 bytes
         #[arg(long, value_name = "BYTES")]
@@ -377,6 +394,12 @@ Example:
 #[derive(Debug, Subcommand)]
 pub(crate) enum KemCommand {
     /// A key pair from d || z: ek is the result, dk a step
+    #[command(after_help = "\
+Example (vectors/kem/ml-kem-768.txt, of Wycheproof; the first 32 bytes of ek):
+  ddes calc ml-kem keygen -q \\
+    --seed '7c9935a0b07694aa0c6d10e4db6b1add2fd81a25ccb148032dcd739936737f2d
+      8626ed79d451140800e03b59b956f8210e556067407d13dc90fa9e8b872bfb8f' | head -c 64
+      a8e651a1e685f22478a8954f007bc7711b930772c78f092e82878e3e937f3679")]
     Keygen {
         /// d || z, 64 bytes
         #[arg(long, value_name = "BYTES")]
@@ -385,6 +408,14 @@ pub(crate) enum KemCommand {
         output: CalcOutput,
     },
     /// Ciphertext and secret for a key
+    #[command(after_help = "\
+Example (vectors/kem/ml-kem-768.txt, of Wycheproof; the secret alone):
+  ddes calc ml-kem encapsulate -q \\
+    --m 147c03f7a5bebba406c8fae1874d7f13c80efe79a3a9a874cc09fe76f6997615 \\
+    --ek $(ddes calc ml-kem keygen -q \\
+    --seed '7c9935a0b07694aa0c6d10e4db6b1add2fd81a25ccb148032dcd739936737f2d
+      8626ed79d451140800e03b59b956f8210e556067407d13dc90fa9e8b872bfb8f') | tail -n 1
+      e7184a0975ee3470878d2d159ec83129c8aec253d4ee17b4810311d198cd0368")]
     Encapsulate {
         /// The encapsulation key, 1184 bytes
         #[arg(long, value_name = "BYTES")]
@@ -396,6 +427,14 @@ pub(crate) enum KemCommand {
         output: CalcOutput,
     },
     /// The secret in a ciphertext
+    #[command(after_help = "\
+Example: zeros are no ciphertext of this key. FIPS 203 gives them a secret all the same, which
+nobody else knows: SHAKE256(z || ciphertext).
+  ddes calc ml-kem decapsulate -q \\
+    --seed '7c9935a0b07694aa0c6d10e4db6b1add2fd81a25ccb148032dcd739936737f2d
+      8626ed79d451140800e03b59b956f8210e556067407d13dc90fa9e8b872bfb8f' \\
+    --ciphertext $(head -c 1088 /dev/zero | od -An -v -tx1 | tr -d ' \\n')
+      c5f71f0f8573ee4dd87963c57e16dbf69498afcd898270ebfcf27ea69f45e96e")]
     Decapsulate {
         /// d || z, 64 bytes
         #[arg(long, value_name = "BYTES", conflicts_with = "dk")]
