@@ -194,8 +194,8 @@ fn a_session_of_the_python_client_falls_as_well() {
 }
 
 /// A search that goes on for hours, in a folder of its own, until it says how far it is.
-fn search(home: &Path, arguments: &[&str]) -> (std::process::Child, String) {
-    let mut command: Command = ddes_at(home, &[&["lab", "run", "9"], arguments].concat());
+fn search(home: &Path, rung: &str, arguments: &[&str]) -> (std::process::Child, String) {
+    let mut command: Command = ddes_at(home, &[&["lab", "run", rung], arguments].concat());
     command.current_dir(home).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -216,7 +216,7 @@ fn ctrl_c_stops_a_search_which_goes_on_where_it_was() {
     let home = folder();
     let only = ["--only", "classic", "--no-pause"];
     let (mut child, said) =
-        search(&home, &[&["--bits", "36", "--seed", "anna"], &only[..]].concat());
+        search(&home, "9", &[&["--bits", "36", "--seed", "anna"], &only[..]].concat());
     assert_eq!(child.wait().unwrap().code(), Some(130), "{said}");
     assert!(said.contains("Key1") && said.contains("a second"), "{said}");
     assert!(said.contains("ddes lab run 9 --resume lab-9.state"), "{said}");
@@ -224,7 +224,7 @@ fn ctrl_c_stops_a_search_which_goes_on_where_it_was() {
     let state = fs::read_to_string(home.join("lab-9.state")).unwrap();
     assert!(state.contains("seed anna\nbits 36\n"), "{state}");
     let first = share(&said);
-    let (mut child, said) = search(&home, &[&["--resume", "lab-9.state"], &only[..]].concat());
+    let (mut child, said) = search(&home, "9", &[&["--resume", "lab-9.state"], &only[..]].concat());
     assert_eq!(child.wait().unwrap().code(), Some(130), "{said}");
     assert!(share(&said) >= first, "{said}");
     let (code, _, error) = output({
@@ -243,7 +243,7 @@ fn what_continues_a_search_names_the_capture_and_the_hints() {
     let full = captures::captured(&home, true, "full one.pcapng", &["--capture-secrets"]);
     let hints = ["--hint1", "0000000000000000", "--hint2", "0000000000000000"];
     let search_in = ["--capture", &full, "--bits", "56", "--only", "classic", "--no-pause"];
-    let (mut child, said) = search(&home, &[&search_in[..], &hints].concat());
+    let (mut child, said) = search(&home, "9", &[&search_in[..], &hints].concat());
     assert_eq!(child.wait().unwrap().code(), Some(130), "{said}");
     let next = said.lines().find(|line| line.contains("--resume")).unwrap();
     assert!(next.contains(&format!("--capture '{full}'")), "{next}");
@@ -467,29 +467,35 @@ fn what_a_state_says_is_checked_before_it_is_shown_or_believed() {
 /// The half that was stopped is the one that goes on, from where it was.
 #[test]
 fn a_search_that_is_stopped_in_the_second_half_goes_on_there() {
-    let home = folder();
-    let only = ["--only", "v2", "--no-pause", "--bits", "36", "--seed", "anna"];
-    let (mut child, said) = search(&home, &only);
-    assert_eq!(child.wait().unwrap().code(), Some(130), "{said}");
-    let state = fs::read_to_string(home.join("lab-9.state")).unwrap();
-    assert!(state.contains("stage control\n"), "{state}");
-    let next = |state: &str| -> u64 {
-        let line = state.lines().find_map(|line| line.strip_prefix("next "));
-        line.unwrap().parse().unwrap()
-    };
-    let begun = next(&state);
-    assert!(begun > 0);
-    // Without a wire: it is the state's.
-    let (mut child, said) = search(&home, &["--resume", "lab-9.state", "--no-pause"]);
-    assert_eq!(child.wait().unwrap().code(), Some(130), "{said}");
-    let state = fs::read_to_string(home.join("lab-9.state")).unwrap();
-    assert!(state.contains("stage control\n") && next(&state) > begun, "{state}");
-    let mut command =
-        ddes_at(&home, &["lab", "run", "9", "--resume", "lab-9.state", "--only", "classic"]);
-    command.current_dir(&home);
-    let (code, _, error) = output(command);
-    assert_eq!(code, 2, "{error}");
-    assert!(error.contains("against D-DDES/2"), "{error}");
+    for (rung, stage) in [("9", "stage control\n"), ("10", "stage ddes\n")] {
+        let home = folder();
+        let file = format!("lab-{rung}.state");
+        let state = || fs::read_to_string(home.join(&file)).unwrap();
+        let field = |state: &str, name: &str| -> u64 {
+            let line = state.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            line.unwrap().parse().unwrap()
+        };
+        // Small tables, so that the meet in the middle is soon behind its first.
+        let many = ["--bits", "36", "--memory", "64K", "--seed", "anna"];
+        let begin = [&many[..], &["--only", "v2", "--no-pause"]].concat();
+        let (mut child, said) = search(&home, rung, &begin);
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{said}");
+        let first = state();
+        assert!(first.contains(stage), "{first}");
+        // Without a wire: it is the state's.
+        let (mut child, said) = search(&home, rung, &["--resume", &file, "--no-pause"]);
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{said}");
+        let second = state();
+        assert!(second.contains(stage), "{second}");
+        let place = |state: &str| (field(state, "part"), field(state, "next"));
+        assert!((0, 0) < place(&first) && place(&first) <= place(&second), "{first}{second}");
+        let words = ["lab", "run", rung, "--resume", &file, "--only", "classic"];
+        let mut command = ddes_at(&home, &words);
+        command.current_dir(&home);
+        let (code, _, error) = output(command);
+        assert_eq!(code, 2, "{error}");
+        assert!(error.contains("against D-DDES/2"), "{error}");
+    }
 }
 
 /// What finds nothing must find something where something is, or it shows nothing.
