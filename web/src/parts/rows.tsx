@@ -32,7 +32,7 @@ export interface Listing {
 }
 
 /** Few enough that a letter in the filter shows its rows at once. */
-export const PAGE_ROWS = 50;
+export const PAGE_ROWS = 25;
 
 /** The listing that the address states. */
 export function listing(sort: string, order: "asc" | "desc", filters: string[] = []): Listing {
