@@ -7,10 +7,10 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Duration;
 
-use ddes_wire::schema::{Kind, Sender, name_of};
+use ddes_wire::schema::{FieldKind, Sender, name_of};
 use ddes_wire::v2::Suite;
 
-use crate::opened::Opened;
+use crate::opened::OpenedKeys;
 use crate::secrets::SessionSecrets;
 
 /// Everything that was found in one capture.
@@ -22,12 +22,12 @@ pub struct Conversations {
     /// that were reached.
     pub notes: Vec<String>,
     /// What the file holds besides.
-    pub counts: Counts,
+    pub counts: CaptureCounts,
 }
 
 /// What a file held, conversations or not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct CaptureCounts {
     /// Packets in the file.
     pub packets: u64,
     /// Packets that are not TCP over IPv4 or IPv6, or that cannot be read.
@@ -64,7 +64,7 @@ pub struct Conversation {
     /// What it does not hold of what the server sent.
     pub missing_to_client: Missing,
     /// What the secrets gave; `None` shows what an eavesdropper sees.
-    pub session: Option<Opened>,
+    pub session: Option<OpenedKeys>,
     /// The secrets that opened it: what one end drew.
     pub secrets: Option<SessionSecrets>,
     /// Why secrets that were tried did not open it. Never both this and a session.
@@ -147,14 +147,14 @@ pub struct Field {
     /// Where it is, in [`Frame::bytes`] or [`Plain::bytes`].
     pub range: Range<usize>,
     /// What it says.
-    pub value: Value,
+    pub value: FieldValue,
     /// What it means, in a sentence.
     pub meaning: &'static str,
 }
 
 /// What a field says.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Value {
+pub enum FieldValue {
     /// An integer of up to 64 bits without a sign, or up to 128 with one.
     Integer(i128),
     /// An integer that stands for something: an opcode, a suite, a status, a reason.
@@ -334,7 +334,7 @@ impl std::fmt::Debug for Plain {
     }
 }
 
-impl Value {
+impl FieldValue {
     /// The integer, if it is one.
     pub fn integer(&self) -> Option<i128> {
         match self {
@@ -345,24 +345,24 @@ impl Value {
     }
 
     /// What `bytes` say, read as `kind`.
-    pub(crate) fn read(kind: Kind, bytes: &[u8]) -> Self {
+    pub(crate) fn read(kind: FieldKind, bytes: &[u8]) -> Self {
         let unsigned = || {
             let bytes = bytes.get(bytes.len().saturating_sub(8)..).unwrap_or(&[]);
             bytes.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte))
         };
         match kind {
-            Kind::Unsigned => Self::Integer(i128::from(unsigned())),
-            Kind::Signed => Self::Integer(signed(bytes)),
-            Kind::Named(names) => {
+            FieldKind::Unsigned => Self::Integer(i128::from(unsigned())),
+            FieldKind::Signed => Self::Integer(signed(bytes)),
+            FieldKind::Named(names) => {
                 Self::Named { number: unsigned(), name: name_of(names, unsigned()) }
             }
-            Kind::Integers => Self::Integers(
+            FieldKind::Integers => Self::Integers(
                 bytes.as_chunks().0.iter().map(|bytes| i64::from_be_bytes(*bytes)).collect(),
             ),
-            Kind::Text => {
+            FieldKind::Text => {
                 Self::Text(ddes_wire::shown::plain_lines(&String::from_utf8_lossy(bytes)))
             }
-            Kind::Bytes | Kind::Uuid => Self::Bytes,
+            FieldKind::Bytes | FieldKind::Uuid => Self::Bytes,
         }
     }
 }

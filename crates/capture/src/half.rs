@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::packet::Segment;
+use crate::packet::TcpSegment;
 
 /// The most bytes that wait for an earlier one, for each direction. TCP's window bounds what can be
 /// on the way; what waits behind more than this waits for something the capture does not hold.
@@ -13,7 +13,7 @@ const HELD_COST: usize = 96;
 
 /// Segments to a stream.
 #[derive(Debug, Default)]
-pub(crate) struct Half {
+pub(crate) struct HalfStream {
     /// The sequence number of the stream's first byte.
     base: Option<u32>,
     /// Whether `base` was stated by a SYN.
@@ -28,16 +28,16 @@ pub(crate) struct Half {
     /// How far the segments reach, also those whose bytes the capture does not hold.
     reach: u64,
     /// What was delivered and is kept to be compared with retransmissions.
-    pub(crate) kept: Kept,
+    pub(crate) kept: KeptBytes,
 }
 
 /// The bytes of a stream that are kept: pieces, apart by gaps.
 #[derive(Debug, Default)]
-pub(crate) struct Kept(Vec<(u64, Vec<u8>)>);
+pub(crate) struct KeptBytes(Vec<(u64, Vec<u8>)>);
 
 /// What comes out of a stream.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Delivery<'a> {
+pub(crate) enum StreamDelivery<'a> {
     /// The next bytes; `begins` if a segment begins with them.
     Bytes { bytes: &'a [u8], begins: bool },
     /// Bytes that the capture does not hold.
@@ -46,7 +46,7 @@ pub(crate) enum Delivery<'a> {
     Conflict(u64),
 }
 
-impl Half {
+impl HalfStream {
     /// A SYN states where the stream begins.
     pub(crate) fn begin(&mut self, sequence: u32) {
         if self.base.is_none() {
@@ -61,7 +61,11 @@ impl Half {
     }
 
     /// A segment that is no SYN, or the data of one.
-    pub(crate) fn take(&mut self, segment: &Segment<'_>, deliver: &mut dyn FnMut(Delivery<'_>)) {
+    pub(crate) fn take(
+        &mut self,
+        segment: &TcpSegment<'_>,
+        deliver: &mut dyn FnMut(StreamDelivery<'_>),
+    ) {
         let first = segment.sequence.wrapping_add(u32::from(segment.flags.syn));
         let Some(at) = self.place(first) else { return };
         let length = segment.data.len() as u64 + u64::from(segment.cut);
@@ -83,7 +87,7 @@ impl Half {
     }
 
     /// Nothing more comes: delivers what waits behind gaps, and says what is missing at the end.
-    pub(crate) fn finish(&mut self, deliver: &mut dyn FnMut(Delivery<'_>)) {
+    pub(crate) fn finish(&mut self, deliver: &mut dyn FnMut(StreamDelivery<'_>)) {
         while !self.held.is_empty() {
             self.skip_gap(deliver);
         }
@@ -91,7 +95,7 @@ impl Half {
         let missing = self.end.unwrap_or(self.reach).saturating_sub(self.next);
         if missing > 0 {
             self.next += missing;
-            deliver(Delivery::Gap(missing));
+            deliver(StreamDelivery::Gap(missing));
         }
     }
 
@@ -116,11 +120,16 @@ impl Half {
     }
 
     /// Takes bytes at their place: what is new is delivered or held, what is not is compared.
-    fn insert(&mut self, mut at: u64, mut bytes: &[u8], deliver: &mut dyn FnMut(Delivery<'_>)) {
+    fn insert(
+        &mut self,
+        mut at: u64,
+        mut bytes: &[u8],
+        deliver: &mut dyn FnMut(StreamDelivery<'_>),
+    ) {
         if at < self.next {
             let old = usize::try_from(self.next - at).unwrap_or(usize::MAX).min(bytes.len());
             if let Some(offset) = self.kept.difference(at, &bytes[..old]) {
-                deliver(Delivery::Conflict(offset));
+                deliver(StreamDelivery::Conflict(offset));
             }
             at += old as u64;
             bytes = &bytes[old..];
@@ -141,7 +150,7 @@ impl Half {
     }
 
     /// Keeps the parts of `bytes` that no piece holds yet, and compares the others.
-    fn hold(&mut self, mut at: u64, mut bytes: &[u8], deliver: &mut dyn FnMut(Delivery<'_>)) {
+    fn hold(&mut self, mut at: u64, mut bytes: &[u8], deliver: &mut dyn FnMut(StreamDelivery<'_>)) {
         while !bytes.is_empty() {
             let before = self.held.range(..=at).next_back();
             let covered = before.and_then(|(start, piece)| {
@@ -152,7 +161,7 @@ impl Half {
                 let count = rest.len().min(bytes.len());
                 let differs = rest.iter().zip(bytes).position(|(old, new)| old != new);
                 if let Some(offset) = differs {
-                    deliver(Delivery::Conflict(at + offset as u64));
+                    deliver(StreamDelivery::Conflict(at + offset as u64));
                 }
                 at += count as u64;
                 bytes = &bytes[count..];
@@ -169,11 +178,11 @@ impl Half {
     }
 
     /// Gives up the bytes before the first piece that waits, and delivers that.
-    pub(crate) fn skip_gap(&mut self, deliver: &mut dyn FnMut(Delivery<'_>)) {
+    pub(crate) fn skip_gap(&mut self, deliver: &mut dyn FnMut(StreamDelivery<'_>)) {
         let Some((start, piece)) = self.held.pop_first() else { return };
         self.held_bytes -= piece.len() + HELD_COST;
         if start > self.next {
-            deliver(Delivery::Gap(start - self.next));
+            deliver(StreamDelivery::Gap(start - self.next));
             self.next = start;
         }
         self.deliver(&piece, true, deliver);
@@ -186,15 +195,15 @@ impl Half {
         }
     }
 
-    fn deliver(&mut self, bytes: &[u8], begins: bool, deliver: &mut dyn FnMut(Delivery<'_>)) {
+    fn deliver(&mut self, bytes: &[u8], begins: bool, deliver: &mut dyn FnMut(StreamDelivery<'_>)) {
         if !bytes.is_empty() {
             self.next += bytes.len() as u64;
-            deliver(Delivery::Bytes { bytes, begins });
+            deliver(StreamDelivery::Bytes { bytes, begins });
         }
     }
 }
 
-impl Kept {
+impl KeptBytes {
     /// Appends what follows at `at`.
     pub(crate) fn push(&mut self, at: u64, bytes: &[u8]) {
         match self.0.last_mut() {
@@ -254,13 +263,13 @@ mod tests {
 
     /// A stream across the end of the sequence numbers.
     struct Scene {
-        half: Half,
+        half: HalfStream,
         said: Vec<String>,
     }
 
     impl Scene {
         fn new() -> Self {
-            let mut half = Half::default();
+            let mut half = HalfStream::default();
             half.begin(BASE.wrapping_sub(1));
             Self { half, said: Vec::new() }
         }
@@ -271,7 +280,7 @@ mod tests {
 
         fn cut(&mut self, at: u32, data: &str, cut: u32, fin: bool) -> &mut Self {
             let anywhere = "127.0.0.1:1".parse().unwrap();
-            let segment = Segment {
+            let segment = TcpSegment {
                 from: anywhere,
                 to: anywhere,
                 sequence: BASE.wrapping_add(at),
@@ -281,9 +290,9 @@ mod tests {
             };
             let mut delivered = Vec::new();
             self.half.take(&segment, &mut |delivery| match delivery {
-                Delivery::Bytes { bytes, .. } => delivered.push(bytes.to_vec()),
-                Delivery::Gap(gap) => delivered.push(format!("<{gap}>").into_bytes()),
-                Delivery::Conflict(at) => delivered.push(format!("!{at}").into_bytes()),
+                StreamDelivery::Bytes { bytes, .. } => delivered.push(bytes.to_vec()),
+                StreamDelivery::Gap(gap) => delivered.push(format!("<{gap}>").into_bytes()),
+                StreamDelivery::Conflict(at) => delivered.push(format!("!{at}").into_bytes()),
             });
             for bytes in delivered {
                 let text = String::from_utf8(bytes).unwrap();
@@ -299,11 +308,11 @@ mod tests {
         fn finish(&mut self) -> String {
             let mut said = std::mem::take(&mut self.said);
             self.half.finish(&mut |delivery| match delivery {
-                Delivery::Bytes { bytes, .. } => {
+                StreamDelivery::Bytes { bytes, .. } => {
                     said.push(String::from_utf8(bytes.to_vec()).unwrap());
                 }
-                Delivery::Gap(gap) => said.push(format!("<{gap}>")),
-                Delivery::Conflict(at) => said.push(format!("!{at}")),
+                StreamDelivery::Gap(gap) => said.push(format!("<{gap}>")),
+                StreamDelivery::Conflict(at) => said.push(format!("!{at}")),
             });
             assert_eq!(self.half.held_bytes(), 0);
             said.concat()

@@ -6,7 +6,7 @@ use etherparse::{EtherType, LaxNetSlice, LaxSlicedPacket, TransportSlice};
 
 /// One TCP segment.
 #[derive(Debug)]
-pub(crate) struct Segment<'a> {
+pub(crate) struct TcpSegment<'a> {
     pub(crate) from: SocketAddr,
     pub(crate) to: SocketAddr,
     pub(crate) sequence: u32,
@@ -39,7 +39,7 @@ const IPV6: i32 = 229;
 const LINUX_SLL2: i32 = 276;
 
 /// The segment in a packet; `None` for anything else, and for fragments of IP packets.
-pub(crate) fn segment(link: i32, data: &[u8]) -> Option<Segment<'_>> {
+pub(crate) fn segment(link: i32, data: &[u8]) -> Option<TcpSegment<'_>> {
     let packet = match link {
         EN10MB => LaxSlicedPacket::from_ethernet(data).ok()?,
         // Four bytes that say which protocol follows, in the order of the machine that captured:
@@ -68,7 +68,7 @@ pub(crate) fn segment(link: i32, data: &[u8]) -> Option<Segment<'_>> {
         }
         LaxNetSlice::Arp(_) => return None,
     };
-    Some(Segment {
+    Some(TcpSegment {
         from: SocketAddr::new(source, tcp.source_port()),
         to: SocketAddr::new(destination, tcp.destination_port()),
         sequence: tcp.sequence_number(),

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 
 use crate::conversation::Conversations;
-use crate::decode::{self, Work};
+use crate::decode::{self, WorkBudget};
 use crate::file::{self, Ending};
 use crate::limits::Limits;
 use crate::packet;
@@ -53,7 +53,7 @@ pub fn read(
         notes.push(format!("{unfollowed} more connections were not followed: a bound is reached"));
     }
     let mut all = Vec::with_capacity(streams.len());
-    let (mut work, mut unread) = (Work::new(limits.hashed_max), 0_u64);
+    let (mut work, mut unread) = (WorkBudget::new(limits.hashed_max), 0_u64);
     for stream in streams {
         let number = stream.number;
         let mut own = Vec::new();

@@ -30,7 +30,7 @@ pub struct SessionSecrets {
     pub ddes_secrets: u32,
     /// Which end drew `dh` and `kem`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub role: Option<Role>,
+    pub role: Option<SecretRole>,
     /// The client's address, if it is known: which conversation is meant.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub client: Option<SocketAddr>,
@@ -73,7 +73,7 @@ pub struct SessionSecrets {
 /// Which end a secret is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Role {
+pub enum SecretRole {
     /// The client drew it.
     Client,
     /// The server drew it.
@@ -92,10 +92,10 @@ pub enum SecretsError {
     TooLong,
     /// It is not JSON.
     #[error("{0}: this is not JSON")]
-    Json(Place),
+    Json(TextPlace),
     /// It is JSON, but not of this form. What is there is not quoted: it may be a secret.
     #[error("{0}: a member is missing, unknown, or of another type; bytes are hexadecimal digits")]
-    Member(Place),
+    Member(TextPlace),
     /// It cannot be written.
     #[error("the secrets cannot be written as JSON")]
     Write,
@@ -121,7 +121,7 @@ pub enum SecretsError {
 
 /// Where in a text something is wrong, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct TextPlace {
     /// The line.
     pub line: usize,
     /// The byte in it.
@@ -129,7 +129,7 @@ pub struct Place {
 }
 
 /// The texts are one line each, as a rule.
-impl std::fmt::Display for Place {
+impl std::fmt::Display for TextPlace {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { line, column } = self;
         if *line > 1 {
@@ -142,7 +142,7 @@ impl std::fmt::Display for Place {
 
 impl From<serde_json::Error> for SecretsError {
     fn from(error: serde_json::Error) -> Self {
-        let place = Place { line: error.line(), column: error.column() };
+        let place = TextPlace { line: error.line(), column: error.column() };
         match error.classify() {
             Category::Data => Self::Member(place),
             Category::Io | Category::Syntax | Category::Eof => Self::Json(place),
@@ -154,7 +154,7 @@ impl ZeroizeOnDrop for SessionSecrets {}
 
 impl SessionSecrets {
     /// What one end drew: the bytes of its exponent and, for D-DDES/2, of ML-KEM.
-    pub fn drawn(role: Role, dh: &[u8], kem: Option<&[u8]>) -> Self {
+    pub fn drawn(role: SecretRole, dh: &[u8], kem: Option<&[u8]>) -> Self {
         Self {
             ddes_secrets: SECRETS_VERSION,
             role: Some(role),

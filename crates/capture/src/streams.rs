@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use ddes_wire::frame::HEADER_BYTES;
 
-use crate::conversation::{Counts, Direction, End, Missing, NoteKind};
+use crate::conversation::{CaptureCounts, Direction, End, Missing, NoteKind};
 use crate::framer::{Found, Framer, is_header};
-use crate::half::{Delivery, Half};
+use crate::half::{HalfStream, StreamDelivery};
 use crate::limits::Limits;
-use crate::packet::Segment;
+use crate::packet::TcpSegment;
 
 /// What a frame costs in memory beside its bytes: its place, its fields, what was checked.
 const FRAME_COST: usize = 2048;
@@ -39,8 +39,8 @@ pub(crate) struct Stream {
     pub(crate) ends: [SocketAddr; 2],
     /// Who opened the connection, if the capture holds that.
     pub(crate) opener: Option<usize>,
-    pub(crate) halves: [Half; 2],
-    pub(crate) frames: Vec<Mark>,
+    pub(crate) halves: [HalfStream; 2],
+    pub(crate) frames: Vec<StreamMark>,
     pub(crate) notes: Vec<StreamNote>,
     pub(crate) end: StreamEnd,
     /// Frames that were not kept, and their bytes.
@@ -53,7 +53,7 @@ pub(crate) struct Stream {
 
 /// Where a frame is.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Mark {
+pub(crate) struct StreamMark {
     pub(crate) half: usize,
     pub(crate) found: Found,
     pub(crate) at: Duration,
@@ -75,10 +75,10 @@ pub(crate) enum StreamEnd {
 
 /// What is known of a connection.
 #[derive(Debug)]
-struct Connection {
+struct StreamConnection {
     stream: Stream,
     framers: [Framer; 2],
-    kind: Kind,
+    kind: StreamKind,
     /// Its first bytes of each direction, until they say what it is.
     heads: [Vec<u8>; 2],
     /// Whether its bytes are kept: a bound was not reached.
@@ -90,7 +90,7 @@ struct Connection {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum StreamKind {
     /// Nothing was said yet.
     Silent,
     /// It speaks this protocol.
@@ -104,7 +104,7 @@ type Key = (SocketAddr, SocketAddr);
 /// The connections that are followed, and those that are done.
 pub(crate) struct Streams {
     limits: Limits,
-    followed: HashMap<Key, Connection>,
+    followed: HashMap<Key, StreamConnection>,
     /// Those that are followed, by key and serial number, those that may be given up first in
     /// front; and some that are followed no longer.
     order: VecDeque<(Key, u64)>,
@@ -112,7 +112,7 @@ pub(crate) struct Streams {
     /// The connections with bytes that wait for earlier ones, by how many these are.
     holders: BTreeSet<(usize, u64, Key)>,
     pub(crate) done: Vec<Stream>,
-    pub(crate) counts: Counts,
+    pub(crate) counts: CaptureCounts,
     /// Bytes of memory that are left for frames.
     left: usize,
     held: usize,
@@ -129,7 +129,7 @@ impl Streams {
             serials: 0,
             holders: BTreeSet::new(),
             done: Vec::new(),
-            counts: Counts::default(),
+            counts: CaptureCounts::default(),
             left: limits.bytes_max,
             held: 0,
             numbers: 0,
@@ -138,7 +138,7 @@ impl Streams {
     }
 
     /// Takes the next segment of the capture, with the comments of its packet.
-    pub(crate) fn take(&mut self, at: Duration, segment: &Segment<'_>, comments: &[&str]) {
+    pub(crate) fn take(&mut self, at: Duration, segment: &TcpSegment<'_>, comments: &[&str]) {
         let key = key(segment);
         let sender = usize::from(segment.from != key.0);
         if segment.flags.syn
@@ -188,7 +188,7 @@ impl Streams {
     }
 
     /// Begins to follow a connection; whether there is room.
-    fn follow(&mut self, key: Key, at: Duration, segment: &Segment<'_>) -> bool {
+    fn follow(&mut self, key: Key, at: Duration, segment: &TcpSegment<'_>) -> bool {
         let carries = segment.flags.syn || !segment.data.is_empty();
         if !carries {
             return false;
@@ -199,7 +199,7 @@ impl Streams {
             return false;
         }
         self.serials += 1;
-        self.followed.insert(key, Connection::new(key, at, self.serials));
+        self.followed.insert(key, StreamConnection::new(key, at, self.serials));
         self.order.push_back((key, self.serials));
         // The same addresses may come again and again, each time as another connection.
         if self.order.len() > 2 * self.followed.len() + LOOKS_MAX {
@@ -217,7 +217,8 @@ impl Streams {
             let connection = self.followed.get(&key).filter(|found| found.serial == serial);
             let Some(connection) = connection else { continue };
             looks += 1;
-            let is_busy = connection.kind == Kind::Ours && connection.stream.end == StreamEnd::Open;
+            let is_busy =
+                connection.kind == StreamKind::Ours && connection.stream.end == StreamEnd::Open;
             if !is_busy {
                 self.give_up(key);
                 return true;
@@ -239,21 +240,21 @@ impl Streams {
         };
         connection.finish(&mut memory);
         match connection.kind {
-            Kind::Ours if connection.keeps || !connection.stream.frames.is_empty() => {
+            StreamKind::Ours if connection.keeps || !connection.stream.frames.is_empty() => {
                 return self.done.push(connection.stream);
             }
-            Kind::Ours if !wanted(&self.limits, connection.stream.number) => {
+            StreamKind::Ours if !wanted(&self.limits, connection.stream.number) => {
                 self.counts.others += 1;
             }
-            Kind::Ours => self.counts.unfollowed += 1,
-            Kind::Other | Kind::Silent => self.counts.other_connections += 1,
+            StreamKind::Ours => self.counts.unfollowed += 1,
+            StreamKind::Other | StreamKind::Silent => self.counts.other_connections += 1,
         }
         // What is not kept takes no memory from what is.
         self.left += connection.charged;
     }
 
     /// The capture ends.
-    pub(crate) fn finish(mut self) -> (Vec<Stream>, Counts) {
+    pub(crate) fn finish(mut self) -> (Vec<Stream>, CaptureCounts) {
         let mut keys: Vec<_> =
             self.followed.iter().map(|(key, connection)| (connection.serial, *key)).collect();
         // As they came: some get their numbers only now.
@@ -289,11 +290,11 @@ impl Memory<'_> {
     }
 }
 
-fn is_followed(followed: &HashMap<Key, Connection>, key: &Key, serial: u64) -> bool {
+fn is_followed(followed: &HashMap<Key, StreamConnection>, key: &Key, serial: u64) -> bool {
     followed.get(key).is_some_and(|connection| connection.serial == serial)
 }
 
-impl Connection {
+impl StreamConnection {
     fn new(key: Key, began: Duration, serial: u64) -> Self {
         Self {
             stream: Stream {
@@ -301,7 +302,7 @@ impl Connection {
                 began,
                 ends: [key.0, key.1],
                 opener: None,
-                halves: [Half::default(), Half::default()],
+                halves: [HalfStream::default(), HalfStream::default()],
                 frames: Vec::new(),
                 notes: Vec::new(),
                 end: StreamEnd::Open,
@@ -310,7 +311,7 @@ impl Connection {
                 comments: Vec::new(),
             },
             framers: [Framer::new(), Framer::new()],
-            kind: Kind::Silent,
+            kind: StreamKind::Silent,
             heads: [Vec::new(), Vec::new()],
             keeps: true,
             serial,
@@ -319,14 +320,14 @@ impl Connection {
     }
 
     fn held_bytes(&self) -> usize {
-        self.stream.halves.iter().map(Half::held_bytes).sum()
+        self.stream.halves.iter().map(HalfStream::held_bytes).sum()
     }
 
     fn take(
         &mut self,
         at: Duration,
         sender: usize,
-        segment: &Segment<'_>,
+        segment: &TcpSegment<'_>,
         comments: &[&str],
         memory: &mut Memory<'_>,
     ) {
@@ -335,10 +336,10 @@ impl Connection {
             let opener = if segment.flags.ack { 1 - sender } else { sender };
             self.stream.opener.get_or_insert(opener);
         }
-        if self.kind != Kind::Other && self.keeps {
+        if self.kind != StreamKind::Other && self.keeps {
             self.comment(comments, memory);
         }
-        if self.kind != Kind::Other {
+        if self.kind != StreamKind::Other {
             self.deliver(at, sender, memory, |half, deliver| half.take(segment, deliver));
         }
         if segment.flags.rst && self.stream.end == StreamEnd::Open {
@@ -348,7 +349,8 @@ impl Connection {
     }
 
     fn note_end(&mut self) {
-        if self.stream.end == StreamEnd::Open && self.stream.halves.iter().all(Half::is_over) {
+        if self.stream.end == StreamEnd::Open && self.stream.halves.iter().all(HalfStream::is_over)
+        {
             self.stream.end = StreamEnd::Closed;
         }
     }
@@ -372,21 +374,23 @@ impl Connection {
         at: Duration,
         sender: usize,
         memory: &mut Memory<'_>,
-        from: impl FnOnce(&mut Half, &mut dyn FnMut(Delivery<'_>)),
+        from: impl FnOnce(&mut HalfStream, &mut dyn FnMut(StreamDelivery<'_>)),
     ) {
         let mut events = Vec::new();
-        from(&mut self.stream.halves[sender], &mut |delivery| events.push(Event::of(&delivery)));
+        from(&mut self.stream.halves[sender], &mut |delivery| {
+            events.push(StreamEvent::of(&delivery));
+        });
         for event in events {
             match event {
-                Event::Bytes(bytes, begins) => self.bytes(at, sender, &bytes, begins, memory),
-                Event::Gap(bytes) => {
+                StreamEvent::Bytes(bytes, begins) => self.bytes(at, sender, &bytes, begins, memory),
+                StreamEvent::Gap(bytes) => {
                     self.note(Some(sender), NoteKind::Gap { bytes }, memory);
                     let missing = &mut self.stream.missing[sender];
                     missing.bytes = missing.bytes.saturating_add(bytes);
                     missing.is_end = true;
                     self.framers[sender].skip(bytes);
                 }
-                Event::Conflict(offset) => {
+                StreamEvent::Conflict(offset) => {
                     self.note(Some(sender), NoteKind::Conflict { offset }, memory);
                 }
             }
@@ -401,10 +405,10 @@ impl Connection {
         begins: bool,
         memory: &mut Memory<'_>,
     ) {
-        if self.kind == Kind::Silent {
+        if self.kind == StreamKind::Silent {
             self.recognise(sender, bytes, memory);
         }
-        if self.kind == Kind::Other {
+        if self.kind == StreamKind::Other {
             return;
         }
         let place = self.framers[sender].place();
@@ -427,7 +431,7 @@ impl Connection {
                 self.keeps = self.keeps && memory.charge(&mut self.charged, FRAME_COST);
             }
             if self.keeps && is_there {
-                self.stream.frames.push(Mark { half: sender, found: frame, at });
+                self.stream.frames.push(StreamMark { half: sender, found: frame, at });
             } else {
                 self.stream.beyond.0 += 1;
                 self.stream.beyond.1 += frame.bytes as u64;
@@ -445,11 +449,11 @@ impl Connection {
         head.extend_from_slice(&bytes[..missing]);
         let Some(header) = head.first_chunk() else { return };
         if !is_header(header) {
-            self.kind = Kind::Other;
-            self.stream.halves.iter_mut().for_each(Half::clear);
+            self.kind = StreamKind::Other;
+            self.stream.halves.iter_mut().for_each(HalfStream::clear);
             return self.drop_kept(memory);
         }
-        self.kind = Kind::Ours;
+        self.kind = StreamKind::Ours;
         *memory.numbers += 1;
         self.stream.number = *memory.numbers;
         let is_wanted = wanted(memory.limits, self.stream.number);
@@ -492,7 +496,7 @@ impl Connection {
     fn finish(&mut self, memory: &mut Memory<'_>) {
         let at = self.stream.frames.last().map_or(self.stream.began, |frame| frame.at);
         for sender in [0, 1] {
-            if self.kind != Kind::Other {
+            if self.kind != StreamKind::Other {
                 self.deliver(at, sender, memory, |half, deliver| half.finish(deliver));
             }
             self.framers[sender].end();
@@ -512,18 +516,18 @@ impl Connection {
 }
 
 /// What a direction delivers, apart from its buffers.
-enum Event {
+enum StreamEvent {
     Bytes(Vec<u8>, bool),
     Gap(u64),
     Conflict(u64),
 }
 
-impl Event {
-    fn of(delivery: &Delivery<'_>) -> Self {
+impl StreamEvent {
+    fn of(delivery: &StreamDelivery<'_>) -> Self {
         match delivery {
-            Delivery::Bytes { bytes, begins } => Self::Bytes(bytes.to_vec(), *begins),
-            Delivery::Gap(bytes) => Self::Gap(*bytes),
-            Delivery::Conflict(place) => Self::Conflict(*place),
+            StreamDelivery::Bytes { bytes, begins } => Self::Bytes(bytes.to_vec(), *begins),
+            StreamDelivery::Gap(bytes) => Self::Gap(*bytes),
+            StreamDelivery::Conflict(place) => Self::Conflict(*place),
         }
     }
 }
@@ -544,7 +548,7 @@ impl Stream {
 }
 
 /// The two ends in an order that does not depend on who sends.
-fn key(segment: &Segment<'_>) -> Key {
+fn key(segment: &TcpSegment<'_>) -> Key {
     let (from, to) = (segment.from, segment.to);
     if from <= to { (from, to) } else { (to, from) }
 }

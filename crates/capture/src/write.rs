@@ -12,9 +12,9 @@ use std::time::Duration;
 use etherparse::PacketBuilder;
 
 use crate::conversation::Direction;
-use crate::decode::{self, Refusal, Work};
-use crate::opened::Opened;
-use crate::packet::{Flags, RAW, Segment};
+use crate::decode::{self, OpenRefusal, WorkBudget};
+use crate::opened::OpenedKeys;
+use crate::packet::{Flags, RAW, TcpSegment};
 use crate::secrets::SessionSecrets;
 use crate::streams::{Stream, Streams};
 use crate::{HASHED_MAX, Limits};
@@ -45,7 +45,7 @@ pub struct Writer<W> {
     bytes_max: u64,
     is_full: bool,
     next: u64,
-    connections: HashMap<u64, Connection>,
+    connections: HashMap<u64, WrittenConnection>,
 }
 
 /// A connection of a [`Writer`].
@@ -63,7 +63,7 @@ pub enum Written {
 }
 
 #[derive(Debug)]
-struct Connection {
+struct WrittenConnection {
     client: SocketAddr,
     server: SocketAddr,
     /// The next sequence number of client and server.
@@ -89,8 +89,8 @@ struct Waiting {
 }
 
 /// What a look at the frames so far gave.
-enum Keys {
-    Found(Box<Opened>),
+enum KeysLook {
+    Found(Box<OpenedKeys>),
     /// The handshake is not whole yet.
     NotYet,
     /// It is, and leads to none: its peer sent something else, or is no peer.
@@ -135,7 +135,8 @@ impl<W: Write> Writer<W> {
         });
         let is_waiting = waiting.is_some();
         let (sequence, is_behind) = (INITIAL, [false; 2]);
-        let connection = Connection { client, server, sequence, is_behind, last: at, waiting };
+        let connection =
+            WrittenConnection { client, server, sequence, is_behind, last: at, waiting };
         self.connections.insert(number, connection);
         if !is_waiting {
             self.handshake(number, at, None)?;
@@ -159,9 +160,9 @@ impl<W: Write> Writer<W> {
             let is_much =
                 waiting.bytes > WAITING_BYTES_MAX || waiting.pieces.len() > WAITING_PIECES_MAX;
             match keys {
-                Keys::Found(keys) => self.settle(connection.0, Some(&*keys))?,
-                Keys::NotYet if !is_much => {}
-                Keys::NotYet | Keys::Never => self.settle(connection.0, None)?,
+                KeysLook::Found(keys) => self.settle(connection.0, Some(&*keys))?,
+                KeysLook::NotYet if !is_much => {}
+                KeysLook::NotYet | KeysLook::Never => self.settle(connection.0, None)?,
             }
             return Ok(self.state());
         }
@@ -258,7 +259,7 @@ impl<W: Write> Writer<W> {
     }
 
     /// Writes what waited for keys, behind a first packet that states them, or the secrets alone.
-    fn settle(&mut self, number: u64, keys: Option<&Opened>) -> io::Result<()> {
+    fn settle(&mut self, number: u64, keys: Option<&OpenedKeys>) -> io::Result<()> {
         let Some(known) = self.connections.get_mut(&number) else { return Ok(()) };
         let Some(waiting) = known.waiting.take() else { return Ok(()) };
         let Waiting { began, mut secrets, pieces, .. } = waiting;
@@ -347,7 +348,7 @@ impl<W: Write> Writer<W> {
     }
 }
 
-impl Connection {
+impl WrittenConnection {
     /// The bytes of a packet, from its IP header on. Numbers go on even where it is not written.
     fn packet(&mut self, direction: Direction, flags: Flags, data: &[u8]) -> io::Result<Vec<u8>> {
         let (from, to) = match direction {
@@ -391,20 +392,23 @@ impl Connection {
 impl Waiting {
     /// The keys, if the frames so far and the secrets lead to some. A stranger at the other end
     /// makes this compute at most one handshake.
-    fn keys(&mut self, client: SocketAddr, server: SocketAddr) -> Keys {
-        let Some(stream) = self.stream(client, server) else { return Keys::NotYet };
+    fn keys(&mut self, client: SocketAddr, server: SocketAddr) -> KeysLook {
+        let Some(stream) = self.stream(client, server) else { return KeysLook::NotYet };
         let before = std::mem::replace(&mut self.frames, stream.frames.len());
         // Nothing is computed before both ends have sent their keys, nor twice for the same frames.
         let has = |half: usize| stream.frames.iter().any(|frame| frame.half == half);
         if before == self.frames || !has(0) || !has(1) {
-            return Keys::NotYet;
+            return KeysLook::NotYet;
         }
-        match decode::keys(stream, &self.secrets, &mut Work::new(HASHED_MAX)) {
-            Ok(keys) => Keys::Found(Box::new(keys)),
-            Err(Refusal::NoHandshake) => Keys::NotYet,
+        match decode::keys(stream, &self.secrets, &mut WorkBudget::new(HASHED_MAX)) {
+            Ok(keys) => KeysLook::Found(Box::new(keys)),
+            Err(OpenRefusal::NoHandshake) => KeysLook::NotYet,
             Err(
-                Refusal::OtherSession | Refusal::OtherWire | Refusal::Handshake | Refusal::Spent,
-            ) => Keys::Never,
+                OpenRefusal::OtherSession
+                | OpenRefusal::OtherWire
+                | OpenRefusal::Handshake
+                | OpenRefusal::Spent,
+            ) => KeysLook::Never,
         }
     }
 
@@ -417,7 +421,7 @@ impl Waiting {
                 Flags { syn: true, ack: direction == Direction::ToClient, ..Flags::default() };
             let number = sequence[side(direction)];
             let (from, to) = ends(direction, client, server);
-            let segment = Segment { from, to, sequence: number, flags: syn, data: &[], cut: 0 };
+            let segment = TcpSegment { from, to, sequence: number, flags: syn, data: &[], cut: 0 };
             streams.take(self.began, &segment, &[]);
             sequence[side(direction)] = number.wrapping_add(1);
         }
@@ -425,7 +429,7 @@ impl Waiting {
             let (from, to) = ends(*direction, client, server);
             let number = sequence[side(*direction)];
             let flags = Flags { ack: true, ..Flags::default() };
-            let segment = Segment { from, to, sequence: number, flags, data: bytes, cut: 0 };
+            let segment = TcpSegment { from, to, sequence: number, flags, data: bytes, cut: 0 };
             streams.take(*at, &segment, &[]);
             let length = u32::try_from(bytes.len()).ok()?;
             sequence[side(*direction)] = number.wrapping_add(length);

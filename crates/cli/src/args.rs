@@ -23,9 +23,9 @@ use crate::bench::args::BenchCommand;
 use crate::calc::args::CalcCommand;
 use crate::explain::args::ExplainArgs;
 use crate::lab::args::LabArgs;
-use crate::level::Level;
+use crate::level::EventLevel;
 use crate::terminal;
-pub(crate) use capture::{CAPTURE_BYTES_MAX, CaptureArgs, InspectArgs, RecordArgs};
+pub(crate) use capture::{CAPTURE_BYTES_MAX, CaptureArgs, InspectArgs, SessionRecordArgs};
 pub(crate) use config::{ConfigCheckArgs, ConfigCommand, RunningArgs, ShowArgs};
 pub(crate) use http::{HTTP_DEFAULT, HttpArgs, HttpPlace};
 pub(crate) use keys::{AuthorizeArgs, AuthorizeCommand, KeyCommand, RoleName, TrustCommand};
@@ -403,7 +403,7 @@ pub(crate) struct ServeArgs {
     /// Least important lines to show; values that clients send are shown on a terminal, and in logs
     /// at debug only
     #[arg(long, value_enum, default_value = "info", env = "DDES_LOG_LEVEL")]
-    pub(crate) log_level: Level,
+    pub(crate) log_level: EventLevel,
     /// The configuration file [default: /etc/ddes/ddes.toml if it exists]
     #[arg(long, value_name = "FILE", env = "DDES_CONFIG")]
     pub(crate) config: Option<PathBuf>,
@@ -544,7 +544,7 @@ pub(crate) struct ClientArgs {
     #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub(crate) timeout: Option<u32>,
     #[command(flatten)]
-    pub(crate) record: RecordArgs,
+    pub(crate) record: SessionRecordArgs,
     #[command(flatten)]
     pub(crate) home: HomeArgs,
     #[command(flatten)]

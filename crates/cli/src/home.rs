@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::args::HomeArgs;
 use crate::failure::{Code, Failure};
-use crate::folder::{Folder, parent, refuse_if_shared_at};
+use crate::folder::{OpenFolder, parent, refuse_if_shared_at};
 use crate::replace::{New, create, replace};
 
 /// The name of the identity that is used where none is named.
@@ -236,7 +236,7 @@ impl Home {
 }
 
 /// The one process that changes lists in this folder.
-fn lock(folder: &Folder) -> io::Result<File> {
+fn lock(folder: &OpenFolder) -> io::Result<File> {
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let new =
         openat(folder, LOCK, flags | OFlags::CREATE | OFlags::EXCL, Mode::from_raw_mode(0o600));
@@ -361,8 +361,8 @@ pub(crate) fn read_list(path: &Path) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-fn make_folder(path: &Path) -> Result<Folder, Failure> {
-    let folder = Folder::make(path).map_err(|error| unusable(path, &error))?;
+fn make_folder(path: &Path) -> Result<OpenFolder, Failure> {
+    let folder = OpenFolder::make(path).map_err(|error| unusable(path, &error))?;
     folder.refuse_if_shared()?;
     Ok(folder)
 }

@@ -33,7 +33,7 @@ use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use crate::failure::{Code, Failure};
-use crate::folder::{Folder, Owner, parent};
+use crate::folder::{OpenFolder, Owner, parent};
 
 /// As many symbolic links as Linux follows.
 const LINKS_MAX: usize = 40;
@@ -110,11 +110,11 @@ impl ReplaceError {
 
 /// A file on its way: it has its name when it has [ended](Self::end), and leaves nothing behind
 /// when it is dropped before.
-pub(crate) struct Writing(Way);
+pub(crate) struct Writing(ReplaceWay);
 
-enum Way {
-    Replace(Beside),
-    InPlace { beside: Beside, old: File },
+enum ReplaceWay {
+    Replace(NewFile),
+    InPlace { beside: NewFile, old: File },
     Through(File),
 }
 
@@ -128,15 +128,15 @@ impl Writing {
                     .write(true)
                     .custom_flags(OFlags::NOCTTY.bits().cast_signed())
                     .open(path);
-                return Ok(Self(Way::Through(options?)));
+                return Ok(Self(ReplaceWay::Through(options?)));
             }
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error.into()),
         }
-        let Some(place) = Place::of(path)? else {
+        let Some(place) = RealPath::of(path)? else {
             // What this process has open already: it may hold more than ours.
-            return Ok(Self(Way::Through(OpenOptions::new().append(true).open(path)?)));
+            return Ok(Self(ReplaceWay::Through(OpenOptions::new().append(true).open(path)?)));
         };
         place.begin(new)
     }
@@ -144,9 +144,9 @@ impl Writing {
     /// Durable under its name behind this.
     pub(crate) fn end(self) -> Result<(), ReplaceError> {
         match self.0 {
-            Way::Replace(beside) => beside.replace(),
-            Way::InPlace { beside, old } => beside.write_into(old),
-            Way::Through(file) => match file.sync_all() {
+            ReplaceWay::Replace(beside) => beside.replace(),
+            ReplaceWay::InPlace { beside, old } => beside.write_into(old),
+            ReplaceWay::Through(file) => match file.sync_all() {
                 // Pipes and most devices have nothing to sync.
                 Err(error) if error.kind() != io::ErrorKind::InvalidInput => Err(error.into()),
                 Ok(()) | Err(_) => Ok(()),
@@ -158,8 +158,10 @@ impl Writing {
 impl Write for Writing {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.0 {
-            Way::Replace(beside) | Way::InPlace { beside, .. } => beside.file.write(bytes),
-            Way::Through(file) => file.write(bytes),
+            ReplaceWay::Replace(beside) | ReplaceWay::InPlace { beside, .. } => {
+                beside.file.write(bytes)
+            }
+            ReplaceWay::Through(file) => file.write(bytes),
         }
     }
 
@@ -215,8 +217,8 @@ fn is_one(one: &fs::Metadata, other: &fs::Metadata) -> bool {
 /// Makes the file whole or not at all; whether it was not there before.
 pub(crate) fn create(path: &Path, bytes: &[u8], new: New) -> Result<bool, ReplaceError> {
     let name = path.file_name().ok_or(Errno::ISDIR)?;
-    let folder = Folder::open(parent(path))?;
-    let mut beside = Beside::new(folder, name, new.mode)?;
+    let folder = OpenFolder::open(parent(path))?;
+    let mut beside = NewFile::new(folder, name, new.mode)?;
     if new.is_folders {
         beside.folder.give(beside.file.as_fd())?;
     }
@@ -228,7 +230,7 @@ pub(crate) fn create(path: &Path, bytes: &[u8], new: New) -> Result<bool, Replac
 ///
 /// Of the old file nothing is kept: neither its owner nor its mode, nor those who have it open.
 /// That is for what may hold secrets.
-pub(crate) struct Fresh(Place);
+pub(crate) struct Fresh(RealPath);
 
 impl Fresh {
     /// Nothing if the path leads to what is no regular file, or to what this process has open.
@@ -241,7 +243,7 @@ impl Fresh {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error.into()),
         }
-        let Some(place) = Place::of(path)? else { return Ok(None) };
+        let Some(place) = RealPath::of(path)? else { return Ok(None) };
         let (folder, me) = (place.folder.owner().user, geteuid());
         let owner = match statat(&place.folder, &place.name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(old) => old.st_uid,
@@ -260,8 +262,8 @@ impl Fresh {
 
     /// The file, empty, for us alone to read and write.
     pub(crate) fn take(self) -> Result<File, ReplaceError> {
-        let Place { folder, name, holder: _ } = self.0;
-        let mut beside = Beside::new(folder, &name, UNFINISHED_MODE)?;
+        let RealPath { folder, name, holder: _ } = self.0;
+        let mut beside = NewFile::new(folder, &name, UNFINISHED_MODE)?;
         let file = beside.file.try_clone()?;
         beside.take_name()?;
         Ok(file)
@@ -269,14 +271,14 @@ impl Fresh {
 }
 
 /// Where a name lies, behind all symbolic links.
-struct Place {
-    folder: Folder,
+struct RealPath {
+    folder: OpenFolder,
     name: OsString,
     /// Who is to own what is written there: the maker of a link that is neither root nor we.
     holder: Option<u32>,
 }
 
-impl Place {
+impl RealPath {
     /// Nothing if the path leads through what this process has open.
     fn of(path: &Path) -> Result<Option<Self>, ReplaceError> {
         let (mut path, mut holder) = (path.to_owned(), None);
@@ -302,7 +304,7 @@ impl Place {
 
     fn at(path: &Path, holder: Option<u32>) -> Result<Self, ReplaceError> {
         let name = path.file_name().ok_or(Errno::ISDIR)?.to_owned();
-        Ok(Self { folder: Folder::open(parent(path))?, name, holder })
+        Ok(Self { folder: OpenFolder::open(parent(path))?, name, holder })
     }
 
     /// Where somebody's link leads here, what is here has to be theirs.
@@ -317,21 +319,21 @@ impl Place {
         let Some(old) = Old::find(&self.folder, &self.name)? else {
             self.refuse_foreign(self.folder.owner().user)?;
             let Self { folder, name, holder: _ } = self;
-            let beside = Beside::new(folder, &name, new.mode)?;
+            let beside = NewFile::new(folder, &name, new.mode)?;
             if new.is_folders {
                 beside.folder.give(beside.file.as_fd())?;
             }
-            return Ok(Writing(Way::Replace(beside)));
+            return Ok(Writing(ReplaceWay::Replace(beside)));
         };
         self.refuse_foreign(old.metadata.uid())?;
         let Self { folder, name, holder: _ } = self;
-        let beside = Beside::new(folder, &name, UNFINISHED_MODE)?;
+        let beside = NewFile::new(folder, &name, UNFINISHED_MODE)?;
         if old.lend(&beside.file)? {
-            return Ok(Writing(Way::Replace(beside)));
+            return Ok(Writing(ReplaceWay::Replace(beside)));
         }
         fchmod(&beside.file, Mode::from_raw_mode(UNFINISHED_MODE))?;
         let old = old.writable(&beside.folder, &name)?;
-        Ok(Writing(Way::InPlace { beside, old }))
+        Ok(Writing(ReplaceWay::InPlace { beside, old }))
     }
 }
 
@@ -343,7 +345,7 @@ struct Old {
 }
 
 impl Old {
-    fn find(folder: &Folder, name: &OsStr) -> Result<Option<Self>, ReplaceError> {
+    fn find(folder: &OpenFolder, name: &OsStr) -> Result<Option<Self>, ReplaceError> {
         let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let handle = match openat(folder, name, flags | OFlags::PATH, Mode::empty()) {
             Ok(handle) => File::from(handle),
@@ -394,7 +396,7 @@ impl Old {
     }
 
     /// The same file, to be written in place.
-    fn writable(&self, folder: &Folder, name: &OsStr) -> Result<File, ReplaceError> {
+    fn writable(&self, folder: &OpenFolder, name: &OsStr) -> Result<File, ReplaceError> {
         let Owner { user, group } = Owner::of(&self.metadata);
         // A hard link says nothing of who made it.
         if !folder.owner().is_ours_or_root() && folder.owner().user != user {
@@ -454,16 +456,16 @@ fn attributes(file: &File) -> rustix::io::Result<Vec<Attribute>> {
 }
 
 /// A new file under a name of its own, beside the name it is for.
-struct Beside {
-    folder: Folder,
+struct NewFile {
+    folder: OpenFolder,
     name: OsString,
     file: File,
     own_name: OsString,
     has_own_name: bool,
 }
 
-impl Beside {
-    fn new(folder: Folder, name: &OsStr, mode: u32) -> io::Result<Self> {
+impl NewFile {
+    fn new(folder: OpenFolder, name: &OsStr, mode: u32) -> io::Result<Self> {
         let number = getrandom::u64().map_err(io::Error::other)?;
         // Short, since the other name may be as long as a name can be.
         let own_name = OsString::from(format!(".ddes-new-{number:016x}"));
@@ -540,7 +542,7 @@ impl Beside {
     }
 }
 
-impl Drop for Beside {
+impl Drop for NewFile {
     fn drop(&mut self) {
         // What cannot be removed is an unfinished file that nobody reads.
         drop(self.remove());

@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 
 use crate::args::OutputArgs;
 use crate::failure::Failure;
-use crate::level::Level;
+use crate::level::EventLevel;
 use crate::streams::{say_styled, to_stdout};
 use crate::teletype::Teletype;
 use crate::terminal;
@@ -36,7 +36,7 @@ pub(crate) struct Line {
     text: String,
     event: &'static str,
     /// `None`: shown at every level.
-    level: Option<Level>,
+    level: Option<EventLevel>,
     fields: Map<String, Value>,
 }
 
@@ -56,12 +56,12 @@ impl Line {
     }
 
     /// Shown where this level is.
-    pub(crate) fn at(self, level: Option<Level>) -> Self {
+    pub(crate) fn at(self, level: Option<EventLevel>) -> Self {
         Self { level, ..self }
     }
 
     /// The level at which it is shown; `None` if it always is.
-    pub(crate) fn level(&self) -> Option<Level> {
+    pub(crate) fn level(&self) -> Option<EventLevel> {
         self.level
     }
 
@@ -97,12 +97,12 @@ impl Line {
 
 /// Standard output, as the command and its terminal want it.
 pub(crate) struct Screen {
-    mode: Mode,
+    mode: ScreenMode,
     /// Whether the line above the prompt is a status line.
     status_shown: bool,
 }
 
-enum Mode {
+enum ScreenMode {
     /// A prompt may be waiting on the last line: print above it.
     Prompt {
         printer: Box<dyn ExternalPrinter + Send>,
@@ -116,11 +116,11 @@ enum Mode {
 
 impl Screen {
     pub(crate) fn plain() -> Self {
-        Self { mode: Mode::Plain, status_shown: false }
+        Self { mode: ScreenMode::Plain, status_shown: false }
     }
 
     pub(crate) fn json() -> Self {
-        Self { mode: Mode::Json, status_shown: false }
+        Self { mode: ScreenMode::Json, status_shown: false }
     }
 
     /// For people or for programs, as is asked for.
@@ -131,22 +131,22 @@ impl Screen {
     /// Prints above the prompt that `printer` belongs to.
     pub(crate) fn above_prompt(printer: Box<dyn ExternalPrinter + Send>) -> io::Result<Self> {
         let borrowed = Borrowed::new()?;
-        Ok(Self { mode: Mode::Prompt { printer, borrowed }, status_shown: false })
+        Ok(Self { mode: ScreenMode::Prompt { printer, borrowed }, status_shown: false })
     }
 
     /// Prints below the prompt, which is put again.
     pub(crate) fn below_prompt(teletype: Teletype) -> Self {
-        Self { mode: Mode::Teletype(teletype), status_shown: false }
+        Self { mode: ScreenMode::Teletype(teletype), status_shown: false }
     }
 
     /// Whether somebody watches, so that a countdown makes sense.
     pub(crate) fn is_live(&self) -> bool {
-        matches!(self.mode, Mode::Prompt { .. })
+        matches!(self.mode, ScreenMode::Prompt { .. })
     }
 
     /// Whether programs read, not people.
     pub(crate) fn is_json(&self) -> bool {
-        matches!(self.mode, Mode::Json)
+        matches!(self.mode, ScreenMode::Json)
     }
 
     /// What was asked for, whole; or the command has failed.
@@ -175,13 +175,13 @@ impl Screen {
 
     /// Takes the terminal back from the prompt: what follows is printed directly.
     pub(crate) fn leave_prompt(&mut self) {
-        if let Mode::Prompt { borrowed, .. } = &self.mode {
+        if let ScreenMode::Prompt { borrowed, .. } = &self.mode {
             borrowed.give_back();
-            self.mode = Mode::Plain;
+            self.mode = ScreenMode::Plain;
             // The next line that cannot be written is reported.
             to_stdout("\r\x1b[K").unwrap_or(());
             self.status_shown = false;
-        } else if let Mode::Teletype(teletype) = &self.mode {
+        } else if let ScreenMode::Teletype(teletype) = &self.mode {
             teletype.leave();
         }
     }
@@ -191,17 +191,17 @@ impl Screen {
         let over = if std::mem::take(&mut self.status_shown) { "\x1b[1A\x1b[2K" } else { "" };
         let text = format!("{over}{text}\n");
         match &mut self.mode {
-            Mode::Prompt { printer, .. } => printer.print(text).map_err(io::Error::other),
-            Mode::Teletype(teletype) => teletype.print(&text),
-            Mode::Plain | Mode::Json => to_stdout(&text),
+            ScreenMode::Prompt { printer, .. } => printer.print(text).map_err(io::Error::other),
+            ScreenMode::Teletype(teletype) => teletype.print(&text),
+            ScreenMode::Plain | ScreenMode::Json => to_stdout(&text),
         }
     }
 
     /// The terminal, where the prompt changes its mode.
     pub(crate) fn borrowed(&self) -> Option<Borrowed> {
         match &self.mode {
-            Mode::Prompt { borrowed, .. } => Some(borrowed.clone()),
-            Mode::Teletype(_) | Mode::Plain | Mode::Json => None,
+            ScreenMode::Prompt { borrowed, .. } => Some(borrowed.clone()),
+            ScreenMode::Teletype(_) | ScreenMode::Plain | ScreenMode::Json => None,
         }
     }
 }

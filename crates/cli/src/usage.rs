@@ -9,7 +9,7 @@ use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::args::Cli;
-use crate::check::{State, say_to_nagios};
+use crate::check::{NagiosState, say_to_nagios};
 use crate::failure::{Code, Failure};
 use crate::streams;
 use crate::terminal;
@@ -26,7 +26,7 @@ fn report(error: &clap::Error) -> ExitCode {
             .map_or_else(|error| Failure::output(&error).report(false), |()| ExitCode::SUCCESS);
     }
     if is_nagios(std::env::args_os().skip(1)) {
-        return say_to_nagios(State::Unknown, failure(error).what(), "");
+        return say_to_nagios(NagiosState::Unknown, failure(error).what(), "");
     }
     if wants_json(std::env::args_os().skip(1)) {
         return failure(error).report(true);

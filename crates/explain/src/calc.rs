@@ -419,7 +419,7 @@ impl Calculation {
     }
 
     /// Title, source and formula.
-    fn label(&self) -> (&'static str, &'static str, &'static str) {
+    fn label(&self) -> Label {
         match self {
             Self::Dh { peer: None, .. } => dh::PUBLIC,
             Self::Dh { peer: Some(_), .. } => dh::SHARED,
@@ -469,6 +469,9 @@ fn named(name: impl Into<Cow<'static, str>>, bytes: impl Into<Vec<u8>>) -> Named
 }
 
 /// A step of one value.
+/// What is calculated, where it is defined, and its formula.
+type Label = (&'static str, &'static str, &'static str);
+
 fn step(name: impl Into<Cow<'static, str>>, bytes: impl Into<Vec<u8>>) -> Step {
     Step { name: name.into(), chain: vec![named("", bytes)] }
 }

@@ -15,4 +15,4 @@ pub use calc::{
     Argument, CalcError, Calculation, DhGroup, HkdfExpansion, INPUT_BYTES_MAX, KemKey, Named,
     Python, Step, Value, Worked,
 };
-pub use page::{Card, Claim, FRAMES_MAX, Role, Sources, cards, document, forget_secrets};
+pub use page::{Card, CardRole, Claim, FRAMES_MAX, Sources, cards, document, forget_secrets};

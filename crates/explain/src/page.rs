@@ -20,7 +20,7 @@ mod v2;
 
 use ddes_capture::{Conversation, NoteKind, What};
 
-pub use card::{Card, Claim, Role};
+pub use card::{Card, CardRole, Claim};
 pub use cards::cards;
 pub use document::document;
 

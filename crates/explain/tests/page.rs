@@ -10,7 +10,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use ddes_capture::{Conversation, Direction, Limits, Role, SessionSecrets, Writer, Written, read};
+use ddes_capture::{
+    Conversation, Direction, Limits, SecretRole, SessionSecrets, Writer, Written, read,
+};
 use ddes_explain::{Calculation, DhGroup, HkdfExpansion, Sources, cards, document, forget_secrets};
 use ddes_ffdhe::{Group, NamedGroup};
 use ddes_wire::classic::DhPublicKey;
@@ -129,8 +131,8 @@ fn every_suite_is_explained_from_either_side_s_secrets() {
         let frames: Vec<_> =
             directions.into_iter().zip(case["expect"].split(' ').map(bytes)).collect();
         let sides = [
-            (Role::Client, "client_x", case.get("kem_seed")),
-            (Role::Server, "server_x", case.get("m")),
+            (SecretRole::Client, "client_x", case.get("kem_seed")),
+            (SecretRole::Server, "server_x", case.get("m")),
         ];
         for (role, exponent, kem) in sides {
             let kem = kem.filter(|_| name.starts_with("hybrid")).map(|kem| bytes(kem));
@@ -176,8 +178,8 @@ fn every_suite_is_explained_from_either_side_s_secrets() {
             is_linked(&html);
             is_told_apart(&html);
             let (formula, of_the_other) = match role {
-                Role::Client => ("X = g^x mod p", "Y = g^y mod p"),
-                Role::Server => ("Y = g^y mod p", "X = g^x mod p"),
+                SecretRole::Client => ("X = g^x mod p", "Y = g^y mod p"),
+                SecretRole::Server => ("Y = g^y mod p", "X = g^x mod p"),
             };
             assert!(html.contains(formula) && !html.contains(of_the_other), "{name} {role:?}");
             assert!(!html.contains("Y = g^x mod p"), "{name} {role:?}");
@@ -244,7 +246,7 @@ fn classic(integers: &[u64], tail: &[(Direction, Vec<u8>)]) -> Classic {
 fn a_classic_session_is_explained_and_what_repeats_in_it_is_found_without_a_key() {
     let goodbye = [(Direction::ToServer, frame(50, &[])), (Direction::ToServer, frame(50, &[]))];
     let Classic { frames, entropy } = classic(&[42, 50, 42], &goodbye);
-    let secrets = SessionSecrets::drawn(Role::Client, &entropy, None);
+    let secrets = SessionSecrets::drawn(SecretRole::Client, &entropy, None);
     let mut conversation = captured(&frames, Some(secrets));
     assert!(conversation.session.is_some(), "{:?}", conversation.refused);
     let all = cards(&conversation, "");
@@ -282,7 +284,8 @@ fn the_keystream_of_a_record_is_two_passes_of_des_for_each_block() {
     let frames: Vec<_> = directions.into_iter().zip(case["expect"].split(' ').map(bytes)).collect();
     let kem = case.get("kem_seed").filter(|_| case["name"].starts_with("hybrid"));
     let kem = kem.map(|kem| bytes(kem));
-    let secrets = SessionSecrets::drawn(Role::Client, &bytes(&case["client_x"]), kem.as_deref());
+    let secrets =
+        SessionSecrets::drawn(SecretRole::Client, &bytes(&case["client_x"]), kem.as_deref());
     let conversation = captured(&frames, Some(secrets));
     let cards = cards(&conversation, "");
     let find = |end: &str| cards.iter().find(|card| card.anchor.ends_with(end)).unwrap();
@@ -344,7 +347,7 @@ fn an_end_that_the_capture_does_not_hold_is_said() {
 fn what_the_page_says_of_the_classic_wire_is_so() {
     let goodbye = [(Direction::ToServer, frame(50, &[]))];
     let Classic { frames, .. } = classic(&[42, 50], &goodbye);
-    let secrets = SessionSecrets::drawn(Role::Server, &[0xc3; 64], None);
+    let secrets = SessionSecrets::drawn(SecretRole::Server, &[0xc3; 64], None);
     let conversation = captured(&frames, Some(secrets));
     assert!(conversation.session.is_some(), "{:?}", conversation.refused);
     let html = page(&conversation, "classic-server");
@@ -384,7 +387,7 @@ fn both_wires_stand_side_by_side_and_no_address_names_two_things() {
     is_linked(&again);
     // With its calculations, beside itself: everything is there twice, under another name.
     let Classic { frames, entropy } = classic(&[7, 7, 9], &[]);
-    let secrets = SessionSecrets::drawn(Role::Client, &entropy, None);
+    let secrets = SessionSecrets::drawn(SecretRole::Client, &entropy, None);
     let one = captured(&frames, Some(secrets));
     let twice = document(&Sources { main: &one, file: "a", other: Some((&one, "b")) });
     is_linked(&twice);

@@ -7,7 +7,7 @@ use crate::stage::Recorded;
 
 /// How an attack ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum AttackVerdict {
     /// It reached its goal: what the attacker has now.
     Succeeded {
         /// What the attacker has now.
@@ -37,26 +37,26 @@ pub struct Trial {
     /// Facts that a student has to find, and that are not told: their names.
     pub withheld: Vec<String>,
     /// How it ended.
-    pub verdict: Verdict,
+    pub verdict: AttackVerdict,
 }
 
 impl Trial {
     /// An attack that reached its goal.
     pub(crate) fn succeeded(gained: impl Into<String>) -> Self {
-        Self::ended(Verdict::Succeeded { gained: gained.into() })
+        Self::ended(AttackVerdict::Succeeded { gained: gained.into() })
     }
 
     /// An attack that a check stopped.
     pub(crate) fn stopped(by: impl Into<String>, rule: &'static str) -> Self {
-        Self::ended(Verdict::Stopped { by: by.into(), rule })
+        Self::ended(AttackVerdict::Stopped { by: by.into(), rule })
     }
 
     /// An attack that ended in another way than it has to.
     pub(crate) fn unexpected(what: impl Into<String>) -> Self {
-        Self::ended(Verdict::Unexpected { what: what.into() })
+        Self::ended(AttackVerdict::Unexpected { what: what.into() })
     }
 
-    fn ended(verdict: Verdict) -> Self {
+    fn ended(verdict: AttackVerdict) -> Self {
         Self { frames: Vec::new(), facts: Map::new(), withheld: Vec::new(), verdict }
     }
 
@@ -83,11 +83,13 @@ impl Trial {
     /// As evidence.
     pub fn json(&self) -> Value {
         let verdict = match &self.verdict {
-            Verdict::Succeeded { gained } => json!({"outcome": "succeeded", "gained": gained}),
-            Verdict::Stopped { by, rule } => {
+            AttackVerdict::Succeeded { gained } => {
+                json!({"outcome": "succeeded", "gained": gained})
+            }
+            AttackVerdict::Stopped { by, rule } => {
                 json!({"outcome": "stopped", "by": by, "rule": rule})
             }
-            Verdict::Unexpected { what } => json!({"outcome": "unexpected", "what": what}),
+            AttackVerdict::Unexpected { what } => json!({"outcome": "unexpected", "what": what}),
         };
         let frames: Vec<_> =
             (1_u64..).zip(&self.frames).map(|(number, frame)| frame.json(number)).collect();

@@ -1,10 +1,10 @@
 //! What an attack runs with: its seed, its bounds, a recording to read instead of a live session,
 //! and somebody who listens.
 
-use ddes_capture::{Conversation, Direction, Opened, Profile};
+use ddes_capture::{Conversation, Direction, OpenedKeys, Profile};
 
 use crate::keys::ClassicKeys;
-use crate::search::Resume;
+use crate::search::SearchResume;
 use crate::stage::{By, LabServer, LogLine, Recorded, Way};
 use crate::{Said, Seed, Voice};
 
@@ -25,15 +25,15 @@ pub trait Listener {
     fn say(&mut self, said: &Said);
 
     /// How far a search is; returning `false` stops it, and it can be resumed.
-    fn progress(&mut self, search: &Search) -> bool;
+    fn progress(&mut self, search: &SearchStatus) -> bool;
 
     /// A search was stopped here; a later run continues from it.
-    fn keep(&mut self, resume: &Resume);
+    fn keep(&mut self, resume: &SearchResume);
 }
 
 /// How far a search is.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Search {
+pub struct SearchStatus {
     /// What is searched.
     pub what: &'static str,
     /// Keys tried so far.
@@ -92,10 +92,10 @@ impl Recording {
             Recorded::captured(way, by, frame.opcode, frame.body().to_vec())
         });
         let truth = match &conversation.session {
-            Some(Opened::Classic(opened)) => {
+            Some(OpenedKeys::Classic(opened)) => {
                 Some(Truth { keys: ClassicKeys { key1: *opened.key1, key2: *opened.key2 } })
             }
-            Some(Opened::V2(_)) | None => None,
+            Some(OpenedKeys::V2(_)) | None => None,
         };
         Self {
             is_classic: conversation.profile == Profile::Classic,
@@ -132,7 +132,7 @@ pub struct Lab<'a> {
     /// Whether what the exercises ask for is left out of narration and facts.
     pub is_quiz: bool,
     /// Where a search that was stopped continues.
-    pub resume: Option<Resume>,
+    pub resume: Option<SearchResume>,
     /// Who listens.
     pub listener: &'a mut dyn Listener,
 }

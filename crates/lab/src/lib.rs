@@ -21,12 +21,12 @@ mod seed;
 mod stage;
 mod tell;
 
-pub use evidence::{Trial, Verdict};
+pub use evidence::{AttackVerdict, Trial};
 pub use fault::LabError;
 pub use keys::ClassicKeys;
-pub use laboratory::{Lab, Listener, Material, Recording, Search, Settings, Truth};
+pub use laboratory::{Lab, Listener, Material, Recording, SearchStatus, Settings, Truth};
 pub use rungs::{Attack, HandOut, RUNGS, Rung, Side, hand_out};
-pub use search::{BITS_MAX, Resume, ResumeError, UNKNOWN_BITS, hint};
+pub use search::{BITS_MAX, ResumeError, SearchResume, UNKNOWN_BITS, hint};
 pub use seed::Seed;
 pub use stage::{By, Leg, Recorded, Way};
 pub use tell::{Said, Voice};

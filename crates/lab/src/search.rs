@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use ddes_cipher::{DesKey, Engine, KeySpace};
 
-use crate::laboratory::Search;
-use crate::recover::{MEMORY_MIN, OnProgress, Outcome, Progress, RecoverError, Run, State};
+use crate::laboratory::SearchStatus;
+use crate::recover::{
+    MEMORY_MIN, OnProgress, RecoverError, SearchOutcome, SearchProgress, SearchRun, SearchState,
+};
 use crate::{Lab, LabError, Seed, Settings, Side, hex, hexadecimal};
 
 /// The most unknown bits of a key: all.
@@ -25,7 +27,7 @@ pub const BITS_MAX: u32 = KeySpace::BITS_MAX;
 /// … the lines of the search's state
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Resume {
+pub struct SearchResume {
     /// The rung.
     pub rung: u8,
     /// The seed's name.
@@ -63,7 +65,7 @@ pub struct ResumeError {
 
 const TITLE: &str = "ddes lab, stopped search 1";
 
-impl std::fmt::Display for Resume {
+impl std::fmt::Display for SearchResume {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { rung, seed, bits, memory_bytes, stage, key1, state } = self;
         let key1 = key1.map_or_else(|| "-".into(), |key1| hex(&key1));
@@ -72,7 +74,7 @@ impl std::fmt::Display for Resume {
     }
 }
 
-impl std::str::FromStr for Resume {
+impl std::str::FromStr for SearchResume {
     type Err = ResumeError;
 
     fn from_str(text: &str) -> Result<Self, ResumeError> {
@@ -123,7 +125,7 @@ fn side_of(rung: u8, stage: &str) -> Option<Side> {
     found.map(|(_, _, side)| *side)
 }
 
-impl Resume {
+impl SearchResume {
     /// The wire that is attacked.
     pub fn side(&self) -> Side {
         // Whoever makes one names a search; what is read is checked.
@@ -188,7 +190,7 @@ impl Lab<'_> {
         &mut self,
         what: &'static str,
         least: Duration,
-        run: impl FnOnce(&Run, OnProgress<'_>) -> Result<Outcome<F>, RecoverError>,
+        run: impl FnOnce(&SearchRun, OnProgress<'_>) -> Result<SearchOutcome<F>, RecoverError>,
     ) -> Result<f64, LabError> {
         let stage = Stage { rung: 0, name: "rate", what, key1: None, first_only: false };
         let settings = run_settings(&self.settings, &stage, None);
@@ -211,7 +213,7 @@ impl Lab<'_> {
     pub(crate) fn search<F>(
         &mut self,
         stage: &Stage,
-        run: impl FnOnce(&Run, OnProgress<'_>) -> Result<Outcome<F>, RecoverError>,
+        run: impl FnOnce(&SearchRun, OnProgress<'_>) -> Result<SearchOutcome<F>, RecoverError>,
     ) -> Result<Searched<F>, LabError> {
         let settings = run_settings(&self.settings, stage, self.resumed(stage)?);
         let (listener, mut last) = (&mut *self.listener, None);
@@ -224,7 +226,7 @@ impl Lab<'_> {
             }
         });
         match outcome.map_err(|error| unusable(&error))? {
-            Outcome::Done(found) => {
+            SearchOutcome::Done(found) => {
                 // Each search reports its end.
                 let last = last.ok_or_else(|| LabError::unplanned("a search said nothing"))?;
                 Ok(Searched {
@@ -235,8 +237,8 @@ impl Lab<'_> {
                     keys_per_sec: last.keys_per_second,
                 })
             }
-            Outcome::Stopped(state) => {
-                let resume = Resume {
+            SearchOutcome::Stopped(state) => {
+                let resume = SearchResume {
                     rung: stage.rung,
                     seed: self.seed.name().to_owned(),
                     bits: self.settings.bits,
@@ -257,7 +259,7 @@ impl Lab<'_> {
     }
 
     /// The state to resume from, if it is one of this search.
-    fn resumed(&self, stage: &Stage) -> Result<Option<State>, LabError> {
+    fn resumed(&self, stage: &Stage) -> Result<Option<SearchState>, LabError> {
         let resume = self.resume.as_ref().filter(|_| self.is_resumed_in(stage.name));
         let state = resume.map(|resume| resume.state.parse());
         state.transpose().map_err(|error| unusable(&error))
@@ -278,9 +280,9 @@ fn unusable(error: &RecoverError) -> LabError {
     }
 }
 
-fn told(what: &'static str, progress: &Progress) -> Search {
-    let Progress { tried, of, keys_per_second: keys_per_sec, .. } = *progress;
-    Search { what, tried, of, keys_per_sec }
+fn told(what: &'static str, progress: &SearchProgress) -> SearchStatus {
+    let SearchProgress { tried, of, keys_per_second: keys_per_sec, .. } = *progress;
+    SearchStatus { what, tried, of, keys_per_sec }
 }
 
 /// A number of any size in a few characters.
@@ -301,8 +303,8 @@ pub(crate) fn threads(settings: &Settings) -> NonZeroUsize {
     NonZeroUsize::new(settings.threads).unwrap_or(NonZeroUsize::MIN)
 }
 
-fn run_settings(settings: &Settings, stage: &Stage, resume: Option<State>) -> Run {
-    Run {
+fn run_settings(settings: &Settings, stage: &Stage, resume: Option<SearchState>) -> SearchRun {
+    SearchRun {
         threads: threads(settings),
         engine: Engine::best(usize::MAX),
         first_only: stage.first_only,
@@ -316,7 +318,7 @@ mod tests {
 
     #[test]
     fn a_stopped_search_is_read_as_it_was_written() {
-        let resume = Resume {
+        let resume = SearchResume {
             rung: 9,
             seed: "anna of class 7".into(),
             bits: 36,
@@ -326,7 +328,7 @@ mod tests {
             state: "one\ntwo\n".into(),
         };
         assert_eq!(resume.to_string().parse(), Ok(resume.clone()));
-        let none = Resume { key1: None, ..resume };
+        let none = SearchResume { key1: None, ..resume };
         assert_eq!(none.to_string().parse(), Ok(none.clone()));
         for (line, right, wrong) in [
             (2, "rung 9", "rung 256"),
@@ -340,11 +342,11 @@ mod tests {
             (7, "stage key2", "stage meet"),
         ] {
             let broken = none.to_string().replace(right, wrong);
-            assert_eq!(broken.parse::<Resume>(), Err(ResumeError { line }), "{wrong}");
+            assert_eq!(broken.parse::<SearchResume>(), Err(ResumeError { line }), "{wrong}");
         }
         assert_eq!(none.side(), Side::Classic);
-        assert_eq!(Resume { stage: "v2".into(), ..none }.side(), Side::V2);
-        assert_eq!("".parse::<Resume>(), Err(ResumeError { line: 1 }));
+        assert_eq!(SearchResume { stage: "v2".into(), ..none }.side(), Side::V2);
+        assert_eq!("".parse::<SearchResume>(), Err(ResumeError { line: 1 }));
     }
 
     #[test]

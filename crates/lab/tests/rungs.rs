@@ -4,8 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use ddes_lab::{
-    By, ClassicKeys, Lab, LabError, Leg, Listener, RUNGS, Recorded, Recording, Resume, Rung, Said,
-    Search, Seed, Settings, Side, Trial, Truth, Verdict, Voice, Way, hexadecimal,
+    AttackVerdict, By, ClassicKeys, Lab, LabError, Leg, Listener, RUNGS, Recorded, Recording, Rung,
+    Said, SearchResume, SearchStatus, Seed, Settings, Side, Trial, Truth, Voice, Way, hexadecimal,
 };
 
 /// The rule that stops each rung on D-DDES/2.
@@ -20,7 +20,7 @@ struct Ear {
     said: Vec<Said>,
     reports_left: Option<u32>,
     tried: Vec<u64>,
-    kept: Option<Resume>,
+    kept: Option<SearchResume>,
 }
 
 impl Listener for Ear {
@@ -28,7 +28,7 @@ impl Listener for Ear {
         self.said.push(said.clone());
     }
 
-    fn progress(&mut self, search: &Search) -> bool {
+    fn progress(&mut self, search: &SearchStatus) -> bool {
         self.tried.push(search.tried);
         match &mut self.reports_left {
             Some(0) => false,
@@ -40,7 +40,7 @@ impl Listener for Ear {
         }
     }
 
-    fn keep(&mut self, resume: &Resume) {
+    fn keep(&mut self, resume: &SearchResume) {
         self.kept = Some(resume.clone());
     }
 }
@@ -80,7 +80,7 @@ fn every_rung_succeeds_on_the_classic_wire() {
     for rung in RUNGS {
         let (trial, said) = run(rung.number, Side::Classic);
         let verdict = &trial.verdict;
-        assert!(matches!(verdict, Verdict::Succeeded { .. }), "{}: {verdict:?}", rung.number);
+        assert!(matches!(verdict, AttackVerdict::Succeeded { .. }), "{}: {verdict:?}", rung.number);
         assert!(said.iter().any(|said| said.voice == Voice::Gets), "{}", rung.number);
         assert!(said.iter().any(|said| said.voice == Voice::Lesson), "{}", rung.number);
     }
@@ -90,7 +90,7 @@ fn every_rung_succeeds_on_the_classic_wire() {
 fn every_rung_is_stopped_on_the_other_wire_by_its_rule() {
     for (rung, expected) in RUNGS.iter().zip(RULES) {
         let (trial, said) = run(rung.number, Side::V2);
-        let Verdict::Stopped { rule, .. } = &trial.verdict else {
+        let AttackVerdict::Stopped { rule, .. } = &trial.verdict else {
             panic!("{}: {:?}", rung.number, trial.verdict);
         };
         assert_eq!(*rule, expected, "{}", rung.number);
@@ -131,7 +131,7 @@ fn a_search_that_was_stopped_goes_on_and_finds_the_same_keys() {
     };
     let resume = stopped.kept.unwrap();
     assert_eq!((resume.rung, resume.bits, &*resume.seed), (9, 24, "test"));
-    let read: Resume = resume.to_string().parse().unwrap();
+    let read: SearchResume = resume.to_string().parse().unwrap();
     let mut resumed = Ear::default();
     let found = attack(9, Side::Classic, &mut resumed, |lab| {
         bits(lab);
@@ -150,7 +150,7 @@ fn a_search_that_was_stopped_goes_on_and_finds_the_same_keys() {
 /// Stopped again and again, in its control and in the search behind it.
 #[test]
 fn a_search_against_the_second_wire_goes_on_where_it_was_stopped() {
-    let (mut resume, mut runs) = (None::<Resume>, 0);
+    let (mut resume, mut runs) = (None::<SearchResume>, 0);
     let trial = loop {
         let mut ear = Ear { reports_left: Some(0), ..Ear::default() };
         let outcome = attack(9, Side::V2, &mut ear, |lab| {
@@ -164,7 +164,7 @@ fn a_search_against_the_second_wire_goes_on_where_it_was_stopped() {
         runs += 1;
         assert!(runs <= 32, "each run does a slice of 16 at least, of two searches");
     };
-    assert!(matches!(trial.verdict, Verdict::Stopped { .. }), "{:?}", trial.verdict);
+    assert!(matches!(trial.verdict, AttackVerdict::Stopped { .. }), "{:?}", trial.verdict);
     assert_eq!(trial.facts["control_found"], true);
 }
 

@@ -61,7 +61,7 @@ pub struct RunRecord {
     /// What the load itself used.
     pub generator: Generator,
     /// Whether the sums are right.
-    pub verification: Verification,
+    pub verification: SumVerification,
     /// The measured intervals, in order.
     pub intervals: Vec<Interval>,
 }
@@ -167,7 +167,7 @@ pub struct Generator {
 
 /// Whether the server's counts and sums are those of the values sent.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
-pub struct Verification {
+pub struct SumVerification {
     /// Sessions whose last count and sum are what was sent.
     pub right: u64,
     /// Sessions whose last count or sum is another one.
@@ -282,7 +282,7 @@ impl RunRecord {
             lag: if is_open { Some(Latency::of(&total.lag)?) } else { None },
             errors: total.errors.into(),
             generator: Generator::of(outcome, &intervals, server_cpu, is_open),
-            verification: Verification::of(&outcome.verdicts),
+            verification: SumVerification::of(&outcome.verdicts),
             intervals,
         })
     }
@@ -429,7 +429,7 @@ fn late(outcome: &RunOutcome, intervals: &[Interval]) -> Option<String> {
     })
 }
 
-impl Verification {
+impl SumVerification {
     fn of(verdicts: &[(u32, SessionVerdict)]) -> Self {
         let (mut all, mut whole_count, mut whole_sum) = (Self::default(), 0_u128, 0_i128);
         for (session, verdict) in verdicts {

@@ -8,7 +8,7 @@ use crate::stats::Stats;
 
 /// The state that all threads of a run read and write.
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct RunState {
     /// All times of the run are nanoseconds since this instant.
     pub(crate) epoch: Instant,
     /// When the load begins; set once all sessions are open.
@@ -25,7 +25,7 @@ pub(crate) struct Shared {
     pub(crate) slots: Vec<Mutex<Stats>>,
 }
 
-impl Shared {
+impl RunState {
     pub(crate) fn new(threads: u32) -> Self {
         Self {
             epoch: Instant::now(),

@@ -25,7 +25,7 @@ use zeroize::Zeroizing;
 use crate::access::{AccessControl, seconds};
 use crate::clerk::{LedgerAnswer, ServerLedger};
 use crate::endpoint::{
-    Action, ConnectionEntropy, ConnectionId, Endpoint, Order, Request, SessionView, SessionWork,
+    Action, ConnectionEntropy, ConnectionId, EndOrder, Endpoint, Request, SessionView, SessionWork,
 };
 use crate::listen::{LiveSettings, Pulse, Report, Stopped};
 use crate::mail::{Mail, Mailbox, ServerCommand, reply};
@@ -650,7 +650,7 @@ impl Driver {
         let (until, unproven_until) = (now + self.drain, now + UNPROVEN_STOP_MAX);
         self.state.stopping = Some(Stopping { until, unproven_until });
         self.listener = None;
-        self.endpoint.end_all(now, Order::Shutdown, None);
+        self.endpoint.end_all(now, EndOrder::Shutdown, None);
         self.count(|counts| counts.is_stopping = true);
         self.publish_now();
         (self.observe)(Report::Stopping(self.drain));
@@ -682,7 +682,7 @@ impl Driver {
                 };
                 let meant: Vec<_> = self.endpoint.sessions().filter(is_meant).collect();
                 for view in &meant {
-                    self.endpoint.end(now, view.connection, Order::Operator);
+                    self.endpoint.end(now, view.connection, EndOrder::Operator);
                 }
                 reply(ended, meant.len());
             }
@@ -725,7 +725,7 @@ impl Driver {
             match self.access.grant(&admitted.key, wall) {
                 Some(grant) => self.endpoint.handle_regrant(view.connection, grant),
                 None => {
-                    self.endpoint.end(now, view.connection, Order::NotAuthorized);
+                    self.endpoint.end(now, view.connection, EndOrder::NotAuthorized);
                 }
             }
         }

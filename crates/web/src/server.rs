@@ -14,7 +14,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use zeroize::Zeroizing;
 
 use crate::about::About;
-use crate::access::Access;
+use crate::access::AccessRules;
 use crate::api::export::EXPORTS_MAX;
 use crate::app::{App, QUESTIONS_MAX, lock};
 use crate::aside::{ASIDE_MAX, Aside};
@@ -28,7 +28,7 @@ use crate::names::NameLists;
 use crate::operations::Operations;
 use crate::ranking::Ranked;
 use crate::router::router;
-use crate::token::Token;
+use crate::token::AccessToken;
 use crate::totals::CachedTotals;
 use crate::verification::Verification;
 
@@ -50,7 +50,7 @@ pub struct WebOptions {
     /// Names under which it answers, beside its addresses.
     pub hosts: Vec<String>,
     /// What programs send to be let in.
-    pub token: Token,
+    pub token: AccessToken,
     /// What happens in the server.
     pub events: Events,
     /// Connections at a time: at most [`CONNECTIONS_MAX`].
@@ -120,7 +120,7 @@ impl Web {
         let app = Arc::new(App {
             boot,
             started: SystemTime::now(),
-            access: Access { address, hosts, token, logins: Logins::default() },
+            access: AccessRules { address, hosts, token, logins: Logins::default() },
             handle,
             watch,
             operations,

@@ -9,28 +9,28 @@ mod work;
 use std::time::Duration;
 
 use ddes_wire::frame::{HEADER_BYTES, Header, Opcode};
-use ddes_wire::schema::{self, FieldSchema, HEADER, Message, Place, Sender, Suites, Wire};
+use ddes_wire::schema::{self, FieldSchema, FieldsPlace, HEADER, Message, Sender, Suites, Wire};
 use ddes_wire::v2::{GroupSize, Suite, VERSION};
 
 use crate::conversation::{
-    Check, Conversation, Direction, Field, Frame, Note, NoteKind, Plain, Profile, Value, What,
+    Check, Conversation, Direction, Field, FieldValue, Frame, Note, NoteKind, Plain, Profile, What,
 };
-use crate::opened::Opened;
+use crate::opened::OpenedKeys;
 use crate::secrets::SessionSecrets;
 use crate::streams::Stream;
 
 /// The secrets that are tried on one conversation: those that name its addresses first.
 const TRIALS_MAX: usize = 64;
 
-pub(crate) use open::Refusal;
-pub(crate) use work::Work;
+pub(crate) use open::OpenRefusal;
+pub(crate) use work::WorkBudget;
 
 /// The conversation of a stream, with what opens it: of its own secrets and those for all streams.
 pub(crate) fn conversation(
     stream: Stream,
     own: &[SessionSecrets],
     shared: &[SessionSecrets],
-    work: &mut Work,
+    work: &mut WorkBudget,
 ) -> Conversation {
     let mut conversation = clear(stream);
     match &conversation.profile {
@@ -52,8 +52,8 @@ pub(crate) fn conversation(
 pub(crate) fn keys(
     stream: Stream,
     secrets: &SessionSecrets,
-    work: &mut Work,
-) -> Result<Opened, Refusal> {
+    work: &mut WorkBudget,
+) -> Result<OpenedKeys, OpenRefusal> {
     open::open(&clear(stream), secrets, work)
 }
 
@@ -71,11 +71,11 @@ fn clear(stream: Stream) -> Conversation {
 }
 
 /// Decrypts and checks what the session of a conversation allows.
-fn decrypt(conversation: &mut Conversation, work: &mut Work) {
+fn decrypt(conversation: &mut Conversation, work: &mut WorkBudget) {
     let Some(mut opened) = conversation.session.take() else { return };
     match &mut opened {
-        Opened::Classic(keys) => classic::decrypt(conversation, keys),
-        Opened::V2(keys) => v2::decrypt(conversation, keys, work),
+        OpenedKeys::Classic(keys) => classic::decrypt(conversation, keys),
+        OpenedKeys::V2(keys) => v2::decrypt(conversation, keys, work),
     }
     conversation.session = Some(opened);
 }
@@ -192,7 +192,7 @@ fn name_all(conversation: &mut Conversation) {
         seen_keys[sender] += u32::from(is_key);
         match profile {
             Profile::Classic => {
-                let message = message(Wire::Classic, frame, Place::Body, Suites::All);
+                let message = message(Wire::Classic, frame, FieldsPlace::Body, Suites::All);
                 set(frame, message, None);
             }
             Profile::V2 { suite } => {
@@ -206,10 +206,10 @@ fn name_all(conversation: &mut Conversation) {
                     None => Suites::All,
                 };
                 if is_clear || is_rejection {
-                    let message = message(Wire::V2, frame, Place::Body, suites);
+                    let message = message(Wire::V2, frame, FieldsPlace::Body, suites);
                     set(frame, message, suite.map(Suite::group));
                 } else {
-                    let message = message(Wire::V2, frame, Place::Plaintext, Suites::All);
+                    let message = message(Wire::V2, frame, FieldsPlace::Plaintext, Suites::All);
                     record_fields(frame, message);
                 }
             }
@@ -218,7 +218,12 @@ fn name_all(conversation: &mut Conversation) {
 }
 
 /// The message that a frame is, by its opcode and sender.
-fn message(wire: Wire, frame: &Frame, place: Place, suites: Suites) -> Option<&'static Message> {
+fn message(
+    wire: Wire,
+    frame: &Frame,
+    place: FieldsPlace,
+    suites: Suites,
+) -> Option<&'static Message> {
     let sender = frame.direction.sender();
     schema::MESSAGES.iter().find(|message| {
         message.wire == wire
@@ -290,7 +295,7 @@ fn field(schema: &'static FieldSchema, range: std::ops::Range<usize>, bytes: &[u
     Field {
         name: schema.name,
         range,
-        value: Value::read(schema.kind, bytes),
+        value: FieldValue::read(schema.kind, bytes),
         meaning: schema.meaning,
     }
 }
@@ -313,7 +318,7 @@ fn plain(
     record: Option<u64>,
     epoch: usize,
 ) -> Option<Plain> {
-    let message = message(wire, frame, Place::Plaintext, Suites::All);
+    let message = message(wire, frame, FieldsPlace::Plaintext, Suites::All);
     let fields = message.and_then(|message| plain_fields(message, &bytes));
     let is_known = fields.is_some();
     // What no message of the wire describes is shown as bytes alone.

@@ -6,7 +6,7 @@ use hkdf::Hkdf;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::work::{Work, of_trial};
+use super::work::{WorkBudget, of_trial};
 use crate::opened::Epoch;
 
 /// After a gap: the most records that are taken to be missing.
@@ -58,7 +58,7 @@ impl Records {
         &mut self,
         header: &[u8],
         body: &[u8],
-        work: &mut Work,
+        work: &mut WorkBudget,
     ) -> Option<OpenedRecord> {
         let (ciphertext, tag) = body.split_last_chunk::<TAG_BYTES>()?;
         let most = if self.is_behind_gap { SKIP_MAX } else { 0 };

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use super::open::{first_key, function};
 use super::record::Records;
-use super::work::Work;
+use super::work::WorkBudget;
 use super::{check, hex, plain};
 use crate::conversation::{Check, Conversation, Direction, Frame, Note, NoteKind, Profile, What};
 use crate::opened::OpenedV2;
@@ -61,13 +61,13 @@ const NO_ACCOUNT: &str = "frames are missing, with the 20 or the values in them"
 struct Session<'a> {
     opened: &'a mut OpenedV2,
     server_key: Option<[u8; 32]>,
-    account: Option<Account>,
+    account: Option<AccountState>,
     /// What could not be checked of the record at hand, and why.
     unchecked: Option<(What, &'static str)>,
 }
 
 /// The account from the 20 on, and the values that no 40 covers yet.
-struct Account {
+struct AccountState {
     last_seq: u64,
     sum: i128,
     waiting: VecDeque<i64>,
@@ -75,7 +75,11 @@ struct Account {
 }
 
 /// Decrypts and checks every record.
-pub(super) fn decrypt(conversation: &mut Conversation, opened: &mut OpenedV2, work: &mut Work) {
+pub(super) fn decrypt(
+    conversation: &mut Conversation,
+    opened: &mut OpenedV2,
+    work: &mut WorkBudget,
+) {
     let cipher = function(opened.suite);
     let first =
         |epochs: &[crate::Epoch]| epochs.first().map(|epoch| Records::new(cipher, &epoch.key));
@@ -255,7 +259,7 @@ impl Session<'_> {
             return vec![check(What::Order, "P-26", false, "a second 20")];
         }
         self.opened.token = Some(Zeroizing::new(*welcome.token.as_bytes()));
-        self.account = Some(Account {
+        self.account = Some(AccountState {
             last_seq: welcome.standing.last_seq.get(),
             sum: welcome.standing.sum.get(),
             waiting: VecDeque::new(),
@@ -321,7 +325,7 @@ impl Session<'_> {
     }
 }
 
-impl Account {
+impl AccountState {
     /// The values of a 30: they must follow, or repeat what was sent.
     fn submit(&mut self, first_seq: u64, values: &[i64]) -> Check {
         let end = self.last_seq.saturating_add(self.waiting.len() as u64);

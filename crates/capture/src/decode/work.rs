@@ -13,13 +13,13 @@ const TRIAL_COST: u64 = 512;
 type Tested = (Vec<u8>, Vec<u8>, Option<Group>);
 
 /// The rest of what may be computed in vain, in bytes of hashing.
-pub(crate) struct Work {
+pub(crate) struct WorkBudget {
     left: u64,
     is_spent: bool,
     tested: Option<Tested>,
 }
 
-impl Work {
+impl WorkBudget {
     pub(crate) fn new(hashed_max: u64) -> Self {
         Self { left: hashed_max, is_spent: false, tested: None }
     }
@@ -91,7 +91,7 @@ mod tests {
     fn a_group_is_tested_once_for_all_sessions_in_a_row() {
         // p = 2^2048 - 15: (p-1)/2 is even, so p is no safe prime.
         let composite: Vec<u8> = [&[0xff; 255][..], &[0xf1]].concat();
-        let mut work = Work::new(2 * of_prime_test(256) - 1);
+        let mut work = WorkBudget::new(2 * of_prime_test(256) - 1);
         for _ in 0..3 {
             assert!(matches!(work.group(&composite, &[2]), Err(false)));
         }
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn what_leads_to_something_is_free_and_nothing_is_computed_once_it_is_spent() {
-        let mut work = Work::new(of_trial(100));
+        let mut work = WorkBudget::new(of_trial(100));
         for _ in 0..3 {
             assert!(work.pay(of_trial(100)));
             work.give_back(of_trial(100));

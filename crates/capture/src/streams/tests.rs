@@ -32,7 +32,7 @@ impl Scene {
         comments: &[&str],
     ) -> &mut Self {
         let (from, to) = (([10, 0, 0, 1], port).into(), ([10, 0, 0, 2], 5566).into());
-        let segment = Segment { from, to, sequence, flags, data, cut: 0 };
+        let segment = TcpSegment { from, to, sequence, flags, data, cut: 0 };
         self.0.take(Duration::from_secs(1), &segment, comments);
         self
     }
@@ -141,7 +141,7 @@ fn a_gap_before_the_end_leaves_the_end_known() {
     let fin = Flags { fin: true, ack: true, ..Flags::default() };
     let mut scene = Scene::new(Limits::default());
     scene.syn(1, 1, &[]).packet(1, 1, &HEADER).take(1, 100, fin, &[], &[]);
-    let segment = Segment {
+    let segment = TcpSegment {
         from: ([10, 0, 0, 2], 5566).into(),
         to: ([10, 0, 0, 1], 1).into(),
         sequence: 1,

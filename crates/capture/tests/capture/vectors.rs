@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use ddes_capture::{
-    Direction, Field, Frame, Opened, Plain, Profile, Role, SessionSecrets, Value, What,
+    Direction, Field, FieldValue, Frame, OpenedKeys, Plain, Profile, SecretRole, SessionSecrets,
+    What,
 };
 
 use crate::checks::unchecked;
@@ -36,7 +37,7 @@ fn heard(frame: &Frame) -> Option<String> {
         None => (&frame.fields, true),
     };
     let said = |field: &Field| match &field.value {
-        Value::Text(text) => text.clone(),
+        FieldValue::Text(text) => text.clone(),
         value => value.integer().unwrap().to_string(),
     };
     let words: &[(&str, &str)] = match frame.opcode {
@@ -78,8 +79,8 @@ const NUMBERS_OF_NONE: &str = " scope 0 last_seq 0 sum 0";
 fn every_published_conversation_says_what_the_vectors_say() {
     let ddes = cases("handshakes.txt").into_iter().find(|case| case["name"] == "ddes").unwrap();
     let mut decrypted = 0;
-    for role in [Role::Client, Role::Server] {
-        let x = if role == Role::Client { "client_x" } else { "server_x" };
+    for role in [SecretRole::Client, SecretRole::Server] {
+        let x = if role == SecretRole::Client { "client_x" } else { "server_x" };
         let secrets = SessionSecrets::drawn(role, &unhex(&ddes[x]), None);
         for case in cases("conversations.txt") {
             let (sent, answered) = (frames(&case["send"]), frames(&case["expect"]));
@@ -148,7 +149,7 @@ fn either_ends_randomness_opens_a_handshake_of_every_suite() {
         let frames = frames(&case["expect"]);
         let is_hybrid = case.contains_key("kem_seed");
         for (role, x, kem) in
-            [(Role::Client, "client_x", "kem_seed"), (Role::Server, "server_x", "m")]
+            [(SecretRole::Client, "client_x", "kem_seed"), (SecretRole::Server, "server_x", "m")]
         {
             let kem = is_hybrid.then(|| unhex(&case[kem]));
             let secrets = SessionSecrets::drawn(role, &unhex(&case[x]), kem.as_deref());
@@ -168,7 +169,7 @@ fn either_ends_randomness_opens_a_handshake_of_every_suite() {
             let name = &case["name"];
             let Profile::V2 { suite: Some(suite) } = conversation.profile else { panic!("{name}") };
             assert_eq!(suite.name(), name);
-            let Some(Opened::V2(opened)) = &conversation.session else {
+            let Some(OpenedKeys::V2(opened)) = &conversation.session else {
                 panic!("{name} as {role:?}: {:?}", conversation.refused)
             };
             assert_eq!(opened.hash.unwrap().to_vec(), unhex(&case["h"]), "{name}");
@@ -178,7 +179,7 @@ fn either_ends_randomness_opens_a_handshake_of_every_suite() {
             assert_eq!(signatures.count(), 2, "{name}");
             assert!(conversation.frames.iter().all(Frame::passed), "{:?}", conversation.frames);
             let data = conversation.frames[4].plain.as_ref().unwrap();
-            assert_eq!(data.field("values").unwrap().value, Value::Integers(vec![42, -1]));
+            assert_eq!(data.field("values").unwrap().value, FieldValue::Integers(vec![42, -1]));
             assert_eq!(data.field_bytes("token").unwrap(), [7; 16]);
         }
     }
@@ -187,7 +188,7 @@ fn either_ends_randomness_opens_a_handshake_of_every_suite() {
 #[test]
 fn signatures_are_said_to_be_unchecked_where_the_handshake_hash_is_not_known() {
     let case = cases("handshakes.txt").into_iter().find(|case| case["name"] == "ddes").unwrap();
-    let drawn = SessionSecrets::drawn(Role::Client, &unhex(&case["client_x"]), None);
+    let drawn = SessionSecrets::drawn(SecretRole::Client, &unhex(&case["client_x"]), None);
     let session = |secrets: &SessionSecrets| {
         let mut scene = Scene::new();
         let connection = scene.open("127.0.0.1:40000", None);
@@ -233,7 +234,7 @@ fn signatures_are_said_to_be_unchecked_where_the_handshake_hash_is_not_known() {
 fn the_steps_of_a_handshake_lead_to_its_keys() {
     let case = cases("handshakes.txt").into_iter().find(|case| case["name"] == "hybrid").unwrap();
     let secrets = SessionSecrets::drawn(
-        Role::Client,
+        SecretRole::Client,
         &unhex(&case["client_x"]),
         Some(&unhex(&case["kem_seed"])),
     );
@@ -243,7 +244,7 @@ fn the_steps_of_a_handshake_lead_to_its_keys() {
     scene.send(connection, Direction::ToServer, &frames[0]);
     scene.send(connection, Direction::ToClient, &frames[1]);
     let conversation = only(&scene.finish(), &[]);
-    let Some(Opened::V2(opened)) = &conversation.session else { panic!() };
+    let Some(OpenedKeys::V2(opened)) = &conversation.session else { panic!() };
     let steps: Vec<&str> = opened.steps.iter().map(|step| step.what).collect();
     let expected =
         ["name", "prologue", "e", "e1", "payload", "e", "ee", "ekem1", "ekem1", "payload", "split"];
@@ -261,7 +262,7 @@ fn secrets_of_another_session_are_refused() {
     let case = cases("handshakes.txt").into_iter().find(|case| case["name"] == "ddes").unwrap();
     let mut x = unhex(&case["client_x"]);
     x[31] ^= 1;
-    let wrong = SessionSecrets::drawn(Role::Client, &x, None);
+    let wrong = SessionSecrets::drawn(SecretRole::Client, &x, None);
     let mut scene = Scene::new();
     let connection = scene.open("127.0.0.1:40000", None);
     for (frame, direction) in frames(&case["expect"]).iter().zip([
@@ -285,7 +286,7 @@ fn a_handshake_that_leads_to_no_keys_is_computed_once_and_waits_for_nothing() {
     x[31] ^= 1;
     for (x, is_right) in [(unhex(&case["server_x"]), true), (x, false)] {
         let mut scene = Scene::new();
-        let secrets = SessionSecrets::drawn(Role::Server, &x, None);
+        let secrets = SessionSecrets::drawn(SecretRole::Server, &x, None);
         let connection = scene.open("127.0.0.1:40000", Some(secrets));
         let empty = scene.writer.bytes();
         for piece in all[0].chunks(10) {
@@ -307,7 +308,7 @@ fn a_handshake_that_leads_to_no_keys_is_computed_once_and_waits_for_nothing() {
 
 #[test]
 fn secrets_survive_their_text() {
-    let secrets = SessionSecrets::drawn(Role::Server, &[1; 64], Some(&[2; 64]));
+    let secrets = SessionSecrets::drawn(SecretRole::Server, &[1; 64], Some(&[2; 64]));
     let text = secrets.to_json().unwrap();
     let again = SessionSecrets::from_json(&text).unwrap();
     assert_eq!(*again.to_json().unwrap(), *text);

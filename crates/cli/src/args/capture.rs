@@ -14,7 +14,7 @@ pub(crate) const CAPTURE_BYTES_MAX: &str = "1073741824";
 
 /// The flags of a client that records its sessions.
 #[derive(Args, Clone, Debug, Default)]
-pub(crate) struct RecordArgs {
+pub(crate) struct SessionRecordArgs {
     /// Write what passes to this pcapng file, for `ddes inspect` and Wireshark
     #[arg(long, value_name = "FILE")]
     pub(crate) capture: Option<PathBuf>,

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use ddes_identity::ServerAddress;
 use ddes_load::Arrivals;
 
-use crate::args::{ClientArgs, HomeArgs, IdentityArgs, OutputArgs, RecordArgs, SuiteName};
+use crate::args::{ClientArgs, HomeArgs, IdentityArgs, OutputArgs, SessionRecordArgs, SuiteName};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BenchCommand {
@@ -26,7 +26,7 @@ its ledger is in memory, and nothing is ever taken out of one on a disk.
 A closed loop sends when it was answered, so a server that stalls is sent less; it says how much a
 server can do. An open loop (--rate) sends by the clock and says how long users wait.
 Exit codes beside the usual: 5 a sum is not what was sent, 130 stopped by Ctrl-C (and reported).")]
-    Run(Box<RunArgs>),
+    Run(Box<BenchRunArgs>),
     /// Compare two saved runs
     #[command(after_help = "\
 Examples:
@@ -58,7 +58,7 @@ impl BenchCommand {
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct RunArgs {
+pub(crate) struct BenchRunArgs {
     /// The server
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:5566", env = "DDES_SERVER", value_parser = crate::args::address::server)]
     pub(crate) server: ServerAddress,
@@ -162,7 +162,7 @@ impl From<ArrivalsName> for Arrivals {
     }
 }
 
-impl RunArgs {
+impl BenchRunArgs {
     /// As any client meets the server.
     pub(crate) fn client(&self) -> ClientArgs {
         ClientArgs {
@@ -173,7 +173,7 @@ impl RunArgs {
             no_input: self.no_input,
             classic: false,
             timeout: Some(self.timeout),
-            record: RecordArgs::default(),
+            record: SessionRecordArgs::default(),
             home: self.home.clone(),
             output: self.output.clone(),
         }

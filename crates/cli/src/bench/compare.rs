@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use ddes_load::{Comparison, Row, RunRecord, Spread, short, time};
+use ddes_load::{CompareRow, Comparison, RunRecord, Spread, short, time};
 use serde_json::json;
 
 use crate::bench::args::{CompareArgs, FigureName};
@@ -71,7 +71,7 @@ fn table(comparison: &Comparison) -> String {
 }
 
 fn line(comparison: &Comparison) -> Line {
-    let row = |row: &Row| {
+    let row = |row: &CompareRow| {
         json!({
             "name": row.name, "unit": if row.is_time { "ns" } else { "1/s" }, "of_first": row.first, "of_second": row.second,
             "ratio": row.ratio,

@@ -22,7 +22,7 @@ use crate::args::CaptureArgs;
 use crate::failure::{Code, Failure};
 use crate::interrupt::Interrupt;
 use crate::screen::{Line, Screen};
-use recorder::{Happened, Recorder};
+use recorder::{CaptureRecorder, ConnectionHappened};
 
 /// The most connections at a time; further ones wait to be accepted.
 const CONNECTIONS_MAX: usize = 1024;
@@ -50,7 +50,7 @@ pub(crate) fn run(args: &CaptureArgs) -> Result<(), Failure> {
     // The file comes last: one that is there already is replaced by what passes, not by a start
     // that fails.
     let listener = runtime.block_on(listen(args))?;
-    let recorder = Arc::new(Recorder::start(&args.file, args.max_bytes, false)?);
+    let recorder = Arc::new(CaptureRecorder::start(&args.file, args.max_bytes, false)?);
     recorder.begin();
     let outcome = runtime.block_on(relay(args, listener, &recorder, &mut interrupt));
     // Connections that are still open are shown as such.
@@ -99,7 +99,7 @@ fn screen(args: &CaptureArgs) -> Screen {
 async fn relay(
     args: &CaptureArgs,
     listener: TcpListener,
-    recorder: &Arc<Recorder>,
+    recorder: &Arc<CaptureRecorder>,
     interrupt: &mut Interrupt,
 ) -> Result<u64, Failure> {
     let address = listener.local_addr().map_err(|error| cannot_listen(args, &error))?;
@@ -197,7 +197,7 @@ async fn pass(
     client: TcpStream,
     peer: SocketAddr,
     server: &ServerAddress,
-    recorder: &Arc<Recorder>,
+    recorder: &Arc<CaptureRecorder>,
     sign: &Sign,
 ) -> Line {
     let dialled = tokio::time::timeout(CONNECT_MAX, dial(server)).await;
@@ -217,13 +217,13 @@ async fn pass(
     let address = upstream.peer_addr().ok().unwrap_or(peer);
     // Each write of one side is one of the other: the original reads fields in one piece.
     drop((client.set_nodelay(true), upstream.set_nodelay(true)));
-    let opened = Happened::Opened { client: peer, server: address, secrets: None };
+    let opened = ConnectionHappened::Opened { client: peer, server: address, secrets: None };
     recorder.note(number, opened);
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = upstream.into_split();
     let bytes = [AtomicU64::new(0), AtomicU64::new(0)];
     let copy = |from, to, direction, count| {
-        one_way(number, from, to, direction, Beside { recorder, sign, count })
+        one_way(number, from, to, direction, Observers { recorder, sign, count })
     };
     let both = async {
         tokio::join!(
@@ -235,7 +235,7 @@ async fn pass(
         _ = both => false,
         () = sign.end.notified() => true,
     };
-    recorder.note(number, Happened::Closed);
+    recorder.note(number, ConnectionHappened::Closed);
     if is_ended {
         let text = format!("{peer}: silent for longest, ended to make room for others");
         return Line::new("failed", text).with("client", peer.to_string()).with("what", "silent");
@@ -253,8 +253,8 @@ async fn dial(server: &ServerAddress) -> std::io::Result<TcpStream> {
 
 /// Who hears of bytes that pass.
 #[derive(Clone, Copy)]
-struct Beside<'a> {
-    recorder: &'a Recorder,
+struct Observers<'a> {
+    recorder: &'a CaptureRecorder,
     sign: &'a Sign,
     count: &'a AtomicU64,
 }
@@ -265,7 +265,7 @@ async fn one_way(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     direction: Direction,
-    beside: Beside<'_>,
+    beside: Observers<'_>,
 ) {
     let mut buffer = vec![0; READ_BYTES_MAX];
     loop {
@@ -276,7 +276,7 @@ async fn one_way(
             break;
         }
         // Written down first: what was answered is then never before its question.
-        beside.recorder.note(number, Happened::Data(direction, bytes.to_vec()));
+        beside.recorder.note(number, ConnectionHappened::Data(direction, bytes.to_vec()));
         beside.count.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         beside.sign.now();
         if to.write_all(bytes).await.is_err() {
@@ -309,7 +309,7 @@ mod tests {
     #[tokio::test]
     async fn the_connection_that_was_silent_for_longest_makes_room() {
         let file = Path::new("/dev/null");
-        let recorder = Arc::new(Recorder::start(file, 4096, false).unwrap());
+        let recorder = Arc::new(CaptureRecorder::start(file, 4096, false).unwrap());
         let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server: ServerAddress = upstream.local_addr().unwrap().to_string().parse().unwrap();

@@ -15,12 +15,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use ddes_capture::{ConnectionNumber, Direction, Role, SessionSecrets, Writer, Written};
+use ddes_capture::{ConnectionNumber, Direction, SecretRole, SessionSecrets, Writer, Written};
 use ddes_session::wiretap::{Passed, Wiretap};
 
 use super::file::{CaptureFile, Destination};
 use super::now;
-use crate::args::RecordArgs;
+use crate::args::SessionRecordArgs;
 use crate::failure::Failure;
 use crate::streams::say;
 
@@ -42,7 +42,7 @@ const FINISH_MAX: Duration = Duration::from_secs(5);
 const BUFFER_BYTES: usize = 64 * 1024;
 
 /// Something that happened on a connection.
-pub(crate) enum Happened {
+pub(crate) enum ConnectionHappened {
     Opened { client: SocketAddr, server: SocketAddr, secrets: Option<Box<SessionSecrets>> },
     Data(Direction, Vec<u8>),
     Closed,
@@ -50,7 +50,7 @@ pub(crate) enum Happened {
 
 /// How a capture ended.
 #[derive(Default)]
-pub(crate) struct Ended {
+pub(crate) struct CaptureEnded {
     /// Bytes of the file.
     pub(crate) bytes: u64,
     /// The bound of the file was reached.
@@ -62,20 +62,20 @@ pub(crate) struct Ended {
     pub(crate) failure: Option<Failure>,
 }
 
-impl Ended {
+impl CaptureEnded {
     /// Whether the file holds everything that passed.
     pub(crate) fn is_whole(&self) -> bool {
         self.failure.is_none() && !self.is_full && self.lost == 0 && self.skipped == 0
     }
 }
 
-enum Message {
+enum RecorderMessage {
     /// The program has begun: the file is made, whether a connection comes or not.
     Begin,
     Event {
         connection: u64,
         at: Duration,
-        what: Happened,
+        what: ConnectionHappened,
     },
     /// Bytes to server and client that were not taken.
     Lost {
@@ -89,15 +89,18 @@ enum Message {
     End,
 }
 
-impl Message {
+impl RecorderMessage {
     /// Memory that it takes while it waits.
     fn cost(&self) -> usize {
         EVENT_COST
             + match self {
-                Self::Event { what: Happened::Data(_, bytes), .. } => bytes.len(),
-                Self::Event { what: Happened::Opened { secrets: Some(_), .. }, .. } => SECRETS_COST,
+                Self::Event { what: ConnectionHappened::Data(_, bytes), .. } => bytes.len(),
                 Self::Event {
-                    what: Happened::Opened { secrets: None, .. } | Happened::Closed,
+                    what: ConnectionHappened::Opened { secrets: Some(_), .. }, ..
+                } => SECRETS_COST,
+                Self::Event {
+                    what:
+                        ConnectionHappened::Opened { secrets: None, .. } | ConnectionHappened::Closed,
                     ..
                 }
                 | Self::Begin
@@ -110,7 +113,7 @@ impl Message {
 
 /// What the threads share.
 #[derive(Default)]
-struct Shared {
+struct RecorderShared {
     /// Memory that waits.
     queued: AtomicUsize,
     /// The file is at its bound: only the ends of its connections are written.
@@ -121,7 +124,7 @@ struct Shared {
 
 /// What was taken of the connections.
 #[derive(Default)]
-struct Taken {
+struct TakenBytes {
     /// Those that are open, and their bytes, to server and client, that were not taken.
     open: HashMap<u64, [usize; 2]>,
     /// How many were not taken since that was last told.
@@ -129,17 +132,17 @@ struct Taken {
 }
 
 /// Takes events from any thread.
-pub(crate) struct Recorder {
+pub(crate) struct CaptureRecorder {
     path: PathBuf,
-    role: Role,
+    role: SecretRole,
     has_secrets: bool,
-    sender: mpsc::Sender<Message>,
-    shared: Arc<Shared>,
-    taken: Mutex<Taken>,
-    ended: Mutex<Option<mpsc::Receiver<Ended>>>,
+    sender: mpsc::Sender<RecorderMessage>,
+    shared: Arc<RecorderShared>,
+    taken: Mutex<TakenBytes>,
+    ended: Mutex<Option<mpsc::Receiver<CaptureEnded>>>,
 }
 
-impl Recorder {
+impl CaptureRecorder {
     /// Prepares a capture in `path`, which stays as it is until something is written.
     pub(crate) fn start(path: &Path, bytes_max: u64, is_server: bool) -> Result<Self, Failure> {
         let failed =
@@ -147,13 +150,13 @@ impl Recorder {
         let destination = Destination::find(path)?;
         let (sender, receiver) = mpsc::channel();
         let (done, ended) = mpsc::channel();
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(RecorderShared::default());
         let keeper = Keeper {
             writer: None,
             numbers: HashMap::new(),
             path: path.to_owned(),
             bytes_max,
-            ended: Ended::default(),
+            ended: CaptureEnded::default(),
             shared: Arc::clone(&shared),
         };
         thread::Builder::new()
@@ -163,7 +166,7 @@ impl Recorder {
             .map_err(failed)?;
         Ok(Self {
             path: path.to_owned(),
-            role: if is_server { Role::Server } else { Role::Client },
+            role: if is_server { SecretRole::Server } else { SecretRole::Client },
             has_secrets: false,
             sender,
             shared,
@@ -174,7 +177,7 @@ impl Recorder {
 
     /// The program has begun: the file is made now, even if no connection comes.
     pub(crate) fn begin(&self) {
-        self.send(Message::Begin);
+        self.send(RecorderMessage::Begin);
     }
 
     /// The same with the secrets of each session, which is said loudly.
@@ -189,7 +192,7 @@ impl Recorder {
     }
 
     /// The capture that a client's flags ask for.
-    pub(crate) fn of_client(args: &RecordArgs) -> Result<Option<Arc<dyn Wiretap>>, Failure> {
+    pub(crate) fn of_client(args: &SessionRecordArgs) -> Result<Option<Arc<dyn Wiretap>>, Failure> {
         let Some(path) = &args.capture else { return Ok(None) };
         let bytes_max = crate::args::CAPTURE_BYTES_MAX.parse().unwrap_or(u64::MAX);
         let recorder = Self::start(path, bytes_max, false)?;
@@ -198,24 +201,24 @@ impl Recorder {
     }
 
     /// Takes what happened, unless too much waits already.
-    pub(crate) fn note(&self, connection: u64, what: Happened) {
+    pub(crate) fn note(&self, connection: u64, what: ConnectionHappened) {
         if self.shared.is_over.load(Ordering::Relaxed) {
             return;
         }
         let is_full = self.shared.is_full.load(Ordering::Relaxed);
         let mut taken = lock(&self.taken);
-        let is_new = matches!(what, Happened::Opened { .. });
+        let is_new = matches!(what, ConnectionHappened::Opened { .. });
         // Nothing is taken of a connection that was not.
         let Some(mut lost) = taken.open.get(&connection).copied().or(is_new.then_some([0, 0]))
         else {
             return;
         };
-        let message = Message::Event { connection, at: now(), what };
+        let message = RecorderMessage::Event { connection, at: now(), what };
         let ending = ENDING_COST * (taken.open.len() + 1);
         let waiting = self.shared.queued.load(Ordering::Relaxed);
         let has_room = !is_full && waiting + ending + message.cost() <= QUEUED_BYTES_MAX;
         match &message {
-            Message::Event { what: Happened::Opened { .. }, .. } => {
+            RecorderMessage::Event { what: ConnectionHappened::Opened { .. }, .. } => {
                 if !has_room {
                     taken.skipped += u64::from(!is_full);
                     return;
@@ -223,40 +226,45 @@ impl Recorder {
                 self.tell_skipped(&mut taken);
                 taken.open.insert(connection, [0, 0]);
             }
-            Message::Event { what: Happened::Data(direction, bytes), .. } if !has_room => {
+            RecorderMessage::Event { what: ConnectionHappened::Data(direction, bytes), .. }
+                if !has_room =>
+            {
                 lost[usize::from(*direction == Direction::ToClient)] += bytes.len();
                 taken.open.insert(connection, lost);
                 return;
             }
-            Message::Event { what: Happened::Data(..), .. } => {
+            RecorderMessage::Event { what: ConnectionHappened::Data(..), .. } => {
                 self.tell_lost(connection, lost);
                 taken.open.insert(connection, [0, 0]);
             }
-            Message::Event { what: Happened::Closed, .. } => {
+            RecorderMessage::Event { what: ConnectionHappened::Closed, .. } => {
                 self.tell_lost(connection, lost);
                 taken.open.remove(&connection);
             }
-            Message::Begin | Message::Lost { .. } | Message::Skipped { .. } | Message::End => {}
+            RecorderMessage::Begin
+            | RecorderMessage::Lost { .. }
+            | RecorderMessage::Skipped { .. }
+            | RecorderMessage::End => {}
         }
         self.send(message);
     }
 
     fn tell_lost(&self, connection: u64, bytes: [usize; 2]) {
         if bytes != [0, 0] {
-            self.send(Message::Lost { connection, bytes });
+            self.send(RecorderMessage::Lost { connection, bytes });
         }
     }
 
-    fn tell_skipped(&self, taken: &mut Taken) {
+    fn tell_skipped(&self, taken: &mut TakenBytes) {
         let connections = std::mem::take(&mut taken.skipped);
         if connections > 0 {
-            self.send(Message::Skipped { connections });
+            self.send(RecorderMessage::Skipped { connections });
         }
     }
 
     /// Writes what waits, and ends the file. The first caller gets how it went.
-    pub(crate) fn finish(&self) -> Ended {
-        let Some(ended) = lock(&self.ended).take() else { return Ended::default() };
+    pub(crate) fn finish(&self) -> CaptureEnded {
+        let Some(ended) = lock(&self.ended).take() else { return CaptureEnded::default() };
         let mut taken = lock(&self.taken);
         // Of connections that are still open nothing more comes, behind which this would be said.
         for (connection, bytes) in std::mem::take(&mut taken.open) {
@@ -264,27 +272,27 @@ impl Recorder {
         }
         self.tell_skipped(&mut taken);
         drop(taken);
-        self.send(Message::End);
+        self.send(RecorderMessage::End);
         ended.recv_timeout(FINISH_MAX).unwrap_or_else(|_| {
             let what = format!("the capture {} is not written to its end", self.path.display());
             let failure = Failure::system(&what, &"the disk does not answer");
             say(failure.what());
-            Ended { failure: Some(failure), ..Ended::default() }
+            CaptureEnded { failure: Some(failure), ..CaptureEnded::default() }
         })
     }
 
-    fn send(&self, message: Message) {
+    fn send(&self, message: RecorderMessage) {
         self.shared.queued.fetch_add(message.cost(), Ordering::Relaxed);
         // A thread that has ended has said why.
         self.sender.send(message).unwrap_or(());
     }
 }
 
-impl Wiretap for Recorder {
+impl Wiretap for CaptureRecorder {
     fn passed(&self, connection: u64, what: Passed<'_>) {
         let (sent, received) = match self.role {
-            Role::Client => (Direction::ToServer, Direction::ToClient),
-            Role::Server => (Direction::ToClient, Direction::ToServer),
+            SecretRole::Client => (Direction::ToServer, Direction::ToClient),
+            SecretRole::Server => (Direction::ToClient, Direction::ToServer),
         };
         let what = match what {
             Passed::Opened { own, peer, drawn } => {
@@ -292,27 +300,27 @@ impl Wiretap for Recorder {
                     .has_secrets
                     .then(|| Box::new(SessionSecrets::drawn(self.role, drawn.dh, drawn.kem)));
                 let (client, server) = match self.role {
-                    Role::Client => (own, peer),
-                    Role::Server => (peer, own),
+                    SecretRole::Client => (own, peer),
+                    SecretRole::Server => (peer, own),
                 };
-                Happened::Opened { client, server, secrets }
+                ConnectionHappened::Opened { client, server, secrets }
             }
-            Passed::Sent(bytes) => Happened::Data(sent, bytes.to_vec()),
-            Passed::Received(bytes) => Happened::Data(received, bytes.to_vec()),
-            Passed::Closed => Happened::Closed,
+            Passed::Sent(bytes) => ConnectionHappened::Data(sent, bytes.to_vec()),
+            Passed::Received(bytes) => ConnectionHappened::Data(received, bytes.to_vec()),
+            Passed::Closed => ConnectionHappened::Closed,
         };
         self.note(connection, what);
     }
 }
 
-impl Drop for Recorder {
+impl Drop for CaptureRecorder {
     fn drop(&mut self) {
         // What went wrong was said when it did.
         drop(self.finish());
     }
 }
 
-impl fmt::Debug for Recorder {
+impl fmt::Debug for CaptureRecorder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Recorder({})", self.path.display())
     }
@@ -325,16 +333,20 @@ struct Keeper {
     numbers: HashMap<u64, ConnectionNumber>,
     path: PathBuf,
     bytes_max: u64,
-    ended: Ended,
-    shared: Arc<Shared>,
+    ended: CaptureEnded,
+    shared: Arc<RecorderShared>,
 }
 
 impl Keeper {
-    fn run(mut self, destination: Destination, messages: &mpsc::Receiver<Message>) -> Ended {
+    fn run(
+        mut self,
+        destination: Destination,
+        messages: &mpsc::Receiver<RecorderMessage>,
+    ) -> CaptureEnded {
         let mut destination = Some(destination);
         while let Some(message) = self.next(messages) {
             self.shared.queued.fetch_sub(message.cost(), Ordering::Relaxed);
-            if matches!(message, Message::End) {
+            if matches!(message, RecorderMessage::End) {
                 break;
             }
             if let Some(destination) = destination.take()
@@ -351,7 +363,7 @@ impl Keeper {
     }
 
     /// The next message; `None` where nobody is left to send one.
-    fn next(&mut self, messages: &mpsc::Receiver<Message>) -> Option<Message> {
+    fn next(&mut self, messages: &mpsc::Receiver<RecorderMessage>) -> Option<RecorderMessage> {
         match messages.try_recv() {
             Ok(message) => return Some(message),
             Err(mpsc::TryRecvError::Disconnected) => return None,
@@ -371,13 +383,13 @@ impl Keeper {
         Ok(())
     }
 
-    fn handle(&mut self, message: Message) -> io::Result<Written> {
+    fn handle(&mut self, message: RecorderMessage) -> io::Result<Written> {
         let Some(writer) = &mut self.writer else { return Ok(Written::Whole) };
         match message {
-            Message::Event {
+            RecorderMessage::Event {
                 connection,
                 at,
-                what: Happened::Opened { client, server, secrets },
+                what: ConnectionHappened::Opened { client, server, secrets },
             } => {
                 if !self.ended.is_full {
                     let secrets = secrets.map(|secrets| *secrets);
@@ -386,19 +398,21 @@ impl Keeper {
                 }
                 Ok(Written::Whole)
             }
-            Message::Event { connection, at, what: Happened::Data(direction, bytes) } => {
-                match self.numbers.get(&connection) {
-                    Some(number) => writer.data(*number, at, direction, &bytes),
-                    None => Ok(Written::Whole),
-                }
-            }
-            Message::Event { connection, at, what: Happened::Closed } => {
+            RecorderMessage::Event {
+                connection,
+                at,
+                what: ConnectionHappened::Data(direction, bytes),
+            } => match self.numbers.get(&connection) {
+                Some(number) => writer.data(*number, at, direction, &bytes),
+                None => Ok(Written::Whole),
+            },
+            RecorderMessage::Event { connection, at, what: ConnectionHappened::Closed } => {
                 match self.numbers.remove(&connection) {
                     Some(number) => writer.close(number, at, None),
                     None => Ok(Written::Whole),
                 }
             }
-            Message::Lost { connection, bytes } => {
+            RecorderMessage::Lost { connection, bytes } => {
                 if let Some(number) = self.numbers.get(&connection) {
                     writer.lost(*number, Direction::ToServer, bytes[0])?;
                     writer.lost(*number, Direction::ToClient, bytes[1])?;
@@ -413,7 +427,7 @@ impl Keeper {
                 }
                 Ok(Written::Whole)
             }
-            Message::Skipped { connections } => {
+            RecorderMessage::Skipped { connections } => {
                 self.ended.skipped += connections;
                 say(&format!(
                     "The capture {} lacks {connections} connections: the disk was too slow.",
@@ -421,7 +435,7 @@ impl Keeper {
                 ));
                 Ok(Written::Whole)
             }
-            Message::Begin | Message::End => Ok(Written::Whole),
+            RecorderMessage::Begin | RecorderMessage::End => Ok(Written::Whole),
         }
     }
 
@@ -452,7 +466,7 @@ impl Keeper {
         }
     }
 
-    fn end(self) -> Ended {
+    fn end(self) -> CaptureEnded {
         let Self { writer, path, shared, mut ended, .. } = self;
         let Some(writer) = writer else { return ended };
         ended.bytes = writer.bytes();
@@ -488,18 +502,18 @@ mod tests {
         "127.0.0.1:1".parse().unwrap()
     }
 
-    fn opened() -> Happened {
-        let secrets = Some(Box::new(SessionSecrets::drawn(Role::Server, &[1; 64], None)));
-        Happened::Opened { client: address(), server: address(), secrets }
+    fn opened() -> ConnectionHappened {
+        let secrets = Some(Box::new(SessionSecrets::drawn(SecretRole::Server, &[1; 64], None)));
+        ConnectionHappened::Opened { client: address(), server: address(), secrets }
     }
 
     /// A recorder into a pipe that nobody reads yet.
-    fn stuck() -> (Recorder, io::PipeReader, OwnedFd) {
+    fn stuck() -> (CaptureRecorder, io::PipeReader, OwnedFd) {
         let (reader, writer) = io::pipe().unwrap();
         let writer = OwnedFd::from(writer);
         let number = std::os::fd::AsRawFd::as_raw_fd(&writer);
         let path = format!("/proc/self/fd/{number}");
-        (Recorder::start(Path::new(&path), u64::MAX, true).unwrap(), reader, writer)
+        (CaptureRecorder::start(Path::new(&path), u64::MAX, true).unwrap(), reader, writer)
     }
 
     #[test]
@@ -508,7 +522,7 @@ mod tests {
         let most = 3 * (QUEUED_BYTES_MAX / EVENT_COST) as u64;
         for connection in 0..most {
             recorder.note(connection, opened());
-            recorder.note(connection, Happened::Closed);
+            recorder.note(connection, ConnectionHappened::Closed);
             let queued = recorder.shared.queued.load(Ordering::Relaxed);
             assert!(queued <= QUEUED_BYTES_MAX, "{queued} bytes wait");
         }
@@ -536,7 +550,7 @@ mod tests {
         let (mut sent, mut lost) = (0, 0);
         while lost < 10 {
             let before = recorder.shared.queued.load(Ordering::Relaxed);
-            recorder.note(0, Happened::Data(Direction::ToServer, vec![0; 60_000]));
+            recorder.note(0, ConnectionHappened::Data(Direction::ToServer, vec![0; 60_000]));
             let after = recorder.shared.queued.load(Ordering::Relaxed);
             if after > before {
                 sent += 1;
@@ -545,8 +559,8 @@ mod tests {
             };
         }
         assert!(sent > 0);
-        recorder.note(1, Happened::Closed);
-        recorder.note(0, Happened::Closed);
+        recorder.note(1, ConnectionHappened::Closed);
+        recorder.note(0, ConnectionHappened::Closed);
         assert!(lock(&recorder.taken).open.is_empty());
         assert!(recorder.shared.queued.load(Ordering::Relaxed) <= QUEUED_BYTES_MAX);
         drop(reader);

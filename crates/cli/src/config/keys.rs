@@ -11,13 +11,13 @@ use crate::args::ServeArgs;
 #[derive(Debug)]
 pub(crate) struct Key {
     pub(crate) name: &'static str,
-    pub(crate) kind: Kind,
+    pub(crate) kind: ValueKind,
     pub(crate) takes_effect: TakesEffect,
 }
 
 /// What a value is in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum ValueKind {
     /// An integer, in this unit.
     Number(&'static str),
     Switch,
@@ -35,12 +35,12 @@ pub(crate) enum TakesEffect {
     AtStart,
 }
 
-const fn key(name: &'static str, kind: Kind, takes_effect: TakesEffect) -> Key {
+const fn key(name: &'static str, kind: ValueKind, takes_effect: TakesEffect) -> Key {
     Key { name, kind, takes_effect }
 }
 
-use Kind::{Names, Number, Switch, Text};
 use TakesEffect::{AtReload, AtStart};
+use ValueKind::{Names, Number, Switch, Text};
 
 /// All of them, in the order in which they are shown.
 pub(crate) const KEYS: &[Key] = &[
@@ -81,7 +81,7 @@ pub(super) const FLAGS_ONLY: &[(&str, &str)] = &[
     ("new_ledger", "--new-ledger is a flag of one start"),
 ];
 
-impl Kind {
+impl ValueKind {
     /// A value as the file has it.
     pub(super) fn literal(self, value: &str) -> String {
         match self {

@@ -25,7 +25,7 @@ pub(super) enum Who {
 
 /// What the demo waits for.
 #[derive(Debug)]
-pub(super) enum Message {
+pub(super) enum DemoMessage {
     /// A line of a child, the one with this process id.
     Said {
         who: Who,
@@ -51,7 +51,7 @@ impl Child {
         who: Who,
         home: &Path,
         arguments: &[&str],
-        messages: &SyncSender<Message>,
+        messages: &SyncSender<DemoMessage>,
     ) -> Result<Self, Failure> {
         let failed = |error: std::io::Error| Failure::system("cannot start a process", &error);
         let program = std::env::current_exe().map_err(failed)?;
@@ -123,7 +123,7 @@ fn ended(status: ExitStatus) -> String {
 }
 
 /// Reads to the end, so that the child never waits. A line that is no event is not for the demo.
-fn read(stdout: ChildStdout, who: Who, pid: u32, messages: &SyncSender<Message>) {
+fn read(stdout: ChildStdout, who: Who, pid: u32, messages: &SyncSender<DemoMessage>) {
     let mut reader = BufReader::new(stdout);
     let mut line = Vec::new();
     loop {
@@ -133,10 +133,10 @@ fn read(stdout: ChildStdout, who: Who, pid: u32, messages: &SyncSender<Message>)
             Ok(_) => {}
         }
         let Ok(event) = serde_json::from_slice(&line) else { continue };
-        if messages.send(Message::Said { who, pid, event }).is_err() {
+        if messages.send(DemoMessage::Said { who, pid, event }).is_err() {
             return;
         }
     }
     // The demo is over.
-    drop(messages.send(Message::Gone { who, pid }));
+    drop(messages.send(DemoMessage::Gone { who, pid }));
 }

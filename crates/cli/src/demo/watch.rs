@@ -12,8 +12,8 @@ use serde_json::Value;
 use signal_hook::consts::SIGTSTP;
 use signal_hook::low_level::emulate_default_handler;
 
-use super::child::{Message, Who};
-use super::party::{Party, Totals};
+use super::child::{DemoMessage, Who};
+use super::party::{Party, PartyTotals};
 use super::show::Show;
 use super::{lines, page};
 use crate::api::answers::{self, Digits};
@@ -35,20 +35,20 @@ const GOODBYE: Duration = Duration::from_secs(5);
 
 pub(super) struct Demo<'a> {
     party: Party,
-    messages: Receiver<Message>,
+    messages: Receiver<DemoMessage>,
     show: &'a Show,
     home: &'a Path,
     /// Of the page, valid once.
     link: Option<String>,
     /// What the clients knew to be counted when the server was lost, and when that was.
-    lost: Option<(Totals, Instant)>,
+    lost: Option<(PartyTotals, Instant)>,
     is_over: bool,
 }
 
 impl<'a> Demo<'a> {
     pub(super) fn new(
         party: Party,
-        messages: Receiver<Message>,
+        messages: Receiver<DemoMessage>,
         show: &'a Show,
         home: &'a Path,
     ) -> Self {
@@ -118,23 +118,23 @@ impl<'a> Demo<'a> {
         })
     }
 
-    fn handle(&mut self, message: Message) -> Result<(), Failure> {
+    fn handle(&mut self, message: DemoMessage) -> Result<(), Failure> {
         match message {
-            Message::Signal(SIGTSTP) => self.suspend(),
-            Message::Signal(_) => {
+            DemoMessage::Signal(SIGTSTP) => self.suspend(),
+            DemoMessage::Signal(_) => {
                 self.is_over = true;
                 Ok(())
             }
-            Message::Said { who, pid, event } if self.party.is_current(who, pid) => match who {
+            DemoMessage::Said { who, pid, event } if self.party.is_current(who, pid) => match who {
                 Who::Server => self.handle_server(&event),
                 Who::Client(place) => self.handle_client(place, &event),
             },
-            Message::Gone { who, pid } if self.party.is_current(who, pid) => match who {
+            DemoMessage::Gone { who, pid } if self.party.is_current(who, pid) => match who {
                 Who::Server => self.restart_server(pid),
                 Who::Client(place) => self.restart_client(place, pid),
             },
             // Of a process before the one that runs.
-            Message::Said { .. } | Message::Gone { .. } => Ok(()),
+            DemoMessage::Said { .. } | DemoMessage::Gone { .. } => Ok(()),
         }
     }
 
@@ -241,17 +241,21 @@ impl<'a> Demo<'a> {
         while !is_so(&self.party) {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.messages.recv_timeout(left) {
-                Ok(Message::Gone { who, pid }) if self.party.is_current(who, pid) => match who {
-                    Who::Server => self.party.server.forget(),
-                    Who::Client(place) => self.party.members[place].process.forget(),
-                },
-                Ok(Message::Signal(signal)) if signal != SIGTSTP => return Ok(()),
-                Ok(Message::Said { who: Who::Client(place), pid, event })
+                Ok(DemoMessage::Gone { who, pid }) if self.party.is_current(who, pid) => {
+                    match who {
+                        Who::Server => self.party.server.forget(),
+                        Who::Client(place) => self.party.members[place].process.forget(),
+                    }
+                }
+                Ok(DemoMessage::Signal(signal)) if signal != SIGTSTP => return Ok(()),
+                Ok(DemoMessage::Said { who: Who::Client(place), pid, event })
                     if self.party.is_current(Who::Client(place), pid) =>
                 {
                     self.handle_client(place, &event)?;
                 }
-                Ok(Message::Gone { .. } | Message::Signal(_) | Message::Said { .. }) => {}
+                Ok(
+                    DemoMessage::Gone { .. } | DemoMessage::Signal(_) | DemoMessage::Said { .. },
+                ) => {}
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return Ok(()),
             }
         }
@@ -259,7 +263,7 @@ impl<'a> Demo<'a> {
     }
 
     /// `None` where it cannot be asked. The server publishes what it holds a little later.
-    fn ledger_agrees(&self, counted: Totals) -> Option<bool> {
+    fn ledger_agrees(&self, counted: PartyTotals) -> Option<bool> {
         let until = Instant::now() + PUBLISHED;
         loop {
             let agrees = self.ledger_totals()? == counted;
@@ -271,11 +275,11 @@ impl<'a> Demo<'a> {
     }
 
     /// `None` where it cannot be asked.
-    fn ledger_totals(&self) -> Option<Totals> {
+    fn ledger_totals(&self) -> Option<PartyTotals> {
         let api = Api::new(self.party.http.parse().ok()?);
-        let totals: answers::Totals = understood(api.get("/api/v1/totals").ok()?).ok()?;
+        let totals: answers::LedgerTotals = understood(api.get("/api/v1/totals").ok()?).ok()?;
         let whole = |digits: &Digits| digits.value();
         let count = u64::try_from(whole(&totals.count)?).ok()?;
-        Some(Totals { count, sum: whole(&totals.sum)? })
+        Some(PartyTotals { count, sum: whole(&totals.sum)? })
     }
 }

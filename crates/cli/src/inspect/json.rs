@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 
 use ddes_capture::{
-    Check, Conversation, Conversations, Direction, End, Epoch, Field, Frame, Missing, Opened,
-    Plain, Profile, Value as Says,
+    Check, Conversation, Conversations, Direction, End, Epoch, Field, FieldValue as Says, Frame,
+    Missing, OpenedKeys, Plain, Profile,
 };
 use serde_json::{Value, json};
 
@@ -163,7 +163,7 @@ fn check(check: &Check) -> Value {
     })
 }
 
-fn keys(opened: &Opened) -> Value {
+fn keys(opened: &OpenedKeys) -> Value {
     let epochs = |epochs: &[Epoch]| {
         let epoch = |epoch: &Epoch| {
             json!({
@@ -178,14 +178,14 @@ fn keys(opened: &Opened) -> Value {
         epochs.iter().map(epoch).collect::<Vec<_>>()
     };
     match opened {
-        Opened::Classic(keys) => json!({
+        OpenedKeys::Classic(keys) => json!({
             "shared": keys.shared.as_ref().map(|shared| hex(shared)),
             "prk": keys.prk.as_ref().map(|prk| hex(&prk[..])),
             "key1": hex(&keys.key1[..]),
             "key2": hex(&keys.key2[..]),
             "token": keys.token.as_ref().map(|token| hex(&token[..])),
         }),
-        Opened::V2(keys) => json!({
+        OpenedKeys::V2(keys) => json!({
             "hash": keys.hash.map(|hash| hex(&hash)),
             "to_server": epochs(&keys.to_server),
             "to_client": epochs(&keys.to_client),

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Style};
 use ddes_capture::{
-    Check, Conversation, Conversations, Direction, End, Epoch, Field, Frame, Opened, Plain,
-    Profile, Value,
+    Check, Conversation, Conversations, Direction, End, Epoch, Field, FieldValue, Frame,
+    OpenedKeys, Plain, Profile,
 };
 use ddes_wire::shown;
 use jiff::Timestamp;
@@ -188,20 +188,20 @@ impl Pen {
         // The reader gives no field beyond its bytes.
         let inside = bytes.get(field.range.clone()).unwrap_or(&[]);
         let text = match &field.value {
-            Value::Integer(integer) => integer.to_string(),
-            Value::Named { number, name } => match name {
+            FieldValue::Integer(integer) => integer.to_string(),
+            FieldValue::Named { number, name } => match name {
                 Some(name) => format!("{number} {name}"),
                 None => format!("{number} unknown"),
             },
-            Value::Integers(integers) => self.integers(integers),
+            FieldValue::Integers(integers) => self.integers(integers),
             // The lines of a PEM text are its fields below.
-            Value::Text(text) if text.contains('\n') => {
+            FieldValue::Text(text) if text.contains('\n') => {
                 let first = text.lines().next().unwrap_or("");
                 format!("{} bytes  {first} …", inside.len())
             }
-            Value::Text(text) if text.is_empty() => "(empty)".to_owned(),
-            Value::Text(text) => shown::plain(text),
-            Value::Bytes => return self.bytes(out, field.name, inside, style),
+            FieldValue::Text(text) if text.is_empty() => "(empty)".to_owned(),
+            FieldValue::Text(text) => shown::plain(text),
+            FieldValue::Bytes => return self.bytes(out, field.name, inside, style),
         };
         let text = self.cut(&text);
         let text = style.map_or_else(|| text.clone(), |style| self.paint(style, &text));
@@ -260,16 +260,16 @@ impl Pen {
         writeln!(out, "{:INDENT$}{}", "", self.paint(style, &text))
     }
 
-    fn keys(&self, out: &mut impl Write, opened: &Opened) -> io::Result<()> {
+    fn keys(&self, out: &mut impl Write, opened: &OpenedKeys) -> io::Result<()> {
         match opened {
-            Opened::Classic(keys) => {
+            OpenedKeys::Classic(keys) => {
                 if let Some(shared) = &keys.shared {
                     self.bytes(out, "shared", shared, Some(PLAIN))?;
                 }
                 self.bytes(out, "Key1", &keys.key1[..], Some(PLAIN))?;
                 self.bytes(out, "Key2", &keys.key2[..], Some(PLAIN))
             }
-            Opened::V2(keys) => {
+            OpenedKeys::V2(keys) => {
                 if let Some(hash) = &keys.hash {
                     self.bytes(out, "h", hash, Some(PLAIN))?;
                 }

@@ -51,7 +51,7 @@ The lab starts servers of its own on free ports of 127.0.0.1 and attacks only th
 reduced in the open: the server tells all but the first --bits bits of each in every line. They are
 counted from the left, without the parity bit of each byte.
 An attack that fails on the classic wire, or succeeds on D-DDES/2, is exit code 1.")]
-    Run(Box<RunArgs>),
+    Run(Box<LabRunArgs>),
     /// Copy a captured session without its secrets, and print a hint of its keys for others
     #[command(
         name = "hand-out",
@@ -80,7 +80,7 @@ Exit code 0 if every answer is right, else 1.")]
 
 /// Which rungs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Choice {
+pub(crate) enum RungChoice {
     One(u8),
     All,
 }
@@ -93,10 +93,10 @@ pub(crate) enum OnlySide {
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct RunArgs {
+pub(crate) struct LabRunArgs {
     /// The number of a rung, or `all`
     #[arg(value_name = "N|all", value_parser = choice)]
-    pub(crate) rung: Choice,
+    pub(crate) rung: RungChoice,
     /// Unknown bits of each key, the first ones from the left without parity bits: rungs 9, 10, 11
     /// [default: 20]
     #[arg(long, value_name = "N",
@@ -179,12 +179,12 @@ pub(crate) struct GradeArgs {
     pub(crate) seed: Option<String>,
 }
 
-fn choice(text: &str) -> Result<Choice, String> {
+fn choice(text: &str) -> Result<RungChoice, String> {
     if text.eq_ignore_ascii_case("all") {
-        return Ok(Choice::All);
+        return Ok(RungChoice::All);
     }
     let number = text.parse().ok().filter(|number| RUNGS.iter().any(|rung| rung.number == *number));
-    number.map(Choice::One).ok_or_else(|| format!("rungs are 1 to {}, or `all`", RUNGS.len()))
+    number.map(RungChoice::One).ok_or_else(|| format!("rungs are 1 to {}, or `all`", RUNGS.len()))
 }
 
 /// A seed's name is one line of any plain text.
@@ -228,8 +228,8 @@ mod tests {
         for text in ["", "G", "-1", "0", "65535", "63K", "99999999999999999999G", "1T"] {
             assert!(size(text).is_err(), "{text}");
         }
-        assert_eq!(choice("ALL"), Ok(Choice::All));
-        assert_eq!(choice("13"), Ok(Choice::One(13)));
+        assert_eq!(choice("ALL"), Ok(RungChoice::All));
+        assert_eq!(choice("13"), Ok(RungChoice::One(13)));
         assert!(choice("14").is_err() && choice("0").is_err() && choice("x").is_err());
         assert!(threads("1024").is_ok() && threads("1025").is_err() && threads("0").is_err());
         assert!(seed_name("a\nb").is_err() && seed_name("").is_err());

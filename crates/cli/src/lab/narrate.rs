@@ -3,11 +3,13 @@
 use std::io::{self, IsTerminal, stdout};
 
 use clap::builder::styling::{AnsiColor, Style};
-use ddes_lab::{Listener, Resume, Rung, Said, Search, Side, Trial, Verdict, Voice};
+use ddes_lab::{
+    AttackVerdict, Listener, Rung, Said, SearchResume, SearchStatus, Side, Trial, Voice,
+};
 use ddes_wire::shown;
 use serde_json::Value;
 
-use super::progress::{Bar, Stop};
+use super::progress::{SearchBar, StopOnSignal};
 use crate::args::OutputArgs;
 use crate::failure::Failure;
 use crate::screen::{Line, SCHEMA_VERSION, Screen};
@@ -29,14 +31,14 @@ const STOP: Style = AnsiColor::Green.on_default().bold();
 pub(super) struct Narrator {
     screen: Screen,
     is_quiet: bool,
-    bar: Bar,
-    stop: Option<Stop>,
+    bar: SearchBar,
+    stop: Option<StopOnSignal>,
     place: Option<(&'static Rung, Side)>,
     has_begun: bool,
     /// What standard output did not take.
     pub(super) failure: Option<Failure>,
     /// A search that was stopped.
-    pub(super) stopped: Option<Resume>,
+    pub(super) stopped: Option<SearchResume>,
 }
 
 impl Narrator {
@@ -44,7 +46,7 @@ impl Narrator {
         Self {
             screen: Screen::of(output),
             is_quiet: output.quiet,
-            bar: Bar::new(output.quiet),
+            bar: SearchBar::new(output.quiet),
             stop: None,
             place: None,
             has_begun: false,
@@ -89,7 +91,7 @@ impl Narrator {
         self.text(format!("\n{}", styled(HEADING, &format!("Against {}", side.title()))));
         let stop = match self.stop.take() {
             Some(stop) => stop,
-            None => Stop::watch()?,
+            None => StopOnSignal::watch()?,
         };
         stop.hold(true);
         self.stop = Some(stop);
@@ -98,7 +100,7 @@ impl Narrator {
 
     /// Whether the half that runs was to be the last.
     pub(super) fn is_interrupted(&self) -> bool {
-        self.stop.as_ref().is_some_and(Stop::is_asked)
+        self.stop.as_ref().is_some_and(StopOnSignal::is_asked)
     }
 
     /// How it ended; with what it leaves behind, unless that goes to a file.
@@ -109,13 +111,19 @@ impl Narrator {
         let Some((rung, side)) = self.place else { return };
         let is_expected = Rung::is_as_expected(side, trial);
         let (style, text) = match &trial.verdict {
-            Verdict::Succeeded { gained } if is_expected => (GAIN, format!("BROKEN: {gained}")),
-            Verdict::Stopped { by, rule } if is_expected => {
+            AttackVerdict::Succeeded { gained } if is_expected => {
+                (GAIN, format!("BROKEN: {gained}"))
+            }
+            AttackVerdict::Stopped { by, rule } if is_expected => {
                 (STOP, format!("STOPPED ({rule}): {by}"))
             }
-            Verdict::Succeeded { gained } => (terminal::LOUD, format!("UNEXPECTED: {gained}")),
-            Verdict::Stopped { by, .. } => (terminal::LOUD, format!("UNEXPECTED: stopped by {by}")),
-            Verdict::Unexpected { what } => (terminal::LOUD, format!("UNEXPECTED: {what}")),
+            AttackVerdict::Succeeded { gained } => {
+                (terminal::LOUD, format!("UNEXPECTED: {gained}"))
+            }
+            AttackVerdict::Stopped { by, .. } => {
+                (terminal::LOUD, format!("UNEXPECTED: stopped by {by}"))
+            }
+            AttackVerdict::Unexpected { what } => (terminal::LOUD, format!("UNEXPECTED: {what}")),
         };
         let room = width().saturating_sub(2);
         let text = wrapped(&shown::plain_lines(&text), room);
@@ -182,12 +190,12 @@ impl Listener for Narrator {
         self.text(text);
     }
 
-    fn progress(&mut self, search: &Search) -> bool {
+    fn progress(&mut self, search: &SearchStatus) -> bool {
         self.bar.show(search);
         !self.is_interrupted() && self.failure.is_none()
     }
 
-    fn keep(&mut self, resume: &Resume) {
+    fn keep(&mut self, resume: &SearchResume) {
         self.bar.clear();
         self.stopped = Some(resume.clone());
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use ddes_lab::Search;
+use ddes_lab::SearchStatus;
 use signal_hook::SigId;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
@@ -24,14 +24,14 @@ const SILENT: Duration = Duration::from_millis(500);
 
 /// While it [holds](Self::hold), SIGINT and SIGTERM ask for a stop instead of ending the process; a
 /// second one ends it.
-pub(super) struct Stop {
+pub(super) struct StopOnSignal {
     is_asked: Arc<AtomicBool>,
     /// Signals do what they do by default. To forget them would not do: then they did nothing.
     is_at_rest: Arc<AtomicBool>,
     signals: Vec<SigId>,
 }
 
-impl Stop {
+impl StopOnSignal {
     pub(super) fn watch() -> Result<Self, Failure> {
         let (is_asked, is_at_rest) = (Arc::new(AtomicBool::new(false)), Arc::default());
         let mut stop = Self { is_asked, is_at_rest, signals: Vec::new() };
@@ -59,7 +59,7 @@ impl Stop {
     }
 }
 
-impl Drop for Stop {
+impl Drop for StopOnSignal {
     fn drop(&mut self) {
         for id in self.signals.drain(..) {
             low_level::unregister(id);
@@ -68,7 +68,7 @@ impl Drop for Stop {
 }
 
 /// The line.
-pub(super) struct Bar {
+pub(super) struct SearchBar {
     is_quiet: bool,
     is_live: bool,
     began: Option<Instant>,
@@ -76,13 +76,13 @@ pub(super) struct Bar {
     is_on_screen: bool,
 }
 
-impl Bar {
+impl SearchBar {
     pub(super) fn new(is_quiet: bool) -> Self {
         let is_live = io::stderr().is_terminal() && terminal::has_cursor();
         Self { is_quiet, is_live, began: None, shown: None, is_on_screen: false }
     }
 
-    pub(super) fn show(&mut self, search: &Search) {
+    pub(super) fn show(&mut self, search: &SearchStatus) {
         let now = Instant::now();
         let began = *self.began.get_or_insert(now);
         let every = if self.is_live { EVERY } else { EVERY_PLAIN };
@@ -112,8 +112,8 @@ impl Bar {
     }
 }
 
-fn text(search: &Search) -> String {
-    let Search { what, tried, of, keys_per_sec } = search;
+fn text(search: &SearchStatus) -> String {
+    let SearchStatus { what, tried, of, keys_per_sec } = search;
     let share = 100.0 * *tried as f64 / (*of).max(1) as f64;
     let left = of.saturating_sub(*tried) as f64 / keys_per_sec.max(1.0);
     format!(
@@ -140,12 +140,12 @@ mod tests {
     #[test]
     fn a_search_is_told_by_share_rate_and_time_left() {
         let search =
-            Search { what: "Key1", tried: 250_000, of: 1_000_000, keys_per_sec: 250_000.0 };
+            SearchStatus { what: "Key1", tried: 250_000, of: 1_000_000, keys_per_sec: 250_000.0 };
         assert_eq!(
             text(&search),
             "Key1: 25.0 % of 1,000,000 keys, 250,000 a second, 3 s left at most"
         );
-        let nothing = Search { what: "Key1", tried: 0, of: 0, keys_per_sec: 0.0 };
+        let nothing = SearchStatus { what: "Key1", tried: 0, of: 0, keys_per_sec: 0.0 };
         assert!(text(&nothing).contains("0.0 %"));
         assert_eq!(seconds(7200.0), "2 hours");
         assert_eq!(seconds(1e15), "31,688,088 years");

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
 use ddes_lab::{
-    ClassicKeys, Lab, LabError, Listener, RUNGS, Recording, Resume, Rung, Said, Seed, Settings,
-    Side, Voice,
+    ClassicKeys, Lab, LabError, Listener, RUNGS, Recording, Rung, Said, SearchResume, Seed,
+    Settings, Side, Voice,
 };
 use serde_json::Value;
 
-use super::args::{BITS, Choice, MEMORY, OnlySide, RunArgs};
+use super::args::{BITS, LabRunArgs, MEMORY, OnlySide, RungChoice};
 use super::narrate::{Narrator, evidence};
 use super::read_text;
 use super::recording::conversation;
@@ -24,7 +24,7 @@ use crate::screen::Line;
 /// A stopped search is a few lines; its finds are few.
 const RESUME_BYTES_MAX: u64 = 64 * 1024;
 
-pub(crate) fn run(args: &RunArgs, output: &OutputArgs) -> Result<(), Failure> {
+pub(crate) fn run(args: &LabRunArgs, output: &OutputArgs) -> Result<(), Failure> {
     if let Some(path) = &args.evidence {
         let read = [&args.capture, &args.resume, &args.secrets];
         spare(path, read.into_iter().flatten().map(PathBuf::as_path))?;
@@ -59,7 +59,7 @@ pub(crate) fn run(args: &RunArgs, output: &OutputArgs) -> Result<(), Failure> {
         .map(|(path, begun)| begun.map(|file| (path, file)).map_err(|error| (path, error)))
         .transpose()
         .map_err(|(path, error)| unwritten(path, error))?;
-    let given = Given { args, recording, resume, seed, settings };
+    let given = RunInput { args, recording, resume, seed, settings };
     let mut narrator = Narrator::new(output);
     let mut trials = Vec::new();
     let outcome = all(&given, &rungs, &mut narrator, &mut trials);
@@ -75,16 +75,16 @@ pub(crate) fn run(args: &RunArgs, output: &OutputArgs) -> Result<(), Failure> {
 }
 
 /// What the rungs run with.
-struct Given<'a> {
-    args: &'a RunArgs,
+struct RunInput<'a> {
+    args: &'a LabRunArgs,
     recording: Option<Recording>,
-    resume: Option<Resume>,
+    resume: Option<SearchResume>,
     seed: Seed,
     settings: Settings,
 }
 
 /// The wires that are attacked. A search that was stopped in the second half goes on there.
-fn sides(args: &RunArgs, resume: Option<&Resume>) -> &'static [Side] {
+fn sides(args: &LabRunArgs, resume: Option<&SearchResume>) -> &'static [Side] {
     match args.only {
         None if resume.is_some_and(|resume| resume.side() == Side::V2) => &[Side::V2],
         None => &[Side::Classic, Side::V2],
@@ -99,10 +99,10 @@ fn side_of(recording: &Recording) -> Side {
 
 /// A capture that no attack would read is a mistake.
 fn must_be_read(
-    args: &RunArgs,
+    args: &LabRunArgs,
     recording: &Recording,
     rungs: &[&'static Rung],
-    resume: Option<&Resume>,
+    resume: Option<&SearchResume>,
 ) -> Result<(), Failure> {
     let side = side_of(recording);
     let reads = |rung: &&Rung| rung.reads.contains(&side);
@@ -127,13 +127,13 @@ fn must_be_read(
 }
 
 /// The rungs that were asked for; a stopped search continues its own.
-fn chosen(args: &RunArgs, resume: Option<&Resume>) -> Result<Vec<&'static Rung>, Failure> {
+fn chosen(args: &LabRunArgs, resume: Option<&SearchResume>) -> Result<Vec<&'static Rung>, Failure> {
     let rungs: Vec<_> = match args.rung {
-        Choice::All => RUNGS.iter().collect(),
-        Choice::One(number) => Rung::numbered(number).into_iter().collect(),
+        RungChoice::All => RUNGS.iter().collect(),
+        RungChoice::One(number) => Rung::numbered(number).into_iter().collect(),
     };
     match resume {
-        Some(resume) if args.rung != Choice::One(resume.rung) => Err(Failure::new(
+        Some(resume) if args.rung != RungChoice::One(resume.rung) => Err(Failure::new(
             Code::Usage,
             format!("the stopped search is one of rung {}", resume.rung),
         )
@@ -148,12 +148,12 @@ fn chosen(args: &RunArgs, resume: Option<&Resume>) -> Result<Vec<&'static Rung>,
 }
 
 fn all(
-    given: &Given<'_>,
+    given: &RunInput<'_>,
     rungs: &[&'static Rung],
     narrator: &mut Narrator,
     trials: &mut Vec<Value>,
 ) -> Result<(), Failure> {
-    let Given { args, recording, resume, seed, settings } = given;
+    let RunInput { args, recording, resume, seed, settings } = given;
     let sides = sides(args, resume.as_ref());
     let hints = args.hint1.zip(args.hint2).map(|(key1, key2)| ClassicKeys { key1, key2 });
     let mut unexpected = Vec::new();
@@ -245,12 +245,12 @@ impl std::fmt::Display for Unexpected {
 }
 
 fn summary(
-    given: &Given<'_>,
+    given: &RunInput<'_>,
     rungs: &[&'static Rung],
     unexpected: &[Unexpected],
     narrator: &mut Narrator,
 ) -> Result<(), Failure> {
-    let Given { args, seed, settings, resume, .. } = given;
+    let RunInput { args, seed, settings, resume, .. } = given;
     let count = rungs.len() * sides(args, resume.as_ref()).len();
     let text = if rungs.len() > 1 {
         format!("\n{} of {count} attacks ended as they have to.", count - unexpected.len())
@@ -285,7 +285,7 @@ fn summary(
 }
 
 /// The flags that say which session is attacked, to repeat a run.
-fn flags(args: &RunArgs) -> String {
+fn flags(args: &LabRunArgs) -> String {
     let mut flags = String::new();
     let mut add = |name: &str, value: Option<String>| {
         if let Some(value) = value {
@@ -322,7 +322,7 @@ fn failed(
     error: LabError,
     rung: &Rung,
     side: Side,
-    args: &RunArgs,
+    args: &LabRunArgs,
     narrator: &mut Narrator,
 ) -> Failure {
     let place = format!("rung {} against {}", rung.number, side.title());
@@ -345,14 +345,14 @@ fn failed(
 }
 
 /// In the folder of the user, who looks there. A part of a key may be in it.
-fn keep(resume: &Resume) -> Result<PathBuf, Failure> {
+fn keep(resume: &SearchResume) -> Result<PathBuf, Failure> {
     let path = PathBuf::from(format!("lab-{}.state", resume.rung));
     replace(&path, resume.to_string().as_bytes(), New::EXPORT)
         .map_err(|error| error.failure(Code::No, &path))?;
     Ok(path)
 }
 
-fn read_resume(path: &Path, args: &RunArgs) -> Result<Resume, Failure> {
+fn read_resume(path: &Path, args: &LabRunArgs) -> Result<SearchResume, Failure> {
     let again = |rung: &str| format!("ddes lab run {rung} --resume {}", path.display());
     let named = [
         ("--seed", args.seed.is_some()),
@@ -361,8 +361,8 @@ fn read_resume(path: &Path, args: &RunArgs) -> Result<Resume, Failure> {
     ];
     if let Some((name, _)) = named.iter().find(|(_, is_named)| *is_named) {
         let rung = match args.rung {
-            Choice::One(number) => number.to_string(),
-            Choice::All => "N".to_owned(),
+            RungChoice::One(number) => number.to_string(),
+            RungChoice::All => "N".to_owned(),
         };
         return Err(Failure::new(Code::Usage, format!("--resume takes no {name}"))
             .cause("the file of a stopped search holds its seed, bits and memory")
@@ -377,7 +377,7 @@ fn read_resume(path: &Path, args: &RunArgs) -> Result<Resume, Failure> {
     text.parse().map_err(|error: ddes_lab::ResumeError| usage(error.to_string()))
 }
 
-fn read_capture(path: &Path, args: &RunArgs, is_quiet: bool) -> Result<Recording, Failure> {
+fn read_capture(path: &Path, args: &LabRunArgs, is_quiet: bool) -> Result<Recording, Failure> {
     let conversation = conversation(path, args.stream, args.secrets.as_deref(), is_quiet)?;
     Ok(Recording::of(&conversation))
 }

@@ -12,7 +12,7 @@ use crate::home::{Home, public_path, read_public_file};
 use crate::screen::Line;
 
 /// An account as people and programs are shown it.
-pub(super) struct Shown {
+pub(super) struct ShownAccount {
     /// 64 hexadecimal digits, or `classic/N`.
     pub(super) id: String,
     /// Of an identity: `SHA256:…`.
@@ -20,7 +20,7 @@ pub(super) struct Shown {
     uuid: Option<String>,
 }
 
-impl Shown {
+impl ShownAccount {
     pub(super) fn new(id: &AccountId) -> Self {
         let key = key_of(id);
         Self {
@@ -43,9 +43,9 @@ impl Shown {
 }
 
 /// What the home calls its identities, and those it lets in.
-pub(super) struct Names(AuthorizedKeys);
+pub(super) struct HomeNames(AuthorizedKeys);
 
-impl Names {
+impl HomeNames {
     pub(super) fn read(home: &Home) -> Self {
         // What is wrong with the lists is said by who lets people in.
         Self(home.lists().read().0)
@@ -72,7 +72,7 @@ pub(super) fn named(text: &str, books: &Books) -> Result<AccountId, Failure> {
         books.home.identity(text).ok().map(|path| public_path(&path)).filter(|path| path.exists());
     let mut meant: Vec<PublicKey> =
         own.map(|path| read_public_file(&path)).transpose()?.into_iter().collect();
-    let listed = Names::read(&books.home);
+    let listed = HomeNames::read(&books.home);
     let is_meant = |key: &PublicKey| key.fingerprint() == text || uuid(key) == text;
     let listed =
         listed.0.iter().filter(|(key, grant)| grant.name.as_deref() == Some(text) || is_meant(key));

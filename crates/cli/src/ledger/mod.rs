@@ -12,7 +12,7 @@ mod verify;
 use std::io::IsTerminal;
 
 use ddes_ledger::Timestamp;
-use ddes_ledger::audit::Progress;
+use ddes_ledger::audit::ReadProgress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::args::LedgerCommand;
@@ -39,7 +39,7 @@ pub(crate) fn run(command: &LedgerCommand) -> Result<(), Failure> {
 }
 
 /// Does something that goes through the journal, under a bar where somebody watches.
-fn watched<T>(is_quiet: bool, what: &'static str, act: impl FnOnce(Progress<'_>) -> T) -> T {
+fn watched<T>(is_quiet: bool, what: &'static str, act: impl FnOnce(ReadProgress<'_>) -> T) -> T {
     let mut bar = Bar::new(is_quiet, what);
     act(&mut |bytes, whole| bar.show(bytes, whole))
 }

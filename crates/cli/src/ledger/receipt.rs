@@ -16,7 +16,7 @@ use ddes_ledger::{AccountId, Statement, Subject, audit};
 use ddes_web::ReceiptFault;
 use ddes_wire::Sequence;
 
-use super::account::{self, Shown};
+use super::account::{self, ShownAccount};
 use super::folder::Books;
 use super::{hex, shown_time};
 use crate::args::ReceiptArgs;
@@ -79,7 +79,7 @@ fn statement(args: &ReceiptArgs, books: &Books) -> Result<Statement, Failure> {
 }
 
 fn unknown(id: &AccountId, books: &Books) -> Failure {
-    Failure::new(Code::No, format!("the ledger has no account {}", Shown::new(id).short()))
+    Failure::new(Code::No, format!("the ledger has no account {}", ShownAccount::new(id).short()))
         .cause("it never had a session here; or it was a classic one, and its session is over")
         .next(format!("ddes ledger ls{}", books.flags))
 }
@@ -177,7 +177,7 @@ fn signing_key(home: &Home) -> Result<SigningKey, Failure> {
 /// In one line, for people.
 pub(super) fn summary(statement: &Statement) -> String {
     let whose = match &statement.subject {
-        Subject::Account(id) => Shown::new(id).short().to_owned(),
+        Subject::Account(id) => ShownAccount::new(id).short().to_owned(),
         Subject::Checkpoint { accounts, .. } => format!("{accounts} accounts"),
     };
     let Statement { ledger, count, sum, batch, time, .. } = statement;
@@ -188,7 +188,7 @@ pub(super) fn summary(statement: &Statement) -> String {
 /// For programs.
 pub(super) fn with_statement(line: Line, statement: &Statement) -> Line {
     let line = match &statement.subject {
-        Subject::Account(id) => Shown::new(id).with(line),
+        Subject::Account(id) => ShownAccount::new(id).with(line),
         Subject::Checkpoint { accounts, digest } => {
             line.with("checkpoint_digest", hex(digest)).with("accounts", *accounts)
         }

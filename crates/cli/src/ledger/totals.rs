@@ -4,7 +4,7 @@ use std::io::{BufWriter, Write};
 
 use ddes_ledger::{Account, AccountId, Timestamp, Totals};
 
-use super::account::{Names, Shown};
+use super::account::{HomeNames, ShownAccount};
 use super::folder::Books;
 use super::{shown_time, verify};
 use crate::args::{LsArgs, TotalsArgs};
@@ -46,7 +46,7 @@ pub(crate) fn with_totals(line: Line, totals: &Totals) -> Line {
 
 pub(super) fn list(args: &LsArgs) -> Result<(), Failure> {
     let books = Books::look(&args.books)?;
-    let names = Names::read(&books.home);
+    let names = HomeNames::read(&books.home);
     let view = books.view()?;
     verify::warn(&view.footing, &args.books.output);
     let mut out = BufWriter::new(Output);
@@ -64,7 +64,7 @@ pub(super) fn list(args: &LsArgs) -> Result<(), Failure> {
 }
 
 fn account_line(id: &AccountId, account: &Account, name: Option<&str>) -> Line {
-    let shown = Shown::new(id);
+    let shown = ShownAccount::new(id);
     let sum = account.standing().sum;
     let called = name.unwrap_or("(no name)");
     let mut text =

@@ -16,8 +16,8 @@ use super::control::Control;
 use super::http::{self, Stopper};
 use super::lines;
 use super::tally::Tally;
-use crate::level::Level;
-use crate::prompt::{Input, Prompt};
+use crate::level::EventLevel;
+use crate::prompt::{Prompt, PromptInput};
 use crate::screen::Line;
 use crate::streams;
 
@@ -81,16 +81,16 @@ impl Console {
                 }
                 Some(()) = self.signals.recv() => self.say_stop(&mut stopping),
                 input = prompt.line(), if !stopping => match input {
-                    Input::Text(text) => self.command(&text, &mut stopping).await,
-                    Input::Interrupted => self.stop(&mut stopping),
-                    Input::Refused(what) => self.board.show(&lines::help(&format!("{what}; the console \
+                    PromptInput::Text(text) => self.command(&text, &mut stopping).await,
+                    PromptInput::Interrupted => self.stop(&mut stopping),
+                    PromptInput::Refused(what) => self.board.show(&lines::help(&format!("{what}; the console \
                         takes"))),
-                    Input::End if prompt.is_typed() => self.board.show(&lines::help("Ctrl-D does not \
+                    PromptInput::End if prompt.is_typed() => self.board.show(&lines::help("Ctrl-D does not \
                         stop a server; the console takes")),
-                    Input::End if self.ends_with_input => self.stop(&mut stopping),
+                    PromptInput::End if self.ends_with_input => self.stop(&mut stopping),
                     // A service has no standard input; it goes on serving.
-                    Input::End => {}
-                    Input::Failed(failure) => self.board.show(&lines::help(&format!("{}; the console \
+                    PromptInput::End => {}
+                    PromptInput::Failed(failure) => self.board.show(&lines::help(&format!("{}; the console \
                         takes nothing any more", failure.what()))),
                 },
                 _ = tick.tick(), if self.board.is_live() || lock(&self.tally).is_open() => self.tick().await,
@@ -181,16 +181,16 @@ impl Console {
     }
 
     fn set_log_level(&self, name: &str) {
-        let line = match Level::named(name).map(|level| (level, self.control.set_log_level(level)))
-        {
-            Some((level, Ok(()))) => lines::log_level(level),
-            Some((_, Err(failure))) => {
-                lines::help(&format!("{}; the console takes", failure.what()))
-            }
-            None => lines::help(&format!(
-                "'{name}' is not a level (error, warn, info, debug); the console takes"
-            )),
-        };
+        let line =
+            match EventLevel::named(name).map(|level| (level, self.control.set_log_level(level))) {
+                Some((level, Ok(()))) => lines::log_level(level),
+                Some((_, Err(failure))) => {
+                    lines::help(&format!("{}; the console takes", failure.what()))
+                }
+                None => lines::help(&format!(
+                    "'{name}' is not a level (error, warn, info, debug); the console takes"
+                )),
+            };
         self.board.show(&line);
     }
 

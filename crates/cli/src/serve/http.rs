@@ -11,8 +11,8 @@ use ddes_identity::PublicKey;
 use ddes_ledger::Statement;
 use ddes_server::ServerHandle;
 use ddes_web::{
-    About, ConfigChange, ConfigEntry, Configuration, Draining, Events, Finding, LogLevel,
-    Operations, ReceiptFault, Reloaded, Token, Web, WebError, WebHandle, WebOptions,
+    About, AccessToken, ConfigChange, ConfigEntry, ConfigurationView, Draining, Events, LogLevel,
+    Operations, ReceiptFault, Reloaded, VerificationFinding, Web, WebError, WebHandle, WebOptions,
 };
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
@@ -21,11 +21,11 @@ use super::board::Board;
 use super::control::{Change, Changes, Control};
 use super::lines;
 use crate::args::{HTTP_DEFAULT, HttpPlace, ServeArgs};
-use crate::config::{Entry, Origin};
+use crate::config::{Origin, Setting};
 use crate::failure::{Code, Failure};
 use crate::home::{Home, open_at_once};
 use crate::ledger::check_receipt;
-use crate::level::Level;
+use crate::level::EventLevel;
 use crate::replace::{New, create};
 use crate::screen::Line;
 
@@ -112,14 +112,14 @@ pub(crate) fn plain(address: SocketAddr) -> Failure {
 }
 
 /// What programs send to be let in. Made at first use.
-fn token(home: &Home) -> Result<Token, Failure> {
+fn token(home: &Home) -> Result<AccessToken, Failure> {
     let path = home.http_token();
     let unusable = |error: &dyn std::fmt::Display| {
         Failure::new(Code::No, format!("{}: {error}", path.display()))
             .next("--http off serves no page; --home DIR puts keys elsewhere")
     };
     if !path.try_exists().map_err(|error| unusable(&error))? {
-        let token = Token::random().map_err(|error| unusable(&error))?;
+        let token = AccessToken::random().map_err(|error| unusable(&error))?;
         let text = Zeroizing::new(format!("{}\n", *token.to_hex()));
         // Another server of this home may have made it meanwhile: then that one is read.
         create(&path, text.as_bytes(), New::PRIVATE).map_err(|error| unusable(&error))?;
@@ -131,7 +131,7 @@ fn token(home: &Home) -> Result<Token, Failure> {
     }
     let mut text = Zeroizing::new(String::new());
     file.take(TOKEN_BYTES_MAX).read_to_string(&mut text).map_err(|error| unusable(&error))?;
-    Token::parse(text.trim()).ok_or_else(|| {
+    AccessToken::parse(text.trim()).ok_or_else(|| {
         Failure::new(Code::Identity, format!("{} holds no token", path.display()))
             .next(format!("rm {}     (the next start makes another)", path.display()))
     })
@@ -178,10 +178,10 @@ pub(super) struct ServeOperations {
 }
 
 impl Operations for ServeOperations {
-    fn config(&self) -> Configuration {
+    fn config(&self) -> ConfigurationView {
         let entries = self.control.entries().iter().map(entry).collect();
         let file = self.control.file().map(|file| file.display().to_string());
-        Configuration { entries, file }
+        ConfigurationView { entries, file }
     }
 
     fn reload(&self) -> Result<Reloaded, String> {
@@ -199,10 +199,10 @@ impl Operations for ServeOperations {
 
     fn set_log_level(&self, level: LogLevel) -> Result<(), String> {
         let level = match level {
-            LogLevel::Error => Level::Error,
-            LogLevel::Warn => Level::Warn,
-            LogLevel::Info => Level::Info,
-            LogLevel::Debug => Level::Debug,
+            LogLevel::Error => EventLevel::Error,
+            LogLevel::Warn => EventLevel::Warn,
+            LogLevel::Info => EventLevel::Info,
+            LogLevel::Debug => EventLevel::Debug,
         };
         self.control.set_log_level(level).map_err(|failure| said(&failure))
     }
@@ -211,7 +211,7 @@ impl Operations for ServeOperations {
         check_receipt(text, &self.key)
     }
 
-    fn verified(&self, finding: &Finding, kept: io::Result<()>) {
+    fn verified(&self, finding: &VerificationFinding, kept: io::Result<()>) {
         self.board.show(&lines::verified(finding));
         if let Err(error) = kept {
             self.board.show(&lines::verification_unkept(&error));
@@ -223,16 +223,16 @@ impl Operations for ServeOperations {
     }
 }
 
-fn entry(entry: &Entry) -> ConfigEntry {
+fn entry(entry: &Setting) -> ConfigEntry {
     ConfigEntry {
         key: entry.key.name.into(),
         value: entry.value.clone(),
         origin: match entry.origin {
-            Origin::Flag => ddes_web::Origin::Flag,
-            Origin::Environment => ddes_web::Origin::Environment,
-            Origin::File { .. } => ddes_web::Origin::File,
-            Origin::Default => ddes_web::Origin::Default,
-            Origin::Operator => ddes_web::Origin::Operator,
+            Origin::Flag => ddes_web::ValueOrigin::Flag,
+            Origin::Environment => ddes_web::ValueOrigin::Environment,
+            Origin::File { .. } => ddes_web::ValueOrigin::File,
+            Origin::Default => ddes_web::ValueOrigin::Default,
+            Origin::Operator => ddes_web::ValueOrigin::Operator,
         },
         r#where: entry.place(),
         reloadable: entry.key.is_reloadable(),

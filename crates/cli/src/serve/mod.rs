@@ -25,12 +25,12 @@ use std::time::{Duration, Instant};
 
 use ddes_ledger::Ledger;
 use ddes_server::{Access, Report, Server, ServerOptions};
-use ddes_web::{About, Draining, Events, Limits, Web, WebHandle};
+use ddes_web::{About, Draining, Events, ReloadableLimits, Web, WebHandle};
 use ddes_wire::v2::Suite;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::args::{ServeArgs, SuiteName};
-use crate::capture::recorder::Recorder;
+use crate::capture::recorder::CaptureRecorder;
 use crate::config::{CommandLine, Configuration, warn_of_misspelt};
 use crate::failure::{Code, Failure};
 use crate::home::Home;
@@ -41,7 +41,7 @@ use crate::screen::{self, Line, Screen};
 use crate::streams;
 use board::Board;
 use console::Console;
-use control::{Control, Page};
+use control::{Control, PageControl};
 use http::{ServeOperations, Stopper};
 pub(crate) use lines::reloaded;
 use socket::ControlSocket;
@@ -88,7 +88,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
         files,
         server.handle(),
         board.clone(),
-        Page { limits: about.limits.clone(), http: web.as_ref().map(Web::local_addr) },
+        PageControl { limits: about.limits.clone(), http: web.as_ref().map(Web::local_addr) },
         manager.clone(),
     )?;
     let (stopper, stops) = Stopper::new(server.handle(), Draining::default());
@@ -116,7 +116,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
         recorder.begin();
     }
     let ends_with_input = args.end_with_input;
-    let beside = Beside { control, stopper, stops, stop_note, web, events, ends_with_input };
+    let beside = Companions { control, stopper, stops, stop_note, web, events, ends_with_input };
     let outcome = serve(server, &board, prompt, beside);
     drop(socket);
     outcome
@@ -172,7 +172,7 @@ fn hint(args: &ServeArgs, address: SocketAddr, is_passed: bool) {
 }
 
 /// What runs beside the server, and what ends it.
-struct Beside {
+struct Companions {
     control: Control,
     stopper: Stopper,
     stops: mpsc::Receiver<()>,
@@ -185,7 +185,10 @@ struct Beside {
 }
 
 /// With a capture of its sessions, where one is asked for.
-fn record(args: &ServeArgs, server: Server) -> Result<(Server, Option<Arc<Recorder>>), Failure> {
+fn record(
+    args: &ServeArgs,
+    server: Server,
+) -> Result<(Server, Option<Arc<CaptureRecorder>>), Failure> {
     let Some(path) = &args.capture else {
         if args.capture_secrets {
             return Err(Failure::new(Code::Usage, "--capture-secrets says nothing of where to")
@@ -193,7 +196,7 @@ fn record(args: &ServeArgs, server: Server) -> Result<(Server, Option<Arc<Record
         }
         return Ok((server, None));
     };
-    let recorder = Recorder::start(path, args.capture_max_bytes, true)?;
+    let recorder = CaptureRecorder::start(path, args.capture_max_bytes, true)?;
     let recorder = if args.capture_secrets { recorder.with_secrets() } else { recorder };
     let recorder = Arc::new(recorder);
     Ok((server.tapped(recorder.clone()), Some(recorder)))
@@ -225,7 +228,7 @@ fn about(args: &ServeArgs, home: &Home, options: &ServerOptions) -> About {
         suites: v2.suites.clone(),
         is_classic: args.classic,
         allows_any: args.allow_any,
-        limits: Limits::new(options.endpoint.bounds.clone(), v2.idle),
+        limits: ReloadableLimits::new(options.endpoint.bounds.clone(), v2.idle),
         queued_values_max: options.endpoint.queued_values_max,
         ledger: (ledger != Path::new("memory")).then_some(ledger),
         lists: Some(home.lists()),
@@ -283,8 +286,13 @@ fn take_commands(
 
 /// Serves on this thread, beside a console on another, until it is stopped or the disk fails.
 /// Nothing here waits for whoever should read what is shown.
-fn serve(server: Server, board: &Board, mut prompt: Prompt, beside: Beside) -> Result<(), Failure> {
-    let Beside { control, stopper, stops, stop_note, web, events, ends_with_input } = beside;
+fn serve(
+    server: Server,
+    board: &Board,
+    mut prompt: Prompt,
+    beside: Companions,
+) -> Result<(), Failure> {
+    let Companions { control, stopper, stops, stop_note, web, events, ends_with_input } = beside;
     let (notices, received) = mpsc::channel(NOTICES_MAX);
     let dropped = Arc::new(AtomicU64::new(0));
     let (stopped, when_stopped) = oneshot::channel();

@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 
 use super::control::{Change, Changes, Control};
 use crate::failure::{Code, Failure};
-use crate::folder::Folder;
+use crate::folder::OpenFolder;
 
 /// What a path of a socket may have of bytes (unix(7)), with the 0 at its end.
 const PATH_BYTES_MAX: usize = 108;
@@ -63,7 +63,7 @@ impl ControlSocket {
     ) -> io::Result<Self> {
         // The page ends with the server, whatever this thread waits for.
         let web = web.map(Arc::downgrade);
-        let open = Folder::make(folder)?;
+        let open = OpenFolder::make(folder)?;
         for (path, _) in reachable(folder, &open)?.1 {
             // Nobody listens on it any more.
             std::fs::remove_file(path)?;
@@ -144,7 +144,7 @@ pub(crate) struct RunningServer {
 impl RunningServer {
     /// All that run in this home now.
     pub(crate) fn all(folder: &Path, most: Duration) -> io::Result<Vec<Self>> {
-        let open = match Folder::open(folder) {
+        let open = match OpenFolder::open(folder) {
             Ok(open) => open,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error),
@@ -198,7 +198,7 @@ impl RunningServer {
 /// not among them.
 pub(crate) fn pages(folder: &Path, most: Duration) -> io::Result<Vec<SocketAddr>> {
     let until = Instant::now() + most;
-    let (streams, _) = reachable(folder, &Folder::open(folder)?)?;
+    let (streams, _) = reachable(folder, &OpenFolder::open(folder)?)?;
     Ok(streams.into_iter().filter_map(|stream| page(stream, until)).collect())
 }
 
@@ -215,7 +215,7 @@ type Reached = (Vec<UnixStream>, Vec<(PathBuf, io::Error)>);
 
 /// Connections to all sockets of the folder, and those on which nobody listens. In a folder that
 /// others can write, anybody may listen.
-fn reachable(folder: &Path, open: &Folder) -> io::Result<Reached> {
+fn reachable(folder: &Path, open: &OpenFolder) -> io::Result<Reached> {
     open.refuse_if_shared().map_err(|failure| io::Error::other(failure.what().to_owned()))?;
     let (mut reached, mut dead) = (Vec::new(), Vec::new());
     for entry in std::fs::read_dir(folder)?.take(SOCKETS_MAX) {
@@ -244,7 +244,7 @@ fn connect(path: &Path) -> io::Result<UnixStream> {
 }
 
 /// The path of a name in the folder; where it is too long for a socket, by the folder's descriptor.
-fn short(folder: &Path, open: &Folder, name: &str) -> PathBuf {
+fn short(folder: &Path, open: &OpenFolder, name: &str) -> PathBuf {
     let path = folder.join(name);
     if path.as_os_str().len() < PATH_BYTES_MAX {
         return path;

@@ -77,12 +77,12 @@ fn status(served: &str, pulse: Pulse) -> String {
 /// The service manager that started the server, if one did (NOTIFY_SOCKET).
 #[derive(Clone)]
 pub(super) struct Manager {
-    told: Option<Arc<Mutex<Told>>>,
+    told: Option<Arc<Mutex<ManagerTold>>>,
 }
 
 /// What it was told.
 #[derive(Default)]
-struct Told {
+struct ManagerTold {
     is_ready: bool,
     is_stopping: bool,
     /// It took nothing, which is reported once.
@@ -135,7 +135,7 @@ impl Manager {
     }
 
     /// What it guards is whole at any time.
-    fn told(&self) -> Option<MutexGuard<'_, Told>> {
+    fn told(&self) -> Option<MutexGuard<'_, ManagerTold>> {
         self.told.as_ref().map(|told| told.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -148,7 +148,7 @@ impl Drop for Reloading<'_> {
     }
 }
 
-impl Told {
+impl ManagerTold {
     fn tell(&mut self, states: &[NotifyState<'_>]) {
         if let Err(error) = sd_notify::notify(states)
             && !std::mem::replace(&mut self.is_deaf, true)

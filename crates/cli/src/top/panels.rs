@@ -6,10 +6,10 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Padding, Paragraph};
 
 use super::draw::{Palette, rule};
-use super::view::View;
+use super::view::TopView;
 use super::words::{between, grouped, rate, span};
 
-pub(super) fn security(frame: &mut Frame<'_>, area: Rect, view: &View, palette: Palette) {
+pub(super) fn security(frame: &mut Frame<'_>, area: Rect, view: &TopView, palette: Palette) {
     let [above, list] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
     rule(frame, above, &["refusals and limits".into()], palette);
     let lines = match &view.look.security {

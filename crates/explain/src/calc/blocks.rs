@@ -2,24 +2,24 @@
 
 use ddes_cipher::{Block, Des, DesKey};
 
-use super::des::{Trace, trace};
-use super::{CalcError, Named, Step, Value, Worked, bounded, exactly, named, step};
+use super::des::{BlockTrace, trace};
+use super::{CalcError, Label, Named, Step, Value, Worked, bounded, exactly, named, step};
 
-pub(super) const DES: (&str, &str, &str) = (
+pub(super) const DES: Label = (
     "DES in ECB",
     "FIPS 46-3; FIPS 81",
     "c[i] = E(K, m[i]), block by block\n\
      E: IP, then 16 times L, R = R, L ⊕ P(S(E(R) ⊕ K[i])),\n\
      then R ‖ L, the halves in each other's place, then the inverse of IP",
 );
-pub(super) const DES_BACK: (&str, &str, &str) =
+pub(super) const DES_BACK: Label =
     ("DES in ECB, decryption", "FIPS 46-3; FIPS 81", "m[i] = D(K, c[i]), block by block");
-pub(super) const DDES: (&str, &str, &str) = (
+pub(super) const DDES: Label = (
     "Double DES in ECB",
     "PROTOCOL.md, classic; FIPS 46-3",
     "c[i] = E(Key2, E(Key1, m[i])), block by block, no IV",
 );
-pub(super) const DDES_BACK: (&str, &str, &str) = (
+pub(super) const DDES_BACK: Label = (
     "Double DES in ECB, decryption",
     "PROTOCOL.md, classic; FIPS 46-3",
     "m[i] = D(Key1, D(Key2, c[i])), block by block",
@@ -58,10 +58,10 @@ pub(super) fn ddes(
 }
 
 /// A pass: its name, its key, and whether it decrypts.
-type Pass = (&'static str, Block, bool);
+type NamedPass = (&'static str, Block, bool);
 
 fn in_ecb(
-    passes: &[Pass],
+    passes: &[NamedPass],
     input: &[u8],
     decrypt: bool,
     pad: bool,
@@ -113,7 +113,7 @@ fn in_ecb(
 }
 
 /// IP, each round's key, f, L and R, the halves that change places, and the inverse of IP.
-fn of_rounds(trace: &Trace) -> Vec<Step> {
+fn of_rounds(trace: &BlockTrace) -> Vec<Step> {
     let word = |name: &'static str, word: u32| named(name, word.to_be_bytes());
     let start = vec![word("L", trace.start.0), word("R", trace.start.1)];
     let mut steps = vec![Step { name: "IP".into(), chain: start }];

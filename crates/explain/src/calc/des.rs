@@ -6,7 +6,7 @@
 use ddes_cipher::Block;
 
 /// What happens to one block.
-pub(super) struct Trace {
+pub(super) struct BlockTrace {
     /// After IP: L0 and R0.
     pub(super) start: (u32, u32),
     /// The sixteen rounds.
@@ -30,7 +30,7 @@ pub(super) struct Round {
 }
 
 /// Encrypts or decrypts one block. Decryption takes the subkeys backwards.
-pub(super) fn trace(key: Block, block: Block, decrypt: bool) -> Trace {
+pub(super) fn trace(key: Block, block: Block, decrypt: bool) -> BlockTrace {
     let mut subkeys = subkeys(key);
     if decrypt {
         subkeys.reverse();
@@ -44,7 +44,7 @@ pub(super) fn trace(key: Block, block: Block, decrypt: bool) -> Trace {
     });
     let bits = u64::from(right) << 32 | u64::from(left);
     let out = permuted(bits, 64, &inverse(&IP)).to_be_bytes();
-    Trace { start, rounds, preoutput: (right, left), out }
+    BlockTrace { start, rounds, preoutput: (right, left), out }
 }
 
 /// `P(S(E(R) ⊕ K))`.

@@ -4,11 +4,11 @@ use crypto_bigint::modular::{BoxedMontyForm, BoxedMontyParams};
 use crypto_bigint::{BoxedUint, Odd};
 use ddes_ffdhe::{Group, NamedGroup};
 
-use super::{CalcError, Worked, holds, named, step};
+use super::{CalcError, Label, Worked, holds, named, step};
 
-pub(super) const PUBLIC: (&str, &str, &str) =
+pub(super) const PUBLIC: Label =
     ("Diffie-Hellman: public value", "RFC 7919, section 2", "Y = g^x mod p");
-pub(super) const SHARED: (&str, &str, &str) = (
+pub(super) const SHARED: Label = (
     "Diffie-Hellman: shared value",
     "RFC 7919, section 2; PROTOCOL.md, C-08 and P-03",
     "Z = Y^x mod p",

@@ -3,9 +3,7 @@
 use ddes_session::v2::kem::{CIPHERTEXT_BYTES, EncapsulationKey, MESSAGE_BYTES, SEED_BYTES};
 use libcrux_ml_kem::mlkem768::{self, MlKem768PrivateKey};
 
-use super::{CalcError, KemKey, Worked, exactly, holds, named, step};
-
-type Label = (&'static str, &'static str, &'static str);
+use super::{CalcError, KemKey, Label, Worked, exactly, holds, named, step};
 
 pub(super) const GENERATE: Label =
     ("ML-KEM-768: key pair", "FIPS 203, algorithm 16", "ek, dk = ML-KEM.KeyGen_internal(d, z)");

@@ -4,9 +4,7 @@ use ddes_identity::{Namespace, PublicKey, signed_data};
 use ed25519_dalek::{Signature, VerifyingKey};
 use sha2::{Digest, Sha512};
 
-use super::{CalcError, Named, Value, Worked, bounded, exactly, holds, step};
-
-type Label = (&'static str, &'static str, &'static str);
+use super::{CalcError, Label, Named, Value, Worked, bounded, exactly, holds, step};
 
 pub(super) const ED25519: Label = (
     "Ed25519: verification",

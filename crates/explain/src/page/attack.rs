@@ -18,7 +18,7 @@ const INTEGER_BLOCKS: usize = 4;
 
 /// Bytes of a frame that an attacker marks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Mark {
+pub(super) struct FrameMark {
     /// Where, in the frame.
     pub(super) range: Range<usize>,
     /// A letter for equal blocks, a word for what is known.
@@ -39,21 +39,21 @@ pub(super) struct Lesson {
 }
 
 /// Marks and lessons of each frame on the page, in the order of the frames.
-pub(super) struct Attack {
-    pub(super) marks: Vec<Vec<Mark>>,
+pub(super) struct AttackMarks {
+    pub(super) marks: Vec<Vec<FrameMark>>,
     /// Those of the numbers in the PEM text.
-    pub(super) der_marks: Vec<Vec<Mark>>,
+    pub(super) der_marks: Vec<Vec<FrameMark>>,
     pub(super) lessons: Vec<Vec<Lesson>>,
     /// Blocks of 8 bytes in the whole conversation, and how many were seen before.
     pub(super) compared: usize,
     pub(super) repeated: usize,
 }
 
-pub(super) fn attack(conversation: &Conversation, prefix: &str) -> Attack {
+pub(super) fn attack(conversation: &Conversation, prefix: &str) -> AttackMarks {
     let acts = acts(conversation);
     let repeats = Repeats::of(conversation, &acts);
     let rows = conversation.frames.iter().zip(&acts).take(FRAMES_MAX);
-    Attack {
+    AttackMarks {
         marks: rows.clone().map(|(frame, act)| marks(frame, *act, &repeats)).collect(),
         der_marks: rows.clone().map(|(frame, act)| der_marks(frame, *act)).collect(),
         lessons: rows
@@ -67,23 +67,23 @@ pub(super) fn attack(conversation: &Conversation, prefix: &str) -> Attack {
     }
 }
 
-fn marks(frame: &Frame, act: Act, repeats: &Repeats<'_>) -> Vec<Mark> {
+fn marks(frame: &Frame, act: Act, repeats: &Repeats<'_>) -> Vec<FrameMark> {
     let mut marks = Vec::new();
     let ranges = cipher_blocks(frame, act);
     let last = ranges.len().saturating_sub(1);
     for (i, range) in ranges.into_iter().enumerate() {
         if act == Act::Token && i == last {
-            marks.push(Mark { range, label: "08×8".to_owned(), hue: 0 });
+            marks.push(FrameMark { range, label: "08×8".to_owned(), hue: 0 });
         } else if let Some(number) = repeats.number(frame, &range) {
-            marks.push(Mark { range, label: letter(number), hue: number % 5 + 1 });
+            marks.push(FrameMark { range, label: letter(number), hue: number % 5 + 1 });
         }
     }
     if let Some(token) = frame.field("token").filter(|_| act == Act::Integer) {
-        marks.push(Mark { range: token.range.clone(), label: "token".to_owned(), hue: 0 });
+        marks.push(FrameMark { range: token.range.clone(), label: "token".to_owned(), hue: 0 });
     }
     if let (Some(pem), Some(public)) = (frame.field("pem"), public_letters(act)) {
         let label = format!("p, g and {public}, unsigned");
-        marks.push(Mark { range: pem.range.clone(), label, hue: 0 });
+        marks.push(FrameMark { range: pem.range.clone(), label, hue: 0 });
     }
     marks
 }
@@ -114,12 +114,16 @@ fn public_letters(act: Act) -> Option<&'static str> {
 
 /// The numbers in the PEM text of a classic 10: a middleman puts a public value in the place of
 /// another.
-fn der_marks(frame: &Frame, act: Act) -> Vec<Mark> {
+fn der_marks(frame: &Frame, act: Act) -> Vec<FrameMark> {
     let (Some(der), Some(public)) = (&frame.der, public_letters(act)) else { return Vec::new() };
     let names = [("prime", "p"), ("generator", "g"), ("public", public)];
     let found = names.into_iter().filter_map(|(name, label)| Some((der.field(name)?, label)));
     found
-        .map(|(field, label)| Mark { range: field.range.clone(), label: label.to_owned(), hue: 0 })
+        .map(|(field, label)| FrameMark {
+            range: field.range.clone(),
+            label: label.to_owned(),
+            hue: 0,
+        })
         .collect()
 }
 
@@ -319,7 +323,7 @@ fn of_data(sealed: usize) -> Vec<Lesson> {
 }
 
 /// The headline of what an attacker has, for the summary of the page.
-pub(super) fn verdict(conversation: &Conversation, attack: &Attack) -> String {
+pub(super) fn verdict(conversation: &Conversation, attack: &AttackMarks) -> String {
     let direction = |frame: &&Frame| frame.direction == Direction::ToServer;
     let sent = conversation.frames.iter().filter(direction).filter(|frame| frame.opcode == 30);
     let sent = count(sent.count(), "frame", "frames");

@@ -6,9 +6,9 @@
 
 use std::ops::Range;
 
-use ddes_capture::{Field, Value};
+use ddes_capture::{Field, FieldValue};
 
-use super::attack::Mark;
+use super::attack::FrameMark;
 use super::html::{count, lines, short, spaced, text, thousands};
 
 /// Bytes of a frame that are shown; of a longer one its beginning and its end.
@@ -29,7 +29,7 @@ pub(super) struct Linked<'a> {
     pub(super) label: &'a str,
     pub(super) bytes: &'a [u8],
     pub(super) fields: &'a [Field],
-    pub(super) marks: &'a [Mark],
+    pub(super) marks: &'a [FrameMark],
 }
 
 impl Linked<'_> {
@@ -157,21 +157,21 @@ impl Linked<'_> {
     }
 }
 
-fn of_value(value: &Value, bytes: &[u8]) -> String {
+fn of_value(value: &FieldValue, bytes: &[u8]) -> String {
     match value {
-        Value::Integer(integer) => match usize::try_from(*integer) {
+        FieldValue::Integer(integer) => match usize::try_from(*integer) {
             Ok(number) => thousands(number),
             Err(_) => integer.to_string(),
         },
-        Value::Named { number, name: Some(name) } => format!("{number}, {}", text(name)),
-        Value::Named { number, name: None } => format!("{number}, which stands for nothing"),
-        Value::Integers(integers) => of_integers(integers),
-        Value::Text(said) if said.is_empty() => "no text".to_owned(),
-        Value::Text(said) if said.contains('\n') => {
+        FieldValue::Named { number, name: Some(name) } => format!("{number}, {}", text(name)),
+        FieldValue::Named { number, name: None } => format!("{number}, which stands for nothing"),
+        FieldValue::Integers(integers) => of_integers(integers),
+        FieldValue::Text(said) if said.is_empty() => "no text".to_owned(),
+        FieldValue::Text(said) if said.contains('\n') => {
             format!("<pre class=\"said\" tabindex=\"0\">{}</pre>", lines(said.trim_end()))
         }
-        Value::Text(said) => format!("“{}”", text(said)),
-        Value::Bytes => format!("<code>{}</code>", short(bytes)),
+        FieldValue::Text(said) => format!("“{}”", text(said)),
+        FieldValue::Bytes => format!("<code>{}</code>", short(bytes)),
     }
 }
 

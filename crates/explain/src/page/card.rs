@@ -18,7 +18,7 @@ const PAPER_ROWS_MAX: usize = 16;
 
 /// Who works it out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub enum CardRole {
     /// Both sides, with the same result.
     Both,
     /// The client alone.
@@ -27,7 +27,7 @@ pub enum Role {
     Server,
 }
 
-impl Role {
+impl CardRole {
     pub(super) fn sender(direction: Direction) -> Self {
         match direction {
             Direction::ToServer => Self::Client,
@@ -105,7 +105,7 @@ pub struct Card {
     /// The number of the frame that it follows.
     pub after: u32,
     /// Who works it out.
-    pub role: Role,
+    pub role: CardRole,
     /// What it is for.
     pub why: String,
     /// The formula and its inputs.

@@ -1,6 +1,6 @@
 //! Which calculations belong between which frames.
 
-use ddes_capture::{Conversation, Opened};
+use ddes_capture::{Conversation, OpenedKeys};
 
 use super::card::Card;
 use super::{classic, v2};
@@ -9,8 +9,8 @@ use super::{classic, v2};
 /// follow. Their anchors begin with `prefix`.
 pub fn cards(conversation: &Conversation, prefix: &str) -> Vec<Card> {
     let mut cards = match &conversation.session {
-        Some(Opened::Classic(opened)) => classic::cards(conversation, opened, prefix),
-        Some(Opened::V2(opened)) => v2::cards(conversation, opened, prefix),
+        Some(OpenedKeys::Classic(opened)) => classic::cards(conversation, opened, prefix),
+        Some(OpenedKeys::V2(opened)) => v2::cards(conversation, opened, prefix),
         None => Vec::new(),
     };
     // Those of one frame keep their order.

@@ -4,7 +4,7 @@ use ddes_capture::{Conversation, Direction, Frame, OpenedClassic};
 use ddes_ffdhe::Group;
 
 use super::acts::{Act, acts};
-use super::card::{CARD_BYTES_MAX, Card, Claim, Letters, Role};
+use super::card::{CARD_BYTES_MAX, Card, CardRole, Claim, Letters};
 use super::cards::frame_anchor;
 use super::drawn::drawn;
 use crate::calc::{Calculation, DhGroup, HkdfExpansion};
@@ -52,7 +52,7 @@ fn exchange(
         anchor: format!("{anchor}.calc-public"),
         title: format!("Public value of the {name}"),
         after: own.number,
-        role: Role::sender(drawn.side),
+        role: CardRole::sender(drawn.side),
         why: format!("The secret exponent {letter} makes the public value that the frame carries."),
         calculation: Calculation::Dh {
             group: group.clone(),
@@ -71,7 +71,7 @@ fn exchange(
         anchor: format!("{}.calc-shared", frame_anchor(prefix, client.number)),
         title: "Shared value".to_owned(),
         after: client.number,
-        role: Role::Both,
+        role: CardRole::Both,
         why: format!(
             "The public value of the other side is raised to the power of {letter}. The other side \
              raises the other public value to the power of its exponent: the result is the same."
@@ -104,7 +104,7 @@ fn keys(opened: &OpenedClassic, client: &Frame, prefix: &str) -> Option<Card> {
         anchor: format!("{}.calc-keys", frame_anchor(prefix, client.number)),
         title: "Key1 and Key2".to_owned(),
         after: client.number,
-        role: Role::Both,
+        role: CardRole::Both,
         why: "The first 8 bytes are Key1, the last 8 are Key2. There is no salt. Only the shared \
               value g^(xy) goes in; the two public values do not."
             .to_owned(),
@@ -118,7 +118,7 @@ fn keys(opened: &OpenedClassic, client: &Frame, prefix: &str) -> Option<Card> {
 fn of_frame(frame: &Frame, act: Act, opened: &OpenedClassic, prefix: &str) -> Vec<Card> {
     let anchor = frame_anchor(prefix, frame.number);
     let (key1, key2) = (opened.key1.to_vec(), opened.key2.to_vec());
-    let receiver = Role::receiver(frame.direction);
+    let receiver = CardRole::receiver(frame.direction);
     let Some(ciphertext) = frame.field_bytes("ciphertext") else { return Vec::new() };
     let ddes = |key2: Vec<u8>, why: &str| Card {
         anchor: format!("{anchor}.calc-ddes"),
@@ -176,7 +176,7 @@ fn of_frame(frame: &Frame, act: Act, opened: &OpenedClassic, prefix: &str) -> Ve
 }
 
 /// Over the body before it.
-fn hmac(frame: &Frame, key2: &[u8], role: Role, anchor: &str) -> Option<Card> {
+fn hmac(frame: &Frame, key2: &[u8], role: CardRole, anchor: &str) -> Option<Card> {
     let field = frame.field("hmac")?;
     let covered = frame.bytes.get(ddes_wire::frame::HEADER_BYTES..field.range.start)?;
     Some(Card {

@@ -6,11 +6,11 @@ use ddes_capture::{Conversation, Direction, End, Note, NoteKind, Profile};
 use sha2::{Digest, Sha256};
 
 use super::acts::{Act, acts, titles};
-use super::attack::{Attack, attack, verdict};
-use super::beside::{Side, beside};
+use super::attack::{AttackMarks, attack, verdict};
+use super::beside::{PageSide, beside};
 use super::card::Card;
 use super::cards::{cards, frame_anchor};
-use super::frame::Shown;
+use super::frame::ShownFrame;
 use super::html::{count, elsewhere, heading, text, thousands};
 use super::{FRAMES_MAX, Sources};
 
@@ -27,12 +27,12 @@ pub fn document(sources: &Sources<'_>) -> String {
     let is_opened = main.session.is_some();
     let title = format!("{} · {}", main.profile.name(), text(file));
     let attacked = attack(main, "");
-    let one = Side { conversation: main, attack: &attacked, prefix: "" };
+    let one = PageSide { conversation: main, attack: &attacked, prefix: "" };
     let mut body = conversation(&one, file, "Frame by frame");
     let mut table = String::new();
     if let Some((second, file)) = other {
         let attacked = attack(second, OTHER);
-        let side = Side { conversation: second, attack: &attacked, prefix: OTHER };
+        let side = PageSide { conversation: second, attack: &attacked, prefix: OTHER };
         table = beside(&one, &side).into_iter().collect();
         body.push_str(&conversation(&side, file, "The other capture"));
     }
@@ -81,7 +81,7 @@ fn base64(bytes: &[u8]) -> String {
     out
 }
 
-fn top(main: &Conversation, file: &str, attacked: &Attack) -> String {
+fn top(main: &Conversation, file: &str, attacked: &AttackMarks) -> String {
     let (wire, sentence) = match main.profile {
         Profile::Classic => (
             "the classic wire",
@@ -164,8 +164,8 @@ fn views(has_secrets: bool) -> String {
     )
 }
 
-fn conversation(side: &Side<'_>, file: &str, heading: &str) -> String {
-    let Side { conversation, attack, prefix } = side;
+fn conversation(side: &PageSide<'_>, file: &str, heading: &str) -> String {
+    let PageSide { conversation, attack, prefix } = side;
     let acts = acts(conversation);
     let titles = titles(conversation, &acts);
     let elsewhere = elsewhere(prefix);
@@ -185,7 +185,7 @@ fn conversation(side: &Side<'_>, file: &str, heading: &str) -> String {
     let shown = conversation.frames.iter().zip(&acts).take(FRAMES_MAX);
     for (at, (frame, act)) in shown.enumerate() {
         out.push_str(&notes(conversation, frame.number));
-        let shown = Shown {
+        let shown = ShownFrame {
             anchor: frame_anchor(prefix, frame.number),
             frame,
             act: *act,

@@ -3,12 +3,12 @@
 use ddes_capture::{Check, Direction, Frame, Plain};
 
 use super::acts::{Act, opcode_name};
-use super::attack::{Lesson, Mark};
+use super::attack::{FrameMark, Lesson};
 use super::bytes::Linked;
 use super::html::{count, heading, text};
 
 /// A frame with everything that is said about it.
-pub(super) struct Shown<'a> {
+pub(super) struct ShownFrame<'a> {
     pub(super) anchor: String,
     pub(super) frame: &'a Frame,
     pub(super) act: Act,
@@ -18,15 +18,15 @@ pub(super) struct Shown<'a> {
     pub(super) elsewhere: &'static str,
     /// Whether one like it was shown before: paper has less of it.
     pub(super) is_repeat: bool,
-    pub(super) marks: &'a [Mark],
+    pub(super) marks: &'a [FrameMark],
     /// Those of the numbers in the PEM text.
-    pub(super) der_marks: &'a [Mark],
+    pub(super) der_marks: &'a [FrameMark],
     pub(super) lessons: &'a [Lesson],
     /// Whether the secrets of the session are known.
     pub(super) is_opened: bool,
 }
 
-impl Shown<'_> {
+impl ShownFrame<'_> {
     pub(super) fn html(&self) -> String {
         let Self { anchor, frame, act, elsewhere, .. } = self;
         let (class, from, to) = match frame.direction {
@@ -145,7 +145,7 @@ impl Shown<'_> {
     }
 }
 
-fn plain(plain: &Plain, anchor: &str, label: &str, marks: &[Mark]) -> String {
+fn plain(plain: &Plain, anchor: &str, label: &str, marks: &[FrameMark]) -> String {
     Linked { anchor, label, bytes: &plain.bytes, fields: &plain.fields, marks }.html()
 }
 

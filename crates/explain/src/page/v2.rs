@@ -3,14 +3,14 @@
 use ddes_capture::{Conversation, Direction, Epoch, Frame, OpenedV2};
 use ddes_cipher::Function;
 use ddes_identity::Namespace;
-use ddes_session::v2::noise::{Operation, Step};
+use ddes_session::v2::noise::{HandshakeStep, SymmetricOperation};
 use ddes_wire::frame::HEADER_BYTES;
 use ddes_wire::v2::{GroupSize, Suite};
 
 use super::acts::{Act, acts};
-use super::card::{CARD_BYTES_MAX, Card, Claim, Letters, Role};
+use super::card::{CARD_BYTES_MAX, Card, CardRole, Claim, Letters};
 use super::cards::frame_anchor;
-use super::drawn::{Drawn, drawn};
+use super::drawn::{DrawnSecrets, drawn};
 use crate::calc::{Calculation, DhGroup, KemKey};
 
 pub(super) fn cards(conversation: &Conversation, opened: &OpenedV2, prefix: &str) -> Vec<Card> {
@@ -25,7 +25,7 @@ pub(super) fn cards(conversation: &Conversation, opened: &OpenedV2, prefix: &str
     {
         let drawn = of_drawn(conversation, suite);
         let ciphertext = kem_ciphertext(function(suite), &opened.steps);
-        let handshake = Handshake { suite, hello, answer, drawn, ciphertext, prefix };
+        let handshake = HandshakeFrames { suite, hello, answer, drawn, ciphertext, prefix };
         cards.extend(handshake.cards(&opened.steps));
     }
     // The keys of Split are known only if the frames behind it are looked at with them.
@@ -47,7 +47,7 @@ fn function(suite: Suite) -> Function {
     if suite.is_hybrid() { Function::DdesChaCha } else { Function::Ddes }
 }
 
-fn of_drawn(conversation: &Conversation, suite: Suite) -> Option<Drawn> {
+fn of_drawn(conversation: &Conversation, suite: Suite) -> Option<DrawnSecrets> {
     drawn(conversation, &ddes_ffdhe::Group::named(named(suite)))
 }
 
@@ -60,25 +60,26 @@ fn named(suite: Suite) -> ddes_ffdhe::NamedGroup {
 }
 
 /// The frames of the handshake, and what one side drew.
-struct Handshake<'a> {
+struct HandshakeFrames<'a> {
     suite: Suite,
     hello: &'a Frame,
     answer: &'a Frame,
-    drawn: Option<Drawn>,
+    drawn: Option<DrawnSecrets>,
     /// The ML-KEM ciphertext of message 2, opened.
     ciphertext: Option<Vec<u8>>,
     prefix: &'a str,
 }
 
-impl Handshake<'_> {
+impl HandshakeFrames<'_> {
     /// Each step as a calculation, with the one that gives its input before it.
-    fn cards(&self, steps: &[Step]) -> Vec<Card> {
+    fn cards(&self, steps: &[HandshakeStep]) -> Vec<Card> {
         let mut cards = Vec::new();
         // The second e is the server's.
         let mut frame = self.hello;
         cards.extend(self.public_value());
         for (before, step) in steps.iter().zip(steps.iter().skip(1)) {
-            let is_second = before.what == "payload" && before.operation == Operation::MixHash;
+            let is_second =
+                before.what == "payload" && before.operation == SymmetricOperation::MixHash;
             if is_second {
                 frame = self.answer;
             }
@@ -99,7 +100,7 @@ impl Handshake<'_> {
             anchor: format!("{}.calc-{name}", frame_anchor(self.prefix, frame.number)),
             title: title.into(),
             after: frame.number,
-            role: Role::Both,
+            role: CardRole::Both,
             why: why.to_owned(),
             calculation,
             letters: None,
@@ -121,7 +122,7 @@ impl Handshake<'_> {
         }
     }
 
-    fn step(&self, before: &Step, step: &Step, frame: &Frame) -> Vec<Card> {
+    fn step(&self, before: &HandshakeStep, step: &HandshakeStep, frame: &Frame) -> Vec<Card> {
         let input = step.input.to_vec();
         let mix_hash = |why| {
             let data = step.input.to_vec();
@@ -130,8 +131,8 @@ impl Handshake<'_> {
             self.card(frame, &format!("hash-{}", step.what), title, why, calculation)
         };
         match step.operation {
-            Operation::InitializeSymmetric => Vec::new(),
-            Operation::MixHash if step.what == "prologue" => {
+            SymmetricOperation::InitializeSymmetric => Vec::new(),
+            SymmetricOperation::MixHash if step.what == "prologue" => {
                 let calculation =
                     Calculation::NoiseStart { name: before.input.to_vec(), prologue: input };
                 let why = "Both sides start from the name of everything they will do, and from \
@@ -139,8 +140,8 @@ impl Handshake<'_> {
                 let title = "Start of the handshake hash";
                 vec![self.card(frame, "start", title, why, calculation)]
             }
-            Operation::MixHash => vec![mix_hash(of_hash(step.what))],
-            Operation::MixKey => {
+            SymmetricOperation::MixHash => vec![mix_hash(of_hash(step.what))],
+            SymmetricOperation::MixKey => {
                 let ck = before.chaining_key.to_vec();
                 let why = "The secret goes into the chaining key; k encrypts what comes next.";
                 let name = format!("key-{}", step.what);
@@ -152,7 +153,7 @@ impl Handshake<'_> {
                 };
                 source.into_iter().chain([mix]).collect()
             }
-            Operation::SealAndHash => {
+            SymmetricOperation::SealAndHash => {
                 let open = before.key.as_ref().map(|key| {
                     let calculation = Calculation::Open {
                         function: function(self.suite),
@@ -174,7 +175,7 @@ impl Handshake<'_> {
                 let hash = mix_hash("The sealed bytes go into the hash.");
                 open.into_iter().chain(stream).chain([hash]).collect()
             }
-            Operation::Split => {
+            SymmetricOperation::Split => {
                 let calculation = Calculation::NoiseSplit { ck: before.chaining_key.to_vec() };
                 let why =
                     "One key for each direction: what is sent back to its sender does not open.";
@@ -199,7 +200,7 @@ impl Handshake<'_> {
             "The exponent {letter}, used for this handshake alone, makes the public value."
         );
         Some(Card {
-            role: Role::sender(drawn.side),
+            role: CardRole::sender(drawn.side),
             claim: Some(Claim {
                 place: format!("the public value in frame {}", frame.number),
                 anchor: format!("{}.{field}", frame_anchor(self.prefix, frame.number)),
@@ -237,7 +238,7 @@ impl Handshake<'_> {
     }
 
     /// The secret of step ekem1, by what one side drew.
-    fn kem(&self, step: &Step) -> Option<Card> {
+    fn kem(&self, step: &HandshakeStep) -> Option<Card> {
         let drawn = self.drawn.as_ref()?;
         let randomness = drawn.kem.as_ref()?;
         let calculation = match drawn.side {
@@ -266,8 +267,10 @@ impl Handshake<'_> {
 }
 
 /// What step ekem1 sealed: the step itself holds the secret only.
-fn kem_ciphertext(function: Function, steps: &[Step]) -> Option<Vec<u8>> {
-    let is_sealed = |step: &Step| step.what == "ekem1" && step.operation == Operation::SealAndHash;
+fn kem_ciphertext(function: Function, steps: &[HandshakeStep]) -> Option<Vec<u8>> {
+    let is_sealed = |step: &HandshakeStep| {
+        step.what == "ekem1" && step.operation == SymmetricOperation::SealAndHash
+    };
     let at = steps.iter().position(is_sealed)?;
     let before = steps.get(at.checked_sub(1)?)?;
     let open = Calculation::Open {
@@ -302,7 +305,7 @@ fn first_keys(function: Function, opened: &OpenedV2, answer: &Frame, prefix: &st
                 anchor: format!("{}.calc-keys-{name}", frame_anchor(prefix, answer.number)),
                 title: format!("Keys of the records {words}"),
                 after: answer.number,
-                role: Role::Both,
+                role: CardRole::Both,
                 why: format!("Separate keys for separate jobs, {words}: nothing is used twice."),
                 calculation: Calculation::Keys { function, key },
                 letters: None,
@@ -338,7 +341,7 @@ fn of_record(function: Function, opened: &OpenedV2, frame: &Frame, prefix: &str)
         anchor: format!("{anchor}.calc-open"),
         title: format!("Opening frame {}, record {n} {way}", frame.number),
         after: frame.number,
-        role: Role::receiver(frame.direction),
+        role: CardRole::receiver(frame.direction),
         why: format!(
             "Record {n} of its direction. The number is on no wire: a record that is replayed, \
              dropped or moved meets another one, and does not open."
@@ -414,7 +417,7 @@ fn rekeyed(epochs: &[Epoch], at: usize, frame: &Frame, anchor: &str) -> Option<C
         anchor: format!("{anchor}.calc-rekey"),
         title: format!("New key {}, before frame {}", way(frame.direction), frame.number),
         after: frame.number,
-        role: Role::Both,
+        role: CardRole::Both,
         why:
             "The record before brought the blocks under the old key to 2^20. Both sides change it, \
               and no message says so."
@@ -442,11 +445,11 @@ fn signature(
     let mut message = opened.hash?.to_vec();
     message.extend_from_slice(server_key);
     let (namespace, public, role) = match frame.direction {
-        Direction::ToClient => (Namespace::Server, server_key, Role::Client),
+        Direction::ToClient => (Namespace::Server, server_key, CardRole::Client),
         Direction::ToServer => {
             let client_key = plain.field_bytes("client_key")?;
             message.extend_from_slice(client_key);
-            (Namespace::Client, client_key, Role::Server)
+            (Namespace::Client, client_key, CardRole::Server)
         }
     };
     Some(Card {

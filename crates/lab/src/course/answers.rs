@@ -12,7 +12,7 @@ use crate::{LabError, Seed, hexadecimal};
 
 /// A right answer, and how far another may differ in form.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Right {
+pub(super) enum RightAnswer {
     /// A whole number, as a number or as decimal digits.
     Number(i128),
     /// Bytes in hexadecimal, as `ddes calc` takes them.
@@ -43,7 +43,7 @@ impl Form {
     }
 }
 
-impl Right {
+impl RightAnswer {
     /// Whether an answer is this one; `None` if it is not of the form.
     pub(super) fn is(&self, answer: &Value) -> Option<bool> {
         match self {
@@ -113,21 +113,21 @@ fn numbers(answer: &Value) -> Option<Vec<i128>> {
     }
 }
 
-type Answer = Result<Right, LabError>;
+type CourseAnswer = Result<RightAnswer, LabError>;
 
-fn count(number: impl Into<i128>) -> Answer {
-    Ok(Right::Number(number.into()))
+fn count(number: impl Into<i128>) -> CourseAnswer {
+    Ok(RightAnswer::Number(number.into()))
 }
 
-fn list(numbers: &[u64]) -> Answer {
-    Ok(Right::Numbers(numbers.iter().map(|number| i128::from(*number)).collect()))
+fn list(numbers: &[u64]) -> CourseAnswer {
+    Ok(RightAnswer::Numbers(numbers.iter().map(|number| i128::from(*number)).collect()))
 }
 
-fn bytes(bytes: &[u8]) -> Answer {
-    Ok(Right::Hex(bytes.to_vec()))
+fn bytes(bytes: &[u8]) -> CourseAnswer {
+    Ok(RightAnswer::Hex(bytes.to_vec()))
 }
 
-fn small(number: usize) -> Answer {
+fn small(number: usize) -> CourseAnswer {
     count(u32::try_from(number).map_err(|_| LabError::unplanned("few of them"))?)
 }
 
@@ -136,66 +136,66 @@ fn asked(seed: &Seed, question: &str, least: u64, most: u64) -> u64 {
     seed.number(&format!("course/{question}"), least, most)
 }
 
-pub(super) fn token(seed: &Seed) -> Answer {
+pub(super) fn token(seed: &Seed) -> CourseAnswer {
     bytes(&rung::token(seed))
 }
 
 /// Of the 20 two blocks of token and one of padding; of each 30 its padding.
-pub(super) fn known_blocks(seed: &Seed) -> Answer {
+pub(super) fn known_blocks(seed: &Seed) -> CourseAnswer {
     small(3 + rung::frames_with_the_token(seed))
 }
 
-pub(super) fn equal(seed: &Seed) -> Answer {
+pub(super) fn equal(seed: &Seed) -> CourseAnswer {
     let places = rung::equal_places(seed).into_iter().map(u64::try_from);
     let places: Result<Vec<_>, _> = places.collect();
     list(&places.map_err(|_| LabError::unplanned("few places"))?)
 }
 
-pub(super) fn pad_block(seed: &Seed) -> Answer {
+pub(super) fn pad_block(seed: &Seed) -> CourseAnswer {
     let sealed = rung::equal_keys(seed)?.seal_data(&[0; 24], &[]);
     // Integer, two of UUID, padding.
     let block = blocks(&sealed).get(3).ok_or_else(|| LabError::unplanned("four blocks"))?;
     bytes(block)
 }
 
-pub(super) fn sum(seed: &Seed) -> Answer {
+pub(super) fn sum(seed: &Seed) -> CourseAnswer {
     let [first, second] = rung::replayed(seed);
     count(2 * first + second)
 }
 
-pub(super) fn overcount(seed: &Seed) -> Answer {
+pub(super) fn overcount(seed: &Seed) -> CourseAnswer {
     count(rung::replayed(seed)[0])
 }
 
-pub(super) fn votes(seed: &Seed) -> Answer {
+pub(super) fn votes(seed: &Seed) -> CourseAnswer {
     list(rung::votes(seed).get(12..).unwrap_or(&[]))
 }
 
-pub(super) fn distinct(seed: &Seed) -> Answer {
+pub(super) fn distinct(seed: &Seed) -> CourseAnswer {
     let mut votes = rung::votes(seed);
     votes.sort_unstable();
     votes.dedup();
     small(votes.len())
 }
 
-pub(super) fn server_holds(seed: &Seed) -> Answer {
+pub(super) fn server_holds(seed: &Seed) -> CourseAnswer {
     let values = rung::changed(seed);
     count(values.iter().sum::<u64>() + 2_000_000)
 }
 
-pub(super) fn client_believes(seed: &Seed) -> Answer {
+pub(super) fn client_believes(seed: &Seed) -> CourseAnswer {
     count(rung::changed(seed).iter().sum::<u64>())
 }
 
-pub(super) fn bytes_shown(seed: &Seed) -> Answer {
+pub(super) fn bytes_shown(seed: &Seed) -> CourseAnswer {
     small(rung::bytes_reflected(seed)?)
 }
 
-pub(super) fn sessions_ended(seed: &Seed) -> Answer {
+pub(super) fn sessions_ended(seed: &Seed) -> CourseAnswer {
     count(rung::evicted(seed))
 }
 
-pub(super) fn different_primes(seed: &Seed) -> Answer {
+pub(super) fn different_primes(seed: &Seed) -> CourseAnswer {
     count(rung::primes(seed))
 }
 
@@ -205,19 +205,19 @@ fn factor(seed: &Seed) -> u64 {
 }
 
 /// The square for the candidates, the cube for each trial.
-pub(super) fn growth(seed: &Seed) -> Answer {
+pub(super) fn growth(seed: &Seed) -> CourseAnswer {
     count(factor(seed).pow(5))
 }
 
-pub(super) fn middle(seed: &Seed) -> Answer {
+pub(super) fn middle(seed: &Seed) -> CourseAnswer {
     bytes(&rung::searched_middle(seed)?)
 }
 
-pub(super) fn integers(seed: &Seed) -> Answer {
+pub(super) fn integers(seed: &Seed) -> CourseAnswer {
     list(&rung::searched_values(seed))
 }
 
-pub(super) fn met(seed: &Seed) -> Answer {
+pub(super) fn met(seed: &Seed) -> CourseAnswer {
     bytes(&rung::met_middle(seed)?)
 }
 
@@ -226,7 +226,7 @@ fn unknown(seed: &Seed) -> u64 {
 }
 
 /// As many DES for the table as for the look-ups.
-pub(super) fn work_log2(seed: &Seed) -> Answer {
+pub(super) fn work_log2(seed: &Seed) -> CourseAnswer {
     count(unknown(seed) + 1)
 }
 
@@ -235,11 +235,11 @@ fn share(seed: &Seed) -> u64 {
     asked(seed, "share", 3, 12)
 }
 
-pub(super) fn passes(seed: &Seed) -> Answer {
+pub(super) fn passes(seed: &Seed) -> CourseAnswer {
     count(1_u64 << share(seed))
 }
 
-pub(super) fn forged_sum(seed: &Seed) -> Answer {
+pub(super) fn forged_sum(seed: &Seed) -> CourseAnswer {
     count(rung::forged(seed).iter().sum::<u64>() + 500_000)
 }
 
@@ -247,13 +247,13 @@ fn to_forge(seed: &Seed) -> u64 {
     asked(seed, "to forge", 1_000_000, 9_999_999)
 }
 
-pub(super) fn forged_hmac(seed: &Seed) -> Answer {
+pub(super) fn forged_hmac(seed: &Seed) -> CourseAnswer {
     let body = rung::forged_30(seed, to_forge(seed))?;
     // Ciphertext 32, token 16, HMAC.
     bytes(body.get(48..).ok_or_else(|| LabError::unplanned("a short 30"))?)
 }
 
-pub(super) fn lost(seed: &Seed) -> Answer {
+pub(super) fn lost(seed: &Seed) -> CourseAnswer {
     count(rung::tampered(seed))
 }
 
@@ -274,20 +274,20 @@ mod tests {
 
     #[test]
     fn an_answer_may_be_written_in_several_ways() {
-        let is = |right: &Right, answer: Value| right.is(&answer);
-        let token = Right::Hex(vec![0x0c, 0x3f]);
+        let is = |right: &RightAnswer, answer: Value| right.is(&answer);
+        let token = RightAnswer::Hex(vec![0x0c, 0x3f]);
         for text in ["0c3f", "0x0C3F", "0c:3f", " 0c 3f "] {
             assert_eq!(is(&token, json!(text)), Some(true), "{text}");
         }
         assert_eq!(is(&token, json!("0c3e")), Some(false));
         assert_eq!((is(&token, json!("0c3")), is(&token, json!(12))), (None, None));
-        let places = Right::Numbers(vec![1, 3]);
+        let places = RightAnswer::Numbers(vec![1, 3]);
         for answer in [json!([1, 3]), json!("1 and 3"), json!("1, 3."), json!(["1", "3"])] {
             assert_eq!(is(&places, answer.clone()), Some(true), "{answer}");
         }
         assert_eq!(is(&places, json!("3 1")), Some(false));
         assert_eq!(is(&places, json!("first and third")), None);
-        let five = Right::Number(5);
+        let five = RightAnswer::Number(5);
         assert_eq!((is(&five, json!(5)), is(&five, json!("5"))), (Some(true), Some(true)));
         assert_eq!((is(&five, json!("five")), is(&five, json!(6))), (None, Some(false)));
     }

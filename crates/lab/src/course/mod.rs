@@ -9,7 +9,7 @@ mod answers;
 use serde_json::Value;
 
 use crate::{LabError, Seed};
-use answers::Right;
+use answers::RightAnswer;
 
 pub use answers::Form;
 
@@ -36,7 +36,7 @@ pub struct Question {
     /// What stands there where no seed is known.
     names: &'static [&'static str],
     form: Form,
-    right: fn(&Seed) -> Result<Right, LabError>,
+    right: fn(&Seed) -> Result<RightAnswer, LabError>,
 }
 
 /// What an answer is worth.

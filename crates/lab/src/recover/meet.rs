@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Mutex, PoisonError};
 
-use ddes_cipher::{Block, Des, DesKey, Direction, KeyBlocks, KeySpace};
+use ddes_cipher::{Block, Des, DesKey, KeyBlocks, KeySpace, SearchDirection};
 
-use super::state::{State, Task};
-use super::sweep::{Meter, StopOnPanic, Sweep, Swept, start};
-use super::table::{ENTRIES_A_LINE, Entry, LINE_BYTES, Table, Tables, share, spread};
-use super::{OnProgress, Outcome, Pair, RecoverError, Run};
+use super::state::{SearchState, TaskDigest};
+use super::sweep::{StopOnPanic, Sweep, SweepMeter, Swept, start};
+use super::table::{ENTRIES_A_LINE, LINE_BYTES, MiddleEntry, Table, Tables, share, spread};
+use super::{OnProgress, Pair, RecoverError, SearchOutcome, SearchRun};
 
 /// The least memory in bytes, and the least for each table: of a table so large, no share of random
 /// blocks fills all lines.
@@ -19,7 +19,7 @@ pub const MEMORY_MIN: u64 = 1 << 16;
 
 /// A thread's buffer, for which the tables leave room.
 const BATCH_KEYS: usize = 512;
-const BUFFER_BYTES: u64 = (BATCH_KEYS * size_of::<Entry>()) as u64;
+const BUFFER_BYTES: u64 = (BATCH_KEYS * size_of::<MiddleEntry>()) as u64;
 
 /// Tables that are small enough to be filled unevenly have so many lines more.
 const LINES_MORE: u64 = 8;
@@ -38,13 +38,13 @@ pub fn meet(
     space1: &KeySpace,
     space2: &KeySpace,
     memory: u64,
-    run: &Run,
+    run: &SearchRun,
     progress: OnProgress<'_>,
-) -> Result<Outcome<(DesKey, DesKey)>, RecoverError> {
+) -> Result<SearchOutcome<(DesKey, DesKey)>, RecoverError> {
     let Some((first, others)) = pairs.split_first() else { return Err(RecoverError::NoPair) };
-    let plan = Plan::new(space1, memory, run.threads)?;
+    let plan = PartsPlan::new(space1, memory, run.threads)?;
     let task = task(pairs, space1, space2, &plan);
-    let (part, mut next, mut found) = State::open(run.resume.as_ref(), task)?;
+    let (part, mut next, mut found) = SearchState::open(run.resume.as_ref(), task)?;
     let is_pair = |(key1, key2): &(DesKey, DesKey)| {
         let fits = |pair: &Pair| is_double(key1, key2, pair);
         space1.contains(key1) && space2.contains(key2) && pairs.iter().all(fits)
@@ -57,12 +57,12 @@ pub fn meet(
     let of = of.ok_or(RecoverError::TooMuchWork)?;
     // No more than `of`.
     let before = part * (plan.keys + space2.keys()) + next * space2.slice_keys();
-    let mut meter = Meter::new(progress, before, of);
+    let mut meter = SweepMeter::new(progress, before, of);
     let mut tables = plan.tables()?;
-    let meeting = Meeting { first, others, space1, space2, run, plan };
+    let meeting = MeetSearch { first, others, space1, space2, run, plan };
     for part in part..meeting.plan.parts {
         if meeting.fill(part, &mut tables, &mut meter, found.len())?.is_break() {
-            return Ok(Outcome::Stopped(State::at(task, part, next, &found)));
+            return Ok(SearchOutcome::Stopped(SearchState::at(task, part, next, &found)));
         }
         let sweep = Sweep {
             slices: next..space2.slices(),
@@ -73,7 +73,7 @@ pub fn meet(
         let try_slice =
             |slice, found: &mut Vec<_>| meeting.look_up(part, slice, &Tables(&tables), found);
         if let Swept::Stopped(next) = sweep.run(&try_slice, &mut found, &mut meter)? {
-            return Ok(Outcome::Stopped(State::at(task, part, next, &found)));
+            return Ok(SearchOutcome::Stopped(SearchState::at(task, part, next, &found)));
         }
         if run.first_only && !found.is_empty() {
             break;
@@ -84,7 +84,7 @@ pub fn meet(
         }
     }
     meter.end(found.len());
-    Ok(Outcome::Done(found))
+    Ok(SearchOutcome::Done(found))
 }
 
 /// What a meet in the middle does with its memory.
@@ -104,12 +104,12 @@ pub fn table_plan(
     memory: u64,
     threads: NonZeroUsize,
 ) -> Result<TablePlan, RecoverError> {
-    let plan = Plan::new(space1, memory, threads)?;
+    let plan = PartsPlan::new(space1, memory, threads)?;
     Ok(TablePlan { tables: plan.parts, keys: plan.keys, bytes: plan.bytes() })
 }
 
 /// How many tables, one after the other.
-struct Plan {
+struct PartsPlan {
     parts: u64,
     /// Keys of a part; the last may have fewer.
     keys: u64,
@@ -118,7 +118,7 @@ struct Plan {
     tables: u64,
 }
 
-impl Plan {
+impl PartsPlan {
     fn new(space: &KeySpace, memory: u64, threads: NonZeroUsize) -> Result<Self, RecoverError> {
         if memory < MEMORY_MIN {
             return Err(RecoverError::TooLittleMemory { bytes: memory });
@@ -163,24 +163,24 @@ const INDEX_BITS_MAX: u32 = 32;
 const _: () = assert!(Table::holds(INDEX_BITS_MAX));
 
 /// A state counts parts and slices, so their size belongs to the task.
-fn task(pairs: &[Pair], space1: &KeySpace, space2: &KeySpace, plan: &Plan) -> Task {
+fn task(pairs: &[Pair], space1: &KeySpace, space2: &KeySpace, plan: &PartsPlan) -> TaskDigest {
     let blocks: Vec<u8> =
         pairs.iter().flat_map(|pair| [pair.plaintext, pair.ciphertext]).flatten().collect();
     let numbers = [space1.known(), space1.unknown(), space2.known(), space2.unknown(), plan.keys];
     let numbers: Vec<u8> = numbers.into_iter().flat_map(u64::to_be_bytes).collect();
-    Task::new("meet", &[&blocks, &numbers])
+    TaskDigest::new("meet", &[&blocks, &numbers])
 }
 
-struct Meeting<'a> {
+struct MeetSearch<'a> {
     first: &'a Pair,
     others: &'a [Pair],
     space1: &'a KeySpace,
     space2: &'a KeySpace,
-    run: &'a Run,
-    plan: Plan,
+    run: &'a SearchRun,
+    plan: PartsPlan,
 }
 
-impl Meeting<'_> {
+impl MeetSearch<'_> {
     /// Each thread fills a table of its own with the middle blocks that belong there, and computes
     /// all of them: DES takes a tenth of the time that memory does, and no thread waits for
     /// another. Where the system has fewer threads, one takes several tables in turn.
@@ -188,7 +188,7 @@ impl Meeting<'_> {
         &self,
         part: u64,
         tables: &mut [Table],
-        meter: &mut Meter<'_>,
+        meter: &mut SweepMeter<'_>,
         found: usize,
     ) -> Result<ControlFlow<()>, RecoverError> {
         let range = part * self.plan.keys..part * self.plan.keys + self.plan.keys_of(part);
@@ -245,7 +245,7 @@ impl Meeting<'_> {
         is_own: impl Fn(u64) -> bool,
         table: &mut Table,
     ) {
-        let blocks = KeyBlocks::new(Direction::Encrypt, self.first.plaintext);
+        let blocks = KeyBlocks::new(SearchDirection::Encrypt, self.first.plaintext);
         let mut entries = Vec::with_capacity(BATCH_KEYS);
         blocks.of_slice(self.run.engine, self.space1, slice, &mut |first, batch| {
             entries.clear();
@@ -253,7 +253,7 @@ impl Meeting<'_> {
                 let middle = u64::from_le_bytes(*block);
                 if is_own(middle) && range.contains(&number) {
                     let index = number - range.start;
-                    entries.push(Entry { middle: spread(middle), index });
+                    entries.push(MiddleEntry { middle: spread(middle), index });
                 }
             }
             table.insert(&entries);
@@ -267,7 +267,7 @@ impl Meeting<'_> {
         tables: &Tables<'_>,
         found: &mut Vec<(DesKey, DesKey)>,
     ) {
-        let blocks = KeyBlocks::new(Direction::Decrypt, self.first.ciphertext);
+        let blocks = KeyBlocks::new(SearchDirection::Decrypt, self.first.ciphertext);
         let mut middles = Vec::with_capacity(BATCH_KEYS);
         blocks.of_slice(self.run.engine, self.space2, slice, &mut |first, batch| {
             middles.clear();
@@ -322,14 +322,14 @@ mod tests {
         let spaces: Vec<_> =
             keys.iter().zip(unknown).map(|(key, bits)| KeySpace::around(key, bits)).collect();
         let threads = NonZeroUsize::new(4).unwrap();
-        let run = Run { threads, first_only: false, ..Run::all_cores() };
+        let run = SearchRun { threads, first_only: false, ..SearchRun::all_cores() };
         let memory = 100 << 20;
-        let plan = Plan::new(&spaces[0], memory, threads).unwrap();
+        let plan = PartsPlan::new(&spaces[0], memory, threads).unwrap();
         assert_eq!((plan.parts, plan.tables), (1, 4));
         for (left, is_possible) in [(0, false), (2, true), (usize::MAX, true)] {
             limit_threads(left);
             let mut last = 0;
-            let mut watch = |progress: &super::super::Progress| {
+            let mut watch = |progress: &super::super::SearchProgress| {
                 last = progress.tried;
                 // The threads that fill are gone, and the look-ups get theirs.
                 limit_threads(left.max(usize::from(is_possible)));
@@ -337,7 +337,7 @@ mod tests {
             };
             let met = meet(&pairs, &spaces[0], &spaces[1], memory, &run, &mut watch);
             match met {
-                Ok(Outcome::Done(found)) if is_possible => {
+                Ok(SearchOutcome::Done(found)) if is_possible => {
                     let bits = |key: &DesKey| key.bits();
                     let right = (bits(&keys[0]), bits(&keys[1]));
                     assert!(found.iter().any(|(one, two)| (bits(one), bits(two)) == right));

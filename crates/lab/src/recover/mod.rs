@@ -9,7 +9,7 @@
 //!   blocks of Double DES: 2^57 DES and a table, or less memory and more time.
 //!
 //! The lab leaves most key bits known: a [`KeySpace`] says which are not. A search runs on several
-//! threads, reports [`Progress`], stops when told, and resumes from its [`State`].
+//! threads, reports [`SearchProgress`], stops when told, and resumes from its [`SearchState`].
 
 mod classic;
 mod meet;
@@ -26,7 +26,7 @@ pub use ddes_cipher::{Block, DesKey, Engine, KeySpace};
 
 pub use classic::{PAD, behind, key1, key2, mac_key};
 pub use meet::{MEMORY_MIN, TablePlan, meet, table_plan};
-pub use state::State;
+pub use state::SearchState;
 
 /// A block, and what it is encrypted to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub struct Pair {
 
 /// How a search runs.
 #[derive(Clone, Debug)]
-pub struct Run {
+pub struct SearchRun {
     /// On so many threads.
     pub threads: NonZeroUsize,
     /// On these lanes; portable ones where the processor lacks them.
@@ -47,10 +47,10 @@ pub struct Run {
     /// Whether to stop at the first key that passes every test, instead of trying all.
     pub first_only: bool,
     /// Where an earlier search for the same stopped.
-    pub resume: Option<State>,
+    pub resume: Option<SearchState>,
 }
 
-impl Run {
+impl SearchRun {
     /// On all cores, the fastest engine, until a key is found, from the start.
     pub fn all_cores() -> Self {
         // Where the system does not say, one thread is always there.
@@ -61,7 +61,7 @@ impl Run {
 
 /// How far a search is.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Progress {
+pub struct SearchProgress {
     /// Keys tried, those before a resume among them.
     pub tried: u64,
     /// Of these, keys tried before a resume.
@@ -78,15 +78,15 @@ pub struct Progress {
 }
 
 /// Told of progress several times a second, and of the end; `Break` stops the search.
-pub type OnProgress<'a> = &'a mut dyn FnMut(&Progress) -> ControlFlow<()>;
+pub type OnProgress<'a> = &'a mut dyn FnMut(&SearchProgress) -> ControlFlow<()>;
 
 /// What a search came to.
 #[derive(Clone, Debug)]
-pub enum Outcome<F> {
+pub enum SearchOutcome<F> {
     /// What was found: nothing, if no key of the space fits.
     Done(Vec<F>),
     /// The search was stopped; it can go on from here.
-    Stopped(State),
+    Stopped(SearchState),
 }
 
 /// Why a search does not run.
@@ -95,7 +95,7 @@ pub enum RecoverError {
     /// A state of another search.
     #[error("this state belongs to another search: start without it")]
     AnotherSearch,
-    /// No text that [`State`] writes.
+    /// No text that [`SearchState`] writes.
     #[error("line {line} is none of a search's state: start without it")]
     MalformedState {
         /// Counted from 1.

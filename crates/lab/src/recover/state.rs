@@ -11,9 +11,9 @@ use super::RecoverError;
 /// Where a search stopped: `to_string` gives a few lines of text, `parse` reads them. The keys
 /// found so far are among them.
 #[derive(Clone, PartialEq, Eq)]
-pub struct State {
+pub struct SearchState {
     /// What is searched.
-    pub(super) task: Task,
+    pub(super) task: TaskDigest,
     /// The table, of a meet in the middle.
     pub(super) part: u64,
     /// The next slice.
@@ -24,9 +24,9 @@ pub struct State {
 
 /// A digest of all that a search is about, so that it resumes none but its own.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Task([u8; 16]);
+pub(super) struct TaskDigest([u8; 16]);
 
-impl Task {
+impl TaskDigest {
     pub(super) fn new(kind: &str, fields: &[&[u8]]) -> Self {
         let mut hash = Sha256::new();
         for field in [kind.as_bytes()].iter().chain(fields) {
@@ -70,15 +70,15 @@ impl Find for (DesKey, DesKey) {
     }
 }
 
-impl State {
-    pub(super) fn at<F: Find>(task: Task, part: u64, next: u64, found: &[F]) -> Self {
+impl SearchState {
+    pub(super) fn at<F: Find>(task: TaskDigest, part: u64, next: u64, found: &[F]) -> Self {
         Self { task, part, next, found: found.iter().map(Find::to_keys).collect() }
     }
 
     /// Part, slice and finds, if the state is one of this task.
     pub(super) fn open<F: Find>(
         resume: Option<&Self>,
-        task: Task,
+        task: TaskDigest,
     ) -> Result<(u64, u64, Vec<F>), RecoverError> {
         let Some(state) = resume else { return Ok((0, 0, Vec::new())) };
         let found = state.found.iter().map(|keys| F::from_keys(keys)).collect();
@@ -91,7 +91,7 @@ impl State {
 
 const TITLE: &str = "ddes key recovery, state 1";
 
-impl fmt::Display for State {
+impl fmt::Display for SearchState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{TITLE}\ntask {}\npart {}\nnext {}", hex(&self.task.0), self.part, self.next)?;
         for keys in &self.found {
@@ -103,14 +103,14 @@ impl fmt::Display for State {
 }
 
 /// Keys stay out of it.
-impl fmt::Debug for State {
+impl fmt::Debug for SearchState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { part, next, found, .. } = self;
         write!(f, "State(part {part}, slice {next}, {} found)", found.len())
     }
 }
 
-impl FromStr for State {
+impl FromStr for SearchState {
     type Err = RecoverError;
 
     fn from_str(text: &str) -> Result<Self, RecoverError> {
@@ -124,7 +124,7 @@ impl FromStr for State {
         if !next(TITLE)?.is_empty() {
             return Err(RecoverError::MalformedState { line: 1 });
         }
-        let task = bytes(next("task ")?).map(Task);
+        let task = bytes(next("task ")?).map(TaskDigest);
         let task = task.ok_or(RecoverError::MalformedState { line: 2 })?;
         let part = next("part ")?.parse();
         let part = part.map_err(|_| RecoverError::MalformedState { line: 3 })?;

@@ -7,7 +7,7 @@ use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread::{Builder, Scope};
 use std::time::{Duration, Instant};
 
-use super::{OnProgress, Progress, RecoverError};
+use super::{OnProgress, RecoverError, SearchProgress};
 
 /// Progress is reported so often, if nothing is found.
 const REPORT_EVERY: Duration = Duration::from_millis(200);
@@ -16,7 +16,7 @@ const REPORT_EVERY: Duration = Duration::from_millis(200);
 const DONE_MAX: usize = 64;
 
 /// Counts keys and time over all sweeps of a search.
-pub(super) struct Meter<'a> {
+pub(super) struct SweepMeter<'a> {
     progress: OnProgress<'a>,
     started: Instant,
     reported: Instant,
@@ -26,7 +26,7 @@ pub(super) struct Meter<'a> {
     of: u64,
 }
 
-impl<'a> Meter<'a> {
+impl<'a> SweepMeter<'a> {
     pub(super) fn new(progress: OnProgress<'a>, before: u64, of: u64) -> Self {
         let started = Instant::now();
         Self { progress, started, reported: started, before, tried: before, of }
@@ -51,7 +51,7 @@ impl<'a> Meter<'a> {
         self.reported = Instant::now();
         let elapsed = self.started.elapsed();
         let rate = (self.tried - self.before) as f64 / elapsed.as_secs_f64().max(1e-9);
-        (self.progress)(&Progress {
+        (self.progress)(&SearchProgress {
             tried: self.tried,
             before: self.before,
             of: self.of,
@@ -108,7 +108,7 @@ impl Sweep {
         self,
         try_slice: &(impl Fn(u64, &mut Vec<F>) + Sync),
         found: &mut Vec<F>,
-        meter: &mut Meter<'_>,
+        meter: &mut SweepMeter<'_>,
     ) -> Result<Swept, RecoverError> {
         let (next, stop) = (AtomicU64::new(self.slices.start), AtomicBool::new(false));
         let (next, stop, end) = (&next, &stop, self.slices.end);
@@ -203,8 +203,9 @@ pub(super) mod tests {
     fn a_sweep_goes_on_with_the_threads_that_there_are() {
         for (left, is_possible) in [(0, false), (1, true), (3, true)] {
             limit_threads(left);
-            let (mut found, mut go_on) = (Vec::new(), |_: &Progress| ControlFlow::Continue(()));
-            let mut meter = Meter::new(&mut go_on, 0, 100);
+            let (mut found, mut go_on) =
+                (Vec::new(), |_: &SearchProgress| ControlFlow::Continue(()));
+            let mut meter = SweepMeter::new(&mut go_on, 0, 100);
             let swept = sweep(100).run(&|slice, found| found.push(slice), &mut found, &mut meter);
             found.sort_unstable();
             if is_possible {
@@ -223,11 +224,11 @@ pub(super) mod tests {
             let (sender, receiver) = channel();
             std::thread::spawn(move || {
                 let caught = std::panic::catch_unwind(|| {
-                    let mut report = |_: &Progress| {
+                    let mut report = |_: &SearchProgress| {
                         assert!(!in_progress, "of the test");
                         ControlFlow::Continue(())
                     };
-                    let mut meter = Meter::new(&mut report, 0, u64::MAX);
+                    let mut meter = SweepMeter::new(&mut report, 0, u64::MAX);
                     let wait = |slice: u64, _: &mut Vec<u64>| {
                         assert!(in_progress || slice != 20, "of the test");
                         std::thread::sleep(Duration::from_millis(1));

@@ -41,7 +41,7 @@ pub(super) struct Table {
 
 /// An entry on its way into a table.
 #[derive(Clone, Copy)]
-pub(super) struct Entry {
+pub(super) struct MiddleEntry {
     pub(super) middle: u64,
     pub(super) index: u64,
 }
@@ -66,7 +66,7 @@ impl Table {
     }
 
     /// Adds entries, of which there must be fewer than slots in all.
-    pub(super) fn insert(&mut self, entries: &[Entry]) {
+    pub(super) fn insert(&mut self, entries: &[MiddleEntry]) {
         for some in entries.chunks(AHEAD) {
             self.read_ahead(some.iter().map(|entry| entry.middle));
             for entry in some {
@@ -75,7 +75,7 @@ impl Table {
         }
     }
 
-    fn insert_one(&mut self, Entry { middle, index }: Entry) {
+    fn insert_one(&mut self, MiddleEntry { middle, index }: MiddleEntry) {
         let value = self.tag(middle) << self.index_bits | index;
         let mut at = self.line(middle);
         for _ in 0..self.lines {
@@ -174,7 +174,7 @@ mod tests {
         let mut rng = fastrand::Rng::with_seed(1);
         let mut table = Table::new(lines, index_bits).unwrap();
         let entries: Vec<_> = (0..lines as u64 * SLOTS as u64 - 1)
-            .map(|index| Entry { middle: rng.u64(..), index })
+            .map(|index| MiddleEntry { middle: rng.u64(..), index })
             .collect();
         table.insert(&entries);
         for entry in &entries {
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn equal_blocks_are_all_found_and_others_are_rare() {
         let mut table = Table::new(64, 20).unwrap();
-        let same = (0..40).map(|index| Entry { middle: 7 << 50 | 3, index });
+        let same = (0..40).map(|index| MiddleEntry { middle: 7 << 50 | 3, index });
         table.insert(&same.collect::<Vec<_>>());
         let mut found = Vec::new();
         table.find(7 << 50 | 3, &mut |index| found.push(index));

@@ -16,7 +16,8 @@ use ddes_wire::v2::{Hello, Reason, Rejection};
 
 use super::scene::{END, KEY};
 use crate::stage::{
-    By, FrameStream, LabServer, Leg, Plan, RawFrame, SUITE, Way, accept, processor_time, v2_entropy,
+    By, FrameStream, LabServer, Leg, RawFrame, SUITE, ServerPlan, Way, accept, processor_time,
+    v2_entropy,
 };
 use crate::{Lab, LabError, Recorded, Seed, Trial, hex};
 
@@ -155,7 +156,7 @@ fn fresh_prime(seed: &Seed, number: u32) -> Option<Vec<u8>> {
 
 pub(super) fn v2(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     let label = "rung 7/v2";
-    let mut plan = Plan::v2(&lab.seed, label, Vec::new());
+    let mut plan = ServerPlan::v2(&lab.seed, label, Vec::new());
     plan.bounds = Bounds { handshakes_per_sec_max: Some(HANDSHAKES_PER_SEC), ..plan.bounds };
     let server = LabServer::start(plan)?;
     lab.scene(format!(

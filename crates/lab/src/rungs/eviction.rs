@@ -8,8 +8,8 @@ use ddes_wire::v2::{Reason, Scope};
 use super::scene::{END, KEY, TOKEN};
 use crate::keys;
 use crate::stage::{
-    By, ClassicClient, FrameStream, LabServer, Plan, RawFrame, Relay, Reply, V2Client, identity,
-    server_key, v2_words,
+    By, ClassicClient, FrameStream, IntegerReply, LabServer, RawFrame, Relay, ServerPlan, V2Client,
+    identity, server_key, v2_words,
 };
 use crate::{Lab, LabError, Recorded, Seed, Trial};
 
@@ -24,7 +24,7 @@ pub(super) fn clients(seed: &Seed) -> u32 {
 }
 
 pub(super) fn classic(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
-    let mut plan = Plan::classic(&lab.seed, LABEL);
+    let mut plan = ServerPlan::classic(&lab.seed, LABEL);
     plan.end_all = true;
     let server = LabServer::start(plan)?;
     let count = clients(&lab.seed);
@@ -105,7 +105,7 @@ pub(super) fn v2(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     let label = "rung 6/v2";
     let names: Vec<_> = (0..=CLIENTS).map(|number| format!("{label}/client {number}")).collect();
     let grants = names.iter().map(|name| (identity(&lab.seed, name).public(), Role::Client));
-    let server = LabServer::start(Plan::v2(&lab.seed, label, grants.collect()))?;
+    let server = LabServer::start(ServerPlan::v2(&lab.seed, label, grants.collect()))?;
     let trusted = server_key(&lab.seed, label).public();
     lab.scene(format!(
         "A D-DDES/2 server listens on {}, loopback only. The attacker even has an identity that \
@@ -131,7 +131,7 @@ pub(super) fn v2(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     };
     let mut counted = 0;
     for (client, value) in clients.iter_mut().zip([7, 8, 9]) {
-        if let Reply::Sum(sum) = client.count(value)? {
+        if let IntegerReply::Sum(sum) = client.count(value)? {
             counted += usize::from(sum == i128::from(value));
         }
     }

@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::key_search::{Around, Found, both_keys, hint_line, is_of_the_session, material};
+use super::key_search::{Around, FoundKeys, both_keys, hint_line, is_of_the_session, material};
 use super::scene::{
     self, CLEAR_TOKEN, DATA, DATA_BYTES, classic_keys, classic_token, client_id, values,
 };
 use crate::keys::ClassicKeys;
-use crate::stage::{RawFrame, Reply, Way};
+use crate::stage::{IntegerReply, RawFrame, Way};
 use crate::{Lab, LabError, Material, Seed, Trial, Truth, hex};
 
 pub(super) const LABEL: &str = "rung 11/classic";
@@ -67,7 +67,7 @@ pub(super) fn classic(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     let around = Around::of_the_lab(truth.keys);
     let material = Material { frames, truth: Some(truth), values: values.clone() };
     lab.does(format!("Finds Key1 and Key2 as in rung 9; {bits} bits of each are unknown."));
-    let Some(Found { keys: found, .. }) = both_keys(lab, &material, &around, RUNG)? else {
+    let Some(FoundKeys { keys: found, .. }) = both_keys(lab, &material, &around, RUNG)? else {
         return around.fits_none(lab, material.frames);
     };
     let recorded = scene.relay.bodies(Way::ToServer, DATA);
@@ -132,7 +132,7 @@ fn inject(
 fn from_recording(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     let bits = lab.settings.bits;
     let (material, around) = material(lab, LABEL, &[])?;
-    let Some(Found { keys: found, .. }) = both_keys(lab, &material, &around, RUNG)? else {
+    let Some(FoundKeys { keys: found, .. }) = both_keys(lab, &material, &around, RUNG)? else {
         return around.fits_none(lab, material.frames);
     };
     let sent = material.bodies(Way::ToServer, DATA);
@@ -182,7 +182,7 @@ pub(super) fn v2(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     };
     lab.server(&scene.server);
     let (count, sum) = scene.server.standing(&scene.account);
-    let is_refused = matches!(reply, Reply::Ended(_)) && count == 0 && rule == "P-08";
+    let is_refused = matches!(reply, IntegerReply::Ended(_)) && count == 0 && rule == "P-08";
     let trial = if is_refused {
         lab.stopped(format!(
             "The tag is made with MacKey, 256 bits of their own, which no DES key leads to (P-05): \

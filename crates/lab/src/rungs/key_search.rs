@@ -127,7 +127,7 @@ pub(super) fn both_keys(
     material: &Material,
     around: &Around,
     rung: u8,
-) -> Result<Option<Found>, LabError> {
+) -> Result<Option<FoundKeys>, LabError> {
     let bits = lab.settings.bits;
     let (sealed, sent) = targets(material)?;
     let mut token = [0; 16];
@@ -148,7 +148,7 @@ pub(super) fn both_keys(
             let searched = lab.search(&stage, |run, progress| {
                 recover::key1(&sealed, Some(&token), &unknown, run, progress)
             })?;
-            told.push(Pass::of("Key1", &searched));
+            told.push(SearchPass::of("Key1", &searched));
             match searched.found.into_iter().next() {
                 Some(key1) => key1,
                 None => return Ok(None),
@@ -161,9 +161,9 @@ pub(super) fn both_keys(
     let unknown = space(&around.keys.key2, bits);
     let searched =
         lab.search(&stage, |run, progress| recover::key2(&key1, &sent, &unknown, run, progress))?;
-    told.push(Pass::of("Key2", &searched));
+    told.push(SearchPass::of("Key2", &searched));
     let key2 = searched.found.into_iter().next();
-    Ok(key2.map(|key2| Found {
+    Ok(key2.map(|key2| FoundKeys {
         keys: ClassicKeys { key1: *key1.as_bytes(), key2: *key2.as_bytes() },
         passes: told,
     }))
@@ -175,17 +175,17 @@ fn is_key1(key1: [u8; 8], sealed: &[u8; 24], token: &[u8; 16]) -> bool {
 }
 
 /// Both keys, and what each search of this run did.
-pub(super) struct Found {
+pub(super) struct FoundKeys {
     pub(super) keys: ClassicKeys,
-    passes: Vec<Pass>,
+    passes: Vec<SearchPass>,
 }
 
-struct Pass {
+struct SearchPass {
     told: String,
     keys_per_sec: f64,
 }
 
-impl Pass {
+impl SearchPass {
     fn of<F>(name: &str, searched: &Searched<F>) -> Self {
         let told = format!("The search for {name}: {}.", searched.told());
         Self { told, keys_per_sec: searched.keys_per_sec }
@@ -208,7 +208,7 @@ pub(super) fn classic(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
          third block alone decides almost always."
     ));
     let begun = std::time::Instant::now();
-    let Some(Found { keys: found, passes }) = both_keys(lab, &material, &around, RUNG)? else {
+    let Some(FoundKeys { keys: found, passes }) = both_keys(lab, &material, &around, RUNG)? else {
         return around.fits_none(lab, material.frames);
     };
     lab.gets(format!("Key1: {} (the parity bits do not matter).", hex(&found.key1)));

@@ -8,7 +8,9 @@ use super::scene::{CIPHERTEXT, DATA, KEY, known, values};
 use crate::keys::{ClassicKeys, blocks};
 use crate::recover::{self, PAD, Pair, TablePlan};
 use crate::search::{Searched, Stage, space, threads};
-use crate::stage::{LabServer, Met, Plan, Relay, SUITE, V2Client, Way, identity, pass, server_key};
+use crate::stage::{
+    LabServer, Met, Relay, SUITE, ServerPlan, V2Client, Way, identity, pass, server_key,
+};
 use crate::{Lab, LabError, Material, Recorded, Trial, hex};
 
 pub(super) const LABEL: &str = "rung 10/classic";
@@ -202,7 +204,7 @@ fn keystream(lab: &mut Lab<'_>, label: &str, suite: Suite) -> Result<Keystream, 
     let client = format!("{label}/client");
     let account = identity(&lab.seed, &client).public();
     let grants = vec![(account, ddes_identity::Role::Client)];
-    let server = LabServer::start(Plan::v2(&lab.seed, label, grants))?;
+    let server = LabServer::start(ServerPlan::v2(&lab.seed, label, grants))?;
     let relay = Relay::start(server.address(), pass)?;
     let trusted = server_key(&lab.seed, label).public();
     lab.scene(format!(

@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use super::scene::{self, DATA, KEY, RESULT, TOKEN, values};
 use crate::keys::{self, ClassicKeys};
 use crate::stage::{
-    LabServer, Met, Plan, RawFrame, Relay, SUITE, V2Client, Way, identity, server_key, v2_entropy,
-    v2_words,
+    LabServer, Met, RawFrame, Relay, SUITE, ServerPlan, V2Client, Way, identity, server_key,
+    v2_entropy, v2_words,
 };
 use crate::{Lab, LabError, Seed, Trial, hex};
 
@@ -191,7 +191,7 @@ pub(super) fn v2(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     let client = format!("{label}/client");
     let trusted = server_key(&lab.seed, label).public();
     // First with a key of his own: he is a server, as far as the wire goes.
-    let his = LabServer::start(Plan::v2(&lab.seed, "rung 5/middleman", Vec::new()))?;
+    let his = LabServer::start(ServerPlan::v2(&lab.seed, "rung 5/middleman", Vec::new()))?;
     lab.scene(format!(
         "The client knows its server's key: {}. The attacker answers at {}, loopback only.",
         trusted.fingerprint(),
@@ -209,7 +209,7 @@ pub(super) fn v2(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     drop(his);
     // Then with the true server's proof, which he passes on.
     let account = identity(&lab.seed, &client).public();
-    let server = LabServer::start(Plan::v2(&lab.seed, label, vec![(account, Role::Client)]))?;
+    let server = LabServer::start(ServerPlan::v2(&lab.seed, label, vec![(account, Role::Client)]))?;
     let mut forwarder = Forwarder::new(&lab.seed);
     let relay = Relay::start(server.address(), move |way, frame: &RawFrame| {
         forwarder.deed(way, frame).into_iter().flatten().collect()

@@ -90,7 +90,7 @@ impl Rung {
 
     /// Whether an attack ended as it has to: it succeeds on classic, and is stopped on D-DDES/2.
     pub fn is_as_expected(side: Side, trial: &Trial) -> bool {
-        use crate::Verdict::{Stopped, Succeeded};
+        use crate::AttackVerdict::{Stopped, Succeeded};
         matches!(
             (side, &trial.verdict),
             (Side::Classic, Succeeded { .. }) | (Side::V2, Stopped { .. })

@@ -28,7 +28,7 @@ const TEBIBYTE_ENTRIES_LOG2: f64 = 37.0;
 const CHACHA_BITS: f64 = 256.0;
 
 /// A machine and its DES operations a second.
-struct Machine {
+struct ProjectedMachine {
     name: &'static str,
     des_per_sec: f64,
     source: &'static str,
@@ -45,28 +45,28 @@ fn measured(lab: &mut Lab<'_>) -> Result<f64, LabError> {
     })
 }
 
-fn machines(lab: &Lab<'_>, keys_per_sec: f64) -> [Machine; 4] {
+fn machines(lab: &Lab<'_>, keys_per_sec: f64) -> [ProjectedMachine; 4] {
     let here = 2.0 * keys_per_sec;
     // At least one thread ran, or nothing would have been measured.
     let threads = u32::try_from(lab.settings.threads).map_or(f64::MAX, f64::from).max(1.0);
     [
-        Machine {
+        ProjectedMachine {
             name: "this machine",
             des_per_sec: here,
             source: "measured just now, two DES a key",
         },
-        Machine {
+        ProjectedMachine {
             name: "a laptop",
             des_per_sec: here / threads * LAPTOP_CORES,
             source: "an assumption: 8 cores, each as fast as one here",
         },
-        Machine {
+        ProjectedMachine {
             name: "one GPU of 2016, GeForce GTX 1080",
             des_per_sec: GPU_KEYS_PER_SEC,
             source: "21.5 billion keys a second: hashcat 4.1.0, mode 14000, hashcat forum, March \
                      2018",
         },
-        Machine {
+        ProjectedMachine {
             name: "the machine of 1998",
             des_per_sec: MACHINE_OF_1998_KEYS_PER_SEC,
             source: "88 billion keys a second: EFF, Cracking DES, O'Reilly 1998",
@@ -78,7 +78,7 @@ fn machines(lab: &Lab<'_>, keys_per_sec: f64) -> [Machine; 4] {
 fn rows(lab: &mut Lab<'_>, keys_per_sec: f64, both_log2: f64) -> Vec<Value> {
     let mut rows = Vec::new();
     for machine in machines(lab, keys_per_sec) {
-        let Machine { name, des_per_sec, source } = machine;
+        let ProjectedMachine { name, des_per_sec, source } = machine;
         let one = seconds(KEY_BITS - 1.0, des_per_sec);
         let both = seconds(both_log2 - 1.0, des_per_sec);
         lab.gets(format!(

@@ -5,7 +5,7 @@ use ddes_wire::classic::text;
 
 use super::scene::{self, CIPHERTEXT, DATA, KEY, RESULT, TOKEN};
 use crate::keys::{self, ClassicKeys};
-use crate::stage::{FrameStream, LabServer, Plan, RawFrame, Relay, Reply, Way};
+use crate::stage::{FrameStream, IntegerReply, LabServer, RawFrame, Relay, ServerPlan, Way};
 use crate::{Lab, LabError, Seed, Trial, hex};
 
 pub(super) const LABEL: &str = "rung 8/classic";
@@ -56,7 +56,7 @@ fn value(seed: &Seed) -> u64 {
 pub(super) fn classic(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     let value = value(&lab.seed);
     let token = telling_token(&lab.seed)?;
-    let plan = Plan { token: Some(token), ..Plan::classic(&lab.seed, LABEL) };
+    let plan = ServerPlan { token: Some(token), ..ServerPlan::classic(&lab.seed, LABEL) };
     let server = LabServer::start(plan)?;
     let relay = Relay::start(server.address(), reflect(true))?;
     lab.scene(format!(
@@ -143,7 +143,7 @@ pub(super) fn v2(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     let (count, _) = scene.server.standing(&scene.account);
     let trial = match reply {
         // Named by the client's own words, below.
-        Reply::Ended(words) if words == wrong_tag().to_string() && count == 0 => {
+        IntegerReply::Ended(words) if words == wrong_tag().to_string() && count == 0 => {
             lab.client(format!("ends the session: {words}."));
             lab.stopped(
                 "Split gives each direction a key of its own (P-02), and the tag covers opcode and \
@@ -151,7 +151,7 @@ pub(super) fn v2(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
             );
             Trial::stopped("a key for each direction", "P-02").fact("client_says", words)
         }
-        other @ (Reply::Sum(_) | Reply::Discarded | Reply::Ended(_)) => {
+        other @ (IntegerReply::Sum(_) | IntegerReply::Discarded | IntegerReply::Ended(_)) => {
             Trial::unexpected(format!("{other:?}, counted {count}"))
         }
     };

@@ -1,7 +1,7 @@
 //! Rung 3: a frame that is sent again counts again.
 
 use super::scene::{self, DATA, RESULT, classic_keys, values};
-use crate::stage::{RawFrame, Reply, Way};
+use crate::stage::{IntegerReply, RawFrame, Way};
 use crate::{Lab, LabError, Trial, hex};
 
 pub(super) const LABEL: &str = "rung 3/classic";
@@ -91,8 +91,8 @@ pub(super) fn v2(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
         lab.veiled(first)
     ));
     // The 50 may come before the 40 that the integer would have had.
-    let is_told =
-        matches!(reply, Reply::Sum(told) if told == sum) || matches!(reply, Reply::Ended(_));
+    let is_told = matches!(reply, IntegerReply::Sum(told) if told == sum)
+        || matches!(reply, IntegerReply::Ended(_));
     let is_once = count == 1 && sum == i128::from(value) && is_told;
     let trial = if is_once && rule == "P-08" {
         lab.stopped(format!(

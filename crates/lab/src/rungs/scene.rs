@@ -5,7 +5,8 @@ use ddes_wire::ClientId;
 
 use crate::keys::{self, ClassicKeys};
 use crate::stage::{
-    ClassicClient, LabServer, Plan, RawFrame, Relay, V2Client, Way, identity, pass, server_key,
+    ClassicClient, LabServer, RawFrame, Relay, ServerPlan, V2Client, Way, identity, pass,
+    server_key,
 };
 use crate::{Lab, LabError, Material, Seed, Truth};
 
@@ -33,7 +34,7 @@ pub(super) fn classic(
     label: &str,
     deed: impl FnMut(Way, &RawFrame) -> Vec<(Way, RawFrame)> + Send + 'static,
 ) -> Result<ClassicScene, LabError> {
-    let server = LabServer::start(Plan::classic(&lab.seed, label))?;
+    let server = LabServer::start(ServerPlan::classic(&lab.seed, label))?;
     let relay = Relay::start(server.address(), deed)?;
     lab.scene(format!(
         "A classic server listens on {}, loopback only. A client connects to {}: that is the \
@@ -64,7 +65,7 @@ pub(super) fn v2(
     deed: impl FnMut(Way, &RawFrame) -> Vec<(Way, RawFrame)> + Send + 'static,
 ) -> Result<V2Scene, LabError> {
     let account = identity(&lab.seed, &client_label(label)).public();
-    let plan = Plan::v2(&lab.seed, label, vec![(account, Role::Client)]);
+    let plan = ServerPlan::v2(&lab.seed, label, vec![(account, Role::Client)]);
     let server = LabServer::start(plan)?;
     let relay = Relay::start(server.address(), deed)?;
     lab.scene(format!(

@@ -13,7 +13,7 @@ use ddes_wire::{Amount, Amounts, Sequence};
 
 use super::scene::{self, RESULT, classic_keys, values};
 use crate::stage::{
-    ClassicClient, LabServer, Plan, Relay, TemporaryFolder, V2Client, Way, identity, pass,
+    ClassicClient, LabServer, Relay, ServerPlan, TemporaryFolder, V2Client, Way, identity, pass,
     server_key,
 };
 use crate::{Lab, LabError, Recorded, Trial, hex};
@@ -81,7 +81,7 @@ fn none() -> String {
 pub(super) fn v2(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     let folder = TemporaryFolder::make()?;
     let original = folder.folder("ledger")?;
-    let books = Books::counted(lab, &original, &folder)?;
+    let books = HonestBooks::counted(lab, &original, &folder)?;
     // A byte of the history.
     let changed = folder.folder("changed")?;
     copy(&original, &changed)?;
@@ -131,7 +131,7 @@ pub(super) fn v2(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
 }
 
 /// What an honest day left behind.
-struct Books {
+struct HonestBooks {
     account: PublicKey,
     /// A copy from before the last integer.
     before: std::path::PathBuf,
@@ -141,7 +141,7 @@ struct Books {
     frames: Vec<Recorded>,
 }
 
-impl Books {
+impl HonestBooks {
     /// A server with a ledger in `original`, and a client who counts and asks for a receipt.
     fn counted(
         lab: &mut Lab<'_>,
@@ -155,7 +155,10 @@ impl Books {
         let id = lab.seed.draw(&format!("{label}/ledger id"));
         let (ledger, _) =
             Ledger::open(disk, StoreOptions::default(), id).map_err(|error| store(&error))?;
-        let plan = Plan { ledger, ..Plan::v2(&lab.seed, label, vec![(account, Role::Client)]) };
+        let plan = ServerPlan {
+            ledger,
+            ..ServerPlan::v2(&lab.seed, label, vec![(account, Role::Client)])
+        };
         let server = LabServer::start(plan)?;
         lab.scene(format!(
             "A D-DDES/2 server with a ledger on the disk listens on {}, loopback only.",

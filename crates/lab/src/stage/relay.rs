@@ -22,11 +22,11 @@ pub(crate) fn pass(way: Way, frame: &RawFrame) -> Vec<(Way, RawFrame)> {
 #[derive(Debug)]
 pub(crate) struct Relay {
     address: SocketAddr,
-    shared: Arc<Shared>,
+    shared: Arc<RelayShared>,
     thread: Option<JoinHandle<()>>,
 }
 
-struct Shared {
+struct RelayShared {
     /// The number of the connection in the exercise, and who dials.
     connection: u32,
     dialler: By,
@@ -37,7 +37,7 @@ struct Shared {
     is_over: AtomicBool,
 }
 
-impl std::fmt::Debug for Shared {
+impl std::fmt::Debug for RelayShared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Shared(..)")
     }
@@ -71,7 +71,7 @@ impl Relay {
             .map_err(LabError::system("cannot listen on loopback"))?;
         let address =
             listener.local_addr().map_err(LabError::system("cannot listen on loopback"))?;
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(RelayShared {
             connection,
             dialler,
             deed: Mutex::new(deed),
@@ -124,7 +124,7 @@ impl Drop for Relay {
     }
 }
 
-impl Shared {
+impl RelayShared {
     fn serve(self: Arc<Self>, listener: &TcpListener, server: SocketAddr) {
         let Ok((client, _)) = accept(listener) else { return };
         if self.is_over.load(Ordering::Relaxed) {

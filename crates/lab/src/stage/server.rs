@@ -42,7 +42,7 @@ const QUEUED_VALUES_MAX: usize = 1 << 16;
 const LINES_MAX: usize = 4096;
 
 /// How a server of the lab differs from the usual one.
-pub(crate) struct Plan<'a> {
+pub(crate) struct ServerPlan<'a> {
     pub(crate) seed: &'a Seed,
     /// Names the server among those of the seed.
     pub(crate) label: &'a str,
@@ -66,7 +66,7 @@ pub(crate) struct LogLine {
     pub(crate) number: Option<String>,
 }
 
-impl<'a> Plan<'a> {
+impl<'a> ServerPlan<'a> {
     pub(crate) fn classic(seed: &'a Seed, label: &'a str) -> Self {
         let bounds = Bounds {
             classic_max: CONNECTIONS_MAX,
@@ -98,7 +98,7 @@ pub(crate) fn server_key(seed: &Seed, label: &str) -> SigningKey {
 
 /// What a server did so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counted {
+pub(crate) struct StageCounted {
     pub(crate) accepted: u64,
     /// Connections that were refused at the door.
     pub(crate) refused: u64,
@@ -112,52 +112,52 @@ pub(crate) struct Counted {
 #[derive(Debug)]
 pub(crate) struct LabServer {
     address: SocketAddr,
-    shared: Arc<Shared>,
+    shared: Arc<StageShared>,
     threads: Vec<JoinHandle<()>>,
 }
 
-struct Shared {
-    state: Mutex<State>,
+struct StageShared {
+    state: Mutex<StageState>,
     changed: Condvar,
     is_over: AtomicBool,
 }
 
-impl std::fmt::Debug for Shared {
+impl std::fmt::Debug for StageShared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Shared(..)")
     }
 }
 
-struct State {
+struct StageState {
     endpoint: Endpoint,
     ledger: Ledger,
-    seats: BTreeMap<u64, Seat>,
+    seats: BTreeMap<u64, StageSeat>,
     seed: Seed,
     label: String,
     is_classic: bool,
     grants: Vec<(PublicKey, Role)>,
     token: Option<[u8; 16]>,
-    counted: Counted,
+    counted: StageCounted,
     /// What the server would write to its log.
     lines: Vec<LogLine>,
     /// The rule that a client broke, by the connection's number, with what the server says of it.
     faults: Vec<(u64, &'static str, String)>,
 }
 
-struct Seat {
+struct StageSeat {
     id: ConnectionId,
     stream: TcpStream,
     is_shut: bool,
 }
 
 impl LabServer {
-    pub(crate) fn start(plan: Plan<'_>) -> Result<Self, LabError> {
+    pub(crate) fn start(plan: ServerPlan<'_>) -> Result<Self, LabError> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .map_err(LabError::system("cannot listen on loopback"))?;
         let address =
             listener.local_addr().map_err(LabError::system("cannot listen on loopback"))?;
-        let shared = Arc::new(Shared {
-            state: Mutex::new(State::new(plan)),
+        let shared = Arc::new(StageShared {
+            state: Mutex::new(StageState::new(plan)),
             changed: Condvar::new(),
             is_over: AtomicBool::new(false),
         });
@@ -179,7 +179,7 @@ impl LabServer {
         self.address
     }
 
-    pub(crate) fn counted(&self) -> Counted {
+    pub(crate) fn counted(&self) -> StageCounted {
         self.shared.lock().counted
     }
 
@@ -235,8 +235,8 @@ impl Drop for LabServer {
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl StageShared {
+    fn lock(&self) -> MutexGuard<'_, StageState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -245,7 +245,7 @@ impl Shared {
     }
 
     /// Does something with the endpoint, and all that follows from it. Its time is the server's.
-    fn turn<T>(&self, act: impl FnOnce(&mut State, Instant) -> T) -> T {
+    fn turn<T>(&self, act: impl FnOnce(&mut StageState, Instant) -> T) -> T {
         let mut state = self.lock();
         let begun = processor_time();
         let now = Instant::now();
@@ -324,9 +324,9 @@ fn is_early(error: &io::Error) -> bool {
     matches!(error.kind(), WouldBlock | TimedOut | Interrupted)
 }
 
-impl State {
-    fn new(plan: Plan<'_>) -> Self {
-        let Plan { seed, label, is_classic, end_all, bounds, ledger, grants, token } = plan;
+impl StageState {
+    fn new(plan: ServerPlan<'_>) -> Self {
+        let ServerPlan { seed, label, is_classic, end_all, bounds, ledger, grants, token } = plan;
         let v2 = v2::ServerConfig {
             suites: vec![SUITE, Suite::Ddes(GroupSize::Bits2048)],
             key: server_key(seed, label),
@@ -359,7 +359,7 @@ impl State {
             is_classic,
             grants,
             token,
-            counted: Counted::default(),
+            counted: StageCounted::default(),
             lines: Vec::new(),
             faults: Vec::new(),
         }
@@ -393,7 +393,7 @@ impl State {
             Ok(id) => {
                 self.counted.accepted += 1;
                 let reader = stream.try_clone().ok()?;
-                self.seats.insert(id.serial(), Seat { id, stream, is_shut: false });
+                self.seats.insert(id.serial(), StageSeat { id, stream, is_shut: false });
                 Some((id, reader))
             }
             Err(full) => {
@@ -558,7 +558,7 @@ mod tests {
     fn a_stranger_of_this_machine_takes_nobodys_place() {
         let seed = Seed::named("test");
         let given = [7; 16];
-        let plan = Plan { token: Some(given), ..Plan::classic(&seed, "strangers") };
+        let plan = ServerPlan { token: Some(given), ..ServerPlan::classic(&seed, "strangers") };
         let server = LabServer::start(plan).unwrap();
         let mut stranger = TcpStream::connect(server.address()).unwrap();
         // The server of a classic session speaks first.

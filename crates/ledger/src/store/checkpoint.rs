@@ -18,7 +18,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::frame::{Batch, Chain};
-use super::record::Named;
+use super::record::NamedCheckpoint;
 use super::segment::{BATCH_MAX, DATA, SEGMENT_BYTES_MAX};
 use super::walk::Start;
 use super::{Damage, Disk, DiskFile, StoreError, segment};
@@ -131,7 +131,7 @@ pub(crate) struct Rest {
 impl Checkpoint {
     /// Reads a checkpoint; `None` if it is damaged.
     pub(crate) fn read(disk: &dyn Disk, batch: Batch) -> Result<Option<Self>, StoreError> {
-        let Some(mut reader) = Reader::open(disk, batch)? else { return Ok(None) };
+        let Some(mut reader) = CheckpointReader::open(disk, batch)? else { return Ok(None) };
         let mut accounts = Accounts::default();
         accounts.restore_raises(reader.raises);
         let mut slices = Slices::default();
@@ -162,8 +162,8 @@ impl Checkpoint {
     }
 
     /// The record by which a batch names it.
-    pub(crate) fn named(&self) -> Named {
-        Named { start: self.mark.start.batch, end: self.slices.end, digest: self.digest }
+    pub(crate) fn named(&self) -> NamedCheckpoint {
+        NamedCheckpoint { start: self.mark.start.batch, end: self.slices.end, digest: self.digest }
     }
 
     /// The damage of a checkpoint whose checksum does not hold.
@@ -179,7 +179,7 @@ impl Checkpoint {
 
 /// Reads a checkpoint part by part. The checksum after the last part covers all of them.
 #[derive(Debug)]
-pub(crate) struct Reader {
+pub(crate) struct CheckpointReader {
     file: Box<dyn DiskFile>,
     len: u64,
     at: u64,
@@ -195,7 +195,7 @@ pub(crate) struct Reader {
 
 const PIECE_BYTES: usize = 1024 * 1024;
 
-impl Reader {
+impl CheckpointReader {
     /// Reads the head; `None` if it is damaged or names another batch.
     pub(crate) fn open(disk: &dyn Disk, batch: Batch) -> Result<Option<Self>, StoreError> {
         let name = name(batch);
@@ -418,7 +418,7 @@ impl Draft {
     /// The checkpoint as a batch will name it, once it is written.
     pub(crate) fn kept(&self) -> KeptCheckpoint {
         let Self { mark, end, digest, .. } = *self;
-        KeptCheckpoint { mark, named: Named { start: mark.start.batch, end, digest } }
+        KeptCheckpoint { mark, named: NamedCheckpoint { start: mark.start.batch, end, digest } }
     }
 }
 
@@ -437,7 +437,7 @@ impl CheckpointMark {
 
     /// Reads the mark of a checkpoint in the folder, whose later parts may be damaged.
     pub(crate) fn read(disk: &dyn Disk, batch: Batch) -> Result<Option<Self>, StoreError> {
-        Ok(Reader::open(disk, batch)?.map(|reader| reader.mark))
+        Ok(CheckpointReader::open(disk, batch)?.map(|reader| reader.mark))
     }
 }
 
@@ -445,7 +445,7 @@ impl CheckpointMark {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeptCheckpoint {
     pub(crate) mark: CheckpointMark,
-    pub(crate) named: Named,
+    pub(crate) named: NamedCheckpoint,
 }
 
 /// Files to delete once a checkpoint is named.

@@ -13,7 +13,7 @@ use ddes_wire::{Amount, Standing, Token, Total};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::crypto::{BodyError, Keys};
+use super::crypto::{BodyError, SessionKeys};
 use super::{ExchangeJob, ExchangeOutcome, HandshakeDone, HandshakeWork};
 use crate::inbound::Inbound;
 use crate::outbound::Outbound;
@@ -238,7 +238,7 @@ struct AwaitKey {
 
 #[derive(Debug)]
 struct OpenServer {
-    keys: Keys,
+    keys: SessionKeys,
     token: Token,
     idle_at: Instant,
     /// The sum; `None` before an integer is counted.
@@ -592,7 +592,7 @@ impl ServerSession {
 
     /// Sends the 20 (rule C-10) and starts the idle timer.
     fn share_token(&mut self, now: Instant, token: Token, secret: &SharedSecret) {
-        let keys = Keys::derive(secret);
+        let keys = SessionKeys::derive(secret);
         self.outbound.push(now, Opcode::SessionToken, &keys.seal_token(&token));
         self.events.push_back(ServerEvent::TokenShared);
         let idle_at = now + self.config.idle;

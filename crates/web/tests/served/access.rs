@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use ddes_web::{Events, Token, Web, WebError, WebOptions};
+use ddes_web::{AccessToken, Events, Web, WebError, WebOptions};
 use serde_json::json;
 
 use crate::world::{Plan, World};
@@ -22,7 +22,7 @@ fn on_loopback_reading_needs_nothing_and_acting_needs_the_token() {
         world.send(&head, "{\"expect\":0}")
     };
     let good = format!("Authorization: Bearer {}\r\n", world.token);
-    let wrong = format!("Authorization: Bearer {}\r\n", *Token::random().unwrap().to_hex());
+    let wrong = format!("Authorization: Bearer {}\r\n", *AccessToken::random().unwrap().to_hex());
     let marked = "X-Ddes-Action: 1\r\n";
     assert_eq!(action(marked).error(), (401, "unauthorized".into()));
     assert_eq!(action(&format!("{marked}{wrong}")).error(), (401, "unauthorized".into()));
@@ -126,7 +126,7 @@ fn plain_http_off_loopback_is_refused_unless_it_is_allowed() {
         listen: SocketAddr::from(([0, 0, 0, 0], 0)),
         allow_plain,
         hosts: Vec::new(),
-        token: Token::random().unwrap(),
+        token: AccessToken::random().unwrap(),
         events: Events::default(),
         connections_max: 1,
     };

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::time::{Instant, SystemTime};
 
-use ddes_web::Event;
+use ddes_web::LogEvent;
 use serde_json::{Map, Value, json};
 
 use crate::world::{LONG, World};
@@ -39,7 +39,7 @@ fn next(stream: &mut BufReader<TcpStream>, prefix: &str) -> String {
 fn publish(world: &World, number: impl Into<Value>) {
     let mut fields = Map::new();
     fields.insert("number".into(), number.into());
-    world.events.publish(Event { name: "admitted", at: SystemTime::UNIX_EPOCH, fields });
+    world.events.publish(LogEvent { name: "admitted", at: SystemTime::UNIX_EPOCH, fields });
 }
 
 #[test]

@@ -16,8 +16,9 @@ use ddes_ledger::{Ledger, Statement};
 use ddes_server::{Server, ServerHandle, ServerOptions};
 use ddes_session::v2::ServerConfig;
 use ddes_web::{
-    About, ConfigEntry, Configuration, Draining, Events, Finding, Limits, LogLevel, Operations,
-    Origin, ReceiptFault, Reloaded, Token, Web, WebError, WebHandle, WebOptions,
+    About, AccessToken, ConfigEntry, ConfigurationView, Draining, Events, LogLevel, Operations,
+    ReceiptFault, ReloadableLimits, Reloaded, ValueOrigin, VerificationFinding, Web, WebError,
+    WebHandle, WebOptions,
 };
 use ddes_wire::v2::{GroupSize, Suite};
 use serde_json::Value;
@@ -58,15 +59,15 @@ struct Process {
 }
 
 impl Operations for Process {
-    fn config(&self) -> Configuration {
+    fn config(&self) -> ConfigurationView {
         let entry = ConfigEntry {
             key: "idle_secs".into(),
             value: Some("60".into()),
-            origin: Origin::File,
+            origin: ValueOrigin::File,
             r#where: Some("ddes.toml:7".into()),
             reloadable: true,
         };
-        Configuration { entries: vec![entry], file: Some("ddes.toml".into()) }
+        ConfigurationView { entries: vec![entry], file: Some("ddes.toml".into()) }
     }
 
     fn reload(&self) -> Result<Reloaded, String> {
@@ -86,7 +87,7 @@ impl Operations for Process {
         }
     }
 
-    fn verified(&self, _: &Finding, kept: std::io::Result<()>) {
+    fn verified(&self, _: &VerificationFinding, kept: std::io::Result<()>) {
         kept.unwrap();
     }
 
@@ -123,7 +124,7 @@ impl World {
             suites: vec![SUITE],
             is_classic: false,
             allows_any: true,
-            limits: Limits::new(bounds, MINUTE),
+            limits: ReloadableLimits::new(bounds, MINUTE),
             queued_values_max,
             ledger: plan.folder.clone(),
             lists: None,
@@ -213,7 +214,7 @@ impl Drop for World {
 
 /// Binds the HTTP server of a plan; also the text of its token.
 pub(crate) fn bind(plan: &Plan, events: &Events) -> Result<(Web, String), WebError> {
-    let token = Token::random().unwrap();
+    let token = AccessToken::random().unwrap();
     let text = token.to_hex().to_string();
     let ip = if plan.is_public { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
     let options = WebOptions {
