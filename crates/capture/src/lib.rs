@@ -27,7 +27,7 @@ mod write;
 
 pub use conversation::{
     Check, Conversation, Conversations, Counts, Direction, End, Field, Frame, Missing, Note,
-    NoteKind, Plain, Profile, Value, What,
+    NoteKind, Plain, Profile, Value, What, part,
 };
 pub use dissector::dissector;
 pub use limits::{BYTES_MAX, CONNECTIONS_MAX, CONVERSATIONS_MAX, HASHED_MAX, Limits};

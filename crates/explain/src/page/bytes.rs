@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use ddes_capture::{Field, Value};
+use ddes_capture::{Field, Value, part};
 
 use super::attack::Mark;
 use super::html::{count, lines, short, spaced, text, thousands};
@@ -122,8 +122,7 @@ impl Linked<'_> {
     }
 
     fn of(&self, range: Range<usize>) -> &[u8] {
-        // Fields and marks point into these bytes; one that does not would show nothing.
-        self.bytes.get(range).unwrap_or(&[])
+        part(self.bytes, &range)
     }
 
     fn row(&self, i: usize, field: &Field) -> String {

@@ -69,10 +69,10 @@ fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::new();
     for chunk in bytes.chunks(3) {
-        let bits = (0..3).fold(0_u32, |bits, i| {
-            // Padding is zero bits.
-            bits << 8 | u32::from(chunk.get(i).copied().unwrap_or(0))
-        });
+        // Padding is zero bits.
+        let mut padded = [0; 4];
+        padded[1..=chunk.len()].copy_from_slice(chunk);
+        let bits = u32::from_be_bytes(padded);
         for i in 0..4 {
             let digit = DIGITS[(bits >> (18 - 6 * i) & 0x3f) as usize];
             out.push(if i <= chunk.len() { char::from(digit) } else { '=' });
