@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use ddes_wire::Total;
+use ddes_wire::shown::hex;
 
 use crate::store::{Batch, Chain};
 use crate::{AccountId, Timestamp};
@@ -125,10 +126,6 @@ impl FromStr for AccountId {
         };
         id.ok_or(StatementError)
     }
-}
-
-fn hex(bytes: &[u8; 32]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn unhex(text: &str) -> Option<[u8; 32]> {

@@ -15,6 +15,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ddes_wire::saturating;
 use sha2::{Digest, Sha256};
 
 use super::frame::{Batch, Chain};
@@ -474,7 +475,7 @@ pub(crate) fn obsolete(
         return Obsolete { names, base: None };
     };
     // Saturation keeps everything: 2^64 microseconds are 584,000 years.
-    let micros = u64::try_from(history.as_micros()).unwrap_or(u64::MAX);
+    let micros = saturating::micros(history);
     let is_old = |kept: &&KeptCheckpoint| kept.mark.time.0.saturating_add(micros) <= now.0;
     let base = if is_old(&before) { Some(before) } else { older.iter().rev().find(is_old) };
     let start_of = |kept: &KeptCheckpoint| kept.mark.start.batch;
