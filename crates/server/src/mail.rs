@@ -111,6 +111,14 @@ pub(crate) fn reply<T>(asker: oneshot::Sender<T>, answer: T) {
     drop(asker.send(answer));
 }
 
+/// As [`reply`], to a thread that waits.
+pub(crate) fn reply_to_thread<T>(asker: &mpsc::Sender<T>, answer: T) {
+    // The only error of a channel: the asker has stopped waiting.
+    if let Err(mpsc::SendError(unwanted)) = asker.send(answer) {
+        drop(unwanted);
+    }
+}
+
 /// A poisoned lock means that a holder panicked; what these guard is valid at any point.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
