@@ -25,7 +25,7 @@ use crate::explain::args::ExplainArgs;
 use crate::lab::args::LabArgs;
 use crate::level::Level;
 use crate::terminal;
-pub(crate) use capture::{CAPTURE_BYTES_MAX, CaptureArgs, InspectArgs, RecordArgs};
+pub(crate) use capture::{BYTES_MAX, CAPTURE_BYTES_MAX, CaptureArgs, InspectArgs, RecordArgs};
 pub(crate) use config::{ConfigCheckArgs, ConfigCommand, RunningArgs, ShowArgs};
 pub(crate) use http::{HTTP_DEFAULT, HttpArgs, HttpPlace};
 pub(crate) use keys::{AuthorizeArgs, AuthorizeCommand, KeyCommand, RoleName, TrustCommand};

@@ -20,9 +20,10 @@ use ddes_session::wiretap::{Passed, Wiretap};
 
 use super::file::{CaptureFile, Destination};
 use super::now;
-use crate::args::RecordArgs;
+use crate::args::{BYTES_MAX, RecordArgs};
 use crate::failure::Failure;
 use crate::streams::say;
+use crate::unheard::may_be_unheard;
 
 /// Memory for what waits to be written. Beyond it the capture has gaps, and lacks connections.
 const QUEUED_BYTES_MAX: usize = 32 << 20;
@@ -159,7 +160,7 @@ impl Recorder {
         thread::Builder::new()
             .name("capture".into())
             // Who waits no longer has said so.
-            .spawn(move || done.send(keeper.run(destination, &receiver)).unwrap_or(()))
+            .spawn(move || may_be_unheard(done.send(keeper.run(destination, &receiver))))
             .map_err(failed)?;
         Ok(Self {
             path: path.to_owned(),
@@ -191,8 +192,7 @@ impl Recorder {
     /// The capture that a client's flags ask for.
     pub(crate) fn of_client(args: &RecordArgs) -> Result<Option<Arc<dyn Wiretap>>, Failure> {
         let Some(path) = &args.capture else { return Ok(None) };
-        let bytes_max = crate::args::CAPTURE_BYTES_MAX.parse().unwrap_or(u64::MAX);
-        let recorder = Self::start(path, bytes_max, false)?;
+        let recorder = Self::start(path, BYTES_MAX, false)?;
         let recorder = if args.capture_secrets { recorder.with_secrets() } else { recorder };
         Ok(Some(Arc::new(recorder)))
     }
@@ -275,8 +275,10 @@ impl Recorder {
 
     fn send(&self, message: Message) {
         self.shared.queued.fetch_add(message.cost(), Ordering::Relaxed);
-        // A thread that has ended has said why.
-        self.sender.send(message).unwrap_or(());
+        if self.sender.send(message).is_err() {
+            // The thread that writes has ended, and has said why.
+            self.shared.is_over.store(true, Ordering::Relaxed);
+        }
     }
 }
 

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use ddes_ledger::audit::{self, Footing, Verified, VerifyError};
 use ddes_ledger::store::{Folder, StoreError};
+use ddes_wire::shown::hex;
 
 use super::folder::{self, Books};
 use super::receipt::{self, Receipt};
-use super::{hex, watched};
+use super::watched;
 use crate::args::{OutputArgs, VerifyArgs};
 use crate::failure::{Code, Failure};
 use crate::screen::{Line, Screen, number};

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use ddes_server::endpoint::SessionView;
 use ddes_server::{Report, ServerHandle, Stopped};
 use ddes_web::{Events, WebHandle};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::board::Board;
@@ -39,7 +39,7 @@ pub(super) struct Console {
     pub(super) board: Board,
     pub(super) control: Control,
     /// SIGTERM or Ctrl-C came; the server knows already.
-    pub(super) signals: mpsc::Receiver<()>,
+    pub(super) signals: Arc<Notify>,
     pub(super) notices: mpsc::Receiver<Report>,
     pub(super) dropped: Arc<AtomicU64>,
     /// What is not among the notices, to be summed up.
@@ -79,7 +79,7 @@ impl Console {
                     self.board.show_all(&lines);
                     gathered = Instant::now() + GATHER;
                 }
-                Some(()) = self.signals.recv() => self.say_stop(&mut stopping),
+                () = self.signals.notified() => self.say_stop(&mut stopping),
                 input = prompt.line(), if !stopping => match input {
                     Input::Text(text) => self.command(&text, &mut stopping).await,
                     Input::Interrupted => self.stop(&mut stopping),
