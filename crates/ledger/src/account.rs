@@ -146,7 +146,8 @@ pub(crate) const RAISE_BITS: u32 = 32;
 /// An account as memory and checkpoints hold it, little-endian:
 ///
 /// ```text
-/// newest session u48 || last session u48 || last_seq u64 || sum i128 || min 8 || max 8 || first u32 s || last u32 s
+/// newest session u48 || last session u48 || last_seq u64 || sum i128 || min 8 || max 8
+/// || first u32 s || last u32 s
 /// ```
 ///
 /// `min` and `max` are the low 64 bits: an `i64` of an identity, a `u64` of a classic account, as

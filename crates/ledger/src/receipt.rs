@@ -55,8 +55,9 @@ impl fmt::Display for Statement {
     /// ```text
     /// D-DDES/2 receipt
     /// ledger: SHA-256 of the ledger's id, in hexadecimal       (not in those of earlier releases)
-    /// account: 64 hexadecimal digits, or classic/N        or   checkpoint: SHA-256 of its file, in hexadecimal
-    ///                                                          accounts: how many
+    /// account: 64 hexadecimal digits, or classic/N
+    ///     or   checkpoint: SHA-256 of its file, in hexadecimal
+    ///          accounts: how many
     /// count: how many values, which is last_seq
     /// sum: their sum
     /// batch: the batch with which it stood so

@@ -409,7 +409,8 @@ impl Keeper {
                     let lost = bytes[0] + bytes[1];
                     self.ended.lost += lost as u64;
                     say(&format!(
-                        "The capture {} has a gap of {lost} bytes: it was not written as fast as they came.",
+                        "The capture {} has a gap of {lost} bytes: it was not written as fast as \
+                         they came.",
                         self.path.display(),
                     ));
                 }

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! the statement                       as ddes-ledger writes it, one field a line
-//! -----BEGIN SSH SIGNATURE-----       SSHSIG over the statement's bytes: namespace ddes2-receipt, SHA-512
-//! …
+//! -----BEGIN SSH SIGNATURE-----       SSHSIG over the statement's bytes:
+//! …                                   namespace ddes2-receipt, SHA-512
 //! -----END SSH SIGNATURE-----
 //! ```
 

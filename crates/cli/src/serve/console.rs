@@ -73,7 +73,8 @@ impl Console {
                 Some(report) = next(&mut self.notices, gathered) => {
                     let mut lines = self.lines(&report);
                     // Bounded, so that the console is heard under any load.
-                    for report in std::iter::from_fn(|| self.notices.try_recv().ok()).take(GATHERED_MAX).collect::<Vec<_>>() {
+                    for _ in 0..GATHERED_MAX {
+                        let Ok(report) = self.notices.try_recv() else { break };
                         lines.extend(self.lines(&report));
                     }
                     self.board.show_all(&lines);
@@ -83,17 +84,25 @@ impl Console {
                 input = prompt.line(), if !stopping => match input {
                     Input::Text(text) => self.command(&text, &mut stopping).await,
                     Input::Interrupted => self.stop(&mut stopping),
-                    Input::Refused(what) => self.board.show(&lines::help(&format!("{what}; the console \
-                        takes"))),
-                    Input::End if prompt.is_typed() => self.board.show(&lines::help("Ctrl-D does not \
-                        stop a server; the console takes")),
+                    Input::Refused(what) => {
+                        self.board.show(&lines::help(&format!("{what}; the console takes")));
+                    }
+                    Input::End if prompt.is_typed() => {
+                        let what = "Ctrl-D does not stop a server; the console takes";
+                        self.board.show(&lines::help(what));
+                    }
                     Input::End if self.ends_with_input => self.stop(&mut stopping),
                     // A service has no standard input; it goes on serving.
                     Input::End => {}
-                    Input::Failed(failure) => self.board.show(&lines::help(&format!("{}; the console \
-                        takes nothing any more", failure.what()))),
+                    Input::Failed(failure) => {
+                        let what = failure.what();
+                        let what = format!("{what}; the console takes nothing any more");
+                        self.board.show(&lines::help(&what));
+                    }
                 },
-                _ = tick.tick(), if self.board.is_live() || lock(&self.tally).is_open() => self.tick().await,
+                _ = tick.tick(), if self.board.is_live() || lock(&self.tally).is_open() => {
+                    self.tick().await;
+                }
             }
         }
     }
