@@ -424,3 +424,23 @@ impl What {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_names_the_bytes_up_to_the_end_and_none_beyond_it() {
+        assert_eq!(part(&[1, 2, 3], &(1..3)), [2, 3]);
+        assert_eq!(part(&[1, 2, 3], &(3..3)), [0; 0]);
+        assert_eq!(part(&[1, 2, 3], &(1..4)), [0; 0]);
+    }
+
+    #[test]
+    fn of_more_than_eight_bytes_the_last_eight_are_the_number() {
+        let number = |bytes| Value::read(Kind::Unsigned, bytes).integer();
+        assert_eq!(number(&[]), Some(0));
+        assert_eq!(number(&[0xff; 8]), Some(u64::MAX.into()));
+        assert_eq!(number(&[1, 0, 0, 0, 0, 0, 0, 0, 2]), Some(2));
+    }
+}

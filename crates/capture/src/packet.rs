@@ -88,3 +88,16 @@ fn by_ether_type<'a>(ether_type: &[u8], payload: &'a [u8]) -> Option<LaxSlicedPa
     let ether_type = u16::from_be_bytes(ether_type.try_into().ok()?);
     Some(LaxSlicedPacket::from_ether_type(EtherType(ether_type), payload))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_missing_until_all_that_were_announced_are_there() {
+        for (there, expect) in [(0, 5), (4, 1), (5, 0), (6, 0), (usize::MAX, 0)] {
+            assert_eq!(missing(5, there), expect, "{there}");
+        }
+        assert_eq!(missing(u16::MAX, 0), 65_535);
+    }
+}

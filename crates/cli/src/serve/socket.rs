@@ -294,3 +294,15 @@ impl Changes {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_has_left_by_the_errors_of_its_socket_and_no_others() {
+        assert!(has_left(&io::ErrorKind::BrokenPipe.into()));
+        assert!(has_left(&io::ErrorKind::WouldBlock.into()));
+        assert!(!has_left(&io::ErrorKind::InvalidData.into()));
+    }
+}

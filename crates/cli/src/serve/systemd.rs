@@ -162,3 +162,20 @@ impl Told {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_that_a_field_of_32_bits_does_not_hold_is_the_longest() {
+        let longest = u32::MAX.into();
+        for (micros, expect) in [(0, 0), (longest, u32::MAX), (longest + 1, u32::MAX)] {
+            let NotifyState::ExtendTimeoutUsec(extended) = extend(Duration::from_micros(micros))
+            else {
+                panic!("another field")
+            };
+            assert_eq!(extended, expect);
+        }
+    }
+}
