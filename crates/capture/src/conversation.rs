@@ -306,13 +306,20 @@ impl Frame {
 
     /// The body without the header.
     pub fn body(&self) -> &[u8] {
-        self.bytes.get(ddes_wire::frame::HEADER_BYTES..).unwrap_or(&[])
+        part(&self.bytes, &(ddes_wire::frame::HEADER_BYTES..self.bytes.len()))
     }
 
     /// Whether everything that was checked holds.
     pub fn passed(&self) -> bool {
         self.checks.iter().all(|check| check.passed)
     }
+}
+
+/// The bytes that a range names, of the frame or the plaintext that it was made for. Of others it
+/// may name bytes that are not there: then none.
+pub fn part<'a>(bytes: &'a [u8], range: &Range<usize>) -> &'a [u8] {
+    // The decoder makes no field beyond its bytes, and what is drawn in a field stays within it.
+    bytes.get(range.clone()).unwrap_or(&[])
 }
 
 impl Plain {
@@ -346,10 +353,8 @@ impl FieldValue {
 
     /// What `bytes` say, read as `kind`.
     pub(crate) fn read(kind: FieldKind, bytes: &[u8]) -> Self {
-        let unsigned = || {
-            let bytes = bytes.get(bytes.len().saturating_sub(8)..).unwrap_or(&[]);
-            bytes.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte))
-        };
+        // Of more than eight bytes the last: those before them are shifted out.
+        let unsigned = || bytes.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
         match kind {
             FieldKind::Unsigned => Self::Integer(i128::from(unsigned())),
             FieldKind::Signed => Self::Integer(signed(bytes)),
@@ -417,5 +422,25 @@ impl What {
             Self::Sequence => "sequence",
             Self::Sum => "sum",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_names_the_bytes_up_to_the_end_and_none_beyond_it() {
+        assert_eq!(part(&[1, 2, 3], &(1..3)), [2, 3]);
+        assert_eq!(part(&[1, 2, 3], &(3..3)), [0; 0]);
+        assert_eq!(part(&[1, 2, 3], &(1..4)), [0; 0]);
+    }
+
+    #[test]
+    fn of_more_than_eight_bytes_the_last_eight_are_the_number() {
+        let number = |bytes| FieldValue::read(FieldKind::Unsigned, bytes).integer();
+        assert_eq!(number(&[]), Some(0));
+        assert_eq!(number(&[0xff; 8]), Some(u64::MAX.into()));
+        assert_eq!(number(&[1, 0, 0, 0, 0, 0, 0, 0, 2]), Some(2));
     }
 }

@@ -235,9 +235,8 @@ impl Interface {
     fn time(&self, units: u64) -> Duration {
         let seconds = (units / self.resolution).saturating_add_signed(self.offset);
         let part = u128::from(units % self.resolution) * 1_000_000_000;
-        let nanos = u64::try_from(part / u128::from(self.resolution));
-        // Below a second, so it always fits.
-        Duration::from_secs(seconds) + Duration::from_nanos(nanos.unwrap_or(0))
+        // Below a second.
+        Duration::from_secs(seconds) + Duration::from_nanos_u128(part / u128::from(self.resolution))
     }
 }
 

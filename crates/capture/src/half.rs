@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use ddes_wire::saturating;
+
 use crate::packet::TcpSegment;
 
 /// The most bytes that wait for an earlier one, for each direction. TCP's window bounds what can be
@@ -127,7 +129,7 @@ impl HalfStream {
         deliver: &mut dyn FnMut(StreamDelivery<'_>),
     ) {
         if at < self.next {
-            let old = usize::try_from(self.next - at).unwrap_or(usize::MAX).min(bytes.len());
+            let old = saturating::to_usize(self.next - at).min(bytes.len());
             if let Some(offset) = self.kept.difference(at, &bytes[..old]) {
                 deliver(StreamDelivery::Conflict(offset));
             }
@@ -169,7 +171,7 @@ impl HalfStream {
             }
             let room = self.held.range(at..).next().map_or(u64::MAX, |(start, _)| start - at);
             // More room than memory has is enough for all bytes.
-            let count = usize::try_from(room).unwrap_or(usize::MAX).min(bytes.len());
+            let count = saturating::to_usize(room).min(bytes.len());
             self.held.insert(at, bytes[..count].to_vec());
             self.held_bytes += count + HELD_COST;
             at += count as u64;

@@ -27,7 +27,7 @@ mod write;
 
 pub use conversation::{
     CaptureCounts, Check, Conversation, Conversations, Direction, End, Field, FieldValue, Frame,
-    Missing, Note, NoteKind, Plain, Profile, What,
+    Missing, Note, NoteKind, Plain, Profile, What, part,
 };
 pub use dissector::dissector;
 pub use limits::{BYTES_MAX, CONNECTIONS_MAX, CONVERSATIONS_MAX, HASHED_MAX, Limits};

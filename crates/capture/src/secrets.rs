@@ -114,7 +114,8 @@ pub enum SecretsError {
     },
     /// No field, or not enough of them, to decrypt anything.
     #[error(
-        "they name neither `dh` with `role`, nor `shared`, nor `key1` and `key2`, nor `to_server` and `to_client`"
+        "they name neither `dh` with `role`, nor `shared`, nor `key1` and `key2`, nor `to_server` \
+         and `to_client`"
     )]
     Nothing,
 }

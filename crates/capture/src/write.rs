@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use ddes_wire::saturating;
 use etherparse::PacketBuilder;
 
 use crate::conversation::Direction;
@@ -499,7 +500,7 @@ fn interface() -> Vec<u8> {
 #[allow(clippy::cast_possible_truncation, reason = "the two halves of a u64; packets are short")]
 fn enhanced_packet(at: Duration, packet: &[u8], comment: Option<&str>) -> Vec<u8> {
     // 64 bits of nanoseconds end in the year 2554.
-    let time = u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
+    let time = saturating::nanos(at);
     let length = (packet.len() as u32).to_le_bytes();
     let mut body = [
         &0_u32.to_le_bytes()[..],

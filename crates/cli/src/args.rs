@@ -25,7 +25,9 @@ use crate::explain::args::ExplainArgs;
 use crate::lab::args::LabArgs;
 use crate::level::EventLevel;
 use crate::terminal;
-pub(crate) use capture::{CAPTURE_BYTES_MAX, CaptureArgs, InspectArgs, SessionRecordArgs};
+pub(crate) use capture::{
+    BYTES_MAX, CAPTURE_BYTES_MAX, CaptureArgs, InspectArgs, SessionRecordArgs,
+};
 pub(crate) use config::{ConfigCheckArgs, ConfigCommand, RunningArgs, ShowArgs};
 pub(crate) use http::{HTTP_DEFAULT, HttpArgs, HttpPlace};
 pub(crate) use keys::{AuthorizeArgs, AuthorizeCommand, KeyCommand, RoleName, TrustCommand};
@@ -57,7 +59,8 @@ Manual pages and completions: ddes generate man DIR, ddes generate completions S
 
 /// Exact running totals from any number of clients, over a Double-DES session.
 #[derive(Debug, Parser)]
-#[command(name = "ddes", version, after_help = EXAMPLES, max_term_width = 100, styles = terminal::HELP)]
+#[command(name = "ddes", version, after_help = EXAMPLES, max_term_width = 100,
+          styles = terminal::HELP)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -75,13 +78,18 @@ Examples:
   ddes serve --ledger memory                  totals end with the server
   ddes serve --http off                       no page, no metrics
 
-Totals are in the ledger, a folder of the home; what a client is told is on the disk. Who may connect: the identities of the same home, and those of `ddes authorize`; nobody else.
-Lines for people go to a terminal; a pipe, a file or a service's log gets one JSON object a line, as with --json. An error that ends it is
+Totals are in the ledger, a folder of the home; what a client is told is on the disk. Who may \
+connect: the identities of the same home, and those of `ddes authorize`; nobody else.
+Lines for people go to a terminal; a pipe, a file or a service's log gets one JSON object a line, \
+as with --json. An error that ends it is
 said on standard error, with --json on standard output.
 --quiet leaves out the hints on standard error; --log-level chooses the lines.
-Each setting is a flag, a variable DDES_NAME or a key of the configuration file, in this order; `ddes config show --origin` says which. SIGHUP and `ddes reload` read the file again.
-On a terminal the console takes: exit, sessions, end ID, end all, totals, link, log LEVEL, reload, help. Ctrl-D does not stop the server.
-The page is on http://127.0.0.1:5580: whoever is on this machine reads it; `link` (or `ddes link`) gives the right to act.")]
+Each setting is a flag, a variable DDES_NAME or a key of the configuration file, in this order; \
+`ddes config show --origin` says which. SIGHUP and `ddes reload` read the file again.
+On a terminal the console takes: exit, sessions, end ID, end all, totals, link, log LEVEL, reload, \
+help. Ctrl-D does not stop the server.
+The page is on http://127.0.0.1:5580: whoever is on this machine reads it; `link` (or `ddes link`) \
+gives the right to act.")]
     Serve(Box<ServeArgs>),
     /// Show and check the configuration of `ddes serve`
     #[command(subcommand)]
@@ -127,7 +135,8 @@ Examples:
 
 An outbox holds each integer and its number on disk until the server's ledger covers it. After a
 crash, --resume goes on in the same input where the outbox stopped taking it; --fresh starts with
-another input. An input that came to its end is not resumed: sending it again counts it again. Without an outbox nothing counts twice within the command's life, and no more is
+another input. An input that came to its end is not resumed: sending it again counts it again. \
+Without an outbox nothing counts twice within the command's life, and no more is
 promised.")]
     Send(SendArgs),
     /// Print the total of an identity
@@ -218,7 +227,8 @@ Everything happens in this process, on 127.0.0.1. docs/course makes ten exercise
     #[command(
         subcommand,
         after_help = "\
-Inputs are HEX, text:TEXT, @FILE or - (hexadecimal text in a file, or on standard input), or raw:FILE
+Inputs are HEX, text:TEXT, @FILE or - (hexadecimal text in a file, or on standard input), or \
+raw:FILE
 (the bytes of a file as they are). Each calculation prints its formula, its inputs by name, its
 steps and its result; -q the result alone, --python a line of Python that gives the same
 result.
@@ -309,7 +319,8 @@ pub(crate) struct HomeArgs {
 pub(crate) struct ServeArgs {
     /// Address and port; :PORT for all addresses; PORT for this machine alone; port 0 picks a free
     /// one
-    #[arg(long, value_name = "ADDR:PORT", value_parser = address::listen, default_value = "127.0.0.1:5566", env = "DDES_LISTEN")]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = address::listen,
+          default_value = "127.0.0.1:5566", env = "DDES_LISTEN")]
     pub(crate) listen: SocketAddr,
     /// End a session after this long without a counted integer
     #[arg(long, value_name = "SECS", default_value = "60", env = "DDES_IDLE_SECS",
@@ -522,7 +533,8 @@ pub(crate) struct TotalArgs {
 #[derive(Args, Debug)]
 pub(crate) struct ClientArgs {
     /// The server
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:5566", env = "DDES_SERVER", value_parser = address::server)]
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:5566", env = "DDES_SERVER",
+          value_parser = address::server)]
     pub(crate) server: ServerAddress,
     #[command(flatten)]
     pub(crate) identity: IdentityArgs,
@@ -531,7 +543,8 @@ pub(crate) struct ClientArgs {
     pub(crate) suite: SuiteName,
     /// The server's key: its fingerprint, a public key line, or a file; replaces the question at
     /// first contact
-    #[arg(long, value_name = "SHA256:...|KEY", conflicts_with = "classic", value_parser = trust::trust)]
+    #[arg(long, value_name = "SHA256:...|KEY", conflicts_with = "classic",
+          value_parser = trust::trust)]
     pub(crate) trust: Option<String>,
     /// Never ask anything
     #[arg(long)]

@@ -144,7 +144,7 @@ impl Meeting {
                 Ok(delivery) => {
                     match &delivery {
                         CourierEvent::Opened(welcome) => {
-                            self.own.opened(&self.home, welcome.standing);
+                            report(self.own.opened(&self.home, welcome.standing));
                             self.tell_aside();
                         }
                         CourierEvent::Counted { last_seq, sum } => {
@@ -218,10 +218,10 @@ impl Meeting {
         }
     }
 
-    /// Keeps how far this home has counted without an outbox. Where that cannot be written, a new
-    /// outbox asks.
+    /// Keeps how far this home has counted without an outbox. Where that cannot be written, it says
+    /// so, and a new outbox asks.
     pub(crate) fn remember(&self) {
-        self.own.keep(&self.home).unwrap_or(());
+        report(self.own.keep(&self.home));
     }
 
     /// Goes on until a session is open.
@@ -321,6 +321,13 @@ fn changed(server: &ServerAddress, shown: &str, known: &[PublicKey]) -> Failure 
              ddes trust rm {server}{}",
             home::flag()
         ))
+}
+
+/// Says what of this home could not be written; the command goes on.
+fn report(written: Result<(), Failure>) {
+    if let Err(failure) = written {
+        streams::say(&format!("Not kept for the next command: {}", failure.what()));
+    }
 }
 
 fn refuse(objection: Objection, may_adopt: bool) -> Failure {

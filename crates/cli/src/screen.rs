@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 use crate::args::OutputArgs;
 use crate::failure::Failure;
 use crate::level::EventLevel;
-use crate::streams::{say_styled, to_stdout};
+use crate::streams::{decorate, say_styled, to_stdout};
 use crate::teletype::Teletype;
 use crate::terminal;
 
@@ -178,8 +178,7 @@ impl Screen {
         if let ScreenMode::Prompt { borrowed, .. } = &self.mode {
             borrowed.give_back();
             self.mode = ScreenMode::Plain;
-            // The next line that cannot be written is reported.
-            to_stdout("\r\x1b[K").unwrap_or(());
+            decorate("\r\x1b[K");
             self.status_shown = false;
         } else if let ScreenMode::Teletype(teletype) = &self.mode {
             teletype.leave();
@@ -223,9 +222,10 @@ impl Borrowed {
     /// its own mode on another thread, which may be about to: standard input leads to nothing by
     /// then, so that nothing it does comes after this.
     pub(crate) fn give_back(&self) {
-        // A terminal that is gone has nothing to restore.
-        File::open("/dev/null").and_then(|nothing| Ok(dup2_stdin(nothing)?)).unwrap_or(());
-        tcsetattr(&self.terminal, OptionalActions::Now, &self.before).unwrap_or(());
+        let silenced = File::open("/dev/null").and_then(|nothing| Ok(dup2_stdin(nothing)?));
+        terminal::restored(silenced);
+        let reset = tcsetattr(&self.terminal, OptionalActions::Now, &self.before);
+        terminal::restored(reset.map_err(io::Error::from));
     }
 }
 

@@ -15,6 +15,7 @@ use crate::args::TailArgs;
 use crate::failure::{Code, Failure};
 use crate::screen::{SCHEMA_VERSION, Screen};
 use crate::streams;
+use crate::unheard::may_be_unheard;
 
 const PATH: &str = "/api/v1/events";
 /// A line of the stream. The longest has the keys of a configuration.
@@ -164,7 +165,7 @@ fn listen(api: Api) -> Result<Receiver<Heard>, Failure> {
     let read = move || {
         let error = follow(&api, &sender);
         // Whoever listened may have ended.
-        sender.send(Heard::Over(error)).unwrap_or(());
+        may_be_unheard(sender.send(Heard::Over(error)));
     };
     thread::Builder::new()
         .name("events".into())

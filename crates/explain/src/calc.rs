@@ -15,6 +15,7 @@ use std::borrow::Cow;
 
 use ddes_cipher::Function;
 use ddes_identity::Namespace;
+use ddes_wire::shown::hex;
 
 pub use command::Argument;
 pub use dh::DhGroup;
@@ -451,16 +452,6 @@ impl Calculation {
             Self::SshSig { .. } => signature::SSHSIG,
         }
     }
-}
-
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // A String takes everything.
-        write!(text, "{byte:02x}").unwrap_or(());
-        text
-    })
 }
 
 /// `name: bytes`.

@@ -45,17 +45,6 @@ pub fn key(text: &str) -> Result<[u8; 8], String> {
     bytes.try_into().map_err(|_| format!("a DES key has 16 hexadecimal digits, not {}", 2 * count))
 }
 
-/// Lower-case hexadecimal.
-pub(crate) fn write(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // Writing to a String cannot fail.
-        write!(text, "{byte:02x}").unwrap_or(());
-        text
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,7 +57,7 @@ mod tests {
         assert_eq!(read(""), Ok(vec![]));
         assert_eq!(read("0g"), Err(HexError::Digit('g')));
         assert!(read("é0").is_err());
-        assert_eq!(write(&[0, 0xab]), "00ab");
+        assert_eq!(crate::hex(&[0, 0xab]), "00ab");
     }
 
     #[test]

@@ -31,4 +31,4 @@ pub use seed::Seed;
 pub use stage::{By, Leg, Recorded, Way};
 pub use tell::{Said, Voice};
 
-pub(crate) use hexadecimal::write as hex;
+pub(crate) use ddes_wire::shown::hex;

@@ -339,7 +339,8 @@ impl<'a> StatementChecks<'a> {
                 StatementState::Held => continue,
                 StatementState::Of(named) if is_base(named) || is_named(named) => continue,
                 StatementState::Of(_) => {
-                    "no batch that is kept names a checkpoint of that digest: totals agree, accounts may not"
+                    "no batch that is kept names a checkpoint of that digest: totals agree, \
+                     accounts may not"
                 }
                 StatementState::Open
                     if statement.ledger.is_some_and(|ledger| ledger != self.ledger) =>
@@ -347,7 +348,8 @@ impl<'a> StatementChecks<'a> {
                     "it is of another ledger"
                 }
                 StatementState::Open => {
-                    "this ledger does not hold what it states: its batch is missing, older than what is kept, or another"
+                    "this ledger does not hold what it states: its batch is missing, older than \
+                     what is kept, or another"
                 }
             };
             return Err(VerifyError::Receipt { index, why: why.into() });

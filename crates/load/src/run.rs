@@ -8,12 +8,13 @@ use std::sync::{Arc, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use ddes_wire::saturating::nanos;
 use hdrhistogram::Histogram;
 
 use crate::ended::{GivenUp, SessionVerdict, ThreadEnded, ThreadUse};
 use crate::plan::{Pace, Plan, Until};
 use crate::schedule::Schedule;
-use crate::shared::{RunState, nanos};
+use crate::shared::RunState;
 use crate::stats::{Stats, add_histogram, histogram};
 use crate::traffic::{Pacing, Traffic};
 use crate::worker::Worker;

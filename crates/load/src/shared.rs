@@ -2,7 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Mutex, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+use ddes_wire::saturating::nanos;
 
 use crate::stats::Stats;
 
@@ -41,9 +43,4 @@ impl RunState {
     pub(crate) fn nanos(&self, at: Instant) -> u64 {
         nanos(at.saturating_duration_since(self.epoch))
     }
-}
-
-/// A duration in nanoseconds; one of more than 584 years counts as that.
-pub(crate) fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use ddes_client::delivery::Backoff;
 use ddes_session::v2::{ClientConfig, ClientEnd, ClientEvent, SubmitError};
+use ddes_wire::saturating::nanos;
 use ddes_wire::v2::{Reason, Welcome};
 use mio::event::Event;
 use mio::{Events, Poll, Token};
@@ -18,7 +19,7 @@ use crate::ended::{GivenUp, SessionVerdict, ThreadEnded, ThreadUse};
 use crate::identity;
 use crate::plan::{HANDSHAKES_MAX, Plan};
 use crate::processor::ThreadUsage;
-use crate::shared::{RunState, nanos};
+use crate::shared::RunState;
 use crate::socket::LoadSocket;
 use crate::stats::histogram;
 use crate::traffic::{MeasuredWindow, Traffic};

@@ -28,10 +28,10 @@ use crate::endpoint::{
     Action, ConnectionEntropy, ConnectionId, EndOrder, Endpoint, Request, SessionView, SessionWork,
 };
 use crate::listen::{LiveSettings, Pulse, Report, Stopped};
-use crate::mail::{Mail, Mailbox, ServerCommand, reply};
+use crate::mail::{Mail, Mailbox, ServerCommand, reply, reply_to_thread};
 use crate::pool::Pool;
+use crate::priority;
 use crate::refuse::{RefusalStep, RefusedConnection};
-use crate::slice;
 use crate::timers::Timers;
 use crate::watch::{DriverCounts, Publisher};
 
@@ -164,8 +164,7 @@ impl LoopState {
 
 impl Driver {
     pub(crate) fn run(mut self) -> io::Result<Stopped> {
-        // If the system refuses, answers are slower while handshakes run; nothing else changes.
-        slice::request_short_slices().unwrap_or(());
+        priority::at_once();
         let mut events = Events::with_capacity(EVENTS_MAX);
         loop {
             let now = Instant::now();
@@ -688,8 +687,7 @@ impl Driver {
             }
             ServerCommand::Apply { settings, applied } => {
                 self.apply(*settings);
-                // Whoever waits no longer for it loses nothing: the settings apply.
-                applied.send(()).unwrap_or(());
+                reply_to_thread(&applied, ());
             }
         }
     }

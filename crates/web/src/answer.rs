@@ -125,7 +125,8 @@ impl ListPart {
 
     /// The rows of this part.
     pub(crate) fn of<T>(self, rows: &[T]) -> &[T] {
-        let rest = rows.get(self.offset..).unwrap_or(&[]);
+        // Beyond the end there are none.
+        let (_, rest) = rows.split_at(self.offset.min(rows.len()));
         rest.get(..self.limit).unwrap_or(rest)
     }
 }

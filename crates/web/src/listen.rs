@@ -90,8 +90,8 @@ fn refuse(stream: &TcpStream) {
 
 async fn serve_connection(stream: TcpStream, seat: HeldSeat, router: Router) {
     let Ok(local) = stream.local_addr() else { return };
-    // Without it a short answer may wait for the client's acknowledgement; nothing else changes.
-    stream.set_nodelay(true).unwrap_or(());
+    // Without it a short answer may wait for the client's acknowledgement.
+    let Ok(()) = stream.set_nodelay(true) else { return };
     let seat_of_requests = Arc::clone(&seat.seat);
     let router = TowerToHyperService::new(router);
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {

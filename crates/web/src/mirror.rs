@@ -183,8 +183,11 @@ impl Mirror {
                 walked.await;
             }
         };
-        // What there is by then is shown, and says that it is incomplete.
-        tokio::time::timeout(patience, complete).await.unwrap_or(());
+        tokio::select! {
+            () = complete => {}
+            // What there is by then is shown, and says that it is incomplete.
+            () = tokio::time::sleep(patience) => {}
+        }
         self.look()
     }
 

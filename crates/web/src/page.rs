@@ -121,8 +121,8 @@ pub(crate) fn login_needed() -> Response {
         StatusCode::UNAUTHORIZED,
         "This page needs a login",
         "On the server's machine the command <code>ddes link</code> prints a link that opens it; \
-         so does <code>link</code> on its console. Programs send <code>Authorization: Bearer</code> with the token of the file \
-         <code>http-token</code> in the server's home.",
+         so does <code>link</code> on its console. Programs send <code>Authorization: \
+         Bearer</code> with the token of the file <code>http-token</code> in the server's home.",
     )
 }
 

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 use ddes_ledger::Statement;
 use ddes_ledger::audit::{self, Verified, VerifyError};
 use ddes_ledger::store::{Folder, StoreError};
+use ddes_wire::saturating;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -248,8 +249,7 @@ pub(crate) fn find(folder: &Path, job: &VerificationJob) -> VerificationFinding 
 impl VerificationFinding {
     pub(crate) fn new(outcome: VerificationOutcome, text: String, began: Instant) -> Self {
         let time = SystemTime::now();
-        // Some 500 million years fit.
-        let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let took_ms = saturating::millis(began.elapsed());
         Self { at: shown_time(time), took_ms, outcome, text, time }
     }
 }

@@ -6,13 +6,14 @@ use ddes_cipher::{DesKey, DoubleDes, ecb};
 use ddes_wire::classic::{self, AggregateResult, Data, DhPublicKey, text};
 use ddes_wire::frame::Opcode;
 use ddes_wire::schema::Wire;
+use ddes_wire::shown::hex;
 use ddes_wire::{Amount, Total};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::{check, hex, in_range, plain};
+use super::{check, in_range, plain};
 use crate::conversation::{Check, Conversation, Direction, Field, FieldValue, Frame, Plain, What};
 use crate::opened::OpenedClassic;
 

@@ -161,12 +161,9 @@ fn number(index: usize) -> u32 {
 
 fn frame(index: usize, at: Duration, direction: Direction, bytes: Vec<u8>) -> Frame {
     let opcode = bytes.first_chunk().map_or(0, |opcode| u32::from_be_bytes(*opcode));
-    let fields = HEADER
-        .iter()
-        .zip([0..4, 4..HEADER_BYTES])
-        // A frame is not shorter than its header.
-        .map(|(schema, range)| field(schema, range.clone(), bytes.get(range).unwrap_or(&[])))
-        .collect();
+    // A header that is cut short has the fields that are whole.
+    let fields = HEADER.iter().zip([0..4, 4..HEADER_BYTES]);
+    let fields = fields.filter_map(|(schema, range)| field(schema, range, &bytes)).collect();
     Frame {
         number: number(index),
         at,
@@ -241,15 +238,14 @@ fn set(frame: &mut Frame, message: Option<&'static Message>, group: Option<Group
     };
     frame.name = message.title;
     let body = frame.bytes.len() - HEADER_BYTES;
-    match message.split(body, group) {
-        Some(split) => {
-            for (schema, range) in split {
-                let range = range.start + HEADER_BYTES..range.end + HEADER_BYTES;
-                // The schema splits what is there.
-                let bytes = frame.bytes.get(range.clone()).unwrap_or(&[]);
-                frame.fields.push(field(schema, range, bytes));
-            }
-        }
+    let fields = message.split(body, group).and_then(|split| {
+        let fields = split.into_iter().map(|(schema, range)| {
+            field(schema, range.start + HEADER_BYTES..range.end + HEADER_BYTES, &frame.bytes)
+        });
+        fields.collect::<Option<Vec<_>>>()
+    });
+    match fields {
+        Some(fields) => frame.fields.extend(fields),
         None => frame.checks.push(Check {
             what: What::Length,
             rule: Some(if message.wire == Wire::V2 { "P-01" } else { "C-01" }),
@@ -275,11 +271,8 @@ fn record_fields(frame: &mut Frame, message: Option<&'static Message>) {
             detail: format!("{} bytes are shorter than a tag", end - HEADER_BYTES),
         });
     };
-    for (schema, range) in schema::RECORD.iter().zip([HEADER_BYTES..tag, tag..end]) {
-        // Both ranges end within the frame, as was seen above.
-        let bytes = frame.bytes.get(range.clone()).unwrap_or(&[]);
-        frame.fields.push(field(schema, range, bytes));
-    }
+    let fields = schema::RECORD.iter().zip([HEADER_BYTES..tag, tag..end]);
+    frame.fields.extend(fields.filter_map(|(schema, range)| field(schema, range, &frame.bytes)));
 }
 
 fn unknown_opcode(opcode: u32) -> Check {
@@ -291,23 +284,20 @@ fn unknown_opcode(opcode: u32) -> Check {
     }
 }
 
-fn field(schema: &'static FieldSchema, range: std::ops::Range<usize>, bytes: &[u8]) -> Field {
-    Field {
-        name: schema.name,
-        range,
-        value: FieldValue::read(schema.kind, bytes),
-        meaning: schema.meaning,
-    }
+/// The field in a range of bytes; `None` if they end before it does.
+fn field(
+    schema: &'static FieldSchema,
+    range: std::ops::Range<usize>,
+    bytes: &[u8],
+) -> Option<Field> {
+    let value = FieldValue::read(schema.kind, bytes.get(range.clone())?);
+    Some(Field { name: schema.name, range, value, meaning: schema.meaning })
 }
 
 /// The fields of a plaintext; `None` if its length does not fit the message.
 fn plain_fields(message: &'static Message, plaintext: &[u8]) -> Option<Vec<Field>> {
     let split = message.split(plaintext.len(), None)?;
-    let fields = split.into_iter().map(|(schema, range)| {
-        let bytes = plaintext.get(range.clone()).unwrap_or(&[]);
-        field(schema, range, bytes)
-    });
-    Some(fields.collect())
+    split.into_iter().map(|(schema, range)| field(schema, range, plaintext)).collect()
 }
 
 /// The decrypted content of a frame, with the fields of its message.
@@ -331,16 +321,6 @@ fn check(what: What, rule: &'static str, passed: bool, detail: impl Into<String>
     Check { what, rule: Some(rule), passed, detail: detail.into() }
 }
 
-/// Bytes as hexadecimal digits, for details.
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        write!(text, "{byte:02x}").unwrap_or(());
-        text
-    })
-}
-
 /// Whether a public value is in 2..p-2, without an exponentiation. Leading zeros are allowed.
 fn in_range(value: &[u8], prime: &[u8]) -> bool {
     let (value, prime) = (trimmed(value), trimmed(prime));
@@ -352,8 +332,9 @@ fn in_range(value: &[u8], prime: &[u8]) -> bool {
     !is_small && is_below
 }
 
-fn trimmed(bytes: &[u8]) -> &[u8] {
-    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
-    // No more zeros than bytes.
-    bytes.get(zeros..).unwrap_or(&[])
+fn trimmed(mut bytes: &[u8]) -> &[u8] {
+    while let [0, rest @ ..] = bytes {
+        bytes = rest;
+    }
+    bytes
 }

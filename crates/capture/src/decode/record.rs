@@ -96,13 +96,13 @@ impl Records {
 
 /// A key, and what the cipher function expands it to (rules P-05 and P-06).
 fn epoch(function: Function, key: Key, first_record: u64) -> Epoch {
+    // The shorter output of HKDF begins the longer one: DDES has no use for the rest of it.
     let mut okm = Zeroizing::new([0; 16 + 2 * KEY_BYTES]);
-    let (info, length) = match function {
-        Function::Ddes => (&b"D-DDES/2 DDES"[..], 16 + KEY_BYTES),
-        Function::DdesChaCha => (&b"D-DDES/2 DDESChaCha"[..], 16 + 2 * KEY_BYTES),
+    let info = match function {
+        Function::Ddes => &b"D-DDES/2 DDES"[..],
+        Function::DdesChaCha => &b"D-DDES/2 DDESChaCha"[..],
     };
-    // Both lengths are within the array.
-    expand(&key, info, okm.get_mut(..length).unwrap_or(&mut []));
+    expand(&key, info, &mut okm[..]);
     let (key1, key2) = ddes_cipher::key_pair(part::<0, 8>(&okm), part::<8, 8>(&okm));
     Epoch {
         first_record,

@@ -6,7 +6,9 @@ use ddes_identity::{Namespace, PublicKey};
 use ddes_session::v2::noise;
 use ddes_session::v2::protocol;
 use ddes_wire::frame::{HEADER_BYTES, Opcode};
+use ddes_wire::saturating;
 use ddes_wire::schema::Wire;
+use ddes_wire::shown::hex;
 use ddes_wire::v2::{Data, Farewell, Hello, IdentityProof, Outcome, Status, Welcome};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -14,7 +16,7 @@ use zeroize::Zeroizing;
 use super::open::{first_key, function};
 use super::record::Records;
 use super::work::WorkBudget;
-use super::{check, hex, plain};
+use super::{check, plain};
 use crate::conversation::{Check, Conversation, Direction, Frame, Note, NoteKind, Profile, What};
 use crate::opened::OpenedV2;
 
@@ -337,9 +339,9 @@ impl AccountState {
         let is_gap = first_seq == 0 || first_seq.saturating_sub(1) > end;
         if !is_gap {
             // More than memory can hold is more than there is: all is skipped, nothing is cut.
-            let skip = usize::try_from(skip).unwrap_or(usize::MAX);
+            let skip = saturating::to_usize(skip);
             let start = first_seq.saturating_sub(self.last_seq).saturating_sub(1);
-            self.waiting.truncate(usize::try_from(start).unwrap_or(usize::MAX));
+            self.waiting.truncate(saturating::to_usize(start));
             self.waiting.extend(values.iter().skip(skip).take(WAITING_MAX - self.waiting.len()));
         }
         let count = values.len() as u64;

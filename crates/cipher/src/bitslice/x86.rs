@@ -3,7 +3,8 @@
 
 #![allow(
     unsafe_code,
-    reason = "intrinsics; each block says why it holds, and tests/engines.rs holds each engine to its safe twin"
+    reason = "intrinsics; each block says why it holds, and tests/engines.rs holds each engine to \
+              its safe twin"
 )]
 
 use core::arch::x86_64::{
@@ -174,7 +175,8 @@ fn put<const N: usize>(words: &[Block; N], blocks: &mut [Block]) {
 
 /// [`Lane`] for a vector. The implementations differ only in the names of instructions and rounds.
 macro_rules! lane {
-    ($lane:ident($vector:ty), $words:literal, $rounds:ident, $rounds_each:ident, $sboxes:ident, $part:ident, $set1:ident, $xor:ident, $or:ident, $shr:ident, $shl:ident) => {
+    ($lane:ident($vector:ty), $words:literal, $rounds:ident, $rounds_each:ident, $sboxes:ident,
+     $part:ident, $set1:ident, $xor:ident, $or:ident, $shr:ident, $shl:ident) => {
         impl Lane for $lane {
             const WORDS: usize = $words;
 

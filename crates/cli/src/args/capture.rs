@@ -11,6 +11,11 @@ use super::{OutputArgs, address};
 
 /// Bytes that a capture grows to, where nothing else is said: 1 GiB.
 pub(crate) const CAPTURE_BYTES_MAX: &str = "1073741824";
+/// The same as a number.
+pub(crate) const BYTES_MAX: u64 = match u64::from_str_radix(CAPTURE_BYTES_MAX, 10) {
+    Ok(bytes) => bytes,
+    Err(_) => panic!("digits, which the compiler checks"),
+};
 
 /// The flags of a client that records its sessions.
 #[derive(Args, Clone, Debug, Default)]

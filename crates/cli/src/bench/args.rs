@@ -60,7 +60,8 @@ impl BenchCommand {
 #[derive(Args, Debug)]
 pub(crate) struct BenchRunArgs {
     /// The server
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:5566", env = "DDES_SERVER", value_parser = crate::args::address::server)]
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:5566", env = "DDES_SERVER",
+          value_parser = crate::args::address::server)]
     pub(crate) server: ServerAddress,
     /// Number of sessions; each has its own identity
     #[arg(long, value_name = "N", default_value = "50",
@@ -75,13 +76,16 @@ pub(crate) struct BenchRunArgs {
           value_parser = clap::value_parser!(u32).range(1..=31_536_000))]
     pub(crate) duration: Option<u32>,
     /// Number of values to measure, instead of a time
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000_000_000))]
+    #[arg(long, value_name = "N",
+          value_parser = clap::value_parser!(u64).range(1..=1_000_000_000_000_000))]
     pub(crate) values: Option<u64>,
     /// Seconds of load before measuring
-    #[arg(long, value_name = "SECS", default_value = "1", value_parser = clap::value_parser!(u32).range(0..=86_400))]
+    #[arg(long, value_name = "SECS", default_value = "1",
+          value_parser = clap::value_parser!(u32).range(0..=86_400))]
     pub(crate) warmup: u32,
     /// Spread connects over this time (at most 64 handshakes run at once)
-    #[arg(long, value_name = "SECS", default_value = "0", value_parser = clap::value_parser!(u32).range(0..=86_400))]
+    #[arg(long, value_name = "SECS", default_value = "0",
+          value_parser = clap::value_parser!(u32).range(0..=86_400))]
     pub(crate) ramp: u32,
     /// Values in a frame
     #[arg(long, value_name = "B", default_value = "1",
@@ -137,7 +141,8 @@ pub(crate) struct BenchRunArgs {
     #[arg(short, long)]
     pub(crate) yes: bool,
     /// Longest wait for a handshake, for each answer and for the last words
-    #[arg(long, value_name = "SECS", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    #[arg(long, value_name = "SECS", default_value = "10",
+          value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub(crate) timeout: u32,
     #[command(flatten)]
     pub(crate) home: HomeArgs,

@@ -73,7 +73,10 @@ fn table(comparison: &Comparison) -> String {
 fn line(comparison: &Comparison) -> Line {
     let row = |row: &CompareRow| {
         json!({
-            "name": row.name, "unit": if row.is_time { "ns" } else { "1/s" }, "of_first": row.first, "of_second": row.second,
+            "name": row.name,
+            "unit": if row.is_time { "ns" } else { "1/s" },
+            "of_first": row.first,
+            "of_second": row.second,
             "ratio": row.ratio,
             "beyond_spread": match row.spread {
                 Spread::Beyond => Some(true),

@@ -20,7 +20,8 @@ Examples (-q prints the result alone):
   ddes calc dh -q --p 17 --g 05 --private 0f --peer 08
       02
 
-Numbers are hexadecimal: p is 23, and the first is 5^6 mod 23 = 8. --group ffdhe2048 takes RFC 7919's numbers, --pem raw:FILE those of the
+Numbers are hexadecimal: p is 23, and the first is 5^6 mod 23 = 8. --group ffdhe2048 takes RFC \
+7919's numbers, --pem raw:FILE those of the
 body of a classic opcode 10, whose value is then the peer's.")]
     Dh(DhArgs),
     /// HKDF-SHA256: extract (--ikm), expand (--prk), or both (--ikm and --length)

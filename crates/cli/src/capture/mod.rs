@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::args::CaptureArgs;
@@ -35,8 +35,6 @@ const READ_BYTES_MAX: usize = 16 * 1024;
 /// The pause after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const CONNECT_MAX: Duration = Duration::from_secs(10);
-/// Lines that wait to be shown.
-const LINES_MAX: usize = 256;
 
 /// Now, since 1970-01-01 UTC.
 pub(crate) fn now() -> Duration {
@@ -105,7 +103,6 @@ async fn relay(
     let address = listener.local_addr().map_err(|error| cannot_listen(args, &error))?;
     let mut terminated = signal(SignalKind::terminate())
         .map_err(|error| Failure::system("cannot watch for signals", &error))?;
-    let (lines, mut shown) = mpsc::channel::<Line>(LINES_MAX);
     let mut screen = screen(args);
     let mut show = |line: &Line| match is_data(args) || args.output.quiet {
         true => Ok(()),
@@ -113,30 +110,31 @@ async fn relay(
     };
     show(&listening(address, args))?;
     // Without the flag it goes on until it is ended.
-    let (mut count, most) = (0, args.connections.unwrap_or(u64::MAX));
+    let takes_more = |count: u64| args.connections.is_none_or(|most| count < most);
+    let mut count = 0;
     let mut open = JoinSet::new();
     let mut passing = Passing::default();
-    while count < most || !open.is_empty() {
+    while takes_more(count) || !open.is_empty() {
         tokio::select! {
             _ = interrupt.came() => break,
             _ = terminated.recv() => break,
-            Some(line) = shown.recv() => show(&line)?,
-            // How a connection ended is said in its line.
-            Some(_) = open.join_next(), if !open.is_empty() => {}
+            // A connection's task ends with its line, or with a panic, which was reported.
+            Some(ended) = open.join_next(), if !open.is_empty() => {
+                if let Ok(line) = ended {
+                    show(&line)?;
+                }
+            }
             () = tokio::time::sleep(LOOK_EVERY), if open.len() >= CONNECTIONS_MAX => {
                 passing.end_one(SILENCE_MAX);
             }
-            accepted = listener.accept(), if count < most && open.len() < CONNECTIONS_MAX => {
+            accepted = listener.accept(), if takes_more(count) && open.len() < CONNECTIONS_MAX => {
                 match accepted {
                     Ok((stream, peer)) => {
                         count += 1;
                         let (server, recorder) = (args.server.clone(), Arc::clone(recorder));
-                        let lines = lines.clone();
                         let sign = passing.add();
                         open.spawn(async move {
-                            let line = pass(count, stream, peer, &server, &recorder, &sign).await;
-                            // Whoever would show it has ended.
-                            lines.send(line).await.unwrap_or(());
+                            pass(count, stream, peer, &server, &recorder, &sign).await
                         });
                     }
                     // Out of files, say: those that end give some back.
@@ -145,8 +143,10 @@ async fn relay(
             }
         }
     }
-    while let Ok(line) = shown.try_recv() {
-        show(&line)?;
+    while let Some(ended) = open.try_join_next() {
+        if let Ok(line) = ended {
+            show(&line)?;
+        }
     }
     Ok(count)
 }
@@ -270,11 +270,10 @@ async fn one_way(
     let mut buffer = vec![0; READ_BYTES_MAX];
     loop {
         // A reset ends the direction like its end: the other one shows what it was.
-        let read = from.read(&mut buffer).await.unwrap_or(0);
-        let bytes = buffer.get(..read).unwrap_or(&[]);
-        if bytes.is_empty() {
-            break;
-        }
+        let bytes = match from.read(&mut buffer).await {
+            Ok(0) | Err(_) => break,
+            Ok(read) => &buffer[..read],
+        };
         // Written down first: what was answered is then never before its question.
         beside.recorder.note(number, ConnectionHappened::Data(direction, bytes.to_vec()));
         beside.count.fetch_add(bytes.len() as u64, Ordering::Relaxed);
@@ -283,8 +282,8 @@ async fn one_way(
             break;
         }
     }
-    // The other end may be gone already.
-    to.shutdown().await.unwrap_or(());
+    // Dropped, it ends its direction.
+    drop(to);
 }
 
 fn listening(address: SocketAddr, args: &CaptureArgs) -> Line {

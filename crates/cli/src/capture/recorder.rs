@@ -20,9 +20,10 @@ use ddes_session::wiretap::{Passed, Wiretap};
 
 use super::file::{CaptureFile, Destination};
 use super::now;
-use crate::args::SessionRecordArgs;
+use crate::args::{BYTES_MAX, SessionRecordArgs};
 use crate::failure::Failure;
 use crate::streams::say;
+use crate::unheard::may_be_unheard;
 
 /// Memory for what waits to be written. Beyond it the capture has gaps, and lacks connections.
 const QUEUED_BYTES_MAX: usize = 32 << 20;
@@ -162,7 +163,7 @@ impl CaptureRecorder {
         thread::Builder::new()
             .name("capture".into())
             // Who waits no longer has said so.
-            .spawn(move || done.send(keeper.run(destination, &receiver)).unwrap_or(()))
+            .spawn(move || may_be_unheard(done.send(keeper.run(destination, &receiver))))
             .map_err(failed)?;
         Ok(Self {
             path: path.to_owned(),
@@ -194,8 +195,7 @@ impl CaptureRecorder {
     /// The capture that a client's flags ask for.
     pub(crate) fn of_client(args: &SessionRecordArgs) -> Result<Option<Arc<dyn Wiretap>>, Failure> {
         let Some(path) = &args.capture else { return Ok(None) };
-        let bytes_max = crate::args::CAPTURE_BYTES_MAX.parse().unwrap_or(u64::MAX);
-        let recorder = Self::start(path, bytes_max, false)?;
+        let recorder = Self::start(path, BYTES_MAX, false)?;
         let recorder = if args.capture_secrets { recorder.with_secrets() } else { recorder };
         Ok(Some(Arc::new(recorder)))
     }
@@ -283,8 +283,10 @@ impl CaptureRecorder {
 
     fn send(&self, message: RecorderMessage) {
         self.shared.queued.fetch_add(message.cost(), Ordering::Relaxed);
-        // A thread that has ended has said why.
-        self.sender.send(message).unwrap_or(());
+        if self.sender.send(message).is_err() {
+            // The thread that writes has ended, and has said why.
+            self.shared.is_over.store(true, Ordering::Relaxed);
+        }
     }
 }
 
@@ -421,7 +423,8 @@ impl Keeper {
                     let lost = bytes[0] + bytes[1];
                     self.ended.lost += lost as u64;
                     say(&format!(
-                        "The capture {} has a gap of {lost} bytes: it was not written as fast as they came.",
+                        "The capture {} has a gap of {lost} bytes: it was not written as fast as \
+                         they came.",
                         self.path.display(),
                     ));
                 }

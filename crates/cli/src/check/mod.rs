@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use ddes_client::v2::{ClientConnection, ConnectOptions, EnterError};
 use ddes_identity::{Contact, PublicKey, ServerAddress};
 use ddes_session::v2::ClientEnd;
+use ddes_wire::saturating;
 use ddes_wire::v2::{Reason, Suite};
 
 use crate::args::CheckArgs;
@@ -63,8 +64,7 @@ pub(crate) fn run(args: &CheckArgs) -> ExitCode {
     }
     let shown = match outcome {
         Ok(line) => {
-            // Bounded by --timeout.
-            let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+            let millis = saturating::millis(took);
             let line = line.with("took_ms", millis);
             if args.output.quiet { Ok(()) } else { Screen::of(&args.output).show(&line) }
         }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use ddes_client::classic::{ClassicConnection, ClassicOptions, CountError};
 use ddes_client::outbox::InputMark;
-use ddes_session::classic::{ClientEnd, ClientEvent};
+use ddes_session::classic::{ClientEnd, ClientEvent, SubmitError};
 use ddes_wire::classic::text;
+use ddes_wire::shown::hex;
 use ddes_wire::v2::Scope;
 use ddes_wire::{ClientId, Token, Total};
 
@@ -148,8 +149,13 @@ impl Counter for ClassicSession {
     }
 
     async fn leave(mut self, _: Scope) -> Result<CounterEnd, Failure> {
-        // A session that does not take the 50 is over: its end is the next report.
-        self.connection.disconnect().unwrap_or(());
+        match self.connection.disconnect() {
+            // A session that does not take the 50 is over: its end is the next report.
+            Ok(()) | Err(SubmitError::NotOpen) => {}
+            Err(SubmitError::Busy) => {
+                return Err(Failure::new(Code::No, SubmitError::Busy.to_string()));
+            }
+        }
         loop {
             if let CounterReport::Ended { end, .. } = self.next().await? {
                 return Ok(end);
@@ -182,7 +188,7 @@ fn key_received(bits: usize) -> Line {
 }
 
 fn ready(token: &Token) -> Line {
-    let hex: String = token.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex(token.as_bytes());
     Line::new("ready", format!("[STATUS][20] Received session token: {hex}")).with("token", hex)
 }
 

@@ -7,10 +7,12 @@ use std::process::{self, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::SyncSender;
 use std::thread;
 
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::failure::Failure;
+use crate::streams::say;
 
 /// A line of a child is at most so long.
 const LINE_BYTES_MAX: u64 = 64 * 1024;
@@ -94,8 +96,11 @@ impl Child {
     }
 
     pub(super) fn signal(&self, signal: Signal) {
-        // One that is gone needs none: its number is not given anew before it is waited for.
-        kill_process(Pid::from_child(&self.process), signal).unwrap_or(());
+        match kill_process(Pid::from_child(&self.process), signal) {
+            // One that is gone needs none: its number is not given anew before it is waited for.
+            Ok(()) | Err(Errno::SRCH) => {}
+            Err(error) => say(&format!("Process {} takes no signal: {error}", self.pid())),
+        }
     }
 
     /// How it ended, once its standard output has.

@@ -4,12 +4,12 @@ use std::io::{self, Write};
 
 use ddes_capture::{
     Check, Conversation, Conversations, Direction, End, Epoch, Field, FieldValue as Says, Frame,
-    Missing, OpenedKeys, Plain, Profile,
+    Missing, OpenedKeys, Plain, Profile, part,
 };
+use ddes_wire::shown::hex;
 use serde_json::{Value, json};
 
 use super::note;
-use super::show::hex;
 use crate::args::InspectArgs;
 use crate::screen::Line;
 
@@ -129,8 +129,7 @@ fn plain(plain: &Plain) -> Value {
 
 fn fields(fields: &[Field], bytes: &[u8]) -> Vec<Value> {
     let field = |field: &Field| {
-        // The reader gives no field beyond its bytes.
-        let inside = bytes.get(field.range.clone()).unwrap_or(&[]);
+        let inside = part(bytes, &field.range);
         // Integers are text: they exceed 2^53.
         let (value, stands_for) = match &field.value {
             Says::Integer(integer) => (json!(integer.to_string()), None),

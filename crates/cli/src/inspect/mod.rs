@@ -11,6 +11,7 @@ use ddes_capture::{
     Conversation, Conversations, Direction, Limits, NoteKind, ReadError, SECRETS_BYTES_MAX,
     SECRETS_MAX, SessionSecrets,
 };
+use ddes_wire::saturating;
 use zeroize::Zeroizing;
 
 use crate::args::InspectArgs;
@@ -58,7 +59,7 @@ fn read(args: &InspectArgs, secrets: &[SessionSecrets]) -> Result<Conversations,
     };
     let limits = Limits {
         // A bound beyond what can be addressed is none.
-        bytes_max: usize::try_from(args.max_memory).unwrap_or(usize::MAX),
+        bytes_max: saturating::to_usize(args.max_memory),
         only: args.stream,
         ..Limits::default()
     };

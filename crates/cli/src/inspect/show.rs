@@ -6,9 +6,9 @@ use std::time::Duration;
 use clap::builder::styling::{AnsiColor, Style};
 use ddes_capture::{
     Check, Conversation, Conversations, Direction, End, Epoch, Field, FieldValue, Frame,
-    OpenedKeys, Plain, Profile,
+    OpenedKeys, Plain, Profile, part,
 };
-use ddes_wire::shown;
+use ddes_wire::shown::{self, hex};
 use jiff::Timestamp;
 
 use super::{missing, note};
@@ -185,8 +185,7 @@ impl Pen {
         bytes: &[u8],
         style: Option<Style>,
     ) -> io::Result<()> {
-        // The reader gives no field beyond its bytes.
-        let inside = bytes.get(field.range.clone()).unwrap_or(&[]);
+        let inside = part(bytes, &field.range);
         let text = match &field.value {
             FieldValue::Integer(integer) => integer.to_string(),
             FieldValue::Named { number, name } => match name {
@@ -314,13 +313,6 @@ impl Pen {
     fn paint(&self, style: Style, text: &str) -> String {
         if self.has_colours { format!("{style}{text}{style:#}") } else { text.to_owned() }
     }
-}
-
-/// Bytes as hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// A time since 1970 as RFC 3339, UTC.

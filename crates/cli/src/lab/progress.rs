@@ -105,9 +105,9 @@ impl SearchBar {
     /// Leaves a clean line to whatever follows.
     pub(super) fn clear(&mut self) {
         (self.began, self.shown) = (None, None);
-        if std::mem::take(&mut self.is_on_screen) {
-            // As above.
-            streams::to_stderr("\r\x1b[K").unwrap_or(());
+        if self.is_on_screen {
+            // What was not cleared is still there.
+            self.is_on_screen = streams::to_stderr("\r\x1b[K").is_err();
         }
     }
 }

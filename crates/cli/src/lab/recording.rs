@@ -37,15 +37,14 @@ pub(super) fn conversation(
     let count = all.len();
     let has_integers = |one: &Conversation| one.frames.iter().any(|frame| frame.opcode == 30);
     // Without integers anywhere the first says what is missing.
-    let place = all.iter().position(has_integers).unwrap_or(0);
-    if all.is_empty() {
+    let Some(place) = all.iter().position(has_integers).or((!all.is_empty()).then_some(0)) else {
         let what = match stream {
             Some(stream) => format!("{name} has no conversation {stream}"),
             None => format!("{name} has no conversation of this protocol"),
         };
         return Err(Failure::new(Code::Usage, what)
             .next(format!("ddes inspect {name}     (shows what is in it)")));
-    }
+    };
     let conversation = all.swap_remove(place);
     if count > 1 && !is_quiet {
         crate::streams::say(&format!(

@@ -151,8 +151,10 @@ impl ExportRows {
                     .map_or("null".to_owned(), |fingerprint| format!("\"{fingerprint}\""));
                 writeln!(
                     self.out,
-                    "{{\"schema_version\":{SCHEMA_VERSION},\"event\":\"counted\",\"time\":\"{}\",\"batch\":{batch},\
-                     \"account\":\"{id}\",\"fingerprint\":{fingerprint},\"session\":\"{session}\",\"seq\":\"{seq}\",\
+                    "{{\"schema_version\":{SCHEMA_VERSION},\"event\":\"counted\",\"time\":\"{}\",\
+                     \"batch\":{batch},\
+                     \"account\":\"{id}\",\"fingerprint\":{fingerprint},\"session\":\"{session}\",\
+                     \"seq\":\"{seq}\",\
                      \"value\":\"{amount}\",\"sum\":\"{sum}\"}}",
                     time.1
                 )?;

@@ -96,10 +96,6 @@ impl Drop for Bar {
     }
 }
 
-fn hex(bytes: &[u8; 32]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// RFC 3339, UTC.
 fn shown_time(time: Timestamp) -> String {
     let at = i64::try_from(time.0)

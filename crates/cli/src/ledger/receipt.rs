@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! the statement                       as ddes-ledger writes it, one field a line
-//! -----BEGIN SSH SIGNATURE-----       SSHSIG over the statement's bytes: namespace ddes2-receipt, SHA-512
-//! …
+//! -----BEGIN SSH SIGNATURE-----       SSHSIG over the statement's bytes:
+//! …                                   namespace ddes2-receipt, SHA-512
 //! -----END SSH SIGNATURE-----
 //! ```
 
@@ -15,10 +15,11 @@ use ddes_identity::{Namespace, PublicKey, SigningKey};
 use ddes_ledger::{AccountId, Statement, Subject, audit};
 use ddes_web::ReceiptFault;
 use ddes_wire::Sequence;
+use ddes_wire::shown::hex;
 
 use super::account::{self, ShownAccount};
 use super::folder::Books;
-use super::{hex, shown_time};
+use super::shown_time;
 use crate::args::ReceiptArgs;
 use crate::failure::{Code, Failure};
 use crate::home::{Home, public_path, read_key, read_public_file};

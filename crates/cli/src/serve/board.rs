@@ -184,8 +184,11 @@ impl Board {
                 next.await;
             }
         };
-        // A reader who takes nothing for that long gets the prompt all the same.
-        tokio::time::timeout(patience, settled).await.unwrap_or(());
+        tokio::select! {
+            () = settled => {}
+            // A reader who takes nothing for that long gets the prompt all the same.
+            () = tokio::time::sleep(patience) => {}
+        }
     }
 
     /// Takes the terminal back from the prompt.

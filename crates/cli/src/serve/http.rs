@@ -14,7 +14,8 @@ use ddes_web::{
     About, AccessToken, ConfigChange, ConfigEntry, ConfigurationView, Draining, Events, LogLevel,
     Operations, ReceiptFault, Reloaded, VerificationFinding, Web, WebError, WebHandle, WebOptions,
 };
-use tokio::sync::mpsc;
+use ddes_wire::saturating;
+use tokio::sync::Notify;
 use zeroize::Zeroizing;
 
 use super::board::Board;
@@ -66,8 +67,7 @@ pub(super) fn bind(
             hosts: args.http.http_host.clone(),
             token: token(home)?,
             events: events.clone(),
-            // At most 80.
-            connections_max: usize::try_from(files - FILES_KEPT).unwrap_or(usize::MAX),
+            connections_max: saturating::to_usize(files - FILES_KEPT),
         };
         Web::bind(options).map_err(|error| failure(&error))
     };
@@ -149,22 +149,22 @@ fn shared(path: &Path, mode: u32) -> Failure {
 pub(super) struct Stopper {
     handle: ServerHandle,
     draining: Draining,
-    told: mpsc::Sender<()>,
+    told: Arc<Notify>,
 }
 
 impl Stopper {
     /// And what hears of each stop.
-    pub(super) fn new(handle: ServerHandle, draining: Draining) -> (Self, mpsc::Receiver<()>) {
-        let (told, heard) = mpsc::channel(1);
-        (Self { handle, draining, told }, heard)
+    pub(super) fn new(handle: ServerHandle, draining: Draining) -> (Self, Arc<Notify>) {
+        let told = Arc::new(Notify::new());
+        (Self { handle, draining, told: Arc::clone(&told) }, told)
     }
 
     /// The first time lets sessions end, the second time ends at once.
     pub(super) fn stop(&self) {
         self.draining.begin();
         self.handle.stop();
-        // It says so once; a console that is gone or busy says nothing.
-        self.told.try_send(()).unwrap_or(());
+        // The console says so once, when it is not busy.
+        self.told.notify_one();
     }
 }
 

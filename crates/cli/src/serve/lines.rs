@@ -13,7 +13,7 @@ use ddes_session::v2;
 use ddes_web::{VerificationFinding, VerificationOutcome};
 use ddes_wire::classic::text;
 use ddes_wire::v2::Status;
-use ddes_wire::{ClientId, Total};
+use ddes_wire::{ClientId, Total, saturating};
 
 use super::control::{Change, Changes};
 use super::events::Event;
@@ -193,8 +193,7 @@ pub(super) fn of_sum(sum: &Sum) -> Vec<Line> {
                 .with("count", *count)
                 .with("addresses", *addresses)
                 .with("more_addresses", *has_more_addresses)
-                // Some 500 million years fit.
-                .with("millis", u64::try_from(over.as_millis()).unwrap_or(u64::MAX));
+                .with("millis", saturating::millis(*over));
             vec![line]
         }
     }

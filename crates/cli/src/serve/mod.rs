@@ -27,7 +27,7 @@ use ddes_ledger::Ledger;
 use ddes_server::{Access, Report, Server, ServerOptions};
 use ddes_web::{About, Draining, Events, ReloadableLimits, Web, WebHandle};
 use ddes_wire::v2::Suite;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::args::{ServeArgs, SuiteName};
 use crate::capture::recorder::CaptureRecorder;
@@ -39,6 +39,7 @@ use crate::limits;
 use crate::prompt::Prompt;
 use crate::screen::{self, Line, Screen};
 use crate::streams;
+use crate::unheard::may_be_unheard;
 use board::Board;
 use console::Console;
 use control::{Control, PageControl};
@@ -175,7 +176,7 @@ fn hint(args: &ServeArgs, address: SocketAddr, is_passed: bool) {
 struct Companions {
     control: Control,
     stopper: Stopper,
-    stops: mpsc::Receiver<()>,
+    stops: Arc<Notify>,
     stop_note: StopNote,
     /// The page, if there is one.
     web: Option<Arc<WebHandle>>,
@@ -318,7 +319,7 @@ fn serve(
         .spawn(move || {
             runtime.block_on(console.run(&mut prompt));
             // Whoever would hear it has given it up.
-            over.send(()).unwrap_or(());
+            may_be_unheard(over.send(()));
         })
         .map_err(|error| Failure::system("cannot start a thread", &error))?;
 
@@ -360,7 +361,7 @@ fn to_show(tally: &Mutex<Tally>, stop_note: &StopNote, report: Report) -> Option
         }
         Report::Stopping(drain) => {
             // Without a service manager nobody waits for it.
-            stop_note.send(drain).unwrap_or(());
+            may_be_unheard(stop_note.send(drain));
             None
         }
         report @ (Report::Access(_) | Report::Ledger(_) | Report::Checkpoint(_)) => Some(report),

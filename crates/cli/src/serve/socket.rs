@@ -24,6 +24,7 @@ use zeroize::Zeroizing;
 use super::control::{Change, Changes, Control};
 use crate::failure::{Code, Failure};
 use crate::folder::OpenFolder;
+use crate::streams::say;
 
 /// What a path of a socket may have of bytes (unix(7)), with the 0 at its end.
 const PATH_BYTES_MAX: usize = 108;
@@ -48,8 +49,13 @@ pub(super) struct ControlSocket {
 
 impl Drop for ControlSocket {
     fn drop(&mut self) {
-        // The next server of this home removes one that stays.
-        std::fs::remove_file(&self.path).unwrap_or(());
+        match std::fs::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                // The next server of this home removes it.
+                say(&format!("{} stays: {error}", self.path.display()));
+            }
+            Ok(()) | Err(_) => {}
+        }
     }
 }
 
@@ -80,13 +86,23 @@ impl ControlSocket {
         thread::Builder::new().name("control".into()).spawn(move || {
             // Errors of accept pass: of files that are all in use, of clients that left.
             for stream in listener.incoming().flatten() {
-                // A client that leaves needs no answer.
                 let web = web.as_ref().and_then(Weak::upgrade);
-                answer(&stream, &address, &control, web.as_deref()).unwrap_or(());
+                match answer(&stream, &address, &control, web.as_deref()) {
+                    Err(error) if !has_left(&error) => {
+                        say(&format!("A request of a command got no answer: {error}"));
+                    }
+                    Ok(()) | Err(_) => {}
+                }
             }
         })?;
         Ok(socket)
     }
+}
+
+/// A client that leaves, or takes or asks nothing for too long, needs no answer.
+fn has_left(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, TimedOut, WouldBlock};
+    [BrokenPipe, ConnectionReset, TimedOut, WouldBlock].contains(&error.kind())
 }
 
 fn answer(
@@ -276,5 +292,17 @@ impl Changes {
             needs_restart: list("needs_restart")?,
             file: text(value, "file").map(PathBuf::from),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_has_left_by_the_errors_of_its_socket_and_no_others() {
+        assert!(has_left(&io::ErrorKind::BrokenPipe.into()));
+        assert!(has_left(&io::ErrorKind::WouldBlock.into()));
+        assert!(!has_left(&io::ErrorKind::InvalidData.into()));
     }
 }

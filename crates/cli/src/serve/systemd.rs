@@ -10,6 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use ddes_server::{Pulse, ServerHandle};
+use ddes_wire::saturating;
 use sd_notify::NotifyState;
 
 use crate::failure::Failure;
@@ -63,6 +64,11 @@ fn run(
     }
 }
 
+/// In a field of 32 bits: 71 minutes at most, which --drain-secs may exceed.
+fn extend(by: Duration) -> NotifyState<'static> {
+    NotifyState::ExtendTimeoutUsec(saturating::to_u32(saturating::micros(by)))
+}
+
 fn status(served: &str, pulse: Pulse) -> String {
     let connections = match pulse.connections {
         1 => "1 connection".to_owned(),
@@ -100,8 +106,7 @@ impl Manager {
     /// The server is still about to serve, and needs at least this long until it says so again.
     pub(super) fn starting(&self, status: &str, more: Duration) {
         let Some(mut told) = self.told() else { return };
-        let more = u32::try_from(more.as_micros()).unwrap_or(u32::MAX); // 71 minutes at most
-        told.tell(&[NotifyState::ExtendTimeoutUsec(more), NotifyState::Status(status)]);
+        told.tell(&[extend(more), NotifyState::Status(status)]);
     }
 
     /// The server lives. The first time, it serves from now on.
@@ -117,10 +122,7 @@ impl Manager {
     fn stop(&self, drain: Duration) {
         let Some(mut told) = self.told() else { return };
         told.is_stopping = true;
-        let most = (drain + STOP_MARGIN).as_micros();
-        // A field of 32 bits, which --drain-secs exceeds above an hour.
-        let most = NotifyState::ExtendTimeoutUsec(u32::try_from(most).unwrap_or(u32::MAX));
-        told.tell(&[NotifyState::Stopping, most]);
+        told.tell(&[NotifyState::Stopping, extend(drain + STOP_MARGIN)]);
     }
 
     /// The configuration is read again from now on, until what this returns is dropped; whoever
@@ -157,6 +159,23 @@ impl ManagerTold {
                 "Warning: the service manager (NOTIFY_SOCKET) takes no messages: {error}. It may \
                  end the server."
             ));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_that_a_field_of_32_bits_does_not_hold_is_the_longest() {
+        let longest = u32::MAX.into();
+        for (micros, expect) in [(0, 0), (longest, u32::MAX), (longest + 1, u32::MAX)] {
+            let NotifyState::ExtendTimeoutUsec(extended) = extend(Duration::from_micros(micros))
+            else {
+                panic!("another field")
+            };
+            assert_eq!(extended, expect);
         }
     }
 }

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
+use crate::terminal;
+
 /// The alternate screen, without the cursor.
 const ENTER: &str = "\x1b[?1049h\x1b[?25l\x1b[2J";
 /// Colours off, the cursor, the screen that was there before.
@@ -72,8 +74,7 @@ impl TakenTerminal {
     fn give_back(&self) {
         let out = self.out.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(mut out) = out {
-            // A terminal that is gone has nothing to restore.
-            leave(&self.terminal, &self.before, &mut out).unwrap_or(());
+            terminal::restored(leave(&self.terminal, &self.before, &mut out));
         }
     }
 }

@@ -2,8 +2,9 @@
 //! libraries of the Python peer, or the peer itself.
 
 use ddes_cipher::Function;
+use ddes_wire::shown::hex;
 
-use super::{Calculation, DhGroup, HkdfExpansion, KemKey, hex};
+use super::{Calculation, DhGroup, HkdfExpansion, KemKey};
 
 /// A line for a shell, run in the folder of the sources.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,7 +15,8 @@ pub(super) const ED25519: Label = (
 pub(super) const SSHSIG: Label = (
     "SSHSIG: verification",
     "OpenSSH's PROTOCOL.sshsig; RFC 8032; PROTOCOL.md, P-15 and P-16",
-    "data = \"SSHSIG\" ‖ string(namespace) ‖ string(\"\") ‖ string(\"sha512\") ‖ string(SHA-512(m))\n\
+    "data = \"SSHSIG\" ‖ string(namespace) ‖ string(\"\") ‖ string(\"sha512\") ‖ \
+     string(SHA-512(m))\n\
      string(x) = length u32 ‖ x; Ed25519 verifies data",
 );
 

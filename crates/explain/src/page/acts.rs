@@ -128,20 +128,21 @@ impl Act {
     pub(super) fn story(self) -> &'static str {
         match self {
             Self::ServerKey => {
-                "The server speaks first. It names a group, a prime p and a generator g, and its own \
-                 value g^y mod p, as PEM text. Nothing is secret yet, and nothing is signed."
+                "The server speaks first. It names a group, a prime p and a generator g, and its \
+                 own value g^y mod p, as PEM text. Nothing is secret yet, and nothing is signed."
             }
             Self::ClientKey => {
-                "The client answers with g^x mod p in the server’s group. Now each side can compute \
-                 g^(xy) mod p from its own exponent and the other’s value. The wire does not carry it."
+                "The client answers with g^x mod p in the server’s group. Now each side can \
+                 compute g^(xy) mod p from its own exponent and the other’s value. The wire does \
+                 not carry it."
             }
             Self::Token => {
-                "The server draws 16 random bytes and encrypts them with DES under Key1, twice. The \
-                 client is to repeat them with each integer."
+                "The server draws 16 random bytes and encrypts them with DES under Key1, twice. \
+                 The client is to repeat them with each integer."
             }
             Self::Integer => {
-                "The client sends an integer and its own UUID under Double DES, then the token in the \
-                 clear, then an HMAC over both."
+                "The client sends an integer and its own UUID under Double DES, then the token in \
+                 the clear, then an HMAC over both."
             }
             Self::Received => "The server says in plain text that it has counted the integer.",
             Self::Result => "The server sends the session’s sum as decimal text under Double DES.",
@@ -150,17 +151,18 @@ impl Act {
             }
             Self::ServerEnd => "The server ends the session and says why, in the clear.",
             Self::Hello => {
-                "The client speaks first. It names one suite and sends values that it uses once: g^x \
-                 mod p and, in the hybrid suites, an ML-KEM key. Nothing is negotiated, so there is \
-                 nothing to downgrade."
+                "The client speaks first. It names one suite and sends values that it uses once: \
+                 g^x mod p and, in the hybrid suites, an ML-KEM key. Nothing is negotiated, so \
+                 there is nothing to downgrade."
             }
             Self::Answer => {
-                "The server answers with g^y mod p and, in the hybrid suites, a secret that only the \
-                 holder of the ML-KEM key can open. Both sides mix every byte so far into one hash."
+                "The server answers with g^y mod p and, in the hybrid suites, a secret that only \
+                 the holder of the ML-KEM key can open. Both sides mix every byte so far into one \
+                 hash."
             }
             Self::ServerProof => {
-                "The first record. The server signs the hash of the handshake with its long-term key: \
-                 a middleman would have another hash."
+                "The first record. The server signs the hash of the handshake with its long-term \
+                 key: a middleman would have another hash."
             }
             Self::ClientProof => {
                 "The client has recognised the server’s key, and signs the same hash with its own. \
@@ -171,19 +173,20 @@ impl Act {
                  counted, and their sum."
             }
             Self::Data => {
-                "The client sends numbered integers. The record’s own number is nowhere on the wire: \
-                 both sides count."
+                "The client sends numbered integers. The record’s own number is nowhere on the \
+                 wire: both sides count."
             }
             Self::Outcome => {
-                "What is counted is on the server’s disk before this is sent: the last number, and the \
-                 exact sum."
+                "What is counted is on the server’s disk before this is sent: the last number, and \
+                 the exact sum."
             }
             Self::Farewell => {
-                "Each side says that it has finished, inside a record: a cut connection cannot pass \
-                 for an end."
+                "Each side says that it has finished, inside a record: a cut connection cannot \
+                 pass for an end."
             }
             Self::Rejection => {
-                "The server refuses before any key exists. Anybody on the path could have sent this."
+                "The server refuses before any key exists. Anybody on the path could have sent \
+                 this."
             }
             Self::Unknown => "No message of this wire has this opcode from this side.",
         }

@@ -167,9 +167,9 @@ fn of_classic(frame: &Frame, act: Act, repeats: &Repeats<'_>, prefix: &str) -> V
             5,
         )],
         Act::Token => vec![flaw(
-            "The last block is known: eight bytes 08 under Key1 twice, in every session. Trying all \
-             2<sup>56</sup> keys Key1 costs two DES a trial and needs no memory; the token, which the \
-             next 30 shows in the clear, tells the right one.",
+            "The last block is known: eight bytes 08 under Key1 twice, in every session. Trying \
+             all 2<sup>56</sup> keys Key1 costs two DES a trial and needs no memory; the token, \
+             which the next 30 shows in the clear, tells the right one.",
             9,
         )],
         Act::Integer => of_integer(frame, repeats, prefix),
@@ -218,8 +218,8 @@ fn of_integer(frame: &Frame, repeats: &Repeats<'_>, prefix: &str) -> Vec<Lesson>
         let where_ = named(&identical, prefix);
         lessons.push(flaw(
             format!(
-                "The whole frame is that of {where_}, HMAC included. The server cannot tell a repeated \
-                 frame from a new one: recorded and sent again, it counts again."
+                "The whole frame is that of {where_}, HMAC included. The server cannot tell a \
+                 repeated frame from a new one: recorded and sent again, it counts again."
             ),
             3,
         ));
@@ -229,9 +229,9 @@ fn of_integer(frame: &Frame, repeats: &Repeats<'_>, prefix: &str) -> Vec<Lesson>
     let mut behind = blocks.iter().take(INTEGER_BLOCKS).skip(1);
     if behind.any(|range| !elsewhere(range).is_empty()) {
         lessons.push(flaw(
-            "Within the session the last three blocks, UUID and padding, never change. Only block 0 \
-             tells the frames apart, and it depends on the integer alone: whoever knows some integers \
-             makes a codebook of block 0, and reads the others in it.",
+            "Within the session the last three blocks, UUID and padding, never change. Only block \
+             0 tells the frames apart, and it depends on the integer alone: whoever knows some \
+             integers makes a codebook of block 0, and reads the others in it.",
             4,
         ));
     }
@@ -265,12 +265,12 @@ fn of_v2(frame: &Frame, act: Act) -> Vec<Lesson> {
             stands("Too many connections are refused before anything is computed (P-28)."),
         ],
         Act::Answer => vec![stands(
-            "A middleman may answer in the server’s place. It gets no further than message 3, which \
-             it cannot sign (P-15).",
+            "A middleman may answer in the server’s place. It gets no further than message 3, \
+             which it cannot sign (P-15).",
         )],
         Act::ServerProof => vec![stands(
-            "Who only listens does not learn which server this is. The key and signature are inside \
-             (P-14).",
+            "Who only listens does not learn which server this is. The key and signature are \
+             inside (P-14).",
         )],
         Act::ClientProof => vec![stands(
             "The client’s identity is sent to a server that it knows already, and to nobody else \
@@ -279,8 +279,8 @@ fn of_v2(frame: &Frame, act: Act) -> Vec<Lesson> {
         Act::Welcome => vec![stands("The token never stands in the clear on this wire (P-20).")],
         Act::Data => of_data(sealed),
         Act::Outcome => vec![stands(
-            "Another key than that of the 30s, and the opcode is under the tag: a 30 sent back does \
-             not open (P-08).",
+            "Another key than that of the 30s, and the opcode is under the tag: a 30 sent back \
+             does not open (P-08).",
         )],
         Act::Farewell => vec![stands(
             "An end that is not inside a record is an error: the connection was cut (P-18).",
@@ -331,12 +331,12 @@ pub(super) fn verdict(conversation: &Conversation, attack: &AttackMarks) -> Stri
     let repeats = count(attack.repeated, "repeats an earlier one", "repeat earlier ones");
     match conversation.profile {
         Profile::Classic => format!(
-            "Of {compared} of ciphertext {repeats}. The session token stands in the clear in {sent}. \
-             Nothing is signed, and nothing is numbered."
+            "Of {compared} of ciphertext {repeats}. The session token stands in the clear in \
+             {sent}. Nothing is signed, and nothing is numbered."
         ),
         Profile::V2 { .. } => format!(
-            "Of {compared} of ciphertext {repeats}. Opcodes, times and lengths can be seen; nothing \
-             else."
+            "Of {compared} of ciphertext {repeats}. Opcodes, times and lengths can be seen; \
+             nothing else."
         ),
     }
 }

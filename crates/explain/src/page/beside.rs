@@ -52,8 +52,8 @@ const ROWS: &[ActRow] = &[
         title: "Send an integer",
         classic: &[Act::Integer],
         v2: &[Act::Data],
-        weak: "Equal integers make equal frames; a frame sent again counts again; the token is in the \
-               clear.",
+        weak: "Equal integers make equal frames; a frame sent again counts again; the token is in \
+               the clear.",
         strong: "A new keystream for each record, whose number is on no wire (P-05, P-08); each \
                  integer of an account has a number of its own (P-25).",
     },
@@ -63,7 +63,8 @@ const ROWS: &[ActRow] = &[
         v2: &[Act::Outcome],
         weak: "The same HMAC key both ways: a reflected 30 passes for a 40. A sum is lost with its \
                connection.",
-        strong: "Another key for each direction (P-02); a sum is on the disk before it is sent (P-32).",
+        strong: "Another key for each direction (P-02); a sum is on the disk before it is sent \
+                 (P-32).",
     },
     ActRow {
         title: "Leave",
@@ -93,11 +94,13 @@ pub(super) fn beside(one: &PageSide<'_>, other: &PageSide<'_>) -> Option<String>
     Some(format!(
         "<section class=\"beside\" id=\"beside\" aria-labelledby=\"beside-title\">\
          <h2 id=\"beside-title\">The same act on both wires</h2>\
-         <p>Both captures side by side: what each step is made of, what it gives away, and what stops \
-         the attack.</p>\
+         <p>Both captures side by side: what each step is made of, what it gives away, and what \
+         stops the attack.</p>\
          <div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"both wires\"><table>\
-         <thead><tr><td></td><th scope=\"col\">classic</th><th scope=\"col\">D-DDES/2</th></tr></thead>\
-         <tbody>{rows}<tr><th scope=\"row\">Blocks that repeat</th><td data-wire=\"classic\">{}</td><td data-wire=\"D-DDES/2\">{}</td></tr></tbody>\
+         <thead><tr><td></td><th scope=\"col\">classic</th><th scope=\"col\">D-DDES/2</th></tr>\
+         </thead>\
+         <tbody>{rows}<tr><th scope=\"row\">Blocks that repeat</th><td data-wire=\"classic\">{}\
+         </td><td data-wire=\"D-DDES/2\">{}</td></tr></tbody>\
          </table></div></section>\n",
         repeats(classic),
         repeats(v2)

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use ddes_capture::{Field, FieldValue};
+use ddes_capture::{Field, FieldValue, part};
 
 use super::attack::FrameMark;
 use super::html::{count, lines, short, spaced, text, thousands};
@@ -49,7 +49,8 @@ impl Linked<'_> {
         let rows: String =
             self.fields.iter().enumerate().map(|(i, field)| self.row(i, field)).collect();
         format!(
-            "<div class=\"linked{tall}\"><div class=\"bytes\" role=\"group\" aria-label=\"{label}, {size}\">\
+            "<div class=\"linked{tall}\">\
+             <div class=\"bytes\" role=\"group\" aria-label=\"{label}, {size}\">\
              {hex}</div><table class=\"fields\"><thead class=\"unseen\"><tr><th scope=\"col\">bytes\
              </th><th scope=\"col\">field</th><th scope=\"col\">value and meaning</th></tr></thead>\
              <tbody>{rows}</tbody></table></div>",
@@ -122,8 +123,7 @@ impl Linked<'_> {
     }
 
     fn of(&self, range: Range<usize>) -> &[u8] {
-        // Fields and marks point into these bytes; one that does not would show nothing.
-        self.bytes.get(range).unwrap_or(&[])
+        part(self.bytes, &range)
     }
 
     fn row(&self, i: usize, field: &Field) -> String {
@@ -147,7 +147,8 @@ impl Linked<'_> {
         format!(
             "<tr id=\"{anchor}.{field}\" class=\"h{hue}\" data-f=\"{i}\" tabindex=\"-1\">\
              <td class=\"place\">{place}</td><th scope=\"row\">{name}</th>\
-             <td><span class=\"value\">{value}</span> <span class=\"meaning\">{meaning}</span></td></tr>",
+             <td><span class=\"value\">{value}</span> <span class=\"meaning\">{meaning}</span></td>\
+             </tr>",
             anchor = self.anchor,
             field = field.name,
             hue = i % HUES,

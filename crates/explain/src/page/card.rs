@@ -136,8 +136,10 @@ impl Card {
             "<details class=\"calc {class}{repeat}\" id=\"{anchor}\"{open}>\
              <summary><h4 class=\"calc-title\">{heading}</h4>\
              <span class=\"calc-outcome\">{outcome}</span></summary>\
-             <div class=\"calc-body\"><p class=\"why\">{why} <span class=\"who\">Worked out by {who}.\
-             </span></p><p class=\"name\">{name}</p><pre class=\"formula\">{formula}</pre>{body}{lines}\
+             <div class=\"calc-body\"><p class=\"why\">{why} \
+             <span class=\"who\">Worked out by {who}.\
+             </span></p><p class=\"name\">{name}</p><pre class=\"formula\">{formula}</pre>{body}\
+             {lines}\
              <p class=\"source\">{source}</p></div></details>\n",
             class = self.role.class(),
             repeat = if is_repeat { " repeat" } else { "" },
@@ -327,7 +329,8 @@ fn table(steps: &[Step], title: &str) -> String {
         })
         .collect();
     format!(
-        "<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"block by block: {title}\"><table>\
+        "<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"block by block: \
+         {title}\"><table>\
          <thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table>{instead}</div>",
         instead = unprinted(
             steps.len() > PAPER_ROWS_MAX,

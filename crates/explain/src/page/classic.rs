@@ -140,8 +140,8 @@ fn of_frame(frame: &Frame, act: Act, opened: &OpenedClassic, prefix: &str) -> Ve
     match act {
         Act::Token => vec![ddes(
             key1.clone(),
-            "Both passes use Key1. The last block decrypts to 08 eight times, in every session: it is \
-             padding alone.",
+            "Both passes use Key1. The last block decrypts to 08 eight times, in every session: it \
+             is padding alone.",
         )],
         Act::Integer => {
             let mut cards: Vec<Card> = hmac(frame, &key2, receiver, &anchor).into_iter().collect();

@@ -44,8 +44,10 @@ pub fn document(sources: &Sources<'_>) -> String {
          <meta name=\"referrer\" content=\"no-referrer\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
          <title>The illustrated D-DDES · {title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n\
-         <a class=\"skip\" href=\"#frames\">Skip to the frames</a>\n{top}{views}<main id=\"frames\" \
-         tabindex=\"-1\">\n{table}{body}</main>\n{foot}<script>{SCRIPT}</script>\n</body>\n</html>\n",
+         <a class=\"skip\" href=\"#frames\">Skip to the frames</a>\n\
+         {top}{views}<main id=\"frames\" \
+         tabindex=\"-1\">\n{table}{body}</main>\n{foot}<script>{SCRIPT}</script>\n</body>\n\
+         </html>\n",
         policy = policy(),
         top = top(main, file, &attacked),
         views = views(has_secrets),
@@ -69,10 +71,10 @@ fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::new();
     for chunk in bytes.chunks(3) {
-        let bits = (0..3).fold(0_u32, |bits, i| {
-            // Padding is zero bits.
-            bits << 8 | u32::from(chunk.get(i).copied().unwrap_or(0))
-        });
+        // Padding is zero bits.
+        let mut padded = [0; 4];
+        padded[1..=chunk.len()].copy_from_slice(chunk);
+        let bits = u32::from_be_bytes(padded);
         for i in 0..4 {
             let digit = DIGITS[(bits >> (18 - 6 * i) & 0x3f) as usize];
             out.push(if i <= chunk.len() { char::from(digit) } else { '=' });
@@ -112,8 +114,8 @@ fn top(main: &Conversation, file: &str, attacked: &AttackMarks) -> String {
         bytes => format!("<div><dt>missing in the capture</dt><dd>{bytes} bytes</dd></div>"),
     };
     format!(
-        "<header class=\"top\"><p class=\"kicker\">The illustrated D-DDES</p><h1>Every byte of {wire}, \
-         explained</h1><p class=\"lead\">{sentence}</p><dl class=\"facts\">\
+        "<header class=\"top\"><p class=\"kicker\">The illustrated D-DDES</p><h1>Every byte of \
+         {wire}, explained</h1><p class=\"lead\">{sentence}</p><dl class=\"facts\">\
          <div><dt>capture</dt><dd>{}</dd></div>\
          <div><dt>client</dt><dd>{}</dd></div><div><dt>server</dt><dd>{}</dd></div>{suite}\
          <div><dt>frames</dt><dd>{}</dd></div><div><dt>bytes</dt><dd>{}</dd></div>\
@@ -138,13 +140,13 @@ fn how_to_open(main: &Conversation) -> String {
         format!("<p class=\"bad\">The secrets that were tried do not fit: {}</p>", text(why))
     });
     format!(
-        "<aside class=\"how\"><h2>This is the eavesdropper’s page</h2>{refused}<p>The capture holds no \
-         secrets, so the page shows what anybody on the path sees. To see inside, capture a session \
-         of your own with its secrets, and explain that:</p>\
+        "<aside class=\"how\"><h2>This is the eavesdropper’s page</h2>{refused}<p>The capture \
+         holds no secrets, so the page shows what anybody on the path sees. To see inside, capture \
+         a session of your own with its secrets, and explain that:</p>\
          <pre tabindex=\"0\"><code>ddes send --capture session.pcapng --capture-secrets 42 50\n\
          ddes explain session.pcapng -o page.html</code></pre>\
-         <p>With <code>--classic</code> it is the original’s wire. Whoever has such a file reads the \
-         session: make it for study only.</p></aside>"
+         <p>With <code>--classic</code> it is the original’s wire. Whoever has such a file reads \
+         the session: make it for study only.</p></aside>"
     )
 }
 
@@ -153,11 +155,13 @@ fn views(has_secrets: bool) -> String {
         let checked = if is_checked { " checked" } else { "" };
         format!(
             "<label><input type=\"radio\" name=\"view\" id=\"view-{id}\" value=\"{id}\"{checked}> \
-             <span class=\"view-name\">{name}</span> <span class=\"view-hint\">{hint}</span></label>"
+             <span class=\"view-name\">{name}</span> <span class=\"view-hint\">{hint}</span>\
+             </label>"
         )
     };
     format!(
-        "<form class=\"views\" aria-label=\"views\"><fieldset><legend>Look at it as</legend>{}{}{}</fieldset></form>\n",
+        "<form class=\"views\" aria-label=\"views\"><fieldset><legend>Look at it as</legend>{}{}{}\
+         </fieldset></form>\n",
         one("wire", "Eavesdropper", "what is on the wire", !has_secrets),
         one("keys", "With the keys", "what is inside, and how", has_secrets),
         one("attack", "Attacker", "what the bytes give away", false)
@@ -175,7 +179,8 @@ fn conversation(side: &PageSide<'_>, file: &str, heading: &str) -> String {
     let mut out = format!(
         "<section class=\"conversation\" aria-labelledby=\"{prefix}title\">\
          <h2 id=\"{prefix}title\">{heading}</h2>{}{}\
-         <div class=\"lanes\"><p class=\"lane client\"><b>client</b> {}</p><p class=\"lane server\">\
+         <div class=\"lanes\"><p class=\"lane client\"><b>client</b> {}</p>\
+         <p class=\"lane server\">\
          <b>server</b> {}</p>\n",
         file_line(conversation, file),
         ladder(conversation, &titles, prefix),
@@ -244,7 +249,8 @@ fn ladder(conversation: &Conversation, titles: &[String], prefix: &str) -> Strin
     let rungs: String = conversation.frames.iter().zip(titles).take(FRAMES_MAX).map(rung).collect();
     let which = if prefix.is_empty() { "" } else { "other " };
     format!(
-        "<nav class=\"ladder\" aria-label=\"frames of the {which}conversation\"><ol>{rungs}</ol></nav>"
+        "<nav class=\"ladder\" aria-label=\"frames of the {which}conversation\"><ol>{rungs}</ol>\
+         </nav>"
     )
 }
 
@@ -252,8 +258,8 @@ fn ladder(conversation: &Conversation, titles: &[String], prefix: &str) -> Strin
 fn between(act: Act, cards: &str) -> String {
     let unseen = act.unseen().map_or_else(String::new, |words| {
         format!(
-            "<p class=\"locked without-keys\">{words} <span class=\"aside\">Without a key nobody else \
-             can.</span></p>"
+            "<p class=\"locked without-keys\">{words} <span class=\"aside\">Without a key nobody \
+             else can.</span></p>"
         )
     });
     if cards.is_empty() {
@@ -277,7 +283,8 @@ fn of_note(note: &Note) -> String {
         NoteKind::Gap { bytes } => format!("The capture misses {bytes} bytes{from} here."),
         NoteKind::Unframed { bytes } => format!("{bytes} bytes{from} belong to no whole frame."),
         NoteKind::Conflict { offset } => format!(
-            "A retransmission{from} brought other bytes from offset {offset} on. The first ones count."
+            "A retransmission{from} brought other bytes from offset {offset} on. The first ones \
+             count."
         ),
         NoteKind::Midway => "The capture began after the connection.".to_owned(),
         NoteKind::Beyond { frames, bytes } => {
@@ -300,7 +307,8 @@ fn ending(conversation: &Conversation) -> String {
     let rest = total.saturating_sub(FRAMES_MAX);
     let more = if rest > 0 {
         format!(
-            "<p class=\"note\">{} more are not on this page: <code>ddes inspect</code> shows all.</p>",
+            "<p class=\"note\">{} more are not on this page: <code>ddes inspect</code> shows \
+             all.</p>",
             count(rest, "frame", "frames")
         )
     } else {
@@ -332,10 +340,11 @@ fn ending(conversation: &Conversation) -> String {
 }
 
 fn foot() -> String {
-    "<footer class=\"foot\"><p>Made by <code>ddes explain</code> from the bytes of one capture. This page \
-     asks nobody for anything: it can be read offline, printed, and kept.</p><p>The lines of Python run \
-     in the folder of the sources, with the libraries of <code>peer/requirements.txt</code>. Rules such \
-     as C-11 and P-08 are those of PROTOCOL.md.</p></footer>\n"
+    "<footer class=\"foot\"><p>Made by <code>ddes explain</code> from the bytes of one capture. \
+     This page asks nobody for anything: it can be read offline, printed, and kept.</p><p>The \
+     lines of Python run in the folder of the sources, with the libraries of \
+     <code>peer/requirements.txt</code>. Rules such as C-11 and P-08 are those of PROTOCOL.md.</p>\
+     </footer>\n"
         .to_owned()
 }
 

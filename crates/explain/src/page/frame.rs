@@ -39,9 +39,11 @@ impl ShownFrame<'_> {
              <p class=\"arrow\"><span class=\"from\">{from}</span><span class=\"shaft\" \
              aria-hidden=\"true\"></span><span class=\"unseen\"> to </span>\
              <span class=\"op\">{opcode} · {name}</span>\
-             <span class=\"shaft head\" aria-hidden=\"true\"></span><span class=\"to\">{to}</span></p>\
+             <span class=\"shaft head\" aria-hidden=\"true\"></span><span class=\"to\">{to}</span>\
+             </p>\
              <div class=\"sheet\"><header><h3 id=\"{anchor}.title\">\
-             <a class=\"number\" href=\"#{anchor}\"><span class=\"unseen\">frame </span>{number}</a> \
+             <a class=\"number\" href=\"#{anchor}\"><span class=\"unseen\">frame </span>{number}\
+             </a> \
              {title}</h3><p class=\"when\">{at} · {size}</p></header>\
              <p class=\"story\">{story}</p>{bytes}{der}{inside}{lessons}</div></article>\n",
             opcode = frame.opcode,

@@ -251,8 +251,8 @@ impl HandshakeFrames<'_> {
                 m: randomness.get(..32)?.to_vec(),
             },
         };
-        let why = "The second secret, by lattices and not by exponents: whoever breaks one of the two \
-                   has nothing yet.";
+        let why = "The second secret, by lattices and not by exponents: whoever breaks one of the \
+                   two has nothing yet.";
         let claim = Claim {
             place: "the input of the next step".to_owned(),
             anchor: format!("{}.calc-key-ekem1", frame_anchor(self.prefix, self.answer.number)),
@@ -397,8 +397,8 @@ fn keystream(open: &Card) -> Option<Card> {
         anchor: format!("{}-stream", open.anchor),
         title: open.title.replacen("Opening", "Keystream of DES for", 1),
         why: format!(
-            "Each block holds two numbers: n, and its own. One pass of DES under Key1 and one under \
-             Key2 make 8 bytes of keystream from it. The ciphertext is XORed with them{also}."
+            "Each block holds two numbers: n, and its own. One pass of DES under Key1 and one \
+             under Key2 make 8 bytes of keystream from it. The ciphertext is XORed with them{also}."
         ),
         calculation,
         claim: Some(Claim {
@@ -460,8 +460,8 @@ fn signature(
         },
         after: frame.number,
         role,
-        why: "What is signed is the hash of the handshake. A middleman has a handshake with each side, \
-              and each has another hash."
+        why: "What is signed is the hash of the handshake. A middleman has a handshake with each \
+              side, and each has another hash."
             .to_owned(),
         calculation: Calculation::SshSig {
             namespace,

@@ -7,6 +7,7 @@ use ddes_cipher::DesKey;
 use sha2::{Digest, Sha256};
 
 use super::RecoverError;
+use crate::hex;
 
 /// Where a search stopped: `to_string` gives a few lines of text, `parse` reads them. The keys
 /// found so far are among them.
@@ -136,10 +137,6 @@ impl FromStr for SearchState {
         });
         Ok(Self { task, part, next: slice, found: found.collect::<Result<_, _>>()? })
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn bytes<const N: usize>(hex: &str) -> Option<[u8; N]> {

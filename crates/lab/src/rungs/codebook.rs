@@ -11,7 +11,7 @@ use crate::{Lab, LabError, Seed, Trial, hex};
 
 pub(super) const LABEL: &str = "rung 4/classic";
 /// Votes whose values the attacker knows, for example because they were published.
-const KNOWN: usize = 12;
+pub(super) const KNOWN: usize = 12;
 const UNKNOWN: usize = 12;
 /// Rows of the codebook that are told.
 const ROWS_MAX: usize = 9;

@@ -23,7 +23,7 @@ use crate::{Lab, LabError, Recorded, Seed, Trial, hex};
 
 /// Bits of the fresh primes here; the original's have 2048.
 const FRESH_BITS: NonZeroU32 = NonZeroU32::MIN.saturating_add(511);
-const ORIGINAL_BITS: u64 = 2048;
+const ORIGINAL_BITS: u32 = 2048;
 /// What a connection cost the original's server, in processor time: the median of 12, and their
 /// range.
 const ORIGINAL_SECS: &str = "12 s a connection in the median of 12, and 1 s to 60 s";
@@ -69,9 +69,8 @@ pub(super) fn classic(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
         "{} ms of the server's processor for each connection, for 0 bytes sent.",
         millis(each)
     ));
-    let factor = (ORIGINAL_BITS / u64::from(FRESH_BITS.get())).pow(5);
-    // 1,024 times a connection's time is far below the bound of a Duration.
-    let by_rule = each.saturating_mul(u32::try_from(factor).unwrap_or(u32::MAX));
+    let factor = (ORIGINAL_BITS / FRESH_BITS).pow(5);
+    let by_rule = each.saturating_mul(factor);
     lab.lesson(format!(
         "Candidates grow with the square of the bits and each trial with their cube: by this rule \
          2048 bits take 4^5 = {factor} times as long, {:.0} s with this program. The original's \

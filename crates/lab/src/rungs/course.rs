@@ -33,8 +33,11 @@ pub(crate) fn replayed(seed: &Seed) -> [u64; 2] {
     [value(0), value(1)]
 }
 
-pub(crate) fn votes(seed: &Seed) -> Vec<u64> {
-    codebook::votes(seed)
+/// The votes that the attacker knows, and those that are asked for.
+pub(crate) fn votes(seed: &Seed) -> (Vec<u64>, Vec<u64>) {
+    let mut votes = codebook::votes(seed);
+    let unknown = votes.split_off(codebook::KNOWN);
+    (votes, unknown)
 }
 
 pub(crate) fn changed(seed: &Seed) -> Vec<u64> {

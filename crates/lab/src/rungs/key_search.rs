@@ -198,14 +198,15 @@ pub(super) fn classic(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     let (material, around) = material(lab, LABEL, &values)?;
     let (sealed, _) = targets(&material)?;
     lab.sees(format!(
-        "The 20's third block, bytes 16 to 23: {}. It is E(Key1, E(Key1, 08 08 08 08 08 08 08 08)): \
-         the same plaintext in every session, and one key. This block is what keys are tried on.",
+        "The 20's third block, bytes 16 to 23: {}. It is \
+         E(Key1, E(Key1, 08 08 08 08 08 08 08 08)): the same plaintext in every session, and one \
+         key. This block is what keys are tried on.",
         hex(&sealed[16..])
     ));
     lab.does(format!(
         "Tries the 2^{bits} keys that the hint leaves, two DES each. The 20's first two blocks are \
-         the sieve: they are the token, which each 30 shows in the clear. With few unknown bits the \
-         third block alone decides almost always."
+         the sieve: they are the token, which each 30 shows in the clear. With few unknown bits \
+         the third block alone decides almost always."
     ));
     let begun = std::time::Instant::now();
     let Some(FoundKeys { keys: found, passes }) = both_keys(lab, &material, &around, RUNG)? else {

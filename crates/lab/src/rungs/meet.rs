@@ -81,8 +81,8 @@ fn known_pairs(
 ) -> Result<Vec<Pair>, LabError> {
     let mut pairs = vec![Pair { plaintext: PAD, ciphertext: *last }];
     lab.sees(format!(
-        "The 30's fourth block, bytes 24 to 31: {}. It is Double DES of 08×8, the padding: keys are \
-         tried on it.",
+        "The 30's fourth block, bytes 24 to 31: {}. It is Double DES of 08×8, the padding: keys \
+         are tried on it.",
         hex(last)
     ));
     match known(lab, material, 1)?.first() {

@@ -22,6 +22,7 @@ use ddes_server::endpoint::{
 use ddes_session::classic::ServerEnd as ClassicEnd;
 use ddes_session::v2::{Fault, ServerEnd};
 use ddes_session::{Phase, classic, v2};
+use ddes_wire::saturating;
 use ddes_wire::v2::{GroupSize, Suite};
 use zeroize::Zeroizing;
 
@@ -545,7 +546,7 @@ impl StageState {
 fn wall() -> Timestamp {
     // A clock before 1970 shows 1970, as it does in the ledger of a server.
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    Timestamp(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+    Timestamp(saturating::micros(since))
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! A checkpoint: all accounts in one file, taken in slices while commits go on.
 //!
 //! ```text
-//! head  = "DdsC" || version u32 || ledger [16] || time u64 || start: segment u64 || offset u64 || batch u64 || chain [32] || raises u32
+//! head  = "DdsC" || version u32 || ledger [16] || time u64
+//!         || start: segment u64 || offset u64 || batch u64 || chain [32] || raises u32
 //! slice = 1 u8 || as of batch u64 || n u32 || n × (key [32] || account [60])
-//! rest  = 2 u8 || end batch u64 || end chain [32] || next classic number u64 || n u32 || n × (number u64 || account [60]) || ended totals [72]
-//! file  = head || slice … || rest || SHA-256 of all before it                                                    little-endian
+//! rest  = 2 u8 || end batch u64 || end chain [32] || next classic number u64
+//!         || n u32 || n × (number u64 || account [60]) || ended totals [72]
+//! file  = head || slice … || rest || SHA-256 of all before it                   little-endian
 //! ```
 //!
 //! A slice holds its accounts as of its batch; the rest is as of the end batch. Replay begins after
@@ -15,6 +17,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ddes_wire::saturating;
 use sha2::{Digest, Sha256};
 
 use super::frame::{Batch, Chain};
@@ -474,7 +477,7 @@ pub(crate) fn obsolete(
         return Obsolete { names, base: None };
     };
     // Saturation keeps everything: 2^64 microseconds are 584,000 years.
-    let micros = u64::try_from(history.as_micros()).unwrap_or(u64::MAX);
+    let micros = saturating::micros(history);
     let is_old = |kept: &&KeptCheckpoint| kept.mark.time.0.saturating_add(micros) <= now.0;
     let base = if is_old(&before) { Some(before) } else { older.iter().rev().find(is_old) };
     let start_of = |kept: &KeptCheckpoint| kept.mark.start.batch;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use ddes_ffdhe::{Exponent, Group, PublicValue, PublicValueError, SharedSecret};
 use ddes_wire::classic::{self, BODY_MAX, Data, DhKeyError, DhPublicKey, text};
 use ddes_wire::frame::{Frame, HEADER_BYTES, Opcode, TooLong};
-use ddes_wire::{Amount, Standing, Token, Total};
+use ddes_wire::{Amount, Standing, Token, Total, saturating};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -305,7 +305,7 @@ impl ServerSession {
             | ServerState::Agreeing { .. } => {
                 let waiting = self.inbound.waiting().len();
                 if waiting + bytes.len() > KEY_BYTES_MAX {
-                    let length = crate::saturating_u32(waiting + bytes.len());
+                    let length = saturating::to_u32((waiting + bytes.len()) as u64);
                     return self.end(
                         now,
                         ServerEnd::Fault(Fault::TooLong(TooLong { length, most: KEY_BODY_MAX })),

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use ddes_ledger::AccountId;
 use futures_util::stream::unfold;
 use serde::Deserialize;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::SendError};
 
 use crate::answer::{Params, SortOrder, search};
 use crate::api::accounts::{AccountJson, open_accounts};
@@ -68,8 +68,10 @@ pub(crate) async fn export(
         AccountsTable { rows, places, names, open: open_accounts(&app), format: query.format };
     let (pieces, taken) = mpsc::channel(PIECES_MAX);
     tokio::task::spawn_blocking(move || {
-        table.write(&pieces);
+        let written = table.write(&pieces);
         drop(place);
+        // Of a client that has left nobody asks.
+        written
     });
     let body = unfold(taken, async |mut taken| {
         let piece = taken.recv().await?;
@@ -94,8 +96,8 @@ struct AccountsTable {
 }
 
 impl AccountsTable {
-    /// Gives it piece by piece, until all is taken or the client has left.
-    fn write(&self, pieces: &mpsc::Sender<Bytes>) {
+    /// Gives it piece by piece, until all is taken; an error, if the client leaves before that.
+    fn write(&self, pieces: &mpsc::Sender<Bytes>) -> Result<(), SendError<Bytes>> {
         let mut text = match self.format {
             ExportFormat::Csv => format!("{}\r\n", HEAD.join(",")),
             ExportFormat::Ndjson => String::new(),
@@ -107,14 +109,11 @@ impl AccountsTable {
                 ExportFormat::Csv => push_csv(&mut text, &shown),
                 ExportFormat::Ndjson => push_json(&mut text, &shown),
             }
-            if text.len() >= PIECE_BYTES
-                && pieces.blocking_send(std::mem::take(&mut text).into()).is_err()
-            {
-                return;
+            if text.len() >= PIECE_BYTES {
+                pieces.blocking_send(std::mem::take(&mut text).into())?;
             }
         }
-        // A client that has left needs no last piece.
-        pieces.blocking_send(text.into()).unwrap_or(());
+        pieces.blocking_send(text.into())
     }
 }
 

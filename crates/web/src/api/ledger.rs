@@ -1,5 +1,6 @@
 //! `/api/v1/ledger`: the ledger, verifying it, and checking a receipt against it.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use ddes_ledger::audit::VerifyError;
 use ddes_ledger::{Health, Statement, Subject};
+use ddes_wire::shown::hex;
 use serde::{Deserialize, Serialize};
 
 use crate::answer::{ActionBody, Answer, shown_time};
@@ -88,10 +90,6 @@ impl RunningJson {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn folder(app: &App) -> Result<PathBuf, ApiError> {
     app.about.ledger.clone().ok_or_else(|| {
         ApiError::bad_request("the ledger is in memory: there are no files to verify")
@@ -126,12 +124,9 @@ pub(crate) async fn start(
             )
         });
         let (shared, finding) = (Arc::clone(&app), found.clone());
-        let said = app.aside.run(move || {
-            let kept = shared.verification.keep(&finding);
-            shared.operations.verified(&finding, kept);
-        });
-        // It is in the answer all the same.
-        said.await.unwrap_or(());
+        let kept = app.aside.run(move || shared.verification.keep(&finding)).await;
+        let kept = kept.unwrap_or_else(|_| Err(io::Error::other("its thread panicked")));
+        app.operations.verified(&found, kept);
         app.verification.end(&job, Some(found));
     });
     Ok((StatusCode::ACCEPTED, Answer::now(Started { job: id })))

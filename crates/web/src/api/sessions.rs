@@ -1,6 +1,5 @@
 //! `/api/v1/sessions`: connections and their sessions, and ending them.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::extract::rejection::PathRejection;
@@ -120,10 +119,7 @@ impl SessionsQuery {
 /// Whether the number, peer, name or account of a session contains the text.
 fn matches(row: &SessionRow, text: Option<&str>) -> bool {
     let Some(text) = text else { return true };
-    let mut shown = String::with_capacity(64);
-    // A string takes what is written.
-    write!(shown, "#{} {}", row.serial, row.peer).unwrap_or(());
-    shown.contains(text)
+    format!("#{} {}", row.serial, row.peer).contains(text)
         || row.name.as_ref().is_some_and(|name| name.to_lowercase().contains(text))
         || row.account.as_ref().is_some_and(|id| account_id(id).to_lowercase().contains(text))
 }

@@ -48,7 +48,9 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Answer<Traces> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WireQuery {
-    after: Option<u64>,
+    /// Without it all that are kept.
+    #[serde(default)]
+    after: u64,
 }
 
 #[derive(Serialize)]
@@ -83,8 +85,7 @@ pub(crate) async fn one(
     Params(query): Params<WireQuery>,
 ) -> Result<Answer<WireJson>, ApiError> {
     let id = serial(id)?;
-    // Without `after` all that are kept.
-    let trace = app.watch.trace(id, query.after.unwrap_or(0)).ok_or_else(|| untraced(id))?;
+    let trace = app.watch.trace(id, query.after).ok_or_else(|| untraced(id))?;
     let (clock, of) = (Clock::now(), &trace.connection);
     let frame = |frame: &TracedFrame| {
         let FrameTold { name, note, seen } = FrameTold::of(of, frame);
