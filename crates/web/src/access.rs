@@ -44,6 +44,8 @@ pub(crate) struct Access {
     /// Names under which it answers, beside its addresses.
     pub(crate) hosts: Vec<String>,
     pub(crate) token: Token,
+    /// What lets in to read, and never to act.
+    pub(crate) read_token: Option<Token>,
     pub(crate) logins: Logins,
 }
 
@@ -105,6 +107,9 @@ async fn admit(access: &Access, mut request: Request) -> Result<Request, Refused
     if !reads {
         match right {
             Right::Nothing => return Err(ApiError::unauthorized().into()),
+            Right::Read if request.headers().contains_key(AUTHORIZATION) => {
+                return Err(ApiError::read_only().into());
+            }
             Right::Read => return Err(ApiError::unproven().into()),
             Right::Act => refuse_forged(request.headers())?,
         }
@@ -161,10 +166,15 @@ impl Access {
         let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let bearer = bearer.and_then(|value| value.strip_prefix("Bearer ")).map(str::trim);
         let token = bearer.and_then(Token::parse);
-        if token.is_some_and(|token| self.token.is(&token)) {
+        let is = |own: &Token| token.as_ref().is_some_and(|token| own.is(token));
+        if is(&self.token) {
             return Right::Act;
         }
-        self.right_of_session(headers)
+        let of_session = self.right_of_session(headers);
+        if self.read_token.as_ref().is_some_and(is) {
+            return of_session.max(Right::Read);
+        }
+        of_session
     }
 
     fn right_of_session(&self, headers: &HeaderMap) -> Right {
@@ -245,6 +255,7 @@ mod tests {
             address: address.parse().unwrap(),
             hosts: hosts.iter().map(|&host| host.to_owned()).collect(),
             token: Token::random().unwrap(),
+            read_token: None,
             logins: Logins::default(),
         }
     }

@@ -34,7 +34,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const READ_BYTES_MAX: usize = 16 * 1024;
 /// The pause after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// Lines that wait to be shown.
 const LINES_MAX: usize = 256;
 
@@ -133,8 +132,10 @@ async fn relay(
                         let (server, recorder) = (args.server.clone(), Arc::clone(recorder));
                         let lines = lines.clone();
                         let sign = passing.add();
+                        let most = Duration::from_secs(args.timeout.into());
                         open.spawn(async move {
-                            let line = pass(count, stream, peer, &server, &recorder, &sign).await;
+                            let line =
+                                pass(count, stream, peer, (&server, most), &recorder, &sign).await;
                             // Whoever would show it has ended.
                             lines.send(line).await.unwrap_or(());
                         });
@@ -191,16 +192,16 @@ impl Passing {
     }
 }
 
-/// Passes one connection on, to its end; the line about it.
+/// Passes one connection on, to its end, if the server takes it in time; the line about it.
 async fn pass(
     number: u64,
     client: TcpStream,
     peer: SocketAddr,
-    server: &ServerAddress,
+    (server, most): (&ServerAddress, Duration),
     recorder: &Arc<Recorder>,
     sign: &Sign,
 ) -> Line {
-    let dialled = tokio::time::timeout(CONNECT_MAX, dial(server)).await;
+    let dialled = tokio::time::timeout(most, dial(server)).await;
     let upstream = match dialled {
         Ok(Ok(upstream)) => upstream,
         Ok(Err(error)) => {
@@ -209,7 +210,7 @@ async fn pass(
                 .with("what", error.to_string());
         }
         Err(_) => {
-            return Line::new("failed", format!("{peer}: {server} did not answer"))
+            return Line::new("failed", format!("{peer}: {server} did not answer in time"))
                 .with("client", peer.to_string())
                 .with("what", "timeout");
         }
@@ -320,7 +321,10 @@ mod tests {
             let (stream, peer) = listener.accept().await.unwrap();
             let (server, recorder) = (server.clone(), Arc::clone(&recorder));
             let sign = passing.add();
-            open.spawn(async move { pass(number, stream, peer, &server, &recorder, &sign).await });
+            let to = Duration::from_secs(10);
+            open.spawn(
+                async move { pass(number, stream, peer, (&server, to), &recorder, &sign).await },
+            );
             clients.push((client, upstream.accept().await.unwrap().0));
         }
         // The first one speaks, so that the second is silent for longest.

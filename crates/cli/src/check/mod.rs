@@ -66,7 +66,11 @@ pub(crate) fn run(args: &CheckArgs) -> ExitCode {
             // Bounded by --timeout.
             let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
             let line = line.with("took_ms", millis);
-            if args.output.quiet { Ok(()) } else { Screen::of(&args.output).show(&line) }
+            if args.output.quiet && !args.output.json {
+                Ok(())
+            } else {
+                Screen::of(&args.output).show(&line)
+            }
         }
         Err(trouble) => Err(trouble.failure),
     };
