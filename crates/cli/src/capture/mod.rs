@@ -82,7 +82,8 @@ async fn listen(args: &CaptureArgs) -> Result<TcpListener, Failure> {
 
 fn cannot_listen(args: &CaptureArgs, error: &std::io::Error) -> Failure {
     Failure::new(Code::Connect, format!("cannot listen on {}: {error}", args.listen))
-        .next(format!("ddes capture --listen {}:0 …     (takes a free port)", args.listen.ip()))
+        .cause("another program listens there, or this machine does not have that address")
+        .next("--listen 127.0.0.1:0     (takes a free port)")
 }
 
 /// Whether standard output is the capture.

@@ -191,6 +191,7 @@ fn record(args: &ServeArgs, server: Server) -> Result<(Server, Option<Arc<Record
     let Some(path) = &args.capture else {
         if args.capture_secrets {
             return Err(Failure::new(Code::Usage, "--capture-secrets says nothing of where to")
+                .cause("secrets are written into the capture, and none is asked for")
                 .next("--capture FILE with it"));
         }
         return Ok((server, None));
@@ -392,7 +393,9 @@ fn cannot_listen(args: &ServeArgs, error: &io::Error) -> Failure {
             .cause("another server runs on that port")
             .next(format!("ddes serve --listen {}:0     (takes a free port)", args.listen.ip()))
     } else {
-        failure.next("--listen ADDR:PORT with an address of this machine and a port above 1023")
+        failure
+            .cause("this machine does not have that address, or this user may not take that port")
+            .next("--listen ADDR:PORT with an address of this machine and a port above 1023")
     }
 }
 

@@ -50,8 +50,11 @@ fn ended_with(session: &PtySession, code: i32) {
 /// What a server on a terminal shows of a client's visit, from its start to its end.
 fn shown_of_a_visit(terminal: &str, flags: &[&str], typed: &[&str]) -> String {
     let home = folder();
-    let (mut server, address) = serve(terminal, &home, flags);
-    let mut shown = String::new();
+    let all = [&["serve", "--listen", "127.0.0.1:0"], flags].concat();
+    let mut server = on(terminal, ddes_at(&home, &all));
+    let mut shown = server.exp_string("[SERVER LISTENING]").unwrap();
+    let (before, address) = server.exp_regex(r"127\.0\.0\.1:[0-9]+").unwrap();
+    shown += &before;
     for line in typed {
         server.send_line(line).unwrap();
         shown += &server.exp_string("until the next reload").unwrap();
