@@ -8,7 +8,7 @@ use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ddes_identity::ServerAddress;
 use ddes_wire::shown;
@@ -41,6 +41,8 @@ pub(crate) struct Api {
     agent: Agent,
     server: ServerAddress,
     right: ApiRight,
+    /// When the answers to GETs must be here, in place of the usual limits.
+    until: Option<Instant>,
 }
 
 /// With what right a command asks.
@@ -105,7 +107,12 @@ impl Api {
     }
 
     pub(crate) fn new(server: ServerAddress) -> Self {
-        Self { agent: agent(CONNECT, WHOLE), server, right: ApiRight::Look }
+        Self { agent: agent(CONNECT, WHOLE), server, right: ApiRight::Look, until: None }
+    }
+
+    /// From now on answers to GETs must be here by then, or `None`: within the usual limits.
+    pub(crate) fn hurry(&mut self, until: Option<Instant>) {
+        self.until = until;
     }
 
     /// Where to ask now, and with which token. Servers end, and others may take their ports: so
@@ -138,6 +145,12 @@ impl Api {
         let mut request = self.agent.get(url).header("Accept", "application/json");
         if let Some(bearer) = &bearer {
             request = request.header("Authorization", bearer.as_str());
+        }
+        if let Some(until) = self.until {
+            let left =
+                until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+            let limits = request.config().timeout_connect(Some(left)).timeout_global(Some(left));
+            request = limits.build();
         }
         read(request.call())
     }
@@ -182,7 +195,11 @@ impl Api {
         let at = &self.server;
         match error {
             RequestError::Unreachable(why) => self.unreachable(why),
-            RequestError::Late => self.unreachable("it did not answer in time"),
+            RequestError::Late => {
+                Failure::new(Code::Timeout, format!("http://{at} did not answer in time"))
+                    .cause("it hangs or is overloaded, or a firewall drops the packets")
+                    .next("--timeout SECS to wait longer")
+            }
             RequestError::Refused { status: status @ (401 | 403), message } => {
                 Failure::new(Code::Identity, format!("http://{at} refuses: {message} ({status})"))
                     .next("--token-file FILE, a copy of the server's HOME/http-token")

@@ -83,13 +83,11 @@ connect: the identities of the same home, and those of `ddes authorize`; nobody 
 Lines for people go to a terminal; a pipe, a file or a service's log gets one JSON object a line, \
 as with --json. An error that ends it is
 said on standard error, with --json on standard output.
---quiet leaves out the hints on standard error; --log-level chooses the lines.
-Each setting is a flag, a variable DDES_NAME or a key of the configuration file, in this order; \
-`ddes config show --origin` says which. SIGHUP and `ddes reload` read the file again.
-On a terminal the console takes: exit, sessions, end ID, end all, totals, link, log LEVEL, reload, \
-help. Ctrl-D does not stop the server.
-The page is on http://127.0.0.1:5580: whoever is on this machine reads it; `link` (or `ddes link`) \
-gives the right to act.")]
+--quiet leaves out the hints on standard error and, on a terminal, the lines below warnings; --verbose adds those of debug. --log-level chooses the
+lines of a log, and of a terminal without either.
+Each setting is a flag, a variable DDES_NAME or a key of the configuration file, in this order; `ddes config show --origin` says which. SIGHUP and `ddes reload` read the file again.
+On a terminal the console takes: exit, sessions, end ID, end all, totals, link, log LEVEL, reload, help. Ctrl-D does not stop the server.
+The page is on http://127.0.0.1:5580: whoever is on this machine reads it; `link` (or `ddes link`) gives the right to act.")]
     Serve(Box<ServeArgs>),
     /// Show and check the configuration of `ddes serve`
     #[command(subcommand)]
@@ -282,9 +280,10 @@ Examples:
   ddes check --server counter.example:5566 --trust SHA256:... --nagios
   ddes check --http http://127.0.0.1:5580     is it ready to serve?
 
-It connects as far as the server's proof of its key and opens no session, so it needs no identity.
-A key that is known for the address, or named by --trust, must be the one that is proven. Without
-either, the key that is proven is shown.")]
+It asks one port. Without --http that is --server, DDES_SERVER or 127.0.0.1:5566: it connects as far
+as the server's proof of its key and opens no session, so it needs no identity. A key that is known
+for the address, or named by --trust, must be the one that is proven. Without either, the key that
+is proven is shown. With --http it is the server's HTTP port, which says whether the server serves.")]
     Check(CheckArgs),
     /// Look over this machine and home as a server's: each finding with a remedy
     #[command(after_help = "\
@@ -415,6 +414,9 @@ pub(crate) struct ServeArgs {
     /// at debug only
     #[arg(long, value_enum, default_value = "info", env = "DDES_LOG_LEVEL")]
     pub(crate) log_level: EventLevel,
+    /// Show also the lines of debug, in a log too, whatever --log-level says
+    #[arg(short, long, conflicts_with = "quiet")]
+    pub(crate) verbose: bool,
     /// The configuration file [default: /etc/ddes/ddes.toml if it exists]
     #[arg(long, value_name = "FILE", env = "DDES_CONFIG")]
     pub(crate) config: Option<PathBuf>,

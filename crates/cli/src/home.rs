@@ -123,6 +123,7 @@ impl Home {
             return Ok(self.identities().join(name));
         }
         Err(Failure::new(Code::Usage, format!("'{name}' cannot be the name of an identity"))
+            .cause("the name is that of a file in the home")
             .next("letters, digits and -_.@, for example --as kitchen"))
     }
 

@@ -113,7 +113,7 @@ impl Prompt {
         !self.asked
     }
 
-    /// The line asked for. After the end of a pipe, or [`PromptInput::Failed`], nothing comes any more.
+    /// The line asked for. After the end of a pipe, or [`PromptInput::Failed`], nothing more comes.
     pub(crate) async fn line(&mut self) -> PromptInput {
         match self.lines.recv().await {
             Some(input) => {

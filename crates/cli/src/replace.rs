@@ -90,7 +90,7 @@ impl ReplaceError {
     pub(crate) fn failure(self, code: Code, path: &Path) -> Failure {
         let failure = Failure::new(code, format!("cannot write {}: {self}", path.display()));
         match self {
-            Self::Io(_) => failure,
+            Self::Io(error) => failure.cause_of_path(&error),
             Self::Foreign { .. } => failure
                 .cause(
                     "the owner of the link may not write there, so this command does not write \

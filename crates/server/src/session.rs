@@ -371,7 +371,7 @@ impl EndOrder {
         }
     }
 
-    /// The reason in the 50; `None` for [`EndOrder::LedgerUnavailable`], which has a text of its own.
+    /// The reason in the 50; `None` for [`EndOrder::LedgerUnavailable`], which has its own text.
     fn v2(self) -> Option<ddes_wire::v2::Reason> {
         Some(match self {
             Self::Shutdown => ddes_wire::v2::Reason::ShuttingDown,

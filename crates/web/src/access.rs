@@ -44,6 +44,8 @@ pub(crate) struct AccessRules {
     /// Names under which it answers, beside its addresses.
     pub(crate) hosts: Vec<String>,
     pub(crate) token: AccessToken,
+    /// What lets in to read, and never to act.
+    pub(crate) read_token: Option<AccessToken>,
     pub(crate) logins: Logins,
 }
 
@@ -105,6 +107,9 @@ async fn admit(access: &AccessRules, mut request: Request) -> Result<Request, Ac
     if !reads {
         match right {
             BrowserRight::Nothing => return Err(ApiError::unauthorized().into()),
+            BrowserRight::Read if request.headers().contains_key(AUTHORIZATION) => {
+                return Err(ApiError::read_only().into());
+            }
             BrowserRight::Read => return Err(ApiError::unproven().into()),
             BrowserRight::Act => refuse_forged(request.headers())?,
         }
@@ -161,10 +166,15 @@ impl AccessRules {
         let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let bearer = bearer.and_then(|value| value.strip_prefix("Bearer ")).map(str::trim);
         let token = bearer.and_then(AccessToken::parse);
-        if token.is_some_and(|token| self.token.is(&token)) {
+        let is = |own: &AccessToken| token.as_ref().is_some_and(|token| own.is(token));
+        if is(&self.token) {
             return BrowserRight::Act;
         }
-        self.right_of_session(headers)
+        let of_session = self.right_of_session(headers);
+        if self.read_token.as_ref().is_some_and(is) {
+            return of_session.max(BrowserRight::Read);
+        }
+        of_session
     }
 
     fn right_of_session(&self, headers: &HeaderMap) -> BrowserRight {
@@ -245,6 +255,7 @@ mod tests {
             address: address.parse().unwrap(),
             hosts: hosts.iter().map(|&host| host.to_owned()).collect(),
             token: AccessToken::random().unwrap(),
+            read_token: None,
             logins: Logins::default(),
         }
     }

@@ -51,6 +51,8 @@ pub struct WebOptions {
     pub hosts: Vec<String>,
     /// What programs send to be let in.
     pub token: AccessToken,
+    /// What programs send that may only read.
+    pub read_token: Option<AccessToken>,
     /// What happens in the server.
     pub events: Events,
     /// Connections at a time: at most [`CONNECTIONS_MAX`].
@@ -113,14 +115,14 @@ impl Web {
         draining: Draining,
     ) -> Result<WebHandle, WebError> {
         let Self { listener, address, options } = self;
-        let WebOptions { hosts, token, events, connections_max, .. } = options;
+        let WebOptions { hosts, token, read_token, events, connections_max, .. } = options;
         let connections_max = connections_max.clamp(1, CONNECTIONS_MAX);
         let watch = handle.watch().ok_or(WebError::NoWatch)?;
         let boot = boot().map_err(|error| WebError::Start(io::Error::other(error)))?;
         let app = Arc::new(App {
             boot,
             started: SystemTime::now(),
-            access: AccessRules { address, hosts, token, logins: Logins::default() },
+            access: AccessRules { address, hosts, token, read_token, logins: Logins::default() },
             handle,
             watch,
             operations,

@@ -43,6 +43,10 @@ pub(crate) struct CaptureArgs {
     /// End after so many connections [default: at Ctrl-C]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) connections: Option<u64>,
+    /// Longest wait for the server to take a connection
+    #[arg(long, value_name = "SECS", default_value = "10",
+          value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub(crate) timeout: u32,
     /// Most bytes of the file; what passes later is passed on and not written
     #[arg(long, value_name = "BYTES", default_value = CAPTURE_BYTES_MAX,
           value_parser = clap::value_parser!(u64).range(4096..))]

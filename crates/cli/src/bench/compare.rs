@@ -35,13 +35,16 @@ pub(crate) fn run(args: &CompareArgs) -> Result<(), Failure> {
             Code::No,
             format!("{name}: {:.3} times as good, and {least} were asked for", row.ratio),
         )),
-        None => Err(Failure::new(Code::No, format!("the runs have no {name} to compare"))),
+        None => Err(Failure::new(Code::No, format!("the runs have no {name} to compare"))
+            .cause("one of them ended before anything was measured, or is of another kind")
+            .next("ddes bench run --save FILE     (makes another)")),
     }
 }
 
 fn read(path: &Path) -> Result<RunRecord, Failure> {
     let usage = |what: String| {
         Failure::new(Code::Usage, format!("{}: {what}", path.display()))
+            .cause("the path is misspelt, or it is no file of --save")
             .next("ddes bench run --save FILE     (makes one)")
     };
     let text = fs::read_to_string(path).map_err(|error| usage(error.to_string()))?;

@@ -75,6 +75,7 @@ fn read(name: &str, source: io::Result<impl Read>) -> Result<Vec<u8>, Failure> {
         source.and_then(|source| source.take(TEXT_BYTES_MAX as u64 + 1).read_to_end(&mut bytes));
     read.map_err(|error| {
         Failure::new(Code::Usage, format!("cannot read {name}: {error}"))
+            .cause("the path is misspelt, or this user may not read it")
             .next("@FILE for hexadecimal text, raw:FILE for bytes as they are")
     })?;
     if bytes.len() > TEXT_BYTES_MAX {

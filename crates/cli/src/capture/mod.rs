@@ -34,7 +34,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const READ_BYTES_MAX: usize = 16 * 1024;
 /// The pause after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-const CONNECT_MAX: Duration = Duration::from_secs(10);
 
 /// Now, since 1970-01-01 UTC.
 pub(crate) fn now() -> Duration {
@@ -81,7 +80,8 @@ async fn listen(args: &CaptureArgs) -> Result<TcpListener, Failure> {
 
 fn cannot_listen(args: &CaptureArgs, error: &std::io::Error) -> Failure {
     Failure::new(Code::Connect, format!("cannot listen on {}: {error}", args.listen))
-        .next(format!("ddes capture --listen {}:0 …     (takes a free port)", args.listen.ip()))
+        .cause("another program listens there, or this machine does not have that address")
+        .next("--listen 127.0.0.1:0     (takes a free port)")
 }
 
 /// Whether standard output is the capture.
@@ -133,8 +133,9 @@ async fn relay(
                         count += 1;
                         let (server, recorder) = (args.server.clone(), Arc::clone(recorder));
                         let sign = passing.add();
+                        let most = Duration::from_secs(args.timeout.into());
                         open.spawn(async move {
-                            pass(count, stream, peer, &server, &recorder, &sign).await
+                            pass(count, stream, peer, (&server, most), &recorder, &sign).await
                         });
                     }
                     // Out of files, say: those that end give some back.
@@ -191,16 +192,16 @@ impl Passing {
     }
 }
 
-/// Passes one connection on, to its end; the line about it.
+/// Passes one connection on, to its end, if the server takes it in time; the line about it.
 async fn pass(
     number: u64,
     client: TcpStream,
     peer: SocketAddr,
-    server: &ServerAddress,
+    (server, most): (&ServerAddress, Duration),
     recorder: &Arc<CaptureRecorder>,
     sign: &Sign,
 ) -> Line {
-    let dialled = tokio::time::timeout(CONNECT_MAX, dial(server)).await;
+    let dialled = tokio::time::timeout(most, dial(server)).await;
     let upstream = match dialled {
         Ok(Ok(upstream)) => upstream,
         Ok(Err(error)) => {
@@ -209,7 +210,7 @@ async fn pass(
                 .with("what", error.to_string());
         }
         Err(_) => {
-            return Line::new("failed", format!("{peer}: {server} did not answer"))
+            return Line::new("failed", format!("{peer}: {server} did not answer in time"))
                 .with("client", peer.to_string())
                 .with("what", "timeout");
         }
@@ -319,7 +320,10 @@ mod tests {
             let (stream, peer) = listener.accept().await.unwrap();
             let (server, recorder) = (server.clone(), Arc::clone(&recorder));
             let sign = passing.add();
-            open.spawn(async move { pass(number, stream, peer, &server, &recorder, &sign).await });
+            let to = Duration::from_secs(10);
+            open.spawn(
+                async move { pass(number, stream, peer, (&server, to), &recorder, &sign).await },
+            );
             clients.push((client, upstream.accept().await.unwrap().0));
         }
         // The first one speaks, so that the second is silent for longest.

@@ -66,7 +66,11 @@ pub(crate) fn run(args: &CheckArgs) -> ExitCode {
         Ok(line) => {
             let millis = saturating::millis(took);
             let line = line.with("took_ms", millis);
-            if args.output.quiet { Ok(()) } else { Screen::of(&args.output).show(&line) }
+            if args.output.quiet && !args.output.json {
+                Ok(())
+            } else {
+                Screen::of(&args.output).show(&line)
+            }
         }
         Err(trouble) => Err(trouble.failure),
     };

@@ -51,7 +51,7 @@ pub(super) fn ask(url: &str, most: Duration) -> Result<Line, Trouble> {
     }
 }
 
-/// The server and the path of `[http://]HOST[:PORT][/PATH]`; the scheme is left out as for `top`.
+/// The server and the path of `[http://]HOST[:PORT][/PATH]`, or of a port alone, as for `top`.
 fn parse(url: &str) -> Result<(ServerAddress, String), Failure> {
     let unfit = |why: &str| {
         Failure::new(Code::Usage, format!("--http {url}: {why}"))
@@ -66,6 +66,9 @@ fn parse(url: &str) -> Result<(ServerAddress, String), Failure> {
     if !path.is_empty() && !is_path(path) {
         return Err(unfit("the path has characters that a URL has not"));
     }
+    let is_port = !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_digit());
+    // A port alone is this machine's, as for `top`.
+    let host = if is_port { format!("127.0.0.1:{host}") } else { host.to_owned() };
     let server = host.parse().or_else(|_| format!("{host}:80").parse());
     let server = server.map_err(|_| unfit("HOST:PORT is not understood"))?;
     let path = if matches!(path, "" | "/") { PATH } else { path };
@@ -113,13 +116,21 @@ mod tests {
             ("http://counter.example", "counter.example:80", "/readyz"),
             ("http://counter.example/livez", "counter.example:80", "/livez"),
             ("127.0.0.1:5580", "127.0.0.1:5580", "/readyz"),
+            ("5580", "127.0.0.1:5580", "/readyz"),
+            ("http://5580/livez", "127.0.0.1:5580", "/livez"),
         ] {
             let parsed = parse(url).unwrap();
             assert_eq!((parsed.0.to_string().as_str(), parsed.1.as_str()), (server, path));
         }
-        for url in
-            ["https://127.0.0.1:5580", "", "http://", "http://a b", "http://a/ b", "http://a/<"]
-        {
+        for url in [
+            "https://127.0.0.1:5580",
+            "",
+            "http://",
+            "http://a b",
+            "http://a/ b",
+            "http://a/<",
+            "70000",
+        ] {
             assert!(parse(url).is_err(), "{url}");
         }
     }

@@ -98,6 +98,7 @@ pub(super) fn read(path: &Path) -> Result<FileValues, Unusable> {
             Code::Usage,
             format!("cannot read the configuration file {}: {error}", path.display()),
         );
+        let failure = failure.cause_of_path(&error);
         Unusable::Unread(failure.next("--config FILE names another; --config /dev/null none"))
     };
     let text = read_text(path).map_err(unread)?;

@@ -70,6 +70,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("http", Text("address and port, or `off`"), AtStart),
     key("http_plain", Switch, AtStart),
     key("http_host", Names, AtStart),
+    key("http_read_token", Text("path"), AtStart),
 ];
 
 /// Flags of one run, which no file sets, and what to use instead.
@@ -78,6 +79,7 @@ pub(super) const FLAGS_ONLY: &[(&str, &str)] = &[
     ("config", "--config FILE, or DDES_CONFIG, names the file"),
     ("json", "--json is a flag; lines in a pipe or a log are JSON without it"),
     ("quiet", "--quiet is a flag"),
+    ("verbose", "--verbose is a flag; log_level chooses the lines of every run"),
     ("new_ledger", "--new-ledger is a flag of one start"),
 ];
 

@@ -23,8 +23,6 @@ use crate::failure::{Code, Failure};
 use crate::screen;
 
 const TICK: Duration = Duration::from_secs(1);
-/// The server listens, and the clients are there, within this time.
-const START: Duration = Duration::from_secs(30);
 /// A login link comes within this time, or is not offered.
 const LINK: Duration = Duration::from_secs(5);
 /// What the server says over HTTP is no older.
@@ -56,16 +54,17 @@ impl<'a> Demo<'a> {
     }
 
     pub(super) fn run(mut self, args: &DemoArgs) -> Result<(), Failure> {
+        let most = Duration::from_secs(args.timeout.into());
         self.party.start_server()?;
         let is_up = |demo: &Self| !demo.party.address.ends_with(":0");
-        if !self.wait(START, is_up)? {
-            return self.ended_early("the server does not start");
+        if !self.wait(most, is_up)? {
+            return self.ended_early("the server does not start", most);
         }
         for place in 0..self.party.members.len() {
             self.party.start_member(place)?;
         }
-        if !self.wait(START, |demo| demo.party.members.iter().all(|member| member.is_open))? {
-            return self.ended_early("the clients do not get in");
+        if !self.wait(most, |demo| demo.party.members.iter().all(|member| member.is_open))? {
+            return self.ended_early("the clients do not get in", most);
         }
         self.party.server.type_line("link");
         if !self.party.http.is_empty() {
@@ -104,18 +103,19 @@ impl<'a> Demo<'a> {
         Ok(true)
     }
 
-    fn ended_early(&mut self, what: &str) -> Result<(), Failure> {
+    fn ended_early(&mut self, what: &str, most: Duration) -> Result<(), Failure> {
         if self.is_over {
             return Ok(());
         }
-        let failure = Failure::new(Code::Timeout, format!("{what} within {} s", START.as_secs()));
+        let failure = Failure::new(Code::Timeout, format!("{what} within {} s", most.as_secs()));
         let mut errors = self.party.members.iter_mut().map(|member| &mut member.process);
         let error =
             self.party.server.error.take().or_else(|| errors.find_map(|of| of.error.take()));
         Err(match error {
             Some(error) => failure.cause(error),
-            None => failure.cause("this machine is busy").next("ddes demo     (again)"),
-        })
+            None => failure.cause("this machine is busy"),
+        }
+        .next("ddes demo --timeout SECS     (waits longer)"))
     }
 
     fn handle(&mut self, message: DemoMessage) -> Result<(), Failure> {

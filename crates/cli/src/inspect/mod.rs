@@ -51,6 +51,7 @@ fn read(args: &InspectArgs, secrets: &[SessionSecrets]) -> Result<Conversations,
     let name = args.file.display();
     let cannot = |error: &io::Error| {
         Failure::new(Code::No, format!("cannot read {name}: {error}"))
+            .cause_of_path(error)
             .next("name a pcapng or pcap file; ddes capture makes one")
     };
     let source: Box<dyn Read> = match args.file.as_os_str() == "-" {

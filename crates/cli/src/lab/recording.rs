@@ -19,7 +19,7 @@ pub(super) fn conversation(
 ) -> Result<Conversation, Failure> {
     let name = path.display();
     let cannot = |error: &std::io::Error| {
-        Failure::new(Code::Usage, format!("cannot read {name}: {error}")).next(
+        Failure::new(Code::Usage, format!("cannot read {name}: {error}")).cause_of_path(error).next(
             "ddes send --classic --capture FILE --capture-secrets 7 9 7     (makes a capture)",
         )
     };

@@ -118,7 +118,10 @@ impl Receipt {
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 Err(bad(path, "it is not a receipt"))
             }
-            Err(error) => Err(Failure::system(&format!("cannot read {}", path.display()), &error)),
+            Err(error) => {
+                let failure = Failure::system(&format!("cannot read {}", path.display()), &error);
+                Err(failure.cause_of_path(&error).next("ddes ledger receipt NAME > FILE makes one"))
+            }
         }
     }
 
@@ -156,6 +159,7 @@ pub(super) fn server_key(given: Option<&str>, home: &Home) -> Result<PublicKey, 
         Some(text) => keys::public(text),
         None if own.exists() => read_public_file(&own),
         None => Err(Failure::new(Code::Usage, "this home has no server key to verify it with")
+            .cause("the receipt is of a server with another home")
             .next(
                 "--server-key 'ssh-ed25519 AAAA...' or FILE, from its: ddes key show --server-key",
             )),

@@ -12,7 +12,7 @@ use ddes_web::{Events, LogEvent};
 use tokio::sync::Notify;
 
 use super::lines;
-use crate::args::OutputArgs;
+use crate::args::{OutputArgs, ServeArgs};
 use crate::failure::Failure;
 use crate::level::EventLevel;
 use crate::screen::{self, Borrowed, Line, Screen};
@@ -29,6 +29,7 @@ pub(super) struct Board {
     events: Events,
     is_json: bool,
     is_live: bool,
+    is_quiet: bool,
     /// The level from which lines with values are shown.
     values_at: EventLevel,
     borrowed: Option<Borrowed>,
@@ -72,6 +73,15 @@ pub(super) fn values_at(output: &OutputArgs) -> EventLevel {
     if is_for_people { EventLevel::Info } else { EventLevel::Debug }
 }
 
+/// The level of a run: for its lines on a terminal --quiet leaves warnings, and --verbose adds all.
+pub(super) fn level_of(args: &ServeArgs, is_json: bool) -> EventLevel {
+    match (args.verbose, args.output.quiet && !is_json) {
+        (true, _) => EventLevel::Debug,
+        (false, true) => args.log_level.min(EventLevel::Warn),
+        (false, false) => args.log_level,
+    }
+}
+
 /// What the server is to report where lines of `level` are shown.
 pub(super) fn notices(level: EventLevel, values_at: EventLevel) -> Notices {
     if level >= values_at { Notices::Values } else { Notices::Sessions }
@@ -82,6 +92,7 @@ impl Board {
     /// `values_at` on. All lines go to `events`.
     pub(super) fn start(
         mut screen: Screen,
+        args: &ServeArgs,
         level: EventLevel,
         values_at: EventLevel,
         events: Events,
@@ -94,16 +105,22 @@ impl Board {
             .name("writer".into())
             .spawn(move || write(&work, &mut screen))
             .map_err(|error| Failure::system("cannot start a thread", &error))?;
-        Ok(Self { desk, events, is_json, is_live, values_at, borrowed })
+        let is_quiet = args.output.quiet;
+        Ok(Self { desk, events, is_json, is_live, is_quiet, values_at, borrowed })
     }
 
     /// Whether somebody watches, so that a countdown makes sense.
     pub(super) fn is_live(&self) -> bool {
-        self.is_live
+        self.is_live && !self.is_quiet
     }
 
     pub(super) fn is_json(&self) -> bool {
         self.is_json
+    }
+
+    /// The level that these settings stand for here.
+    pub(super) fn level_of(&self, args: &ServeArgs) -> EventLevel {
+        level_of(args, self.is_json)
     }
 
     /// Changes which lines are shown from now on.

@@ -149,7 +149,8 @@ impl Control {
             .map_err(|unusable| Failure::from(unusable).with_code(Code::No))?;
         let (changes, configuration) = merge(&running.configuration, new)?;
         let (files, _) = settings::share_files(&configuration.args)?;
-        self.apply(&mut running, Running { configuration, files })?;
+        let level = self.shared.board.level_of(&configuration.args);
+        self.apply(&mut running, Running { configuration, files }, level)?;
         Ok(changes)
     }
 
@@ -164,14 +165,14 @@ impl Control {
         }
         let configuration = with_entries(&running.configuration, entries, file)?;
         let files = running.files;
-        self.apply(&mut running, Running { configuration, files })
+        // Also where the run is quiet: somebody wants to see these lines now.
+        self.apply(&mut running, Running { configuration, files }, level)
     }
 
-    /// All of it, or nothing.
-    fn apply(&self, running: &mut Running, new: Running) -> Result<(), Failure> {
+    /// All of it, or nothing; with lines of this level from now on.
+    fn apply(&self, running: &mut Running, new: Running, level: EventLevel) -> Result<(), Failure> {
         let ControlShared { server, board, page, .. } = &*self.shared;
         let args = &new.configuration.args;
-        let level = args.log_level;
         let live = settings::live(args, new.files, board.notices(level));
         let (bounds, idle) = (live.bounds.clone(), live.idle);
         if !server.apply(live) {
@@ -207,17 +208,18 @@ fn merge(running: &Configuration, new: Configuration) -> Result<(Changes, Config
     Ok((changes, with_entries(running, entries, new.file)?))
 }
 
-/// Of one run are the home, the name of the file and the form of the output.
+/// Of one run are the home, the name of the file, and the form and extent of the output.
 fn with_entries(
     running: &Configuration,
     entries: Vec<Setting>,
     file: Option<PathBuf>,
 ) -> Result<Configuration, Failure> {
-    let ServeArgs { config, home, output, .. } = &running.args;
+    let ServeArgs { config, home, output, verbose, .. } = &running.args;
     let args = ServeArgs {
         config: config.clone(),
         home: home.clone(),
         output: output.clone(),
+        verbose: *verbose,
         ..args_of(&entries)?
     };
     Ok(Configuration { args, entries, file })

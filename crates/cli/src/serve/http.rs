@@ -35,6 +35,9 @@ const FILES_KEPT: u64 = 16;
 /// Fewer connections are no use to a browser.
 const CONNECTIONS_MIN: u64 = 8;
 const TOKEN_BYTES_MAX: u64 = 4096;
+/// What to do about a token that cannot be used, of the home and beside it.
+const HOME_ELSEWHERE: &str = "--http off serves no page; --home DIR puts keys elsewhere";
+const READ_ELSEWHERE: &str = "--http-read-token FILE, in a folder that this user can write";
 
 /// How many of `most` open files the page takes; 0 if that would be too few for it.
 pub(crate) fn files(args: &ServeArgs, most: u64) -> u64 {
@@ -65,7 +68,8 @@ pub(super) fn bind(
             listen,
             allow_plain: args.http.http_plain,
             hosts: args.http.http_host.clone(),
-            token: token(home)?,
+            token: token(&home.http_token(), HOME_ELSEWHERE)?,
+            read_token: read_token(args, home)?,
             events: events.clone(),
             connections_max: saturating::to_usize(files - FILES_KEPT),
         };
@@ -111,23 +115,35 @@ pub(crate) fn plain(address: SocketAddr) -> Failure {
         ))
 }
 
-/// What programs send to be let in. Made at first use.
-fn token(home: &Home) -> Result<AccessToken, Failure> {
-    let path = home.http_token();
+/// What programs send that may only read, where that is wanted.
+fn read_token(args: &ServeArgs, home: &Home) -> Result<Option<AccessToken>, Failure> {
+    let Some(path) = &args.http.http_read_token else { return Ok(None) };
+    // It was asked for: the server does not go on without it, as it would without a page.
+    let read = token(path, READ_ELSEWHERE).map_err(|failure| failure.with_code(Code::Identity))?;
+    if !read.is(&token(&home.http_token(), HOME_ELSEWHERE)?) {
+        return Ok(Some(read));
+    }
+    let what = format!("--http-read-token {} holds the token that may act", path.display());
+    Err(Failure::new(Code::Identity, what)
+        .cause("whoever is given it to read could end sessions and stop the server")
+        .next("--http-read-token FILE, a file that does not exist yet: a token is made in it"))
+}
+
+/// The secret of this file, which is its owner's alone. Made at first use.
+fn token(path: &Path, elsewhere: &str) -> Result<AccessToken, Failure> {
     let unusable = |error: &dyn std::fmt::Display| {
-        Failure::new(Code::No, format!("{}: {error}", path.display()))
-            .next("--http off serves no page; --home DIR puts keys elsewhere")
+        Failure::new(Code::No, format!("{}: {error}", path.display())).next(elsewhere)
     };
     if !path.try_exists().map_err(|error| unusable(&error))? {
         let token = AccessToken::random().map_err(|error| unusable(&error))?;
         let text = Zeroizing::new(format!("{}\n", *token.to_hex()));
         // Another server of this home may have made it meanwhile: then that one is read.
-        create(&path, text.as_bytes(), New::PRIVATE).map_err(|error| unusable(&error))?;
+        create(path, text.as_bytes(), New::PRIVATE).map_err(|error| unusable(&error))?;
     }
-    let file = open_at_once(&path).map_err(|error| unusable(&error))?;
+    let file = open_at_once(path).map_err(|error| unusable(&error))?;
     let mode = file.metadata().map_err(|error| unusable(&error))?.mode() & 0o777;
     if mode & 0o077 != 0 {
-        return Err(shared(&path, mode));
+        return Err(shared(path, mode));
     }
     let mut text = Zeroizing::new(String::new());
     file.take(TOKEN_BYTES_MAX).read_to_string(&mut text).map_err(|error| unusable(&error))?;
@@ -140,7 +156,7 @@ fn token(home: &Home) -> Result<AccessToken, Failure> {
 fn shared(path: &Path, mode: u32) -> Failure {
     let shown = path.display();
     Failure::new(Code::Identity, format!("the token {shown} is open to others (mode {mode:03o})"))
-        .cause("anyone who can read it can end sessions and stop the server")
+        .cause("anyone who can read it has the right that it gives")
         .next(format!("rm {shown}     (the next start makes another), or chmod 600 {shown}"))
 }
 

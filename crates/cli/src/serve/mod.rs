@@ -71,7 +71,8 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let (ledger, about_ledger) = books::open(args, &home, &manager)?;
     let (files, http_files) = settings::share_files(args)?;
     let values_at = board::values_at(&args.output);
-    let live = settings::live(args, files, board::notices(args.log_level, values_at));
+    let level = board::level_of(args, shows_json(args));
+    let live = settings::live(args, files, board::notices(level, values_at));
     let events = Events::default();
     let (web, about_web) = http::bind(args, &home, http_files, &events)?;
     let public = key.public();
@@ -82,7 +83,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let (server, recorder) = record(args, server)?;
     let address = server.local_addr().map_err(|error| cannot_listen(args, &error))?;
     let (prompt, screen) = open_screen(args)?;
-    let board = Board::start(screen, args.log_level, values_at, events.clone())?;
+    let board = Board::start(screen, args, level, values_at, events.clone())?;
     let control = Control::start(
         line,
         configuration.clone(),
@@ -151,7 +152,8 @@ impl FirstLines {
             board.show(&lines::access(home));
         }
         board.show_all(self.web.as_slice());
-        if web.is_some() && screen::is_interactive() && !board.is_json() {
+        let is_wanted = screen::is_interactive() && !board.is_json() && !args.output.quiet;
+        if web.is_some() && is_wanted {
             board.show_here(&[http::link(web.map(AsRef::as_ref))]);
         }
     }
@@ -193,6 +195,7 @@ fn record(
     let Some(path) = &args.capture else {
         if args.capture_secrets {
             return Err(Failure::new(Code::Usage, "--capture-secrets says nothing of where to")
+                .cause("secrets are written into the capture, and none is asked for")
                 .next("--capture FILE with it"));
         }
         return Ok((server, None));
@@ -377,8 +380,13 @@ fn last_words(console: Result<(), RecvTimeoutError>) -> Result<(), Failure> {
     }
 }
 
+/// Whether programs read the lines.
+fn shows_json(args: &ServeArgs) -> bool {
+    args.output.json || !io::stdout().is_terminal()
+}
+
 fn open_screen(args: &ServeArgs) -> Result<(Prompt, Screen), Failure> {
-    if args.output.json || !io::stdout().is_terminal() {
+    if shows_json(args) {
         Ok((Prompt::on_pipe()?, Screen::json()))
     } else if screen::is_interactive() {
         Prompt::on_terminal()
@@ -394,7 +402,9 @@ fn cannot_listen(args: &ServeArgs, error: &io::Error) -> Failure {
             .cause("another server runs on that port")
             .next(format!("ddes serve --listen {}:0     (takes a free port)", args.listen.ip()))
     } else {
-        failure.next("--listen ADDR:PORT with an address of this machine and a port above 1023")
+        failure
+            .cause("this machine does not have that address, or this user may not take that port")
+            .next("--listen ADDR:PORT with an address of this machine and a port above 1023")
     }
 }
 

@@ -46,11 +46,13 @@ const INPUTS_MAX: usize = 64;
 const REDRAW: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(args: &TopArgs) -> Result<(), Failure> {
-    let api = Api::find(&args.api)?;
+    let mut api = Api::find(&args.api)?;
+    api.hurry(Some(Instant::now() + Duration::from_secs(args.timeout.into())));
     if args.output.json {
-        return stream(&api, args.once);
+        return stream(api, args.once);
     }
     let first = look(&api, TopView::first_ask()).map_err(|error| api.failure(&error))?;
+    api.hurry(None);
     if args.once || !screen::is_interactive() || !terminal::has_cursor() {
         return Screen::plain().show(&Line::new("top", plain::text(&first)));
     }
@@ -63,15 +65,16 @@ pub(crate) fn run(args: &TopArgs) -> Result<(), Failure> {
 }
 
 /// One object, or one a second: the overview and the sessions as the server wrote them.
-fn stream(api: &Api, once: bool) -> Result<(), Failure> {
+fn stream(mut api: Api, once: bool) -> Result<(), Failure> {
     let mut screen = Screen::json();
     let (mut has_begun, mut is_away) = (false, false);
     loop {
         let begin = Instant::now();
-        match raw(api, &TopView::first_ask()) {
+        match raw(&api, &TopView::first_ask()) {
             Ok((overview, sessions)) => {
                 screen.show(&line(overview, sessions))?;
                 (has_begun, is_away) = (true, false);
+                api.hurry(None);
             }
             Err(error) if once || !has_begun => return Err(api.failure(&error)),
             Err(error) if !is_away => {

@@ -454,6 +454,24 @@ fn relay(file: &Path, flags: &[&str]) -> (Running, TcpListener) {
     (started(ddes_at(&folder(), &[&all[..], &[text(file)], flags].concat())), server)
 }
 
+#[test]
+fn a_server_that_does_not_take_the_connection_is_waited_for_as_long_as_is_said() {
+    let (_silent, full, _waiting) = crate::top::silent_and_full();
+    let (address, home) = (full.local_addr().unwrap().to_string(), folder());
+    let file = home.join("relayed.pcapng");
+    let flags = ["capture", "--json", "--listen", "127.0.0.1:0", "--server", &address];
+    let rest = ["-o", text(&file), "--connections", "1", "--timeout", "1"];
+    let mut relay = started(ddes_at(&home, &[&flags[..], &rest].concat()));
+    let begin = Instant::now();
+    let client = TcpStream::connect(&relay.address).unwrap();
+    let mut lines = String::new();
+    relay.stdout.read_to_string(&mut lines).unwrap();
+    assert!(begin.elapsed() < Duration::from_secs(8), "{:?}", begin.elapsed());
+    let failed: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+    assert_eq!((&failed["event"], &failed["what"]), (&"failed".into(), &"timeout".into()));
+    drop(client);
+}
+
 /// Sends pieces through a relay, closes, and gives the line about the capture.
 fn through(mut relay: Running, server: &TcpListener, pieces: &[&[u8]]) -> Value {
     let mut client = TcpStream::connect(&relay.address).unwrap();

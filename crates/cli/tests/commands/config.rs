@@ -41,6 +41,7 @@ fn samples(key: &str, default: &Value) -> Samples {
         ("http_host", _) => of("[\"a.example\"]", "a.example", "b.example,c.example", "d.example"),
         ("capture", _) => texts("/file.pcapng", "/variable.pcapng", "/flag.pcapng"),
         ("capture_max_bytes", _) => of("5000", "5000", "6000", "7000"),
+        ("http_read_token", _) => texts("/file.token", "/variable.token", "/flag.token"),
         ("ledger", _) => texts("/file \"\\\u{fc}", "/variable", "/flag"),
         ("group", _) => texts("ffdhe3072", "ffdhe4096", "ffdhe3072"),
         ("log_level", _) => texts("debug", "warn", "error"),

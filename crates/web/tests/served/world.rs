@@ -45,6 +45,7 @@ pub(crate) struct World {
     /// Where the page is, on loopback.
     pub(crate) http: SocketAddr,
     pub(crate) token: String,
+    pub(crate) read_token: String,
     pub(crate) web: Option<WebHandle>,
     pub(crate) events: Events,
     pub(crate) draining: Draining,
@@ -131,7 +132,7 @@ impl World {
         };
         let (events, draining) = (Events::default(), Draining::default());
         let operations = Process { handle: handle.clone(), is_stopped: AtomicBool::new(false) };
-        let (web, token) = bind(&plan, &events).unwrap();
+        let (web, [token, read_token]) = bind(&plan, &events).unwrap();
         let http = SocketAddr::from((Ipv4Addr::LOCALHOST, web.local_addr().port()));
         let web = web.start(about, handle.clone(), Arc::new(operations), draining.clone());
         let web = Some(web.unwrap());
@@ -143,7 +144,7 @@ impl World {
             None => drop(server.run(|_| {}).unwrap()),
         });
         let thread = Some(thread);
-        Self { address, http, token, web, events, draining, handle, silence, thread }
+        Self { address, http, token, read_token, web, events, draining, handle, silence, thread }
     }
 
     /// A client whose key is made of `seed`.
@@ -212,20 +213,21 @@ impl Drop for World {
     }
 }
 
-/// Binds the HTTP server of a plan; also the text of its token.
-pub(crate) fn bind(plan: &Plan, events: &Events) -> Result<(Web, String), WebError> {
-    let token = AccessToken::random().unwrap();
-    let text = token.to_hex().to_string();
+/// Binds the HTTP server of a plan; also the texts of its token, and of the one that only reads.
+pub(crate) fn bind(plan: &Plan, events: &Events) -> Result<(Web, [String; 2]), WebError> {
+    let (token, read_token) = (AccessToken::random().unwrap(), AccessToken::random().unwrap());
+    let texts = [&token, &read_token].map(|token| token.to_hex().to_string());
     let ip = if plan.is_public { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
     let options = WebOptions {
         listen: SocketAddr::new(IpAddr::V4(ip), 0),
         allow_plain: plan.is_public,
         hosts: plan.hosts.clone(),
         token,
+        read_token: Some(read_token),
         events: events.clone(),
         connections_max: ddes_web::CONNECTIONS_MAX,
     };
-    Web::bind(options).map(|web| (web, text))
+    Web::bind(options).map(|web| (web, texts))
 }
 
 fn ledger(folder: Option<&PathBuf>) -> Ledger {
