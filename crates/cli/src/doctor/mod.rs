@@ -109,7 +109,7 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<(), Failure> {
     show(vec![of_settings])?;
     show(ports::look(&serve, &home))?;
     show(limits::look(&serve, &home))?;
-    show(files::look(&home))?;
+    show(files::look(&home, serve.http.http_read_token.as_deref()))?;
     show(books::look(&home, &ledger))?;
     show(disk::look(&ledger))?;
     show(machine::look())?;
