@@ -112,7 +112,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     };
     first.show(&board, args, address, &home, web.as_ref());
     hint(args, address, is_passed);
-    let stop_note = systemd::watch(manager, server.handle(), address.to_string())?;
+    let (stop_note, all_told) = systemd::watch(manager, server.handle(), address.to_string())?;
     // An old capture is replaced only by a server that runs.
     if let Some(recorder) = recorder {
         recorder.begin();
@@ -120,6 +120,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let ends_with_input = args.end_with_input;
     let beside = Companions { control, stopper, stops, stop_note, web, events, ends_with_input };
     let outcome = serve(server, &board, prompt, beside);
+    all_told.wait(LAST_WORDS);
     drop(socket);
     outcome
 }

@@ -4,6 +4,7 @@
 //! The thread here asks the server's loop for each sign of life that it passes on. It has no timer
 //! that would report a loop that hangs as alive.
 
+use std::convert::Infallible;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -27,40 +28,64 @@ const STOP_MARGIN: Duration = Duration::from_secs(10);
 /// Tells the thread that the server stops; dropped, that it has stopped.
 pub(super) type StopNote = Sender<Duration>;
 
+/// The end of the thread: what the service manager is told is told.
+pub(super) struct AllTold(Receiver<Infallible>);
+
+impl AllTold {
+    /// Waits for it, at most so long. Call it when the [`StopNote`] is dropped: a process that ends
+    /// earlier may not have told that it stops.
+    pub(super) fn wait(&self, most: Duration) {
+        match self.0.recv_timeout(most) {
+            // A service manager that takes nothing does not hold up the end.
+            Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout) => {}
+            Ok(never) => match never {},
+        }
+    }
+}
+
 /// Starts the thread that notifies the service manager; without a service manager nothing is sent.
 /// `served` is the address, for the status line.
 pub(super) fn watch(
     manager: Manager,
     handle: ServerHandle,
     served: String,
-) -> Result<StopNote, Failure> {
+) -> Result<(StopNote, AllTold), Failure> {
     let (note, stopping) = channel();
+    let (until_told, all_told) = channel();
     if manager.told.is_some() {
         let watchdog = sd_notify::watchdog_enabled();
         // Half of the time that the service manager allows, as it recommends.
         let pause = watchdog.map_or(PAUSE_MAX, |most| (most / 2).clamp(PAUSE_MIN, PAUSE_MAX));
         thread::Builder::new()
             .name("systemd".into())
-            .spawn(move || run(&manager, &handle, &served, pause, &stopping))
+            .spawn(move || {
+                run(&manager, || handle.pulse(), &served, pause, &stopping);
+                drop(until_told);
+            })
             .map_err(|error| Failure::system("cannot start a thread", &error))?;
     }
-    Ok(note)
+    Ok((note, AllTold(all_told)))
 }
 
+/// `pulse` asks the server's loop for a sign of life; `None`: it has ended.
 fn run(
     manager: &Manager,
-    handle: &ServerHandle,
+    pulse: impl Fn() -> Option<Pulse>,
     served: &str,
     pause: Duration,
     stopping: &Receiver<Duration>,
 ) {
-    while let Some(pulse) = handle.pulse() {
+    while let Some(pulse) = pulse() {
         manager.live(&status(served, pulse));
         match stopping.recv_timeout(pause) {
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
             Ok(drain) => manager.stop(drain),
         }
+    }
+    // A loop with few sessions has ended before its last sign of life was asked for.
+    if let Ok(drain) = stopping.try_recv() {
+        manager.stop(drain);
     }
 }
 
@@ -165,6 +190,8 @@ impl ManagerTold {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     #[test]
@@ -177,5 +204,36 @@ mod tests {
             };
             assert_eq!(extended, expect);
         }
+    }
+
+    /// No NOTIFY_SOCKET is set here: what would be sent is noted alone.
+    fn listened_to() -> Manager {
+        Manager { told: Some(Arc::default()) }
+    }
+
+    #[test]
+    fn a_loop_that_has_ended_before_its_sign_of_life_was_asked_for_has_stopped() {
+        for is_stopping in [true, false] {
+            let (manager, (note, stopping)) = (listened_to(), channel());
+            if is_stopping {
+                note.send(Duration::from_secs(7)).unwrap();
+            }
+            drop(note);
+            run(&manager, || None, "", PAUSE_MAX, &stopping);
+            assert_eq!(manager.told().unwrap().is_stopping, is_stopping);
+        }
+    }
+
+    #[test]
+    fn the_end_waits_for_what_is_told_and_at_most_so_long() {
+        let (until_told, all_told) = channel();
+        let began = Instant::now();
+        AllTold(all_told).wait(Duration::from_millis(20));
+        assert!(began.elapsed() >= Duration::from_millis(20));
+        drop(until_told);
+        let (until_told, all_told) = channel();
+        let teller = thread::spawn(move || drop(until_told));
+        AllTold(all_told).wait(Duration::MAX);
+        teller.join().unwrap();
     }
 }
