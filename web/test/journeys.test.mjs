@@ -150,7 +150,7 @@ async function timed(page, key, isDone) {
         // The first callback runs before the frame is drawn, the second after it.
         requestAnimationFrame(() => requestAnimationFrame(() => resolve(performance.now() - from)));
       });
-      rows.observe(document.querySelector("main"), { childList: true, subtree: true });
+      rows.observe(document.querySelector("main"), { childList: true, characterData: true, subtree: true });
     });
   }, isDone.source);
   await page.keyboard.press(key);

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::shell::{self, root};
 
-const TARGETS: [&str; 11] = [
+const TARGETS: [&str; 12] = [
     "frames",
     "identity",
     "outbox",
@@ -17,6 +17,7 @@ const TARGETS: [&str; 11] = [
     "record",
     "receipt",
     "capture",
+    "opened",
 ];
 /// Where the targets are.
 const FOLDER: &str = "proof/fuzz";

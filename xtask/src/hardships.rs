@@ -27,7 +27,8 @@ const VALUES_OF_SEGMENTS: u64 = 40_000;
 const SEGMENT_MAX: Duration = Duration::from_secs(8);
 /// A list is read again each second, and believed at the second look.
 const LIST_AWAY_MS: (u64, u64) = (1_200, 2_600);
-const LIST_PAUSE_MS: u64 = 700;
+/// So no state between is seen twice, even where a pause takes twice as long.
+const LIST_PAUSE_MS: u64 = 400;
 /// From the move of its folder to a server's end; sessions are ended first.
 const ENDS_WITHIN: Duration = Duration::from_secs(10);
 /// The time between two values of a client meanwhile.
@@ -189,7 +190,7 @@ impl Suffered {
         let text = fs::read(&list).map_err(failed)?;
         // Truncated, then written in two parts that end anywhere.
         let mut file = fs::File::create(&list).map_err(failed)?;
-        let cut = random.index(text.len() + 1);
+        let cut = 1 + random.index(text.len() - 1);
         let (first, rest) = text.split_at(cut);
         for part in [first, rest] {
             thread::sleep(Duration::from_millis(random.below(LIST_PAUSE_MS)));

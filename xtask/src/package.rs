@@ -40,14 +40,15 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     let version = format!("{}-{}", env!("CARGO_PKG_VERSION"), revision()?);
     let new = debian.join(format!("ddes_{version}_{}.deb", architecture()?));
     remove_packages(&debian)?;
+    let old = root().join("target/package/old.deb");
+    let is_test = arguments.contains(&"--test");
+    // Before the new one: cargo-deb removes what it finds in its folder.
+    if is_test {
+        pack(&cargo_deb, profile, &old, &["--deb-version", OLD_VERSION])?;
+    }
     pack(&cargo_deb, profile, &new, &["--deb-version", &version])?;
     println!("made {}", new.display());
-    if arguments.contains(&"--test") {
-        let old = root().join("target/package/old.deb");
-        pack(&cargo_deb, profile, &old, &["--deb-version", OLD_VERSION])?;
-        live(&old, &new)?;
-    }
-    Ok(())
+    if is_test { live(&old, &new) } else { Ok(()) }
 }
 
 /// Manual pages and completions, as the program itself describes its command line.

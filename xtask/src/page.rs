@@ -22,16 +22,16 @@ pub(crate) fn run() -> Result<(), String> {
     npm(&["run", "--silent", "check"])?;
     rebuild("build", "target/page", "web/dist")?;
     rebuild("build-explain", "target/page-explain", "web/explain/dist")?;
-    npm(&["test", "--silent"])?;
-    explained()
+    tested()
 }
 
-/// Pages of sessions that the command itself captures, and what a printer makes of them.
-fn explained() -> Result<(), String> {
+/// The page beside a mock of its server; and pages of sessions that the command itself captures,
+/// with what a printer makes of them.
+fn tested() -> Result<(), String> {
     shell::installed("pdftotext", "poppler-utils")?;
     shell::run("cargo", &["build", "--package", "ddes"], &[])?;
     let ddes = root().join("target/debug/ddes").display().to_string();
-    let arguments = ["--prefix", "web", "run", "--silent", "test-explain"];
+    let arguments = ["--prefix", "web", "run", "--silent", "test-all"];
     shell::run("npm", &arguments, &[("DDES", &ddes)])
 }
 

@@ -2,7 +2,9 @@
 //! found.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
@@ -97,17 +99,35 @@ fn hunt(program: &Path, more: &[&str]) -> Result<Found, String> {
     spread(program, 1, SEEDS_MUTANT, more, false)
 }
 
-/// The simulator; with a bug, in a folder of its own.
+/// The simulator; with a bug, as a copy of its own.
 fn build(mutant: Option<&str>) -> Result<PathBuf, String> {
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or(shell::root().join("target"), PathBuf::from);
-    let target = mutant.map_or(target.clone(), |mutant| target.join("mutants").join(mutant));
-    let (folder, flags) =
-        (target.display().to_string(), format!("--cfg ddes_mutant=\"{}\"", mutant.unwrap_or("")));
-    let mut environment = vec![("CARGO_TARGET_DIR", folder.as_str())];
-    environment.extend(mutant.map(|_| ("RUSTFLAGS", flags.as_str())));
-    shell::run("cargo", &["build", "--release", "--quiet", "--package", "ddes-sim"], &environment)?;
-    Ok(target.join("release/ddes-sim"))
+    let cargo = ["build", "--release", "--quiet", "--package", "ddes-sim"];
+    let program = target.join("release/ddes-sim");
+    let Some(mutant) = mutant else {
+        shell::run("cargo", &cargo, &[])?;
+        return Ok(program);
+    };
+    let folder = target.join("mutants");
+    let (wrapper, copy) = (folder.join(format!("{mutant}.sh")), folder.join(mutant));
+    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    write_wrapper(&wrapper, mutant)?;
+    let environment = [("RUSTC_WORKSPACE_WRAPPER", &*wrapper.display().to_string())];
+    shell::run("cargo", &cargo, &environment)?;
+    fs::copy(&program, &copy).map_err(|error| format!("{}: {error}", copy.display()))?;
+    Ok(copy)
+}
+
+/// A compiler that sets the mutant's `cfg` in the crates of this workspace only. RUSTFLAGS would
+/// build every dependency again for each mutant.
+fn write_wrapper(path: &Path, mutant: &str) -> Result<(), String> {
+    let script = format!(
+        "#!/bin/sh\nrustc=$1\nshift\nexec \"$rustc\" \"$@\" --cfg 'ddes_mutant=\"{mutant}\"'\n"
+    );
+    let written = fs::write(path, script)
+        .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o755)));
+    written.map_err(|error| format!("{}: {error}", path.display()))
 }
 
 #[derive(Default)]

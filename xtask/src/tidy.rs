@@ -54,7 +54,10 @@ const ARROWS: &[(&str, &[&str])] = &[
 const PROOF: &[(&str, &[&str])] = &[
     ("circuits", &[]),
     ("fuzz", &["fuzz-harness"]),
-    ("fuzz-harness", &["wire", "ffdhe", "identity", "ledger", "session", "client", "capture"]),
+    (
+        "fuzz-harness",
+        &["wire", "cipher", "ffdhe", "identity", "ledger", "session", "client", "capture"],
+    ),
     ("harness", &["wire", "identity", "ledger", "client"]),
     (
         "peers",

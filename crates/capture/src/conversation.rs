@@ -7,10 +7,10 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Duration;
 
-use ddes_wire::schema::{Kind, Sender, name_of};
+use ddes_wire::schema::{FieldKind, Sender, name_of};
 use ddes_wire::v2::Suite;
 
-use crate::opened::Opened;
+use crate::opened::OpenedKeys;
 use crate::secrets::SessionSecrets;
 
 /// Everything that was found in one capture.
@@ -22,12 +22,12 @@ pub struct Conversations {
     /// that were reached.
     pub notes: Vec<String>,
     /// What the file holds besides.
-    pub counts: Counts,
+    pub counts: CaptureCounts,
 }
 
 /// What a file held, conversations or not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct CaptureCounts {
     /// Packets in the file.
     pub packets: u64,
     /// Packets that are not TCP over IPv4 or IPv6, or that cannot be read.
@@ -59,12 +59,25 @@ pub struct Conversation {
     pub end: End,
     /// What is missing or strange: gaps, conflicting retransmissions, frames beyond a bound.
     pub notes: Vec<Note>,
+    /// What the capture does not hold of what the client sent.
+    pub missing_to_server: Missing,
+    /// What it does not hold of what the server sent.
+    pub missing_to_client: Missing,
     /// What the secrets gave; `None` shows what an eavesdropper sees.
-    pub session: Option<Opened>,
+    pub session: Option<OpenedKeys>,
     /// The secrets that opened it: what one end drew.
     pub secrets: Option<SessionSecrets>,
     /// Why secrets that were tried did not open it. Never both this and a session.
     pub refused: Option<String>,
+}
+
+/// What a capture does not hold of one direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Missing {
+    /// How many bytes, in all gaps.
+    pub bytes: u64,
+    /// Whether no whole frame of the direction follows them: its end is missing.
+    pub is_end: bool,
 }
 
 /// Which wire a conversation speaks: decided by who speaks first, and the first frame.
@@ -134,14 +147,14 @@ pub struct Field {
     /// Where it is, in [`Frame::bytes`] or [`Plain::bytes`].
     pub range: Range<usize>,
     /// What it says.
-    pub value: Value,
+    pub value: FieldValue,
     /// What it means, in a sentence.
     pub meaning: &'static str,
 }
 
 /// What a field says.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Value {
+pub enum FieldValue {
     /// An integer of up to 64 bits without a sign, or up to 128 with one.
     Integer(i128),
     /// An integer that stands for something: an opcode, a suite, a status, a reason.
@@ -261,6 +274,23 @@ pub enum NoteKind {
         /// The number that its record has, as far as is known.
         record: u64,
     },
+    /// Something that a receiver checks could not be checked here, in this frame and in others.
+    Unchecked {
+        /// What was not checked.
+        what: What,
+        /// Why, in a sentence without a full stop.
+        why: &'static str,
+    },
+}
+
+impl Conversation {
+    /// What the capture does not hold of a direction.
+    pub fn missing(&self, direction: Direction) -> Missing {
+        match direction {
+            Direction::ToServer => self.missing_to_server,
+            Direction::ToClient => self.missing_to_client,
+        }
+    }
 }
 
 impl Frame {
@@ -276,13 +306,20 @@ impl Frame {
 
     /// The body without the header.
     pub fn body(&self) -> &[u8] {
-        self.bytes.get(ddes_wire::frame::HEADER_BYTES..).unwrap_or(&[])
+        part(&self.bytes, &(ddes_wire::frame::HEADER_BYTES..self.bytes.len()))
     }
 
     /// Whether everything that was checked holds.
     pub fn passed(&self) -> bool {
         self.checks.iter().all(|check| check.passed)
     }
+}
+
+/// The bytes that a range names, of the frame or the plaintext that it was made for. Of others it
+/// may name bytes that are not there: then none.
+pub fn part<'a>(bytes: &'a [u8], range: &Range<usize>) -> &'a [u8] {
+    // The decoder makes no field beyond its bytes, and what is drawn in a field stays within it.
+    bytes.get(range.clone()).unwrap_or(&[])
 }
 
 impl Plain {
@@ -304,7 +341,7 @@ impl std::fmt::Debug for Plain {
     }
 }
 
-impl Value {
+impl FieldValue {
     /// The integer, if it is one.
     pub fn integer(&self) -> Option<i128> {
         match self {
@@ -315,24 +352,22 @@ impl Value {
     }
 
     /// What `bytes` say, read as `kind`.
-    pub(crate) fn read(kind: Kind, bytes: &[u8]) -> Self {
-        let unsigned = || {
-            let bytes = bytes.get(bytes.len().saturating_sub(8)..).unwrap_or(&[]);
-            bytes.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte))
-        };
+    pub(crate) fn read(kind: FieldKind, bytes: &[u8]) -> Self {
+        // Of more than eight bytes the last: those before them are shifted out.
+        let unsigned = || bytes.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
         match kind {
-            Kind::Unsigned => Self::Integer(i128::from(unsigned())),
-            Kind::Signed => Self::Integer(signed(bytes)),
-            Kind::Named(names) => {
+            FieldKind::Unsigned => Self::Integer(i128::from(unsigned())),
+            FieldKind::Signed => Self::Integer(signed(bytes)),
+            FieldKind::Named(names) => {
                 Self::Named { number: unsigned(), name: name_of(names, unsigned()) }
             }
-            Kind::Integers => Self::Integers(
+            FieldKind::Integers => Self::Integers(
                 bytes.as_chunks().0.iter().map(|bytes| i64::from_be_bytes(*bytes)).collect(),
             ),
-            Kind::Text => {
+            FieldKind::Text => {
                 Self::Text(ddes_wire::shown::plain_lines(&String::from_utf8_lossy(bytes)))
             }
-            Kind::Bytes | Kind::Uuid => Self::Bytes,
+            FieldKind::Bytes | FieldKind::Uuid => Self::Bytes,
         }
     }
 }
@@ -387,5 +422,25 @@ impl What {
             Self::Sequence => "sequence",
             Self::Sum => "sum",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_names_the_bytes_up_to_the_end_and_none_beyond_it() {
+        assert_eq!(part(&[1, 2, 3], &(1..3)), [2, 3]);
+        assert_eq!(part(&[1, 2, 3], &(3..3)), [0; 0]);
+        assert_eq!(part(&[1, 2, 3], &(1..4)), [0; 0]);
+    }
+
+    #[test]
+    fn of_more_than_eight_bytes_the_last_eight_are_the_number() {
+        let number = |bytes| FieldValue::read(FieldKind::Unsigned, bytes).integer();
+        assert_eq!(number(&[]), Some(0));
+        assert_eq!(number(&[0xff; 8]), Some(u64::MAX.into()));
+        assert_eq!(number(&[1, 0, 0, 0, 0, 0, 0, 0, 2]), Some(2));
     }
 }

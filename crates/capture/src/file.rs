@@ -50,7 +50,7 @@ pub(crate) fn for_each(
     each: &mut dyn FnMut(&Packet<'_>),
 ) -> Result<Ending, ReadError> {
     let fault = Rc::new(RefCell::new(None));
-    let mut source = Source { inner: source, head: Vec::new(), fault: Rc::clone(&fault) };
+    let mut source = ExactSource { inner: source, head: Vec::new(), fault: Rc::clone(&fault) };
     let is_pcapng = match source.magic()? {
         [0x0a, 0x0d, 0x0d, 0x0a] => true,
         [0xd4, 0xc3, 0xb2, 0xa1]
@@ -81,7 +81,7 @@ pub(crate) fn for_each(
 }
 
 /// What to do after a look at the buffer.
-enum Step {
+enum ParseStep {
     Consume(usize),
     Refill,
     Grow,
@@ -97,27 +97,29 @@ fn walk<R: PcapReaderIterator>(
         let at = reader.consumed();
         let damaged = || Ending::Cut(format!("the file is damaged at byte {at}"));
         let step = match reader.next() {
-            Ok((0, _)) => Step::End(damaged()),
+            Ok((0, _)) => ParseStep::End(damaged()),
             Ok((bytes, block)) => {
                 handle(block);
-                Step::Consume(bytes)
+                ParseStep::Consume(bytes)
             }
-            Err(PcapError::Eof) => Step::End(Ending::Whole),
-            Err(PcapError::Incomplete(_)) => Step::Refill,
-            Err(PcapError::BufferTooSmall) => Step::Grow,
+            Err(PcapError::Eof) => ParseStep::End(Ending::Whole),
+            Err(PcapError::Incomplete(_)) => ParseStep::Refill,
+            Err(PcapError::BufferTooSmall) => ParseStep::Grow,
             Err(PcapError::UnexpectedEof) => {
-                Step::End(Ending::Cut(format!("the file ends inside the block at byte {at}")))
+                ParseStep::End(Ending::Cut(format!("the file ends inside the block at byte {at}")))
             }
-            Err(PcapError::ReadError) => Step::End(Ending::Cut("the file cannot be read".into())),
+            Err(PcapError::ReadError) => {
+                ParseStep::End(Ending::Cut("the file cannot be read".into()))
+            }
             Err(
                 PcapError::HeaderNotRecognized
                 | PcapError::NomError(..)
                 | PcapError::OwnedNomError(..),
-            ) => Step::End(damaged()),
+            ) => ParseStep::End(damaged()),
         };
         match step {
-            Step::Consume(bytes) => reader.consume(bytes),
-            Step::Refill => {
+            ParseStep::Consume(bytes) => reader.consume(bytes),
+            ParseStep::Refill => {
                 let before = reader.data().len();
                 if reader.refill().is_err() {
                     return Ending::Cut("the file cannot be read".into());
@@ -126,7 +128,7 @@ fn walk<R: PcapReaderIterator>(
                     return Ending::Cut(format!("the file is damaged at byte {at}"));
                 }
             }
-            Step::Grow => {
+            ParseStep::Grow => {
                 // A buffer that is not full yet may only need more of the file.
                 let before = reader.data().len();
                 if reader.refill().is_err() {
@@ -142,7 +144,7 @@ fn walk<R: PcapReaderIterator>(
                     }
                 }
             }
-            Step::End(ending) => return ending,
+            ParseStep::End(ending) => return ending,
         }
     }
 }
@@ -233,9 +235,8 @@ impl Interface {
     fn time(&self, units: u64) -> Duration {
         let seconds = (units / self.resolution).saturating_add_signed(self.offset);
         let part = u128::from(units % self.resolution) * 1_000_000_000;
-        let nanos = u64::try_from(part / u128::from(self.resolution));
-        // Below a second, so it always fits.
-        Duration::from_secs(seconds) + Duration::from_nanos(nanos.unwrap_or(0))
+        // Below a second.
+        Duration::from_secs(seconds) + Duration::from_nanos_u128(part / u128::from(self.resolution))
     }
 }
 
@@ -245,14 +246,14 @@ fn comments<'a>(options: &'a [PcapNGOption<'_>]) -> Vec<&'a str> {
 }
 
 /// Reads as much as is asked for, and keeps the error that the parser does not pass on.
-struct Source<R> {
+struct ExactSource<R> {
     inner: R,
     /// What was read to see what the file is.
     head: Vec<u8>,
     fault: Rc<RefCell<Option<io::Error>>>,
 }
 
-impl<R: Read> Source<R> {
+impl<R: Read> ExactSource<R> {
     fn magic(&mut self) -> Result<[u8; 4], ReadError> {
         let mut magic = [0; 4];
         let count = fill(&mut self.inner, &mut magic)?;
@@ -261,7 +262,7 @@ impl<R: Read> Source<R> {
     }
 }
 
-impl<R: Read> Read for Source<R> {
+impl<R: Read> Read for ExactSource<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let first = self.head.len().min(buffer.len());
         let (front, rest) = buffer.split_at_mut(first);

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::packet::Segment;
+use ddes_wire::saturating;
+
+use crate::packet::TcpSegment;
 
 /// The most bytes that wait for an earlier one, for each direction. TCP's window bounds what can be
 /// on the way; what waits behind more than this waits for something the capture does not hold.
@@ -13,7 +15,7 @@ const HELD_COST: usize = 96;
 
 /// Segments to a stream.
 #[derive(Debug, Default)]
-pub(crate) struct Half {
+pub(crate) struct HalfStream {
     /// The sequence number of the stream's first byte.
     base: Option<u32>,
     /// Whether `base` was stated by a SYN.
@@ -25,17 +27,19 @@ pub(crate) struct Half {
     held_bytes: usize,
     /// Where the stream ends, once that is known.
     end: Option<u64>,
+    /// How far the segments reach, also those whose bytes the capture does not hold.
+    reach: u64,
     /// What was delivered and is kept to be compared with retransmissions.
-    pub(crate) kept: Kept,
+    pub(crate) kept: KeptBytes,
 }
 
 /// The bytes of a stream that are kept: pieces, apart by gaps.
 #[derive(Debug, Default)]
-pub(crate) struct Kept(Vec<(u64, Vec<u8>)>);
+pub(crate) struct KeptBytes(Vec<(u64, Vec<u8>)>);
 
 /// What comes out of a stream.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Delivery<'a> {
+pub(crate) enum StreamDelivery<'a> {
     /// The next bytes; `begins` if a segment begins with them.
     Bytes { bytes: &'a [u8], begins: bool },
     /// Bytes that the capture does not hold.
@@ -44,7 +48,7 @@ pub(crate) enum Delivery<'a> {
     Conflict(u64),
 }
 
-impl Half {
+impl HalfStream {
     /// A SYN states where the stream begins.
     pub(crate) fn begin(&mut self, sequence: u32) {
         if self.base.is_none() {
@@ -59,12 +63,19 @@ impl Half {
     }
 
     /// A segment that is no SYN, or the data of one.
-    pub(crate) fn take(&mut self, segment: &Segment<'_>, deliver: &mut dyn FnMut(Delivery<'_>)) {
+    pub(crate) fn take(
+        &mut self,
+        segment: &TcpSegment<'_>,
+        deliver: &mut dyn FnMut(StreamDelivery<'_>),
+    ) {
         let first = segment.sequence.wrapping_add(u32::from(segment.flags.syn));
         let Some(at) = self.place(first) else { return };
         let length = segment.data.len() as u64 + u64::from(segment.cut);
         if segment.flags.fin {
             self.end.get_or_insert(at.saturating_add(length));
+        }
+        if !segment.flags.rst {
+            self.reach = self.reach.max(at.saturating_add(length));
         }
         self.insert(at, segment.data, deliver);
         while self.held_bytes > HELD_BYTES_MAX {
@@ -78,16 +89,22 @@ impl Half {
     }
 
     /// Nothing more comes: delivers what waits behind gaps, and says what is missing at the end.
-    pub(crate) fn finish(&mut self, deliver: &mut dyn FnMut(Delivery<'_>)) {
+    pub(crate) fn finish(&mut self, deliver: &mut dyn FnMut(StreamDelivery<'_>)) {
         while !self.held.is_empty() {
             self.skip_gap(deliver);
         }
-        if let Some(missing) = self.end.map(|end| end.saturating_sub(self.next))
-            && missing > 0
-        {
+        // A stream without an end goes at least as far as the numbers of its segments.
+        let missing = self.end.unwrap_or(self.reach).saturating_sub(self.next);
+        if missing > 0 {
             self.next += missing;
-            deliver(Delivery::Gap(missing));
+            deliver(StreamDelivery::Gap(missing));
         }
+    }
+
+    /// Frees what waits and what is kept: nobody asks for it any more.
+    pub(crate) fn clear(&mut self) {
+        (self.held, self.held_bytes) = (BTreeMap::new(), 0);
+        self.kept.clear();
     }
 
     /// Bytes of memory that wait.
@@ -105,11 +122,16 @@ impl Half {
     }
 
     /// Takes bytes at their place: what is new is delivered or held, what is not is compared.
-    fn insert(&mut self, mut at: u64, mut bytes: &[u8], deliver: &mut dyn FnMut(Delivery<'_>)) {
+    fn insert(
+        &mut self,
+        mut at: u64,
+        mut bytes: &[u8],
+        deliver: &mut dyn FnMut(StreamDelivery<'_>),
+    ) {
         if at < self.next {
-            let old = usize::try_from(self.next - at).unwrap_or(usize::MAX).min(bytes.len());
+            let old = saturating::to_usize(self.next - at).min(bytes.len());
             if let Some(offset) = self.kept.difference(at, &bytes[..old]) {
-                deliver(Delivery::Conflict(offset));
+                deliver(StreamDelivery::Conflict(offset));
             }
             at += old as u64;
             bytes = &bytes[old..];
@@ -130,7 +152,7 @@ impl Half {
     }
 
     /// Keeps the parts of `bytes` that no piece holds yet, and compares the others.
-    fn hold(&mut self, mut at: u64, mut bytes: &[u8], deliver: &mut dyn FnMut(Delivery<'_>)) {
+    fn hold(&mut self, mut at: u64, mut bytes: &[u8], deliver: &mut dyn FnMut(StreamDelivery<'_>)) {
         while !bytes.is_empty() {
             let before = self.held.range(..=at).next_back();
             let covered = before.and_then(|(start, piece)| {
@@ -141,7 +163,7 @@ impl Half {
                 let count = rest.len().min(bytes.len());
                 let differs = rest.iter().zip(bytes).position(|(old, new)| old != new);
                 if let Some(offset) = differs {
-                    deliver(Delivery::Conflict(at + offset as u64));
+                    deliver(StreamDelivery::Conflict(at + offset as u64));
                 }
                 at += count as u64;
                 bytes = &bytes[count..];
@@ -149,7 +171,7 @@ impl Half {
             }
             let room = self.held.range(at..).next().map_or(u64::MAX, |(start, _)| start - at);
             // More room than memory has is enough for all bytes.
-            let count = usize::try_from(room).unwrap_or(usize::MAX).min(bytes.len());
+            let count = saturating::to_usize(room).min(bytes.len());
             self.held.insert(at, bytes[..count].to_vec());
             self.held_bytes += count + HELD_COST;
             at += count as u64;
@@ -158,11 +180,11 @@ impl Half {
     }
 
     /// Gives up the bytes before the first piece that waits, and delivers that.
-    pub(crate) fn skip_gap(&mut self, deliver: &mut dyn FnMut(Delivery<'_>)) {
+    pub(crate) fn skip_gap(&mut self, deliver: &mut dyn FnMut(StreamDelivery<'_>)) {
         let Some((start, piece)) = self.held.pop_first() else { return };
         self.held_bytes -= piece.len() + HELD_COST;
         if start > self.next {
-            deliver(Delivery::Gap(start - self.next));
+            deliver(StreamDelivery::Gap(start - self.next));
             self.next = start;
         }
         self.deliver(&piece, true, deliver);
@@ -175,15 +197,15 @@ impl Half {
         }
     }
 
-    fn deliver(&mut self, bytes: &[u8], begins: bool, deliver: &mut dyn FnMut(Delivery<'_>)) {
+    fn deliver(&mut self, bytes: &[u8], begins: bool, deliver: &mut dyn FnMut(StreamDelivery<'_>)) {
         if !bytes.is_empty() {
             self.next += bytes.len() as u64;
-            deliver(Delivery::Bytes { bytes, begins });
+            deliver(StreamDelivery::Bytes { bytes, begins });
         }
     }
 }
 
-impl Kept {
+impl KeptBytes {
     /// Appends what follows at `at`.
     pub(crate) fn push(&mut self, at: u64, bytes: &[u8]) {
         match self.0.last_mut() {
@@ -192,6 +214,11 @@ impl Kept {
             }
             Some(_) | None => self.0.push((at, bytes.to_vec())),
         }
+    }
+
+    /// Whether what comes at `at` follows the last piece, and needs none of its own.
+    pub(crate) fn ends_at(&self, at: u64) -> bool {
+        self.0.last().is_some_and(|(start, piece)| *start + piece.len() as u64 == at)
     }
 
     /// The bytes of a range, if they are kept.
@@ -218,6 +245,11 @@ impl Kept {
         None
     }
 
+    #[cfg(test)]
+    pub(crate) fn pieces(&self) -> usize {
+        self.0.len()
+    }
+
     /// Frees what is kept.
     pub(crate) fn clear(&mut self) {
         self.0 = Vec::new();
@@ -233,13 +265,13 @@ mod tests {
 
     /// A stream across the end of the sequence numbers.
     struct Scene {
-        half: Half,
+        half: HalfStream,
         said: Vec<String>,
     }
 
     impl Scene {
         fn new() -> Self {
-            let mut half = Half::default();
+            let mut half = HalfStream::default();
             half.begin(BASE.wrapping_sub(1));
             Self { half, said: Vec::new() }
         }
@@ -250,7 +282,7 @@ mod tests {
 
         fn cut(&mut self, at: u32, data: &str, cut: u32, fin: bool) -> &mut Self {
             let anywhere = "127.0.0.1:1".parse().unwrap();
-            let segment = Segment {
+            let segment = TcpSegment {
                 from: anywhere,
                 to: anywhere,
                 sequence: BASE.wrapping_add(at),
@@ -260,9 +292,9 @@ mod tests {
             };
             let mut delivered = Vec::new();
             self.half.take(&segment, &mut |delivery| match delivery {
-                Delivery::Bytes { bytes, .. } => delivered.push(bytes.to_vec()),
-                Delivery::Gap(gap) => delivered.push(format!("<{gap}>").into_bytes()),
-                Delivery::Conflict(at) => delivered.push(format!("!{at}").into_bytes()),
+                StreamDelivery::Bytes { bytes, .. } => delivered.push(bytes.to_vec()),
+                StreamDelivery::Gap(gap) => delivered.push(format!("<{gap}>").into_bytes()),
+                StreamDelivery::Conflict(at) => delivered.push(format!("!{at}").into_bytes()),
             });
             for bytes in delivered {
                 let text = String::from_utf8(bytes).unwrap();
@@ -278,11 +310,11 @@ mod tests {
         fn finish(&mut self) -> String {
             let mut said = std::mem::take(&mut self.said);
             self.half.finish(&mut |delivery| match delivery {
-                Delivery::Bytes { bytes, .. } => {
+                StreamDelivery::Bytes { bytes, .. } => {
                     said.push(String::from_utf8(bytes.to_vec()).unwrap());
                 }
-                Delivery::Gap(gap) => said.push(format!("<{gap}>")),
-                Delivery::Conflict(at) => said.push(format!("!{at}")),
+                StreamDelivery::Gap(gap) => said.push(format!("<{gap}>")),
+                StreamDelivery::Conflict(at) => said.push(format!("!{at}")),
             });
             assert_eq!(self.half.held_bytes(), 0);
             said.concat()
@@ -316,6 +348,8 @@ mod tests {
     fn a_gap_that_is_never_filled_is_said_at_the_end() {
         assert_eq!(Scene::new().send(0, "ab").send(5, "fg").finish(), "ab<3>fg");
         assert_eq!(Scene::new().send(0, "ab").cut(2, "cd", 6, true).finish(), "abcd<6>");
+        // A segment without data says where the stream is, also where no end is captured.
+        assert_eq!(Scene::new().send(0, "ab").send(7, "").finish(), "ab<5>");
     }
 
     #[test]

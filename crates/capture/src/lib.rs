@@ -26,14 +26,15 @@ mod streams;
 mod write;
 
 pub use conversation::{
-    Check, Conversation, Conversations, Counts, Direction, End, Field, Frame, Note, NoteKind,
-    Plain, Profile, Value, What,
+    CaptureCounts, Check, Conversation, Conversations, Direction, End, Field, FieldValue, Frame,
+    Missing, Note, NoteKind, Plain, Profile, What, part,
 };
 pub use dissector::dissector;
-pub use limits::{BYTES_MAX, CONNECTIONS_MAX, CONVERSATIONS_MAX, Limits};
-pub use opened::{Epoch, Opened, OpenedClassic, OpenedV2};
+pub use limits::{BYTES_MAX, CONNECTIONS_MAX, CONVERSATIONS_MAX, HASHED_MAX, Limits};
+pub use opened::{Epoch, OpenedClassic, OpenedKeys, OpenedV2};
 pub use read::{ReadError, read};
 pub use secrets::{
-    Hex, Role, SECRETS_BYTES_MAX, SECRETS_MAX, SECRETS_VERSION, SecretsError, SessionSecrets,
+    Hex, SECRETS_BYTES_MAX, SECRETS_MAX, SECRETS_VERSION, SecretRole, SecretsError, SessionSecrets,
+    TextPlace,
 };
 pub use write::{ConnectionNumber, Writer, Written};

@@ -1,11 +1,11 @@
 //! What secrets give: the keys of a session, and every value on the way to them.
 
-use ddes_session::v2::noise::Step;
+use ddes_session::v2::noise::HandshakeStep;
 use ddes_wire::v2::Suite;
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 /// The keys of a conversation whose secrets fit. Wiped on drop, never printed by `Debug`.
-pub enum Opened {
+pub enum OpenedKeys {
     /// A session of the original's wire.
     Classic(Box<OpenedClassic>),
     /// A session of D-DDES/2.
@@ -41,7 +41,7 @@ pub struct OpenedV2 {
     pub suite: Option<Suite>,
     /// The handshake in the order of its steps, each with `h`, `ck` and `k` after it; empty if only
     /// the keys of the records are known.
-    pub steps: Vec<Step>,
+    pub steps: Vec<HandshakeStep>,
     /// The handshake hash, which both signatures cover; `None` if only the keys are known.
     pub hash: Option<[u8; 32]>,
     /// The keys of the records to the server: the first, and one more for each rekey.
@@ -73,7 +73,7 @@ pub struct Epoch {
     pub chacha_key: Option<Zeroizing<[u8; 32]>>,
 }
 
-impl ZeroizeOnDrop for Opened {}
+impl ZeroizeOnDrop for OpenedKeys {}
 
 macro_rules! silent {
     ($($name:ident),*) => {
@@ -85,4 +85,4 @@ macro_rules! silent {
     };
 }
 
-silent!(Opened, OpenedClassic, OpenedV2, Epoch);
+silent!(OpenedKeys, OpenedClassic, OpenedV2, Epoch);

@@ -3,12 +3,15 @@
 use std::io::{self, Read};
 
 use crate::conversation::Conversations;
-use crate::decode;
+use crate::decode::{self, WorkBudget};
 use crate::file::{self, Ending};
 use crate::limits::Limits;
 use crate::packet;
 use crate::secrets::SessionSecrets;
 use crate::streams::Streams;
+
+/// Comments with unreadable secrets that are said one by one; more are counted.
+const UNREAD_SHOWN: u64 = 16;
 
 /// Why a file is not a capture.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +53,7 @@ pub fn read(
         notes.push(format!("{unfollowed} more connections were not followed: a bound is reached"));
     }
     let mut all = Vec::with_capacity(streams.len());
+    let (mut work, mut unread) = (WorkBudget::new(limits.hashed_max), 0_u64);
     for stream in streams {
         let number = stream.number;
         let mut own = Vec::new();
@@ -57,14 +61,26 @@ pub fn read(
             match SessionSecrets::from_json(comment) {
                 Ok(secrets) => own.push(secrets),
                 Err(error) => {
-                    notes.push(format!(
-                        "the secrets in connection {number} cannot be read: {error}"
-                    ));
+                    unread += 1;
+                    if unread <= UNREAD_SHOWN {
+                        let what = "cannot be read";
+                        notes.push(format!("the secrets in connection {number} {what}: {error}"));
+                    }
                 }
             }
         }
-        own.extend_from_slice(secrets);
-        all.push(decode::conversation(stream, &own));
+        all.push(decode::conversation(stream, &own, secrets, &mut work));
+    }
+    if unread > UNREAD_SHOWN {
+        let more = unread - UNREAD_SHOWN;
+        notes.push(format!("the secrets in {more} more comments cannot be read"));
+    }
+    if work.is_spent() {
+        let most = limits.hashed_max;
+        notes.push(format!(
+            "not all secrets and gaps were tried: {most} bytes were hashed for those that lead to \
+             nothing, a bound is reached"
+        ));
     }
     Ok(Conversations { all, notes, counts })
 }

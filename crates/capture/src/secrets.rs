@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
+use serde_json::error::Category;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// The version of the format, the value of `ddes_secrets`.
@@ -29,7 +30,7 @@ pub struct SessionSecrets {
     pub ddes_secrets: u32,
     /// Which end drew `dh` and `kem`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub role: Option<Role>,
+    pub role: Option<SecretRole>,
     /// The client's address, if it is known: which conversation is meant.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub client: Option<SocketAddr>,
@@ -72,7 +73,7 @@ pub struct SessionSecrets {
 /// Which end a secret is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Role {
+pub enum SecretRole {
     /// The client drew it.
     Client,
     /// The server drew it.
@@ -89,9 +90,15 @@ pub enum SecretsError {
     /// It is longer than any session's secrets.
     #[error("the secrets of one session have at most {SECRETS_BYTES_MAX} bytes")]
     TooLong,
-    /// It is not JSON of this form.
-    #[error("{0}")]
-    Json(serde_json::Error),
+    /// It is not JSON.
+    #[error("{0}: this is not JSON")]
+    Json(TextPlace),
+    /// It is JSON, but not of this form. What is there is not quoted: it may be a secret.
+    #[error("{0}: a member is missing, unknown, or of another type; bytes are hexadecimal digits")]
+    Member(TextPlace),
+    /// It cannot be written.
+    #[error("the secrets cannot be written as JSON")]
+    Write,
     /// The format has another version.
     #[error("the secrets have format {0}, this program reads format {SECRETS_VERSION}")]
     Version(u32),
@@ -107,16 +114,48 @@ pub enum SecretsError {
     },
     /// No field, or not enough of them, to decrypt anything.
     #[error(
-        "they name neither `dh` with `role`, nor `shared`, nor `key1` and `key2`, nor `to_server` and `to_client`"
+        "they name neither `dh` with `role`, nor `shared`, nor `key1` and `key2`, nor `to_server` \
+         and `to_client`"
     )]
     Nothing,
+}
+
+/// Where in a text something is wrong, counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TextPlace {
+    /// The line.
+    pub line: usize,
+    /// The byte in it.
+    pub column: usize,
+}
+
+/// The texts are one line each, as a rule.
+impl std::fmt::Display for TextPlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { line, column } = self;
+        if *line > 1 {
+            write!(f, "line {line}, column {column}")
+        } else {
+            write!(f, "column {column}")
+        }
+    }
+}
+
+impl From<serde_json::Error> for SecretsError {
+    fn from(error: serde_json::Error) -> Self {
+        let place = TextPlace { line: error.line(), column: error.column() };
+        match error.classify() {
+            Category::Data => Self::Member(place),
+            Category::Io | Category::Syntax | Category::Eof => Self::Json(place),
+        }
+    }
 }
 
 impl ZeroizeOnDrop for SessionSecrets {}
 
 impl SessionSecrets {
     /// What one end drew: the bytes of its exponent and, for D-DDES/2, of ML-KEM.
-    pub fn drawn(role: Role, dh: &[u8], kem: Option<&[u8]>) -> Self {
+    pub fn drawn(role: SecretRole, dh: &[u8], kem: Option<&[u8]>) -> Self {
         Self {
             ddes_secrets: SECRETS_VERSION,
             role: Some(role),
@@ -138,14 +177,14 @@ impl SessionSecrets {
         if text.len() > SECRETS_BYTES_MAX {
             return Err(SecretsError::TooLong);
         }
-        let secrets: Self = serde_json::from_str(text).map_err(SecretsError::Json)?;
+        let secrets: Self = serde_json::from_str(text)?;
         secrets.check()?;
         Ok(secrets)
     }
 
     /// One line of JSON.
     pub fn to_json(&self) -> Result<Zeroizing<String>, SecretsError> {
-        serde_json::to_string(self).map(Zeroizing::new).map_err(SecretsError::Json)
+        serde_json::to_string(self).map(Zeroizing::new).map_err(|_| SecretsError::Write)
     }
 
     fn check(&self) -> Result<(), SecretsError> {

@@ -1,16 +1,16 @@
 //! All TCP connections of a capture: which of them speak this protocol, and their frames.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use ddes_wire::frame::HEADER_BYTES;
 
-use crate::conversation::{Counts, Direction, End, NoteKind};
+use crate::conversation::{CaptureCounts, Direction, End, Missing, NoteKind};
 use crate::framer::{Found, Framer, is_header};
-use crate::half::{Delivery, Half};
+use crate::half::{HalfStream, StreamDelivery};
 use crate::limits::Limits;
-use crate::packet::Segment;
+use crate::packet::TcpSegment;
 
 /// What a frame costs in memory beside its bytes: its place, its fields, what was checked.
 const FRAME_COST: usize = 2048;
@@ -20,6 +20,12 @@ const HELD_TOTAL_MAX: usize = 64 << 20;
 
 /// The most notes of one connection.
 const NOTES_MAX: usize = 1000;
+
+/// What a note costs in memory.
+const NOTE_COST: usize = 96;
+
+/// What bytes behind a gap cost beside themselves: a piece of their own.
+const PIECE_COST: usize = 64;
 
 /// How many connections are looked at to find one that can be given up.
 const LOOKS_MAX: usize = 64;
@@ -33,19 +39,21 @@ pub(crate) struct Stream {
     pub(crate) ends: [SocketAddr; 2],
     /// Who opened the connection, if the capture holds that.
     pub(crate) opener: Option<usize>,
-    pub(crate) halves: [Half; 2],
-    pub(crate) frames: Vec<Mark>,
+    pub(crate) halves: [HalfStream; 2],
+    pub(crate) frames: Vec<StreamMark>,
     pub(crate) notes: Vec<StreamNote>,
     pub(crate) end: StreamEnd,
     /// Frames that were not kept, and their bytes.
     pub(crate) beyond: (u64, u64),
+    /// What the capture does not hold, of each half.
+    pub(crate) missing: [Missing; 2],
     /// The packets' comments.
     pub(crate) comments: Vec<String>,
 }
 
 /// Where a frame is.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Mark {
+pub(crate) struct StreamMark {
     pub(crate) half: usize,
     pub(crate) found: Found,
     pub(crate) at: Duration,
@@ -67,18 +75,22 @@ pub(crate) enum StreamEnd {
 
 /// What is known of a connection.
 #[derive(Debug)]
-struct Connection {
+struct StreamConnection {
     stream: Stream,
     framers: [Framer; 2],
-    kind: Kind,
+    kind: StreamKind,
     /// Its first bytes of each direction, until they say what it is.
     heads: [Vec<u8>; 2],
     /// Whether its bytes are kept: a bound was not reached.
     keeps: bool,
+    /// Which one it is of all that were followed.
+    serial: u64,
+    /// What it takes of the memory for frames.
+    charged: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum StreamKind {
     /// Nothing was said yet.
     Silent,
     /// It speaks this protocol.
@@ -92,11 +104,15 @@ type Key = (SocketAddr, SocketAddr);
 /// The connections that are followed, and those that are done.
 pub(crate) struct Streams {
     limits: Limits,
-    followed: HashMap<Key, Connection>,
-    /// The keys of `followed`, those that may be given up first in front.
-    order: VecDeque<Key>,
+    followed: HashMap<Key, StreamConnection>,
+    /// Those that are followed, by key and serial number, those that may be given up first in
+    /// front; and some that are followed no longer.
+    order: VecDeque<(Key, u64)>,
+    serials: u64,
+    /// The connections with bytes that wait for earlier ones, by how many these are.
+    holders: BTreeSet<(usize, u64, Key)>,
     pub(crate) done: Vec<Stream>,
-    pub(crate) counts: Counts,
+    pub(crate) counts: CaptureCounts,
     /// Bytes of memory that are left for frames.
     left: usize,
     held: usize,
@@ -110,8 +126,10 @@ impl Streams {
             limits,
             followed: HashMap::new(),
             order: VecDeque::new(),
+            serials: 0,
+            holders: BTreeSet::new(),
             done: Vec::new(),
-            counts: Counts::default(),
+            counts: CaptureCounts::default(),
             left: limits.bytes_max,
             held: 0,
             numbers: 0,
@@ -120,7 +138,7 @@ impl Streams {
     }
 
     /// Takes the next segment of the capture, with the comments of its packet.
-    pub(crate) fn take(&mut self, at: Duration, segment: &Segment<'_>, comments: &[&str]) {
+    pub(crate) fn take(&mut self, at: Duration, segment: &TcpSegment<'_>, comments: &[&str]) {
         let key = key(segment);
         let sender = usize::from(segment.from != key.0);
         if segment.flags.syn
@@ -140,19 +158,37 @@ impl Streams {
             kept: &mut self.kept,
             limits: &self.limits,
         };
-        let held = connection.held_bytes();
+        let (serial, before) = (connection.serial, connection.held_bytes());
         connection.take(at, sender, segment, comments, &mut memory);
-        let mut held = (self.held + connection.held_bytes()).saturating_sub(held);
-        while held > HELD_TOTAL_MAX && connection.held_bytes() > 0 {
-            let before = connection.held_bytes();
+        let after = connection.held_bytes();
+        self.count_held((serial, key), before, after);
+        while self.held > HELD_TOTAL_MAX {
+            // Whoever holds most pays, not whoever came last.
+            let Some((before, serial, key)) = self.holders.pop_last() else { break };
+            let Some(connection) = self.followed.get_mut(&key) else { continue };
+            let mut memory = Memory {
+                left: &mut self.left,
+                numbers: &mut self.numbers,
+                kept: &mut self.kept,
+                limits: &self.limits,
+            };
             connection.skip_gap(at, &mut memory);
-            held -= before - connection.held_bytes();
+            let after = connection.held_bytes();
+            self.count_held((serial, key), before, after);
         }
-        self.held = held;
+    }
+
+    /// A connection holds more or less than before.
+    fn count_held(&mut self, (serial, key): (u64, Key), before: usize, after: usize) {
+        self.holders.remove(&(before, serial, key));
+        if after > 0 {
+            self.holders.insert((after, serial, key));
+        }
+        self.held = (self.held + after).saturating_sub(before);
     }
 
     /// Begins to follow a connection; whether there is room.
-    fn follow(&mut self, key: Key, at: Duration, segment: &Segment<'_>) -> bool {
+    fn follow(&mut self, key: Key, at: Duration, segment: &TcpSegment<'_>) -> bool {
         let carries = segment.flags.syn || !segment.data.is_empty();
         if !carries {
             return false;
@@ -162,22 +198,32 @@ impl Streams {
             self.counts.unfollowed += u64::from(segment.flags.syn && !segment.flags.ack);
             return false;
         }
-        self.followed.insert(key, Connection::new(key, at));
-        self.order.push_back(key);
+        self.serials += 1;
+        self.followed.insert(key, StreamConnection::new(key, at, self.serials));
+        self.order.push_back((key, self.serials));
+        // The same addresses may come again and again, each time as another connection.
+        if self.order.len() > 2 * self.followed.len() + LOOKS_MAX {
+            let followed = &self.followed;
+            self.order.retain(|(key, serial)| is_followed(followed, key, *serial));
+        }
         true
     }
 
     /// Gives up a connection that says nothing, or is done, or speaks something else.
     fn make_room(&mut self) -> bool {
-        for _ in 0..LOOKS_MAX {
-            let Some(key) = self.order.pop_front() else { return false };
-            let Some(connection) = self.followed.get(&key) else { continue };
-            let is_busy = connection.kind == Kind::Ours && connection.stream.end == StreamEnd::Open;
+        let mut looks = 0;
+        while looks < LOOKS_MAX {
+            let Some((key, serial)) = self.order.pop_front() else { return false };
+            let connection = self.followed.get(&key).filter(|found| found.serial == serial);
+            let Some(connection) = connection else { continue };
+            looks += 1;
+            let is_busy =
+                connection.kind == StreamKind::Ours && connection.stream.end == StreamEnd::Open;
             if !is_busy {
                 self.give_up(key);
                 return true;
             }
-            self.order.push_back(key);
+            self.order.push_back((key, serial));
         }
         false
     }
@@ -185,7 +231,7 @@ impl Streams {
     /// Follows a connection no longer, and keeps what it said.
     fn give_up(&mut self, key: Key) {
         let Some(mut connection) = self.followed.remove(&key) else { return };
-        self.held = self.held.saturating_sub(connection.held_bytes());
+        self.count_held((connection.serial, key), connection.held_bytes(), 0);
         let mut memory = Memory {
             left: &mut self.left,
             numbers: &mut self.numbers,
@@ -194,21 +240,26 @@ impl Streams {
         };
         connection.finish(&mut memory);
         match connection.kind {
-            Kind::Ours if connection.keeps || !connection.stream.frames.is_empty() => {
-                self.done.push(connection.stream);
+            StreamKind::Ours if connection.keeps || !connection.stream.frames.is_empty() => {
+                return self.done.push(connection.stream);
             }
-            Kind::Ours if !wanted(&self.limits, connection.stream.number) => {
+            StreamKind::Ours if !wanted(&self.limits, connection.stream.number) => {
                 self.counts.others += 1;
             }
-            Kind::Ours => self.counts.unfollowed += 1,
-            Kind::Other | Kind::Silent => self.counts.other_connections += 1,
+            StreamKind::Ours => self.counts.unfollowed += 1,
+            StreamKind::Other | StreamKind::Silent => self.counts.other_connections += 1,
         }
+        // What is not kept takes no memory from what is.
+        self.left += connection.charged;
     }
 
     /// The capture ends.
-    pub(crate) fn finish(mut self) -> (Vec<Stream>, Counts) {
-        let keys: Vec<Key> = self.followed.keys().copied().collect();
-        for key in keys {
+    pub(crate) fn finish(mut self) -> (Vec<Stream>, CaptureCounts) {
+        let mut keys: Vec<_> =
+            self.followed.iter().map(|(key, connection)| (connection.serial, *key)).collect();
+        // As they came: some get their numbers only now.
+        keys.sort_unstable();
+        for (_, key) in keys {
             self.give_up(key);
         }
         self.done.sort_by_key(|stream| stream.number);
@@ -224,37 +275,59 @@ struct Memory<'a> {
     limits: &'a Limits,
 }
 
-impl Connection {
-    fn new(key: Key, began: Duration) -> Self {
+impl Memory<'_> {
+    /// Takes so much for a connection, if it is there.
+    fn charge(&mut self, charged: &mut usize, cost: usize) -> bool {
+        let Some(left) = self.left.checked_sub(cost) else { return false };
+        *self.left = left;
+        *charged += cost;
+        true
+    }
+
+    /// Gives back all that a connection took.
+    fn refund(&mut self, charged: &mut usize) {
+        *self.left += std::mem::take(charged);
+    }
+}
+
+fn is_followed(followed: &HashMap<Key, StreamConnection>, key: &Key, serial: u64) -> bool {
+    followed.get(key).is_some_and(|connection| connection.serial == serial)
+}
+
+impl StreamConnection {
+    fn new(key: Key, began: Duration, serial: u64) -> Self {
         Self {
             stream: Stream {
                 number: 0,
                 began,
                 ends: [key.0, key.1],
                 opener: None,
-                halves: [Half::default(), Half::default()],
+                halves: [HalfStream::default(), HalfStream::default()],
                 frames: Vec::new(),
                 notes: Vec::new(),
                 end: StreamEnd::Open,
                 beyond: (0, 0),
+                missing: [Missing::default(); 2],
                 comments: Vec::new(),
             },
             framers: [Framer::new(), Framer::new()],
-            kind: Kind::Silent,
+            kind: StreamKind::Silent,
             heads: [Vec::new(), Vec::new()],
             keeps: true,
+            serial,
+            charged: 0,
         }
     }
 
     fn held_bytes(&self) -> usize {
-        self.stream.halves.iter().map(Half::held_bytes).sum()
+        self.stream.halves.iter().map(HalfStream::held_bytes).sum()
     }
 
     fn take(
         &mut self,
         at: Duration,
         sender: usize,
-        segment: &Segment<'_>,
+        segment: &TcpSegment<'_>,
         comments: &[&str],
         memory: &mut Memory<'_>,
     ) {
@@ -263,14 +336,21 @@ impl Connection {
             let opener = if segment.flags.ack { 1 - sender } else { sender };
             self.stream.opener.get_or_insert(opener);
         }
-        self.comment(comments, memory);
-        if self.kind != Kind::Other {
+        if self.kind != StreamKind::Other && self.keeps {
+            self.comment(comments, memory);
+        }
+        if self.kind != StreamKind::Other {
             self.deliver(at, sender, memory, |half, deliver| half.take(segment, deliver));
         }
         if segment.flags.rst && self.stream.end == StreamEnd::Open {
             self.stream.end = StreamEnd::Reset { half: sender };
         }
-        if self.stream.end == StreamEnd::Open && self.stream.halves.iter().all(Half::is_over) {
+        self.note_end();
+    }
+
+    fn note_end(&mut self) {
+        if self.stream.end == StreamEnd::Open && self.stream.halves.iter().all(HalfStream::is_over)
+        {
             self.stream.end = StreamEnd::Closed;
         }
     }
@@ -278,9 +358,11 @@ impl Connection {
     /// Keeps comments that may hold secrets, in bounded memory.
     fn comment(&mut self, comments: &[&str], memory: &mut Memory<'_>) {
         for comment in comments {
-            let fits = comment.len() <= crate::SECRETS_BYTES_MAX && comment.len() <= *memory.left;
-            if fits && comment.contains("ddes_secrets") && self.stream.comments.len() < 8 {
-                *memory.left -= comment.len();
+            let fits = comment.len() <= crate::SECRETS_BYTES_MAX && self.stream.comments.len() < 8;
+            if fits
+                && comment.contains("ddes_secrets")
+                && memory.charge(&mut self.charged, comment.len())
+            {
                 self.stream.comments.push((*comment).to_owned());
             }
         }
@@ -292,18 +374,25 @@ impl Connection {
         at: Duration,
         sender: usize,
         memory: &mut Memory<'_>,
-        from: impl FnOnce(&mut Half, &mut dyn FnMut(Delivery<'_>)),
+        from: impl FnOnce(&mut HalfStream, &mut dyn FnMut(StreamDelivery<'_>)),
     ) {
         let mut events = Vec::new();
-        from(&mut self.stream.halves[sender], &mut |delivery| events.push(Event::of(&delivery)));
+        from(&mut self.stream.halves[sender], &mut |delivery| {
+            events.push(StreamEvent::of(&delivery));
+        });
         for event in events {
             match event {
-                Event::Bytes(bytes, begins) => self.bytes(at, sender, &bytes, begins, memory),
-                Event::Gap(bytes) => {
-                    self.note(Some(sender), NoteKind::Gap { bytes });
+                StreamEvent::Bytes(bytes, begins) => self.bytes(at, sender, &bytes, begins, memory),
+                StreamEvent::Gap(bytes) => {
+                    self.note(Some(sender), NoteKind::Gap { bytes }, memory);
+                    let missing = &mut self.stream.missing[sender];
+                    missing.bytes = missing.bytes.saturating_add(bytes);
+                    missing.is_end = true;
                     self.framers[sender].skip(bytes);
                 }
-                Event::Conflict(offset) => self.note(Some(sender), NoteKind::Conflict { offset }),
+                StreamEvent::Conflict(offset) => {
+                    self.note(Some(sender), NoteKind::Conflict { offset }, memory);
+                }
             }
         }
     }
@@ -316,37 +405,40 @@ impl Connection {
         begins: bool,
         memory: &mut Memory<'_>,
     ) {
-        if self.kind == Kind::Silent {
+        if self.kind == StreamKind::Silent {
             self.recognise(sender, bytes, memory);
         }
-        if self.kind == Kind::Other {
+        if self.kind == StreamKind::Other {
             return;
         }
         let place = self.framers[sender].place();
-        self.keeps &= bytes.len() <= *memory.left;
+        let kept = &mut self.stream.halves[sender].kept;
+        let cost = bytes.len() + if kept.ends_at(place) { 0 } else { PIECE_COST };
+        self.keeps = self.keeps && memory.charge(&mut self.charged, cost);
         if self.keeps {
-            *memory.left -= bytes.len();
-            self.stream.halves[sender].kept.push(place, bytes);
+            kept.push(place, bytes);
         }
         let mut found = Vec::new();
         self.framers[sender].push(bytes, begins, &mut |frame| found.push(frame));
         for frame in found {
+            self.stream.missing[sender].is_end = false;
             let unframed = self.framers[sender].take_unframed();
             if unframed > 0 {
-                self.note(Some(sender), NoteKind::Unframed { bytes: unframed });
+                self.note(Some(sender), NoteKind::Unframed { bytes: unframed }, memory);
             }
-            self.keeps &= FRAME_COST <= *memory.left;
             let is_there = self.stream.halves[sender].kept.get(frame.start, frame.bytes).is_some();
+            if is_there {
+                self.keeps = self.keeps && memory.charge(&mut self.charged, FRAME_COST);
+            }
             if self.keeps && is_there {
-                *memory.left -= FRAME_COST;
-                self.stream.frames.push(Mark { half: sender, found: frame, at });
+                self.stream.frames.push(StreamMark { half: sender, found: frame, at });
             } else {
                 self.stream.beyond.0 += 1;
                 self.stream.beyond.1 += frame.bytes as u64;
             }
         }
         if let Some(length) = self.framers[sender].take_too_long() {
-            self.note(Some(sender), NoteKind::TooLong { length });
+            self.note(Some(sender), NoteKind::TooLong { length }, memory);
         }
     }
 
@@ -357,24 +449,40 @@ impl Connection {
         head.extend_from_slice(&bytes[..missing]);
         let Some(header) = head.first_chunk() else { return };
         if !is_header(header) {
-            self.kind = Kind::Other;
-            for half in &mut self.stream.halves {
-                half.kept.clear();
-            }
-            return;
+            self.kind = StreamKind::Other;
+            self.stream.halves.iter_mut().for_each(HalfStream::clear);
+            return self.drop_kept(memory);
         }
-        self.kind = Kind::Ours;
+        self.kind = StreamKind::Ours;
         *memory.numbers += 1;
         self.stream.number = *memory.numbers;
         let is_wanted = wanted(memory.limits, self.stream.number);
         self.keeps &= is_wanted && *memory.kept < memory.limits.conversations_max;
         *memory.kept += usize::from(self.keeps);
+        if !self.keeps {
+            self.drop_kept(memory);
+        }
     }
 
-    fn note(&mut self, half: Option<usize>, kind: NoteKind) {
-        if self.keeps && self.stream.notes.len() < NOTES_MAX {
+    /// Gives back the memory of what came before it was known what the connection is.
+    fn drop_kept(&mut self, memory: &mut Memory<'_>) {
+        (self.stream.comments, self.stream.notes) = (Vec::new(), Vec::new());
+        self.stream.halves.iter_mut().for_each(|half| half.kept.clear());
+        memory.refund(&mut self.charged);
+    }
+
+    fn note(&mut self, half: Option<usize>, kind: NoteKind, memory: &mut Memory<'_>) {
+        if !self.keeps {
+            return;
+        }
+        let has_room = self.stream.notes.len() < NOTES_MAX;
+        if has_room && memory.charge(&mut self.charged, NOTE_COST) {
             let before = self.stream.frames.len();
             self.stream.notes.push(StreamNote { before, half, kind });
+        } else {
+            // What follows cannot be read without knowing what is missing before it. Of conflicts
+            // the first ones say enough.
+            self.keeps = matches!(kind, NoteKind::Conflict { .. });
         }
     }
 
@@ -388,13 +496,14 @@ impl Connection {
     fn finish(&mut self, memory: &mut Memory<'_>) {
         let at = self.stream.frames.last().map_or(self.stream.began, |frame| frame.at);
         for sender in [0, 1] {
-            if self.kind != Kind::Other {
+            if self.kind != StreamKind::Other {
                 self.deliver(at, sender, memory, |half, deliver| half.finish(deliver));
             }
             self.framers[sender].end();
             let bytes = self.framers[sender].take_unframed();
+            self.note_end();
             if bytes > 0 {
-                self.note(Some(sender), NoteKind::Unframed { bytes });
+                self.note(Some(sender), NoteKind::Unframed { bytes }, memory);
             }
         }
         if self.stream.beyond.0 > 0 {
@@ -407,18 +516,18 @@ impl Connection {
 }
 
 /// What a direction delivers, apart from its buffers.
-enum Event {
+enum StreamEvent {
     Bytes(Vec<u8>, bool),
     Gap(u64),
     Conflict(u64),
 }
 
-impl Event {
-    fn of(delivery: &Delivery<'_>) -> Self {
+impl StreamEvent {
+    fn of(delivery: &StreamDelivery<'_>) -> Self {
         match delivery {
-            Delivery::Bytes { bytes, begins } => Self::Bytes(bytes.to_vec(), *begins),
-            Delivery::Gap(bytes) => Self::Gap(*bytes),
-            Delivery::Conflict(place) => Self::Conflict(*place),
+            StreamDelivery::Bytes { bytes, begins } => Self::Bytes(bytes.to_vec(), *begins),
+            StreamDelivery::Gap(bytes) => Self::Gap(*bytes),
+            StreamDelivery::Conflict(place) => Self::Conflict(*place),
         }
     }
 }
@@ -439,7 +548,7 @@ impl Stream {
 }
 
 /// The two ends in an order that does not depend on who sends.
-fn key(segment: &Segment<'_>) -> Key {
+fn key(segment: &TcpSegment<'_>) -> Key {
     let (from, to) = (segment.from, segment.to);
     if from <= to { (from, to) } else { (to, from) }
 }
@@ -448,3 +557,6 @@ fn key(segment: &Segment<'_>) -> Key {
 fn wanted(limits: &Limits, number: u32) -> bool {
     limits.only.is_none_or(|only| only == number)
 }
+
+#[cfg(test)]
+mod tests;

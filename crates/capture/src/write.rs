@@ -9,14 +9,16 @@ use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use ddes_wire::saturating;
 use etherparse::PacketBuilder;
 
 use crate::conversation::Direction;
-use crate::opened::Opened;
-use crate::packet::{Flags, RAW, Segment};
+use crate::decode::{self, OpenRefusal, WorkBudget};
+use crate::opened::OpenedKeys;
+use crate::packet::{Flags, RAW, TcpSegment};
 use crate::secrets::SessionSecrets;
-use crate::streams::Streams;
-use crate::{Limits, decode};
+use crate::streams::{Stream, Streams};
+use crate::{HASHED_MAX, Limits};
 
 /// The most bytes of data in one packet.
 const SEGMENT_BYTES_MAX: usize = 16 * 1024;
@@ -30,6 +32,9 @@ const WAITING_PIECES_MAX: usize = 64;
 /// The bytes that the end of one connection needs.
 const END_BYTES: u64 = 2 * 128;
 
+/// The longest gap that sequence numbers can show; a longer one is shown as this.
+const GAP_MAX: u32 = 1 << 30;
+
 /// Initial sequence numbers: fixed, so that equal sessions make equal captures.
 const INITIAL: [u32; 2] = [1_000_000, 2_000_000];
 
@@ -41,7 +46,7 @@ pub struct Writer<W> {
     bytes_max: u64,
     is_full: bool,
     next: u64,
-    connections: HashMap<u64, Connection>,
+    connections: HashMap<u64, WrittenConnection>,
 }
 
 /// A connection of a [`Writer`].
@@ -59,11 +64,16 @@ pub enum Written {
 }
 
 #[derive(Debug)]
-struct Connection {
+struct WrittenConnection {
     client: SocketAddr,
     server: SocketAddr,
     /// The next sequence number of client and server.
     sequence: [u32; 2],
+    /// Of client and server: whether no packet says yet how far its bytes reach, as some of them
+    /// are not in the file.
+    is_behind: [bool; 2],
+    /// When its last packet was.
+    last: Duration,
     /// What waits for the keys.
     waiting: Option<Waiting>,
 }
@@ -75,6 +85,17 @@ struct Waiting {
     secrets: SessionSecrets,
     pieces: Vec<(Direction, Duration, Vec<u8>)>,
     bytes: usize,
+    /// The whole frames at the last look.
+    frames: usize,
+}
+
+/// What a look at the frames so far gave.
+enum KeysLook {
+    Found(Box<OpenedKeys>),
+    /// The handshake is not whole yet.
+    NotYet,
+    /// It is, and leads to none: its peer sent something else, or is no peer.
+    Never,
 }
 
 impl<W: Write> Writer<W> {
@@ -111,9 +132,12 @@ impl<W: Write> Writer<W> {
             secrets: secrets.between(client, server),
             pieces: Vec::new(),
             bytes: 0,
+            frames: 0,
         });
         let is_waiting = waiting.is_some();
-        let connection = Connection { client, server, sequence: INITIAL, waiting };
+        let (sequence, is_behind) = (INITIAL, [false; 2]);
+        let connection =
+            WrittenConnection { client, server, sequence, is_behind, last: at, waiting };
         self.connections.insert(number, connection);
         if !is_waiting {
             self.handshake(number, at, None)?;
@@ -136,8 +160,10 @@ impl<W: Write> Writer<W> {
             let keys = waiting.keys(known.client, known.server);
             let is_much =
                 waiting.bytes > WAITING_BYTES_MAX || waiting.pieces.len() > WAITING_PIECES_MAX;
-            if keys.is_some() || is_much {
-                self.settle(connection.0, keys.as_ref())?;
+            match keys {
+                KeysLook::Found(keys) => self.settle(connection.0, Some(&*keys))?,
+                KeysLook::NotYet if !is_much => {}
+                KeysLook::NotYet | KeysLook::Never => self.settle(connection.0, None)?,
             }
             return Ok(self.state());
         }
@@ -153,11 +179,12 @@ impl<W: Write> Writer<W> {
         bytes: usize,
     ) -> io::Result<()> {
         self.settle(connection.0, None)?;
-        if let Some(known) = self.connections.get_mut(&connection.0)
-            && let Ok(bytes) = u32::try_from(bytes)
-        {
+        if let Some(known) = self.connections.get_mut(&connection.0) {
+            // A reader takes a longer way ahead for one back.
+            let bytes = u32::try_from(bytes).unwrap_or(GAP_MAX).min(GAP_MAX);
             let sequence = &mut known.sequence[side(direction)];
             *sequence = sequence.wrapping_add(bytes);
+            known.is_behind[side(direction)] |= bytes > 0;
         }
         Ok(())
     }
@@ -203,15 +230,29 @@ impl<W: Write> Writer<W> {
         self.written
     }
 
-    /// Ends the file and gives it back. Connections that are open are shown as such.
+    /// Ends the file and gives it back. Connections that are open are shown as such; a packet
+    /// without data says how far their bytes reach, where the last of them are not in the file.
     pub fn finish(mut self) -> io::Result<W> {
         let mut numbers: Vec<u64> = self.connections.keys().copied().collect();
         numbers.sort_unstable();
         for number in numbers {
             self.settle(number, None)?;
+            self.reach(number)?;
         }
         self.out.flush()?;
         Ok(self.out)
+    }
+
+    fn reach(&mut self, number: u64) -> io::Result<()> {
+        let ack = Flags { ack: true, ..Flags::default() };
+        for direction in [Direction::ToServer, Direction::ToClient] {
+            let Some(known) = self.connections.get_mut(&number) else { return Ok(()) };
+            if known.is_behind[side(direction)] {
+                let block = enhanced_packet(known.last, &known.packet(direction, ack, &[])?, None);
+                self.end(&block)?;
+            }
+        }
+        Ok(())
     }
 
     fn state(&self) -> Written {
@@ -219,7 +260,7 @@ impl<W: Write> Writer<W> {
     }
 
     /// Writes what waited for keys, behind a first packet that states them, or the secrets alone.
-    fn settle(&mut self, number: u64, keys: Option<&Opened>) -> io::Result<()> {
+    fn settle(&mut self, number: u64, keys: Option<&OpenedKeys>) -> io::Result<()> {
         let Some(known) = self.connections.get_mut(&number) else { return Ok(()) };
         let Some(waiting) = known.waiting.take() else { return Ok(()) };
         let Waiting { began, mut secrets, pieces, .. } = waiting;
@@ -275,21 +316,40 @@ impl<W: Write> Writer<W> {
         let Some(known) = self.connections.get_mut(&number) else { return Ok(()) };
         let packet = known.packet(direction, flags, data)?;
         let block = enhanced_packet(at, &packet, comment);
+        known.last = at;
+        if flags.fin || flags.rst {
+            return self.end(&block);
+        }
         // The ends of connections have room kept for them, so that a full file is well-formed.
-        let is_end = flags.fin || flags.rst;
-        let reserve = if is_end { 0 } else { END_BYTES * self.connections.len() as u64 };
-        if (self.is_full && !is_end) || self.written + block.len() as u64 + reserve > self.bytes_max
-        {
+        let reserve = END_BYTES * self.connections.len() as u64;
+        if self.is_full || self.written + block.len() as u64 + reserve > self.bytes_max {
             self.is_full = true;
+            if let Some(known) = self.connections.get_mut(&number) {
+                known.is_behind[side(direction)] |= !data.is_empty();
+            }
             return Ok(());
         }
         self.out.write_all(&block)?;
+        self.written += block.len() as u64;
+        if let Some(known) = self.connections.get_mut(&number) {
+            known.is_behind[side(direction)] = false;
+        }
+        Ok(())
+    }
+
+    /// Writes a packet at the end of a connection, for which room is kept.
+    fn end(&mut self, block: &[u8]) -> io::Result<()> {
+        if self.written + block.len() as u64 > self.bytes_max {
+            self.is_full = true;
+            return Ok(());
+        }
+        self.out.write_all(block)?;
         self.written += block.len() as u64;
         Ok(())
     }
 }
 
-impl Connection {
+impl WrittenConnection {
     /// The bytes of a packet, from its IP header on. Numbers go on even where it is not written.
     fn packet(&mut self, direction: Direction, flags: Flags, data: &[u8]) -> io::Result<Vec<u8>> {
         let (from, to) = match direction {
@@ -331,8 +391,30 @@ impl Connection {
 }
 
 impl Waiting {
-    /// The keys, if the frames so far and the secrets lead to some.
-    fn keys(&self, client: SocketAddr, server: SocketAddr) -> Option<Opened> {
+    /// The keys, if the frames so far and the secrets lead to some. A stranger at the other end
+    /// makes this compute at most one handshake.
+    fn keys(&mut self, client: SocketAddr, server: SocketAddr) -> KeysLook {
+        let Some(stream) = self.stream(client, server) else { return KeysLook::NotYet };
+        let before = std::mem::replace(&mut self.frames, stream.frames.len());
+        // Nothing is computed before both ends have sent their keys, nor twice for the same frames.
+        let has = |half: usize| stream.frames.iter().any(|frame| frame.half == half);
+        if before == self.frames || !has(0) || !has(1) {
+            return KeysLook::NotYet;
+        }
+        match decode::keys(stream, &self.secrets, &mut WorkBudget::new(HASHED_MAX)) {
+            Ok(keys) => KeysLook::Found(Box::new(keys)),
+            Err(OpenRefusal::NoHandshake) => KeysLook::NotYet,
+            Err(
+                OpenRefusal::OtherSession
+                | OpenRefusal::OtherWire
+                | OpenRefusal::Handshake
+                | OpenRefusal::Spent,
+            ) => KeysLook::Never,
+        }
+    }
+
+    /// The frames so far.
+    fn stream(&self, client: SocketAddr, server: SocketAddr) -> Option<Stream> {
         let mut streams = Streams::new(Limits::default());
         let mut sequence = INITIAL;
         for direction in [Direction::ToServer, Direction::ToClient] {
@@ -340,7 +422,7 @@ impl Waiting {
                 Flags { syn: true, ack: direction == Direction::ToClient, ..Flags::default() };
             let number = sequence[side(direction)];
             let (from, to) = ends(direction, client, server);
-            let segment = Segment { from, to, sequence: number, flags: syn, data: &[], cut: 0 };
+            let segment = TcpSegment { from, to, sequence: number, flags: syn, data: &[], cut: 0 };
             streams.take(self.began, &segment, &[]);
             sequence[side(direction)] = number.wrapping_add(1);
         }
@@ -348,19 +430,13 @@ impl Waiting {
             let (from, to) = ends(*direction, client, server);
             let number = sequence[side(*direction)];
             let flags = Flags { ack: true, ..Flags::default() };
-            let segment = Segment { from, to, sequence: number, flags, data: bytes, cut: 0 };
+            let segment = TcpSegment { from, to, sequence: number, flags, data: bytes, cut: 0 };
             streams.take(*at, &segment, &[]);
             let length = u32::try_from(bytes.len()).ok()?;
             sequence[side(*direction)] = number.wrapping_add(length);
         }
         let (streams, _) = streams.finish();
-        let stream = streams.into_iter().next()?;
-        // Nothing is computed before both ends have sent their keys.
-        let has = |half: usize| stream.frames.iter().any(|frame| frame.half == half);
-        if !has(0) || !has(1) {
-            return None;
-        }
-        decode::conversation(stream, std::slice::from_ref(&self.secrets)).session
+        streams.into_iter().next()
     }
 }
 
@@ -424,7 +500,7 @@ fn interface() -> Vec<u8> {
 #[allow(clippy::cast_possible_truncation, reason = "the two halves of a u64; packets are short")]
 fn enhanced_packet(at: Duration, packet: &[u8], comment: Option<&str>) -> Vec<u8> {
     // 64 bits of nanoseconds end in the year 2554.
-    let time = u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
+    let time = saturating::nanos(at);
     let length = (packet.len() as u32).to_le_bytes();
     let mut body = [
         &0_u32.to_le_bytes()[..],

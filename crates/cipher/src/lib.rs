@@ -22,7 +22,7 @@ pub mod ecb;
 mod function;
 mod weak;
 
-pub use crate::bitslice::{Direction, Engine, KeyBlocks, KeySearch, KeySpace, Passes};
+pub use crate::bitslice::{Engine, KeyBlocks, KeySearch, KeySpace, Passes, SearchDirection};
 pub use crate::des::{Block, Des, DesKey};
 pub use crate::double::DoubleDes;
 pub use crate::function::{

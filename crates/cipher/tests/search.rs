@@ -9,7 +9,7 @@
 
 use std::collections::BTreeSet;
 
-use ddes_cipher::{Block, DesKey, Direction, Engine, KeyBlocks, KeySearch, KeySpace, Passes};
+use ddes_cipher::{Block, DesKey, Engine, KeyBlocks, KeySearch, KeySpace, Passes, SearchDirection};
 use des::cipher::{BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
 
 /// Searches for each engine; `DDES_ROUNDS` asks for more.
@@ -124,15 +124,19 @@ fn the_blocks_of_a_slice_are_those_of_its_keys() {
     for engine in engines() {
         for bits in [0, 3, 6, 8, 9, 12] {
             let (space, block) = (space(&mut rng, bits), rng.u64(..).to_be_bytes());
-            for direction in [Direction::Encrypt, Direction::Decrypt] {
+            for direction in [SearchDirection::Encrypt, SearchDirection::Decrypt] {
                 let mut numbers = BTreeSet::new();
                 let blocks = KeyBlocks::new(direction, block);
                 blocks.of_slice(engine, &space, 0, &mut |first, results| {
                     for (number, result) in (first..).zip(results) {
                         let (oracle, mut expected) = (oracle(&space.key(number)), block);
                         match direction {
-                            Direction::Encrypt => oracle.encrypt_block((&mut expected).into()),
-                            Direction::Decrypt => oracle.decrypt_block((&mut expected).into()),
+                            SearchDirection::Encrypt => {
+                                oracle.encrypt_block((&mut expected).into());
+                            }
+                            SearchDirection::Decrypt => {
+                                oracle.decrypt_block((&mut expected).into());
+                            }
                         }
                         assert_eq!(*result, expected, "{engine:?}, {direction:?}, {number}");
                         assert!(numbers.insert(number));

@@ -8,7 +8,7 @@ use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ddes_identity::ServerAddress;
 use ddes_wire::shown;
@@ -40,11 +40,13 @@ const SILENCE_MAX: Duration = Duration::from_secs(45);
 pub(crate) struct Api {
     agent: Agent,
     server: ServerAddress,
-    right: Right,
+    right: ApiRight,
+    /// When the answers to GETs must be here, in place of the usual limits.
+    until: Option<Instant>,
 }
 
 /// With what right a command asks.
-enum Right {
+enum ApiRight {
     /// As anybody on that machine.
     Look,
     /// With a token that the user named.
@@ -55,7 +57,7 @@ enum Right {
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub(crate) enum ApiError {
+pub(crate) enum RequestError {
     /// Nobody answers there.
     Unreachable(String),
     /// Nobody answered in time.
@@ -68,13 +70,17 @@ pub(crate) enum ApiError {
 
 /// An answer, whatever it is.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct ApiAnswer {
     pub(crate) status: u16,
     pub(crate) body: Vec<u8>,
 }
 
 /// The answer to a GET of anything that needs no token, within `most`.
-pub(crate) fn ask(server: &ServerAddress, path: &str, most: Duration) -> Result<Answer, ApiError> {
+pub(crate) fn ask(
+    server: &ServerAddress,
+    path: &str,
+    most: Duration,
+) -> Result<ApiAnswer, RequestError> {
     take(agent(most, most).get(format!("http://{server}{path}")).call())
 }
 
@@ -88,20 +94,25 @@ impl Api {
                     Failure::new(Code::Identity, format!("{}: {error}", path.display()))
                         .next("--token-file FILE, a copy of the server's HOME/http-token")
                 })?;
-                Right::Given(token)
+                ApiRight::Given(token)
             }
             None => match Home::find(&args.home) {
-                Ok(home) => Right::OfHome(home),
+                Ok(home) => ApiRight::OfHome(home),
                 Err(failure) if is_loopback(&args.http) => return Err(failure),
                 // Of a server elsewhere it would be of no use.
-                Err(_) => Right::Look,
+                Err(_) => ApiRight::Look,
             },
         };
         Ok(Self { right, ..Self::new(args.http.clone()) })
     }
 
     pub(crate) fn new(server: ServerAddress) -> Self {
-        Self { agent: agent(CONNECT, WHOLE), server, right: Right::Look }
+        Self { agent: agent(CONNECT, WHOLE), server, right: ApiRight::Look, until: None }
+    }
+
+    /// From now on answers to GETs must be here by then, or `None`: within the usual limits.
+    pub(crate) fn hurry(&mut self, until: Option<Instant>) {
+        self.until = until;
     }
 
     /// Where to ask now, and with which token. Servers end, and others may take their ports: so
@@ -110,9 +121,9 @@ impl Api {
         let asked = || self.server.to_string();
         let bearer = |token: &str| Zeroizing::new(format!("Bearer {token}"));
         match &self.right {
-            Right::Look => (asked(), None),
-            Right::Given(token) => (asked(), Some(bearer(token))),
-            Right::OfHome(home) => {
+            ApiRight::Look => (asked(), None),
+            ApiRight::Given(token) => (asked(), Some(bearer(token))),
+            ApiRight::OfHome(home) => {
                 // Without it nothing can be ended, but all can be read.
                 let own = own_page(home, &self.server).and_then(|page| {
                     let token = read_token(&home.http_token()).ok()?;
@@ -128,18 +139,24 @@ impl Api {
     }
 
     /// The answer to a GET of `path`, which begins with `/api/`.
-    pub(crate) fn get(&self, path: &str) -> Result<Value, ApiError> {
+    pub(crate) fn get(&self, path: &str) -> Result<Value, RequestError> {
         let (at, bearer) = self.way();
         let url = format!("http://{at}{path}");
         let mut request = self.agent.get(url).header("Accept", "application/json");
         if let Some(bearer) = &bearer {
             request = request.header("Authorization", bearer.as_str());
         }
+        if let Some(until) = self.until {
+            let left =
+                until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+            let limits = request.config().timeout_connect(Some(left)).timeout_global(Some(left));
+            request = limits.build();
+        }
         read(request.call())
     }
 
     /// The answer to a GET of `path` as it comes, without an end.
-    pub(crate) fn follow(&self, path: &str) -> Result<impl Read + use<>, ApiError> {
+    pub(crate) fn follow(&self, path: &str) -> Result<impl Read + use<>, RequestError> {
         let (at, bearer) = self.way();
         let url = format!("http://{at}{path}");
         let mut request = self.agent.get(url).header("Accept", "text/event-stream");
@@ -153,13 +170,13 @@ impl Api {
             // It says why.
             answer => match read(answer) {
                 Err(error) => Err(error),
-                Ok(_) => Err(ApiError::Foreign("it is not a stream of events".into())),
+                Ok(_) => Err(RequestError::Foreign("it is not a stream of events".into())),
             },
         }
     }
 
     /// The answer to an action.
-    pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Value, RequestError> {
         let (at, bearer) = self.way();
         let mut request = self
             .agent
@@ -174,23 +191,27 @@ impl Api {
     }
 
     /// What a command fails with that cannot go on without the answer.
-    pub(crate) fn failure(&self, error: &ApiError) -> Failure {
+    pub(crate) fn failure(&self, error: &RequestError) -> Failure {
         let at = &self.server;
         match error {
-            ApiError::Unreachable(why) => self.unreachable(why),
-            ApiError::Late => self.unreachable("it did not answer in time"),
-            ApiError::Refused { status: status @ (401 | 403), message } => {
+            RequestError::Unreachable(why) => self.unreachable(why),
+            RequestError::Late => {
+                Failure::new(Code::Timeout, format!("http://{at} did not answer in time"))
+                    .cause("it hangs or is overloaded, or a firewall drops the packets")
+                    .next("--timeout SECS to wait longer")
+            }
+            RequestError::Refused { status: status @ (401 | 403), message } => {
                 Failure::new(Code::Identity, format!("http://{at} refuses: {message} ({status})"))
                     .next("--token-file FILE, a copy of the server's HOME/http-token")
             }
-            ApiError::Refused { status: 421, message } => {
+            RequestError::Refused { status: 421, message } => {
                 Failure::new(Code::Connect, format!("http://{at} refuses: {message} (421)"))
                     .next(format!("on the server: ddes serve --http-host {}", self.server.host()))
             }
-            ApiError::Refused { status, message } => {
+            RequestError::Refused { status, message } => {
                 Failure::new(Code::No, format!("http://{at} refuses: {message} ({status})"))
             }
-            ApiError::Foreign(what) => {
+            RequestError::Foreign(what) => {
                 Failure::new(Code::Connect, format!("http://{at} is not understood: {what}"))
                     .cause("another program listens there, or a server of another version")
                     .next("--http HOST:PORT of a ddes serve")
@@ -206,7 +227,7 @@ impl Api {
     }
 }
 
-impl fmt::Display for ApiError {
+impl fmt::Display for RequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreachable(why) => write!(f, "no answer: {why}"),
@@ -218,8 +239,8 @@ impl fmt::Display for ApiError {
 }
 
 /// An answer as one of the types of [`answers`].
-pub(crate) fn understood<T: DeserializeOwned>(answer: Value) -> Result<T, ApiError> {
-    serde_json::from_value(answer).map_err(|error| ApiError::Foreign(plain(&error.to_string())))
+pub(crate) fn understood<T: DeserializeOwned>(answer: Value) -> Result<T, RequestError> {
+    serde_json::from_value(answer).map_err(|error| RequestError::Foreign(plain(&error.to_string())))
 }
 
 /// A text as a part of a query: everything but letters and digits as `%XX`.
@@ -292,25 +313,27 @@ fn agent(connect: Duration, whole: Duration) -> Agent {
     config.build().new_agent()
 }
 
-fn take(answer: Result<Response<Body>, ureq::Error>) -> Result<Answer, ApiError> {
+fn take(answer: Result<Response<Body>, ureq::Error>) -> Result<ApiAnswer, RequestError> {
     let mut answer = answer.map_err(|error| of_transport(&error))?;
     let status = answer.status().as_u16();
     let body = answer.body_mut().with_config().limit(BODY_BYTES_MAX).read_to_vec();
-    Ok(Answer { status, body: body.map_err(|error| of_transport(&error))? })
+    Ok(ApiAnswer { status, body: body.map_err(|error| of_transport(&error))? })
 }
 
-fn read(answer: Result<Response<Body>, ureq::Error>) -> Result<Value, ApiError> {
-    let Answer { status, body } = take(answer)?;
+fn read(answer: Result<Response<Body>, ureq::Error>) -> Result<Value, RequestError> {
+    let ApiAnswer { status, body } = take(answer)?;
     let parsed = serde_json::from_slice(&body).map(made_plain);
     if (200..300).contains(&status) {
-        return parsed.map_err(|_| ApiError::Foreign("it is not JSON".into()));
+        return parsed.map_err(|_| RequestError::Foreign("it is not JSON".into()));
     }
     let message = parsed.ok().and_then(|answer: Value| {
         answer.pointer("/error/message").and_then(Value::as_str).map(str::to_owned)
     });
     match message {
-        Some(message) => Err(ApiError::Refused { status, message }),
-        None => Err(ApiError::Foreign(format!("status {status} without a message of this API"))),
+        Some(message) => Err(RequestError::Refused { status, message }),
+        None => {
+            Err(RequestError::Foreign(format!("status {status} without a message of this API")))
+        }
     }
 }
 
@@ -318,17 +341,17 @@ fn read(answer: Result<Response<Body>, ureq::Error>) -> Result<Value, ApiError> 
     clippy::wildcard_enum_match_arm,
     reason = "another crate's enum, which may grow: its rest is about what is not HTTP"
 )]
-fn of_transport(error: &ureq::Error) -> ApiError {
+fn of_transport(error: &ureq::Error) -> RequestError {
     match error {
-        ureq::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut => ApiError::Late,
-        ureq::Error::Io(error) => ApiError::Unreachable(plain(&error.to_string())),
-        ureq::Error::Timeout(_) => ApiError::Late,
-        ureq::Error::HostNotFound => ApiError::Unreachable("the name has no address".into()),
-        ureq::Error::ConnectionFailed => ApiError::Unreachable("the connection failed".into()),
+        ureq::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut => RequestError::Late,
+        ureq::Error::Io(error) => RequestError::Unreachable(plain(&error.to_string())),
+        ureq::Error::Timeout(_) => RequestError::Late,
+        ureq::Error::HostNotFound => RequestError::Unreachable("the name has no address".into()),
+        ureq::Error::ConnectionFailed => RequestError::Unreachable("the connection failed".into()),
         ureq::Error::BodyExceedsLimit(_) => {
-            ApiError::Foreign(format!("it has more than {BODY_BYTES_MAX} bytes"))
+            RequestError::Foreign(format!("it has more than {BODY_BYTES_MAX} bytes"))
         }
-        error => ApiError::Foreign(plain(&error.to_string())),
+        error => RequestError::Foreign(plain(&error.to_string())),
     }
 }
 

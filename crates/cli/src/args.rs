@@ -23,9 +23,11 @@ use crate::bench::args::BenchCommand;
 use crate::calc::args::CalcCommand;
 use crate::explain::args::ExplainArgs;
 use crate::lab::args::LabArgs;
-use crate::level::Level;
+use crate::level::EventLevel;
 use crate::terminal;
-pub(crate) use capture::{CAPTURE_BYTES_MAX, CaptureArgs, InspectArgs, RecordArgs};
+pub(crate) use capture::{
+    BYTES_MAX, CAPTURE_BYTES_MAX, CaptureArgs, InspectArgs, SessionRecordArgs,
+};
 pub(crate) use config::{ConfigCheckArgs, ConfigCommand, RunningArgs, ShowArgs};
 pub(crate) use http::{HTTP_DEFAULT, HttpArgs, HttpPlace};
 pub(crate) use keys::{AuthorizeArgs, AuthorizeCommand, KeyCommand, RoleName, TrustCommand};
@@ -47,6 +49,8 @@ Examples:
   ddes send 42 50                print 42, then 92
   seq 1 100 | ddes send -        one integer a line; prints the total
   ddes total                     what is counted so far
+  ddes lab                       break the original's wire, and see what stops the same attack
+  ddes explain FILE -o PAGE      a page of a session: send --capture FILE --capture-secrets
 
 Exit codes: 0 success, 1 refused or failed, 2 usage, 3 cannot connect, 4 identity or server key,
 5 integrity, 6 timeout, 130 interrupted, 141 the reader of the output has gone.
@@ -55,7 +59,8 @@ Manual pages and completions: ddes generate man DIR, ddes generate completions S
 
 /// Exact running totals from any number of clients, over a Double-DES session.
 #[derive(Debug, Parser)]
-#[command(name = "ddes", version, after_help = EXAMPLES, max_term_width = 100, styles = terminal::HELP)]
+#[command(name = "ddes", version, after_help = EXAMPLES, max_term_width = 100,
+          styles = terminal::HELP)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -73,10 +78,13 @@ Examples:
   ddes serve --ledger memory                  totals end with the server
   ddes serve --http off                       no page, no metrics
 
-Totals are in the ledger, a folder of the home; what a client is told is on the disk. Who may connect: the identities of the same home, and those of `ddes authorize`; nobody else.
-Lines for people go to a terminal; a pipe, a file or a service's log gets one JSON object a line, as with --json. An error that ends it is
+Totals are in the ledger, a folder of the home; what a client is told is on the disk. Who may \
+connect: the identities of the same home, and those of `ddes authorize`; nobody else.
+Lines for people go to a terminal; a pipe, a file or a service's log gets one JSON object a line, \
+as with --json. An error that ends it is
 said on standard error, with --json on standard output.
---quiet leaves out the hints on standard error; --log-level chooses the lines.
+--quiet leaves out the hints on standard error and, on a terminal, the lines below warnings; --verbose adds those of debug. --log-level chooses the
+lines of a log, and of a terminal without either.
 Each setting is a flag, a variable DDES_NAME or a key of the configuration file, in this order; `ddes config show --origin` says which. SIGHUP and `ddes reload` read the file again.
 On a terminal the console takes: exit, sessions, end ID, end all, totals, link, log LEVEL, reload, help. Ctrl-D does not stop the server.
 The page is on http://127.0.0.1:5580: whoever is on this machine reads it; `link` (or `ddes link`) gives the right to act.")]
@@ -125,7 +133,8 @@ Examples:
 
 An outbox holds each integer and its number on disk until the server's ledger covers it. After a
 crash, --resume goes on in the same input where the outbox stopped taking it; --fresh starts with
-another input. An input that came to its end is not resumed: sending it again counts it again. Without an outbox nothing counts twice within the command's life, and no more is
+another input. An input that came to its end is not resumed: sending it again counts it again. \
+Without an outbox nothing counts twice within the command's life, and no more is
 promised.")]
     Send(SendArgs),
     /// Print the total of an identity
@@ -216,9 +225,11 @@ Everything happens in this process, on 127.0.0.1. docs/course makes ten exercise
     #[command(
         subcommand,
         after_help = "\
-Inputs are HEX, text:TEXT, @FILE or - (hexadecimal text in a file, or on standard input), or raw:FILE
+Inputs are HEX, text:TEXT, @FILE or - (hexadecimal text in a file, or on standard input), or \
+raw:FILE
 (the bytes of a file as they are). Each calculation prints its formula, its inputs by name, its
-steps and its result; -q the result alone, --python a line of Python that comes to the same.
+steps and its result; -q the result alone, --python a line of Python that gives the same
+result.
 
 This is for study: others of this machine see what is in a command line, so give it no secret that
 is still in use."
@@ -269,9 +280,10 @@ Examples:
   ddes check --server counter.example:5566 --trust SHA256:... --nagios
   ddes check --http http://127.0.0.1:5580     is it ready to serve?
 
-It connects as far as the server's proof of its key and opens no session, so it needs no identity.
-A key that is known for the address, or named by --trust, must be the one that is proven. Without
-either, the key that is proven is shown.")]
+It asks one port. Without --http that is --server, DDES_SERVER or 127.0.0.1:5566: it connects as far
+as the server's proof of its key and opens no session, so it needs no identity. A key that is known
+for the address, or named by --trust, must be the one that is proven. Without either, the key that
+is proven is shown. With --http it is the server's HTTP port, which says whether the server serves.")]
     Check(CheckArgs),
     /// Look over this machine and home as a server's: each finding with a remedy
     #[command(after_help = "\
@@ -306,7 +318,8 @@ pub(crate) struct HomeArgs {
 pub(crate) struct ServeArgs {
     /// Address and port; :PORT for all addresses; PORT for this machine alone; port 0 picks a free
     /// one
-    #[arg(long, value_name = "ADDR:PORT", value_parser = address::listen, default_value = "127.0.0.1:5566", env = "DDES_LISTEN")]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = address::listen,
+          default_value = "127.0.0.1:5566", env = "DDES_LISTEN")]
     pub(crate) listen: SocketAddr,
     /// End a session after this long without a counted integer
     #[arg(long, value_name = "SECS", default_value = "60", env = "DDES_IDLE_SECS",
@@ -405,7 +418,10 @@ pub(crate) struct ServeArgs {
     /// Least important lines to show; values that clients send are shown on a terminal, and in logs
     /// at debug only
     #[arg(long, value_enum, default_value = "info", env = "DDES_LOG_LEVEL")]
-    pub(crate) log_level: Level,
+    pub(crate) log_level: EventLevel,
+    /// Show also the lines of debug, in a log too, whatever --log-level says
+    #[arg(short, long, conflicts_with = "quiet")]
+    pub(crate) verbose: bool,
     /// The configuration file [default: /etc/ddes/ddes.toml if it exists]
     #[arg(long, value_name = "FILE", env = "DDES_CONFIG")]
     pub(crate) config: Option<PathBuf>,
@@ -524,7 +540,8 @@ pub(crate) struct TotalArgs {
 #[derive(Args, Debug)]
 pub(crate) struct ClientArgs {
     /// The server
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:5566", env = "DDES_SERVER", value_parser = address::server)]
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:5566", env = "DDES_SERVER",
+          value_parser = address::server)]
     pub(crate) server: ServerAddress,
     #[command(flatten)]
     pub(crate) identity: IdentityArgs,
@@ -533,7 +550,8 @@ pub(crate) struct ClientArgs {
     pub(crate) suite: SuiteName,
     /// The server's key: its fingerprint, a public key line, or a file; replaces the question at
     /// first contact
-    #[arg(long, value_name = "SHA256:...|KEY", conflicts_with = "classic", value_parser = trust::trust)]
+    #[arg(long, value_name = "SHA256:...|KEY", conflicts_with = "classic",
+          value_parser = trust::trust)]
     pub(crate) trust: Option<String>,
     /// Never ask anything
     #[arg(long)]
@@ -546,7 +564,7 @@ pub(crate) struct ClientArgs {
     #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub(crate) timeout: Option<u32>,
     #[command(flatten)]
-    pub(crate) record: RecordArgs,
+    pub(crate) record: SessionRecordArgs,
     #[command(flatten)]
     pub(crate) home: HomeArgs,
     #[command(flatten)]

@@ -7,14 +7,14 @@ use ddes_client::outbox::{InputMark, Outbox};
 use ddes_wire::v2::Scope;
 
 use crate::args::{ConnectArgs, OutputArgs};
-use crate::counter::classic::{self, Session};
-use crate::counter::v2::Account;
-use crate::counter::{Counter, End, Queue, Report};
+use crate::counter::classic::{self, ClassicSession};
+use crate::counter::v2::AccountCounter;
+use crate::counter::{Counter, CounterEnd, CounterReport, Queue};
 use crate::failure::Failure;
 use crate::input;
 use crate::interrupt::Interrupt;
 use crate::meet::Meeting;
-use crate::prompt::{Input, Prompt};
+use crate::prompt::{Prompt, PromptInput};
 use crate::screen::{self, Line, Screen, number};
 
 const MENU: &str = "Enter opcode (30 to send data, 50 to disconnect): ";
@@ -37,7 +37,7 @@ fn with_session(args: &ConnectArgs) -> Result<(), Failure> {
     let options = classic::options(&args.client)?;
     let runtime = crate::runtime()?;
     let mut interrupt = Interrupt::watch(&runtime)?;
-    let session = runtime.block_on(Session::open(options, &mut interrupt))?;
+    let session = runtime.block_on(ClassicSession::open(options, &mut interrupt))?;
     let greeting = session.greeting();
     runtime.block_on(converse(session, greeting, &args.client.output, &mut interrupt))?.show()
 }
@@ -54,7 +54,7 @@ fn with_account(args: &ConnectArgs) -> Result<(), Failure> {
             failure = interrupt.came() => Err(failure),
         }
     })?;
-    let mut account = Account::new(&meeting, courier, WAITING_MAX);
+    let mut account = AccountCounter::new(&meeting, courier, WAITING_MAX);
     let greeting = account.greeting(&welcome);
     let talk = converse(account, greeting, &args.client.output, &mut interrupt);
     let last_words = runtime.block_on(talk);
@@ -65,7 +65,7 @@ fn with_account(args: &ConnectArgs) -> Result<(), Failure> {
 /// Talks with a person, or a program at a pipe, until either side ends it.
 async fn converse(
     counter: impl Counter,
-    greeting: Vec<Report>,
+    greeting: Vec<CounterReport>,
     output: &OutputArgs,
     interrupt: &mut Interrupt,
 ) -> Result<LastWords, Failure> {
@@ -130,7 +130,7 @@ impl Talk {
     async fn run<C: Counter>(
         &mut self,
         mut counter: C,
-        greeting: Vec<Report>,
+        greeting: Vec<CounterReport>,
         prompt: &mut Prompt,
         interrupt: &mut Interrupt,
     ) -> Result<Vec<Line>, Failure> {
@@ -159,19 +159,19 @@ impl Talk {
                 }
                 failure = interrupt.came() => return Err(failure),
                 input = prompt.line(), if self.asks != Asks::Nothing => match input {
-                    Input::Text(text) => {
+                    PromptInput::Text(text) => {
                         self.place = prompt.place();
                         if let Some(scope) = self.typed(&mut counter, &text) {
                             break scope;
                         }
                     }
-                    Input::Refused(what) => {
+                    PromptInput::Refused(what) => {
                         self.place = String::new();
                         self.complain(&what);
                     }
-                    Input::End => break Scope::Session,
-                    Input::Interrupted => return Err(Failure::interrupted()),
-                    Input::Failed(failure) => return Err(failure),
+                    PromptInput::End => break Scope::Session,
+                    PromptInput::Interrupted => return Err(Failure::interrupted()),
+                    PromptInput::Failed(failure) => return Err(failure),
                 },
             }
         };
@@ -251,14 +251,14 @@ impl Talk {
     }
 
     /// Shows what happened. An end is given back: its lines come after the prompt.
-    fn show(&mut self, report: Report) -> Option<End> {
+    fn show(&mut self, report: CounterReport) -> Option<CounterEnd> {
         match report {
-            Report::Opened { line, .. } => {
+            CounterReport::Opened { line, .. } => {
                 self.is_open = true;
                 self.tell(&line);
                 self.sent();
             }
-            Report::Summed { sum, count } => {
+            CounterReport::Summed { sum, count } => {
                 let line = Line::new("result", format!("[SERVER RESULT] Result: {sum}"));
                 let line = line.with("sum", number(&sum));
                 let line = match count {
@@ -267,11 +267,15 @@ impl Talk {
                 };
                 self.tell_or_say(&line, &unshown_sum(&sum));
             }
-            Report::Step(line) | Report::Discarded { line, .. } | Report::Delayed(line) => {
+            CounterReport::Step(line)
+            | CounterReport::Discarded { line, .. }
+            | CounterReport::Delayed(line) => {
                 self.tell(&line);
             }
-            Report::Lost { end: Some(end), .. } | Report::Ended { end, .. } => return Some(end),
-            Report::Lost { line, end: None } => {
+            CounterReport::Lost { end: Some(end), .. } | CounterReport::Ended { end, .. } => {
+                return Some(end);
+            }
+            CounterReport::Lost { line, end: None } => {
                 self.is_open = false;
                 self.tell(&line);
             }
@@ -280,8 +284,8 @@ impl Talk {
     }
 
     /// The last lines of an orderly end.
-    fn ended(&mut self, end: End) -> Result<Vec<Line>, Failure> {
-        let End { last_sum, outcome } = end;
+    fn ended(&mut self, end: CounterEnd) -> Result<Vec<Line>, Failure> {
+        let CounterEnd { last_sum, outcome } = end;
         match outcome {
             Ok(line) => Ok(last_sum.into_iter().chain([line]).collect()),
             Err(failure) => {

@@ -60,9 +60,28 @@ impl Failure {
         Self { next: Some(next), ..self }
     }
 
+    /// The likely cause, where nothing better is known.
+    pub(crate) fn or_cause(self, cause: &str) -> Self {
+        let cause = self.cause.unwrap_or_else(|| cause.into());
+        Self { cause: Some(cause), ..self }
+    }
+
     /// A failure that standard output already shows in full.
     pub(crate) fn shown(code: Code, what: impl Into<String>) -> Self {
         Self { is_known: true, ..Self::new(code, what) }
+    }
+
+    /// The likely cause of what the operating system refused to open, if its error does not say it.
+    pub(crate) fn cause_of_path(self, error: &io::Error) -> Self {
+        if error.kind() == io::ErrorKind::PermissionDenied {
+            return self
+                .cause("it is another user's, or its mode or its folder's keeps this one out");
+        }
+        let is_not_there = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
+        if is_not_there.contains(&error.kind()) {
+            return self.cause("the path is misspelt, or a folder of it is not there");
+        }
+        self
     }
 
     /// Something the operating system refused.

@@ -25,7 +25,7 @@ const MODE: u32 = 0o700;
 const OTHERS_WRITE: u32 = 0o022;
 
 /// An open folder.
-pub(crate) struct Folder {
+pub(crate) struct OpenFolder {
     descriptor: OwnedFd,
     path: PathBuf,
     owner: Owner,
@@ -49,7 +49,7 @@ impl Owner {
     }
 }
 
-impl Folder {
+impl OpenFolder {
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         let descriptor = rustix::fs::open(path, FLAGS, Mode::empty())?;
@@ -126,7 +126,7 @@ impl Folder {
     }
 }
 
-impl AsFd for Folder {
+impl AsFd for OpenFolder {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.descriptor.as_fd()
     }
@@ -147,7 +147,7 @@ fn settled(synced: rustix::io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// As [`Folder::refuse_if_shared`], by its path; one that is not there is nobody's.
+/// As [`OpenFolder::refuse_if_shared`], by its path; one that is not there is nobody's.
 pub(crate) fn refuse_if_shared_at(path: &Path) -> Result<(), Failure> {
     match std::fs::metadata(path) {
         Ok(metadata) => refuse_if_shared(path, &metadata),

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::args::HomeArgs;
 use crate::failure::{Code, Failure};
-use crate::folder::{Folder, parent, refuse_if_shared_at};
+use crate::folder::{OpenFolder, parent, refuse_if_shared_at};
 use crate::replace::{New, create, replace};
 
 /// The name of the identity that is used where none is named.
@@ -123,6 +123,7 @@ impl Home {
             return Ok(self.identities().join(name));
         }
         Err(Failure::new(Code::Usage, format!("'{name}' cannot be the name of an identity"))
+            .cause("the name is that of a file in the home")
             .next("letters, digits and -_.@, for example --as kitchen"))
     }
 
@@ -236,7 +237,7 @@ impl Home {
 }
 
 /// The one process that changes lists in this folder.
-fn lock(folder: &Folder) -> io::Result<File> {
+fn lock(folder: &OpenFolder) -> io::Result<File> {
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let new =
         openat(folder, LOCK, flags | OFlags::CREATE | OFlags::EXCL, Mode::from_raw_mode(0o600));
@@ -361,8 +362,8 @@ pub(crate) fn read_list(path: &Path) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-fn make_folder(path: &Path) -> Result<Folder, Failure> {
-    let folder = Folder::make(path).map_err(|error| unusable(path, &error))?;
+fn make_folder(path: &Path) -> Result<OpenFolder, Failure> {
+    let folder = OpenFolder::make(path).map_err(|error| unusable(path, &error))?;
     folder.refuse_if_shared()?;
     Ok(folder)
 }

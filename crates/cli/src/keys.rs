@@ -23,6 +23,7 @@ pub(crate) fn key(command: &KeyCommand) -> Result<(), Failure> {
             let path = home.identity(name)?;
             let key = home.new_key(&path, name)?.ok_or_else(|| {
                 Failure::new(Code::No, format!("the identity '{name}' exists already"))
+                    .cause("it was made before, by this command or by a first connection")
                     .next(format!("ddes key show --as {name}{}", flag()))
             })?;
             let key = key.public();
@@ -57,13 +58,14 @@ fn show_key(
     let key = if public.exists() {
         read_public_file(&public)?
     } else if server || !path.exists() {
-        return Err(Failure::new(Code::No, format!("there is no key {}", path.display())).next(
-            if server {
-                format!("ddes serve{}     (makes it at its first start)", flag())
-            } else {
-                format!("ddes key new NAME{}", flag())
-            },
-        ));
+        let (cause, next) = if server {
+            let next = format!("ddes serve{}     (makes it at its first start)", flag());
+            ("no server has run in this home yet", next)
+        } else {
+            ("it is misspelt, or in another home", format!("ddes key new NAME{}", flag()))
+        };
+        let failure = Failure::new(Code::No, format!("there is no key {}", path.display()));
+        return Err(failure.cause(cause).next(next));
     } else {
         who::signer(&home, identity, true)?.public()
     };
@@ -110,6 +112,7 @@ pub(crate) fn trust(command: &TrustCommand) -> Result<(), Failure> {
             let count = Home::find(home)?.edit_servers(|servers| servers.remove(server))?;
             if count == 0 {
                 return Err(Failure::new(Code::No, format!("no key of {server} is known"))
+                    .cause("it was removed already, or is known by another name, port or home")
                     .next(format!("ddes trust ls{}", flag())));
             }
             let text = format!("forgot {server}: {count} key(s)");
@@ -239,8 +242,12 @@ fn remove(home: &Home, which: &str, output: &OutputArgs) -> Result<(), Failure> 
         .map(|(key, _)| *key)
         .collect();
     let [key] = meant[..] else {
-        let what = if meant.is_empty() { "no key is" } else { "several keys are" };
+        let (what, cause) = match meant.is_empty() {
+            true => ("no key is", "it was removed already, or goes by another name"),
+            false => ("several keys are", "they have one name: a fingerprint names one key"),
+        };
         return Err(Failure::new(Code::No, format!("{what} authorized as '{which}'"))
+            .cause(cause)
             .next(format!("ddes authorize ls{}", flag())));
     };
     let path = home.authorized_keys();
@@ -277,10 +284,17 @@ fn other_lines<'a>(text: &'a [u8], key: &'a PublicKey) -> impl Iterator<Item = &
 /// A public key given as a line or as a file.
 pub(crate) fn public(text: &str) -> Result<PublicKey, Failure> {
     if text.starts_with("ssh-") {
-        return read_public(text).map_err(|error| Failure::new(Code::Usage, error.to_string()));
+        return read_public(text).map_err(|error| {
+            Failure::new(Code::Usage, error.to_string())
+                .cause("it is not the whole line, or a key of another kind")
+                .next("ddes key show, where the key is: the line to copy")
+        });
     }
-    read_public_file(Path::new(text))
-        .map_err(|failure| failure.next("a file, or a line 'ssh-ed25519 AAAA...'"))
+    read_public_file(Path::new(text)).map_err(|failure| {
+        failure
+            .or_cause("it is not a public key's line, and no file of that name has one")
+            .next("a file, or a line 'ssh-ed25519 AAAA...'")
+    })
 }
 
 /// The comment of a line, or of the line in a file.

@@ -5,7 +5,7 @@ use clap::ValueEnum;
 /// From the most important to the least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 #[repr(u8)]
-pub(crate) enum Level {
+pub(crate) enum EventLevel {
     /// Integers can not be counted any more, or a command failed
     Error,
     /// Something to look at
@@ -16,7 +16,7 @@ pub(crate) enum Level {
     Debug,
 }
 
-impl Level {
+impl EventLevel {
     /// As in flags, files and JSON.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -45,11 +45,11 @@ mod tests {
 
     #[test]
     fn names_are_those_of_the_flag_and_numbers_come_back() {
-        for level in Level::value_variants() {
+        for level in EventLevel::value_variants() {
             assert_eq!(level.to_possible_value().unwrap().get_name(), level.name());
-            assert_eq!(Level::named(level.name()), Some(*level));
-            assert_eq!(Level::numbered(*level as u8), *level);
+            assert_eq!(EventLevel::named(level.name()), Some(*level));
+            assert_eq!(EventLevel::numbered(*level as u8), *level);
         }
-        assert_eq!((Level::named("INFO"), Level::named("")), (None, None));
+        assert_eq!((EventLevel::named("INFO"), EventLevel::named("")), (None, None));
     }
 }

@@ -51,7 +51,7 @@ pub(crate) fn read_line(
     reader: &mut impl BufRead,
     is_first: bool,
 ) -> io::Result<Option<Result<String, Unfit>>> {
-    let mut line = Line { mark: is_first.then_some(0), ..Line::default() };
+    let mut line = PartialLine { mark: is_first.then_some(0), ..PartialLine::default() };
     let mut is_empty = true;
     loop {
         let available = match reader.fill_buf() {
@@ -94,7 +94,7 @@ pub(crate) fn skip_line(reader: &mut impl BufRead) -> io::Result<()> {
 
 /// What is kept of a line so far.
 #[derive(Default)]
-struct Line {
+struct PartialLine {
     kept: Vec<u8>,
     at: At,
     /// How much of a byte order mark has come, while one may.
@@ -111,7 +111,7 @@ enum At {
     Word,
 }
 
-impl Line {
+impl PartialLine {
     fn push(&mut self, byte: u8) -> Result<(), Unfit> {
         let Some(seen) = self.mark else { return self.keep(byte) };
         if BYTE_ORDER_MARK.get(seen) == Some(&byte) {

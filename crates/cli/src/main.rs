@@ -46,6 +46,7 @@ mod teletype;
 mod terminal;
 mod top;
 mod total;
+mod unheard;
 mod usage;
 mod who;
 
@@ -59,8 +60,11 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(code) => return code,
     };
-    // Where it cannot be, a file that is too long ends the process, as it would have.
-    limits::hear_of_file_sizes().unwrap_or(());
+    if let Err(error) = limits::hear_of_file_sizes() {
+        streams::say(&format!(
+            "A file beyond the limit of this shell will end the process: {error}"
+        ));
+    }
     let is_server = matches!(cli.command, Command::Serve(_));
     let (json, outcome) = match cli.command {
         Command::Serve(args) => (args.output.json, serve::run(&args)),

@@ -14,7 +14,7 @@ use ddes_identity::{Contact, PublicKey, ServerAddress};
 use ddes_wire::v2::{Suite, Welcome};
 
 use crate::args::{ClientArgs, SuiteName};
-use crate::capture::recorder::Recorder;
+use crate::capture::recorder::CaptureRecorder;
 use crate::failure::{Code, Failure};
 use crate::home::{self, Home};
 use crate::question::Asker;
@@ -42,14 +42,14 @@ pub(crate) struct Meeting {
     asker: Asker,
     undecided: Cell<Option<Undecided>>,
     /// The record of what was counted without the outbox.
-    aside: Cell<Aside>,
+    aside: Cell<AsideRecord>,
     /// A person was asked whether to go on from a history.
     has_asked: Cell<bool>,
 }
 
 /// What became of the record of sessions without an outbox.
 #[derive(Clone, Copy, PartialEq)]
-enum Aside {
+enum AsideRecord {
     Unused,
     /// Put forward: the next session tells whether it was proof.
     Tried(Span),
@@ -78,7 +78,7 @@ impl Meeting {
             is_quiet: false,
             asker: Asker::default(),
             undecided: Cell::new(None),
-            aside: Cell::new(Aside::Unused),
+            aside: Cell::new(AsideRecord::Unused),
             has_asked: Cell::new(false),
         }
     }
@@ -112,7 +112,7 @@ impl Meeting {
             connect: args.timeout_or(CONNECT_MAX),
             handshake: args.timeout_or(HANDSHAKE_MAX),
             reply: args.timeout_or(REPLY_MAX),
-            wiretap: Recorder::of_client(&args.record)?,
+            wiretap: CaptureRecorder::of_client(&args.record)?,
         };
         let terms = Terms { options, signer, patience };
         let mut meeting = Self {
@@ -144,7 +144,7 @@ impl Meeting {
                 Ok(delivery) => {
                     match &delivery {
                         CourierEvent::Opened(welcome) => {
-                            self.own.opened(&self.home, welcome.standing);
+                            report(self.own.opened(&self.home, welcome.standing));
                             self.tell_aside();
                         }
                         CourierEvent::Counted { last_seq, sum } => {
@@ -168,14 +168,14 @@ impl Meeting {
     /// The server's account is not as the outbox knows it. What this home counted without the
     /// outbox may explain it; else a person may, where no value is in doubt.
     fn object(&self, objection: Objection, courier: &mut Courier) -> Result<(), Failure> {
-        if self.aside.get() == Aside::Unused
+        if self.aside.get() == AsideRecord::Unused
             && let Some(span) = self.own.aside(&self.home)
         {
-            self.aside.set(Aside::Tried(span));
+            self.aside.set(AsideRecord::Tried(span));
             courier.set_aside(span);
             return Ok(());
         }
-        self.aside.set(Aside::Settled);
+        self.aside.set(AsideRecord::Settled);
         let may_adopt = match objection {
             Objection::History { .. } => true,
             Objection::AnotherWriter { .. } => {
@@ -196,7 +196,7 @@ impl Meeting {
     /// The session opened behind what this home had counted without the outbox.
     fn tell_aside(&self) {
         // Later there may be another record.
-        if let Aside::Tried(Span { from, to }) = self.aside.replace(Aside::Unused)
+        if let AsideRecord::Tried(Span { from, to }) = self.aside.replace(AsideRecord::Unused)
             && !self.is_quiet
         {
             let count = to.0.get().saturating_sub(from.0.get());
@@ -218,10 +218,10 @@ impl Meeting {
         }
     }
 
-    /// Keeps how far this home has counted without an outbox. Where that cannot be written, a new
-    /// outbox asks.
+    /// Keeps how far this home has counted without an outbox. Where that cannot be written, it says
+    /// so, and a new outbox asks.
     pub(crate) fn remember(&self) {
-        self.own.keep(&self.home).unwrap_or(());
+        report(self.own.keep(&self.home));
     }
 
     /// Goes on until a session is open.
@@ -321,6 +321,13 @@ fn changed(server: &ServerAddress, shown: &str, known: &[PublicKey]) -> Failure 
              ddes trust rm {server}{}",
             home::flag()
         ))
+}
+
+/// Says what of this home could not be written; the command goes on.
+fn report(written: Result<(), Failure>) {
+    if let Err(failure) = written {
+        streams::say(&format!("Not kept for the next command: {}", failure.what()));
+    }
 }
 
 fn refuse(objection: Objection, may_adopt: bool) -> Failure {

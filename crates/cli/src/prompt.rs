@@ -20,7 +20,7 @@ use crate::terminal;
 
 /// What came instead of, or as, a line.
 #[derive(Debug)]
-pub(crate) enum Input {
+pub(crate) enum PromptInput {
     Text(String),
     /// A line that is no text, or too long; and why.
     Refused(String),
@@ -34,7 +34,7 @@ pub(crate) enum Input {
 
 pub(crate) struct Prompt {
     questions: std::sync::mpsc::SyncSender<String>,
-    lines: mpsc::Receiver<Input>,
+    lines: mpsc::Receiver<PromptInput>,
     /// Asked and not yet answered.
     asked: bool,
     /// How many lines have come, where they are counted: a person sees which line is meant.
@@ -57,7 +57,7 @@ impl Prompt {
 
     fn on_teletype() -> Result<(Self, Screen), Failure> {
         let teletype = Teletype::new();
-        let (asking, mut lines) = (teletype.clone(), Lines::default());
+        let (asking, mut lines) = (teletype.clone(), StdinLines::default());
         let prompt = Self::start(None, move |question| {
             asking.ask(question);
             let input = lines.next();
@@ -69,13 +69,13 @@ impl Prompt {
 
     /// Lines of a pipe; questions are not shown.
     pub(crate) fn on_pipe() -> Result<Self, Failure> {
-        let mut lines = Lines::default();
+        let mut lines = StdinLines::default();
         Self::start(Some(0), move |_| lines.next())
     }
 
     fn start(
         count: Option<u64>,
-        mut read: impl FnMut(&str) -> Input + Send + 'static,
+        mut read: impl FnMut(&str) -> PromptInput + Send + 'static,
     ) -> Result<Self, Failure> {
         let (questions, asked) = std::sync::mpsc::sync_channel::<String>(1);
         let (answers, lines) = mpsc::channel(1);
@@ -86,9 +86,11 @@ impl Prompt {
                 while let Ok(question) = asked.recv() {
                     let input = read(&question);
                     let last = match input {
-                        Input::End => ends,
-                        Input::Failed(_) => true,
-                        Input::Text(_) | Input::Refused(_) | Input::Interrupted => false,
+                        PromptInput::End => ends,
+                        PromptInput::Failed(_) => true,
+                        PromptInput::Text(_)
+                        | PromptInput::Refused(_)
+                        | PromptInput::Interrupted => false,
                     };
                     if answers.blocking_send(input).is_err() || last {
                         return;
@@ -111,8 +113,8 @@ impl Prompt {
         !self.asked
     }
 
-    /// The line asked for. After the end of a pipe, or [`Input::Failed`], nothing comes any more.
-    pub(crate) async fn line(&mut self) -> Input {
+    /// The line asked for. After the end of a pipe, or [`PromptInput::Failed`], nothing more comes.
+    pub(crate) async fn line(&mut self) -> PromptInput {
         match self.lines.recv().await {
             Some(input) => {
                 self.asked = false;
@@ -145,30 +147,32 @@ fn editor() -> Option<(Editor<(), DefaultHistory>, Screen)> {
 }
 
 /// What is typed ahead, or pasted, waits in the editor and the terminal: it is the next line.
-fn edited(editor: &mut Editor<(), DefaultHistory>, question: &str) -> Input {
+fn edited(editor: &mut Editor<(), DefaultHistory>, question: &str) -> PromptInput {
     loop {
         return match editor.readline(question) {
             Ok(text) if text.len() > lines_in::LINE_BYTES_MAX => {
-                Input::Refused(typed(Unfit::TooLong))
+                PromptInput::Refused(typed(Unfit::TooLong))
             }
-            Ok(text) if text.contains('\0') => Input::Refused(typed(Unfit::Nul)),
+            Ok(text) if text.contains('\0') => PromptInput::Refused(typed(Unfit::Nul)),
             Ok(text) => {
                 // History is a comfort; a full one is not worth a word.
                 drop(editor.add_history_entry(&text));
-                Input::Text(text)
+                PromptInput::Text(text)
             }
             Err(ReadlineError::Signal(Signal::Resize)) => continue,
             Err(ReadlineError::Interrupted | ReadlineError::Signal(Signal::Interrupt)) => {
-                Input::Interrupted
+                PromptInput::Interrupted
             }
-            Err(ReadlineError::Eof) => Input::End,
+            Err(ReadlineError::Eof) => PromptInput::End,
             Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
-                Input::Refused(format!(
+                PromptInput::Refused(format!(
                     "{}; what was typed behind it is dropped",
                     typed(Unfit::NotText)
                 ))
             }
-            Err(error) => Input::Failed(Failure::system("cannot read standard input", &error)),
+            Err(error) => {
+                PromptInput::Failed(Failure::system("cannot read standard input", &error))
+            }
         };
     }
 }
@@ -178,39 +182,40 @@ fn typed(unfit: Unfit) -> String {
 }
 
 /// Those of standard input, without an editor.
-struct Lines {
+struct StdinLines {
     reader: BufReader<Stdin>,
     count: u64,
     /// The rest of a line that was refused is still to come.
     in_refused: bool,
 }
 
-impl Default for Lines {
+impl Default for StdinLines {
     fn default() -> Self {
         Self { reader: BufReader::new(Stdin), count: 0, in_refused: false }
     }
 }
 
-impl Lines {
-    fn next(&mut self) -> Input {
-        self.read()
-            .unwrap_or_else(|error| Input::Failed(unreadable("standard input", self.count, &error)))
+impl StdinLines {
+    fn next(&mut self) -> PromptInput {
+        self.read().unwrap_or_else(|error| {
+            PromptInput::Failed(unreadable("standard input", self.count, &error))
+        })
     }
 
-    fn read(&mut self) -> io::Result<Input> {
+    fn read(&mut self) -> io::Result<PromptInput> {
         if self.in_refused {
             skip_line(&mut self.reader)?;
             self.in_refused = false;
         }
         let Some(line) = read_line(&mut self.reader, self.count == 0)? else {
-            return Ok(Input::End);
+            return Ok(PromptInput::End);
         };
         self.count += 1;
         Ok(match line {
-            Ok(text) => Input::Text(text),
+            Ok(text) => PromptInput::Text(text),
             Err(unfit) => {
                 self.in_refused = unfit.is_cut();
-                Input::Refused(unfit_line(self.count, unfit))
+                PromptInput::Refused(unfit_line(self.count, unfit))
             }
         })
     }

@@ -16,13 +16,13 @@ use crate::streams;
 /// An answer that is neither yes nor no is asked for again so often.
 const ASKED_AGAIN_MAX: usize = 2;
 
-type Answer = oneshot::Receiver<Result<bool, Failure>>;
+type PendingAnswer = oneshot::Receiver<Result<bool, Failure>>;
 
 /// Who asks. A question that nobody waits for any more still stands on the terminal: it is not put
 /// twice, and its answer is kept.
 #[derive(Debug, Default)]
 pub(crate) struct Asker {
-    standing: RefCell<Option<(String, Answer)>>,
+    standing: RefCell<Option<(String, PendingAnswer)>>,
 }
 
 impl Asker {
@@ -47,7 +47,7 @@ impl Asker {
 }
 
 /// Reads in a thread of its own, so that signals are heard meanwhile.
-fn put(question: String) -> Result<Answer, Failure> {
+fn put(question: String) -> Result<PendingAnswer, Failure> {
     let (answer, received) = oneshot::channel();
     thread::Builder::new()
         .name("question".into())

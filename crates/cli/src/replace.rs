@@ -25,13 +25,15 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, Mode, OFlags, PROC_SUPER_MAGIC, RenameFlags, XattrFlags, fchmod, fgetxattr,
-    flistxattr, fremovexattr, fsetxattr, linkat, openat, renameat, renameat_with, statfs, unlinkat,
+    Access, AtFlags, Mode, OFlags, PROC_SUPER_MAGIC, RenameFlags, XattrFlags, accessat, fchmod,
+    fgetxattr, flistxattr, fremovexattr, fsetxattr, fstat, linkat, openat, renameat, renameat_with,
+    statat, statfs, unlinkat,
 };
 use rustix::io::Errno;
+use rustix::process::geteuid;
 
 use crate::failure::{Code, Failure};
-use crate::folder::{Folder, Owner, parent};
+use crate::folder::{OpenFolder, Owner, parent};
 
 /// As many symbolic links as Linux follows.
 const LINKS_MAX: usize = 40;
@@ -88,7 +90,7 @@ impl ReplaceError {
     pub(crate) fn failure(self, code: Code, path: &Path) -> Failure {
         let failure = Failure::new(code, format!("cannot write {}: {self}", path.display()));
         match self {
-            Self::Io(_) => failure,
+            Self::Io(error) => failure.cause_of_path(&error),
             Self::Foreign { .. } => failure
                 .cause(
                     "the owner of the link may not write there, so this command does not write \
@@ -108,11 +110,11 @@ impl ReplaceError {
 
 /// A file on its way: it has its name when it has [ended](Self::end), and leaves nothing behind
 /// when it is dropped before.
-pub(crate) struct Writing(Way);
+pub(crate) struct Writing(ReplaceWay);
 
-enum Way {
-    Replace(Beside),
-    InPlace { beside: Beside, old: File },
+enum ReplaceWay {
+    Replace(NewFile),
+    InPlace { beside: NewFile, old: File },
     Through(File),
 }
 
@@ -126,15 +128,15 @@ impl Writing {
                     .write(true)
                     .custom_flags(OFlags::NOCTTY.bits().cast_signed())
                     .open(path);
-                return Ok(Self(Way::Through(options?)));
+                return Ok(Self(ReplaceWay::Through(options?)));
             }
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error.into()),
         }
-        let Some(place) = Place::of(path)? else {
+        let Some(place) = RealPath::of(path)? else {
             // What this process has open already: it may hold more than ours.
-            return Ok(Self(Way::Through(OpenOptions::new().append(true).open(path)?)));
+            return Ok(Self(ReplaceWay::Through(OpenOptions::new().append(true).open(path)?)));
         };
         place.begin(new)
     }
@@ -142,9 +144,9 @@ impl Writing {
     /// Durable under its name behind this.
     pub(crate) fn end(self) -> Result<(), ReplaceError> {
         match self.0 {
-            Way::Replace(beside) => beside.replace(),
-            Way::InPlace { beside, old } => beside.write_into(old),
-            Way::Through(file) => match file.sync_all() {
+            ReplaceWay::Replace(beside) => beside.replace(),
+            ReplaceWay::InPlace { beside, old } => beside.write_into(old),
+            ReplaceWay::Through(file) => match file.sync_all() {
                 // Pipes and most devices have nothing to sync.
                 Err(error) if error.kind() != io::ErrorKind::InvalidInput => Err(error.into()),
                 Ok(()) | Err(_) => Ok(()),
@@ -156,8 +158,10 @@ impl Writing {
 impl Write for Writing {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.0 {
-            Way::Replace(beside) | Way::InPlace { beside, .. } => beside.file.write(bytes),
-            Way::Through(file) => file.write(bytes),
+            ReplaceWay::Replace(beside) | ReplaceWay::InPlace { beside, .. } => {
+                beside.file.write(bytes)
+            }
+            ReplaceWay::Through(file) => file.write(bytes),
         }
     }
 
@@ -173,11 +177,48 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], new: New) -> Result<(), Replace
     file.end()
 }
 
+/// Refuses to write to a file that is read, by whatever name: it may be the only one of its kind.
+/// `-` is standard input or output.
+pub(crate) fn spare<'a>(
+    out: &Path,
+    read: impl IntoIterator<Item = &'a Path>,
+) -> Result<(), Failure> {
+    // Where there is nothing yet, nothing is lost; what cannot be looked at cannot be written.
+    let Ok(there) = fs::metadata(out) else { return Ok(()) };
+    // A device or a pipe is written through, and keeps nothing that could be lost.
+    if out.as_os_str() == "-" || !there.is_file() {
+        return Ok(());
+    }
+    for path in read {
+        let is_stdin = path.as_os_str() == "-";
+        let read = if is_stdin {
+            let handle = io::stdin().as_fd().try_clone_to_owned();
+            handle.and_then(|handle| File::from(handle).metadata())
+        } else {
+            fs::metadata(path)
+        };
+        // One that cannot be looked at cannot be read, and reading says why.
+        if read.is_ok_and(|read| is_one(&there, &read)) {
+            let name = if is_stdin { "standard input" } else { &path.display().to_string() };
+            let what = format!("{} would replace what is read: {name}", out.display());
+            return Err(Failure::new(Code::Usage, what)
+                .cause("both are the same file")
+                .next("name another file to write to"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether two names lead to one file.
+fn is_one(one: &fs::Metadata, other: &fs::Metadata) -> bool {
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
 /// Makes the file whole or not at all; whether it was not there before.
 pub(crate) fn create(path: &Path, bytes: &[u8], new: New) -> Result<bool, ReplaceError> {
     let name = path.file_name().ok_or(Errno::ISDIR)?;
-    let folder = Folder::open(parent(path))?;
-    let mut beside = Beside::new(folder, name, new.mode)?;
+    let folder = OpenFolder::open(parent(path))?;
+    let mut beside = NewFile::new(folder, name, new.mode)?;
     if new.is_folders {
         beside.folder.give(beside.file.as_fd())?;
     }
@@ -185,15 +226,59 @@ pub(crate) fn create(path: &Path, bytes: &[u8], new: New) -> Result<bool, Replac
     Ok(beside.take_free_name()?)
 }
 
+/// Where a new file of ours takes the place of whatever is there, when it has something to hold.
+///
+/// Of the old file nothing is kept: neither its owner nor its mode, nor those who have it open.
+/// That is for what may hold secrets.
+pub(crate) struct Fresh(RealPath);
+
+impl Fresh {
+    /// Nothing if the path leads to what is no regular file, or to what this process has open.
+    /// Changes nothing; what will fail later is found here as far as that can be.
+    pub(crate) fn find(path: &Path) -> Result<Option<Self>, ReplaceError> {
+        match fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => return Err(Errno::ISDIR.into()),
+            Ok(metadata) if !metadata.is_file() => return Ok(None),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
+        let Some(place) = RealPath::of(path)? else { return Ok(None) };
+        let (folder, me) = (place.folder.owner().user, geteuid());
+        let owner = match statat(&place.folder, &place.name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(old) => old.st_uid,
+            Err(Errno::NOENT) => folder,
+            Err(error) => return Err(error.into()),
+        };
+        place.refuse_foreign(owner)?;
+        accessat(&place.folder, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)?;
+        // In a folder such as /tmp only the owner of a name may replace it.
+        let is_sticky = Mode::from_raw_mode(fstat(&place.folder)?.st_mode).contains(Mode::SVTX);
+        if is_sticky && !me.is_root() && ![owner, folder].contains(&me.as_raw()) {
+            return Err(Errno::PERM.into());
+        }
+        Ok(Some(Self(place)))
+    }
+
+    /// The file, empty, for us alone to read and write.
+    pub(crate) fn take(self) -> Result<File, ReplaceError> {
+        let RealPath { folder, name, holder: _ } = self.0;
+        let mut beside = NewFile::new(folder, &name, UNFINISHED_MODE)?;
+        let file = beside.file.try_clone()?;
+        beside.take_name()?;
+        Ok(file)
+    }
+}
+
 /// Where a name lies, behind all symbolic links.
-struct Place {
-    folder: Folder,
+struct RealPath {
+    folder: OpenFolder,
     name: OsString,
     /// Who is to own what is written there: the maker of a link that is neither root nor we.
     holder: Option<u32>,
 }
 
-impl Place {
+impl RealPath {
     /// Nothing if the path leads through what this process has open.
     fn of(path: &Path) -> Result<Option<Self>, ReplaceError> {
         let (mut path, mut holder) = (path.to_owned(), None);
@@ -219,31 +304,36 @@ impl Place {
 
     fn at(path: &Path, holder: Option<u32>) -> Result<Self, ReplaceError> {
         let name = path.file_name().ok_or(Errno::ISDIR)?.to_owned();
-        Ok(Self { folder: Folder::open(parent(path))?, name, holder })
+        Ok(Self { folder: OpenFolder::open(parent(path))?, name, holder })
+    }
+
+    /// Where somebody's link leads here, what is here has to be theirs.
+    fn refuse_foreign(&self, owner: u32) -> Result<(), ReplaceError> {
+        match self.holder {
+            Some(holder) if holder != owner => Err(ReplaceError::Foreign { holder, owner }),
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn begin(self, new: New) -> Result<Writing, ReplaceError> {
-        let Self { folder, name, holder } = self;
-        let owner = |user| match holder {
-            Some(holder) if holder != user => Err(ReplaceError::Foreign { holder, owner: user }),
-            Some(_) | None => Ok(()),
-        };
-        let Some(old) = Old::find(&folder, &name)? else {
-            owner(folder.owner().user)?;
-            let beside = Beside::new(folder, &name, new.mode)?;
+        let Some(old) = Old::find(&self.folder, &self.name)? else {
+            self.refuse_foreign(self.folder.owner().user)?;
+            let Self { folder, name, holder: _ } = self;
+            let beside = NewFile::new(folder, &name, new.mode)?;
             if new.is_folders {
                 beside.folder.give(beside.file.as_fd())?;
             }
-            return Ok(Writing(Way::Replace(beside)));
+            return Ok(Writing(ReplaceWay::Replace(beside)));
         };
-        owner(old.metadata.uid())?;
-        let beside = Beside::new(folder, &name, UNFINISHED_MODE)?;
+        self.refuse_foreign(old.metadata.uid())?;
+        let Self { folder, name, holder: _ } = self;
+        let beside = NewFile::new(folder, &name, UNFINISHED_MODE)?;
         if old.lend(&beside.file)? {
-            return Ok(Writing(Way::Replace(beside)));
+            return Ok(Writing(ReplaceWay::Replace(beside)));
         }
         fchmod(&beside.file, Mode::from_raw_mode(UNFINISHED_MODE))?;
         let old = old.writable(&beside.folder, &name)?;
-        Ok(Writing(Way::InPlace { beside, old }))
+        Ok(Writing(ReplaceWay::InPlace { beside, old }))
     }
 }
 
@@ -255,7 +345,7 @@ struct Old {
 }
 
 impl Old {
-    fn find(folder: &Folder, name: &OsStr) -> Result<Option<Self>, ReplaceError> {
+    fn find(folder: &OpenFolder, name: &OsStr) -> Result<Option<Self>, ReplaceError> {
         let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let handle = match openat(folder, name, flags | OFlags::PATH, Mode::empty()) {
             Ok(handle) => File::from(handle),
@@ -306,7 +396,7 @@ impl Old {
     }
 
     /// The same file, to be written in place.
-    fn writable(&self, folder: &Folder, name: &OsStr) -> Result<File, ReplaceError> {
+    fn writable(&self, folder: &OpenFolder, name: &OsStr) -> Result<File, ReplaceError> {
         let Owner { user, group } = Owner::of(&self.metadata);
         // A hard link says nothing of who made it.
         if !folder.owner().is_ours_or_root() && folder.owner().user != user {
@@ -317,7 +407,7 @@ impl Old {
             .map_err(|error| ReplaceError::Unkept { user, group, error })?;
         let file = File::from(file);
         let found = file.metadata()?;
-        if (found.dev(), found.ino()) != (self.metadata.dev(), self.metadata.ino()) {
+        if !is_one(&found, &self.metadata) {
             return Err(io::Error::other("somebody else is replacing it").into());
         }
         Ok(file)
@@ -366,16 +456,16 @@ fn attributes(file: &File) -> rustix::io::Result<Vec<Attribute>> {
 }
 
 /// A new file under a name of its own, beside the name it is for.
-struct Beside {
-    folder: Folder,
+struct NewFile {
+    folder: OpenFolder,
     name: OsString,
     file: File,
     own_name: OsString,
     has_own_name: bool,
 }
 
-impl Beside {
-    fn new(folder: Folder, name: &OsStr, mode: u32) -> io::Result<Self> {
+impl NewFile {
+    fn new(folder: OpenFolder, name: &OsStr, mode: u32) -> io::Result<Self> {
         let number = getrandom::u64().map_err(io::Error::other)?;
         // Short, since the other name may be as long as a name can be.
         let own_name = OsString::from(format!(".ddes-new-{number:016x}"));
@@ -387,9 +477,14 @@ impl Beside {
 
     fn replace(mut self) -> Result<(), ReplaceError> {
         self.file.sync_all()?;
+        self.take_name()?;
+        Ok(self.folder.sync()?)
+    }
+
+    fn take_name(&mut self) -> Result<(), ReplaceError> {
         renameat(&self.folder, &self.own_name, &self.folder, &self.name)?;
         self.has_own_name = false;
-        Ok(self.folder.sync()?)
+        Ok(())
     }
 
     /// Whether the name was free.
@@ -447,7 +542,7 @@ impl Beside {
     }
 }
 
-impl Drop for Beside {
+impl Drop for NewFile {
     fn drop(&mut self) {
         // What cannot be removed is an unfinished file that nobody reads.
         drop(self.remove());

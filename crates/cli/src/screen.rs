@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -15,8 +16,8 @@ use serde_json::{Map, Value, json};
 
 use crate::args::OutputArgs;
 use crate::failure::Failure;
-use crate::level::Level;
-use crate::streams::{say_styled, to_stdout};
+use crate::level::EventLevel;
+use crate::streams::{decorate, say_styled, to_stdout};
 use crate::teletype::Teletype;
 use crate::terminal;
 
@@ -35,7 +36,7 @@ pub(crate) struct Line {
     text: String,
     event: &'static str,
     /// `None`: shown at every level.
-    level: Option<Level>,
+    level: Option<EventLevel>,
     fields: Map<String, Value>,
 }
 
@@ -55,12 +56,12 @@ impl Line {
     }
 
     /// Shown where this level is.
-    pub(crate) fn at(self, level: Option<Level>) -> Self {
+    pub(crate) fn at(self, level: Option<EventLevel>) -> Self {
         Self { level, ..self }
     }
 
     /// The level at which it is shown; `None` if it always is.
-    pub(crate) fn level(&self) -> Option<Level> {
+    pub(crate) fn level(&self) -> Option<EventLevel> {
         self.level
     }
 
@@ -96,12 +97,12 @@ impl Line {
 
 /// Standard output, as the command and its terminal want it.
 pub(crate) struct Screen {
-    mode: Mode,
+    mode: ScreenMode,
     /// Whether the line above the prompt is a status line.
     status_shown: bool,
 }
 
-enum Mode {
+enum ScreenMode {
     /// A prompt may be waiting on the last line: print above it.
     Prompt {
         printer: Box<dyn ExternalPrinter + Send>,
@@ -115,11 +116,11 @@ enum Mode {
 
 impl Screen {
     pub(crate) fn plain() -> Self {
-        Self { mode: Mode::Plain, status_shown: false }
+        Self { mode: ScreenMode::Plain, status_shown: false }
     }
 
     pub(crate) fn json() -> Self {
-        Self { mode: Mode::Json, status_shown: false }
+        Self { mode: ScreenMode::Json, status_shown: false }
     }
 
     /// For people or for programs, as is asked for.
@@ -130,22 +131,22 @@ impl Screen {
     /// Prints above the prompt that `printer` belongs to.
     pub(crate) fn above_prompt(printer: Box<dyn ExternalPrinter + Send>) -> io::Result<Self> {
         let borrowed = Borrowed::new()?;
-        Ok(Self { mode: Mode::Prompt { printer, borrowed }, status_shown: false })
+        Ok(Self { mode: ScreenMode::Prompt { printer, borrowed }, status_shown: false })
     }
 
     /// Prints below the prompt, which is put again.
     pub(crate) fn below_prompt(teletype: Teletype) -> Self {
-        Self { mode: Mode::Teletype(teletype), status_shown: false }
+        Self { mode: ScreenMode::Teletype(teletype), status_shown: false }
     }
 
     /// Whether somebody watches, so that a countdown makes sense.
     pub(crate) fn is_live(&self) -> bool {
-        matches!(self.mode, Mode::Prompt { .. })
+        matches!(self.mode, ScreenMode::Prompt { .. })
     }
 
     /// Whether programs read, not people.
     pub(crate) fn is_json(&self) -> bool {
-        matches!(self.mode, Mode::Json)
+        matches!(self.mode, ScreenMode::Json)
     }
 
     /// What was asked for, whole; or the command has failed.
@@ -174,13 +175,12 @@ impl Screen {
 
     /// Takes the terminal back from the prompt: what follows is printed directly.
     pub(crate) fn leave_prompt(&mut self) {
-        if let Mode::Prompt { borrowed, .. } = &self.mode {
+        if let ScreenMode::Prompt { borrowed, .. } = &self.mode {
             borrowed.give_back();
-            self.mode = Mode::Plain;
-            // The next line that cannot be written is reported.
-            to_stdout("\r\x1b[K").unwrap_or(());
+            self.mode = ScreenMode::Plain;
+            decorate("\r\x1b[K");
             self.status_shown = false;
-        } else if let Mode::Teletype(teletype) = &self.mode {
+        } else if let ScreenMode::Teletype(teletype) = &self.mode {
             teletype.leave();
         }
     }
@@ -190,17 +190,17 @@ impl Screen {
         let over = if std::mem::take(&mut self.status_shown) { "\x1b[1A\x1b[2K" } else { "" };
         let text = format!("{over}{text}\n");
         match &mut self.mode {
-            Mode::Prompt { printer, .. } => printer.print(text).map_err(io::Error::other),
-            Mode::Teletype(teletype) => teletype.print(&text),
-            Mode::Plain | Mode::Json => to_stdout(&text),
+            ScreenMode::Prompt { printer, .. } => printer.print(text).map_err(io::Error::other),
+            ScreenMode::Teletype(teletype) => teletype.print(&text),
+            ScreenMode::Plain | ScreenMode::Json => to_stdout(&text),
         }
     }
 
     /// The terminal, where the prompt changes its mode.
     pub(crate) fn borrowed(&self) -> Option<Borrowed> {
         match &self.mode {
-            Mode::Prompt { borrowed, .. } => Some(borrowed.clone()),
-            Mode::Teletype(_) | Mode::Plain | Mode::Json => None,
+            ScreenMode::Prompt { borrowed, .. } => Some(borrowed.clone()),
+            ScreenMode::Teletype(_) | ScreenMode::Plain | ScreenMode::Json => None,
         }
     }
 }
@@ -222,9 +222,10 @@ impl Borrowed {
     /// its own mode on another thread, which may be about to: standard input leads to nothing by
     /// then, so that nothing it does comes after this.
     pub(crate) fn give_back(&self) {
-        // A terminal that is gone has nothing to restore.
-        File::open("/dev/null").and_then(|nothing| Ok(dup2_stdin(nothing)?)).unwrap_or(());
-        tcsetattr(&self.terminal, OptionalActions::Now, &self.before).unwrap_or(());
+        let silenced = File::open("/dev/null").and_then(|nothing| Ok(dup2_stdin(nothing)?));
+        terminal::restored(silenced);
+        let reset = tcsetattr(&self.terminal, OptionalActions::Now, &self.before);
+        terminal::restored(reset.map_err(io::Error::from));
     }
 }
 
@@ -266,6 +267,19 @@ pub(crate) fn warn_of_classic() {
         "the classic profile is NOT SECURE.",
         "Nobody is authenticated, frames can be replayed,\n         and Double DES falls to about \
          2^57 work. For study and the original's programs only.",
+    );
+}
+
+/// The mark of a classic server that other machines reach.
+pub(crate) fn warn_of_classic_beyond(address: SocketAddr) {
+    warn(
+        &format!("OTHER MACHINES REACH {address} ON THE CLASSIC WIRE."),
+        &format!(
+            "Whoever does can count,\n         replay and read, and sit between a client and this \
+             server. Use a network of its own.\n         For this machine alone: --listen \
+             127.0.0.1:{}",
+            address.port()
+        ),
     );
 }
 

@@ -11,9 +11,9 @@ use indicatif::ProgressBar;
 
 use crate::args::SendArgs;
 use crate::connect::unshown_sum;
-use crate::counter::classic::{self, Session};
-use crate::counter::v2::Account;
-use crate::counter::{Counter, Queue, Report};
+use crate::counter::classic::{self, ClassicSession};
+use crate::counter::v2::AccountCounter;
+use crate::counter::{Counter, CounterReport, Queue};
 use crate::failure::Failure;
 use crate::input::{self, Integer};
 use crate::interrupt::Interrupt;
@@ -49,7 +49,7 @@ fn to_session(args: &SendArgs) -> Result<(), Failure> {
     let runtime = crate::runtime()?;
     let mut interrupt = Interrupt::watch(&runtime)?;
     let outcome = runtime.block_on(async {
-        let mut session = Session::open(options, &mut interrupt).await?;
+        let mut session = ClassicSession::open(options, &mut interrupt).await?;
         sending.run(&mut session, source.start(1, None)?, &mut interrupt).await?;
         tokio::select! {
             () = session.close() => Ok(()),
@@ -95,7 +95,7 @@ fn to_account(args: &SendArgs) -> Result<(), Failure> {
     let has_room = courier.outbox().pending() < WAITING_MAX;
     sending.stores_first = args.outbox.is_some() && source.is_at_hand() && has_room;
     let (most, waiting_max) = if sending.each { (1, 1) } else { (TAKE_MAX, WAITING_MAX) };
-    let mut account = Account::new(&meeting, courier, waiting_max);
+    let mut account = AccountCounter::new(&meeting, courier, waiting_max);
     let runtime = crate::runtime()?;
     let mut interrupt = Interrupt::watch(&runtime)?;
     let chunks = source.start(most, resume)?;
@@ -258,25 +258,25 @@ impl Sending {
         }
     }
 
-    fn note(&mut self, report: Report, counted: u64) -> Result<(), Failure> {
+    fn note(&mut self, report: CounterReport, counted: u64) -> Result<(), Failure> {
         match report {
-            Report::Opened { sum, .. } => {
+            CounterReport::Opened { sum, .. } => {
                 self.last = sum;
                 self.progress.enable_steady_tick(input::REDRAW);
                 self.progress.reset_elapsed();
                 self.count(counted);
             }
-            Report::Summed { sum, .. } => {
+            CounterReport::Summed { sum, .. } => {
                 self.last = Some(sum);
                 self.count(counted);
             }
-            Report::Delayed(line) | Report::Lost { line, .. } => {
+            CounterReport::Delayed(line) | CounterReport::Lost { line, .. } => {
                 if !self.quiet {
                     self.progress.suspend(|| say(line.text()));
                 }
             }
-            Report::Step(_) => {}
-            Report::Discarded { failure, .. } | Report::Ended { failure, .. } => {
+            CounterReport::Step(_) => {}
+            CounterReport::Discarded { failure, .. } | CounterReport::Ended { failure, .. } => {
                 return Err(failure);
             }
         }

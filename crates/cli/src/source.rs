@@ -44,7 +44,11 @@ impl<T: Integer> Source<T> {
         }
         if arguments != ["-"] {
             let values = arguments.iter().map(|text| input::integer(text));
-            let usage = |what| Failure::new(Code::Usage, what).next("ddes send --help");
+            let usage = |what| {
+                Failure::new(Code::Usage, what)
+                    .cause("each argument is one integer, and nothing is sent unless all are")
+                    .next("ddes send --help")
+            };
             return values.collect::<Result<_, _>>().map(Self::Arguments).map_err(usage);
         }
         let Some(file) = input::stdin_file().map_err(unreadable)? else { return Ok(Self::Pipe) };

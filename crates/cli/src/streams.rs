@@ -14,8 +14,9 @@ use rustix::io::Errno;
 use rustix::stdio::{stderr, stdout};
 
 use crate::closed;
+use crate::unheard::may_be_unheard;
 
-/// Lines that standard error did not take since they were last told.
+/// What standard error did not take since it was last told, and questions on standard output.
 static UNSAID: AtomicU64 = AtomicU64::new(0);
 
 /// Whether the last text was cut off in the middle. Held while one is written, so that lines stay
@@ -26,6 +27,14 @@ static ERROR_IS_TORN: Mutex<bool> = Mutex::new(false);
 /// Writes a text to standard output, at once.
 pub(crate) fn to_stdout(text: &str) -> io::Result<()> {
     whole(&mut lock(&OUTPUT_IS_TORN), text.as_bytes(), output)
+}
+
+/// Writes what only moves the cursor, or puts a question again. Where standard output does not take
+/// it, the next line is not taken either, and that is an error.
+pub(crate) fn decorate(text: &str) {
+    if to_stdout(text).is_err() {
+        UNSAID.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// Writes a text to standard error as it is.
@@ -71,7 +80,7 @@ impl Write for Output {
 pub(crate) fn within(patience: Duration, act: impl FnOnce() -> bool + Send + 'static) -> bool {
     let (done, when_done) = mpsc::channel();
     // Who waits no more needs no answer.
-    let spawned = thread::Builder::new().spawn(move || done.send(act()).unwrap_or(()));
+    let spawned = thread::Builder::new().spawn(move || may_be_unheard(done.send(act())));
     spawned.is_ok() && when_done.recv_timeout(patience).unwrap_or(false)
 }
 

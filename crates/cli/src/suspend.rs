@@ -16,6 +16,8 @@ use rustix::termios::{OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcs
 use rustyline::{Cmd, ConditionalEventHandler, Event, EventContext, KeyEvent, RepeatCount};
 use signal_hook::consts::SIGCONT;
 
+use crate::terminal;
+
 const CTRL_Z: u8 = 0x1a;
 
 /// Where nobody can continue a process the system does not stop it: it goes on after so long.
@@ -67,7 +69,7 @@ impl ConditionalEventHandler for Suspend {
             return None;
         }
         // A terminal that is gone is found out by the next read.
-        self.suspend().unwrap_or(());
+        terminal::restored(self.suspend());
         Some(Cmd::Repaint)
     }
 }

@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
-use crate::api::{Api, ApiError, made_plain};
+use crate::api::{Api, RequestError, made_plain};
 use crate::args::TailArgs;
 use crate::failure::{Code, Failure};
 use crate::screen::{SCHEMA_VERSION, Screen};
 use crate::streams;
+use crate::unheard::may_be_unheard;
 
 const PATH: &str = "/api/v1/events";
 /// A line of the stream. The longest has the keys of a configuration.
@@ -30,7 +31,7 @@ enum Heard {
     Open,
     Event(Map<String, Value>),
     /// The last one: why the stream is over.
-    Over(ApiError),
+    Over(RequestError),
 }
 
 pub(crate) fn run(args: &TailArgs) -> Result<(), Failure> {
@@ -63,11 +64,11 @@ pub(crate) fn run(args: &TailArgs) -> Result<(), Failure> {
 }
 
 /// Whether the same may succeed a moment later.
-fn is_passing(error: &ApiError) -> bool {
+fn is_passing(error: &RequestError) -> bool {
     match error {
-        ApiError::Unreachable(_) | ApiError::Late => true,
-        ApiError::Refused { status, .. } => *status == 503,
-        ApiError::Foreign(_) => false,
+        RequestError::Unreachable(_) | RequestError::Late => true,
+        RequestError::Refused { status, .. } => *status == 503,
+        RequestError::Foreign(_) => false,
     }
 }
 
@@ -78,7 +79,7 @@ fn show(
     screen: &mut Screen,
     heard: &Receiver<Heard>,
     ends: Option<Instant>,
-) -> Result<Option<(bool, ApiError)>, Failure> {
+) -> Result<Option<(bool, RequestError)>, Failure> {
     let mut was_open = false;
     loop {
         let next = match ends {
@@ -164,7 +165,7 @@ fn listen(api: Api) -> Result<Receiver<Heard>, Failure> {
     let read = move || {
         let error = follow(&api, &sender);
         // Whoever listened may have ended.
-        sender.send(Heard::Over(error)).unwrap_or(());
+        may_be_unheard(sender.send(Heard::Over(error)));
     };
     thread::Builder::new()
         .name("events".into())
@@ -173,7 +174,7 @@ fn listen(api: Api) -> Result<Receiver<Heard>, Failure> {
     Ok(heard)
 }
 
-fn follow(api: &Api, sender: &SyncSender<Heard>) -> ApiError {
+fn follow(api: &Api, sender: &SyncSender<Heard>) -> RequestError {
     let stream = match api.follow(PATH) {
         Ok(stream) => stream,
         Err(error) => return error,
@@ -199,20 +200,20 @@ fn follow(api: &Api, sender: &SyncSender<Heard>) -> ApiError {
     }
 }
 
-fn over() -> ApiError {
-    ApiError::Unreachable("the server ended the stream of events".into())
+fn over() -> RequestError {
+    RequestError::Unreachable("the server ended the stream of events".into())
 }
 
-fn next_line(stream: &mut impl BufRead) -> Result<Option<Vec<u8>>, ApiError> {
+fn next_line(stream: &mut impl BufRead) -> Result<Option<Vec<u8>>, RequestError> {
     let mut line = Vec::new();
     let read = stream.take(LINE_BYTES_MAX).read_until(b'\n', &mut line);
     // A cut connection, or silence: the server says `ping` every 15 s.
-    read.map_err(|error| ApiError::Unreachable(crate::api::plain(&error.to_string())))?;
+    read.map_err(|error| RequestError::Unreachable(crate::api::plain(&error.to_string())))?;
     match line.last() {
         None => Ok(None),
         Some(b'\n') => Ok(Some(line)),
         Some(_) if line.len() as u64 >= LINE_BYTES_MAX => {
-            Err(ApiError::Foreign(format!("a line has more than {LINE_BYTES_MAX} bytes")))
+            Err(RequestError::Foreign(format!("a line has more than {LINE_BYTES_MAX} bytes")))
         }
         // It was cut off, and so says nothing.
         Some(_) => Ok(None),
@@ -220,11 +221,11 @@ fn next_line(stream: &mut impl BufRead) -> Result<Option<Vec<u8>>, ApiError> {
 }
 
 /// The fields of a line `data: {…}`; `None` for the others, which name and number the event.
-fn event(line: &[u8]) -> Result<Option<Map<String, Value>>, ApiError> {
+fn event(line: &[u8]) -> Result<Option<Map<String, Value>>, RequestError> {
     let Some(data) = line.strip_prefix(b"data:") else { return Ok(None) };
     match serde_json::from_slice(data).map(made_plain) {
         Ok(Value::Object(fields)) => Ok(Some(fields)),
-        Ok(_) | Err(_) => Err(ApiError::Foreign("an event is no JSON object".into())),
+        Ok(_) | Err(_) => Err(RequestError::Foreign("an event is no JSON object".into())),
     }
 }
 
@@ -255,6 +256,6 @@ mod tests {
         assert_eq!(next_line(&mut stream).unwrap().unwrap(), b"data: {}\n");
         assert!(next_line(&mut stream).unwrap().is_none());
         let long = vec![b'x'; 2 * 256 * 1024];
-        assert!(matches!(next_line(&mut &long[..]), Err(ApiError::Foreign(_))));
+        assert!(matches!(next_line(&mut &long[..]), Err(RequestError::Foreign(_))));
     }
 }

@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::streams::to_stdout;
+use crate::streams::{decorate, to_stdout};
 
 /// The question that stands on the last line, which the reader and the screen share.
 #[derive(Clone, Debug)]
@@ -20,7 +20,7 @@ impl Teletype {
     pub(crate) fn ask(&self, question: &str) {
         let mut standing = self.question.lock().unwrap_or_else(PoisonError::into_inner);
         // Whoever cannot see the question can still answer it.
-        to_stdout(question).unwrap_or(());
+        decorate(question);
         *standing = Some(question.to_owned());
     }
 
@@ -40,8 +40,7 @@ impl Teletype {
     /// Leaves the question where it stands.
     pub(crate) fn leave(&self) {
         if self.question.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {
-            // A terminal that takes no line end shows nothing that could be cut off.
-            to_stdout("\n").unwrap_or(());
+            decorate("\n");
         }
     }
 }

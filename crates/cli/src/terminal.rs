@@ -1,12 +1,15 @@
 //! What the terminal can do.
 
 use std::env;
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 
 use clap::builder::Styles;
 use clap::builder::styling::{AnsiColor, Style};
+use rustix::io::Errno;
 use rustix::stdio::stdout;
 use rustix::termios::tcgetwinsize;
+
+use crate::streams::say;
 
 /// Where a terminal does not say how wide it is.
 const COLUMNS: u16 = 80;
@@ -40,6 +43,23 @@ pub(crate) fn colours(stream: &impl IsTerminal) -> bool {
     set("CLICOLOR").is_none_or(|value| value != "0") && stream.is_terminal() && has_cursor()
 }
 
+/// Says so where a terminal could not be given back as it was found. One that is gone has nothing
+/// to restore.
+pub(crate) fn restored(outcome: io::Result<()>) {
+    match outcome {
+        Err(error) if !is_gone(&error) => {
+            say(&format!("The terminal keeps its mode ({error}): the command reset restores it."));
+        }
+        Ok(()) | Err(_) => {}
+    }
+}
+
+/// Of a terminal that was hung up, and of standard input or output that is none any more.
+fn is_gone(error: &io::Error) -> bool {
+    let gone = [Errno::IO, Errno::NXIO, Errno::NOTTY, Errno::PIPE];
+    gone.iter().any(|gone| error.raw_os_error() == Some(gone.raw_os_error()))
+}
+
 /// What is about to go wrong, or went wrong.
 pub(crate) const LOUD: Style = AnsiColor::Red.on_default().bold();
 /// What a message calls its parts by.
@@ -62,4 +82,17 @@ pub(crate) const HELP: Styles = Styles::styled()
 /// The text in a style, where the stream takes colours.
 pub(crate) fn styled(stream: &impl IsTerminal, style: Style, text: &str) -> String {
     if colours(stream) { format!("{style}{text}{style:#}") } else { text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_is_gone_by_its_errors_and_no_others() {
+        for (errno, expect) in [(Errno::IO, true), (Errno::NOTTY, true), (Errno::INTR, false)] {
+            assert_eq!(is_gone(&errno.into()), expect, "{errno}");
+        }
+        assert!(!is_gone(&io::Error::other("without a number")));
+    }
 }

@@ -5,18 +5,39 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
-use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Command, CommandFactory, FromArgMatches};
 
 use crate::args::Cli;
-use crate::check::{State, say_to_nagios};
+use crate::check::{NagiosState, say_to_nagios};
 use crate::failure::{Code, Failure};
 use crate::streams;
 use crate::terminal;
 
 /// The command, or how the process ends without one.
 pub(crate) fn parse() -> Result<Cli, ExitCode> {
-    Cli::try_parse().map_err(|error| report(&error))
+    let mut command = Cli::command();
+    let parsed = command.try_get_matches_from_mut(std::env::args_os()).and_then(|mut matches| {
+        refuse_two_questions(&mut command, &matches)?;
+        Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+    });
+    parsed.map_err(|error| report(&error))
+}
+
+/// `ddes check` asks one port. clap's own conflict would also count DDES_SERVER, which is set for
+/// all commands.
+fn refuse_two_questions(command: &mut Command, matches: &ArgMatches) -> Result<(), clap::Error> {
+    let Some(("check", of_check)) = matches.subcommand() else { return Ok(()) };
+    let is_flag = |name| of_check.value_source(name) == Some(ValueSource::CommandLine);
+    if !(is_flag("server") && is_flag("http")) {
+        return Ok(());
+    }
+    command.build();
+    let check = command.find_subcommand_mut("check");
+    let what = "--server and --http ask two ports of a server: give one of them, and another \
+                ddes check for the other";
+    check.map_or(Ok(()), |check| Err(check.error(ErrorKind::ArgumentConflict, what)))
 }
 
 fn report(error: &clap::Error) -> ExitCode {
@@ -26,7 +47,7 @@ fn report(error: &clap::Error) -> ExitCode {
             .map_or_else(|error| Failure::output(&error).report(false), |()| ExitCode::SUCCESS);
     }
     if is_nagios(std::env::args_os().skip(1)) {
-        return say_to_nagios(State::Unknown, failure(error).what(), "");
+        return say_to_nagios(NagiosState::Unknown, failure(error).what(), "");
     }
     if wants_json(std::env::args_os().skip(1)) {
         return failure(error).report(true);

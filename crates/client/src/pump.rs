@@ -175,8 +175,10 @@ impl<M: Machine> Pump<M> {
         tokio::select! {
             _ = self.stream.readable(), if self.session.wants_bytes() => Wakeup::Readable,
             _ = self.stream.writable(), if !self.session.pending().is_empty() => Wakeup::Writable,
-            () = async { sleep_until(timeout.unwrap_or_else(Instant::now).into()).await }, if timeout.is_some() => Wakeup::Timeout,
-            Some(done) = async { Some(self.work.as_mut()?.await) }, if working => Wakeup::Done(done),
+            () = async { sleep_until(timeout.unwrap_or_else(Instant::now).into()).await },
+                if timeout.is_some() => Wakeup::Timeout,
+            Some(done) = async { Some(self.work.as_mut()?.await) },
+                if working => Wakeup::Done(done),
         }
     }
 

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use ddes_client::delivery::{
-    Attempts, Cause, Delivery, DeliveryError, DeliveryEvent, FLIGHT_MAX, Flight, NextAttempt,
+    AttemptEnd, Attempts, Delivery, DeliveryError, DeliveryEvent, FLIGHT_MAX, Flight, NextAttempt,
     Patience, Submission,
 };
 use ddes_client::outbox::{InputMark, Objection, Outbox};
@@ -208,18 +208,18 @@ fn not_authorized_is_final_and_superseded_is_tried_once_more_after_the_ghosts() 
         let mut attempts = Attempts::new(now, PATIENT);
         attempts.handle_open();
         let NextAttempt::After(wait) =
-            attempts.handle_end(now, random, Cause::Superseded, true, false)
+            attempts.handle_end(now, random, AttemptEnd::Superseded, true, false)
         else {
             panic!("superseded once is final")
         };
         assert!((10..=15).contains(&wait.as_secs()), "{wait:?}");
         let within = now + MINUTE - Duration::from_nanos(1);
         assert_eq!(
-            attempts.handle_end(within, random, Cause::Superseded, true, false),
+            attempts.handle_end(within, random, AttemptEnd::Superseded, true, false),
             NextAttempt::Never
         );
         assert!(matches!(
-            attempts.handle_end(within + MINUTE, random, Cause::Superseded, true, false),
+            attempts.handle_end(within + MINUTE, random, AttemptEnd::Superseded, true, false),
             NextAttempt::After(_)
         ));
     }
@@ -229,7 +229,7 @@ fn not_authorized_is_final_and_superseded_is_tried_once_more_after_the_ghosts() 
 fn attempts_end_with_the_patience_and_progress_begins_it_anew() {
     let now = Instant::now();
     let fails = |attempts: &mut Attempts, at: Duration| {
-        attempts.handle_end(now + at, HALF, Cause::Passing, false, false)
+        attempts.handle_end(now + at, HALF, AttemptEnd::Passing, false, false)
     };
     let mut attempts = Attempts::new(now, PATIENT);
     assert_eq!(

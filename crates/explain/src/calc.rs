@@ -15,6 +15,7 @@ use std::borrow::Cow;
 
 use ddes_cipher::Function;
 use ddes_identity::Namespace;
+use ddes_wire::shown::hex;
 
 pub use command::Argument;
 pub use dh::DhGroup;
@@ -303,6 +304,14 @@ pub enum CalcError {
         /// The length in bytes.
         length: usize,
     },
+    /// The rounds of many blocks are more than anybody reads.
+    #[error("{blocks} blocks are too many to show their rounds; it takes at most {most}")]
+    Rounds {
+        /// How many there are.
+        blocks: usize,
+        /// How many there may be.
+        most: usize,
+    },
     /// The last block does not end in PKCS#7 padding.
     #[error("what comes out does not end in PKCS#7 padding")]
     Padding,
@@ -315,6 +324,12 @@ pub enum CalcError {
         /// Which of them.
         name: &'static str,
     },
+    /// An exponent that gives 1, or the value of a smaller exponent.
+    #[error("x is not in 1..p-2")]
+    Exponent,
+    /// The exponent is a multiple of the order of g, or of half of it.
+    #[error("the public value is 1 or p-1, which the other side refuses")]
+    Public,
     /// The peer's value fixes the shared one.
     #[error("the shared value is 0, 1 or p-1: both sides would agree on what everybody knows")]
     Degenerate,
@@ -327,6 +342,9 @@ pub enum CalcError {
     /// ML-KEM's checks of its inputs.
     #[error("{0}")]
     Kem(#[from] ddes_session::v2::kem::KemError),
+    /// FIPS 203, section 7.3: a decapsulation key that was changed, or is of two keys.
+    #[error("dk is no decapsulation key: SHA3-256 of the ek in it is not the H(ek) in it")]
+    KemHash,
     /// Bytes that are no public key of Ed25519.
     #[error("{0}")]
     PublicKey(#[from] ddes_identity::KeyError),
@@ -402,7 +420,7 @@ impl Calculation {
     }
 
     /// Title, source and formula.
-    fn label(&self) -> (&'static str, &'static str, &'static str) {
+    fn label(&self) -> Label {
         match self {
             Self::Dh { peer: None, .. } => dh::PUBLIC,
             Self::Dh { peer: Some(_), .. } => dh::SHARED,
@@ -436,22 +454,15 @@ impl Calculation {
     }
 }
 
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // A String takes everything.
-        write!(text, "{byte:02x}").unwrap_or(());
-        text
-    })
-}
-
 /// `name: bytes`.
 fn named(name: impl Into<Cow<'static, str>>, bytes: impl Into<Vec<u8>>) -> Named {
     Named { name: name.into(), value: Value::Bytes(bytes.into()) }
 }
 
 /// A step of one value.
+/// What is calculated, where it is defined, and its formula.
+type Label = (&'static str, &'static str, &'static str);
+
 fn step(name: impl Into<Cow<'static, str>>, bytes: impl Into<Vec<u8>>) -> Step {
     Step { name: name.into(), chain: vec![named("", bytes)] }
 }

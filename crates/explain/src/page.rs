@@ -15,11 +15,12 @@ mod document;
 mod drawn;
 mod frame;
 mod html;
+mod repeats;
 mod v2;
 
 use ddes_capture::{Conversation, NoteKind, What};
 
-pub use card::{Card, Claim, Role};
+pub use card::{Card, CardRole, Claim};
 pub use cards::cards;
 pub use document::document;
 
@@ -40,7 +41,9 @@ pub struct Sources<'a> {
 /// Leaves of a conversation what an eavesdropper has.
 pub fn forget_secrets(conversation: &mut Conversation) {
     (conversation.session, conversation.secrets, conversation.refused) = (None, None, None);
-    conversation.notes.retain(|note| !matches!(note.kind, NoteKind::Lost { .. }));
+    let is_of_keys =
+        |kind: &NoteKind| matches!(kind, NoteKind::Lost { .. } | NoteKind::Unchecked { .. });
+    conversation.notes.retain(|note| !is_of_keys(&note.kind));
     for frame in &mut conversation.frames {
         frame.plain = None;
         frame.checks.retain(|check| match check.what {

@@ -57,7 +57,7 @@ fn des_gives_the_answers_of_nist_and_nessie() {
             };
             assert_eq!(result(&des(&case["pt"], false)), case["expect"], "{file} {}", case["name"]);
             assert_eq!(result(&des(&case["expect"], true)), case["pt"], "{file} {}", case["name"]);
-            // The rounds come to the same as the engine.
+            // The rounds give the result of the engine.
             assert_eq!(
                 step(&des(&case["pt"], false), "inverse of IP"),
                 bytes(&case["expect"]),
@@ -66,6 +66,51 @@ fn des_gives_the_answers_of_nist_and_nessie() {
             );
         }
     }
+}
+
+/// The example that J. Orlin Grabbe works out by hand in "The DES Algorithm Illustrated".
+#[test]
+fn the_steps_of_des_are_those_of_an_example_worked_out_by_hand() {
+    let des = Calculation::Des {
+        key: bytes("133457799bbcdff1"),
+        input: bytes("0123456789abcdef"),
+        decrypt: false,
+        pad: false,
+        rounds: true,
+    };
+    let worked = des.work().unwrap();
+    let chain = |name: &str| -> Vec<(String, String)> {
+        let step = worked.steps.iter().find(|step| step.name == name);
+        let step = step.unwrap_or_else(|| panic!("no step {name} in {:?}", worked.steps));
+        step.chain.iter().map(|named| (named.name.to_string(), named.value.plain())).collect()
+    };
+    let of = |values: &[(&str, &str)]| -> Vec<(String, String)> {
+        values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    };
+    assert_eq!(chain("IP"), of(&[("L", "cc00ccff"), ("R", "f0aaf0aa")]));
+    let (k, f, l, r) = ("1b02effc7072", "234aa9bb", "f0aaf0aa", "ef4a6544");
+    assert_eq!(chain("round 1"), of(&[("K", k), ("f", f), ("L", l), ("R", r)]));
+    assert_eq!(chain("round 16")[2..], of(&[("L", "43423234"), ("R", "0a4cd995")]));
+    assert_eq!(chain("halves change places"), of(&[("R", "0a4cd995"), ("L", "43423234")]));
+    assert_eq!(chain("inverse of IP"), of(&[("", "85e813540f0ab405")]));
+    assert_eq!(result(&des), "85e813540f0ab405");
+    assert!(
+        des.formula().contains("then R ‖ L, the halves in each other's place, then the inverse")
+    );
+}
+
+#[test]
+fn the_rounds_of_few_blocks_are_shown_and_those_of_many_refused() {
+    let des = |blocks: usize, rounds| Calculation::Des {
+        key: vec![1; 8],
+        input: vec![0; 8 * blocks],
+        decrypt: false,
+        pad: false,
+        rounds,
+    };
+    assert_eq!(des(64, true).work().unwrap().steps.len(), 64 * 20);
+    assert_eq!(des(65, true).work(), Err(CalcError::Rounds { blocks: 65, most: 64 }));
+    assert_eq!(des(65, false).work().unwrap().steps.len(), 65);
 }
 
 #[test]
@@ -106,7 +151,7 @@ fn hkdf_and_hmac_give_the_answers_of_their_rfcs() {
 }
 
 #[test]
-fn records_give_the_answers_of_two_other_implementations_and_the_steps_come_to_the_same() {
+fn records_give_the_answers_of_two_other_implementations_and_so_do_the_steps() {
     for case in cases("ddes2/cipher-functions.txt") {
         let key = bytes(&case["k"]);
         let function = match case["name"].as_str() {
@@ -166,6 +211,18 @@ fn ml_kem_gives_the_answers_of_wycheproof() {
         if let (Some(dk), Some(m)) = (case.get("dk"), case.get("m")) {
             assert_eq!(step(&generate, "dk"), bytes(dk));
             assert_eq!(decapsulate(KemKey::Whole(bytes(dk))), case["expect"]);
+            // FIPS 203, 7.3: the first and last byte of ek and of H(ek). dk_PKE and z are under no
+            // hash: another of them gives another secret.
+            let changed = |at: usize| {
+                let mut dk = bytes(dk);
+                dk[at] ^= 1;
+                let (key, ciphertext) = (KemKey::Whole(dk), ciphertext.clone());
+                Calculation::KemDecapsulate { key, ciphertext }.work()
+            };
+            for at in [1152, 2335, 2336, 2367] {
+                assert_eq!(changed(at), Err(CalcError::KemHash), "byte {at}");
+            }
+            assert!(changed(0).is_ok() && changed(2368).is_ok());
             let encapsulate = Calculation::KemEncapsulate { ek: bytes(&case["ek"]), m: bytes(m) };
             assert_eq!(result(&encapsulate), format!("{}{}", case["c"], case["expect"]));
         }
@@ -272,6 +329,16 @@ fn a_blackboard_s_group_works_and_degenerate_values_are_refused() {
     for (p, g) in [(22, 5), (0, 0), (1, 1), (3, 2)] {
         assert!(dh(p, g, &[6], None).is_err(), "{p} {g}");
     }
+    // 0 and p-1 give 1 for each g; beyond that everything repeats.
+    for x in [&[0][..], &[0, 0], &[22], &[23], &[200], &[1, 6]] {
+        assert_eq!(dh(23, 5, x, None), Err(CalcError::Exponent), "{x:?}");
+        assert_eq!(dh(23, 5, x, Some(19)), Err(CalcError::Exponent), "{x:?}");
+    }
+    assert_eq!(dh(23, 5, &[1], None).unwrap(), "05");
+    assert_eq!(dh(23, 5, &[21], None).unwrap(), "0e", "5 · 14 = 70 = 1 mod 23");
+    // 5 has order 22, 2 has order 11.
+    assert_eq!(dh(23, 5, &[11], None), Err(CalcError::Public));
+    assert_eq!(dh(23, 2, &[11], None), Err(CalcError::Public));
     // 3 has order 11 mod 23.
     assert_eq!(dh(23, 5, &[11], Some(3)), Err(CalcError::Degenerate));
     assert!(matches!(dh(23, 5, &[], None), Err(CalcError::Length { .. })));

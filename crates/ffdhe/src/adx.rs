@@ -4,7 +4,8 @@
 
 #![allow(
     unsafe_code,
-    reason = "assembly; each block says why it holds, and tests/engines.rs holds the engine to its safe twins"
+    reason = "assembly; each block says why it holds, and tests/engines.rs holds the engine to \
+              its safe twins"
 )]
 
 use core::arch::asm;

@@ -7,7 +7,7 @@ use crypto_bigint::modular::{BoxedMontyForm, BoxedMontyParams};
 use crypto_bigint::{BoxedUint, Odd};
 use zeroize::{Zeroize, Zeroizing, zeroize_stack};
 
-use crate::field::{Comb, Field, power};
+use crate::field::{Comb, PrimeField, power};
 #[cfg(target_arch = "x86_64")]
 use crate::modulus52::Modulus52;
 use crate::modulus64::Modulus64;
@@ -99,14 +99,14 @@ trait Exponentiation {
 }
 
 /// A field and its generator; the comb is made when the generator is first used.
-struct Based<F: Field> {
+struct Based<F: PrimeField> {
     field: F,
     generator: F::Element,
     comb: OnceLock<Comb<F::Element>>,
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "its callers chain it with `?`")]
-fn boxed<F: Field + Send + Sync + 'static>(field: F, generator: &[u8]) -> Option<GroupEngine>
+fn boxed<F: PrimeField + Send + Sync + 'static>(field: F, generator: &[u8]) -> Option<GroupEngine>
 where
     F::Element: Send + Sync,
 {
@@ -114,7 +114,7 @@ where
     Some(GroupEngine(Box::new(Based { field, generator, comb: OnceLock::new() })))
 }
 
-impl<F: Field> Exponentiation for Based<F> {
+impl<F: PrimeField> Exponentiation for Based<F> {
     fn of_generator(&self, exponent: &[u8]) -> Zeroizing<Vec<u8>> {
         let comb =
             self.comb.get_or_init(|| Comb::new(&self.field, &self.generator, exponent.len()));

@@ -13,7 +13,7 @@ const TEETH: usize = 6;
 const TABLES: usize = 4;
 
 /// An engine: integers modulo p in its own representation.
-pub(crate) trait Field {
+pub(crate) trait PrimeField {
     /// A number below 2p. Secret numbers are wiped.
     type Element: Clone + zeroize::Zeroize;
 
@@ -41,7 +41,7 @@ pub(crate) fn mask(a: usize, b: usize) -> u64 {
 /// `base^exponent`, for a big-endian exponent with its top bit set. It processes windows of 4 bits
 /// from the top, each as a digit of 1 to 16. No number is therefore multiplied by one, which takes
 /// processors about 0.1 ns less than other factors: the benchmarks' timing test detected that.
-pub(crate) fn power<F: Field>(
+pub(crate) fn power<F: PrimeField>(
     field: &F,
     base: &F::Element,
     exponent: &[u8],
@@ -103,7 +103,11 @@ pub(crate) struct Comb<E> {
 }
 
 impl<E: Clone + zeroize::Zeroize> Comb<E> {
-    pub(crate) fn new<F: Field<Element = E>>(field: &F, base: &E, exponent_len: usize) -> Self {
+    pub(crate) fn new<F: PrimeField<Element = E>>(
+        field: &F,
+        base: &E,
+        exponent_len: usize,
+    ) -> Self {
         let row = (8 * exponent_len).div_ceil(TEETH);
         let part = row.div_ceil(TABLES);
         // base^(2^i) for every bit that a table needs.
@@ -123,7 +127,11 @@ impl<E: Clone + zeroize::Zeroize> Comb<E> {
     }
 
     /// `base^exponent`, for a big-endian exponent of the length that the comb was made for.
-    pub(crate) fn power<F: Field<Element = E>>(&self, field: &F, exponent: &[u8]) -> Zeroizing<E> {
+    pub(crate) fn power<F: PrimeField<Element = E>>(
+        &self,
+        field: &F,
+        exponent: &[u8],
+    ) -> Zeroizing<E> {
         assert_eq!(exponent.len(), self.exponent_len, "the comb would ignore higher bits");
         // The positions of the bits are public; their values are not. The rows may be a few bits
         // longer than the exponent: those bits are zero.

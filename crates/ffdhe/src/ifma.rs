@@ -7,7 +7,8 @@
 
 #![allow(
     unsafe_code,
-    reason = "intrinsics; each block says why it holds, and tests/engines.rs holds each engine to its safe twin"
+    reason = "intrinsics; each block says why it holds, and tests/engines.rs holds each engine to \
+              its safe twin"
 )]
 
 use core::arch::x86_64::{

@@ -3,7 +3,7 @@
 use crypto_bigint::{BoxedUint, NonZero, Odd};
 use zeroize::Zeroizing;
 
-use crate::field::Field;
+use crate::field::PrimeField;
 use crate::ifma::{Ifma, LIMB_BITS, Limbs, MASK};
 
 /// An odd modulus of at most 52·K - 3 bits.
@@ -53,7 +53,7 @@ impl<const V: usize, const K: usize> Modulus52<V, K> {
     }
 }
 
-impl<const V: usize, const K: usize> Field for Modulus52<V, K> {
+impl<const V: usize, const K: usize> PrimeField for Modulus52<V, K> {
     type Element = Limbs<V>;
 
     fn one(&self) -> Limbs<V> {

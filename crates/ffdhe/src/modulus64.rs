@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 
 #[cfg(target_arch = "x86_64")]
 use crate::adx::{Adx, BLOCK_LIMBS, LimbBlock};
-use crate::field::{Field, mask};
+use crate::field::{PrimeField, mask};
 
 /// An odd modulus of at most 64·N bits. R = 2^(64·N); numbers are below p.
 pub(crate) struct Modulus64<const N: usize> {
@@ -177,7 +177,7 @@ impl<const N: usize> Modulus64<N> {
     }
 }
 
-impl<const N: usize> Field for Modulus64<N> {
+impl<const N: usize> PrimeField for Modulus64<N> {
     type Element = [u64; N];
 
     fn one(&self) -> [u64; N] {

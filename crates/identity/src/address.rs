@@ -31,7 +31,8 @@ enum Host {
 /// A text that is not an address, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "'{text}' is not HOST:PORT: {why}. Write counter.example:5566, 192.0.2.7:5566 or [2001:db8::7]:5566"
+    "'{text}' is not HOST:PORT: {why}. Write counter.example:5566, 192.0.2.7:5566 or \
+     [2001:db8::7]:5566"
 )]
 pub struct AddressError {
     /// Fit to be shown ([`shown::plain`]).

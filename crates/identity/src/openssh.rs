@@ -29,7 +29,8 @@ pub enum KeyFileError {
     Encrypted,
     /// Decrypting it would take too long.
     #[error(
-        "its passphrase costs {rounds} rounds of bcrypt, at most {ROUNDS_MAX} are taken (ssh-keygen -p -a {ROUNDS_MAX})"
+        "its passphrase costs {rounds} rounds of bcrypt, at most {ROUNDS_MAX} are taken \
+         (ssh-keygen -p -a {ROUNDS_MAX})"
     )]
     Rounds {
         /// The rounds that the file asks for.

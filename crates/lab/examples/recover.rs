@@ -14,7 +14,9 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use ddes_cipher::{KeySearch, Passes};
-use ddes_lab::recover::{self, DesKey, Engine, KeySpace, Outcome, PAD, Pair, Progress, Run};
+use ddes_lab::recover::{
+    self, DesKey, Engine, KeySpace, PAD, Pair, SearchOutcome, SearchProgress, SearchRun,
+};
 use des::cipher::{BlockCipherEncrypt, KeyInit};
 use hmac::Mac;
 
@@ -108,8 +110,8 @@ fn unknown(rng: &mut fastrand::Rng, bits: usize) -> u64 {
     places.iter().take(bits).fold(0, |mask, place| mask | 1 << place)
 }
 
-fn show(progress: &Progress) -> ControlFlow<()> {
-    let Progress { tried, of, keys_per_second, elapsed, .. } = *progress;
+fn show(progress: &SearchProgress) -> ControlFlow<()> {
+    let SearchProgress { tried, of, keys_per_second, elapsed, .. } = *progress;
     eprint!(
         "\r{:5.1} % of 2^{:.1}, {:.0} million keys/s, {:.1} s   ",
         100.0 * tried as f64 / of as f64,
@@ -124,20 +126,20 @@ fn keys(bits: usize) -> Result<(), Box<dyn Error>> {
     let mut rng = fastrand::Rng::new();
     let session = Session::random(&mut rng);
     // All keys are tried: the time at worst.
-    let run = Run { first_only: false, ..Run::all_cores() };
+    let run = SearchRun { first_only: false, ..SearchRun::all_cores() };
     let space = KeySpace::around(&session.key1, unknown(&mut rng, bits));
     let start = Instant::now();
     let message = session.message20();
     let found = recover::key1(&message, Some(&session.token), &space, &run, &mut show)?;
     eprintln!();
-    let Outcome::Done(found) = found else { return Err("stopped".into()) };
+    let SearchOutcome::Done(found) = found else { return Err("stopped".into()) };
     println!("Key1: {} found in {:.1} s", found.len(), start.elapsed().as_secs_f64());
     let [key1] = &found[..] else { return Err("one key was hidden".into()) };
     let space = KeySpace::around(&session.key2, unknown(&mut rng, bits));
     let start = Instant::now();
     let found = recover::key2(key1, &session.body30(42)?, &space, &run, &mut show)?;
     eprintln!();
-    let Outcome::Done(found) = found else { return Err("stopped".into()) };
+    let SearchOutcome::Done(found) = found else { return Err("stopped".into()) };
     let is_it = found.iter().any(|key| key.as_bytes() == session.key2.as_bytes());
     println!("Key2: found with its parity: {is_it}, in {:.1} s", start.elapsed().as_secs_f64());
     Ok(())
@@ -154,11 +156,11 @@ fn meet(bits: usize, mebibytes: u64) -> Result<(), Box<dyn Error>> {
     ];
     let [space1, space2] =
         [&session.key1, &session.key2].map(|key| KeySpace::around(key, unknown(&mut rng, bits)));
-    let run = Run { first_only: false, ..Run::all_cores() };
+    let run = SearchRun { first_only: false, ..SearchRun::all_cores() };
     let start = Instant::now();
     let found = recover::meet(&pairs, &space1, &space2, mebibytes << 20, &run, &mut show)?;
     eprintln!();
-    let Outcome::Done(found) = found else { return Err("stopped".into()) };
+    let SearchOutcome::Done(found) = found else { return Err("stopped".into()) };
     println!("{} found in {:.1} s", found.len(), start.elapsed().as_secs_f64());
     let is_it = found.iter().any(|(key1, key2)| {
         key1.bits() == session.key1.bits() && key2.bits() == session.key2.bits()

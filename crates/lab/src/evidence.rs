@@ -2,11 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::Lab;
 use crate::stage::Recorded;
 
 /// How an attack ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum AttackVerdict {
     /// It reached its goal: what the attacker has now.
     Succeeded {
         /// What the attacker has now.
@@ -29,32 +30,34 @@ pub enum Verdict {
 /// One attack, done.
 #[derive(Clone, Debug)]
 pub struct Trial {
-    /// The frames that passed the attacker, as they came in.
+    /// The frames that passed the attacker, and those that the attacker made.
     pub frames: Vec<Recorded>,
     /// What was found, by name. What may exceed 2^53 is text.
     pub facts: Map<String, Value>,
+    /// Facts that a student has to find, and that are not told: their names.
+    pub withheld: Vec<String>,
     /// How it ended.
-    pub verdict: Verdict,
+    pub verdict: AttackVerdict,
 }
 
 impl Trial {
     /// An attack that reached its goal.
     pub(crate) fn succeeded(gained: impl Into<String>) -> Self {
-        Self::ended(Verdict::Succeeded { gained: gained.into() })
+        Self::ended(AttackVerdict::Succeeded { gained: gained.into() })
     }
 
     /// An attack that a check stopped.
     pub(crate) fn stopped(by: impl Into<String>, rule: &'static str) -> Self {
-        Self::ended(Verdict::Stopped { by: by.into(), rule })
+        Self::ended(AttackVerdict::Stopped { by: by.into(), rule })
     }
 
     /// An attack that ended in another way than it has to.
     pub(crate) fn unexpected(what: impl Into<String>) -> Self {
-        Self::ended(Verdict::Unexpected { what: what.into() })
+        Self::ended(AttackVerdict::Unexpected { what: what.into() })
     }
 
-    fn ended(verdict: Verdict) -> Self {
-        Self { frames: Vec::new(), facts: Map::new(), verdict }
+    fn ended(verdict: AttackVerdict) -> Self {
+        Self { frames: Vec::new(), facts: Map::new(), withheld: Vec::new(), verdict }
     }
 
     /// With what passed the attacker.
@@ -68,16 +71,33 @@ impl Trial {
         self
     }
 
+    /// The same of what an exercise asks for: with `--quiz` only its name is told.
+    pub(crate) fn answer(mut self, lab: &Lab<'_>, name: &str, value: impl Into<Value>) -> Self {
+        if lab.is_quiz {
+            self.withheld.push(name.into());
+            return self;
+        }
+        self.fact(name, value)
+    }
+
     /// As evidence.
     pub fn json(&self) -> Value {
         let verdict = match &self.verdict {
-            Verdict::Succeeded { gained } => json!({"outcome": "succeeded", "gained": gained}),
-            Verdict::Stopped { by, rule } => {
+            AttackVerdict::Succeeded { gained } => {
+                json!({"outcome": "succeeded", "gained": gained})
+            }
+            AttackVerdict::Stopped { by, rule } => {
                 json!({"outcome": "stopped", "by": by, "rule": rule})
             }
-            Verdict::Unexpected { what } => json!({"outcome": "unexpected", "what": what}),
+            AttackVerdict::Unexpected { what } => json!({"outcome": "unexpected", "what": what}),
         };
-        let frames: Vec<_> = self.frames.iter().map(Recorded::json).collect();
-        json!({"verdict": verdict, "facts": self.facts, "seen_frames": frames})
+        let frames: Vec<_> =
+            (1_u64..).zip(&self.frames).map(|(number, frame)| frame.json(number)).collect();
+        json!({
+            "verdict": verdict,
+            "facts": self.facts,
+            "withheld": self.withheld,
+            "seen_frames": frames,
+        })
     }
 }

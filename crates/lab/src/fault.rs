@@ -17,8 +17,13 @@ pub enum LabError {
     #[error("the exercise did not run as planned: {0}")]
     Unplanned(String),
     /// What was given cannot be used: a capture without the frames that the rung reads, say.
-    #[error("{0}")]
-    Unusable(String),
+    #[error("{what}")]
+    Unusable {
+        /// Why.
+        what: String,
+        /// What to do instead, if something helps.
+        next: Option<String>,
+    },
     /// The user stopped a search; it can be resumed.
     #[error("stopped")]
     Stopped,
@@ -28,6 +33,19 @@ impl LabError {
     /// Names what was being done when the system refused.
     pub(crate) fn system(what: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |error| Self::System { what, error }
+    }
+
+    /// What was given cannot be used.
+    pub(crate) fn unusable(what: impl Into<String>) -> Self {
+        Self::Unusable { what: what.into(), next: None }
+    }
+
+    /// The same with what to do instead.
+    pub(crate) fn next(self, instead: impl Into<String>) -> Self {
+        match self {
+            Self::Unusable { what, .. } => Self::Unusable { what, next: Some(instead.into()) },
+            other @ (Self::System { .. } | Self::Unplanned(_) | Self::Stopped) => other,
+        }
     }
 
     /// A party did something else than the wire says.

@@ -2,7 +2,8 @@
 //! and nothing is refused.
 //!
 //! ```text
-//! okm  = HKDF-SHA256(shared value, no salt, "handshake data", 16)    Key1 = okm[0..8], Key2 = okm[8..16]
+//! okm  = HKDF-SHA256(shared value, no salt, "handshake data", 16)
+//! Key1 = okm[0..8], Key2 = okm[8..16]
 //! 20   = DES(Key1, DES(Key1, pad(token)))
 //! 30   = DDES(integer u64 ‖ UUID) ‖ token ‖ HMAC-SHA256(Key2, all before it)
 //! 40   = DDES(decimal sum) ‖ HMAC-SHA256(Key2, ciphertext)

@@ -1,11 +1,11 @@
 //! What an attack runs with: its seed, its bounds, a recording to read instead of a live session,
 //! and somebody who listens.
 
-use ddes_capture::{Conversation, Direction, Opened, Profile};
+use ddes_capture::{Conversation, Direction, OpenedKeys, Profile};
 
 use crate::keys::ClassicKeys;
-use crate::search::Resume;
-use crate::stage::{LabServer, Recorded, Way};
+use crate::search::SearchResume;
+use crate::stage::{By, LabServer, LogLine, Recorded, Way};
 use crate::{Said, Seed, Voice};
 
 /// The bounds of the searches.
@@ -25,15 +25,15 @@ pub trait Listener {
     fn say(&mut self, said: &Said);
 
     /// How far a search is; returning `false` stops it, and it can be resumed.
-    fn progress(&mut self, search: &Search) -> bool;
+    fn progress(&mut self, search: &SearchStatus) -> bool;
 
     /// A search was stopped here; a later run continues from it.
-    fn keep(&mut self, resume: &Resume);
+    fn keep(&mut self, resume: &SearchResume);
 }
 
 /// How far a search is.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Search {
+pub struct SearchStatus {
     /// What is searched.
     pub what: &'static str,
     /// Keys tried so far.
@@ -67,16 +67,16 @@ pub struct Truth {
 pub struct Material {
     /// The frames.
     pub frames: Vec<Recorded>,
-    /// To check what is found; `None` with a capture without secrets.
+    /// The session's keys, to check what is found; `None` with a capture without secrets.
     pub truth: Option<Truth>,
-    /// Integers that were sent, in order; empty if they are not known.
+    /// Integers that were sent, in order, to check what is read; empty if nobody knows them.
     pub values: Vec<u64>,
 }
 
 impl Material {
     /// The bodies of one kind of frame, one way, in order.
     pub(crate) fn bodies(&self, way: Way, opcode: u32) -> Vec<&[u8]> {
-        let wanted = self.frames.iter().filter(|frame| frame.way == way && frame.opcode == opcode);
+        let wanted = self.frames.iter().filter(|frame| frame.is_of_the_ends(way, opcode));
         wanted.map(|frame| frame.body.as_slice()).collect()
     }
 }
@@ -84,19 +84,18 @@ impl Material {
 impl Recording {
     /// A conversation of a capture.
     pub fn of(conversation: &Conversation) -> Self {
-        let frames = conversation.frames.iter().map(|frame| Recorded {
-            way: match frame.direction {
-                Direction::ToServer => Way::ToServer,
-                Direction::ToClient => Way::ToClient,
-            },
-            opcode: frame.opcode,
-            body: frame.body().to_vec(),
+        let frames = conversation.frames.iter().map(|frame| {
+            let (way, by) = match frame.direction {
+                Direction::ToServer => (Way::ToServer, By::Client),
+                Direction::ToClient => (Way::ToClient, By::Server),
+            };
+            Recorded::captured(way, by, frame.opcode, frame.body().to_vec())
         });
         let truth = match &conversation.session {
-            Some(Opened::Classic(opened)) => {
+            Some(OpenedKeys::Classic(opened)) => {
                 Some(Truth { keys: ClassicKeys { key1: *opened.key1, key2: *opened.key2 } })
             }
-            Some(Opened::V2(_)) | None => None,
+            Some(OpenedKeys::V2(_)) | None => None,
         };
         Self {
             is_classic: conversation.profile == Profile::Classic,
@@ -106,7 +105,7 @@ impl Recording {
     }
 }
 
-/// Lines of a server's log that are told; of more, the first and how many there are.
+/// Lines of one kind that are told; of more, the first and how many there are.
 const LINES_MAX: usize = 12;
 
 fn few(mut lines: Vec<String>) -> Vec<String> {
@@ -126,10 +125,14 @@ pub struct Lab<'a> {
     pub settings: Settings,
     /// What is read instead of a live session, by the rungs that only listen.
     pub recording: Option<Recording>,
-    /// Hints for a capture without secrets: keys of which all but the unknown bits are right.
+    /// Hints for a capture: keys of which all but the unknown bits are right.
     pub hints: Option<ClassicKeys>,
+    /// The first integers of a capture, as far as the attacker knows them.
+    pub known: Vec<u64>,
+    /// Whether what the exercises ask for is left out of narration and facts.
+    pub is_quiz: bool,
     /// Where a search that was stopped continues.
-    pub resume: Option<Resume>,
+    pub resume: Option<SearchResume>,
     /// Who listens.
     pub listener: &'a mut dyn Listener,
 }
@@ -151,6 +154,11 @@ impl Lab<'_> {
         self.say(Voice::Sees, text);
     }
 
+    /// The first of many lines, and how many there are.
+    pub(crate) fn sees_few(&mut self, lines: Vec<String>) {
+        few(lines).into_iter().for_each(|line| self.sees(line));
+    }
+
     pub(crate) fn does(&mut self, text: impl Into<String>) {
         self.say(Voice::Does, text);
     }
@@ -167,16 +175,30 @@ impl Lab<'_> {
         self.say(Voice::Lesson, text);
     }
 
+    /// What an exercise may ask for: a blank, if somebody is being asked.
+    pub(crate) fn veiled(&self, answer: impl std::fmt::Display) -> String {
+        if self.is_quiz { "[?]".into() } else { answer.to_string() }
+    }
+
+    /// The new lines of a server's log, as far as they are told.
+    fn log(&self, server: &LabServer) -> Vec<String> {
+        let told = |LogLine { text, number }| match number {
+            Some(number) => format!("{text} {}", self.veiled(number)),
+            None => text,
+        };
+        few(server.take_lines().into_iter().map(told).collect())
+    }
+
     /// The lines of a server's log. Each says that it serves this machine alone.
     pub(crate) fn server(&mut self, server: &LabServer) {
-        for line in few(server.take_lines()) {
+        for line in self.log(server) {
             self.say(Voice::Server, format!("[{}, loopback only] {line}", server.address()));
         }
     }
 
     /// The same with the hint of reduced keys in each line.
     pub(crate) fn server_with_hint(&mut self, server: &LabServer, hint: &str) {
-        for line in few(server.take_lines()) {
+        for line in self.log(server) {
             let address = server.address();
             self.say(Voice::Server, format!("[{address}, loopback only; {hint}] {line}"));
         }
@@ -185,5 +207,18 @@ impl Lab<'_> {
     /// The recording, if it is of that wire.
     pub(crate) fn recording(&self, is_classic: bool) -> Option<&Recording> {
         self.recording.as_ref().filter(|recording| recording.is_classic == is_classic)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_lines_the_first_are_told_and_how_many_there_are() {
+        let lines = |count: usize| (0..count).map(|line| line.to_string()).collect::<Vec<_>>();
+        assert_eq!(few(lines(LINES_MAX)), lines(LINES_MAX));
+        assert_eq!(few(lines(1000)).len(), LINES_MAX / 2 + 1);
+        assert_eq!(few(lines(1000)).last().unwrap(), "… and 994 lines like these");
     }
 }

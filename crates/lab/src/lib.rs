@@ -11,6 +11,7 @@
 pub mod course;
 mod evidence;
 mod fault;
+pub mod hexadecimal;
 mod keys;
 mod laboratory;
 pub mod recover;
@@ -20,23 +21,14 @@ mod seed;
 mod stage;
 mod tell;
 
-pub use evidence::{Trial, Verdict};
+pub use evidence::{AttackVerdict, Trial};
 pub use fault::LabError;
 pub use keys::ClassicKeys;
-pub use laboratory::{Lab, Listener, Material, Recording, Search, Settings, Truth};
-pub use rungs::{Attack, RUNGS, Rung, Side};
-pub use search::{BITS_MAX, Resume, ResumeError};
+pub use laboratory::{Lab, Listener, Material, Recording, SearchStatus, Settings, Truth};
+pub use rungs::{Attack, HandOut, RUNGS, Rung, Side, hand_out};
+pub use search::{BITS_MAX, ResumeError, SearchResume, UNKNOWN_BITS, hint};
 pub use seed::Seed;
-pub use stage::{Recorded, Way};
+pub use stage::{By, Leg, Recorded, Way};
 pub use tell::{Said, Voice};
 
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // Writing to a String cannot fail.
-        write!(text, "{byte:02x}").unwrap_or(());
-        text
-    })
-}
+pub(crate) use ddes_wire::shown::hex;

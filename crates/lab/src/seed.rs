@@ -22,6 +22,9 @@ pub struct Seed {
 const DRAWN_BYTES: usize = 6;
 
 impl Seed {
+    /// Characters of a name.
+    pub const CHARS_MAX: usize = 64;
+
     /// The seed with this name.
     pub fn named(name: &str) -> Self {
         let prk = Sha256::new_with_prefix(b"ddes lab seed\0").chain_update(name).finalize().into();
@@ -33,6 +36,12 @@ impl Seed {
         let mut bytes = [0; DRAWN_BYTES];
         getrandom::fill(&mut bytes)?;
         Ok(Self::named(&crate::hex(&bytes)))
+    }
+
+    /// Whether a name is one line of plain text that can be shown anywhere.
+    pub fn is_name(text: &str) -> bool {
+        let is_plain = text.chars().all(ddes_wire::shown::is_plain);
+        !text.is_empty() && is_plain && text.chars().count() <= Self::CHARS_MAX
     }
 
     /// The name, which gives the same seed again.

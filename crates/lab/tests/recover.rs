@@ -7,8 +7,8 @@ use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 
 use ddes_lab::recover::{
-    self, Block, DesKey, KeySpace, MEMORY_MIN, Outcome, PAD, Pair, Progress, RecoverError, Run,
-    State,
+    self, Block, DesKey, KeySpace, MEMORY_MIN, PAD, Pair, RecoverError, SearchOutcome,
+    SearchProgress, SearchRun, SearchState,
 };
 use des::cipher::{BlockCipherEncrypt, KeyInit};
 use hmac::{Hmac, Mac};
@@ -72,25 +72,29 @@ fn space(rng: &mut fastrand::Rng, key: &DesKey, bits: usize) -> KeySpace {
     KeySpace::around(key, places[..bits].iter().fold(0, |mask, place| mask | 1 << place))
 }
 
-fn run(threads: usize) -> Run {
-    Run { threads: NonZeroUsize::new(threads).unwrap(), first_only: false, ..Run::all_cores() }
-}
-
-fn go_on(_: &Progress) -> ControlFlow<()> {
-    ControlFlow::Continue(())
-}
-
-fn done<F>(outcome: Outcome<F>) -> Vec<F> {
-    match outcome {
-        Outcome::Done(found) => found,
-        Outcome::Stopped(state) => panic!("stopped: {state:?}"),
+fn run(threads: usize) -> SearchRun {
+    SearchRun {
+        threads: NonZeroUsize::new(threads).unwrap(),
+        first_only: false,
+        ..SearchRun::all_cores()
     }
 }
 
-fn stopped<F>(outcome: Outcome<F>) -> State {
+fn go_on(_: &SearchProgress) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+fn done<F>(outcome: SearchOutcome<F>) -> Vec<F> {
     match outcome {
-        Outcome::Done(found) => panic!("done, {} found", found.len()),
-        Outcome::Stopped(state) => state,
+        SearchOutcome::Done(found) => found,
+        SearchOutcome::Stopped(state) => panic!("stopped: {state:?}"),
+    }
+}
+
+fn stopped<F>(outcome: SearchOutcome<F>) -> SearchState {
+    match outcome {
+        SearchOutcome::Done(found) => panic!("done, {} found", found.len()),
+        SearchOutcome::Stopped(state) => state,
     }
 }
 
@@ -157,14 +161,14 @@ fn a_search_that_is_stopped_again_and_again_goes_on_where_it_was() {
     let (message, space) = (session.message20(), space(&mut rng, &session.key1, 24));
     let (mut run, mut runs, mut tried) = (run(2), 0, 0);
     let found = loop {
-        let mut stop = |progress: &Progress| {
+        let mut stop = |progress: &SearchProgress| {
             assert!(progress.tried >= tried && progress.of == 1 << 24);
             tried = progress.tried;
             ControlFlow::Break(())
         };
         match recover::key1(&message, Some(&session.token), &space, &run, &mut stop).unwrap() {
-            Outcome::Done(found) => break found,
-            Outcome::Stopped(state) => run.resume = Some(state.to_string().parse().unwrap()),
+            SearchOutcome::Done(found) => break found,
+            SearchOutcome::Stopped(state) => run.resume = Some(state.to_string().parse().unwrap()),
         }
         runs += 1;
         assert!(runs <= 16, "each run does a slice of 16 at least");
@@ -178,9 +182,9 @@ fn the_first_key_that_is_found_can_end_the_search() {
     let mut rng = fastrand::Rng::with_seed(4);
     let session = Session::new(&mut rng);
     let (message, space) = (session.message20(), space(&mut rng, &session.key1, 21));
-    let run = Run { first_only: true, ..run(1) };
+    let run = SearchRun { first_only: true, ..run(1) };
     let mut last = None;
-    let mut watch = |progress: &Progress| {
+    let mut watch = |progress: &SearchProgress| {
         last = Some(*progress);
         ControlFlow::Continue(())
     };
@@ -205,7 +209,7 @@ fn both_keys_fall_to_a_meet_in_the_middle_with_any_memory() {
         let spaces = [space(&mut rng, &session.key1, bits1), space(&mut rng, &session.key2, bits2)];
         let pairs = session.pairs30(rng.u64(..));
         let mut last = None;
-        let mut watch = |progress: &Progress| {
+        let mut watch = |progress: &SearchProgress| {
             last = Some(*progress);
             ControlFlow::Continue(())
         };
@@ -250,10 +254,10 @@ fn a_meet_that_is_stopped_goes_on_where_it_was() {
     // Weak spots of a stopped search are its borders: all keys are tried, and one is there.
     let (mut run, mut runs) = (run(2), 0);
     let found = loop {
-        let mut stop = |_: &Progress| ControlFlow::Break(());
+        let mut stop = |_: &SearchProgress| ControlFlow::Break(());
         match recover::meet(&pairs, &spaces[0], &spaces[1], MEMORY_MIN, &run, &mut stop).unwrap() {
-            Outcome::Done(found) => break found,
-            Outcome::Stopped(state) => run.resume = Some(state.to_string().parse().unwrap()),
+            SearchOutcome::Done(found) => break found,
+            SearchOutcome::Stopped(state) => run.resume = Some(state.to_string().parse().unwrap()),
         }
         runs += 1;
         assert!(runs < 100);
@@ -268,9 +272,9 @@ fn a_state_is_of_one_search_alone() {
     let mut rng = fastrand::Rng::with_seed(8);
     let session = Session::new(&mut rng);
     let space = space(&mut rng, &session.key1, 24);
-    let mut stop = |_: &Progress| ControlFlow::Break(());
+    let mut stop = |_: &SearchProgress| ControlFlow::Break(());
     let state = recover::key1(&session.message20(), None, &space, &run(1), &mut stop).unwrap();
-    let run = Run { resume: Some(stopped(state)), ..run(1) };
+    let run = SearchRun { resume: Some(stopped(state)), ..run(1) };
     let token = Some(&session.token);
     let message = session.message20();
     for outcome in [
@@ -282,6 +286,28 @@ fn a_state_is_of_one_search_alone() {
         assert_eq!(outcome.unwrap_err(), RecoverError::AnotherSearch);
     }
     assert!(!format!("{:?}", run.resume).contains("part 0, slice 0"));
+    // What its text says is held to the search: the keys found, and where it goes on.
+    let text = run.resume.unwrap().to_string();
+    for wrong in [
+        format!("{text}found 0123456789abcdef\n"),
+        text.lines()
+            .map(|line| match line.strip_prefix("next ") {
+                Some(_) => "next 99999999\n".to_owned(),
+                None => format!("{line}\n"),
+            })
+            .collect(),
+    ] {
+        let run = SearchRun { resume: Some(wrong.parse().unwrap()), ..self::run(1) };
+        let outcome = recover::key1(&message, None, &space, &run, &mut go_on);
+        assert_eq!(outcome.unwrap_err(), RecoverError::AnotherSearch, "{wrong}");
+    }
+    let pairs = session.pairs30(1);
+    let few = KeySpace::around(&session.key2, 0xff);
+    let state = recover::meet(&pairs, &space, &few, 1 << 24, &self::run(1), &mut stop).unwrap();
+    let text = format!("{}found 0123456789abcdef 0123456789abcdef\n", stopped(state));
+    let run = SearchRun { resume: Some(text.parse().unwrap()), ..self::run(1) };
+    let outcome = recover::meet(&pairs, &space, &few, 1 << 24, &run, &mut go_on);
+    assert_eq!(outcome.unwrap_err(), RecoverError::AnotherSearch);
 }
 
 #[test]
@@ -289,7 +315,7 @@ fn what_is_no_state_is_refused_by_its_line() {
     let head =
         "ddes key recovery, state 1\ntask 000102030405060708090a0b0c0d0e0f\npart 0\nnext 5\n";
     let whole = format!("{head}found 0123456789abcdef\nfound 0123456789abcdef fedcba9876543210\n");
-    assert_eq!(whole.parse::<State>().unwrap().to_string(), whole);
+    assert_eq!(whole.parse::<SearchState>().unwrap().to_string(), whole);
     for (line, text) in [
         (1, ""),
         (1, "ddes key recovery, state 2\n"),
@@ -300,7 +326,7 @@ fn what_is_no_state_is_refused_by_its_line() {
         (5, &format!("{head}found +123456789abcdef\n")),
         (6, &format!("{head}found 0123456789abcdef\nlost\n")),
     ] {
-        let error = text.parse::<State>().unwrap_err();
+        let error = text.parse::<SearchState>().unwrap_err();
         assert_eq!(error, RecoverError::MalformedState { line }, "{text}");
     }
 }

@@ -1,6 +1,6 @@
 //! One account and its rules (D-DDES/2, "Exactly once").
 
-use ddes_wire::{Amount, OverflowError, Sequence, SessionNumber, Standing, Total};
+use ddes_wire::{Amount, OverflowError, Sequence, SessionNumber, Standing, Total, saturating};
 
 use crate::{Refusal, Submission};
 
@@ -11,7 +11,7 @@ pub struct Timestamp(pub u64);
 impl Timestamp {
     /// Whole seconds since 1970; `u32::MAX` from 2106 on, so that a later value is not early.
     fn saturating_secs(self) -> u32 {
-        u32::try_from(self.0 / 1_000_000).unwrap_or(u32::MAX)
+        saturating::to_u32(self.0 / 1_000_000)
     }
 }
 
@@ -181,7 +181,8 @@ pub(crate) const RAISE_BITS: u32 = 32;
 /// An account as memory and checkpoints hold it, little-endian:
 ///
 /// ```text
-/// newest session u48 || last session u48 || last_seq u64 || sum i128 || min 8 || max 8 || first u32 s || last u32 s
+/// newest session u48 || last session u48 || last_seq u64 || sum i128 || min 8 || max 8
+/// || first u32 s || last u32 s
 /// ```
 ///
 /// `min` and `max` are the low 64 bits: an `i64` of an identity, a `u64` of a classic account, as

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The buffer for the records of a batch; `None` for a ledger in memory.
-pub(crate) type Records<'a> = Option<&'a mut Vec<u8>>;
+pub(crate) type RecordBuffer<'a> = Option<&'a mut Vec<u8>>;
 
 /// Operations or records whose accounts are fetched together: they fit the L1 cache.
 const GROUP: usize = 64;
@@ -22,10 +22,10 @@ pub(crate) fn decide(
     now: Timestamp,
     operations: &[Operation],
     options: &StoreOptions,
-    mut records: Records<'_>,
+    mut records: RecordBuffer<'_>,
     outcomes: &mut Vec<OperationOutcome>,
 ) {
-    let len = |records: &Records<'_>| records.as_ref().map_or(0, |records| records.len());
+    let len = |records: &RecordBuffer<'_>| records.as_ref().map_or(0, |records| records.len());
     let full = len(&records) + options.frame_bytes;
     for group in operations.chunks(GROUP) {
         accounts.prefetch(group.iter().filter_map(|operation| match operation {
@@ -47,7 +47,7 @@ fn decide_one(
     now: Timestamp,
     operation: &Operation,
     values_max: usize,
-    records: Records<'_>,
+    records: RecordBuffer<'_>,
 ) -> OperationOutcome {
     match operation {
         Operation::Open(id) => OperationOutcome::Opened(open(accounts, id, records)),
@@ -58,7 +58,11 @@ fn decide_one(
     }
 }
 
-fn open(accounts: &mut Accounts, id: &AccountId, records: Records<'_>) -> Result<Opening, Refusal> {
+fn open(
+    accounts: &mut Accounts,
+    id: &AccountId,
+    records: RecordBuffer<'_>,
+) -> Result<Opening, Refusal> {
     let known = accounts.find(id);
     let number = match known {
         Some(number) => number,
@@ -93,7 +97,7 @@ fn add(
     now: Timestamp,
     submission: &Submission,
     values_max: usize,
-    records: Records<'_>,
+    records: RecordBuffer<'_>,
 ) -> Verdict {
     // The ledger never gave out a number for which it has no account.
     let mut account = accounts.get(submission.account).ok_or(Refusal::Malformed)?;
@@ -119,7 +123,7 @@ fn add(
 fn end(
     accounts: &mut Accounts,
     account: AccountNumber,
-    records: Records<'_>,
+    records: RecordBuffer<'_>,
 ) -> Result<(), Refusal> {
     let AccountNumber::Classic(number) = account else { return Err(Refusal::Malformed) };
     accounts.end_classic(number).ok_or(Refusal::Malformed)?;

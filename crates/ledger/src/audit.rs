@@ -11,11 +11,11 @@ use crate::accounts::Accounts;
 use crate::apply::replay;
 pub use crate::base::Footing;
 use crate::base::{Base, FoundLedger, Trail, find, oldest};
-use crate::check::{Check, JournalPoint};
+use crate::check::{JournalPoint, LedgerCheck};
 use crate::receipt::{Statement, Subject};
 use crate::store::{
-    Added, Batch, Chain, Checkpoint, Disk, FolderNames, Heads, Named, Record, Seen, SegmentVersion,
-    StoreError, checkpoint_name, copy, remove_copy, segment_name, walk,
+    Added, Batch, Chain, Checkpoint, Disk, FolderNames, Heads, NamedCheckpoint, Record, Seen,
+    SegmentVersion, StoreError, checkpoint_name, copy, remove_copy, segment_name, walk,
 };
 use crate::{Account, AccountId, Timestamp, Totals};
 
@@ -128,14 +128,14 @@ pub enum VerifyError {
 }
 
 /// Receives a reader's progress: the bytes of the journal read so far, and all of them.
-pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
+pub type ReadProgress<'a> = &'a mut dyn FnMut(u64, u64);
 
 /// Recomputes every total from the oldest kept batch on, and checks the chain, every superblock,
 /// every checkpoint and the given statements.
 pub fn verify(
     disk: &dyn Disk,
     statements: &[Statement],
-    progress: Progress<'_>,
+    progress: ReadProgress<'_>,
 ) -> Result<Verified, VerifyError> {
     let names = FolderNames::read(disk)?;
     let whole = whole_bytes(disk, &names)?;
@@ -178,11 +178,11 @@ fn checks(
     names: &FolderNames,
     base: &Base,
     footing: &Footing,
-) -> Result<Vec<Check>, StoreError> {
+) -> Result<Vec<LedgerCheck>, StoreError> {
     let is_newer = |batch: Batch| *footing == Footing::Beginning || batch > base.start.batch;
     let mut checks = Vec::new();
     for batch in names.checkpoints.iter().copied().filter(|batch| is_newer(*batch)) {
-        let check = Check::open(disk, &base.ledger, batch)?;
+        let check = LedgerCheck::open(disk, &base.ledger, batch)?;
         checks.push(check.ok_or_else(|| {
             Checkpoint::wrong(batch, "the checkpoint is damaged, or another ledger's")
         })?);
@@ -192,7 +192,7 @@ fn checks(
 
 struct Auditor<'a> {
     base: Base,
-    checks: Vec<Check>,
+    checks: Vec<LedgerCheck>,
     statements: StatementChecks<'a>,
     trail: Trail,
     values: u64,
@@ -232,8 +232,8 @@ impl Auditor<'_> {
 
     /// The checkpoints, if each agrees with the journal, and is the file that batches name if they
     /// name one.
-    fn checkpoints(&self) -> Result<Vec<Named>, StoreError> {
-        let held = |check: &Check| {
+    fn checkpoints(&self) -> Result<Vec<NamedCheckpoint>, StoreError> {
+        let held = |check: &LedgerCheck| {
             let named = check.held().ok_or_else(|| check.damage())?.named;
             if self.trail.names(&named).is_none() && self.trail.names_another(named.start) {
                 let why = "the checkpoint is not the one that the journal names: it was changed";
@@ -262,7 +262,7 @@ enum StatementState {
     /// The ledger holds what it states.
     Held,
     /// The totals agree; it is true if this is a checkpoint of the ledger.
-    Of(Named),
+    Of(NamedCheckpoint),
 }
 
 impl<'a> StatementChecks<'a> {
@@ -324,21 +324,23 @@ impl<'a> StatementChecks<'a> {
 
     /// The first statement that the ledger does not hold is an error. `agreeing` are the kept
     /// checkpoints, which agree with the journal.
-    fn finish(&self, trail: &Trail, agreeing: &[Named]) -> Result<(), VerifyError> {
+    fn finish(&self, trail: &Trail, agreeing: &[NamedCheckpoint]) -> Result<(), VerifyError> {
         for (index, (statement, state)) in self.statements.iter().zip(&self.states).enumerate() {
-            let is_base = |named: &Named| match &self.footing {
+            let is_base = |named: &NamedCheckpoint| match &self.footing {
                 Footing::Beginning => false,
                 Footing::Named { checkpoint, .. } | Footing::Unproven(checkpoint) => {
                     is_same(checkpoint, named)
                 }
             };
-            let is_named =
-                |named: &Named| trail.all().chain(agreeing).any(|there| is_same(there, named));
+            let is_named = |named: &NamedCheckpoint| {
+                trail.all().chain(agreeing).any(|there| is_same(there, named))
+            };
             let why = match state {
                 StatementState::Held => continue,
                 StatementState::Of(named) if is_base(named) || is_named(named) => continue,
                 StatementState::Of(_) => {
-                    "no batch that is kept names a checkpoint of that digest: totals agree, accounts may not"
+                    "no batch that is kept names a checkpoint of that digest: totals agree, \
+                     accounts may not"
                 }
                 StatementState::Open
                     if statement.ledger.is_some_and(|ledger| ledger != self.ledger) =>
@@ -346,7 +348,8 @@ impl<'a> StatementChecks<'a> {
                     "it is of another ledger"
                 }
                 StatementState::Open => {
-                    "this ledger does not hold what it states: its batch is missing, older than what is kept, or another"
+                    "this ledger does not hold what it states: its batch is missing, older than \
+                     what is kept, or another"
                 }
             };
             return Err(VerifyError::Receipt { index, why: why.into() });
@@ -356,7 +359,7 @@ impl<'a> StatementChecks<'a> {
 }
 
 /// Whether this is the checkpoint of a receipt, which does not state where the checkpoint begins.
-fn is_same(there: &Named, stated: &Named) -> bool {
+fn is_same(there: &NamedCheckpoint, stated: &NamedCheckpoint) -> bool {
     (there.end, there.digest) == (stated.end, stated.digest)
 }
 
@@ -376,7 +379,8 @@ fn compare(accounts: &Accounts, statement: &Statement) -> Option<StatementState>
             let totals = accounts.totals();
             let stands = (statement.count, statement.sum, count)
                 == (totals.count, totals.sum, totals.accounts);
-            stands.then_some(StatementState::Of(Named { start: 0, end: statement.batch, digest }))
+            let named = NamedCheckpoint { start: 0, end: statement.batch, digest };
+            stands.then_some(StatementState::Of(named))
         }
     }
 }
@@ -404,7 +408,7 @@ pub struct Counted {
 /// inner result.
 pub fn history<E>(
     disk: &dyn Disk,
-    progress: Progress<'_>,
+    progress: ReadProgress<'_>,
     each: &mut dyn FnMut(&Counted) -> Result<(), E>,
 ) -> Result<Result<(), E>, StoreError> {
     let names = FolderNames::read(disk)?;
@@ -493,7 +497,8 @@ pub fn statement_at(
 /// The statement of the newest checkpoint that a batch names; `None` if there is none.
 pub fn checkpoint_statement(disk: &dyn Disk) -> Result<Option<Statement>, StoreError> {
     let found = find(disk, &FolderNames::read(disk)?, true)?;
-    let Footing::Named { checkpoint: Named { start, end, digest }, .. } = found.footing else {
+    let Footing::Named { checkpoint: NamedCheckpoint { start, end, digest }, .. } = found.footing
+    else {
         return Ok(None);
     };
     let checkpoint =
@@ -522,7 +527,11 @@ const COPIES_MAX: usize = 5;
 
 /// Copies a ledger into an empty folder, also while another process writes it: every batch that was
 /// durable when this began, and complete batches after those. Returns the newest batch copied.
-pub fn backup(from: &dyn Disk, to: &dyn Disk, progress: Progress<'_>) -> Result<Batch, StoreError> {
+pub fn backup(
+    from: &dyn Disk,
+    to: &dyn Disk,
+    progress: ReadProgress<'_>,
+) -> Result<Batch, StoreError> {
     let taken = FolderNames::read(to)?;
     if !taken.segments.is_empty() || !taken.checkpoints.is_empty() {
         return Err(StoreError::Taken);
@@ -542,7 +551,11 @@ pub fn backup(from: &dyn Disk, to: &dyn Disk, progress: Progress<'_>) -> Result<
     }
 }
 
-fn copy_once(from: &dyn Disk, to: &dyn Disk, progress: Progress<'_>) -> Result<Batch, StoreError> {
+fn copy_once(
+    from: &dyn Disk,
+    to: &dyn Disk,
+    progress: ReadProgress<'_>,
+) -> Result<Batch, StoreError> {
     let names = FolderNames::read(from)?;
     let whole = whole_bytes(from, &names)?;
     let heads = Heads::read(from, &names)?;

@@ -9,12 +9,12 @@ use std::collections::BTreeMap;
 use crate::Timestamp;
 use crate::accounts::Accounts;
 use crate::apply::replay;
-use crate::check::{Check, JournalPoint};
+use crate::check::{JournalPoint, LedgerCheck};
 use crate::rhythm::Rhythm;
 use crate::store::{
     Batch, Chain, Checkpoint, CheckpointMark, DATA, Damage, Disk, FolderNames, Heads, JournalEnd,
-    KeptCheckpoint, Named, Record, Seen, SegmentVersion, Slices, Start, StoreError, segment_name,
-    take, walk,
+    KeptCheckpoint, NamedCheckpoint, Record, Seen, SegmentVersion, Slices, Start, StoreError,
+    segment_name, take, walk,
 };
 
 /// The evidence for a ledger's totals, in addition to the batches that are kept.
@@ -25,13 +25,13 @@ pub enum Footing {
     /// A checkpoint that a batch names.
     Named {
         /// The checkpoint at which the journal begins.
-        checkpoint: Named,
+        checkpoint: NamedCheckpoint,
         /// The first kept batch that names it.
         by: Batch,
     },
     /// A checkpoint of an earlier release, which named no checkpoints and has deleted the batches
     /// before this one. A change of its file would go unnoticed.
-    Unproven(Named),
+    Unproven(NamedCheckpoint),
 }
 
 /// The accounts and the place from which replay begins.
@@ -63,7 +63,7 @@ impl Base {
 #[derive(Debug, Default)]
 pub(crate) struct Trail {
     /// Each named checkpoint, with the first batch that names it.
-    named: BTreeMap<Named, Batch>,
+    named: BTreeMap<NamedCheckpoint, Batch>,
     /// Segments before this one may be deleted; 0 if no batch says so.
     pub(crate) kept_from: u64,
     /// Whether a batch is in a segment of version 2.
@@ -90,9 +90,9 @@ impl Trail {
     }
 
     /// The first batch that names a file with exactly this digest.
-    pub(crate) fn names(&self, checkpoint: &Named) -> Option<Batch> {
+    pub(crate) fn names(&self, checkpoint: &NamedCheckpoint) -> Option<Batch> {
         if cfg!(ddes_mutant = "checkpoint-unheld") {
-            let is_near = |(named, _): &(&Named, &Batch)| named.start == checkpoint.start;
+            let is_near = |(named, _): &(&NamedCheckpoint, &Batch)| named.start == checkpoint.start;
             return self.named.iter().find(is_near).map(|(_, by)| *by);
         }
         self.named.get(checkpoint).copied()
@@ -104,7 +104,7 @@ impl Trail {
     }
 
     /// All named checkpoints, in ascending order.
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Named> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = &NamedCheckpoint> {
         self.named.keys()
     }
 
@@ -205,7 +205,7 @@ struct Attempt {
     end: JournalEnd,
     time: Timestamp,
     rhythm: Rhythm,
-    checks: Vec<Check>,
+    checks: Vec<LedgerCheck>,
 }
 
 struct Search<'a> {
@@ -242,7 +242,7 @@ impl Search<'_> {
         Ok(None)
     }
 
-    fn set_aside(&mut self, checkpoint: Named, error: Option<Damage>) {
+    fn set_aside(&mut self, checkpoint: NamedCheckpoint, error: Option<Damage>) {
         self.least = self.least.max(checkpoint.end);
         self.aside.push(checkpoint.start);
         self.error = self.error.take().or(error);
@@ -252,7 +252,7 @@ impl Search<'_> {
         let Base { mut accounts, slices, ledger, start, mut time } = base;
         let (mut trail, mut checks) = (Trail::default(), Vec::new());
         for batch in self.aside.iter().filter(|_| !self.is_live) {
-            checks.extend(Check::open(self.disk, &ledger, *batch)?);
+            checks.extend(LedgerCheck::open(self.disk, &ledger, *batch)?);
         }
         let (mut bytes, covered) = (0, accounts.identities());
         let begin = JournalPoint::at(start, time);
@@ -290,7 +290,7 @@ impl Search<'_> {
 
     fn finish(mut self, attempt: Attempt, checkpoint: Batch, footing: Footing) -> FoundLedger {
         let Attempt { accounts, trail, start, end, time, rhythm, checks } = attempt;
-        let proven: Vec<KeptCheckpoint> = checks.iter().filter_map(Check::held).collect();
+        let proven: Vec<KeptCheckpoint> = checks.iter().filter_map(LedgerCheck::held).collect();
         let is_proven = |batch: &Batch| proven.iter().any(|kept| kept.named.start == *batch);
         let refused = self.aside.iter().copied().filter(|batch| !is_proven(batch)).collect();
         self.notes.extend(self.heads.notes_before(start.segment));

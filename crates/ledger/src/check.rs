@@ -3,8 +3,8 @@
 use crate::Timestamp;
 use crate::accounts::Accounts;
 use crate::store::{
-    Batch, Checkpoint, CheckpointMark, DATA, Damage, Disk, KeptCheckpoint, Named, Part, Reader,
-    Seen, SegmentVersion, Start, StoreError,
+    Batch, Checkpoint, CheckpointMark, CheckpointReader, DATA, Damage, Disk, KeptCheckpoint,
+    NamedCheckpoint, Part, Seen, SegmentVersion, Start, StoreError,
 };
 
 /// How far the comparison is.
@@ -15,15 +15,15 @@ enum CheckState {
     /// All parts so far agree. A part that was read ahead waits for its batch.
     Begun(Option<Part>),
     /// The whole checkpoint agrees.
-    Held(Named),
+    Held(NamedCheckpoint),
     /// A part disagrees, or the checksum does not hold.
     Failed,
 }
 
 #[derive(Debug)]
-pub(crate) struct Check {
+pub(crate) struct LedgerCheck {
     batch: Batch,
-    reader: Reader,
+    reader: CheckpointReader,
     /// The number of the next part's first identity.
     next: u32,
     state: CheckState,
@@ -60,14 +60,14 @@ impl JournalPoint {
     }
 }
 
-impl Check {
+impl LedgerCheck {
     /// Opens a checkpoint; `None` if its head is damaged or names another ledger.
     pub(crate) fn open(
         disk: &dyn Disk,
         ledger: &[u8; 16],
         batch: Batch,
     ) -> Result<Option<Self>, StoreError> {
-        let reader = Reader::open(disk, batch)?.filter(|reader| reader.ledger == *ledger);
+        let reader = CheckpointReader::open(disk, batch)?.filter(|reader| reader.ledger == *ledger);
         Ok(reader.map(|reader| Self { batch, reader, next: 0, state: CheckState::Ahead }))
     }
 
@@ -125,7 +125,11 @@ impl Check {
                     && (rest.classic_next, rest.ended)
                         == (accounts.classic_next(), accounts.ended()) =>
             {
-                CheckState::Held(Named { start: self.batch, end: rest.batch, digest: rest.digest })
+                CheckState::Held(NamedCheckpoint {
+                    start: self.batch,
+                    end: rest.batch,
+                    digest: rest.digest,
+                })
             }
             Part::Slice { .. } | Part::Rest(_) => CheckState::Failed,
         }

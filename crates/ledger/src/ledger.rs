@@ -395,7 +395,8 @@ impl Durable {
             self.checkpoints.push(KeptCheckpoint { mark, named });
         }
         if is_older {
-            let why = "an earlier release deleted what was before this checkpoint, and named none in its journal: its totals are taken as they are";
+            let why = "an earlier release deleted what was before this checkpoint, and named none \
+                       in its journal: its totals are taken as they are";
             notes.push(Checkpoint::wrong(found.checkpoint, why));
         }
         let agrees =

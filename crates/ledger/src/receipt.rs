@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use ddes_wire::Total;
+use ddes_wire::shown::hex;
 
 use crate::store::{Batch, Chain};
 use crate::{AccountId, Timestamp};
@@ -57,8 +58,9 @@ impl fmt::Display for Statement {
     /// ```text
     /// D-DDES/2 receipt
     /// ledger: SHA-256 of the ledger's id, in hexadecimal       (not in those of earlier releases)
-    /// account: 64 hexadecimal digits, or classic/N        or   checkpoint: SHA-256 of its file, in hexadecimal
-    ///                                                          accounts: how many
+    /// account: 64 hexadecimal digits, or classic/N
+    ///     or   checkpoint: SHA-256 of its file, in hexadecimal
+    ///          accounts: how many
     /// count: how many values, which is last_seq
     /// sum: their sum
     /// batch: the batch with which it stood so              or   entry: the entry of the account's history, in a database
@@ -134,10 +136,6 @@ impl FromStr for AccountId {
         };
         id.ok_or(StatementError)
     }
-}
-
-fn hex(bytes: &[u8; 32]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn unhex(text: &str) -> Option<[u8; 32]> {

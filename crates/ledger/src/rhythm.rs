@@ -1,6 +1,8 @@
 //! When a checkpoint is due, and how much of it each commit writes. Both depend only on bytes of
 //! journal and of accounts.
 
+use ddes_wire::saturating;
+
 use crate::account::Packed;
 use crate::store::StoreOptions;
 
@@ -65,7 +67,7 @@ impl Rhythm {
     /// those commits added to the journal; 0 until that is worth a write.
     pub(crate) fn take(&mut self, options: &StoreOptions) -> u32 {
         // Saturation asks for every account there can be.
-        let accounts = u32::try_from(self.owed / ACCOUNT_BYTES).unwrap_or(u32::MAX);
+        let accounts = saturating::to_u32(self.owed / ACCOUNT_BYTES);
         if accounts < options.slice_accounts {
             return 0;
         }

@@ -58,7 +58,17 @@ impl Totals {
         self.count = self.count + u128::from(after.count()) - u128::from(count);
         let moved = after.standing().sum.get().wrapping_sub(sum.get());
         self.sum = Total::new(self.sum.get().wrapping_add(moved));
-        self.widen(after.extremes());
+        if let (Some((min, max)), Some((low, high))) = (&mut self.extremes, after.extremes()) {
+            // Most values are no extremes: two comparisons, and no write.
+            if low < *min {
+                *min = low;
+            }
+            if high > *max {
+                *max = high;
+            }
+        } else {
+            self.widen(after.extremes());
+        }
     }
 
     /// Adds the accounts of other totals.

@@ -21,13 +21,15 @@ pub(crate) fn line(title: &str, x: &Axis, y: &Axis, points: &[(f64, f64, String)
     let across = |share: f64| LEFT + share.clamp(0.0, 1.0) * (WIDTH - LEFT - RIGHT);
     let up = |share: f64| HEIGHT - BOTTOM - share.clamp(0.0, 1.0) * (HEIGHT - TOP - BOTTOM);
     let mut svg = format!(
-        "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{title}\"><title>{title}</title>\n"
+        "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{title}\"><title>{title}\
+         </title>\n"
     );
     let mut put = |text: std::fmt::Arguments<'_>| svg.push_str(&text.to_string());
     for (share, mark) in &y.marks {
         let at = up(*share);
         put(format_args!(
-            "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/><text class=\"mark\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{mark}</text>\n",
+            "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/>\
+             <text class=\"mark\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{mark}</text>\n",
             WIDTH - RIGHT,
             LEFT - 8.0,
             at + 4.0
@@ -36,13 +38,15 @@ pub(crate) fn line(title: &str, x: &Axis, y: &Axis, points: &[(f64, f64, String)
     for (share, mark) in &x.marks {
         let at = across(*share);
         put(format_args!(
-            "<line class=\"grid\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{TOP}\" y2=\"{:.1}\"/><text class=\"mark\" x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{mark}</text>\n",
+            "<line class=\"grid\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{TOP}\" y2=\"{:.1}\"/>\
+             <text class=\"mark\" x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{mark}</text>\n",
             HEIGHT - BOTTOM,
             HEIGHT - BOTTOM + 16.0
         ));
     }
     put(format_args!(
-        "<text class=\"axis\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\n<text class=\"axis\" x=\"2\" y=\"{:.1}\">{}</text>\n",
+        "<text class=\"axis\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\n\
+         <text class=\"axis\" x=\"2\" y=\"{:.1}\">{}</text>\n",
         WIDTH - RIGHT,
         HEIGHT - 6.0,
         x.label,
@@ -57,7 +61,8 @@ pub(crate) fn line(title: &str, x: &Axis, y: &Axis, points: &[(f64, f64, String)
     put(format_args!("\"/>\n"));
     for (x, y, text) in points.iter().step_by(step) {
         put(format_args!(
-            "<circle class=\"dot\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"2.5\"><title>{text}</title></circle>\n",
+            "<circle class=\"dot\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"2.5\"><title>{text}</title>\
+             </circle>\n",
             across(*x),
             up(*y)
         ));

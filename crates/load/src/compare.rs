@@ -13,14 +13,14 @@ const DEVIATIONS: f64 = 2.0;
 #[derive(Clone, Debug)]
 pub struct Comparison {
     /// One row for each figure that both runs have.
-    pub rows: Vec<Row>,
+    pub rows: Vec<CompareRow>,
     /// Reasons to doubt the comparison.
     pub cautions: Vec<String>,
 }
 
 /// One figure of both runs.
 #[derive(Clone, Debug)]
-pub struct Row {
+pub struct CompareRow {
     /// The name of the figure, for example `p99`.
     pub name: &'static str,
     /// The first run's figure; times are in nanoseconds.
@@ -78,7 +78,7 @@ pub fn compare(first: &RunRecord, second: &RunRecord) -> Comparison {
         row("load's CPU a value", true, value(&per_value), Spread::Unknown),
         row("server's CPU a value", true, value(&server), Spread::Unknown),
     ];
-    let is_there = |row: &Row| row.first > 0.0 && row.second > 0.0;
+    let is_there = |row: &CompareRow| row.first > 0.0 && row.second > 0.0;
     Comparison {
         rows: rows.into_iter().filter(is_there).collect(),
         cautions: cautions(first, second),
@@ -87,14 +87,19 @@ pub fn compare(first: &RunRecord, second: &RunRecord) -> Comparison {
 
 impl Comparison {
     /// The row of this name.
-    pub fn row(&self, name: &str) -> Option<&Row> {
+    pub fn row(&self, name: &str) -> Option<&CompareRow> {
         self.rows.iter().find(|row| row.name == name)
     }
 }
 
-fn row(name: &'static str, is_time: bool, (first, second): (f64, f64), spread: Spread) -> Row {
+fn row(
+    name: &'static str,
+    is_time: bool,
+    (first, second): (f64, f64),
+    spread: Spread,
+) -> CompareRow {
     let ratio = if is_time { first / second } else { second / first };
-    Row { name, first, second, is_time, ratio, spread }
+    CompareRow { name, first, second, is_time, ratio, spread }
 }
 
 fn spread(first: &[f64], second: &[f64]) -> Spread {

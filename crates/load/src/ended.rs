@@ -63,7 +63,7 @@ pub struct ThreadUse {
 
 /// What a thread reports when it ends.
 #[derive(Debug)]
-pub(crate) struct Ended {
+pub(crate) struct ThreadEnded {
     /// The result of each session, with the session's number.
     pub(crate) verdicts: Vec<(u32, SessionVerdict)>,
     /// Times from connecting to a 20, in nanoseconds, of the sessions' first handshakes.

@@ -8,20 +8,30 @@ use crate::record::{Interval, RunRecord, RunRecordError};
 const NAMED_MAX: usize = 20;
 
 const STYLE: &str = "\
-:root{color-scheme:light dark;--ground:#fff;--text:#1b1f24;--soft:#57606a;--rule:#d0d7de;--line:#0b5fc0;--good:#176f2c;--bad:#b3261e;--card:#f6f8fa}
-@media (prefers-color-scheme:dark){:root{--ground:#0d1117;--text:#e6edf3;--soft:#9aa4af;--rule:#30363d;--line:#6cb2ff;--good:#5fd07a;--bad:#ff8a80;--card:#161b22}}
+:root{color-scheme:light dark;--ground:#fff;--text:#1b1f24;--soft:#57606a;--rule:#d0d7de;\
+--line:#0b5fc0;--good:#176f2c;--bad:#b3261e;--card:#f6f8fa}
+@media (prefers-color-scheme:dark){:root{--ground:#0d1117;--text:#e6edf3;--soft:#9aa4af;\
+--rule:#30363d;--line:#6cb2ff;--good:#5fd07a;--bad:#ff8a80;--card:#161b22}}
 *{box-sizing:border-box}
-body{margin:0 auto;max-width:60rem;padding:1.5rem;background:var(--ground);color:var(--text);font:16px/1.5 system-ui,sans-serif}
-h1{font-size:1.5rem;margin:0}h2{font-size:1.1rem;margin:2rem 0 .5rem}p{margin:.3rem 0}.soft{color:var(--soft)}
-.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(11.5rem,1fr));gap:.75rem;margin:1.25rem 0}
+body{margin:0 auto;max-width:60rem;padding:1.5rem;background:var(--ground);\
+color:var(--text);font:16px/1.5 system-ui,sans-serif}
+h1{font-size:1.5rem;margin:0}h2{font-size:1.1rem;margin:2rem 0 .5rem}\
+p{margin:.3rem 0}.soft{color:var(--soft)}
+.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(11.5rem,1fr));\
+gap:.75rem;margin:1.25rem 0}
 .card{background:var(--card);border:1px solid var(--rule);border-radius:.5rem;padding:.6rem .8rem}
-.card b{display:block;font-size:1.25rem;font-variant-numeric:tabular-nums}.card span{color:var(--soft);font-size:.85rem}
-.say{border-left:.3rem solid var(--good);background:var(--card);padding:.6rem .9rem;margin:.6rem 0}.say.bad{border-color:var(--bad)}
+.card b{display:block;font-size:1.25rem;font-variant-numeric:tabular-nums}\
+.card span{color:var(--soft);font-size:.85rem}
+.say{border-left:.3rem solid var(--good);background:var(--card);padding:.6rem .9rem;margin:.6rem 0}\
+.say.bad{border-color:var(--bad)}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
-th,td{text-align:left;padding:.25rem .75rem .25rem 0;border-bottom:1px solid var(--rule);vertical-align:top}th{font-weight:600;color:var(--soft)}
+th,td{text-align:left;padding:.25rem .75rem .25rem 0;border-bottom:1px solid var(--rule);\
+vertical-align:top}th{font-weight:600;color:var(--soft)}
 .columns{display:grid;grid-template-columns:repeat(auto-fit,minmax(18rem,1fr));gap:0 2rem}
-svg{width:100%;height:auto;display:block}.grid{stroke:var(--rule);stroke-width:1}.mark,.axis{fill:var(--soft);font-size:11px}
-.line{fill:none;stroke:var(--line);stroke-width:2;stroke-linejoin:round}.dot{fill:var(--line);opacity:.55}
+svg{width:100%;height:auto;display:block}.grid{stroke:var(--rule);stroke-width:1}\
+.mark,.axis{fill:var(--soft);font-size:11px}
+.line{fill:none;stroke:var(--line);stroke-width:2;stroke-linejoin:round}\
+.dot{fill:var(--line);opacity:.55}
 ";
 
 /// The page of a run.
@@ -29,7 +39,10 @@ pub fn page(record: &RunRecord) -> Result<String, RunRecordError> {
     let mut page = String::new();
     let at = &record.parameters;
     let title = format!("Load on {}", escape(&at.server));
-    page.push_str("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n");
+    page.push_str(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n",
+    );
     add(
         &mut page,
         format_args!(
@@ -52,8 +65,15 @@ pub fn page(record: &RunRecord) -> Result<String, RunRecordError> {
     generator(&mut page, record);
     page.push_str("<h2>Latency by percentile</h2>\n");
     page.push_str(match at.rate {
-        Some(_) => "<p class=\"soft\">Of a frame, from its intended start to the answer that covers it: what waited because the server stalled is in it.</p>\n",
-        None => "<p class=\"soft\">Of a frame, from when it was sent to the answer that covers it. In a closed loop a stall delays the frames on their way and holds back those to come.</p>\n",
+        Some(_) => {
+            "<p class=\"soft\">Of a frame, from its intended start to the answer that \
+             covers it: what waited because the server stalled is in it.</p>\n"
+        }
+        None => {
+            "<p class=\"soft\">Of a frame, from when it was sent to the answer that covers it. \
+             In a closed loop a stall delays the frames on their way and holds back those to \
+             come.</p>\n"
+        }
     });
     page.push_str(&percentiles(record)?);
     page.push_str("<h2>Values a second</h2>\n");
@@ -100,7 +120,8 @@ fn verification(page: &mut String, record: &RunRecord) {
     add(
         page,
         format_args!(
-            "<div class=\"say{}\"><b>{}</b> {} of {} sessions: the server's last count and sum are what was sent. Their accounts hold {} values, sum {}.</div>\n",
+            "<div class=\"say{}\"><b>{}</b> {} of {} sessions: the server's last count and sum are \
+             what was sent. Their accounts hold {} values, sum {}.</div>\n",
             if is_right { "" } else { " bad" },
             if is_right { "Verified." } else { "NOT verified." },
             found.right,
@@ -130,7 +151,8 @@ fn verification(page: &mut String, record: &RunRecord) {
     }
     if !found.open.is_empty() {
         page.push_str(
-            "<table><tr><th>session without a last word</th><th>why</th><th>values in doubt</th></tr>\n",
+            "<table><tr><th>session without a last word</th><th>why</th><th>values in doubt</th>\
+             </tr>\n",
         );
         for it in found.open.iter().take(NAMED_MAX) {
             add(

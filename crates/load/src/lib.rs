@@ -30,7 +30,7 @@ mod values;
 mod worker;
 
 pub use account::Mismatch;
-pub use compare::{Comparison, Row, Spread, compare};
+pub use compare::{CompareRow, Comparison, Spread, compare};
 pub use ended::{GivenUp, SessionVerdict, ThreadUse};
 pub use figures::{nanos, short, time};
 pub use html::page;
@@ -39,7 +39,7 @@ pub use plan::{PIPELINE_MAX, Pace, Plan, SESSIONS_MAX, THREADS_MAX, Until};
 pub use processor::cpu_of;
 pub use record::{
     ErrorCounts, Generator, Interval, Latency, OpenSession, Parameters, RunRecord, RunRecordError,
-    SCHEMA_VERSION, Verification, WrongSession,
+    SCHEMA_VERSION, SumVerification, WrongSession,
 };
 pub use run::{IntervalStats, Run, RunError, RunOutcome};
 pub use schedule::Arrivals;

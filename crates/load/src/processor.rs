@@ -7,14 +7,14 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// The calling thread's use of the processors, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Usage {
+pub(crate) struct ThreadUsage {
     pub(crate) cpu: u64,
     /// Time in which the thread was ready and no processor was free; 0 if the system does not
     /// report it.
     pub(crate) waited: u64,
 }
 
-impl Usage {
+impl ThreadUsage {
     pub(crate) fn now() -> Self {
         let time = clock_gettime(ClockId::ThreadCPUTime);
         // This clock starts at 0 with the thread, so neither part is negative.
@@ -57,9 +57,9 @@ mod tests {
 
     #[test]
     fn work_shows_in_the_thread_and_in_the_process() {
-        let (before, process) = (Usage::now(), cpu_of(std::process::id()));
+        let (before, process) = (ThreadUsage::now(), cpu_of(std::process::id()));
         let mut state = 1_u64;
-        while Usage::now().since(before).cpu < 30_000_000 {
+        while ThreadUsage::now().since(before).cpu < 30_000_000 {
             state = std::hint::black_box(state.wrapping_mul(3));
         }
         if let Some(process) = process {

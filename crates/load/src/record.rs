@@ -61,7 +61,7 @@ pub struct RunRecord {
     /// What the load itself used.
     pub generator: Generator,
     /// Whether the sums are right.
-    pub verification: Verification,
+    pub verification: SumVerification,
     /// The measured intervals, in order.
     pub intervals: Vec<Interval>,
 }
@@ -167,7 +167,7 @@ pub struct Generator {
 
 /// Whether the server's counts and sums are those of the values sent.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
-pub struct Verification {
+pub struct SumVerification {
     /// Sessions whose last count and sum are what was sent.
     pub right: u64,
     /// Sessions whose last count or sum is another one.
@@ -241,7 +241,8 @@ pub enum RunRecordError {
     Json(#[from] serde_json::Error),
     /// Another kind of file, or another version of it.
     #[error(
-        "it is a '{kind}' of schema version {version}; this program reads '{KIND}' of version {SCHEMA_VERSION}"
+        "it is a '{kind}' of schema version {version}; this program reads '{KIND}' of version \
+         {SCHEMA_VERSION}"
     )]
     Kind {
         /// The kind in the file.
@@ -282,7 +283,7 @@ impl RunRecord {
             lag: if is_open { Some(Latency::of(&total.lag)?) } else { None },
             errors: total.errors.into(),
             generator: Generator::of(outcome, &intervals, server_cpu, is_open),
-            verification: Verification::of(&outcome.verdicts),
+            verification: SumVerification::of(&outcome.verdicts),
             intervals,
         })
     }
@@ -393,13 +394,15 @@ fn busy((thread, used): (usize, &ThreadUse)) -> Option<String> {
     let (cpu, waited) = (share(used.cpu, used.span), share(used.waited, used.span));
     if cpu >= BUSY_SHARE {
         return Some(format!(
-            "thread {thread} of the load used {:.0} % of a core: the server may be able to do more; add --threads",
+            "thread {thread} of the load used {:.0} % of a core: the server may be able to do \
+             more; add --threads",
             100.0 * cpu
         ));
     }
     (cpu + waited >= BUSY_SHARE).then(|| {
         format!(
-            "thread {thread} of the load ran {:.0} % of the time and waited for a core another {:.0} %: the machine has too few for both sides",
+            "thread {thread} of the load ran {:.0} % of the time and waited for a core another \
+             {:.0} %: the machine has too few for both sides",
             100.0 * cpu,
             100.0 * waited
         )
@@ -420,16 +423,20 @@ fn late(outcome: &RunOutcome, intervals: &[Interval]) -> Option<String> {
     let lag_ms = Duration::from_nanos(lag).as_secs_f64() * 1e3;
     if quarter > 0 && last > LAG_NANOS && last > 2 * first {
         return Some(format!(
-            "the load fell further and further behind its schedule: one frame in a hundred started {lag_ms:.1} ms late or more, at the end {:.1} ms",
+            "the load fell further and further behind its schedule: one frame in a hundred started \
+             {lag_ms:.1} ms late or more, at the end {:.1} ms",
             Duration::from_nanos(last).as_secs_f64() * 1e3
         ));
     }
     (lag > LAG_NANOS && part > LAG_SHARE).then(|| {
-        format!("one frame in a hundred started {lag_ms:.1} ms late or more because of the load itself; the latencies include that")
+        format!(
+            "one frame in a hundred started {lag_ms:.1} ms late or more because of the load \
+             itself; the latencies include that"
+        )
     })
 }
 
-impl Verification {
+impl SumVerification {
     fn of(verdicts: &[(u32, SessionVerdict)]) -> Self {
         let (mut all, mut whole_count, mut whole_sum) = (Self::default(), 0_u128, 0_i128);
         for (session, verdict) in verdicts {

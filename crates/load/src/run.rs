@@ -8,12 +8,13 @@ use std::sync::{Arc, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use ddes_wire::saturating::nanos;
 use hdrhistogram::Histogram;
 
-use crate::ended::{Ended, GivenUp, SessionVerdict, ThreadUse};
+use crate::ended::{GivenUp, SessionVerdict, ThreadEnded, ThreadUse};
 use crate::plan::{Pace, Plan, Until};
 use crate::schedule::Schedule;
-use crate::shared::{Shared, nanos};
+use crate::shared::RunState;
 use crate::stats::{Stats, add_histogram, histogram};
 use crate::traffic::{Pacing, Traffic};
 use crate::worker::Worker;
@@ -25,8 +26,8 @@ const START_WAIT: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub struct Run {
     plan: Arc<Plan>,
-    shared: Arc<Shared>,
-    threads: Vec<JoinHandle<io::Result<Ended>>>,
+    shared: Arc<RunState>,
+    threads: Vec<JoinHandle<io::Result<ThreadEnded>>>,
     total: Stats,
 }
 
@@ -89,7 +90,7 @@ impl Run {
     /// Starts the threads, which open the sessions; the load begins by itself once
     /// [`Self::collect`] finds all of them open.
     pub fn start(plan: Plan) -> io::Result<Self> {
-        let shared = Arc::new(Shared::new(plan.threads));
+        let shared = Arc::new(RunState::new(plan.threads));
         let mut run =
             Self { plan: Arc::new(plan), shared, threads: Vec::new(), total: Stats::default() };
         for thread in 0..run.plan.threads {

@@ -2,13 +2,15 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Mutex, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+use ddes_wire::saturating::nanos;
 
 use crate::stats::Stats;
 
 /// The state that all threads of a run read and write.
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct RunState {
     /// All times of the run are nanoseconds since this instant.
     pub(crate) epoch: Instant,
     /// When the load begins; set once all sessions are open.
@@ -25,7 +27,7 @@ pub(crate) struct Shared {
     pub(crate) slots: Vec<Mutex<Stats>>,
 }
 
-impl Shared {
+impl RunState {
     pub(crate) fn new(threads: u32) -> Self {
         Self {
             epoch: Instant::now(),
@@ -41,9 +43,4 @@ impl Shared {
     pub(crate) fn nanos(&self, at: Instant) -> u64 {
         nanos(at.saturating_duration_since(self.epoch))
     }
-}
-
-/// A duration in nanoseconds; one of more than 584 years counts as that.
-pub(crate) fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -15,14 +15,14 @@ use mio::{Interest, Registry, Token};
 
 /// A session and its socket.
 #[derive(Debug)]
-pub(crate) struct SessionSocket {
+pub(crate) struct LoadSocket {
     stream: TcpStream,
     session: ClientSession,
     /// Our direction is shut down.
     is_shut: bool,
 }
 
-impl SessionSocket {
+impl LoadSocket {
     pub(crate) fn open(
         address: SocketAddr,
         config: ClientConfig,

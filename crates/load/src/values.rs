@@ -63,14 +63,16 @@ impl Values {
                     exponent.parse().ok().filter(|exponent: &f64| (0.0..=10.0).contains(exponent));
                 let (Some(most), Some(exponent)) = (most, exponent) else {
                     return Err(format!(
-                        "a Zipf distribution is zipf:N or zipf:N:S, N at most {ZIPF_MAX}, S at most 10"
+                        "a Zipf distribution is zipf:N or zipf:N:S, N at most {ZIPF_MAX}, S at \
+                         most 10"
                     ));
                 };
                 Distribution::Zipf(zipf(most, exponent))
             }
             _ => {
                 return Err(format!(
-                    "'{name}' is not a distribution; use constant:N, uniform:A..B, zipf:N, file:PATH"
+                    "'{name}' is not a distribution; use constant:N, uniform:A..B, zipf:N, \
+                     file:PATH"
                 ));
             }
         };

@@ -9,17 +9,18 @@ use std::time::{Duration, Instant};
 
 use ddes_client::delivery::Backoff;
 use ddes_session::v2::{ClientConfig, ClientEnd, ClientEvent, SubmitError};
+use ddes_wire::saturating::nanos;
 use ddes_wire::v2::{Reason, Welcome};
 use mio::event::Event;
 use mio::{Events, Poll, Token};
 
 use crate::alarm::Alarm;
-use crate::ended::{Ended, GivenUp, SessionVerdict, ThreadUse};
+use crate::ended::{GivenUp, SessionVerdict, ThreadEnded, ThreadUse};
 use crate::identity;
 use crate::plan::{HANDSHAKES_MAX, Plan};
-use crate::processor::Usage;
-use crate::shared::{Shared, nanos};
-use crate::socket::SessionSocket;
+use crate::processor::ThreadUsage;
+use crate::shared::RunState;
+use crate::socket::LoadSocket;
 use crate::stats::histogram;
 use crate::traffic::{MeasuredWindow, Traffic};
 
@@ -38,33 +39,33 @@ const ALARM: Token = Token(usize::MAX);
 
 pub(crate) struct Worker<'a> {
     plan: &'a Plan,
-    shared: &'a Shared,
+    shared: &'a RunState,
     slot: usize,
     poll: Poll,
     alarm: Alarm,
     alarm_at: u64,
-    seats: Vec<Seat>,
+    seats: Vec<SessionSeat>,
     traffic: Traffic,
     /// When to connect which seat, earliest first.
     due: BinaryHeap<Reverse<(u64, usize)>>,
     buffer: Box<[u8]>,
     scratch: Vec<i64>,
-    ended: Ended,
+    ended: ThreadEnded,
     /// The number of seats that are done.
     done: usize,
     is_started: bool,
     /// When the current interval began; `None` outside the measured part.
     cut_at: Option<u64>,
-    usage: Usage,
+    usage: ThreadUsage,
     /// Seats that have something to send.
     touched: Vec<usize>,
 }
 
 /// The place of one session, connected or not.
-struct Seat {
+struct SessionSeat {
     session: u32,
-    socket: Option<SessionSocket>,
-    state: SeatState,
+    socket: Option<LoadSocket>,
+    state: SessionSeatState,
     /// The session has been open.
     was_open: bool,
     /// Since when attempts to open it have failed.
@@ -73,7 +74,7 @@ struct Seat {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum SeatState {
+enum SessionSeatState {
     Waiting,
     Handshaking { since: u64 },
     Open,
@@ -84,18 +85,18 @@ enum SeatState {
 impl<'a> Worker<'a> {
     pub(crate) fn new(
         plan: &'a Plan,
-        shared: &'a Shared,
+        shared: &'a RunState,
         slot: usize,
         sessions: impl Iterator<Item = u32>,
         traffic: Traffic,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let alarm = Alarm::new(poll.registry(), ALARM)?;
-        let seats: Vec<Seat> = sessions
-            .map(|session| Seat {
+        let seats: Vec<SessionSeat> = sessions
+            .map(|session| SessionSeat {
                 session,
                 socket: None,
-                state: SeatState::Waiting,
+                state: SessionSeatState::Waiting,
                 was_open: false,
                 trying_since: None,
                 backoff: Backoff::up_to(BACKOFF_MAX),
@@ -108,7 +109,7 @@ impl<'a> Worker<'a> {
         };
         let due =
             seats.iter().enumerate().map(|(seat, it)| Reverse((when(it.session), seat))).collect();
-        let ended = Ended {
+        let ended = ThreadEnded {
             verdicts: Vec::new(),
             handshakes: histogram(),
             failed: None,
@@ -131,13 +132,13 @@ impl<'a> Worker<'a> {
             done: 0,
             is_started: false,
             cut_at: None,
-            usage: Usage::default(),
+            usage: ThreadUsage::default(),
             touched: Vec::new(),
         })
     }
 
     /// Runs all sessions to their ends.
-    pub(crate) fn run(mut self) -> io::Result<Ended> {
+    pub(crate) fn run(mut self) -> io::Result<ThreadEnded> {
         let mut events = Events::with_capacity(EVENTS_MAX);
         if !self.ramp(&mut events)? {
             return Ok(self.conclude());
@@ -231,7 +232,9 @@ impl<'a> Worker<'a> {
 
     fn handle(&mut self, event: &Event) {
         let seat = event.token().0;
-        let Some(Seat { socket: Some(socket), .. }) = self.seats.get_mut(seat) else { return };
+        let Some(SessionSeat { socket: Some(socket), .. }) = self.seats.get_mut(seat) else {
+            return;
+        };
         if event.is_readable() || event.is_read_closed() || event.is_error() {
             let now = socket.receive(&mut self.buffer);
             self.handle_events(seat, now);
@@ -252,7 +255,7 @@ impl<'a> Worker<'a> {
                     }
                 }
                 ClientEvent::ServerProven { key } if self.plan.trusted.contains(&key) => {
-                    if let Some(Seat { session, socket: Some(socket), .. }) =
+                    if let Some(SessionSeat { session, socket: Some(socket), .. }) =
                         self.seats.get_mut(seat)
                     {
                         socket.prove(at, &identity::key(self.plan.seed, u64::from(*session)));
@@ -267,13 +270,13 @@ impl<'a> Worker<'a> {
 
     fn opened(&mut self, at: usize, now: u64, welcome: &Welcome) {
         let Some(seat) = self.seats.get_mut(at) else { return };
-        if let SeatState::Handshaking { since } = seat.state {
+        if let SessionSeatState::Handshaking { since } = seat.state {
             self.shared.handshakes.fetch_sub(1, Ordering::Relaxed);
             if !seat.was_open {
                 self.ended.handshakes.saturating_record((now - since).max(1));
             }
         }
-        seat.state = SeatState::Open;
+        seat.state = SessionSeatState::Open;
         seat.trying_since = None;
         seat.backoff.reset();
         self.shared.up.fetch_add(1, Ordering::Relaxed);
@@ -290,14 +293,15 @@ impl<'a> Worker<'a> {
 
     /// A session has ended, on our request or not.
     fn handle_end(&mut self, at: usize, now: u64, end: ClientEnd) {
-        let leaving = self.seats.get(at).is_some_and(|seat| seat.state == SeatState::Leaving);
+        let leaving =
+            self.seats.get(at).is_some_and(|seat| seat.state == SessionSeatState::Leaving);
         let farewell = match &end {
             ClientEnd::Farewell(farewell) => Some(farewell),
             ClientEnd::Rejected(_) | ClientEnd::Fault(_) => None,
         };
         // The 50 of an open session states the account whatever its reason; an earlier 50 does not.
         let was_open =
-            leaving || self.seats.get(at).is_some_and(|seat| seat.state == SeatState::Open);
+            leaving || self.seats.get(at).is_some_and(|seat| seat.state == SessionSeatState::Open);
         if let Some(farewell) = farewell.filter(|_| was_open)
             && let Err(mismatch) = self.traffic.ended(at, now, farewell.last_seq, farewell.sum)
         {
@@ -337,7 +341,8 @@ impl<'a> Worker<'a> {
                 return;
             }
             self.due.pop();
-            let Some(seat) = self.seats.get_mut(at).filter(|seat| seat.state == SeatState::Waiting)
+            let Some(seat) =
+                self.seats.get_mut(at).filter(|seat| seat.state == SessionSeatState::Waiting)
             else {
                 continue;
             };
@@ -347,10 +352,10 @@ impl<'a> Worker<'a> {
                 reply: self.plan.timeout,
             };
             let (began, registry) = (Instant::now(), self.poll.registry());
-            match SessionSocket::open(self.plan.address, config, began, registry, Token(at)) {
+            match LoadSocket::open(self.plan.address, config, began, registry, Token(at)) {
                 Ok(socket) => {
                     seat.socket = Some(socket);
-                    seat.state = SeatState::Handshaking { since: self.shared.nanos(began) };
+                    seat.state = SessionSeatState::Handshaking { since: self.shared.nanos(began) };
                     self.shared.handshakes.fetch_add(1, Ordering::Relaxed);
                 }
                 Err(error) => self.give_up(at, GivenUp::Lost(error.to_string())),
@@ -370,12 +375,14 @@ impl<'a> Worker<'a> {
 
     /// Sends what a session may send now.
     fn pump(&mut self, at: usize) {
-        let Some(Seat { socket: Some(socket), state, .. }) = self.seats.get_mut(at) else { return };
+        let Some(SessionSeat { socket: Some(socket), state, .. }) = self.seats.get_mut(at) else {
+            return;
+        };
         let instant = Instant::now();
         let now = self.shared.nanos(instant);
         loop {
             let mut is_more = false;
-            while self.is_started && *state == SeatState::Open && socket.has_room() {
+            while self.is_started && *state == SessionSeatState::Open && socket.has_room() {
                 let Some(first) = self.traffic.next_frame(at, now, &mut self.scratch) else {
                     break;
                 };
@@ -390,11 +397,11 @@ impl<'a> Worker<'a> {
                 }
             }
             if self.is_started
-                && *state == SeatState::Open
+                && *state == SessionSeatState::Open
                 && self.traffic.is_settled(at)
                 && socket.disconnect(instant)
             {
-                *state = SeatState::Leaving;
+                *state = SessionSeatState::Leaving;
                 self.shared.up.fetch_sub(1, Ordering::Relaxed);
             }
             if !socket.flush(instant) || !is_more {
@@ -406,7 +413,9 @@ impl<'a> Worker<'a> {
     /// Handles timeouts, and retries whose pause is over.
     fn check_deadlines(&mut self) {
         for at in 0..self.seats.len() {
-            let Some(Seat { socket: Some(socket), .. }) = self.seats.get_mut(at) else { continue };
+            let Some(SessionSeat { socket: Some(socket), .. }) = self.seats.get_mut(at) else {
+                continue;
+            };
             let now = Instant::now();
             socket.handle_timeout(now);
             self.handle_events(at, now);
@@ -418,7 +427,7 @@ impl<'a> Worker<'a> {
 
     /// The measured part begins, or one of its intervals ends.
     fn cut(&mut self, now: u64) {
-        let usage = Usage::now();
+        let usage = ThreadUsage::now();
         match self.cut_at {
             Some(before) => {
                 let (span, spent) = (now.saturating_sub(before), usage.since(self.usage));
@@ -457,7 +466,7 @@ impl<'a> Worker<'a> {
 
     fn give_up_the_rest(&mut self) {
         for at in 0..self.seats.len() {
-            if self.seats.get(at).is_some_and(|seat| seat.state != SeatState::Done) {
+            if self.seats.get(at).is_some_and(|seat| seat.state != SessionSeatState::Done) {
                 let why = format!(
                     "no last word from the server within {} s",
                     self.plan.timeout.as_secs()
@@ -481,8 +490,8 @@ impl<'a> Worker<'a> {
     fn settle(&mut self, at: usize, verdict: SessionVerdict) {
         self.close_socket(at);
         let Some(seat) = self.seats.get_mut(at) else { return };
-        if seat.state != SeatState::Done {
-            seat.state = SeatState::Done;
+        if seat.state != SessionSeatState::Done {
+            seat.state = SessionSeatState::Done;
             self.done += 1;
             self.ended.verdicts.push((seat.session, verdict));
         }
@@ -495,20 +504,20 @@ impl<'a> Worker<'a> {
             socket.close(self.poll.registry());
         }
         match seat.state {
-            SeatState::Handshaking { .. } => {
+            SessionSeatState::Handshaking { .. } => {
                 self.shared.handshakes.fetch_sub(1, Ordering::Relaxed);
-                seat.state = SeatState::Waiting;
+                seat.state = SessionSeatState::Waiting;
             }
-            SeatState::Open => {
+            SessionSeatState::Open => {
                 self.shared.up.fetch_sub(1, Ordering::Relaxed);
-                seat.state = SeatState::Waiting;
+                seat.state = SessionSeatState::Waiting;
             }
-            SeatState::Leaving => seat.state = SeatState::Waiting,
-            SeatState::Waiting | SeatState::Done => {}
+            SessionSeatState::Leaving => seat.state = SessionSeatState::Waiting,
+            SessionSeatState::Waiting | SessionSeatState::Done => {}
         }
     }
 
-    fn conclude(mut self) -> Ended {
+    fn conclude(mut self) -> ThreadEnded {
         if self.cut_at.is_some() {
             let now = self.traffic.finish(self.now());
             self.cut(now);

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use crate::endpoint::{ConnectionId, Full};
 use crate::line::{LinkedQueue, QueueNodes};
-use crate::network::{Network, NetworkCounts, PeerAddress, Rates};
+use crate::network::{Network, NetworkCounts, PeerAddress, PrefixRates};
 use crate::watch::Gauges;
 
 /// The limits on connections and handshakes.
@@ -69,8 +69,8 @@ pub(crate) struct Admission {
     /// Unproven connections that have not sent their whole first message, oldest first.
     silent: QueueNodes<ConnectionId>,
     silent_queue: LinkedQueue,
-    connects: Option<Rates>,
-    handshakes: Option<Rates>,
+    connects: Option<PrefixRates>,
+    handshakes: Option<PrefixRates>,
 }
 
 /// The right to add one connection.
@@ -113,8 +113,8 @@ pub(crate) enum Declined {
 impl Admission {
     pub(crate) fn new(bounds: Bounds) -> Self {
         Self {
-            connects: bounds.connects_per_sec_max.map(Rates::new),
-            handshakes: bounds.handshakes_per_sec_max.map(Rates::new),
+            connects: bounds.connects_per_sec_max.map(PrefixRates::new),
+            handshakes: bounds.handshakes_per_sec_max.map(PrefixRates::new),
             bounds,
             open: 0,
             unproven: NetworkCounts::default(),
@@ -129,10 +129,10 @@ impl Admission {
     /// and ends nobody. A rate that changes begins with full buckets.
     pub(crate) fn set_bounds(&mut self, bounds: Bounds) {
         if bounds.connects_per_sec_max != self.bounds.connects_per_sec_max {
-            self.connects = bounds.connects_per_sec_max.map(Rates::new);
+            self.connects = bounds.connects_per_sec_max.map(PrefixRates::new);
         }
         if bounds.handshakes_per_sec_max != self.bounds.handshakes_per_sec_max {
-            self.handshakes = bounds.handshakes_per_sec_max.map(Rates::new);
+            self.handshakes = bounds.handshakes_per_sec_max.map(PrefixRates::new);
         }
         self.bounds = bounds;
     }

@@ -16,6 +16,7 @@ use ddes_ledger::{
     Totals, store,
 };
 use ddes_session::Ticket;
+use ddes_wire::saturating;
 use tokio::sync::oneshot;
 
 use crate::books::{Books, SharedBooks};
@@ -432,7 +433,7 @@ fn commit(ledger: &mut Ledger, requests: Vec<Request>, is_timed: bool) -> Vec<Le
 /// Microseconds since 1970, capped at both ends of the range: times are evidence, not order.
 fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    Timestamp(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+    Timestamp(saturating::micros(since))
 }
 
 #[cfg(test)]

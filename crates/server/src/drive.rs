@@ -25,13 +25,13 @@ use zeroize::Zeroizing;
 use crate::access::{AccessControl, seconds};
 use crate::clerk::{LedgerAnswer, ServerLedger};
 use crate::endpoint::{
-    Action, ConnectionEntropy, ConnectionId, Endpoint, Order, Request, SessionView, SessionWork,
+    Action, ConnectionEntropy, ConnectionId, EndOrder, Endpoint, Request, SessionView, SessionWork,
 };
 use crate::listen::{LiveSettings, Pulse, Report, Stopped};
-use crate::mail::{Mail, Mailbox, ServerCommand, reply};
+use crate::mail::{Mail, Mailbox, ServerCommand, reply, reply_to_thread};
 use crate::pool::Pool;
+use crate::priority;
 use crate::refuse::{RefusalStep, RefusedConnection};
-use crate::slice;
 use crate::timers::Timers;
 use crate::watch::{DriverCounts, Publisher};
 
@@ -164,8 +164,7 @@ impl LoopState {
 
 impl Driver {
     pub(crate) fn run(mut self) -> io::Result<Stopped> {
-        // If the system refuses, answers are slower while handshakes run; nothing else changes.
-        slice::request_short_slices().unwrap_or(());
+        priority::at_once();
         let mut events = Events::with_capacity(EVENTS_MAX);
         loop {
             let now = Instant::now();
@@ -650,7 +649,7 @@ impl Driver {
         let (until, unproven_until) = (now + self.drain, now + UNPROVEN_STOP_MAX);
         self.state.stopping = Some(Stopping { until, unproven_until });
         self.listener = None;
-        self.endpoint.end_all(now, Order::Shutdown, None);
+        self.endpoint.end_all(now, EndOrder::Shutdown, None);
         self.count(|counts| counts.is_stopping = true);
         self.publish_now();
         (self.observe)(Report::Stopping(self.drain));
@@ -682,14 +681,13 @@ impl Driver {
                 };
                 let meant: Vec<_> = self.endpoint.sessions().filter(is_meant).collect();
                 for view in &meant {
-                    self.endpoint.end(now, view.connection, Order::Operator);
+                    self.endpoint.end(now, view.connection, EndOrder::Operator);
                 }
                 reply(ended, meant.len());
             }
             ServerCommand::Apply { settings, applied } => {
                 self.apply(*settings);
-                // Whoever waits no longer for it loses nothing: the settings apply.
-                applied.send(()).unwrap_or(());
+                reply_to_thread(&applied, ());
             }
         }
     }
@@ -725,7 +723,7 @@ impl Driver {
             match self.access.grant(&admitted.key, wall) {
                 Some(grant) => self.endpoint.handle_regrant(view.connection, grant),
                 None => {
-                    self.endpoint.end(now, view.connection, Order::NotAuthorized);
+                    self.endpoint.end(now, view.connection, EndOrder::NotAuthorized);
                 }
             }
         }

@@ -40,7 +40,9 @@ use crate::admission::{Admission, AdmissionEntry};
 use crate::network::Network;
 pub use crate::notice::{Admitted, Notice, NoticeEvent, Notices, SessionView};
 use crate::session::AnySession;
-pub use crate::session::{Classic, ConnectionEntropy, Order, Profiles, SessionDone, SessionWork};
+pub use crate::session::{
+    Classic, ConnectionEntropy, EndOrder, Profiles, SessionDone, SessionWork,
+};
 use crate::watch::Recorder;
 
 /// Backlog bytes processed per turn, in addition to what is read: less than a millisecond's work.
@@ -309,7 +311,7 @@ impl Endpoint {
             connection.is_evicted = true;
         }
         self.leave(id);
-        self.end(now, id, Order::TooMany);
+        self.end(now, id, EndOrder::TooMany);
     }
 
     /// Bytes from a client.
@@ -480,7 +482,7 @@ impl Endpoint {
                 {
                     session.flush_answers(now);
                 }
-                self.end(now, older, Order::Superseded);
+                self.end(now, older, EndOrder::Superseded);
             }
             if self.connection(id).is_none() {
                 self.newest.remove(&account);
@@ -503,7 +505,7 @@ impl Endpoint {
             Err(Refusal::Unavailable) => {
                 // Not answered: the session ends instead.
                 drop(ticket);
-                connection.session.order_end(now, Order::LedgerUnavailable);
+                connection.session.order_end(now, EndOrder::LedgerUnavailable);
             }
             // The account has used all of its session numbers.
             Err(Refusal::Malformed | Refusal::Gap { .. } | Refusal::Superseded { .. }) => {
@@ -544,7 +546,7 @@ impl Endpoint {
     }
 
     /// Ends every session but `except`.
-    pub fn end_all(&mut self, now: Instant, order: Order, except: Option<ConnectionId>) {
+    pub fn end_all(&mut self, now: Instant, order: EndOrder, except: Option<ConnectionId>) {
         let all: Vec<_> = self.connections.iter().map(|(_, connection)| connection.id).collect();
         for id in all.into_iter().filter(|id| Some(*id) != except) {
             self.end(now, id, order);
@@ -552,7 +554,7 @@ impl Endpoint {
     }
 
     /// Ends one session. Returns whether the connection exists.
-    pub fn end(&mut self, now: Instant, id: ConnectionId, order: Order) -> bool {
+    pub fn end(&mut self, now: Instant, id: ConnectionId, order: EndOrder) -> bool {
         let found = self.connection(id).is_some();
         self.with(now, id, |session| session.order_end(now, order));
         self.wakes.push_back(id);

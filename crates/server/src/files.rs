@@ -1,5 +1,7 @@
 //! How the files that a process may open are shared between connections and everything else. Pure.
 
+use ddes_wire::saturating;
+
 /// Open files reserved for everything but connections: the ledger's (its folder and lock, the
 /// segment and the next, a checkpoint written and one read), the lists', the loop's own,
 /// connections that are accepted and not yet counted, the console's. A server without connections
@@ -29,7 +31,7 @@ impl Files {
     /// its next segment.
     pub fn share(open_files: u64, connections_max: usize) -> Option<Self> {
         // A limit beyond `usize` is never reached.
-        let open_files = usize::try_from(open_files).unwrap_or(usize::MAX);
+        let open_files = saturating::to_usize(open_files);
         let left = open_files.checked_sub(FILES_KEPT)?;
         let refusals_max = REFUSALS_MAX.min(left / 4);
         let connections_max = connections_max.min(left - refusals_max);

@@ -18,6 +18,7 @@ mod mail;
 mod network;
 mod notice;
 mod pool;
+pub mod priority;
 mod queue;
 mod rate;
 mod refuse;

@@ -143,6 +143,7 @@ impl ServerHandle {
     /// Ends the session numbered `serial`, or all of them. Returns how many it ends; 0 if the
     /// server has stopped.
     pub async fn end(&self, serial: Option<u64>) -> usize {
+        // A server that has stopped has ended its sessions already.
         self.ask(|ended| ServerCommand::End { serial, ended }).await.unwrap_or(0)
     }
 

@@ -111,7 +111,29 @@ pub(crate) fn reply<T>(asker: oneshot::Sender<T>, answer: T) {
     drop(asker.send(answer));
 }
 
+/// As [`reply`], to a thread that waits.
+pub(crate) fn reply_to_thread<T>(asker: &mpsc::Sender<T>, answer: T) {
+    // The only error of a channel: the asker has stopped waiting.
+    if let Err(mpsc::SendError(unwanted)) = asker.send(answer) {
+        drop(unwanted);
+    }
+}
+
 /// A poisoned lock means that a holder panicked; what these guard is valid at any point.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_asker_that_has_stopped_waiting_needs_no_answer() {
+        let (asker, answer) = mpsc::channel();
+        reply_to_thread(&asker, 7);
+        assert_eq!(answer.recv(), Ok(7));
+        drop(answer);
+        reply_to_thread(&asker, 8);
+    }
 }

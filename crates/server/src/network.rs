@@ -111,9 +111,9 @@ impl NetworkCounts {
 
 /// A rate limit for each prefix length.
 #[derive(Debug)]
-pub(crate) struct Rates([Rate; PREFIXES.len()]);
+pub(crate) struct PrefixRates([Rate; PREFIXES.len()]);
 
-impl Rates {
+impl PrefixRates {
     pub(crate) fn new(per_sec: NonZeroU32) -> Self {
         Self(PREFIXES.map(|(_, times)| Rate::new(per_sec.saturating_mul(times))))
     }

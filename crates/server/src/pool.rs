@@ -7,11 +7,8 @@ use std::thread::JoinHandle;
 use crate::endpoint::{ConnectionId, SessionDone, SessionWork};
 use crate::mail::{Mail, Mailbox, PanicWatch, lock};
 use crate::network::Network;
+use crate::priority;
 use crate::queue::HandshakeQueue;
-
-/// The nice value of the pool's threads, so that the loop, and so traffic, takes precedence. Each
-/// step is worth about a quarter of processor time.
-const NICE: i32 = 10;
 
 /// One thread per processor. More work waits in a queue, which admission bounds.
 #[derive(Debug)]
@@ -80,9 +77,7 @@ impl Pool {
 }
 
 fn run(shared: &PoolShared, mailbox: &Mailbox, compute: fn(SessionWork) -> SessionDone) {
-    // If the system refuses, handshakes get as much processor time as traffic; nothing else
-    // changes.
-    rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE).unwrap_or(());
+    priority::behind_traffic();
     loop {
         let mut state = lock(&shared.state);
         let (connection, work) = loop {

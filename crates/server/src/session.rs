@@ -49,7 +49,7 @@ pub struct Classic {
 
 /// Why this side ends a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum EndOrder {
     /// The server is shutting down.
     Shutdown,
     /// An operator ended the session.
@@ -216,13 +216,13 @@ impl AnySession {
     }
 
     /// Ends the session; immediately if the identity may not continue.
-    pub(crate) fn order_end(&mut self, now: Instant, order: Order) {
+    pub(crate) fn order_end(&mut self, now: Instant, order: EndOrder) {
         self.decide(false);
         match self {
             Self::Classic(session) => session.order_end(now, order.classic()),
             Self::V2(session) => match order.v2() {
                 Some(reason) => {
-                    let at_once = matches!(order, Order::Superseded | Order::NotAuthorized);
+                    let at_once = matches!(order, EndOrder::Superseded | EndOrder::NotAuthorized);
                     session.order_end(now, reason, at_once);
                 }
                 None => session.end_without_ledger(now),
@@ -359,7 +359,7 @@ impl UndecidedSession {
     }
 }
 
-impl Order {
+impl EndOrder {
     fn classic(self) -> classic::EndReason {
         match self {
             Self::Shutdown => classic::EndReason::Shutdown,
@@ -371,7 +371,7 @@ impl Order {
         }
     }
 
-    /// The reason in the 50; `None` for [`Order::LedgerUnavailable`], which has a text of its own.
+    /// The reason in the 50; `None` for [`EndOrder::LedgerUnavailable`], which has its own text.
     fn v2(self) -> Option<ddes_wire::v2::Reason> {
         Some(match self {
             Self::Shutdown => ddes_wire::v2::Reason::ShuttingDown,

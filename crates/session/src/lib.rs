@@ -29,6 +29,8 @@ pub use tap::{Direction, SEEN_FRAMES_MAX, SeenFrame, SeenFrames};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use ddes_wire::saturating;
+
 /// How long a finished session waits for the peer to close. Closing earlier could cause a reset,
 /// and the peer would lose the last frame.
 pub const DRAIN_MAX: Duration = Duration::from_secs(5);
@@ -36,18 +38,9 @@ pub const DRAIN_MAX: Duration = Duration::from_secs(5);
 /// The cost of a handshake over a prime of `prime_bytes`, in handshakes over 2048 bits: 1, 2 and 4
 /// for 2048, 3072 and 4096 bits (docs/benchmarks.md measures 1, 2.3 and 4.5).
 fn cost(prime_bytes: usize) -> NonZeroU32 {
-    let kilobits = saturating_u32(prime_bytes / 128);
+    let kilobits = saturating::to_u32(prime_bytes as u64 / 128);
     let beyond_one = (kilobits.saturating_mul(kilobits) / 4).saturating_sub(1);
     NonZeroU32::MIN.saturating_add(beyond_one)
-}
-
-/// `number` where it fits, else the largest `u32`: for bounds and messages, where more than that
-/// means the same.
-fn saturating_u32<N>(number: N) -> u32
-where
-    u32: TryFrom<N>,
-{
-    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 /// The right to answer one submission. Not `Clone`, so no submission is answered twice.

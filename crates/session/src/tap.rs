@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use ddes_wire::saturating;
+
 /// The most frames that a traced session keeps until they are taken: the newest.
 pub const SEEN_FRAMES_MAX: usize = 512;
 
@@ -64,7 +66,7 @@ impl FrameTap {
         is_encrypted: bool,
     ) {
         if let Some(seen) = &mut self.0 {
-            let bytes = crate::saturating_u32(bytes);
+            let bytes = saturating::to_u32(bytes as u64);
             seen.push(SeenFrame { at, direction, opcode, bytes, is_encrypted });
         }
     }

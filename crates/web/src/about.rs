@@ -27,7 +27,7 @@ pub struct About {
     /// Whether it lets in whoever holds any key.
     pub allows_any: bool,
     /// What a reload may change.
-    pub limits: Limits,
+    pub limits: ReloadableLimits,
     /// The most values that wait for the ledger.
     pub queued_values_max: usize,
     /// The folder of the ledger; `None` for one elsewhere.
@@ -41,9 +41,9 @@ pub struct About {
 /// The limits that a reload may change: on connections, and on idle sessions. Clones are the same
 /// limits.
 #[derive(Clone, Debug)]
-pub struct Limits(Arc<Mutex<(Bounds, Duration)>>);
+pub struct ReloadableLimits(Arc<Mutex<(Bounds, Duration)>>);
 
-impl Limits {
+impl ReloadableLimits {
     /// The limits on connections, and how long a session may be idle.
     pub fn new(bounds: Bounds, idle: Duration) -> Self {
         Self(Arc::new(Mutex::new((bounds, idle))))

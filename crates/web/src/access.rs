@@ -17,8 +17,8 @@ use axum::response::{IntoResponse, Response};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::listen::Peer;
-use crate::login::{Logins, Right};
-use crate::token::Token;
+use crate::login::{BrowserRight, Logins};
+use crate::token::AccessToken;
 use crate::{headers, page};
 
 /// Bytes of a request's body.
@@ -38,12 +38,14 @@ const OF_PROXIES: [HeaderName; 3] = [
 
 /// The access rules of one server.
 #[derive(Debug)]
-pub(crate) struct Access {
+pub(crate) struct AccessRules {
     /// The address that it is bound to.
     pub(crate) address: SocketAddr,
     /// Names under which it answers, beside its addresses.
     pub(crate) hosts: Vec<String>,
-    pub(crate) token: Token,
+    pub(crate) token: AccessToken,
+    /// What lets in to read, and never to act.
+    pub(crate) read_token: Option<AccessToken>,
     pub(crate) logins: Logins,
 }
 
@@ -61,26 +63,26 @@ pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: N
     let path = request.uri().path().to_owned();
     let mut response = match admit(&app.access, request).await {
         Ok(request) => next.run(request).await,
-        Err(Refused::Api(error)) => error.into_response(),
-        Err(Refused::Page) => page::login_needed(),
+        Err(AccessRefused::Api(error)) => error.into_response(),
+        Err(AccessRefused::Page) => page::login_needed(),
     };
     headers::protect(&path, &mut response);
     response
 }
 
-enum Refused {
+enum AccessRefused {
     Api(ApiError),
     /// A person opened the page without a session.
     Page,
 }
 
-impl From<ApiError> for Refused {
+impl From<ApiError> for AccessRefused {
     fn from(error: ApiError) -> Self {
         Self::Api(error)
     }
 }
 
-async fn admit(access: &Access, mut request: Request) -> Result<Request, Refused> {
+async fn admit(access: &AccessRules, mut request: Request) -> Result<Request, AccessRefused> {
     let peer = request.extensions().get::<Peer>().cloned();
     let local = peer.as_ref().map_or(access.address, |peer| peer.local);
     let host = host(request.uri(), request.headers())?;
@@ -88,7 +90,7 @@ async fn admit(access: &Access, mut request: Request) -> Result<Request, Refused
         return Err(ApiError::misdirected(host.as_str()).into());
     }
     let right = access.right(request.headers());
-    let can_act = CanAct(right == Right::Act);
+    let can_act = CanAct(right == BrowserRight::Act);
     request.extensions_mut().insert(can_act);
     let path = request.uri().path();
     // Probes have no token. To strangers they say yes or no, and no more.
@@ -96,17 +98,20 @@ async fn admit(access: &Access, mut request: Request) -> Result<Request, Refused
     let is_local = access.address.ip().is_loopback()
         && is_loopback_name(host.host())
         && !OF_PROXIES.iter().any(|name| request.headers().contains_key(name));
-    let can_read = CanRead(is_local || right != Right::Nothing);
+    let can_read = CanRead(is_local || right != BrowserRight::Nothing);
     if !is_open && !can_read.0 {
         let wants_page = request.method() == Method::GET && path == "/";
-        return Err(if wants_page { Refused::Page } else { ApiError::unauthorized().into() });
+        return Err(if wants_page { AccessRefused::Page } else { ApiError::unauthorized().into() });
     }
     let reads = [Method::GET, Method::HEAD].contains(request.method());
     if !reads {
         match right {
-            Right::Nothing => return Err(ApiError::unauthorized().into()),
-            Right::Read => return Err(ApiError::unproven().into()),
-            Right::Act => refuse_forged(request.headers())?,
+            BrowserRight::Nothing => return Err(ApiError::unauthorized().into()),
+            BrowserRight::Read if request.headers().contains_key(AUTHORIZATION) => {
+                return Err(ApiError::read_only().into());
+            }
+            BrowserRight::Read => return Err(ApiError::unproven().into()),
+            BrowserRight::Act => refuse_forged(request.headers())?,
         }
     }
     if !reads || path.starts_with("/api/") || path == "/metrics" {
@@ -144,7 +149,7 @@ fn literal(host: &str) -> Option<IpAddr> {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host).parse().ok()
 }
 
-impl Access {
+impl AccessRules {
     /// Whether a request for `host` is meant for this server. A page of another site can make a
     /// browser send its own host's name here (DNS rebinding), and no other.
     fn answers_for(&self, host: &Authority, local: SocketAddr) -> bool {
@@ -157,28 +162,33 @@ impl Access {
             || self.hosts.iter().any(|own| own.eq_ignore_ascii_case(name))
     }
 
-    fn right(&self, headers: &HeaderMap) -> Right {
+    fn right(&self, headers: &HeaderMap) -> BrowserRight {
         let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let bearer = bearer.and_then(|value| value.strip_prefix("Bearer ")).map(str::trim);
-        let token = bearer.and_then(Token::parse);
-        if token.is_some_and(|token| self.token.is(&token)) {
-            return Right::Act;
+        let token = bearer.and_then(AccessToken::parse);
+        let is = |own: &AccessToken| token.as_ref().is_some_and(|token| own.is(token));
+        if is(&self.token) {
+            return BrowserRight::Act;
         }
-        self.right_of_session(headers)
+        let of_session = self.right_of_session(headers);
+        if self.read_token.as_ref().is_some_and(is) {
+            return of_session.max(BrowserRight::Read);
+        }
+        of_session
     }
 
-    fn right_of_session(&self, headers: &HeaderMap) -> Right {
+    fn right_of_session(&self, headers: &HeaderMap) -> BrowserRight {
         let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
         let own = self.cookie_name();
         let pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| {
             let (name, value) = pair.trim().split_once('=')?;
             (name == own).then_some(value)
         });
-        let proof = headers.get(ACTION).and_then(|value| Token::parse(value.to_str().ok()?));
+        let proof = headers.get(ACTION).and_then(|value| AccessToken::parse(value.to_str().ok()?));
         // One of each browser; a second one is a mistake, of which there may be a few.
-        let ids = pairs.take(4).filter_map(Token::parse);
+        let ids = pairs.take(4).filter_map(AccessToken::parse);
         let rights = ids.map(|id| self.logins.right(Instant::now(), &id, proof.as_ref()));
-        rights.max().unwrap_or(Right::Nothing)
+        rights.max().unwrap_or(BrowserRight::Nothing)
     }
 
     /// The name of the cookie with the id of a browser session. Cookies are of a host: servers on
@@ -190,7 +200,7 @@ impl Access {
 
 /// Refuses what a form of another site could send.
 fn refuse_forged(headers: &HeaderMap) -> Result<(), ApiError> {
-    let is_marked = |value: &str| value == "1" || Token::parse(value).is_some();
+    let is_marked = |value: &str| value == "1" || AccessToken::parse(value).is_some();
     if headers.get(ACTION).is_some_and(|value| value.to_str().is_ok_and(is_marked)) {
         return Ok(());
     }
@@ -240,11 +250,12 @@ mod tests {
 
     use super::*;
 
-    fn access(address: &str, hosts: &[&str]) -> Access {
-        Access {
+    fn access(address: &str, hosts: &[&str]) -> AccessRules {
+        AccessRules {
             address: address.parse().unwrap(),
             hosts: hosts.iter().map(|&host| host.to_owned()).collect(),
-            token: Token::random().unwrap(),
+            token: AccessToken::random().unwrap(),
+            read_token: None,
             logins: Logins::default(),
         }
     }

@@ -82,9 +82,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
 
 /// The body of an action: an object. JSON's other values are refused, also those that Serde takes
 /// for a structure.
-pub(crate) struct Given<T>(pub(crate) T);
+pub(crate) struct ActionBody<T>(pub(crate) T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Given<T> {
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for ActionBody<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
@@ -101,7 +101,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Given<T> {
 /// The direction of a sorted list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Order {
+pub(crate) enum SortOrder {
     #[default]
     Asc,
     Desc,
@@ -109,12 +109,12 @@ pub(crate) enum Order {
 
 /// The part of a list that a request asks for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Part {
+pub(crate) struct ListPart {
     pub(crate) offset: usize,
     pub(crate) limit: usize,
 }
 
-impl Part {
+impl ListPart {
     pub(crate) fn parse(limit: Option<usize>, offset: Option<usize>) -> Result<Self, ApiError> {
         let limit = limit.unwrap_or(LIMIT_DEFAULT);
         if limit > LIMIT_MAX {
@@ -125,7 +125,8 @@ impl Part {
 
     /// The rows of this part.
     pub(crate) fn of<T>(self, rows: &[T]) -> &[T] {
-        let rest = rows.get(self.offset..).unwrap_or(&[]);
+        // Beyond the end there are none.
+        let (_, rest) = rows.split_at(self.offset.min(rows.len()));
         rest.get(..self.limit).unwrap_or(rest)
     }
 }
@@ -149,12 +150,12 @@ mod tests {
 
     #[test]
     fn a_part_ends_with_its_list() {
-        let part = |limit, offset| Part::parse(limit, offset).unwrap();
+        let part = |limit, offset| ListPart::parse(limit, offset).unwrap();
         assert_eq!(part(Some(2), Some(1)).of(&[1, 2, 3, 4]), [2, 3]);
         assert_eq!(part(None, Some(3)).of(&[1, 2, 3, 4]), [4]);
         assert_eq!(part(Some(0), None).of(&[1]), [0; 0]);
         assert_eq!(part(Some(500), Some(usize::MAX)).of(&[1]), [0; 0]);
-        assert!(Part::parse(Some(501), None).is_err());
+        assert!(ListPart::parse(Some(501), None).is_err());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use ddes_server::watch::Watch;
 use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 
 use crate::about::About;
-use crate::access::Access;
+use crate::access::AccessRules;
 use crate::answer::LOOP_SECS_MAX;
 use crate::aside::Aside;
 use crate::error::ApiError;
@@ -34,7 +34,7 @@ pub(crate) struct App {
     /// Random for each process: a reader sees by it that the server was restarted.
     pub(crate) boot: String,
     pub(crate) started: SystemTime,
-    pub(crate) access: Access,
+    pub(crate) access: AccessRules,
     pub(crate) handle: ServerHandle,
     pub(crate) watch: Arc<Watch>,
     pub(crate) operations: Arc<dyn Operations>,

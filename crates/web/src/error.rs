@@ -53,6 +53,14 @@ impl ApiError {
         )
     }
 
+    /// The token that came is the one that only reads.
+    pub(crate) fn read_only() -> Self {
+        Self::forbidden(
+            "this token may read, not act: an action needs the token of the file http-token in \
+             the server's home",
+        )
+    }
+
     pub(crate) fn forbidden(message: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "forbidden", message)
     }

@@ -27,7 +27,7 @@ const PING: Duration = Duration::from_secs(15);
 
 /// One line of the log.
 #[derive(Clone, Debug)]
-pub struct Event {
+pub struct LogEvent {
     /// Its name, as in the log.
     pub name: &'static str,
     /// When it happened.
@@ -77,8 +77,8 @@ impl Events {
     }
 
     /// Shows an event to all who watch. Never waits.
-    pub fn publish(&self, event: Event) {
-        let Event { name, at, fields } = event;
+    pub fn publish(&self, event: LogEvent) {
+        let LogEvent { name, at, fields } = event;
         let mut data = Map::new();
         data.insert("at".into(), shown_time(at).into());
         data.insert("event".into(), name.into());

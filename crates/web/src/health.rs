@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::access::CanRead;
 use crate::app::{App, lock};
-use crate::verification::Outcome;
+use crate::verification::VerificationOutcome;
 
 /// The loop publishes at least once a second. After so long without that it is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(5);
@@ -24,7 +24,7 @@ const REFUSALS_WARN: u64 = 60;
 /// What the server does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum ServerState {
+pub(crate) enum ServingState {
     Serving,
     Draining,
     LedgerFull,
@@ -34,7 +34,7 @@ pub(crate) enum ServerState {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Level {
+enum HealthLevel {
     Ok,
     Warning,
     Critical,
@@ -42,13 +42,13 @@ enum Level {
 
 /// One line on how the server is.
 #[derive(Debug, Serialize)]
-pub(crate) struct Health {
-    level: Level,
+pub(crate) struct HealthLine {
+    level: HealthLevel,
     text: String,
 }
 
-impl Health {
-    fn new(level: Level, text: impl Into<String>) -> Self {
+impl HealthLine {
+    fn new(level: HealthLevel, text: impl Into<String>) -> Self {
         Self { level, text: text.into() }
     }
 
@@ -59,23 +59,23 @@ impl Health {
                 "The ledger failed: {why}. Nothing is counted any more; what was acknowledged is \
                  on the disk."
             );
-            return Self::new(Level::Critical, text);
+            return Self::new(HealthLevel::Critical, text);
         }
         if is_stuck(stats) {
             let secs = stats.at.elapsed().as_secs();
             let text = format!("The server has not answered for {secs} s.");
-            return Self::new(Level::Critical, text);
+            return Self::new(HealthLevel::Critical, text);
         }
         let standing = app.verification.standing();
-        if standing.is_some_and(|finding| finding.outcome == Outcome::Damaged) {
+        if standing.is_some_and(|finding| finding.outcome == VerificationOutcome::Damaged) {
             let text = "The last verification found damage in the ledger: what was acknowledged \
                         is not all on the disk. See the view of the ledger.";
-            return Self::new(Level::Critical, text);
+            return Self::new(HealthLevel::Critical, text);
         }
         if stats.ledger.health == LedgerHealth::Full {
             let text = "The disk of the ledger is full: clients wait, and nothing is lost. Make \
                         room on it.";
-            return Self::new(Level::Critical, text);
+            return Self::new(HealthLevel::Critical, text);
         }
         if let LedgerHealth::Away(why) = &stats.ledger.health {
             let text = format!(
@@ -85,7 +85,7 @@ impl Health {
         }
         if app.is_draining() || stats.is_stopping {
             return Self::new(
-                Level::Warning,
+                HealthLevel::Warning,
                 "The server is stopping: sessions receive their sum.",
             );
         }
@@ -93,8 +93,8 @@ impl Health {
     }
 }
 
-fn warning(app: &App, stats: &ServerStats, last_minute: &CauseCounts) -> Option<Health> {
-    let warn = |text: String| Some(Health::new(Level::Warning, text));
+fn warning(app: &App, stats: &ServerStats, last_minute: &CauseCounts) -> Option<HealthLine> {
+    let warn = |text: String| Some(HealthLine::new(HealthLevel::Warning, text));
     let (open, most) = (stats.gauges.connections, app.about.limits.bounds().connections_max);
     if open.saturating_mul(10) >= most.saturating_mul(9) {
         return warn(format!("{open} of {most} connections are in use (--max-connections)."));
@@ -114,7 +114,7 @@ fn warning(app: &App, stats: &ServerStats, last_minute: &CauseCounts) -> Option<
     warn(format!("{count} times in the last minute: {}", meaning(cause)))
 }
 
-fn fine(app: &App, stats: &ServerStats) -> Health {
+fn fine(app: &App, stats: &ServerStats) -> HealthLine {
     let open = stats.counts.v2.open() + stats.counts.classic.open();
     let sessions = match open {
         0 => "no session is open".to_owned(),
@@ -128,14 +128,14 @@ fn fine(app: &App, stats: &ServerStats) -> Health {
     } else {
         "the ledger is in memory, and ends with the server"
     };
-    Health::new(Level::Ok, format!("Serving: {sessions}; {ledger}."))
+    HealthLine::new(HealthLevel::Ok, format!("Serving: {sessions}; {ledger}."))
 }
 
 pub(crate) fn is_stuck(stats: &ServerStats) -> bool {
     Instant::now().saturating_duration_since(stats.at) > STUCK_AFTER
 }
 
-impl ServerState {
+impl ServingState {
     pub(crate) fn of(app: &App, stats: &ServerStats) -> Self {
         match stats.ledger.health {
             LedgerHealth::Failed(_) => Self::Failed,

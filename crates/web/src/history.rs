@@ -18,9 +18,9 @@ const MINUTE_STEPS: usize = 60;
 /// Samples, the newest last.
 #[derive(Debug, Default)]
 pub(crate) struct History {
-    steps: VecDeque<Step>,
+    steps: VecDeque<HistorySecond>,
     /// States of the counters, for rates: the newest, and as many before it as a rate spans.
-    states: VecDeque<State>,
+    states: VecDeque<HistoryState>,
     /// States of the counts by cause, one more than a minute has steps.
     causes: VecDeque<CauseCounts>,
     /// How often the clock was set while the server ran.
@@ -29,7 +29,7 @@ pub(crate) struct History {
 
 /// One second.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Step {
+pub(crate) struct HistorySecond {
     pub(crate) values_per_sec: f64,
     pub(crate) sessions: u64,
     pub(crate) commit_p50_micros: Option<f64>,
@@ -37,7 +37,7 @@ pub(crate) struct Step {
 }
 
 #[derive(Clone, Debug)]
-struct State {
+struct HistoryState {
     at: Instant,
     counts: Counts,
     commits: Histogram,
@@ -45,7 +45,7 @@ struct State {
 
 /// The means of the last ten seconds.
 #[derive(Clone, Copy, Debug, Default, serde::Serialize)]
-pub(crate) struct Rates {
+pub(crate) struct MeanRates {
     pub(crate) values_per_sec: f64,
     submissions_per_sec: f64,
     batches_per_sec: f64,
@@ -60,11 +60,14 @@ impl History {
     /// Takes a sample; also whether the clock was set since the one before.
     pub(crate) fn push(&mut self, stats: &ServerStats, has_clock_jumped: bool) {
         self.clock_jumps += u64::from(has_clock_jumped);
-        let state =
-            State { at: stats.at, counts: stats.counts, commits: stats.ledger.commits.clone() };
+        let state = HistoryState {
+            at: stats.at,
+            counts: stats.counts,
+            commits: stats.ledger.commits.clone(),
+        };
         if let Some(last) = self.states.back() {
             let commits = state.commits.since(&last.commits);
-            let step = Step {
+            let step = HistorySecond {
                 values_per_sec: rate(last, &state, |counts| counts.values),
                 sessions: stats.counts.v2.open() + stats.counts.classic.open(),
                 commit_p50_micros: micros(&commits, 0.5),
@@ -77,16 +80,16 @@ impl History {
     }
 
     /// Seconds of the last five minutes, oldest first.
-    pub(crate) fn steps(&self) -> impl ExactSizeIterator<Item = &Step> {
+    pub(crate) fn steps(&self) -> impl ExactSizeIterator<Item = &HistorySecond> {
         self.steps.iter()
     }
 
-    pub(crate) fn rates(&self) -> Rates {
+    pub(crate) fn rates(&self) -> MeanRates {
         let (Some(from), Some(to)) = (self.states.front(), self.states.back()) else {
-            return Rates::default();
+            return MeanRates::default();
         };
         let of = |count: fn(&Counts) -> u64| rate(from, to, count);
-        Rates {
+        MeanRates {
             values_per_sec: of(|counts| counts.values),
             submissions_per_sec: of(|counts| counts.submissions),
             batches_per_sec: per_sec(from, to, from.commits.count(), to.commits.count()),
@@ -151,11 +154,11 @@ fn is_fault(cause: Cause) -> bool {
     }
 }
 
-fn rate(from: &State, to: &State, count: impl Fn(&Counts) -> u64) -> f64 {
+fn rate(from: &HistoryState, to: &HistoryState, count: impl Fn(&Counts) -> u64) -> f64 {
     per_sec(from, to, count(&from.counts), count(&to.counts))
 }
 
-fn per_sec(from: &State, to: &State, before: u64, after: u64) -> f64 {
+fn per_sec(from: &HistoryState, to: &HistoryState, before: u64, after: u64) -> f64 {
     let secs = to.at.saturating_duration_since(from.at).as_secs_f64();
     #[allow(clippy::cast_precision_loss, reason = "a count of ten seconds is below 2^53")]
     let count = after.saturating_sub(before) as f64;

@@ -33,15 +33,16 @@ mod token;
 mod totals;
 mod verification;
 
-pub use about::{About, Limits};
-pub use events::{Event, Events};
+pub use about::{About, ReloadableLimits};
+pub use events::{Events, LogEvent};
 pub use listen::CONNECTIONS_MAX;
 pub use operations::{
-    ConfigChange, ConfigEntry, Configuration, LogLevel, Operations, Origin, ReceiptFault, Reloaded,
+    ConfigChange, ConfigEntry, ConfigurationView, LogLevel, Operations, ReceiptFault, Reloaded,
+    ValueOrigin,
 };
 pub use server::{Draining, Web, WebError, WebHandle, WebOptions};
-pub use token::Token;
-pub use verification::{Finding, Outcome};
+pub use token::AccessToken;
+pub use verification::{VerificationFinding, VerificationOutcome};
 
 /// Raised when a field of the API changes its meaning or goes.
 pub const SCHEMA_VERSION: u32 = 1;

@@ -46,7 +46,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Peer {
     /// The address at which it reached this machine.
     pub(crate) local: SocketAddr,
-    seat: Arc<Seat>,
+    seat: Arc<ConnectionSeat>,
 }
 
 impl Peer {
@@ -88,10 +88,10 @@ fn refuse(stream: &TcpStream) {
     drop(stream.try_write(ANSWER));
 }
 
-async fn serve_connection(stream: TcpStream, seat: Held, router: Router) {
+async fn serve_connection(stream: TcpStream, seat: HeldSeat, router: Router) {
     let Ok(local) = stream.local_addr() else { return };
-    // Without it a short answer may wait for the client's acknowledgement; nothing else changes.
-    stream.set_nodelay(true).unwrap_or(());
+    // Without it a short answer may wait for the client's acknowledgement.
+    let Ok(()) = stream.set_nodelay(true) else { return };
     let seat_of_requests = Arc::clone(&seat.seat);
     let router = TowerToHyperService::new(router);
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
@@ -122,19 +122,19 @@ async fn serve_connection(stream: TcpStream, seat: Held, router: Router) {
 /// The places of connections.
 #[derive(Debug)]
 struct Seats {
-    taken: Arc<Mutex<Vec<Arc<Seat>>>>,
+    taken: Arc<Mutex<Vec<Arc<ConnectionSeat>>>>,
     most: usize,
 }
 
 /// The place of one connection.
 #[derive(Debug)]
-struct Seat {
-    state: Mutex<SeatState>,
+struct ConnectionSeat {
+    state: Mutex<ConnectionSeatState>,
     replaced: Notify,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct SeatState {
+struct ConnectionSeatState {
     /// Since when it is used like this, or its client took the last part of an answer.
     since: Instant,
     used: Use,
@@ -154,9 +154,9 @@ enum Use {
 }
 
 /// Gives the place back when the connection ends.
-struct Held {
-    seat: Arc<Seat>,
-    seats: Arc<Mutex<Vec<Arc<Seat>>>>,
+struct HeldSeat {
+    seat: Arc<ConnectionSeat>,
+    seats: Arc<Mutex<Vec<Arc<ConnectionSeat>>>>,
 }
 
 impl Seats {
@@ -165,23 +165,23 @@ impl Seats {
     }
 
     /// A place; `None` if every connection has one and deserves it.
-    fn take(&self, now: Instant) -> Option<Held> {
+    fn take(&self, now: Instant) -> Option<HeldSeat> {
         let mut seats = lock(&self.taken);
         if seats.len() >= self.most {
             let replaced = replaceable(&seats, now)?;
             seats.swap_remove(replaced).replaced.notify_one();
         }
-        let state = SeatState { since: now, used: Use::Waits };
-        let seat = Arc::new(Seat { state: Mutex::new(state), replaced: Notify::new() });
+        let state = ConnectionSeatState { since: now, used: Use::Waits };
+        let seat = Arc::new(ConnectionSeat { state: Mutex::new(state), replaced: Notify::new() });
         seats.push(Arc::clone(&seat));
-        Some(Held { seat, seats: Arc::clone(&self.taken) })
+        Some(HeldSeat { seat, seats: Arc::clone(&self.taken) })
     }
 }
 
 /// Of the connections that deserve their place least, the one that has been like that the longest.
-fn replaceable(seats: &[Arc<Seat>], now: Instant) -> Option<usize> {
+fn replaceable(seats: &[Arc<ConnectionSeat>], now: Instant) -> Option<usize> {
     let ranked = seats.iter().enumerate().filter_map(|(place, seat)| {
-        let SeatState { since, used } = *seat.lock();
+        let ConnectionSeatState { since, used } = *seat.lock();
         let may_go = match used {
             Use::Waits | Use::Asks => true,
             Use::Acts => now.saturating_duration_since(since) >= REQUEST_SECS_HELD,
@@ -192,31 +192,31 @@ fn replaceable(seats: &[Arc<Seat>], now: Instant) -> Option<usize> {
     ranked.min().map(|(_, _, place)| place)
 }
 
-impl Seat {
-    fn lock(&self) -> MutexGuard<'_, SeatState> {
+impl ConnectionSeat {
+    fn lock(&self) -> MutexGuard<'_, ConnectionSeatState> {
         lock(&self.state)
     }
 
     fn become_used(&self, used: Use) {
-        *self.lock() = SeatState { since: Instant::now(), used };
+        *self.lock() = ConnectionSeatState { since: Instant::now(), used };
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldSeat {
     fn drop(&mut self) {
         lock(&self.seats).retain(|seat| !Arc::ptr_eq(seat, &self.seat));
     }
 }
 
 /// A request, until its answer is read.
-struct Served(Arc<Seat>);
+struct Served(Arc<ConnectionSeat>);
 
 impl Served {
     /// From now on its client has to read, unless it follows events.
     fn answered(&self) {
         let mut state = self.0.lock();
         if state.used != Use::Follows {
-            *state = SeatState { since: Instant::now(), used: Use::Waits };
+            *state = ConnectionSeatState { since: Instant::now(), used: Use::Waits };
         }
     }
 }
@@ -267,12 +267,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
-    fn full(seats: &Seats, now: Instant) -> Vec<Held> {
+    fn full(seats: &Seats, now: Instant) -> Vec<HeldSeat> {
         let later = |place| now + Duration::from_millis(place);
         (0..CONNECTIONS_MAX as u64).map(|place| seats.take(later(place)).unwrap()).collect()
     }
 
-    fn is_seated(seats: &Seats, held: &Held) -> bool {
+    fn is_seated(seats: &Seats, held: &HeldSeat) -> bool {
         lock(&seats.taken).iter().any(|at| Arc::ptr_eq(at, &held.seat))
     }
 

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::token::Token;
+use crate::token::AccessToken;
 
 /// How long a login link is valid.
 const CODE_VALID: Duration = Duration::from_secs(10 * 60);
@@ -21,17 +21,17 @@ const SESSIONS_MAX: usize = 16;
 
 /// The valid codes and the open browser sessions.
 #[derive(Debug, Default)]
-pub(crate) struct Logins(Mutex<State>);
+pub(crate) struct Logins(Mutex<LoginState>);
 
 #[derive(Debug, Default)]
-struct State {
+struct LoginState {
     codes: VecDeque<Expiring>,
     sessions: VecDeque<Expiring>,
 }
 
 /// What a browser session may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Right {
+pub(crate) enum BrowserRight {
     Nothing,
     Read,
     Act,
@@ -39,23 +39,23 @@ pub(crate) enum Right {
 
 /// The secrets of a new session.
 #[derive(Debug)]
-pub(crate) struct Opened {
-    pub(crate) id: Token,
+pub(crate) struct OpenedLogin {
+    pub(crate) id: AccessToken,
     /// What an action shows beside the id.
-    pub(crate) proof: Token,
+    pub(crate) proof: AccessToken,
 }
 
 #[derive(Debug)]
 struct Expiring {
-    secret: Token,
+    secret: AccessToken,
     /// Of a session: its second secret. Of a code: nothing that anybody knows.
-    proof: Token,
+    proof: AccessToken,
     until: Instant,
 }
 
 impl Logins {
     /// A new code, which opens one session.
-    pub(crate) fn new_code(&self, now: Instant) -> Result<Token, getrandom::Error> {
+    pub(crate) fn new_code(&self, now: Instant) -> Result<AccessToken, getrandom::Error> {
         let (code, given) = Expiring::new(now + CODE_VALID)?;
         push(&mut self.lock().codes, CODES_MAX, code);
         Ok(given.id)
@@ -66,8 +66,8 @@ impl Logins {
     pub(crate) fn open(
         &self,
         now: Instant,
-        code: &Token,
-    ) -> Result<Option<Opened>, getrandom::Error> {
+        code: &AccessToken,
+    ) -> Result<Option<OpenedLogin>, getrandom::Error> {
         let mut state = self.lock();
         let Some(place) = find(&state.codes, now, code) else { return Ok(None) };
         let (session, given) = Expiring::new(now + SESSION_VALID)?;
@@ -77,32 +77,37 @@ impl Logins {
     }
 
     /// What may be done with this id, and a proof if there is one.
-    pub(crate) fn right(&self, now: Instant, id: &Token, proof: Option<&Token>) -> Right {
+    pub(crate) fn right(
+        &self,
+        now: Instant,
+        id: &AccessToken,
+        proof: Option<&AccessToken>,
+    ) -> BrowserRight {
         let state = self.lock();
         let session = find(&state.sessions, now, id).and_then(|place| state.sessions.get(place));
         match (session, proof) {
-            (None, _) => Right::Nothing,
-            (Some(session), Some(proof)) if session.proof.is(proof) => Right::Act,
-            (Some(_), _) => Right::Read,
+            (None, _) => BrowserRight::Nothing,
+            (Some(session), Some(proof)) if session.proof.is(proof) => BrowserRight::Act,
+            (Some(_), _) => BrowserRight::Read,
         }
     }
 
     /// A poisoned lock means that a holder panicked; what this guards is valid at any point.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, LoginState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Expiring {
     /// With new secrets, and a copy of these.
-    fn new(until: Instant) -> Result<(Self, Opened), getrandom::Error> {
-        let (id, proof) = (Token::random()?, Token::random()?);
-        Ok((Self { secret: id.copy(), proof: proof.copy(), until }, Opened { id, proof }))
+    fn new(until: Instant) -> Result<(Self, OpenedLogin), getrandom::Error> {
+        let (id, proof) = (AccessToken::random()?, AccessToken::random()?);
+        Ok((Self { secret: id.copy(), proof: proof.copy(), until }, OpenedLogin { id, proof }))
     }
 }
 
 /// Compares with each of them: how long it takes does not depend on the place of a match.
-fn find(secrets: &VecDeque<Expiring>, now: Instant, wanted: &Token) -> Option<usize> {
+fn find(secrets: &VecDeque<Expiring>, now: Instant, wanted: &AccessToken) -> Option<usize> {
     let is_it = |found: &Expiring| found.secret.is(wanted) & (now < found.until);
     let mut place = None;
     for (at, found) in secrets.iter().enumerate() {
@@ -126,12 +131,12 @@ mod tests {
     fn a_code_opens_one_session_within_ten_minutes_and_the_session_lasts_twelve_hours() {
         let (logins, now) = (Logins::default(), Instant::now());
         let code = logins.new_code(now).unwrap();
-        assert!(logins.open(now, &Token::random().unwrap()).unwrap().is_none());
+        assert!(logins.open(now, &AccessToken::random().unwrap()).unwrap().is_none());
         let session = logins.open(now + CODE_VALID / 2, &code).unwrap().unwrap().id;
         assert!(logins.open(now + CODE_VALID / 2, &code).unwrap().is_none());
         let late = logins.new_code(now).unwrap();
         assert!(logins.open(now + CODE_VALID, &late).unwrap().is_none());
-        let is_open = |now, id| logins.right(now, id, None) != Right::Nothing;
+        let is_open = |now, id| logins.right(now, id, None) != BrowserRight::Nothing;
         assert!(is_open(now + SESSION_VALID, &session));
         assert!(!is_open(now + CODE_VALID / 2 + SESSION_VALID, &session));
         assert!(!is_open(now, &code));
@@ -144,7 +149,7 @@ mod tests {
         assert!(logins.open(now, &codes[0]).unwrap().is_none());
         let mut sessions: Vec<_> =
             codes[1..].iter().map(|code| logins.open(now, code).unwrap().unwrap().id).collect();
-        let is_open = |id: &Token| logins.right(now, id, None) != Right::Nothing;
+        let is_open = |id: &AccessToken| logins.right(now, id, None) != BrowserRight::Nothing;
         assert!(sessions.iter().all(is_open));
         let code = logins.new_code(now).unwrap();
         sessions.push(logins.open(now, &code).unwrap().unwrap().id);
@@ -158,10 +163,10 @@ mod tests {
         let open = || logins.open(now, &logins.new_code(now).unwrap()).unwrap().unwrap();
         let (one, other) = (open(), open());
         let right = |id, proof| logins.right(now, id, proof);
-        assert_eq!(right(&one.id, Some(&one.proof)), Right::Act);
-        assert_eq!(right(&one.id, None), Right::Read);
-        assert_eq!(right(&one.id, Some(&other.proof)), Right::Read);
-        assert_eq!(right(&one.id, Some(&one.id)), Right::Read);
-        assert_eq!(right(&one.proof, Some(&one.proof)), Right::Nothing);
+        assert_eq!(right(&one.id, Some(&one.proof)), BrowserRight::Act);
+        assert_eq!(right(&one.id, None), BrowserRight::Read);
+        assert_eq!(right(&one.id, Some(&other.proof)), BrowserRight::Read);
+        assert_eq!(right(&one.id, Some(&one.id)), BrowserRight::Read);
+        assert_eq!(right(&one.proof, Some(&one.proof)), BrowserRight::Nothing);
     }
 }

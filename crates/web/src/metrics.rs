@@ -22,9 +22,9 @@ use crate::app::{App, lock};
 use crate::error::ApiError;
 use crate::files::LedgerFiles;
 use crate::health::unready;
-use crate::process::Usage;
+use crate::process::ProcessUsage;
 use crate::totals::CachedTotals;
-use crate::verification::Outcome;
+use crate::verification::VerificationOutcome;
 
 const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// Limits of the buckets for the time of a commit.
@@ -47,12 +47,12 @@ struct Scrape {
     verified: Option<(SystemTime, bool)>,
     clock_jumps: u64,
     events_dropped: u64,
-    usage: Option<Usage>,
+    usage: Option<ProcessUsage>,
 }
 
 /// `GET /metrics`
 pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
-    let usage = app.aside.run(Usage::read).await?;
+    let usage = app.aside.run(ProcessUsage::read).await?;
     // A server that is stuck is scraped all the same.
     let accounts = CachedTotals::last_known(&app).await.map(|(totals, _)| totals.accounts);
     let stats = app.watch.stats();
@@ -66,7 +66,7 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Api
         verified: app
             .verification
             .standing()
-            .map(|finding| (finding.time, finding.outcome == Outcome::Whole)),
+            .map(|finding| (finding.time, finding.outcome == VerificationOutcome::Whole)),
         clock_jumps: lock(&app.history).clock_jumps,
         events_dropped: app.events.dropped(),
         usage,
@@ -82,7 +82,7 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Api
 
 impl Collector for Scrape {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let mut out = Writer(encoder);
+        let mut out = MetricsWriter(encoder);
         self.server(&mut out)?;
         self.sessions(&mut out)?;
         self.ledger(&mut out)?;
@@ -91,7 +91,7 @@ impl Collector for Scrape {
 }
 
 impl Scrape {
-    fn server(&self, out: &mut Writer<'_>) -> fmt::Result {
+    fn server(&self, out: &mut MetricsWriter<'_>) -> fmt::Result {
         let (counts, gauges) = (&self.stats.counts, &self.stats.gauges);
         out.0
             .encode_descriptor("ddes_build", "The release of the server", None, MetricType::Info)?
@@ -135,7 +135,7 @@ impl Scrape {
         )
     }
 
-    fn sessions(&self, out: &mut Writer<'_>) -> fmt::Result {
+    fn sessions(&self, out: &mut MetricsWriter<'_>) -> fmt::Result {
         let counts = &self.stats.counts;
         let profiles = [(Profile::V2, &counts.v2), (Profile::Classic, &counts.classic)];
         let mut metric = out.0.encode_descriptor(
@@ -173,7 +173,7 @@ impl Scrape {
         out.counter("ddes_results", "Answers to them", counts.results)
     }
 
-    fn ledger(&self, out: &mut Writer<'_>) -> fmt::Result {
+    fn ledger(&self, out: &mut MetricsWriter<'_>) -> fmt::Result {
         let ledger = &self.stats.ledger;
         out.gauge(
             "ddes_queued_values",
@@ -218,7 +218,7 @@ impl Scrape {
         )
     }
 
-    fn process(&self, out: &mut Writer<'_>) -> fmt::Result {
+    fn process(&self, out: &mut MetricsWriter<'_>) -> fmt::Result {
         let Some(usage) = self.usage else { return Ok(()) };
         let cpu = ConstCounter::new(usage.cpu_secs);
         let name = "process_cpu_seconds";
@@ -229,9 +229,9 @@ impl Scrape {
 }
 
 /// Writes metrics, each with its description. A counter's name gets `_total` from the encoder.
-struct Writer<'a>(DescriptorEncoder<'a>);
+struct MetricsWriter<'a>(DescriptorEncoder<'a>);
 
-impl Writer<'_> {
+impl MetricsWriter<'_> {
     fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
         let metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
         ConstCounter::new(value).encode(metric)

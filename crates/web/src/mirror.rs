@@ -23,7 +23,7 @@ const FIRST_WALK_MAX: Duration = Duration::from_secs(2);
 
 /// An account, in 80 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Row {
+pub(crate) struct AccountRow {
     /// The public key of an identity. Of a classic account, its number in the first eight bytes.
     key: [u8; 32],
     pub(crate) count: u64,
@@ -39,12 +39,12 @@ pub(crate) struct Row {
 
 /// Which kind a row is: it is not in the row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Kind {
+pub(crate) enum AccountKind {
     Identity,
     Classic,
 }
 
-impl Row {
+impl AccountRow {
     fn new(id: &AccountId, account: &Account) -> Self {
         let mut key = [0; 32];
         match id {
@@ -64,18 +64,18 @@ impl Row {
     }
 
     /// The row of one account.
-    pub(crate) fn of(id: &AccountId, account: &Account) -> (Kind, Self) {
+    pub(crate) fn of(id: &AccountId, account: &Account) -> (AccountKind, Self) {
         let kind = match id {
-            AccountId::Identity(_) => Kind::Identity,
-            AccountId::Classic(_) => Kind::Classic,
+            AccountId::Identity(_) => AccountKind::Identity,
+            AccountId::Classic(_) => AccountKind::Classic,
         };
         (kind, Self::new(id, account))
     }
 
-    pub(crate) fn id(&self, kind: Kind) -> AccountId {
+    pub(crate) fn id(&self, kind: AccountKind) -> AccountId {
         match kind {
-            Kind::Identity => AccountId::Identity(self.key),
-            Kind::Classic => AccountId::Classic(self.classic_number()),
+            AccountKind::Identity => AccountId::Identity(self.key),
+            AccountKind::Classic => AccountId::Classic(self.classic_number()),
         }
     }
 
@@ -89,10 +89,10 @@ impl Row {
     }
 
     /// The smallest and the greatest value; `None` without values.
-    pub(crate) fn extremes(&self, kind: Kind) -> Option<(i128, i128)> {
+    pub(crate) fn extremes(&self, kind: AccountKind) -> Option<(i128, i128)> {
         let amount = |bits: u64| match kind {
-            Kind::Identity => bits.cast_signed().into(),
-            Kind::Classic => bits.into(),
+            AccountKind::Identity => bits.cast_signed().into(),
+            AccountKind::Classic => bits.into(),
         };
         (self.count > 0).then(|| (amount(self.min), amount(self.max)))
     }
@@ -110,10 +110,10 @@ impl Row {
 
 /// The accounts as they were copied last. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Rows {
+pub(crate) struct AccountRows {
     /// Each holds the identities of one slice.
-    identities: Vec<Arc<[Row]>>,
-    classic: Arc<[Row]>,
+    identities: Vec<Arc<[AccountRow]>>,
+    classic: Arc<[AccountRow]>,
     /// Whether every account was copied at least once.
     pub(crate) is_complete: bool,
     /// Changes with the content.
@@ -122,36 +122,36 @@ pub(crate) struct Rows {
     pub(crate) time: Option<SystemTime>,
 }
 
-impl Rows {
+impl AccountRows {
     pub(crate) fn len(&self) -> usize {
         self.identities.iter().map(|chunk| chunk.len()).sum::<usize>() + self.classic.len()
     }
 
     /// All of them, identities first.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (Kind, &Row)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (AccountKind, &AccountRow)> {
         let identities = self.identities.iter().flat_map(|chunk| chunk.iter());
-        let classic = self.classic.iter().map(|row| (Kind::Classic, row));
-        identities.map(|row| (Kind::Identity, row)).chain(classic)
+        let classic = self.classic.iter().map(|row| (AccountKind::Classic, row));
+        identities.map(|row| (AccountKind::Identity, row)).chain(classic)
     }
 
     /// The row at a place of [`Self::iter`].
-    pub(crate) fn get(&self, place: usize) -> Option<(Kind, &Row)> {
+    pub(crate) fn get(&self, place: usize) -> Option<(AccountKind, &AccountRow)> {
         // All chunks but the last are full.
         let size = self.identities.first().map_or(1, |chunk| chunk.len().max(1));
         let chunk = self.identities.get(place / size);
         if let Some(row) = chunk.and_then(|chunk| chunk.get(place % size)) {
-            return Some((Kind::Identity, row));
+            return Some((AccountKind::Identity, row));
         }
         let identities: usize = self.identities.iter().map(|chunk| chunk.len()).sum();
         let row = self.classic.get(place.checked_sub(identities)?)?;
-        Some((Kind::Classic, row))
+        Some((AccountKind::Classic, row))
     }
 }
 
 /// The copy, and whether somebody looks.
 #[derive(Debug, Default)]
 pub(crate) struct Mirror {
-    state: Mutex<State>,
+    state: Mutex<MirrorState>,
     /// Somebody asked while nothing was copied.
     asked: Notify,
     /// A walk has ended.
@@ -159,20 +159,20 @@ pub(crate) struct Mirror {
 }
 
 #[derive(Debug, Default)]
-struct State {
-    rows: Rows,
+struct MirrorState {
+    rows: AccountRows,
     asked_at: Option<Instant>,
 }
 
 impl Mirror {
     /// The accounts as they were copied last. Starts copying if nobody asked before, and waits a
     /// moment for the first walk.
-    pub(crate) async fn rows(&self) -> Rows {
+    pub(crate) async fn rows(&self) -> AccountRows {
         self.rows_within(FIRST_WALK_MAX).await
     }
 
     /// The same, with a longer wait for the first walk.
-    pub(crate) async fn rows_within(&self, patience: Duration) -> Rows {
+    pub(crate) async fn rows_within(&self, patience: Duration) -> AccountRows {
         let complete = async {
             loop {
                 let walked = self.walked.notified();
@@ -183,12 +183,15 @@ impl Mirror {
                 walked.await;
             }
         };
-        // What there is by then is shown, and says that it is incomplete.
-        tokio::time::timeout(patience, complete).await.unwrap_or(());
+        tokio::select! {
+            () = complete => {}
+            // What there is by then is shown, and says that it is incomplete.
+            () = tokio::time::sleep(patience) => {}
+        }
         self.look()
     }
 
-    fn look(&self) -> Rows {
+    fn look(&self) -> AccountRows {
         let mut state = lock(&self.state);
         state.asked_at = Some(Instant::now());
         self.asked.notify_one();
@@ -206,7 +209,7 @@ impl Mirror {
                 }
                 tokio::time::sleep(WALK_EVERY).await;
             }
-            *lock(&self.state) = State::default();
+            *lock(&self.state) = MirrorState::default();
         }
     }
 
@@ -238,19 +241,19 @@ struct Walk {
     /// The place of the next slice's identities.
     at: usize,
     /// The classic accounts: these come and go, and are replaced together.
-    classic: Vec<Row>,
+    classic: Vec<AccountRow>,
     /// Whether something is different from the walk before.
     has_changed: bool,
 }
 
-impl Rows {
+impl AccountRows {
     /// Puts a slice's identities in their place, and its classic accounts aside. What is as it was
     /// stays: it is not copied, and lists of it are not sorted again.
     fn take(&mut self, walk: &mut Walk, accounts: &[(AccountId, Account)]) {
         let is_classic = |(id, _): &(AccountId, Account)| matches!(id, AccountId::Classic(_));
         let split = accounts.partition_point(|account| !is_classic(account));
         let (identities, others) = accounts.split_at(split);
-        let row = |(id, account): &(AccountId, Account)| Row::new(id, account);
+        let row = |(id, account): &(AccountId, Account)| AccountRow::new(id, account);
         walk.classic.extend(others.iter().map(row));
         if identities.is_empty() {
             return;
@@ -287,7 +290,7 @@ impl Rows {
     }
 }
 
-const _: () = assert!(size_of::<Row>() == 80);
+const _: () = assert!(size_of::<AccountRow>() == 80);
 
 #[cfg(test)]
 mod tests {
@@ -309,7 +312,7 @@ mod tests {
         ledger.commit(Timestamp(2), &[Operation::Add(add)]);
     }
 
-    fn walk(rows: &mut Rows, ledger: &Ledger) {
+    fn walk(rows: &mut AccountRows, ledger: &Ledger) {
         let (mut from, mut walk) = (Some(0), Walk::default());
         while let Some(position) = from {
             let AccountSlice { accounts, next } = ledger.accounts_from(position, 4);
@@ -321,19 +324,21 @@ mod tests {
 
     #[test]
     fn a_walk_copies_what_has_changed_and_keeps_the_rest() {
-        let (mut ledger, mut rows) = (Ledger::in_memory(), Rows::default());
+        let (mut ledger, mut rows) = (Ledger::in_memory(), AccountRows::default());
         for byte in 0..9 {
             count(&mut ledger, AccountId::Identity([byte; 32]), 1, byte.into());
         }
         count(&mut ledger, AccountId::Classic(3), 1, 70);
         walk(&mut rows, &ledger);
-        let (first, sum) = (rows.clone(), |rows: &Rows| rows.iter().map(|(_, row)| row.sum).sum());
+        let (first, sum) =
+            (rows.clone(), |rows: &AccountRows| rows.iter().map(|(_, row)| row.sum).sum());
         assert_eq!((rows.len(), sum(&rows), rows.is_complete), (10, 36 + 70, true));
 
         walk(&mut rows, &ledger);
         assert_eq!(rows.generation, first.generation);
-        let is_kept =
-            |rows: &Rows, at: usize| Arc::ptr_eq(&rows.identities[at], &first.identities[at]);
+        let is_kept = |rows: &AccountRows, at: usize| {
+            Arc::ptr_eq(&rows.identities[at], &first.identities[at])
+        };
         assert!((0..3).all(|at| is_kept(&rows, at)) && Arc::ptr_eq(&rows.classic, &first.classic));
 
         count(&mut ledger, AccountId::Identity([5; 32]), 2, 1000);

@@ -5,12 +5,12 @@ use std::io;
 use ddes_ledger::Statement;
 use serde::{Deserialize, Serialize};
 
-use crate::verification::Finding;
+use crate::verification::VerificationFinding;
 
 /// The process that serves: its configuration, its log, its keys and its end. A method may block.
 pub trait Operations: Send + Sync {
     /// The configuration in force.
-    fn config(&self) -> Configuration;
+    fn config(&self) -> ConfigurationView;
 
     /// Reads the configuration again, and applies all of what can be applied, or nothing. An error
     /// says what is wrong, and where.
@@ -24,7 +24,7 @@ pub trait Operations: Send + Sync {
 
     /// Tells of what a verification of the ledger found, and whether that is kept for the next
     /// start.
-    fn verified(&self, finding: &Finding, kept: io::Result<()>);
+    fn verified(&self, finding: &VerificationFinding, kept: io::Result<()>);
 
     /// Ends every session and stops, as SIGTERM does.
     fn stop(&self);
@@ -32,7 +32,7 @@ pub trait Operations: Send + Sync {
 
 /// The configuration in force, with the origin of each value.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Configuration {
+pub struct ConfigurationView {
     /// All settings.
     pub entries: Vec<ConfigEntry>,
     /// The file that was read.
@@ -47,7 +47,7 @@ pub struct ConfigEntry {
     /// Its value, as text; `None` where nothing is set.
     pub value: Option<String>,
     /// What set it.
-    pub origin: Origin,
+    pub origin: ValueOrigin,
     /// The flag, the variable, or the file and line that set it.
     pub r#where: Option<String>,
     /// Whether a reload applies a change of it.
@@ -57,7 +57,7 @@ pub struct ConfigEntry {
 /// What set a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Origin {
+pub enum ValueOrigin {
     /// A flag of the command line.
     Flag,
     /// An environment variable.

@@ -14,11 +14,11 @@ use serde::Deserialize;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::login::SESSION_VALID;
-use crate::token::Token;
+use crate::token::AccessToken;
 
 #[derive(RustEmbed)]
 #[folder = "../../web/dist"]
-struct Files;
+struct PageFiles;
 
 const INDEX: &str = "index.html";
 /// Characters of the hash in an asset's name, at least: `app-1a2b3c4d.js`.
@@ -29,7 +29,7 @@ pub(crate) async fn file(uri: Uri) -> Response {
     let path = uri.path().trim_start_matches('/');
     let is_api = path == "api" || path.starts_with("api/");
     let path = if path.is_empty() || !is_api && !path.contains('.') { INDEX } else { path };
-    match Files::get(path) {
+    match PageFiles::get(path) {
         Some(file) => answer(path, file),
         None => ApiError::not_found(format!("there is nothing at /{path}")).into_response(),
     }
@@ -84,7 +84,7 @@ pub(crate) async fn login(
     headers: HeaderMap,
     query: Result<Query<LoginQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Response {
-    let code = query.ok().and_then(|query| query.0.code).and_then(|code| Token::parse(&code));
+    let code = query.ok().and_then(|query| query.0.code).and_then(|code| AccessToken::parse(&code));
     // A program that looks ahead must not use the link up.
     let code = code.filter(|_| method == Method::GET);
     let Some(code) = code else { return login_refused() };
@@ -121,8 +121,8 @@ pub(crate) fn login_needed() -> Response {
         StatusCode::UNAUTHORIZED,
         "This page needs a login",
         "On the server's machine the command <code>ddes link</code> prints a link that opens it; \
-         so does <code>link</code> on its console. Programs send <code>Authorization: Bearer</code> with the token of the file \
-         <code>http-token</code> in the server's home.",
+         so does <code>link</code> on its console. Programs send <code>Authorization: \
+         Bearer</code> with the token of the file <code>http-token</code> in the server's home.",
     )
 }
 

@@ -4,13 +4,13 @@ use std::fs;
 
 /// From /proc/self; `None` where that cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Usage {
+pub(crate) struct ProcessUsage {
     pub(crate) cpu_secs: f64,
     pub(crate) resident_bytes: u64,
     pub(crate) open_files: u64,
 }
 
-impl Usage {
+impl ProcessUsage {
     pub(crate) fn read() -> Option<Self> {
         let stat = fs::read_to_string("/proc/self/stat").ok()?;
         let files = fs::read_dir("/proc/self/fd").ok()?.count();
@@ -43,6 +43,6 @@ mod tests {
     fn the_fields_are_found_behind_any_name() {
         let stat = "7 (a ) b) S 1 2 3 4 5 6 7 8 9 10 120 30 0 0 20 0 9 0 5 6000 77 18446744";
         assert_eq!(parse(stat), Some((150, 77)));
-        assert!(Usage::read().is_some_and(|usage| usage.resident_bytes > 0));
+        assert!(ProcessUsage::read().is_some_and(|usage| usage.resident_bytes > 0));
     }
 }

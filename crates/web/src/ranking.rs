@@ -8,16 +8,16 @@ use ddes_ledger::AccountId;
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
-use crate::answer::Order;
+use crate::answer::SortOrder;
 use crate::aside::Aside;
 use crate::error::ApiError;
-use crate::mirror::{Kind, Row, Rows};
+use crate::mirror::{AccountKind, AccountRow, AccountRows};
 use crate::names::{Names, account_id, digest, parse_fingerprint};
 
 /// A column of accounts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Column {
+pub(crate) enum AccountColumn {
     #[default]
     Id,
     Name,
@@ -35,12 +35,12 @@ pub(crate) enum Column {
 pub(crate) struct Ranking {
     /// In lower case; `None` for all accounts.
     pub(crate) search: Option<String>,
-    pub(crate) column: Column,
-    pub(crate) order: Order,
+    pub(crate) column: AccountColumn,
+    pub(crate) order: SortOrder,
 }
 
 /// The places of rows, in order.
-pub(crate) type Places = Arc<Vec<u32>>;
+pub(crate) type RowOrder = Arc<Vec<u32>>;
 
 /// The last result, and for what it was. Only one request sorts or searches at a time. Also if its
 /// client leaves, the next one begins when it has ended.
@@ -51,7 +51,7 @@ pub(crate) struct Ranked(Arc<Mutex<Option<Last>>>);
 struct Last {
     ranking: Ranking,
     generation: u64,
-    places: Places,
+    places: RowOrder,
 }
 
 impl Ranked {
@@ -59,9 +59,9 @@ impl Ranked {
         &self,
         aside: &Aside,
         ranking: Ranking,
-        rows: &Rows,
+        rows: &AccountRows,
         names: &Arc<Names>,
-    ) -> Result<Places, ApiError> {
+    ) -> Result<RowOrder, ApiError> {
         let mut last = Arc::clone(&self.0).lock_owned().await;
         if let Some(last) = &*last
             && last.generation == rows.generation
@@ -84,14 +84,14 @@ impl Ranked {
         &self,
         aside: &Aside,
         fingerprint: &str,
-        rows: Rows,
+        rows: AccountRows,
     ) -> Result<Option<AccountId>, ApiError> {
         let Some(wanted) = parse_fingerprint(fingerprint) else { return Ok(None) };
         let last = Arc::clone(&self.0).lock_owned().await;
         let search = move || {
             let mut all = rows.iter();
-            let found =
-                all.find(|(kind, row)| *kind == Kind::Identity && digest(row.key()) == wanted);
+            let found = all
+                .find(|(kind, row)| *kind == AccountKind::Identity && digest(row.key()) == wanted);
             let found = found.map(|(kind, row)| row.id(kind));
             drop(last);
             found
@@ -100,7 +100,7 @@ impl Ranked {
     }
 }
 
-fn rank(ranking: &Ranking, rows: &Rows, names: &Names) -> Vec<u32> {
+fn rank(ranking: &Ranking, rows: &AccountRows, names: &Names) -> Vec<u32> {
     // A ledger has at most 2^32 - 1 identities; what exceeds that is not shown.
     let numbered = (0_u32..).zip(rows.iter());
     let matching = numbered.filter(|(_, (kind, row))| match &ranking.search {
@@ -109,26 +109,26 @@ fn rank(ranking: &Ranking, rows: &Rows, names: &Names) -> Vec<u32> {
     });
     let order = ranking.order;
     match ranking.column {
-        Column::Id => sorted(matching, order, |kind, row| Some(id_key(kind, row))),
-        Column::Name => {
+        AccountColumn::Id => sorted(matching, order, |kind, row| Some(id_key(kind, row))),
+        AccountColumn::Name => {
             sorted(matching, order, |_, row| names.get(row.key()).map(|name| name.to_lowercase()))
         }
-        Column::Sum => sorted(matching, order, |_, row| Some(row.sum)),
-        Column::Count => sorted(matching, order, |_, row| Some(row.count)),
-        Column::Mean => sorted(matching, order, |_, row| row.mean().map(Total)),
-        Column::Min => sorted(matching, order, |kind, row| Some(row.extremes(kind)?.0)),
-        Column::Max => sorted(matching, order, |kind, row| Some(row.extremes(kind)?.1)),
-        Column::FirstSeen => sorted(matching, order, |_, row| Some(row.times()?.0)),
-        Column::LastSeen => sorted(matching, order, |_, row| Some(row.times()?.1)),
+        AccountColumn::Sum => sorted(matching, order, |_, row| Some(row.sum)),
+        AccountColumn::Count => sorted(matching, order, |_, row| Some(row.count)),
+        AccountColumn::Mean => sorted(matching, order, |_, row| row.mean().map(TotalOrdered)),
+        AccountColumn::Min => sorted(matching, order, |kind, row| Some(row.extremes(kind)?.0)),
+        AccountColumn::Max => sorted(matching, order, |kind, row| Some(row.extremes(kind)?.1)),
+        AccountColumn::FirstSeen => sorted(matching, order, |_, row| Some(row.times()?.0)),
+        AccountColumn::LastSeen => sorted(matching, order, |_, row| Some(row.times()?.1)),
     }
 }
 
 /// By their keys; rows without one come last in both directions, and equal ones stay in the order
 /// of their places.
 fn sorted<'a, K: Ord>(
-    rows: impl Iterator<Item = (u32, (Kind, &'a Row))>,
-    order: Order,
-    key: impl Fn(Kind, &Row) -> Option<K>,
+    rows: impl Iterator<Item = (u32, (AccountKind, &'a AccountRow))>,
+    order: SortOrder,
+    key: impl Fn(AccountKind, &AccountRow) -> Option<K>,
 ) -> Vec<u32> {
     let mut keyed: Vec<(Option<K>, u32)> =
         rows.map(|(place, (kind, row))| (key(kind, row), place)).collect();
@@ -139,53 +139,53 @@ fn sorted<'a, K: Ord>(
 }
 
 /// Compares in a direction. Without a key a row comes last in either.
-pub(crate) fn by_key<K: Ord>(order: Order, one: Option<K>, other: Option<K>) -> Ordering {
+pub(crate) fn by_key<K: Ord>(order: SortOrder, one: Option<K>, other: Option<K>) -> Ordering {
     match (one, other) {
         (Some(one), Some(other)) => match order {
-            Order::Asc => one.cmp(&other),
-            Order::Desc => other.cmp(&one),
+            SortOrder::Asc => one.cmp(&other),
+            SortOrder::Desc => other.cmp(&one),
         },
         (one, other) => other.is_some().cmp(&one.is_some()),
     }
 }
 
 /// Identities by the digest that their id shows, then classic accounts by their number.
-fn id_key(kind: Kind, row: &Row) -> (Kind, [u8; 16], u64) {
+fn id_key(kind: AccountKind, row: &AccountRow) -> (AccountKind, [u8; 16], u64) {
     match kind {
-        Kind::Identity => {
+        AccountKind::Identity => {
             let mut first = [0; 16];
             first.iter_mut().zip(digest(row.key())).for_each(|(to, from)| *to = from);
             (kind, first, 0)
         }
-        Kind::Classic => (kind, [0; 16], row.classic_number()),
+        AccountKind::Classic => (kind, [0; 16], row.classic_number()),
     }
 }
 
-fn matches(text: &str, kind: Kind, row: &Row, names: &Names) -> bool {
-    let is_named = kind == Kind::Identity
+fn matches(text: &str, kind: AccountKind, row: &AccountRow, names: &Names) -> bool {
+    let is_named = kind == AccountKind::Identity
         && names.get(row.key()).is_some_and(|name| name.to_lowercase().contains(text));
     is_named || account_id(&row.id(kind)).to_lowercase().contains(text)
 }
 
 /// A number that is compared as a total order.
 #[derive(Clone, Copy, Debug)]
-struct Total(f64);
+struct TotalOrdered(f64);
 
-impl PartialEq for Total {
+impl PartialEq for TotalOrdered {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other).is_eq()
     }
 }
 
-impl Eq for Total {}
+impl Eq for TotalOrdered {}
 
-impl PartialOrd for Total {
+impl PartialOrd for TotalOrdered {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Total {
+impl Ord for TotalOrdered {
     fn cmp(&self, other: &Self) -> Ordering {
         self.0.total_cmp(&other.0)
     }
@@ -199,8 +199,8 @@ mod tests {
     #[test]
     fn what_a_client_that_left_has_begun_keeps_its_turn_until_it_ends() {
         let (ranked, aside) = (Ranked::default(), Aside::new());
-        let (rows, names) = (Rows::default(), Arc::default());
-        let ranking = Ranking { search: None, column: Column::Id, order: Order::Asc };
+        let (rows, names) = (AccountRows::default(), Arc::default());
+        let ranking = Ranking { search: None, column: AccountColumn::Id, order: SortOrder::Asc };
         let places = || ranked.places(&aside, ranking.clone(), &rows, &names);
         let fingerprint = format!("SHA256:{}", "A".repeat(43));
         for is_sorting in [true, false] {

@@ -7,14 +7,16 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
-use ddes_server::ServerHandle;
+use ddes_server::{ServerHandle, priority};
+use ddes_wire::shown::hex;
 use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
 use tokio::sync::{Mutex as AsyncMutex, Semaphore, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 use zeroize::Zeroizing;
 
 use crate::about::About;
-use crate::access::Access;
+use crate::access::AccessRules;
 use crate::api::export::EXPORTS_MAX;
 use crate::app::{App, QUESTIONS_MAX, lock};
 use crate::aside::{ASIDE_MAX, Aside};
@@ -28,12 +30,10 @@ use crate::names::NameLists;
 use crate::operations::Operations;
 use crate::ranking::Ranked;
 use crate::router::router;
-use crate::token::Token;
+use crate::token::AccessToken;
 use crate::totals::CachedTotals;
 use crate::verification::Verification;
 
-/// The nice value of this server's threads, as of the handshake pool's: the loop takes precedence.
-const NICE: i32 = 10;
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
 /// Between two looks at the ledger's files, and at its totals if nobody else asks for these.
@@ -50,7 +50,9 @@ pub struct WebOptions {
     /// Names under which it answers, beside its addresses.
     pub hosts: Vec<String>,
     /// What programs send to be let in.
-    pub token: Token,
+    pub token: AccessToken,
+    /// What programs send that may only read.
+    pub read_token: Option<AccessToken>,
     /// What happens in the server.
     pub events: Events,
     /// Connections at a time: at most [`CONNECTIONS_MAX`].
@@ -113,14 +115,14 @@ impl Web {
         draining: Draining,
     ) -> Result<WebHandle, WebError> {
         let Self { listener, address, options } = self;
-        let WebOptions { hosts, token, events, connections_max, .. } = options;
+        let WebOptions { hosts, token, read_token, events, connections_max, .. } = options;
         let connections_max = connections_max.clamp(1, CONNECTIONS_MAX);
         let watch = handle.watch().ok_or(WebError::NoWatch)?;
         let boot = boot().map_err(|error| WebError::Start(io::Error::other(error)))?;
         let app = Arc::new(App {
             boot,
             started: SystemTime::now(),
-            access: Access { address, hosts, token, logins: Logins::default() },
+            access: AccessRules { address, hosts, token, read_token, logins: Logins::default() },
             handle,
             watch,
             operations,
@@ -145,9 +147,16 @@ impl Web {
         let shared = Arc::clone(&app);
         let (ready, started) = std::sync::mpsc::sync_channel(1);
         let run = move || {
-            let outcome = run(listener, connections_max, &shared, stopped, &ready);
-            // It was told already that this runs.
-            ready.send(outcome).unwrap_or(());
+            let (prepared, outcome) = match prepare(listener) {
+                Ok(prepared) => (Some(prepared), Ok(())),
+                Err(error) => (None, Err(error)),
+            };
+            // Without whoever waits for this there is no handle, and nothing could stop it.
+            if ready.send(outcome).is_ok()
+                && let Some((runtime, listener)) = prepared
+            {
+                run(runtime, listener, connections_max, &shared, stopped);
+            }
         };
         let thread = std::thread::Builder::new().name("http".into()).spawn(run);
         let thread = Some(thread.map_err(WebError::Start)?);
@@ -219,19 +228,11 @@ fn bind(address: SocketAddr) -> io::Result<(SocketAddr, std::net::TcpListener)> 
 fn boot() -> Result<String, getrandom::Error> {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&bytes))
 }
 
-fn run(
-    listener: std::net::TcpListener,
-    connections_max: usize,
-    app: &Arc<App>,
-    stopped: oneshot::Receiver<()>,
-    ready: &std::sync::mpsc::SyncSender<io::Result<()>>,
-) -> io::Result<()> {
-    // If the system refuses, pages get as much processor time as traffic; nothing else changes.
-    // Threads that this one starts inherit it.
-    rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE).unwrap_or(());
+fn prepare(listener: std::net::TcpListener) -> io::Result<(Runtime, TcpListener)> {
+    priority::behind_traffic();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(ASIDE_MAX + EXPORTS_MAX)
@@ -242,9 +243,17 @@ fn run(
         drop(entered);
         listener
     };
+    Ok((runtime, listener))
+}
+
+fn run(
+    runtime: Runtime,
+    listener: TcpListener,
+    connections_max: usize,
+    app: &Arc<App>,
+    stopped: oneshot::Receiver<()>,
+) {
     runtime.block_on(async {
-        // Whoever waits for this is there.
-        ready.send(Ok(())).unwrap_or(());
         tokio::select! {
             () = listen::serve(listener, connections_max, router(Arc::clone(app))) => {}
             () = sample(app) => {}
@@ -256,7 +265,6 @@ fn run(
     });
     // What reads the ledger's files cannot be stopped, and ends with the process.
     runtime.shutdown_background();
-    Ok(())
 }
 
 /// Takes a sample of the published counters once a second, for ever.

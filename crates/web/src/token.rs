@@ -7,9 +7,9 @@ use zeroize::Zeroizing;
 
 /// 32 random bytes, as 64 hexadecimal digits outside this process. Compared in constant time, and
 /// wiped when dropped.
-pub struct Token(Zeroizing<[u8; Token::BYTES]>);
+pub struct AccessToken(Zeroizing<[u8; AccessToken::BYTES]>);
 
-impl Token {
+impl AccessToken {
     /// The length of a token.
     pub const BYTES: usize = 32;
 
@@ -56,7 +56,7 @@ impl Token {
     }
 }
 
-impl fmt::Debug for Token {
+impl fmt::Debug for AccessToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token(..)")
     }
@@ -77,12 +77,12 @@ mod tests {
 
     #[test]
     fn a_token_is_64_hexadecimal_digits_and_debug_shows_none_of_them() {
-        let token = Token::random().unwrap();
+        let token = AccessToken::random().unwrap();
         let text = token.to_hex();
-        assert!(text.len() == 64 && Token::parse(&text).unwrap().is(&token));
-        assert!(!Token::random().unwrap().is(&token));
+        assert!(text.len() == 64 && AccessToken::parse(&text).unwrap().is(&token));
+        assert!(!AccessToken::random().unwrap().is(&token));
         for bad in ["", &text[1..], &format!("{}g", &text[1..]), &format!("{}00", *text)] {
-            assert!(Token::parse(bad).is_none(), "{bad}");
+            assert!(AccessToken::parse(bad).is_none(), "{bad}");
         }
         assert_eq!(format!("{token:?}"), "Token(..)");
     }

@@ -24,12 +24,12 @@ pub(crate) type Known = (Totals, SystemTime);
 /// The newest answer.
 #[derive(Debug, Default)]
 pub(crate) struct CachedTotals {
-    state: Mutex<State>,
+    state: Mutex<TotalsState>,
     asked: Notify,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct TotalsState {
     last: Option<Known>,
     /// How the last question ended, and until when that holds.
     outcome: Option<(Result<Known, ApiError>, Instant)>,

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 use ddes_ledger::Statement;
 use ddes_ledger::audit::{self, Verified, VerifyError};
 use ddes_ledger::store::{Folder, StoreError};
+use ddes_wire::saturating;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -33,21 +34,21 @@ const KEPT_BYTES_MAX: u64 = 64 * 1024;
 pub(crate) struct Verification {
     /// Where the last result is kept, if anywhere.
     folder: Option<PathBuf>,
-    state: Mutex<State>,
+    state: Mutex<VerificationState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct VerificationState {
     last_id: u64,
-    running: Option<Arc<Job>>,
-    results: VecDeque<(u64, Finding)>,
+    running: Option<Arc<VerificationJob>>,
+    results: VecDeque<(u64, VerificationFinding)>,
     /// The last one that read the whole ledger.
-    standing: Option<Finding>,
+    standing: Option<VerificationFinding>,
 }
 
 /// A running job.
 #[derive(Debug)]
-pub(crate) struct Job {
+pub(crate) struct VerificationJob {
     pub(crate) id: u64,
     pub(crate) started: SystemTime,
     done_bytes: AtomicU64,
@@ -56,11 +57,11 @@ pub(crate) struct Job {
 
 /// What a verification found.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Finding {
+pub struct VerificationFinding {
     at: String,
     took_ms: u64,
     /// Whether the ledger is whole.
-    pub outcome: Outcome,
+    pub outcome: VerificationOutcome,
     /// The same in words, with what to do.
     pub text: String,
     #[serde(skip, default = "SystemTime::now")]
@@ -70,7 +71,7 @@ pub struct Finding {
 /// Whether a ledger is whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum VerificationOutcome {
     /// It is.
     Whole,
     /// It is not.
@@ -79,7 +80,7 @@ pub enum Outcome {
     Failed,
 }
 
-impl Outcome {
+impl VerificationOutcome {
     /// As in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -90,7 +91,7 @@ impl Outcome {
     }
 }
 
-impl Job {
+impl VerificationJob {
     /// Between 0 and 1.
     #[allow(clippy::cast_precision_loss, reason = "a share for people")]
     pub(crate) fn progress(&self) -> f64 {
@@ -109,48 +110,51 @@ impl Verification {
     /// Of the ledger in `folder`, with what is kept there.
     pub(crate) fn of(folder: Option<PathBuf>) -> Self {
         let standing = folder.as_deref().and_then(kept);
-        Self { folder, state: Mutex::new(State { standing, ..State::default() }) }
+        Self {
+            folder,
+            state: Mutex::new(VerificationState { standing, ..VerificationState::default() }),
+        }
     }
 
     /// The running job.
-    pub(crate) fn running(&self) -> Option<Arc<Job>> {
+    pub(crate) fn running(&self) -> Option<Arc<VerificationJob>> {
         lock(&self.state).running.clone()
     }
 
     /// What the newest verification found, also one before the server's start.
-    pub(crate) fn last(&self) -> Option<Finding> {
+    pub(crate) fn last(&self) -> Option<VerificationFinding> {
         let state = lock(&self.state);
         state.results.back().map(|(_, finding)| finding).or(state.standing.as_ref()).cloned()
     }
 
     /// What the newest one found that could read all of the ledger.
-    pub(crate) fn standing(&self) -> Option<Finding> {
+    pub(crate) fn standing(&self) -> Option<VerificationFinding> {
         lock(&self.state).standing.clone()
     }
 
     /// Keeps a result for the next start.
-    pub(crate) fn keep(&self, finding: &Finding) -> io::Result<()> {
+    pub(crate) fn keep(&self, finding: &VerificationFinding) -> io::Result<()> {
         match &self.folder {
-            Some(folder) if finding.outcome != Outcome::Failed => keep(folder, finding),
+            Some(folder) if finding.outcome != VerificationOutcome::Failed => keep(folder, finding),
             Some(_) | None => Ok(()),
         }
     }
 
     /// What a job found; `None` if it is unknown, or still runs.
-    pub(crate) fn result(&self, id: u64) -> Option<Finding> {
+    pub(crate) fn result(&self, id: u64) -> Option<VerificationFinding> {
         let state = lock(&self.state);
         let mut results = state.results.iter();
         results.find(|(number, _)| *number == id).map(|(_, finding)| finding.clone())
     }
 
     /// Takes the place of the only job; `None` if one runs.
-    pub(crate) fn begin(&self) -> Option<Arc<Job>> {
+    pub(crate) fn begin(&self) -> Option<Arc<VerificationJob>> {
         let mut state = lock(&self.state);
         if state.running.is_some() {
             return None;
         }
         state.last_id += 1;
-        let job = Job {
+        let job = VerificationJob {
             id: state.last_id,
             started: SystemTime::now(),
             done_bytes: AtomicU64::new(0),
@@ -162,11 +166,11 @@ impl Verification {
     }
 
     /// Gives the place back, with a result to keep or without one.
-    pub(crate) fn end(&self, job: &Job, finding: Option<Finding>) {
+    pub(crate) fn end(&self, job: &VerificationJob, finding: Option<VerificationFinding>) {
         let mut state = lock(&self.state);
         state.running = None;
         if let Some(finding) = finding {
-            if finding.outcome != Outcome::Failed {
+            if finding.outcome != VerificationOutcome::Failed {
                 state.standing = Some(finding.clone());
             }
             if state.results.len() == RESULTS_MAX {
@@ -179,18 +183,18 @@ impl Verification {
 
 /// What the last verification found, if that can be told. One that cannot is as none: the metrics
 /// then say that nobody verified.
-fn kept(folder: &Path) -> Option<Finding> {
+fn kept(folder: &Path) -> Option<VerificationFinding> {
     let mut text = String::new();
     File::open(folder.join(KEPT)).ok()?.take(KEPT_BYTES_MAX).read_to_string(&mut text).ok()?;
-    let finding: Finding = serde_json::from_str(&text).ok()?;
+    let finding: VerificationFinding = serde_json::from_str(&text).ok()?;
     let millis = finding.at.parse::<Timestamp>().ok()?.as_millisecond();
     let since = Duration::from_millis(u64::try_from(millis).ok()?);
     let time = SystemTime::UNIX_EPOCH.checked_add(since)?;
-    Some(Finding { time, ..finding })
+    Some(VerificationFinding { time, ..finding })
 }
 
 /// The old file or the new one, whatever happens on the way.
-fn keep(folder: &Path, finding: &Finding) -> io::Result<()> {
+fn keep(folder: &Path, finding: &VerificationFinding) -> io::Result<()> {
     let new = folder.join(KEPT_NEW);
     let mut file = File::create(&new)?;
     file.write_all(serde_json::to_string(finding)?.as_bytes())?;
@@ -203,7 +207,7 @@ fn keep(folder: &Path, finding: &Finding) -> io::Result<()> {
 pub(crate) fn verify(
     folder: &Path,
     statements: &[Statement],
-    job: &Job,
+    job: &VerificationJob,
 ) -> Result<Verified, VerifyError> {
     let found = Folder::look(folder).map_err(|error| {
         VerifyError::Store(StoreError::Disk { file: folder.display().to_string(), error })
@@ -212,7 +216,7 @@ pub(crate) fn verify(
 }
 
 /// Verifies the ledger for people.
-pub(crate) fn find(folder: &Path, job: &Job) -> Finding {
+pub(crate) fn find(folder: &Path, job: &VerificationJob) -> VerificationFinding {
     let began = Instant::now();
     let (outcome, text) = match verify(folder, &[], job) {
         Ok(Verified { first, last, values, totals, .. }) => {
@@ -221,7 +225,10 @@ pub(crate) fn find(folder: &Path, job: &Job) -> Finding {
             } else {
                 format!("batches {first} to {last}, {values} integers in them")
             };
-            (Outcome::Whole, format!("The ledger is whole: {batches}; sum {}.", totals.sum))
+            (
+                VerificationOutcome::Whole,
+                format!("The ledger is whole: {batches}; sum {}.", totals.sum),
+            )
         }
         Err(VerifyError::Store(StoreError::Damaged(damage))) => {
             let shown = folder.display();
@@ -230,18 +237,19 @@ pub(crate) fn find(folder: &Path, job: &Job) -> Finding {
                  analysis: mv {shown} {shown}.damaged; then: ddes ledger restore BACKUP --ledger \
                  {shown}"
             );
-            (Outcome::Damaged, text)
+            (VerificationOutcome::Damaged, text)
         }
-        Err(error) => (Outcome::Failed, format!("The ledger could not be verified: {error}")),
+        Err(error) => {
+            (VerificationOutcome::Failed, format!("The ledger could not be verified: {error}"))
+        }
     };
-    Finding::new(outcome, text, began)
+    VerificationFinding::new(outcome, text, began)
 }
 
-impl Finding {
-    pub(crate) fn new(outcome: Outcome, text: String, began: Instant) -> Self {
+impl VerificationFinding {
+    pub(crate) fn new(outcome: VerificationOutcome, text: String, began: Instant) -> Self {
         let time = SystemTime::now();
-        // Some 500 million years fit.
-        let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let took_ms = saturating::millis(began.elapsed());
         Self { at: shown_time(time), took_ms, outcome, text, time }
     }
 }
@@ -255,14 +263,23 @@ mod tests {
         let verification = Verification::default();
         let end = |outcome| {
             let job = verification.begin().unwrap();
-            let finding = Finding::new(outcome, "text".into(), Instant::now());
+            let finding = VerificationFinding::new(outcome, "text".into(), Instant::now());
             verification.end(&job, Some(finding));
-            let of = |finding: Option<Finding>| finding.map(|finding| finding.outcome);
+            let of = |finding: Option<VerificationFinding>| finding.map(|finding| finding.outcome);
             (of(verification.standing()), of(verification.last()))
         };
-        assert_eq!(end(Outcome::Failed), (None, Some(Outcome::Failed)));
-        assert_eq!(end(Outcome::Damaged), (Some(Outcome::Damaged), Some(Outcome::Damaged)));
-        assert_eq!(end(Outcome::Failed), (Some(Outcome::Damaged), Some(Outcome::Failed)));
-        assert_eq!(end(Outcome::Whole), (Some(Outcome::Whole), Some(Outcome::Whole)));
+        assert_eq!(end(VerificationOutcome::Failed), (None, Some(VerificationOutcome::Failed)));
+        assert_eq!(
+            end(VerificationOutcome::Damaged),
+            (Some(VerificationOutcome::Damaged), Some(VerificationOutcome::Damaged))
+        );
+        assert_eq!(
+            end(VerificationOutcome::Failed),
+            (Some(VerificationOutcome::Damaged), Some(VerificationOutcome::Failed))
+        );
+        assert_eq!(
+            end(VerificationOutcome::Whole),
+            (Some(VerificationOutcome::Whole), Some(VerificationOutcome::Whole))
+        );
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod classic;
 pub mod frame;
+pub mod saturating;
 pub mod schema;
 pub mod shown;
 pub mod v2;

@@ -3,6 +3,8 @@
 //! The decoders do not use it, so that they stay readable and refuse what they must. A test holds
 //! the tables to the encoders. The dissector for Wireshark is generated from them, and captures are
 //! shown by them.
+//!
+//! Long because it is one table: a message is looked up, not read in order.
 
 use std::ops::Range;
 
@@ -34,7 +36,7 @@ pub enum Sender {
 
 /// Where the fields of a message are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Place {
+pub enum FieldsPlace {
     /// In the body of the frame, in the clear.
     Body,
     /// In the plaintext of the body.
@@ -68,7 +70,7 @@ pub struct Message {
     /// The suites that have it in this form.
     pub suites: Suites,
     /// Where its fields are.
-    pub place: Place,
+    pub place: FieldsPlace,
     /// Its fields in their order; at most one has [`Size::Rest`].
     pub fields: &'static [FieldSchema],
 }
@@ -81,7 +83,7 @@ pub struct FieldSchema {
     /// Its length.
     pub size: Size,
     /// How its bytes are read.
-    pub kind: Kind,
+    pub kind: FieldKind,
     /// What it means, in a sentence.
     pub meaning: &'static str,
 }
@@ -99,7 +101,7 @@ pub enum Size {
 
 /// How the bytes of a field are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum FieldKind {
     /// A big-endian integer without a sign, of at most 8 bytes.
     Unsigned,
     /// A big-endian integer in two's complement, of at most 16 bytes.
@@ -143,19 +145,29 @@ impl Message {
     }
 }
 
-/// Looks a number up in a table of [`Kind::Named`].
+/// Looks a number up in a table of [`FieldKind::Named`].
 pub fn name_of(names: &'static [(u64, &'static str)], number: u64) -> Option<&'static str> {
     names.iter().find(|(known, _)| *known == number).map(|(_, name)| *name)
 }
 
-const fn field(name: &'static str, size: Size, kind: Kind, meaning: &'static str) -> FieldSchema {
+const fn field(
+    name: &'static str,
+    size: Size,
+    kind: FieldKind,
+    meaning: &'static str,
+) -> FieldSchema {
     FieldSchema { name, size, kind, meaning }
 }
 
 /// The header of every frame of both wires.
 pub const HEADER: &[FieldSchema] = &[
-    field("opcode", Size::Bytes(4), Kind::Named(OPCODES), "what kind of frame this is"),
-    field("length", Size::Bytes(HEADER_BYTES - 4), Kind::Unsigned, "bytes of body that follow"),
+    field("opcode", Size::Bytes(4), FieldKind::Named(OPCODES), "what kind of frame this is"),
+    field(
+        "length",
+        Size::Bytes(HEADER_BYTES - 4),
+        FieldKind::Unsigned,
+        "bytes of body that follow",
+    ),
 ];
 
 /// The five opcodes.
@@ -207,7 +219,7 @@ const HELLO: Message = Message {
     sender: Sender::Client,
     opcode: Opcode::KeyVerification,
     suites: Suites::Hybrid,
-    place: Place::Body,
+    place: FieldsPlace::Body,
     fields: &[
         VERSION,
         SUITE,
@@ -215,62 +227,67 @@ const HELLO: Message = Message {
         field(
             "kem_key",
             Size::Bytes(1184),
-            Kind::Bytes,
+            FieldKind::Bytes,
             "the client's ML-KEM-768 encapsulation key (FIPS 203), used once",
         ),
     ],
 };
 
 const VERSION: FieldSchema =
-    field("version", Size::Bytes(1), Kind::Unsigned, "the protocol's version, 2");
+    field("version", Size::Bytes(1), FieldKind::Unsigned, "the protocol's version, 2");
 const SUITE: FieldSchema =
-    field("suite", Size::Bytes(1), Kind::Named(SUITES), "the one suite that the client names");
+    field("suite", Size::Bytes(1), FieldKind::Named(SUITES), "the one suite that the client names");
 const CLIENT_VALUE: FieldSchema = field(
     "client_value",
     Size::Group,
-    Kind::Bytes,
+    FieldKind::Bytes,
     "the client's Diffie-Hellman public value, g^x mod p, used once",
 );
 const SERVER_VALUE: FieldSchema = field(
     "server_value",
     Size::Group,
-    Kind::Bytes,
+    FieldKind::Bytes,
     "the server's Diffie-Hellman public value, g^y mod p, used once",
 );
 const PAYLOAD_TAG: FieldSchema = field(
     "payload_tag",
     Size::Bytes(TAG_BYTES),
-    Kind::Bytes,
+    FieldKind::Bytes,
     "the tag of the empty payload: the server knows the same handshake hash and key",
 );
 const TOKEN: FieldSchema = field(
     "token",
     Size::Bytes(Token::BYTES),
-    Kind::Bytes,
+    FieldKind::Bytes,
     "the session's 16 random bytes, which each 30 repeats",
 );
 const LAST_SEQ: FieldSchema = field(
     "last_seq",
     Size::Bytes(8),
-    Kind::Unsigned,
+    FieldKind::Unsigned,
     "the number of the account's last counted value, which is also their count",
 );
 const SUM: FieldSchema =
-    field("sum", Size::Bytes(16), Kind::Signed, "the sum of all the account's counted values");
+    field("sum", Size::Bytes(16), FieldKind::Signed, "the sum of all the account's counted values");
 const HMAC: FieldSchema = field(
     "hmac",
     Size::Bytes(HMAC_BYTES),
-    Kind::Bytes,
+    FieldKind::Bytes,
     "HMAC-SHA256 under Key2 of the whole body before it",
 );
 
 /// A record around any message from message 3 on.
 pub const RECORD: &[FieldSchema] = &[
-    field("ciphertext", Size::Rest, Kind::Bytes, "the encrypted message, as long as its plaintext"),
+    field(
+        "ciphertext",
+        Size::Rest,
+        FieldKind::Bytes,
+        "the encrypted message, as long as its plaintext",
+    ),
     field(
         "tag",
         Size::Bytes(TAG_BYTES),
-        Kind::Bytes,
+        FieldKind::Bytes,
         "HMAC-SHA256 under MacKey of record number, header and ciphertext, first 16 bytes",
     ),
 ];
@@ -284,11 +301,11 @@ pub const MESSAGES: &[Message] = &[
         sender: Sender::Server,
         opcode: Opcode::KeyVerification,
         suites: Suites::All,
-        place: Place::Body,
+        place: FieldsPlace::Body,
         fields: &[field(
             "pem",
             Size::Rest,
-            Kind::Text,
+            FieldKind::Text,
             "prime, generator and the server's public value as PEM text, unsigned: anybody on the \
              path can put another in its place",
         )],
@@ -300,11 +317,11 @@ pub const MESSAGES: &[Message] = &[
         sender: Sender::Client,
         opcode: Opcode::KeyVerification,
         suites: Suites::All,
-        place: Place::Body,
+        place: FieldsPlace::Body,
         fields: &[field(
             "pem",
             Size::Rest,
-            Kind::Text,
+            FieldKind::Text,
             "the client's public value in the server's group as PEM text, unsigned",
         )],
     },
@@ -315,11 +332,11 @@ pub const MESSAGES: &[Message] = &[
         sender: Sender::Server,
         opcode: Opcode::SessionToken,
         suites: Suites::All,
-        place: Place::Body,
+        place: FieldsPlace::Body,
         fields: &[field(
             "ciphertext",
             Size::Rest,
-            Kind::Bytes,
+            FieldKind::Bytes,
             "the token under Key1 twice; its last block encrypts padding alone, 08 eight times",
         )],
     },
@@ -330,7 +347,7 @@ pub const MESSAGES: &[Message] = &[
         sender: Sender::Server,
         opcode: Opcode::SessionToken,
         suites: Suites::All,
-        place: Place::Plaintext,
+        place: FieldsPlace::Plaintext,
         fields: &[TOKEN],
     },
     Message {
@@ -340,18 +357,18 @@ pub const MESSAGES: &[Message] = &[
         sender: Sender::Client,
         opcode: Opcode::EncryptedData,
         suites: Suites::All,
-        place: Place::Body,
+        place: FieldsPlace::Body,
         fields: &[
             field(
                 "ciphertext",
                 Size::Rest,
-                Kind::Bytes,
+                FieldKind::Bytes,
                 "integer and UUID under Key1, then Key2, block by block (ECB)",
             ),
             field(
                 "token",
                 Size::Bytes(Token::BYTES),
-                Kind::Bytes,
+                FieldKind::Bytes,
                 "the session token, in the clear from now on",
             ),
             HMAC,
@@ -364,13 +381,13 @@ pub const MESSAGES: &[Message] = &[
         sender: Sender::Client,
         opcode: Opcode::EncryptedData,
         suites: Suites::All,
-        place: Place::Plaintext,
+        place: FieldsPlace::Plaintext,
         fields: &[
-            field("integer", Size::Bytes(8), Kind::Unsigned, "the integer to count"),
+            field("integer", Size::Bytes(8), FieldKind::Unsigned, "the integer to count"),
             field(
                 "client_id",
                 Size::Bytes(ClientId::BYTES),
-                Kind::Uuid,
+                FieldKind::Uuid,
                 "the client's name, which the server does not read",
             ),
         ],
@@ -382,8 +399,8 @@ pub const MESSAGES: &[Message] = &[
         sender: Sender::Server,
         opcode: Opcode::EncryptedData,
         suites: Suites::All,
-        place: Place::Body,
-        fields: &[field("text", Size::Rest, Kind::Text, "what the server says, in the clear")],
+        place: FieldsPlace::Body,
+        fields: &[field("text", Size::Rest, FieldKind::Text, "what the server says, in the clear")],
     },
     Message {
         name: "result",
@@ -392,12 +409,12 @@ pub const MESSAGES: &[Message] = &[
         sender: Sender::Server,
         opcode: Opcode::EncryptedResult,
         suites: Suites::All,
-        place: Place::Body,
+        place: FieldsPlace::Body,
         fields: &[
             field(
                 "ciphertext",
                 Size::Rest,
-                Kind::Bytes,
+                FieldKind::Bytes,
                 "the sum's decimal text under Key1, then Key2, block by block (ECB)",
             ),
             HMAC,
@@ -410,8 +427,13 @@ pub const MESSAGES: &[Message] = &[
         sender: Sender::Server,
         opcode: Opcode::EncryptedResult,
         suites: Suites::All,
-        place: Place::Plaintext,
-        fields: &[field("sum", Size::Rest, Kind::Text, "the session's sum so far, in decimal")],
+        place: FieldsPlace::Plaintext,
+        fields: &[field(
+            "sum",
+            Size::Rest,
+            FieldKind::Text,
+            "the session's sum so far, in decimal",
+        )],
     },
     Message {
         name: "disconnect",
@@ -420,11 +442,11 @@ pub const MESSAGES: &[Message] = &[
         sender: Sender::Either,
         opcode: Opcode::Disconnect,
         suites: Suites::All,
-        place: Place::Body,
+        place: FieldsPlace::Body,
         fields: &[field(
             "text",
             Size::Rest,
-            Kind::Text,
+            FieldKind::Text,
             "why the server ends the session, in the clear; empty from a client",
         )],
     },
@@ -439,15 +461,15 @@ pub const MESSAGES: &[Message] = &[
         sender: Sender::Server,
         opcode: Opcode::Disconnect,
         suites: Suites::All,
-        place: Place::Body,
+        place: FieldsPlace::Body,
         fields: &[
             field(
                 "reason",
                 Size::Bytes(1),
-                Kind::Named(REASONS),
+                FieldKind::Named(REASONS),
                 "why, unproven: anybody on the path can send this",
             ),
-            field("text", Size::Rest, Kind::Text, "the same for people, unproven"),
+            field("text", Size::Rest, FieldKind::Text, "the same for people, unproven"),
         ],
     },
     Message {
@@ -457,13 +479,18 @@ pub const MESSAGES: &[Message] = &[
         sender: Sender::Server,
         opcode: Opcode::KeyVerification,
         suites: Suites::All,
-        place: Place::Plaintext,
+        place: FieldsPlace::Plaintext,
         fields: &[
-            field("server_key", Size::Bytes(32), Kind::Bytes, "the server's Ed25519 public key"),
+            field(
+                "server_key",
+                Size::Bytes(32),
+                FieldKind::Bytes,
+                "the server's Ed25519 public key",
+            ),
             field(
                 "signature",
                 Size::Bytes(64),
-                Kind::Bytes,
+                FieldKind::Bytes,
                 "Ed25519 signature of the handshake hash and the server's key, as SSHSIG",
             ),
         ],
@@ -475,13 +502,18 @@ pub const MESSAGES: &[Message] = &[
         sender: Sender::Client,
         opcode: Opcode::KeyVerification,
         suites: Suites::All,
-        place: Place::Plaintext,
+        place: FieldsPlace::Plaintext,
         fields: &[
-            field("client_key", Size::Bytes(32), Kind::Bytes, "the client's Ed25519 public key"),
+            field(
+                "client_key",
+                Size::Bytes(32),
+                FieldKind::Bytes,
+                "the client's Ed25519 public key",
+            ),
             field(
                 "signature",
                 Size::Bytes(64),
-                Kind::Bytes,
+                FieldKind::Bytes,
                 "Ed25519 signature of the handshake hash and both keys, as SSHSIG",
             ),
         ],
@@ -493,25 +525,30 @@ pub const MESSAGES: &[Message] = &[
         sender: Sender::Server,
         opcode: Opcode::SessionToken,
         suites: Suites::All,
-        place: Place::Plaintext,
+        place: FieldsPlace::Plaintext,
         fields: &[
             TOKEN,
-            field("session", Size::Bytes(8), Kind::Unsigned, "the session's number in its account"),
+            field(
+                "session",
+                Size::Bytes(8),
+                FieldKind::Unsigned,
+                "the session's number in its account",
+            ),
             LAST_SEQ,
             field(
                 "last_session",
                 Size::Bytes(8),
-                Kind::Unsigned,
+                FieldKind::Unsigned,
                 "the session that counted value last_seq",
             ),
             SUM,
             field(
                 "idle_millis",
                 Size::Bytes(4),
-                Kind::Unsigned,
+                FieldKind::Unsigned,
                 "silence after which the session ends, in milliseconds",
             ),
-            field("values_max", Size::Bytes(2), Kind::Unsigned, "the most integers of one 30"),
+            field("values_max", Size::Bytes(2), FieldKind::Unsigned, "the most integers of one 30"),
         ],
     },
     Message {
@@ -521,17 +558,17 @@ pub const MESSAGES: &[Message] = &[
         sender: Sender::Client,
         opcode: Opcode::EncryptedData,
         suites: Suites::All,
-        place: Place::Plaintext,
+        place: FieldsPlace::Plaintext,
         fields: &[
             TOKEN,
             field(
                 "first_seq",
                 Size::Bytes(8),
-                Kind::Unsigned,
+                FieldKind::Unsigned,
                 "the number of the first integer in the account; the others follow",
             ),
-            field("count", Size::Bytes(2), Kind::Unsigned, "how many integers follow"),
-            field("values", Size::Rest, Kind::Integers, "the integers to count"),
+            field("count", Size::Bytes(2), FieldKind::Unsigned, "how many integers follow"),
+            field("values", Size::Rest, FieldKind::Integers, "the integers to count"),
         ],
     },
     Message {
@@ -541,9 +578,9 @@ pub const MESSAGES: &[Message] = &[
         sender: Sender::Server,
         opcode: Opcode::EncryptedResult,
         suites: Suites::All,
-        place: Place::Plaintext,
+        place: FieldsPlace::Plaintext,
         fields: &[
-            field("status", Size::Bytes(1), Kind::Named(STATUSES), "what became of the 30"),
+            field("status", Size::Bytes(1), FieldKind::Named(STATUSES), "what became of the 30"),
             LAST_SEQ,
             SUM,
         ],
@@ -555,13 +592,13 @@ pub const MESSAGES: &[Message] = &[
         sender: Sender::Either,
         opcode: Opcode::Disconnect,
         suites: Suites::All,
-        place: Place::Plaintext,
+        place: FieldsPlace::Plaintext,
         fields: &[
-            field("reason", Size::Bytes(1), Kind::Named(REASONS), "why the session ends"),
-            field("scope", Size::Bytes(1), Kind::Named(SCOPES), "which sessions end"),
+            field("reason", Size::Bytes(1), FieldKind::Named(REASONS), "why the session ends"),
+            field("scope", Size::Bytes(1), FieldKind::Named(SCOPES), "which sessions end"),
             LAST_SEQ,
             SUM,
-            field("text", Size::Rest, Kind::Text, "the same for people"),
+            field("text", Size::Rest, FieldKind::Text, "the same for people"),
         ],
     },
 ];
@@ -573,20 +610,20 @@ const ANSWER: Message = Message {
     sender: Sender::Server,
     opcode: Opcode::KeyVerification,
     suites: Suites::Hybrid,
-    place: Place::Body,
+    place: FieldsPlace::Body,
     fields: &[
         SERVER_VALUE,
         field(
             "kem_ciphertext",
             Size::Bytes(1088),
-            Kind::Bytes,
+            FieldKind::Bytes,
             "the ML-KEM-768 ciphertext (FIPS 203), encrypted under the key of the \
              Diffie-Hellman value",
         ),
         field(
             "kem_tag",
             Size::Bytes(TAG_BYTES),
-            Kind::Bytes,
+            FieldKind::Bytes,
             "the tag of the encrypted ML-KEM ciphertext",
         ),
         PAYLOAD_TAG,

@@ -49,3 +49,28 @@ pub fn plain(text: &str) -> String {
 pub fn plain_lines(text: &str) -> String {
     text.chars().filter(|c| *c == '\n' || is_plain(*c)).collect()
 }
+
+/// The two hexadecimal digits of a byte, in lower case.
+pub fn hex_digits(byte: u8) -> [char; 2] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    [byte >> 4, byte & 0x0f].map(|digit| char::from(DIGITS[usize::from(digit)]))
+}
+
+/// The hexadecimal digits of bytes, in lower case and without blanks.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().copied().flat_map(hex_digits).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_has_the_digits_of_the_standard_library() {
+        assert_eq!(hex(&[]), "");
+        assert_eq!(hex(&[0x00, 0x0f, 0xf0, 0xff]), "000ff0ff");
+        for byte in 0..=u8::MAX {
+            assert_eq!(hex(&[byte]), format!("{byte:02x}"));
+        }
+    }
+}

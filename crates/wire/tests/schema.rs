@@ -9,8 +9,8 @@
 
 use ddes_wire::frame::Opcode;
 use ddes_wire::schema::{
-    Kind, MESSAGES, Message, OPCODES, Place, REASONS, SCOPES, STATUSES, SUITES, Size, Suites, Wire,
-    name_of,
+    FieldKind, FieldsPlace, MESSAGES, Message, OPCODES, REASONS, SCOPES, STATUSES, SUITES, Size,
+    Suites, Wire, name_of,
 };
 use ddes_wire::v2::{
     Data, Farewell, GroupSize, Hello, IdentityProof, Outcome, Reason, Rejection, Scope, Status,
@@ -18,7 +18,7 @@ use ddes_wire::v2::{
 };
 use ddes_wire::{Sequence, SessionNumber, Standing, Token, Total, classic};
 
-fn message(wire: Wire, name: &str, place: Place, suites: Suites) -> &'static Message {
+fn message(wire: Wire, name: &str, place: FieldsPlace, suites: Suites) -> &'static Message {
     let mut all = MESSAGES.iter().filter(|message| {
         (message.wire, message.name, message.place, message.suites) == (wire, name, place, suites)
     });
@@ -35,7 +35,7 @@ fn fields(message: &Message, bytes: &[u8]) -> Vec<(&'static str, i128)> {
         .into_iter()
         .map(|(field, range)| {
             let bytes = &bytes[range];
-            let is_negative = field.kind == Kind::Signed && bytes[0] >= 0x80;
+            let is_negative = field.kind == FieldKind::Signed && bytes[0] >= 0x80;
             let start = if is_negative { -1 } else { 0 };
             let value = bytes
                 .iter()
@@ -49,7 +49,7 @@ fn fields(message: &Message, bytes: &[u8]) -> Vec<(&'static str, i128)> {
 }
 
 fn plain(name: &str) -> &'static Message {
-    message(Wire::V2, name, Place::Plaintext, Suites::All)
+    message(Wire::V2, name, FieldsPlace::Plaintext, Suites::All)
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn data_outcome_and_farewell_have_the_fields_of_their_tables() {
     assert_eq!(found, expected);
 
     let rejection = Rejection { reason: Reason::TooMany, text: "\x02".into() };
-    let table = message(Wire::V2, "rejection", Place::Body, Suites::All);
+    let table = message(Wire::V2, "rejection", FieldsPlace::Body, Suites::All);
     assert_eq!(fields(table, &rejection.encode()), [("reason", 9), ("text", 2)]);
 }
 
@@ -117,7 +117,7 @@ fn messages_1_and_2_have_the_lengths_of_every_suite() {
         let suites = if suite.is_hybrid() { Suites::Hybrid } else { Suites::Ddes };
         let group = Some(suite.group());
         for (name, bytes) in [("hello", suite.hello_bytes()), ("answer", suite.answer_bytes())] {
-            let table = message(Wire::V2, name, Place::Body, suites);
+            let table = message(Wire::V2, name, FieldsPlace::Body, suites);
             assert!(table.split(bytes, group).is_some(), "{name} of {}", suite.name());
             for wrong in [bytes - 1, bytes + 1, 0] {
                 assert!(table.split(wrong, group).is_none());
@@ -127,7 +127,7 @@ fn messages_1_and_2_have_the_lengths_of_every_suite() {
     }
     let suite = Suite::Ddes(GroupSize::Bits2048);
     let hello = Hello { suite, noise: &[7; 256] }.encode();
-    let table = message(Wire::V2, "hello", Place::Body, Suites::Ddes);
+    let table = message(Wire::V2, "hello", FieldsPlace::Body, Suites::Ddes);
     let split = table.split(hello.len(), Some(suite.group())).unwrap();
     assert_eq!(hello[split[1].1.clone()], [suite.id()]);
     assert_eq!(hello[split[2].1.clone()], [7; 256]);
@@ -137,20 +137,20 @@ fn messages_1_and_2_have_the_lengths_of_every_suite() {
 fn the_bodies_of_classic_split_as_its_decoders_split_them() {
     let bytes: Vec<u8> = (0..80).collect();
     let data = classic::Data::decode(&bytes).unwrap();
-    let table = message(Wire::Classic, "integer", Place::Body, Suites::All);
+    let table = message(Wire::Classic, "integer", FieldsPlace::Body, Suites::All);
     let split = table.split(bytes.len(), None).unwrap();
     let part = |at: usize| &bytes[split[at].1.clone()];
     assert_eq!((part(0), part(1), part(2)), (data.ciphertext, &data.token[..], &data.hmac[..]));
 
     let result = classic::AggregateResult::decode(&bytes).unwrap();
-    let table = message(Wire::Classic, "result", Place::Body, Suites::All);
+    let table = message(Wire::Classic, "result", FieldsPlace::Body, Suites::All);
     let split = table.split(bytes.len(), None).unwrap();
     assert_eq!(&bytes[split[0].1.clone()], result.ciphertext);
     assert_eq!(&bytes[split[1].1.clone()], &result.hmac[..]);
 
     let client = ddes_wire::ClientId::random([3; 16]);
     let plaintext = classic::plaintext(77, &client);
-    let table = message(Wire::Classic, "integer", Place::Plaintext, Suites::All);
+    let table = message(Wire::Classic, "integer", FieldsPlace::Plaintext, Suites::All);
     let split = table.split(plaintext.len(), None).unwrap();
     assert_eq!(plaintext[split[0].1.clone()], 77_u64.to_be_bytes());
     assert_eq!(plaintext[split[1].1.clone()], *client.as_bytes());

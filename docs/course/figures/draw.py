@@ -154,8 +154,8 @@ def modes():
     """ECB and counter mode on the same integers."""
     f = Figure(
         "modes", 720, 300, "The same integers in ECB and in counter mode",
-        "In ECB the integers 7, 7, 3, 7 make the blocks A, A, B, A. In counter mode they make four "
-        "different blocks.",
+        "In ECB the integers 7, 7, 3, 7 make the blocks A, A, B, A. In counter mode each is added to "
+        "the keystream of a record of its own, and the four ciphertexts look unrelated.",
     )
     f.text(20, 32, "integers", "bold")
     f.text(20, 112, "classic: ECB", "bold")
@@ -168,17 +168,18 @@ def modes():
         f.arrow(x + 50, 44, x + 50, 88)
         f.labelled(x, 90, 100, 36, ecb[at], "bad" if value == "7" else "box", "middle mono")
         f.labelled(x, 200, 100, 36, ctr[at], "good", "middle mono")
-        f.text(x + 50, 192, f"⊕ block {at}", "small middle")
+        f.text(x + 50, 192, f"⊕ record {at + 1}", "small middle")
     f.text(20, 155, "Whoever sees the blocks sees which integers are equal.", "small badtext")
-    f.text(20, 270, "Each block has a counter of its own, so no ciphertext comes twice under a key.",
-           "small goodtext")
+    f.text(20, 266, "Each record has a number n, and each of its blocks a counter n << 16 | i: no block of "
+           "keystream", "small goodtext")
+    f.text(20, 286, "is used twice under a key.", "small goodtext")
     f.save()
 
 
 def middleman():
     """Two handshakes instead of one."""
     f = Figure(
-        "middleman", 720, 300, "A middleman in the Diffie-Hellman exchange",
+        "middleman", 720, 300, "An attacker in the middle of the Diffie-Hellman exchange",
         "The client agrees on keys with the attacker, and the attacker with the server. With a "
         "signature over the handshake's hash the client notices.",
     )

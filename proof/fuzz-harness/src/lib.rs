@@ -18,7 +18,7 @@ use ddes_wire::classic::DhPublicKey;
 use ddes_wire::frame;
 use ddes_wire::v2::{self, Data, Farewell, Hello, IdentityProof, Outcome, Rejection, Welcome};
 
-pub use capture::capture;
+pub use capture::{capture, opened};
 pub use ledger::{checkpoint, journal, receipt, record, segment};
 pub use outbox::outbox;
 pub use pair::{classic_pair, v2_pair};

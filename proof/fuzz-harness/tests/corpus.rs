@@ -5,8 +5,8 @@
 use std::path::Path;
 
 use ddes_fuzz_harness::{
-    capture, checkpoint, classic_pair, frames, identity, journal, outbox, receipt, record, segment,
-    v2_pair,
+    capture, checkpoint, classic_pair, frames, identity, journal, opened, outbox, receipt, record,
+    segment, v2_pair,
 };
 
 fn replay(target: &str, run: fn(&[u8])) {
@@ -72,4 +72,9 @@ fn receipts() {
 #[test]
 fn captures() {
     replay("capture", capture);
+}
+
+#[test]
+fn opened_captures() {
+    replay("opened", opened);
 }

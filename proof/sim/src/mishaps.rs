@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ddes_ledger::Health;
-use ddes_server::endpoint::Order;
+use ddes_server::endpoint::EndOrder;
 
 use crate::link::Link;
 use crate::model::Violation;
@@ -185,7 +185,7 @@ impl World {
     fn stop(&mut self) -> Result<(), Violation> {
         for number in 0..self.nodes.len() {
             let Some(node) = self.nodes.get_mut(number) else { continue };
-            node.endpoint.end_all(self.now, Order::Shutdown, None);
+            node.endpoint.end_all(self.now, EndOrder::Shutdown, None);
             node.hand_on(self.now, number, &mut self.clerk);
         }
         for _ in 0..self.random.below(60) {

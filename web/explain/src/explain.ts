@@ -129,15 +129,17 @@ for (const line of document.querySelectorAll<HTMLElement>(".line")) {
   button.type = "button";
   button.className = "copy";
   button.textContent = "Copy";
-  button.setAttribute("aria-label", `Copy ${line.getAttribute("aria-label")?.toLowerCase() ?? "the line"}`);
+  const name = line.getAttribute("aria-label") ?? "The line";
+  button.setAttribute("aria-label", `Copy ${name.charAt(0).toLowerCase()}${name.slice(1)}`);
   button.addEventListener("click", () => void copy(button, code));
   line.prepend(button);
 }
 
-// Paper cannot be opened: everything is, until the printer has it.
+// Paper cannot be opened: the first card of each kind is, until the printer has it. Paper has the
+// titles alone of those that say the same again.
 let closed: HTMLDetailsElement[] = [];
 addEventListener("beforeprint", () => {
-  closed = [...document.querySelectorAll<HTMLDetailsElement>("details:not([open])")];
+  closed = [...document.querySelectorAll<HTMLDetailsElement>("details:not([open], .repeat)")];
   for (const card of closed) card.open = true;
 });
 addEventListener("afterprint", () => {

@@ -185,18 +185,104 @@ test("nothing is wider than a narrow screen, and nothing moves for whoever wants
   }
 });
 
-test("on paper each frame and each calculation is there, and nothing is cut off", async () => {
-  const { context, page } = await open(pages.classic);
-  const paper = join(pages.folder, "classic.pdf");
+/** A page on paper as text, with its layout. */
+async function onPaper(page, name) {
+  const paper = join(pages.folder, `${name}.pdf`);
   writeFileSync(paper, await page.pdf({ format: "A4", printBackground: true }));
-  const text = execFileSync("pdftotext", ["-layout", paper, "-"], { encoding: "utf8" });
+  return execFileSync("pdftotext", ["-layout", paper, "-"], { encoding: "utf8" });
+}
+
+/** The lines of the PEM text of a frame. */
+const pemOf = async (page, frame) => (await page.locator(`#frame-${frame} .said`).textContent()).trim().split("\n");
+
+test("on paper each frame is there and each kind of calculation once, and nothing is cut off", async () => {
+  const { context, page } = await open(pages.classic);
+  const text = await onPaper(page, "classic");
   const flat = text.replace(/\s+/g, " ");
-  for (const said of ["Every byte of the classic wire", "The session token", "HKDF-SHA256", "Double DES in ECB, decryption", "ddes calc hmac"]) {
+  for (const said of ["Every byte of the classic wire", "With the keys", "The session token", "HKDF-SHA256", "Double DES in ECB, decryption", "HMAC of frame 10"]) {
     assert.ok(flat.includes(said), said);
   }
   // The whole of a command that scrolls on a screen.
   const command = await page.locator('#frame-2\\.calc-shared .line[data-kind="shell"] code').textContent();
   assert.ok(text.replace(/\s+/g, "").includes(command.replace(/\s+/g, "")), "a command is cut off");
+  // Three integers and three sums: one HMAC of each kind is worked out in full.
+  assert.equal(flat.split("ddes calc hmac").length - 1, 2);
+  assert.ok(!flat.includes("What an attacker learns: frame"), "that is another view");
+  // Nobody prints a book to read one session.
+  assert.ok(text.split("\f").length <= 20, "pages");
+  // A key is copied line by line.
+  const lines = text.split("\n").map((line) => line.trim());
+  for (const line of [...(await pemOf(page, 1)), ...(await pemOf(page, 2))]) {
+    assert.ok(lines.some((printed) => printed.includes(line)), line);
+  }
+  await context.close();
+});
+
+test("paper has no value that nobody types, and says where it is", async () => {
+  const { context, page } = await open(pages.hybrid);
+  const text = await onPaper(page, "hybrid");
+  const flat = text.replace(/\s+/g, " ");
+  assert.ok(text.split("\f").length <= 30, "pages");
+  // The ML-KEM key is in its frame, and in no calculation again.
+  const key = (await page.locator("#frame-1\\.kem_key\\.bytes").textContent()).replace(/[^0-9a-f ]/g, "").trim().slice(-200).replace(/ /g, "");
+  const pressed = text.replace(/\s+/g, "");
+  assert.equal(pressed.split(key).length - 1, 1);
+  for (const said of ["whole on the page", "the line is on the page", "the first 16 rows, more on the page", "Keystream of DES for frame 6, record 1 to the server"]) {
+    assert.ok(flat.includes(said), said);
+  }
+  await context.close();
+});
+
+test("paper has the view that is chosen", async () => {
+  const { context, page } = await open(pages.classic);
+  await page.locator("#view-attack").check();
+  const flat = (await onPaper(page, "attack")).replace(/\s+/g, " ");
+  assert.ok(flat.includes("Attacker") && flat.includes("What an attacker learns"));
+  assert.ok(!flat.includes("With the keys") && !flat.includes("ddes calc hmac"));
+  await context.close();
+});
+
+test("no box hides bytes, and the lines of a key stay whole", async () => {
+  for (const name of ["classic", "hybrid"]) {
+    const { context, page } = await open(pages[name]);
+    const hidden = await page.locator(".bytes").evaluateAll((all) => all.filter((box) => box.scrollHeight > box.clientHeight + 1).length);
+    assert.equal(hidden, 0, name);
+    await context.close();
+  }
+  const { context, page } = await open(pages.classic);
+  for (const frame of [1, 2]) {
+    const said = page.locator(`#frame-${frame} .said`);
+    const lines = (await pemOf(page, frame)).length;
+    const seen = await said.evaluate((box) => {
+      const { lineHeight, paddingTop, paddingBottom } = getComputedStyle(box);
+      const height = box.scrollHeight - parseFloat(paddingTop) - parseFloat(paddingBottom);
+      return { lines: Math.round(height / parseFloat(lineHeight)), isCut: box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight };
+    });
+    assert.deepEqual(seen, { lines, isCut: false }, `frame ${frame}`);
+  }
+  await context.close();
+});
+
+test("an attacker’s marks begin with the key exchange", async () => {
+  const { context, page } = await open(pages.classic);
+  await page.locator("#view-attack").check();
+  for (const [frame, public_] of [[1, "g^y"], [2, "g^x"]]) {
+    const marks = await page.locator(`#frame-${frame} .mark`).evaluateAll((all) => all.map((mark) => mark.dataset.mark));
+    assert.deepEqual(marks, [`p, g and ${public_}, unsigned`, "p", "g", public_]);
+  }
+  await context.close();
+});
+
+test("on a narrow screen the two wires stand below each other", async () => {
+  const { context, page } = await open(pages.beside, { width: 500 });
+  const cells = await page.locator(".beside tbody tr:first-child td").evaluateAll((all) =>
+    all.map((cell) => ({ ...cell.getBoundingClientRect().toJSON(), wire: getComputedStyle(cell, "::before").content })),
+  );
+  assert.equal(cells.length, 2);
+  assert.ok(cells[1].top >= cells[0].bottom && cells[1].right <= 500, JSON.stringify(cells));
+  assert.deepEqual(cells.map((cell) => cell.wire), ['"classic"', '"D-DDES/2"']);
+  const scrolls = await page.locator(".beside .scroll").evaluate((box) => box.scrollWidth > box.clientWidth);
+  assert.equal(scrolls, false);
   await context.close();
 });
 

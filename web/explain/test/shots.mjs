@@ -1,4 +1,5 @@
-// Screenshots of the pages into explain/shots, to be looked at: `npm run shots-explain [NAME…]`.
+// Screenshots of the pages into explain/shots, to be looked at: `npm run shots-explain [NAME…]`;
+// with `--docs` instead the one that the README shows, into docs/images.
 
 import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
@@ -11,18 +12,26 @@ const here = dirname(fileURLToPath(import.meta.url));
 const folder = join(here, "../shots");
 mkdirSync(folder, { recursive: true });
 const pages = await makePages();
-const wanted = process.argv.slice(2);
+const isForDocs = process.argv.includes("--docs");
+const wanted = process.argv.slice(2).filter((word) => word !== "--docs");
 const names = wanted.length > 0 ? wanted : ["classic", "hybrid", "beside", "wire"];
 const browser = await launch();
 try {
-  for (const name of names) {
+  if (isForDocs) {
+    const { context, page } = await open(browser, { width: 1180, height: 1230 });
+    await page.goto(`${pages.classic}#frame-4`);
+    await page.evaluate(() => document.activeElement?.blur());
+    await page.screenshot({ path: join(here, "../../../docs/images/explain.png") });
+    await context.close();
+  }
+  for (const name of isForDocs ? [] : names) {
     for (const [scheme, width, view] of [
       ["light", 1440, "keys"],
       ["light", 1440, "attack"],
       ["dark", 1440, "wire"],
-      ["dark", 320, "keys"],
+      ["dark", 400, "keys"],
     ]) {
-      const { context, page } = await open(browser, { width, height: width === 320 ? 720 : 1000, scheme });
+      const { context, page } = await open(browser, { width, height: width === 400 ? 720 : 1000, scheme });
       await page.goto(pages[name]);
       await page.locator(`#view-${view}`).check();
       await page.screenshot({ path: join(folder, `${name}-${view}-${scheme}-${width}-top.png`) });

@@ -1,6 +1,6 @@
 // Rows that the server filters, sorts and divides into pages; the address keeps the choice.
 
-import { Component, type ComponentChildren } from "preact";
+import { Component, type ComponentChildren, type RefObject } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { query } from "../api";
 import { amount, plural } from "../numbers";
@@ -32,7 +32,7 @@ export interface Listing {
 }
 
 /** Few enough that a letter in the filter shows its rows at once. */
-export const PAGE_ROWS = 50;
+export const PAGE_ROWS = 25;
 
 /** The listing that the address states. */
 export function listing(sort: string, order: "asc" | "desc", filters: string[] = []): Listing {
@@ -62,6 +62,8 @@ export function Rows<Row>(props: {
   listing?: Listing;
 }) {
   const { columns, listing: order } = props;
+  const body = useRef<HTMLTableSectionElement>(null);
+  const keys = useKeys(props.rows.map(props.id), body);
   return (
     <div class="rows">
       {order && <NarrowSort columns={columns} listing={order} />}
@@ -73,14 +75,29 @@ export function Rows<Row>(props: {
             ))}
           </tr>
         </thead>
-        <tbody role="rowgroup">
-          {props.rows.map((row) => (
-            <Row key={props.id(row)} row={row} columns={columns} />
+        <tbody role="rowgroup" ref={body}>
+          {props.rows.map((row, at) => (
+            <Row key={keys[at]} row={row} columns={columns} />
           ))}
         </tbody>
       </table>
     </div>
   );
+}
+
+/**
+ * The key of each row. A row keeps its own, and with it its elements and the focus. A new row takes
+ * over the elements of one that is gone: to make them anew takes longer. While something in the
+ * table has the focus it does not, so that a key of the keyboard never acts on another row.
+ */
+function useKeys(ids: (string | number)[], body: RefObject<HTMLElement | null>): number[] {
+  const held = useRef({ keys: new Map<string | number, number>(), next: 0 }).current;
+  const shown = new Set(ids);
+  const gone = [...held.keys].filter(([id]) => !shown.has(id)).map(([, key]) => key);
+  const free = body.current?.contains(document.activeElement) ? [] : gone;
+  const keys = new Map(ids.map((id) => [id, held.keys.get(id) ?? free.shift() ?? held.next++]));
+  held.keys = keys;
+  return [...keys.values()];
 }
 
 interface RowProps<Row> {

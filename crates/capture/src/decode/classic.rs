@@ -6,14 +6,15 @@ use ddes_cipher::{DesKey, DoubleDes, ecb};
 use ddes_wire::classic::{self, AggregateResult, Data, DhPublicKey, text};
 use ddes_wire::frame::Opcode;
 use ddes_wire::schema::Wire;
+use ddes_wire::shown::hex;
 use ddes_wire::{Amount, Total};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::{check, hex, in_range, plain};
-use crate::conversation::{Check, Conversation, Direction, Field, Frame, Plain, Value, What};
+use super::{check, in_range, plain};
+use crate::conversation::{Check, Conversation, Direction, Field, FieldValue, Frame, Plain, What};
 use crate::opened::OpenedClassic;
 
 /// Reads the public keys of both 10s, which everybody sees.
@@ -59,19 +60,19 @@ fn der(pem: &[u8], key: &DhPublicKey) -> Option<Plain> {
         let found = tail.windows(number.len().max(1)).position(|window| window == &number[..])?;
         let range = at + found..at + found + number.len();
         at = range.end;
-        fields.push(Field { name, range, value: Value::Bytes, meaning });
+        fields.push(Field { name, range, value: FieldValue::Bytes, meaning });
     }
     Some(Plain { bytes, fields, record: None, epoch: 0 })
 }
 
 /// The keys of a session as the frames need them.
-struct Keys {
+struct FrameKeys {
     token: DoubleDes,
     traffic: DoubleDes,
     mac: DesKey,
 }
 
-impl Keys {
+impl FrameKeys {
     fn of(opened: &OpenedClassic) -> Self {
         let (key1, key2) = (DesKey::new(*opened.key1), DesKey::new(*opened.key2));
         Self {
@@ -102,13 +103,13 @@ impl Keys {
 
 /// The token inside a 20, if the keys are those of the session: the padding and its length say so.
 pub(super) fn token(opened: &OpenedClassic, body: &[u8]) -> Option<Zeroizing<[u8; 16]>> {
-    let plaintext = Zeroizing::new(ecb::open(&Keys::of(opened).token, body).ok()?);
+    let plaintext = Zeroizing::new(ecb::open(&FrameKeys::of(opened).token, body).ok()?);
     <[u8; 16]>::try_from(&plaintext[..]).ok().map(Zeroizing::new)
 }
 
 /// Whether the keys are those of the session, by the first frame that can tell.
 pub(super) fn fits(opened: &OpenedClassic, frames: &[Frame]) -> Option<bool> {
-    let keys = Keys::of(opened);
+    let keys = FrameKeys::of(opened);
     frames.iter().find_map(|frame| {
         let body = frame.body();
         match (Opcode::from_number(frame.opcode)?, frame.direction) {
@@ -134,7 +135,7 @@ pub(super) fn fits(opened: &OpenedClassic, frames: &[Frame]) -> Option<bool> {
 }
 
 /// The state of a session as its server has it.
-struct Account {
+struct ClassicAccount {
     /// Authentic integers that are not answered yet; `None` for one with wrong padding.
     waiting: VecDeque<Option<Amount>>,
     /// The sum, if no frame of the session is missing so far.
@@ -143,9 +144,10 @@ struct Account {
 
 /// Decrypts and checks every frame.
 pub(super) fn decrypt(conversation: &mut Conversation, opened: &mut OpenedClassic) {
-    let keys = Keys::of(opened);
+    let keys = FrameKeys::of(opened);
     let is_complete = conversation.notes.is_empty();
-    let mut account = Account { waiting: VecDeque::new(), sum: is_complete.then_some(Total::ZERO) };
+    let mut account =
+        ClassicAccount { waiting: VecDeque::new(), sum: is_complete.then_some(Total::ZERO) };
     for frame in &mut conversation.frames {
         match (Opcode::from_number(frame.opcode), frame.direction) {
             (Some(Opcode::SessionToken), Direction::ToClient) => {
@@ -174,7 +176,7 @@ pub(super) fn decrypt(conversation: &mut Conversation, opened: &mut OpenedClassi
     }
 }
 
-fn open_token(keys: &Keys, frame: &mut Frame, opened: &mut OpenedClassic) {
+fn open_token(keys: &FrameKeys, frame: &mut Frame, opened: &mut OpenedClassic) {
     match ecb::open(&keys.token, frame.body()) {
         Ok(plaintext) => {
             frame.checks.push(padding(true));
@@ -190,7 +192,12 @@ fn open_token(keys: &Keys, frame: &mut Frame, opened: &mut OpenedClassic) {
     }
 }
 
-fn open_data(keys: &Keys, frame: &mut Frame, opened: &OpenedClassic, account: &mut Account) {
+fn open_data(
+    keys: &FrameKeys,
+    frame: &mut Frame,
+    opened: &OpenedClassic,
+    account: &mut ClassicAccount,
+) {
     let Some(data) = Data::decode(frame.body()) else {
         let what = "shorter than a token and an HMAC";
         return frame.checks.push(check(What::Length, "C-11", false, what));
@@ -214,7 +221,7 @@ fn open_data(keys: &Keys, frame: &mut Frame, opened: &OpenedClassic, account: &m
     frame.checks.append(&mut checks);
 }
 
-fn open_result(keys: &Keys, frame: &mut Frame, account: &Account) {
+fn open_result(keys: &FrameKeys, frame: &mut Frame, account: &ClassicAccount) {
     let Some(result) = AggregateResult::decode(frame.body()) else {
         let what = "shorter than an HMAC";
         return frame.checks.push(check(What::Length, "C-15", false, what));
@@ -243,7 +250,7 @@ fn open_result(keys: &Keys, frame: &mut Frame, account: &Account) {
     frame.checks.append(&mut checks);
 }
 
-impl Account {
+impl ClassicAccount {
     /// The server says that it counted the oldest integer, or discarded it.
     fn acknowledge(&mut self, body: &[u8]) {
         let Some(amount) = self.waiting.pop_front() else { return };

@@ -4,25 +4,61 @@ mod classic;
 mod open;
 mod record;
 mod v2;
+mod work;
 
 use std::time::Duration;
 
 use ddes_wire::frame::{HEADER_BYTES, Header, Opcode};
-use ddes_wire::schema::{self, FieldSchema, HEADER, Message, Place, Sender, Suites, Wire};
+use ddes_wire::schema::{self, FieldSchema, FieldsPlace, HEADER, Message, Sender, Suites, Wire};
 use ddes_wire::v2::{GroupSize, Suite, VERSION};
 
 use crate::conversation::{
-    Check, Conversation, Direction, Field, Frame, Note, NoteKind, Plain, Profile, Value, What,
+    Check, Conversation, Direction, Field, FieldValue, Frame, Note, NoteKind, Plain, Profile, What,
 };
-use crate::opened::Opened;
+use crate::opened::OpenedKeys;
 use crate::secrets::SessionSecrets;
 use crate::streams::Stream;
 
 /// The secrets that are tried on one conversation: those that name its addresses first.
 const TRIALS_MAX: usize = 64;
 
-/// The conversation of a stream.
-pub(crate) fn conversation(stream: Stream, secrets: &[SessionSecrets]) -> Conversation {
+pub(crate) use open::OpenRefusal;
+pub(crate) use work::WorkBudget;
+
+/// The conversation of a stream, with what opens it: of its own secrets and those for all streams.
+pub(crate) fn conversation(
+    stream: Stream,
+    own: &[SessionSecrets],
+    shared: &[SessionSecrets],
+    work: &mut WorkBudget,
+) -> Conversation {
+    let mut conversation = clear(stream);
+    match &conversation.profile {
+        Profile::Classic => classic::read_keys(&mut conversation),
+        Profile::V2 { .. } => v2::check_clear(&mut conversation),
+    }
+    match open::first(&conversation, own.iter().chain(shared), TRIALS_MAX, work) {
+        Ok(Some((opened, secrets))) => {
+            (conversation.session, conversation.secrets) = (Some(opened), Some(secrets));
+        }
+        Ok(None) => {}
+        Err(refusal) => conversation.refused = Some(refusal.to_string()),
+    }
+    decrypt(&mut conversation, work);
+    conversation
+}
+
+/// The keys that one end's secrets lead to on a stream that goes on, without what is inside.
+pub(crate) fn keys(
+    stream: Stream,
+    secrets: &SessionSecrets,
+    work: &mut WorkBudget,
+) -> Result<OpenedKeys, OpenRefusal> {
+    open::open(&clear(stream), secrets, work)
+}
+
+/// What everybody sees, before anything is checked.
+fn clear(stream: Stream) -> Conversation {
     let first = stream.frames.first();
     let recognised = first.and_then(|mark| {
         let bytes = stream.halves[mark.half].kept.get(mark.found.start, mark.found.bytes)?;
@@ -31,27 +67,15 @@ pub(crate) fn conversation(stream: Stream, secrets: &[SessionSecrets]) -> Conver
     let (profile, client) = recognised.unwrap_or((Profile::V2 { suite: None }, 0));
     let mut conversation = skeleton(stream, profile, client);
     name_all(&mut conversation);
-    match &conversation.profile {
-        Profile::Classic => classic::read_keys(&mut conversation),
-        Profile::V2 { .. } => v2::check_clear(&mut conversation),
-    }
-    match open::first(&conversation, secrets, TRIALS_MAX) {
-        Ok(Some((opened, secrets))) => {
-            (conversation.session, conversation.secrets) = (Some(opened), Some(secrets));
-        }
-        Ok(None) => {}
-        Err(refusal) => conversation.refused = Some(refusal.to_string()),
-    }
-    decrypt(&mut conversation);
     conversation
 }
 
 /// Decrypts and checks what the session of a conversation allows.
-fn decrypt(conversation: &mut Conversation) {
+fn decrypt(conversation: &mut Conversation, work: &mut WorkBudget) {
     let Some(mut opened) = conversation.session.take() else { return };
     match &mut opened {
-        Opened::Classic(keys) => classic::decrypt(conversation, keys),
-        Opened::V2(keys) => v2::decrypt(conversation, keys),
+        OpenedKeys::Classic(keys) => classic::decrypt(conversation, keys),
+        OpenedKeys::V2(keys) => v2::decrypt(conversation, keys, work),
     }
     conversation.session = Some(opened);
 }
@@ -122,6 +146,8 @@ fn skeleton(mut stream: Stream, profile: Profile, client: usize) -> Conversation
         frames,
         end: stream.end(client),
         notes,
+        missing_to_server: stream.missing[client],
+        missing_to_client: stream.missing[1 - client],
         session: None,
         secrets: None,
         refused: None,
@@ -135,12 +161,9 @@ fn number(index: usize) -> u32 {
 
 fn frame(index: usize, at: Duration, direction: Direction, bytes: Vec<u8>) -> Frame {
     let opcode = bytes.first_chunk().map_or(0, |opcode| u32::from_be_bytes(*opcode));
-    let fields = HEADER
-        .iter()
-        .zip([0..4, 4..HEADER_BYTES])
-        // A frame is not shorter than its header.
-        .map(|(schema, range)| field(schema, range.clone(), bytes.get(range).unwrap_or(&[])))
-        .collect();
+    // A header that is cut short has the fields that are whole.
+    let fields = HEADER.iter().zip([0..4, 4..HEADER_BYTES]);
+    let fields = fields.filter_map(|(schema, range)| field(schema, range, &bytes)).collect();
     Frame {
         number: number(index),
         at,
@@ -166,7 +189,7 @@ fn name_all(conversation: &mut Conversation) {
         seen_keys[sender] += u32::from(is_key);
         match profile {
             Profile::Classic => {
-                let message = message(Wire::Classic, frame, Place::Body, Suites::All);
+                let message = message(Wire::Classic, frame, FieldsPlace::Body, Suites::All);
                 set(frame, message, None);
             }
             Profile::V2 { suite } => {
@@ -180,10 +203,10 @@ fn name_all(conversation: &mut Conversation) {
                     None => Suites::All,
                 };
                 if is_clear || is_rejection {
-                    let message = message(Wire::V2, frame, Place::Body, suites);
+                    let message = message(Wire::V2, frame, FieldsPlace::Body, suites);
                     set(frame, message, suite.map(Suite::group));
                 } else {
-                    let message = message(Wire::V2, frame, Place::Plaintext, Suites::All);
+                    let message = message(Wire::V2, frame, FieldsPlace::Plaintext, Suites::All);
                     record_fields(frame, message);
                 }
             }
@@ -192,7 +215,12 @@ fn name_all(conversation: &mut Conversation) {
 }
 
 /// The message that a frame is, by its opcode and sender.
-fn message(wire: Wire, frame: &Frame, place: Place, suites: Suites) -> Option<&'static Message> {
+fn message(
+    wire: Wire,
+    frame: &Frame,
+    place: FieldsPlace,
+    suites: Suites,
+) -> Option<&'static Message> {
     let sender = frame.direction.sender();
     schema::MESSAGES.iter().find(|message| {
         message.wire == wire
@@ -210,15 +238,14 @@ fn set(frame: &mut Frame, message: Option<&'static Message>, group: Option<Group
     };
     frame.name = message.title;
     let body = frame.bytes.len() - HEADER_BYTES;
-    match message.split(body, group) {
-        Some(split) => {
-            for (schema, range) in split {
-                let range = range.start + HEADER_BYTES..range.end + HEADER_BYTES;
-                // The schema splits what is there.
-                let bytes = frame.bytes.get(range.clone()).unwrap_or(&[]);
-                frame.fields.push(field(schema, range, bytes));
-            }
-        }
+    let fields = message.split(body, group).and_then(|split| {
+        let fields = split.into_iter().map(|(schema, range)| {
+            field(schema, range.start + HEADER_BYTES..range.end + HEADER_BYTES, &frame.bytes)
+        });
+        fields.collect::<Option<Vec<_>>>()
+    });
+    match fields {
+        Some(fields) => frame.fields.extend(fields),
         None => frame.checks.push(Check {
             what: What::Length,
             rule: Some(if message.wire == Wire::V2 { "P-01" } else { "C-01" }),
@@ -244,11 +271,8 @@ fn record_fields(frame: &mut Frame, message: Option<&'static Message>) {
             detail: format!("{} bytes are shorter than a tag", end - HEADER_BYTES),
         });
     };
-    for (schema, range) in schema::RECORD.iter().zip([HEADER_BYTES..tag, tag..end]) {
-        // Both ranges end within the frame, as was seen above.
-        let bytes = frame.bytes.get(range.clone()).unwrap_or(&[]);
-        frame.fields.push(field(schema, range, bytes));
-    }
+    let fields = schema::RECORD.iter().zip([HEADER_BYTES..tag, tag..end]);
+    frame.fields.extend(fields.filter_map(|(schema, range)| field(schema, range, &frame.bytes)));
 }
 
 fn unknown_opcode(opcode: u32) -> Check {
@@ -260,23 +284,20 @@ fn unknown_opcode(opcode: u32) -> Check {
     }
 }
 
-fn field(schema: &'static FieldSchema, range: std::ops::Range<usize>, bytes: &[u8]) -> Field {
-    Field {
-        name: schema.name,
-        range,
-        value: Value::read(schema.kind, bytes),
-        meaning: schema.meaning,
-    }
+/// The field in a range of bytes; `None` if they end before it does.
+fn field(
+    schema: &'static FieldSchema,
+    range: std::ops::Range<usize>,
+    bytes: &[u8],
+) -> Option<Field> {
+    let value = FieldValue::read(schema.kind, bytes.get(range.clone())?);
+    Some(Field { name: schema.name, range, value, meaning: schema.meaning })
 }
 
 /// The fields of a plaintext; `None` if its length does not fit the message.
 fn plain_fields(message: &'static Message, plaintext: &[u8]) -> Option<Vec<Field>> {
     let split = message.split(plaintext.len(), None)?;
-    let fields = split.into_iter().map(|(schema, range)| {
-        let bytes = plaintext.get(range.clone()).unwrap_or(&[]);
-        field(schema, range, bytes)
-    });
-    Some(fields.collect())
+    split.into_iter().map(|(schema, range)| field(schema, range, plaintext)).collect()
 }
 
 /// The decrypted content of a frame, with the fields of its message.
@@ -287,7 +308,7 @@ fn plain(
     record: Option<u64>,
     epoch: usize,
 ) -> Option<Plain> {
-    let message = message(wire, frame, Place::Plaintext, Suites::All);
+    let message = message(wire, frame, FieldsPlace::Plaintext, Suites::All);
     let fields = message.and_then(|message| plain_fields(message, &bytes));
     let is_known = fields.is_some();
     // What no message of the wire describes is shown as bytes alone.
@@ -298,16 +319,6 @@ fn plain(
 
 fn check(what: What, rule: &'static str, passed: bool, detail: impl Into<String>) -> Check {
     Check { what, rule: Some(rule), passed, detail: detail.into() }
-}
-
-/// Bytes as hexadecimal digits, for details.
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        write!(text, "{byte:02x}").unwrap_or(());
-        text
-    })
 }
 
 /// Whether a public value is in 2..p-2, without an exponentiation. Leading zeros are allowed.
@@ -321,8 +332,9 @@ fn in_range(value: &[u8], prime: &[u8]) -> bool {
     !is_small && is_below
 }
 
-fn trimmed(bytes: &[u8]) -> &[u8] {
-    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
-    // No more zeros than bytes.
-    bytes.get(zeros..).unwrap_or(&[])
+fn trimmed(mut bytes: &[u8]) -> &[u8] {
+    while let [0, rest @ ..] = bytes {
+        bytes = rest;
+    }
+    bytes
 }

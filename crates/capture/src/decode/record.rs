@@ -6,6 +6,7 @@ use hkdf::Hkdf;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use super::work::{WorkBudget, of_trial};
 use crate::opened::Epoch;
 
 /// After a gap: the most records that are taken to be missing.
@@ -53,11 +54,19 @@ impl Records {
     }
 
     /// Opens the next record: `header` and `body` of its frame. `None` if its tag is wrong.
-    pub(super) fn open(&mut self, header: &[u8], body: &[u8]) -> Option<OpenedRecord> {
+    pub(super) fn open(
+        &mut self,
+        header: &[u8],
+        body: &[u8],
+        work: &mut WorkBudget,
+    ) -> Option<OpenedRecord> {
         let (ciphertext, tag) = body.split_last_chunk::<TAG_BYTES>()?;
         let most = if self.is_behind_gap { SKIP_MAX } else { 0 };
         for skipped in 0..=most.min(TRIALS_MAX - self.trials) {
             let number = self.next.checked_add(skipped)?;
+            if skipped > 0 && !work.pay(of_trial(body.len())) {
+                return None;
+            }
             let mut text = ciphertext.to_vec();
             self.trials += u64::from(skipped > 0);
             if self.expanded.open(number, header, &mut text, tag).is_ok() {
@@ -87,13 +96,13 @@ impl Records {
 
 /// A key, and what the cipher function expands it to (rules P-05 and P-06).
 fn epoch(function: Function, key: Key, first_record: u64) -> Epoch {
+    // The shorter output of HKDF begins the longer one: DDES has no use for the rest of it.
     let mut okm = Zeroizing::new([0; 16 + 2 * KEY_BYTES]);
-    let (info, length) = match function {
-        Function::Ddes => (&b"D-DDES/2 DDES"[..], 16 + KEY_BYTES),
-        Function::DdesChaCha => (&b"D-DDES/2 DDESChaCha"[..], 16 + 2 * KEY_BYTES),
+    let info = match function {
+        Function::Ddes => &b"D-DDES/2 DDES"[..],
+        Function::DdesChaCha => &b"D-DDES/2 DDESChaCha"[..],
     };
-    // Both lengths are within the array.
-    expand(&key, info, okm.get_mut(..length).unwrap_or(&mut []));
+    expand(&key, info, &mut okm[..]);
     let (key1, key2) = ddes_cipher::key_pair(part::<0, 8>(&okm), part::<8, 8>(&okm));
     Epoch {
         first_record,

@@ -6,14 +6,17 @@ use ddes_identity::{Namespace, PublicKey};
 use ddes_session::v2::noise;
 use ddes_session::v2::protocol;
 use ddes_wire::frame::{HEADER_BYTES, Opcode};
+use ddes_wire::saturating;
 use ddes_wire::schema::Wire;
+use ddes_wire::shown::hex;
 use ddes_wire::v2::{Data, Farewell, Hello, IdentityProof, Outcome, Status, Welcome};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::open::{first_key, function};
 use super::record::Records;
-use super::{check, hex, plain};
+use super::work::WorkBudget;
+use super::{check, plain};
 use crate::conversation::{Check, Conversation, Direction, Frame, Note, NoteKind, Profile, What};
 use crate::opened::OpenedV2;
 
@@ -51,15 +54,22 @@ fn index_of_key(frames: &[Frame], direction: Direction) -> Option<usize> {
     usize::try_from(number).ok()?.checked_sub(1)
 }
 
+const NO_HASH: &str = "the secrets do not state the handshake hash, which it covers";
+const NO_SERVER_KEY: &str = "the server's key, which it covers, is not known";
+const NO_TOKEN: &str = "the capture does not hold the 20, which states it";
+const NO_ACCOUNT: &str = "frames are missing, with the 20 or the values in them";
+
 /// The session as both ends know it.
 struct Session<'a> {
     opened: &'a mut OpenedV2,
     server_key: Option<[u8; 32]>,
-    account: Option<Account>,
+    account: Option<AccountState>,
+    /// What could not be checked of the record at hand, and why.
+    unchecked: Option<(What, &'static str)>,
 }
 
 /// The account from the 20 on, and the values that no 40 covers yet.
-struct Account {
+struct AccountState {
     last_seq: u64,
     sum: i128,
     waiting: VecDeque<i64>,
@@ -67,7 +77,11 @@ struct Account {
 }
 
 /// Decrypts and checks every record.
-pub(super) fn decrypt(conversation: &mut Conversation, opened: &mut OpenedV2) {
+pub(super) fn decrypt(
+    conversation: &mut Conversation,
+    opened: &mut OpenedV2,
+    work: &mut WorkBudget,
+) {
     let cipher = function(opened.suite);
     let first =
         |epochs: &[crate::Epoch]| epochs.first().map(|epoch| Records::new(cipher, &epoch.key));
@@ -78,8 +92,8 @@ pub(super) fn decrypt(conversation: &mut Conversation, opened: &mut OpenedV2) {
     };
     check_answer(conversation, opened);
     let gaps = gaps(&conversation.notes);
-    let mut session = Session { opened, server_key: None, account: None };
-    let mut lost = Vec::new();
+    let mut session = Session { opened, server_key: None, account: None, unchecked: None };
+    let (mut lost, mut unchecked) = (Vec::new(), Vec::<Note>::new());
     for frame in &mut conversation.frames {
         let records = match frame.direction {
             Direction::ToServer => &mut to_server,
@@ -93,12 +107,20 @@ pub(super) fn decrypt(conversation: &mut Conversation, opened: &mut OpenedV2) {
             continue;
         }
         let Some((header, body)) = frame.bytes.split_at_checked(HEADER_BYTES) else { continue };
-        match records.open(header, body) {
+        match records.open(header, body, work) {
             Some(record) => {
-                let detail = format!("record {} under key {}", record.number, record.epoch + 1);
+                let detail = format!("record {} under {}", record.number, key_of(record.epoch));
                 frame.checks.push(check(What::Tag, "P-08", true, detail));
                 let mut checks = session.handle(frame.direction, frame.opcode, &record.plaintext);
                 frame.checks.append(&mut checks);
+                if let Some((what, why)) = session.unchecked.take() {
+                    let kind = NoteKind::Unchecked { what, why };
+                    // Once for each kind: the reason holds for those that follow.
+                    if unchecked.iter().all(|note| note.kind != kind) {
+                        let (before_frame, direction) = (frame.number, Some(frame.direction));
+                        unchecked.push(Note { before_frame, direction, kind });
+                    }
+                }
                 let (number, epoch) = (Some(record.number), record.epoch);
                 frame.plain = plain(Wire::V2, frame, record.plaintext, number, epoch);
             }
@@ -118,12 +140,22 @@ pub(super) fn decrypt(conversation: &mut Conversation, opened: &mut OpenedV2) {
         let note = lost.iter().find(|note| note.direction == Some(direction));
         conversation.notes.extend(note.cloned());
     }
+    conversation.notes.append(&mut unchecked);
     conversation.notes.sort_by_key(|note| note.before_frame);
     (opened.to_server, opened.to_client) = (to_server.epochs, to_client.epochs);
 }
 
+/// Which key of its direction opened a record, in words that cannot be taken for Key1.
+fn key_of(epoch: usize) -> String {
+    match epoch {
+        0 => "the first key of its direction".to_owned(),
+        1 => "the key after the first rekey of its direction".to_owned(),
+        epoch => format!("the key after rekey {epoch} of its direction"),
+    }
+}
+
 /// The directions in which records may be missing, and the first frame of each that follows.
-fn gaps(notes: &[Note]) -> Vec<(u32, Direction)> {
+pub(super) fn gaps(notes: &[Note]) -> Vec<(u32, Direction)> {
     let both = [Direction::ToServer, Direction::ToClient];
     notes
         .iter()
@@ -132,7 +164,8 @@ fn gaps(notes: &[Note]) -> Vec<(u32, Direction)> {
             NoteKind::Conflict { .. }
             | NoteKind::Beyond { .. }
             | NoteKind::TooLong { .. }
-            | NoteKind::Lost { .. } => false,
+            | NoteKind::Lost { .. }
+            | NoteKind::Unchecked { .. } => false,
         })
         .flat_map(|note| {
             let of = both.into_iter().filter(|of| note.direction.is_none_or(|only| only == *of));
@@ -184,20 +217,34 @@ impl Session<'_> {
         let Some(proof) = IdentityProof::decode(plaintext) else { return vec![malformed("P-14")] };
         match self.server_key {
             Some(server) => self.signature(Namespace::Client, &proof, &server),
-            None => Vec::new(),
+            None => {
+                self.unchecked = Some((What::Signature, NO_SERVER_KEY));
+                Vec::new()
+            }
         }
     }
 
     /// A signature over the handshake hash, the keys before, and the signer's own key.
-    fn signature(&self, namespace: Namespace, proof: &IdentityProof, before: &[u8]) -> Vec<Check> {
-        let Some(hash) = &self.opened.hash else { return Vec::new() };
+    fn signature(
+        &mut self,
+        namespace: Namespace,
+        proof: &IdentityProof,
+        before: &[u8],
+    ) -> Vec<Check> {
+        let Some(hash) = &self.opened.hash else {
+            self.unchecked = Some((What::Signature, NO_HASH));
+            return Vec::new();
+        };
+        // Without the handshake's steps nobody has seen that the hash is that of these frames.
+        let whose =
+            if self.opened.steps.is_empty() { ", over the hash of the secrets" } else { "" };
         let message = [&hash[..], before, &proof.key].concat();
         let key = PublicKey::new(&proof.key);
         let (passed, detail) = match key {
             Ok(key) => {
                 let outcome = key.verify(namespace, &message, &proof.signature);
                 let detail = match outcome {
-                    Ok(()) => format!("by {}", key.fingerprint()),
+                    Ok(()) => format!("by {}{whose}", key.fingerprint()),
                     Err(error) => error.to_string(),
                 };
                 (outcome.is_ok(), detail)
@@ -209,8 +256,12 @@ impl Session<'_> {
 
     fn welcome(&mut self, plaintext: &[u8]) -> Vec<Check> {
         let Some(welcome) = Welcome::decode(plaintext) else { return vec![malformed("P-10")] };
+        // It would state the account anew, with whatever sum.
+        if self.opened.token.is_some() {
+            return vec![check(What::Order, "P-26", false, "a second 20")];
+        }
         self.opened.token = Some(Zeroizing::new(*welcome.token.as_bytes()));
-        self.account = Some(Account {
+        self.account = Some(AccountState {
             last_seq: welcome.standing.last_seq.get(),
             sum: welcome.standing.sum.get(),
             waiting: VecDeque::new(),
@@ -229,6 +280,8 @@ impl Session<'_> {
                 format!("{} is not that of the 20", hex(stated))
             };
             checks.push(check(What::Token, "P-20", passed, detail));
+        } else if self.opened.token.is_none() {
+            self.unchecked = Some((What::Token, NO_TOKEN));
         }
         let most = self.account.as_ref().map_or(ddes_wire::v2::VALUES_MAX, |of| of.values_max);
         let Some(data) = decode_data(plaintext, most) else {
@@ -265,40 +318,52 @@ impl Session<'_> {
     }
 
     fn standing(&mut self, last_seq: u64, sum: i128, checks: &mut Vec<Check>) {
-        if let Some(account) = &mut self.account {
-            checks.extend(account.confirm(last_seq, sum));
+        match &mut self.account {
+            Some(account) => checks.push(account.confirm(last_seq, sum)),
+            // A session that ends before its 20 has no account.
+            None if self.opened.token.is_none() && (last_seq, sum) == (0, 0) => {}
+            None => self.unchecked = Some((What::Sum, NO_ACCOUNT)),
         }
     }
 }
 
-impl Account {
+impl AccountState {
     /// The values of a 30: they must follow, or repeat what was sent.
     fn submit(&mut self, first_seq: u64, values: &[i64]) -> Check {
         let end = self.last_seq.saturating_add(self.waiting.len() as u64);
-        let skip = (self.last_seq + 1).saturating_sub(first_seq);
-        let is_gap = first_seq == 0 || first_seq > end.saturating_add(1);
+        // The account may stand at the last number that there is: nothing here counts beyond it.
+        let skip = match self.last_seq.checked_sub(first_seq) {
+            Some(behind) => behind.saturating_add(1),
+            None => 0,
+        };
+        let is_gap = first_seq == 0 || first_seq.saturating_sub(1) > end;
         if !is_gap {
             // More than memory can hold is more than there is: all is skipped, nothing is cut.
-            let skip = usize::try_from(skip).unwrap_or(usize::MAX);
-            let start = usize::try_from(first_seq.saturating_sub(self.last_seq + 1));
-            self.waiting.truncate(start.unwrap_or(usize::MAX));
+            let skip = saturating::to_usize(skip);
+            let start = first_seq.saturating_sub(self.last_seq).saturating_sub(1);
+            self.waiting.truncate(saturating::to_usize(start));
             self.waiting.extend(values.iter().skip(skip).take(WAITING_MAX - self.waiting.len()));
         }
-        let last = first_seq.saturating_add((values.len() as u64).saturating_sub(1));
-        let detail = if is_gap {
-            format!("{first_seq} to {last} leave a gap behind {end}")
-        } else {
-            format!("values {first_seq} to {last}")
+        let count = values.len() as u64;
+        let last = first_seq.checked_add(count.saturating_sub(1));
+        let detail = match last {
+            Some(last) if is_gap => format!("{first_seq} to {last} leave a gap behind {end}"),
+            Some(last) => format!("values {first_seq} to {last}"),
+            None => format!("{count} values from {first_seq} on: there are fewer numbers"),
         };
-        check(What::Sequence, "P-25", !is_gap, detail)
+        check(What::Sequence, "P-25", !is_gap && last.is_some(), detail)
     }
 
     /// A 40 or 50 states where the account stands: it must follow from the values.
-    fn confirm(&mut self, last_seq: u64, sum: i128) -> Option<Check> {
-        let covered = usize::try_from(last_seq.checked_sub(self.last_seq)?).ok();
+    fn confirm(&mut self, last_seq: u64, sum: i128) -> Check {
+        let Some(above) = last_seq.checked_sub(self.last_seq) else {
+            let detail = format!("{last_seq} is below {}, which was confirmed", self.last_seq);
+            return check(What::Sequence, "P-29", false, detail);
+        };
+        let covered = usize::try_from(above).ok();
         let Some(covered) = covered.filter(|covered| *covered <= self.waiting.len()) else {
             let detail = format!("{last_seq} is above every number that was sent");
-            return Some(check(What::Sequence, "P-29", false, detail));
+            return check(What::Sequence, "P-29", false, detail);
         };
         let mut values = self.waiting.drain(..covered);
         let own = values.try_fold(self.sum, |sum, value| sum.checked_add(i128::from(value)));
@@ -309,7 +374,7 @@ impl Account {
             Some(own) if !passed => format!("{sum} stated, the values sum to {own}"),
             Some(_) | None => format!("{last_seq} values sum to {sum}"),
         };
-        Some(check(What::Sum, "P-29", passed, detail))
+        check(What::Sum, "P-29", passed, detail)
     }
 }
 

@@ -4,7 +4,7 @@
 //! no exponentiation: a capture states the keys beside what they follow from.
 
 use ddes_wire::schema::{
-    FieldSchema, Kind, MESSAGES, Message, OPCODES, Place, Sender, Size, Suites, Wire,
+    FieldKind, FieldSchema, FieldsPlace, MESSAGES, Message, OPCODES, Sender, Size, Suites, Wire,
 };
 
 /// What does not depend on the tables: the cryptography, and the protocol for Wireshark.
@@ -48,8 +48,8 @@ fn add(out: &mut String, message: &Message) {
         Suites::Ddes => "ddes",
     };
     let place = match message.place {
-        Place::Body => "body",
-        Place::Plaintext => "plaintext",
+        FieldsPlace::Body => "body",
+        FieldsPlace::Plaintext => "plaintext",
     };
     line(out, "    {");
     line(out, &format!("        wire = \"{wire}\", sender = \"{sender}\", place = \"{place}\","));
@@ -79,16 +79,16 @@ fn add_field(out: &mut String, field: &FieldSchema) {
         Size::Rest => "\"rest\"".to_owned(),
     };
     let kind = match field.kind {
-        Kind::Unsigned | Kind::Named(_) => "uint",
-        Kind::Signed => "signed",
-        Kind::Integers => "integers",
-        Kind::Text => "text",
-        Kind::Uuid => "uuid",
-        Kind::Bytes => "bytes",
+        FieldKind::Unsigned | FieldKind::Named(_) => "uint",
+        FieldKind::Signed => "signed",
+        FieldKind::Integers => "integers",
+        FieldKind::Text => "text",
+        FieldKind::Uuid => "uuid",
+        FieldKind::Bytes => "bytes",
     };
     let name = field.name;
     line(out, &format!("            {{ name = \"{name}\", bytes = {bytes}, kind = \"{kind}\","));
-    if let Kind::Named(known) = field.kind {
+    if let FieldKind::Named(known) = field.kind {
         names(out, "                names = ", known);
         // The table ends its own line.
         out.truncate(out.trim_end().len());

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::time::Duration;
 
-use ddes_capture::{Direction, Limits, NoteKind, ReadError, Writer, Written};
+use ddes_capture::{Direction, Limits, Missing, NoteKind, ReadError, Writer, Written};
 
 use crate::{Scene, address, read};
 
@@ -172,6 +172,66 @@ fn forty_thousand_connections_are_read_within_the_bound() {
     assert!(found.all.len() <= 50, "{} conversations", found.all.len());
     assert!(found.counts.unfollowed > 0);
     assert!(found.notes.iter().any(|note| note.contains("not followed")), "{:?}", found.notes);
+}
+
+/// What is missing of a session of which the writer could not take everything.
+fn missing(lose: impl FnOnce(&mut Scene, ddes_capture::ConnectionNumber)) -> [Missing; 2] {
+    let mut scene = Scene::new();
+    let connection = scene.open("127.0.0.1:40000", None);
+    scene.send(connection, Direction::ToClient, &frame(10, b"-----BEGIN"));
+    scene.send(connection, Direction::ToServer, &frame(10, b"-----BEGIN"));
+    lose(&mut scene, connection);
+    let found = crate::only(&scene.finish(), &[]);
+    [found.missing(Direction::ToServer), found.missing(Direction::ToClient)]
+}
+
+#[test]
+fn bytes_that_were_lost_are_counted_and_whether_they_are_the_end_is_known() {
+    let none = Missing::default();
+    let end = Missing { bytes: 100, is_end: true };
+    let middle = Missing { bytes: 100, is_end: false };
+    let to_server = Direction::ToServer;
+    let lost = |scene: &mut Scene, connection| {
+        scene.writer.lost(connection, to_server, 100).unwrap();
+    };
+    assert_eq!(missing(|_, _| {}), [none, none]);
+    // The connection is open where the capture ends, and nothing comes behind the gap.
+    assert_eq!(missing(lost), [end, none]);
+    let closed = missing(|scene, connection| {
+        lost(scene, connection);
+        scene.close(connection);
+    });
+    assert_eq!(closed, [end, none]);
+    let other_side = missing(|scene, connection| {
+        lost(scene, connection);
+        scene.send(connection, Direction::ToClient, &frame(50, b"gone"));
+    });
+    assert_eq!(other_side, [end, none], "a frame of the other side is not this side's end");
+    let went_on = missing(|scene, connection| {
+        lost(scene, connection);
+        scene.send(connection, to_server, &frame(30, &[7; 80]));
+    });
+    assert_eq!(went_on, [middle, none]);
+    // No whole frame: these may be the inside of anything.
+    let no_frame = missing(|scene, connection| {
+        lost(scene, connection);
+        scene.send(connection, to_server, &[7; 80]);
+    });
+    assert_eq!(no_frame, [end, none]);
+}
+
+#[test]
+fn a_capture_that_is_full_stays_a_capture_and_says_that_the_end_is_missing() {
+    // Open where the capture ends.
+    let mut writer = Writer::new(Vec::new(), 4096).unwrap();
+    let (at, ends) = (Duration::from_secs(1), (address("10.0.0.1:1"), address("10.0.0.2:2")));
+    let number = writer.open(at, ends.0, ends.1, None).unwrap();
+    let hello = frame(10, &[b'-'; 500]);
+    while writer.data(number, at, Direction::ToClient, &hello).unwrap() == Written::Whole {}
+    let capture = writer.finish().unwrap();
+    assert!(capture.len() <= 4096, "{} bytes", capture.len());
+    let missing = crate::only(&capture, &[]).missing_to_client;
+    assert_eq!(missing, Missing { bytes: hello.len() as u64, is_end: true });
 }
 
 #[test]

@@ -8,6 +8,7 @@
     reason = "a test fails by panicking, and knows its numbers"
 )]
 
+mod checks;
 mod dissector;
 mod hostile;
 mod links;

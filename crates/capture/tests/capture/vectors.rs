@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use ddes_capture::{
-    Direction, Field, Frame, Opened, Plain, Profile, Role, SessionSecrets, Value, What,
+    Direction, Field, FieldValue, Frame, OpenedKeys, Plain, Profile, SecretRole, SessionSecrets,
+    What,
 };
 
+use crate::checks::unchecked;
 use crate::{Scene, only, unhex};
 
 type Case = BTreeMap<String, String>;
@@ -35,7 +37,7 @@ fn heard(frame: &Frame) -> Option<String> {
         None => (&frame.fields, true),
     };
     let said = |field: &Field| match &field.value {
-        Value::Text(text) => text.clone(),
+        FieldValue::Text(text) => text.clone(),
         value => value.integer().unwrap().to_string(),
     };
     let words: &[(&str, &str)] = match frame.opcode {
@@ -77,8 +79,8 @@ const NUMBERS_OF_NONE: &str = " scope 0 last_seq 0 sum 0";
 fn every_published_conversation_says_what_the_vectors_say() {
     let ddes = cases("handshakes.txt").into_iter().find(|case| case["name"] == "ddes").unwrap();
     let mut decrypted = 0;
-    for role in [Role::Client, Role::Server] {
-        let x = if role == Role::Client { "client_x" } else { "server_x" };
+    for role in [SecretRole::Client, SecretRole::Server] {
+        let x = if role == SecretRole::Client { "client_x" } else { "server_x" };
         let secrets = SessionSecrets::drawn(role, &unhex(&ddes[x]), None);
         for case in cases("conversations.txt") {
             let (sent, answered) = (frames(&case["send"]), frames(&case["expect"]));
@@ -147,7 +149,7 @@ fn either_ends_randomness_opens_a_handshake_of_every_suite() {
         let frames = frames(&case["expect"]);
         let is_hybrid = case.contains_key("kem_seed");
         for (role, x, kem) in
-            [(Role::Client, "client_x", "kem_seed"), (Role::Server, "server_x", "m")]
+            [(SecretRole::Client, "client_x", "kem_seed"), (SecretRole::Server, "server_x", "m")]
         {
             let kem = is_hybrid.then(|| unhex(&case[kem]));
             let secrets = SessionSecrets::drawn(role, &unhex(&case[x]), kem.as_deref());
@@ -167,7 +169,7 @@ fn either_ends_randomness_opens_a_handshake_of_every_suite() {
             let name = &case["name"];
             let Profile::V2 { suite: Some(suite) } = conversation.profile else { panic!("{name}") };
             assert_eq!(suite.name(), name);
-            let Some(Opened::V2(opened)) = &conversation.session else {
+            let Some(OpenedKeys::V2(opened)) = &conversation.session else {
                 panic!("{name} as {role:?}: {:?}", conversation.refused)
             };
             assert_eq!(opened.hash.unwrap().to_vec(), unhex(&case["h"]), "{name}");
@@ -177,17 +179,62 @@ fn either_ends_randomness_opens_a_handshake_of_every_suite() {
             assert_eq!(signatures.count(), 2, "{name}");
             assert!(conversation.frames.iter().all(Frame::passed), "{:?}", conversation.frames);
             let data = conversation.frames[4].plain.as_ref().unwrap();
-            assert_eq!(data.field("values").unwrap().value, Value::Integers(vec![42, -1]));
+            assert_eq!(data.field("values").unwrap().value, FieldValue::Integers(vec![42, -1]));
             assert_eq!(data.field_bytes("token").unwrap(), [7; 16]);
         }
     }
 }
 
 #[test]
+fn signatures_are_said_to_be_unchecked_where_the_handshake_hash_is_not_known() {
+    let case = cases("handshakes.txt").into_iter().find(|case| case["name"] == "ddes").unwrap();
+    let drawn = SessionSecrets::drawn(SecretRole::Client, &unhex(&case["client_x"]), None);
+    let session = |secrets: &SessionSecrets| {
+        let mut scene = Scene::new();
+        let connection = scene.open("127.0.0.1:40000", None);
+        for (frame, direction) in frames(&case["expect"]).iter().zip([
+            Direction::ToServer,
+            Direction::ToClient,
+            Direction::ToClient,
+            Direction::ToServer,
+            Direction::ToServer,
+        ]) {
+            scene.send(connection, direction, frame);
+        }
+        only(&scene.finish(), std::slice::from_ref(secrets))
+    };
+    let whole = session(&drawn);
+    assert_eq!(unchecked(&whole), [What::Token]);
+    let derived = drawn.with_keys_of(whole.session.as_ref().unwrap());
+    let signatures = |hash: &str| {
+        let mut text: serde_json::Value =
+            serde_json::from_str(&derived.to_json().unwrap()).unwrap();
+        let members = text.as_object_mut().unwrap();
+        members.retain(|name, _| !["role", "dh", "hash"].contains(&name.as_str()));
+        if !hash.is_empty() {
+            members.insert("hash".into(), hash.into());
+        }
+        let found = session(&SessionSecrets::from_json(&text.to_string()).unwrap());
+        assert!(found.session.is_some(), "{:?}", found.refused);
+        let checks = found.frames.iter().flat_map(|frame| &frame.checks);
+        let signed = checks.filter(|check| check.what == What::Signature).cloned();
+        (signed.collect::<Vec<_>>(), unchecked(&found))
+    };
+    let (signed, missing) = signatures("");
+    assert_eq!((signed, missing), (Vec::new(), vec![What::Signature, What::Token]));
+    let (signed, missing) = signatures(&case["h"]);
+    assert!(signed.iter().all(|check| check.passed) && signed.len() == 2, "{signed:?}");
+    assert!(signed[0].detail.ends_with("over the hash of the secrets"), "{signed:?}");
+    assert_eq!(missing, [What::Token]);
+    let (signed, _) = signatures(&"00".repeat(32));
+    assert!(signed.iter().all(|check| !check.passed) && signed.len() == 2, "{signed:?}");
+}
+
+#[test]
 fn the_steps_of_a_handshake_lead_to_its_keys() {
     let case = cases("handshakes.txt").into_iter().find(|case| case["name"] == "hybrid").unwrap();
     let secrets = SessionSecrets::drawn(
-        Role::Client,
+        SecretRole::Client,
         &unhex(&case["client_x"]),
         Some(&unhex(&case["kem_seed"])),
     );
@@ -197,7 +244,7 @@ fn the_steps_of_a_handshake_lead_to_its_keys() {
     scene.send(connection, Direction::ToServer, &frames[0]);
     scene.send(connection, Direction::ToClient, &frames[1]);
     let conversation = only(&scene.finish(), &[]);
-    let Some(Opened::V2(opened)) = &conversation.session else { panic!() };
+    let Some(OpenedKeys::V2(opened)) = &conversation.session else { panic!() };
     let steps: Vec<&str> = opened.steps.iter().map(|step| step.what).collect();
     let expected =
         ["name", "prologue", "e", "e1", "payload", "e", "ee", "ekem1", "ekem1", "payload", "split"];
@@ -215,7 +262,7 @@ fn secrets_of_another_session_are_refused() {
     let case = cases("handshakes.txt").into_iter().find(|case| case["name"] == "ddes").unwrap();
     let mut x = unhex(&case["client_x"]);
     x[31] ^= 1;
-    let wrong = SessionSecrets::drawn(Role::Client, &x, None);
+    let wrong = SessionSecrets::drawn(SecretRole::Client, &x, None);
     let mut scene = Scene::new();
     let connection = scene.open("127.0.0.1:40000", None);
     for (frame, direction) in frames(&case["expect"]).iter().zip([
@@ -232,21 +279,65 @@ fn secrets_of_another_session_are_refused() {
 }
 
 #[test]
+fn a_handshake_that_leads_to_no_keys_is_computed_once_and_waits_for_nothing() {
+    let case = cases("handshakes.txt").into_iter().find(|case| case["name"] == "ddes").unwrap();
+    let all = frames(&case["expect"]);
+    let mut x = unhex(&case["server_x"]);
+    x[31] ^= 1;
+    for (x, is_right) in [(unhex(&case["server_x"]), true), (x, false)] {
+        let mut scene = Scene::new();
+        let secrets = SessionSecrets::drawn(SecretRole::Server, &x, None);
+        let connection = scene.open("127.0.0.1:40000", Some(secrets));
+        let empty = scene.writer.bytes();
+        for piece in all[0].chunks(10) {
+            scene.send(connection, Direction::ToServer, piece);
+        }
+        // Half of an answer is none yet.
+        let (half, rest) = all[1].split_at(100);
+        scene.send(connection, Direction::ToClient, half);
+        assert_eq!(scene.writer.bytes(), empty);
+        scene.send(connection, Direction::ToClient, rest);
+        let written = scene.writer.bytes();
+        assert!(written > empty, "the first packets are written");
+        scene.send(connection, Direction::ToServer, &all[3][..1]);
+        assert!(scene.writer.bytes() > written, "nothing waits any more");
+        let conversation = only(&scene.finish(), &[]);
+        assert_eq!(conversation.session.is_some(), is_right, "{:?}", conversation.refused);
+    }
+}
+
+#[test]
 fn secrets_survive_their_text() {
-    let secrets = SessionSecrets::drawn(Role::Server, &[1; 64], Some(&[2; 64]));
+    let secrets = SessionSecrets::drawn(SecretRole::Server, &[1; 64], Some(&[2; 64]));
     let text = secrets.to_json().unwrap();
     let again = SessionSecrets::from_json(&text).unwrap();
     assert_eq!(*again.to_json().unwrap(), *text);
     for (wrong, error) in [
-        ("{}", "missing field `ddes_secrets`"),
+        ("{}", "column 2: a member is missing"),
+        ("", "column 0: this is not JSON"),
+        (r#"{"ddes_secrets":1,}"#, "column 19: this is not JSON"),
         (r#"{"ddes_secrets":2,"shared":"00"}"#, "format 2"),
         (r#"{"ddes_secrets":1}"#, "neither"),
         (r#"{"ddes_secrets":1,"key1":"00","key2":"00"}"#, "`key1` has 1 bytes instead of 8"),
         (r#"{"ddes_secrets":1,"shared":"0"}"#, "hexadecimal"),
         (r#"{"ddes_secrets":1,"shared":"é0"}"#, "hexadecimal"),
-        (r#"{"ddes_secrets":1,"other":"00"}"#, "unknown field `other`"),
+        (r#"{"ddes_secrets":1,"other":"00"}"#, "column 25: a member is missing, unknown"),
+        ("{\"ddes_secrets\":1,\n\"other\":\"00\"}", "line 2, column 7: a member"),
     ] {
         let found = SessionSecrets::from_json(wrong).unwrap_err().to_string();
         assert!(found.contains(error), "{wrong}: {found}");
+    }
+    // A secret at a wrong place is not repeated.
+    for wrong in [
+        r#"{"ddes_secrets":1,"handshake_keys":"81005ec2e7"}"#,
+        r#"{"ddes_secrets":"81005ec2e7"}"#,
+        r#"{"ddes_secrets":1,"role":"81005ec2e7"}"#,
+        r#"{"ddes_secrets":1,"client":"81005ec2e7"}"#,
+        r#"{"ddes_secrets":1,"81005ec2e7":"dh"}"#,
+        r#"{"ddes_secrets":1,"dh":81005277}"#,
+        r#"{"ddes_secrets":1,"dh":"81005ec2ex"}"#,
+    ] {
+        let found = SessionSecrets::from_json(wrong).unwrap_err();
+        assert!(!format!("{found} {found:?}").contains("81005"), "{wrong}: {found}");
     }
 }

@@ -127,13 +127,13 @@ pub(crate) fn run_counters(engine: Engine, passes: &[Pass], first: u64, blocks: 
 }
 
 /// What any lanes can do.
-pub(super) trait Work {
+pub(super) trait LaneWork {
     /// Does it. Must be inlined, all of it: only so does it get the lanes' instructions.
     fn on<L: Lane>(self);
 }
 
 /// Does `work` on the engine's lanes. If the processor lacks them, the portable engine does it.
-pub(super) fn dispatch(engine: Engine, work: impl Work) {
+pub(super) fn dispatch(engine: Engine, work: impl LaneWork) {
     #[cfg(target_arch = "x86_64")]
     match engine {
         Engine::Portable => {}

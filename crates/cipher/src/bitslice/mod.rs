@@ -35,7 +35,7 @@ use crate::Block;
 
 pub use engine::Engine;
 pub(crate) use engine::{Pass, run, run_counters};
-pub use search::{Direction, KeyBlocks, KeySearch, KeySpace, Passes};
+pub use search::{KeyBlocks, KeySearch, KeySpace, Passes, SearchDirection};
 
 use lane::Lane;
 use schedule::{

@@ -3,7 +3,8 @@
 
 #![allow(
     unsafe_code,
-    reason = "assembly; each function says what it touches, and tests/engines.rs holds each engine to its safe twin"
+    reason = "assembly; each function says what it touches, and tests/engines.rs holds each engine \
+              to its safe twin"
 )]
 
 use core::arch::asm;
@@ -34,14 +35,18 @@ const fn window_bytes<const KEY: usize>() -> [[[u64; 2]; 16]; 2] {
 macro_rules! rounds {
     (two, $name:ident, $lane:ty, $key:ty, $round:expr) => {
         rounds!($name, $lane, $key, "avx2", super::round_of_two::SLOTS, $round,
-            "xmm0" "xmm1" "xmm2" "xmm3" "xmm4" "xmm5" "xmm6" "xmm7" "xmm8" "xmm9" "xmm10" "xmm11" "xmm12" "xmm13" "xmm14" "xmm15");
+            "xmm0" "xmm1" "xmm2" "xmm3" "xmm4" "xmm5" "xmm6" "xmm7"
+            "xmm8" "xmm9" "xmm10" "xmm11" "xmm12" "xmm13" "xmm14" "xmm15");
     };
     (three, $name:ident, $lane:ty, $key:ty, $round:expr) => {
         rounds!($name, $lane, $key, "avx512f,avx512vl", super::round_of_three::SLOTS, $round,
-            "xmm0" "xmm1" "xmm2" "xmm3" "xmm4" "xmm5" "xmm6" "xmm7" "xmm8" "xmm9" "xmm10" "xmm11" "xmm12" "xmm13" "xmm14" "xmm15"
-            "xmm16" "xmm17" "xmm18" "xmm19" "xmm20" "xmm21" "xmm22" "xmm23" "xmm24" "xmm25" "xmm26" "xmm27" "xmm28" "xmm29" "xmm30" "xmm31");
+            "xmm0" "xmm1" "xmm2" "xmm3" "xmm4" "xmm5" "xmm6" "xmm7"
+            "xmm8" "xmm9" "xmm10" "xmm11" "xmm12" "xmm13" "xmm14" "xmm15"
+            "xmm16" "xmm17" "xmm18" "xmm19" "xmm20" "xmm21" "xmm22" "xmm23"
+            "xmm24" "xmm25" "xmm26" "xmm27" "xmm28" "xmm29" "xmm30" "xmm31");
     };
-    ($name:ident, $lane:ty, $key:ty, $features:literal, $slots:expr, $round:expr, $($clobber:tt)*) => {
+    ($name:ident, $lane:ty, $key:ty, $features:literal, $slots:expr, $round:expr,
+     $($clobber:tt)*) => {
         /// Some of sixteen rounds from `start`, or from `halves` themselves, into `halves`, of
         /// which the first of these rounds writes the first.
         #[target_feature(enable = $features)]
@@ -53,13 +58,14 @@ macro_rules! rounds {
         ) {
             let windows = &const { window_bytes::<{ size_of::<$key>() }>() };
             // The loop tests at its end, so it must not begin without a round.
-            let Some(windows) = windows[direction as usize].get(rounds).filter(|some| !some.is_empty()) else {
-                return;
-            };
+            let windows = windows[direction as usize].get(rounds);
+            let Some(windows) = windows.filter(|some| !some.is_empty()) else { return };
             let windows = windows.as_ptr_range();
             let mut slots = core::mem::MaybeUninit::<[$lane; $slots]>::uninit();
             let [left, right] = halves.map(core::ptr::from_mut);
-            let [old, read] = start.map_or([left.cast_const(), right.cast_const()], |start| start.map(core::ptr::from_ref));
+            let [old, read] = start.map_or([left.cast_const(), right.cast_const()], |start| {
+                start.map(core::ptr::from_ref)
+            });
             // SAFETY: it reads `start`, the halves, `windows`, and `keys` at the places that
             // windows have, all below KEY_LANES; it writes the halves and the slots. Of registers
             // it touches those named here; it uses no stack.
@@ -139,12 +145,16 @@ macro_rules! sboxes {
     };
     (two, $name:ident, $lane:ty, $v:tt, $bytes:tt, $load:tt) => {
         sboxes!($name, $lane, "avx2", super::sbox_of_two::SLOTS, sbox_of_two, ($v, $bytes, $load),
-            ("xmm0" "xmm1" "xmm2" "xmm3" "xmm4" "xmm5" "xmm6" "xmm7" "xmm8" "xmm9" "xmm10" "xmm11" "xmm12" "xmm13" "xmm14" "xmm15"));
+            ("xmm0" "xmm1" "xmm2" "xmm3" "xmm4" "xmm5" "xmm6" "xmm7"
+             "xmm8" "xmm9" "xmm10" "xmm11" "xmm12" "xmm13" "xmm14" "xmm15"));
     };
     (three, $name:ident, $lane:ty, $v:tt, $bytes:tt, $load:tt) => {
-        sboxes!($name, $lane, "avx512f,avx512vl", super::sbox_of_three::SLOTS, sbox_of_three, ($v, $bytes, $load),
-            ("xmm0" "xmm1" "xmm2" "xmm3" "xmm4" "xmm5" "xmm6" "xmm7" "xmm8" "xmm9" "xmm10" "xmm11" "xmm12" "xmm13" "xmm14" "xmm15"
-            "xmm16" "xmm17" "xmm18" "xmm19" "xmm20" "xmm21" "xmm22" "xmm23" "xmm24" "xmm25" "xmm26" "xmm27" "xmm28" "xmm29" "xmm30" "xmm31"));
+        sboxes!($name, $lane, "avx512f,avx512vl", super::sbox_of_three::SLOTS, sbox_of_three,
+            ($v, $bytes, $load),
+            ("xmm0" "xmm1" "xmm2" "xmm3" "xmm4" "xmm5" "xmm6" "xmm7"
+             "xmm8" "xmm9" "xmm10" "xmm11" "xmm12" "xmm13" "xmm14" "xmm15"
+             "xmm16" "xmm17" "xmm18" "xmm19" "xmm20" "xmm21" "xmm22" "xmm23"
+             "xmm24" "xmm25" "xmm26" "xmm27" "xmm28" "xmm29" "xmm30" "xmm31"));
     };
     ($name:ident, $lane:ty, $features:literal, $slots:expr, $sbox:ident, $how:tt, $clobbers:tt) => {
         /// The S-boxes that `sboxes` has bits for: `new = halves[0] ^ f(halves[1])` at their bits.
@@ -188,12 +198,15 @@ sboxes!(three, sboxes_512, Three512, "zmm", "64", "vmovdqu64");
 macro_rules! part {
     (two, $name:ident, $lane:ty, $part:expr) => {
         part!($name, $lane, "avx2", super::part_of_two::SLOTS, $part,
-            "xmm0" "xmm1" "xmm2" "xmm3" "xmm4" "xmm5" "xmm6" "xmm7" "xmm8" "xmm9" "xmm10" "xmm11" "xmm12" "xmm13" "xmm14" "xmm15");
+            "xmm0" "xmm1" "xmm2" "xmm3" "xmm4" "xmm5" "xmm6" "xmm7"
+            "xmm8" "xmm9" "xmm10" "xmm11" "xmm12" "xmm13" "xmm14" "xmm15");
     };
     (three, $name:ident, $lane:ty, $part:expr) => {
         part!($name, $lane, "avx512f,avx512vl", super::part_of_three::SLOTS, $part,
-            "xmm0" "xmm1" "xmm2" "xmm3" "xmm4" "xmm5" "xmm6" "xmm7" "xmm8" "xmm9" "xmm10" "xmm11" "xmm12" "xmm13" "xmm14" "xmm15"
-            "xmm16" "xmm17" "xmm18" "xmm19" "xmm20" "xmm21" "xmm22" "xmm23" "xmm24" "xmm25" "xmm26" "xmm27" "xmm28" "xmm29" "xmm30" "xmm31");
+            "xmm0" "xmm1" "xmm2" "xmm3" "xmm4" "xmm5" "xmm6" "xmm7"
+            "xmm8" "xmm9" "xmm10" "xmm11" "xmm12" "xmm13" "xmm14" "xmm15"
+            "xmm16" "xmm17" "xmm18" "xmm19" "xmm20" "xmm21" "xmm22" "xmm23"
+            "xmm24" "xmm25" "xmm26" "xmm27" "xmm28" "xmm29" "xmm30" "xmm31");
     };
     ($name:ident, $lane:ty, $features:literal, $slots:expr, $part:expr, $($clobber:tt)*) => {
         /// `new = halves[0] ^ f(halves[1])` at the bits that S1 to S3 of the next round read.

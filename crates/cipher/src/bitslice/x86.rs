@@ -3,7 +3,8 @@
 
 #![allow(
     unsafe_code,
-    reason = "intrinsics; each block says why it holds, and tests/engines.rs holds each engine to its safe twin"
+    reason = "intrinsics; each block says why it holds, and tests/engines.rs holds each engine to \
+              its safe twin"
 )]
 
 use core::arch::x86_64::{
@@ -14,7 +15,7 @@ use core::arch::x86_64::{
 };
 use core::ops::Range;
 
-use super::engine::{Pass, Work};
+use super::engine::{LaneWork, Pass};
 use super::lane::Lane;
 use super::rounds::{
     part_256, part_512, part_avx2, rounds_256, rounds_256_each, rounds_512, rounds_512_each,
@@ -65,7 +66,7 @@ impl Avx2 {
         unsafe { counters_avx2(passes, first, blocks) }
     }
 
-    pub(super) fn work(self, work: impl Work) {
+    pub(super) fn work(self, work: impl LaneWork) {
         // SAFETY: as above.
         unsafe { work_avx2(work) }
     }
@@ -96,12 +97,12 @@ impl Avx512 {
         unsafe { counters_avx512(passes, first, blocks) }
     }
 
-    pub(super) fn work_on_256(self, work: impl Work) {
+    pub(super) fn work_on_256(self, work: impl LaneWork) {
         // SAFETY: as above.
         unsafe { work_avx512vl(work) }
     }
 
-    pub(super) fn work_on_512(self, work: impl Work) {
+    pub(super) fn work_on_512(self, work: impl LaneWork) {
         // SAFETY: as above.
         unsafe { work_avx512(work) }
     }
@@ -138,17 +139,17 @@ fn counters_avx512(passes: &[Pass], first: u64, all: &mut [Block]) {
 }
 
 #[target_feature(enable = "avx2")]
-fn work_avx2(work: impl Work) {
+fn work_avx2(work: impl LaneWork) {
     work.on::<Two256>();
 }
 
 #[target_feature(enable = "avx512f,avx512vl")]
-fn work_avx512vl(work: impl Work) {
+fn work_avx512vl(work: impl LaneWork) {
     work.on::<Three256>();
 }
 
 #[target_feature(enable = "avx512f,avx512vl")]
-fn work_avx512(work: impl Work) {
+fn work_avx512(work: impl LaneWork) {
     work.on::<Three512>();
 }
 
@@ -174,7 +175,8 @@ fn put<const N: usize>(words: &[Block; N], blocks: &mut [Block]) {
 
 /// [`Lane`] for a vector. The implementations differ only in the names of instructions and rounds.
 macro_rules! lane {
-    ($lane:ident($vector:ty), $words:literal, $rounds:ident, $rounds_each:ident, $sboxes:ident, $part:ident, $set1:ident, $xor:ident, $or:ident, $shr:ident, $shl:ident) => {
+    ($lane:ident($vector:ty), $words:literal, $rounds:ident, $rounds_each:ident, $sboxes:ident,
+     $part:ident, $set1:ident, $xor:ident, $or:ident, $shr:ident, $shl:ident) => {
         impl Lane for $lane {
             const WORDS: usize = $words;
 

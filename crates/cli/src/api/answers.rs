@@ -41,20 +41,20 @@ impl<'de> Deserialize<'de> for Digits {
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Overview {
     pub(crate) as_of: String,
-    pub(crate) server: Server,
+    pub(crate) server: ServerFacts,
     /// Whether this request has the right to act.
     pub(crate) can_act: bool,
-    pub(crate) health: Health,
-    pub(crate) sessions: SessionCounts,
+    pub(crate) health: ServerHealth,
+    pub(crate) sessions: OpenSessions,
     pub(crate) rates: Rates,
     pub(crate) commit: Commit,
-    pub(crate) totals: Totals,
-    pub(crate) refusals: Vec<Refusal>,
-    pub(crate) history: History,
+    pub(crate) totals: LedgerTotals,
+    pub(crate) refusals: Vec<RefusalCount>,
+    pub(crate) history: RateHistory,
 }
 
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Server {
+pub(crate) struct ServerFacts {
     pub(crate) version: String,
     pub(crate) address: String,
     pub(crate) uptime_secs: f64,
@@ -64,14 +64,14 @@ pub(crate) struct Server {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Health {
+pub(crate) struct ServerHealth {
     /// `ok`, `warning` or `critical`.
     pub(crate) level: String,
     pub(crate) text: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct SessionCounts {
+pub(crate) struct OpenSessions {
     pub(crate) open: u64,
     pub(crate) unproven: u64,
     pub(crate) classic: u64,
@@ -98,14 +98,14 @@ pub(crate) struct Commit {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Totals {
+pub(crate) struct LedgerTotals {
     pub(crate) accounts: Digits,
     pub(crate) count: Digits,
     pub(crate) sum: Digits,
 }
 
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Refusal {
+pub(crate) struct RefusalCount {
     pub(crate) reason: String,
     pub(crate) count: u64,
     pub(crate) last_minute: u64,
@@ -113,7 +113,7 @@ pub(crate) struct Refusal {
 
 /// Oldest first.
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct History {
+pub(crate) struct RateHistory {
     pub(crate) values_per_sec: Vec<Option<f64>>,
 }
 
@@ -123,11 +123,11 @@ pub(crate) struct SessionPage {
     /// Those that match the filter.
     pub(crate) total: usize,
     pub(crate) all: usize,
-    pub(crate) sessions: Vec<Session>,
+    pub(crate) sessions: Vec<ListedSession>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Session {
+pub(crate) struct ListedSession {
     pub(crate) id: u64,
     pub(crate) profile: String,
     pub(crate) suite: Option<String>,
@@ -145,13 +145,13 @@ pub(crate) struct Session {
 /// `GET /api/v1/security`.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Security {
-    pub(crate) reasons: Vec<Reason>,
-    pub(crate) networks: Vec<Network>,
+    pub(crate) reasons: Vec<ReasonCount>,
+    pub(crate) networks: Vec<FailingNetwork>,
     pub(crate) limits: Vec<Limit>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Reason {
+pub(crate) struct ReasonCount {
     pub(crate) reason: String,
     pub(crate) count: u64,
     pub(crate) last_minute: u64,
@@ -159,7 +159,7 @@ pub(crate) struct Reason {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Network {
+pub(crate) struct FailingNetwork {
     pub(crate) network: String,
     pub(crate) failures: u64,
     pub(crate) last_at: String,
@@ -183,11 +183,11 @@ pub(crate) struct Ladder {
     pub(crate) ended: Option<String>,
     /// Frames that were forgotten before they were asked for.
     pub(crate) dropped: u64,
-    pub(crate) frames: Vec<Frame>,
+    pub(crate) frames: Vec<LadderFrame>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Frame {
+pub(crate) struct LadderFrame {
     pub(crate) seq: u64,
     pub(crate) micros_since_open: u64,
     /// `in` or `out`, seen from the server.

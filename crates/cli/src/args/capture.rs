@@ -11,10 +11,15 @@ use super::{OutputArgs, address};
 
 /// Bytes that a capture grows to, where nothing else is said: 1 GiB.
 pub(crate) const CAPTURE_BYTES_MAX: &str = "1073741824";
+/// The same as a number.
+pub(crate) const BYTES_MAX: u64 = match u64::from_str_radix(CAPTURE_BYTES_MAX, 10) {
+    Ok(bytes) => bytes,
+    Err(_) => panic!("digits, which the compiler checks"),
+};
 
 /// The flags of a client that records its sessions.
 #[derive(Args, Clone, Debug, Default)]
-pub(crate) struct RecordArgs {
+pub(crate) struct SessionRecordArgs {
     /// Write what passes to this pcapng file, for `ddes inspect` and Wireshark
     #[arg(long, value_name = "FILE")]
     pub(crate) capture: Option<PathBuf>,
@@ -38,6 +43,10 @@ pub(crate) struct CaptureArgs {
     /// End after so many connections [default: at Ctrl-C]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) connections: Option<u64>,
+    /// Longest wait for the server to take a connection
+    #[arg(long, value_name = "SECS", default_value = "10",
+          value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub(crate) timeout: u32,
     /// Most bytes of the file; what passes later is passed on and not written
     #[arg(long, value_name = "BYTES", default_value = CAPTURE_BYTES_MAX,
           value_parser = clap::value_parser!(u64).range(4096..))]

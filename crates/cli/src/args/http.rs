@@ -1,6 +1,7 @@
 //! The flags of the page and the metrics.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 
@@ -32,6 +33,10 @@ pub(crate) struct HttpArgs {
     /// A name under which a browser may reach the page; may be repeated [default: none]
     #[arg(long, value_name = "NAME", env = "DDES_HTTP_HOST", value_delimiter = ',')]
     pub(crate) http_host: Vec<String>,
+    /// File of a second token, which lets read and not act, for Prometheus and dashboards; made if
+    /// it does not exist [default: none]
+    #[arg(long, value_name = "FILE", env = "DDES_HTTP_READ_TOKEN")]
+    pub(crate) http_read_token: Option<PathBuf>,
 }
 
 pub(super) fn place(text: &str) -> Result<HttpPlace, String> {

@@ -28,7 +28,8 @@ Examples:
   ddes ledger ls
   ddes ledger ls --json | jq -r '[.name, .sum] | @tsv'
 
-Names are those of `ddes authorize` and of the identities of this home. Classic accounts are listed while their
+Names are those of `ddes authorize` and of the identities of this home. Classic accounts are \
+listed while their
 session lasts; after it they are in the totals only.")]
     Ls(LsArgs),
     /// Write every integer counted, as CSV or NDJSON, oldest first
@@ -38,7 +39,8 @@ Examples:
   ddes ledger export --account anna --since 2027-01-01 --until 2027-02-01
   ddes ledger export --format ndjson --output counts.ndjson
 
-Columns: time (of its batch), batch, account (public key in hexadecimal, or classic/N), fingerprint, session, seq, value,
+Columns: time (of its batch), batch, account (public key in hexadecimal, or classic/N), \
+fingerprint, session, seq, value,
 sum (of the account, with it).")]
     Export(ExportArgs),
     /// Copy the ledger into an empty folder, also while the server runs
@@ -54,7 +56,8 @@ Examples:
   ddes ledger restore /backup/monday
   ddes ledger restore /backup/monday --ledger /srv/ddes/ledger
 
-Session numbers grow by 2^32, so that none is given out twice. What was counted after the backup is gone: clients with an
+Session numbers grow by 2^32, so that none is given out twice. What was counted after the backup \
+is gone: clients with an
 outbox notice, send nothing and stop with exit code 5; the others go on from the restored totals.")]
     Restore(RestoreArgs),
     /// Print or make the tables of a ledger that several servers share, in PostgreSQL
@@ -76,7 +79,8 @@ Examples:
   ddes ledger receipt --check anna.receipt --server-key server.pub
                                                      without a ledger
 
-`ddes ledger verify --receipt FILE` holds a receipt to the ledger. With OpenSSH alone: split the file before `-----BEGIN`, then
+`ddes ledger verify --receipt FILE` holds a receipt to the ledger. With OpenSSH alone: split the \
+file before `-----BEGIN`, then
 `ssh-keygen -Y verify -n ddes2-receipt -f SIGNERS -I WHO -s SIGNATURE < STATEMENT`.")]
     Receipt(ReceiptArgs),
 }
@@ -182,7 +186,8 @@ pub(crate) struct RestoreArgs {
 }
 
 #[derive(Args, Debug)]
-#[command(group = clap::ArgGroup::new("what").required(true).args(["account", "checkpoint", "check"]))]
+#[command(group = clap::ArgGroup::new("what").required(true)
+          .args(["account", "checkpoint", "check"]))]
 pub(crate) struct ReceiptArgs {
     /// An identity of the home, a name of `ddes authorize`, a public key, a fingerprint, or
     /// classic/N

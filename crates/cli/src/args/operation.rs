@@ -10,12 +10,12 @@ use super::{HomeArgs, HttpPlace, OutputArgs, SuiteName, address};
 
 #[derive(Args, Debug)]
 pub(crate) struct CheckArgs {
-    /// The server
+    /// The server, which is to prove its key
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:5566", env = "DDES_SERVER",
           value_parser = address::server)]
     pub(crate) server: ServerAddress,
-    /// Ask the server's HTTP port whether it is ready, and not --server: http://HOST:PORT or
-    /// HOST:PORT
+    /// Ask this HTTP port whether its server is ready, and nothing else: http://HOST:PORT,
+    /// HOST:PORT or PORT. DDES_SERVER and DDES_HTTP do not matter then
     #[arg(long, value_name = "URL", conflicts_with_all = ["trust", "suite"])]
     pub(crate) http: Option<String>,
     /// The server's key: its fingerprint, a public key line, or a file [default: the key in

@@ -14,6 +14,10 @@ pub(crate) struct TopArgs {
     /// Print one snapshot and end; also where standard output is not a terminal
     #[arg(long)]
     pub(crate) once: bool,
+    /// Longest wait for the server's first answer
+    #[arg(long, value_name = "SECS", default_value = "10",
+          value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub(crate) timeout: u32,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 }
@@ -59,6 +63,10 @@ pub(crate) struct DemoArgs {
     /// End after this time [default: at Ctrl-C]
     #[arg(long, value_name = "SECS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub(crate) duration: Option<u32>,
+    /// Longest wait for the server to start, and for the clients to get in
+    #[arg(long, value_name = "SECS", default_value = "30",
+          value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub(crate) timeout: u32,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 }

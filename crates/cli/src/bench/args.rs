@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use ddes_identity::ServerAddress;
 use ddes_load::Arrivals;
 
-use crate::args::{ClientArgs, HomeArgs, IdentityArgs, OutputArgs, RecordArgs, SuiteName};
+use crate::args::{ClientArgs, HomeArgs, IdentityArgs, OutputArgs, SessionRecordArgs, SuiteName};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BenchCommand {
@@ -26,7 +26,7 @@ its ledger is in memory, and nothing is ever taken out of one on a disk.
 A closed loop sends when it was answered, so a server that stalls is sent less; it says how much a
 server can do. An open loop (--rate) sends by the clock and says how long users wait.
 Exit codes beside the usual: 5 a sum is not what was sent, 130 stopped by Ctrl-C (and reported).")]
-    Run(Box<RunArgs>),
+    Run(Box<BenchRunArgs>),
     /// Compare two saved runs
     #[command(after_help = "\
 Examples:
@@ -58,9 +58,10 @@ impl BenchCommand {
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct RunArgs {
+pub(crate) struct BenchRunArgs {
     /// The server
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:5566", env = "DDES_SERVER", value_parser = crate::args::address::server)]
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:5566", env = "DDES_SERVER",
+          value_parser = crate::args::address::server)]
     pub(crate) server: ServerAddress,
     /// Number of sessions; each has its own identity
     #[arg(long, value_name = "N", default_value = "50",
@@ -75,13 +76,16 @@ pub(crate) struct RunArgs {
           value_parser = clap::value_parser!(u32).range(1..=31_536_000))]
     pub(crate) duration: Option<u32>,
     /// Number of values to measure, instead of a time
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000_000_000))]
+    #[arg(long, value_name = "N",
+          value_parser = clap::value_parser!(u64).range(1..=1_000_000_000_000_000))]
     pub(crate) values: Option<u64>,
     /// Seconds of load before measuring
-    #[arg(long, value_name = "SECS", default_value = "1", value_parser = clap::value_parser!(u32).range(0..=86_400))]
+    #[arg(long, value_name = "SECS", default_value = "1",
+          value_parser = clap::value_parser!(u32).range(0..=86_400))]
     pub(crate) warmup: u32,
     /// Spread connects over this time (at most 64 handshakes run at once)
-    #[arg(long, value_name = "SECS", default_value = "0", value_parser = clap::value_parser!(u32).range(0..=86_400))]
+    #[arg(long, value_name = "SECS", default_value = "0",
+          value_parser = clap::value_parser!(u32).range(0..=86_400))]
     pub(crate) ramp: u32,
     /// Values in a frame
     #[arg(long, value_name = "B", default_value = "1",
@@ -137,7 +141,8 @@ pub(crate) struct RunArgs {
     #[arg(short, long)]
     pub(crate) yes: bool,
     /// Longest wait for a handshake, for each answer and for the last words
-    #[arg(long, value_name = "SECS", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    #[arg(long, value_name = "SECS", default_value = "10",
+          value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub(crate) timeout: u32,
     #[command(flatten)]
     pub(crate) home: HomeArgs,
@@ -162,7 +167,7 @@ impl From<ArrivalsName> for Arrivals {
     }
 }
 
-impl RunArgs {
+impl BenchRunArgs {
     /// As any client meets the server.
     pub(crate) fn client(&self) -> ClientArgs {
         ClientArgs {
@@ -173,7 +178,7 @@ impl RunArgs {
             no_input: self.no_input,
             classic: false,
             timeout: Some(self.timeout),
-            record: RecordArgs::default(),
+            record: SessionRecordArgs::default(),
             home: self.home.clone(),
             output: self.output.clone(),
         }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use ddes_load::{Comparison, Row, RunRecord, Spread, short, time};
+use ddes_load::{CompareRow, Comparison, RunRecord, Spread, short, time};
 use serde_json::json;
 
 use crate::bench::args::{CompareArgs, FigureName};
@@ -35,13 +35,16 @@ pub(crate) fn run(args: &CompareArgs) -> Result<(), Failure> {
             Code::No,
             format!("{name}: {:.3} times as good, and {least} were asked for", row.ratio),
         )),
-        None => Err(Failure::new(Code::No, format!("the runs have no {name} to compare"))),
+        None => Err(Failure::new(Code::No, format!("the runs have no {name} to compare"))
+            .cause("one of them ended before anything was measured, or is of another kind")
+            .next("ddes bench run --save FILE     (makes another)")),
     }
 }
 
 fn read(path: &Path) -> Result<RunRecord, Failure> {
     let usage = |what: String| {
         Failure::new(Code::Usage, format!("{}: {what}", path.display()))
+            .cause("the path is misspelt, or it is no file of --save")
             .next("ddes bench run --save FILE     (makes one)")
     };
     let text = fs::read_to_string(path).map_err(|error| usage(error.to_string()))?;
@@ -71,9 +74,12 @@ fn table(comparison: &Comparison) -> String {
 }
 
 fn line(comparison: &Comparison) -> Line {
-    let row = |row: &Row| {
+    let row = |row: &CompareRow| {
         json!({
-            "name": row.name, "unit": if row.is_time { "ns" } else { "1/s" }, "of_first": row.first, "of_second": row.second,
+            "name": row.name,
+            "unit": if row.is_time { "ns" } else { "1/s" },
+            "of_first": row.first,
+            "of_second": row.second,
             "ratio": row.ratio,
             "beyond_spread": match row.spread {
                 Spread::Beyond => Some(true),

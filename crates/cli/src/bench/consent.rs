@@ -1,13 +1,13 @@
 //! What a run does to a ledger for good, and whether that is wanted.
 
-use crate::bench::args::RunArgs;
+use crate::bench::args::BenchRunArgs;
 use crate::failure::{Code, Failure};
 use crate::question::Asker;
 use crate::screen;
 
 /// Before anything is sent: the first session makes an account already. D-DDES/2 does not tell a
 /// ledger in memory from another, so every server is asked about.
-pub(crate) fn ask(args: &RunArgs) -> Result<(), Failure> {
+pub(crate) fn ask(args: &BenchRunArgs) -> Result<(), Failure> {
     if args.yes {
         return Ok(());
     }
@@ -27,8 +27,8 @@ pub(crate) fn ask(args: &RunArgs) -> Result<(), Failure> {
         .next("on the server: ddes serve --ledger memory"))
 }
 
-fn what(args: &RunArgs) -> String {
-    let RunArgs { server, sessions, .. } = args;
+fn what(args: &BenchRunArgs) -> String {
+    let BenchRunArgs { server, sessions, .. } = args;
     let (accounts, values) = (if *sessions == 1 { "account" } else { "accounts" }, values(args));
     format!(
         "This run puts {values} into the ledger of {server}, in {sessions} {accounts}; they stay \
@@ -36,7 +36,7 @@ fn what(args: &RunArgs) -> String {
     )
 }
 
-fn values(args: &RunArgs) -> String {
+fn values(args: &BenchRunArgs) -> String {
     match (args.values, args.duration) {
         (Some(1), _) => "1 value".into(),
         (Some(values), _) => format!("{values} values"),

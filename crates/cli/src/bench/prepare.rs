@@ -12,7 +12,7 @@ use ddes_client::outbox::Outbox;
 use ddes_load::{Pace, Plan, Until, Values};
 use ddes_wire::v2::{Scope, Welcome};
 
-use crate::bench::args::RunArgs;
+use crate::bench::args::BenchRunArgs;
 use crate::bench::consent::DURATION_SECS;
 use crate::failure::{Code, Failure};
 use crate::input::next_line_of;
@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const SOAK_PATIENCE: Duration = Duration::from_secs(60 * 60);
 
 /// The plan of what the command line asks for; the first identity has met the server.
-pub(crate) fn prepare(args: &RunArgs) -> Result<(Meeting, Plan), Failure> {
+pub(crate) fn prepare(args: &BenchRunArgs) -> Result<(Meeting, Plan), Failure> {
     let usage = |what: String| Failure::new(Code::Usage, what).next("ddes bench run --help");
     let values = values(args)?;
     let interval = args.interval.unwrap_or(if args.soak { 10 } else { 1 });
@@ -84,7 +84,7 @@ pub(crate) fn prepare(args: &RunArgs) -> Result<(Meeting, Plan), Failure> {
 }
 
 /// What lets all identities of the load in.
-fn admission(args: &RunArgs) -> String {
+fn admission(args: &BenchRunArgs) -> String {
     format!(
         "ddes serve --allow-any, or on the server: ddes bench keys --sessions {} --seed {} \
          >> ~/.config/ddes/authorized_keys",
@@ -130,7 +130,7 @@ fn fits(plan: &Plan, welcome: &Welcome) -> Result<(), Failure> {
     Ok(())
 }
 
-fn values(args: &RunArgs) -> Result<Values, Failure> {
+fn values(args: &BenchRunArgs) -> Result<Values, Failure> {
     let usage = |what: String| {
         Failure::new(Code::Usage, format!("--values-from {}: {what}", args.values_from))
             .next("--values-from uniform:0..1000, or ddes bench run --help")
@@ -150,7 +150,7 @@ fn values(args: &RunArgs) -> Result<Values, Failure> {
 }
 
 /// The address of the server's that answers.
-fn address(args: &RunArgs) -> Result<SocketAddr, Failure> {
+fn address(args: &BenchRunArgs) -> Result<SocketAddr, Failure> {
     let failed = |error: std::io::Error| {
         Failure::new(Code::Connect, format!("cannot connect to {}: {error}", args.server))
             .next("check --server HOST:PORT and the network")

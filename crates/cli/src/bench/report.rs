@@ -1,7 +1,5 @@
 //! What a run found, in a screenful and as one JSON object.
 
-use std::fmt::Write;
-
 use ddes_load::{RunRecord, nanos, short, time};
 use serde_json::Value;
 
@@ -26,8 +24,7 @@ pub(crate) fn line(record: &RunRecord) -> Line {
 fn text(record: &RunRecord) -> String {
     let (at, latency, handshake) = (&record.parameters, &record.latency, &record.handshake);
     let mut text = String::new();
-    // Writing to a String does not fail.
-    let mut row = |name: &str, what: String| writeln!(text, "{name:<10} {what}").unwrap_or(());
+    let mut row = |name: &str, what: String| text.push_str(&format!("{name:<10} {what}\n"));
     let pace = match (at.rate, &at.arrivals) {
         (Some(rate), arrivals) => {
             format!(

@@ -10,7 +10,7 @@ use ddes_load::{
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 
-use crate::bench::args::{ArrivalsName, RunArgs};
+use crate::bench::args::{ArrivalsName, BenchRunArgs};
 use crate::bench::consent;
 use crate::bench::live::Live;
 use crate::bench::prepare::prepare;
@@ -26,9 +26,10 @@ const POLL: Duration = Duration::from_millis(50);
 /// Sessions that a message names, at most.
 const NAMED_MAX: usize = 10;
 
-pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
+pub(crate) fn run(args: &BenchRunArgs) -> Result<(), Failure> {
     // Before a run that could not be kept.
-    let (save, html) = (Kept::begin(args.save.as_deref())?, Kept::begin(args.html.as_deref())?);
+    let (save, html) =
+        (KeptFile::begin(args.save.as_deref())?, KeptFile::begin(args.html.as_deref())?);
     consent::ask(args)?;
     let (meeting, plan) = prepare(args)?;
     let mut screen = Screen::of(&args.output);
@@ -37,7 +38,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     let started = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now).to_string();
     let run = Run::start(plan.clone())
         .map_err(|error| Failure::system("cannot start the load", &error))?;
-    let mut watch = Watch::new(args, &plan);
+    let mut watch = RunWatch::new(args, &plan);
     let outcome = crate::runtime()?.block_on(watch.until_the_end(run, &mut screen));
     watch.live.end();
     let outcome = outcome?.map_err(|error| of_run(error, &meeting))?;
@@ -54,8 +55,8 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
 }
 
 /// The side of the one who watches.
-struct Watch<'a> {
-    args: &'a RunArgs,
+struct RunWatch<'a> {
+    args: &'a BenchRunArgs,
     plan: &'a Plan,
     live: Live,
     intervals: Vec<Interval>,
@@ -68,8 +69,8 @@ struct Watch<'a> {
     shown: Result<(), Failure>,
 }
 
-impl<'a> Watch<'a> {
-    fn new(args: &'a RunArgs, plan: &'a Plan) -> Self {
+impl<'a> RunWatch<'a> {
+    fn new(args: &'a BenchRunArgs, plan: &'a Plan) -> Self {
         let live = Live::new(plan, args.soak, args.output.json, args.output.quiet);
         Self {
             args,
@@ -151,7 +152,7 @@ impl<'a> Watch<'a> {
     }
 }
 
-fn parameters(args: &RunArgs, plan: &Plan) -> Parameters {
+fn parameters(args: &BenchRunArgs, plan: &Plan) -> Parameters {
     let (mode, rate) = match plan.pace {
         Pace::Closed => ("closed", None),
         Pace::Open { rate, .. } => ("open", Some(rate)),
@@ -185,12 +186,12 @@ fn parameters(args: &RunArgs, plan: &Plan) -> Parameters {
 }
 
 /// A file that was asked for.
-struct Kept {
+struct KeptFile {
     path: PathBuf,
     file: Writing,
 }
 
-impl Kept {
+impl KeptFile {
     fn begin(path: Option<&Path>) -> Result<Option<Self>, Failure> {
         let begin = |path: &Path| {
             let file =

@@ -20,7 +20,8 @@ Examples (-q prints the result alone):
   ddes calc dh -q --p 17 --g 05 --private 0f --peer 08
       02
 
-The first is 5^6 mod 23. --group ffdhe2048 takes RFC 7919's numbers, --pem raw:FILE those of the
+Numbers are hexadecimal: p is 23, and the first is 5^6 mod 23 = 8. --group ffdhe2048 takes RFC \
+7919's numbers, --pem raw:FILE those of the
 body of a classic opcode 10, whose value is then the peer's.")]
     Dh(DhArgs),
     /// HKDF-SHA256: extract (--ikm), expand (--prk), or both (--ikm and --length)
@@ -72,7 +73,7 @@ Examples, of FIPS 81, B.1, and NIST SP 800-17, tables A.1 and A.4:
         key: Given,
         #[command(flatten)]
         ecb: EcbArgs,
-        /// Show IP and the sixteen rounds of each block
+        /// Show IP and the sixteen rounds of each block, of at most 64 blocks
         #[arg(long)]
         rounds: bool,
         #[command(flatten)]
@@ -226,19 +227,19 @@ pub(crate) struct DhArgs {
     /// A group of RFC 7919
     #[arg(long, value_enum, conflicts_with_all = ["p", "g", "pem"])]
     pub(crate) group: Option<GroupName>,
-    /// The modulus, odd
+    /// The modulus, odd, in hexadecimal: 17 is 23
     #[arg(long, value_name = "BYTES", requires = "g", conflicts_with = "pem")]
     pub(crate) p: Option<Given>,
-    /// The generator
+    /// The generator, in hexadecimal
     #[arg(long, value_name = "BYTES", requires = "p")]
     pub(crate) g: Option<Given>,
     /// A public key as PEM text, usually raw:FILE: its group and value
     #[arg(long, value_name = "BYTES")]
     pub(crate) pem: Option<Given>,
-    /// The private exponent
+    /// The private exponent, in hexadecimal: from 1 to p - 2
     #[arg(long, value_name = "BYTES")]
     pub(crate) private: Given,
-    /// The peer's public value: the result is the shared one
+    /// The peer's public value, in hexadecimal: the result is the shared one
     #[arg(long, value_name = "BYTES")]
     pub(crate) peer: Option<Given>,
     #[command(flatten)]
@@ -342,6 +343,11 @@ Example:
         output: CalcOutput,
     },
     /// h = SHA-256(h || data)
+    #[command(after_help = "\
+Example (as `sha256sum` of 32 zero bytes and abc):
+  ddes calc noise mix-hash -q --data text:abc \\
+    --h 0000000000000000000000000000000000000000000000000000000000000000
+      365aa7d8f7f9402c4b9434502b4cc89ddb09fe50d7cd95b493b834c62d5a5370")]
     MixHash {
         /// The handshake hash so far, 32 bytes
         #[arg(long, value_name = "BYTES")]
@@ -353,6 +359,12 @@ Example:
         output: CalcOutput,
     },
     /// ck, k = HKDF(ck, input, 2)
+    #[command(after_help = "\
+Example (ck, then k):
+  ddes calc noise mix-key -q --in text:abc \\
+    --ck 0000000000000000000000000000000000000000000000000000000000000000
+      4af82925ee74ef036c1ff38ef311f5d553a2f8f6b07f3e320f70e3adaa757521
+      8238df5f4623becd1e100bb3e2256662d5f3d96518d33dc368469632270ee893")]
     MixKey {
         /// The chaining key so far, 32 bytes
         #[arg(long, value_name = "BYTES")]
@@ -364,6 +376,12 @@ Example:
         output: CalcOutput,
     },
     /// The keys of the two directions: HKDF(ck, nothing, 2)
+    #[command(after_help = "\
+Example (the client's key, then the server's):
+  ddes calc noise split -q \\
+    --ck 0000000000000000000000000000000000000000000000000000000000000000
+      eb70f01dede9afafa449eee1b1286504e1f62388b3f7dd4f956697b0e828fe18
+      1e59c2ec0fe6e7e7ac2613b6ab65342a83379969da234240cded3777914db907")]
     Split {
         /// The last chaining key, 32 bytes
         #[arg(long, value_name = "BYTES")]
@@ -377,6 +395,12 @@ Example:
 #[derive(Debug, Subcommand)]
 pub(crate) enum KemCommand {
     /// A key pair from d || z: ek is the result, dk a step
+    #[command(after_help = "\
+Example (vectors/kem/ml-kem-768.txt, of Wycheproof; the first 32 bytes of ek):
+  ddes calc ml-kem keygen -q \\
+    --seed '7c9935a0b07694aa0c6d10e4db6b1add2fd81a25ccb148032dcd739936737f2d
+      8626ed79d451140800e03b59b956f8210e556067407d13dc90fa9e8b872bfb8f' | head -c 64
+      a8e651a1e685f22478a8954f007bc7711b930772c78f092e82878e3e937f3679")]
     Keygen {
         /// d || z, 64 bytes
         #[arg(long, value_name = "BYTES")]
@@ -385,6 +409,14 @@ pub(crate) enum KemCommand {
         output: CalcOutput,
     },
     /// Ciphertext and secret for a key
+    #[command(after_help = "\
+Example (vectors/kem/ml-kem-768.txt, of Wycheproof; the secret alone):
+  ddes calc ml-kem encapsulate -q \\
+    --m 147c03f7a5bebba406c8fae1874d7f13c80efe79a3a9a874cc09fe76f6997615 \\
+    --ek $(ddes calc ml-kem keygen -q \\
+    --seed '7c9935a0b07694aa0c6d10e4db6b1add2fd81a25ccb148032dcd739936737f2d
+      8626ed79d451140800e03b59b956f8210e556067407d13dc90fa9e8b872bfb8f') | tail -n 1
+      e7184a0975ee3470878d2d159ec83129c8aec253d4ee17b4810311d198cd0368")]
     Encapsulate {
         /// The encapsulation key, 1184 bytes
         #[arg(long, value_name = "BYTES")]
@@ -396,6 +428,14 @@ pub(crate) enum KemCommand {
         output: CalcOutput,
     },
     /// The secret in a ciphertext
+    #[command(after_help = "\
+Example: zeros are no ciphertext of this key. FIPS 203 gives them a secret all the same, which
+nobody else knows: SHAKE256(z || ciphertext).
+  ddes calc ml-kem decapsulate -q \\
+    --seed '7c9935a0b07694aa0c6d10e4db6b1add2fd81a25ccb148032dcd739936737f2d
+      8626ed79d451140800e03b59b956f8210e556067407d13dc90fa9e8b872bfb8f' \\
+    --ciphertext $(head -c 1088 /dev/zero | od -An -v -tx1 | tr -d ' \\n')
+      c5f71f0f8573ee4dd87963c57e16dbf69498afcd898270ebfcf27ea69f45e96e")]
     Decapsulate {
         /// d || z, 64 bytes
         #[arg(long, value_name = "BYTES", conflicts_with = "dk")]
@@ -414,7 +454,7 @@ pub(crate) enum KemCommand {
 /// How it is shown.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct CalcOutput {
-    /// Print a line of Python that comes to the same; `PYTHONPATH=peer` means the peer of the
+    /// Print a line of Python that gives the same result; `PYTHONPATH=peer` means the peer of the
     /// sources
     #[arg(long, conflicts_with_all = ["json", "quiet"])]
     pub(crate) python: bool,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use ddes_explain::INPUT_BYTES_MAX;
+use ddes_lab::hexadecimal;
 
 use crate::failure::{Code, Failure};
 
@@ -34,7 +35,7 @@ impl FromStr for Given {
         if let Some(text) = text.strip_prefix("text:") {
             return Ok(Self::Bytes(text.as_bytes().to_vec()));
         }
-        unhex(text).map(Self::Bytes)
+        hexadecimal::read(text).map(Self::Bytes).map_err(|error| error.to_string())
     }
 }
 
@@ -57,7 +58,8 @@ impl Reader {
                 of_hex(&name, &read(&name, File::open(path))?)
             }
             Given::Stdin if self.has_read_stdin => {
-                Err(Failure::new(Code::Usage, "only one input can be `-`, standard input"))
+                Err(Failure::new(Code::Usage, "only one input can be `-`, standard input")
+                    .next("@FILE or raw:FILE for the other"))
             }
             Given::Stdin => {
                 self.has_read_stdin = true;
@@ -71,47 +73,21 @@ fn read(name: &str, source: io::Result<impl Read>) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let read =
         source.and_then(|source| source.take(TEXT_BYTES_MAX as u64 + 1).read_to_end(&mut bytes));
-    read.map_err(|error| Failure::new(Code::Usage, format!("cannot read {name}: {error}")))?;
+    read.map_err(|error| {
+        Failure::new(Code::Usage, format!("cannot read {name}: {error}"))
+            .cause("the path is misspelt, or this user may not read it")
+            .next("@FILE for hexadecimal text, raw:FILE for bytes as they are")
+    })?;
     if bytes.len() > TEXT_BYTES_MAX {
         let what = format!("{name} has more than {TEXT_BYTES_MAX} bytes");
-        return Err(Failure::new(Code::Usage, what));
+        return Err(Failure::new(Code::Usage, what).next("a shorter input"));
     }
     Ok(bytes)
 }
 
 fn of_hex(name: &str, text: &[u8]) -> Result<Vec<u8>, Failure> {
-    unhex(&String::from_utf8_lossy(text)).map_err(|error| {
+    hexadecimal::read(&String::from_utf8_lossy(text)).map_err(|error| {
         Failure::new(Code::Usage, format!("{name}: {error}"))
             .next("raw:FILE for a file of bytes as they are")
     })
-}
-
-/// Digits in pairs; blanks, colons and a leading 0x are left out.
-fn unhex(text: &str) -> Result<Vec<u8>, String> {
-    let text = text.trim();
-    let digits = text.strip_prefix("0x").unwrap_or(text).chars();
-    let mut nibbles = Vec::new();
-    for c in digits.filter(|c| !c.is_ascii_whitespace() && *c != ':') {
-        let nibble = c.to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-        nibbles.push(nibble.ok_or_else(|| format!("{c:?} is no hexadecimal digit"))?);
-    }
-    let (pairs, rest) = nibbles.as_chunks::<2>();
-    if !rest.is_empty() {
-        return Err(format!("{} hexadecimal digits are no whole bytes", nibbles.len()));
-    }
-    Ok(pairs.iter().map(|[high, low]| high << 4 | low).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hexadecimal_text_has_blanks_colons_and_a_prefix_or_none() {
-        for text in ["0011ff", "00:11:FF", " 00 11\nff ", "0x0011ff"] {
-            assert_eq!(unhex(text), Ok(vec![0x00, 0x11, 0xff]), "{text}");
-        }
-        assert_eq!(unhex(""), Ok(vec![]));
-        assert!(unhex("001").is_err() && unhex("0g").is_err() && unhex("é0").is_err());
-    }
 }

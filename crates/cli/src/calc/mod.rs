@@ -18,7 +18,7 @@ use given::{Given, Reader};
 pub(crate) fn run(command: &CalcCommand) -> Result<(), Failure> {
     let calculation = read(command)?;
     let output = command.output();
-    let worked = calculation.work().map_err(|error| of_calc(&error))?;
+    let worked = calculation.work().map_err(|error| of_calc(command, &error))?;
     if output.python {
         let line = format!("{}\n", calculation.python().command());
         return streams::to_stdout(&line).map_err(|error| Failure::output(&error));
@@ -142,7 +142,8 @@ fn hkdf(args: &HkdfArgs, bytes: Read<'_>) -> Result<Calculation, Failure> {
     match (&args.prk, expand) {
         (Some(prk), Some(expand)) => Ok(Calculation::HkdfExpand { prk: bytes(prk)?, expand }),
         (Some(_), None) => {
-            Err(Failure::new(Code::Usage, "--prk needs --length: how many bytes to expand to"))
+            Err(Failure::new(Code::Usage, "--prk needs --length: how many bytes to expand to")
+                .next("--length 16"))
         }
         (None, _) => Err(Failure::new(Code::Usage, "neither --ikm nor --prk was given")
             .next("--ikm extracts, and expands with --length; --prk expands alone")),
@@ -175,7 +176,8 @@ fn kem(command: &KemCommand, bytes: Read<'_>) -> Result<Calculation, Failure> {
                 (Some(seed), _) => KemKey::Seed(bytes(seed)?),
                 (None, Some(dk)) => KemKey::Whole(bytes(dk)?),
                 (None, None) => {
-                    return Err(Failure::new(Code::Usage, "neither --seed nor --dk was given"));
+                    return Err(Failure::new(Code::Usage, "neither --seed nor --dk was given")
+                        .next("--seed with d || z, 64 bytes, or --dk with the whole key"));
                 }
             };
             Calculation::KemDecapsulate { key, ciphertext: bytes(ciphertext)? }
@@ -183,22 +185,52 @@ fn kem(command: &KemCommand, bytes: Read<'_>) -> Result<Calculation, Failure> {
     })
 }
 
-fn of_calc(error: &CalcError) -> Failure {
+fn of_calc(command: &CalcCommand, error: &CalcError) -> Failure {
     let code = if error.is_integrity() { Code::Integrity } else { Code::Usage };
-    let failure = Failure::new(code, error.to_string());
+    let failure = |what: String| Failure::new(code, what);
     match error {
-        CalcError::Blocks { .. } => failure.next("--pad adds PKCS#7 padding"),
-        CalcError::Padding => failure.cause("another key, or no padding: leave out --pad"),
-        CalcError::Length { .. }
-        | CalcError::Modulus
-        | CalcError::Range { .. }
-        | CalcError::Degenerate
+        CalcError::Length { name, length, expected } => {
+            failure(format!("{name} has {}; it takes {expected}", counted(*length)))
+                .next("two hexadecimal digits a byte; --help has examples")
+        }
+        CalcError::Blocks { length } => {
+            let are = if *length == 1 { "is no whole block" } else { "are no whole blocks" };
+            let failure = failure(format!("{} {are} of 8 bytes", counted(*length)));
+            if let CalcCommand::Des { ecb, .. } | CalcCommand::Ddes { ecb, .. } = command
+                && ecb.decrypt
+            {
+                return failure.cause("a ciphertext has whole blocks").next("--in with all of it");
+            }
+            failure.next("--pad adds PKCS#7 padding")
+        }
+        CalcError::Rounds { most, .. } => failure(error.to_string())
+            .next(format!("give the first {} bytes, or leave out --rounds", 8 * most)),
+        CalcError::Exponent => failure(error.to_string())
+            .cause("0 and p-1 give 1 for each g, and a larger x gives what a smaller one gives")
+            .next("take another exponent for --private"),
+        CalcError::Public => failure(error.to_string())
+            .cause("x is a multiple of the order of g, or of half of it")
+            .next("take another exponent for --private"),
+        CalcError::KemHash => failure(error.to_string())
+            .cause("the key was changed, or put together of two (FIPS 203, 7.3)")
+            .next("ddes calc ml-kem keygen shows the dk of a seed; --seed takes the seed itself"),
+        CalcError::Padding => {
+            failure(error.to_string()).cause("another key, or no padding: leave out --pad")
+        }
+        CalcError::Modulus | CalcError::Range { .. } => {
+            failure(error.to_string()).cause("numbers are hexadecimal: 17 is 23, and 10 is 16")
+        }
+        CalcError::Degenerate
         | CalcError::Limit(_)
         | CalcError::Tag
         | CalcError::Kem(_)
         | CalcError::PublicKey(_)
-        | CalcError::Signature => failure,
+        | CalcError::Signature => failure(error.to_string()),
     }
+}
+
+fn counted(bytes: usize) -> String {
+    if bytes == 1 { "1 byte".to_owned() } else { format!("{bytes} bytes") }
 }
 
 impl CalcCommand {

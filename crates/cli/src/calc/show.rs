@@ -89,8 +89,7 @@ impl Layout {
         let names = names.chain(worked.steps.iter().map(|step| &*step.name));
         let names = names.chain(worked.results.iter().map(|result| &*result.name));
         let widths = names.map(|name| name.chars().count());
-        // A calculation has inputs and results.
-        let widest = widths.filter(|width| *width <= NAME_COLUMNS_MAX).max().unwrap_or(0);
+        let widest = widths.filter(|width| *width <= NAME_COLUMNS_MAX).fold(0, usize::max);
         let room = terminal::columns().saturating_sub(widest + 5) / 2;
         // Whole blocks of 8 bytes stand below each other.
         Self { name_columns: widest, line_bytes: (room / 8 * 8).clamp(8, LINE_BYTES_MAX) }

@@ -5,10 +5,19 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use rustix::fs::{Mode, fchmod};
+use rustix::fs::OFlags;
 
 use crate::failure::{Code, Failure};
+use crate::replace::{Fresh, ReplaceError};
 use crate::streams::Output;
+
+/// Where a capture will go, before there is anything in it. An old file stays what it is as long.
+pub(super) enum Destination {
+    /// A regular file, or none yet.
+    Fresh(Fresh),
+    /// What cannot be made anew: a pipe, a device, what this process has open.
+    Open(CaptureFile),
+}
 
 /// Where a capture goes.
 pub(super) enum CaptureFile {
@@ -17,30 +26,40 @@ pub(super) enum CaptureFile {
     Output(Output),
 }
 
-impl CaptureFile {
-    /// A new file, or an old one made empty. Nobody else may read it, whatever it was before: it
-    /// may hold secrets, and who talks to whom.
-    pub(super) fn open(path: &Path) -> Result<Self, Failure> {
+impl Destination {
+    pub(super) fn find(path: &Path) -> Result<Self, Failure> {
         if path.as_os_str() == "-" {
-            return Ok(Self::Output(Output));
+            return Ok(Self::Open(CaptureFile::Output(Output)));
         }
-        let failed = |error: io::Error| {
-            Failure::new(Code::No, format!("cannot write {}: {error}", path.display()))
-                .next("name a file in a folder that exists and is yours")
+        let failed = |error: ReplaceError| {
+            error
+                .failure(Code::No, path)
+                .or_next("name a file in a folder that exists and is yours")
         };
-        // A pipe has a reader, and a terminal must not become ours; neither is made empty.
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .custom_flags(rustix::fs::OFlags::NOCTTY.bits().cast_signed())
-            .open(path)
-            .map_err(failed)?;
-        if file.metadata().map_err(failed)?.is_file() {
-            fchmod(&file, Mode::RUSR | Mode::WUSR).map_err(|error| failed(error.into()))?;
+        if let Some(fresh) = Fresh::find(path).map_err(failed)? {
+            return Ok(Self::Fresh(fresh));
         }
-        Ok(Self::File(file))
+        // What this process has open may hold more than ours, so it is appended to, which means
+        // nothing to pipes and devices. A terminal must not become ours.
+        let file = OpenOptions::new()
+            .append(true)
+            .custom_flags(OFlags::NOCTTY.bits().cast_signed())
+            .open(path)
+            .map_err(|error| failed(error.into()))?;
+        Ok(Self::Open(CaptureFile::File(file)))
+    }
+
+    /// A new file, in the place of an old one. Nobody else may read it, whoever could read or had
+    /// open what was there before: it may hold secrets, and who talks to whom.
+    pub(super) fn open(self) -> io::Result<CaptureFile> {
+        match self {
+            Self::Fresh(fresh) => match fresh.take() {
+                Ok(file) => Ok(CaptureFile::File(file)),
+                Err(ReplaceError::Io(error)) => Err(error),
+                Err(error) => Err(io::Error::other(error)),
+            },
+            Self::Open(file) => Ok(file),
+        }
     }
 }
 

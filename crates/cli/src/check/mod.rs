@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use ddes_client::v2::{ClientConnection, ConnectOptions, EnterError};
 use ddes_identity::{Contact, PublicKey, ServerAddress};
 use ddes_session::v2::ClientEnd;
+use ddes_wire::saturating;
 use ddes_wire::v2::{Reason, Suite};
 
 use crate::args::CheckArgs;
@@ -19,14 +20,14 @@ use crate::screen::{Line, Screen};
 /// The states of a Nagios plugin, with its exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum State {
+pub(crate) enum NagiosState {
     Ok = 0,
     Warning = 1,
     Critical = 2,
     Unknown = 3,
 }
 
-impl State {
+impl NagiosState {
     fn name(self) -> &'static str {
         match self {
             Self::Ok => "OK",
@@ -40,13 +41,13 @@ impl State {
 /// A server that is not as it should be.
 #[derive(Debug)]
 struct Trouble {
-    state: State,
+    state: NagiosState,
     failure: Failure,
 }
 
 impl Trouble {
     fn critical(failure: Failure) -> Self {
-        Self { state: State::Critical, failure }
+        Self { state: NagiosState::Critical, failure }
     }
 }
 
@@ -63,10 +64,13 @@ pub(crate) fn run(args: &CheckArgs) -> ExitCode {
     }
     let shown = match outcome {
         Ok(line) => {
-            // Bounded by --timeout.
-            let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+            let millis = saturating::millis(took);
             let line = line.with("took_ms", millis);
-            if args.output.quiet { Ok(()) } else { Screen::of(&args.output).show(&line) }
+            if args.output.quiet && !args.output.json {
+                Ok(())
+            } else {
+                Screen::of(&args.output).show(&line)
+            }
         }
         Err(trouble) => Err(trouble.failure),
     };
@@ -78,8 +82,8 @@ pub(crate) fn run(args: &CheckArgs) -> ExitCode {
 
 /// The server's port: it must prove a key, and the right one where that is known.
 fn prove(args: &CheckArgs, most: Duration) -> Result<Line, Trouble> {
-    let home =
-        Home::find(&args.home).map_err(|failure| Trouble { state: State::Unknown, failure })?;
+    let home = Home::find(&args.home)
+        .map_err(|failure| Trouble { state: NagiosState::Unknown, failure })?;
     let key = meet_within(&args.server, args.suite.into(), most)?;
     let (server, shown) = (&args.server, key.fingerprint());
     let (is_known, named) = match &args.trust {
@@ -94,7 +98,8 @@ fn prove(args: &CheckArgs, most: Duration) -> Result<Line, Trouble> {
         }
         None => {
             let servers = home.servers();
-            let servers = servers.map_err(|failure| Trouble { state: State::Unknown, failure })?;
+            let servers =
+                servers.map_err(|failure| Trouble { state: NagiosState::Unknown, failure })?;
             match servers.contact(server, &key) {
                 Contact::Known => (true, "the known key"),
                 Contact::First => (false, "a key that this home does not know"),
@@ -136,7 +141,8 @@ fn meet_within(server: &ServerAddress, suite: Suite, most: Duration) -> Result<P
         reply: never,
         wiretap: None,
     };
-    let runtime = crate::runtime().map_err(|failure| Trouble { state: State::Unknown, failure })?;
+    let runtime =
+        crate::runtime().map_err(|failure| Trouble { state: NagiosState::Unknown, failure })?;
     let met = runtime
         .block_on(async { tokio::time::timeout(most, ClientConnection::meet(&options)).await });
     // A name that is still being resolved is not waited for.
@@ -162,9 +168,9 @@ fn of_meeting(error: &EnterError) -> Trouble {
         EnterError::Ended(ClientEnd::Rejected(rejection)) => Trouble {
             // A server that is full still serves the sessions that it has.
             state: if rejection.reason == Reason::TooMany {
-                State::Warning
+                NagiosState::Warning
             } else {
-                State::Critical
+                NagiosState::Critical
             },
             failure: refusal::of_rejection(rejection),
         },
@@ -187,14 +193,14 @@ fn of_meeting(error: &EnterError) -> Trouble {
 /// One line on standard output: the state, what it means, and the time for graphs.
 fn report_to_nagios(outcome: &Result<Line, Trouble>, took: Duration, most: Duration) -> ExitCode {
     let (state, text) = match outcome {
-        Ok(line) => (State::Ok, line.text()),
+        Ok(line) => (NagiosState::Ok, line.text()),
         Err(trouble) => (trouble.state, trouble.failure.what()),
     };
     say_to_nagios(state, text, &format!("time={:.3}s;;;0;{}", took.as_secs_f64(), most.as_secs()))
 }
 
 /// `figures` is performance data, which may be empty.
-pub(crate) fn say_to_nagios(state: State, text: &str, figures: &str) -> ExitCode {
+pub(crate) fn say_to_nagios(state: NagiosState, text: &str, figures: &str) -> ExitCode {
     // A bar would begin the performance data, and further lines are not shown everywhere.
     let text = text.replace('|', "/").lines().collect::<Vec<_>>().join("; ");
     let figures = if figures.is_empty() { String::new() } else { format!(" | {figures}") };
@@ -203,7 +209,7 @@ pub(crate) fn say_to_nagios(state: State, text: &str, figures: &str) -> ExitCode
         Ok(()) => ExitCode::from(state as u8),
         Err(failure) => {
             failure.report(false);
-            ExitCode::from(State::Unknown as u8)
+            ExitCode::from(NagiosState::Unknown as u8)
         }
     }
 }

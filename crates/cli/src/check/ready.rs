@@ -6,8 +6,8 @@ use ddes_identity::ServerAddress;
 use serde_json::Value;
 use ureq::http::uri::PathAndQuery;
 
-use super::{State, Trouble};
-use crate::api::{self, ApiError};
+use super::{NagiosState, Trouble};
+use crate::api::{self, RequestError};
 use crate::failure::{Code, Failure};
 use crate::screen::Line;
 
@@ -19,7 +19,7 @@ const DRAINING: &str = "draining";
 
 pub(super) fn ask(url: &str, most: Duration) -> Result<Line, Trouble> {
     let (server, path) =
-        parse(url).map_err(|failure| Trouble { state: State::Unknown, failure })?;
+        parse(url).map_err(|failure| Trouble { state: NagiosState::Unknown, failure })?;
     let answer = api::ask(&server, &path, most)
         .map_err(|error| Trouble::critical(failed(url, &error, most)))?;
     let failure = |what: String| Failure::new(Code::No, what);
@@ -31,11 +31,11 @@ pub(super) fn ask(url: &str, most: Duration) -> Result<Line, Trouble> {
             let (why, is_draining) = reasons(&answer.body);
             let failure = failure(format!("{url} is not ready: {why}"))
                 .next("the server's log, and ddes doctor there");
-            let state = if is_draining { State::Warning } else { State::Critical };
+            let state = if is_draining { NagiosState::Warning } else { NagiosState::Critical };
             Err(Trouble { state, failure })
         }
         401 | 403 | 421 => Err(Trouble {
-            state: State::Unknown,
+            state: NagiosState::Unknown,
             failure: failure(format!("{url} gives no answer to strangers ({})", answer.status))
                 .cause(
                     "off loopback the HTTP port needs its token, and a name given by --http-host",
@@ -43,7 +43,7 @@ pub(super) fn ask(url: &str, most: Duration) -> Result<Line, Trouble> {
                 .next("ddes check --server HOST:PORT     (the protocol's own port needs nothing)"),
         }),
         status => Err(Trouble {
-            state: State::Unknown,
+            state: NagiosState::Unknown,
             failure: failure(format!("{url} answers with status {status}"))
                 .cause("another program listens there, or the path is wrong")
                 .next("--http http://HOST:PORT, as `ddes serve --http` has it"),
@@ -51,7 +51,7 @@ pub(super) fn ask(url: &str, most: Duration) -> Result<Line, Trouble> {
     }
 }
 
-/// The server and the path of `[http://]HOST[:PORT][/PATH]`; the scheme is left out as for `top`.
+/// The server and the path of `[http://]HOST[:PORT][/PATH]`, or of a port alone, as for `top`.
 fn parse(url: &str) -> Result<(ServerAddress, String), Failure> {
     let unfit = |why: &str| {
         Failure::new(Code::Usage, format!("--http {url}: {why}"))
@@ -66,6 +66,9 @@ fn parse(url: &str) -> Result<(ServerAddress, String), Failure> {
     if !path.is_empty() && !is_path(path) {
         return Err(unfit("the path has characters that a URL has not"));
     }
+    let is_port = !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_digit());
+    // A port alone is this machine's, as for `top`.
+    let host = if is_port { format!("127.0.0.1:{host}") } else { host.to_owned() };
     let server = host.parse().or_else(|_| format!("{host}:80").parse());
     let server = server.map_err(|_| unfit("HOST:PORT is not understood"))?;
     let path = if matches!(path, "" | "/") { PATH } else { path };
@@ -82,18 +85,18 @@ fn reasons(body: &[u8]) -> (String, bool) {
     (api::plain(&shown).chars().take(SHOWN_CHARS_MAX).collect(), is_draining)
 }
 
-fn failed(url: &str, error: &ApiError, most: Duration) -> Failure {
+fn failed(url: &str, error: &RequestError, most: Duration) -> Failure {
     match error {
-        ApiError::Late => {
+        RequestError::Late => {
             Failure::new(Code::Timeout, format!("{url} did not answer within {} s", most.as_secs()))
                 .next("--timeout SECS to wait longer")
         }
-        ApiError::Foreign(what) => {
+        RequestError::Foreign(what) => {
             Failure::new(Code::Connect, format!("{url}: what came is not HTTP: {what}"))
                 .cause("another program listens there")
                 .next("ddes serve, and its line with the HTTP address")
         }
-        error @ (ApiError::Unreachable(_) | ApiError::Refused { .. }) => {
+        error @ (RequestError::Unreachable(_) | RequestError::Refused { .. }) => {
             Failure::new(Code::Connect, format!("{url}: {error}"))
                 .cause("no server runs there, or it runs with --http off, or on another port")
                 .next("ddes serve, and its line with the HTTP address")
@@ -113,13 +116,21 @@ mod tests {
             ("http://counter.example", "counter.example:80", "/readyz"),
             ("http://counter.example/livez", "counter.example:80", "/livez"),
             ("127.0.0.1:5580", "127.0.0.1:5580", "/readyz"),
+            ("5580", "127.0.0.1:5580", "/readyz"),
+            ("http://5580/livez", "127.0.0.1:5580", "/livez"),
         ] {
             let parsed = parse(url).unwrap();
             assert_eq!((parsed.0.to_string().as_str(), parsed.1.as_str()), (server, path));
         }
-        for url in
-            ["https://127.0.0.1:5580", "", "http://", "http://a b", "http://a/ b", "http://a/<"]
-        {
+        for url in [
+            "https://127.0.0.1:5580",
+            "",
+            "http://",
+            "http://a b",
+            "http://a/ b",
+            "http://a/<",
+            "70000",
+        ] {
             assert!(parse(url).is_err(), "{url}");
         }
     }

@@ -13,7 +13,7 @@ use rustix::fs::{Mode, OFlags};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{FLAGS_ONLY, KEYS, Key, Kind};
+use super::keys::{FLAGS_ONLY, KEYS, Key, ValueKind};
 use crate::failure::{Code, Failure};
 use crate::home::quoted;
 
@@ -37,7 +37,7 @@ pub(super) type FileValues = BTreeMap<&'static str, FileValue>;
 /// One error of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Problem {
-    pub(crate) place: Place,
+    pub(crate) place: FilePlace,
     pub(crate) what: String,
     /// What was meant, perhaps.
     pub(crate) hint: Option<String>,
@@ -45,13 +45,13 @@ pub(crate) struct Problem {
 
 /// Where in a file; lines and columns count from 1, columns in characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct FilePlace {
     pub(crate) file: PathBuf,
     pub(crate) line: usize,
     pub(crate) column: usize,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for FilePlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}", self.file.display(), self.line, self.column)
     }
@@ -98,6 +98,7 @@ pub(super) fn read(path: &Path) -> Result<FileValues, Unusable> {
             Code::Usage,
             format!("cannot read the configuration file {}: {error}", path.display()),
         );
+        let failure = failure.cause_of_path(&error);
         Unusable::Unread(failure.next("--config FILE names another; --config /dev/null none"))
     };
     let text = read_text(path).map_err(unread)?;
@@ -177,10 +178,10 @@ fn read_value(name: &str, value: &Spanned<DeValue<'_>>) -> Result<(&'static str,
     let wrong = |what| Wrong { is_value: true, what, hint: None };
     let text = text_of(key.kind, value.get_ref()).ok_or_else(|| {
         let needed = match key.kind {
-            Kind::Number(unit) => format!("an integer ({unit})"),
-            Kind::Switch => "true or false".into(),
-            Kind::Text(what) => format!("a string in quotes ({what})"),
-            Kind::Names => "a list of strings, as [\"hybrid\", \"ddes\"]".into(),
+            ValueKind::Number(unit) => format!("an integer ({unit})"),
+            ValueKind::Switch => "true or false".into(),
+            ValueKind::Text(what) => format!("a string in quotes ({what})"),
+            ValueKind::Names => "a list of strings, as [\"hybrid\", \"ddes\"]".into(),
         };
         wrong(format!("{name} is {needed}, not {}", kind_of(value.get_ref())))
     })?;
@@ -221,17 +222,17 @@ pub(super) fn most_alike<'a>(name: &str, known: impl Iterator<Item = &'a str>) -
 }
 
 /// The value as its flag takes it; `None` if it is of another type.
-fn text_of(kind: Kind, value: &DeValue<'_>) -> Option<String> {
+fn text_of(kind: ValueKind, value: &DeValue<'_>) -> Option<String> {
     match kind {
-        Kind::Number(_) => {
+        ValueKind::Number(_) => {
             let integer = value.as_integer()?;
             // One that does not fit is out of every range.
             let number = i128::from_str_radix(integer.as_str(), integer.radix());
             Some(number.map_or_else(|_| integer.as_str().to_owned(), |number| number.to_string()))
         }
-        Kind::Switch => value.as_bool().map(|is_on| is_on.to_string()),
-        Kind::Text(_) => value.as_str().map(str::to_owned),
-        Kind::Names => {
+        ValueKind::Switch => value.as_bool().map(|is_on| is_on.to_string()),
+        ValueKind::Text(_) => value.as_str().map(str::to_owned),
+        ValueKind::Names => {
             let names = value.as_array()?.iter().map(|name| name.get_ref().as_str());
             let names: Option<Vec<_>> = names.collect();
             names.map(|names| names.join(","))
@@ -239,10 +240,10 @@ fn text_of(kind: Kind, value: &DeValue<'_>) -> Option<String> {
     }
 }
 
-fn shown(kind: Kind, text: &str) -> String {
+fn shown(kind: ValueKind, text: &str) -> String {
     match kind {
-        Kind::Number(_) | Kind::Switch => text.to_owned(),
-        Kind::Text(_) | Kind::Names => format!("'{text}'"),
+        ValueKind::Number(_) | ValueKind::Switch => text.to_owned(),
+        ValueKind::Text(_) | ValueKind::Names => format!("'{text}'"),
     }
 }
 
@@ -258,10 +259,10 @@ fn kind_of(value: &DeValue<'_>) -> &'static str {
     }
 }
 
-fn place(path: &Path, text: &str, offset: usize) -> Place {
+fn place(path: &Path, text: &str, offset: usize) -> FilePlace {
     let before = text.get(..offset).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    Place {
+    FilePlace {
         file: path.to_owned(),
         line: before.matches('\n').count() + 1,
         column: before.get(line_start..).map_or(0, |line| line.chars().count()) + 1,

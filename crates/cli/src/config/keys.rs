@@ -11,13 +11,13 @@ use crate::args::ServeArgs;
 #[derive(Debug)]
 pub(crate) struct Key {
     pub(crate) name: &'static str,
-    pub(crate) kind: Kind,
+    pub(crate) kind: ValueKind,
     pub(crate) takes_effect: TakesEffect,
 }
 
 /// What a value is in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum ValueKind {
     /// An integer, in this unit.
     Number(&'static str),
     Switch,
@@ -35,12 +35,12 @@ pub(crate) enum TakesEffect {
     AtStart,
 }
 
-const fn key(name: &'static str, kind: Kind, takes_effect: TakesEffect) -> Key {
+const fn key(name: &'static str, kind: ValueKind, takes_effect: TakesEffect) -> Key {
     Key { name, kind, takes_effect }
 }
 
-use Kind::{Names, Number, Switch, Text};
 use TakesEffect::{AtReload, AtStart};
+use ValueKind::{Names, Number, Switch, Text};
 
 /// All of them, in the order in which they are shown.
 pub(crate) const KEYS: &[Key] = &[
@@ -71,6 +71,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("http", Text("address and port, or `off`"), AtStart),
     key("http_plain", Switch, AtStart),
     key("http_host", Names, AtStart),
+    key("http_read_token", Text("path"), AtStart),
 ];
 
 /// Flags of one run, which no file sets, and what to use instead.
@@ -79,10 +80,11 @@ pub(super) const FLAGS_ONLY: &[(&str, &str)] = &[
     ("config", "--config FILE, or DDES_CONFIG, names the file"),
     ("json", "--json is a flag; lines in a pipe or a log are JSON without it"),
     ("quiet", "--quiet is a flag"),
+    ("verbose", "--verbose is a flag; log_level chooses the lines of every run"),
     ("new_ledger", "--new-ledger is a flag of one start"),
 ];
 
-impl Kind {
+impl ValueKind {
     /// A value as the file has it.
     pub(super) fn literal(self, value: &str) -> String {
         match self {

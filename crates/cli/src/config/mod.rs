@@ -31,14 +31,14 @@ pub(crate) use variables::warn_of_misspelt;
 pub(crate) struct Configuration {
     pub(crate) args: ServeArgs,
     /// One for each of [`KEYS`], in that order.
-    pub(crate) entries: Vec<Entry>,
+    pub(crate) entries: Vec<Setting>,
     /// The file that was read.
     pub(crate) file: Option<PathBuf>,
 }
 
 /// One setting.
 #[derive(Clone, Debug)]
-pub(crate) struct Entry {
+pub(crate) struct Setting {
     pub(crate) key: &'static Key,
     /// What a flag, a variable, the file or the flag's own default says.
     pub(crate) given: Option<String>,
@@ -74,7 +74,7 @@ impl Origin {
     }
 }
 
-impl Entry {
+impl Setting {
     /// The flag, the variable, the line of the file, or the command that it came from.
     pub(crate) fn place(&self) -> Option<String> {
         match &self.origin {
@@ -160,7 +160,7 @@ impl Configuration {
                 }
             };
             let value = given.clone().or_else(|| unset(key, &args, &home));
-            Entry { key, given, value, origin }
+            Setting { key, given, value, origin }
         });
         let entries: Vec<_> = entries.collect();
         refuse_without_classic(&args, &entries)
@@ -171,8 +171,8 @@ impl Configuration {
 }
 
 /// Exactly these values, whatever the environment and files say.
-pub(crate) fn args_of(entries: &[Entry]) -> Result<ServeArgs, Failure> {
-    let given = entries.iter().filter_map(|Entry { key, given, .. }| {
+pub(crate) fn args_of(entries: &[Setting]) -> Result<ServeArgs, Failure> {
+    let given = entries.iter().filter_map(|Setting { key, given, .. }| {
         given.as_ref().map(|given| format!("--{}={given}", key.flag()))
     });
     let matches = keys::flags().try_get_matches_from(["serve".to_owned()].into_iter().chain(given));
@@ -238,9 +238,9 @@ fn name_of(value: &impl ValueEnum) -> String {
 
 /// A flag that means nothing without --classic is a mistake. A variable or a line of the file stays
 /// where classic is switched off for a while.
-fn refuse_without_classic(args: &ServeArgs, entries: &[Entry]) -> Result<(), Failure> {
+fn refuse_without_classic(args: &ServeArgs, entries: &[Setting]) -> Result<(), Failure> {
     const NEED_CLASSIC: [&str; 3] = ["classic_wait_ms", "classic_end_all", "max_classic"];
-    let is_idle = |entry: &&Entry| {
+    let is_idle = |entry: &&Setting| {
         NEED_CLASSIC.contains(&entry.key.name) && entry.origin == Origin::Flag && !args.classic
     };
     match entries.iter().find(is_idle) {
@@ -258,7 +258,7 @@ fn refuse_without_classic(args: &ServeArgs, entries: &[Entry]) -> Result<(), Fai
 
 /// What `ddes serve` would refuse at its start, by values that are each in order: a check or a
 /// reload that passes such a file would let the next start fail.
-fn refuse_addresses(args: &ServeArgs, entries: &[Entry]) -> Result<(), Failure> {
+fn refuse_addresses(args: &ServeArgs, entries: &[Setting]) -> Result<(), Failure> {
     let HttpPlace::At(http) = args.http.http.unwrap_or(HTTP_DEFAULT) else { return Ok(()) };
     let failure = if !http.ip().is_loopback() && !args.http.http_plain {
         serve_http::plain(http)
@@ -268,14 +268,14 @@ fn refuse_addresses(args: &ServeArgs, entries: &[Entry]) -> Result<(), Failure> 
     } else {
         return Ok(());
     };
-    let place = entries.iter().find(|entry| entry.key.name == "http").and_then(Entry::place);
+    let place = entries.iter().find(|entry| entry.key.name == "http").and_then(Setting::place);
     Err(match place {
         Some(place) => failure.after(&place),
         None => failure,
     })
 }
 
-impl fmt::Display for Entry {
+impl fmt::Display for Setting {
     /// As a line of a configuration file. A default is a comment: a file that sets it would keep
     /// the defaults of this home and this release where another one runs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

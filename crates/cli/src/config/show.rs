@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{CommandLine, Configuration, Entry, Problem, Unusable};
+use super::{CommandLine, Configuration, Problem, Setting, Unusable};
 use crate::args::{ConfigCheckArgs, ConfigCommand, ShowArgs};
 use crate::failure::{Code, Failure};
 use crate::home::quoted;
@@ -39,7 +39,7 @@ fn file_line(file: Option<&Path>) -> Line {
 }
 
 /// A line of a configuration file, with the origin as a comment behind `width` columns.
-fn setting(entry: &Entry, width: Option<usize>) -> Line {
+fn setting(entry: &Setting, width: Option<usize>) -> Line {
     let mut text = entry.to_string();
     if let Some(width) = width {
         let place = entry.place().map_or(String::new(), |place| format!(" {place}"));
@@ -49,7 +49,7 @@ fn setting(entry: &Entry, width: Option<usize>) -> Line {
 }
 
 /// An entry as it is in JSON everywhere.
-fn setting_fields(line: Line, entry: &Entry) -> Line {
+fn setting_fields(line: Line, entry: &Setting) -> Line {
     line.with("key", entry.key.name)
         .with("value", entry.value.clone())
         .with("origin", entry.origin.name())

@@ -4,14 +4,17 @@ use std::time::Duration;
 
 use ddes_client::classic::{ClassicConnection, ClassicOptions, CountError};
 use ddes_client::outbox::InputMark;
-use ddes_session::classic::{ClientEnd, ClientEvent};
+use ddes_session::classic::{ClientEnd, ClientEvent, SubmitError};
 use ddes_wire::classic::text;
+use ddes_wire::shown::hex;
 use ddes_wire::v2::Scope;
 use ddes_wire::{ClientId, Token, Total};
 
-use super::{Counter, End, NotTaken, Queue, Report, ended_by_server, last_sum, session_ended};
+use super::{
+    Counter, CounterEnd, CounterReport, NotTaken, Queue, ended_by_server, last_sum, session_ended,
+};
 use crate::args::ClientArgs;
-use crate::capture::recorder::Recorder;
+use crate::capture::recorder::CaptureRecorder;
 use crate::failure::{Code, Failure};
 use crate::interrupt::Interrupt;
 use crate::screen::{self, Line, number};
@@ -21,7 +24,7 @@ const REPLY_MAX: Duration = Duration::from_secs(10);
 /// The original computes fresh parameters for each connection: 1 s to 60 s of work.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(120);
 
-pub(crate) struct Session {
+pub(crate) struct ClassicSession {
     options: ClassicOptions,
     connection: ClassicConnection,
     /// Full until the handshake is done, while an integer waits for its sum, and at the end.
@@ -31,7 +34,7 @@ pub(crate) struct Session {
     last_sum: Option<Total>,
 }
 
-impl Session {
+impl ClassicSession {
     /// Connects; [`Counter::next`] carries the handshake through.
     pub(crate) async fn open(
         options: ClassicOptions,
@@ -45,19 +48,21 @@ impl Session {
     }
 
     /// What a person reads before the handshake.
-    pub(crate) fn greeting(&self) -> Vec<Report> {
+    pub(crate) fn greeting(&self) -> Vec<CounterReport> {
         let ClassicOptions { server, id, .. } = &self.options;
         let connected = format!("[CONNECTED] Connected to server at {server}");
         let client_id = format!("[CLIENT ID] UUID: {id}, Integer: {}", id.as_integer());
         let waiting = "Waiting for the server's public key (the original takes 1 s to 60 s)";
         vec![
-            Report::Step(Line::new("connected", connected).with("server", server.to_string())),
-            Report::Step(
+            CounterReport::Step(
+                Line::new("connected", connected).with("server", server.to_string()),
+            ),
+            CounterReport::Step(
                 Line::new("client_id", client_id)
                     .with("uuid", id.to_string())
                     .with("integer", number(&id.as_integer())),
             ),
-            Report::Step(Line::new("waiting", format!("[STATUS] {waiting}"))),
+            CounterReport::Step(Line::new("waiting", format!("[STATUS] {waiting}"))),
         ]
     }
 
@@ -66,7 +71,7 @@ impl Session {
         drop(self.connection.close().await);
     }
 
-    fn ended(&mut self, end: ClientEnd) -> Report {
+    fn ended(&mut self, end: ClientEnd) -> CounterReport {
         self.queue = Queue::Full;
         let outcome = match &end {
             ClientEnd::Disconnected { asked: true, .. } => Ok(session_ended()),
@@ -78,16 +83,16 @@ impl Session {
             }
         };
         let last_sum = self.last_sum.take().map(last_sum);
-        Report::Ended { end: End { last_sum, outcome }, failure: end.into() }
+        CounterReport::Ended { end: CounterEnd { last_sum, outcome }, failure: end.into() }
     }
 }
 
-impl Counter for Session {
+impl Counter for ClassicSession {
     type Integer = u64;
 
     const HAS_OPERATORS: bool = false;
 
-    async fn next(&mut self) -> Result<Report, Failure> {
+    async fn next(&mut self) -> Result<CounterReport, Failure> {
         loop {
             let Some(event) = self.connection.next().await else {
                 return Err(Failure::new(Code::Connect, "the session is over"));
@@ -97,23 +102,23 @@ impl Counter for Session {
                     self.last_sum = Some(sum);
                     continue;
                 }
-                ClientEvent::KeyReceived { bits } => Report::Step(key_received(bits)),
+                ClientEvent::KeyReceived { bits } => CounterReport::Step(key_received(bits)),
                 ClientEvent::KeySent => {
                     let text = "[STATUS][10] Sent our public key; Key1 and Key2 derived";
-                    Report::Step(Line::new("key_sent", text))
+                    CounterReport::Step(Line::new("key_sent", text))
                 }
                 ClientEvent::Ready { token } => {
                     self.queue = Queue::Empty;
-                    Report::Opened { line: ready(&token), sum: None }
+                    CounterReport::Opened { line: ready(&token), sum: None }
                 }
                 ClientEvent::Acknowledged => {
                     let text = format!("[STATUS][30] {}", text::RECEIVED);
-                    Report::Step(Line::new("acknowledged", text))
+                    CounterReport::Step(Line::new("acknowledged", text))
                 }
                 ClientEvent::Result { sum } => {
                     self.queue = Queue::Empty;
                     self.counted += 1;
-                    Report::Summed { sum, count: None }
+                    CounterReport::Summed { sum, count: None }
                 }
                 ClientEvent::Discarded { text } => {
                     self.queue = Queue::Empty;
@@ -143,11 +148,16 @@ impl Counter for Session {
         self.counted
     }
 
-    async fn leave(mut self, _: Scope) -> Result<End, Failure> {
-        // A session that does not take the 50 is over: its end is the next report.
-        self.connection.disconnect().unwrap_or(());
+    async fn leave(mut self, _: Scope) -> Result<CounterEnd, Failure> {
+        match self.connection.disconnect() {
+            // A session that does not take the 50 is over: its end is the next report.
+            Ok(()) | Err(SubmitError::NotOpen) => {}
+            Err(SubmitError::Busy) => {
+                return Err(Failure::new(Code::No, SubmitError::Busy.to_string()));
+            }
+        }
         loop {
-            if let Report::Ended { end, .. } = self.next().await? {
+            if let CounterReport::Ended { end, .. } = self.next().await? {
                 return Ok(end);
             }
         }
@@ -168,7 +178,7 @@ pub(crate) fn options(args: &ClientArgs) -> Result<ClassicOptions, Failure> {
         connect: args.timeout_or(CONNECT_MAX),
         handshake: args.timeout_or(HANDSHAKE_MAX),
         reply: args.timeout_or(REPLY_MAX),
-        wiretap: Recorder::of_client(&args.record)?,
+        wiretap: CaptureRecorder::of_client(&args.record)?,
     })
 }
 
@@ -178,15 +188,15 @@ fn key_received(bits: usize) -> Line {
 }
 
 fn ready(token: &Token) -> Line {
-    let hex: String = token.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex(token.as_bytes());
     Line::new("ready", format!("[STATUS][20] Received session token: {hex}")).with("token", hex)
 }
 
-fn discarded(text: String) -> Report {
+fn discarded(text: String) -> CounterReport {
     let line = Line::new("discarded", format!("[STATUS][30] {text}")).with("text", text.clone());
     let failure = Failure::new(Code::Integrity, CountError::Discarded { text }.to_string())
         .cause("the message was changed on its way");
-    Report::Discarded { line, failure }
+    CounterReport::Discarded { line, failure }
 }
 
 /// Whether a server's unasked 50 is its decision to end, not an error of ours.

@@ -1,7 +1,7 @@
 //! The seam between the commands and a profile: a counter takes integers and reports their sums.
 //!
-//! [`v2::Account`] counts each integer exactly once and survives a lost connection.
-//! [`classic::Session`] sends one integer at a time and ends with its connection.
+//! [`v2::AccountCounter`] counts each integer exactly once and survives a lost connection.
+//! [`classic::ClassicSession`] sends one integer at a time and ends with its connection.
 
 pub(crate) mod classic;
 pub(crate) mod v2;
@@ -23,7 +23,7 @@ pub(crate) trait Counter {
     const HAS_OPERATORS: bool;
 
     /// Runs until there is something to report. Dropping the future loses nothing.
-    async fn next(&mut self) -> Result<Report, Failure>;
+    async fn next(&mut self) -> Result<CounterReport, Failure>;
 
     /// Takes integers; [`Self::next`] sends them. `mark` is how much of an input they complete.
     fn give(&mut self, values: &[Self::Integer], mark: InputMark) -> Result<(), NotTaken>;
@@ -35,12 +35,12 @@ pub(crate) trait Counter {
     fn counted(&self) -> u64;
 
     /// Ends the session, or with [`Scope::All`] every session of the server.
-    async fn leave(self, scope: Scope) -> Result<End, Failure>;
+    async fn leave(self, scope: Scope) -> Result<CounterEnd, Failure>;
 }
 
 /// What happened.
 #[derive(Debug)]
-pub(crate) enum Report {
+pub(crate) enum CounterReport {
     /// Integers are counted from now on.
     Opened {
         line: Line,
@@ -62,16 +62,16 @@ pub(crate) enum Report {
     Lost {
         line: Line,
         /// Set if the server ended the session and gave a reason, which ends a conversation.
-        end: Option<End>,
+        end: Option<CounterEnd>,
     },
     /// The session is over, and no other follows. A conversation ends with `end`; an input that
     /// is not yet counted fails with `failure`.
-    Ended { end: End, failure: Failure },
+    Ended { end: CounterEnd, failure: Failure },
 }
 
 /// How a conversation ended.
 #[derive(Debug)]
-pub(crate) struct End {
+pub(crate) struct CounterEnd {
     /// The server's last sum.
     pub(crate) last_sum: Option<Line>,
     /// The last line of an orderly end, or why the end is a failure.

@@ -6,13 +6,15 @@ use ddes_session::v2::ClientEnd;
 use ddes_wire::v2::{Farewell, Reason, Scope, Welcome};
 use ddes_wire::{ClientId, Sequence};
 
-use super::{Counter, End, NotTaken, Queue, Report, ended_by_server, last_sum, session_ended};
+use super::{
+    Counter, CounterEnd, CounterReport, NotTaken, Queue, ended_by_server, last_sum, session_ended,
+};
 use crate::failure::{Code, Failure};
 use crate::meet::Meeting;
 use crate::refusal;
 use crate::screen::{Line, number};
 
-pub(crate) struct Account<'a> {
+pub(crate) struct AccountCounter<'a> {
     meeting: &'a Meeting,
     courier: Courier,
     /// More integers are taken while fewer than this wait.
@@ -21,7 +23,7 @@ pub(crate) struct Account<'a> {
     base: Option<Sequence>,
 }
 
-impl<'a> Account<'a> {
+impl<'a> AccountCounter<'a> {
     pub(crate) fn new(meeting: &'a Meeting, courier: Courier, waiting_max: usize) -> Self {
         Self { meeting, courier, waiting_max, base: None }
     }
@@ -32,15 +34,15 @@ impl<'a> Account<'a> {
     }
 
     /// What a person reads once the first session is open.
-    pub(crate) fn greeting(&mut self, welcome: &Welcome) -> Vec<Report> {
+    pub(crate) fn greeting(&mut self, welcome: &Welcome) -> Vec<CounterReport> {
         let (server, key) = (&self.meeting.server, self.meeting.identity);
         let id = ClientId::new(key.uuid());
         let connected = format!("Connected to server at {server}; its key is the one known");
         let connected = Line::new("connected", format!("[CONNECTED] {connected}"));
         let client_id = format!("[CLIENT ID] UUID: {id}, {}", key.fingerprint());
         vec![
-            Report::Step(connected.with("server", server.to_string())),
-            Report::Step(
+            CounterReport::Step(connected.with("server", server.to_string())),
+            CounterReport::Step(
                 Line::new("client_id", client_id)
                     .with("uuid", id.to_string())
                     .with("fingerprint", key.fingerprint()),
@@ -49,7 +51,7 @@ impl<'a> Account<'a> {
         ]
     }
 
-    fn opened(&mut self, welcome: &Welcome) -> Report {
+    fn opened(&mut self, welcome: &Welcome) -> CounterReport {
         self.base.get_or_insert(self.courier.outbox().confirmed());
         let standing = welcome.standing;
         let text = format!(
@@ -61,22 +63,22 @@ impl<'a> Account<'a> {
             .with("count", number(&standing.last_seq))
             .with("sum", number(&standing.sum))
             .with("idle_secs", welcome.idle_millis / 1000);
-        Report::Opened { line, sum: Some(standing.sum) }
+        CounterReport::Opened { line, sum: Some(standing.sum) }
     }
 }
 
-impl Counter for Account<'_> {
+impl Counter for AccountCounter<'_> {
     type Integer = i64;
 
     const HAS_OPERATORS: bool = true;
 
-    async fn next(&mut self) -> Result<Report, Failure> {
+    async fn next(&mut self) -> Result<CounterReport, Failure> {
         Ok(match self.meeting.next(&mut self.courier).await? {
             CourierEvent::Opened(welcome) => self.opened(&welcome),
             CourierEvent::Counted { last_seq, sum } => {
-                Report::Summed { sum, count: Some(last_seq) }
+                CounterReport::Summed { sum, count: Some(last_seq) }
             }
-            CourierEvent::Unavailable => Report::Delayed(refusal::unavailable()),
+            CourierEvent::Unavailable => CounterReport::Delayed(refusal::unavailable()),
             CourierEvent::Lost { why, retry } => {
                 let line = refusal::lost(&why, retry, self.meeting);
                 let end = match why {
@@ -87,7 +89,7 @@ impl Counter for Account<'_> {
                     }
                     Lost::Ended(_) | Lost::Enter(_) => None,
                 };
-                Report::Lost { line, end }
+                CounterReport::Lost { line, end }
             }
         })
     }
@@ -119,7 +121,7 @@ impl Counter for Account<'_> {
         self.base.map_or(0, |base| confirmed.saturating_sub(base.get()))
     }
 
-    async fn leave(self, scope: Scope) -> Result<End, Failure> {
+    async fn leave(self, scope: Scope) -> Result<CounterEnd, Failure> {
         let Self { courier, meeting, .. } = self;
         match courier.close(scope).await.map_err(|error| refusal::of(error, meeting))?.1 {
             Some(ClientEnd::Farewell(farewell))
@@ -131,14 +133,14 @@ impl Counter for Account<'_> {
             Some(end) => Err(refusal::of_end(&end, meeting)),
             None => {
                 let text = "[DISCONNECTED][50] There was no session to end.";
-                Ok(End { last_sum: None, outcome: Ok(Line::new("disconnected", text)) })
+                Ok(CounterEnd { last_sum: None, outcome: Ok(Line::new("disconnected", text)) })
             }
         }
     }
 }
 
 /// An orderly end, whoever wanted it, is no failure.
-fn end(farewell: Farewell, meeting: &Meeting) -> End {
+fn end(farewell: Farewell, meeting: &Meeting) -> CounterEnd {
     let last_sum = last_sum(farewell.sum).with("count", number(&farewell.last_seq));
     let (last_sum, outcome) = match farewell.reason {
         Reason::Bye => (Some(last_sum), Ok(session_ended())),
@@ -154,7 +156,7 @@ fn end(farewell: Farewell, meeting: &Meeting) -> End {
         | Reason::Unsupported
         | Reason::TooMany => (None, Err(refusal::of_end(&ClientEnd::Farewell(farewell), meeting))),
     };
-    End { last_sum, outcome }
+    CounterEnd { last_sum, outcome }
 }
 
 fn idle() -> Failure {

@@ -7,10 +7,12 @@ use std::process::{self, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::SyncSender;
 use std::thread;
 
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::failure::Failure;
+use crate::streams::say;
 
 /// A line of a child is at most so long.
 const LINE_BYTES_MAX: u64 = 64 * 1024;
@@ -25,7 +27,7 @@ pub(super) enum Who {
 
 /// What the demo waits for.
 #[derive(Debug)]
-pub(super) enum Message {
+pub(super) enum DemoMessage {
     /// A line of a child, the one with this process id.
     Said {
         who: Who,
@@ -51,7 +53,7 @@ impl Child {
         who: Who,
         home: &Path,
         arguments: &[&str],
-        messages: &SyncSender<Message>,
+        messages: &SyncSender<DemoMessage>,
     ) -> Result<Self, Failure> {
         let failed = |error: std::io::Error| Failure::system("cannot start a process", &error);
         let program = std::env::current_exe().map_err(failed)?;
@@ -94,8 +96,11 @@ impl Child {
     }
 
     pub(super) fn signal(&self, signal: Signal) {
-        // One that is gone needs none: its number is not given anew before it is waited for.
-        kill_process(Pid::from_child(&self.process), signal).unwrap_or(());
+        match kill_process(Pid::from_child(&self.process), signal) {
+            // One that is gone needs none: its number is not given anew before it is waited for.
+            Ok(()) | Err(Errno::SRCH) => {}
+            Err(error) => say(&format!("Process {} takes no signal: {error}", self.pid())),
+        }
     }
 
     /// How it ended, once its standard output has.
@@ -123,7 +128,7 @@ fn ended(status: ExitStatus) -> String {
 }
 
 /// Reads to the end, so that the child never waits. A line that is no event is not for the demo.
-fn read(stdout: ChildStdout, who: Who, pid: u32, messages: &SyncSender<Message>) {
+fn read(stdout: ChildStdout, who: Who, pid: u32, messages: &SyncSender<DemoMessage>) {
     let mut reader = BufReader::new(stdout);
     let mut line = Vec::new();
     loop {
@@ -133,10 +138,10 @@ fn read(stdout: ChildStdout, who: Who, pid: u32, messages: &SyncSender<Message>)
             Ok(_) => {}
         }
         let Ok(event) = serde_json::from_slice(&line) else { continue };
-        if messages.send(Message::Said { who, pid, event }).is_err() {
+        if messages.send(DemoMessage::Said { who, pid, event }).is_err() {
             return;
         }
     }
     // The demo is over.
-    drop(messages.send(Message::Gone { who, pid }));
+    drop(messages.send(DemoMessage::Gone { who, pid }));
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::party::{Member, Party, Process, Totals};
+use super::party::{Member, Party, PartyTotals, Process};
 use crate::screen::{Line, number};
 use crate::top::words::grouped;
 
@@ -69,7 +69,7 @@ pub(super) fn client_restarted(member: &Member, before: u32, end: &str) -> Line 
 
 /// A client that was started again has a session.
 pub(super) fn client_returned(member: &Member) -> Line {
-    let (name, Totals { count, sum }) = (member.meter.name, member.balance);
+    let (name, PartyTotals { count, sum }) = (member.meter.name, member.balance);
     let (pid, has) = (pid(&member.process), shown(&member.balance));
     Line::new("client_returned", format!("{name} is back as {pid}: {has}, exact."))
         .with("client", name)
@@ -84,7 +84,7 @@ pub(super) fn server_restarted(party: &Party, before: u32, end: &str) -> Line {
 }
 
 /// All clients have a session with the server that was started again.
-pub(super) fn server_returned(party: &Party, before: &Totals, secs: f64) -> Line {
+pub(super) fn server_returned(party: &Party, before: &PartyTotals, secs: f64) -> Line {
     let after = party.totals();
     let text = format!(
         "The server is back as {}, after {secs:.1} s. Nothing is lost, nothing counts twice.\n  \
@@ -93,8 +93,7 @@ pub(super) fn server_returned(party: &Party, before: &Totals, secs: f64) -> Line
         shown(before),
         shown(&after)
     );
-    let totals =
-        |totals: &Totals| json!({"count": totals.count.to_string(), "sum": totals.sum.to_string()});
+    let totals = |totals: &PartyTotals| json!({"count": totals.count.to_string(), "sum": totals.sum.to_string()});
     Line::new("server_returned", text).with("before", totals(before)).with("after", totals(&after))
 }
 
@@ -117,7 +116,7 @@ pub(super) fn tick(party: &Party) -> Line {
 }
 
 /// The clients have ended; whether the ledger holds the same, if it could be asked.
-pub(super) fn ended(counted: &Totals, ledger_agrees: Option<bool>) -> Line {
+pub(super) fn ended(counted: &PartyTotals, ledger_agrees: Option<bool>) -> Line {
     let ledger = match ledger_agrees {
         Some(true) => " The ledger says the same.",
         // A client that did not end in time does not know all that was counted.
@@ -130,7 +129,7 @@ pub(super) fn ended(counted: &Totals, ledger_agrees: Option<bool>) -> Line {
         .with("ledger_agrees", ledger_agrees)
 }
 
-fn shown(totals: &Totals) -> String {
+fn shown(totals: &PartyTotals) -> String {
     format!("{} integers, sum {}", grouped(&totals.count), grouped(&totals.sum))
 }
 

@@ -19,7 +19,7 @@ use signal_hook::iterator::Signals;
 use crate::args::DemoArgs;
 use crate::failure::Failure;
 use crate::screen::Line;
-use child::Message;
+use child::DemoMessage;
 pub(crate) use client::run as run_client;
 use folder::TemporaryHome;
 use party::Party;
@@ -48,14 +48,14 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
     show.line(&Line::new("removed", format!("Removed {path}.")).with("home", path))
 }
 
-fn watch_signals(tell: SyncSender<Message>) -> Result<(), Failure> {
+fn watch_signals(tell: SyncSender<DemoMessage>) -> Result<(), Failure> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP])
         .map_err(|error| Failure::system("cannot watch for signals", &error))?;
     thread::Builder::new()
         .name("signals".into())
         .spawn(move || {
             for signal in signals.forever() {
-                if tell.send(Message::Signal(signal)).is_err() {
+                if tell.send(DemoMessage::Signal(signal)).is_err() {
                     return;
                 }
             }

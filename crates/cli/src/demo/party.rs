@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::child::{Child, Message, Who};
+use super::child::{Child, DemoMessage, Who};
 use super::meter::{METERS, Meter};
 use crate::args::HomeArgs;
 use crate::failure::{Code, Failure};
@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub(super) struct Party {
     home: PathBuf,
     fingerprint: String,
-    messages: SyncSender<Message>,
+    messages: SyncSender<DemoMessage>,
     pub(super) members: Vec<Member>,
     pub(super) server: Process,
     /// Where it listens, which stays the same when it is started again.
@@ -36,7 +36,7 @@ pub(super) struct Party {
 pub(super) struct Member {
     pub(super) meter: &'static Meter,
     pub(super) process: Process,
-    pub(super) balance: Totals,
+    pub(super) balance: PartyTotals,
     /// Whether it has a session.
     pub(super) is_open: bool,
     /// Whether it was started again and has not come back yet.
@@ -45,7 +45,7 @@ pub(super) struct Member {
 
 /// What was counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Totals {
+pub(super) struct PartyTotals {
     pub(super) count: u64,
     pub(super) sum: i128,
 }
@@ -61,7 +61,7 @@ pub(super) struct Process {
 }
 
 impl Party {
-    pub(super) fn new(home: &Path, messages: SyncSender<Message>) -> Result<Self, Failure> {
+    pub(super) fn new(home: &Path, messages: SyncSender<DemoMessage>) -> Result<Self, Failure> {
         let place = Home::find(&HomeArgs { home: Some(home.to_owned()) })?;
         let server_key = place.server_key();
         let (key, _) = place.key_or_new(&server_key, "ddes server", keys::no_passphrase)?;
@@ -73,7 +73,7 @@ impl Party {
         let member = |meter| Member {
             meter,
             process: Process::default(),
-            balance: Totals::default(),
+            balance: PartyTotals::default(),
             is_open: false,
             is_returning: false,
         };
@@ -124,12 +124,12 @@ impl Party {
         }
     }
 
-    pub(super) fn totals(&self) -> Totals {
-        let add = |totals: Totals, member: &Member| Totals {
+    pub(super) fn totals(&self) -> PartyTotals {
+        let add = |totals: PartyTotals, member: &Member| PartyTotals {
             count: totals.count + member.balance.count,
             sum: totals.sum + member.balance.sum,
         };
-        self.members.iter().fold(Totals::default(), add)
+        self.members.iter().fold(PartyTotals::default(), add)
     }
 
     pub(super) fn signal_all(&self, signal: Signal) {
@@ -157,7 +157,7 @@ impl Member {
             );
             return Err(Failure::new(Code::Integrity, what).cause("this must not happen"));
         }
-        self.balance = Totals { count, sum };
+        self.balance = PartyTotals { count, sum };
         Ok(())
     }
 }

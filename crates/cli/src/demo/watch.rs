@@ -12,8 +12,8 @@ use serde_json::Value;
 use signal_hook::consts::SIGTSTP;
 use signal_hook::low_level::emulate_default_handler;
 
-use super::child::{Message, Who};
-use super::party::{Party, Totals};
+use super::child::{DemoMessage, Who};
+use super::party::{Party, PartyTotals};
 use super::show::Show;
 use super::{lines, page};
 use crate::api::answers::{self, Digits};
@@ -23,8 +23,6 @@ use crate::failure::{Code, Failure};
 use crate::screen;
 
 const TICK: Duration = Duration::from_secs(1);
-/// The server listens, and the clients are there, within this time.
-const START: Duration = Duration::from_secs(30);
 /// A login link comes within this time, or is not offered.
 const LINK: Duration = Duration::from_secs(5);
 /// What the server says over HTTP is no older.
@@ -35,20 +33,20 @@ const GOODBYE: Duration = Duration::from_secs(5);
 
 pub(super) struct Demo<'a> {
     party: Party,
-    messages: Receiver<Message>,
+    messages: Receiver<DemoMessage>,
     show: &'a Show,
     home: &'a Path,
     /// Of the page, valid once.
     link: Option<String>,
     /// What the clients knew to be counted when the server was lost, and when that was.
-    lost: Option<(Totals, Instant)>,
+    lost: Option<(PartyTotals, Instant)>,
     is_over: bool,
 }
 
 impl<'a> Demo<'a> {
     pub(super) fn new(
         party: Party,
-        messages: Receiver<Message>,
+        messages: Receiver<DemoMessage>,
         show: &'a Show,
         home: &'a Path,
     ) -> Self {
@@ -56,16 +54,17 @@ impl<'a> Demo<'a> {
     }
 
     pub(super) fn run(mut self, args: &DemoArgs) -> Result<(), Failure> {
+        let most = Duration::from_secs(args.timeout.into());
         self.party.start_server()?;
         let is_up = |demo: &Self| !demo.party.address.ends_with(":0");
-        if !self.wait(START, is_up)? {
-            return self.ended_early("the server does not start");
+        if !self.wait(most, is_up)? {
+            return self.ended_early("the server does not start", most);
         }
         for place in 0..self.party.members.len() {
             self.party.start_member(place)?;
         }
-        if !self.wait(START, |demo| demo.party.members.iter().all(|member| member.is_open))? {
-            return self.ended_early("the clients do not get in");
+        if !self.wait(most, |demo| demo.party.members.iter().all(|member| member.is_open))? {
+            return self.ended_early("the clients do not get in", most);
         }
         self.party.server.type_line("link");
         if !self.party.http.is_empty() {
@@ -104,37 +103,38 @@ impl<'a> Demo<'a> {
         Ok(true)
     }
 
-    fn ended_early(&mut self, what: &str) -> Result<(), Failure> {
+    fn ended_early(&mut self, what: &str, most: Duration) -> Result<(), Failure> {
         if self.is_over {
             return Ok(());
         }
-        let failure = Failure::new(Code::Timeout, format!("{what} within {} s", START.as_secs()));
+        let failure = Failure::new(Code::Timeout, format!("{what} within {} s", most.as_secs()));
         let mut errors = self.party.members.iter_mut().map(|member| &mut member.process);
         let error =
             self.party.server.error.take().or_else(|| errors.find_map(|of| of.error.take()));
         Err(match error {
             Some(error) => failure.cause(error),
-            None => failure.cause("this machine is busy").next("ddes demo     (again)"),
-        })
+            None => failure.cause("this machine is busy"),
+        }
+        .next("ddes demo --timeout SECS     (waits longer)"))
     }
 
-    fn handle(&mut self, message: Message) -> Result<(), Failure> {
+    fn handle(&mut self, message: DemoMessage) -> Result<(), Failure> {
         match message {
-            Message::Signal(SIGTSTP) => self.suspend(),
-            Message::Signal(_) => {
+            DemoMessage::Signal(SIGTSTP) => self.suspend(),
+            DemoMessage::Signal(_) => {
                 self.is_over = true;
                 Ok(())
             }
-            Message::Said { who, pid, event } if self.party.is_current(who, pid) => match who {
+            DemoMessage::Said { who, pid, event } if self.party.is_current(who, pid) => match who {
                 Who::Server => self.handle_server(&event),
                 Who::Client(place) => self.handle_client(place, &event),
             },
-            Message::Gone { who, pid } if self.party.is_current(who, pid) => match who {
+            DemoMessage::Gone { who, pid } if self.party.is_current(who, pid) => match who {
                 Who::Server => self.restart_server(pid),
                 Who::Client(place) => self.restart_client(place, pid),
             },
             // Of a process before the one that runs.
-            Message::Said { .. } | Message::Gone { .. } => Ok(()),
+            DemoMessage::Said { .. } | DemoMessage::Gone { .. } => Ok(()),
         }
     }
 
@@ -241,17 +241,21 @@ impl<'a> Demo<'a> {
         while !is_so(&self.party) {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.messages.recv_timeout(left) {
-                Ok(Message::Gone { who, pid }) if self.party.is_current(who, pid) => match who {
-                    Who::Server => self.party.server.forget(),
-                    Who::Client(place) => self.party.members[place].process.forget(),
-                },
-                Ok(Message::Signal(signal)) if signal != SIGTSTP => return Ok(()),
-                Ok(Message::Said { who: Who::Client(place), pid, event })
+                Ok(DemoMessage::Gone { who, pid }) if self.party.is_current(who, pid) => {
+                    match who {
+                        Who::Server => self.party.server.forget(),
+                        Who::Client(place) => self.party.members[place].process.forget(),
+                    }
+                }
+                Ok(DemoMessage::Signal(signal)) if signal != SIGTSTP => return Ok(()),
+                Ok(DemoMessage::Said { who: Who::Client(place), pid, event })
                     if self.party.is_current(Who::Client(place), pid) =>
                 {
                     self.handle_client(place, &event)?;
                 }
-                Ok(Message::Gone { .. } | Message::Signal(_) | Message::Said { .. }) => {}
+                Ok(
+                    DemoMessage::Gone { .. } | DemoMessage::Signal(_) | DemoMessage::Said { .. },
+                ) => {}
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return Ok(()),
             }
         }
@@ -259,7 +263,7 @@ impl<'a> Demo<'a> {
     }
 
     /// `None` where it cannot be asked. The server publishes what it holds a little later.
-    fn ledger_agrees(&self, counted: Totals) -> Option<bool> {
+    fn ledger_agrees(&self, counted: PartyTotals) -> Option<bool> {
         let until = Instant::now() + PUBLISHED;
         loop {
             let agrees = self.ledger_totals()? == counted;
@@ -271,11 +275,11 @@ impl<'a> Demo<'a> {
     }
 
     /// `None` where it cannot be asked.
-    fn ledger_totals(&self) -> Option<Totals> {
+    fn ledger_totals(&self) -> Option<PartyTotals> {
         let api = Api::new(self.party.http.parse().ok()?);
-        let totals: answers::Totals = understood(api.get("/api/v1/totals").ok()?).ok()?;
+        let totals: answers::LedgerTotals = understood(api.get("/api/v1/totals").ok()?).ok()?;
         let whole = |digits: &Digits| digits.value();
         let count = u64::try_from(whole(&totals.count)?).ok()?;
-        Some(Totals { count, sum: whole(&totals.sum)? })
+        Some(PartyTotals { count, sum: whole(&totals.sum)? })
     }
 }

@@ -21,7 +21,7 @@ const TOKEN: &str = "token";
 /// Hexadecimal digits of the token for the HTTP port.
 const TOKEN_DIGITS: usize = 64;
 
-pub(super) fn look(home: &Home) -> Vec<Finding> {
+pub(super) fn look(home: &Home, read_token: Option<&Path>) -> Vec<Finding> {
     let mut findings = vec![folder(home.folder())];
     if home.identities().exists() {
         findings.push(folder(&home.identities()));
@@ -29,6 +29,7 @@ pub(super) fn look(home: &Home) -> Vec<Finding> {
     findings.push(server_key(home));
     findings.extend(lists(home));
     findings.extend(token(&home.http_token()));
+    findings.extend(read_token.and_then(token));
     findings
 }
 

@@ -22,13 +22,13 @@ use crate::screen::{Line, Screen};
 use crate::terminal;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Level {
+enum FindingLevel {
     Ok,
     Warn,
     Fail,
 }
 
-impl Level {
+impl FindingLevel {
     fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -42,7 +42,7 @@ impl Level {
 #[derive(Debug)]
 struct Finding {
     topic: &'static str,
-    level: Level,
+    level: FindingLevel,
     text: String,
     /// A command, or what to change; whatever is not in order has one.
     remedy: Option<String>,
@@ -50,15 +50,15 @@ struct Finding {
 
 impl Finding {
     fn ok(topic: &'static str, text: impl Into<String>) -> Self {
-        Self { topic, level: Level::Ok, text: text.into(), remedy: None }
+        Self { topic, level: FindingLevel::Ok, text: text.into(), remedy: None }
     }
 
     fn warn(topic: &'static str, text: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { topic, level: Level::Warn, text: text.into(), remedy: Some(remedy.into()) }
+        Self { topic, level: FindingLevel::Warn, text: text.into(), remedy: Some(remedy.into()) }
     }
 
     fn fail(topic: &'static str, text: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { topic, level: Level::Fail, text: text.into(), remedy: Some(remedy.into()) }
+        Self { topic, level: FindingLevel::Fail, text: text.into(), remedy: Some(remedy.into()) }
     }
 
     /// A failure, with its next command, or else with `remedy`.
@@ -68,9 +68,13 @@ impl Finding {
 
     fn line(&self) -> Line {
         let level = match self.level {
-            Level::Ok => self.level.name().to_owned(),
-            Level::Warn => terminal::styled(&io::stdout(), terminal::LABEL, self.level.name()),
-            Level::Fail => terminal::styled(&io::stdout(), terminal::LOUD, self.level.name()),
+            FindingLevel::Ok => self.level.name().to_owned(),
+            FindingLevel::Warn => {
+                terminal::styled(&io::stdout(), terminal::LABEL, self.level.name())
+            }
+            FindingLevel::Fail => {
+                terminal::styled(&io::stdout(), terminal::LOUD, self.level.name())
+            }
         };
         let pad = " ".repeat(4 - self.level.name().len());
         let mut text = format!("{level}{pad}  {:8}  {}", self.topic, plain_lines(&self.text));
@@ -95,7 +99,7 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<(), Failure> {
     let mut show = |findings: Vec<Finding>| {
         for finding in findings {
             counts[finding.level as usize] += 1;
-            if !args.output.quiet || finding.level != Level::Ok {
+            if !args.output.quiet || finding.level != FindingLevel::Ok {
                 screen.show(&finding.line())?;
             }
         }
@@ -105,7 +109,7 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<(), Failure> {
     show(vec![of_settings])?;
     show(ports::look(&serve, &home))?;
     show(limits::look(&serve, &home))?;
-    show(files::look(&home))?;
+    show(files::look(&home, serve.http.http_read_token.as_deref()))?;
     match crate::ledger::database(&ledger) {
         Some(place) => show(books::look_shared(&home, &ledger, place, serve.require_standby))?,
         None => {

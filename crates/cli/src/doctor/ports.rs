@@ -69,15 +69,15 @@ fn http(address: SocketAddr, own: Option<PublicKey>, is_named: bool) -> Finding 
         return unusable(address, &error, "--http");
     }
     let whose = match page_of(address) {
-        Page::Of(key) if own.is_some_and(|own| own.fingerprint() == key) => {
+        PageOwner::Of(key) if own.is_some_and(|own| own.fingerprint() == key) => {
             return Finding::ok(TOPIC, format!("{address} (HTTP) is this home's server's"));
         }
-        Page::Of(key) => format!("another server, with the key {key},"),
-        Page::Untold => {
+        PageOwner::Of(key) => format!("another server, with the key {key},"),
+        PageOwner::Untold => {
             let text = format!("{address} (HTTP) is a server's; whose, it tells no stranger");
             return Finding::ok(TOPIC, text);
         }
-        Page::Foreign => "another program".into(),
+        PageOwner::Foreign => "another program".into(),
     };
     let text = format!("{whose} has {address}, where the page and metrics would be");
     let remedy = "ddes serve --http ADDR:PORT, or --http off";
@@ -88,7 +88,7 @@ fn http(address: SocketAddr, own: Option<PublicKey>, is_named: bool) -> Finding 
 }
 
 /// Whose page is at an address.
-enum Page {
+enum PageOwner {
     /// A server's with this fingerprint.
     Of(String),
     /// A server's, which wants a token.
@@ -97,18 +97,18 @@ enum Page {
     Foreign,
 }
 
-fn page_of(address: SocketAddr) -> Page {
+fn page_of(address: SocketAddr) -> PageOwner {
     let Ok(server) = reachable(address).to_string().parse::<ServerAddress>() else {
-        return Page::Foreign;
+        return PageOwner::Foreign;
     };
     let get = |path| api::ask(&server, path, ASK_MAX).ok();
     if !get("/livez").is_some_and(|live| live.status == 200 && live.body.trim_ascii() == b"ok") {
-        return Page::Foreign;
+        return PageOwner::Foreign;
     }
     let overview = get("/api/v1/overview").filter(|answer| answer.status == 200);
     let overview = overview.and_then(|answer| serde_json::from_slice::<Value>(&answer.body).ok());
     let key = overview.as_ref().and_then(|json| json["server"]["fingerprint"].as_str());
-    key.map_or(Page::Untold, |key| Page::Of(api::plain(key)))
+    key.map_or(PageOwner::Untold, |key| PageOwner::Of(api::plain(key)))
 }
 
 fn free(address: SocketAddr) -> Finding {

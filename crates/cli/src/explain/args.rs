@@ -14,7 +14,8 @@ pub(crate) struct ExplainArgs {
     /// The page to write; `-` is standard output
     #[arg(short = 'o', long = "out", value_name = "PAGE")]
     pub(crate) page: PathBuf,
-    /// Explain this conversation of the file, by its number [default: the first]
+    /// Explain this conversation of the file, by its number in `ddes inspect` [default: the first
+    /// with integers in it]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) stream: Option<u32>,
     /// Secrets of the session, one JSON object a line; those in the capture are used without this

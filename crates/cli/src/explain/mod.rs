@@ -2,7 +2,7 @@
 
 pub(crate) mod args;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ddes_capture::{Conversation, Conversations};
 use ddes_explain::{FRAMES_MAX, Sources};
@@ -10,7 +10,7 @@ use ddes_explain::{FRAMES_MAX, Sources};
 use crate::args::InspectArgs;
 use crate::failure::{Code, Failure};
 use crate::inspect;
-use crate::replace::{New, replace};
+use crate::replace::{New, replace, spare};
 use crate::screen::{Line, Screen};
 use crate::streams::{self, say};
 use args::ExplainArgs;
@@ -19,6 +19,8 @@ use args::ExplainArgs;
 const MEMORY_MAX: u64 = 256 << 20;
 
 pub(crate) fn run(args: &ExplainArgs) -> Result<(), Failure> {
+    let read = [Some(&args.file), args.compare.as_ref(), args.secrets.as_ref()];
+    spare(&args.page, read.into_iter().flatten().map(PathBuf::as_path))?;
     let mut found = open(args, &args.file, args.secrets.as_deref(), args.stream)?;
     let mut other = match &args.compare {
         Some(path) => Some((open(args, path, None, args.compare_stream)?, path)),
@@ -29,9 +31,34 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<(), Failure> {
         other.iter_mut().for_each(|(found, _)| forget(found));
     }
     let main = chosen(&found, args.stream, &args.file)?;
-    tell_of_others(args, &found, main);
+    tell_of_choice(
+        args,
+        &found,
+        &Choice {
+            file: &args.file,
+            taken: main,
+            is_named: args.stream.is_some(),
+            of: "",
+            flag: "--stream",
+        },
+    );
+    tell_of_secrets(main);
     let other = match &other {
-        Some((found, path)) => Some((counterpart(found, main, args, path)?, path)),
+        Some((found, path)) => {
+            let other = counterpart(found, main, args, path)?;
+            tell_of_choice(
+                args,
+                found,
+                &Choice {
+                    file: path,
+                    taken: other,
+                    is_named: args.compare_stream.is_some(),
+                    of: " on the other wire",
+                    flag: "--compare-stream",
+                },
+            );
+            Some((other, path))
+        }
         None => None,
     };
     let (name, other_name) = (file_name(&args.file), other.map(|(_, path)| file_name(path)));
@@ -45,6 +72,23 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<(), Failure> {
         || other.is_some_and(|(conversation, _)| conversation.session.is_some());
     write(args, &page, has_secrets)?;
     told(args, &sources, &page, has_secrets)
+}
+
+/// A conversation that was taken of a file.
+struct Choice<'a> {
+    file: &'a Path,
+    taken: &'a Conversation,
+    /// Whether its number was given.
+    is_named: bool,
+    /// Of which conversations it is the first one.
+    of: &'static str,
+    /// The flag that takes a number.
+    flag: &'static str,
+}
+
+/// Whether integers were sent.
+fn counts(conversation: &Conversation) -> bool {
+    conversation.frames.iter().any(|frame| frame.opcode == 30)
 }
 
 /// Reads a capture; a file in which nothing of this protocol is, is an error.
@@ -78,10 +122,9 @@ fn chosen<'a>(
     stream: Option<u32>,
     file: &Path,
 ) -> Result<&'a Conversation, Failure> {
-    let counts = |one: &&Conversation| one.frames.iter().any(|frame| frame.opcode == 30);
     let one = match stream {
         Some(stream) => found.all.iter().find(|one| one.number == stream),
-        None => found.all.iter().find(counts).or(found.all.first()),
+        None => found.all.iter().find(|one| counts(one)).or(found.all.first()),
     };
     one.ok_or_else(|| {
         Failure::new(Code::No, format!("{} has no such conversation", file.display()))
@@ -99,8 +142,8 @@ fn counterpart<'a>(
     if args.compare_stream.is_some() {
         return chosen(found, args.compare_stream, path);
     }
-    let on_the_other = found.all.iter().find(|one| one.profile.name() != main.profile.name());
-    match on_the_other {
+    let others = || found.all.iter().filter(|one| one.profile.name() != main.profile.name());
+    match others().find(|one| counts(one)).or(others().next()) {
         Some(other) => Ok(other),
         None => Err(Failure::new(
             Code::No,
@@ -111,15 +154,24 @@ fn counterpart<'a>(
     }
 }
 
-fn tell_of_others(args: &ExplainArgs, found: &Conversations, main: &Conversation) {
-    if found.all.len() > 1 && args.stream.is_none() && !args.output.quiet {
-        say(&format!(
-            "Note: {} has {} conversations; this is number {}. --stream N explains another.",
-            args.file.display(),
-            found.all.len(),
-            main.number
-        ));
+/// Which conversation was taken where a file has several, and how to take another.
+fn tell_of_choice(args: &ExplainArgs, found: &Conversations, choice: &Choice<'_>) {
+    if found.all.len() < 2 || choice.is_named || args.output.quiet {
+        return;
     }
+    let file = choice.file.display();
+    let with = if counts(choice.taken) { " with integers" } else { "" };
+    say(&format!(
+        "Note: {file} has {} conversations. The page shows number {}, the first{}{with}. \
+         {} N shows another; ddes inspect {file} lists them.",
+        found.all.len(),
+        choice.taken.number,
+        choice.of,
+        choice.flag
+    ));
+}
+
+fn tell_of_secrets(main: &Conversation) {
     if let Some(refused) = &main.refused {
         say(&format!("Note: {refused}. The page shows what an eavesdropper sees."));
     }

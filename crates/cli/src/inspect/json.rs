@@ -3,13 +3,13 @@
 use std::io::{self, Write};
 
 use ddes_capture::{
-    Check, Conversation, Conversations, Direction, End, Epoch, Field, Frame, Opened, Plain,
-    Profile, Value as Says,
+    Check, Conversation, Conversations, Direction, End, Epoch, Field, FieldValue as Says, Frame,
+    Missing, OpenedKeys, Plain, Profile, part,
 };
+use ddes_wire::shown::hex;
 use serde_json::{Value, json};
 
 use super::note;
-use super::show::hex;
 use crate::args::InspectArgs;
 use crate::screen::Line;
 
@@ -59,6 +59,8 @@ fn of_conversation(
         .with("began", super::show::time(conversation.began))
         .with("frames", conversation.frames.len())
         .with("end", end)
+        .with("missing_to_server", missing(conversation.missing_to_server))
+        .with("missing_to_client", missing(conversation.missing_to_client))
         .with("is_opened", conversation.session.is_some())
         .with("refused", conversation.refused.clone());
     if args.keys {
@@ -71,6 +73,10 @@ fn of_conversation(
     }
     let last = conversation.frames.last().map_or(0, |frame| frame.number);
     notes(out, conversation, |number| number > last)
+}
+
+fn missing(missing: Missing) -> Value {
+    json!({ "bytes": missing.bytes, "is_end": missing.is_end })
 }
 
 fn notes(
@@ -123,8 +129,7 @@ fn plain(plain: &Plain) -> Value {
 
 fn fields(fields: &[Field], bytes: &[u8]) -> Vec<Value> {
     let field = |field: &Field| {
-        // The reader gives no field beyond its bytes.
-        let inside = bytes.get(field.range.clone()).unwrap_or(&[]);
+        let inside = part(bytes, &field.range);
         // Integers are text: they exceed 2^53.
         let (value, stands_for) = match &field.value {
             Says::Integer(integer) => (json!(integer.to_string()), None),
@@ -157,7 +162,7 @@ fn check(check: &Check) -> Value {
     })
 }
 
-fn keys(opened: &Opened) -> Value {
+fn keys(opened: &OpenedKeys) -> Value {
     let epochs = |epochs: &[Epoch]| {
         let epoch = |epoch: &Epoch| {
             json!({
@@ -172,14 +177,14 @@ fn keys(opened: &Opened) -> Value {
         epochs.iter().map(epoch).collect::<Vec<_>>()
     };
     match opened {
-        Opened::Classic(keys) => json!({
+        OpenedKeys::Classic(keys) => json!({
             "shared": keys.shared.as_ref().map(|shared| hex(shared)),
             "prk": keys.prk.as_ref().map(|prk| hex(&prk[..])),
             "key1": hex(&keys.key1[..]),
             "key2": hex(&keys.key2[..]),
             "token": keys.token.as_ref().map(|token| hex(&token[..])),
         }),
-        Opened::V2(keys) => json!({
+        OpenedKeys::V2(keys) => json!({
             "hash": keys.hash.map(|hash| hex(&hash)),
             "to_server": epochs(&keys.to_server),
             "to_client": epochs(&keys.to_client),

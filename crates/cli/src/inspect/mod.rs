@@ -8,8 +8,10 @@ use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
 use ddes_capture::{
-    Conversations, Limits, NoteKind, ReadError, SECRETS_BYTES_MAX, SECRETS_MAX, SessionSecrets,
+    Conversation, Conversations, Direction, Limits, NoteKind, ReadError, SECRETS_BYTES_MAX,
+    SECRETS_MAX, SessionSecrets,
 };
+use ddes_wire::saturating;
 use zeroize::Zeroizing;
 
 use crate::args::InspectArgs;
@@ -49,6 +51,7 @@ fn read(args: &InspectArgs, secrets: &[SessionSecrets]) -> Result<Conversations,
     let name = args.file.display();
     let cannot = |error: &io::Error| {
         Failure::new(Code::No, format!("cannot read {name}: {error}"))
+            .cause_of_path(error)
             .next("name a pcapng or pcap file; ddes capture makes one")
     };
     let source: Box<dyn Read> = match args.file.as_os_str() == "-" {
@@ -57,7 +60,7 @@ fn read(args: &InspectArgs, secrets: &[SessionSecrets]) -> Result<Conversations,
     };
     let limits = Limits {
         // A bound beyond what can be addressed is none.
-        bytes_max: usize::try_from(args.max_memory).unwrap_or(usize::MAX),
+        bytes_max: saturating::to_usize(args.max_memory),
         only: args.stream,
         ..Limits::default()
     };
@@ -70,7 +73,7 @@ fn read(args: &InspectArgs, secrets: &[SessionSecrets]) -> Result<Conversations,
 }
 
 /// The secrets of a file, one session a line.
-fn secrets(path: &Path) -> Result<Vec<SessionSecrets>, Failure> {
+pub(crate) fn secrets(path: &Path) -> Result<Vec<SessionSecrets>, Failure> {
     let bad = |what: String| {
         Failure::new(Code::Usage, format!("{}: {what}", path.display()))
             .next("docs/capture.md describes the file")
@@ -149,6 +152,26 @@ fn verdict(
     Ok(())
 }
 
+/// What the capture does not hold of a conversation, a line for each side.
+fn missing(conversation: &Conversation) -> Vec<String> {
+    [(Direction::ToServer, "client"), (Direction::ToClient, "server")]
+        .into_iter()
+        .map(|(direction, sender)| (conversation.missing(direction), direction, sender))
+        .filter(|(missing, ..)| missing.bytes > 0)
+        .map(|(missing, direction, sender)| {
+            let what = format!("not whole: {} bytes from the {sender} are missing", missing.bytes);
+            let last = conversation.frames.iter().rfind(|frame| frame.direction == direction);
+            match (missing.is_end, last) {
+                (false, _) => what,
+                (true, Some(last)) => {
+                    format!("{what}, and its end: its last frame here is #{}", last.number)
+                }
+                (true, None) => format!("{what}, and its end: it has no frame here"),
+            }
+        })
+        .collect()
+}
+
 /// What a note says, for people.
 fn note(kind: &NoteKind) -> String {
     match kind {
@@ -167,5 +190,6 @@ fn note(kind: &NoteKind) -> String {
         NoteKind::Lost { record } => {
             format!("record {record} does not open: what follows this way is not decrypted")
         }
+        NoteKind::Unchecked { what, why } => format!("{} not checked: {why}", what.name()),
     }
 }

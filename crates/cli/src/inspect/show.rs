@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Style};
 use ddes_capture::{
-    Check, Conversation, Conversations, Direction, End, Epoch, Field, Frame, Opened, Plain,
-    Profile, Value,
+    Check, Conversation, Conversations, Direction, End, Epoch, Field, FieldValue, Frame,
+    OpenedKeys, Plain, Profile, part,
 };
-use ddes_wire::shown;
+use ddes_wire::shown::{self, hex};
 use jiff::Timestamp;
 
-use super::note;
+use super::{missing, note};
 use crate::args::InspectArgs;
 use crate::terminal;
 
@@ -98,6 +98,9 @@ impl Pen {
             (None, None) => "no secrets: this is what an eavesdropper sees".to_owned(),
         };
         writeln!(out, "  {state}")?;
+        for line in missing(conversation) {
+            writeln!(out, "  {}", self.paint(terminal::LOUD, &line))?;
+        }
         if let Some(opened) = conversation.session.as_ref().filter(|_| with_keys) {
             self.keys(out, opened)?;
         }
@@ -182,23 +185,22 @@ impl Pen {
         bytes: &[u8],
         style: Option<Style>,
     ) -> io::Result<()> {
-        // The reader gives no field beyond its bytes.
-        let inside = bytes.get(field.range.clone()).unwrap_or(&[]);
+        let inside = part(bytes, &field.range);
         let text = match &field.value {
-            Value::Integer(integer) => integer.to_string(),
-            Value::Named { number, name } => match name {
+            FieldValue::Integer(integer) => integer.to_string(),
+            FieldValue::Named { number, name } => match name {
                 Some(name) => format!("{number} {name}"),
                 None => format!("{number} unknown"),
             },
-            Value::Integers(integers) => self.integers(integers),
+            FieldValue::Integers(integers) => self.integers(integers),
             // The lines of a PEM text are its fields below.
-            Value::Text(text) if text.contains('\n') => {
+            FieldValue::Text(text) if text.contains('\n') => {
                 let first = text.lines().next().unwrap_or("");
                 format!("{} bytes  {first} …", inside.len())
             }
-            Value::Text(text) if text.is_empty() => "(empty)".to_owned(),
-            Value::Text(text) => shown::plain(text),
-            Value::Bytes => return self.bytes(out, field.name, inside, style),
+            FieldValue::Text(text) if text.is_empty() => "(empty)".to_owned(),
+            FieldValue::Text(text) => shown::plain(text),
+            FieldValue::Bytes => return self.bytes(out, field.name, inside, style),
         };
         let text = self.cut(&text);
         let text = style.map_or_else(|| text.clone(), |style| self.paint(style, &text));
@@ -257,16 +259,16 @@ impl Pen {
         writeln!(out, "{:INDENT$}{}", "", self.paint(style, &text))
     }
 
-    fn keys(&self, out: &mut impl Write, opened: &Opened) -> io::Result<()> {
+    fn keys(&self, out: &mut impl Write, opened: &OpenedKeys) -> io::Result<()> {
         match opened {
-            Opened::Classic(keys) => {
+            OpenedKeys::Classic(keys) => {
                 if let Some(shared) = &keys.shared {
                     self.bytes(out, "shared", shared, Some(PLAIN))?;
                 }
                 self.bytes(out, "Key1", &keys.key1[..], Some(PLAIN))?;
                 self.bytes(out, "Key2", &keys.key2[..], Some(PLAIN))
             }
-            Opened::V2(keys) => {
+            OpenedKeys::V2(keys) => {
                 if let Some(hash) = &keys.hash {
                     self.bytes(out, "h", hash, Some(PLAIN))?;
                 }
@@ -278,8 +280,13 @@ impl Pen {
 
     fn epochs(&self, out: &mut impl Write, way: &str, epochs: &[Epoch]) -> io::Result<()> {
         for (index, epoch) in epochs.iter().enumerate() {
-            let (number, first) = (index + 1, epoch.first_record);
-            writeln!(out, "{:INDENT$}key {number} {way}, from record {first}", "")?;
+            let first = epoch.first_record;
+            // Not by a number alone: beside Key1 and Key2 it reads as one of them.
+            let which = match index {
+                0 => "first key".to_owned(),
+                index => format!("key after rekey {index}"),
+            };
+            writeln!(out, "{:INDENT$}{which} {way}, from record {first}", "")?;
             self.bytes(out, "  k", &epoch.key[..], Some(PLAIN))?;
             self.bytes(out, "  Key1", &epoch.key1[..], Some(PLAIN))?;
             self.bytes(out, "  Key2", &epoch.key2[..], Some(PLAIN))?;
@@ -306,13 +313,6 @@ impl Pen {
     fn paint(&self, style: Style, text: &str) -> String {
         if self.has_colours { format!("{style}{text}{style:#}") } else { text.to_owned() }
     }
-}
-
-/// Bytes as hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// A time since 1970 as RFC 3339, UTC.

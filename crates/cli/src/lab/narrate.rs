@@ -3,11 +3,13 @@
 use std::io::{self, IsTerminal, stdout};
 
 use clap::builder::styling::{AnsiColor, Style};
-use ddes_lab::{Listener, Resume, Rung, Said, Search, Side, Trial, Verdict, Voice};
+use ddes_lab::{
+    AttackVerdict, Listener, Rung, Said, SearchResume, SearchStatus, Side, Trial, Voice,
+};
 use ddes_wire::shown;
 use serde_json::Value;
 
-use super::progress::{Bar, Stop};
+use super::progress::{SearchBar, StopOnSignal};
 use crate::args::OutputArgs;
 use crate::failure::Failure;
 use crate::screen::{Line, SCHEMA_VERSION, Screen};
@@ -29,14 +31,14 @@ const STOP: Style = AnsiColor::Green.on_default().bold();
 pub(super) struct Narrator {
     screen: Screen,
     is_quiet: bool,
-    bar: Bar,
-    stop: Option<Stop>,
+    bar: SearchBar,
+    stop: Option<StopOnSignal>,
     place: Option<(&'static Rung, Side)>,
     has_begun: bool,
     /// What standard output did not take.
     pub(super) failure: Option<Failure>,
     /// A search that was stopped.
-    pub(super) stopped: Option<Resume>,
+    pub(super) stopped: Option<SearchResume>,
 }
 
 impl Narrator {
@@ -44,7 +46,7 @@ impl Narrator {
         Self {
             screen: Screen::of(output),
             is_quiet: output.quiet,
-            bar: Bar::new(output.quiet),
+            bar: SearchBar::new(output.quiet),
             stop: None,
             place: None,
             has_begun: false,
@@ -76,33 +78,52 @@ impl Narrator {
         let heading = format!("Rung {} of {of}: {}", rung.number, rung.title);
         let heading = styled(HEADING, &heading);
         let flaw = columns("the flaw", None, rung.flaw);
-        // The name was checked where it came in.
-        let seed = columns("seed", None, &format!("{seed} (--seed repeats the values and keys)"));
+        let seed = shown::plain(seed);
+        let seed = columns("seed", None, &format!("{seed} (--seed repeats integers and keys)"));
         let gap = if std::mem::replace(&mut self.has_begun, true) { "\n" } else { "" };
         self.text(format!("{gap}{heading}\n{flaw}\n{seed}"));
     }
 
-    /// One half of a rung begins. From here on Ctrl-C stops a search, where there is one.
+    /// One half of a rung begins. From here on Ctrl-C stops a search at once, and everything else
+    /// behind the half: servers and folders of the exercise are gone then.
     pub(super) fn begin(&mut self, rung: &'static Rung, side: Side) -> Result<(), Failure> {
         self.place = Some((rung, side));
         self.text(format!("\n{}", styled(HEADING, &format!("Against {}", side.title()))));
-        self.stop = if rung.has_bits { Some(Stop::watch()?) } else { None };
+        let stop = match self.stop.take() {
+            Some(stop) => stop,
+            None => StopOnSignal::watch()?,
+        };
+        stop.hold(true);
+        self.stop = Some(stop);
         Ok(())
+    }
+
+    /// Whether the half that runs was to be the last.
+    pub(super) fn is_interrupted(&self) -> bool {
+        self.stop.as_ref().is_some_and(StopOnSignal::is_asked)
     }
 
     /// How it ended; with what it leaves behind, unless that goes to a file.
     pub(super) fn end(&mut self, trial: &Trial, has_file: bool) {
-        self.stop = None;
+        if let Some(stop) = &self.stop {
+            stop.hold(false);
+        }
         let Some((rung, side)) = self.place else { return };
         let is_expected = Rung::is_as_expected(side, trial);
         let (style, text) = match &trial.verdict {
-            Verdict::Succeeded { gained } if is_expected => (GAIN, format!("BROKEN: {gained}")),
-            Verdict::Stopped { by, rule } if is_expected => {
+            AttackVerdict::Succeeded { gained } if is_expected => {
+                (GAIN, format!("BROKEN: {gained}"))
+            }
+            AttackVerdict::Stopped { by, rule } if is_expected => {
                 (STOP, format!("STOPPED ({rule}): {by}"))
             }
-            Verdict::Succeeded { gained } => (terminal::LOUD, format!("UNEXPECTED: {gained}")),
-            Verdict::Stopped { by, .. } => (terminal::LOUD, format!("UNEXPECTED: stopped by {by}")),
-            Verdict::Unexpected { what } => (terminal::LOUD, format!("UNEXPECTED: {what}")),
+            AttackVerdict::Succeeded { gained } => {
+                (terminal::LOUD, format!("UNEXPECTED: {gained}"))
+            }
+            AttackVerdict::Stopped { by, .. } => {
+                (terminal::LOUD, format!("UNEXPECTED: stopped by {by}"))
+            }
+            AttackVerdict::Unexpected { what } => (terminal::LOUD, format!("UNEXPECTED: {what}")),
         };
         let room = width().saturating_sub(2);
         let text = wrapped(&shown::plain_lines(&text), room);
@@ -157,7 +178,7 @@ impl Listener for Narrator {
         }
         let (name, style) = match said.voice {
             Voice::Scene => ("the scene", None),
-            Voice::Server => ("the server", Some(PARTIES)),
+            Voice::Server => ("server's log", Some(PARTIES)),
             Voice::Client => ("the client", Some(PARTIES)),
             Voice::Sees => ("attacker sees", Some(ATTACKER)),
             Voice::Does => ("attacker does", Some(ATTACKER)),
@@ -169,25 +190,25 @@ impl Listener for Narrator {
         self.text(text);
     }
 
-    fn progress(&mut self, search: &Search) -> bool {
+    fn progress(&mut self, search: &SearchStatus) -> bool {
         self.bar.show(search);
-        let is_stopped = self.stop.as_ref().is_some_and(Stop::is_asked);
-        !is_stopped && self.failure.is_none()
+        !self.is_interrupted() && self.failure.is_none()
     }
 
-    fn keep(&mut self, resume: &Resume) {
+    fn keep(&mut self, resume: &SearchResume) {
         self.bar.clear();
         self.stopped = Some(resume.clone());
     }
 }
 
 /// The whole of an exercise as a file of evidence.
-pub(super) fn evidence(seed: &str, bits: u32, trials: &[Value]) -> Value {
+pub(super) fn evidence(seed: &str, bits: u32, is_quiz: bool, trials: &[Value]) -> Value {
     serde_json::json!({
         "schema_version": SCHEMA_VERSION,
         "program": concat!("ddes ", env!("CARGO_PKG_VERSION")),
         "seed": seed,
         "bits": bits,
+        "quiz": is_quiz,
         "trials": trials,
     })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use ddes_lab::Search;
+use ddes_lab::SearchStatus;
 use signal_hook::SigId;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
@@ -22,21 +22,26 @@ const EVERY_PLAIN: Duration = Duration::from_secs(10);
 /// A search that takes less is not worth a line.
 const SILENT: Duration = Duration::from_millis(500);
 
-/// While it lives, SIGINT and SIGTERM stop a search instead of the process; a second one ends it.
-pub(super) struct Stop {
+/// While it [holds](Self::hold), SIGINT and SIGTERM ask for a stop instead of ending the process; a
+/// second one ends it.
+pub(super) struct StopOnSignal {
     is_asked: Arc<AtomicBool>,
+    /// Signals do what they do by default. To forget them would not do: then they did nothing.
+    is_at_rest: Arc<AtomicBool>,
     signals: Vec<SigId>,
 }
 
-impl Stop {
+impl StopOnSignal {
     pub(super) fn watch() -> Result<Self, Failure> {
-        let is_asked = Arc::new(AtomicBool::new(false));
-        let mut stop = Self { is_asked, signals: Vec::new() };
+        let (is_asked, is_at_rest) = (Arc::new(AtomicBool::new(false)), Arc::default());
+        let mut stop = Self { is_asked, is_at_rest, signals: Vec::new() };
         for signal in [SIGINT, SIGTERM] {
             let asked = || Arc::clone(&stop.is_asked);
+            let rest = Arc::clone(&stop.is_at_rest);
+            let rest = flag::register_conditional_default(signal, rest);
             let second = flag::register_conditional_default(signal, asked());
             let first = flag::register(signal, asked());
-            for registered in [second, first] {
+            for registered in [rest, second, first] {
                 let id = registered
                     .map_err(|error| Failure::system("cannot watch for signals", &error))?;
                 stop.signals.push(id);
@@ -45,12 +50,16 @@ impl Stop {
         Ok(stop)
     }
 
+    pub(super) fn hold(&self, is_held: bool) {
+        self.is_at_rest.store(!is_held, Ordering::Relaxed);
+    }
+
     pub(super) fn is_asked(&self) -> bool {
         self.is_asked.load(Ordering::Relaxed)
     }
 }
 
-impl Drop for Stop {
+impl Drop for StopOnSignal {
     fn drop(&mut self) {
         for id in self.signals.drain(..) {
             low_level::unregister(id);
@@ -59,7 +68,7 @@ impl Drop for Stop {
 }
 
 /// The line.
-pub(super) struct Bar {
+pub(super) struct SearchBar {
     is_quiet: bool,
     is_live: bool,
     began: Option<Instant>,
@@ -67,13 +76,13 @@ pub(super) struct Bar {
     is_on_screen: bool,
 }
 
-impl Bar {
+impl SearchBar {
     pub(super) fn new(is_quiet: bool) -> Self {
         let is_live = io::stderr().is_terminal() && terminal::has_cursor();
         Self { is_quiet, is_live, began: None, shown: None, is_on_screen: false }
     }
 
-    pub(super) fn show(&mut self, search: &Search) {
+    pub(super) fn show(&mut self, search: &SearchStatus) {
         let now = Instant::now();
         let began = *self.began.get_or_insert(now);
         let every = if self.is_live { EVERY } else { EVERY_PLAIN };
@@ -96,15 +105,15 @@ impl Bar {
     /// Leaves a clean line to whatever follows.
     pub(super) fn clear(&mut self) {
         (self.began, self.shown) = (None, None);
-        if std::mem::take(&mut self.is_on_screen) {
-            // As above.
-            streams::to_stderr("\r\x1b[K").unwrap_or(());
+        if self.is_on_screen {
+            // What was not cleared is still there.
+            self.is_on_screen = streams::to_stderr("\r\x1b[K").is_err();
         }
     }
 }
 
-fn text(search: &Search) -> String {
-    let Search { what, tried, of, keys_per_sec } = search;
+fn text(search: &SearchStatus) -> String {
+    let SearchStatus { what, tried, of, keys_per_sec } = search;
     let share = 100.0 * *tried as f64 / (*of).max(1) as f64;
     let left = of.saturating_sub(*tried) as f64 / keys_per_sec.max(1.0);
     format!(
@@ -131,12 +140,12 @@ mod tests {
     #[test]
     fn a_search_is_told_by_share_rate_and_time_left() {
         let search =
-            Search { what: "Key1", tried: 250_000, of: 1_000_000, keys_per_sec: 250_000.0 };
+            SearchStatus { what: "Key1", tried: 250_000, of: 1_000_000, keys_per_sec: 250_000.0 };
         assert_eq!(
             text(&search),
             "Key1: 25.0 % of 1,000,000 keys, 250,000 a second, 3 s left at most"
         );
-        let nothing = Search { what: "Key1", tried: 0, of: 0, keys_per_sec: 0.0 };
+        let nothing = SearchStatus { what: "Key1", tried: 0, of: 0, keys_per_sec: 0.0 };
         assert!(text(&nothing).contains("0.0 %"));
         assert_eq!(seconds(7200.0), "2 hours");
         assert_eq!(seconds(1e15), "31,688,088 years");

@@ -11,7 +11,7 @@ use crate::home::{Home, public_path, read_public_file};
 use crate::screen::Line;
 
 /// An account as people and programs are shown it.
-pub(super) struct Shown {
+pub(super) struct ShownAccount {
     /// 64 hexadecimal digits, or `classic/N`.
     pub(super) id: String,
     /// Of an identity: `SHA256:…`.
@@ -19,7 +19,7 @@ pub(super) struct Shown {
     uuid: Option<String>,
 }
 
-impl Shown {
+impl ShownAccount {
     pub(super) fn new(id: &AccountId) -> Self {
         let key = key_of(id);
         Self {
@@ -42,9 +42,9 @@ impl Shown {
 }
 
 /// What the home calls its identities, and those it lets in.
-pub(super) struct Names(AuthorizedKeys);
+pub(super) struct HomeNames(AuthorizedKeys);
 
-impl Names {
+impl HomeNames {
     pub(super) fn read(home: &Home) -> Self {
         // What is wrong with the lists is said by who lets people in.
         Self(home.lists().read().0)
@@ -77,7 +77,7 @@ pub(super) fn named(
     let own = home.identity(text).ok().map(|path| public_path(&path)).filter(|path| path.exists());
     let mut meant: Vec<PublicKey> =
         own.map(|path| read_public_file(&path)).transpose()?.into_iter().collect();
-    let listed = Names::read(home);
+    let listed = HomeNames::read(home);
     let is_meant = |key: &PublicKey| key.fingerprint() == text || uuid(key) == text;
     let listed =
         listed.0.iter().filter(|(key, grant)| grant.name.as_deref() == Some(text) || is_meant(key));

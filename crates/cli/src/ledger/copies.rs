@@ -83,8 +83,10 @@ pub(super) fn restore(args: &RestoreArgs) -> Result<(), Failure> {
     let shown = Screen::of(output).show_done(&line.with("from", args.from.display().to_string()));
     if !output.quiet {
         crate::streams::say(
-            "Session numbers grew by 2^32: none is given out twice. What was counted after the backup is gone from the ledger:\n\
-             a client with an outbox that knows better sends nothing and stops with exit code 5; the others go on from here.",
+            "Session numbers grew by 2^32: none is given out twice. What was counted after the \
+             backup is gone from the ledger:\n\
+             a client with an outbox that knows better sends nothing and stops with exit code 5; \
+             the others go on from here.",
         );
     }
     shown

@@ -6,7 +6,7 @@ use std::path::Path;
 use ddes_ledger::audit::{self, Counted};
 use ddes_ledger::{AccountId, Timestamp};
 
-use super::account::Shown;
+use super::account::ShownAccount;
 use super::folder::Books;
 use super::shared::SharedBooks;
 use super::{shown_time, watched};
@@ -32,7 +32,7 @@ pub(super) fn run(args: &ExportArgs) -> Result<(), Failure> {
             && until.is_none_or(|until| counted.time < until)
     };
     let target = Target::open(args.output.as_deref())?;
-    let mut rows = Rows::new(BufWriter::with_capacity(WRITE_BYTES, target), args.format());
+    let mut rows = ExportRows::new(BufWriter::with_capacity(WRITE_BYTES, target), args.format());
     // Over what is printed itself a bar makes no sense.
     let is_quiet = args.books.output.quiet || args.output.is_none() && io::stdout().is_terminal();
     let written = watched(is_quiet, "Exporting", |progress| {
@@ -144,16 +144,16 @@ impl Write for Target {
 }
 
 /// Rows as they are written. No field ever needs quotes: digits, hexadecimal, base64, `classic/N`.
-struct Rows {
+struct ExportRows {
     out: BufWriter<Target>,
     format: Format,
     count: u64,
     /// What the row before had, which most have again.
-    account: Option<(AccountId, Shown)>,
+    account: Option<(AccountId, ShownAccount)>,
     time: Option<(Timestamp, String)>,
 }
 
-impl Rows {
+impl ExportRows {
     fn new(out: BufWriter<Target>, format: Format) -> Self {
         Self { out, format, count: 0, account: None, time: None }
     }
@@ -170,7 +170,8 @@ impl Rows {
     fn row(&mut self, counted: &Counted) -> io::Result<()> {
         let Counted { batch, session, seq, amount, sum, .. } = counted;
         let account = self.account.take().filter(|(id, _)| *id == counted.account);
-        let account = account.unwrap_or_else(|| (counted.account, Shown::new(&counted.account)));
+        let account =
+            account.unwrap_or_else(|| (counted.account, ShownAccount::new(&counted.account)));
         let time = self.time.take().filter(|(time, _)| *time == counted.time);
         let time = time.unwrap_or_else(|| (counted.time, shown_time(counted.time)));
         let (id, fingerprint) = (&account.1.id, account.1.fingerprint.as_deref());
@@ -188,8 +189,10 @@ impl Rows {
                     .map_or("null".to_owned(), |fingerprint| format!("\"{fingerprint}\""));
                 writeln!(
                     self.out,
-                    "{{\"schema_version\":{SCHEMA_VERSION},\"event\":\"counted\",\"time\":\"{}\",\"batch\":{batch},\
-                     \"account\":\"{id}\",\"fingerprint\":{fingerprint},\"session\":\"{session}\",\"seq\":\"{seq}\",\
+                    "{{\"schema_version\":{SCHEMA_VERSION},\"event\":\"counted\",\"time\":\"{}\",\
+                     \"batch\":{batch},\
+                     \"account\":\"{id}\",\"fingerprint\":{fingerprint},\"session\":\"{session}\",\
+                     \"seq\":\"{seq}\",\
                      \"value\":\"{amount}\",\"sum\":\"{sum}\"}}",
                     time.1
                 )?;

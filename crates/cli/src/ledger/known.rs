@@ -10,6 +10,7 @@ use std::path::Path;
 
 use ddes_ledger::audit;
 use ddes_ledger::store::{Folder, StoreError, holds_ledger};
+use ddes_wire::shown::hex;
 
 use super::database::name as ledger_name;
 use super::folder::{of_store, unusable};
@@ -46,7 +47,7 @@ impl LedgerName {
             return Ok(None);
         }
         match audit::name(folder) {
-            Ok(name) => Ok(Some(Self(name.iter().map(|byte| format!("{byte:02x}")).collect()))),
+            Ok(name) => Ok(Some(Self(hex(&name)))),
             // One whose making was cut off, which the next opening makes anew.
             Err(StoreError::Missing) => Ok(None),
             Err(error) => Err(of_store(path, error)),

@@ -14,7 +14,7 @@ mod verify;
 use std::io::IsTerminal;
 
 use ddes_ledger::Timestamp;
-use ddes_ledger::audit::Progress;
+use ddes_ledger::audit::ReadProgress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::args::LedgerCommand;
@@ -43,7 +43,7 @@ pub(crate) fn run(command: &LedgerCommand) -> Result<(), Failure> {
 }
 
 /// Does something that goes through the journal, under a bar where somebody watches.
-fn watched<T>(is_quiet: bool, what: &'static str, act: impl FnOnce(Progress<'_>) -> T) -> T {
+fn watched<T>(is_quiet: bool, what: &'static str, act: impl FnOnce(ReadProgress<'_>) -> T) -> T {
     let mut bar = Bar::new(is_quiet, what);
     act(&mut |bytes, whole| bar.show(bytes, whole))
 }
@@ -98,10 +98,6 @@ impl Drop for Bar {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }
-}
-
-fn hex(bytes: &[u8; 32]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// RFC 3339, UTC.

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! the statement                       as ddes-ledger writes it, one field a line
-//! -----BEGIN SSH SIGNATURE-----       SSHSIG over the statement's bytes: namespace ddes2-receipt, SHA-512
-//! …
+//! -----BEGIN SSH SIGNATURE-----       SSHSIG over the statement's bytes:
+//! …                                   namespace ddes2-receipt, SHA-512
 //! -----END SSH SIGNATURE-----
 //! ```
 
@@ -15,11 +15,12 @@ use ddes_identity::{Namespace, PublicKey, SigningKey};
 use ddes_ledger::{AccountId, Statement, Subject, audit};
 use ddes_web::ReceiptFault;
 use ddes_wire::Sequence;
+use ddes_wire::shown::hex;
 
-use super::account::Shown;
+use super::account::ShownAccount;
 use super::folder::Books;
 use super::shared::SharedBooks;
-use super::{hex, shown_time};
+use super::shown_time;
 use crate::args::ReceiptArgs;
 use crate::failure::{Code, Failure};
 use crate::home::{Home, public_path, read_key, read_public_file};
@@ -89,7 +90,7 @@ fn statement(args: &ReceiptArgs, books: &Books) -> Result<Statement, Failure> {
 }
 
 fn unknown(id: &AccountId, books: &Books) -> Failure {
-    Failure::new(Code::No, format!("the ledger has no account {}", Shown::new(id).short()))
+    Failure::new(Code::No, format!("the ledger has no account {}", ShownAccount::new(id).short()))
         .cause("it never had a session here; or it was a classic one, and its session is over")
         .next(format!("ddes ledger ls{}", books.flags))
 }
@@ -127,7 +128,10 @@ impl Receipt {
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 Err(bad(path, "it is not a receipt"))
             }
-            Err(error) => Err(Failure::system(&format!("cannot read {}", path.display()), &error)),
+            Err(error) => {
+                let failure = Failure::system(&format!("cannot read {}", path.display()), &error);
+                Err(failure.cause_of_path(&error).next("ddes ledger receipt NAME > FILE makes one"))
+            }
         }
     }
 
@@ -165,6 +169,7 @@ pub(super) fn server_key(given: Option<&str>, home: &Home) -> Result<PublicKey, 
         Some(text) => keys::public(text),
         None if own.exists() => read_public_file(&own),
         None => Err(Failure::new(Code::Usage, "this home has no server key to verify it with")
+            .cause("the receipt is of a server with another home")
             .next(
                 "--server-key 'ssh-ed25519 AAAA...' or FILE, from its: ddes key show --server-key",
             )),
@@ -187,7 +192,7 @@ fn signing_key(home: &Home) -> Result<SigningKey, Failure> {
 /// In one line, for people.
 pub(super) fn summary(statement: &Statement) -> String {
     let whose = match &statement.subject {
-        Subject::Account(id) | Subject::Shared(id) => Shown::new(id).short().to_owned(),
+        Subject::Account(id) | Subject::Shared(id) => ShownAccount::new(id).short().to_owned(),
         Subject::Checkpoint { accounts, .. } => format!("{accounts} accounts"),
     };
     let Statement { ledger, count, sum, batch, time, .. } = statement;
@@ -210,7 +215,7 @@ fn point(statement: &Statement) -> &'static str {
 /// For programs.
 pub(super) fn with_statement(line: Line, statement: &Statement) -> Line {
     let line = match &statement.subject {
-        Subject::Account(id) | Subject::Shared(id) => Shown::new(id).with(line),
+        Subject::Account(id) | Subject::Shared(id) => ShownAccount::new(id).with(line),
         Subject::Checkpoint { accounts, digest } => {
             line.with("checkpoint_digest", hex(digest)).with("accounts", *accounts)
         }

@@ -4,7 +4,7 @@ use std::io::{BufWriter, Write};
 
 use ddes_ledger::{Account, AccountId, Timestamp, Totals};
 
-use super::account::{Names, Shown};
+use super::account::{HomeNames, ShownAccount};
 use super::folder::Books;
 use super::shared::SharedBooks;
 use super::{shown_time, verify};
@@ -61,7 +61,7 @@ pub(super) fn list(args: &LsArgs) -> Result<(), Failure> {
         return list_shared(args, &shared);
     }
     let books = Books::look(&args.books)?;
-    let names = Names::read(&books.home);
+    let names = HomeNames::read(&books.home);
     let view = books.view()?;
     verify::warn(&view.footing, &args.books.output);
     let mut out = BufWriter::new(Output);
@@ -96,7 +96,7 @@ fn list_shared(args: &LsArgs, shared: &SharedBooks) -> Result<(), Failure> {
 }
 
 fn account_line(id: &AccountId, account: &Account, name: Option<&str>) -> Line {
-    let shown = Shown::new(id);
+    let shown = ShownAccount::new(id);
     let sum = account.standing().sum;
     let called = name.unwrap_or("(no name)");
     let mut text =

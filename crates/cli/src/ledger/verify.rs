@@ -5,11 +5,12 @@ use std::path::Path;
 use ddes_ledger::Statement;
 use ddes_ledger::audit::{self, Footing, Verified, VerifyError};
 use ddes_ledger::store::{Folder, StoreError};
+use ddes_wire::shown::hex;
 
 use super::folder::{self, Books};
 use super::receipt::{self, Receipt};
 use super::shared::SharedBooks;
-use super::{hex, watched};
+use super::watched;
 use crate::args::{OutputArgs, VerifyArgs};
 use crate::failure::{Code, Failure};
 use crate::home::Home;
@@ -99,8 +100,9 @@ pub(super) fn line(event: &'static str, text: &str, verified: &Verified, path: &
     let batches = if first > last { "none yet".to_owned() } else { format!("{first} to {last}") };
     let chain = hex(&verified.chain.0);
     let text = format!(
-        "{text}\n  batches      {batches}\n  integers     {values} in them\n  accounts     {}\n  count        {}\n  \
-         sum          {}\n  checkpoints  {checkpoints}\n  chain        {chain}\n  rests on     {}",
+        "{text}\n  batches      {batches}\n  integers     {values} in them\n  accounts     {}\n  \
+         count        {}\n  sum          {}\n  checkpoints  {checkpoints}\n  chain        \
+         {chain}\n  rests on     {}",
         totals.accounts,
         totals.count,
         totals.sum,
@@ -127,8 +129,9 @@ fn footing(footing: &Footing) -> String {
         ),
         Footing::Unproven(checkpoint) => format!(
             "checkpoint {} (SHA-256 {}), WHICH NOTHING PROVES:\n               \
-             an earlier release deleted what was before it, and did not name it in the journal. Whoever could\n               \
-             write the folder could change it. `ddes serve` names it once; receipts of that time prove it",
+             an earlier release deleted what was before it, and did not name it in the journal. \
+             Whoever could\n               write the folder could change it. `ddes serve` names it \
+             once; receipts of that time prove it",
             checkpoint.start,
             hex(&checkpoint.digest)
         ),

@@ -37,16 +37,15 @@ impl Own {
 
     /// A session is open. What an earlier one of this process left is held to by its outbox in
     /// memory.
-    pub(super) fn opened(&self, home: &Home, standing: Standing) {
-        if self.is_durable {
-            // The outbox stands where the account does now: what is counted aside begins anew. A
-            // line that stays, because the home cannot be written, proves less later, and nothing
-            // false.
-            self.replace(home, None).unwrap_or(());
-        }
+    ///
+    /// The outbox stands where the account does now: what is counted aside begins anew. A line that
+    /// stays, because the home cannot be written, proves less later, and nothing false.
+    pub(super) fn opened(&self, home: &Home, standing: Standing) -> Result<(), Failure> {
+        let replaced = if self.is_durable { self.replace(home, None) } else { Ok(()) };
         let now = (standing.last_seq, standing.sum);
         let before = self.span.get().or_else(|| self.kept(home).filter(|span| span.to == now));
         self.span.set(Some(Span { from: before.map_or(now, |span| span.from), to: now }));
+        replaced
     }
 
     pub(super) fn counted(&self, last_seq: Sequence, sum: Total) {

@@ -8,13 +8,13 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use ddes_server::endpoint::Notices;
-use ddes_web::{Event, Events};
+use ddes_web::{Events, LogEvent};
 use tokio::sync::Notify;
 
 use super::lines;
-use crate::args::OutputArgs;
+use crate::args::{OutputArgs, ServeArgs};
 use crate::failure::Failure;
-use crate::level::Level;
+use crate::level::EventLevel;
 use crate::screen::{self, Borrowed, Line, Screen};
 use crate::streams;
 
@@ -29,15 +29,16 @@ pub(super) struct Board {
     events: Events,
     is_json: bool,
     is_live: bool,
+    is_quiet: bool,
     /// The level from which lines with values are shown.
-    values_at: Level,
+    values_at: EventLevel,
     borrowed: Option<Borrowed>,
 }
 
 #[derive(Default)]
 struct Desk {
-    queue: Mutex<Queue>,
-    /// The number of the least important [`Level`] shown.
+    queue: Mutex<BoardQueue>,
+    /// The number of the least important [`EventLevel`] shown.
     level: AtomicU8,
     changed: Condvar,
     /// Everything was written.
@@ -45,8 +46,8 @@ struct Desk {
 }
 
 #[derive(Default)]
-struct Queue {
-    jobs: VecDeque<Job>,
+struct BoardQueue {
+    jobs: VecDeque<BoardJob>,
     bytes: usize,
     /// Lines that were not shown, and not yet told of.
     dropped: u64,
@@ -54,26 +55,35 @@ struct Queue {
     has_left_prompt: bool,
 }
 
-enum Job {
-    Show(Lines),
+enum BoardJob {
+    Show(BoardLines),
     Status(String),
     LeavePrompt,
 }
 
-struct Lines {
+struct BoardLines {
     text: String,
     count: u64,
 }
 
 /// The level from which values are shown: they are for a person at the terminal, and stay out of
 /// logs at every level but the last.
-pub(super) fn values_at(output: &OutputArgs) -> Level {
+pub(super) fn values_at(output: &OutputArgs) -> EventLevel {
     let is_for_people = screen::is_interactive() && !output.json && !output.quiet;
-    if is_for_people { Level::Info } else { Level::Debug }
+    if is_for_people { EventLevel::Info } else { EventLevel::Debug }
+}
+
+/// The level of a run: for its lines on a terminal --quiet leaves warnings, and --verbose adds all.
+pub(super) fn level_of(args: &ServeArgs, is_json: bool) -> EventLevel {
+    match (args.verbose, args.output.quiet && !is_json) {
+        (true, _) => EventLevel::Debug,
+        (false, true) => args.log_level.min(EventLevel::Warn),
+        (false, false) => args.log_level,
+    }
 }
 
 /// What the server is to report where lines of `level` are shown.
-pub(super) fn notices(level: Level, values_at: Level) -> Notices {
+pub(super) fn notices(level: EventLevel, values_at: EventLevel) -> Notices {
     if level >= values_at { Notices::Values } else { Notices::Sessions }
 }
 
@@ -82,8 +92,9 @@ impl Board {
     /// `values_at` on. All lines go to `events`.
     pub(super) fn start(
         mut screen: Screen,
-        level: Level,
-        values_at: Level,
+        args: &ServeArgs,
+        level: EventLevel,
+        values_at: EventLevel,
         events: Events,
     ) -> Result<Self, Failure> {
         let desk = Arc::<Desk>::default();
@@ -94,33 +105,39 @@ impl Board {
             .name("writer".into())
             .spawn(move || write(&work, &mut screen))
             .map_err(|error| Failure::system("cannot start a thread", &error))?;
-        Ok(Self { desk, events, is_json, is_live, values_at, borrowed })
+        let is_quiet = args.output.quiet;
+        Ok(Self { desk, events, is_json, is_live, is_quiet, values_at, borrowed })
     }
 
     /// Whether somebody watches, so that a countdown makes sense.
     pub(super) fn is_live(&self) -> bool {
-        self.is_live
+        self.is_live && !self.is_quiet
     }
 
     pub(super) fn is_json(&self) -> bool {
         self.is_json
     }
 
+    /// The level that these settings stand for here.
+    pub(super) fn level_of(&self, args: &ServeArgs) -> EventLevel {
+        level_of(args, self.is_json)
+    }
+
     /// Changes which lines are shown from now on.
-    pub(super) fn set_level(&self, level: Level) {
+    pub(super) fn set_level(&self, level: EventLevel) {
         self.desk.level.store(level as u8, Ordering::Relaxed);
     }
 
     /// What the server is to report where lines of this level are shown.
-    pub(super) fn notices(&self, level: Level) -> Notices {
+    pub(super) fn notices(&self, level: EventLevel) -> Notices {
         notices(level, self.values_at)
     }
 
     fn shows(&self, line: &Line) -> bool {
-        let level = Level::numbered(self.desk.level.load(Ordering::Relaxed));
+        let level = EventLevel::numbered(self.desk.level.load(Ordering::Relaxed));
         line.level().is_none_or(|of_line| match of_line {
-            Level::Debug => self.values_at <= level,
-            Level::Error | Level::Warn | Level::Info => of_line <= level,
+            EventLevel::Debug => self.values_at <= level,
+            EventLevel::Error | EventLevel::Warn | EventLevel::Info => of_line <= level,
         })
     }
 
@@ -134,9 +151,9 @@ impl Board {
             let at = SystemTime::now();
             // Of what the log leaves out, only values stay out of here too.
             let is_published =
-                |line: &&Line| self.shows(line) || line.level() != Some(Level::Debug);
+                |line: &&Line| self.shows(line) || line.level() != Some(EventLevel::Debug);
             for (name, fields) in lines.iter().filter(is_published).map(Line::event) {
-                self.events.publish(Event { name, at, fields: fields.clone() });
+                self.events.publish(LogEvent { name, at, fields: fields.clone() });
             }
         }
         self.show_here(lines);
@@ -159,7 +176,7 @@ impl Board {
             self.events.count_dropped(count);
         } else {
             queue.bytes += text.len();
-            queue.push(Job::Show(Lines { text, count }), &self.desk);
+            queue.push(BoardJob::Show(BoardLines { text, count }), &self.desk);
         }
     }
 
@@ -167,7 +184,7 @@ impl Board {
     pub(super) fn status(&self, text: &str) {
         let mut queue = self.desk.lock();
         if queue.jobs.is_empty() && !queue.is_writing {
-            queue.push(Job::Status(text.to_owned()), &self.desk);
+            queue.push(BoardJob::Status(text.to_owned()), &self.desk);
         }
     }
 
@@ -184,15 +201,18 @@ impl Board {
                 next.await;
             }
         };
-        // A reader who takes nothing for that long gets the prompt all the same.
-        tokio::time::timeout(patience, settled).await.unwrap_or(());
+        tokio::select! {
+            () = settled => {}
+            // A reader who takes nothing for that long gets the prompt all the same.
+            () = tokio::time::sleep(patience) => {}
+        }
     }
 
     /// Takes the terminal back from the prompt.
     pub(super) fn leave_prompt(&self) {
         let mut queue = self.desk.lock();
         if self.is_live && !std::mem::replace(&mut queue.has_left_prompt, true) {
-            queue.push(Job::LeavePrompt, &self.desk);
+            queue.push(BoardJob::LeavePrompt, &self.desk);
         }
     }
 
@@ -222,17 +242,17 @@ impl Board {
 
 impl Desk {
     /// What is guarded is valid at any point.
-    fn lock(&self) -> MutexGuard<'_, Queue> {
+    fn lock(&self) -> MutexGuard<'_, BoardQueue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Queue {
+impl BoardQueue {
     fn is_busy(&self) -> bool {
         self.is_writing || !self.jobs.is_empty()
     }
 
-    fn push(&mut self, job: Job, desk: &Desk) {
+    fn push(&mut self, job: BoardJob, desk: &Desk) {
         self.jobs.push_back(job);
         desk.changed.notify_all();
     }
@@ -246,7 +266,7 @@ fn write(desk: &Desk, screen: &mut Screen) {
         if queue.jobs.is_empty() {
             desk.settled.notify_waiters();
         }
-        let is_idle = |queue: &mut Queue| queue.jobs.is_empty();
+        let is_idle = |queue: &mut BoardQueue| queue.jobs.is_empty();
         queue = desk.changed.wait_while(queue, is_idle).unwrap_or_else(PoisonError::into_inner);
         let jobs = std::mem::take(&mut queue.jobs);
         let dropped = std::mem::take(&mut queue.dropped);
@@ -262,12 +282,12 @@ fn write(desk: &Desk, screen: &mut Screen) {
 }
 
 /// How many lines could not be written.
-fn run(job: Job, screen: &mut Screen) -> u64 {
+fn run(job: BoardJob, screen: &mut Screen) -> u64 {
     match job {
-        Job::Show(Lines { text, count }) => screen.print(&text).map_or(count, |()| 0),
+        BoardJob::Show(BoardLines { text, count }) => screen.print(&text).map_or(count, |()| 0),
         // It is written again in a second.
-        Job::Status(text) => screen.status(&text).map_or(0, |()| 0),
-        Job::LeavePrompt => {
+        BoardJob::Status(text) => screen.status(&text).map_or(0, |()| 0),
+        BoardJob::LeavePrompt => {
             screen.leave_prompt();
             0
         }

@@ -65,7 +65,7 @@ pub(super) fn open(
         options.segment_bytes = bytes;
         options.frame_bytes = usize::try_from(bytes / 16).unwrap_or(options.frame_bytes);
     }
-    let reading = Reading::begin(&path, manager);
+    let reading = ReadingNotice::begin(&path, manager);
     let opened = Ledger::open(Arc::clone(&folder) as Arc<dyn Disk>, options, id);
     drop(reading);
     let (ledger, opened) = opened.map_err(|error| ledger::of_store(&path, error))?;
@@ -109,11 +109,11 @@ fn share(
 }
 
 /// Says that a large ledger is being read, until it is dropped.
-struct Reading {
+struct ReadingNotice {
     _until_dropped: Sender<()>,
 }
 
-impl Reading {
+impl ReadingNotice {
     fn begin(path: &Path, manager: &Manager) -> Self {
         let (until_dropped, ended) = channel();
         let (shown, manager) = (path.display().to_string(), manager.clone());

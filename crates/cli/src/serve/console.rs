@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use ddes_server::endpoint::SessionView;
 use ddes_server::{Report, ServerHandle, Stopped};
 use ddes_web::{Events, WebHandle};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::board::Board;
@@ -16,8 +16,8 @@ use super::control::Control;
 use super::http::{self, Stopper};
 use super::lines;
 use super::tally::Tally;
-use crate::level::Level;
-use crate::prompt::{Input, Prompt};
+use crate::level::EventLevel;
+use crate::prompt::{Prompt, PromptInput};
 use crate::screen::Line;
 use crate::streams;
 
@@ -39,7 +39,7 @@ pub(super) struct Console {
     pub(super) board: Board,
     pub(super) control: Control,
     /// SIGTERM or Ctrl-C came; the server knows already.
-    pub(super) signals: mpsc::Receiver<()>,
+    pub(super) signals: Arc<Notify>,
     pub(super) notices: mpsc::Receiver<Report>,
     pub(super) dropped: Arc<AtomicU64>,
     /// What is not among the notices, to be summed up.
@@ -73,27 +73,36 @@ impl Console {
                 Some(report) = next(&mut self.notices, gathered) => {
                     let mut lines = self.lines(&report);
                     // Bounded, so that the console is heard under any load.
-                    for report in std::iter::from_fn(|| self.notices.try_recv().ok()).take(GATHERED_MAX).collect::<Vec<_>>() {
+                    for _ in 0..GATHERED_MAX {
+                        let Ok(report) = self.notices.try_recv() else { break };
                         lines.extend(self.lines(&report));
                     }
                     self.board.show_all(&lines);
                     gathered = Instant::now() + GATHER;
                 }
-                Some(()) = self.signals.recv() => self.say_stop(&mut stopping),
+                () = self.signals.notified() => self.say_stop(&mut stopping),
                 input = prompt.line(), if !stopping => match input {
-                    Input::Text(text) => self.command(&text, &mut stopping).await,
-                    Input::Interrupted => self.stop(&mut stopping),
-                    Input::Refused(what) => self.board.show(&lines::help(&format!("{what}; the console \
-                        takes"))),
-                    Input::End if prompt.is_typed() => self.board.show(&lines::help("Ctrl-D does not \
-                        stop a server; the console takes")),
-                    Input::End if self.ends_with_input => self.stop(&mut stopping),
+                    PromptInput::Text(text) => self.command(&text, &mut stopping).await,
+                    PromptInput::Interrupted => self.stop(&mut stopping),
+                    PromptInput::Refused(what) => {
+                        self.board.show(&lines::help(&format!("{what}; the console takes")));
+                    }
+                    PromptInput::End if prompt.is_typed() => {
+                        let what = "Ctrl-D does not stop a server; the console takes";
+                        self.board.show(&lines::help(what));
+                    }
+                    PromptInput::End if self.ends_with_input => self.stop(&mut stopping),
                     // A service has no standard input; it goes on serving.
-                    Input::End => {}
-                    Input::Failed(failure) => self.board.show(&lines::help(&format!("{}; the console \
-                        takes nothing any more", failure.what()))),
+                    PromptInput::End => {}
+                    PromptInput::Failed(failure) => {
+                        let what = failure.what();
+                        let what = format!("{what}; the console takes nothing any more");
+                        self.board.show(&lines::help(&what));
+                    }
                 },
-                _ = tick.tick(), if self.board.is_live() || lock(&self.tally).is_open() => self.tick().await,
+                _ = tick.tick(), if self.board.is_live() || lock(&self.tally).is_open() => {
+                    self.tick().await;
+                }
             }
         }
     }
@@ -181,16 +190,16 @@ impl Console {
     }
 
     fn set_log_level(&self, name: &str) {
-        let line = match Level::named(name).map(|level| (level, self.control.set_log_level(level)))
-        {
-            Some((level, Ok(()))) => lines::log_level(level),
-            Some((_, Err(failure))) => {
-                lines::help(&format!("{}; the console takes", failure.what()))
-            }
-            None => lines::help(&format!(
-                "'{name}' is not a level (error, warn, info, debug); the console takes"
-            )),
-        };
+        let line =
+            match EventLevel::named(name).map(|level| (level, self.control.set_log_level(level))) {
+                Some((level, Ok(()))) => lines::log_level(level),
+                Some((_, Err(failure))) => {
+                    lines::help(&format!("{}; the console takes", failure.what()))
+                }
+                None => lines::help(&format!(
+                    "'{name}' is not a level (error, warn, info, debug); the console takes"
+                )),
+            };
         self.board.show(&line);
     }
 

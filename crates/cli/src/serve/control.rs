@@ -8,30 +8,30 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use ddes_server::{Files, ServerHandle};
-use ddes_web::Limits;
+use ddes_web::ReloadableLimits;
 use serde_json::{Value, json};
 
 use super::board::Board;
 use super::systemd::Manager;
 use super::{lines, settings};
 use crate::args::ServeArgs;
-use crate::config::{CommandLine, Configuration, Entry, Origin, args_of};
+use crate::config::{CommandLine, Configuration, Origin, Setting, args_of};
 use crate::failure::{Code, Failure};
-use crate::level::Level;
+use crate::level::EventLevel;
 
 /// Handed to whoever may change something.
 #[derive(Clone)]
 pub(super) struct Control {
-    shared: Arc<Shared>,
+    shared: Arc<ControlShared>,
 }
 
-struct Shared {
+struct ControlShared {
     running: Mutex<Running>,
     /// Of this process: its flags stay first.
     line: CommandLine,
     server: ServerHandle,
     board: Board,
-    page: Page,
+    page: PageControl,
     /// Hears of each reload.
     manager: Manager,
     /// Asks for a reload by nobody who waits for its outcome.
@@ -39,9 +39,9 @@ struct Shared {
 }
 
 /// What the page has to do with.
-pub(super) struct Page {
+pub(super) struct PageControl {
     /// As it shows them.
-    pub(super) limits: Limits,
+    pub(super) limits: ReloadableLimits,
     /// Where it is.
     pub(super) http: Option<SocketAddr>,
 }
@@ -85,13 +85,13 @@ impl Control {
         files: Files,
         server: ServerHandle,
         board: Board,
-        page: Page,
+        page: PageControl,
         manager: Manager,
     ) -> Result<Self, Failure> {
         // One that waits covers all that are asked for until it begins.
         let (asked, when_asked) = sync_channel(1);
         let running = Mutex::new(Running { configuration, files });
-        let shared = Shared { running, line, server, board, page, manager, asked };
+        let shared = ControlShared { running, line, server, board, page, manager, asked };
         let control = Self { shared: Arc::new(shared) };
         let working = control.clone();
         thread::Builder::new()
@@ -121,7 +121,7 @@ impl Control {
     }
 
     /// Each setting as the server uses it.
-    pub(super) fn entries(&self) -> Vec<Entry> {
+    pub(super) fn entries(&self) -> Vec<Setting> {
         self.lock().configuration.entries.clone()
     }
 
@@ -149,12 +149,13 @@ impl Control {
             .map_err(|unusable| Failure::from(unusable).with_code(Code::No))?;
         let (changes, configuration) = merge(&running.configuration, new)?;
         let (files, _) = settings::share_files(&configuration.args)?;
-        self.apply(&mut running, Running { configuration, files })?;
+        let level = self.shared.board.level_of(&configuration.args);
+        self.apply(&mut running, Running { configuration, files }, level)?;
         Ok(changes)
     }
 
     /// Changes which lines are shown, until the next reload.
-    pub(super) fn set_log_level(&self, level: Level) -> Result<(), Failure> {
+    pub(super) fn set_log_level(&self, level: EventLevel) -> Result<(), Failure> {
         let mut running = self.lock();
         let Configuration { entries, file, .. } = &running.configuration;
         let (mut entries, file) = (entries.clone(), file.clone());
@@ -164,14 +165,14 @@ impl Control {
         }
         let configuration = with_entries(&running.configuration, entries, file)?;
         let files = running.files;
-        self.apply(&mut running, Running { configuration, files })
+        // Also where the run is quiet: somebody wants to see these lines now.
+        self.apply(&mut running, Running { configuration, files }, level)
     }
 
-    /// All of it, or nothing.
-    fn apply(&self, running: &mut Running, new: Running) -> Result<(), Failure> {
-        let Shared { server, board, page, .. } = &*self.shared;
+    /// All of it, or nothing; with lines of this level from now on.
+    fn apply(&self, running: &mut Running, new: Running, level: EventLevel) -> Result<(), Failure> {
+        let ControlShared { server, board, page, .. } = &*self.shared;
         let args = &new.configuration.args;
-        let level = args.log_level;
         let live = settings::live(args, new.files, board.notices(level));
         let (bounds, idle) = (live.bounds.clone(), live.idle);
         if !server.apply(live) {
@@ -207,17 +208,18 @@ fn merge(running: &Configuration, new: Configuration) -> Result<(Changes, Config
     Ok((changes, with_entries(running, entries, new.file)?))
 }
 
-/// Of one run are the home, the name of the file and the form of the output.
+/// Of one run are the home, the name of the file, and the form and extent of the output.
 fn with_entries(
     running: &Configuration,
-    entries: Vec<Entry>,
+    entries: Vec<Setting>,
     file: Option<PathBuf>,
 ) -> Result<Configuration, Failure> {
-    let ServeArgs { config, home, output, .. } = &running.args;
+    let ServeArgs { config, home, output, verbose, .. } = &running.args;
     let args = ServeArgs {
         config: config.clone(),
         home: home.clone(),
         output: output.clone(),
+        verbose: *verbose,
         ..args_of(&entries)?
     };
     Ok(Configuration { args, entries, file })

@@ -1,7 +1,7 @@
 //! The events of a server's lines: their names, levels and fields are a contract, which
 //! docs/events.md lists for those who read logs.
 
-use crate::level::Level;
+use crate::level::EventLevel;
 use crate::screen::Line;
 
 macro_rules! events {
@@ -16,8 +16,8 @@ macro_rules! events {
                 match self { $(Self::$event => $name),* }
             }
 
-            fn shown(self) -> Shown {
-                match self { $(Self::$event => Shown::$level),* }
+            fn shown(self) -> ShownFrom {
+                match self { $(Self::$event => ShownFrom::$level),* }
             }
 
             /// Each field that a line of it may have, beside those of all lines.
@@ -34,7 +34,7 @@ macro_rules! events {
 
 /// From which level on an event is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shown {
+enum ShownFrom {
     /// At every level: an answer to a command, or what scripts wait for.
     Always,
     Error,
@@ -89,20 +89,20 @@ events! {
 
 impl Event {
     /// The level at which it is shown; `None` if it always is.
-    fn level(self) -> Option<Level> {
+    fn level(self) -> Option<EventLevel> {
         match self.shown() {
-            Shown::Always => None,
-            Shown::Error => Some(Level::Error),
-            Shown::Warn => Some(Level::Warn),
-            Shown::Info => Some(Level::Info),
-            Shown::Debug => Some(Level::Debug),
+            ShownFrom::Always => None,
+            ShownFrom::Error => Some(EventLevel::Error),
+            ShownFrom::Warn => Some(EventLevel::Warn),
+            ShownFrom::Info => Some(EventLevel::Info),
+            ShownFrom::Debug => Some(EventLevel::Debug),
         }
     }
 
     /// A line of it, as people read it.
     pub(super) fn line(self, text: impl Into<String>) -> Line {
         let level = self.level();
-        let name = level.unwrap_or(Level::Info).name();
+        let name = level.unwrap_or(EventLevel::Info).name();
         Line::new(self.name(), text).at(level).with("level", name)
     }
 }
@@ -123,14 +123,14 @@ mod tests {
     use ddes_server::endpoint::{Admitted, Notice, NoticeEvent};
     use ddes_server::watch::Cause;
     use ddes_session::{classic, v2};
-    use ddes_web::Outcome;
+    use ddes_web::VerificationOutcome;
     use ddes_wire::Total;
     use ddes_wire::v2::{Reason, Status};
 
     use super::super::control::{Change, Changes};
     use super::super::lines;
     use super::super::tally::tests::endpoint;
-    use super::super::tally::{Kind, Sum};
+    use super::super::tally::{Sum, UnprovenKind};
     use super::*;
     use crate::args::{Cli, Command};
     use crate::failure::{Code, Failure};
@@ -148,7 +148,7 @@ mod tests {
         let labels: Vec<_> = Cause::ALL.iter().map(|cause| cause.as_str().to_owned()).collect();
         assert_eq!(between(metrics, "`reason` is one of: "), labels);
         let events = include_str!("../../../../docs/events.md");
-        let kinds: Vec<_> = Kind::ALL.iter().map(|kind| kind.name().to_owned()).collect();
+        let kinds: Vec<_> = UnprovenKind::ALL.iter().map(|kind| kind.name().to_owned()).collect();
         assert_eq!(between(events, "`kind` of `summed` is one of: "), kinds);
         let reasons = Reason::ALL.iter().map(|reason| format!("{} ", *reason as u8));
         let numbered = events.split_once("`reason` of `ended` is the number").unwrap().1;
@@ -158,9 +158,9 @@ mod tests {
     }
 
     /// Name, level as documented, and fields.
-    type Row = (String, String, BTreeSet<String>);
+    type EventRow = (String, String, BTreeSet<String>);
 
-    fn documented() -> Vec<Row> {
+    fn documented() -> Vec<EventRow> {
         let text = include_str!("../../../../docs/events.md");
         let rows = text.lines().filter(|line| line.starts_with("| `"));
         let row = |row: &str| {
@@ -174,9 +174,9 @@ mod tests {
     #[test]
     fn the_documentation_has_each_event_with_its_level_and_its_fields() {
         let rows = documented();
-        let level = |event: &Event| event.level().map_or("always", Level::name).to_owned();
+        let level = |event: &Event| event.level().map_or("always", EventLevel::name).to_owned();
         let fields = |event: &Event| event.fields().iter().map(|name| (*name).to_owned()).collect();
-        let all: Vec<Row> = Event::ALL
+        let all: Vec<EventRow> = Event::ALL
             .iter()
             .map(|event| (event.name().to_owned(), level(event), fields(event)))
             .collect();
@@ -236,8 +236,8 @@ mod tests {
             lines::ledger_note(&damage),
             lines::ledger_health(&Health::Full),
             lines::ledger_checkpoint(&std::io::Error::other("why")),
-            lines::verification(Outcome::Whole, "text"),
-            lines::verification(Outcome::Damaged, "text"),
+            lines::verification(VerificationOutcome::Whole, "text"),
+            lines::verification(VerificationOutcome::Damaged, "text"),
             lines::verification_unkept(&std::io::Error::other("why")),
             lines::totals(1, &Totals::default()),
         ]
@@ -253,7 +253,7 @@ mod tests {
         vec![
             lines::reloaded(&changes),
             lines::reload_failed(&Failure::new(Code::No, "what").cause("cause")),
-            lines::log_level(Level::Debug),
+            lines::log_level(EventLevel::Debug),
             lines::help("why"),
             lines::ended(1),
             lines::session_count(1),
@@ -274,7 +274,7 @@ mod tests {
         let home = Home::find(&args.home).unwrap();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let sum = Sum::Many {
-            kind: Kind::Connected,
+            kind: UnprovenKind::Connected,
             count: 2,
             addresses: 1,
             has_more_addresses: false,
@@ -309,7 +309,7 @@ mod tests {
                     !["schema_version", "time", "level", "event"].contains(&&**name)
                 }),
             );
-            assert!(Level::named(object["level"].as_str().unwrap()).is_some(), "{object}");
+            assert!(EventLevel::named(object["level"].as_str().unwrap()).is_some(), "{object}");
         }
         let listed = Event::ALL.iter().map(|event| {
             let fields = event.fields().iter().map(|name| (*name).to_owned());

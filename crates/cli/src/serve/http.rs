@@ -11,21 +11,22 @@ use ddes_identity::PublicKey;
 use ddes_ledger::Statement;
 use ddes_server::ServerHandle;
 use ddes_web::{
-    About, ConfigChange, ConfigEntry, Configuration, Draining, Events, Finding, LogLevel,
-    Operations, ReceiptFault, Reloaded, Token, Web, WebError, WebHandle, WebOptions,
+    About, AccessToken, ConfigChange, ConfigEntry, ConfigurationView, Draining, Events, LogLevel,
+    Operations, ReceiptFault, Reloaded, VerificationFinding, Web, WebError, WebHandle, WebOptions,
 };
-use tokio::sync::mpsc;
+use ddes_wire::saturating;
+use tokio::sync::Notify;
 use zeroize::Zeroizing;
 
 use super::board::Board;
 use super::control::{Change, Changes, Control};
 use super::lines;
 use crate::args::{HTTP_DEFAULT, HttpPlace, ServeArgs};
-use crate::config::{Entry, Origin};
+use crate::config::{Origin, Setting};
 use crate::failure::{Code, Failure};
 use crate::home::{Home, open_at_once};
 use crate::ledger::check_receipt;
-use crate::level::Level;
+use crate::level::EventLevel;
 use crate::replace::{New, create};
 use crate::screen::Line;
 
@@ -34,6 +35,9 @@ const FILES_KEPT: u64 = 16;
 /// Fewer connections are no use to a browser.
 const CONNECTIONS_MIN: u64 = 8;
 const TOKEN_BYTES_MAX: u64 = 4096;
+/// What to do about a token that cannot be used, of the home and beside it.
+const HOME_ELSEWHERE: &str = "--http off serves no page; --home DIR puts keys elsewhere";
+const READ_ELSEWHERE: &str = "--http-read-token FILE, in a folder that this user can write";
 
 /// How many of `most` open files the page takes; 0 if that would be too few for it.
 pub(crate) fn files(args: &ServeArgs, most: u64) -> u64 {
@@ -64,10 +68,10 @@ pub(super) fn bind(
             listen,
             allow_plain: args.http.http_plain,
             hosts: args.http.http_host.clone(),
-            token: token(home)?,
+            token: token(&home.http_token(), HOME_ELSEWHERE)?,
+            read_token: read_token(args, home)?,
             events: events.clone(),
-            // At most 80.
-            connections_max: usize::try_from(files - FILES_KEPT).unwrap_or(usize::MAX),
+            connections_max: saturating::to_usize(files - FILES_KEPT),
         };
         Web::bind(options).map_err(|error| failure(&error))
     };
@@ -111,27 +115,39 @@ pub(crate) fn plain(address: SocketAddr) -> Failure {
         ))
 }
 
-/// What programs send to be let in. Made at first use.
-fn token(home: &Home) -> Result<Token, Failure> {
-    let path = home.http_token();
+/// What programs send that may only read, where that is wanted.
+fn read_token(args: &ServeArgs, home: &Home) -> Result<Option<AccessToken>, Failure> {
+    let Some(path) = &args.http.http_read_token else { return Ok(None) };
+    // It was asked for: the server does not go on without it, as it would without a page.
+    let read = token(path, READ_ELSEWHERE).map_err(|failure| failure.with_code(Code::Identity))?;
+    if !read.is(&token(&home.http_token(), HOME_ELSEWHERE)?) {
+        return Ok(Some(read));
+    }
+    let what = format!("--http-read-token {} holds the token that may act", path.display());
+    Err(Failure::new(Code::Identity, what)
+        .cause("whoever is given it to read could end sessions and stop the server")
+        .next("--http-read-token FILE, a file that does not exist yet: a token is made in it"))
+}
+
+/// The secret of this file, which is its owner's alone. Made at first use.
+fn token(path: &Path, elsewhere: &str) -> Result<AccessToken, Failure> {
     let unusable = |error: &dyn std::fmt::Display| {
-        Failure::new(Code::No, format!("{}: {error}", path.display()))
-            .next("--http off serves no page; --home DIR puts keys elsewhere")
+        Failure::new(Code::No, format!("{}: {error}", path.display())).next(elsewhere)
     };
     if !path.try_exists().map_err(|error| unusable(&error))? {
-        let token = Token::random().map_err(|error| unusable(&error))?;
+        let token = AccessToken::random().map_err(|error| unusable(&error))?;
         let text = Zeroizing::new(format!("{}\n", *token.to_hex()));
         // Another server of this home may have made it meanwhile: then that one is read.
-        create(&path, text.as_bytes(), New::PRIVATE).map_err(|error| unusable(&error))?;
+        create(path, text.as_bytes(), New::PRIVATE).map_err(|error| unusable(&error))?;
     }
-    let file = open_at_once(&path).map_err(|error| unusable(&error))?;
+    let file = open_at_once(path).map_err(|error| unusable(&error))?;
     let mode = file.metadata().map_err(|error| unusable(&error))?.mode() & 0o777;
     if mode & 0o077 != 0 {
-        return Err(shared(&path, mode));
+        return Err(shared(path, mode));
     }
     let mut text = Zeroizing::new(String::new());
     file.take(TOKEN_BYTES_MAX).read_to_string(&mut text).map_err(|error| unusable(&error))?;
-    Token::parse(text.trim()).ok_or_else(|| {
+    AccessToken::parse(text.trim()).ok_or_else(|| {
         Failure::new(Code::Identity, format!("{} holds no token", path.display()))
             .next(format!("rm {}     (the next start makes another)", path.display()))
     })
@@ -140,7 +156,7 @@ fn token(home: &Home) -> Result<Token, Failure> {
 fn shared(path: &Path, mode: u32) -> Failure {
     let shown = path.display();
     Failure::new(Code::Identity, format!("the token {shown} is open to others (mode {mode:03o})"))
-        .cause("anyone who can read it can end sessions and stop the server")
+        .cause("anyone who can read it has the right that it gives")
         .next(format!("rm {shown}     (the next start makes another), or chmod 600 {shown}"))
 }
 
@@ -149,22 +165,22 @@ fn shared(path: &Path, mode: u32) -> Failure {
 pub(super) struct Stopper {
     handle: ServerHandle,
     draining: Draining,
-    told: mpsc::Sender<()>,
+    told: Arc<Notify>,
 }
 
 impl Stopper {
     /// And what hears of each stop.
-    pub(super) fn new(handle: ServerHandle, draining: Draining) -> (Self, mpsc::Receiver<()>) {
-        let (told, heard) = mpsc::channel(1);
-        (Self { handle, draining, told }, heard)
+    pub(super) fn new(handle: ServerHandle, draining: Draining) -> (Self, Arc<Notify>) {
+        let told = Arc::new(Notify::new());
+        (Self { handle, draining, told: Arc::clone(&told) }, told)
     }
 
     /// The first time lets sessions end, the second time ends at once.
     pub(super) fn stop(&self) {
         self.draining.begin();
         self.handle.stop();
-        // It says so once; a console that is gone or busy says nothing.
-        self.told.try_send(()).unwrap_or(());
+        // The console says so once, when it is not busy.
+        self.told.notify_one();
     }
 }
 
@@ -178,10 +194,10 @@ pub(super) struct ServeOperations {
 }
 
 impl Operations for ServeOperations {
-    fn config(&self) -> Configuration {
+    fn config(&self) -> ConfigurationView {
         let entries = self.control.entries().iter().map(entry).collect();
         let file = self.control.file().map(|file| file.display().to_string());
-        Configuration { entries, file }
+        ConfigurationView { entries, file }
     }
 
     fn reload(&self) -> Result<Reloaded, String> {
@@ -199,10 +215,10 @@ impl Operations for ServeOperations {
 
     fn set_log_level(&self, level: LogLevel) -> Result<(), String> {
         let level = match level {
-            LogLevel::Error => Level::Error,
-            LogLevel::Warn => Level::Warn,
-            LogLevel::Info => Level::Info,
-            LogLevel::Debug => Level::Debug,
+            LogLevel::Error => EventLevel::Error,
+            LogLevel::Warn => EventLevel::Warn,
+            LogLevel::Info => EventLevel::Info,
+            LogLevel::Debug => EventLevel::Debug,
         };
         self.control.set_log_level(level).map_err(|failure| said(&failure))
     }
@@ -211,7 +227,7 @@ impl Operations for ServeOperations {
         check_receipt(text, &self.key)
     }
 
-    fn verified(&self, finding: &Finding, kept: io::Result<()>) {
+    fn verified(&self, finding: &VerificationFinding, kept: io::Result<()>) {
         self.board.show(&lines::verified(finding));
         if let Err(error) = kept {
             self.board.show(&lines::verification_unkept(&error));
@@ -223,16 +239,16 @@ impl Operations for ServeOperations {
     }
 }
 
-fn entry(entry: &Entry) -> ConfigEntry {
+fn entry(entry: &Setting) -> ConfigEntry {
     ConfigEntry {
         key: entry.key.name.into(),
         value: entry.value.clone(),
         origin: match entry.origin {
-            Origin::Flag => ddes_web::Origin::Flag,
-            Origin::Environment => ddes_web::Origin::Environment,
-            Origin::File { .. } => ddes_web::Origin::File,
-            Origin::Default => ddes_web::Origin::Default,
-            Origin::Operator => ddes_web::Origin::Operator,
+            Origin::Flag => ddes_web::ValueOrigin::Flag,
+            Origin::Environment => ddes_web::ValueOrigin::Environment,
+            Origin::File { .. } => ddes_web::ValueOrigin::File,
+            Origin::Default => ddes_web::ValueOrigin::Default,
+            Origin::Operator => ddes_web::ValueOrigin::Operator,
         },
         r#where: entry.place(),
         reloadable: entry.key.is_reloadable(),

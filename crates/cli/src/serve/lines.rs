@@ -11,19 +11,19 @@ use ddes_server::endpoint::{Admitted, Notice, NoticeEvent, SessionView};
 use ddes_server::watch::Cause;
 use ddes_session::classic::{EndReason, ServerEnd};
 use ddes_session::v2;
-use ddes_web::{Finding, Outcome};
+use ddes_web::{VerificationFinding, VerificationOutcome};
 use ddes_wire::classic::text;
 use ddes_wire::v2::Status;
-use ddes_wire::{ClientId, Total};
+use ddes_wire::{ClientId, Total, saturating};
 
 use super::control::{Change, Changes};
 use super::events::Event;
-use super::tally::{Kind, Sum};
+use super::tally::{Sum, UnprovenKind};
 use crate::args::ServeArgs;
 use crate::failure::Failure;
 use crate::home::{self, Home};
 use crate::ledger::with_totals;
-use crate::level::Level;
+use crate::level::EventLevel;
 use crate::screen::{Line, number};
 
 pub(super) fn starting() -> Line {
@@ -161,7 +161,7 @@ pub(super) fn reload_failed(failure: &Failure) -> Line {
         .with("cause", cause)
 }
 
-pub(super) fn log_level(level: Level) -> Line {
+pub(super) fn log_level(level: EventLevel) -> Line {
     let text = format!("[LOG] The level is {} until the next reload.", level.name());
     Event::LogLevel.line(text).with("log_level", level.name())
 }
@@ -184,16 +184,17 @@ pub(super) fn of_sum(sum: &Sum) -> Vec<Line> {
                 addresses => format!("{at_least}{addresses} addresses"),
             };
             let secs = over.as_secs_f64();
-            let text =
-                format!("[SUM] {count} more {}, from {from}, in {secs:.1} s", Kind::text(*kind));
+            let text = format!(
+                "[SUM] {count} more {}, from {from}, in {secs:.1} s",
+                UnprovenKind::text(*kind)
+            );
             let line = Event::Summed
                 .line(text)
                 .with("kind", kind.name())
                 .with("count", *count)
                 .with("addresses", *addresses)
                 .with("more_addresses", *has_more_addresses)
-                // Some 500 million years fit.
-                .with("millis", u64::try_from(over.as_millis()).unwrap_or(u64::MAX));
+                .with("millis", saturating::millis(*over));
             vec![line]
         }
     }
@@ -342,15 +343,15 @@ pub(super) fn ledger_checkpoint(error: &std::io::Error) -> Line {
 }
 
 /// What a verification that the API was asked for found.
-pub(super) fn verified(finding: &Finding) -> Line {
+pub(super) fn verified(finding: &VerificationFinding) -> Line {
     verification(finding.outcome, &finding.text)
 }
 
-pub(super) fn verification(outcome: Outcome, text: &str) -> Line {
+pub(super) fn verification(outcome: VerificationOutcome, text: &str) -> Line {
     let line = format!("[LEDGER] {text}");
     match outcome {
-        Outcome::Damaged => Event::LedgerDamaged.line(line).with("text", text),
-        Outcome::Whole | Outcome::Failed => {
+        VerificationOutcome::Damaged => Event::LedgerDamaged.line(line).with("text", text),
+        VerificationOutcome::Whole | VerificationOutcome::Failed => {
             Event::LedgerVerified.line(line).with("outcome", outcome.as_str()).with("text", text)
         }
     }

@@ -18,28 +18,30 @@ use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, mpsc as std_mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use ddes_server::{Access, Books, Report, Server, ServerOptions};
-use ddes_web::{About, Draining, Events, Limits, Web, WebHandle};
+use ddes_web::{About, Draining, Events, ReloadableLimits, Web, WebHandle};
 use ddes_wire::v2::Suite;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::args::{ServeArgs, SuiteName};
-use crate::capture::recorder::Recorder;
+use crate::capture::recorder::CaptureRecorder;
 use crate::config::{CommandLine, Configuration, warn_of_misspelt};
 use crate::failure::{Code, Failure};
 use crate::home::Home;
 use crate::keys;
 use crate::limits;
 use crate::prompt::Prompt;
-use crate::screen::{self, Screen};
+use crate::screen::{self, Line, Screen};
 use crate::streams;
+use crate::unheard::may_be_unheard;
 use board::Board;
 use console::Console;
-use control::{Control, Page};
+use control::{Control, PageControl};
 use http::{ServeOperations, Stopper};
 pub(crate) use lines::reloaded;
 use socket::ControlSocket;
@@ -68,7 +70,8 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let (books, about_ledger) = books::open(args, &home, &manager)?;
     let (files, http_files) = settings::share_files(args)?;
     let values_at = board::values_at(&args.output);
-    let live = settings::live(args, files, board::notices(args.log_level, values_at));
+    let level = board::level_of(args, shows_json(args));
+    let live = settings::live(args, files, board::notices(level, values_at));
     let events = Events::default();
     let (web, about_web) = http::bind(args, &home, http_files, &events)?;
     let public = key.public();
@@ -76,17 +79,17 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     options.watch = web.is_some();
     let about = about(args, &home, &options);
     let (server, is_passed) = bind(args, options, books)?;
-    let server = record(args, server)?;
+    let (server, recorder) = record(args, server)?;
     let address = server.local_addr().map_err(|error| cannot_listen(args, &error))?;
     let (prompt, screen) = open_screen(args)?;
-    let board = Board::start(screen, args.log_level, values_at, events.clone())?;
+    let board = Board::start(screen, args, level, values_at, events.clone())?;
     let control = Control::start(
         line,
         configuration.clone(),
         files,
         server.handle(),
         board.clone(),
-        Page { limits: about.limits.clone(), http: web.as_ref().map(Web::local_addr) },
+        PageControl { limits: about.limits.clone(), http: web.as_ref().map(Web::local_addr) },
         manager.clone(),
     )?;
     let (stopper, stops) = Stopper::new(server.handle(), Draining::default());
@@ -101,33 +104,69 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let about = About { address, ..about };
     let web = web.map(|web| http::start(web, about, server.handle(), operations)).transpose()?;
     let socket = take_commands(&home, address, &control, web.as_ref());
-    // For programs the first line is the address.
-    if !board.is_json() {
-        board.show(&lines::starting());
-    }
-    let http = web.as_ref().map(|web| web.local_addr());
-    board.show(&lines::listening(address, http, args));
-    board.show(&lines::server_key(&public.fingerprint(), key_is_new));
-    board.show_all(&about_ledger);
-    if !args.allow_any {
-        board.show(&lines::access(&home));
-    }
-    board.show_all(about_web.as_slice());
-    if web.is_some() && screen::is_interactive() && !board.is_json() {
-        board.show_here(&[http::link(web.as_deref())]);
-    }
+    let first = FirstLines {
+        server_key: lines::server_key(&public.fingerprint(), key_is_new),
+        ledger: about_ledger,
+        web: about_web,
+    };
+    first.show(&board, args, address, &home, web.as_ref());
     hint(args, address, is_passed);
-    let stop_note = systemd::watch(manager, server.handle(), address.to_string())?;
+    let (stop_note, all_told) = systemd::watch(manager, server.handle(), address.to_string())?;
+    // An old capture is replaced only by a server that runs.
+    if let Some(recorder) = recorder {
+        recorder.begin();
+    }
     let ends_with_input = args.end_with_input;
-    let beside = Beside { control, stopper, stops, stop_note, web, events, ends_with_input };
+    let beside = Companions { control, stopper, stops, stop_note, web, events, ends_with_input };
     let outcome = serve(server, &board, prompt, beside);
+    all_told.wait(LAST_WORDS);
     drop(socket);
     outcome
 }
 
-/// How others reach a server that only this machine reaches.
+/// What a server that has started says before anything else.
+struct FirstLines {
+    server_key: Line,
+    ledger: Vec<Line>,
+    web: Option<Line>,
+}
+
+impl FirstLines {
+    fn show(
+        self,
+        board: &Board,
+        args: &ServeArgs,
+        address: SocketAddr,
+        home: &Home,
+        web: Option<&Arc<WebHandle>>,
+    ) {
+        // For programs the first line is the address.
+        if !board.is_json() {
+            board.show(&lines::starting());
+        }
+        let http = web.map(|web| web.local_addr());
+        board.show(&lines::listening(address, http, args));
+        board.show(&self.server_key);
+        board.show_all(&self.ledger);
+        if !args.allow_any {
+            board.show(&lines::access(home));
+        }
+        board.show_all(self.web.as_slice());
+        let is_wanted = screen::is_interactive() && !board.is_json() && !args.output.quiet;
+        if web.is_some() && is_wanted {
+            board.show_here(&[http::link(web.map(AsRef::as_ref))]);
+        }
+    }
+}
+
+/// How others reach a server that only this machine reaches; and the warning where they reach one
+/// that is not secure.
 fn hint(args: &ServeArgs, address: SocketAddr, is_passed: bool) {
-    if address.ip().is_loopback() && !is_passed && !args.output.quiet {
+    let is_of_this_machine = address.ip().to_canonical().is_loopback();
+    if args.classic && !is_of_this_machine {
+        screen::warn_of_classic_beyond(address);
+    }
+    if is_of_this_machine && !is_passed && !args.output.quiet {
         streams::say(&format!(
             "Only this machine can connect. To accept others: --listen 0.0.0.0:{}",
             address.port()
@@ -136,10 +175,10 @@ fn hint(args: &ServeArgs, address: SocketAddr, is_passed: bool) {
 }
 
 /// What runs beside the server, and what ends it.
-struct Beside {
+struct Companions {
     control: Control,
     stopper: Stopper,
-    stops: mpsc::Receiver<()>,
+    stops: Arc<Notify>,
     stop_note: StopNote,
     /// The page, if there is one.
     web: Option<Arc<WebHandle>>,
@@ -149,17 +188,22 @@ struct Beside {
 }
 
 /// With a capture of its sessions, where one is asked for.
-fn record(args: &ServeArgs, server: Server) -> Result<Server, Failure> {
+fn record(
+    args: &ServeArgs,
+    server: Server,
+) -> Result<(Server, Option<Arc<CaptureRecorder>>), Failure> {
     let Some(path) = &args.capture else {
         if args.capture_secrets {
             return Err(Failure::new(Code::Usage, "--capture-secrets says nothing of where to")
+                .cause("secrets are written into the capture, and none is asked for")
                 .next("--capture FILE with it"));
         }
-        return Ok(server);
+        return Ok((server, None));
     };
-    let recorder = Recorder::start(path, args.capture_max_bytes, true)?;
+    let recorder = CaptureRecorder::start(path, args.capture_max_bytes, true)?;
     let recorder = if args.capture_secrets { recorder.with_secrets() } else { recorder };
-    Ok(server.tapped(Arc::new(recorder)))
+    let recorder = Arc::new(recorder);
+    Ok((server.tapped(recorder.clone()), Some(recorder)))
 }
 
 /// On the socket that the service manager passes, which the second value says, or on its own.
@@ -186,7 +230,7 @@ fn about(args: &ServeArgs, home: &Home, options: &ServerOptions) -> About {
         suites: v2.suites.clone(),
         is_classic: args.classic,
         allows_any: args.allow_any,
-        limits: Limits::new(options.endpoint.bounds.clone(), v2.idle),
+        limits: ReloadableLimits::new(options.endpoint.bounds.clone(), v2.idle),
         queued_values_max: options.endpoint.queued_values_max,
         ledger: (database.is_none() && ledger != Path::new("memory")).then_some(ledger),
         database,
@@ -245,8 +289,13 @@ fn take_commands(
 
 /// Serves on this thread, beside a console on another, until it is stopped or the disk fails.
 /// Nothing here waits for whoever should read what is shown.
-fn serve(server: Server, board: &Board, mut prompt: Prompt, beside: Beside) -> Result<(), Failure> {
-    let Beside { control, stopper, stops, stop_note, web, events, ends_with_input } = beside;
+fn serve(
+    server: Server,
+    board: &Board,
+    mut prompt: Prompt,
+    beside: Companions,
+) -> Result<(), Failure> {
+    let Companions { control, stopper, stops, stop_note, web, events, ends_with_input } = beside;
     let (notices, received) = mpsc::channel(NOTICES_MAX);
     let dropped = Arc::new(AtomicU64::new(0));
     let (stopped, when_stopped) = oneshot::channel();
@@ -272,7 +321,7 @@ fn serve(server: Server, board: &Board, mut prompt: Prompt, beside: Beside) -> R
         .spawn(move || {
             runtime.block_on(console.run(&mut prompt));
             // Whoever would hear it has given it up.
-            over.send(()).unwrap_or(());
+            may_be_unheard(over.send(()));
         })
         .map_err(|error| Failure::system("cannot start a thread", &error))?;
 
@@ -289,7 +338,7 @@ fn serve(server: Server, board: &Board, mut prompt: Prompt, beside: Beside) -> R
     let console = when_over.recv_timeout(LAST_WORDS);
     board.finish(LAST_WORDS);
     match outcome?.failure {
-        None => console.map_err(|_| Failure::new(Code::No, "the console failed")),
+        None => last_words(console),
         Some(why) => Err(Failure::new(
             Code::Integrity,
             format!("the ledger cannot be written any more: {why}"),
@@ -314,15 +363,29 @@ fn to_show(tally: &Mutex<Tally>, stop_note: &StopNote, report: Report) -> Option
         }
         Report::Stopping(drain) => {
             // Without a service manager nobody waits for it.
-            stop_note.send(drain).unwrap_or(());
+            may_be_unheard(stop_note.send(drain));
             None
         }
         report @ (Report::Access(_) | Report::Ledger(_) | Report::Checkpoint(_)) => Some(report),
     }
 }
 
+/// What the end of the console means for the server's own. A console that is only slow, on a busy
+/// machine, has not failed.
+fn last_words(console: Result<(), RecvTimeoutError>) -> Result<(), Failure> {
+    match console {
+        Ok(()) | Err(RecvTimeoutError::Timeout) => Ok(()),
+        Err(RecvTimeoutError::Disconnected) => Err(Failure::new(Code::No, "the console failed")),
+    }
+}
+
+/// Whether programs read the lines.
+fn shows_json(args: &ServeArgs) -> bool {
+    args.output.json || !io::stdout().is_terminal()
+}
+
 fn open_screen(args: &ServeArgs) -> Result<(Prompt, Screen), Failure> {
-    if args.output.json || !io::stdout().is_terminal() {
+    if shows_json(args) {
         Ok((Prompt::on_pipe()?, Screen::json()))
     } else if screen::is_interactive() {
         Prompt::on_terminal()
@@ -338,6 +401,20 @@ fn cannot_listen(args: &ServeArgs, error: &io::Error) -> Failure {
             .cause("another server runs on that port")
             .next(format!("ddes serve --listen {}:0     (takes a free port)", args.listen.ip()))
     } else {
-        failure.next("--listen ADDR:PORT with an address of this machine and a port above 1023")
+        failure
+            .cause("this machine does not have that address, or this user may not take that port")
+            .next("--listen ADDR:PORT with an address of this machine and a port above 1023")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_console_that_is_slow_has_not_failed_and_one_that_is_gone_has() {
+        assert!(last_words(Ok(())).is_ok());
+        assert!(last_words(Err(RecvTimeoutError::Timeout)).is_ok());
+        assert!(last_words(Err(RecvTimeoutError::Disconnected)).is_err());
     }
 }

@@ -23,7 +23,8 @@ use zeroize::Zeroizing;
 
 use super::control::{Change, Changes, Control};
 use crate::failure::{Code, Failure};
-use crate::folder::Folder;
+use crate::folder::OpenFolder;
+use crate::streams::say;
 
 /// What a path of a socket may have of bytes (unix(7)), with the 0 at its end.
 const PATH_BYTES_MAX: usize = 108;
@@ -48,8 +49,13 @@ pub(super) struct ControlSocket {
 
 impl Drop for ControlSocket {
     fn drop(&mut self) {
-        // The next server of this home removes one that stays.
-        std::fs::remove_file(&self.path).unwrap_or(());
+        match std::fs::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                // The next server of this home removes it.
+                say(&format!("{} stays: {error}", self.path.display()));
+            }
+            Ok(()) | Err(_) => {}
+        }
     }
 }
 
@@ -63,7 +69,7 @@ impl ControlSocket {
     ) -> io::Result<Self> {
         // The page ends with the server, whatever this thread waits for.
         let web = web.map(Arc::downgrade);
-        let open = Folder::make(folder)?;
+        let open = OpenFolder::make(folder)?;
         for (path, _) in reachable(folder, &open)?.1 {
             // Nobody listens on it any more.
             std::fs::remove_file(path)?;
@@ -80,13 +86,23 @@ impl ControlSocket {
         thread::Builder::new().name("control".into()).spawn(move || {
             // Errors of accept pass: of files that are all in use, of clients that left.
             for stream in listener.incoming().flatten() {
-                // A client that leaves needs no answer.
                 let web = web.as_ref().and_then(Weak::upgrade);
-                answer(&stream, &address, &control, web.as_deref()).unwrap_or(());
+                match answer(&stream, &address, &control, web.as_deref()) {
+                    Err(error) if !has_left(&error) => {
+                        say(&format!("A request of a command got no answer: {error}"));
+                    }
+                    Ok(()) | Err(_) => {}
+                }
             }
         })?;
         Ok(socket)
     }
+}
+
+/// A client that leaves, or takes or asks nothing for too long, needs no answer.
+fn has_left(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, TimedOut, WouldBlock};
+    [BrokenPipe, ConnectionReset, TimedOut, WouldBlock].contains(&error.kind())
 }
 
 fn answer(
@@ -144,7 +160,7 @@ pub(crate) struct RunningServer {
 impl RunningServer {
     /// All that run in this home now.
     pub(crate) fn all(folder: &Path, most: Duration) -> io::Result<Vec<Self>> {
-        let open = match Folder::open(folder) {
+        let open = match OpenFolder::open(folder) {
             Ok(open) => open,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error),
@@ -198,7 +214,7 @@ impl RunningServer {
 /// not among them.
 pub(crate) fn pages(folder: &Path, most: Duration) -> io::Result<Vec<SocketAddr>> {
     let until = Instant::now() + most;
-    let (streams, _) = reachable(folder, &Folder::open(folder)?)?;
+    let (streams, _) = reachable(folder, &OpenFolder::open(folder)?)?;
     Ok(streams.into_iter().filter_map(|stream| page(stream, until)).collect())
 }
 
@@ -215,7 +231,7 @@ type Reached = (Vec<UnixStream>, Vec<(PathBuf, io::Error)>);
 
 /// Connections to all sockets of the folder, and those on which nobody listens. In a folder that
 /// others can write, anybody may listen.
-fn reachable(folder: &Path, open: &Folder) -> io::Result<Reached> {
+fn reachable(folder: &Path, open: &OpenFolder) -> io::Result<Reached> {
     open.refuse_if_shared().map_err(|failure| io::Error::other(failure.what().to_owned()))?;
     let (mut reached, mut dead) = (Vec::new(), Vec::new());
     for entry in std::fs::read_dir(folder)?.take(SOCKETS_MAX) {
@@ -244,7 +260,7 @@ fn connect(path: &Path) -> io::Result<UnixStream> {
 }
 
 /// The path of a name in the folder; where it is too long for a socket, by the folder's descriptor.
-fn short(folder: &Path, open: &Folder, name: &str) -> PathBuf {
+fn short(folder: &Path, open: &OpenFolder, name: &str) -> PathBuf {
     let path = folder.join(name);
     if path.as_os_str().len() < PATH_BYTES_MAX {
         return path;
@@ -276,5 +292,17 @@ impl Changes {
             needs_restart: list("needs_restart")?,
             file: text(value, "file").map(PathBuf::from),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_has_left_by_the_errors_of_its_socket_and_no_others() {
+        assert!(has_left(&io::ErrorKind::BrokenPipe.into()));
+        assert!(has_left(&io::ErrorKind::WouldBlock.into()));
+        assert!(!has_left(&io::ErrorKind::InvalidData.into()));
     }
 }

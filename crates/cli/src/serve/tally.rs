@@ -16,7 +16,7 @@ const ADDRESSES_MAX: usize = 1024;
 
 /// Something that a client causes who has proven nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Kind {
+pub(super) enum UnprovenKind {
     Connected,
     KeyVerified,
     TokenShared,
@@ -32,10 +32,10 @@ pub(super) enum Kind {
 
 /// Bounded: by the kinds, and by the addresses of each.
 #[derive(Debug, Default)]
-pub(super) struct Tally(BTreeMap<Kind, Window>);
+pub(super) struct Tally(BTreeMap<UnprovenKind, TallyWindow>);
 
 #[derive(Debug)]
-struct Window {
+struct TallyWindow {
     since: Instant,
     count: u64,
     addresses: HashSet<IpAddr>,
@@ -49,7 +49,7 @@ pub(super) enum Sum {
     /// A sum of one is that one.
     One(Box<Notice>),
     Many {
-        kind: Kind,
+        kind: UnprovenKind,
         count: u64,
         addresses: usize,
         /// There were more of them than are told apart.
@@ -77,9 +77,9 @@ impl Tally {
     }
 
     fn note_kind(&mut self, now: Instant, notice: Notice) -> Option<Notice> {
-        let Some(kind) = Kind::of(&notice) else { return Some(notice) };
+        let Some(kind) = UnprovenKind::of(&notice) else { return Some(notice) };
         let Some(window) = self.0.get_mut(&kind) else {
-            self.0.insert(kind, Window::new(now));
+            self.0.insert(kind, TallyWindow::new(now));
             return Some(notice);
         };
         window.count += 1;
@@ -102,7 +102,7 @@ impl Tally {
             if now < window.since + WINDOW {
                 return true;
             }
-            let window = std::mem::replace(window, Window::new(now));
+            let window = std::mem::replace(window, TallyWindow::new(now));
             let was_quiet = window.count == 0;
             sums.extend(window.sum(*kind, now));
             !was_quiet
@@ -123,12 +123,12 @@ fn is_end(event: &NoticeEvent) -> bool {
     matches!(event, NoticeEvent::Ended(_) | NoticeEvent::ClassicEnded(_))
 }
 
-impl Window {
+impl TallyWindow {
     fn new(since: Instant) -> Self {
         Self { since, count: 0, addresses: HashSet::new(), last: None }
     }
 
-    fn sum(self, kind: Kind, now: Instant) -> Option<Sum> {
+    fn sum(self, kind: UnprovenKind, now: Instant) -> Option<Sum> {
         let Self { since, count, addresses, last } = self;
         if count <= 1 {
             return last.map(Sum::One);
@@ -145,7 +145,7 @@ impl Window {
     }
 }
 
-impl Kind {
+impl UnprovenKind {
     #[cfg(test)]
     pub(super) const ALL: [Self; 11] = [
         Self::Connected,
@@ -311,7 +311,7 @@ pub(super) mod tests {
         }
         assert_eq!((said, tally.take(start + MOMENT * 999).len()), (2, 0));
         let sums = tally.take(start + WINDOW);
-        for (sum, expected) in sums.iter().zip([Kind::Connected, Kind::Tampered]) {
+        for (sum, expected) in sums.iter().zip([UnprovenKind::Connected, UnprovenKind::Tampered]) {
             let Sum::Many { kind, count, addresses, has_more_addresses, over } = sum else {
                 panic!("{sum:?}")
             };

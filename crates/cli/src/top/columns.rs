@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::words::{UNKNOWN, between, brief, grouped, rate};
-use crate::api::answers::Session;
+use crate::api::answers::ListedSession;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Column {
+pub(super) enum TopColumn {
     Id,
     Name,
     Peer,
@@ -21,44 +21,44 @@ pub(super) enum Column {
 }
 
 /// Which columns a screen of at least so many terminal columns has.
-const LAYOUTS: [(usize, &[Column]); 4] = [
+const LAYOUTS: [(usize, &[TopColumn]); 4] = [
     (
         112,
         &[
-            Column::Id,
-            Column::Name,
-            Column::Peer,
-            Column::Suite,
-            Column::State,
-            Column::Count,
-            Column::Sum,
-            Column::Rate,
-            Column::Idle,
-            Column::Opened,
+            TopColumn::Id,
+            TopColumn::Name,
+            TopColumn::Peer,
+            TopColumn::Suite,
+            TopColumn::State,
+            TopColumn::Count,
+            TopColumn::Sum,
+            TopColumn::Rate,
+            TopColumn::Idle,
+            TopColumn::Opened,
         ],
     ),
     (
         76,
         &[
-            Column::Id,
-            Column::Name,
-            Column::Peer,
-            Column::Count,
-            Column::Sum,
-            Column::Rate,
-            Column::Idle,
+            TopColumn::Id,
+            TopColumn::Name,
+            TopColumn::Peer,
+            TopColumn::Count,
+            TopColumn::Sum,
+            TopColumn::Rate,
+            TopColumn::Idle,
         ],
     ),
-    (56, &[Column::Id, Column::Name, Column::Count, Column::Sum, Column::Rate]),
-    (0, &[Column::Id, Column::Name, Column::Sum, Column::Rate]),
+    (56, &[TopColumn::Id, TopColumn::Name, TopColumn::Count, TopColumn::Sum, TopColumn::Rate]),
+    (0, &[TopColumn::Id, TopColumn::Name, TopColumn::Sum, TopColumn::Rate]),
 ];
 
-pub(super) fn fitting(columns: usize) -> &'static [Column] {
+pub(super) fn fitting(columns: usize) -> &'static [TopColumn] {
     let layout = LAYOUTS.iter().find(|(least, _)| columns >= *least);
     layout.map_or(&[], |(_, layout)| layout)
 }
 
-impl Column {
+impl TopColumn {
     pub(super) fn heading(self) -> &'static str {
         match self {
             Self::Id => "#",
@@ -101,7 +101,7 @@ impl Column {
     /// `now` is the server's time; `age` is how long ago that was.
     pub(super) fn of(
         self,
-        session: &Session,
+        session: &ListedSession,
         rates: &HashMap<u64, f64>,
         now: &str,
         age: Duration,
@@ -126,7 +126,7 @@ impl Column {
 }
 
 /// What a person knows a session by.
-fn name(session: &Session) -> String {
+fn name(session: &ListedSession) -> String {
     if let Some(name) = session.name.as_ref().or(session.fingerprint.as_ref()) {
         return name.clone();
     }

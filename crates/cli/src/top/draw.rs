@@ -9,9 +9,9 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Block, Paragraph, Row, Sparkline, Table, Wrap};
 
-use super::columns::{Column, fitting};
+use super::columns::{TopColumn, fitting};
 use super::facts::{self, Fact, facts};
-use super::view::{COLUMNS, Mode, View};
+use super::view::{COLUMNS, Mode, TopView};
 use super::words::{rate, span};
 use super::{panels, wire};
 
@@ -72,7 +72,7 @@ impl Palette {
 
 pub(super) fn draw(
     frame: &mut Frame<'_>,
-    view: &mut View,
+    view: &mut TopView,
     place: &str,
     palette: Palette,
     now: Instant,
@@ -101,16 +101,16 @@ pub(super) fn draw(
 }
 
 /// Whether there is room for a curve, and whether the sessions are what is looked at.
-fn has_curve(height: u16, view: &View) -> bool {
+fn has_curve(height: u16, view: &TopView) -> bool {
     height >= CURVE_FROM && !matches!(view.mode, Mode::Wire(_) | Mode::Security)
 }
 
-fn curve_rows(height: u16, view: &View) -> u16 {
+fn curve_rows(height: u16, view: &TopView) -> u16 {
     if has_curve(height, view) { CURVE_ROWS } else { 1 }
 }
 
 /// One row, or two where it does not fit in one and there is room.
-fn health_rows(area: Rect, view: &View) -> u16 {
+fn health_rows(area: Rect, view: &TopView) -> u16 {
     let overview = &view.look.overview;
     let columns = overview.health.level.chars().count() + 2 + overview.health.text.chars().count();
     let is_long = columns > usize::from(area.width) && area.height >= CURVE_FROM;
@@ -118,14 +118,14 @@ fn health_rows(area: Rect, view: &View) -> u16 {
 }
 
 /// The title, the health, the curve or its number, four facts.
-fn head_rows(area: Rect, view: &View) -> u16 {
+fn head_rows(area: Rect, view: &TopView) -> u16 {
     let facts = if matches!(view.mode, Mode::Wire(_) | Mode::Security) { 0 } else { 4 };
     let rows = 1 + health_rows(area, view) + curve_rows(area.height, view) + facts;
     // A list of three sessions is worth more than the last facts.
     rows.min(area.height.saturating_sub(6))
 }
 
-fn head(frame: &mut Frame<'_>, area: Rect, view: &View, palette: Palette, now: Instant) {
+fn head(frame: &mut Frame<'_>, area: Rect, view: &TopView, palette: Palette, now: Instant) {
     let overview = &view.look.overview;
     let stale = view.staleness(now);
     let [title, health, curve, rest] = Layout::vertical([
@@ -157,7 +157,7 @@ fn head(frame: &mut Frame<'_>, area: Rect, view: &View, palette: Palette, now: I
 fn title_line(
     frame: &mut Frame<'_>,
     area: Rect,
-    view: &View,
+    view: &TopView,
     palette: Palette,
     stale: Option<Duration>,
 ) {
@@ -178,7 +178,7 @@ fn fact_line(fact: &Fact, width: u16, palette: Palette) -> Line<'static> {
 }
 
 /// The number, and the curve of five minutes beside it.
-fn throughput(frame: &mut Frame<'_>, area: Rect, view: &View, palette: Palette) {
+fn throughput(frame: &mut Frame<'_>, area: Rect, view: &TopView, palette: Palette) {
     let overview = &view.look.overview;
     let number = facts::throughput(overview);
     let peak = facts::peak(overview);
@@ -237,7 +237,7 @@ fn scaled(share: f64) -> u64 {
     ((share.clamp(0.0, 1.0) * BAR_MAX as f64) as u64).max(least)
 }
 
-fn sessions(frame: &mut Frame<'_>, area: Rect, view: &View, palette: Palette, now: Instant) {
+fn sessions(frame: &mut Frame<'_>, area: Rect, view: &TopView, palette: Palette, now: Instant) {
     let [above, list] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
     let page = &view.look.page;
     let shown = page.total.saturating_sub(view.first).min(view.rows);
@@ -261,11 +261,11 @@ fn sessions(frame: &mut Frame<'_>, area: Rect, view: &View, palette: Palette, no
     frame.render_widget(table(view, list, palette, now), list);
 }
 
-fn table(view: &View, area: Rect, palette: Palette, now: Instant) -> Table<'static> {
+fn table(view: &TopView, area: Rect, palette: Palette, now: Instant) -> Table<'static> {
     let width = usize::from(area.width);
     let columns = fitting(width);
     let age = now.duration_since(view.looked_at);
-    let cell = |column: Column, text: String| {
+    let cell = |column: TopColumn, text: String| {
         let side = if column.is_number() { Alignment::Right } else { Alignment::Left };
         Text::from(text).alignment(side)
     };
@@ -288,7 +288,7 @@ fn table(view: &View, area: Rect, palette: Palette, now: Instant) -> Table<'stat
     });
     let widths = columns.iter().map(|column| {
         let least = column.width(width);
-        if *column == Column::Name { Constraint::Min(least) } else { Constraint::Length(least) }
+        if *column == TopColumn::Name { Constraint::Min(least) } else { Constraint::Length(least) }
     });
     let heading = Row::new(heading.collect::<Vec<_>>()).style(palette.heading());
     Table::new(rows.collect::<Vec<_>>(), widths.collect::<Vec<_>>()).header(heading)
@@ -304,7 +304,7 @@ pub(super) fn rule(frame: &mut Frame<'_>, area: Rect, parts: &[String], palette:
 }
 
 /// The last line: a question, a filter being typed, what happened, or the keys.
-fn bottom(view: &View, width: u16, palette: Palette, now: Instant) -> Line<'static> {
+fn bottom(view: &TopView, width: u16, palette: Palette, now: Instant) -> Line<'static> {
     match &view.mode {
         Mode::Confirm { id, label } => {
             let question = format!("End session #{id} ({label})? y or n ");

@@ -1,17 +1,17 @@
 //! The messages of one session, as far as they were asked for.
 
 use super::view::moved;
-use crate::api::answers::{Frame, Ladder};
+use crate::api::answers::{Ladder, LadderFrame};
 
 /// Frames that are kept.
 const FRAMES_MAX: usize = 512;
 
 /// The ladder of one session, as far as it is known.
 #[derive(Debug)]
-pub(super) struct Wire {
+pub(super) struct SessionLadder {
     pub(super) id: u64,
     pub(super) about: Option<Ladder>,
-    pub(super) frames: Vec<Frame>,
+    pub(super) frames: Vec<LadderFrame>,
     /// Frames that are not among them any more.
     pub(super) dropped: u64,
     pub(super) error: Option<String>,
@@ -19,7 +19,7 @@ pub(super) struct Wire {
     pub(super) selected: Option<usize>,
 }
 
-impl Wire {
+impl SessionLadder {
     pub(super) fn new(id: u64) -> Self {
         Self { id, about: None, frames: Vec::new(), dropped: 0, error: None, selected: None }
     }
@@ -35,7 +35,7 @@ impl Wire {
         match ladder {
             Ok(mut ladder) => {
                 self.error = None;
-                let is_new = |frame: &Frame| newest.is_none_or(|newest| frame.seq > newest);
+                let is_new = |frame: &LadderFrame| newest.is_none_or(|newest| frame.seq > newest);
                 self.frames.extend(std::mem::take(&mut ladder.frames).into_iter().filter(is_new));
                 let excess = self.frames.len().saturating_sub(FRAMES_MAX);
                 self.frames.drain(..excess);

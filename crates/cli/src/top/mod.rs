@@ -28,7 +28,7 @@ use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGWINCH};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
-use crate::api::{Api, ApiError};
+use crate::api::{Api, RequestError};
 use crate::args::TopArgs;
 use crate::failure::{Code, Failure};
 use crate::screen::{self, Line, Screen};
@@ -37,8 +37,8 @@ use crate::suspend::Suspend;
 use crate::terminal;
 use draw::{Palette, draw};
 use poll::{Look, Poller, look, raw};
-use view::{View, Wish};
-use window::Window;
+use view::{TopView, Wish};
+use window::TerminalWindow;
 
 /// What waits to be shown or done; whoever brings more waits.
 const INPUTS_MAX: usize = 64;
@@ -46,11 +46,13 @@ const INPUTS_MAX: usize = 64;
 const REDRAW: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(args: &TopArgs) -> Result<(), Failure> {
-    let api = Api::find(&args.api)?;
+    let mut api = Api::find(&args.api)?;
+    api.hurry(Some(Instant::now() + Duration::from_secs(args.timeout.into())));
     if args.output.json {
-        return stream(&api, args.once);
+        return stream(api, args.once);
     }
-    let first = look(&api, View::first_ask()).map_err(|error| api.failure(&error))?;
+    let first = look(&api, TopView::first_ask()).map_err(|error| api.failure(&error))?;
+    api.hurry(None);
     if args.once || !screen::is_interactive() || !terminal::has_cursor() {
         return Screen::plain().show(&Line::new("top", plain::text(&first)));
     }
@@ -63,15 +65,16 @@ pub(crate) fn run(args: &TopArgs) -> Result<(), Failure> {
 }
 
 /// One object, or one a second: the overview and the sessions as the server wrote them.
-fn stream(api: &Api, once: bool) -> Result<(), Failure> {
+fn stream(mut api: Api, once: bool) -> Result<(), Failure> {
     let mut screen = Screen::json();
     let (mut has_begun, mut is_away) = (false, false);
     loop {
         let begin = Instant::now();
-        match raw(api, &View::first_ask()) {
+        match raw(&api, &TopView::first_ask()) {
             Ok((overview, sessions)) => {
                 screen.show(&line(overview, sessions))?;
                 (has_begun, is_away) = (true, false);
+                api.hurry(None);
             }
             Err(error) if once || !has_begun => return Err(api.failure(&error)),
             Err(error) if !is_away => {
@@ -104,10 +107,10 @@ fn line(mut overview: Value, sessions: Value) -> Line {
 }
 
 /// What the screen's thread waits for.
-enum Input {
+enum TopInput {
     /// By its name.
     Key(String),
-    Looked(Result<Box<Look>, ApiError>),
+    Looked(Result<Box<Look>, RequestError>),
     Ended {
         id: u64,
         ended: Result<(), String>,
@@ -119,21 +122,21 @@ enum Input {
 
 /// Reports the end of its thread, however it comes.
 struct Watched {
-    inputs: SyncSender<Input>,
+    inputs: SyncSender<TopInput>,
     what: String,
 }
 
 impl Drop for Watched {
     fn drop(&mut self) {
         // Nobody is left to be told when the program ends.
-        drop(self.inputs.send(Input::Gone(std::mem::take(&mut self.what))));
+        drop(self.inputs.send(TopInput::Gone(std::mem::take(&mut self.what))));
     }
 }
 
 fn spawn(
     name: &str,
-    inputs: SyncSender<Input>,
-    work: impl FnOnce(&SyncSender<Input>) + Send + 'static,
+    inputs: SyncSender<TopInput>,
+    work: impl FnOnce(&SyncSender<TopInput>) + Send + 'static,
 ) -> Result<(), Failure> {
     let watched = Watched { inputs, what: format!("the thread '{name}' ended") };
     thread::Builder::new()
@@ -150,33 +153,33 @@ fn watch(api: Api, first: Look) -> Result<Option<i32>, Failure> {
     let (inputs, received) = sync_channel(INPUTS_MAX);
     watch_signals(inputs.clone())?;
     let place = api.server().to_string();
-    let view = View::new(Instant::now(), first);
+    let view = TopView::new(Instant::now(), first);
     let poller = Poller::start(api, view.ask(), inputs.clone())?;
     let terminal = Terminal::new(CrosstermBackend::new(BufWriter::new(Output))).map_err(failed)?;
-    let window = Window::take(stdin(), Output).map_err(failed)?;
+    let window = TerminalWindow::take(stdin(), Output).map_err(failed)?;
     read_keys(inputs)?;
-    Watch { view, poller, shell, window, terminal, place, palette: Palette::of_terminal() }
+    TopScreen { view, poller, shell, window, terminal, place, palette: Palette::of_terminal() }
         .run(&received)
 }
 
-fn watch_signals(inputs: SyncSender<Input>) -> Result<(), Failure> {
+fn watch_signals(inputs: SyncSender<TopInput>) -> Result<(), Failure> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCONT, SIGWINCH])
         .map_err(|error| Failure::system("cannot watch for signals", &error))?;
     spawn("signals", inputs, move |inputs| {
         for signal in signals.forever() {
-            if inputs.send(Input::Signal(signal)).is_err() {
+            if inputs.send(TopInput::Signal(signal)).is_err() {
                 return;
             }
         }
     })
 }
 
-fn read_keys(inputs: SyncSender<Input>) -> Result<(), Failure> {
+fn read_keys(inputs: SyncSender<TopInput>) -> Result<(), Failure> {
     spawn("keys", inputs, |inputs| {
         loop {
             let input = match event::read() {
                 Ok(Event::Key(key)) => match key::name(key) {
-                    Some(name) => Input::Key(name),
+                    Some(name) => TopInput::Key(name),
                     None => continue,
                 },
                 // A paste comes as keys. A new size is a signal too: crossterm loses its event
@@ -188,9 +191,9 @@ fn read_keys(inputs: SyncSender<Input>) -> Result<(), Failure> {
                     | Event::Mouse(_)
                     | Event::Paste(_),
                 ) => continue,
-                Err(error) => Input::Gone(format!("cannot read keys: {error}")),
+                Err(error) => TopInput::Gone(format!("cannot read keys: {error}")),
             };
-            let is_last = matches!(input, Input::Gone(_));
+            let is_last = matches!(input, TopInput::Gone(_));
             if inputs.send(input).is_err() || is_last {
                 return;
             }
@@ -199,12 +202,12 @@ fn read_keys(inputs: SyncSender<Input>) -> Result<(), Failure> {
 }
 
 /// Everything of the screen's thread.
-struct Watch {
-    view: View,
+struct TopScreen {
+    view: TopView,
     poller: Poller,
     /// The terminal as the shell left it.
     shell: Suspend,
-    window: Window,
+    window: TerminalWindow,
     terminal: Terminal<CrosstermBackend<BufWriter<Output>>>,
     /// Where the API is.
     place: String,
@@ -212,10 +215,10 @@ struct Watch {
 }
 
 /// How the screen ends.
-type End = Result<Option<i32>, Failure>;
+type ScreenEnd = Result<Option<i32>, Failure>;
 
-impl Watch {
-    fn run(mut self, inputs: &Receiver<Input>) -> End {
+impl TopScreen {
+    fn run(mut self, inputs: &Receiver<TopInput>) -> ScreenEnd {
         loop {
             self.draw()?;
             self.poller.ask(self.view.ask());
@@ -237,10 +240,10 @@ impl Watch {
         }
     }
 
-    fn handle(&mut self, input: Input) -> Option<End> {
+    fn handle(&mut self, input: TopInput) -> Option<ScreenEnd> {
         let now = Instant::now();
         match input {
-            Input::Key(key) => match self.view.handle_key(now, &key) {
+            TopInput::Key(key) => match self.view.handle_key(now, &key) {
                 Wish::Nothing => {}
                 Wish::Quit => return Some(Ok(None)),
                 Wish::Interrupt => return Some(Ok(Some(SIGINT))),
@@ -250,14 +253,14 @@ impl Watch {
                 }
                 Wish::End(id) => self.poller.end(id),
             },
-            Input::Looked(look) => self.view.handle_look(now, look),
-            Input::Ended { id, ended } => self.view.handle_ended(now, id, ended),
+            TopInput::Looked(look) => self.view.handle_look(now, look),
+            TopInput::Ended { id, ended } => self.view.handle_ended(now, id, ended),
             // A terminal forgets what a smaller window had no room for.
-            Input::Signal(SIGWINCH) => return self.again(Ok(())).err().map(Err),
+            TopInput::Signal(SIGWINCH) => return self.again(Ok(())).err().map(Err),
             // Somebody stopped it from outside, and the shell may have set its own mode.
-            Input::Signal(SIGCONT) => return self.again(self.window.retake()).err().map(Err),
-            Input::Signal(signal) => return Some(Ok(Some(signal))),
-            Input::Gone(what) => return Some(gone(&what)),
+            TopInput::Signal(SIGCONT) => return self.again(self.window.retake()).err().map(Err),
+            TopInput::Signal(signal) => return Some(Ok(Some(signal))),
+            TopInput::Gone(what) => return Some(gone(&what)),
         }
         None
     }
@@ -283,6 +286,6 @@ fn unusable(error: &io::Error) -> Failure {
     Failure::system("cannot use the terminal", error)
 }
 
-fn gone(what: &str) -> End {
+fn gone(what: &str) -> ScreenEnd {
     Err(Failure::new(Code::No, what).next("ddes top --once"))
 }

@@ -6,10 +6,10 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Padding, Paragraph};
 
 use super::draw::{Palette, rule};
-use super::view::View;
+use super::view::TopView;
 use super::words::{between, grouped, rate, span};
 
-pub(super) fn security(frame: &mut Frame<'_>, area: Rect, view: &View, palette: Palette) {
+pub(super) fn security(frame: &mut Frame<'_>, area: Rect, view: &TopView, palette: Palette) {
     let [above, list] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
     rule(frame, above, &["refusals and limits".into()], palette);
     let lines = match &view.look.security {
@@ -85,8 +85,9 @@ pub(super) fn help(frame: &mut Frame<'_>, place: &str, palette: Palette) {
     lines.push(Line::raw("Rates are means of 10 s; (+2) are"));
     lines.push(Line::raw("refusals of the last minute. The page:"));
     lines.push(Line::raw(format!("http://{place}")));
-    // A screen has fewer rows than that.
-    let height = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX).min(area.height);
+    // More rows than a `u16` are more than the screen has.
+    let rows = u16::try_from(lines.len() + 2);
+    let height = rows.map_or(area.height, |rows| rows.min(area.height));
     let at = area.centered(Constraint::Length(width), Constraint::Length(height));
     frame.render_widget(Clear, at);
     let block = Block::bordered().title(" ddes top ").padding(Padding::horizontal(1));

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::columns::{Column, fitting};
+use super::columns::{TopColumn, fitting};
 use super::facts::{self, facts};
 use super::poll::Look;
 use super::words::rate;
@@ -26,12 +26,13 @@ pub(super) fn text(look: &Look) -> String {
     lines.push(String::new());
     lines.push(facts::listed(0, page.sessions.len(), page.total, page.all));
     // A rate needs two looks.
-    let columns = fitting(terminal::columns()).iter().filter(|column| **column != Column::Rate);
-    let columns: Vec<Column> = columns.copied().collect();
+    let columns = fitting(terminal::columns()).iter().filter(|column| **column != TopColumn::Rate);
+    let columns: Vec<TopColumn> = columns.copied().collect();
     let headings = columns.iter().map(|column| column.heading().to_owned()).collect();
     let rows = page.sessions.iter().map(|session| {
-        let of =
-            |column: &Column| column.of(session, &HashMap::new(), &overview.as_of, Duration::ZERO);
+        let of = |column: &TopColumn| {
+            column.of(session, &HashMap::new(), &overview.as_of, Duration::ZERO)
+        };
         columns.iter().map(of).collect()
     });
     if !page.sessions.is_empty() {
@@ -41,7 +42,7 @@ pub(super) fn text(look: &Look) -> String {
 }
 
 /// Each column as wide as its longest text.
-fn table(columns: &[Column], rows: &[Vec<String>]) -> Vec<String> {
+fn table(columns: &[TopColumn], rows: &[Vec<String>]) -> Vec<String> {
     let widths: Vec<usize> = (0..columns.len())
         .map(|at| rows.iter().map(|row| row[at].chars().count()).fold(0, usize::max))
         .collect();

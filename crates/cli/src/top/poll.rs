@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::Input;
+use super::TopInput;
 use crate::api::answers::{Ladder, Overview, Security, SessionPage};
-use crate::api::{Api, ApiError, encoded, understood};
+use crate::api::{Api, RequestError, encoded, understood};
 use crate::failure::Failure;
 
 /// Between two looks, counted from the first one's begin.
@@ -46,11 +46,11 @@ pub(super) struct Look {
 }
 
 /// As [`Look`], with the overview and the sessions as the server wrote them.
-pub(super) fn raw(api: &Api, ask: &Ask) -> Result<(Value, Value), ApiError> {
+pub(super) fn raw(api: &Api, ask: &Ask) -> Result<(Value, Value), RequestError> {
     Ok((api.get("/api/v1/overview")?, api.get(&sessions_path(ask))?))
 }
 
-pub(super) fn look(api: &Api, ask: Ask) -> Result<Look, ApiError> {
+pub(super) fn look(api: &Api, ask: Ask) -> Result<Look, RequestError> {
     let (overview, page) = raw(api, &ask)?;
     let (overview, mut page): (Overview, SessionPage) = (understood(overview)?, understood(page)?);
     page.sessions.truncate(ROWS_MAX);
@@ -73,11 +73,11 @@ fn sessions_path(ask: &Ask) -> String {
 }
 
 /// The server traces few sessions: one that is not among them is, from now on, if that is allowed.
-fn trace(api: &Api, id: u64, after: Option<u64>) -> Result<Value, ApiError> {
+fn trace(api: &Api, id: u64, after: Option<u64>) -> Result<Value, RequestError> {
     let after = after.map_or_else(String::new, |seq| format!("?after={seq}"));
     let path = format!("/api/v1/wire/{id}{after}");
     match api.get(&path) {
-        Err(ApiError::Refused { status: 404, .. }) => {
+        Err(RequestError::Refused { status: 404, .. }) => {
             api.post(&format!("/api/v1/wire/{id}/pin"), &json!({}))?;
             api.get(&path)
         }
@@ -97,8 +97,8 @@ struct Wanted {
 }
 
 impl Poller {
-    /// From now on a look comes as [`Input::Looked`] once a second.
-    pub(super) fn start(api: Api, ask: Ask, inputs: SyncSender<Input>) -> Result<Self, Failure> {
+    /// From now on a look comes as [`TopInput::Looked`] once a second.
+    pub(super) fn start(api: Api, ask: Ask, inputs: SyncSender<TopInput>) -> Result<Self, Failure> {
         let wanted = Wanted { ask, is_urgent: true, end: None };
         let poller = Self(Arc::new((Mutex::new(wanted), Condvar::new())));
         let ours = poller.clone();
@@ -109,12 +109,12 @@ impl Poller {
                 if let Some(id) = end {
                     let ended = api.post(&format!("/api/v1/sessions/{id}/end"), &json!({}));
                     let ended = ended.map(drop).map_err(|error| error.to_string());
-                    if inputs.send(Input::Ended { id, ended }).is_err() {
+                    if inputs.send(TopInput::Ended { id, ended }).is_err() {
                         return;
                     }
                 }
                 let look = look(&api, ask).map(Box::new);
-                if inputs.send(Input::Looked(look)).is_err() {
+                if inputs.send(TopInput::Looked(look)).is_err() {
                     return;
                 }
                 ours.wait_until(begin + INTERVAL);

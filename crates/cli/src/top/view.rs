@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::ladder::Wire;
+use super::ladder::SessionLadder;
 use super::poll::{Ask, Look, ROWS_MAX};
 use super::words::between;
-use crate::api::ApiError;
-use crate::api::answers::Session;
+use crate::api::RequestError;
+use crate::api::answers::ListedSession;
 
 const FILTER_CHARS_MAX: usize = 64;
 /// Sessions that are asked for above and below those in sight, so that most moves need no new look.
@@ -38,7 +38,7 @@ pub(super) enum Mode {
     Security,
     Help,
     /// The messages of one session.
-    Wire(Box<Wire>),
+    Wire(Box<SessionLadder>),
     /// A filter is typed; this is what it was before.
     Filter {
         before: String,
@@ -60,7 +60,7 @@ pub(super) enum Wish {
     End(u64),
 }
 
-pub(super) struct View {
+pub(super) struct TopView {
     pub(super) mode: Mode,
     pub(super) look: Look,
     /// When that came.
@@ -83,7 +83,7 @@ pub(super) struct View {
     pub(super) rates: HashMap<u64, f64>,
 }
 
-impl View {
+impl TopView {
     pub(super) fn new(now: Instant, look: Look) -> Self {
         Self {
             mode: Mode::Sessions,
@@ -138,7 +138,7 @@ impl View {
     }
 
     /// The session in this place, if it was looked at.
-    pub(super) fn session(&self, place: usize) -> Option<&Session> {
+    pub(super) fn session(&self, place: usize) -> Option<&ListedSession> {
         self.look.page.sessions.get(place.checked_sub(self.look.ask.first)?)
     }
 
@@ -160,7 +160,7 @@ impl View {
         self.note = Some((note.into(), now));
     }
 
-    pub(super) fn handle_look(&mut self, now: Instant, look: Result<Box<Look>, ApiError>) {
+    pub(super) fn handle_look(&mut self, now: Instant, look: Result<Box<Look>, RequestError>) {
         let mut look = match look {
             Ok(look) => *look,
             Err(error) => {
@@ -276,7 +276,7 @@ impl View {
             "e" => self.confirm(now),
             "enter" => {
                 if let Some(session) = self.session(self.selected) {
-                    self.mode = Mode::Wire(Box::new(Wire::new(session.id)));
+                    self.mode = Mode::Wire(Box::new(SessionLadder::new(session.id)));
                 }
             }
             key => self.select(moved(key, self.selected, self.rows, self.look.page.total)),
@@ -338,9 +338,9 @@ pub(super) fn moved(key: &str, place: usize, rows: usize, length: usize) -> usiz
 /// Values a second of each session, from two looks. Where the server has not copied the session
 /// anew in between, what was known stays.
 fn rates(before: &Look, after: &Look, known: &HashMap<u64, f64>) -> HashMap<u64, f64> {
-    let before: HashMap<u64, &Session> =
+    let before: HashMap<u64, &ListedSession> =
         before.page.sessions.iter().map(|session| (session.id, session)).collect();
-    let rate = |session: &Session| {
+    let rate = |session: &ListedSession| {
         let before = before.get(&session.id)?;
         let span = between(&before.as_of, &session.as_of)?.as_secs_f64();
         if span == 0.0 {

@@ -8,24 +8,26 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
+use crate::terminal;
+
 /// The alternate screen, without the cursor.
 const ENTER: &str = "\x1b[?1049h\x1b[?25l\x1b[2J";
 /// Colours off, the cursor, the screen that was there before.
 const LEAVE: &str = "\x1b[0m\x1b[?25h\x1b[?1049l";
 
 /// The terminal is given back when this is dropped, and before the message of a panic.
-pub(super) struct Window {
-    taken: Arc<Taken>,
+pub(super) struct TerminalWindow {
+    taken: Arc<TakenTerminal>,
 }
 
-struct Taken {
+struct TakenTerminal {
     terminal: OwnedFd,
     before: Termios,
     /// What writes there, while the terminal is taken.
     out: Mutex<Option<Box<dyn Write + Send>>>,
 }
 
-impl Window {
+impl TerminalWindow {
     pub(super) fn take(
         terminal: impl AsFd,
         mut out: impl Write + Send + 'static,
@@ -33,7 +35,7 @@ impl Window {
         let terminal = terminal.as_fd().try_clone_to_owned()?;
         let before = tcgetattr(&terminal)?;
         enter(&terminal, &before, &mut out)?;
-        let taken = Taken { terminal, before, out: Mutex::new(Some(Box::new(out))) };
+        let taken = TakenTerminal { terminal, before, out: Mutex::new(Some(Box::new(out))) };
         let window = Self { taken: Arc::new(taken) };
         let (taken, report) = (Arc::clone(&window.taken), panic::take_hook());
         // The hook stays for the rest of the process, where there is nothing left to give back.
@@ -62,18 +64,17 @@ impl Window {
     }
 }
 
-impl Drop for Window {
+impl Drop for TerminalWindow {
     fn drop(&mut self) {
         self.taken.give_back();
     }
 }
 
-impl Taken {
+impl TakenTerminal {
     fn give_back(&self) {
         let out = self.out.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(mut out) = out {
-            // A terminal that is gone has nothing to restore.
-            leave(&self.terminal, &self.before, &mut out).unwrap_or(());
+            terminal::restored(leave(&self.terminal, &self.before, &mut out));
         }
     }
 }
@@ -103,9 +104,9 @@ mod tests {
     use super::*;
 
     #[derive(Clone, Default)]
-    struct Written(Arc<Mutex<Vec<u8>>>);
+    struct WrittenBytes(Arc<Mutex<Vec<u8>>>);
 
-    impl Write for Written {
+    impl Write for WrittenBytes {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().write(bytes)
         }
@@ -125,9 +126,9 @@ mod tests {
         let is_line_by_line =
             || tcgetattr(&terminal).unwrap().local_modes.contains(LocalModes::ICANON);
         for panics in [true, false] {
-            let written = Written::default();
+            let written = WrittenBytes::default();
             let ended = catch_unwind(AssertUnwindSafe(|| {
-                let window = Window::take(&terminal, written.clone()).unwrap();
+                let window = TerminalWindow::take(&terminal, written.clone()).unwrap();
                 assert!(!is_line_by_line());
                 let mut was_given_back = false;
                 let stop = || {

@@ -7,14 +7,14 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Wrap};
 
 use super::draw::{Palette, rule};
-use super::ladder::Wire;
+use super::ladder::SessionLadder;
 use super::words::{grouped, micros};
 use crate::api::answers;
 
 /// The explanation of one message.
 const ABOUT_ROWS: u16 = 5;
 
-pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, wire: &Wire, palette: Palette) {
+pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, wire: &SessionLadder, palette: Palette) {
     let about = ABOUT_ROWS.min(area.height / 2);
     let [above, list, about] =
         Layout::vertical([Constraint::Length(1), Constraint::Fill(1), Constraint::Length(about)])
@@ -45,7 +45,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, wire: &Wire, palette: Pale
     explain(frame, about, &wire.frames[chosen], palette);
 }
 
-fn heading(wire: &Wire) -> Vec<String> {
+fn heading(wire: &SessionLadder) -> Vec<String> {
     let mut parts = vec![format!("messages of #{}", wire.id)];
     if let Some(about) = &wire.about {
         parts.push(about.peer.clone());
@@ -63,7 +63,7 @@ fn heading(wire: &Wire) -> Vec<String> {
 }
 
 /// Client on the left, server on the right.
-fn message(of: &answers::Frame, width: u16, palette: Palette) -> Line<'static> {
+fn message(of: &answers::LadderFrame, width: u16, palette: Palette) -> Line<'static> {
     let is_in = of.direction == "in";
     let arrow = if is_in { "──▶" } else { "◀──" };
     // For people: a few digits of it are shown.
@@ -87,7 +87,7 @@ fn message(of: &answers::Frame, width: u16, palette: Palette) -> Line<'static> {
     Line::from(spans)
 }
 
-fn explain(frame: &mut Frame<'_>, area: Rect, of: &answers::Frame, palette: Palette) {
+fn explain(frame: &mut Frame<'_>, area: Rect, of: &answers::LadderFrame, palette: Palette) {
     let line = |label: &str, text: &str| {
         Line::from(vec![
             Span::styled(label.to_owned(), palette.label()),

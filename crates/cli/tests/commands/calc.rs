@@ -1,4 +1,4 @@
-//! `ddes calc`: its examples, its forms of input and output, and Python that comes to the same.
+//! `ddes calc`: its examples, its forms of input and output, and Python that gives the same result.
 
 use std::io::Write;
 use std::path::Path;
@@ -151,7 +151,7 @@ fn lines() -> Vec<String> {
 }
 
 #[test]
-fn each_calculation_comes_to_the_same_in_python_and_by_its_own_line() {
+fn each_calculation_gives_the_same_result_in_python_and_by_its_own_line() {
     let lines = lines();
     for name in ALL {
         assert!(lines.iter().any(|line| line.starts_with(&format!("{name} "))), "{name}");
@@ -211,16 +211,29 @@ fn inputs_come_as_text_from_files_and_from_standard_input() {
 
 #[test]
 fn what_is_wrong_with_an_input_is_said_and_a_false_proof_is_an_integrity_error() {
+    let long = format!("des --key 0101010101010101 --in {} --rounds", "00".repeat(8 * 65));
+    let (dk, ciphertext) = ("00".repeat(2400), "00".repeat(1088));
+    let false_key = format!("ml-kem decapsulate --dk {dk} --ciphertext {ciphertext}");
     for (line, expected, says) in [
-        ("hmac --key 0 --in 00", 2, "no whole bytes"),
+        ("hmac --key 5 --in 00", 2, "half a byte: write 05"),
+        ("hmac --key 123 --in 00", 2, "a digit is missing"),
         ("hmac --key zz --in 00", 2, "no hexadecimal digit"),
         ("hmac --key @/nowhere/at/all --in 00", 2, "cannot read"),
-        ("des --key 00 --in 00", 2, "it takes 8"),
-        ("des --key 0101010101010101 --in 00", 2, "--pad"),
+        ("des --key 00 --in 00", 2, "key has 1 byte; it takes 8"),
+        ("des --key 0001 --in 00", 2, "key has 2 bytes; it takes 8"),
+        ("des --key 0101010101010101 --in 00", 2, "1 byte is no whole block"),
+        ("des --key 0101010101010101 --in 00", 2, "--pad adds"),
+        ("des --key 0101010101010101 --in 00 --decrypt --pad", 2, "--in with all of it"),
         ("des --key 0101010101010101 --in 0000000000000000 --decrypt --pad", 5, "padding"),
         ("dh --private 05", 2, "no group was given"),
         ("dh --p 16 --g 05 --private 05", 2, "no odd number"),
+        ("dh --p 16 --g 05 --private 05", 2, "17 is 23"),
         ("dh --p 17 --g 05 --private 05 --peer 01", 2, "2..p-2"),
+        ("dh --p 17 --g 05 --private 00", 2, "x is not in 1..p-2"),
+        ("dh --p 17 --g 05 --private 17", 2, "x is not in 1..p-2"),
+        ("dh --p 17 --g 05 --private 0b", 2, "1 or p-1"),
+        (&long, 2, "give the first 512 bytes"),
+        (&false_key, 2, "SHA3-256"),
         ("hkdf --length 5", 2, "--ikm"),
         ("ml-kem decapsulate --ciphertext 00", 2, "--seed"),
         ("rekey --key 00", 2, "it takes 32"),

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -22,7 +25,7 @@ fn serve(home: &Path, flags: &[&str]) -> Running {
 }
 
 /// Stops a server as systemd does, so that its capture is whole.
-fn stop(mut server: Running) {
+pub(crate) fn stop(mut server: Running) {
     let pid = Pid::from_child(&server.child);
     kill_process(pid, Signal::TERM).unwrap();
     let ended = Instant::now();
@@ -256,6 +259,72 @@ fn a_capture_that_is_full_is_said_and_stays_readable() {
     assert!(!of(&lines, "frame").is_empty());
 }
 
+/// What `inspect` says of a relay's capture, in JSON and for people, and what the relay said: it
+/// wrote into a pipe that nobody read until its one connection had sent far more than waits.
+fn of_a_slow_disk(ends: bool) -> (Vec<Value>, String, String) {
+    const FRAMES: usize = 700;
+    let home = folder();
+    let (pipe, file) = (home.join("pipe"), home.join("slow.pcapng"));
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    // Without this the opening of a pipe waits for its writer.
+    let nonblock = OFlags::NONBLOCK.bits().cast_signed();
+    let mut reader = fs::OpenOptions::new().read(true).custom_flags(nonblock).open(&pipe).unwrap();
+    let sink = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = sink.local_addr().unwrap().to_string();
+    let flags = ["capture", "--json", "--listen", "127.0.0.1:0", "--connections", "1"];
+    let all = [&flags[..], &["--server", &server, "-o", text(&pipe)]].concat();
+    let mut command = ddes_at(&home, &all);
+    command.stderr(Stdio::piped());
+    let mut relay = started(command);
+    fcntl_setfl(&reader, OFlags::empty()).unwrap();
+    let mut client = TcpStream::connect(&relay.address).unwrap();
+    let mut peer = sink.accept().unwrap().0;
+    let frame = [&30_u32.to_be_bytes()[..], &60_000_u32.to_be_bytes(), &vec![7; 60_000]].concat();
+    let length = (FRAMES * frame.len()) as u64;
+    let passed = std::thread::spawn(move || {
+        let mut passed = Read::by_ref(&mut peer).take(length);
+        assert_eq!(std::io::copy(&mut passed, &mut std::io::sink()).unwrap(), length);
+        peer
+    });
+    for _ in 0..FRAMES {
+        client.write_all(&frame).unwrap();
+    }
+    let ends_of_it = (client, passed.join().unwrap());
+    if ends {
+        drop(ends_of_it);
+    } else {
+        kill_process(Pid::from_child(&relay.child), Signal::INT).unwrap();
+    }
+    // Until the relay has ended.
+    std::io::copy(&mut reader, &mut fs::File::create(&file).unwrap()).unwrap();
+    let mut said = String::new();
+    relay.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(relay.child.wait().unwrap().success(), "{said}");
+    let few = ["--max-memory", "1048576", text(&file)];
+    let (_, lines, _) = inspect(&few);
+    let (_, shown, _) = output(ddes_at(&home, &[&["inspect"], &few[..]].concat()));
+    (lines, shown, said)
+}
+
+#[test]
+fn what_a_slow_disk_did_not_take_is_missed_at_the_end_of_its_conversation() {
+    for ends in [true, false] {
+        let (lines, shown, said) = of_a_slow_disk(ends);
+        // A small piece may find room between two large ones that do not.
+        let gaps = said.split("has a gap of ").skip(1);
+        let bytes: u64 =
+            gaps.map(|gap| gap.split(' ').next().unwrap().parse::<u64>().unwrap()).sum();
+        assert!(bytes > 1_000_000, "{ends}: {said}");
+        let conversation = of(&lines, "conversation")[0];
+        assert_eq!(conversation["missing_to_server"]["bytes"], bytes, "{ends}: {said}");
+        assert_eq!(conversation["missing_to_server"]["is_end"], true, "{ends}");
+        let nothing = serde_json::json!({"bytes": 0, "is_end": false});
+        assert_eq!(conversation["missing_to_client"], nothing, "{ends}");
+        let says = format!("not whole: {bytes} bytes from the client are missing, and its end");
+        assert!(shown.contains(&says), "{ends}: {shown:.500}");
+    }
+}
+
 #[test]
 fn what_is_no_capture_is_refused_with_a_way_on() {
     let home = folder();
@@ -283,6 +352,10 @@ fn the_lines_fit_a_terminal_of_eighty_columns_and_have_no_control_characters() {
     }
     assert!(shown.contains("message 1: version, suite, ephemeral keys"), "{shown}");
     assert!(shown.contains("decrypted with its secrets"), "{shown}");
+    assert!(!shown.contains("not whole"), "{shown}");
+    // The keys of the records are not numbered: Key1 is another thing.
+    assert!(shown.contains("record 0 under the first key of its direction"), "{shown}");
+    assert!(!shown.contains("under key 1"), "{shown}");
 }
 
 /// Wireshark's own reader, if it is there; a test that cannot run says so.
@@ -369,4 +442,157 @@ fn tshark_with_the_dissector_shows_what_inspect_shows() {
         let all = of(check);
         assert!(!all.is_empty() && all.iter().all(|value| *value == "1"), "{check}: {all:?}");
     }
+}
+
+// Captures that a disk, a bound or another user stands in the way of.
+
+/// Starts a relay before a server of this test that takes what comes; the relay and that server.
+fn relay(file: &Path, flags: &[&str]) -> (Running, TcpListener) {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = server.local_addr().unwrap().to_string();
+    let all = ["capture", "--json", "--listen", "127.0.0.1:0", "--server", &address, "-o"];
+    (started(ddes_at(&folder(), &[&all[..], &[text(file)], flags].concat())), server)
+}
+
+#[test]
+fn a_server_that_does_not_take_the_connection_is_waited_for_as_long_as_is_said() {
+    let (_silent, full, _waiting) = crate::top::silent_and_full();
+    let (address, home) = (full.local_addr().unwrap().to_string(), folder());
+    let file = home.join("relayed.pcapng");
+    let flags = ["capture", "--json", "--listen", "127.0.0.1:0", "--server", &address];
+    let rest = ["-o", text(&file), "--connections", "1", "--timeout", "1"];
+    let mut relay = started(ddes_at(&home, &[&flags[..], &rest].concat()));
+    let begin = Instant::now();
+    let client = TcpStream::connect(&relay.address).unwrap();
+    let mut lines = String::new();
+    relay.stdout.read_to_string(&mut lines).unwrap();
+    assert!(begin.elapsed() < Duration::from_secs(8), "{:?}", begin.elapsed());
+    let failed: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+    assert_eq!((&failed["event"], &failed["what"]), (&"failed".into(), &"timeout".into()));
+    drop(client);
+}
+
+/// Sends pieces through a relay, closes, and gives the line about the capture.
+fn through(mut relay: Running, server: &TcpListener, pieces: &[&[u8]]) -> Value {
+    let mut client = TcpStream::connect(&relay.address).unwrap();
+    let (mut taken, _) = server.accept().unwrap();
+    for piece in pieces {
+        client.write_all(piece).unwrap();
+        taken.read_exact(&mut vec![0; piece.len()]).unwrap();
+    }
+    drop((client, taken));
+    let mut lines = String::new();
+    relay.stdout.read_to_string(&mut lines).unwrap();
+    serde_json::from_str(lines.lines().last().unwrap()).unwrap()
+}
+
+#[test]
+fn an_old_capture_survives_a_start_that_fails() {
+    let home = folder();
+    let old = home.join("old.pcapng");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let trust = "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    for (arguments, code) in [
+        (vec!["capture", "--listen", &address, "-o", text(&old)], 3),
+        (vec!["send", "--server", &free, "--trust", trust, "--capture", text(&old), "1"], 3),
+        (vec!["send", "--classic", "--server", &free, "--capture", text(&old), "1"], 3),
+        (vec!["serve", "--allow-any", "--listen", &address, "--capture", text(&old)], 3),
+        (
+            vec!["serve", "--allow-any", "--listen", "127.0.0.1:0", "--http", &address]
+                .into_iter()
+                .chain(["--capture", text(&old)])
+                .collect(),
+            3,
+        ),
+    ] {
+        fs::write(&old, "precious").unwrap();
+        let (found, _, error) = output(ddes_at(&home, &arguments));
+        assert_eq!(found, code, "{arguments:?}: {error}");
+        assert_eq!(fs::read(&old).unwrap(), b"precious", "{arguments:?}");
+        let names = fs::read_dir(&home).unwrap().map(|entry| entry.unwrap().file_name());
+        let made: Vec<_> =
+            names.filter(|name| name.to_string_lossy().starts_with(".ddes-new")).collect();
+        assert!(made.is_empty(), "{made:?}");
+    }
+}
+
+#[test]
+fn a_capture_is_a_file_of_ours_and_nobody_has_the_old_one_open() {
+    let home = folder();
+    let (file, link) = (home.join("capture.pcapng"), home.join("link.pcapng"));
+    fs::write(&file, "of somebody else").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).unwrap();
+    fs::hard_link(&file, &link).unwrap();
+    let is_root = rustix::process::geteuid().is_root();
+    if is_root {
+        std::os::unix::fs::chown(&file, Some(12345), Some(12345)).unwrap();
+    } else {
+        eprintln!("SKIPPED: only root can make a file of another user");
+    }
+    let mut reader = fs::File::open(&file).unwrap();
+    let server = serve(&home, &["--capture", text(&file), "--capture-secrets"]);
+    let trust = fingerprint(&home);
+    let send = ["send", "--quiet", "--server", &server.address, "--trust", &trust, "1"];
+    let (code, _, error) = output(ddes_at(&home, &send));
+    assert_eq!(code, 0, "{error}");
+    stop(server);
+    let found = fs::metadata(&file).unwrap();
+    assert_eq!(found.permissions().mode() & 0o777, 0o600);
+    assert_eq!((found.uid(), found.nlink()), (rustix::process::geteuid().as_raw(), 1));
+    let mut seen = String::new();
+    reader.read_to_string(&mut seen).unwrap();
+    assert_eq!(seen, "of somebody else");
+    assert_eq!(fs::read(&link).unwrap(), b"of somebody else");
+    let (code, lines, error) = inspect(&[text(&file)]);
+    assert_eq!(code, 0, "{error}");
+    assert!(!decrypted(&lines).is_empty());
+}
+
+#[test]
+fn a_capture_follows_a_link_of_ours_and_no_link_of_another_user() {
+    let home = folder();
+    let (target, link) = (home.join("target.pcapng"), home.join("link.pcapng"));
+    fs::write(&target, "old").unwrap();
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    let (relay_to_target, server) = relay(&link, &["--connections", "1"]);
+    through(relay_to_target, &server, &[&frame(10, &[1; 20])]);
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert!(fs::read(&target).unwrap().starts_with(&[0x0a, 0x0d, 0x0d, 0x0a]));
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: only root can make a link of another user");
+        return;
+    }
+    fs::write(&target, "precious").unwrap();
+    std::os::unix::fs::lchown(&link, Some(12345), Some(12345)).unwrap();
+    let arguments = ["capture", "--listen", "127.0.0.1:0", "--connections", "1", "-o"];
+    let (code, _, error) = output(ddes_at(&home, &[&arguments[..], &[text(&link)]].concat()));
+    assert_eq!(code, 1, "{error}");
+    assert!(error.contains("uid 12345 made it lead to"), "{error}");
+    assert_eq!(fs::read(&target).unwrap(), b"precious");
+}
+
+fn frame(opcode: u32, body: &[u8]) -> Vec<u8> {
+    [&opcode.to_be_bytes()[..], &(body.len() as u32).to_be_bytes(), body].concat()
+}
+
+#[test]
+fn a_capture_at_its_bound_is_not_whole_and_has_the_ends_of_its_connections() {
+    let file = folder().join("full.pcapng");
+    let (relay_to_server, server) = relay(&file, &["--connections", "1", "--max-bytes", "4096"]);
+    let line =
+        through(relay_to_server, &server, &[&frame(10, b"-----BEGIN"), &frame(30, &[7; 20_000])]);
+    assert_eq!((&line["event"], &line["is_whole"]), (&"captured".into(), &false.into()));
+    // The key is none, which is a failed check.
+    let (_, lines, error) = inspect(&[text(&file)]);
+    assert_eq!(of(&lines, "conversation").len(), 1, "{error}");
+    assert_eq!(of(&lines, "conversation")[0]["end"], "closed");
+    assert_eq!(of(&lines, "frame").len(), 1);
+    assert_eq!(of(&lines, "note")[0]["what"], "20008 bytes are missing in the capture");
+
+    let file = folder().join("whole.pcapng");
+    let (relay_to_server, server) = relay(&file, &["--connections", "1"]);
+    let line = through(relay_to_server, &server, &[&frame(10, b"-----BEGIN")]);
+    assert_eq!(line["is_whole"], true, "{line}");
 }

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::exactly_once::World;
+use super::files::key;
 use super::secure::{fingerprint, serve};
 use super::{ddes_at, folder, output, started};
 
@@ -280,4 +281,62 @@ fn a_server_whose_disk_is_full_is_said_to_be_at_once_and_waited_for_as_long_as_w
     assert_eq!((code, error.contains("accepts nothing at present")), (6, true), "{error}");
     assert!(error.contains("has taken nothing for"), "{error}");
     assert!(began.elapsed() < Duration::from_secs(60));
+}
+
+/// Commands that fail by what they are given, each with its exit code.
+const FAILING: [(i32, &str); 32] = [
+    (3, "send 1 --server 127.0.0.1:1"),
+    (3, "send 1 --server nohost.invalid:5"),
+    (3, "send 1 --classic --server 127.0.0.1:1"),
+    (3, "total --server 127.0.0.1:1"),
+    (3, "check --server 127.0.0.1:1"),
+    (3, "check --http 127.0.0.1:1"),
+    (3, "top --http 127.0.0.1:1"),
+    (3, "tail --http 127.0.0.1:1"),
+    (3, "bench run --yes --server 127.0.0.1:1"),
+    (3, "serve --listen 192.0.2.1:1"),
+    (3, "capture --listen 192.0.2.1:1 -o DIR/c"),
+    (2, "send x"),
+    (2, "key new ../x"),
+    (2, "serve --capture-secrets --listen 127.0.0.1:0"),
+    (2, "serve --config DIR/none"),
+    (2, "bench compare DIR/none DIR/none"),
+    (2, "lab hand-out DIR/none DIR/z"),
+    (2, "ledger receipt --check DIR/none"),
+    (1, "ledger receipt --check DIR/none --server-key KEY"),
+    (2, "trust add x:1 ssh-rubbish"),
+    (1, "reload"),
+    (1, "link"),
+    (1, "ledger verify"),
+    (1, "ledger receipt nobody"),
+    (1, "key show --as nobody"),
+    (1, "key show --server-key"),
+    (1, "trust rm nobody:1"),
+    (4, "authorize nothing"),
+    (1, "authorize rm nobody"),
+    (1, "config check DIR/none"),
+    (1, "inspect DIR/none"),
+    (1, "capture --listen 127.0.0.1:0 -o DIR/none/c"),
+];
+
+#[test]
+fn an_error_has_what_happened_its_likely_cause_and_a_next_command() {
+    for (code, line) in FAILING {
+        let home = folder();
+        let line = line.replace("DIR", text(&home));
+        let words = line.split(' ').map(|word| if word == "KEY" { key() } else { word });
+        let words: Vec<_> = words.collect();
+        let (own, _, error) = output(ddes_at(&home, &words));
+        assert_eq!(own, code, "{line}: {error}");
+        for part in ["error: ", "\n  cause: ", "\n  try:   "] {
+            assert!(error.contains(part), "{line}: no {part:?}: {error}");
+        }
+        assert!(error.is_ascii(), "{line}: {error}");
+        let (own, out, _) = output(ddes_at(&home, &[&words[..], &["--json"]].concat()));
+        let object: serde_json::Value = serde_json::from_str(out.lines().last().unwrap()).unwrap();
+        assert_eq!((own, &object["event"]), (code, &"error".into()), "{line}: {out}");
+        for part in ["what", "cause", "next"] {
+            assert!(object[part].is_string(), "{line}: {out}");
+        }
+    }
 }

@@ -110,6 +110,44 @@ fn on_a_port_of_another_program_it_advises_no_flag_that_it_lacks() {
 }
 
 #[test]
+fn it_asks_one_port_and_the_server_that_all_commands_use_is_no_second_one() {
+    let home = folder();
+    let ready = "HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n{\"ready\":true}";
+    let url = answering(ready);
+    let (code, out, error) = check(&home, &["--http", &url, "--server", "127.0.0.1:1"]);
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert!(error.contains("--server and --http ask two ports"), "{error}");
+    assert!(error.contains("Usage: ddes check "), "{error}");
+    let both = ["--http", &url, "--server", "127.0.0.1:1", "--json"];
+    let object: Value = serde_json::from_str(&check(&home, &both).1).unwrap();
+    assert_eq!((&object["event"], &object["exit_code"]), (&"error".into(), &2.into()));
+    let (code, out, _) = check(&home, &[&both[..4], &["--nagios"]].concat());
+    assert!(code == 3 && out.starts_with("DDES UNKNOWN - --server and --http"), "{code} {out}");
+    // Nobody has asked so far. A variable and a port alone are as for other commands.
+    let port = url.rsplit(':').next().unwrap();
+    let mut command = ddes_at(&home, &["check", "--http", port]);
+    command.env("DDES_SERVER", "127.0.0.1:1").env("DDES_HTTP", "127.0.0.1:1");
+    let (code, out, error) = output(command);
+    assert_eq!((code, out), (0, format!("{port} is ready\n")), "{error}");
+    // Without --http it is the server's own port, whatever DDES_HTTP says.
+    let mut command = ddes_at(&home, &["check"]);
+    command.env("DDES_SERVER", "127.0.0.1:1").env("DDES_HTTP", answering(ready));
+    let (code, _, error) = output(command);
+    assert!(code == 3 && error.contains("127.0.0.1:1"), "{code} {error}");
+}
+
+#[test]
+fn quiet_says_nothing_to_people_and_programs_have_their_object() {
+    let ready = "HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n{\"ready\":true}";
+    let quiet = |flags: &[&str]| {
+        check(&folder(), &[&["--quiet", "--http", &answering(ready)], flags].concat())
+    };
+    assert_eq!(quiet(&[]), (0, String::new(), String::new()));
+    let (code, out, _) = quiet(&["--json"]);
+    assert!(code == 0 && out.contains("\"outcome\":\"ok\""), "{out}");
+}
+
+#[test]
 fn a_command_line_that_is_wrong_is_unknown_to_nagios_and_not_critical() {
     let (code, out, _) = check(&folder(), &["--nagios", "--timeout", "x"]);
     assert!(code == 3 && out.starts_with("DDES UNKNOWN - "), "{code} {out}");

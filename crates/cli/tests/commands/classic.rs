@@ -254,3 +254,30 @@ fn two_hundred_silent_connections_hurt_nobody() {
     assert_eq!((code, sums.as_str()), (0, "42\n92\n"));
     assert_eq!(silent.len(), 200);
 }
+
+/// In a network of its own where the system gives one: nobody reaches it there.
+#[test]
+fn a_server_that_other_machines_reach_warns_of_it() {
+    let has_network = Command::new("unshare").args(["-rn", "true"]).output();
+    let has_network = has_network.is_ok_and(|done| done.status.success());
+    for (listen, is_warned) in [
+        ("0.0.0.0:0", true),
+        ("[::]:0", true),
+        ("127.0.0.1:0", false),
+        ("[::ffff:127.0.0.1]:0", false),
+    ] {
+        let mut server = ddes(&["serve", "--classic", "--ledger", "memory", "--listen", listen]);
+        if has_network {
+            let mut alone = Command::new("unshare");
+            alone.args(["-rn", "sh", "-c", "ip link set lo up; exec \"$0\" \"$@\""]);
+            alone.arg(server.get_program()).args(server.get_args());
+            alone.envs(server.get_envs().filter_map(|(name, value)| Some((name, value?))));
+            server = alone;
+        }
+        server.arg("--end-with-input").stdin(Stdio::null());
+        let (code, _, error) = output(server);
+        assert_eq!(code, 0, "{listen}: {error}");
+        assert!(error.contains("NOT SECURE"), "{listen}: {error}");
+        assert_eq!(error.contains("OTHER MACHINES REACH"), is_warned, "{listen}: {error}");
+    }
+}

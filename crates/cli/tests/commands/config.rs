@@ -41,6 +41,7 @@ fn samples(key: &str, default: &Value) -> Samples {
         ("http_host", _) => of("[\"a.example\"]", "a.example", "b.example,c.example", "d.example"),
         ("capture", _) => texts("/file.pcapng", "/variable.pcapng", "/flag.pcapng"),
         ("capture_max_bytes", _) => of("5000", "5000", "6000", "7000"),
+        ("http_read_token", _) => texts("/file.token", "/variable.token", "/flag.token"),
         ("ledger", _) => texts("/file \"\\\u{fc}", "/variable", "/flag"),
         ("group", _) => texts("ffdhe3072", "ffdhe4096", "ffdhe3072"),
         ("log_level", _) => texts("debug", "warn", "error"),
@@ -300,17 +301,21 @@ struct Configured {
 
 impl Configured {
     fn start(text: &str) -> Self {
+        Self::with(text, &[])
+    }
+
+    fn with(text: &str, flags: &[&str]) -> Self {
         let home = folder();
         write(&home, text);
-        let server = Self::at(&home);
+        let server = Self::at(&home, flags);
         Self { home, server }
     }
 
-    fn at(home: &Path) -> Running {
+    fn at(home: &Path, flags: &[&str]) -> Running {
         let file = home.join("ddes.toml");
-        let serve =
-            ["serve", "--json", "--listen", "127.0.0.1:0", "--ledger", "memory", "--config"];
-        started(ddes_at(home, &[&serve[..], &[file.to_str().unwrap()]].concat()))
+        let serve = ["serve", "--json", "--listen", "127.0.0.1:0", "--ledger", "memory"];
+        let config = ["--config", file.to_str().unwrap()];
+        started(ddes_at(home, &[&serve, &config[..], flags].concat()))
     }
 
     fn reload(&self, flags: &[&str]) -> (i32, String, String) {
@@ -442,6 +447,22 @@ fn sighup_reloads_and_the_console_changes_the_level_until_then() {
 }
 
 #[test]
+fn a_verbose_server_is_verbose_whatever_the_file_says_before_and_after_a_reload() {
+    let mut server = Configured::with("log_level = 'error'\n", &["--verbose"]);
+    for (level, amount) in [("warn", "5"), ("error", "7")] {
+        let mut client = server.client();
+        client.stdin.take().unwrap().write_all(format!("{amount}\n").as_bytes()).unwrap();
+        assert!(client.wait().unwrap().success());
+        assert_eq!(server.event("received")["amount"], amount);
+        write(&server.home, &format!("log_level = '{level}'\n"));
+        assert_eq!(server.reload(&["-q"]).0, 0);
+        assert_eq!(server.event("reloaded")["changed"][0]["to"], level);
+    }
+    let both = ["serve", "--quiet", "--verbose"];
+    assert_eq!(output(ddes_at(&folder(), &both)).0, 2);
+}
+
+#[test]
 fn a_reload_reaches_the_server_of_its_home_and_no_other() {
     let home = folder();
     let (code, out, error) = output(ddes_at(&home, &["reload"]));
@@ -459,7 +480,7 @@ fn a_reload_reaches_the_server_of_its_home_and_no_other() {
     assert_eq!(one.reload(&[]).0, 0);
     assert_eq!(one.event("reloaded")["changed"][0]["from"], "10");
     // Two of one home have to be told apart.
-    let second = Configured::at(&one.home);
+    let second = Configured::at(&one.home, &[]);
     let (code, _, error) = one.reload(&[]);
     assert!(
         code == 1
@@ -481,7 +502,7 @@ fn a_reload_reaches_the_server_of_its_home_and_no_other() {
 fn what_a_killed_server_leaves_is_no_server_and_the_next_one_removes_it() {
     let home = folder();
     write(&home, "");
-    let mut server = Configured::at(&home);
+    let mut server = Configured::at(&home, &[]);
     let sockets = || std::fs::read_dir(home.join("run")).unwrap().count();
     assert_eq!(sockets(), 1);
     server.child.kill().unwrap();
@@ -489,7 +510,7 @@ fn what_a_killed_server_leaves_is_no_server_and_the_next_one_removes_it() {
     assert_eq!(sockets(), 1);
     let (code, _, error) = output(ddes_at(&home, &["reload"]));
     assert!(code == 1 && error.contains("no server of this home runs"), "{error}");
-    let server = Configured { server: Configured::at(&home), home: home.clone() };
+    let server = Configured { server: Configured::at(&home, &[]), home: home.clone() };
     assert_eq!(sockets(), 1);
     assert_eq!(server.reload(&[]).0, 0);
     kill_process(server.pid(), Signal::TERM).unwrap();
@@ -525,7 +546,7 @@ fn a_home_whose_path_is_too_long_for_a_socket_is_reached_all_the_same() {
     let home = folder().join("x".repeat(120));
     std::fs::create_dir(&home).unwrap();
     write(&home, "");
-    let server = Configured { server: Configured::at(&home), home };
+    let server = Configured { server: Configured::at(&home, &[]), home };
     let (code, out, error) = server.reload(&[]);
     assert!(code == 0 && out.contains("nothing changed"), "{out}{error}");
 }

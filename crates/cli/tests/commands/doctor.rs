@@ -229,3 +229,20 @@ fn it_looks_at_what_the_configuration_says() {
     assert_eq!(code, 1);
     assert!(has(&findings, "config", "fail", "unknown key 'max_conections'"), "{findings:?}");
 }
+
+#[test]
+fn the_token_that_only_reads_is_looked_at_where_the_settings_name_one() {
+    let home = folder();
+    let path = home.join("read-token");
+    fs::write(&path, "0".repeat(64)).unwrap();
+    for (mode, level) in [(0o600, "ok"), (0o644, "fail")] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let mut doctor = ddes_at(&home, &["doctor", "--json", "--listen", "127.0.0.1:0"]);
+        doctor.env("DDES_HTTP_READ_TOKEN", &path).env("DDES_HTTP", "127.0.0.1:0");
+        let (_, out, _) = output(doctor);
+        let is_it = |line: &str| line.contains("read-token") && line.contains("\"token\"");
+        let found: Vec<_> = out.lines().filter(|line| is_it(line)).collect();
+        assert_eq!(found.len(), 1, "{out}");
+        assert!(found[0].contains(&format!("\"level\":\"{level}\"")), "{out}");
+    }
+}

@@ -1,7 +1,7 @@
 //! What is on disk before a word leaves, as strace tells it: of an outbox before a 30, of a ledger
 //! before a 40.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -39,11 +39,40 @@ fn described(line: &str, nth: usize) -> Option<&str> {
     line.split('<').nth(nth + 1)?.split('>').next()
 }
 
+/// What strace writes at the end of a call's first half, where another thread's call comes between
+/// the halves.
+const CUT: &str = " <unfinished ...>";
+
+/// The calls of a trace. Of a call in two halves, bytes leave at the first and are durable at the
+/// second.
+struct Trace {
+    calls: Vec<Call>,
+    /// Syncs that have begun, by their threads.
+    begun: HashMap<String, Call>,
+}
+
+impl Trace {
+    fn read(&mut self, line: &str) {
+        let Some((thread, line)) = line.split_once(' ') else { return };
+        let line = line.trim_start();
+        if line.starts_with("<... ") {
+            let synced = self.begun.remove(thread);
+            self.calls.extend(synced.filter(|_| !line.contains(" = -1 ")));
+            return;
+        }
+        match parse(line.trim_end_matches(CUT)) {
+            Some(call @ Call::Sync(_)) if line.ends_with(CUT) => {
+                self.begun.insert(thread.to_owned(), call);
+            }
+            call => self.calls.extend(call),
+        }
+    }
+}
+
+/// A whole call, or its first half.
 fn parse(line: &str) -> Option<Call> {
-    // What failed changed nothing. A call that another thread's cut in two is told by its first
-    // half.
-    let line = line.split_once(' ')?.1.trim_start();
     let (name, rest) = line.split_once('(')?;
+    // What failed changed nothing.
     if line.contains(" = -1 ") {
         return None;
     }
@@ -54,8 +83,8 @@ fn parse(line: &str) -> Option<Call> {
         "pwrite64" => {
             let inside =
                 line.split(" = ").next().and_then(|call| call.strip_suffix(')')).unwrap_or(line);
-            let offset = inside.rsplit(", ").next().and_then(|offset| offset.parse().ok());
-            Some(Call::Write { path, offset: offset.unwrap_or(FRAMES_FROM) })
+            let offset = inside.rsplit(", ").next().unwrap().parse();
+            Some(Call::Write { path, offset: offset.unwrap_or_else(|_| panic!("{line}")) })
         }
         "fsync" | "fdatasync" => Some(Call::Sync(path)),
         "renameat" | "renameat2" => {
@@ -67,7 +96,9 @@ fn parse(line: &str) -> Option<Call> {
 }
 
 fn calls(log: &Path) -> Vec<Call> {
-    fs::read_to_string(log).unwrap().lines().filter_map(parse).collect()
+    let mut trace = Trace { calls: Vec::new(), begun: HashMap::new() };
+    fs::read_to_string(log).unwrap().lines().for_each(|line| trace.read(line));
+    trace.calls
 }
 
 fn strace(log: &Path) -> Command {
@@ -103,6 +134,31 @@ impl Unsynced {
             Call::Write { .. } | Call::Rename { .. } | Call::Send => {}
         }
     }
+}
+
+#[test]
+fn a_call_in_two_halves_is_read_as_the_whole_one() {
+    let trace = "\
+1 pwrite64(5</l/journal-1>, \"\"..., 512, 0 <unfinished ...>
+2 fdatasync(5</l/journal-1> <unfinished ...>
+3 sendto(7<TCP:[1]>, \"\"..., 9, MSG_NOSIGNAL, NULL, 0 <unfinished ...>
+1 <... pwrite64 resumed>)  = 512
+2 <... fdatasync resumed>)  = 0
+3 <... sendto resumed>)  = 9
+2 fsync(5</l> <unfinished ...>
+2 <... fsync resumed>)  = -1 EIO (Input/output error)
+1 pwrite64(5</l/journal-1>, \"\"..., 512, 8192) = 512
+";
+    let mut read = Trace { calls: Vec::new(), begun: HashMap::new() };
+    trace.lines().for_each(|line| read.read(line));
+    let journal = "/l/journal-1".to_owned();
+    let expected = [
+        Call::Write { path: journal.clone(), offset: 0 },
+        Call::Send,
+        Call::Sync(journal.clone()),
+        Call::Write { path: journal, offset: 8192 },
+    ];
+    assert_eq!(read.calls, expected);
 }
 
 #[test]

@@ -96,12 +96,15 @@ fn card(html: &str) -> Card {
 }
 
 #[test]
-fn each_calculation_of_a_page_comes_to_the_same_by_its_line_and_in_python() {
+fn each_calculation_of_a_page_gives_the_same_result_by_its_line_and_in_python() {
     let site = Site::new();
     for (file, at_least) in [("classic", 16), ("hybrid", 25)] {
         let page = site.page(&format!("{file}.html"), &[&site.path(&format!("{file}.pcapng"))]);
         let cards = cards(&page);
         assert!(cards.len() >= at_least, "{file}: {} calculations", cards.len());
+        // D-DDES/2 encrypts by a keystream, and this is how it is made, block by block.
+        let streams = cards.iter().filter(|card| card.command.starts_with("ddes calc counter "));
+        assert_eq!(streams.count() > 5, file == "hybrid", "{file}");
         for Card { anchor, results, command, python, python_results } in &cards {
             let (code, out, error) = output(shell(&format!("{command} -q")));
             assert_eq!(code, 0, "{anchor}: {command}: {error}");
@@ -179,6 +182,106 @@ fn the_page_can_go_to_standard_output_and_programs_hear_what_it_holds() {
     assert_eq!((&said["event"], &said["profile"]), (&"page".into(), &"classic".into()));
     assert_eq!(said["has_secrets"], true);
     assert_eq!(said["calculations"], cards(&page).len());
+}
+
+#[test]
+fn of_several_conversations_the_one_that_is_taken_is_named_with_a_way_to_another() {
+    let home = folder();
+    let capture = home.join("server.pcapng").display().to_string();
+    let server =
+        serve(&home, &["--classic", "--allow-any", "--ledger", "memory", "--capture", &capture]);
+    let trust = fingerprint(&home);
+    // A first contact, in which nothing is sent; then one session on each wire.
+    let to = ["--server", &server.address];
+    let (code, _, error) =
+        output(ddes_at(&home, &[&["total", "--trust", &trust], &to[..]].concat()));
+    assert_eq!(code, 0, "{error}");
+    for wire in [&["--trust", &trust][..], &["--classic"]] {
+        let send = [&["send"], &to[..], wire, &["42"]].concat();
+        let (code, _, error) = output(ddes_at(&home, &send));
+        assert_eq!(code, 0, "{error}");
+    }
+    crate::capture::stop(server);
+    let listed = output(ddes_at(&home, &["inspect", "--json", &capture])).1;
+    let listed: Vec<Value> =
+        listed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let wires: Vec<(u64, &str)> = listed
+        .iter()
+        .filter(|line| line["event"] == "conversation")
+        .map(|line| (line["stream"].as_u64().unwrap(), line["wire"].as_str().unwrap()))
+        .collect();
+    let counted = |stream: u64| {
+        let of = |line: &&Value| line["stream"] == stream && line["opcode"] == 30;
+        listed.iter().any(|line| of(&line))
+    };
+    let first = wires.iter().find(|(stream, _)| counted(*stream)).unwrap().0;
+    let classic = wires.iter().find(|(_, wire)| *wire == "classic").unwrap().0;
+    assert!(first > 1 && classic > first, "{wires:?}");
+
+    let page = home.join("page.html").display().to_string();
+    let explain = |words: &[&str]| {
+        let all = [&["explain", &capture, "-o", &page], words].concat();
+        let (code, out, error) = output(ddes_at(&home, &all));
+        assert_eq!(code, 0, "{words:?}: {error}");
+        (out, error)
+    };
+    let all = wires.len();
+    let (_, error) = explain(&["--compare", &capture]);
+    for says in [
+        format!("has {all} conversations. The page shows number {first}, the first with integers."),
+        "--stream N shows another; ddes inspect ".to_owned(),
+        format!("number {classic}, the first on the other wire with integers. --compare-stream N"),
+    ] {
+        assert!(error.contains(&says), "{says}: {error}");
+    }
+    // Who names one, or wants to hear nothing, hears nothing.
+    let number = classic.to_string();
+    for words in [&["--stream", &number][..], &["--quiet"]] {
+        let (_, error) = explain(words);
+        assert!(!error.contains("conversations"), "{words:?}: {error}");
+    }
+    let (out, _) = explain(&["--stream", &number, "--json"]);
+    let said: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&said["conversation"], &said["profile"]), (&classic.into(), &"classic".into()));
+}
+
+/// The capture may be the only record of a session.
+#[test]
+fn a_page_takes_the_place_of_no_file_that_it_is_made_of() {
+    let site = Site::new();
+    let (capture, other) = (site.path("classic.pcapng"), site.path("hybrid.pcapng"));
+    let secrets = site.path("secrets");
+    std::fs::write(&secrets, "").unwrap();
+    let (link, hard) = (site.path("link.html"), site.path("hard.html"));
+    std::os::unix::fs::symlink(&capture, &link).unwrap();
+    std::fs::hard_link(&capture, &hard).unwrap();
+    let files = [&capture, &other, &secrets];
+    let read = || files.map(|file| std::fs::read(file).unwrap());
+    let before = read();
+    let all = ["explain", &capture, "--compare", &other, "--secrets", &secrets, "-o"];
+    let again = format!("{}/./classic.pcapng", site.home.display());
+    for (page, replaced) in [
+        (&capture, &capture),
+        (&again, &capture),
+        (&link, &capture),
+        (&hard, &capture),
+        (&other, &other),
+        (&secrets, &secrets),
+    ] {
+        let (code, shown, error) = output(ddes_at(&site.home, &[&all[..], &[page]].concat()));
+        assert_eq!((code, shown.as_str()), (2, ""), "{page}: {error}");
+        assert!(error.contains(&format!("replace what is read: {replaced}")), "{page}: {error}");
+    }
+    let mut typed = ddes_at(&site.home, &["explain", "-", "-o", &capture]);
+    typed.stdin(std::fs::File::open(&capture).unwrap());
+    let (code, _, error) = output(typed);
+    assert_eq!(code, 2, "{error}");
+    assert!(error.contains("standard input"), "{error}");
+    assert!(read() == before, "a file was written");
+    // An old page is no such file, and a device keeps nothing.
+    let page = site.page("page.html", &[&capture]);
+    assert_eq!(site.page("page.html", &[&capture]), page);
+    site.done(&["explain", &capture, "-o", "/dev/null"]);
 }
 
 #[test]

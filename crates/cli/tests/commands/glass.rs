@@ -102,7 +102,9 @@ impl Glass {
             self.read();
             let status = format!("{:?}", self.session.process().status());
             if status != "Some(StillAlive)" {
-                self.read();
+                // What it wrote last may still be on its way to the reader's thread.
+                let rest = self.session.exp_eof().unwrap();
+                rest.chars().for_each(|byte| self.give(byte as u8));
                 return status;
             }
             assert!(Instant::now() < until, "it goes on:\n{}", self.text());
@@ -110,16 +112,20 @@ impl Glass {
         }
     }
 
-    /// The reader gives bytes as if each were a character.
     fn read(&mut self) {
         while let Some(byte) = self.session.try_read() {
-            self.bytes.push(byte as u8);
-            if let Ok(text) = String::from_utf8(self.bytes.clone()) {
-                self.bytes.clear();
-                text.chars().for_each(|c| self.take(c));
-            }
-            assert!(self.bytes.len() < 5, "not UTF-8: {:?}", self.bytes);
+            self.give(byte as u8);
         }
+    }
+
+    /// The reader gives bytes as if each were a character.
+    fn give(&mut self, byte: u8) {
+        self.bytes.push(byte);
+        if let Ok(text) = String::from_utf8(self.bytes.clone()) {
+            self.bytes.clear();
+            text.chars().for_each(|c| self.take(c));
+        }
+        assert!(self.bytes.len() < 5, "not UTF-8: {:?}", self.bytes);
     }
 
     /// Whether keys come line by line, as a shell has it.

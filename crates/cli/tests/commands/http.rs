@@ -127,6 +127,56 @@ fn a_token_that_others_can_read_is_refused() {
 }
 
 #[test]
+fn a_token_that_only_reads_is_made_kept_and_refused_where_it_is_no_secret_or_may_act() {
+    let home = folder();
+    let path = home.join("read-token");
+    let flags = ["--http-read-token", path.to_str().unwrap()];
+    let served = serve(&home, &flags);
+    assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o600);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let token = text.trim();
+    assert!(token.len() == 64 && text != std::fs::read_to_string(home.join("http-token")).unwrap());
+    let ask = |method: &str, path: &str, headers: &str| {
+        // As from another machine.
+        let proxied = format!("X-Forwarded-For: 192.0.2.1\r\n{headers}");
+        served.ask(method, path, &proxied)
+    };
+    let bearer = format!("Authorization: Bearer {token}\r\nX-Ddes-Action: 1\r\n");
+    assert_eq!(ask("GET", "/metrics", "").0, 401);
+    assert_eq!(ask("GET", "/metrics", &bearer).0, 200);
+    assert_eq!(ask("GET", "/api/v1/accounts", &bearer).0, 200);
+    for path in ["/api/v1/stop", "/api/v1/sessions/end-all", "/api/v1/ledger/verify"] {
+        let (status, body) = ask("POST", path, &bearer);
+        assert!(status == 403 && body.contains("may read, not act"), "{path}: {body}");
+    }
+    // It is in no line, and in no answer; where it is kept is.
+    let (_, config) = ask("GET", "/api/v1/config", &bearer);
+    assert!(config.contains("http_read_token") && !config.contains(token), "{config}");
+    drop(served);
+    let again = serve(&home, &flags);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    drop(again);
+    // Where nobody asked for a page either: without this token it would be another one.
+    let refused = |part: &str| {
+        let mut command = ddes_at(&home, &["serve", "--listen", "127.0.0.1:0", flags[0], flags[1]]);
+        command.env_remove("DDES_HTTP");
+        let (code, _, error) = output(command);
+        assert!(code == 4 && error.contains(part) && error.contains("  try:"), "{code} {error}");
+        assert!(!error.contains(token), "{error}");
+    };
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+    refused("is open to others (mode 640)");
+    std::fs::write(&path, "short\n").unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    refused("holds no token");
+    std::fs::copy(home.join("http-token"), &path).unwrap();
+    refused("holds the token that may act");
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    refused("read-token");
+}
+
+#[test]
 fn plain_http_for_other_machines_is_refused_and_both_ways_out_are_named() {
     let home = folder();
     let all = ["serve", "--listen", "127.0.0.1:0", "--http", "0.0.0.0:5580"];

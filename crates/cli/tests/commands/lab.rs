@@ -1,9 +1,12 @@
 //! `ddes lab`: every rung against both wires, seeds, evidence, answers, searches that stop and go
 //! on, and a newcomer's way from the README to a broken session.
 
-use std::collections::BTreeMap;
+mod captures;
+mod course;
+
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -60,7 +63,7 @@ fn every_rung_breaks_the_classic_wire_and_is_stopped_by_the_named_rule_on_the_ot
             // Nothing is searched there.
             && !(line["rung"] == 11 && line["wire"] == "v2");
         assert!(text(line).contains("127.0.0.1:") && text(line).contains("loopback only"));
-        assert_eq!(text(line).contains("lab hint: all but 8 bits"), is_reduced, "{line}");
+        assert_eq!(text(line).contains("lab hint: all but the first 8 bits"), is_reduced, "{line}");
     }
     // What stopped each is told with its rule.
     for (number, rule) in (1_u64..).zip(RULES) {
@@ -99,13 +102,22 @@ fn evidence_is_a_file_with_the_frames_and_the_output_has_them_without_it() {
         frames
             .iter()
             .filter(|frame| frame["opcode"] == 30 && frame["way"] == "to server")
-            .map(|frame| frame["body"].as_str().unwrap().len())
+            .map(|frame| (frame["by"].clone(), frame["body"].as_str().unwrap().len()))
             .collect::<Vec<_>>()
     };
-    // 80 bytes each, in hexadecimal.
-    assert_eq!(thirties(trial), [160, 160]);
+    // 80 bytes each, in hexadecimal; the copy is the attacker's.
+    let expected = [("client", 160), ("attacker", 160), ("client", 160)];
+    let expected = expected.map(|(by, length)| (json!(by), length));
+    assert_eq!(thirties(trial), expected);
+    let numbers = trial["seen_frames"].as_array().unwrap().iter().map(|frame| frame["n"].as_u64());
+    assert!(numbers.eq((1..=trial["seen_frames"].as_array().unwrap().len() as u64).map(Some)));
     let (_, events, _) = run(&["3", "--only", "classic"]);
-    assert_eq!(thirties(trials(&events)[0]), [160, 160]);
+    assert_eq!(thirties(trials(&events)[0]), expected);
+    // A folder that is not there is known before the run.
+    let nowhere = home.join("nowhere/e.json");
+    let (code, events, _) =
+        run(&["1", "--only", "classic", "--evidence", nowhere.to_str().unwrap()]);
+    assert_eq!((code, trials(&events).len()), (1, 0));
     // A place that cannot be written is an error, after the run.
     let (code, events, _) = run(&["1", "--only", "classic", "--evidence", "/dev/full"]);
     assert_eq!(code, 1);
@@ -113,99 +125,7 @@ fn evidence_is_a_file_with_the_frames_and_the_output_has_them_without_it() {
 }
 
 #[test]
-fn answers_taken_from_the_runs_are_right_and_a_changed_one_is_wrong() {
-    let (code, events, error) = run(&["all", "--seed", "anna", "--only", "classic"]);
-    assert_eq!(code, 0, "{error}");
-    let facts: BTreeMap<u64, Value> = trials(&events)
-        .iter()
-        .map(|trial| (trial["rung"].as_u64().unwrap(), trial["facts"].clone()))
-        .collect();
-    let frames = |rung: usize| trials(&events)[rung - 1]["seen_frames"].as_array().unwrap().clone();
-    let pad_block = frames(2)
-        .iter()
-        .find(|frame| frame["opcode"] == 30 && frame["way"] == "to server")
-        .map(|frame| frame["body"].as_str().unwrap()[48..64].to_owned());
-    let number =
-        |rung: u64, name: &str| facts[&rung][name].as_str().unwrap().parse::<i64>().unwrap();
-    let sent: Vec<i64> = facts[&3]["sent_by_the_client"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|value| value.as_i64().unwrap())
-        .collect();
-    let answers = json!({
-        "exercise-1": {"token": facts[&1]["token"], "known_blocks": 3},
-        "exercise-2": {"equal": [1, 3], "pad_block": pad_block},
-        "exercise-3": {"sum": number(3, "sum"), "overcount": number(3, "sum") - sent[0] - sent[1]},
-        "exercise-4": {"votes": facts[&4]["read"], "distinct": 5},
-        "exercise-5": {"server_holds": facts[&5]["server_holds"],
-            "client_believes": facts[&5]["client_believes"]},
-        "exercise-6": {"bytes_shown": facts[&8]["bytes_shown"],
-            "sessions_ended": facts[&6]["sessions_ended"]},
-        "exercise-7": {"different_primes": facts[&7]["different_primes"], "growth": 1024},
-        "exercise-8": {"key1": facts[&9]["key1"], "key2": facts[&9]["key2"],
-            "integers": facts[&9]["integers_read"]},
-        "exercise-9": {"met_key1": facts[&10]["key1"], "met_key2": facts[&10]["key2"],
-            "work_log2": 57, "half_memory": 2},
-        "exercise-10": {"forged_sum": facts[&11]["sum"], "hmacs_most": 256,
-            "lost": sum_of_rung_13(&events)},
-    });
-    let home = folder();
-    let grade = |answers: &Value, seed: &str| {
-        let path = home.join("answers.json");
-        fs::write(&path, answers.to_string()).unwrap();
-        let path = path.to_str().unwrap();
-        output(ddes_at(&home, &["lab", "grade", path, "--seed", seed, "--json"]))
-    };
-    let (code, shown, error) = grade(&answers, "anna");
-    assert_eq!(code, 0, "{shown} {error}");
-    let (code, shown, _) = grade(&answers, "ben");
-    assert_eq!(code, 1);
-    assert!(shown.contains("\"wrong\"") && shown.contains("\"right\""));
-    let mut changed = answers.clone();
-    changed["exercise-3"]["sum"] = json!(number(3, "sum") + 1);
-    let (code, shown, _) = grade(&changed, "anna");
-    assert_eq!(code, 1);
-    let marks: Vec<Value> = shown.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let wrong: Vec<_> = marks.iter().filter(|mark| mark["mark"] == "wrong").collect();
-    assert_eq!((wrong.len(), &wrong[0]["question"]), (1, &json!("sum")));
-}
-
-/// The honest sum that the client heard in rung 13.
-fn sum_of_rung_13(events: &[Value]) -> i64 {
-    let said = events.iter().find(|event| {
-        event["event"] == "said" && event["rung"] == 13 && event["voice"] == "client"
-    });
-    let text = said.unwrap()["text"].as_str().unwrap();
-    let (_, sum) = text.trim_end_matches('.').rsplit_once(' ').unwrap();
-    sum.parse().unwrap()
-}
-
-#[test]
-fn the_form_for_answers_is_toml_with_every_question_and_filled_in_it_is_read() {
-    let home = folder();
-    let (code, form, error) = output(ddes_at(&home, &["lab", "grade"]));
-    assert_eq!(code, 0, "{error}");
-    assert_eq!(form.matches("[exercise-").count(), 10);
-    let path = home.join("answers.toml");
-    fs::write(&path, form.replace("# known_blocks = \"\"", "known_blocks = 3")).unwrap();
-    let path = path.to_str().unwrap();
-    let (code, shown, _) = output(ddes_at(&home, &["lab", "grade", path, "--seed", "anna"]));
-    assert_eq!(code, 1);
-    assert!(shown.contains("known_blocks     right"), "{shown}");
-    assert!(shown.contains("token            missing"), "{shown}");
-    // Not without the name that the answers belong to.
-    let (code, _, error) = output(ddes_at(&home, &["lab", "grade", path]));
-    assert_eq!(code, 2);
-    assert!(error.contains("--seed"), "{error}");
-    fs::write(home.join("answers.toml"), "[exercise-1]\ntokn = \"\"\n").unwrap();
-    let (code, _, error) = output(ddes_at(&home, &["lab", "grade", path, "--seed", "anna"]));
-    assert_eq!(code, 2);
-    assert!(error.contains("exercise-1.tokn") && error.contains("token"), "{error}");
-}
-
-#[test]
-fn what_cannot_be_run_is_refused_with_its_reason() {
+fn what_cannot_be_run_is_refused_with_its_reason_and_a_next_step() {
     let home = folder();
     let file = home.join("not-a-search");
     fs::write(&file, "ddes lab, stopped search 1\nrung nine\n").unwrap();
@@ -214,15 +134,26 @@ fn what_cannot_be_run_is_refused_with_its_reason() {
         (&["lab", "run", "14"][..], "rungs are 1 to 13"),
         (&["lab", "run", "9", "--bits", "57"], "57"),
         (&["lab", "run", "10", "--memory", "1X"], "64M"),
-        (&["lab", "run", "9", "--resume", file], "line 2"),
-        (&["lab", "run", "9", "--resume", "/dev/null/none"], "Ctrl-C"),
-        (&["lab", "run", "3", "--capture", file], "does not read captures"),
-        (&["lab", "run", "1", "--capture", file], "neither a pcapng nor a pcap"),
-        (&["lab", "run", "10", "--memory", "1", "--no-pause"], "at least"),
+        (&["lab", "run", "10", "--memory", "1"], "at least 64K"),
+        (&["lab", "run", "9", "--capture", "x", "--hint1", "12", "--hint2", "34"], "16 hex"),
     ] {
         let (code, _, error) = output(ddes_at(&home, arguments));
         assert_eq!(code, 2, "{arguments:?}: {error}");
         assert!(error.contains(expected), "{arguments:?}: {error}");
+    }
+    for (arguments, expected) in [
+        (&["lab", "run", "9", "--resume", file][..], "line 2"),
+        (&["lab", "run", "9", "--resume", "/dev/null/none"], "Ctrl-C"),
+        (&["lab", "run", "9", "--resume", file, "--bits", "9"], "takes no --bits"),
+        (&["lab", "run", "9", "--resume", file, "--seed", "anna"], "takes no --seed"),
+        (&["lab", "run", "1", "--capture", file], "neither a pcapng nor a pcap"),
+        (&["lab", "run", "9", "--capture", "/nowhere/x.pcapng"], "cannot read"),
+        (&["lab", "grade", "/nowhere/x.toml", "--seed", "anna"], "No such file"),
+        (&["lab", "hand-out", "/nowhere/x.pcapng", "y.pcapng"], "cannot read"),
+    ] {
+        let (code, _, error) = output(ddes_at(&home, arguments));
+        assert_eq!(code, 2, "{arguments:?}: {error}");
+        assert!(error.contains(expected) && error.contains("try:"), "{arguments:?}: {error}");
     }
 }
 
@@ -246,19 +177,6 @@ fn read_by_all_that_listen(capture: &str) {
 }
 
 #[test]
-fn a_capture_with_its_secrets_is_read_instead_of_a_live_session() {
-    let home = folder();
-    let server = classic(&home, &[]);
-    let file = home.join("session.pcapng");
-    let path = file.to_str().unwrap();
-    let send = ["send", "--classic", "--server", &server.address, "--capture", path];
-    let (code, _, error) =
-        output(ddes_at(&home, &[&send[..], &["--capture-secrets", "7", "9", "7"]].concat()));
-    assert_eq!(code, 0, "{error}");
-    read_by_all_that_listen(path);
-}
-
-#[test]
 fn a_session_of_the_python_client_falls_as_well() {
     let home = folder();
     let file = home.join("session.pcapng");
@@ -276,8 +194,8 @@ fn a_session_of_the_python_client_falls_as_well() {
 }
 
 /// A search that goes on for hours, in a folder of its own, until it says how far it is.
-fn search(home: &Path, arguments: &[&str]) -> (std::process::Child, String) {
-    let mut command: Command = ddes_at(home, &[&["lab", "run", "9"], arguments].concat());
+fn search(home: &Path, rung: &str, arguments: &[&str]) -> (std::process::Child, String) {
+    let mut command: Command = ddes_at(home, &[&["lab", "run", rung], arguments].concat());
     command.current_dir(home).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -298,14 +216,15 @@ fn ctrl_c_stops_a_search_which_goes_on_where_it_was() {
     let home = folder();
     let only = ["--only", "classic", "--no-pause"];
     let (mut child, said) =
-        search(&home, &[&["--bits", "36", "--seed", "anna"], &only[..]].concat());
+        search(&home, "9", &[&["--bits", "36", "--seed", "anna"], &only[..]].concat());
     assert_eq!(child.wait().unwrap().code(), Some(130), "{said}");
     assert!(said.contains("Key1") && said.contains("a second"), "{said}");
     assert!(said.contains("ddes lab run 9 --resume lab-9.state"), "{said}");
+    assert!(!said.contains("--capture"), "{said}");
     let state = fs::read_to_string(home.join("lab-9.state")).unwrap();
     assert!(state.contains("seed anna\nbits 36\n"), "{state}");
     let first = share(&said);
-    let (mut child, said) = search(&home, &[&["--resume", "lab-9.state"], &only[..]].concat());
+    let (mut child, said) = search(&home, "9", &[&["--resume", "lab-9.state"], &only[..]].concat());
     assert_eq!(child.wait().unwrap().code(), Some(130), "{said}");
     assert!(share(&said) >= first, "{said}");
     let (code, _, error) = output({
@@ -315,6 +234,79 @@ fn ctrl_c_stops_a_search_which_goes_on_where_it_was() {
     });
     assert_eq!(code, 2);
     assert!(error.contains("rung 9"), "{error}");
+}
+
+/// A search in a capture is continued in that capture.
+#[test]
+fn what_continues_a_search_names_the_capture_and_the_hints() {
+    let home = folder();
+    let full = captures::captured(&home, true, "full one.pcapng", &["--capture-secrets"]);
+    let hints = ["--hint1", "0000000000000000", "--hint2", "0000000000000000"];
+    let search_in = ["--capture", &full, "--bits", "56", "--only", "classic", "--no-pause"];
+    let (mut child, said) = search(&home, "9", &[&search_in[..], &hints].concat());
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{said}");
+    let next = said.lines().find(|line| line.contains("--resume")).unwrap();
+    assert!(next.contains(&format!("--capture '{full}'")), "{next}");
+    assert!(next.contains("--hint1 0000000000000000 --hint2 0000000000000000"), "{next}");
+}
+
+/// The rate is measured for half a second, whatever is unknown, and the figures are those of the
+/// sources.
+#[test]
+fn the_projection_is_of_a_rate_that_was_measured_and_names_its_sources() {
+    let rate = |bits: &str| {
+        let begun = Instant::now();
+        let shown = output(ddes_at(
+            &folder(),
+            &["lab", "run", "12", "--only", "classic", "--json", "--bits", bits],
+        ));
+        assert_eq!(shown.0, 0, "{}", shown.2);
+        assert!(begun.elapsed() >= Duration::from_millis(500), "{:?}", begun.elapsed());
+        shown.1
+    };
+    let (few, many) = (rate("8"), rate("40"));
+    for shown in [few, many] {
+        let events: Vec<Value> =
+            shown.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let facts = &trials(&events)[0]["facts"];
+        let machines = facts["machines"].as_array().unwrap();
+        let days = |machine: &Value, what: &str| machine[what].as_f64().unwrap() / 86_400.0;
+        // 2^55 and 3 * 2^55 DES at 88e9 a second.
+        let of_1998 = machines.last().unwrap();
+        let (one, both) =
+            (days(of_1998, "one_key_secs_on_average"), days(of_1998, "rung_9_secs_on_average"));
+        assert!((one - 4.74).abs() < 0.01 && (both - 14.22).abs() < 0.01, "{one} {both}");
+        for machine in machines {
+            let source = machine["source"].as_str().unwrap();
+            assert!(shown.contains(&format!("on average ({source})")), "{source}");
+        }
+        assert!(shown.contains("both keys of a session in 14.2 days"), "{shown}");
+        // A debug build tries thousands a second on any machine.
+        assert!(facts["keys_per_sec"].as_f64().unwrap() > 1000.0, "{facts}");
+    }
+}
+
+/// What the memory of a meet in the middle is for is told: tables, their size, rate and time.
+#[test]
+fn the_dial_of_rung_10_shows_what_it_turns() {
+    let facts = |memory: &str| {
+        let meet = ["lab", "run", "10", "--only", "classic", "--json", "--bits", "16"];
+        let threads = ["--threads", "1", "--memory", memory];
+        let (code, shown, error) = output(ddes_at(&folder(), &[&meet[..], &threads].concat()));
+        assert_eq!(code, 0, "{error}");
+        let events: Vec<Value> =
+            shown.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        (trials(&events)[0]["facts"].clone(), shown)
+    };
+    let (whole, told) = facts("16M");
+    assert_eq!((&whole["tables"], &whole["keys_a_table"]), (&json!(1), &json!(1 << 16)));
+    assert!(told.contains("one table of 65536 keys"), "{told}");
+    let (part, told) = facts("64K");
+    let tables = part["tables"].as_u64().unwrap();
+    assert!(tables > 4 && tables * part["keys_a_table"].as_u64().unwrap() >= 1 << 16, "{part}");
+    assert!(part["bytes_used"].as_u64().unwrap() <= 1 << 16, "{part}");
+    assert!(told.contains(&format!("{tables} tables, one after the other")), "{told}");
+    assert!(told.contains("keys in") && part["keys_per_sec"].as_f64().unwrap() > 0.0, "{told}");
 }
 
 const WAIT_MS: Option<u64> = Some(240_000);
@@ -394,4 +386,207 @@ fn colours_are_for_terminals_that_have_them_and_respect_no_color() {
         );
         assert_eq!(shown.contains('\u{1b}'), is_coloured, "{shown:?}");
     }
+}
+
+/// The keys of a recorded session and its integers are for the eyes of who has the recording; and
+/// what is read is not written over, by whatever name.
+#[test]
+fn evidence_of_a_recording_is_its_owners_and_replaces_nothing_that_is_read() {
+    let home = folder();
+    let full = captures::captured(&home, true, "full.pcapng", &["--capture-secrets"]);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let evidence = home.join("e.json");
+    let to = ["--only", "classic", "--evidence", evidence.to_str().unwrap()];
+    let (code, _, error) = run(&[&["9", "--capture", &full][..], &to].concat());
+    assert_eq!((code, mode(&evidence)), (0, 0o600), "{error}");
+    let refused = |arguments: &[&str]| {
+        let (code, _, error) = output(ddes_at(&home, &[&["lab"], arguments].concat()));
+        assert_eq!(code, 2, "{arguments:?}: {error}");
+        assert!(error.contains("would replace what is read"), "{arguments:?}: {error}");
+    };
+    let before = fs::read(&full).unwrap();
+    let other = home.join("other name");
+    fs::hard_link(&full, &other).unwrap();
+    for name in [Path::new(&full), &other] {
+        refused(&["run", "1", "--capture", &full, "--evidence", name.to_str().unwrap()]);
+    }
+    let secrets = home.join("secrets");
+    fs::write(&secrets, "").unwrap();
+    let secrets = secrets.to_str().unwrap();
+    let with = ["run", "1", "--capture", &full, "--secrets", secrets];
+    refused(&[&with[..], &["--evidence", secrets]].concat());
+    refused(&["run", "9", "--resume", secrets, "--evidence", secrets]);
+    refused(&["hand-out", &full, other.to_str().unwrap()]);
+    refused(&["hand-out", &full, secrets, "--secrets", secrets]);
+    assert_eq!(fs::read(&full).unwrap(), before);
+}
+
+/// A device says that it has no bytes, and has no end.
+#[test]
+fn what_does_not_say_its_length_is_read_to_a_bound() {
+    for arguments in [
+        &["lab", "grade", "/dev/zero", "--seed", "anna"][..],
+        &["lab", "run", "9", "--resume", "/dev/zero"],
+    ] {
+        let mut limited = Command::new("sh");
+        let program = ddes_at(&folder(), arguments);
+        limited.args(["-c", "ulimit -v 4000000; exec \"$@\"", "sh"]);
+        limited.arg(program.get_program()).args(program.get_args());
+        let (code, _, error) = output(limited);
+        assert_eq!(code, 2, "{error}");
+        assert!(error.contains("it has more than"), "{error}");
+    }
+}
+
+#[test]
+fn what_a_state_says_is_checked_before_it_is_shown_or_believed() {
+    let home = folder();
+    let file = home.join("evil.state");
+    let state = "ddes key recovery, state 1\ntask 00000000000000000000000000000000\npart 0\n";
+    let resume = |seed: &str, bits: &str, stage: &str| {
+        let head = format!("ddes lab, stopped search 1\nrung 9\nseed {seed}\nbits {bits}");
+        let text = format!("{head}\nmemory 65536\nkey1 -\nstage {stage}\n{state}next 0\n");
+        fs::write(&file, text).unwrap();
+        output(ddes_at(&home, &["lab", "run", "9", "--resume", file.to_str().unwrap()]))
+    };
+    for (seed, bits, stage, line) in [
+        ("\u{1b}[2J\u{1b}]0;title\u{7}", "8", "key1", "line 3"),
+        ("anna", "4000000000", "key1", "line 4"),
+        ("anna", "8", "key9", "line 7"),
+    ] {
+        let (code, shown, error) = resume(seed, bits, stage);
+        assert_eq!(code, 2, "{error}");
+        assert!(error.contains(line), "{error}");
+        assert!(!format!("{shown}{error}").contains('\u{1b}'), "{shown}{error}");
+    }
+    let (code, _, error) = resume("anna", "8", "key1");
+    assert_eq!(code, 2, "{error}");
+    assert!(error.contains("belongs to another search"), "{error}");
+}
+
+/// The half that was stopped is the one that goes on, from where it was.
+#[test]
+fn a_search_that_is_stopped_in_the_second_half_goes_on_there() {
+    for (rung, stage) in [("9", "stage control\n"), ("10", "stage ddes\n")] {
+        let home = folder();
+        let file = format!("lab-{rung}.state");
+        let state = || fs::read_to_string(home.join(&file)).unwrap();
+        let field = |state: &str, name: &str| -> u64 {
+            let line = state.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            line.unwrap().parse().unwrap()
+        };
+        // Small tables, so that the meet in the middle is soon behind its first.
+        let many = ["--bits", "36", "--memory", "64K", "--seed", "anna"];
+        let begin = [&many[..], &["--only", "v2", "--no-pause"]].concat();
+        let (mut child, said) = search(&home, rung, &begin);
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{said}");
+        let first = state();
+        assert!(first.contains(stage), "{first}");
+        // Without a wire: it is the state's.
+        let (mut child, said) = search(&home, rung, &["--resume", &file, "--no-pause"]);
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{said}");
+        let second = state();
+        assert!(second.contains(stage), "{second}");
+        let place = |state: &str| (field(state, "part"), field(state, "next"));
+        assert!((0, 0) < place(&first) && place(&first) < place(&second), "{first}{second}");
+        let words = ["lab", "run", rung, "--resume", &file, "--only", "classic"];
+        let mut command = ddes_at(&home, &words);
+        command.current_dir(&home);
+        let (code, _, error) = output(command);
+        assert_eq!(code, 2, "{error}");
+        assert!(error.contains("against D-DDES/2"), "{error}");
+    }
+}
+
+/// What finds nothing must find something where something is, or it shows nothing.
+#[test]
+fn a_search_that_is_stopped_by_the_cipher_has_a_control() {
+    let (code, events, error) = run(&["9", "--only", "v2", "--seed", "anna"]);
+    assert_eq!(code, 0, "{error}");
+    assert_eq!(trials(&events)[0]["facts"]["control_found"], true);
+    let control = |event: &&Value| {
+        event["text"].as_str().is_some_and(|text| text.starts_with("There it finds Key1: "))
+    };
+    assert_eq!(events.iter().filter(control).count(), 1);
+    let home = folder();
+    let v2 = captures::captured(&home, false, "v2.pcapng", &[]);
+    for (arguments, is_known) in
+        [(vec!["1", "--only", "v2"], true), (vec!["1", "--only", "v2", "--capture", &v2], false)]
+    {
+        let (code, events, error) = run(&arguments);
+        assert_eq!(code, 0, "{error}");
+        assert_eq!(trials(&events)[0]["facts"]["looked_for_the_token"], is_known);
+        let told = events.iter().any(|event| {
+            event["text"].as_str().is_some_and(|text| text.contains("is not checked"))
+        });
+        assert_eq!(told, !is_known);
+    }
+}
+
+/// Rung 13 has ledgers in a folder of its own.
+#[test]
+fn a_signal_leaves_no_temporary_folder_behind() {
+    let there = |home: &Path| {
+        let mut names = fs::read_dir(home).unwrap().map(|entry| entry.unwrap().file_name());
+        names.any(|name| name.to_string_lossy().starts_with("ddes-lab-"))
+    };
+    for signal in [Signal::INT, Signal::TERM] {
+        let home = folder();
+        let mut command = ddes_at(&home, &["lab", "run", "13", "--no-pause"]);
+        command.env("TMPDIR", &*home).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        while !there(&home) {
+            assert_eq!(child.try_wait().unwrap(), None, "it ended without a folder");
+        }
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let code = child.wait().unwrap().code();
+        assert!(!there(&home));
+        assert_eq!(code, Some(130));
+    }
+}
+
+/// Between the halves it is asked whether to go on, and Ctrl-C leaves.
+#[test]
+fn ctrl_c_leaves_between_the_halves() {
+    let mut command = ddes_at(&folder(), &["lab", "run", "9", "--bits", "8"]);
+    command.env_remove("NO_COLOR");
+    let mut session = on_a_terminal(command);
+    session.exp_string("Press Enter").unwrap();
+    session.send_control('c').unwrap();
+    let left = session.exp_eof().unwrap();
+    assert!(!left.contains("Against"), "{left}");
+}
+
+/// A machine that has no more threads searches with those that there are, and stops when told.
+#[test]
+fn a_search_with_too_few_threads_runs_and_can_be_stopped() {
+    let home = folder();
+    let arguments = ["lab", "run", "9", "--bits", "44", "--threads", "64", "--only", "classic"];
+    let program = ddes_at(&home, &arguments);
+    let mut limited = Command::new("sh");
+    // With stacks of 256 MiB there is room for fewer than ten threads: hundreds that are busy would
+    // hold up other tests.
+    limited.args(["-c", "ulimit -v 2500000; exec \"$@\"", "sh"]);
+    limited.env("RUST_MIN_STACK", "268435456");
+    limited.arg(program.get_program()).args(program.get_args()).arg("--no-pause");
+    limited.current_dir(&home).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = limited.spawn().unwrap();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    std::thread::spawn(move || lines.find_map(Result::ok).map(|line| sender.send(line)));
+    let said = receiver.recv_timeout(Duration::from_secs(100));
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    let until = Instant::now() + Duration::from_secs(100);
+    let code = loop {
+        match child.try_wait().unwrap() {
+            Some(status) => break status.code(),
+            None if Instant::now() > until => {
+                child.kill().unwrap();
+                break None;
+            }
+            None => std::thread::sleep(Duration::from_millis(20)),
+        }
+    };
+    assert_eq!(code, Some(130), "{said:?}");
+    assert!(said.unwrap().contains("a second"));
 }

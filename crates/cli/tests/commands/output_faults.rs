@@ -60,8 +60,9 @@ pub(crate) const COMMANDS: &[(&str, &str)] = &[
     ("", "tail --duration 1 --http HTTP"),
     ("", "demo --no-open --duration 1"),
     ("", "lab ls"),
-    ("", "lab run 1 --no-pause"),
+    ("", "lab run 1 --no-pause --seed anna"),
     ("", "lab grade"),
+    ("", "lab hand-out SESSION DIR.pcapng --bits 8"),
     ("", "bench run --yes --server SERVER --trust TRUST --sessions 1 --values 10 --warmup 0"),
     ("", "bench compare RUN RUN"),
     ("", "bench keys --sessions 3"),
@@ -138,6 +139,10 @@ impl Site {
         };
         site.prepare("key new anna", "");
         site.prepare("send --server SERVER --trust TRUST --as anna --capture CAPTURE 1 2 3", "");
+        site.prepare(
+            "send --classic --server CLASSIC --capture SESSION --capture-secrets 1 2 3",
+            "",
+        );
         let receipt = site.prepare("ledger receipt anna", "");
         std::fs::write(site.home.join("anna.receipt"), receipt).unwrap();
         site.prepare(
@@ -161,6 +166,7 @@ impl Site {
                 "RECEIPT" => path("anna.receipt"),
                 "RUN" => path("run.json"),
                 "CAPTURE" => path("anna.pcapng"),
+                "SESSION" => path("classic.pcapng"),
                 _ => word.replace("DIR", &path(&format!("folder-{name}"))).replace("NEW", name),
             })
             .collect();

@@ -47,6 +47,54 @@ fn ended_with(session: &PtySession, code: i32) {
     assert!(status.starts_with("Exited(") && status.ends_with(&format!(", {code})")), "{status}");
 }
 
+/// What a server on a terminal shows of a client's visit, from its start to its end.
+fn shown_of_a_visit(terminal: &str, flags: &[&str], typed: &[&str]) -> String {
+    let home = folder();
+    let all = [&["serve", "--listen", "127.0.0.1:0"], flags].concat();
+    let mut server = on(terminal, ddes_at(&home, &all));
+    let mut shown = server.exp_string("[SERVER LISTENING]").unwrap();
+    let (before, address) = server.exp_regex(r"127\.0\.0\.1:[0-9]+").unwrap();
+    shown += &before;
+    for line in typed {
+        server.send_line(line).unwrap();
+        shown += &server.exp_string("until the next reload").unwrap();
+    }
+    let trust = fingerprint(&home);
+    let send = ["send", "-q", "--server", &address, "--trust", &trust, "5"];
+    assert_eq!(output(ddes_at(&home, &send)).1, "5\n");
+    // An answer is shown whatever the level is, and behind all that came before.
+    server.send_line("totals").unwrap();
+    shown += &server.exp_string("[TOTALS] 1 accounts").unwrap();
+    server.send_line("exit").unwrap();
+    shown + &server.exp_eof().unwrap()
+}
+
+#[test]
+fn a_quiet_server_on_a_terminal_shows_warnings_and_what_it_is_asked_for() {
+    let lines = ["Only this machine", "[SERVER KEY]", "[NEW CONNECTION]", "[SERVER EXITED]"];
+    for terminal in ["xterm", "dumb"] {
+        let usual = shown_of_a_visit(terminal, &["--log-level", "debug"], &[]);
+        let quiet = shown_of_a_visit(terminal, &["-q", "--log-level", "debug"], &[]);
+        for line in lines {
+            assert!(usual.contains(line), "{terminal}: no {line}: {usual}");
+            assert!(!quiet.contains(line), "{terminal}: {line}: {quiet}");
+        }
+        assert!(!quiet.contains("[TIMER]") && !quiet.contains("Received"), "{terminal}: {quiet}");
+        // Until somebody asks for more.
+        let asked = shown_of_a_visit(terminal, &["-q"], &["log info"]);
+        assert!(asked.contains("[NEW CONNECTION]"), "{terminal}: {asked}");
+    }
+    // What warns is shown.
+    let home = folder();
+    let (mut server, address) = serve("dumb", &home, &["--quiet"]);
+    let trust = fingerprint(&home);
+    let stranger = ["send", "-q", "--server", &address, "--trust", &trust, "5"];
+    assert_eq!(output(ddes_at(&folder(), &stranger)).0, 4);
+    server.exp_string("[REFUSED]").unwrap();
+    server.send_line("exit").unwrap();
+    server.exp_eof().unwrap();
+}
+
 #[test]
 fn lines_pasted_at_a_prompt_are_all_taken_in_order() {
     let home = folder();

@@ -1,5 +1,6 @@
 //! `ddes top`: what it shows of a server, the keys, and that the terminal is given back.
 
+use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -502,4 +503,51 @@ fn json_goes_on_once_a_second_and_over_a_restart() {
     child.kill().unwrap();
     child.wait().unwrap();
     drop(api);
+}
+
+/// A port on which connections are taken and nothing is answered, and one where they wait, with
+/// those that fill its queue.
+pub(crate) fn silent_and_full() -> (TcpListener, TcpListener, Vec<TcpStream>) {
+    let full = TcpListener::bind("127.0.0.1:0").unwrap();
+    rustix::net::listen(&full, 0).unwrap();
+    let address = full.local_addr().unwrap();
+    let short = Duration::from_millis(300);
+    let waiting = std::iter::from_fn(|| TcpStream::connect_timeout(&address, short).ok()).collect();
+    (TcpListener::bind("127.0.0.1:0").unwrap(), full, waiting)
+}
+
+#[test]
+fn the_first_answer_is_waited_for_as_long_as_is_said_and_no_longer() {
+    let (silent, full, waiting) = silent_and_full();
+    for (listener, flags) in
+        [(&silent, &["--once"][..]), (&full, &["--once"]), (&silent, &["--json"])]
+    {
+        let address = listener.local_addr().unwrap().to_string();
+        let all = [&["top", "--http", &address, "--timeout", "1"], flags].concat();
+        let begin = Instant::now();
+        let (code, out, error) = output(ddes_at(&folder(), &all));
+        assert!(begin.elapsed() >= Duration::from_secs(1));
+        assert!(begin.elapsed() < Duration::from_secs(8), "{:?}", begin.elapsed());
+        assert_eq!(code, 6, "{out}{error}");
+        let said = out + &error;
+        for part in ["did not answer in time", "cause", "--timeout SECS to wait longer"] {
+            assert!(said.contains(part), "{flags:?}: {said}");
+        }
+    }
+    drop(waiting);
+    // One that is slow is waited for.
+    let slow = FakeApi::start(|request| {
+        std::thread::sleep(Duration::from_millis(1500));
+        answer(request)
+    });
+    assert_eq!(output(top(&slow, &["--once", "--timeout", "60"])).0, 0);
+    // One limit for both requests of the first answer.
+    let (code, _, error) = output(top(&slow, &["--once", "--timeout", "2"]));
+    assert_eq!(code, 6, "{error}");
+    // Where nobody listens there is nothing to wait for.
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let begin = Instant::now();
+    let (code, _, error) =
+        output(ddes_at(&folder(), &["top", "--once", "--http", &nobody, "--timeout", "60"]));
+    assert!(code == 3 && begin.elapsed() < Duration::from_secs(30), "{code} {error}");
 }

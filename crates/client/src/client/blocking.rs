@@ -16,7 +16,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::builder::{ClientPlan, Trust};
 use super::call_book::{Call, CallBook, Reply};
-use super::wire::{Over, Wire};
+use super::wire::{Over, SessionWire};
 use super::{ADD_MAX, Balance, Builder, ClientError, Progress};
 use crate::delivery::{Delivery, DeliveryError, NextAttempt};
 use crate::dial::{ConnectError, dial_blocking};
@@ -170,8 +170,8 @@ enum WireState {
     /// A thread resolves the name and connects.
     Dialing,
     /// The session is not open yet.
-    Opening(Box<Wire>),
-    Up(Box<Wire>),
+    Opening(Box<SessionWire>),
+    Up(Box<SessionWire>),
 }
 
 /// What the thread does after a step.
@@ -419,7 +419,7 @@ impl ClientThread {
         let failed = |error| Lost::Enter(EnterError::Connect(error));
         match letter {
             Letter::Dialed(Err(error)) => self.lost(now, failed(error)),
-            Letter::Dialed(Ok(stream)) => match Wire::new(stream, &self.options) {
+            Letter::Dialed(Ok(stream)) => match SessionWire::new(stream, &self.options) {
                 Ok(wire) => {
                     self.sessions += 1;
                     self.wire_state = WireState::Opening(Box::new(wire));

@@ -16,14 +16,14 @@ const READ_BYTES_MAX: usize = 16 * 1024;
 
 /// A session and its socket, which does not block.
 #[derive(Debug)]
-pub(super) struct Wire {
+pub(super) struct SessionWire {
     stream: TcpStream,
     pub(super) session: ClientSession,
     /// Our direction is shut down.
     is_shut: bool,
 }
 
-impl Wire {
+impl SessionWire {
     pub(super) fn new(
         stream: TcpStream,
         options: &ConnectOptions,

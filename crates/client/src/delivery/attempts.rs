@@ -22,7 +22,7 @@ pub struct Patience {
 
 /// How a session, or the attempt to open one, ended: what decides whether there is another attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
+pub enum AttemptEnd {
     /// The connection failed, a limit was reached, the server stopped: another attempt may succeed.
     Passing,
     /// A newer session of the same identity: of another process, or of our own message 4 that was
@@ -93,7 +93,7 @@ impl Attempts {
         &mut self,
         now: Instant,
         random: u64,
-        cause: Cause,
+        cause: AttemptEnd,
         was_open: bool,
         is_idle: bool,
     ) -> NextAttempt {
@@ -102,8 +102,8 @@ impl Attempts {
         }
         let patience = self.patience();
         match cause {
-            Cause::Final => NextAttempt::Never,
-            Cause::Superseded => {
+            AttemptEnd::Final => NextAttempt::Never,
+            AttemptEnd::Superseded => {
                 let wait = ghost_wait(random);
                 let last = self.superseded_at.replace(now);
                 let is_twice =
@@ -118,11 +118,13 @@ impl Attempts {
                 }
             }
             // A session that ended with nothing to send is not needed now.
-            Cause::Passing if was_open && is_idle => NextAttempt::WhenNeeded,
-            Cause::Passing if now.saturating_duration_since(self.failing_since) >= patience => {
+            AttemptEnd::Passing if was_open && is_idle => NextAttempt::WhenNeeded,
+            AttemptEnd::Passing
+                if now.saturating_duration_since(self.failing_since) >= patience =>
+            {
                 NextAttempt::Never
             }
-            Cause::Passing => NextAttempt::After(self.backoff.next(random)),
+            AttemptEnd::Passing => NextAttempt::After(self.backoff.next(random)),
         }
     }
 }

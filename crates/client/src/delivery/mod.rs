@@ -17,7 +17,7 @@ use ddes_wire::{Sequence, Total};
 
 pub use crate::backoff::Backoff;
 use crate::outbox::{InputMark, JournalError, Objection, Outbox, Span, TakeError};
-pub use attempts::{Attempts, Cause, NextAttempt, Patience};
+pub use attempts::{AttemptEnd, Attempts, NextAttempt, Patience};
 pub use flight::{FLIGHT_MAX, Flight};
 
 /// What happened to the values.
@@ -257,10 +257,10 @@ impl Delivery {
         }
         self.outbox.session_ended();
         let cause = match said.map(|farewell| farewell.reason) {
-            Some(Reason::Superseded) => Cause::Superseded,
-            Some(Reason::NotAuthorized) => Cause::Final,
-            Some(_) | None if is_final => Cause::Final,
-            Some(_) | None => Cause::Passing,
+            Some(Reason::Superseded) => AttemptEnd::Superseded,
+            Some(Reason::NotAuthorized) => AttemptEnd::Final,
+            Some(_) | None if is_final => AttemptEnd::Final,
+            Some(_) | None => AttemptEnd::Passing,
         };
         let is_idle = self.outbox.pending() == 0;
         let next = self.attempts.handle_end(now, random, cause, was_open, is_idle);

@@ -1,11 +1,17 @@
 //! The bytes of an outbox's journal, without a file: a sequence of records.
 //!
 //! ```text
-//! record = kind u32 || length u32 || CRC-32 of salt and head || payload || CRC-32 of salt, head and payload || chain (16)
-//! head   = kind || length;   chain = SHA-256(chain of the record before || head || payload)[0..16]      big-endian
-//! owner  = magic (16) || salt (16) || key (32) || server as text          the first record; for it the salt and the chain before are empty and zeros
-//! state  = lines u64 || digest (32) || input is open u8 || sum is known u8 || sum i128 || confirmed u64 || sent u64 || newest u64 || own sessions, each u64
-//! moved  = counted u64 || state              of the waiting values, those up to `counted` count; the others have the numbers after the state's
+//! record = kind u32 || length u32 || CRC-32 of salt and head || payload
+//!          || CRC-32 of salt, head and payload || chain (16)                     big-endian
+//! head   = kind || length
+//! chain  = SHA-256(chain of the record before || head || payload)[0..16]
+//! owner  = magic (16) || salt (16) || key (32) || server as text
+//!          the first record; for it the salt and the chain before are empty and zeros
+//! state  = lines u64 || digest (32) || input is open u8 || sum is known u8 || sum i128
+//!          || confirmed u64 || sent u64 || newest u64 || own sessions, each u64
+//! moved  = counted u64 || state
+//!          of the waiting values, those up to `counted` count; the others have the numbers after
+//!          the state's
 //! values = first_seq u64 || sent u64 || lines u64 || digest (32) || values, each i64
 //! ```
 //!

@@ -59,7 +59,8 @@ pub enum JournalError {
     #[error("the outbox {} is in use by another process", .0.display())]
     Locked(PathBuf),
     /// It is of another identity or for another server.
-    #[error("the outbox {} is of identity {} at {}", .folder.display(), .owner.key.fingerprint(), .owner.server)]
+    #[error("the outbox {} is of identity {} at {}",
+            .folder.display(), .owner.key.fingerprint(), .owner.server)]
     Foreign {
         /// The folder of the outbox.
         folder: PathBuf,

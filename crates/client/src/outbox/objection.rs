@@ -36,7 +36,8 @@ pub enum Objection {
     },
     /// The ledger counts other values under the numbers of this outbox.
     #[error(
-        "the ledger says that the values up to {last_seq} sum to {sum}, and with those of this outbox it is {expected}"
+        "the ledger says that the values up to {last_seq} sum to {sum}, and with those of this \
+         outbox it is {expected}"
     )]
     Sum {
         /// The number of the ledger's last value.

@@ -2,29 +2,32 @@
 
 use ddes_cipher::{Block, Des, DesKey};
 
-use super::des::{Trace, trace};
-use super::{CalcError, Named, Step, Value, Worked, bounded, exactly, named, step};
+use super::des::{BlockTrace, trace};
+use super::{CalcError, Label, Named, Step, Value, Worked, bounded, exactly, named, step};
 
-pub(super) const DES: (&str, &str, &str) = (
+pub(super) const DES: Label = (
     "DES in ECB",
     "FIPS 46-3; FIPS 81",
     "c[i] = E(K, m[i]), block by block\n\
-     E: IP, then 16 times L, R = R, L ⊕ P(S(E(R) ⊕ K[i])), then the inverse of IP",
+     E: IP, then 16 times L, R = R, L ⊕ P(S(E(R) ⊕ K[i])),\n\
+     then R ‖ L, the halves in each other's place, then the inverse of IP",
 );
-pub(super) const DES_BACK: (&str, &str, &str) =
+pub(super) const DES_BACK: Label =
     ("DES in ECB, decryption", "FIPS 46-3; FIPS 81", "m[i] = D(K, c[i]), block by block");
-pub(super) const DDES: (&str, &str, &str) = (
+pub(super) const DDES: Label = (
     "Double DES in ECB",
     "PROTOCOL.md, classic; FIPS 46-3",
     "c[i] = E(Key2, E(Key1, m[i])), block by block, no IV",
 );
-pub(super) const DDES_BACK: (&str, &str, &str) = (
+pub(super) const DDES_BACK: Label = (
     "Double DES in ECB, decryption",
     "PROTOCOL.md, classic; FIPS 46-3",
     "m[i] = D(Key1, D(Key2, c[i])), block by block",
 );
 
 const BLOCK_BYTES: usize = size_of::<Block>();
+/// Each block has 19 steps.
+const ROUNDS_BLOCKS_MAX: usize = 64;
 const KEY: &str = "8, of which DES uses 56 bits";
 
 pub(super) fn des(
@@ -55,10 +58,10 @@ pub(super) fn ddes(
 }
 
 /// A pass: its name, its key, and whether it decrypts.
-type Pass = (&'static str, Block, bool);
+type NamedPass = (&'static str, Block, bool);
 
 fn in_ecb(
-    passes: &[Pass],
+    passes: &[NamedPass],
     input: &[u8],
     decrypt: bool,
     pad: bool,
@@ -74,6 +77,9 @@ fn in_ecb(
     let (blocks, []) = text.as_chunks::<BLOCK_BYTES>() else {
         return Err(CalcError::Blocks { length: text.len() });
     };
+    if rounds && blocks.len() > ROUNDS_BLOCKS_MAX {
+        return Err(CalcError::Rounds { blocks: blocks.len(), most: ROUNDS_BLOCKS_MAX });
+    }
     let mut columns = vec![blocks.to_vec()];
     for (_, key, decrypt) in passes {
         let mut column = columns.last().map_or_else(Vec::new, Clone::clone);
@@ -106,8 +112,8 @@ fn in_ecb(
     Ok(Worked { steps, results: vec![named("out", out)] })
 }
 
-/// IP, and each round's key, f, L and R.
-fn of_rounds(trace: &Trace) -> Vec<Step> {
+/// IP, each round's key, f, L and R, the halves that change places, and the inverse of IP.
+fn of_rounds(trace: &BlockTrace) -> Vec<Step> {
     let word = |name: &'static str, word: u32| named(name, word.to_be_bytes());
     let start = vec![word("L", trace.start.0), word("R", trace.start.1)];
     let mut steps = vec![Step { name: "IP".into(), chain: start }];
@@ -121,6 +127,9 @@ fn of_rounds(trace: &Trace) -> Vec<Step> {
         ];
         steps.push(Step { name: format!("round {}", i + 1).into(), chain });
     }
+    let (right, left) = trace.preoutput;
+    let chain = vec![word("R", right), word("L", left)];
+    steps.push(Step { name: "halves change places".into(), chain });
     steps.push(step("inverse of IP", trace.out));
     steps
 }

@@ -1,8 +1,9 @@
 //! The inputs of a calculation by name, and the line of `ddes calc` that has them.
 
 use ddes_cipher::Function;
+use ddes_wire::shown::hex;
 
-use super::{Calculation, DhGroup, HkdfExpansion, KemKey, Value, hex};
+use super::{Calculation, DhGroup, HkdfExpansion, KemKey, Value};
 
 /// An input: the flag that gives it to `ddes calc`, and its value.
 #[derive(Clone, Debug, PartialEq, Eq)]

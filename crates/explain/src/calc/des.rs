@@ -6,11 +6,13 @@
 use ddes_cipher::Block;
 
 /// What happens to one block.
-pub(super) struct Trace {
+pub(super) struct BlockTrace {
     /// After IP: L0 and R0.
     pub(super) start: (u32, u32),
     /// The sixteen rounds.
     pub(super) rounds: [Round; 16],
+    /// R16 and L16: the halves change places once more.
+    pub(super) preoutput: (u32, u32),
     /// After the inverse of IP.
     pub(super) out: Block,
 }
@@ -28,7 +30,7 @@ pub(super) struct Round {
 }
 
 /// Encrypts or decrypts one block. Decryption takes the subkeys backwards.
-pub(super) fn trace(key: Block, block: Block, decrypt: bool) -> Trace {
+pub(super) fn trace(key: Block, block: Block, decrypt: bool) -> BlockTrace {
     let mut subkeys = subkeys(key);
     if decrypt {
         subkeys.reverse();
@@ -40,9 +42,9 @@ pub(super) fn trace(key: Block, block: Block, decrypt: bool) -> Trace {
         (left, right) = (right, left ^ f);
         Round { subkey, f, left, right }
     });
-    // The last round does not swap.
-    let preoutput = u64::from(right) << 32 | u64::from(left);
-    Trace { start, rounds, out: permuted(preoutput, 64, &inverse(&IP)).to_be_bytes() }
+    let bits = u64::from(right) << 32 | u64::from(left);
+    let out = permuted(bits, 64, &inverse(&IP)).to_be_bytes();
+    BlockTrace { start, rounds, preoutput: (right, left), out }
 }
 
 /// `P(S(E(R) ⊕ K))`.

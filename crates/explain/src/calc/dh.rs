@@ -4,11 +4,11 @@ use crypto_bigint::modular::{BoxedMontyForm, BoxedMontyParams};
 use crypto_bigint::{BoxedUint, Odd};
 use ddes_ffdhe::{Group, NamedGroup};
 
-use super::{CalcError, Worked, holds, named, step};
+use super::{CalcError, Label, Worked, holds, named, step};
 
-pub(super) const PUBLIC: (&str, &str, &str) =
+pub(super) const PUBLIC: Label =
     ("Diffie-Hellman: public value", "RFC 7919, section 2", "Y = g^x mod p");
-pub(super) const SHARED: (&str, &str, &str) = (
+pub(super) const SHARED: Label = (
     "Diffie-Hellman: shared value",
     "RFC 7919, section 2; PROTOCOL.md, C-08 and P-03",
     "Z = Y^x mod p",
@@ -73,6 +73,8 @@ pub(super) fn work(
     }
     let generator = in_range(&modulus, "g", &g)?;
     let mut steps = vec![step("p", p.clone()), step("g", g), holds("2 ≤ g ≤ p - 2")];
+    let exponent = exponent(&modulus, private)?;
+    steps.push(holds("1 ≤ x ≤ p - 2"));
     let (base, name) = match peer {
         Some(peer) => {
             let base = in_range(&modulus, "the peer's value", peer)?;
@@ -81,23 +83,32 @@ pub(super) fn work(
         }
         None => (generator, "Y"),
     };
-    let power = power(&modulus, base, private);
+    let power = power(&modulus, base, &exponent);
     let whole = left_padded(&power, p.len());
-    if peer.is_some() {
-        let below = modulus.as_ref().wrapping_sub(one(&modulus));
-        if power <= one(&modulus) || power == below {
-            return Err(CalcError::Degenerate);
-        }
-        steps.push(holds("Z is none of 0, 1, p - 1"));
-    }
+    let below = modulus.as_ref().wrapping_sub(one(&modulus));
+    let is_degenerate = power <= one(&modulus) || power == below;
+    steps.push(match (peer, is_degenerate) {
+        (Some(_), true) => return Err(CalcError::Degenerate),
+        (None, true) => return Err(CalcError::Public),
+        (Some(_), false) => holds("Z is none of 0, 1, p - 1"),
+        (None, false) => holds("2 ≤ Y ≤ p - 2"),
+    });
     Ok(Worked { steps, results: vec![named(name, whole)] })
 }
 
 /// In variable time: whoever calls has shown the exponent already.
-fn power(p: &Odd<BoxedUint>, base: BoxedUint, exponent: &[u8]) -> BoxedUint {
+fn power(p: &Odd<BoxedUint>, base: BoxedUint, exponent: &BoxedUint) -> BoxedUint {
     let params = BoxedMontyParams::new_vartime(p.clone());
-    let exponent = BoxedUint::from_be_slice_vartime(exponent);
-    BoxedMontyForm::new(base, &params).pow(&exponent).retrieve()
+    BoxedMontyForm::new(base, &params).pow(exponent).retrieve()
+}
+
+/// PKCS #3, section 6: 0 < x < p - 1. With 0 or p - 1 the value is 1 for each g, and a larger x
+/// gives the value of a smaller one.
+fn exponent(p: &Odd<BoxedUint>, bytes: &[u8]) -> Result<BoxedUint, CalcError> {
+    let value = BoxedUint::from_be_slice(trimmed(bytes), p.bits_precision())
+        .map_err(|_| CalcError::Exponent)?;
+    let below = p.as_ref().wrapping_sub(one(p));
+    if value >= one(p) && value < below { Ok(value) } else { Err(CalcError::Exponent) }
 }
 
 fn in_range(p: &Odd<BoxedUint>, name: &'static str, bytes: &[u8]) -> Result<BoxedUint, CalcError> {

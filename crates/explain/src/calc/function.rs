@@ -11,9 +11,7 @@ use ddes_cipher::{
 };
 
 use super::kdf::{expand, hmac};
-use super::{CalcError, Named, Step, Value, Worked, exactly, holds, named, step};
-
-type Label = (&'static str, &'static str, &'static str);
+use super::{CalcError, Label, Named, Step, Value, Worked, exactly, holds, named, step};
 
 pub(super) const COUNTER: Label = (
     "DDES-CTR",
@@ -72,14 +70,14 @@ const KEY: &str = "8, of which DES uses 56 bits";
 const LONG_KEY: &str = "32";
 
 /// Key1, Key2, MacKey and ChaChaKey as they are used, and how they came about.
-struct Keys {
+struct FunctionKeys {
     pair: (DesKey, DesKey),
     mac: Vec<u8>,
     chacha: Vec<u8>,
     okm: Vec<u8>,
 }
 
-impl Keys {
+impl FunctionKeys {
     fn new(function: Function, key: &[u8]) -> Result<Self, CalcError> {
         let (info, length): (&[u8], _) = match function {
             Function::Ddes => (b"D-DDES/2 DDES", 48),
@@ -177,7 +175,7 @@ pub(super) fn key_pair(keys: [&[u8]; 2]) -> Result<Worked, CalcError> {
 
 pub(super) fn keys(function: Function, key: &[u8]) -> Result<Worked, CalcError> {
     let key: [u8; KEY_BYTES] = exactly("key", key, LONG_KEY)?;
-    let keys = Keys::new(function, &key)?;
+    let keys = FunctionKeys::new(function, &key)?;
     Ok(Worked { steps: vec![step("OKM", keys.okm.clone())], results: keys.named() })
 }
 
@@ -193,7 +191,7 @@ pub(super) fn seal(
     let mut sealed = input.to_vec();
     let tag = function.key(&key).seal(n, ad, &mut sealed)?;
     sealed.extend(tag);
-    let keys = Keys::new(function, &key)?;
+    let keys = FunctionKeys::new(function, &key)?;
     let mut steps = of_keys(&keys);
     let (stream, streams) = keys.keystream(n, input.len());
     steps.extend(streams);
@@ -223,7 +221,7 @@ pub(super) fn open(
         OpenError::Limit(limit) => CalcError::Limit(limit),
         OpenError::Tag => CalcError::Tag,
     })?;
-    let keys = Keys::new(function, &key)?;
+    let keys = FunctionKeys::new(function, &key)?;
     let mut steps = of_keys(&keys);
     let (covered, computed) = keys.tag(n, ad, ciphertext);
     steps.extend([step("n ‖ len(ad) ‖ ad ‖ ct", covered), step("tag", computed)]);
@@ -239,7 +237,7 @@ pub(super) fn rekey(key: &[u8]) -> Result<Worked, CalcError> {
     Ok(Worked { steps: Vec::new(), results: vec![named("k'", *next)] })
 }
 
-fn of_keys(keys: &Keys) -> Vec<Step> {
+fn of_keys(keys: &FunctionKeys) -> Vec<Step> {
     let all = keys.named().into_iter();
     all.map(|key| Step { name: key.name, chain: vec![Named { name: "".into(), value: key.value }] })
         .collect()

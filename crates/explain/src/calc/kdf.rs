@@ -2,24 +2,24 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{CalcError, HkdfExpansion, Worked, bounded, named, step};
+use super::{CalcError, HkdfExpansion, Label, Worked, bounded, named, step};
 
-pub(super) const HMAC: (&str, &str, &str) = (
+pub(super) const HMAC: Label = (
     "HMAC-SHA256",
     "RFC 2104; FIPS 198-1",
     "K0 = K, or SHA-256(K) if K is longer than 64 bytes; then zeros to 64 bytes\n\
      HMAC(K, m) = SHA-256((K0 ⊕ opad) ‖ SHA-256((K0 ⊕ ipad) ‖ m))",
 );
-pub(super) const EXTRACT: (&str, &str, &str) =
+pub(super) const EXTRACT: Label =
     ("HKDF-Extract", "RFC 5869, section 2.2", "PRK = HMAC-SHA256(salt, IKM)");
-pub(super) const HKDF: (&str, &str, &str) = (
+pub(super) const HKDF: Label = (
     "HKDF-SHA256",
     "RFC 5869",
     "PRK = HMAC-SHA256(salt, IKM)\n\
      T(i) = HMAC-SHA256(PRK, T(i-1) ‖ info ‖ i)\n\
      OKM = T(1) ‖ T(2) ‖ …, cut to L bytes",
 );
-pub(super) const EXPAND: (&str, &str, &str) = (
+pub(super) const EXPAND: Label = (
     "HKDF-Expand",
     "RFC 5869, section 2.3",
     "T(i) = HMAC-SHA256(PRK, T(i-1) ‖ info ‖ i)\n\

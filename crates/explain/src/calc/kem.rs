@@ -3,9 +3,7 @@
 use ddes_session::v2::kem::{CIPHERTEXT_BYTES, EncapsulationKey, MESSAGE_BYTES, SEED_BYTES};
 use libcrux_ml_kem::mlkem768::{self, MlKem768PrivateKey};
 
-use super::{CalcError, KemKey, Worked, exactly, holds, named, step};
-
-type Label = (&'static str, &'static str, &'static str);
+use super::{CalcError, KemKey, Label, Worked, exactly, holds, named, step};
 
 pub(super) const GENERATE: Label =
     ("ML-KEM-768: key pair", "FIPS 203, algorithm 16", "ek, dk = ML-KEM.KeyGen_internal(d, z)");
@@ -17,8 +15,9 @@ pub(super) const ENCAPSULATE: Label = (
 );
 pub(super) const DECAPSULATE: Label = (
     "ML-KEM-768: decapsulation",
-    "FIPS 203, algorithm 18; PROTOCOL.md, P-04",
-    "m = K-PKE.Decrypt(dk, c)\n\
+    "FIPS 203, section 7.3 and algorithm 18; PROTOCOL.md, P-04",
+    "dk = dk_PKE ‖ ek ‖ H(ek) ‖ z, and H(ek) must be SHA3-256(ek)\n\
+     m = K-PKE.Decrypt(dk_PKE, c)\n\
      K, r = SHA3-512(m ‖ SHA3-256(ek)); c must be K-PKE.Encrypt(ek, m, r),\n\
      else K = SHAKE256(z ‖ c): another secret and no error",
 );
@@ -39,6 +38,7 @@ pub(super) fn encapsulate(ek: &[u8], m: &[u8]) -> Result<Worked, CalcError> {
 
 pub(super) fn decapsulate(key: &KemKey, ciphertext: &[u8]) -> Result<Worked, CalcError> {
     let ciphertext: [u8; CIPHERTEXT_BYTES] = exactly("c", ciphertext, "1088")?;
+    let ciphertext = ciphertext.into();
     let dk: MlKem768PrivateKey = match key {
         KemKey::Seed(seed) => {
             let seed: [u8; SEED_BYTES] = exactly("seed", seed, "64: d ‖ z")?;
@@ -49,6 +49,11 @@ pub(super) fn decapsulate(key: &KemKey, ciphertext: &[u8]) -> Result<Worked, Cal
             dk.into()
         }
     };
-    let secret = mlkem768::decapsulate(&dk, &ciphertext.into());
-    Ok(Worked { steps: Vec::new(), results: vec![named("K", secret)] })
+    // A key that comes as a whole may be anything.
+    if !mlkem768::validate_private_key(&dk, &ciphertext) {
+        return Err(CalcError::KemHash);
+    }
+    let secret = mlkem768::decapsulate(&dk, &ciphertext);
+    let steps = vec![holds("the H(ek) in dk is SHA3-256(ek)")];
+    Ok(Worked { steps, results: vec![named("K", secret)] })
 }

@@ -1,9 +1,7 @@
 //! The symmetric state of Noise, revision 34, section 5.2.
 
 use super::kdf::{HASH_BYTES, hash, hmac};
-use super::{CalcError, Worked, bounded, exactly, named, step};
-
-type Label = (&'static str, &'static str, &'static str);
+use super::{CalcError, Label, Worked, bounded, exactly, named, step};
 
 pub(super) const START: Label = (
     "Noise: InitializeSymmetric, MixHash(prologue)",

@@ -1,9 +1,10 @@
-//! The line of Python that comes to the same: the standard library where it suffices, else the
+//! The line of Python that gives the same result: the standard library where it suffices, else the
 //! libraries of the Python peer, or the peer itself.
 
 use ddes_cipher::Function;
+use ddes_wire::shown::hex;
 
-use super::{Calculation, DhGroup, HkdfExpansion, KemKey, hex};
+use super::{Calculation, DhGroup, HkdfExpansion, KemKey};
 
 /// A line for a shell, run in the folder of the sources.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,9 +4,7 @@ use ddes_identity::{Namespace, PublicKey, signed_data};
 use ed25519_dalek::{Signature, VerifyingKey};
 use sha2::{Digest, Sha512};
 
-use super::{CalcError, Named, Value, Worked, bounded, exactly, holds, step};
-
-type Label = (&'static str, &'static str, &'static str);
+use super::{CalcError, Label, Named, Value, Worked, bounded, exactly, holds, step};
 
 pub(super) const ED25519: Label = (
     "Ed25519: verification",
@@ -17,7 +15,8 @@ pub(super) const ED25519: Label = (
 pub(super) const SSHSIG: Label = (
     "SSHSIG: verification",
     "OpenSSH's PROTOCOL.sshsig; RFC 8032; PROTOCOL.md, P-15 and P-16",
-    "data = \"SSHSIG\" ‖ string(namespace) ‖ string(\"\") ‖ string(\"sha512\") ‖ string(SHA-512(m))\n\
+    "data = \"SSHSIG\" ‖ string(namespace) ‖ string(\"\") ‖ string(\"sha512\") ‖ \
+     string(SHA-512(m))\n\
      string(x) = length u32 ‖ x; Ed25519 verifies data",
 );
 

@@ -6,9 +6,9 @@
 
 use std::ops::Range;
 
-use ddes_capture::{Field, Value};
+use ddes_capture::{Field, FieldValue, part};
 
-use super::attack::Mark;
+use super::attack::FrameMark;
 use super::html::{count, lines, short, spaced, text, thousands};
 
 /// Bytes of a frame that are shown; of a longer one its beginning and its end.
@@ -16,6 +16,8 @@ const SHOWN_BYTES_MAX: usize = 2048;
 const SHOWN_TAIL: usize = 128;
 /// Integers of a frame that are listed.
 const INTEGERS_MAX: usize = 64;
+/// Bytes beside which fields have no room: they stand below, and the bytes in long lines.
+const BESIDE_BYTES_MAX: usize = 256;
 /// Hues of fields.
 const HUES: usize = 6;
 
@@ -27,7 +29,7 @@ pub(super) struct Linked<'a> {
     pub(super) label: &'a str,
     pub(super) bytes: &'a [u8],
     pub(super) fields: &'a [Field],
-    pub(super) marks: &'a [Mark],
+    pub(super) marks: &'a [FrameMark],
 }
 
 impl Linked<'_> {
@@ -47,10 +49,12 @@ impl Linked<'_> {
         let rows: String =
             self.fields.iter().enumerate().map(|(i, field)| self.row(i, field)).collect();
         format!(
-            "<div class=\"linked\"><div class=\"bytes\" role=\"group\" aria-label=\"{label}, {size}\">\
+            "<div class=\"linked{tall}\">\
+             <div class=\"bytes\" role=\"group\" aria-label=\"{label}, {size}\">\
              {hex}</div><table class=\"fields\"><thead class=\"unseen\"><tr><th scope=\"col\">bytes\
              </th><th scope=\"col\">field</th><th scope=\"col\">value and meaning</th></tr></thead>\
              <tbody>{rows}</tbody></table></div>",
+            tall = if self.bytes.len() > BESIDE_BYTES_MAX { " tall" } else { "" },
             label = text(self.label),
             size = count(self.bytes.len(), "byte", "bytes"),
         )
@@ -119,8 +123,7 @@ impl Linked<'_> {
     }
 
     fn of(&self, range: Range<usize>) -> &[u8] {
-        // Fields and marks point into these bytes; one that does not would show nothing.
-        self.bytes.get(range).unwrap_or(&[])
+        part(self.bytes, &range)
     }
 
     fn row(&self, i: usize, field: &Field) -> String {
@@ -144,7 +147,8 @@ impl Linked<'_> {
         format!(
             "<tr id=\"{anchor}.{field}\" class=\"h{hue}\" data-f=\"{i}\" tabindex=\"-1\">\
              <td class=\"place\">{place}</td><th scope=\"row\">{name}</th>\
-             <td><span class=\"value\">{value}</span> <span class=\"meaning\">{meaning}</span></td></tr>",
+             <td><span class=\"value\">{value}</span> <span class=\"meaning\">{meaning}</span></td>\
+             </tr>",
             anchor = self.anchor,
             field = field.name,
             hue = i % HUES,
@@ -154,21 +158,21 @@ impl Linked<'_> {
     }
 }
 
-fn of_value(value: &Value, bytes: &[u8]) -> String {
+fn of_value(value: &FieldValue, bytes: &[u8]) -> String {
     match value {
-        Value::Integer(integer) => match usize::try_from(*integer) {
+        FieldValue::Integer(integer) => match usize::try_from(*integer) {
             Ok(number) => thousands(number),
             Err(_) => integer.to_string(),
         },
-        Value::Named { number, name: Some(name) } => format!("{number}, {}", text(name)),
-        Value::Named { number, name: None } => format!("{number}, which stands for nothing"),
-        Value::Integers(integers) => of_integers(integers),
-        Value::Text(said) if said.is_empty() => "no text".to_owned(),
-        Value::Text(said) if said.contains('\n') => {
+        FieldValue::Named { number, name: Some(name) } => format!("{number}, {}", text(name)),
+        FieldValue::Named { number, name: None } => format!("{number}, which stands for nothing"),
+        FieldValue::Integers(integers) => of_integers(integers),
+        FieldValue::Text(said) if said.is_empty() => "no text".to_owned(),
+        FieldValue::Text(said) if said.contains('\n') => {
             format!("<pre class=\"said\" tabindex=\"0\">{}</pre>", lines(said.trim_end()))
         }
-        Value::Text(said) => format!("“{}”", text(said)),
-        Value::Bytes => format!("<code>{}</code>", short(bytes)),
+        FieldValue::Text(said) => format!("“{}”", text(said)),
+        FieldValue::Bytes => format!("<code>{}</code>", short(bytes)),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use ddes_capture::Direction;
 
-use super::html::{count, short, spaced, text};
+use super::html::{count, heading, short, spaced, text};
 use crate::calc::{Argument, CalcError, Calculation, Named, Step, Value, Worked};
 
 /// The longest input that a card works on, in bytes: a command line has a bound.
@@ -10,10 +10,16 @@ pub(super) const CARD_BYTES_MAX: usize = 4096;
 /// Steps of a card that are shown; `ddes calc` shows all.
 const STEPS_MAX: usize = 64;
 
+/// The longest value, in bytes, the longest line, in characters, and the most rows of a table that
+/// paper has: nobody types more, and a longer value is a frame's.
+const PAPER_BYTES_MAX: usize = 512;
+const PAPER_LINE_MAX: usize = 2000;
+const PAPER_ROWS_MAX: usize = 16;
+
 /// Who works it out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// Both sides, and they come to the same.
+pub enum CardRole {
+    /// Both sides, with the same result.
     Both,
     /// The client alone.
     Client,
@@ -21,7 +27,7 @@ pub enum Role {
     Server,
 }
 
-impl Role {
+impl CardRole {
     pub(super) fn sender(direction: Direction) -> Self {
         match direction {
             Direction::ToServer => Self::Client,
@@ -61,19 +67,51 @@ pub struct Claim {
     pub bytes: Vec<u8>,
 }
 
+/// The letters that a card writes a formula in, where the formula of `ddes calc` has one letter for
+/// both sides: x and X are the client's, y and Y the server's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Letters {
+    /// The formula.
+    pub formula: &'static str,
+    /// The name of its result.
+    pub result: &'static str,
+}
+
+impl Letters {
+    /// Of the public value that a side sends.
+    pub(super) fn public(sender: Direction) -> Self {
+        match sender {
+            Direction::ToServer => Self { formula: "X = g^x mod p", result: "X" },
+            Direction::ToClient => Self { formula: "Y = g^y mod p", result: "Y" },
+        }
+    }
+
+    /// Of the shared value, with the exponent of this side.
+    pub(super) fn shared(own: Direction) -> Self {
+        match own {
+            Direction::ToServer => Self { formula: "Z = Y^x mod p", result: "Z" },
+            Direction::ToClient => Self { formula: "Z = X^y mod p", result: "Z" },
+        }
+    }
+}
+
 /// A calculation in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Card {
     /// Its anchor, unique on the page.
     pub anchor: String,
+    /// What it is about: no other card of the conversation has this title.
+    pub title: String,
     /// The number of the frame that it follows.
     pub after: u32,
     /// Who works it out.
-    pub role: Role,
+    pub role: CardRole,
     /// What it is for.
     pub why: String,
     /// The formula and its inputs.
     pub calculation: Calculation,
+    /// The letters of its formula, if they are not those of `ddes calc`.
+    pub letters: Option<Letters>,
     /// What its last result is found to be equal to on the wire.
     pub claim: Option<Claim>,
     /// Whether it is open from the beginning: the others are steps on the way.
@@ -81,41 +119,80 @@ pub struct Card {
 }
 
 impl Card {
-    /// The card, a `details` element.
-    pub(super) fn html(&self) -> String {
-        let (title, formula) = (self.calculation.title(), self.calculation.formula());
+    /// What is worked out, without the frame: `hmac` of `frame-4.calc-hmac`.
+    pub(super) fn kind(&self) -> &str {
+        self.anchor.rsplit_once(".calc-").map_or(&self.anchor, |(_, kind)| kind)
+    }
+
+    /// The card, a `details` element. `is_repeat`: one of its kind was shown before, so that paper
+    /// has the title alone. `elsewhere` tells the titles of two conversations apart.
+    pub(super) fn html(&self, is_repeat: bool, elsewhere: &str) -> String {
+        let title = format!("{}{elsewhere}", text(&self.title));
         let (outcome, body) = match self.calculation.work() {
-            Ok(worked) => (of_results(&worked), self.worked(&worked)),
+            Ok(worked) => (self.of_results(&worked), self.worked(&worked, &title)),
             Err(error) => ("does not hold".to_owned(), failed(&error)),
         };
         format!(
-            "<details class=\"calc {class}\" id=\"{anchor}\"{open}>\
-             <summary><span class=\"calc-title\">{title}</span>\
+            "<details class=\"calc {class}{repeat}\" id=\"{anchor}\"{open}>\
+             <summary><h4 class=\"calc-title\">{heading}</h4>\
              <span class=\"calc-outcome\">{outcome}</span></summary>\
-             <div class=\"calc-body\"><p class=\"why\">{why} <span class=\"who\">Worked out by {who}.\
-             </span></p><pre class=\"formula\">{formula}</pre>{body}{again}\
+             <div class=\"calc-body\"><p class=\"why\">{why} \
+             <span class=\"who\">Worked out by {who}.\
+             </span></p><p class=\"name\">{name}</p><pre class=\"formula\">{formula}</pre>{body}\
+             {lines}\
              <p class=\"source\">{source}</p></div></details>\n",
             class = self.role.class(),
+            repeat = if is_repeat { " repeat" } else { "" },
             anchor = text(&self.anchor),
             open = if self.is_open { " open" } else { "" },
-            title = text(title),
+            heading = heading(&text(&self.title), elsewhere),
             why = text(&self.why),
             who = self.role.name(),
-            formula = super::html::lines(formula),
-            again = self.again(),
+            name = text(self.calculation.title()),
+            formula = super::html::lines(self.formula()),
+            lines = self.lines(&title),
             source = text(self.calculation.source()),
         )
     }
 
-    fn worked(&self, worked: &Worked) -> String {
+    fn formula(&self) -> &'static str {
+        self.letters.map_or_else(|| self.calculation.formula(), |letters| letters.formula)
+    }
+
+    fn result_name<'a>(&self, named: &'a Named) -> &'a str {
+        self.letters.map_or(&*named.name, |letters| letters.result)
+    }
+
+    fn worked(&self, worked: &Worked, title: &str) -> String {
         let inputs: String = self.calculation.arguments().iter().filter_map(input).collect();
-        let results: String = worked.results.iter().map(result).collect();
+        let results: String = worked.results.iter().map(|named| self.result(named)).collect();
         format!(
-            "<dl class=\"inputs\" aria-label=\"inputs\">{inputs}</dl>{}\
-             <dl class=\"results\" aria-label=\"result\">{results}</dl>{}",
-            of_steps(&worked.steps),
+            "<dl class=\"inputs\" aria-label=\"inputs: {title}\">{inputs}</dl>{}\
+             <dl class=\"results\" aria-label=\"result: {title}\">{results}</dl>{}",
+            of_steps(&worked.steps, title),
             self.compared(worked)
         )
+    }
+
+    fn result(&self, named: &Named) -> String {
+        let plain = named.value.plain();
+        format!(
+            "<dt>{}</dt><dd data-result=\"{plain}\">{}</dd>",
+            text(self.result_name(named)),
+            of_value(&named.value)
+        )
+    }
+
+    /// In the summary: short, as a reader compares it.
+    fn of_results(&self, worked: &Worked) -> String {
+        let one = |named: &Named| {
+            let name = text(self.result_name(named));
+            match named.value.bytes() {
+                Some(bytes) => format!("{name} <code>{}</code>", short(bytes)),
+                None => format!("{name} {}", text(&named.value.plain())),
+            }
+        };
+        worked.results.iter().map(one).collect::<Vec<_>>().join(" · ")
     }
 
     /// Whether it is what the wire says.
@@ -132,43 +209,48 @@ impl Card {
         )
     }
 
-    /// The two lines that come to the same.
-    fn again(&self) -> String {
+    /// The two lines that give the same result.
+    fn lines(&self, title: &str) -> String {
         let python = self.calculation.python();
+        let line = |line: &str| {
+            let is_long = line.len() > PAPER_LINE_MAX;
+            let vast = if is_long { " vast" } else { "" };
+            let length = count(line.len(), "character", "characters");
+            (vast, unprinted(is_long, &format!("{length}: the line is on the page")))
+        };
+        let (command, program) = (self.calculation.command(), python.command());
+        let ((vast, instead), (python_vast, python_instead)) = (line(&command), line(&program));
         format!(
-            "<div class=\"again\"><h5>Do it yourself</h5>\
-             <pre class=\"line\" data-kind=\"shell\" tabindex=\"0\" role=\"group\" \
-             aria-label=\"The command\"><code>{}</code></pre>\
-             <pre class=\"line\" data-kind=\"python\" data-results=\"{}\" tabindex=\"0\" \
-             role=\"group\" aria-label=\"The line of Python\"><code>{}</code></pre></div>",
-            text(&self.calculation.command()),
+            "<div class=\"again\">{heading}\
+             <pre class=\"line{vast}\" data-kind=\"shell\" tabindex=\"0\" role=\"group\" \
+             aria-label=\"The command: {title}\"><code>{}</code></pre>{instead}\
+             <pre class=\"line{python_vast}\" data-kind=\"python\" data-results=\"{}\" \
+             tabindex=\"0\" role=\"group\" aria-label=\"The line of Python: {title}\">\
+             <code>{}</code></pre>{python_instead}</div>",
+            text(&command),
             python.results,
-            text(&python.command())
+            text(&program),
+            heading = part("Do it yourself", title),
         )
     }
+}
+
+/// A heading within a card: whoever hears the headings alone hears of which.
+fn part(words: &str, title: &str) -> String {
+    format!("<h5>{words}<span class=\"unseen\">: {title}</span></h5>")
+}
+
+/// What paper has instead of something that is too long for it; escaped already.
+fn unprinted(is_vast: bool, what: &str) -> String {
+    if !is_vast {
+        return String::new();
+    }
+    format!("<span class=\"on-paper\">{what}</span>")
 }
 
 fn input(argument: &Argument) -> Option<String> {
     let value = argument.value.as_ref()?;
     Some(format!("<dt>{}</dt><dd>{}</dd>", argument.flag, of_value(value)))
-}
-
-fn result(named: &Named) -> String {
-    let plain = named.value.plain();
-    format!(
-        "<dt>{}</dt><dd data-result=\"{plain}\">{}</dd>",
-        text(&named.name),
-        of_value(&named.value)
-    )
-}
-
-/// In the summary: short, as a reader compares it.
-fn of_results(worked: &Worked) -> String {
-    let one = |named: &Named| match named.value.bytes() {
-        Some(bytes) => format!("{} <code>{}</code>", text(&named.name), short(bytes)),
-        None => format!("{} {}", text(&named.name), text(&named.value.plain())),
-    };
-    worked.results.iter().map(one).collect::<Vec<_>>().join(" · ")
 }
 
 fn failed(error: &CalcError) -> String {
@@ -178,11 +260,17 @@ fn failed(error: &CalcError) -> String {
 fn of_value(value: &Value) -> String {
     match value {
         Value::Bytes(bytes) if bytes.is_empty() => "nothing".to_owned(),
-        Value::Bytes(bytes) if bytes.len() > 32 => format!(
-            "<code class=\"hex long\" tabindex=\"0\">{}</code> <span class=\"size\">{}</span>",
-            spaced(bytes),
-            count(bytes.len(), "byte", "bytes")
-        ),
+        Value::Bytes(bytes) if bytes.len() > 32 => {
+            let is_vast = bytes.len() > PAPER_BYTES_MAX;
+            format!(
+                "<code class=\"hex long{}\" tabindex=\"0\">{}</code>{} <span class=\"size\">{}\
+                 </span>",
+                if is_vast { " vast" } else { "" },
+                spaced(bytes),
+                unprinted(is_vast, &format!("<code>{}</code>, whole on the page", short(bytes))),
+                count(bytes.len(), "byte", "bytes")
+            )
+        }
         Value::Bytes(bytes) => format!("<code class=\"hex\">{}</code>", spaced(bytes)),
         Value::Text(bytes) => format!("“{}”", text(&String::from_utf8_lossy(bytes))),
         Value::Number(_) | Value::Word(_) => text(&value.plain()),
@@ -190,18 +278,21 @@ fn of_value(value: &Value) -> String {
 }
 
 /// Steps of one value as a list, those of several as rows of a table.
-fn of_steps(steps: &[Step]) -> String {
+fn of_steps(steps: &[Step], title: &str) -> String {
     if steps.is_empty() {
         return String::new();
     }
     let shown = &steps[..steps.len().min(STEPS_MAX)];
-    let mut out = String::from("<div class=\"steps\"><h5>Step by step</h5>");
+    let mut out = format!("<div class=\"steps\">{}", part("Step by step", title));
+    let mut tables = 0;
     let mut rest = shown;
     while let Some(first) = rest.first() {
         let is_row = first.chain.len() > 1;
         let end = rest.iter().position(|step| (step.chain.len() > 1) != is_row);
         let (now, later) = rest.split_at(end.unwrap_or(rest.len()));
-        out.push_str(&if is_row { table(now) } else { list(now) });
+        tables += u32::from(is_row);
+        let nth = if tables > 1 { format!(", table {tables}") } else { String::new() };
+        out.push_str(&if is_row { table(now, &format!("{title}{nth}")) } else { list(now) });
         rest = later;
     }
     if shown.len() < steps.len() {
@@ -220,23 +311,30 @@ fn list(steps: &[Step]) -> String {
     format!("<dl>{}</dl>", rows.collect::<String>())
 }
 
-fn table(steps: &[Step]) -> String {
+fn table(steps: &[Step], title: &str) -> String {
     let names = steps.first().map_or(&[][..], |step| &step.chain);
     let head: String =
         names.iter().map(|named| format!("<th scope=\"col\">{}</th>", text(&named.name))).collect();
     let rows: String = steps
         .iter()
-        .map(|step| {
+        .enumerate()
+        .map(|(i, step)| {
+            let vast = if i < PAPER_ROWS_MAX { "" } else { " class=\"vast\"" };
             let cells: String = step
                 .chain
                 .iter()
                 .map(|named| format!("<td>{}</td>", of_value(&named.value)))
                 .collect();
-            format!("<tr><th scope=\"row\">{}</th>{cells}</tr>", text(&step.name))
+            format!("<tr{vast}><th scope=\"row\">{}</th>{cells}</tr>", text(&step.name))
         })
         .collect();
     format!(
-        "<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"block by block\"><table>\
-         <thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+        "<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"block by block: \
+         {title}\"><table>\
+         <thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table>{instead}</div>",
+        instead = unprinted(
+            steps.len() > PAPER_ROWS_MAX,
+            &format!("the first {PAPER_ROWS_MAX} rows, more on the page")
+        )
     )
 }

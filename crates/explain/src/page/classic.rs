@@ -4,7 +4,7 @@ use ddes_capture::{Conversation, Direction, Frame, OpenedClassic};
 use ddes_ffdhe::Group;
 
 use super::acts::{Act, acts};
-use super::card::{CARD_BYTES_MAX, Card, Claim, Role};
+use super::card::{CARD_BYTES_MAX, Card, CardRole, Claim, Letters};
 use super::cards::frame_anchor;
 use super::drawn::drawn;
 use crate::calc::{Calculation, DhGroup, HkdfExpansion};
@@ -43,21 +43,23 @@ fn exchange(
     let (p, g) = (server_key.field_bytes("prime")?, server_key.field_bytes("generator")?);
     let group = DhGroup::of(p, g);
     let drawn = drawn(conversation, &Group::received(p, g).ok()?)?;
-    let (own, own_key, peer_key, letter) = match drawn.side {
-        Direction::ToServer => (client, client_key, server_key, 'x'),
-        Direction::ToClient => (server, server_key, client_key, 'y'),
+    let (own, own_key, peer_key, name, letter) = match drawn.side {
+        Direction::ToServer => (client, client_key, server_key, "client", 'x'),
+        Direction::ToClient => (server, server_key, client_key, "server", 'y'),
     };
     let anchor = frame_anchor(prefix, own.number);
     let public = Card {
         anchor: format!("{anchor}.calc-public"),
+        title: format!("Public value of the {name}"),
         after: own.number,
-        role: Role::sender(drawn.side),
+        role: CardRole::sender(drawn.side),
         why: format!("The secret exponent {letter} makes the public value that the frame carries."),
         calculation: Calculation::Dh {
             group: group.clone(),
             private: drawn.exponent.clone(),
             peer: None,
         },
+        letters: Some(Letters::public(drawn.side)),
         claim: Some(Claim {
             place: format!("the public value in frame {}", own.number),
             anchor: format!("{anchor}.der.public"),
@@ -67,17 +69,19 @@ fn exchange(
     };
     let shared = Card {
         anchor: format!("{}.calc-shared", frame_anchor(prefix, client.number)),
+        title: "Shared value".to_owned(),
         after: client.number,
-        role: Role::Both,
+        role: CardRole::Both,
         why: format!(
-            "The peer’s public value to the power of {letter}. The other side raises the other value \
-             to its own exponent, and comes to the same."
+            "The public value of the other side is raised to the power of {letter}. The other side \
+             raises the other public value to the power of its exponent: the result is the same."
         ),
         calculation: Calculation::Dh {
             group,
             private: drawn.exponent,
             peer: Some(peer_key.field_bytes("public")?.to_vec()),
         },
+        letters: Some(Letters::shared(drawn.side)),
         claim: None,
         is_open: true,
     };
@@ -98,13 +102,14 @@ fn keys(opened: &OpenedClassic, client: &Frame, prefix: &str) -> Option<Card> {
     let expand = Some(HkdfExpansion { info: b"handshake data".to_vec(), length: 16 });
     Some(Card {
         anchor: format!("{}.calc-keys", frame_anchor(prefix, client.number)),
+        title: "Key1 and Key2".to_owned(),
         after: client.number,
-        role: Role::Both,
-        why:
-            "The first 8 bytes are Key1, the last 8 are Key2. There is no salt, and nothing of the \
-              two public values goes in but their product."
-                .to_owned(),
+        role: CardRole::Both,
+        why: "The first 8 bytes are Key1, the last 8 are Key2. There is no salt. Only the shared \
+              value g^(xy) goes in; the two public values do not."
+            .to_owned(),
         calculation: Calculation::Hkdf { salt: None, ikm, expand },
+        letters: None,
         claim: None,
         is_open: true,
     })
@@ -113,10 +118,11 @@ fn keys(opened: &OpenedClassic, client: &Frame, prefix: &str) -> Option<Card> {
 fn of_frame(frame: &Frame, act: Act, opened: &OpenedClassic, prefix: &str) -> Vec<Card> {
     let anchor = frame_anchor(prefix, frame.number);
     let (key1, key2) = (opened.key1.to_vec(), opened.key2.to_vec());
-    let receiver = Role::receiver(frame.direction);
+    let receiver = CardRole::receiver(frame.direction);
     let Some(ciphertext) = frame.field_bytes("ciphertext") else { return Vec::new() };
     let ddes = |key2: Vec<u8>, why: &str| Card {
         anchor: format!("{anchor}.calc-ddes"),
+        title: format!("Decryption of frame {}", frame.number),
         after: frame.number,
         role: receiver,
         why: why.to_owned(),
@@ -127,14 +133,15 @@ fn of_frame(frame: &Frame, act: Act, opened: &OpenedClassic, prefix: &str) -> Ve
             decrypt: true,
             pad: true,
         },
+        letters: None,
         claim: None,
         is_open: true,
     };
     match act {
         Act::Token => vec![ddes(
             key1.clone(),
-            "Both passes use Key1. The last block decrypts to 08 eight times, in every session: it is \
-             padding alone.",
+            "Both passes use Key1. The last block decrypts to 08 eight times, in every session: it \
+             is padding alone.",
         )],
         Act::Integer => {
             let mut cards: Vec<Card> = hmac(frame, &key2, receiver, &anchor).into_iter().collect();
@@ -169,17 +176,19 @@ fn of_frame(frame: &Frame, act: Act, opened: &OpenedClassic, prefix: &str) -> Ve
 }
 
 /// Over the body before it.
-fn hmac(frame: &Frame, key2: &[u8], role: Role, anchor: &str) -> Option<Card> {
+fn hmac(frame: &Frame, key2: &[u8], role: CardRole, anchor: &str) -> Option<Card> {
     let field = frame.field("hmac")?;
     let covered = frame.bytes.get(ddes_wire::frame::HEADER_BYTES..field.range.start)?;
     Some(Card {
         anchor: format!("{anchor}.calc-hmac"),
+        title: format!("HMAC of frame {}", frame.number),
         after: frame.number,
         role,
         why: "Key2 again, now as the key of the HMAC. It covers the body before it; the header is \
               covered by nothing."
             .to_owned(),
         calculation: Calculation::Hmac { key: key2.to_vec(), input: covered.to_vec() },
+        letters: None,
         claim: Some(Claim {
             place: format!("the HMAC in frame {}", frame.number),
             anchor: format!("{anchor}.hmac"),

@@ -1,15 +1,17 @@
 //! The whole page.
 
+use std::collections::BTreeSet;
+
 use ddes_capture::{Conversation, Direction, End, Note, NoteKind, Profile};
 use sha2::{Digest, Sha256};
 
-use super::acts::{Act, acts};
-use super::attack::{Attack, attack, verdict};
-use super::beside::{Side, beside};
+use super::acts::{Act, acts, titles};
+use super::attack::{AttackMarks, attack, verdict};
+use super::beside::{PageSide, beside};
 use super::card::Card;
 use super::cards::{cards, frame_anchor};
-use super::frame::Shown;
-use super::html::{count, text, thousands};
+use super::frame::ShownFrame;
+use super::html::{count, elsewhere, heading, text, thousands};
 use super::{FRAMES_MAX, Sources};
 
 /// Built from web/explain, and committed.
@@ -25,12 +27,12 @@ pub fn document(sources: &Sources<'_>) -> String {
     let is_opened = main.session.is_some();
     let title = format!("{} · {}", main.profile.name(), text(file));
     let attacked = attack(main, "");
-    let one = Side { conversation: main, attack: &attacked, prefix: "" };
+    let one = PageSide { conversation: main, attack: &attacked, prefix: "" };
     let mut body = conversation(&one, file, "Frame by frame");
     let mut table = String::new();
     if let Some((second, file)) = other {
         let attacked = attack(second, OTHER);
-        let side = Side { conversation: second, attack: &attacked, prefix: OTHER };
+        let side = PageSide { conversation: second, attack: &attacked, prefix: OTHER };
         table = beside(&one, &side).into_iter().collect();
         body.push_str(&conversation(&side, file, "The other capture"));
     }
@@ -42,8 +44,10 @@ pub fn document(sources: &Sources<'_>) -> String {
          <meta name=\"referrer\" content=\"no-referrer\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
          <title>The illustrated D-DDES · {title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n\
-         <a class=\"skip\" href=\"#frames\">Skip to the frames</a>\n{top}{views}<main id=\"frames\" \
-         tabindex=\"-1\">\n{table}{body}</main>\n{foot}<script>{SCRIPT}</script>\n</body>\n</html>\n",
+         <a class=\"skip\" href=\"#frames\">Skip to the frames</a>\n\
+         {top}{views}<main id=\"frames\" \
+         tabindex=\"-1\">\n{table}{body}</main>\n{foot}<script>{SCRIPT}</script>\n</body>\n\
+         </html>\n",
         policy = policy(),
         top = top(main, file, &attacked),
         views = views(has_secrets),
@@ -67,10 +71,10 @@ fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::new();
     for chunk in bytes.chunks(3) {
-        let bits = (0..3).fold(0_u32, |bits, i| {
-            // Padding is zero bits.
-            bits << 8 | u32::from(chunk.get(i).copied().unwrap_or(0))
-        });
+        // Padding is zero bits.
+        let mut padded = [0; 4];
+        padded[1..=chunk.len()].copy_from_slice(chunk);
+        let bits = u32::from_be_bytes(padded);
         for i in 0..4 {
             let digit = DIGITS[(bits >> (18 - 6 * i) & 0x3f) as usize];
             out.push(if i <= chunk.len() { char::from(digit) } else { '=' });
@@ -79,7 +83,7 @@ fn base64(bytes: &[u8]) -> String {
     out
 }
 
-fn top(main: &Conversation, file: &str, attacked: &Attack) -> String {
+fn top(main: &Conversation, file: &str, attacked: &AttackMarks) -> String {
     let (wire, sentence) = match main.profile {
         Profile::Classic => (
             "the classic wire",
@@ -104,13 +108,18 @@ fn top(main: &Conversation, file: &str, attacked: &Attack) -> String {
         (None, Some(_)) => "of another session",
         (None, None) => "not in the capture",
     };
+    let missing = main.missing_to_server.bytes.saturating_add(main.missing_to_client.bytes);
+    let missing = match missing {
+        0 => String::new(),
+        bytes => format!("<div><dt>missing in the capture</dt><dd>{bytes} bytes</dd></div>"),
+    };
     format!(
-        "<header class=\"top\"><p class=\"kicker\">The illustrated D-DDES</p><h1>Every byte of {wire}, \
-         explained</h1><p class=\"lead\">{sentence}</p><dl class=\"facts\">\
+        "<header class=\"top\"><p class=\"kicker\">The illustrated D-DDES</p><h1>Every byte of \
+         {wire}, explained</h1><p class=\"lead\">{sentence}</p><dl class=\"facts\">\
          <div><dt>capture</dt><dd>{}</dd></div>\
          <div><dt>client</dt><dd>{}</dd></div><div><dt>server</dt><dd>{}</dd></div>{suite}\
          <div><dt>frames</dt><dd>{}</dd></div><div><dt>bytes</dt><dd>{}</dd></div>\
-         <div><dt>secrets</dt><dd>{secrets}</dd></div></dl>{}\
+         <div><dt>secrets</dt><dd>{secrets}</dd></div>{missing}</dl>{}\
          <p class=\"verdict with-attack\"><b>Without a key:</b> {}</p></header>\n",
         text(file),
         main.client,
@@ -131,13 +140,13 @@ fn how_to_open(main: &Conversation) -> String {
         format!("<p class=\"bad\">The secrets that were tried do not fit: {}</p>", text(why))
     });
     format!(
-        "<aside class=\"how\"><h2>This is the eavesdropper’s page</h2>{refused}<p>The capture holds no \
-         secrets, so the page shows what anybody on the path sees. To see inside, capture a session \
-         of your own with its secrets, and explain that:</p>\
+        "<aside class=\"how\"><h2>This is the eavesdropper’s page</h2>{refused}<p>The capture \
+         holds no secrets, so the page shows what anybody on the path sees. To see inside, capture \
+         a session of your own with its secrets, and explain that:</p>\
          <pre tabindex=\"0\"><code>ddes send --capture session.pcapng --capture-secrets 42 50\n\
          ddes explain session.pcapng -o page.html</code></pre>\
-         <p>With <code>--classic</code> it is the original’s wire. Whoever has such a file reads the \
-         session: make it for study only.</p></aside>"
+         <p>With <code>--classic</code> it is the original’s wire. Whoever has such a file reads \
+         the session: make it for study only.</p></aside>"
     )
 }
 
@@ -146,40 +155,50 @@ fn views(has_secrets: bool) -> String {
         let checked = if is_checked { " checked" } else { "" };
         format!(
             "<label><input type=\"radio\" name=\"view\" id=\"view-{id}\" value=\"{id}\"{checked}> \
-             <span class=\"view-name\">{name}</span> <span class=\"view-hint\">{hint}</span></label>"
+             <span class=\"view-name\">{name}</span> <span class=\"view-hint\">{hint}</span>\
+             </label>"
         )
     };
     format!(
-        "<form class=\"views\" aria-label=\"views\"><fieldset><legend>Look at it as</legend>{}{}{}</fieldset></form>\n",
+        "<form class=\"views\" aria-label=\"views\"><fieldset><legend>Look at it as</legend>{}{}{}\
+         </fieldset></form>\n",
         one("wire", "Eavesdropper", "what is on the wire", !has_secrets),
         one("keys", "With the keys", "what is inside, and how", has_secrets),
         one("attack", "Attacker", "what the bytes give away", false)
     )
 }
 
-fn conversation(side: &Side<'_>, file: &str, heading: &str) -> String {
-    let Side { conversation, attack, prefix } = side;
+fn conversation(side: &PageSide<'_>, file: &str, heading: &str) -> String {
+    let PageSide { conversation, attack, prefix } = side;
     let acts = acts(conversation);
+    let titles = titles(conversation, &acts);
+    let elsewhere = elsewhere(prefix);
     let is_opened = conversation.session.is_some();
+    let mut seen = BTreeSet::new();
     let mut cards = cards(conversation, prefix).into_iter().peekable();
     let mut out = format!(
         "<section class=\"conversation\" aria-labelledby=\"{prefix}title\">\
          <h2 id=\"{prefix}title\">{heading}</h2>{}{}\
-         <div class=\"lanes\"><p class=\"lane client\"><b>client</b> {}</p><p class=\"lane server\">\
+         <div class=\"lanes\"><p class=\"lane client\"><b>client</b> {}</p>\
+         <p class=\"lane server\">\
          <b>server</b> {}</p>\n",
         file_line(conversation, file),
-        ladder(conversation, &acts, prefix),
+        ladder(conversation, &titles, prefix),
         conversation.client,
         conversation.server,
     );
     let shown = conversation.frames.iter().zip(&acts).take(FRAMES_MAX);
     for (at, (frame, act)) in shown.enumerate() {
         out.push_str(&notes(conversation, frame.number));
-        let shown = Shown {
+        let shown = ShownFrame {
             anchor: frame_anchor(prefix, frame.number),
             frame,
             act: *act,
+            title: titles.get(at).map_or("", String::as_str),
+            elsewhere,
+            is_repeat: acts.get(..at).is_some_and(|before| before.contains(act)),
             marks: attack.marks.get(at).map_or(&[], Vec::as_slice),
+            der_marks: attack.der_marks.get(at).map_or(&[], Vec::as_slice),
             lessons: attack.lessons.get(at).map_or(&[], Vec::as_slice),
             is_opened,
         };
@@ -188,7 +207,13 @@ fn conversation(side: &Side<'_>, file: &str, heading: &str) -> String {
         while let Some(card) = cards.next_if(|card| card.after <= frame.number) {
             here.push(card);
         }
-        out.push_str(&between(*act, &here));
+        let shown = here.iter().map(|card| {
+            // A step on the way is worked out on paper once for each formula.
+            let what = if card.is_open { card.kind() } else { card.calculation.title() };
+            let is_repeat = !seen.insert((card.is_open.then_some(*act), what.to_owned()));
+            card.html(is_repeat, elsewhere)
+        });
+        out.push_str(&between(*act, &shown.collect::<String>()));
     }
     out.push_str(&ending(conversation));
     out.push_str("</div></section>\n");
@@ -205,8 +230,8 @@ fn file_line(conversation: &Conversation, file: &str) -> String {
 }
 
 /// All frames in one look, each a link.
-fn ladder(conversation: &Conversation, acts: &[Act], prefix: &str) -> String {
-    let rung = |(frame, act): (&ddes_capture::Frame, &Act)| {
+fn ladder(conversation: &Conversation, titles: &[String], prefix: &str) -> String {
+    let rung = |(frame, title): (&ddes_capture::Frame, &String)| {
         let (class, arrow, from) = match frame.direction {
             Direction::ToServer => ("client", "→", "client to server"),
             Direction::ToClient => ("server", "←", "server to client"),
@@ -218,28 +243,28 @@ fn ladder(conversation: &Conversation, acts: &[Act], prefix: &str) -> String {
             frame_anchor(prefix, frame.number),
             frame.number,
             frame.opcode,
-            act.title()
+            heading(&text(title), elsewhere(prefix))
         )
     };
-    let rungs: String = conversation.frames.iter().zip(acts).take(FRAMES_MAX).map(rung).collect();
+    let rungs: String = conversation.frames.iter().zip(titles).take(FRAMES_MAX).map(rung).collect();
     let which = if prefix.is_empty() { "" } else { "other " };
     format!(
-        "<nav class=\"ladder\" aria-label=\"frames of the {which}conversation\"><ol>{rungs}</ol></nav>"
+        "<nav class=\"ladder\" aria-label=\"frames of the {which}conversation\"><ol>{rungs}</ol>\
+         </nav>"
     )
 }
 
 /// The calculations behind a frame; for whoever has no keys a line that says that there are some.
-fn between(act: Act, cards: &[Card]) -> String {
+fn between(act: Act, cards: &str) -> String {
     let unseen = act.unseen().map_or_else(String::new, |words| {
         format!(
-            "<p class=\"locked without-keys\">{words} <span class=\"aside\">Without a key nobody else \
-             can.</span></p>"
+            "<p class=\"locked without-keys\">{words} <span class=\"aside\">Without a key nobody \
+             else can.</span></p>"
         )
     });
     if cards.is_empty() {
         return unseen;
     }
-    let cards: String = cards.iter().map(Card::html).collect();
     format!("{unseen}<div class=\"between with-keys\">{cards}</div>\n")
 }
 
@@ -258,7 +283,8 @@ fn of_note(note: &Note) -> String {
         NoteKind::Gap { bytes } => format!("The capture misses {bytes} bytes{from} here."),
         NoteKind::Unframed { bytes } => format!("{bytes} bytes{from} belong to no whole frame."),
         NoteKind::Conflict { offset } => format!(
-            "A retransmission{from} brought other bytes from offset {offset} on. The first ones count."
+            "A retransmission{from} brought other bytes from offset {offset} on. The first ones \
+             count."
         ),
         NoteKind::Midway => "The capture began after the connection.".to_owned(),
         NoteKind::Beyond { frames, bytes } => {
@@ -270,6 +296,9 @@ fn of_note(note: &Note) -> String {
         NoteKind::Lost { record } => format!(
             "Record {record}{from} did not open: what follows in its direction is not decrypted."
         ),
+        NoteKind::Unchecked { what, why } => {
+            format!("The {} in the next frame{from} is not checked: {why}.", what.name())
+        }
     }
 }
 
@@ -278,7 +307,8 @@ fn ending(conversation: &Conversation) -> String {
     let rest = total.saturating_sub(FRAMES_MAX);
     let more = if rest > 0 {
         format!(
-            "<p class=\"note\">{} more are not on this page: <code>ddes inspect</code> shows all.</p>",
+            "<p class=\"note\">{} more are not on this page: <code>ddes inspect</code> shows \
+             all.</p>",
             count(rest, "frame", "frames")
         )
     } else {
@@ -291,20 +321,30 @@ fn ending(conversation: &Conversation) -> String {
         .filter(|note| note.before_frame as usize > total)
         .map(|note| format!("<p class=\"note\">{}</p>", of_note(note)))
         .collect();
+    let missing: String = [(Direction::ToServer, "client"), (Direction::ToClient, "server")]
+        .into_iter()
+        .filter(|(direction, _)| conversation.missing(*direction).is_end)
+        .map(|(_, sender)| {
+            format!(
+                "<p class=\"note\">The end of what the {sender} sent is not in the capture.</p>"
+            )
+        })
+        .collect();
     let end = match conversation.end {
         End::Open => "The capture ends here; the connection may not have.",
         End::Closed => "Both sides closed the connection.",
         End::Reset { by: Direction::ToServer } => "The client reset the connection.",
         End::Reset { by: Direction::ToClient } => "The server reset the connection.",
     };
-    format!("{more}{behind}<p class=\"note end\">{end}</p>")
+    format!("{more}{behind}{missing}<p class=\"note end\">{end}</p>")
 }
 
 fn foot() -> String {
-    "<footer class=\"foot\"><p>Made by <code>ddes explain</code> from the bytes of one capture. This page \
-     asks nobody for anything: it can be read offline, printed, and kept.</p><p>The lines of Python run \
-     in the folder of the sources, with the libraries of <code>peer/requirements.txt</code>. Rules such \
-     as C-11 and P-08 are those of PROTOCOL.md.</p></footer>\n"
+    "<footer class=\"foot\"><p>Made by <code>ddes explain</code> from the bytes of one capture. \
+     This page asks nobody for anything: it can be read offline, printed, and kept.</p><p>The \
+     lines of Python run in the folder of the sources, with the libraries of \
+     <code>peer/requirements.txt</code>. Rules such as C-11 and P-08 are those of PROTOCOL.md.</p>\
+     </footer>\n"
         .to_owned()
 }
 

@@ -1,10 +1,8 @@
 //! Text and bytes as HTML.
 
-use std::fmt::Write;
-
 use ddes_wire::shown;
 
-/// Bytes of a value that are shown where it has no room: so many of its beginning, and of its end.
+/// Bytes of a value that are shown where it has no room: of its beginning, and of its end.
 const SHORT_ENDS: (usize, usize) = (8, 4);
 
 /// Foreign text: only characters that are fit to be shown, escaped.
@@ -36,9 +34,10 @@ fn escaped(text: &str) -> String {
 pub(super) fn spaced(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(3 * bytes.len());
     for (i, byte) in bytes.iter().enumerate() {
-        let space = if i == 0 { "" } else { " " };
-        // A String takes everything.
-        write!(out, "{space}{byte:02x}").unwrap_or(());
+        if i > 0 {
+            out.push(' ');
+        }
+        out.extend(shown::hex_digits(*byte));
     }
     out
 }
@@ -50,10 +49,21 @@ pub(super) fn short(bytes: &[u8]) -> String {
         return "nothing".to_owned();
     }
     if bytes.len() <= front + back + 4 {
-        return crate::calc::hex(bytes);
+        return shown::hex(bytes);
     }
     let (head, tail) = (&bytes[..front], &bytes[bytes.len() - back..]);
-    format!("{}…{}", crate::calc::hex(head), crate::calc::hex(tail))
+    format!("{}…{}", shown::hex(head), shown::hex(tail))
+}
+
+/// What is behind a title in the other conversation of a page: nothing has the same title twice.
+pub(super) fn elsewhere(prefix: &str) -> &'static str {
+    if prefix.is_empty() { "" } else { ", other capture" }
+}
+
+/// A title, already escaped; that it is in the other conversation is heard, and not seen.
+pub(super) fn heading(title: &str, elsewhere: &str) -> String {
+    let unseen = format!("<span class=\"unseen\">{elsewhere}</span>");
+    format!("{title}{}", if elsewhere.is_empty() { "" } else { &unseen })
 }
 
 /// `1 byte`, `2 bytes`; thousands apart.

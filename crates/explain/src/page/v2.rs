@@ -3,14 +3,14 @@
 use ddes_capture::{Conversation, Direction, Epoch, Frame, OpenedV2};
 use ddes_cipher::Function;
 use ddes_identity::Namespace;
-use ddes_session::v2::noise::{Operation, Step};
+use ddes_session::v2::noise::{HandshakeStep, SymmetricOperation};
 use ddes_wire::frame::HEADER_BYTES;
 use ddes_wire::v2::{GroupSize, Suite};
 
 use super::acts::{Act, acts};
-use super::card::{CARD_BYTES_MAX, Card, Claim, Role};
+use super::card::{CARD_BYTES_MAX, Card, CardRole, Claim, Letters};
 use super::cards::frame_anchor;
-use super::drawn::{Drawn, drawn};
+use super::drawn::{DrawnSecrets, drawn};
 use crate::calc::{Calculation, DhGroup, KemKey};
 
 pub(super) fn cards(conversation: &Conversation, opened: &OpenedV2, prefix: &str) -> Vec<Card> {
@@ -25,7 +25,7 @@ pub(super) fn cards(conversation: &Conversation, opened: &OpenedV2, prefix: &str
     {
         let drawn = of_drawn(conversation, suite);
         let ciphertext = kem_ciphertext(function(suite), &opened.steps);
-        let handshake = Handshake { suite, hello, answer, drawn, ciphertext, prefix };
+        let handshake = HandshakeFrames { suite, hello, answer, drawn, ciphertext, prefix };
         cards.extend(handshake.cards(&opened.steps));
     }
     // The keys of Split are known only if the frames behind it are looked at with them.
@@ -47,7 +47,7 @@ fn function(suite: Suite) -> Function {
     if suite.is_hybrid() { Function::DdesChaCha } else { Function::Ddes }
 }
 
-fn of_drawn(conversation: &Conversation, suite: Suite) -> Option<Drawn> {
+fn of_drawn(conversation: &Conversation, suite: Suite) -> Option<DrawnSecrets> {
     drawn(conversation, &ddes_ffdhe::Group::named(named(suite)))
 }
 
@@ -60,25 +60,26 @@ fn named(suite: Suite) -> ddes_ffdhe::NamedGroup {
 }
 
 /// The frames of the handshake, and what one side drew.
-struct Handshake<'a> {
+struct HandshakeFrames<'a> {
     suite: Suite,
     hello: &'a Frame,
     answer: &'a Frame,
-    drawn: Option<Drawn>,
+    drawn: Option<DrawnSecrets>,
     /// The ML-KEM ciphertext of message 2, opened.
     ciphertext: Option<Vec<u8>>,
     prefix: &'a str,
 }
 
-impl Handshake<'_> {
-    /// Each step as a calculation, with what gives its input before it.
-    fn cards(&self, steps: &[Step]) -> Vec<Card> {
+impl HandshakeFrames<'_> {
+    /// Each step as a calculation, with the one that gives its input before it.
+    fn cards(&self, steps: &[HandshakeStep]) -> Vec<Card> {
         let mut cards = Vec::new();
         // The second e is the server's.
         let mut frame = self.hello;
         cards.extend(self.public_value());
         for (before, step) in steps.iter().zip(steps.iter().skip(1)) {
-            let is_second = before.what == "payload" && before.operation == Operation::MixHash;
+            let is_second =
+                before.what == "payload" && before.operation == SymmetricOperation::MixHash;
             if is_second {
                 frame = self.answer;
             }
@@ -87,47 +88,72 @@ impl Handshake<'_> {
         cards
     }
 
-    fn card(&self, frame: &Frame, name: &str, why: &str, calculation: Calculation) -> Card {
+    fn card(
+        &self,
+        frame: &Frame,
+        name: &str,
+        title: impl Into<String>,
+        why: &str,
+        calculation: Calculation,
+    ) -> Card {
         Card {
             anchor: format!("{}.calc-{name}", frame_anchor(self.prefix, frame.number)),
+            title: title.into(),
             after: frame.number,
-            role: Role::Both,
+            role: CardRole::Both,
             why: why.to_owned(),
             calculation,
+            letters: None,
             claim: None,
             is_open: false,
         }
     }
 
-    fn step(&self, before: &Step, step: &Step, frame: &Frame) -> Vec<Card> {
+    /// What a step of this name mixes in: `e` of the client, of the server.
+    fn mixed(&self, what: &str, frame: &Frame) -> String {
+        let (side, message) =
+            if frame.number == self.hello.number { ("client", 1) } else { ("server", 2) };
+        match what {
+            "e" => format!("the {side}’s public value"),
+            "e1" => format!("the {side}’s ML-KEM key"),
+            "ekem1" => "the ML-KEM ciphertext, sealed".to_owned(),
+            "payload" => format!("the payload of message {message}"),
+            other => format!("{other} of message {message}"),
+        }
+    }
+
+    fn step(&self, before: &HandshakeStep, step: &HandshakeStep, frame: &Frame) -> Vec<Card> {
         let input = step.input.to_vec();
         let mix_hash = |why| {
             let data = step.input.to_vec();
             let calculation = Calculation::MixHash { h: before.hash.to_vec(), data };
-            self.card(frame, &format!("hash-{}", step.what), why, calculation)
+            let title = format!("MixHash: {}", self.mixed(step.what, frame));
+            self.card(frame, &format!("hash-{}", step.what), title, why, calculation)
         };
         match step.operation {
-            Operation::InitializeSymmetric => Vec::new(),
-            Operation::MixHash if step.what == "prologue" => {
+            SymmetricOperation::InitializeSymmetric => Vec::new(),
+            SymmetricOperation::MixHash if step.what == "prologue" => {
                 let calculation =
                     Calculation::NoiseStart { name: before.input.to_vec(), prologue: input };
                 let why = "Both sides start from the name of everything they will do, and from \
                            version and suite: other words would give another hash.";
-                vec![self.card(frame, "start", why, calculation)]
+                let title = "Start of the handshake hash";
+                vec![self.card(frame, "start", title, why, calculation)]
             }
-            Operation::MixHash => vec![mix_hash(of_hash(step.what))],
-            Operation::MixKey => {
+            SymmetricOperation::MixHash => vec![mix_hash(of_hash(step.what))],
+            SymmetricOperation::MixKey => {
                 let ck = before.chaining_key.to_vec();
                 let why = "The secret goes into the chaining key; k encrypts what comes next.";
                 let name = format!("key-{}", step.what);
-                let mix = self.card(frame, &name, why, Calculation::MixKey { ck, input });
+                let title = format!("MixKey: the secret of step {}", step.what);
+                let mix = self.card(frame, &name, title, why, Calculation::MixKey { ck, input });
                 let source = match step.what {
                     "ee" => self.shared_value(),
                     _ => self.kem(step),
                 };
                 source.into_iter().chain([mix]).collect()
             }
-            Operation::SealAndHash => {
+            SymmetricOperation::SealAndHash => {
                 let open = before.key.as_ref().map(|key| {
                     let calculation = Calculation::Open {
                         function: function(self.suite),
@@ -138,24 +164,32 @@ impl Handshake<'_> {
                     };
                     let why = "The associated data is the hash of everything so far: a middleman’s \
                                would differ, and the tag with it.";
-                    self.card(frame, &format!("open-{}", step.what), why, calculation)
+                    let name = format!("open-{}", step.what);
+                    let title = match step.what {
+                        "ekem1" => "Opening the ML-KEM ciphertext".to_owned(),
+                        what => format!("Opening {}", self.mixed(what, frame)),
+                    };
+                    self.card(frame, &name, title, why, calculation)
                 });
-                open.into_iter().chain([mix_hash("What was sealed goes into the hash.")]).collect()
+                let stream = open.as_ref().and_then(keystream);
+                let hash = mix_hash("The sealed bytes go into the hash.");
+                open.into_iter().chain(stream).chain([hash]).collect()
             }
-            Operation::Split => {
+            SymmetricOperation::Split => {
                 let calculation = Calculation::NoiseSplit { ck: before.chaining_key.to_vec() };
                 let why =
                     "One key for each direction: what is sent back to its sender does not open.";
-                vec![Card { is_open: true, ..self.card(frame, "split", why, calculation) }]
+                let title = "Split: the keys of the two directions";
+                vec![Card { is_open: true, ..self.card(frame, "split", title, why, calculation) }]
             }
         }
     }
 
     fn public_value(&self) -> Option<Card> {
         let drawn = self.drawn.as_ref()?;
-        let (frame, field, letter) = match drawn.side {
-            Direction::ToServer => (self.hello, "client_value", 'x'),
-            Direction::ToClient => (self.answer, "server_value", 'y'),
+        let (frame, field, side, letter) = match drawn.side {
+            Direction::ToServer => (self.hello, "client_value", "client", 'x'),
+            Direction::ToClient => (self.answer, "server_value", "server", 'y'),
         };
         let calculation = Calculation::Dh {
             group: DhGroup::Named(named(self.suite)),
@@ -166,14 +200,15 @@ impl Handshake<'_> {
             "The exponent {letter}, used for this handshake alone, makes the public value."
         );
         Some(Card {
-            role: Role::sender(drawn.side),
+            role: CardRole::sender(drawn.side),
             claim: Some(Claim {
                 place: format!("the public value in frame {}", frame.number),
                 anchor: format!("{}.{field}", frame_anchor(self.prefix, frame.number)),
                 bytes: frame.field_bytes(field)?.to_vec(),
             }),
+            letters: Some(Letters::public(drawn.side)),
             is_open: true,
-            ..self.card(frame, "public", &why, calculation)
+            ..self.card(frame, "public", format!("Public value of the {side}"), &why, calculation)
         })
     }
 
@@ -188,12 +223,22 @@ impl Handshake<'_> {
             private: drawn.exponent.clone(),
             peer: Some(frame.field_bytes(field)?.to_vec()),
         };
-        let why = "The token ee: the peer’s ephemeral value to the power of one’s own exponent.";
-        Some(Card { is_open: true, ..self.card(self.answer, "shared", why, calculation) })
+        let (own, other) = match drawn.side {
+            Direction::ToServer => ("client", "server"),
+            Direction::ToClient => ("server", "client"),
+        };
+        let why = format!(
+            "Step ee: the {other}’s public value is raised to the power of the {own}’s exponent."
+        );
+        Some(Card {
+            letters: Some(Letters::shared(drawn.side)),
+            is_open: true,
+            ..self.card(self.answer, "shared", "Shared value", &why, calculation)
+        })
     }
 
-    /// The secret of the token ekem1, by what one side drew.
-    fn kem(&self, step: &Step) -> Option<Card> {
+    /// The secret of step ekem1, by what one side drew.
+    fn kem(&self, step: &HandshakeStep) -> Option<Card> {
         let drawn = self.drawn.as_ref()?;
         let randomness = drawn.kem.as_ref()?;
         let calculation = match drawn.side {
@@ -206,8 +251,8 @@ impl Handshake<'_> {
                 m: randomness.get(..32)?.to_vec(),
             },
         };
-        let why = "The second secret, by lattices and not by exponents: whoever breaks one of the two \
-                   has nothing yet.";
+        let why = "The second secret, by lattices and not by exponents: whoever breaks one of the \
+                   two has nothing yet.";
         let claim = Claim {
             place: "the input of the next step".to_owned(),
             anchor: format!("{}.calc-key-ekem1", frame_anchor(self.prefix, self.answer.number)),
@@ -216,14 +261,16 @@ impl Handshake<'_> {
         Some(Card {
             claim: Some(claim),
             is_open: true,
-            ..self.card(self.answer, "kem", why, calculation)
+            ..self.card(self.answer, "kem", "The ML-KEM secret", why, calculation)
         })
     }
 }
 
-/// What the token ekem1 sealed: the step itself holds the secret only.
-fn kem_ciphertext(function: Function, steps: &[Step]) -> Option<Vec<u8>> {
-    let is_sealed = |step: &Step| step.what == "ekem1" && step.operation == Operation::SealAndHash;
+/// What step ekem1 sealed: the step itself holds the secret only.
+fn kem_ciphertext(function: Function, steps: &[HandshakeStep]) -> Option<Vec<u8>> {
+    let is_sealed = |step: &HandshakeStep| {
+        step.what == "ekem1" && step.operation == SymmetricOperation::SealAndHash
+    };
     let at = steps.iter().position(is_sealed)?;
     let before = steps.get(at.checked_sub(1)?)?;
     let open = Calculation::Open {
@@ -256,10 +303,12 @@ fn first_keys(function: Function, opened: &OpenedV2, answer: &Frame, prefix: &st
             let words = name.replace('-', " the ");
             Some(Card {
                 anchor: format!("{}.calc-keys-{name}", frame_anchor(prefix, answer.number)),
+                title: format!("Keys of the records {words}"),
                 after: answer.number,
-                role: Role::Both,
+                role: CardRole::Both,
                 why: format!("Separate keys for separate jobs, {words}: nothing is used twice."),
                 calculation: Calculation::Keys { function, key },
+                letters: None,
                 claim: None,
                 is_open: true,
             })
@@ -287,10 +336,12 @@ fn of_record(function: Function, opened: &OpenedV2, frame: &Frame, prefix: &str)
     else {
         return cards;
     };
-    cards.push(Card {
+    let way = way(frame.direction);
+    let open = Card {
         anchor: format!("{anchor}.calc-open"),
+        title: format!("Opening frame {}, record {n} {way}", frame.number),
         after: frame.number,
-        role: Role::receiver(frame.direction),
+        role: CardRole::receiver(frame.direction),
         why: format!(
             "Record {n} of its direction. The number is on no wire: a record that is replayed, \
              dropped or moved meets another one, and does not open."
@@ -302,14 +353,61 @@ fn of_record(function: Function, opened: &OpenedV2, frame: &Frame, prefix: &str)
             ad: header.to_vec(),
             input: body.to_vec(),
         },
+        letters: None,
         claim: Some(Claim {
             place: format!("the inside of frame {}", frame.number),
             anchor: format!("{anchor}.inside"),
             bytes: plain.bytes.clone(),
         }),
         is_open: frame.opcode == 30,
-    });
+    };
+    let stream = keystream(&open);
+    cards.extend([open].into_iter().chain(stream));
     cards
+}
+
+fn way(direction: Direction) -> &'static str {
+    match direction {
+        Direction::ToServer => "to the server",
+        Direction::ToClient => "to the client",
+    }
+}
+
+/// The two passes of DES that make the keystream of what a card opens; `None` where only a tag is
+/// sealed.
+fn keystream(open: &Card) -> Option<Card> {
+    let Calculation::Open { function, n, .. } = &open.calculation else { return None };
+    let worked = open.calculation.work().ok()?;
+    let found = |name: &str| {
+        let step = worked.steps.iter().find(|step| step.name == name)?;
+        step.chain.first()?.value.bytes().map(<[u8]>::to_vec)
+    };
+    let stream = found("DDES-CTR").filter(|stream| !stream.is_empty())?;
+    let calculation = Calculation::Counter {
+        key1: found("Key1")?,
+        key2: found("Key2")?,
+        n: *n,
+        length: stream.len(),
+    };
+    let also = match function {
+        Function::Ddes => "",
+        Function::DdesChaCha => ", and with ChaCha20’s keystream",
+    };
+    Some(Card {
+        anchor: format!("{}-stream", open.anchor),
+        title: open.title.replacen("Opening", "Keystream of DES for", 1),
+        why: format!(
+            "Each block holds two numbers: n, and its own. One pass of DES under Key1 and one \
+             under Key2 make 8 bytes of keystream from it. The ciphertext is XORed with them{also}."
+        ),
+        calculation,
+        claim: Some(Claim {
+            place: "DDES-CTR in the card before".to_owned(),
+            anchor: open.anchor.clone(),
+            bytes: stream,
+        }),
+        ..open.clone()
+    })
 }
 
 fn rekeyed(epochs: &[Epoch], at: usize, frame: &Frame, anchor: &str) -> Option<Card> {
@@ -317,13 +415,15 @@ fn rekeyed(epochs: &[Epoch], at: usize, frame: &Frame, anchor: &str) -> Option<C
     let now = epochs.get(at)?;
     Some(Card {
         anchor: format!("{anchor}.calc-rekey"),
+        title: format!("New key {}, before frame {}", way(frame.direction), frame.number),
         after: frame.number,
-        role: Role::Both,
+        role: CardRole::Both,
         why:
-            "The record before brought the blocks under the old key to 2^20. Both sides change it \
-              without a word."
+            "The record before brought the blocks under the old key to 2^20. Both sides change it, \
+              and no message says so."
                 .to_owned(),
         calculation: Calculation::Rekey { key: before.key.to_vec() },
+        letters: None,
         claim: Some(Claim {
             place: "the key that opens this record".to_owned(),
             anchor: format!("{anchor}.calc-open"),
@@ -345,19 +445,23 @@ fn signature(
     let mut message = opened.hash?.to_vec();
     message.extend_from_slice(server_key);
     let (namespace, public, role) = match frame.direction {
-        Direction::ToClient => (Namespace::Server, server_key, Role::Client),
+        Direction::ToClient => (Namespace::Server, server_key, CardRole::Client),
         Direction::ToServer => {
             let client_key = plain.field_bytes("client_key")?;
             message.extend_from_slice(client_key);
-            (Namespace::Client, client_key, Role::Server)
+            (Namespace::Client, client_key, CardRole::Server)
         }
     };
     Some(Card {
         anchor: format!("{}.calc-signature", frame_anchor(prefix, frame.number)),
+        title: match frame.direction {
+            Direction::ToServer => "Signature of the client".to_owned(),
+            Direction::ToClient => "Signature of the server".to_owned(),
+        },
         after: frame.number,
         role,
-        why: "What is signed is the hash of the handshake. A middleman has a handshake with each side, \
-              and each has another hash."
+        why: "What is signed is the hash of the handshake. A middleman has a handshake with each \
+              side, and each has another hash."
             .to_owned(),
         calculation: Calculation::SshSig {
             namespace,
@@ -365,6 +469,7 @@ fn signature(
             message,
             signature: plain.field_bytes("signature")?.to_vec(),
         },
+        letters: None,
         claim: None,
         is_open: true,
     })

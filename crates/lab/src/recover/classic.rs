@@ -4,9 +4,9 @@ use ddes_cipher::{Block, Des, DesKey, KeySearch, KeySpace, Passes};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use super::state::{State, Task};
-use super::sweep::{Meter, Sweep, Swept};
-use super::{OnProgress, Outcome, Pair, RecoverError, Run};
+use super::state::{SearchState, TaskDigest};
+use super::sweep::{Sweep, SweepMeter, Swept};
+use super::{OnProgress, Pair, RecoverError, SearchOutcome, SearchRun};
 
 /// The padding of a text of whole blocks.
 pub const PAD: Block = [8; 8];
@@ -21,9 +21,9 @@ pub fn key1(
     message: &[u8; 24],
     token: Option<&[u8; 16]>,
     space: &KeySpace,
-    run: &Run,
+    run: &SearchRun,
     progress: OnProgress<'_>,
-) -> Result<Outcome<DesKey>, RecoverError> {
+) -> Result<SearchOutcome<DesKey>, RecoverError> {
     let pad = Pair { plaintext: PAD, ciphertext: block(message, 2) };
     let mut others = Vec::new();
     if let Some(token) = token {
@@ -44,9 +44,9 @@ pub fn key2(
     key1: &DesKey,
     body: &[u8; 80],
     space: &KeySpace,
-    run: &Run,
+    run: &SearchRun,
     progress: OnProgress<'_>,
-) -> Result<Outcome<DesKey>, RecoverError> {
+) -> Result<SearchOutcome<DesKey>, RecoverError> {
     let [pad] = behind(key1, &[Pair { plaintext: PAD, ciphertext: block(body, 3) }]);
     let sieve = |key: DesKey| mac_key(&key, body);
     let task = [key1.as_bytes().as_slice(), body];
@@ -86,14 +86,24 @@ fn one_key(
     passes: Passes,
     pair: Pair,
     space: &KeySpace,
-    run: &Run,
+    run: &SearchRun,
     sieve: &(impl Fn(DesKey) -> Option<DesKey> + Sync),
     progress: OnProgress<'_>,
-) -> Result<Outcome<DesKey>, RecoverError> {
+) -> Result<SearchOutcome<DesKey>, RecoverError> {
     let (known, unknown) = (space.known().to_be_bytes(), space.unknown().to_be_bytes());
-    let task = Task::new(kind, &[task, &[&known, &unknown]].concat());
-    let (_, first, mut found) = State::open(run.resume.as_ref(), task)?;
+    let task = TaskDigest::new(kind, &[task, &[&known, &unknown]].concat());
+    let (_, first, mut found) = SearchState::open::<DesKey>(run.resume.as_ref(), task)?;
     let search = KeySearch::new(passes, pair.plaintext, pair.ciphertext);
+    // What the text of a state says is not known to be so.
+    let is_key = |key: &DesKey| {
+        let whole = sieve(key.clone());
+        space.contains(key)
+            && search.accepts(key)
+            && whole.is_some_and(|whole| whole.as_bytes() == key.as_bytes())
+    };
+    if first > space.slices() || !found.iter().all(is_key) {
+        return Err(RecoverError::AnotherSearch);
+    }
     let sweep = Sweep {
         slices: first..space.slices(),
         slice_keys: space.slice_keys(),
@@ -101,14 +111,17 @@ fn one_key(
         first_only: run.first_only,
     };
     let before = first.saturating_mul(space.slice_keys()).min(space.keys());
-    let mut meter = Meter::new(progress, before, space.keys());
+    let mut meter = SweepMeter::new(progress, before, space.keys());
     let try_slice = |slice, found: &mut Vec<DesKey>| {
         search.scan(run.engine, space, slice, &mut |number| {
             found.extend(sieve(space.key(number)));
         });
     };
-    Ok(match sweep.run(&try_slice, &mut found, &mut meter) {
-        Swept::Done => Outcome::Done(found),
-        Swept::Stopped(next) => Outcome::Stopped(State::at(task, 0, next, &found)),
+    Ok(match sweep.run(&try_slice, &mut found, &mut meter)? {
+        Swept::Done => {
+            meter.end(found.len());
+            SearchOutcome::Done(found)
+        }
+        Swept::Stopped(next) => SearchOutcome::Stopped(SearchState::at(task, 0, next, &found)),
     })
 }

@@ -9,7 +9,7 @@
 //!   blocks of Double DES: 2^57 DES and a table, or less memory and more time.
 //!
 //! The lab leaves most key bits known: a [`KeySpace`] says which are not. A search runs on several
-//! threads, reports [`Progress`], stops when told, and resumes from its [`State`].
+//! threads, reports [`SearchProgress`], stops when told, and resumes from its [`SearchState`].
 
 mod classic;
 mod meet;
@@ -25,8 +25,8 @@ use std::time::Duration;
 pub use ddes_cipher::{Block, DesKey, Engine, KeySpace};
 
 pub use classic::{PAD, behind, key1, key2, mac_key};
-pub use meet::{MEMORY_MIN, meet};
-pub use state::State;
+pub use meet::{MEMORY_MIN, TablePlan, meet, table_plan};
+pub use state::SearchState;
 
 /// A block, and what it is encrypted to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub struct Pair {
 
 /// How a search runs.
 #[derive(Clone, Debug)]
-pub struct Run {
+pub struct SearchRun {
     /// On so many threads.
     pub threads: NonZeroUsize,
     /// On these lanes; portable ones where the processor lacks them.
@@ -47,10 +47,10 @@ pub struct Run {
     /// Whether to stop at the first key that passes every test, instead of trying all.
     pub first_only: bool,
     /// Where an earlier search for the same stopped.
-    pub resume: Option<State>,
+    pub resume: Option<SearchState>,
 }
 
-impl Run {
+impl SearchRun {
     /// On all cores, the fastest engine, until a key is found, from the start.
     pub fn all_cores() -> Self {
         // Where the system does not say, one thread is always there.
@@ -61,9 +61,11 @@ impl Run {
 
 /// How far a search is.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Progress {
+pub struct SearchProgress {
     /// Keys tried, those before a resume among them.
     pub tried: u64,
+    /// Of these, keys tried before a resume.
+    pub before: u64,
     /// Keys to try at most. A meet in the middle counts a key once for each table that it is tried
     /// with, and once if it goes into one.
     pub of: u64,
@@ -75,16 +77,16 @@ pub struct Progress {
     pub keys_per_second: f64,
 }
 
-/// Told of progress several times a second; `Break` stops the search.
-pub type OnProgress<'a> = &'a mut dyn FnMut(&Progress) -> ControlFlow<()>;
+/// Told of progress several times a second, and of the end; `Break` stops the search.
+pub type OnProgress<'a> = &'a mut dyn FnMut(&SearchProgress) -> ControlFlow<()>;
 
 /// What a search came to.
 #[derive(Clone, Debug)]
-pub enum Outcome<F> {
+pub enum SearchOutcome<F> {
     /// What was found: nothing, if no key of the space fits.
     Done(Vec<F>),
     /// The search was stopped; it can go on from here.
-    Stopped(State),
+    Stopped(SearchState),
 }
 
 /// Why a search does not run.
@@ -93,7 +95,7 @@ pub enum RecoverError {
     /// A state of another search.
     #[error("this state belongs to another search: start without it")]
     AnotherSearch,
-    /// No text that [`State`] writes.
+    /// No text that [`SearchState`] writes.
     #[error("line {line} is none of a search's state: start without it")]
     MalformedState {
         /// Counted from 1.
@@ -111,6 +113,9 @@ pub enum RecoverError {
     /// More work than a 64-bit count of keys holds.
     #[error("so many keys with so little memory are more than can be counted: more than 2^64")]
     TooMuchWork,
+    /// Not one thread could be started.
+    #[error("the system gives no thread to search with: its limits are reached (ulimit -a)")]
+    NoThread,
     /// The table was not allocated.
     #[error("the system gives no {bytes} bytes for the table: give less memory")]
     OutOfMemory {

@@ -5,7 +5,7 @@ pub const KEY_BITS: f64 = 56.0;
 
 /// The work of a search, as powers of two.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Work {
+pub struct SearchWork {
     /// DES operations at worst.
     pub des_log2: f64,
     /// Entries of a table.
@@ -14,22 +14,22 @@ pub struct Work {
 
 /// Key1 from opcode 20 and then Key2 from opcode 30, `bits` of each unknown: `2·2^bits + 2^bits`
 /// DES and no table. With 56 bits 2^57.58; on average half of it.
-pub fn without_table(bits: f64) -> Work {
-    Work { des_log2: bits + 3.0_f64.log2(), entries_log2: f64::NEG_INFINITY }
+pub fn without_table(bits: f64) -> SearchWork {
+    SearchWork { des_log2: bits + 3.0_f64.log2(), entries_log2: f64::NEG_INFINITY }
 }
 
 /// The textbook's meet in the middle (Diffie and Hellman, "Exhaustive cryptanalysis of the NBS Data
 /// Encryption Standard", 1977): `2^bits` DES for a table of as many entries, and `2^bits` to look
 /// up. With 56 bits 2^57.
-pub fn with_whole_table(bits: f64) -> Work {
-    Work { des_log2: bits + 1.0, entries_log2: bits }
+pub fn with_whole_table(bits: f64) -> SearchWork {
+    SearchWork { des_log2: bits + 1.0, entries_log2: bits }
 }
 
 /// The same with a table of 2^`entries_log2` entries at a time, as [`super::meet()`] does it:
 /// `2^bits + 2^(2·bits) / entries` DES.
-pub fn with_tables_in_turn(bits: f64, entries_log2: f64) -> Work {
+pub fn with_tables_in_turn(bits: f64, entries_log2: f64) -> SearchWork {
     let entries_log2 = entries_log2.min(bits);
-    Work { des_log2: sum_log2(bits, 2.0 * bits - entries_log2), entries_log2 }
+    SearchWork { des_log2: sum_log2(bits, 2.0 * bits - entries_log2), entries_log2 }
 }
 
 /// Parallel collision search (van Oorschot and Wiener, "Parallel collision search with
@@ -39,9 +39,9 @@ pub fn with_tables_in_turn(bits: f64, entries_log2: f64) -> Work {
 ///
 /// It is `2.5·sqrt(n^3 / w)`, their cost of one golden collision of a function on n values, with
 /// the two passes as one function on n = 2N of them.
-pub fn by_collisions(bits: f64, entries_log2: f64) -> Work {
+pub fn by_collisions(bits: f64, entries_log2: f64) -> SearchWork {
     let entries_log2 = entries_log2.min(bits);
-    Work { des_log2: 7.0_f64.log2() + 1.5 * bits - 0.5 * entries_log2, entries_log2 }
+    SearchWork { des_log2: 7.0_f64.log2() + 1.5 * bits - 0.5 * entries_log2, entries_log2 }
 }
 
 /// Seconds for 2^`log2` operations at so many a second.

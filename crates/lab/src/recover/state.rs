@@ -7,13 +7,14 @@ use ddes_cipher::DesKey;
 use sha2::{Digest, Sha256};
 
 use super::RecoverError;
+use crate::hex;
 
 /// Where a search stopped: `to_string` gives a few lines of text, `parse` reads them. The keys
 /// found so far are among them.
 #[derive(Clone, PartialEq, Eq)]
-pub struct State {
+pub struct SearchState {
     /// What is searched.
-    pub(super) task: Task,
+    pub(super) task: TaskDigest,
     /// The table, of a meet in the middle.
     pub(super) part: u64,
     /// The next slice.
@@ -24,9 +25,9 @@ pub struct State {
 
 /// A digest of all that a search is about, so that it resumes none but its own.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Task([u8; 16]);
+pub(super) struct TaskDigest([u8; 16]);
 
-impl Task {
+impl TaskDigest {
     pub(super) fn new(kind: &str, fields: &[&[u8]]) -> Self {
         let mut hash = Sha256::new();
         for field in [kind.as_bytes()].iter().chain(fields) {
@@ -70,15 +71,15 @@ impl Find for (DesKey, DesKey) {
     }
 }
 
-impl State {
-    pub(super) fn at<F: Find>(task: Task, part: u64, next: u64, found: &[F]) -> Self {
+impl SearchState {
+    pub(super) fn at<F: Find>(task: TaskDigest, part: u64, next: u64, found: &[F]) -> Self {
         Self { task, part, next, found: found.iter().map(Find::to_keys).collect() }
     }
 
     /// Part, slice and finds, if the state is one of this task.
     pub(super) fn open<F: Find>(
         resume: Option<&Self>,
-        task: Task,
+        task: TaskDigest,
     ) -> Result<(u64, u64, Vec<F>), RecoverError> {
         let Some(state) = resume else { return Ok((0, 0, Vec::new())) };
         let found = state.found.iter().map(|keys| F::from_keys(keys)).collect();
@@ -91,7 +92,7 @@ impl State {
 
 const TITLE: &str = "ddes key recovery, state 1";
 
-impl fmt::Display for State {
+impl fmt::Display for SearchState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{TITLE}\ntask {}\npart {}\nnext {}", hex(&self.task.0), self.part, self.next)?;
         for keys in &self.found {
@@ -103,14 +104,14 @@ impl fmt::Display for State {
 }
 
 /// Keys stay out of it.
-impl fmt::Debug for State {
+impl fmt::Debug for SearchState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { part, next, found, .. } = self;
         write!(f, "State(part {part}, slice {next}, {} found)", found.len())
     }
 }
 
-impl FromStr for State {
+impl FromStr for SearchState {
     type Err = RecoverError;
 
     fn from_str(text: &str) -> Result<Self, RecoverError> {
@@ -124,7 +125,7 @@ impl FromStr for State {
         if !next(TITLE)?.is_empty() {
             return Err(RecoverError::MalformedState { line: 1 });
         }
-        let task = bytes(next("task ")?).map(Task);
+        let task = bytes(next("task ")?).map(TaskDigest);
         let task = task.ok_or(RecoverError::MalformedState { line: 2 })?;
         let part = next("part ")?.parse();
         let part = part.map_err(|_| RecoverError::MalformedState { line: 3 })?;
@@ -136,10 +137,6 @@ impl FromStr for State {
         });
         Ok(Self { task, part, next: slice, found: found.collect::<Result<_, _>>()? })
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn bytes<const N: usize>(hex: &str) -> Option<[u8; N]> {

@@ -7,6 +7,8 @@
 
 use std::hint::black_box;
 
+use memmap2::{Advice, MmapMut};
+
 /// Entries of a line.
 const SLOTS: usize = 12;
 const ENTRY_BYTES: usize = 5;
@@ -27,21 +29,19 @@ pub(super) const ENTRIES_A_LINE: u64 = 9;
 /// Lines that are read ahead of their use. Reads that do not wait for each other overlap.
 const AHEAD: usize = 32;
 
-/// Aligned, so that a line is one read.
-#[derive(Clone, Copy)]
-#[repr(align(64))]
-struct Line([u8; LINE_BYTES]);
-
 /// Some of the middle blocks' entries.
 pub(super) struct Table {
-    lines: Vec<Line>,
+    /// Pages of their own, so that a line is one read, and huge where the system has them. Each
+    /// entry is anywhere: finding a page of 4 KiB takes longer than reading a line of it.
+    memory: MmapMut,
+    lines: usize,
     /// Bits of an index.
     index_bits: u32,
 }
 
 /// An entry on its way into a table.
 #[derive(Clone, Copy)]
-pub(super) struct Entry {
+pub(super) struct MiddleEntry {
     pub(super) middle: u64,
     pub(super) index: u64,
 }
@@ -50,10 +50,10 @@ impl Table {
     /// An empty table of so many lines, for indices below `2^index_bits`; `None` if the system has
     /// no such memory.
     pub(super) fn new(lines: usize, index_bits: u32) -> Option<Self> {
-        let mut table = Vec::new();
-        table.try_reserve_exact(lines).ok()?;
-        table.resize(lines, Line([0; LINE_BYTES]));
-        Some(Self { lines: table, index_bits })
+        let memory = MmapMut::map_anon(lines.checked_mul(LINE_BYTES)?).ok()?;
+        // A system without huge pages is slower; nothing else changes.
+        drop(memory.advise(Advice::HugePage));
+        Some(Self { memory, lines, index_bits })
     }
 
     /// Whether there can be a table for so many entries with such indices.
@@ -62,11 +62,11 @@ impl Table {
     }
 
     pub(super) fn clear(&mut self) {
-        self.lines.fill(Line([0; LINE_BYTES]));
+        self.memory.fill(0);
     }
 
     /// Adds entries, of which there must be fewer than slots in all.
-    pub(super) fn insert(&mut self, entries: &[Entry]) {
+    pub(super) fn insert(&mut self, entries: &[MiddleEntry]) {
         for some in entries.chunks(AHEAD) {
             self.read_ahead(some.iter().map(|entry| entry.middle));
             for entry in some {
@@ -75,11 +75,11 @@ impl Table {
         }
     }
 
-    fn insert_one(&mut self, Entry { middle, index }: Entry) {
+    fn insert_one(&mut self, MiddleEntry { middle, index }: MiddleEntry) {
         let value = self.tag(middle) << self.index_bits | index;
         let mut at = self.line(middle);
-        for _ in 0..self.lines.len() {
-            let line = &mut self.lines[at].0;
+        for _ in 0..self.lines {
+            let line = &mut self.memory[at * LINE_BYTES..][..LINE_BYTES];
             let count = usize::from(line[COUNT]);
             if count < SLOTS {
                 let bytes = value.to_le_bytes();
@@ -96,8 +96,8 @@ impl Table {
         let tag = self.tag(middle);
         let index_mask = (1_u64 << self.index_bits) - 1;
         let mut at = self.line(middle);
-        for _ in 0..self.lines.len() {
-            let line = &self.lines[at].0;
+        for _ in 0..self.lines {
+            let line = &self.memory[at * LINE_BYTES..][..LINE_BYTES];
             let count = usize::from(line[COUNT]);
             for slot in 0..count.min(SLOTS) {
                 let bytes = std::array::from_fn(|i| line[slot * ENTRY_BYTES + i]);
@@ -114,16 +114,17 @@ impl Table {
     }
 
     fn read_ahead(&self, middles: impl Iterator<Item = u64>) {
-        black_box(middles.fold(0_u8, |sum, middle| sum ^ self.lines[self.line(middle)].0[COUNT]));
+        let count = |middle| self.memory[self.line(middle) * LINE_BYTES + COUNT];
+        black_box(middles.fold(0_u8, |sum, middle| sum ^ count(middle)));
     }
 
     /// The block's high bits, as a share of all lines.
     fn line(&self, middle: u64) -> usize {
-        share(middle, self.lines.len())
+        share(middle, self.lines)
     }
 
     fn after(&self, line: usize) -> usize {
-        if line + 1 == self.lines.len() { 0 } else { line + 1 }
+        if line + 1 == self.lines { 0 } else { line + 1 }
     }
 
     /// The block's low bits.
@@ -173,7 +174,7 @@ mod tests {
         let mut rng = fastrand::Rng::with_seed(1);
         let mut table = Table::new(lines, index_bits).unwrap();
         let entries: Vec<_> = (0..lines as u64 * SLOTS as u64 - 1)
-            .map(|index| Entry { middle: rng.u64(..), index })
+            .map(|index| MiddleEntry { middle: rng.u64(..), index })
             .collect();
         table.insert(&entries);
         for entry in &entries {
@@ -189,7 +190,7 @@ mod tests {
     #[test]
     fn equal_blocks_are_all_found_and_others_are_rare() {
         let mut table = Table::new(64, 20).unwrap();
-        let same = (0..40).map(|index| Entry { middle: 7 << 50 | 3, index });
+        let same = (0..40).map(|index| MiddleEntry { middle: 7 << 50 | 3, index });
         table.insert(&same.collect::<Vec<_>>());
         let mut found = Vec::new();
         table.find(7 << 50 | 3, &mut |index| found.push(index));

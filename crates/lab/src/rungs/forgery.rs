@@ -2,14 +2,18 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::key_search::{both_keys, hint_line, material};
-use super::scene::{self, CLEAR_TOKEN, DATA, DATA_BYTES, classic_keys, values};
+use super::key_search::{Around, FoundKeys, both_keys, hint_line, is_of_the_session, material};
+use super::scene::{
+    self, CLEAR_TOKEN, DATA, DATA_BYTES, classic_keys, classic_token, client_id, values,
+};
 use crate::keys::ClassicKeys;
-use crate::stage::{RawFrame, Reply, Way};
-use crate::{Lab, LabError, Material, Trial, Truth, hex};
+use crate::stage::{IntegerReply, RawFrame, Way};
+use crate::{Lab, LabError, Material, Seed, Trial, Truth, hex};
 
 pub(super) const LABEL: &str = "rung 11/classic";
-/// Few unknown bits: this rung is about what follows. Rung 9 has the search.
+const RUNG: u8 = 11;
+/// Few unknown bits, unless the user gave a hint with more: this rung is about what follows, and
+/// rung 9 has the search.
 const BITS_MAX: u32 = 16;
 const FORGED: u64 = 500_000;
 
@@ -33,9 +37,20 @@ fn forge(keys: &ClassicKeys, recorded: &[u8]) -> Option<Vec<u8>> {
     Some(keys.seal_data(&[&FORGED.to_be_bytes()[..], &uuid].concat(), token))
 }
 
+/// The client's 30 in this rung, with any integer: what a student forges.
+pub(super) fn forged_30(seed: &Seed, integer: u64) -> Result<Vec<u8>, LabError> {
+    let keys = classic_keys(seed, LABEL)?;
+    let uuid = client_id(seed, LABEL);
+    let token = classic_token(seed, LABEL);
+    Ok(keys.seal_data(&[&integer.to_be_bytes()[..], uuid.as_bytes()].concat(), &token))
+}
+
 pub(super) fn classic(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
-    lab.settings.bits = lab.settings.bits.min(BITS_MAX);
-    if lab.recording(true).is_some() {
+    let is_recorded = lab.recording(true).is_some();
+    if !is_recorded || lab.hints.is_none() {
+        lab.settings.bits = lab.settings.bits.min(BITS_MAX);
+    }
+    if is_recorded {
         return from_recording(lab);
     }
     let bits = lab.settings.bits;
@@ -43,14 +58,17 @@ pub(super) fn classic(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     let forged = Arc::new(Mutex::new(None));
     let mut scene = scene::classic(lab, LABEL, inject(Arc::clone(&forged)))?;
     let told = scene.client.sum_after(values[0])?;
-    lab.client(format!("sends {}, and hears that the sum is {told}.", values[0]));
+    let (sent, sum) = (lab.veiled(values[0]), lab.veiled(told));
+    lab.client(format!("sends {sent}, and hears that the sum is {sum}."));
     let truth = Truth { keys: classic_keys(&lab.seed, LABEL)? };
-    lab.server_with_hint(&scene.server, &hint_line(&truth.keys, bits));
+    let hint = hint_line(&truth.keys, bits);
+    lab.server_with_hint(&scene.server, &hint);
     let frames = scene.relay.recorded();
-    let material = Material { frames, truth: Some(truth.clone()), values: values.clone() };
-    lab.does(format!("Finds Key1 and Key2 as in rung 9, of which {bits} bits are unknown."));
-    let Some(found) = both_keys(lab, &material, &truth, bits)? else {
-        return Ok(Trial::unexpected("no key fits"));
+    let around = Around::of_the_lab(truth.keys);
+    let material = Material { frames, truth: Some(truth), values: values.clone() };
+    lab.does(format!("Finds Key1 and Key2 as in rung 9; {bits} bits of each are unknown."));
+    let Some(FoundKeys { keys: found, .. }) = both_keys(lab, &material, &around, RUNG)? else {
+        return around.fits_none(lab, material.frames);
     };
     let recorded = scene.relay.bodies(Way::ToServer, DATA);
     let Some((keys, tried)) = parity(lab, found, &recorded[0]) else {
@@ -61,11 +79,16 @@ pub(super) fn classic(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     lab.does(format!("Writes a 30 that says {FORGED}, with token and HMAC, and slips it in."));
     *forged.lock().unwrap_or_else(PoisonError::into_inner) = Some(body.clone());
     let after = scene.client.sum_after(values[1])?;
-    lab.client(format!("sends {}, and hears that the sum is {after}.", values[1]));
-    lab.server_with_hint(&scene.server, &hint_line(&truth.keys, bits));
+    let (sent, told) = (lab.veiled(values[1]), lab.veiled(after));
+    lab.client(format!("sends {sent}, and hears that the sum is {told}."));
+    lab.server_with_hint(&scene.server, &hint);
     let (count, sum) = scene.server.totals();
     let honest: u64 = values.iter().sum();
-    lab.gets(format!("The server holds {sum}; the client sent {honest}."));
+    lab.gets(format!(
+        "The server holds {}; the client sent {}.",
+        lab.veiled(sum),
+        lab.veiled(honest)
+    ));
     lab.lesson(
         "One key did two jobs: whoever breaks the cipher also writes. A MAC key of its own would \
          have kept the totals right.",
@@ -78,7 +101,8 @@ pub(super) fn classic(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     };
     let trial = trial.fact("forged_30", hex(&body)).fact("hmacs_tried", tried);
     let trial = trial.fact("key1", hex(&keys.key1));
-    let trial = trial.fact("key2", hex(&keys.key2)).fact("sum", sum.to_string()).fact("bits", bits);
+    let trial = trial.fact("key2", hex(&keys.key2)).fact("bits", bits);
+    let trial = trial.answer(lab, "sum", sum.to_string());
     Ok(trial.frames(scene.relay.recorded()))
 }
 
@@ -107,20 +131,21 @@ fn inject(
 /// With a capture nothing can be slipped in: the frame that the server would have counted.
 fn from_recording(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     let bits = lab.settings.bits;
-    let (material, truth) = material(lab, LABEL, &[])?;
-    let Some(found) = both_keys(lab, &material, &truth, bits)? else {
-        return Ok(Trial::unexpected("no key fits").frames(material.frames));
+    let (material, around) = material(lab, LABEL, &[])?;
+    let Some(FoundKeys { keys: found, .. }) = both_keys(lab, &material, &around, RUNG)? else {
+        return around.fits_none(lab, material.frames);
     };
     let sent = material.bodies(Way::ToServer, DATA);
     let recorded = sent.iter().find(|body| body.len() == DATA_BYTES);
-    let recorded = recorded.ok_or_else(|| LabError::Unusable("no 30 of 80 bytes".into()))?;
+    let recorded = recorded.ok_or_else(|| LabError::unusable("no 30 of 80 bytes"))?;
     let Some((keys, tried)) = parity(lab, found, recorded) else {
         return Ok(Trial::unexpected("no parity fits the HMAC").frames(material.frames));
     };
     let body = forge(&keys, recorded);
-    let body = body.ok_or_else(|| LabError::Unusable("the 30 does not open".into()))?;
+    let body = body.ok_or_else(|| LabError::unusable("the 30 does not open"))?;
     lab.gets(format!("A 30 that says {FORGED}, which that server would have counted."));
-    let trial = if keys.verifies(&body) && keys.open_data(&body).is_some_and(|(v, _)| v == FORGED) {
+    let is_valid = keys.verifies(&body) && is_of_the_session(&material, &keys);
+    let trial = if is_valid && keys.open_data(&body).is_some_and(|(v, _)| v == FORGED) {
         Trial::succeeded(format!("a valid 30 that says {FORGED}"))
     } else {
         Trial::unexpected("the forged 30 does not verify")
@@ -157,7 +182,7 @@ pub(super) fn v2(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     };
     lab.server(&scene.server);
     let (count, sum) = scene.server.standing(&scene.account);
-    let is_refused = matches!(reply, Reply::Ended(_)) && count == 0 && rule == "P-08";
+    let is_refused = matches!(reply, IntegerReply::Ended(_)) && count == 0 && rule == "P-08";
     let trial = if is_refused {
         lab.stopped(format!(
             "The tag is made with MacKey, 256 bits of their own, which no DES key leads to (P-05): \

@@ -1,6 +1,6 @@
-//! Rung 5: a middleman who has a handshake with each end.
+//! Rung 5: an attacker in the middle, who has a handshake with each end.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ddes_cipher::Function;
 use ddes_ffdhe::Exponent;
@@ -10,48 +10,73 @@ use ddes_session::v2::record::{Opener, Sealer};
 use ddes_session::v2::{ClientEnd, ClientFault, Ffdhe, prologue, protocol};
 use ddes_wire::frame::{HEADER_BYTES, Header, Opcode};
 use ddes_wire::v2::Hello;
+use serde_json::{Value, json};
 
 use super::scene::{self, DATA, KEY, RESULT, TOKEN, values};
 use crate::keys::{self, ClassicKeys};
 use crate::stage::{
-    LabServer, Met, Plan, RawFrame, Relay, SUITE, V2Client, Way, identity, server_key, v2_entropy,
-    v2_words,
+    LabServer, Met, RawFrame, Relay, SUITE, ServerPlan, V2Client, Way, identity, server_key,
+    v2_entropy, v2_words,
 };
 use crate::{Lab, LabError, Seed, Trial, hex};
 
 pub(super) const LABEL: &str = "rung 5/classic";
-/// What the middleman adds to each integer.
+/// What the attacker adds to each integer.
 const ADDED: u64 = 1_000_000;
 
-/// The middleman of a classic session.
+/// What the attacker in the middle has to tell.
+#[derive(Default)]
+struct Notes {
+    lines: Vec<String>,
+    /// His keys with the client, and with the server.
+    client: Option<ClassicKeys>,
+    server: Option<ClassicKeys>,
+}
+
+/// The attacker in the middle of a classic session.
 struct Middleman {
     /// His exponents: for the client, and for the server.
     exponents: [Option<Exponent>; 2],
     public: [String; 2],
-    /// His keys with the client, and with the server.
     client: Option<ClassicKeys>,
     server: Option<ClassicKeys>,
     /// The server's 10, until his own exponent meets it.
     server_key: Vec<u8>,
     token: Vec<u8>,
-    log: Arc<Mutex<Vec<String>>>,
+    notes: Arc<Mutex<Notes>>,
+    /// Whether integers and sums are not told.
+    is_quiz: bool,
     added: u64,
 }
 
 impl Middleman {
-    fn new(seed: &Seed, log: Arc<Mutex<Vec<String>>>) -> Result<Self, LabError> {
+    fn new(lab: &Lab<'_>, notes: Arc<Mutex<Notes>>) -> Result<Self, LabError> {
+        let (seed, is_quiz) = (&lab.seed, lab.is_quiz);
         let group = keys::group();
         let draw =
             |end: &str| keys::exponent(&group, &seed.draw(&format!("{LABEL}/middleman/{end}")));
         let (client, server) = (draw("client"), draw("server"));
         let public = [keys::key_pem(&group, &client)?, keys::key_pem(&group, &server)?];
         let exponents = [Some(client), Some(server)];
-        let (server_key, token) = (Vec::new(), Vec::new());
-        Ok(Self { exponents, public, client: None, server: None, server_key, token, log, added: 0 })
+        Ok(Self {
+            exponents,
+            public,
+            client: None,
+            server: None,
+            server_key: Vec::new(),
+            token: Vec::new(),
+            notes,
+            is_quiz,
+            added: 0,
+        })
     }
 
     fn note(&self, line: String) {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        lock(&self.notes).lines.push(line);
+    }
+
+    fn told(&self, number: u64) -> String {
+        if self.is_quiz { "[?]".into() } else { number.to_string() }
     }
 
     fn agree(&mut self, end: usize, other: &[u8]) -> Option<ClassicKeys> {
@@ -69,6 +94,8 @@ impl Middleman {
                 self.client = self.agree(0, &frame.body);
                 let server_key = std::mem::take(&mut self.server_key);
                 self.server = self.agree(1, &server_key);
+                let mut notes = lock(&self.notes);
+                (notes.client, notes.server) = (self.client, self.server);
                 Some(self.public[1].clone().into_bytes())
             }
             (Way::ToClient, TOKEN) => {
@@ -80,14 +107,16 @@ impl Middleman {
                 let (value, uuid) = self.client?.open_data(&frame.body)?;
                 let forged = value.checked_add(ADDED)?;
                 self.added += ADDED;
-                self.note(format!("Reads {value} and makes it {forged}."));
+                let (read, made) = (self.told(value), self.told(forged));
+                self.note(format!("Reads {read} and makes it {made}."));
                 let plaintext = [&forged.to_be_bytes()[..], &uuid].concat();
                 Some(self.server?.seal_data(&plaintext, &self.token))
             }
             (Way::ToClient, RESULT) => {
                 let sum: u64 = self.server?.open_result(&frame.body)?.parse().ok()?;
                 let told = sum.checked_sub(self.added)?;
-                self.note(format!("Reads the sum {sum} and tells the client {told}."));
+                let (read, made) = (self.told(sum), self.told(told));
+                self.note(format!("Reads the sum {read} and tells the client {made}."));
                 Some(self.client?.seal_result(&told.to_string()))
             }
             (_, _) => None,
@@ -97,8 +126,8 @@ impl Middleman {
 
 pub(super) fn classic(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     let values = values(&lab.seed, LABEL, 2, 1, 999);
-    let log = Arc::new(Mutex::new(Vec::new()));
-    let mut middleman = Middleman::new(&lab.seed, Arc::clone(&log))?;
+    let notes = Arc::new(Mutex::new(Notes::default()));
+    let mut middleman = Middleman::new(lab, Arc::clone(&notes))?;
     let deed = move |way: Way, frame: &RawFrame| {
         let body = middleman.changed(way, frame).unwrap_or_else(|| frame.body.clone());
         vec![(way, RawFrame::new(frame.opcode, body))]
@@ -109,14 +138,23 @@ pub(super) fn classic(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     let mut told = 0;
     for value in &values {
         told = scene.client.sum_after(*value)?;
-        for line in std::mem::take(&mut *log.lock().unwrap_or_else(PoisonError::into_inner)) {
+        let lines = std::mem::take(&mut lock(&notes).lines);
+        for line in lines {
             lab.gets(line);
         }
-        lab.client(format!("sent {value}, and hears that the sum is {told}."));
+        lab.server(&scene.server);
+        lab.client(format!(
+            "sent {}, and hears that the sum is {}.",
+            lab.veiled(value),
+            lab.veiled(told)
+        ));
     }
-    lab.server(&scene.server);
     let (_, sum) = scene.server.totals();
-    lab.sees(format!("The client believes in {told}. The server holds {sum}."));
+    lab.sees(format!(
+        "The client believes that the sum is {}. The server holds {}.",
+        lab.veiled(told),
+        lab.veiled(sum)
+    ));
     lab.lesson(
         "Every HMAC verified. Diffie-Hellman gave a secret to two ends, and nobody said who the \
          ends are.",
@@ -128,8 +166,24 @@ pub(super) fn classic(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     } else {
         Trial::unexpected(format!("the server holds {sum}, the client believes {told}"))
     };
-    let trial = trial.fact("sent", values).fact("server_holds", sum.to_string());
-    Ok(trial.fact("client_believes", told.to_string()).frames(scene.relay.recorded()))
+    let values: Vec<_> = values.iter().map(u64::to_string).collect();
+    let trial = trial.answer(lab, "sent", values).answer(lab, "server_holds", sum.to_string());
+    let (with_client, with_server) = {
+        let notes = lock(&notes);
+        (notes.client, notes.server)
+    };
+    let trial = trial.fact("keys_with_client", shown(with_client));
+    let trial = trial.fact("keys_with_server", shown(with_server));
+    let trial = trial.answer(lab, "client_believes", told.to_string());
+    Ok(trial.frames(scene.relay.recorded()))
+}
+
+fn shown(keys: Option<ClassicKeys>) -> Value {
+    keys.map_or(Value::Null, |keys| json!({"key1": hex(&keys.key1), "key2": hex(&keys.key2)}))
+}
+
+fn lock(notes: &Mutex<Notes>) -> MutexGuard<'_, Notes> {
+    notes.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 pub(super) fn v2(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
@@ -137,7 +191,7 @@ pub(super) fn v2(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     let client = format!("{label}/client");
     let trusted = server_key(&lab.seed, label).public();
     // First with a key of his own: he is a server, as far as the wire goes.
-    let his = LabServer::start(Plan::v2(&lab.seed, "rung 5/middleman", Vec::new()))?;
+    let his = LabServer::start(ServerPlan::v2(&lab.seed, "rung 5/middleman", Vec::new()))?;
     lab.scene(format!(
         "The client knows its server's key: {}. The attacker answers at {}, loopback only.",
         trusted.fingerprint(),
@@ -155,7 +209,7 @@ pub(super) fn v2(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     drop(his);
     // Then with the true server's proof, which he passes on.
     let account = identity(&lab.seed, &client).public();
-    let server = LabServer::start(Plan::v2(&lab.seed, label, vec![(account, Role::Client)]))?;
+    let server = LabServer::start(ServerPlan::v2(&lab.seed, label, vec![(account, Role::Client)]))?;
     let mut forwarder = Forwarder::new(&lab.seed);
     let relay = Relay::start(server.address(), move |way, frame: &RawFrame| {
         forwarder.deed(way, frame).into_iter().flatten().collect()
@@ -183,7 +237,7 @@ pub(super) fn v2(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     Ok(trial.fact("stopped_first_by", "P-26").frames(relay.recorded()))
 }
 
-/// A middleman of D-DDES/2 who passes on the server's proof.
+/// An attacker in the middle of D-DDES/2 who passes on the server's proof.
 struct Forwarder {
     seed: Seed,
     initiator: Option<Initiator<Ffdhe, Function>>,

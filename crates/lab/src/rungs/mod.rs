@@ -1,4 +1,4 @@
-//! The thirteen rungs of the ladder.
+//! The thirteen rungs of the ladder: twelve attacks and a projection.
 
 mod codebook;
 mod cost;
@@ -6,6 +6,7 @@ pub(crate) mod course;
 mod equal;
 mod eviction;
 mod forgery;
+mod hand_out;
 mod key_search;
 mod meet;
 mod middleman;
@@ -17,6 +18,8 @@ mod tampering;
 mod token;
 
 use crate::{Lab, LabError, Trial};
+
+pub use hand_out::{HandOut, hand_out};
 
 /// Runs one attack.
 pub type Attack = fn(&mut Lab<'_>) -> Result<Trial, LabError>;
@@ -34,8 +37,8 @@ pub struct Rung {
     pub flaw: &'static str,
     /// What it teaches, in a line.
     pub teaches: &'static str,
-    /// Whether it reads a capture instead of a live session, if there is one.
-    pub reads_captures: bool,
+    /// Against which wires it reads a capture instead of a live session.
+    pub reads: &'static [Side],
     /// Whether `bits` of each key are unknown in it.
     pub has_bits: bool,
     /// Against the classic wire; it has to succeed.
@@ -87,7 +90,7 @@ impl Rung {
 
     /// Whether an attack ended as it has to: it succeeds on classic, and is stopped on D-DDES/2.
     pub fn is_as_expected(side: Side, trial: &Trial) -> bool {
-        use crate::Verdict::{Stopped, Succeeded};
+        use crate::AttackVerdict::{Stopped, Succeeded};
         matches!(
             (side, &trial.verdict),
             (Side::Classic, Succeeded { .. }) | (Side::V2, Stopped { .. })
@@ -103,7 +106,7 @@ pub const RUNGS: &[Rung] = &[
         title: "read the token in the clear",
         flaw: "opcode 20 encrypts a token that every opcode 30 then shows",
         teaches: "A secret that is sent in the clear once is no secret.",
-        reads_captures: true,
+        reads: &[Side::Classic, Side::V2],
         has_bits: false,
         classic: token::classic,
         v2: token::v2,
@@ -114,7 +117,7 @@ pub const RUNGS: &[Rung] = &[
         title: "see which integers are equal",
         flaw: "ECB: equal blocks under one key make equal ciphertext",
         teaches: "Encryption without a nonce hides values, not that they are equal.",
-        reads_captures: true,
+        reads: &[Side::Classic, Side::V2],
         has_bits: false,
         classic: equal::classic,
         v2: equal::v2,
@@ -125,7 +128,7 @@ pub const RUNGS: &[Rung] = &[
         title: "let an integer count twice",
         flaw: "no counter, no nonce: a recorded frame is as good as a new one",
         teaches: "A MAC says who wrote a message, not when, nor how often.",
-        reads_captures: false,
+        reads: &[],
         has_bits: false,
         classic: replay::classic,
         v2: replay::v2,
@@ -136,7 +139,7 @@ pub const RUNGS: &[Rung] = &[
         title: "read integers from a codebook",
         flaw: "ECB over few possible values: the block stands for the value",
         teaches: "Whoever learns some plaintexts reads all that repeat.",
-        reads_captures: true,
+        reads: &[Side::Classic, Side::V2],
         has_bits: false,
         classic: codebook::classic,
         v2: codebook::v2,
@@ -144,10 +147,10 @@ pub const RUNGS: &[Rung] = &[
     Rung {
         number: 5,
         name: "middleman",
-        title: "swap the Diffie-Hellman values, read and change numbers",
+        title: "swap the Diffie-Hellman values, read and change integers",
         flaw: "nobody signs the Diffie-Hellman exchange",
         teaches: "Diffie-Hellman agrees on a key with whoever answers.",
-        reads_captures: false,
+        reads: &[],
         has_bits: false,
         classic: middleman::classic,
         v2: middleman::v2,
@@ -158,7 +161,7 @@ pub const RUNGS: &[Rung] = &[
         title: "end everybody's session with one frame",
         flaw: "any client's 50 ends all sessions, and nobody proves to be anybody",
         teaches: "A right that everybody has is an attack that everybody has.",
-        reads_captures: false,
+        reads: &[],
         has_bits: false,
         classic: eviction::classic,
         v2: eviction::v2,
@@ -169,7 +172,7 @@ pub const RUNGS: &[Rung] = &[
         title: "let the server compute for strangers",
         flaw: "fresh Diffie-Hellman parameters for each connection, before anything is proven",
         teaches: "Work before authentication must be small and bounded.",
-        reads_captures: false,
+        reads: &[],
         has_bits: false,
         classic: cost::classic,
         v2: cost::v2,
@@ -180,7 +183,7 @@ pub const RUNGS: &[Rung] = &[
         title: "send a client its own 30 back as a 40",
         flaw: "one HMAC key for both ways, and an HMAC that does not cover the opcode",
         teaches: "A MAC must cover what a message is, and who sends it.",
-        reads_captures: false,
+        reads: &[],
         has_bits: false,
         classic: reflection::classic,
         v2: reflection::v2,
@@ -191,7 +194,7 @@ pub const RUNGS: &[Rung] = &[
         title: "find Key1 from a block of padding, then Key2",
         flaw: "opcode 20 is two passes of Key1 over a block that is the same in every session",
         teaches: "Two passes of one key are one key: 2^57.6 DES at worst, and no memory.",
-        reads_captures: true,
+        reads: &[Side::Classic],
         has_bits: true,
         classic: key_search::classic,
         v2: key_search::v2,
@@ -202,7 +205,7 @@ pub const RUNGS: &[Rung] = &[
         title: "meet in the middle of Double DES",
         flaw: "two keys of 56 bits are worth about 57 bits, not 112",
         teaches: "Work can be traded for memory: 2^57 DES and a table, or the trade-off.",
-        reads_captures: true,
+        reads: &[Side::Classic],
         has_bits: true,
         classic: meet::classic,
         v2: meet::v2,
@@ -213,7 +216,7 @@ pub const RUNGS: &[Rung] = &[
         title: "forge integers once Key2 is known",
         flaw: "the HMAC key is Key2: breaking the cipher breaks the integrity",
         teaches: "One key, one job.",
-        reads_captures: true,
+        reads: &[Side::Classic],
         has_bits: true,
         classic: forgery::classic,
         v2: forgery::v2,
@@ -221,21 +224,21 @@ pub const RUNGS: &[Rung] = &[
     Rung {
         number: 12,
         name: "projection",
-        title: "what the whole key costs: 56 and 112 bits",
+        title: "project the measured rate: what 56 and 112 bits cost",
         flaw: "56 bits were too few in 1998",
         teaches: "A rate that was measured, and arithmetic: know what a key is worth.",
-        reads_captures: false,
-        has_bits: true,
+        reads: &[],
+        has_bits: false,
         classic: projection::classic,
         v2: projection::v2,
     },
     Rung {
         number: 13,
         name: "tampering",
-        title: "change a total after it was counted",
+        title: "change a sum after it was counted",
         flaw: "a symmetric MAC proves nothing to others; sums live in memory",
         teaches: "Evidence needs a signature, and a history that hangs together.",
-        reads_captures: false,
+        reads: &[],
         has_bits: false,
         classic: tampering::classic,
         v2: tampering::v2,

@@ -1,17 +1,20 @@
 //! Rung 12: from the rate on this machine to whole keys.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
+use crate::recover;
 use crate::recover::projection::{
     KEY_BITS, by_collisions, seconds, with_tables_in_turn, with_whole_table, without_table,
 };
-use crate::recover::{self, Outcome, RecoverError};
-use crate::search::{Stage, space};
+use crate::search::{short, space};
 use crate::{Lab, LabError, Trial};
 
-const RUNG: u8 = 12;
-/// Keys tried to measure the rate: enough for a fraction of a second in a release build.
-const BITS_MAX: u32 = 26;
+/// How long the rate is measured.
+const MEASURED: Duration = Duration::from_millis(500);
+/// Bits of the keys that are tried meanwhile: more than any machine tries in that time.
+const MEASURED_BITS: u32 = 48;
 /// Cores of the laptop: an assumption, each as fast as one here.
 const LAPTOP_CORES: f64 = 8.0;
 /// One GeForce GTX 1080, hashcat 4.1.0, mode 14000 (DES, known plaintext): hashcat forum, "Trying
@@ -25,7 +28,7 @@ const TEBIBYTE_ENTRIES_LOG2: f64 = 37.0;
 const CHACHA_BITS: f64 = 256.0;
 
 /// A machine and its DES operations a second.
-struct Machine {
+struct ProjectedMachine {
     name: &'static str,
     des_per_sec: f64,
     source: &'static str,
@@ -33,75 +36,83 @@ struct Machine {
 
 /// Measures this machine: two DES a trial, all threads.
 fn measured(lab: &mut Lab<'_>) -> Result<f64, LabError> {
-    let bits = lab.settings.bits.min(BITS_MAX);
-    let what = "keys, to measure the rate";
-    let stage = Stage { rung: RUNG, name: "rate", what, key1: None, first_only: false };
-    // Whatever the target is, all keys are tried.
+    // Whatever the target is, the keys are tried all the same.
     let target: [u8; 24] = lab.seed.draw("rung 12/target");
-    let unknown = space(&lab.seed.draw("rung 12/key"), bits);
-    let begun = std::time::Instant::now();
-    lab.search(&stage, |run, progress| -> Result<Outcome<_>, RecoverError> {
+    let unknown = space(&lab.seed.draw("rung 12/key"), MEASURED_BITS);
+    let what = "keys, to measure the rate";
+    lab.measure(what, MEASURED, |run, progress| {
         recover::key1(&target, None, &unknown, run, progress)
-    })?;
-    Ok(bits_to_keys(bits) / begun.elapsed().as_secs_f64().max(1e-9))
+    })
 }
 
-fn bits_to_keys(bits: u32) -> f64 {
-    f64::from(bits).exp2()
-}
-
-fn machines(lab: &Lab<'_>, keys_per_sec: f64) -> [Machine; 4] {
+fn machines(lab: &Lab<'_>, keys_per_sec: f64) -> [ProjectedMachine; 4] {
     let here = 2.0 * keys_per_sec;
     // At least one thread ran, or nothing would have been measured.
     let threads = u32::try_from(lab.settings.threads).map_or(f64::MAX, f64::from).max(1.0);
     [
-        Machine {
+        ProjectedMachine {
             name: "this machine",
             des_per_sec: here,
             source: "measured just now, two DES a key",
         },
-        Machine {
+        ProjectedMachine {
             name: "a laptop",
             des_per_sec: here / threads * LAPTOP_CORES,
-            source: "assumption: 8 cores as fast as one here",
+            source: "an assumption: 8 cores, each as fast as one here",
         },
-        Machine {
-            name: "one GPU (GTX 1080)",
+        ProjectedMachine {
+            name: "one GPU of 2016, GeForce GTX 1080",
             des_per_sec: GPU_KEYS_PER_SEC,
-            source: "hashcat 4.1.0, mode 14000, hashcat forum, March 2018",
+            source: "21.5 billion keys a second: hashcat 4.1.0, mode 14000, hashcat forum, March \
+                     2018",
         },
-        Machine {
+        ProjectedMachine {
             name: "the machine of 1998",
             des_per_sec: MACHINE_OF_1998_KEYS_PER_SEC,
-            source: "EFF, Cracking DES, 1998: 88 billion keys a second",
+            source: "88 billion keys a second: EFF, Cracking DES, O'Reilly 1998",
         },
     ]
+}
+
+/// What one key and both take on each machine: told, and for the evidence.
+fn rows(lab: &mut Lab<'_>, keys_per_sec: f64, both_log2: f64) -> Vec<Value> {
+    let mut rows = Vec::new();
+    for machine in machines(lab, keys_per_sec) {
+        let ProjectedMachine { name, des_per_sec, source } = machine;
+        let one = seconds(KEY_BITS - 1.0, des_per_sec);
+        let both = seconds(both_log2 - 1.0, des_per_sec);
+        lab.gets(format!(
+            "{name}: {} for one DES key, {} for both keys, on average ({source}).",
+            time(one),
+            time(both)
+        ));
+        rows.push(json!({
+            "machine": name,
+            "des_per_sec": des_per_sec,
+            "source": source,
+            "one_key_secs_on_average": one,
+            "rung_9_secs_on_average": both,
+        }));
+    }
+    rows
 }
 
 pub(super) fn classic(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     lab.scene("No session: arithmetic on a rate that is measured now, on this machine.");
     let keys_per_sec = measured(lab)?;
     lab.sees(format!(
-        "{} keys a second on {} threads, two DES each.",
+        "{} keys a second on {} threads, two DES each. A search ends a DES at the first bits that \
+         differ: a whole DES takes longer, so what follows is the least time.",
         short(keys_per_sec),
         lab.settings.threads
     ));
     let (whole, table) = (without_table(KEY_BITS), with_whole_table(KEY_BITS));
     lab.does(format!(
-        "Rung 9 with all 56 bits unknown: 2^{:.1} DES at worst, half of it on average, no memory.",
+        "One DES key: 2^56 DES at worst. Both keys of a session, as in rung 9 with all 56 bits \
+         unknown: 2^{:.1} DES at worst, and no memory. On average half of each.",
         whole.des_log2
     ));
-    let mut rows = Vec::new();
-    for machine in machines(lab, keys_per_sec) {
-        let secs = seconds(whole.des_log2 - 1.0, machine.des_per_sec);
-        lab.gets(format!("{}: {} on average.", machine.name, time(secs)));
-        rows.push(json!({
-            "machine": machine.name,
-            "des_per_sec": machine.des_per_sec,
-            "source": machine.source,
-            "rung_9_secs_on_average": secs,
-        }));
-    }
+    let rows = rows(lab, keys_per_sec, whole.des_log2);
     lab.does(format!(
         "Rung 10: 2^{:.0} DES with a table of 2^{:.0} entries: {} exbibytes.",
         table.des_log2,
@@ -119,16 +130,16 @@ pub(super) fn classic(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     let here = 2.0 * keys_per_sec;
     lab.gets(format!("This machine, by collisions: {}.", time(seconds(collisions.des_log2, here))));
     lab.gets(format!(
-        "Were it 112 bits: {} on this machine.",
+        "Were it a key of 112 bits: {} on this machine, on average.",
         time(seconds(2.0 * KEY_BITS - 1.0, here))
     ));
     lab.lesson(
         "Double DES is worth about 57 bits, not 112: rung 9 makes it a little more than one DES \
-         key. In 1998 one such key fell in 56 hours.",
+         key. In July 1998 the machine of that year found one DES key in 56 hours.",
     );
     let trial = if keys_per_sec.is_finite() && keys_per_sec > 0.0 {
         Trial::succeeded(format!(
-            "56 bits in {} on a machine of 1998",
+            "both keys of a session in {} on average, on the machine of 1998",
             time(seconds(whole.des_log2 - 1.0, MACHINE_OF_1998_KEYS_PER_SEC))
         ))
     } else {
@@ -181,19 +192,6 @@ fn time(secs: f64) -> String {
     format!("{} {name}", short(secs / each))
 }
 
-/// A number of any size in a few characters.
-fn short(number: f64) -> String {
-    let words = [(1e12, "trillion"), (1e9, "billion"), (1e6, "million")];
-    if number >= 1e15 {
-        return format!("{number:.1e}");
-    }
-    match words.iter().find(|(from, _)| number >= *from) {
-        Some((from, word)) => format!("{:.1} {word}", number / from),
-        None if number >= 100.0 => format!("{number:.0}"),
-        None => format!("{number:.1}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,9 +204,14 @@ mod tests {
         assert_eq!(time(2e6 * YEAR_SECS), "2.0 million years");
     }
 
-    /// EFF's machine takes 2^56 / 88e9 = 9.5 days for all keys of one DES.
+    /// EFF's machine takes 2^56 / 88e9 s = 9.5 days for all keys of one DES, and three times as
+    /// long for the two DES of Key1 and the one of Key2.
     #[test]
-    fn the_machine_of_1998_takes_days_for_one_key() {
-        assert_eq!(time(seconds(56.0, MACHINE_OF_1998_KEYS_PER_SEC)), "9.5 days");
+    fn the_machine_of_1998_takes_days_for_one_key_and_thrice_that_for_both() {
+        let days = |log2| time(seconds(log2, MACHINE_OF_1998_KEYS_PER_SEC));
+        assert_eq!(days(56.0), "9.5 days");
+        assert_eq!(days(55.0), "4.7 days");
+        assert_eq!(days(without_table(KEY_BITS).des_log2), "28.4 days");
+        assert_eq!(days(without_table(KEY_BITS).des_log2 - 1.0), "14.2 days");
     }
 }

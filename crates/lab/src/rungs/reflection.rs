@@ -3,9 +3,9 @@
 use ddes_session::v2::ClientFault;
 use ddes_wire::classic::text;
 
-use super::scene::{self, CIPHERTEXT, DATA, KEY, RESULT, TOKEN, values};
+use super::scene::{self, CIPHERTEXT, DATA, KEY, RESULT, TOKEN};
 use crate::keys::{self, ClassicKeys};
-use crate::stage::{FrameStream, LabServer, Plan, RawFrame, Relay, Reply, Way};
+use crate::stage::{FrameStream, IntegerReply, LabServer, RawFrame, Relay, ServerPlan, Way};
 use crate::{Lab, LabError, Seed, Trial, hex};
 
 pub(super) const LABEL: &str = "rung 8/classic";
@@ -27,10 +27,37 @@ fn reflect(
     }
 }
 
+/// Bytes that a 40 shows of a reflected 30: ciphertext and token are six blocks.
+const SHOWN_MAX: usize = 47;
+/// Tokens that are drawn until one shows something: one of five does.
+const DRAWS: u32 = 1000;
+
+/// A token with which the client shows some of its own message and not all: the last block that it
+/// decrypts is the token's second half, and its last byte says how many bytes are cut.
+fn telling_token(seed: &Seed) -> Result<[u8; 16], LabError> {
+    let keys = scene::classic_keys(seed, LABEL)?;
+    let body = |token: &[u8; 16]| sealed(&keys, seed, token);
+    let shown = |token: &[u8; 16]| keys.shown_by_the_original(&body(token)).map(|text| text.len());
+    (0..DRAWS)
+        .map(|draw| seed.draw(&format!("{LABEL}/token/{draw}")))
+        .find(|token| shown(token).is_some_and(|count| (1..=SHOWN_MAX).contains(&count)))
+        .ok_or_else(|| LabError::unplanned("no token shows anything"))
+}
+
+/// The client's 30.
+fn sealed(keys: &ClassicKeys, seed: &Seed, token: &[u8]) -> Vec<u8> {
+    keys.seal_data(&[&value(seed).to_be_bytes()[..], &uuid(seed)].concat(), token)
+}
+
+fn value(seed: &Seed) -> u64 {
+    seed.number(&format!("{LABEL}/value/0"), 1, 999)
+}
+
 pub(super) fn classic(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
-    let value = values(&lab.seed, LABEL, 1, 1, 999)[0];
-    let uuid = uuid(&lab.seed);
-    let server = LabServer::start(Plan::classic(&lab.seed, LABEL))?;
+    let value = value(&lab.seed);
+    let token = telling_token(&lab.seed)?;
+    let plan = ServerPlan { token: Some(token), ..ServerPlan::classic(&lab.seed, LABEL) };
+    let server = LabServer::start(plan)?;
     let relay = Relay::start(server.address(), reflect(true))?;
     lab.scene(format!(
         "A classic server listens on {}, loopback only. A client like the original connects \
@@ -39,9 +66,9 @@ pub(super) fn classic(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     ));
     let mut stream = FrameStream::connect(relay.address())?;
     let (keys, token) = original_handshake(lab, &mut stream)?;
-    let body = keys.seal_data(&[&value.to_be_bytes()[..], &uuid].concat(), &token);
+    let body = sealed(&keys, &lab.seed, &token);
     stream.write(&RawFrame::new(DATA, body.clone()))?;
-    lab.client(format!("sends {value}."));
+    lab.client(format!("sends {}.", lab.veiled(value)));
     lab.does("Keeps the 30, acknowledges it, and sends it back with opcode 40. It needs no key.");
     stream.expect(DATA)?;
     let result = stream.expect(RESULT)?;
@@ -51,26 +78,29 @@ pub(super) fn classic(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     };
     lab.client(format!(
         "verifies the HMAC: it holds. Decrypts, cuts as many bytes as the last one says, and shows \
-         the {} that are left. Result: {}",
-        shown.len(),
-        printable(&shown)
+         the {} bytes that are left, in hexadecimal: {}",
+        lab.veiled(shown.len()),
+        lab.veiled(hex(&shown))
     ));
+    lab.server(&server);
     let (count, _) = server.totals();
     lab.gets(format!(
         "A result that no server sent. The server counted {count} integers; the client believes \
-         that its {value} is counted."
+         that its integer is counted."
     ));
     lab.lesson(
         "HMAC(Key2, …) is the same in both directions, and does not cover the opcode. This \
          project's client shows nothing that is not a decimal number (THREATS.md), but it, too, \
          finds the HMAC right.",
     );
-    let trial = if is_own && count == 0 {
+    let trial = if is_own && count == 0 && (1..=SHOWN_MAX).contains(&shown.len()) {
         Trial::succeeded("the client takes its own message for the server's result")
     } else {
         Trial::unexpected(format!("it shows {}, the server counted {count}", hex(&shown)))
     };
-    let trial = trial.fact("shown", hex(&shown)).fact("bytes_shown", shown.len());
+    let trial = trial.answer(lab, "shown", hex(&shown)).answer(lab, "bytes_shown", shown.len());
+    // The client's, so that whoever reads the evidence can decrypt it. The attacker has none.
+    let trial = trial.fact("key1", hex(&keys.key1)).fact("key2", hex(&keys.key2));
     let trial = trial.fact("ciphertext", hex(&body[CIPHERTEXT]));
     Ok(trial.fact("counted", count.to_string()).frames(relay.recorded()))
 }
@@ -81,11 +111,8 @@ fn uuid(seed: &Seed) -> [u8; 16] {
 
 /// How many bytes of its own message the client shows.
 pub(super) fn bytes_shown(seed: &Seed) -> Result<usize, LabError> {
-    let keys = scene::classic_keys(seed, LABEL)?;
-    let value = values(seed, LABEL, 1, 1, 999)[0];
-    let token = scene::classic_token(seed, LABEL);
-    let body = keys.seal_data(&[&value.to_be_bytes()[..], &uuid(seed)].concat(), &token);
-    let shown = keys.shown_by_the_original(&body);
+    let (keys, token) = (scene::classic_keys(seed, LABEL)?, telling_token(seed)?);
+    let shown = keys.shown_by_the_original(&sealed(&keys, seed, &token));
     shown.map(|shown| shown.len()).ok_or_else(|| LabError::unplanned("the HMAC is wrong"))
 }
 
@@ -105,24 +132,18 @@ fn original_handshake(
     Ok((keys, token.ok_or_else(|| LabError::unplanned("the token does not decrypt"))?))
 }
 
-/// As a terminal of the original shows it: what is no plain character is a dot.
-fn printable(bytes: &[u8]) -> String {
-    let shown = |byte: &u8| if byte.is_ascii_graphic() { char::from(*byte) } else { '.' };
-    bytes.iter().map(shown).collect()
-}
-
 pub(super) fn v2(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     let mut scene = scene::v2(lab, "rung 8/v2", reflect(false))?;
-    let value = i64::try_from(values(&lab.seed, LABEL, 1, 1, 999)[0]);
+    let value = i64::try_from(value(&lab.seed));
     let value = value.map_err(|_| LabError::unplanned("an integer beyond 63 bits"))?;
-    lab.client(format!("sends {value}."));
+    lab.client(format!("sends {}.", lab.veiled(value)));
     lab.does("Keeps the 30 and sends it back with opcode 40.");
     let reply = scene.client.count(value)?;
     lab.server(&scene.server);
     let (count, _) = scene.server.standing(&scene.account);
     let trial = match reply {
         // Named by the client's own words, below.
-        Reply::Ended(words) if words == wrong_tag().to_string() && count == 0 => {
+        IntegerReply::Ended(words) if words == wrong_tag().to_string() && count == 0 => {
             lab.client(format!("ends the session: {words}."));
             lab.stopped(
                 "Split gives each direction a key of its own (P-02), and the tag covers opcode and \
@@ -130,7 +151,7 @@ pub(super) fn v2(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
             );
             Trial::stopped("a key for each direction", "P-02").fact("client_says", words)
         }
-        other @ (Reply::Sum(_) | Reply::Discarded | Reply::Ended(_)) => {
+        other @ (IntegerReply::Sum(_) | IntegerReply::Discarded | IntegerReply::Ended(_)) => {
             Trial::unexpected(format!("{other:?}, counted {count}"))
         }
     };
@@ -150,6 +171,14 @@ mod tests {
     use ddes_session::v2::ClientEnd;
 
     use crate::stage::v2_words;
+
+    #[test]
+    fn with_every_seed_some_bytes_are_shown_and_their_number_differs() {
+        let shown = |name: u32| bytes_shown(&Seed::named(&name.to_string())).unwrap();
+        let seen: std::collections::BTreeSet<_> = (0..20).map(shown).collect();
+        assert!(seen.iter().all(|count| (1..=47).contains(count)), "{seen:?}");
+        assert!(seen.len() > 8, "{seen:?}");
+    }
 
     #[test]
     fn the_words_of_a_wrong_tag_are_those_of_the_session() {

@@ -1,7 +1,7 @@
 //! Rung 3: a frame that is sent again counts again.
 
-use super::scene::{self, DATA, RESULT, values};
-use crate::stage::{RawFrame, Reply, Way};
+use super::scene::{self, DATA, RESULT, classic_keys, values};
+use crate::stage::{IntegerReply, RawFrame, Way};
 use crate::{Lab, LabError, Trial, hex};
 
 pub(super) const LABEL: &str = "rung 3/classic";
@@ -33,30 +33,44 @@ pub(super) fn classic(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     let (first, second) = (values[0], values[1]);
     let mut scene = scene::classic(lab, LABEL, double_the_first(true))?;
     let told = scene.client.sum_after(first)?;
-    lab.client(format!("sends {first}, and hears that the sum is {told}."));
+    lab.client(sends(lab, first, told));
     let frames = scene.relay.bodies(Way::ToServer, DATA);
-    lab.sees(format!("A 30 of {} bytes: {}…", frames[0].len(), hex(&frames[0][..16])));
+    let Some(copied) = frames.first() else {
+        return Err(LabError::unplanned("no 30 passed"));
+    };
+    lab.sees(format!("A 30 of {} bytes: {}…", copied.len(), hex(&copied[..16])));
     lab.does("Sends it once more, and keeps back the two answers to the copy. It needs no key.");
+    lab.server(&scene.server);
     let after = scene.client.sum_after(second)?;
-    lab.client(format!("sends {second}, and hears that the sum is {after}."));
+    lab.client(sends(lab, second, after));
     lab.server(&scene.server);
     let honest = i128::from(first) + i128::from(second);
     let (count, sum) = scene.server.totals();
     lab.gets(format!(
-        "The sum is {sum} and should be {honest}. The server counted {count} integers, the client \
-         sent 2."
+        "The sum is {} and should be {}. The server counted {count} integers, the client sent 2.",
+        lab.veiled(sum),
+        lab.veiled(honest)
     ));
     lab.lesson(
         "The HMAC holds: the frame is the client's. Nothing in it says that it was used before.",
     );
     let trial = if sum == honest + i128::from(first) && count == 3 && after == sum {
-        Trial::succeeded(format!("{first} counted twice"))
+        Trial::succeeded(format!("{} counted twice", lab.veiled(first)))
     } else {
         Trial::unexpected(format!("the sum is {sum}"))
     };
     let results = scene.relay.bodies(Way::ToClient, RESULT).len();
-    let trial = trial.fact("sent_by_the_client", values).fact("sum", sum.to_string());
+    let values: Vec<_> = values.iter().map(u64::to_string).collect();
+    let keys = classic_keys(&lab.seed, LABEL)?;
+    let trial = trial.answer(lab, "sent_by_the_client", values);
+    let trial = trial.answer(lab, "sum", sum.to_string());
+    // The client's, so that whoever reads the evidence can decrypt it. The attacker has none.
+    let trial = trial.fact("key1", hex(&keys.key1)).fact("key2", hex(&keys.key2));
     Ok(trial.fact("results", results).frames(scene.relay.recorded()))
+}
+
+fn sends(lab: &Lab<'_>, value: u64, sum: i128) -> String {
+    format!("sends {}, and hears that the sum is {}.", lab.veiled(value), lab.veiled(sum))
 }
 
 pub(super) fn v2(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
@@ -71,10 +85,14 @@ pub(super) fn v2(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     };
     lab.server(&scene.server);
     let (count, sum) = scene.server.standing(&scene.account);
-    lab.sees(format!("The ledger holds {count} integer, sum {sum}: {first} counted once."));
+    lab.sees(format!(
+        "The ledger holds {count} integer, sum {}: {} counted once.",
+        lab.veiled(sum),
+        lab.veiled(first)
+    ));
     // The 50 may come before the 40 that the integer would have had.
-    let is_told =
-        matches!(reply, Reply::Sum(told) if told == sum) || matches!(reply, Reply::Ended(_));
+    let is_told = matches!(reply, IntegerReply::Sum(told) if told == sum)
+        || matches!(reply, IntegerReply::Ended(_));
     let is_once = count == 1 && sum == i128::from(value) && is_told;
     let trial = if is_once && rule == "P-08" {
         lab.stopped(format!(
@@ -86,6 +104,6 @@ pub(super) fn v2(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     } else {
         Trial::unexpected(format!("count {count}, sum {sum}, {reply:?}, {rule}: {what}"))
     };
-    let trial = trial.fact("count", count).fact("sum", sum.to_string());
+    let trial = trial.fact("count", count).answer(lab, "sum", sum.to_string());
     Ok(trial.fact("server_says", what).frames(scene.relay.recorded()))
 }

@@ -1,10 +1,12 @@
 //! The scenes that rungs share: a server, an honest client, and the attacker between them.
 
 use ddes_identity::{PublicKey, Role};
+use ddes_wire::ClientId;
 
 use crate::keys::{self, ClassicKeys};
 use crate::stage::{
-    ClassicClient, LabServer, Plan, RawFrame, Relay, V2Client, Way, identity, pass, server_key,
+    ClassicClient, LabServer, RawFrame, Relay, ServerPlan, V2Client, Way, identity, pass,
+    server_key,
 };
 use crate::{Lab, LabError, Material, Seed, Truth};
 
@@ -32,10 +34,10 @@ pub(super) fn classic(
     label: &str,
     deed: impl FnMut(Way, &RawFrame) -> Vec<(Way, RawFrame)> + Send + 'static,
 ) -> Result<ClassicScene, LabError> {
-    let server = LabServer::start(Plan::classic(&lab.seed, label))?;
+    let server = LabServer::start(ServerPlan::classic(&lab.seed, label))?;
     let relay = Relay::start(server.address(), deed)?;
     lab.scene(format!(
-        "A classic server listens on {}, loopback only. A client connects to {}, and that is the \
+        "A classic server listens on {}, loopback only. A client connects to {}: that is the \
          attacker, who passes frames on.",
         server.address(),
         relay.address()
@@ -63,7 +65,7 @@ pub(super) fn v2(
     deed: impl FnMut(Way, &RawFrame) -> Vec<(Way, RawFrame)> + Send + 'static,
 ) -> Result<V2Scene, LabError> {
     let account = identity(&lab.seed, &client_label(label)).public();
-    let plan = Plan::v2(&lab.seed, label, vec![(account, Role::Client)]);
+    let plan = ServerPlan::v2(&lab.seed, label, vec![(account, Role::Client)]);
     let server = LabServer::start(plan)?;
     let relay = Relay::start(server.address(), deed)?;
     lab.scene(format!(
@@ -91,22 +93,28 @@ pub(super) fn classic_token(seed: &Seed, label: &str) -> [u8; 16] {
     seed.draw(&format!("{label}/server/0/token"))
 }
 
+/// The UUID of its client.
+pub(super) fn client_id(seed: &Seed, label: &str) -> ClientId {
+    ClassicClient::id(seed, &client_label(label))
+}
+
 /// The integers of an exercise.
 pub(super) fn values(seed: &Seed, label: &str, count: usize, least: u64, most: u64) -> Vec<u64> {
     (0..count).map(|n| seed.number(&format!("{label}/value/{n}"), least, most)).collect()
 }
 
 /// What somebody who only listens to a classic session has: of the recording, or of a live session
-/// in which these integers are sent.
+/// in which these integers are sent. The first `public` of them are no secret.
 pub(super) fn overheard(
     lab: &mut Lab<'_>,
     label: &str,
     values: &[u64],
+    public: usize,
     hint: Option<&str>,
 ) -> Result<Material, LabError> {
     if let Some(recording) = lab.recording(true) {
         let (frames, truth) = (recording.frames.clone(), recording.truth.clone());
-        let values = known_values(&frames, truth.as_ref());
+        let values = sent_values(&frames, truth.as_ref());
         lab.scene(format!("The attacker has a capture of {} frames.", frames.len()));
         return Ok(Material { frames, truth, values });
     }
@@ -114,15 +122,22 @@ pub(super) fn overheard(
     for value in values {
         let sum = scene.client.sum_after(*value)?;
         tell_sum(lab, values, *value, sum);
+        if values.len() <= TOLD_SINGLY_MAX {
+            tell_log(lab, &scene.server, hint);
+        }
     }
-    tell_all(lab, values);
-    match hint {
-        Some(hint) => lab.server_with_hint(&scene.server, hint),
-        None => lab.server(&scene.server),
-    }
+    tell_all(lab, values, public);
+    tell_log(lab, &scene.server, hint);
     let frames = scene.relay.recorded();
     let keys = classic_keys(&lab.seed, label)?;
     Ok(Material { frames, truth: Some(Truth { keys }), values: values.to_vec() })
+}
+
+fn tell_log(lab: &mut Lab<'_>, server: &LabServer, hint: Option<&str>) {
+    match hint {
+        Some(hint) => lab.server_with_hint(server, hint),
+        None => lab.server(server),
+    }
 }
 
 /// More integers are told in one line.
@@ -130,22 +145,43 @@ const TOLD_SINGLY_MAX: usize = 4;
 
 fn tell_sum(lab: &mut Lab<'_>, values: &[u64], value: impl std::fmt::Display, sum: i128) {
     if values.len() <= TOLD_SINGLY_MAX {
+        let (value, sum) = (lab.veiled(value), lab.veiled(sum));
         lab.client(format!("sends {value}, and hears that the sum is {sum}."));
     }
 }
 
-fn tell_all(lab: &mut Lab<'_>, values: &[u64]) {
+fn tell_all(lab: &mut Lab<'_>, values: &[u64], public: usize) {
     if values.len() > TOLD_SINGLY_MAX {
-        let told: Vec<_> = values.iter().map(u64::to_string).collect();
+        let told = values.iter().enumerate().map(|(at, value)| match at < public {
+            true => value.to_string(),
+            false => lab.veiled(value),
+        });
+        let told: Vec<_> = told.collect();
         lab.client(format!("sends {} integers, one by one: {}.", told.len(), told.join(" ")));
     }
 }
 
 /// The integers of a capture with its secrets.
-fn known_values(frames: &[crate::Recorded], truth: Option<&Truth>) -> Vec<u64> {
+fn sent_values(frames: &[crate::Recorded], truth: Option<&Truth>) -> Vec<u64> {
     let Some(Truth { keys }) = truth else { return Vec::new() };
-    let sent = frames.iter().filter(|frame| frame.way == Way::ToServer && frame.opcode == DATA);
+    let sent = frames.iter().filter(|frame| frame.is_of_the_ends(Way::ToServer, DATA));
     sent.filter_map(|frame| keys.open_data(&frame.body).map(|(value, _)| value)).collect()
+}
+
+/// The first integers, which the attacker knows: those that were named, else `most` of those that
+/// the lab knows.
+pub(super) fn known(lab: &Lab<'_>, material: &Material, most: usize) -> Result<Vec<u64>, LabError> {
+    if lab.known.is_empty() || lab.recording(true).is_none() {
+        return Ok(material.values.iter().copied().take(most).collect());
+    }
+    let differs = |(named, sent): (&u64, &u64)| named != sent;
+    if lab.known.iter().zip(&material.values).any(differs) {
+        return Err(LabError::unusable(
+            "the capture's secrets give other integers than --known names",
+        )
+        .next("name the first integers of the session in order, or leave out --known"));
+    }
+    Ok(lab.known.clone())
 }
 
 /// What somebody who only listens to a D-DDES/2 session sees: the client's 30s.
@@ -153,6 +189,7 @@ pub(super) fn v2_overheard(
     lab: &mut Lab<'_>,
     label: &str,
     values: &[u64],
+    public: usize,
 ) -> Result<(Vec<crate::Recorded>, Option<[u8; 16]>), LabError> {
     if let Some(recording) = lab.recording(false) {
         let frames = recording.frames.clone();
@@ -165,16 +202,35 @@ pub(super) fn v2_overheard(
         let value = value.map_err(|_| LabError::unplanned("an integer beyond 63 bits"))?;
         let sum = scene.client.sum_after(value)?;
         tell_sum(lab, values, value, sum);
+        if values.len() <= TOLD_SINGLY_MAX {
+            lab.server(&scene.server);
+        }
     }
-    tell_all(lab, values);
+    tell_all(lab, values, public);
     lab.server(&scene.server);
     let token = *scene.client.token();
     Ok((scene.relay.recorded(), Some(token)))
 }
 
+/// Of longer captures so many bytes are compared with each other, whatever their length is.
+const COMPARED_BYTES_MAX: usize = 1 << 20;
+
+/// The first bodies, which have so few bytes that all can be compared; one at least.
+pub(super) fn compared<'a, 'b>(bodies: &'b [&'a [u8]]) -> &'b [&'a [u8]] {
+    let mut left = COMPARED_BYTES_MAX;
+    let fits = |body: &&&[u8]| left.checked_sub(body.len()).map(|rest| left = rest).is_some();
+    let count = bodies.iter().take_while(fits).count();
+    bodies.get(..count.max(1)).map_or(bodies, |first| first)
+}
+
+/// `all frames`, or `the first 100 of 2000 frames`
+pub(super) fn frames_of(count: usize, of: usize) -> String {
+    if count == of { "all frames".into() } else { format!("the first {count} of {of} frames") }
+}
+
 /// The client's 30s among frames.
 pub(super) fn data(frames: &[crate::Recorded]) -> Vec<&[u8]> {
-    let sent = frames.iter().filter(|frame| frame.way == Way::ToServer && frame.opcode == DATA);
+    let sent = frames.iter().filter(|frame| frame.is_of_the_ends(Way::ToServer, DATA));
     sent.map(|frame| frame.body.as_slice()).collect()
 }
 
@@ -185,10 +241,14 @@ pub(super) fn at_least<'a>(
     what: &str,
 ) -> Result<Vec<&'a [u8]>, LabError> {
     if bodies.len() < count {
-        return Err(LabError::Unusable(format!(
-            "the capture has {} {what}, this rung needs {count}",
+        return Err(LabError::unusable(format!(
+            "{what} in the capture: {}, and this rung needs {count}",
             bodies.len()
-        )));
+        ))
+        .next(
+            "--stream N for another conversation; `ddes connect --capture FILE` sends each integer \
+             in a frame of its own",
+        ));
     }
     Ok(bodies)
 }

@@ -1,4 +1,4 @@
-//! Rung 13: a total is changed after it was counted.
+//! Rung 13: a sum is changed after it was counted.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,19 +13,21 @@ use ddes_wire::{Amount, Amounts, Sequence};
 
 use super::scene::{self, RESULT, classic_keys, values};
 use crate::stage::{
-    ClassicClient, LabServer, Plan, TemporaryFolder, V2Client, Way, identity, pass, server_key,
+    ClassicClient, LabServer, Relay, ServerPlan, TemporaryFolder, V2Client, Way, identity, pass,
+    server_key,
 };
-use crate::{Lab, LabError, Trial, hex};
+use crate::{Lab, LabError, Recorded, Trial, hex};
 
 pub(super) const LABEL: &str = "rung 13/classic";
-/// What the insider says the total is.
+/// What the insider says the sum is.
 const FORGED: &str = "1000000";
 
 pub(super) fn classic(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     let value = values(&lab.seed, LABEL, 1, 1, 999)[0];
     let mut scene = scene::classic(lab, LABEL, pass)?;
     let sum = scene.client.sum_after(value)?;
-    lab.client(format!("sends {value}, and keeps the 40 as evidence that the sum is {sum}."));
+    let (sent, told) = (lab.veiled(value), lab.veiled(sum));
+    lab.client(format!("sends {sent}, and keeps the 40 as evidence that the sum is {told}."));
     let keys = classic_keys(&lab.seed, LABEL)?;
     let honest = scene.relay.bodies(Way::ToClient, RESULT);
     let Some(honest) = honest.first() else {
@@ -40,7 +42,8 @@ pub(super) fn classic(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
         keys.shown_by_the_original(body).and_then(|text| String::from_utf8(text).ok())
     };
     let (true_text, forged_text) = (read(honest), read(&forged));
-    lab.sees(format!("The true 40 verifies and says {}.", true_text.clone().unwrap_or_else(none)));
+    let said = lab.veiled(true_text.clone().unwrap_or_else(none));
+    lab.sees(format!("The true 40 verifies and says {said}."));
     lab.gets(format!(
         "The forged 40 verifies and says {}. No third party can tell which one the server made.",
         forged_text.clone().unwrap_or_else(none)
@@ -52,19 +55,22 @@ pub(super) fn classic(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     let mut again = ClassicClient::connect(address, &lab.seed, &format!("{LABEL}/client again"))?;
     let fresh = again.sum_after(0)?;
     lab.sees(format!(
-        "After a disconnect the sum is {fresh}: the {value} is gone with the session."
+        "After a disconnect the sum is {fresh}: the {} is gone with the session.",
+        lab.veiled(value)
     ));
     lab.lesson(
         "An HMAC convinces the other holder of the key, and nobody else: both could have made it. \
-         And a sum that lives in memory has no history to check it against.",
+         And a sum that is in memory only has no history to check it against.",
     );
     let is_forged = forged_text.as_deref() == Some(FORGED);
     let trial = if is_forged && true_text == Some(value.to_string()) && fresh == 0 {
-        Trial::succeeded("a forged total that verifies like the true one")
+        Trial::succeeded("a forged sum that verifies like the true one")
     } else {
         Trial::unexpected(format!("{true_text:?}, {forged_text:?}, then {fresh}"))
     };
     let trial = trial.fact("true_40", hex(honest)).fact("forged_40", hex(&forged));
+    // An insider has them.
+    let trial = trial.fact("key1", hex(&keys.key1)).fact("key2", hex(&keys.key2));
     Ok(trial.fact("sum_after_reconnect", fresh.to_string()).frames(scene.relay.recorded()))
 }
 
@@ -75,7 +81,7 @@ fn none() -> String {
 pub(super) fn v2(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
     let folder = TemporaryFolder::make()?;
     let original = folder.folder("ledger")?;
-    let books = Books::counted(lab, &original, &folder)?;
+    let books = HonestBooks::counted(lab, &original, &folder)?;
     // A byte of the history.
     let changed = folder.folder("changed")?;
     copy(&original, &changed)?;
@@ -111,7 +117,8 @@ pub(super) fn v2(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
         Err(VerifyError::Receipt { why, .. }) if signed => {
             lab.stopped(format!(
                 "The client's receipt, signed by the server, names a batch and the chain at it. \
-                 The ledger has another chain there: {why} (P-34, docs/ledger.md)."
+                 The rewritten ledger does not have it: `ddes ledger verify` says \"{why}\" (P-34, \
+                 docs/ledger.md)."
             ));
             Trial::stopped("the chain over all batches, and a signed receipt", "P-34")
                 .fact("receipt_says", why)
@@ -119,19 +126,22 @@ pub(super) fn v2(lab: &mut Lab<'_>) -> Result<Trial, LabError> {
         other => Trial::unexpected(format!("signed: {signed}, the rewritten copy: {other:?}")),
     };
     let trial = trial.fact("damage", damage.to_string()).fact("receipt", books.receipt);
+    let trial = trial.frames(books.frames);
     Ok(trial.fact("signature", books.signature))
 }
 
 /// What an honest day left behind.
-struct Books {
+struct HonestBooks {
     account: PublicKey,
     /// A copy from before the last integer.
     before: std::path::PathBuf,
     receipt: String,
     signature: String,
+    /// What passed between the client and the server.
+    frames: Vec<Recorded>,
 }
 
-impl Books {
+impl HonestBooks {
     /// A server with a ledger in `original`, and a client who counts and asks for a receipt.
     fn counted(
         lab: &mut Lab<'_>,
@@ -145,14 +155,18 @@ impl Books {
         let id = lab.seed.draw(&format!("{label}/ledger id"));
         let (ledger, _) =
             Ledger::open(disk, StoreOptions::default(), id).map_err(|error| store(&error))?;
-        let plan = Plan { ledger, ..Plan::v2(&lab.seed, label, vec![(account, Role::Client)]) };
+        let plan = ServerPlan {
+            ledger,
+            ..ServerPlan::v2(&lab.seed, label, vec![(account, Role::Client)])
+        };
         let server = LabServer::start(plan)?;
         lab.scene(format!(
             "A D-DDES/2 server with a ledger on the disk listens on {}, loopback only.",
             server.address()
         ));
         let key = server_key(&lab.seed, label);
-        let mut session = V2Client::connect(server.address(), &key.public(), &lab.seed, &client)?;
+        let relay = Relay::start(server.address(), pass)?;
+        let mut session = V2Client::connect(relay.address(), &key.public(), &lab.seed, &client)?;
         let values = values(&lab.seed, label, 4, 1, 999);
         let mut before = None;
         for (number, value) in values.iter().enumerate() {
@@ -174,7 +188,7 @@ impl Books {
         let signature = signature.map_err(|error| LabError::unplanned(error.to_string()))?;
         lab.client("asks for a receipt: where the account stands, signed by the server.");
         let before = before.ok_or_else(|| LabError::unplanned("no copy was made"))?;
-        Ok(Self { account, before, receipt, signature })
+        Ok(Self { account, before, receipt, signature, frames: relay.recorded() })
     }
 }
 

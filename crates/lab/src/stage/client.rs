@@ -18,7 +18,7 @@ use crate::{LabError, Seed};
 const READ_BYTES_MAX: usize = 16 * 1024;
 
 /// What both sessions of `ddes_session` have, as far as a blocking driver needs it.
-trait Session {
+trait StageSession {
     type Happened;
 
     fn work(&mut self, now: Instant);
@@ -34,7 +34,7 @@ trait Session {
 
 macro_rules! session {
     ($profile:ident) => {
-        impl Session for $profile::ClientSession {
+        impl StageSession for $profile::ClientSession {
             type Happened = $profile::ClientEvent;
 
             fn work(&mut self, now: Instant) {
@@ -78,13 +78,13 @@ session!(v2);
 
 /// A session and its socket.
 #[derive(Debug)]
-struct Line<S> {
+struct StageLine<S> {
     stream: TcpStream,
     session: S,
     is_shut: bool,
 }
 
-impl<S: Session> Line<S> {
+impl<S: StageSession> StageLine<S> {
     fn new(stream: TcpStream, session: S) -> Result<Self, LabError> {
         let setting = LabError::system("cannot set up a socket");
         stream.set_nodelay(true).map_err(setting)?;
@@ -155,19 +155,19 @@ impl<S: Session> Line<S> {
 }
 
 fn dial(address: SocketAddr) -> Result<TcpStream, LabError> {
-    TcpStream::connect_timeout(&address, PATIENCE)
+    super::dialled::dial(address)
         .map_err(LabError::system("cannot connect to the lab's own server"))
 }
 
 /// An honest client of the classic wire.
 #[derive(Debug)]
 pub(crate) struct ClassicClient {
-    line: Line<classic::ClientSession>,
+    line: StageLine<classic::ClientSession>,
 }
 
 /// What a client hears of an integer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Reply {
+pub(crate) enum IntegerReply {
     /// The sum.
     Sum(i128),
     /// The server discarded it.
@@ -182,10 +182,15 @@ impl ClassicClient {
         seed.draw(&format!("{label}/exponent"))
     }
 
+    /// The UUID of the client with this label.
+    pub(crate) fn id(seed: &Seed, label: &str) -> ClientId {
+        ClientId::random(seed.draw(&format!("{label}/uuid")))
+    }
+
     /// Connects, and waits for the token.
     pub(crate) fn connect(address: SocketAddr, seed: &Seed, label: &str) -> Result<Self, LabError> {
         let config = classic::ClientConfig {
-            id: ClientId::random(seed.draw(&format!("{label}/uuid"))),
+            id: Self::id(seed, label),
             handshake: PATIENCE,
             reply: PATIENCE,
         };
@@ -193,7 +198,7 @@ impl ClassicClient {
             classic::ClientEntropy { exponent: Zeroizing::new(Self::exponent(seed, label)) };
         let stream = dial(address)?;
         let session = classic::ClientSession::new(config, Instant::now(), entropy);
-        let mut line = Line::new(stream, session)?;
+        let mut line = StageLine::new(stream, session)?;
         loop {
             match line.next()? {
                 Some(classic::ClientEvent::Ready { .. }) => return Ok(Self { line }),
@@ -206,17 +211,21 @@ impl ClassicClient {
     }
 
     /// Sends an integer and waits for what is said of it.
-    pub(crate) fn count(&mut self, value: u64) -> Result<Reply, LabError> {
+    pub(crate) fn count(&mut self, value: u64) -> Result<IntegerReply, LabError> {
         let sent = self.line.session.submit(Instant::now(), value);
         if let Err(error) = sent {
-            return Ok(Reply::Ended(error.to_string()));
+            return Ok(IntegerReply::Ended(error.to_string()));
         }
         loop {
             match self.line.next()? {
-                Some(classic::ClientEvent::Result { sum }) => return Ok(Reply::Sum(sum.get())),
-                Some(classic::ClientEvent::Discarded { .. }) => return Ok(Reply::Discarded),
-                Some(classic::ClientEvent::Ended(end)) => return Ok(Reply::Ended(words(&end))),
-                None => return Ok(Reply::Ended("the session is over".into())),
+                Some(classic::ClientEvent::Result { sum }) => {
+                    return Ok(IntegerReply::Sum(sum.get()));
+                }
+                Some(classic::ClientEvent::Discarded { .. }) => return Ok(IntegerReply::Discarded),
+                Some(classic::ClientEvent::Ended(end)) => {
+                    return Ok(IntegerReply::Ended(words(&end)));
+                }
+                None => return Ok(IntegerReply::Ended("the session is over".into())),
                 Some(
                     classic::ClientEvent::KeyReceived { .. }
                     | classic::ClientEvent::KeySent
@@ -231,8 +240,8 @@ impl ClassicClient {
     /// The sum that must come.
     pub(crate) fn sum_after(&mut self, value: u64) -> Result<i128, LabError> {
         match self.count(value)? {
-            Reply::Sum(sum) => Ok(sum),
-            other @ (Reply::Discarded | Reply::Ended(_)) => {
+            IntegerReply::Sum(sum) => Ok(sum),
+            other @ (IntegerReply::Discarded | IntegerReply::Ended(_)) => {
                 Err(LabError::unplanned(format!("no sum came: {other:?}")))
             }
         }
@@ -282,7 +291,7 @@ pub(crate) fn v2_entropy(seed: &Seed, label: &str) -> Entropy {
 /// An honest client of D-DDES/2 in an open session.
 #[derive(Debug)]
 pub(crate) struct V2Client {
-    line: Line<v2::ClientSession>,
+    line: StageLine<v2::ClientSession>,
     token: Token,
     next: Sequence,
 }
@@ -310,7 +319,7 @@ impl V2Client {
         let stream = dial(address)?;
         let entropy = v2_entropy(seed, label);
         let session = v2::ClientSession::new(config, Instant::now(), entropy);
-        let mut line = Line::new(stream, session)?;
+        let mut line = StageLine::new(stream, session)?;
         let own = identity(seed, label);
         loop {
             match line.next()? {
@@ -360,27 +369,27 @@ impl V2Client {
     }
 
     /// Sends an integer and waits for what is said of it.
-    pub(crate) fn count(&mut self, value: i64) -> Result<Reply, LabError> {
+    pub(crate) fn count(&mut self, value: i64) -> Result<IntegerReply, LabError> {
         if let Err(error) = self.line.session.submit(Instant::now(), self.next, &[value]) {
-            return Ok(Reply::Ended(error.to_string()));
+            return Ok(IntegerReply::Ended(error.to_string()));
         }
         match self.line.next()? {
             Some(v2::ClientEvent::Answered(Outcome { status: Status::Applied, last_seq, sum })) => {
                 let next = last_seq.forward(1);
                 self.next = next.map_err(|_| LabError::unplanned("the account is full"))?;
-                Ok(Reply::Sum(sum.get()))
+                Ok(IntegerReply::Sum(sum.get()))
             }
-            Some(v2::ClientEvent::Answered(_)) => Ok(Reply::Discarded),
-            Some(v2::ClientEvent::Ended(end)) => Ok(Reply::Ended(v2_words(&end))),
-            other => Ok(Reply::Ended(format!("{other:?}"))),
+            Some(v2::ClientEvent::Answered(_)) => Ok(IntegerReply::Discarded),
+            Some(v2::ClientEvent::Ended(end)) => Ok(IntegerReply::Ended(v2_words(&end))),
+            other => Ok(IntegerReply::Ended(format!("{other:?}"))),
         }
     }
 
     /// The sum that must come.
     pub(crate) fn sum_after(&mut self, value: i64) -> Result<i128, LabError> {
         match self.count(value)? {
-            Reply::Sum(sum) => Ok(sum),
-            other @ (Reply::Discarded | Reply::Ended(_)) => {
+            IntegerReply::Sum(sum) => Ok(sum),
+            other @ (IntegerReply::Discarded | IntegerReply::Ended(_)) => {
                 Err(LabError::unplanned(format!("no sum came: {other:?}")))
             }
         }

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use ddes_wire::frame::{Header, split};
@@ -53,22 +54,119 @@ impl RawFrame {
     }
 }
 
-/// A frame that passed the attacker, as it came in.
+/// Who made a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// The honest client.
+    Client,
+    /// The server.
+    Server,
+    /// The attacker: a copy, a changed frame, or one of the attacker's own.
+    Attacker,
+}
+
+impl By {
+    /// The name in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Server => "server",
+            Self::Attacker => "attacker",
+        }
+    }
+}
+
+/// Where on the path a frame was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leg {
+    /// Between the client and the attacker.
+    Client,
+    /// Between the attacker and the server.
+    Server,
+    /// In a capture: nobody was in between.
+    Whole,
+}
+
+impl Leg {
+    /// The name in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Server => "server",
+            Self::Whole => "whole",
+        }
+    }
+}
+
+/// A frame that came to the attacker, or that the attacker made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
     /// Which way it went.
     pub way: Way,
+    /// Who made it.
+    pub by: By,
+    /// Where it was seen first.
+    pub leg: Leg,
+    /// The connection of the exercise, from 1.
+    pub connection: u32,
+    /// Whether it reached the end that it was for, as it is.
+    pub is_passed_on: bool,
     /// Its opcode.
     pub opcode: u32,
     /// Its body.
     pub body: Vec<u8>,
+    /// Later frames have higher ones, over all connections of the exercise.
+    order: u64,
 }
 
+/// Counts frames as they come in, over all connections.
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
 impl Recorded {
-    /// As evidence.
-    pub fn json(&self) -> Value {
+    /// A frame that comes in now, or is made now.
+    pub(crate) fn now(way: Way, by: By, leg: Leg, frame: &RawFrame) -> Self {
+        Self {
+            leg,
+            order: NEXT.fetch_add(1, Ordering::Relaxed),
+            ..Self::captured(way, by, frame.opcode, frame.body.clone())
+        }
+    }
+
+    /// The same on another connection of the exercise than the first.
+    pub(crate) fn on(self, connection: u32) -> Self {
+        Self { connection, ..self }
+    }
+
+    /// The same, kept back or changed.
+    pub(crate) fn kept_back(self) -> Self {
+        Self { is_passed_on: false, ..self }
+    }
+
+    /// A frame of a capture.
+    pub fn captured(way: Way, by: By, opcode: u32, body: Vec<u8>) -> Self {
+        let (leg, connection, is_passed_on, order) = (Leg::Whole, 1, true, 0);
+        Self { way, by, leg, connection, is_passed_on, opcode, body, order }
+    }
+
+    /// Whether client or server made it, and it is of this kind.
+    pub(crate) fn is_of_the_ends(&self, way: Way, opcode: u32) -> bool {
+        self.by != By::Attacker && self.way == way && self.opcode == opcode
+    }
+
+    /// In the order in which they came in.
+    pub(crate) fn sort(frames: &mut [Self]) {
+        frames.sort_by_key(|frame| frame.order);
+    }
+
+    /// As evidence: the frame with this number, from 1.
+    pub fn json(&self, number: u64) -> Value {
         json!({
+            "n": number,
+            "connection": self.connection,
+            "leg": self.leg.name(),
+            "by": self.by.name(),
             "way": self.way.name(),
+            "passed_on": self.is_passed_on,
             "opcode": self.opcode,
             "length": self.body.len(),
             "body": crate::hex(&self.body),
@@ -85,7 +183,7 @@ pub(crate) struct FrameStream {
 
 impl FrameStream {
     pub(crate) fn connect(address: SocketAddr) -> Result<Self, LabError> {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE)
+        let stream = super::dialled::dial(address)
             .map_err(LabError::system("cannot connect to the lab's own server"))?;
         Self::new(stream)
     }

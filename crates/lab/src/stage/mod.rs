@@ -2,16 +2,20 @@
 //! Real sockets of this machine's loopback, in this process, gone when the exercise is.
 
 mod client;
+mod dialled;
 mod folder;
 mod frames;
 mod meter;
 mod relay;
 mod server;
 
-pub(crate) use client::{ClassicClient, Met, Reply, V2Client, identity, v2_entropy, v2_words};
+pub(crate) use client::{
+    ClassicClient, IntegerReply, Met, V2Client, identity, v2_entropy, v2_words,
+};
+pub(crate) use dialled::accept;
 pub(crate) use folder::TemporaryFolder;
+pub use frames::{By, Leg, Recorded, Way};
 pub(crate) use frames::{FrameStream, RawFrame};
-pub use frames::{Recorded, Way};
 pub(crate) use meter::processor_time;
 pub(crate) use relay::{Relay, pass};
-pub(crate) use server::{LabServer, Plan, SUITE, server_key};
+pub(crate) use server::{LabServer, LogLine, SUITE, ServerPlan, server_key};

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use super::frames::{FrameStream, RawFrame, Recorded, Way};
+use super::dialled::{accept, dial};
+use super::frames::{By, FrameStream, Leg, RawFrame, Recorded, Way};
 use crate::LabError;
 
 /// What the attacker makes of a frame: the frames that go on instead, and where to.
@@ -21,11 +22,14 @@ pub(crate) fn pass(way: Way, frame: &RawFrame) -> Vec<(Way, RawFrame)> {
 #[derive(Debug)]
 pub(crate) struct Relay {
     address: SocketAddr,
-    shared: Arc<Shared>,
+    shared: Arc<RelayShared>,
     thread: Option<JoinHandle<()>>,
 }
 
-struct Shared {
+struct RelayShared {
+    /// The number of the connection in the exercise, and who dials.
+    connection: u32,
+    dialler: By,
     deed: Mutex<Box<Deed>>,
     recorded: Mutex<Vec<Recorded>>,
     /// The ends of the connection, once there is one.
@@ -33,7 +37,7 @@ struct Shared {
     is_over: AtomicBool,
 }
 
-impl std::fmt::Debug for Shared {
+impl std::fmt::Debug for RelayShared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Shared(..)")
     }
@@ -45,12 +49,32 @@ impl Relay {
         server: SocketAddr,
         deed: impl FnMut(Way, &RawFrame) -> Vec<(Way, RawFrame)> + Send + 'static,
     ) -> Result<Self, LabError> {
+        Self::between(server, 1, By::Client, Box::new(deed))
+    }
+
+    /// Only writes down what passes: one of several connections, which `dialler` dials.
+    pub(crate) fn listening(
+        server: SocketAddr,
+        connection: u32,
+        dialler: By,
+    ) -> Result<Self, LabError> {
+        Self::between(server, connection, dialler, Box::new(pass))
+    }
+
+    fn between(
+        server: SocketAddr,
+        connection: u32,
+        dialler: By,
+        deed: Box<Deed>,
+    ) -> Result<Self, LabError> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .map_err(LabError::system("cannot listen on loopback"))?;
         let address =
             listener.local_addr().map_err(LabError::system("cannot listen on loopback"))?;
-        let shared = Arc::new(Shared {
-            deed: Mutex::new(Box::new(deed)),
+        let shared = Arc::new(RelayShared {
+            connection,
+            dialler,
+            deed: Mutex::new(deed),
             recorded: Mutex::new(Vec::new()),
             ends: Mutex::new(None),
             is_over: AtomicBool::new(false),
@@ -68,15 +92,15 @@ impl Relay {
         self.address
     }
 
-    /// What passed so far, as it came in.
+    /// What came in so far, and what the attacker made.
     pub(crate) fn recorded(&self) -> Vec<Recorded> {
         lock(&self.shared.recorded).clone()
     }
 
-    /// The bodies of one kind of frame, one way, in order.
+    /// The bodies of one kind of frame of client or server, one way, in order.
     pub(crate) fn bodies(&self, way: Way, opcode: u32) -> Vec<Vec<u8>> {
         let recorded = lock(&self.shared.recorded);
-        let wanted = recorded.iter().filter(|frame| frame.way == way && frame.opcode == opcode);
+        let wanted = recorded.iter().filter(|frame| frame.is_of_the_ends(way, opcode));
         wanted.map(|frame| frame.body.clone()).collect()
     }
 }
@@ -91,7 +115,7 @@ impl Drop for Relay {
             }
         } else {
             // Wakes the accept; the thread sees that it is over.
-            drop(TcpStream::connect(self.address));
+            drop(dial(self.address));
         }
         if let Some(thread) = self.thread.take() {
             // A thread that panicked has nothing more to say.
@@ -100,13 +124,13 @@ impl Drop for Relay {
     }
 }
 
-impl Shared {
+impl RelayShared {
     fn serve(self: Arc<Self>, listener: &TcpListener, server: SocketAddr) {
-        let Ok((client, _)) = listener.accept() else { return };
+        let Ok((client, _)) = accept(listener) else { return };
         if self.is_over.load(Ordering::Relaxed) {
             return;
         }
-        let Ok(server) = TcpStream::connect(server) else { return };
+        let Ok(server) = dial(server) else { return };
         let (Ok(one), Ok(other)) = (client.try_clone(), server.try_clone()) else { return };
         *lock(&self.ends) = Some([one, other]);
         if self.is_over.load(Ordering::Relaxed) {
@@ -140,8 +164,9 @@ impl Shared {
         while let Ok(Some(frame)) = reader.read() {
             // Held while the frames are sent, so that they go out in the order of the deeds.
             let mut deed = lock(&self.deed);
-            self.record(way, &frame);
-            for (where_to, frame) in (*deed)(way, &frame) {
+            let made = (*deed)(way, &frame);
+            self.record(way, &frame, &made);
+            for (where_to, frame) in made {
                 let end = if where_to == way { &mut ahead } else { &mut back };
                 if end.write(&frame).is_err() {
                     return;
@@ -152,9 +177,27 @@ impl Shared {
         drop(to.shutdown(Shutdown::Write));
     }
 
-    fn record(&self, way: Way, frame: &RawFrame) {
-        let recorded = Recorded { way, opcode: frame.opcode, body: frame.body.clone() };
-        lock(&self.recorded).push(recorded);
+    /// What came in, and what was made of it. The first equal frame that goes on is the same one.
+    fn record(&self, way: Way, frame: &RawFrame, made: &[(Way, RawFrame)]) {
+        let (by, leg) = match way {
+            Way::ToServer => (self.dialler, Leg::Client),
+            Way::ToClient => (By::Server, Leg::Server),
+        };
+        let same = made.iter().position(|(where_to, made)| *where_to == way && made == frame);
+        let came_in = Recorded::now(way, by, leg, frame).on(self.connection);
+        let came_in = if same.is_some() { came_in } else { came_in.kept_back() };
+        let mut recorded = lock(&self.recorded);
+        recorded.push(came_in);
+        for (at, (way, frame)) in made.iter().enumerate() {
+            if Some(at) != same {
+                let leg = match way {
+                    Way::ToServer => Leg::Server,
+                    Way::ToClient => Leg::Client,
+                };
+                let made = Recorded::now(*way, By::Attacker, leg, frame);
+                recorded.push(made.on(self.connection));
+            }
+        }
     }
 }
 

@@ -2,7 +2,8 @@
 //! 127.0.0.1, with exponents and tokens from the exercise's seed.
 //!
 //! It drives the same [`Endpoint`] as the real one. Only its randomness differs, which is why it
-//! must never be reached from another machine: it binds loopback and takes no other address.
+//! must never be reached from another machine: it binds loopback and takes no other address. Of
+//! this machine it takes the connections that the lab itself dials.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -21,9 +22,11 @@ use ddes_server::endpoint::{
 use ddes_session::classic::ServerEnd as ClassicEnd;
 use ddes_session::v2::{Fault, ServerEnd};
 use ddes_session::{Phase, classic, v2};
+use ddes_wire::saturating;
 use ddes_wire::v2::{GroupSize, Suite};
 use zeroize::Zeroizing;
 
+use super::dialled::{accept, dial};
 use super::meter::processor_time;
 use crate::{LabError, Seed};
 
@@ -40,7 +43,7 @@ const QUEUED_VALUES_MAX: usize = 1 << 16;
 const LINES_MAX: usize = 4096;
 
 /// How a server of the lab differs from the usual one.
-pub(crate) struct Plan<'a> {
+pub(crate) struct ServerPlan<'a> {
     pub(crate) seed: &'a Seed,
     /// Names the server among those of the seed.
     pub(crate) label: &'a str,
@@ -52,9 +55,19 @@ pub(crate) struct Plan<'a> {
     pub(crate) ledger: Ledger,
     /// Who may connect with D-DDES/2.
     pub(crate) grants: Vec<(PublicKey, Role)>,
+    /// The token of the first session, if it is not drawn like the others.
+    pub(crate) token: Option<[u8; 16]>,
 }
 
-impl<'a> Plan<'a> {
+/// A line of a server's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LogLine {
+    pub(crate) text: String,
+    /// The integer or sum that it ends in.
+    pub(crate) number: Option<String>,
+}
+
+impl<'a> ServerPlan<'a> {
     pub(crate) fn classic(seed: &'a Seed, label: &'a str) -> Self {
         let bounds = Bounds {
             classic_max: CONNECTIONS_MAX,
@@ -62,7 +75,7 @@ impl<'a> Plan<'a> {
             ..Bounds::of(CONNECTIONS_MAX)
         };
         let (ledger, grants) = (Ledger::in_memory(), Vec::new());
-        Self { seed, label, is_classic: true, end_all: false, bounds, ledger, grants }
+        Self { seed, label, is_classic: true, end_all: false, bounds, ledger, grants, token: None }
     }
 
     pub(crate) fn v2(seed: &'a Seed, label: &'a str, grants: Vec<(PublicKey, Role)>) -> Self {
@@ -74,6 +87,7 @@ impl<'a> Plan<'a> {
             bounds: Bounds::of(CONNECTIONS_MAX),
             ledger: Ledger::in_memory(),
             grants,
+            token: None,
         }
     }
 }
@@ -85,7 +99,7 @@ pub(crate) fn server_key(seed: &Seed, label: &str) -> SigningKey {
 
 /// What a server did so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counted {
+pub(crate) struct StageCounted {
     pub(crate) accepted: u64,
     /// Connections that were refused at the door.
     pub(crate) refused: u64,
@@ -99,51 +113,52 @@ pub(crate) struct Counted {
 #[derive(Debug)]
 pub(crate) struct LabServer {
     address: SocketAddr,
-    shared: Arc<Shared>,
+    shared: Arc<StageShared>,
     threads: Vec<JoinHandle<()>>,
 }
 
-struct Shared {
-    state: Mutex<State>,
+struct StageShared {
+    state: Mutex<StageState>,
     changed: Condvar,
     is_over: AtomicBool,
 }
 
-impl std::fmt::Debug for Shared {
+impl std::fmt::Debug for StageShared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Shared(..)")
     }
 }
 
-struct State {
+struct StageState {
     endpoint: Endpoint,
     ledger: Ledger,
-    seats: BTreeMap<u64, Seat>,
+    seats: BTreeMap<u64, StageSeat>,
     seed: Seed,
     label: String,
     is_classic: bool,
     grants: Vec<(PublicKey, Role)>,
-    counted: Counted,
+    token: Option<[u8; 16]>,
+    counted: StageCounted,
     /// What the server would write to its log.
-    lines: Vec<String>,
+    lines: Vec<LogLine>,
     /// The rule that a client broke, by the connection's number, with what the server says of it.
     faults: Vec<(u64, &'static str, String)>,
 }
 
-struct Seat {
+struct StageSeat {
     id: ConnectionId,
     stream: TcpStream,
     is_shut: bool,
 }
 
 impl LabServer {
-    pub(crate) fn start(plan: Plan<'_>) -> Result<Self, LabError> {
+    pub(crate) fn start(plan: ServerPlan<'_>) -> Result<Self, LabError> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .map_err(LabError::system("cannot listen on loopback"))?;
         let address =
             listener.local_addr().map_err(LabError::system("cannot listen on loopback"))?;
-        let shared = Arc::new(Shared {
-            state: Mutex::new(State::new(plan)),
+        let shared = Arc::new(StageShared {
+            state: Mutex::new(StageState::new(plan)),
             changed: Condvar::new(),
             is_over: AtomicBool::new(false),
         });
@@ -165,7 +180,7 @@ impl LabServer {
         self.address
     }
 
-    pub(crate) fn counted(&self) -> Counted {
+    pub(crate) fn counted(&self) -> StageCounted {
         self.shared.lock().counted
     }
 
@@ -182,7 +197,7 @@ impl LabServer {
     }
 
     /// The lines of its log since this was called last.
-    pub(crate) fn take_lines(&self) -> Vec<String> {
+    pub(crate) fn take_lines(&self) -> Vec<LogLine> {
         std::mem::take(&mut self.shared.lock().lines)
     }
 
@@ -208,7 +223,7 @@ impl Drop for LabServer {
     fn drop(&mut self) {
         self.shared.is_over.store(true, Ordering::Relaxed);
         // Wakes the accept.
-        drop(TcpStream::connect(self.address));
+        drop(dial(self.address));
         for seat in self.shared.lock().seats.values() {
             // It may be closed already.
             drop(seat.stream.shutdown(Shutdown::Both));
@@ -221,8 +236,8 @@ impl Drop for LabServer {
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl StageShared {
+    fn lock(&self) -> MutexGuard<'_, StageState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -231,7 +246,7 @@ impl Shared {
     }
 
     /// Does something with the endpoint, and all that follows from it. Its time is the server's.
-    fn turn<T>(&self, act: impl FnOnce(&mut State, Instant) -> T) -> T {
+    fn turn<T>(&self, act: impl FnOnce(&mut StageState, Instant) -> T) -> T {
         let mut state = self.lock();
         let begun = processor_time();
         let now = Instant::now();
@@ -245,7 +260,7 @@ impl Shared {
 
     fn accept(self: Arc<Self>, listener: &TcpListener) {
         loop {
-            let Ok((stream, peer)) = listener.accept() else { return };
+            let Ok((stream, peer)) = accept(listener) else { return };
             if self.is_over() {
                 return;
             }
@@ -310,9 +325,9 @@ fn is_early(error: &io::Error) -> bool {
     matches!(error.kind(), WouldBlock | TimedOut | Interrupted)
 }
 
-impl State {
-    fn new(plan: Plan<'_>) -> Self {
-        let Plan { seed, label, is_classic, end_all, bounds, ledger, grants } = plan;
+impl StageState {
+    fn new(plan: ServerPlan<'_>) -> Self {
+        let ServerPlan { seed, label, is_classic, end_all, bounds, ledger, grants, token } = plan;
         let v2 = v2::ServerConfig {
             suites: vec![SUITE, Suite::Ddes(GroupSize::Bits2048)],
             key: server_key(seed, label),
@@ -344,7 +359,8 @@ impl State {
             label: label.into(),
             is_classic,
             grants,
-            counted: Counted::default(),
+            token,
+            counted: StageCounted::default(),
             lines: Vec::new(),
             faults: Vec::new(),
         }
@@ -367,16 +383,18 @@ impl State {
         stream.set_write_timeout(Some(super::frames::PATIENCE)).ok()?;
         let label = format!("{}/server/{}", self.label, self.counted.accepted);
         let draw = |what: &str| format!("{label}/{what}");
+        let given = self.token.filter(|_| self.counted.accepted == 0);
+        let token = given.unwrap_or_else(|| self.seed.draw(&draw("token")));
         let entropy = ConnectionEntropy {
             exponent: Zeroizing::new(self.seed.draw(&draw("exponent"))),
             kem: Zeroizing::new(self.seed.draw(&draw("kem"))),
-            token: Zeroizing::new(self.seed.draw(&draw("token"))),
+            token: Zeroizing::new(token),
         };
         match self.endpoint.accept(now, peer, entropy) {
             Ok(id) => {
                 self.counted.accepted += 1;
                 let reader = stream.try_clone().ok()?;
-                self.seats.insert(id.serial(), Seat { id, stream, is_shut: false });
+                self.seats.insert(id.serial(), StageSeat { id, stream, is_shut: false });
                 Some((id, reader))
             }
             Err(full) => {
@@ -478,17 +496,25 @@ impl State {
         }
     }
 
-    fn say(&mut self, line: String) {
+    fn say(&mut self, text: String) {
+        self.log(text, None);
+    }
+
+    fn log(&mut self, text: String, number: Option<String>) {
         if self.lines.len() < LINES_MAX {
-            self.lines.push(line);
+            self.lines.push(LogLine { text, number });
         }
     }
 
     fn note(&mut self, id: ConnectionId, event: NoticeEvent) {
         let line = match event {
-            NoticeEvent::Received { first, count: 1 } => format!("received {}", first.get()),
+            NoticeEvent::Received { first, count: 1 } => {
+                return self.log("received".into(), Some(first.get().to_string()));
+            }
             NoticeEvent::Received { count, .. } => format!("received {count} integers"),
-            NoticeEvent::ResultSent { sum, .. } => format!("sent the sum {sum}"),
+            NoticeEvent::ResultSent { sum, .. } => {
+                return self.log("sent the sum".into(), Some(sum.to_string()));
+            }
             NoticeEvent::KeyVerified => "accepted a client's key; it proves nothing".into(),
             NoticeEvent::Admitted(_) => "a client proved an authorized identity".into(),
             NoticeEvent::TurnedAway { .. } => "turned an unknown identity away".into(),
@@ -520,5 +546,29 @@ impl State {
 fn wall() -> Timestamp {
     // A clock before 1970 shows 1970, as it does in the ledger of a server.
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    Timestamp(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+    Timestamp(saturating::micros(since))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stage::ClassicClient;
+
+    /// A stranger would take the exponent and the token of the first client, and be counted.
+    #[test]
+    fn a_stranger_of_this_machine_takes_nobodys_place() {
+        let seed = Seed::named("test");
+        let given = [7; 16];
+        let plan = ServerPlan { token: Some(given), ..ServerPlan::classic(&seed, "strangers") };
+        let server = LabServer::start(plan).unwrap();
+        let mut stranger = TcpStream::connect(server.address()).unwrap();
+        // The server of a classic session speaks first.
+        let mut heard = Vec::new();
+        drop(stranger.read_to_end(&mut heard));
+        assert_eq!(heard, b"");
+        assert_eq!(server.counted().accepted, 0);
+        let mut client = ClassicClient::connect(server.address(), &seed, "anna").unwrap();
+        assert_eq!(client.sum_after(7).unwrap(), 7);
+        assert_eq!(server.counted().accepted, 1);
+    }
 }

@@ -1,10 +1,12 @@
 //! A checkpoint: all accounts in one file, taken in slices while commits go on.
 //!
 //! ```text
-//! head  = "DdsC" || version u32 || ledger [16] || time u64 || start: segment u64 || offset u64 || batch u64 || chain [32] || raises u32
+//! head  = "DdsC" || version u32 || ledger [16] || time u64
+//!         || start: segment u64 || offset u64 || batch u64 || chain [32] || raises u32
 //! slice = 1 u8 || as of batch u64 || n u32 || n × (key [32] || account [60])
-//! rest  = 2 u8 || end batch u64 || end chain [32] || next classic number u64 || n u32 || n × (number u64 || account [60]) || ended totals [72]
-//! file  = head || slice … || rest || SHA-256 of all before it                                                    little-endian
+//! rest  = 2 u8 || end batch u64 || end chain [32] || next classic number u64
+//!         || n u32 || n × (number u64 || account [60]) || ended totals [72]
+//! file  = head || slice … || rest || SHA-256 of all before it                   little-endian
 //! ```
 //!
 //! A slice holds its accounts as of its batch; the rest is as of the end batch. Replay begins after
@@ -15,10 +17,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ddes_wire::saturating;
 use sha2::{Digest, Sha256};
 
 use super::frame::{Batch, Chain};
-use super::record::Named;
+use super::record::NamedCheckpoint;
 use super::segment::{BATCH_MAX, DATA, SEGMENT_BYTES_MAX};
 use super::walk::Start;
 use super::{Damage, Disk, DiskFile, StoreError, segment};
@@ -131,7 +134,7 @@ pub(crate) struct Rest {
 impl Checkpoint {
     /// Reads a checkpoint; `None` if it is damaged.
     pub(crate) fn read(disk: &dyn Disk, batch: Batch) -> Result<Option<Self>, StoreError> {
-        let Some(mut reader) = Reader::open(disk, batch)? else { return Ok(None) };
+        let Some(mut reader) = CheckpointReader::open(disk, batch)? else { return Ok(None) };
         let mut accounts = Accounts::default();
         accounts.restore_raises(reader.raises);
         let mut slices = Slices::default();
@@ -162,8 +165,8 @@ impl Checkpoint {
     }
 
     /// The record by which a batch names it.
-    pub(crate) fn named(&self) -> Named {
-        Named { start: self.mark.start.batch, end: self.slices.end, digest: self.digest }
+    pub(crate) fn named(&self) -> NamedCheckpoint {
+        NamedCheckpoint { start: self.mark.start.batch, end: self.slices.end, digest: self.digest }
     }
 
     /// The damage of a checkpoint whose checksum does not hold.
@@ -179,7 +182,7 @@ impl Checkpoint {
 
 /// Reads a checkpoint part by part. The checksum after the last part covers all of them.
 #[derive(Debug)]
-pub(crate) struct Reader {
+pub(crate) struct CheckpointReader {
     file: Box<dyn DiskFile>,
     len: u64,
     at: u64,
@@ -195,7 +198,7 @@ pub(crate) struct Reader {
 
 const PIECE_BYTES: usize = 1024 * 1024;
 
-impl Reader {
+impl CheckpointReader {
     /// Reads the head; `None` if it is damaged or names another batch.
     pub(crate) fn open(disk: &dyn Disk, batch: Batch) -> Result<Option<Self>, StoreError> {
         let name = name(batch);
@@ -418,7 +421,7 @@ impl Draft {
     /// The checkpoint as a batch will name it, once it is written.
     pub(crate) fn kept(&self) -> KeptCheckpoint {
         let Self { mark, end, digest, .. } = *self;
-        KeptCheckpoint { mark, named: Named { start: mark.start.batch, end, digest } }
+        KeptCheckpoint { mark, named: NamedCheckpoint { start: mark.start.batch, end, digest } }
     }
 }
 
@@ -437,7 +440,7 @@ impl CheckpointMark {
 
     /// Reads the mark of a checkpoint in the folder, whose later parts may be damaged.
     pub(crate) fn read(disk: &dyn Disk, batch: Batch) -> Result<Option<Self>, StoreError> {
-        Ok(Reader::open(disk, batch)?.map(|reader| reader.mark))
+        Ok(CheckpointReader::open(disk, batch)?.map(|reader| reader.mark))
     }
 }
 
@@ -445,7 +448,7 @@ impl CheckpointMark {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeptCheckpoint {
     pub(crate) mark: CheckpointMark,
-    pub(crate) named: Named,
+    pub(crate) named: NamedCheckpoint,
 }
 
 /// Files to delete once a checkpoint is named.
@@ -474,7 +477,7 @@ pub(crate) fn obsolete(
         return Obsolete { names, base: None };
     };
     // Saturation keeps everything: 2^64 microseconds are 584,000 years.
-    let micros = u64::try_from(history.as_micros()).unwrap_or(u64::MAX);
+    let micros = saturating::micros(history);
     let is_old = |kept: &&KeptCheckpoint| kept.mark.time.0.saturating_add(micros) <= now.0;
     let base = if is_old(&before) { Some(before) } else { older.iter().rev().find(is_old) };
     let start_of = |kept: &KeptCheckpoint| kept.mark.start.batch;

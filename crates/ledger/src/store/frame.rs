@@ -1,8 +1,9 @@
 //! A frame: one batch in a segment.
 //!
 //! ```text
-//! tag u32 || length u32 || batch u64 || time u64 || CRC-32 of these 24 bytes || CRC-32 of the payload || chain [32] || payload
-//! chain = SHA-256(chain before || the first 24 bytes || payload)                                          little-endian
+//! tag u32 || length u32 || batch u64 || time u64 || CRC-32 of these 24 bytes
+//! || CRC-32 of the payload || chain [32] || payload                             little-endian
+//! chain = SHA-256(chain before || the first 24 bytes || payload)
 //! ```
 //!
 //! The tag depends on the ledger and on the segment's version, so that no client can send values

@@ -18,11 +18,11 @@ use std::time::Duration;
 pub use checkpoint::{CheckpointDone, CheckpointWork};
 pub use disk::{Disk, DiskFile, Folder, PlaceError};
 pub use frame::{Batch, Chain};
-pub use record::{Added, Named, Record};
+pub use record::{Added, NamedCheckpoint, Record};
 
 pub(crate) use checkpoint::{
-    Checkpoint, CheckpointMark, Draft, FolderNames, KeptCheckpoint, NEW, Obsolete, Part, Reader,
-    Slices, is_name as is_checkpoint, obsolete,
+    Checkpoint, CheckpointMark, CheckpointReader, Draft, FolderNames, KeptCheckpoint, NEW,
+    Obsolete, Part, Slices, is_name as is_checkpoint, obsolete,
 };
 pub(crate) use checkpoint::{CheckpointOutcome, name as checkpoint_name};
 pub(crate) use copy::{copy, remove_copy};

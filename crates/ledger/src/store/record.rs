@@ -24,7 +24,7 @@ pub enum Record {
     /// All session numbers grew by 2^32.
     Raise,
     /// A checkpoint is durable under its name.
-    Checkpoint(Named),
+    Checkpoint(NamedCheckpoint),
     /// Segments before this one may be deleted: they are older than the history that is kept.
     Trim(u64),
 }
@@ -53,7 +53,7 @@ impl Record {
 
 /// A checkpoint's file, as a batch after its end names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Named {
+pub struct NamedCheckpoint {
     /// Replay starts after this batch; the number in the file's name.
     pub start: Batch,
     /// The last batch whose effects it holds.
@@ -164,7 +164,7 @@ pub(crate) fn put_raise(bytes: &mut Vec<u8>) {
     bytes.push(RAISE);
 }
 
-pub(crate) fn put_checkpoint(bytes: &mut Vec<u8>, named: &Named) {
+pub(crate) fn put_checkpoint(bytes: &mut Vec<u8>, named: &NamedCheckpoint) {
     RecordWriter::write(bytes, CHECKPOINT, 0, |record| {
         record.put(named.start.into());
         record.put(named.end.into());
@@ -266,7 +266,7 @@ pub(crate) fn take(bytes: &mut &[u8]) -> Option<Record> {
             let (start, end) = (take_u64(bytes)?, take_u64(bytes)?);
             let (digest, rest) = bytes.split_first_chunk()?;
             *bytes = rest;
-            Record::Checkpoint(Named { start, end, digest: *digest })
+            Record::Checkpoint(NamedCheckpoint { start, end, digest: *digest })
         }
         TRIM => Record::Trim(take_u64(bytes)?),
         _ => return None,
@@ -433,7 +433,11 @@ mod tests {
             }),
             Record::End(classic),
             Record::Raise,
-            Record::Checkpoint(Named { start: u64::MAX, end: u64::MAX, digest: [0xff; 32] }),
+            Record::Checkpoint(NamedCheckpoint {
+                start: u64::MAX,
+                end: u64::MAX,
+                digest: [0xff; 32],
+            }),
             Record::Trim(u64::MAX),
         ];
         for record in records {

@@ -1,8 +1,10 @@
 //! A segment's head: its header, and two superblocks written in turn. Each has a sector of its own.
 //!
 //! ```text
-//! header     = "DdsJ" || version u32 || ledger [16] || number u64 || bytes u64 || frame bytes u64 || first batch u64 || chain [32] || CRC-32
-//! superblock = "DdsS" || number u64 || generation u64 || durable batch u64 || sealed u8 || CRC-32              little-endian
+//! header     = "DdsJ" || version u32 || ledger [16] || number u64 || bytes u64
+//!              || frame bytes u64 || first batch u64 || chain [32] || CRC-32
+//! superblock = "DdsS" || number u64 || generation u64 || durable batch u64 || sealed u8
+//!              || CRC-32                                                     little-endian
 //! ```
 
 use std::io::ErrorKind;

@@ -22,7 +22,7 @@ pub(super) trait ListSource: Debug {
     fn path(&self) -> &Path;
 
     /// Reads the list. A part that cannot be read keeps granting what it granted in `before`.
-    fn read(&self, before: &AuthorizedKeys) -> io::Result<Reading>;
+    fn read(&self, before: &AuthorizedKeys) -> io::Result<ListReading>;
 }
 
 /// An authorized_keys file.
@@ -35,7 +35,7 @@ pub(super) struct KeyFolder(pub(super) PathBuf);
 
 /// The result of reading a list once.
 #[derive(Debug)]
-pub(super) struct Reading {
+pub(super) struct ListReading {
     /// The version that was read; `None` if the list does not exist.
     stamp: Option<Stamp>,
     keys: AuthorizedKeys,
@@ -77,7 +77,7 @@ enum ListState {
     /// The reading removes a right, and may be an incomplete list that is being written. Until it
     /// is confirmed, it only adds to what was granted before.
     Doubted {
-        reading: Reading,
+        reading: ListReading,
         since: Instant,
         before: AuthorizedKeys,
     },
@@ -139,7 +139,7 @@ impl<S: ListSource> WatchedList<S> {
     }
 
     /// Applies a reading. Returns its errors, or `None` if it is not confirmed yet.
-    fn take(&mut self, now: Instant, reading: Reading) -> Option<Vec<String>> {
+    fn take(&mut self, now: Instant, reading: ListReading) -> Option<Vec<String>> {
         let (before, seen) = match std::mem::replace(&mut self.state, ListState::New) {
             ListState::Doubted { reading, since, before } => (before, Some((reading, since))),
             ListState::New | ListState::Believed(_) | ListState::Failed { .. } => {
@@ -151,7 +151,7 @@ impl<S: ListSource> WatchedList<S> {
             seen.filter(|(seen, _)| seen.stamp == reading.stamp && seen.keys == reading.keys);
         let since = same.map_or(now, |(_, since)| since);
         if reading.is_whole || either == reading.keys || since + READ_AGAIN_AFTER <= now {
-            let Reading { stamp, keys, faults, is_partial, is_whole: _ } = reading;
+            let ListReading { stamp, keys, faults, is_partial, is_whole: _ } = reading;
             self.state =
                 if is_partial { ListState::Failed { at: now } } else { ListState::Believed(stamp) };
             self.grant(keys);
@@ -183,9 +183,9 @@ impl ListSource for KeyFile {
         &self.0
     }
 
-    fn read(&self, _: &AuthorizedKeys) -> io::Result<Reading> {
+    fn read(&self, _: &AuthorizedKeys) -> io::Result<ListReading> {
         let Some((text, stamp, is_whole)) = read_text(&self.0)? else {
-            return Ok(Reading::absent());
+            return Ok(ListReading::absent());
         };
         let shown = self.0.display();
         let (keys, faults) = match text {
@@ -198,7 +198,7 @@ impl ListSource for KeyFile {
                 (AuthorizedKeys::default(), vec![fault])
             }
         };
-        Ok(Reading { stamp: Some(stamp), keys, faults, is_whole, is_partial: false })
+        Ok(ListReading { stamp: Some(stamp), keys, faults, is_whole, is_partial: false })
     }
 }
 
@@ -207,8 +207,8 @@ impl ListSource for KeyFolder {
         &self.0
     }
 
-    fn read(&self, before: &AuthorizedKeys) -> io::Result<Reading> {
-        let Some(metadata) = metadata_of(&self.0)? else { return Ok(Reading::absent()) };
+    fn read(&self, before: &AuthorizedKeys) -> io::Result<ListReading> {
+        let Some(metadata) = metadata_of(&self.0)? else { return Ok(ListReading::absent()) };
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.0)? {
             let path = entry?.path();
@@ -244,7 +244,7 @@ impl ListSource for KeyFolder {
             }
         }
         let stamp = Stamp::of(&metadata);
-        Ok(Reading { stamp: Some(stamp), keys, faults, is_whole: stamp.is_whole(), is_partial })
+        Ok(ListReading { stamp: Some(stamp), keys, faults, is_whole: stamp.is_whole(), is_partial })
     }
 }
 
@@ -254,7 +254,7 @@ fn known(before: &AuthorizedKeys, grant: &Grant) -> Option<PublicKey> {
     keys.next().filter(|_| keys.next().is_none())
 }
 
-impl Reading {
+impl ListReading {
     /// An absent list grants nothing.
     fn absent() -> Self {
         let keys = AuthorizedKeys::default();

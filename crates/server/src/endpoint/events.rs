@@ -13,7 +13,7 @@ use super::{ConnectionId, Endpoint, EndpointConnection};
 use crate::action::{AuthorizationRequest, Request};
 use crate::admission::{Admission, Declined};
 use crate::notice::NoticeEvent;
-use crate::session::{Classic, Order, SessionEvent, SessionWork};
+use crate::session::{Classic, EndOrder, SessionEvent, SessionWork};
 use crate::watch::{Cause, Profile};
 
 impl Endpoint {
@@ -55,7 +55,7 @@ impl Endpoint {
         match begun {
             Some(Ok(())) => self.work.push_back((id, work)),
             Some(Err(Declined::TooFast(most))) => connection.session.decline(now, most),
-            Some(Err(Declined::TooMany)) => connection.session.order_end(now, Order::TooMany),
+            Some(Err(Declined::TooMany)) => connection.session.order_end(now, EndOrder::TooMany),
             None => {}
         }
     }
@@ -88,14 +88,14 @@ impl Endpoint {
                 if end == classic::ServerEnd::Bye
                     && self.config.profiles.classic.as_ref().is_some_and(ends_all)
                 {
-                    self.end_all(now, Order::ClassicEndAll, Some(id));
+                    self.end_all(now, EndOrder::ClassicEndAll, Some(id));
                 }
                 self.cancel_work(id);
                 NoticeEvent::ClassicEnded(end)
             }
             classic::ServerEvent::KeyVerified => {
                 if !self.with_admission(id, Admission::turn_classic)? {
-                    self.connection_mut(id)?.session.order_end(now, Order::TooMany);
+                    self.connection_mut(id)?.session.order_end(now, EndOrder::TooMany);
                 }
                 NoticeEvent::KeyVerified
             }
@@ -163,7 +163,7 @@ impl Endpoint {
                 NoticeEvent::ResultSent { status: answer.status, sum: answer.sum }
             }
             v2::ServerEvent::EndAll => {
-                self.end_all(now, Order::Operator, Some(id));
+                self.end_all(now, EndOrder::Operator, Some(id));
                 return None;
             }
             v2::ServerEvent::Ended(end) => {

@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use ddes_wire::saturating::nanos;
+
 /// The buckets of one power of two.
 const STEPS: usize = 1 << STEP_BITS;
 const STEP_BITS: u32 = 4;
@@ -86,11 +88,6 @@ impl Histogram {
         self.counts[bucket(nanos)] += 1;
         self.sum_nanos = self.sum_nanos.saturating_add(nanos);
     }
-}
-
-fn nanos(duration: Duration) -> u64 {
-    // Longer than 584 years counts as that.
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// The bucket of a duration.

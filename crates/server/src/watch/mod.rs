@@ -28,7 +28,7 @@ use crate::endpoint::Endpoint;
 use crate::mail::lock;
 pub(crate) use publisher::Publisher;
 pub(crate) use recorder::Recorder;
-use row::Rows;
+use row::SessionRows;
 use trace::KeptTrace;
 
 /// The least time between two publications.
@@ -46,7 +46,7 @@ pub struct Watch {
 #[derive(Debug)]
 pub(crate) struct Published {
     pub(crate) stats: ServerStats,
-    pub(crate) rows: Rows,
+    pub(crate) rows: SessionRows,
     pub(crate) traces: Vec<KeptTrace>,
     pub(crate) networks: Vec<NetworkFailures>,
 }
@@ -57,7 +57,7 @@ impl Watch {
         Self {
             published: Mutex::new(Published {
                 stats: ServerStats::new(now),
-                rows: Rows::default(),
+                rows: SessionRows::default(),
                 traces: Vec::new(),
                 networks: Vec::new(),
             }),

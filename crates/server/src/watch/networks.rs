@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use ddes_wire::saturating;
+
 use super::{Cause, CauseCounts};
 use crate::line::{LinkedQueue, QueueNodes};
 
@@ -86,7 +88,7 @@ impl NetworkFailures {
     fn windows_until(&self, now: Instant) -> usize {
         let windows = now.saturating_duration_since(self.window_at).as_secs() / WINDOW.as_secs();
         // More than all windows.
-        usize::try_from(windows).unwrap_or(usize::MAX)
+        saturating::to_usize(windows)
     }
 }
 

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use ddes_wire::Amount;
 use ddes_wire::v2::Suite;
+use ddes_wire::{Amount, saturating};
 
 use super::networks::NetworkTable;
 use super::trace::TraceLogs;
@@ -69,11 +69,8 @@ impl Recorder {
             self.notes.resize(id.slot() + 1, SlotNotes::default());
         }
         let since = now.saturating_duration_since(self.started);
-        self.notes[id.slot()] = SlotNotes {
-            // 584,000 years.
-            opened_micros: u64::try_from(since.as_micros()).unwrap_or(u64::MAX),
-            ..SlotNotes::default()
-        };
+        self.notes[id.slot()] =
+            SlotNotes { opened_micros: saturating::micros(since), ..SlotNotes::default() };
         self.trace(id, peer, true)
     }
 

@@ -87,11 +87,11 @@ const CHUNKS_READ_MAX: usize = 4;
 
 /// The rows of all sessions, by the endpoint's slots.
 #[derive(Debug, Default)]
-pub(crate) struct Rows {
+pub(crate) struct SessionRows {
     chunks: Vec<Vec<Option<SessionRow>>>,
 }
 
-impl Rows {
+impl SessionRows {
     /// The row of a slot, to be replaced.
     pub(crate) fn slot(&mut self, slot: usize) -> &mut Option<SessionRow> {
         let (chunk, place) = (slot / CHUNK, slot % CHUNK);

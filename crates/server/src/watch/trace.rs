@@ -10,6 +10,7 @@ use std::time::Instant;
 
 pub use ddes_session::Direction;
 use ddes_session::SeenFrames;
+use ddes_wire::saturating;
 
 use super::Profile;
 use crate::endpoint::ConnectionId;
@@ -192,8 +193,7 @@ impl TraceLog {
             let after = frame.at.saturating_duration_since(self.connection.opened);
             kept.push(TracedFrame {
                 seq: self.connection.frames,
-                // A connection ends after a day.
-                micros: u64::try_from(after.as_micros()).unwrap_or(u64::MAX),
+                micros: saturating::micros(after),
                 direction: frame.direction,
                 opcode: frame.opcode,
                 bytes: frame.bytes,

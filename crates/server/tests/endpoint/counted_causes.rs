@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use ddes_ledger::{OperationOutcome, Refusal};
-use ddes_server::endpoint::{Bounds, Config, ConnectionId, Notices, Order, Request};
+use ddes_server::endpoint::{Bounds, Config, ConnectionId, EndOrder, Notices, Request};
 use ddes_server::watch::{Cause, CauseCounts};
 use ddes_wire::v2::Scope;
 
@@ -261,9 +261,9 @@ fn open_sessions_that_end_by_themselves() {
 #[test]
 fn open_sessions_that_the_server_ends() {
     for (order, cause) in [
-        (Order::Operator, "v2 operator"),
-        (Order::Shutdown, "v2 shutdown"),
-        (Order::NotAuthorized, "v2 not_authorized"),
+        (EndOrder::Operator, "v2 operator"),
+        (EndOrder::Shutdown, "v2 shutdown"),
+        (EndOrder::NotAuthorized, "v2 not_authorized"),
     ] {
         let found = causes(usual, |world| {
             let id = world.join(ADDRESS, 1).id;
@@ -279,8 +279,8 @@ fn open_sessions_that_the_server_ends() {
     assert_eq!(superseded, ["v2 superseded"]);
     let classic = causes(classic_only, |world| {
         let [first, second] = [1, 2].map(|seed| Original::join(world, seed).id);
-        world.endpoint.end(world.now, first, Order::Operator);
-        world.endpoint.end(world.now, second, Order::Shutdown);
+        world.endpoint.end(world.now, first, EndOrder::Operator);
+        world.endpoint.end(world.now, second, EndOrder::Shutdown);
     });
     assert_eq!(classic, ["classic operator", "classic shutdown"]);
 }

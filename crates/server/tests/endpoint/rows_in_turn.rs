@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ddes_identity::Grant;
-use ddes_server::endpoint::{Bounds, Order};
+use ddes_server::endpoint::{Bounds, EndOrder};
 use ddes_server::watch::{Profile, ROWS_MAX, SessionState};
 use ddes_wire::Amount;
 
@@ -84,7 +84,7 @@ fn a_row_says_what_its_session_is_and_what_it_counted() {
     // The name is not copied again.
     let name = |row: ddes_server::watch::SessionRow| row.name.unwrap();
     assert!(Arc::ptr_eq(&name(counted), &name(row(&mut world))));
-    world.endpoint.end(world.now, client.id, Order::Operator);
+    world.endpoint.end(world.now, client.id, EndOrder::Operator);
     assert_eq!(row(&mut world).state, SessionState::Ending);
     assert_eq!(world.watch.traces()[0].name.as_deref(), Some("anna"));
 }

@@ -8,7 +8,7 @@ use ddes_wire::frame::{Frame, HEADER_BYTES, Header, Opcode, TooLong};
 use ddes_wire::{ClientId, Token, Total, shown};
 use zeroize::Zeroizing;
 
-use super::crypto::{BodyError, Keys};
+use super::crypto::{BodyError, SessionKeys};
 use super::{
     ExchangeJob, ExchangeOutcome, ExponentEntropy, HandshakeDone, HandshakeWork, Join, JoinError,
 };
@@ -180,7 +180,7 @@ enum ClientState {
         deadline: Instant,
     },
     AwaitToken {
-        keys: Keys,
+        keys: SessionKeys,
         deadline: Instant,
     },
     Open(OpenClient),
@@ -189,7 +189,7 @@ enum ClientState {
 
 #[derive(Debug)]
 struct OpenClient {
-    keys: Keys,
+    keys: SessionKeys,
     token: Token,
     waits_for: WaitsFor,
     /// The client's own 50 is sent.
@@ -299,7 +299,7 @@ impl ClientSession {
                 self.events.push_back(ClientEvent::KeySent);
                 let deadline = now + self.config.handshake;
                 self.state =
-                    ClientState::AwaitToken { keys: Keys::derive(&joined.secret), deadline };
+                    ClientState::AwaitToken { keys: SessionKeys::derive(&joined.secret), deadline };
             }
             Err(error) => return self.end(ClientEnd::Fault(error.into())),
         }

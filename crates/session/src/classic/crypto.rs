@@ -18,13 +18,13 @@ const INFO: &[u8] = b"handshake data";
 /// Key1 = okm[0..8]    Key2 = okm[8..16]
 /// ```
 #[derive(Debug)]
-pub(super) struct Keys {
+pub(super) struct SessionKeys {
     token: DoubleDes,
     traffic: DoubleDes,
     mac_key: DesKey,
 }
 
-impl ZeroizeOnDrop for Keys {}
+impl ZeroizeOnDrop for SessionKeys {}
 
 /// Why a protected body was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub(super) enum BodyError {
     Tampered,
 }
 
-impl Keys {
+impl SessionKeys {
     pub(super) fn derive(secret: &SharedSecret) -> Self {
         let mut okm = Zeroizing::new([[0; DesKey::BYTES]; 2]);
         let (mut prk, hkdf) = Hkdf::<Sha256>::extract(None, secret.as_bytes());
@@ -116,6 +116,6 @@ mod tests {
 
     #[test]
     fn the_keys_of_a_session_are_wiped() {
-        const { is_wiped::<Keys>() }
+        const { is_wiped::<SessionKeys>() }
     }
 }

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use ddes_ffdhe::{Exponent, Group, PublicValue, PublicValueError, SharedSecret};
 use ddes_wire::classic::{self, BODY_MAX, Data, DhKeyError, DhPublicKey, text};
 use ddes_wire::frame::{Frame, HEADER_BYTES, Opcode, TooLong};
-use ddes_wire::{Amount, Standing, Token, Total};
+use ddes_wire::{Amount, Standing, Token, Total, saturating};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::crypto::{BodyError, Keys};
+use super::crypto::{BodyError, SessionKeys};
 use super::{ExchangeJob, ExchangeOutcome, HandshakeDone, HandshakeWork};
 use crate::inbound::Inbound;
 use crate::outbound::Outbound;
@@ -238,7 +238,7 @@ struct AwaitKey {
 
 #[derive(Debug)]
 struct OpenServer {
-    keys: Keys,
+    keys: SessionKeys,
     token: Token,
     idle_at: Instant,
     /// The sum; `None` before an integer is counted.
@@ -305,7 +305,7 @@ impl ServerSession {
             | ServerState::Agreeing { .. } => {
                 let waiting = self.inbound.waiting().len();
                 if waiting + bytes.len() > KEY_BYTES_MAX {
-                    let length = crate::saturating_u32(waiting + bytes.len());
+                    let length = saturating::to_u32((waiting + bytes.len()) as u64);
                     return self.end(
                         now,
                         ServerEnd::Fault(Fault::TooLong(TooLong { length, most: KEY_BODY_MAX })),
@@ -592,7 +592,7 @@ impl ServerSession {
 
     /// Sends the 20 (rule C-10) and starts the idle timer.
     fn share_token(&mut self, now: Instant, token: Token, secret: &SharedSecret) {
-        let keys = Keys::derive(secret);
+        let keys = SessionKeys::derive(secret);
         self.outbound.push(now, Opcode::SessionToken, &keys.seal_token(&token));
         self.events.push_back(ServerEvent::TokenShared);
         let idle_at = now + self.config.idle;

@@ -174,7 +174,8 @@ impl ServerEnd {
             Self::LedgerUnavailable => NO_ROOM.into(),
             Self::TooFast { most } => {
                 format!(
-                    "this address begins too many handshakes a second (the limit is {most} of 2048 bits)"
+                    "this address begins too many handshakes a second (the limit is {most} of 2048 \
+                     bits)"
                 )
             }
             Self::Bye

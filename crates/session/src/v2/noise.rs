@@ -112,17 +112,17 @@ pub struct Finished {
 impl ZeroizeOnDrop for Finished {}
 
 /// What the initiator gets from the second message: the keys, and its payload.
-pub type Answer = (Finished, Vec<u8>);
+pub type InitiatorOutcome = (Finished, Vec<u8>);
 
 /// One step of a handshake with its state after it: for those who want to see it calculated.
 ///
 /// A session keeps none. They are made by [`Initiator::start_traced`] and [`respond_traced`].
-pub struct Step {
+pub struct HandshakeStep {
     /// What is mixed in: `name`, `prologue`, `e`, `e1`, `payload`, `ee`, `ekem1`; `split` at the
     /// end.
     pub what: &'static str,
     /// What the step does with [`Self::input`].
-    pub operation: Operation,
+    pub operation: SymmetricOperation,
     /// The bytes that are mixed in; of a key, the shared secret.
     pub input: Zeroizing<Vec<u8>>,
     /// `h` after the step.
@@ -133,9 +133,9 @@ pub struct Step {
     pub key: Option<Key>,
 }
 
-impl ZeroizeOnDrop for Step {}
+impl ZeroizeOnDrop for HandshakeStep {}
 
-impl std::fmt::Debug for Step {
+impl std::fmt::Debug for HandshakeStep {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Step({:?} {})", self.operation, self.what)
     }
@@ -143,7 +143,7 @@ impl std::fmt::Debug for Step {
 
 /// The operations of a SymmetricState (section 5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operation {
+pub enum SymmetricOperation {
     /// `h = ck = HASH(name)`, or the name and zeros if it is shorter than a hash.
     InitializeSymmetric,
     /// `h = HASH(h || input)`.
@@ -209,7 +209,7 @@ impl<D: Dh, C: Cipher> Initiator<D, C> {
     }
 
     /// `<- e, ee[, ekem1]`: processes the second message, and returns the keys and its payload.
-    pub fn finish(self, message: &[u8]) -> Result<Answer, NoiseError<D::Error>> {
+    pub fn finish(self, message: &[u8]) -> Result<InitiatorOutcome, NoiseError<D::Error>> {
         self.finish_traced(message).map(|(answer, _)| answer)
     }
 
@@ -217,7 +217,7 @@ impl<D: Dh, C: Cipher> Initiator<D, C> {
     pub fn finish_traced(
         self,
         message: &[u8],
-    ) -> Result<(Answer, Vec<Step>), NoiseError<D::Error>> {
+    ) -> Result<(InitiatorOutcome, Vec<HandshakeStep>), NoiseError<D::Error>> {
         let Self { protocol, mut symmetric, private, decapsulation } = self;
         let (public, mut rest) = split(message, protocol.dh.public_len())?;
         symmetric.mix_hash("e", public);
@@ -305,7 +305,7 @@ pub fn respond_traced<D: Dh, C: Cipher>(
     entropy: &Entropy,
     message: &[u8],
     payload: &[u8],
-) -> Result<(Response, Vec<Step>), NoiseError<D::Error>> {
+) -> Result<(Response, Vec<HandshakeStep>), NoiseError<D::Error>> {
     let symmetric = SymmetricState::new(protocol.name, prologue, Some(Vec::new()));
     answer(protocol, symmetric, entropy, message, payload)
 }
@@ -316,7 +316,7 @@ fn answer<D: Dh, C: Cipher>(
     entropy: &Entropy,
     message: &[u8],
     payload: &[u8],
-) -> Result<(Response, Vec<Step>), NoiseError<D::Error>> {
+) -> Result<(Response, Vec<HandshakeStep>), NoiseError<D::Error>> {
     let First { public: peer, kem, kem_bytes, payload: rest } = read_first(protocol, message)?;
     symmetric.mix_hash("e", peer);
     let encapsulation = kem.map(|key| {
@@ -347,12 +347,12 @@ struct SymmetricState<C: Cipher> {
     hash: [u8; 32],
     cipher: Option<CipherState<C>>,
     /// The steps so far, if somebody wants to see them. Boxed: mostly nobody does.
-    trace: Option<Box<Trace>>,
+    trace: Option<Box<StepTrace>>,
 }
 
 /// The steps so far, and `k` as it was before its expansion.
-struct Trace {
-    steps: Vec<Step>,
+struct StepTrace {
+    steps: Vec<HandshakeStep>,
     key: Option<Key>,
 }
 
@@ -363,7 +363,7 @@ struct CipherState<C: Cipher> {
 
 impl<C: Cipher> SymmetricState<C> {
     /// `InitializeSymmetric(name)` of section 5.2, then `MixHash(prologue)`.
-    fn new(name: &str, prologue: &[u8], trace: Option<Vec<Step>>) -> Self {
+    fn new(name: &str, prologue: &[u8], trace: Option<Vec<HandshakeStep>>) -> Self {
         let hash = match name.len() {
             length @ ..=32 => {
                 let mut hash = [0; 32];
@@ -372,9 +372,9 @@ impl<C: Cipher> SymmetricState<C> {
             }
             _ => Sha256::digest(name).into(),
         };
-        let trace = trace.map(|steps| Box::new(Trace { steps, key: None }));
+        let trace = trace.map(|steps| Box::new(StepTrace { steps, key: None }));
         let mut state = Self { chaining_key: Zeroizing::new(hash), hash, cipher: None, trace };
-        state.note("name", Operation::InitializeSymmetric, name.as_bytes());
+        state.note("name", SymmetricOperation::InitializeSymmetric, name.as_bytes());
         state.mix_hash("prologue", prologue);
         state
     }
@@ -382,7 +382,7 @@ impl<C: Cipher> SymmetricState<C> {
     /// `h = HASH(h || data)`.
     fn mix_hash(&mut self, what: &'static str, data: &[u8]) {
         self.absorb(data);
-        self.note(what, Operation::MixHash, data);
+        self.note(what, SymmetricOperation::MixHash, data);
     }
 
     fn absorb(&mut self, data: &[u8]) {
@@ -390,9 +390,9 @@ impl<C: Cipher> SymmetricState<C> {
     }
 
     /// Keeps a step and the state after it, if the handshake is traced.
-    fn note(&mut self, what: &'static str, operation: Operation, input: &[u8]) {
+    fn note(&mut self, what: &'static str, operation: SymmetricOperation, input: &[u8]) {
         let Some(trace) = &mut self.trace else { return };
-        trace.steps.push(Step {
+        trace.steps.push(HandshakeStep {
             what,
             operation,
             input: Zeroizing::new(input.to_vec()),
@@ -409,7 +409,7 @@ impl<C: Cipher> SymmetricState<C> {
         self.cipher = Some(CipherState { key: cipher.key(&key), nonce: 0 });
         if let Some(trace) = &mut self.trace {
             trace.key = Some(key);
-            self.note(what, Operation::MixKey, input);
+            self.note(what, SymmetricOperation::MixKey, input);
         }
     }
 
@@ -425,7 +425,7 @@ impl<C: Cipher> SymmetricState<C> {
             text.extend(tag);
         }
         self.absorb(&text);
-        self.note(what, Operation::SealAndHash, &text);
+        self.note(what, SymmetricOperation::SealAndHash, &text);
         Ok(text)
     }
 
@@ -444,16 +444,16 @@ impl<C: Cipher> SymmetricState<C> {
             cipher.nonce += 1;
         }
         self.absorb(sealed);
-        self.note(what, Operation::SealAndHash, sealed);
+        self.note(what, SymmetricOperation::SealAndHash, sealed);
         Ok(text)
     }
 
     /// `Split()`: the keys of the two directions.
-    fn finish(mut self) -> (Finished, Vec<Step>) {
+    fn finish(mut self) -> (Finished, Vec<HandshakeStep>) {
         let (to_server, to_client) = hkdf2(&self.chaining_key, &[]);
         if self.trace.is_some() {
             let both = Zeroizing::new([&to_server[..], &to_client[..]].concat());
-            self.note("split", Operation::Split, &both);
+            self.note("split", SymmetricOperation::Split, &both);
         }
         let steps = self.trace.map_or_else(Vec::new, |trace| trace.steps);
         (Finished { hash: self.hash, to_server, to_client }, steps)

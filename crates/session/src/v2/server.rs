@@ -15,7 +15,7 @@ use ddes_wire::frame::{Frame, Opcode};
 use ddes_wire::v2::{
     BODY_MAX, Data, Farewell, Outcome as Answer, Reason, Rejection, Scope, Status, Suite, Welcome,
 };
-use ddes_wire::{Amounts, Sequence, SessionNumber, Standing, Token, Total};
+use ddes_wire::{Amounts, Sequence, SessionNumber, Standing, Token, Total, saturating};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -428,7 +428,7 @@ impl ServerSession {
             token: token.clone(),
             session,
             standing,
-            idle_millis: crate::saturating_u32(self.config.idle.as_millis()),
+            idle_millis: saturating::to_u32(saturating::millis(self.config.idle)),
             values_max: self.config.values_max,
         };
         let welcome = Zeroizing::new(welcome.encode());

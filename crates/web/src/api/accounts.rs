@@ -10,39 +10,39 @@ use ddes_ledger::{Account, AccountId};
 use ddes_server::watch::SessionState;
 use serde::{Deserialize, Serialize};
 
-use crate::answer::{Answer, Order, Params, Part, search, shown_secs};
+use crate::answer::{Answer, ListPart, Params, SortOrder, search, shown_secs};
 use crate::app::App;
 use crate::error::ApiError;
-use crate::mirror::{Kind, Row};
+use crate::mirror::{AccountKind, AccountRow};
 use crate::names::{Names, account_id, fingerprint};
-use crate::ranking::{Column, Ranking};
+use crate::ranking::{AccountColumn, Ranking};
 
 /// How long a request for one account waits until all accounts are known.
 const LOOK_MAX: Duration = Duration::from_secs(10);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Query {
+pub(crate) struct AccountsQuery {
     q: Option<String>,
     #[serde(default)]
-    sort: Column,
+    sort: AccountColumn,
     #[serde(default)]
-    order: Order,
+    order: SortOrder,
     limit: Option<usize>,
     offset: Option<usize>,
 }
 
 #[derive(Serialize)]
-pub(crate) struct Accounts {
+pub(crate) struct AccountsJson {
     complete: bool,
     total: usize,
     all: usize,
-    accounts: Vec<Shown>,
+    accounts: Vec<AccountJson>,
 }
 
 /// An account, as the API shows it.
 #[derive(Serialize)]
-pub(crate) struct Shown {
+pub(crate) struct AccountJson {
     pub(crate) id: String,
     pub(crate) name: Option<Arc<str>>,
     pub(crate) kind: &'static str,
@@ -59,9 +59,9 @@ pub(crate) struct Shown {
 /// `GET /api/v1/accounts`
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
-    Params(query): Params<Query>,
-) -> Result<Answer<Accounts>, ApiError> {
-    let part = Part::parse(query.limit, query.offset)?;
+    Params(query): Params<AccountsQuery>,
+) -> Result<Answer<AccountsJson>, ApiError> {
+    let part = ListPart::parse(query.limit, query.offset)?;
     let ranking = Ranking { search: search(query.q)?, column: query.sort, order: query.order };
     let names = app.names.read(&app.aside).await?;
     let rows = app.mirror.rows().await;
@@ -69,9 +69,9 @@ pub(crate) async fn list(
     let open = open_accounts(&app);
     let shown = part.of(&places).iter().filter_map(|place| {
         let (kind, row) = rows.get(*place as usize)?;
-        Some(Shown::new(kind, row, &names, &open))
+        Some(AccountJson::new(kind, row, &names, &open))
     });
-    let accounts = Accounts {
+    let accounts = AccountsJson {
         complete: rows.is_complete,
         total: places.len(),
         all: rows.len(),
@@ -86,20 +86,25 @@ pub(crate) fn open_accounts(app: &App) -> HashSet<AccountId> {
     rows.filter(|row| row.state == SessionState::Open).filter_map(|row| row.account).collect()
 }
 
-impl Shown {
-    pub(crate) fn new(kind: Kind, row: &Row, names: &Names, open: &HashSet<AccountId>) -> Self {
+impl AccountJson {
+    pub(crate) fn new(
+        kind: AccountKind,
+        row: &AccountRow,
+        names: &Names,
+        open: &HashSet<AccountId>,
+    ) -> Self {
         let id = row.id(kind);
         let (min, max) = row.extremes(kind).unzip();
         let (first, last) = row.times().unzip();
         Self {
             id: account_id(&id),
             name: match kind {
-                Kind::Identity => names.get(row.key()).cloned(),
-                Kind::Classic => None,
+                AccountKind::Identity => names.get(row.key()).cloned(),
+                AccountKind::Classic => None,
             },
             kind: match kind {
-                Kind::Identity => "identity",
-                Kind::Classic => "classic",
+                AccountKind::Identity => "identity",
+                AccountKind::Classic => "classic",
             },
             count: row.count.to_string(),
             sum: row.sum.to_string(),
@@ -117,7 +122,7 @@ impl Shown {
 pub(crate) async fn one(
     State(app): State<Arc<App>>,
     id: Result<Path<String>, PathRejection>,
-) -> Result<Answer<Shown>, ApiError> {
+) -> Result<Answer<AccountJson>, ApiError> {
     let Path(text) = id.map_err(|_| ApiError::bad_request("the id is not UTF-8"))?;
     let names = app.names.read(&app.aside).await?;
     let unknown = || ApiError::not_found(format!("the ledger has no account {text}"));
@@ -126,8 +131,8 @@ pub(crate) async fn one(
         .ask(move |handle| async move { handle.account(id).await })
         .await?
         .ok_or_else(unknown)?;
-    let (kind, row) = Row::of(&id, &account);
-    Ok(Answer::now(Shown::new(kind, &row, &names, &open_accounts(&app))))
+    let (kind, row) = AccountRow::of(&id, &account);
+    Ok(Answer::now(AccountJson::new(kind, &row, &names, &open_accounts(&app))))
 }
 
 /// The account with this name in the API. A fingerprint says nothing about its key, so that the key

@@ -6,13 +6,15 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
-use crate::answer::{Answer, Given};
+use crate::answer::{ActionBody, Answer};
 use crate::app::App;
 use crate::error::ApiError;
-use crate::operations::{Configuration, LogLevel, Reloaded};
+use crate::operations::{ConfigurationView, LogLevel, Reloaded};
 
 /// `GET /api/v1/config`
-pub(crate) async fn config(State(app): State<Arc<App>>) -> Result<Answer<Configuration>, ApiError> {
+pub(crate) async fn config(
+    State(app): State<Arc<App>>,
+) -> Result<Answer<ConfigurationView>, ApiError> {
     Ok(Answer::now(app.configure(|operations| operations.config()).await?))
 }
 
@@ -24,40 +26,40 @@ pub(crate) async fn reload(State(app): State<Arc<App>>) -> Result<Answer<Reloade
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Level {
+pub(crate) struct LevelBody {
     level: LogLevel,
 }
 
 /// `PUT /api/v1/log`
 pub(crate) async fn set_log_level(
     State(app): State<Arc<App>>,
-    Given(Level { level }): Given<Level>,
-) -> Result<Answer<Level>, ApiError> {
+    ActionBody(LevelBody { level }): ActionBody<LevelBody>,
+) -> Result<Answer<LevelBody>, ApiError> {
     let set = app.configure(move |operations| operations.set_log_level(level)).await?;
     set.map_err(ApiError::unprocessable)?;
-    Ok(Answer::now(Level { level }))
+    Ok(Answer::now(LevelBody { level }))
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Stop {
+pub(crate) struct StopBody {
     confirm: String,
 }
 
 #[derive(Serialize)]
-pub(crate) struct Stopping {
+pub(crate) struct StoppingJson {
     stopping: bool,
 }
 
 /// `POST /api/v1/stop`
 pub(crate) async fn stop(
     State(app): State<Arc<App>>,
-    Given(Stop { confirm }): Given<Stop>,
-) -> Result<(StatusCode, Answer<Stopping>), ApiError> {
+    ActionBody(StopBody { confirm }): ActionBody<StopBody>,
+) -> Result<(StatusCode, Answer<StoppingJson>), ApiError> {
     if confirm != "stop" {
         return Err(ApiError::bad_request("to stop the server, send {\"confirm\":\"stop\"}"));
     }
     let operations = Arc::clone(&app.operations);
     app.aside.run(move || operations.stop()).await?;
-    Ok((StatusCode::ACCEPTED, Answer::now(Stopping { stopping: true })))
+    Ok((StatusCode::ACCEPTED, Answer::now(StoppingJson { stopping: true })))
 }

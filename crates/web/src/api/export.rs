@@ -12,15 +12,15 @@ use axum::response::{IntoResponse, Response};
 use ddes_ledger::AccountId;
 use futures_util::stream::unfold;
 use serde::Deserialize;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::SendError};
 
-use crate::answer::{Order, Params, search};
-use crate::api::accounts::{Shown, open_accounts};
+use crate::answer::{Params, SortOrder, search};
+use crate::api::accounts::{AccountJson, open_accounts};
 use crate::app::App;
 use crate::error::ApiError;
-use crate::mirror::Rows;
+use crate::mirror::AccountRows;
 use crate::names::Names;
-use crate::ranking::{Column, Places, Ranking};
+use crate::ranking::{AccountColumn, Ranking, RowOrder};
 
 /// Downloads at a time.
 pub(crate) const EXPORTS_MAX: usize = 2;
@@ -32,7 +32,7 @@ const PIECES_MAX: usize = 4;
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Format {
+enum ExportFormat {
     #[default]
     Csv,
     Ndjson,
@@ -40,19 +40,19 @@ enum Format {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Query {
+pub(crate) struct ExportQuery {
     #[serde(default)]
-    format: Format,
+    format: ExportFormat,
     q: Option<String>,
     #[serde(default)]
-    sort: Column,
+    sort: AccountColumn,
     #[serde(default)]
-    order: Order,
+    order: SortOrder,
 }
 
 pub(crate) async fn export(
     State(app): State<Arc<App>>,
-    Params(query): Params<Query>,
+    Params(query): Params<ExportQuery>,
 ) -> Result<Response, ApiError> {
     let ranking = Ranking { search: search(query.q)?, column: query.sort, order: query.order };
     let place = Arc::clone(&app.exports).try_acquire_owned().map_err(|_| {
@@ -64,19 +64,22 @@ pub(crate) async fn export(
         return Err(ApiError::unavailable("the accounts are still being read: try again"));
     }
     let places = app.ranked.places(&app.aside, ranking, &rows, &names).await?;
-    let table = Table { rows, places, names, open: open_accounts(&app), format: query.format };
+    let table =
+        AccountsTable { rows, places, names, open: open_accounts(&app), format: query.format };
     let (pieces, taken) = mpsc::channel(PIECES_MAX);
     tokio::task::spawn_blocking(move || {
-        table.write(&pieces);
+        let written = table.write(&pieces);
         drop(place);
+        // Of a client that has left nobody asks.
+        written
     });
     let body = unfold(taken, async |mut taken| {
         let piece = taken.recv().await?;
         Some((Ok::<_, Infallible>(piece), taken))
     });
     let (kind, name) = match query.format {
-        Format::Csv => ("text/csv; charset=utf-8", "accounts.csv"),
-        Format::Ndjson => ("application/x-ndjson", "accounts.ndjson"),
+        ExportFormat::Csv => ("text/csv; charset=utf-8", "accounts.csv"),
+        ExportFormat::Ndjson => ("application/x-ndjson", "accounts.ndjson"),
     };
     let disposition = format!("attachment; filename=\"{name}\"");
     let headers = [(CONTENT_TYPE, kind.to_owned()), (CONTENT_DISPOSITION, disposition)];
@@ -84,44 +87,42 @@ pub(crate) async fn export(
 }
 
 /// The accounts of one download.
-struct Table {
-    rows: Rows,
-    places: Places,
+struct AccountsTable {
+    rows: AccountRows,
+    places: RowOrder,
     names: Arc<Names>,
     open: HashSet<AccountId>,
-    format: Format,
+    format: ExportFormat,
 }
 
-impl Table {
-    /// Gives it piece by piece, until all is taken or the client has left.
-    fn write(&self, pieces: &mpsc::Sender<Bytes>) {
+impl AccountsTable {
+    /// Gives it piece by piece, until all is taken; an error, if the client leaves before that.
+    fn write(&self, pieces: &mpsc::Sender<Bytes>) -> Result<(), SendError<Bytes>> {
         let mut text = match self.format {
-            Format::Csv => format!("{}\r\n", HEAD.join(",")),
-            Format::Ndjson => String::new(),
+            ExportFormat::Csv => format!("{}\r\n", HEAD.join(",")),
+            ExportFormat::Ndjson => String::new(),
         };
         for place in self.places.iter() {
             let Some((kind, row)) = self.rows.get(*place as usize) else { continue };
-            let shown = Shown::new(kind, row, &self.names, &self.open);
+            let shown = AccountJson::new(kind, row, &self.names, &self.open);
             match self.format {
-                Format::Csv => push_csv(&mut text, &shown),
-                Format::Ndjson => push_json(&mut text, &shown),
+                ExportFormat::Csv => push_csv(&mut text, &shown),
+                ExportFormat::Ndjson => push_json(&mut text, &shown),
             }
-            if text.len() >= PIECE_BYTES
-                && pieces.blocking_send(std::mem::take(&mut text).into()).is_err()
-            {
-                return;
+            if text.len() >= PIECE_BYTES {
+                pieces.blocking_send(std::mem::take(&mut text).into())?;
             }
         }
-        // A client that has left needs no last piece.
-        pieces.blocking_send(text.into()).unwrap_or(());
+        pieces.blocking_send(text.into())
     }
 }
 
 const HEAD: [&str; 11] =
     ["id", "name", "kind", "count", "sum", "mean", "min", "max", "first_seen", "last_seen", "open"];
 
-fn push_csv(text: &mut String, shown: &Shown) {
-    let Shown { id, name, kind, count, sum, mean, min, max, first_seen, last_seen, open } = shown;
+fn push_csv(text: &mut String, shown: &AccountJson) {
+    let AccountJson { id, name, kind, count, sum, mean, min, max, first_seen, last_seen, open } =
+        shown;
     let or_empty = |cell: &Option<String>| cell.as_deref().map_or_else(String::new, str::to_owned);
     let cells = [
         id.clone(),
@@ -140,7 +141,7 @@ fn push_csv(text: &mut String, shown: &Shown) {
     text.push_str("\r\n");
 }
 
-fn push_json(text: &mut String, shown: &Shown) {
+fn push_json(text: &mut String, shown: &AccountJson) {
     // Strings and numbers always have a form in JSON.
     if let Ok(line) = serde_json::to_string(shown) {
         text.push_str(&line);

@@ -1,5 +1,6 @@
 //! `/api/v1/ledger`: the ledger, verifying it, and checking a receipt against it.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,38 +9,41 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use ddes_ledger::audit::VerifyError;
 use ddes_ledger::{Health, Statement, Subject};
+use ddes_wire::shown::hex;
 use serde::{Deserialize, Serialize};
 
-use crate::answer::{Answer, Given, shown_time};
+use crate::answer::{ActionBody, Answer, shown_time};
 use crate::api::sessions::serial;
 use crate::app::{App, lock};
 use crate::error::ApiError;
 use crate::names::account_id;
 use crate::operations::ReceiptFault;
-use crate::verification::{Finding, Job, Outcome, find, verify};
+use crate::verification::{
+    VerificationFinding, VerificationJob, VerificationOutcome, find, verify,
+};
 
 #[derive(Serialize)]
-pub(crate) struct Ledger {
+pub(crate) struct LedgerJson {
     kind: &'static str,
     path: Option<String>,
     size_bytes: Option<u64>,
     segments: Option<u64>,
-    head: Option<Head>,
+    head: Option<HeadJson>,
     checkpoint: Option<u64>,
     health: &'static str,
     free_bytes: Option<u64>,
-    last_verification: Option<Finding>,
-    job: Option<Running>,
+    last_verification: Option<VerificationFinding>,
+    job: Option<RunningJson>,
 }
 
 #[derive(Serialize)]
-struct Head {
+struct HeadJson {
     batch: u64,
     chain: String,
 }
 
 #[derive(Serialize)]
-struct Running {
+struct RunningJson {
     id: u64,
     state: &'static str,
     started: String,
@@ -48,13 +52,13 @@ struct Running {
 }
 
 /// `GET /api/v1/ledger`
-pub(crate) async fn ledger(State(app): State<Arc<App>>) -> Result<Answer<Ledger>, ApiError> {
+pub(crate) async fn ledger(State(app): State<Arc<App>>) -> Result<Answer<LedgerJson>, ApiError> {
     let view = app.ask(|handle| async move { handle.ledger().await }).await?;
     let view = view.ok_or_else(ApiError::no_answer)?;
     let files = *lock(&app.ledger_files);
     let (folder, database) = (app.about.ledger.as_ref(), app.about.database.as_ref());
     let batches = view.head.map_or(0, |(batch, _)| batch);
-    Ok(Answer::now(Ledger {
+    Ok(Answer::now(LedgerJson {
         kind: match (folder, database) {
             (Some(_), _) => "folder",
             (None, Some(_)) => "postgres",
@@ -63,7 +67,7 @@ pub(crate) async fn ledger(State(app): State<Arc<App>>) -> Result<Answer<Ledger>
         path: folder.map(|path| path.display().to_string()).or_else(|| database.cloned()),
         size_bytes: files.map(|files| files.bytes),
         segments: files.map(|files| files.segments),
-        head: view.head.map(|(batch, chain)| Head { batch, chain: hex(&chain.0) }),
+        head: view.head.map(|(batch, chain)| HeadJson { batch, chain: hex(&chain.0) }),
         checkpoint: view.checkpoint,
         health: match view.health {
             Health::Good => "good",
@@ -73,26 +77,22 @@ pub(crate) async fn ledger(State(app): State<Arc<App>>) -> Result<Answer<Ledger>
         },
         free_bytes: files.map(|files| files.free_bytes),
         last_verification: app.verification.last(),
-        job: app.verification.running().map(|job| Running::new(&job, batches)),
+        job: app.verification.running().map(|job| RunningJson::new(&job, batches)),
     }))
 }
 
-impl Running {
+impl RunningJson {
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         clippy::cast_precision_loss,
         reason = "a share of the batches, for people"
     )]
-    fn new(job: &Job, all_batches: u64) -> Self {
+    fn new(job: &VerificationJob, all_batches: u64) -> Self {
         let done_batches = (job.progress() * all_batches as f64) as u64;
         let started = shown_time(job.started);
         Self { id: job.id, state: "running", started, done_batches, all_batches }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn folder(app: &App) -> Result<PathBuf, ApiError> {
@@ -101,7 +101,7 @@ fn folder(app: &App) -> Result<PathBuf, ApiError> {
     })
 }
 
-fn begin(app: &App) -> Result<Arc<Job>, ApiError> {
+fn begin(app: &App) -> Result<Arc<VerificationJob>, ApiError> {
     app.verification.begin().ok_or_else(|| {
         ApiError::conflict("the ledger is being verified already: wait until that has ended")
     })
@@ -122,15 +122,16 @@ pub(crate) async fn start(
         let began = std::time::Instant::now();
         let work = Arc::clone(&job);
         let found = app.aside.run(move || find(&folder, &work)).await.unwrap_or_else(|_| {
-            Finding::new(Outcome::Failed, "The verification panicked: see the log.".into(), began)
+            VerificationFinding::new(
+                VerificationOutcome::Failed,
+                "The verification panicked: see the log.".into(),
+                began,
+            )
         });
         let (shared, finding) = (Arc::clone(&app), found.clone());
-        let said = app.aside.run(move || {
-            let kept = shared.verification.keep(&finding);
-            shared.operations.verified(&finding, kept);
-        });
-        // It is in the answer all the same.
-        said.await.unwrap_or(());
+        let kept = app.aside.run(move || shared.verification.keep(&finding)).await;
+        let kept = kept.unwrap_or_else(|_| Err(io::Error::other("its thread panicked")));
+        app.operations.verified(&found, kept);
         app.verification.end(&job, Some(found));
     });
     Ok((StatusCode::ACCEPTED, Answer::now(Started { job: id })))
@@ -141,7 +142,7 @@ pub(crate) struct JobAnswer {
     id: u64,
     state: &'static str,
     progress: f64,
-    result: Option<Finding>,
+    result: Option<VerificationFinding>,
 }
 
 /// `GET /api/v1/jobs/{id}`
@@ -175,7 +176,7 @@ pub(crate) struct Checked {
 /// what it states. The second question reads the whole ledger.
 pub(crate) async fn receipt(
     State(app): State<Arc<App>>,
-    Given(ReceiptText { receipt }): Given<ReceiptText>,
+    ActionBody(ReceiptText { receipt }): ActionBody<ReceiptText>,
 ) -> Result<Answer<Checked>, ApiError> {
     let folder = folder(&app)?;
     let operations = Arc::clone(&app.operations);
@@ -200,7 +201,11 @@ pub(crate) async fn receipt(
     checked.await.map_err(failed)??.map(Answer::now)
 }
 
-fn check(folder: &std::path::Path, statement: &Statement, job: &Job) -> Result<Checked, ApiError> {
+fn check(
+    folder: &std::path::Path,
+    statement: &Statement,
+    job: &VerificationJob,
+) -> Result<Checked, ApiError> {
     match verify(folder, std::slice::from_ref(statement), job) {
         Ok(_) => Ok(Checked { outcome: "holds", text: summary(statement) }),
         Err(VerifyError::Receipt { why, .. }) => {

@@ -13,25 +13,25 @@ use crate::access::CanAct;
 use crate::answer::{Answer, shown_time};
 use crate::app::{App, lock};
 use crate::error::ApiError;
-use crate::health::{Health, ServerState, is_refusal, occurrences};
-use crate::history::{History, Rates, Step};
+use crate::health::{HealthLine, ServingState, is_refusal, occurrences};
+use crate::history::{History, HistorySecond, MeanRates};
 use crate::totals::CachedTotals;
 
 #[derive(Serialize)]
-pub(crate) struct Overview {
-    server: Server,
+pub(crate) struct OverviewJson {
+    server: ServerJson,
     can_act: bool,
-    health: Health,
-    sessions: Sessions,
-    rates: Rates,
-    commit: Commit,
+    health: HealthLine,
+    sessions: SessionCountsJson,
+    rates: MeanRates,
+    commit: CommitJson,
     totals: Sums,
     refusals: Vec<Refusals>,
     history: Series,
 }
 
 #[derive(Serialize)]
-struct Server {
+struct ServerJson {
     version: &'static str,
     address: String,
     http: String,
@@ -39,7 +39,7 @@ struct Server {
     uptime_secs: u64,
     fingerprint: String,
     boot: String,
-    state: ServerState,
+    state: ServingState,
     classic: bool,
     allow_any: bool,
     suites: Vec<&'static str>,
@@ -47,7 +47,7 @@ struct Server {
 }
 
 #[derive(Serialize)]
-struct Sessions {
+struct SessionCountsJson {
     open: u64,
     unproven: usize,
     classic: u64,
@@ -56,7 +56,7 @@ struct Sessions {
 }
 
 #[derive(Serialize)]
-struct Commit {
+struct CommitJson {
     p50_micros: Option<f64>,
     p99_micros: Option<f64>,
     queued_values: usize,
@@ -91,18 +91,18 @@ struct Series {
 pub(crate) async fn overview(
     State(app): State<Arc<App>>,
     Extension(CanAct(can_act)): Extension<CanAct>,
-) -> Result<Answer<Overview>, ApiError> {
+) -> Result<Answer<OverviewJson>, ApiError> {
     let known = CachedTotals::last_known(&app).await;
     let (totals, totals_time) = known.ok_or_else(ApiError::no_answer)?;
     let stats = app.watch.stats();
     let (all, last_minute) = occurrences(&app, &stats);
     let history = lock(&app.history);
     let (p50_micros, p99_micros) = history.commit_micros();
-    Ok(Answer::now(Overview {
+    Ok(Answer::now(OverviewJson {
         server: server(&app, &stats),
         can_act,
-        health: Health::of(&app, &stats, &last_minute),
-        sessions: Sessions {
+        health: HealthLine::of(&app, &stats, &last_minute),
+        sessions: SessionCountsJson {
             open: stats.counts.v2.open() + stats.counts.classic.open(),
             unproven: stats.gauges.unproven,
             classic: stats.counts.classic.open(),
@@ -110,7 +110,7 @@ pub(crate) async fn overview(
             max: app.about.limits.bounds().connections_max,
         },
         rates: history.rates(),
-        commit: Commit { p50_micros, p99_micros, queued_values: stats.gauges.queued_values },
+        commit: CommitJson { p50_micros, p99_micros, queued_values: stats.gauges.queued_values },
         totals: Sums {
             as_of: shown_time(totals_time),
             accounts: totals.accounts.to_string(),
@@ -122,9 +122,9 @@ pub(crate) async fn overview(
     }))
 }
 
-fn server(app: &App, stats: &ServerStats) -> Server {
+fn server(app: &App, stats: &ServerStats) -> ServerJson {
     let uptime = SystemTime::now().duration_since(app.started);
-    Server {
+    ServerJson {
         version: app.about.version,
         address: app.about.address.to_string(),
         http: app.access.address.to_string(),
@@ -133,7 +133,7 @@ fn server(app: &App, stats: &ServerStats) -> Server {
         uptime_secs: uptime.map_or(stats.uptime(), |uptime| uptime).as_secs(),
         fingerprint: app.about.fingerprint.clone(),
         boot: app.boot.clone(),
-        state: ServerState::of(app, stats),
+        state: ServingState::of(app, stats),
         classic: app.about.is_classic,
         allow_any: app.about.allows_any,
         suites: app.about.suites.iter().map(|suite| suite_name(*suite)).collect(),
@@ -152,7 +152,7 @@ fn refusals(all: &CauseCounts, last_minute: &CauseCounts) -> Vec<Refusals> {
 }
 
 fn series(history: &History) -> Series {
-    let of = |value: fn(&Step) -> Option<f64>| history.steps().map(value).collect();
+    let of = |value: fn(&HistorySecond) -> Option<f64>| history.steps().map(value).collect();
     Series {
         step_secs: 1,
         values_per_sec: history.steps().map(|step| step.values_per_sec).collect(),

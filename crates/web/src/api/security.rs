@@ -18,14 +18,14 @@ use crate::health::{is_refusal, meaning, occurrences};
 const NETWORKS_SHOWN: usize = 50;
 
 #[derive(Serialize)]
-pub(crate) struct Security {
-    reasons: Vec<Reason>,
-    networks: Vec<Network>,
-    limits: Vec<Limit>,
+pub(crate) struct SecurityJson {
+    reasons: Vec<ReasonJson>,
+    networks: Vec<NetworkJson>,
+    limits: Vec<LimitJson>,
 }
 
 #[derive(Serialize)]
-struct Reason {
+struct ReasonJson {
     reason: &'static str,
     count: u64,
     last_minute: u64,
@@ -33,7 +33,7 @@ struct Reason {
 }
 
 #[derive(Serialize)]
-struct Network {
+struct NetworkJson {
     network: String,
     failures: u64,
     last_at: String,
@@ -41,7 +41,7 @@ struct Network {
 }
 
 #[derive(Serialize)]
-struct Limit {
+struct LimitJson {
     name: &'static str,
     /// `None` without a limit.
     limit: Option<u64>,
@@ -49,21 +49,21 @@ struct Limit {
     used: Option<u64>,
 }
 
-pub(crate) async fn security(State(app): State<Arc<App>>) -> Answer<Security> {
+pub(crate) async fn security(State(app): State<Arc<App>>) -> Answer<SecurityJson> {
     let stats = app.watch.stats();
     let (all, last_minute) = occurrences(&app, &stats);
     let happened = all.iter().filter(|(cause, count)| is_refusal(*cause) && *count > 0);
-    let reasons = happened.map(|(cause, count)| Reason {
+    let reasons = happened.map(|(cause, count)| ReasonJson {
         reason: cause.as_str(),
         count,
         last_minute: last_minute.get(cause),
         text: meaning(cause),
     });
     let reasons = reasons.collect();
-    Answer::now(Security { reasons, networks: networks(&app), limits: limits(&app, &stats) })
+    Answer::now(SecurityJson { reasons, networks: networks(&app), limits: limits(&app, &stats) })
 }
 
-fn networks(app: &App) -> Vec<Network> {
+fn networks(app: &App) -> Vec<NetworkJson> {
     let now = Instant::now();
     let kept = app.watch.networks();
     let mut failing: Vec<(u64, &NetworkFailures)> =
@@ -73,7 +73,7 @@ fn networks(app: &App) -> Vec<Network> {
         other.cmp(one).then(second.last_at.cmp(&first.last_at))
     });
     let clock = Clock::now();
-    let shown = failing.into_iter().take(NETWORKS_SHOWN).map(|(failures, network)| Network {
+    let shown = failing.into_iter().take(NETWORKS_SHOWN).map(|(failures, network)| NetworkJson {
         network: format!("{}/{}", shown_address(network.address), network.prefix),
         failures,
         last_at: shown_time(clock.time(network.last_at)),
@@ -91,14 +91,14 @@ fn shown_address(address: IpAddr) -> String {
     address.to_canonical().to_string()
 }
 
-fn limits(app: &App, stats: &ServerStats) -> Vec<Limit> {
+fn limits(app: &App, stats: &ServerStats) -> Vec<LimitJson> {
     let (bounds, gauges) = (app.about.limits.bounds(), &stats.gauges);
-    let held = |name, limit: usize, used: usize| Limit {
+    let held = |name, limit: usize, used: usize| LimitJson {
         name,
         limit: Some(limit as u64),
         used: Some(used as u64),
     };
-    let by_network = |name, limit: Option<u64>| Limit { name, limit, used: None };
+    let by_network = |name, limit: Option<u64>| LimitJson { name, limit, used: None };
     let rate = |limit: Option<NonZeroU32>| limit.map(|limit| limit.get().into());
     vec![
         held("connections", bounds.connections_max, gauges.connections),

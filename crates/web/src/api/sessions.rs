@@ -1,6 +1,5 @@
 //! `/api/v1/sessions`: connections and their sessions, and ending them.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::extract::rejection::PathRejection;
@@ -10,7 +9,7 @@ use ddes_server::watch::{Profile, SessionRow, SessionState};
 use serde::{Deserialize, Serialize};
 
 use crate::about::suite_name;
-use crate::answer::{Answer, Given, Order, Params, Part, search, shown_time};
+use crate::answer::{ActionBody, Answer, ListPart, Params, SortOrder, search, shown_time};
 use crate::app::{App, Clock};
 use crate::error::ApiError;
 use crate::names::{account_id, fingerprint};
@@ -22,14 +21,14 @@ const EXCESS_MIN: u64 = 10;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Query {
+pub(crate) struct SessionsQuery {
     q: Option<String>,
     profile: Option<ProfileName>,
     state: Option<StateName>,
     #[serde(default)]
-    sort: Column,
+    sort: SessionColumn,
     #[serde(default)]
-    order: Order,
+    order: SortOrder,
     limit: Option<usize>,
     offset: Option<usize>,
 }
@@ -50,7 +49,7 @@ enum StateName {
 
 #[derive(Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Column {
+enum SessionColumn {
     #[default]
     Id,
     Peer,
@@ -62,14 +61,14 @@ enum Column {
 }
 
 #[derive(Serialize)]
-pub(crate) struct Sessions {
+pub(crate) struct SessionsJson {
     total: usize,
     all: usize,
-    sessions: Vec<Session>,
+    sessions: Vec<SessionJson>,
 }
 
 #[derive(Serialize)]
-pub(crate) struct Session {
+pub(crate) struct SessionJson {
     id: u64,
     profile: &'static str,
     suite: Option<&'static str>,
@@ -90,20 +89,20 @@ pub(crate) struct Session {
 
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
-    Params(query): Params<Query>,
-) -> Result<Answer<Sessions>, ApiError> {
-    let part = Part::parse(query.limit, query.offset)?;
+    Params(query): Params<SessionsQuery>,
+) -> Result<Answer<SessionsJson>, ApiError> {
+    let part = ListPart::parse(query.limit, query.offset)?;
     let text = search(query.q.clone())?;
     let all = app.watch.all_sessions();
     let mut found: Vec<&SessionRow> =
         all.iter().filter(|row| query.fits(row) && matches(row, text.as_deref())).collect();
     sort(&mut found, query.sort, query.order);
     let clock = Clock::now();
-    let sessions = part.of(&found).iter().map(|row| Session::new(clock, row)).collect();
-    Ok(Answer::now(Sessions { total: found.len(), all: all.len(), sessions }))
+    let sessions = part.of(&found).iter().map(|row| SessionJson::new(clock, row)).collect();
+    Ok(Answer::now(SessionsJson { total: found.len(), all: all.len(), sessions }))
 }
 
-impl Query {
+impl SessionsQuery {
     fn fits(&self, row: &SessionRow) -> bool {
         let profile = self.profile.is_none_or(|profile| match profile {
             ProfileName::V2 => row.profile == Profile::V2,
@@ -120,27 +119,26 @@ impl Query {
 /// Whether the number, peer, name or account of a session contains the text.
 fn matches(row: &SessionRow, text: Option<&str>) -> bool {
     let Some(text) = text else { return true };
-    let mut shown = String::with_capacity(64);
-    // A string takes what is written.
-    write!(shown, "#{} {}", row.serial, row.peer).unwrap_or(());
-    shown.contains(text)
+    format!("#{} {}", row.serial, row.peer).contains(text)
         || row.name.as_ref().is_some_and(|name| name.to_lowercase().contains(text))
         || row.account.as_ref().is_some_and(|id| account_id(id).to_lowercase().contains(text))
 }
 
-fn sort(rows: &mut [&SessionRow], column: Column, order: Order) {
+fn sort(rows: &mut [&SessionRow], column: SessionColumn, order: SortOrder) {
     match column {
-        Column::Id => by(rows, order, |row| Some(row.serial)),
-        Column::Peer => by(rows, order, |row| Some((row.peer.ip(), row.peer.port()))),
-        Column::Name => by(rows, order, |row| row.name.as_ref().map(|name| name.to_lowercase())),
-        Column::Idle => by(rows, order, |row| row.idle_at),
-        Column::Sum => by(rows, order, |row| Some(row.sum.get())),
-        Column::Count => by(rows, order, |row| Some(row.count)),
-        Column::Opened => by(rows, order, |row| Some(row.opened)),
+        SessionColumn::Id => by(rows, order, |row| Some(row.serial)),
+        SessionColumn::Peer => by(rows, order, |row| Some((row.peer.ip(), row.peer.port()))),
+        SessionColumn::Name => {
+            by(rows, order, |row| row.name.as_ref().map(|name| name.to_lowercase()));
+        }
+        SessionColumn::Idle => by(rows, order, |row| row.idle_at),
+        SessionColumn::Sum => by(rows, order, |row| Some(row.sum.get())),
+        SessionColumn::Count => by(rows, order, |row| Some(row.count)),
+        SessionColumn::Opened => by(rows, order, |row| Some(row.opened)),
     }
 }
 
-fn by<K: Ord>(rows: &mut [&SessionRow], order: Order, key: impl Fn(&SessionRow) -> Option<K>) {
+fn by<K: Ord>(rows: &mut [&SessionRow], order: SortOrder, key: impl Fn(&SessionRow) -> Option<K>) {
     let mut keyed: Vec<_> = rows.iter().map(|row| (key(row), *row)).collect();
     keyed.sort_unstable_by(|(one, first), (other, second)| {
         by_key(order, one.as_ref(), other.as_ref()).then(first.serial.cmp(&second.serial))
@@ -148,7 +146,7 @@ fn by<K: Ord>(rows: &mut [&SessionRow], order: Order, key: impl Fn(&SessionRow) 
     rows.iter_mut().zip(keyed).for_each(|(row, (_, sorted))| *row = sorted);
 }
 
-impl Session {
+impl SessionJson {
     fn new(clock: Clock, row: &SessionRow) -> Self {
         let shown = |at| shown_time(clock.time(at));
         let key = row.account.as_ref().and_then(|id| match id {
@@ -181,7 +179,7 @@ impl Session {
 pub(crate) struct OneSession {
     schema_version: u32,
     #[serde(flatten)]
-    session: Session,
+    session: SessionJson,
 }
 
 pub(crate) async fn one(
@@ -190,12 +188,12 @@ pub(crate) async fn one(
 ) -> Result<Json<OneSession>, ApiError> {
     let id = serial(id)?;
     let row = app.watch.session(id).ok_or_else(|| gone(id))?;
-    let session = Session::new(Clock::now(), &row);
+    let session = SessionJson::new(Clock::now(), &row);
     Ok(Json(OneSession { schema_version: crate::SCHEMA_VERSION, session }))
 }
 
 #[derive(Serialize)]
-pub(crate) struct Ended {
+pub(crate) struct EndedJson {
     ended: usize,
 }
 
@@ -203,11 +201,11 @@ pub(crate) struct Ended {
 pub(crate) async fn end(
     State(app): State<Arc<App>>,
     id: Result<Path<u64>, PathRejection>,
-) -> Result<Answer<Ended>, ApiError> {
+) -> Result<Answer<EndedJson>, ApiError> {
     let id = serial(id)?;
     match app.ask(move |handle| async move { handle.end(Some(id)).await }).await? {
         0 => Err(gone(id)),
-        ended => Ok(Answer::now(Ended { ended })),
+        ended => Ok(Answer::now(EndedJson { ended })),
     }
 }
 
@@ -220,8 +218,8 @@ pub(crate) struct EndAll {
 /// `POST /api/v1/sessions/end-all`
 pub(crate) async fn end_all(
     State(app): State<Arc<App>>,
-    Given(EndAll { expect }): Given<EndAll>,
-) -> Result<Answer<Ended>, ApiError> {
+    ActionBody(EndAll { expect }): ActionBody<EndAll>,
+) -> Result<Answer<EndedJson>, ApiError> {
     let open = app.watch.stats().gauges.connections as u64;
     let most = expect.saturating_add(EXCESS_MIN.max(expect / 10));
     if open > most {
@@ -229,7 +227,9 @@ pub(crate) async fn end_all(
             format!("{open} are open now, far more than {expect}: ask again with that number");
         return Err(ApiError::conflict(message));
     }
-    Ok(Answer::now(Ended { ended: app.ask(|handle| async move { handle.end(None).await }).await? }))
+    Ok(Answer::now(EndedJson {
+        ended: app.ask(|handle| async move { handle.end(None).await }).await?,
+    }))
 }
 
 pub(crate) fn serial(id: Result<Path<u64>, PathRejection>) -> Result<u64, ApiError> {

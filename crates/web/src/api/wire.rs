@@ -47,23 +47,25 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Answer<Traces> {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Query {
-    after: Option<u64>,
+pub(crate) struct WireQuery {
+    /// Without it all that are kept.
+    #[serde(default)]
+    after: u64,
 }
 
 #[derive(Serialize)]
-pub(crate) struct Wire {
+pub(crate) struct WireJson {
     id: u64,
     peer: String,
     profile: &'static str,
     from_start: bool,
     ended: Option<String>,
     dropped: u64,
-    frames: Vec<Frame>,
+    frames: Vec<FrameJson>,
 }
 
 #[derive(Serialize)]
-struct Frame {
+struct FrameJson {
     seq: u64,
     at: String,
     micros_since_open: u64,
@@ -80,16 +82,15 @@ struct Frame {
 pub(crate) async fn one(
     State(app): State<Arc<App>>,
     id: Result<Path<u64>, PathRejection>,
-    Params(query): Params<Query>,
-) -> Result<Answer<Wire>, ApiError> {
+    Params(query): Params<WireQuery>,
+) -> Result<Answer<WireJson>, ApiError> {
     let id = serial(id)?;
-    // Without `after` all that are kept.
-    let trace = app.watch.trace(id, query.after.unwrap_or(0)).ok_or_else(|| untraced(id))?;
+    let trace = app.watch.trace(id, query.after).ok_or_else(|| untraced(id))?;
     let (clock, of) = (Clock::now(), &trace.connection);
     let frame = |frame: &TracedFrame| {
-        let Told { name, note, seen } = Told::of(of, frame);
+        let FrameTold { name, note, seen } = FrameTold::of(of, frame);
         let at = of.opened.checked_add(Duration::from_micros(frame.micros));
-        Frame {
+        FrameJson {
             seq: frame.seq,
             at: shown_time(clock.time(at.unwrap_or(of.opened))),
             micros_since_open: frame.micros,
@@ -105,7 +106,7 @@ pub(crate) async fn one(
             seen,
         }
     };
-    Ok(Answer::now(Wire {
+    Ok(Answer::now(WireJson {
         id,
         peer: of.peer.to_string(),
         profile: of.profile.as_str(),
@@ -153,14 +154,14 @@ fn untraced(id: u64) -> ApiError {
 }
 
 /// What there is to tell of a frame.
-struct Told {
+struct FrameTold {
     name: String,
     note: &'static str,
     /// What an eavesdropper sees of it.
     seen: &'static str,
 }
 
-impl Told {
+impl FrameTold {
     fn of(connection: &TracedConnection, frame: &TracedFrame) -> Self {
         let is_in = frame.direction == Direction::In;
         let (note, seen) = match (connection.profile, frame.opcode) {

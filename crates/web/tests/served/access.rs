@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use ddes_web::{Events, Token, Web, WebError, WebOptions};
+use ddes_web::{AccessToken, Events, Web, WebError, WebOptions};
 use serde_json::json;
 
 use crate::world::{Plan, World};
@@ -22,7 +22,7 @@ fn on_loopback_reading_needs_nothing_and_acting_needs_the_token() {
         world.send(&head, "{\"expect\":0}")
     };
     let good = format!("Authorization: Bearer {}\r\n", world.token);
-    let wrong = format!("Authorization: Bearer {}\r\n", *Token::random().unwrap().to_hex());
+    let wrong = format!("Authorization: Bearer {}\r\n", *AccessToken::random().unwrap().to_hex());
     let marked = "X-Ddes-Action: 1\r\n";
     assert_eq!(action(marked).error(), (401, "unauthorized".into()));
     assert_eq!(action(&format!("{marked}{wrong}")).error(), (401, "unauthorized".into()));
@@ -126,12 +126,65 @@ fn plain_http_off_loopback_is_refused_unless_it_is_allowed() {
         listen: SocketAddr::from(([0, 0, 0, 0], 0)),
         allow_plain,
         hosts: Vec::new(),
-        token: Token::random().unwrap(),
+        token: AccessToken::random().unwrap(),
+        read_token: None,
         events: Events::default(),
         connections_max: 1,
     };
     assert!(matches!(Web::bind(options(false)), Err(WebError::Plain(_))));
     assert!(Web::bind(options(true)).is_ok());
+}
+
+#[test]
+fn the_token_that_only_reads_reads_everything_and_every_action_refuses_it() {
+    let world = World::of(Plan { is_public: true, ..Plan::default() });
+    let ask = |method: &str, path: &str, token: &str, headers: &str| {
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {token}\r\n{headers}",
+            world.http
+        );
+        world.send(&head, "")
+    };
+    let document = crate::document::document();
+    let paths = document["paths"].as_object().unwrap();
+    let concrete = |path: &str| path.replace("{id}", "1");
+    for (path, methods) in paths {
+        for method in methods.as_object().unwrap().keys().filter(|name| *name != "parameters") {
+            let (method, path) = (method.to_uppercase(), concrete(path));
+            if method == "GET" {
+                // A stream has no end, and its head comes at once elsewhere.
+                if path != "/api/v1/events" {
+                    let status = ask("HEAD", &path, &world.read_token, "").status;
+                    assert!(![401, 403].contains(&status), "{path}: {status}");
+                }
+                continue;
+            }
+            for headers in ["", "X-Ddes-Action: 1\r\n", "Cookie: a=b\r\nX-Ddes-Action: 1\r\n"] {
+                let refused = ask(&method, &path, &world.read_token, headers);
+                assert_eq!(refused.error(), (403, "forbidden".into()), "{method} {path}");
+                assert!(refused.body.contains("may read, not act"), "{refused:?}");
+            }
+        }
+    }
+    let overview = ask("GET", "/api/v1/overview", &world.read_token, "");
+    assert_eq!((overview.status, &overview.json()["can_act"]), (200, &false.into()));
+    let metrics = ask("GET", "/metrics", &world.read_token, "");
+    assert!(metrics.status == 200 && metrics.body.contains("ddes_"), "{metrics:?}");
+    // It opens no login, and is no code of one.
+    assert_eq!(ask("GET", "/login", &world.read_token, "").status, 403);
+    let as_code = format!("/login?code={}", world.read_token);
+    assert_eq!(ask("GET", &as_code, &world.read_token, "").status, 403);
+    // One digit off it is nothing.
+    let wrong = world.read_token.chars().rev().collect::<String>();
+    assert_eq!(ask("GET", "/metrics", &wrong, "").error().0, 401);
+    // A session that may act is none the less for it.
+    let link = world.web.as_ref().unwrap().login_link().unwrap();
+    let login = world.get(&link[link.find("/login").unwrap()..]);
+    let proof = login.header("location").unwrap().strip_prefix("/#proof=").unwrap();
+    let cookie = login.header("set-cookie").unwrap().split_once("; ").unwrap().0;
+    let session = format!("Cookie: {cookie}\r\nX-Ddes-Action: {proof}\r\n");
+    let overview = ask("GET", "/api/v1/overview", &world.read_token, &session);
+    assert_eq!(overview.json()["can_act"], true);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::world::{Plan, Response, World, folder};
 
 const METHODS: [&str; 4] = ["GET", "POST", "PUT", "DELETE"];
 
-fn document() -> Value {
+pub(crate) fn document() -> Value {
     serde_json::from_str(include_str!("../../../../docs/openapi.json")).unwrap()
 }
 

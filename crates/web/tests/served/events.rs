@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::time::{Instant, SystemTime};
 
-use ddes_web::Event;
+use ddes_web::LogEvent;
 use serde_json::{Map, Value, json};
 
 use crate::world::{LONG, World};
@@ -36,10 +36,10 @@ fn next(stream: &mut BufReader<TcpStream>, prefix: &str) -> String {
     }
 }
 
-fn publish(world: &World, number: usize) {
+fn publish(world: &World, number: impl Into<Value>) {
     let mut fields = Map::new();
     fields.insert("number".into(), number.into());
-    world.events.publish(Event { name: "admitted", at: SystemTime::UNIX_EPOCH, fields });
+    world.events.publish(LogEvent { name: "admitted", at: SystemTime::UNIX_EPOCH, fields });
 }
 
 #[test]
@@ -66,8 +66,9 @@ fn an_event_has_its_name_its_number_and_the_fields_of_the_log() {
 fn a_stream_that_falls_behind_is_told_how_much_it_missed() {
     let world = World::start();
     let mut stream = follow(&world);
-    // More than wait for a stream, before it can take one.
-    (0..5000).for_each(|number| publish(&world, number));
+    // More than the system's buffers take and than wait for a stream, however quick it is.
+    let long = "1".repeat(10_000);
+    (0..5000).for_each(|_| publish(&world, long.as_str()));
     while next(&mut stream, "event: ") != "dropped" {}
     let data: Value = serde_json::from_str(&next(&mut stream, "data: ")).unwrap();
     assert!(data["count"].as_str().unwrap().parse::<u64>().unwrap() > 0, "{data}");

@@ -16,8 +16,9 @@ use ddes_ledger::{Ledger, Statement};
 use ddes_server::{Server, ServerHandle, ServerOptions};
 use ddes_session::v2::ServerConfig;
 use ddes_web::{
-    About, ConfigEntry, Configuration, Draining, Events, Finding, Limits, LogLevel, Operations,
-    Origin, ReceiptFault, Reloaded, Token, Web, WebError, WebHandle, WebOptions,
+    About, AccessToken, ConfigEntry, ConfigurationView, Draining, Events, LogLevel, Operations,
+    ReceiptFault, ReloadableLimits, Reloaded, ValueOrigin, VerificationFinding, Web, WebError,
+    WebHandle, WebOptions,
 };
 use ddes_wire::v2::{GroupSize, Suite};
 use serde_json::Value;
@@ -44,6 +45,7 @@ pub(crate) struct World {
     /// Where the page is, on loopback.
     pub(crate) http: SocketAddr,
     pub(crate) token: String,
+    pub(crate) read_token: String,
     pub(crate) web: Option<WebHandle>,
     pub(crate) events: Events,
     pub(crate) draining: Draining,
@@ -58,15 +60,15 @@ struct Process {
 }
 
 impl Operations for Process {
-    fn config(&self) -> Configuration {
+    fn config(&self) -> ConfigurationView {
         let entry = ConfigEntry {
             key: "idle_secs".into(),
             value: Some("60".into()),
-            origin: Origin::File,
+            origin: ValueOrigin::File,
             r#where: Some("ddes.toml:7".into()),
             reloadable: true,
         };
-        Configuration { entries: vec![entry], file: Some("ddes.toml".into()) }
+        ConfigurationView { entries: vec![entry], file: Some("ddes.toml".into()) }
     }
 
     fn reload(&self) -> Result<Reloaded, String> {
@@ -86,7 +88,7 @@ impl Operations for Process {
         }
     }
 
-    fn verified(&self, _: &Finding, kept: std::io::Result<()>) {
+    fn verified(&self, _: &VerificationFinding, kept: std::io::Result<()>) {
         kept.unwrap();
     }
 
@@ -123,14 +125,14 @@ impl World {
             suites: vec![SUITE],
             is_classic: false,
             allows_any: true,
-            limits: Limits::new(bounds, MINUTE),
+            limits: ReloadableLimits::new(bounds, MINUTE),
             queued_values_max,
             ledger: plan.folder.clone(),
             lists: None,
         };
         let (events, draining) = (Events::default(), Draining::default());
         let operations = Process { handle: handle.clone(), is_stopped: AtomicBool::new(false) };
-        let (web, token) = bind(&plan, &events).unwrap();
+        let (web, [token, read_token]) = bind(&plan, &events).unwrap();
         let http = SocketAddr::from((Ipv4Addr::LOCALHOST, web.local_addr().port()));
         let web = web.start(about, handle.clone(), Arc::new(operations), draining.clone());
         let web = Some(web.unwrap());
@@ -142,7 +144,7 @@ impl World {
             None => drop(server.run(|_| {}).unwrap()),
         });
         let thread = Some(thread);
-        Self { address, http, token, web, events, draining, handle, silence, thread }
+        Self { address, http, token, read_token, web, events, draining, handle, silence, thread }
     }
 
     /// A client whose key is made of `seed`.
@@ -211,20 +213,21 @@ impl Drop for World {
     }
 }
 
-/// Binds the HTTP server of a plan; also the text of its token.
-pub(crate) fn bind(plan: &Plan, events: &Events) -> Result<(Web, String), WebError> {
-    let token = Token::random().unwrap();
-    let text = token.to_hex().to_string();
+/// Binds the HTTP server of a plan; also the texts of its token, and of the one that only reads.
+pub(crate) fn bind(plan: &Plan, events: &Events) -> Result<(Web, [String; 2]), WebError> {
+    let (token, read_token) = (AccessToken::random().unwrap(), AccessToken::random().unwrap());
+    let texts = [&token, &read_token].map(|token| token.to_hex().to_string());
     let ip = if plan.is_public { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
     let options = WebOptions {
         listen: SocketAddr::new(IpAddr::V4(ip), 0),
         allow_plain: plan.is_public,
         hosts: plan.hosts.clone(),
         token,
+        read_token: Some(read_token),
         events: events.clone(),
         connections_max: ddes_web::CONNECTIONS_MAX,
     };
-    Web::bind(options).map(|web| (web, text))
+    Web::bind(options).map(|web| (web, texts))
 }
 
 fn ledger(folder: Option<&PathBuf>) -> Ledger {

@@ -1,10 +1,10 @@
 //! One block under every key of a slice: the tables of a meet in the middle.
 
 use super::batches::Batches;
-use super::side::Side;
+use super::side::SearchSide;
 use super::space::KeySpace;
 use crate::Block;
-use crate::bitslice::engine::{Engine, Work, dispatch};
+use crate::bitslice::engine::{Engine, LaneWork, dispatch};
 use crate::bitslice::lane::Lane;
 use crate::bitslice::schedule::PassDirection;
 use crate::bitslice::unslice;
@@ -13,12 +13,12 @@ use crate::bitslice::unslice;
 #[derive(Clone, Copy, Debug)]
 pub struct KeyBlocks {
     block: Block,
-    direction: Direction,
+    direction: SearchDirection,
 }
 
 /// What the keys do to the block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
+pub enum SearchDirection {
     /// `E(K, block)`.
     Encrypt,
     /// `D(K, block)`.
@@ -27,7 +27,7 @@ pub enum Direction {
 
 impl KeyBlocks {
     /// `block` in this direction.
-    pub fn new(direction: Direction, block: Block) -> Self {
+    pub fn new(direction: SearchDirection, block: Block) -> Self {
         Self { block, direction }
     }
 
@@ -52,14 +52,14 @@ struct Each<'a> {
     each: &'a mut dyn FnMut(u64, &[Block]),
 }
 
-impl Work for Each<'_> {
+impl LaneWork for Each<'_> {
     #[inline(always)]
     fn on<L: Lane>(self) {
         let direction = match self.blocks.direction {
-            Direction::Encrypt => PassDirection::Encrypt,
-            Direction::Decrypt => PassDirection::Decrypt,
+            SearchDirection::Encrypt => PassDirection::Encrypt,
+            SearchDirection::Decrypt => PassDirection::Decrypt,
         };
-        let mut side = Side::<L>::new(direction, self.blocks.block, 16);
+        let mut side = SearchSide::<L>::new(direction, self.blocks.block, 16);
         let mut batches = Batches::<L>::new(self.space, self.slice);
         let (mut lanes, mut results) = ([L::splat(0); 64], [[0; 8]; 512]);
         while let Some(changed) = batches.advance() {

@@ -25,16 +25,16 @@ mod side;
 mod space;
 mod stale;
 
-use super::engine::{Engine, Pass, Work, dispatch, run};
+use super::engine::{Engine, LaneWork, Pass, dispatch, run};
 use super::lane::Lane;
 use super::schedule::{P_INVERSE, PassDirection};
 use crate::{Block, DesKey};
 
-pub use each::{Direction, KeyBlocks};
+pub use each::{KeyBlocks, SearchDirection};
 pub use space::KeySpace;
 
 use batches::Batches;
-use side::Side;
+use side::SearchSide;
 
 /// A search for the keys that turn one block into another, in one pass of DES or in two.
 ///
@@ -108,13 +108,13 @@ struct Scan<'a> {
 const FIRST_COMPARED: u8 = 0b0000_0111;
 const THEN_COMPARED: u8 = !FIRST_COMPARED;
 
-impl Work for Scan<'_> {
+impl LaneWork for Scan<'_> {
     #[inline(always)]
     fn on<L: Lane>(self) {
         let Self { search, space, slice, found } = self;
         let [rounds, rounds_back] = search.passes.rounds();
-        let mut front = Side::<L>::new(PassDirection::Encrypt, search.plaintext, rounds);
-        let mut back = Side::<L>::new(PassDirection::Decrypt, search.ciphertext, rounds_back);
+        let mut front = SearchSide::<L>::new(PassDirection::Encrypt, search.plaintext, rounds);
+        let mut back = SearchSide::<L>::new(PassDirection::Decrypt, search.ciphertext, rounds_back);
         let mut batches = Batches::<L>::new(space, slice);
         while let Some(changed) = batches.advance() {
             for side in [&mut front, &mut back] {
@@ -140,7 +140,7 @@ impl Work for Scan<'_> {
 
 /// Ones where the two sides differ in the outputs of these S-boxes, or `differ` has ones.
 #[inline(always)]
-fn differences<L: Lane>(sboxes: u8, [front, back]: [&Side<L>; 2], mut differ: L) -> L {
+fn differences<L: Lane>(sboxes: u8, [front, back]: [&SearchSide<L>; 2], mut differ: L) -> L {
     for output in (0..32).filter(|output| sboxes >> (output / 4) & 1 == 1) {
         let bit = P_INVERSE[output];
         differ = differ.or(front.compared()[bit].xor(back.compared()[bit]));

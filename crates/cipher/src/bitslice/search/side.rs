@@ -8,7 +8,7 @@ use crate::bitslice::schedule::{KEY_LANES, PassDirection};
 use crate::bitslice::{Half, initial};
 
 /// The rounds from a block on, for one batch of keys after the other.
-pub(super) struct Side<L> {
+pub(super) struct SearchSide<L> {
     direction: PassDirection,
     /// R(-1) and R(0), which are the block's, and R(1) to R(3).
     kept: [Half<L>; 2 + KEPT_ROUNDS],
@@ -23,7 +23,7 @@ pub(super) struct Side<L> {
     is_there: u8,
 }
 
-impl<L: Lane> Side<L> {
+impl<L: Lane> SearchSide<L> {
     #[inline(always)]
     pub(super) fn new(direction: PassDirection, block: Block, rounds: usize) -> Self {
         let word = u64::from_le_bytes(block);
