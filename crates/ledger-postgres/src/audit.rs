@@ -3,17 +3,19 @@
 
 use std::collections::VecDeque;
 
-use ddes_ledger::shared::{Audited, Entry, EntryError, Key, Row};
+use ddes_ledger::shared::{Audited, EntryError, HistoryEntry, RowKey, SharedRow};
 use ddes_ledger::{AccountId, Timestamp, Totals};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{IsolationLevel, Portal, Transaction};
 
-use crate::connection::{COMMIT_MAX, ConnectError, Link, Trouble, account_row, entry_row};
+use crate::connection::{
+    COMMIT_MAX, DatabaseError, DatabaseLink, DatabaseTrouble, account_row, entry_row,
+};
 use crate::keeper::run;
-use crate::place::{Place, Purpose, told};
+use crate::place::{DatabaseUrl, Purpose, told};
 
 /// Rows that are read at a time.
-const PART: i32 = 4096;
+const PART: u16 = 4096;
 
 const ACCOUNTS: &str = "SELECT account, version, newest_session, last_session, last_seq, sum, min, \
                         max, first_time, last_time, chain FROM ddes_account";
@@ -25,7 +27,7 @@ const HISTORY: &str = "SELECT account, entry, time, session, first_seq, n, amoun
 pub enum AuditError {
     /// There is no connection to it, or no ledger.
     #[error(transparent)]
-    Connect(#[from] ConnectError),
+    Connect(#[from] DatabaseError),
     /// The database failed while it was read.
     #[error("{0}")]
     Failed(String),
@@ -43,15 +45,15 @@ impl From<tokio_postgres::Error> for AuditError {
     }
 }
 
-impl From<Trouble> for AuditError {
-    fn from(Trouble(why): Trouble) -> Self {
+impl From<DatabaseTrouble> for AuditError {
+    fn from(DatabaseTrouble(why): DatabaseTrouble) -> Self {
         Self::Failed(why)
     }
 }
 
 /// A ledger that passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Verified {
+pub struct VerifiedHistory {
     /// The ledger's id.
     pub ledger: [u8; 16],
     /// How many entries were read.
@@ -64,16 +66,16 @@ pub struct Verified {
 
 /// A ledger in a database, to read.
 #[derive(Clone, Debug)]
-pub struct Reader {
-    place: Place,
+pub struct HistoryReader {
+    place: DatabaseUrl,
     ledger: [u8; 16],
 }
 
-impl Reader {
+impl HistoryReader {
     /// Connects, and checks that there is a ledger of this release.
-    pub fn open(place: &Place) -> Result<Self, AuditError> {
+    pub fn open(place: &DatabaseUrl) -> Result<Self, AuditError> {
         let ledger = within(async {
-            let link = Link::open(place, Purpose::Audit).await?;
+            let link = DatabaseLink::open(place, Purpose::Audit).await?;
             Ok(link.ledger().await?)
         })?;
         Ok(Self { place: place.clone(), ledger })
@@ -87,18 +89,18 @@ impl Reader {
     /// The totals over all accounts.
     pub fn totals(&self) -> Result<Totals, AuditError> {
         within(async {
-            let link = Link::open(&self.place, Purpose::Audit).await?;
+            let link = DatabaseLink::open(&self.place, Purpose::Audit).await?;
             Ok(crate::questions::totals(&link).await?)
         })
     }
 
     /// All accounts in the order of their keys; `take` returns whether to go on.
-    pub fn accounts(&self, take: &mut dyn FnMut(&Row) -> bool) -> Result<(), AuditError> {
+    pub fn accounts(&self, take: &mut dyn FnMut(&SharedRow) -> bool) -> Result<(), AuditError> {
         within(async {
-            let mut link = Link::open(&self.place, Purpose::Audit).await?;
+            let mut link = DatabaseLink::open(&self.place, Purpose::Audit).await?;
             let snapshot = snapshot(&mut link).await?;
             let sql = format!("{ACCOUNTS} WHERE version > 0 ORDER BY account");
-            let mut rows = Parts::new(&snapshot, &sql, &[], account_row).await?;
+            let mut rows = RowParts::new(&snapshot, &sql, &[], account_row).await?;
             while let Some(row) = rows.next(&snapshot).await? {
                 if !take(&row) {
                     return Err(AuditError::Stopped);
@@ -109,11 +111,11 @@ impl Reader {
     }
 
     /// One account; `None` if it never had a session.
-    pub fn account(&self, id: &AccountId) -> Result<Option<Row>, AuditError> {
+    pub fn account(&self, id: &AccountId) -> Result<Option<SharedRow>, AuditError> {
         within(async {
-            let mut link = Link::open(&self.place, Purpose::Audit).await?;
+            let mut link = DatabaseLink::open(&self.place, Purpose::Audit).await?;
             let snapshot = snapshot(&mut link).await?;
-            let key = Key::from(id);
+            let key = RowKey::from(id);
             let key = key.as_bytes();
             let sql = format!("{ACCOUNTS} WHERE version > 0 AND account = $1");
             let row = snapshot.query_opt(&sql, &[&key]).await?;
@@ -123,11 +125,14 @@ impl Reader {
 
     /// One account as it is acknowledged, and its newest entry; `None` if it never had a session.
     /// Asks the host that is written, which answers once its standby has it too.
-    pub fn acknowledged(&self, id: &AccountId) -> Result<Option<(Row, Entry)>, AuditError> {
+    pub fn acknowledged(
+        &self,
+        id: &AccountId,
+    ) -> Result<Option<(SharedRow, HistoryEntry)>, AuditError> {
         within(async {
-            let link = Link::open(&self.place, Purpose::Write).await?;
+            let link = DatabaseLink::open(&self.place, Purpose::Write).await?;
             link.forget_warnings();
-            let (key, client) = (Key::from(id), &link.client);
+            let (key, client) = (RowKey::from(id), &link.client);
             let key = key.as_bytes();
             let account = format!("{ACCOUNTS} WHERE version > 0 AND account = $1 FOR UPDATE");
             let newest = format!("{HISTORY} WHERE account = $1 ORDER BY entry DESC LIMIT 1");
@@ -156,19 +161,19 @@ impl Reader {
     pub fn history(
         &self,
         id: Option<&AccountId>,
-        take: &mut dyn FnMut(&Entry) -> bool,
+        take: &mut dyn FnMut(&HistoryEntry) -> bool,
     ) -> Result<(), AuditError> {
         within(async {
-            let mut link = Link::open(&self.place, Purpose::Audit).await?;
+            let mut link = DatabaseLink::open(&self.place, Purpose::Audit).await?;
             let snapshot = snapshot(&mut link).await?;
-            let key = id.map(Key::from);
-            let key = key.as_ref().map(Key::as_bytes);
+            let key = id.map(RowKey::from);
+            let key = key.as_ref().map(RowKey::as_bytes);
             let (condition, parameters): (_, &[&(dyn ToSql + Sync)]) = match &key {
                 Some(key) => (" WHERE account = $1", &[key]),
                 None => ("", &[]),
             };
             let sql = format!("{HISTORY}{condition} ORDER BY account, entry");
-            let mut entries = Parts::new(&snapshot, &sql, parameters, entry_row).await?;
+            let mut entries = RowParts::new(&snapshot, &sql, parameters, entry_row).await?;
             while let Some(entry) = entries.next(&snapshot).await? {
                 if !take(&entry) {
                     return Err(AuditError::Stopped);
@@ -182,18 +187,18 @@ impl Reader {
     /// hears of each entry; `row` of each account that passes.
     pub fn verify(
         &self,
-        step: &mut dyn FnMut(&Entry),
-        row: &mut dyn FnMut(&Row),
-    ) -> Result<Verified, AuditError> {
+        step: &mut dyn FnMut(&HistoryEntry),
+        row: &mut dyn FnMut(&SharedRow),
+    ) -> Result<VerifiedHistory, AuditError> {
         within(async {
-            let mut link = Link::open(&self.place, Purpose::Audit).await?;
+            let mut link = DatabaseLink::open(&self.place, Purpose::Audit).await?;
             let ledger = link.ledger().await?;
             let snapshot = snapshot(&mut link).await?;
             let rows = format!("{ACCOUNTS} ORDER BY account");
-            let mut rows = Parts::new(&snapshot, &rows, &[], account_row).await?;
+            let mut rows = RowParts::new(&snapshot, &rows, &[], account_row).await?;
             let history = format!("{HISTORY} ORDER BY account, entry");
-            let mut history = Parts::new(&snapshot, &history, &[], entry_row).await?;
-            let mut verified = Verified {
+            let mut history = RowParts::new(&snapshot, &history, &[], entry_row).await?;
+            let mut verified = VerifiedHistory {
                 ledger,
                 entries: 0,
                 totals: Totals::default(),
@@ -229,12 +234,12 @@ impl Reader {
     }
 }
 
-fn without_row(next: Option<&Entry>, row: &Row) -> Result<(), EntryError> {
-    let is_before = |entry: &&Entry| Key::from(&entry.id) < Key::from(&row.id);
+fn without_row(next: Option<&HistoryEntry>, row: &SharedRow) -> Result<(), EntryError> {
+    let is_before = |entry: &&HistoryEntry| RowKey::from(&entry.id) < RowKey::from(&row.id);
     next.filter(is_before).map_or(Ok(()), |entry| Err(rowless(entry)))
 }
 
-fn rowless(entry: &Entry) -> EntryError {
+fn rowless(entry: &HistoryEntry) -> EntryError {
     let why = "the account has a history, and no row";
     EntryError { account: entry.id, entry: entry.number, why }
 }
@@ -243,25 +248,25 @@ fn within<T>(future: impl Future<Output = Result<T, AuditError>>) -> Result<T, A
     run(future).map_err(|error| AuditError::Failed(error.to_string()))?
 }
 
-async fn snapshot(link: &mut Link) -> Result<Transaction<'_>, AuditError> {
+async fn snapshot(link: &mut DatabaseLink) -> Result<Transaction<'_>, AuditError> {
     let builder = link.client.build_transaction();
     Ok(builder.isolation_level(IsolationLevel::RepeatableRead).read_only(true).start().await?)
 }
 
 /// The rows of a query, a part at a time.
-struct Parts<T> {
+struct RowParts<T> {
     portal: Portal,
     part: VecDeque<T>,
-    of_row: fn(&tokio_postgres::Row) -> Result<T, Trouble>,
+    of_row: fn(&tokio_postgres::Row) -> Result<T, DatabaseTrouble>,
     is_over: bool,
 }
 
-impl<T> Parts<T> {
+impl<T> RowParts<T> {
     async fn new(
         snapshot: &Transaction<'_>,
         sql: &str,
         parameters: &[&(dyn ToSql + Sync)],
-        of_row: fn(&tokio_postgres::Row) -> Result<T, Trouble>,
+        of_row: fn(&tokio_postgres::Row) -> Result<T, DatabaseTrouble>,
     ) -> Result<Self, AuditError> {
         let statement = snapshot.prepare(sql).await?;
         let portal = snapshot.bind(&statement, parameters).await?;
@@ -270,8 +275,8 @@ impl<T> Parts<T> {
 
     async fn next(&mut self, snapshot: &Transaction<'_>) -> Result<Option<T>, AuditError> {
         if self.part.is_empty() && !self.is_over {
-            let rows = snapshot.query_portal(&self.portal, PART).await?;
-            self.is_over = rows.len() < usize::try_from(PART).unwrap_or(0); // a part is full
+            let rows = snapshot.query_portal(&self.portal, PART.into()).await?;
+            self.is_over = rows.len() < usize::from(PART);
             self.part = rows.iter().map(self.of_row).collect::<Result<_, _>>()?;
         }
         Ok(self.part.pop_front())

@@ -5,7 +5,7 @@ use std::future::{Future, poll_fn};
 use std::rc::Rc;
 use std::time::Duration;
 
-use ddes_ledger::shared::{Entry, Key, Row, Swap};
+use ddes_ledger::shared::{HistoryEntry, RowKey, SharedRow, Swap};
 use ddes_ledger::store::Chain;
 use ddes_ledger::{Account, AccountId, AccountParts, Timestamp};
 use ddes_wire::{Amount, Sequence, SessionNumber, Standing, Total};
@@ -16,7 +16,7 @@ use tokio_postgres::{AsyncMessage, Client, NoTls, Socket, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::numeric::Numeric;
-use crate::place::{Place, Purpose, told};
+use crate::place::{DatabaseUrl, Purpose, told};
 use crate::schema;
 
 /// Longer than the database's own limit on a statement, which gives the better reason.
@@ -26,7 +26,7 @@ pub(crate) const COMMIT_MAX: Duration = Duration::from_secs(10);
 
 /// Why there is no connection.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ConnectError {
+pub enum DatabaseError {
     /// No host answered as a database that can be written.
     #[error("{0}")]
     Unreachable(String),
@@ -49,7 +49,7 @@ pub enum ConnectError {
     },
 }
 
-impl ConnectError {
+impl DatabaseError {
     fn unfit(what: impl Into<String>, next: impl Into<String>) -> Self {
         Self::Unfit { what: what.into(), next: next.into() }
     }
@@ -66,7 +66,7 @@ pub(crate) struct Demands {
 
 /// What a database is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct FoundDatabase {
     /// The ledger's id.
     pub ledger: [u8; 16],
     /// PostgreSQL's version, such as 150020.
@@ -79,33 +79,33 @@ pub struct Found {
 
 /// The outcome of a transaction is unknown, or nothing of it happened: nothing can be told apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Trouble(pub(crate) String);
+pub(crate) struct DatabaseTrouble(pub(crate) String);
 
-impl From<tokio_postgres::Error> for Trouble {
+impl From<tokio_postgres::Error> for DatabaseTrouble {
     fn from(error: tokio_postgres::Error) -> Self {
         Self(told(&error))
     }
 }
 
 /// A client, and the task that moves its bytes. Ends with it.
-pub(crate) struct Link {
+pub(crate) struct DatabaseLink {
     pub(crate) client: Client,
     /// The first notice that means that a COMMIT does not mean what it says.
     warning: Rc<RefCell<Option<String>>>,
     task: JoinHandle<()>,
 }
 
-impl Drop for Link {
+impl Drop for DatabaseLink {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-impl Link {
+impl DatabaseLink {
     /// Connects to the first host that will do. Must be called within a `LocalSet`.
-    pub(crate) async fn open(place: &Place, purpose: Purpose) -> Result<Self, ConnectError> {
+    pub(crate) async fn open(place: &DatabaseUrl, purpose: Purpose) -> Result<Self, DatabaseError> {
         let config = place.config(purpose).map_err(|error| {
-            ConnectError::unfit(error.to_string(), "a file of passwords that only its user reads")
+            DatabaseError::unfit(error.to_string(), "a file of passwords that only its user reads")
         })?;
         let patience = place.patience();
         let connected = async {
@@ -115,10 +115,10 @@ impl Link {
             }
         };
         match tokio::time::timeout(patience, connected).await {
-            Ok(link) => link.map_err(|error| ConnectError::Unreachable(told(&error))),
+            Ok(link) => link.map_err(|error| DatabaseError::Unreachable(told(&error))),
             Err(_) => {
                 let secs = patience.as_secs();
-                Err(ConnectError::Unreachable(format!("no answer within {secs} s")))
+                Err(DatabaseError::Unreachable(format!("no answer within {secs} s")))
             }
         }
     }
@@ -154,10 +154,10 @@ impl Link {
         &self,
         most: Duration,
         answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
-    ) -> Result<T, Trouble> {
+    ) -> Result<T, DatabaseTrouble> {
         match tokio::time::timeout(most, answer).await {
             Ok(answer) => Ok(answer?),
-            Err(_) => Err(Trouble(format!("no answer within {} s", most.as_secs()))),
+            Err(_) => Err(DatabaseTrouble(format!("no answer within {} s", most.as_secs()))),
         }
     }
 
@@ -167,10 +167,10 @@ impl Link {
         &self,
         most: Duration,
         answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
-    ) -> Result<T, Trouble> {
+    ) -> Result<T, DatabaseTrouble> {
         let answer = self.within(most, answer).await?;
         match self.warning.borrow().as_ref() {
-            Some(warning) => Err(Trouble(format!("the database warns: {warning}"))),
+            Some(warning) => Err(DatabaseTrouble(format!("the database warns: {warning}"))),
             None => Ok(answer),
         }
     }
@@ -184,10 +184,10 @@ impl Link {
     /// not a ledger's.
     pub(crate) async fn check(
         &self,
-        place: &Place,
+        place: &DatabaseUrl,
         demands: Demands,
-    ) -> Result<Found, ConnectError> {
-        let gone = |Trouble(why)| ConnectError::Unreachable(why);
+    ) -> Result<FoundDatabase, DatabaseError> {
+        let gone = |DatabaseTrouble(why)| DatabaseError::Unreachable(why);
         let mut warnings = Vec::new();
         let settings = self.settings().await?;
         settings.check(place, demands, &mut warnings)?;
@@ -195,23 +195,27 @@ impl Link {
         check_tables(&self.within(STATEMENT_MAX, tables).await.map_err(gone)?, &mut warnings)?;
         let ledger = self.ledger().await?;
         if demands.ledger.is_some_and(|wanted| wanted != ledger) {
-            return Err(ConnectError::OtherLedger { found: ledger });
+            return Err(DatabaseError::OtherLedger { found: ledger });
         }
         let has_standby = !settings.standby_names.is_empty();
-        Ok(Found { ledger, version: settings.version, has_standby, warnings })
+        Ok(FoundDatabase { ledger, version: settings.version, has_standby, warnings })
     }
 
     /// Refuses a database that has become unfit.
-    pub(crate) async fn watch(&self, place: &Place, demands: Demands) -> Result<(), ConnectError> {
+    pub(crate) async fn watch(
+        &self,
+        place: &DatabaseUrl,
+        demands: Demands,
+    ) -> Result<(), DatabaseError> {
         self.settings().await?.check(place, demands, &mut Vec::new())
     }
 
-    async fn settings(&self) -> Result<Settings, ConnectError> {
-        let gone = |Trouble(why)| ConnectError::Unreachable(why);
+    async fn settings(&self) -> Result<DatabaseSettings, DatabaseError> {
+        let gone = |DatabaseTrouble(why)| DatabaseError::Unreachable(why);
         let query = self.client.query_one(schema::SETTINGS, &[]);
         let row = self.within(STATEMENT_MAX, query).await.map_err(gone)?;
         let text = |at| get::<String>(&row, at).map_err(gone);
-        Ok(Settings {
+        Ok(DatabaseSettings {
             version: get(&row, 0).map_err(gone)?,
             in_recovery: get(&row, 1).map_err(gone)?,
             read_only: text(2)?,
@@ -224,26 +228,26 @@ impl Link {
     }
 
     /// The id of the ledger that the database holds.
-    pub(crate) async fn ledger(&self) -> Result<[u8; 16], ConnectError> {
-        let gone = |Trouble(why)| ConnectError::Unreachable(why);
+    pub(crate) async fn ledger(&self) -> Result<[u8; 16], DatabaseError> {
+        let gone = |DatabaseTrouble(why)| DatabaseError::Unreachable(why);
         let query = self.client.query("SELECT id, format FROM ddes_ledger", &[]);
         let rows = self.within(STATEMENT_MAX, query).await.map_err(gone)?;
         let row = match &rows[..] {
-            [] => return Err(ConnectError::NoLedger),
+            [] => return Err(DatabaseError::NoLedger),
             [row] => row,
             [..] => {
                 let what = "the table ddes_ledger has more than one row";
-                return Err(ConnectError::unfit(what, "DELETE all rows but that of the ledger"));
+                return Err(DatabaseError::unfit(what, "DELETE all rows but that of the ledger"));
             }
         };
         let format: i32 = get(row, 1).map_err(gone)?;
         if format != schema::FORMAT {
             let what = format!("the ledger has the format {format}, of another release");
-            return Err(ConnectError::unfit(what, "run the release that made it, or a newer one"));
+            return Err(DatabaseError::unfit(what, "run the release that made it, or a newer one"));
         }
         let id: Vec<u8> = get(row, 0).map_err(gone)?;
         id.try_into().map_err(|_| {
-            ConnectError::unfit(
+            DatabaseError::unfit(
                 "the ledger's id is not 16 bytes",
                 "ddes ledger init in a new database",
             )
@@ -253,7 +257,7 @@ impl Link {
 
 /// What the database says of itself.
 #[derive(Clone, Debug)]
-struct Settings {
+struct DatabaseSettings {
     version: i32,
     in_recovery: bool,
     read_only: String,
@@ -264,21 +268,21 @@ struct Settings {
     data_checksums: String,
 }
 
-impl Settings {
+impl DatabaseSettings {
     fn check(
         &self,
-        place: &Place,
+        place: &DatabaseUrl,
         demands: Demands,
         warnings: &mut Vec<String>,
-    ) -> Result<(), ConnectError> {
+    ) -> Result<(), DatabaseError> {
         if self.version < 150_000 {
             let what =
                 format!("PostgreSQL {}: 15 is the oldest that will do", self.version / 10_000);
-            return Err(ConnectError::unfit(what, "a newer PostgreSQL"));
+            return Err(DatabaseError::unfit(what, "a newer PostgreSQL"));
         }
         if self.in_recovery || self.read_only != "off" {
             let what = "the database is a standby, or read-only";
-            return Err(ConnectError::unfit(
+            return Err(DatabaseError::unfit(
                 what,
                 "name all hosts: the one that can be written is taken",
             ));
@@ -288,7 +292,7 @@ impl Settings {
             if value != "on" {
                 let what =
                     format!("the database runs with {name}={value}: a crash would lose totals");
-                return Err(ConnectError::unfit(what, format!("{name} = on in postgresql.conf")));
+                return Err(DatabaseError::unfit(what, format!("{name} = on in postgresql.conf")));
             }
         }
         if self.synchronous_commit != place.commit() {
@@ -298,10 +302,10 @@ impl Settings {
                 place.commit()
             );
             let next = "connect to PostgreSQL itself, or to pgbouncer in session mode";
-            return Err(ConnectError::unfit(what, next));
+            return Err(DatabaseError::unfit(what, next));
         }
         if demands.standby && self.standby_names.is_empty() {
-            return Err(ConnectError::unfit(
+            return Err(DatabaseError::unfit(
                 "no standby is synchronous (synchronous_standby_names is empty): what is \
                  acknowledged would be on one disk only",
                 "start the standby; Patroni: synchronous_mode_strict; or serve without \
@@ -326,17 +330,17 @@ impl Settings {
 fn check_tables(
     rows: &[tokio_postgres::Row],
     warnings: &mut Vec<String>,
-) -> Result<(), ConnectError> {
-    let gone = |Trouble(why)| ConnectError::Unreachable(why);
+) -> Result<(), DatabaseError> {
+    let gone = |DatabaseTrouble(why)| DatabaseError::Unreachable(why);
     let make_anew = "ddes ledger init prints the tables as they must be";
     for (name, columns, key) in schema::COLUMNS {
         let is_named =
             |row: &&tokio_postgres::Row| get::<String>(row, 0).is_ok_and(|found| found == name);
         let Some(row) = rows.iter().find(is_named) else {
-            return Err(ConnectError::NoLedger);
+            return Err(DatabaseError::NoLedger);
         };
         let wrong =
-            |why: &str| Err(ConnectError::unfit(format!("the table {name} {why}"), make_anew));
+            |why: &str| Err(DatabaseError::unfit(format!("the table {name} {why}"), make_anew));
         let text = |at| get::<Option<String>>(row, at).map_err(gone);
         let flag = |at| get::<bool>(row, at).map_err(gone);
         // A partitioned one is a table too.
@@ -362,7 +366,7 @@ fn check_tables(
         if !may {
             let next = "ddes ledger init prints the GRANTs that a server's role needs";
             let what = format!("this role may not read and write the table {name}");
-            return Err(ConnectError::unfit(what, next));
+            return Err(DatabaseError::unfit(what, next));
         }
         if name == "ddes_history" && (update || delete || truncate) {
             warnings.push(
@@ -379,13 +383,14 @@ fn check_tables(
 pub(crate) fn get<'a, T: tokio_postgres::types::FromSql<'a>>(
     row: &'a tokio_postgres::Row,
     at: usize,
-) -> Result<T, Trouble> {
-    row.try_get(at).map_err(Trouble::from)
+) -> Result<T, DatabaseTrouble> {
+    row.try_get(at).map_err(DatabaseTrouble::from)
 }
 
 /// A row of accounts; its columns as [`schema::READ`] returns them.
-pub(crate) fn account_row(row: &tokio_postgres::Row) -> Result<Row, Trouble> {
-    let wrong = |what: &str| Trouble(format!("a row of ddes_account has {what} out of range"));
+pub(crate) fn account_row(row: &tokio_postgres::Row) -> Result<SharedRow, DatabaseTrouble> {
+    let wrong =
+        |what: &str| DatabaseTrouble(format!("a row of ddes_account has {what} out of range"));
     let number = |at: usize, what: &str| {
         get::<i64>(row, at).and_then(|found| u64::try_from(found).map_err(|_| wrong(what)))
     };
@@ -404,7 +409,7 @@ pub(crate) fn account_row(row: &tokio_postgres::Row) -> Result<Row, Trouble> {
         extremes: (amount(6, "min")?, amount(7, "max")?),
         times: (secs(8, "first_time")?, secs(9, "last_time")?),
     };
-    Ok(Row {
+    Ok(SharedRow {
         id: id(row, 0)?,
         version: number(1, "version")?,
         chain: chain(row, 10)?,
@@ -413,12 +418,13 @@ pub(crate) fn account_row(row: &tokio_postgres::Row) -> Result<Row, Trouble> {
 }
 
 /// An entry; its columns as the table has them.
-pub(crate) fn entry_row(row: &tokio_postgres::Row) -> Result<Entry, Trouble> {
-    let wrong = |what: &str| Trouble(format!("a row of ddes_history has {what} out of range"));
+pub(crate) fn entry_row(row: &tokio_postgres::Row) -> Result<HistoryEntry, DatabaseTrouble> {
+    let wrong =
+        |what: &str| DatabaseTrouble(format!("a row of ddes_history has {what} out of range"));
     let number = |at: usize, what: &str| {
         get::<i64>(row, at).and_then(|found| u64::try_from(found).map_err(|_| wrong(what)))
     };
-    Ok(Entry {
+    Ok(HistoryEntry {
         id: id(row, 0)?,
         number: number(1, "entry")?,
         time: Timestamp(number(2, "time")?),
@@ -431,34 +437,35 @@ pub(crate) fn entry_row(row: &tokio_postgres::Row) -> Result<Entry, Trouble> {
     })
 }
 
-pub(crate) fn id(row: &tokio_postgres::Row, at: usize) -> Result<AccountId, Trouble> {
+pub(crate) fn id(row: &tokio_postgres::Row, at: usize) -> Result<AccountId, DatabaseTrouble> {
     let bytes: &[u8] = get(row, at)?;
-    Key::parse(bytes).ok_or_else(|| Trouble("an account is not named by 8 or 32 bytes".into()))
+    RowKey::parse(bytes)
+        .ok_or_else(|| DatabaseTrouble("an account is not named by 8 or 32 bytes".into()))
 }
 
-fn chain(row: &tokio_postgres::Row, at: usize) -> Result<Chain, Trouble> {
+fn chain(row: &tokio_postgres::Row, at: usize) -> Result<Chain, DatabaseTrouble> {
     let bytes: &[u8] = get(row, at)?;
-    bytes.try_into().map(Chain).map_err(|_| Trouble("a chain is not 32 bytes".into()))
+    bytes.try_into().map(Chain).map_err(|_| DatabaseTrouble("a chain is not 32 bytes".into()))
 }
 
 /// A number as `bigint` has it.
-fn wide(number: u64) -> Result<i64, Trouble> {
-    i64::try_from(number).map_err(|_| Trouble("a number is beyond 2^63".into()))
+fn wide(number: u64) -> Result<i64, DatabaseTrouble> {
+    i64::try_from(number).map_err(|_| DatabaseTrouble("a number is beyond 2^63".into()))
 }
 
 /// A connection that writes.
 pub(crate) struct Connection {
-    link: Link,
+    link: DatabaseLink,
     read: Statement,
     swap: Statement,
     append: Statement,
 }
 
 impl Connection {
-    pub(crate) async fn open(place: &Place, demands: Demands) -> Result<Self, ConnectError> {
-        let link = Link::open(place, Purpose::Write).await?;
+    pub(crate) async fn open(place: &DatabaseUrl, demands: Demands) -> Result<Self, DatabaseError> {
+        let link = DatabaseLink::open(place, Purpose::Write).await?;
         link.check(place, demands).await?;
-        let gone = |Trouble(why)| ConnectError::Unreachable(why);
+        let gone = |DatabaseTrouble(why)| DatabaseError::Unreachable(why);
         let (swap, append) = (schema::swap(), schema::append());
         let prepared = async {
             Ok((
@@ -473,9 +480,12 @@ impl Connection {
     }
 
     /// Begins a transaction, and reads and locks these accounts.
-    pub(crate) async fn read(&self, wanted: &[Row]) -> Result<Vec<Row>, Trouble> {
-        let keys: Vec<Key> = wanted.iter().map(|row| Key::from(&row.id)).collect();
-        let keys: Vec<&[u8]> = keys.iter().map(Key::as_bytes).collect();
+    pub(crate) async fn read(
+        &self,
+        wanted: &[SharedRow],
+    ) -> Result<Vec<SharedRow>, DatabaseTrouble> {
+        let keys: Vec<RowKey> = wanted.iter().map(|row| RowKey::from(&row.id)).collect();
+        let keys: Vec<&[u8]> = keys.iter().map(RowKey::as_bytes).collect();
         let chains: Vec<&[u8]> = wanted.iter().map(|row| &row.chain.0[..]).collect();
         let client = &self.link.client;
         let rows = async {
@@ -493,13 +503,13 @@ impl Connection {
         &self,
         swaps: &[Swap],
         is_begun: bool,
-    ) -> Result<Vec<AccountId>, Trouble> {
-        let keys: Vec<Key> = swaps.iter().map(|swap| Key::from(&swap.row.id)).collect();
-        let keys: Vec<&[u8]> = keys.iter().map(Key::as_bytes).collect();
+    ) -> Result<Vec<AccountId>, DatabaseTrouble> {
+        let keys: Vec<RowKey> = swaps.iter().map(|swap| RowKey::from(&swap.row.id)).collect();
+        let keys: Vec<&[u8]> = keys.iter().map(RowKey::as_bytes).collect();
         let prior_chains: Vec<&[u8]> = swaps.iter().map(|swap| &swap.prior.1.0[..]).collect();
         let chains: Vec<&[u8]> = swaps.iter().map(|swap| &swap.row.chain.0[..]).collect();
         let numbers = |of: fn(&Swap) -> u64| {
-            swaps.iter().map(|swap| wide(of(swap))).collect::<Result<Vec<i64>, Trouble>>()
+            swaps.iter().map(|swap| wide(of(swap))).collect::<Result<Vec<i64>, DatabaseTrouble>>()
         };
         let wides = |of: fn(&Swap) -> i128| {
             swaps.iter().map(|swap| Numeric(of(swap))).collect::<Vec<Numeric>>()
@@ -544,11 +554,14 @@ impl Connection {
     }
 
     /// Appends to the history, and commits. Counts only if both succeeded and no warning came.
-    pub(crate) async fn append(&self, entries: &[Entry]) -> Result<(), Trouble> {
-        let keys: Vec<Key> = entries.iter().map(|entry| Key::from(&entry.id)).collect();
-        let keys: Vec<&[u8]> = keys.iter().map(Key::as_bytes).collect();
-        let numbers = |of: fn(&Entry) -> u64| {
-            entries.iter().map(|entry| wide(of(entry))).collect::<Result<Vec<i64>, Trouble>>()
+    pub(crate) async fn append(&self, entries: &[HistoryEntry]) -> Result<(), DatabaseTrouble> {
+        let keys: Vec<RowKey> = entries.iter().map(|entry| RowKey::from(&entry.id)).collect();
+        let keys: Vec<&[u8]> = keys.iter().map(RowKey::as_bytes).collect();
+        let numbers = |of: fn(&HistoryEntry) -> u64| {
+            entries
+                .iter()
+                .map(|entry| wide(of(entry)))
+                .collect::<Result<Vec<i64>, DatabaseTrouble>>()
         };
         let number = numbers(|entry| entry.number)?;
         let time = numbers(|entry| entry.time.0)?;
@@ -557,7 +570,7 @@ impl Connection {
         let counts = entries.iter().map(|entry| i32::try_from(entry.count));
         let counts: Vec<i32> = counts
             .collect::<Result<_, _>>()
-            .map_err(|_| Trouble("an entry has more than 2^31 values".into()))?;
+            .map_err(|_| DatabaseTrouble("an entry has more than 2^31 values".into()))?;
         let amounts: Vec<&[u8]> = entries.iter().map(|entry| &entry.amounts[..]).collect();
         let sums: Vec<Numeric> = entries.iter().map(|entry| Numeric(entry.sum.get())).collect();
         let chains: Vec<&[u8]> = entries.iter().map(|entry| &entry.chain.0[..]).collect();
@@ -576,17 +589,20 @@ impl Connection {
         };
         let count = self.link.unwarned(COMMIT_MAX, both).await?;
         if count != entries.len() as u64 && !schema::IS_UNGUARDED {
-            return Err(Trouble(format!("{count} of {} entries were appended", entries.len())));
+            return Err(DatabaseTrouble(format!(
+                "{count} of {} entries were appended",
+                entries.len()
+            )));
         }
         Ok(())
     }
 
     /// Commits what was read.
-    pub(crate) async fn commit(&self) -> Result<(), Trouble> {
+    pub(crate) async fn commit(&self) -> Result<(), DatabaseTrouble> {
         self.link.unwarned(COMMIT_MAX, self.link.client.batch_execute("COMMIT")).await
     }
 
-    pub(crate) async fn rollback(&self) -> Result<(), Trouble> {
+    pub(crate) async fn rollback(&self) -> Result<(), DatabaseTrouble> {
         self.link.unwarned(STATEMENT_MAX, self.link.client.batch_execute("ROLLBACK")).await
     }
 }

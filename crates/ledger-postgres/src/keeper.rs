@@ -9,16 +9,19 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use ddes_ledger::keeper::{Keeper, News, Question};
-use ddes_ledger::shared::{Lane, LaneOptions, Lost, Step};
+use ddes_ledger::keeper::{AccountKeeper, KeeperQuestion, News};
+use ddes_ledger::shared::{LaneOptions, LaneStep, LedgerLane, LostHistory};
 use ddes_ledger::{
     AccountId, AccountNumber, Health, Operation, OperationOutcome, Submission, Timestamp,
 };
+use ddes_wire::saturating;
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
-use crate::connection::{ConnectError, Connection, Demands, Found, Link, Trouble};
-use crate::place::{Place, Purpose};
+use crate::connection::{
+    Connection, DatabaseError, DatabaseLink, DatabaseTrouble, Demands, FoundDatabase,
+};
+use crate::place::{DatabaseUrl, Purpose};
 use crate::questions;
 
 /// Between two attempts to connect.
@@ -48,16 +51,16 @@ impl Default for PostgresOptions {
 
 /// Keeps the accounts of a server in a PostgreSQL database.
 pub struct PostgresKeeper {
-    place: Place,
+    place: DatabaseUrl,
     options: PostgresOptions,
     ledger: [u8; 16],
     hasher: RandomState,
-    running: Option<Running>,
+    running: Option<RunningKeeper>,
 }
 
-struct Running {
+struct RunningKeeper {
     lanes: Vec<mpsc::UnboundedSender<LaneMail>>,
-    questions: mpsc::UnboundedSender<Question>,
+    questions: mpsc::UnboundedSender<KeeperQuestion>,
     thread: JoinHandle<()>,
 }
 
@@ -78,19 +81,23 @@ pub(crate) fn run<T>(future: impl Future<Output = T>) -> io::Result<T> {
 
 impl PostgresKeeper {
     /// Connects once, and checks that the database can hold a ledger.
-    pub fn find(place: Place, options: PostgresOptions) -> Result<(Self, Found), ConnectError> {
+    pub fn find(
+        place: DatabaseUrl,
+        options: PostgresOptions,
+    ) -> Result<(Self, FoundDatabase), DatabaseError> {
         let demands = Demands { ledger: None, standby: options.require_standby };
-        let found =
-            run(async { Link::open(&place, Purpose::Write).await?.check(&place, demands).await })
-                .map_err(|error| ConnectError::Unreachable(error.to_string()))??;
+        let found = run(async {
+            DatabaseLink::open(&place, Purpose::Write).await?.check(&place, demands).await
+        })
+        .map_err(|error| DatabaseError::Unreachable(error.to_string()))??;
         let (ledger, hasher) = (found.ledger, RandomState::new());
         Ok((Self { place, options, ledger, hasher, running: None }, found))
     }
 
     fn lane_of(&self, operation: &Operation) -> usize {
         let of_id = |id: &AccountId| {
-            let lanes = u64::from(self.options.lanes.max(1));
-            usize::try_from(self.hasher.hash_one(id) % lanes).unwrap_or(0) // fewer lanes than that
+            let [a, b, c, d, ..] = self.hasher.hash_one(id).to_le_bytes();
+            (u32::from_le_bytes([a, b, c, d]) % self.options.lanes.max(1)) as usize
         };
         match operation {
             Operation::Open(id) => of_id(id),
@@ -102,7 +109,7 @@ impl PostgresKeeper {
     }
 }
 
-impl Keeper for PostgresKeeper {
+impl AccountKeeper for PostgresKeeper {
     fn start(&mut self, news: Box<dyn Fn(News) + Send + Sync>) -> io::Result<()> {
         let mut senders = Vec::new();
         let mut inboxes = Vec::new();
@@ -116,14 +123,12 @@ impl Keeper for PostgresKeeper {
         let (place, options) = (self.place.clone(), self.options);
         let news: Arc<dyn Fn(News) + Send + Sync> = news.into();
         let work = move || {
-            let watched = PanicWatch { news: Arc::clone(&news) };
+            let watched = KeeperPanic { news: Arc::clone(&news) };
             let tasks = async {
-                let shared = Rc::new(Shared::new(place, options, demands, Arc::clone(&news)));
-                let lanes = inboxes.into_iter().enumerate().map(|(index, inbox)| {
-                    // There are few.
-                    let index = u32::try_from(index).unwrap_or(0);
-                    LaneTask::new(index, Rc::clone(&shared), inbox).run()
-                });
+                let shared = Rc::new(KeeperShared::new(place, options, demands, Arc::clone(&news)));
+                let lanes = (0..)
+                    .zip(inboxes)
+                    .map(|(index, inbox)| LaneTask::new(index, Rc::clone(&shared), inbox).run());
                 let watch = watch(Rc::clone(&shared));
                 let questions = questions::run(Rc::clone(&shared), asked);
                 tokio::select! {
@@ -139,7 +144,7 @@ impl Keeper for PostgresKeeper {
             drop(watched);
         };
         let thread = std::thread::Builder::new().name("keeper".into()).spawn(work)?;
-        self.running = Some(Running { lanes: senders, questions, thread });
+        self.running = Some(RunningKeeper { lanes: senders, questions, thread });
         Ok(())
     }
 
@@ -148,23 +153,28 @@ impl Keeper for PostgresKeeper {
         let now = Instant::now();
         for (token, operation) in requests {
             if let Some(lane) = running.lanes.get(self.lane_of(&operation)) {
-                // A thread that is gone has panicked, which its watch tells.
-                lane.send((now, token, operation)).unwrap_or(());
+                may_be_gone(lane.send((now, token, operation)));
             }
         }
     }
 
-    fn ask(&mut self, question: Question) {
+    fn ask(&mut self, question: KeeperQuestion) {
         if let Some(running) = &self.running {
-            // As above; the question is dropped then.
-            running.questions.send(question).unwrap_or(());
+            may_be_gone(running.questions.send(question));
         }
     }
 
     fn stop(self: Box<Self>) -> bool {
-        let Some(Running { lanes, questions, thread }) = self.running else { return true };
+        let Some(RunningKeeper { lanes, questions, thread }) = self.running else { return true };
         drop((lanes, questions));
         thread.join().is_ok()
+    }
+}
+
+/// A thread that is gone has panicked, which [`KeeperPanic`] tells. What it was to get is dropped.
+fn may_be_gone<T>(sent: Result<(), mpsc::error::SendError<T>>) {
+    if let Err(mpsc::error::SendError(unwanted)) = sent {
+        drop(unwanted);
     }
 }
 
@@ -180,11 +190,11 @@ async fn join_all(all: impl Iterator<Item = impl Future<Output = ()> + 'static>)
 }
 
 /// Tells if its thread panics.
-struct PanicWatch {
+struct KeeperPanic {
     news: Arc<dyn Fn(News) + Send + Sync>,
 }
 
-impl Drop for PanicWatch {
+impl Drop for KeeperPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
             (self.news)(News::Panicked("keeper".into()));
@@ -193,8 +203,8 @@ impl Drop for PanicWatch {
 }
 
 /// What the tasks of a keeper share.
-pub(crate) struct Shared {
-    pub(crate) place: Place,
+pub(crate) struct KeeperShared {
+    pub(crate) place: DatabaseUrl,
     options: PostgresOptions,
     demands: Demands,
     news: Arc<dyn Fn(News) + Send + Sync>,
@@ -206,9 +216,9 @@ pub(crate) struct Shared {
     failed: Cell<bool>,
 }
 
-impl Shared {
+impl KeeperShared {
     fn new(
-        place: Place,
+        place: DatabaseUrl,
         options: PostgresOptions,
         demands: Demands,
         news: Arc<dyn Fn(News) + Send + Sync>,
@@ -253,14 +263,14 @@ impl Shared {
 }
 
 /// Looks every second whether what is written may be believed.
-async fn watch(shared: Rc<Shared>) {
+async fn watch(shared: Rc<KeeperShared>) {
     let source = shared.options.lanes.max(1) as usize;
-    let mut link: Option<Link> = None;
+    let mut link: Option<DatabaseLink> = None;
     loop {
         tokio::time::sleep(WATCH_EVERY).await;
         let looked = match &link {
             Some(link) => link.watch(&shared.place, shared.demands).await,
-            None => match Link::open(&shared.place, Purpose::Write).await {
+            None => match DatabaseLink::open(&shared.place, Purpose::Write).await {
                 Ok(opened) => {
                     let looked = opened.check(&shared.place, shared.demands).await.map(drop);
                     link = Some(opened);
@@ -271,11 +281,11 @@ async fn watch(shared: Rc<Shared>) {
         };
         let why = looked.as_ref().err().map(ToString::to_string);
         *shared.unfit.borrow_mut() = match &looked {
-            Err(ConnectError::Unreachable(_)) | Ok(()) => None,
+            Err(DatabaseError::Unreachable(_)) | Ok(()) => None,
             Err(
-                ConnectError::Unfit { .. }
-                | ConnectError::NoLedger
-                | ConnectError::OtherLedger { .. },
+                DatabaseError::Unfit { .. }
+                | DatabaseError::NoLedger
+                | DatabaseError::OtherLedger { .. },
             ) => why.clone(),
         };
         if looked.is_err() {
@@ -289,14 +299,14 @@ async fn watch(shared: Rc<Shared>) {
 /// Microseconds since 1970, capped at both ends of the range: times are evidence, not order.
 fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    Timestamp(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+    Timestamp(saturating::micros(since))
 }
 
 /// A lane with its connection.
 struct LaneTask {
     source: usize,
-    shared: Rc<Shared>,
-    lane: Lane,
+    shared: Rc<KeeperShared>,
+    lane: LedgerLane,
     inbox: mpsc::UnboundedReceiver<LaneMail>,
     connection: Option<Connection>,
     /// Transactions in a row that came to nothing.
@@ -306,22 +316,22 @@ struct LaneTask {
 }
 
 /// Why a transaction came to nothing.
-enum Problem {
-    Trouble(Trouble),
-    Lost(Lost),
+enum TurnProblem {
+    DatabaseTrouble(DatabaseTrouble),
+    LostHistory(LostHistory),
 }
 
-impl From<Trouble> for Problem {
-    fn from(trouble: Trouble) -> Self {
+impl From<DatabaseTrouble> for TurnProblem {
+    fn from(trouble: DatabaseTrouble) -> Self {
         Self::Trouble(trouble)
     }
 }
 
 impl LaneTask {
-    fn new(index: u32, shared: Rc<Shared>, inbox: mpsc::UnboundedReceiver<LaneMail>) -> Self {
+    fn new(index: u32, shared: Rc<KeeperShared>, inbox: mpsc::UnboundedReceiver<LaneMail>) -> Self {
         let PostgresOptions { lanes, holds, .. } = shared.options;
         let lanes = lanes.max(1);
-        let lane = Lane::new(LaneOptions { index, lanes, holds, ..LaneOptions::default() });
+        let lane = LedgerLane::new(LaneOptions { index, lanes, holds, ..LaneOptions::default() });
         let source = index as usize;
         Self { source, shared, lane, inbox, connection: None, failures: 0, is_closed: false }
     }
@@ -409,8 +419,8 @@ impl LaneTask {
                 self.lane.handle_unknown();
                 drop(connection);
                 match problem {
-                    Problem::Lost(lost) => self.shared.fail(lost.to_string()),
-                    Problem::Trouble(Trouble(why)) => {
+                    TurnProblem::Lost(lost) => self.shared.fail(lost.to_string()),
+                    TurnProblem::Trouble(DatabaseTrouble(why)) => {
                         self.failures = self.failures.saturating_add(1);
                         // The first may be a failover, or a server that started again.
                         if self.failures > 1 {
@@ -434,32 +444,32 @@ impl LaneTask {
     async fn transact(
         &mut self,
         connection: &Connection,
-    ) -> Result<Vec<(u64, OperationOutcome)>, Problem> {
-        let incomplete = || Trouble("the database answered for other accounts".into());
+    ) -> Result<Vec<(u64, OperationOutcome)>, TurnProblem> {
+        let incomplete = || DatabaseTrouble("the database answered for other accounts".into());
         let Some(mut step) = self.lane.begin(now()) else { return Ok(Vec::new()) };
         loop {
             step = match step {
-                Step::Read(wanted) => {
+                LaneStep::Read(wanted) => {
                     let rows = connection.read(&wanted).await?;
-                    let next = self.lane.handle_read(now(), &rows).map_err(Problem::Lost)?;
+                    let next = self.lane.handle_read(now(), &rows).map_err(TurnProblem::Lost)?;
                     next.ok_or_else(incomplete)?
                 }
-                Step::Swap { swaps, is_begun } => {
+                LaneStep::Swap { swaps, is_begun } => {
                     let written = connection.swap(&swaps, is_begun).await?;
                     self.lane.handle_swapped(&written).ok_or_else(incomplete)?
                 }
-                Step::Append(entries) => {
+                LaneStep::Append(entries) => {
                     let appended = connection.append(&entries).await;
                     if !cfg!(ddes_mutant = "commit-unchecked") {
                         appended?;
                     }
                     return Ok(self.lane.handle_committed());
                 }
-                Step::Commit => {
+                LaneStep::Commit => {
                     connection.commit().await?;
                     return Ok(self.lane.handle_committed());
                 }
-                Step::Rollback => {
+                LaneStep::Rollback => {
                     connection.rollback().await?;
                     self.lane.handle_rolled_back();
                     return Ok(Vec::new());

@@ -1,8 +1,9 @@
 //! A ledger that several servers share, in a PostgreSQL database.
 //!
 //! The rules stay where every ledger has them, in `ddes-ledger`: a lane
-//! ([`ddes_ledger::shared::Lane`]) reads what it does not know, decides, and swaps; this crate sends
-//! its statements. docs/scale.md says how to set it up, docs/decisions/0021 why it is right.
+//! ([`ddes_ledger::shared::LedgerLane`]) reads what it does not know, decides, and swaps; this
+//! crate sends its statements. docs/scale.md says how to set it up, docs/decisions/0021 why it is
+//! right.
 
 pub mod audit;
 mod connection;
@@ -14,8 +15,8 @@ mod place;
 mod questions;
 mod schema;
 
-pub use connection::{ConnectError, Found};
+pub use connection::{DatabaseError, FoundDatabase};
 pub use init::init;
 pub use keeper::{PostgresKeeper, PostgresOptions};
-pub use place::{Place, PlaceError};
+pub use place::{DatabaseUrl, DatabaseUrlError};
 pub use schema::definition;

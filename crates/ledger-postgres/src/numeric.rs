@@ -27,18 +27,24 @@ fn encode(number: i128, out: &mut BytesMut) {
         if rest == 0 {
             break;
         }
-        *digit = u16::try_from(rest % BASE).unwrap_or(0); // below 10,000
+        *digit = low_digit(rest);
         rest /= BASE;
         len += 1;
     }
     let digits = &digits[DIGITS_MAX - usize::from(len)..];
     let trailing = digits.iter().rev().take_while(|digit| **digit == 0).count();
     let kept = &digits[..digits.len() - trailing];
-    out.put_u16(u16::try_from(kept.len()).unwrap_or(0)); // ten at most
+    out.put_u16(kept.iter().fold(0, |count, _| count + 1));
     out.put_u16(len.saturating_sub(1));
     out.put_u16(if number < 0 { NEGATIVE } else { 0 });
     out.put_u16(0);
     kept.iter().for_each(|digit| out.put_u16(*digit));
+}
+
+/// The lowest digit of base 10,000.
+fn low_digit(number: u128) -> u16 {
+    let [low, high, ..] = (number % BASE).to_le_bytes();
+    u16::from_le_bytes([low, high])
 }
 
 /// `None` unless it is an integer of 128 bits.

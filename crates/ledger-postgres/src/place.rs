@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ddes_wire::saturating;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
@@ -21,7 +22,7 @@ const KEEPALIVE: Duration = Duration::from_secs(5);
 
 /// A database, as `--ledger postgres://…` names it.
 #[derive(Clone)]
-pub struct Place {
+pub struct DatabaseUrl {
     config: Config,
     shown: String,
     passfile: Option<PathBuf>,
@@ -46,14 +47,14 @@ const QUESTION_MAX: &str = "60s";
 /// A URL that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what}")]
-pub struct PlaceError {
+pub struct DatabaseUrlError {
     /// What is wrong with it.
     pub what: String,
     /// What to write instead.
     pub next: String,
 }
 
-impl PlaceError {
+impl DatabaseUrlError {
     fn new(what: impl Into<String>, next: impl Into<String>) -> Self {
         Self { what: what.into(), next: next.into() }
     }
@@ -61,7 +62,7 @@ impl PlaceError {
 
 const FORM: &str = "--ledger postgres://USER@HOST:5432,HOST:5432/DATABASE";
 
-impl Place {
+impl DatabaseUrl {
     /// Whether a text names a database rather than a folder.
     pub fn is_meant(text: &str) -> bool {
         text.starts_with("postgres://") || text.starts_with("postgresql://")
@@ -69,27 +70,27 @@ impl Place {
 
     /// Reads a URL. Of the parameters that libpq has, those that would change what a COMMIT means
     /// are not taken.
-    pub fn parse(url: &str) -> Result<Self, PlaceError> {
+    pub fn parse(url: &str) -> Result<Self, DatabaseUrlError> {
         let (place, query) = match url.split_once('?') {
             Some((place, query)) => (place, query),
             None => (url, ""),
         };
-        let Parameters { mode, roots, passfile, commit, kept } = Parameters::parse(query)?;
+        let UrlParameters { mode, roots, passfile, commit, kept } = UrlParameters::parse(query)?;
         let rest = format!("{place}?{}", kept.join("&"));
         let mut config: Config = rest.parse().map_err(|error: tokio_postgres::Error| {
-            PlaceError::new(format!("the URL cannot be read: {}", told(&error)), FORM)
+            DatabaseUrlError::new(format!("the URL cannot be read: {}", told(&error)), FORM)
         })?;
         if config.get_password().is_some() {
             return Err(password_in_url());
         }
         if config.get_user().is_none() {
-            return Err(PlaceError::new("the URL names no user", FORM));
+            return Err(DatabaseUrlError::new("the URL names no user", FORM));
         }
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
-            return Err(PlaceError::new("the URL names no host", FORM));
+            return Err(DatabaseUrlError::new("the URL names no host", FORM));
         }
         if config.get_dbname().is_none() {
-            return Err(PlaceError::new("the URL names no database", FORM));
+            return Err(DatabaseUrlError::new("the URL names no database", FORM));
         }
         let tls = tls(mode, roots.as_deref())?;
         config
@@ -140,7 +141,7 @@ impl Place {
     pub(crate) fn patience(&self) -> Duration {
         let hosts = self.config.get_hosts().len().max(self.config.get_hostaddrs().len());
         // Each is tried in turn; then come the password and the first answers.
-        CONNECT_MAX.saturating_mul(u32::try_from(hosts).unwrap_or(u32::MAX)) + CONNECT_MAX * 2
+        CONNECT_MAX.saturating_mul(saturating::to_u32(hosts as u64)).saturating_add(CONNECT_MAX * 2)
     }
 
     /// The settings of a connection. The password is read anew each time: it may have changed.
@@ -172,7 +173,7 @@ impl Place {
 }
 
 /// The parameters of a URL.
-struct Parameters<'a> {
+struct UrlParameters<'a> {
     mode: Option<&'a str>,
     roots: Option<PathBuf>,
     passfile: Option<PathBuf>,
@@ -181,14 +182,14 @@ struct Parameters<'a> {
     kept: Vec<&'a str>,
 }
 
-impl<'a> Parameters<'a> {
-    fn parse(query: &'a str) -> Result<Self, PlaceError> {
+impl<'a> UrlParameters<'a> {
+    fn parse(query: &'a str) -> Result<Self, DatabaseUrlError> {
         let mut found =
             Self { mode: None, roots: None, passfile: None, commit: "on", kept: Vec::new() };
         for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
-            let (name, value) = parameter
-                .split_once('=')
-                .ok_or_else(|| PlaceError::new("a parameter of the URL is not NAME=VALUE", FORM))?;
+            let (name, value) = parameter.split_once('=').ok_or_else(|| {
+                DatabaseUrlError::new("a parameter of the URL is not NAME=VALUE", FORM)
+            })?;
             match name {
                 "sslmode" => found.mode = Some(value),
                 "sslrootcert" => found.roots = Some(PathBuf::from(unescaped(value)?)),
@@ -201,7 +202,7 @@ impl<'a> Parameters<'a> {
                     let what = format!("`{name}` is not a parameter of this URL");
                     let next = "host, port, user, dbname, application_name, channel_binding, \
                                 sslmode, sslrootcert, passfile, synchronous_commit";
-                    return Err(PlaceError::new(what, next));
+                    return Err(DatabaseUrlError::new(what, next));
                 }
             }
         }
@@ -209,7 +210,7 @@ impl<'a> Parameters<'a> {
     }
 }
 
-fn commit(value: &str) -> Result<&'static str, PlaceError> {
+fn commit(value: &str) -> Result<&'static str, DatabaseUrlError> {
     match value {
         "on" => Ok("on"),
         "remote_apply" => Ok("remote_apply"),
@@ -217,17 +218,20 @@ fn commit(value: &str) -> Result<&'static str, PlaceError> {
             let what = format!(
                 "with synchronous_commit={value} a server would acknowledge what is not durable"
             );
-            Err(PlaceError::new(what, "synchronous_commit=on or remote_apply"))
+            Err(DatabaseUrlError::new(what, "synchronous_commit=on or remote_apply"))
         }
     }
 }
 
 /// What is asked for of TLS; `None` for none.
-fn tls(mode: Option<&str>, roots: Option<&Path>) -> Result<Option<Arc<ClientConfig>>, PlaceError> {
+fn tls(
+    mode: Option<&str>,
+    roots: Option<&Path>,
+) -> Result<Option<Arc<ClientConfig>>, DatabaseUrlError> {
     match mode {
         None | Some("disable") if roots.is_some() => {
             let what = "sslrootcert is of no use without TLS";
-            Err(PlaceError::new(what, "sslmode=verify-full with it"))
+            Err(DatabaseUrlError::new(what, "sslmode=verify-full with it"))
         }
         None | Some("disable") => Ok(None),
         Some("verify-full") => client(roots).map(Some),
@@ -236,26 +240,29 @@ fn tls(mode: Option<&str>, roots: Option<&Path>) -> Result<Option<Arc<ClientConf
                 "sslmode={other} does not check who answers, so that it hides a database from \
                  nobody in between"
             );
-            Err(PlaceError::new(what, "sslmode=verify-full&sslrootcert=FILE"))
+            Err(DatabaseUrlError::new(what, "sslmode=verify-full&sslrootcert=FILE"))
         }
     }
 }
 
-fn password_in_url() -> PlaceError {
-    PlaceError::new(
+fn password_in_url() -> DatabaseUrlError {
+    DatabaseUrlError::new(
         "the URL has a password in it, which every user of this machine could read",
         "~/.pgpass, or passfile=FILE in the URL: a line HOST:PORT:DATABASE:USER:PASSWORD",
     )
 }
 
 /// TLS that checks the certificate and the name in it.
-fn client(roots: Option<&Path>) -> Result<Arc<ClientConfig>, PlaceError> {
+fn client(roots: Option<&Path>) -> Result<Arc<ClientConfig>, DatabaseUrlError> {
     let next = "sslrootcert=FILE: certificates in PEM of whoever signed the database's";
     let Some(path) = roots else {
-        return Err(PlaceError::new("sslmode=verify-full does not say whom to believe", next));
+        return Err(DatabaseUrlError::new(
+            "sslmode=verify-full does not say whom to believe",
+            next,
+        ));
     };
     let shown = path.display();
-    let wrong = |why: String| PlaceError::new(format!("{shown}: {why}"), next);
+    let wrong = |why: String| DatabaseUrlError::new(format!("{shown}: {why}"), next);
     let mut store = RootCertStore::empty();
     let found = CertificateDer::pem_file_iter(path).map_err(|error| wrong(error.to_string()))?;
     for certificate in found {
@@ -273,8 +280,8 @@ fn client(roots: Option<&Path>) -> Result<Arc<ClientConfig>, PlaceError> {
 }
 
 /// A value in which `%2F` stands for `/`.
-fn unescaped(value: &str) -> Result<String, PlaceError> {
-    let wrong = || PlaceError::new(format!("`{value}` is not text with %XX in it"), FORM);
+fn unescaped(value: &str) -> Result<String, DatabaseUrlError> {
+    let wrong = || DatabaseUrlError::new(format!("`{value}` is not text with %XX in it"), FORM);
     let (mut bytes, mut rest) = (Vec::new(), value.as_bytes());
     while let Some((byte, after)) = rest.split_first() {
         rest = after;
@@ -303,14 +310,14 @@ pub(crate) fn told(error: &tokio_postgres::Error) -> String {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for DatabaseUrl {
     /// The URL.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.shown)
     }
 }
 
-impl fmt::Debug for Place {
+impl fmt::Debug for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.shown)
     }
@@ -321,14 +328,14 @@ mod tests {
     use super::*;
 
     fn refused(url: &str) -> String {
-        Place::parse(url).map(|place| place.to_string()).unwrap_err().what
+        DatabaseUrl::parse(url).map(|place| place.to_string()).unwrap_err().what
     }
 
     #[test]
     fn a_url_has_several_hosts_and_no_password() {
         let url =
             "postgres://ddes@a.example:5432,b.example:5433/totals?synchronous_commit=remote_apply";
-        let place = Place::parse(url).unwrap();
+        let place = DatabaseUrl::parse(url).unwrap();
         assert_eq!(place.config.get_hosts().len(), 2);
         assert_eq!(place.config.get_ports(), [5432, 5433]);
         assert_eq!((place.to_string(), place.commit()), (url.to_owned(), "remote_apply"));
@@ -340,7 +347,7 @@ mod tests {
             "postgres://u@%2Frun%2Fpostgresql/d",
             "postgresql:///d?host=/run/postgresql&user=u",
         ] {
-            assert!(Place::parse(url).unwrap().is_local(), "{url}");
+            assert!(DatabaseUrl::parse(url).unwrap().is_local(), "{url}");
         }
         for url in [
             "postgres://ddes:secret@a/totals",

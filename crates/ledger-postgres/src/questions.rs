@@ -4,15 +4,15 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use ddes_ledger::keeper::Question;
-use ddes_ledger::shared::Key;
+use ddes_ledger::keeper::KeeperQuestion;
+use ddes_ledger::shared::RowKey;
 use ddes_ledger::{Account, AccountId, AccountSlice, Totals};
-use ddes_wire::{Amount, Total};
+use ddes_wire::{Amount, Total, saturating};
 use tokio::sync::mpsc;
 use tokio_postgres::Row;
 
-use crate::connection::{Link, Trouble, account_row, get};
-use crate::keeper::Shared;
+use crate::connection::{DatabaseLink, DatabaseTrouble, account_row, get};
+use crate::keeper::KeeperShared;
 use crate::numeric::Numeric;
 use crate::place::Purpose;
 
@@ -25,11 +25,14 @@ const COLUMNS: &str = "account, version, newest_session, last_session, last_seq,
                        first_time, last_time, chain";
 
 /// Answers questions until nobody asks any more. One that cannot be answered is dropped.
-pub(crate) async fn run(shared: Rc<Shared>, mut asked: mpsc::UnboundedReceiver<Question>) {
-    let (mut link, mut positions): (Option<Link>, _) = (None, Positions::default());
+pub(crate) async fn run(
+    shared: Rc<KeeperShared>,
+    mut asked: mpsc::UnboundedReceiver<KeeperQuestion>,
+) {
+    let (mut link, mut positions): (Option<DatabaseLink>, _) = (None, Positions::default());
     while let Some(question) = asked.recv().await {
         if link.is_none() {
-            link = Link::open(&shared.place, Purpose::Ask).await.ok();
+            link = DatabaseLink::open(&shared.place, Purpose::Ask).await.ok();
         }
         let Some(open) = &link else { continue };
         if answer(open, question, &mut positions).await.is_err() {
@@ -40,18 +43,23 @@ pub(crate) async fn run(shared: Rc<Shared>, mut asked: mpsc::UnboundedReceiver<Q
 
 /// After which account each slice begins.
 #[derive(Default)]
-struct Positions(HashMap<u64, Key>);
+struct Positions(HashMap<u64, RowKey>);
 
-async fn answer(link: &Link, question: Question, positions: &mut Positions) -> Result<(), Trouble> {
+async fn answer(
+    link: &DatabaseLink,
+    question: KeeperQuestion,
+    positions: &mut Positions,
+) -> Result<(), DatabaseTrouble> {
     match question {
-        Question::Totals(asker) => asker(totals(link).await?),
-        Question::Accounts(asker) => {
+        KeeperQuestion::Totals(asker) => asker(totals(link).await?),
+        KeeperQuestion::Accounts(asker) => {
             let sql = "SELECT count(*) FROM ddes_account WHERE version > 0";
             let row = link.within(QUESTION_MAX, link.client.query_one(sql, &[])).await?;
-            asker(u64::try_from(get::<i64>(&row, 0)?).unwrap_or(0)); // a count
+            let wrong = |_| DatabaseTrouble("the number of accounts is out of range".into());
+            asker(u64::try_from(get::<i64>(&row, 0)?).map_err(wrong)?);
         }
-        Question::Account(id, asker) => asker(account(link, &id).await?),
-        Question::Slice { from, most, asker } => {
+        KeeperQuestion::Account(id, asker) => asker(account(link, &id).await?),
+        KeeperQuestion::Slice { from, most, asker } => {
             asker(slice(link, from, most, positions).await?);
         }
     }
@@ -59,7 +67,7 @@ async fn answer(link: &Link, question: Question, positions: &mut Positions) -> R
 }
 
 /// Over all accounts.
-pub(crate) async fn totals(link: &Link) -> Result<Totals, Trouble> {
+pub(crate) async fn totals(link: &DatabaseLink) -> Result<Totals, DatabaseTrouble> {
     let sql = "SELECT count(*), coalesce(sum(last_seq), 0)::numeric, coalesce(sum(sum), 0), \
                min(min) FILTER (WHERE last_seq > 0), max(max) FILTER (WHERE last_seq > 0) \
                FROM ddes_account WHERE version > 0";
@@ -67,8 +75,8 @@ pub(crate) async fn totals(link: &Link) -> Result<Totals, Trouble> {
     of_totals(&row)
 }
 
-fn of_totals(row: &Row) -> Result<Totals, Trouble> {
-    let wrong = || Trouble("the totals are out of range".into());
+fn of_totals(row: &Row) -> Result<Totals, DatabaseTrouble> {
+    let wrong = || DatabaseTrouble("the totals are out of range".into());
     let accounts = u64::try_from(get::<i64>(row, 0)?).map_err(|_| wrong())?;
     let count = u128::try_from(get::<Numeric>(row, 1)?.0).map_err(|_| wrong())?;
     let sum = Total::new(get::<Numeric>(row, 2)?.0);
@@ -79,9 +87,9 @@ fn of_totals(row: &Row) -> Result<Totals, Trouble> {
     Ok(Totals::new(accounts, count, sum, amount(3)?.zip(amount(4)?)))
 }
 
-async fn account(link: &Link, id: &AccountId) -> Result<Option<Account>, Trouble> {
+async fn account(link: &DatabaseLink, id: &AccountId) -> Result<Option<Account>, DatabaseTrouble> {
     let sql = format!("SELECT {COLUMNS} FROM ddes_account WHERE account = $1 AND version > 0");
-    let key = Key::from(id);
+    let key = RowKey::from(id);
     let key = key.as_bytes();
     let row = link.within(QUESTION_MAX, link.client.query_opt(&sql, &[&key])).await?;
     row.map(|row| account_row(&row).map(|row| row.account)).transpose()
@@ -90,11 +98,11 @@ async fn account(link: &Link, id: &AccountId) -> Result<Option<Account>, Trouble
 /// Identities by key, then classic accounts by number. A position stands for the last account of
 /// the slice before, so that accounts that come meanwhile move none.
 async fn slice(
-    link: &Link,
+    link: &DatabaseLink,
     from: u64,
     most: usize,
     positions: &mut Positions,
-) -> Result<AccountSlice, Trouble> {
+) -> Result<AccountSlice, DatabaseTrouble> {
     let after = if from == 0 { None } else { positions.0.get(&from).copied() };
     if from > 0 && after.is_none() {
         // A position that was never given out, or long ago.
@@ -102,7 +110,7 @@ async fn slice(
     }
     let mut rows = Vec::new();
     let is_classic = after.is_some_and(|key| key.as_bytes().len() == 8);
-    for len in [32, 8] {
+    for (len, width) in [(32, 32_i32), (8, 8)] {
         if len == 32 && is_classic || rows.len() >= most {
             continue;
         }
@@ -111,10 +119,10 @@ async fn slice(
              AND account > $2 ORDER BY account LIMIT $3"
         );
         let key = after.filter(|key| key.as_bytes().len() == len);
-        let key = key.as_ref().map_or(&[][..], Key::as_bytes);
-        let limit = i64::try_from(most - rows.len()).unwrap_or(i64::MAX);
-        let len = i32::try_from(len).unwrap_or(8); // 8 or 32
-        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] = [&len, &key, &limit];
+        let key = key.as_ref().map_or(&[][..], RowKey::as_bytes);
+        let rest = saturating::to_u32((most - rows.len()) as u64);
+        let limit = i64::from(rest);
+        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] = [&width, &key, &limit];
         rows.extend(link.within(QUESTION_MAX, link.client.query(&sql, &parameters)).await?);
     }
     let rows = rows.iter().map(account_row).collect::<Result<Vec<_>, _>>()?;
@@ -123,7 +131,7 @@ async fn slice(
         if positions.0.len() >= POSITIONS_MAX {
             positions.0.clear();
         }
-        positions.0.insert(next, Key::from(&last.id));
+        positions.0.insert(next, RowKey::from(&last.id));
         next
     });
     let accounts = rows.into_iter().map(|row| (row.id, row.account)).collect();

@@ -16,11 +16,11 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ddes_ledger::keeper::{Keeper, News};
-use ddes_ledger::shared::{Entry, Row};
-use ddes_ledger_postgres::audit::Reader;
-use ddes_ledger_postgres::{Place, PostgresKeeper, PostgresOptions, init};
-use fight::{Dice, Fight};
+use ddes_ledger::keeper::{AccountKeeper, News};
+use ddes_ledger::shared::{HistoryEntry, SharedRow};
+use ddes_ledger_postgres::audit::HistoryReader;
+use ddes_ledger_postgres::{DatabaseUrl, PostgresKeeper, PostgresOptions, init};
+use fight::{Fight, FightDice};
 use postgres::{OWNER, Postgres, SERVER};
 use proxy::Faults;
 
@@ -29,7 +29,7 @@ const ACCOUNTS: usize = 30;
 /// Operations of one server that are not answered.
 const OPEN_MAX: usize = 24;
 
-struct Shared {
+struct FightShared {
     fight: Fight,
     open: [usize; SERVERS],
     failed: Vec<String>,
@@ -42,10 +42,10 @@ fn seconds() -> u64 {
 #[test]
 fn servers_that_fight_for_accounts_are_never_told_a_wrong_total() {
     let postgres = Postgres::start();
-    init(&Place::parse(&postgres.url(OWNER)).unwrap(), SERVER, &[7; 16]).unwrap();
+    init(&DatabaseUrl::parse(&postgres.url(OWNER)).unwrap(), SERVER, &[7; 16]).unwrap();
     let seed = u64::from(std::process::id());
     let faults = Arc::new(Faults::default());
-    let shared = Arc::new(Mutex::new(Shared {
+    let shared = Arc::new(Mutex::new(FightShared {
         fight: Fight::new(SERVERS, ACCOUNTS),
         open: [0; SERVERS],
         failed: Vec::new(),
@@ -53,7 +53,7 @@ fn servers_that_fight_for_accounts_are_never_told_a_wrong_total() {
     let mut keepers = Vec::new();
     for server in 0..SERVERS {
         let port = proxy::start(postgres.port, seed + server as u64, Arc::clone(&faults));
-        let place = Place::parse(&postgres::url(SERVER, port)).unwrap();
+        let place = DatabaseUrl::parse(&postgres::url(SERVER, port)).unwrap();
         // One server holds nothing, which is right too.
         let options =
             PostgresOptions { lanes: 2, holds: server != 3, ..PostgresOptions::default() };
@@ -86,7 +86,7 @@ fn servers_that_fight_for_accounts_are_never_told_a_wrong_total() {
         .map(|(server, mut keeper)| {
             let shared = Arc::clone(&shared);
             thread::spawn(move || {
-                let mut dice = Dice::new(seed * 7 + server as u64);
+                let mut dice = FightDice::new(seed * 7 + server as u64);
                 while Instant::now() < until {
                     let mut state = shared.lock().unwrap();
                     if state.open[server] > OPEN_MAX {
@@ -118,8 +118,8 @@ fn servers_that_fight_for_accounts_are_never_told_a_wrong_total() {
     }
     // Whatever was to arrive late has.
     thread::sleep(Duration::from_secs(1));
-    let reader = Reader::open(&Place::parse(&postgres.url(SERVER)).unwrap()).unwrap();
-    let (mut rows, mut history): (Vec<Row>, Vec<Entry>) = (Vec::new(), Vec::new());
+    let reader = HistoryReader::open(&DatabaseUrl::parse(&postgres.url(SERVER)).unwrap()).unwrap();
+    let (mut rows, mut history): (Vec<SharedRow>, Vec<HistoryEntry>) = (Vec::new(), Vec::new());
     reader
         .accounts(&mut |row| {
             rows.push(*row);
@@ -134,7 +134,7 @@ fn servers_that_fight_for_accounts_are_never_told_a_wrong_total() {
         .unwrap();
     let mut shared = shared.lock().unwrap();
     shared.fight.audit(&rows, &history);
-    let Shared { fight, failed, .. } = &*shared;
+    let FightShared { fight, failed, .. } = &*shared;
     println!(
         "{} proofs, {} openings, {} gaps, {} superseded, {} unavailable, {} entries; {faults:?}",
         fight.proofs,

@@ -11,7 +11,7 @@ use crate::{Account, AccountId, AccountSlice, Health, Operation, OperationOutcom
 /// Requests of one account are decided in the order in which they are given. Unlike a
 /// [`Ledger`](crate::Ledger), a keeper also hears of the end of an identity's session
 /// ([`Operation::End`]): once for each session that it has opened.
-pub trait Keeper: Send + fmt::Debug {
+pub trait AccountKeeper: Send + fmt::Debug {
     /// Begins to work. `news` is called on the keeper's threads, and does not block.
     fn start(&mut self, news: Box<dyn Fn(News) + Send + Sync>) -> io::Result<()>;
 
@@ -19,7 +19,7 @@ pub trait Keeper: Send + fmt::Debug {
     fn submit(&mut self, requests: Vec<(u64, Operation)>);
 
     /// A question, which is answered later, or dropped if it cannot be.
-    fn ask(&mut self, question: Question);
+    fn ask(&mut self, question: KeeperQuestion);
 
     /// Decides what was given, as far as the database can be reached, and stops. Whether no thread
     /// has panicked.
@@ -43,16 +43,16 @@ pub enum News {
 }
 
 /// Takes an answer.
-pub type Asker<T> = Box<dyn FnOnce(T) + Send>;
+pub type AnswerTaker<T> = Box<dyn FnOnce(T) + Send>;
 
 /// A question to a keeper, with the way to answer it.
-pub enum Question {
+pub enum KeeperQuestion {
     /// The totals over all accounts.
-    Totals(Asker<Totals>),
+    Totals(AnswerTaker<Totals>),
     /// How many accounts there are.
-    Accounts(Asker<u64>),
+    Accounts(AnswerTaker<u64>),
     /// One account; `None` if it never had a session.
-    Account(AccountId, Asker<Option<Account>>),
+    Account(AccountId, AnswerTaker<Option<Account>>),
     /// Some accounts, as [`Ledger::accounts_from`](crate::Ledger::accounts_from).
     Slice {
         /// The position of the first.
@@ -60,11 +60,11 @@ pub enum Question {
         /// How many at most.
         most: usize,
         /// Takes them.
-        asker: Asker<AccountSlice>,
+        asker: AnswerTaker<AccountSlice>,
     },
 }
 
-impl fmt::Debug for Question {
+impl fmt::Debug for KeeperQuestion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Totals(_) => "Totals",

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ddes_ledger::keeper::{Keeper, News, Question};
+use ddes_ledger::keeper::{AccountKeeper, KeeperQuestion, News};
 use ddes_ledger::{Health, Ledger, OperationOutcome};
 use ddes_session::Ticket;
 use slab::Slab;
@@ -16,26 +16,26 @@ use crate::mail::{Mail, Mailbox, lock, reply};
 
 /// Where a server counts.
 #[derive(Debug)]
-pub enum Books {
+pub enum ServerBooks {
     /// In a ledger of its own, in memory or in a folder.
     Own(Ledger),
     /// In a database that other servers write too. New classic accounts count up from a number that
     /// nobody else has.
     Shared {
         /// What keeps the accounts there.
-        keeper: Box<dyn Keeper>,
+        keeper: Box<dyn AccountKeeper>,
         /// The number of the first classic account.
         classic_first: u64,
     },
 }
 
-impl From<Ledger> for Books {
+impl From<Ledger> for ServerBooks {
     fn from(ledger: Ledger) -> Self {
         Self::Own(ledger)
     }
 }
 
-impl Books {
+impl ServerBooks {
     /// The number of the next classic account.
     pub(crate) fn classic_next(&self) -> u64 {
         match self {
@@ -59,8 +59,8 @@ impl Books {
 
 /// What the loop knows of a keeper.
 #[derive(Debug)]
-pub(crate) struct SharedBooks {
-    keeper: Box<dyn Keeper>,
+pub(crate) struct KeeperBooks {
+    keeper: Box<dyn AccountKeeper>,
     waiting: Arc<Mutex<Slab<SharedRequest>>>,
     health: Arc<Mutex<Health>>,
 }
@@ -72,9 +72,9 @@ struct SharedRequest {
     values: usize,
 }
 
-impl SharedBooks {
+impl KeeperBooks {
     pub(crate) fn start(
-        mut keeper: Box<dyn Keeper>,
+        mut keeper: Box<dyn AccountKeeper>,
         mailbox: Arc<Mailbox>,
         is_timed: bool,
     ) -> io::Result<Self> {
@@ -116,18 +116,18 @@ impl SharedBooks {
     pub(crate) fn ask(&mut self, question: LedgerQuestion) {
         self.keeper.ask(match question {
             LedgerQuestion::Totals(asker) => {
-                Question::Totals(Box::new(move |totals| reply(asker, totals)))
+                KeeperQuestion::Totals(Box::new(move |totals| reply(asker, totals)))
             }
             LedgerQuestion::View(asker) => {
                 let health = lock(&self.health).clone();
-                Question::Accounts(Box::new(move |accounts| {
+                KeeperQuestion::Accounts(Box::new(move |accounts| {
                     reply(asker, LedgerView { health, head: None, checkpoint: None, accounts });
                 }))
             }
             LedgerQuestion::Account(id, asker) => {
-                Question::Account(id, Box::new(move |account| reply(asker, account)))
+                KeeperQuestion::Account(id, Box::new(move |account| reply(asker, account)))
             }
-            LedgerQuestion::Accounts { from, slice } => Question::Slice {
+            LedgerQuestion::Accounts { from, slice } => KeeperQuestion::Slice {
                 from,
                 most: ACCOUNTS_MAX,
                 asker: Box::new(move |accounts| reply(slice, accounts)),

@@ -19,7 +19,7 @@ use ddes_session::Ticket;
 use ddes_wire::saturating;
 use tokio::sync::oneshot;
 
-use crate::books::{Books, SharedBooks};
+use crate::books::{KeeperBooks, ServerBooks};
 use crate::endpoint::{ConnectionId, Request};
 use crate::mail::{Mail, Mailbox, PanicWatch, lock, reply};
 
@@ -77,7 +77,7 @@ pub(crate) enum ServerLedger {
     /// A ledger in a folder, with its clerk.
     Folder(Clerk),
     /// A ledger that other servers write too.
-    Shared(SharedBooks),
+    Shared(KeeperBooks),
 }
 
 #[derive(Debug)]
@@ -122,11 +122,15 @@ struct LedgerState {
 
 impl ServerLedger {
     /// `is_timed`: takes the time of each batch.
-    pub(crate) fn open(books: Books, mailbox: Arc<Mailbox>, is_timed: bool) -> io::Result<Self> {
+    pub(crate) fn open(
+        books: ServerBooks,
+        mailbox: Arc<Mailbox>,
+        is_timed: bool,
+    ) -> io::Result<Self> {
         let ledger = match books {
-            Books::Own(ledger) => ledger,
-            Books::Shared { keeper, .. } => {
-                return SharedBooks::start(keeper, mailbox, is_timed).map(Self::Shared);
+            ServerBooks::Own(ledger) => ledger,
+            ServerBooks::Shared { keeper, .. } => {
+                return KeeperBooks::start(keeper, mailbox, is_timed).map(Self::Shared);
             }
         };
         if ledger.head().is_none() {

@@ -28,7 +28,7 @@ mod timers;
 pub mod watch;
 
 pub use access::{Access, Lists};
-pub use books::Books;
+pub use books::ServerBooks;
 pub use clerk::LedgerView;
 pub use files::Files;
 pub use listen::{LiveSettings, Pulse, Report, Server, ServerHandle, ServerOptions, Stopped};

@@ -12,7 +12,7 @@ use mio::{Interest, Poll, Waker};
 use tokio::sync::oneshot;
 
 use crate::access::{Access, AccessControl};
-use crate::books::Books;
+use crate::books::ServerBooks;
 use crate::clerk::{LedgerQuestion, LedgerView, ServerLedger};
 use crate::drive::{Driver, LISTENER, LoopState, MAIL};
 use crate::endpoint::{Bounds, Config, Endpoint, Notice, Notices, Profiles, SessionView};
@@ -82,7 +82,7 @@ pub struct LiveSettings {
 /// A bound server, not yet running.
 #[derive(Debug)]
 pub struct Server {
-    books: Books,
+    books: ServerBooks,
     listener: mio::net::TcpListener,
     poll: Poll,
     options: ServerOptions,
@@ -219,7 +219,7 @@ impl ServerHandle {
 
 impl Server {
     /// Binds the address and listens on it.
-    pub fn bind(options: ServerOptions, books: impl Into<Books>) -> io::Result<Self> {
+    pub fn bind(options: ServerOptions, books: impl Into<ServerBooks>) -> io::Result<Self> {
         let socket = socket2::Socket::new(
             socket2::Domain::for_address(options.listen),
             socket2::Type::STREAM,
@@ -236,7 +236,7 @@ impl Server {
     pub fn on(
         listener: TcpListener,
         options: ServerOptions,
-        books: impl Into<Books>,
+        books: impl Into<ServerBooks>,
     ) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let mut listener = mio::net::TcpListener::from_std(listener);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Subcommand, ValueEnum};
-use ddes_ledger_postgres::Place;
+use ddes_ledger_postgres::DatabaseUrl;
 
 use super::{HomeArgs, OutputArgs};
 
@@ -95,7 +95,7 @@ pub(super) fn place() -> impl TypedValueParser<Value = PathBuf> {
             None => Ok(path),
             // Looked at where it is used: here the text is repeated, and it may have a password in
             // it that must not be in a log.
-            Some(_) if Place::is_meant(&path.to_string_lossy()) => Ok(path),
+            Some(_) if DatabaseUrl::is_meant(&path.to_string_lossy()) => Ok(path),
             Some(scheme) => Err(format!(
                 "a ledger in {scheme}:// is not built yet: it is a folder, a database in \
                  postgres://, or `memory`"

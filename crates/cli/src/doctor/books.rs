@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ddes_ledger::audit::View;
 use ddes_ledger::store::{Folder, StoreError};
-use ddes_ledger_postgres::{Place, PostgresKeeper, PostgresOptions};
+use ddes_ledger_postgres::{DatabaseUrl, PostgresKeeper, PostgresOptions};
 
 use super::Finding;
 use crate::failure::Failure;
@@ -76,7 +76,7 @@ pub(super) fn look(home: &Home, path: &Path) -> Vec<Finding> {
 pub(super) fn look_shared(
     home: &Home,
     path: &Path,
-    place: Result<Place, Failure>,
+    place: Result<DatabaseUrl, Failure>,
     require_standby: bool,
 ) -> Vec<Finding> {
     let remedy = "docs/scale.md has the set-up";

@@ -3,20 +3,20 @@
 use std::path::Path;
 
 use ddes_ledger::audit;
-use ddes_ledger_postgres::{ConnectError, Place, PlaceError};
+use ddes_ledger_postgres::{DatabaseError, DatabaseUrl, DatabaseUrlError};
+use ddes_wire::shown::hex;
 
-use super::hex;
 use crate::failure::{Code, Failure};
 use crate::home;
 
 /// The database that `--ledger` names; `None` if it names a folder.
-pub(crate) fn database(path: &Path) -> Option<Result<Place, Failure>> {
+pub(crate) fn database(path: &Path) -> Option<Result<DatabaseUrl, Failure>> {
     let text = path.to_string_lossy();
-    let of_place = |error: PlaceError| {
+    let of_place = |error: DatabaseUrlError| {
         // Without the URL: it may have a password in it.
         Failure::new(Code::Usage, format!("--ledger: {error}")).next(error.next)
     };
-    Place::is_meant(&text).then(|| Place::parse(&text).map_err(of_place))
+    DatabaseUrl::is_meant(&text).then(|| DatabaseUrl::parse(&text).map_err(of_place))
 }
 
 /// The name of a ledger, as receipts and homes have it.
@@ -25,17 +25,17 @@ pub(crate) fn name(id: &[u8; 16]) -> String {
 }
 
 /// A database that cannot be used.
-pub(crate) fn of_connect(place: &Place, error: ConnectError) -> Failure {
+pub(crate) fn of_connect(place: &DatabaseUrl, error: DatabaseError) -> Failure {
     match error {
-        ConnectError::Unreachable(why) => {
+        DatabaseError::Unreachable(why) => {
             Failure::new(Code::Connect, format!("the database {place}: {why}"))
                 .cause("it is not running, or its address, user or password is another")
                 .next(format!("psql {}", home::quoted(Path::new(&place.to_string()))))
         }
-        ConnectError::Unfit { what, next } => {
+        DatabaseError::Unfit { what, next } => {
             Failure::new(Code::No, format!("the database {place}: {what}")).next(next)
         }
-        ConnectError::NoLedger => {
+        DatabaseError::NoLedger => {
             Failure::new(Code::No, format!("there is no ledger in the database {place}"))
                 .cause("its tables were not made, or are in another schema or database")
                 .next(format!(
@@ -43,7 +43,7 @@ pub(crate) fn of_connect(place: &Place, error: ConnectError) -> Failure {
                     home::named("--ledger", Path::new(&place.to_string()))
                 ))
         }
-        ConnectError::OtherLedger { found } => Failure::new(
+        DatabaseError::OtherLedger { found } => Failure::new(
             Code::Integrity,
             format!("the database {place} holds another ledger, {}", name(&found)),
         )

@@ -3,14 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use ddes_ledger::audit::{Counted, name_of};
-use ddes_ledger::shared::{Entry, Row};
+use ddes_ledger::shared::{HistoryEntry, SharedRow};
 use ddes_ledger::{AccountId, Statement, Subject, Totals};
-use ddes_ledger_postgres::audit::{AuditError, Reader};
-use ddes_ledger_postgres::{Place, definition};
+use ddes_ledger_postgres::audit::{AuditError, HistoryReader};
+use ddes_ledger_postgres::{DatabaseUrl, definition};
+use ddes_wire::shown::hex;
 use ddes_wire::{Sequence, Total};
 
 use super::database::{database, name, of_connect};
-use super::{account, hex, shown_time, verify, watched};
+use super::{account, shown_time, verify, watched};
 use crate::args::{BooksArgs, InitArgs, ReceiptArgs};
 use crate::failure::{Code, Failure};
 use crate::home::{self, Home};
@@ -19,8 +20,8 @@ use crate::screen::{Line, Screen, number};
 /// A ledger in a database, which servers may be writing.
 pub(super) struct SharedBooks {
     pub(super) home: Home,
-    place: Place,
-    reader: Reader,
+    place: DatabaseUrl,
+    reader: HistoryReader,
     /// The flags that name it once more, for a hint.
     flags: String,
     is_quiet: bool,
@@ -33,7 +34,8 @@ impl SharedBooks {
         let Some(place) = database(path) else { return Ok(None) };
         let (home, place) = (Home::find(&args.home)?, place?);
         let flags = home::flag() + &home::named("--ledger", path);
-        let reader = Reader::open(&place).map_err(|error| of_audit(&place, &flags, error))?;
+        let reader =
+            HistoryReader::open(&place).map_err(|error| of_audit(&place, &flags, error))?;
         Ok(Some(Self { home, place, reader, flags, is_quiet: args.output.quiet }))
     }
 
@@ -46,7 +48,7 @@ impl SharedBooks {
     }
 
     /// All accounts; `take` returns whether to go on, and says why not.
-    pub(super) fn accounts(&self, take: &mut dyn FnMut(&Row) -> bool) -> Result<(), Failure> {
+    pub(super) fn accounts(&self, take: &mut dyn FnMut(&SharedRow) -> bool) -> Result<(), Failure> {
         self.stopped(self.reader.accounts(take))
     }
 
@@ -102,7 +104,7 @@ impl SharedBooks {
         let id = self.named(text)?;
         let found = self.reader.acknowledged(&id).map_err(|error| self.failure(error))?;
         let (row, newest) = found.ok_or_else(|| {
-            let shown = account::Shown::new(&id);
+            let shown = account::ShownAccount::new(&id);
             Failure::new(Code::No, format!("the ledger has no account {}", shown.short()))
                 .cause("it never had a session here")
                 .next(format!("ddes ledger ls{}", self.flags))
@@ -127,7 +129,7 @@ impl SharedBooks {
         })
     }
 
-    fn statement_of(&self, entry: &Entry, count: u64, sum: Total) -> Statement {
+    fn statement_of(&self, entry: &HistoryEntry, count: u64, sum: Total) -> Statement {
         Statement {
             ledger: Some(name_of(&self.reader.ledger())),
             subject: Subject::Shared(entry.id),
@@ -148,7 +150,7 @@ impl SharedBooks {
         let own = name_of(&self.reader.ledger());
         let mut held = vec![false; statements.len()];
         let verified = watched(self.is_quiet, "Verifying", |_| {
-            let mut step = |entry: &Entry| {
+            let mut step = |entry: &HistoryEntry| {
                 for (statement, held) in statements.iter().zip(&mut held) {
                     *held |= statement.ledger.is_none_or(|ledger| ledger == own)
                         && holds(entry, statement);
@@ -181,7 +183,7 @@ impl SharedBooks {
 }
 
 /// The values of an entry; `None` if it is damaged.
-fn counted(entry: &Entry) -> Option<Vec<Counted>> {
+fn counted(entry: &HistoryEntry) -> Option<Vec<Counted>> {
     let values = entry.values()?;
     // The sum before the first of them.
     let before = values.iter().try_fold(entry.sum.get(), |sum, value| sum.checked_sub(value.get()));
@@ -203,12 +205,12 @@ fn counted(entry: &Entry) -> Option<Vec<Counted>> {
 }
 
 /// The sum with the value of this number, if it is in the entry.
-fn sum_at(entry: &Entry, seq: u64) -> Option<Total> {
+fn sum_at(entry: &HistoryEntry, seq: u64) -> Option<Total> {
     counted(entry)?.iter().find(|counted| counted.seq.get() == seq).map(|counted| counted.sum)
 }
 
 /// Whether an account stood so with this entry, or with a value of it.
-fn holds(entry: &Entry, statement: &Statement) -> bool {
+fn holds(entry: &HistoryEntry, statement: &Statement) -> bool {
     let is_there = statement.subject == Subject::Shared(entry.id)
         && (statement.batch, statement.chain, statement.time)
             == (entry.number, entry.chain, entry.time);
@@ -218,7 +220,7 @@ fn holds(entry: &Entry, statement: &Statement) -> bool {
     is_there && (is_end || sum_at(entry, count) == Some(statement.sum))
 }
 
-fn of_audit(place: &Place, flags: &str, error: AuditError) -> Failure {
+fn of_audit(place: &DatabaseUrl, flags: &str, error: AuditError) -> Failure {
     match error {
         AuditError::Connect(error) => of_connect(place, error),
         AuditError::Failed(why) => {

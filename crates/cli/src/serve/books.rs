@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use ddes_ledger::store::{Disk, Folder, StoreOptions};
 use ddes_ledger::{Ledger, Opened};
-use ddes_ledger_postgres::{Place, PostgresKeeper, PostgresOptions};
-use ddes_server::Books;
+use ddes_ledger_postgres::{DatabaseUrl, PostgresKeeper, PostgresOptions};
+use ddes_server::ServerBooks;
 
 use super::systemd::Manager;
 use super::{lines, settings};
@@ -30,7 +30,7 @@ pub(super) fn open(
     args: &ServeArgs,
     home: &Home,
     manager: &Manager,
-) -> Result<(Books, Vec<Line>), Failure> {
+) -> Result<(ServerBooks, Vec<Line>), Failure> {
     let path = args.ledger.clone().unwrap_or_else(|| home.ledger());
     if let Some(place) = ledger::database(&path) {
         return share(args, home, &path, place?);
@@ -81,8 +81,8 @@ fn share(
     args: &ServeArgs,
     home: &Home,
     path: &Path,
-    place: Place,
-) -> Result<(Books, Vec<Line>), Failure> {
+    place: DatabaseUrl,
+) -> Result<(ServerBooks, Vec<Line>), Failure> {
     if args.history_days.is_some() {
         let what = "--history-days is for a ledger in a folder: a database keeps its history";
         return Err(Failure::new(Code::Usage, what).next("ddes serve without --history-days"));
@@ -105,7 +105,7 @@ fn share(
     let classic_first = u64::from_le_bytes(number) >> 1;
     let mut lines = vec![lines::ledger_in_database(&shown, &found)];
     lines.extend(found.warnings.iter().map(|why| lines::ledger_warning(why)));
-    Ok((Books::Shared { keeper: Box::new(keeper), classic_first }, lines))
+    Ok((ServerBooks::Shared { keeper: Box::new(keeper), classic_first }, lines))
 }
 
 /// Says that a large ledger is being read, until it is dropped.

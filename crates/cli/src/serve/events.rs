@@ -119,7 +119,7 @@ mod tests {
     use ddes_ledger::audit::Footing;
     use ddes_ledger::store::{Chain, Damage};
     use ddes_ledger::{Health, Opened, Totals};
-    use ddes_ledger_postgres::Found;
+    use ddes_ledger_postgres::FoundDatabase;
     use ddes_server::endpoint::{Admitted, Notice, NoticeEvent};
     use ddes_server::watch::Cause;
     use ddes_session::{classic, v2};
@@ -224,8 +224,12 @@ mod tests {
             was_torn: false,
             notes: Vec::new(),
         };
-        let found =
-            Found { ledger: [0; 16], version: 150_020, has_standby: true, warnings: Vec::new() };
+        let found = FoundDatabase {
+            ledger: [0; 16],
+            version: 150_020,
+            has_standby: true,
+            warnings: Vec::new(),
+        };
         let damage = Damage { file: "f".into(), offset: 1, batch: 1, why: "why".into() };
         vec![
             lines::ledger(path, &Totals::default(), &opened),

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use ddes_ledger::store::Damage;
 use ddes_ledger::{Health, Opened, Totals};
-use ddes_ledger_postgres::Found;
+use ddes_ledger_postgres::FoundDatabase;
 use ddes_server::endpoint::{Admitted, Notice, NoticeEvent, SessionView};
 use ddes_server::watch::Cause;
 use ddes_session::classic::{EndReason, ServerEnd};
@@ -268,7 +268,7 @@ pub(super) fn ledger(path: &Path, totals: &Totals, opened: &Opened) -> Line {
 }
 
 /// A ledger that other servers write too. Its totals are not added up: that reads every account.
-pub(super) fn ledger_in_database(place: &str, found: &Found) -> Line {
+pub(super) fn ledger_in_database(place: &str, found: &FoundDatabase) -> Line {
     let standby =
         if found.has_standby { "a standby has what is acknowledged" } else { "no standby" };
     let version = format!("{}.{}", found.version / 10_000, found.version % 10_000);

@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, mpsc as std_mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ddes_server::{Access, Books, Report, Server, ServerOptions};
+use ddes_server::{Access, Report, Server, ServerBooks, ServerOptions};
 use ddes_web::{About, Draining, Events, ReloadableLimits, Web, WebHandle};
 use ddes_wire::v2::Suite;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -207,7 +207,11 @@ fn record(
 }
 
 /// On the socket that the service manager passes, which the second value says, or on its own.
-fn bind(args: &ServeArgs, options: ServerOptions, books: Books) -> Result<(Server, bool), Failure> {
+fn bind(
+    args: &ServeArgs,
+    options: ServerOptions,
+    books: ServerBooks,
+) -> Result<(Server, bool), Failure> {
     let passed = activation::listener()?;
     let is_passed = passed.is_some();
     let server = match passed {

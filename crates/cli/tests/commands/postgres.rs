@@ -19,13 +19,13 @@ const COUNT: u64 = 20_000;
 const SUM: u64 = COUNT * (COUNT + 1) / 2;
 
 /// A database with a ledger, and a home of servers and clients.
-struct World {
+struct PostgresWorld {
     postgres: Postgres,
     home: PathBuf,
     url: String,
 }
 
-impl World {
+impl PostgresWorld {
     fn new() -> Self {
         let postgres = Postgres::start();
         let (home, owner) = (folder(), postgres.url(OWNER));
@@ -90,7 +90,7 @@ fn ended(mut server: Running) -> (i32, String) {
 
 #[test]
 fn a_killed_server_is_replaced_by_another_one_and_each_integer_counts_once() {
-    let world = World::new();
+    let world = PostgresWorld::new();
     let numbers = world.numbers();
     let mut first = world.serve(&[]);
     let second = world.serve(&[]);
@@ -153,7 +153,7 @@ fn a_killed_server_is_replaced_by_another_one_and_each_integer_counts_once() {
 
 #[test]
 fn a_session_at_another_server_supersedes_and_an_old_one_is_told() {
-    let world = World::new();
+    let world = PostgresWorld::new();
     let (first, second) = (world.serve(&[]), world.serve(&[]));
     // A session that stays open.
     let mut connected = ddes_at(&world.home, &["connect", "--json", "--server", &first.address]);
@@ -178,7 +178,7 @@ fn a_session_at_another_server_supersedes_and_an_old_one_is_told() {
 
 #[test]
 fn a_database_that_is_away_for_a_while_is_waited_for() {
-    let mut world = World::new();
+    let mut world = PostgresWorld::new();
     let server = world.serve(&[]);
     assert_eq!(output(world.send(&server, &["1", "2"])).0, 0);
     let numbers = world.numbers();
@@ -197,7 +197,7 @@ fn a_database_that_is_away_for_a_while_is_waited_for() {
 /// It is no acknowledgement.
 #[test]
 fn what_no_standby_has_is_not_acknowledged_although_its_commit_succeeds() {
-    let world = World::new();
+    let world = PostgresWorld::new();
     let server = world.serve(&[]);
     assert_eq!(output(world.send(&server, &["1"])).0, 0);
     let wait_for = |standby: &str| {
@@ -226,7 +226,7 @@ fn what_no_standby_has_is_not_acknowledged_although_its_commit_succeeds() {
 
 #[test]
 fn a_server_stops_where_the_database_lost_what_it_acknowledged() {
-    let world = World::new();
+    let world = PostgresWorld::new();
     let server = world.serve(&[]);
     assert_eq!(output(world.send(&server, &["1", "2"])).0, 0);
     // As after a failover to a standby that had not received it.
@@ -240,8 +240,8 @@ fn a_server_stops_where_the_database_lost_what_it_acknowledged() {
 
 #[test]
 fn what_is_no_place_for_a_ledger_is_refused_with_a_reason() {
-    let mut world = World::new();
-    let refused = |world: &World, code: i32, why: &str| {
+    let mut world = PostgresWorld::new();
+    let refused = |world: &PostgresWorld, code: i32, why: &str| {
         let mut command = world.serving(&[]);
         command.stdin(Stdio::null());
         let (found, out, error) = output(command);
@@ -307,7 +307,7 @@ fn what_is_no_place_for_a_ledger_is_refused_with_a_reason() {
 
 #[test]
 fn a_password_is_in_a_file_that_nobody_else_reads() {
-    let world = World::new();
+    let world = PostgresWorld::new();
     world.postgres.sql("ddes", "ALTER ROLE ddes PASSWORD 'hunter2'");
     world.postgres.demand_passwords();
     let file = world.home.join("passwords");
@@ -329,7 +329,7 @@ fn a_password_is_in_a_file_that_nobody_else_reads() {
 
 #[test]
 fn the_tables_are_printed_and_made_once() {
-    let world = World::new();
+    let world = PostgresWorld::new();
     let (owner, home) = (world.postgres.url(OWNER), folder());
     let init = |more: &[&str]| {
         output(ddes_at(&home, &[&["ledger", "init", "--ledger", &owner], more].concat()))

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::fight::Dice;
+use crate::fight::FightDice;
 
 /// What it does to connections. Zero does nothing.
 #[derive(Debug, Default)]
@@ -31,7 +31,7 @@ pub(crate) fn start(to: u16, seed: u64, faults: Arc<Faults>) -> u16 {
             let Ok(client) = client else { continue };
             let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, to)) else { continue };
             let _ = (client.set_nodelay(true), server.set_nodelay(true));
-            let dice = Dice::new(seed * 1_000 + number as u64);
+            let dice = FightDice::new(seed * 1_000 + number as u64);
             let faults = Arc::clone(&faults);
             let (up, down) = (client.try_clone().unwrap(), server.try_clone().unwrap());
             thread::spawn(move || forward(client, server, dice, &faults));
@@ -57,7 +57,7 @@ fn copy(mut from: TcpStream, mut to: TcpStream) {
 }
 
 /// From the client to the database, a write at a time: a client sends what it pipelines in one.
-fn forward(mut client: TcpStream, mut server: TcpStream, mut dice: Dice, faults: &Faults) {
+fn forward(mut client: TcpStream, mut server: TcpStream, mut dice: FightDice, faults: &Faults) {
     let mut bytes = vec![0; 1 << 20];
     // The start of a connection is left alone.
     let mut is_open = false;

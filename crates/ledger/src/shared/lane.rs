@@ -3,15 +3,16 @@
 //! Long because it is one argument (docs/decisions/0021): a batch is read, decided, swapped and
 //! appended here, and nowhere else is an outcome given out.
 //!
-//! An account belongs to one lane of a server. A driver calls [`Lane::begin`] and does the step that
-//! it returns; each step's result gives the next step, until the batch is over. Whatever fails on
-//! the way, and whatever is not known to have succeeded, is [`Lane::handle_unknown`]: the same
-//! operations are then decided again on what the database holds.
+//! An account belongs to one lane of a server. A driver calls [`LedgerLane::begin`] and does the
+//! step that it returns; each step's result gives the next step, until the batch is over. Whatever
+//! fails on the way, and whatever is not known to have succeeded, is
+//! [`LedgerLane::handle_unknown`]: the same operations are then decided again on what the database
+//! holds.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::row::{Entry, Key, Row};
+use super::row::{HistoryEntry, RowKey, SharedRow};
 use crate::accounts::Accounts;
 use crate::apply::decide;
 use crate::store::{Chain, Record, StoreOptions, take};
@@ -49,23 +50,23 @@ impl Default for LaneOptions {
 
 /// What a driver is to do for a lane.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum LaneStep {
     /// Begin a transaction; make these accounts if they are not there, lock their rows, and give
-    /// them to [`Lane::handle_read`]. Sorted.
-    Read(Vec<Row>),
+    /// them to [`LedgerLane::handle_read`]. Sorted.
+    Read(Vec<SharedRow>),
     /// Begin a transaction, unless `is_begun`; write each row that still is what `prior` says, and
-    /// give the accounts of those written to [`Lane::handle_swapped`]. Sorted.
+    /// give the accounts of those written to [`LedgerLane::handle_swapped`]. Sorted.
     Swap {
         /// The rows.
         swaps: Vec<Swap>,
-        /// Whether a [`Step::Read`] began the transaction.
+        /// Whether a [`LaneStep::Read`] began the transaction.
         is_begun: bool,
     },
-    /// Append these entries and commit, then call [`Lane::handle_committed`].
-    Append(Vec<Entry>),
-    /// Commit what was read, then call [`Lane::handle_committed`].
+    /// Append these entries and commit, then call [`LedgerLane::handle_committed`].
+    Append(Vec<HistoryEntry>),
+    /// Commit what was read, then call [`LedgerLane::handle_committed`].
     Commit,
-    /// Roll back, then call [`Lane::handle_rolled_back`].
+    /// Roll back, then call [`LedgerLane::handle_rolled_back`].
     Rollback,
 }
 
@@ -75,7 +76,7 @@ pub struct Swap {
     /// The version and the chain that the decision was made on.
     pub prior: (u64, Chain),
     /// The row afterwards.
-    pub row: Row,
+    pub row: SharedRow,
 }
 
 /// The database no longer has what it acknowledged: nothing may be written on top of it.
@@ -84,7 +85,7 @@ pub struct Swap {
     "account {account} has {found} entries in the database, which had acknowledged {known} of them, \
      or another history: it has lost what it stated to be durable"
 )]
-pub struct Lost {
+pub struct LostHistory {
     /// The account where this was noticed.
     pub account: AccountId,
     /// The entries that were durable.
@@ -95,24 +96,24 @@ pub struct Lost {
 
 /// One connection's part of a shared ledger.
 #[derive(Debug)]
-pub struct Lane {
+pub struct LedgerLane {
     options: LaneOptions,
-    slots: Vec<Option<Slot>>,
+    slots: Vec<Option<LaneSlot>>,
     vacant: Vec<u32>,
     by_id: HashMap<AccountId, u32>,
     /// Slots without a session, the oldest first. One may have a session again.
     retired: VecDeque<u32>,
-    queue: VecDeque<Waiting>,
+    queue: VecDeque<WaitingOperation>,
     /// How many at the queue's front form the current batch.
     window: usize,
-    turn: Option<Turn>,
+    turn: Option<LaneTurn>,
     /// Outcomes that no transaction is needed for.
     ready: Vec<(u64, OperationOutcome)>,
 }
 
 /// An account that has a session here, or had one not long ago.
 #[derive(Debug)]
-struct Slot {
+struct LaneSlot {
     id: AccountId,
     /// Sessions that were opened and have not ended.
     sessions: u32,
@@ -120,7 +121,7 @@ struct Slot {
     waiting: u32,
     /// What its row was when this process last read or wrote it; `None` after a doubt. It may lead
     /// to a write only, which the swap proves.
-    held: Option<Row>,
+    held: Option<SharedRow>,
     /// The newest version that this process knows to be durable, and its chain.
     durable: Option<(u64, Chain)>,
     /// A classic account has one opening only, on a row that nobody had.
@@ -138,7 +139,7 @@ enum ClassicState {
 }
 
 #[derive(Debug)]
-struct Waiting {
+struct WaitingOperation {
     token: u64,
     operation: Operation,
     slot: u32,
@@ -147,12 +148,12 @@ struct Waiting {
 
 /// A transaction under way.
 #[derive(Debug)]
-struct Turn {
-    waiting: Vec<Waiting>,
+struct LaneTurn {
+    waiting: Vec<WaitingOperation>,
     /// One outcome for each of them, once decided.
     outcomes: Vec<OperationOutcome>,
     /// Sorted by key.
-    members: Vec<Member>,
+    members: Vec<TurnMember>,
     /// Which member each operation is of.
     member_of: Vec<usize>,
     is_read: bool,
@@ -160,17 +161,17 @@ struct Turn {
 
 /// An account of a turn.
 #[derive(Debug)]
-struct Member {
+struct TurnMember {
     slot: u32,
     id: AccountId,
-    before: Row,
-    after: Row,
-    entries: Vec<Entry>,
+    before: SharedRow,
+    after: SharedRow,
+    entries: Vec<HistoryEntry>,
     /// Whether its row was not what the decision was made on.
     is_lost: bool,
 }
 
-impl Lane {
+impl LedgerLane {
     /// A lane that knows no account yet.
     pub fn new(options: LaneOptions) -> Self {
         Self {
@@ -223,7 +224,7 @@ impl Lane {
         if let Some(slot) = self.slot_mut(slot) {
             slot.waiting += 1;
         }
-        self.queue.push_back(Waiting { token, operation, slot, since: now });
+        self.queue.push_back(WaitingOperation { token, operation, slot, since: now });
     }
 
     /// Outcomes that needed no transaction.
@@ -248,11 +249,14 @@ impl Lane {
         self.queue.front().map(|waiting| waiting.since)
     }
 
-    fn refuse(&mut self, is_meant: impl Fn(&Waiting) -> bool) -> Vec<(u64, OperationOutcome)> {
+    fn refuse(
+        &mut self,
+        is_meant: impl Fn(&WaitingOperation) -> bool,
+    ) -> Vec<(u64, OperationOutcome)> {
         let (refused_ones, kept): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.queue).into_iter().partition(is_meant);
         (self.queue, self.window) = (kept.into(), 0);
-        let outcome = |waiting: Waiting| {
+        let outcome = |waiting: WaitingOperation| {
             self.leave_queue(waiting.slot);
             (waiting.token, refused(&waiting.operation, Refusal::Unavailable))
         };
@@ -261,7 +265,7 @@ impl Lane {
 
     /// Begins the next transaction, if operations wait and none is under way. `now` is the time of
     /// what it decides.
-    pub fn begin(&mut self, now: Timestamp) -> Option<Step> {
+    pub fn begin(&mut self, now: Timestamp) -> Option<LaneStep> {
         if self.turn.is_some() {
             return None;
         }
@@ -270,7 +274,9 @@ impl Lane {
             self.turn = Some(waiting);
             if is_read {
                 let turn = self.turn.as_ref()?;
-                return Some(Step::Read(turn.members.iter().map(|member| member.before).collect()));
+                return Some(LaneStep::Read(
+                    turn.members.iter().map(|member| member.before).collect(),
+                ));
             }
             self.decide(now);
             if cfg!(ddes_mutant = "stale-verdict") && self.swap().is_none() {
@@ -288,10 +294,15 @@ impl Lane {
         None
     }
 
-    /// The rows of [`Step::Read`], locked. `now` is the time of what is decided on them.
-    pub fn handle_read(&mut self, now: Timestamp, rows: &[Row]) -> Result<Option<Step>, Lost> {
+    /// The rows of [`LaneStep::Read`], locked. `now` is the time of what is decided on them.
+    pub fn handle_read(
+        &mut self,
+        now: Timestamp,
+        rows: &[SharedRow],
+    ) -> Result<Option<LaneStep>, LostHistory> {
         let Some(turn) = &mut self.turn else { return Ok(None) };
-        let found: HashMap<&AccountId, &Row> = rows.iter().map(|row| (&row.id, row)).collect();
+        let found: HashMap<&AccountId, &SharedRow> =
+            rows.iter().map(|row| (&row.id, row)).collect();
         for member in &mut turn.members {
             let Some(row) = found.get(&member.id) else { return Ok(None) };
             (member.before, member.after) = (**row, **row);
@@ -302,7 +313,7 @@ impl Lane {
             let (known, chain) = slot.durable.unwrap_or((0, member.before.chain));
             let found = member.before.version;
             if found < known || found == known && member.before.chain != chain {
-                return Err(Lost { account: member.id, known, found });
+                return Err(LostHistory { account: member.id, known, found });
             }
             if slot.classic == ClassicState::Unseen {
                 let is_new = member.before.version == 0;
@@ -310,11 +321,11 @@ impl Lane {
             }
         }
         self.decide(now);
-        Ok(Some(self.swap().unwrap_or(Step::Commit)))
+        Ok(Some(self.swap().unwrap_or(LaneStep::Commit)))
     }
 
-    /// The accounts whose rows [`Step::Swap`] has written.
-    pub fn handle_swapped(&mut self, written: &[AccountId]) -> Option<Step> {
+    /// The accounts whose rows [`LaneStep::Swap`] has written.
+    pub fn handle_swapped(&mut self, written: &[AccountId]) -> Option<LaneStep> {
         let turn = self.turn.as_mut()?;
         let written: HashSet<&AccountId> = written.iter().collect();
         let (mut entries, mut is_any) = (Vec::new(), turn.is_read);
@@ -330,9 +341,9 @@ impl Lane {
             }
         }
         Some(match (entries.is_empty(), is_any) {
-            (false, _) => Step::Append(entries),
-            (true, true) => Step::Commit,
-            (true, false) => Step::Rollback,
+            (false, _) => LaneStep::Append(entries),
+            (true, true) => LaneStep::Commit,
+            (true, false) => LaneStep::Rollback,
         })
     }
 
@@ -340,7 +351,7 @@ impl Lane {
     /// now.
     pub fn handle_committed(&mut self) -> Vec<(u64, OperationOutcome)> {
         let Some(turn) = self.turn.take() else { return Vec::new() };
-        let Turn { waiting, outcomes, members, member_of, .. } = turn;
+        let LaneTurn { waiting, outcomes, members, member_of, .. } = turn;
         for member in &members {
             let Some(slot) = self.slot_mut(member.slot) else { continue };
             if member.is_lost {
@@ -389,21 +400,21 @@ impl Lane {
     /// Takes the operations of the next transaction from the queue: those of accounts that are not
     /// held first, alone. Two servers' transactions that read some accounts and swap others would
     /// wait for each other.
-    fn next_turn(&mut self) -> Option<Turn> {
+    fn next_turn(&mut self) -> Option<LaneTurn> {
         if self.queue.is_empty() {
             return None;
         }
         if self.window == 0 {
             self.window = self.window_len();
         }
-        let is_held = |waiting: &Waiting| {
+        let is_held = |waiting: &WaitingOperation| {
             let slot = self.slots.get(waiting.slot as usize).and_then(Option::as_ref);
             self.options.holds && slot.is_some_and(|slot| slot.held.is_some())
         };
-        let window: Vec<Waiting> = {
+        let window: Vec<WaitingOperation> = {
             let (mut cold, mut hot) = (Vec::new(), Vec::new());
             let window = self.window.min(self.queue.len());
-            let taken: Vec<Waiting> = self.queue.drain(..window).collect();
+            let taken: Vec<WaitingOperation> = self.queue.drain(..window).collect();
             for waiting in taken {
                 if is_held(&waiting) { hot.push(waiting) } else { cold.push(waiting) }
             }
@@ -435,8 +446,8 @@ impl Lane {
         self.queue.len()
     }
 
-    fn turn_of(&self, waiting: Vec<Waiting>, is_read: bool) -> Turn {
-        let mut members: HashMap<u32, Member> = HashMap::new();
+    fn turn_of(&self, waiting: Vec<WaitingOperation>, is_read: bool) -> LaneTurn {
+        let mut members: HashMap<u32, TurnMember> = HashMap::new();
         for one in &waiting {
             let Some(slot) = self.slots.get(one.slot as usize).and_then(Option::as_ref) else {
                 continue;
@@ -444,19 +455,19 @@ impl Lane {
             members.entry(one.slot).or_insert_with(|| {
                 let held = slot.held.filter(|_| !is_read);
                 // What is read replaces it.
-                let before = held.unwrap_or_else(|| Row::new(slot.id));
+                let before = held.unwrap_or_else(|| SharedRow::new(slot.id));
                 let (slot, id) = (one.slot, slot.id);
-                Member { slot, id, before, after: before, entries: Vec::new(), is_lost: false }
+                TurnMember { slot, id, before, after: before, entries: Vec::new(), is_lost: false }
             });
         }
-        let mut members: Vec<Member> = members.into_values().collect();
-        members.sort_unstable_by_key(|member| Key::from(&member.id));
+        let mut members: Vec<TurnMember> = members.into_values().collect();
+        members.sort_unstable_by_key(|member| RowKey::from(&member.id));
         let at: HashMap<u32, usize> =
             members.iter().enumerate().map(|(at, member)| (member.slot, at)).collect();
         // Each operation's slot is one of the members'.
         let member_of =
             waiting.iter().map(|one| at.get(&one.slot).map_or(usize::MAX, |at| *at)).collect();
-        Turn { waiting, outcomes: Vec::new(), members, member_of, is_read }
+        LaneTurn { waiting, outcomes: Vec::new(), members, member_of, is_read }
     }
 
     /// Decides the turn's operations on its members, by the rules that every ledger has.
@@ -467,34 +478,38 @@ impl Lane {
         let mut by_number = HashMap::with_capacity(turn.members.len());
         for (at, member) in turn.members.iter().enumerate() {
             let number = accounts.load(&member.id, &member.before.account);
-            // A batch has fewer accounts than numbers.
-            let number = number.unwrap_or(AccountNumber::Classic(u64::MAX));
             numbers.push(number);
-            by_number.insert(number, at);
+            if let Some(number) = number {
+                by_number.insert(number, at);
+            }
         }
         let mut operations = Vec::with_capacity(turn.waiting.len());
         // What is not for the rules to decide.
         let mut fixed = Vec::with_capacity(turn.waiting.len());
         for (waiting, member) in turn.waiting.iter().zip(&turn.member_of) {
-            let number = numbers.get(*member).copied();
-            let number = number.unwrap_or(AccountNumber::Classic(u64::MAX));
+            let number = numbers.get(*member).copied().flatten();
             let before = turn.members.get(*member).map(|member| &member.before);
             let slot = self.slots.get(waiting.slot as usize).and_then(Option::as_ref);
-            let outcome = match (&waiting.operation, before, slot) {
-                (Operation::Open(AccountId::Classic(_)), Some(before), Some(slot))
-                    if slot.classic == ClassicState::Own && before.version > 0 =>
-                {
+            let outcome = match (&waiting.operation, number, before, slot) {
+                (
+                    Operation::Open(AccountId::Classic(_)),
+                    Some(number),
+                    Some(before),
+                    Some(slot),
+                ) if slot.classic == ClassicState::Own && before.version > 0 => {
                     // An opening whose outcome was not known has happened.
                     Some(already_open(number, &before.account))
                 }
-                (operation, _, Some(slot)) if slot.classic == ClassicState::Foreign => {
+                (operation, _, _, Some(slot)) if slot.classic == ClassicState::Foreign => {
                     Some(refused(operation, Refusal::Malformed))
                 }
-                _ => None,
+                (operation, Some(number), ..) => {
+                    operations.push(renumbered(operation, number));
+                    None
+                }
+                // A batch has fewer accounts than there are numbers.
+                (operation, None, ..) => Some(refused(operation, Refusal::Unavailable)),
             };
-            if outcome.is_none() {
-                operations.push(renumbered(&waiting.operation, number));
-            }
             fixed.push(outcome);
         }
         let options = StoreOptions {
@@ -524,7 +539,7 @@ impl Lane {
             }
         }
         for (member, number) in turn.members.iter_mut().zip(numbers) {
-            member.finish(accounts.get(number));
+            member.finish(number.and_then(|number| accounts.get(number)));
         }
     }
 
@@ -536,19 +551,19 @@ impl Lane {
             return;
         }
         let is_unwritten = |at: &usize| {
-            turn.members.get(*at).is_some_and(|member: &Member| member.entries.is_empty())
+            turn.members.get(*at).is_some_and(|member: &TurnMember| member.entries.is_empty())
         };
         if !turn.member_of.iter().any(is_unwritten) {
             return;
         }
         let Some(turn) = self.turn.take() else { return };
-        let Turn { waiting, outcomes, members, member_of, is_read } = turn;
+        let LaneTurn { waiting, outcomes, members, member_of, is_read } = turn;
         for member in members.iter().filter(|member| member.entries.is_empty()) {
             if let Some(slot) = self.slot_mut(member.slot) {
                 slot.held = None;
             }
         }
-        let mut kept = Turn {
+        let mut kept = LaneTurn {
             waiting: Vec::new(),
             outcomes: Vec::new(),
             members,
@@ -574,19 +589,19 @@ impl Lane {
     }
 
     /// The rows that the turn writes; `None` if it writes none.
-    fn swap(&self) -> Option<Step> {
+    fn swap(&self) -> Option<LaneStep> {
         let turn = self.turn.as_ref()?;
         let written = turn.members.iter().filter(|member| !member.entries.is_empty());
-        let swap = |member: &Member| Swap {
+        let swap = |member: &TurnMember| Swap {
             prior: (member.before.version, member.before.chain),
             row: member.after,
         };
         let swaps: Vec<Swap> = written.map(swap).collect();
-        (!swaps.is_empty()).then_some(Step::Swap { swaps, is_begun: turn.is_read })
+        (!swaps.is_empty()).then_some(LaneStep::Swap { swaps, is_begun: turn.is_read })
     }
 
     /// Operations whose turn came to nothing go first again, in their order.
-    fn put_back(&mut self, again: Vec<Waiting>) {
+    fn put_back(&mut self, again: Vec<WaitingOperation>) {
         self.window += again.len();
         again.into_iter().rev().for_each(|waiting| self.queue.push_front(waiting));
     }
@@ -605,7 +620,7 @@ impl Lane {
         OperationOutcome::Opened(Ok(Opening { account, ..opening }))
     }
 
-    fn slot_mut(&mut self, at: u32) -> Option<&mut Slot> {
+    fn slot_mut(&mut self, at: u32) -> Option<&mut LaneSlot> {
         self.slots.get_mut(at as usize)?.as_mut()
     }
 
@@ -630,7 +645,7 @@ impl Lane {
             AccountId::Identity(_) => ClassicState::Own,
             AccountId::Classic(_) => ClassicState::Unseen,
         };
-        let slot = Slot {
+        let slot = LaneSlot {
             id: *id,
             sessions: 0,
             waiting: 0,
@@ -700,7 +715,7 @@ impl Lane {
     }
 }
 
-impl Member {
+impl TurnMember {
     /// Takes a record of the batch. Values of one session become one entry.
     fn note(&mut self, now: Timestamp, record: &Record) {
         let number = self.before.version + self.entries.len() as u64 + 1;
@@ -711,7 +726,7 @@ impl Member {
                 (standing.sum, standing.last_seq.get() + 1)
             }
         };
-        let entry = |session, first_seq| Entry {
+        let entry = |session, first_seq| HistoryEntry {
             id: self.id,
             number,
             time: now,
@@ -728,14 +743,14 @@ impl Member {
                 self.entries.push(entry);
             }
             Record::Add(added) => {
-                let is_same = |last: &&mut Entry| last.count > 0 && last.session == added.session;
+                let is_same =
+                    |last: &&mut HistoryEntry| last.count > 0 && last.session == added.session;
                 if self.entries.last_mut().filter(is_same).is_none() {
                     let entry = entry(added.session, added.first_seq);
                     self.entries.push(entry);
                 }
                 if let Some(last) = self.entries.last_mut() {
-                    // A batch has fewer values than 2^32.
-                    last.put(&added.amounts).unwrap_or(());
+                    last.put(&added.amounts);
                     last.sum = added.sum;
                 }
             }
@@ -756,7 +771,7 @@ impl Member {
         }
         let version = self.before.version + self.entries.len() as u64;
         let account = account.unwrap_or(self.before.account);
-        self.after = Row { version, chain, account, ..self.before };
+        self.after = SharedRow { version, chain, account, ..self.before };
     }
 }
 

@@ -2,11 +2,12 @@
 //! chained history.
 //!
 //! This module is what every program that keeps or checks such a ledger agrees on: rows, entries and
-//! their chain ([`Row`], [`Entry`]), and what one connection of a server decides and in which order
-//! ([`Lane`]). It does no I/O: a driver sends the statements. docs/decisions/0021 has the argument.
+//! their chain ([`SharedRow`], [`HistoryEntry`]), and what one connection of a server decides and in
+//! which order ([`LedgerLane`]). It does no I/O: a driver sends the statements. docs/decisions/0021
+//! has the argument.
 
 mod lane;
 mod row;
 
-pub use lane::{Lane, LaneOptions, Lost, Step, Swap};
-pub use row::{Audited, Entry, EntryError, Key, Row, genesis};
+pub use lane::{LaneOptions, LaneStep, LedgerLane, LostHistory, Swap};
+pub use row::{Audited, EntryError, HistoryEntry, RowKey, SharedRow, genesis};

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::fmt;
 
-use ddes_wire::{Amount, Sequence, SessionNumber, Total};
+use ddes_wire::{Amount, Sequence, SessionNumber, Total, saturating};
 use sha2::{Digest, Sha256};
 
 use crate::store::{Chain, put_amounts, take_amounts};
@@ -12,12 +12,12 @@ use crate::{Account, AccountId, Timestamp};
 /// An account's name in the database: 32 bytes of an identity, or the 8 of a classic account.
 /// Ordered as the database orders bytes, so that all servers lock rows in one order.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Key {
+pub struct RowKey {
     len: u8,
     bytes: [u8; 32],
 }
 
-impl Key {
+impl RowKey {
     /// The bytes of the column `account`.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
@@ -33,7 +33,7 @@ impl Key {
     }
 }
 
-impl From<&AccountId> for Key {
+impl From<&AccountId> for RowKey {
     fn from(id: &AccountId) -> Self {
         let mut bytes = [0; 32];
         match id {
@@ -46,19 +46,19 @@ impl From<&AccountId> for Key {
     }
 }
 
-impl Ord for Key {
+impl Ord for RowKey {
     fn cmp(&self, other: &Self) -> Ordering {
         self.as_bytes().cmp(other.as_bytes())
     }
 }
 
-impl PartialOrd for Key {
+impl PartialOrd for RowKey {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl fmt::Debug for Key {
+impl fmt::Debug for RowKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.as_bytes().iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
@@ -67,13 +67,13 @@ impl fmt::Debug for Key {
 /// The chain of an account before its first entry.
 pub fn genesis(id: &AccountId) -> Chain {
     let hash =
-        Sha256::new().chain_update(b"D-DDES/2 account").chain_update(Key::from(id).as_bytes());
+        Sha256::new().chain_update(b"D-DDES/2 account").chain_update(RowKey::from(id).as_bytes());
     Chain(hash.finalize().into())
 }
 
 /// An account as the database holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Row {
+pub struct SharedRow {
     /// Whose it is.
     pub id: AccountId,
     /// The entries in its history.
@@ -84,7 +84,7 @@ pub struct Row {
     pub account: Account,
 }
 
-impl Row {
+impl SharedRow {
     /// An account without entries.
     pub fn new(id: AccountId) -> Self {
         Self { id, version: 0, chain: genesis(&id), account: Account::default() }
@@ -93,7 +93,7 @@ impl Row {
 
 /// One change of an account: a session was opened, or values were counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct HistoryEntry {
     /// Whose it is.
     pub id: AccountId,
     /// Its number in the account's history: 1, 2, 3 … without a gap.
@@ -114,7 +114,7 @@ pub struct Entry {
     pub chain: Chain,
 }
 
-impl Entry {
+impl HistoryEntry {
     /// The chain after this entry, if `before` is the one before it.
     ///
     /// `SHA-256(before ‖ account ‖ number ‖ time ‖ session ‖ first_seq ‖ count ‖ amounts ‖ sum)`,
@@ -122,7 +122,7 @@ impl Entry {
     pub fn chain_after(&self, before: &Chain) -> Chain {
         let hash = Sha256::new()
             .chain_update(before.0)
-            .chain_update(Key::from(&self.id).as_bytes())
+            .chain_update(RowKey::from(&self.id).as_bytes())
             .chain_update(self.number.to_le_bytes())
             .chain_update(self.time.0.to_le_bytes())
             .chain_update(self.session.get().to_le_bytes())
@@ -138,10 +138,10 @@ impl Entry {
         take_amounts(&self.amounts, self.count)
     }
 
-    pub(super) fn put(&mut self, amounts: &[Amount]) -> Option<()> {
-        self.count = self.count.checked_add(u32::try_from(amounts.len()).ok()?)?;
+    /// A batch has far fewer values than 2^32, where the count would stop and verifying would fail.
+    pub(super) fn put(&mut self, amounts: &[Amount]) {
+        self.count = self.count.saturating_add(saturating::to_u32(amounts.len() as u64));
         put_amounts(&mut self.amounts, amounts);
-        Some(())
     }
 }
 
@@ -160,22 +160,22 @@ pub struct EntryError {
 /// One account, computed anew from its entries.
 #[derive(Clone, Copy, Debug)]
 pub struct Audited {
-    row: Row,
+    row: SharedRow,
 }
 
 impl Audited {
     /// Before the first entry.
     pub fn new(id: AccountId) -> Self {
-        Self { row: Row::new(id) }
+        Self { row: SharedRow::new(id) }
     }
 
     /// What the entries so far give.
-    pub fn row(&self) -> &Row {
+    pub fn row(&self) -> &SharedRow {
         &self.row
     }
 
     /// Takes the next entry of the account, and checks everything that it states.
-    pub fn take(&mut self, entry: &Entry) -> Result<(), EntryError> {
+    pub fn take(&mut self, entry: &HistoryEntry) -> Result<(), EntryError> {
         let wrong = |why| EntryError { account: self.row.id, entry: entry.number, why };
         if entry.id != self.row.id {
             return Err(wrong("it is another account's"));
@@ -206,12 +206,12 @@ impl Audited {
         if entry.chain != entry.chain_after(&self.row.chain) {
             return Err(wrong("its chain is not that of the entries up to it"));
         }
-        self.row = Row { version: entry.number, chain: entry.chain, account, ..self.row };
+        self.row = SharedRow { version: entry.number, chain: entry.chain, account, ..self.row };
         Ok(())
     }
 
     /// Whether the row is what the entries give.
-    pub fn compare(&self, row: &Row) -> Result<(), EntryError> {
+    pub fn compare(&self, row: &SharedRow) -> Result<(), EntryError> {
         let wrong = |why| Err(EntryError { account: row.id, entry: row.version, why });
         if row.version < self.row.version {
             wrong("the account's row has fewer entries than its history")
@@ -244,7 +244,7 @@ mod tests {
             hex(&before.0),
             "b87dd51689e360c3c1c74dc960e19e5cc5f571c95b16b3d30b2eff6e33008379"
         );
-        let mut entry = Entry {
+        let mut entry = HistoryEntry {
             id,
             number: 7,
             time: Timestamp(1_700_000_000_000_001),
@@ -255,21 +255,21 @@ mod tests {
             sum: Total::new(-5),
             chain: Chain([0; 32]),
         };
-        entry.put(&[Amount::from(-1_i64), Amount::from(300_i64)]).unwrap();
+        entry.put(&[Amount::from(-1_i64), Amount::from(300_i64)]);
         assert_eq!(hex(&entry.amounts), "01d804");
         assert_eq!(
             hex(&entry.chain_after(&before).0),
             "6222d6f5596f713631c32f54f11828d39a5b3a82f4906fc08deb0b4dcaa9f6bf"
         );
         let classic = AccountId::Classic(0x0102_0304_0506_0708);
-        assert_eq!(hex(Key::from(&classic).as_bytes()), "0102030405060708");
+        assert_eq!(hex(RowKey::from(&classic).as_bytes()), "0102030405060708");
         assert_eq!(
             hex(&genesis(&classic).0),
             "9ce69b1db069e2063639cb2ecba7b9ffde54f8ced698563b4d8c2030e83ff4f1"
         );
         for id in [id, classic] {
-            assert_eq!(Key::parse(Key::from(&id).as_bytes()), Some(id));
+            assert_eq!(RowKey::parse(RowKey::from(&id).as_bytes()), Some(id));
         }
-        assert_eq!(Key::parse(&[0; 31]), None);
+        assert_eq!(RowKey::parse(&[0; 31]), None);
     }
 }

@@ -5,15 +5,15 @@
 
 use std::collections::HashMap;
 
-use ddes_ledger::shared::{Audited, Entry, Row};
+use ddes_ledger::shared::{Audited, HistoryEntry, SharedRow};
 use ddes_ledger::{AccountId, AccountNumber, Operation, OperationOutcome, Refusal, Submission};
 use ddes_wire::{Amount, Sequence, SessionNumber};
 
 /// Xorshift64 (Marsaglia, 2003).
 #[derive(Debug)]
-pub(crate) struct Dice(u64);
+pub(crate) struct FightDice(u64);
 
-impl Dice {
+impl FightDice {
     pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
@@ -32,7 +32,7 @@ impl Dice {
 
 /// What a server knows of an account.
 #[derive(Clone, Copy, Debug)]
-struct Session {
+struct FightSession {
     number: AccountNumber,
     session: SessionNumber,
     last_seq: u64,
@@ -40,7 +40,7 @@ struct Session {
 
 /// What everybody was told of an account.
 #[derive(Clone, Copy, Debug, Default)]
-struct Told {
+struct FightTold {
     session: u64,
     last_seq: u64,
 }
@@ -53,16 +53,16 @@ struct Asked {
     first: u64,
     last: u64,
     /// What everybody had been told before.
-    told: Told,
+    told: FightTold,
 }
 
 #[derive(Debug)]
 pub(crate) struct Fight {
     ids: Vec<AccountId>,
-    told: Vec<Told>,
+    told: Vec<FightTold>,
     /// The right sums of each account, from that of no values on.
     sums: Vec<Vec<i128>>,
-    servers: Vec<HashMap<usize, Session>>,
+    servers: Vec<HashMap<usize, FightSession>>,
     asked: HashMap<u64, Asked>,
     token: u64,
     pub(crate) violations: Vec<String>,
@@ -84,7 +84,7 @@ impl Fight {
         };
         Self {
             ids: (0..accounts).map(id).collect(),
-            told: vec![Told::default(); accounts],
+            told: vec![FightTold::default(); accounts],
             sums: vec![vec![0]; accounts],
             servers: vec![HashMap::new(); servers],
             asked: HashMap::new(),
@@ -114,12 +114,12 @@ impl Fight {
     }
 
     /// What one server's clients send next.
-    pub(crate) fn next(&mut self, server: usize, dice: &mut Dice) -> Vec<(u64, Operation)> {
+    pub(crate) fn next(&mut self, server: usize, dice: &mut FightDice) -> Vec<(u64, Operation)> {
         let many = 1 + dice.below(6);
         (0..many).map(|_| self.next_one(server, dice)).collect()
     }
 
-    fn next_one(&mut self, server: usize, dice: &mut Dice) -> (u64, Operation) {
+    fn next_one(&mut self, server: usize, dice: &mut FightDice) -> (u64, Operation) {
         self.token += 1;
         let account = usize::try_from(dice.below(self.ids.len() as u64)).unwrap();
         let told = self.told[account];
@@ -175,7 +175,7 @@ impl Fight {
                 self.check(&asked, standing.last_seq.get(), standing.sum.get());
                 let told = &mut self.told[account];
                 told.session = told.session.max(session);
-                let known = Session {
+                let known = FightSession {
                     number: opening.account,
                     session: opening.session,
                     last_seq: standing.last_seq.get(),
@@ -248,7 +248,7 @@ impl Fight {
 
     /// Compares rows and history with each other and with what was acknowledged. The history is
     /// sorted by account and number.
-    pub(crate) fn audit(&mut self, rows: &[Row], history: &[Entry]) {
+    pub(crate) fn audit(&mut self, rows: &[SharedRow], history: &[HistoryEntry]) {
         let mut audited: HashMap<AccountId, Audited> = HashMap::new();
         for entry in history {
             let account = audited.entry(entry.id).or_insert_with(|| Audited::new(entry.id));

@@ -6,12 +6,14 @@ mod fight;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use ddes_ledger::shared::{Entry, Key, Lane, LaneOptions, Lost, Row, Step, Swap};
+use ddes_ledger::shared::{
+    HistoryEntry, LaneOptions, LaneStep, LedgerLane, LostHistory, RowKey, SharedRow, Swap,
+};
 use ddes_ledger::{
     AccountId, AccountNumber, Opening, Operation, OperationOutcome, Refusal, Submission, Timestamp,
 };
 use ddes_wire::{Amount, Sequence, SessionNumber};
-use fight::{Dice, Fight};
+use fight::{Fight, FightDice};
 
 /// Two of the bugs that are put in on purpose: the key of the history would stop them.
 const IS_UNGUARDED: bool =
@@ -20,8 +22,8 @@ const IS_UNGUARDED: bool =
 /// Rows and history.
 #[derive(Clone, Debug, Default)]
 struct Database {
-    rows: BTreeMap<AccountId, Row>,
-    history: BTreeMap<(AccountId, u64), Entry>,
+    rows: BTreeMap<AccountId, SharedRow>,
+    history: BTreeMap<(AccountId, u64), HistoryEntry>,
     /// Transactions whose server is gone, which hold their locks until they commit.
     late: Vec<Transaction>,
 }
@@ -29,8 +31,8 @@ struct Database {
 #[derive(Clone, Debug, Default)]
 struct Transaction {
     locked: BTreeSet<AccountId>,
-    rows: Vec<Row>,
-    entries: Vec<Entry>,
+    rows: Vec<SharedRow>,
+    entries: Vec<HistoryEntry>,
 }
 
 impl Database {
@@ -58,8 +60,8 @@ impl Database {
         transaction.locked.insert(*id);
     }
 
-    fn read(&mut self, wanted: &[Row], transaction: &mut Transaction) -> Vec<Row> {
-        assert!(wanted.is_sorted_by_key(|row| Key::from(&row.id)));
+    fn read(&mut self, wanted: &[SharedRow], transaction: &mut Transaction) -> Vec<SharedRow> {
+        assert!(wanted.is_sorted_by_key(|row| RowKey::from(&row.id)));
         let mut found = Vec::new();
         for row in wanted {
             self.lock(&row.id, transaction);
@@ -73,13 +75,13 @@ impl Database {
     }
 
     fn swap(&mut self, swaps: &[Swap], transaction: &mut Transaction) -> Vec<AccountId> {
-        assert!(swaps.is_sorted_by_key(|swap| Key::from(&swap.row.id)));
+        assert!(swaps.is_sorted_by_key(|swap| RowKey::from(&swap.row.id)));
         let mut written = Vec::new();
         for Swap { prior, row } in swaps {
             self.lock(&row.id, transaction);
             let own = transaction.rows.iter().find(|own| own.id == row.id).copied();
             let found = own.or_else(|| self.rows.get(&row.id).copied());
-            let is_as_it_was = |found: Row| match () {
+            let is_as_it_was = |found: SharedRow| match () {
                 () if cfg!(ddes_mutant = "swap-unconditional") => true,
                 () if cfg!(ddes_mutant = "swap-unfenced") => {
                     found.account.count() <= row.account.count()
@@ -97,11 +99,11 @@ impl Database {
     /// Does one whole turn of a lane; whatever the dice say goes wrong.
     fn turn(
         &mut self,
-        lane: &mut Lane,
+        lane: &mut LedgerLane,
         now: u64,
-        dice: &mut Dice,
+        dice: &mut FightDice,
         faults: u64,
-    ) -> Result<Vec<(u64, OperationOutcome)>, Lost> {
+    ) -> Result<Vec<(u64, OperationOutcome)>, LostHistory> {
         let now = Timestamp(now);
         let mut done = Vec::new();
         let Some(mut step) = lane.begin(now) else { return Ok(lane.poll_ready()) };
@@ -112,24 +114,24 @@ impl Database {
                 return Ok(done);
             }
             let next = match step {
-                Step::Read(wanted) => {
+                LaneStep::Read(wanted) => {
                     let rows = self.read(&wanted, &mut transaction);
                     lane.handle_read(now, &rows)?.expect("all rows are there")
                 }
-                Step::Swap { swaps, is_begun } => {
+                LaneStep::Swap { swaps, is_begun } => {
                     assert_eq!(is_begun, !transaction.locked.is_empty());
                     let written = self.swap(&swaps, &mut transaction);
                     lane.handle_swapped(&written).expect("a turn is under way")
                 }
-                Step::Rollback => {
+                LaneStep::Rollback => {
                     lane.handle_rolled_back();
                     return Ok(done);
                 }
-                Step::Append(entries) => {
+                LaneStep::Append(entries) => {
                     transaction.entries = entries;
-                    Step::Commit
+                    LaneStep::Commit
                 }
-                Step::Commit => {
+                LaneStep::Commit => {
                     match if faults > 0 { dice.below(faults) } else { 9 } {
                         0 if cfg!(ddes_mutant = "commit-unchecked") => {
                             done = lane.handle_committed();
@@ -157,8 +159,8 @@ impl Database {
     }
 
     /// Until nothing waits.
-    fn settle(&mut self, lane: &mut Lane) -> Vec<(u64, OperationOutcome)> {
-        let (mut all, mut dice) = (Vec::new(), Dice::new(1));
+    fn settle(&mut self, lane: &mut LedgerLane) -> Vec<(u64, OperationOutcome)> {
+        let (mut all, mut dice) = (Vec::new(), FightDice::new(1));
         for turn in 0..100 {
             all.extend(self.turn(lane, 1_000_000 + turn, &mut dice, 0).unwrap());
             if lane.waiting() == 0 {
@@ -173,19 +175,19 @@ impl Database {
         for late in std::mem::take(&mut self.late) {
             self.commit(late);
         }
-        let rows: Vec<Row> = self.rows.values().copied().collect();
-        let history: Vec<Entry> = self.history.values().cloned().collect();
+        let rows: Vec<SharedRow> = self.rows.values().copied().collect();
+        let history: Vec<HistoryEntry> = self.history.values().cloned().collect();
         fight.audit(&rows, &history);
     }
 }
 
-fn fought(seed: u64, holds: bool) -> (Fight, Dice) {
+fn fought(seed: u64, holds: bool) -> (Fight, FightDice) {
     let (servers, rounds) = (4, 400);
-    let mut dice = Dice::new(seed);
+    let mut dice = FightDice::new(seed);
     let mut fight = Fight::new(servers, 12);
     let mut database = Database::default();
-    let lane = |_| Lane::new(LaneOptions { holds, ..LaneOptions::default() });
-    let mut lanes: Vec<Lane> = (0..servers).map(lane).collect();
+    let lane = |_| LedgerLane::new(LaneOptions { holds, ..LaneOptions::default() });
+    let mut lanes: Vec<LedgerLane> = (0..servers).map(lane).collect();
     let start = Instant::now();
     for round in 0..rounds {
         let server = usize::try_from(dice.below(servers as u64)).unwrap();
@@ -243,15 +245,15 @@ fn opened(outcome: &OperationOutcome) -> Opening {
     }
 }
 
-struct World {
+struct SharedWorld {
     database: Database,
-    lane: Lane,
+    lane: LedgerLane,
     token: u64,
 }
 
-impl World {
+impl SharedWorld {
     fn new() -> Self {
-        let lane = Lane::new(LaneOptions { index: 1, lanes: 4, ..LaneOptions::default() });
+        let lane = LedgerLane::new(LaneOptions { index: 1, lanes: 4, ..LaneOptions::default() });
         Self { database: Database::default(), lane, token: 0 }
     }
 
@@ -266,13 +268,13 @@ impl World {
 
 #[test]
 fn a_database_that_lost_what_it_acknowledged_is_noticed_and_nothing_is_written_on_it() {
-    let mut world = World::new();
+    let mut world = SharedWorld::new();
     let opening = opened(&world.ask(Operation::Open(key(1))));
     let before = world.database.clone();
     world.ask(add(opening.account, 1, 1, &[5, 6]));
-    let lost = |world: &mut World, operation| {
+    let lost = |world: &mut SharedWorld, operation| {
         world.lane.submit(Instant::now(), 99, operation);
-        let mut dice = Dice::new(1);
+        let mut dice = FightDice::new(1);
         (0..9).find_map(|_| world.database.turn(&mut world.lane, 1, &mut dice, 0).err())
     };
     let whole = world.database.clone();
@@ -284,9 +286,9 @@ fn a_database_that_lost_what_it_acknowledged_is_noticed_and_nothing_is_written_o
     assert_eq!(world.database.rows, before.rows);
 
     // Another server has written since, up to the same number of entries.
-    let mut world = World { database: whole, lane: world.lane, token: 0 };
+    let mut world = SharedWorld { database: whole, lane: world.lane, token: 0 };
     world.lane.handle_unknown();
-    let mut other = World { database: before, ..World::new() };
+    let mut other = SharedWorld { database: before, ..SharedWorld::new() };
     opened(&other.ask(Operation::Open(key(1))));
     world.database = other.database;
     let found = lost(&mut world, add(opening.account, 1, 3, &[7])).expect("the fork is noticed");
@@ -295,7 +297,7 @@ fn a_database_that_lost_what_it_acknowledged_is_noticed_and_nothing_is_written_o
 
 #[test]
 fn values_of_one_session_are_one_entry_and_an_opening_is_one() {
-    let mut world = World::new();
+    let mut world = SharedWorld::new();
     let opening = opened(&world.ask(Operation::Open(key(1))));
     assert_eq!(opening.account, AccountNumber::Identity(1), "lane 1 of 4, its first account");
     for token in 0..3 {
@@ -315,7 +317,7 @@ fn values_of_one_session_are_one_entry_and_an_opening_is_one() {
 
 #[test]
 fn an_account_without_sessions_is_not_held_and_its_number_is_of_nobody_else_for_long() {
-    let mut world = World::new();
+    let mut world = SharedWorld::new();
     let opening = opened(&world.ask(Operation::Open(key(1))));
     let ended = world.ask(Operation::End(opening.account));
     assert_eq!(ended, OperationOutcome::Ended(Ok(())));
@@ -344,18 +346,18 @@ fn an_account_without_sessions_is_not_held_and_its_number_is_of_nobody_else_for_
 fn a_classic_account_opens_once_and_one_that_another_server_drew_is_refused() {
     let classic = AccountId::Classic(77);
     let number = AccountNumber::Classic(77);
-    let mut world = World::new();
+    let mut world = SharedWorld::new();
     // The opening is committed, and its server does not learn it.
     world.lane.submit(Instant::now(), 1, Operation::Open(classic));
     world.lane.submit(Instant::now(), 2, add(number, 1, 1, &[5]));
-    let Some(Step::Read(rows)) = world.lane.begin(Timestamp(1)) else { panic!() };
+    let Some(LaneStep::Read(rows)) = world.lane.begin(Timestamp(1)) else { panic!() };
     let mut transaction = Transaction::default();
     let rows = world.database.read(&rows, &mut transaction);
-    let Ok(Some(Step::Swap { swaps, .. })) = world.lane.handle_read(Timestamp(1), &rows) else {
+    let Ok(Some(LaneStep::Swap { swaps, .. })) = world.lane.handle_read(Timestamp(1), &rows) else {
         panic!()
     };
     let written = world.database.swap(&swaps, &mut transaction);
-    let Some(Step::Append(entries)) = world.lane.handle_swapped(&written) else { panic!() };
+    let Some(LaneStep::Append(entries)) = world.lane.handle_swapped(&written) else { panic!() };
     transaction.entries = entries;
     world.database.commit(transaction);
     world.lane.handle_unknown();
@@ -364,7 +366,7 @@ fn a_classic_account_opens_once_and_one_that_another_server_drew_is_refused() {
     assert!(matches!(done[1].1, OperationOutcome::Decided(Ok(_))), "{done:?}");
     assert_eq!(world.database.rows[&classic].account.count(), 1);
 
-    let mut other = World { database: world.database, ..World::new() };
+    let mut other = SharedWorld { database: world.database, ..SharedWorld::new() };
     for operation in [Operation::Open(classic), add(number, 1, 2, &[6])] {
         let outcome = other.ask(operation);
         let is_refused = matches!(
@@ -379,7 +381,7 @@ fn a_classic_account_opens_once_and_one_that_another_server_drew_is_refused() {
 
 #[test]
 fn what_waits_too_long_is_refused_and_openings_at_once() {
-    let mut world = World::new();
+    let mut world = SharedWorld::new();
     let opening = opened(&world.ask(Operation::Open(key(1))));
     let start = Instant::now();
     let later = start + Duration::from_secs(29);
