@@ -18,7 +18,7 @@ use crate::mail::{Mail, Mailbox, lock, reply};
 #[derive(Debug)]
 pub enum ServerBooks {
     /// In a ledger of its own, in memory or in a folder.
-    Own(Ledger),
+    Own(Box<Ledger>),
     /// In a database that other servers write too. New classic accounts count up from a number that
     /// nobody else has.
     Shared {
@@ -31,7 +31,7 @@ pub enum ServerBooks {
 
 impl From<Ledger> for ServerBooks {
     fn from(ledger: Ledger) -> Self {
-        Self::Own(ledger)
+        Self::Own(Box::new(ledger))
     }
 }
 

@@ -128,7 +128,7 @@ impl ServerLedger {
         is_timed: bool,
     ) -> io::Result<Self> {
         let ledger = match books {
-            ServerBooks::Own(ledger) => ledger,
+            ServerBooks::Own(ledger) => *ledger,
             ServerBooks::Shared { keeper, .. } => {
                 return KeeperBooks::start(keeper, mailbox, is_timed).map(Self::Shared);
             }
