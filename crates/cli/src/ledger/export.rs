@@ -58,7 +58,7 @@ fn run_shared(
 ) -> Result<(), Failure> {
     let account = args.account.as_deref().map(|text| shared.named(text)).transpose()?;
     let target = Target::open(args.output.as_deref())?;
-    let mut rows = Rows::new(BufWriter::with_capacity(WRITE_BYTES, target), args.format());
+    let mut rows = ExportRows::new(BufWriter::with_capacity(WRITE_BYTES, target), args.format());
     let mut written = rows.head();
     if written.is_ok() {
         shared.history(account.as_ref(), &mut |counted| {
@@ -77,7 +77,7 @@ fn run_shared(
 fn finish(
     args: &ExportArgs,
     written: io::Result<()>,
-    rows: Rows,
+    rows: ExportRows,
     count: u64,
 ) -> Result<(), Failure> {
     let target = match written.and_then(|()| rows.end()) {

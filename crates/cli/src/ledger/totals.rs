@@ -79,7 +79,7 @@ pub(super) fn list(args: &LsArgs) -> Result<(), Failure> {
 }
 
 fn list_shared(args: &LsArgs, shared: &SharedBooks) -> Result<(), Failure> {
-    let names = Names::read(&shared.home);
+    let names = HomeNames::read(&shared.home);
     let (mut out, is_json) = (BufWriter::new(Output), args.books.output.json);
     let mut written = Ok(());
     let mut is_empty = true;
