@@ -1,5 +1,5 @@
-//! Reads a ledger in a database without writing it: verifies it, lists its accounts and its history.
-//! A standby will do. Everything of one call is read in one snapshot, a part at a time.
+//! Reads a ledger in a database without writing it: verifies it, lists its accounts and its
+//! history. A standby will do. Everything of one call is read in one snapshot, a part at a time.
 
 use std::collections::VecDeque;
 

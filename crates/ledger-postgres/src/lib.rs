@@ -6,6 +6,7 @@
 //! right.
 
 pub mod audit;
+mod checks;
 mod connection;
 mod init;
 mod keeper;

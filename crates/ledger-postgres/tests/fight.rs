@@ -13,7 +13,7 @@ mod proxy;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use ddes_ledger::keeper::{AccountKeeper, News};
@@ -39,20 +39,16 @@ fn seconds() -> u64 {
     std::env::var("DDES_PG_SECS").map_or(16, |text| text.parse().unwrap())
 }
 
-#[test]
-fn servers_that_fight_for_accounts_are_never_told_a_wrong_total() {
-    let postgres = Postgres::start();
-    init(&DatabaseUrl::parse(&postgres.url(OWNER)).unwrap(), SERVER, &[7; 16]).unwrap();
-    let seed = u64::from(std::process::id());
-    let faults = Arc::new(Faults::default());
-    let shared = Arc::new(Mutex::new(FightShared {
-        fight: Fight::new(SERVERS, ACCOUNTS),
-        open: [0; SERVERS],
-        failed: Vec::new(),
-    }));
+/// Servers, each behind a proxy of its own.
+fn servers(
+    postgres: &Postgres,
+    seed: u64,
+    faults: &Arc<Faults>,
+    shared: &Arc<Mutex<FightShared>>,
+) -> Vec<PostgresKeeper> {
     let mut keepers = Vec::new();
     for server in 0..SERVERS {
-        let port = proxy::start(postgres.port, seed + server as u64, Arc::clone(&faults));
+        let port = proxy::start(postgres.port, seed + server as u64, Arc::clone(faults));
         let place = DatabaseUrl::parse(&postgres::url(SERVER, port)).unwrap();
         // One server holds nothing, which is right too.
         let options =
@@ -60,7 +56,7 @@ fn servers_that_fight_for_accounts_are_never_told_a_wrong_total() {
         let (mut keeper, found) = PostgresKeeper::find(place, options).unwrap();
         assert_eq!((found.ledger, found.has_standby), ([7; 16], false));
         assert_eq!(found.warnings, [] as [String; 0]);
-        let told = Arc::clone(&shared);
+        let told = Arc::clone(shared);
         let news = move |news| {
             let mut shared = told.lock().unwrap();
             match news {
@@ -79,12 +75,21 @@ fn servers_that_fight_for_accounts_are_never_told_a_wrong_total() {
         keeper.start(Box::new(news)).unwrap();
         keepers.push(keeper);
     }
+    keepers
+}
+
+/// Lets them decide what clients ask for, each on a thread, until it is time.
+fn drive(
+    keepers: Vec<PostgresKeeper>,
+    seed: u64,
+    shared: &Arc<Mutex<FightShared>>,
+) -> Vec<JoinHandle<PostgresKeeper>> {
     let until = Instant::now() + Duration::from_secs(seconds());
-    let threads: Vec<_> = keepers
+    keepers
         .into_iter()
         .enumerate()
         .map(|(server, mut keeper)| {
-            let shared = Arc::clone(&shared);
+            let shared = Arc::clone(shared);
             thread::spawn(move || {
                 let mut dice = FightDice::new(seed * 7 + server as u64);
                 while Instant::now() < until {
@@ -104,7 +109,39 @@ fn servers_that_fight_for_accounts_are_never_told_a_wrong_total() {
                 keeper
             })
         })
-        .collect();
+        .collect()
+}
+
+fn everything(reader: &HistoryReader) -> (Vec<SharedRow>, Vec<HistoryEntry>) {
+    let (mut rows, mut history): (Vec<SharedRow>, Vec<HistoryEntry>) = (Vec::new(), Vec::new());
+    reader
+        .accounts(&mut |row| {
+            rows.push(*row);
+            true
+        })
+        .unwrap();
+    reader
+        .history(None, &mut |entry| {
+            history.push(entry.clone());
+            true
+        })
+        .unwrap();
+    (rows, history)
+}
+
+#[test]
+fn servers_that_fight_for_accounts_are_never_told_a_wrong_total() {
+    let postgres = Postgres::start();
+    init(&DatabaseUrl::parse(&postgres.url(OWNER)).unwrap(), SERVER, &[7; 16]).unwrap();
+    let seed = u64::from(std::process::id());
+    let faults = Arc::new(Faults::default());
+    let shared = Arc::new(Mutex::new(FightShared {
+        fight: Fight::new(SERVERS, ACCOUNTS),
+        open: [0; SERVERS],
+        failed: Vec::new(),
+    }));
+    let keepers = servers(&postgres, seed, &faults, &shared);
+    let threads = drive(keepers, seed, &shared);
     faults.one_in.store(15, Ordering::Relaxed);
     let keepers: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
     faults.one_in.store(0, Ordering::Relaxed);
@@ -119,19 +156,7 @@ fn servers_that_fight_for_accounts_are_never_told_a_wrong_total() {
     // Whatever was to arrive late has.
     thread::sleep(Duration::from_secs(1));
     let reader = HistoryReader::open(&DatabaseUrl::parse(&postgres.url(SERVER)).unwrap()).unwrap();
-    let (mut rows, mut history): (Vec<SharedRow>, Vec<HistoryEntry>) = (Vec::new(), Vec::new());
-    reader
-        .accounts(&mut |row| {
-            rows.push(*row);
-            true
-        })
-        .unwrap();
-    reader
-        .history(None, &mut |entry| {
-            history.push(entry.clone());
-            true
-        })
-        .unwrap();
+    let (rows, history) = everything(&reader);
     let mut shared = shared.lock().unwrap();
     shared.fight.audit(&rows, &history);
     let FightShared { fight, failed, .. } = &*shared;

@@ -63,7 +63,7 @@ impl fmt::Display for Statement {
     ///          accounts: how many
     /// count: how many values, which is last_seq
     /// sum: their sum
-    /// batch: the batch with which it stood so              or   entry: the entry of the account's history, in a database
+    /// batch: the batch with which it stood so              or   entry: N of its own history
     /// chain: the chain with it, in hexadecimal
     /// time: the batch's time, microseconds since 1970
     /// ```

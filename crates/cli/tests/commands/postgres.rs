@@ -193,8 +193,8 @@ fn a_database_that_is_away_for_a_while_is_waited_for() {
     assert_eq!(world.ledger(&["verify"]).0, 0);
 }
 
-/// A COMMIT whose wait for the standby is cancelled succeeds, and the change is there for all to see.
-/// It is no acknowledgement.
+/// A COMMIT whose wait for the standby is cancelled succeeds, and the change is there for all to
+/// see. It is no acknowledgement.
 #[test]
 fn what_no_standby_has_is_not_acknowledged_although_its_commit_succeeds() {
     let world = PostgresWorld::new();

@@ -523,21 +523,8 @@ impl LedgerLane {
         let mut outcomes = outcomes.into_iter();
         turn.outcomes =
             fixed.into_iter().filter_map(|fixed| fixed.or_else(|| outcomes.next())).collect();
-        let mut rest = &records[..];
-        while let Some(record) = take(&mut rest) {
-            let (number, seen) = match &record {
-                Record::Open { account, .. } => (*account, &record),
-                Record::Add(added) => (added.account, &record),
-                Record::Account(_)
-                | Record::End(_)
-                | Record::Raise
-                | Record::Checkpoint(_)
-                | Record::Trim(_) => continue,
-            };
-            if let Some(member) = by_number.get(&number).and_then(|at| turn.members.get_mut(*at)) {
-                member.note(now, seen);
-            }
-        }
+        let member_of = |number: &AccountNumber| by_number.get(number).copied();
+        note_records(&mut turn.members, member_of, now, &records);
         for (member, number) in turn.members.iter_mut().zip(numbers) {
             member.finish(number.and_then(|number| accounts.get(number)));
         }
@@ -772,6 +759,29 @@ impl TurnMember {
         let version = self.before.version + self.entries.len() as u64;
         let account = account.unwrap_or(self.before.account);
         self.after = SharedRow { version, chain, account, ..self.before };
+    }
+}
+
+/// Gives each record to the member that it is of.
+fn note_records(
+    members: &mut [TurnMember],
+    member_of: impl Fn(&AccountNumber) -> Option<usize>,
+    now: Timestamp,
+    mut records: &[u8],
+) {
+    while let Some(record) = take(&mut records) {
+        let number = match &record {
+            Record::Open { account, .. } => *account,
+            Record::Add(added) => added.account,
+            Record::Account(_)
+            | Record::End(_)
+            | Record::Raise
+            | Record::Checkpoint(_)
+            | Record::Trim(_) => continue,
+        };
+        if let Some(member) = member_of(&number).and_then(|at| members.get_mut(at)) {
+            member.note(now, &record);
+        }
     }
 }
 

@@ -1,0 +1,130 @@
+//! What a database and its tables must be like to hold a ledger.
+
+use crate::connection::{DatabaseError, DatabaseTrouble, Demands, get};
+use crate::place::DatabaseUrl;
+use crate::schema;
+
+/// What the database says of itself.
+#[derive(Clone, Debug)]
+pub(crate) struct DatabaseSettings {
+    pub(crate) version: i32,
+    pub(crate) in_recovery: bool,
+    pub(crate) read_only: String,
+    pub(crate) fsync: String,
+    pub(crate) full_page_writes: String,
+    pub(crate) synchronous_commit: String,
+    pub(crate) standby_names: String,
+    pub(crate) data_checksums: String,
+}
+
+impl DatabaseSettings {
+    /// Refuses settings with which a COMMIT does not mean that something is durable.
+    pub(crate) fn check(
+        &self,
+        place: &DatabaseUrl,
+        demands: Demands,
+        warnings: &mut Vec<String>,
+    ) -> Result<(), DatabaseError> {
+        if self.version < 150_000 {
+            let what =
+                format!("PostgreSQL {}: 15 is the oldest that will do", self.version / 10_000);
+            return Err(DatabaseError::unfit(what, "a newer PostgreSQL"));
+        }
+        if self.in_recovery || self.read_only != "off" {
+            let what = "the database is a standby, or read-only";
+            return Err(DatabaseError::unfit(
+                what,
+                "name all hosts: the one that can be written is taken",
+            ));
+        }
+        for (name, value) in [("fsync", &self.fsync), ("full_page_writes", &self.full_page_writes)]
+        {
+            if value != "on" {
+                let what =
+                    format!("the database runs with {name}={value}: a crash would lose totals");
+                return Err(DatabaseError::unfit(what, format!("{name} = on in postgresql.conf")));
+            }
+        }
+        if self.synchronous_commit != place.commit() {
+            let what = format!(
+                "synchronous_commit is {}, and {} was asked for",
+                self.synchronous_commit,
+                place.commit()
+            );
+            let next = "connect to PostgreSQL itself, or to pgbouncer in session mode";
+            return Err(DatabaseError::unfit(what, next));
+        }
+        if demands.standby && self.standby_names.is_empty() {
+            return Err(DatabaseError::unfit(
+                "no standby is synchronous (synchronous_standby_names is empty): what is \
+                 acknowledged would be on one disk only",
+                "start the standby; Patroni: synchronous_mode_strict; or serve without \
+                 --require-standby",
+            ));
+        }
+        if self.data_checksums != "on" {
+            warnings
+                .push("data_checksums is off: damage on its disk goes unnoticed for long".into());
+        }
+        if !place.is_local() && !place.is_encrypted() {
+            warnings.push(
+                "the connection to the database is not encrypted: sslmode=verify-full in the URL"
+                    .into(),
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Refuses tables that may not hold what is written. `rows` is what the catalogue says of them.
+pub(crate) fn check_tables(
+    rows: &[tokio_postgres::Row],
+    warnings: &mut Vec<String>,
+) -> Result<(), DatabaseError> {
+    let gone = |DatabaseTrouble(why)| DatabaseError::Unreachable(why);
+    let make_anew = "ddes ledger init prints the tables as they must be";
+    for (name, columns, key) in schema::COLUMNS {
+        let is_named =
+            |row: &&tokio_postgres::Row| get::<String>(row, 0).is_ok_and(|found| found == name);
+        let Some(row) = rows.iter().find(is_named) else {
+            return Err(DatabaseError::NoLedger);
+        };
+        let wrong =
+            |why: &str| Err(DatabaseError::unfit(format!("the table {name} {why}"), make_anew));
+        let text = |at| get::<Option<String>>(row, at).map_err(gone);
+        let flag = |at| get::<bool>(row, at).map_err(gone);
+        // A partitioned one is a table too.
+        if !matches!(text(1)?.as_deref(), Some("r" | "p")) {
+            return wrong("is not a table");
+        }
+        if text(2)?.as_deref() != Some("p") {
+            return wrong("is UNLOGGED or temporary: a crash would empty it");
+        }
+        if flag(3)? || flag(4)? || flag(5)? {
+            return wrong("has rules, triggers or row security: it may not hold what is written");
+        }
+        if text(6)?.as_deref() != Some(columns) {
+            return wrong("has other columns");
+        }
+        if text(7)?.as_deref() != Some(key) {
+            return wrong("has another primary key, or none");
+        }
+        let (select, insert, update, delete, truncate) =
+            (flag(8)?, flag(9)?, flag(10)?, flag(11)?, flag(12)?);
+        let is_account = name == "ddes_account";
+        let may = select && (name == "ddes_ledger" || insert) && (!is_account || update);
+        if !may {
+            let next = "ddes ledger init prints the GRANTs that a server's role needs";
+            let what = format!("this role may not read and write the table {name}");
+            return Err(DatabaseError::unfit(what, next));
+        }
+        if name == "ddes_history" && (update || delete || truncate) {
+            warnings.push(
+                "this role may change or delete the history: REVOKE UPDATE, DELETE, TRUNCATE ON \
+                 ddes_history, and let another role own the tables"
+                    .into(),
+            );
+        }
+    }
+    Ok(())
+}
