@@ -81,7 +81,7 @@ impl HealthLine {
             let text = format!(
                 "The database of the ledger is away: {why}. Clients wait, and nothing is lost."
             );
-            return Self::new(Level::Critical, text);
+            return Self::new(HealthLevel::Critical, text);
         }
         if app.is_draining() || stats.is_stopping {
             return Self::new(

@@ -97,7 +97,13 @@ impl RunningJson {
 
 fn folder(app: &App) -> Result<PathBuf, ApiError> {
     app.about.ledger.clone().ok_or_else(|| {
-        ApiError::bad_request("the ledger is in memory: there are no files to verify")
+        ApiError::bad_request(match &app.about.database {
+            Some(_) => {
+                "the ledger is in a database: `ddes ledger verify --ledger URL` verifies it, from \
+                 a standby too"
+            }
+            None => "the ledger is in memory: there are no files to verify",
+        })
     })
 }
 

@@ -98,3 +98,15 @@ fn of_a_ledger_in_memory_there_is_nothing_to_verify() {
     assert_eq!(world.act("POST", "/api/v1/ledger/verify", "").error().0, 400);
     assert_eq!(world.act("POST", "/api/v1/ledger/receipt", "{\"receipt\":\"\"}").error().0, 400);
 }
+
+#[test]
+fn of_a_ledger_in_a_database_the_page_says_where_it_is_verified() {
+    let url = "postgres://ddes@db1/ddes";
+    let world = World::of(Plan { database: Some(url.into()), ..Plan::default() });
+    let ledger = world.get("/api/v1/ledger").json();
+    assert_eq!((&ledger["kind"], &ledger["path"]), (&"postgres".into(), &json!(url)));
+    let refused = world.act("POST", "/api/v1/ledger/verify", "");
+    assert_eq!(refused.error().0, 400);
+    let message = refused.json()["error"]["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("ddes ledger verify --ledger"), "{message}");
+}

@@ -32,6 +32,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(crate) struct Plan {
     pub(crate) folder: Option<PathBuf>,
+    /// What is said of a ledger in a database. The test's is in memory all the same.
+    pub(crate) database: Option<String>,
     /// Whether the loop never runs, so that neither it nor the ledger answers.
     pub(crate) is_silent: bool,
     /// Bound to all addresses.
@@ -128,6 +130,7 @@ impl World {
             limits: ReloadableLimits::new(bounds, MINUTE),
             queued_values_max,
             ledger: plan.folder.clone(),
+            database: plan.database.clone(),
             lists: None,
         };
         let (events, draining) = (Events::default(), Draining::default());
