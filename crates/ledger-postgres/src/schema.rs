@@ -2,8 +2,8 @@
 
 /// The tables, and the rights of a server's role.
 ///
-/// `role`, which is made if it is not there, may read and write accounts, and append to the history:
-/// it can change and delete nothing of that. `id` is the ledger's, 16 bytes.
+/// `role`, which is made if it is not there, may read and write accounts, and append to the
+/// history: it can change and delete nothing of that. `id` is the ledger's, 16 bytes.
 pub fn definition(role: &str, id: &[u8; 16]) -> String {
     let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
     let (role, text) = (quoted(role), format!("'{}'", role.replace('\'', "''")));
