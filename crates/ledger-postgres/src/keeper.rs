@@ -317,8 +317,8 @@ struct LaneTask {
 
 /// Why a transaction came to nothing.
 enum TurnProblem {
-    DatabaseTrouble(DatabaseTrouble),
-    LostHistory(LostHistory),
+    Trouble(DatabaseTrouble),
+    Lost(LostHistory),
 }
 
 impl From<DatabaseTrouble> for TurnProblem {
