@@ -92,6 +92,8 @@ fn mutants() -> Result<(), String> {
         };
         println!("{mutant}: found within {} seeds: {failure}", found.done);
     }
+    // Under the simulator's own name there is the last mutant.
+    build(None)?;
     if missed.is_empty() { Ok(()) } else { Err(format!("not found: {}", missed.join(", "))) }
 }
 
