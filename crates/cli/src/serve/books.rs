@@ -81,7 +81,7 @@ fn share(
     args: &ServeArgs,
     home: &Home,
     path: &Path,
-    place: DatabaseUrl,
+    place: &DatabaseUrl,
 ) -> Result<(ServerBooks, Vec<Line>), Failure> {
     if args.history_days.is_some() {
         let what = "--history-days is for a ledger in a folder: a database keeps its history";
@@ -91,7 +91,7 @@ fn share(
     let options =
         PostgresOptions { require_standby: args.require_standby, ..PostgresOptions::default() };
     let shown = place.to_string();
-    let failed = |error| ledger::of_connect(&place, error);
+    let failed = |error| ledger::of_connect(place, error);
     let (keeper, found) = PostgresKeeper::find(place.clone(), options).map_err(failed)?;
     let name = LedgerName::of_id(&found.ledger);
     if !args.new_ledger {
