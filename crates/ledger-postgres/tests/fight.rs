@@ -3,6 +3,13 @@
 //!
 //! The same must find the bugs that `--cfg ddes_mutant` puts in: `cargo xtask shared --mutants`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::needless_pass_by_value,
+    reason = "a test fails by panicking"
+)]
+
 #[path = "../../ledger/tests/shared/fight.rs"]
 mod fight;
 #[path = "support/postgres.rs"]

@@ -33,7 +33,7 @@ pub(super) fn open(
 ) -> Result<(ServerBooks, Vec<Line>), Failure> {
     let path = args.ledger.clone().unwrap_or_else(|| home.ledger());
     if let Some(place) = ledger::database(&path) {
-        return share(args, home, &path, place?);
+        return share(args, home, &path, &place?);
     }
     if args.require_standby {
         return Err(Failure::new(Code::Usage, "--require-standby is for a ledger in a database")

@@ -1,6 +1,16 @@
 //! Lanes of several servers on one database in memory: its transactions fail, commit without saying
 //! so, and commit long after their server has given up.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::expect_used,
+    clippy::wildcard_enum_match_arm,
+    clippy::disallowed_methods,
+    clippy::needless_pass_by_value,
+    reason = "a test fails by panicking, and begins its clock somewhere"
+)]
+
 mod fight;
 
 use std::collections::{BTreeMap, BTreeSet};
