@@ -1,4 +1,4 @@
-// What the tests and the screenshots share: Debian's Chromium, a mock server of their own, and a
+// What the tests and the screenshots share: Debian's Chromium without windows, a mock server of their own, and a
 // page that notes everything a browser complains about.
 
 import { spawn } from "node:child_process";
@@ -19,7 +19,7 @@ export const PAGES = ["overview", "sessions", "accounts", "ledger", "security", 
 
 export function launch() {
   return chromium.launch({
-    executablePath: process.env["CHROMIUM"] ?? "/usr/bin/chromium",
+    executablePath: process.env["CHROMIUM"] ?? "/usr/bin/chromium-headless-shell",
     args: [
       "--headless",
       "--no-sandbox",

@@ -1,11 +1,14 @@
 //! `cargo xtask test`: what CI runs.
 
+use std::num::NonZero;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use crate::shell::{self, python};
 use crate::tidy;
 use crate::{bench, crash, deny, faults, mutants, package, page, power, rot, sim};
+
+const TESTS_PER_CORE: usize = 4;
 
 /// A step's name, and what it does.
 type Step = (&'static str, fn() -> Result<(), String>);
@@ -43,7 +46,8 @@ const STEPS: &[Step] = &[
         // Captures are read with Wireshark's own reader.
         shell::installed("tshark", "tshark")?;
         shell::installed("fish", "fish")?;
-        shell::run("cargo", &["test", "--workspace"], &[("DDES_PEER_PYTHON", &python()?)])
+        let environment = [("DDES_PEER_PYTHON", &*python()?), ("RUST_TEST_THREADS", &threads())];
+        shell::run("cargo", &["test", "--workspace"], &environment)
     }),
     ("packaging", package::check),
     // As in a build that .cargo/config.toml does not reach: RUSTFLAGS of the environment take the
@@ -73,6 +77,15 @@ const STEPS: &[Step] = &[
         bench::compare(&["--short"])
     }),
 ];
+
+/// How many tests run side by side. Most of them wait for another process for most of their time:
+/// with one for each core, half of the machine is idle.
+fn threads() -> String {
+    std::env::var("RUST_TEST_THREADS").unwrap_or_else(|_| {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        (cores * TESTS_PER_CORE).to_string()
+    })
+}
 
 /// Far longer than any step takes, cold and on a busy machine: a test that hangs is to fail by
 /// name.
