@@ -15,8 +15,8 @@ const NODE_MIN: u32 = 20;
 
 pub(crate) fn run() -> Result<(), String> {
     node()?;
-    // Debian's package, as playwright's own browsers cannot be had everywhere. The shell is the same
-    // engine without windows of its own, which take as much time again.
+    // Debian's package, as playwright's own browsers cannot be had everywhere. The shell is the
+    // same engine without windows of its own, which take as much time again.
     shell::installed("chromium-headless-shell", "chromium-headless-shell")?;
     no_hosts()?;
     npm(&["ci", "--no-progress"])?;

@@ -1,7 +1,9 @@
-//! The client library against a server as a user runs it, which is killed and comes back, and beside
-//! `ddes send`. Each scenario runs for both clients. crates/client/tests has what needs no process.
+//! The client library against a server as a user runs it, which is killed and comes back, and
+//! beside `ddes send`. Each scenario runs for both clients. What needs no process is among the
+//! tests of the client's crate.
 
 #[path = "../../../client/tests/served/both.rs"]
+#[allow(dead_code, reason = "these tests use a part of it")]
 mod both;
 
 use std::fs;
