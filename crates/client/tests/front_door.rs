@@ -8,6 +8,7 @@ mod both;
 mod served;
 
 use std::future::Future;
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
@@ -230,4 +231,28 @@ fn a_wait_without_end_is_a_long_one() {
     let client = client.timeout(Duration::MAX).patience(Duration::MAX).start().unwrap();
     client.add(&[6]).unwrap();
     assert_eq!(client.close().unwrap(), balance(1, 6));
+}
+
+/// A server that resets each connection: each attempt ends, none is taken for an answer.
+#[test]
+fn a_connection_that_is_reset_is_lost_and_tried_again() {
+    for kind in BOTH {
+        let world = World::new();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = listener.local_addr().unwrap().to_string().parse().unwrap();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let stream = stream.unwrap();
+                // With this, closing a socket resets its connection.
+                socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+            }
+        });
+        let client = Any::start(kind, Setup { server, ..world.setup(true) }).unwrap();
+        client.add(&[7]).unwrap();
+        for _ in 0..3 {
+            let lost = world.progress.recv_timeout(Duration::from_secs(60)).unwrap();
+            assert!(matches!(lost, Progress::Lost { retry: Some(_), .. }), "{kind:?}: {lost:?}");
+        }
+        drop(client);
+    }
 }

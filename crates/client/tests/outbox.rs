@@ -171,6 +171,17 @@ fn the_journal_cut_at_each_byte_and_filled_with_zeros_keeps_whole_takings_only()
     }
 }
 
+/// The longest record, of which not even the head arrived. One byte more is no such record.
+#[test]
+fn the_longest_record_may_be_torn_and_nothing_longer() {
+    let (mut bytes, ends) = journal_of(&owner(), [7; 16], &[&[10], &[i64::MIN; TAKE_MAX]]);
+    bytes[ends[1]..][..8].fill(0xff);
+    let found = inspect(&bytes).unwrap();
+    assert_eq!((&found.pending[..], found.torn), (&[10][..], bytes.len() - ends[1]));
+    bytes.push(0);
+    inspect(&bytes).unwrap_err();
+}
+
 #[test]
 fn damage_far_from_the_end_is_refused_and_named() {
     let folder = folder();
