@@ -12,7 +12,7 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ddes_client::{
     ADD_MAX, Balance, ClientError, CourierError, EnterError, Lost, Progress, SigningKey, blocking,
@@ -254,5 +254,28 @@ fn a_connection_that_is_reset_is_lost_and_tried_again() {
             assert!(matches!(lost, Progress::Lost { retry: Some(_), .. }), "{kind:?}: {lost:?}");
         }
         drop(client);
+    }
+}
+
+/// Nobody calls it any more: the last handle that is dropped ends the thread or the task.
+#[test]
+fn a_client_that_is_dropped_frees_its_outbox() {
+    for kind in BOTH {
+        let world = World::new();
+        let client = world.start(kind, true);
+        client.add(&[7]).unwrap();
+        client.flush().unwrap();
+        drop(client);
+        let begin = Instant::now();
+        let next = loop {
+            match Any::start(kind, world.setup(true)) {
+                Ok(client) => break client,
+                Err(ClientError::Outbox(_)) if begin.elapsed() < Duration::from_secs(50) => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                Err(error) => panic!("{kind:?}: {error}"),
+            }
+        };
+        assert_eq!(next.close().unwrap(), balance(1, 7));
     }
 }
