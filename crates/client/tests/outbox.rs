@@ -101,7 +101,13 @@ fn what_was_taken_and_not_confirmed_is_there_again() {
     assert_eq!(outbox.input(), (mark(5), true));
     outbox.finish_input().unwrap();
     drop(outbox);
-    assert_eq!(Outbox::open(&folder, &owner()).unwrap().input(), (mark(5), false));
+    let mut outbox = Outbox::open(&folder, &owner()).unwrap();
+    assert_eq!(outbox.input(), (mark(5), false));
+    // The next one begins at its first line.
+    outbox.begin_input().unwrap();
+    drop(outbox);
+    let begun = (InputMark::default(), true);
+    assert_eq!(Outbox::open(&folder, &owner()).unwrap().input(), begun);
 }
 
 #[test]
@@ -169,52 +175,6 @@ fn the_journal_cut_at_each_byte_and_filled_with_zeros_keeps_whole_takings_only()
         bytes.extend(&whole[ends[1]..]);
         inspect(&bytes).unwrap_err();
     }
-}
-
-/// The longest record, of which not even the head arrived. One byte more is no such record.
-#[test]
-fn the_longest_record_may_be_torn_and_nothing_longer() {
-    let (mut bytes, ends) = journal_of(&owner(), [7; 16], &[&[10], &[i64::MIN; TAKE_MAX]]);
-    bytes[ends[1]..][..8].fill(0xff);
-    let found = inspect(&bytes).unwrap();
-    assert_eq!((&found.pending[..], found.torn), (&[10][..], bytes.len() - ends[1]));
-    bytes.push(0);
-    inspect(&bytes).unwrap_err();
-}
-
-/// A power cut in the middle of writing a mark leaves the one before it.
-#[test]
-fn a_mark_never_takes_the_place_of_the_newest_one() {
-    let folder = folder();
-    drop(Outbox::open(&folder, &owner()).unwrap());
-    let slots = || {
-        let mut bytes = std::fs::read(folder.join("marks")).unwrap();
-        bytes.resize(1024, 0);
-        [bytes[..512].to_vec(), bytes[512..].to_vec()]
-    };
-    let mut written = Vec::new();
-    for value in 0..6 {
-        let before = slots();
-        let mut outbox = Outbox::open(&folder, &owner()).unwrap();
-        outbox.take(&[value], mark(value as u64)).unwrap();
-        drop(outbox);
-        let after = slots();
-        let changed: Vec<usize> = (0..2).filter(|slot| before[*slot] != after[*slot]).collect();
-        assert_eq!(changed.len(), 1, "one at a time");
-        written.extend(changed);
-    }
-    assert!(written.windows(2).all(|pair| pair[0] != pair[1]), "{written:?}");
-}
-
-/// Whatever wrote it, it is not read to its end.
-#[test]
-fn a_file_longer_than_any_outbox_is_refused() {
-    let folder = folder();
-    drop(Outbox::open(&folder, &owner()).unwrap());
-    let journal = std::fs::File::options().write(true).open(folder.join("journal")).unwrap();
-    journal.set_len(1 << 30).unwrap();
-    let error = Outbox::open(&folder, &owner()).unwrap_err().to_string();
-    assert!(error.contains("it has more than 109051904 bytes"), "{error}");
 }
 
 #[test]
