@@ -1,6 +1,8 @@
 //! `cargo xtask test`: what CI runs.
 
+use std::io::ErrorKind;
 use std::num::NonZero;
+use std::path::PathBuf;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -46,6 +48,8 @@ const STEPS: &[Step] = &[
         // Captures are read with Wireshark's own reader.
         shell::installed("tshark", "tshark")?;
         shell::installed("fish", "fish")?;
+        // What failed tests left is there until the next run.
+        remove_folders_of_tests()?;
         let environment = [("DDES_PEER_PYTHON", &*python()?), ("RUST_TEST_THREADS", &threads())];
         shell::run("cargo", &["test", "--workspace"], &environment)
     }),
@@ -85,6 +89,19 @@ fn threads() -> String {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         (cores * TESTS_PER_CORE).to_string()
     })
+}
+
+/// Each run leaves a gigabyte in them. They stay until the next run, for whoever looks for what a
+/// failed test left.
+fn remove_folders_of_tests() -> Result<(), String> {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    let folder = target.unwrap_or_else(|| shell::root().join("target")).join("tmp");
+    match std::fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(format!("{}: {error}", folder.display()))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// Far longer than any step takes, cold and on a busy machine: a test that hangs is to fail by
