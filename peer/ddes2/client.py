@@ -53,7 +53,7 @@ def main():
     parser.add_argument("--server-key", required=True, help="the server's public key, a line `ssh-ed25519 AAAA…`")
     parser.add_argument("values", nargs="+", type=int)
     args = parser.parse_args()
-    with socket.create_connection((args.host, args.port), timeout=10) as sock:
+    with socket.create_connection((args.host, args.port), timeout=60) as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             seed, trusted = session.private_key(args.key), session.public_key(args.server_key)

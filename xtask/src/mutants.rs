@@ -105,7 +105,9 @@ fn whole(arguments: &[&str]) -> Result<(), String> {
         let mut command = tool(&tree, &folder.join("build"), &[group]);
         command.args(["--in-place", "--iterate", "--minimum-test-timeout", TEST_SECS]);
         command.arg("--output").arg(&output);
-        command.args(shard.iter().flat_map(|shard| ["--shard", shard]));
+        if let Some(shard) = shard {
+            command.args(in_shard(tool(&tree, &folder.join("build"), &[group]), shard)?);
+        }
         let status =
             command.status().map_err(|error| format!("cannot run cargo-mutants: {error}"))?;
         let results = Results::read(&output.join("mutants.out"), &tree, &accepted)?;
@@ -120,6 +122,29 @@ fn whole(arguments: &[&str]) -> Result<(), String> {
     );
     println!("|---|---|---|---|---|---|---|\n{}", lines.join("\n"));
     verdict(&failed)
+}
+
+/// Flags that name the mutants of a shard, each N-th: a sample of the whole group.
+///
+/// With `--shard` itself a run that continues would have other mutants: cargo-mutants leaves out
+/// those that were caught before it deals the rest to the shards.
+fn in_shard(mut list: Command, shard: &str) -> Result<Vec<String>, String> {
+    list.args(["--list", "--shard", shard, "--sharding", "round-robin"]);
+    let listed = text(list.output(), "cargo-mutants --list")?;
+    Ok(listed.lines().flat_map(|name| ["--re".to_owned(), exactly(name)]).collect())
+}
+
+/// A regular expression for this text and no other.
+fn exactly(text: &str) -> String {
+    let mut escaped = String::from("^");
+    for char in text.chars() {
+        // No other mark: `\<` is no `<`, but the begin of a word.
+        if r"\.+*?()|[]{}^$".contains(char) {
+            escaped.push('\\');
+        }
+        escaped.push(char);
+    }
+    escaped + "$"
 }
 
 /// The mutants in the lines that differ from a commit, for a few minutes.
@@ -309,4 +334,16 @@ fn text(output: std::io::Result<Output>, program: &str) -> Result<String, String
         return Err(format!("{program}: {}", String::from_utf8_lossy(&output.stderr)));
     }
     String::from_utf8(output.stdout).map_err(|error| format!("{program}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::exactly;
+
+    #[test]
+    fn a_mutant_is_named_by_its_own_text_alone() {
+        let name = "src/a.rs:1:2: replace f -> Option<u8> with Some(0) || *x";
+        let expected = r"^src/a\.rs:1:2: replace f -> Option<u8> with Some\(0\) \|\| \*x$";
+        assert_eq!(exactly(name), expected);
+    }
 }

@@ -15,8 +15,11 @@ const NODE_MIN: u32 = 20;
 
 pub(crate) fn run() -> Result<(), String> {
     node()?;
-    // Debian's package, as playwright's own browsers cannot be had everywhere.
-    shell::installed("chromium", "chromium")?;
+    // Debian's package, as playwright's own browsers cannot be had everywhere. The shell is the
+    // same engine without windows of its own, which take as much time again.
+    // Where it is not to be had, the browser itself does.
+    shell::installed("chromium-headless-shell", "chromium-headless-shell")
+        .or_else(|_| shell::installed("chromium", "chromium"))?;
     no_hosts()?;
     npm(&["ci", "--no-progress"])?;
     npm(&["run", "--silent", "check"])?;

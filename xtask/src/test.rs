@@ -1,11 +1,16 @@
 //! `cargo xtask test`: what CI runs.
 
+use std::io::ErrorKind;
+use std::num::NonZero;
+use std::path::PathBuf;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use crate::shell::{self, python};
 use crate::tidy;
 use crate::{bench, crash, deny, faults, mutants, package, page, power, rot, sim};
+
+const TESTS_PER_CORE: usize = 4;
 
 /// A step's name, and what it does.
 type Step = (&'static str, fn() -> Result<(), String>);
@@ -45,7 +50,10 @@ const STEPS: &[Step] = &[
         shell::installed("fish", "fish")?;
         // A ledger that several servers share is in a database that the tests start.
         shell::postgresql()?;
-        shell::run("cargo", &["test", "--workspace"], &[("DDES_PEER_PYTHON", &python()?)])
+        // What failed tests left is there until the next run.
+        remove_folders_of_tests()?;
+        let environment = [("DDES_PEER_PYTHON", &*python()?), ("RUST_TEST_THREADS", &threads())];
+        shell::run("cargo", &["test", "--workspace"], &environment)
     }),
     ("packaging", package::check),
     // As in a build that .cargo/config.toml does not reach: RUSTFLAGS of the environment take the
@@ -75,6 +83,28 @@ const STEPS: &[Step] = &[
         bench::compare(&["--short"])
     }),
 ];
+
+/// How many tests run side by side. Most of them wait for another process for most of their time:
+/// with one for each core, half of the machine is idle.
+fn threads() -> String {
+    std::env::var("RUST_TEST_THREADS").unwrap_or_else(|_| {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        (cores * TESTS_PER_CORE).to_string()
+    })
+}
+
+/// Each run leaves a gigabyte in them. They stay until the next run, for whoever looks for what a
+/// failed test left.
+fn remove_folders_of_tests() -> Result<(), String> {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    let folder = target.unwrap_or_else(|| shell::root().join("target")).join("tmp");
+    match std::fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(format!("{}: {error}", folder.display()))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
 
 /// Far longer than any step takes, cold and on a busy machine: a test that hangs is to fail by
 /// name.

@@ -236,3 +236,19 @@ impl From<DeliveryEvent> for CourierEvent {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_wait_lasts_until_its_time_or_for_ever() {
+        let at = Instant::now() + Duration::from_millis(20);
+        sleep_until(Some(at)).await;
+        assert!(at <= Instant::now());
+        let endless = tokio::time::timeout(Duration::from_millis(20), sleep_until(None));
+        assert!(endless.await.is_err());
+    }
+}

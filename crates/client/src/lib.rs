@@ -97,3 +97,13 @@ fn random() -> u64 {
     let mut random = [0; 8];
     getrandom::fill(&mut random).map_or(u64::MAX, |()| u64::from_be_bytes(random))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::random;
+
+    #[test]
+    fn clients_do_not_draw_one_number() {
+        assert_ne!(random(), random());
+    }
+}

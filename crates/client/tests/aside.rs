@@ -127,6 +127,9 @@ fn a_span_that_proves_nothing_changes_nothing() {
     for span in &wrong {
         assert!(outbox.admit(&welcome, false, Some(span)).unwrap().is_err(), "{span:?}");
     }
+    // A session number that was given out before.
+    let again = Welcome { session: SessionNumber::new(1), ..welcome };
+    assert!(outbox.admit(&again, false, Some(&span)).unwrap().is_err());
     // Somebody else has added since.
     account.plain(&[7]);
     assert!(outbox.admit(&account.open(), false, Some(&span)).unwrap().is_err());

@@ -246,6 +246,10 @@ fn attempts_end_with_the_patience_and_progress_begins_it_anew() {
     attempts.handle_progress(now + MINUTE);
     assert!(matches!(fails(&mut attempts, MINUTE), NextAttempt::After(_)));
     assert_eq!(fails(&mut attempts, 2 * MINUTE), NextAttempt::Never);
+    // And so does whoever asks.
+    attempts.handle_request(now + 2 * MINUTE);
+    assert!(matches!(fails(&mut attempts, 2 * MINUTE), NextAttempt::After(_)));
+    assert_eq!(fails(&mut attempts, 3 * MINUTE), NextAttempt::Never);
 }
 
 #[test]

@@ -101,7 +101,13 @@ fn what_was_taken_and_not_confirmed_is_there_again() {
     assert_eq!(outbox.input(), (mark(5), true));
     outbox.finish_input().unwrap();
     drop(outbox);
-    assert_eq!(Outbox::open(&folder, &owner()).unwrap().input(), (mark(5), false));
+    let mut outbox = Outbox::open(&folder, &owner()).unwrap();
+    assert_eq!(outbox.input(), (mark(5), false));
+    // The next one begins at its first line.
+    outbox.begin_input().unwrap();
+    drop(outbox);
+    let begun = (InputMark::default(), true);
+    assert_eq!(Outbox::open(&folder, &owner()).unwrap().input(), begun);
 }
 
 #[test]

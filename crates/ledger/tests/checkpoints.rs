@@ -1,5 +1,4 @@
-//! Who can write the folder, and has no key: checkpoints that were edited, files that are gone. And
-//! ledgers of the release that named no checkpoint.
+//! Who can write the folder, and has no key: checkpoints that were edited, files that are gone.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,190 +7,21 @@
     reason = "a test fails by panicking, and knows its numbers"
 )]
 
+#[allow(dead_code, reason = "each test uses a part of it")]
+mod place;
+
 use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::path::Path;
+use std::sync::Arc;
 
-use ddes_ledger::audit::{self, Footing, Verified, VerifyError, View};
-use ddes_ledger::store::{Chain, Damage, Disk, DiskFile, Folder, StoreError, StoreOptions};
-use ddes_ledger::{
-    AccountId, Ledger, Opened, Opening, Operation, OperationOutcome, Statement, Subject,
-    Submission, Timestamp,
+use ddes_ledger::audit::{self, Footing, VerifyError, View};
+use ddes_ledger::store::Folder;
+use ddes_ledger::{AccountId, Ledger, Statement, Subject};
+use place::{
+    ALICE, BOB, OPTIONS, Place, TRIMMING, add, damage, fill, forge, go_on, ledger, open, seal,
+    settle, sum, unnamed,
 };
-use ddes_wire::{Amount, Sequence, Total};
 use sha2::{Digest, Sha256};
-
-const OPTIONS: StoreOptions = StoreOptions {
-    segment_bytes: 16 * 1024,
-    frame_bytes: 1024,
-    values_max: 16,
-    checkpoint_bytes: 4 * 1024,
-    slice_accounts: 2,
-    pause_accounts: 2,
-    history: None,
-};
-const TRIMMING: StoreOptions = StoreOptions { history: Some(Duration::from_secs(20)), ..OPTIONS };
-const ALICE: AccountId = AccountId::Identity([0; 32]);
-const BOB: AccountId = AccountId::Identity([1; 32]);
-
-/// A folder of one test, removed with it.
-struct Place(PathBuf);
-
-impl Place {
-    fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let next = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path =
-            std::env::temp_dir().join(format!("ddes-checkpoints-{}-{next}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    /// A ledger as the earlier release left it: for each file its name, its length, and its runs of
-    /// bytes that are not zero.
-    fn of_old(packed: &[u8]) -> Self {
-        fn take<'a>(rest: &mut &'a [u8], count: usize) -> &'a [u8] {
-            rest.split_off(..count).unwrap()
-        }
-        fn word(rest: &mut &[u8]) -> usize {
-            u32::from_le_bytes(take(rest, 4).try_into().unwrap()) as usize
-        }
-        let (place, mut rest) = (Self::new(), packed);
-        while !rest.is_empty() {
-            let length = take(&mut rest, 1)[0].into();
-            let name = std::str::from_utf8(take(&mut rest, length)).unwrap();
-            let mut bytes = vec![0; word(&mut rest)];
-            for _ in 0..word(&mut rest) {
-                let (offset, length) = (word(&mut rest), word(&mut rest));
-                bytes[offset..offset + length].copy_from_slice(take(&mut rest, length));
-            }
-            fs::write(place.0.join(name), bytes).unwrap();
-        }
-        place
-    }
-
-    fn open(&self, options: StoreOptions) -> Result<(Ledger, Opened), StoreError> {
-        Ledger::open(Arc::new(Folder::lock(&self.0).unwrap().unwrap()), options, [7; 16])
-    }
-
-    fn look(&self) -> Folder {
-        Folder::look(&self.0).unwrap()
-    }
-
-    fn verify(&self, statements: &[Statement]) -> Result<Verified, VerifyError> {
-        audit::verify(&self.look(), statements, &mut |_, _| {})
-    }
-
-    fn names(&self, prefix: &str) -> Vec<PathBuf> {
-        let mut names: Vec<_> =
-            fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().path()).collect();
-        names.retain(|path| path.file_name().unwrap().to_str().unwrap().starts_with(prefix));
-        names.sort();
-        names
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        drop(fs::remove_dir_all(&self.0));
-    }
-}
-
-const OLD: &[u8] = include_bytes!("old/whole.sparse");
-const OLD_TRIMMED: &[u8] = include_bytes!("old/trimmed.sparse");
-
-fn time(secs: u64) -> Timestamp {
-    Timestamp((1_800_000_000 + secs) * 1_000_000)
-}
-
-fn settle(ledger: &mut Ledger) {
-    while ledger.rest() {}
-    while let Some(work) = ledger.poll_work() {
-        ledger.handle_done(work.run()).unwrap();
-    }
-    ledger.rest();
-}
-
-fn open(ledger: &mut Ledger, id: AccountId) -> Opening {
-    match ledger.commit(time(0), &[Operation::Open(id)])[0] {
-        OperationOutcome::Opened(Ok(opening)) => opening,
-        outcome @ (OperationOutcome::Opened(_)
-        | OperationOutcome::Decided(_)
-        | OperationOutcome::Ended(_)) => {
-            panic!("{outcome:?}")
-        }
-    }
-}
-
-fn add(ledger: &mut Ledger, opening: &Opening, secs: u64, seq: u64, value: i64) {
-    let Opening { account, session, .. } = *opening;
-    let amounts = [Amount::from(value)].into_iter().collect();
-    let add =
-        Operation::Add(Submission { account, session, first_seq: Sequence::new(seq), amounts });
-    let outcomes = ledger.commit(time(secs), &[add]);
-    assert!(matches!(outcomes[..], [OperationOutcome::Decided(Ok(_))]), "{outcomes:?}");
-}
-
-/// Alice and Bob count 5,000 each and rest; Carol goes on for so many rounds.
-fn fill(ledger: &mut Ledger, rounds: u64) {
-    for id in [ALICE, BOB] {
-        let opening = open(ledger, id);
-        add(ledger, &opening, 0, 1, 5000);
-    }
-    go_on(ledger, 0..rounds);
-}
-
-fn go_on(ledger: &mut Ledger, rounds: std::ops::Range<u64>) {
-    let carol = open(ledger, AccountId::Identity([2; 32]));
-    for round in rounds {
-        for _ in 0..4 {
-            let seq = ledger.standing(&AccountId::Identity([2; 32])).unwrap().last_seq.get() + 1;
-            add(ledger, &carol, round, seq, 3);
-        }
-        settle(ledger);
-    }
-}
-
-/// Adds to the sums of the first identities of a checkpoint, and makes its own checksum right
-/// again.
-fn forge(checkpoint: &Path, changes: &[i128]) {
-    const FIRST: usize = 92 + 13;
-    let mut bytes = fs::read(checkpoint).unwrap();
-    assert_eq!(bytes[92], 1, "a slice");
-    for (i, change) in changes.iter().enumerate() {
-        // The slices here are of two: the key, and in the account 20 bytes before its sum.
-        let sum = &mut bytes[FIRST + i * 92 + 32 + 20..][..16];
-        let now = i128::from_le_bytes(sum.try_into().unwrap()) + change;
-        sum.copy_from_slice(&now.to_le_bytes());
-    }
-    let end = bytes.len() - 32;
-    let digest = Sha256::digest(&bytes[..end]);
-    bytes[end..].copy_from_slice(&digest);
-    fs::write(checkpoint, bytes).unwrap();
-}
-
-fn sum(ledger: &Ledger, id: &AccountId) -> i128 {
-    ledger.standing(id).unwrap().sum.get()
-}
-
-fn damage<T>(result: Result<T, impl Into<VerifyError>>) -> Damage {
-    match result.map_err(Into::into) {
-        Err(VerifyError::Store(StoreError::Damaged(damage))) => damage,
-        Err(error) => panic!("{error}"),
-        Ok(_) => panic!("it passes"),
-    }
-}
-
-/// A ledger of either kind, closed.
-fn ledger(options: StoreOptions) -> Place {
-    let place = Place::new();
-    let (mut ledger, _) = place.open(options).unwrap();
-    fill(&mut ledger, 100);
-    place
-}
 
 /// F-01 (a).
 #[test]
@@ -326,172 +156,26 @@ fn a_segment_cut_before_the_newest_checkpoint_stops_the_opening() {
     assert_eq!(damage(place.open(OPTIONS)).file, "journal-0000000002");
 }
 
+/// The batch in a checkpoint's name.
+fn number(checkpoint: &Path) -> u64 {
+    let name = checkpoint.file_name().unwrap().to_str().unwrap();
+    name.strip_prefix("checkpoint-").unwrap().parse().unwrap()
+}
+
 #[test]
 fn a_checkpoint_that_a_crash_left_unnamed_is_held_against_the_journal_and_named() {
-    let place = Place::new();
-    let (mut ledger, _) = place.open(OPTIONS).unwrap();
-    fill(&mut ledger, 50);
-    ledger.checkpoint();
-    let work = std::iter::repeat_with(|| {
-        ledger.rest();
-        ledger.poll_work()
-    });
-    // It has its name, and nobody hears of it.
-    drop(work.flatten().next().unwrap().run());
-    let newest = place.names("checkpoint-").pop().unwrap();
-    drop(ledger);
+    let (place, newest) = unnamed();
     place.verify(&[]).unwrap();
     let (ledger, opened) = place.open(OPTIONS).unwrap();
+    // It is read from the one before, which is named.
+    assert!((1..number(&newest)).contains(&opened.checkpoint), "{}", opened.checkpoint);
     assert!(
         opened.notes.iter().any(|note| note.why.ends_with("is named now")),
         "{:?}",
         opened.notes
     );
     drop(ledger);
-    let named = format!("checkpoint-{:020}", place.open(OPTIONS).unwrap().1.checkpoint);
-    assert_eq!(newest.file_name().unwrap().to_str().unwrap(), named);
-}
-
-#[test]
-fn an_older_ledger_opens_is_checked_and_brought_forward() {
-    let place = Place::of_old(OLD);
-    let verified = place.verify(&[]).unwrap();
-    assert_eq!(
-        (verified.footing, verified.first, verified.checkpoints),
-        (Footing::Beginning, 1, 2)
-    );
-    let (mut ledger, opened) = place.open(OPTIONS).unwrap();
-    assert_eq!((opened.checkpoint, ledger.totals()), (0, verified.totals));
-    assert_eq!(opened.notes.iter().filter(|note| note.why.ends_with("is named now")).count(), 2);
-    assert_eq!(opened.ended.len(), 1, "the classic account of a process that is gone");
-    go_on(&mut ledger, 100..160);
-    let totals = ledger.totals();
-    drop(ledger);
-    let (ledger, opened) = place.open(OPTIONS).unwrap();
-    assert!(opened.checkpoint > 0 && opened.notes.is_empty() && ledger.totals() == totals);
-    place.verify(&[]).unwrap();
-}
-
-/// No digest in the journal tells: it is held against the journal itself, in every field behind its
-/// accounts.
-#[test]
-fn of_an_older_ledger_a_checkpoint_edited_behind_its_accounts_is_not_believed() {
-    let original = Place::of_old(OLD);
-    let file = original.names("checkpoint-").pop().unwrap();
-    let bytes = fs::read(&file).unwrap();
-    let (mut rest, end) = (92, bytes.len() - 32);
-    while bytes[rest] == 1 {
-        let identities = u32::from_le_bytes(bytes[rest + 9..rest + 13].try_into().unwrap());
-        rest += 13 + 92 * identities as usize;
-    }
-    let expected = original.verify(&[]).unwrap().totals;
-    // Nothing has ended here, so the last 32 bytes, least and greatest, say nothing.
-    for at in (rest..end - 32).step_by(3) {
-        let mut bytes = bytes.clone();
-        bytes[at] ^= 1;
-        let sum = Sha256::digest(&bytes[..end]);
-        bytes[end..].copy_from_slice(&sum);
-        let place = Place::of_old(OLD);
-        fs::write(place.names("checkpoint-").pop().unwrap(), &bytes).unwrap();
-        let Err(error) = place.verify(&[]) else {
-            panic!("byte {} of {} behind the accounts passes", at - rest, end - rest)
-        };
-        assert!(error.to_string().contains("checkpoint-"), "byte {at}: {error}");
-        // One that claims to end behind the journal's own end says that batches are missing.
-        if let Ok((ledger, opened)) = place.open(OPTIONS) {
-            assert_eq!(ledger.totals(), expected, "byte {at}");
-            assert_eq!(
-                opened.notes.iter().filter(|note| note.why.ends_with("is named now")).count(),
-                1
-            );
-        }
-    }
-}
-
-#[test]
-fn of_an_older_ledger_whose_beginning_was_deleted_it_is_said_that_nothing_proves_its_base() {
-    let place = Place::of_old(OLD_TRIMMED);
-    assert!(matches!(place.verify(&[]).unwrap().footing, Footing::Unproven(_)));
-    let (mut ledger, opened) = place.open(TRIMMING).unwrap();
-    assert!(matches!(opened.footing, Footing::Unproven(_)));
-    assert!(
-        opened.notes.iter().any(|note| note.why.contains("earlier release")),
-        "{:?}",
-        opened.notes
-    );
-    assert_eq!((sum(&ledger, &ALICE), sum(&ledger, &BOB)), (5000, 5000));
-    go_on(&mut ledger, 100..160);
-    drop(ledger);
-    assert!(matches!(place.verify(&[]).unwrap().footing, Footing::Named { .. }));
-    assert!(matches!(place.open(TRIMMING).unwrap().1.footing, Footing::Named { .. }));
-}
-
-/// What the earlier release stated of a checkpoint: here five identities in three slices, and a
-/// classic account without a value.
-fn stated_of_old(file: &Path, secs: u64) -> Statement {
-    const REST: usize = 92 + 3 * 13 + 5 * 92;
-    let bytes = fs::read(file).unwrap();
-    let (mut count, mut sum) = (0, 0);
-    for account in 0..5 {
-        let packed = &bytes[92 + 13 * (1 + account / 2) + 92 * account + 32..][..60];
-        count += u128::from(u64::from_le_bytes(packed[12..20].try_into().unwrap()));
-        sum += i128::from_le_bytes(packed[20..36].try_into().unwrap());
-    }
-    assert_eq!(bytes[REST], 2);
-    let digest = bytes[bytes.len() - 32..].try_into().unwrap();
-    Statement {
-        ledger: None,
-        subject: Subject::Checkpoint { accounts: 6, digest },
-        count,
-        sum: Total::new(sum),
-        batch: u64::from_le_bytes(bytes[REST + 1..REST + 9].try_into().unwrap()),
-        chain: Chain(bytes[REST + 9..REST + 41].try_into().unwrap()),
-        time: time(secs),
-    }
-}
-
-/// Its base cannot be proven; a receipt of it can: the one of then holds while it is as it was, and
-/// no longer.
-#[test]
-fn of_an_older_ledger_an_edited_base_does_not_pass_a_receipt_of_it() {
-    let place = Place::of_old(OLD_TRIMMED);
-    let base = place.names("checkpoint-").remove(0);
-    // Its batch has the time of one of the rounds.
-    let receipt = (0..60).map(|secs| stated_of_old(&base, secs));
-    let receipt = receipt
-        .into_iter()
-        .find(|receipt| place.verify(std::slice::from_ref(receipt)).is_ok())
-        .unwrap();
-    for file in place.names("checkpoint-") {
-        forge(&file, &[4000, -4000]);
-    }
-    // Nothing else shows it.
-    assert!(matches!(place.verify(&[]).unwrap().footing, Footing::Unproven(_)));
-    let Err(VerifyError::Receipt { why, .. }) = place.verify(&[receipt]) else {
-        panic!("it holds")
-    };
-    assert!(why.contains("digest"), "{why}");
-}
-
-#[test]
-fn a_ledger_of_this_release_does_not_pass_for_an_older_one() {
-    let place = ledger(TRIMMING);
-    let Footing::Named { checkpoint, .. } = place.verify(&[]).unwrap().footing else { panic!() };
-    let base = place.0.join(format!("checkpoint-{:020}", checkpoint.start));
-    forge(&base, &[4000, -4000]);
-    for file in place.names("checkpoint-").iter().filter(|file| **file != base) {
-        fs::remove_file(file).unwrap();
-    }
-    // Version 1 in every header, with its checksum.
-    for file in place.names("journal-") {
-        let mut bytes = fs::read(&file).unwrap();
-        bytes[4] = 1;
-        let sum = crc32fast::hash(&bytes[..88]);
-        bytes[88..92].copy_from_slice(&sum.to_le_bytes());
-        fs::write(&file, bytes).unwrap();
-    }
-    damage(place.verify(&[]));
-    damage(place.open(TRIMMING));
+    assert_eq!(place.open(OPTIONS).unwrap().1.checkpoint, number(&newest));
 }
 
 /// F-20.
@@ -511,57 +195,60 @@ fn classic_accounts_that_were_left_under_way_end_at_the_next_opening() {
     place.verify(&[]).unwrap();
 }
 
-/// A folder whose ledger goes on each time a checkpoint is opened.
-#[derive(Debug)]
-struct Moving {
-    folder: Folder,
-    ledger: Mutex<(Ledger, u64)>,
-}
-
-impl Disk for Moving {
-    fn list(&self) -> io::Result<Vec<String>> {
-        self.folder.list()
-    }
-    fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        let opened = self.folder.open(name);
-        let (ledger, round) = &mut *self.ledger.lock().unwrap();
-        if name.starts_with("checkpoint-") && *round < 130 {
-            go_on(ledger, *round..*round + 6);
-            *round += 6;
-        }
-        opened
-    }
-    fn claim(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        self.folder.claim(name)
-    }
-    fn stands(&self) -> io::Result<()> {
-        self.folder.stands()
-    }
-    fn create(&self, name: &str, zeros: u64) -> io::Result<Box<dyn DiskFile>> {
-        self.folder.create(name, zeros)
-    }
-    fn publish(&self, from: &str, to: &str) -> io::Result<()> {
-        self.folder.publish(from, to)
-    }
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.folder.remove(name)
-    }
-    fn prepare(&self, _: &str, _: u64) {}
-}
-
-/// F14 of the hostile runs.
+/// A file that is no checkpoint any longer does not stay for ever.
 #[test]
-fn a_backup_is_made_beside_checkpoints_that_are_replaced_and_segments_that_are_deleted() {
-    for options in [OPTIONS, TRIMMING] {
-        let (place, copy) = (Place::new(), Place::new());
-        let (mut ledger, _) = place.open(options).unwrap();
-        fill(&mut ledger, 100);
-        let from = Moving { folder: place.look(), ledger: Mutex::new((ledger, 100)) };
-        let to = Folder::lock(&copy.0).unwrap().unwrap();
-        audit::backup(&from, &to, &mut |_, _| {}).unwrap();
-        drop(to);
-        assert!(from.ledger.lock().unwrap().1 > 100);
-        copy.verify(&[]).unwrap();
-        copy.open(options).unwrap();
-    }
+fn a_checkpoint_that_cannot_be_read_goes_with_the_next_one() {
+    let place = ledger(OPTIONS);
+    let newest = place.names("checkpoint-").pop().unwrap();
+    let mut bytes = fs::read(&newest).unwrap();
+    bytes[0] ^= 1;
+    fs::write(&newest, bytes).unwrap();
+    let (mut ledger, opened) = place.open(OPTIONS).unwrap();
+    assert!(newest.exists() && opened.checkpoint > 0);
+    ledger.checkpoint();
+    settle(&mut ledger);
+    assert!(!newest.exists());
+    drop(ledger);
+    assert_eq!(place.verify(&[]).unwrap().checkpoints, 2);
+}
+
+/// Of a checkpoint that no batch names, each field of the head is compared, its time too: the
+/// ledger goes on from there, and a batch of its own has that time.
+#[test]
+fn a_checkpoint_that_no_batch_names_is_not_believed_with_another_time() {
+    const TIME: usize = 4 + 4 + 16;
+    let (place, newest) = unnamed();
+    let mut bytes = fs::read(&newest).unwrap();
+    bytes[TIME] ^= 1;
+    seal(&mut bytes);
+    fs::write(&newest, bytes).unwrap();
+    assert!(damage(place.verify(&[])).file.starts_with("checkpoint-"));
+    let (_, opened) = place.open(OPTIONS).unwrap();
+    assert!(
+        opened.notes.iter().any(|note| note.why.ends_with("was removed")),
+        "{:?}",
+        opened.notes
+    );
+    assert!(!newest.exists());
+}
+
+/// The chain in a segment's header is where a reader begins once the segments before it are
+/// deleted.
+#[test]
+fn a_segment_whose_header_names_another_history_is_damage() {
+    const CHAIN: usize = 4 + 4 + 16 + 4 * 8;
+    let place = ledger(OPTIONS);
+    let second = &place.names("journal-")[1];
+    let mut bytes = fs::read(second).unwrap();
+    bytes[CHAIN] ^= 1;
+    let sum = crc32fast::hash(&bytes[..CHAIN + 32]);
+    bytes[CHAIN + 32..CHAIN + 36].copy_from_slice(&sum.to_le_bytes());
+    fs::write(second, bytes).unwrap();
+    // The first segment says that another one follows.
+    let damage = damage(place.verify(&[]));
+    assert!(
+        damage.file == "journal-0000000001"
+            && damage.why.ends_with("the next segment begins later"),
+        "{damage}"
+    );
 }

@@ -135,6 +135,22 @@ fn the_chain_is_that_of_its_formula_over_time_and_payload() {
     assert_eq!((head.0, head.1.0), (4, before));
 }
 
+/// A frame that may be torn has at most the bytes that the segment's header states.
+#[test]
+fn classic_accounts_that_were_left_under_way_end_in_frames_of_the_usual_size() {
+    let disk = Strict::default();
+    let (mut ledger, _) = Ledger::open(Arc::new(disk.clone()), OPTIONS, LEDGER).unwrap();
+    for number in 0..40 {
+        ledger.commit(time(0), &[Operation::Open(AccountId::Classic(number))]);
+    }
+    drop(ledger);
+    disk.kill();
+    let (ledger, opened) = Ledger::open(Arc::new(disk.clone()), OPTIONS, LEDGER).unwrap();
+    assert_eq!((opened.ended.len(), ledger.accounts().count()), (40, 0));
+    // 16 records of 64 bytes are in 1,024 bytes, whatever these take.
+    assert_eq!(frames(&disk.bytes(SEGMENT).unwrap()).len(), 40 + 3);
+}
+
 /// What is forged is as good as what was written, where it says the same.
 #[test]
 fn a_journal_sealed_anew_opens() {

@@ -183,3 +183,17 @@ fn operations_of_one_batch_see_those_before_them() {
     let superseded = Refusal::Superseded { newest: second.session };
     assert_eq!(outcomes[3], OperationOutcome::Decided(Err(superseded)));
 }
+
+#[test]
+fn an_account_states_when_its_first_and_its_newest_value_came_and_nothing_before_the_first() {
+    let mut ledger = Ledger::in_memory();
+    let alice = open(&mut ledger, ALICE);
+    assert_eq!(ledger.account(&ALICE).unwrap().times(), None);
+    for (seq, micros) in [(1, 7_000_001), (2, 8_000_000), (3, 9_999_999)] {
+        let add = Operation::Add(submission(&alice, seq, &[5]));
+        let decided = ledger.commit(Timestamp(NOW.0 + micros), &[add])[0];
+        assert!(matches!(decided, OperationOutcome::Decided(Ok(_))), "{decided:?}");
+    }
+    let times = (1_800_000_007, 1_800_000_009);
+    assert_eq!(ledger.account(&ALICE).unwrap().times(), Some(times));
+}

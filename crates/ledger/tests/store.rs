@@ -12,8 +12,8 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ddes_ledger::audit::{self, View};
@@ -672,6 +672,9 @@ struct Moody {
 struct Mood {
     full: AtomicBool,
     sync_fails: AtomicBool,
+    /// Bytes of the files that were announced, and of those that were created afterwards.
+    announced: Mutex<Vec<u64>>,
+    created: Mutex<Vec<u64>>,
 }
 
 #[derive(Debug)]
@@ -700,6 +703,7 @@ impl Disk for Moody {
         if self.mood.full.load(Ordering::Relaxed) {
             return Err(io::ErrorKind::StorageFull.into());
         }
+        self.mood.created.lock().unwrap().push(zeros);
         self.folder.create(name, zeros).map(|file| self.file(file))
     }
     fn stands(&self) -> io::Result<()> {
@@ -711,7 +715,9 @@ impl Disk for Moody {
     fn remove(&self, name: &str) -> io::Result<()> {
         self.folder.remove(name)
     }
-    fn prepare(&self, _: &str, _: u64) {}
+    fn prepare(&self, _: &str, zeros: u64) {
+        self.mood.announced.lock().unwrap().push(zeros);
+    }
 }
 
 impl DiskFile for MoodyFile {
@@ -737,6 +743,27 @@ fn moody(place: &Place) -> (Ledger, Arc<Mood>) {
     let mood = Arc::new(Mood::default());
     let disk = Moody { folder: Folder::lock(&place.0).unwrap().unwrap(), mood: Arc::clone(&mood) };
     (Ledger::open(Arc::new(disk), OPTIONS, [7; 16]).unwrap().0, mood)
+}
+
+/// Each segment is larger than the one before, and is announced with its own size: a file of
+/// another size would be made anew, while values wait.
+#[test]
+fn the_next_segment_is_announced_as_it_will_be_created() {
+    let place = Place::new();
+    let mood = Arc::new(Mood::default());
+    let disk = Moody { folder: Folder::lock(&place.0).unwrap().unwrap(), mood: Arc::clone(&mood) };
+    let options = StoreOptions { segment_bytes: 256 * 1024, checkpoint_bytes: u64::MAX, ..OPTIONS };
+    let mut ledger = Ledger::open(Arc::new(disk), options, [7; 16]).unwrap().0;
+    let opening = open(&mut ledger, identity(1));
+    for seq in 1..600 {
+        ledger.commit(time(1), &[add(&opening, seq, &[1])]);
+    }
+    let created = mood.created.lock().unwrap().clone();
+    let mut announced = mood.announced.lock().unwrap().clone();
+    announced.dedup();
+    assert!(created.len() > 2 && created.is_sorted_by(|one, next| one < next), "{created:?}");
+    // The first is there before there is anything to announce; the last may be still to come.
+    assert!(announced.starts_with(&created[1..]), "{announced:?} {created:?}");
 }
 
 /// P-33.

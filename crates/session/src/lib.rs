@@ -65,3 +65,16 @@ pub enum Phase {
     /// The session is over: close the connection.
     Done,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::cost;
+
+    /// In steps of 1, as docs/benchmarks.md measures them.
+    #[test]
+    fn a_longer_prime_costs_more_handshakes() {
+        let cost = |bits| cost(bits / 8).get();
+        assert_eq!([1024, 2048, 3072, 4096, 8192].map(cost), [1, 1, 2, 4, 16]);
+        assert_eq!(cost(usize::MAX), u32::MAX / 4);
+    }
+}

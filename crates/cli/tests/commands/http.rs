@@ -48,10 +48,16 @@ impl Served {
         (status, answer.split_once("\r\n\r\n").unwrap().1.to_owned())
     }
 
+    /// Asks again while the server is overloaded, as its answer says.
     fn get(&self, path: &str) -> Value {
-        let (status, body) = self.ask("GET", path, "");
-        assert_eq!(status, 200, "{path}: {body}");
-        serde_json::from_str(&body).unwrap()
+        let start = Instant::now();
+        loop {
+            let (status, body) = self.ask("GET", path, "");
+            if status != 503 || start.elapsed() > LONG {
+                assert_eq!(status, 200, "{path}: {body}");
+                return serde_json::from_str(&body).unwrap();
+            }
+        }
     }
 
     /// The next line of the server with this name.

@@ -40,6 +40,8 @@ const SLOTS: u64 = 2;
 const MARK_BYTES: usize = 8 + 8 + 4;
 
 const _: () = assert!((format::RECORD_BYTES_MAX as u64) < 2 * STEP_BYTES);
+// All values may wait while as much as is worth it has not been rewritten yet.
+const _: () = assert!(FILE_BYTES_MAX >= VALUE_BYTES_MAX * PENDING_MAX as u64 + WASTE_BYTES_MAX);
 // The length of a record is a u32.
 const _: () = assert!(FILE_BYTES_MAX < 1 << 32);
 

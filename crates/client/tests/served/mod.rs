@@ -9,7 +9,7 @@ use ddes_session::v2::ServerConfig;
 use ddes_wire::v2::{GroupSize, Suite};
 
 /// Its address and the fingerprint of its key. It serves until the process ends.
-pub fn start() -> (String, String) {
+pub(crate) fn start() -> (String, String) {
     let key = SigningKey::from_seed(&[9; 32]);
     let fingerprint = key.public().fingerprint();
     let minute = Duration::from_secs(60);

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use ddes_session::Phase;
 use ddes_session::classic::{
-    ClientConfig, ClientEnd, ClientEntropy, ClientEvent, ClientSession, ENTROPY_BYTES_MAX,
-    EndReason, SubmitError,
+    ClientConfig, ClientEnd, ClientEntropy, ClientEvent, ClientFault, ClientSession,
+    ENTROPY_BYTES_MAX, EndReason, SubmitError,
 };
 use ddes_wire::{ClientId, Total};
 use zeroize::Zeroizing;
@@ -120,4 +120,38 @@ fn an_answer_that_does_not_come_ends_the_session_in_time() {
     assert_eq!(at, server.now + Duration::from_secs(10));
     client.handle_timeout(at);
     assert!(matches!(client.poll_event(), Some(ClientEvent::Ended(ClientEnd::Fault(_)))));
+}
+
+/// A client takes bytes for later while it computes its key, up to the longest frame, and none once
+/// it has ended.
+#[test]
+fn a_client_asks_for_as_many_bytes_as_a_frame_has_and_for_none_at_its_end() {
+    let server = Server::new();
+    let mut client = client(server.now);
+    assert!(client.wants_bytes());
+    client.handle_bytes(server.now, server.session.pending());
+    let work = client.poll_work().unwrap();
+    client.handle_bytes(server.now, &[0; 8 + 65_535]);
+    assert!(client.wants_bytes());
+    client.handle_bytes(server.now, &[0]);
+    assert!(!client.wants_bytes());
+    // Zeros are no frame.
+    client.handle_done(server.now, work.run());
+    assert_eq!((client.phase(), client.wants_bytes()), (Phase::Done, false));
+}
+
+#[test]
+fn a_handshake_that_is_late_says_whether_the_server_has_said_anything() {
+    let server = Server::new();
+    for (heard, silent) in [(&[][..], true), (&server.session.pending()[..1], false)] {
+        let mut client = client(server.now);
+        client.handle_bytes(server.now, heard);
+        client.handle_timeout(client.poll_timeout().unwrap());
+        let waited = Duration::from_secs(120);
+        let late = ClientFault::HandshakeTimeout { waited, silent };
+        let Some(ClientEvent::Ended(ClientEnd::Fault(fault))) = client.poll_event() else {
+            panic!("no fault")
+        };
+        assert_eq!(fault, late);
+    }
 }

@@ -77,3 +77,18 @@ fn a_session_that_is_over_is_drained_for_five_seconds() {
         assert!(!server.session.wants_bytes() && server.session.poll_timeout().is_none());
     }
 }
+
+#[test]
+fn a_clock_that_is_read_too_early_ends_nothing() {
+    let mut server = Server::new();
+    let early = |server: &mut Server, phase| {
+        server.session.handle_timeout(server.session.poll_timeout().unwrap() - MILLI);
+        assert_eq!(server.session.phase(), phase);
+    };
+    early(&mut server, Phase::Live);
+    Peer::join(&mut server);
+    early(&mut server, Phase::Live);
+    server.give(&raw(50, b""));
+    server.take();
+    early(&mut server, Phase::Draining);
+}

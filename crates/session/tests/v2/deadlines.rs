@@ -188,3 +188,19 @@ fn a_frame_that_comes_at_24_hours_is_not_taken_while_another_waits_for_the_ledge
     assert_eq!((answers.last(), reason), (Some(&(0, 2_881, 2_881)), Some(Reason::TooOld)));
     assert_eq!((server.end, server.counted), (Some(ServerEnd::TooOld), 2_881));
 }
+
+#[test]
+fn a_clock_that_is_read_too_early_ends_nothing() {
+    let mut server = Server::new();
+    let early = |server: &mut Server, phase| {
+        server.session.handle_timeout(server.session.poll_timeout().unwrap() - MILLI);
+        assert_eq!(server.session.phase(), phase);
+    };
+    early(&mut server, Phase::Live);
+    let mut client = Client::join(&mut server, 3);
+    client.take(&mut server);
+    early(&mut server, Phase::Live);
+    server.give(&client.bye(Scope::Session));
+    client.take(&mut server);
+    early(&mut server, Phase::Draining);
+}

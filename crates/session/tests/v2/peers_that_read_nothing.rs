@@ -25,3 +25,18 @@ fn its_frames_wait_and_then_it_is_dropped() {
         (Phase::Done, Some(ServerEnd::Fault(Fault::TakesNothing)))
     );
 }
+
+#[test]
+fn what_a_trace_saw_outlives_what_was_not_sent() {
+    let mut server = Server::new();
+    server.session.set_traced(true);
+    let mut client = Client::join(&mut server, 3);
+    server.session.take_frames();
+    server.stop_taking();
+    server.give(&client.data(1, &[1]));
+    server.pass(Duration::from_secs(10));
+    assert_eq!(server.end, Some(ServerEnd::Fault(Fault::TakesNothing)));
+    let opcodes: Vec<u32> =
+        server.session.take_frames().frames.iter().map(|frame| frame.opcode).collect();
+    assert_eq!(opcodes, [30, 40]);
+}

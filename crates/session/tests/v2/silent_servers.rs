@@ -1,12 +1,12 @@
 //! P-27: a client waits 10 s for its session, and a while for each answer.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use ddes_session::v2::{ClientEnd, ClientFault};
+use ddes_session::v2::{ClientEnd, ClientEvent, ClientFault, ClientSession};
 use ddes_wire::Sequence;
 use ddes_wire::v2::Scope;
 
-use crate::world::{CONFIG, Server, Session, identity};
+use crate::world::{CONFIG, Server, Session, entropy, identity};
 
 fn ended(client: &Session, fault: ClientFault) {
     assert_eq!(client.end(), Some(ClientEnd::Fault(fault)));
@@ -56,4 +56,33 @@ fn so_does_a_50_that_is_not_answered() {
     client.take();
     client.pass(CONFIG.reply);
     ended(&client, ClientFault::ReplyTimeout);
+}
+
+#[test]
+fn a_client_asks_for_bytes_until_there_are_no_more_or_it_has_ended() {
+    let mut client = Session::new(CONFIG);
+    assert!(client.session.wants_bytes());
+    client.session.handle_eof(client.now);
+    assert!(!client.session.wants_bytes());
+    let mut client = Session::new(CONFIG);
+    client.take();
+    client.pass(CONFIG.handshake);
+    ended(&client, ClientFault::HandshakeTimeout);
+    assert!(!client.session.wants_bytes());
+}
+
+/// While the client computes, bytes wait for it, up to the longest frame.
+#[test]
+fn a_client_that_computes_asks_for_no_more_than_a_frame() {
+    let now = Instant::now();
+    let mut client = ClientSession::new(CONFIG, now, entropy(1));
+    let work = client.poll_work().unwrap();
+    client.handle_bytes(now, &[0; 8 + 65_535]);
+    assert!(client.wants_bytes());
+    client.handle_bytes(now, &[0]);
+    assert!(!client.wants_bytes());
+    // Zeros are no frame.
+    client.handle_done(now, work.run());
+    assert!(!client.wants_bytes());
+    assert!(matches!(client.poll_event(), Some(ClientEvent::Ended(ClientEnd::Fault(_)))));
 }
