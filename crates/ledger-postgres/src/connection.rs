@@ -231,6 +231,11 @@ impl DatabaseLink {
     /// The id of the ledger that the database holds.
     pub(crate) async fn ledger(&self) -> Result<[u8; 16], DatabaseError> {
         let gone = |DatabaseTrouble(why)| DatabaseError::Unreachable(why);
+        let query = self.client.query_one(schema::IS_THERE, &[]);
+        let found = self.within(STATEMENT_MAX, query).await.map_err(gone)?;
+        if !get::<bool>(&found, 0).map_err(gone)? {
+            return Err(DatabaseError::NoLedger);
+        }
         let query = self.client.query("SELECT id, format FROM ddes_ledger", &[]);
         let rows = self.within(STATEMENT_MAX, query).await.map_err(gone)?;
         let row = match &rows[..] {

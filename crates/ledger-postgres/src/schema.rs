@@ -112,9 +112,13 @@ SELECT current_setting('server_version_num')::int4, pg_is_in_recovery(), \
  current_setting('full_page_writes'), current_setting('synchronous_commit'), \
  current_setting('synchronous_standby_names'), current_setting('data_checksums')";
 
+/// Whether the tables of a ledger are there.
+pub(crate) const IS_THERE: &str = "SELECT to_regclass('ddes_ledger') IS NOT NULL";
+
 /// The tables as the catalogue has them.
 pub(crate) const TABLES: &str = "\
-SELECT c.relname::text, c.relkind::text, c.relpersistence::text, c.relhasrules, \
+SELECT c.relname::text, c.relkind::text, c.relpersistence::text, \
+ EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid), \
  EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal), \
  c.relrowsecurity, \
  (SELECT string_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod), ', ' \
