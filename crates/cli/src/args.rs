@@ -30,7 +30,9 @@ pub(crate) use capture::{
 };
 pub(crate) use config::{ConfigCheckArgs, ConfigCommand, RunningArgs, ShowArgs};
 pub(crate) use http::{HTTP_DEFAULT, HttpArgs, HttpPlace};
-pub(crate) use keys::{AuthorizeArgs, AuthorizeCommand, KeyCommand, RoleName, TrustCommand};
+pub(crate) use keys::{
+    AuthorizeArgs, AuthorizeCommand, IdentityArgs, KeyCommand, RoleName, TrustCommand,
+};
 pub(crate) use ledger::{
     BackupArgs, BooksArgs, ExportArgs, Format, InitArgs, LedgerCommand, LsArgs, ReceiptArgs,
     RestoreArgs, TotalsArgs, VerifyArgs,
@@ -569,19 +571,6 @@ pub(crate) struct ClientArgs {
     pub(crate) home: HomeArgs,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
-}
-
-#[derive(Args, Clone, Debug)]
-pub(crate) struct IdentityArgs {
-    /// Name of the identity in the home, created at first use [default: default]
-    #[arg(long = "as", value_name = "NAME", env = "DDES_AS")]
-    pub(crate) identity: Option<String>,
-    /// An OpenSSH Ed25519 key instead: the private file, or the .pub of a key in an ssh-agent
-    #[arg(long, value_name = "FILE", conflicts_with = "identity")]
-    pub(crate) key: Option<PathBuf>,
-    /// Read the key's passphrase from this file descriptor
-    #[arg(long, value_name = "N")]
-    pub(crate) passphrase_fd: Option<u32>,
 }
 
 impl ClientArgs {

@@ -3,8 +3,6 @@
 
 use std::io::ErrorKind;
 
-use sha2::{Digest, Sha256};
-
 use ddes_wire::{Amount, Sequence, SessionNumber, Total};
 
 use crate::accounts::Accounts;
@@ -12,6 +10,7 @@ use crate::apply::replay;
 pub use crate::base::Footing;
 use crate::base::{Base, FoundLedger, Trail, find, oldest};
 use crate::check::{JournalPoint, LedgerCheck};
+pub use crate::receipt::name_of;
 use crate::receipt::{Statement, Subject};
 use crate::store::{
     Added, Batch, Chain, Checkpoint, Disk, FolderNames, Heads, NamedCheckpoint, Record, Seen,
@@ -80,12 +79,6 @@ impl View {
 /// segments alone.
 pub fn name(disk: &dyn Disk) -> Result<[u8; 32], StoreError> {
     Heads::read(disk, &FolderNames::read(disk)?).map(|heads| name_of(&heads.ledger()))
-}
-
-/// The name of a ledger in receipts: SHA-256 of its id, which does not reveal the tag of its
-/// frames.
-pub fn name_of(ledger: &[u8; 16]) -> [u8; 32] {
-    Sha256::digest(ledger).into()
 }
 
 /// The result of [`verify`] for a ledger that passes.

@@ -14,6 +14,7 @@ mod apply;
 pub mod audit;
 mod base;
 mod check;
+mod health;
 mod index;
 pub mod keeper;
 mod ledger;
@@ -27,7 +28,8 @@ mod totals;
 
 pub use account::{Account, AccountParts, Timestamp};
 pub use accounts::AccountSlice;
-pub use ledger::{Health, Ledger, Opened};
+pub use health::Health;
+pub use ledger::{Ledger, Opened};
 pub use operation::{
     AccountId, AccountNumber, Opening, Operation, OperationOutcome, Proof, Refusal, Submission,
     Verdict,

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use ddes_wire::Total;
 use ddes_wire::shown::hex;
+use sha2::{Digest, Sha256};
 
 use crate::store::{Batch, Chain};
 use crate::{AccountId, Timestamp};
@@ -149,4 +150,10 @@ fn unhex(text: &str) -> Option<[u8; 32]> {
         *byte = u8::from_str_radix(pair, 16).ok()?;
     }
     Some(bytes)
+}
+
+/// The name of a ledger in receipts: SHA-256 of its id, which does not reveal the tag of its
+/// frames.
+pub fn name_of(ledger: &[u8; 16]) -> [u8; 32] {
+    Sha256::digest(ledger).into()
 }

@@ -1,9 +1,11 @@
 //! The command lines of `ddes key`, `ddes trust` and `ddes authorize`.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand, ValueEnum};
 use ddes_identity::ServerAddress;
 
-use super::{HomeArgs, IdentityArgs, OutputArgs, address};
+use super::{HomeArgs, OutputArgs, address};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeyCommand {
@@ -139,4 +141,17 @@ impl AuthorizeArgs {
     pub(crate) fn is_json(&self) -> bool {
         self.output.json
     }
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct IdentityArgs {
+    /// Name of the identity in the home, created at first use [default: default]
+    #[arg(long = "as", value_name = "NAME", env = "DDES_AS")]
+    pub(crate) identity: Option<String>,
+    /// An OpenSSH Ed25519 key instead: the private file, or the .pub of a key in an ssh-agent
+    #[arg(long, value_name = "FILE", conflicts_with = "identity")]
+    pub(crate) key: Option<PathBuf>,
+    /// Read the key's passphrase from this file descriptor
+    #[arg(long, value_name = "N")]
+    pub(crate) passphrase_fd: Option<u32>,
 }
