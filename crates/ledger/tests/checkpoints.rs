@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ddes_ledger::audit::{self, Footing, VerifyError, View};
-use ddes_ledger::store::{Folder, StoreOptions};
+use ddes_ledger::store::{self, Folder, StoreOptions};
 use ddes_ledger::{AccountId, Ledger, Statement, Subject};
 use place::{
     ALICE, BOB, OPTIONS, Place, TRIMMING, add, damage, fill, forge, go_on, ledger, open, seal,
@@ -251,6 +251,23 @@ fn a_segment_whose_header_names_another_history_is_damage() {
             && damage.why.ends_with("the next segment begins later"),
         "{damage}"
     );
+}
+
+/// What a crash or a careless hand left of a ledger is one too: nothing new begins in its place.
+#[test]
+fn a_folder_with_a_segment_or_a_checkpoint_holds_a_ledger() {
+    let place = Place::new();
+    let holds = || store::holds_ledger(&place.look()).unwrap();
+    assert!(!holds());
+    for name in ["lock", "spare", "checkpoint.new"] {
+        fs::write(place.0.join(name), b"").unwrap();
+        assert!(!holds(), "{name}");
+    }
+    for name in ["journal-0000000002", "checkpoint-00000000000000000007"] {
+        fs::write(place.0.join(name), b"").unwrap();
+        assert!(holds(), "{name}");
+        fs::remove_file(place.0.join(name)).unwrap();
+    }
 }
 
 /// The process ended between the next segment's name and the seal of the one before. The seal goes
