@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ddes_ledger::audit::{self, Footing, VerifyError, View};
-use ddes_ledger::store::Folder;
+use ddes_ledger::store::{self, Folder, StoreOptions};
 use ddes_ledger::{AccountId, Ledger, Statement, Subject};
 use place::{
     ALICE, BOB, OPTIONS, Place, TRIMMING, add, damage, fill, forge, go_on, ledger, open, seal,
@@ -251,4 +251,57 @@ fn a_segment_whose_header_names_another_history_is_damage() {
             && damage.why.ends_with("the next segment begins later"),
         "{damage}"
     );
+}
+
+/// What a crash or a careless hand left of a ledger is one too: nothing new begins in its place.
+#[test]
+fn a_folder_with_a_segment_or_a_checkpoint_holds_a_ledger() {
+    let place = Place::new();
+    let holds = || store::holds_ledger(&place.look()).unwrap();
+    assert!(!holds());
+    for name in ["lock", "spare", "checkpoint.new"] {
+        fs::write(place.0.join(name), b"").unwrap();
+        assert!(!holds(), "{name}");
+    }
+    for name in ["journal-0000000002", "checkpoint-00000000000000000007"] {
+        fs::write(place.0.join(name), b"").unwrap();
+        assert!(holds(), "{name}");
+        fs::remove_file(place.0.join(name)).unwrap();
+    }
+}
+
+/// The process ended between the next segment's name and the seal of the one before. The seal goes
+/// where the older superblock is: if its write is torn, the newest one still holds.
+#[test]
+fn a_segment_that_a_crash_left_unsealed_is_sealed_at_the_next_opening() {
+    const SECTOR: usize = 512;
+    let place = ledger(StoreOptions { checkpoint_bytes: u64::MAX, ..OPTIONS });
+    let [.., before, _] = &place.names("journal-")[..] else { panic!() };
+    let mut bytes = fs::read(before).unwrap();
+    // A superblock: the magic, then number, generation and durable batch, then whether it is
+    // sealed, then the checksum.
+    let generation = |bytes: &[u8], slot: usize| {
+        u64::from_le_bytes(bytes[SECTOR * slot + 12..][..8].try_into().unwrap())
+    };
+    let is_sealed = |bytes: &[u8], slot: usize| bytes[SECTOR * slot + 28] == 1;
+    let (newest, older) =
+        if generation(&bytes, 1) > generation(&bytes, 2) { (1, 2) } else { (2, 1) };
+    assert!(is_sealed(&bytes, newest) && !is_sealed(&bytes, older));
+    let superblock = &mut bytes[SECTOR * newest..][..33];
+    superblock[28] = 0;
+    let sum = crc32fast::hash(&superblock[..29]);
+    superblock[29..].copy_from_slice(&sum.to_le_bytes());
+    fs::write(before, &bytes).unwrap();
+
+    let (mut ledger, _) = place.open(OPTIONS).unwrap();
+    let sealed = fs::read(before).unwrap();
+    assert!(is_sealed(&sealed, older) && !is_sealed(&sealed, newest));
+    assert_eq!(generation(&sealed, older), generation(&bytes, newest) + 1);
+    // Unsealed, it would be damage once two others follow it.
+    let segments = place.names("journal-").len();
+    go_on(&mut ledger, 100..240);
+    assert!(place.names("journal-").len() > segments + 1);
+    drop(ledger);
+    place.verify(&[]).unwrap();
+    place.open(OPTIONS).unwrap();
 }

@@ -253,3 +253,23 @@ fn a_statement_has_one_text() {
         assert!(Statement::parse(&text.replacen(from, to, 1)).is_err(), "{from:?} {to:?}");
     }
 }
+
+#[test]
+fn an_account_is_a_classic_number_or_64_digits() {
+    let digits = "0123456789abcdef".repeat(4);
+    assert_eq!(digits.parse::<AccountId>().unwrap().to_string(), digits);
+    assert_eq!("classic/7".parse::<AccountId>(), Ok(AccountId::Classic(7)));
+    for text in [
+        &digits[1..],
+        &digits[2..],
+        &format!("{digits}0"),
+        &format!("{digits}00"),
+        &digits.replace("f", "g"),
+        &digits.replace("01", "+1"),
+        "classic/",
+        "classic/-1",
+        "",
+    ] {
+        assert!(text.parse::<AccountId>().is_err(), "{text}");
+    }
+}
