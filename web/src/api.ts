@@ -119,6 +119,14 @@ export interface Ledger extends Answer {
   checkpoint: number | string | null;
   health: "good" | "full" | "away" | "failed";
   free_bytes: number | null;
+  database: {
+    connections: number | string;
+    transactions: number | string;
+    round_trips: number | string;
+    conflicts: number | string;
+    unknown_outcomes: number | string;
+    standby: boolean;
+  } | null;
   last_verification: Verification | null;
   job: {
     id: number | string;

@@ -4,6 +4,7 @@
 use std::process::Command;
 
 use crate::shell::{self, root};
+use crate::sim;
 
 const USAGE: &str = "usage: cargo xtask shared [--secs N] | --mutants";
 
@@ -31,11 +32,13 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
 }
 
 fn mutants() -> Result<(), String> {
-    let target = root().join("target/mutants/shared").display().to_string();
+    let target = root().join("target/mutants/shared");
     let mut missed = Vec::new();
     for mutant in MUTANTS {
-        let flags = format!("--cfg ddes_mutant=\"{mutant}\"");
-        let environment = [("CARGO_TARGET_DIR", target.as_str()), ("RUSTFLAGS", flags.as_str())];
+        let wrapper = sim::wrapper(&target, mutant)?;
+        let folder = target.display().to_string();
+        let environment =
+            [("CARGO_TARGET_DIR", folder.as_str()), ("RUSTC_WORKSPACE_WRAPPER", wrapper.as_str())];
         // What does not build is no bug that was found.
         shell::run("cargo", &[TEST, &["--no-run", "--quiet"]].concat(), &environment)?;
         for test in [IN_MEMORY, TEST] {

@@ -111,25 +111,26 @@ fn build(mutant: Option<&str>) -> Result<PathBuf, String> {
         shell::run("cargo", &cargo, &[])?;
         return Ok(program);
     };
-    let folder = target.join("mutants");
-    let (wrapper, copy) = (folder.join(format!("{mutant}.sh")), folder.join(mutant));
-    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    write_wrapper(&wrapper, mutant)?;
-    let environment = [("RUSTC_WORKSPACE_WRAPPER", &*wrapper.display().to_string())];
-    shell::run("cargo", &cargo, &environment)?;
+    let copy = target.join("mutants").join(mutant);
+    let wrapper = wrapper(&target, mutant)?;
+    shell::run("cargo", &cargo, &[("RUSTC_WORKSPACE_WRAPPER", &wrapper)])?;
     fs::copy(&program, &copy).map_err(|error| format!("{}: {error}", copy.display()))?;
     Ok(copy)
 }
 
-/// A compiler that sets the mutant's `cfg` in the crates of this workspace only. RUSTFLAGS would
-/// build every dependency again for each mutant.
-fn write_wrapper(path: &Path, mutant: &str) -> Result<(), String> {
+/// The path of a compiler that sets the mutant's `cfg` in the crates of this workspace only.
+/// RUSTFLAGS would build every dependency again for each mutant.
+pub(crate) fn wrapper(target: &Path, mutant: &str) -> Result<String, String> {
+    let folder = target.join("mutants");
+    let path = folder.join(format!("{mutant}.sh"));
     let script = format!(
         "#!/bin/sh\nrustc=$1\nshift\nexec \"$rustc\" \"$@\" --cfg 'ddes_mutant=\"{mutant}\"'\n"
     );
-    let written = fs::write(path, script)
-        .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o755)));
-    written.map_err(|error| format!("{}: {error}", path.display()))
+    let written = fs::create_dir_all(&folder)
+        .and_then(|()| fs::write(&path, script))
+        .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o755)));
+    written.map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(path.display().to_string())
 }
 
 #[derive(Default)]

@@ -17,7 +17,7 @@ use crate::place::{DatabaseUrl, Purpose, told};
 /// Rows that are read at a time.
 const PART: u16 = 4096;
 
-const ACCOUNTS: &str = "SELECT account, version, newest_session, last_session, last_seq, sum, min, \
+pub(crate) const ACCOUNTS: &str = "SELECT account, version, newest_session, last_session, last_seq, sum, min, \
                         max, first_time, last_time, chain FROM ddes_account";
 const HISTORY: &str = "SELECT account, entry, time, session, first_seq, n, amounts, sum, chain \
                        FROM ddes_history";

@@ -21,7 +21,7 @@ use crate::place::{DatabaseUrl, Purpose, told};
 use crate::schema;
 
 /// Longer than the database's own limit on a statement, which gives the better reason.
-const STATEMENT_MAX: Duration = Duration::from_secs(12);
+pub(crate) const STATEMENT_MAX: Duration = Duration::from_secs(12);
 /// No limit of the database's ends a wait for the standby. After this the outcome is unknown.
 pub(crate) const COMMIT_MAX: Duration = Duration::from_secs(10);
 
@@ -202,13 +202,15 @@ impl DatabaseLink {
         Ok(FoundDatabase { ledger, version: settings.version, has_standby, warnings })
     }
 
-    /// Refuses a database that has become unfit.
+    /// Refuses a database that has become unfit. Whether it waits for a standby.
     pub(crate) async fn watch(
         &self,
         place: &DatabaseUrl,
         demands: Demands,
-    ) -> Result<(), DatabaseError> {
-        self.settings().await?.check(place, demands, &mut Vec::new())
+    ) -> Result<bool, DatabaseError> {
+        let settings = self.settings().await?;
+        settings.check(place, demands, &mut Vec::new())?;
+        Ok(!settings.standby_names.is_empty())
     }
 
     async fn settings(&self) -> Result<DatabaseSettings, DatabaseError> {
@@ -359,6 +361,11 @@ impl Connection {
         let (read, swap, append) = link.within(STATEMENT_MAX, prepared).await.map_err(gone)?;
         link.forget_warnings();
         Ok(Self { link, read, swap, append })
+    }
+
+    /// The connection, for statements outside a transaction.
+    pub(crate) fn link(&self) -> &DatabaseLink {
+        &self.link
     }
 
     /// Begins a transaction, and reads and locks these accounts.

@@ -6,10 +6,11 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use ddes_ledger::keeper::{AccountKeeper, KeeperQuestion, News};
+use ddes_ledger::keeper::{AccountKeeper, KeeperCounts, KeeperQuestion, News};
 use ddes_ledger::shared::{LaneOptions, LaneStep, LedgerLane, LostHistory};
 use ddes_ledger::{
     AccountId, AccountNumber, Health, Operation, OperationOutcome, Submission, Timestamp,
@@ -23,6 +24,36 @@ use crate::connection::{
 };
 use crate::place::{DatabaseUrl, Purpose};
 use crate::questions;
+
+/// What a keeper's thread counts, for its server to read.
+#[derive(Debug, Default)]
+struct Counters {
+    connections: AtomicU64,
+    transactions: AtomicU64,
+    round_trips: AtomicU64,
+    conflicts: AtomicU64,
+    unknown: AtomicU64,
+    has_standby: AtomicBool,
+}
+
+impl Counters {
+    /// Each for itself: nothing else hangs on them.
+    fn read(&self) -> KeeperCounts {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        KeeperCounts {
+            connections: count(&self.connections),
+            transactions: count(&self.transactions),
+            round_trips: count(&self.round_trips),
+            conflicts: count(&self.conflicts),
+            unknown: count(&self.unknown),
+            has_standby: self.has_standby.load(Ordering::Relaxed),
+        }
+    }
+}
+
+fn count(counter: &AtomicU64, more: u64) {
+    counter.fetch_add(more, Ordering::Relaxed);
+}
 
 /// Between two attempts to connect.
 const RETRY_EVERY: Duration = Duration::from_millis(250);
@@ -55,6 +86,7 @@ pub struct PostgresKeeper {
     options: PostgresOptions,
     ledger: [u8; 16],
     hasher: RandomState,
+    counters: Arc<Counters>,
     running: Option<RunningKeeper>,
 }
 
@@ -91,7 +123,9 @@ impl PostgresKeeper {
         })
         .map_err(|error| DatabaseError::Unreachable(error.to_string()))??;
         let (ledger, hasher) = (found.ledger, RandomState::new());
-        Ok((Self { place, options, ledger, hasher, running: None }, found))
+        let counters = Arc::new(Counters::default());
+        counters.has_standby.store(found.has_standby, Ordering::Relaxed);
+        Ok((Self { place, options, ledger, hasher, counters, running: None }, found))
     }
 
     fn lane_of(&self, operation: &Operation) -> usize {
@@ -121,11 +155,14 @@ impl AccountKeeper for PostgresKeeper {
         let (questions, asked) = mpsc::unbounded_channel();
         let demands = Demands { ledger: Some(self.ledger), standby: self.options.require_standby };
         let (place, options) = (self.place.clone(), self.options);
+        let counters = Arc::clone(&self.counters);
         let news: Arc<dyn Fn(News) + Send + Sync> = news.into();
         let work = move || {
             let watched = KeeperPanic { news: Arc::clone(&news) };
             let tasks = async {
-                let shared = Rc::new(KeeperShared::new(place, options, demands, Arc::clone(&news)));
+                let shared =
+                    KeeperShared::new(place, options, demands, counters, Arc::clone(&news));
+                let shared = Rc::new(shared);
                 let lanes = (0..)
                     .zip(inboxes)
                     .map(|(index, inbox)| LaneTask::new(index, Rc::clone(&shared), inbox).run());
@@ -162,6 +199,10 @@ impl AccountKeeper for PostgresKeeper {
         if let Some(running) = &self.running {
             may_be_gone(running.questions.send(question));
         }
+    }
+
+    fn counts(&self) -> KeeperCounts {
+        self.counters.read()
     }
 
     fn stop(self: Box<Self>) -> bool {
@@ -207,6 +248,7 @@ pub(crate) struct KeeperShared {
     pub(crate) place: DatabaseUrl,
     options: PostgresOptions,
     demands: Demands,
+    counters: Arc<Counters>,
     news: Arc<dyn Fn(News) + Send + Sync>,
     /// Why each lane, and last the watch, cannot work.
     away: RefCell<Vec<Option<String>>>,
@@ -221,6 +263,7 @@ impl KeeperShared {
         place: DatabaseUrl,
         options: PostgresOptions,
         demands: Demands,
+        counters: Arc<Counters>,
         news: Arc<dyn Fn(News) + Send + Sync>,
     ) -> Self {
         let sources = options.lanes.max(1) as usize + 1;
@@ -228,6 +271,7 @@ impl KeeperShared {
             place,
             options,
             demands,
+            counters,
             news,
             away: RefCell::new(vec![None; sources]),
             unfit: RefCell::new(None),
@@ -272,16 +316,20 @@ async fn watch(shared: Rc<KeeperShared>) {
             Some(link) => link.watch(&shared.place, shared.demands).await,
             None => match DatabaseLink::open(&shared.place, Purpose::Write).await {
                 Ok(opened) => {
-                    let looked = opened.check(&shared.place, shared.demands).await.map(drop);
+                    let looked = opened.check(&shared.place, shared.demands).await;
+                    let looked = looked.map(|found| found.has_standby);
                     link = Some(opened);
                     looked
                 }
                 Err(error) => Err(error),
             },
         };
+        if let Ok(has_standby) = looked {
+            shared.counters.has_standby.store(has_standby, Ordering::Relaxed);
+        }
         let why = looked.as_ref().err().map(ToString::to_string);
         *shared.unfit.borrow_mut() = match &looked {
-            Err(DatabaseError::Unreachable(_)) | Ok(()) => None,
+            Err(DatabaseError::Unreachable(_)) | Ok(_) => None,
             Err(
                 DatabaseError::Unfit { .. }
                 | DatabaseError::NoLedger
@@ -297,9 +345,13 @@ async fn watch(shared: Rc<KeeperShared>) {
 }
 
 /// Microseconds since 1970, capped at both ends of the range: times are evidence, not order.
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+pub(crate) fn timestamp(time: SystemTime) -> Timestamp {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     Timestamp(saturating::micros(since))
+}
+
+fn now() -> Timestamp {
+    timestamp(SystemTime::now())
 }
 
 /// A lane with its connection.
@@ -398,7 +450,10 @@ impl LaneTask {
         let connection = match self.connection.take() {
             Some(connection) => connection,
             None => match Connection::open(&self.shared.place, self.shared.demands).await {
-                Ok(connection) => connection,
+                Ok(connection) => {
+                    count(&self.shared.counters.connections, 1);
+                    connection
+                }
                 Err(error) => return self.pause(error.to_string()).await,
             },
         };
@@ -421,6 +476,7 @@ impl LaneTask {
                 match problem {
                     TurnProblem::Lost(lost) => self.shared.fail(lost.to_string()),
                     TurnProblem::Trouble(DatabaseTrouble(why)) => {
+                        count(&self.shared.counters.unknown, 1);
                         self.failures = self.failures.saturating_add(1);
                         // The first may be a failover, or a server that started again.
                         if self.failures > 1 {
@@ -446,8 +502,10 @@ impl LaneTask {
         connection: &Connection,
     ) -> Result<Vec<(u64, OperationOutcome)>, TurnProblem> {
         let incomplete = || DatabaseTrouble("the database answered for other accounts".into());
+        let counters = Arc::clone(&self.shared.counters);
         let Some(mut step) = self.lane.begin(now()) else { return Ok(Vec::new()) };
         loop {
+            count(&counters.round_trips, 1);
             step = match step {
                 LaneStep::Read(wanted) => {
                     let rows = connection.read(&wanted).await?;
@@ -456,6 +514,7 @@ impl LaneTask {
                 }
                 LaneStep::Swap { swaps, is_begun } => {
                     let written = connection.swap(&swaps, is_begun).await?;
+                    count(&counters.conflicts, swaps.len().saturating_sub(written.len()) as u64);
                     self.lane.handle_swapped(&written).ok_or_else(incomplete)?
                 }
                 LaneStep::Append(entries) => {
@@ -463,10 +522,12 @@ impl LaneTask {
                     if !cfg!(ddes_mutant = "commit-unchecked") {
                         appended?;
                     }
+                    count(&counters.transactions, 1);
                     return Ok(self.lane.handle_committed());
                 }
                 LaneStep::Commit => {
                     connection.commit().await?;
+                    count(&counters.transactions, 1);
                     return Ok(self.lane.handle_committed());
                 }
                 LaneStep::Rollback => {

@@ -14,10 +14,12 @@ mod numeric;
 mod password;
 mod place;
 mod questions;
+mod raise;
 mod schema;
 
 pub use connection::{DatabaseError, FoundDatabase};
 pub use init::init;
 pub use keeper::{PostgresKeeper, PostgresOptions};
 pub use place::{DatabaseUrl, DatabaseUrlError};
+pub use raise::raise;
 pub use schema::definition;

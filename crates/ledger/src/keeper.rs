@@ -21,9 +21,30 @@ pub trait AccountKeeper: Send + fmt::Debug {
     /// A question, which is answered later, or dropped if it cannot be.
     fn ask(&mut self, question: KeeperQuestion);
 
+    /// What it has done so far, and how its database stands.
+    fn counts(&self) -> KeeperCounts;
+
     /// Decides what was given, as far as the database can be reached, and stops. Whether no thread
     /// has panicked.
     fn stop(self: Box<Self>) -> bool;
+}
+
+/// What a keeper did with its database since it began. Every number only grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeeperCounts {
+    /// Connections that were opened to write.
+    pub connections: u64,
+    /// Transactions that were committed.
+    pub transactions: u64,
+    /// Messages, or several sent together, that were waited for.
+    pub round_trips: u64,
+    /// Accounts that another server had written since they were read: they were read again.
+    pub conflicts: u64,
+    /// Transactions that failed, or of which nobody knows whether they were committed: they were
+    /// done again.
+    pub unknown: u64,
+    /// Whether the database waits for a standby before it says that a change is durable.
+    pub has_standby: bool,
 }
 
 /// What a keeper tells its server.

@@ -9,6 +9,7 @@ use ddes_wire::Standing;
 use crate::accounts::{AccountSlice, Accounts};
 use crate::apply::decide;
 use crate::base::{Footing, FoundLedger, find};
+use crate::health::Health;
 use crate::rhythm::Rhythm;
 use crate::store::{
     Batch, Chain, Checkpoint, CheckpointDone, CheckpointMark, CheckpointOutcome, CheckpointWork,

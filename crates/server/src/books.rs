@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ddes_ledger::keeper::{AccountKeeper, KeeperQuestion, News};
+use ddes_ledger::keeper::{AccountKeeper, KeeperCounts, KeeperQuestion, News};
 use ddes_ledger::{Health, Ledger, OperationOutcome};
 use ddes_session::Ticket;
 use slab::Slab;
@@ -107,6 +107,10 @@ impl KeeperBooks {
         let requests = requests.into_iter().map(token).collect();
         drop(waiting);
         self.keeper.submit(requests);
+    }
+
+    pub(crate) fn counts(&self) -> KeeperCounts {
+        self.keeper.counts()
     }
 
     pub(crate) fn stop(self) -> bool {

@@ -10,6 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use ddes_ledger::keeper::KeeperCounts;
 use ddes_ledger::store::{Batch, Chain};
 use ddes_ledger::{
     Account, AccountId, AccountSlice, Health, Ledger, Operation, OperationOutcome, Timestamp,
@@ -214,6 +215,14 @@ impl ServerLedger {
                 state.after_commit(&clerk.shared)
             }
             Self::Memory { .. } | Self::Folder(_) | Self::Shared(_) => Vec::new(),
+        }
+    }
+
+    /// What was done with the database; `None` of a ledger that is in none.
+    pub(crate) fn keeper_counts(&self) -> Option<KeeperCounts> {
+        match self {
+            Self::Memory { .. } | Self::Folder(_) => None,
+            Self::Shared(books) => Some(books.counts()),
         }
     }
 

@@ -189,6 +189,7 @@ impl Driver {
             self.endpoint.handle_timeout(now);
             self.do_deferred();
             if let Some(publisher) = &mut self.publisher {
+                publisher.counts.ledger.database = self.ledger.keeper_counts();
                 publisher.handle_timeout(now, &mut self.endpoint);
             }
         }
@@ -657,6 +658,7 @@ impl Driver {
 
     fn publish_now(&mut self) {
         if let Some(publisher) = &mut self.publisher {
+            publisher.counts.ledger.database = self.ledger.keeper_counts();
             publisher.publish(Instant::now(), &mut self.endpoint);
         }
     }

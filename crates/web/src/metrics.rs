@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use ddes_ledger::Health;
+use ddes_ledger::keeper::KeeperCounts;
 use ddes_server::watch::{CauseCounts, Histogram, Profile, ServerStats, SessionCounts};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
@@ -205,6 +206,9 @@ impl Scrape {
             "Checkpoints that could not be written",
             ledger.checkpoint_failures,
         )?;
+        if let Some(database) = &ledger.database {
+            out.database(database)?;
+        }
         let Some((time, is_whole)) = self.verified else { return Ok(()) };
         out.gauge(
             "ddes_ledger_last_verification_timestamp_seconds",
@@ -232,6 +236,29 @@ impl Scrape {
 struct MetricsWriter<'a>(DescriptorEncoder<'a>);
 
 impl MetricsWriter<'_> {
+    fn database(&mut self, counts: &KeeperCounts) -> fmt::Result {
+        let KeeperCounts { connections, transactions, round_trips, conflicts, unknown, .. } =
+            *counts;
+        self.counter("ddes_database_connections", "Connections opened to write", connections)?;
+        self.counter("ddes_database_transactions", "Transactions committed", transactions)?;
+        self.counter("ddes_database_round_trips", "Answers waited for", round_trips)?;
+        self.counter(
+            "ddes_database_conflicts",
+            "Accounts that another server had written, and that were read again",
+            conflicts,
+        )?;
+        self.counter(
+            "ddes_database_unknown_outcomes",
+            "Transactions that failed or were not answered, and that were done again",
+            unknown,
+        )?;
+        self.gauge(
+            "ddes_database_standby",
+            "Whether the database waits for a standby",
+            counts.has_standby.into(),
+        )
+    }
+
     fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
         let metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
         ConstCounter::new(value).encode(metric)

@@ -67,6 +67,31 @@ function Health({ answer }: { answer: Answer }) {
   return null;
 }
 
+function Database({ counts }: { counts: NonNullable<Answer["database"]> }) {
+  return (
+    <>
+      <Fact name="Standby">
+        {counts.standby ? "has what is acknowledged" : "none: what is acknowledged is on one disk"}
+      </Fact>
+      <Fact name="Transactions">
+        <Sum value={String(counts.transactions)} />
+      </Fact>
+      <Fact name="Answers waited for">
+        <Sum value={String(counts.round_trips)} />
+      </Fact>
+      <Fact name="Accounts written by another server meanwhile">
+        <Sum value={String(counts.conflicts)} />
+      </Fact>
+      <Fact name="Transactions done again, outcome unknown">
+        <Sum value={String(counts.unknown_outcomes)} />
+      </Fact>
+      <Fact name="Connections opened">
+        <Sum value={String(counts.connections)} />
+      </Fact>
+    </>
+  );
+}
+
 function Place({ answer }: { answer: Answer }) {
   const { head } = answer;
   if (answer.kind === "postgres") {
@@ -81,6 +106,7 @@ function Place({ answer }: { answer: Answer }) {
               <Identifier value={answer.path} what="URL" />
             </Fact>
           )}
+          {answer.database && <Database counts={answer.database} />}
         </dl>
       </section>
     );

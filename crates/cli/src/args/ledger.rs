@@ -70,6 +70,17 @@ Examples:
 The user of the URL owns the tables. Servers connect as another one, who may append to the history and not change it.
 A password is in ~/.pgpass or the file of passfile= in the URL.")]
     Init(InitArgs),
+    /// Give out no session number twice, after a database was restored to an earlier time
+    #[command(after_help = "\
+Example:
+  ddes ledger raise --ledger postgres://ddes@db1:5432,db2:5432/ddes
+
+Run it after a restore to a point in time or a forced failover, before the first server connects. \
+Session numbers grow by
+2^32. Totals stay as they are. What was counted after that time is gone: clients with an outbox \
+notice, and stop with exit
+code 5. `ddes ledger restore` does this by itself for a ledger in a folder.")]
+    Raise(RaiseArgs),
     /// Sign a receipt for a total, or check one
     #[command(after_help = "\
 Examples:
@@ -221,6 +232,12 @@ pub(crate) struct InitArgs {
     pub(crate) books: BooksArgs,
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct RaiseArgs {
+    #[command(flatten)]
+    pub(crate) books: BooksArgs,
+}
+
 impl LedgerCommand {
     /// Whether programs read the output.
     pub(crate) fn is_json(&self) -> bool {
@@ -232,6 +249,7 @@ impl LedgerCommand {
             Self::Export(args) => args.format() == Format::Ndjson,
             Self::Backup(args) => args.books.output.json,
             Self::Init(args) => args.books.output.json,
+            Self::Raise(args) => args.books.output.json,
             Self::Restore(args) => args.books.output.json,
             Self::Receipt(args) => args.books.output.json,
         }

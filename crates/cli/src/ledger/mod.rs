@@ -39,6 +39,7 @@ pub(crate) fn run(command: &LedgerCommand) -> Result<(), Failure> {
         LedgerCommand::Restore(args) => copies::restore(args),
         LedgerCommand::Receipt(args) => receipt::run(args),
         LedgerCommand::Init(args) => shared::init(args),
+        LedgerCommand::Raise(args) => shared::raise(args),
     }
 }
 

@@ -12,7 +12,7 @@ use ddes_wire::{Sequence, Total};
 
 use super::database::{database, name, of_connect};
 use super::{account, shown_time, verify, watched};
-use crate::args::{BooksArgs, InitArgs, ReceiptArgs};
+use crate::args::{BooksArgs, InitArgs, RaiseArgs, ReceiptArgs};
 use crate::failure::{Code, Failure};
 use crate::home::{self, Home};
 use crate::screen::{Line, Screen, number};
@@ -242,13 +242,7 @@ fn of_audit(place: &DatabaseUrl, flags: &str, error: AuditError) -> Failure {
 
 /// `ddes ledger init`.
 pub(super) fn init(args: &InitArgs) -> Result<(), Failure> {
-    let folder = || {
-        Failure::new(Code::Usage, "ddes ledger init is for a ledger in a database")
-            .cause("a server makes a ledger in a folder by itself")
-            .next("--ledger postgres://OWNER@HOST/DATABASE")
-    };
-    let path = args.books.ledger.as_deref().ok_or_else(folder)?;
-    let place = database(path).ok_or_else(folder)??;
+    let place = meant(&args.books, "init", "a server makes a ledger in a folder by itself")?;
     let mut id = [0; 16];
     getrandom::fill(&mut id)
         .map_err(|error| Failure::system("the system gives no randomness", &error))?;
@@ -271,4 +265,31 @@ pub(super) fn init(args: &InitArgs) -> Result<(), Failure> {
             .with("ledger", name(&id))
             .with("role", args.role.as_str()),
     )
+}
+
+/// `ddes ledger raise`.
+pub(super) fn raise(args: &RaiseArgs) -> Result<(), Failure> {
+    let why = "ddes ledger restore raises the session numbers of a folder";
+    let place = meant(&args.books, "raise", why)?;
+    let raised = watched(args.books.output.quiet, "Raising", |progress| {
+        ddes_ledger_postgres::raise(&place, progress)
+    });
+    let accounts = raised.map_err(|error| {
+        // What is raised stays so, and may be raised again.
+        of_connect(&place, error)
+    })?;
+    let text = format!("The session numbers of {accounts} accounts in {place} are raised by 2^32");
+    let line = Line::new("ledger_raised", text);
+    Screen::of(&args.books.output)
+        .show_done(&line.with("path", place.to_string()).with("accounts", accounts))
+}
+
+/// The database of a command that is for one alone.
+fn meant(args: &BooksArgs, command: &str, why: &str) -> Result<DatabaseUrl, Failure> {
+    let folder = || {
+        Failure::new(Code::Usage, format!("ddes ledger {command} is for a ledger in a database"))
+            .cause(why)
+            .next("--ledger postgres://USER@HOST/DATABASE")
+    };
+    database(args.ledger.as_deref().ok_or_else(folder)?).ok_or_else(folder)?
 }

@@ -15,12 +15,12 @@ use crate::{Running, ddes_at, folder, output};
 const LONG: Duration = Duration::from_secs(60);
 
 /// A server with its page on a free port.
-struct Served {
-    running: Running,
+pub(crate) struct Served {
+    pub(crate) running: Running,
     http: String,
 }
 
-fn serve(home: &Path, flags: &[&str]) -> Served {
+pub(crate) fn serve(home: &Path, flags: &[&str]) -> Served {
     let all =
         [&["serve", "--json", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"], flags].concat();
     let mut http = String::new();
@@ -34,7 +34,7 @@ fn serve(home: &Path, flags: &[&str]) -> Served {
 
 impl Served {
     /// Status and body.
-    fn ask(&self, method: &str, path: &str, headers: &str) -> (u16, String) {
+    pub(crate) fn ask(&self, method: &str, path: &str, headers: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(&self.http).unwrap();
         stream.set_read_timeout(Some(LONG)).unwrap();
         let head = format!(
@@ -49,7 +49,7 @@ impl Served {
     }
 
     /// Asks again while the server is overloaded, as its answer says.
-    fn get(&self, path: &str) -> Value {
+    pub(crate) fn get(&self, path: &str) -> Value {
         let start = Instant::now();
         loop {
             let (status, body) = self.ask("GET", path, "");

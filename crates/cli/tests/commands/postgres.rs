@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::{Running, ddes_at, folder, output, started};
+use crate::{Running, ddes_at, folder, http, output, started};
 use cluster::{OWNER, Postgres, SERVER};
 
 const COUNT: u64 = 20_000;
@@ -46,11 +46,15 @@ impl PostgresWorld {
 
     /// The server, whose key its clients know now.
     fn trusted(&self, server: Running) -> Running {
+        self.trust(&server.address);
+        server
+    }
+
+    fn trust(&self, address: &str) {
         let (_, shown, _) =
             output(ddes_at(&self.home, &["key", "show", "--server-key", "--quiet"]));
-        let added = ["trust", "add", &server.address, shown.trim()];
+        let added = ["trust", "add", address, shown.trim()];
         assert_eq!(output(ddes_at(&self.home, &added)).0, 0);
-        server
     }
 
     fn serving(&self, address: &str, more: &[&str]) -> Command {
@@ -185,6 +189,45 @@ fn a_session_at_another_server_supersedes_and_an_old_one_is_told() {
     assert!(said.contains("a newer session of the same identity has begun"), "{said}");
     assert_eq!(world.postgres.sql("ddes", opened), "3");
     assert_eq!(world.totals(), ("1".into(), "5".into()));
+}
+
+/// What an operator sees, where another server writes an account that this one holds.
+#[test]
+fn the_page_and_the_metrics_say_what_was_done_with_the_database() {
+    let world = PostgresWorld::new();
+    let (first, second) = (http::serve(&world.home, &["--ledger", &world.url]), world.serve(&[]));
+    world.trust(&first.running.address);
+    let address = &first.running.address;
+    let mut connected = ddes_at(&world.home, &["connect", "--json", "--server", address]);
+    let mut connected = connected.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let counted = |name: &str| first.get("/api/v1/ledger")["database"][name].as_u64().unwrap();
+    let until = |name: &str, least: u64| {
+        let begin = Instant::now();
+        while counted(name) < least {
+            assert!(begin.elapsed() < Duration::from_secs(60), "{name} stays {}", counted(name));
+        }
+    };
+    until("transactions", 1);
+    assert_eq!(output(ddes_at(&world.home, &["total", "--server", &second.address])).0, 0);
+    {
+        use std::io::Write;
+        connected.stdin.take().unwrap().write_all(b"5\n").unwrap();
+    }
+    connected.wait().unwrap();
+    until("conflicts", 1);
+    // Opened, superseded, opened again, counted.
+    until("transactions", 3);
+    let ledger = first.get("/api/v1/ledger");
+    assert_eq!(ledger["kind"], "postgres");
+    assert_eq!(ledger["database"]["standby"], false);
+    assert_eq!(ledger["database"]["unknown_outcomes"], 0);
+    assert!(counted("round_trips") >= 2 * counted("transactions"));
+    let (code, metrics) = first.ask("GET", "/metrics", "");
+    assert_eq!(code, 200);
+    for line in ["ddes_database_standby 0.0\n", "ddes_database_unknown_outcomes_total 0\n"] {
+        assert!(metrics.contains(line), "{line} {metrics}");
+    }
+    assert!(metrics.contains("\nddes_database_conflicts_total 1\n"), "{metrics}");
 }
 
 #[test]
@@ -364,4 +407,38 @@ fn the_tables_are_printed_and_made_once() {
     let (code, _, error) =
         output(ddes_at(&home, &["ledger", "backup", "x", "--ledger", &world.url]));
     assert!(code == 2 && error.contains("pg_basebackup"), "{code} {error}");
+}
+
+/// A restore to a point in time: what was counted afterwards is gone, and with it session numbers
+/// that clients know.
+#[test]
+fn after_a_restore_no_session_number_is_given_out_twice() {
+    let world = PostgresWorld::new();
+    let server = world.serve(&[]);
+    assert_eq!(output(world.send(&server, &["1", "2"])).0, 0);
+    drop(server);
+    let (code, out, error) = world.ledger(&["raise", "--json"]);
+    assert_eq!(code, 0, "{error}");
+    let raised: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&raised["event"], &raised["accounts"]), (&"ledger_raised".into(), &1.into()));
+    assert_eq!(world.totals(), ("2".into(), "3".into()));
+    let (code, _, error) = world.ledger(&["verify"]);
+    assert_eq!(code, 0, "{error}");
+    let newest = "SELECT newest_session FROM ddes_account";
+    assert_eq!(world.postgres.sql("ddes", newest), ((1_u64 << 32) + 1).to_string());
+    // The account goes on from there.
+    let server = world.serve(&[]);
+    let (code, sum, error) =
+        output(ddes_at(&world.home, &["send", "-q", "--server", &server.address, "4"]));
+    assert_eq!((code, &*sum), (0, "7\n"), "{error}");
+    assert_eq!(world.postgres.sql("ddes", newest), ((1_u64 << 32) + 2).to_string());
+    assert_eq!(world.ledger(&["verify"]).0, 0);
+    // Where nobody hears that it is done, the error says so.
+    let mut unheard = ddes_at(&world.home, &["ledger", "raise", "--ledger", &world.url]);
+    unheard.stdout(File::options().write(true).open("/dev/full").unwrap());
+    let unheard = unheard.output().unwrap();
+    let said = String::from_utf8_lossy(&unheard.stderr);
+    assert!(unheard.status.code() == Some(1) && said.contains("done ("), "{said}");
+    let (code, _, error) = output(ddes_at(&world.home, &["ledger", "raise"]));
+    assert!(code == 2 && error.contains("is for a ledger in a database"), "{code} {error}");
 }

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::fmt;
 
-use ddes_wire::{Amount, Sequence, SessionNumber, Total, saturating};
+use ddes_wire::{Amount, OverflowError, Sequence, SessionNumber, Total, saturating};
 use sha2::{Digest, Sha256};
 
 use crate::store::{Chain, put_amounts, take_amounts};
@@ -88,6 +88,28 @@ impl SharedRow {
     /// An account without entries.
     pub fn new(id: AccountId) -> Self {
         Self { id, version: 0, chain: genesis(&id), account: Account::default() }
+    }
+
+    /// The row with a session number that is 2^32 further on, and the entry that says so: an
+    /// opening. An error if there are no such numbers left.
+    pub fn raised(&self, now: Timestamp) -> Result<(Self, HistoryEntry), OverflowError> {
+        let mut account = self.account;
+        account.raise()?;
+        let standing = account.standing();
+        let mut entry = HistoryEntry {
+            id: self.id,
+            number: self.version + 1,
+            time: now,
+            session: account.newest_session(),
+            first_seq: standing.last_seq.forward(1)?,
+            count: 0,
+            amounts: Vec::new(),
+            sum: standing.sum,
+            chain: self.chain,
+        };
+        entry.chain = entry.chain_after(&self.chain);
+        let row = Self { version: entry.number, chain: entry.chain, account, ..*self };
+        Ok((row, entry))
     }
 }
 
@@ -271,5 +293,20 @@ mod tests {
             assert_eq!(RowKey::parse(RowKey::from(&id).as_bytes()), Some(id));
         }
         assert_eq!(RowKey::parse(&[0; 31]), None);
+    }
+
+    /// It is an entry as any other, and what follows it is checked from there.
+    #[test]
+    fn a_raised_account_verifies_and_its_next_session_is_beyond_the_old_ones() {
+        let id = AccountId::Identity([7; 32]);
+        let (row, entry) = SharedRow::new(id).raised(Timestamp(5)).unwrap();
+        assert_eq!(row.account.newest_session().get(), 1 << 32);
+        let mut audited = Audited::new(id);
+        audited.take(&entry).unwrap();
+        audited.compare(&row).unwrap();
+        let (row, entry) = row.raised(Timestamp(6)).unwrap();
+        assert_eq!((row.version, row.account.newest_session().get()), (2, 2 << 32));
+        audited.take(&entry).unwrap();
+        audited.compare(&row).unwrap();
     }
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use ddes_ledger::Health;
+use ddes_ledger::keeper::KeeperCounts;
 
 use super::{Cause, CauseCounts, Histogram};
 
@@ -111,6 +112,8 @@ pub struct LedgerCounts {
     pub commits: Histogram,
     /// Checkpoints that could not be written.
     pub checkpoint_failures: u64,
+    /// What was done with the database; `None` of a ledger that is in none.
+    pub database: Option<KeeperCounts>,
 }
 
 /// What the driver of an endpoint knows beside it.
@@ -128,7 +131,12 @@ pub struct DriverCounts {
 
 impl Default for LedgerCounts {
     fn default() -> Self {
-        Self { health: Health::Good, commits: Histogram::default(), checkpoint_failures: 0 }
+        Self {
+            health: Health::Good,
+            commits: Histogram::default(),
+            checkpoint_failures: 0,
+            database: None,
+        }
     }
 }
 

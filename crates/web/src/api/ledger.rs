@@ -8,6 +8,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use ddes_ledger::audit::VerifyError;
+use ddes_ledger::keeper::KeeperCounts;
 use ddes_ledger::{Health, Statement, Subject};
 use ddes_wire::shown::hex;
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,7 @@ pub(crate) struct LedgerJson {
     checkpoint: Option<u64>,
     health: &'static str,
     free_bytes: Option<u64>,
+    database: Option<DatabaseJson>,
     last_verification: Option<VerificationFinding>,
     job: Option<RunningJson>,
 }
@@ -40,6 +42,37 @@ pub(crate) struct LedgerJson {
 struct HeadJson {
     batch: u64,
     chain: String,
+}
+
+#[derive(Serialize)]
+struct DatabaseJson {
+    connections: u64,
+    transactions: u64,
+    round_trips: u64,
+    conflicts: u64,
+    unknown_outcomes: u64,
+    standby: bool,
+}
+
+impl From<KeeperCounts> for DatabaseJson {
+    fn from(counts: KeeperCounts) -> Self {
+        let KeeperCounts {
+            connections,
+            transactions,
+            round_trips,
+            conflicts,
+            unknown,
+            has_standby: standby,
+        } = counts;
+        Self {
+            connections,
+            transactions,
+            round_trips,
+            conflicts,
+            unknown_outcomes: unknown,
+            standby,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -76,6 +109,7 @@ pub(crate) async fn ledger(State(app): State<Arc<App>>) -> Result<Answer<LedgerJ
             Health::Failed(_) => "failed",
         },
         free_bytes: files.map(|files| files.free_bytes),
+        database: app.watch.stats().ledger.database.map(DatabaseJson::from),
         last_verification: app.verification.last(),
         job: app.verification.running().map(|job| RunningJson::new(&job, batches)),
     }))
