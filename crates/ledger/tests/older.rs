@@ -88,6 +88,12 @@ fn of_an_older_ledger_whose_beginning_was_deleted_it_is_said_that_nothing_proves
         "{:?}",
         opened.notes
     );
+    // The other checkpoints agree with what follows the base, which itself nothing proves.
+    let named = opened.notes.iter().filter(|note| note.why.ends_with("is named now"));
+    let mut named: Vec<_> = named.map(|note| place.0.join(&note.file)).collect();
+    named.sort();
+    let others = &place.names("checkpoint-")[1..];
+    assert!(!others.is_empty() && named == others, "{:?}", opened.notes);
     assert_eq!((sum(&ledger, &ALICE), sum(&ledger, &BOB)), (5000, 5000));
     go_on(&mut ledger, 100..160);
     drop(ledger);

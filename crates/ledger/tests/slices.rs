@@ -46,6 +46,17 @@ fn walk(ledger: &mut Ledger, most: usize, mut between: impl FnMut(&mut Ledger)) 
     found
 }
 
+/// A key of 32 bytes and a packed account of 60 each; with the index and room to grow, not four
+/// times that.
+#[test]
+fn the_memory_of_identities_is_what_their_number_says() {
+    let mut ledger = Ledger::default();
+    let begin = ledger.memory_bytes();
+    open(&mut ledger, (0..10_000).map(identity));
+    let each = (ledger.memory_bytes() - begin) / 10_000;
+    assert!((92..4 * 92).contains(&each), "{each}");
+}
+
 #[test]
 fn slices_of_any_size_hold_every_account_once_and_in_order() {
     let mut ledger = Ledger::in_memory();
