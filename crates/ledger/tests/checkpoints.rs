@@ -305,3 +305,29 @@ fn a_segment_that_a_crash_left_unsealed_is_sealed_at_the_next_opening() {
     place.verify(&[]).unwrap();
     place.open(OPTIONS).unwrap();
 }
+
+/// The journal begins at a checkpoint that is as old as the history that is kept. Older ones go with
+/// their segments, and those after it are an eighth of that time apart.
+#[test]
+fn checkpoints_go_with_the_history_that_they_begin() {
+    let place = ledger(TRIMMING);
+    let first = place.names("journal-").remove(0);
+    let first = first.file_name().unwrap().to_str().unwrap().strip_prefix("journal-").unwrap();
+    let first: u64 = first.parse().unwrap();
+    let kept: Vec<_> = place
+        .names("checkpoint-")
+        .iter()
+        .map(|file| {
+            let bytes = fs::read(file).unwrap();
+            let number = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+            // Its time, in microseconds, and the segment where it starts.
+            (number(24), number(32))
+        })
+        .collect();
+    assert!(first > 1 && kept.len() > 2, "{first} {kept:?}");
+    assert!(kept.iter().all(|(_, segment)| *segment >= first), "{first} {kept:?}");
+    // But the newest two, which are kept whatever their distance.
+    for pair in kept[..kept.len() - 2].windows(2) {
+        assert!(pair[1].0 - pair[0].0 >= 20_000_000 / 8, "{kept:?}");
+    }
+}

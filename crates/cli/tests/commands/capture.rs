@@ -492,7 +492,7 @@ fn an_old_capture_survives_a_start_that_fails() {
     let old = home.join("old.pcapng");
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let free = crate::unused_address();
     let trust = "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
     for (arguments, code) in [
         (vec!["capture", "--listen", &address, "-o", text(&old)], 3),

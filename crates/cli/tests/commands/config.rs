@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -560,13 +561,20 @@ fn a_server_whose_terminal_is_closed_stops_in_order() {
     let end = || Stdio::from(terminal.try_clone().unwrap());
     command.env("TERM", "dumb").stdin(end()).stdout(end()).stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
-    drop((command, terminal));
+    drop(command);
     let until = Instant::now() + LONG;
     while std::fs::read_dir(home.join("run")).map_or(0, Iterator::count) == 0 {
         assert!(Instant::now() < until && child.try_wait().unwrap().is_none());
         std::thread::sleep(Duration::from_millis(5));
     }
     drop(master);
+    // A process that another test starts at this moment holds the window's side too, until it is
+    // executed.
+    let mut closed = [PollFd::new(&terminal, PollFlags::empty())];
+    while !closed[0].revents().contains(PollFlags::HUP) {
+        poll(&mut closed, Some(&Timespec { tv_sec: 1, tv_nsec: 0 })).unwrap();
+        assert!(Instant::now() < until, "the terminal is open");
+    }
     // It is in no session of the terminal, so that a shell's signal stands for the system's.
     kill_process(Pid::from_child(&child), Signal::HUP).unwrap();
     while child.try_wait().unwrap().is_none() {

@@ -81,6 +81,22 @@ fn folder() -> PathBuf {
     folder
 }
 
+/// An address of this machine that nobody listens on, and that stays so until whoever asked for it
+/// listens there. The system chooses ports from 32,768 on (`ip_local_port_range`), for all that run
+/// meanwhile.
+fn unused_address() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        // Other processes of tests begin elsewhere.
+        let port = 10_000 + (std::process::id() * 31 + next) % 20_000;
+        let address = format!("127.0.0.1:{port}");
+        if std::net::TcpListener::bind(&address).is_ok() {
+            return address;
+        }
+    }
+}
+
 /// `ddes` with its keys and trust in `home`.
 fn ddes_at(home: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ddes"));

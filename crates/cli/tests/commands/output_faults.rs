@@ -413,11 +413,6 @@ fn is_counted(site: &Site, address: &str, since: Instant) {
     }
 }
 
-/// A port that nobody listens on now.
-fn free() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
-}
-
 #[test]
 fn a_server_goes_on_whatever_becomes_of_its_output() {
     let site = Site::new();
@@ -425,7 +420,7 @@ fn a_server_goes_on_whatever_becomes_of_its_output() {
         for (stream, fault) in
             FAULTS.map(|fault| [(Stream::Output, fault), (Stream::Error, fault)]).concat()
         {
-            let address = free();
+            let address = crate::unused_address();
             let flags = ["serve", "--ledger", "memory", "--allow-any", "--listen", &address];
             let mut serve =
                 faulty(ddes_at(&site.home, &[&flags[..], json].concat()), stream, fault);

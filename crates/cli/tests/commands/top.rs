@@ -545,7 +545,7 @@ fn the_first_answer_is_waited_for_as_long_as_is_said_and_no_longer() {
     let (code, _, error) = output(top(&slow, &["--once", "--timeout", "2"]));
     assert_eq!(code, 6, "{error}");
     // Where nobody listens there is nothing to wait for.
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let nobody = crate::unused_address();
     let begin = Instant::now();
     let (code, _, error) =
         output(ddes_at(&folder(), &["top", "--once", "--http", &nobody, "--timeout", "60"]));

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::{folder, output, root};
+use crate::{folder, output, root, unused_address};
 
 /// What stands between the outputs of two commands.
 const MARK: &str = "--- next ---";
@@ -39,23 +39,19 @@ fn fits(shown: &str, printed: &str) -> bool {
     }
 }
 
-/// A port that is free for this test alone.
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 #[test]
 fn the_readme_s_transcript_prints_what_it_shows() {
     let text = std::fs::read_to_string(root().join("README.md")).unwrap();
     let commands = transcript(&text);
     assert!(commands.iter().filter(|(_, printed)| !printed.is_empty()).count() >= 4);
-    let (home, port) = (folder(), free_port().to_string());
+    let (home, address) = (folder(), unused_address());
+    let port = address.rsplit(':').next().unwrap();
     let mut script = String::from("trap 'kill -9 $(jobs -p) 2> shell.log' EXIT\n");
     for (command, _) in &commands {
         // A second is enough for a person's machine; here the log says when the server is there.
         let command =
             command.replace("sleep 1", "until grep -q listening server.log; do sleep 0.05; done");
-        script += &format!("{}\necho '{MARK}'\n", command.replace(PORT, &port));
+        script += &format!("{}\necho '{MARK}'\n", command.replace(PORT, port));
     }
     let mut shell = Command::new("bash");
     shell.args(["-c", &script]).current_dir(&home).stdin(Stdio::null()).env("HOME", &home);
