@@ -306,8 +306,8 @@ fn a_segment_that_a_crash_left_unsealed_is_sealed_at_the_next_opening() {
     place.open(OPTIONS).unwrap();
 }
 
-/// The journal begins at a checkpoint that is as old as the history that is kept. Older ones go with
-/// their segments, and those after it are an eighth of that time apart.
+/// The journal begins at a checkpoint that is as old as the history that is kept. Older ones go
+/// with their segments, and those after it are an eighth of that time apart.
 #[test]
 fn checkpoints_go_with_the_history_that_they_begin() {
     let place = ledger(TRIMMING);

@@ -280,7 +280,8 @@ fn a_server_whose_disk_is_full_is_said_to_be_at_once_and_waited_for_as_long_as_w
     let (code, _, error) = output(command);
     assert_eq!((code, error.contains("accepts nothing at present")), (6, true), "{error}");
     assert!(error.contains("has taken nothing for"), "{error}");
-    assert!(began.elapsed() < Duration::from_secs(60));
+    // What fits on the disk has to be sent first, on a busy machine too.
+    assert!(began.elapsed() < Duration::from_secs(600));
 }
 
 /// Commands that fail by what they are given, each with its exit code.
