@@ -68,7 +68,7 @@ fn the_readme_s_transcript_prints_what_it_shows() {
     let mut parts = printed.split(&mark);
     for (command, shown) in &commands {
         let printed: Vec<_> = parts.next().unwrap().lines().collect();
-        let shown: Vec<_> = shown.iter().map(|line| line.replace(PORT, &port)).collect();
+        let shown: Vec<_> = shown.iter().map(|line| line.replace(PORT, port)).collect();
         let is_same = shown.len() == printed.len()
             && shown.iter().zip(&printed).all(|(shown, printed)| fits(shown, printed));
         assert!(is_same, "{command}\nshows {shown:#?}\nprints {printed:#?}\n{errors}");
