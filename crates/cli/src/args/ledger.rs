@@ -75,11 +75,10 @@ A password is in ~/.pgpass or the file of passfile= in the URL.")]
 Example:
   ddes ledger raise --ledger postgres://ddes@db1:5432,db2:5432/ddes
 
-Run it after a restore to a point in time or a forced failover, before the first server connects. \
-Session numbers grow by
-2^32. Totals stay as they are. What was counted after that time is gone: clients with an outbox \
-notice, and stop with exit
-code 5. `ddes ledger restore` does this by itself for a ledger in a folder.")]
+Run it after a restore to a point in time or a forced failover, before the first server connects.
+Session numbers grow by 2^32. Totals stay as they are. What was counted after that time is gone:
+clients with an outbox notice, and stop with exit code 5. `ddes ledger restore` does this by itself
+for a ledger in a folder.")]
     Raise(RaiseArgs),
     /// Sign a receipt for a total, or check one
     #[command(after_help = "\

@@ -154,9 +154,19 @@ fn run(command: &mut Command) {
     assert!(output.status.success(), "{command:?}: {said}");
 }
 
+/// A port that nobody has, below those that the system gives to whoever asks meanwhile
+/// (`ip_local_port_range`: from 32,768 on).
 pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    listener.local_addr().unwrap().port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        // Other processes of tests begin elsewhere.
+        let port = 10_000 + (std::process::id() * 37 + 7 + next) % 20_000;
+        let port = u16::try_from(port).unwrap();
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Whether something listens there.
