@@ -176,7 +176,7 @@ fn servers_that_fight_for_accounts_are_never_told_a_wrong_total() {
         fight.unavailable,
         history.len()
     );
-    assert_eq!(fight.violations, [] as [String; 0]);
+    assert_eq!(fight.violations, [] as [String; 0], "violations");
     assert_eq!(failed, &[] as &[String]);
     let verified = reader.verify(&mut |_| {}, &mut |_| {}).unwrap();
     assert_eq!(verified.entries, history.len() as u64);

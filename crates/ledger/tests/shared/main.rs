@@ -227,7 +227,7 @@ fn servers_that_fight_for_accounts_are_never_told_a_wrong_total() {
     let (mut proofs, mut gaps, mut superseded) = (0, 0, 0);
     for seed in 1..=40 {
         let (fight, _) = fought(seed, !seed.is_multiple_of(5));
-        assert_eq!(fight.violations, [] as [String; 0], "seed {seed}");
+        assert_eq!(fight.violations, [] as [String; 0], "violations, seed {seed}");
         proofs += fight.proofs;
         gaps += fight.gaps;
         superseded += fight.superseded;
