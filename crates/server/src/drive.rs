@@ -188,7 +188,8 @@ impl Driver {
             self.handle_timers(now);
             self.endpoint.handle_timeout(now);
             self.do_deferred();
-            if let Some(publisher) = &mut self.publisher {
+            let due = self.publisher.as_mut().filter(|publisher| publisher.poll_timeout() <= now);
+            if let Some(publisher) = due {
                 publisher.counts.ledger.database = self.ledger.keeper_counts();
                 publisher.handle_timeout(now, &mut self.endpoint);
             }
