@@ -10,6 +10,7 @@
 #[allow(dead_code, reason = "each test uses a part of it")]
 mod place;
 
+use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -23,25 +24,24 @@ use place::{OPTIONS, Place, TRIMMING, damage, fill, go_on, ledger};
 const DATA: usize = 4096;
 const TRIES: usize = 5;
 
-/// A folder whose ledger goes on each time a checkpoint is opened.
-#[derive(Debug)]
-struct Moving {
+/// A folder whose files are opened as `opens` has it.
+struct Opened<F> {
     folder: Folder,
-    ledger: Mutex<(Ledger, u64)>,
+    opens: F,
 }
 
-impl Disk for Moving {
+impl<F> fmt::Debug for Opened<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.folder.fmt(f)
+    }
+}
+
+impl<F: Fn(&Folder, &str) -> io::Result<Box<dyn DiskFile>> + Send + Sync> Disk for Opened<F> {
     fn list(&self) -> io::Result<Vec<String>> {
         self.folder.list()
     }
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        let opened = self.folder.open(name);
-        let (ledger, round) = &mut *self.ledger.lock().unwrap();
-        if name.starts_with("checkpoint-") && *round < 130 {
-            go_on(ledger, *round..*round + 6);
-            *round += 6;
-        }
-        opened
+        (self.opens)(&self.folder, name)
     }
     fn claim(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
         self.folder.claim(name)
@@ -68,33 +68,24 @@ fn a_backup_is_made_beside_checkpoints_that_are_replaced_and_segments_that_are_d
         let (place, copy) = (Place::new(), Place::new());
         let (mut ledger, _) = place.open(options).unwrap();
         fill(&mut ledger, 100);
-        let from = Moving { folder: place.look(), ledger: Mutex::new((ledger, 100)) };
+        // The ledger goes on each time a checkpoint is opened.
+        let ledger = Mutex::new((ledger, 100));
+        let opens = |folder: &Folder, name: &str| {
+            let opened = folder.open(name);
+            let (ledger, round) = &mut *ledger.lock().unwrap();
+            if name.starts_with("checkpoint-") && *round < 130 {
+                go_on(ledger, *round..*round + 6);
+                *round += 6;
+            }
+            opened
+        };
+        let from = Opened { folder: place.look(), opens };
         let to = Folder::lock(&copy.0).unwrap().unwrap();
         audit::backup(&from, &to, &mut |_, _| {}).unwrap();
         drop(to);
-        assert!(from.ledger.lock().unwrap().1 > 100);
+        assert!(ledger.lock().unwrap().1 > 100);
         copy.verify(&[]).unwrap();
         copy.open(options).unwrap();
-    }
-}
-
-/// A folder whose newest segment is listed, and opened the first times in vain; and is read the
-/// first times as if its frames were not written yet.
-#[derive(Debug)]
-struct Behind {
-    folder: Folder,
-    /// The name of that segment.
-    segment: String,
-    vanishes: AtomicUsize,
-    tears: Arc<AtomicUsize>,
-}
-
-impl Behind {
-    fn new(place: &Place, vanishes: usize, tears: usize) -> Self {
-        let newest = place.names("journal-").pop().unwrap();
-        let segment = newest.file_name().unwrap().to_str().unwrap().to_owned();
-        let (vanishes, tears) = (vanishes.into(), Arc::new(tears.into()));
-        Self { folder: place.look(), segment, vanishes, tears }
     }
 }
 
@@ -103,35 +94,25 @@ fn take(left: &AtomicUsize) -> bool {
     left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
 }
 
-impl Disk for Behind {
-    fn list(&self) -> io::Result<Vec<String>> {
-        self.folder.list()
-    }
-    fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        let is_it = name == self.segment;
-        if is_it && take(&self.vanishes) {
+/// A folder whose newest segment is listed, and opened the first times in vain; and is read the
+/// first times as if its frames were not written yet.
+fn behind(
+    place: &Place,
+    vanishes: &Arc<AtomicUsize>,
+    tears: usize,
+) -> Opened<impl Fn(&Folder, &str) -> io::Result<Box<dyn DiskFile>> + Send + Sync + use<>> {
+    let newest = place.names("journal-").pop().unwrap();
+    let segment = newest.file_name().unwrap().to_str().unwrap().to_owned();
+    let (vanishes, tears) = (Arc::clone(vanishes), Arc::new(AtomicUsize::new(tears)));
+    let opens = move |folder: &Folder, name: &str| -> io::Result<Box<dyn DiskFile>> {
+        let is_it = name == segment;
+        if is_it && take(&vanishes) {
             return Err(io::ErrorKind::NotFound.into());
         }
-        let file = self.folder.open(name)?;
-        let tears = is_it.then(|| Arc::clone(&self.tears));
-        Ok(Box::new(TornFile { file, tears }))
-    }
-    fn claim(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        self.folder.claim(name)
-    }
-    fn stands(&self) -> io::Result<()> {
-        self.folder.stands()
-    }
-    fn create(&self, name: &str, zeros: u64) -> io::Result<Box<dyn DiskFile>> {
-        self.folder.create(name, zeros)
-    }
-    fn publish(&self, from: &str, to: &str) -> io::Result<()> {
-        self.folder.publish(from, to)
-    }
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.folder.remove(name)
-    }
-    fn prepare(&self, _: &str, _: u64) {}
+        let file = folder.open(name)?;
+        Ok(Box::new(TornFile { file, tears: is_it.then(|| Arc::clone(&tears)) }))
+    };
+    Opened { folder: place.look(), opens }
 }
 
 /// A file that is read wrong the first times.
@@ -167,14 +148,15 @@ impl DiskFile for TornFile {
 fn a_backup_begins_again_five_times_at_most_where_files_vanish() {
     let place = ledger(TRIMMING);
     let copied = |vanishes| {
-        let (copy, from) = (Place::new(), Behind::new(&place, vanishes, 0));
+        let (copy, left) = (Place::new(), Arc::new(AtomicUsize::new(vanishes)));
+        let from = behind(&place, &left, 0);
         let to = Folder::lock(&copy.0).unwrap().unwrap();
         let copied = audit::backup(&from, &to, &mut |_, _| {});
         drop(to);
         if copied.is_ok() {
             copy.verify(&[]).unwrap();
         }
-        (copied, vanishes - from.vanishes.into_inner())
+        (copied, vanishes - left.load(Ordering::Relaxed))
     };
     assert!(matches!(copied(TRIES - 1), (Ok(_), tried) if tried == TRIES - 1));
     for vanishes in [TRIES, 10 * TRIES] {
@@ -192,13 +174,14 @@ fn a_backup_begins_again_five_times_at_most_where_files_vanish() {
 fn a_batch_that_is_read_while_it_is_written_is_read_again_five_times_at_most() {
     // Without checkpoints there is one place to begin at.
     let place = ledger(StoreOptions { checkpoint_bytes: u64::MAX, ..OPTIONS });
-    let read = |tears| View::read(&Behind::new(&place, 0, tears));
+    let none = Arc::default();
+    let read = |tears| View::read(&behind(&place, &none, tears));
     let whole = View::read(&place.look()).unwrap().totals();
     for tears in 0..TRIES {
         assert_eq!(read(tears).unwrap().totals(), whole);
     }
     damage(read(TRIES));
     // An opening is alone in its folder: what it cannot read is damage at once.
-    let from = Behind::new(&place, 0, 1);
+    let from = behind(&place, &none, 1);
     damage(Ledger::open(Arc::new(from), OPTIONS, [7; 16]));
 }
