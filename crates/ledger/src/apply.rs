@@ -80,7 +80,7 @@ fn open(
     Ok(Opening { account: number, session, proof: Proof::new(account.standing()) })
 }
 
-fn create(accounts: &mut Accounts, id: &AccountId) -> Result<AccountNumber, Refusal> {
+pub(crate) fn create(accounts: &mut Accounts, id: &AccountId) -> Result<AccountNumber, Refusal> {
     match id {
         AccountId::Identity(key) => {
             accounts.add_identity(*key).map(AccountNumber::Identity).ok_or(Refusal::Malformed)
@@ -152,6 +152,7 @@ pub(crate) fn replay(
             | Record::Open { .. }
             | Record::End(_)
             | Record::Raise
+            | Record::Raised { .. }
             | Record::Checkpoint(_)
             | Record::Trim(_) => None,
         }));
@@ -178,7 +179,9 @@ fn is_included(slices: &Slices, batch: store::Batch, record: &Record) -> bool {
     let included_to = match record {
         // The checkpoint includes all accounts that were created before its end.
         Record::Account(_) => slices.end,
-        Record::Open { account, .. } | Record::End(account) => of(account),
+        Record::Open { account, .. } | Record::Raised { account, .. } | Record::End(account) => {
+            of(account)
+        }
         Record::Add(added) => of(&added.account),
         // Written only while no checkpoint is being made.
         Record::Raise => 0,
@@ -203,6 +206,14 @@ fn replay_one(accounts: &mut Accounts, seen: &Seen<'_>, record: &Record) -> Resu
                     "session {session} of {account:?} does not follow the one before"
                 ));
             }
+            accounts.put(*account, &found);
+            Ok(())
+        }
+        Record::Raised { account, session } => {
+            let mut found = get(accounts, *account)?;
+            found.open_session_as(*session).ok_or_else(|| {
+                format!("{account:?} is raised to session {session}, which is not beyond its own")
+            })?;
             accounts.put(*account, &found);
             Ok(())
         }

@@ -1,10 +1,14 @@
 //! Reads a ledger without writing it: verifies it, lists its history, and gives the statements for
 //! receipts. Another process may be writing it.
 
+mod statements;
+
 use std::io::ErrorKind;
 
 use ddes_wire::{Amount, Sequence, SessionNumber, Total};
 
+pub use self::statements::HeldBy;
+use self::statements::StatementChecks;
 use crate::accounts::Accounts;
 use crate::apply::replay;
 pub use crate::base::Footing;
@@ -14,7 +18,7 @@ pub use crate::receipt::name_of;
 use crate::receipt::{Statement, Subject};
 use crate::store::{
     Added, Batch, Chain, Checkpoint, Disk, FolderNames, Heads, NamedCheckpoint, Record, Seen,
-    SegmentVersion, StoreError, checkpoint_name, copy, remove_copy, segment_name, walk,
+    StoreError, checkpoint_name, copy, remove_copy, segment_name, walk,
 };
 use crate::{Account, AccountId, Timestamp, Totals};
 
@@ -42,6 +46,15 @@ impl View {
         sync_segment(disk, end.at.segment)?;
         let (ledger, batch, chain) = (name_of(&ledger), end.at.batch, end.at.chain);
         Ok(Self { accounts, ledger, footing, batch, chain, time })
+    }
+
+    pub(crate) fn of(
+        accounts: Accounts,
+        ledger: [u8; 32],
+        footing: Footing,
+        (batch, chain, time): (Batch, Chain, Timestamp),
+    ) -> Self {
+        Self { accounts, ledger, footing, batch, chain, time }
     }
 
     /// An account; `None` if it never had a session, or ended.
@@ -78,7 +91,12 @@ impl View {
 /// The name of the ledger in a folder, as receipts and [`View`] have it. Reads the heads of its
 /// segments alone.
 pub fn name(disk: &dyn Disk) -> Result<[u8; 32], StoreError> {
-    Heads::read(disk, &FolderNames::read(disk)?).map(|heads| name_of(&heads.ledger()))
+    id(disk).map(|id| name_of(&id))
+}
+
+/// The id of the ledger in a folder, which its copies have too.
+pub fn id(disk: &dyn Disk) -> Result<[u8; 16], StoreError> {
+    Heads::read(disk, &FolderNames::read(disk)?).map(|heads| heads.ledger())
 }
 
 /// The result of [`verify`] for a ledger that passes.
@@ -124,10 +142,21 @@ pub enum VerifyError {
 pub type ReadProgress<'a> = &'a mut dyn FnMut(u64, u64);
 
 /// Recomputes every total from the oldest kept batch on, and checks the chain, every superblock,
-/// every checkpoint and the given statements.
+/// every checkpoint and the given statements, which it must hold by their batches.
 pub fn verify(
     disk: &dyn Disk,
     statements: &[Statement],
+    progress: ReadProgress<'_>,
+) -> Result<Verified, VerifyError> {
+    verify_by(disk, statements, HeldBy::Batch, progress)
+}
+
+/// As [`verify`], for a ledger that may have been moved between stores since the statements were
+/// made.
+pub fn verify_by(
+    disk: &dyn Disk,
+    statements: &[Statement],
+    held_by: HeldBy,
     progress: ReadProgress<'_>,
 ) -> Result<Verified, VerifyError> {
     let names = FolderNames::read(disk)?;
@@ -137,7 +166,7 @@ pub fn verify(
     let ledger = name_of(&base.ledger);
     let mut auditor = Auditor {
         checks: checks(disk, &names, &base, &footing)?,
-        statements: StatementChecks::new(statements, ledger, footing),
+        statements: StatementChecks::new(statements, ledger, footing, held_by),
         base,
         trail: Trail::default(),
         values: 0,
@@ -211,6 +240,7 @@ impl Auditor<'_> {
                 *values += added.amounts.len() as u64;
                 statements.check_record(accounts, added, seen);
             }
+            statements.check_change(accounts, record, seen);
         })?;
         statements.check_batch(&base.accounts, seen, trail);
         let point = JournalPoint::behind(seen);
@@ -235,146 +265,6 @@ impl Auditor<'_> {
             Ok(named)
         };
         self.checks.iter().map(held).collect::<Result<_, _>>().map_err(StoreError::Damaged)
-    }
-}
-
-/// Statements, and how far each has been checked against the ledger.
-struct StatementChecks<'a> {
-    statements: &'a [Statement],
-    states: Vec<StatementState>,
-    /// SHA-256 of the ledger's id.
-    ledger: [u8; 32],
-    footing: Footing,
-}
-
-/// The result of checking one statement.
-#[derive(Clone, Copy)]
-enum StatementState {
-    /// No batch that matches it has been read.
-    Open,
-    /// The ledger holds what it states.
-    Held,
-    /// The totals agree; it is true if this is a checkpoint of the ledger.
-    Of(NamedCheckpoint),
-}
-
-impl<'a> StatementChecks<'a> {
-    fn new(statements: &'a [Statement], ledger: [u8; 32], footing: Footing) -> Self {
-        Self { statements, states: vec![StatementState::Open; statements.len()], ledger, footing }
-    }
-
-    /// A 40 states the account directly after its own 30, which may be in the middle of a batch.
-    fn check_record(&mut self, accounts: &Accounts, added: &Added, seen: &Seen<'_>) {
-        let id = accounts.id(added.account).map(Subject::Account);
-        self.check((seen.batch, seen.chain, seen.time), |statement| {
-            let count = u128::from(added.first_seq.get()) + added.amounts.len() as u128 - 1;
-            let holds = Some(statement.subject) == id
-                && (statement.count, statement.sum) == (count, added.sum);
-            holds.then_some(StatementState::Held)
-        });
-    }
-
-    fn check_batch(&mut self, accounts: &Accounts, seen: &Seen<'_>, trail: &Trail) {
-        // The earlier release named no checkpoints. If all batches are kept, the totals are proven
-        // without a name.
-        let is_unnamed = seen.version == SegmentVersion::One
-            && trail.is_silent()
-            && self.footing == Footing::Beginning;
-        self.check((seen.batch, seen.chain, seen.time), |statement| {
-            let state = compare(accounts, statement)?;
-            Some(if is_unnamed { StatementState::Held } else { state })
-        });
-    }
-
-    /// Checks the statements as of the base, whose batch may not be kept.
-    fn check_base(&mut self, base: &Base) {
-        if base.slices.end == base.start.batch {
-            self.check((base.start.batch, base.start.chain, base.time), |statement| {
-                compare(&base.accounts, statement)
-            });
-        }
-    }
-
-    /// Checks the open statements as of one batch; `None` from `holds` leaves a statement open.
-    fn check(
-        &mut self,
-        (batch, chain, time): (Batch, Chain, Timestamp),
-        holds: impl Fn(&Statement) -> Option<StatementState>,
-    ) {
-        for (statement, state) in self.statements.iter().zip(&mut self.states) {
-            let is_there =
-                (statement.batch, statement.chain, statement.time) == (batch, chain, time);
-            let is_own = statement.ledger.is_none_or(|ledger| ledger == self.ledger);
-            if is_there
-                && is_own
-                && matches!(state, StatementState::Open)
-                && let Some(found) = holds(statement)
-            {
-                *state = found;
-            }
-        }
-    }
-
-    /// The first statement that the ledger does not hold is an error. `agreeing` are the kept
-    /// checkpoints, which agree with the journal.
-    fn finish(&self, trail: &Trail, agreeing: &[NamedCheckpoint]) -> Result<(), VerifyError> {
-        for (index, (statement, state)) in self.statements.iter().zip(&self.states).enumerate() {
-            let is_base = |named: &NamedCheckpoint| match &self.footing {
-                Footing::Beginning => false,
-                Footing::Named { checkpoint, .. } | Footing::Unproven(checkpoint) => {
-                    is_same(checkpoint, named)
-                }
-            };
-            let is_named = |named: &NamedCheckpoint| {
-                trail.all().chain(agreeing).any(|there| is_same(there, named))
-            };
-            let why = match state {
-                StatementState::Held => continue,
-                StatementState::Of(named) if is_base(named) || is_named(named) => continue,
-                StatementState::Of(_) => {
-                    "no batch that is kept names a checkpoint of that digest: totals agree, \
-                     accounts may not"
-                }
-                StatementState::Open
-                    if statement.ledger.is_some_and(|ledger| ledger != self.ledger) =>
-                {
-                    "it is of another ledger"
-                }
-                StatementState::Open => {
-                    "this ledger does not hold what it states: its batch is missing, older than \
-                     what is kept, or another"
-                }
-            };
-            return Err(VerifyError::Receipt { index, why: why.into() });
-        }
-        Ok(())
-    }
-}
-
-/// Whether this is the checkpoint of a receipt, which does not state where the checkpoint begins.
-fn is_same(there: &NamedCheckpoint, stated: &NamedCheckpoint) -> bool {
-    (there.end, there.digest) == (stated.end, stated.digest)
-}
-
-/// Compares a statement with the accounts; `None` if they differ.
-fn compare(accounts: &Accounts, statement: &Statement) -> Option<StatementState> {
-    match statement.subject {
-        Subject::Account(id) => {
-            let account = accounts.find(&id).and_then(|number| accounts.get(number))?;
-            let standing = account.standing();
-            let stands =
-                (statement.count, statement.sum) == (standing.last_seq.get().into(), standing.sum);
-            stands.then_some(StatementState::Held)
-        }
-        // Of a ledger in a database, which this is not.
-        Subject::Shared(_) => None,
-        Subject::Checkpoint { accounts: count, digest } => {
-            let totals = accounts.totals();
-            let stands = (statement.count, statement.sum, count)
-                == (totals.count, totals.sum, totals.accounts);
-            let named = NamedCheckpoint { start: 0, end: statement.batch, digest };
-            stands.then_some(StatementState::Of(named))
-        }
     }
 }
 
@@ -586,7 +476,7 @@ fn sync_segment(disk: &dyn Disk, segment: u64) -> Result<(), StoreError> {
 }
 
 /// The bytes that a walk reads at most: of all segments. Damage is left for the walk to find.
-fn whole_bytes(disk: &dyn Disk, names: &FolderNames) -> Result<u64, StoreError> {
+pub(crate) fn whole_bytes(disk: &dyn Disk, names: &FolderNames) -> Result<u64, StoreError> {
     let len = |number: &u64| {
         let name = segment_name(*number);
         disk.open(&name).and_then(|file| file.len()).map_err(StoreError::disk(&name))

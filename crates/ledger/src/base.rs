@@ -81,7 +81,8 @@ impl Trail {
             | Record::Open { .. }
             | Record::Add(_)
             | Record::End(_)
-            | Record::Raise => {}
+            | Record::Raise
+            | Record::Raised { .. } => {}
         }
     }
 

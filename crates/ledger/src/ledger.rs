@@ -21,6 +21,10 @@ use crate::{
     Account, AccountId, AccountNumber, Operation, OperationOutcome, Refusal, Timestamp, Totals,
 };
 
+mod import;
+
+pub use import::ImportError;
+
 /// All accounts, in memory or in a folder.
 #[derive(Debug, Default)]
 pub struct Ledger {

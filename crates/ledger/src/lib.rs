@@ -11,8 +11,10 @@
 mod account;
 mod accounts;
 mod apply;
+mod arrival;
 pub mod audit;
 mod base;
+mod change;
 mod check;
 mod health;
 mod index;
@@ -28,8 +30,10 @@ mod totals;
 
 pub use account::{Account, AccountParts, Timestamp};
 pub use accounts::AccountSlice;
+pub use arrival::{Arrival, ArrivalError};
+pub use change::{AccountChange, ChangesError, Departure, changes};
 pub use health::Health;
-pub use ledger::{Ledger, Opened};
+pub use ledger::{ImportError, Ledger, Opened};
 pub use operation::{
     AccountId, AccountNumber, Opening, Operation, OperationOutcome, Proof, Refusal, Submission,
     Verdict,

@@ -112,7 +112,7 @@ pub fn restore(
 }
 
 /// A link stays where it is: the folder that it leads to is replaced.
-fn resolve(path: &Path) -> io::Result<PathBuf> {
+pub(crate) fn resolve(path: &Path) -> io::Result<PathBuf> {
     match fs::canonicalize(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(path.to_owned()),
         resolved => resolved,

@@ -744,6 +744,7 @@ impl TurnMember {
             Record::Account(_)
             | Record::End(_)
             | Record::Raise
+            | Record::Raised { .. }
             | Record::Checkpoint(_)
             | Record::Trim(_) => {}
         }
@@ -776,6 +777,7 @@ fn note_records(
             Record::Account(_)
             | Record::End(_)
             | Record::Raise
+            | Record::Raised { .. }
             | Record::Checkpoint(_)
             | Record::Trim(_) => continue,
         };

@@ -6,8 +6,9 @@ use std::fmt;
 use ddes_wire::{Amount, OverflowError, Sequence, SessionNumber, Total, saturating};
 use sha2::{Digest, Sha256};
 
+use crate::receipt::{Statement, Subject};
 use crate::store::{Chain, put_amounts, take_amounts};
-use crate::{Account, AccountId, Timestamp};
+use crate::{Account, AccountChange, AccountId, Timestamp};
 
 /// An account's name in the database: 32 bytes of an identity, or the 8 of a classic account.
 /// Ordered as the database orders bytes, so that all servers lock rows in one order.
@@ -96,20 +97,44 @@ impl SharedRow {
         let mut account = self.account;
         account.raise()?;
         let standing = account.standing();
-        let mut entry = HistoryEntry {
+        let change = AccountChange {
             id: self.id,
-            number: self.version + 1,
             time: now,
             session: account.newest_session(),
             first_seq: standing.last_seq.forward(1)?,
-            count: 0,
             amounts: Vec::new(),
             sum: standing.sum,
-            chain: self.chain,
         };
-        entry.chain = entry.chain_after(&self.chain);
+        let entry = self.entry(&change);
         let row = Self { version: entry.number, chain: entry.chain, account, ..*self };
         Ok((row, entry))
+    }
+
+    /// The row after a change that another store states, and the entry that says so. An error if
+    /// the change cannot follow.
+    pub fn changed(&self, change: &AccountChange) -> Result<(Self, HistoryEntry), EntryError> {
+        let entry = self.entry(change);
+        let mut audited = Audited { row: *self };
+        audited.take(&entry)?;
+        Ok((audited.row, entry))
+    }
+
+    /// A change as the next entry.
+    fn entry(&self, change: &AccountChange) -> HistoryEntry {
+        let mut entry = HistoryEntry {
+            id: self.id,
+            number: self.version + 1,
+            time: change.time,
+            session: change.session,
+            first_seq: change.first_seq,
+            count: 0,
+            amounts: Vec::new(),
+            sum: change.sum,
+            chain: self.chain,
+        };
+        entry.put(&change.amounts);
+        entry.chain = entry.chain_after(&self.chain);
+        entry
     }
 }
 
@@ -158,6 +183,32 @@ impl HistoryEntry {
     /// Its values; `None` if the bytes are not those of as many as it says.
     pub fn values(&self) -> Option<Vec<Amount>> {
         take_amounts(&self.amounts, self.count)
+    }
+
+    /// The change that it states; `None` if its values cannot be read.
+    pub fn change(&self) -> Option<AccountChange> {
+        let Self { id, time, session, first_seq, sum, .. } = *self;
+        Some(AccountChange { id, time, session, first_seq, amounts: self.values()?, sum })
+    }
+
+    /// Whether an account stood as a receipt states with this entry, or with a value of it.
+    pub fn holds(&self, statement: &Statement) -> bool {
+        let is_there = statement.subject == Subject::Shared(self.id)
+            && (statement.batch, statement.chain, statement.time)
+                == (self.number, self.chain, self.time);
+        is_there && self.stood(statement)
+    }
+
+    /// Whether an account had this count and sum with this entry, or with a value of it.
+    fn stood(&self, statement: &Statement) -> bool {
+        let next = u128::from(self.first_seq.get()) + u128::from(self.count);
+        let Some(count) = statement.count.checked_add(1) else { return false };
+        // The values after the stated one.
+        let Some(later) = next.checked_sub(count) else { return false };
+        let Some(values) = self.values() else { return false };
+        let is_of_this = later == 0 || later < values.len() as u128;
+        let rest = values.iter().rev().zip(0..later).map(|(value, _)| value.get());
+        is_of_this && rest.fold(self.sum.get(), i128::wrapping_sub) == statement.sum.get()
     }
 
     /// A batch has far fewer values than 2^32, where the count would stop and verifying would fail.

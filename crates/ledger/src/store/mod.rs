@@ -30,8 +30,8 @@ pub(crate) use heads::Heads;
 pub(crate) use journal::{Closed, Journal};
 pub(crate) use record::{FIXED_BYTES_MAX, VALUE_BYTES_MAX};
 pub(crate) use record::{
-    put_account, put_add, put_amounts, put_checkpoint, put_end, put_open, put_raise, put_trim,
-    take, take_amounts,
+    put_account, put_add, put_amounts, put_checkpoint, put_end, put_open, put_raise, put_raised,
+    put_trim, take, take_amounts,
 };
 pub(crate) use segment::{DATA, SegmentVersion, name as segment_name};
 pub(crate) use walk::{JournalEnd, Seen, Start, walk};

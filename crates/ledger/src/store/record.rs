@@ -27,6 +27,13 @@ pub enum Record {
     Checkpoint(NamedCheckpoint),
     /// Segments before this one may be deleted: they are older than the history that is kept.
     Trim(u64),
+    /// An account's session number became this one, in a store that raises each account by itself.
+    Raised {
+        /// The account.
+        account: AccountNumber,
+        /// Its newest session number since.
+        session: SessionNumber,
+    },
 }
 
 impl Record {
@@ -47,6 +54,7 @@ impl Record {
             Self::Raise => put_raise(bytes),
             Self::Checkpoint(named) => put_checkpoint(bytes, named),
             Self::Trim(segment) => put_trim(bytes, *segment),
+            Self::Raised { account, session } => put_raised(bytes, *account, *session),
         }
     }
 }
@@ -85,6 +93,7 @@ const RAISE: u8 = 5;
 const CLASSIC_ACCOUNT: u8 = 6;
 const CHECKPOINT: u8 = 7;
 const TRIM: u8 = 8;
+const RAISED: u8 = 9;
 
 /// The most bytes of an encoded number: 128 bits, 7 bits a byte.
 const NUMBER_BYTES_MAX: usize = 19;
@@ -109,7 +118,15 @@ pub(crate) fn put_account(bytes: &mut Vec<u8>, id: &AccountId) {
 }
 
 pub(crate) fn put_open(bytes: &mut Vec<u8>, account: AccountNumber, session: SessionNumber) {
-    RecordWriter::write(bytes, OPEN, 0, |record| {
+    put_session(bytes, OPEN, account, session);
+}
+
+pub(crate) fn put_raised(bytes: &mut Vec<u8>, account: AccountNumber, session: SessionNumber) {
+    put_session(bytes, RAISED, account, session);
+}
+
+fn put_session(bytes: &mut Vec<u8>, kind: u8, account: AccountNumber, session: SessionNumber) {
+    RecordWriter::write(bytes, kind, 0, |record| {
         record.put(number(account));
         record.put(session.get().into());
     });
@@ -269,6 +286,10 @@ pub(crate) fn take(bytes: &mut &[u8]) -> Option<Record> {
             Record::Checkpoint(NamedCheckpoint { start, end, digest: *digest })
         }
         TRIM => Record::Trim(take_u64(bytes)?),
+        RAISED => Record::Raised {
+            account: take_account(bytes)?,
+            session: SessionNumber::new(take_u64(bytes)?),
+        },
         _ => return None,
     })
 }
@@ -439,6 +460,7 @@ mod tests {
                 digest: [0xff; 32],
             }),
             Record::Trim(u64::MAX),
+            Record::Raised { account: classic, session },
         ];
         for record in records {
             let bytes = encoded(&record);
