@@ -34,8 +34,8 @@ pub(crate) use keys::{
     AuthorizeArgs, AuthorizeCommand, IdentityArgs, KeyCommand, RoleName, TrustCommand,
 };
 pub(crate) use ledger::{
-    BackupArgs, BooksArgs, ExportArgs, Format, InitArgs, LedgerCommand, LsArgs, RaiseArgs,
-    ReceiptArgs, RestoreArgs, TotalsArgs, VerifyArgs,
+    BackupArgs, BooksArgs, ExportArgs, Format, InitArgs, LedgerCommand, LsArgs, MigrateArgs,
+    RaiseArgs, ReceiptArgs, RestoreArgs, TotalsArgs, VerifyArgs,
 };
 pub(crate) use operation::{CheckArgs, DoctorArgs, GenerateCommand, Shell};
 pub(crate) use watch::{ApiArgs, DemoArgs, DemoClientArgs, TailArgs, TopArgs};

@@ -13,6 +13,7 @@ use crate::connection::{
 };
 use crate::keeper::run;
 use crate::place::{DatabaseUrl, Purpose, told};
+use crate::schema;
 
 /// Rows that are read at a time.
 const PART: u16 = 4096;
@@ -69,16 +70,25 @@ pub struct VerifiedHistory {
 pub struct HistoryReader {
     place: DatabaseUrl,
     ledger: [u8; 16],
+    purpose: Purpose,
 }
+
+/// Formats of a ledger that can be read: one that was moved away is evidence still.
+const READABLE: [i32; 2] = [schema::FORMAT, schema::MOVED];
 
 impl HistoryReader {
     /// Connects, and checks that there is a ledger of this release.
     pub fn open(place: &DatabaseUrl) -> Result<Self, AuditError> {
         let ledger = within(async {
             let link = DatabaseLink::open(place, Purpose::Audit).await?;
-            Ok(link.ledger().await?)
+            Ok(link.ledger_of(&READABLE).await?.0)
         })?;
-        Ok(Self { place: place.clone(), ledger })
+        Ok(Self { place: place.clone(), ledger, purpose: Purpose::Audit })
+    }
+
+    /// Reads the host that is written, whatever the state of the ledger is.
+    pub(crate) fn of_moving(place: &DatabaseUrl, ledger: [u8; 16]) -> Self {
+        Self { place: place.clone(), ledger, purpose: Purpose::Move }
     }
 
     /// The ledger's id.
@@ -89,7 +99,7 @@ impl HistoryReader {
     /// The totals over all accounts.
     pub fn totals(&self) -> Result<Totals, AuditError> {
         within(async {
-            let link = DatabaseLink::open(&self.place, Purpose::Audit).await?;
+            let link = DatabaseLink::open(&self.place, self.purpose).await?;
             Ok(crate::questions::totals(&link).await?)
         })
     }
@@ -97,7 +107,7 @@ impl HistoryReader {
     /// All accounts in the order of their keys; `take` returns whether to go on.
     pub fn accounts(&self, take: &mut dyn FnMut(&SharedRow) -> bool) -> Result<(), AuditError> {
         within(async {
-            let mut link = DatabaseLink::open(&self.place, Purpose::Audit).await?;
+            let mut link = DatabaseLink::open(&self.place, self.purpose).await?;
             let snapshot = snapshot(&mut link).await?;
             let sql = format!("{ACCOUNTS} WHERE version > 0 ORDER BY account");
             let mut rows = RowParts::new(&snapshot, &sql, &[], account_row).await?;
@@ -113,7 +123,7 @@ impl HistoryReader {
     /// One account; `None` if it never had a session.
     pub fn account(&self, id: &AccountId) -> Result<Option<SharedRow>, AuditError> {
         within(async {
-            let mut link = DatabaseLink::open(&self.place, Purpose::Audit).await?;
+            let mut link = DatabaseLink::open(&self.place, self.purpose).await?;
             let snapshot = snapshot(&mut link).await?;
             let key = RowKey::from(id);
             let key = key.as_bytes();
@@ -164,7 +174,7 @@ impl HistoryReader {
         take: &mut dyn FnMut(&HistoryEntry) -> bool,
     ) -> Result<(), AuditError> {
         within(async {
-            let mut link = DatabaseLink::open(&self.place, Purpose::Audit).await?;
+            let mut link = DatabaseLink::open(&self.place, self.purpose).await?;
             let snapshot = snapshot(&mut link).await?;
             let key = id.map(RowKey::from);
             let key = key.as_ref().map(RowKey::as_bytes);
@@ -184,15 +194,15 @@ impl HistoryReader {
     }
 
     /// Computes every account anew from its history, and compares rows and chains with that. `step`
-    /// hears of each entry; `row` of each account that passes.
+    /// hears of each entry that passes, and `row` of each account; both return whether to go on.
     pub fn verify(
         &self,
-        step: &mut dyn FnMut(&HistoryEntry),
-        row: &mut dyn FnMut(&SharedRow),
+        step: &mut dyn FnMut(&HistoryEntry) -> bool,
+        row: &mut dyn FnMut(&SharedRow) -> bool,
     ) -> Result<VerifiedHistory, AuditError> {
         within(async {
-            let mut link = DatabaseLink::open(&self.place, Purpose::Audit).await?;
-            let ledger = link.ledger().await?;
+            let mut link = DatabaseLink::open(&self.place, self.purpose).await?;
+            let ledger = self.ledger;
             let snapshot = snapshot(&mut link).await?;
             let rows = format!("{ACCOUNTS} ORDER BY account");
             let mut rows = RowParts::new(&snapshot, &rows, &[], account_row).await?;
@@ -212,8 +222,10 @@ impl HistoryReader {
                         next = Some(entry);
                         break;
                     }
-                    step(&entry);
                     audited.take(&entry)?;
+                    if !step(&entry) {
+                        return Err(AuditError::Stopped);
+                    }
                     verified.entries += 1;
                     verified.time = verified.time.max(entry.time);
                     next = history.next(&snapshot).await?;
@@ -223,7 +235,9 @@ impl HistoryReader {
                 audited.compare(&found)?;
                 if found.version > 0 {
                     verified.totals.include(&found.account);
-                    row(&found);
+                    if !row(&found) {
+                        return Err(AuditError::Stopped);
+                    }
                 }
             }
             match next {

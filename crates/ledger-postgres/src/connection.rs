@@ -57,12 +57,20 @@ impl DatabaseError {
 }
 
 /// What a database must be.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Demands {
     /// The ledger that it must hold; `None` takes any.
     pub(crate) ledger: Option<[u8; 16]>,
     /// Whether a commit must wait for a standby.
     pub(crate) standby: bool,
+    /// The formats that it may have.
+    pub(crate) formats: &'static [i32],
+}
+
+impl Default for Demands {
+    fn default() -> Self {
+        Self { ledger: None, standby: false, formats: &[schema::FORMAT] }
+    }
 }
 
 /// What a database is.
@@ -194,7 +202,7 @@ impl DatabaseLink {
         settings.check(place, demands, &mut warnings)?;
         let tables = self.client.query(schema::TABLES, &[]);
         check_tables(&self.within(STATEMENT_MAX, tables).await.map_err(gone)?, &mut warnings)?;
-        let ledger = self.ledger().await?;
+        let (ledger, _) = self.ledger_of(demands.formats).await?;
         if demands.ledger.is_some_and(|wanted| wanted != ledger) {
             return Err(DatabaseError::OtherLedger { found: ledger });
         }
@@ -210,6 +218,8 @@ impl DatabaseLink {
     ) -> Result<bool, DatabaseError> {
         let settings = self.settings().await?;
         settings.check(place, demands, &mut Vec::new())?;
+        // It may have been moved away.
+        self.ledger_of(demands.formats).await?;
         Ok(!settings.standby_names.is_empty())
     }
 
@@ -230,8 +240,11 @@ impl DatabaseLink {
         })
     }
 
-    /// The id of the ledger that the database holds.
-    pub(crate) async fn ledger(&self) -> Result<[u8; 16], DatabaseError> {
+    /// The id of the ledger that the database holds, and its format, which must be one of these.
+    pub(crate) async fn ledger_of(
+        &self,
+        formats: &[i32],
+    ) -> Result<([u8; 16], i32), DatabaseError> {
         let gone = |DatabaseTrouble(why)| DatabaseError::Unreachable(why);
         let query = self.client.query_one(schema::IS_THERE, &[]);
         let found = self.within(STATEMENT_MAX, query).await.map_err(gone)?;
@@ -249,18 +262,38 @@ impl DatabaseLink {
             }
         };
         let format: i32 = get(row, 1).map_err(gone)?;
-        if format != schema::FORMAT {
-            let what = format!("the ledger has the format {format}, of another release");
-            return Err(DatabaseError::unfit(what, "run the release that made it, or a newer one"));
+        if !formats.contains(&format) {
+            return Err(of_format(format));
         }
         let id: Vec<u8> = get(row, 0).map_err(gone)?;
-        id.try_into().map_err(|_| {
+        let id = id.try_into().map_err(|_| {
             DatabaseError::unfit(
                 "the ledger's id is not 16 bytes",
                 "ddes ledger init in a new database",
             )
-        })
+        })?;
+        Ok((id, format))
     }
+}
+
+/// A ledger that may not be used as it is.
+fn of_format(format: i32) -> DatabaseError {
+    let (what, next) = match format {
+        schema::FILLING => (
+            "another store is being moved to this database, and not all of it is there".into(),
+            "wait for ddes ledger migrate, or run it again if it was cut off",
+        ),
+        schema::MOVED => (
+            "its ledger was moved to another store, and goes on there".into(),
+            "--ledger with that one. To go on with this one, and give up what was counted there: \
+             UPDATE ddes_ledger SET format = 1; ALTER TABLE ddes_history DROP CONSTRAINT ddes_moved",
+        ),
+        _ => (
+            format!("the ledger has the format {format}, of another release"),
+            "run the release that made it, or a newer one",
+        ),
+    };
+    DatabaseError::unfit(what, next)
 }
 
 /// A value of a row.

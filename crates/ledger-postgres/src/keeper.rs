@@ -117,7 +117,7 @@ impl PostgresKeeper {
         place: DatabaseUrl,
         options: PostgresOptions,
     ) -> Result<(Self, FoundDatabase), DatabaseError> {
-        let demands = Demands { ledger: None, standby: options.require_standby };
+        let demands = Demands { standby: options.require_standby, ..Demands::default() };
         let found = run(async {
             DatabaseLink::open(&place, Purpose::Write).await?.check(&place, demands).await
         })
@@ -153,7 +153,11 @@ impl AccountKeeper for PostgresKeeper {
             inboxes.push(inbox);
         }
         let (questions, asked) = mpsc::unbounded_channel();
-        let demands = Demands { ledger: Some(self.ledger), standby: self.options.require_standby };
+        let demands = Demands {
+            ledger: Some(self.ledger),
+            standby: self.options.require_standby,
+            ..Demands::default()
+        };
         let (place, options) = (self.place.clone(), self.options);
         let counters = Arc::clone(&self.counters);
         let news: Arc<dyn Fn(News) + Send + Sync> = news.into();

@@ -13,7 +13,8 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 
-use crate::password;
+use crate::password::{self, PasswordError};
+use crate::service::DatabaseService;
 
 /// How long one host may take to accept a connection.
 const CONNECT_MAX: Duration = Duration::from_secs(2);
@@ -26,6 +27,7 @@ pub struct DatabaseUrl {
     config: Config,
     shown: String,
     passfile: Option<PathBuf>,
+    service: Option<DatabaseService>,
     tls: Option<Arc<ClientConfig>>,
     commit: &'static str,
 }
@@ -39,6 +41,8 @@ pub(crate) enum Purpose {
     Ask,
     /// To read, from a standby too.
     Audit,
+    /// To read or write all of a ledger that nobody else writes: without time limits.
+    Move,
 }
 
 /// How long a question to all accounts may take.
@@ -61,6 +65,8 @@ impl DatabaseUrlError {
 }
 
 const FORM: &str = "--ledger postgres://USER@HOST:5432,HOST:5432/DATABASE";
+const SERVICE: &str =
+    "~/.pg_service.conf, or the file of PGSERVICEFILE, readable by its user alone";
 
 impl DatabaseUrl {
     /// Whether a text names a database rather than a folder.
@@ -75,13 +81,19 @@ impl DatabaseUrl {
             Some((place, query)) => (place, query),
             None => (url, ""),
         };
-        let UrlParameters { mode, roots, passfile, commit, kept } = UrlParameters::parse(query)?;
+        let UrlParameters { mode, roots, passfile, service, commit, kept } =
+            UrlParameters::parse(query)?;
         let rest = format!("{place}?{}", kept.join("&"));
         let mut config: Config = rest.parse().map_err(|error: tokio_postgres::Error| {
             DatabaseUrlError::new(format!("the URL cannot be read: {}", told(&error)), FORM)
         })?;
         if config.get_password().is_some() {
             return Err(password_in_url());
+        }
+        let of_service = |PasswordError(what)| DatabaseUrlError::new(what, SERVICE);
+        let service = service.map(DatabaseService::named).transpose().map_err(of_service)?;
+        if let Some(service) = &service {
+            service.complete(&mut config).map_err(of_service)?;
         }
         if config.get_user().is_none() {
             return Err(DatabaseUrlError::new("the URL names no user", FORM));
@@ -104,7 +116,7 @@ impl DatabaseUrl {
         if config.get_application_name().is_none() {
             config.application_name("ddes");
         }
-        Ok(Self { config, shown: url.to_owned(), passfile, tls, commit })
+        Ok(Self { config, shown: url.to_owned(), passfile, service, tls, commit })
     }
 
     /// Whether nothing but this machine is between a server and the database.
@@ -145,7 +157,7 @@ impl DatabaseUrl {
     }
 
     /// The settings of a connection. The password is read anew each time: it may have changed.
-    pub(crate) fn config(&self, purpose: Purpose) -> Result<Config, password::PasswordError> {
+    pub(crate) fn config(&self, purpose: Purpose) -> Result<Config, PasswordError> {
         let mut config = self.config.clone();
         let (options, attributes) = match purpose {
             Purpose::Write => (
@@ -163,9 +175,18 @@ impl DatabaseUrl {
             Purpose::Audit => {
                 ("-c default_transaction_read_only=on".to_owned(), TargetSessionAttrs::Any)
             }
+            Purpose::Move => (
+                format!("-c synchronous_commit={} -c lock_timeout=10s", self.commit),
+                TargetSessionAttrs::ReadWrite,
+            ),
         };
         config.options(options).target_session_attrs(attributes);
-        if let Some(found) = password::find(&config, self.passfile.as_deref())? {
+        let of_service = self.service.as_ref().map(DatabaseService::password).transpose()?;
+        let found = match of_service.flatten() {
+            Some(found) => Some(found),
+            None => password::find(&config, self.passfile.as_deref())?,
+        };
+        if let Some(found) = found {
             config.password(found.as_bytes());
         }
         Ok(config)
@@ -177,6 +198,7 @@ struct UrlParameters<'a> {
     mode: Option<&'a str>,
     roots: Option<PathBuf>,
     passfile: Option<PathBuf>,
+    service: Option<&'a str>,
     commit: &'static str,
     /// Those that the client takes as they are.
     kept: Vec<&'a str>,
@@ -184,8 +206,14 @@ struct UrlParameters<'a> {
 
 impl<'a> UrlParameters<'a> {
     fn parse(query: &'a str) -> Result<Self, DatabaseUrlError> {
-        let mut found =
-            Self { mode: None, roots: None, passfile: None, commit: "on", kept: Vec::new() };
+        let mut found = Self {
+            mode: None,
+            roots: None,
+            passfile: None,
+            service: None,
+            commit: "on",
+            kept: Vec::new(),
+        };
         for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
             let (name, value) = parameter.split_once('=').ok_or_else(|| {
                 DatabaseUrlError::new("a parameter of the URL is not NAME=VALUE", FORM)
@@ -194,6 +222,7 @@ impl<'a> UrlParameters<'a> {
                 "sslmode" => found.mode = Some(value),
                 "sslrootcert" => found.roots = Some(PathBuf::from(unescaped(value)?)),
                 "passfile" => found.passfile = Some(PathBuf::from(unescaped(value)?)),
+                "service" => found.service = Some(value),
                 "synchronous_commit" => found.commit = commit(value)?,
                 "password" => return Err(password_in_url()),
                 "host" | "hostaddr" | "port" | "dbname" | "user" | "application_name"
@@ -201,7 +230,7 @@ impl<'a> UrlParameters<'a> {
                 _ => {
                     let what = format!("`{name}` is not a parameter of this URL");
                     let next = "host, port, user, dbname, application_name, channel_binding, \
-                                sslmode, sslrootcert, passfile, synchronous_commit";
+                                sslmode, sslrootcert, passfile, service, synchronous_commit";
                     return Err(DatabaseUrlError::new(what, next));
                 }
             }

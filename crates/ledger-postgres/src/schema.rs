@@ -55,6 +55,15 @@ COMMIT;
 
 /// What a program of this release reads and writes.
 pub(crate) const FORMAT: i32 = 1;
+/// A ledger that another store is filling, and that is not whole yet.
+pub(crate) const FILLING: i32 = 0;
+/// A ledger that went to another store. It is evidence: its history stays to be read.
+pub(crate) const MOVED: i32 = -1;
+
+/// Refuses every further entry, and with it everything that would be acknowledged.
+pub(crate) const CLOSE: &str = "\
+ALTER TABLE ddes_history DROP CONSTRAINT IF EXISTS ddes_moved, \
+ ADD CONSTRAINT ddes_moved CHECK (false) NOT VALID";
 
 /// A name in SQL.
 fn quoted(name: &str) -> String {

@@ -16,6 +16,7 @@ Examples:
   ddes ledger verify
   ddes ledger verify --ledger /backup/monday
   ddes ledger verify --receipt anna.receipt --server-key server.pub
+  ddes ledger verify --moved --receipt anna.receipt      after ddes ledger migrate
 
 Damage is exit code 5, and names file, offset and batch.")]
     Verify(VerifyArgs),
@@ -80,6 +81,19 @@ Session numbers grow by 2^32. Totals stay as they are. What was counted after th
 clients with an outbox notice, and stop with exit code 5. `ddes ledger restore` does this by itself
 for a ledger in a folder.")]
     Raise(RaiseArgs),
+    /// Move a ledger from a folder to PostgreSQL, or back, with its whole history
+    #[command(after_help = "\
+Examples:
+  ddes ledger migrate ~/.local/share/ddes/ledger postgres://owner@db1/ddes
+  ddes ledger migrate postgres://owner@db1/ddes /srv/ddes/ledger
+
+The tables of the database are there, and empty: `ddes ledger init --run`. The user of the URL owns
+them. Stop the servers first. Cut off at any point, the same command goes on from there.
+
+Every total is compared. Session numbers grow by 2^32, so that none is given out twice. What was
+moved stays where it was, as evidence: it can be verified, and no server takes it.
+Receipts of before: ddes ledger verify --moved --receipt FILE")]
+    Migrate(MigrateArgs),
     /// Sign a receipt for a total, or check one
     #[command(after_help = "\
 Examples:
@@ -134,6 +148,10 @@ pub(crate) struct VerifyArgs {
     /// Key that must have signed the receipts: a line, or a file [default: this home's server]
     #[arg(long, value_name = "KEY|FILE", requires = "receipt")]
     pub(crate) server_key: Option<String>,
+    /// Hold receipts by count and sum: the ledger was moved between stores since, which has other
+    /// batches
+    #[arg(long, requires = "receipt")]
+    pub(crate) moved: bool,
     #[command(flatten)]
     pub(crate) books: BooksArgs,
 }
@@ -237,6 +255,20 @@ pub(crate) struct RaiseArgs {
     pub(crate) books: BooksArgs,
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct MigrateArgs {
+    /// The ledger's folder, or the URL of its database
+    #[arg(value_name = "FROM", value_parser = place())]
+    pub(crate) from: PathBuf,
+    /// Where it goes: a database, or a folder that is empty or not there
+    #[arg(value_name = "TO", value_parser = place())]
+    pub(crate) to: PathBuf,
+    #[command(flatten)]
+    pub(crate) home: HomeArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
 impl LedgerCommand {
     /// Whether programs read the output.
     pub(crate) fn is_json(&self) -> bool {
@@ -249,6 +281,7 @@ impl LedgerCommand {
             Self::Backup(args) => args.books.output.json,
             Self::Init(args) => args.books.output.json,
             Self::Raise(args) => args.books.output.json,
+            Self::Migrate(args) => args.output.json,
             Self::Restore(args) => args.books.output.json,
             Self::Receipt(args) => args.books.output.json,
         }

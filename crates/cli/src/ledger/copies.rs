@@ -60,17 +60,7 @@ pub(super) fn restore(args: &RestoreArgs) -> Result<(), Failure> {
     let output = &args.books.output;
     let from = folder::look(&args.from)?;
     if folder::is_mount_point(&path) {
-        return Err(Failure::new(
-            Code::Usage,
-            format!(
-                "{} is a mount point, which nothing else can take the place of",
-                path.display()
-            ),
-        )
-        .next(format!(
-            "--ledger {}/ledger, a folder below it, here and for ddes serve",
-            path.display()
-        )));
+        return Err(folder::mount_point(&path));
     }
     let now = crate::screen::time(SystemTime::now());
     let now = u64::try_from(now.as_microsecond()).map_or_else(|_| Timestamp::default(), Timestamp);

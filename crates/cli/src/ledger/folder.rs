@@ -115,6 +115,14 @@ pub(super) fn is_mount_point(path: &Path) -> bool {
     })
 }
 
+/// A place that a whole folder is to take.
+pub(super) fn mount_point(path: &Path) -> Failure {
+    let shown = path.display();
+    let what = format!("{shown} is a mount point, which nothing else can take the place of");
+    Failure::new(Code::Usage, what)
+        .next(format!("{shown}/ledger, a folder below it, here and as --ledger of ddes serve"))
+}
+
 /// Another process has the ledger.
 pub(crate) fn in_use(path: &Path) -> Failure {
     Failure::new(Code::No, format!("the ledger {} is in use by another process", path.display()))

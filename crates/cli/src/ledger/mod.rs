@@ -6,6 +6,7 @@ mod database;
 mod export;
 mod folder;
 mod known;
+mod migrate;
 mod receipt;
 mod shared;
 mod totals;
@@ -23,11 +24,13 @@ use crate::failure::Failure;
 pub(crate) use database::{database, of_connect};
 pub(crate) use folder::{in_use, of_store, unusable};
 pub(crate) use known::{KnownLedgers, LedgerName};
+pub(crate) use migrate::refuse_moved;
 pub(crate) use receipt::check_receipt;
 pub(crate) use totals::with_totals;
 
-/// A bar is moved after so many bytes.
+/// A bar is moved after so many bytes, or accounts.
 const STEP_BYTES: u64 = 1 << 18;
+const STEP_ACCOUNTS: u64 = 1 << 10;
 
 pub(crate) fn run(command: &LedgerCommand) -> Result<(), Failure> {
     match command {
@@ -40,6 +43,7 @@ pub(crate) fn run(command: &LedgerCommand) -> Result<(), Failure> {
         LedgerCommand::Receipt(args) => receipt::run(args),
         LedgerCommand::Init(args) => shared::init(args),
         LedgerCommand::Raise(args) => shared::raise(args),
+        LedgerCommand::Migrate(args) => migrate::run(args),
     }
 }
 
@@ -47,6 +51,17 @@ pub(crate) fn run(command: &LedgerCommand) -> Result<(), Failure> {
 fn watched<T>(is_quiet: bool, what: &'static str, act: impl FnOnce(ReadProgress<'_>) -> T) -> T {
     let mut bar = Bar::new(is_quiet, what);
     act(&mut |bytes, whole| bar.show(bytes, whole))
+}
+
+/// Does something that goes through accounts, under a bar where somebody watches.
+fn watched_accounts<T>(
+    is_quiet: bool,
+    what: &'static str,
+    act: impl FnOnce(ReadProgress<'_>) -> T,
+) -> T {
+    let mut bar = Bar::of(is_quiet, what, "{msg} {wide_bar} {pos}/{len} accounts {eta} left");
+    bar.step = STEP_ACCOUNTS;
+    act(&mut |accounts, whole| bar.show(accounts, whole))
 }
 
 /// The same for several such things in a row, each under a bar of its own.
@@ -69,28 +84,33 @@ fn watched_steps<S: Copy + PartialEq, T>(
 /// How far something has come, on standard error. It is cleared when this is dropped.
 struct Bar {
     bar: ProgressBar,
-    /// Not moved before so many bytes.
+    step: u64,
+    /// Not moved before so many.
     next: u64,
 }
 
 impl Bar {
     fn new(is_quiet: bool, what: &'static str) -> Self {
+        Self::of(is_quiet, what, "{msg} {wide_bar} {binary_bytes}/{binary_total_bytes} {eta} left")
+    }
+
+    fn of(is_quiet: bool, what: &'static str, template: &str) -> Self {
         let is_shown = !is_quiet && std::io::stderr().is_terminal();
         let target =
             if is_shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let template = "{msg} {wide_bar} {binary_bytes}/{binary_total_bytes} {eta} left";
         let style =
             ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar =
             ProgressBar::with_draw_target(Some(0), target).with_style(style).with_message(what);
-        Self { bar, next: 0 }
+        Self { bar, step: STEP_BYTES, next: 0 }
     }
 
+    /// `bytes` of `whole`, or accounts.
     fn show(&mut self, bytes: u64, whole: u64) {
         if bytes >= self.next {
             self.bar.set_length(whole);
             self.bar.set_position(bytes);
-            self.next = bytes + STEP_BYTES;
+            self.next = bytes + self.step;
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ddes_ledger::audit::{Counted, name_of};
+use ddes_ledger::audit::{Counted, HeldBy, name_of};
 use ddes_ledger::shared::{HistoryEntry, SharedRow};
 use ddes_ledger::{AccountId, Statement, Subject, Totals};
 use ddes_ledger_postgres::audit::{AuditError, HistoryReader};
@@ -11,7 +11,7 @@ use ddes_wire::shown::hex;
 use ddes_wire::{Sequence, Total};
 
 use super::database::{database, name, of_connect};
-use super::{account, shown_time, verify, watched};
+use super::{account, shown_time, verify, watched_accounts};
 use crate::args::{BooksArgs, InitArgs, RaiseArgs, ReceiptArgs};
 use crate::failure::{Code, Failure};
 use crate::home::{self, Home};
@@ -146,22 +146,36 @@ impl SharedBooks {
         &self,
         statements: &[Statement],
         files: &[PathBuf],
+        held_by: HeldBy,
     ) -> Result<Line, Failure> {
         let own = name_of(&self.reader.ledger());
         let mut held = vec![false; statements.len()];
-        let verified = watched(self.is_quiet, "Verifying", |_| {
+        let is_moved = held_by == HeldBy::Total;
+        let verified = watched_accounts(self.is_quiet, "Verifying", |progress| {
+            let (mut seen, accounts) = (0, self.reader.totals()?.accounts);
             let mut step = |entry: &HistoryEntry| {
                 for (statement, held) in statements.iter().zip(&mut held) {
-                    *held |= statement.ledger.is_none_or(|ledger| ledger == own)
-                        && holds(entry, statement);
+                    let is_own = statement.ledger.is_none_or(|ledger| ledger == own);
+                    *held |=
+                        is_own && (entry.holds(statement) || is_moved && moved(entry, statement));
                 }
+                true
             };
-            self.reader.verify(&mut step, &mut |_| {})
+            self.reader.verify(&mut step, &mut |_| {
+                seen += 1;
+                progress(seen, accounts.max(seen));
+                true
+            })
         });
         let verified = verified.map_err(|error| self.failure(error))?;
         for (path, held) in files.iter().zip(&held) {
             if !held {
-                return Err(verify::not_held(path, "the ledger does not hold what it states"));
+                let why = if is_moved {
+                    "this ledger never stood so, or not by then"
+                } else {
+                    "the ledger does not hold what it states; --moved if it was moved since"
+                };
+                return Err(verify::not_held(path, why));
             }
         }
         let (totals, entries) = (&verified.totals, verified.entries);
@@ -209,18 +223,12 @@ fn sum_at(entry: &HistoryEntry, seq: u64) -> Option<Total> {
     counted(entry)?.iter().find(|counted| counted.seq.get() == seq).map(|counted| counted.sum)
 }
 
-/// Whether an account stood so with this entry, or with a value of it.
-fn holds(entry: &HistoryEntry, statement: &Statement) -> bool {
-    let is_there = statement.subject == Subject::Shared(entry.id)
-        && (statement.batch, statement.chain, statement.time)
-            == (entry.number, entry.chain, entry.time);
-    let Ok(count) = u64::try_from(statement.count) else { return false };
-    let last = entry.first_seq.get().saturating_add(entry.count.into());
-    let is_end = count.checked_add(1) == Some(last) && statement.sum == entry.sum;
-    is_there && (is_end || sum_at(entry, count) == Some(statement.sum))
+/// Whether an account stood so, as a receipt of a folder states it that the ledger was in before.
+fn moved(entry: &HistoryEntry, statement: &Statement) -> bool {
+    entry.change().is_some_and(|change| change.amounts_to(statement))
 }
 
-fn of_audit(place: &DatabaseUrl, flags: &str, error: AuditError) -> Failure {
+pub(super) fn of_audit(place: &DatabaseUrl, flags: &str, error: AuditError) -> Failure {
     match error {
         AuditError::Connect(error) => of_connect(place, error),
         AuditError::Failed(why) => {
@@ -271,7 +279,7 @@ pub(super) fn init(args: &InitArgs) -> Result<(), Failure> {
 pub(super) fn raise(args: &RaiseArgs) -> Result<(), Failure> {
     let why = "ddes ledger restore raises the session numbers of a folder";
     let place = meant(&args.books, "raise", why)?;
-    let raised = watched(args.books.output.quiet, "Raising", |progress| {
+    let raised = watched_accounts(args.books.output.quiet, "Raising", |progress| {
         ddes_ledger_postgres::raise(&place, progress)
     });
     let accounts = raised.map_err(|error| {

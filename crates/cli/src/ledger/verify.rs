@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ddes_ledger::Statement;
-use ddes_ledger::audit::{self, Footing, Verified, VerifyError};
+use ddes_ledger::audit::{self, Footing, HeldBy, Verified, VerifyError};
 use ddes_ledger::store::{Folder, StoreError};
 use ddes_wire::shown::hex;
 
@@ -21,14 +21,14 @@ pub(super) fn run(args: &VerifyArgs) -> Result<(), Failure> {
     if let Some(shared) = SharedBooks::look(&args.books)? {
         let statements = statements(args, &shared.home)?;
         let mut screen = Screen::of(&args.books.output);
-        screen.show(&shared.verify(&statements, &args.receipt)?)?;
+        screen.show(&shared.verify(&statements, &args.receipt, held_by(args))?)?;
         return show_held(&mut screen, args, &statements);
     }
     let books = Books::look(&args.books)?;
     let statements = statements(args, &books.home)?;
     let output = &args.books.output;
     let verified = watched(output.quiet, "Verifying", |progress| {
-        audit::verify(&books.folder, &statements, progress)
+        audit::verify_by(&books.folder, &statements, held_by(args), progress)
     });
     let verified = verified.map_err(|error| {
         let file = match &error {
@@ -41,6 +41,10 @@ pub(super) fn run(args: &VerifyArgs) -> Result<(), Failure> {
     let text = format!("{} is whole", books.path.display());
     screen.show(&line("verified", &text, &verified, &books.path))?;
     show_held(&mut screen, args, &statements)
+}
+
+fn held_by(args: &VerifyArgs) -> HeldBy {
+    if args.moved { HeldBy::Total } else { HeldBy::Batch }
 }
 
 /// The receipts that were asked about, if the server's key signed them.

@@ -52,6 +52,7 @@ pub(super) fn open(
             .or_next("--ledger DIR puts it elsewhere, --ledger memory nowhere")
     })?;
     let folder = folder.ok_or_else(|| ledger::in_use(&path))?;
+    ledger::refuse_moved(&path, &folder)?;
     if !args.new_ledger {
         known.refuse_other(&path, LedgerName::read(&path, &folder)?.as_ref())?;
     }

@@ -38,6 +38,7 @@ mod ledger;
 mod library;
 mod locks;
 mod lost_ledger;
+mod migrate;
 mod outboxes;
 mod output_faults;
 mod packaging;

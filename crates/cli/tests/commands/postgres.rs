@@ -2,7 +2,7 @@
 
 #[path = "../../../ledger-postgres/tests/support/postgres.rs"]
 #[allow(dead_code, reason = "each test uses a part")]
-mod cluster;
+pub(crate) mod cluster;
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
@@ -15,18 +15,18 @@ use serde_json::Value;
 use crate::{Running, ddes_at, folder, http, output, started};
 use cluster::{OWNER, Postgres, SERVER};
 
-const COUNT: u64 = 20_000;
-const SUM: u64 = COUNT * (COUNT + 1) / 2;
+pub(crate) const COUNT: u64 = 20_000;
+pub(crate) const SUM: u64 = COUNT * (COUNT + 1) / 2;
 
 /// A database with a ledger, and a home of servers and clients.
-struct PostgresWorld {
-    postgres: Postgres,
-    home: PathBuf,
-    url: String,
+pub(crate) struct PostgresWorld {
+    pub(crate) postgres: Postgres,
+    pub(crate) home: PathBuf,
+    pub(crate) url: String,
 }
 
 impl PostgresWorld {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let postgres = Postgres::start();
         let (home, owner) = (folder(), postgres.url(OWNER));
         let (code, out, error) =
@@ -36,50 +36,50 @@ impl PostgresWorld {
         Self { postgres, home, url }
     }
 
-    fn serve(&self, more: &[&str]) -> Running {
+    pub(crate) fn serve(&self, more: &[&str]) -> Running {
         self.trusted(started(self.serving("127.0.0.1:0", more)))
     }
 
-    fn serve_at(&self, address: &str) -> Running {
+    pub(crate) fn serve_at(&self, address: &str) -> Running {
         self.trusted(started(self.serving(address, &[])))
     }
 
     /// The server, whose key its clients know now.
-    fn trusted(&self, server: Running) -> Running {
+    pub(crate) fn trusted(&self, server: Running) -> Running {
         self.trust(&server.address);
         server
     }
 
-    fn trust(&self, address: &str) {
+    pub(crate) fn trust(&self, address: &str) {
         let (_, shown, _) =
             output(ddes_at(&self.home, &["key", "show", "--server-key", "--quiet"]));
         let added = ["trust", "add", address, shown.trim()];
         assert_eq!(output(ddes_at(&self.home, &added)).0, 0);
     }
 
-    fn serving(&self, address: &str, more: &[&str]) -> Command {
+    pub(crate) fn serving(&self, address: &str, more: &[&str]) -> Command {
         let flags = ["serve", "--json", "--frame-values", "50", "--listen", address];
         ddes_at(&self.home, &[&flags[..], &["--ledger", &self.url], more].concat())
     }
 
-    fn send(&self, server: &Running, arguments: &[&str]) -> Command {
+    pub(crate) fn send(&self, server: &Running, arguments: &[&str]) -> Command {
         let outbox = self.home.join("outbox").display().to_string();
         let flags = ["send", "-q", "--server", &server.address, "--outbox", &outbox];
         ddes_at(&self.home, &[&flags[..], arguments].concat())
     }
 
-    fn ledger(&self, arguments: &[&str]) -> (i32, String, String) {
+    pub(crate) fn ledger(&self, arguments: &[&str]) -> (i32, String, String) {
         output(ddes_at(&self.home, &[&["ledger"], arguments, &["--ledger", &self.url]].concat()))
     }
 
-    fn totals(&self) -> (String, String) {
+    pub(crate) fn totals(&self) -> (String, String) {
         let (code, out, error) = self.ledger(&["totals", "--json"]);
         assert_eq!(code, 0, "{error}");
         let totals: Value = serde_json::from_str(&out).unwrap();
         (totals["count"].as_str().unwrap().into(), totals["sum"].as_str().unwrap().into())
     }
 
-    fn numbers(&self) -> PathBuf {
+    pub(crate) fn numbers(&self) -> PathBuf {
         let path = self.home.join("numbers");
         let lines: String = (1..=COUNT).map(|number| format!("{number}\n")).collect();
         fs::write(&path, lines).unwrap();
@@ -87,7 +87,7 @@ impl PostgresWorld {
     }
 }
 
-fn from(mut command: Command, file: &Path) -> Command {
+pub(crate) fn from(mut command: Command, file: &Path) -> Command {
     command.stdin(File::open(file).unwrap());
     command
 }
@@ -379,6 +379,39 @@ fn a_password_is_in_a_file_that_nobody_else_reads() {
     fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
     let (code, _, error) = totals(&url);
     assert!(code == 1 && error.contains("chmod 600"), "{code} {error}");
+    fs::write(&file, "x".repeat((1 << 20) + 1)).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let (code, _, error) = totals(&url);
+    assert!(code == 1 && error.contains("more than 1048576 bytes"), "{code} {error}");
+
+    // A service has the address too, and a URL may say part of it otherwise.
+    let port = world.postgres.port;
+    let service = |text: &str, url: &str| {
+        let path = world.home.join("services");
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        let mut command = ddes_at(&world.home, &["ledger", "totals", "--ledger", url]);
+        command.env_remove("PGPASSFILE").env("HOME", &world.home).env("PGSERVICEFILE", &path);
+        output(command)
+    };
+    let whole = format!(
+        "[x]\nuser=y\n[ddes]\nhost=127.0.0.1\nport={port}\ndbname=ddes\nuser=ddes\npassword=hunter2\n"
+    );
+    for url in ["postgres://?service=ddes", "postgres://ddes@/ddes?service=ddes"] {
+        let (code, out, error) = service(&whole, url);
+        assert!(code == 0 && out.contains("count     0"), "{url}: {out}{error}");
+    }
+    assert_eq!(service(&whole.replace("hunter2", "wrong"), "postgres://?service=ddes").0, 3);
+    for (text, why) in [
+        (whole.replace("[ddes]", "[other]"), "there is no such section"),
+        (whole.replace("port=", "port=x"), "its port is not a number"),
+        (whole.replace("dbname=ddes", "dbname ddes"), "a line is not KEY=VALUE"),
+        (whole.replace("[ddes]\n", "[ddes]\nsslmode=prefer\n"), "`sslmode` is not read"),
+    ] {
+        let (code, out, error) = service(&text, "postgres://?service=ddes");
+        assert!(code == 2 && error.contains(why), "{text}: {code} {error}");
+        assert!(!(out + &error).contains("hunter2"));
+    }
 }
 
 #[test]
