@@ -1,6 +1,6 @@
 //! The project's chores: `cargo xtask test`, `tidy`, `bench`, `bench-compare`, `circuits`,
-//! `faults`, `crash`, `power`, `rot`, `sim`, `shared`, `instructions`, `loaded`, `mutants`,
-//! `fuzz`, `package`. Knows none of our crates' insides.
+//! `faults`, `crash`, `power`, `rot`, `sim`, `shared`, `migrate`, `instructions`, `loaded`,
+//! `mutants`, `fuzz`, `package`. Knows none of our crates' insides.
 
 mod bench;
 mod crash;
@@ -12,6 +12,7 @@ mod hardships;
 mod instructions;
 mod loaded;
 mod map;
+mod migrate;
 mod mutants;
 mod package;
 mod page;
@@ -43,6 +44,8 @@ usage: cargo xtask COMMAND
                        a world of clients, server and ledger with every fault, from a seed
   shared [--secs N] | --mutants
                        servers that fight for accounts in a PostgreSQL, through proxies that break connections
+  migrate [--accounts N]
+                       a ledger of a million accounts goes from its folder into a PostgreSQL and back
   loaded [RUNS]        the tests ten times beside a load of 16
   instructions         callgrind's counts under several secrets: they must be the same
   mutants [GROUP...] [--shard K/N] [--fresh] | --diff [COMMIT]
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         ["power", ref rest @ ..] => power::run(rest),
         ["loaded", ref rest @ ..] => loaded::run(rest),
         ["rot", ref rest @ ..] => rot::run(rest),
+        ["migrate", ref rest @ ..] => migrate::run(rest),
         ["sim", ref rest @ ..] => sim::run(rest),
         ["shared", ref rest @ ..] => shared::run(rest),
         ["fuzz", ref rest @ ..] => fuzz::run(rest),

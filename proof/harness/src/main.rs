@@ -1,11 +1,12 @@
-//! `ddes-harness`: what `cargo xtask crash`, `power` and `rot` start in addition to `ddes` itself.
-//! These are the clients, and the checks that read a ledger with its own library.
+//! `ddes-harness`: what `cargo xtask crash`, `power`, `rot` and `migrate` start in addition to
+//! `ddes` itself. These are the clients, and the checks that read a ledger with its own library.
 //!
 //! ```text
 //! ddes-harness couriers SERVER SERVER-KEY FOLDER CLIENTS CHUNK-MAX PAUSE-MS durable|memory
 //! ddes-harness books LEDGER CLIENTS
 //! ddes-harness power TRACE LEDGER CLIENTS IMAGES SEED whole|none|late
 //! ddes-harness rot MEGABYTES FLIPS CUTS SEED honest|forged
+//! ddes-harness migrate DDES FOLDER ACCOUNTS
 //! ```
 //!
 //! `books` verifies a ledger and prints `account CLIENT LAST-SEQ` for each client of `couriers`; a
@@ -13,8 +14,12 @@
 //! `couriers` is 5 if an outbox objects to the ledger.
 
 mod books;
+#[path = "../../../crates/ledger-postgres/tests/support/postgres.rs"]
+#[allow(dead_code, clippy::unwrap_used, clippy::panic, reason = "a part of it, shared with tests")]
+mod cluster;
 mod couriers;
 mod image;
+mod migrate;
 mod power;
 mod rot;
 mod trace;
@@ -30,7 +35,11 @@ fn main() -> ExitCode {
         ["books", ledger, clients] => books::run(ledger, clients),
         ["power", ref rest @ ..] => power::run(rest),
         ["rot", ref rest @ ..] => rot::run(rest),
-        _ => Err("usage: ddes-harness couriers | books | power | rot …; see its source".into()),
+        ["migrate", ref rest @ ..] => migrate::run(rest),
+        _ => {
+            Err("usage: ddes-harness couriers | books | power | rot | migrate …; see its source"
+                .into())
+        }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
