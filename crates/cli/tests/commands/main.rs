@@ -23,6 +23,7 @@ mod doctor;
 mod durability;
 mod exactly_once;
 mod explain;
+mod failover;
 mod fake_api;
 mod files;
 mod floods;

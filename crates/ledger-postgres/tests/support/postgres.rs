@@ -24,13 +24,7 @@ pub(crate) struct Postgres {
 impl Postgres {
     /// A cluster with an empty database `ddes`.
     pub(crate) fn start() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("ddes-pg-{}-{number}", std::process::id()));
-        fs::create_dir(&folder).unwrap();
-        if is_root() {
-            run(Command::new("chown").args(["postgres:", &folder.display().to_string()]));
-        }
+        let folder = own_folder();
         let data = folder.join("data").display().to_string();
         run(program("initdb").args(["--pgdata", &data, "--username", OWNER]).args([
             "--auth=trust",
@@ -43,6 +37,50 @@ impl Postgres {
         postgres.launch(&[]);
         postgres.sql("postgres", "CREATE DATABASE ddes");
         postgres
+    }
+
+    /// A standby of it, which has all that it has by now.
+    pub(crate) fn standby(&self) -> Self {
+        let folder = own_folder();
+        let data = folder.join("data").display().to_string();
+        run(program("pg_basebackup")
+            .args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", OWNER, "-D", &data])
+            .args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync"]));
+        let mut standby = Self { folder, port: free_port(), child: None };
+        standby.launch(&[]);
+        standby
+    }
+
+    /// Changes a setting while it runs, and waits until it is in force.
+    pub(crate) fn set(&self, name: &str, value: &str) {
+        self.sql("postgres", &format!("ALTER SYSTEM SET {name} = '{value}'"));
+        self.sql("postgres", "SELECT pg_reload_conf()");
+        self.until(&format!("SELECT current_setting('{name}') = '{value}'"));
+    }
+
+    /// Makes it wait for its standby with each commit.
+    pub(crate) fn wait_for_standby(&self) {
+        self.set("synchronous_standby_names", "*");
+        self.until("SELECT EXISTS (SELECT FROM pg_stat_replication WHERE sync_state = 'sync')");
+    }
+
+    /// Waits until a question is answered by true.
+    pub(crate) fn until(&self, question: &str) {
+        self.until_in("postgres", question);
+    }
+
+    /// The same of a database.
+    pub(crate) fn until_in(&self, database: &str, question: &str) {
+        let begin = Instant::now();
+        while self.sql(database, question) != "t" {
+            assert!(begin.elapsed() < Duration::from_secs(60), "not so: {question}");
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// The process that all others of it are children of.
+    pub(crate) fn process(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
     }
 
     /// Starts the cluster's server, with more settings.
@@ -121,6 +159,18 @@ impl Drop for Postgres {
         self.signal("QUIT");
         fs::remove_dir_all(&self.folder).unwrap_or(());
     }
+}
+
+/// A new folder that the cluster's user owns.
+fn own_folder() -> PathBuf {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let folder = std::env::temp_dir().join(format!("ddes-pg-{}-{number}", std::process::id()));
+    fs::create_dir(&folder).unwrap();
+    if is_root() {
+        run(Command::new("chown").args(["postgres:", &folder.display().to_string()]));
+    }
+    folder
 }
 
 fn is_root() -> bool {
