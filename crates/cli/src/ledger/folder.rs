@@ -120,7 +120,7 @@ pub(super) fn mount_point(path: &Path) -> Failure {
     let shown = path.display();
     let what = format!("{shown} is a mount point, which nothing else can take the place of");
     Failure::new(Code::Usage, what)
-        .next(format!("{shown}/ledger, a folder below it, here and as --ledger of ddes serve"))
+        .next(format!("--ledger {shown}/ledger, a folder below it, here and for ddes serve"))
 }
 
 /// Another process has the ledger.
