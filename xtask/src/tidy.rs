@@ -61,7 +61,18 @@ const PROOF: &[(&str, &[&str])] = &[
     ("harness", &["wire", "identity", "ledger", "ledger-postgres", "client"]),
     (
         "peers",
-        &["wire", "cipher", "ffdhe", "identity", "ledger", "session", "server", "client", "load"],
+        &[
+            "wire",
+            "cipher",
+            "ffdhe",
+            "identity",
+            "ledger",
+            "ledger-postgres",
+            "session",
+            "server",
+            "client",
+            "load",
+        ],
     ),
     ("sim", &["wire", "session", "ledger", "server", "client", "identity"]),
 ];
