@@ -6,6 +6,9 @@ use crate::shell;
 pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     shell::run("cargo", &["build", "--release", "--package", "ddes"], &[])?;
     shell::installed("openssl", "openssl")?;
+    if arguments.first() == Some(&"shared") {
+        shell::postgresql()?;
+    }
     shell::installed("/usr/sbin/john", "john")?;
     let command = ["run", "--quiet", "--release", "--package", "ddes-peers", "--"];
     shell::run(

@@ -77,6 +77,7 @@ const STEPS: &[Step] = &[
         bench::run(&["ffdhe", "--short"])?;
         bench::run(&["ciphers", "--short"])?;
         bench::run(&["ledger", "--short"])?;
+        bench::run(&["shared", "--short"])?;
         bench::run(&["soak", "--short"])?;
         bench::run(&["endpoint", "--short"])?;
         bench::run(&["harm", "--short"])?;

@@ -6,6 +6,9 @@
 
 mod aim;
 mod ciphers;
+#[path = "../../../crates/ledger-postgres/tests/support/postgres.rs"]
+#[allow(dead_code, clippy::unwrap_used, clippy::panic, reason = "a part of it, shared with tests")]
+mod cluster;
 mod compare;
 mod cores;
 mod crowd;
@@ -23,6 +26,7 @@ mod search;
 mod secure;
 mod server;
 mod setup;
+mod shared;
 mod soak;
 mod timing;
 mod tls;
@@ -51,6 +55,7 @@ usage: ddes-peers WHAT [--short]
               memory, checkpoints and growth cost; `ledger WHICH` for one of these: memory, stores,
               growth, checkpoint, opening
   search      keys tried a second, beside John the Ripper
+  shared      a ledger that servers share in a PostgreSQL, beside single rows and the ledger in a folder
   soak        a server at half load while sessions come and go: memory and sums; `soak MINUTES`
   timing      whether time tells exponent or keys (dudect's test): on a quiet machine;
               `timing N` for N samples of FFDHE and ten times as many of Double DES, `timing ffdhe N`, `timing ciphers N` for one of the two
@@ -173,6 +178,8 @@ fn main() -> ExitCode {
         ["ledger", which] => ledger::measure(&ledger::FULL, Some(which)),
         ["ledger", which, "--short"] => ledger::measure(&ledger::SHORT, Some(which)),
         ["compare", ref rest @ ..] => compare::run(rest),
+        ["shared"] => shared::measure(&shared::FULL),
+        ["shared", "--short"] => shared::measure(&shared::SHORT),
         ["soak"] => soak::measure(Duration::from_secs(1_800)),
         ["soak", "--short"] => soak::measure(Duration::from_secs(3)),
         ["soak", minutes] => number(minutes)
