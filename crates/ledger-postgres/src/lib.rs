@@ -6,6 +6,7 @@
 //! right.
 
 pub mod audit;
+mod authorized;
 mod checks;
 mod connection;
 mod init;
@@ -17,6 +18,9 @@ mod questions;
 mod raise;
 mod schema;
 
+pub use authorized::{
+    AuthorizedError, AuthorizedRow, AuthorizedTaker, authorize, authorized, unauthorize,
+};
 pub use connection::{DatabaseError, FoundDatabase};
 pub use init::init;
 pub use keeper::{PostgresKeeper, PostgresOptions};
