@@ -25,6 +25,7 @@ mod exactly_once;
 mod explain;
 mod fake_api;
 mod files;
+mod fleet_keys;
 mod floods;
 mod generate;
 mod glass;
