@@ -1,7 +1,7 @@
 //! The keys that a table of the ledger's database authorizes, for every server on it.
 //!
-//! Whoever watches the table hands over each reading, on a thread of its own: a long list takes a
-//! second to parse, for which the loop must not wait. The loop takes up the last one.
+//! Whoever watches the table hands over each reading, on a thread of its own: parsing a long list
+//! takes a while, for which the loop must not wait. The loop takes up the last one.
 
 use std::sync::{Arc, Mutex};
 
