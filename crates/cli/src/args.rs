@@ -160,7 +160,7 @@ All but restore only read: they work while the server runs."
     /// Known servers and their keys
     #[command(subcommand)]
     Trust(TrustCommand),
-    /// Clients that may connect to the servers of this home
+    /// Clients that may connect to the servers of this home, or to all on one database
     #[command(after_help = "\
 Examples:
   ddes authorize 'ssh-ed25519 AAAA... anna@laptop'
@@ -168,6 +168,7 @@ Examples:
   ddes authorize ops.pub --role operator
   ddes authorize ls
   ddes authorize rm anna
+  ddes authorize anna.pub --ledger postgres://owner@db1:5432,db2:5432/ddes
 
 A running server takes the change up by itself; sessions of a removed key end.")]
     Authorize(AuthorizeArgs),

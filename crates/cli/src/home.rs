@@ -144,9 +144,13 @@ impl Home {
         self.folder.join("counted")
     }
 
-    /// Who may connect to a server of this home.
+    /// Who may connect to a server of this home, beside those whom a database lists.
     pub(crate) fn lists(&self) -> Lists {
-        Lists { authorized_keys: self.authorized_keys(), identities: self.identities() }
+        Lists {
+            authorized_keys: self.authorized_keys(),
+            identities: self.identities(),
+            database: None,
+        }
     }
 
     /// The key in `path`, made if there is none; whether it was made. `secret` opens an encrypted

@@ -2,6 +2,7 @@
 
 mod api;
 mod args;
+mod authorize;
 mod bench;
 mod calc;
 mod capture;
@@ -77,7 +78,7 @@ fn main() -> ExitCode {
         Command::Ledger(command) => (command.is_json(), ledger::run(&command)),
         Command::Key(command) => (command.is_json(), keys::key(&command)),
         Command::Trust(command) => (command.is_json(), keys::trust(&command)),
-        Command::Authorize(args) => (args.is_json(), keys::authorize(&args)),
+        Command::Authorize(args) => (args.is_json(), authorize::run(&args)),
         Command::Top(args) => (args.output.json, top::run(&args)),
         Command::Tail(args) => (args.output.json, tail::run(&args)),
         Command::Demo(args) => (args.output.json, demo::run(&args)),

@@ -44,6 +44,12 @@ pub struct LineError {
     pub why: String,
 }
 
+/// A row of a table that grants nothing, and why, as plain text for people ([`shown::plain`]). The
+/// other rows of its table are valid.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct RowError(String);
+
 /// A parsed file of authorized keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuthorizedKeys(HashMap<PublicKey, Grant>);
@@ -64,6 +70,20 @@ impl AuthorizedKeys {
             }
         }
         (keys, errors)
+    }
+
+    /// Parses a row of a table of authorized keys: the bytes of its key, and one line as in a file.
+    /// A row whose line is another key's grants nothing: which of the two was meant is unknown.
+    pub fn parse_row(identity: &[u8], line: &str) -> Result<(PublicKey, Grant), RowError> {
+        let mut lines = numbered(line.as_bytes()).filter_map(|(_, line)| content(line));
+        let (Some(first), None) = (lines.next(), lines.next()) else {
+            return Err(RowError("it has not one line with a key".into()));
+        };
+        let (key, grant) = grant(&first).map_err(|why| RowError(shown::plain(&why)))?;
+        if key.as_bytes() != identity {
+            return Err(RowError("its line has another key than its identity".into()));
+        }
+        Ok((key, grant))
     }
 
     /// Adds a key, unless it is listed.
@@ -130,7 +150,8 @@ impl Grant {
     }
 
     /// The wider of each right, with the other's name.
-    fn or(&self, other: &Self) -> Self {
+    #[must_use]
+    pub fn or(&self, other: &Self) -> Self {
         let role = if self.role == Role::Operator { Role::Operator } else { other.role };
         let expires = self.expires.zip(other.expires).map(|(one, two)| one.max(two));
         Self { role, name: other.name.clone(), expires }

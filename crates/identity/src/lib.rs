@@ -12,7 +12,7 @@ mod lines;
 mod openssh;
 
 pub use address::{AddressError, ServerAddress};
-pub use authorized::{AuthorizedKeys, Grant, LineError, Role};
+pub use authorized::{AuthorizedKeys, Grant, LineError, Role, RowError};
 pub use key::{KeyError, Namespace, PublicKey, SignatureError, SigningKey, signed_data};
 pub use known::{Contact, KnownServers};
 pub use openssh::{ArmorError, FILE_BYTES_MAX, KeyFileError, read_private, read_public};

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use ddes_identity::{
-    AuthorizedKeys, Contact, KnownServers, PublicKey, ServerAddress, SigningKey, read_public,
+    AuthorizedKeys, Contact, KnownServers, PublicKey, Role, ServerAddress, SigningKey, read_public,
 };
 
 fn key(seed: u8) -> PublicKey {
@@ -44,6 +44,32 @@ fn a_byte_that_is_no_text_in_a_key_or_option_refuses_that_line_by_its_number() {
     let (keys, errors) = AuthorizedKeys::parse(&text);
     assert_eq!(keys.len(), 1);
     assert_eq!(errors.iter().map(|error| error.line).collect::<Vec<_>>(), [2, 3]);
+}
+
+/// A row grants to the key that it is for, or nothing.
+#[test]
+fn a_row_of_a_table_is_one_line_of_its_own_key() {
+    let row = |seed: u8, line: &str| AuthorizedKeys::parse_row(key(seed).as_bytes(), line);
+    let operator = format!("ddes-role=\"operator\",expiry-time=\"19700102Z\" {} anna", line(1));
+    for text in [operator.clone(), format!("\r\n {operator}\n# a comment\n")] {
+        let (found, grant) = row(1, &text).unwrap();
+        assert_eq!((found, grant.role, grant.expires), (key(1), Role::Operator, Some(86_400)));
+        assert_eq!(grant.name.as_deref(), Some("anna"));
+    }
+    for (seed, text, why) in [
+        (1, String::new(), "not one line"),
+        (1, format!("# {}", line(1)), "not one line"),
+        // The second would grant what the row does not show.
+        (1, format!("{}\n{}", line(1), line(2)), "not one line"),
+        (2, line(1), "another key than its identity"),
+        (1, format!("from=\"10.0.0.1\" {}", line(1)), "'from' is not known here"),
+        (1, format!("{}A", line(1)), "key"),
+        (1, "x\u{1b}y=\"1\" ssh-ed25519 AAAA".into(), "key"),
+    ] {
+        let error = row(seed, &text).unwrap_err().to_string();
+        assert!(error.contains(why) && !error.contains('\u{1b}'), "{text:?}: {error:?}");
+    }
+    assert!(AuthorizedKeys::parse_row(&key(1).as_bytes()[..31], &line(1)).is_err());
 }
 
 #[test]

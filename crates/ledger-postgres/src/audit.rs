@@ -8,6 +8,7 @@ use ddes_ledger::{AccountId, Timestamp, Totals};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{IsolationLevel, Portal, Transaction};
 
+use crate::authorized::{AuthorizedRow, read_all};
 use crate::connection::{
     COMMIT_MAX, DatabaseError, DatabaseLink, DatabaseTrouble, account_row, entry_row,
 };
@@ -101,6 +102,14 @@ impl HistoryReader {
         within(async {
             let link = DatabaseLink::open(&self.place, self.purpose).await?;
             Ok(crate::questions::totals(&link).await?)
+        })
+    }
+
+    /// The keys that may connect, which have names.
+    pub fn authorized(&self) -> Result<Vec<AuthorizedRow>, AuditError> {
+        within(async {
+            let link = DatabaseLink::open(&self.place, Purpose::Audit).await?;
+            Ok(read_all(&link).await?)
         })
     }
 

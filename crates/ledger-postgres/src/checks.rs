@@ -1,5 +1,7 @@
 //! What a database and its tables must be like to hold a ledger.
 
+use tokio_postgres::Row;
+
 use crate::connection::{DatabaseError, DatabaseTrouble, Demands, get};
 use crate::place::DatabaseUrl;
 use crate::schema;
@@ -76,55 +78,94 @@ impl DatabaseSettings {
     }
 }
 
+/// What the catalogue says that this connection's role may do with a table.
+pub(crate) struct TableRights {
+    select: bool,
+    insert: bool,
+    update: bool,
+    /// Also of some columns alone.
+    insert_any: bool,
+    update_any: bool,
+    delete: bool,
+    truncate: bool,
+}
+
 /// Refuses tables that may not hold what is written. `rows` is what the catalogue says of them.
-pub(crate) fn check_tables(
-    rows: &[tokio_postgres::Row],
-    warnings: &mut Vec<String>,
-) -> Result<(), DatabaseError> {
-    let gone = |DatabaseTrouble(why)| DatabaseError::Unreachable(why);
-    let make_anew = "ddes ledger init prints the tables as they must be";
-    for (name, columns, key) in schema::COLUMNS {
-        let is_named =
-            |row: &&tokio_postgres::Row| get::<String>(row, 0).is_ok_and(|found| found == name);
-        let Some(row) = rows.iter().find(is_named) else {
-            return Err(DatabaseError::NoLedger);
+pub(crate) fn check_tables(rows: &[Row], warnings: &mut Vec<String>) -> Result<(), DatabaseError> {
+    for (name, ..) in schema::COLUMNS {
+        let rights = check_table(rows, name)?;
+        let TableRights { select, insert, update, .. } = rights;
+        let may = match name {
+            "ddes_ledger" | "ddes_authorized" => select,
+            "ddes_history" => select && insert,
+            _ => select && insert && update,
         };
-        let wrong =
-            |why: &str| Err(DatabaseError::unfit(format!("the table {name} {why}"), make_anew));
-        let text = |at| get::<Option<String>>(row, at).map_err(gone);
-        let flag = |at| get::<bool>(row, at).map_err(gone);
-        // A partitioned one is a table too.
-        if !matches!(text(1)?.as_deref(), Some("r" | "p")) {
-            return wrong("is not a table");
-        }
-        if text(2)?.as_deref() != Some("p") {
-            return wrong("is UNLOGGED or temporary: a crash would empty it");
-        }
-        if flag(3)? || flag(4)? || flag(5)? {
-            return wrong("has rules, triggers or row security: it may not hold what is written");
-        }
-        if text(6)?.as_deref() != Some(columns) {
-            return wrong("has other columns");
-        }
-        if text(7)?.as_deref() != Some(key) {
-            return wrong("has another primary key, or none");
-        }
-        let (select, insert, update, delete, truncate) =
-            (flag(8)?, flag(9)?, flag(10)?, flag(11)?, flag(12)?);
-        let is_account = name == "ddes_account";
-        let may = select && (name == "ddes_ledger" || insert) && (!is_account || update);
         if !may {
             let next = "ddes ledger init prints the GRANTs that a server's role needs";
             let what = format!("this role may not read and write the table {name}");
             return Err(DatabaseError::unfit(what, next));
         }
-        if name == "ddes_history" && (update || delete || truncate) {
-            warnings.push(
-                "this role may change or delete the history: REVOKE UPDATE, DELETE, TRUNCATE ON \
-                 ddes_history, and let another role own the tables"
-                    .into(),
-            );
-        }
+        warnings.extend(rights.excess(name).map(str::to_owned));
     }
     Ok(())
+}
+
+impl TableRights {
+    /// What a server's role should not be allowed to, and what to do about it.
+    fn excess(&self, name: &str) -> Option<&'static str> {
+        let can_take = self.delete || self.truncate;
+        match name {
+            "ddes_history" if self.update_any || can_take => Some(
+                "this role may change or delete the history: REVOKE UPDATE, DELETE, TRUNCATE ON \
+                 ddes_history, and let another role own the tables",
+            ),
+            "ddes_authorized" if self.insert_any || self.update_any || can_take => Some(
+                "this role may change who may connect: REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON \
+                 ddes_authorized, and let another role own the tables",
+            ),
+            _ => None,
+        }
+    }
+}
+
+/// Refuses a table that is not as it was made. What this connection's role may do with it.
+pub(crate) fn check_table(rows: &[Row], name: &str) -> Result<TableRights, DatabaseError> {
+    let gone = |DatabaseTrouble(why)| DatabaseError::Unreachable(why);
+    let make_anew = "ddes ledger init prints the tables as they must be";
+    let wrong = |why: &str| Err(DatabaseError::unfit(format!("the table {name} {why}"), make_anew));
+    let is_named = |row: &&Row| get::<String>(row, 0).is_ok_and(|found| found == name);
+    let Some(row) = rows.iter().find(is_named) else {
+        // A ledger without it was made by hand, or is half removed.
+        let is_new = rows.is_empty();
+        return if is_new { Err(DatabaseError::NoLedger) } else { wrong("is not there") };
+    };
+    let expected = schema::COLUMNS.iter().find(|(expected, ..)| *expected == name);
+    let Some((_, columns, key)) = expected else { return wrong("is no table of a ledger") };
+    let text = |at| get::<Option<String>>(row, at).map_err(gone);
+    let flag = |at| get::<bool>(row, at).map_err(gone);
+    // A partitioned one is a table too.
+    if !matches!(text(1)?.as_deref(), Some("r" | "p")) {
+        return wrong("is not a table");
+    }
+    if text(2)?.as_deref() != Some("p") {
+        return wrong("is UNLOGGED or temporary: a crash would empty it");
+    }
+    if flag(3)? || flag(4)? || flag(5)? {
+        return wrong("has rules, triggers or row security: it may not hold what is written");
+    }
+    if text(6)?.as_deref() != Some(*columns) {
+        return wrong("has other columns");
+    }
+    if text(7)?.as_deref() != Some(*key) {
+        return wrong("has another primary key, or none");
+    }
+    Ok(TableRights {
+        select: flag(8)?,
+        insert: flag(9)?,
+        update: flag(10)?,
+        delete: flag(11)?,
+        truncate: flag(12)?,
+        insert_any: flag(13)?,
+        update_any: flag(14)?,
+    })
 }

@@ -19,6 +19,7 @@ use ddes_wire::saturating;
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
+use crate::authorized::{AuthorizedTaker, AuthorizedWatch};
 use crate::connection::{
     Connection, DatabaseError, DatabaseLink, DatabaseTrouble, Demands, FoundDatabase,
 };
@@ -87,6 +88,8 @@ pub struct PostgresKeeper {
     ledger: [u8; 16],
     hasher: RandomState,
     counters: Arc<Counters>,
+    /// Until the keeper starts.
+    authorized: Option<AuthorizedWatch>,
     running: Option<RunningKeeper>,
 }
 
@@ -112,20 +115,34 @@ pub(crate) fn run<T>(future: impl Future<Output = T>) -> io::Result<T> {
 }
 
 impl PostgresKeeper {
-    /// Connects once, and checks that the database can hold a ledger.
+    /// Connects once, checks that the database can hold a ledger, and reads who may connect.
     pub fn find(
         place: DatabaseUrl,
         options: PostgresOptions,
     ) -> Result<(Self, FoundDatabase), DatabaseError> {
         let demands = Demands { standby: options.require_standby, ..Demands::default() };
-        let found = run(async {
-            DatabaseLink::open(&place, Purpose::Write).await?.check(&place, demands).await
+        let (found, authorized) = run(async {
+            let link = DatabaseLink::open(&place, Purpose::Write).await?;
+            let found = link.check(&place, demands).await?;
+            Ok::<_, DatabaseError>((found, AuthorizedWatch::open(&link).await?))
         })
         .map_err(|error| DatabaseError::Unreachable(error.to_string()))??;
+        let authorized = Some(authorized);
         let (ledger, hasher) = (found.ledger, RandomState::new());
         let counters = Arc::new(Counters::default());
         counters.has_standby.store(found.has_standby, Ordering::Relaxed);
-        Ok((Self { place, options, ledger, hasher, counters, running: None }, found))
+        Ok((Self { place, options, ledger, hasher, counters, authorized, running: None }, found))
+    }
+
+    /// Hands over the keys that may connect as they were read, and then, about a second after it,
+    /// each change of them. `taker` is called here first, then on threads of the keeper's, one call
+    /// at a time; it may take a while.
+    #[must_use]
+    pub fn telling(mut self, taker: AuthorizedTaker) -> Self {
+        if let Some(authorized) = &mut self.authorized {
+            authorized.tell(taker);
+        }
+        self
     }
 
     fn lane_of(&self, operation: &Operation) -> usize {
@@ -159,7 +176,7 @@ impl AccountKeeper for PostgresKeeper {
             ..Demands::default()
         };
         let (place, options) = (self.place.clone(), self.options);
-        let counters = Arc::clone(&self.counters);
+        let (counters, authorized) = (Arc::clone(&self.counters), self.authorized.take());
         let news: Arc<dyn Fn(News) + Send + Sync> = news.into();
         let work = move || {
             let watched = KeeperPanic { news: Arc::clone(&news) };
@@ -170,7 +187,7 @@ impl AccountKeeper for PostgresKeeper {
                 let lanes = (0..)
                     .zip(inboxes)
                     .map(|(index, inbox)| LaneTask::new(index, Rc::clone(&shared), inbox).run());
-                let watch = watch(Rc::clone(&shared));
+                let watch = watch(Rc::clone(&shared), authorized);
                 let questions = questions::run(Rc::clone(&shared), asked);
                 tokio::select! {
                     () = join_all(lanes) => {}
@@ -310,8 +327,8 @@ impl KeeperShared {
     }
 }
 
-/// Looks every second whether what is written may be believed.
-async fn watch(shared: Rc<KeeperShared>) {
+/// Looks every second whether what is written may be believed, and who may connect.
+async fn watch(shared: Rc<KeeperShared>, mut authorized: Option<AuthorizedWatch>) {
     let source = shared.options.lanes.max(1) as usize;
     let mut link: Option<DatabaseLink> = None;
     loop {
@@ -345,6 +362,9 @@ async fn watch(shared: Rc<KeeperShared>) {
             link = None;
         }
         shared.set_away(source, why);
+        if let (Some(open), Some(authorized)) = (&link, &mut authorized) {
+            authorized.look(open).await;
+        }
     }
 }
 

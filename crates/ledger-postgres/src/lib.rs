@@ -6,6 +6,7 @@
 //! right.
 
 pub mod audit;
+mod authorized;
 mod checks;
 mod connection;
 mod init;
@@ -19,6 +20,9 @@ mod raise;
 mod schema;
 mod service;
 
+pub use authorized::{
+    AuthorizedError, AuthorizedRow, AuthorizedTaker, authorize, authorized, unauthorize,
+};
 pub use connection::{DatabaseError, FoundDatabase};
 pub use init::init;
 pub use keeper::{PostgresKeeper, PostgresOptions};

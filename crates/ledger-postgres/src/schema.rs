@@ -3,7 +3,8 @@
 /// The tables, and the rights of a server's role.
 ///
 /// `role`, which is made if it is not there, may read and write accounts, and append to the
-/// history: it can change and delete nothing of that. `id` is the ledger's, 16 bytes.
+/// history: it can change and delete nothing of that. It may read the keys that may connect, and
+/// add none. `id` is the ledger's, 16 bytes.
 pub fn definition(role: &str, id: &[u8; 16]) -> String {
     let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
     let (role, text) = (quoted(role), format!("'{}'", role.replace('\'', "''")));
@@ -44,10 +45,15 @@ CREATE TABLE ddes_history (
     chain bytea NOT NULL,
     PRIMARY KEY (account, entry)
 );
+CREATE TABLE ddes_authorized (
+    identity bytea PRIMARY KEY CHECK (octet_length(identity) = 32),
+    line text NOT NULL
+);
 INSERT INTO ddes_ledger (id, format) VALUES ('\\x{id}', {FORMAT});
 GRANT SELECT ON ddes_ledger TO {role};
 GRANT SELECT, INSERT, UPDATE ON ddes_account TO {role};
 GRANT SELECT, INSERT ON ddes_history TO {role};
+GRANT SELECT ON ddes_authorized TO {role};
 COMMIT;
 "
     )
@@ -114,6 +120,31 @@ pub(crate) fn append() -> String {
 pub(crate) const IS_UNGUARDED: bool =
     cfg!(any(ddes_mutant = "swap-unconditional", ddes_mutant = "swap-unfenced"));
 
+/// The keys that may connect, if they differ from those with the digest `$1`, and their rows have
+/// at most `$2` bytes; beside them a row with their bytes and digest. One statement, so one
+/// snapshot. Content is compared: what a failover took back, or somebody wrote by hand, is a change
+/// too. A hash is enough: whoever writes the table may grant what they like.
+pub(crate) const AUTHORIZED: &str = "\
+WITH found AS (SELECT coalesce(sum(octet_length(identity) + octet_length(line)), 0)::int8 AS bytes, \
+ count(*) || '/' || coalesce(sum(hashtextextended( \
+  encode(identity, 'hex') || ' ' || line COLLATE \"C\", 0)), 0) AS digest FROM ddes_authorized) \
+SELECT NULL::bytea, NULL::text, bytes, digest FROM found \
+UNION ALL \
+SELECT a.identity, a.line, NULL, NULL FROM ddes_authorized a, found \
+ WHERE found.digest <> $1 AND found.bytes <= $2";
+
+/// One writer at a time, beside all readers.
+pub(crate) const LOCK_AUTHORIZED: &str = "LOCK TABLE ddes_authorized IN SHARE ROW EXCLUSIVE MODE";
+
+pub(crate) const AUTHORIZE: &str = "\
+INSERT INTO ddes_authorized (identity, line) VALUES ($1, $2) \
+ON CONFLICT (identity) DO UPDATE SET line = EXCLUDED.line";
+
+pub(crate) const AUTHORIZED_BYTES: &str = "\
+SELECT coalesce(sum(octet_length(identity) + octet_length(line)), 0)::int8 FROM ddes_authorized";
+
+pub(crate) const UNAUTHORIZE: &str = "DELETE FROM ddes_authorized WHERE identity = $1";
+
 /// The settings of a server and a session that decide whether a COMMIT means anything.
 pub(crate) const SETTINGS: &str = "\
 SELECT current_setting('server_version_num')::int4, pg_is_in_recovery(), \
@@ -139,12 +170,13 @@ SELECT c.relname::text, c.relkind::text, c.relpersistence::text, \
    AND a.attrelid = c.oid), \
  has_table_privilege(c.oid, 'SELECT'), has_table_privilege(c.oid, 'INSERT'), \
  has_table_privilege(c.oid, 'UPDATE'), has_table_privilege(c.oid, 'DELETE'), \
- has_table_privilege(c.oid, 'TRUNCATE') \
+ has_table_privilege(c.oid, 'TRUNCATE'), has_any_column_privilege(c.oid, 'INSERT'), \
+ has_any_column_privilege(c.oid, 'UPDATE') \
 FROM pg_class c WHERE c.oid IN (to_regclass('ddes_ledger'), to_regclass('ddes_account'), \
- to_regclass('ddes_history'))";
+ to_regclass('ddes_history'), to_regclass('ddes_authorized'))";
 
 /// Each table's columns and primary key.
-pub(crate) const COLUMNS: [(&str, &str, &str); 3] = [
+pub(crate) const COLUMNS: [(&str, &str, &str); 4] = [
     ("ddes_ledger", "id bytea, format integer", "id"),
     (
         "ddes_account",
@@ -159,4 +191,5 @@ pub(crate) const COLUMNS: [(&str, &str, &str); 3] = [
          amounts bytea, sum numeric(39,0), chain bytea",
         "account, entry",
     ),
+    ("ddes_authorized", "identity bytea, line text", "identity"),
 ];

@@ -27,7 +27,7 @@ mod slice;
 mod timers;
 pub mod watch;
 
-pub use access::{Access, Lists};
+pub use access::{Access, DatabaseKeys, Lists};
 pub use books::ServerBooks;
 pub use clerk::LedgerView;
 pub use files::Files;

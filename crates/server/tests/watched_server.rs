@@ -164,8 +164,11 @@ fn batches_are_timed_in_memory_and_in_a_folder() {
 fn errors_in_the_lists_of_authorized_keys_are_counted() {
     let folder = std::env::temp_dir().join(format!("ddes-watch-lists-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
-    let lists =
-        Lists { authorized_keys: folder.join("authorized_keys"), identities: folder.join("keys") };
+    let lists = Lists {
+        authorized_keys: folder.join("authorized_keys"),
+        identities: folder.join("keys"),
+        database: None,
+    };
     std::fs::write(&lists.authorized_keys, "no key\nno key either\n").unwrap();
     let server = Running::start_with(Ledger::in_memory(), Access::Listed(lists.clone()), true);
     let watch = server.handle.watch().unwrap();

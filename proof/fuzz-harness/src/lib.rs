@@ -79,6 +79,10 @@ pub fn identity(data: &[u8]) {
     let (keys, _) = AuthorizedKeys::parse(text);
     for (key, grant) in keys.iter() {
         assert_eq!(keys.find(key, i64::MIN), Some(grant));
+        // A row grants what its line would in a file, and to its own key alone.
+        if let Ok(row) = AuthorizedKeys::parse_row(key.as_bytes(), text) {
+            assert_eq!((row, keys.len()), ((*key, grant.clone()), 1));
+        }
     }
     if let Ok(servers) = KnownServers::parse(text) {
         assert_eq!(KnownServers::parse(servers.to_bytes()), Ok(servers));

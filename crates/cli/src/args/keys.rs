@@ -110,6 +110,10 @@ pub(crate) struct AuthorizeArgs {
     /// End of the authorization, UTC: YYYYMMDDZ, YYYYMMDDHHMMZ or YYYYMMDDHHMMSSZ
     #[arg(long, value_name = "TIME")]
     pub(crate) expires: Option<String>,
+    /// The list of a database that servers share, by a user who may write it [default: the list of
+    /// this home]
+    #[arg(long, global = true, value_name = "URL", value_parser = super::ledger::place())]
+    pub(crate) ledger: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) home: HomeArgs,
     #[command(flatten)]

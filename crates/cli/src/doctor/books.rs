@@ -5,8 +5,10 @@ use std::path::Path;
 use ddes_ledger::audit::View;
 use ddes_ledger::store::{Folder, StoreError};
 use ddes_ledger_postgres::{DatabaseUrl, PostgresKeeper, PostgresOptions};
+use ddes_server::DatabaseKeys;
 
 use super::Finding;
+use super::files::LISTS;
 use crate::failure::Failure;
 use crate::folder::refuse_if_shared_at;
 use crate::home::{Home, named};
@@ -85,8 +87,8 @@ pub(super) fn look_shared(
         PostgresKeeper::find(place.clone(), options)
             .map_err(|error| ledger::of_connect(&place, error))
     });
-    let found = match found {
-        Ok((_, found)) => found,
+    let (keeper, found) = match found {
+        Ok(found) => found,
         Err(failure) => return vec![Finding::failed(TOPIC, &failure, remedy)],
     };
     let name = LedgerName::of_id(&found.ledger);
@@ -99,6 +101,13 @@ pub(super) fn look_shared(
     let text = format!("in a database, {standby} (ddes ledger verify{flag} checks all of it)");
     let mut findings = vec![Finding::ok(TOPIC, text)];
     findings.extend(found.warnings.iter().map(|why| Finding::warn(TOPIC, why.as_str(), remedy)));
+    let keys = DatabaseKeys::new(&path.display().to_string());
+    // It is not started, so that it tells what it has read and no more.
+    drop(keeper.telling(ledger::taker(&keys)));
+    let (keys, faults) = keys.read();
+    let edit = format!("ddes authorize{flag}, as the user who owns the tables");
+    findings.extend(faults.iter().map(|why| Finding::fail(LISTS, why.as_str(), edit.as_str())));
+    findings.push(Finding::ok(LISTS, format!("the database lists {} keys", keys.len())));
     findings
 }
 

@@ -15,19 +15,20 @@ use crate::keys;
 
 const TOPIC: &str = "home";
 const KEY: &str = "key";
-const LISTS: &str = "lists";
+pub(super) const LISTS: &str = "lists";
 const TOKEN: &str = "token";
 
 /// Hexadecimal digits of the token for the HTTP port.
 const TOKEN_DIGITS: usize = 64;
 
-pub(super) fn look(home: &Home, read_token: Option<&Path>) -> Vec<Finding> {
+/// `has_database` says whether the ledger's database lists keys too.
+pub(super) fn look(home: &Home, read_token: Option<&Path>, has_database: bool) -> Vec<Finding> {
     let mut findings = vec![folder(home.folder())];
     if home.identities().exists() {
         findings.push(folder(&home.identities()));
     }
     findings.push(server_key(home));
-    findings.extend(lists(home));
+    findings.extend(lists(home, has_database));
     findings.extend(token(&home.http_token()));
     findings.extend(read_token.and_then(token));
     findings
@@ -83,7 +84,7 @@ fn server_key(home: &Home) -> Finding {
     }
 }
 
-fn lists(home: &Home) -> Vec<Finding> {
+fn lists(home: &Home, has_database: bool) -> Vec<Finding> {
     let (keys, faults) = home.lists().read();
     let path = home.authorized_keys();
     let edit = format!("edit {}", path.display());
@@ -91,6 +92,7 @@ fn lists(home: &Home) -> Vec<Finding> {
         faults.iter().map(|fault| Finding::fail(LISTS, fault.as_str(), edit.as_str())).collect();
     let count = keys.iter().count();
     findings.push(match count {
+        0 if has_database => Finding::ok(LISTS, "nobody is listed in this home"),
         0 => Finding::warn(
             LISTS,
             "nobody may connect yet",

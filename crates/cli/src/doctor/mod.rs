@@ -109,8 +109,9 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<(), Failure> {
     show(vec![of_settings])?;
     show(ports::look(&serve, &home))?;
     show(limits::look(&serve, &home))?;
-    show(files::look(&home, serve.http.http_read_token.as_deref()))?;
-    match crate::ledger::database(&ledger) {
+    let database = crate::ledger::database(&ledger);
+    show(files::look(&home, serve.http.http_read_token.as_deref(), database.is_some()))?;
+    match database {
         Some(place) => show(books::look_shared(&home, &ledger, place, serve.require_standby))?,
         None => {
             show(books::look(&home, &ledger))?;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use ddes_identity::{AuthorizedKeys, PublicKey, read_public};
 use ddes_ledger::AccountId;
+use ddes_server::{DatabaseKeys, Lists};
 use ddes_wire::ClientId;
 
 use crate::failure::{Code, Failure};
@@ -41,13 +42,14 @@ impl ShownAccount {
     }
 }
 
-/// What the home calls its identities, and those it lets in.
+/// What the home calls its identities, and those it lets in; then what a database calls those that
+/// it lists.
 pub(super) struct HomeNames(AuthorizedKeys);
 
 impl HomeNames {
-    pub(super) fn read(home: &Home) -> Self {
+    pub(super) fn read(home: &Home, database: Option<DatabaseKeys>) -> Self {
         // What is wrong with the lists is said by who lets people in.
-        Self(home.lists().read().0)
+        Self(Lists { database, ..home.lists() }.read().0)
     }
 
     pub(super) fn of(&self, id: &AccountId) -> Option<&str> {
@@ -63,6 +65,7 @@ impl HomeNames {
 pub(super) fn named(
     text: &str,
     home: &Home,
+    database: Option<DatabaseKeys>,
     flags: &str,
     find: impl FnOnce(&dyn Fn(&AccountId) -> bool) -> Result<Option<AccountId>, Failure>,
 ) -> Result<AccountId, Failure> {
@@ -77,7 +80,7 @@ pub(super) fn named(
     let own = home.identity(text).ok().map(|path| public_path(&path)).filter(|path| path.exists());
     let mut meant: Vec<PublicKey> =
         own.map(|path| read_public_file(&path)).transpose()?.into_iter().collect();
-    let listed = HomeNames::read(home);
+    let listed = HomeNames::read(home, database);
     let is_meant = |key: &PublicKey| key.fingerprint() == text || uuid(key) == text;
     let listed =
         listed.0.iter().filter(|(key, grant)| grant.name.as_deref() == Some(text) || is_meant(key));

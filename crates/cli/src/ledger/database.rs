@@ -1,9 +1,13 @@
 //! A ledger in a database, which several servers share.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use ddes_ledger::audit;
-use ddes_ledger_postgres::{DatabaseError, DatabaseUrl, DatabaseUrlError};
+use ddes_ledger_postgres::{
+    AuthorizedRow, AuthorizedTaker, DatabaseError, DatabaseUrl, DatabaseUrlError,
+};
+use ddes_server::DatabaseKeys;
 use ddes_wire::shown::hex;
 
 use crate::failure::{Code, Failure};
@@ -22,6 +26,26 @@ pub(crate) fn database(path: &Path) -> Option<Result<DatabaseUrl, Failure>> {
 /// The name of a ledger, as receipts and homes have it.
 pub(crate) fn name(id: &[u8; 16]) -> String {
     hex(&audit::name_of(id))
+}
+
+/// Hands what is read of the keys that a database lists to whoever decides by them.
+pub(crate) fn taker(keys: &DatabaseKeys) -> AuthorizedTaker {
+    let keys = keys.clone();
+    Arc::new(move |reading| match reading {
+        Ok(rows) => set(&keys, &rows),
+        Err(why) => keys.fail(&why),
+    })
+}
+
+/// The keys that a database lists, once their rows are read.
+pub(crate) fn keys(place: &DatabaseUrl, rows: &[AuthorizedRow]) -> DatabaseKeys {
+    let keys = DatabaseKeys::new(&place.to_string());
+    set(&keys, rows);
+    keys
+}
+
+fn set(keys: &DatabaseKeys, rows: &[AuthorizedRow]) {
+    keys.set(rows.iter().map(|row| (&*row.identity, &*row.line)));
 }
 
 /// A database that cannot be used.

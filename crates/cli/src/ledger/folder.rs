@@ -37,7 +37,7 @@ impl Books {
 
     /// The account that a person means.
     pub(super) fn named(&self, text: &str) -> Result<AccountId, Failure> {
-        account::named(text, &self.home, &self.flags, |is_meant| {
+        account::named(text, &self.home, None, &self.flags, |is_meant| {
             Ok(self.view()?.accounts().map(|(id, _)| id).find(|id| is_meant(id)))
         })
     }

@@ -21,7 +21,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::args::LedgerCommand;
 use crate::failure::Failure;
 
-pub(crate) use database::{database, of_connect};
+pub(crate) use database::{database, keys, of_connect, taker};
 pub(crate) use folder::{in_use, of_store, unusable};
 pub(crate) use known::{KnownLedgers, LedgerName};
 pub(crate) use migrate::refuse_moved;

@@ -7,15 +7,17 @@ use ddes_ledger::shared::{HistoryEntry, SharedRow};
 use ddes_ledger::{AccountId, Statement, Subject, Totals};
 use ddes_ledger_postgres::audit::{AuditError, HistoryReader};
 use ddes_ledger_postgres::{DatabaseUrl, definition};
+use ddes_server::DatabaseKeys;
 use ddes_wire::shown::hex;
 use ddes_wire::{Sequence, Total};
 
-use super::database::{database, name, of_connect};
+use super::database::{database, keys, name, of_connect};
 use super::{account, shown_time, verify, watched_accounts};
 use crate::args::{BooksArgs, InitArgs, RaiseArgs, ReceiptArgs};
 use crate::failure::{Code, Failure};
 use crate::home::{self, Home};
 use crate::screen::{Line, Screen, number};
+use crate::streams::say;
 
 /// A ledger in a database, which servers may be writing.
 pub(super) struct SharedBooks {
@@ -82,9 +84,21 @@ impl SharedBooks {
         }
     }
 
+    /// The keys that the database lists, for their names: without them an account is shown and
+    /// found by its fingerprint.
+    pub(super) fn keys(&self) -> Option<DatabaseKeys> {
+        match self.reader.authorized() {
+            Ok(rows) => Some(keys(&self.place, &rows)),
+            Err(error) => {
+                say(&format!("warning: names of the database's list are not known: {error}"));
+                None
+            }
+        }
+    }
+
     /// The account that a person means.
     pub(super) fn named(&self, text: &str) -> Result<AccountId, Failure> {
-        account::named(text, &self.home, &self.flags, |is_meant| {
+        account::named(text, &self.home, self.keys(), &self.flags, |is_meant| {
             let mut found = None;
             self.accounts(&mut |row| {
                 found = Some(row.id).filter(is_meant);
@@ -234,7 +248,7 @@ pub(super) fn of_audit(place: &DatabaseUrl, flags: &str, error: AuditError) -> F
         AuditError::Failed(why) => {
             Failure::new(Code::Connect, format!("the database {place}: {why}"))
                 .cause("it stopped, or this user may not read the tables")
-                .next("the same command again; GRANT SELECT on the three tables")
+                .next("the same command again; GRANT SELECT on the tables")
         }
         AuditError::Damaged(error) => {
             Failure::new(Code::Integrity, format!("the ledger {place} is damaged: {error}"))

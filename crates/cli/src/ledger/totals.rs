@@ -61,7 +61,7 @@ pub(super) fn list(args: &LsArgs) -> Result<(), Failure> {
         return list_shared(args, &shared);
     }
     let books = Books::look(&args.books)?;
-    let names = HomeNames::read(&books.home);
+    let names = HomeNames::read(&books.home, None);
     let view = books.view()?;
     verify::warn(&view.footing, &args.books.output);
     let mut out = BufWriter::new(Output);
@@ -79,7 +79,7 @@ pub(super) fn list(args: &LsArgs) -> Result<(), Failure> {
 }
 
 fn list_shared(args: &LsArgs, shared: &SharedBooks) -> Result<(), Failure> {
-    let names = HomeNames::read(&shared.home);
+    let names = HomeNames::read(&shared.home, shared.keys());
     let (mut out, is_json) = (BufWriter::new(Output), args.books.output.json);
     let mut written = Ok(());
     let mut is_empty = true;

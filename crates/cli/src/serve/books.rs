@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use ddes_ledger::store::{Disk, Folder, StoreOptions};
 use ddes_ledger::{Ledger, Opened};
 use ddes_ledger_postgres::{DatabaseUrl, PostgresKeeper, PostgresOptions};
-use ddes_server::ServerBooks;
+use ddes_server::{DatabaseKeys, ServerBooks};
 
 use super::systemd::Manager;
 use super::{lines, settings};
@@ -25,12 +25,27 @@ use crate::streams;
 const SAY_AFTER: Duration = Duration::from_secs(2);
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
-/// Opens the ledger; what to say of it.
+/// A ledger that is open.
+pub(super) struct OpenedBooks {
+    pub(super) books: ServerBooks,
+    /// What to say of it.
+    pub(super) lines: Vec<Line>,
+    /// Whom its database lets in, if it is in one.
+    pub(super) keys: Option<DatabaseKeys>,
+}
+
+impl OpenedBooks {
+    fn of_folder(ledger: Ledger, lines: Vec<Line>) -> Self {
+        Self { books: ledger.into(), lines, keys: None }
+    }
+}
+
+/// Opens the ledger.
 pub(super) fn open(
     args: &ServeArgs,
     home: &Home,
     manager: &Manager,
-) -> Result<(ServerBooks, Vec<Line>), Failure> {
+) -> Result<OpenedBooks, Failure> {
     let path = args.ledger.clone().unwrap_or_else(|| home.ledger());
     if let Some(place) = ledger::database(&path) {
         return share(args, home, &path, &place?);
@@ -40,7 +55,8 @@ pub(super) fn open(
             .next("--ledger postgres://USER@HOST/DATABASE with it"));
     }
     if path == Path::new("memory") {
-        return Ok((Ledger::in_memory().into(), vec![lines::ledger_in_memory()]));
+        let said = vec![lines::ledger_in_memory()];
+        return Ok(OpenedBooks::of_folder(Ledger::in_memory(), said));
     }
     let known = KnownLedgers::read(home)?;
     // Before a folder is made in its place.
@@ -74,7 +90,7 @@ pub(super) fn open(
         remember(&known, home, &name);
     }
     let lines = said(&path, &ledger, &opened);
-    Ok((ledger.into(), lines))
+    Ok(OpenedBooks::of_folder(ledger, lines))
 }
 
 /// The ledger in a database, if that can hold one.
@@ -83,7 +99,7 @@ fn share(
     home: &Home,
     path: &Path,
     place: &DatabaseUrl,
-) -> Result<(ServerBooks, Vec<Line>), Failure> {
+) -> Result<OpenedBooks, Failure> {
     if args.history_days.is_some() {
         let what = "--history-days is for a ledger in a folder: a database keeps its history";
         return Err(Failure::new(Code::Usage, what).next("ddes serve without --history-days"));
@@ -104,9 +120,12 @@ fn share(
     getrandom::fill(&mut number)
         .map_err(|error| Failure::system("the system gives no randomness", &error))?;
     let classic_first = u64::from_le_bytes(number) >> 1;
+    let keys = DatabaseKeys::new(&shown);
+    let keeper = keeper.telling(ledger::taker(&keys));
     let mut lines = vec![lines::ledger_in_database(&shown, &found)];
     lines.extend(found.warnings.iter().map(|why| lines::ledger_warning(why)));
-    Ok((ServerBooks::Shared { keeper: Box::new(keeper), classic_first }, lines))
+    let books = ServerBooks::Shared { keeper: Box::new(keeper), classic_first };
+    Ok(OpenedBooks { books, lines, keys: Some(keys) })
 }
 
 /// Says that a large ledger is being read, until it is dropped.

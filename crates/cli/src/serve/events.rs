@@ -49,7 +49,7 @@ events! {
     HttpOff "http_off" Warn ["fault"]
     Link "link" Always ["link"]
     ServerKey "server_key" Info ["fingerprint" "new"]
-    Access "access" Info ["keys" "authorized_keys" "identities"]
+    Access "access" Info ["keys" "authorized_keys" "identities" "database_keys"]
     AccessFault "access_fault" Warn ["fault"]
     Ledger "ledger" Info ["path" "new" "accounts" "count" "batch" "checkpoint" "postgres" "standby"]
     LedgerTorn "ledger_torn" Warn ["batch"]
@@ -122,6 +122,7 @@ mod tests {
     use ddes_ledger_postgres::FoundDatabase;
     use ddes_server::endpoint::{Admitted, Notice, NoticeEvent};
     use ddes_server::watch::Cause;
+    use ddes_server::{DatabaseKeys, Lists};
     use ddes_session::{classic, v2};
     use ddes_web::VerificationOutcome;
     use ddes_wire::Total;
@@ -290,7 +291,7 @@ mod tests {
             lines::http_off(&Failure::new(Code::No, "why")),
             lines::link("http://localhost"),
             lines::server_key("SHA256:x", true),
-            lines::access(&home),
+            lines::access(&Lists { database: Some(DatabaseKeys::new("db")), ..home.lists() }),
             lines::access_fault("why"),
         ];
         samples.extend(endpoint(now).0.sessions().map(|view| lines::session(now, &view)));

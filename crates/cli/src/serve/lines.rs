@@ -7,6 +7,7 @@ use std::time::Instant;
 use ddes_ledger::store::Damage;
 use ddes_ledger::{Health, Opened, Totals};
 use ddes_ledger_postgres::FoundDatabase;
+use ddes_server::Lists;
 use ddes_server::endpoint::{Admitted, Notice, NoticeEvent, SessionView};
 use ddes_server::watch::Cause;
 use ddes_session::classic::{EndReason, ServerEnd};
@@ -21,7 +22,7 @@ use super::events::Event;
 use super::tally::{Sum, UnprovenKind};
 use crate::args::ServeArgs;
 use crate::failure::Failure;
-use crate::home::{self, Home};
+use crate::home;
 use crate::ledger::with_totals;
 use crate::level::EventLevel;
 use crate::screen::{Line, number};
@@ -73,21 +74,31 @@ pub(super) fn server_key(fingerprint: &str, is_new: bool) -> Line {
         .with("new", is_new)
 }
 
-pub(super) fn access(home: &Home) -> Line {
-    let (keys, _) = home.lists().read();
-    let (list, own) = (home.authorized_keys(), home.identities());
+pub(super) fn access(lists: &Lists) -> Line {
+    let (keys, _) = lists.read();
+    let (list, own) = (&lists.authorized_keys, &lists.identities);
+    let in_database = lists.database.as_ref().map(|database| database.read().0.len());
+    let command = format!("ddes authorize{} KEY", home::flag());
+    let (of_these, after) = match in_database {
+        None => (String::new(), command),
+        Some(count) => (
+            format!(" ({count} in the database)"),
+            format!("{command}, or at every server on the database with --ledger"),
+        ),
+    };
     let text = format!(
-        "[ACCESS] {} listed so far. Any identity of this home may connect ({}), others after: \
-         ddes authorize{} KEY",
+        "[ACCESS] {} listed so far{of_these}. Any identity of this home may connect ({}), others \
+         after: {after}",
         keys.len(),
         own.display(),
-        home::flag()
     );
-    Event::Access
+    let line = Event::Access
         .line(text)
         .with("keys", keys.len())
         .with("authorized_keys", list.display().to_string())
-        .with("identities", own.display().to_string())
+        .with("identities", own.display().to_string());
+    // Of a ledger in a folder there is no such list.
+    in_database.into_iter().fold(line, |line, count| line.with("database_keys", count))
 }
 
 pub(super) fn access_fault(fault: &str) -> Line {

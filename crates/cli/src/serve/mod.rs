@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, mpsc as std_mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ddes_server::{Access, Report, Server, ServerBooks, ServerOptions};
+use ddes_server::{Access, Lists, Report, Server, ServerBooks, ServerOptions};
 use ddes_web::{About, Draining, Events, ReloadableLimits, Web, WebHandle};
 use ddes_wire::v2::Suite;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -40,6 +40,7 @@ use crate::screen::{self, Line, Screen};
 use crate::streams;
 use crate::unheard::may_be_unheard;
 use board::Board;
+use books::OpenedBooks;
 use console::Console;
 use control::{Control, PageControl};
 use http::{ServeOperations, Stopper};
@@ -65,9 +66,10 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let (key, key_is_new) =
         home.key_or_new(&home.server_key(), "ddes server", keys::no_passphrase)?;
     let suites = suites(args);
-    let access = if args.allow_any { Access::Any } else { Access::Listed(home.lists()) };
     let manager = Manager::of_process();
-    let (books, about_ledger) = books::open(args, &home, &manager)?;
+    let OpenedBooks { books, lines: about_ledger, keys } = books::open(args, &home, &manager)?;
+    let lists = Lists { database: keys, ..home.lists() };
+    let access = if args.allow_any { Access::Any } else { Access::Listed(lists.clone()) };
     let (files, http_files) = settings::share_files(args)?;
     let values_at = board::values_at(&args.output);
     let level = board::level_of(args, shows_json(args));
@@ -77,7 +79,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let public = key.public();
     let mut options = settings::options(args, live, key, suites, access);
     options.watch = web.is_some();
-    let about = about(args, &home, &options);
+    let about = about(args, &home, &options, lists.clone());
     let (server, is_passed) = bind(args, options, books)?;
     let (server, recorder) = record(args, server)?;
     let address = server.local_addr().map_err(|error| cannot_listen(args, &error))?;
@@ -109,7 +111,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
         ledger: about_ledger,
         web: about_web,
     };
-    first.show(&board, args, address, &home, web.as_ref());
+    first.show(&board, args, address, &lists, web.as_ref());
     hint(args, address, is_passed);
     let (stop_note, all_told) = systemd::watch(manager, server.handle(), address.to_string())?;
     // An old capture is replaced only by a server that runs.
@@ -137,7 +139,7 @@ impl FirstLines {
         board: &Board,
         args: &ServeArgs,
         address: SocketAddr,
-        home: &Home,
+        lists: &Lists,
         web: Option<&Arc<WebHandle>>,
     ) {
         // For programs the first line is the address.
@@ -149,7 +151,7 @@ impl FirstLines {
         board.show(&self.server_key);
         board.show_all(&self.ledger);
         if !args.allow_any {
-            board.show(&lines::access(home));
+            board.show(&lines::access(lists));
         }
         board.show_all(self.web.as_slice());
         let is_wanted = screen::is_interactive() && !board.is_json() && !args.output.quiet;
@@ -222,7 +224,7 @@ fn bind(
 }
 
 /// What the page tells of this server.
-fn about(args: &ServeArgs, home: &Home, options: &ServerOptions) -> About {
+fn about(args: &ServeArgs, home: &Home, options: &ServerOptions, lists: Lists) -> About {
     let ledger = args.ledger.clone().unwrap_or_else(|| home.ledger());
     let database = crate::ledger::database(&ledger);
     let database = database.and_then(|place| Some(place.ok()?.to_string()));
@@ -238,7 +240,7 @@ fn about(args: &ServeArgs, home: &Home, options: &ServerOptions) -> About {
         queued_values_max: options.endpoint.queued_values_max,
         ledger: (database.is_none() && ledger != Path::new("memory")).then_some(ledger),
         database,
-        lists: Some(home.lists()),
+        lists: Some(lists),
     }
 }
 

@@ -26,6 +26,7 @@ mod explain;
 mod failover;
 mod fake_api;
 mod files;
+mod fleet_keys;
 mod floods;
 mod generate;
 mod glass;

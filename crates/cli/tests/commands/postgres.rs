@@ -292,6 +292,52 @@ fn a_server_stops_where_the_database_lost_what_it_acknowledged() {
     assert_eq!(world.postgres.sql("ddes", "SELECT count(*) FROM ddes_history"), "0");
 }
 
+/// What somebody changes, how it is taken back, and what is said of it.
+const UNFIT: [(&str, &str, &str); 9] = [
+    ("ALTER TABLE ddes_history SET UNLOGGED", "ALTER TABLE ddes_history SET LOGGED", "UNLOGGED"),
+    (
+        "ALTER TABLE ddes_account ADD note text",
+        "ALTER TABLE ddes_account DROP note",
+        "other columns",
+    ),
+    (
+        "CREATE RULE nothing AS ON INSERT TO ddes_history DO INSTEAD NOTHING",
+        "DROP RULE nothing ON ddes_history",
+        "rules",
+    ),
+    (
+        "ALTER TABLE ddes_authorized SET UNLOGGED",
+        "ALTER TABLE ddes_authorized SET LOGGED",
+        "ddes_authorized is UNLOGGED",
+    ),
+    (
+        "ALTER TABLE ddes_authorized ENABLE ROW LEVEL SECURITY",
+        "ALTER TABLE ddes_authorized DISABLE ROW LEVEL SECURITY",
+        "row security",
+    ),
+    (
+        "ALTER TABLE ddes_authorized RENAME TO aside",
+        "ALTER TABLE aside RENAME TO ddes_authorized",
+        "ddes_authorized is not there",
+    ),
+    (
+        "REVOKE SELECT ON ddes_authorized FROM ddes",
+        "GRANT SELECT ON ddes_authorized TO ddes",
+        "ddes_authorized",
+    ),
+    // More than a server reads.
+    (
+        "INSERT INTO ddes_authorized SELECT sha256('x'), repeat('x', 16777216)",
+        "DELETE FROM ddes_authorized",
+        "has more than 16777216 bytes",
+    ),
+    (
+        "REVOKE INSERT ON ddes_history FROM ddes",
+        "GRANT INSERT ON ddes_history TO ddes",
+        "may not read and write",
+    ),
+];
+
 #[test]
 fn what_is_no_place_for_a_ledger_is_refused_with_a_reason() {
     let mut world = PostgresWorld::new();
@@ -303,28 +349,7 @@ fn what_is_no_place_for_a_ledger_is_refused_with_a_reason() {
         assert!(found == code && said.contains(why), "{found} {said}");
         said
     };
-    for (change, back, why) in [
-        (
-            "ALTER TABLE ddes_history SET UNLOGGED",
-            "ALTER TABLE ddes_history SET LOGGED",
-            "UNLOGGED",
-        ),
-        (
-            "ALTER TABLE ddes_account ADD note text",
-            "ALTER TABLE ddes_account DROP note",
-            "other columns",
-        ),
-        (
-            "CREATE RULE nothing AS ON INSERT TO ddes_history DO INSTEAD NOTHING",
-            "DROP RULE nothing ON ddes_history",
-            "rules",
-        ),
-        (
-            "REVOKE INSERT ON ddes_history FROM ddes",
-            "GRANT INSERT ON ddes_history TO ddes",
-            "may not read and write",
-        ),
-    ] {
+    for (change, back, why) in UNFIT {
         world.postgres.sql("ddes", change);
         refused(&world, 1, why);
         world.postgres.sql("ddes", back);
@@ -426,14 +451,19 @@ fn the_tables_are_printed_and_made_once() {
     let (code, _, error) = init(&["--run"]);
     assert!(code == 1 && error.contains("already exists"), "{code} {error}");
     // What is printed is what makes them.
-    world.postgres.sql("ddes", "DROP TABLE ddes_ledger, ddes_account, ddes_history");
+    world
+        .postgres
+        .sql("ddes", "DROP TABLE ddes_ledger, ddes_account, ddes_history, ddes_authorized");
     world.postgres.sql("ddes", &sql);
     assert_eq!(world.totals(), ("0".into(), "0".into()));
-    let may = |what| {
-        let sql = format!("SELECT has_table_privilege('ddes', 'ddes_history', '{what}')");
-        world.postgres.sql("ddes", &sql)
+    let may = |table: &str| {
+        ["SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE"].map(|what| {
+            let sql = format!("SELECT has_table_privilege('ddes', '{table}', '{what}')");
+            world.postgres.sql("ddes", &sql)
+        })
     };
-    assert_eq!(["INSERT", "UPDATE", "DELETE", "TRUNCATE"].map(may), ["t", "f", "f", "f"]);
+    assert_eq!(may("ddes_history"), ["t", "t", "f", "f", "f"]);
+    assert_eq!(may("ddes_authorized"), ["t", "f", "f", "f", "f"]);
     // A folder has no tables.
     let (code, _, error) = output(ddes_at(&home, &["ledger", "init"]));
     assert!(code == 2 && error.contains("is for a ledger in a database"), "{code} {error}");

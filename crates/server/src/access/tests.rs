@@ -1,5 +1,5 @@
 //! Lists that fail, vanish or are written under a running server. Times are arguments; only the
-//! files are real.
+//! files are real, and the database is what was read of it.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -9,13 +9,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use ddes_identity::{PublicKey, Role, SigningKey};
 
-use super::{Access, AccessControl, Lists};
+use super::{Access, AccessControl, DatabaseKeys, Lists};
 
 const MOMENT: Duration = Duration::from_millis(10);
 const SECOND: Duration = Duration::from_secs(1);
 
 struct Door {
     folder: PathBuf,
+    database: DatabaseKeys,
     door: AccessControl,
     now: Instant,
 }
@@ -27,9 +28,21 @@ impl Door {
             format!("ddes-access-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let folder = std::env::temp_dir().join(name);
         fs::create_dir_all(folder.join("identities")).unwrap();
-        let lists =
-            Lists { authorized_keys: folder.join("list"), identities: folder.join("identities") };
-        Self { door: AccessControl::new(Access::Listed(lists)), folder, now: Instant::now() }
+        let database = DatabaseKeys::new("the database");
+        let lists = Lists {
+            authorized_keys: folder.join("list"),
+            identities: folder.join("identities"),
+            database: Some(database.clone()),
+        };
+        let door = AccessControl::new(Access::Listed(lists));
+        Self { door, folder, database, now: Instant::now() }
+    }
+
+    /// A reading of the database: rows of these keys, with these lines.
+    fn reads(&self, rows: &[(u8, String)]) {
+        let keys: Vec<_> = rows.iter().map(|(seed, _)| key(*seed)).collect();
+        let rows = keys.iter().zip(rows).map(|(key, (_, line))| (&key.as_bytes()[..], &**line));
+        self.database.set(rows);
     }
 
     fn list(&self) -> PathBuf {
@@ -55,6 +68,11 @@ impl Drop for Door {
 
 fn key(seed: u8) -> PublicKey {
     SigningKey::from_seed(&[seed; 32]).public()
+}
+
+/// Rows that grant these keys.
+fn rows(seeds: &[u8]) -> Vec<(u8, String)> {
+    seeds.iter().map(|seed| (*seed, key(*seed).to_openssh())).collect()
 }
 
 fn lines(seeds: &[u8]) -> String {
@@ -275,4 +293,115 @@ fn a_file_that_its_group_or_others_can_write_grants_nothing_and_one_that_they_ca
             );
         }
     }
+}
+
+#[test]
+fn whom_the_files_or_the_database_list_may_come_in() {
+    let mut door = Door::new();
+    replace(&door.list(), &lines(&[1, 2]));
+    assert_eq!((door.after(MOMENT), door.who()), (vec![], vec![1, 2]));
+    door.reads(&rows(&[2, 3]));
+    // Not taken up yet.
+    assert_eq!(door.who(), [1, 2]);
+    assert_eq!((door.after(MOMENT), door.who()), (vec![], vec![1, 2, 3]));
+    assert!(door.door.take_change(0));
+    // The same again is no change.
+    door.reads(&rows(&[3, 2]));
+    assert_eq!((door.after(MOMENT), door.door.take_change(0)), (vec![], false));
+    // What it takes away it takes away at once; what a file grants stays.
+    door.reads(&[]);
+    assert_eq!((door.after(MOMENT), door.who()), (vec![], vec![1, 2]));
+    assert!(door.door.take_change(0));
+    // An identity of the home, which no file lists.
+    fs::write(door.folder.join("identities/anna.pub"), lines(&[4])).unwrap();
+    door.reads(&rows(&[4]));
+    assert_eq!((door.after(SECOND), door.who()), (vec![], vec![1, 2, 4]));
+}
+
+/// 86,400 is the first second of 2 January 1970.
+#[test]
+fn of_two_entries_for_a_key_each_grants_what_it_grants_while_it_holds() {
+    let grant_at = |file: &str, row: &str, at: i64| {
+        let mut door = Door::new();
+        replace(&door.list(), &format!("{file}{}", lines(&[1])));
+        door.reads(&[(1, format!("{row}{} of the fleet", key(1).to_openssh()))]);
+        assert_eq!(door.after(MOMENT), [""; 0]);
+        let grant = door.door.grant(&key(1), at)?;
+        Some((grant.role, grant.name, grant.expires))
+    };
+    let (client, operator) = (Role::Client, Role::Operator);
+    let fleet = || Some("of the fleet".to_owned());
+    assert_eq!(grant_at("", "", 0), Some((client, fleet(), None)));
+    // The name of the machine's own list comes first.
+    assert_eq!(grant_at("ddes-name=\"anna\" ", "", 0), Some((client, Some("anna".into()), None)));
+    let of_operators = "ddes-role=\"operator\" ";
+    assert_eq!(grant_at(of_operators, "", 0), Some((operator, fleet(), None)));
+    assert_eq!(grant_at("", of_operators, 0), Some((operator, fleet(), None)));
+    // What has expired in one list takes nothing from the other, and lends it nothing.
+    let expired = "ddes-role=\"operator\",expiry-time=\"19700102Z\" ";
+    for (file, row) in [(expired, ""), ("", expired)] {
+        let role = |at| grant_at(file, row, at).map(|grant| grant.0);
+        assert_eq!((role(86_399), role(86_400)), (Some(operator), Some(client)));
+    }
+    let later = "expiry-time=\"19700103Z\" ";
+    assert_eq!(grant_at(expired, later, 0).unwrap().2, Some(2 * 86_400));
+    assert_eq!(grant_at(expired, later, 86_400).unwrap().0, client);
+    assert_eq!(grant_at(expired, later, 2 * 86_400), None);
+}
+
+#[test]
+fn a_key_of_the_database_that_expires_is_a_change() {
+    let mut door = Door::new();
+    door.reads(&[(1, format!("expiry-time=\"19700102Z\" {}", key(1).to_openssh()))]);
+    door.after(MOMENT);
+    assert!(door.door.take_change(86_398));
+    let changes: Vec<bool> = [86_399, 86_400, 86_401].map(|at| door.door.take_change(at)).to_vec();
+    assert_eq!(changes, [false, true, false]);
+}
+
+#[test]
+fn a_database_that_cannot_be_read_keeps_what_it_granted_and_at_first_grants_nothing() {
+    let mut door = Door::new();
+    door.database.fail("no rights");
+    let said = door.after(MOMENT);
+    assert!(
+        said.len() == 1
+            && said[0].contains("ddes_authorized of the database: no rights")
+            && said[0].contains("nobody in it is authorized until it can be read"),
+        "{said:?}"
+    );
+    door.reads(&rows(&[1]));
+    assert_eq!((door.after(MOMENT), door.who(), door.door.faults()), (vec![], vec![1], 0));
+    // Said once, however often it fails.
+    for count in [1, 0, 0] {
+        door.database.fail("no rights");
+        let said = door.after(MOMENT);
+        assert_eq!((said.len(), door.who(), door.door.faults()), (count, vec![1], 1));
+        assert!(said.iter().all(|fault| fault.contains("what it granted before holds")));
+    }
+}
+
+#[test]
+fn a_row_that_cannot_be_read_is_reported_with_its_place_and_grants_nothing() {
+    let mut door = Door::new();
+    let mut mixed = rows(&[1]);
+    mixed.push((2, format!("from=\"10.0.0.1\" {}", key(2).to_openssh())));
+    mixed.push((3, key(4).to_openssh()));
+    door.reads(&mixed);
+    let said = door.after(MOMENT);
+    assert_eq!((said.len(), door.who(), door.door.faults()), (2, vec![1], 2));
+    for (fault, seed, why) in [(&said[0], 2, "'from' is not known"), (&said[1], 3, "another key")] {
+        let digits: String =
+            key(seed).as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert!(
+            fault.contains(&format!("identity \\x{digits}: ")) && fault.contains(why),
+            "{fault}"
+        );
+    }
+    // However many there are, only so many are said one by one.
+    let wrong: Vec<_> = (0..250).map(|_| (1, "no key".to_owned())).collect();
+    door.reads(&wrong);
+    let said = door.after(MOMENT);
+    assert_eq!((door.who(), door.door.faults()), (vec![], 101));
+    assert!(said.last().unwrap().contains("150 more rows"), "{said:?}");
 }
