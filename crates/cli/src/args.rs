@@ -82,14 +82,21 @@ Examples:
 
 Totals are in the ledger, a folder of the home; what a client is told is on the disk. Who may \
 connect: the identities of the same home, and those of `ddes authorize`; nobody else.
+
 Lines for people go to a terminal; a pipe, a file or a service's log gets one JSON object a line, \
-as with --json. An error that ends it is
-said on standard error, with --json on standard output.
---quiet leaves out the hints on standard error and, on a terminal, the lines below warnings; --verbose adds those of debug. --log-level chooses the
-lines of a log, and of a terminal without either.
-Each setting is a flag, a variable DDES_NAME or a key of the configuration file, in this order; `ddes config show --origin` says which. SIGHUP and `ddes reload` read the file again.
-On a terminal the console takes: exit, sessions, end ID, end all, totals, link, log LEVEL, reload, help. Ctrl-D does not stop the server.
-The page is on http://127.0.0.1:5580: whoever is on this machine reads it; `link` (or `ddes link`) gives the right to act.")]
+as with --json. An error that ends it is said on standard error, with --json on standard output. \
+--quiet leaves out the hints on standard error and, on a terminal, the lines below warnings; \
+--verbose adds those of debug. --log-level chooses the lines of a log, and of a terminal without \
+either.
+
+Each setting is a flag, a variable DDES_NAME or a key of the configuration file, in this order; \
+`ddes config show --origin` says which. SIGHUP and `ddes reload` read the file again.
+
+On a terminal the console takes: exit, sessions, end ID, end all, totals, link, log LEVEL, \
+reload, help. Ctrl-D does not stop the server.
+
+The page is on http://127.0.0.1:5580: whoever is on this machine reads it; `link` (or `ddes link`) \
+gives the right to act.")]
     Serve(Box<ServeArgs>),
     /// Show and check the configuration of `ddes serve`
     #[command(subcommand)]
@@ -133,10 +140,10 @@ Examples:
   ddes send --outbox DIR - < counts.txt  each counts exactly once, across cuts, kills and restarts
   ddes send --outbox DIR                 delivers what an outbox holds
 
-An outbox holds each integer and its number on disk until the server's ledger covers it. After a
-crash, --resume goes on in the same input where the outbox stopped taking it; --fresh starts with
-another input. An input that came to its end is not resumed: sending it again counts it again. \
-Without an outbox nothing counts twice within the command's life, and no more is
+An outbox holds each integer and its number on disk until the server's ledger covers it. After \
+a crash, --resume goes on in the same input where the outbox stopped taking it; --fresh starts \
+with another input. An input that came to its end is not resumed: sending it again counts it \
+again. Without an outbox nothing counts twice within the command's life, and no more is \
 promised.")]
     Send(SendArgs),
     /// Print the total of an identity
@@ -229,13 +236,12 @@ Everything happens in this process, on 127.0.0.1. docs/course makes ten exercise
         subcommand,
         after_help = "\
 Inputs are HEX, text:TEXT, @FILE or - (hexadecimal text in a file, or on standard input), or \
-raw:FILE
-(the bytes of a file as they are). Each calculation prints its formula, its inputs by name, its
-steps and its result; -q the result alone, --python a line of Python that gives the same
-result.
+raw:FILE (the bytes of a file as they are). Each calculation prints its formula, its inputs by \
+name, its steps and its result; -q the result alone, --python a line of Python that gives the \
+same result.
 
-This is for study: others of this machine see what is in a command line, so give it no secret that
-is still in use."
+This is for study: others of this machine see what is in a command line, so give it no secret \
+that is still in use."
     )]
     Calc(CalcCommand),
     /// Relay connections and write what passes to a pcapng file; with any client and server

@@ -96,6 +96,12 @@ impl From<tokio_postgres::Error> for DatabaseTrouble {
     }
 }
 
+impl From<DatabaseTrouble> for DatabaseError {
+    fn from(DatabaseTrouble(why): DatabaseTrouble) -> Self {
+        Self::Unreachable(why)
+    }
+}
+
 /// A client, and the task that moves its bytes. Ends with it.
 pub(crate) struct DatabaseLink {
     pub(crate) client: Client,

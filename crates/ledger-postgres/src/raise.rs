@@ -26,9 +26,7 @@ pub fn raise(
 ) -> Result<u64, DatabaseError> {
     let raised = run(async {
         let connection = Connection::open(place, Demands::default()).await?;
-        raise_all(&connection, progress)
-            .await
-            .map_err(|DatabaseTrouble(why)| DatabaseError::Unreachable(why))
+        raise_all(&connection, progress).await
     });
     raised.map_err(|error| DatabaseError::Unreachable(error.to_string()))?
 }
@@ -36,7 +34,7 @@ pub fn raise(
 async fn raise_all(
     connection: &Connection,
     progress: &mut dyn FnMut(u64, u64),
-) -> Result<u64, DatabaseTrouble> {
+) -> Result<u64, DatabaseError> {
     let link = connection.link();
     // Only identities have a next session.
     let of_identities = "octet_length(account) = 32";
@@ -59,21 +57,22 @@ async fn raise_all(
 }
 
 /// Raises these accounts in one transaction.
-async fn raise_part(connection: &Connection, found: &[SharedRow]) -> Result<(), DatabaseTrouble> {
+async fn raise_part(connection: &Connection, found: &[SharedRow]) -> Result<(), DatabaseError> {
     // Locked, and as they are now: a server may have written them since.
     let rows = connection.read(found).await?;
     let now = timestamp(SystemTime::now());
     let raise = |row: &SharedRow| {
         let (after, entry) = row.raised(now).map_err(|_| {
-            DatabaseTrouble(format!("account {} has no session numbers left", row.id))
+            let what = format!("account {} has no session numbers left", row.id);
+            DatabaseError::unfit(what, "a new ledger: it was raised 65,535 times")
         })?;
         Ok((Swap { prior: (row.version, row.chain), row: after }, entry))
     };
-    let raised = rows.iter().map(raise).collect::<Result<Vec<_>, DatabaseTrouble>>()?;
+    let raised = rows.iter().map(raise).collect::<Result<Vec<_>, DatabaseError>>()?;
     let (swaps, entries): (Vec<Swap>, Vec<HistoryEntry>) = raised.into_iter().unzip();
     let written = connection.swap(&swaps, true).await?;
     if written.len() != swaps.len() {
-        return Err(DatabaseTrouble("an account that was locked has changed".into()));
+        return Err(DatabaseTrouble("an account that was locked has changed".into()).into());
     }
-    connection.append(&entries).await
+    Ok(connection.append(&entries).await?)
 }

@@ -184,7 +184,7 @@ function Verify({ answer, refresh }: { answer: Answer; refresh: () => void }) {
             {answer.kind === "memory"
               ? "A ledger in memory has no files to verify."
               : answer.kind === "postgres"
-                ? "A ledger in a database is verified by ddes ledger verify --ledger, from a standby too."
+                ? <>A ledger in a database is verified by <code>ddes ledger verify --ledger URL</code>, from a standby too.</>
                 : "Not verified since the server started. Verifying reads every batch and computes the chain anew; clients are served meanwhile."}
           </p>
         )

@@ -30,8 +30,7 @@ Examples:
   ddes ledger ls --json | jq -r '[.name, .sum] | @tsv'
 
 Names are those of `ddes authorize` and of the identities of this home. Classic accounts are \
-listed while their
-session lasts; after it they are in the totals only.")]
+listed while their session lasts; after it they are in the totals only.")]
     Ls(LsArgs),
     /// Write every integer counted, as CSV or NDJSON, oldest first
     #[command(after_help = "\
@@ -41,8 +40,7 @@ Examples:
   ddes ledger export --format ndjson --output counts.ndjson
 
 Columns: time (of its batch), batch, account (public key in hexadecimal, or classic/N), \
-fingerprint, session, seq, value,
-sum (of the account, with it).")]
+fingerprint, session, seq, value, sum (of the account, with it).")]
     Export(ExportArgs),
     /// Copy the ledger into an empty folder, also while the server runs
     #[command(after_help = "\
@@ -57,9 +55,9 @@ Examples:
   ddes ledger restore /backup/monday
   ddes ledger restore /backup/monday --ledger /srv/ddes/ledger
 
-Session numbers grow by 2^32, so that none is given out twice. What was counted after the backup \
-is gone: clients with an
-outbox notice, send nothing and stop with exit code 5; the others go on from the restored totals.")]
+Session numbers grow by 2^32, so that none is given out twice. What was counted after the \
+backup is gone: clients with an outbox notice, send nothing and stop with exit code 5; the \
+others go on from the restored totals.")]
     Restore(RestoreArgs),
     /// Print or make the tables of a ledger that several servers share, in PostgreSQL
     #[command(after_help = "\
@@ -68,8 +66,8 @@ Examples:
   ddes ledger init --ledger postgres://owner@db1:5432,db2:5432/ddes --run
   ddes serve --ledger postgres://ddes@db1:5432,db2:5432/ddes
 
-The user of the URL owns the tables. Servers connect as another one, who may append to the history and not change it.
-A password is in ~/.pgpass or the file of passfile= in the URL.")]
+The user of the URL owns the tables. Servers connect as another one, who may append to the \
+history and not change it. A password is in ~/.pgpass or the file of passfile= in the URL.")]
     Init(InitArgs),
     /// Give out no session number twice, after a database was restored to an earlier time
     #[command(after_help = "\
@@ -103,9 +101,9 @@ Examples:
   ddes ledger receipt --check anna.receipt --server-key server.pub
                                                      without a ledger
 
-`ddes ledger verify --receipt FILE` holds a receipt to the ledger. With OpenSSH alone: split the \
-file before `-----BEGIN`, then
-`ssh-keygen -Y verify -n ddes2-receipt -f SIGNERS -I WHO -s SIGNATURE < STATEMENT`.")]
+`ddes ledger verify --receipt FILE` holds a receipt to the ledger. With OpenSSH alone: split \
+the file before `-----BEGIN`, then `ssh-keygen -Y verify -n ddes2-receipt -f SIGNERS -I WHO -s \
+SIGNATURE < STATEMENT`.")]
     Receipt(ReceiptArgs),
 }
 
