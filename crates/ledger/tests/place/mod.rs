@@ -88,6 +88,8 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         drop(fs::remove_dir_all(&self.0));
+        // What a move that was cut off leaves beside it.
+        drop(fs::remove_dir_all(format!("{}.migrating", self.0.display())));
     }
 }
 
