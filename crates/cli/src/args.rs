@@ -158,7 +158,7 @@ This opens a session: another one of the same identity ends.")]
     #[command(
         subcommand,
         after_help = "\
-All but restore only read: they work while the server runs."
+verify, totals, ls, export, backup and receipt only read: they work while the server runs."
     )]
     Ledger(LedgerCommand),
     /// Create and show keys

@@ -16,12 +16,16 @@ use crate::keeper::run;
 use crate::place::{DatabaseUrl, Purpose, told};
 use crate::schema;
 
-/// Rows that are read at a time.
+/// Rows that are read at a time. Those of the history may be long.
 const PART: u16 = 4096;
+const PART_OF_HISTORY: u16 = 256;
 
 pub(crate) const ACCOUNTS: &str = "SELECT account, version, newest_session, last_session, last_seq, sum, min, \
                         max, first_time, last_time, chain FROM ddes_account";
-const HISTORY: &str = "SELECT account, entry, time, session, first_seq, n, amounts, sum, chain \
+/// An entry has the values of one batch: at most 24,570, of at most 10 bytes. What is longer is
+/// not read.
+const HISTORY: &str = "SELECT account, entry, time, session, first_seq, n, \
+                       CASE WHEN octet_length(amounts) <= 262144 THEN amounts END, sum, chain \
                        FROM ddes_history";
 
 /// Why a ledger in a database could not be read, or what is wrong with it.
@@ -71,6 +75,7 @@ pub struct VerifiedHistory {
 pub struct HistoryReader {
     place: DatabaseUrl,
     ledger: [u8; 16],
+    has_left: bool,
     purpose: Purpose,
 }
 
@@ -80,16 +85,22 @@ const READABLE: [i32; 2] = [schema::FORMAT, schema::MOVED];
 impl HistoryReader {
     /// Connects, and checks that there is a ledger of this release.
     pub fn open(place: &DatabaseUrl) -> Result<Self, AuditError> {
-        let ledger = within(async {
+        let (ledger, format) = within(async {
             let link = DatabaseLink::open(place, Purpose::Audit).await?;
-            Ok(link.ledger_of(&READABLE).await?.0)
+            Ok(link.ledger_of(&READABLE).await?)
         })?;
-        Ok(Self { place: place.clone(), ledger, purpose: Purpose::Audit })
+        let has_left = format == schema::MOVED;
+        Ok(Self { place: place.clone(), ledger, has_left, purpose: Purpose::Audit })
+    }
+
+    /// Whether the ledger was moved to another store, and goes on there.
+    pub fn has_left(&self) -> bool {
+        self.has_left
     }
 
     /// Reads the host that is written, whatever the state of the ledger is.
     pub(crate) fn of_moving(place: &DatabaseUrl, ledger: [u8; 16]) -> Self {
-        Self { place: place.clone(), ledger, purpose: Purpose::Move }
+        Self { place: place.clone(), ledger, has_left: false, purpose: Purpose::Move }
     }
 
     /// The ledger's id.
@@ -119,7 +130,7 @@ impl HistoryReader {
             let mut link = DatabaseLink::open(&self.place, self.purpose).await?;
             let snapshot = snapshot(&mut link).await?;
             let sql = format!("{ACCOUNTS} WHERE version > 0 ORDER BY account");
-            let mut rows = RowParts::new(&snapshot, &sql, &[], account_row).await?;
+            let mut rows = RowParts::new(&snapshot, &sql, &[], PART, account_row).await?;
             while let Some(row) = rows.next(&snapshot).await? {
                 if !take(&row) {
                     return Err(AuditError::Stopped);
@@ -192,7 +203,8 @@ impl HistoryReader {
                 None => ("", &[]),
             };
             let sql = format!("{HISTORY}{condition} ORDER BY account, entry");
-            let mut entries = RowParts::new(&snapshot, &sql, parameters, entry_row).await?;
+            let mut entries =
+                RowParts::new(&snapshot, &sql, parameters, PART_OF_HISTORY, entry_row).await?;
             while let Some(entry) = entries.next(&snapshot).await? {
                 if !take(&entry) {
                     return Err(AuditError::Stopped);
@@ -214,9 +226,10 @@ impl HistoryReader {
             let ledger = self.ledger;
             let snapshot = snapshot(&mut link).await?;
             let rows = format!("{ACCOUNTS} ORDER BY account");
-            let mut rows = RowParts::new(&snapshot, &rows, &[], account_row).await?;
+            let mut rows = RowParts::new(&snapshot, &rows, &[], PART, account_row).await?;
             let history = format!("{HISTORY} ORDER BY account, entry");
-            let mut history = RowParts::new(&snapshot, &history, &[], entry_row).await?;
+            let mut history =
+                RowParts::new(&snapshot, &history, &[], PART_OF_HISTORY, entry_row).await?;
             let mut verified = VerifiedHistory {
                 ledger,
                 entries: 0,
@@ -279,6 +292,7 @@ async fn snapshot(link: &mut DatabaseLink) -> Result<Transaction<'_>, AuditError
 /// The rows of a query, a part at a time.
 struct RowParts<T> {
     portal: Portal,
+    most: u16,
     part: VecDeque<T>,
     of_row: fn(&tokio_postgres::Row) -> Result<T, DatabaseTrouble>,
     is_over: bool,
@@ -289,17 +303,18 @@ impl<T> RowParts<T> {
         snapshot: &Transaction<'_>,
         sql: &str,
         parameters: &[&(dyn ToSql + Sync)],
+        most: u16,
         of_row: fn(&tokio_postgres::Row) -> Result<T, DatabaseTrouble>,
     ) -> Result<Self, AuditError> {
         let statement = snapshot.prepare(sql).await?;
         let portal = snapshot.bind(&statement, parameters).await?;
-        Ok(Self { portal, part: VecDeque::new(), of_row, is_over: false })
+        Ok(Self { portal, most, part: VecDeque::new(), of_row, is_over: false })
     }
 
     async fn next(&mut self, snapshot: &Transaction<'_>) -> Result<Option<T>, AuditError> {
         if self.part.is_empty() && !self.is_over {
-            let rows = snapshot.query_portal(&self.portal, PART.into()).await?;
-            self.is_over = rows.len() < usize::from(PART);
+            let rows = snapshot.query_portal(&self.portal, self.most.into()).await?;
+            self.is_over = rows.len() < usize::from(self.most);
             self.part = rows.iter().map(self.of_row).collect::<Result<_, _>>()?;
         }
         Ok(self.part.pop_front())

@@ -224,8 +224,11 @@ impl DatabaseLink {
     ) -> Result<bool, DatabaseError> {
         let settings = self.settings().await?;
         settings.check(place, demands, &mut Vec::new())?;
-        // It may have been moved away.
-        self.ledger_of(demands.formats).await?;
+        // It may have been moved away, and another one may be there.
+        let (found, _) = self.ledger_of(demands.formats).await?;
+        if demands.ledger.is_some_and(|wanted| wanted != found) {
+            return Err(DatabaseError::OtherLedger { found });
+        }
         Ok(!settings.standby_names.is_empty())
     }
 
@@ -292,7 +295,8 @@ fn of_format(format: i32) -> DatabaseError {
         schema::MOVED => (
             "its ledger was moved to another store, and goes on there".into(),
             "--ledger with that one. To go on with this one, and give up what was counted there: \
-             UPDATE ddes_ledger SET format = 1; ALTER TABLE ddes_history DROP CONSTRAINT ddes_moved",
+             UPDATE ddes_ledger SET format = 1; ALTER TABLE ddes_history DROP CONSTRAINT ddes_moved; then \
+             ddes ledger raise",
         ),
         _ => (
             format!("the ledger has the format {format}, of another release"),
@@ -354,7 +358,7 @@ pub(crate) fn entry_row(row: &tokio_postgres::Row) -> Result<HistoryEntry, Datab
         session: SessionNumber::new(number(3, "session")?),
         first_seq: Sequence::new(number(4, "first_seq")?),
         count: get::<i32>(row, 5).and_then(|found| u32::try_from(found).map_err(|_| wrong("n")))?,
-        amounts: get(row, 6)?,
+        amounts: get::<Option<_>>(row, 6)?.ok_or_else(|| wrong("values"))?,
         sum: Total::new(get::<Numeric>(row, 7)?.0),
         chain: chain(row, 8)?,
     })

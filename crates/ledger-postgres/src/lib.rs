@@ -26,7 +26,7 @@ pub use authorized::{
 pub use connection::{DatabaseError, FoundDatabase};
 pub use init::init;
 pub use keeper::{PostgresKeeper, PostgresOptions};
-pub use migrate::{DatabaseArrival, DatabaseDeparture, MigrateError};
+pub use migrate::{BegunArrival, DatabaseArrival, DatabaseDeparture, MigrateError};
 pub use place::{DatabaseUrl, DatabaseUrlError};
 pub use raise::raise;
 pub use schema::definition;

@@ -5,12 +5,14 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use ddes_ledger::shared::{HistoryEntry, RowKey, SharedRow, Swap};
 use ddes_ledger::{AccountChange, AccountId, Departure};
 use tokio::runtime::Runtime;
 use tokio::task::LocalSet;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
 
 use crate::audit::{AuditError, HistoryReader, VerifiedHistory};
 use crate::connection::{
@@ -24,6 +26,8 @@ use crate::schema;
 /// Changes of one transaction, and the most values of them.
 const CHANGES_MAX: usize = 4096;
 const VALUES_MAX: usize = 1 << 16;
+/// How long readers of the history, a dump for example, are waited for at the end.
+const CLOSE_MAX: Duration = Duration::from_secs(11 * 60);
 
 /// Why a ledger was not moved.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +78,19 @@ impl Waiting {
     }
 }
 
+/// What [`DatabaseArrival::begin`] found.
+pub enum BegunArrival {
+    /// The database can be filled.
+    Begun {
+        /// What fills it.
+        arrival: Box<DatabaseArrival>,
+        /// What is not as it should be, and no reason to refuse.
+        warnings: Vec<String>,
+    },
+    /// All of the ledger came earlier: only its last step was not heard of.
+    IsThere,
+}
+
 /// A ledger on its way into a database.
 pub struct DatabaseArrival {
     place: DatabaseUrl,
@@ -86,17 +103,35 @@ pub struct DatabaseArrival {
 
 impl DatabaseArrival {
     /// Takes a database whose tables are empty, or that an earlier attempt has begun to fill. The
-    /// URL's user owns the tables. `id` is the ledger's.
-    pub fn begin(place: &DatabaseUrl, id: [u8; 16]) -> Result<Self, MigrateError> {
+    /// URL's user owns the tables. `id` is the ledger's, and `has_left` whether its folder says
+    /// that it went to this place.
+    pub fn begin(
+        place: &DatabaseUrl,
+        id: [u8; 16],
+        needs_standby: bool,
+        has_left: bool,
+    ) -> Result<BegunArrival, MigrateError> {
         let waiting = Waiting::new()?;
-        let demands = Demands { formats: &[schema::FORMAT, schema::FILLING], ..Demands::default() };
-        let connection = waiting.wait(async {
+        let demands = Demands {
+            standby: needs_standby,
+            formats: &[schema::FORMAT, schema::FILLING],
+            ..Demands::default()
+        };
+        let begun = waiting.wait(async {
+            let link = DatabaseLink::open(place, Purpose::Move).await?;
+            let found = link.check(place, demands).await?;
+            owns_tables(&link).await?;
+            if !claim(&link, id, has_left).await? {
+                return Ok(None);
+            }
+            // With the statements of a lane, and its time limits.
             let connection = Connection::open(place, demands).await?;
-            claim(connection.link(), id).await?;
-            Ok::<_, MigrateError>(connection)
+            Ok::<_, MigrateError>(Some((connection, found.warnings)))
         })?;
+        let Some((connection, warnings)) = begun else { return Ok(BegunArrival::IsThere) };
         let (place, changes) = (place.clone(), Vec::new());
-        Ok(Self { place, ledger: id, connection, waiting, changes, values: 0 })
+        let arrival = Self { place, ledger: id, connection, waiting, changes, values: 0 };
+        Ok(BegunArrival::Begun { arrival: Box::new(arrival), warnings })
     }
 
     /// Takes the next change. Those that are there already change nothing.
@@ -167,39 +202,85 @@ impl DatabaseArrival {
     /// Lets servers have it.
     pub fn open(self) -> Result<(), MigrateError> {
         let link = self.connection.link();
-        self.waiting.wait(set_format(link, schema::FORMAT))
+        let (id, filling, whole) = (&self.ledger[..], schema::FILLING, schema::FORMAT);
+        let open = "UPDATE ddes_ledger SET format = $3 WHERE id = $1 AND format = $2";
+        self.waiting.wait(async {
+            link.forget_warnings();
+            one_row(link, COMMIT_MAX, open, &[&id, &filling, &whole]).await
+        })
     }
 }
 
-/// Marks the database as one that is being filled, under its new id.
-async fn claim(link: &DatabaseLink, id: [u8; 16]) -> Result<(), MigrateError> {
+/// Marks the database as one that is being filled, under its new id. `false` if all of this ledger
+/// is there already. `has_left` is whether its folder says that it went here.
+async fn claim(link: &DatabaseLink, id: [u8; 16], has_left: bool) -> Result<bool, MigrateError> {
+    // No server can make its first account between the look and the mark.
+    let lock = "BEGIN; LOCK TABLE ddes_account IN EXCLUSIVE MODE";
+    changed(link, STATEMENT_MAX, link.client.batch_execute(lock)).await?;
+    link.forget_warnings();
     let (found, format) = link.ledger_of(&[schema::FORMAT, schema::FILLING]).await?;
     if format == schema::FILLING {
-        return if found == id { Ok(()) } else { Err(DatabaseError::OtherLedger { found }.into()) };
+        return if found == id {
+            Ok(true)
+        } else {
+            Err(DatabaseError::OtherLedger { found }.into())
+        };
     }
     let query = link.client.query_one("SELECT EXISTS (SELECT FROM ddes_account)", &[]);
     if get::<bool>(&link.within(STATEMENT_MAX, query).await?, 0)? {
-        return Err(MigrateError::NotEmpty);
+        return if found == id && has_left { Ok(false) } else { Err(MigrateError::NotEmpty) };
     }
-    let (id, filling) = (&id[..], schema::FILLING);
-    let update = "UPDATE ddes_ledger SET id = $1, format = $2";
-    link.forget_warnings();
-    link.unwarned(COMMIT_MAX, link.client.execute(update, &[&id, &filling]))
-        .await
-        .map_err(not_owner)?;
-    Ok(())
+    let (new, old, filling, whole) = (&id[..], &found[..], schema::FILLING, schema::FORMAT);
+    let update = "UPDATE ddes_ledger SET id = $1, format = $3 WHERE id = $2 AND format = $4";
+    one_row(link, STATEMENT_MAX, update, &[&new, &old, &filling, &whole]).await?;
+    changed(link, COMMIT_MAX, link.client.batch_execute("COMMIT")).await?;
+    Ok(true)
 }
 
-async fn set_format(link: &DatabaseLink, format: i32) -> Result<(), MigrateError> {
-    link.forget_warnings();
-    let update = "UPDATE ddes_ledger SET format = $1";
-    link.unwarned(COMMIT_MAX, link.client.execute(update, &[&format])).await.map_err(not_owner)?;
-    Ok(())
+/// Refuses a user who could not say at the end that the ledger has moved.
+async fn owns_tables(link: &DatabaseLink) -> Result<(), MigrateError> {
+    let query = "SELECT bool_and(pg_has_role(relowner, 'MEMBER')) FROM pg_class WHERE oid IN \
+                 ('ddes_ledger'::regclass, 'ddes_history'::regclass, 'ddes_account'::regclass)";
+    let query = link.client.query_one(query, &[]);
+    if get::<bool>(&link.within(STATEMENT_MAX, query).await?, 0)? {
+        Ok(())
+    } else {
+        Err(not_owner("this user does not own them"))
+    }
 }
 
-fn not_owner(DatabaseTrouble(why): DatabaseTrouble) -> MigrateError {
+/// What a statement that changes something answers; a warning may mean that it does not hold.
+async fn changed<T>(
+    link: &DatabaseLink,
+    most: Duration,
+    statement: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, MigrateError> {
+    // The error itself says more than what `unwarned` makes of it.
+    let answer = link.unwarned(most, async { Ok(statement.await) }).await?;
+    answer.map_err(|error| {
+        let is_refused = error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE);
+        let DatabaseTrouble(why) = error.into();
+        if is_refused { not_owner(&why) } else { MigrateError::Failed(why) }
+    })
+}
+
+/// Changes the one row that this is meant for.
+async fn one_row(
+    link: &DatabaseLink,
+    most: Duration,
+    update: &str,
+    parameters: &[&(dyn ToSql + Sync)],
+) -> Result<(), MigrateError> {
+    if changed(link, most, link.client.execute(update, parameters)).await? == 1 {
+        Ok(())
+    } else {
+        Err(MigrateError::Differs("another program has changed ddes_ledger meanwhile".into()))
+    }
+}
+
+fn not_owner(why: &str) -> MigrateError {
     DatabaseError::unfit(
-        format!("the table ddes_ledger cannot be changed: {why}"),
+        format!("the tables cannot be changed: {why}"),
         "a URL with the user who owns the tables, of ddes ledger init",
     )
     .into()
@@ -254,19 +335,25 @@ pub struct DatabaseDeparture {
 
 impl DatabaseDeparture {
     /// Locks the tables: servers wait, and answer with status 4 after some time. The URL's user
-    /// owns the tables.
-    pub fn begin(place: &DatabaseUrl) -> Result<Self, MigrateError> {
+    /// owns the tables. `is_begun` is whether this ledger was on its way to the same place before:
+    /// only then may one that has left be read once more. Returns warnings too.
+    pub fn begin(place: &DatabaseUrl, is_begun: bool) -> Result<(Self, Vec<String>), MigrateError> {
         let waiting = Waiting::new()?;
-        let (link, ledger) = waiting.wait(async {
+        let formats: &'static [i32] =
+            if is_begun { &[schema::FORMAT, schema::MOVED] } else { &[schema::FORMAT] };
+        let (link, ledger, warnings) = waiting.wait(async {
             let link = DatabaseLink::open(place, Purpose::Move).await?;
-            // One that has left may leave again, if what it left for was cut off.
-            let (ledger, _) = link.ledger_of(&[schema::FORMAT, schema::MOVED]).await?;
+            // A COMMIT that does not last would bring it back.
+            let found = link.check(place, Demands { formats, ..Demands::default() }).await?;
+            owns_tables(&link).await?;
             let lock = "BEGIN; LOCK TABLE ddes_account, ddes_history IN EXCLUSIVE MODE";
-            link.within(STATEMENT_MAX, link.client.batch_execute(lock)).await?;
+            changed(&link, STATEMENT_MAX, link.client.batch_execute(lock)).await?;
             link.forget_warnings();
-            Ok::<_, MigrateError>((link, ledger))
+            // Another one may have taken it before the lock was free.
+            let (ledger, _) = link.ledger_of(formats).await?;
+            Ok::<_, MigrateError>((link, ledger, found.warnings))
         })?;
-        Ok(Self { place: place.clone(), ledger, link, waiting })
+        Ok((Self { place: place.clone(), ledger, link, waiting }, warnings))
     }
 
     /// The ledger's id.
@@ -286,16 +373,13 @@ impl DatabaseDeparture {
     /// Marks it as moved, so that no server writes it again.
     pub fn leave(self) -> Result<(), MigrateError> {
         self.waiting.wait(async {
-            let (link, moved) = (&self.link, schema::MOVED);
-            let update = "UPDATE ddes_ledger SET format = $1";
-            link.unwarned(STATEMENT_MAX, link.client.execute(update, &[&moved]))
-                .await
-                .map_err(not_owner)?;
+            let (link, id, moved) = (&self.link, &self.ledger[..], schema::MOVED);
+            let update = "UPDATE ddes_ledger SET format = $2 WHERE id = $1";
+            one_row(link, STATEMENT_MAX, update, &[&id, &moved]).await?;
             // A server whose statement waits for the lock has looked at the format before.
-            link.unwarned(STATEMENT_MAX, link.client.batch_execute(schema::CLOSE))
-                .await
-                .map_err(not_owner)?;
-            Ok(link.unwarned(COMMIT_MAX, link.client.batch_execute("COMMIT")).await?)
+            let close = link.client.batch_execute(schema::CLOSE);
+            changed(link, CLOSE_MAX, close).await?;
+            changed(link, COMMIT_MAX, link.client.batch_execute("COMMIT")).await
         })
     }
 }

@@ -176,7 +176,11 @@ impl DatabaseUrl {
                 ("-c default_transaction_read_only=on".to_owned(), TargetSessionAttrs::Any)
             }
             Purpose::Move => (
-                format!("-c synchronous_commit={} -c lock_timeout=10s", self.commit),
+                format!(
+                    "-c synchronous_commit={} -c lock_timeout=10s -c statement_timeout=0 \
+                     -c idle_in_transaction_session_timeout=0",
+                    self.commit
+                ),
                 TargetSessionAttrs::ReadWrite,
             ),
         };

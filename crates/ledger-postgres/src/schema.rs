@@ -68,7 +68,8 @@ pub(crate) const MOVED: i32 = -1;
 
 /// Refuses every further entry, and with it everything that would be acknowledged.
 pub(crate) const CLOSE: &str = "\
-ALTER TABLE ddes_history DROP CONSTRAINT IF EXISTS ddes_moved, \
+SET LOCAL lock_timeout = '10min'; \
+ ALTER TABLE ddes_history DROP CONSTRAINT IF EXISTS ddes_moved, \
  ADD CONSTRAINT ddes_moved CHECK (false) NOT VALID";
 
 /// A name in SQL.
@@ -125,9 +126,9 @@ pub(crate) const IS_UNGUARDED: bool =
 /// snapshot. Content is compared: what a failover took back, or somebody wrote by hand, is a change
 /// too. A hash is enough: whoever writes the table may grant what they like.
 pub(crate) const AUTHORIZED: &str = "\
-WITH found AS (SELECT coalesce(sum(octet_length(identity) + octet_length(line)), 0)::int8 AS bytes, \
+WITH found AS (SELECT coalesce(sum(64 + octet_length(identity) + coalesce(octet_length(line), 0)), 0)::int8 AS bytes, \
  count(*) || '/' || coalesce(sum(hashtextextended( \
-  encode(identity, 'hex') || ' ' || line COLLATE \"C\", 0)), 0) AS digest FROM ddes_authorized) \
+  encode(identity, 'hex') || ' ' || coalesce(line, '') COLLATE \"C\", 0)), 0) AS digest FROM ddes_authorized) \
 SELECT NULL::bytea, NULL::text, bytes, digest FROM found \
 UNION ALL \
 SELECT a.identity, a.line, NULL, NULL FROM ddes_authorized a, found \
@@ -141,7 +142,7 @@ INSERT INTO ddes_authorized (identity, line) VALUES ($1, $2) \
 ON CONFLICT (identity) DO UPDATE SET line = EXCLUDED.line";
 
 pub(crate) const AUTHORIZED_BYTES: &str = "\
-SELECT coalesce(sum(octet_length(identity) + octet_length(line)), 0)::int8 FROM ddes_authorized";
+SELECT coalesce(sum(64 + octet_length(identity) + coalesce(octet_length(line), 0)), 0)::int8 FROM ddes_authorized";
 
 pub(crate) const UNAUTHORIZE: &str = "DELETE FROM ddes_authorized WHERE identity = $1";
 

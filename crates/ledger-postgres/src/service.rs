@@ -15,6 +15,22 @@ use zeroize::Zeroizing;
 
 use crate::password::{PasswordError, read_private};
 
+/// What libpq reads from a service, and this program does not.
+const LIBPQ: [&str; 12] = [
+    "application_name",
+    "channel_binding",
+    "connect_timeout",
+    "hostaddr",
+    "keepalives",
+    "options",
+    "passfile",
+    "sslcert",
+    "sslkey",
+    "sslmode",
+    "sslrootcert",
+    "target_session_attrs",
+];
+
 /// A section of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DatabaseService {
@@ -57,8 +73,11 @@ impl DatabaseService {
                 }
                 "host" | "port" | "dbname" | "user" | "password" => {}
                 _ => {
+                    // What is no key of libpq's may be a piece of a password.
+                    let shown = LIBPQ.iter().find(|known| **known == key);
+                    let what = shown.map_or("a key".into(), |known| format!("`{known}`"));
                     let why = format!(
-                        "`{key}` is not read from a service: host, port, dbname, user, password"
+                        "{what} is not read from a service: host, port, dbname, user, password"
                     );
                     return Err(self.wrong(&why));
                 }

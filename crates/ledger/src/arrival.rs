@@ -77,15 +77,25 @@ pub struct Arrival {
     pub goes_on: bool,
 }
 
+/// The folder next to a place.
+fn staging_of(path: &Path) -> PathBuf {
+    let mut staging = path.as_os_str().to_owned();
+    staging.push(".migrating");
+    staging.into()
+}
+
 impl Arrival {
+    /// Whether an earlier attempt to come to `to` was cut off.
+    pub fn is_begun(to: &Path) -> io::Result<bool> {
+        staging_of(&resolve(to)?).try_exists()
+    }
+
     /// Makes the folder next to `to`, which is empty or does not exist, or takes the one that was
     /// cut off. `id` is the ledger's.
     pub fn begin(to: &Path, id: [u8; 16]) -> Result<Self, ArrivalError> {
         let path = resolve(to).map_err(|error| place(to, error.into()))?;
         let empty = Folder::lock_empty(&path).map_err(|error| place(&path, error))?;
-        let mut staging = path.as_os_str().to_owned();
-        staging.push(".migrating");
-        let staging = PathBuf::from(staging);
+        let staging = staging_of(&path);
         let goes_on = match DirBuilder::new().mode(0o700).create(&staging) {
             Ok(()) => false,
             Err(error) if error.kind() == ErrorKind::AlreadyExists => true,

@@ -234,13 +234,17 @@ impl Auditor<'_> {
     /// Replays a batch, and checks the checkpoints and statements as of it.
     fn check(&mut self, seen: &Seen<'_>) -> Result<(), String> {
         let Self { base, checks, statements, trail, values, fault } = self;
+        let base_end = base.slices.end;
         replay(&mut base.accounts, &base.slices, seen, &mut |accounts, record| {
             trail.take(seen, record);
             if let Record::Add(added) = record {
                 *values += added.amounts.len() as u64;
                 statements.check_record(accounts, added, seen);
             }
-            statements.check_change(accounts, record, seen);
+            // What the base includes was not replayed, and the account is further on.
+            if seen.batch > base_end {
+                statements.check_change(accounts, record, seen);
+            }
         })?;
         statements.check_batch(&base.accounts, seen, trail);
         let point = JournalPoint::behind(seen);
@@ -331,9 +335,11 @@ fn values<E>(
     // The record has the sum after the values; subtracting them gives the sum before.
     let all = added.amounts.iter().fold(0_i128, |all, amount| all.wrapping_add(amount.get()));
     let mut sum = added.sum.get().wrapping_sub(all);
-    for (seq, amount) in (added.first_seq.get()..).zip(&added.amounts) {
+    for (at, amount) in (0_u64..).zip(&added.amounts) {
         sum = sum.wrapping_add(amount.get());
-        let (session, seq, sum) = (added.session, Sequence::new(seq), Total::new(sum));
+        // What the base includes was not replayed, so that any number may stand there.
+        let seq = Sequence::new(added.first_seq.get().wrapping_add(at));
+        let (session, sum) = (added.session, Total::new(sum));
         each(&Counted {
             time: seen.time,
             batch: seen.batch,
@@ -363,10 +369,12 @@ pub fn statement_at(
     let end = walk(disk, start, slices.end, true, &mut |seen| {
         replay(&mut accounts, &slices, seen, &mut |accounts, record| {
             let Record::Add(added) = record else { return };
-            let last = added.first_seq.get() + added.amounts.len() as u64 - 1;
-            let covers = added.first_seq <= seq && seq.get() <= last;
+            // What the base includes was not replayed, so that any number may stand there.
+            let next = u128::from(added.first_seq.get()) + added.amounts.len() as u128;
+            let Some(last) = next.checked_sub(1) else { return };
+            let covers = added.first_seq <= seq && u128::from(seq.get()) <= last;
             if covers && accounts.id(added.account) == Some(*id) {
-                let (subject, count) = (Subject::Account(*id), last.into());
+                let (subject, count) = (Subject::Account(*id), last);
                 let Seen { batch, chain, time, .. } = *seen;
                 found =
                     Some(Statement { ledger, subject, count, sum: added.sum, batch, chain, time });

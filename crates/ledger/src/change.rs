@@ -38,13 +38,13 @@ impl AccountChange {
         }
     }
 
-    /// Whether the account stood as a receipt states with this change, no later than the receipt.
-    /// Not in the middle of it: a ledger in a folder states an account after all of a request.
+    /// Whether the account stood as a receipt states with this change. Not in the middle of it: a
+    /// ledger in a folder states an account after all of a request. Times are not compared: a
+    /// receipt has that of the newest batch, and a clock may have been set back.
     pub fn amounts_to(&self, statement: &Statement) -> bool {
         let next = u128::from(self.first_seq.get()) + self.amounts.len() as u128;
         statement.subject == Subject::Account(self.id)
             && (statement.count.checked_add(1), statement.sum) == (Some(next), self.sum)
-            && self.time <= statement.time
     }
 
     /// The change that a record states of an account; `None` if it changes none, or is of an
@@ -99,6 +99,7 @@ pub enum ChangesError<E> {
 pub struct Departure {
     /// The ledger's id.
     pub ledger: [u8; 16],
+    was_raised: bool,
     view: View,
 }
 
@@ -113,6 +114,12 @@ impl Departure {
     pub fn raised(&self) -> impl Iterator<Item = Result<(AccountId, Account), AccountId>> {
         let identities = self.view.accounts().filter(|(id, _)| is_identity(id));
         identities.map(|(id, account)| raised(account).map(|account| (id, account)).ok_or(id))
+    }
+
+    /// Whether session numbers were raised for all accounts at once, those included that nobody
+    /// knows any more.
+    pub fn was_raised(&self) -> bool {
+        self.was_raised
     }
 
     /// Whether an account of another store is what this ledger says. Of a classic account that
@@ -168,7 +175,7 @@ pub fn changes<E>(
     if let Some(error) = stopped {
         return Err(ChangesError::Stopped(error));
     }
-    let end = walked?.at;
+    let (end, was_raised) = (walked?.at, accounts.raises() > 0);
     let view = View::of(accounts, name_of(&ledger), footing, (end.batch, end.chain, time));
-    Ok(Departure { ledger, view })
+    Ok(Departure { ledger, was_raised, view })
 }

@@ -114,7 +114,8 @@ pub fn restore(
 /// A link stays where it is: the folder that it leads to is replaced.
 pub(crate) fn resolve(path: &Path) -> io::Result<PathBuf> {
     match fs::canonicalize(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(path.to_owned()),
+        // Without a slash at its end, which would put what is next to it inside.
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(path.components().collect()),
         resolved => resolved,
     }
 }

@@ -211,8 +211,6 @@ fn receipts_of_before_hold_after_each_move_and_false_ones_do_not() {
             Statement { count: 3, ..statement.clone() },
             Statement { count: u128::MAX, ..statement.clone() },
             Statement { sum: Total::new(3), ..statement.clone() },
-            // Before it was counted.
-            Statement { time: time(9), ..statement.clone() },
             Statement { subject: Subject::Account(BOB), ..statement.clone() },
         ] {
             assert!(!held(&to, HeldBy::Total, &wrong) && !moved(&wrong), "{wrong:?}");

@@ -32,7 +32,7 @@ Examples:
 Names are those of `ddes authorize` and of the identities of this home. Classic accounts are \
 listed while their session lasts; after it they are in the totals only.")]
     Ls(LsArgs),
-    /// Write every integer counted, as CSV or NDJSON, oldest first
+    /// Write every integer counted, as CSV or NDJSON, in the order of the ledger
     #[command(after_help = "\
 Examples:
   ddes ledger export > counts.csv
@@ -261,6 +261,9 @@ pub(crate) struct MigrateArgs {
     /// Where it goes: a database, or a folder that is empty or not there
     #[arg(value_name = "TO", value_parser = place())]
     pub(crate) to: PathBuf,
+    /// Move to a database only if a synchronous standby has each commit too
+    #[arg(long)]
+    pub(crate) require_standby: bool,
     #[command(flatten)]
     pub(crate) home: HomeArgs,
     #[command(flatten)]

@@ -46,6 +46,10 @@ pub(super) fn look(home: &Home, path: &Path) -> Vec<Finding> {
             return findings;
         }
     };
+    if let Err(failure) = ledger::refuse_moved(path, &folder) {
+        findings.push(of(&failure));
+        return findings;
+    }
     // Damage is found below.
     let name = LedgerName::read(path, &folder).ok();
     if let Some(Err(failure)) = name.map(|name| known.refuse_other(path, name.as_ref())) {

@@ -12,6 +12,7 @@ use ddes_ledger::store::{Folder, PlaceError, StoreError};
 
 use super::account;
 use super::database;
+use super::migrate::moved_to;
 use crate::args::BooksArgs;
 use crate::failure::{Code, Failure};
 use crate::home::{self, Home};
@@ -30,6 +31,12 @@ impl Books {
         let home = Home::find(&args.home)?;
         let path = place(args, &home)?;
         let folder = look(&path)?;
+        if let (Some(went), false) = (moved_to(&path, &folder)?, args.output.quiet) {
+            crate::streams::say(&format!(
+                "Note: the ledger {} was moved to {went}.",
+                path.display()
+            ));
+        }
         let ledger =
             args.ledger.as_ref().map_or_else(String::new, |path| home::named("--ledger", path));
         Ok(Self { home, path, folder, flags: home::flag() + &ledger })

@@ -9,7 +9,10 @@ use ddes_ledger::store::{Disk, Folder, StoreError, holds_ledger};
 use ddes_ledger::{
     Arrival, ArrivalError, ChangesError, ImportError, Restored, Timestamp, Totals, changes,
 };
-use ddes_ledger_postgres::{DatabaseArrival, DatabaseDeparture, DatabaseUrl, MigrateError};
+use ddes_ledger_postgres::audit::HistoryReader;
+use ddes_ledger_postgres::{
+    BegunArrival, DatabaseArrival, DatabaseDeparture, DatabaseUrl, MigrateError,
+};
 use ddes_wire::shown::plain;
 
 use super::database::{database, name, of_connect};
@@ -26,6 +29,9 @@ const MOVED_NEW: &str = "moved.new";
 const MOVED_BYTES_MAX: u64 = 4096;
 
 pub(super) fn run(args: &MigrateArgs) -> Result<(), Failure> {
+    if [&args.from, &args.to].iter().any(|path| path.as_path() == Path::new("memory")) {
+        return Err(of_kind("a ledger in memory is its server's alone", "a folder or a database"));
+    }
     match (database(&args.from), database(&args.to)) {
         (None, Some(place)) => into_database(args, &place?),
         (Some(place), None) => into_folder(args, &place?),
@@ -45,6 +51,11 @@ fn of_kind(cause: &str, next: &str) -> Failure {
 fn into_database(args: &MigrateArgs, place: &DatabaseUrl) -> Result<(), Failure> {
     let (from, quiet) = (&args.from, args.output.quiet);
     let folder = taken(from)?;
+    // One that went elsewhere must not go to a second place too.
+    let went = moved_to(from, &folder)?;
+    if went.as_ref().is_some_and(|went| *went != place.to_string()) {
+        return Err(of_moved(from, went.as_deref()));
+    }
     let store = |error| folder::of_store(from, error);
     let verified = watched(quiet, "Verifying", |progress| audit::verify(&folder, &[], progress));
     let verified = verified.map_err(|error| verify::failure(from, error))?;
@@ -53,7 +64,14 @@ fn into_database(args: &MigrateArgs, place: &DatabaseUrl) -> Result<(), Failure>
     }
     let id = audit::id(&folder).map_err(store)?;
     let failed = |error| of_migrating(args, place, error);
-    let mut arrival = DatabaseArrival::begin(place, id).map_err(failed)?;
+    let begun = DatabaseArrival::begin(place, id, args.require_standby, went.is_some());
+    let mut arrival = match begun.map_err(failed)? {
+        BegunArrival::Begun { arrival, warnings } => {
+            warn(args, &warnings);
+            arrival
+        }
+        BegunArrival::IsThere => return is_there(args, &place.to_string(), &name(&id)),
+    };
     let departure = watched(quiet, "Moving", |progress| {
         changes(&folder, progress, &mut |change| arrival.take(change))
     });
@@ -68,6 +86,12 @@ fn into_database(args: &MigrateArgs, place: &DatabaseUrl) -> Result<(), Failure>
     // Before servers may have it: of two ledgers that go on, clients would find either.
     mark(&folder, place).map_err(store)?;
     arrival.open().map_err(failed)?;
+    if departure.was_raised() && !args.output.quiet {
+        crate::streams::say(
+            "This ledger was restored before. An identity that the restore lost begins with session \
+             1 again: a client with an outbox that knows better stops with exit code 5.",
+        );
+    }
     said(args, &place.to_string(), &name(&id), &found.totals)
 }
 
@@ -104,22 +128,55 @@ fn mark(folder: &Folder, place: &DatabaseUrl) -> Result<(), StoreError> {
 
 /// Refuses the folder of a ledger that has left.
 pub(crate) fn refuse_moved(path: &Path, folder: &Folder) -> Result<(), Failure> {
+    let went = moved_to(path, folder)?;
+    went.map_or(Ok(()), |went| Err(of_moved(path, Some(&went))))
+}
+
+fn of_moved(path: &Path, went: Option<&str>) -> Failure {
+    let what = format!("the ledger {} was moved, and goes on elsewhere", path.display());
+    let failure = Failure::new(Code::No, what);
+    // Whoever wrote the file may have written anything.
+    let went = went.filter(|went| DatabaseUrl::parse(went).is_ok());
+    let there = went.map_or("--ledger with the place where it is".to_owned(), |went| {
+        home::named("--ledger", Path::new(went)).trim_start().to_owned()
+    });
+    let next = format!(
+        "{there}. To go on with what was counted until then, in another folder: ddes ledger \
+         backup and ddes ledger restore"
+    );
+    match went {
+        Some(went) => failure.cause(format!("it went to {went}")).next(next),
+        None => failure.next(next),
+    }
+}
+
+/// Where a ledger went; `None` if it did not.
+pub(crate) fn moved_to(path: &Path, folder: &Folder) -> Result<Option<String>, Failure> {
     let unusable = |error| folder::of_store(path, StoreError::Disk { file: MOVED.into(), error });
     let file = match folder.open(MOVED) {
         Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unusable(error)),
     };
     let bytes = file.len().map_err(unusable)?.min(MOVED_BYTES_MAX);
     // At most MOVED_BYTES_MAX.
     let mut text = vec![0; usize::try_from(bytes).unwrap_or(0)];
     file.read_at(0, &mut text).map_err(unusable)?;
-    let place = plain(&String::from_utf8_lossy(text.trim_ascii()));
-    let what = format!("the ledger {} was moved, and goes on elsewhere", path.display());
-    Err(Failure::new(Code::No, what).cause(format!("it went to {place}")).next(format!(
-        "--ledger {place}. To go on with this one, and give up what was counted there: rm {}",
-        home::quoted(&path.join(MOVED))
-    )))
+    Ok(Some(plain(&String::from_utf8_lossy(text.trim_ascii()))))
+}
+
+fn warn(args: &MigrateArgs, warnings: &[String]) {
+    if !args.output.quiet {
+        warnings.iter().for_each(|why| crate::streams::say(&format!("Warning: {why}.")));
+    }
+}
+
+/// The last step was done, and not heard of.
+fn is_there(args: &MigrateArgs, to: &str, ledger: &str) -> Result<(), Failure> {
+    let from = shown(&args.from);
+    let text = format!("{from} was moved to {to} already, and goes on there");
+    let line = Line::new("migrated_before", text).with("from", from);
+    Screen::of(&args.output).show_done(&line.with("path", to).with("ledger", ledger))
 }
 
 fn into_folder(args: &MigrateArgs, place: &DatabaseUrl) -> Result<(), Failure> {
@@ -128,7 +185,15 @@ fn into_folder(args: &MigrateArgs, place: &DatabaseUrl) -> Result<(), Failure> {
         return Err(folder::mount_point(to));
     }
     let failed = |error| of_migrating(args, place, error);
-    let departure = DatabaseDeparture::begin(place).map_err(failed)?;
+    let reader = HistoryReader::open(place);
+    let flags = home::named("--ledger", Path::new(&place.to_string()));
+    let reader = reader.map_err(|error| shared::of_audit(place, &flags, error))?;
+    if reader.has_left() && holds(to, &reader.ledger())? {
+        return is_there(args, &shown(to), &name(&reader.ledger()));
+    }
+    let is_begun = Arrival::is_begun(to).map_err(|error| folder::unusable(to, &error))?;
+    let (departure, warnings) = DatabaseDeparture::begin(place, is_begun).map_err(failed)?;
+    warn(args, &warnings);
     let arriving = |error| of_arriving(args, error);
     let mut arrival = Arrival::begin(to, departure.ledger()).map_err(arriving)?;
     let totals = watched_accounts(quiet, "Moving", |progress| {
@@ -146,6 +211,16 @@ fn into_folder(args: &MigrateArgs, place: &DatabaseUrl) -> Result<(), Failure> {
     departure.leave().map_err(failed)?;
     let Restored { path, verified } = arrived.settle().map_err(arriving)?;
     said(args, &path.display().to_string(), &ledger, &verified.totals)
+}
+
+/// Whether a folder holds the ledger of this id.
+fn holds(path: &Path, id: &[u8; 16]) -> Result<bool, Failure> {
+    if !path.is_dir() {
+        return Ok(false);
+    }
+    let found = folder::look(path)?;
+    let has_one = holds_ledger(&found).map_err(|error| folder::unusable(path, &error))?;
+    Ok(has_one && audit::id(&found).is_ok_and(|found| found == *id))
 }
 
 /// Copies every entry, and compares each account.

@@ -38,6 +38,11 @@ impl SharedBooks {
         let flags = home::flag() + &home::named("--ledger", path);
         let reader =
             HistoryReader::open(&place).map_err(|error| of_audit(&place, &flags, error))?;
+        if reader.has_left() && !args.output.quiet {
+            say(&format!(
+                "Note: the ledger in {place} was moved, and goes on elsewhere."
+            ));
+        }
         Ok(Some(Self { home, place, reader, flags, is_quiet: args.output.quiet }))
     }
 
@@ -185,7 +190,7 @@ impl SharedBooks {
         for (path, held) in files.iter().zip(&held) {
             if !held {
                 let why = if is_moved {
-                    "this ledger never stood so, or not by then"
+                    "this ledger never stood so"
                 } else {
                     "the ledger does not hold what it states; --moved if it was moved since"
                 };

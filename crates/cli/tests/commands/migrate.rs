@@ -112,6 +112,14 @@ fn a_ledger_goes_to_a_database_and_back_with_its_history_and_its_receipts() {
     // No server takes what was left, which is evidence still.
     refused_as_moved(ddes_at(&world.home, &["serve", "--ledger", &folder]));
     assert_eq!(holds(&world, &folder, &of_folder, &[]), 0);
+    let (code, out, _) = output(ddes_at(&world.home, &["doctor", "--ledger", &folder]));
+    assert!(code == 1 && out.contains("was moved"), "{code} {out}");
+    // Nor does it go to a second place; to the same one it went already.
+    let (second, _) = another(&world, "second");
+    let (code, out, _) = migrate(&world, &folder, &second);
+    assert!(code == 1 && out.contains("was moved"), "{code} {out}");
+    let (code, out, _) = migrate(&world, &folder, &owner);
+    assert!(code == 0 && out.contains("migrated_before"), "{code} {out}");
 
     // It goes on there, with the client's outbox that knows the old sessions.
     let server = world.serve_at(&address);
@@ -121,8 +129,14 @@ fn a_ledger_goes_to_a_database_and_back_with_its_history_and_its_receipts() {
 
     // And back, beside a server that does not know it.
     let back = world.home.join("back").display().to_string();
-    let (code, out, error) = migrate(&world, &owner, &back);
+    // A slash at the end changes nothing.
+    let (code, out, error) = migrate(&world, &owner, &format!("{back}/"));
     assert_eq!(code, 0, "{out}{error}");
+    let (code, out, _) = migrate(&world, &owner, &back);
+    assert!(code == 0 && out.contains("migrated_before"), "{code} {out}");
+    let elsewhere = world.home.join("elsewhere").display().to_string();
+    let (code, out, _) = migrate(&world, &owner, &elsewhere);
+    assert!(code == 1 && out.contains("was moved to another store"), "{code} {out}");
     let before = world.postgres.sql("ddes", "SELECT count(*), sum(n) FROM ddes_history");
     let mut late =
         ddes_at(&world.home, &["send", "--server", &server.address, "--timeout", "2s", "7"]);
@@ -156,6 +170,7 @@ fn what_cannot_be_moved_says_why() {
     };
     refused(&folder, &other, 2, "both are folders");
     refused(&owner, &world.url, 2, "both are databases");
+    refused(&owner, "memory", 2, "is its server's alone");
     refused(&folder, &owner, 1, "there is no ledger");
     let server = serve_with(&world, &folder, ANY);
     assert_eq!(output(world.send(&server, &["5"])).0, 0);

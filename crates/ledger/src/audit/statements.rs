@@ -92,9 +92,9 @@ impl<'a> StatementChecks<'a> {
     pub(super) fn check_record(&mut self, accounts: &Accounts, added: &Added, seen: &Seen<'_>) {
         let id = accounts.id(added.account).map(Subject::Account);
         self.check((seen.batch, seen.chain, seen.time), |statement| {
-            let count = u128::from(added.first_seq.get()) + added.amounts.len() as u128 - 1;
+            let next = u128::from(added.first_seq.get()) + added.amounts.len() as u128;
             let holds = Some(statement.subject) == id
-                && (statement.count, statement.sum) == (count, added.sum);
+                && (statement.count.checked_add(1), statement.sum) == (Some(next), added.sum);
             holds.then_some(StatementState::Held)
         });
     }
@@ -170,12 +170,12 @@ impl<'a> StatementChecks<'a> {
                     "it is of another ledger"
                 }
                 StatementState::Open if self.held_by == HeldBy::Total => {
-                    "this ledger never stood so, or not by then; a checkpoint's receipt is of the \
-                     store where it was made"
+                    "this ledger never stood so; a checkpoint's receipt is of the store where it was \
+                     made"
                 }
                 StatementState::Open => {
                     "this ledger does not hold what it states: its batch is missing, older than \
-                     what is kept, or another"
+                     what is kept, or another (--moved, if the ledger was moved since)"
                 }
             };
             return Err(VerifyError::Receipt { index, why: why.into() });
