@@ -21,6 +21,7 @@ mod outbox;
 mod plan;
 mod power;
 mod random;
+mod scene;
 mod server;
 #[cfg(test)]
 mod stored;
@@ -61,10 +62,10 @@ pub struct Failure {
 pub fn run(seed: u64, base: Instant, mutant: Option<Mutant>, prints: bool) -> Run {
     let mut world = world::World::new(seed, base, mutant, prints);
     let outcome = world.run();
-    let step = world.step;
-    let disks = world.clients.iter().map(|client| client.delivery.disk()).chain([&world.disk]);
+    let scene::SimScene { step, trace, clients, .. } = world.scene;
+    let disks = clients.iter().map(|client| client.delivery.disk()).chain([&world.disk]);
     let counts: Vec<Tally> = disks.map(|disk| disk.counts()).collect();
-    let (digest, trace, mut tally) = world.trace.finish();
+    let (digest, trace, mut tally) = trace.finish();
     for (what, count) in counts.into_iter().flatten() {
         *tally.entry(what).or_insert(0) += count;
     }
