@@ -237,6 +237,12 @@ impl SimScene {
         let Some(endpoint) = self.nodes.get_mut(node) else { return Ok(()) };
         #[allow(clippy::cast_possible_truncation, reason = "a plan has a handful of clients")]
         let port = number as u16;
+        if endpoint.is_closed {
+            link.down.end();
+            self.links.insert(self.connected, link);
+            self.trace.count("connections to a server that has stopped");
+            return self.settle(number);
+        }
         match endpoint.accept(self.now, port, &mut self.random) {
             Ok(id) => link.id = Some(id),
             Err(full) => {

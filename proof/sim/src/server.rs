@@ -29,6 +29,8 @@ pub(crate) struct Node {
     pub(crate) endpoint: Endpoint,
     pub(crate) work: Vec<(ConnectionId, SessionWork)>,
     pub(crate) answers: VecDeque<Answer>,
+    /// It takes no connections any more.
+    pub(crate) is_closed: bool,
 }
 
 /// From the clerk to an endpoint.
@@ -53,7 +55,17 @@ impl Node {
             classic_first,
             profiles: Profiles { v2: Arc::new(v2), classic: None },
         };
-        Self { endpoint: Endpoint::new(now, config), work: Vec::new(), answers: VecDeque::new() }
+        Self {
+            endpoint: Endpoint::new(now, config),
+            work: Vec::new(),
+            answers: VecDeque::new(),
+            is_closed: false,
+        }
+    }
+
+    /// The same for a ledger that has to hear of the end of sessions.
+    pub(crate) fn telling_ends(self) -> Self {
+        Self { endpoint: self.endpoint.telling_ends(), ..self }
     }
 
     pub(crate) fn accept(
