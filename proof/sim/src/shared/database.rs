@@ -49,6 +49,18 @@ pub(crate) struct SimDatabase {
     away_until: Instant,
     /// The standby receives nothing before this.
     standby_until: Instant,
+    /// The primary that was, as long as nobody stops it: servers go on with it that are connected
+    /// to it, and all of that is lost.
+    former: Option<Box<FormerPrimary>>,
+}
+
+#[derive(Debug)]
+struct FormerPrimary {
+    database: SimDatabase,
+    /// Somebody stops it then.
+    until: Instant,
+    /// Accounts that were written or stated since.
+    touched: BTreeSet<AccountId>,
 }
 
 impl SimDatabase {
@@ -63,7 +75,19 @@ impl SimDatabase {
             next: 0,
             away_until: now,
             standby_until: now,
+            former: None,
         }
+    }
+
+    /// The former primary, if the connection leads there.
+    fn former_of(&mut self, id: u64) -> Option<&mut FormerPrimary> {
+        let former = self.former.as_deref_mut();
+        former.filter(|former| former.database.backends.contains_key(&id))
+    }
+
+    fn ids(&self) -> Vec<u64> {
+        let former = self.former.iter().flat_map(|former| former.database.backends.keys());
+        self.backends.keys().chain(former).copied().collect()
     }
 
     pub(crate) fn is_away(&self, now: Instant) -> bool {
@@ -95,12 +119,19 @@ impl SimDatabase {
     }
 
     pub(crate) fn send(&mut self, id: u64, at: Instant, messages: Vec<SqlMessage>) {
-        if let Some(backend) = self.backends.get_mut(&id).filter(|backend| backend.is_reached()) {
+        if let Some(former) = self.former_of(id) {
+            former.database.send(id, at, messages);
+        } else if let Some(backend) =
+            self.backends.get_mut(&id).filter(|backend| backend.is_reached())
+        {
             backend.arriving.extend(messages.into_iter().map(|message| (at, message)));
         }
     }
 
     pub(crate) fn hear(&mut self, id: u64) -> Heard {
+        if let Some(former) = self.former_of(id) {
+            return former.database.hear(id);
+        }
         let Some(backend) = self.backends.get_mut(&id) else { return Heard::Lost };
         match backend.replies.pop_front() {
             Some(reply) => Heard::Reply(reply),
@@ -109,9 +140,12 @@ impl SimDatabase {
         }
     }
 
-    /// The server closes its end; what it has sent arrives. Where the machine is gone
-    /// (`says_so`), nobody says so.
+    /// The server closes its end; what it has sent arrives. Unless its machine is gone it
+    /// `says_so`.
     pub(crate) fn close(&mut self, id: u64, now: Instant, says_so: bool) {
+        if let Some(former) = self.former_of(id) {
+            return former.database.close(id, now, says_so);
+        }
         let Some(backend) = self.backends.get_mut(&id) else { return };
         backend.is_closed = true;
         backend.leave(if says_so { now } else { now + KEEPALIVE });
@@ -122,18 +156,23 @@ impl SimDatabase {
 
     /// A connection where something may happen.
     pub(crate) fn pick_busy(&self, random: &mut Random) -> Option<u64> {
-        let busy = self.backends.iter().filter(|(_, backend)| backend.is_busy());
-        let busy: Vec<u64> = busy.map(|(id, _)| *id).collect();
+        let former = self.former.iter().flat_map(|former| former.database.backends.iter());
+        let all = self.backends.iter().chain(former);
+        let busy: Vec<u64> =
+            all.filter(|(_, backend)| backend.is_busy()).map(|(id, _)| *id).collect();
         if busy.is_empty() { None } else { busy.get(random.index(busy.len())).copied() }
     }
 
     /// Any connection.
     pub(crate) fn pick(&self, random: &mut Random) -> Option<u64> {
-        let nth = if self.backends.is_empty() { 0 } else { random.index(self.backends.len()) };
-        self.backends.keys().nth(nth).copied()
+        let all = self.ids();
+        if all.is_empty() { None } else { all.get(random.index(all.len())).copied() }
     }
 
     pub(crate) fn cut(&mut self, id: u64, how: SqlCut, now: Instant, random: &mut Random) {
+        if let Some(former) = self.former_of(id) {
+            return former.database.cut(id, how, now, random);
+        }
         let Some(backend) = self.backends.get_mut(&id) else { return };
         backend.replies.clear();
         let seen = if random.one_in(2) { now } else { now + KEEPALIVE };
@@ -156,6 +195,9 @@ impl SimDatabase {
 
     /// What happens next at one connection.
     pub(crate) fn advance(&mut self, id: u64, now: Instant) {
+        if let Some(former) = self.former_of(id) {
+            return former.advance(id, now);
+        }
         let Some(backend) = self.backends.get_mut(&id) else { return };
         if !backend.is_alive || backend.is_committing {
             return;
@@ -370,7 +412,7 @@ impl SimDatabase {
     /// Servers cannot reach it until then, and it knows nothing of it.
     pub(crate) fn part(&mut self, now: Instant, until: Instant, random: &mut Random) {
         self.away_until = until;
-        for id in self.backends.keys().copied().collect::<Vec<_>>() {
+        for id in self.ids() {
             let how = match random.below(4) {
                 0 => SqlCut::Before,
                 1 => SqlCut::After,
@@ -395,8 +437,14 @@ impl SimDatabase {
     }
 
     /// The standby takes over at `until`, with what it has received: any part of what was not
-    /// confirmed, in order. Returns the accounts of which it lost what others had seen.
-    pub(crate) fn fail_over(&mut self, until: Instant, random: &mut Random) -> BTreeSet<AccountId> {
+    /// confirmed, in order. The primary that was may go on until `former`. Returns the accounts of
+    /// which it lost what others had seen.
+    pub(crate) fn fail_over(
+        &mut self,
+        until: Instant,
+        former: Option<Instant>,
+        random: &mut Random,
+    ) -> BTreeSet<AccountId> {
         (self.away_until, self.standby_until) = (until, until);
         let received = random.index(self.unshipped.len() + 1);
         for unshipped in self.unshipped.drain(..received) {
@@ -404,9 +452,33 @@ impl SimDatabase {
         }
         let seen = self.unshipped.drain(..).filter(|unshipped| unshipped.is_seen);
         let lost = seen.flat_map(|unshipped| unshipped.changes.rows.into_keys()).collect();
-        self.primary = self.standby.clone();
-        self.lose_backends(random);
+        let primary = std::mem::replace(&mut self.primary, self.standby.clone());
+        match former.filter(|_| self.former.is_none() && !self.is_synchronous) {
+            Some(at) => self.leave_behind(primary, at),
+            None => self.lose_backends(random),
+        }
         lost
+    }
+
+    /// All connections lead to a primary that is none any more.
+    fn leave_behind(&mut self, primary: SimTables, until: Instant) {
+        let mut database = Self::new(false, until);
+        database.primary = primary;
+        database.backends = std::mem::take(&mut self.backends);
+        database.locks = std::mem::take(&mut self.locks);
+        let touched = BTreeSet::new();
+        self.former = Some(Box::new(FormerPrimary { database, until, touched }));
+    }
+
+    /// What was done at the former primary since the last call, which is lost. Stops it when it is
+    /// time.
+    pub(crate) fn check_former(&mut self, now: Instant) -> BTreeSet<AccountId> {
+        let Some(former) = &mut self.former else { return BTreeSet::new() };
+        let touched = std::mem::take(&mut former.touched);
+        if former.until <= now {
+            self.former = None;
+        }
+        touched
     }
 
     fn lose_backends(&mut self, random: &mut Random) {
@@ -439,19 +511,23 @@ impl SimDatabase {
     /// Whether something goes on that takes no time.
     pub(crate) fn is_moving(&self, now: Instant) -> bool {
         let is_shipping = self.is_synchronous && !self.is_shipped() && self.standby_until <= now;
-        is_shipping || self.backends.values().any(|backend| backend.is_moving(now))
+        let former = self.former.as_ref().is_some_and(|former| former.database.is_moving(now));
+        former || is_shipping || self.backends.values().any(|backend| backend.is_moving(now))
     }
 
     /// When something is due.
     pub(crate) fn due(&self, now: Instant) -> Option<Instant> {
         let times = [self.away_until, self.standby_until];
         let due = self.backends.values().filter_map(SimBackend::due);
-        due.chain(times).filter(|at| *at > now).min()
+        let former =
+            self.former.iter().flat_map(|former| [Some(former.until), former.database.due(now)]);
+        due.chain(times).chain(former.flatten()).filter(|at| *at > now).min()
     }
 
     /// From now on it can be reached, and the standby receives all.
     pub(crate) fn recover(&mut self, now: Instant) {
         (self.away_until, self.standby_until) = (now, now);
+        self.former = None;
     }
 
     /// Whether the standby has everything.
@@ -470,5 +546,18 @@ impl SimDatabase {
             return Err(Violation("the standby holds something else".into()));
         }
         Ok(())
+    }
+}
+
+impl FormerPrimary {
+    fn advance(&mut self, id: u64, now: Instant) {
+        let is_locked = |(account, holder): (&AccountId, &u64)| (*holder == id).then_some(*account);
+        let locked: Vec<AccountId> = self.database.locks.iter().filter_map(is_locked).collect();
+        self.database.advance(id, now);
+        if !self.database.unshipped.is_empty() {
+            // It was a COMMIT.
+            self.touched.extend(locked);
+            self.database.unshipped.clear();
+        }
     }
 }

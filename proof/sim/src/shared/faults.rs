@@ -164,11 +164,14 @@ impl DatabaseWorld {
         }
         if random.happens(fail_over) {
             let until = now + a_while(random);
-            let lost = self.database.fail_over(until, random);
+            let is_left = random.one_in(2);
+            let former = is_left.then(|| until + a_while(random));
+            let lost = self.database.fail_over(until, former, random);
             trace.line(step, format_args!("the standby takes over"));
             trace.count("failovers");
             // Where a COMMIT waits for it, nothing is lost that was acknowledged.
             if !self.plan.is_synchronous && !lost.is_empty() {
+                trace.count("failovers that lost a tail");
                 self.lose(&lost);
                 return self.disturb_site();
             }

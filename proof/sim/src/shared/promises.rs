@@ -123,7 +123,7 @@ fn a_failover_loses_what_nobody_was_told_and_without_synchrony_a_tail() {
         assert!(matches!(bench.hear(first), Heard::Reply(SqlReply::Done)));
         bench.write(first);
         assert!(matches!(bench.ask(first, SqlMessage::Commit), Heard::Nothing));
-        let lost = bench.database.fail_over(bench.now, &mut Random::new(seed));
+        let lost = bench.database.fail_over(bench.now, None, &mut Random::new(seed));
         assert!(lost.is_empty() && [1, 2].contains(&bench.version()), "seed {seed}");
     }
     let mut bench = bench(false);
@@ -132,7 +132,7 @@ fn a_failover_loses_what_nobody_was_told_and_without_synchrony_a_tail() {
     assert!(matches!(bench.ask(first, SqlMessage::Commit), Heard::Reply(SqlReply::Done)));
     assert_eq!(bench.version(), 1);
     let seed = (0..40).find(|seed| Random::new(*seed).index(2) == 0).unwrap();
-    let lost = bench.database.fail_over(bench.now, &mut Random::new(seed));
+    let lost = bench.database.fail_over(bench.now, None, &mut Random::new(seed));
     assert!(lost.contains(&ALICE) && bench.version() == 0);
 }
 
@@ -146,6 +146,26 @@ fn a_wait_that_is_cancelled_is_warned_of_and_may_be_lost() {
     assert!(matches!(bench.hear(first), Heard::Reply(SqlReply::Warned)));
     assert_eq!(bench.version(), 1);
     let seed = (0..40).find(|seed| Random::new(*seed).index(2) == 0).unwrap();
-    bench.database.fail_over(bench.now, &mut Random::new(seed));
+    bench.database.fail_over(bench.now, None, &mut Random::new(seed));
     assert_eq!(bench.version(), 0);
+}
+
+#[test]
+fn a_primary_that_nobody_stopped_goes_on_and_all_of_it_is_lost() {
+    let mut bench = bench(false);
+    let first = bench.connect();
+    let until = bench.now + Duration::from_secs(1);
+    let lost = bench.database.fail_over(bench.now, Some(until), &mut Random::new(1));
+    assert!(lost.is_empty());
+    bench.write(first);
+    assert!(matches!(bench.ask(first, SqlMessage::Commit), Heard::Reply(SqlReply::Done)));
+    assert_eq!(bench.version(), 0);
+    assert!(bench.database.check_former(bench.now).contains(&ALICE));
+    let second = bench.connect();
+    bench.write(second);
+    assert!(matches!(bench.ask(second, SqlMessage::Commit), Heard::Reply(SqlReply::Done)));
+    assert_eq!(bench.version(), 1);
+    bench.now = until;
+    assert!(bench.database.check_former(bench.now).is_empty());
+    assert!(matches!(bench.database.hear(first), Heard::Lost));
 }

@@ -261,6 +261,11 @@ impl DatabaseWorld {
         } else if let Some(id) = self.database.pick_busy(random) {
             self.database.advance(id, self.scene.now);
         }
+        let lost = self.database.check_former(self.scene.now);
+        if !lost.is_empty() {
+            self.scene.trace.count("transactions at a primary that was none any more");
+            self.lose(&lost);
+        }
     }
 
     /// A wanderer asks a server for something, or a visitor asks its own.
@@ -307,6 +312,7 @@ impl DatabaseWorld {
             Outage::Kill => "kills",
             Outage::Stop => "stops",
         });
+        self.hand_out()?;
         self.end(number, outage);
         let node = self.node();
         if let Some(place) = self.scene.nodes.get_mut(number) {
@@ -316,7 +322,7 @@ impl DatabaseWorld {
         if let Some(place) = self.keepers.get_mut(number) {
             *place = keeper;
         }
-        self.hand_out()
+        Ok(())
     }
 
     fn end(&mut self, number: usize, outage: Outage) {
@@ -338,9 +344,10 @@ impl DatabaseWorld {
     /// does not hold any more, but nothing may be wrong and believed.
     pub(crate) fn lose(&mut self, lost: &BTreeSet<AccountId>) {
         self.lost.extend(lost);
-        self.scene.trace.count("failovers that lost a tail");
         for known in self.scene.model.accounts.iter_mut().filter(|known| lost.contains(&known.id)) {
-            known.is_lost = true;
+            if std::mem::replace(&mut known.is_lost, true) {
+                continue;
+            }
             let found = self.database.row(&known.id);
             if found.map_or(0, |row| row.account.count()) < known.told() {
                 self.scene.trace.count("clients that were told more than is left");
