@@ -33,6 +33,7 @@ const MUTANTS: &[Planted] = &[
     ("acknowledge-before-sync", FOLDER),
     ("checkpoint-before-segment", FOLDER),
     ("checkpoint-unsynced", FOLDER),
+    ("warning-ignored", DATABASE),
 ];
 /// Bugs in the rules of ledger, session, outbox and delivery, by `--cfg ddes_mutant`.
 const MUTANTS_CFG: &[Planted] = &[

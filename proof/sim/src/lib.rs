@@ -98,7 +98,7 @@ pub fn run(kind: WorldKind, seed: u64, base: Instant, mutant: Option<Mutant>, pr
             finish(world.scene, outcome, Some(world.disk.counts()))
         }
         WorldKind::Database => {
-            let mut world = shared::DatabaseWorld::new(seed, base, prints);
+            let mut world = shared::DatabaseWorld::new(seed, base, mutant, prints);
             let outcome = world.run();
             finish(world.scene, outcome, None)
         }

@@ -13,7 +13,7 @@ use super::database::SimDatabase;
 use super::faults::{DatabasePlan, SqlFaults};
 use super::judge::SimAsked;
 use crate::model::Violation;
-use crate::plan::FRAME_VALUES;
+use crate::plan::{FRAME_VALUES, Mutant};
 use crate::random::Random;
 use crate::trace::Trace;
 
@@ -37,6 +37,7 @@ pub(crate) struct KeeperReach<'a> {
     pub(crate) faults: &'a SqlFaults,
     /// Accounts of which the database has lost something that it had committed.
     pub(crate) lost: &'a BTreeSet<AccountId>,
+    pub(crate) mutant: Option<Mutant>,
 }
 
 type Decisions = Vec<(u64, OperationOutcome)>;
@@ -313,6 +314,9 @@ impl SimKeeper {
                 reach.trace.line(reach.step, format_args!("the database refuses: {why}"));
                 reach.trace.count("statements that failed");
                 return self.trouble(at, sent, reach);
+            }
+            (Sent::Appended, SqlReply::Warned) if reach.mutant == Some(Mutant::WarningIgnored) => {
+                return Ok(self.committed(at, reach));
             }
             (_, SqlReply::Warned) => {
                 reach.trace.count("commits with a warning");

@@ -13,7 +13,7 @@ use super::visitor::ClassicVisitor;
 use super::wanderer::Wanderer;
 use crate::client::{Client, State};
 use crate::model::Violation;
-use crate::plan::{Plan, Rates};
+use crate::plan::{Mutant, Plan, Rates};
 use crate::power::Outage;
 use crate::random::Random;
 use crate::scene::{DRAIN_STEPS_MAX, SimScene};
@@ -25,6 +25,7 @@ const SALT: u64 = 0x5ea1_ed0d_a7ab_a5e5;
 pub(crate) struct DatabaseWorld {
     pub(crate) scene: SimScene,
     pub(crate) plan: DatabasePlan,
+    mutant: Option<Mutant>,
     pub(crate) database: SimDatabase,
     pub(crate) keepers: Vec<SimKeeper>,
     wanderers: Vec<Wanderer>,
@@ -38,7 +39,7 @@ pub(crate) struct DatabaseWorld {
 }
 
 impl DatabaseWorld {
-    pub(crate) fn new(seed: u64, base: Instant, prints: bool) -> Self {
+    pub(crate) fn new(seed: u64, base: Instant, mutant: Option<Mutant>, prints: bool) -> Self {
         let mut random = Random::new(seed ^ SALT);
         let mut common = Plan::draw(&mut random);
         let plan = DatabasePlan::draw(&mut random);
@@ -58,6 +59,7 @@ impl DatabaseWorld {
         Self {
             scene: SimScene::new(random, common, base, prints),
             plan,
+            mutant,
             database: SimDatabase::new(plan.is_synchronous, base),
             keepers: Vec::new(),
             wanderers: Vec::new(),
@@ -163,6 +165,7 @@ impl DatabaseWorld {
             database: &mut self.database,
             faults: &faults,
             lost: &self.lost,
+            mutant: self.mutant,
         };
         let done = keeper.step(lane, &mut reach)?;
         if !had_failed && keeper.failure.is_some() {
