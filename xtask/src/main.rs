@@ -40,8 +40,8 @@ usage: cargo xtask COMMAND
   crash [--short]      a server killed at random under many clients, its lock, list, files and folder taken away; `--failpoints`: at each kind of file call
   power [--short]      power cuts in what a real server wrote
   rot [--short]        bits that flip and tails that vanish in a ledger at rest
-  sim --seeds N [--from SEED] | --seed SEED | --short | --mutants
-                       a world of clients, server and ledger with every fault, from a seed
+  sim --seeds N [--from SEED] [--world folder|database] | --seed SEED [--world ...] | --short | --mutants [NAME...]
+                       worlds of clients, servers and ledger with every fault, from a seed
   shared [--secs N] | --mutants
                        servers that fight for accounts in a PostgreSQL, through proxies that break connections
   migrate [--accounts N]

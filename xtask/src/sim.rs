@@ -1,5 +1,5 @@
-//! `cargo xtask sim`: worlds from seeds, on every core; and whether bugs put in on purpose are
-//! found.
+//! `cargo xtask sim`: worlds from seeds, of a ledger in a folder and of one that servers share in a
+//! database, on every core; and whether bugs put in on purpose are found.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,51 +13,72 @@ use std::time::{Duration, Instant};
 
 use crate::shell;
 
-const USAGE: &str =
-    "usage: cargo xtask sim --seeds N [--from SEED] | --seed SEED | --short | --mutants";
-/// In CI: each of them twice.
+const USAGE: &str = "usage: cargo xtask sim --seeds N [--from SEED] [--world folder|database] \
+                     | --seed SEED [--world folder|database] | --short | --mutants [NAME...]";
+/// In CI: each of them twice, in both worlds.
 const SEEDS_SHORT: u64 = 60;
 /// The number of seeds within which a mutant has to be found.
 const SEEDS_MUTANT: u64 = 1_000;
 const PROGRESS: Duration = Duration::from_secs(10);
 
+const FOLDER: &[&str] = &["folder"];
+const DATABASE: &[&str] = &["database"];
+const BOTH: &[&str] = &["folder", "database"];
+
+/// A bug that is put in on purpose, and the worlds that must find it, each for itself.
+type Planted = (&'static str, &'static [&'static str]);
+
 /// Bugs that the simulator has itself, by its flag.
-const MUTANTS: &[&str] =
-    &["acknowledge-before-sync", "checkpoint-before-segment", "checkpoint-unsynced"];
+const MUTANTS: &[Planted] = &[
+    ("acknowledge-before-sync", FOLDER),
+    ("checkpoint-before-segment", FOLDER),
+    ("checkpoint-unsynced", FOLDER),
+    ("warning-ignored", DATABASE),
+];
 /// Bugs in the rules of ledger, session, outbox and delivery, by `--cfg ddes_mutant`.
-const MUTANTS_CFG: &[&str] = &[
-    "checkpoint-unheld",
-    "count-twice",
-    "covered-unchecked",
-    "early-50",
-    "go-back-forgotten",
-    "no-fencing",
-    "outbox-unsynced",
-    "sum-unheld",
-    "superseded-ignored",
-    "torn-tail",
+const MUTANTS_CFG: &[Planted] = &[
+    ("checkpoint-unheld", FOLDER),
+    ("commit-unchecked", DATABASE),
+    ("count-twice", BOTH),
+    ("covered-unchecked", BOTH),
+    ("early-50", FOLDER),
+    ("go-back-forgotten", FOLDER),
+    ("loss-unnoticed", DATABASE),
+    ("no-fencing", BOTH),
+    ("outbox-unsynced", FOLDER),
+    ("stale-verdict", DATABASE),
+    ("sum-unheld", FOLDER),
+    ("superseded-ignored", BOTH),
+    ("swap-unconditional", DATABASE),
+    ("swap-unfenced", DATABASE),
+    ("torn-tail", FOLDER),
 ];
 
 pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     let number = |text: &str| text.parse::<u64>().map_err(|_| USAGE.to_owned());
-    match arguments {
-        ["--seeds", seeds] => many(1, number(seeds)?, false),
+    let (world, rest) = match arguments {
+        [rest @ .., "--world", world] if BOTH.contains(world) => (Some(*world), rest),
+        _ => (None, arguments),
+    };
+    match *rest {
+        ["--seeds", seeds] => many(1, number(seeds)?, world, false),
         ["--seeds", seeds, "--from", from] | ["--from", from, "--seeds", seeds] => {
-            many(number(from)?, number(seeds)?, false)
+            many(number(from)?, number(seeds)?, world, false)
         }
-        ["--seed", seed] => one(seed),
+        ["--seed", seed] => one(seed, world),
         // Those that every change goes through are the same for all.
-        ["--short"] => many(1, SEEDS_SHORT, true),
-        ["--mutants"] => mutants(),
+        ["--short"] => many(1, SEEDS_SHORT, world, true),
+        ["--mutants", ref names @ ..] if world.is_none() => mutants(names),
         _ => Err(USAGE.into()),
     }
 }
 
-fn many(from: u64, seeds: u64, replays: bool) -> Result<(), String> {
+fn many(from: u64, seeds: u64, world: Option<&str>, replays: bool) -> Result<(), String> {
     let program = build(None)?;
-    let more: &[&str] = if replays { &["--replay"] } else { &[] };
+    let mut more = in_world(world);
+    more.extend(replays.then_some("--replay"));
     let begin = Instant::now();
-    let found = spread(&program, from, seeds, more, true)?;
+    let found = spread(&program, from, seeds, &more, true)?;
     let secs = begin.elapsed().as_secs_f64();
     #[allow(clippy::cast_precision_loss, reason = "a rate for people")]
     let rate = found.done as f64 / secs;
@@ -68,29 +89,49 @@ fn many(from: u64, seeds: u64, replays: bool) -> Result<(), String> {
     if found.failures.is_empty() {
         return Ok(());
     }
-    Err(format!("{}\nagain, line by line: cargo xtask sim --seed SEED", found.failures.join("\n")))
+    Err(format!(
+        "{}\nagain, line by line: cargo xtask sim --seed SEED --world WORLD",
+        found.failures.join("\n")
+    ))
 }
 
-fn one(seed: &str) -> Result<(), String> {
+fn in_world(world: Option<&str>) -> Vec<&str> {
+    world.map_or_else(Vec::new, |world| vec!["--world", world])
+}
+
+fn one(seed: &str, world: Option<&str>) -> Result<(), String> {
     let program = build(None)?;
-    shell::run(&program.display().to_string(), &["--from", seed, "--trace"], &[])
+    let arguments = [&["--from", seed, "--trace"], &in_world(world)[..]].concat();
+    shell::run(&program.display().to_string(), &arguments, &[])
 }
 
-fn mutants() -> Result<(), String> {
+/// Looks for the bugs of these names, or for all.
+fn mutants(names: &[&str]) -> Result<(), String> {
+    let all = || {
+        let flagged = MUTANTS.iter().map(|planted| (planted, false));
+        flagged.chain(MUTANTS_CFG.iter().map(|planted| (planted, true)))
+    };
+    if let Some(name) = names.iter().find(|name| all().all(|((known, _), _)| known != *name)) {
+        return Err(format!("no mutant '{name}'\n{USAGE}"));
+    }
     let plain = build(None)?;
     let mut missed = Vec::new();
-    let flagged = MUTANTS.iter().map(|mutant| (*mutant, false));
-    for (mutant, is_cfg) in flagged.chain(MUTANTS_CFG.iter().map(|mutant| (*mutant, true))) {
-        let found = if is_cfg {
-            hunt(&build(Some(mutant))?, &[])?
+    let is_meant = |name: &str| names.is_empty() || names.contains(&name);
+    for ((mutant, worlds), is_cfg) in all().filter(|((name, _), _)| is_meant(name)) {
+        let (program, flags) = if is_cfg {
+            (build(Some(mutant))?, Vec::new())
         } else {
-            hunt(&plain, &["--mutant", mutant])?
+            (plain.clone(), vec!["--mutant", mutant])
         };
-        let Some(failure) = found.failures.first() else {
-            missed.push(mutant);
-            continue;
-        };
-        println!("{mutant}: found within {} seeds: {failure}", found.done);
+        for world in *worlds {
+            let found = hunt(&program, &[&flags[..], &["--world", world]].concat())?;
+            match found.failures.first() {
+                Some(failure) => {
+                    println!("{mutant}: found within {} seeds: {failure}", found.done);
+                }
+                None => missed.push(format!("{mutant} in the {world} world")),
+            }
+        }
     }
     // Under the simulator's own name there is the last mutant.
     build(None)?;
@@ -200,10 +241,18 @@ impl Found {
         };
         match line.split_once(' ') {
             Some(("done", count)) => self.done += number(count)?,
-            Some(("failed", what)) => self.failures.push(format!("seed {what}")),
+            Some(("failed", what)) => {
+                let (world, what) = what.split_once(' ').unwrap_or(("", what));
+                self.failures.push(format!("{world} world, seed {what}"));
+            }
             Some(("count", rest)) => {
-                let (count, what) = rest.split_once(' ').unwrap_or((rest, ""));
-                *self.counts.entry(what.to_owned()).or_insert(0) += number(count)?;
+                let mut words = rest.splitn(3, ' ');
+                let (world, count, what) = (words.next(), words.next(), words.next());
+                let text = "a count without its name";
+                let (Some(world), Some(count), Some(what)) = (world, count, what) else {
+                    return Err(format!("the simulator wrote '{line}': {text}"));
+                };
+                *self.counts.entry(format!("{world}: {what}")).or_insert(0) += number(count)?;
             }
             Some(_) | None => {}
         }

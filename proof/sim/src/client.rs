@@ -49,6 +49,8 @@ pub(crate) struct Client {
     /// When a newer session ended one, last: a client must not connect again before its ghosts are
     /// gone (P-29).
     pub(crate) superseded_at: Option<Instant>,
+    /// It has to hear a 20 before the world ends.
+    pub(crate) must_look: bool,
 }
 
 pub(crate) enum State {
@@ -91,6 +93,7 @@ impl Client {
             restored: None,
             was_restored: false,
             superseded_at: None,
+            must_look: false,
         }
     }
 
@@ -318,9 +321,16 @@ impl Client {
             format_args!("{account} hears 20: session {session}, {last_seq} are {sum}"),
         );
         around.model.tell(account, &welcome.standing)?;
+        let confirmed = self.delivery.outbox().confirmed();
+        self.must_look = false;
         let handled = self.delivery.handle_welcome(welcome);
         if !self.heed(handled, around)? {
             return Ok(());
+        }
+        if last_seq < confirmed {
+            return Err(Violation(format!(
+                "client {account} goes on at {last_seq}, and {confirmed} were confirmed"
+            )));
         }
         if let Some(history) = self.restored.take() {
             around.trace.count("outboxes set back that go on");
@@ -374,14 +384,20 @@ impl Client {
         }
     }
 
-    /// Right after it was set back, and then it stops for good; else a fault of the server's.
+    /// Right after it was set back, or after its ledger was, and then it stops for good; else a
+    /// fault of the server's.
     fn object(&mut self, objection: &Objection, around: &mut Around<'_>) -> Result<(), Violation> {
         let account = self.account;
-        if !self.was_restored {
+        let has_lost = around.model.has_lost(account);
+        if !self.was_restored && !has_lost {
             return Err(Violation(format!("client {account} objects: {objection}")));
         }
         around.trace.line(around.step, format_args!("{account} objects: {objection}"));
-        around.trace.count("outboxes set back that object");
+        around.trace.count(if has_lost {
+            "outboxes that noticed a loss"
+        } else {
+            "outboxes set back that object"
+        });
         self.state = State::Stopped;
         Ok(())
     }

@@ -1,5 +1,6 @@
-//! A world from a seed: clients with outboxes, endpoints over one ledger, a network and a disk that
-//! fail, clocks of its own.
+//! Worlds from a seed: clients with outboxes, endpoints, a network that fails, clocks of its own;
+//! and a ledger in a folder, on a disk that fails, or one that several servers share in a database,
+//! which fails as well.
 //!
 //! From bytes to ledger it runs what the server runs; what it has of its own is what the server's
 //! drivers do with threads, sockets and clocks. One seed decides everything, so that a violated
@@ -21,7 +22,9 @@ mod outbox;
 mod plan;
 mod power;
 mod random;
+mod scene;
 mod server;
+mod shared;
 #[cfg(test)]
 mod stored;
 mod trace;
@@ -33,6 +36,8 @@ use std::time::Instant;
 pub use model::Violation;
 pub use plan::Mutant;
 pub use trace::Tally;
+
+use scene::SimScene;
 
 /// What became of a seed.
 #[derive(Debug)]
@@ -56,15 +61,55 @@ pub struct Failure {
     pub trace: Vec<String>,
 }
 
+/// The kinds of worlds. Each seed has one of each kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorldKind {
+    /// One server with a ledger in a folder.
+    Folder,
+    /// Several servers that share a ledger in a database.
+    Database,
+}
+
+impl WorldKind {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Folder, Self::Database];
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Folder => "folder",
+            Self::Database => "database",
+        }
+    }
+
+    /// By its name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
 /// Runs the world of `seed`, whose clock begins at `base`; each line of its trace goes to standard
 /// error where it `prints`.
-pub fn run(seed: u64, base: Instant, mutant: Option<Mutant>, prints: bool) -> Run {
-    let mut world = world::World::new(seed, base, mutant, prints);
-    let outcome = world.run();
-    let step = world.step;
-    let disks = world.clients.iter().map(|client| client.delivery.disk()).chain([&world.disk]);
-    let counts: Vec<Tally> = disks.map(|disk| disk.counts()).collect();
-    let (digest, trace, mut tally) = world.trace.finish();
+pub fn run(kind: WorldKind, seed: u64, base: Instant, mutant: Option<Mutant>, prints: bool) -> Run {
+    match kind {
+        WorldKind::Folder => {
+            let mut world = world::World::new(seed, base, mutant, prints);
+            let outcome = world.run();
+            finish(world.scene, outcome, Some(world.disk.counts()))
+        }
+        WorldKind::Database => {
+            let mut world = shared::DatabaseWorld::new(seed, base, mutant, prints);
+            let outcome = world.run();
+            finish(world.scene, outcome, None)
+        }
+    }
+}
+
+fn finish(scene: SimScene, outcome: Result<(), Violation>, disk: Option<Tally>) -> Run {
+    let SimScene { step, trace, clients, .. } = scene;
+    let disks = clients.iter().map(|client| client.delivery.disk().counts());
+    let counts: Vec<Tally> = disks.chain(disk).collect();
+    let (digest, trace, mut tally) = trace.finish();
     for (what, count) in counts.into_iter().flatten() {
         *tally.entry(what).or_insert(0) += count;
     }

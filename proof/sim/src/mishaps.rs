@@ -12,6 +12,7 @@ use crate::outbox::Extent;
 use crate::plan::Rates;
 use crate::power::Outage;
 use crate::random::Random;
+use crate::scene::SimScene;
 use crate::world::World;
 
 /// The most values, apart from a few, that a client takes at once when it is set back.
@@ -20,26 +21,60 @@ const LACKS_MAX: u64 = 100;
 impl World {
     /// Causes random faults; called before each step.
     pub(crate) fn faults(&mut self) -> Result<(), Violation> {
-        let Rates { power, budget, kill, stop, client, cut, stall, full, moved, wall, .. } =
-            self.plan.rates;
-        self.disturb_client_disk();
-        if matches!(self.clerk.ledger.health(), Health::Failed(_)) && self.random.one_in(40) {
-            let outage = if self.random.one_in(2) { Outage::Power } else { Outage::Kill };
+        let Rates { power, budget, kill, stop, full, moved, .. } = self.scene.plan.rates;
+        self.scene.disturb_client_disk();
+        if matches!(self.clerk.ledger.health(), Health::Failed(_)) && self.scene.random.one_in(40) {
+            let outage = Outage::draw(&mut self.scene.random);
             return self.restart(outage);
         }
-        if self.random.happens(power) {
+        if self.scene.random.happens(power) {
             return self.restart(Outage::Power);
         }
-        if self.random.happens(kill) {
+        if self.scene.random.happens(kill) {
             return self.restart(Outage::Kill);
         }
-        if self.random.happens(stop) {
+        if self.scene.random.happens(stop) {
             return self.stop();
         }
-        if self.random.happens(budget) && !self.disk.is_armed() {
-            let calls = self.random.below(40);
+        if self.scene.random.happens(budget) && !self.disk.is_armed() {
+            let calls = self.scene.random.below(40);
             self.disk.set_budget(Some(calls));
         }
+        self.scene.disturb()?;
+        if self.scene.random.happens(full) || (self.disk.is_full() && self.scene.random.one_in(60))
+        {
+            self.disk.set_full(!self.disk.is_full());
+        }
+        if self.scene.random.happens(moved) && !self.disk.is_moved() {
+            self.scene.trace.line(self.scene.step, format_args!("the folder is moved away"));
+            self.scene.trace.count("folders moved");
+            self.disk.set_moved(true);
+        }
+        self.scene.disturb_wall();
+        Ok(())
+    }
+
+    /// The server is told to stop.
+    fn stop(&mut self) -> Result<(), Violation> {
+        for number in 0..self.scene.nodes.len() {
+            self.scene.end_all(number);
+        }
+        for _ in 0..self.scene.random.below(60) {
+            match self.scene.random.below(4) {
+                0 => self.scene.answer()?,
+                1 => self.commit()?,
+                _ => self.scene.network()?,
+            }
+        }
+        self.rest()?;
+        self.restart(Outage::Stop)
+    }
+}
+
+impl SimScene {
+    /// What happens to clients and to their connections.
+    pub(crate) fn disturb(&mut self) -> Result<(), Violation> {
+        let Rates { client, cut, stall, .. } = self.plan.rates;
         if self.random.happens(client) {
             self.crash_client()?;
         }
@@ -57,26 +92,29 @@ impl World {
             link.until = self.now + Duration::from_millis(self.random.below(20_000));
             self.trace.count("connections stalled");
         }
-        if self.random.happens(full) || (self.disk.is_full() && self.random.one_in(60)) {
-            self.disk.set_full(!self.disk.is_full());
-        }
-        if self.random.happens(moved) && !self.disk.is_moved() {
-            self.trace.line(self.step, format_args!("the folder is moved away"));
-            self.trace.count("folders moved");
-            self.disk.set_moved(true);
-        }
-        if self.random.happens(wall) {
+        Ok(())
+    }
+
+    /// The wall clock jumps.
+    pub(crate) fn disturb_wall(&mut self) {
+        if self.random.happens(self.plan.rates.wall) {
             let bits = self.random.within(20, 38);
             let jump = self.random.below(1 << bits);
             let back = self.random.one_in(4);
             self.wall = if back { self.wall.saturating_sub(jump) } else { self.wall + jump };
             self.trace.count("wall clock jumps");
         }
-        Ok(())
+    }
+
+    /// A server is told to stop: it tells its clients.
+    pub(crate) fn end_all(&mut self, number: usize) {
+        let Some(node) = self.nodes.get_mut(number) else { return };
+        node.endpoint.end_all(self.now, EndOrder::Shutdown, None);
+        node.hand_on(self.now, number, &mut self.inbox);
     }
 
     /// The disk of a client becomes full, or has room again; or it fails in the middle of a call.
-    fn disturb_client_disk(&mut self) {
+    pub(crate) fn disturb_client_disk(&mut self) {
         let Rates { client_budget, client_full, .. } = self.plan.rates;
         let number = self.random.index(self.clients.len());
         let Some(disk) = self.clients.get(number).map(|client| client.delivery.disk()) else {
@@ -179,24 +217,6 @@ impl World {
             link.leave_ghost(&mut self.random, self.now, &left);
             self.trace.count("handshakes given up");
         }
-    }
-
-    /// The server is told to stop.
-    fn stop(&mut self) -> Result<(), Violation> {
-        for number in 0..self.nodes.len() {
-            let Some(node) = self.nodes.get_mut(number) else { continue };
-            node.endpoint.end_all(self.now, EndOrder::Shutdown, None);
-            node.hand_on(self.now, number, &mut self.clerk);
-        }
-        for _ in 0..self.random.below(60) {
-            match self.random.below(4) {
-                0 => self.answer()?,
-                1 => self.commit()?,
-                _ => self.network()?,
-            }
-        }
-        self.rest()?;
-        self.restart(Outage::Stop)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use ddes_ledger::shared::{HistoryEntry, SharedRow};
 use ddes_ledger::{Account, AccountId, AccountNumber, Ledger, Operation, Statement, Totals};
 use ddes_wire::{Amount, SessionNumber, Standing};
 
@@ -84,6 +85,9 @@ pub(crate) struct Known {
     unsure: bool,
     /// It is over, or may be.
     pub(crate) is_ending: bool,
+    /// A database has lost something of it that it had committed. What was promised does not hold
+    /// any more; what is stated must be right all the same, or objected to.
+    pub(crate) is_lost: bool,
 }
 
 impl Known {
@@ -97,6 +101,11 @@ impl Known {
 
     pub(crate) fn promised(&self) -> u64 {
         self.promised
+    }
+
+    /// How many values its client was told to count.
+    pub(crate) fn told(&self) -> u64 {
+        self.told
     }
 
     pub(crate) fn session(&self) -> SessionNumber {
@@ -118,6 +127,23 @@ impl Known {
     /// The value with the next number.
     pub(crate) fn give(&mut self, value: i128) {
         self.history.give(value);
+    }
+
+    /// One of several servers has proven a standing, and `floor` values were proven before it was
+    /// asked. Another may have proven more meanwhile.
+    pub(crate) fn state(&mut self, standing: &Standing, floor: u64) -> Result<(), Violation> {
+        self.check(standing)?;
+        let last_seq = standing.last_seq.get();
+        if last_seq < floor && !self.is_lost {
+            return Err(Violation(format!("{}: {floor} counted, and now {last_seq}", self.id)));
+        }
+        self.promised = self.promised.max(last_seq);
+        Ok(())
+    }
+
+    /// One of several servers has opened a session.
+    pub(crate) fn note_session(&mut self, session: SessionNumber) {
+        self.session = self.session.max(session);
     }
 
     fn sum(&self, last_seq: u64) -> Option<i128> {
@@ -157,6 +183,7 @@ impl Model {
             session: SessionNumber::NONE,
             unsure: false,
             is_ending: false,
+            is_lost: false,
         });
         self.accounts.len() - 1
     }
@@ -243,7 +270,7 @@ impl Model {
         let Some(known) = self.accounts.get_mut(account) else { return Ok(()) };
         known.check(standing)?;
         let last_seq = standing.last_seq.get();
-        if last_seq < known.told {
+        if last_seq < known.told && !known.is_lost {
             let (id, told) = (known.id, known.told);
             return Err(Violation(format!(
                 "{id}: a client was told {told} before, and now {last_seq}"
@@ -292,6 +319,34 @@ impl Model {
         }
     }
 
+    /// Whether a database has lost something of an account that it had committed.
+    pub(crate) fn has_lost(&self, account: usize) -> bool {
+        self.accounts.get(account).is_some_and(|known| known.is_lost)
+    }
+
+    /// The values of an entry are those that its numbers mean.
+    pub(crate) fn check_entry(&self, entry: &HistoryEntry) -> Result<(), Violation> {
+        let (id, number) = (entry.id, entry.number);
+        let wrong = |what: &str| Violation(format!("{id}, entry {number}: {what}"));
+        let known = self.accounts.iter().find(|known| known.id == id);
+        let known = known.ok_or_else(|| wrong("it is nobody's"))?;
+        let values = entry.values().ok_or_else(|| wrong("its values cannot be read"))?;
+        for (seq, value) in (entry.first_seq.get()..).zip(&values) {
+            if known.history.value(seq) != Some(value.get()) {
+                return Err(wrong("it has other values than its owner gave"));
+            }
+        }
+        Ok(())
+    }
+
+    /// A row has everything that was promised, and the sum of that.
+    pub(crate) fn check_row(&self, row: &SharedRow) -> Result<(), Violation> {
+        match self.accounts.iter().find(|known| known.id == row.id) {
+            Some(known) => known.check_account(&row.account),
+            None => Err(Violation(format!("{} is nobody's", row.id))),
+        }
+    }
+
     /// Everything promised is there. After a restart what is there is `settled`: it holds from then
     /// on.
     pub(crate) fn check(&mut self, ledger: &Ledger, settled: bool) -> Result<(), Violation> {
@@ -332,13 +387,13 @@ impl Known {
     fn check_account(&self, account: &Account) -> Result<(), Violation> {
         self.check(&account.standing())?;
         let (id, count) = (self.id, account.count());
-        if count < self.promised {
+        if count < self.promised && !self.is_lost {
             return Err(Violation(format!(
                 "{id}: {} were acknowledged, {count} are there",
                 self.promised
             )));
         }
-        if account.newest_session() < self.session {
+        if account.newest_session() < self.session && !self.is_lost {
             let (was, is) = (self.session, account.newest_session());
             return Err(Violation(format!("{id}: session {was} was opened, the newest is {is}")));
         }

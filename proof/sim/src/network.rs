@@ -6,12 +6,12 @@ use crate::client::{Around, Client, Meeting};
 use crate::link::Link;
 use crate::model::Violation;
 use crate::plan::DiskRates;
-use crate::world::World;
+use crate::scene::SimScene;
 
 /// Received at once at most.
 const CHUNK_BYTES_MAX: usize = 700;
 
-impl World {
+impl SimScene {
     /// Bytes move one hop on one connection.
     pub(crate) fn network(&mut self) -> Result<(), Violation> {
         if self.links.is_empty() {
@@ -77,7 +77,7 @@ impl World {
             let chunk = self.random.count(1, CHUNK_BYTES_MAX);
             node.endpoint.handle_bytes(self.now, id, &link.up.take(chunk));
         }
-        node.hand_on(self.now, link.node, &mut self.clerk);
+        node.hand_on(self.now, link.node, &mut self.inbox);
     }
 
     /// As `ddes_server::drive` has it.
@@ -100,7 +100,7 @@ impl World {
             Phase::Draining if is_empty => link.down.end(),
             Phase::Draining | Phase::Live => {}
         }
-        node.hand_on(self.now, link.node, &mut self.clerk);
+        node.hand_on(self.now, link.node, &mut self.inbox);
     }
 
     fn settle_of(&mut self, number: u64) -> Result<(), Violation> {

@@ -48,6 +48,8 @@ pub enum Mutant {
     CheckpointBeforeSegment,
     /// The checkpoint's sync does nothing.
     CheckpointUnsynced,
+    /// A COMMIT counts although the database warned that the standby may not have it.
+    WarningIgnored,
 }
 
 impl Mutant {
@@ -57,6 +59,7 @@ impl Mutant {
             "acknowledge-before-sync" => Self::AcknowledgeBeforeSync,
             "checkpoint-before-segment" => Self::CheckpointBeforeSegment,
             "checkpoint-unsynced" => Self::CheckpointUnsynced,
+            "warning-ignored" => Self::WarningIgnored,
             _ => return None,
         })
     }

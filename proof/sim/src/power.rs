@@ -77,8 +77,8 @@ impl World {
         self.life += 1;
         let (ledger, opened) = self.open()?;
         self.disk.settle();
-        self.trace.line(
-            self.step,
+        self.scene.trace.line(
+            self.scene.step,
             format_args!(
                 "opened: batch {}, checkpoint {}, torn {}, notes {}",
                 opened.batch,
@@ -88,39 +88,47 @@ impl World {
             ),
         );
         if opened.was_torn {
-            self.trace.count("torn ends");
+            self.scene.trace.count("torn ends");
         }
         self.classic_next = self.classic_next.max(ledger.classic_next());
-        for known in &mut self.model.accounts {
+        for known in &mut self.scene.model.accounts {
             known.number = None;
         }
-        self.trace.add("classic accounts ended by an opening", opened.ended.len() as u64);
-        self.trace.add("checkpoints refused by an opening", refused(&opened));
+        self.scene.trace.add("classic accounts ended by an opening", opened.ended.len() as u64);
+        self.scene.trace.add("checkpoints refused by an opening", refused(&opened));
         // One without room to open has made nothing of it durable yet, and says nothing.
-        self.model.check(&ledger, ledger.health() == Health::Good)?;
+        self.scene.model.check(&ledger, ledger.health() == Health::Good)?;
         self.clerk = Clerk::new(ledger);
-        let (now, key, idle, first) = (self.now, &self.key, self.plan.idle, self.classic_next);
-        self.nodes = (0..self.plan.nodes).map(|_| Node::new(now, key, idle, first)).collect();
+        self.scene.inbox.clear();
+        let (now, key, idle, first) =
+            (self.scene.now, &self.scene.key, self.scene.plan.idle, self.classic_next);
+        self.scene.nodes =
+            (0..self.scene.plan.nodes).map(|_| Node::new(now, key, idle, first)).collect();
         self.verify()?;
-        self.disk.set_rates(if self.is_ending { DiskRates::default() } else { self.plan.disk });
+        self.disk.set_rates(if self.scene.is_ending {
+            DiskRates::default()
+        } else {
+            self.scene.plan.disk
+        });
         Ok(())
     }
 
     pub(crate) fn restart(&mut self, outage: Outage) -> Result<(), Violation> {
-        self.trace.line(self.step, format_args!("the server ends: {outage:?}"));
-        self.trace.count(match outage {
+        self.scene.trace.line(self.scene.step, format_args!("the server ends: {outage:?}"));
+        self.scene.trace.count(match outage {
             Outage::Power => "power cuts",
             Outage::Kill => "kills",
             Outage::Stop => "stops",
         });
-        for link in self.links.values_mut() {
-            let says_so = outage != Outage::Power || self.random.one_in(2);
-            link.lose_server(&mut self.random, says_so);
+        for link in self.scene.links.values_mut() {
+            let says_so = outage != Outage::Power || self.scene.random.one_in(2);
+            link.lose_server(&mut self.scene.random, says_so);
         }
-        self.links.retain(|_, link| !link.is_gone());
-        self.nodes.clear();
+        self.scene.links.retain(|_, link| !link.is_gone());
+        self.scene.nodes.clear();
         let head = self.clerk.ledger.head().filter(|_| self.clerk.ledger.health() == Health::Good);
         self.clerk = Clerk::new(Ledger::in_memory());
+        self.scene.inbox.clear();
         // Whoever starts a server again has put the folder back.
         self.disk.set_moved(false);
         self.moved = None;
@@ -129,9 +137,11 @@ impl World {
             Outage::Kill | Outage::Stop => self.disk.end_process(),
         }
         self.walkers.iter_mut().for_each(crate::walker::Walker::lose_server);
-        if self.random.happens(self.plan.rates.edit) && self.disk.edit_checkpoint() {
-            self.trace.line(self.step, format_args!("somebody edits the newest checkpoint"));
-            self.trace.count("checkpoints edited");
+        if self.scene.random.happens(self.scene.plan.rates.edit) && self.disk.edit_checkpoint() {
+            self.scene
+                .trace
+                .line(self.scene.step, format_args!("somebody edits the newest checkpoint"));
+            self.scene.trace.count("checkpoints edited");
         }
         self.start()?;
         let now = self.found;
@@ -151,20 +161,28 @@ impl World {
             tries += 1;
             let found = under_way.look(&self.disk)?;
             self.found = self.found.or(found);
-            let is_disturbed = tries <= DISTURBED_MAX && !self.is_ending;
-            self.disk.set_rates(if is_disturbed { self.plan.disk } else { DiskRates::default() });
-            let is_armed = is_disturbed && self.plan.rates.budget > 0 && self.random.one_in(5);
-            let calls = self.random.below(80);
+            let is_disturbed = tries <= DISTURBED_MAX && !self.scene.is_ending;
+            self.disk.set_rates(if is_disturbed {
+                self.scene.plan.disk
+            } else {
+                DiskRates::default()
+            });
+            let is_armed =
+                is_disturbed && self.scene.plan.rates.budget > 0 && self.scene.random.one_in(5);
+            let calls = self.scene.random.below(80);
             self.disk.set_budget(is_armed.then_some(calls));
             if !is_disturbed {
                 self.disk.set_full(false);
             }
             self.disk.take_faults();
-            let options = self.plan.options;
-            let opened = Ledger::open(Arc::new(self.disk.clone()), options, self.random.bytes());
+            let options = self.scene.plan.options;
+            let opened =
+                Ledger::open(Arc::new(self.disk.clone()), options, self.scene.random.bytes());
             if self.disk.is_off() {
-                self.trace.line(self.step, format_args!("the power goes while it opens"));
-                self.trace.count("power cuts while opening");
+                self.scene
+                    .trace
+                    .line(self.scene.step, format_args!("the power goes while it opens"));
+                self.scene.trace.count("power cuts while opening");
                 self.disk.cut_power();
                 continue;
             }
@@ -179,16 +197,18 @@ impl World {
                     for (id, account) in
                         under_way.accounts.iter().filter(|(id, _)| opened.0.account(id).is_none())
                     {
-                        self.model.ended(id, account)?;
+                        self.scene.model.ended(id, account)?;
                     }
                     self.disk.set_rates(DiskRates::default());
                     self.disk.set_budget(None);
                     return Ok(opened);
                 }
                 Err(StoreError::Disk { file, error }) if self.disk.take_faults() > 0 => {
-                    self.trace.line(self.step, format_args!("it does not open: {file}: {error}"));
-                    self.trace.count("openings that failed");
-                    match self.random.below(2) {
+                    self.scene
+                        .trace
+                        .line(self.scene.step, format_args!("it does not open: {file}: {error}"));
+                    self.scene.trace.count("openings that failed");
+                    match self.scene.random.below(2) {
                         0 => self.disk.cut_power(),
                         _ => self.disk.end_process(),
                     }
@@ -226,9 +246,16 @@ impl World {
                 verified.last
             )));
         }
-        let is_kept = |batch: u64| self.plan.options.history.is_none() || batch >= verified.first;
-        let receipts: Vec<_> =
-            self.model.receipts.iter().filter(|receipt| is_kept(receipt.batch)).cloned().collect();
+        let is_kept =
+            |batch: u64| self.scene.plan.options.history.is_none() || batch >= verified.first;
+        let receipts: Vec<_> = self
+            .scene
+            .model
+            .receipts
+            .iter()
+            .filter(|receipt| is_kept(receipt.batch))
+            .cloned()
+            .collect();
         if !receipts.is_empty() {
             audit::verify(&self.disk, &receipts, &mut |_, _| {}).map_err(|error| match error {
                 audit::VerifyError::Receipt { index, ref why } => Violation(format!(
@@ -246,30 +273,36 @@ impl World {
     pub(crate) fn audit(&mut self) -> Result<(), Violation> {
         if self.clerk.ledger.health() != Health::Good
             || self.disk.is_armed()
-            || !self.random.one_in(4)
+            || !self.scene.random.one_in(4)
         {
             return Ok(());
         }
         self.disk.set_rates(DiskRates::default());
         self.verify()?;
-        let place = self.random.index(self.model.accounts.len());
+        let place = self.scene.random.index(self.scene.model.accounts.len());
         let failed = |error: StoreError| Violation(format!("no receipt: {error}"));
         let disk: &dyn Disk = &self.disk;
-        if let Some(known) = self.model.accounts.get(place)
-            && self.model.receipts.len() < RECEIPTS_MAX
+        if let Some(known) = self.scene.model.accounts.get(place)
+            && self.scene.model.receipts.len() < RECEIPTS_MAX
         {
             let view = View::read(disk).map_err(failed)?;
-            self.model
+            self.scene
+                .model
                 .receipts
                 .extend(view.statement(&known.id).filter(|receipt| receipt.batch > 0));
             let last_seq = ddes_wire::Sequence::new(known.promised());
-            self.model
+            self.scene
+                .model
                 .receipts
                 .extend(audit::statement_at(disk, &known.id, last_seq).map_err(failed)?);
-            self.model.receipts.extend(audit::checkpoint_statement(disk).map_err(failed)?);
+            self.scene.model.receipts.extend(audit::checkpoint_statement(disk).map_err(failed)?);
         }
-        self.trace.count("audits");
-        self.disk.set_rates(if self.is_ending { DiskRates::default() } else { self.plan.disk });
+        self.scene.trace.count("audits");
+        self.disk.set_rates(if self.scene.is_ending {
+            DiskRates::default()
+        } else {
+            self.scene.plan.disk
+        });
         Ok(())
     }
 }

@@ -1,5 +1,5 @@
-//! The server: endpoints, and the clerk that owns the ledger. What `ddes_server::{listen, drive,
-//! clerk}` do with threads and sockets, here one thing at a time.
+//! The server: endpoints, and the clerk that owns a ledger in a folder. What
+//! `ddes_server::{listen, drive, clerk}` do with threads and sockets, here one thing at a time.
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -29,6 +29,8 @@ pub(crate) struct Node {
     pub(crate) endpoint: Endpoint,
     pub(crate) work: Vec<(ConnectionId, SessionWork)>,
     pub(crate) answers: VecDeque<Answer>,
+    /// It takes no connections any more.
+    pub(crate) is_closed: bool,
 }
 
 /// From the clerk to an endpoint.
@@ -53,7 +55,17 @@ impl Node {
             classic_first,
             profiles: Profiles { v2: Arc::new(v2), classic: None },
         };
-        Self { endpoint: Endpoint::new(now, config), work: Vec::new(), answers: VecDeque::new() }
+        Self {
+            endpoint: Endpoint::new(now, config),
+            work: Vec::new(),
+            answers: VecDeque::new(),
+            is_closed: false,
+        }
+    }
+
+    /// The same for a ledger that has to hear of the end of sessions.
+    pub(crate) fn telling_ends(self) -> Self {
+        Self { endpoint: self.endpoint.telling_ends(), ..self }
     }
 
     pub(crate) fn accept(
@@ -70,8 +82,13 @@ impl Node {
         self.endpoint.accept(now, SocketAddr::from((Ipv4Addr::LOCALHOST, port)), entropy)
     }
 
-    /// Ends a turn: work waits, every identity may count, requests go to the clerk.
-    pub(crate) fn hand_on(&mut self, now: Instant, number: usize, clerk: &mut Clerk) {
+    /// Ends a turn: work waits, every identity may count, requests go to the inbox of the ledger.
+    pub(crate) fn hand_on(
+        &mut self,
+        now: Instant,
+        number: usize,
+        inbox: &mut VecDeque<(To, Operation)>,
+    ) {
         self.endpoint.handle_timeout(now);
         while let Some(action) = self.endpoint.poll_action() {
             match action {
@@ -81,7 +98,7 @@ impl Node {
                 }
                 Action::Compute(id, work) => self.work.push((id, work)),
                 Action::Commit(Request { to, operation }) => {
-                    clerk.inbox.push_back((To::Node(number, to), operation));
+                    inbox.push_back((To::Node(number, to), operation));
                 }
                 // Every connection is looked at again and again. Work that is called off is done
                 // anyway, as in a pool whose threads have begun with it.
@@ -97,10 +114,9 @@ pub(crate) enum To {
     Walker(usize),
 }
 
-/// The ledger, and what queued for it.
+/// The ledger, and its checkpoint under way.
 pub(crate) struct Clerk {
     pub(crate) ledger: Ledger,
-    pub(crate) inbox: VecDeque<(To, Operation)>,
     pub(crate) work: Option<store::CheckpointWork>,
     /// What it came to, and whether the disk had failed meanwhile.
     pub(crate) done: Option<(store::CheckpointDone, bool)>,
@@ -108,16 +124,17 @@ pub(crate) struct Clerk {
 
 impl Clerk {
     pub(crate) fn new(ledger: Ledger) -> Self {
-        Self { ledger, inbox: VecDeque::new(), work: None, done: None }
+        Self { ledger, work: None, done: None }
     }
 
     /// One batch: who waited, for what, and what became of it.
     pub(crate) fn commit(
         &mut self,
         now: Timestamp,
+        inbox: &mut VecDeque<(To, Operation)>,
         count: usize,
     ) -> Vec<(To, Operation, OperationOutcome)> {
-        let (to, operations): (Vec<_>, Vec<_>) = self.inbox.drain(..count).unzip();
+        let (to, operations): (Vec<_>, Vec<_>) = inbox.drain(..count).unzip();
         let outcomes = self.ledger.commit(now, &operations);
         let done = to.into_iter().zip(operations).zip(outcomes);
         done.map(|((to, operation), outcome)| (to, operation, outcome)).collect()
