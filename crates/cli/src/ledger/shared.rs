@@ -39,9 +39,7 @@ impl SharedBooks {
         let reader =
             HistoryReader::open(&place).map_err(|error| of_audit(&place, &flags, error))?;
         if reader.has_left() && !args.output.quiet {
-            say(&format!(
-                "Note: the ledger in {place} was moved, and goes on elsewhere."
-            ));
+            say(&format!("Note: the ledger in {place} was moved, and goes on elsewhere."));
         }
         Ok(Some(Self { home, place, reader, flags, is_quiet: args.output.quiet }))
     }
