@@ -145,7 +145,7 @@ impl Arrival {
         let Self { path, staging, empty, folder, ledger, .. } = self;
         drop(ledger);
         let store = |error| ArrivalError::Store { path: staging.clone(), error };
-        sync_all(&*folder).map_err(store)?;
+        sync_all(&folder).map_err(store)?;
         let verified = audit::verify(&*folder, &[], progress)
             .map_err(|error| ArrivalError::Verify { path: staging.clone(), error })?;
         drop(folder);

@@ -1,7 +1,7 @@
 //! `ddes ledger migrate`: a ledger goes from a folder to a database, or back.
 
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::SystemTime;
 
 use ddes_ledger::audit::{self, Footing};
@@ -358,7 +358,7 @@ fn of_arriving(args: &MigrateArgs, error: ArrivalError) -> Failure {
     }
 }
 
-fn another(left: &PathBuf) -> Failure {
+fn another(left: &Path) -> Failure {
     Failure::new(Code::No, format!("{} is there already", left.display()))
         .cause("it was left when another ledger was moved here")
         .next(format!("rm -r {}     and the same command again", left.display()))
