@@ -227,6 +227,7 @@ impl DatabaseLink {
             synchronous_commit: text(5)?,
             standby_names: text(6)?,
             data_checksums: text(7)?,
+            limits: [text(8)?, text(9)?, text(10)?],
         })
     }
 
