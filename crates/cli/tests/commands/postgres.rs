@@ -288,6 +288,9 @@ fn a_server_stops_where_the_database_lost_what_it_acknowledged() {
     assert_ne!(code, 0);
     let (code, said) = ended(server);
     assert!(code == 5 && said.contains("it has lost what it stated to be durable"), "{said}");
+    // Of a database, and not of a disk that this machine has.
+    assert!(said.contains("a failover to a standby") && !said.contains("dmesg"), "{said}");
+    assert!(said.contains("ddes ledger raise"), "{said}");
     assert_eq!(world.postgres.sql("ddes", "SELECT count(*) FROM ddes_history"), "0");
 }
 
