@@ -404,7 +404,7 @@ fn without_options(to: u16) -> u16 {
 fn a_pooler_that_drops_the_limits_on_locks_is_refused_unless_the_role_has_them() {
     let mut world = PostgresWorld::new();
     world.url = cluster::url(SERVER, without_options(world.postgres.port));
-    let mut command = world.serving("127.0.0.1:0", &[]);
+    let mut command = world.serving("127.0.0.1:0", &["--end-with-input"]);
     command.stdin(Stdio::null());
     let (code, out, error) = output(command);
     let said = out + &error;
@@ -415,7 +415,7 @@ fn a_pooler_that_drops_the_limits_on_locks_is_refused_unless_the_role_has_them()
         assert!(said.contains(&change), "{said}");
         world.postgres.sql("ddes", &change);
     }
-    let mut command = world.serving("127.0.0.1:0", &[]);
+    let mut command = world.serving("127.0.0.1:0", &["--end-with-input"]);
     command.stdin(Stdio::null());
     let (code, out, error) = output(command);
     assert!(code == 1 && (out + &error).contains("statement_timeout is 0"));
