@@ -58,7 +58,7 @@ const PROOF: &[(&str, &[&str])] = &[
         "fuzz-harness",
         &["wire", "cipher", "ffdhe", "identity", "ledger", "session", "client", "capture"],
     ),
-    ("harness", &["wire", "identity", "ledger", "client"]),
+    ("harness", &["wire", "identity", "session", "ledger", "client"]),
     (
         "peers",
         &["wire", "cipher", "ffdhe", "identity", "ledger", "session", "server", "client", "load"],

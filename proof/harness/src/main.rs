@@ -1,19 +1,25 @@
-//! `ddes-harness`: what `cargo xtask crash`, `power` and `rot` start in addition to `ddes` itself.
+//! `ddes-harness`: what `cargo xtask crash`, `power`, `rot` and `fleet` start beside `ddes` itself.
 //! These are the clients, and the checks that read a ledger with its own library.
 //!
 //! ```text
-//! ddes-harness couriers SERVER SERVER-KEY FOLDER CLIENTS CHUNK-MAX PAUSE-MS durable|memory
+//! ddes-harness couriers SERVER SERVER-KEY FOLDER CLIENTS CHUNK-MAX PAUSE-MS OUTBOX
+//! ddes-harness sums CLIENTS COUNT
+//! ddes-harness commits PORT=ADDRESS...
 //! ddes-harness books LEDGER CLIENTS
 //! ddes-harness power TRACE LEDGER CLIENTS IMAGES SEED whole|none|late
 //! ddes-harness rot MEGABYTES FLIPS CUTS SEED honest|forged
 //! ```
 //!
+//! OUTBOX is `durable`, `memory` or `hopping:SECS`.
+//! `sums` prints `ACCOUNT COUNT SUM` for each client of `couriers` that has sent so many values.
 //! `books` verifies a ledger and prints `account CLIENT LAST-SEQ` for each client of `couriers`; a
 //! wrong sum is an error. The exit code is 1 if the ledger lost or changed something. That of
 //! `couriers` is 5 if an outbox objects to the ledger.
 
 mod books;
+mod commits;
 mod couriers;
+mod ghost;
 mod image;
 mod power;
 mod rot;
@@ -27,10 +33,15 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match arguments[..] {
         ["couriers", ref rest @ ..] => return couriers::main(rest),
+        ["sums", clients, count] => couriers::sums(clients, count),
+        ["commits", ref places @ ..] => commits::run(places),
         ["books", ledger, clients] => books::run(ledger, clients),
         ["power", ref rest @ ..] => power::run(rest),
         ["rot", ref rest @ ..] => rot::run(rest),
-        _ => Err("usage: ddes-harness couriers | books | power | rot …; see its source".into()),
+        _ => Err(
+            "usage: ddes-harness couriers | sums | commits | books | power | rot …; see its source"
+                .into(),
+        ),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
