@@ -1,12 +1,13 @@
 //! The project's chores: `cargo xtask test`, `tidy`, `bench`, `bench-compare`, `circuits`,
-//! `faults`, `crash`, `power`, `rot`, `sim`, `shared`, `migrate`, `instructions`, `loaded`,
-//! `mutants`, `fuzz`, `package`. Knows none of our crates' insides.
+//! `faults`, `crash`, `power`, `rot`, `sim`, `shared`, `migrate`, `fleet`, `instructions`,
+//! `loaded`, `mutants`, `fuzz`, `package`. Knows none of our crates' insides.
 
 mod bench;
 mod crash;
 mod deny;
 mod failpoints;
 mod faults;
+mod fleet;
 mod fuzz;
 mod hardships;
 mod instructions;
@@ -46,6 +47,8 @@ usage: cargo xtask COMMAND
                        servers that fight for accounts in a PostgreSQL, through proxies that break connections
   migrate [--accounts N]
                        a ledger of a million accounts goes from its folder into a PostgreSQL and back
+  fleet [--short] [--only PHASE]... | --mutants [NAME...]
+                       three servers on one ledger under Patroni, and clients that hop, while hosts, networks and disks fail; as root
   loaded [RUNS]        the tests ten times beside a load of 16
   instructions         callgrind's counts under several secrets: they must be the same
   mutants [GROUP...] [--shard K/N] [--fresh] | --diff [COMMIT]
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         ["migrate", ref rest @ ..] => migrate::run(rest),
         ["sim", ref rest @ ..] => sim::run(rest),
         ["shared", ref rest @ ..] => shared::run(rest),
+        ["fleet", ref rest @ ..] => fleet::run(rest),
         ["fuzz", ref rest @ ..] => fuzz::run(rest),
         ["package", ref rest @ ..] => package::run(rest),
         ["mutants", ref rest @ ..] => mutants::run(rest),

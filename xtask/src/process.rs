@@ -118,7 +118,11 @@ pub(crate) struct World {
 impl World {
     /// In a folder that [`Self::end`] removes.
     pub(crate) fn new(name: &str) -> Result<Self, String> {
-        let home = std::env::temp_dir().join(format!("ddes-{name}-{}", std::process::id()));
+        Self::at(std::env::temp_dir().join(format!("ddes-{name}-{}", std::process::id())))
+    }
+
+    /// In a folder that somebody else removes.
+    pub(crate) fn at(home: PathBuf) -> Result<Self, String> {
         std::fs::create_dir_all(&home).map_err(|error| format!("{}: {error}", home.display()))?;
         let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
         let address = listener.local_addr().map_err(|error| error.to_string())?.to_string();
@@ -187,25 +191,7 @@ impl World {
         let mut command = Command::new(program(HARNESS));
         command.arg("couriers").args([&self.address, &self.key]).arg(folder);
         command.args([clients.to_string(), chunk.to_string(), pause.to_string(), "durable".into()]);
-        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut process = command.spawn().map(Running).map_err(|error| error.to_string())?;
-        let (said, confirmed) = (Said::default(), Arc::new(Mutex::new(vec![0; clients])));
-        if let Some(output) = process.0.stderr.take() {
-            said.listen(output, |_| {});
-        }
-        if let Some(output) = process.0.stdout.take() {
-            let confirmed = Arc::clone(&confirmed);
-            Said::default().listen(output, move |line| {
-                let mut confirmed = confirmed.lock().unwrap_or_else(PoisonError::into_inner);
-                if let Some((client, last_seq)) = pair(line, "counted ")
-                    && let Some(of) = confirmed.get_mut(client)
-                {
-                    *of = last_seq;
-                }
-            });
-        }
-        let input = process.0.stdin.take();
-        Ok(Couriers { process, input, said, confirmed, goal: 0, clients: folder.join("clients") })
+        Couriers::start(&mut command, folder, clients, |_| {})
     }
 
     /// The ledger verified, and how many values each client has in it.
@@ -259,13 +245,11 @@ impl Said {
         each: impl Fn(&str) + Send + 'static,
     ) {
         let all = self.clone();
-        thread::spawn(move || {
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
-                each(&line);
-                let mut all = all.0.lock().unwrap_or_else(PoisonError::into_inner);
-                all.push_str(&line);
-                all.push('\n');
-            }
+        lines(output, move |line| {
+            each(line);
+            let mut all = all.0.lock().unwrap_or_else(PoisonError::into_inner);
+            all.push_str(line);
+            all.push('\n');
         });
     }
 
@@ -276,6 +260,16 @@ impl Said {
     pub(crate) fn text(&self) -> String {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// Hears each line of a process on a thread.
+pub(crate) fn lines(
+    output: impl std::io::Read + Send + 'static,
+    each: impl Fn(&str) + Send + 'static,
+) {
+    thread::spawn(move || {
+        BufReader::new(output).lines().map_while(Result::ok).for_each(|line| each(&line));
+    });
 }
 
 /// The clients of a harness, all in one process.
@@ -289,6 +283,42 @@ pub(crate) struct Couriers {
 }
 
 impl Couriers {
+    /// Starts `command`, which is the harness with its arguments, or what runs it. `each` hears of
+    /// each line that it prints.
+    pub(crate) fn start(
+        command: &mut Command,
+        folder: &Path,
+        clients: usize,
+        each: impl Fn(&str) + Send + 'static,
+    ) -> Result<Self, String> {
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = command.spawn().map(Running).map_err(|error| error.to_string())?;
+        let (said, confirmed) = (Said::default(), Arc::new(Mutex::new(vec![0; clients])));
+        if let Some(output) = process.0.stderr.take() {
+            said.listen(output, |_| {});
+        }
+        if let Some(output) = process.0.stdout.take() {
+            let confirmed = Arc::clone(&confirmed);
+            lines(output, move |line| {
+                let mut confirmed = confirmed.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some((client, last_seq)) = pair(line, "counted ")
+                    && let Some(of) = confirmed.get_mut(client)
+                {
+                    *of = last_seq;
+                }
+                drop(confirmed);
+                each(line);
+            });
+        }
+        let input = process.0.stdin.take();
+        Ok(Self { process, input, said, confirmed, goal: 0, clients: folder.join("clients") })
+    }
+
+    /// Whether its process has ended.
+    pub(crate) fn has_ended(&mut self) -> Result<bool, String> {
+        self.process.0.try_wait().map(|status| status.is_some()).map_err(|error| error.to_string())
+    }
+
     /// Gives each client this many more values to send.
     pub(crate) fn more(&mut self, values: u64) -> Result<(), String> {
         self.goal += values;

@@ -73,6 +73,24 @@ pub(crate) fn installed(program: &str, package: &str) -> Result<(), String> {
     }
 }
 
+/// The same for a package with a service, which is not to run: a policy for the time of the
+/// installation forbids it, where the machine has none of its own.
+pub(crate) fn installed_idle(program: &str, package: &str) -> Result<(), String> {
+    if Command::new(program).arg("--version").output().is_ok() {
+        return Ok(());
+    }
+    let policy = Path::new("/usr/sbin/policy-rc.d");
+    if policy.exists() {
+        return installed(program, package);
+    }
+    let failed = |error: std::io::Error| format!("{}: {error}", policy.display());
+    std::fs::write(policy, "#!/bin/sh\nexit 101\n").map_err(failed)?;
+    run("chmod", &["755", &policy.display().to_string()], &[])?;
+    let outcome = installed(program, package);
+    std::fs::remove_file(policy).map_err(failed)?;
+    outcome
+}
+
 /// PostgreSQL's server, whose programs are not on the path.
 pub(crate) fn postgresql() -> Result<(), String> {
     let releases = std::fs::read_dir("/usr/lib/postgresql");

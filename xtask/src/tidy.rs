@@ -58,7 +58,7 @@ const PROOF: &[(&str, &[&str])] = &[
         "fuzz-harness",
         &["wire", "cipher", "ffdhe", "identity", "ledger", "session", "client", "capture"],
     ),
-    ("harness", &["wire", "identity", "ledger", "ledger-postgres", "client"]),
+    ("harness", &["wire", "identity", "session", "ledger", "ledger-postgres", "client"]),
     (
         "peers",
         &[

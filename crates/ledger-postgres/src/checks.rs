@@ -3,7 +3,7 @@
 use tokio_postgres::Row;
 
 use crate::connection::{DatabaseError, DatabaseTrouble, Demands, get};
-use crate::place::DatabaseUrl;
+use crate::place::{DatabaseUrl, LIMITS};
 use crate::schema;
 
 /// What the database says of itself.
@@ -17,6 +17,8 @@ pub(crate) struct DatabaseSettings {
     pub(crate) synchronous_commit: String,
     pub(crate) standby_names: String,
     pub(crate) data_checksums: String,
+    /// In the order of [`LIMITS`].
+    pub(crate) limits: [String; LIMITS.len()],
 }
 
 impl DatabaseSettings {
@@ -56,6 +58,9 @@ impl DatabaseSettings {
             let next = "connect to PostgreSQL itself, or to pgbouncer in session mode";
             return Err(DatabaseError::unfit(what, next));
         }
+        if demands.limits {
+            self.check_limits(place)?;
+        }
         if demands.standby && self.standby_names.is_empty() {
             return Err(DatabaseError::unfit(
                 "no standby is synchronous (synchronous_standby_names is empty): what is \
@@ -75,6 +80,22 @@ impl DatabaseSettings {
             );
         }
         Ok(())
+    }
+
+    /// Refuses a connection without the limits that were asked for: locks of a server that vanishes
+    /// would stop all others.
+    fn check_limits(&self, place: &DatabaseUrl) -> Result<(), DatabaseError> {
+        let found = LIMITS.iter().zip(&self.limits).find(|((_, asked), found)| asked != found);
+        let Some(((name, asked), found)) = found else { return Ok(()) };
+        let what = format!("{name} is {found}, and {asked} was asked for");
+        let user = place.user();
+        let changes =
+            LIMITS.map(|(name, asked)| format!("ALTER ROLE {user} SET {name} = '{asked}'"));
+        let next = format!(
+            "connect to PostgreSQL itself; behind pgbouncer in session mode: {}",
+            changes.join("; ")
+        );
+        Err(DatabaseError::unfit(what, next))
     }
 }
 

@@ -63,13 +63,15 @@ pub(crate) struct Demands {
     pub(crate) ledger: Option<[u8; 16]>,
     /// Whether a commit must wait for a standby.
     pub(crate) standby: bool,
+    /// Whether its locks and statements must have the limits of a server.
+    pub(crate) limits: bool,
     /// The formats that it may have.
     pub(crate) formats: &'static [i32],
 }
 
 impl Default for Demands {
     fn default() -> Self {
-        Self { ledger: None, standby: false, formats: &[schema::FORMAT] }
+        Self { ledger: None, standby: false, limits: true, formats: &[schema::FORMAT] }
     }
 }
 
@@ -246,6 +248,7 @@ impl DatabaseLink {
             synchronous_commit: text(5)?,
             standby_names: text(6)?,
             data_checksums: text(7)?,
+            limits: [text(8)?, text(9)?, text(10)?],
         })
     }
 

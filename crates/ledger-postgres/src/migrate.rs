@@ -119,7 +119,7 @@ impl DatabaseArrival {
         };
         let begun = waiting.wait(async {
             let link = DatabaseLink::open(place, Purpose::Move).await?;
-            let found = link.check(place, demands).await?;
+            let found = link.check(place, Demands { limits: false, ..demands }).await?;
             owns_tables(&link).await?;
             if !claim(&link, id, has_left).await? {
                 return Ok(None);
@@ -344,7 +344,8 @@ impl DatabaseDeparture {
         let (link, ledger, warnings) = waiting.wait(async {
             let link = DatabaseLink::open(place, Purpose::Move).await?;
             // A COMMIT that does not last would bring it back.
-            let found = link.check(place, Demands { formats, ..Demands::default() }).await?;
+            let found =
+                link.check(place, Demands { limits: false, formats, ..Demands::default() }).await?;
             owns_tables(&link).await?;
             let lock = "BEGIN; LOCK TABLE ddes_account, ddes_history IN EXCLUSIVE MODE";
             changed(&link, STATEMENT_MAX, link.client.batch_execute(lock)).await?;

@@ -45,6 +45,14 @@ pub(crate) enum Purpose {
     Move,
 }
 
+/// Limits of the database's own on a connection that writes: without the first a server that
+/// vanishes holds its locks for ever. A pooler in between may not pass them on.
+pub(crate) const LIMITS: [(&str, &str); 3] = [
+    ("idle_in_transaction_session_timeout", "5s"),
+    ("lock_timeout", "3s"),
+    ("statement_timeout", "10s"),
+];
+
 /// How long a question to all accounts may take.
 const QUESTION_MAX: &str = "60s";
 
@@ -144,6 +152,12 @@ impl DatabaseUrl {
         self.tls.as_ref()
     }
 
+    /// Whom servers connect as.
+    pub(crate) fn user(&self) -> &str {
+        // `parse` refuses a URL without one.
+        self.config.get_user().unwrap_or("ddes")
+    }
+
     /// What `synchronous_commit` is to be.
     pub(crate) fn commit(&self) -> &'static str {
         self.commit
@@ -160,15 +174,16 @@ impl DatabaseUrl {
     pub(crate) fn config(&self, purpose: Purpose) -> Result<Config, PasswordError> {
         let mut config = self.config.clone();
         let (options, attributes) = match purpose {
-            Purpose::Write => (
-                format!(
-                    "-c synchronous_commit={} -c plan_cache_mode=force_generic_plan \
-                     -c idle_in_transaction_session_timeout=5s -c lock_timeout=3s \
-                     -c statement_timeout=10s",
-                    self.commit
-                ),
-                TargetSessionAttrs::ReadWrite,
-            ),
+            Purpose::Write => {
+                let limits = LIMITS.map(|(name, value)| format!(" -c {name}={value}")).concat();
+                (
+                    format!(
+                        "-c synchronous_commit={} -c plan_cache_mode=force_generic_plan{limits}",
+                        self.commit
+                    ),
+                    TargetSessionAttrs::ReadWrite,
+                )
+            }
             Purpose::Ask => {
                 (format!("-c statement_timeout={QUESTION_MAX}"), TargetSessionAttrs::ReadWrite)
             }

@@ -151,7 +151,9 @@ pub(crate) const SETTINGS: &str = "\
 SELECT current_setting('server_version_num')::int4, pg_is_in_recovery(), \
  current_setting('transaction_read_only'), current_setting('fsync'), \
  current_setting('full_page_writes'), current_setting('synchronous_commit'), \
- current_setting('synchronous_standby_names'), current_setting('data_checksums')";
+ current_setting('synchronous_standby_names'), current_setting('data_checksums'), \
+ current_setting('idle_in_transaction_session_timeout'), current_setting('lock_timeout'), \
+ current_setting('statement_timeout')";
 
 /// Whether the tables of a ledger are there.
 pub(crate) const IS_THERE: &str = "SELECT to_regclass('ddes_ledger') IS NOT NULL";

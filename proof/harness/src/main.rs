@@ -2,13 +2,17 @@
 //! `ddes` itself. These are the clients, and the checks that read a ledger with its own library.
 //!
 //! ```text
-//! ddes-harness couriers SERVER SERVER-KEY FOLDER CLIENTS CHUNK-MAX PAUSE-MS durable|memory
+//! ddes-harness couriers SERVER SERVER-KEY FOLDER CLIENTS CHUNK-MAX PAUSE-MS OUTBOX
+//! ddes-harness sums CLIENTS COUNT
+//! ddes-harness commits PORT=ADDRESS...
 //! ddes-harness books LEDGER CLIENTS
 //! ddes-harness power TRACE LEDGER CLIENTS IMAGES SEED whole|none|late
 //! ddes-harness rot MEGABYTES FLIPS CUTS SEED honest|forged
 //! ddes-harness migrate DDES FOLDER ACCOUNTS
 //! ```
 //!
+//! OUTBOX is `durable`, `memory` or `hopping:SECS`.
+//! `sums` prints `ACCOUNT COUNT SUM` for each client of `couriers` that has sent so many values.
 //! `books` verifies a ledger and prints `account CLIENT LAST-SEQ` for each client of `couriers`; a
 //! wrong sum is an error. The exit code is 1 if the ledger lost or changed something. That of
 //! `couriers` is 5 if an outbox objects to the ledger.
@@ -17,7 +21,9 @@ mod books;
 #[path = "../../../crates/ledger-postgres/tests/support/postgres.rs"]
 #[allow(dead_code, clippy::unwrap_used, clippy::panic, reason = "a part of it, shared with tests")]
 mod cluster;
+mod commits;
 mod couriers;
+mod ghost;
 mod image;
 mod migrate;
 mod power;
@@ -32,12 +38,15 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match arguments[..] {
         ["couriers", ref rest @ ..] => return couriers::main(rest),
+        ["sums", clients, count] => couriers::sums(clients, count),
+        ["commits", ref places @ ..] => commits::run(places),
         ["books", ledger, clients] => books::run(ledger, clients),
         ["power", ref rest @ ..] => power::run(rest),
         ["rot", ref rest @ ..] => rot::run(rest),
         ["migrate", ref rest @ ..] => migrate::run(rest),
         _ => {
-            Err("usage: ddes-harness couriers | books | power | rot | migrate …; see its source"
+            Err("usage: ddes-harness couriers | sums | commits | books | power | rot | migrate …; \
+                 see its source"
                 .into())
         }
     };

@@ -16,7 +16,7 @@ mod tally;
 
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, mpsc as std_mpsc};
@@ -34,6 +34,7 @@ use crate::config::{CommandLine, Configuration, warn_of_misspelt};
 use crate::failure::{Code, Failure};
 use crate::home::Home;
 use crate::keys;
+use crate::ledger;
 use crate::limits;
 use crate::prompt::Prompt;
 use crate::screen::{self, Line, Screen};
@@ -118,8 +119,9 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     if let Some(recorder) = recorder {
         recorder.begin();
     }
-    let ends_with_input = args.end_with_input;
-    let beside = Companions { control, stopper, stops, stop_note, web, events, ends_with_input };
+    let (ends_with_input, ledger) = (args.end_with_input, args.ledger.clone());
+    let beside =
+        Companions { control, stopper, stops, stop_note, web, events, ends_with_input, ledger };
     let outcome = serve(server, &board, prompt, beside);
     all_told.wait(LAST_WORDS);
     drop(socket);
@@ -187,6 +189,8 @@ struct Companions {
     events: Events,
     /// For a server that must not outlive whoever started it.
     ends_with_input: bool,
+    /// Where the ledger is, if not in the home.
+    ledger: Option<PathBuf>,
 }
 
 /// With a capture of its sessions, where one is asked for.
@@ -226,7 +230,7 @@ fn bind(
 /// What the page tells of this server.
 fn about(args: &ServeArgs, home: &Home, options: &ServerOptions, lists: Lists) -> About {
     let ledger = args.ledger.clone().unwrap_or_else(|| home.ledger());
-    let database = crate::ledger::database(&ledger);
+    let database = ledger::database(&ledger);
     let database = database.and_then(|place| Some(place.ok()?.to_string()));
     let v2 = &options.endpoint.profiles.v2;
     About {
@@ -301,7 +305,8 @@ fn serve(
     mut prompt: Prompt,
     beside: Companions,
 ) -> Result<(), Failure> {
-    let Companions { control, stopper, stops, stop_note, web, events, ends_with_input } = beside;
+    let Companions { control, stopper, stops, stop_note, web, events, ends_with_input, ledger } =
+        beside;
     let (notices, received) = mpsc::channel(NOTICES_MAX);
     let dropped = Arc::new(AtomicU64::new(0));
     let (stopped, when_stopped) = oneshot::channel();
@@ -345,18 +350,37 @@ fn serve(
     board.finish(LAST_WORDS);
     match outcome?.failure {
         None => last_words(console),
-        Some(why) => Err(Failure::new(
-            Code::Integrity,
-            format!("the ledger cannot be written any more: {why}"),
-        )
-        .cause(
-            "the disk failed, or the folder was moved. Everything acknowledged was synced before",
-        )
-        .next(format!(
-            "look at the disk and the folder (dmesg, df), then: ddes ledger verify{0}, and ddes \
-             serve{0}",
-            crate::home::flag()
-        ))),
+        Some(why) => Err(unwritable(&why, ledger.as_deref())),
+    }
+}
+
+/// Nothing can be acknowledged any more.
+fn unwritable(why: &str, place: Option<&Path>) -> Failure {
+    let what = format!("the ledger cannot be written any more: {why}");
+    let failure = Failure::new(Code::Integrity, what);
+    let home = crate::home::flag();
+    match place.filter(|place| ledger::database(place).is_some()) {
+        Some(place) => {
+            let flags = home + &crate::home::named("--ledger", place);
+            failure
+                .cause(
+                    "a failover to a standby that had not received it, a restore to an earlier \
+                     time, or a change by hand",
+                )
+                .next(format!(
+                    "ddes ledger verify{flags}; if it is whole, and what is missing is to stay so: \
+                     ddes ledger raise{flags}, then serve again"
+                ))
+        }
+        None => failure
+            .cause(
+                "the disk failed, or the folder was moved. Everything acknowledged was synced \
+                 before",
+            )
+            .next(format!(
+                "look at the disk and the folder (dmesg, df), then: ddes ledger verify{home}, and \
+                 ddes serve{home}"
+            )),
     }
 }
 

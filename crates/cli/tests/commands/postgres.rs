@@ -5,6 +5,8 @@
 pub(crate) mod cluster;
 
 use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -94,7 +96,6 @@ pub(crate) fn from(mut command: Command, file: &Path) -> Command {
 
 /// How it ended, and all that it printed.
 fn ended(mut server: Running) -> (i32, String) {
-    use std::io::Read;
     let mut said = String::new();
     server.stdout.read_to_string(&mut said).unwrap();
     (server.child.wait().unwrap().code().unwrap(), said)
@@ -179,7 +180,6 @@ fn a_session_at_another_server_supersedes_and_an_old_one_is_told() {
     assert_eq!(output(ddes_at(&world.home, &["total", "--server", &second.address])).0, 0);
     assert_eq!(world.postgres.sql("ddes", opened), "2");
     {
-        use std::io::Write;
         let mut stdin = connected.stdin.take().unwrap();
         stdin.write_all(b"5\n").unwrap();
     }
@@ -210,7 +210,6 @@ fn the_page_and_the_metrics_say_what_was_done_with_the_database() {
     until("transactions", 1);
     assert_eq!(output(ddes_at(&world.home, &["total", "--server", &second.address])).0, 0);
     {
-        use std::io::Write;
         connected.stdin.take().unwrap().write_all(b"5\n").unwrap();
     }
     connected.wait().unwrap();
@@ -289,6 +288,9 @@ fn a_server_stops_where_the_database_lost_what_it_acknowledged() {
     assert_ne!(code, 0);
     let (code, said) = ended(server);
     assert!(code == 5 && said.contains("it has lost what it stated to be durable"), "{said}");
+    // Of a database, and not of a disk that this machine has.
+    assert!(said.contains("a failover to a standby") && !said.contains("dmesg"), "{said}");
+    assert!(said.contains("ddes ledger raise"), "{said}");
     assert_eq!(world.postgres.sql("ddes", "SELECT count(*) FROM ddes_history"), "0");
 }
 
@@ -382,6 +384,70 @@ fn what_is_no_place_for_a_ledger_is_refused_with_a_reason() {
     let (code, _, error) =
         output(ddes_at(&world.home, &["ledger", "totals", "--ledger", &elsewhere]));
     assert!(code != 0 && error.contains("ddes ledger init"), "{code} {error}");
+}
+
+/// What pgbouncer does that ignores the start-up parameter `options`. Its port.
+fn without_options(to: u16) -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let mut client = client.unwrap();
+            let mut server = TcpStream::connect((Ipv4Addr::LOCALHOST, to)).unwrap();
+            let mut length = [0; 4];
+            client.read_exact(&mut length).unwrap();
+            let mut start = vec![0; u32::from_be_bytes(length) as usize - 4];
+            client.read_exact(&mut start).unwrap();
+            // The version, and names with values, each with a zero at its end.
+            let (version, pairs) = start.split_at(4);
+            let words: Vec<&[u8]> = pairs.split(|byte| *byte == 0).collect();
+            let mut kept = version.to_vec();
+            for pair in words.chunks_exact(2).filter(|pair| !pair[0].is_empty()) {
+                if pair[0] != b"options" {
+                    kept.extend([pair[0], b"\0", pair[1], b"\0"].concat());
+                }
+            }
+            kept.push(0);
+            server.write_all(&(kept.len() as u32 + 4).to_be_bytes()).unwrap();
+            server.write_all(&kept).unwrap();
+            let (mut from, mut to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+            std::thread::spawn(move || {
+                drop(std::io::copy(&mut from, &mut to));
+                to.shutdown(Shutdown::Both).unwrap_or(());
+            });
+            std::thread::spawn(move || {
+                drop(std::io::copy(&mut client, &mut server));
+                server.shutdown(Shutdown::Both).unwrap_or(());
+            });
+        }
+    });
+    port
+}
+
+/// Without them a server that vanishes within a transaction would stop all others for ever.
+#[test]
+fn a_pooler_that_drops_the_limits_on_locks_is_refused_unless_the_role_has_them() {
+    let mut world = PostgresWorld::new();
+    world.url = cluster::url(SERVER, without_options(world.postgres.port));
+    let mut command = world.serving("127.0.0.1:0", &["--end-with-input"]);
+    command.stdin(Stdio::null());
+    let (code, out, error) = output(command);
+    let said = out + &error;
+    assert!(code == 1 && said.contains("idle_in_transaction_session_timeout is 0"), "{said}");
+    // As the hint says.
+    for limit in ["idle_in_transaction_session_timeout = '5s'", "lock_timeout = '3s'"] {
+        let change = format!("ALTER ROLE ddes SET {limit}");
+        assert!(said.contains(&change), "{said}");
+        world.postgres.sql("ddes", &change);
+    }
+    let mut command = world.serving("127.0.0.1:0", &["--end-with-input"]);
+    command.stdin(Stdio::null());
+    let (code, out, error) = output(command);
+    assert!(code == 1 && (out + &error).contains("statement_timeout is 0"));
+    world.postgres.sql("ddes", "ALTER ROLE ddes SET statement_timeout = '10s'");
+    let server = world.serve(&[]);
+    assert_eq!(output(world.send(&server, &["1", "2"])).0, 0);
+    assert_eq!(world.totals(), ("2".into(), "3".into()));
 }
 
 #[test]
