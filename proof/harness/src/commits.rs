@@ -120,6 +120,7 @@ fn questions(
     let mut bytes = vec![0; 1 << 20];
     loop {
         let count = from.read(&mut bytes)?;
+        // `read` never counts more than there is room for.
         let message = bytes.get(..count).unwrap_or(&[]);
         if message.is_empty() {
             return Ok(());
@@ -147,6 +148,7 @@ fn answers(
     let mut held = Vec::new();
     loop {
         let count = from.read(&mut bytes)?;
+        // `read` never counts more than there is room for.
         let message = bytes.get(..count).unwrap_or(&[]);
         if message.is_empty() {
             return Ok(());

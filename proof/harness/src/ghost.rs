@@ -94,6 +94,7 @@ impl Ghost {
             let event = self.connection.next().await;
             self.end(client, event)
         });
+        // Silence to the end of its life: no newer session came, or the database was away.
         end.await.unwrap_or(Ok(GhostEnd::Vanished))
     }
 

@@ -252,12 +252,10 @@ impl Server {
 
     /// The next outcomes.
     fn decided(&self) -> Result<Vec<(u64, OperationOutcome)>, String> {
-        loop {
-            match self.news.recv_timeout(Duration::from_secs(60)).map_err(text)? {
-                News::Decided { outcomes, .. } => return Ok(outcomes),
-                News::Health(health) => return Err(format!("{health:?}")),
-                News::Panicked(thread) => return Err(format!("{thread} panicked")),
-            }
+        match self.news.recv_timeout(Duration::from_secs(60)).map_err(text)? {
+            News::Decided { outcomes, .. } => Ok(outcomes),
+            News::Health(health) => Err(format!("{health:?}")),
+            News::Panicked(thread) => Err(format!("{thread} panicked")),
         }
     }
 

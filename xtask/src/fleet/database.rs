@@ -185,6 +185,7 @@ impl Database {
     /// The version of each program.
     pub(crate) fn versions(&self) -> String {
         let first = |program: &Path, flag: &str| {
+            // Some print it and end with an error: that is their output as well.
             let said = output(Command::new(program).arg(flag)).unwrap_or_else(|why| why);
             said.lines().next().map_or_else(String::new, str::to_owned)
         };

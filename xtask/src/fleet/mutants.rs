@@ -51,6 +51,7 @@ pub(crate) fn run(names: &[&str]) -> Result<(), String> {
             Err(why) if NOTICED.iter().any(|noticed| why.contains(noticed)) => {
                 let why =
                     why.lines().find(|line| NOTICED.iter().any(|noticed| line.contains(noticed)));
+                // There is such a line: the arm's condition found it.
                 println!(
                     "{mutant}: found after {} s: {}",
                     begin.elapsed().as_secs(),

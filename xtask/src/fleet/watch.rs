@@ -46,6 +46,7 @@ impl Watch {
     }
 
     pub(crate) fn hear(&self, line: &str) {
+        // A line of one or two words has nothing after them.
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         let (_, what) = rest.split_once(' ').unwrap_or((rest, ""));
         self.seen(|seen| match word {
