@@ -23,7 +23,8 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new() -> Self {
         let home = folder();
-        let server = serve(&home, "127.0.0.1:0");
+        // It is served there again.
+        let server = serve(&home, &crate::unused_address());
         let world = Self { home, server };
         let (_, shown, _) =
             output(ddes_at(&world.home, &["key", "show", "--server-key", "--quiet"]));

@@ -22,7 +22,7 @@ struct Reader {
 
 impl Reader {
     fn new() -> Self {
-        Self { home: folder(), server: None, address: "127.0.0.1:0".into() }
+        Self { home: folder(), server: None, address: crate::unused_address() }
     }
 
     fn shell(&self, line: &str) -> Command {

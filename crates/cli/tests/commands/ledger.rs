@@ -18,7 +18,8 @@ struct Site {
 impl Site {
     fn new(flags: &[&str]) -> Self {
         let home = folder();
-        let server = serve(&home, "127.0.0.1:0", flags);
+        // It is served there again.
+        let server = serve(&home, &crate::unused_address(), flags);
         let site = Self { home, server };
         let (_, key, _) = output(ddes_at(&site.home, &["key", "show", "--server-key", "--quiet"]));
         assert_eq!(

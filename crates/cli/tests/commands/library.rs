@@ -16,7 +16,7 @@ use ddes_client::{ClientError, Progress, SigningKey, read_private};
 
 use both::{Any, BOTH, Kind, Setup, balance};
 
-use crate::secure::{fingerprint, serve};
+use crate::secure::fingerprint;
 use crate::{Running, ddes_at, folder, output, root};
 
 /// A server with one identity, and what a client of it needs.
@@ -30,7 +30,9 @@ struct World {
 impl World {
     fn new() -> Self {
         let home = folder();
-        let server = serve(&home, &[]);
+        // It is served there again.
+        let listen = crate::unused_address();
+        let server = crate::started(ddes_at(&home, &["serve", "--json", "--listen", &listen]));
         let (code, ..) = output(ddes_at(&home, &["key", "new", "sensor"]));
         assert_eq!(code, 0);
         let (sender, progress) = mpsc::channel();

@@ -93,7 +93,7 @@ fn a_ledger_goes_to_a_database_and_back_with_its_history_and_its_receipts() {
     let world = PostgresWorld::new();
     let (numbers, owner) = (world.numbers(), world.postgres.url(OWNER));
     let folder = world.home.join("books").display().to_string();
-    let server = serve_with(&world, &folder, ANY);
+    let server = serve_with(&world, &folder, &crate::unused_address());
     // Clients know it by its address.
     let address = server.address.clone();
     let (code, _, error) = output(from(world.send(&server, &["--resume", "-"]), &numbers));

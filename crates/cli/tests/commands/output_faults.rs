@@ -447,7 +447,7 @@ fn a_server_goes_on_whatever_becomes_of_its_output() {
 fn a_courier_with_patience_goes_on_where_it_cannot_say_that_the_server_is_away() {
     let site = Site::new();
     for fault in FAULTS {
-        let away = TcpListener::bind("127.0.0.1:0").unwrap();
+        let away = TcpListener::bind(crate::unused_address()).unwrap();
         let address = away.local_addr().unwrap().to_string();
         let line = format!("send --server {address} --trust TRUST --as NEW --outbox DIR 40 2");
         let mut send = faulty(site.command(&line, &new_name()), Stream::Error, fault);

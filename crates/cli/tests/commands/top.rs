@@ -299,7 +299,7 @@ fn a_server_that_is_gone_is_said_and_one_that_is_back_is_shown_again() {
         overview["server"]["boot"] = number.load(Ordering::SeqCst).to_string().into();
         ok(&overview)
     });
-    let api = FakeApi::start_at("127.0.0.1:0".parse().unwrap(), answer.clone());
+    let api = FakeApi::start_at(crate::unused_address().parse().unwrap(), answer.clone());
     let address = api.address;
     let mut glass = screen(&api, 80, 24);
     glass.shows("live");
@@ -484,7 +484,7 @@ fn ctrl_z_suspends_and_fg_draws_it_again() {
 #[test]
 fn json_goes_on_once_a_second_and_over_a_restart() {
     use std::io::{BufRead, BufReader};
-    let api = FakeApi::start_at("127.0.0.1:0".parse().unwrap(), Arc::new(answer));
+    let api = FakeApi::start_at(crate::unused_address().parse().unwrap(), Arc::new(answer));
     let address = api.address;
     let mut command = top(&api, &["--json"]);
     let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
