@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use ddes_ledger::shared::{HistoryEntry, RowKey, SharedRow, Swap};
 use ddes_ledger::{AccountChange, AccountId, Departure};
@@ -26,6 +26,9 @@ use crate::schema;
 /// Changes of one transaction, and the most values of them.
 const CHANGES_MAX: usize = 4096;
 const VALUES_MAX: usize = 1 << 16;
+/// How long a database that fails is tried again, and how often.
+const PATIENCE: Duration = Duration::from_secs(60);
+const RETRY_EVERY: Duration = Duration::from_millis(250);
 /// How long readers of the history, a dump for example, are waited for at the end.
 const CLOSE_MAX: Duration = Duration::from_secs(11 * 60);
 
@@ -95,6 +98,7 @@ pub enum BegunArrival {
 pub struct DatabaseArrival {
     place: DatabaseUrl,
     ledger: [u8; 16],
+    demands: Demands,
     connection: Connection,
     waiting: Waiting,
     changes: Vec<AccountChange>,
@@ -130,7 +134,7 @@ impl DatabaseArrival {
         })?;
         let Some((connection, warnings)) = begun else { return Ok(BegunArrival::IsThere) };
         let (place, changes) = (place.clone(), Vec::new());
-        let arrival = Self { place, ledger: id, connection, waiting, changes, values: 0 };
+        let arrival = Self { place, ledger: id, demands, connection, waiting, changes, values: 0 };
         Ok(BegunArrival::Begun { arrival: Box::new(arrival), warnings })
     }
 
@@ -150,7 +154,28 @@ impl DatabaseArrival {
         if changes.is_empty() {
             return Ok(());
         }
-        self.waiting.wait(write(&self.connection, &changes))
+        let begin = Instant::now();
+        loop {
+            let written = self.waiting.wait(write(&self.connection, &changes));
+            match written {
+                // What was cut off before may hold locks for a while, or a standby takes over.
+                // Whatever became of it, each change counts once.
+                Err(MigrateError::Failed(_)) if begin.elapsed() < PATIENCE => self.connect(),
+                written => return written,
+            }
+        }
+    }
+
+    /// Connects again. Without success the old connection stays, whose next use fails at once.
+    fn connect(&mut self) {
+        let (place, demands) = (self.place.clone(), self.demands);
+        let opened = self.waiting.wait(async {
+            tokio::time::sleep(RETRY_EVERY).await;
+            Connection::open(&place, demands).await
+        });
+        if let Ok(connection) = opened {
+            self.connection = connection;
+        }
     }
 
     /// Raises every session number by 2^32, and compares all of it with what was moved. Servers
@@ -220,6 +245,8 @@ async fn claim(link: &DatabaseLink, id: [u8; 16], has_left: bool) -> Result<bool
     link.forget_warnings();
     let (found, format) = link.ledger_of(&[schema::FORMAT, schema::FILLING]).await?;
     if format == schema::FILLING {
+        // Another connection fills it.
+        changed(link, STATEMENT_MAX, link.client.batch_execute("ROLLBACK")).await?;
         return if found == id {
             Ok(true)
         } else {
