@@ -160,22 +160,29 @@ impl DatabaseArrival {
             match written {
                 // What was cut off before may hold locks for a while, or a standby takes over.
                 // Whatever became of it, each change counts once.
-                Err(MigrateError::Failed(_)) if begin.elapsed() < PATIENCE => self.connect(),
+                Err(MigrateError::Failed(_)) if begin.elapsed() < PATIENCE => {
+                    self.connect(begin + PATIENCE)?;
+                }
                 written => return written,
             }
         }
     }
 
-    /// Connects again. Without success the old connection stays, whose next use fails at once.
-    fn connect(&mut self) {
-        let (place, demands) = (self.place.clone(), self.demands);
-        let opened = self.waiting.wait(async {
-            tokio::time::sleep(RETRY_EVERY).await;
-            Connection::open(&place, demands).await
-        });
-        if let Ok(connection) = opened {
-            self.connection = connection;
-        }
+    /// Connects again, to a database that holds the same ledger. Until `end` one that does not
+    /// answer, or lacks something for now, a standby for example, is tried again.
+    fn connect(&mut self, end: Instant) -> Result<(), MigrateError> {
+        let (place, demands) = (&self.place, Demands { ledger: Some(self.ledger), ..self.demands });
+        self.connection = self.waiting.wait(async {
+            loop {
+                tokio::time::sleep(RETRY_EVERY).await;
+                match Connection::open(place, demands).await {
+                    Err(DatabaseError::Unreachable(_) | DatabaseError::Unfit { .. })
+                        if Instant::now() < end => {}
+                    opened => return opened,
+                }
+            }
+        })?;
+        Ok(())
     }
 
     /// Raises every session number by 2^32, and compares all of it with what was moved. Servers

@@ -140,9 +140,10 @@ impl Postgres {
         );
         let path = self.folder.join("data/pg_hba.conf");
         fs::write(path, lines).unwrap();
+        let before = self.sql("postgres", "SELECT pg_conf_load_time()");
         self.sql("postgres", "SELECT pg_reload_conf()");
-        // The postmaster reads it in its own time.
-        thread::sleep(Duration::from_secs(1));
+        // The postmaster reads it in its own time, and hands that time to later connections.
+        self.until(&format!("SELECT pg_conf_load_time() > '{before}'"));
     }
 
     pub(crate) fn url(&self, user: &str) -> String {
