@@ -264,6 +264,7 @@ bootstrap:
       use_pg_rewind: true
       parameters:
         max_connections: 200
+        wal_retrieve_retry_interval: 500ms
         shared_buffers: 64MB
         max_wal_size: 192MB
         min_wal_size: 48MB
