@@ -43,7 +43,7 @@ pub enum Cause {
     Superseded,
     /// The client left before it proved an identity, or a classic client closed without a 50.
     Left,
-    /// The ledger cannot count: its disk is full or failed.
+    /// The ledger cannot count: its disk is full or failed, or its database is away.
     LedgerUnavailable,
     /// An operator ended the session.
     Operator,

@@ -10,7 +10,7 @@ use super::record::RecordError;
 
 /// The text of a 50 for [`ServerEnd::LedgerUnavailable`].
 const NO_ROOM: &str =
-    "the server's ledger takes nothing now: its disk is full or failed; try again later";
+    "the server's ledger takes nothing now: disk full or failed, or database away; try again later";
 
 /// Why the ledger did not count a submission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,8 @@ pub enum ServerEnd {
     TooOld,
     /// The server decided to end it, for the reason given.
     Ordered(Reason),
-    /// The ledger could not open the session: its disk is full or failed (rule P-33).
+    /// The ledger could not open the session: its disk is full or failed, or its database is away
+    /// (rule P-33).
     LedgerUnavailable,
     /// The client's address began more handshakes per second than allowed (rule P-28).
     TooFast {

@@ -544,7 +544,8 @@ impl ServerSession {
         }
     }
 
-    /// Ends the session, since the ledger cannot open it: its disk is full or failed (rule P-33).
+    /// Ends the session, since the ledger cannot open it: its disk is full or failed, or its
+    /// database is away (rule P-33).
     pub fn end_without_ledger(&mut self, now: Instant) {
         if !self.is_over() {
             self.end(now, ServerEnd::LedgerUnavailable);
