@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::{ddes_at, folder, output};
+use crate::{copy_program, ddes_at, folder, output};
 
 const KEY: &str = include_str!("another-server.pub");
 /// A service's user: nobody has it here.
@@ -227,7 +227,7 @@ fn a_file_whose_owner_or_group_we_may_not_give_is_written_in_place_and_one_that_
     fs::create_dir_all(place.join("home")).unwrap();
     set_mode(&place, 0o755);
     let program = place.join("ddes");
-    fs::copy(env!("CARGO_BIN_EXE_ddes"), &program).unwrap();
+    copy_program(Path::new(env!("CARGO_BIN_EXE_ddes")), &program);
     let home = place.join("home");
     let list = home.join("authorized_keys");
     let as_service = |arguments: &[&str]| {

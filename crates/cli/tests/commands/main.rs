@@ -145,6 +145,13 @@ fn peer(program: &str, arguments: &[&str]) -> Command {
     command
 }
 
+/// Copies a program that is run at once. A copy that this process wrote would be "busy" while a
+/// child that another test's thread is starting still has the file open.
+fn copy_program(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg(from).arg(to).status().unwrap();
+    assert!(copied.success(), "{} is not copied", from.display());
+}
+
 fn output(mut command: Command) -> (i32, String, String) {
     let Output { status, stdout, stderr } = command.output().unwrap();
     (status.code().unwrap(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::{folder, root};
+use crate::{copy_program, folder, root};
 
 fn text(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
@@ -247,8 +247,10 @@ fn maintain(script: &str, action: &str, user: &str, lacks: &str, refuses: &str) 
             "getent" => answer.to_owned(),
             name => format!("echo \"{name} $*\" >>\"$DDES_LOG\"\n[ {name} != \"{refuses}\" ]"),
         };
-        fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let source = programs.join(format!("{name}.sh"));
+        fs::write(&source, format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(&source, fs::Permissions::from_mode(0o755)).unwrap();
+        copy_program(&source, &path);
     }
     fs::remove_file(programs.join(lacks)).unwrap_or(());
     symlink("/usr/bin/cut", programs.join("cut")).unwrap();
